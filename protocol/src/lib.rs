@@ -1,0 +1,26 @@
+//! What an SSID federation signs, says and decides. The text of it is `SPEC.md` beside this crate; each module names
+//! the sections it implements.
+//!
+//! Nothing here does I/O, reads a clock, draws random numbers or awaits: time and messages come in as values, effects
+//! go out as values, so that every decision can be replayed, explored and proven.
+
+#![deny(missing_docs)]
+
+pub mod batch;
+pub mod card;
+pub mod certificate;
+pub mod event;
+pub mod id;
+pub mod identity;
+pub mod json;
+pub mod limits;
+pub mod manifest;
+pub mod merkle;
+pub mod quorum;
+pub mod record;
+pub mod subject;
+pub mod testing;
+pub mod trust;
+pub mod vote;
+pub mod voting;
+pub mod wire;

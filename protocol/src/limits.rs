@@ -1,0 +1,22 @@
+//! Every bound of the protocol in one place (SPEC §12). What is past a limit is refused with the limit's name.
+
+/// Statements in one signed batch.
+pub const BATCH_STATEMENTS: usize = 4096;
+/// Bytes of one gossip message or one sync frame.
+pub const MESSAGE_BYTES: usize = 1024 * 1024;
+/// Bytes of an event's fields together.
+pub const EVENT_BYTES: usize = 4096;
+/// Bytes of each of an event's three unhashed fields.
+pub const FREE_FIELD_BYTES: usize = 256;
+/// Members of a federation.
+pub const MEMBERS: usize = 1000;
+/// Open voting instances a node holds; one origin may hold this divided by the number of members.
+pub const OPEN_INSTANCES: usize = 100_000;
+/// Candidates of one subject, one per origin.
+pub const CANDIDATES: usize = 64;
+/// Buffered votes for unknown subjects, per voter.
+pub const UNKNOWN_VOTES: usize = 10_000;
+/// Bytes of a manifest, card or certificate in its JSON form.
+pub const DOCUMENT_BYTES: usize = 4 * 1024 * 1024;
+/// Automatic (and likewise operator) rounds of one instance.
+pub const ROUNDS: u32 = 10;
