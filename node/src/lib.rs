@@ -1,1 +1,10 @@
-//! Skeleton.
+//! The running federation node: the engine that drives voting, the network, registry files, the local API.
+
+pub mod api;
+pub mod config;
+pub mod engine;
+pub mod keyfile;
+pub mod home;
+pub mod network;
+pub mod node;
+pub mod registry;
