@@ -1,1 +1,352 @@
-//! To be written.
+//! Signed batches: a node signs the Merkle root over all it has to say of one kind at once (SPEC §5).
+//!
+//! [`SignedBatch`] is what arrives; [`VerifiedBatch`] is one whose signature was checked, and the only form that the
+//! engine takes. [`BatchProof`] proves one statement alone: index, count, path, signature.
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::Event;
+use crate::heartbeat::Heartbeat;
+use crate::id::{FederationId, MerkleHash, NodeId, Signature};
+use crate::identity::{IdentityError, VerifyKey, VotingKey};
+use crate::limits;
+use crate::merkle;
+use crate::vote::{EpochClose, Proposal, Vote};
+
+/// What a batch's statements are; the byte is signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Kind {
+    /// Announcements of the signer's own events.
+    Events,
+    /// Votes.
+    Votes,
+    /// A heartbeat.
+    Heartbeat,
+    /// Proposals of automatic rounds.
+    Proposals,
+    /// Epoch closes.
+    Closes,
+}
+
+impl Kind {
+    /// The byte that is signed, 1 to 5.
+    pub fn byte(self) -> u8 {
+        match self {
+            Self::Events => 1,
+            Self::Votes => 2,
+            Self::Heartbeat => 3,
+            Self::Proposals => 4,
+            Self::Closes => 5,
+        }
+    }
+}
+
+/// The statements of one batch, all of one kind.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Statements {
+    /// Kind 1; the signed leaf of each is its choice, the body travels alongside.
+    Events(Vec<Event>),
+    /// Kind 2.
+    Votes(Vec<Vote>),
+    /// Kind 3, always one.
+    Heartbeat(Box<Heartbeat>),
+    /// Kind 4.
+    Proposals(Vec<Proposal>),
+    /// Kind 5.
+    Closes(Vec<EpochClose>),
+}
+
+impl Statements {
+    /// The kind.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Events(_) => Kind::Events,
+            Self::Votes(_) => Kind::Votes,
+            Self::Heartbeat(_) => Kind::Heartbeat,
+            Self::Proposals(_) => Kind::Proposals,
+            Self::Closes(_) => Kind::Closes,
+        }
+    }
+
+    /// How many.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Events(all) => all.len(),
+            Self::Votes(all) => all.len(),
+            Self::Heartbeat(_) => 1,
+            Self::Proposals(all) => all.len(),
+            Self::Closes(all) => all.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn leaf_hashes(&self) -> Vec<MerkleHash> {
+        match self {
+            Self::Events(all) => all.iter().map(|e| merkle::leaf_hash(&e.choice().to_bytes())).collect(),
+            Self::Votes(all) => all.iter().map(|v| merkle::leaf_hash(&v.leaf_bytes())).collect(),
+            Self::Heartbeat(one) => vec![merkle::leaf_hash(&one.leaf_bytes())],
+            Self::Proposals(all) => all.iter().map(|p| merkle::leaf_hash(&p.leaf_bytes())).collect(),
+            Self::Closes(all) => all.iter().map(|c| merkle::leaf_hash(&c.leaf_bytes())).collect(),
+        }
+    }
+}
+
+/// Why a batch or a proof from one is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BatchError {
+    /// No statements, or more than fit.
+    #[error("a batch has 1 to batch_statements = {max} statements, this one {0}", max = limits::BATCH_STATEMENTS)]
+    Count(usize),
+    /// The signature does not verify, or the signer is no key.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The signer named is not the key it is checked under.
+    #[error("the batch names {named} as its signer, it is checked under the key of {key}")]
+    WrongSigner {
+        /// Who the batch says signed.
+        named: NodeId,
+        /// Whose key was given.
+        key: NodeId,
+    },
+    /// An index outside the batch.
+    #[error("index {index} is outside a batch of {count}")]
+    Index {
+        /// The index.
+        index: u32,
+        /// The batch's count.
+        count: u32,
+    },
+    /// The path does not lead from the leaf to any root of that size.
+    #[error("the Merkle path of statement {index} of {count} has a wrong length")]
+    Path {
+        /// The index.
+        index: u32,
+        /// The batch's count.
+        count: u32,
+    },
+}
+
+/// `"ssid/batch/1\0" ‖ federation_id ‖ kind u8 ‖ count u32 ‖ root`.
+fn signed_message(federation: &FederationId, kind: Kind, count: u32, root: &MerkleHash) -> Vec<u8> {
+    [&b"ssid/batch/1\0"[..], &federation.0, &[kind.byte()], &count.to_be_bytes(), &root.0].concat()
+}
+
+/// A batch as it travels: nothing about it is believed yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignedBatch {
+    /// Who says to have signed it.
+    pub signer: NodeId,
+    /// Over the root; see the module's text.
+    pub signature: Signature,
+    /// What is said.
+    pub statements: Statements,
+}
+
+impl SignedBatch {
+    /// Checks count and signature under the signer's key: one signature check however many statements.
+    ///
+    /// # Errors
+    /// If there are none or too many statements, the key is another's, or the signature does not verify.
+    pub fn verify(self, key: &VerifyKey, federation: &FederationId) -> Result<VerifiedBatch, BatchError> {
+        if self.signer != key.id() {
+            return Err(BatchError::WrongSigner { named: self.signer, key: key.id() });
+        }
+        let count = checked_count(self.statements.len())?;
+        let leaves = self.statements.leaf_hashes();
+        let root = merkle::root(&leaves);
+        key.verify(&signed_message(federation, self.statements.kind(), count, &root), &self.signature)?;
+        Ok(VerifiedBatch { batch: self, leaves, root })
+    }
+}
+
+fn checked_count(count: usize) -> Result<u32, BatchError> {
+    match u32::try_from(count) {
+        Ok(n) if (1..=limits::BATCH_STATEMENTS).contains(&count) => Ok(n),
+        _ => Err(BatchError::Count(count)),
+    }
+}
+
+/// A batch whose signature was checked, with its tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerifiedBatch {
+    batch: SignedBatch,
+    leaves: Vec<MerkleHash>,
+    root: MerkleHash,
+}
+
+impl VerifiedBatch {
+    /// Signs `statements` as one batch.
+    ///
+    /// # Errors
+    /// If there are none, or more than [`limits::BATCH_STATEMENTS`].
+    pub fn sign(key: &VotingKey, federation: &FederationId, statements: Statements) -> Result<Self, BatchError> {
+        let count = checked_count(statements.len())?;
+        let leaves = statements.leaf_hashes();
+        let root = merkle::root(&leaves);
+        let signature = key.sign(&signed_message(federation, statements.kind(), count, &root));
+        Ok(Self { batch: SignedBatch { signer: key.node_id(), signature, statements }, leaves, root })
+    }
+
+    /// The batch as it travels.
+    pub fn batch(&self) -> &SignedBatch {
+        &self.batch
+    }
+
+    /// Who signed.
+    pub fn signer(&self) -> NodeId {
+        self.batch.signer
+    }
+
+    /// What was said.
+    pub fn statements(&self) -> &Statements {
+        &self.batch.statements
+    }
+
+    /// The signed root: with the signer, the batch's name.
+    pub fn root(&self) -> MerkleHash {
+        self.root
+    }
+
+    /// The leaf hashes in order, from which every statement's proof follows.
+    pub fn leaves(&self) -> &[MerkleHash] {
+        &self.leaves
+    }
+
+    /// The proof of the statement at `index`; `None` if there is none.
+    pub fn proof(&self, index: u32) -> Option<BatchProof> {
+        BatchProof::from_leaves(self.signer(), self.batch.signature, &self.leaves, index)
+    }
+}
+
+/// Proof that one statement was signed as part of a batch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BatchProof {
+    /// Who signed.
+    pub signer: NodeId,
+    /// The statement's place in the batch, from 0.
+    pub index: u32,
+    /// How many statements the batch has, 1 to 4096.
+    pub count: u32,
+    /// RFC 9162 §2.1.3 inclusion path.
+    pub path: Vec<MerkleHash>,
+    /// The batch's signature.
+    pub signature: Signature,
+}
+
+impl BatchProof {
+    /// The proof of the statement at `index` of a batch with these leaf hashes; `None` if there is none.
+    pub fn from_leaves(signer: NodeId, signature: Signature, leaves: &[MerkleHash], index: u32) -> Option<Self> {
+        let path = merkle::inclusion_path(leaves, usize::try_from(index).ok()?)?;
+        Some(Self { signer, index, count: u32::try_from(leaves.len()).ok()?, path, signature })
+    }
+
+    /// The root that this proof leads to from a statement's leaf bytes.
+    ///
+    /// # Errors
+    /// If count or index are out of bounds, or the path has a wrong length.
+    pub fn root(&self, leaf_bytes: &[u8]) -> Result<MerkleHash, BatchError> {
+        let (index, count) = (self.index, self.count);
+        checked_count(count as usize)?;
+        if index >= count {
+            return Err(BatchError::Index { index, count });
+        }
+        merkle::root_from_inclusion(merkle::leaf_hash(leaf_bytes), index.into(), count.into(), &self.path)
+            .ok_or(BatchError::Path { index, count })
+    }
+
+    /// Checks that `key` signed a batch of this kind with these leaf bytes at the index.
+    ///
+    /// # Errors
+    /// As [`Self::root`], and if the signature does not verify.
+    pub fn verify(
+        &self,
+        kind: Kind,
+        leaf_bytes: &[u8],
+        key: &VerifyKey,
+        federation: &FederationId,
+    ) -> Result<(), BatchError> {
+        let root = self.root(leaf_bytes)?;
+        self.verify_root(kind, &root, key, federation)
+    }
+
+    /// Checks only that `key` signed `root`; for a verifier that remembers the roots it has checked.
+    ///
+    /// # Errors
+    /// If the signature does not verify.
+    pub fn verify_root(
+        &self,
+        kind: Kind,
+        root: &MerkleHash,
+        key: &VerifyKey,
+        federation: &FederationId,
+    ) -> Result<(), BatchError> {
+        if self.signer != key.id() {
+            return Err(BatchError::WrongSigner { named: self.signer, key: key.id() });
+        }
+        Ok(key.verify(&signed_message(federation, kind, self.count, root), &self.signature)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::{Epoch, Round, SubjectId};
+    use crate::testing::{event, key};
+    use crate::vote::Phase;
+
+    const FEDERATION: FederationId = FederationId([1; 32]);
+
+    fn votes(count: u8) -> Statements {
+        let vote = |i| Vote {
+            epoch: Epoch(0),
+            subject: SubjectId([i; 32]),
+            round: Round(0),
+            phase: Phase::Prevote,
+            ballot: Some(event("a", "1").choice()),
+        };
+        Statements::Votes((0..count).map(vote).collect())
+    }
+
+    fn verify_key(index: u8) -> VerifyKey {
+        VerifyKey::parse(key(index).node_id()).unwrap()
+    }
+
+    #[test]
+    fn whole_batches_and_single_statements_verify() {
+        let batch = VerifiedBatch::sign(&key(0), &FEDERATION, votes(5)).unwrap();
+        let checked = batch.batch().clone().verify(&verify_key(0), &FEDERATION).unwrap();
+        assert_eq!(checked, batch);
+        let Statements::Votes(all) = batch.statements() else { panic!("votes") };
+        for (i, vote) in (0..).zip(all) {
+            let proof = batch.proof(i).unwrap();
+            proof.verify(Kind::Votes, &vote.leaf_bytes(), &verify_key(0), &FEDERATION).unwrap();
+            let other = Vote { round: Round(1), ..*vote };
+            assert!(proof.verify(Kind::Votes, &other.leaf_bytes(), &verify_key(0), &FEDERATION).is_err());
+        }
+        assert_eq!(batch.proof(5), None);
+    }
+
+    #[test]
+    fn another_federation_kind_count_signer_or_statement_is_refused() {
+        let batch = VerifiedBatch::sign(&key(0), &FEDERATION, votes(3)).unwrap();
+        let again = |batch: SignedBatch, key, federation| batch.verify(&verify_key(key), &federation);
+        assert!(again(batch.batch().clone(), 0, FederationId([2; 32])).is_err());
+        assert!(matches!(again(batch.batch().clone(), 1, FEDERATION), Err(BatchError::WrongSigner { .. })));
+        let mut renamed = batch.batch().clone();
+        renamed.signer = key(1).node_id();
+        assert!(matches!(again(renamed, 1, FEDERATION), Err(BatchError::Identity(_))));
+        let mut shorter = batch.batch().clone();
+        shorter.statements = votes(2);
+        assert!(again(shorter, 0, FEDERATION).is_err());
+        let mut empty = batch.batch().clone();
+        empty.statements = votes(0);
+        assert_eq!(again(empty, 0, FEDERATION), Err(BatchError::Count(0)));
+        let proof = batch.proof(0).unwrap();
+        let Statements::Votes(all) = batch.statements() else { panic!("votes") };
+        assert!(proof.verify(Kind::Proposals, &all[0].leaf_bytes(), &verify_key(0), &FEDERATION).is_err());
+    }
+}

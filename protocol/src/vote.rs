@@ -1,1 +1,139 @@
-//! To be written.
+//! Statements a voter signs about a subject: votes, proposals, epoch closes, and their signed layouts (SPEC §4, §5).
+//!
+//! The layouts are the specification's, big-endian and fixed; the wire encoding of the same structs is never signed.
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{Choice, Epoch, ManifestHash, MerkleHash, Round, SubjectId};
+
+/// The two phases of a round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Phase {
+    /// The first: what a node would certify.
+    Prevote,
+    /// The second: what it saw a quorum of prevotes for.
+    Precommit,
+}
+
+impl Phase {
+    /// The byte that is signed: 1 or 2.
+    pub fn byte(self) -> u8 {
+        match self {
+            Self::Prevote => 1,
+            Self::Precommit => 2,
+        }
+    }
+}
+
+/// A voter's ballot: a choice, or nil (`None`).
+pub type Ballot = Option<Choice>;
+
+/// One vote of one voter. Who cast it is said by the batch that carries it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Vote {
+    /// The epoch whose voters count it.
+    pub epoch: Epoch,
+    /// What is voted on.
+    pub subject: SubjectId,
+    /// The round.
+    pub round: Round,
+    /// The phase.
+    pub phase: Phase,
+    /// For what.
+    pub ballot: Ballot,
+}
+
+impl Vote {
+    /// `epoch u64 ‖ subject_id ‖ round u32 ‖ phase u8 ‖ ballot`; ballot `0x00` nil or `0x01 ‖ choice`.
+    pub fn leaf_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(110);
+        bytes.extend_from_slice(&self.epoch.0.to_be_bytes());
+        bytes.extend_from_slice(&self.subject.0);
+        bytes.extend_from_slice(&self.round.0.to_be_bytes());
+        bytes.push(self.phase.byte());
+        match &self.ballot {
+            None => bytes.push(0),
+            Some(choice) => {
+                bytes.push(1);
+                bytes.extend_from_slice(&choice.to_bytes());
+            }
+        }
+        bytes
+    }
+}
+
+/// A point in an instance's history: rounds are ordered by epoch first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct RoundId {
+    /// The epoch.
+    pub epoch: Epoch,
+    /// The round in it.
+    pub round: Round,
+}
+
+/// The proposal that opens an automatic round (SPEC §7 rule 6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Proposal {
+    /// The epoch.
+    pub epoch: Epoch,
+    /// What is voted on.
+    pub subject: SubjectId,
+    /// The round it opens.
+    pub round: Round,
+    /// What it proposes.
+    pub choice: Choice,
+    /// Where the proposer saw a polka for it, if it did.
+    pub valid: Option<RoundId>,
+}
+
+impl Proposal {
+    /// `epoch u64 ‖ subject_id ‖ round u32 ‖ choice ‖ (0x00 | 0x01 ‖ valid_epoch u64 ‖ valid_round u32)`.
+    pub fn leaf_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(121);
+        bytes.extend_from_slice(&self.epoch.0.to_be_bytes());
+        bytes.extend_from_slice(&self.subject.0);
+        bytes.extend_from_slice(&self.round.0.to_be_bytes());
+        bytes.extend_from_slice(&self.choice.to_bytes());
+        match &self.valid {
+            None => bytes.push(0),
+            Some(at) => {
+                bytes.push(1);
+                bytes.extend_from_slice(&at.epoch.0.to_be_bytes());
+                bytes.extend_from_slice(&at.round.0.to_be_bytes());
+            }
+        }
+        bytes
+    }
+}
+
+/// A voter's last word in an epoch (SPEC §4, *Epoch change*).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct EpochClose {
+    /// The epoch it closes.
+    pub epoch: Epoch,
+    /// The next epoch's manifest.
+    pub next: ManifestHash,
+    /// How many subjects the voter holds certificates for.
+    pub certified_count: u64,
+    /// RFC 6962 root over `subject_id ‖ choice` of those, in order of subject id.
+    pub certified_root: MerkleHash,
+    /// How many uncertified subjects it is locked on.
+    pub locks_count: u64,
+    /// RFC 6962 root over `subject_id ‖ epoch ‖ round ‖ choice` of those, in order of subject id.
+    pub locks_root: MerkleHash,
+}
+
+impl EpochClose {
+    /// `epoch u64 ‖ next ‖ certified_count u64 ‖ certified_root ‖ locks_count u64 ‖ locks_root`.
+    pub fn leaf_bytes(&self) -> Vec<u8> {
+        [
+            &self.epoch.0.to_be_bytes()[..],
+            &self.next.0,
+            &self.certified_count.to_be_bytes(),
+            &self.certified_root.0,
+            &self.locks_count.to_be_bytes(),
+            &self.locks_root.0,
+        ]
+        .concat()
+    }
+}
