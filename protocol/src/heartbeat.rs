@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{Epoch, LogId, MerkleHash, Sha256Hash, SubjectId, UnixMillis, sha256};
 use crate::id::Choice;
+use crate::id::{Epoch, LogId, MerkleHash, Sha256Hash, SubjectId, UnixMillis, sha256};
 use crate::json::Json;
 
 /// One heartbeat. All counters are at most 2⁵³−1, as everything in the protocol's JSON.
