@@ -44,9 +44,11 @@ impl MemberCard {
 
     /// The member's ten keys and `signature`.
     pub fn to_json(&self) -> Json {
-        let Json::Object(mut keys) = self.member.to_json() else { return self.member.to_json() };
-        keys.insert("signature".to_owned(), Json::Text(self.signature.to_string()));
-        Json::Object(keys)
+        let mut json = self.member.to_json();
+        if let Json::Object(keys) = &mut json {
+            keys.insert("signature".to_owned(), Json::Text(self.signature.to_string()));
+        }
+        json
     }
 
     /// The form of files that people read.

@@ -62,7 +62,7 @@ fn member(index: usize) -> Member {
 }
 
 /// [`manifest`], its federation id, its voters (sorted by node id) and its members' keys (in order of the members: the
-/// key of voter `v` is not at `v`).
+/// key of voter `v` is in general not at `v`).
 ///
 /// # Panics
 /// If `n` is above 256: keys would repeat.

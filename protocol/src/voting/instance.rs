@@ -46,9 +46,7 @@ pub(super) struct RoundState {
     precommits: Tally,
     pub(super) proposal: Option<Proposal>,
     scheduled: BTreeSet<Step>,
-    pub(super) propose_elapsed: bool,
-    prevote_elapsed: bool,
-    precommit_elapsed: bool,
+    elapsed: BTreeSet<Step>,
     pub(super) conflict_told: bool,
 }
 
@@ -124,7 +122,7 @@ impl Instance {
     }
 
     /// Takes one input and says what is to be done. Nothing comes after a decision.
-    pub fn process(&mut self, voters: &VoterSet, rules: &Rules, input: Input) -> Vec<Output> {
+    pub fn process(&mut self, voters: &VoterSet, rules: Rules, input: Input) -> Vec<Output> {
         let mut out = Vec::new();
         if self.decided.is_none() {
             self.take(voters, rules, input, &mut out);
@@ -133,7 +131,7 @@ impl Instance {
         out
     }
 
-    fn take(&mut self, voters: &VoterSet, rules: &Rules, input: Input, out: &mut Vec<Output>) {
+    fn take(&mut self, voters: &VoterSet, rules: Rules, input: Input, out: &mut Vec<Output>) {
         match input {
             Input::Candidate(candidate) => self.add_candidate(voters, candidate),
             Input::Endorse(choice) => {
@@ -157,12 +155,7 @@ impl Instance {
                 }
             }
             Input::Timeout(timer) => {
-                let state = self.rounds.entry(timer.round).or_default();
-                match timer.step {
-                    Step::Propose => state.propose_elapsed = true,
-                    Step::Prevote => state.prevote_elapsed = true,
-                    Step::Precommit => state.precommit_elapsed = true,
-                }
+                self.rounds.entry(timer.round).or_default().elapsed.insert(timer.step);
             }
             Input::Choose(choice) => {
                 self.standing = Some(choice);
@@ -242,7 +235,7 @@ impl Instance {
     }
 
     /// Applies the rules until none has anything more to do.
-    fn advance(&mut self, voters: &VoterSet, rules: &Rules, out: &mut Vec<Output>) {
+    fn advance(&mut self, voters: &VoterSet, rules: Rules, out: &mut Vec<Output>) {
         loop {
             if let Some((round, choice)) = self.certified(voters) {
                 self.decide(round, choice, out);
@@ -316,7 +309,7 @@ impl Instance {
         None
     }
 
-    fn prevote(&mut self, voters: &VoterSet, rules: &Rules, out: &mut Vec<Output>) {
+    fn prevote(&mut self, voters: &VoterSet, rules: Rules, out: &mut Vec<Output>) {
         if self.has_signed(rules, Phase::Prevote) {
             return;
         }
@@ -334,7 +327,7 @@ impl Instance {
 
     /// Rule 1: the lock; else of the own event and the candidates that record the same, the earliest; else what the
     /// node endorses; nil if a person refused; `None` to wait.
-    fn observed_prevote(&mut self, voters: &VoterSet, rules: &Rules, out: &mut Vec<Output>) -> Option<Ballot> {
+    fn observed_prevote(&mut self, voters: &VoterSet, rules: Rules, out: &mut Vec<Output>) -> Option<Ballot> {
         if let Some(lock) = self.locked {
             return Some(Some(lock.choice));
         }
@@ -363,7 +356,7 @@ impl Instance {
     }
 
     /// Rule 2, second half, and rule 4.
-    fn precommit(&mut self, voters: &VoterSet, rules: &Rules, out: &mut Vec<Output>) {
+    fn precommit(&mut self, voters: &VoterSet, rules: Rules, out: &mut Vec<Output>) {
         if self.has_signed(rules, Phase::Precommit) {
             return;
         }
@@ -374,7 +367,7 @@ impl Instance {
                 self.locked = Some(Polka { at: self.round_id(), choice });
             }
         } else if prevotes.quorum_choice(voters).is_none() && prevotes.is_hopeless(voters)
-            || self.current().prevote_elapsed
+            || self.has_elapsed(Step::Prevote)
         {
             self.sign(voters, rules, Phase::Precommit, None, out);
         }
@@ -399,16 +392,20 @@ impl Instance {
 
     /// Rule 5: whether the current round can certify nothing any more.
     fn has_failed(&self, voters: &VoterSet) -> bool {
-        let state = self.current();
-        state.precommit_elapsed || state.precommits.is_hopeless(voters)
+        self.has_elapsed(Step::Precommit) || self.current().precommits.is_hopeless(voters)
     }
 
-    fn has_signed(&self, rules: &Rules, phase: Phase) -> bool {
+    /// Whether the current round's timer of this step has run out.
+    pub(super) fn has_elapsed(&self, step: Step) -> bool {
+        self.current().elapsed.contains(&step)
+    }
+
+    fn has_signed(&self, rules: Rules, phase: Phase) -> bool {
         rules.me.is_none_or(|me| self.tally(self.round, phase).is_some_and(|t| t.first(me).is_some()))
     }
 
     /// Signs a vote of the current round: counted at once, never a second one. Returns whether it was signed.
-    fn sign(&mut self, voters: &VoterSet, rules: &Rules, phase: Phase, ballot: Ballot, out: &mut Vec<Output>) -> bool {
+    fn sign(&mut self, voters: &VoterSet, rules: Rules, phase: Phase, ballot: Ballot, out: &mut Vec<Output>) -> bool {
         let Some(me) = rules.me.filter(|_| rules.may_sign) else { return false };
         let round = self.round;
         if self.tally_mut(round, phase).add(voters, me, ballot) != Added::First {
@@ -556,7 +553,7 @@ impl Instance {
     }
 
     /// Whether an operator may choose now (rule 7): not while round 0 or an automatic round has not failed.
-    pub fn may_choose(&self, voters: &VoterSet, rules: &Rules) -> bool {
+    pub fn may_choose(&self, voters: &VoterSet, rules: Rules) -> bool {
         let unattended = self.round == Round::ZERO || rules.is_automatic(self.round);
         self.decided.is_none() && (!unattended || self.has_failed(voters))
     }

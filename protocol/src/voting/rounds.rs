@@ -7,7 +7,7 @@ use crate::id::{Choice, NodeId, Round, sha256};
 use crate::limits;
 use crate::manifest::TieBreak;
 use crate::quorum::{VoterIndex, VoterSet};
-use crate::vote::Proposal;
+use crate::vote::{Ballot, Proposal};
 
 impl Rules {
     /// Whether round `round` is an automatic one.
@@ -43,10 +43,10 @@ impl Instance {
     }
 
     /// Rule 6: the proposer of an automatic round proposes its valid choice, else the tie-break winner, else nothing.
-    pub(super) fn propose(&mut self, voters: &VoterSet, rules: &Rules, out: &mut Vec<Output>) {
+    pub(super) fn propose(&mut self, voters: &VoterSet, rules: Rules, out: &mut Vec<Output>) {
         let Some(strategy) = rules.automatic.filter(|_| rules.is_automatic(self.round())) else { return };
         let is_turn = rules.may_sign && rules.me.is_some() && rules.me == self.proposer(voters, strategy, self.round());
-        if !is_turn || self.current().proposal.is_some() || self.current().propose_elapsed {
+        if !is_turn || self.current().proposal.is_some() || self.has_elapsed(Step::Propose) {
             return;
         }
         let (choice, valid) = match self.valid() {
@@ -67,13 +67,13 @@ impl Instance {
 
     /// What to prevote in automatic round: the proposal while it is eligible and no lock forbids it, nil once the
     /// propose timeout has passed; `None` to wait.
-    pub(super) fn automatic_prevote(&self, voters: &VoterSet) -> Option<Option<Choice>> {
-        let current = self.current();
-        let proposed = current.proposal.filter(|p| self.is_eligible(voters, p.choice, Some(p))).map(|p| p.choice);
+    pub(super) fn automatic_prevote(&self, voters: &VoterSet) -> Option<Ballot> {
+        let proposed =
+            self.current().proposal.filter(|p| self.is_eligible(voters, p.choice, Some(p))).map(|p| p.choice);
         match (proposed, self.locked()) {
             (Some(choice), None) => Some(Some(choice)),
             (Some(choice), Some(lock)) if lock.choice == choice => Some(Some(choice)),
-            _ if current.propose_elapsed => Some(None),
+            _ if self.has_elapsed(Step::Propose) => Some(None),
             _ => None,
         }
     }
@@ -90,7 +90,7 @@ impl Instance {
 
     /// Rule 5, last part: leaves a failed round for the next if that is automatic, or if an operator's choice carries.
     /// Returns whether it did; otherwise the subject is in conflict.
-    pub(super) fn leave_failed_round(&mut self, rules: &Rules, out: &mut Vec<Output>) -> bool {
+    pub(super) fn leave_failed_round(&mut self, rules: Rules, out: &mut Vec<Output>) -> bool {
         let next = self.round().next();
         if rules.is_automatic(next) || self.spend_standing_round() {
             self.enter(next, rules, out);
@@ -104,7 +104,7 @@ impl Instance {
     }
 
     /// Moves to a later round. Its propose timer starts at once if it is automatic.
-    pub(super) fn enter(&mut self, round: Round, rules: &Rules, out: &mut Vec<Output>) {
+    pub(super) fn enter(&mut self, round: Round, rules: Rules, out: &mut Vec<Output>) {
         self.set_round(round);
         if rules.is_automatic(round) {
             self.schedule(Step::Propose, out);

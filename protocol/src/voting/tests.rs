@@ -30,7 +30,7 @@ impl Net {
     }
 
     fn input(&mut self, node: usize, input: Input) {
-        for output in self.nodes[node].process(&self.voters, &self.rules[node], input) {
+        for output in self.nodes[node].process(&self.voters, self.rules[node], input) {
             match &output {
                 Output::Sign(vote) => {
                     let twice = self
@@ -160,7 +160,7 @@ fn two_to_two_is_a_conflict_that_operators_resolve() {
     assert_eq!(net.decisions(), vec![None; 4]);
     assert!(net.nodes.iter().all(Instance::in_conflict));
     for node in 0..3 {
-        assert!(net.nodes[node].may_choose(&net.voters, &net.rules[node]));
+        assert!(net.nodes[node].may_choose(&net.voters, net.rules[node]));
         net.input(node, Input::Choose(b.choice()));
         net.settle();
     }
@@ -294,7 +294,7 @@ fn a_restart_resumes_locked_in_the_highest_signed_round() {
         own: true,
         endorsed: true,
     };
-    assert!(again.process(&net.voters, &net.rules[0], Input::Candidate(other)).is_empty(), "signs nothing twice");
+    assert!(again.process(&net.voters, net.rules[0], Input::Candidate(other)).is_empty(), "signs nothing twice");
 }
 
 #[test]
