@@ -14,8 +14,8 @@ use super::messages::Ticket;
 use super::open::Open;
 use super::settings::ANSWER_BYTES;
 
-/// An upper bound of a vote's encoding, and of what else a batch has.
-const VOTE_BYTES: usize = 128;
+/// An upper bound of a vote's or proposal's encoding, and of what else a batch has.
+const STATEMENT_BYTES: usize = 128;
 /// The same for an event with its proof beside the fields.
 const PROOF_BYTES: usize = 768;
 /// An answer carries at least this many subjects, whatever they need: otherwise a page could be empty for ever.
@@ -146,14 +146,14 @@ impl Page {
             self.bytes += event.event.size() + PROOF_BYTES;
             self.events.push(event);
         }
-        let votes: Vec<_> = open.offered_votes().collect();
-        for at in 0..votes.len() {
-            let Some(vote) = votes.get((at + self.turn) % votes.len()) else { continue };
-            let size = VOTE_BYTES * (vote.batch.statements().len() + 1);
+        let batches: Vec<_> = open.proposals.iter().chain(open.offered_votes().map(|vote| &vote.batch)).collect();
+        for at in 0..batches.len() {
+            let Some(batch) = batches.get((at + self.turn) % batches.len()) else { continue };
+            let size = STATEMENT_BYTES * (batch.statements().len() + 1);
             let fits = self.bytes + size <= ANSWER_BYTES;
-            if fits && self.seen.insert((vote.batch.signer(), vote.batch.root())) {
+            if fits && self.seen.insert((batch.signer(), batch.root())) {
                 self.bytes += size;
-                self.batches.push(vote.batch.batch().clone());
+                self.batches.push(batch.batch().clone());
             }
         }
     }

@@ -98,6 +98,8 @@ pub struct Engine {
     pub(super) next_heartbeat: UnixMillis,
     pub(super) last_sequence: u64,
     pub(super) heartbeat: Option<Arc<VerifiedBatch>>,
+    /// What recovery left to be said, for the first tick.
+    pub(super) recovered: Option<Tick>,
     /// Answers given, to vary what comes first in them.
     pub(super) answers: usize,
 }
@@ -119,7 +121,7 @@ pub(super) struct Tick {
 }
 
 impl Tick {
-    fn new(now: UnixMillis) -> Self {
+    pub(super) fn new(now: UnixMillis) -> Self {
         Self {
             now,
             changes: Changes::default(),
@@ -184,6 +186,7 @@ impl Engine {
             next_heartbeat: UnixMillis(0),
             last_sequence: 0,
             heartbeat: None,
+            recovered: None,
             answers: 0,
             key: parts.key,
             voters: parts.voters,
@@ -196,7 +199,7 @@ impl Engine {
         if self.read_only.is_some() {
             return self.refuse_all(inputs);
         }
-        let mut tick = Tick::new(now);
+        let mut tick = self.recovered.take().unwrap_or_else(|| Tick::new(now));
         for input in inputs {
             self.take(&mut tick, input);
         }
@@ -249,7 +252,7 @@ impl Engine {
     fn note_output(&mut self, tick: &mut Tick, subject: SubjectId, output: Output) {
         match output {
             Output::Sign(vote) => {
-                self.keep_justification(tick, &vote);
+                self.keep_justification(tick, vote);
                 tick.votes.push(vote);
             }
             Output::Propose(proposal) => tick.proposals.push(proposal),
@@ -274,7 +277,7 @@ impl Engine {
     }
 
     /// A non-nil precommit goes to disk with the prevotes that justify it (SPEC §7 State).
-    fn keep_justification(&mut self, tick: &mut Tick, vote: &Vote) {
+    fn keep_justification(&mut self, tick: &mut Tick, vote: Vote) {
         use ssid_protocol::vote::Phase;
         let (Phase::Precommit, Some(choice)) = (vote.phase, vote.ballot) else { return };
         let Some(open) = self.open.get(&vote.subject) else { return };

@@ -72,6 +72,8 @@ pub(super) struct Open {
     pub(super) subject: Option<Subject>,
     pub(super) first_seen: UnixMillis,
     pub(super) held: Vec<Held>,
+    /// Proposals by their batches: one a round at the most.
+    pub(super) proposals: Vec<Arc<VerifiedBatch>>,
     pub(super) announced: BTreeMap<Choice, Announced>,
     /// False for a subject that was decided before the database was lost: only its certificate may end it.
     pub(super) may_sign: bool,
@@ -90,6 +92,7 @@ impl Open {
             subject: None,
             first_seen: now,
             held: Vec::new(),
+            proposals: Vec::new(),
             announced: BTreeMap::new(),
             may_sign: true,
             certified_event: None,

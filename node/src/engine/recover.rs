@@ -43,8 +43,7 @@ impl Engine {
         for (node, row) in engine.store.peers()? {
             engine.peers.states.insert(node, PeerState { row, clock_offset_ms: None });
         }
-        let (agreements, disagreements) = engine.store.agreement_counts()?;
-        (engine.agreements, engine.disagreements) = (agreements, disagreements);
+        (engine.agreements, engine.disagreements) = engine.count_agreements()?;
         let replay = engine.read_journal(records)?;
         engine.resume_votes(now, &replay);
         engine.reopen_candidates(now)?;
@@ -114,6 +113,7 @@ impl Engine {
             Statements::Proposals(proposals) if own => {
                 for proposal in proposals.iter().filter(|p| p.epoch == self.epoch) {
                     if !self.is_decided(&proposal.subject)? {
+                        is_of_use = true;
                         replay.histories.entry(proposal.subject).or_default().proposals.push(*proposal);
                     }
                 }
@@ -135,6 +135,13 @@ impl Engine {
             self.open.insert(*subject, Open::new(machine, now));
         }
         for batch in &replay.batches {
+            if let Statements::Proposals(proposals) = batch.statements() {
+                for proposal in proposals.iter().filter(|p| p.epoch == self.epoch) {
+                    if let Some(open) = self.open.get_mut(&proposal.subject) {
+                        open.proposals.push(batch.clone());
+                    }
+                }
+            }
             let Statements::Votes(votes) = batch.statements() else { continue };
             let Some(voter) = self.voters.index_of(&batch.signer()) else { continue };
             for (index, vote) in (0..).zip(votes) {
@@ -172,7 +179,8 @@ impl Engine {
             }
         }
         self.count_kept_votes(&mut tick);
-        self.settle_recovered(tick);
+        // what this made the instances say goes out with the first tick
+        self.recovered = Some(tick);
         Ok(())
     }
 
@@ -189,11 +197,7 @@ impl Engine {
     }
 
     fn announcement(&self, proof: Option<ProofRef>) -> Result<Option<Announced>, StorageError> {
-        let proof = match proof {
-            Some(proof) => self.store.resolve(&proof, ssid_protocol::batch::Kind::Events)?,
-            None => None,
-        };
-        Ok(proof.map(Announced::Alone))
+        Ok(proof.map(|proof| self.store.announcement(&proof)).transpose()?.map(Announced::Alone))
     }
 
     /// Own announcements whose subjects are undecided are made again, and stand as own events again.
@@ -232,7 +236,8 @@ impl Engine {
                 };
                 vote.batch.signer() == self.me || locked.as_ref().is_some_and(supports)
             });
-            for batch in own_events.chain(votes.map(|vote| &vote.batch)) {
+            let proposals = open.proposals.iter().filter(|batch| batch.signer() == self.me);
+            for batch in own_events.chain(proposals).chain(votes.map(|vote| &vote.batch)) {
                 if self.journaled.insert((batch.signer(), batch.root())) {
                     let signed = batch.batch().clone();
                     let own = batch.signer() == self.me;

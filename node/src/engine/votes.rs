@@ -22,7 +22,7 @@ impl Engine {
             Statements::Events(events) => self.take_announcements(tick, batch, events),
             Statements::Votes(votes) => self.take_votes(tick, batch, votes),
             Statements::Heartbeat(heartbeat) => self.take_heartbeat(tick, batch, heartbeat, from),
-            Statements::Proposals(proposals) => self.take_proposals(tick, batch.signer(), proposals),
+            Statements::Proposals(proposals) => self.take_proposals(tick, batch, proposals),
             Statements::Closes(_) => Worth::Nothing,
         }
     }
@@ -93,12 +93,17 @@ impl Engine {
         false
     }
 
-    fn take_proposals(&mut self, tick: &mut Tick, signer: NodeId, proposals: &[Proposal]) -> Worth {
-        let Some(voter) = self.voters.index_of(&signer) else { return Worth::Invalid };
+    /// Proposals for open instances. One for an unknown subject comes again with a re-offer: nothing is eligible there.
+    fn take_proposals(&mut self, tick: &mut Tick, batch: &Arc<VerifiedBatch>, proposals: &[Proposal]) -> Worth {
+        let Some(voter) = self.voters.index_of(&batch.signer()) else { return Worth::Invalid };
         let mut worth = Worth::Nothing;
         for proposal in proposals.iter().filter(|p| p.epoch == self.epoch) {
-            if self.ensure_open(tick.now, proposal.subject).is_some() {
-                self.apply(tick, proposal.subject, Input::Proposal { voter, proposal: *proposal });
+            let Some(open) = self.open.get(&proposal.subject) else { continue };
+            let before = open.machine.proposal(proposal.round).is_some();
+            self.apply(tick, proposal.subject, Input::Proposal { voter, proposal: *proposal });
+            let Some(open) = self.open.get_mut(&proposal.subject) else { continue };
+            if !before && open.machine.proposal(proposal.round) == Some(proposal) {
+                open.proposals.push(batch.clone());
                 worth = Worth::New;
             }
         }
@@ -120,7 +125,12 @@ impl Engine {
         }
         let proposals = std::mem::take(&mut tick.proposals);
         for part in proposals.chunks(limits::BATCH_STATEMENTS) {
-            self.sign(tick, Statements::Proposals(part.to_vec()));
+            let Some(batch) = self.sign(tick, Statements::Proposals(part.to_vec())) else { continue };
+            for proposal in part {
+                if let Some(open) = self.open.get_mut(&proposal.subject) {
+                    open.proposals.push(batch.clone());
+                }
+            }
         }
     }
 
