@@ -1,0 +1,199 @@
+//! What others hold of the network: the handle to act on it and the events that come out of it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use libp2p::gossipsub::MessageId;
+use libp2p::{Multiaddr, PeerId};
+use ssid_protocol::batch::VerifiedBatch;
+use ssid_protocol::id::NodeId;
+use ssid_protocol::sync::{Answer, Request};
+use tokio::sync::{OwnedSemaphorePermit, watch};
+
+use super::config::MemberPeer;
+use super::metrics::Metrics;
+
+/// A gossip topic, `/ssid/<federation_id>/<name>/1`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Topic {
+    /// Announcements: batches of kind 1.
+    Events,
+    /// Votes, proposals and epoch closes: kinds 2, 4, 5.
+    Votes,
+    /// Heartbeats: kind 3.
+    Heartbeats,
+    /// Proofs of misbehaviour. Nothing reads them yet: what arrives is ignored.
+    Evidence,
+}
+
+/// What the consumer thinks of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// New and of use: passed on to other peers.
+    Accept,
+    /// Nothing new, or not now: not passed on, nobody blamed.
+    Ignore,
+    /// No honest node passes this on: the peer that delivered it is scored down.
+    Reject,
+}
+
+/// The right to give one verdict on one delivered batch. Dropped unused, the batch counts as ignored.
+#[derive(Debug)]
+pub struct Ticket {
+    pub(super) message: MessageId,
+    pub(super) source: PeerId,
+    pub(super) topic: Topic,
+    /// Returns its bytes to the budget of undecided batches when the ticket goes.
+    pub(super) budget: OwnedSemaphorePermit,
+}
+
+/// The right to answer one request. Dropped unused, the asking node sees a failure.
+#[derive(Debug)]
+pub struct ReplyHandle {}
+
+impl ReplyHandle {
+    /// Sends the answer; never blocks. One that does not fit a frame is replaced by [`Answer::Refused`].
+    pub fn answer(self, answer: Answer) {
+        let _ = answer;
+        todo!()
+    }
+}
+
+/// What the network tells its consumer, over one bounded channel.
+#[derive(Debug)]
+pub enum NetworkEvent {
+    /// A batch whose signature holds, of a signer that may sign its kind, on the topic of its kind. Every ticket wants
+    /// a [`Network::verdict`] soon: gossip forgets an undecided message after about five seconds.
+    Batch {
+        /// The member that delivered it; not always its signer.
+        from: NodeId,
+        /// The batch.
+        batch: Arc<VerifiedBatch>,
+        /// For the verdict.
+        ticket: Ticket,
+        /// Where it came.
+        topic: Topic,
+    },
+    /// A member is connected and receives gossip; comes once per connection, and also if it was never away for long.
+    Connected(NodeId),
+    /// The last connection to a member is gone.
+    Disconnected(NodeId),
+    /// A member asks; an answer is expected within [`Network::request`]'s time limit.
+    Asked {
+        /// Who asks.
+        from: NodeId,
+        /// What.
+        request: Request,
+        /// For the answer.
+        reply: ReplyHandle,
+    },
+    /// Addresses at which a member was reached or says it listens: to be remembered across restarts.
+    Addresses {
+        /// Whose.
+        node: NodeId,
+        /// Its libp2p identity, under which they are given back at the next start.
+        peer: PeerId,
+        /// All that are known, at most 16, the ones that worked first.
+        addresses: Vec<Multiaddr>,
+    },
+}
+
+/// Why a message was not taken for publishing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PublishRefused {
+    /// More is waiting than fits; offer less for a while.
+    #[error("the publish queue is full")]
+    QueueFull,
+    /// Longer than a gossip message may be.
+    #[error("a message of {size} bytes exceeds message_bytes = {limit}")]
+    TooLarge {
+        /// Its length.
+        size: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// The network is shut down.
+    #[error("the network is shut down")]
+    Closed,
+}
+
+/// Why a request has no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RequestError {
+    /// Not connected, or not a member.
+    #[error("node {0} is not connected")]
+    NotConnected(NodeId),
+    /// Too many requests of this node are under way.
+    #[error("too many requests are under way")]
+    Busy,
+    /// No answer in time.
+    #[error("no answer within the time limit")]
+    Timeout,
+    /// The connection went, or the other side dropped the request.
+    #[error("the connection broke off before the answer: {0}")]
+    Broken(String),
+    /// The answer was no answer: too long, truncated, not decodable. Counts against the peer.
+    #[error("the answer is malformed: {0}")]
+    Malformed(String),
+    /// The network is shut down.
+    #[error("the network is shut down")]
+    Closed,
+}
+
+/// The handle: cheap to clone, none of its methods blocks.
+#[derive(Clone, Debug)]
+pub struct Network {}
+
+impl Network {
+    /// Offers an encoded batch to all peers. Publishing is paced; what is taken can still be lost on the way, which
+    /// rule 9 makes good.
+    ///
+    /// # Errors
+    /// If the queue is full, the message too long, or the network shut down.
+    pub fn publish(&self, topic: Topic, data: Vec<u8>) -> Result<(), PublishRefused> {
+        let _ = (topic, data);
+        todo!()
+    }
+
+    /// Says what became of a delivered batch; only then is it passed on, or its deliverer blamed.
+    pub fn verdict(&self, ticket: Ticket, verdict: Verdict) {
+        let _ = (ticket, verdict);
+        todo!()
+    }
+
+    /// Asks a connected member and awaits its answer, at most ten seconds.
+    ///
+    /// # Errors
+    /// If it is not connected, does not answer, or answers what is no answer.
+    pub async fn request(&self, node: NodeId, request: Request) -> Result<Answer, RequestError> {
+        let _ = (node, request);
+        todo!()
+    }
+
+    /// The members connected now, without this node.
+    pub fn connected(&self) -> watch::Receiver<Arc<BTreeSet<NodeId>>> {
+        todo!()
+    }
+
+    /// The addresses listened on now, with the ports the system chose.
+    pub fn listening(&self) -> watch::Receiver<Arc<BTreeSet<Multiaddr>>> {
+        todo!()
+    }
+
+    /// The counters, for registration.
+    pub fn metrics(&self) -> &Metrics {
+        todo!()
+    }
+
+    /// Addresses of a member learned elsewhere, for example from its heartbeat.
+    pub fn add_address(&self, node: NodeId, addresses: Vec<Multiaddr>) {
+        let _ = (node, addresses);
+        todo!()
+    }
+
+    /// The members of a new epoch: who is no longer among them is disconnected.
+    pub fn set_members(&self, members: Vec<MemberPeer>) {
+        let _ = members;
+        todo!()
+    }
+}
