@@ -4,6 +4,7 @@
 mod answers;
 mod catch_up;
 mod certify;
+pub mod checking;
 mod closing;
 mod core;
 mod events;

@@ -170,8 +170,9 @@ impl Engine {
                 open.first_seen = row.first_seen;
                 open.subject.get_or_insert_with(|| row.subject.clone());
                 if let (Some(announced), Some(_)) = (announced, announced_by) {
-                    *self.by_origin.entry(announced.signer()).or_default() += usize::from(open.announced.is_empty());
+                    let (origin, is_first) = (announced.signer(), open.announced.is_empty());
                     open.announced.insert(choice, announced);
+                    *self.by_origin.entry(origin).or_default() += usize::from(is_first);
                 }
                 let candidate = Candidate { choice, event, announced_by, prompt: false, own: false, endorsed: false };
                 self.apply(&mut tick, subject, Input::Candidate(candidate));

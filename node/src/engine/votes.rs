@@ -97,7 +97,8 @@ impl Engine {
     fn take_proposals(&mut self, tick: &mut Tick, batch: &Arc<VerifiedBatch>, proposals: &[Proposal]) -> Worth {
         let Some(voter) = self.voters.index_of(&batch.signer()) else { return Worth::Invalid };
         let mut worth = Worth::Nothing;
-        for proposal in proposals.iter().filter(|p| p.epoch == self.epoch) {
+        let epoch = self.epoch;
+        for proposal in proposals.iter().filter(|p| p.epoch == epoch) {
             let Some(open) = self.open.get(&proposal.subject) else { continue };
             let before = open.machine.proposal(proposal.round).is_some();
             self.apply(tick, proposal.subject, Input::Proposal { voter, proposal: *proposal });
