@@ -16,6 +16,8 @@ mod recover;
 pub mod settings;
 mod status;
 pub mod task;
+#[cfg(test)]
+mod tests;
 mod timers;
 mod trust_book;
 mod votes;

@@ -150,10 +150,15 @@ impl Engine {
         Sha256Hash::of(&entries.iter().map(Vec::as_slice).collect::<Vec<_>>())
     }
 
-    /// Answers with a heartbeat that is at most a second old.
+    /// Answers with a heartbeat that is at most a second old and names the log as it is.
     pub(super) fn answer_status(&mut self, tick: &mut Tick, ticket: Ticket) {
-        let stale = tick.now.since(UnixMillis(self.last_sequence)) > FRESH;
-        if self.heartbeat.is_none() || stale {
+        let is_current = self.heartbeat.as_ref().is_some_and(|batch| match batch.statements() {
+            Statements::Heartbeat(last) => {
+                last.log_size == self.store.log_head().size && last.open_count == self.open.len() as u64
+            }
+            _ => false,
+        });
+        if !is_current || tick.now.since(UnixMillis(self.last_sequence)) > FRESH {
             self.make_heartbeat(tick.now);
         }
         let batch = self.heartbeat.as_ref().map(|batch| Box::new(batch.batch().clone()));
