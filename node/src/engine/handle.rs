@@ -1,0 +1,312 @@
+//! The engine as the rest of the node sees it: a cheap handle that sends commands in, a stream of typed events and a
+//! watched status that come out.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use ssid_protocol::event::{Event, Inadmissible};
+use ssid_protocol::id::{Choice, Epoch, NodeId, Round, SubjectId, UnixMillis};
+use ssid_protocol::record::Resolution;
+use ssid_protocol::subject::Subject;
+use ssid_protocol::vote::Phase;
+use ssid_storage::LogHead;
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+
+/// Commands waiting for the engine; a sender waits when it is full.
+pub const COMMANDS: usize = 64;
+/// Events kept for slow subscribers; one that falls further behind is told how many it missed.
+pub const NODE_EVENTS: usize = 16_384;
+/// Events in one [`EngineHandle::emit`].
+pub const EMIT_EVENTS: usize = 16_384;
+
+/// What outside observers are told, in order: the API's stream, telemetry and tests read the same.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum NodeEvent {
+    /// A subject was heard of for the first time.
+    Opened {
+        /// Which.
+        subject_id: SubjectId,
+        /// Its event type.
+        event: String,
+        /// Its version.
+        version: String,
+    },
+    /// A subject is certified, and on this node's disk.
+    Certified {
+        /// Its place in this node's log.
+        sequence: u64,
+        /// Which.
+        subject_id: SubjectId,
+        /// The certified choice.
+        choice: Choice,
+        /// Its event type.
+        event: String,
+        /// Its version.
+        version: String,
+        /// The round that decided.
+        round: Round,
+        /// When this node had it on disk.
+        at: UnixMillis,
+    },
+    /// A subject needs people.
+    Conflict {
+        /// Which.
+        subject_id: SubjectId,
+        /// Its event type.
+        event: String,
+        /// Its version.
+        version: String,
+    },
+    /// A member's connection came up.
+    Connected {
+        /// Who.
+        node: NodeId,
+    },
+    /// A member's last connection went away.
+    Disconnected {
+        /// Who.
+        node: NodeId,
+    },
+    /// The registry file was edited, shortened or replaced by hand; it is left as it is.
+    Drift {
+        /// What differs, with line numbers.
+        what: String,
+    },
+    /// The node stopped voting because it cannot keep its promises.
+    ReadOnly {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// What became of one offered event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum EmitOutcome {
+    /// Signed, on disk, and being voted on.
+    Accepted {
+        /// Its subject.
+        subject_id: SubjectId,
+        /// Its hashes.
+        choice: Choice,
+    },
+    /// This very event is already announced by this node, or being voted on with this node's prevote for it.
+    Known {
+        /// Its subject.
+        subject_id: SubjectId,
+        /// Its hashes.
+        choice: Choice,
+    },
+    /// The subject is certified already; `certified` says for what, which may be another event.
+    Certified {
+        /// Its subject.
+        subject_id: SubjectId,
+        /// Place in this node's log.
+        sequence: u64,
+        /// Hashes of the event offered.
+        choice: Choice,
+        /// Hashes of the event certified.
+        certified: Choice,
+    },
+    /// Not taken; nothing was signed or stored.
+    Refused {
+        /// Why, in words: the field, rule and value, or the limit's name.
+        reason: String,
+        /// Whether the same event may be taken later (a limit, not a rule).
+        retry: bool,
+    },
+}
+
+impl From<Inadmissible> for EmitOutcome {
+    fn from(refusal: Inadmissible) -> Self {
+        Self::Refused { reason: refusal.to_string(), retry: false }
+    }
+}
+
+/// The engine's state in numbers, published after every tick that changed it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EngineStatus {
+    /// The epoch it acts in.
+    pub epoch: Epoch,
+    /// Why it signs nothing, if it does not: the vote history is incomplete.
+    pub abstaining: Option<String>,
+    /// Why it is read-only, if it is: storage failed.
+    pub read_only: Option<String>,
+    /// Open instances, those in conflict among them.
+    pub open: u64,
+    /// Instances in conflict.
+    pub conflicts: u64,
+    /// Open instances with an own candidate whose sender decides nothing: neither endorsed nor refused yet.
+    pub awaiting_review: u64,
+    /// This node's certified log.
+    pub log: LogHead,
+    /// Certified subjects.
+    pub certified: u64,
+    /// Records in which all observations agreed.
+    pub agreements: u64,
+    /// Records in which somebody disagreed.
+    pub disagreements: u64,
+    /// Voters connected now, this node included if it is one.
+    pub connected_voters: Vec<NodeId>,
+    /// Voters not connected.
+    pub missing_voters: Vec<NodeId>,
+    /// Whether the connected voters are a quorum.
+    pub has_quorum: bool,
+}
+
+/// One vote in an [`InstanceView`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VoteView {
+    /// Whose.
+    pub node: NodeId,
+    /// In which round.
+    pub round: Round,
+    /// In which phase.
+    pub phase: Phase,
+    /// For what; `None` is nil.
+    pub choice: Option<Choice>,
+}
+
+/// One candidate in an [`InstanceView`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CandidateView {
+    /// Its hashes.
+    pub choice: Choice,
+    /// The event, if this node has it.
+    pub event: Option<Event>,
+    /// Who announced it, as far as this node holds the proof.
+    pub announced_by: Option<NodeId>,
+    /// Whether it stands in this node's own registry.
+    pub own: bool,
+}
+
+/// An open instance, for `status`, `conflicts` and `events list`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstanceView {
+    /// What is voted on.
+    pub subject_id: SubjectId,
+    /// The same in words; `None` while only votes for it are known.
+    pub subject: Option<Subject>,
+    /// The epoch.
+    pub epoch: Epoch,
+    /// The round this node is in.
+    pub round: Round,
+    /// When this node first heard of it.
+    pub since: UnixMillis,
+    /// Whether it waits for people.
+    pub in_conflict: bool,
+    /// Whether an own decision to endorse or refuse is awaited.
+    pub awaiting_review: bool,
+    /// What this node is locked on.
+    pub locked: Option<Choice>,
+    /// What has been announced or voted for.
+    pub candidates: Vec<CandidateView>,
+    /// Every vote held.
+    pub votes: Vec<VoteView>,
+}
+
+/// How a subject ended, for callers that wait.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// Place in the log.
+    pub sequence: u64,
+    /// The certified choice.
+    pub choice: Choice,
+    /// How.
+    pub resolution: Resolution,
+}
+
+/// The engine cannot be reached or will not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The engine's task has ended.
+    #[error("the node's engine has stopped; see the log for why, then start it again with: ssid run")]
+    Stopped,
+    /// The engine refuses this command now.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// What the handle sends to the engine's task.
+#[derive(Debug)]
+pub enum Command {
+    /// Take events into the own registry, sign, announce and vote.
+    Emit {
+        /// At most [`EMIT_EVENTS`].
+        events: Vec<Event>,
+        /// One outcome per event, in order; sent when the accepted ones are on disk.
+        reply: oneshot::Sender<Vec<EmitOutcome>>,
+    },
+    /// Show open instances.
+    Instances {
+        /// Only this one; all when `None`.
+        subject: Option<SubjectId>,
+        /// At most this many, in order of subject id.
+        limit: usize,
+        /// Only those after this one.
+        after: Option<SubjectId>,
+        /// The answer.
+        reply: oneshot::Sender<Vec<InstanceView>>,
+    },
+}
+
+/// A cheap, cloneable way to the engine.
+#[derive(Clone, Debug)]
+pub struct EngineHandle {
+    pub(crate) commands: mpsc::Sender<Command>,
+    pub(crate) events: broadcast::Sender<Arc<NodeEvent>>,
+    pub(crate) status: watch::Receiver<Arc<EngineStatus>>,
+}
+
+impl EngineHandle {
+    /// Offers events to the federation. Returns when every accepted one is on disk; waits while the engine is busy.
+    ///
+    /// # Errors
+    /// If the engine has stopped, or more than [`EMIT_EVENTS`] are offered at once.
+    pub async fn emit(&self, events: Vec<Event>) -> Result<Vec<EmitOutcome>, EngineError> {
+        if events.len() > EMIT_EVENTS {
+            let (count, limit) = (events.len(), EMIT_EVENTS);
+            return Err(EngineError::Refused(format!(
+                "{count} events at once exceed emit_events = {limit}; send them in parts"
+            )));
+        }
+        let (reply, answer) = oneshot::channel();
+        self.ask(Command::Emit { events, reply }, answer).await
+    }
+
+    /// Open instances in order of subject id.
+    ///
+    /// # Errors
+    /// If the engine has stopped.
+    pub async fn instances(&self, after: Option<SubjectId>, limit: usize) -> Result<Vec<InstanceView>, EngineError> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Command::Instances { subject: None, limit, after, reply }, answer).await
+    }
+
+    /// One open instance, if it is open.
+    ///
+    /// # Errors
+    /// If the engine has stopped.
+    pub async fn instance(&self, subject: SubjectId) -> Result<Option<InstanceView>, EngineError> {
+        let (reply, answer) = oneshot::channel();
+        let mut found =
+            self.ask(Command::Instances { subject: Some(subject), limit: 1, after: None, reply }, answer).await?;
+        Ok(found.pop())
+    }
+
+    async fn ask<T>(&self, command: Command, answer: oneshot::Receiver<T>) -> Result<T, EngineError> {
+        self.commands.send(command).await.map_err(|_| EngineError::Stopped)?;
+        answer.await.map_err(|_| EngineError::Stopped)
+    }
+
+    /// Everything that happens from now on.
+    pub fn subscribe(&self) -> broadcast::Receiver<Arc<NodeEvent>> {
+        self.events.subscribe()
+    }
+
+    /// The engine's state in numbers, now and as it changes.
+    pub fn status(&self) -> watch::Receiver<Arc<EngineStatus>> {
+        self.status.clone()
+    }
+}
