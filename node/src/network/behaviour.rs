@@ -118,7 +118,7 @@ fn multicast(identity: &Keypair) -> Option<mdns::tokio::Behaviour> {
         .ok()
 }
 
-fn gossip(topics: &Topics) -> Result<Gossip, String> {
+pub(super) fn gossip(topics: &Topics) -> Result<Gossip, String> {
     let config = gossipsub::ConfigBuilder::default()
         .validation_mode(ValidationMode::Anonymous)
         .validate_messages()

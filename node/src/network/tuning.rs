@@ -18,6 +18,11 @@ pub(super) const PING_INTERVAL: Duration = Duration::from_secs(5);
 /// A ping without an answer for this long closes the connection.
 pub(super) const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// A peer that has not said in this time which topics it reads takes no part and is disconnected.
+pub(super) const GREETING: Duration = Duration::from_secs(5);
+/// Between two looks at scores, blocks and silent peers.
+pub(super) const HOUSEKEEPING: Duration = Duration::from_secs(1);
+
 // ---- dialing
 
 /// Before the first attempt to reach a peer again; doubled with each failure.
@@ -42,14 +47,16 @@ pub(super) const PUBLISH_BYTES_PER_SECOND: f64 = 64.0 * 1024.0 * 1024.0;
 /// A pause in publishing is made up for by a burst of at most what this long would have carried.
 pub(super) const PUBLISH_BURST: Duration = Duration::from_secs(1);
 /// Messages being decoded and verified, or waiting for it.
-pub(super) const VERIFYING: usize = 512;
+pub(super) const VERIFYING: usize = 4096;
+/// Bytes of these.
+pub(super) const VERIFYING_BYTES: usize = 32 * 1024 * 1024;
 /// Bytes of a heartbeat message.
 pub(super) const HEARTBEAT_BYTES: usize = 16 * 1024;
 /// The least that an undecided batch costs of its budget, in bytes: what bounds their number.
 pub(super) const UNDECIDED_LEAST: usize = 4096;
 /// Accepted batches remembered, so that none is verified or delivered twice.
 pub(super) const REMEMBERED_BATCHES: usize = 8192;
-/// Signers whose statements may carry a rate bucket: members, and those of the epoch before.
+/// Notices of connections and addresses that wait for a busy consumer; past it the oldest are dropped.
 pub(super) const NOTICES: usize = 4096;
 
 // ---- scores and offences
