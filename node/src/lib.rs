@@ -3,8 +3,8 @@
 pub mod api;
 pub mod config;
 pub mod engine;
-pub mod keyfile;
 pub mod home;
+pub mod keyfile;
 pub mod network;
 pub mod node;
 pub mod registry;

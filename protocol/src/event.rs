@@ -268,7 +268,8 @@ mod tests {
 
     #[test]
     fn every_refusal_names_field_rule_and_value() {
-        let cases: &[(&str, fn(&mut Event))] = &[
+        type Spoil = fn(&mut Event);
+        let cases: &[(&str, Spoil)] = &[
             ("timestamp", |e| e.timestamp = "yesterday".into()),
             ("event", |e| e.event = "Blueprint".into()),
             ("event", |e| e.event = "a".repeat(65)),

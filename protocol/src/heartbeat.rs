@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{Epoch, LogId, MerkleHash, Sha256Hash, SubjectId, UnixMillis, sha256};
 use crate::id::Choice;
+use crate::id::{Epoch, LogId, MerkleHash, Sha256Hash, SubjectId, UnixMillis, sha256};
 use crate::json::Json;
 
 /// One heartbeat. All counters are at most 2⁵³−1, as everything in the protocol's JSON.
@@ -108,7 +108,9 @@ mod tests {
         let items: Vec<_> = (0..5_u8).map(|i| (SubjectId([i; 32]), event("a", &i.to_string()).choice())).collect();
         let digest = |order: &[usize]| {
             let mut digest = CertifiedDigest::default();
-            order.iter().for_each(|&i| digest.add(&items[i].0, &items[i].1));
+            for &i in order {
+                digest.add(&items[i].0, &items[i].1);
+            }
             digest
         };
         assert_eq!(digest(&[0, 1, 2, 3, 4]), digest(&[4, 2, 0, 1, 3]));

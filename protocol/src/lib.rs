@@ -16,6 +16,7 @@ pub mod identity;
 pub mod json;
 pub mod limits;
 pub mod manifest;
+pub mod member;
 pub mod merkle;
 pub mod quorum;
 pub mod record;

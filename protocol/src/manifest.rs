@@ -1,1 +1,272 @@
-//! To be written.
+//! The federation manifest: who votes, with what weight, and by which rules, for one epoch (SPEC §4).
+
+mod validity;
+
+use std::collections::BTreeMap;
+
+use crate::id::{Epoch, FederationId, ManifestHash, NodeId, sha256};
+use crate::identity::VerifyKey;
+use crate::json::{Fields, Json, JsonError};
+use crate::limits;
+use crate::member::{Member, named};
+use crate::quorum::VoterSet;
+use crate::subject::{EventPolicies, Policy};
+
+/// The `format` of every manifest.
+pub const FORMAT: &str = "ssid-federation/1";
+
+named!(
+    /// What a vote weighs.
+    Weighting {
+        /// 1.
+        Equal = "equal",
+        /// The member's `weight`.
+        Trust = "trust",
+    }
+);
+
+named!(
+    /// How automatic rounds choose (SPEC §7 rule 6).
+    TieBreak {
+        /// The earliest event.
+        TimestampPriority = "timestamp_priority",
+        /// A coordinator's choice.
+        CoordinatorPriority = "coordinator_priority",
+        /// The choice with the most weight.
+        TrustWeighted = "trust_weighted",
+        /// Not at all: people decide.
+        ManualReview = "manual_review",
+    }
+);
+
+/// The manifest of one epoch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Manifest {
+    /// What people call the federation.
+    pub name: String,
+    /// Which epoch it is the manifest of; genesis is that of epoch 0.
+    pub epoch: Epoch,
+    /// When it was drawn up.
+    pub created_at: String,
+    /// Share of the weight that decides, in basis points: 6600 is 66 %.
+    pub threshold_bp: u32,
+    /// How many distinct signers every decision needs.
+    pub min_participating_nodes: u32,
+    /// What a vote weighs.
+    pub vote_weighting: Weighting,
+    /// How automatic rounds choose.
+    pub tie_breaking_strategy: TieBreak,
+    /// Whether there are automatic rounds.
+    pub auto_resolve_conflicts: bool,
+    /// Whether event types are unique or recurring; fixed by genesis.
+    pub event_policies: EventPolicies,
+    /// The members, voting or not.
+    pub members: Vec<Member>,
+}
+
+/// Why a manifest is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ManifestError {
+    /// It has not the shape of one.
+    #[error("manifest: {0}")]
+    Shape(#[from] JsonError),
+    /// It has, but breaks a rule.
+    #[error("manifest field `{field}` must be {rule}; it is {value}")]
+    Invalid {
+        /// Which field, for example `members[3].weight`.
+        field: String,
+        /// What it must be.
+        rule: String,
+        /// What it is, cut to 80 characters.
+        value: String,
+    },
+}
+
+/// A broken rule, in words.
+pub(crate) fn invalid(field: &str, rule: &str, value: &dyn std::fmt::Display) -> ManifestError {
+    let value = value.to_string().chars().take(80).collect();
+    ManifestError::Invalid { field: field.to_owned(), rule: rule.to_owned(), value }
+}
+
+/// The parsed voting key of the member at `index`.
+pub(crate) fn voting_key(index: usize, member: &Member) -> Result<VerifyKey, ManifestError> {
+    VerifyKey::parse(member.node_id).map_err(|_| {
+        let rule = "the canonical encoding of an Ed25519 public key that is not of small order";
+        invalid(&format!("members[{index}].node_id"), rule, &member.node_id)
+    })
+}
+
+impl Manifest {
+    /// Reads a manifest of at most [`limits::DOCUMENT_BYTES`]. Whether it is valid is asked separately.
+    ///
+    /// # Errors
+    /// If it is no strict JSON or has not exactly the keys of a manifest, each with its type.
+    pub fn parse(bytes: &[u8]) -> Result<Self, ManifestError> {
+        let mut fields = Json::parse(bytes, limits::DOCUMENT_BYTES)?.into_fields("")?;
+        fields.literal("format", FORMAT)?;
+        let manifest = Self {
+            name: fields.text("name")?,
+            epoch: Epoch(fields.number("epoch")?),
+            created_at: fields.text("created_at")?,
+            threshold_bp: fields.number_u32("threshold_bp")?,
+            min_participating_nodes: fields.number_u32("min_participating_nodes")?,
+            vote_weighting: fields.parsed("vote_weighting")?,
+            tie_breaking_strategy: fields.parsed("tie_breaking_strategy")?,
+            auto_resolve_conflicts: fields.bool("auto_resolve_conflicts")?,
+            event_policies: policies_from(fields.object("event_policies")?)?,
+            members: fields.objects("members")?.into_iter().map(member_from).collect::<Result<_, _>>()?,
+        };
+        fields.finish()?;
+        Ok(manifest)
+    }
+
+    /// The JSON object of the specification.
+    pub fn to_json(&self) -> Json {
+        Json::object([
+            ("format", Json::from(FORMAT)),
+            ("name", Json::from(self.name.as_str())),
+            ("epoch", Json::from(self.epoch.0)),
+            ("created_at", Json::from(self.created_at.as_str())),
+            ("threshold_bp", Json::from(u64::from(self.threshold_bp))),
+            ("min_participating_nodes", Json::from(u64::from(self.min_participating_nodes))),
+            ("vote_weighting", Json::from(self.vote_weighting.as_str())),
+            ("tie_breaking_strategy", Json::from(self.tie_breaking_strategy.as_str())),
+            ("auto_resolve_conflicts", Json::from(self.auto_resolve_conflicts)),
+            ("event_policies", policies_to_json(&self.event_policies)),
+            ("members", Json::Array(self.members.iter().map(Member::to_json).collect())),
+        ])
+    }
+
+    /// The canonical form, which is hashed.
+    pub fn to_jcs(&self) -> String {
+        self.to_json().to_jcs()
+    }
+
+    /// The form of files that people read and edit.
+    pub fn to_pretty(&self) -> String {
+        self.to_json().to_pretty()
+    }
+
+    /// `H("ssid/federation/1\0" ‖ JCS(genesis))`; the federation's name if this is its genesis manifest.
+    pub fn federation_id(&self) -> FederationId {
+        FederationId(sha256(&[b"ssid/federation/1\0", self.to_jcs().as_bytes()]))
+    }
+
+    /// `H("ssid/epoch/1\0" ‖ JCS)`: the `commit_hash` of the `federation_epoch` event that brings this manifest in.
+    pub fn hash(&self) -> ManifestHash {
+        ManifestHash(sha256(&[b"ssid/epoch/1\0", self.to_jcs().as_bytes()]))
+    }
+
+    /// The voters of the epoch.
+    ///
+    /// # Errors
+    /// As [`VoterSet::of`]; not if the manifest is valid.
+    pub fn voters(&self) -> Result<VoterSet, ManifestError> {
+        VoterSet::of(self)
+    }
+
+    /// The member with this node id.
+    pub fn member(&self, id: &NodeId) -> Option<&Member> {
+        self.members.iter().find(|member| member.node_id == *id)
+    }
+}
+
+fn member_from(mut fields: Fields) -> Result<Member, JsonError> {
+    let member = Member::take_from(&mut fields)?;
+    fields.finish()?;
+    Ok(member)
+}
+
+fn policies_from(mut fields: Fields) -> Result<EventPolicies, JsonError> {
+    let mut policies = BTreeMap::new();
+    for key in fields.keys() {
+        let policy = match fields.text(&key)?.as_str() {
+            "unique" => Policy::Unique,
+            "recurring" => Policy::Recurring,
+            other => return Err(fields.unexpected(&key, "unique|recurring", other)),
+        };
+        policies.insert(key, policy);
+    }
+    Ok(EventPolicies(policies))
+}
+
+fn policies_to_json(policies: &EventPolicies) -> Json {
+    let name = |policy: &Policy| match policy {
+        Policy::Unique => Json::from("unique"),
+        Policy::Recurring => Json::from("recurring"),
+    };
+    Json::Object(policies.0.iter().map(|(key, policy)| (key.clone(), name(policy))).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::manifest;
+
+    fn sample() -> Manifest {
+        let mut manifest = manifest(4);
+        manifest.event_policies.0.insert("daily_report".into(), Policy::Unique);
+        manifest.members[3].organization = "Österreich \"7\"\n".into();
+        manifest
+    }
+
+    #[test]
+    fn every_form_reads_back() {
+        let manifest = sample();
+        assert_eq!(Manifest::parse(manifest.to_pretty().as_bytes()), Ok(manifest.clone()));
+        assert_eq!(Manifest::parse(manifest.to_jcs().as_bytes()), Ok(manifest));
+    }
+
+    #[test]
+    fn the_shape_is_exact() {
+        let refusal = |from: &str, to: &str| {
+            let text = sample().to_jcs();
+            assert!(text.contains(from), "{from}");
+            Manifest::parse(text.replacen(from, to, 1).as_bytes()).unwrap_err().to_string()
+        };
+        let cases = [
+            ("\"ssid-federation/1\"", "\"ssid-federation/2\"", "`format`: expected \"ssid-federation/1\""),
+            ("\"epoch\":0", "\"epoch\":\"0\"", "`epoch`: expected a number, found \"0\""),
+            ("\"epoch\":0", "\"epoch\":-1", "integer `-1`"),
+            ("\"epoch\":0,", "", "key `epoch` is missing"),
+            ("\"epoch\":0,", "\"epoch\":0,\"epoch\":0,", "duplicate key \"epoch\""),
+            ("\"epoch\":0,", "\"epoch\":0,\"comment\":\"\",", "key `comment` is not known"),
+            ("\"weight\":50", "\"weight\":50,\"vote\":1", "key `members[0].vote` is not known"),
+            ("\"threshold_bp\":6600", "\"threshold_bp\":4294973896", "`threshold_bp`: expected a number of at most 32"),
+            ("\"equal\"", "\"even\"", "`vote_weighting`: expected equal|trust, found \"even\""),
+            ("\"timestamp_priority\"", "\"dice\"", "`tie_breaking_strategy`: expected timestamp_priority|"),
+            (
+                "\"recurring\"",
+                "\"daily\"",
+                "`event_policies.compliance_audit`: expected unique|recurring, found \"daily\"",
+            ),
+            ("\"addresses\":[", "\"addresses\":[1,", "`members[0].addresses[0]`: expected text, found 1"),
+        ];
+        for (from, to, expected) in cases {
+            let message = refusal(from, to);
+            assert!(message.starts_with("manifest: ") && message.contains(expected), "{message}");
+        }
+    }
+
+    #[test]
+    fn hashes_cover_every_field_and_differ_by_domain() {
+        let changes: &[fn(&mut Manifest)] = &[
+            |m| m.name.push('x'),
+            |m| m.epoch = Epoch(1),
+            |m| m.created_at.push('x'),
+            |m| m.threshold_bp += 1,
+            |m| m.min_participating_nodes += 1,
+            |m| m.vote_weighting = Weighting::Trust,
+            |m| m.tie_breaking_strategy = TieBreak::ManualReview,
+            |m| m.auto_resolve_conflicts ^= true,
+            |m| m.event_policies.0.clear(),
+            |m| m.members[0].api_endpoint.push('x'),
+        ];
+        let mut seen = std::collections::BTreeSet::from([sample().hash().0, sample().federation_id().0]);
+        for change in changes {
+            let mut other = sample();
+            change(&mut other);
+            assert!(seen.insert(other.hash().0) && seen.insert(other.federation_id().0));
+        }
+    }
+}

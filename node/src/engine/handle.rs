@@ -267,7 +267,9 @@ impl EngineHandle {
     pub async fn emit(&self, events: Vec<Event>) -> Result<Vec<EmitOutcome>, EngineError> {
         if events.len() > EMIT_EVENTS {
             let (count, limit) = (events.len(), EMIT_EVENTS);
-            return Err(EngineError::Refused(format!("{count} events at once exceed emit_events = {limit}; send them in parts")));
+            return Err(EngineError::Refused(format!(
+                "{count} events at once exceed emit_events = {limit}; send them in parts"
+            )));
         }
         let (reply, answer) = oneshot::channel();
         self.ask(Command::Emit { events, reply }, answer).await
@@ -288,7 +290,8 @@ impl EngineHandle {
     /// If the engine has stopped.
     pub async fn instance(&self, subject: SubjectId) -> Result<Option<InstanceView>, EngineError> {
         let (reply, answer) = oneshot::channel();
-        let mut found = self.ask(Command::Instances { subject: Some(subject), limit: 1, after: None, reply }, answer).await?;
+        let mut found =
+            self.ask(Command::Instances { subject: Some(subject), limit: 1, after: None, reply }, answer).await?;
         Ok(found.pop())
     }
 

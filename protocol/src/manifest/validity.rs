@@ -1,0 +1,201 @@
+//! *Valid* (SPEC §4): the rules that a manifest of the right shape must keep, each refusal with field, rule and value.
+
+use std::collections::BTreeMap;
+
+use super::{Manifest, ManifestError, Weighting, invalid, policies_to_json, voting_key};
+use crate::event::is_event_type;
+use crate::id::Epoch;
+use crate::limits;
+use crate::quorum::VoterSet;
+
+impl Manifest {
+    /// Whether this is a valid genesis manifest.
+    ///
+    /// # Errors
+    /// The first rule that it breaks.
+    pub fn validate_genesis(&self) -> Result<(), ManifestError> {
+        if self.epoch != Epoch::ZERO {
+            return Err(invalid("epoch", "0 in a genesis manifest", &self.epoch));
+        }
+        self.validate_alone()
+    }
+
+    /// Whether this is a valid manifest for the epoch after `previous`, in the federation of `genesis`.
+    ///
+    /// # Errors
+    /// The first rule that it breaks.
+    pub fn validate_successor(&self, previous: &Self, genesis: &Self) -> Result<(), ManifestError> {
+        if previous.epoch.0.checked_add(1) != Some(self.epoch.0) {
+            return Err(invalid("epoch", &format!("the one after {}", previous.epoch), &self.epoch));
+        }
+        if self.event_policies != genesis.event_policies {
+            let own = policies_to_json(&self.event_policies).to_jcs();
+            return Err(invalid("event_policies", "those of the genesis manifest", &own));
+        }
+        self.validate_alone()
+    }
+
+    /// The rules that need no other manifest.
+    fn validate_alone(&self) -> Result<(), ManifestError> {
+        if !(1..=10_000).contains(&self.threshold_bp) {
+            return Err(invalid("threshold_bp", "1 to 10000", &self.threshold_bp));
+        }
+        if let Some(key) = self.event_policies.0.keys().find(|key| !is_event_type(key)) {
+            let rule = "by event type: 1 to 64 characters [a-z0-9_.-], the first a letter or digit";
+            return Err(invalid("event_policies", rule, &format!("{key:?}")));
+        }
+        self.validate_members()?;
+        self.validate_voters(&self.voters()?)
+    }
+
+    fn validate_members(&self) -> Result<(), ManifestError> {
+        if self.members.len() > limits::MEMBERS {
+            return Err(invalid("members", &format!("at most {}", limits::MEMBERS), &self.members.len()));
+        }
+        let (mut node_ids, mut peer_ids) = (BTreeMap::new(), BTreeMap::new());
+        for (i, member) in self.members.iter().enumerate() {
+            let refuse = |key: &str, rule: &str, value: &dyn std::fmt::Display| {
+                Err(invalid(&format!("members[{i}].{key}"), rule, value))
+            };
+            voting_key(i, member)?;
+            if let Some(other) = node_ids.insert(member.node_id, i) {
+                return refuse("node_id", &format!("another than that of members[{other}]"), &member.node_id);
+            }
+            if member.peer_id.is_empty() {
+                return refuse("peer_id", "a libp2p peer id", &"empty");
+            }
+            if let Some(other) = peer_ids.insert(&member.peer_id, i) {
+                return refuse("peer_id", &format!("another than that of members[{other}]"), &member.peer_id);
+            }
+            if !(1..=100).contains(&member.weight) {
+                return refuse("weight", "1 to 100", &member.weight);
+            }
+        }
+        Ok(())
+    }
+
+    fn validate_voters(&self, voters: &VoterSet) -> Result<(), ManifestError> {
+        let count = voters.len();
+        if !(2..=count).contains(&voters.min_signers()) {
+            let rule = format!("2 to {count} (the number of voters)");
+            return Err(invalid("min_participating_nodes", &rule, &self.min_participating_nodes));
+        }
+        if !voters.iter().any(|(_, voter)| voter.is_coordinator) {
+            return Err(invalid("members", "with a coordinator among the voters", &"without one"));
+        }
+        if voters.quorum() > voters.total() {
+            let rule = format!("such that a quorum is at most {} (all votes)", voters.total());
+            let value = format!("{}, a quorum of {}", self.threshold_bp, voters.quorum());
+            return Err(invalid("threshold_bp", &rule, &value));
+        }
+        if self.vote_weighting == Weighting::Trust && count >= 4 {
+            let most = voters.max_faulty();
+            let too_heavy = |(_, member): &(usize, &crate::member::Member)| member.is_voter() && member.weight > most;
+            if let Some((i, member)) = self.members.iter().enumerate().find(too_heavy) {
+                let rule = format!("at most {most} (what may be faulty) with weighting by trust");
+                return Err(invalid(&format!("members[{i}].weight"), &rule, &member.weight));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::NodeId;
+    use crate::member::{Role, Status};
+    use crate::subject::Policy;
+    use crate::testing::{key, manifest};
+
+    fn refused(what: Result<(), ManifestError>, field: &str, parts: &[&str]) {
+        let error = what.unwrap_err();
+        let message = error.to_string();
+        assert!(matches!(error, ManifestError::Invalid { field: f, .. } if f == field), "{message}");
+        assert!(parts.iter().all(|part| message.contains(part)), "{message}");
+    }
+
+    #[test]
+    fn test_federations_are_valid() {
+        for n in [2, 3, 4, 7, 100, 255] {
+            assert_eq!(manifest(n).validate_genesis(), Ok(()), "{n} members");
+        }
+    }
+
+    #[test]
+    fn every_rule_has_its_refusal() {
+        type Case = (fn(&mut Manifest), &'static str, &'static [&'static str]);
+        let cases: &[Case] = &[
+            (|m| m.epoch = Epoch(1), "epoch", &["genesis", "it is 1"]),
+            (|m| m.threshold_bp = 0, "threshold_bp", &["1 to 10000", "it is 0"]),
+            (|m| m.threshold_bp = 10_001, "threshold_bp", &["10001"]),
+            (|m| m.min_participating_nodes = 1, "min_participating_nodes", &["2 to 4", "it is 1"]),
+            (|m| m.min_participating_nodes = 5, "min_participating_nodes", &["2 to 4", "it is 5"]),
+            (|m| m.members[0].role = Role::Participant, "members", &["coordinator"]),
+            (|m| m.members[0].status = Status::Suspended, "members", &["coordinator"]),
+            (|m| m.members[2].node_id = NodeId([0; 32]), "members[2].node_id", &["canonical", "000000"]),
+            (|m| m.members[2].node_id = NodeId([0xff; 32]), "members[2].node_id", &["canonical", "ffffff"]),
+            (|m| m.members[2].node_id = key(1).node_id(), "members[2].node_id", &["members[1]"]),
+            (|m| m.members[2].peer_id = "peer-1".into(), "members[2].peer_id", &["members[1]", "peer-1"]),
+            (|m| m.members[2].peer_id.clear(), "members[2].peer_id", &["empty"]),
+            (|m| m.members[2].weight = 0, "members[2].weight", &["1 to 100", "it is 0"]),
+            (|m| m.members[2].weight = 101, "members[2].weight", &["1 to 100", "it is 101"]),
+            (|m| m.members.clear(), "min_participating_nodes", &["2 to 0"]),
+            (|m| m.members.truncate(1), "min_participating_nodes", &["2 to 1"]),
+            (|m| m.members = vec![m.members[0].clone(); 1001], "members", &["at most 1000", "1001"]),
+            (
+                |m| m.event_policies.0.extend([("No".into(), Policy::Unique)]),
+                "event_policies",
+                &["event type", "\"No\""],
+            ),
+        ];
+        for (spoil, field, parts) in cases {
+            let mut spoiled = manifest(4);
+            spoil(&mut spoiled);
+            refused(spoiled.validate_genesis(), field, parts);
+        }
+    }
+
+    #[test]
+    fn members_that_do_not_vote_keep_the_rules_too() {
+        let mut observed = manifest(4);
+        observed.members[3].role = Role::Observer;
+        assert_eq!(observed.validate_genesis(), Ok(()));
+        observed.members[3].node_id = NodeId([0; 32]);
+        refused(observed.validate_genesis(), "members[3].node_id", &[]);
+    }
+
+    #[test]
+    fn with_weighting_by_trust_nobody_outweighs_what_may_be_faulty() {
+        let mut weighted = manifest(4);
+        weighted.vote_weighting = Weighting::Trust;
+        // 50 of 200: F = 66
+        assert_eq!(weighted.validate_genesis(), Ok(()));
+        weighted.members[1].weight = 75;
+        // 75 of 225: F = 74
+        refused(weighted.validate_genesis(), "members[1].weight", &["at most 74", "it is 75"]);
+        weighted.vote_weighting = Weighting::Equal;
+        assert_eq!(weighted.validate_genesis(), Ok(()));
+        weighted.vote_weighting = Weighting::Trust;
+        weighted.members.truncate(3);
+        assert_eq!(weighted.validate_genesis(), Ok(()));
+    }
+
+    #[test]
+    fn a_successor_is_the_next_epoch_of_the_same_federation() {
+        let genesis = manifest(4);
+        let mut first = genesis.clone();
+        first.epoch = Epoch(1);
+        first.members.remove(3);
+        assert_eq!(first.validate_successor(&genesis, &genesis), Ok(()));
+        let mut second = first.clone();
+        second.epoch = Epoch(2);
+        assert_eq!(second.validate_successor(&first, &genesis), Ok(()));
+        refused(second.validate_successor(&genesis, &genesis), "epoch", &["the one after 0", "it is 2"]);
+        refused(first.validate_successor(&first, &genesis), "epoch", &["the one after 1"]);
+        second.event_policies.0.clear();
+        refused(second.validate_successor(&first, &genesis), "event_policies", &["genesis", "it is {}"]);
+        first.members[2].weight = 0;
+        refused(first.validate_successor(&genesis, &genesis), "members[2].weight", &[]);
+    }
+}

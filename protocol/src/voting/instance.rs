@@ -1,0 +1,560 @@
+//! One voting instance: its state, and rules 1–5 and 8 of SPEC §7.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::tally::{Added, Tally};
+use super::tiebreak;
+use super::{Input, Output, Polka, Rules, Step, Timer};
+use crate::event::Event;
+use crate::id::{Choice, Epoch, Round, SubjectId};
+use crate::limits;
+use crate::quorum::{VoterIndex, VoterSet};
+use crate::vote::{Ballot, Phase, Proposal, RoundId, Vote};
+
+/// An admissible event for the subject and what this node knows about it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Candidate {
+    /// Its hashes.
+    pub choice: Choice,
+    /// The event.
+    pub event: Event,
+    /// The voter of this epoch that announced it, if the proof of that is held.
+    pub announced_by: Option<VoterIndex>,
+    /// Whether it was announced within 5 minutes of its own timestamp.
+    pub prompt: bool,
+    /// Whether it stands in the node's own registry.
+    pub own: bool,
+    /// Whether the node's policy or operator stands behind it; counts only if the announcement's proof is held.
+    pub endorsed: bool,
+}
+
+/// What a node has signed in an instance before a restart, from its journal.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct OwnHistory {
+    /// Own votes, in order of signing.
+    pub votes: Vec<(Round, Phase, Ballot)>,
+    /// Own proposals.
+    pub proposals: Vec<Proposal>,
+    /// The lock inherited from earlier epochs.
+    pub inherited: Option<Polka>,
+}
+
+/// What is known of one round.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct RoundState {
+    prevotes: Tally,
+    precommits: Tally,
+    pub(super) proposal: Option<Proposal>,
+    scheduled: BTreeSet<Step>,
+    elapsed: BTreeSet<Step>,
+    pub(super) conflict_told: bool,
+}
+
+/// Voting on one subject in one epoch.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Instance {
+    epoch: Epoch,
+    subject: SubjectId,
+    epoch_change: bool,
+    round: Round,
+    locked: Option<Polka>,
+    valid: Option<Polka>,
+    earlier: Vec<Polka>,
+    candidates: BTreeMap<Choice, Candidate>,
+    wanted: BTreeSet<Choice>,
+    rounds: BTreeMap<Round, RoundState>,
+    refused: bool,
+    review_told: bool,
+    standing: Option<Choice>,
+    standing_rounds: u32,
+    decided: Option<(Round, Choice)>,
+}
+
+impl Instance {
+    /// An instance in which this node has signed nothing and inherited no lock.
+    pub fn new(epoch: Epoch, subject: SubjectId, epoch_change: bool) -> Self {
+        Self {
+            epoch,
+            subject,
+            epoch_change,
+            round: Round::ZERO,
+            locked: None,
+            valid: None,
+            earlier: Vec::new(),
+            candidates: BTreeMap::new(),
+            wanted: BTreeSet::new(),
+            rounds: BTreeMap::from([(Round::ZERO, RoundState::default())]),
+            refused: false,
+            review_told: false,
+            standing: None,
+            standing_rounds: 0,
+            decided: None,
+        }
+    }
+
+    /// An instance after a restart (SPEC §7 State): the highest round in which anything was signed, and locked on the
+    /// latest non-nil precommit of this epoch, else on the inherited lock.
+    pub fn resume(
+        epoch: Epoch,
+        subject: SubjectId,
+        epoch_change: bool,
+        history: &OwnHistory,
+        voters: &VoterSet,
+        me: VoterIndex,
+    ) -> Self {
+        let mut instance = Self::new(epoch, subject, epoch_change);
+        instance.locked = history.inherited;
+        instance.valid = history.inherited;
+        for &(round, phase, ballot) in &history.votes {
+            instance.set_round(instance.round.max(round));
+            instance.tally_mut(round, phase).add(voters, me, ballot);
+            let latest = instance.locked.is_none_or(|lock| lock.at < RoundId { epoch, round });
+            if let (Phase::Precommit, Some(choice), true) = (phase, ballot, latest) {
+                instance.locked = Some(Polka { at: RoundId { epoch, round }, choice });
+                instance.valid = instance.locked;
+            }
+        }
+        for proposal in &history.proposals {
+            instance.set_round(instance.round.max(proposal.round));
+            instance.rounds.entry(proposal.round).or_default().proposal = Some(*proposal);
+        }
+        instance
+    }
+
+    /// Takes one input and says what is to be done. Nothing comes after a decision.
+    pub fn process(&mut self, voters: &VoterSet, rules: Rules, input: Input) -> Vec<Output> {
+        let mut out = Vec::new();
+        if self.decided.is_none() {
+            self.take(voters, rules, input, &mut out);
+            self.advance(voters, rules, &mut out);
+        }
+        out
+    }
+
+    fn take(&mut self, voters: &VoterSet, rules: Rules, input: Input, out: &mut Vec<Output>) {
+        match input {
+            Input::Candidate(candidate) => self.add_candidate(voters, candidate),
+            Input::Endorse(choice) => {
+                if let Some(candidate) = self.candidates.get_mut(&choice) {
+                    candidate.endorsed = true;
+                }
+            }
+            Input::Refuse => self.refused = true,
+            Input::Vote { voter, round, phase, ballot } => self.add_vote(voters, voter, round, phase, ballot, out),
+            Input::Proposal { voter, proposal } => {
+                let strategy = rules.automatic.filter(|_| rules.is_automatic(proposal.round));
+                if strategy.and_then(|s| self.proposer(voters, s, proposal.round)) == Some(voter) {
+                    self.rounds.entry(proposal.round).or_default().proposal.get_or_insert(proposal);
+                    self.want(proposal.choice, out);
+                }
+            }
+            Input::EarlierPolka(polka) => {
+                if polka.at.epoch < self.epoch && !self.earlier.contains(&polka) {
+                    self.earlier.push(polka);
+                    self.want(polka.choice, out);
+                }
+            }
+            Input::Timeout(timer) => {
+                self.rounds.entry(timer.round).or_default().elapsed.insert(timer.step);
+            }
+            Input::Choose(choice) => {
+                self.standing = Some(choice);
+                self.standing_rounds = limits::ROUNDS;
+            }
+            Input::Certified { round, choice } => self.decide(round, choice, out),
+        }
+    }
+
+    fn add_candidate(&mut self, voters: &VoterSet, candidate: Candidate) {
+        if let Some(known) = self.candidates.get_mut(&candidate.choice) {
+            known.own |= candidate.own;
+            known.endorsed |= candidate.endorsed;
+            known.prompt |= candidate.prompt;
+            known.announced_by = known.announced_by.or(candidate.announced_by);
+            return;
+        }
+        let supported = self.rounds.values().any(|round| round.prevotes.is_supported(voters, candidate.choice));
+        let from_same_origin =
+            candidate.announced_by.is_some() && self.candidates().any(|c| c.announced_by == candidate.announced_by);
+        let room = self.candidates.len() < limits::CANDIDATES && (!from_same_origin || self.epoch_change);
+        if room || candidate.own || supported {
+            self.wanted.remove(&candidate.choice);
+            self.candidates.insert(candidate.choice, candidate);
+        }
+    }
+
+    fn add_vote(
+        &mut self,
+        voters: &VoterSet,
+        voter: VoterIndex,
+        round: Round,
+        phase: Phase,
+        ballot: Ballot,
+        out: &mut Vec<Output>,
+    ) {
+        if round > self.round.next() && !self.keep_latest_only(voter, round) {
+            return;
+        }
+        match self.tally_mut(round, phase).add(voters, voter, ballot) {
+            Added::Known | Added::Dropped => return,
+            Added::First => {}
+            Added::Conflicting { first } => {
+                out.push(Output::Equivocation { voter, round, phase, first, second: ballot });
+            }
+        }
+        if let Some(choice) = ballot {
+            self.want(choice, out);
+        }
+    }
+
+    /// Of rounds beyond the next, only each voter's latest is kept (SPEC §12). Returns whether `round` is that.
+    fn keep_latest_only(&mut self, voter: VoterIndex, round: Round) -> bool {
+        let has_voted =
+            |state: &RoundState| state.prevotes.first(voter).is_some() || state.precommits.first(voter).is_some();
+        let beyond = self.round.next();
+        if self.rounds.range(round.next()..).any(|(_, state)| has_voted(state)) {
+            return false;
+        }
+        for (at, state) in self.rounds.range_mut(beyond.next()..) {
+            if *at < round {
+                state.prevotes.forget(voter);
+                state.precommits.forget(voter);
+            }
+        }
+        self.rounds.retain(|at, state| *at <= beyond || *at == round || !state.is_empty());
+        true
+    }
+
+    fn want(&mut self, choice: Choice, out: &mut Vec<Output>) {
+        if !self.candidates.contains_key(&choice)
+            && self.wanted.len() < limits::CANDIDATES
+            && self.wanted.insert(choice)
+        {
+            out.push(Output::Want(choice));
+        }
+    }
+
+    /// Applies the rules until none has anything more to do.
+    fn advance(&mut self, voters: &VoterSet, rules: Rules, out: &mut Vec<Output>) {
+        loop {
+            if let Some((round, choice)) = self.certified(voters) {
+                self.decide(round, choice, out);
+            }
+            if self.decided.is_some() {
+                return;
+            }
+            self.note_polkas(voters);
+            if let Some(later) = self.round_to_join(voters) {
+                self.enter(later, rules, out);
+                continue;
+            }
+            self.propose(voters, rules, out);
+            self.prevote(voters, rules, out);
+            self.precommit(voters, rules, out);
+            self.start_timers(voters, out);
+            if !(self.has_failed(voters) && self.leave_failed_round(rules, out)) {
+                // own votes may have completed something
+                if self.certified(voters).is_none() {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Rule 3: a quorum of precommits for one choice in one round, its event known.
+    fn certified(&self, voters: &VoterSet) -> Option<(Round, Choice)> {
+        self.rounds.iter().find_map(|(round, state)| {
+            let choice = state.precommits.quorum_choice(voters)?;
+            self.candidates.contains_key(&choice).then_some((*round, choice))
+        })
+    }
+
+    fn decide(&mut self, round: Round, choice: Choice, out: &mut Vec<Output>) {
+        if self.decided.is_none() {
+            self.decided = Some((round, choice));
+            out.push(Output::Decided { round, choice });
+        }
+    }
+
+    /// Rule 2, first half: the latest polka not later than the current round becomes `valid`, and releases an older
+    /// lock on another choice.
+    fn note_polkas(&mut self, voters: &VoterSet) {
+        let current = self.round_id();
+        let here = self.rounds.range(..=self.round).filter_map(|(round, state)| {
+            let at = RoundId { epoch: self.epoch, round: *round };
+            state.prevotes.quorum_choice(voters).map(|choice| Polka { at, choice })
+        });
+        let latest = here
+            .chain(self.earlier.iter().copied())
+            .filter(|polka| polka.at <= current && self.candidates.contains_key(&polka.choice))
+            .max_by_key(|polka| polka.at);
+        let Some(polka) = latest else { return };
+        if self.valid.is_none_or(|valid| polka.at > valid.at) {
+            self.valid = Some(polka);
+        }
+        if self.locked.is_some_and(|lock| lock.choice != polka.choice && lock.at < polka.at) {
+            self.locked = None;
+        }
+    }
+
+    /// Rule 8: the largest later round such that voters of weight > F have voted in it or after it.
+    fn round_to_join(&self, voters: &VoterSet) -> Option<Round> {
+        let mut seen = BTreeSet::new();
+        for (round, state) in self.rounds.range(self.round.next()..).rev() {
+            seen.extend(state.prevotes.voters().chain(state.precommits.voters()));
+            if voters.exceeds_faulty(seen.iter().map(|voter| voters.weight(*voter)).sum()) {
+                return Some(*round);
+            }
+        }
+        None
+    }
+
+    fn prevote(&mut self, voters: &VoterSet, rules: Rules, out: &mut Vec<Output>) {
+        if self.has_signed(rules, Phase::Prevote) {
+            return;
+        }
+        let ballot = if self.round == Round::ZERO {
+            self.observed_prevote(voters, rules, out)
+        } else if rules.is_automatic(self.round) {
+            self.automatic_prevote(voters)
+        } else {
+            self.operator_prevote().map(Some)
+        };
+        if let Some(ballot) = ballot {
+            self.sign(voters, rules, Phase::Prevote, ballot, out);
+        }
+    }
+
+    /// Rule 1: the lock; else of the own event and the candidates that record the same, the earliest; else what the
+    /// node endorses; nil if a person refused; `None` to wait.
+    fn observed_prevote(&mut self, voters: &VoterSet, rules: Rules, out: &mut Vec<Output>) -> Option<Ballot> {
+        if let Some(lock) = self.locked {
+            return Some(Some(lock.choice));
+        }
+        let allowed = |c: &&Candidate| !self.epoch_change || c.endorsed;
+        if let Some(own) = self.candidates().filter(allowed).find(|c| c.own) {
+            let same = self.candidates().filter(allowed).filter(|c| c.own || c.event.is_same_record_as(&own.event));
+            return same.min_by(|a, b| tiebreak::earliest(a, b)).map(|c| Some(c.choice));
+        }
+        if self.refused {
+            return Some(None);
+        }
+        let endorsed: Vec<_> = self.candidates().filter(|c| c.endorsed && c.announced_by.is_some()).collect();
+        let all_agree = endorsed.iter().all(|a| endorsed.iter().all(|b| a.event.agrees_with(&b.event)));
+        if all_agree {
+            return endorsed.into_iter().min_by(|a, b| tiebreak::earliest(a, b)).map(|c| Some(c.choice));
+        }
+        if let Some(strategy) = rules.automatic {
+            let round0 = &self.rounds.get(&Round::ZERO)?.prevotes;
+            return tiebreak::winner(strategy, voters, round0, endorsed.into_iter()).map(|c| Some(c.choice));
+        }
+        if !self.review_told {
+            self.review_told = true;
+            out.push(Output::Review);
+        }
+        None
+    }
+
+    /// Rule 2, second half, and rule 4.
+    fn precommit(&mut self, voters: &VoterSet, rules: Rules, out: &mut Vec<Output>) {
+        if self.has_signed(rules, Phase::Precommit) {
+            return;
+        }
+        let prevotes = &self.current().prevotes;
+        let polka = prevotes.quorum_choice(voters).filter(|choice| self.candidates.contains_key(choice));
+        if let Some(choice) = polka {
+            if self.sign(voters, rules, Phase::Precommit, Some(choice), out) {
+                self.locked = Some(Polka { at: self.round_id(), choice });
+            }
+        } else if prevotes.quorum_choice(voters).is_none() && prevotes.is_hopeless(voters)
+            || self.has_elapsed(Step::Prevote)
+        {
+            self.sign(voters, rules, Phase::Precommit, None, out);
+        }
+    }
+
+    fn start_timers(&mut self, voters: &VoterSet, out: &mut Vec<Output>) {
+        if self.current().prevotes.has_quorum_of_anything(voters) {
+            self.schedule(Step::Prevote, out);
+        }
+        if self.current().precommits.has_quorum_of_anything(voters) {
+            self.schedule(Step::Precommit, out);
+        }
+    }
+
+    /// Starts a timer of the current round, once.
+    pub(super) fn schedule(&mut self, step: Step, out: &mut Vec<Output>) {
+        let round = self.round;
+        if self.current_mut().scheduled.insert(step) {
+            out.push(Output::Schedule(Timer { round, step }));
+        }
+    }
+
+    /// Rule 5: whether the current round can certify nothing any more.
+    fn has_failed(&self, voters: &VoterSet) -> bool {
+        self.has_elapsed(Step::Precommit) || self.current().precommits.is_hopeless(voters)
+    }
+
+    /// Whether the current round's timer of this step has run out.
+    pub(super) fn has_elapsed(&self, step: Step) -> bool {
+        self.current().elapsed.contains(&step)
+    }
+
+    fn has_signed(&self, rules: Rules, phase: Phase) -> bool {
+        rules.me.is_none_or(|me| self.tally(self.round, phase).is_some_and(|t| t.first(me).is_some()))
+    }
+
+    /// Signs a vote of the current round: counted at once, never a second one. Returns whether it was signed.
+    fn sign(&mut self, voters: &VoterSet, rules: Rules, phase: Phase, ballot: Ballot, out: &mut Vec<Output>) -> bool {
+        let Some(me) = rules.me.filter(|_| rules.may_sign) else { return false };
+        let round = self.round;
+        if self.tally_mut(round, phase).add(voters, me, ballot) != Added::First {
+            return false;
+        }
+        out.push(Output::Sign(Vote { epoch: self.epoch, subject: self.subject, round, phase, ballot }));
+        true
+    }
+
+    /// Takes one of the rounds that a standing choice carries through; whether there was one left.
+    pub(super) fn spend_standing_round(&mut self) -> bool {
+        let carries = self.standing.is_some() && self.standing_rounds > 0;
+        self.standing_rounds -= u32::from(carries);
+        carries
+    }
+
+    pub(super) fn set_round(&mut self, round: Round) {
+        self.round = self.round.max(round);
+        self.rounds.entry(self.round).or_default();
+    }
+
+    #[expect(clippy::expect_used, reason = "set_round makes the state of every round it enters; none is removed")]
+    pub(super) fn current(&self) -> &RoundState {
+        self.rounds.get(&self.round).expect("the current round has a state")
+    }
+
+    pub(super) fn current_mut(&mut self) -> &mut RoundState {
+        self.rounds.entry(self.round).or_default()
+    }
+
+    fn tally_mut(&mut self, round: Round, phase: Phase) -> &mut Tally {
+        let state = self.rounds.entry(round).or_default();
+        match phase {
+            Phase::Prevote => &mut state.prevotes,
+            Phase::Precommit => &mut state.precommits,
+        }
+    }
+}
+
+impl RoundState {
+    fn is_empty(&self) -> bool {
+        self.proposal.is_none() && self.prevotes.voters().next().is_none() && self.precommits.voters().next().is_none()
+    }
+}
+
+/// What others may see.
+impl Instance {
+    /// The epoch.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// What is voted on.
+    pub fn subject(&self) -> SubjectId {
+        self.subject
+    }
+
+    /// Whether the subject is a `federation_epoch`.
+    pub fn is_epoch_change(&self) -> bool {
+        self.epoch_change
+    }
+
+    /// The current round.
+    pub fn round(&self) -> Round {
+        self.round
+    }
+
+    /// The current round with its epoch.
+    pub fn round_id(&self) -> RoundId {
+        RoundId { epoch: self.epoch, round: self.round }
+    }
+
+    /// What this node is locked on.
+    pub fn locked(&self) -> Option<Polka> {
+        self.locked
+    }
+
+    /// The latest polka seen.
+    pub fn valid(&self) -> Option<Polka> {
+        self.valid
+    }
+
+    /// The operator's standing choice.
+    pub fn standing(&self) -> Option<Choice> {
+        self.standing
+    }
+
+    /// The decision, once there is one.
+    pub fn decided(&self) -> Option<(Round, Choice)> {
+        self.decided
+    }
+
+    /// The known candidates in order of choice.
+    pub fn candidates(&self) -> impl Iterator<Item = &Candidate> {
+        self.candidates.values()
+    }
+
+    /// A known candidate.
+    pub fn candidate(&self, choice: Choice) -> Option<&Candidate> {
+        self.candidates.get(&choice)
+    }
+
+    /// Choices that votes name and whose events are not known.
+    pub fn wanted(&self) -> impl Iterator<Item = Choice> {
+        self.wanted.iter().copied()
+    }
+
+    /// The votes of one round and phase.
+    pub fn tally(&self, round: Round, phase: Phase) -> Option<&Tally> {
+        let state = self.rounds.get(&round)?;
+        Some(match phase {
+            Phase::Prevote => &state.prevotes,
+            Phase::Precommit => &state.precommits,
+        })
+    }
+
+    pub(super) fn prevotes(&self, round: Round) -> Option<&Tally> {
+        self.tally(round, Phase::Prevote)
+    }
+
+    /// The choice of the polka held at `at`, of this epoch or an earlier one.
+    pub(super) fn polkas_at(&self, voters: &VoterSet, at: RoundId) -> Option<Choice> {
+        if at.epoch == self.epoch {
+            return self.prevotes(at.round)?.quorum_choice(voters);
+        }
+        self.earlier.iter().find(|polka| polka.at == at).map(|polka| polka.choice)
+    }
+
+    /// Every vote held, in order of round and phase.
+    pub fn votes(&self) -> impl Iterator<Item = (Round, Phase, VoterIndex, Ballot)> {
+        self.rounds.iter().flat_map(|(&round, state)| {
+            let prevotes = state.prevotes.iter().map(move |(voter, ballot)| (round, Phase::Prevote, voter, ballot));
+            prevotes.chain(state.precommits.iter().map(move |(voter, ballot)| (round, Phase::Precommit, voter, ballot)))
+        })
+    }
+
+    /// Whether the current round failed and the next is an operator's.
+    pub fn in_conflict(&self) -> bool {
+        self.decided.is_none() && self.current().conflict_told
+    }
+
+    /// Whether people were asked to choose among candidates that do not agree, and this node has not prevoted since.
+    pub fn awaits_review(&self) -> bool {
+        self.review_told && self.round == Round::ZERO && self.decided.is_none()
+    }
+
+    /// Whether an operator may choose now (rule 7): not while round 0 or an automatic round has not failed.
+    pub fn may_choose(&self, voters: &VoterSet, rules: Rules) -> bool {
+        let unattended = self.round == Round::ZERO || rules.is_automatic(self.round);
+        self.decided.is_none() && (!unattended || self.has_failed(voters))
+    }
+}
