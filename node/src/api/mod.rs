@@ -5,9 +5,13 @@
 mod access;
 mod error;
 mod listen;
+mod lookup;
+mod names;
 mod routes;
 mod server;
 mod state;
+#[cfg(test)]
+mod tests;
 pub mod view;
 mod wait;
 

@@ -21,7 +21,7 @@ pub async fn serve(state: ApiState, listen: ApiListen, shutdown: CancellationTok
         Some(tcp) => Some((bind_tcp(tcp).await?, tcp.token.clone())),
         None => None,
     };
-    let router = routes::router(state);
+    let router = routes::router(state, shutdown.clone());
     tracing::info!(socket = %listen.socket.display(), "API ready");
     let on_socket = async {
         let serving = axum::serve(socket, router.clone()).with_graceful_shutdown(shutdown.clone().cancelled_owned());

@@ -8,6 +8,7 @@ use prometheus_client::registry::Registry;
 use ssid_protocol::heartbeat::Heartbeat;
 use ssid_protocol::id::{FederationId, NodeId, UnixMillis};
 use ssid_protocol::manifest::Manifest;
+use ssid_protocol::quorum::VoterSet;
 use ssid_storage::Store;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -23,6 +24,8 @@ pub struct ApiState {
     pub federation_id: FederationId,
     /// The manifest of the epoch it acts in.
     pub manifest: Arc<Manifest>,
+    /// Its voters.
+    pub voters: Arc<VoterSet>,
     /// What decides.
     pub engine: EngineHandle,
     /// What is remembered.

@@ -13,11 +13,12 @@ mod verify;
 
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::Uri;
 use axum::routing::{get, post};
+use axum::{Extension, Router};
 use serde::Deserialize;
+use tokio_util::sync::CancellationToken;
 
 use super::access::bounded;
 use super::error::Failure;
@@ -37,7 +38,7 @@ pub(super) const PAGE_MAX: usize = 1000;
 const PAGE_DEFAULT: usize = 50;
 
 /// Every endpoint.
-pub(super) fn router(state: ApiState) -> Router {
+pub(super) fn router(state: ApiState, shutdown: CancellationToken) -> Router {
     let quick = Router::new()
         .route("/v1/status", get(status::status))
         .route("/v1/nodes", get(nodes::list))
@@ -67,6 +68,7 @@ pub(super) fn router(state: ApiState) -> Router {
         .route("/v1/stream", get(stream::stream))
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
+        .layer(Extension(shutdown))
         .with_state(state)
 }
 

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::response::Sse;
 use axum::response::sse::{Event, KeepAlive};
@@ -11,6 +12,7 @@ use futures::{Stream, StreamExt as _};
 use tokio::sync::Semaphore;
 use tokio_stream::wrappers::BroadcastStream;
 use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
+use tokio_util::sync::CancellationToken;
 
 use crate::api::ApiState;
 use crate::api::error::Failure;
@@ -23,10 +25,10 @@ static PERMITS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::
 /// Everything that happens from now on. A subscriber that falls behind is told how many events it missed: `lagged`.
 pub(super) async fn stream(
     State(state): State<ApiState>,
+    Extension(shutdown): Extension<CancellationToken>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Failure> {
     let permit = PERMITS.clone().try_acquire_owned();
     let permit = permit.map_err(|_| Failure::busy("api_streams", &format!("{STREAMS} streams are open")))?;
-    let shutdown = state.shutdown.clone();
     let events = BroadcastStream::new(state.engine.subscribe()).map(move |item| {
         let _held_while_streaming = &permit;
         Ok(match item {

@@ -17,6 +17,8 @@ pub enum EventState {
     Open,
     /// Waiting for people.
     Conflict,
+    /// Its subject is certified for another event.
+    Outvoted,
 }
 
 impl EventState {
@@ -26,6 +28,7 @@ impl EventState {
             Self::Certified => "certified",
             Self::Open => "open",
             Self::Conflict => "conflict",
+            Self::Outvoted => "outvoted",
         }
     }
 }
