@@ -39,7 +39,7 @@ pub(super) async fn proof(
             content_digest: found.choice.content_digest,
             subject_id: found.subject_id,
             index: entry.sequence,
-            path: state.store.inclusion_path(entry.sequence, head.size)?,
+            path: state.store.inclusion(entry.sequence, head.size)?.ok_or_else(lost)?,
             head: head.into(),
         })
     });
@@ -64,10 +64,14 @@ pub(super) async fn consistency(
         }
         Ok(ConsistencyView {
             from,
-            from_root: state.store.root_at(from)?,
-            path: state.store.consistency_path(from, head.size)?,
+            from_root: state.store.log_root(from)?.ok_or_else(lost)?,
+            path: state.store.consistency(from, head.size)?.ok_or_else(lost)?,
             head: head.into(),
         })
     });
     view.await.map(Json)
+}
+
+fn lost() -> Failure {
+    Failure::internal("the log's tree does not reach as far as its head; check it with: ssid consensus verify")
 }

@@ -1,10 +1,10 @@
 //! `/v1/consensus/verify`: every certificate and the log's tree, from what is on disk.
 
-use std::collections::HashMap;
 use std::time::Instant;
 
 use axum::Json;
 use axum::extract::State;
+use ssid_protocol::certificate::Verifier;
 use ssid_protocol::id::{Epoch, MerkleHash};
 use ssid_protocol::manifest::Manifest;
 use ssid_protocol::merkle;
@@ -16,6 +16,8 @@ use crate::api::view::{FailedCertificate, VerifyView};
 
 /// Failures an answer lists.
 const LISTED: usize = 100;
+/// Batch signatures remembered as checked.
+const REMEMBERED: usize = 4096;
 /// Verifications at once: one uses a core.
 static RUNS: Semaphore = Semaphore::const_new(1);
 
@@ -28,7 +30,7 @@ pub(super) async fn verify(State(state): State<ApiState>) -> Answer<VerifyView> 
 fn verify_all(state: &ApiState) -> Result<VerifyView, Failure> {
     let started = Instant::now();
     let head = state.store.log_head();
-    let mut manifests = Manifests::new(state);
+    let mut checks = Checks { state, verifier: None };
     let mut leaves = Vec::new();
     let mut view = VerifyView {
         ok: false,
@@ -40,7 +42,7 @@ fn verify_all(state: &ApiState) -> Result<VerifyView, Failure> {
         milliseconds: 0,
     };
     for sequence in 0..head.size {
-        match verify_one(state, &mut manifests, sequence) {
+        match checks.check(sequence) {
             Ok(leaf) => leaves.push(leaf),
             Err(reason) => {
                 view.failures += 1;
@@ -57,32 +59,35 @@ fn verify_all(state: &ApiState) -> Result<VerifyView, Failure> {
     Ok(view)
 }
 
-fn verify_one(state: &ApiState, manifests: &mut Manifests<'_>, sequence: u64) -> Result<MerkleHash, String> {
-    let certificate = state.store.certificate(sequence).map_err(|e| e.to_string())?;
-    let certificate = certificate.ok_or("the certificate is lost")?;
-    let manifest = manifests.of(certificate.epoch)?;
-    certificate.verify(manifest, &state.federation_id).map_err(|e| e.to_string())?;
-    Ok(merkle::leaf_hash(&certificate.choice.to_bytes()))
-}
-
-/// Manifests by epoch, read once.
-struct Manifests<'a> {
+/// The verifier of the epoch at hand; remembers the batch signatures it has checked, for a stretch of the log.
+struct Checks<'a> {
     state: &'a ApiState,
-    read: HashMap<Epoch, Manifest>,
+    verifier: Option<Verifier<'a>>,
 }
 
-impl<'a> Manifests<'a> {
-    fn new(state: &'a ApiState) -> Self {
-        Self { state, read: HashMap::from([(state.manifest.epoch, (*state.manifest).clone())]) }
+impl<'a> Checks<'a> {
+    /// Verifies one certificate; its leaf in the log's tree.
+    fn check(&mut self, sequence: u64) -> Result<MerkleHash, String> {
+        let certificate = self.state.store.certificate(sequence).map_err(|e| e.to_string())?;
+        let certificate = certificate.ok_or("the certificate is lost")?;
+        let mut verifier = match self.verifier.take() {
+            Some(same) if same.epoch() == certificate.epoch && same.batches_verified() < REMEMBERED => same,
+            _ => self.verifier_of(certificate.epoch)?,
+        };
+        let verified = certificate.verify(&mut verifier);
+        self.verifier = Some(verifier);
+        verified.map_err(|e| e.to_string())?;
+        Ok(merkle::leaf_hash(&certificate.choice.to_bytes()))
     }
 
-    fn of(&mut self, epoch: Epoch) -> Result<&Manifest, String> {
-        if !self.read.contains_key(&epoch) {
-            let row = self.state.store.epoch(epoch).map_err(|e| e.to_string())?;
-            let row = row.ok_or_else(|| format!("the manifest of epoch {epoch} is not known"))?;
-            let manifest = Manifest::parse(row.manifest.as_bytes()).map_err(|e| e.to_string())?;
-            self.read.insert(epoch, manifest);
+    fn verifier_of(&self, epoch: Epoch) -> Result<Verifier<'a>, String> {
+        let (state, policies) = (self.state, &self.state.manifest.event_policies);
+        if epoch == state.manifest.epoch {
+            return Ok(Verifier::with_voters(state.federation_id, epoch, &state.voters, policies));
         }
-        self.read.get(&epoch).ok_or_else(|| format!("the manifest of epoch {epoch} is not known"))
+        let row = state.store.epoch(epoch).map_err(|e| e.to_string())?;
+        let row = row.ok_or_else(|| format!("the manifest of epoch {epoch} is not known"))?;
+        let manifest = Manifest::parse(row.manifest.as_bytes()).map_err(|e| e.to_string())?;
+        Verifier::new(state.federation_id, &manifest, policies).map_err(|e| e.to_string())
     }
 }
