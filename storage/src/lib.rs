@@ -1,1 +1,48 @@
-//! Skeleton.
+//! What an SSID node remembers, on one disk, as typed tables: the protocol's types go in and come out, nobody outside
+//! handles bytes. Knows nothing of networks, clocks or tasks; every call blocks until it is done.
+//!
+//! One data directory holds three things, in the order of how much their loss matters:
+//!
+//! | file | module | what it is | if it is lost |
+//! |---|---|---|---|
+//! | `votes.journal` | [`journal`] | everything this node signed and must not contradict (SPEC §7) | the node abstains |
+//! | `log.head` | [`log_head`] | how much the database must hold at least (SPEC §11) | the database is set aside |
+//! | `db/` | [`store`], [`writer`] | everything else, in sled | rebuilt from peers or Git |
+//!
+//! A write goes journal first ([`Journal::commit`]), then database and head ([`Writer::write`]), and only then may
+//! anything be sent. Every record on disk begins with a format byte (see `codec`).
+
+#![deny(missing_docs)]
+
+mod certificates;
+pub mod changes;
+mod codec;
+mod database;
+pub mod error;
+pub mod journal;
+mod keys;
+pub mod log_head;
+mod open;
+mod proofs;
+pub mod rows;
+mod staging;
+pub mod store;
+mod tables;
+mod tally;
+mod tiles;
+pub mod writer;
+
+#[cfg(test)]
+mod fixtures;
+
+pub use changes::{Certified, Changes, Written};
+pub use error::StorageError;
+pub use journal::{Journal, JournalRecord, NoteKind, OperatorNote, Recovery};
+pub use log_head::HeadState;
+pub use open::SetAside;
+pub use rows::{
+    AnchorRow, BatchKey, BatchRef, ConflictRow, Cursor, EpochRow, LogEntry, OpenSubject, OutboxKey, OutboxRow, PeerRow,
+    ProofRef, StoredBatchRow, SubjectState,
+};
+pub use store::{LogHead, Owner, Store};
+pub use writer::Writer;

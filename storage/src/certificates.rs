@@ -1,0 +1,124 @@
+//! Certificates put together again from the log, the events and the batches (SPEC §8).
+
+use std::collections::HashMap;
+
+use ssid_protocol::batch::{BatchProof, Kind};
+use ssid_protocol::certificate::Certificate;
+use ssid_protocol::id::{MerkleHash, Signature};
+use ssid_protocol::merkle::MerkleTree;
+use ssid_protocol::wire;
+
+use crate::error::StorageError;
+use crate::rows::{BatchKey, LogEntry, ProofRef, StoredBatchRow};
+use crate::store::Store;
+use crate::tables;
+
+/// Trees of batches kept while certificates are put together; the largest take 256 KiB each.
+const TREES: usize = 32;
+
+impl Store {
+    /// The certificate of log entry `sequence`; `None` if the log is shorter.
+    ///
+    /// # Errors
+    /// If the database fails or is damaged; so for every method here.
+    pub fn certificate(&self, sequence: u64) -> Result<Option<Certificate>, StorageError> {
+        let Some(entry) = self.log_entry(sequence)? else { return Ok(None) };
+        Prover::new(self).certificate(entry).map(Some)
+    }
+
+    /// The certificates of log entries from `from` on: at most `limit`, and of `max_bytes` together on the wire, but
+    /// one at least if there is one.
+    pub fn certificates(&self, from: u64, limit: usize, max_bytes: usize) -> Result<Vec<Certificate>, StorageError> {
+        let mut prover = Prover::new(self);
+        let (mut page, mut bytes) = (Vec::new(), 0);
+        for row in tables::LOG.from(self.database(), &from).take(limit) {
+            let certificate = prover.certificate(row?.1)?;
+            bytes += wire::encode(&certificate).len();
+            if bytes > max_bytes && !page.is_empty() {
+                break;
+            }
+            page.push(certificate);
+        }
+        Ok(page)
+    }
+
+    /// The proof that a candidate was announced, as kept in [`OpenSubject`](crate::OpenSubject).
+    pub fn announcement(&self, proof: &ProofRef) -> Result<BatchProof, StorageError> {
+        Prover::new(self).proof(Kind::Events, proof)
+    }
+
+    /// A stored batch.
+    pub fn batch(&self, key: &BatchKey) -> Result<Option<StoredBatchRow>, StorageError> {
+        let Some((signature, count)) = tables::BATCHES.get(self.database(), key)? else { return Ok(None) };
+        let mut leaves: Vec<MerkleHash> = Vec::new();
+        for row in tables::LEAVES.from(self.database(), &(*key, 0)) {
+            let ((of, _), more) = row?;
+            if of != *key {
+                break;
+            }
+            leaves.extend(more);
+        }
+        if leaves.len() != count as usize {
+            let reason = format!("batch {} of {} has {} of {count} leaves", key.root, key.signer, leaves.len());
+            return Err(StorageError::damaged(self.database().path(), reason));
+        }
+        Ok(Some(StoredBatchRow { key: *key, signature, leaves }))
+    }
+}
+
+/// Makes proofs of statements; neighbours in the log share batches, so their trees are kept.
+struct Prover<'a> {
+    store: &'a Store,
+    trees: HashMap<BatchKey, (Signature, u32, MerkleTree)>,
+}
+
+impl<'a> Prover<'a> {
+    fn new(store: &'a Store) -> Self {
+        Self { store, trees: HashMap::new() }
+    }
+
+    fn certificate(&mut self, entry: LogEntry) -> Result<Certificate, StorageError> {
+        let digest = entry.choice.content_digest;
+        let event = self.store.event(&digest)?.ok_or_else(|| self.missing(&format!("certified event {digest}")))?;
+        let precommits = entry.precommits.iter().map(|proof| self.proof(Kind::Votes, proof));
+        let precommits = precommits.collect::<Result<_, _>>()?;
+        Ok(Certificate {
+            federation_id: self.store.owner().federation,
+            epoch: entry.epoch,
+            round: entry.round,
+            choice: entry.choice,
+            event,
+            precommits,
+            subject: entry.subject,
+        })
+    }
+
+    fn proof(&mut self, kind: Kind, proof: &ProofRef) -> Result<BatchProof, StorageError> {
+        let at = match proof {
+            ProofRef::Alone(proof) => return Ok(proof.clone()),
+            ProofRef::Batch(at) => at,
+        };
+        let key = BatchKey { signer: at.signer, kind, root: at.root };
+        let path = self.tree(&key)?.and_then(|(signature, count, tree)| {
+            let path = tree.inclusion_path(usize::try_from(at.index).ok()?)?;
+            Some(BatchProof { signer: at.signer, index: at.index, count: *count, path, signature: *signature })
+        });
+        path.ok_or_else(|| self.missing(&format!("statement {} of batch {}", at.index, at.root)))
+    }
+
+    fn tree(&mut self, key: &BatchKey) -> Result<Option<&(Signature, u32, MerkleTree)>, StorageError> {
+        if !self.trees.contains_key(key) {
+            let Some(batch) = self.store.batch(key)? else { return Ok(None) };
+            if self.trees.len() >= TREES {
+                self.trees.clear();
+            }
+            let count = u32::try_from(batch.leaves.len()).unwrap_or(u32::MAX);
+            self.trees.insert(*key, (batch.signature, count, MerkleTree::of(batch.leaves)));
+        }
+        Ok(self.trees.get(key))
+    }
+
+    fn missing(&self, what: &str) -> StorageError {
+        StorageError::damaged(self.store.database().path(), format!("{what} is missing"))
+    }
+}

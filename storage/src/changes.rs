@@ -1,0 +1,70 @@
+//! What one write changes: all of it, or nothing.
+
+use ssid_protocol::event::Event;
+use ssid_protocol::id::{Epoch, NodeId, Sha256Hash, SubjectId};
+use ssid_protocol::record::ConsensusRecord;
+use ssid_protocol::trust::TrustChange;
+
+use crate::rows::{
+    AnchorRow, ConflictRow, Cursor, EpochRow, LogEntry, OpenSubject, OutboxKey, OutboxRow, PeerRow, StoredBatchRow,
+};
+use crate::store::LogHead;
+
+/// A subject that becomes certified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certified {
+    /// The certificate by reference. Its event and batches are stored already or are in the same [`Changes`].
+    pub entry: LogEntry,
+    /// This node's account of it.
+    pub record: ConsensusRecord,
+}
+
+/// One atomic write. A row that is there already with the same content costs nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Events to remember, found by digest and by event hash.
+    pub events: Vec<Event>,
+    /// Batches that the rows below, or later ones, refer to.
+    pub batches: Vec<StoredBatchRow>,
+    /// Subjects being voted on, new or changed.
+    pub open_subjects: Vec<OpenSubject>,
+    /// Open subjects dropped at a limit.
+    pub dropped_subjects: Vec<SubjectId>,
+    /// Subjects certified, appended to the log in this order; they are no longer open nor in conflict.
+    pub certified: Vec<Certified>,
+    /// Consensus records replaced, by log entry: observations that came late.
+    pub records: Vec<(u64, ConsensusRecord)>,
+    /// Rows appended to the trust ledger.
+    pub trust: Vec<TrustChange>,
+    /// Peers, new or changed.
+    pub peers: Vec<(NodeId, PeerRow)>,
+    /// How far peers' logs have been read: the next sequence number to ask for.
+    pub cursors: Vec<(Cursor, u64)>,
+    /// Subjects that came into conflict.
+    pub conflicts: Vec<(SubjectId, ConflictRow)>,
+    /// Subjects no longer in conflict though not certified.
+    pub conflicts_ended: Vec<SubjectId>,
+    /// Evidence of equivocation, by the caller's key of 1 to 128 bytes.
+    pub evidence: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Things that must leave the node.
+    pub outbox: Vec<OutboxRow>,
+    /// Things that have left.
+    pub outbox_done: Vec<OutboxKey>,
+    /// Documents anchored, by SHA-256.
+    pub anchors: Vec<(Sha256Hash, AnchorRow)>,
+    /// Epochs entered.
+    pub epochs: Vec<(Epoch, EpochRow)>,
+    /// [`Journal::sequence`](crate::Journal::sequence) as of now. A journal that is shorter later was rolled back.
+    pub journal_sequence: Option<u64>,
+}
+
+/// What a write did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// Log sequence number of the first of [`Changes::certified`]; the log's size if there were none.
+    pub first_sequence: u64,
+    /// Keys of [`Changes::outbox`], in order.
+    pub outbox: Vec<OutboxKey>,
+    /// The log now.
+    pub head: LogHead,
+}

@@ -1,0 +1,265 @@
+//! `votes.journal`: what this node signed and must not contradict (SPEC §7, *State*). The one file whose loss could
+//! make a node lie; so it is synced before anything leaves, refuses to go on after a failed write, and tells a torn
+//! end, which is cut off, from damage, which is not repaired. The format is drawn in `frame`.
+
+mod frame;
+mod recover;
+mod sink;
+#[cfg(test)]
+mod tests;
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use ssid_protocol::batch::SignedBatch;
+use ssid_protocol::id::{Choice, NodeId, SubjectId};
+
+use crate::error::StorageError;
+use crate::open::sync_dir;
+use frame::Header;
+use sink::Sink;
+
+/// One record of the journal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum JournalRecord {
+    /// Always the first, and only there.
+    Created {
+        /// Whose votes these are.
+        node: NodeId,
+    },
+    /// Something this node signed: events, votes, proposals, closes.
+    Own(SignedBatch),
+    /// A foreign batch whose prevotes justify an own precommit.
+    Support(SignedBatch),
+    /// Certified subjects whose votes were compacted away: this node signs nothing more for them.
+    Done(Vec<SubjectId>),
+    /// What an operator decided.
+    Note(OperatorNote),
+}
+
+/// An operator's decision about a subject; the latest of each kind holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OperatorNote {
+    /// About what.
+    pub subject: SubjectId,
+    /// What kind of decision.
+    pub kind: NoteKind,
+    /// For which choice; none withdraws, or refuses whatever there is.
+    pub choice: Option<Choice>,
+}
+
+/// What an operator can decide (SPEC §7 rules 1 and 7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum NoteKind {
+    /// Confirms an observation that is not the node's own.
+    Endorse,
+    /// Refuses one: a nil prevote.
+    Refuse,
+    /// A standing choice for operator rounds.
+    Stand,
+}
+
+/// What opening a journal had to repair.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Recovery {
+    /// Bytes of a last write that was torn, cut off. What it held was never sent.
+    pub torn_bytes: u64,
+}
+
+/// The open journal, locked against other processes.
+#[derive(Debug)]
+pub struct Journal {
+    path: PathBuf,
+    node: NodeId,
+    sink: Sink,
+    sequence: u64,
+    bytes: u64,
+    buffer: Vec<u8>,
+    buffered: u64,
+    poisoned: bool,
+}
+
+impl Journal {
+    /// Creates the journal of a new key, on disk when this returns. Goes with creating the key, and only with that.
+    ///
+    /// # Errors
+    /// [`StorageError::JournalExists`], or if the operating system refuses.
+    pub fn create(path: &Path, node: NodeId) -> Result<Self, StorageError> {
+        let mut options = OpenOptions::new();
+        let file = options.append(true).read(true).create_new(true).open(path).map_err(|e| match e.kind() {
+            std::io::ErrorKind::AlreadyExists => StorageError::JournalExists(path.to_owned()),
+            _ => StorageError::io("create", path)(e),
+        })?;
+        lock(path, &file)?;
+        let mut contents = Header { sequence: 1, kept: 1 }.to_bytes().to_vec();
+        frame::write(&mut contents, &JournalRecord::Created { node })?;
+        let mut journal = Self::over(path, node, Sink::file(file), 1, contents.len() as u64);
+        journal.sink.append(&contents).and_then(|()| journal.sink.sync()).map_err(StorageError::io("write", path))?;
+        sync_parent(path)?;
+        Ok(journal)
+    }
+
+    /// Opens the journal of `node` and reads all of it; the first record is `Created`.
+    ///
+    /// A last write that was torn is cut off, and the cut synced.
+    ///
+    /// # Errors
+    /// [`StorageError::JournalMissing`]; `JournalDamaged` if it is damaged anywhere else; another node's, a newer
+    /// version's, in use; or if the operating system refuses.
+    pub fn open(path: &Path, node: NodeId) -> Result<(Self, Vec<JournalRecord>, Recovery), StorageError> {
+        let file = open_locked(path)?;
+        let contents = std::fs::read(path).map_err(StorageError::io("read", path))?;
+        let read = recover::read(path, &contents, node)?;
+        let recovery = Recovery { torn_bytes: (contents.len() - read.end) as u64 };
+        if recovery.torn_bytes > 0 {
+            tracing::warn!(path = %path.display(), bytes = recovery.torn_bytes, "cut a torn write off the journal");
+            file.set_len(read.end as u64)
+                .and_then(|()| file.sync_all())
+                .map_err(StorageError::io("cut the torn end off", path))?;
+        }
+        let journal = Self::over(path, node, Sink::file(file), read.sequence, read.end as u64);
+        Ok((journal, read.records, recovery))
+    }
+
+    fn over(path: &Path, node: NodeId, sink: Sink, sequence: u64, bytes: u64) -> Self {
+        let (buffer, buffered) = (Vec::new(), 0);
+        Self { path: path.to_owned(), node, sink, sequence, bytes, buffer, buffered, poisoned: false }
+    }
+
+    /// Takes records in, to be written by the next [`Self::commit`].
+    ///
+    /// # Errors
+    /// If a record is larger than 4 MiB, or a write failed before.
+    pub fn append(&mut self, records: &[JournalRecord]) -> Result<(), StorageError> {
+        self.check_poison()?;
+        let start = self.buffer.len();
+        let mut frames = 0;
+        for record in records {
+            frames += frame::write(&mut self.buffer, record).inspect_err(|_| self.buffer.truncate(start))?;
+        }
+        self.buffered += frames;
+        Ok(())
+    }
+
+    /// Writes what was appended, in one write, and returns once it is on disk. Only then may it be sent.
+    ///
+    /// # Errors
+    /// If the write or the sync fails. The journal is poisoned then: this and every later call fails, as nobody knows
+    /// what is on disk until it is opened again.
+    pub fn commit(&mut self) -> Result<(), StorageError> {
+        self.check_poison()?;
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        if let Err(e) = self.sink.append(&self.buffer).and_then(|()| self.sink.sync()) {
+            self.poisoned = true;
+            return Err(StorageError::io("write", &self.path)(e));
+        }
+        self.bytes += self.buffer.len() as u64;
+        self.sequence += self.buffered;
+        self.buffered = 0;
+        self.buffer.clear();
+        // one large tick must not keep its megabytes for good
+        self.buffer.shrink_to(64 * 1024);
+        Ok(())
+    }
+
+    /// How many records were ever committed, those compacted away included; `Created` is the first. Never decreases:
+    /// a journal whose sequence is less than it was has been rolled back.
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// Bytes on disk.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Compaction: puts a file with just `records` (and `Created` before them) in the journal's place, on disk when
+    /// this returns. The sequence stays. What is appended and not committed stays so.
+    ///
+    /// # Errors
+    /// If a record is too large, or a write fails: the journal is as it was then, but poisoned if the failure came so
+    /// late that either file may be the journal.
+    pub fn rewrite(&mut self, records: Vec<JournalRecord>) -> Result<(), StorageError> {
+        self.check_poison()?;
+        let mut frames = Vec::new();
+        let mut kept = frame::write(&mut frames, &JournalRecord::Created { node: self.node })?;
+        for record in records.iter().filter(|record| !matches!(record, JournalRecord::Created { .. })) {
+            kept += frame::write(&mut frames, record)?;
+        }
+        drop(records);
+        let mut contents = Header { sequence: self.sequence, kept }.to_bytes().to_vec();
+        contents.append(&mut frames);
+        let file = write_beside(&self.path, &contents)?;
+        let replaced = std::fs::rename(beside(&self.path), &self.path).map_err(StorageError::io("replace", &self.path));
+        replaced.and_then(|()| sync_parent(&self.path)).inspect_err(|_| self.poisoned = true)?;
+        self.sink = Sink::file(file);
+        self.bytes = contents.len() as u64;
+        Ok(())
+    }
+
+    fn check_poison(&self) -> Result<(), StorageError> {
+        if self.poisoned { Err(StorageError::JournalPoisoned(self.path.clone())) } else { Ok(()) }
+    }
+}
+
+/// The file that compaction writes before it takes the journal's place.
+fn beside(path: &Path) -> PathBuf {
+    path.with_extension("journal.new")
+}
+
+/// Writes, syncs and locks the file [`beside`] the journal. One left over by a crash is overwritten.
+fn write_beside(path: &Path, contents: &[u8]) -> Result<File, StorageError> {
+    let new = beside(path);
+    let written = || {
+        drop(File::create(&new)?);
+        let file = OpenOptions::new().append(true).read(true).open(&new)?;
+        let mut sink = Sink::file(file.try_clone()?);
+        sink.append(contents)?;
+        sink.sync()?;
+        Ok(file)
+    };
+    let file = written().map_err(StorageError::io("write", &new))?;
+    lock(&new, &file)?;
+    Ok(file)
+}
+
+fn open_locked(path: &Path) -> Result<File, StorageError> {
+    let file = OpenOptions::new().append(true).read(true).open(path).map_err(|e| match e.kind() {
+        std::io::ErrorKind::NotFound => StorageError::JournalMissing(path.to_owned()),
+        _ => StorageError::io("open", path)(e),
+    })?;
+    lock(path, &file)?;
+    if is_replaced(path, &file).map_err(StorageError::io("open", path))? {
+        return Err(StorageError::InUse(path.to_owned()));
+    }
+    Ok(file)
+}
+
+/// Whether, between opening and locking, another process' compaction put another file in this one's place.
+#[cfg(unix)]
+fn is_replaced(path: &Path, file: &File) -> std::io::Result<bool> {
+    use std::os::unix::fs::MetadataExt as _;
+    let (opened, there) = (file.metadata()?, std::fs::metadata(path)?);
+    Ok((opened.dev(), opened.ino()) != (there.dev(), there.ino()))
+}
+
+/// A locked or open file cannot be replaced here.
+#[cfg(not(unix))]
+fn is_replaced(_: &Path, _: &File) -> std::io::Result<bool> {
+    Ok(false)
+}
+
+fn lock(path: &Path, file: &File) -> Result<(), StorageError> {
+    match file.try_lock() {
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => Err(StorageError::InUse(path.to_owned())),
+        Err(TryLockError::Error(e)) => Err(StorageError::io("lock", path)(e)),
+    }
+}
+
+fn sync_parent(path: &Path) -> Result<(), StorageError> {
+    sync_dir(path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new(".")))
+}

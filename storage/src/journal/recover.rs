@@ -1,0 +1,75 @@
+//! Reading a journal back: what is whole, what was torn, what is damaged.
+//!
+//! A crash can only leave the last write incomplete, so that nothing valid follows it: that is cut off. A place that
+//! does not check with valid records behind it is something else, and nothing is guessed then.
+
+use std::path::Path;
+
+use ssid_protocol::id::NodeId;
+
+use super::JournalRecord;
+use super::frame::{self, HEADER_BYTES, Header};
+use crate::codec::{self, FORMAT, Refusal};
+use crate::error::StorageError;
+
+/// A journal's contents.
+#[derive(Debug)]
+pub(super) struct Read {
+    /// All records, `Created` first.
+    pub(super) records: Vec<JournalRecord>,
+    /// How many were ever committed.
+    pub(super) sequence: u64,
+    /// Where the last one ends; what follows is torn.
+    pub(super) end: usize,
+}
+
+pub(super) fn read(path: &Path, contents: &[u8], node: NodeId) -> Result<Read, StorageError> {
+    let header = Header::parse(contents).map_err(|refusal| translate(path, 0, refusal))?;
+    let (mut records, mut end) = (Vec::new(), HEADER_BYTES);
+    while let Some((payload, next)) = frame::payload(contents, end) {
+        let record = codec::decode(payload).map_err(|refusal| translate(path, end, refusal))?;
+        check_creator(path, &record, records.is_empty(), end, node)?;
+        records.push(record);
+        end = next;
+    }
+    if let Some(later) = (end + 1..contents.len()).find(|&start| frame::payload(contents, start).is_some()) {
+        return Err(damaged(path, end, format!("a record does not check, and valid ones follow at byte {later}")));
+    }
+    let count = records.len() as u64;
+    match count.checked_sub(header.kept) {
+        Some(appended) if count > 0 => Ok(Read { records, sequence: header.sequence.saturating_add(appended), end }),
+        _ => Err(damaged(path, end, format!("{count} records are left of {} written at once", header.kept))),
+    }
+}
+
+fn check_creator(
+    path: &Path,
+    record: &JournalRecord,
+    first: bool,
+    offset: usize,
+    expected: NodeId,
+) -> Result<(), StorageError> {
+    match *record {
+        JournalRecord::Created { node } if first && node == expected => Ok(()),
+        JournalRecord::Created { node } if first => {
+            Err(StorageError::OtherNode { path: path.to_owned(), found: node, expected })
+        }
+        JournalRecord::Created { .. } => Err(damaged(path, offset, "it begins anew".to_owned())),
+        _ if first => Err(damaged(path, offset, "it does not say whose it is".to_owned())),
+        _ => Ok(()),
+    }
+}
+
+fn damaged(path: &Path, offset: usize, reason: String) -> StorageError {
+    StorageError::JournalDamaged { path: path.to_owned(), offset: offset as u64, reason }
+}
+
+fn translate(path: &Path, offset: usize, refusal: Refusal) -> StorageError {
+    match refusal {
+        Refusal::Newer(found) => {
+            let place = format!("'{}' at byte {offset}", path.display());
+            StorageError::NewerFormat { place, found: found.into(), known: FORMAT.into() }
+        }
+        Refusal::Malformed(why) => damaged(path, offset, why),
+    }
+}

@@ -1,0 +1,170 @@
+//! What stands in the tables: one type per kind of row. Keys and tables are in `tables`.
+
+use serde::{Deserialize, Serialize};
+use ssid_protocol::batch::{BatchProof, Kind, VerifiedBatch};
+use ssid_protocol::certificate::Certificate;
+use ssid_protocol::heartbeat::Heartbeat;
+use ssid_protocol::id::{Choice, Epoch, LogId, MerkleHash, NodeId, Round, Sha256Hash, Signature, UnixMillis};
+use ssid_protocol::subject::Subject;
+
+/// The name of a stored batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct BatchKey {
+    /// Who signed it.
+    pub signer: NodeId,
+    /// What its statements are.
+    pub kind: Kind,
+    /// The signed root.
+    pub root: MerkleHash,
+}
+
+/// One statement of a stored batch. The kind follows from where the reference stands: *events* for a candidate's
+/// announcement, *votes* for a precommit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct BatchRef {
+    /// Who signed it.
+    pub signer: NodeId,
+    /// The batch's signed root.
+    pub root: MerkleHash,
+    /// The statement's place in the batch, from 0.
+    pub index: u32,
+}
+
+/// Where the proof of a statement is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ProofRef {
+    /// In a batch that is stored whole, once for all its statements.
+    Batch(BatchRef),
+    /// Here: it came alone, in a certificate or an answer from a peer, and its batch is not known.
+    Alone(BatchProof),
+}
+
+/// A batch to be stored: its signature and leaf hashes, from which the proof of each statement follows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredBatchRow {
+    /// Its name.
+    pub key: BatchKey,
+    /// The signature over its root.
+    pub signature: Signature,
+    /// Its leaf hashes in order, 1 to 4096.
+    pub leaves: Vec<MerkleHash>,
+}
+
+impl From<&VerifiedBatch> for StoredBatchRow {
+    fn from(batch: &VerifiedBatch) -> Self {
+        let key = BatchKey { signer: batch.signer(), kind: batch.statements().kind(), root: batch.root() };
+        Self { key, signature: batch.batch().signature, leaves: batch.leaves().to_vec() }
+    }
+}
+
+/// What is known of a subject.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SubjectState {
+    /// Being voted on.
+    Open(OpenSubject),
+    /// Certified.
+    Certified {
+        /// Its place in this node's log.
+        sequence: u64,
+    },
+}
+
+/// A subject being voted on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenSubject {
+    /// What is voted on.
+    pub subject: Subject,
+    /// When this node first heard of it.
+    pub first_seen: UnixMillis,
+    /// The choices known, each with the proof that its origin announced it, if there is one.
+    pub candidates: Vec<(Choice, Option<ProofRef>)>,
+}
+
+/// An entry of the certified log: a certificate by reference.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogEntry {
+    /// What was voted on.
+    pub subject: Subject,
+    /// The epoch whose voters signed.
+    pub epoch: Epoch,
+    /// The round.
+    pub round: Round,
+    /// The certified choice; its event is stored under its digest.
+    pub choice: Choice,
+    /// The quorum's precommits, statements of batches of votes.
+    pub precommits: Vec<ProofRef>,
+}
+
+/// What is known of a peer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerRow {
+    /// Multiaddresses at which it was reached or that it named.
+    pub addresses: Vec<String>,
+    /// The last sign of life, by this node's clock.
+    pub last_seen: UnixMillis,
+    /// The sequence of its latest heartbeat; a heartbeat not greater is ignored (SPEC §10).
+    pub last_sequence: u64,
+    /// Its latest heartbeat.
+    pub last_heartbeat: Option<Heartbeat>,
+}
+
+/// Names how far this node has read one incarnation of a peer's log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Cursor {
+    /// The peer.
+    pub peer: NodeId,
+    /// The incarnation of its log.
+    pub log_id: LogId,
+}
+
+/// A subject in conflict (SPEC §7 rule 5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConflictRow {
+    /// Since when, by this node's clock.
+    pub since: UnixMillis,
+    /// The round that failed.
+    pub round: Round,
+}
+
+/// The name of a row in the outbox. Never used again, also after the row is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OutboxKey {
+    /// What kind of delivery.
+    pub kind: u8,
+    /// In order of writing, over all kinds.
+    pub counter: u64,
+}
+
+/// Something that must leave the node at least once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutboxRow {
+    /// What kind of delivery; the caller's numbering.
+    pub kind: u8,
+    /// What to deliver; the caller's encoding.
+    pub payload: Vec<u8>,
+}
+
+/// A document anchored outside the federation, by the SHA-256 of its bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnchorRow {
+    /// The document's name or path.
+    pub name: String,
+    /// Its content identifier.
+    pub cid: String,
+    /// When it was anchored, by this node's clock.
+    pub at: UnixMillis,
+    /// Services that hold it.
+    pub services: Vec<String>,
+}
+
+/// The key of [`AnchorRow`].
+pub type AnchorKey = Sha256Hash;
+
+/// An epoch of the federation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EpochRow {
+    /// Its manifest as JCS, the text that is hashed.
+    pub manifest: String,
+    /// The certificate of its `federation_epoch` event; none for epoch 0.
+    pub certificate: Option<Certificate>,
+}

@@ -1,0 +1,208 @@
+//! From [`Changes`] to rows: everything that can be refused is refused here, before anything is written.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use ssid_protocol::batch::Kind;
+use ssid_protocol::event::Event;
+use ssid_protocol::id::{ContentDigest, MerkleHash, SubjectId};
+use ssid_protocol::merkle;
+
+use crate::changes::{Certified, Changes};
+use crate::error::StorageError;
+use crate::keys::Key;
+use crate::rows::{BatchKey, OpenSubject, OutboxKey, OutboxRow, ProofRef, StoredBatchRow};
+use crate::store::Store;
+use crate::tables::{self, LEAVES_PER_ROW, Table};
+use crate::writer::Memory;
+
+/// A write that may go to disk.
+pub(crate) struct Staged {
+    /// Rows to put, or to remove.
+    pub(crate) rows: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    /// The writer's memory after the write; `writes` and tallies follow with the batch.
+    pub(crate) memory: Memory,
+    /// Keys given to outbox rows.
+    pub(crate) outbox: Vec<OutboxKey>,
+}
+
+/// Checks `changes` against what is stored and turns them into rows.
+pub(crate) fn stage(store: &Store, memory: &Memory, changes: Changes) -> Result<Staged, StorageError> {
+    let mut stage = Stage {
+        store,
+        rows: BTreeMap::new(),
+        memory: memory.clone(),
+        batches: HashMap::new(),
+        certified: HashMap::new(),
+    };
+    changes.events.iter().try_for_each(|event| stage.event(event))?;
+    changes.batches.iter().try_for_each(|batch| stage.batch(batch))?;
+    for id in &changes.dropped_subjects {
+        stage.remove(&tables::OPEN, id);
+    }
+    changes.open_subjects.iter().try_for_each(|open| stage.open_subject(open))?;
+    stage.certified(&changes.certified)?;
+    for (sequence, record) in &changes.records {
+        if *sequence >= stage.memory.state.log_size {
+            return Err(StorageError::NoLogEntry(*sequence));
+        }
+        stage.put(&tables::RECORDS, sequence, record)?;
+    }
+    for change in changes.trust {
+        let place = stage.memory.state.next_trust;
+        stage.memory.state.next_trust += 1;
+        stage.put(&tables::TRUST, &(change.member, place), &change)?;
+    }
+    for id in &changes.conflicts_ended {
+        stage.remove(&tables::CONFLICTS, id);
+    }
+    stage.put_all(&tables::CONFLICTS, changes.conflicts)?;
+    stage.put_all(&tables::PEERS, changes.peers)?;
+    stage.put_all(&tables::CURSORS, changes.cursors)?;
+    stage.put_all(&tables::EVIDENCE, changes.evidence)?;
+    stage.put_all(&tables::ANCHORS, changes.anchors)?;
+    stage.put_all(&tables::EPOCHS, changes.epochs)?;
+    for key in &changes.outbox_done {
+        stage.remove(&tables::OUTBOX, key);
+    }
+    let outbox = changes.outbox.iter().map(|row| stage.outbox(row)).collect::<Result<_, _>>()?;
+    if let Some(sequence) = changes.journal_sequence {
+        stage.memory.state.journal_sequence = sequence;
+    }
+    Ok(Staged { rows: stage.rows, memory: stage.memory, outbox })
+}
+
+struct Stage<'a> {
+    store: &'a Store,
+    rows: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    memory: Memory,
+    /// How many statements each batch that was asked for has; `None` if it is not stored.
+    batches: HashMap<BatchKey, Option<u32>>,
+    /// Subjects certified by this write.
+    certified: HashMap<SubjectId, u64>,
+}
+
+impl Stage<'_> {
+    fn put<K: Key, V: Serialize + DeserializeOwned>(
+        &mut self,
+        table: &Table<K, V>,
+        key: &K,
+        value: &V,
+    ) -> Result<(), StorageError> {
+        self.rows.insert(table.key(key), Some(table.value(value)?));
+        Ok(())
+    }
+
+    fn put_all<K: Key, V: Serialize + DeserializeOwned>(
+        &mut self,
+        table: &Table<K, V>,
+        rows: Vec<(K, V)>,
+    ) -> Result<(), StorageError> {
+        rows.iter().try_for_each(|(key, value)| self.put(table, key, value))
+    }
+
+    fn remove<K: Key, V: Serialize + DeserializeOwned>(&mut self, table: &Table<K, V>, key: &K) {
+        self.rows.insert(table.key(key), None);
+    }
+
+    fn event(&mut self, event: &Event) -> Result<(), StorageError> {
+        let choice = event.choice();
+        if self.has_event(&choice.content_digest)? {
+            return Ok(());
+        }
+        self.put(&tables::EVENTS, &choice.content_digest, event)?;
+        self.put(&tables::HASHES, &choice, &())
+    }
+
+    fn has_event(&self, digest: &ContentDigest) -> Result<bool, StorageError> {
+        Ok(self.rows.contains_key(&tables::EVENTS.key(digest)) || tables::EVENTS.has(self.store.database(), digest)?)
+    }
+
+    /// A batch that is stored stays as it is: its name fixes its leaves.
+    fn batch(&mut self, batch: &StoredBatchRow) -> Result<(), StorageError> {
+        if self.batch_count(&batch.key)?.is_some() {
+            return Ok(());
+        }
+        let count = u32::try_from(batch.leaves.len()).unwrap_or(u32::MAX);
+        self.put(&tables::BATCHES, &batch.key, &(batch.signature, count))?;
+        for (row, leaves) in (0_u8..).zip(batch.leaves.chunks(LEAVES_PER_ROW)) {
+            self.put(&tables::LEAVES, &(batch.key, row), &leaves.to_vec())?;
+        }
+        self.batches.insert(batch.key, Some(count));
+        Ok(())
+    }
+
+    fn batch_count(&mut self, key: &BatchKey) -> Result<Option<u32>, StorageError> {
+        if let Some(count) = self.batches.get(key) {
+            return Ok(*count);
+        }
+        let count = tables::BATCHES.get(self.store.database(), key)?.map(|(_, count)| count);
+        self.batches.insert(*key, count);
+        Ok(count)
+    }
+
+    fn check_proof(&mut self, kind: Kind, proof: &ProofRef) -> Result<(), StorageError> {
+        let ProofRef::Batch(at) = proof else { return Ok(()) };
+        let count = self.batch_count(&BatchKey { signer: at.signer, kind, root: at.root })?;
+        if count.is_some_and(|count| at.index < count) {
+            return Ok(());
+        }
+        Err(StorageError::BatchMissing { signer: at.signer, root: at.root, index: at.index })
+    }
+
+    fn check_uncertified(&self, subject: SubjectId) -> Result<(), StorageError> {
+        let earlier = self.certified.get(&subject).copied();
+        match earlier.map_or_else(|| tables::CERTIFIED.get(self.store.database(), &subject), |s| Ok(Some(s)))? {
+            Some(sequence) => Err(StorageError::AlreadyCertified { subject, sequence }),
+            None => Ok(()),
+        }
+    }
+
+    fn open_subject(&mut self, open: &OpenSubject) -> Result<(), StorageError> {
+        let id = open.subject.id(&self.store.owner().federation);
+        self.check_uncertified(id)?;
+        let announced = open.candidates.iter().filter_map(|(_, proof)| proof.as_ref());
+        announced.into_iter().try_for_each(|proof| self.check_proof(Kind::Events, proof))?;
+        self.put(&tables::OPEN, &id, open)
+    }
+
+    fn certified(&mut self, certified: &[Certified]) -> Result<(), StorageError> {
+        let mut leaves: Vec<MerkleHash> = Vec::with_capacity(certified.len());
+        for (sequence, one) in (self.memory.state.log_size..).zip(certified) {
+            self.certify(sequence, one)?;
+            leaves.push(merkle::leaf_hash(&one.entry.choice.to_bytes()));
+        }
+        for (key, tile) in self.memory.edge.append(leaves) {
+            self.put(&tables::MERKLE, &key, &tile)?;
+        }
+        self.memory.state.log_size = self.memory.edge.size();
+        self.memory.state.log_root = self.memory.edge.root();
+        Ok(())
+    }
+
+    fn certify(&mut self, sequence: u64, one: &Certified) -> Result<(), StorageError> {
+        let entry = &one.entry;
+        let id = entry.subject.id(&self.store.owner().federation);
+        self.check_uncertified(id)?;
+        if !self.has_event(&entry.choice.content_digest)? {
+            return Err(StorageError::EventMissing(entry.choice.content_digest));
+        }
+        entry.precommits.iter().try_for_each(|proof| self.check_proof(Kind::Votes, proof))?;
+        self.put(&tables::LOG, &sequence, entry)?;
+        self.put(&tables::RECORDS, &sequence, &one.record)?;
+        self.put(&tables::CERTIFIED, &id, &sequence)?;
+        self.remove(&tables::OPEN, &id);
+        self.remove(&tables::CONFLICTS, &id);
+        self.certified.insert(id, sequence);
+        self.memory.digest.add(&id, &entry.choice);
+        Ok(())
+    }
+
+    fn outbox(&mut self, row: &OutboxRow) -> Result<OutboxKey, StorageError> {
+        let key = OutboxKey { kind: row.kind, counter: self.memory.state.next_outbox };
+        self.memory.state.next_outbox += 1;
+        self.put(&tables::OUTBOX, &key, row)?;
+        Ok(key)
+    }
+}

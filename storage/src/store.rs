@@ -1,0 +1,269 @@
+//! Reading what the node remembers: a cheap handle that any thread may clone and use while the writer writes.
+//!
+//! Rows of one call may straddle a write, except where it says otherwise: what is joined (log, events, batches,
+//! Merkle tiles) only grows, and the log head is shown after it is synced.
+
+use std::path::Path;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use ssid_protocol::event::Event;
+use ssid_protocol::heartbeat::CertifiedDigest;
+use ssid_protocol::id::{
+    Choice, ContentDigest, Epoch, EventHash, FederationId, LogId, MerkleHash, NodeId, Sha256Hash, SubjectId,
+};
+use ssid_protocol::record::ConsensusRecord;
+use ssid_protocol::trust::TrustChange;
+
+use crate::database::Database;
+use crate::error::StorageError;
+use crate::open::{self, SetAside};
+use crate::rows::{
+    AnchorRow, ConflictRow, Cursor, EpochRow, LogEntry, OpenSubject, OutboxKey, OutboxRow, PeerRow, SubjectState,
+};
+use crate::tables;
+use crate::writer::Writer;
+
+/// Whose data it is. Data of another owner is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// The federation.
+    pub federation: FederationId,
+    /// The node.
+    pub node: NodeId,
+}
+
+/// The certified log as of one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogHead {
+    /// This incarnation of the log.
+    pub log_id: LogId,
+    /// Number of entries.
+    pub size: u64,
+    /// RFC 6962 root over `event_hash ‖ content_digest` of the entries.
+    pub root: MerkleHash,
+}
+
+/// What the writer shows to readers once it is durable.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shown {
+    pub(crate) head: LogHead,
+    pub(crate) digest: CertifiedDigest,
+    pub(crate) journal_sequence: u64,
+}
+
+#[derive(Debug)]
+struct Inner {
+    database: Database,
+    owner: Owner,
+    shown: RwLock<Shown>,
+}
+
+/// A handle for reading; clones share one database.
+#[derive(Clone, Debug)]
+pub struct Store(Arc<Inner>);
+
+impl Store {
+    /// Opens, or creates, `db` and `log.head` in `dir`, and checks every row of it. `new_log` is 32 random bytes,
+    /// the name of the log if it is created now.
+    ///
+    /// # Errors
+    /// If another process has it open; it is of another federation or node, or of a newer version;
+    /// [`StorageError::Damaged`] if rows are missing or changed; or if the operating system refuses.
+    pub fn open(dir: &Path, owner: Owner, new_log: LogId) -> Result<(Self, Writer), StorageError> {
+        open::open(dir, owner, new_log)
+    }
+
+    /// As [`Self::open`], but a damaged database is moved to `db.damaged-<n>` and an empty one started, with a new
+    /// log, to be filled from peers or Git.
+    ///
+    /// # Errors
+    /// As [`Self::open`], without `Damaged`.
+    pub fn open_or_set_aside(
+        dir: &Path,
+        owner: Owner,
+        new_log: LogId,
+    ) -> Result<(Self, Writer, Option<SetAside>), StorageError> {
+        open::open_or_set_aside(dir, owner, new_log)
+    }
+
+    pub(crate) fn new(database: Database, owner: Owner, shown: Shown) -> Self {
+        Self(Arc::new(Inner { database, owner, shown: RwLock::new(shown) }))
+    }
+
+    pub(crate) fn database(&self) -> &Database {
+        &self.0.database
+    }
+
+    pub(crate) fn show(&self, shown: Shown) {
+        *self.0.shown.write().unwrap_or_else(PoisonError::into_inner) = shown;
+    }
+
+    fn shown(&self) -> Shown {
+        *self.0.shown.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whose data it is.
+    pub fn owner(&self) -> Owner {
+        self.0.owner
+    }
+
+    /// The certified log as last written.
+    pub fn log_head(&self) -> LogHead {
+        self.shown().head
+    }
+
+    /// How many subjects are certified: the log's size.
+    pub fn certified_count(&self) -> u64 {
+        self.shown().head.size
+    }
+
+    /// Digest of the certified set (SPEC §10).
+    pub fn certified_digest(&self) -> CertifiedDigest {
+        self.shown().digest
+    }
+
+    /// The last [`Changes::journal_sequence`](crate::Changes::journal_sequence), 0 if there was none. It survives a
+    /// set-aside. A journal whose sequence is less has lost records: the node must abstain.
+    pub fn journal_sequence(&self) -> u64 {
+        self.shown().journal_sequence
+    }
+
+    /// The event with this digest.
+    ///
+    /// # Errors
+    /// If the database fails or is damaged; so for every method below.
+    pub fn event(&self, digest: &ContentDigest) -> Result<Option<Event>, StorageError> {
+        tables::EVENTS.get(self.database(), digest)
+    }
+
+    /// Choices whose event hash begins with these hex digits (either case), in order, at most `limit`. None if it is
+    /// no hex or longer than a hash.
+    pub fn choices_by_hash_prefix(&self, hex: &str, limit: usize) -> Result<Vec<Choice>, StorageError> {
+        let Some((lowest, hex)) = lowest_hash(hex) else { return Ok(Vec::new()) };
+        let mut found = Vec::new();
+        for row in tables::HASHES.from(self.database(), &lowest) {
+            let (choice, ()) = row?;
+            if found.len() == limit || !choice.event_hash.to_string().starts_with(&hex) {
+                break;
+            }
+            found.push(choice);
+        }
+        Ok(found)
+    }
+
+    /// What is known of a subject.
+    pub fn subject(&self, id: &SubjectId) -> Result<Option<SubjectState>, StorageError> {
+        if let Some(sequence) = tables::CERTIFIED.get(self.database(), id)? {
+            return Ok(Some(SubjectState::Certified { sequence }));
+        }
+        Ok(tables::OPEN.get(self.database(), id)?.map(SubjectState::Open))
+    }
+
+    /// All open subjects in order of id.
+    pub fn open_subjects(&self) -> impl Iterator<Item = Result<(SubjectId, OpenSubject), StorageError>> + '_ {
+        tables::OPEN.all(self.database())
+    }
+
+    /// An entry of the certified log.
+    pub fn log_entry(&self, sequence: u64) -> Result<Option<LogEntry>, StorageError> {
+        tables::LOG.get(self.database(), &sequence)
+    }
+
+    /// The consensus record of a log entry.
+    pub fn record(&self, sequence: u64) -> Result<Option<ConsensusRecord>, StorageError> {
+        tables::RECORDS.get(self.database(), &sequence)
+    }
+
+    /// The latest consensus records, newest first, at most `limit`, only those before `before` if it is given.
+    pub fn records_latest(
+        &self,
+        limit: usize,
+        before: Option<u64>,
+    ) -> Result<Vec<(u64, ConsensusRecord)>, StorageError> {
+        let end = before.unwrap_or(u64::MAX).min(self.certified_count());
+        tables::RECORDS.before(self.database(), &end).take(limit).collect()
+    }
+
+    /// Trust changes of one member in the order they were written.
+    pub fn trust_of(&self, member: &NodeId) -> Result<Vec<TrustChange>, StorageError> {
+        let rows = tables::TRUST.from(self.database(), &(*member, 0));
+        let own = rows.take_while(|row| !matches!(row, Ok(((of, _), _)) if of != member));
+        own.map(|row| Ok(row?.1)).collect()
+    }
+
+    /// All trust changes with their place in the ledger, member by member, each member's in the order written.
+    pub fn trust(&self) -> impl Iterator<Item = Result<(u64, TrustChange), StorageError>> + '_ {
+        tables::TRUST.all(self.database()).map(|row| row.map(|((_, place), change)| (place, change)))
+    }
+
+    /// A peer.
+    pub fn peer(&self, node: &NodeId) -> Result<Option<PeerRow>, StorageError> {
+        tables::PEERS.get(self.database(), node)
+    }
+
+    /// All peers in order of id.
+    pub fn peers(&self) -> Result<Vec<(NodeId, PeerRow)>, StorageError> {
+        tables::PEERS.all(self.database()).collect()
+    }
+
+    /// The next sequence number to ask for of a peer's log; 0 if nothing was read yet.
+    pub fn cursor(&self, cursor: &Cursor) -> Result<u64, StorageError> {
+        Ok(tables::CURSORS.get(self.database(), cursor)?.unwrap_or(0))
+    }
+
+    /// Subjects in conflict in order of id.
+    pub fn conflicts(&self) -> Result<Vec<(SubjectId, ConflictRow)>, StorageError> {
+        tables::CONFLICTS.all(self.database()).collect()
+    }
+
+    /// Outbox rows of one kind, oldest first, at most `limit`.
+    pub fn outbox(&self, kind: u8, limit: usize) -> Result<Vec<(OutboxKey, OutboxRow)>, StorageError> {
+        let rows = tables::OUTBOX.from(self.database(), &OutboxKey { kind, counter: 0 });
+        rows.take_while(|row| !matches!(row, Ok((key, _)) if key.kind != kind)).take(limit).collect()
+    }
+
+    /// How many rows the outbox has, over all kinds.
+    pub fn outbox_len(&self) -> Result<usize, StorageError> {
+        let mut rows = 0;
+        for row in tables::OUTBOX.all(self.database()) {
+            row?;
+            rows += 1;
+        }
+        Ok(rows)
+    }
+
+    /// All evidence, by key.
+    pub fn evidence(&self) -> impl Iterator<Item = Result<(Vec<u8>, Vec<u8>), StorageError>> + '_ {
+        tables::EVIDENCE.all(self.database())
+    }
+
+    /// All anchored documents.
+    pub fn anchors(&self) -> impl Iterator<Item = Result<(Sha256Hash, AnchorRow), StorageError>> + '_ {
+        tables::ANCHORS.all(self.database())
+    }
+
+    /// An epoch.
+    pub fn epoch(&self, epoch: Epoch) -> Result<Option<EpochRow>, StorageError> {
+        tables::EPOCHS.get(self.database(), &epoch)
+    }
+
+    /// Epochs from this one on, in order.
+    pub fn epochs(&self, from: Epoch) -> impl Iterator<Item = Result<(Epoch, EpochRow), StorageError>> + '_ {
+        tables::EPOCHS.from(self.database(), &from)
+    }
+
+    /// Bytes that the database takes on disk.
+    pub fn disk_bytes(&self) -> Result<u64, StorageError> {
+        self.database().disk_bytes()
+    }
+}
+
+/// The lowest choice whose event hash begins with these digits, and the digits in lower case.
+fn lowest_hash(hex: &str) -> Option<(Choice, String)> {
+    if hex.len() > 64 || !hex.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return None;
+    }
+    let hex = hex.to_ascii_lowercase();
+    let event_hash: EventHash = format!("{hex:0<64}").parse().ok()?;
+    Some((Choice { event_hash, content_digest: ContentDigest([0; 32]) }, hex))
+}

@@ -1,0 +1,107 @@
+//! Writing: one writer, one atomic batch and one sync per write, `log.head` after it.
+//!
+//! What a write acknowledged survives `kill -9` and a loss of power. After an error that leaves the disk's state in
+//! doubt every later write is refused: the node must stop voting and be restarted.
+
+use std::collections::BTreeMap;
+
+use ssid_protocol::heartbeat::CertifiedDigest;
+
+use crate::changes::{Changes, Written};
+use crate::error::StorageError;
+use crate::log_head::{HeadFile, HeadState};
+use crate::staging::{self, Staged};
+use crate::store::{LogHead, Shown, Store};
+use crate::tables;
+use crate::tally::State;
+use crate::tiles::RightEdge;
+
+/// What the writer keeps in memory of what is on disk.
+#[derive(Clone, Debug)]
+pub(crate) struct Memory {
+    pub(crate) state: State,
+    pub(crate) edge: RightEdge,
+    pub(crate) digest: CertifiedDigest,
+}
+
+/// The one that writes. Not to be cloned; reading goes through [`Store`].
+#[derive(Debug)]
+pub struct Writer {
+    store: Store,
+    head: HeadFile,
+    memory: Memory,
+    poisoned: bool,
+}
+
+impl Writer {
+    pub(crate) fn new(store: Store, head: HeadFile, memory: Memory) -> Self {
+        Self { store, head, memory, poisoned: false }
+    }
+
+    /// The handle for reading.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Writes all of `changes`, or nothing, and returns once it is on disk.
+    ///
+    /// # Errors
+    /// If `changes` contradict what is stored or refer to what is not: nothing was written, the writer goes on. If the
+    /// disk or the database fails ([`StorageError::is_fatal`]): every later write is refused.
+    pub fn write(&mut self, changes: Changes) -> Result<Written, StorageError> {
+        if self.poisoned {
+            return Err(StorageError::Poisoned(self.store.database().path().to_owned()));
+        }
+        let staged = staging::stage(&self.store, &self.memory, changes)?;
+        let first_sequence = self.memory.state.log_size;
+        let outbox = staged.outbox.clone();
+        self.commit(staged).inspect_err(|_| self.poisoned = true)?;
+        Ok(Written { first_sequence, outbox, head: self.store.log_head() })
+    }
+
+    fn commit(&mut self, staged: Staged) -> Result<(), StorageError> {
+        let mut memory = staged.memory;
+        let grew = memory.state.log_size > self.memory.state.log_size;
+        let Some(batch) = self.batch(staged.rows, &mut memory.state)? else { return Ok(()) };
+        self.store.database().apply(batch)?;
+        self.memory = memory;
+        let State { writes, log_size: size, log_root: root, journal_sequence, .. } = self.memory.state;
+        let log_id = self.store.log_head().log_id;
+        // a head that is behind only says less; what it says must be on disk where entries could be missed
+        self.head.write(HeadState { writes, size, root, journal_sequence, log_id }, grew)?;
+        self.store.show(Shown { head: LogHead { log_id, size, root }, digest: self.memory.digest, journal_sequence });
+        Ok(())
+    }
+
+    /// The rows that differ from those stored, with the state that counts them; `None` if nothing changes.
+    fn batch(
+        &self,
+        rows: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+        state: &mut State,
+    ) -> Result<Option<sled::Batch>, StorageError> {
+        let mut batch = sled::Batch::default();
+        let mut changed = state.journal_sequence != self.memory.state.journal_sequence;
+        for (key, new) in rows {
+            let old = self.store.database().get(&key)?;
+            if old.as_deref() == new.as_deref() {
+                continue;
+            }
+            changed = true;
+            if let Some(old) = old {
+                state.tallies.remove(&key, &old);
+            }
+            if let Some(new) = new {
+                state.tallies.add(&key, &new);
+                batch.insert(key, new);
+            } else {
+                batch.remove(key);
+            }
+        }
+        if !changed {
+            return Ok(None);
+        }
+        state.writes += 1;
+        batch.insert(tables::STATE.key(&()), tables::STATE.value(state)?);
+        Ok(Some(batch))
+    }
+}
