@@ -1,0 +1,149 @@
+//! The swarm: transports, behaviours and their settings (SPEC §10).
+//!
+//! The order of the behaviours is the order in which they are asked about a connection: bounds first, then who it is.
+
+use std::collections::HashSet;
+
+use libp2p::allow_block_list::{self, AllowedPeers, BlockedPeers};
+use libp2p::connection_limits::{self, ConnectionLimits};
+use libp2p::gossipsub::{self, IdentTopic, MessageAuthenticity, MessageId, TopicHash, ValidationMode};
+use libp2p::identity::Keypair;
+use libp2p::request_response::{self, ProtocolSupport};
+use libp2p::swarm::NetworkBehaviour;
+use libp2p::swarm::behaviour::toggle::Toggle;
+use libp2p::{Swarm, SwarmBuilder, identify, mdns, noise, ping, tcp, yamux};
+use ssid_protocol::id::{FederationId, Sha256Hash};
+use ssid_protocol::limits::MESSAGE_BYTES;
+
+use super::codec::{PROTOCOL, SyncCodec};
+use super::config::NetworkError;
+use super::handle::Topic;
+use super::metrics::Metrics;
+use super::scoring;
+use super::tuning as t;
+
+/// Gossip in which peers can subscribe to the federation's topics only.
+pub(super) type Gossip = gossipsub::Behaviour<gossipsub::IdentityTransform, gossipsub::WhitelistSubscriptionFilter>;
+
+#[derive(NetworkBehaviour)]
+pub(super) struct Behaviour {
+    limits: connection_limits::Behaviour,
+    pub(super) blocked: allow_block_list::Behaviour<BlockedPeers>,
+    pub(super) allowed: allow_block_list::Behaviour<AllowedPeers>,
+    identify: identify::Behaviour,
+    ping: ping::Behaviour,
+    mdns: Toggle<mdns::tokio::Behaviour>,
+    pub(super) gossip: Gossip,
+    pub(super) sync: request_response::Behaviour<SyncCodec>,
+}
+
+/// The four topics of one federation.
+#[derive(Clone, Debug)]
+pub(super) struct Topics([(Topic, IdentTopic); 4]);
+
+impl Topics {
+    /// `/ssid/<federation_id>/<name>/1`.
+    pub(super) fn of(federation: &FederationId) -> Self {
+        Self(Topic::ALL.map(|topic| (topic, IdentTopic::new(format!("/ssid/{federation}/{}/1", topic.name())))))
+    }
+
+    /// The topic of that hash.
+    pub(super) fn find(&self, hash: &TopicHash) -> Option<Topic> {
+        self.0.iter().find(|(_, ident)| ident.hash() == *hash).map(|(topic, _)| *topic)
+    }
+
+    /// The hash of a topic.
+    pub(super) fn hash(&self, topic: Topic) -> Option<TopicHash> {
+        self.0.iter().find(|(other, _)| *other == topic).map(|(_, ident)| ident.hash())
+    }
+
+    /// All of them.
+    pub(super) fn idents(&self) -> impl Iterator<Item = &IdentTopic> {
+        self.0.iter().map(|(_, ident)| ident)
+    }
+}
+
+/// The swarm, not yet listening.
+pub(super) fn swarm(
+    identity: Keypair,
+    topics: &Topics,
+    mdns: bool,
+    metrics: Metrics,
+) -> Result<Swarm<Behaviour>, NetworkError> {
+    let setup = |error: &dyn std::fmt::Display| NetworkError::Setup(error.to_string());
+    let behaviour = Behaviour::new(&identity, topics, mdns, metrics)?;
+    let tcp = tcp::Config::default().nodelay(true);
+    let builder = SwarmBuilder::with_existing_identity(identity)
+        .with_tokio()
+        .with_tcp(tcp, noise::Config::new, yamux::Config::default)
+        .map_err(|error| setup(&error))?
+        .with_quic()
+        .with_dns()
+        .map_err(|error| NetworkError::Setup(format!("no resolver for domain names (/etc/resolv.conf): {error}")))?
+        .with_behaviour(|_| behaviour)
+        .map_err(|error| setup(&error))?;
+    Ok(builder.with_swarm_config(|config| config.with_idle_connection_timeout(t::IDLE_CONNECTION)).build())
+}
+
+impl Behaviour {
+    fn new(identity: &Keypair, topics: &Topics, mdns: bool, metrics: Metrics) -> Result<Self, NetworkError> {
+        let limits = ConnectionLimits::default()
+            .with_max_pending_incoming(Some(t::PENDING_INCOMING))
+            .with_max_pending_outgoing(Some(t::PENDING_OUTGOING))
+            .with_max_established_per_peer(Some(t::CONNECTIONS_PER_PEER));
+        let agent = format!("ssid/{}", env!("CARGO_PKG_VERSION"));
+        let identify = identify::Config::new("/ssid/1".into(), identity.public()).with_agent_version(agent);
+        let ping = ping::Config::new().with_interval(t::PING_INTERVAL).with_timeout(t::PING_TIMEOUT);
+        let sync = request_response::Config::default()
+            .with_request_timeout(t::SYNC_TIMEOUT)
+            .with_max_concurrent_streams(t::SYNC_STREAMS);
+        let protocols = [(PROTOCOL, ProtocolSupport::Full)];
+        Ok(Self {
+            limits: connection_limits::Behaviour::new(limits),
+            blocked: allow_block_list::Behaviour::default(),
+            allowed: allow_block_list::Behaviour::default(),
+            identify: identify::Behaviour::new(identify),
+            ping: ping::Behaviour::new(ping),
+            mdns: mdns.then(|| multicast(identity)).flatten().into(),
+            gossip: gossip(topics).map_err(NetworkError::Setup)?,
+            sync: request_response::Behaviour::with_codec(SyncCodec(metrics), protocols, sync),
+        })
+    }
+}
+
+/// mDNS, or a warning: a machine without multicast still has its configured addresses.
+fn multicast(identity: &Keypair) -> Option<mdns::tokio::Behaviour> {
+    mdns::tokio::Behaviour::new(mdns::Config::default(), identity.public().to_peer_id())
+        .inspect_err(|error| tracing::warn!(%error, "no mDNS on this machine; members are found by their addresses"))
+        .ok()
+}
+
+fn gossip(topics: &Topics) -> Result<Gossip, String> {
+    let config = gossipsub::ConfigBuilder::default()
+        .validation_mode(ValidationMode::Anonymous)
+        .validate_messages()
+        .message_id_fn(|message| MessageId::new(&Sha256Hash::of(&[&message.data]).0))
+        .max_transmit_size(MESSAGE_BYTES + t::GOSSIP_ENVELOPE_BYTES)
+        .heartbeat_interval(t::GOSSIP_HEARTBEAT)
+        .heartbeat_initial_delay(t::GOSSIP_HEARTBEAT)
+        // 2 to 12 other members: everybody is in everybody's mesh; at 100, two hops reach all
+        .mesh_n(8)
+        .mesh_n_low(5)
+        .mesh_n_high(12)
+        .mesh_outbound_min(2)
+        .flood_publish(true)
+        .idontwant_on_publish(true)
+        .connection_handler_queue_len(t::GOSSIP_SEND_QUEUE)
+        .publish_queue_duration(t::GOSSIP_SEND_WAIT)
+        .forward_queue_duration(t::GOSSIP_SEND_WAIT)
+        .build()
+        .map_err(|error| error.to_string())?;
+    let names: HashSet<_> = topics.idents().map(IdentTopic::hash).collect();
+    let filter = gossipsub::WhitelistSubscriptionFilter(names);
+    let mut gossip = Gossip::new_with_subscription_filter(MessageAuthenticity::Anonymous, config, filter)?;
+    gossip.with_peer_score(scoring::params(topics), scoring::thresholds())?;
+    for topic in topics.idents() {
+        gossip.subscribe(topic).map_err(|error| error.to_string())?;
+    }
+    Ok(gossip)
+}

@@ -1,0 +1,168 @@
+//! Frames of `/ssid/sync/1` (SPEC §10): a u32 big-endian length, then that many bytes of wire encoding, at most
+//! `message_bytes`. The length is checked before anything is allocated for it, and memory grows only as bytes arrive.
+
+use std::io;
+
+use futures::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use libp2p::StreamProtocol;
+use serde::de::DeserializeOwned;
+use ssid_protocol::limits::MESSAGE_BYTES;
+use ssid_protocol::sync::{Answer, Request};
+use ssid_protocol::wire;
+
+use super::metrics::{Direction, Metrics};
+
+/// The protocol's name.
+pub(super) const PROTOCOL: StreamProtocol = StreamProtocol::new("/ssid/sync/1");
+
+/// What came in as a request. A malformed one must reach the owner, who counts it: libp2p tells nobody of requests
+/// that cannot be read.
+#[derive(Debug)]
+pub(super) enum Incoming {
+    /// A request.
+    Request(Request),
+    /// None; never written.
+    Malformed,
+}
+
+/// Reads and writes the frames, and counts their bytes.
+#[derive(Clone, Debug)]
+pub(super) struct SyncCodec(pub(super) Metrics);
+
+impl SyncCodec {
+    async fn read<T, V>(&self, io: &mut T) -> io::Result<V>
+    where
+        T: AsyncRead + Unpin + Send,
+        V: DeserializeOwned,
+    {
+        let mut length = [0; 4];
+        io.read_exact(&mut length).await?;
+        let length = u32::from_be_bytes(length);
+        if usize::try_from(length).map_or(true, |length| length > MESSAGE_BYTES) {
+            return Err(malformed(too_long(length as usize)));
+        }
+        let mut bytes = Vec::new();
+        io.take(length.into()).read_to_end(&mut bytes).await?;
+        self.0.count_sync_bytes(Direction::In, bytes.len() + 4);
+        if bytes.len() < length as usize {
+            let reason = format!("the frame ends after {} of {length} bytes", bytes.len());
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, reason));
+        }
+        wire::decode(&bytes).map_err(|error| malformed(error.to_string()))
+    }
+
+    async fn write<T>(&self, io: &mut T, bytes: &[u8]) -> io::Result<()>
+    where
+        T: AsyncWrite + Unpin + Send,
+    {
+        let fits = u32::try_from(bytes.len()).ok().filter(|_| bytes.len() <= MESSAGE_BYTES);
+        let length = fits.ok_or_else(|| io::Error::other(too_long(bytes.len())))?;
+        io.write_all(&length.to_be_bytes()).await?;
+        io.write_all(bytes).await?;
+        self.0.count_sync_bytes(Direction::Out, bytes.len() + 4);
+        io.flush().await
+    }
+}
+
+fn too_long(bytes: usize) -> String {
+    format!("{bytes} bytes exceed message_bytes = {MESSAGE_BYTES}")
+}
+
+fn malformed(reason: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, reason)
+}
+
+impl libp2p::request_response::Codec for SyncCodec {
+    type Protocol = StreamProtocol;
+    type Request = Incoming;
+    type Response = Answer;
+
+    async fn read_request<T>(&mut self, _: &StreamProtocol, io: &mut T) -> io::Result<Incoming>
+    where
+        T: AsyncRead + Unpin + Send,
+    {
+        match self.read(io).await {
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(Incoming::Malformed),
+            read => read.map(Incoming::Request),
+        }
+    }
+
+    async fn read_response<T>(&mut self, _: &StreamProtocol, io: &mut T) -> io::Result<Answer>
+    where
+        T: AsyncRead + Unpin + Send,
+    {
+        self.read(io).await
+    }
+
+    async fn write_request<T>(&mut self, _: &StreamProtocol, io: &mut T, request: Incoming) -> io::Result<()>
+    where
+        T: AsyncWrite + Unpin + Send,
+    {
+        match request {
+            Incoming::Request(request) => self.write(io, &wire::encode(&request)).await,
+            // the tests' hostile nodes speak it
+            Incoming::Malformed => io.write_all(&[0xff; 8]).await,
+        }
+    }
+
+    async fn write_response<T>(&mut self, _: &StreamProtocol, io: &mut T, answer: Answer) -> io::Result<()>
+    where
+        T: AsyncWrite + Unpin + Send,
+    {
+        let mut bytes = wire::encode(&answer);
+        if bytes.len() > MESSAGE_BYTES {
+            bytes = wire::encode(&Answer::Refused(too_long(bytes.len())));
+        }
+        self.write(io, &bytes).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::io::Cursor;
+    use libp2p::request_response::Codec as _;
+
+    fn codec() -> SyncCodec {
+        SyncCodec(Metrics::default())
+    }
+
+    async fn read_answer(bytes: Vec<u8>) -> io::Result<Answer> {
+        codec().read_response(&PROTOCOL, &mut Cursor::new(bytes)).await
+    }
+
+    #[tokio::test]
+    async fn what_is_written_is_read() {
+        let answer = Answer::Refused("no".into());
+        let mut io = Cursor::new(Vec::new());
+        codec().write_response(&PROTOCOL, &mut io, answer.clone()).await.unwrap();
+        assert_eq!(read_answer(io.into_inner()).await.unwrap(), answer);
+    }
+
+    #[tokio::test]
+    async fn oversize_and_garbled_frames_are_malformed() {
+        let too_long = u32::try_from(MESSAGE_BYTES + 1).unwrap().to_be_bytes().to_vec();
+        let garbled = [&3_u32.to_be_bytes()[..], &[9, 9, 9]].concat();
+        for bytes in [too_long, garbled] {
+            let error = read_answer(bytes.clone()).await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+            let request = codec().read_request(&PROTOCOL, &mut Cursor::new(bytes)).await.unwrap();
+            assert!(matches!(request, Incoming::Malformed));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_frame_cut_off_is_nobodys_fault() {
+        let truncated = [&100_u32.to_be_bytes()[..], b"short"].concat();
+        assert_eq!(read_answer(truncated).await.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    #[tokio::test]
+    async fn an_oversize_answer_is_replaced_by_a_refusal() {
+        let mut io = Cursor::new(Vec::new());
+        let answer = Answer::Refused("x".repeat(MESSAGE_BYTES));
+        codec().write_response(&PROTOCOL, &mut io, answer).await.unwrap();
+        let Answer::Refused(reason) = read_answer(io.into_inner()).await.unwrap() else { panic!("refused") };
+        assert!(reason.contains("message_bytes"), "{reason}");
+    }
+}

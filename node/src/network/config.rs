@@ -1,0 +1,120 @@
+//! What the network is started with, and why it may refuse to start.
+
+use libp2p::identity::Keypair;
+use libp2p::{Multiaddr, PeerId};
+use ssid_protocol::id::{FederationId, NodeId};
+use ssid_protocol::identity::VerifyKey;
+
+/// One member of the current epoch, as the network needs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberPeer {
+    /// Its name: the voting key.
+    pub node: NodeId,
+    /// The same key, parsed.
+    pub key: VerifyKey,
+    /// Its libp2p identity, under which it may connect.
+    pub peer: PeerId,
+    /// The manifest's addresses for it; may be empty.
+    pub addresses: Vec<Multiaddr>,
+    /// Whether it may sign events, votes, proposals and closes; others may only send heartbeats.
+    pub is_voter: bool,
+}
+
+/// What [`start`](super::start) needs.
+#[derive(Clone, Debug)]
+pub struct NetworkConfig {
+    /// This node's libp2p key; never the voting key.
+    pub identity: Keypair,
+    /// The federation: part of every topic and of everything signed.
+    pub federation: FederationId,
+    /// Addresses to listen on, TCP (`/ip4/…/tcp/PORT`) and QUIC (`/ip4/…/udp/PORT/quic-v1`); port 0 lets the system
+    /// choose. None: this node only dials.
+    pub listen: Vec<Multiaddr>,
+    /// Addresses to try beside those of the members; with or without `/p2p/…`.
+    pub bootstrap: Vec<Multiaddr>,
+    /// Whether to look for members on the local network by multicast.
+    pub mdns: bool,
+    /// All members of the epoch, this node included.
+    pub members: Vec<MemberPeer>,
+    /// This node's own name among the members.
+    pub local_node: NodeId,
+    /// Addresses that [`NetworkEvent::Addresses`](super::NetworkEvent::Addresses) reported in earlier runs.
+    pub remembered: Vec<(PeerId, Vec<Multiaddr>)>,
+    /// Bounds; the default fits federations of 2 to 100 members.
+    pub limits: NetworkLimits,
+}
+
+/// Bounds on what peers may cost this node, and on its own queues.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NetworkLimits {
+    /// Events waiting for the consumer.
+    pub event_queue: usize,
+    /// Bytes of batches handed to the consumer and not yet answered with a verdict.
+    pub undecided_bytes: usize,
+    /// Messages waiting to be published.
+    pub publish_queue: usize,
+    /// Bytes waiting to be published.
+    pub publish_queue_bytes: usize,
+    /// Messages published per second, sustained; bursts of as many are let through.
+    pub publish_per_second: f64,
+    /// Gossip messages accepted per second from one delivering peer, sustained; bursts of twice as many.
+    pub peer_messages_per_second: f64,
+    /// Gossip bytes accepted per second from one delivering peer, sustained; bursts of twice as many.
+    pub peer_bytes_per_second: f64,
+    /// Statements accepted per second of one signer, sustained; bursts of four times as many.
+    pub signer_statements_per_second: f64,
+    /// Sync requests answered per second and peer, sustained; bursts of four times as many.
+    pub peer_requests_per_second: f64,
+    /// Weighted misdeeds, halved every minute, past which a peer is disconnected and blocked: ten invalid messages.
+    pub offence_limit: f64,
+}
+
+impl Default for NetworkLimits {
+    fn default() -> Self {
+        Self {
+            event_queue: 1024,
+            undecided_bytes: 32 << 20,
+            publish_queue: 1024,
+            publish_queue_bytes: 32 << 20,
+            publish_per_second: 1000.0,
+            peer_messages_per_second: 2000.0,
+            peer_bytes_per_second: f64::from(32 << 20),
+            signer_statements_per_second: 50_000.0,
+            peer_requests_per_second: 50.0,
+            offence_limit: 100.0,
+        }
+    }
+}
+
+/// Why the network did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum NetworkError {
+    /// Another program listens there.
+    #[error("cannot listen on {address}: the port is in use; stop what uses it or set another address in network.listen")]
+    AddressInUse {
+        /// The address as configured.
+        address: Multiaddr,
+    },
+    /// Not an address of this machine, no permission, or not a transport of this node.
+    #[error("cannot listen on {address}: {reason}; network.listen takes /ip4/…/tcp/PORT and /ip4/…/udp/PORT/quic-v1")]
+    Listen {
+        /// The address as configured.
+        address: Multiaddr,
+        /// What the system said.
+        reason: String,
+    },
+    /// The transports or behaviours could not be built.
+    #[error("cannot set up the network: {0}")]
+    Setup(String),
+    /// This node is not in the list of members.
+    #[error("this node ({0}) is not a member of the epoch's manifest; ask a coordinator to admit its member card")]
+    NotAMember(NodeId),
+    /// The key given is not the one the members expect this node to connect with.
+    #[error("the network key's peer id is {own}, the manifest binds this node to {manifest}; use the key of the member card")]
+    WrongPeer {
+        /// What the key gives.
+        own: PeerId,
+        /// What the manifest says.
+        manifest: PeerId,
+    },
+}

@@ -1,0 +1,232 @@
+//! When to dial whom, and where: one attempt at a time for each peer, back-off with jitter, addresses from the
+//! manifest, earlier runs, mDNS, heartbeats and identify. Decides only; the owner dials.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use libp2p::multiaddr::Protocol;
+use libp2p::swarm::ConnectionId;
+use libp2p::{Multiaddr, PeerId};
+
+use super::tuning::{ADDRESSES_PER_PEER, REDIAL_FIRST, REDIAL_LAST};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Waiting(Instant),
+    Dialing,
+    Connected,
+}
+
+/// Attempts at one place.
+#[derive(Debug)]
+struct Attempts {
+    state: State,
+    failures: u32,
+}
+
+impl Attempts {
+    fn new(now: Instant) -> Self {
+        Self { state: State::Waiting(now), failures: 0 }
+    }
+
+    fn retry(&mut self, now: Instant) {
+        self.state = State::Waiting(now + back_off(self.failures, rand::random::<f64>()));
+        self.failures = self.failures.saturating_add(1);
+    }
+
+    fn due(&self) -> Option<Instant> {
+        match self.state {
+            State::Waiting(at) => Some(at),
+            State::Dialing | State::Connected => None,
+        }
+    }
+}
+
+/// `REDIAL_FIRST` doubled with each failure up to `REDIAL_LAST`, of which `jitter` (0 to 1) takes off up to a half.
+fn back_off(failures: u32, jitter: f64) -> Duration {
+    let full = REDIAL_FIRST.saturating_mul(1_u32.checked_shl(failures).unwrap_or(u32::MAX)).min(REDIAL_LAST);
+    full.mul_f64(1.0 - jitter.clamp(0.0, 1.0) / 2.0)
+}
+
+#[derive(Debug)]
+struct Peer {
+    attempts: Attempts,
+    /// The ones that worked first.
+    addresses: Vec<Multiaddr>,
+}
+
+/// An address of whom is not known.
+#[derive(Debug)]
+struct Bootstrap {
+    attempts: Attempts,
+    address: Multiaddr,
+    dial: Option<ConnectionId>,
+}
+
+/// What is to be dialed now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Target {
+    /// A member, at all of its addresses at once.
+    Peer(PeerId, Vec<Multiaddr>),
+    /// Whoever answers there.
+    Address(Multiaddr),
+}
+
+/// The members to reach and the places to look.
+#[derive(Debug, Default)]
+pub(super) struct Dialer {
+    peers: BTreeMap<PeerId, Peer>,
+    bootstrap: Vec<Bootstrap>,
+}
+
+impl Dialer {
+    /// Makes `members` the peers to reach; keeps what is known of those that stay.
+    pub(super) fn set_members(&mut self, members: impl IntoIterator<Item = PeerId>, now: Instant) {
+        let mut known = std::mem::take(&mut self.peers);
+        let entry = |peer| {
+            let new = || Peer { attempts: Attempts::new(now), addresses: Vec::new() };
+            (peer, known.remove(&peer).unwrap_or_else(new))
+        };
+        self.peers = members.into_iter().map(entry).collect();
+    }
+
+    /// Adds a place to look: a member's if the address says so, else whoever answers.
+    pub(super) fn add_bootstrap(&mut self, address: Multiaddr, now: Instant) {
+        match peer_in(&address) {
+            Some(peer) => {
+                self.add(&peer, [address], now);
+            }
+            None => self.bootstrap.push(Bootstrap { attempts: Attempts::new(now), address, dial: None }),
+        }
+    }
+
+    /// Adds addresses of a member, and tries a member again at once that has new ones; `true` if any was new. Past
+    /// [`ADDRESSES_PER_PEER`] nothing is added.
+    pub(super) fn add(&mut self, peer: &PeerId, addresses: impl IntoIterator<Item = Multiaddr>, now: Instant) -> bool {
+        let Some(entry) = self.peers.get_mut(peer) else { return false };
+        let before = entry.addresses.len();
+        for address in addresses.into_iter().filter_map(|address| without_peer(address, peer)) {
+            if entry.addresses.len() < ADDRESSES_PER_PEER && !entry.addresses.contains(&address) {
+                entry.addresses.push(address);
+            }
+        }
+        let grew = entry.addresses.len() > before;
+        if grew && matches!(entry.attempts.state, State::Waiting(at) if at > now) && entry.attempts.failures <= 3 {
+            entry.attempts.state = State::Waiting(now);
+        }
+        grew
+    }
+
+    /// An address at which the member was reached: moves it to the front; `true` if it was not known.
+    pub(super) fn worked(&mut self, peer: &PeerId, address: Multiaddr) -> bool {
+        let Some(entry) = self.peers.get_mut(peer) else { return false };
+        let Some(address) = without_peer(address, peer) else { return false };
+        let known = entry.addresses.iter().position(|other| *other == address);
+        if let Some(at) = known {
+            entry.addresses.remove(at);
+        }
+        entry.addresses.insert(0, address);
+        entry.addresses.truncate(ADDRESSES_PER_PEER);
+        known.is_none()
+    }
+
+    /// The addresses known of a member.
+    pub(super) fn addresses(&self, peer: &PeerId) -> &[Multiaddr] {
+        self.peers.get(peer).map_or(&[], |entry| &entry.addresses)
+    }
+
+    /// When something is to be dialed next.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        let peers = self.peers.values().filter(|peer| !peer.addresses.is_empty()).map(|peer| &peer.attempts);
+        peers.chain(self.bootstrap.iter().map(|place| &place.attempts)).filter_map(Attempts::due).min()
+    }
+
+    /// What is to be dialed now; each is then under way until it [`connected`](Self::connected) or
+    /// [`failed`](Self::failed).
+    pub(super) fn due(&mut self, now: Instant) -> Vec<Target> {
+        let is_due = |attempts: &Attempts| attempts.due().is_some_and(|at| at <= now);
+        let mut targets = Vec::new();
+        for (id, peer) in &mut self.peers {
+            if is_due(&peer.attempts) && !peer.addresses.is_empty() {
+                peer.attempts.state = State::Dialing;
+                targets.push(Target::Peer(*id, peer.addresses.clone()));
+            }
+        }
+        for place in &mut self.bootstrap {
+            if is_due(&place.attempts) {
+                place.attempts.state = State::Dialing;
+                targets.push(Target::Address(place.address.clone()));
+            }
+        }
+        targets
+    }
+
+    /// The dial of a bootstrap address has this id.
+    pub(super) fn dialing(&mut self, address: &Multiaddr, dial: ConnectionId) {
+        if let Some(place) = self.bootstrap.iter_mut().find(|place| place.address == *address) {
+            place.dial = Some(dial);
+        }
+    }
+
+    /// A connection is up, from either side. A bootstrap address that led to a member becomes one of its addresses.
+    pub(super) fn connected(&mut self, peer: &PeerId, dial: ConnectionId, now: Instant) {
+        if let Some(entry) = self.peers.get_mut(peer) {
+            entry.attempts.state = State::Connected;
+        }
+        if let Some(at) = self.bootstrap.iter().position(|place| place.dial == Some(dial)) {
+            let place = self.bootstrap.swap_remove(at);
+            self.add(peer, [place.address], now);
+        }
+    }
+
+    /// The peer takes part in gossip: the next attempts after a loss begin quickly again. Not yet when a connection
+    /// is up, for the other side may refuse it right after.
+    pub(super) fn succeeded(&mut self, peer: &PeerId) {
+        if let Some(entry) = self.peers.get_mut(peer) {
+            entry.attempts.failures = 0;
+        }
+    }
+
+    /// The last connection to a peer is gone, or an attempt to reach it failed.
+    pub(super) fn failed(&mut self, peer: &PeerId, now: Instant) {
+        if let Some(entry) = self.peers.get_mut(peer) {
+            entry.attempts.retry(now);
+        }
+    }
+
+    /// The dial of a bootstrap address failed, or led to a stranger.
+    pub(super) fn dial_failed(&mut self, dial: ConnectionId, now: Instant) {
+        if let Some(place) = self.bootstrap.iter_mut().find(|place| place.dial == Some(dial)) {
+            place.dial = None;
+            place.attempts.retry(now);
+        }
+    }
+
+    /// A bootstrap address that is this node's own is dropped.
+    pub(super) fn is_self(&mut self, dial: ConnectionId) {
+        self.bootstrap.retain(|place| place.dial != Some(dial));
+    }
+}
+
+/// The peer that an address names at its end.
+fn peer_in(address: &Multiaddr) -> Option<PeerId> {
+    match address.iter().last() {
+        Some(Protocol::P2p(peer)) => Some(peer),
+        _ => None,
+    }
+}
+
+/// The address without a trailing `/p2p/<peer>`; `None` if it names another peer, or is empty.
+fn without_peer(mut address: Multiaddr, peer: &PeerId) -> Option<Multiaddr> {
+    if let Some(named) = peer_in(&address) {
+        if named != *peer {
+            return None;
+        }
+        address.pop();
+    }
+    (!address.is_empty()).then_some(address)
+}
+
+#[cfg(test)]
+#[path = "dialer_tests.rs"]
+mod tests;

@@ -1,0 +1,73 @@
+use super::*;
+
+fn address(port: u16) -> Multiaddr {
+    format!("/ip4/127.0.0.1/tcp/{port}").parse().unwrap()
+}
+
+fn dialer(peers: &[PeerId], now: Instant) -> Dialer {
+    let mut dialer = Dialer::default();
+    dialer.set_members(peers.iter().copied(), now);
+    dialer
+}
+
+#[test]
+fn back_off_doubles_to_its_bound_with_jitter_below_it() {
+    assert_eq!(back_off(0, 0.0), REDIAL_FIRST);
+    assert_eq!(back_off(0, 1.0), REDIAL_FIRST / 2);
+    assert_eq!(back_off(3, 0.0), REDIAL_FIRST * 8);
+    assert!([7, 8, 31, 32, u32::MAX].into_iter().skip(1).all(|n| back_off(n, 0.0) == REDIAL_LAST));
+}
+
+#[test]
+fn a_peer_is_dialed_once_at_a_time_and_not_while_connected() {
+    let (now, peer) = (Instant::now(), PeerId::random());
+    let mut dialer = dialer(&[peer], now);
+    assert_eq!((dialer.next_due(), dialer.due(now)), (None, vec![]), "no address, nothing to dial");
+    assert!(dialer.add(&peer, [address(1), address(2), address(1)], now));
+    assert_eq!(dialer.due(now), [Target::Peer(peer, vec![address(1), address(2)])]);
+    assert_eq!(dialer.due(now + REDIAL_LAST), []);
+    dialer.failed(&peer, now);
+    assert_eq!(dialer.due(now), []);
+    assert!(!dialer.due(now + REDIAL_FIRST).is_empty());
+    dialer.connected(&peer, ConnectionId::new_unchecked(1), now);
+    assert_eq!(dialer.next_due(), None);
+    dialer.failed(&peer, now);
+    let longer = dialer.next_due().unwrap() - now;
+    assert!(longer >= REDIAL_FIRST, "refused right after connecting, the wait grows: {longer:?}");
+    dialer.succeeded(&peer);
+    dialer.failed(&peer, now);
+    assert!(dialer.next_due().unwrap() - now <= REDIAL_FIRST);
+}
+
+#[test]
+fn addresses_are_bounded_ordered_and_those_of_the_peer() {
+    let (now, peer, other) = (Instant::now(), PeerId::random(), PeerId::random());
+    let mut dialer = dialer(&[peer], now);
+    assert!(!dialer.add(&peer, [address(1).with(Protocol::P2p(other)), Multiaddr::empty()], now));
+    assert!(dialer.add(&peer, [address(1).with(Protocol::P2p(peer))], now));
+    assert!(!dialer.add(&other, [address(1)], now), "no member");
+    dialer.add(&peer, (2..100).map(address), now);
+    assert_eq!(dialer.addresses(&peer).len(), ADDRESSES_PER_PEER);
+    assert!(dialer.worked(&peer, address(500)));
+    assert!(!dialer.worked(&peer, address(3)));
+    assert_eq!(dialer.addresses(&peer)[..2], [address(3), address(500)]);
+    assert_eq!(dialer.addresses(&peer).len(), ADDRESSES_PER_PEER);
+}
+
+#[test]
+fn a_bootstrap_address_becomes_the_members_or_is_tried_again() {
+    let (now, peer) = (Instant::now(), PeerId::random());
+    let mut dialer = dialer(&[peer], now);
+    dialer.add_bootstrap(address(1), now);
+    dialer.add_bootstrap(address(2).with(Protocol::P2p(peer)), now);
+    let (first, second) = (ConnectionId::new_unchecked(1), ConnectionId::new_unchecked(2));
+    assert_eq!(dialer.due(now), [Target::Peer(peer, vec![address(2)]), Target::Address(address(1))]);
+    dialer.dialing(&address(1), first);
+    dialer.dial_failed(first, now);
+    dialer.failed(&peer, now);
+    assert_eq!(dialer.due(now + REDIAL_FIRST).len(), 2);
+    dialer.dialing(&address(1), second);
+    dialer.connected(&peer, second, now);
+    assert_eq!(dialer.addresses(&peer), [address(2), address(1)]);
+    assert_eq!(dialer.next_due(), None);
+}

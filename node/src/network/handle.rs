@@ -1,0 +1,275 @@
+//! What others hold of the network: the handle to act on it and the events that come out of it.
+//!
+//! Every channel to the owner is bounded. Those whose senders hold a permit (verdicts, answers) have room for every
+//! permit there is, so that a verdict or an answer is never refused.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use libp2p::gossipsub::MessageId;
+use libp2p::request_response::ResponseChannel;
+use libp2p::{Multiaddr, PeerId};
+use ssid_protocol::batch::VerifiedBatch;
+use ssid_protocol::id::{NodeId, Sha256Hash};
+use ssid_protocol::limits::MESSAGE_BYTES;
+use ssid_protocol::sync::{Answer, Request};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+
+use super::config::MemberPeer;
+use super::metrics::Metrics;
+
+/// A gossip topic, `/ssid/<federation_id>/<name>/1`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Topic {
+    /// Announcements: batches of kind 1.
+    Events,
+    /// Votes, proposals and epoch closes: kinds 2, 4, 5.
+    Votes,
+    /// Heartbeats: kind 3.
+    Heartbeats,
+    /// Proofs of misbehaviour. Nothing reads them yet: what arrives is ignored.
+    Evidence,
+}
+
+impl Topic {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Events, Self::Votes, Self::Heartbeats, Self::Evidence];
+
+    /// The part of its name that tells it from the others.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Events => "events",
+            Self::Votes => "votes",
+            Self::Heartbeats => "heartbeats",
+            Self::Evidence => "evidence",
+        }
+    }
+}
+
+/// What the consumer thinks of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// New and of use: passed on to other peers.
+    Accept,
+    /// Nothing new, or not now: not passed on, nobody blamed.
+    Ignore,
+    /// No honest node passes this on: the peer that delivered it is scored down.
+    Reject,
+}
+
+/// The right to give one verdict on one delivered batch. Dropped unused, the batch counts as ignored.
+#[derive(Debug)]
+pub struct Ticket {
+    pub(super) message: MessageId,
+    /// Signer, kind and statements; see `check::name_of`.
+    pub(super) name: Sha256Hash,
+    pub(super) source: PeerId,
+    pub(super) topic: Topic,
+    /// Gives its bytes back to the budget of undecided batches when the ticket goes.
+    pub(super) _budget: OwnedSemaphorePermit,
+}
+
+/// An answer on its way to the owner.
+#[derive(Debug)]
+pub(super) struct Reply {
+    pub(super) channel: ResponseChannel<Answer>,
+    pub(super) answer: Answer,
+    pub(super) _permit: OwnedSemaphorePermit,
+}
+
+/// The right to answer one request. Dropped unused, the asking node sees a failure.
+#[derive(Debug)]
+pub struct ReplyHandle {
+    pub(super) channel: ResponseChannel<Answer>,
+    pub(super) replies: mpsc::Sender<Reply>,
+    pub(super) permit: OwnedSemaphorePermit,
+}
+
+impl ReplyHandle {
+    /// Sends the answer; never blocks. One that does not fit a frame is replaced by [`Answer::Refused`].
+    pub fn answer(self, answer: Answer) {
+        // room is reserved by the permit; a closed channel is the network shut down, and then nobody waits
+        let _ = self.replies.try_send(Reply { channel: self.channel, answer, _permit: self.permit });
+    }
+
+    /// Whether the other side still waits.
+    pub fn is_open(&self) -> bool {
+        self.channel.is_open()
+    }
+}
+
+/// What the network tells its consumer, over one bounded channel.
+#[derive(Debug)]
+pub enum NetworkEvent {
+    /// A batch whose signature holds, of a signer that may sign its kind, on the topic of its kind. Every ticket wants
+    /// a [`Network::verdict`] soon: gossip forgets an undecided message after about five seconds.
+    Batch {
+        /// The member that delivered it; not always its signer.
+        from: NodeId,
+        /// The batch.
+        batch: Arc<VerifiedBatch>,
+        /// For the verdict.
+        ticket: Ticket,
+        /// Where it came.
+        topic: Topic,
+    },
+    /// A member is connected and receives gossip; comes once per connection, and also if it was never away for long.
+    Connected(NodeId),
+    /// The last connection to a member is gone.
+    Disconnected(NodeId),
+    /// A member asks; an answer is expected within [`Network::request`]'s time limit.
+    Asked {
+        /// Who asks.
+        from: NodeId,
+        /// What.
+        request: Request,
+        /// For the answer.
+        reply: ReplyHandle,
+    },
+    /// Addresses at which a member was reached or says it listens: to be remembered across restarts.
+    Addresses {
+        /// Whose.
+        node: NodeId,
+        /// Its libp2p identity, under which they are given back at the next start.
+        peer: PeerId,
+        /// All that are known, at most 16, the ones that worked first.
+        addresses: Vec<Multiaddr>,
+    },
+}
+
+/// Why a message was not taken for publishing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PublishRefused {
+    /// More is waiting than fits; offer less for a while.
+    #[error("the publish queue is full")]
+    QueueFull,
+    /// Longer than a gossip message may be.
+    #[error("a message of {size} bytes exceeds message_bytes = {limit}")]
+    TooLarge {
+        /// Its length.
+        size: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// The network is shut down.
+    #[error("the network is shut down")]
+    Closed,
+}
+
+/// Why a request has no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RequestError {
+    /// Not connected, or not a member.
+    #[error("node {0} is not connected")]
+    NotConnected(NodeId),
+    /// Too many requests of this node are under way.
+    #[error("too many requests are under way")]
+    Busy,
+    /// No answer in time.
+    #[error("no answer within the time limit")]
+    Timeout,
+    /// The connection went, or the other side dropped the request.
+    #[error("the connection broke off before the answer: {0}")]
+    Broken(String),
+    /// The answer was no answer: too long, truncated, not decodable. Counts against the peer.
+    #[error("the answer is malformed: {0}")]
+    Malformed(String),
+    /// The network is shut down.
+    #[error("the network is shut down")]
+    Closed,
+}
+
+/// A message on its way to be published.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    pub(super) topic: Topic,
+    pub(super) data: Vec<u8>,
+    pub(super) _budget: OwnedSemaphorePermit,
+}
+
+/// What the owner is asked to do, beside publishing.
+#[derive(Debug)]
+pub(super) enum Command {
+    /// Ask a member.
+    Request { node: NodeId, request: Request, reply: oneshot::Sender<Result<Answer, RequestError>> },
+    /// Addresses of a member.
+    AddAddress { node: NodeId, addresses: Vec<Multiaddr> },
+}
+
+/// The handle: cheap to clone, none of its methods blocks.
+#[derive(Clone, Debug)]
+pub struct Network {
+    pub(super) outgoing: mpsc::Sender<Outgoing>,
+    pub(super) outgoing_bytes: Arc<Semaphore>,
+    pub(super) verdicts: mpsc::Sender<(Ticket, Verdict)>,
+    pub(super) commands: mpsc::Sender<Command>,
+    pub(super) members: Arc<watch::Sender<Vec<MemberPeer>>>,
+    pub(super) connected: watch::Receiver<Arc<BTreeSet<NodeId>>>,
+    pub(super) listening: watch::Receiver<Arc<BTreeSet<Multiaddr>>>,
+    pub(super) metrics: Metrics,
+}
+
+impl Network {
+    /// Offers an encoded batch to all peers. Publishing is paced; what is taken can still be lost on the way, which
+    /// rule 9 makes good.
+    ///
+    /// # Errors
+    /// If the queue is full, the message too long, or the network shut down.
+    pub fn publish(&self, topic: Topic, data: Vec<u8>) -> Result<(), PublishRefused> {
+        let size = data.len();
+        if size > MESSAGE_BYTES {
+            return Err(PublishRefused::TooLarge { size, limit: MESSAGE_BYTES });
+        }
+        let bytes = u32::try_from(size).unwrap_or(u32::MAX);
+        let taken = Arc::clone(&self.outgoing_bytes).try_acquire_many_owned(bytes);
+        let budget = taken.map_err(|_| PublishRefused::QueueFull)?;
+        self.outgoing.try_send(Outgoing { topic, data, _budget: budget }).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => PublishRefused::QueueFull,
+            mpsc::error::TrySendError::Closed(_) => PublishRefused::Closed,
+        })
+    }
+
+    /// Says what became of a delivered batch; only then is it passed on, or its deliverer blamed.
+    pub fn verdict(&self, ticket: Ticket, verdict: Verdict) {
+        // room is reserved by the ticket's budget; a closed channel is the network shut down
+        let _ = self.verdicts.try_send((ticket, verdict));
+    }
+
+    /// Asks a connected member and awaits its answer, at most ten seconds.
+    ///
+    /// # Errors
+    /// If it is not connected, does not answer, or answers what is no answer.
+    pub async fn request(&self, node: NodeId, request: Request) -> Result<Answer, RequestError> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.try_send(Command::Request { node, request, reply }).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => RequestError::Busy,
+            mpsc::error::TrySendError::Closed(_) => RequestError::Closed,
+        })?;
+        answer.await.unwrap_or(Err(RequestError::Closed))
+    }
+
+    /// The members connected now, without this node.
+    pub fn connected(&self) -> watch::Receiver<Arc<BTreeSet<NodeId>>> {
+        self.connected.clone()
+    }
+
+    /// The addresses listened on now, with the ports the system chose.
+    pub fn listening(&self) -> watch::Receiver<Arc<BTreeSet<Multiaddr>>> {
+        self.listening.clone()
+    }
+
+    /// The counters, for registration.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Addresses of a member learned elsewhere, for example from its heartbeat. A hint: under load it may be dropped.
+    pub fn add_address(&self, node: NodeId, addresses: Vec<Multiaddr>) {
+        let _ = self.commands.try_send(Command::AddAddress { node, addresses });
+    }
+
+    /// The members of a new epoch: who is no longer among them is disconnected.
+    pub fn set_members(&self, members: Vec<MemberPeer>) {
+        self.members.send_replace(members);
+    }
+}

@@ -1,0 +1,54 @@
+//! Who is who: node ids, libp2p identities and keys of the epoch's members.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use libp2p::PeerId;
+use ssid_protocol::id::NodeId;
+
+use super::config::MemberPeer;
+
+/// The members of one epoch, found by either name. Shared with the verifying threads.
+#[derive(Clone, Debug)]
+pub(super) struct Directory(Arc<Maps>);
+
+#[derive(Debug)]
+struct Maps {
+    members: HashMap<NodeId, MemberPeer>,
+    nodes: HashMap<PeerId, NodeId>,
+    local: NodeId,
+}
+
+impl Directory {
+    /// From the manifest's list.
+    pub(super) fn new(members: impl IntoIterator<Item = MemberPeer>, local: NodeId) -> Self {
+        let members: HashMap<_, _> = members.into_iter().map(|member| (member.node, member)).collect();
+        let nodes = members.values().map(|member| (member.peer, member.node)).collect();
+        Self(Arc::new(Maps { members, nodes, local }))
+    }
+
+    /// The member of that name.
+    pub(super) fn member(&self, node: &NodeId) -> Option<&MemberPeer> {
+        self.0.members.get(node)
+    }
+
+    /// The member that connects under that identity.
+    pub(super) fn node_of(&self, peer: &PeerId) -> Option<NodeId> {
+        self.0.nodes.get(peer).copied()
+    }
+
+    /// The identity under which another member connects; `None` for this node itself.
+    pub(super) fn peer_of(&self, node: &NodeId) -> Option<PeerId> {
+        self.member(node).filter(|_| *node != self.0.local).map(|member| member.peer)
+    }
+
+    /// All but this node.
+    pub(super) fn others(&self) -> impl Iterator<Item = &MemberPeer> {
+        self.0.members.values().filter(|member| member.node != self.0.local)
+    }
+
+    /// This node.
+    pub(super) fn local(&self) -> NodeId {
+        self.0.local
+    }
+}

@@ -1,0 +1,92 @@
+//! Fixed tuning values of the network, with their units. What a deployment may want to change is in
+//! [`NetworkLimits`](super::NetworkLimits) instead.
+
+use std::time::Duration;
+
+// ---- connections
+
+/// Connections kept to one peer: one, and a second where both dialed at once.
+pub(super) const CONNECTIONS_PER_PEER: u32 = 2;
+/// Incoming connections in their handshake, of whomever.
+pub(super) const PENDING_INCOMING: u32 = 128;
+/// Own dials under way.
+pub(super) const PENDING_OUTGOING: u32 = 128;
+/// A connection between members is kept however quiet it is; ping finds out the dead ones.
+pub(super) const IDLE_CONNECTION: Duration = Duration::from_secs(365 * 24 * 3600);
+/// Between two pings on a connection.
+pub(super) const PING_INTERVAL: Duration = Duration::from_secs(5);
+/// A ping without an answer for this long closes the connection.
+pub(super) const PING_TIMEOUT: Duration = Duration::from_secs(10);
+
+// ---- dialing
+
+/// Before the first attempt to reach a peer again; doubled with each failure.
+pub(super) const REDIAL_FIRST: Duration = Duration::from_millis(200);
+/// The longest wait between attempts.
+pub(super) const REDIAL_LAST: Duration = Duration::from_secs(30);
+/// Addresses kept per peer; the ones that worked last stay.
+pub(super) const ADDRESSES_PER_PEER: usize = 16;
+
+// ---- gossip
+
+/// Gossipsub's own housekeeping: mesh, gossip, scores.
+pub(super) const GOSSIP_HEARTBEAT: Duration = Duration::from_secs(1);
+/// What a frame has beside the message: topic name and lengths.
+pub(super) const GOSSIP_ENVELOPE_BYTES: usize = 4096;
+/// Messages in one peer's send queue; publishing is paced far below it.
+pub(super) const GOSSIP_SEND_QUEUE: usize = 8192;
+/// How long a message may wait in it for a slow peer.
+pub(super) const GOSSIP_SEND_WAIT: Duration = Duration::from_secs(10);
+/// Bytes of one message times its receivers, published per second, sustained.
+pub(super) const PUBLISH_BYTES_PER_SECOND: f64 = 64.0 * 1024.0 * 1024.0;
+/// A pause in publishing is made up for by a burst of at most what this long would have carried.
+pub(super) const PUBLISH_BURST: Duration = Duration::from_secs(1);
+/// Messages being decoded and verified, or waiting for it.
+pub(super) const VERIFYING: usize = 512;
+/// Bytes of a heartbeat message.
+pub(super) const HEARTBEAT_BYTES: usize = 16 * 1024;
+/// The least that an undecided batch costs of its budget, in bytes: what bounds their number.
+pub(super) const UNDECIDED_LEAST: usize = 4096;
+/// Accepted batches remembered, so that none is verified or delivered twice.
+pub(super) const REMEMBERED_BATCHES: usize = 8192;
+/// Signers whose statements may carry a rate bucket: members, and those of the epoch before.
+pub(super) const NOTICES: usize = 4096;
+
+// ---- scores and offences
+
+/// Gossipsub score below which a peer is disconnected and blocked; ten invalid messages within a minute reach it.
+pub(super) const DISCONNECT_SCORE: f64 = -80.0;
+/// Offence weight of one invalid message or malformed frame.
+pub(super) const OFFENCE_INVALID: f64 = 10.0;
+/// Offence weight of one sync request past the rate.
+pub(super) const OFFENCE_REQUEST: f64 = 1.0;
+/// Offence weight of one gossip message past the rate.
+pub(super) const OFFENCE_RATE: f64 = 0.1;
+/// Half-life of offences.
+pub(super) const OFFENCE_HALF_LIFE: Duration = Duration::from_secs(60);
+/// The first block; doubled each time.
+pub(super) const BLOCK_FIRST: Duration = Duration::from_secs(30);
+/// The longest block: a repaired node comes back by itself.
+pub(super) const BLOCK_LAST: Duration = Duration::from_secs(600);
+/// Without an offence for this long, the next block is a first one again.
+pub(super) const BLOCK_FORGET: Duration = Duration::from_secs(3600);
+/// Strangers whose refusal was logged; past it the oldest are forgotten and logged again.
+pub(super) const STRANGERS: usize = 1024;
+
+// ---- sync
+
+/// For a request to be answered, and for an answer to be written.
+pub(super) const SYNC_TIMEOUT: Duration = Duration::from_secs(10);
+/// Sync streams of one connection, both ways together.
+pub(super) const SYNC_STREAMS: usize = 32;
+/// Requests of others waiting for this node's answer.
+pub(super) const SYNC_UNANSWERED: usize = 256;
+/// Own requests under way.
+pub(super) const SYNC_ASKED: usize = 256;
+
+// ---- shutdown
+
+/// For what was still to be published to leave.
+pub(super) const DRAIN: Duration = Duration::from_millis(400);
+/// For the connections to close.
+pub(super) const CLOSE: Duration = Duration::from_millis(400);
