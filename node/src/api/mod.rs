@@ -10,8 +10,6 @@ mod names;
 mod routes;
 mod server;
 mod state;
-#[cfg(test)]
-mod tests;
 pub mod view;
 mod wait;
 

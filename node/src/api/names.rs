@@ -17,12 +17,14 @@ pub(super) struct Named<T> {
 }
 
 /// The one of `all` whose name is `text` or whose id begins with it.
-pub(super) fn resolve<T>(what: &str, text: &str, all: Vec<Named<T>>) -> Result<T, Failure> {
+pub(super) fn resolve<T>(what: &str, text: &str, mut all: Vec<Named<T>>) -> Result<T, Failure> {
     let wanted = text.to_ascii_lowercase();
     let is_exact = |n: &Named<T>| n.id == wanted || (!n.name.is_empty() && n.name == text);
-    if all.iter().filter(|n| is_exact(n)).count() == 1 {
-        return all.into_iter().find(is_exact).map(|n| n.item).ok_or_else(|| unknown(what, text, &[]));
+    let mut exact = all.iter().enumerate().filter(|(_, n)| is_exact(n)).map(|(place, _)| place);
+    if let (Some(place), None) = (exact.next(), exact.next()) {
+        return Ok(all.swap_remove(place).item);
     }
+    drop(exact);
     let fits = |n: &Named<T>| !wanted.is_empty() && n.id.starts_with(&wanted);
     let (fitting, rest): (Vec<_>, Vec<_>) = all.into_iter().partition(|n| fits(n) || is_exact(n));
     if fitting.len() > 1 {
