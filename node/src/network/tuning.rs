@@ -42,8 +42,8 @@ pub(super) const GOSSIP_ENVELOPE_BYTES: usize = 4096;
 pub(super) const GOSSIP_SEND_QUEUE: usize = 8192;
 /// How long a message may wait in it for a slow peer.
 pub(super) const GOSSIP_SEND_WAIT: Duration = Duration::from_secs(5);
-/// Bytes of one message times its receivers, published per second, sustained. With the times above and below it bounds what stalled
-/// peers can pile up here: about 150 MiB.
+/// Bytes of one message times its receivers, published per second, sustained. With the times above and below it bounds
+/// what stalled peers can pile up here: about 150 MiB.
 pub(super) const PUBLISH_BYTES_PER_SECOND: f64 = 24.0 * 1024.0 * 1024.0;
 /// A pause in publishing is made up for by a burst of at most what this long would have carried.
 pub(super) const PUBLISH_BURST: Duration = Duration::from_secs(1);
@@ -95,6 +95,6 @@ pub(super) const SYNC_ASKED: usize = 256;
 // ---- shutdown
 
 /// For what was still to be published to leave.
-pub(super) const DRAIN: Duration = Duration::from_millis(400);
+pub(super) const DRAIN: Duration = Duration::from_millis(600);
 /// For the connections to close.
 pub(super) const CLOSE: Duration = Duration::from_millis(400);
