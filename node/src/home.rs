@@ -1,1 +1,227 @@
-//! To be written.
+//! A node's data directory: which file in it is what, how it is made, and where it is when nobody says.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+/// Bytes of the longest path that a Unix socket can have (108 with the final NUL).
+pub const SOCKET_PATH_BYTES: usize = 107;
+
+/// A node's data directory. Only names: nothing is touched before [`create`](Home::create).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Home {
+    root: PathBuf,
+}
+
+/// Why a data directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum HomeError {
+    /// Nothing says where it should be.
+    #[error("no data directory is known: SSID_DATA, XDG_DATA_HOME and HOME are not set\n  name one with --data DIR")]
+    Unknown,
+    /// It does not exist.
+    #[error("there is no data directory {}\n  make one with: ssid init --data {}", .0.display(), .0.display())]
+    Missing(PathBuf),
+    /// Something else stands there.
+    #[error("{} is not a directory\n  choose another with --data DIR", .0.display())]
+    NotADirectory(PathBuf),
+    /// Others could exchange the keys in it.
+    #[error("others can write to {} (mode {mode:04o})\n  run: chmod 700 {}", path.display(), path.display())]
+    Writable {
+        /// Which directory.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// The path of the API socket does not fit into a socket address.
+    #[error(
+        "the socket path {} has {} bytes; at most {SOCKET_PATH_BYTES} are possible\n  \
+         choose a shorter directory with --data DIR",
+        .0.display(), .0.as_os_str().len()
+    )]
+    SocketPath(PathBuf),
+    /// The operating system refused.
+    #[error("cannot use the data directory {}: {source}", path.display())]
+    Io {
+        /// Which directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl Home {
+    /// The data directory `root`.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// Where the data directory is unless `--data` says: `$SSID_DATA`, `$XDG_DATA_HOME/ssid` or
+    /// `$HOME/.local/share/ssid`. `variable` looks up an environment variable; empty ones count as unset.
+    ///
+    /// # Errors
+    /// If none of the three is set.
+    pub fn find(variable: impl Fn(&str) -> Option<OsString>) -> Result<Self, HomeError> {
+        let set = |name: &str| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        if let Some(data) = set("SSID_DATA") {
+            return Ok(Self::new(data));
+        }
+        // relative paths are to be ignored, says the XDG specification
+        if let Some(data) = set("XDG_DATA_HOME").filter(|path| path.is_absolute()) {
+            return Ok(Self::new(data.join("ssid")));
+        }
+        let home = set("HOME").ok_or(HomeError::Unknown)?;
+        Ok(Self::new(home.join(".local/share/ssid")))
+    }
+
+    /// Makes the directory, readable by its owner only, unless it exists; then checks it as [`check`](Self::check).
+    ///
+    /// # Errors
+    /// If it cannot be made, or if what exists cannot be used.
+    pub fn create(&self) -> Result<(), HomeError> {
+        let failed = |source| HomeError::Io { path: self.root.clone(), source };
+        if !self.root.exists() {
+            if let Some(parent) = self.root.parent() {
+                fs::create_dir_all(parent).map_err(failed)?;
+            }
+            match fs::DirBuilder::new().mode(0o700).create(&self.root) {
+                Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(failed(e)),
+                _ => {}
+            }
+        }
+        self.check()
+    }
+
+    /// Whether the directory is there, is nobody else's to write to, and short enough for its socket.
+    ///
+    /// # Errors
+    /// What is wrong with it, and what to do.
+    pub fn check(&self) -> Result<(), HomeError> {
+        let meta = match fs::metadata(&self.root) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(HomeError::Missing(self.root.clone())),
+            Err(source) => return Err(HomeError::Io { path: self.root.clone(), source }),
+            Ok(meta) if !meta.is_dir() => return Err(HomeError::NotADirectory(self.root.clone())),
+            Ok(meta) => meta,
+        };
+        let mode = meta.permissions().mode() & 0o7777;
+        if mode & 0o022 != 0 {
+            return Err(HomeError::Writable { path: self.root.clone(), mode });
+        }
+        self.api_socket().map(|_| ())
+    }
+
+    /// The directory itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The key that votes.
+    pub fn voting_key(&self) -> PathBuf {
+        self.root.join("voting.key")
+    }
+
+    /// The key that the network knows the node by: the Ed25519 identity of libp2p.
+    pub fn network_key(&self) -> PathBuf {
+        self.root.join("network.key")
+    }
+
+    /// The configuration of a node without a repository.
+    pub fn config(&self) -> PathBuf {
+        self.root.join("federation_config.json")
+    }
+
+    /// The manifest of epoch 0 of the federation that the node is in.
+    pub fn genesis(&self) -> PathBuf {
+        self.root.join("genesis.json")
+    }
+
+    /// The node's signed member card.
+    pub fn card(&self) -> PathBuf {
+        self.root.join("card.json")
+    }
+
+    /// The directory of the database.
+    pub fn database(&self) -> PathBuf {
+        self.root.join("db")
+    }
+
+    /// Every vote the node has signed; its loss could make the node vote twice.
+    pub fn votes_journal(&self) -> PathBuf {
+        self.root.join("votes.journal")
+    }
+
+    /// Size, root and sequence of the certified log, to compare the database with.
+    pub fn log_head(&self) -> PathBuf {
+        self.root.join("log.head")
+    }
+
+    /// The process that runs on this directory.
+    pub fn pid(&self) -> PathBuf {
+        self.root.join("node.pid")
+    }
+
+    /// The socket of the local API.
+    ///
+    /// # Errors
+    /// If its path is longer than [`SOCKET_PATH_BYTES`].
+    pub fn api_socket(&self) -> Result<PathBuf, HomeError> {
+        let path = self.root.join("api.sock");
+        if path.as_os_str().as_bytes().len() > SOCKET_PATH_BYTES {
+            return Err(HomeError::SocketPath(path));
+        }
+        Ok(path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    fn found(variables: &[(&str, &str)]) -> Result<PathBuf, HomeError> {
+        Home::find(|name| variables.iter().find(|(n, _)| *n == name).map(|(_, v)| v.into())).map(|h| h.root)
+    }
+
+    #[test]
+    fn the_directory_is_found_in_order() {
+        let home = ("HOME", "/home/ada");
+        assert_eq!(found(&[home, ("SSID_DATA", "here"), ("XDG_DATA_HOME", "/xdg")]).unwrap(), Path::new("here"));
+        assert_eq!(found(&[home, ("SSID_DATA", ""), ("XDG_DATA_HOME", "/xdg")]).unwrap(), Path::new("/xdg/ssid"));
+        let default = Path::new("/home/ada/.local/share/ssid");
+        assert_eq!(found(&[home, ("XDG_DATA_HOME", "relative")]).unwrap(), default);
+        assert_eq!(found(&[home]).unwrap(), default);
+        assert!(found(&[("HOME", "")]).unwrap_err().to_string().contains("--data"));
+    }
+
+    #[test]
+    fn it_is_made_for_its_owner_only() {
+        let above = tempfile::tempdir().unwrap();
+        let home = Home::new(above.path().join("a/ssid"));
+        assert!(home.check().unwrap_err().to_string().contains("ssid init --data"));
+        home.create().unwrap();
+        home.create().unwrap();
+        let mode = |m| fs::set_permissions(home.root(), fs::Permissions::from_mode(m)).unwrap();
+        assert_eq!(fs::metadata(home.root()).unwrap().permissions().mode() & 0o777, 0o700);
+        mode(0o755);
+        home.check().unwrap();
+        mode(0o775);
+        let refused = home.check().unwrap_err().to_string();
+        assert!(refused.contains("mode 0775") && refused.contains("chmod 700"), "{refused}");
+        fs::write(above.path().join("file"), "").unwrap();
+        assert!(matches!(Home::new(above.path().join("file")).create(), Err(HomeError::NotADirectory(_))));
+        assert!(Home::new(above.path().join("file/below")).create().is_err());
+    }
+
+    #[test]
+    fn a_path_too_long_for_a_socket_is_refused_in_time() {
+        let fits = Home::new(format!("/{}", "x".repeat(SOCKET_PATH_BYTES - "/".len() - "/api.sock".len())));
+        assert_eq!(fits.api_socket().unwrap().as_os_str().len(), SOCKET_PATH_BYTES);
+        let long = Home::new(format!("{}y", fits.root.display()));
+        let refused = long.api_socket().unwrap_err().to_string();
+        assert!(refused.contains("has 108 bytes; at most 107") && refused.contains("shorter"), "{refused}");
+    }
+}

@@ -1,12 +1,10 @@
 //! Heartbeats: what a node says about itself every 15 seconds (SPEC §10). The signed form is the JCS of its JSON.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
-use crate::id::Choice;
-use crate::id::{Epoch, LogId, MerkleHash, Sha256Hash, SubjectId, UnixMillis, sha256};
-use crate::json::Json;
+use crate::id::{Choice, Epoch, LogId, MerkleHash, Sha256Hash, SubjectId, UnixMillis, sha256};
+use crate::json::{Json, JsonError, MAX_NUMBER};
+use crate::limits;
 
 /// One heartbeat. All counters are at most 2⁵³−1, as everything in the protocol's JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,7 +43,99 @@ pub struct Heartbeat {
     pub open_digest: Sha256Hash,
 }
 
+/// Why a heartbeat is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HeartbeatError {
+    /// It has not the shape of one.
+    #[error("heartbeat: {0}")]
+    Shape(#[from] JsonError),
+    /// A text that is too long.
+    #[error(
+        "heartbeat field `{field}` must have at most heartbeat_text_bytes = {max} bytes; it has {found}",
+        max = limits::HEARTBEAT_TEXT_BYTES
+    )]
+    TextTooLong {
+        /// Which field, for example `addresses[3]`.
+        field: String,
+        /// How long it is.
+        found: usize,
+    },
+    /// Too many addresses.
+    #[error(
+        "heartbeat field `addresses` must have at most heartbeat_addresses = {max} items; it has {0}",
+        max = limits::HEARTBEAT_ADDRESSES
+    )]
+    TooManyAddresses(usize),
+    /// A number that strict JSON does not have.
+    #[error("heartbeat field `{field}` must be at most {MAX_NUMBER}; it is {found}")]
+    NumberTooLarge {
+        /// Which field.
+        field: &'static str,
+        /// Its value.
+        found: u64,
+    },
+}
+
 impl Heartbeat {
+    /// Reads the JSON object of SPEC §10, and checks it.
+    ///
+    /// # Errors
+    /// If it has not exactly the keys of a heartbeat, each with its type, or exceeds a limit.
+    pub fn parse_json(json: Json) -> Result<Self, HeartbeatError> {
+        let mut fields = json.into_fields("")?;
+        let heartbeat = Self {
+            epoch: Epoch(fields.number("epoch")?),
+            sequence: fields.number("sequence")?,
+            sent_at: UnixMillis(fields.number("sent_at")?),
+            software: fields.text("software")?,
+            protocol_min: fields.number("protocol_min")?,
+            protocol_max: fields.number("protocol_max")?,
+            addresses: fields.texts("addresses")?,
+            blueprint: fields.text("blueprint")?,
+            compliance_score: fields.text("compliance_score")?,
+            log_id: fields.parsed("log_id")?,
+            log_size: fields.number("log_size")?,
+            log_root: fields.parsed("log_root")?,
+            certified_count: fields.number("certified_count")?,
+            certified_digest: fields.parsed("certified_digest")?,
+            open_count: fields.number("open_count")?,
+            open_digest: fields.parsed("open_digest")?,
+        };
+        fields.finish()?;
+        heartbeat.check()?;
+        Ok(heartbeat)
+    }
+
+    /// Checks the limits, which the wire encoding does not know.
+    ///
+    /// # Errors
+    /// If a text, the number of addresses or a counter exceeds its limit.
+    pub fn check(&self) -> Result<(), HeartbeatError> {
+        if self.addresses.len() > limits::HEARTBEAT_ADDRESSES {
+            return Err(HeartbeatError::TooManyAddresses(self.addresses.len()));
+        }
+        check_text(&self.software, || "software".to_owned())?;
+        check_text(&self.blueprint, || "blueprint".to_owned())?;
+        check_text(&self.compliance_score, || "compliance_score".to_owned())?;
+        for (i, address) in self.addresses.iter().enumerate() {
+            check_text(address, || format!("addresses[{i}]"))?;
+        }
+        let numbers = [
+            ("epoch", self.epoch.0),
+            ("sequence", self.sequence),
+            ("sent_at", self.sent_at.0),
+            ("protocol_min", self.protocol_min),
+            ("protocol_max", self.protocol_max),
+            ("log_size", self.log_size),
+            ("certified_count", self.certified_count),
+            ("open_count", self.open_count),
+        ];
+        match numbers.into_iter().find(|(_, number)| *number > MAX_NUMBER) {
+            None => Ok(()),
+            Some((field, found)) => Err(HeartbeatError::NumberTooLarge { field, found }),
+        }
+    }
+
     /// The JCS text that is the batch's one leaf.
     pub fn leaf_bytes(&self) -> Vec<u8> {
         self.to_json().to_jcs().into_bytes()
@@ -54,14 +144,14 @@ impl Heartbeat {
     /// The JSON object of SPEC §10.
     pub fn to_json(&self) -> Json {
         let text = |value: &dyn ToString| Json::Text(value.to_string());
-        let fields = [
+        Json::object([
             ("epoch", Json::Number(self.epoch.0)),
             ("sequence", Json::Number(self.sequence)),
             ("sent_at", Json::Number(self.sent_at.0)),
             ("software", text(&self.software)),
             ("protocol_min", Json::Number(self.protocol_min)),
             ("protocol_max", Json::Number(self.protocol_max)),
-            ("addresses", Json::Array(self.addresses.iter().map(|a| Json::Text(a.clone())).collect())),
+            ("addresses", Json::texts(&self.addresses)),
             ("blueprint", text(&self.blueprint)),
             ("compliance_score", text(&self.compliance_score)),
             ("log_id", text(&self.log_id)),
@@ -71,8 +161,14 @@ impl Heartbeat {
             ("certified_digest", text(&self.certified_digest)),
             ("open_count", Json::Number(self.open_count)),
             ("open_digest", text(&self.open_digest)),
-        ];
-        Json::Object(fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect::<BTreeMap<_, _>>())
+        ])
+    }
+}
+
+fn check_text(text: &str, field: impl Fn() -> String) -> Result<(), HeartbeatError> {
+    match text.len() {
+        0..=limits::HEARTBEAT_TEXT_BYTES => Ok(()),
+        found => Err(HeartbeatError::TextTooLong { field: field(), found }),
     }
 }
 
@@ -101,7 +197,54 @@ impl CertifiedDigest {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::event;
+    use crate::testing::{event, heartbeat};
+
+    #[test]
+    fn a_heartbeat_reads_back_and_its_form_is_exact() {
+        let sample = heartbeat(3);
+        assert_eq!(Heartbeat::parse_json(sample.to_json()), Ok(sample.clone()));
+        let text = sample.to_json().to_jcs();
+        let refusal = |from: &str, to: &str| {
+            assert!(text.contains(from), "{from}");
+            let json = Json::parse(text.replacen(from, to, 1).as_bytes(), 10_000).unwrap();
+            Heartbeat::parse_json(json).unwrap_err().to_string()
+        };
+        assert!(refusal("{", "{\"more\":1,").contains("`more` is not known"));
+        assert!(refusal("\"epoch\":3", "\"epoch\":\"3\"").contains("`epoch`: expected a number"));
+        assert!(refusal("\"log_size\"", "\"log_sizes\"").contains("`log_size` is missing"));
+        assert!(refusal("\"log_id\":\"", "\"log_id\":\"0").contains("`log_id`: expected 64"));
+        assert!(refusal("ssid/0.1.0", &"x".repeat(257)).contains("`software`"));
+    }
+
+    #[test]
+    fn limits_hold_for_what_came_over_the_wire() {
+        type Case<'a> = (fn(&mut Heartbeat), &'a [&'a str]);
+        let cases: &[Case<'_>] = &[
+            (|h| h.software = "x".repeat(257), &["`software`", "heartbeat_text_bytes = 256", "it has 257"]),
+            (|h| h.blueprint = "é".repeat(129), &["`blueprint`", "it has 258"]),
+            (|h| h.compliance_score = "x".repeat(1000), &["`compliance_score`"]),
+            (|h| h.addresses = vec![String::new(); 17], &["`addresses`", "heartbeat_addresses = 16", "it has 17"]),
+            (|h| h.addresses = vec![String::new(), "x".repeat(257)], &["`addresses[1]`"]),
+            (|h| h.epoch.0 = 1 << 53, &["`epoch` must be at most 9007199254740991", "it is 9007199254740992"]),
+            (|h| h.sequence = u64::MAX, &["`sequence`"]),
+            (|h| h.sent_at.0 = u64::MAX, &["`sent_at`"]),
+            (|h| h.protocol_min = u64::MAX, &["`protocol_min`"]),
+            (|h| h.protocol_max = u64::MAX, &["`protocol_max`"]),
+            (|h| h.log_size = u64::MAX, &["`log_size`"]),
+            (|h| h.certified_count = u64::MAX, &["`certified_count`"]),
+            (|h| h.open_count = u64::MAX, &["`open_count`"]),
+        ];
+        for (spoil, parts) in cases {
+            let mut spoiled = heartbeat(1);
+            spoil(&mut spoiled);
+            let message = spoiled.check().unwrap_err().to_string();
+            assert!(parts.iter().all(|part| message.contains(part)), "{message}");
+        }
+        let mut largest = heartbeat(1);
+        largest.addresses = vec!["x".repeat(256); 16];
+        largest.open_count = MAX_NUMBER;
+        assert_eq!(largest.check(), Ok(()));
+    }
 
     #[test]
     fn the_certified_digest_ignores_order_and_sees_every_member() {

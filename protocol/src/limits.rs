@@ -20,3 +20,7 @@ pub const UNKNOWN_VOTES: usize = 10_000;
 pub const DOCUMENT_BYTES: usize = 4 * 1024 * 1024;
 /// Automatic (and likewise operator) rounds of one instance.
 pub const ROUNDS: u32 = 10;
+/// Bytes of each text in a heartbeat, its addresses included.
+pub const HEARTBEAT_TEXT_BYTES: usize = 256;
+/// Addresses in a heartbeat.
+pub const HEARTBEAT_ADDRESSES: usize = 16;

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::event::Event;
-use crate::id::{Epoch, FederationId};
+use crate::heartbeat::Heartbeat;
+use crate::id::{Epoch, FederationId, LogId, MerkleHash, Sha256Hash, UnixMillis};
 use crate::identity::VotingKey;
 use crate::manifest::{Manifest, TieBreak, Weighting};
 use crate::member::{Member, Role, Status};
@@ -21,6 +22,28 @@ pub fn event(event_type: &str, version: &str) -> Event {
         root_24_lock: "active".into(),
         compliance_score: "100/100".into(),
         emitted_by: "registry_event_trigger.sh".into(),
+    }
+}
+
+/// A heartbeat with its epoch and all counters at `number`.
+pub fn heartbeat(number: u64) -> Heartbeat {
+    Heartbeat {
+        epoch: Epoch(number),
+        sequence: number,
+        sent_at: UnixMillis(number),
+        software: "ssid/0.1.0".into(),
+        protocol_min: number,
+        protocol_max: number,
+        addresses: vec!["/ip4/127.0.0.1/tcp/4000".into()],
+        blueprint: "v4.4".into(),
+        compliance_score: "100/100".into(),
+        log_id: LogId([1; 32]),
+        log_size: number,
+        log_root: MerkleHash([2; 32]),
+        certified_count: number,
+        certified_digest: Sha256Hash([3; 32]),
+        open_count: number,
+        open_digest: Sha256Hash([4; 32]),
     }
 }
 

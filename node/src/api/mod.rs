@@ -1,1 +1,18 @@
-//! To be written.
+//! The local API: HTTP on a Unix socket in the data directory, and on a TCP address when one is configured. It reads
+//! snapshots (storage, the engine's status, what the network last reported) and hands commands to the engine; it owns
+//! no state of its own.
+
+mod access;
+mod error;
+mod listen;
+mod lookup;
+mod names;
+mod routes;
+mod server;
+mod state;
+pub mod view;
+mod wait;
+
+pub use listen::{ApiError, ApiListen, SOCKET_NAME, TcpListen};
+pub use server::serve;
+pub use state::{ApiSettings, ApiState, Applier, ApplyRequest, EventDefaults, PeerInfo, Peers, Syncs};

@@ -1,1 +1,10 @@
-//! To be written.
+//! The registry's own files: reading the log as it is found in the wild, appending to it, and where things live.
+
+mod append;
+pub mod file;
+#[cfg(test)]
+mod fixtures;
+pub mod parse;
+pub mod paths;
+mod scan;
+mod seen;

@@ -5,8 +5,10 @@
 //! a vote that leaves as [`Output::Sign`] is already counted, because the caller stops for good if it cannot be kept.
 //!
 //! [`tally`](Tally) counts; `instance` acts on what was counted (rules 1–5 and 8); `rounds` holds what differs after
-//! round 0 (rules 6 and 7); `tiebreak` orders candidates. Rule 9 is the caller's: it needs proofs, which it keeps.
+//! round 0 (rules 6 and 7); `tiebreak` orders candidates; `digest` sums the instance up for heartbeats. Rule 9
+//! is the caller's: it needs proofs, which it keeps.
 
+mod digest;
 mod instance;
 mod rounds;
 mod tally;

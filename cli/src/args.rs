@@ -1,0 +1,76 @@
+//! What every command understands.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, ValueEnum};
+
+use crate::commands::Command;
+
+const EXAMPLES: &str = "\
+Examples:
+  ssid init --name Berlin --organization 'Example e.V.'
+  ssid run                                     the node, in the foreground
+  ssid status
+  ssid events emit --event blueprint_tagged --version v4.4.0 --commit 3dd05d9 --wait
+  ssid cluster up --nodes 4 --dir /tmp/fed     four nodes on this machine, to try things out
+
+Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 node not reachable,
+4 no consensus or conflict, 5 verification failed.";
+
+/// A federation node for governance registries: organisations announce registry events to each other, vote on them,
+/// and keep what a quorum certified.
+#[derive(Debug, Parser)]
+#[command(name = "ssid", version, after_help = EXAMPLES, propagate_version = true, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Flags of every command.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Everywhere")]
+pub(crate) struct Global {
+    /// The node's data directory [default: $XDG_DATA_HOME/ssid]
+    #[arg(long, global = true, env = "SSID_DATA", hide_env_values = true, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// The governance repository, when the node serves one
+    #[arg(long, global = true, env = "SSID_REPO", hide_env_values = true, value_name = "DIR")]
+    pub(crate) repo: Option<PathBuf>,
+    /// One JSON document on standard output, or JSON Lines for streams, and nothing else there
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Say more on standard error (twice: everything)
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// Say errors only
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// Colour on standard output
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
+    pub(crate) color: Color,
+    /// Form of log lines on standard error
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text, value_name = "FORM")]
+    pub(crate) log_format: LogFormat,
+}
+
+/// When to colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Color {
+    /// On a terminal, unless `NO_COLOR` is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}

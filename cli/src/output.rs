@@ -1,0 +1,166 @@
+//! Answers on standard output: text and tables for people, JSON for programs. Colour and progress bars appear on a
+//! terminal only.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::time::Duration;
+
+use comfy_table::{Cell, ContentArrangement, Table, presets};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+
+use crate::args::Color;
+
+/// What a word means, for its colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tone {
+    /// As it should be.
+    Good,
+    /// Worth a look.
+    Warn,
+    /// Wrong.
+    Bad,
+    /// Less important.
+    Dim,
+}
+
+/// Where answers go, and in which form.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Output {
+    json: bool,
+    quiet: bool,
+    color: bool,
+}
+
+impl Output {
+    /// The form that the flags ask for.
+    pub(crate) fn new(json: bool, quiet: bool, color: Color) -> Self {
+        let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let color = match color {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => !no_color && io::stdout().is_terminal(),
+        };
+        Self { json, quiet, color: color && !json }
+    }
+
+    /// Whether programs read.
+    pub(crate) fn is_json(self) -> bool {
+        self.json
+    }
+
+    /// One JSON document with `--json`, else what `text` makes of it.
+    pub(crate) fn show<T: Serialize + ?Sized>(self, value: &T, text: impl FnOnce(&T) -> String) -> io::Result<()> {
+        if self.json {
+            let document = serde_json::to_string_pretty(value).map_err(io::Error::other)?;
+            return self.line(&document);
+        }
+        self.line(text(value).trim_end_matches('\n'))
+    }
+
+    /// One line of a stream: JSON with `--json`, else what `text` makes of it.
+    pub(crate) fn item<T: Serialize>(self, value: &T, text: impl FnOnce(&T) -> String) -> io::Result<()> {
+        if self.json {
+            let line = serde_json::to_string(value).map_err(io::Error::other)?;
+            return self.line(&line);
+        }
+        self.line(&text(value))
+    }
+
+    /// A line as it is.
+    pub(crate) fn line(self, text: &str) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        writeln!(out, "{text}")?;
+        out.flush()
+    }
+
+    /// A remark on standard error, unless `--quiet`.
+    pub(crate) fn remark(self, text: &str) {
+        if !self.quiet {
+            // standard error closed: there is nobody left to tell
+            let _ = writeln!(io::stderr().lock(), "{text}");
+        }
+    }
+
+    /// `text` in the colour of its meaning.
+    pub(crate) fn paint(self, tone: Tone, text: &str) -> String {
+        let code = match tone {
+            Tone::Good => "32",
+            Tone::Warn => "33",
+            Tone::Bad => "31",
+            Tone::Dim => "2",
+        };
+        if self.color { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+    }
+
+    /// A table that fits the terminal.
+    pub(crate) fn table(self, headers: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+        let mut table = Table::new();
+        table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+        if !io::stdout().is_terminal() {
+            table.set_content_arrangement(ContentArrangement::Disabled);
+        }
+        table.set_header(headers.iter().map(|header| Cell::new(self.paint(Tone::Dim, header))));
+        for row in rows {
+            table.add_row(row.into_iter().map(Cell::new));
+        }
+        table.trim_fmt()
+    }
+
+    /// A progress bar on a terminal, elsewhere nothing. Without a length it spins.
+    pub(crate) fn progress(self, length: Option<u64>, what: &str) -> ProgressBar {
+        if self.json || self.quiet || !io::stderr().is_terminal() {
+            return ProgressBar::with_draw_target(length, ProgressDrawTarget::hidden());
+        }
+        let form = match length {
+            Some(_) => "{msg} [{bar:30}] {pos}/{len} {per_sec} {eta}",
+            None => "{spinner} {msg} {pos} {elapsed}",
+        };
+        let style = ProgressStyle::with_template(form).unwrap_or_else(|_| ProgressStyle::default_bar());
+        let bar = ProgressBar::with_draw_target(length, ProgressDrawTarget::stderr());
+        bar.set_style(style.progress_chars("=> "));
+        bar.set_message(what.to_owned());
+        bar.enable_steady_tick(Duration::from_millis(100));
+        bar
+    }
+}
+
+/// Text of others on a terminal: without control characters, which could change what is shown elsewhere.
+pub(crate) fn clean(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+/// The first digits of a hash or id.
+pub(crate) fn short(id: &impl ToString) -> String {
+    let text = id.to_string();
+    text.get(..12).map_or(text.clone(), ToOwned::to_owned)
+}
+
+/// An ISO time without its fraction.
+pub(crate) fn seconds(iso: &str) -> String {
+    iso.split_once('.').map_or_else(|| iso.to_owned(), |(whole, _)| format!("{whole}Z"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn others_cannot_steer_the_terminal() {
+        assert_eq!(clean("a\u{1b}[2Jb\r\n"), "a\u{fffd}[2Jb\u{fffd}\u{fffd}");
+    }
+
+    #[test]
+    fn tables_are_plain_without_colour() {
+        let out = Output { json: false, quiet: false, color: false };
+        let table = out.table(&["NODE", "TRUST"], [vec!["Berlin".to_owned(), "52".to_owned()]]);
+        assert_eq!(table.lines().map(str::trim).collect::<Vec<_>>(), ["NODE    TRUST", "Berlin  52"]);
+        assert!(!table.contains('\u{1b}'));
+    }
+
+    #[test]
+    fn times_and_ids_are_cut() {
+        assert_eq!(seconds("2025-10-11T20:00:00.12Z"), "2025-10-11T20:00:00Z");
+        assert_eq!(seconds("2025-10-11T20:00:00Z"), "2025-10-11T20:00:00Z");
+        assert_eq!(short(&"a".repeat(64)), "a".repeat(12));
+    }
+}

@@ -1,0 +1,113 @@
+//! Finding a thing by the start of its id, or by its name, and saying what was meant when there is none.
+
+use super::error::Failure;
+use super::view::Problem;
+
+/// How many near ones an unknown name is answered with.
+const NEAREST: usize = 3;
+
+/// One thing that can be named.
+pub(super) struct Named<T> {
+    /// Its id in hex.
+    pub(super) id: String,
+    /// What people call it; empty if nothing.
+    pub(super) name: String,
+    /// The thing.
+    pub(super) item: T,
+}
+
+/// The one of `all` whose name is `text` or whose id begins with it.
+pub(super) fn resolve<T>(what: &str, text: &str, mut all: Vec<Named<T>>) -> Result<T, Failure> {
+    let wanted = text.to_ascii_lowercase();
+    let is_exact = |n: &Named<T>| n.id == wanted || (!n.name.is_empty() && n.name == text);
+    let mut exact = all.iter().enumerate().filter(|(_, n)| is_exact(n)).map(|(place, _)| place);
+    if let (Some(place), None) = (exact.next(), exact.next()) {
+        return Ok(all.swap_remove(place).item);
+    }
+    drop(exact);
+    let fits = |n: &Named<T>| !wanted.is_empty() && n.id.starts_with(&wanted);
+    let (fitting, rest): (Vec<_>, Vec<_>) = all.into_iter().partition(|n| fits(n) || is_exact(n));
+    if fitting.len() > 1 {
+        return Err(Failure::ambiguous(&format!("{what} {text:?}"), fitting.iter().take(10).map(label).collect()));
+    }
+    fitting.into_iter().next().map(|n| n.item).ok_or_else(|| unknown(what, text, &rest))
+}
+
+fn label<T>(named: &Named<T>) -> String {
+    if named.name.is_empty() { named.id.clone() } else { format!("{} {}", named.id, named.name) }
+}
+
+fn unknown<T>(what: &str, text: &str, all: &[Named<T>]) -> Failure {
+    let shown: String = text.chars().take(80).collect();
+    let wanted: Vec<char> = shown.to_lowercase().chars().collect();
+    let mut near: Vec<_> = all.iter().map(|n| (distance(&wanted, n), n)).collect();
+    near.sort_by_key(|(distance, _)| *distance);
+    let candidates: Vec<String> = near.into_iter().take(NEAREST).map(|(_, n)| label(n)).collect();
+    Failure::unknown(&format!("there is no {what} {shown:?}"), candidates)
+}
+
+impl Failure {
+    /// 404, with what may have been meant.
+    pub(super) fn unknown(detail: &str, candidates: Vec<String>) -> Self {
+        let Self(problem) = Self::not_found(detail);
+        let problem = match candidates.is_empty() {
+            true => problem,
+            false => problem.hint(format!("the nearest: {}", candidates.join(", "))),
+        };
+        Self(Problem { candidates, ..problem })
+    }
+}
+
+/// Edits from what was typed to the name, or to as many digits of the id, whichever is less.
+fn distance<T>(wanted: &[char], named: &Named<T>) -> usize {
+    let id: Vec<char> = named.id.chars().take(wanted.len()).collect();
+    let name: Vec<char> = named.name.to_lowercase().chars().take(80).collect();
+    edits(wanted, &id).min(edits(wanted, &name))
+}
+
+/// Levenshtein's distance, row by row; both sides are at most 80 characters.
+fn edits(a: &[char], b: &[char]) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.iter().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all() -> Vec<Named<u8>> {
+        let named = |id: &str, name: &str, item| Named { id: id.into(), name: name.into(), item };
+        vec![named("aa11", "Berlin", 0), named("aa22", "Bern", 1), named("bb33", "Paris", 2)]
+    }
+
+    #[test]
+    fn names_and_unique_prefixes_are_found() {
+        assert_eq!(resolve("node", "Bern", all()).unwrap(), 1);
+        assert_eq!(resolve("node", "aa1", all()).unwrap(), 0);
+        assert_eq!(resolve("node", "BB", all()).unwrap(), 2);
+    }
+
+    #[test]
+    fn others_are_told_what_there_is() {
+        let Failure(many) = resolve("node", "aa", all()).unwrap_err();
+        assert_eq!((many.status, many.candidates), (409, vec!["aa11 Berlin".into(), "aa22 Bern".into()]));
+        let Failure(none) = resolve("node", "pariss", all()).unwrap_err();
+        assert_eq!((none.status, none.candidates[0].as_str()), (404, "bb33 Paris"));
+        assert_eq!(resolve("node", "", all()).unwrap_err().0.status, 404);
+    }
+
+    #[test]
+    fn edits_are_counted() {
+        let edits = |a: &str, b: &str| super::edits(&a.chars().collect::<Vec<_>>(), &b.chars().collect::<Vec<_>>());
+        assert_eq!((edits("kitten", "sitting"), edits("", "ab"), edits("ab", ""), edits("x", "x")), (3, 2, 2, 0));
+    }
+}

@@ -1,0 +1,144 @@
+//! `/v1/consensus`, `/v1/certificates` and `/v1/conflicts`: what was decided, its proof, and what was not.
+
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
+use axum::http::header;
+use axum::response::IntoResponse;
+use ssid_protocol::event::Event;
+use ssid_protocol::id::{Choice, Round, SubjectId};
+use ssid_protocol::record::Resolution;
+use ssid_protocol::vote::Phase;
+
+use super::Paging;
+use crate::api::ApiState;
+use crate::api::error::{Answer, Failure};
+use crate::api::names::{Named, resolve};
+use crate::api::view::{ConflictView, ConsensusCheck, Page, Problem, RecordView, iso};
+use crate::engine::InstanceView;
+
+/// The latest records first.
+pub(super) async fn history(
+    State(state): State<ApiState>,
+    paging: Result<Query<Paging>, QueryRejection>,
+) -> Answer<Page<RecordView>> {
+    let Query(paging) = paging?;
+    let (limit, before) = (paging.limit(), paging.before()?);
+    let records = state.read(move |state| Ok(state.store.records_latest(limit, before)?)).await?;
+    let next = records.last().map(|(sequence, _)| *sequence).filter(|last| *last > 0 && records.len() == limit);
+    let items = records.iter().map(|(sequence, record)| RecordView::of(record, *sequence)).collect();
+    Ok(Json(Page { items, next: next.map(|sequence| sequence.to_string()) }))
+}
+
+/// How the subject of an event was decided, or how far it is.
+pub(super) async fn check(State(state): State<ApiState>, Path(hash): Path<String>) -> Answer<ConsensusCheck> {
+    let found = state.read(move |state| {
+        let found = state.find_event(&hash)?;
+        let certified = state.certified(&found.subject_id)?;
+        Ok((found, certified))
+    });
+    let (found, certified) = found.await?;
+    if let Some(entry) = certified {
+        let certified_as_asked = entry.record.choice == found.choice;
+        return Ok(Json(ConsensusCheck { record: entry.view(), certified_as_asked, open: None }));
+    }
+    let Some(open) = state.engine.instance(found.subject_id).await? else {
+        return Err(Failure::not_found(format!("event {} is known, but not being voted on", found.choice.event_hash)));
+    };
+    let record = open_record(&state, &open, found.choice, &found.event);
+    Ok(Json(ConsensusCheck { record, certified_as_asked: false, open: Some(ConflictView::from(open)) }))
+}
+
+/// The record of a subject that is not decided, seen from one of its events.
+fn open_record(state: &ApiState, open: &InstanceView, asked: Choice, event: &Event) -> RecordView {
+    let first = |v: &&crate::engine::VoteView| v.round == Round::ZERO && v.phase == Phase::Prevote;
+    let observed: Vec<_> = open.votes.iter().filter(first).filter_map(|v| Some((v.node, v.choice?))).collect();
+    let of = |choice| open.candidates.iter().find(|c| c.choice == choice).and_then(|c| c.event.as_ref());
+    let agrees = |choice| choice == asked || of(choice).is_some_and(|other| other.agrees_with(event));
+    let disagreeing: Vec<_> = observed.iter().filter(|(_, choice)| !agrees(*choice)).map(|(node, _)| *node).collect();
+    let share = (observed.len() - disagreeing.len()) as f64 / observed.len().max(1) as f64;
+    let resolution = if open.in_conflict { Resolution::Failed } else { Resolution::InsufficientNodes };
+    RecordView {
+        event_hash: asked.event_hash,
+        event_type: event.event.clone(),
+        event_version: event.version.clone(),
+        initiated_at: iso(open.since),
+        completed_at: None,
+        participating_nodes: observed.iter().map(|(node, _)| *node).collect(),
+        node_hashes: observed.iter().map(|(node, choice)| (*node, choice.event_hash)).collect(),
+        consensus_hash: None,
+        agreement_percentage: (share * 10_000.0).floor() / 100.0,
+        consensus_achieved: false,
+        disagreeing_nodes: disagreeing,
+        resolution: resolution.to_string(),
+        subject_id: open.subject_id,
+        epoch: open.epoch,
+        round: open.round,
+        eligible_nodes: u32::try_from(state.voters.len()).unwrap_or(u32::MAX),
+        quorum: state.voters.quorum(),
+        transport: "live".to_owned(),
+        content_digest: None,
+        sequence: None,
+    }
+}
+
+/// The certificate of an event's subject, in the form that is verified offline.
+pub(super) async fn certificate(
+    State(state): State<ApiState>,
+    Path(hash): Path<String>,
+) -> Result<impl IntoResponse, Failure> {
+    let text = state.read(move |state| {
+        let found = state.find_event(&hash)?;
+        let asked = found.choice.event_hash;
+        let Some(entry) = state.certified(&found.subject_id)? else {
+            let detail = format!("event {asked} is not certified");
+            let problem = Problem::new(404, "not_certified", "There is no certificate", detail);
+            return Err(Failure(problem.hint(format!("see how far it is with: ssid consensus check {asked}"))));
+        };
+        if entry.record.choice != found.choice {
+            let certified = entry.record.choice.event_hash;
+            let detail = format!("the subject of event {asked} is certified for event {certified}");
+            let problem = Problem::new(409, "certified_differently", "Another event is certified", detail);
+            return Err(Failure(problem.hint(format!("its certificate: ssid consensus export {certified}"))));
+        }
+        let certificate = state.store.certificate(entry.sequence)?;
+        let lost = || Failure::internal(format!("the certificate of log entry {} is lost", entry.sequence));
+        Ok(certificate.ok_or_else(lost)?.to_pretty())
+    });
+    Ok(([(header::CONTENT_TYPE, "application/json")], text.await?))
+}
+
+/// Subjects in conflict, in order of their ids.
+pub(super) async fn conflicts(
+    State(state): State<ApiState>,
+    paging: Result<Query<Paging>, QueryRejection>,
+) -> Answer<Page<ConflictView>> {
+    let Query(paging) = paging?;
+    let after = paging.before.as_ref().map(|text| text.parse::<SubjectId>());
+    let after = after.transpose().map_err(|e| Failure::bad_request(format!("before is no cursor: {e}")))?;
+    let rows = state.read(|state| Ok(state.store.conflicts()?)).await?;
+    let mut subjects = rows.into_iter().map(|(id, _)| id).filter(|id| after.is_none_or(|after| *id > after));
+    let mut items = Vec::new();
+    for id in subjects.by_ref().take(paging.limit()) {
+        items.extend(state.engine.instance(id).await?.map(ConflictView::from));
+    }
+    let more = subjects.next().is_some();
+    let next = items.last().filter(|_| more).map(|last| last.subject_id.to_string());
+    Ok(Json(Page { items, next }))
+}
+
+/// One open subject, in conflict or not, by the start of its id.
+pub(super) async fn conflict(State(state): State<ApiState>, Path(subject): Path<String>) -> Answer<ConflictView> {
+    let id = state.read(move |state| {
+        let rows = state.store.conflicts()?;
+        let named = rows.into_iter().map(|(id, _)| Named { id: id.to_string(), name: String::new(), item: id });
+        match subject.parse::<SubjectId>() {
+            Ok(whole) => Ok(whole),
+            Err(_) => resolve("conflict", &subject, named.collect()),
+        }
+    });
+    let id = id.await?;
+    let open = state.engine.instance(id).await?;
+    let open = open.ok_or_else(|| Failure::not_found(format!("subject {id} is not open")))?;
+    Ok(Json(ConflictView::from(open)))
+}

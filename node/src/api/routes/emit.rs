@@ -1,0 +1,218 @@
+//! `POST /v1/events`: events offered by people and programs.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, QueryRejection};
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use serde::Deserialize;
+use serde_json::Value;
+use ssid_protocol::event::Event;
+use ssid_protocol::id::{SubjectId, UnixMillis};
+use tokio::time::Instant;
+
+use crate::api::error::Failure;
+use crate::api::view::{EmitView, EventDraft, EventState, Problem, now};
+use crate::api::wait::{Ended, Waiter};
+use crate::api::{ApiState, EventDefaults};
+use crate::engine::{EMIT_EVENTS, EmitOutcome};
+
+/// How long a caller waits who does not say.
+const WAIT_SECONDS: u64 = 30;
+/// Longest wait.
+const WAIT_SECONDS_MAX: u64 = 3500;
+
+/// Whether, and how long, to wait.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Wait {
+    wait: Option<String>,
+    timeout_seconds: Option<u64>,
+}
+
+impl Wait {
+    /// Until when to wait, if at all.
+    pub(super) fn deadline(&self) -> Result<Option<Instant>, Failure> {
+        match self.wait.as_deref() {
+            None => Ok(None),
+            Some("certified") => {
+                let seconds = self.timeout_seconds.unwrap_or(WAIT_SECONDS).min(WAIT_SECONDS_MAX);
+                Ok(Some(Instant::now() + Duration::from_secs(seconds)))
+            }
+            Some(_) => Err(Failure::bad_request("wait takes one value: certified")),
+        }
+    }
+}
+
+/// One event: its outcome, or a problem if it was refused. Several: an outcome for each, in order.
+pub(super) async fn emit(
+    State(state): State<ApiState>,
+    wait: Result<Query<Wait>, QueryRejection>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Failure> {
+    let deadline = wait?.deadline()?;
+    let (drafts, is_single) = read_drafts(&body?)?;
+    let mut events = Vec::with_capacity(drafts.len());
+    for draft in drafts {
+        events.push(complete(draft, &state.settings.defaults, now())?);
+    }
+    if let (true, [event]) = (is_single, &events[..]) {
+        let epoch = state.engine.status().borrow().epoch;
+        event.check_admissible(epoch).map_err(|refusal| Failure::inadmissible(&refusal))?;
+    }
+    let mut views = offer(&state, events, deadline).await?;
+    if !is_single {
+        return Ok(Json(views).into_response());
+    }
+    let Some(view) = views.pop() else { return Err(Failure::internal("no outcome for the event")) };
+    if let EmitOutcome::Refused { reason, retry } = &view.outcome {
+        return Err(Failure::refused(reason, *retry));
+    }
+    let status = if view.state == Some(EventState::Open) { StatusCode::ACCEPTED } else { StatusCode::OK };
+    Ok((status, Json(view)).into_response())
+}
+
+/// One object, an array of objects, or one object after another.
+fn read_drafts(body: &[u8]) -> Result<(Vec<EventDraft>, bool), Failure> {
+    let malformed = |e: serde_json::Error| Failure::bad_request(format!("the body is no JSON: {e}"));
+    let mut values = Vec::new();
+    let mut saw_array = false;
+    for value in serde_json::Deserializer::from_slice(body).into_iter::<Value>() {
+        match value.map_err(malformed)? {
+            Value::Array(items) => {
+                saw_array = true;
+                values.extend(items);
+            }
+            one => values.push(one),
+        }
+        if values.len() > EMIT_EVENTS {
+            let problem = Problem::new(413, "too_large", "Too many events", format!("more than {EMIT_EVENTS} events"));
+            let limit = Some("emit_events".to_owned());
+            return Err(Failure(Problem { limit, ..problem.hint("send them in parts, or import them as a log") }));
+        }
+    }
+    if values.is_empty() {
+        return Err(Failure::bad_request("the body holds no event"));
+    }
+    let is_single = values.len() == 1 && !saw_array;
+    let draft = |(i, value)| {
+        serde_json::from_value(value).map_err(|e: serde_json::Error| {
+            let problem = Problem::new(422, "not_an_event", "Not an event", format!("event {i}: {e}"));
+            Failure(problem.hint("needed are event, version and commit_hash; every value is text"))
+        })
+    };
+    let drafts = values.into_iter().enumerate().map(draft).collect::<Result<_, _>>()?;
+    Ok((drafts, is_single))
+}
+
+/// The event a draft means, with everything filled in.
+fn complete(draft: EventDraft, defaults: &EventDefaults, now: UnixMillis) -> Result<Event, Failure> {
+    let or = |value: Option<String>, default: &String| value.unwrap_or_else(|| default.clone());
+    let event = Event {
+        timestamp: draft.timestamp.unwrap_or_else(|| crate::api::view::iso(UnixMillis(now.0 / 1000 * 1000))),
+        event: draft.event,
+        version: draft.version,
+        commit_hash: draft.commit_hash,
+        blueprint: or(draft.blueprint, &defaults.blueprint),
+        root_24_lock: or(draft.root_24_lock, &defaults.root_24_lock),
+        compliance_score: or(draft.compliance_score, &defaults.compliance_score),
+        emitted_by: or(draft.emitted_by, &defaults.emitted_by),
+    };
+    match draft.event_hash {
+        Some(stated) if stated != event.event_hash() => {
+            let detail = format!("the event_hash given is {stated}, the fields hash to {}", event.event_hash());
+            Err(Failure(Problem::new(422, "wrong_hash", "The event's hash is another", detail)))
+        }
+        _ => Ok(event),
+    }
+}
+
+/// Offers events to the engine; with a deadline, waits for their subjects.
+async fn offer(state: &ApiState, events: Vec<Event>, deadline: Option<Instant>) -> Result<Vec<EmitView>, Failure> {
+    let waiter = Waiter::new(state);
+    let outcomes = state.engine.emit(events.clone()).await?;
+    let pending: HashSet<_> = outcomes.iter().filter_map(open_subject).collect();
+    let ended = match deadline {
+        Some(deadline) => waiter.until_decided(state, pending, deadline).await?,
+        None => HashMap::new(),
+    };
+    let views = state.read(move |state| {
+        let view = |(event, outcome)| describe(state, event, outcome, &ended);
+        events.into_iter().zip(outcomes).map(view).collect::<Result<Vec<_>, _>>()
+    });
+    views.await
+}
+
+/// The subject of an outcome that leaves something to wait for.
+pub(super) fn open_subject(outcome: &EmitOutcome) -> Option<SubjectId> {
+    match outcome {
+        EmitOutcome::Accepted { subject_id, .. } | EmitOutcome::Known { subject_id, .. } => Some(*subject_id),
+        EmitOutcome::Certified { .. } | EmitOutcome::Refused { .. } => None,
+    }
+}
+
+fn describe(
+    state: &ApiState,
+    event: Event,
+    outcome: EmitOutcome,
+    ended: &HashMap<SubjectId, Ended>,
+) -> Result<EmitView, Failure> {
+    let choice = event.choice();
+    let subject = match &outcome {
+        EmitOutcome::Certified { subject_id, .. } => Some(*subject_id),
+        other => open_subject(other),
+    };
+    let certified = match &subject {
+        Some(subject) => state.certified(subject)?,
+        None => None,
+    };
+    let stands = subject.map(|subject| match &certified {
+        Some(entry) if entry.record.choice == choice => EventState::Certified,
+        Some(_) => EventState::Outvoted,
+        None if ended.get(&subject) == Some(&Ended::Conflict) => EventState::Conflict,
+        None => EventState::Open,
+    });
+    Ok(EmitView {
+        event,
+        event_hash: choice.event_hash,
+        content_digest: choice.content_digest,
+        outcome,
+        state: stands,
+        record: certified.map(|entry| entry.view()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DRAFT: &str = r#"{"event":"blueprint_tagged","version":"v4.4.0","commit_hash":"3dd05d9"}"#;
+
+    #[test]
+    fn one_many_and_a_stream_are_read() {
+        let read = |text: String| read_drafts(text.as_bytes()).map(|(drafts, single)| (drafts.len(), single));
+        assert_eq!(read(DRAFT.into()).unwrap(), (1, true));
+        assert_eq!(read(format!("[{DRAFT}]")).unwrap(), (1, false));
+        assert_eq!(read(format!("{DRAFT}\n{DRAFT}\r\n[{DRAFT}]")).unwrap(), (3, false));
+        for bad in ["", "[", "7", "{}", r#"{"event":1}"#, &DRAFT.replace("version", "versions")] {
+            assert!(read(bad.into()).is_err(), "{bad}");
+        }
+        let many = format!("[{}0]", "0,".repeat(EMIT_EVENTS));
+        assert_eq!(read(many).unwrap_err().0.limit.as_deref(), Some("emit_events"));
+    }
+
+    #[test]
+    fn what_is_left_out_is_filled_in_and_a_stated_hash_is_checked() {
+        let draft = || serde_json::from_str::<EventDraft>(DRAFT).unwrap();
+        let event = complete(draft(), &EventDefaults::default(), UnixMillis(1_760_212_800_999)).unwrap();
+        assert_eq!((event.timestamp.as_str(), event.blueprint.as_str()), ("2025-10-11T20:00:00Z", "v4.4"));
+        assert!(event.check_admissible(ssid_protocol::id::Epoch::ZERO).is_ok());
+        let stated = |hash| EventDraft { event_hash: Some(hash), timestamp: Some(event.timestamp.clone()), ..draft() };
+        assert!(complete(stated(event.event_hash()), &EventDefaults::default(), UnixMillis(0)).is_ok());
+        let wrong = ssid_protocol::id::EventHash([0; 32]);
+        assert_eq!(complete(stated(wrong), &EventDefaults::default(), UnixMillis(0)).unwrap_err().0.status, 422);
+    }
+}

@@ -1,0 +1,138 @@
+//! `GET /v1/events`, `/v1/events/{hash}` and `POST /v1/events/apply`.
+
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
+use serde::Deserialize;
+use tokio::sync::oneshot;
+
+use super::Paging;
+use crate::api::error::{Answer, Failure};
+use crate::api::lookup::proof_anchor;
+use crate::api::view::{AppliedView, EventState, EventView, Page, Problem};
+use crate::api::{ApiState, ApplyRequest};
+use crate::engine::InstanceView;
+
+/// Which events.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Filter {
+    /// Only those that stand there.
+    state: Option<EventState>,
+    limit: Option<usize>,
+    before: Option<String>,
+}
+
+/// Open events first, then certified ones, the latest first.
+pub(super) async fn list(
+    State(state): State<ApiState>,
+    filter: Result<Query<Filter>, QueryRejection>,
+) -> Answer<Page<EventView>> {
+    let Query(Filter { state: wanted, limit, before }) = filter?;
+    let paging = Paging { limit, before };
+    let (limit, before) = (paging.limit(), paging.before()?);
+    let mut items = Vec::new();
+    if before.is_none() && wanted != Some(EventState::Certified) {
+        items = open_events(&state, wanted, limit).await?;
+    }
+    let left = limit - items.len();
+    if !matches!(wanted, None | Some(EventState::Certified)) || left == 0 {
+        let next = (left == 0 && wanted.is_none()).then(|| state.store.log_head().size.to_string());
+        return Ok(Json(Page { items, next }));
+    }
+    let (certified, next) = state.read(move |state| certified_events(state, left, before)).await?;
+    items.extend(certified);
+    Ok(Json(Page { items, next }))
+}
+
+async fn open_events(state: &ApiState, wanted: Option<EventState>, limit: usize) -> Result<Vec<EventView>, Failure> {
+    let mut items = Vec::new();
+    let mut after = None;
+    loop {
+        let page = state.engine.instances(after, limit).await?;
+        after = page.last().map(|open| open.subject_id);
+        let is_last = page.len() < limit;
+        for open in page {
+            items.extend(candidates(open).into_iter().filter(|view| wanted.is_none_or(|w| w == view.state)));
+        }
+        if is_last || items.len() >= limit {
+            items.truncate(limit);
+            return Ok(items);
+        }
+    }
+}
+
+fn candidates(open: InstanceView) -> Vec<EventView> {
+    let stands = if open.in_conflict { EventState::Conflict } else { EventState::Open };
+    let view = |candidate: crate::engine::CandidateView| {
+        let event = candidate.event?;
+        Some(EventView {
+            event_hash: candidate.choice.event_hash,
+            content_digest: candidate.choice.content_digest,
+            proof_anchor: proof_anchor(&event),
+            event,
+            subject_id: open.subject_id,
+            state: stands,
+            sequence: None,
+            announced_by: candidate.announced_by,
+        })
+    };
+    open.candidates.into_iter().filter_map(view).collect()
+}
+
+/// A page of certified events and the cursor of the next.
+fn certified_events(
+    state: &ApiState,
+    limit: usize,
+    before: Option<u64>,
+) -> Result<(Vec<EventView>, Option<String>), Failure> {
+    let records = state.store.records_latest(limit, before)?;
+    let next = records.last().map(|(sequence, _)| *sequence).filter(|last| *last > 0 && records.len() == limit);
+    let mut items = Vec::with_capacity(records.len());
+    for (sequence, record) in records {
+        let event = state.store.event(&record.choice.content_digest)?;
+        let event = event.ok_or_else(|| Failure::internal(format!("the event of log entry {sequence} is lost")))?;
+        items.push(EventView {
+            event_hash: record.choice.event_hash,
+            content_digest: record.choice.content_digest,
+            proof_anchor: proof_anchor(&event),
+            event,
+            subject_id: record.subject_id,
+            state: EventState::Certified,
+            sequence: Some(sequence),
+            announced_by: None,
+        });
+    }
+    Ok((items, next.map(|sequence| sequence.to_string())))
+}
+
+pub(super) async fn show(State(state): State<ApiState>, Path(hash): Path<String>) -> Answer<EventView> {
+    let found = state.read(move |state| {
+        let found = state.find_event(&hash)?;
+        let choice = found.choice;
+        Ok((choice, state.event_view(found)?))
+    });
+    let (choice, mut view) = found.await?;
+    if matches!(view.state, EventState::Open | EventState::Conflict)
+        && let Some(open) = state.engine.instance(view.subject_id).await?
+    {
+        let candidate = open.candidates.iter().find(|candidate| candidate.choice == choice);
+        view.announced_by = candidate.and_then(|candidate| candidate.announced_by);
+    }
+    Ok(Json(view))
+}
+
+/// Writes every certified event to the registry's own log.
+pub(super) async fn apply(State(state): State<ApiState>) -> Answer<AppliedView> {
+    let Some(applier) = &state.applier else {
+        let problem = Problem::new(409, "no_registry", "No registry", "this node serves no registry");
+        return Err(Failure(problem.hint("start it with: ssid run --repo DIR")));
+    };
+    let (reply, answer) = oneshot::channel();
+    let stopped = || Failure(Problem::new(503, "stopped", "The node is stopping", "the registry's writer has stopped"));
+    applier.send(ApplyRequest { reply }).await.map_err(|_| stopped())?;
+    match answer.await {
+        Ok(Ok(applied)) => Ok(Json(applied)),
+        Ok(Err(reason)) => Err(Failure(Problem::new(500, "apply", "The registry could not be written", reason))),
+        Err(_) => Err(stopped()),
+    }
+}

@@ -1,0 +1,103 @@
+//! What is asked where. Handlers read a snapshot and answer; they hold nothing between requests.
+
+mod consensus;
+mod emit;
+mod events;
+mod import;
+mod log;
+mod nodes;
+mod status;
+mod stream;
+mod trust;
+mod verify;
+
+use std::time::Duration;
+
+use axum::extract::DefaultBodyLimit;
+use axum::http::Uri;
+use axum::routing::{get, post};
+use axum::{Extension, Router};
+use serde::Deserialize;
+use tokio_util::sync::CancellationToken;
+
+use super::access::bounded;
+use super::error::Failure;
+use super::{ApiState, view::Problem};
+
+/// Bytes of offered events in one request.
+const EVENTS_BYTES: usize = 16 << 20;
+/// Bytes of an imported log.
+const IMPORT_BYTES: usize = 128 << 20;
+/// How long an ordinary request may take.
+const QUICK: Duration = Duration::from_secs(30);
+/// How long one may take that waits, or verifies the whole log.
+const SLOW: Duration = Duration::from_secs(3600);
+/// Longest page.
+pub(super) const PAGE_MAX: usize = 1000;
+/// Length of a page nobody asked a length for.
+const PAGE_DEFAULT: usize = 50;
+
+/// Every endpoint.
+pub(super) fn router(state: ApiState, shutdown: CancellationToken) -> Router {
+    let quick = Router::new()
+        .route("/v1/status", get(status::status))
+        .route("/v1/nodes", get(nodes::list))
+        .route("/v1/nodes/{id}", get(nodes::show))
+        .route("/v1/events", get(events::list))
+        .route("/v1/events/{hash}", get(events::show))
+        .route("/v1/consensus", get(consensus::history))
+        .route("/v1/consensus/{hash}", get(consensus::check))
+        .route("/v1/certificates/{hash}", get(consensus::certificate))
+        .route("/v1/conflicts", get(consensus::conflicts))
+        .route("/v1/conflicts/{subject}", get(consensus::conflict))
+        .route("/v1/trust", get(trust::list))
+        .route("/v1/trust/{id}", get(trust::show))
+        .route("/v1/log/head", get(log::head))
+        .route("/v1/log/proof", get(log::proof))
+        .route("/v1/log/consistency", get(log::consistency))
+        .route("/healthz", get(status::healthz))
+        .route("/readyz", get(status::readyz))
+        .route("/metrics", get(status::metrics))
+        .route("/v1/events/apply", post(events::apply));
+    let slow = Router::new()
+        .route("/v1/events", post(emit::emit).layer(DefaultBodyLimit::max(EVENTS_BYTES)))
+        .route("/v1/events/import", post(import::import).layer(DefaultBodyLimit::max(IMPORT_BYTES)))
+        .route("/v1/consensus/verify", get(verify::verify));
+    bounded(quick, QUICK)
+        .merge(bounded(slow, SLOW))
+        .route("/v1/stream", get(stream::stream))
+        .fallback(unknown)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(Extension(shutdown))
+        .with_state(state)
+}
+
+async fn unknown(uri: Uri) -> Failure {
+    let detail: String = uri.path().chars().take(200).collect();
+    Failure::not_found(format!("there is nothing at {detail}"))
+}
+
+async fn wrong_method(uri: Uri) -> Failure {
+    let path: String = uri.path().chars().take(200).collect();
+    Failure(Problem::new(405, "method", "Another method is needed", format!("{path} does not take this method")))
+}
+
+/// Which part of a long list.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Paging {
+    limit: Option<usize>,
+    before: Option<String>,
+}
+
+impl Paging {
+    /// How many are wanted, at most [`PAGE_MAX`].
+    pub(super) fn limit(&self) -> usize {
+        self.limit.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX)
+    }
+
+    /// Only entries of the log before this sequence number.
+    pub(super) fn before(&self) -> Result<Option<u64>, Failure> {
+        let parse = |text: &String| text.parse().map_err(|_| Failure::bad_request(format!("before={text:?} is no cursor")));
+        self.before.as_ref().map(parse).transpose()
+    }
+}

@@ -1,0 +1,64 @@
+//! `/v1/nodes`: the members.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use ssid_protocol::heartbeat::Heartbeat;
+use ssid_protocol::id::UnixMillis;
+use ssid_protocol::member::Member;
+use ssid_protocol::trust::TrustLabel;
+
+use crate::api::ApiState;
+use crate::api::error::{Answer, Failure};
+use crate::api::view::{NodeView, iso};
+
+pub(super) async fn list(State(state): State<ApiState>) -> Answer<Vec<NodeView>> {
+    let nodes = state.read(|state| state.manifest.members.iter().map(|m| view(state, m)).collect());
+    nodes.await.map(Json)
+}
+
+pub(super) async fn show(State(state): State<ApiState>, Path(id): Path<String>) -> Answer<NodeView> {
+    state.read(move |state| view(state, state.find_member(&id)?)).await.map(Json)
+}
+
+/// When this node had a heartbeat, and the heartbeat.
+type Heard = (Arc<Heartbeat>, UnixMillis);
+
+fn view(state: &ApiState, member: &Member) -> Result<NodeView, Failure> {
+    let id = &member.node_id;
+    let peer = state.peers.borrow().members.get(id).cloned().unwrap_or_default();
+    let is_self = *id == state.node_id;
+    let heard: Option<Heard> = peer.heartbeat;
+    let said = |part: fn(&Heartbeat) -> u64| heard.as_ref().map(|(heartbeat, _)| part(heartbeat));
+    let says = |part: fn(&Heartbeat) -> &String| heard.as_ref().map(|(heartbeat, _)| part(heartbeat).clone());
+    let engine = is_self.then(|| state.engine.status().borrow().clone());
+    let own = engine.as_deref();
+    let (_, trust_score) = state.trust_of(id)?;
+    Ok(NodeView {
+        node_id: *id,
+        peer_id: member.peer_id.clone(),
+        node_name: member.node_name.clone(),
+        organization: member.organization.clone(),
+        role: member.role.to_string(),
+        status: member.status.to_string(),
+        weight: state.voters.index_of(id).map_or(0, |voter| state.voters.weight(voter)),
+        addresses: member.addresses.clone(),
+        git_remote: member.git_remote.clone(),
+        api_endpoint: member.api_endpoint.clone(),
+        is_self,
+        connected: is_self || peer.connected,
+        last_seen: state.last_seen(id)?.map(iso),
+        trust_score,
+        trust_label: TrustLabel::of(trust_score).as_str().to_owned(),
+        software: says(|h| &h.software),
+        epoch: own.map(|e| e.epoch).or(heard.as_ref().map(|(heartbeat, _)| heartbeat.epoch)),
+        certified_count: own.map(|e| e.certified).or(said(|h| h.certified_count)),
+        log_size: own.map(|e| e.log.size).or(said(|h| h.log_size)),
+        open_count: own.map(|e| e.open).or(said(|h| h.open_count)),
+        blueprint: says(|h| &h.blueprint),
+        compliance_score: says(|h| &h.compliance_score),
+        heartbeat_delay_ms: heard.as_ref().map(|(heartbeat, at)| at.0.cast_signed().saturating_sub(heartbeat.sent_at.0.cast_signed())),
+        round_trip_ms: peer.round_trip.map(|time| time.as_secs_f64() * 1000.0),
+    })
+}

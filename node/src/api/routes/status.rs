@@ -1,0 +1,141 @@
+//! `/v1/status`, `/healthz`, `/readyz`, `/metrics`.
+
+use std::sync::PoisonError;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use ssid_protocol::member::Status;
+
+use crate::api::ApiState;
+use crate::api::error::{Answer, Failure};
+use crate::api::view::{
+    FederationStatus, LogHeadView, NamedNode, ReadyView, Statistics, StatusView, TransportStatus, VotingStatus, iso,
+};
+use crate::engine::EngineStatus;
+
+/// Program and version, as heartbeats say it too.
+const SOFTWARE: &str = concat!("ssid/", env!("CARGO_PKG_VERSION"));
+
+pub(super) async fn status(State(state): State<ApiState>) -> Answer<StatusView> {
+    let engine = state.engine.status().borrow().clone();
+    let member = state.manifest.member(&state.node_id);
+    Ok(Json(StatusView {
+        node: state.named_node(&state.node_id),
+        role: member.map_or("none", |m| m.role.as_str()).to_owned(),
+        software: SOFTWARE.to_owned(),
+        started_at: iso(state.started_at),
+        federation: federation(&state, &engine),
+        transport: transport(&state),
+        voting: voting(&state, &engine),
+        log: LogHeadView::from(engine.log),
+        statistics: statistics(&state, &engine),
+    }))
+}
+
+impl From<ssid_storage::LogHead> for LogHeadView {
+    fn from(head: ssid_storage::LogHead) -> Self {
+        Self { log_id: head.log_id, size: head.size, root: head.root }
+    }
+}
+
+fn federation(state: &ApiState, engine: &EngineStatus) -> FederationStatus {
+    FederationStatus {
+        enabled: state.settings.enabled,
+        mode: state.settings.mode.clone(),
+        name: state.manifest.name.clone(),
+        federation_id: state.federation_id,
+        epoch: engine.epoch,
+        threshold_percent: f64::from(state.manifest.threshold_bp) / 100.0,
+        quorum: state.voters.quorum(),
+        total_weight: state.voters.total(),
+        tolerated_weight: state.voters.max_faulty(),
+        voters: state.voters.len() as u64,
+    }
+}
+
+fn transport(state: &ApiState) -> TransportStatus {
+    let peers = state.peers.borrow().clone();
+    let others = state.manifest.members.iter().filter(|m| m.node_id != state.node_id);
+    let is_connected = |id| peers.members.get(id).is_some_and(|peer| peer.connected);
+    TransportStatus {
+        kind: "live".to_owned(),
+        connected_peers: others.clone().filter(|m| is_connected(&m.node_id)).count() as u64,
+        peers: others.count() as u64,
+        listening: peers.listening.clone(),
+        sync_interval_minutes: state.settings.sync_interval_minutes,
+        last_sync: peers.syncs.last.map(iso),
+    }
+}
+
+fn voting(state: &ApiState, engine: &EngineStatus) -> VotingStatus {
+    let named = |ids: &[_]| ids.iter().map(|id| state.named_node(id)).collect::<Vec<_>>();
+    let missing_voters = named(&engine.missing_voters);
+    VotingStatus {
+        has_quorum: engine.has_quorum,
+        waiting_for: waiting_for(state, engine, &missing_voters),
+        connected_voters: named(&engine.connected_voters),
+        missing_voters,
+        abstaining: engine.abstaining.clone(),
+        read_only: engine.read_only.clone(),
+        awaiting_review: engine.awaiting_review,
+    }
+}
+
+/// What keeps the node from deciding, in words.
+fn waiting_for(state: &ApiState, engine: &EngineStatus, missing: &[NamedNode]) -> Vec<String> {
+    let mut reasons = Vec::new();
+    if !engine.has_quorum {
+        let names: Vec<_> = missing.iter().map(|n| n.node_name.as_str()).collect();
+        let (quorum, total) = (state.voters.quorum(), state.voters.total());
+        let connected = engine.connected_voters.len();
+        reasons.push(format!(
+            "a quorum: {connected} of {} voters connected, weight {quorum} of {total} decides; missing: {}",
+            state.voters.len(),
+            if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+        ));
+    }
+    if let Some(why) = &engine.read_only {
+        reasons.push(format!("its storage: read-only because {why}"));
+    }
+    if let Some(why) = &engine.abstaining {
+        reasons.push(format!("its vote history: it signs nothing because {why}"));
+    }
+    reasons
+}
+
+fn statistics(state: &ApiState, engine: &EngineStatus) -> Statistics {
+    let syncs = state.peers.borrow().syncs;
+    let members = &state.manifest.members;
+    Statistics {
+        total_nodes: members.len() as u64,
+        active_nodes: members.iter().filter(|m| m.status == Status::Active).count() as u64,
+        total_syncs: syncs.successful.saturating_add(syncs.failed),
+        successful_syncs: syncs.successful,
+        failed_syncs: syncs.failed,
+        consensus_agreements: engine.agreements,
+        consensus_disagreements: engine.disagreements,
+        open: engine.open,
+        conflicts: engine.conflicts,
+        certified: engine.certified,
+    }
+}
+
+pub(super) async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+pub(super) async fn readyz(State(state): State<ApiState>) -> impl IntoResponse {
+    let engine = state.engine.status().borrow().clone();
+    let reasons = voting(&state, &engine).waiting_for;
+    let code = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (code, Json(ReadyView { ready: reasons.is_empty(), reasons }))
+}
+
+pub(super) async fn metrics(State(state): State<ApiState>) -> Result<impl IntoResponse, Failure> {
+    let mut text = String::new();
+    let registry = state.metrics.lock().unwrap_or_else(PoisonError::into_inner);
+    prometheus_client::encoding::text::encode(&mut text, &registry).map_err(Failure::internal)?;
+    Ok(([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text))
+}

@@ -1,0 +1,93 @@
+//! `/v1/consensus/verify`: every certificate and the log's tree, from what is on disk.
+
+use std::time::Instant;
+
+use axum::Json;
+use axum::extract::State;
+use ssid_protocol::certificate::Verifier;
+use ssid_protocol::id::{Epoch, MerkleHash};
+use ssid_protocol::manifest::Manifest;
+use ssid_protocol::merkle;
+use tokio::sync::Semaphore;
+
+use crate::api::ApiState;
+use crate::api::error::{Answer, Failure};
+use crate::api::view::{FailedCertificate, VerifyView};
+
+/// Failures an answer lists.
+const LISTED: usize = 100;
+/// Batch signatures remembered as checked.
+const REMEMBERED: usize = 4096;
+/// Verifications at once: one uses a core.
+static RUNS: Semaphore = Semaphore::const_new(1);
+
+pub(super) async fn verify(State(state): State<ApiState>) -> Answer<VerifyView> {
+    let permit = RUNS.try_acquire();
+    let _permit = permit.map_err(|_| Failure::busy("verifications", "another verification is under way"))?;
+    state.read(verify_all).await.map(Json)
+}
+
+fn verify_all(state: &ApiState) -> Result<VerifyView, Failure> {
+    let started = Instant::now();
+    let head = state.store.log_head();
+    let mut checks = Checks { state, verifier: None };
+    let mut leaves = Vec::new();
+    let mut view = VerifyView {
+        ok: false,
+        certificates: head.size,
+        failures: 0,
+        failed: Vec::new(),
+        root_matches: false,
+        root: head.root,
+        milliseconds: 0,
+    };
+    for sequence in 0..head.size {
+        match checks.check(sequence) {
+            Ok(leaf) => leaves.push(leaf),
+            Err(reason) => {
+                view.failures += 1;
+                if view.failed.len() < LISTED {
+                    view.failed.push(FailedCertificate { sequence, reason });
+                }
+            }
+        }
+    }
+    view.root = merkle::root(&leaves);
+    view.root_matches = leaves.len() as u64 == head.size && view.root == head.root;
+    view.ok = view.failures == 0 && view.root_matches;
+    view.milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    Ok(view)
+}
+
+/// The verifier of the epoch at hand; remembers the batch signatures it has checked, for a stretch of the log.
+struct Checks<'a> {
+    state: &'a ApiState,
+    verifier: Option<Verifier<'a>>,
+}
+
+impl<'a> Checks<'a> {
+    /// Verifies one certificate; its leaf in the log's tree.
+    fn check(&mut self, sequence: u64) -> Result<MerkleHash, String> {
+        let certificate = self.state.store.certificate(sequence).map_err(|e| e.to_string())?;
+        let certificate = certificate.ok_or("the certificate is lost")?;
+        let mut verifier = match self.verifier.take() {
+            Some(same) if same.epoch() == certificate.epoch && same.batches_verified() < REMEMBERED => same,
+            _ => self.verifier_of(certificate.epoch)?,
+        };
+        let verified = certificate.verify(&mut verifier);
+        self.verifier = Some(verifier);
+        verified.map_err(|e| e.to_string())?;
+        Ok(merkle::leaf_hash(&certificate.choice.to_bytes()))
+    }
+
+    fn verifier_of(&self, epoch: Epoch) -> Result<Verifier<'a>, String> {
+        let (state, policies) = (self.state, &self.state.manifest.event_policies);
+        if epoch == state.manifest.epoch {
+            return Ok(Verifier::with_voters(state.federation_id, epoch, &state.voters, policies));
+        }
+        let row = state.store.epoch(epoch).map_err(|e| e.to_string())?;
+        let row = row.ok_or_else(|| format!("the manifest of epoch {epoch} is not known"))?;
+        let manifest = Manifest::parse(row.manifest.as_bytes()).map_err(|e| e.to_string())?;
+        Verifier::new(state.federation_id, &manifest, policies).map_err(|e| e.to_string())
+    }
+}

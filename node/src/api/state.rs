@@ -1,0 +1,125 @@
+//! What the API needs of the rest of the node, filled in by whoever starts it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use prometheus_client::registry::Registry;
+use ssid_protocol::heartbeat::Heartbeat;
+use ssid_protocol::id::{FederationId, NodeId, UnixMillis};
+use ssid_protocol::manifest::Manifest;
+use ssid_protocol::quorum::VoterSet;
+use ssid_storage::Store;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::view::AppliedView;
+use crate::engine::EngineHandle;
+
+/// Everything the API reads and commands. Cheap to clone.
+#[derive(Clone)]
+pub struct ApiState {
+    /// This node.
+    pub node_id: NodeId,
+    /// Its federation.
+    pub federation_id: FederationId,
+    /// The manifest of the epoch it acts in.
+    pub manifest: Arc<Manifest>,
+    /// Its voters.
+    pub voters: Arc<VoterSet>,
+    /// What decides.
+    pub engine: EngineHandle,
+    /// What is remembered.
+    pub store: Store,
+    /// What the network last reported, as it changes.
+    pub peers: watch::Receiver<Arc<Peers>>,
+    /// Who writes certified events to the registry's own log; `None` without a registry.
+    pub applier: Option<Applier>,
+    /// What `/metrics` shows.
+    pub metrics: Arc<Mutex<Registry>>,
+    /// What it says of the configuration.
+    pub settings: Arc<ApiSettings>,
+    /// Since when the node runs.
+    pub started_at: UnixMillis,
+}
+
+/// The settings that the API shows or fills in.
+#[derive(Clone, Debug)]
+pub struct ApiSettings {
+    /// `federation.enabled`.
+    pub enabled: bool,
+    /// `federation.mode`.
+    pub mode: String,
+    /// `sync_settings.interval_minutes`.
+    pub sync_interval_minutes: u64,
+    /// What an offered event is given where it says nothing.
+    pub defaults: EventDefaults,
+}
+
+/// What an offered event is given where it says nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventDefaults {
+    /// The blueprint in force.
+    pub blueprint: String,
+    /// State of the registry's root lock.
+    pub root_24_lock: String,
+    /// The registry's compliance score; `unknown` claims nothing.
+    pub compliance_score: String,
+    /// Which tool.
+    pub emitted_by: String,
+}
+
+impl Default for EventDefaults {
+    fn default() -> Self {
+        Self {
+            blueprint: "v4.4".to_owned(),
+            root_24_lock: "active".to_owned(),
+            compliance_score: "unknown".to_owned(),
+            emitted_by: "ssid".to_owned(),
+        }
+    }
+}
+
+/// What the network knows of the members, published as it changes.
+#[derive(Clone, Debug, Default)]
+pub struct Peers {
+    /// Multiaddresses this node listens on.
+    pub listening: Vec<String>,
+    /// Every member heard of since the start, this node not among them.
+    pub members: BTreeMap<NodeId, PeerInfo>,
+    /// Syncs since the start.
+    pub syncs: Syncs,
+}
+
+/// What the network knows of one member.
+#[derive(Clone, Debug, Default)]
+pub struct PeerInfo {
+    /// Whether it is connected now.
+    pub connected: bool,
+    /// When it was last heard of.
+    pub last_seen: Option<UnixMillis>,
+    /// Its latest heartbeat, and when that came.
+    pub heartbeat: Option<(Arc<Heartbeat>, UnixMillis)>,
+    /// Measured round trip.
+    pub round_trip: Option<Duration>,
+}
+
+/// Counts of syncs with members.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Syncs {
+    /// Those that ended well.
+    pub successful: u64,
+    /// Those that did not.
+    pub failed: u64,
+    /// When one last ended well.
+    pub last: Option<UnixMillis>,
+}
+
+/// The way to whoever writes the registry's log.
+pub type Applier = mpsc::Sender<ApplyRequest>;
+
+/// Asks for every certified event to be written to the registry's log.
+#[derive(Debug)]
+pub struct ApplyRequest {
+    /// What was done, or why it could not be, in words.
+    pub reply: oneshot::Sender<Result<AppliedView, String>>,
+}

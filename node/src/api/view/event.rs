@@ -1,0 +1,159 @@
+//! `/v1/events`: events as they are offered, shown, imported and applied.
+
+use serde::{Deserialize, Serialize};
+use ssid_protocol::event::Event;
+use ssid_protocol::id::{ContentDigest, EventHash, NodeId, SubjectId};
+
+use super::RecordView;
+use crate::engine::EmitOutcome;
+
+/// Where an event stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EventState {
+    /// Certified: final.
+    Certified,
+    /// Being voted on.
+    Open,
+    /// Waiting for people.
+    Conflict,
+    /// Its subject is certified for another event.
+    Outvoted,
+}
+
+impl EventState {
+    /// The word in JSON and tables.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Certified => "certified",
+            Self::Open => "open",
+            Self::Conflict => "conflict",
+            Self::Outvoted => "outvoted",
+        }
+    }
+}
+
+/// An event with its hashes and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventView {
+    /// The eight fields.
+    #[serde(flatten)]
+    pub event: Event,
+    /// Hash of the five identifying fields.
+    pub event_hash: EventHash,
+    /// Hash of all eight.
+    pub content_digest: ContentDigest,
+    /// The compatibility id that release notes quote: SHA-256 of the pretty-printed object.
+    pub proof_anchor: Option<String>,
+    /// What is voted on.
+    pub subject_id: SubjectId,
+    /// Where it stands.
+    pub state: EventState,
+    /// Its place in this node's log, if certified.
+    pub sequence: Option<u64>,
+    /// Who announced it, while it is being voted on and as far as known.
+    pub announced_by: Option<NodeId>,
+}
+
+/// An event as it is offered: what is left out is filled in by the node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EventDraft {
+    /// Default: now.
+    pub timestamp: Option<String>,
+    /// The event type.
+    pub event: String,
+    /// The version.
+    pub version: String,
+    /// The Git commit.
+    pub commit_hash: String,
+    /// Default: the registry's own, else `v4.4`.
+    pub blueprint: Option<String>,
+    /// Default: the node's setting.
+    pub root_24_lock: Option<String>,
+    /// Default: the node's setting.
+    pub compliance_score: Option<String>,
+    /// Default: the node's setting.
+    pub emitted_by: Option<String>,
+    /// Checked if given: it must be the event's own hash.
+    pub event_hash: Option<EventHash>,
+}
+
+/// What became of one offered event.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EmitView {
+    /// The event as it was offered, everything filled in.
+    pub event: Event,
+    /// Its event hash.
+    pub event_hash: EventHash,
+    /// Its content digest.
+    pub content_digest: ContentDigest,
+    /// The engine's answer: `outcome` and what belongs to it.
+    #[serde(flatten)]
+    pub outcome: EmitOutcome,
+    /// Where its subject stood when this answer was sent; `null` if it was refused.
+    pub state: Option<EventState>,
+    /// The record, if its subject is certified: it may be for another event.
+    pub record: Option<RecordView>,
+}
+
+impl EmitView {
+    /// Whether the subject is certified for exactly this event.
+    pub fn is_certified(&self) -> bool {
+        self.record.as_ref().is_some_and(|r| {
+            r.consensus_hash == Some(self.event_hash) && r.content_digest == Some(self.content_digest)
+        })
+    }
+}
+
+/// A remark about lines of an imported file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LineNote {
+    /// The first line it is about, from 1.
+    pub line: u64,
+    /// The last line it is about.
+    pub last_line: u64,
+    /// What and why.
+    pub reason: String,
+}
+
+/// What became of an imported log. The counts add up: `events` = `accepted` + `known` + `certified` +
+/// `certified_differently` + `refused`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportView {
+    /// Events found in the file.
+    pub events: u64,
+    /// Newly signed and being voted on.
+    pub accepted: u64,
+    /// Already announced by this node.
+    pub known: u64,
+    /// Already certified, for this very event.
+    pub certified: u64,
+    /// Already certified, for another event of the same subject.
+    pub certified_differently: u64,
+    /// Not taken.
+    pub refused: u64,
+    /// Stretches of the file that are no events.
+    pub skipped: u64,
+    /// After waiting: of the accepted and known ones, certified for this very event.
+    pub now_certified: u64,
+    /// After waiting: certified for another event.
+    pub now_certified_differently: u64,
+    /// After waiting: in conflict.
+    pub now_in_conflict: u64,
+    /// After waiting: still open.
+    pub still_open: u64,
+    /// The first of what was refused or skipped, by line.
+    pub notes: Vec<LineNote>,
+}
+
+/// `POST /v1/events/apply`: certified events written to the registry's own log.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppliedView {
+    /// Lines written now.
+    pub applied: u64,
+    /// Certified events that stood there already.
+    pub present: u64,
+    /// The file.
+    pub file: String,
+}

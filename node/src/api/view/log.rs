@@ -1,0 +1,47 @@
+//! `/v1/log`: this node's certified log as a Merkle tree, with its proofs (RFC 9162).
+
+use serde::{Deserialize, Serialize};
+use ssid_protocol::id::{ContentDigest, EventHash, LogId, MerkleHash, SubjectId};
+
+/// `GET /v1/log/head`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogHeadView {
+    /// The name of this incarnation of the log.
+    pub log_id: LogId,
+    /// How many events it has.
+    pub size: u64,
+    /// Its root.
+    pub root: MerkleHash,
+}
+
+/// `GET /v1/log/proof?hash=`: an event is in the log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProofView {
+    /// The event.
+    pub event_hash: EventHash,
+    /// Its content digest: the leaf is `event_hash ‖ content_digest`.
+    pub content_digest: ContentDigest,
+    /// What was voted on.
+    pub subject_id: SubjectId,
+    /// Its place in the log, from 0.
+    pub index: u64,
+    /// The log it is proven in.
+    #[serde(flatten)]
+    pub head: LogHeadView,
+    /// The inclusion path.
+    pub path: Vec<MerkleHash>,
+}
+
+/// `GET /v1/log/consistency?from=`: the log extends its own first `from` events.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConsistencyView {
+    /// The earlier size.
+    pub from: u64,
+    /// The root it had then.
+    pub from_root: MerkleHash,
+    /// The log now.
+    #[serde(flatten)]
+    pub head: LogHeadView,
+    /// The consistency path.
+    pub path: Vec<MerkleHash>,
+}

@@ -1,0 +1,55 @@
+//! Every JSON document the local API speaks, shared by the server and its clients. Hashes and keys are lower-case hex,
+//! times ISO 8601 in UTC; a key that has no value is `null`, never left out, so that a script can rely on it.
+
+mod consensus;
+mod event;
+mod log;
+mod node;
+mod problem;
+mod status;
+mod trust;
+
+pub use consensus::{
+    CandidateVotes, ConflictView, ConsensusCheck, FailedCertificate, RecordView, VerifyView,
+};
+pub use event::{AppliedView, EmitView, EventDraft, EventState, EventView, ImportView, LineNote};
+pub use log::{ConsistencyView, LogHeadView, ProofView};
+pub use node::NodeView;
+pub use problem::Problem;
+pub use status::{FederationStatus, NamedNode, ReadyView, Statistics, StatusView, TransportStatus, VotingStatus};
+pub use trust::{TrustChangeView, TrustView};
+
+use serde::{Deserialize, Serialize};
+use ssid_protocol::id::UnixMillis;
+
+/// A page of a long list.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Page<T> {
+    /// The items.
+    pub items: Vec<T>,
+    /// What to give as the cursor for the next page; `null` on the last.
+    pub next: Option<String>,
+}
+
+/// `YYYY-MM-DDThh:mm:ss[.fff]Z`; the end of time if it lies beyond what a calendar holds.
+pub fn iso(at: UnixMillis) -> String {
+    let millis = i64::try_from(at.0).unwrap_or(i64::MAX);
+    jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::MAX).to_string()
+}
+
+/// This machine's clock.
+pub fn now() -> UnixMillis {
+    UnixMillis(u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_iso_8601_in_utc() {
+        assert_eq!(iso(UnixMillis(0)), "1970-01-01T00:00:00Z");
+        assert_eq!(iso(UnixMillis(1_760_212_800_120)), "2025-10-11T20:00:00.12Z");
+        assert!(iso(UnixMillis(u64::MAX)).starts_with("9999-"));
+    }
+}

@@ -1,0 +1,57 @@
+//! `GET /v1/nodes`: the members of the federation as this node sees them.
+
+use serde::{Deserialize, Serialize};
+use ssid_protocol::id::{Epoch, NodeId};
+
+/// A member: what the manifest says of it and what this node knows of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NodeView {
+    /// Its voting key.
+    pub node_id: NodeId,
+    /// Its libp2p identity.
+    pub peer_id: String,
+    /// What its operators call it.
+    pub node_name: String,
+    /// Whose it is.
+    pub organization: String,
+    /// `coordinator`, `participant` or `observer`.
+    pub role: String,
+    /// `active`, `inactive` or `suspended`.
+    pub status: String,
+    /// Its weight in this epoch.
+    pub weight: u64,
+    /// The manifest's addresses for it.
+    pub addresses: Vec<String>,
+    /// Its Git repository; empty if none.
+    pub git_remote: String,
+    /// Its API; empty if none.
+    pub api_endpoint: String,
+    /// Whether it is this node.
+    pub is_self: bool,
+    /// Whether it is connected now.
+    pub connected: bool,
+    /// When it was last heard of.
+    pub last_seen: Option<String>,
+    /// Its trust in this node's ledger, 0–100.
+    pub trust_score: i32,
+    /// `HIGH`, `MEDIUM`, `LOW` or `VERY LOW`.
+    pub trust_label: String,
+    /// Program and version, from its heartbeat.
+    pub software: Option<String>,
+    /// Its epoch, from its heartbeat.
+    pub epoch: Option<Epoch>,
+    /// How many subjects it holds certificates for, from its heartbeat.
+    pub certified_count: Option<u64>,
+    /// Size of its certified log, from its heartbeat.
+    pub log_size: Option<u64>,
+    /// How many subjects it has open, from its heartbeat.
+    pub open_count: Option<u64>,
+    /// Its registry's blueprint, from its heartbeat.
+    pub blueprint: Option<String>,
+    /// Its registry's compliance score, from its heartbeat.
+    pub compliance_score: Option<String>,
+    /// How long its latest heartbeat was under way by the two clocks, in milliseconds; negative if its clock is ahead.
+    pub heartbeat_delay_ms: Option<i64>,
+    /// Measured round trip, in milliseconds.
+    pub round_trip_ms: Option<f64>,
+}

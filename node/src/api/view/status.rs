@@ -1,0 +1,135 @@
+//! `GET /v1/status` and `/readyz`: the federation status block as data.
+
+use serde::{Deserialize, Serialize};
+use ssid_protocol::id::{Epoch, FederationId, NodeId};
+
+use super::LogHeadView;
+
+/// A member by id and name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamedNode {
+    /// Its voting key.
+    pub node_id: NodeId,
+    /// What its operators call it.
+    pub node_name: String,
+    /// Whose it is.
+    pub organization: String,
+}
+
+/// This node's view of itself and its federation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StatusView {
+    /// This node.
+    pub node: NamedNode,
+    /// Its role in the manifest: `coordinator`, `participant` or `observer`; `none` if it is no member.
+    pub role: String,
+    /// Program and version.
+    pub software: String,
+    /// Since when it runs.
+    pub started_at: String,
+    /// The federation.
+    pub federation: FederationStatus,
+    /// How it is connected.
+    pub transport: TransportStatus,
+    /// Whether it can decide now.
+    pub voting: VotingStatus,
+    /// Its certified log.
+    pub log: LogHeadView,
+    /// Counts.
+    pub statistics: Statistics,
+}
+
+/// The manifest in force, in numbers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FederationStatus {
+    /// The configuration's `federation.enabled`.
+    pub enabled: bool,
+    /// The configuration's `federation.mode`.
+    pub mode: String,
+    /// The federation's name.
+    pub name: String,
+    /// Its id.
+    pub federation_id: FederationId,
+    /// The epoch this node acts in.
+    pub epoch: Epoch,
+    /// The threshold in percent, as the manifest says it.
+    pub threshold_percent: f64,
+    /// The weight that decides.
+    pub quorum: u64,
+    /// The weight of all voters together.
+    pub total_weight: u64,
+    /// The weight that may fail or lie.
+    pub tolerated_weight: u64,
+    /// How many voters there are.
+    pub voters: u64,
+}
+
+/// How the node is connected.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TransportStatus {
+    /// `live`, or `git` while the live network is down.
+    pub kind: String,
+    /// Members connected now, this node not counted.
+    pub connected_peers: u64,
+    /// Members there are, this node not counted.
+    pub peers: u64,
+    /// Multiaddresses it listens on.
+    pub listening: Vec<String>,
+    /// The configuration's `sync_settings.interval_minutes`.
+    pub sync_interval_minutes: u64,
+    /// When a sync last ended well.
+    pub last_sync: Option<String>,
+}
+
+/// Whether the node can decide now, and if not, what it waits for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VotingStatus {
+    /// Whether the connected voters are a quorum.
+    pub has_quorum: bool,
+    /// Voters connected, this node included if it is one.
+    pub connected_voters: Vec<NamedNode>,
+    /// Voters not connected.
+    pub missing_voters: Vec<NamedNode>,
+    /// In words, what keeps it from deciding; empty if nothing does.
+    pub waiting_for: Vec<String>,
+    /// Why it signs nothing, if it does not.
+    pub abstaining: Option<String>,
+    /// Why it is read-only, if it is.
+    pub read_only: Option<String>,
+    /// Subjects that wait for this node's own operator.
+    pub awaiting_review: u64,
+}
+
+/// Counts, in the registry's own words.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Statistics {
+    /// Members.
+    pub total_nodes: u64,
+    /// Members with status `active`.
+    pub active_nodes: u64,
+    /// Syncs with members since the start.
+    pub total_syncs: u64,
+    /// Those that ended well.
+    pub successful_syncs: u64,
+    /// Those that did not.
+    pub failed_syncs: u64,
+    /// Records in which all observations agreed.
+    pub consensus_agreements: u64,
+    /// Records in which somebody disagreed.
+    pub consensus_disagreements: u64,
+    /// Subjects being voted on, those in conflict among them.
+    pub open: u64,
+    /// Subjects that wait for people.
+    pub conflicts: u64,
+    /// Certified subjects.
+    pub certified: u64,
+}
+
+/// `GET /readyz`: 200 if ready, else 503.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReadyView {
+    /// Whether events offered now can be decided.
+    pub ready: bool,
+    /// If not, why not.
+    pub reasons: Vec<String>,
+}

@@ -1,0 +1,38 @@
+//! `/v1/trust`: this node's ledger of points, each with its cause.
+
+use serde::{Deserialize, Serialize};
+use ssid_protocol::id::NodeId;
+
+/// A member's score, and for a single member how it came about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrustView {
+    /// Whose.
+    pub node_id: NodeId,
+    /// What its operators call it.
+    pub node_name: String,
+    /// Whose it is.
+    pub organization: String,
+    /// 0–100.
+    pub score: i32,
+    /// `HIGH`, `MEDIUM`, `LOW` or `VERY LOW`.
+    pub label: String,
+    /// Every change in order; empty in lists.
+    pub changes: Vec<TrustChangeView>,
+}
+
+/// One change of a score.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrustChangeView {
+    /// When, by this node's clock.
+    pub at: String,
+    /// Why, as one word.
+    pub reason: String,
+    /// How much.
+    pub points: i32,
+    /// The score after it.
+    pub score: i32,
+    /// Who originated the event it is about, if it is about one.
+    pub origin: Option<NodeId>,
+    /// What it is about.
+    pub reference: String,
+}

@@ -1,0 +1,70 @@
+//! Adds lines to the end of a registry log.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use ssid_protocol::event::Event;
+use ssid_protocol::id::EventHash;
+
+use super::file::{FileError, failed};
+
+/// Appends whole lines in one write and waits until they are on disk, the file's name included.
+pub(super) fn append_lines(path: &Path, lines: &str) -> Result<(), FileError> {
+    let made = make_directories(path)?;
+    let mut file = OpenOptions::new()
+        .read(true)
+        .append(true)
+        .create(true)
+        .open(path)
+        .map_err(|e| failed("open for writing", path, e))?;
+    let ended = ends_with_newline(&mut file).map_err(|e| failed("read", path, e))?;
+    let text = if ended { lines.to_owned() } else { format!("\n{lines}") };
+    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(|e| failed("append to", path, e))?;
+    for directory in made {
+        File::open(&directory).and_then(|d| d.sync_all()).map_err(|e| failed("sync", &directory, e))?;
+    }
+    Ok(())
+}
+
+/// Makes the directories above `path`. Returns those whose entries will have changed once `path` is made.
+fn make_directories(path: &Path) -> Result<Vec<PathBuf>, FileError> {
+    if path.exists() {
+        return Ok(Vec::new());
+    }
+    let parent = |p: &Path| p.parent().map(|d| if d.as_os_str().is_empty() { Path::new(".") } else { d }.to_owned());
+    let mut changed: Vec<PathBuf> = parent(path).into_iter().collect();
+    while let Some(missing) = changed.last().filter(|d| !d.exists())
+        && let Some(above) = parent(missing)
+    {
+        changed.push(above);
+    }
+    if let Some(directory) = changed.first() {
+        fs::create_dir_all(directory).map_err(|e| failed("create", directory, e))?;
+    }
+    Ok(changed)
+}
+
+fn ends_with_newline(file: &mut File) -> io::Result<bool> {
+    if file.seek(SeekFrom::End(0))? == 0 {
+        return Ok(true);
+    }
+    let mut last = [0];
+    file.seek(SeekFrom::End(-1))?;
+    file.read_exact(&mut last)?;
+    Ok(last == *b"\n")
+}
+
+/// An event as the log's lines hold it.
+#[derive(Serialize)]
+struct Line<'a> {
+    #[serde(flatten)]
+    event: &'a Event,
+    event_hash: EventHash,
+}
+
+pub(super) fn to_line(event: &Event) -> io::Result<String> {
+    let line = Line { event, event_hash: event.event_hash() };
+    Ok(serde_json::to_string(&line)? + "\n")
+}

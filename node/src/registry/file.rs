@@ -1,0 +1,269 @@
+//! The registry log on disk: reads what is new, notices when what was read has been changed by somebody else, and
+//! appends. Nothing that stands in the file is ever overwritten. Everything here blocks.
+
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use ssid_protocol::event::Event;
+use ssid_protocol::id::ContentDigest;
+
+use super::append::{append_lines, to_line};
+use super::parse::{ParsedLog, Position, parse};
+use super::seen::Seen;
+
+/// Bytes read and parsed at a time: what one [`RegistryFile::read_new`] returns at most.
+pub const READ_BYTES: usize = 1024 * 1024;
+
+/// Size of the largest registry log that is read, in bytes.
+pub const FILE_BYTES: u64 = 1024 * 1024 * 1024;
+
+/// What happened to a file since it was last read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Nothing.
+    Unchanged,
+    /// It has grown, or not all of it had been read; read again for the rest.
+    Appended(ParsedLog),
+    /// What had been read is no longer what stands there.
+    Drift {
+        /// No line before this one has changed.
+        from_line: u64,
+        /// What was noticed.
+        what: String,
+    },
+}
+
+/// Why a registry log cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// The operating system refused.
+    #[error("cannot {action} {}: {source}{}", path.display(), advice(source))]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On which file or directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A directory, a pipe or a device stands in its place.
+    #[error("{} is not a regular file\n  move it away, or choose another repository with --repo", .0.display())]
+    NotAFile(PathBuf),
+    /// Larger than [`FILE_BYTES`].
+    #[error("{} has {size} bytes, more than {FILE_BYTES}\n  archive it and begin a new one", path.display())]
+    TooLarge {
+        /// Which file.
+        path: PathBuf,
+        /// Its size in bytes.
+        size: u64,
+    },
+}
+
+/// What to do about an error, as a line of its own; empty if there is nothing to say.
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "\n  free space on that disk; what could not be written is written at the next attempt"
+        }
+        io::ErrorKind::PermissionDenied => "\n  give the user that runs the node permission to read and write it",
+        io::ErrorKind::ReadOnlyFilesystem => "\n  mount that file system writable",
+        _ => "",
+    }
+}
+
+/// What of a file's metadata tells that it has been touched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+    file: (u64, u64),
+}
+
+impl Stamp {
+    fn of(meta: &fs::Metadata) -> Self {
+        Self {
+            size: meta.len(),
+            modified: (meta.mtime(), meta.mtime_nsec()),
+            changed: (meta.ctime(), meta.ctime_nsec()),
+            file: (meta.dev(), meta.ino()),
+        }
+    }
+
+    /// Whether a later write could have left the same times: clocks of file systems tick slowly.
+    fn is_recent(&self) -> bool {
+        const TICK: Duration = Duration::from_secs(2);
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let changed = Duration::from_secs(u64::try_from(self.changed.0).unwrap_or(0));
+        now < changed + TICK
+    }
+}
+
+/// A registry log that is followed as it grows. It may be missing: that is an empty one.
+#[derive(Debug)]
+pub struct RegistryFile {
+    path: PathBuf,
+    /// What has been read, for good.
+    seen: Seen,
+    /// What stands behind that and is not complete yet.
+    tail: Vec<u8>,
+    /// The file's state when it was last found to agree with `seen` and `tail`; none: to be compared again.
+    stamp: Option<Stamp>,
+    /// Every event that has been read.
+    standing: HashSet<ContentDigest>,
+}
+
+impl RegistryFile {
+    /// Begins to follow the log at `path`; the first [`read_new`](Self::read_new) begins at its first line.
+    ///
+    /// # Errors
+    /// If something stands there that is no readable file.
+    pub fn open(path: impl Into<PathBuf>) -> Result<Self, FileError> {
+        let path = path.into();
+        open_existing(&path)?;
+        Ok(Self { path, seen: Seen::default(), tail: Vec::new(), stamp: None, standing: HashSet::new() })
+    }
+
+    /// The file that is followed.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Up to where the file has been read, for good.
+    pub fn position(&self) -> Position {
+        self.seen.position()
+    }
+
+    /// Forgets what has been read: the next read begins at the first line again, as after a drift that was looked at.
+    pub fn start_over(&mut self) {
+        self.seen = Seen::default();
+        self.tail.clear();
+        self.stamp = None;
+        self.standing.clear();
+    }
+
+    /// What is new since the last call, at most [`READ_BYTES`] of it: call again until it says `Unchanged`. A drift is
+    /// reported at every call until the file is as it was, or until [`start_over`](Self::start_over).
+    ///
+    /// # Errors
+    /// If the file cannot be read, or is too large.
+    pub fn read_new(&mut self) -> Result<Change, FileError> {
+        let Some((mut file, stamp)) = open_existing(&self.path)? else {
+            return Ok(self.gone());
+        };
+        let from = self.seen.position();
+        if self.stamp == Some(stamp) && stamp.size == from.offset + self.tail.len() as u64 {
+            return Ok(Change::Unchanged);
+        }
+        if self.stamp != Some(stamp) {
+            self.stamp = None;
+            let compared = file.rewind().and_then(|()| self.seen.compare(&mut file));
+            if let Some(drift) = compared.map_err(|e| failed("read", &self.path, e))? {
+                return Ok(Change::Drift { from_line: drift.from_line, what: drift.what.to_owned() });
+            }
+        }
+        let bytes = read_at(&mut file, from.offset).map_err(|e| failed("read", &self.path, e))?;
+        self.stamp = (!stamp.is_recent()).then_some(stamp);
+        Ok(self.take_in(&bytes))
+    }
+
+    fn take_in(&mut self, bytes: &[u8]) -> Change {
+        let log = parse(bytes, self.seen.position());
+        let consumed = usize::try_from(log.complete_until.offset - self.seen.position().offset).unwrap_or(usize::MAX);
+        let (read, tail) = bytes.split_at(consumed.min(bytes.len()));
+        if read.is_empty() && tail == self.tail {
+            return Change::Unchanged;
+        }
+        self.seen.add(read, log.complete_until);
+        self.tail = tail.to_vec();
+        self.standing.extend(log.entries.iter().map(|e| e.event.content_digest()));
+        Change::Appended(log)
+    }
+
+    fn gone(&mut self) -> Change {
+        self.stamp = None;
+        self.tail.clear();
+        if self.seen.position() == Position::START {
+            return Change::Unchanged;
+        }
+        Change::Drift { from_line: 1, what: "the file is gone".to_owned() }
+    }
+
+    /// Appends `events`, one line each, but not those that already stand in the file with all eight fields: to append
+    /// again what an interrupted call left out is harmless. Returns how many lines were written; they are on disk.
+    /// The file and its directories are made if missing, and a last line without an end is ended first.
+    ///
+    /// # Errors
+    /// If the file cannot be read or written. Part of the lines may then be in it, the last of them cut off.
+    pub fn append(&mut self, events: &[Event]) -> Result<usize, FileError> {
+        let unread = self.unread()?;
+        let mut chosen = HashSet::new();
+        let mut text = String::new();
+        for event in events {
+            let digest = event.content_digest();
+            if !self.standing.contains(&digest) && !unread.contains(&digest) && chosen.insert(digest) {
+                text.push_str(&to_line(event).map_err(|e| failed("write", &self.path, e))?);
+            }
+        }
+        if !text.is_empty() {
+            append_lines(&self.path, &text)?;
+        }
+        Ok(chosen.len())
+    }
+
+    /// The events in the part of the file that has not been read, or in all of it if what was read is gone.
+    fn unread(&self) -> Result<HashSet<ContentDigest>, FileError> {
+        let mut found = HashSet::new();
+        let Some((mut file, stamp)) = open_existing(&self.path)? else {
+            return Ok(found);
+        };
+        let mut at = self.seen.position();
+        if stamp.size < at.offset {
+            at = Position::START;
+        }
+        loop {
+            let bytes = read_at(&mut file, at.offset).map_err(|e| failed("read", &self.path, e))?;
+            let log = parse(&bytes, at);
+            found.extend(log.entries.iter().map(|e| e.event.content_digest()));
+            if log.complete_until == at {
+                return Ok(found);
+            }
+            at = log.complete_until;
+        }
+    }
+}
+
+pub(super) fn failed(action: &'static str, path: &Path, source: io::Error) -> FileError {
+    FileError::Io { action, path: path.to_owned(), source }
+}
+
+fn open_existing(path: &Path) -> Result<Option<(File, Stamp)>, FileError> {
+    // asked before opening: to open a pipe waits for its other end
+    match fs::metadata(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(failed("read", path, e)),
+        Ok(meta) if !meta.is_file() => return Err(FileError::NotAFile(path.to_owned())),
+        Ok(_) => {}
+    }
+    let file = File::open(path).map_err(|e| failed("read", path, e))?;
+    let stamp = Stamp::of(&file.metadata().map_err(|e| failed("read", path, e))?);
+    if stamp.size > FILE_BYTES {
+        return Err(FileError::TooLarge { path: path.to_owned(), size: stamp.size });
+    }
+    Ok(Some((file, stamp)))
+}
+
+fn read_at(file: &mut File, offset: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.seek(SeekFrom::Start(offset))?;
+    file.take(READ_BYTES as u64).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+#[path = "file_tests.rs"]
+mod tests;
