@@ -118,8 +118,8 @@ pub enum NetworkError {
     )]
     WrongPeer {
         /// What the key gives.
-        own: PeerId,
+        own: Box<PeerId>,
         /// What the manifest says.
-        manifest: PeerId,
+        manifest: Box<PeerId>,
     },
 }

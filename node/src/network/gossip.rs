@@ -138,27 +138,27 @@ impl Gossiping {
     /// Hands a checked batch to the consumer.
     pub(super) fn deliver(
         &mut self,
-        arrival: Arrival,
+        arrival: &Arrival,
         batch: VerifiedBatch,
         from: NodeId,
         consumer: &mpsc::Sender<NetworkEvent>,
-    ) -> Result<(), (Arrival, Decision)> {
+    ) -> Result<(), Decision> {
         let name = check::name_of(&batch);
         if self.accepted.contains(&name) {
-            return Err((arrival, Decision::Ignore(Outcome::Duplicate)));
+            return Err(Decision::Ignore(Outcome::Duplicate));
         }
         // after the signature: else anybody could use up another signer's rate
         let statements = batch.statements().len() as f64;
         if !self.signer_statements.take(batch.signer(), statements, Instant::now()) {
             self.metrics.count_rate_limited("signer_statements");
-            return Err((arrival, Decision::Ignore(Outcome::RateLimited)));
+            return Err(Decision::Ignore(Outcome::RateLimited));
         }
         let busy = Decision::Ignore(Outcome::DroppedConsumerBusy);
         let cost = u32::try_from(arrival.size.max(t::UNDECIDED_LEAST)).unwrap_or(u32::MAX);
-        let Ok(budget) = Arc::clone(&self.undecided).try_acquire_many_owned(cost) else { return Err((arrival, busy)) };
-        let Ok(place) = consumer.try_reserve() else { return Err((arrival, busy)) };
-        let topic = arrival.topic;
-        let Arrival { source, message, .. } = arrival;
+        let Ok(budget) = Arc::clone(&self.undecided).try_acquire_many_owned(cost) else { return Err(busy) };
+        let Ok(place) = consumer.try_reserve() else { return Err(busy) };
+        let Arrival { source, topic, .. } = *arrival;
+        let message = arrival.message.clone();
         let ticket = Ticket { message, name, source, topic, _budget: budget };
         place.send(NetworkEvent::Batch { from, batch: Arc::new(batch), ticket, topic });
         self.metrics.count_message(topic, Outcome::Delivered);
@@ -214,5 +214,77 @@ impl Gossiping {
         self.peer_messages.retain(|peer| directory.node_of(peer).is_some());
         self.peer_bytes.retain(|peer| directory.node_of(peer).is_some());
         self.signer_statements.retain(|node| directory.member(node).is_some());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::behaviour;
+    use crate::network::testing::{FEDERATION, heartbeat, member, votes};
+    use ssid_protocol::batch::Statements;
+    use ssid_protocol::testing::key;
+
+    struct Fixture {
+        gossiping: Gossiping,
+        gossip: Gossip,
+        directory: Directory,
+    }
+
+    fn fixture(limits: &NetworkLimits) -> Fixture {
+        let topics = Topics::of(&FEDERATION);
+        let gossip = behaviour::gossip(&topics).unwrap();
+        let directory = Directory::new([member(0), member(1)], key(1).node_id());
+        Fixture { gossiping: Gossiping::new(FEDERATION, topics, limits, Metrics::default()), gossip, directory }
+    }
+
+    impl Fixture {
+        fn arrive(&mut self, id: u8, data: Vec<u8>) -> Result<(), Decision> {
+            let source = member(0).peer;
+            self.gossiping.arrive(source, MessageId::new(&[id]), Topic::Votes, data, &self.directory)
+        }
+
+        fn deliver(&mut self, id: u8, statements: Statements, to: &mpsc::Sender<NetworkEvent>) -> Option<Decision> {
+            let batch = VerifiedBatch::sign(&key(0), &FEDERATION, statements).unwrap();
+            let message = MessageId::new(&[id]);
+            let arrival = Arrival { source: member(0).peer, message, topic: Topic::Votes, size: 100 };
+            self.gossiping.deliver(&arrival, batch, key(0).node_id(), to).err()
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_accepted_is_neither_verified_nor_delivered_again() {
+        let mut fixture = fixture(&NetworkLimits::default());
+        let (consumer, mut events) = mpsc::channel(8);
+        assert_eq!(fixture.deliver(1, votes(2), &consumer), None);
+        let Ok(NetworkEvent::Batch { ticket, .. }) = events.try_recv() else { panic!("a batch") };
+        assert_eq!(fixture.deliver(2, votes(2), &consumer), None, "no verdict yet");
+        assert!(!fixture.gossiping.decide(&mut fixture.gossip, ticket, Verdict::Accept));
+        let duplicate = Decision::Ignore(Outcome::Duplicate);
+        assert_eq!(fixture.arrive(1, vec![0; 10]), Err(duplicate), "the same bytes");
+        assert_eq!(fixture.deliver(3, votes(2), &consumer), Some(duplicate), "the same statements");
+        assert_eq!(fixture.deliver(4, votes(3), &consumer), None);
+    }
+
+    #[tokio::test]
+    async fn each_limit_is_named() {
+        let limits = NetworkLimits {
+            peer_bytes_per_second: 500.0,
+            signer_statements_per_second: 1.0,
+            undecided_bytes: 2 * t::UNDECIDED_LEAST,
+            ..NetworkLimits::default()
+        };
+        let mut fixture = fixture(&limits);
+        assert_eq!(fixture.arrive(1, vec![0; MESSAGE_BYTES + 1]), Err(Decision::Reject("message_bytes")));
+        assert_eq!(fixture.arrive(2, vec![0; 900]), Ok(()));
+        assert_eq!(fixture.arrive(3, vec![0; 900]), Err(Decision::TooFast("peer_bytes")));
+
+        let (consumer, _events) = mpsc::channel(8);
+        assert_eq!(fixture.deliver(4, votes(2), &consumer), None);
+        assert_eq!(fixture.deliver(5, votes(3), &consumer), Some(Decision::Ignore(Outcome::RateLimited)));
+        assert_eq!(fixture.gossiping.metrics.rate_limited("signer_statements"), 1);
+        assert_eq!(fixture.deliver(6, heartbeat(1), &consumer), None);
+        let busy = Some(Decision::Ignore(Outcome::DroppedConsumerBusy));
+        assert_eq!(fixture.deliver(7, heartbeat(2), &consumer), busy, "two undecided use up the budget");
     }
 }

@@ -120,7 +120,9 @@ fn check_own_membership(config: &NetworkConfig) -> Result<(), NetworkError> {
     let own = config.identity.public().to_peer_id();
     match config.members.iter().find(|member| member.node == config.local_node) {
         None => Err(NetworkError::NotAMember(config.local_node)),
-        Some(member) if member.peer != own => Err(NetworkError::WrongPeer { own, manifest: member.peer }),
+        Some(member) if member.peer != own => {
+            Err(NetworkError::WrongPeer { own: Box::new(own), manifest: Box::new(member.peer) })
+        }
         Some(_) => Ok(()),
     }
 }

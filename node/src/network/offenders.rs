@@ -101,7 +101,7 @@ mod tests {
         assert_eq!(offenders.note(peer, 10.0, start), Some(BLOCK_FIRST));
         assert!(offenders.is_blocked(&peer));
         assert_eq!(offenders.block(peer, start), None);
-        assert!(offenders.release(start + BLOCK_FIRST - Duration::from_millis(1)).is_empty());
+        assert!(offenders.release(start + BLOCK_FIRST / 2).is_empty());
         assert_eq!(offenders.release(start + BLOCK_FIRST), [peer]);
         assert_eq!(offenders.block(peer, start + BLOCK_FIRST), Some(2 * BLOCK_FIRST));
     }

@@ -126,15 +126,14 @@ impl Owner {
     }
 
     fn on_checked(&mut self, (arrival, result): Checked) {
-        let (arrival, decision) = match (result, self.directory.node_of(&arrival.source)) {
-            (Err(refusal), _) => (arrival, Decision::Reject(refusal.name())),
-            (Ok(_), None) => (arrival, Decision::Ignore(Outcome::Ignored)),
-            (Ok(batch), Some(from)) => match self.gossiping.deliver(arrival, batch, from, &self.consumer) {
-                Ok(()) => return,
-                Err(refused) => refused,
-            },
+        let decision = match (result, self.directory.node_of(&arrival.source)) {
+            (Err(refusal), _) => Err(Decision::Reject(refusal.name())),
+            (Ok(_), None) => Err(Decision::Ignore(Outcome::Ignored)),
+            (Ok(batch), Some(from)) => self.gossiping.deliver(&arrival, batch, from, &self.consumer),
         };
-        self.on_decision(&arrival.source, &arrival.message, arrival.topic, decision);
+        if let Err(decision) = decision {
+            self.on_decision(&arrival.source, &arrival.message, arrival.topic, decision);
+        }
     }
 
     fn on_verdict(&mut self, ticket: Ticket, verdict: Verdict) {

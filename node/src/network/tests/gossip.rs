@@ -196,24 +196,34 @@ async fn ten_thousand_events_and_their_votes_at_once_are_all_delivered() {
 }
 
 #[tokio::test]
-async fn shutdown_delivers_what_was_offered_and_a_full_queue_refuses() {
+async fn a_full_queue_refuses_and_is_worked_off() {
     let (first, mut second) = pair(tcp()).await;
     let mut offered = 0;
     while first.network.publish(Topic::Heartbeats, signed(0, heartbeat(offered))).is_ok() {
         offered += 1;
     }
     assert!(offered >= 1024);
-    let last = signed(0, heartbeat(offered));
-    assert_eq!(first.network.publish(Topic::Heartbeats, last.clone()), Err(PublishRefused::QueueFull));
+    let one_more = first.network.publish(Topic::Heartbeats, signed(0, heartbeat(offered)));
+    assert_eq!(one_more, Err(PublishRefused::QueueFull));
+    for _ in 0..offered {
+        let (_, _, ticket) = second.batch().await;
+        second.network.verdict(ticket, Verdict::Accept);
+    }
+}
+
+#[tokio::test]
+async fn shutdown_delivers_what_was_offered_right_before() {
+    let (first, mut second) = pair(tcp()).await;
+    for sequence in 0..20 {
+        first.network.publish(Topic::Heartbeats, signed(0, heartbeat(sequence))).unwrap();
+    }
     let network = first.network.clone();
-    let reading = async {
-        for _ in 0..offered {
-            let (_, _, ticket) = second.batch().await;
-            second.network.verdict(ticket, Verdict::Accept);
-        }
-    };
-    futures::future::join(first.stop(), reading).await;
-    assert_eq!(network.publish(Topic::Heartbeats, last), Err(PublishRefused::Closed));
+    first.stop().await;
+    let refused = network.publish(Topic::Heartbeats, signed(0, heartbeat(20)));
+    assert_eq!(refused, Err(PublishRefused::Closed));
+    for _ in 0..20 {
+        second.batch().await;
+    }
     second.connected_to(&[]).await;
 }
 
