@@ -1,1 +1,260 @@
-//! To be written.
+//! The node's configuration, `federation_config.json`: typed settings over a file that people also edit. Whatever the
+//! file holds besides survives a rewrite, in its place and as it was written.
+
+mod atomic;
+mod choices;
+mod document;
+mod finding;
+mod keys;
+mod settings;
+
+use std::fs;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+pub use atomic::write_atomic;
+pub use choices::*;
+use document::Document;
+pub use finding::Finding;
+use finding::{contradictions, finding, refusal, shorten, unknown};
+use keys::{KEYS, names_in, variable_of};
+pub use settings::*;
+
+/// Bytes of the largest configuration file that is read.
+pub const FILE_BYTES: u64 = 1024 * 1024;
+
+/// Variables that begin like an override and are none: secrets.
+const OTHER_VARIABLES: &[&str] = &["SSID_API_TOKEN"];
+
+/// The configuration of a node.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What holds: the file's values over the defaults, with the environment's over both.
+    pub settings: Settings,
+    /// `settings` without what the program has changed: only differences are saved.
+    baseline: Settings,
+    /// The text that the settings were read from.
+    document: Document,
+    /// Where it was read from, for findings.
+    file: String,
+    /// What was found in the environment.
+    in_environment: Vec<Finding>,
+}
+
+/// Why a configuration cannot be used. All but `Io` are the user's to mend (exit code 2).
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// There is none.
+    #[error("there is no configuration {}\n  make one with: ssid init", .0.display())]
+    Missing(PathBuf),
+    /// It is no JSON object.
+    #[error("{}: {what}\n  mend the file, then run: ssid config check", path.display())]
+    Syntax {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong, with line and column.
+        what: String,
+    },
+    /// Keys have values that are not allowed.
+    #[error("{}\n  mend what is named, then run: ssid config check", lines(.0))]
+    Invalid(Vec<Finding>),
+    /// The operating system refused.
+    #[error("cannot {action} the configuration {}: {source}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+fn lines(findings: &[Finding]) -> String {
+    findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+impl Default for Config {
+    /// Works on a laptop.
+    fn default() -> Self {
+        Self::of(Document::defaults(), "federation_config.json", Settings::default())
+    }
+}
+
+impl Config {
+    fn of(document: Document, file: &str, settings: Settings) -> Self {
+        Self { baseline: settings.clone(), settings, document, file: file.to_owned(), in_environment: Vec::new() }
+    }
+
+    /// Reads the configuration at `path`.
+    ///
+    /// # Errors
+    /// If it is missing, no JSON object, or sets a key to what is not allowed: then every such key is named.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let document = read(path)?;
+        Self::from_document(document, &path.display().to_string())
+    }
+
+    /// Reads the configuration at `path`, or takes the defaults if there is none.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load), but not if it is missing.
+    pub fn load_or_default(path: &Path) -> Result<Self, ConfigError> {
+        match Self::load(path) {
+            Err(ConfigError::Missing(_)) => Ok(Self { file: path.display().to_string(), ..Self::default() }),
+            result => result,
+        }
+    }
+
+    fn from_document(document: Document, file: &str) -> Result<Self, ConfigError> {
+        let wrong: Vec<Finding> = document
+            .members()
+            .iter()
+            .filter_map(|member| Some((member, refusal(&document, member)?)))
+            .map(|(member, allowed)| finding(&document, file, member, allowed))
+            .collect();
+        if !wrong.is_empty() {
+            return Err(ConfigError::Invalid(wrong));
+        }
+        let syntax = |e: serde_json::Error| ConfigError::Syntax { path: file.into(), what: e.to_string() };
+        // by way of a value, which takes the last of keys that stand twice, as the document does
+        let value: Value = serde_json::from_str(document.text()).map_err(syntax)?;
+        let settings = serde_json::from_value(value).map_err(syntax)?;
+        Ok(Self::of(document, file, settings))
+    }
+
+    /// Sets keys from environment variables: `sync_settings.timeout_seconds` from `SSID_SYNC_SETTINGS_TIMEOUT_SECONDS`.
+    /// Lists are separated by commas. What is set like this is not saved. Other variables are passed over; such as
+    /// begin like a section's and fit no key are named by [`check`](Self::check).
+    ///
+    /// # Errors
+    /// If variables have values that are not allowed: then every such variable is named, and nothing is set.
+    pub fn apply_env(&mut self, variables: impl IntoIterator<Item = (String, String)>) -> Result<(), ConfigError> {
+        let (mut wrong, mut unknown, mut chosen) = (Vec::new(), Vec::new(), Vec::new());
+        for (name, text) in variables {
+            let found = |allowed: String| Finding {
+                file: "environment".to_owned(),
+                line: None,
+                key: name.clone(),
+                value: shorten(&Value::from(text.as_str()).to_string()),
+                allowed,
+            };
+            match KEYS.iter().find(|(key, _)| variable_of(key) == name) {
+                Some((key, rule)) => {
+                    let value = rule.read(&text);
+                    if rule.allows(&value) { chosen.push((*key, value)) } else { wrong.push(found(rule.allowed())) }
+                }
+                None if is_like_an_override(&name) => unknown.push(found("no such key".to_owned())),
+                None => {}
+            }
+        }
+        if !wrong.is_empty() {
+            return Err(ConfigError::Invalid(wrong));
+        }
+        self.settings = with(&self.settings, &chosen)?;
+        self.baseline = with(&self.baseline, &chosen)?;
+        self.in_environment = unknown;
+        Ok(())
+    }
+
+    /// What deserves a look though the node can run with it: keys it does not know, keys that stand twice, settings
+    /// that contradict each other, variables of the environment that set nothing.
+    pub fn check(&self) -> Vec<Finding> {
+        let members = self.document.members();
+        let mut findings = Vec::new();
+        for (index, member) in members.iter().enumerate() {
+            if let Some(allowed) = unknown(&member.path) {
+                findings.push(finding(&self.document, &self.file, member, allowed));
+            } else if members[..index].iter().any(|m| m.path == member.path) {
+                let allowed = "to stand once; the last one counts".to_owned();
+                findings.push(finding(&self.document, &self.file, member, allowed));
+            }
+        }
+        findings.extend(contradictions(&self.settings).into_iter().map(|(key, value, allowed)| Finding {
+            file: self.file.clone(),
+            line: self.document.find(key).map(|m| m.line),
+            key: key.to_owned(),
+            value,
+            allowed,
+        }));
+        findings.extend(self.in_environment.iter().cloned());
+        findings
+    }
+
+    /// Writes what has been changed in `settings` since they were read to the file at `path`, whole or not at all.
+    /// The rest of the file stays as it is now; a file that is missing is made, with every key.
+    ///
+    /// # Errors
+    /// If settings were changed to what is not allowed, or the file cannot be read as JSON, or not written.
+    pub fn save_atomic(&mut self, path: &Path) -> Result<(), ConfigError> {
+        let mut document = match read(path) {
+            Err(ConfigError::Missing(_)) => self.document.clone(),
+            result => result?,
+        };
+        let mut wrong = Vec::new();
+        for (key, rule) in KEYS {
+            let (Some(now), before) = (value_of(&self.settings, key), value_of(&self.baseline, key)) else {
+                continue;
+            };
+            if before.as_ref() == Some(&now) {
+                continue;
+            }
+            document.set(key, &now);
+            let member = document.find(key).filter(|_| !rule.allows(&now));
+            wrong.extend(member.map(|m| finding(&document, &path.display().to_string(), m, rule.allowed())));
+        }
+        if !wrong.is_empty() {
+            return Err(ConfigError::Invalid(wrong));
+        }
+        let text = document.text().as_bytes();
+        write_atomic(path, text).map_err(|source| ConfigError::Io { action: "write", path: path.into(), source })?;
+        self.document = document;
+        self.baseline = self.settings.clone();
+        self.file = path.display().to_string();
+        Ok(())
+    }
+}
+
+fn read(path: &Path) -> Result<Document, ConfigError> {
+    let failed = |source: io::Error| match source.kind() {
+        io::ErrorKind::NotFound => ConfigError::Missing(path.to_owned()),
+        _ => ConfigError::Io { action: "read", path: path.to_owned(), source },
+    };
+    let syntax = |what: String| ConfigError::Syntax { path: path.to_owned(), what };
+    if fs::metadata(path).map_err(failed)?.len() > FILE_BYTES {
+        return Err(syntax(format!("has more than {FILE_BYTES} bytes")));
+    }
+    let mut bytes = Vec::new();
+    let file = fs::File::open(path).map_err(failed)?;
+    file.take(FILE_BYTES).read_to_end(&mut bytes).map_err(failed)?;
+    let text = String::from_utf8(bytes).map_err(|e| syntax(e.to_string()))?;
+    let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
+    Document::new(text).map_err(|e| syntax(e.to_string()))
+}
+
+fn is_like_an_override(name: &str) -> bool {
+    names_in("").iter().any(|section| name.starts_with(&(variable_of(section) + "_")))
+        && !OTHER_VARIABLES.contains(&name)
+}
+
+fn value_of(settings: &Settings, key: &str) -> Option<Value> {
+    let value = serde_json::to_value(settings).ok()?;
+    value.pointer(&format!("/{}", key.replace('.', "/"))).cloned()
+}
+
+fn with(settings: &Settings, changes: &[(&str, Value)]) -> Result<Settings, ConfigError> {
+    let syntax = |e: serde_json::Error| ConfigError::Syntax { path: "environment".into(), what: e.to_string() };
+    let mut value = serde_json::to_value(settings).map_err(syntax)?;
+    for (key, change) in changes {
+        if let Some(place) = value.pointer_mut(&format!("/{}", key.replace('.', "/"))) {
+            *place = change.clone();
+        }
+    }
+    serde_json::from_value(value).map_err(syntax)
+}
+
+#[cfg(test)]
+#[path = "config/tests.rs"]
+mod tests;

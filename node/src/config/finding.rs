@@ -1,0 +1,104 @@
+//! What is wrong or odd in a configuration, and where.
+
+use std::fmt;
+
+use super::choices::Channel;
+use super::document::{Document, Member, split_path};
+use super::keys::{FOR_PEOPLE, is_section, names_in, rule_of};
+use super::settings::Settings;
+
+/// Something in the configuration that should be looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The file, or `environment`.
+    pub file: String,
+    /// The line of the key, from 1; none in the environment.
+    pub line: Option<usize>,
+    /// The key, with the sections it is in, or the environment variable.
+    pub key: String,
+    /// What it is set to, as JSON, cut to 80 characters.
+    pub value: String,
+    /// What would be allowed.
+    pub allowed: String,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.file)?;
+        if let Some(line) = self.line {
+            write!(f, ":{line}")?;
+        }
+        write!(f, ": `{}` is {}; allowed: {}", self.key, self.value, self.allowed)
+    }
+}
+
+/// What is allowed for a member that is set to something else.
+pub(super) fn refusal(document: &Document, member: &Member) -> Option<String> {
+    if is_section(&member.path) {
+        let keys = names_in(&member.path).join(", ");
+        return (!member.is_object).then(|| format!("an object with the keys {keys}"));
+    }
+    let rule = rule_of(&member.path)?;
+    (!rule.allows(&document.value(member))).then(|| rule.allowed())
+}
+
+/// What is allowed instead of a key that is not known.
+pub(super) fn unknown(path: &str) -> Option<String> {
+    let (section, name) = split_path(path);
+    let top = path.split('.').next().unwrap_or_default();
+    let known = is_section(path) || rule_of(path).is_some();
+    let told_with_its_section = !section.is_empty() && !is_section(section);
+    if known || told_with_its_section || FOR_PEOPLE.contains(&top) || name == "description" {
+        return None;
+    }
+    Some(format!("no such key; known here are {}", names_in(section).join(", ")))
+}
+
+pub(super) fn finding(document: &Document, file: &str, member: &Member, allowed: String) -> Finding {
+    Finding {
+        file: file.to_owned(),
+        line: Some(member.line),
+        key: member.path.clone(),
+        value: shorten(&document.value(member).to_string()),
+        allowed,
+    }
+}
+
+pub(super) fn shorten(text: &str) -> String {
+    match text.char_indices().nth(80) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// Settings that do not go together: key, value and what would.
+pub(super) fn contradictions(settings: &Settings) -> Vec<(&'static str, String, String)> {
+    let mut found = Vec::new();
+    let trust = &settings.trust_settings;
+    if trust.min_trust_score > trust.max_trust_score {
+        let allowed = format!("at most max_trust_score, which is {}", trust.max_trust_score);
+        found.push(("trust_settings.min_trust_score", trust.min_trust_score.to_string(), allowed));
+    } else if !(trust.min_trust_score..=trust.max_trust_score).contains(&trust.initial_trust_score) {
+        let allowed = format!("a whole number from {} to {}", trust.min_trust_score, trust.max_trust_score);
+        found.push(("trust_settings.initial_trust_score", trust.initial_trust_score.to_string(), allowed));
+    }
+    let filters = &settings.event_filters;
+    for both in filters.sync_event_types.iter().filter(|t| filters.exclude_event_types.contains(t)) {
+        let allowed = "types that sync_event_types does not name; exclusion holds".to_owned();
+        found.push(("event_filters.exclude_event_types", format!("{both:?}"), allowed));
+    }
+    if settings.notifications.enabled && settings.notifications.channels.is_empty() {
+        let allowed = format!("some of {} while notifications are enabled", Channel::NAMES.join(", "));
+        found.push(("notifications.channels", "[]".to_owned(), allowed));
+    }
+    let unsupported = [
+        ("advanced.custom_consensus_algorithm", &settings.advanced.custom_consensus_algorithm),
+        ("advanced.external_validator_api", &settings.advanced.external_validator_api),
+    ];
+    for (key, value) in unsupported {
+        if let Some(value) = value {
+            found.push((key, shorten(&format!("{value:?}")), "null; this node has no such thing".to_owned()));
+        }
+    }
+    found
+}

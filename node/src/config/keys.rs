@@ -1,0 +1,296 @@
+//! Every key of the configuration and what it may be set to.
+
+use serde_json::Value;
+use ssid_protocol::event::is_event_type;
+
+use super::choices::{Channel, ConflictStrategy, Endorsement, GitProtocol, Mode, TieBreaking};
+
+/// What a key may be set to.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Rule {
+    Flag,
+    Text,
+    TextOrNull,
+    /// One of these words.
+    Word(&'static [&'static str]),
+    /// A whole number between these.
+    Whole(u64, u64),
+    /// A number between these, in thousandths.
+    Share(u32, u32),
+    Texts,
+    Words(&'static [&'static str]),
+    EventTypes,
+    Multiaddrs,
+    /// Address and port, empty, or null.
+    SocketAddress,
+    /// The name of an environment variable.
+    Variable,
+    /// One of these words for each event type.
+    WordByEvent(&'static [&'static str]),
+    /// A whole number up to this for each event type.
+    WholeByEvent(u64),
+}
+
+const DAY_SECONDS: u64 = 24 * 60 * 60;
+const DAY_MILLIS: u64 = DAY_SECONDS * 1000;
+const CENTURY_DAYS: u64 = 36_500;
+
+/// The keys, by section, then by path within it.
+pub(super) const KEYS: &[(&str, Rule)] = &[
+    ("federation.enabled", Rule::Flag),
+    ("federation.mode", Rule::Word(Mode::NAMES)),
+    ("federation.auto_sync", Rule::Flag),
+    ("federation.auto_consensus", Rule::Flag),
+    ("local_node.node_name", Rule::Text),
+    ("local_node.organization", Rule::Text),
+    ("local_node.git_remote", Rule::Text),
+    ("local_node.api_endpoint", Rule::Text),
+    ("sync_settings.interval_minutes", Rule::Whole(1, 365 * 24 * 60)),
+    ("sync_settings.max_retry_attempts", Rule::Whole(0, 100)),
+    ("sync_settings.retry_delay_seconds", Rule::Whole(0, DAY_SECONDS)),
+    ("sync_settings.timeout_seconds", Rule::Whole(1, DAY_SECONDS)),
+    ("sync_settings.max_clone_depth", Rule::Whole(1, 1_000_000)),
+    ("consensus_settings.threshold", Rule::Share(1, 1000)),
+    ("consensus_settings.min_participating_nodes", Rule::Whole(2, 1000)),
+    ("consensus_settings.tie_breaking_strategy", Rule::Word(TieBreaking::NAMES)),
+    ("consensus_settings.auto_resolve_conflicts", Rule::Flag),
+    ("consensus_settings.trust_score_weight", Rule::Share(0, 1000)),
+    ("trust_settings.initial_trust_score", Rule::Whole(0, 100)),
+    ("trust_settings.max_trust_score", Rule::Whole(0, 100)),
+    ("trust_settings.min_trust_score", Rule::Whole(0, 100)),
+    ("trust_settings.agreement_bonus", Rule::Whole(0, 100)),
+    ("trust_settings.disagreement_penalty", Rule::Whole(0, 100)),
+    ("trust_settings.inactive_penalty_days", Rule::Whole(1, CENTURY_DAYS)),
+    ("trust_settings.inactive_penalty_amount", Rule::Whole(0, 100)),
+    ("security.require_ssh_key_verification", Rule::Flag),
+    ("security.require_gpg_signature", Rule::Flag),
+    ("security.allowed_git_protocols", Rule::Words(GitProtocol::NAMES)),
+    ("security.max_event_age_days", Rule::Whole(1, CENTURY_DAYS)),
+    ("notifications.enabled", Rule::Flag),
+    ("notifications.channels", Rule::Words(Channel::NAMES)),
+    ("notifications.events.sync_completed", Rule::Flag),
+    ("notifications.events.sync_failed", Rule::Flag),
+    ("notifications.events.consensus_achieved", Rule::Flag),
+    ("notifications.events.consensus_failed", Rule::Flag),
+    ("notifications.events.node_added", Rule::Flag),
+    ("notifications.events.node_removed", Rule::Flag),
+    ("notifications.events.trust_score_low", Rule::Flag),
+    ("notifications.low_trust_threshold", Rule::Whole(0, 100)),
+    ("event_filters.sync_event_types", Rule::EventTypes),
+    ("event_filters.exclude_event_types", Rule::EventTypes),
+    ("conflict_resolution.strategy", Rule::Word(ConflictStrategy::NAMES)),
+    ("conflict_resolution.fallback_strategy", Rule::Word(TieBreaking::NAMES)),
+    ("conflict_resolution.auto_apply_consensus", Rule::Flag),
+    ("conflict_resolution.create_conflict_report", Rule::Flag),
+    ("conflict_resolution.conflict_report_path", Rule::Text),
+    ("performance.parallel_sync", Rule::Flag),
+    ("performance.max_parallel_syncs", Rule::Whole(1, 64)),
+    ("performance.cache_remote_events", Rule::Flag),
+    ("performance.cache_ttl_minutes", Rule::Whole(0, 365 * 24 * 60)),
+    ("compliance.gdpr_compliant", Rule::Flag),
+    ("compliance.log_retention_days", Rule::Whole(1, CENTURY_DAYS)),
+    ("compliance.anonymize_node_data", Rule::Flag),
+    ("compliance.data_location_restrictions", Rule::Texts),
+    ("advanced.custom_consensus_algorithm", Rule::TextOrNull),
+    ("advanced.webhook_on_consensus", Rule::TextOrNull),
+    ("advanced.external_validator_api", Rule::TextOrNull),
+    ("advanced.blockchain_anchoring.enabled", Rule::Flag),
+    ("advanced.blockchain_anchoring.network", Rule::Text),
+    ("advanced.blockchain_anchoring.contract_address", Rule::Text),
+    ("advanced.ipfs_federation.enabled", Rule::Flag),
+    ("advanced.ipfs_federation.pin_consensus_records", Rule::Flag),
+    ("network.listen", Rule::Multiaddrs),
+    ("network.bootstrap", Rule::Multiaddrs),
+    ("network.mdns", Rule::Flag),
+    ("network.fallback_after_seconds", Rule::Whole(1, DAY_SECONDS)),
+    ("network.observers", Rule::Flag),
+    ("api.listen", Rule::SocketAddress),
+    ("api.token_env", Rule::Variable),
+    ("endorsement.default", Rule::Word(Endorsement::NAMES)),
+    ("endorsement.by_event", Rule::WordByEvent(Endorsement::NAMES)),
+    ("endorsement.settle_seconds", Rule::WholeByEvent(DAY_SECONDS)),
+    ("endorsement.review_timeout_hours", Rule::Whole(1, 365 * 24)),
+    ("voting.observe_timeout_ms", Rule::Whole(1, DAY_MILLIS)),
+    ("voting.propose_timeout_ms", Rule::Whole(1, DAY_MILLIS)),
+    ("voting.prevote_timeout_ms", Rule::Whole(1, DAY_MILLIS)),
+    ("voting.precommit_timeout_ms", Rule::Whole(1, DAY_MILLIS)),
+    ("voting.timeout_increment_ms", Rule::Whole(0, DAY_MILLIS)),
+    ("membership.auto_approve", Rule::Flag),
+];
+
+/// Keys at the top that say something to people only. Whatever stands under them is left alone.
+pub(super) const FOR_PEOPLE: &[&str] = &[
+    "blueprint_version",
+    "config_version",
+    "description",
+    "last_updated",
+    "example_nodes",
+    "usage_instructions",
+    "documentation_links",
+    "version_compatibility",
+];
+
+/// The rule of a key.
+pub(super) fn rule_of(path: &str) -> Option<Rule> {
+    KEYS.iter().find(|(key, _)| *key == path).map(|(_, rule)| *rule)
+}
+
+/// Whether keys stand under this one.
+pub(super) fn is_section(path: &str) -> bool {
+    KEYS.iter().any(|(key, _)| key.strip_prefix(path).is_some_and(|rest| rest.starts_with('.')))
+}
+
+/// The names of the keys directly under `section`, which is empty for the whole file.
+pub(super) fn names_in(section: &str) -> Vec<&'static str> {
+    let below = |key: &'static str| match section {
+        "" => Some(key),
+        _ => key.strip_prefix(section)?.strip_prefix('.'),
+    };
+    let mut names: Vec<&str> = KEYS.iter().filter_map(|(key, _)| below(key)?.split('.').next()).collect();
+    names.dedup();
+    names
+}
+
+/// The environment variable that overrides a key: `SSID_SYNC_SETTINGS_TIMEOUT_SECONDS`.
+pub(super) fn variable_of(path: &str) -> String {
+    format!("SSID_{}", path.replace('.', "_").to_ascii_uppercase())
+}
+
+impl Rule {
+    /// Whether a key with this rule may be set to `value`.
+    pub(super) fn allows(self, value: &Value) -> bool {
+        let every = |holds: &dyn Fn(&str) -> bool| {
+            value.as_array().is_some_and(|list| list.iter().all(|item| item.as_str().is_some_and(holds)))
+        };
+        let by_event = |holds: &dyn Fn(&Value) -> bool| {
+            value.as_object().is_some_and(|map| map.iter().all(|(event, item)| is_event_type(event) && holds(item)))
+        };
+        let text = value.as_str();
+        match self {
+            Self::Flag => value.is_boolean(),
+            Self::Text => value.is_string(),
+            Self::TextOrNull => value.is_string() || value.is_null(),
+            Self::Word(words) => text.is_some_and(|t| words.contains(&t)),
+            Self::Whole(least, most) => value.as_u64().is_some_and(|n| (least..=most).contains(&n)),
+            Self::Share(least, most) => {
+                value.as_f64().is_some_and(|n| (f64::from(least)..=f64::from(most)).contains(&(n * 1000.0)))
+            }
+            Self::Texts => every(&|_| true),
+            Self::Words(words) => every(&|t| words.contains(&t)),
+            Self::EventTypes => every(&is_event_type),
+            Self::Multiaddrs => every(&|t| t.parse::<libp2p::Multiaddr>().is_ok()),
+            Self::SocketAddress => {
+                value.is_null() || text.is_some_and(|t| t.is_empty() || t.parse::<std::net::SocketAddr>().is_ok())
+            }
+            Self::Variable => text.is_some_and(is_variable),
+            Self::WordByEvent(words) => by_event(&|item| item.as_str().is_some_and(|t| words.contains(&t))),
+            Self::WholeByEvent(most) => by_event(&|item| item.as_u64().is_some_and(|n| n <= most)),
+        }
+    }
+
+    /// What a key with this rule may be set to, in words.
+    pub(super) fn allowed(self) -> String {
+        match self {
+            Self::Flag => "true or false".to_owned(),
+            Self::Text => "text".to_owned(),
+            Self::TextOrNull => "text or null".to_owned(),
+            Self::Word(words) => words.join(", "),
+            Self::Whole(least, most) => format!("a whole number from {least} to {most}"),
+            Self::Share(least, most) => {
+                format!("a number from {} to {}", f64::from(least) / 1000.0, f64::from(most) / 1000.0)
+            }
+            Self::Texts => "a list of texts".to_owned(),
+            Self::Words(words) => format!("a list of {}", words.join(", ")),
+            Self::EventTypes => "a list of event types such as blueprint_tagged".to_owned(),
+            Self::Multiaddrs => "a list of multiaddrs such as /ip4/0.0.0.0/tcp/4001".to_owned(),
+            Self::SocketAddress => "an address and port such as 127.0.0.1:8080, or null".to_owned(),
+            Self::Variable => "the name of an environment variable".to_owned(),
+            Self::WordByEvent(words) => format!("for each event type one of {}", words.join(", ")),
+            Self::WholeByEvent(most) => format!("for each event type a whole number from 0 to {most}"),
+        }
+    }
+
+    /// The value that the text of an environment variable stands for; lists are separated by commas, or JSON.
+    pub(super) fn read(self, text: &str) -> Value {
+        let text_itself = || Value::String(text.to_owned());
+        let json = || serde_json::from_str(text).unwrap_or_else(|_| text_itself());
+        match self {
+            Self::TextOrNull if text.is_empty() => Value::Null,
+            Self::Text | Self::TextOrNull | Self::Word(_) | Self::SocketAddress | Self::Variable => text_itself(),
+            Self::Flag | Self::Whole(..) | Self::Share(..) | Self::WordByEvent(_) | Self::WholeByEvent(_) => json(),
+            _ if text.starts_with('[') => json(),
+            Self::Texts | Self::Words(_) | Self::EventTypes | Self::Multiaddrs => {
+                let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+                Value::Array(items.map(|item| Value::String(item.to_owned())).collect())
+            }
+        }
+    }
+}
+
+fn is_variable(text: &str) -> bool {
+    !text.is_empty() && text.len() <= 128 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::config::settings::Settings;
+
+    fn leaves(value: &Value, path: &str, found: &mut BTreeSet<String>) {
+        match value {
+            Value::Object(members) if !path.ends_with("by_event") && !path.ends_with("settle_seconds") => {
+                for (name, member) in members {
+                    leaves(member, &if path.is_empty() { name.clone() } else { format!("{path}.{name}") }, found);
+                }
+            }
+            _ => assert!(found.insert(path.to_owned())),
+        }
+    }
+
+    #[test]
+    fn the_table_has_every_field_and_no_other() {
+        let mut fields = BTreeSet::new();
+        leaves(&serde_json::to_value(Settings::default()).unwrap(), "", &mut fields);
+        assert_eq!(fields, KEYS.iter().map(|(key, _)| (*key).to_owned()).collect());
+        let variables: BTreeSet<String> = KEYS.iter().map(|(key, _)| variable_of(key)).collect();
+        assert_eq!(variables.len(), KEYS.len(), "each has a variable of its own");
+    }
+
+    #[test]
+    fn defaults_are_allowed() {
+        let defaults = serde_json::to_value(Settings::default()).unwrap();
+        for (key, rule) in KEYS {
+            let value = defaults.pointer(&format!("/{}", key.replace('.', "/"))).unwrap();
+            assert!(rule.allows(value), "{key} = {value}, allowed {}", rule.allowed());
+        }
+    }
+
+    #[test]
+    fn what_a_rule_allows_the_types_take() {
+        for (key, rule) in KEYS {
+            let text = match rule {
+                Rule::Flag => "true".to_owned(),
+                Rule::Word(words) | Rule::Words(words) => words[0].to_owned(),
+                Rule::Whole(_, most) => most.to_string(),
+                Rule::Share(_, most) => (f64::from(*most) / 1000.0).to_string(),
+                Rule::WordByEvent(words) => format!("{{\"a\":\"{}\"}}", words[0]),
+                Rule::WholeByEvent(most) => format!("{{\"a\":{most}}}"),
+                Rule::EventTypes => "[\"a\"]".to_owned(),
+                Rule::Multiaddrs => "/ip4/127.0.0.1/tcp/1, /ip6/::1/udp/2/quic-v1".to_owned(),
+                Rule::SocketAddress => "[::1]:80".to_owned(),
+                Rule::Text | Rule::TextOrNull | Rule::Texts | Rule::Variable => "A_B".to_owned(),
+            };
+            let mut value = rule.read(&text);
+            assert!(rule.allows(&value), "{key} = {value}");
+            for name in key.rsplit('.') {
+                value = Value::Object([(name.to_owned(), value)].into_iter().collect());
+            }
+            let settings: Settings = serde_json::from_value(value).unwrap();
+            let _ = settings;
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! What can be configured: one struct a section, in the order and with the names of the file. Every default works on a
+//! laptop. What is allowed beyond the types is in [`keys`](super::keys).
+
+use serde::{Deserialize, Serialize};
+use ssid_protocol::event::FEDERATION_EPOCH;
+
+use super::choices::{Channel, ConflictStrategy, GitProtocol, Mode, TieBreaking};
+
+macro_rules! section {
+    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty = $default:expr,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(default)]
+        pub struct $name {
+            $($(#[$field_doc])* pub $field: $type,)*
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self { $($field: $default,)* }
+            }
+        }
+    };
+}
+
+mod newer;
+
+pub use newer::*;
+
+section!(
+    /// The whole configuration.
+    Settings {
+        /// Whether and how the node takes part.
+        federation: Federation = Federation::default(),
+        /// Who the node says it is.
+        local_node: LocalNode = LocalNode::default(),
+        /// When and how it syncs.
+        sync_settings: SyncSettings = SyncSettings::default(),
+        /// What the federation is expected to have agreed on; its manifest holds.
+        consensus_settings: ConsensusSettings = ConsensusSettings::default(),
+        /// How trust grows and shrinks.
+        trust_settings: TrustSettings = TrustSettings::default(),
+        /// What is accepted from others.
+        security: Security = Security::default(),
+        /// What is notified.
+        notifications: Notifications = Notifications::default(),
+        /// Which events are federated.
+        event_filters: EventFilters = EventFilters::default(),
+        /// What happens to conflicting events.
+        conflict_resolution: ConflictResolution = ConflictResolution::default(),
+        /// How hard the node works.
+        performance: Performance = Performance::default(),
+        /// How long things are kept, and what is shown.
+        compliance: Compliance = Compliance::default(),
+        /// Other systems.
+        advanced: Advanced = Advanced::default(),
+        /// Addresses of the live network.
+        network: Network = Network::default(),
+        /// The API on TCP.
+        api: Api = Api::default(),
+        /// Which events of others the node votes for.
+        endorsement: EndorsementSettings = EndorsementSettings::default(),
+        /// How long the rounds of a vote take.
+        voting: Voting = Voting::default(),
+        /// Changes to the federation.
+        membership: Membership = Membership::default(),
+    }
+);
+
+section!(
+    /// `federation`.
+    Federation {
+        /// Whether the node takes part at all.
+        enabled: bool = false,
+        /// As what.
+        mode: Mode = Mode::Participant,
+        /// Whether it syncs every `sync_settings.interval_minutes` without being asked.
+        auto_sync: bool = false,
+        /// Whether it announces the events of its own registry without being asked.
+        auto_consensus: bool = true,
+    }
+);
+
+section!(
+    /// `local_node`.
+    LocalNode {
+        /// What people call the node.
+        node_name: String = String::new(),
+        /// Whose it is.
+        organization: String = String::new(),
+        /// Its repository, empty if it has none.
+        git_remote: String = String::new(),
+        /// Where others reach its API, empty if they do not.
+        api_endpoint: String = String::new(),
+    }
+);
+
+section!(
+    /// `sync_settings`.
+    SyncSettings {
+        /// Minutes between two syncs.
+        interval_minutes: u64 = 60,
+        /// Attempts after a failed one.
+        max_retry_attempts: u64 = 3,
+        /// Seconds before the first of them; each next waits twice as long.
+        retry_delay_seconds: u64 = 30,
+        /// Seconds after which an attempt has failed.
+        timeout_seconds: u64 = 120,
+        /// Commits that are fetched of a repository.
+        max_clone_depth: u64 = 100,
+    }
+);
+
+section!(
+    /// `consensus_settings`.
+    ConsensusSettings {
+        /// Share of the weight that decides, above 0 and at most 1.
+        threshold: f64 = 0.66,
+        /// Distinct voters that every decision needs.
+        min_participating_nodes: u64 = 2,
+        /// How automatic rounds choose.
+        tie_breaking_strategy: TieBreaking = TieBreaking::TimestampPriority,
+        /// Whether there are automatic rounds.
+        auto_resolve_conflicts: bool = false,
+        /// How much trust counts beside weight when candidates are shown in order, 0 to 1.
+        trust_score_weight: f64 = 0.3,
+    }
+);
+
+section!(
+    /// `trust_settings`.
+    TrustSettings {
+        /// Score of a new member.
+        initial_trust_score: u64 = 50,
+        /// Highest score.
+        max_trust_score: u64 = 100,
+        /// Lowest score.
+        min_trust_score: u64 = 0,
+        /// Points for agreeing with what was certified.
+        agreement_bonus: u64 = 2,
+        /// Points lost for not agreeing.
+        disagreement_penalty: u64 = 5,
+        /// Days of silence after which points are lost.
+        inactive_penalty_days: u64 = 30,
+        /// Points lost for each day of silence after those.
+        inactive_penalty_amount: u64 = 1,
+    }
+);
+
+section!(
+    /// `security`.
+    Security {
+        /// Whether the host keys of SSH remotes must be known.
+        require_ssh_key_verification: bool = false,
+        /// Whether commits that events name must be signed.
+        require_gpg_signature: bool = false,
+        /// How remotes may be reached.
+        allowed_git_protocols: Vec<GitProtocol> = vec![GitProtocol::Https, GitProtocol::Ssh],
+        /// Days after which an event is too old to be endorsed.
+        max_event_age_days: u64 = 365,
+    }
+);
+
+section!(
+    /// `notifications`.
+    Notifications {
+        /// Whether anything is notified.
+        enabled: bool = false,
+        /// Where to.
+        channels: Vec<Channel> = Vec::new(),
+        /// What about.
+        events: NotifiedEvents = NotifiedEvents::default(),
+        /// Score below which a member's trust is low.
+        low_trust_threshold: u64 = 25,
+    }
+);
+
+section!(
+    /// `notifications.events`.
+    NotifiedEvents {
+        /// A sync that succeeded.
+        sync_completed: bool = false,
+        /// A sync that failed.
+        sync_failed: bool = false,
+        /// An event that was certified.
+        consensus_achieved: bool = false,
+        /// A vote that ended without a decision.
+        consensus_failed: bool = true,
+        /// A member that joined.
+        node_added: bool = true,
+        /// A member that left.
+        node_removed: bool = true,
+        /// A member whose trust fell below the threshold.
+        trust_score_low: bool = true,
+    }
+);
+
+section!(
+    /// `event_filters`.
+    EventFilters {
+        /// The event types that are federated; none: all.
+        sync_event_types: Vec<String> = Vec::new(),
+        /// The event types that are not, whatever the other list says.
+        exclude_event_types: Vec<String> = vec!["telemetry_notification".to_owned()],
+    }
+);
+
+section!(
+    /// `conflict_resolution`.
+    ConflictResolution {
+        /// How conflicting events are decided.
+        strategy: ConflictStrategy = ConflictStrategy::HashMajorityVoting,
+        /// How, if that fails.
+        fallback_strategy: TieBreaking = TieBreaking::ManualReview,
+        /// Whether certified events are written to the repository's log at once.
+        auto_apply_consensus: bool = false,
+        /// Whether a report is written for each conflict.
+        create_conflict_report: bool = true,
+        /// Into which directory, relative to the repository.
+        conflict_report_path: String = "24_meta_orchestration/registry/conflicts/".to_owned(),
+    }
+);
+
+section!(
+    /// `performance`.
+    Performance {
+        /// Whether several repositories are fetched at a time.
+        parallel_sync: bool = false,
+        /// How many at most.
+        max_parallel_syncs: u64 = 3,
+        /// Whether fetched repositories are kept for the next sync.
+        cache_remote_events: bool = true,
+        /// Minutes after which they are fetched anew.
+        cache_ttl_minutes: u64 = 30,
+    }
+);
+
+section!(
+    /// `compliance`.
+    Compliance {
+        /// A statement of the operator's; nothing depends on it.
+        gdpr_compliant: bool = true,
+        /// Days for which reports and bodies of events are kept; hashes and certificates stay.
+        log_retention_days: u64 = 365,
+        /// Whether reports show ids instead of names.
+        anonymize_node_data: bool = false,
+        /// A statement of the operator's; nothing depends on it.
+        data_location_restrictions: Vec<String> = Vec::new(),
+    }
+);
+
+impl ConsensusSettings {
+    /// [`threshold`](Self::threshold) in basis points: 0.66 is 6600.
+    #[expect(clippy::cast_sign_loss, reason = "clamped")]
+    pub fn threshold_bp(&self) -> u32 {
+        (self.threshold * 10_000.0).round().clamp(0.0, 10_000.0) as u32
+    }
+}
+
+impl EventFilters {
+    /// Whether events of this type are federated. Those that change the federation itself always are.
+    pub fn admits(&self, event_type: &str) -> bool {
+        let named = |list: &[String]| list.iter().any(|t| t == event_type);
+        event_type == FEDERATION_EPOCH
+            || (self.sync_event_types.is_empty() || named(&self.sync_event_types)) && !named(&self.exclude_event_types)
+    }
+}

@@ -1,0 +1,116 @@
+//! Sections for other systems, and those that came with the live network.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::choices::Endorsement;
+
+section!(
+    /// `advanced`.
+    Advanced {
+        /// Not supported: null.
+        custom_consensus_algorithm: Option<String> = None,
+        /// URL that is told of every certified event.
+        webhook_on_consensus: Option<String> = None,
+        /// Not supported: null.
+        external_validator_api: Option<String> = None,
+        /// Anchoring on a blockchain.
+        blockchain_anchoring: BlockchainAnchoring = BlockchainAnchoring::default(),
+        /// Consensus records on IPFS.
+        ipfs_federation: IpfsFederation = IpfsFederation::default(),
+    }
+);
+
+section!(
+    /// `advanced.blockchain_anchoring`.
+    BlockchainAnchoring {
+        /// Whether the log's root is anchored.
+        enabled: bool = false,
+        /// On which network.
+        network: String = "polygon".to_owned(),
+        /// In which contract.
+        contract_address: String = String::new(),
+    }
+);
+
+section!(
+    /// `advanced.ipfs_federation`.
+    IpfsFederation {
+        /// Whether consensus records are stored on IPFS.
+        enabled: bool = false,
+        /// Whether they are pinned there.
+        pin_consensus_records: bool = false,
+    }
+);
+
+section!(
+    /// `network`.
+    Network {
+        /// Multiaddrs to listen on; port 0 is any free one.
+        listen: Vec<String> = vec!["/ip4/0.0.0.0/tcp/0".to_owned(), "/ip4/0.0.0.0/udp/0/quic-v1".to_owned()],
+        /// Multiaddrs of nodes to ask first, each ending in `/p2p/` and a peer id.
+        bootstrap: Vec<String> = Vec::new(),
+        /// Whether nodes on the local network are looked for.
+        mdns: bool = true,
+        /// Seconds without a quorum connected after which Git is used as well.
+        fallback_after_seconds: u64 = 300,
+        /// Whether observers may connect.
+        observers: bool = false,
+    }
+);
+
+section!(
+    /// `api`.
+    Api {
+        /// Address and port for the API on TCP; null or empty: only its Unix socket. Needs a token.
+        listen: Option<String> = None,
+        /// The environment variable with the token.
+        token_env: String = "SSID_API_TOKEN".to_owned(),
+    }
+);
+
+section!(
+    /// `endorsement`.
+    EndorsementSettings {
+        /// The policy for event types that have none of their own.
+        default: Endorsement = Endorsement::Trusted,
+        /// Policies by event type.
+        by_event: BTreeMap<String, Endorsement> = BTreeMap::new(),
+        /// Seconds to wait before endorsing, by event type; 0 for others.
+        settle_seconds: BTreeMap<String, u64> = BTreeMap::new(),
+        /// Hours after which an event that waits for a person is refused.
+        review_timeout_hours: u64 = 72,
+    }
+);
+
+section!(
+    /// `voting`.
+    Voting {
+        /// Milliseconds to wait for prevotes of round 0.
+        observe_timeout_ms: u64 = 60_000,
+        /// Milliseconds to wait for a proposal.
+        propose_timeout_ms: u64 = 2_000,
+        /// Milliseconds to wait after a quorum of prevotes for different choices.
+        prevote_timeout_ms: u64 = 1_000,
+        /// Milliseconds to wait after a quorum of precommits for different choices.
+        precommit_timeout_ms: u64 = 1_000,
+        /// Milliseconds by which each of the last three grows a round.
+        timeout_increment_ms: u64 = 500,
+    }
+);
+
+section!(
+    /// `membership`.
+    Membership {
+        /// Whether this node approves by itself the suspension of members whom its own ledger holds below 25.
+        auto_approve: bool = false,
+    }
+);
+
+impl EndorsementSettings {
+    /// The policy for events of this type.
+    pub fn policy(&self, event_type: &str) -> Endorsement {
+        self.by_event.get(event_type).copied().unwrap_or(self.default)
+    }
+}
