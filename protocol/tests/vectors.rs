@@ -2,14 +2,16 @@
 
 use std::sync::LazyLock;
 
-use serde_json::Value;
+use serde_json::{Value, json};
+use ssid_protocol::certificate::{Certificate, CertificateError, Verifier};
 use ssid_protocol::event::Event;
-use ssid_protocol::id::{Epoch, FederationId};
+use ssid_protocol::id::{Epoch, FederationId, Round, SubjectId};
 use ssid_protocol::identity::VotingKey;
 use ssid_protocol::json::Json;
 use ssid_protocol::manifest::Manifest;
 use ssid_protocol::merkle;
 use ssid_protocol::quorum::quorum;
+use ssid_protocol::vote::{Phase, Vote};
 
 static TEXT: &[u8] = include_bytes!("vectors.json");
 static VECTORS: LazyLock<Value> = LazyLock::new(|| serde_json::from_slice(TEXT).expect("vectors.json is JSON"));
@@ -61,6 +63,85 @@ fn events_have_their_hashes_occurrences_and_subjects() {
         assert_eq!(subject.occurrence, text(&vector["occurrence"]));
         assert_eq!(subject.id(&federation()).to_string(), text(&vector["subject_id"]));
     }
+}
+
+#[test]
+fn votes_are_signed_in_their_layout() {
+    let bytes = |name: &str| hex::decode(text(&VECTORS["vote_bytes"][name])).unwrap();
+    let subject = |bytes: &[u8]| SubjectId(bytes[8..40].try_into().unwrap());
+    let choice = certificate().choice;
+    let (precommit, nil_prevote) = (bytes("precommit"), bytes("nil_prevote"));
+    let vote = |subject, phase, ballot| Vote { epoch: Epoch::ZERO, subject, round: Round::ZERO, phase, ballot };
+    assert_eq!(subject(&precommit), certificate().subject_id());
+    assert_eq!(certificate().vote().leaf_bytes(), precommit);
+    assert_eq!(vote(subject(&precommit), Phase::Precommit, Some(choice)).leaf_bytes(), precommit);
+    assert_eq!(vote(subject(&nil_prevote), Phase::Prevote, None).leaf_bytes(), nil_prevote);
+}
+
+fn certificate() -> Certificate {
+    Certificate::parse(VECTORS["certificate"].to_string().as_bytes()).expect("the certificate has the shape of one")
+}
+
+fn verify(certificate: &Certificate) -> Result<(), CertificateError> {
+    let genesis = genesis();
+    certificate.verify(&mut Verifier::new(federation(), &genesis, &genesis.event_policies).expect("it is valid"))
+}
+
+#[test]
+fn the_certificate_verifies_and_has_one_form() {
+    assert_eq!(verify(&certificate()), Ok(()));
+    assert_eq!(serde_json::from_str::<Value>(&certificate().to_pretty()).unwrap(), VECTORS["certificate"]);
+    let strict = Json::parse(VECTORS["certificate"].to_string().as_bytes(), TEXT.len()).unwrap();
+    assert_eq!(certificate().to_json().to_jcs(), strict.to_jcs());
+}
+
+/// Changes to the document, each with the error that must name it.
+#[test]
+fn spoiled_certificates_are_refused_for_what_they_are() {
+    type Case<'a> = (&'a str, Value, fn(&CertificateError) -> bool);
+    let other_key = VotingKey::from_seed(&[7; 32]).node_id().to_string();
+    let zeros = "0".repeat(64);
+    let (same, path) = (VECTORS["certificate"]["precommits"][0].clone(), json!([zeros, zeros, zeros]));
+    let cases: &[Case<'_>] = &[
+        ("/format", json!("ssid-certificate/2"), |e| matches!(e, CertificateError::Format(_))),
+        ("/round", json!(-1), |e| matches!(e, CertificateError::Shape(_))),
+        ("/round", json!(1.0), |e| matches!(e, CertificateError::Shape(_))),
+        ("/round", json!(null), |e| matches!(e, CertificateError::Shape(_))),
+        ("/event", json!({}), |e| matches!(e, CertificateError::Shape(_))),
+        ("/federation_id", json!(zeros), |e| matches!(e, CertificateError::Federation { .. })),
+        ("/epoch", json!(1), |e| matches!(e, CertificateError::Epoch { .. })),
+        ("/event/blueprint", json!("4.4"), |e| matches!(e, CertificateError::Inadmissible(_))),
+        ("/event/timestamp", json!("2025-02-29T20:00:00Z"), |e| matches!(e, CertificateError::Inadmissible(_))),
+        ("/event/blueprint", json!("v4.5"), |e| matches!(e, CertificateError::Choice { field: "event_hash", .. })),
+        ("/choice/event_hash", json!(zeros), |e| matches!(e, CertificateError::Choice { field: "event_hash", .. })),
+        ("/event/root_24_lock", json!("off"), |e| {
+            matches!(e, CertificateError::Choice { field: "content_digest", .. })
+        }),
+        ("/subject/event", json!("release"), |e| matches!(e, CertificateError::Subject { field: "event", .. })),
+        ("/subject/version", json!("v4"), |e| matches!(e, CertificateError::Subject { field: "version", .. })),
+        ("/subject/occurrence", json!("2025-10-11T20:00:00Z"), |e| matches!(e, CertificateError::Occurrence { .. })),
+        ("/precommits/2/count", json!(0), |e| matches!(e, CertificateError::Count { at: 2, found: 0 })),
+        ("/precommits/2/count", json!(4097), |e| matches!(e, CertificateError::Count { at: 2, .. })),
+        ("/precommits/2/index", json!(5), |e| matches!(e, CertificateError::Index { at: 2, count: 5, found: 5 })),
+        ("/precommits/1/node_id", json!(other_key), |e| matches!(e, CertificateError::NotAVoter { at: 1, .. })),
+        ("/precommits/2", same, |e| matches!(e, CertificateError::CountedTwice { at: 2, first: 0, .. })),
+        ("/precommits/2/path", json!([]), |e| matches!(e, CertificateError::Path { at: 2, found: 0, .. })),
+        ("/precommits/2/path", path, |e| matches!(e, CertificateError::Signature { at: 2, .. })),
+        ("/precommits/2/index", json!(1), |e| matches!(e, CertificateError::Signature { at: 2, .. })),
+        ("/precommits/0/signature", json!("00".repeat(64)), |e| matches!(e, CertificateError::Signature { at: 0, .. })),
+        ("/round", json!(1), |e| matches!(e, CertificateError::Signature { at: 0, .. })),
+        ("/precommits", json!([]), |e| matches!(e, CertificateError::Signers { min: 2, found: 0 })),
+    ];
+    for (pointer, value, is_right) in cases {
+        let mut spoiled = VECTORS["certificate"].clone();
+        *spoiled.pointer_mut(pointer).expect("the vector has it") = value.clone();
+        let read = Certificate::parse(spoiled.to_string().as_bytes());
+        let error = read.and_then(|certificate| verify(&certificate)).unwrap_err();
+        assert!(is_right(&error), "{pointer}: {error}");
+    }
+    let mut two = certificate();
+    two.precommits.pop();
+    assert_eq!(verify(&two), Err(CertificateError::Weight { quorum: 3, weight: 2 }));
 }
 
 /// Leaf `i` of the vectors is the single byte `i`.

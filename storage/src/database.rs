@@ -62,7 +62,7 @@ impl Database {
 
     /// The rows with `from <= key < to`.
     pub(crate) fn range(&self, from: Vec<u8>, to: Vec<u8>) -> Rows<'_> {
-        Rows { path: &self.path, rows: self.db.range(from..to), failed: false }
+        Rows { path: &self.path, iter: self.db.range(from..to), failed: false }
     }
 
     /// Applies all of `batch` or nothing, and returns once it is on disk, also for a loss of power.
@@ -81,7 +81,7 @@ impl Database {
 /// Rows of a range; ends after the first error.
 pub(crate) struct Rows<'a> {
     path: &'a Path,
-    rows: sled::Iter,
+    iter: sled::Iter,
     failed: bool,
 }
 
@@ -98,7 +98,7 @@ impl<'a> Rows<'a> {
         if self.failed {
             return None;
         }
-        let row = guard(self.path, || step(&mut self.rows).transpose()).transpose();
+        let row = guard(self.path, || step(&mut self.iter).transpose()).transpose();
         self.failed = matches!(row, Some(Err(_)));
         row
     }

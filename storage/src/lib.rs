@@ -34,6 +34,8 @@ pub mod writer;
 
 #[cfg(test)]
 mod fixtures;
+#[cfg(test)]
+mod tests;
 
 pub use changes::{Certified, Changes, Written};
 pub use error::StorageError;

@@ -57,12 +57,12 @@ pub(crate) fn stage(store: &Store, memory: &Memory, changes: Changes) -> Result<
     for id in &changes.conflicts_ended {
         stage.remove(&tables::CONFLICTS, id);
     }
-    stage.put_all(&tables::CONFLICTS, changes.conflicts)?;
-    stage.put_all(&tables::PEERS, changes.peers)?;
-    stage.put_all(&tables::CURSORS, changes.cursors)?;
-    stage.put_all(&tables::EVIDENCE, changes.evidence)?;
-    stage.put_all(&tables::ANCHORS, changes.anchors)?;
-    stage.put_all(&tables::EPOCHS, changes.epochs)?;
+    stage.put_all(&tables::CONFLICTS, &changes.conflicts)?;
+    stage.put_all(&tables::PEERS, &changes.peers)?;
+    stage.put_all(&tables::CURSORS, &changes.cursors)?;
+    stage.put_all(&tables::EVIDENCE, &changes.evidence)?;
+    stage.put_all(&tables::ANCHORS, &changes.anchors)?;
+    stage.put_all(&tables::EPOCHS, &changes.epochs)?;
     for key in &changes.outbox_done {
         stage.remove(&tables::OUTBOX, key);
     }
@@ -97,7 +97,7 @@ impl Stage<'_> {
     fn put_all<K: Key, V: Serialize + DeserializeOwned>(
         &mut self,
         table: &Table<K, V>,
-        rows: Vec<(K, V)>,
+        rows: &[(K, V)],
     ) -> Result<(), StorageError> {
         rows.iter().try_for_each(|(key, value)| self.put(table, key, value))
     }

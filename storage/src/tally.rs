@@ -48,9 +48,10 @@ impl Tallies {
         tables.into_iter().find(differing).map(|&table| {
             let (found, written) = (tally(self, table), tally(written, table));
             let name = tables::name_of(table);
-            match found.rows == written.rows {
-                true => format!("table `{name}` has rows other than those written"),
-                false => format!("table `{name}` has {} rows, {} were written", found.rows, written.rows),
+            if found.rows == written.rows {
+                format!("table `{name}` has rows other than those written")
+            } else {
+                format!("table `{name}` has {} rows, {} were written", found.rows, written.rows)
             }
         })
     }

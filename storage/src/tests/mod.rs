@@ -1,0 +1,7 @@
+//! The store as a whole: what it remembers, what it refuses, what damage and crashes do to it.
+
+mod crash;
+mod damage;
+mod owner;
+mod remember;
+mod speed;
