@@ -1,8 +1,8 @@
 //! A node's two keys: the one that votes, and the one the network knows it by. They share a data directory and a
 //! passphrase, nothing else: the voting key never enters the network code.
 
-use libp2p::PeerId;
 use libp2p::identity::Keypair;
+pub use libp2p::{Multiaddr, PeerId};
 use ssid_protocol::id::NodeId;
 use ssid_protocol::identity::VotingKey;
 
