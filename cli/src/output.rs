@@ -43,10 +43,6 @@ impl Output {
         Self { json, quiet, color: color && !json }
     }
 
-    /// Whether programs read.
-    pub(crate) fn is_json(self) -> bool {
-        self.json
-    }
 
     /// One JSON document with `--json`, else what `text` makes of it.
     pub(crate) fn show<T: Serialize + ?Sized>(self, value: &T, text: impl FnOnce(&T) -> String) -> io::Result<()> {
@@ -95,7 +91,7 @@ impl Output {
     /// A table that fits the terminal; elsewhere as wide as it is.
     pub(crate) fn table(self, headers: &[&str], rows: impl IntoIterator<Item = Vec<Cell>>) -> String {
         let mut table = Table::new();
-        table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+        table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
         if !io::stdout().is_terminal() {
             table.set_content_arrangement(ContentArrangement::Disabled);
         }
