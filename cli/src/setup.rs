@@ -96,6 +96,8 @@ fn configure(home: &Home, repo: Option<&Path>, node: &NewNode, listen: Vec<Strin
     settings.local_node.git_remote.clone_from(&node.git_remote);
     settings.network.listen = listen;
     settings.network.mdns = node.mdns;
+    // without a repository the registry log is this node's own file: nobody else has to agree to lines in it
+    settings.conflict_resolution.auto_apply_consensus |= repo.is_none();
     Ok(config.save_atomic(&path).or_usage()?)
 }
 

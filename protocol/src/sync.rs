@@ -70,6 +70,8 @@ pub enum Answer {
         batches: Vec<SignedBatch>,
         /// The events of the choices voted for.
         events: Vec<ProvenEvent>,
+        /// Of the subjects named, those that are certified here.
+        certificates: Vec<Certificate>,
         /// Where to go on, if there is more.
         next: Option<SubjectId>,
     },

@@ -3,10 +3,11 @@
 use std::sync::LazyLock;
 
 use serde_json::{Value, json};
+use ssid_protocol::batch::{Statements, VerifiedBatch};
 use ssid_protocol::certificate::{Certificate, CertificateError, Verifier};
 use ssid_protocol::event::Event;
-use ssid_protocol::id::{Epoch, FederationId, Round, SubjectId};
-use ssid_protocol::identity::VotingKey;
+use ssid_protocol::id::{Epoch, FederationId, Round, Sha256Hash, SubjectId};
+use ssid_protocol::identity::{VerifyKey, VotingKey};
 use ssid_protocol::json::Json;
 use ssid_protocol::manifest::Manifest;
 use ssid_protocol::merkle;
@@ -142,6 +143,51 @@ fn spoiled_certificates_are_refused_for_what_they_are() {
     let mut two = certificate();
     two.precommits.pop();
     assert_eq!(verify(&two), Err(CertificateError::Weight { quorum: 3, weight: 2 }));
+}
+
+/// The bytes that SPEC section 13 lists under `heading`, and what it says follows from them.
+fn listing(heading: &str) -> (Vec<u8>, String) {
+    let spec = include_str!("../SPEC.md");
+    let example = &spec[spec.find("\n## 13.").expect("section 13")..];
+    let block = &example[example.find(heading).expect("the heading")..];
+    let mut lines = block.lines().skip_while(|line| !line.starts_with("    ")).map(str::trim);
+    let bytes = lines.by_ref().take_while(|line| !line.is_empty() && !line.starts_with('→'));
+    let first_column = |line: &str| line.split("  ").next().unwrap_or_default().replace(' ', "");
+    let bytes = bytes.map(first_column).collect::<String>();
+    let result = block.split_once('→').map_or("", |(_, rest)| rest.split("\n\n").next().unwrap_or_default());
+    (hex::decode(&bytes).unwrap_or_else(|_| bytes.into_bytes()), result.split_whitespace().collect())
+}
+
+#[test]
+fn the_worked_example_of_the_specification_is_right() {
+    let certificate = certificate();
+    for (heading, result) in [
+        ("**Event hash.**", certificate.choice.event_hash.to_string()),
+        ("**Content digest.**", certificate.choice.content_digest.to_string()),
+        ("**Subject id.**", certificate.subject_id().to_string()),
+    ] {
+        let (bytes, shown) = listing(heading);
+        assert_eq!(Sha256Hash::of(&[&bytes]).to_string(), shown, "{heading}");
+        assert_eq!(shown, result, "{heading}");
+    }
+    let precommit = certificate.vote();
+    assert_eq!(listing("**Votes.**").0, precommit.leaf_bytes());
+    let nil = hex::decode(text(&VECTORS["vote_bytes"]["nil_prevote"])).unwrap();
+    let nil_subject = SubjectId(nil[8..40].try_into().unwrap());
+    let prevote = |subject, ballot| Vote { subject, ballot, phase: Phase::Prevote, ..precommit };
+    let votes = vec![prevote(precommit.subject, precommit.ballot), precommit, prevote(nil_subject, None)];
+    let seed = hex::decode(text(&VECTORS["secret_keys"][0])).unwrap().try_into().unwrap();
+    let batch = VerifiedBatch::sign(&VotingKey::from_seed(&seed), &federation(), Statements::Votes(votes)).unwrap();
+    let inner = merkle::node_hash(&batch.leaves()[0], &batch.leaves()[1]);
+    let tree: Vec<_> = batch.leaves().iter().chain([&inner, &batch.root()]).map(ToString::to_string).collect();
+    let spec = include_str!("../SPEC.md");
+    assert!(tree.iter().all(|hash| spec.contains(hash.as_str())), "{tree:#?}");
+    let (message, signature) = listing("**Signature.**");
+    assert_eq!(signature, batch.batch().signature.to_string());
+    assert_eq!(message.len(), 82);
+    let key = VerifyKey::parse(batch.signer()).unwrap();
+    assert_eq!(key.verify(&message, &batch.batch().signature), Ok(()));
+    assert_eq!(batch.proof(1).unwrap().path, [batch.leaves()[0], batch.leaves()[2]]);
 }
 
 /// Leaf `i` of the vectors is the single byte `i`.

@@ -31,7 +31,8 @@ impl Store {
     pub fn certificates(&self, from: u64, limit: usize, max_bytes: usize) -> Result<Vec<Certificate>, StorageError> {
         let mut prover = Prover::new(self);
         let (mut page, mut bytes) = (Vec::new(), 0);
-        for row in tables::LOG.from(self.database(), &from).take(limit) {
+        let end = self.certified_count().min(from.saturating_add(limit as u64));
+        for row in tables::LOG.from(self.database(), &from).take(end.saturating_sub(from) as usize) {
             let certificate = prover.certificate(row?.1)?;
             bytes += wire::encode(&certificate).len();
             if bytes > max_bytes && !page.is_empty() {

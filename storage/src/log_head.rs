@@ -5,12 +5,12 @@
 //! full length from the start, so a full disk cannot refuse it.
 //!
 //! ```text
-//!      0           4            5           13         21        53          61          93           97
-//! +----------+-----------+-----------+----------+----------+----------+-----------+-----------+
-//! | magic 4  | format u8 | writes u64| size u64 | root 32  | journal  | log_id 32 | crc32 u32 |   slot 0
-//! | "SSLH"   |           |           |          |          | u64      |           | of 0..93  |
-//! +----------+-----------+-----------+----------+----------+----------+-----------+-----------+
-//!   4096: the same again                                                                          slot 1
+//! 0          4           5            13         21        53                   61          93          97
+//! +----------+-----------+------------+----------+---------+--------------------+-----------+-----------+
+//! | magic 4  | format u8 | writes u64 | size u64 | root 32 | journal_sequence   | log_id 32 | crc32 u32 |
+//! | "SSLH"   |           |            |          |         | u64                |           | of 0..93  |
+//! +----------+-----------+------------+----------+---------+--------------------+-----------+-----------+
+//! slot 0 at byte 0, slot 1 at byte 4096, zeros between and behind
 //! ```
 //!
 //! Integers are big-endian; `writes` decides which slot is the later one, and which is written next.

@@ -164,8 +164,11 @@ impl Store {
         tables::OPEN.all(self.database())
     }
 
-    /// An entry of the certified log.
+    /// An entry of the certified log; `None` past [`Self::log_head`].
     pub fn log_entry(&self, sequence: u64) -> Result<Option<LogEntry>, StorageError> {
+        if sequence >= self.certified_count() {
+            return Ok(None);
+        }
         tables::LOG.get(self.database(), &sequence)
     }
 

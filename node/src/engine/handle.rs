@@ -13,9 +13,9 @@ use ssid_storage::LogHead;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 /// Commands waiting for the engine; a sender waits when it is full.
-pub const COMMANDS: usize = 64;
+pub(super) const COMMANDS: usize = 64;
 /// Events kept for slow subscribers; one that falls further behind is told how many it missed.
-pub const NODE_EVENTS: usize = 16_384;
+pub(super) const NODE_EVENTS: usize = 16_384;
 /// Events in one [`EngineHandle::emit`].
 pub const EMIT_EVENTS: usize = 16_384;
 

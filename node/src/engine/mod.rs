@@ -1,8 +1,32 @@
-//! The engine: one task that owns the voting instances, the membership and the write side of storage.
+//! The engine: one task that owns the voting instances, the membership and the write side of storage (ARCHITECTURE,
+//! *Data flow*). [`Engine`] is all of it without a clock, a task or a socket; [`task`] runs it.
 
+mod answers;
+mod catch_up;
+mod certify;
+pub mod checking;
+mod closing;
+mod core;
+mod events;
 mod handle;
+mod messages;
+mod open;
+mod peers;
+mod recover;
+pub mod settings;
+mod status;
+pub mod task;
+#[cfg(test)]
+mod tests;
+mod timers;
+mod trust_book;
+mod votes;
+mod wants;
 
+pub use core::{Engine, EngineParts};
 pub use handle::{
     CandidateView, Command, Decision, EMIT_EVENTS, EmitOutcome, EngineError, EngineHandle, EngineStatus, InstanceView,
     NodeEvent, VoteView,
 };
+pub use messages::{CheckedAnswer, Effects, Inbound, Ticket, Worth};
+pub use peers::PeerState;

@@ -92,7 +92,7 @@ impl Behaviour {
             .with_max_pending_outgoing(Some(t::PENDING_OUTGOING))
             .with_max_established_per_peer(Some(t::CONNECTIONS_PER_PEER));
         let agent = format!("ssid/{}", env!("CARGO_PKG_VERSION"));
-        let identify = identify::Config::new("/ssid/1".into(), identity.public()).with_agent_version(agent);
+        let naming = identify::Config::new("/ssid/1".into(), identity.public()).with_agent_version(agent);
         let ping = ping::Config::new().with_interval(t::PING_INTERVAL).with_timeout(t::PING_TIMEOUT);
         let sync = request_response::Config::default()
             .with_request_timeout(t::SYNC_TIMEOUT)
@@ -102,7 +102,7 @@ impl Behaviour {
             limits: connection_limits::Behaviour::new(limits),
             blocked: allow_block_list::Behaviour::default(),
             allowed: allow_block_list::Behaviour::default(),
-            identify: identify::Behaviour::new(identify),
+            identify: identify::Behaviour::new(naming),
             ping: ping::Behaviour::new(ping),
             mdns: mdns.then(|| multicast(identity)).flatten().into(),
             gossip: gossip(topics).map_err(NetworkError::Setup)?,
@@ -118,7 +118,7 @@ fn multicast(identity: &Keypair) -> Option<mdns::tokio::Behaviour> {
         .ok()
 }
 
-fn gossip(topics: &Topics) -> Result<Gossip, String> {
+pub(super) fn gossip(topics: &Topics) -> Result<Gossip, String> {
     let config = gossipsub::ConfigBuilder::default()
         .validation_mode(ValidationMode::Anonymous)
         .validate_messages()

@@ -115,7 +115,8 @@ mod tests {
     fn each_kind_passes_on_its_topic_only() {
         let events = bytes(1, Statements::Events(vec![event("a", "1")]));
         let beat = bytes(1, heartbeat(1));
-        for (data, home) in [(&events, Topic::Events), (&bytes(1, votes(3)), Topic::Votes), (&beat, Topic::Heartbeats)] {
+        for (data, home) in [(&events, Topic::Events), (&bytes(1, votes(3)), Topic::Votes), (&beat, Topic::Heartbeats)]
+        {
             for topic in [Topic::Events, Topic::Votes, Topic::Heartbeats] {
                 let expected = (topic != home).then_some(Refusal::WrongTopic);
                 assert_eq!(refusal(topic, data), expected, "{home:?} on {topic:?}");

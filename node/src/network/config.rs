@@ -65,14 +65,15 @@ pub struct NetworkLimits {
     pub signer_statements_per_second: f64,
     /// Sync requests answered per second and peer, sustained; bursts of four times as many.
     pub peer_requests_per_second: f64,
-    /// Weighted misdeeds, halved every minute, past which a peer is disconnected and blocked: ten invalid messages.
+    /// Weighted misdeeds, halved every minute, past which a peer is disconnected and blocked. An invalid message weighs
+    /// 10, so that the tenth in a row is one too many.
     pub offence_limit: f64,
 }
 
 impl Default for NetworkLimits {
     fn default() -> Self {
         Self {
-            event_queue: 1024,
+            event_queue: 4096,
             undecided_bytes: 32 << 20,
             publish_queue: 1024,
             publish_queue_bytes: 32 << 20,
@@ -81,7 +82,7 @@ impl Default for NetworkLimits {
             peer_bytes_per_second: f64::from(32 << 20),
             signer_statements_per_second: 50_000.0,
             peer_requests_per_second: 50.0,
-            offence_limit: 100.0,
+            offence_limit: 95.0,
         }
     }
 }
@@ -90,7 +91,9 @@ impl Default for NetworkLimits {
 #[derive(Debug, thiserror::Error)]
 pub enum NetworkError {
     /// Another program listens there.
-    #[error("cannot listen on {address}: the port is in use; stop what uses it or set another address in network.listen")]
+    #[error(
+        "cannot listen on {address}: the port is in use; stop what uses it or set another address in network.listen"
+    )]
     AddressInUse {
         /// The address as configured.
         address: Multiaddr,
@@ -110,11 +113,13 @@ pub enum NetworkError {
     #[error("this node ({0}) is not a member of the epoch's manifest; ask a coordinator to admit its member card")]
     NotAMember(NodeId),
     /// The key given is not the one the members expect this node to connect with.
-    #[error("the network key's peer id is {own}, the manifest binds this node to {manifest}; use the key of the member card")]
+    #[error(
+        "the network key's peer id is {own}, the manifest binds this node to {manifest}; use the key of the member card"
+    )]
     WrongPeer {
         /// What the key gives.
-        own: PeerId,
+        own: Box<PeerId>,
         /// What the manifest says.
-        manifest: PeerId,
+        manifest: Box<PeerId>,
     },
 }

@@ -117,17 +117,13 @@ impl Dialer {
         grew
     }
 
-    /// An address at which the member was reached: moves it to the front; `true` if it was not known.
-    pub(super) fn worked(&mut self, peer: &PeerId, address: Multiaddr) -> bool {
-        let Some(entry) = self.peers.get_mut(peer) else { return false };
-        let Some(address) = without_peer(address, peer) else { return false };
-        let known = entry.addresses.iter().position(|other| *other == address);
-        if let Some(at) = known {
-            entry.addresses.remove(at);
-        }
+    /// An address at which the member was reached: it comes to the front.
+    pub(super) fn worked(&mut self, peer: &PeerId, address: Multiaddr) {
+        let Some(entry) = self.peers.get_mut(peer) else { return };
+        let Some(address) = without_peer(address, peer) else { return };
+        entry.addresses.retain(|other| *other != address);
         entry.addresses.insert(0, address);
         entry.addresses.truncate(ADDRESSES_PER_PEER);
-        known.is_none()
     }
 
     /// The addresses known of a member.

@@ -15,7 +15,7 @@ fn back_off_doubles_to_its_bound_with_jitter_below_it() {
     assert_eq!(back_off(0, 0.0), REDIAL_FIRST);
     assert_eq!(back_off(0, 1.0), REDIAL_FIRST / 2);
     assert_eq!(back_off(3, 0.0), REDIAL_FIRST * 8);
-    assert!([7, 8, 31, 32, u32::MAX].into_iter().skip(1).all(|n| back_off(n, 0.0) == REDIAL_LAST));
+    assert!([8, 31, 32, u32::MAX].into_iter().all(|n| back_off(n, 0.0) == REDIAL_LAST));
 }
 
 #[test]
@@ -48,8 +48,8 @@ fn addresses_are_bounded_ordered_and_those_of_the_peer() {
     assert!(!dialer.add(&other, [address(1)], now), "no member");
     dialer.add(&peer, (2..100).map(address), now);
     assert_eq!(dialer.addresses(&peer).len(), ADDRESSES_PER_PEER);
-    assert!(dialer.worked(&peer, address(500)));
-    assert!(!dialer.worked(&peer, address(3)));
+    dialer.worked(&peer, address(500));
+    dialer.worked(&peer, address(3));
     assert_eq!(dialer.addresses(&peer)[..2], [address(3), address(500)]);
     assert_eq!(dialer.addresses(&peer).len(), ADDRESSES_PER_PEER);
 }

@@ -5,20 +5,52 @@
 //! reads one bounded channel of [`NetworkEvent`]s. No input of a peer can stall that task, make it panic or grow its
 //! memory without bound; each limit is in [`NetworkLimits`] or among the constants of `tuning`.
 
+mod behaviour;
+mod check;
+mod codec;
 mod config;
+mod dialer;
+mod events;
+mod gossip;
 mod handle;
+mod links;
+mod listen;
+mod members;
 mod metrics;
+mod offenders;
+mod owner;
+mod rate;
+mod recent;
+mod scoring;
+mod sync;
 mod tuning;
 
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
 pub use config::{MemberPeer, NetworkConfig, NetworkError, NetworkLimits};
-pub use handle::{
-    Network, NetworkEvent, PublishRefused, ReplyHandle, RequestError, Ticket, Topic, Verdict,
-};
+pub use handle::{Network, NetworkEvent, PublishRefused, ReplyHandle, RequestError, Ticket, Topic, Verdict};
 pub use metrics::Metrics;
 
-use tokio::sync::mpsc;
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+use behaviour::Topics;
+use dialer::Dialer;
+use gossip::Gossiping;
+use links::Links;
+use members::Directory;
+use offenders::Offenders;
+use owner::{Inbox, Owner};
+use recent::Recent;
+use sync::Syncing;
 
 /// Starts listening, dialing and the task that owns the swarm; call it inside a tokio runtime.
 ///
@@ -26,12 +58,71 @@ use tokio_util::task::TaskTracker;
 /// to be published to its peers, closes the connections, and then the event channel.
 ///
 /// # Errors
-/// If an address cannot be listened on, or the transports cannot be set up.
+/// If this node is no member, an address cannot be listened on, or the transports cannot be set up.
 pub fn start(
     config: NetworkConfig,
     tracker: &TaskTracker,
     shutdown: CancellationToken,
 ) -> Result<(Network, mpsc::Receiver<NetworkEvent>), NetworkError> {
-    let _ = (config, tracker, shutdown);
-    todo!()
+    check_own_membership(&config)?;
+    let (metrics, limits) = (Metrics::default(), config.limits);
+    let topics = Topics::of(&config.federation);
+    let mut swarm = behaviour::swarm(config.identity, &topics, config.mdns, metrics.clone())?;
+    listen::listen(&mut swarm, &config.listen)?;
+
+    let (consumer, events) = mpsc::channel(limits.event_queue.max(1));
+    let (outgoing, outgoing_inbox) = mpsc::channel(limits.publish_queue.max(1));
+    let (verdicts, verdicts_inbox) = mpsc::channel(limits.undecided_bytes / tuning::UNDECIDED_LEAST + 1);
+    let (commands, commands_inbox) = mpsc::channel(tuning::SYNC_ASKED);
+    let (members, members_inbox) = watch::channel(config.members);
+    let (connected_sender, connected) = watch::channel(Arc::default());
+    let (listening_sender, listening) = watch::channel(Arc::default());
+    let (syncing, replies_inbox) = Syncing::new(&limits, metrics.clone());
+    let mut owner = Owner {
+        swarm,
+        topics: topics.clone(),
+        directory: Directory::new([], config.local_node),
+        dialer: Dialer::default(),
+        links: Links::default(),
+        present: HashMap::new(),
+        gossiping: Gossiping::new(config.federation, topics, &limits, metrics.clone()),
+        syncing,
+        offenders: Offenders::new(limits.offence_limit),
+        strangers: Recent::new(tuning::STRANGERS),
+        notices: VecDeque::new(),
+        consumer,
+        connected: connected_sender,
+        listening: listening_sender,
+        metrics: metrics.clone(),
+        inbox: Inbox {
+            outgoing: outgoing_inbox,
+            verdicts: verdicts_inbox,
+            replies: replies_inbox,
+            commands: commands_inbox,
+            members: members_inbox,
+        },
+    };
+    owner.on_members();
+    let now = Instant::now();
+    for (peer, addresses) in config.remembered {
+        owner.dialer.add(&peer, addresses, now);
+    }
+    for address in config.bootstrap {
+        owner.dialer.add_bootstrap(address, now);
+    }
+    tracker.spawn(owner.run(shutdown));
+    let outgoing_bytes = Arc::new(Semaphore::new(limits.publish_queue_bytes));
+    let members = Arc::new(members);
+    Ok((Network { outgoing, outgoing_bytes, verdicts, commands, members, connected, listening, metrics }, events))
+}
+
+fn check_own_membership(config: &NetworkConfig) -> Result<(), NetworkError> {
+    let own = config.identity.public().to_peer_id();
+    match config.members.iter().find(|member| member.node == config.local_node) {
+        None => Err(NetworkError::NotAMember(config.local_node)),
+        Some(member) if member.peer != own => {
+            Err(NetworkError::WrongPeer { own: Box::new(own), manifest: Box::new(member.peer) })
+        }
+        Some(_) => Ok(()),
+    }
 }

@@ -72,15 +72,15 @@ impl Offenders {
 
     /// Forgets those who are no longer members; names those of them that were blocked.
     pub(super) fn retain(&mut self, keep: impl Fn(&PeerId) -> bool) -> Vec<PeerId> {
-        let gone = |(peer, record): (&PeerId, &Record)| (!keep(peer) && record.blocked_until.is_some()).then_some(*peer);
+        let gone =
+            |(peer, record): (&PeerId, &Record)| (!keep(peer) && record.blocked_until.is_some()).then_some(*peer);
         let released = self.of.iter().filter_map(gone).collect();
         self.of.retain(|peer, _| keep(peer));
         released
     }
 
     fn record(&mut self, peer: PeerId, now: Instant) -> &mut Record {
-        let record =
-            self.of.entry(peer).or_insert(Record { points: 0.0, at: now, blocks: 0, blocked_until: None });
+        let record = self.of.entry(peer).or_insert(Record { points: 0.0, at: now, blocks: 0, blocked_until: None });
         if now.saturating_duration_since(record.at) > BLOCK_FORGET {
             record.blocks = 0;
         }
@@ -101,7 +101,7 @@ mod tests {
         assert_eq!(offenders.note(peer, 10.0, start), Some(BLOCK_FIRST));
         assert!(offenders.is_blocked(&peer));
         assert_eq!(offenders.block(peer, start), None);
-        assert!(offenders.release(start + BLOCK_FIRST - Duration::from_millis(1)).is_empty());
+        assert!(offenders.release(start + BLOCK_FIRST / 2).is_empty());
         assert_eq!(offenders.release(start + BLOCK_FIRST), [peer]);
         assert_eq!(offenders.block(peer, start + BLOCK_FIRST), Some(2 * BLOCK_FIRST));
     }

@@ -36,7 +36,7 @@ pub(super) fn params(topics: &Topics) -> PeerScoreParams {
         // broken promises and hasty grafts, past six of them
         behaviour_penalty_weight: -1.0,
         behaviour_penalty_threshold: 6.0,
-        behaviour_penalty_decay: score_parameter_decay(Duration::from_secs(60)),
+        behaviour_penalty_decay: score_parameter_decay(Duration::from_mins(1)),
         decay_interval: GOSSIP_HEARTBEAT,
         decay_to_zero: 0.01,
         // shorter than the first block: who comes back after one is not blocked for the same again
@@ -56,13 +56,13 @@ fn topic_params() -> TopicScoreParams {
         time_in_mesh_cap: 100.0,
         // at most 2 for being first with news
         first_message_deliveries_weight: 0.1,
-        first_message_deliveries_decay: score_parameter_decay(Duration::from_secs(60)),
+        first_message_deliveries_decay: score_parameter_decay(Duration::from_mins(1)),
         first_message_deliveries_cap: 20.0,
         // off: see above
         mesh_message_deliveries_weight: 0.0,
         mesh_failure_penalty_weight: 0.0,
         invalid_message_deliveries_weight: -1.0,
-        invalid_message_deliveries_decay: score_parameter_decay(Duration::from_secs(120)),
+        invalid_message_deliveries_decay: score_parameter_decay(Duration::from_mins(2)),
         ..TopicScoreParams::default()
     }
 }

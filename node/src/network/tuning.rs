@@ -12,11 +12,16 @@ pub(super) const PENDING_INCOMING: u32 = 128;
 /// Own dials under way.
 pub(super) const PENDING_OUTGOING: u32 = 128;
 /// A connection between members is kept however quiet it is; ping finds out the dead ones.
-pub(super) const IDLE_CONNECTION: Duration = Duration::from_secs(365 * 24 * 3600);
+pub(super) const IDLE_CONNECTION: Duration = Duration::from_hours(365 * 24);
 /// Between two pings on a connection.
 pub(super) const PING_INTERVAL: Duration = Duration::from_secs(5);
 /// A ping without an answer for this long closes the connection.
 pub(super) const PING_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A peer that has not said in this time which topics it reads takes no part and is disconnected.
+pub(super) const GREETING: Duration = Duration::from_secs(10);
+/// Between two looks at scores, blocks and silent peers.
+pub(super) const HOUSEKEEPING: Duration = Duration::from_secs(1);
 
 // ---- dialing
 
@@ -36,20 +41,23 @@ pub(super) const GOSSIP_ENVELOPE_BYTES: usize = 4096;
 /// Messages in one peer's send queue; publishing is paced far below it.
 pub(super) const GOSSIP_SEND_QUEUE: usize = 8192;
 /// How long a message may wait in it for a slow peer.
-pub(super) const GOSSIP_SEND_WAIT: Duration = Duration::from_secs(10);
-/// Bytes of one message times its receivers, published per second, sustained.
-pub(super) const PUBLISH_BYTES_PER_SECOND: f64 = 64.0 * 1024.0 * 1024.0;
+pub(super) const GOSSIP_SEND_WAIT: Duration = Duration::from_secs(5);
+/// Bytes of one message times its receivers, published per second, sustained. With the times above and below it bounds
+/// what stalled peers can pile up here: about 150 MiB.
+pub(super) const PUBLISH_BYTES_PER_SECOND: f64 = 24.0 * 1024.0 * 1024.0;
 /// A pause in publishing is made up for by a burst of at most what this long would have carried.
 pub(super) const PUBLISH_BURST: Duration = Duration::from_secs(1);
 /// Messages being decoded and verified, or waiting for it.
-pub(super) const VERIFYING: usize = 512;
+pub(super) const VERIFYING: usize = 4096;
+/// Bytes of these.
+pub(super) const VERIFYING_BYTES: usize = 32 * 1024 * 1024;
 /// Bytes of a heartbeat message.
 pub(super) const HEARTBEAT_BYTES: usize = 16 * 1024;
 /// The least that an undecided batch costs of its budget, in bytes: what bounds their number.
 pub(super) const UNDECIDED_LEAST: usize = 4096;
 /// Accepted batches remembered, so that none is verified or delivered twice.
 pub(super) const REMEMBERED_BATCHES: usize = 8192;
-/// Signers whose statements may carry a rate bucket: members, and those of the epoch before.
+/// Notices of connections and addresses that wait for a busy consumer; past it the oldest are dropped.
 pub(super) const NOTICES: usize = 4096;
 
 // ---- scores and offences
@@ -63,13 +71,13 @@ pub(super) const OFFENCE_REQUEST: f64 = 1.0;
 /// Offence weight of one gossip message past the rate.
 pub(super) const OFFENCE_RATE: f64 = 0.1;
 /// Half-life of offences.
-pub(super) const OFFENCE_HALF_LIFE: Duration = Duration::from_secs(60);
+pub(super) const OFFENCE_HALF_LIFE: Duration = Duration::from_mins(1);
 /// The first block; doubled each time.
 pub(super) const BLOCK_FIRST: Duration = Duration::from_secs(30);
 /// The longest block: a repaired node comes back by itself.
-pub(super) const BLOCK_LAST: Duration = Duration::from_secs(600);
+pub(super) const BLOCK_LAST: Duration = Duration::from_mins(10);
 /// Without an offence for this long, the next block is a first one again.
-pub(super) const BLOCK_FORGET: Duration = Duration::from_secs(3600);
+pub(super) const BLOCK_FORGET: Duration = Duration::from_hours(1);
 /// Strangers whose refusal was logged; past it the oldest are forgotten and logged again.
 pub(super) const STRANGERS: usize = 1024;
 
@@ -87,6 +95,6 @@ pub(super) const SYNC_ASKED: usize = 256;
 // ---- shutdown
 
 /// For what was still to be published to leave.
-pub(super) const DRAIN: Duration = Duration::from_millis(400);
+pub(super) const DRAIN: Duration = Duration::from_millis(600);
 /// For the connections to close.
 pub(super) const CLOSE: Duration = Duration::from_millis(400);

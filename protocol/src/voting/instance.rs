@@ -522,6 +522,11 @@ impl Instance {
         })
     }
 
+    /// The proposal of a round, if one counts.
+    pub fn proposal(&self, round: Round) -> Option<&Proposal> {
+        self.rounds.get(&round)?.proposal.as_ref()
+    }
+
     pub(super) fn prevotes(&self, round: Round) -> Option<&Tally> {
         self.tally(round, Phase::Prevote)
     }

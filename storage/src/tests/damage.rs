@@ -6,20 +6,24 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use ssid_protocol::id::{LogId, UnixMillis};
+use ssid_protocol::record::ConsensusRecord;
 use ssid_protocol::trust::{TrustChange, TrustReason};
 
-use crate::fixtures::{LOG, certify, check_certificate, node, owner};
+use crate::fixtures::{LOG, certify, check_certificate, node, owner, record};
 use crate::tables;
 use crate::{Changes, OutboxRow, StorageError, Store};
 
-const ENTRIES: u64 = 600;
+const ENTRIES: u64 = 2400;
 const NEW_LOG: LogId = LogId([0xee; 32]);
 
 /// Fills a store with log entries and, last, with rows that no log tells of.
 fn fill(dir: &Path) {
     let (_store, mut writer) = Store::open(dir, owner(), LOG).unwrap();
-    for step in 0..ENTRIES / 50 {
-        writer.write(certify(step * 50..step * 50 + 50)).unwrap();
+    for step in 0..ENTRIES / 200 {
+        writer.write(certify(step * 200..step * 200 + 200)).unwrap();
+        // and values that replace others
+        let late = |n| (n, ConsensusRecord { completed_at: UnixMillis(step), ..record(n) });
+        writer.write(Changes { records: (0..step * 50).map(late).collect(), ..Changes::default() }).unwrap();
     }
     let change = |at| TrustChange {
         member: node(1),
@@ -39,9 +43,9 @@ fn copy(from: &Path, to: &Path) {
         let entry = entry.unwrap();
         let target = to.join(entry.file_name());
         if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target)
+            copy(&entry.path(), &target);
         } else {
-            drop(fs::copy(entry.path(), target))
+            fs::copy(entry.path(), target).unwrap();
         }
     }
 }
@@ -63,7 +67,7 @@ fn ends_well(dir: &Path, what: &str) -> bool {
         assert_eq!(refused, None, "{what}");
         assert_eq!((store.certified_count(), store.log_head().log_id), (ENTRIES, LOG), "{what}");
         assert_eq!(store.verify_log().unwrap(), ENTRIES);
-        (0..ENTRIES).step_by(37).for_each(|n| check_certificate(&store, n, n));
+        (0..ENTRIES).step_by(137).for_each(|n| check_certificate(&store, n, n));
         assert_eq!((store.trust().count(), store.outbox_len().unwrap()), (20, 20), "{what}");
     }
     aside.is_some()
@@ -76,6 +80,9 @@ fn zeroed_pages_and_cut_files_are_never_silent() {
     let data = Path::new("db").join("db");
     let length = fs::metadata(original.path().join(&data)).unwrap().len();
     let mut set_aside = 0;
+    let dir = tempfile::tempdir().unwrap();
+    copy(original.path(), dir.path());
+    assert!(!ends_well(dir.path(), "an unharmed copy"));
     let cuts = [512, 4096, 100 * 1024, 1024 * 1024, 3 * 1024 * 1024].into_iter().filter(|&cut| cut < length);
     for cut in cuts {
         let dir = tempfile::tempdir().unwrap();
@@ -83,10 +90,10 @@ fn zeroed_pages_and_cut_files_are_never_silent() {
         fs::OpenOptions::new().write(true).open(dir.path().join(&data)).unwrap().set_len(length - cut).unwrap();
         set_aside += usize::from(ends_well(dir.path(), &format!("cut by {cut}")));
     }
-    for nth in 0..16 {
+    for nth in 0..18 {
         let dir = tempfile::tempdir().unwrap();
         copy(original.path(), dir.path());
-        let at = length * nth / 16 / 4096 * 4096;
+        let at = length * nth / 18 / 4096 * 4096;
         let file = fs::OpenOptions::new().write(true).open(dir.path().join(&data)).unwrap();
         file.write_all_at(&[0; 4096], at).unwrap();
         set_aside += usize::from(ends_well(dir.path(), &format!("zeroed at {at} of {length}")));
@@ -96,9 +103,10 @@ fn zeroed_pages_and_cut_files_are_never_silent() {
 
 #[test]
 fn a_missing_database_head_or_file_of_it_is_damage() {
+    type Damage = (&'static str, fn(&Path));
     let original = tempfile::tempdir().unwrap();
     fill(original.path());
-    let damages: [(&str, fn(&Path)); 3] = [
+    let damages: [Damage; 3] = [
         ("no db", |dir| fs::remove_dir_all(dir.join("db")).unwrap()),
         ("empty db", |dir| {
             fs::remove_dir_all(dir.join("db")).unwrap();
@@ -153,9 +161,9 @@ fn a_newer_database_over_an_older_head_goes_on() {
     let dir = tempfile::tempdir().unwrap();
     fill(dir.path());
     let head = fs::read(dir.path().join("log.head")).unwrap();
-    let (_store, mut writer) = Store::open(dir.path(), owner(), LOG).unwrap();
+    let (store, mut writer) = Store::open(dir.path(), owner(), LOG).unwrap();
     writer.write(certify(ENTRIES..ENTRIES + 5)).unwrap();
-    drop((_store, writer));
+    drop((store, writer));
     fs::write(dir.path().join("log.head"), head).unwrap();
     let (store, mut writer) = Store::open(dir.path(), owner(), LOG).unwrap();
     assert_eq!(store.certified_count(), ENTRIES + 5);

@@ -2,6 +2,7 @@
 
 mod crash;
 mod damage;
+mod maps;
 mod owner;
 mod remember;
 mod speed;

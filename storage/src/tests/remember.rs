@@ -1,24 +1,21 @@
-use std::collections::{BTreeMap, BTreeSet};
-
-use proptest::prelude::*;
 use ssid_protocol::batch::{Statements, VerifiedBatch};
 use ssid_protocol::heartbeat::CertifiedDigest;
-use ssid_protocol::id::{Epoch, LogId, NodeId, Round, Sha256Hash, SubjectId, UnixMillis};
+use ssid_protocol::id::{NodeId, Round, UnixMillis};
 use ssid_protocol::merkle;
 use ssid_protocol::testing;
 use ssid_protocol::trust::{TrustChange, TrustReason};
 
 use crate::fixtures::{FEDERATION, LOG, certify, check_certificate, event, node, owner, record, subject};
 use crate::{
-    AnchorRow, BatchRef, Changes, ConflictRow, Cursor, EpochRow, OpenSubject, OutboxKey, OutboxRow, PeerRow, ProofRef,
-    StorageError, Store, SubjectState, Writer,
+    BatchRef, Changes, ConflictRow, OpenSubject, OutboxKey, OutboxRow, PeerRow, ProofRef, StorageError, Store,
+    SubjectState, Writer,
 };
 
-fn open(dir: &tempfile::TempDir) -> (Store, Writer) {
+pub(super) fn open(dir: &tempfile::TempDir) -> (Store, Writer) {
     Store::open(dir.path(), owner(), LOG).unwrap()
 }
 
-fn open_subject(number: u64, proof: Option<ProofRef>) -> OpenSubject {
+pub(super) fn open_subject(number: u64, proof: Option<ProofRef>) -> OpenSubject {
     let candidates = vec![(event(number).choice(), proof)];
     OpenSubject { subject: subject(number), first_seen: UnixMillis(number), candidates }
 }
@@ -162,7 +159,7 @@ fn lone_proofs_and_announcements_come_back() {
     assert!(store.conflicts().unwrap().is_empty(), "what is certified is not in conflict");
 }
 
-fn conflict(round: u32) -> ConflictRow {
+pub(super) fn conflict(round: u32) -> ConflictRow {
     ConflictRow { since: UnixMillis(9), round: Round(round) }
 }
 
@@ -202,113 +199,4 @@ fn writing_the_same_again_costs_nothing() {
         writer.write(same()).unwrap();
     }
     assert_eq!((store.disk_bytes().unwrap(), std::fs::read(dir.path().join("log.head")).unwrap()), (bytes, head));
-}
-
-/// Rows of the tables that are plain maps, as small numbers.
-#[derive(Clone, Debug)]
-enum Step {
-    Peer(u8, u64),
-    Cursor(u8, u8, u64),
-    Conflict(u8, u32),
-    ConflictEnded(u8),
-    Evidence(Vec<u8>, Vec<u8>),
-    Anchor(u8, u64),
-    Epoch(u64, String),
-    Opened(u64),
-    Dropped(u64),
-}
-
-fn steps() -> impl Strategy<Value = Vec<Vec<Step>>> {
-    let step = prop_oneof![
-        (0..4_u8, any::<u64>()).prop_map(|(a, b)| Step::Peer(a, b)),
-        (0..3_u8, 0..3_u8, any::<u64>()).prop_map(|(a, b, c)| Step::Cursor(a, b, c)),
-        (0..4_u8, any::<u32>()).prop_map(|(a, b)| Step::Conflict(a, b)),
-        (0..4_u8).prop_map(Step::ConflictEnded),
-        (prop::collection::vec(any::<u8>(), 1..4), prop::collection::vec(any::<u8>(), 0..40))
-            .prop_map(|(a, b)| Step::Evidence(a, b)),
-        (0..4_u8, any::<u64>()).prop_map(|(a, b)| Step::Anchor(a, b)),
-        (any::<u64>(), ".{0,20}").prop_map(|(a, b)| Step::Epoch(a, b)),
-        (0..6_u64).prop_map(Step::Opened),
-        (0..6_u64).prop_map(Step::Dropped),
-    ];
-    prop::collection::vec(prop::collection::vec(step, 0..6), 0..6)
-}
-
-#[derive(Debug, Default, PartialEq)]
-struct Model {
-    peers: BTreeMap<NodeId, PeerRow>,
-    cursors: BTreeMap<Cursor, u64>,
-    conflicts: BTreeMap<SubjectId, ConflictRow>,
-    evidence: BTreeMap<Vec<u8>, Vec<u8>>,
-    anchors: BTreeMap<Sha256Hash, AnchorRow>,
-    epochs: BTreeMap<Epoch, EpochRow>,
-    open: BTreeSet<SubjectId>,
-}
-
-impl Model {
-    /// One write's changes; in `Changes`, removals come before puts.
-    fn apply(&mut self, steps: Vec<Step>) -> Changes {
-        let mut changes = Changes::default();
-        for step in steps {
-            match step {
-                Step::Peer(n, seen) => changes.peers.push((
-                    node(n),
-                    PeerRow { addresses: vec![format!("/{seen}")], last_seen: UnixMillis(seen), ..PeerRow::default() },
-                )),
-                Step::Cursor(n, log, at) => {
-                    changes.cursors.push((Cursor { peer: node(n), log_id: LogId([log; 32]) }, at))
-                }
-                Step::Conflict(n, round) => changes.conflicts.push((SubjectId([n; 32]), conflict(round))),
-                Step::ConflictEnded(n) => changes.conflicts_ended.push(SubjectId([n; 32])),
-                Step::Evidence(key, value) => changes.evidence.push((key, value)),
-                Step::Anchor(n, at) => changes.anchors.push((
-                    Sha256Hash([n; 32]),
-                    AnchorRow { name: "n".into(), cid: "c".into(), at: UnixMillis(at), services: vec![] },
-                )),
-                Step::Epoch(n, manifest) => changes.epochs.push((Epoch(n), EpochRow { manifest, certificate: None })),
-                Step::Opened(n) => changes.open_subjects.push(open_subject(n, None)),
-                Step::Dropped(n) => changes.dropped_subjects.push(subject(n).id(&FEDERATION)),
-            }
-        }
-        self.peers.extend(changes.peers.iter().cloned());
-        self.cursors.extend(changes.cursors.iter().copied());
-        self.conflicts.retain(|id, _| !changes.conflicts_ended.contains(id));
-        self.conflicts.extend(changes.conflicts.iter().copied());
-        self.evidence.extend(changes.evidence.iter().cloned());
-        self.anchors.extend(changes.anchors.iter().cloned());
-        self.epochs.extend(changes.epochs.iter().cloned());
-        self.open.retain(|id| !changes.dropped_subjects.contains(id));
-        self.open.extend(changes.open_subjects.iter().map(|open| open.subject.id(&FEDERATION)));
-        changes
-    }
-
-    fn read(store: &Store, cursors: impl Iterator<Item = Cursor>) -> Self {
-        Self {
-            peers: store.peers().unwrap().into_iter().collect(),
-            cursors: cursors.map(|cursor| (cursor, store.cursor(&cursor).unwrap())).collect(),
-            conflicts: store.conflicts().unwrap().into_iter().collect(),
-            evidence: store.evidence().map(Result::unwrap).collect(),
-            anchors: store.anchors().map(Result::unwrap).collect(),
-            epochs: store.epochs(Epoch(0)).map(Result::unwrap).collect(),
-            open: store.open_subjects().map(|row| row.unwrap().0).collect(),
-        }
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
-
-    #[test]
-    fn plain_tables_behave_like_maps_also_after_a_restart(writes in steps()) {
-        let dir = tempfile::tempdir().unwrap();
-        let mut model = Model::default();
-        let (store, mut writer) = open(&dir);
-        for steps in writes {
-            writer.write(model.apply(steps)).unwrap();
-            prop_assert_eq!(&Model::read(&store, model.cursors.keys().copied()), &model);
-        }
-        drop((store, writer));
-        let (store, _writer) = open(&dir);
-        prop_assert_eq!(&Model::read(&store, model.cursors.keys().copied()), &model);
-    }
 }

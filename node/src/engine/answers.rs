@@ -1,0 +1,168 @@
+//! What this node tells those who ask: open instances with all that is needed to go on, and events (SPEC §7 rule 9).
+
+use std::collections::HashSet;
+use std::ops::Bound;
+
+use ssid_protocol::certificate::Certificate;
+use ssid_protocol::id::{ContentDigest, SubjectId};
+use ssid_protocol::sync::{Answer, NAMES, ProvenEvent};
+use ssid_storage::SubjectState;
+
+use super::core::{Engine, Tick};
+use super::handle::{CandidateView, InstanceView, VoteView};
+use super::messages::Ticket;
+use super::open::Open;
+use super::settings::ANSWER_BYTES;
+
+/// An upper bound of a vote's or proposal's encoding, and of what else a batch has.
+const STATEMENT_BYTES: usize = 128;
+/// The same for an event with its proof beside the fields.
+const PROOF_BYTES: usize = 768;
+/// An answer carries at least this many subjects, whatever they need: otherwise a page could be empty for ever.
+const SUBJECTS_AT_LEAST: usize = 1;
+
+impl Engine {
+    pub(super) fn answer_open(&mut self, tick: &mut Tick, names: &[SubjectId], after: Option<SubjectId>, ticket: Ticket) {
+        self.answers = self.answers.wrapping_add(1);
+        let mut page = Page { turn: self.answers, ..Page::default() };
+        let mut next = None;
+        if names.is_empty() {
+            let range = (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
+            let mut last = None;
+            for (subject, open) in self.open.range(range) {
+                if page.is_full() {
+                    next = last;
+                    break;
+                }
+                page.add(open);
+                last = Some(*subject);
+            }
+        } else {
+            for subject in names.iter().take(NAMES) {
+                match self.open.get(subject) {
+                    _ if page.is_full() => break,
+                    Some(open) => page.add(open),
+                    None => page.add_certificate(self.certificate(subject)),
+                }
+            }
+        }
+        let Page { batches, events, certificates, .. } = page;
+        tick.effects.answers.push((ticket, Answer::Open { batches, events, certificates, next }));
+    }
+
+    fn certificate(&self, subject: &SubjectId) -> Option<Certificate> {
+        let SubjectState::Certified { sequence } = self.store.subject(subject).ok()?? else { return None };
+        self.store.certificate(sequence).ok()?
+    }
+
+    pub(super) fn answer_events(&self, tick: &mut Tick, digests: &[ContentDigest], ticket: Ticket) {
+        let mut events = Vec::new();
+        let mut bytes = 0;
+        for digest in digests.iter().take(NAMES) {
+            let Ok(Some(event)) = self.store.event(digest) else { continue };
+            bytes += event.size() + PROOF_BYTES;
+            if bytes > ANSWER_BYTES {
+                break;
+            }
+            let subject = self.policies.subject_of(&event).id(&self.federation);
+            let announced = self.open.get(&subject).and_then(|open| open.announced.get(&event.choice()));
+            events.push(ProvenEvent { announced: announced.and_then(super::open::Announced::proof), event });
+        }
+        tick.effects.answers.push((ticket, Answer::Events(events)));
+    }
+
+    pub(super) fn read_only_answer() -> Answer {
+        Answer::Refused("read-only: this node's storage failed".to_owned())
+    }
+
+    /// Open instances in order of subject id, for people.
+    pub fn instances(&self, only: Option<SubjectId>, after: Option<SubjectId>, limit: usize) -> Vec<InstanceView> {
+        if let Some(subject) = only {
+            return self.open.get(&subject).map(|open| self.view(&subject, open)).into_iter().collect();
+        }
+        let range = (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
+        self.open.range(range).take(limit).map(|(subject, open)| self.view(subject, open)).collect()
+    }
+
+    fn view(&self, subject: &SubjectId, open: &Open) -> InstanceView {
+        let machine = &open.machine;
+        let voter = |index| self.voters.get(index).map(|v| v.key.id());
+        InstanceView {
+            subject_id: *subject,
+            subject: open.subject.clone(),
+            epoch: machine.epoch(),
+            round: machine.round(),
+            since: open.first_seen,
+            in_conflict: machine.in_conflict(),
+            awaiting_review: self.awaits_review(open),
+            locked: machine.locked().map(|lock| lock.choice),
+            candidates: machine
+                .candidates()
+                .map(|c| CandidateView {
+                    choice: c.choice,
+                    event: Some(c.event.clone()),
+                    announced_by: open.announced.get(&c.choice).map(super::open::Announced::signer),
+                    own: c.own,
+                })
+                .chain(machine.wanted().map(|choice| CandidateView { choice, event: None, announced_by: None, own: false }))
+                .collect(),
+            votes: machine
+                .votes()
+                .filter_map(|(round, phase, index, choice)| Some(VoteView { node: voter(index)?, round, phase, choice }))
+                .collect(),
+        }
+    }
+
+    /// Whether candidates are known and this node has neither endorsed nor refused one: a person may.
+    pub(super) fn awaits_review(&self, open: &Open) -> bool {
+        use ssid_protocol::id::Round;
+        use ssid_protocol::vote::Phase;
+        let voted = |me| open.machine.tally(Round::ZERO, Phase::Prevote).is_some_and(|t| t.first(me).is_some());
+        open.subject.is_some() && open.machine.round() == Round::ZERO && self.rules.me.is_some_and(|me| !voted(me))
+    }
+}
+
+#[derive(Default)]
+struct Page {
+    batches: Vec<ssid_protocol::batch::SignedBatch>,
+    events: Vec<ProvenEvent>,
+    certificates: Vec<Certificate>,
+    seen: HashSet<(ssid_protocol::id::NodeId, ssid_protocol::id::MerkleHash)>,
+    subjects: usize,
+    bytes: usize,
+    turn: usize,
+}
+
+impl Page {
+    fn is_full(&self) -> bool {
+        self.subjects >= SUBJECTS_AT_LEAST && self.bytes > ANSWER_BYTES / 2
+    }
+
+    /// Adds what one instance needs, as far as it fits a frame. Which votes come first changes from answer to answer, so
+    /// that whoever asks again gets the rest.
+    fn add(&mut self, open: &Open) {
+        self.subjects += 1;
+        for event in open.proven_events() {
+            self.bytes += event.event.size() + PROOF_BYTES;
+            self.events.push(event);
+        }
+        let batches: Vec<_> = open.proposals.iter().chain(open.offered_votes().map(|vote| &vote.batch)).collect();
+        for at in 0..batches.len() {
+            let Some(batch) = batches.get((at + self.turn) % batches.len()) else { continue };
+            let size = STATEMENT_BYTES * (batch.statements().len() + 1);
+            let fits = self.bytes + size <= ANSWER_BYTES;
+            if fits && self.seen.insert((batch.signer(), batch.root())) {
+                self.bytes += size;
+                self.batches.push(batch.batch().clone());
+            }
+        }
+    }
+
+    fn add_certificate(&mut self, certificate: Option<Certificate>) {
+        if let Some(certificate) = certificate {
+            self.subjects += 1;
+            self.bytes += certificate.event.size() + PROOF_BYTES * (certificate.precommits.len() + 1);
+            self.certificates.push(certificate);
+        }
+    }
+}

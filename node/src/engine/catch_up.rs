@@ -1,0 +1,221 @@
+//! Catching up: asking a peer for its log and its open instances when it holds something this node lacks (SPEC §7
+//! rule 9, §10), and asking about single subjects and events that are late.
+//!
+//! Per peer there is at most one conversation: its status, then pages of its log from the cursor, then pages of its open
+//! instances. A conversation that breaks off starts again with the peer's next heartbeat.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use ssid_protocol::batch::{BatchProof, Statements};
+use ssid_protocol::event::Event;
+use ssid_protocol::heartbeat::Heartbeat;
+use ssid_protocol::id::{LogId, NodeId, SubjectId, UnixMillis};
+use ssid_protocol::limits;
+use ssid_protocol::sync::{LOG_PAGE, NAMES, Request};
+use ssid_storage::Cursor;
+
+use super::core::{Engine, Tick};
+use super::messages::CheckedAnswer;
+use super::open::Announced;
+use super::settings::{STALLED_AFTER, STALLED_AT_MOST};
+
+/// While this node itself still certifies, a peer's different set is no news; but it is looked at at least this often.
+const COMPARE_AT_LEAST: Duration = Duration::from_secs(60);
+/// Stalled instances are looked for this often.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// Subjects asked about in one question.
+const ASK_SUBJECTS: usize = 256;
+
+/// Conversations under way, and when this node last had any.
+#[derive(Debug, Default)]
+pub(super) struct CatchUp {
+    /// Since when a peer is being asked.
+    under_way: BTreeMap<NodeId, UnixMillis>,
+    compared: BTreeMap<NodeId, UnixMillis>,
+    last_certified: Option<UnixMillis>,
+    last_count: u64,
+    look_at: Option<UnixMillis>,
+}
+
+impl CatchUp {
+    pub(super) fn forget(&mut self, node: &NodeId) {
+        self.under_way.remove(node);
+    }
+
+    pub(super) fn next(&self) -> Option<UnixMillis> {
+        self.look_at
+    }
+}
+
+impl Engine {
+    /// A member has connected: its status says whether there is anything to fetch.
+    pub(super) fn start_catch_up(&mut self, tick: &mut Tick, node: NodeId) {
+        if self.catch_up.under_way.insert(node, tick.now).is_none() {
+            tick.effects.asks.push((node, Request::Status));
+        }
+    }
+
+    /// Looks at a peer's heartbeat: the same certified set moves the cursor, another one starts a conversation.
+    pub(super) fn compare(&mut self, tick: &mut Tick, node: NodeId, heartbeat: &Heartbeat) {
+        let same_certified = heartbeat.certified_digest == self.store.certified_digest().value();
+        if same_certified {
+            let cursor = Cursor { peer: node, log_id: heartbeat.log_id };
+            if self.store.cursor(&cursor).is_ok_and(|at| at < heartbeat.log_size) {
+                tick.changes.cursors.push((cursor, heartbeat.log_size));
+            }
+        }
+        if same_certified && heartbeat.open_digest == self.open_digest() || self.catch_up.under_way.contains_key(&node) {
+            return;
+        }
+        let busy = self.catch_up.last_certified.is_some_and(|at| tick.now.since(at) < STALLED_AFTER);
+        let compared = self.catch_up.compared.get(&node).is_some_and(|at| tick.now.since(*at) < COMPARE_AT_LEAST);
+        if !(busy && compared) {
+            self.catch_up.compared.insert(node, tick.now);
+            self.catch_up.under_way.insert(node, tick.now);
+            self.ask_log(tick, node, heartbeat.log_id);
+        }
+    }
+
+    fn ask_log(&mut self, tick: &mut Tick, node: NodeId, log_id: LogId) {
+        let from = self.store.cursor(&Cursor { peer: node, log_id }).unwrap_or_default();
+        tick.effects.asks.push((node, Request::Log { from, limit: LOG_PAGE }));
+    }
+
+    /// A peer's answer, and the next question of the conversation it belongs to.
+    pub(super) fn take_answer(&mut self, tick: &mut Tick, from: NodeId, request: &Request, answer: Option<CheckedAnswer>) {
+        let in_conversation = match request {
+            Request::Status | Request::Log { .. } => true,
+            Request::Open { subjects, .. } => subjects.is_empty(),
+            Request::Events { .. } => false,
+        };
+        let next = answer.and_then(|answer| self.use_answer(tick, from, request, answer));
+        match next {
+            Some(question) if self.peers.connected.contains(&from) => tick.effects.asks.push((from, question)),
+            _ if in_conversation => self.catch_up.forget(&from),
+            _ => {}
+        }
+    }
+
+    /// Takes what an answer brought; the question that goes on from there.
+    fn use_answer(&mut self, tick: &mut Tick, from: NodeId, request: &Request, answer: CheckedAnswer) -> Option<Request> {
+        let open_page = |after| Request::Open { subjects: Vec::new(), after };
+        match answer {
+            CheckedAnswer::Status(batch) => {
+                let heartbeat = batch.as_deref().and_then(|batch| match batch.statements() {
+                    Statements::Heartbeat(heartbeat) if batch.signer() == from => Some((batch, heartbeat.clone())),
+                    _ => None,
+                });
+                let Some((batch, heartbeat)) = heartbeat else { return Some(open_page(None)) };
+                self.take_heartbeat(tick, batch, &heartbeat, from);
+                if heartbeat.certified_digest == self.store.certified_digest().value() {
+                    return Some(open_page(None));
+                }
+                let at = self.store.cursor(&Cursor { peer: from, log_id: heartbeat.log_id }).unwrap_or_default();
+                Some(Request::Log { from: at, limit: LOG_PAGE })
+            }
+            CheckedAnswer::Log { log_id, size, certificates } => {
+                let Request::Log { from: asked, .. } = request else { return None };
+                let next = asked + certificates.len() as u64;
+                let got_some = !certificates.is_empty();
+                self.take_certificates(tick, certificates);
+                tick.changes.cursors.push((Cursor { peer: from, log_id }, next));
+                let goes_on = got_some && next < size;
+                Some(if goes_on { Request::Log { from: next, limit: LOG_PAGE } } else { open_page(None) })
+            }
+            CheckedAnswer::Open { batches, events, certificates, next } => {
+                self.take_certificates(tick, certificates);
+                self.take_events(tick, events);
+                for batch in &batches {
+                    self.take_batch(tick, batch, from);
+                }
+                let Request::Open { subjects, .. } = request else { return None };
+                next.filter(|_| subjects.is_empty()).map(|after| open_page(Some(after)))
+            }
+            CheckedAnswer::Events(events) => {
+                self.take_events(tick, events);
+                None
+            }
+            CheckedAnswer::Refused(reason) => {
+                tracing::debug!(%from, reason, "a peer refused to answer");
+                None
+            }
+        }
+    }
+
+    fn take_events(&mut self, tick: &mut Tick, events: Vec<(Event, Option<BatchProof>)>) {
+        for (event, proof) in events {
+            if event.check_admissible(self.epoch).is_ok() {
+                self.add_candidate(tick, &event, proof.map(Announced::Alone), false);
+            }
+        }
+    }
+
+    /// Asks for events that are late, and about instances in which nothing new arrives. Each time a different peer, with
+    /// growing pauses.
+    pub(super) fn ask_what_is_missing(&mut self, tick: &mut Tick) {
+        let count = self.store.certified_count();
+        if count != self.catch_up.last_count {
+            self.catch_up.last_count = count;
+            self.catch_up.last_certified = Some(tick.now);
+        }
+        if self.peers.connected.is_empty() {
+            self.catch_up.look_at = None;
+            return;
+        }
+        self.ask_events(tick);
+        if self.catch_up.look_at.is_none_or(|at| at <= tick.now) {
+            self.ask_stalled(tick);
+            self.catch_up.look_at = (!self.open.is_empty()).then(|| tick.now.after(LOOK_EVERY));
+        }
+    }
+
+    fn ask_events(&mut self, tick: &mut Tick) {
+        let mut wants = std::mem::take(&mut self.wants);
+        let due = wants.due(tick.now, NAMES, |digest, subject| self.is_wanted(digest, subject));
+        self.wants = wants;
+        let mut by_peer: BTreeMap<NodeId, Vec<_>> = BTreeMap::new();
+        for (digest, subject, asked) in due {
+            // whoever voted for it serves it
+            let voted: Vec<NodeId> = self.open.get(&subject).map_or_else(Vec::new, |open| {
+                let votes = open.held.iter().filter(|v| v.ballot.is_some_and(|c| c.content_digest == digest));
+                votes.map(|v| v.batch.signer()).filter(|node| self.peers.connected.contains(node)).collect()
+            });
+            let all: Vec<NodeId> = self.peers.connected.iter().copied().collect();
+            let pool = if voted.is_empty() { &all } else { &voted };
+            if let Some(node) = pool.get(asked as usize % pool.len().max(1)) {
+                by_peer.entry(*node).or_default().push(digest);
+            }
+        }
+        tick.effects.asks.extend(by_peer.into_iter().map(|(node, digests)| (node, Request::Events { digests })));
+    }
+
+    fn ask_stalled(&mut self, tick: &mut Tick) {
+        let connected: Vec<NodeId> = self.peers.connected.iter().copied().collect();
+        let mut by_peer: BTreeMap<NodeId, Vec<SubjectId>> = BTreeMap::new();
+        let mut retry_endorsement = Vec::new();
+        for (subject, open) in &mut self.open {
+            let pause = STALLED_AFTER.saturating_mul(1 << open.asked.min(8)).min(STALLED_AT_MOST);
+            if tick.now.since(open.quiet_since) < pause {
+                continue;
+            }
+            // spread over the peers, and another one each time
+            let start = usize::from(subject.0[0]);
+            let Some(node) = connected.get((start + open.asked as usize) % connected.len().max(1)) else { continue };
+            let names = by_peer.entry(*node).or_default();
+            if names.len() < ASK_SUBJECTS {
+                names.push(*subject);
+                open.quiet_since = tick.now;
+                open.asked = open.asked.saturating_add(1);
+                retry_endorsement.push(*subject);
+            }
+        }
+        // an event that was ahead of its time may be timely now
+        for subject in retry_endorsement {
+            self.endorse(tick, subject);
+        }
+        let asks = by_peer.into_iter().map(|(node, subjects)| (node, Request::Open { subjects, after: None }));
+        tick.effects.asks.extend(asks);
+        debug_assert!(ASK_SUBJECTS <= limits::BATCH_STATEMENTS);
+    }
+}

@@ -1,0 +1,163 @@
+//! Decisions: the certificate's reference, this node's record, trust, and the end of the instance (SPEC §7 rule 3, §8).
+
+use std::collections::BTreeMap;
+
+use ssid_protocol::batch::BatchProof;
+use ssid_protocol::certificate::Certificate;
+use ssid_protocol::id::{Choice, Round, SubjectId};
+use ssid_protocol::record::{ConsensusRecord, Resolution, Transport};
+use ssid_protocol::vote::Phase;
+use ssid_protocol::voting::{Candidate, Input};
+use ssid_storage::{Certified, LogEntry, ProofRef, StoredBatchRow};
+
+use super::closing::Decided;
+use super::core::{Engine, Tick};
+use super::handle::NodeEvent;
+use super::open::{Announced, Held, Open};
+
+impl Engine {
+    /// Certificates that verified: each decides its subject at once (rule 3).
+    pub(super) fn take_certificates(&mut self, tick: &mut Tick, certificates: Vec<Certificate>) {
+        for certificate in certificates {
+            let id = certificate.subject.id(&self.federation);
+            let (round, choice) = (certificate.round, certificate.choice);
+            let Some(open) = self.ensure_open(tick.now, id) else { continue };
+            if open.machine.decided().is_some() {
+                continue;
+            }
+            open.subject.get_or_insert_with(|| certificate.subject.clone());
+            let event = certificate.event.clone();
+            let candidate = Candidate { choice, event, announced_by: None, prompt: false, own: false, endorsed: false };
+            tick.certificates.insert(id, certificate);
+            // the certificate first: a candidate may complete a vote, and nothing is signed for what is decided
+            self.apply(tick, id, Input::Certified { round, choice });
+            if let Some(open) = self.open.get_mut(&id) {
+                open.certified_event = Some(candidate.event);
+            }
+        }
+    }
+
+    /// Ends the instances that this tick decided.
+    pub(super) fn finish_decided(&mut self, tick: &mut Tick) {
+        for (subject, round, choice) in std::mem::take(&mut tick.decided) {
+            let Some(open) = self.forget(&subject) else { continue };
+            tick.dirty.remove(&subject);
+            let certificate = tick.certificates.remove(&subject);
+            let Some(decided) = self.decide(tick, subject, &open, round, choice, certificate) else { continue };
+            self.note_trust(tick, subject, &decided);
+            if decided.record.disagreeing_nodes.is_empty() {
+                self.agreements += 1;
+            } else {
+                self.disagreements += 1;
+            }
+            self.done.remove(&subject);
+            tick.effects.events.push(NodeEvent::Certified {
+                sequence: 0, // numbered once it is on disk
+                subject_id: subject,
+                choice,
+                event: decided.record.event_type.clone(),
+                version: decided.record.event_version.clone(),
+                round,
+                at: tick.now,
+            });
+            self.closing.add(tick.now, subject, decided);
+        }
+    }
+
+    fn decide(
+        &mut self,
+        tick: &mut Tick,
+        subject_id: SubjectId,
+        open: &Open,
+        round: Round,
+        choice: Choice,
+        certificate: Option<Certificate>,
+    ) -> Option<Decided> {
+        let candidate = open.machine.candidate(choice).map(|c| c.event.clone());
+        let event = candidate.or_else(|| open.certified_event.clone())?;
+        let subject = open.subject.clone()?;
+        let precommits: Vec<&Held> = open.votes_for(round, Phase::Precommit, choice).collect();
+        let weight = precommits.iter().map(|held| self.voters.weight(held.voter)).sum();
+        let (epoch, references, transport) = if self.voters.is_quorum(weight, precommits.len()) {
+            tick.changes.batches.extend(precommits.iter().map(|held| StoredBatchRow::from(held.batch.as_ref())));
+            (self.epoch, precommits.iter().map(|held| held.reference()).collect(), Transport::Live)
+        } else {
+            let certificate = certificate?;
+            let alone: Vec<BatchProof> = certificate.precommits;
+            (certificate.epoch, alone.into_iter().map(ProofRef::Alone).collect(), Transport::Sync)
+        };
+        tick.changes.events.push(event.clone());
+        let record = self.record(tick, subject_id, open, round, choice, transport, &event)?;
+        let entry = LogEntry { subject, epoch, round, choice, precommits: references };
+        tick.changes.certified.push(Certified { entry, record: record.clone() });
+        let others: BTreeMap<_, _> =
+            open.machine.candidates().filter(|c| c.choice != choice).map(|c| (c.choice, c.event.clone())).collect();
+        let origin = open.announced.get(&choice).map(Announced::signer);
+        Some(Decided { sequence: 0, record, event, others, origin })
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one record, made in one place from what the decision knows")]
+    fn record(
+        &self,
+        tick: &Tick,
+        subject_id: SubjectId,
+        open: &Open,
+        round: Round,
+        choice: Choice,
+        transport: Transport,
+        event: &ssid_protocol::event::Event,
+    ) -> Option<ConsensusRecord> {
+        let subject = open.subject.as_ref()?;
+        let mut record = ConsensusRecord {
+            subject_id,
+            choice,
+            event_type: subject.event.clone(),
+            event_version: subject.version.clone(),
+            initiated_at: open.first_seen,
+            completed_at: tick.now,
+            epoch: self.epoch,
+            round,
+            eligible_nodes: u32::try_from(self.voters.len()).unwrap_or(u32::MAX),
+            quorum: self.voters.quorum(),
+            node_hashes: BTreeMap::new(),
+            disagreeing_nodes: Vec::new(),
+            resolution: self.resolution(round),
+            transport,
+        };
+        let round0 = open.machine.tally(Round::ZERO, Phase::Prevote);
+        for voter in round0.into_iter().flat_map(|tally| tally.voters().map(|v| (v, tally.first(v)))) {
+            let (Some(node), Some(Some(observed))) = (self.voters.get(voter.0), voter.1) else { continue };
+            let known = open.machine.candidate(observed).map(|c| &c.event);
+            record.observe(node.key.id(), observed, known, event);
+        }
+        Some(record)
+    }
+
+    fn resolution(&self, round: Round) -> Resolution {
+        match self.rules.automatic {
+            _ if round == Round::ZERO => Resolution::Achieved,
+            Some(strategy) if self.rules.is_automatic(round) => Resolution::TieBreak(strategy),
+            _ => Resolution::ManualReview,
+        }
+    }
+
+    fn note_trust(&mut self, tick: &mut Tick, subject: SubjectId, decided: &Decided) {
+        for node in decided.record.node_hashes.keys() {
+            let agrees = !decided.record.disagreeing_nodes.contains(node);
+            let change = self.trust.observation(*node, agrees, decided.origin, &subject.to_string(), tick.now);
+            tick.changes.trust.extend(change);
+        }
+    }
+
+    /// Gives the entries that were just written their places in the log.
+    pub(super) fn number_certified(&mut self, tick: &mut Tick, first_sequence: u64) {
+        let mut next = first_sequence;
+        for event in &mut tick.effects.events {
+            if let NodeEvent::Certified { sequence, subject_id, .. } = event {
+                *sequence = next;
+                self.closing.set_sequence(subject_id, next);
+                next += 1;
+            }
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Checks what peers answer, away from the engine: every signature and certificate, before anything is believed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ssid_protocol::batch::{BatchProof, Kind, SignedBatch, VerifiedBatch};
+use ssid_protocol::certificate::{Certificate, Verifier};
+use ssid_protocol::event::Event;
+use ssid_protocol::id::{FederationId, NodeId};
+use ssid_protocol::identity::VerifyKey;
+use ssid_protocol::manifest::Manifest;
+use ssid_protocol::quorum::VoterSet;
+use ssid_protocol::subject::EventPolicies;
+use ssid_protocol::sync::{Answer, LOG_PAGE, ProvenEvent, Request};
+
+use super::messages::CheckedAnswer;
+
+/// What signatures and certificates are checked against: one epoch's members.
+#[derive(Debug)]
+pub struct Checker {
+    federation: FederationId,
+    manifest: Manifest,
+    voters: VoterSet,
+    policies: EventPolicies,
+    keys: BTreeMap<NodeId, VerifyKey>,
+}
+
+/// Why an answer is not believed. Whoever sent it did not check it either, or lies.
+#[derive(Debug, thiserror::Error)]
+#[error("{what} in the answer of node {from} does not hold: {reason}")]
+pub struct BadAnswer {
+    from: NodeId,
+    what: &'static str,
+    reason: String,
+}
+
+impl Checker {
+    /// Of a validated manifest.
+    pub fn new(federation: FederationId, manifest: Manifest, voters: VoterSet, policies: EventPolicies) -> Self {
+        let keys = manifest.members.iter().filter_map(|member| VerifyKey::parse(member.node_id).ok());
+        let keys = keys.map(|key| (key.id(), key)).collect();
+        Self { federation, manifest, voters, policies, keys }
+    }
+
+    /// Checks everything in `answer`, which must be one to `request`.
+    ///
+    /// # Errors
+    /// The first thing that does not hold; then nothing of the answer is used.
+    pub fn check(&self, from: NodeId, request: &Request, answer: Answer) -> Result<CheckedAnswer, BadAnswer> {
+        match (request, answer) {
+            (_, Answer::Refused(reason)) => Ok(CheckedAnswer::Refused(reason.chars().take(200).collect())),
+            (Request::Status, Answer::Status(batch)) => {
+                let batch = batch.map(|batch| self.batch(from, *batch)).transpose()?;
+                Ok(CheckedAnswer::Status(batch))
+            }
+            (Request::Log { .. }, Answer::Log { log_id, size, entries }) if entries.len() <= LOG_PAGE as usize => {
+                Ok(CheckedAnswer::Log { log_id, size, certificates: self.certificates(from, entries)? })
+            }
+            (Request::Open { .. }, Answer::Open { batches, events, certificates, next }) => {
+                let batches = batches.into_iter().map(|batch| self.batch(from, batch)).collect::<Result<_, _>>()?;
+                let certificates = self.certificates(from, certificates)?;
+                Ok(CheckedAnswer::Open { batches, events: self.events(from, events)?, certificates, next })
+            }
+            (Request::Events { digests }, Answer::Events(events)) => {
+                let events = self.events(from, events)?;
+                let asked = events.into_iter().filter(|(event, _)| digests.contains(&event.content_digest()));
+                Ok(CheckedAnswer::Events(asked.collect()))
+            }
+            _ => Err(BadAnswer { from, what: "the kind of answer", reason: "it answers another question".into() }),
+        }
+    }
+
+    fn key(&self, from: NodeId, signer: NodeId) -> Result<&VerifyKey, BadAnswer> {
+        let reason = || format!("its signer {signer} is no member");
+        self.keys.get(&signer).ok_or_else(|| BadAnswer { from, what: "a signature", reason: reason() })
+    }
+
+    fn batch(&self, from: NodeId, batch: SignedBatch) -> Result<Arc<VerifiedBatch>, BadAnswer> {
+        let key = self.key(from, batch.signer)?;
+        let bad = |error: ssid_protocol::batch::BatchError| BadAnswer { from, what: "a batch", reason: error.to_string() };
+        batch.verify(key, &self.federation).map(Arc::new).map_err(bad)
+    }
+
+    fn events(&self, from: NodeId, events: Vec<ProvenEvent>) -> Result<Vec<(Event, Option<BatchProof>)>, BadAnswer> {
+        let check = |ProvenEvent { event, announced }: ProvenEvent| {
+            if let Some(proof) = &announced {
+                let key = self.key(from, proof.signer)?;
+                let bad = |error: ssid_protocol::batch::BatchError| BadAnswer {
+                    from,
+                    what: "an announcement",
+                    reason: error.to_string(),
+                };
+                proof.verify(Kind::Events, &event.choice().to_bytes(), key, &self.federation).map_err(bad)?;
+            }
+            Ok((event, announced))
+        };
+        events.into_iter().map(check).collect()
+    }
+
+    fn certificates(&self, from: NodeId, certificates: Vec<Certificate>) -> Result<Vec<Certificate>, BadAnswer> {
+        let mut verifier =
+            Verifier::with_voters(self.federation, self.manifest.epoch, &self.voters, &self.policies);
+        for certificate in &certificates {
+            let bad = |error: ssid_protocol::certificate::CertificateError| BadAnswer {
+                from,
+                what: "a certificate",
+                reason: error.to_string(),
+            };
+            certificate.verify(&mut verifier).map_err(bad)?;
+        }
+        Ok(certificates)
+    }
+}

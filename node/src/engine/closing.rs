@@ -1,0 +1,108 @@
+//! Decided subjects for the while in which late observations still count into their records (SPEC §8).
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+
+use ssid_protocol::event::Event;
+use ssid_protocol::id::{Choice, NodeId, SubjectId, UnixMillis};
+use ssid_protocol::record::ConsensusRecord;
+
+use super::core::{Engine, Tick};
+use super::settings::{CLOSING_SUBJECTS, CLOSING_WINDOW, LATE_RECORDS_EVERY};
+
+/// A decided subject.
+#[derive(Debug)]
+pub(super) struct Decided {
+    pub(super) sequence: u64,
+    pub(super) record: ConsensusRecord,
+    pub(super) event: Event,
+    /// The other candidates that were known, by choice: a late observation of one may agree with the certified event.
+    pub(super) others: BTreeMap<Choice, Event>,
+    /// Who announced the certified event.
+    pub(super) origin: Option<NodeId>,
+}
+
+/// The decided subjects of the last minute, bounded.
+#[derive(Debug, Default)]
+pub(super) struct Closing {
+    subjects: HashMap<SubjectId, Decided>,
+    order: VecDeque<(UnixMillis, SubjectId)>,
+    changed: BTreeSet<SubjectId>,
+    write_at: Option<UnixMillis>,
+}
+
+impl Closing {
+    pub(super) fn contains(&self, subject: &SubjectId) -> bool {
+        self.subjects.contains_key(subject)
+    }
+
+    pub(super) fn decision(&self, subject: &SubjectId) -> Option<(u64, Choice)> {
+        self.subjects.get(subject).map(|decided| (decided.sequence, decided.record.choice))
+    }
+
+    pub(super) fn add(&mut self, now: UnixMillis, subject: SubjectId, decided: Decided) {
+        self.order.push_back((now, subject));
+        self.subjects.insert(subject, decided);
+    }
+
+    pub(super) fn get_mut(&mut self, subject: &SubjectId) -> Option<&mut Decided> {
+        self.subjects.get_mut(subject)
+    }
+
+    pub(super) fn set_sequence(&mut self, subject: &SubjectId, sequence: u64) {
+        if let Some(decided) = self.subjects.get_mut(subject) {
+            decided.sequence = sequence;
+        }
+    }
+
+    fn mark_changed(&mut self, now: UnixMillis, subject: SubjectId) {
+        self.changed.insert(subject);
+        self.write_at.get_or_insert(now.after(LATE_RECORDS_EVERY));
+    }
+
+    /// Records changed by late observations, together once they are due; then drops what is past its window.
+    fn due(&mut self, now: UnixMillis) -> Vec<(u64, ConsensusRecord)> {
+        let mut records = Vec::new();
+        if self.write_at.is_some_and(|at| at <= now) {
+            self.write_at = None;
+            let changed = std::mem::take(&mut self.changed);
+            records.extend(changed.iter().filter_map(|id| self.subjects.get(id)).map(|d| (d.sequence, d.record.clone())));
+        }
+        while self
+            .order
+            .front()
+            .is_some_and(|(at, id)| (now.since(*at) > CLOSING_WINDOW || self.order.len() > CLOSING_SUBJECTS) && !self.changed.contains(id))
+        {
+            if let Some((_, id)) = self.order.pop_front() {
+                self.subjects.remove(&id);
+            }
+        }
+        records
+    }
+
+    pub(super) fn next(&self) -> Option<UnixMillis> {
+        self.write_at
+    }
+}
+
+impl Engine {
+    /// Counts this tick's late observations, and writes the records that they changed once they are due.
+    pub(super) fn close_late(&mut self, tick: &mut Tick) {
+        for (subject, node, choice) in std::mem::take(&mut tick.late) {
+            let Some(decided) = self.closing.get_mut(&subject) else { continue };
+            let observed = decided.others.get(&choice);
+            if !decided.record.observe(node, choice, observed, &decided.event) {
+                continue;
+            }
+            let agrees = !decided.record.disagreeing_nodes.contains(&node);
+            if !agrees && decided.record.disagreeing_nodes.len() == 1 {
+                self.agreements = self.agreements.saturating_sub(1);
+                self.disagreements += 1;
+            }
+            let origin = decided.origin;
+            self.closing.mark_changed(tick.now, subject);
+            let change = self.trust.observation(node, agrees, origin, &subject.to_string(), tick.now);
+            tick.changes.trust.extend(change);
+        }
+        tick.changes.records.extend(self.closing.due(tick.now));
+    }
+}

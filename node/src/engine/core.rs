@@ -1,0 +1,393 @@
+//! The engine itself: everything one tick does, in order, without a clock, a task or a socket (ARCHITECTURE, *Ticks*).
+//!
+//! [`Engine::tick`] takes what arrived, steps the state machines, signs what they want said, writes the journal and
+//! one storage batch, flushes both, and only then gives out what may be shown. If either write fails the engine is
+//! read-only for good: its memory is ahead of its disk, so nothing it would say could be kept.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+
+use ssid_protocol::batch::VerifiedBatch;
+use ssid_protocol::certificate::Certificate;
+use ssid_protocol::event::Event;
+use ssid_protocol::id::{Choice, ContentDigest, Epoch, FederationId, MerkleHash, NodeId, Round, SubjectId, UnixMillis};
+use ssid_protocol::identity::VotingKey;
+use ssid_protocol::manifest::Manifest;
+use ssid_protocol::quorum::{VoterIndex, VoterSet};
+use ssid_protocol::subject::EventPolicies;
+use ssid_protocol::vote::{Proposal, Vote};
+use ssid_protocol::voting::{Input, Instance, Output, Rules};
+use ssid_storage::{Changes, ConflictRow, Journal, JournalRecord, LogHead, StorageError, Store, Writer};
+
+use super::catch_up::CatchUp;
+use super::closing::Closing;
+use super::handle::NodeEvent;
+use super::messages::{Effects, Inbound, Ticket};
+use super::open::Open;
+use super::peers::Peers;
+use super::settings::{EngineSettings, JOURNAL_SLACK_BYTES};
+use super::timers::Timers;
+use super::trust_book::TrustBook;
+use super::wants::Wants;
+
+/// What an engine is made of besides what it remembers.
+#[derive(Debug)]
+pub struct EngineParts {
+    /// The voting key.
+    pub key: VotingKey,
+    /// The federation.
+    pub federation: FederationId,
+    /// The manifest of the epoch to act in.
+    pub manifest: Manifest,
+    /// The voters of that manifest.
+    pub voters: VoterSet,
+    /// The genesis manifest's event policies.
+    pub policies: EventPolicies,
+    /// The configuration.
+    pub settings: EngineSettings,
+    /// What is remembered, to read.
+    pub store: Store,
+    /// The same, to write.
+    pub writer: Writer,
+    /// Own votes.
+    pub journal: Journal,
+    /// Why this node must sign nothing, if it must not: its vote history is incomplete.
+    pub abstaining: Option<String>,
+}
+
+/// The engine: owns every voting instance and the write side of storage.
+#[derive(Debug)]
+pub struct Engine {
+    pub(super) key: VotingKey,
+    pub(super) me: NodeId,
+    pub(super) federation: FederationId,
+    pub(super) epoch: Epoch,
+    pub(super) voters: VoterSet,
+    pub(super) members: usize,
+    pub(super) policies: EventPolicies,
+    pub(super) settings: EngineSettings,
+    pub(super) rules: Rules,
+    pub(super) epoch_subject: SubjectId,
+    pub(super) store: Store,
+    writer: Writer,
+    pub(super) journal: Journal,
+    pub(super) journaled: HashSet<(NodeId, MerkleHash)>,
+    pub(super) compacted_bytes: u64,
+    pub(super) abstaining: Option<String>,
+    pub(super) read_only: Option<String>,
+    pub(super) open: BTreeMap<SubjectId, Open>,
+    /// Decided in an earlier life, their certificates lost with the database: nothing more is signed for them.
+    pub(super) done: HashSet<SubjectId>,
+    pub(super) closing: Closing,
+    pub(super) timers: Timers,
+    pub(super) trust: TrustBook,
+    pub(super) wants: Wants,
+    pub(super) peers: Peers,
+    pub(super) catch_up: CatchUp,
+    /// Own announcements that are on disk and not yet made: released as earlier ones are decided.
+    pub(super) backlog: VecDeque<Arc<VerifiedBatch>>,
+    pub(super) backlog_choices: HashMap<SubjectId, Choice>,
+    /// Own events announced and not yet decided.
+    pub(super) announced: HashSet<SubjectId>,
+    /// Open subjects by the origin of their first candidate.
+    pub(super) by_origin: HashMap<NodeId, usize>,
+    /// Votes held for subjects of which no event is known, by voter.
+    pub(super) unknown_votes: HashMap<VoterIndex, usize>,
+    pub(super) agreements: u64,
+    pub(super) disagreements: u64,
+    pub(super) next_heartbeat: UnixMillis,
+    pub(super) last_sequence: u64,
+    pub(super) heartbeat: Option<Arc<VerifiedBatch>>,
+    /// What recovery left to be said, for the first tick.
+    pub(super) recovered: Option<Tick>,
+    /// Answers given, to vary what comes first in them.
+    pub(super) answers: usize,
+}
+
+/// One tick's work in progress.
+#[derive(Debug)]
+pub(super) struct Tick {
+    pub(super) now: UnixMillis,
+    pub(super) changes: Changes,
+    pub(super) own_events: Vec<Event>,
+    pub(super) votes: Vec<Vote>,
+    pub(super) proposals: Vec<Proposal>,
+    pub(super) journal: Vec<JournalRecord>,
+    pub(super) decided: Vec<(SubjectId, Round, Choice)>,
+    pub(super) certificates: HashMap<SubjectId, Certificate>,
+    pub(super) late: Vec<(SubjectId, NodeId, Choice)>,
+    pub(super) dirty: BTreeSet<SubjectId>,
+    pub(super) effects: Effects,
+}
+
+impl Tick {
+    pub(super) fn new(now: UnixMillis) -> Self {
+        Self {
+            now,
+            changes: Changes::default(),
+            own_events: Vec::new(),
+            votes: Vec::new(),
+            proposals: Vec::new(),
+            journal: Vec::new(),
+            decided: Vec::new(),
+            certificates: HashMap::new(),
+            late: Vec::new(),
+            dirty: BTreeSet::new(),
+            effects: Effects::default(),
+        }
+    }
+}
+
+impl Engine {
+    /// An engine that has not looked at its disk yet.
+    pub(super) fn empty(parts: EngineParts) -> Self {
+        let me = parts.key.node_id();
+        let epoch = parts.manifest.epoch;
+        let may_wait = |strategy| strategy != ssid_protocol::manifest::TieBreak::ManualReview;
+        let automatic = Some(parts.manifest.tie_breaking_strategy)
+            .filter(|strategy| parts.manifest.auto_resolve_conflicts && may_wait(*strategy));
+        let rules = Rules { me: parts.voters.index_of(&me), may_sign: parts.abstaining.is_none(), automatic };
+        let epoch_subject = ssid_protocol::subject::Subject {
+            event: ssid_protocol::event::FEDERATION_EPOCH.to_owned(),
+            version: epoch.next().to_string(),
+            occurrence: String::new(),
+        };
+        Self {
+            me,
+            federation: parts.federation,
+            epoch,
+            members: parts.manifest.members.len(),
+            policies: parts.policies,
+            settings: parts.settings,
+            rules,
+            epoch_subject: epoch_subject.id(&parts.federation),
+            store: parts.store,
+            writer: parts.writer,
+            compacted_bytes: parts.journal.bytes(),
+            journal: parts.journal,
+            journaled: HashSet::new(),
+            abstaining: parts.abstaining,
+            read_only: None,
+            open: BTreeMap::new(),
+            done: HashSet::new(),
+            closing: Closing::default(),
+            timers: Timers::default(),
+            trust: TrustBook::default(),
+            wants: Wants::default(),
+            peers: Peers::default(),
+            catch_up: CatchUp::default(),
+            backlog: VecDeque::new(),
+            backlog_choices: HashMap::new(),
+            announced: HashSet::new(),
+            by_origin: HashMap::new(),
+            unknown_votes: HashMap::new(),
+            agreements: 0,
+            disagreements: 0,
+            next_heartbeat: UnixMillis(0),
+            last_sequence: 0,
+            heartbeat: None,
+            recovered: None,
+            answers: 0,
+            key: parts.key,
+            voters: parts.voters,
+        }
+    }
+
+    /// Takes what arrived, decides, writes, and says what to do. Never fails: an engine whose disk failed answers that
+    /// it is read-only.
+    pub fn tick(&mut self, now: UnixMillis, inputs: Vec<Inbound>) -> Effects {
+        if self.read_only.is_some() {
+            return self.refuse_all(inputs);
+        }
+        let mut tick = self.recovered.take().unwrap_or_else(|| Tick::new(now));
+        for input in inputs {
+            self.take(&mut tick, input);
+        }
+        for (subject, timer) in self.timers.due(now) {
+            self.apply(&mut tick, subject, Input::Timeout(timer));
+        }
+        self.ask_what_is_missing(&mut tick);
+        self.sign_events(&mut tick);
+        self.release_backlog(&mut tick);
+        self.sign_votes(&mut tick);
+        self.finish_decided(&mut tick);
+        self.close_late(&mut tick);
+        self.remember_open(&mut tick);
+        match self.commit(&mut tick) {
+            Ok(()) => self.beat(&mut tick),
+            Err(failure) => return self.halt(tick, &failure),
+        }
+        tick.effects.wake_at = self.wake_at(now);
+        tick.effects
+    }
+
+    fn take(&mut self, tick: &mut Tick, input: Inbound) {
+        match input {
+            Inbound::Batch { batch, from, ticket } => {
+                let worth = self.take_batch(tick, &batch, from);
+                tick.effects.verdicts.extend(ticket.map(|ticket| (ticket, worth)));
+            }
+            Inbound::Answered { from, request, answer } => self.take_answer(tick, from, &request, answer),
+            Inbound::StatusAsked { ticket } => self.answer_status(tick, ticket),
+            Inbound::OpenAsked { subjects, after, ticket } => self.answer_open(tick, &subjects, after, ticket),
+            Inbound::EventsAsked { digests, ticket } => self.answer_events(tick, &digests, ticket),
+            Inbound::Emit { events, ticket } => self.take_emitted(tick, events, ticket),
+            Inbound::Observed(events) => self.take_observed(tick, events),
+            Inbound::Projected(sequence) => self.note_projected(tick, sequence),
+            Inbound::Connected(nodes) => self.take_connected(tick, nodes),
+            Inbound::Addresses { node, addresses } => self.note_addresses(tick, node, addresses),
+        }
+    }
+
+    /// Steps one instance and notes what it wants.
+    pub(super) fn apply(&mut self, tick: &mut Tick, subject: SubjectId, input: Input) {
+        let Some(open) = self.open.get_mut(&subject) else { return };
+        let rules = Rules { may_sign: self.rules.may_sign && open.may_sign, ..self.rules };
+        let rules = if open.machine.is_epoch_change() { Rules { automatic: None, ..rules } } else { rules };
+        for output in open.machine.process(&self.voters, rules, input) {
+            self.note_output(tick, subject, output);
+        }
+    }
+
+    fn note_output(&mut self, tick: &mut Tick, subject: SubjectId, output: Output) {
+        match output {
+            Output::Sign(vote) => {
+                self.keep_justification(tick, vote);
+                tick.votes.push(vote);
+            }
+            Output::Propose(proposal) => tick.proposals.push(proposal),
+            Output::Schedule(timer) => {
+                let at = tick.now.after(self.settings.timeouts.of(timer));
+                self.timers.start(at, subject, timer);
+            }
+            Output::Want(choice) => self.wants.add(choice.content_digest, subject, tick.now),
+            Output::Decided { round, choice } => tick.decided.push((subject, round, choice)),
+            Output::Conflict(round) => {
+                tick.changes.conflicts.push((subject, ConflictRow { since: tick.now, round }));
+                let (event, version) = self.words_for(subject);
+                tracing::warn!(%subject, event, version, round = round.0, "in conflict: people have to choose");
+                tick.effects.events.push(NodeEvent::Conflict { subject_id: subject, event, version });
+            }
+            Output::Review => tracing::info!(%subject, "candidates do not agree: waiting for review"),
+            Output::Equivocation { voter, round, phase, .. } => {
+                let node = self.voters.get(voter).map(|v| v.key.id().to_string()).unwrap_or_default();
+                tracing::warn!(node, %subject, round = round.0, ?phase, "two votes of one voter: equivocation");
+            }
+        }
+    }
+
+    /// A non-nil precommit goes to disk with the prevotes that justify it (SPEC §7 State).
+    fn keep_justification(&mut self, tick: &mut Tick, vote: Vote) {
+        use ssid_protocol::vote::Phase;
+        let (Phase::Precommit, Some(choice)) = (vote.phase, vote.ballot) else { return };
+        let Some(open) = self.open.get(&vote.subject) else { return };
+        for held in open.votes_for(vote.round, Phase::Prevote, choice) {
+            if self.journaled.insert((held.batch.signer(), held.batch.root())) {
+                tick.journal.push(JournalRecord::Support(held.batch.batch().clone()));
+            }
+        }
+    }
+
+    /// The instance of a subject, made if it is new; `None` if it is decided already.
+    pub(super) fn ensure_open(&mut self, now: UnixMillis, subject: SubjectId) -> Option<&mut Open> {
+        if !self.open.contains_key(&subject) {
+            if self.closing.contains(&subject) || self.is_certified(&subject) {
+                return None;
+            }
+            let machine = Instance::new(self.epoch, subject, subject == self.epoch_subject);
+            let mut open = Open::new(machine, now);
+            open.may_sign = !self.done.contains(&subject);
+            self.open.insert(subject, open);
+        }
+        self.open.get_mut(&subject)
+    }
+
+    fn is_certified(&self, subject: &SubjectId) -> bool {
+        match self.store.subject(subject) {
+            Ok(state) => matches!(state, Some(ssid_storage::SubjectState::Certified { .. })),
+            Err(error) => {
+                // claiming it certified signs nothing for it, which is safe; the next write will fail for good
+                tracing::error!(%error, %subject, "cannot look up a subject");
+                true
+            }
+        }
+    }
+
+    /// Event type and version of an open subject, empty while unknown.
+    pub(super) fn words_for(&self, subject: SubjectId) -> (String, String) {
+        let known = self.open.get(&subject).and_then(|open| open.subject.as_ref());
+        known.map(|s| (s.event.clone(), s.version.clone())).unwrap_or_default()
+    }
+
+    fn remember_open(&mut self, tick: &mut Tick) {
+        for subject in std::mem::take(&mut tick.dirty) {
+            tick.changes.open_subjects.extend(self.open.get(&subject).and_then(Open::row));
+        }
+    }
+
+    /// Journal first, then the database: only what both hold may be shown.
+    fn commit(&mut self, tick: &mut Tick) -> Result<(), StorageError> {
+        if !tick.journal.is_empty() {
+            self.journal.append(&std::mem::take(&mut tick.journal))?;
+            self.journal.commit()?;
+            tick.changes.journal_sequence = Some(self.journal.sequence());
+        }
+        if tick.changes != Changes::default() {
+            let written = self.writer.write(std::mem::take(&mut tick.changes))?;
+            self.number_certified(tick, written.first_sequence);
+        }
+        if self.journal.bytes() > 2 * self.compacted_bytes + JOURNAL_SLACK_BYTES {
+            self.compact_journal()?;
+        }
+        Ok(())
+    }
+
+    fn halt(&mut self, mut tick: Tick, failure: &StorageError) -> Effects {
+        tracing::error!(error = %failure, "storage failed: this node votes no more until it is restarted");
+        let reason = failure.to_string();
+        self.read_only = Some(reason.clone());
+        let waiting = tick.effects.emitted.drain(..).map(|(ticket, outcomes)| (ticket, outcomes.len()));
+        let emitted = waiting.map(|(ticket, count)| self.refused(ticket, count)).collect();
+        Effects { emitted, events: vec![NodeEvent::ReadOnly { reason }], ..Effects::default() }
+    }
+
+    fn refuse_all(&mut self, inputs: Vec<Inbound>) -> Effects {
+        let mut effects = Effects::default();
+        for input in inputs {
+            match input {
+                Inbound::Emit { events, ticket } => effects.emitted.push(self.refused(ticket, events.len())),
+                Inbound::StatusAsked { ticket }
+                | Inbound::OpenAsked { ticket, .. }
+                | Inbound::EventsAsked { ticket, .. } => effects.answers.push((ticket, Self::read_only_answer())),
+                _ => {}
+            }
+        }
+        effects
+    }
+
+    fn refused(&self, ticket: Ticket, count: usize) -> (Ticket, Vec<super::handle::EmitOutcome>) {
+        let reason = format!("this node is read-only: {}", self.read_only.as_deref().unwrap_or_default());
+        (ticket, vec![super::handle::EmitOutcome::Refused { reason, retry: false }; count])
+    }
+
+    /// The head of the certified log.
+    pub fn log_head(&self) -> LogHead {
+        self.store.log_head()
+    }
+
+    /// When the engine has something to do even if nothing arrives.
+    fn wake_at(&self, now: UnixMillis) -> Option<UnixMillis> {
+        let backlog = (!self.backlog.is_empty() && self.announced.is_empty()).then_some(now);
+        [self.timers.next(), self.wants.next(), self.closing.next(), self.catch_up.next(), backlog, Some(self.next_heartbeat)]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Digests of events that votes name and nobody has sent yet.
+    pub(super) fn is_wanted(&self, digest: &ContentDigest, subject: &SubjectId) -> bool {
+        self.open
+            .get(subject)
+            .is_some_and(|open| open.machine.wanted().any(|choice| choice.content_digest == *digest))
+    }
+}

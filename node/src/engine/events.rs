@@ -1,0 +1,306 @@
+//! Events: those this node announces and those that others do (SPEC §2, §7 rule 1, §10 *Announcement*).
+
+use std::sync::Arc;
+
+use ssid_protocol::batch::{Statements, VerifiedBatch};
+use ssid_protocol::event::{Event, FEDERATION_EPOCH};
+use ssid_protocol::id::{Choice, NodeId, Round, SubjectId, UnixMillis};
+use ssid_protocol::limits;
+use ssid_protocol::trust::ENDORSEMENT_FLOOR;
+use ssid_protocol::vote::Phase;
+use ssid_protocol::voting::{Candidate, Input};
+use ssid_storage::{JournalRecord, StoredBatchRow, SubjectState};
+
+use super::core::{Engine, Tick};
+use super::handle::{EmitOutcome, NodeEvent};
+use super::messages::{Ticket, Worth};
+use super::open::Announced;
+use super::settings::{ANNOUNCED_AT_ONCE, ANNOUNCEMENT_BYTES, CLOCK_TOLERANCE, Endorsement};
+
+impl Engine {
+    /// Events offered through the API. What is accepted is signed and on disk before the caller hears of it.
+    pub(super) fn take_emitted(&mut self, tick: &mut Tick, events: Vec<Event>, ticket: Ticket) {
+        let outcomes = events.into_iter().map(|event| self.accept(tick, event)).collect();
+        tick.effects.emitted.push((ticket, outcomes));
+    }
+
+    /// Events found in the own registry file. What is certified otherwise is drift.
+    pub(super) fn take_observed(&mut self, tick: &mut Tick, events: Vec<Event>) {
+        for event in events {
+            let words = format!("{} {}", event.event, event.version);
+            match self.accept(tick, event) {
+                EmitOutcome::Certified { choice, certified, .. } if choice != certified => {
+                    let what = format!(
+                        "{words}: the registry file has {}, the federation certified {}",
+                        choice.event_hash, certified.event_hash
+                    );
+                    tick.effects.events.push(NodeEvent::Drift { what });
+                }
+                EmitOutcome::Refused { reason, .. } => tracing::warn!(event = words, reason, "not announced"),
+                _ => {}
+            }
+        }
+    }
+
+    fn accept(&mut self, tick: &mut Tick, event: Event) -> EmitOutcome {
+        if let Err(outcome) = self.check_door(tick.now, &event) {
+            return outcome;
+        }
+        let choice = event.choice();
+        let subject_id = self.policies.subject_of(&event).id(&self.federation);
+        if let Some((sequence, certified)) = self.certified_choice(&subject_id) {
+            return EmitOutcome::Certified { subject_id, sequence, choice, certified };
+        }
+        if self.done.contains(&subject_id) {
+            let reason = "this subject was decided before this node's database was lost; wait for the catch-up".to_owned();
+            return EmitOutcome::Refused { reason, retry: true };
+        }
+        match self.own_choice(tick, &subject_id) {
+            Some(own) if own == choice => return EmitOutcome::Known { subject_id, choice },
+            Some(own) => {
+                let reason = format!(
+                    "this node has announced event {} for {} {}, and announces one event a subject",
+                    own.event_hash, event.event, event.version
+                );
+                return EmitOutcome::Refused { reason, retry: false };
+            }
+            None => {}
+        }
+        let allowed = limits::OPEN_INSTANCES / self.members.max(1);
+        if self.announced.len() + self.backlog_choices.len() >= allowed {
+            let reason = format!("open_instances of one origin = {allowed} are under way; wait until some are certified");
+            return EmitOutcome::Refused { reason, retry: true };
+        }
+        self.backlog_choices.insert(subject_id, choice);
+        tick.own_events.push(event);
+        EmitOutcome::Accepted { subject_id, choice }
+    }
+
+    /// Whether this node may announce `event` at all.
+    fn check_door(&self, now: UnixMillis, event: &Event) -> Result<(), EmitOutcome> {
+        let refuse = |reason: String, retry| Err(EmitOutcome::Refused { reason, retry });
+        event.check_admissible(self.epoch)?;
+        if event.event == FEDERATION_EPOCH {
+            return refuse("federation_epoch events come from membership changes, not from events emit".into(), false);
+        }
+        if self.rules.me.is_none() {
+            return refuse("this node is no voter of the current epoch: only voters originate events".into(), false);
+        }
+        if let Some(reason) = &self.abstaining {
+            return refuse(format!("this node abstains: {reason}"), false);
+        }
+        match self.peers.clock_offset(now) {
+            Some(offset) if offset.unsigned_abs() > CLOCK_TOLERANCE.as_millis() as u64 => {
+                let (seconds, side) = (offset.unsigned_abs() / 1000, if offset > 0 { "behind" } else { "ahead of" });
+                refuse(format!("this machine's clock is {seconds} s {side} its peers'; correct it and try again"), true)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn certified_choice(&self, subject: &SubjectId) -> Option<(u64, Choice)> {
+        if let Some(known) = self.closing.decision(subject) {
+            return Some(known);
+        }
+        let SubjectState::Certified { sequence } = self.store.subject(subject).ok()?? else { return None };
+        Some((sequence, self.store.log_entry(sequence).ok()??.choice))
+    }
+
+    /// The event this node stands for already: waiting to be announced, or in its registry.
+    fn own_choice(&self, tick: &Tick, subject: &SubjectId) -> Option<Choice> {
+        if let Some(open) = self.open.get(subject) {
+            if let Some((_, choice)) = open.machine.decided() {
+                return Some(choice);
+            }
+            if let Some(own) = open.machine.candidates().find(|c| c.own) {
+                return Some(own.choice);
+            }
+        }
+        debug_assert!(tick.own_events.len() <= self.backlog_choices.len() + self.announced.len());
+        self.backlog_choices.get(subject).copied()
+    }
+
+    /// Signs what was accepted, in announcements that fit a message, and queues them for release.
+    pub(super) fn sign_events(&mut self, tick: &mut Tick) {
+        let mut part = Vec::new();
+        let mut bytes = 0;
+        for event in std::mem::take(&mut tick.own_events) {
+            if bytes + event.size() > ANNOUNCEMENT_BYTES || part.len() == limits::BATCH_STATEMENTS {
+                self.sign_announcement(tick, std::mem::take(&mut part));
+                bytes = 0;
+            }
+            bytes += event.size() + 8 * event.fields().len();
+            part.push(event);
+        }
+        if !part.is_empty() {
+            self.sign_announcement(tick, part);
+        }
+    }
+
+    fn sign_announcement(&mut self, tick: &mut Tick, events: Vec<Event>) {
+        if let Ok(batch) = VerifiedBatch::sign(&self.key, &self.federation, Statements::Events(events)) {
+            tick.journal.push(JournalRecord::Own(batch.batch().clone()));
+            self.backlog.push_back(Arc::new(batch));
+        }
+    }
+
+    /// Announces what waits, as far as few enough own events are undecided: peers' queues are bounded too.
+    pub(super) fn release_backlog(&mut self, tick: &mut Tick) {
+        while let Some(batch) = self.backlog.front() {
+            let fits = self.announced.len() + batch.statements().len() <= ANNOUNCED_AT_ONCE;
+            if !fits && !self.announced.is_empty() {
+                return;
+            }
+            let Some(batch) = self.backlog.pop_front() else { return };
+            let Statements::Events(events) = batch.statements() else { continue };
+            tick.changes.batches.push(StoredBatchRow::from(batch.as_ref()));
+            for (index, event) in (0..).zip(events) {
+                self.adopt(tick, event, &batch, index);
+            }
+            tick.effects.publish.push(batch);
+        }
+    }
+
+    fn adopt(&mut self, tick: &mut Tick, event: &Event, batch: &Arc<VerifiedBatch>, index: u32) {
+        let subject = self.policies.subject_of(event).id(&self.federation);
+        self.backlog_choices.remove(&subject);
+        if self.add_candidate(tick, event, Some(Announced::Batch(batch.clone(), index)), true) {
+            self.announced.insert(subject);
+        }
+    }
+
+    /// A batch of announcements by another node.
+    pub(super) fn take_announcements(&mut self, tick: &mut Tick, batch: &Arc<VerifiedBatch>, events: &[Event]) -> Worth {
+        let mut worth = Worth::Nothing;
+        for (index, event) in (0..).zip(events) {
+            if let Err(refusal) = event.check_admissible(self.epoch) {
+                tracing::debug!(signer = %batch.signer(), %refusal, "inadmissible announcement");
+                if worth == Worth::Nothing {
+                    worth = Worth::Invalid;
+                }
+                continue;
+            }
+            if self.add_candidate(tick, event, Some(Announced::Batch(batch.clone(), index)), false) {
+                worth = Worth::New;
+            }
+        }
+        if worth == Worth::New {
+            tick.changes.batches.push(StoredBatchRow::from(batch.as_ref()));
+        }
+        worth
+    }
+
+    /// Adds an admissible event to its subject's candidates; whether that was anything new.
+    pub(super) fn add_candidate(&mut self, tick: &mut Tick, event: &Event, proof: Option<Announced>, own: bool) -> bool {
+        if event.event == FEDERATION_EPOCH {
+            return false; // known only with a valid manifest beside it (SPEC §4)
+        }
+        let subject = self.policies.subject_of(event);
+        let id = subject.id(&self.federation);
+        let choice = event.choice();
+        let signer = proof.as_ref().map(Announced::signer);
+        let announced_by = signer.and_then(|signer| self.voters.index_of(&signer));
+        if !self.open.contains_key(&id) && !self.has_room_for(signer) {
+            return false;
+        }
+        let Some(open) = self.ensure_open(tick.now, id) else { return false };
+        let known = open.machine.candidate(choice).is_some_and(|c| c.own || !own);
+        if open.machine.decided().is_some() || known && (announced_by.is_none() || open.announced.contains_key(&choice)) {
+            return false;
+        }
+        let is_first = open.subject.is_none();
+        open.subject.get_or_insert(subject);
+        open.progressed(tick.now);
+        if let (Some(proof), Some(_)) = (proof, announced_by) {
+            open.announced.entry(choice).or_insert(proof);
+        }
+        if is_first {
+            self.note_opened(tick, id, event, signer);
+        }
+        let prompt = is_near(tick.now, event);
+        let candidate = Candidate { choice, event: event.clone(), announced_by, prompt, own, endorsed: false };
+        self.wants.arrived(&choice.content_digest);
+        tick.changes.events.push(event.clone());
+        tick.dirty.insert(id);
+        self.apply(tick, id, Input::Candidate(candidate));
+        self.endorse(tick, id);
+        true
+    }
+
+    fn note_opened(&mut self, tick: &mut Tick, subject_id: SubjectId, event: &Event, signer: Option<NodeId>) {
+        if let Some(signer) = signer {
+            *self.by_origin.entry(signer).or_default() += 1;
+        }
+        // votes that came before are no longer those of an unknown subject
+        let votes: Vec<_> = self.open.get(&subject_id).into_iter().flat_map(|open| &open.held).map(|v| v.voter).collect();
+        for voter in votes {
+            if let Some(count) = self.unknown_votes.get_mut(&voter) {
+                *count = count.saturating_sub(1);
+            }
+        }
+        let (event, version) = (event.event.clone(), event.version.clone());
+        tick.effects.events.push(NodeEvent::Opened { subject_id, event, version });
+    }
+
+    /// SPEC §12: one origin may hold its share of the open instances; past that its oldest in which this node has signed
+    /// nothing is dropped.
+    fn has_room_for(&mut self, origin: Option<NodeId>) -> bool {
+        let Some(origin) = origin else { return true };
+        let share = limits::OPEN_INSTANCES / self.members.max(1);
+        if self.by_origin.get(&origin).copied().unwrap_or_default() < share {
+            return true;
+        }
+        let unsigned = self.open.iter().filter(|(_, open)| {
+            open.announced.values().any(|a| a.signer() == origin)
+                && !open.held.iter().any(|v| Some(v.voter) == self.rules.me)
+        });
+        let Some(oldest) = unsigned.min_by_key(|(_, open)| open.first_seen).map(|(id, _)| *id) else { return false };
+        tracing::warn!(%origin, subject = %oldest, "open_instances of one origin = {share} exceeded: its oldest is dropped");
+        self.forget(&oldest);
+        true
+    }
+
+    /// Rule 1: stands behind candidates of others as the policy for their type says, until this node has prevoted.
+    pub(super) fn endorse(&mut self, tick: &mut Tick, subject: SubjectId) {
+        let Some(open) = self.open.get(&subject) else { return };
+        let has_voted = |me| open.machine.tally(Round::ZERO, Phase::Prevote).is_some_and(|t| t.first(me).is_some());
+        if open.machine.round() != Round::ZERO || self.rules.me.is_none_or(has_voted) {
+            return;
+        }
+        let endorsed: Vec<_> = open
+            .machine
+            .candidates()
+            .filter(|c| !c.endorsed && !c.own && self.stands_behind(tick.now, subject, c))
+            .map(|c| c.choice)
+            .collect();
+        for choice in endorsed {
+            self.apply(tick, subject, Input::Endorse(choice));
+        }
+    }
+
+    fn stands_behind(&self, now: UnixMillis, subject: SubjectId, candidate: &Candidate) -> bool {
+        let Some(voter) = candidate.announced_by.and_then(|voter| self.voters.get(voter)) else { return false };
+        let trusted = match self.settings.endorsement_of(&candidate.event.event) {
+            Endorsement::Trusted => self.trust.score(&voter.key.id()) >= ENDORSEMENT_FLOOR,
+            Endorsement::Commit | Endorsement::Operator | Endorsement::Observed => false,
+        };
+        let supported = || {
+            let prevotes = self.open.get(&subject).and_then(|open| open.machine.tally(Round::ZERO, Phase::Prevote));
+            prevotes.is_some_and(|tally| tally.is_supported(&self.voters, candidate.choice))
+        };
+        trusted && (self.is_timely(now, &candidate.event) || supported())
+    }
+
+    /// At most 5 minutes ahead of the local clock, and not older than `max_event_age_days` (SPEC §2).
+    fn is_timely(&self, now: UnixMillis, event: &Event) -> bool {
+        let Some(at) = event.instant().map(|instant| i128::from(instant.unix_millis())) else { return false };
+        let now = i128::from(now.0);
+        let oldest = now - self.settings.max_event_age.as_millis() as i128;
+        (oldest..=now + CLOCK_TOLERANCE.as_millis() as i128).contains(&at)
+    }
+}
+
+fn is_near(now: UnixMillis, event: &Event) -> bool {
+    let at = event.instant().map(|instant| i128::from(instant.unix_millis()));
+    at.is_some_and(|at| (at - i128::from(now.0)).unsigned_abs() <= CLOCK_TOLERANCE.as_millis())
+}

@@ -1,0 +1,143 @@
+//! What goes into one tick of the engine and what comes out of it. Tickets name who is waiting for an outcome; the
+//! engine gives them back and never looks behind them, so that it runs the same over a real network and a simulated one.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use ssid_protocol::batch::{BatchProof, VerifiedBatch};
+use ssid_protocol::certificate::Certificate;
+use ssid_protocol::event::Event;
+use ssid_protocol::id::{ContentDigest, LogId, NodeId, SubjectId, UnixMillis};
+use ssid_protocol::sync::{Answer, Request};
+
+use super::handle::{EmitOutcome, NodeEvent};
+
+/// Names one waiting party in its caller's own numbering.
+pub type Ticket = u64;
+
+/// What the engine takes. Signatures and certificates were checked before; the engine checks everything else.
+#[derive(Debug)]
+pub enum Inbound {
+    /// A batch whose signature holds.
+    Batch {
+        /// The batch.
+        batch: Arc<VerifiedBatch>,
+        /// Who delivered it.
+        from: NodeId,
+        /// Who wants to know whether it was new.
+        ticket: Option<Ticket>,
+    },
+    /// What a peer answered to one of [`Effects::asks`], or that it did not.
+    Answered {
+        /// The peer.
+        from: NodeId,
+        /// What it was asked.
+        request: Request,
+        /// Its answer, everything in it verified.
+        answer: Option<CheckedAnswer>,
+    },
+    /// A peer asks for this node's heartbeat.
+    StatusAsked {
+        /// Who waits.
+        ticket: Ticket,
+    },
+    /// A peer asks for open instances (rule 9).
+    OpenAsked {
+        /// Which; empty for all.
+        subjects: Vec<SubjectId>,
+        /// The page's cursor.
+        after: Option<SubjectId>,
+        /// Who waits.
+        ticket: Ticket,
+    },
+    /// A peer asks for events.
+    EventsAsked {
+        /// By content digest.
+        digests: Vec<ContentDigest>,
+        /// Who waits.
+        ticket: Ticket,
+    },
+    /// Someone offers events to the federation through this node.
+    Emit {
+        /// The events.
+        events: Vec<Event>,
+        /// Who waits.
+        ticket: Ticket,
+    },
+    /// Lines found in the own registry file.
+    Observed(Vec<Event>),
+    /// The registry file holds the log's entries before this sequence number.
+    Projected(u64),
+    /// The members connected now.
+    Connected(BTreeSet<NodeId>),
+    /// Addresses at which a member was reached.
+    Addresses {
+        /// Whose.
+        node: NodeId,
+        /// Multiaddresses.
+        addresses: Vec<String>,
+    },
+}
+
+/// An [`Answer`] in which every signature and certificate was verified.
+#[derive(Debug)]
+pub enum CheckedAnswer {
+    /// The peer's heartbeat.
+    Status(Option<Arc<VerifiedBatch>>),
+    /// A page of its log.
+    Log {
+        /// The log.
+        log_id: LogId,
+        /// Its size.
+        size: u64,
+        /// Its entries from the asked sequence number on.
+        certificates: Vec<Certificate>,
+    },
+    /// A page of open instances.
+    Open {
+        /// Votes and proposals.
+        batches: Vec<Arc<VerifiedBatch>>,
+        /// Events with their announcements.
+        events: Vec<(Event, Option<BatchProof>)>,
+        /// Of subjects asked for that are certified.
+        certificates: Vec<Certificate>,
+        /// Where to go on.
+        next: Option<SubjectId>,
+    },
+    /// Events asked for.
+    Events(Vec<(Event, Option<BatchProof>)>),
+    /// The peer refused.
+    Refused(String),
+}
+
+/// What a delivered batch was worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Worth {
+    /// Something new: pass it on.
+    New,
+    /// Nothing new, or nothing that can be used now.
+    Nothing,
+    /// Nothing an honest node sends.
+    Invalid,
+}
+
+/// What is to be done after a tick. All of it may be shown to others: what it rests on is on disk.
+#[derive(Debug, Default)]
+pub struct Effects {
+    /// Own batches to gossip, each on the topic of its kind.
+    pub publish: Vec<Arc<VerifiedBatch>>,
+    /// Worth of the batches taken.
+    pub verdicts: Vec<(Ticket, Worth)>,
+    /// Answers to peers.
+    pub answers: Vec<(Ticket, Answer)>,
+    /// Outcomes for those who offered events.
+    pub emitted: Vec<(Ticket, Vec<EmitOutcome>)>,
+    /// Questions to peers.
+    pub asks: Vec<(NodeId, Request)>,
+    /// What happened, for observers.
+    pub events: Vec<NodeEvent>,
+    /// Addresses that members say they listen on.
+    pub addresses: Vec<(NodeId, Vec<String>)>,
+    /// When to come back even if nothing arrives.
+    pub wake_at: Option<UnixMillis>,
+}

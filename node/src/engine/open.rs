@@ -1,0 +1,146 @@
+//! One open instance as the engine keeps it: the pure state machine, and beside it the proofs that it does not know.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ssid_protocol::batch::{BatchProof, VerifiedBatch};
+use ssid_protocol::id::{Choice, NodeId, Round, UnixMillis};
+use ssid_protocol::quorum::VoterIndex;
+use ssid_protocol::subject::Subject;
+use ssid_protocol::sync::ProvenEvent;
+use ssid_protocol::vote::{Ballot, Phase};
+use ssid_protocol::voting::Instance;
+use ssid_storage::{BatchRef, OpenSubject, ProofRef};
+
+/// One vote's place in the batch that proves it.
+#[derive(Clone, Debug)]
+pub(super) struct Held {
+    pub(super) voter: VoterIndex,
+    pub(super) round: Round,
+    pub(super) phase: Phase,
+    pub(super) ballot: Ballot,
+    pub(super) batch: Arc<VerifiedBatch>,
+    pub(super) index: u32,
+}
+
+impl Held {
+    pub(super) fn reference(&self) -> ProofRef {
+        let (signer, root) = (self.batch.signer(), self.batch.root());
+        ProofRef::Batch(BatchRef { signer, root, index: self.index })
+    }
+}
+
+/// The proof that an origin announced a candidate.
+#[derive(Clone, Debug)]
+pub(super) enum Announced {
+    /// In a batch held whole.
+    Batch(Arc<VerifiedBatch>, u32),
+    /// Alone.
+    Alone(BatchProof),
+}
+
+impl Announced {
+    pub(super) fn signer(&self) -> NodeId {
+        match self {
+            Self::Batch(batch, _) => batch.signer(),
+            Self::Alone(proof) => proof.signer,
+        }
+    }
+
+    pub(super) fn proof(&self) -> Option<BatchProof> {
+        match self {
+            Self::Batch(batch, index) => batch.proof(*index),
+            Self::Alone(proof) => Some(proof.clone()),
+        }
+    }
+
+    pub(super) fn reference(&self) -> ProofRef {
+        match self {
+            Self::Batch(batch, index) => {
+                ProofRef::Batch(BatchRef { signer: batch.signer(), root: batch.root(), index: *index })
+            }
+            Self::Alone(proof) => ProofRef::Alone(proof.clone()),
+        }
+    }
+}
+
+/// An instance being voted on.
+#[derive(Debug)]
+pub(super) struct Open {
+    pub(super) machine: Instance,
+    /// Known once a candidate is.
+    pub(super) subject: Option<Subject>,
+    pub(super) first_seen: UnixMillis,
+    pub(super) held: Vec<Held>,
+    /// Proposals by their batches: one a round at the most.
+    pub(super) proposals: Vec<Arc<VerifiedBatch>>,
+    pub(super) announced: BTreeMap<Choice, Announced>,
+    /// False for a subject that was decided before the database was lost: only its certificate may end it.
+    pub(super) may_sign: bool,
+    /// The event of a certificate that decided it, if no candidate brought it.
+    pub(super) certified_event: Option<ssid_protocol::event::Event>,
+    /// When something new last arrived, or it was last asked about.
+    pub(super) quiet_since: UnixMillis,
+    /// How often it was asked about since something new arrived.
+    pub(super) asked: u32,
+}
+
+impl Open {
+    pub(super) fn new(machine: Instance, now: UnixMillis) -> Self {
+        Self {
+            machine,
+            subject: None,
+            first_seen: now,
+            held: Vec::new(),
+            proposals: Vec::new(),
+            announced: BTreeMap::new(),
+            may_sign: true,
+            certified_event: None,
+            quiet_since: now,
+            asked: 0,
+        }
+    }
+
+    /// Something new arrived.
+    pub(super) fn progressed(&mut self, now: UnixMillis) {
+        self.quiet_since = now;
+        self.asked = 0;
+    }
+
+    /// The row that lets a restart know the candidates again; `None` while there is none.
+    pub(super) fn row(&self) -> Option<OpenSubject> {
+        let candidates = self.machine.candidates().map(|c| {
+            (c.choice, self.announced.get(&c.choice).map(Announced::reference))
+        });
+        Some(OpenSubject {
+            subject: self.subject.clone()?,
+            first_seen: self.first_seen,
+            candidates: candidates.collect(),
+        })
+    }
+
+    /// The votes that prove a quorum, or part of one, for `choice` in one round and phase; one a voter.
+    pub(super) fn votes_for(&self, round: Round, phase: Phase, choice: Choice) -> impl Iterator<Item = &Held> {
+        self.held.iter().filter(move |v| v.round == round && v.phase == phase && v.ballot == Some(choice))
+    }
+
+    /// What another node needs to go on from here (rule 9): the votes of the current round and of round 0, and the
+    /// prevotes behind `locked` and `valid`.
+    pub(super) fn offered_votes(&self) -> impl Iterator<Item = &Held> {
+        let polkas = [self.machine.locked(), self.machine.valid()];
+        self.held.iter().filter(move |vote| {
+            vote.round == Round::ZERO
+                || vote.round == self.machine.round()
+                || vote.phase == Phase::Prevote
+                    && polkas.iter().flatten().any(|p| p.at.round == vote.round && vote.ballot == Some(p.choice))
+        })
+    }
+
+    /// The known candidates with their announcements.
+    pub(super) fn proven_events(&self) -> impl Iterator<Item = ProvenEvent> {
+        self.machine.candidates().map(|candidate| ProvenEvent {
+            event: candidate.event.clone(),
+            announced: self.announced.get(&candidate.choice).and_then(Announced::proof),
+        })
+    }
+}

@@ -1,0 +1,167 @@
+//! Heartbeats in and out: who is there, what they hold, how far their clocks are from this one (SPEC §10).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ssid_protocol::batch::{Statements, VerifiedBatch};
+use ssid_protocol::heartbeat::Heartbeat;
+use ssid_protocol::id::{NodeId, Sha256Hash, UnixMillis};
+use ssid_protocol::sync::Answer;
+use ssid_storage::PeerRow;
+
+use super::core::{Engine, Tick};
+use super::handle::NodeEvent;
+use super::messages::{Ticket, Worth};
+use super::settings::HEARTBEAT_EVERY;
+
+/// A heartbeat older than this says nothing about a clock.
+const CLOCK_SAMPLE_AGE: Duration = Duration::from_secs(60);
+/// A heartbeat asked for is made anew if the last is older than this.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// What is known of one member.
+#[derive(Clone, Debug, Default)]
+pub struct PeerState {
+    /// What goes to disk.
+    pub row: PeerRow,
+    /// Its clock minus this one, in milliseconds, when its latest heartbeat came; network delay included.
+    pub clock_offset_ms: Option<i64>,
+}
+
+/// What is known of the members, this node excluded.
+#[derive(Debug, Default)]
+pub(super) struct Peers {
+    pub(super) states: BTreeMap<NodeId, PeerState>,
+    pub(super) connected: BTreeSet<NodeId>,
+    /// Own listening addresses, for the heartbeat.
+    pub(super) own_addresses: Vec<String>,
+}
+
+impl Peers {
+    /// The median of the peers' clocks minus this one, in milliseconds, over recent heartbeats of connected peers.
+    pub(super) fn clock_offset(&self, now: UnixMillis) -> Option<i64> {
+        let recent = self.states.iter().filter(|(node, state)| {
+            self.connected.contains(node) && now.since(state.row.last_seen) < CLOCK_SAMPLE_AGE
+        });
+        let mut offsets: Vec<i64> = recent.filter_map(|(_, state)| state.clock_offset_ms).collect();
+        offsets.sort_unstable();
+        // the lower middle: of two that disagree, one may be wrong
+        offsets.get(offsets.len().checked_sub(1)? / 2).copied()
+    }
+}
+
+impl Engine {
+    pub(super) fn take_connected(&mut self, tick: &mut Tick, nodes: BTreeSet<NodeId>) {
+        let before = std::mem::replace(&mut self.peers.connected, nodes);
+        let new: Vec<_> = self.peers.connected.difference(&before).copied().collect();
+        let gone: Vec<_> = before.difference(&self.peers.connected).copied().collect();
+        for node in gone {
+            self.catch_up.forget(&node);
+            tick.effects.events.push(NodeEvent::Disconnected { node });
+        }
+        for node in new {
+            tick.effects.events.push(NodeEvent::Connected { node });
+            self.start_catch_up(tick, node);
+        }
+    }
+
+    /// A heartbeat; one that is not newer than the last seen is ignored.
+    pub(super) fn take_heartbeat(
+        &mut self,
+        tick: &mut Tick,
+        batch: &VerifiedBatch,
+        heartbeat: &Heartbeat,
+        from: NodeId,
+    ) -> Worth {
+        let node = batch.signer();
+        if heartbeat.check().is_err() {
+            return Worth::Invalid;
+        }
+        let state = self.peers.states.entry(node).or_default();
+        if heartbeat.sequence <= state.row.last_sequence || node == self.me {
+            return Worth::Nothing;
+        }
+        state.row.last_sequence = heartbeat.sequence;
+        state.row.last_seen = tick.now;
+        state.clock_offset_ms = i64::try_from(i128::from(heartbeat.sent_at.0) - i128::from(tick.now.0)).ok();
+        tick.effects.addresses.push((node, heartbeat.addresses.clone()));
+        state.row.last_heartbeat = Some(heartbeat.clone());
+        tick.changes.peers.push((node, state.row.clone()));
+        if from == node {
+            self.compare(tick, node, heartbeat);
+        }
+        Worth::New
+    }
+
+    pub(super) fn note_addresses(&mut self, tick: &mut Tick, node: NodeId, addresses: Vec<String>) {
+        if node == self.me {
+            self.peers.own_addresses = addresses;
+            return;
+        }
+        let state = self.peers.states.entry(node).or_default();
+        if state.row.addresses != addresses {
+            state.row.addresses = addresses;
+            tick.changes.peers.push((node, state.row.clone()));
+        }
+    }
+
+    /// Sends a heartbeat when it is due. Called after the tick is on disk: the log head it names is.
+    pub(super) fn beat(&mut self, tick: &mut Tick) {
+        if self.next_heartbeat > tick.now {
+            return;
+        }
+        self.next_heartbeat = tick.now.after(HEARTBEAT_EVERY);
+        if let Some(batch) = self.make_heartbeat(tick.now) {
+            tick.effects.publish.push(batch);
+        }
+    }
+
+    fn make_heartbeat(&mut self, now: UnixMillis) -> Option<Arc<VerifiedBatch>> {
+        self.last_sequence = now.0.max(self.last_sequence + 1);
+        let head = self.store.log_head();
+        let heartbeat = Heartbeat {
+            epoch: self.epoch,
+            sequence: self.last_sequence,
+            sent_at: now,
+            software: concat!("ssid/", env!("CARGO_PKG_VERSION")).to_owned(),
+            protocol_min: 1,
+            protocol_max: 1,
+            addresses: self.peers.own_addresses.clone(),
+            blueprint: self.settings.blueprint.clone(),
+            compliance_score: self.settings.compliance_score.clone(),
+            log_id: head.log_id,
+            log_size: head.size,
+            log_root: head.root,
+            certified_count: self.store.certified_count(),
+            certified_digest: self.store.certified_digest().value(),
+            open_count: self.open.len() as u64,
+            open_digest: self.open_digest(),
+        };
+        let batch = VerifiedBatch::sign(&self.key, &self.federation, Statements::Heartbeat(Box::new(heartbeat))).ok()?;
+        let batch = Arc::new(batch);
+        self.heartbeat = Some(batch.clone());
+        Some(batch)
+    }
+
+    /// `H` over the open instances in order of subject id.
+    pub(super) fn open_digest(&self) -> Sha256Hash {
+        let entries: Vec<Vec<u8>> = self.open.values().map(|open| open.machine.digest_entry(&self.voters)).collect();
+        Sha256Hash::of(&entries.iter().map(Vec::as_slice).collect::<Vec<_>>())
+    }
+
+    /// Answers with a heartbeat that is at most a second old and names the log as it is.
+    pub(super) fn answer_status(&mut self, tick: &mut Tick, ticket: Ticket) {
+        let is_current = self.heartbeat.as_ref().is_some_and(|batch| match batch.statements() {
+            Statements::Heartbeat(last) => {
+                last.log_size == self.store.log_head().size && last.open_count == self.open.len() as u64
+            }
+            _ => false,
+        });
+        if !is_current || tick.now.since(UnixMillis(self.last_sequence)) > FRESH {
+            self.make_heartbeat(tick.now);
+        }
+        let batch = self.heartbeat.as_ref().map(|batch| Box::new(batch.batch().clone()));
+        tick.effects.answers.push((ticket, Answer::Status(batch)));
+    }
+}

@@ -1,0 +1,264 @@
+//! Coming back: what the journal and the database say about where this node was (SPEC §7 State), and keeping the
+//! journal short.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use ssid_protocol::batch::{SignedBatch, Statements, VerifiedBatch};
+use ssid_protocol::id::{NodeId, SubjectId, UnixMillis};
+use ssid_protocol::identity::VerifyKey;
+use ssid_protocol::vote::Phase;
+use ssid_protocol::voting::{Candidate, Input, Instance, OwnHistory};
+use ssid_storage::{JournalRecord, ProofRef, StorageError, SubjectState};
+
+use super::core::{Engine, EngineParts, Tick};
+use super::messages::Effects;
+use super::open::{Announced, Held, Open};
+use super::peers::PeerState;
+
+/// Batches read from the journal, by the subjects that are still undecided.
+#[derive(Default)]
+struct Replay {
+    histories: BTreeMap<SubjectId, OwnHistory>,
+    batches: Vec<Arc<VerifiedBatch>>,
+    announcements: Vec<Arc<VerifiedBatch>>,
+    done: HashSet<SubjectId>,
+}
+
+impl Engine {
+    /// An engine as it was when it last wrote: own votes, locks and announcements from the journal, candidates and trust
+    /// from the database. What it gives out with it wants doing first: timers, and announcements to make again.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    pub fn recover(
+        parts: EngineParts,
+        records: Vec<JournalRecord>,
+        now: UnixMillis,
+    ) -> Result<(Self, Effects), StorageError> {
+        let mut engine = Self::empty(parts);
+        for row in engine.store.clone().trust() {
+            engine.trust.apply(&row?.1);
+        }
+        for (node, row) in engine.store.peers()? {
+            engine.peers.states.insert(node, PeerState { row, clock_offset_ms: None });
+        }
+        (engine.agreements, engine.disagreements) = engine.count_agreements()?;
+        let replay = engine.read_journal(records)?;
+        engine.resume_votes(now, &replay);
+        engine.reopen_candidates(now)?;
+        for batch in replay.announcements {
+            engine.queue_again(&batch);
+        }
+        let effects = engine.tick(now, Vec::new());
+        Ok((engine, effects))
+    }
+
+    fn is_decided(&self, subject: &SubjectId) -> Result<bool, StorageError> {
+        Ok(matches!(self.store.subject(subject)?, Some(SubjectState::Certified { .. })))
+    }
+
+    fn read_journal(&mut self, records: Vec<JournalRecord>) -> Result<Replay, StorageError> {
+        let mut replay = Replay::default();
+        let mut keys: HashMap<NodeId, VerifyKey> =
+            self.voters.iter().map(|(_, voter)| (voter.key.id(), voter.key.clone())).collect();
+        if let Ok(own) = VerifyKey::parse(self.me) {
+            keys.insert(self.me, own);
+        }
+        for record in records {
+            match record {
+                JournalRecord::Own(batch) | JournalRecord::Support(batch) => {
+                    let Some(batch) = verified(&keys, batch, &self.federation) else { continue };
+                    self.journaled.insert((batch.signer(), batch.root()));
+                    self.sort_in(&mut replay, batch)?;
+                }
+                JournalRecord::Done(subjects) => replay.done.extend(subjects),
+                JournalRecord::Created { .. } | JournalRecord::Note(_) => {}
+            }
+        }
+        for subject in &replay.done {
+            if !self.is_decided(subject)? {
+                self.done.insert(*subject);
+            }
+        }
+        Ok(replay)
+    }
+
+    fn sort_in(&self, replay: &mut Replay, batch: VerifiedBatch) -> Result<(), StorageError> {
+        let own = batch.signer() == self.me;
+        let batch = Arc::new(batch);
+        let mut is_of_use = false;
+        match batch.statements() {
+            Statements::Events(events) if own => {
+                for event in events {
+                    is_of_use |= !self.is_decided(&self.policies.subject_of(event).id(&self.federation))?;
+                }
+                if is_of_use {
+                    replay.announcements.push(batch);
+                }
+                return Ok(());
+            }
+            Statements::Votes(votes) => {
+                for vote in votes.iter().filter(|v| v.epoch == self.epoch) {
+                    if self.is_decided(&vote.subject)? {
+                        continue;
+                    }
+                    is_of_use = true;
+                    if own {
+                        let history = replay.histories.entry(vote.subject).or_default();
+                        history.votes.push((vote.round, vote.phase, vote.ballot));
+                    }
+                }
+            }
+            Statements::Proposals(proposals) if own => {
+                for proposal in proposals.iter().filter(|p| p.epoch == self.epoch) {
+                    if !self.is_decided(&proposal.subject)? {
+                        is_of_use = true;
+                        replay.histories.entry(proposal.subject).or_default().proposals.push(*proposal);
+                    }
+                }
+            }
+            _ => {}
+        }
+        if is_of_use {
+            replay.batches.push(batch);
+        }
+        Ok(())
+    }
+
+    /// Instances in which this node signed something, with the proofs that the journal kept.
+    fn resume_votes(&mut self, now: UnixMillis, replay: &Replay) {
+        let Some(me) = self.rules.me else { return };
+        for (subject, history) in &replay.histories {
+            let change = *subject == self.epoch_subject;
+            let machine = Instance::resume(self.epoch, *subject, change, history, &self.voters, me);
+            self.open.insert(*subject, Open::new(machine, now));
+        }
+        for batch in &replay.batches {
+            if let Statements::Proposals(proposals) = batch.statements() {
+                for proposal in proposals.iter().filter(|p| p.epoch == self.epoch) {
+                    if let Some(open) = self.open.get_mut(&proposal.subject) {
+                        open.proposals.push(batch.clone());
+                    }
+                }
+            }
+            let Statements::Votes(votes) = batch.statements() else { continue };
+            let Some(voter) = self.voters.index_of(&batch.signer()) else { continue };
+            for (index, vote) in (0..).zip(votes) {
+                let Some(open) = self.open.get_mut(&vote.subject).filter(|_| vote.epoch == self.epoch) else { continue };
+                let (round, phase, ballot) = (vote.round, vote.phase, vote.ballot);
+                let is_held = open.held.iter().any(|v| (v.voter, v.round, v.phase, v.ballot) == (voter, round, phase, ballot));
+                if !is_held {
+                    open.held.push(Held { voter, round, phase, ballot, batch: batch.clone(), index });
+                }
+            }
+        }
+    }
+
+    /// The candidates that were known, and then the others' votes that the journal kept: an event must be known before
+    /// a polka for it counts.
+    fn reopen_candidates(&mut self, now: UnixMillis) -> Result<(), StorageError> {
+        let mut tick = Tick::new(now);
+        for row in self.store.clone().open_subjects() {
+            let (subject, row) = row?;
+            let candidates = row.candidates;
+            for (choice, proof) in candidates {
+                let Some(event) = self.store.event(&choice.content_digest)? else { continue };
+                let announced = self.announcement(proof)?;
+                let announced_by = announced.as_ref().and_then(|a| self.voters.index_of(&a.signer()));
+                let Some(open) = self.ensure_open(now, subject) else { continue };
+                open.first_seen = row.first_seen;
+                open.subject.get_or_insert_with(|| row.subject.clone());
+                if let (Some(announced), Some(_)) = (announced, announced_by) {
+                    let (origin, is_first) = (announced.signer(), open.announced.is_empty());
+                    open.announced.insert(choice, announced);
+                    *self.by_origin.entry(origin).or_default() += usize::from(is_first);
+                }
+                let candidate = Candidate { choice, event, announced_by, prompt: false, own: false, endorsed: false };
+                self.apply(&mut tick, subject, Input::Candidate(candidate));
+                self.endorse(&mut tick, subject);
+            }
+        }
+        self.count_kept_votes(&mut tick);
+        // what this made the instances say goes out with the first tick
+        self.recovered = Some(tick);
+        Ok(())
+    }
+
+    fn count_kept_votes(&mut self, tick: &mut Tick) {
+        let kept: Vec<_> = self
+            .open
+            .iter()
+            .flat_map(|(subject, open)| open.held.iter().map(|v| (*subject, v.voter, v.round, v.phase, v.ballot)))
+            .filter(|(_, voter, ..)| Some(*voter) != self.rules.me)
+            .collect();
+        for (subject, voter, round, phase, ballot) in kept {
+            self.apply(tick, subject, Input::Vote { voter, round, phase, ballot });
+        }
+    }
+
+    fn announcement(&self, proof: Option<ProofRef>) -> Result<Option<Announced>, StorageError> {
+        Ok(proof.map(|proof| self.store.announcement(&proof)).transpose()?.map(Announced::Alone))
+    }
+
+    /// Own announcements whose subjects are undecided are made again, and stand as own events again.
+    fn queue_again(&mut self, batch: &Arc<VerifiedBatch>) {
+        let Statements::Events(events) = batch.statements() else { return };
+        for event in events {
+            let subject = self.policies.subject_of(event).id(&self.federation);
+            self.backlog_choices.insert(subject, event.choice());
+        }
+        self.backlog.push_back(batch.clone());
+    }
+
+    /// Rewrites the journal without what belongs to certified subjects; of those only the names stay, so that nothing is
+    /// signed for them again even if the database is lost.
+    pub(super) fn compact_journal(&mut self) -> Result<(), StorageError> {
+        let mut kept = vec![JournalRecord::Created { node: self.me }];
+        let mut done: Vec<SubjectId> = self.done.iter().copied().collect();
+        for sequence in 0..self.store.log_head().size {
+            let entry = self.store.log_entry(sequence)?;
+            done.extend(entry.map(|entry| entry.subject.id(&self.federation)));
+        }
+        kept.extend(done.chunks(1024).map(|part| JournalRecord::Done(part.to_vec())));
+        self.journaled.clear();
+        for batch in &self.backlog {
+            kept.push(JournalRecord::Own(batch.batch().clone()));
+        }
+        for open in self.open.values() {
+            let own_events = open.announced.values().filter_map(|announced| match announced {
+                Announced::Batch(batch, _) if batch.signer() == self.me => Some(batch),
+                _ => None,
+            });
+            let locked = open.machine.locked();
+            let votes = open.held.iter().filter(|vote| {
+                let supports = |lock: &ssid_protocol::voting::Polka| {
+                    vote.phase == Phase::Prevote && vote.round == lock.at.round && vote.ballot == Some(lock.choice)
+                };
+                vote.batch.signer() == self.me || locked.as_ref().is_some_and(supports)
+            });
+            let proposals = open.proposals.iter().filter(|batch| batch.signer() == self.me);
+            for batch in own_events.chain(proposals).chain(votes.map(|vote| &vote.batch)) {
+                if self.journaled.insert((batch.signer(), batch.root())) {
+                    let signed = batch.batch().clone();
+                    let own = batch.signer() == self.me;
+                    kept.push(if own { JournalRecord::Own(signed) } else { JournalRecord::Support(signed) });
+                }
+            }
+        }
+        self.journal.rewrite(kept)?;
+        self.compacted_bytes = self.journal.bytes();
+        tracing::info!(bytes = self.compacted_bytes, "votes journal compacted");
+        Ok(())
+    }
+}
+
+/// A batch of the own journal; one that does not verify is of another federation, or the disk lies.
+fn verified(
+    keys: &HashMap<NodeId, VerifyKey>,
+    batch: SignedBatch,
+    federation: &ssid_protocol::id::FederationId,
+) -> Option<VerifiedBatch> {
+    let key = keys.get(&batch.signer)?;
+    batch.verify(key, federation).map_err(|error| tracing::error!(%error, "a journaled batch does not verify")).ok()
+}

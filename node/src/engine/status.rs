@@ -1,0 +1,69 @@
+//! The engine's state in numbers, and small bookkeeping for its surroundings.
+
+use std::collections::BTreeMap;
+
+use ssid_protocol::id::NodeId;
+use ssid_storage::{Cursor, StorageError};
+
+use super::core::{Engine, Tick};
+use super::handle::EngineStatus;
+use super::peers::PeerState;
+
+/// Records read at once when they are counted at start.
+const RECORDS_PAGE: usize = 1000;
+
+impl Engine {
+    /// The state in numbers.
+    pub fn status(&self) -> EngineStatus {
+        let voter_ids = self.voters.iter().map(|(_, voter)| voter.key.id());
+        let is_here = |node: &NodeId| *node == self.me || self.peers.connected.contains(node);
+        let (connected_voters, missing_voters): (Vec<_>, Vec<_>) = voter_ids.partition(is_here);
+        let weight = connected_voters.iter().filter_map(|id| self.voters.index_of(id)).map(|i| self.voters.weight(i)).sum();
+        EngineStatus {
+            epoch: self.epoch,
+            abstaining: self.abstaining.clone(),
+            read_only: self.read_only.clone(),
+            open: (self.open.len() + self.backlog_choices.len()) as u64,
+            conflicts: self.open.values().filter(|open| open.machine.in_conflict()).count() as u64,
+            awaiting_review: self.open.values().filter(|open| self.awaits_review(open)).count() as u64,
+            log: self.store.log_head(),
+            certified: self.store.certified_count(),
+            agreements: self.agreements,
+            disagreements: self.disagreements,
+            has_quorum: self.voters.is_quorum(weight, connected_voters.len()),
+            connected_voters,
+            missing_voters,
+        }
+    }
+
+    /// What is known of the other members.
+    pub fn peers(&self) -> &BTreeMap<NodeId, PeerState> {
+        &self.peers.states
+    }
+
+    /// How far the own log has been written into the registry file: a cursor over the own log.
+    pub fn projected(&self) -> Result<u64, StorageError> {
+        self.store.cursor(&self.own_cursor())
+    }
+
+    fn own_cursor(&self) -> Cursor {
+        Cursor { peer: self.me, log_id: self.store.log_head().log_id }
+    }
+
+    pub(super) fn note_projected(&mut self, tick: &mut Tick, sequence: u64) {
+        tick.changes.cursors.push((self.own_cursor(), sequence));
+    }
+
+    /// Records in which all observations agreed, and those in which somebody disagreed.
+    pub(super) fn count_agreements(&self) -> Result<(u64, u64), StorageError> {
+        let (mut agreed, mut disagreed, mut before) = (0, 0, None);
+        loop {
+            let page = self.store.records_latest(RECORDS_PAGE, before)?;
+            let Some((last, _)) = page.last() else { return Ok((agreed, disagreed)) };
+            before = Some(*last);
+            for (_, record) in &page {
+                *(if record.disagreeing_nodes.is_empty() { &mut agreed } else { &mut disagreed }) += 1;
+            }
+        }
+    }
+}

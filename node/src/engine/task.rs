@@ -1,0 +1,431 @@
+//! Runs the engine: one loop that owns it, drains what has arrived, ticks, and carries out what the tick gave.
+//!
+//! Everything that can wait is bounded: commands and local inputs by their channels, network events by the network's,
+//! and what one tick takes by [`TICK_INPUTS`] and [`TICK_STATEMENTS`].
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use ssid_protocol::batch::{Kind, VerifiedBatch};
+use ssid_protocol::id::{NodeId, UnixMillis};
+use ssid_protocol::sync::{Answer, LOG_PAGE, Request};
+use ssid_protocol::wire;
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::checking::Checker;
+use super::core::Engine;
+use super::handle::{COMMANDS, Command, EmitOutcome, EngineHandle, EngineStatus, NODE_EVENTS, NodeEvent};
+use super::messages::{Effects, Inbound, Ticket, Worth};
+use super::peers::PeerState;
+use super::settings::{ANSWER_BYTES, UNSENT_BATCHES};
+use crate::network::{self, Network, NetworkEvent, ReplyHandle, Topic, Verdict};
+
+/// Inputs taken into one tick.
+const TICK_INPUTS: usize = 1024;
+/// Statements taken into one tick: about what a tick can step in ten milliseconds.
+const TICK_STATEMENTS: usize = 8192;
+/// Local inputs waiting: answers of peers, lines of the registry file.
+const LOCAL_INPUTS: usize = 64;
+/// The status is published at most this often.
+const STATUS_EVERY: Duration = Duration::from_millis(50);
+/// How soon a batch that the network's queue had no room for is offered again.
+const RESEND_AFTER: Duration = Duration::from_millis(10);
+
+/// What the engine's task lives among.
+#[derive(Debug)]
+pub struct Surroundings {
+    /// The network, to act on it.
+    pub network: Network,
+    /// What the network tells.
+    pub network_events: mpsc::Receiver<NetworkEvent>,
+    /// Checks peers' answers.
+    pub checker: Arc<Checker>,
+    /// Where questions to peers run.
+    pub tracker: TaskTracker,
+    /// The end.
+    pub shutdown: CancellationToken,
+}
+
+/// What others hold of a running engine.
+#[derive(Clone, Debug)]
+pub struct Running {
+    /// Commands, events, status.
+    pub handle: EngineHandle,
+    /// Local inputs: the registry file's lines.
+    pub inputs: mpsc::Sender<Inbound>,
+    /// What is known of the other members, as heartbeats arrive.
+    pub peers: watch::Receiver<Arc<Vec<(NodeId, PeerState)>>>,
+    /// Why the engine stopped voting, once it did.
+    pub failed: watch::Receiver<Option<String>>,
+}
+
+/// Starts the task on the tracker. It ends after `shutdown`, its last tick on disk.
+pub fn start(engine: Engine, first: Effects, surroundings: Surroundings) -> Running {
+    let (commands, commands_inbox) = mpsc::channel(COMMANDS);
+    let (inputs, inputs_inbox) = mpsc::channel(LOCAL_INPUTS);
+    let (events, _) = broadcast::channel(NODE_EVENTS);
+    let (status_sender, status) = watch::channel(Arc::new(engine.status()));
+    let (peers_sender, peers) = watch::channel(Arc::default());
+    let (failed_sender, failed) = watch::channel(None);
+    let running = Running { handle: EngineHandle { commands, events: events.clone(), status }, inputs: inputs.clone(), peers, failed };
+    let tracker = surroundings.tracker.clone();
+    let task = Task {
+        engine,
+        network: surroundings.network,
+        checker: surroundings.checker,
+        tracker: surroundings.tracker,
+        shutdown: surroundings.shutdown,
+        inputs,
+        events,
+        status: status_sender,
+        peers: peers_sender,
+        failed: failed_sender,
+        waiting: HashMap::new(),
+        next_ticket: 0,
+        unsent: VecDeque::new(),
+        wake_at: None,
+        status_at: tokio::time::Instant::now(),
+        connected: Arc::default(),
+    };
+    let inbox = Inbox { network: surroundings.network_events, commands: commands_inbox, local: inputs_inbox };
+    tracker.spawn(task.run(inbox, first));
+    running
+}
+
+/// Who waits for the outcome of a ticket.
+#[derive(Debug)]
+enum Waiting {
+    Gossip(network::Ticket),
+    Peer(ReplyHandle),
+    Emitter(oneshot::Sender<Vec<EmitOutcome>>),
+}
+
+#[derive(Debug)]
+struct Inbox {
+    network: mpsc::Receiver<NetworkEvent>,
+    commands: mpsc::Receiver<Command>,
+    local: mpsc::Receiver<Inbound>,
+}
+
+/// Something that arrived.
+#[derive(Debug)]
+enum Arrived {
+    Network(NetworkEvent),
+    Command(Command),
+    Local(Inbound),
+}
+
+struct Task {
+    engine: Engine,
+    network: Network,
+    checker: Arc<Checker>,
+    tracker: TaskTracker,
+    shutdown: CancellationToken,
+    inputs: mpsc::Sender<Inbound>,
+    events: broadcast::Sender<Arc<NodeEvent>>,
+    status: watch::Sender<Arc<EngineStatus>>,
+    peers: watch::Sender<Arc<Vec<(NodeId, PeerState)>>>,
+    failed: watch::Sender<Option<String>>,
+    waiting: HashMap<Ticket, Waiting>,
+    next_ticket: Ticket,
+    unsent: VecDeque<(Topic, Vec<u8>)>,
+    wake_at: Option<UnixMillis>,
+    status_at: tokio::time::Instant,
+    connected: Arc<BTreeSet<NodeId>>,
+}
+
+/// One tick's inputs as they are collected.
+#[derive(Default)]
+struct Collected {
+    inputs: Vec<Inbound>,
+    statements: usize,
+    queries: Vec<Command>,
+}
+
+impl Task {
+    async fn run(mut self, mut inbox: Inbox, first: Effects) {
+        self.carry_out(first);
+        loop {
+            let mut collected = Collected::default();
+            tokio::select! {
+                biased;
+                () = self.shutdown.cancelled() => break,
+                arrived = inbox.next() => match arrived {
+                    Some(arrived) => self.collect(&mut collected, arrived),
+                    None => break,
+                },
+                () = tokio::time::sleep(self.pause()) => {}
+            }
+            while collected.inputs.len() < TICK_INPUTS && collected.statements < TICK_STATEMENTS {
+                let Some(arrived) = inbox.try_next() else { break };
+                self.collect(&mut collected, arrived);
+            }
+            self.turn(collected);
+        }
+        // what was taken in is on disk already; what was not is offered again by whoever sent it
+        self.publish_status();
+    }
+
+    fn turn(&mut self, collected: Collected) {
+        let now = unix_now();
+        let effects = tokio::task::block_in_place(|| self.engine.tick(now, collected.inputs));
+        self.carry_out(effects);
+        for query in collected.queries {
+            self.answer_query(query);
+        }
+        self.resend();
+        if self.status_at.elapsed() >= STATUS_EVERY {
+            self.publish_status();
+        }
+    }
+
+    /// How long to wait if nothing arrives.
+    fn pause(&self) -> Duration {
+        let now = unix_now();
+        let engine = self.wake_at.map_or(Duration::from_secs(1), |at| at.since(now));
+        let resend = if self.unsent.is_empty() { Duration::MAX } else { RESEND_AFTER };
+        let status = STATUS_EVERY.saturating_sub(self.status_at.elapsed());
+        let status = if status.is_zero() { Duration::MAX } else { status };
+        engine.min(resend).min(status).min(Duration::from_secs(1))
+    }
+
+    fn ticket(&mut self, waiting: Waiting) -> Ticket {
+        self.next_ticket += 1;
+        self.waiting.insert(self.next_ticket, waiting);
+        self.next_ticket
+    }
+
+    fn collect(&mut self, collected: &mut Collected, arrived: Arrived) {
+        match arrived {
+            Arrived::Network(event) => self.collect_network(collected, event),
+            Arrived::Command(Command::Emit { events, reply }) => {
+                collected.statements += events.len();
+                let ticket = self.ticket(Waiting::Emitter(reply));
+                collected.inputs.push(Inbound::Emit { events, ticket });
+            }
+            Arrived::Command(query) => collected.queries.push(query),
+            Arrived::Local(input) => {
+                collected.statements += weight(&input);
+                collected.inputs.push(input);
+            }
+        }
+    }
+
+    fn collect_network(&mut self, collected: &mut Collected, event: NetworkEvent) {
+        match event {
+            NetworkEvent::Batch { from, batch, ticket, .. } => {
+                collected.statements += batch.statements().len();
+                let ticket = Some(self.ticket(Waiting::Gossip(ticket)));
+                collected.inputs.push(Inbound::Batch { batch, from, ticket });
+            }
+            NetworkEvent::Asked { from, request, reply } => self.collect_question(collected, from, request, reply),
+            NetworkEvent::Connected(node) => {
+                let mut connected = (*self.connected).clone();
+                connected.insert(node);
+                self.set_connected(collected, connected);
+            }
+            NetworkEvent::Disconnected(node) => {
+                let mut connected = (*self.connected).clone();
+                connected.remove(&node);
+                self.set_connected(collected, connected);
+            }
+            NetworkEvent::Addresses { node, addresses, .. } => {
+                let addresses = addresses.iter().map(ToString::to_string).collect();
+                collected.inputs.push(Inbound::Addresses { node, addresses });
+            }
+        }
+    }
+
+    fn set_connected(&mut self, collected: &mut Collected, connected: BTreeSet<NodeId>) {
+        self.connected = Arc::new(connected);
+        collected.inputs.push(Inbound::Connected((*self.connected).clone()));
+    }
+
+    fn collect_question(&mut self, collected: &mut Collected, from: NodeId, request: Request, reply: ReplyHandle) {
+        match request {
+            Request::Log { from: sequence, limit } => self.answer_log(sequence, limit, reply),
+            Request::Status => {
+                let ticket = self.ticket(Waiting::Peer(reply));
+                collected.inputs.push(Inbound::StatusAsked { ticket });
+            }
+            Request::Open { subjects, after } => {
+                let ticket = self.ticket(Waiting::Peer(reply));
+                collected.inputs.push(Inbound::OpenAsked { subjects, after, ticket });
+            }
+            Request::Events { digests } => {
+                let ticket = self.ticket(Waiting::Peer(reply));
+                collected.inputs.push(Inbound::EventsAsked { digests, ticket });
+            }
+        }
+        tracing::trace!(%from, "asked");
+    }
+
+    /// The log is answered from storage, beside the engine.
+    fn answer_log(&self, from: u64, limit: u32, reply: ReplyHandle) {
+        let store = self.engine.store.clone();
+        self.tracker.spawn_blocking(move || {
+            let head = store.log_head();
+            let answer = match store.certificates(from, limit.min(LOG_PAGE) as usize, ANSWER_BYTES) {
+                Ok(entries) => Answer::Log { log_id: head.log_id, size: head.size, entries },
+                Err(error) => {
+                    tracing::error!(%error, "cannot read the log for a peer");
+                    Answer::Refused("this node cannot read its log".to_owned())
+                }
+            };
+            reply.answer(answer);
+        });
+    }
+
+    /// Does what a tick gave: everything it rests on is on disk.
+    fn carry_out(&mut self, effects: Effects) {
+        for batch in effects.publish {
+            self.publish(&batch);
+        }
+        for (ticket, worth) in effects.verdicts {
+            if let Some(Waiting::Gossip(ticket)) = self.waiting.remove(&ticket) {
+                self.network.verdict(ticket, verdict_of(worth));
+            }
+        }
+        for (ticket, answer) in effects.answers {
+            if let Some(Waiting::Peer(reply)) = self.waiting.remove(&ticket) {
+                reply.answer(answer);
+            }
+        }
+        for (ticket, outcomes) in effects.emitted {
+            if let Some(Waiting::Emitter(reply)) = self.waiting.remove(&ticket) {
+                // whoever offered the events may have gone: they are announced all the same
+                reply.send(outcomes).ok();
+            }
+        }
+        for (node, request) in effects.asks {
+            self.ask(node, request);
+        }
+        for (node, addresses) in effects.addresses {
+            self.network.add_address(node, addresses.iter().filter_map(|a| a.parse().ok()).collect());
+            self.publish_peers();
+        }
+        for event in effects.events {
+            if let NodeEvent::ReadOnly { reason } = &event {
+                self.failed.send_replace(Some(reason.clone()));
+            }
+            // no subscriber is no error
+            self.events.send(Arc::new(event)).ok();
+        }
+        self.wake_at = effects.wake_at;
+    }
+
+    fn publish(&mut self, batch: &VerifiedBatch) {
+        let topic = topic_of(batch.statements().kind());
+        let data = wire::encode(batch.batch());
+        if !self.unsent.is_empty() || self.network.publish(topic, data.clone()).is_err() {
+            self.unsent.push_back((topic, data));
+            if self.unsent.len() > UNSENT_BATCHES {
+                self.unsent.pop_front();
+            }
+        }
+    }
+
+    fn resend(&mut self) {
+        while let Some((topic, data)) = self.unsent.pop_front() {
+            if self.network.publish(topic, data.clone()).is_err() {
+                self.unsent.push_front((topic, data));
+                return;
+            }
+        }
+    }
+
+    /// Asks a peer beside the engine, checks what it answers, and hands that in.
+    fn ask(&self, node: NodeId, request: Request) {
+        let (network, checker, inputs) = (self.network.clone(), self.checker.clone(), self.inputs.clone());
+        let shutdown = self.shutdown.clone();
+        self.tracker.spawn(async move {
+            let question = request.clone();
+            let checked = async {
+                let answer = network.request(node, request.clone()).await.map_err(|error| error.to_string())?;
+                let check = move || checker.check(node, &request, answer).map_err(|error| error.to_string());
+                tokio::task::spawn_blocking(check).await.map_err(|error| error.to_string())?
+            };
+            let answer = tokio::select! {
+                () = shutdown.cancelled() => return,
+                checked = checked => checked.inspect_err(|error| tracing::debug!(%node, error, "no answer")).ok(),
+            };
+            // the engine's task has ended if nobody takes it
+            inputs.send(Inbound::Answered { from: node, request: question, answer }).await.ok();
+        });
+    }
+
+    fn answer_query(&self, query: Command) {
+        if let Command::Instances { subject, limit, after, reply } = query {
+            reply.send(self.engine.instances(subject, after, limit)).ok();
+        }
+    }
+
+    fn publish_status(&mut self) {
+        self.status_at = tokio::time::Instant::now();
+        let status = Arc::new(self.engine.status());
+        self.status.send_if_modified(|old| {
+            let differs = **old != *status;
+            *old = status.clone();
+            differs
+        });
+    }
+
+    fn publish_peers(&self) {
+        let peers = self.engine.peers().iter().map(|(node, state)| (*node, state.clone())).collect();
+        self.peers.send_replace(Arc::new(peers));
+    }
+}
+
+impl Inbox {
+    async fn next(&mut self) -> Option<Arrived> {
+        tokio::select! {
+            event = self.network.recv() => event.map(Arrived::Network),
+            command = self.commands.recv() => command.map(Arrived::Command),
+            input = self.local.recv() => input.map(Arrived::Local),
+        }
+    }
+
+    /// Answers of peers first, then the network, then people: what is under way ends before more begins.
+    fn try_next(&mut self) -> Option<Arrived> {
+        let local = self.local.try_recv().ok().map(Arrived::Local);
+        let network = || self.network.try_recv().ok().map(Arrived::Network);
+        local.or_else(network).or_else(|| self.commands.try_recv().ok().map(Arrived::Command))
+    }
+}
+
+fn weight(input: &Inbound) -> usize {
+    use super::messages::CheckedAnswer;
+    match input {
+        Inbound::Observed(events) => events.len(),
+        Inbound::Answered { answer: Some(CheckedAnswer::Log { certificates, .. }), .. } => certificates.len(),
+        Inbound::Answered { answer: Some(CheckedAnswer::Open { batches, events, .. }), .. } => {
+            events.len() + batches.iter().map(|batch| batch.statements().len()).sum::<usize>()
+        }
+        _ => 1,
+    }
+}
+
+fn topic_of(kind: Kind) -> Topic {
+    match kind {
+        Kind::Events => Topic::Events,
+        Kind::Votes | Kind::Proposals | Kind::Closes => Topic::Votes,
+        Kind::Heartbeat => Topic::Heartbeats,
+    }
+}
+
+fn verdict_of(worth: Worth) -> Verdict {
+    match worth {
+        Worth::New => Verdict::Accept,
+        Worth::Nothing => Verdict::Ignore,
+        Worth::Invalid => Verdict::Reject,
+    }
+}
+
+/// This machine's clock. Before 1970 it counts as 1970: then every peer's heartbeat says that it is wrong.
+pub fn unix_now() -> UnixMillis {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    UnixMillis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}

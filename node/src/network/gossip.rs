@@ -1,0 +1,290 @@
+//! Gossip in and out: rate, check, hand over, verdict; and paced publishing (SPEC §10, §12).
+//!
+//! In: rates first, on the owner's task; then decoding and the signature on other threads, bounded in number and in
+//! what waits for them; then the consumer, as far as it keeps up. gossipsub passes a message on only when it hears
+//! [`Accept`](MessageAcceptance::Accept), and forgets an undecided one after five heartbeats by itself.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use libp2p::PeerId;
+use libp2p::gossipsub::{MessageAcceptance, MessageId, PublishError};
+use ssid_protocol::batch::VerifiedBatch;
+use ssid_protocol::id::{FederationId, NodeId, Sha256Hash};
+use ssid_protocol::limits::MESSAGE_BYTES;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
+
+use super::behaviour::{Gossip, Topics};
+use super::check::{self, Refusal};
+use super::config::NetworkLimits;
+use super::handle::{NetworkEvent, Outgoing, Ticket, Topic, Verdict};
+use super::members::Directory;
+use super::metrics::{Metrics, Outcome};
+use super::rate::{Buckets, Pace};
+use super::recent::Recent;
+use super::tuning as t;
+
+/// A message on its way through the checks.
+#[derive(Debug)]
+pub(super) struct Arrival {
+    pub(super) source: PeerId,
+    pub(super) message: MessageId,
+    pub(super) topic: Topic,
+    size: usize,
+}
+
+/// An arrival with what the checks found.
+pub(super) type Checked = (Arrival, Result<VerifiedBatch, Refusal>);
+
+/// What the owner does with a message at once, if not check it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Decision {
+    /// Not passed on, nobody blamed.
+    Ignore(Outcome),
+    /// Not passed on; past this rate, which counts a little against the deliverer.
+    TooFast(&'static str),
+    /// Not passed on, the deliverer blamed.
+    Reject(&'static str),
+}
+
+/// The way in and the way out.
+pub(super) struct Gossiping {
+    federation: FederationId,
+    topics: Topics,
+    peer_messages: Buckets<PeerId>,
+    peer_bytes: Buckets<PeerId>,
+    signer_statements: Buckets<NodeId>,
+    accepted: Recent<Sha256Hash>,
+    accepted_ids: Recent<MessageId>,
+    checks: JoinSet<Checked>,
+    checking_bytes: usize,
+    threads: Arc<Semaphore>,
+    undecided: Arc<Semaphore>,
+    pace: Pace,
+    publish_per_second: f64,
+    metrics: Metrics,
+}
+
+impl Gossiping {
+    pub(super) fn new(federation: FederationId, topics: Topics, limits: &NetworkLimits, metrics: Metrics) -> Self {
+        let threads = std::thread::available_parallelism().map_or(2, |n| n.get().clamp(1, 4));
+        Self {
+            federation,
+            topics,
+            peer_messages: Buckets::new(limits.peer_messages_per_second, 2.0),
+            peer_bytes: Buckets::new(limits.peer_bytes_per_second, 2.0),
+            signer_statements: Buckets::new(limits.signer_statements_per_second, 4.0),
+            accepted: Recent::new(t::REMEMBERED_BATCHES),
+            accepted_ids: Recent::new(t::REMEMBERED_BATCHES),
+            checks: JoinSet::new(),
+            checking_bytes: 0,
+            threads: Arc::new(Semaphore::new(threads)),
+            undecided: Arc::new(Semaphore::new(limits.undecided_bytes)),
+            pace: Pace::new(t::PUBLISH_BURST, Instant::now()),
+            publish_per_second: limits.publish_per_second.max(1.0),
+            metrics,
+        }
+    }
+
+    /// Takes a message in: either its checks begin, or there is a decision at once.
+    pub(super) fn arrive(
+        &mut self,
+        source: PeerId,
+        message: MessageId,
+        topic: Topic,
+        data: Vec<u8>,
+        directory: &Directory,
+    ) -> Result<(), Decision> {
+        let now = Instant::now();
+        if data.len() > MESSAGE_BYTES {
+            return Err(Decision::Reject(Refusal::MessageBytes.name()));
+        }
+        if !self.peer_messages.take(source, 1.0, now) {
+            return Err(Decision::TooFast("peer_messages"));
+        }
+        if !self.peer_bytes.take(source, data.len() as f64, now) {
+            return Err(Decision::TooFast("peer_bytes"));
+        }
+        if topic == Topic::Evidence {
+            return Err(Decision::Ignore(Outcome::Unread));
+        }
+        if self.accepted_ids.contains(&message) {
+            return Err(Decision::Ignore(Outcome::Duplicate));
+        }
+        let size = data.len();
+        if self.checks.len() >= t::VERIFYING || self.checking_bytes + size > t::VERIFYING_BYTES {
+            return Err(Decision::Ignore(Outcome::DroppedVerifierBusy));
+        }
+        self.checking_bytes += size;
+        let arrival = Arrival { source, message, topic, size };
+        let (threads, directory, federation) = (Arc::clone(&self.threads), directory.clone(), self.federation);
+        self.checks.spawn(async move {
+            let _turn = threads.acquire_owned().await;
+            let checked = tokio::task::spawn_blocking(move || check::check(topic, &data, &directory, &federation));
+            (arrival, checked.await.unwrap_or(Err(Refusal::Garbage)))
+        });
+        Ok(())
+    }
+
+    /// The next message whose checks are done; pends while there is none.
+    pub(super) async fn checked(&mut self) -> Option<Checked> {
+        // a task that panicked or was aborted is none: the checks have no failing path but their result
+        let checked = self.checks.join_next().await?.ok()?;
+        self.checking_bytes = self.checking_bytes.saturating_sub(checked.0.size);
+        Some(checked)
+    }
+
+    /// Hands a checked batch to the consumer.
+    pub(super) fn deliver(
+        &mut self,
+        arrival: &Arrival,
+        batch: VerifiedBatch,
+        from: NodeId,
+        consumer: &mpsc::Sender<NetworkEvent>,
+    ) -> Result<(), Decision> {
+        let name = check::name_of(&batch);
+        if self.accepted.contains(&name) {
+            return Err(Decision::Ignore(Outcome::Duplicate));
+        }
+        // after the signature: else anybody could use up another signer's rate
+        let statements = batch.statements().len() as f64;
+        if !self.signer_statements.take(batch.signer(), statements, Instant::now()) {
+            self.metrics.count_rate_limited("signer_statements");
+            return Err(Decision::Ignore(Outcome::RateLimited));
+        }
+        let busy = Decision::Ignore(Outcome::DroppedConsumerBusy);
+        let cost = u32::try_from(arrival.size.max(t::UNDECIDED_LEAST)).unwrap_or(u32::MAX);
+        let Ok(budget) = Arc::clone(&self.undecided).try_acquire_many_owned(cost) else { return Err(busy) };
+        let Ok(place) = consumer.try_reserve() else { return Err(busy) };
+        let Arrival { source, topic, .. } = *arrival;
+        let message = arrival.message.clone();
+        let ticket = Ticket { message, name, source, topic, _budget: budget };
+        place.send(NetworkEvent::Batch { from, batch: Arc::new(batch), ticket, topic });
+        self.metrics.count_message(topic, Outcome::Delivered);
+        Ok(())
+    }
+
+    /// Tells gossipsub the consumer's verdict; `true` if the deliverer is to be blamed.
+    pub(super) fn decide(&mut self, gossip: &mut Gossip, ticket: Ticket, verdict: Verdict) -> bool {
+        let (acceptance, outcome) = match verdict {
+            Verdict::Accept => (MessageAcceptance::Accept, Outcome::Accepted),
+            Verdict::Ignore => (MessageAcceptance::Ignore, Outcome::Ignored),
+            Verdict::Reject => (MessageAcceptance::Reject, Outcome::Rejected),
+        };
+        let in_time = gossip.report_message_validation_result(&ticket.message, &ticket.source, acceptance);
+        if !in_time {
+            self.metrics.count_message(ticket.topic, Outcome::VerdictLate);
+        }
+        match verdict {
+            Verdict::Reject => self.metrics.count_reject(ticket.topic, "consumer"),
+            _ => self.metrics.count_message(ticket.topic, outcome),
+        }
+        if verdict == Verdict::Accept {
+            self.accepted.insert(ticket.name);
+            self.accepted_ids.insert(ticket.message);
+        }
+        verdict == Verdict::Reject
+    }
+
+    /// When the next message may be published.
+    pub(super) fn publish_at(&self) -> Instant {
+        self.pace.ready_at()
+    }
+
+    /// Publishes one message to `peers` connected ones and counts what became of it. A refused one is not tried again:
+    /// gossipsub would call it a duplicate.
+    pub(super) fn publish(&mut self, gossip: &mut Gossip, outgoing: Outgoing, peers: usize) {
+        let bytes = outgoing.data.len() as f64 * peers as f64;
+        let cost = (bytes / t::PUBLISH_BYTES_PER_SECOND).max(1.0 / self.publish_per_second);
+        self.pace.spend(Duration::from_secs_f64(cost), Instant::now());
+        let Some(hash) = self.topics.hash(outgoing.topic) else { return };
+        let failure = match gossip.publish(hash, outgoing.data) {
+            Ok(_) => return self.metrics.count_message(outgoing.topic, Outcome::Published),
+            Err(PublishError::AllQueuesFull(_)) => "all_queues_full",
+            Err(PublishError::NoPeersSubscribedToTopic) => "no_peers_subscribed",
+            Err(PublishError::Duplicate) => "duplicate",
+            Err(_) => "other",
+        };
+        self.metrics.count_publish_failure(failure, 1);
+    }
+
+    /// Forgets the rates of those who are no longer members.
+    pub(super) fn retain(&mut self, directory: &Directory) {
+        self.peer_messages.retain(|peer| directory.node_of(peer).is_some());
+        self.peer_bytes.retain(|peer| directory.node_of(peer).is_some());
+        self.signer_statements.retain(|node| directory.member(node).is_some());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::behaviour;
+    use crate::network::testing::{FEDERATION, heartbeat, member, votes};
+    use ssid_protocol::batch::Statements;
+    use ssid_protocol::testing::key;
+
+    struct Fixture {
+        gossiping: Gossiping,
+        gossip: Gossip,
+        directory: Directory,
+    }
+
+    fn fixture(limits: &NetworkLimits) -> Fixture {
+        let topics = Topics::of(&FEDERATION);
+        let gossip = behaviour::gossip(&topics).unwrap();
+        let directory = Directory::new([member(0), member(1)], key(1).node_id());
+        Fixture { gossiping: Gossiping::new(FEDERATION, topics, limits, Metrics::default()), gossip, directory }
+    }
+
+    impl Fixture {
+        fn arrive(&mut self, id: u8, data: Vec<u8>) -> Result<(), Decision> {
+            let source = member(0).peer;
+            self.gossiping.arrive(source, MessageId::new(&[id]), Topic::Votes, data, &self.directory)
+        }
+
+        fn deliver(&mut self, id: u8, statements: Statements, to: &mpsc::Sender<NetworkEvent>) -> Option<Decision> {
+            let batch = VerifiedBatch::sign(&key(0), &FEDERATION, statements).unwrap();
+            let message = MessageId::new(&[id]);
+            let arrival = Arrival { source: member(0).peer, message, topic: Topic::Votes, size: 100 };
+            self.gossiping.deliver(&arrival, batch, key(0).node_id(), to).err()
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_accepted_is_neither_verified_nor_delivered_again() {
+        let mut fixture = fixture(&NetworkLimits::default());
+        let (consumer, mut events) = mpsc::channel(8);
+        assert_eq!(fixture.deliver(1, votes(2), &consumer), None);
+        let Ok(NetworkEvent::Batch { ticket, .. }) = events.try_recv() else { panic!("a batch") };
+        assert_eq!(fixture.deliver(2, votes(2), &consumer), None, "no verdict yet");
+        assert!(!fixture.gossiping.decide(&mut fixture.gossip, ticket, Verdict::Accept));
+        let duplicate = Decision::Ignore(Outcome::Duplicate);
+        assert_eq!(fixture.arrive(1, vec![0; 10]), Err(duplicate), "the same bytes");
+        assert_eq!(fixture.deliver(3, votes(2), &consumer), Some(duplicate), "the same statements");
+        assert_eq!(fixture.deliver(4, votes(3), &consumer), None);
+    }
+
+    #[tokio::test]
+    async fn each_limit_is_named() {
+        let limits = NetworkLimits {
+            peer_bytes_per_second: 500.0,
+            signer_statements_per_second: 1.0,
+            undecided_bytes: 2 * t::UNDECIDED_LEAST,
+            ..NetworkLimits::default()
+        };
+        let mut fixture = fixture(&limits);
+        assert_eq!(fixture.arrive(1, vec![0; MESSAGE_BYTES + 1]), Err(Decision::Reject("message_bytes")));
+        assert_eq!(fixture.arrive(2, vec![0; 900]), Ok(()));
+        assert_eq!(fixture.arrive(3, vec![0; 900]), Err(Decision::TooFast("peer_bytes")));
+
+        let (consumer, _events) = mpsc::channel(8);
+        assert_eq!(fixture.deliver(4, votes(2), &consumer), None);
+        assert_eq!(fixture.deliver(5, votes(3), &consumer), Some(Decision::Ignore(Outcome::RateLimited)));
+        assert_eq!(fixture.gossiping.metrics.rate_limited("signer_statements"), 1);
+        assert_eq!(fixture.deliver(6, heartbeat(1), &consumer), None);
+        let busy = Some(Decision::Ignore(Outcome::DroppedConsumerBusy));
+        assert_eq!(fixture.deliver(7, heartbeat(2), &consumer), busy, "two undecided use up the budget");
+    }
+}

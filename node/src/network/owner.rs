@@ -1,0 +1,248 @@
+//! The task that owns the swarm: one loop over what the swarm says, what the handles ask, and the clock. It awaits
+//! nothing but that loop; whatever takes long runs elsewhere, whatever is full is refused.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures::StreamExt as _;
+use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
+use libp2p::{Multiaddr, PeerId, Swarm};
+use ssid_protocol::id::NodeId;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::behaviour::{Behaviour, Topics};
+use super::config::MemberPeer;
+use super::dialer::{Dialer, Target};
+use super::gossip::{Checked, Decision, Gossiping};
+use super::handle::{Command, NetworkEvent, Outgoing, Reply, RequestError, Ticket, Verdict};
+use super::links::Links;
+use super::members::Directory;
+use super::metrics::{Metrics, Outcome};
+use super::offenders::Offenders;
+use super::recent::Recent;
+use super::sync::Syncing;
+use super::tuning as t;
+
+/// Everything that the loop owns.
+pub(super) struct Owner {
+    pub(super) swarm: Swarm<Behaviour>,
+    pub(super) topics: Topics,
+    pub(super) directory: Directory,
+    pub(super) dialer: Dialer,
+    pub(super) links: Links,
+    /// Members that take part now.
+    pub(super) present: HashMap<PeerId, NodeId>,
+    pub(super) gossiping: Gossiping,
+    pub(super) syncing: Syncing,
+    pub(super) offenders: Offenders,
+    /// Strangers whose refusal was logged.
+    pub(super) strangers: Recent<PeerId>,
+    /// Notices that the consumer had no room for yet.
+    pub(super) notices: VecDeque<NetworkEvent>,
+    pub(super) consumer: mpsc::Sender<NetworkEvent>,
+    pub(super) connected: watch::Sender<Arc<BTreeSet<NodeId>>>,
+    pub(super) listening: watch::Sender<Arc<BTreeSet<Multiaddr>>>,
+    pub(super) metrics: Metrics,
+    pub(super) inbox: Inbox,
+}
+
+/// What the handles send.
+pub(super) struct Inbox {
+    pub(super) outgoing: mpsc::Receiver<Outgoing>,
+    pub(super) verdicts: mpsc::Receiver<(Ticket, Verdict)>,
+    pub(super) replies: mpsc::Receiver<Reply>,
+    pub(super) commands: mpsc::Receiver<Command>,
+    pub(super) members: watch::Receiver<Vec<MemberPeer>>,
+}
+
+impl Owner {
+    /// Runs until `shutdown`, then [finishes](Self::finish).
+    pub(super) async fn run(mut self, shutdown: CancellationToken) {
+        let mut housekeeping = interval(t::HOUSEKEEPING);
+        housekeeping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let (dial_at, publish_at) = (self.dialer.next_due(), self.gossiping.publish_at());
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                event = self.swarm.select_next_some() => self.on_swarm_event(event),
+                Some(checked) = self.gossiping.checked() => self.on_checked(checked),
+                Some((ticket, verdict)) = self.inbox.verdicts.recv() => self.on_verdict(ticket, verdict),
+                Some(reply) = self.inbox.replies.recv() => {
+                    self.syncing.answer(&mut self.swarm.behaviour_mut().sync, reply);
+                }
+                Some(command) = self.inbox.commands.recv() => self.on_command(command),
+                Some(outgoing) = paced(publish_at, &mut self.inbox.outgoing) => self.publish(outgoing),
+                Ok(()) = self.inbox.members.changed() => self.on_members(),
+                () = at(dial_at) => self.dial(),
+                _ = housekeeping.tick() => self.keep_house(),
+                true = has_room(&self.consumer), if !self.notices.is_empty() => self.send_notices(),
+            }
+        }
+        self.finish().await;
+    }
+
+    /// Publishes what still waits, gives it time to leave, closes the connections. Bounded by `DRAIN` and `CLOSE`.
+    async fn finish(mut self) {
+        self.inbox.outgoing.close();
+        while let Ok(outgoing) = self.inbox.outgoing.try_recv() {
+            self.publish(outgoing);
+        }
+        let last = self.gossiping.publish_at() + t::PUBLISH_BURST;
+        if !self.present.is_empty() && last + t::DRAIN > Instant::now() {
+            let drain = async {
+                loop {
+                    let event = self.swarm.select_next_some().await;
+                    self.on_swarm_event(event);
+                }
+            };
+            let _: Result<(), _> = timeout(t::DRAIN, drain).await;
+        }
+        let peers: Vec<_> = self.swarm.connected_peers().copied().collect();
+        for peer in peers {
+            let _ = self.swarm.disconnect_peer_id(peer);
+        }
+        let close = async {
+            while self.links.len() > 0 {
+                let event = self.swarm.select_next_some().await;
+                self.on_swarm_event(event);
+            }
+        };
+        let _ = timeout(t::CLOSE, close).await;
+    }
+
+    fn publish(&mut self, outgoing: Outgoing) {
+        let peers = self.present.len().max(1);
+        self.gossiping.publish(&mut self.swarm.behaviour_mut().gossip, outgoing, peers);
+    }
+
+    fn send_notices(&mut self) {
+        while let Ok(place) = self.consumer.try_reserve() {
+            let Some(notice) = self.notices.pop_front() else { return };
+            place.send(notice);
+        }
+    }
+
+    fn on_checked(&mut self, (arrival, result): Checked) {
+        let decision = match (result, self.directory.node_of(&arrival.source)) {
+            (Err(refusal), _) => Err(Decision::Reject(refusal.name())),
+            (Ok(_), None) => Err(Decision::Ignore(Outcome::Ignored)),
+            (Ok(batch), Some(from)) => self.gossiping.deliver(&arrival, batch, from, &self.consumer),
+        };
+        if let Err(decision) = decision {
+            self.on_decision(&arrival.source, &arrival.message, arrival.topic, decision);
+        }
+    }
+
+    fn on_verdict(&mut self, ticket: Ticket, verdict: Verdict) {
+        let source = ticket.source;
+        if self.gossiping.decide(&mut self.swarm.behaviour_mut().gossip, ticket, verdict) {
+            self.blame(source, t::OFFENCE_INVALID);
+        }
+    }
+
+    fn on_command(&mut self, command: Command) {
+        match command {
+            Command::Request { node, request, reply } => {
+                let peer = self.directory.peer_of(&node).filter(|peer| self.swarm.is_connected(peer));
+                match peer {
+                    Some(peer) => self.syncing.ask(&mut self.swarm.behaviour_mut().sync, peer, request, reply),
+                    None => drop(reply.send(Err(RequestError::NotConnected(node)))),
+                }
+            }
+            Command::AddAddress { node, addresses } => {
+                if let Some(peer) = self.directory.peer_of(&node) {
+                    self.learn(peer, addresses);
+                }
+            }
+        }
+    }
+
+    /// Lets in exactly the members of the list, and drops what is kept of others.
+    pub(super) fn on_members(&mut self) {
+        let members = self.inbox.members.borrow_and_update().clone();
+        self.directory = Directory::new(members, self.directory.local());
+        let now = Instant::now();
+        let allowed = &mut self.swarm.behaviour_mut().allowed;
+        let gone: Vec<_> =
+            allowed.allowed_peers().iter().filter(|p| self.directory.node_of(p).is_none()).copied().collect();
+        for peer in gone {
+            allowed.disallow_peer(peer);
+        }
+        for member in self.directory.others() {
+            allowed.allow_peer(member.peer);
+        }
+        self.dialer.set_members(self.directory.others().map(|member| member.peer), now);
+        for member in self.directory.others() {
+            self.dialer.add(&member.peer, member.addresses.iter().cloned(), now);
+        }
+        for peer in self.offenders.retain(|peer| self.directory.node_of(peer).is_some()) {
+            self.swarm.behaviour_mut().blocked.unblock_peer(peer);
+        }
+        self.gossiping.retain(&self.directory);
+        self.syncing.retain(&self.directory);
+    }
+
+    fn dial(&mut self) {
+        let now = Instant::now();
+        for target in self.dialer.due(now) {
+            // always from a new port: two nodes that dial each other from their listening ports would meet half-way
+            match target {
+                Target::Peer(peer, _) if self.offenders.is_blocked(&peer) => self.dialer.failed(&peer, now),
+                Target::Peer(peer, addresses) => {
+                    let condition = PeerCondition::DisconnectedAndNotDialing;
+                    let options = DialOpts::peer_id(peer).condition(condition).addresses(addresses);
+                    if self.swarm.dial(options.allocate_new_port().build()).is_err() {
+                        self.dialer.failed(&peer, now);
+                    }
+                }
+                Target::Address(address) => {
+                    let options = DialOpts::unknown_peer_id().address(address.clone()).allocate_new_port().build();
+                    let id = options.connection_id();
+                    self.dialer.dialing(&address, id);
+                    if self.swarm.dial(options).is_err() {
+                        self.dialer.dial_failed(id, now);
+                    }
+                }
+            }
+        }
+    }
+
+    fn keep_house(&mut self) {
+        let now = Instant::now();
+        for peer in self.offenders.release(now) {
+            self.swarm.behaviour_mut().blocked.unblock_peer(peer);
+        }
+        let gossip = &self.swarm.behaviour().gossip;
+        let bad = |peer: &PeerId| gossip.peer_score(peer).is_some_and(|score| score < t::DISCONNECT_SCORE);
+        let bad: Vec<_> = self.present.keys().copied().filter(bad).collect();
+        for peer in bad {
+            if let Some(time) = self.offenders.block(peer, now) {
+                self.shut_out(peer, time);
+            }
+        }
+        for peer in self.links.silent(now) {
+            tracing::info!(%peer, "connected but takes no part in gossip; disconnecting to start afresh");
+            let _ = self.swarm.disconnect_peer_id(peer);
+        }
+    }
+}
+
+/// Waits until the consumer takes one more event; `false` if it is gone.
+async fn has_room(consumer: &mpsc::Sender<NetworkEvent>) -> bool {
+    consumer.reserve().await.is_ok()
+}
+
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn paced(time: Instant, outgoing: &mut mpsc::Receiver<Outgoing>) -> Option<Outgoing> {
+    sleep_until(time.into()).await;
+    outgoing.recv().await
+}

@@ -1,0 +1,171 @@
+//! Asking and being asked, `/ssid/sync/1` (SPEC §10): bounded in number both ways, and in rate for each asking peer.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use libp2p::PeerId;
+use libp2p::request_response::{self, Message, OutboundFailure, OutboundRequestId, ResponseChannel};
+use ssid_protocol::id::NodeId;
+use ssid_protocol::sync::{self, Answer, Request};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use super::codec::{Incoming, SyncCodec};
+use super::config::NetworkLimits;
+use super::handle::{NetworkEvent, Reply, ReplyHandle, RequestError};
+use super::members::Directory;
+use super::metrics::{Direction, Metrics};
+use super::rate::Buckets;
+use super::tuning as t;
+
+/// The libp2p side.
+pub(super) type Protocol = request_response::Behaviour<SyncCodec>;
+/// Its events.
+pub(super) type Event = request_response::Event<Incoming, Answer>;
+type Waiting = oneshot::Sender<Result<Answer, RequestError>>;
+
+/// Requests under way, and the bounds on those of others.
+pub(super) struct Syncing {
+    asked: HashMap<OutboundRequestId, Waiting>,
+    rates: Buckets<PeerId>,
+    unanswered: Arc<Semaphore>,
+    replies: mpsc::Sender<Reply>,
+    metrics: Metrics,
+}
+
+impl Syncing {
+    /// With the receiver of the answers that the consumer gives.
+    pub(super) fn new(limits: &NetworkLimits, metrics: Metrics) -> (Self, mpsc::Receiver<Reply>) {
+        let (replies, answers) = mpsc::channel(t::SYNC_UNANSWERED);
+        let rates = Buckets::new(limits.peer_requests_per_second, 4.0);
+        let unanswered = Arc::new(Semaphore::new(t::SYNC_UNANSWERED));
+        (Self { asked: HashMap::new(), rates, unanswered, replies, metrics }, answers)
+    }
+
+    /// Asks a member; the answer or the reason for none goes to `reply`.
+    pub(super) fn ask(&mut self, protocol: &mut Protocol, peer: PeerId, request: Request, reply: Waiting) {
+        if self.asked.len() >= t::SYNC_ASKED {
+            let _ = reply.send(Err(RequestError::Busy));
+            return;
+        }
+        self.asked.insert(protocol.send_request(&peer, Incoming::Request(request)), reply);
+    }
+
+    /// Sends what the consumer answered.
+    pub(super) fn answer(&self, protocol: &mut Protocol, reply: Reply) {
+        let outcome = if matches!(reply.answer, Answer::Refused(_)) { "refused" } else { "answered" };
+        match protocol.send_response(reply.channel, reply.answer) {
+            Ok(()) => self.metrics.count_sync(Direction::In, outcome),
+            Err(_) => self.metrics.count_sync(Direction::In, "failed"),
+        }
+    }
+
+    /// Follows an event; the peer and the weight of its offence, if it is one.
+    pub(super) fn on_event(
+        &mut self,
+        protocol: &mut Protocol,
+        event: Event,
+        directory: &Directory,
+        consumer: &mpsc::Sender<NetworkEvent>,
+    ) -> Option<(PeerId, f64)> {
+        match event {
+            Event::Message { message: Message::Response { request_id, response }, .. } => {
+                let outcome = if matches!(response, Answer::Refused(_)) { "refused" } else { "answered" };
+                self.metrics.count_sync(Direction::Out, outcome);
+                self.finish(request_id, Ok(response));
+                None
+            }
+            Event::Message { peer, message: Message::Request { request, channel, .. }, .. } => {
+                let from = directory.node_of(&peer)?;
+                self.asked_by(protocol, peer, from, request, channel, consumer).map(|weight| (peer, weight))
+            }
+            Event::OutboundFailure { peer, request_id, error, .. } => {
+                let (outcome, error) = failure(error);
+                self.metrics.count_sync(Direction::Out, outcome);
+                let malformed = matches!(error, RequestError::Malformed(_));
+                self.finish(request_id, Err(error));
+                malformed.then_some((peer, t::OFFENCE_INVALID))
+            }
+            Event::InboundFailure { .. } => {
+                self.metrics.count_sync(Direction::In, "failed");
+                None
+            }
+            Event::ResponseSent { .. } => None,
+        }
+    }
+
+    fn finish(&mut self, id: OutboundRequestId, result: Result<Answer, RequestError>) {
+        if let Some(waiting) = self.asked.remove(&id) {
+            // whoever asked may have given up
+            let _ = waiting.send(result);
+        }
+    }
+
+    /// Hands a request to the consumer, or refuses it; the weight of the offence, if it is one.
+    fn asked_by(
+        &mut self,
+        protocol: &mut Protocol,
+        peer: PeerId,
+        from: NodeId,
+        request: Incoming,
+        channel: ResponseChannel<Answer>,
+        consumer: &mpsc::Sender<NetworkEvent>,
+    ) -> Option<f64> {
+        let Incoming::Request(request) = request else {
+            self.metrics.count_sync(Direction::In, "malformed");
+            return Some(t::OFFENCE_INVALID);
+        };
+        let refused = if !self.rates.take(peer, 1.0, Instant::now()) {
+            self.metrics.count_rate_limited("peer_requests");
+            Some(("too many requests: peer_requests_per_second".to_owned(), Some(t::OFFENCE_REQUEST)))
+        } else if names(&request) > sync::NAMES {
+            Some((format!("a request names at most {} subjects or events", sync::NAMES), Some(t::OFFENCE_INVALID)))
+        } else {
+            None
+        };
+        if let Some((reason, weight)) = refused {
+            self.refuse(protocol, channel, reason);
+            return weight;
+        }
+        let (permit, place) = (Arc::clone(&self.unanswered).try_acquire_owned(), consumer.try_reserve());
+        if let (Ok(permit), Ok(place)) = (permit, place) {
+            self.metrics.count_sync(Direction::In, "asked");
+            let reply = ReplyHandle { channel, replies: self.replies.clone(), permit };
+            place.send(NetworkEvent::Asked { from, request, reply });
+        } else {
+            self.refuse(protocol, channel, "busy; ask again later".to_owned());
+        }
+        None
+    }
+
+    fn refuse(&self, protocol: &mut Protocol, channel: ResponseChannel<Answer>, reason: String) {
+        self.metrics.count_sync(Direction::In, "refused");
+        // fails only if nobody waits any more
+        let _ = protocol.send_response(channel, Answer::Refused(reason));
+    }
+
+    /// Forgets the rates of those who are no longer members.
+    pub(super) fn retain(&mut self, directory: &Directory) {
+        self.rates.retain(|peer| directory.node_of(peer).is_some());
+    }
+}
+
+fn names(request: &Request) -> usize {
+    match request {
+        Request::Open { subjects, .. } => subjects.len(),
+        Request::Events { digests } => digests.len(),
+        _ => 0,
+    }
+}
+
+/// The metric's label and what the asking side is told.
+fn failure(error: OutboundFailure) -> (&'static str, RequestError) {
+    match error {
+        OutboundFailure::Timeout => ("timeout", RequestError::Timeout),
+        OutboundFailure::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+            ("malformed", RequestError::Malformed(error.to_string()))
+        }
+        OutboundFailure::Io(error) => ("failed", RequestError::Broken(error.to_string())),
+        other => ("failed", RequestError::Broken(other.to_string())),
+    }
+}

@@ -1,0 +1,67 @@
+//! Fixtures of the network's tests.
+
+use libp2p::identity::Keypair;
+use ssid_protocol::batch::Statements;
+use ssid_protocol::heartbeat::Heartbeat;
+use ssid_protocol::id::{Epoch, FederationId, LogId, MerkleHash, Round, Sha256Hash, SubjectId, UnixMillis};
+use ssid_protocol::identity::VerifyKey;
+use ssid_protocol::testing::{event, key};
+use ssid_protocol::vote::{Phase, Vote};
+
+use super::config::MemberPeer;
+
+pub(super) const FEDERATION: FederationId = FederationId([1; 32]);
+
+/// The libp2p key of test member `index`.
+pub(super) fn identity(index: u8) -> Keypair {
+    Keypair::ed25519_from_bytes([index.wrapping_add(101); 32]).unwrap()
+}
+
+/// Test member `index`, a voter without addresses.
+pub(super) fn member(index: u8) -> MemberPeer {
+    let node = key(index).node_id();
+    MemberPeer {
+        node,
+        key: VerifyKey::parse(node).unwrap(),
+        peer: identity(index).public().to_peer_id(),
+        addresses: Vec::new(),
+        is_voter: true,
+    }
+}
+
+/// Test member `index` as an observer.
+pub(super) fn observer(index: u8) -> MemberPeer {
+    MemberPeer { is_voter: false, ..member(index) }
+}
+
+/// As many votes, on subjects of their own.
+pub(super) fn votes(count: usize) -> Statements {
+    let vote = |i: usize| {
+        let subject = SubjectId(Sha256Hash::of(&[&i.to_be_bytes()]).0);
+        let ballot = Some(event("a", "1").choice());
+        Vote { epoch: Epoch(0), subject, round: Round(0), phase: Phase::Prevote, ballot }
+    };
+    Statements::Votes((0..count).map(vote).collect())
+}
+
+/// A heartbeat with that sequence number.
+pub(super) fn heartbeat(sequence: u64) -> Statements {
+    Statements::Heartbeat(Box::new(Heartbeat {
+        epoch: Epoch(0),
+        sequence,
+        sent_at: UnixMillis(sequence),
+        software: "ssid/0.1.0".into(),
+        protocol_min: 1,
+        protocol_max: 1,
+        addresses: Vec::new(),
+        blueprint: String::new(),
+        compliance_score: String::new(),
+        log_id: LogId([0; 32]),
+        log_size: 0,
+        log_root: MerkleHash([0; 32]),
+        certified_count: 0,
+        certified_digest: Sha256Hash([0; 32]),
+        open_count: 0,
+        open_digest: Sha256Hash([0; 32]),
+    }))
+}

@@ -1,0 +1,310 @@
+#!/usr/bin/env python3
+"""Verifies SSID federation certificates against a genesis manifest: a second implementation of SPEC.md, sections 2 to
+6 and 8, in the standard library alone and independent of the Rust crate. It needs no node and no network.
+
+    verify_certificate.py GENESIS [--epoch MANIFEST CERTIFICATE]... CERTIFICATE...
+
+Each --epoch adds the manifest of the next epoch with the certificate that brought it in. One line per certificate says
+`valid` or `refused: why`; the exit code is 0 if all are valid.
+"""
+
+import argparse
+import datetime
+import hashlib
+import json
+import re
+import sys
+import unicodedata
+
+
+class Refused(Exception):
+    """The document breaks a rule of the specification; the text says which."""
+
+
+def need(holds, why):
+    if not holds:
+        raise Refused(why)
+
+
+# ---- Ed25519, strict (SPEC section 5): affine in, extended homogeneous coordinates (X, Y, Z, T) inside
+
+P = 2**255 - 19
+L = 2**252 + 27742317777372353535851937790883648493
+D = -121665 * pow(121666, -1, P) % P
+IDENTITY = (0, 1, 1, 0)
+
+
+def add(a, b):
+    (x1, y1, z1, t1), (x2, y2, z2, t2) = a, b
+    e, f = (y1 - x1) * (y2 - x2) % P, (y1 + x1) * (y2 + x2) % P
+    g, h = 2 * D * t1 * t2 % P, 2 * z1 * z2 % P
+    return (f - e) * (h - g) % P, (h + g) * (f + e) % P, (h - g) * (h + g) % P, (f - e) * (f + e) % P
+
+
+def times(scalar, point):
+    total = IDENTITY
+    while scalar:
+        if scalar & 1:
+            total = add(total, point)
+        point, scalar = add(point, point), scalar >> 1
+    return total
+
+
+def is_same(a, b):
+    return (a[0] * b[2] - b[0] * a[2]) % P == 0 and (a[1] * b[2] - b[1] * a[2]) % P == 0
+
+
+def point_from(encoded):
+    """The point with this canonical encoding, not of small order."""
+    number = int.from_bytes(encoded, "little")
+    y, sign = number % 2**255, number >> 255
+    need(y < P, "point: encoding not canonical")
+    xx = (y * y - 1) * pow(D * y * y + 1, -1, P) % P
+    x = pow(xx, (P + 3) // 8, P)
+    if (x * x - xx) % P:
+        x = x * pow(2, (P - 1) // 4, P) % P
+    need((x * x - xx) % P == 0, "point: not on the curve")
+    need(x or not sign, "point: encoding not canonical")
+    if x % 2 != sign:
+        x = P - x
+    point = (x, y, 1, x * y % P)
+    need(not is_same(times(8, point), IDENTITY), "point: of small order")
+    return point
+
+
+BASE = point_from((4 * pow(5, -1, P) % P).to_bytes(32, "little"))
+
+
+def check_signature(key, message, signature):
+    r, s = point_from(signature[:32]), int.from_bytes(signature[32:], "little")
+    need(s < L, "signature: S not below L")
+    k = int.from_bytes(hashlib.sha512(signature[:32] + key + message).digest(), "little") % L
+    need(is_same(times(s, BASE), add(r, times(k, point_from(key)))), "signature does not verify")
+
+
+# ---- strict JSON (SPEC, Notation)
+
+def read_json(data):
+    def integer(text):
+        need(text.isdigit() and int(text) < 2**53, f"number {text}")
+        return int(text)
+
+    def members(pairs):
+        result = dict(pairs)
+        need(len(result) == len(pairs), "duplicate key")
+        need(all(key.isascii() for key in result), "key that is not ASCII")
+        return result
+
+    def no_number(text):
+        raise Refused(f"number {text}")
+
+    need(len(data) <= 4 * 1024 * 1024, "document too long")
+    try:
+        value = json.loads(data.decode(), object_pairs_hook=members, parse_int=integer, parse_float=no_number,
+                           parse_constant=no_number)
+    except (ValueError, RecursionError) as error:
+        raise Refused(f"not JSON: {error}") from None
+    left, count = [value], 0
+    while left:
+        item, count = left.pop(), count + 1
+        need(item is not None, "null")
+        if isinstance(item, str):
+            need(not any(0xD800 <= ord(c) < 0xE000 for c in item), "lone surrogate")
+        left.extend(item.values() if isinstance(item, dict) else item if isinstance(item, list) else ())
+    need(count <= 100_000, "more than 100,000 values")
+    return value
+
+
+def jcs(value):
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def check_shape(value, shape, at="document"):
+    """`shape`: a type; a string of |-separated names; a number of hex digits; [shape]; or {key: shape} exactly."""
+    if isinstance(shape, dict):
+        need(type(value) is dict and value.keys() == shape.keys(), f"{at}: keys must be {', '.join(shape)}")
+        for key in shape:
+            check_shape(value[key], shape[key], f"{at}.{key}")
+    elif isinstance(shape, list):
+        need(type(value) is list, f"{at}: no array")
+        for index, item in enumerate(value):
+            check_shape(item, shape[0], f"{at}[{index}]")
+    elif isinstance(shape, int):
+        need(type(value) is str and re.fullmatch(f"[0-9a-f]{{{shape}}}", value), f"{at}: no {shape} hex digits")
+    elif isinstance(shape, str):
+        need(type(value) is str and value in shape.split("|"), f"{at}: none of {shape}")
+    else:
+        need(type(value) is shape, f"{at}: no {shape.__name__}")
+
+
+# ---- manifests and quorums (SPEC sections 4, 6)
+
+EVENT_TYPE = "[a-z0-9][a-z0-9_.-]{0,63}"
+MEMBER = dict(node_id=64, peer_id=str, node_name=str, organization=str, role="coordinator|participant|observer",
+              status="active|inactive|suspended", weight=int, addresses=[str], git_remote=str, api_endpoint=str)
+MANIFEST = dict(format="ssid-federation/1", name=str, epoch=int, created_at=str, threshold_bp=int,
+                min_participating_nodes=int, vote_weighting="equal|trust",
+                tie_breaking_strategy="timestamp_priority|coordinator_priority|trust_weighted|manual_review",
+                auto_resolve_conflicts=bool, event_policies=dict, members=[MEMBER])
+
+
+class Manifest:
+    """A valid manifest; `epoch` is the one it must be of."""
+
+    def __init__(self, data, epoch, genesis=None):
+        value = read_json(data)
+        check_shape(value, MANIFEST)
+        self.jcs, self.epoch, self.policies = jcs(value), value["epoch"], value["event_policies"]
+        need(self.epoch == epoch, f"epoch must be {epoch}")
+        need(genesis is None or self.policies == genesis.policies, "event_policies must be those of genesis")
+        for event_type, policy in self.policies.items():
+            need(re.fullmatch(EVENT_TYPE, event_type) and policy in ("unique", "recurring"), "event_policies")
+        members = value["members"]
+        need(len(members) <= 1000, "more than 1000 members")
+        for key in ("node_id", "peer_id"):
+            need(len({member[key] for member in members}) == len(members), f"{key} not distinct")
+        for member in members:
+            point_from(bytes.fromhex(member["node_id"]))
+            need(member["peer_id"], "empty peer_id")
+            need(1 <= member["weight"] <= 100, "weight")
+        voters = [m for m in members if m["status"] == "active" and m["role"] != "observer"]
+        equal = value["vote_weighting"] == "equal"
+        self.weights = {voter["node_id"]: 1 if equal else voter["weight"] for voter in voters}
+        total, self.min_signers = sum(self.weights.values()), value["min_participating_nodes"]
+        faulty, threshold = max(total - 1, 0) // 3, value["threshold_bp"]
+        self.quorum = max(-(-total * threshold // 10000), (total + faulty) // 2 + 1, self.min_signers)
+        need(1 <= threshold <= 10000, "threshold_bp")
+        need(2 <= self.min_signers <= len(voters), "min_participating_nodes")
+        need(any(voter["role"] == "coordinator" for voter in voters), "no coordinator among the voters")
+        need(self.quorum <= total, "quorum above all votes")
+        need(equal or len(voters) < 4 or max(self.weights.values()) <= faulty, "a voter's weight above F")
+
+    def federation_id(self):
+        return hashlib.sha256(b"ssid/federation/1\0" + self.jcs)
+
+    def hash(self):
+        return hashlib.sha256(b"ssid/epoch/1\0" + self.jcs)
+
+
+# ---- events, subjects, votes (SPEC sections 2, 3, 5)
+
+FIELDS = "timestamp event version commit_hash blueprint root_24_lock compliance_score emitted_by".split()
+
+
+def lp(text):
+    return len(text.encode()).to_bytes(4, "big") + text.encode()
+
+
+def check_admissible(event, epoch):
+    timestamp = re.fullmatch(r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(\.[0-9]{1,9})?Z",
+                             event["timestamp"])
+    need(timestamp, "timestamp")
+    try:
+        datetime.datetime.strptime(timestamp[1], "%Y-%m-%dT%H:%M:%S")
+    except ValueError:
+        raise Refused("timestamp") from None
+    need(timestamp[1][17:] < "60", "timestamp")
+    for field, rule in [("event", EVENT_TYPE), ("version", r"[ -{}~]{1,64}"), ("commit_hash", "[0-9a-f]{7,64}"),
+                        ("blueprint", r"(?=.{1,64}\Z)v[0-9]+(\.[0-9]+)*")]:
+        need(re.fullmatch(rule, event[field]), field)
+    for field in FIELDS[5:]:
+        need(len(event[field].encode()) <= 256 and "Cc" not in map(unicodedata.category, event[field]), field)
+    if event["event"] == "federation_epoch":
+        need(event["version"] == str(epoch + 1) and len(event["commit_hash"]) == 64, "federation_epoch")
+
+
+def root_of(leaf, index, count, path):
+    """RFC 9162, section 2.1.3.2."""
+    node, last, digest = index, count - 1, hashlib.sha256(b"\0" + leaf).digest()
+    for sibling in path:
+        need(last, "path too long")
+        if node % 2 or node == last:
+            digest = hashlib.sha256(b"\1" + sibling + digest).digest()
+            while node % 2 == 0 and node:
+                node, last = node >> 1, last >> 1
+        else:
+            digest = hashlib.sha256(b"\1" + digest + sibling).digest()
+        node, last = node >> 1, last >> 1
+    need(last == 0, "path too short")
+    return digest
+
+
+# ---- certificates (SPEC section 8)
+
+CERTIFICATE = dict(format="ssid-certificate/1", federation_id=64, epoch=int,
+                   subject=dict(event=str, version=str, occurrence=str), round=int,
+                   choice=dict(event_hash=64, content_digest=64), event=dict.fromkeys(FIELDS, str),
+                   precommits=[dict(node_id=64, index=int, count=int, path=[64], signature=128)])
+
+
+def check_certificate(data, genesis, manifests):
+    """Refuses the certificate or returns its event."""
+    value = read_json(data)
+    check_shape(value, CERTIFICATE)
+    event, subject, choice, epoch = value["event"], value["subject"], value["choice"], value["epoch"]
+    federation = genesis.federation_id()
+    need(value["federation_id"] == federation.hexdigest(), "federation_id")
+    need(epoch < len(manifests), f"no manifest of epoch {epoch}")
+    manifest = manifests[epoch]
+    need(value["round"] < 2**32, "round")
+    check_admissible(event, epoch)
+    event_hash = hashlib.sha256("|".join(event[field] for field in FIELDS[:5]).encode())
+    digest = hashlib.sha256(b"ssid/event/1\0" + b"".join(lp(event[field]) for field in FIELDS))
+    need(choice == dict(event_hash=event_hash.hexdigest(), content_digest=digest.hexdigest()), "choice")
+    recurs = event["event"] != "federation_epoch" and genesis.policies.get(event["event"]) == "recurring"
+    occurrence = event["timestamp"] if recurs else ""
+    need(subject == dict(event=event["event"], version=event["version"], occurrence=occurrence), "subject")
+    subject_id = hashlib.sha256(b"ssid/subject/1\0" + federation.digest() + lp(event["event"]) + lp(event["version"])
+                                + lp(occurrence))
+    leaf = (epoch.to_bytes(8, "big") + subject_id.digest() + value["round"].to_bytes(4, "big") + b"\2\1"
+            + event_hash.digest() + digest.digest())
+    signers = [precommit["node_id"] for precommit in value["precommits"]]
+    need(len(set(signers)) == len(signers), "a signer counted twice")
+    need(all(signer in manifest.weights for signer in signers), "a signer is no voter")
+    need(len(signers) >= manifest.min_signers, "too few signers")
+    need(sum(manifest.weights[signer] for signer in signers) >= manifest.quorum, "weight below the quorum")
+    for precommit in value["precommits"]:
+        index, count = precommit["index"], precommit["count"]
+        need(1 <= count <= 4096 and index < count, "index or count out of bounds")
+        root = root_of(leaf, index, count, [bytes.fromhex(sibling) for sibling in precommit["path"]])
+        message = b"ssid/batch/1\0" + federation.digest() + b"\2" + count.to_bytes(4, "big") + root
+        check_signature(bytes.fromhex(precommit["node_id"]), message, bytes.fromhex(precommit["signature"]))
+    return event
+
+
+def file(path):
+    with open(path, "rb") as opened:
+        return opened.read()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("genesis")
+    parser.add_argument("certificates", nargs="+", metavar="certificate")
+    parser.add_argument("--epoch", nargs=2, action="append", default=[], metavar=("MANIFEST", "CERTIFICATE"))
+    arguments = parser.parse_args()
+    try:
+        genesis = Manifest(file(arguments.genesis), 0)
+        manifests = [genesis]
+        for manifest, certificate in arguments.epoch:
+            successor = Manifest(file(manifest), len(manifests), genesis)
+            change = check_certificate(file(certificate), genesis, manifests)
+            need(change["event"] == "federation_epoch" and change["version"] == str(successor.epoch),
+                 "not the certificate of this epoch")
+            need(change["commit_hash"] == successor.hash().hexdigest(), "the certificate of another manifest")
+            manifests.append(successor)
+    except Refused as why:
+        sys.exit(f"manifests refused: {why}")
+    all_valid = True
+    for path in arguments.certificates:
+        try:
+            check_certificate(file(path), genesis, manifests)
+            print(f"{path}: valid")
+        except Refused as why:
+            all_valid = False
+            print(f"{path}: refused: {why}")
+    sys.exit(0 if all_valid else 1)
+
+
+if __name__ == "__main__":
+    main()
