@@ -43,7 +43,6 @@ impl Output {
         Self { json, quiet, color: color && !json }
     }
 
-
     /// One JSON document with `--json`, else what `text` makes of it.
     pub(crate) fn show<T: Serialize + ?Sized>(self, value: &T, text: impl FnOnce(&T) -> String) -> io::Result<()> {
         if self.json {

@@ -200,7 +200,8 @@ pub(crate) fn join(home: &Home, path: &Path) -> Result<Manifest> {
         return Err(CliError::usage(message).hint("give its card to whoever creates the federation: ssid card").into());
     };
     if member.peer_id != own.peer_id {
-        let message = format!("the genesis file binds this node to peer {}, its own is {}", member.peer_id, own.peer_id);
+        let message =
+            format!("the genesis file binds this node to peer {}, its own is {}", member.peer_id, own.peer_id);
         return Err(CliError::usage(message).hint("the federation must be made with this node's present card").into());
     }
     if home.genesis().exists() {

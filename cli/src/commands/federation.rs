@@ -146,7 +146,8 @@ fn show(manifest: &Manifest, out: Output) -> Result<()> {
 
 fn text(manifest: &Manifest, voters: &VoterSet, out: Output) -> String {
     let members = manifest.members.iter().map(|m| {
-        let cells = [short(&m.node_id), clean(&m.node_name), clean(&m.organization), m.role.to_string(), m.status.to_string()];
+        let cells =
+            [short(&m.node_id), clean(&m.node_name), clean(&m.organization), m.role.to_string(), m.status.to_string()];
         let mut row: Vec<_> = cells.iter().map(|text| out.plain(text)).collect();
         row.push(out.plain(clean(&m.addresses.join(" "))));
         row

@@ -111,8 +111,19 @@ fn text(view: &ImportView, waited: bool, out: Output) -> String {
         part(view.still_open, "still open");
         text = format!("{text}\n{}", parts.join(", "));
     }
+    if view.old > 0 {
+        let old = format!(
+            "{} are older than max_event_age_days: other nodes vote for those only if they hold them too, so import them there as well",
+            view.old
+        );
+        text = format!("{text}\n{}", out.paint(Tone::Warn, &old));
+    }
     for note in &view.notes {
-        let lines = if note.line == note.last_line { note.line.to_string() } else { format!("{}–{}", note.line, note.last_line) };
+        let lines = if note.line == note.last_line {
+            note.line.to_string()
+        } else {
+            format!("{}–{}", note.line, note.last_line)
+        };
         text = format!("{text}\n  line {lines}: {}", clean(&note.reason));
     }
     text

@@ -49,7 +49,9 @@ pub(super) fn bounded<S: Clone + Send + Sync + 'static>(router: Router<S>, limit
             };
             match tokio::time::timeout(limit, next.run(request)).await {
                 Ok(response) => response,
-                Err(_) => Failure::busy("api_seconds", &format!("no answer within {} s", limit.as_secs())).into_response(),
+                Err(_) => {
+                    Failure::busy("api_seconds", &format!("no answer within {} s", limit.as_secs())).into_response()
+                }
             }
         }
     }))

@@ -138,7 +138,9 @@ fn remove_stale(path: &Path) -> Result<(), ApiError> {
     }
     match StdUnixStream::connect(path) {
         Ok(_) => Err(ApiError::InUse(path.to_owned())),
-        Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path).map_err(ApiError::io(path.display())),
+        Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => {
+            fs::remove_file(path).map_err(ApiError::io(path.display()))
+        }
         Err(e) => Err(ApiError::io(path.display())(e)),
     }
 }

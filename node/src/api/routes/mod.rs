@@ -97,7 +97,8 @@ impl Paging {
 
     /// Only entries of the log before this sequence number.
     pub(super) fn before(&self) -> Result<Option<u64>, Failure> {
-        let parse = |text: &String| text.parse().map_err(|_| Failure::bad_request(format!("before={text:?} is no cursor")));
+        let parse =
+            |text: &String| text.parse().map_err(|_| Failure::bad_request(format!("before={text:?} is no cursor")));
         self.before.as_ref().map(parse).transpose()
     }
 }
