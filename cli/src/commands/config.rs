@@ -51,10 +51,7 @@ pub(crate) fn run(command: ConfigCommand, context: &Context) -> Result<()> {
             context.out.show(&answer, |_| {
                 let told = findings.iter().map(ToString::to_string).chain(overruled.iter().cloned());
                 let told: Vec<_> = told.map(|text| context.out.paint(Tone::Warn, &clean(&text))).collect();
-                match told.is_empty() {
-                    true => format!("{}: {}", path.display(), context.out.paint(Tone::Good, "well")),
-                    false => told.join("\n"),
-                }
+                if told.is_empty() { format!("{}: {}", path.display(), context.out.paint(Tone::Good, "well")) } else { told.join("\n") }
             })?;
         }
     }

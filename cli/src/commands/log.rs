@@ -78,11 +78,8 @@ pub(crate) async fn run(command: LogCommand, context: &Context) -> Result<()> {
 }
 
 fn check(holds: bool, message: &str) -> Result<()> {
-    match holds {
-        true => Ok(()),
-        false => {
-            Err(CliError::new(Code::Verification, message).hint("check the node with: ssid consensus verify").into())
-        }
+    if holds { Ok(()) } else {
+        Err(CliError::new(Code::Verification, message).hint("check the node with: ssid consensus verify").into())
     }
 }
 

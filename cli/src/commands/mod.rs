@@ -82,9 +82,6 @@ pub(crate) fn dispatch(command: Command, context: &Context) -> Result<()> {
 
 /// One thread for commands that ask a node, several for the node itself.
 fn runtime(is_node: bool) -> Result<tokio::runtime::Runtime> {
-    let mut builder = match is_node {
-        true => tokio::runtime::Builder::new_multi_thread(),
-        false => tokio::runtime::Builder::new_current_thread(),
-    };
+    let mut builder = if is_node { tokio::runtime::Builder::new_multi_thread() } else { tokio::runtime::Builder::new_current_thread() };
     Ok(builder.enable_all().build()?)
 }

@@ -95,13 +95,13 @@ pub(super) async fn certificate(
         let Some(entry) = state.certified(&found.subject_id)? else {
             let detail = format!("event {asked} is not certified");
             let problem = Problem::new(404, "not_certified", "There is no certificate", detail);
-            return Err(Failure(problem.hint(format!("see how far it is with: ssid consensus check {asked}"))));
+            return Err(Failure::from(problem.hint(format!("see how far it is with: ssid consensus check {asked}"))));
         };
         if entry.record.choice != found.choice {
             let certified = entry.record.choice.event_hash;
             let detail = format!("the subject of event {asked} is certified for event {certified}");
             let problem = Problem::new(409, "certified_differently", "Another event is certified", detail);
-            return Err(Failure(problem.hint(format!("its certificate: ssid consensus export {certified}"))));
+            return Err(Failure::from(problem.hint(format!("its certificate: ssid consensus export {certified}"))));
         }
         let certificate = state.store.certificate(entry.sequence)?;
         let lost = || Failure::internal(format!("the certificate of log entry {} is lost", entry.sequence));

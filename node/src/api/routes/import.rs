@@ -25,7 +25,7 @@ const CHUNK: usize = 2048;
 /// Remarks an answer carries; past that only the counts go on.
 const NOTES: usize = 200;
 /// How long an import goes on offering while the engine, at a limit, takes nothing.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// How long it waits in between.
 const PAUSE: Duration = Duration::from_millis(100);
 /// Imports at once: each holds its whole file.
@@ -67,7 +67,7 @@ fn read(body: &[u8]) -> (ParsedLog, ImportView) {
     if let Some(tail) = &log.incomplete {
         let lines = |end: u64| {
             let end = usize::try_from(end).unwrap_or(usize::MAX).min(body.len());
-            1 + body[..end].iter().filter(|byte| **byte == b'\n').count() as u64
+            1 + body[..end].split(|byte| *byte == b'\n').skip(1).count() as u64
         };
         view.skipped += 1;
         note(&mut view, (lines(tail.start), lines(tail.end)), "the file ends in the middle of this".to_owned());
