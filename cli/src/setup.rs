@@ -58,7 +58,8 @@ pub(crate) fn init_node(
     check_name("--name", &node.name)?;
     check_name("--organization", &node.organization)?;
     let addresses = multiaddrs("--address", &node.addresses)?;
-    let listen = if node.listen.is_empty() { default_listen(&addresses) } else { multiaddrs("--listen", &node.listen)? };
+    let listen =
+        if node.listen.is_empty() { default_listen(&addresses) } else { multiaddrs("--listen", &node.listen)? };
     home.create().or_usage()?;
     let keys = NodeKeys::create(home, passphrase).or_usage()?;
     // together with the key: a key without its vote history may never vote

@@ -1,4 +1,5 @@
 //! The built binary, without a running node: help, exit codes, making nodes and federations, certificates offline.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::fs;
 use std::path::Path;

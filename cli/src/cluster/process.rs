@@ -148,7 +148,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("node.log");
         assert!(tail(&path, 3).is_empty());
-        fs::write(&path, (0..5000).map(|i| format!("line {i}\n")).collect::<String>()).unwrap();
+        fs::write(&path, (0..5000).map(|i| format!("line {i}")).collect::<Vec<_>>().join("\n")).unwrap();
         assert_eq!(tail(&path, 2), ["line 4998", "line 4999"]);
     }
 }

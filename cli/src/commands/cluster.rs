@@ -115,7 +115,11 @@ async fn up(args: UpArgs, out: Output) -> Result<()> {
     let answer = json!({ "dir": cluster.dir(), "genesis": cluster.genesis(), "nodes": nodes });
     let shown = out.show(&answer, |_| {
         let dir = dir.display();
-        let next = if args.detach { format!("stop it with: ssid cluster down --dir {dir}") } else { "stop it with Ctrl-C".to_owned() };
+        let next = if args.detach {
+            format!("stop it with: ssid cluster down --dir {dir}")
+        } else {
+            "stop it with Ctrl-C".to_owned()
+        };
         format!("{}\n\nask a node with: ssid --data {dir}/node-0 status\n{next}", table(&nodes, out))
     });
     if args.detach {

@@ -28,7 +28,7 @@ pub(crate) enum ConfigCommand {
     Show,
 }
 
-pub(crate) fn run(command: ConfigCommand, context: &Context) -> Result<()> {
+pub(crate) fn run(command: &ConfigCommand, context: &Context) -> Result<()> {
     let path = RegistryPaths::choose(context.repo.as_deref(), context.home.root()).federation_config;
     let mut config = Config::load(&path).or_usage()?;
     config
@@ -51,7 +51,11 @@ pub(crate) fn run(command: ConfigCommand, context: &Context) -> Result<()> {
             context.out.show(&answer, |_| {
                 let told = findings.iter().map(ToString::to_string).chain(overruled.iter().cloned());
                 let told: Vec<_> = told.map(|text| context.out.paint(Tone::Warn, &clean(&text))).collect();
-                if told.is_empty() { format!("{}: {}", path.display(), context.out.paint(Tone::Good, "well")) } else { told.join("\n") }
+                if told.is_empty() {
+                    format!("{}: {}", path.display(), context.out.paint(Tone::Good, "well"))
+                } else {
+                    told.join("\n")
+                }
             })?;
         }
     }

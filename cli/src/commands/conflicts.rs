@@ -67,7 +67,11 @@ fn list(conflicts: &[ConflictView], out: Output) -> String {
 pub(super) fn page(conflict: &ConflictView, out: Output) -> String {
     let what =
         conflict.subject.as_ref().map_or("?".to_owned(), |s| format!("{} {}", clean(&s.event), clean(&s.version)));
-    let word = if conflict.in_conflict { out.paint(Tone::Bad, "in conflict") } else { out.paint(Tone::Warn, "being voted on") };
+    let word = if conflict.in_conflict {
+        out.paint(Tone::Bad, "in conflict")
+    } else {
+        out.paint(Tone::Warn, "being voted on")
+    };
     let lines = [
         ("Subject", conflict.subject_id.to_string()),
         (

@@ -148,6 +148,10 @@ fn verified(view: &VerifyView, out: Output) -> String {
             out.paint(Tone::Bad, &format!("entry {}: {}", failed.sequence, clean(&failed.reason)))
         );
     }
-    let root = if view.root_matches { out.paint(Tone::Good, "the log's tree is whole") } else { out.paint(Tone::Bad, "the log's tree does not match its head") };
+    let root = if view.root_matches {
+        out.paint(Tone::Good, "the log's tree is whole")
+    } else {
+        out.paint(Tone::Bad, "the log's tree does not match its head")
+    };
     format!("{text}\n{root}, root {}", view.root)
 }

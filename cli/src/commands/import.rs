@@ -44,7 +44,11 @@ pub(crate) struct ImportArgs {
 pub(crate) async fn run(args: ImportArgs, context: &Context) -> Result<()> {
     let body = read(&args.file)?;
     let client = context.client()?;
-    let query = if args.wait { vec![("wait", "certified".to_owned()), ("timeout_seconds", args.timeout.to_string())] } else { Vec::new() };
+    let query = if args.wait {
+        vec![("wait", "certified".to_owned()), ("timeout_seconds", args.timeout.to_string())]
+    } else {
+        Vec::new()
+    };
     let bar = context.out.progress(None, "certified");
     let counting = tokio::spawn(count_certified(client.clone(), bar.clone()));
     let view = client.post(&["v1", "events", "import"], &query, body).await;
@@ -58,7 +62,11 @@ pub(crate) async fn run(args: ImportArgs, context: &Context) -> Result<()> {
 fn read(file: &PathBuf) -> Result<Vec<u8>> {
     let failed = |e: std::io::Error| CliError::usage(format!("cannot read {}: {e}", file.display()));
     let mut body = Vec::new();
-    if file.as_os_str() == "-" { std::io::stdin().lock().take(FILE_BYTES + 1).read_to_end(&mut body).map_err(failed)? } else { fs::File::open(file).map_err(failed)?.take(FILE_BYTES + 1).read_to_end(&mut body).map_err(failed)? };
+    if file.as_os_str() == "-" {
+        std::io::stdin().lock().take(FILE_BYTES + 1).read_to_end(&mut body).map_err(failed)?
+    } else {
+        fs::File::open(file).map_err(failed)?.take(FILE_BYTES + 1).read_to_end(&mut body).map_err(failed)?
+    };
     if body.len() as u64 > FILE_BYTES {
         let message = format!("{} has more than {FILE_BYTES} bytes", file.display());
         return Err(CliError::usage(message).hint("split it between two events and import the parts").into());

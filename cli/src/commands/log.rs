@@ -78,7 +78,9 @@ pub(crate) async fn run(command: LogCommand, context: &Context) -> Result<()> {
 }
 
 fn check(holds: bool, message: &str) -> Result<()> {
-    if holds { Ok(()) } else {
+    if holds {
+        Ok(())
+    } else {
         Err(CliError::new(Code::Verification, message).hint("check the node with: ssid consensus verify").into())
     }
 }
