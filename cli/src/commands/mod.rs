@@ -52,6 +52,7 @@ pub(crate) enum Command {
     Config(config::ConfigCommand),
     #[command(subcommand)]
     Cluster(cluster::ClusterCommand),
+    Bench(crate::bench::BenchArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
 }
@@ -76,6 +77,7 @@ pub(crate) fn dispatch(command: Command, context: &Context) -> Result<()> {
         Command::Conflicts(command) => runtime(false)?.block_on(conflicts::run(command, context)),
         Command::Trust(command) => runtime(false)?.block_on(trust::run(command, context)),
         Command::Log(command) => runtime(false)?.block_on(log::run(command, context)),
+        Command::Bench(args) => runtime(true)?.block_on(crate::bench::run(&args, context)),
         Command::Cluster(command) => runtime(false)?.block_on(cluster::run(command, context)),
     }
 }
