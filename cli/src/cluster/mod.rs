@@ -23,6 +23,7 @@ use std::time::Duration;
 use anyhow::Result;
 use ssid_node::home::Home;
 use ssid_protocol::manifest::Manifest;
+use tokio::signal::unix::{SignalKind, signal};
 
 pub(crate) use build::ClusterSpec;
 use process::Running;
@@ -234,9 +235,11 @@ impl Cluster {
     }
 
     async fn wait_ready_or_stop(&mut self, limit: Duration) -> Result<()> {
+        let mut terminated = signal(SignalKind::terminate())?;
         let ready = tokio::select! {
             ready = self.wait_ready(limit) => ready,
             _ = tokio::signal::ctrl_c() => Err(CliError::new(Code::Failed, "interrupted").into()),
+            _ = terminated.recv() => Err(CliError::new(Code::Failed, "interrupted").into()),
         };
         if ready.is_err() {
             self.stop_children().await?;
