@@ -66,7 +66,7 @@ pub(crate) fn dispatch(command: Command, context: &Context) -> Result<()> {
         Command::Card(args) => card::run(&args, context),
         Command::Federation(command) => federation::run(command, context),
         Command::Certificate(command) => certificate::run(command, context),
-        Command::Config(command) => config::run(command, context),
+        Command::Config(command) => config::run(&command, context),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args, context),
         Command::Run(args) => runtime(true)?.block_on(run::run(args, context)),
@@ -84,9 +84,10 @@ pub(crate) fn dispatch(command: Command, context: &Context) -> Result<()> {
 
 /// One thread for commands that ask a node, several for the node itself.
 fn runtime(is_node: bool) -> Result<tokio::runtime::Runtime> {
-    let mut builder = match is_node {
-        true => tokio::runtime::Builder::new_multi_thread(),
-        false => tokio::runtime::Builder::new_current_thread(),
+    let mut builder = if is_node {
+        tokio::runtime::Builder::new_multi_thread()
+    } else {
+        tokio::runtime::Builder::new_current_thread()
     };
     Ok(builder.enable_all().build()?)
 }

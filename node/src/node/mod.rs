@@ -241,6 +241,7 @@ fn api_settings(config: &Config) -> ApiSettings {
         enabled: settings.federation.enabled,
         mode: settings.federation.mode.as_str().to_owned(),
         sync_interval_minutes: settings.sync_settings.interval_minutes,
+        max_event_age_days: settings.security.max_event_age_days,
         defaults: EventDefaults::default(),
     }
 }
