@@ -109,7 +109,7 @@ impl NodeError {
     pub fn is_usage(&self) -> bool {
         matches!(
             self,
-            Self::Home(_) | Self::Config(_) | Self::NoGenesis(_) | Self::Genesis { .. } | Self::Address { .. } | Self::ApiAddress(_)
+            Self::Home(_) | Self::Config(_) | Self::Key(_) | Self::NoGenesis(_) | Self::Genesis { .. } | Self::Address { .. } | Self::ApiAddress(_)
         )
     }
 }
