@@ -178,7 +178,16 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         if panicking() {
             for node in &self.nodes {
-                eprintln!("---- the end of the log of {} (process {:?})\n{}", node.org.name, node.pid(), node.log_tail());
+                let said = node.try_get("/v1/status").ok().map(|reply| reply.json());
+                let state =
+                    said.map(|status| format!("{} {} {}", status["statistics"], status["log"], status["voting"]));
+                eprintln!("---- {}: {}", node.org.name, state.as_deref().unwrap_or("it does not answer"));
+                eprintln!(
+                    "---- the end of the log of {} (process {:?})\n{}",
+                    node.org.name,
+                    node.pid(),
+                    node.log_tail()
+                );
             }
         }
     }

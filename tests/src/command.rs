@@ -82,7 +82,7 @@ impl Outcome {
 pub fn ssid_in(dir: &Path, args: &[&str]) -> Outcome {
     let mut command = ssid_command(dir);
     command.args(args);
-    run(command, dir, &args.join(" "))
+    run(command, &args.join(" "))
 }
 
 /// `ssid`, to be given arguments.
@@ -101,8 +101,8 @@ pub(crate) fn isolate(command: &mut Command, dir: &Path) {
 }
 
 /// Runs a command to its end; what it writes goes through files, so that no pipe can fill.
-fn run(mut command: Command, dir: &Path, what: &str) -> Outcome {
-    let outputs = tempfile::Builder::new().prefix("out-").tempdir_in(dir).unwrap();
+fn run(mut command: Command, what: &str) -> Outcome {
+    let outputs = tempfile::Builder::new().prefix("ssid-out-").tempdir().unwrap();
     let (out, err) = (outputs.path().join("out"), outputs.path().join("err"));
     command.stdout(File::create(&out).unwrap()).stderr(File::create(&err).unwrap());
     let started = Instant::now();

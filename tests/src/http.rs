@@ -40,7 +40,8 @@ pub(crate) fn request(socket: &Path, method: &str, path: &str, body: &[u8]) -> i
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
     let answer = String::from_utf8(answer).map_err(io::Error::other)?;
-    let parts = answer.split_once("\r\n\r\n").and_then(|(head, body)| Some((head.split(' ').nth(1)?.parse().ok()?, body)));
+    let parts =
+        answer.split_once("\r\n\r\n").and_then(|(head, body)| Some((head.split(' ').nth(1)?.parse().ok()?, body)));
     let (status, body) = parts.ok_or_else(|| io::Error::other(format!("no HTTP answer: {answer:?}")))?;
     Ok(Reply { status, body: body.to_owned() })
 }

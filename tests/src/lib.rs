@@ -12,7 +12,11 @@
 //! A failed wait or command panics with what was seen last; the end of every node's log follows when the cluster is
 //! dropped. Whatever happens in a test, its processes end with it.
 
-#![allow(clippy::panic, clippy::unwrap_used, reason = "a harness: what does not work ends the test, and says what it was")]
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a harness: what does not work ends the test, and says what it was"
+)]
 
 mod binary;
 mod cluster;

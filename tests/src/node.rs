@@ -73,7 +73,8 @@ impl Node {
             Some(kib) => {
                 let mut shell = Command::new("bash");
                 // the node is told of the limit by an error, not ended by a signal; its log is not to be limited
-                let script = format!("trap '' XFSZ; ulimit -f {kib}; exec \"$0\" \"$@\" 2> >(exec cat >> \"$SSID_TEST_LOG\")");
+                let script =
+                    format!("trap '' XFSZ; ulimit -f {kib}; exec \"$0\" \"$@\" 2> >(exec cat >> \"$SSID_TEST_LOG\")");
                 isolate(&mut shell, &self.org.data);
                 shell.env("SSID_TEST_LOG", self.log_path()).arg("-c").arg(script).arg(ssid_binary());
                 shell

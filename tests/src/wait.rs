@@ -20,7 +20,9 @@ pub fn eventually<T, E: Debug>(what: &str, within: Duration, mut look: impl FnMu
     loop {
         match look() {
             Ok(value) => return value,
-            Err(seen) if Instant::now() >= deadline => panic!("not within {} s: {what}; last seen: {seen:?}", within.as_secs()),
+            Err(seen) if Instant::now() >= deadline => {
+                panic!("not within {} s: {what}; last seen: {seen:?}", within.as_secs())
+            }
             Err(_) => sleep(EVERY),
         }
     }

@@ -69,7 +69,11 @@ fn past_an_origins_share_events_are_refused_with_the_limits_name_and_taken_later
     let node = cluster.node(0).address();
     let (accepted, refused) = offer(&node, &Events::series("share"), 52_000);
     assert_eq!((accepted.len(), refused.len()), (50_000, 2_000));
-    assert!(refused.iter().all(|reason| reason.contains("open_instances") && reason.contains("50000")), "{:?}", refused[0]);
+    assert!(
+        refused.iter().all(|reason| reason.contains("open_instances") && reason.contains("50000")),
+        "{:?}",
+        refused[0]
+    );
     // one alone gets a problem that says the same
     let event = serde_json::to_vec(&Events::series("share").event(51_000)).unwrap();
     let reply = node.post("/v1/events", &event).unwrap();

@@ -34,7 +34,14 @@ fn a_damaged_key_file_is_named_and_nothing_of_it_is_shown() {
         let good = fs::read_to_string(&key).unwrap();
         let seed = good.lines().find_map(|line| line.strip_prefix("seed ")).unwrap();
         let wrong = good.replace(&seed[..8], if seed.starts_with("00000000") { "11111111" } else { "00000000" });
-        for bad in ["", "nonsense", &good[..good.len() / 2], &wrong, &good.replace("ssid-key/1", "ssid-key/9"), &"x".repeat(1 << 20)] {
+        for bad in [
+            "",
+            "nonsense",
+            &good[..good.len() / 2],
+            &wrong,
+            &good.replace("ssid-key/1", "ssid-key/9"),
+            &"x".repeat(1 << 20),
+        ] {
             fs::write(&key, bad).unwrap();
             let said = node.ssid_run().exits(2).says(&[key.to_str().unwrap()]);
             assert!(!said.stderr.contains(&seed[8..24]) && said.stderr.len() < 1000, "{said:#?}");
@@ -70,7 +77,9 @@ fn a_wrong_configuration_names_file_line_key_value_and_what_is_allowed() {
             let _ = node.ssid(command).exits(2).says(&[&place, key, value, "allowed: "]);
         }
     }
-    for (bad, word) in [("{", "federation_config.json"), ("", "federation_config.json"), ("[]", "federation_config.json")] {
+    for (bad, word) in
+        [("{", "federation_config.json"), ("", "federation_config.json"), ("[]", "federation_config.json")]
+    {
         fs::write(&path, bad).unwrap();
         for command in [&["run"][..], &["config", "check"]] {
             let _ = node.ssid(command).exits(2).says(&[word]);

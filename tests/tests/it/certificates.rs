@@ -17,7 +17,8 @@ struct Exported {
 impl Exported {
     fn new() -> Self {
         let cluster = Cluster::start(4);
-        let emit = ["events", "emit", "--event", "blueprint_tagged", "--version", "v4.4.0", "--commit", "3dd05d9", "--wait"];
+        let emit =
+            ["events", "emit", "--event", "blueprint_tagged", "--version", "v4.4.0", "--commit", "3dd05d9", "--wait"];
         let hash = cluster.node(1).ssid_json(&emit)["event_hash"].as_str().unwrap().to_owned();
         cluster.wait_certified(1, SOON);
         let dir = tempfile::tempdir().unwrap();
@@ -99,7 +100,10 @@ fn a_certificate_spoiled_at_any_field_is_refused_with_exit_5_and_the_reason() {
         let said = exported.verify(certificate.to_string());
         assert_eq!(said.code, Some(5), "{what}: {said:#?}");
         let reason = said.stderr.trim_start_matches("error: ");
-        assert!(reason.starts_with(exported.dir.path().to_str().unwrap()) || reason.contains("epoch"), "{what}: {said:#?}");
+        assert!(
+            reason.starts_with(exported.dir.path().to_str().unwrap()) || reason.contains("epoch"),
+            "{what}: {said:#?}"
+        );
         assert!(reason.len() > 30 && !reason.contains("panicked"), "{what}: {said:#?}");
     }
     for key in exported.value().as_object().unwrap().keys() {

@@ -106,7 +106,8 @@ fn a_node_killed_five_times_at_random_instants_loses_nothing_and_never_contradic
                 if has >= had + 20 { Ok(()) } else { Err(has) }
             });
             // an instant that differs from run to run: somewhere in the next 150 ms
-            let instant = Duration::from_millis(u64::from(std::process::id()).wrapping_mul(2_654_435_761 + round) % 150);
+            let instant =
+                Duration::from_millis(u64::from(std::process::id()).wrapping_mul(2_654_435_761 + round) % 150);
             thread::sleep(instant);
             cluster.node_mut(0).kill();
             cluster.node_mut(0).start_answering();

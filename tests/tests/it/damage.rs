@@ -54,7 +54,11 @@ fn copy_dir(from: &Path, to: &Path) {
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
         let target = to.join(entry.file_name());
-        if entry.path().is_dir() { copy_dir(&entry.path(), &target) } else { drop(fs::copy(entry.path(), target).unwrap()) }
+        if entry.path().is_dir() {
+            copy_dir(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
     }
 }
 
@@ -68,7 +72,9 @@ fn a_damaged_database_is_set_aside_and_filled_again_from_peers() {
     type Damage = fn(&Path);
     let damages: [(&str, Damage); 5] = [
         ("its end cut off", |db| cut(&largest_file(db), fs::metadata(largest_file(db)).unwrap().len() / 2)),
-        ("a page of zeros in its middle", |db| zero(&largest_file(db), fs::metadata(largest_file(db)).unwrap().len() / 3, 16384)),
+        ("a page of zeros in its middle", |db| {
+            zero(&largest_file(db), fs::metadata(largest_file(db)).unwrap().len() / 3, 16384)
+        }),
         ("a page of zeros at its beginning", |db| zero(&largest_file(db), 0, 4096)),
         ("every file emptied", |db| files_below(db).iter().for_each(|file| cut(file, 0))),
         ("its directory gone", |db| fs::remove_dir_all(db).unwrap()),

@@ -9,7 +9,7 @@ use ssid_tests::{Cluster, Events, LONG, Limits, Node, SOON, eventually};
 /// How the disk of the first node is filled.
 enum Disk {
     /// A small file system of its own, full; freed by removing the ballast.
-    Mounted(Mount),
+    Mounted(#[expect(dead_code, reason = "unmounts when dropped")] Mount),
     /// No file of the process may grow beyond a limit; freed by a start without it.
     Limited(Limits),
 }
@@ -46,7 +46,7 @@ fn mounted(node: &Node) -> Option<Mount> {
     }
     let copied = Command::new("cp").arg("-a").arg(format!("{}/.", aside.display())).arg(data).status().unwrap();
     assert!(copied.success());
-    Some(mount).flatten()
+    mount
 }
 
 fn import(node: &Node, log: &Path, events: &str) {

@@ -72,7 +72,8 @@ fn of_two_and_two_nothing_is_certified_and_all_four_show_the_conflict() {
             }
         });
         assert_eq!((&conflict["in_conflict"], &conflict["subject"]["version"]), (&true.into(), &"v4.4.0".into()));
-        let mut candidates: Vec<_> = conflict["candidates"].as_array().unwrap().iter().map(|c| c["event_hash"].clone()).collect();
+        let mut candidates: Vec<_> =
+            conflict["candidates"].as_array().unwrap().iter().map(|c| c["event_hash"].clone()).collect();
         candidates.sort_by_key(ToString::to_string);
         let mut expected = [Value::from(first.as_str()), Value::from(second.as_str())];
         expected.sort_by_key(ToString::to_string);

@@ -92,7 +92,16 @@ fn events_that_break_a_rule_are_refused_one_by_one_with_line_field_and_rule() {
     let (accepted, refused, skipped) = (&said["accepted"], &said["refused"], &said["skipped"]);
     // event 8 differs only in what its hash does not cover; event 9's hash is another
     assert_eq!((accepted, refused.as_u64().unwrap() + skipped.as_u64().unwrap()), (&2.into(), 8), "{said}");
-    for (line, word) in [(2, "timestamp"), (3, "event"), (4, "version"), (5, "commit_hash"), (6, "blueprint"), (7, "emitted_by"), (8, "root_24_lock"), (10, "hash")] {
+    for (line, word) in [
+        (2, "timestamp"),
+        (3, "event"),
+        (4, "version"),
+        (5, "commit_hash"),
+        (6, "blueprint"),
+        (7, "emitted_by"),
+        (8, "root_24_lock"),
+        (10, "hash"),
+    ] {
         let notes = said["notes"].as_array().unwrap();
         let note = notes.iter().find(|note| note["line"] == line);
         let reason = note.unwrap_or_else(|| panic!("line {line} is not named: {said}"))["reason"].as_str().unwrap();

@@ -53,7 +53,9 @@ fn a_port_in_use_is_named_with_the_next_step() {
 fn commands_without_a_node_exit_3_and_say_how_to_start_one() {
     let cluster = Cluster::make(Shape::of(2));
     let node = cluster.node(0);
-    for command in [&["status"][..], &["events", "list"], &["consensus", "verify"], &["nodes", "list"], &["log", "head"]] {
+    for command in
+        [&["status"][..], &["events", "list"], &["consensus", "verify"], &["nodes", "list"], &["log", "head"]]
+    {
         let _ = node.ssid(command).exits(3).says(&["no node answers at", "ssid run --data", node.data()]);
         let said = node.ssid(&[&["--json"], command].concat()).exits(3);
         let error: serde_json::Value = serde_json::from_str(&said.stderr).unwrap();

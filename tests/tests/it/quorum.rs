@@ -33,7 +33,8 @@ fn with_two_of_four_down_nothing_is_certified_and_status_names_them_and_one_back
     let said = cluster.node(0).ssid(&["--json", "events", "import", log.to_str().unwrap(), "--wait", "--timeout", "1"]);
     let said = said.exits(4).says(&["not decided in time"]).json();
     assert_eq!((&said["accepted"], &said["still_open"]), (&30.into(), &30.into()), "{said}");
-    let emit = ["events", "emit", "--event", "tick", "--version", "v1", "--commit", "0123abc", "--wait", "--timeout", "1"];
+    let emit =
+        ["events", "emit", "--event", "tick", "--version", "v1", "--commit", "0123abc", "--wait", "--timeout", "1"];
     let _ = cluster.node(1).ssid(&emit).exits(4).says(&["not certified in time", "kept"]);
     never_while("something is certified by two of four", Duration::from_secs(2), || {
         let certified: Vec<u64> = cluster.running().map(ssid_tests::Node::certified_count).collect();
