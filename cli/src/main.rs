@@ -5,6 +5,7 @@ mod client;
 mod cluster;
 mod commands;
 mod context;
+mod demo;
 mod error;
 mod logging;
 mod names;

@@ -23,6 +23,7 @@ use anyhow::Result;
 use clap::Subcommand;
 
 use crate::context::Context;
+use crate::demo;
 use crate::logging;
 
 /// What to do.
@@ -52,6 +53,7 @@ pub(crate) enum Command {
     Config(config::ConfigCommand),
     #[command(subcommand)]
     Cluster(cluster::ClusterCommand),
+    Demo(demo::DemoArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
 }
@@ -76,6 +78,7 @@ pub(crate) fn dispatch(command: Command, context: &Context) -> Result<()> {
         Command::Conflicts(command) => runtime(false)?.block_on(conflicts::run(command, context)),
         Command::Trust(command) => runtime(false)?.block_on(trust::run(command, context)),
         Command::Log(command) => runtime(false)?.block_on(log::run(command, context)),
+        Command::Demo(args) => runtime(false)?.block_on(demo::run(args, context)),
         Command::Cluster(command) => runtime(false)?.block_on(cluster::run(command, context)),
     }
 }
