@@ -93,5 +93,6 @@ fn not_held(reason: &anyhow::Error, kept: Option<&Path>) -> CliError {
     let hint = reason.downcast_ref::<CliError>().and_then(|e| e.hint.clone());
     let place = kept.map(|dir| format!("everything is kept in {}, each node's log in node-N/node.log", dir.display()));
     let hints: Vec<_> = place.into_iter().chain(hint).collect();
-    CliError::new(Code::Failed, format!("{reason:#}")).hint(hints.join("\n"))
+    let error = CliError::new(Code::Failed, format!("{reason:#}"));
+    if hints.is_empty() { error } else { error.hint(hints.join("\n")) }
 }
