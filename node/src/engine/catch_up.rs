@@ -65,7 +65,8 @@ impl Engine {
                 tick.changes.cursors.push((cursor, heartbeat.log_size));
             }
         }
-        if same_certified && heartbeat.open_digest == self.open_digest() || self.catch_up.under_way.contains_key(&node) {
+        if same_certified && heartbeat.open_digest == self.open_digest() || self.catch_up.under_way.contains_key(&node)
+        {
             return;
         }
         let busy = self.catch_up.last_certified.is_some_and(|at| tick.now.since(at) < STALLED_AFTER);
@@ -83,7 +84,13 @@ impl Engine {
     }
 
     /// A peer's answer, and the next question of the conversation it belongs to.
-    pub(super) fn take_answer(&mut self, tick: &mut Tick, from: NodeId, request: &Request, answer: Option<CheckedAnswer>) {
+    pub(super) fn take_answer(
+        &mut self,
+        tick: &mut Tick,
+        from: NodeId,
+        request: &Request,
+        answer: Option<CheckedAnswer>,
+    ) {
         let in_conversation = match request {
             Request::Status | Request::Log { .. } => true,
             Request::Open { subjects, .. } => subjects.is_empty(),
@@ -98,7 +105,13 @@ impl Engine {
     }
 
     /// Takes what an answer brought; the question that goes on from there.
-    fn use_answer(&mut self, tick: &mut Tick, from: NodeId, request: &Request, answer: CheckedAnswer) -> Option<Request> {
+    fn use_answer(
+        &mut self,
+        tick: &mut Tick,
+        from: NodeId,
+        request: &Request,
+        answer: CheckedAnswer,
+    ) -> Option<Request> {
         let open_page = |after| Request::Open { subjects: Vec::new(), after };
         match answer {
             CheckedAnswer::Status(batch) => {

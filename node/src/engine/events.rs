@@ -52,7 +52,8 @@ impl Engine {
             return EmitOutcome::Certified { subject_id, sequence, choice, certified };
         }
         if self.done.contains(&subject_id) {
-            let reason = "this subject was decided before this node's database was lost; wait for the catch-up".to_owned();
+            let reason =
+                "this subject was decided before this node's database was lost; wait for the catch-up".to_owned();
             return EmitOutcome::Refused { reason, retry: true };
         }
         match self.own_choice(tick, &subject_id) {
@@ -68,7 +69,8 @@ impl Engine {
         }
         let allowed = limits::OPEN_INSTANCES / self.members.max(1);
         if self.announced.len() + self.backlog_choices.len() >= allowed {
-            let reason = format!("open_instances of one origin = {allowed} are under way; wait until some are certified");
+            let reason =
+                format!("open_instances of one origin = {allowed} are under way; wait until some are certified");
             return EmitOutcome::Refused { reason, retry: true };
         }
         self.backlog_choices.insert(subject_id, choice);
@@ -170,7 +172,12 @@ impl Engine {
     }
 
     /// A batch of announcements by another node.
-    pub(super) fn take_announcements(&mut self, tick: &mut Tick, batch: &Arc<VerifiedBatch>, events: &[Event]) -> Worth {
+    pub(super) fn take_announcements(
+        &mut self,
+        tick: &mut Tick,
+        batch: &Arc<VerifiedBatch>,
+        events: &[Event],
+    ) -> Worth {
         let mut worth = Worth::Nothing;
         for (index, event) in (0..).zip(events) {
             if let Err(refusal) = event.check_admissible(self.epoch) {
@@ -191,7 +198,13 @@ impl Engine {
     }
 
     /// Adds an admissible event to its subject's candidates; whether that was anything new.
-    pub(super) fn add_candidate(&mut self, tick: &mut Tick, event: &Event, proof: Option<Announced>, own: bool) -> bool {
+    pub(super) fn add_candidate(
+        &mut self,
+        tick: &mut Tick,
+        event: &Event,
+        proof: Option<Announced>,
+        own: bool,
+    ) -> bool {
         if event.event == FEDERATION_EPOCH {
             return false; // known only with a valid manifest beside it (SPEC §4)
         }
@@ -205,7 +218,8 @@ impl Engine {
         }
         let Some(open) = self.ensure_open(tick.now, id) else { return false };
         let known = open.machine.candidate(choice).is_some_and(|c| c.own || !own);
-        if open.machine.decided().is_some() || known && (announced_by.is_none() || open.announced.contains_key(&choice)) {
+        if open.machine.decided().is_some() || known && (announced_by.is_none() || open.announced.contains_key(&choice))
+        {
             return false;
         }
         let is_first = open.subject.is_none();
@@ -232,7 +246,8 @@ impl Engine {
             *self.by_origin.entry(signer).or_default() += 1;
         }
         // votes that came before are no longer those of an unknown subject
-        let votes: Vec<_> = self.open.get(&subject_id).into_iter().flat_map(|open| &open.held).map(|v| v.voter).collect();
+        let votes: Vec<_> =
+            self.open.get(&subject_id).into_iter().flat_map(|open| &open.held).map(|v| v.voter).collect();
         for voter in votes {
             if let Some(count) = self.unknown_votes.get_mut(&voter) {
                 *count = count.saturating_sub(1);

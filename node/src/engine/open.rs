@@ -109,9 +109,8 @@ impl Open {
 
     /// The row that lets a restart know the candidates again; `None` while there is none.
     pub(super) fn row(&self) -> Option<OpenSubject> {
-        let candidates = self.machine.candidates().map(|c| {
-            (c.choice, self.announced.get(&c.choice).map(Announced::reference))
-        });
+        let candidates =
+            self.machine.candidates().map(|c| (c.choice, self.announced.get(&c.choice).map(Announced::reference)));
         Some(OpenSubject {
             subject: self.subject.clone()?,
             first_seen: self.first_seen,

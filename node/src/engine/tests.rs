@@ -190,7 +190,8 @@ impl Net {
             let store = &self.engines[node].as_ref().unwrap().store;
             let policies = &self.manifest.event_policies;
             let mut verifier =
-                ssid_protocol::certificate::Verifier::new(self.manifest.federation_id(), &self.manifest, policies).unwrap();
+                ssid_protocol::certificate::Verifier::new(self.manifest.federation_id(), &self.manifest, policies)
+                    .unwrap();
             for certificate in store.certificates(0, usize::MAX, usize::MAX).unwrap() {
                 certificate.verify(&mut verifier).unwrap();
             }

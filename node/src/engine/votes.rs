@@ -62,7 +62,8 @@ impl Engine {
             return self.note_late(tick, batch.signer(), vote);
         }
         let (round, phase, ballot) = (vote.round, vote.phase, vote.ballot);
-        let held = |open: &super::open::Open| open.machine.tally(round, phase).is_some_and(|t| t.contains(voter, ballot));
+        let held =
+            |open: &super::open::Open| open.machine.tally(round, phase).is_some_and(|t| t.contains(voter, ballot));
         if held(open) {
             return false;
         }
