@@ -226,7 +226,9 @@ impl Engine {
         open.subject.get_or_insert(subject);
         open.progressed(tick.now);
         if let (Some(proof), Some(_)) = (proof, announced_by) {
-            open.announced.entry(choice).or_insert(proof);
+            if !open.announced.contains_key(&choice) {
+                open.announced.insert(choice, proof);
+            }
         }
         if is_first {
             self.note_opened(tick, id, event, signer);
