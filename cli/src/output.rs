@@ -4,7 +4,7 @@
 use std::io::{self, IsTerminal as _, Write as _};
 use std::time::Duration;
 
-use comfy_table::{Cell, ContentArrangement, Table, presets};
+use comfy_table::{Attribute, Cell, Color as CellColor, ContentArrangement, Table, presets};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
@@ -92,18 +92,46 @@ impl Output {
         if self.color { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
     }
 
-    /// A table that fits the terminal.
-    pub(crate) fn table(self, headers: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+    /// A table that fits the terminal; elsewhere as wide as it is.
+    pub(crate) fn table(self, headers: &[&str], rows: impl IntoIterator<Item = Vec<Cell>>) -> String {
         let mut table = Table::new();
-        table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+        table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
         if !io::stdout().is_terminal() {
             table.set_content_arrangement(ContentArrangement::Disabled);
         }
-        table.set_header(headers.iter().map(|header| Cell::new(self.paint(Tone::Dim, header))));
+        if self.color {
+            table.enforce_styling();
+        }
+        table.set_header(headers.iter().map(|header| self.cell(Tone::Dim, *header)));
         for row in rows {
-            table.add_row(row.into_iter().map(Cell::new));
+            table.add_row(row);
         }
         table.trim_fmt()
+    }
+
+    /// A cell in the colour of its meaning.
+    pub(crate) fn cell(self, tone: Tone, text: impl ToString) -> Cell {
+        let cell = Cell::new(text);
+        match (self.color, tone) {
+            (false, _) => cell,
+            (_, Tone::Good) => cell.fg(CellColor::Green),
+            (_, Tone::Warn) => cell.fg(CellColor::Yellow),
+            (_, Tone::Bad) => cell.fg(CellColor::Red),
+            (_, Tone::Dim) => cell.add_attribute(Attribute::Dim),
+        }
+    }
+
+    /// A cell without colour.
+    #[expect(clippy::unused_self, reason = "reads as its sibling")]
+    pub(crate) fn plain(self, text: impl ToString) -> Cell {
+        Cell::new(text)
+    }
+
+    /// Names and values below each other, the values aligned.
+    #[expect(clippy::unused_self, reason = "reads as its siblings")]
+    pub(crate) fn fields(self, lines: &[(&str, String)]) -> String {
+        let width = lines.iter().map(|(name, _)| name.chars().count()).max().unwrap_or_default();
+        lines.iter().map(|(name, value)| format!("{name:<width$}  {value}\n")).collect()
     }
 
     /// A progress bar on a terminal, elsewhere nothing. Without a length it spins.
@@ -152,7 +180,7 @@ mod tests {
     #[test]
     fn tables_are_plain_without_colour() {
         let out = Output { json: false, quiet: false, color: false };
-        let table = out.table(&["NODE", "TRUST"], [vec!["Berlin".to_owned(), "52".to_owned()]]);
+        let table = out.table(&["NODE", "TRUST"], [vec![out.plain("Berlin"), out.cell(Tone::Good, 52)]]);
         assert_eq!(table.lines().map(str::trim).collect::<Vec<_>>(), ["NODE    TRUST", "Berlin  52"]);
         assert!(!table.contains('\u{1b}'));
     }

@@ -4,6 +4,7 @@ pub mod api;
 pub mod config;
 pub mod engine;
 pub mod home;
+pub mod identity;
 pub mod keyfile;
 pub mod network;
 pub mod node;

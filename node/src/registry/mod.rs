@@ -8,3 +8,4 @@ pub mod parse;
 pub mod paths;
 mod scan;
 mod seen;
+pub mod task;

@@ -1,6 +1,6 @@
 //! Measurements, run by hand: `cargo test -p ssid-storage --release -- --ignored --nocapture speed`.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::fixtures::{LOG, certify, owner};
 use crate::{Changes, Store};
@@ -11,23 +11,29 @@ fn resident_mib() -> u64 {
     line.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok()).unwrap_or(0) / 1024
 }
 
+/// Entries written; `SSID_STORAGE_ENTRIES` sets another number.
+fn entries() -> u64 {
+    std::env::var("SSID_STORAGE_ENTRIES").ok().and_then(|n| n.parse().ok()).unwrap_or(10_000)
+}
+
 #[test]
 #[ignore = "a measurement"]
-fn ten_thousand_entries() {
+fn many_entries() {
     let dir = tempfile::tempdir().unwrap();
-    let prepared: Vec<Changes> = (0..20).map(|step| certify(step * 500..step * 500 + 500)).collect();
-    println!("prepared: {} MiB resident", resident_mib());
     let (store, mut writer) = Store::open(dir.path(), owner(), LOG).unwrap();
-    let start = Instant::now();
-    for changes in prepared {
+    println!("empty: {} MiB resident", resident_mib());
+    let (mut took, entries) = (Duration::ZERO, entries());
+    for step in 0..entries / 500 {
+        let changes = certify(step * 500..step * 500 + 500);
+        let start = Instant::now();
         writer.write(changes).unwrap();
+        took += start.elapsed();
     }
-    let took = start.elapsed();
-    println!("10,000 entries in {took:?}: {:.0} a second", 10_000.0 / took.as_secs_f64());
+    println!("{entries} entries, 500 a write: {:.0} a second", entries as f64 / took.as_secs_f64());
     println!("{} MiB resident, {} MiB on disk", resident_mib(), store.disk_bytes().unwrap() >> 20);
     let start = Instant::now();
-    for n in 10_000..10_100 {
-        writer.write(certify(n..n + 1)).unwrap();
+    for n in entries..entries + 100 {
+        writer.write(Changes { journal_sequence: Some(n), ..certify(n..n + 1) }).unwrap();
     }
     println!("one entry a write: {:?} each, signing included", start.elapsed() / 100);
     let start = Instant::now();
@@ -35,10 +41,10 @@ fn ten_thousand_entries() {
     println!("a page of {} certificates: {:?}", page.len(), start.elapsed());
     let start = Instant::now();
     store.verify_log().unwrap();
-    println!("verify_log: {:?}", start.elapsed());
+    println!("verify_log: {:?}; {} MiB resident", start.elapsed(), resident_mib());
     drop((store, writer));
     let start = Instant::now();
     let (store, _writer) = Store::open(dir.path(), owner(), LOG).unwrap();
     println!("open: {:?}; {} MiB resident", start.elapsed(), resident_mib());
-    assert_eq!(store.certified_count(), 10_100);
+    assert_eq!(store.certified_count(), entries + 100);
 }

@@ -1,0 +1,92 @@
+//! Server-sent events, as far as the node's stream uses them.
+
+use std::collections::VecDeque;
+
+use anyhow::{Result, bail};
+use futures::{Stream, StreamExt as _, stream};
+use serde::{Deserialize, Serialize};
+use ssid_node::engine::NodeEvent;
+
+use crate::error::CliError;
+
+/// Bytes of the longest event.
+const EVENT_BYTES: usize = 1 << 20;
+
+/// What the stream brings.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum StreamItem {
+    /// Something happened.
+    Event(NodeEvent),
+    /// This reader was too slow.
+    Lagged {
+        /// How many events it missed.
+        missed: u64,
+    },
+}
+
+/// Puts chunks of bytes together to events. Ends with an error: a stream of this kind has no end of its own.
+pub(super) fn items<E: std::error::Error + Send + Sync + 'static>(
+    chunks: impl Stream<Item = Result<Vec<u8>, E>>,
+    lost: CliError,
+) -> impl Stream<Item = Result<StreamItem>> {
+    let state = (Box::pin(chunks), Reader::default(), Some(lost));
+    stream::unfold(state, |(mut chunks, mut reader, mut lost)| async move {
+        loop {
+            if let Some(item) = reader.ready.pop_front() {
+                return Some((Ok(item), (chunks, reader, lost)));
+            }
+            let read = match (chunks.next().await, &mut lost) {
+                (Some(Ok(bytes)), Some(_)) => reader.push(&bytes),
+                (_, lost) => Err(lost.take()?.into()),
+            };
+            if let Err(e) = read {
+                return Some((Err(e), (chunks, reader, None)));
+            }
+        }
+    })
+}
+
+/// Lines to events.
+#[derive(Debug, Default)]
+struct Reader {
+    partial: Vec<u8>,
+    ready: VecDeque<StreamItem>,
+}
+
+impl Reader {
+    fn push(&mut self, bytes: &[u8]) -> Result<()> {
+        self.partial.extend_from_slice(bytes);
+        while let Some(end) = self.partial.iter().position(|b| *b == b'\n') {
+            let line: Vec<u8> = self.partial.drain(..=end).collect();
+            // the data line says all; names, comments and blank lines say nothing more
+            if let Some(data) = line.strip_prefix(b"data:") {
+                self.ready.push_back(serde_json::from_slice(data)?);
+            }
+        }
+        if self.partial.len() > EVENT_BYTES {
+            bail!("the node sent an event of more than {EVENT_BYTES} bytes");
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_may_come_in_any_pieces() {
+        let text = "event: read_only\ndata: {\"type\":\"read_only\",\"reason\":\"ü\"}\n\n:\n\n\
+                    event: lagged\ndata: {\"type\":\"lagged\",\"missed\":7}\n\n";
+        let expected = [
+            StreamItem::Event(NodeEvent::ReadOnly { reason: "ü".into() }),
+            StreamItem::Lagged { missed: 7 },
+        ];
+        for size in 1..text.len() {
+            let mut reader = Reader::default();
+            text.as_bytes().chunks(size).for_each(|chunk| reader.push(chunk).unwrap());
+            assert_eq!(reader.ready, expected);
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! `ssid completions`.
+
+use std::io::{self, Write as _};
+
+use anyhow::Result;
+use clap::{Args, CommandFactory as _};
+use clap_complete::Shell;
+
+use crate::args::Cli;
+
+/// Print shell completions
+///
+/// Example:
+///   ssid completions bash > ~/.local/share/bash-completion/completions/ssid
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct CompletionsArgs {
+    /// For which shell
+    shell: Shell,
+}
+
+pub(crate) fn run(args: &CompletionsArgs) -> Result<()> {
+    // into memory first: clap_complete panics where it cannot write, a closed pipe for example
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "ssid", &mut script);
+    io::stdout().lock().write_all(&script)?;
+    Ok(())
+}

@@ -1,0 +1,85 @@
+//! `ssid config`.
+
+use anyhow::Result;
+use clap::Subcommand;
+use serde_json::json;
+use ssid_node::config::{Config, Finding};
+use ssid_node::registry::paths::RegistryPaths;
+use ssid_protocol::manifest::Manifest;
+
+use crate::context::Context;
+use crate::error::{CliError, OrCode as _};
+use crate::output::{Tone, clean};
+use crate::setup;
+
+/// Check and show this node's configuration
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Check the configuration file and the SSID_… variables
+    ///
+    /// Names file, line, key, the value and what is allowed. Exit 2 if the node cannot run with it; what only deserves
+    /// a look is shown and is exit 0.
+    ///
+    /// Example:
+    ///   ssid config check --repo /srv/governance
+    #[command(verbatim_doc_comment)]
+    Check,
+    /// Show every setting that holds: the file's over the defaults, the environment's over both
+    Show,
+}
+
+pub(crate) fn run(command: ConfigCommand, context: &Context) -> Result<()> {
+    let path = RegistryPaths::choose(context.repo.as_deref(), context.home.root()).federation_config;
+    let mut config = Config::load(&path).or_usage()?;
+    config.apply_env(std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))).or_usage()?;
+    match command {
+        ConfigCommand::Show => {
+            context.out.show(&config.settings, |settings| serde_json::to_string_pretty(settings).unwrap_or_default())?;
+        }
+        ConfigCommand::Check => {
+            let findings = config.check();
+            let overruled = overruled(&config, context)?;
+            let answer = json!({
+                "file": path,
+                "findings": findings.iter().map(as_json).collect::<Vec<_>>(),
+                "overruled": overruled,
+            });
+            context.out.show(&answer, |_| {
+                let told = findings.iter().map(ToString::to_string).chain(overruled.iter().cloned());
+                let told: Vec<_> = told.map(|text| context.out.paint(Tone::Warn, &clean(&text))).collect();
+                match told.is_empty() {
+                    true => format!("{}: {}", path.display(), context.out.paint(Tone::Good, "well")),
+                    false => told.join("\n"),
+                }
+            })?;
+        }
+    }
+    Ok(())
+}
+
+fn as_json(finding: &Finding) -> serde_json::Value {
+    json!({
+        "file": finding.file, "line": finding.line, "key": finding.key,
+        "value": finding.value, "allowed": finding.allowed,
+    })
+}
+
+/// Settings that the federation's manifest overrules.
+fn overruled(config: &Config, context: &Context) -> Result<Vec<String>, CliError> {
+    let genesis = context.home.genesis();
+    if !genesis.exists() {
+        return Ok(Vec::new());
+    }
+    let manifest: Manifest = setup::read_genesis(&genesis).or_usage()?;
+    let settings = &config.settings.consensus_settings;
+    let pairs = [
+        ("threshold", settings.threshold_bp().to_string(), manifest.threshold_bp.to_string()),
+        ("min_participating_nodes", settings.min_participating_nodes.to_string(), manifest.min_participating_nodes.to_string()),
+        ("tie_breaking_strategy", settings.tie_breaking_strategy.as_str().to_owned(), manifest.tie_breaking_strategy.to_string()),
+        ("auto_resolve_conflicts", settings.auto_resolve_conflicts.to_string(), manifest.auto_resolve_conflicts.to_string()),
+    ];
+    let differing = pairs.into_iter().filter(|(_, here, there)| here != there);
+    Ok(differing.map(|(key, here, there)| {
+        format!("consensus_settings.{key} is {here} here and {there} in the federation's manifest, which holds")
+    }).collect())
+}

@@ -1,0 +1,145 @@
+//! `ssid consensus`.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Subcommand;
+use ssid_node::api::view::{ConsensusCheck, RecordView, VerifyView};
+
+use super::conflicts;
+use super::emit::summary;
+use crate::context::Context;
+use crate::error::{CliError, Code};
+use crate::output::{Output, Tone, clean, seconds, short};
+
+/// How events were decided
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConsensusCommand {
+    /// Show the latest decisions
+    ///
+    /// Example:
+    ///   ssid consensus history --limit 20 --json
+    #[command(verbatim_doc_comment)]
+    History {
+        /// How many
+        #[arg(long, value_name = "N", default_value_t = 10)]
+        limit: usize,
+    },
+    /// Show how an event's subject was decided, or how far it is
+    ///
+    /// Exit 4 unless it is certified for exactly this event.
+    ///
+    /// Example:
+    ///   ssid consensus check 17973e79
+    #[command(verbatim_doc_comment)]
+    Check {
+        /// The beginning of its event hash
+        hash: String,
+    },
+    /// Verify every certificate of this node again, and the log's tree; exit 5 if one does not hold
+    Verify,
+    /// Write an event's certificate, which verifies offline
+    ///
+    /// Example:
+    ///   ssid consensus export 17973e79 -o c.json
+    ///   ssid certificate verify c.json --genesis genesis.json
+    #[command(verbatim_doc_comment)]
+    Export {
+        /// The beginning of its event hash
+        hash: String,
+        /// Where to write it [default: standard output]
+        #[arg(short, long, value_name = "F")]
+        output: Option<PathBuf>,
+    },
+}
+
+pub(crate) async fn run(command: ConsensusCommand, context: &Context) -> Result<()> {
+    let client = context.client()?;
+    let out = context.out;
+    match command {
+        ConsensusCommand::History { limit } => {
+            let records: Vec<RecordView> = client.list(&["v1", "consensus"], &[], limit).await?;
+            out.show(&records, |records| table(records, out))?;
+        }
+        ConsensusCommand::Check { hash } => {
+            let check: ConsensusCheck = client.get(&["v1", "consensus", &hash], &[]).await?;
+            out.show(&check, |check| checked(check, out))?;
+            if !check.certified_as_asked {
+                return Err(not_certified(&check).into());
+            }
+        }
+        ConsensusCommand::Verify => {
+            let view: VerifyView = client.get_slowly(&["v1", "consensus", "verify"]).await?;
+            out.show(&view, |view| verified(view, out))?;
+            if !view.ok {
+                let message = "the log does not verify";
+                let hint = "stop the node and keep its data directory for inspection; peers hold the certificates";
+                return Err(CliError::new(Code::Verification, message).hint(hint).into());
+            }
+        }
+        ConsensusCommand::Export { hash, output } => {
+            let certificate = client.get_text(&["v1", "certificates", &hash]).await?;
+            let Some(path) = output else { return Ok(out.line(certificate.trim_end())?) };
+            fs::write(&path, certificate)
+                .map_err(|e| CliError::new(Code::Failed, format!("cannot write {}: {e}", path.display())))?;
+            out.show(&serde_json::json!({ "file": path }), |_| format!("certificate written to {}", path.display()))?;
+        }
+    }
+    Ok(())
+}
+
+fn table(records: &[RecordView], out: Output) -> String {
+    let row = |r: &RecordView| {
+        let disagreeing: Vec<_> = r.disagreeing_nodes.iter().map(short).collect();
+        let tone = if disagreeing.is_empty() { Tone::Good } else { Tone::Warn };
+        vec![
+            out.plain(r.sequence.map_or(String::new(), |n| n.to_string())),
+            out.plain(r.consensus_hash.as_ref().map_or(String::new(), short)),
+            out.plain(clean(&r.event_type)),
+            out.plain(clean(&r.event_version)),
+            out.plain(r.completed_at.as_deref().map_or(String::new(), seconds)),
+            out.cell(tone, format!("{:.2}% of {}", r.agreement_percentage, r.participating_nodes.len())),
+            out.plain(&r.resolution),
+            out.plain(&r.transport),
+            out.cell(Tone::Warn, disagreeing.join(" ")),
+        ]
+    };
+    let headers = ["LOG", "HASH", "EVENT", "VERSION", "COMPLETED", "AGREEMENT", "RESOLUTION", "BY", "DISAGREEING"];
+    out.table(&headers, records.iter().map(row))
+}
+
+fn checked(check: &ConsensusCheck, out: Output) -> String {
+    let record = &check.record;
+    let what = format!("{} {}", clean(&record.event_type), clean(&record.event_version));
+    match &check.open {
+        Some(open) => conflicts::page(open, out),
+        None if check.certified_as_asked => {
+            format!("{} {what}\n{}", out.paint(Tone::Good, "certified"), summary(record, out))
+        }
+        None => format!("{} {what} for another event\n{}", out.paint(Tone::Bad, "certified"), summary(record, out)),
+    }
+}
+
+fn not_certified(check: &ConsensusCheck) -> CliError {
+    let subject = check.record.subject_id;
+    match &check.open {
+        None => CliError::new(Code::NoConsensus, "the subject is certified for another event"),
+        Some(open) if open.in_conflict => {
+            CliError::new(Code::NoConsensus, "the subject is in conflict").hint(format!("see: ssid conflicts show {subject}"))
+        }
+        Some(_) => CliError::new(Code::NoConsensus, "not certified yet").hint("see what the node waits for: ssid status"),
+    }
+}
+
+fn verified(view: &VerifyView, out: Output) -> String {
+    let mut text = format!("{} certificates verified in {:.1} s", view.certificates - view.failures, view.milliseconds as f64 / 1000.0);
+    for failed in &view.failed {
+        text = format!("{text}\n{}", out.paint(Tone::Bad, &format!("entry {}: {}", failed.sequence, clean(&failed.reason))));
+    }
+    let root = match view.root_matches {
+        true => out.paint(Tone::Good, "the log's tree is whole"),
+        false => out.paint(Tone::Bad, "the log's tree does not match its head"),
+    };
+    format!("{text}\n{root}, root {}", view.root)
+}

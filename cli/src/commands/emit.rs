@@ -1,0 +1,125 @@
+//! `ssid events emit`.
+
+use anyhow::Result;
+use clap::Args;
+use ssid_node::api::view::{EmitView, EventDraft, EventState, RecordView};
+use ssid_node::engine::EmitOutcome;
+
+use crate::context::Context;
+use crate::error::{CliError, Code};
+use crate::output::{Output, Tone, clean};
+
+/// Offer one event to the federation
+///
+/// Returns when the event is signed and on this node's disk; with --wait when it is certified, with the certificate's
+/// summary. Exit 4 if the subject is certified for another event, in conflict, or not decided in time.
+///
+/// Examples:
+///   ssid events emit --event blueprint_tagged --version v4.4.0 --commit 3dd05d9
+///   ssid events emit --event blueprint_tagged --version v4.4.0 --commit 3dd05d9 --wait --timeout 10
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment, disable_version_flag = true)]
+pub(crate) struct EmitArgs {
+    /// The event type
+    #[arg(long, value_name = "E")]
+    event: String,
+    /// The version
+    #[arg(long, value_name = "V")]
+    version: String,
+    /// The Git commit, 7 to 64 hex digits
+    #[arg(long, value_name = "H")]
+    commit: String,
+    /// The blueprint in force [default: the registry's]
+    #[arg(long, value_name = "B")]
+    blueprint: Option<String>,
+    /// When it happened, YYYY-MM-DDThh:mm:ssZ [default: now]
+    #[arg(long, value_name = "T")]
+    timestamp: Option<String>,
+    /// State of the root lock
+    #[arg(long, value_name = "TEXT")]
+    root_24_lock: Option<String>,
+    /// The compliance score
+    #[arg(long, value_name = "TEXT")]
+    compliance_score: Option<String>,
+    /// Which tool emits it
+    #[arg(long, value_name = "TEXT")]
+    emitted_by: Option<String>,
+    /// Wait until it is certified
+    #[arg(long)]
+    wait: bool,
+    /// How many seconds to wait at most
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, requires = "wait")]
+    timeout: u64,
+}
+
+pub(crate) async fn run(args: EmitArgs, context: &Context) -> Result<()> {
+    let draft = EventDraft {
+        timestamp: args.timestamp,
+        event: args.event,
+        version: args.version,
+        commit_hash: args.commit,
+        blueprint: args.blueprint,
+        root_24_lock: args.root_24_lock,
+        compliance_score: args.compliance_score,
+        emitted_by: args.emitted_by,
+        event_hash: None,
+    };
+    let query = match args.wait {
+        true => vec![("wait", "certified".to_owned()), ("timeout_seconds", args.timeout.to_string())],
+        false => Vec::new(),
+    };
+    let view: EmitView = context.client()?.post_json(&["v1", "events"], &query, &draft).await?;
+    context.out.show(&view, |view| text(view, context.out))?;
+    verdict(&view, args.wait)
+}
+
+fn text(view: &EmitView, out: Output) -> String {
+    let hash = view.event_hash;
+    let what = format!("{} {}", clean(&view.event.event), clean(&view.event.version));
+    match (&view.record, &view.outcome) {
+        (Some(record), _) if view.is_certified() => {
+            format!("{} {what}\n{}", out.paint(Tone::Good, "certified"), summary(record, out))
+        }
+        (Some(record), _) => {
+            format!("{} {what} for another event\n{}", out.paint(Tone::Bad, "certified"), summary(record, out))
+        }
+        (None, EmitOutcome::Known { .. }) => format!("known     {what}\n  event hash  {hash}"),
+        (None, _) => format!("accepted  {what}\n  event hash  {hash}"),
+    }
+}
+
+/// A certified record in a few lines.
+pub(super) fn summary(record: &RecordView, out: Output) -> String {
+    let disagree = match record.disagreeing_nodes.len() {
+        0 => String::new(),
+        _ => {
+            let names: Vec<_> = record.disagreeing_nodes.iter().map(crate::output::short).collect();
+            out.paint(Tone::Warn, &format!("; disagreeing: {}", names.join(", ")))
+        }
+    };
+    let hash = record.consensus_hash.map_or_else(|| "–".to_owned(), |hash| hash.to_string());
+    format!(
+        "  event hash  {hash}\n  log entry   {}\n  decided     epoch {}, round {}, quorum {} of {} voters\n  \
+         agreement   {:.2}% of {} observations{disagree}",
+        record.sequence.map_or_else(|| "–".to_owned(), |n| n.to_string()),
+        record.epoch,
+        record.round,
+        record.quorum,
+        record.eligible_nodes,
+        record.agreement_percentage,
+        record.participating_nodes.len(),
+    )
+}
+
+/// The exit code: what was asked for, or not.
+fn verdict(view: &EmitView, waited: bool) -> Result<()> {
+    let hash = view.event_hash;
+    let hint = format!("see: ssid consensus check {hash}");
+    let message = match view.state {
+        Some(EventState::Outvoted) => "the subject is certified for another event".to_owned(),
+        Some(EventState::Conflict) => "the subject is in conflict".to_owned(),
+        Some(EventState::Open) if waited => "not certified in time; the event is kept and being voted on".to_owned(),
+        _ => return Ok(()),
+    };
+    Err(CliError::new(Code::NoConsensus, message).hint(hint).into())
+}

@@ -1,0 +1,163 @@
+//! `ssid events`.
+
+use anyhow::Result;
+use clap::Subcommand;
+use futures::StreamExt as _;
+use ssid_node::api::view::{AppliedView, EventState, EventView, iso};
+use ssid_node::engine::NodeEvent;
+
+use super::{emit, import};
+use crate::client::StreamItem;
+use crate::context::Context;
+use crate::output::{Output, Tone, clean, seconds, short};
+
+/// Offer, list, import and follow registry events
+#[derive(Debug, Subcommand)]
+pub(crate) enum EventsCommand {
+    Emit(emit::EmitArgs),
+    Import(import::ImportArgs),
+    /// List events: those being voted on, then certified ones, the latest first
+    ///
+    /// Examples:
+    ///   ssid events list --limit 100
+    ///   ssid events list --state conflict --json
+    #[command(verbatim_doc_comment)]
+    List {
+        /// How many
+        #[arg(long, value_name = "N", default_value_t = 20)]
+        limit: usize,
+        /// Only those that stand there
+        #[arg(long, value_name = "STATE", value_parser = ["certified", "open", "conflict"])]
+        state: Option<String>,
+    },
+    /// Show one event with both its hashes and where it stands
+    ///
+    /// Example:
+    ///   ssid events show 17973e79
+    #[command(verbatim_doc_comment)]
+    Show {
+        /// The beginning of its event hash; HASH:DIGEST where one hash has two contents
+        hash: String,
+    },
+    /// Follow what happens, until Ctrl-C
+    ///
+    /// Example:
+    ///   ssid events watch --json | jq -c 'select(.type == "certified")'
+    #[command(verbatim_doc_comment)]
+    Watch,
+    /// Write every certified event to the repository's registry log
+    ///
+    /// Only needed where consensus_settings leave it to people (auto_apply_consensus false).
+    ///
+    /// Example:
+    ///   ssid events apply
+    #[command(verbatim_doc_comment)]
+    Apply,
+}
+
+pub(crate) async fn run(command: EventsCommand, context: &Context) -> Result<()> {
+    let client = context.client()?;
+    let out = context.out;
+    match command {
+        EventsCommand::Emit(args) => emit::run(args, context).await?,
+        EventsCommand::Import(args) => import::run(args, context).await?,
+        EventsCommand::List { limit, state } => {
+            let query: Vec<_> = state.into_iter().map(|state| ("state", state)).collect();
+            let events: Vec<EventView> = client.list(&["v1", "events"], &query, limit).await?;
+            out.show(&events, |events| table(events, out))?;
+        }
+        EventsCommand::Show { hash } => {
+            let event: EventView = client.get(&["v1", "events", &hash], &[]).await?;
+            out.show(&event, |event| page(event, out))?;
+        }
+        EventsCommand::Watch => watch(context).await?,
+        EventsCommand::Apply => {
+            let applied: AppliedView = client.post(&["v1", "events", "apply"], &[], Vec::new()).await?;
+            out.show(&applied, |a| format!("{} written to {}, {} stood there already", a.applied, a.file, a.present))?;
+        }
+    }
+    Ok(())
+}
+
+/// The colour of a state.
+pub(super) fn tone(state: EventState) -> Tone {
+    match state {
+        EventState::Certified => Tone::Good,
+        EventState::Open => Tone::Warn,
+        EventState::Conflict | EventState::Outvoted => Tone::Bad,
+    }
+}
+
+fn table(events: &[EventView], out: Output) -> String {
+    let row = |e: &EventView| {
+        vec![
+            out.plain(short(&e.event_hash)),
+            out.plain(seconds(&clean(&e.event.timestamp))),
+            out.plain(clean(&e.event.event)),
+            out.plain(clean(&e.event.version)),
+            out.plain(e.event.commit_hash.chars().take(7).collect::<String>()),
+            out.cell(tone(e.state), e.state.as_str()),
+            out.plain(e.sequence.map_or(String::new(), |n| n.to_string())),
+        ]
+    };
+    out.table(&["HASH", "TIMESTAMP", "EVENT", "VERSION", "COMMIT", "STATE", "LOG"], events.iter().map(row))
+}
+
+fn page(view: &EventView, out: Output) -> String {
+    let e = &view.event;
+    let place = view.sequence.map_or(String::new(), |n| format!(", entry {n} of the log"));
+    let mut lines = vec![
+        ("Event", clean(&e.event)),
+        ("Version", clean(&e.version)),
+        ("Timestamp", clean(&e.timestamp)),
+        ("Commit", clean(&e.commit_hash)),
+        ("Blueprint", clean(&e.blueprint)),
+        ("Root lock", clean(&e.root_24_lock)),
+        ("Compliance", clean(&e.compliance_score)),
+        ("Emitted by", clean(&e.emitted_by)),
+        ("Event hash", view.event_hash.to_string()),
+        ("Digest", view.content_digest.to_string()),
+        ("Proof anchor", view.proof_anchor.clone().unwrap_or_default()),
+        ("Subject", view.subject_id.to_string()),
+        ("State", format!("{}{place}", out.paint(tone(view.state), view.state.as_str()))),
+    ];
+    if let Some(node) = view.announced_by {
+        lines.push(("Announced by", node.to_string()));
+    }
+    out.fields(&lines)
+}
+
+async fn watch(context: &Context) -> Result<()> {
+    let mut stream = Box::pin(context.client()?.stream().await?);
+    loop {
+        let item = tokio::select! {
+            item = stream.next() => item,
+            _ = tokio::signal::ctrl_c() => None,
+        };
+        let Some(item) = item else { return Ok(()) };
+        context.out.item(&item?, |item| sentence(item, context.out))?;
+    }
+}
+
+fn sentence(item: &StreamItem, out: Output) -> String {
+    let event = match item {
+        StreamItem::Lagged { missed } => return out.paint(Tone::Warn, &format!("{missed} events missed: too slow to read them")),
+        StreamItem::Event(event) => event,
+    };
+    match event {
+        NodeEvent::Opened { event, version, .. } => format!("opened      {} {}", clean(event), clean(version)),
+        NodeEvent::Certified { sequence, choice, event, version, at, .. } => {
+            let word = out.paint(Tone::Good, "certified");
+            let (event, version) = (clean(event), clean(version));
+            format!("{word}   {event} {version}  {}  entry {sequence}  {}", short(&choice.event_hash), iso(*at))
+        }
+        NodeEvent::Conflict { subject_id, event, version } => {
+            let word = out.paint(Tone::Bad, "conflict");
+            format!("{word}    {} {}  subject {}", clean(event), clean(version), short(subject_id))
+        }
+        NodeEvent::Connected { node } => format!("connected   {}", short(node)),
+        NodeEvent::Disconnected { node } => out.paint(Tone::Warn, &format!("disconnected {}", short(node))),
+        NodeEvent::Drift { what } => out.paint(Tone::Warn, &format!("drift       {}", clean(what))),
+        NodeEvent::ReadOnly { reason } => out.paint(Tone::Bad, &format!("read-only   {}", clean(reason))),
+    }
+}

@@ -1,0 +1,180 @@
+//! `ssid federation`.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+use serde_json::json;
+use ssid_protocol::manifest::Manifest;
+use ssid_protocol::quorum::VoterSet;
+
+use crate::context::Context;
+use crate::error::{CliError, Code, OrCode as _};
+use crate::output::{Output, clean, short};
+use crate::setup::{self, NewFederation};
+
+/// Create, join and show a federation
+#[derive(Debug, Subcommand)]
+pub(crate) enum FederationCommand {
+    Create(CreateArgs),
+    /// Take a genesis file into this node's data directory; its node must be a member
+    ///
+    /// Example:
+    ///   ssid federation join genesis.json
+    #[command(verbatim_doc_comment)]
+    Join {
+        /// The genesis file
+        genesis: PathBuf,
+    },
+    /// Show the federation of this node, or of a genesis file: its rules, members, and how many may fail or lie
+    ///
+    /// Examples:
+    ///   ssid federation show
+    ///   ssid federation show genesis.json --json
+    #[command(verbatim_doc_comment)]
+    Show {
+        /// The genesis file [default: the one this node joined]
+        genesis: Option<PathBuf>,
+    },
+}
+
+/// Make a genesis file from member cards
+///
+/// Everybody who is handed the file can check that it holds the cards they know; its hash, the federation id, is in
+/// every signature. At least one member is a coordinator.
+///
+/// Example:
+///   ssid federation create --name demo --card berlin.json --card paris.json --card rome.json \
+///     --coordinator Berlin -o genesis.json
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct CreateArgs {
+    /// The federation's name
+    #[arg(long, value_name = "X")]
+    name: String,
+    /// A member's card (repeatable)
+    #[arg(long = "card", value_name = "FILE", required = true, num_args = 1..)]
+    cards: Vec<PathBuf>,
+    /// A coordinator, by name or the beginning of its id (repeatable)
+    #[arg(long = "coordinator", value_name = "NODE", required = true, num_args = 1..)]
+    coordinators: Vec<String>,
+    /// Where to write the genesis file
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+    /// Share of all votes that decides, in percent; never less than safety needs
+    #[arg(long, value_name = "PERCENT", default_value_t = 66.0)]
+    threshold: f64,
+    /// Fewest members that may decide
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    min_participating: u32,
+    /// How conflicts are settled where they are settled automatically
+    #[arg(long, value_name = "STRATEGY", default_value = "timestamp_priority")]
+    tie_breaking: String,
+    /// Settle conflicts automatically
+    #[arg(long)]
+    auto_resolve: bool,
+    /// An event type of which each timestamp is an event of its own (repeatable)
+    #[arg(long = "recurring", value_name = "EVENT")]
+    recurring: Vec<String>,
+}
+
+pub(crate) fn run(command: FederationCommand, context: &Context) -> Result<()> {
+    match command {
+        FederationCommand::Create(args) => create(&args, context),
+        FederationCommand::Join { genesis } => {
+            let manifest = setup::join(&context.home, &genesis)?;
+            show(&manifest, context.out)
+        }
+        FederationCommand::Show { genesis } => {
+            let path = genesis.unwrap_or_else(|| context.home.genesis());
+            show(&setup::read_genesis(&path)?, context.out)
+        }
+    }
+}
+
+fn create(args: &CreateArgs, context: &Context) -> Result<()> {
+    if !(args.threshold > 0.0 && args.threshold <= 100.0) {
+        return Err(CliError::usage(format!("--threshold {}: above 0 and at most 100", args.threshold)).into());
+    }
+    let cards = args.cards.iter().map(|path| setup::read_card(path)).collect::<Result<Vec<_>>>()?;
+    let manifest = setup::create_federation(&NewFederation {
+        name: args.name.clone(),
+        cards,
+        coordinators: args.coordinators.clone(),
+        threshold_bp: (args.threshold * 100.0).round() as u32,
+        min_participating_nodes: args.min_participating,
+        tie_breaking: args.tie_breaking.parse().or_usage()?,
+        auto_resolve_conflicts: args.auto_resolve,
+        recurring: args.recurring.clone(),
+    })?;
+    if args.output.exists() {
+        let message = format!("{} exists and is not overwritten", args.output.display());
+        return Err(CliError::usage(message).hint("choose another file with -o").into());
+    }
+    fs::write(&args.output, manifest.to_pretty())
+        .map_err(|e| CliError::new(Code::Failed, format!("cannot write {}: {e}", args.output.display())))?;
+    show(&manifest, context.out)
+}
+
+fn show(manifest: &Manifest, out: Output) -> Result<()> {
+    let voters = manifest.voters().or_usage()?;
+    let member = |m: &ssid_protocol::member::Member| {
+        json!({
+            "node_id": m.node_id, "peer_id": m.peer_id, "node_name": m.node_name, "organization": m.organization,
+            "role": m.role, "status": m.status, "weight": m.weight, "addresses": m.addresses,
+            "git_remote": m.git_remote, "api_endpoint": m.api_endpoint,
+        })
+    };
+    let answer = json!({
+        "name": manifest.name,
+        "federation_id": manifest.federation_id(),
+        "epoch": manifest.epoch,
+        "created_at": manifest.created_at,
+        "threshold_percent": f64::from(manifest.threshold_bp) / 100.0,
+        "quorum": voters.quorum(),
+        "total_weight": voters.total(),
+        "voters": voters.len(),
+        "may_fail": voters.may_fail(),
+        "tolerated_weight": voters.max_faulty(),
+        "fewest_that_break_safety": voters.heaviest_exceeding_faulty(),
+        "members": manifest.members.iter().map(member).collect::<Vec<_>>(),
+    });
+    out.show(&answer, |_| text(manifest, &voters, out))?;
+    Ok(())
+}
+
+fn text(manifest: &Manifest, voters: &VoterSet, out: Output) -> String {
+    let members = manifest.members.iter().map(|m| {
+        let cells = [short(&m.node_id), clean(&m.node_name), clean(&m.organization), m.role.to_string(), m.status.to_string()];
+        let mut row: Vec<_> = cells.iter().map(|text| out.plain(text)).collect();
+        row.push(out.plain(clean(&m.addresses.join(" "))));
+        row
+    });
+    let threshold = f64::from(manifest.threshold_bp) / 100.0;
+    format!(
+        "Federation {} (epoch {})\n  id         {}\n  quorum     {} of {} ({threshold:.1}% asked for)\n  tolerates  {}\n\n{}",
+        clean(&manifest.name),
+        manifest.epoch,
+        manifest.federation_id(),
+        voters.quorum(),
+        voters.total(),
+        tolerance(voters),
+        out.table(&["NODE", "NAME", "ORGANIZATION", "ROLE", "STATUS", "ADDRESSES"], members),
+    )
+}
+
+/// How many members may fail or lie, in words.
+fn tolerance(voters: &VoterSet) -> String {
+    let members = |n: usize| if n == 1 { "1 member".to_owned() } else { format!("{n} members") };
+    let failing = match voters.may_fail() {
+        0 => "no member may be away for decisions to go on".to_owned(),
+        n => format!("{} may be away and decisions go on", members(n)),
+    };
+    let lying = match voters.max_faulty() {
+        0 => "none may lie".to_owned(),
+        f => format!("weight {f} of {} may lie and decisions stay unique", voters.total()),
+    };
+    let breaking = members(voters.heaviest_exceeding_faulty());
+    format!("{failing}; {lying}; the heaviest {breaking} together exceed that")
+}

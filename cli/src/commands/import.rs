@@ -1,0 +1,136 @@
+//! `ssid events import`.
+
+use std::fs;
+use std::io::Read as _;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+use futures::StreamExt as _;
+use indicatif::ProgressBar;
+use ssid_node::api::view::ImportView;
+use ssid_node::engine::NodeEvent;
+
+use crate::client::{Client, StreamItem};
+use crate::context::Context;
+use crate::error::{CliError, Code};
+use crate::output::{Output, Tone, clean};
+
+/// Bytes of the largest file that is imported at once.
+const FILE_BYTES: u64 = 128 << 20;
+
+/// Offer every event of a registry log, as found in the wild
+///
+/// Prose, pretty-printed and one-line objects, CRLF and a byte-order mark are read; what is no event is reported with
+/// its lines. Importing a file twice changes nothing. Exit 4 if an event's subject is certified for another event or,
+/// with --wait, in conflict or not decided in time; exit 1 if events were refused.
+///
+/// Examples:
+///   ssid events import registry_events.log --wait
+///   ssid events import - < registry_events.log
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct ImportArgs {
+    /// The log; - for standard input
+    file: PathBuf,
+    /// Wait until every event's subject is decided
+    #[arg(long)]
+    wait: bool,
+    /// How many seconds to wait at most
+    #[arg(long, value_name = "SECONDS", default_value_t = 600, requires = "wait")]
+    timeout: u64,
+}
+
+pub(crate) async fn run(args: ImportArgs, context: &Context) -> Result<()> {
+    let body = read(&args.file)?;
+    let client = context.client()?;
+    let query = match args.wait {
+        true => vec![("wait", "certified".to_owned()), ("timeout_seconds", args.timeout.to_string())],
+        false => Vec::new(),
+    };
+    let bar = context.out.progress(None, "certified");
+    let counting = tokio::spawn(count_certified(client.clone(), bar.clone()));
+    let view = client.post(&["v1", "events", "import"], &query, body).await;
+    counting.abort();
+    bar.finish_and_clear();
+    let view: ImportView = view?;
+    context.out.show(&view, |view| text(view, args.wait, context.out))?;
+    verdict(&view, args.wait)
+}
+
+fn read(file: &PathBuf) -> Result<Vec<u8>> {
+    let failed = |e: std::io::Error| CliError::usage(format!("cannot read {}: {e}", file.display()));
+    let mut body = Vec::new();
+    match file.as_os_str() == "-" {
+        true => std::io::stdin().lock().take(FILE_BYTES + 1).read_to_end(&mut body).map_err(failed)?,
+        false => fs::File::open(file).map_err(failed)?.take(FILE_BYTES + 1).read_to_end(&mut body).map_err(failed)?,
+    };
+    if body.len() as u64 > FILE_BYTES {
+        let message = format!("{} has more than {FILE_BYTES} bytes", file.display());
+        return Err(CliError::usage(message).hint("split it between two events and import the parts").into());
+    }
+    Ok(body)
+}
+
+/// Moves the bar with what the node certifies; best effort.
+async fn count_certified(client: Client, bar: ProgressBar) {
+    let Ok(stream) = client.stream().await else { return };
+    let mut stream = Box::pin(stream);
+    while let Some(Ok(item)) = stream.next().await {
+        match item {
+            StreamItem::Event(NodeEvent::Certified { .. }) => bar.inc(1),
+            StreamItem::Lagged { missed } => bar.inc(missed),
+            StreamItem::Event(_) => {}
+        }
+    }
+}
+
+fn text(view: &ImportView, waited: bool, out: Output) -> String {
+    let mut parts = vec![format!("{} events", view.events)];
+    let mut part = |count: u64, words: &str| {
+        if count > 0 {
+            parts.push(format!("{count} {words}"));
+        }
+    };
+    part(view.accepted, "accepted");
+    part(view.known, "known already");
+    part(view.certified, "certified already");
+    part(view.certified_differently, "certified already for another event");
+    part(view.refused, "refused");
+    part(view.skipped, "stretches skipped");
+    let mut text = parts.join(", ");
+    if waited {
+        let mut parts = vec![out.paint(Tone::Good, &format!("{} certified now", view.now_certified))];
+        let mut part = |count: u64, words: &str| {
+            if count > 0 {
+                parts.push(out.paint(Tone::Bad, &format!("{count} {words}")));
+            }
+        };
+        part(view.now_certified_differently, "certified for another event");
+        part(view.now_in_conflict, "in conflict");
+        part(view.still_open, "still open");
+        text = format!("{text}\n{}", parts.join(", "));
+    }
+    for note in &view.notes {
+        let lines = if note.line == note.last_line { note.line.to_string() } else { format!("{}–{}", note.line, note.last_line) };
+        text = format!("{text}\n  line {lines}: {}", clean(&note.reason));
+    }
+    text
+}
+
+fn verdict(view: &ImportView, waited: bool) -> Result<()> {
+    let differently = view.certified_differently + view.now_certified_differently + view.now_in_conflict;
+    if differently > 0 {
+        let message = format!("{differently} events have subjects certified for another event, or in conflict");
+        return Err(CliError::new(Code::NoConsensus, message).hint("see: ssid conflicts list").into());
+    }
+    if waited && view.still_open > 0 {
+        let message = format!("{} events are not decided in time; they are kept and being voted on", view.still_open);
+        return Err(CliError::new(Code::NoConsensus, message).hint("see: ssid status").into());
+    }
+    if view.refused > 0 {
+        let message = format!("{} events were refused", view.refused);
+        return Err(CliError::new(Code::Failed, message).hint("the reasons stand above, by line").into());
+    }
+    Ok(())
+}

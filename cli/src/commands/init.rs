@@ -1,0 +1,98 @@
+//! `ssid init`.
+
+use anyhow::Result;
+use clap::Args;
+use serde_json::json;
+
+use crate::context::Context;
+use crate::error::CliError;
+use crate::output::clean;
+use crate::setup::{self, NewNode};
+
+/// Make a node: its keys, an empty vote history, its configuration and its member card
+///
+/// The keys are readable by you only. They are encrypted if SSID_KEY_PASSPHRASE is set, or with --passphrase, which
+/// asks on the terminal.
+///
+/// Examples:
+///   ssid init --name Berlin --organization 'Example e.V.' --address /dns4/berlin.example/tcp/4170
+///   ssid card > berlin.json      hand this to whoever creates the federation
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct InitArgs {
+    /// What you call this node
+    #[arg(long, value_name = "N")]
+    name: String,
+    /// Whose it is
+    #[arg(long, value_name = "O")]
+    organization: String,
+    /// Its Git repository: https://… or git@…
+    #[arg(long, value_name = "URL", default_value = "")]
+    git_remote: String,
+    /// Address at which the others reach it, for example /dns4/berlin.example/tcp/4170 (repeatable)
+    #[arg(long = "address", value_name = "MULTIADDR")]
+    addresses: Vec<String>,
+    /// Address to listen on (repeatable) [default: the port of --address on every interface, else 4170]
+    #[arg(long = "listen", value_name = "MULTIADDR")]
+    listen: Vec<String>,
+    /// Receive and verify, but do not vote
+    #[arg(long)]
+    observer: bool,
+    /// Encrypt the keys with a passphrase, asked on the terminal
+    #[arg(long)]
+    passphrase: bool,
+}
+
+pub(crate) fn run(args: &InitArgs, context: &Context) -> Result<()> {
+    let passphrase = match args.passphrase {
+        true => Some(ask_twice()?),
+        false => setup::passphrase_from_env(),
+    };
+    let node = NewNode {
+        name: args.name.clone(),
+        organization: args.organization.clone(),
+        git_remote: args.git_remote.clone(),
+        addresses: args.addresses.clone(),
+        listen: args.listen.clone(),
+        observer: args.observer,
+        mdns: true,
+    };
+    let card = setup::init_node(&context.home, context.repo.as_deref(), &node, passphrase.as_deref())?;
+    let data = context.home.root().display().to_string();
+    let answer = json!({
+        "node_id": card.member.node_id,
+        "peer_id": card.member.peer_id,
+        "node_name": card.member.node_name,
+        "data": data,
+        "card": context.home.card(),
+        "encrypted": passphrase.is_some(),
+    });
+    context.out.show(&answer, |_| {
+        let member = &card.member;
+        let name = clean(&member.node_name);
+        let reach = match member.addresses.is_empty() {
+            true => "\nThe card names no address: others must find it by mDNS, or you add --address.",
+            false => "",
+        };
+        format!(
+            "Node {name} of {}\n  id    {}\n  peer  {}\n  data  {data}{reach}\n\nNext: hand over its card:  \
+             ssid card --data {data} > {}.json\n      then join:             ssid federation join genesis.json --data {data}",
+            clean(&member.organization),
+            member.node_id,
+            member.peer_id,
+            name.to_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "-"),
+        )
+    })?;
+    Ok(())
+}
+
+fn ask_twice() -> Result<String> {
+    let first = rpassword::prompt_password("Passphrase: ")?;
+    if first.is_empty() {
+        return Err(CliError::usage("an empty passphrase protects nothing").into());
+    }
+    if rpassword::prompt_password("The same again: ")? != first {
+        return Err(CliError::usage("the two passphrases differ").into());
+    }
+    Ok(first)
+}

@@ -1,0 +1,92 @@
+//! `ssid log`.
+
+use anyhow::Result;
+use clap::Subcommand;
+use ssid_node::api::view::{ConsistencyView, LogHeadView, ProofView};
+use ssid_protocol::id::Choice;
+use ssid_protocol::merkle;
+
+use crate::context::Context;
+use crate::error::{CliError, Code};
+use crate::output::{Output, Tone};
+
+/// The certified log of this node and its proofs (RFC 9162)
+#[derive(Debug, Subcommand)]
+pub(crate) enum LogCommand {
+    /// Show its size and root
+    Head,
+    /// Prove that an event is in it; the proof is checked before it is shown
+    ///
+    /// Example:
+    ///   ssid log proof 17973e79
+    #[command(verbatim_doc_comment)]
+    Proof {
+        /// The beginning of its event hash
+        hash: String,
+    },
+    /// Prove that it extends its own first N events; the proof is checked before it is shown
+    ///
+    /// Example:
+    ///   ssid log consistency --from 100
+    #[command(verbatim_doc_comment)]
+    Consistency {
+        /// The earlier size
+        #[arg(long, value_name = "N")]
+        from: u64,
+    },
+}
+
+pub(crate) async fn run(command: LogCommand, context: &Context) -> Result<()> {
+    let client = context.client()?;
+    let out = context.out;
+    match command {
+        LogCommand::Head => {
+            let head: LogHeadView = client.get(&["v1", "log", "head"], &[]).await?;
+            out.show(&head, |head| lines(head, out))?;
+        }
+        LogCommand::Proof { hash } => {
+            let proof: ProofView = client.get(&["v1", "log", "proof"], &[("hash", hash)]).await?;
+            check(proves_inclusion(&proof), "the node's inclusion proof does not hold")?;
+            out.show(&proof, |proof| {
+                let held = out.paint(Tone::Good, "in the log");
+                format!("event {} is {held}, entry {}\n{}", proof.event_hash, proof.index, with_path(&proof.head, &proof.path, out))
+            })?;
+        }
+        LogCommand::Consistency { from } => {
+            let proof: ConsistencyView = client.get(&["v1", "log", "consistency"], &[("from", from.to_string())]).await?;
+            check(proves_consistency(&proof), "the node's consistency proof does not hold")?;
+            out.show(&proof, |proof| {
+                let held = out.paint(Tone::Good, "extends");
+                format!("the log {held} its first {} events (root {})\n{}", proof.from, proof.from_root, with_path(&proof.head, &proof.path, out))
+            })?;
+        }
+    }
+    Ok(())
+}
+
+fn check(holds: bool, message: &str) -> Result<()> {
+    match holds {
+        true => Ok(()),
+        false => Err(CliError::new(Code::Verification, message).hint("check the node with: ssid consensus verify").into()),
+    }
+}
+
+fn proves_inclusion(proof: &ProofView) -> bool {
+    let choice = Choice { event_hash: proof.event_hash, content_digest: proof.content_digest };
+    let leaf = merkle::leaf_hash(&choice.to_bytes());
+    merkle::root_from_inclusion(leaf, proof.index, proof.head.size, &proof.path) == Some(proof.head.root)
+}
+
+fn proves_consistency(proof: &ConsistencyView) -> bool {
+    merkle::verify_consistency(proof.from, &proof.from_root, proof.head.size, &proof.head.root, &proof.path)
+}
+
+fn lines(head: &LogHeadView, out: Output) -> String {
+    let lines = [("Size", head.size.to_string()), ("Root", head.root.to_string()), ("Log", head.log_id.to_string())];
+    out.fields(&lines)
+}
+
+fn with_path(head: &LogHeadView, path: &[ssid_protocol::id::MerkleHash], out: Output) -> String {
+    let path: Vec<_> = path.iter().map(|hash| format!("  {hash}")).collect();
+    format!("{}Path\n{}", lines(head, out), path.join("\n"))
+}

@@ -1,0 +1,30 @@
+//! `ssid man`.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+use clap::{Args, CommandFactory as _};
+
+use crate::args::Cli;
+use crate::context::Context;
+
+/// Write manual pages: ssid.1 and one for each command
+///
+/// Example:
+///   ssid man -o ~/.local/share/man/man1
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct ManArgs {
+    /// Directory to write to; made if it is not there
+    #[arg(short, long, value_name = "DIR")]
+    output: PathBuf,
+}
+
+pub(crate) fn run(args: &ManArgs, context: &Context) -> Result<()> {
+    fs::create_dir_all(&args.output).with_context(|| format!("cannot make {}", args.output.display()))?;
+    clap_mangen::generate_to(Cli::command(), &args.output)
+        .with_context(|| format!("cannot write to {}", args.output.display()))?;
+    context.out.remark(&format!("manual pages are in {}", args.output.display()));
+    Ok(())
+}

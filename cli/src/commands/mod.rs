@@ -1,0 +1,90 @@
+//! The commands: one file each, with its arguments and one function. A doc comment is the help text.
+
+mod card;
+mod certificate;
+mod cluster;
+mod completions;
+mod config;
+mod conflicts;
+mod consensus;
+mod emit;
+mod events;
+mod federation;
+mod import;
+mod init;
+mod log;
+mod man;
+mod nodes;
+mod run;
+mod status;
+mod trust;
+
+use anyhow::Result;
+use clap::Subcommand;
+
+use crate::context::Context;
+use crate::logging;
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Init(init::InitArgs),
+    Card(card::CardArgs),
+    #[command(subcommand)]
+    Federation(federation::FederationCommand),
+    Run(run::RunArgs),
+    Status(status::StatusArgs),
+    #[command(subcommand)]
+    Nodes(nodes::NodesCommand),
+    #[command(subcommand)]
+    Events(events::EventsCommand),
+    #[command(subcommand)]
+    Consensus(consensus::ConsensusCommand),
+    #[command(subcommand)]
+    Conflicts(conflicts::ConflictsCommand),
+    #[command(subcommand)]
+    Trust(trust::TrustCommand),
+    #[command(subcommand)]
+    Certificate(certificate::CertificateCommand),
+    #[command(subcommand)]
+    Log(log::LogCommand),
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    #[command(subcommand)]
+    Cluster(cluster::ClusterCommand),
+    Completions(completions::CompletionsArgs),
+    Man(man::ManArgs),
+}
+
+/// Runs a command.
+pub(crate) fn dispatch(command: Command, context: &Context) -> Result<()> {
+    let is_node = matches!(command, Command::Run(_));
+    logging::start(&context.global, if is_node { "info" } else { "warn" });
+    match command {
+        Command::Init(args) => init::run(&args, context),
+        Command::Card(args) => card::run(&args, context),
+        Command::Federation(command) => federation::run(command, context),
+        Command::Certificate(command) => certificate::run(command, context),
+        Command::Config(command) => config::run(command, context),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args, context),
+        Command::Run(args) => runtime(true)?.block_on(run::run(args, context)),
+        Command::Status(args) => runtime(false)?.block_on(status::run(&args, context)),
+        Command::Nodes(command) => runtime(false)?.block_on(nodes::run(command, context)),
+        Command::Events(command) => runtime(false)?.block_on(events::run(command, context)),
+        Command::Consensus(command) => runtime(false)?.block_on(consensus::run(command, context)),
+        Command::Conflicts(command) => runtime(false)?.block_on(conflicts::run(command, context)),
+        Command::Trust(command) => runtime(false)?.block_on(trust::run(command, context)),
+        Command::Log(command) => runtime(false)?.block_on(log::run(command, context)),
+        Command::Cluster(command) => runtime(false)?.block_on(cluster::run(command, context)),
+    }
+}
+
+/// One thread for commands that ask a node, several for the node itself.
+fn runtime(is_node: bool) -> Result<tokio::runtime::Runtime> {
+    let mut builder = match is_node {
+        true => tokio::runtime::Builder::new_multi_thread(),
+        false => tokio::runtime::Builder::new_current_thread(),
+    };
+    Ok(builder.enable_all().build()?)
+}

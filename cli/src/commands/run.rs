@@ -1,0 +1,49 @@
+//! `ssid run`.
+
+use anyhow::Result;
+use clap::Args;
+use ssid_node::node::{self, RunOptions};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::context::Context;
+use crate::error::{Code, OrCode as _};
+use crate::setup;
+
+/// Run the node in the foreground, until Ctrl-C or SIGTERM
+///
+/// Log lines go to standard error; -v says more, --log-format json is for machines. A passphrase comes from
+/// SSID_KEY_PASSPHRASE, or is asked for on a terminal.
+///
+/// Examples:
+///   ssid run
+///   ssid run --data /var/lib/ssid --repo /srv/governance --log-format json
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct RunArgs {}
+
+pub(crate) async fn run(_: RunArgs, context: &Context) -> Result<()> {
+    context.home.check().or_usage()?;
+    let passphrase = setup::passphrase_for(&context.home)?;
+    let shutdown = CancellationToken::new();
+    let mut interrupted = signal(SignalKind::interrupt())?;
+    let mut terminated = signal(SignalKind::terminate())?;
+    let token = shutdown.clone();
+    tokio::spawn(async move {
+        let name = tokio::select! {
+            _ = interrupted.recv() => "SIGINT",
+            _ = terminated.recv() => "SIGTERM",
+        };
+        tracing::info!(signal = name, "stopping");
+        token.cancel();
+        // a second signal does not wait for an orderly end
+        tokio::select! {
+            _ = interrupted.recv() => {}
+            _ = terminated.recv() => {}
+        }
+        std::process::exit(i32::from(Code::Failed as u8));
+    });
+    let options = RunOptions { home: context.home.clone(), repo: context.repo.clone(), passphrase };
+    node::run(options, shutdown).await.or_code(Code::Failed)?;
+    Ok(())
+}

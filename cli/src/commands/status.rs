@@ -1,0 +1,76 @@
+//! `ssid status`.
+
+use std::fmt::Write as _;
+
+use anyhow::Result;
+use clap::Args;
+use ssid_node::api::view::StatusView;
+
+use crate::context::Context;
+use crate::output::{Output, Tone, clean, seconds};
+
+/// Show the federation status of this node; exit 3 if no node answers
+///
+/// Examples:
+///   ssid status
+///   ssid status --json | jq .voting.waiting_for
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct StatusArgs {}
+
+pub(crate) async fn run(_: &StatusArgs, context: &Context) -> Result<()> {
+    let status: StatusView = context.client()?.get(&["v1", "status"], &[]).await?;
+    context.out.show(&status, |status| block(status, context.out))?;
+    Ok(())
+}
+
+/// The registry's own status block.
+pub(crate) fn block(status: &StatusView, out: Output) -> String {
+    let (federation, transport, counts) = (&status.federation, &status.transport, &status.statistics);
+    let id: String = federation.federation_id.to_string().chars().take(6).collect();
+    let mut text = String::new();
+    let mut line = |parts: std::fmt::Arguments<'_>| {
+        // writing to a String does not fail
+        let _ = writeln!(text, "{parts}");
+    };
+    line(format_args!("Federation Status"));
+    line(format_args!(
+        "  {:<24} {:<26} Federation: {} ({id}…)",
+        format!("Enabled: {}", federation.enabled),
+        format!("Mode: {}", federation.mode),
+        clean(&federation.name),
+    ));
+    let threshold = format!(
+        "Consensus Threshold: {:.1}% ({} of {})",
+        federation.threshold_percent, federation.quorum, federation.total_weight
+    );
+    line(format_args!("  {threshold:<51} Epoch: {}", federation.epoch));
+    let connected = format!(
+        "Transport: {}, {} of {} peers connected",
+        transport.kind, transport.connected_peers, transport.peers
+    );
+    line(format_args!("  {connected:<51} Sync Interval: {} minutes", transport.sync_interval_minutes));
+    line(format_args!("  Last Sync: {}", transport.last_sync.as_deref().map_or("never".to_owned(), seconds)));
+    line(format_args!("Statistics:"));
+    line(format_args!("  Total Nodes: {}   Active Nodes: {}", counts.total_nodes, counts.active_nodes));
+    line(format_args!(
+        "  Total Syncs: {}   Successful: {}   Failed: {}",
+        counts.total_syncs, counts.successful_syncs, counts.failed_syncs
+    ));
+    line(format_args!(
+        "  Consensus Agreements: {}   Consensus Disagreements: {}   Open: {}   Conflicts: {}",
+        counts.consensus_agreements, counts.consensus_disagreements, counts.open, counts.conflicts
+    ));
+    for reason in &status.voting.waiting_for {
+        line(format_args!("{}", out.paint(Tone::Warn, &format!("Waiting for {}", clean(reason)))));
+    }
+    if status.voting.awaiting_review > 0 {
+        let review = format!("{} subjects wait for your review: ssid events list --state open", status.voting.awaiting_review);
+        line(format_args!("{}", out.paint(Tone::Warn, &review)));
+    }
+    if counts.conflicts > 0 {
+        let look = format!("{} in conflict: ssid conflicts list", counts.conflicts);
+        line(format_args!("{}", out.paint(Tone::Bad, &look)));
+    }
+    text
+}

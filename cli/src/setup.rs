@@ -1,0 +1,292 @@
+//! Making nodes and federations on disk: what `init`, `federation` and `cluster` share.
+
+use std::fs::{self, File};
+use std::io::{IsTerminal as _, Read as _};
+use std::path::Path;
+
+use anyhow::Result;
+use ssid_node::config::{Config, Mode, write_atomic};
+use ssid_node::home::Home;
+use ssid_node::identity::NodeKeys;
+use ssid_node::keyfile;
+use ssid_node::registry::paths::RegistryPaths;
+use ssid_protocol::card::MemberCard;
+use ssid_protocol::id::Epoch;
+use ssid_protocol::limits;
+use ssid_protocol::manifest::{Manifest, TieBreak, Weighting};
+use ssid_protocol::member::{Member, Role, Status};
+use ssid_protocol::subject::{EventPolicies, Policy};
+use ssid_protocol::trust::INITIAL_SCORE;
+use ssid_storage::Journal;
+
+use crate::error::{CliError, Code, OrCode as _};
+use crate::names;
+
+/// The environment variable with the passphrase of the key files.
+pub(crate) const PASSPHRASE_ENV: &str = "SSID_KEY_PASSPHRASE";
+/// Where a node listens whose address says nothing of a port.
+const PORT: u16 = 4170;
+/// Characters of a name.
+const NAME_CHARS: usize = 100;
+
+/// A node to be made.
+#[derive(Clone, Debug)]
+pub(crate) struct NewNode {
+    /// What its operators call it.
+    pub(crate) name: String,
+    /// Whose it is.
+    pub(crate) organization: String,
+    /// Its Git repository; empty if none.
+    pub(crate) git_remote: String,
+    /// Multiaddresses at which others reach it.
+    pub(crate) addresses: Vec<String>,
+    /// Multiaddresses to listen on; chosen if there are none.
+    pub(crate) listen: Vec<String>,
+    /// Whether it does not vote.
+    pub(crate) observer: bool,
+    /// Whether it looks for members on the local network.
+    pub(crate) mdns: bool,
+}
+
+/// Makes a node: its directory, keys, empty vote history, configuration and signed member card.
+pub(crate) fn init_node(
+    home: &Home,
+    repo: Option<&Path>,
+    node: &NewNode,
+    passphrase: Option<&str>,
+) -> Result<MemberCard> {
+    check_name("--name", &node.name)?;
+    check_name("--organization", &node.organization)?;
+    let addresses = multiaddrs("--address", &node.addresses)?;
+    let listen = match node.listen.is_empty() {
+        true => default_listen(&addresses),
+        false => multiaddrs("--listen", &node.listen)?,
+    };
+    home.create().or_usage()?;
+    let keys = NodeKeys::create(home, passphrase).or_usage()?;
+    // together with the key: a key without its vote history may never vote
+    drop(Journal::create(&home.votes_journal(), keys.node_id()).or_code(Code::Failed)?);
+    configure(home, repo, node, listen)?;
+    let member = Member {
+        node_id: keys.node_id(),
+        peer_id: keys.peer_id().to_string(),
+        node_name: node.name.clone(),
+        organization: node.organization.clone(),
+        role: if node.observer { Role::Observer } else { Role::Participant },
+        status: Status::Active,
+        weight: u64::from(INITIAL_SCORE.unsigned_abs()),
+        addresses,
+        git_remote: node.git_remote.clone(),
+        api_endpoint: String::new(),
+    };
+    let card = MemberCard::sign(member, &keys.voting);
+    write(&home.card(), &card.to_pretty())?;
+    Ok(card)
+}
+
+/// Writes the node's part of the configuration; whatever else the file says stays.
+fn configure(home: &Home, repo: Option<&Path>, node: &NewNode, listen: Vec<String>) -> Result<()> {
+    let path = RegistryPaths::choose(repo, home.root()).federation_config;
+    let mut config = Config::load_or_default(&path).or_usage()?;
+    let settings = &mut config.settings;
+    settings.federation.enabled = true;
+    settings.federation.mode = if node.observer { Mode::Observer } else { Mode::Participant };
+    settings.local_node.node_name.clone_from(&node.name);
+    settings.local_node.organization.clone_from(&node.organization);
+    settings.local_node.git_remote.clone_from(&node.git_remote);
+    settings.network.listen = listen;
+    settings.network.mdns = node.mdns;
+    // without a repository the registry log is this node's own file: nobody else has to agree to lines in it
+    settings.conflict_resolution.auto_apply_consensus |= repo.is_none();
+    Ok(config.save_atomic(&path).or_usage()?)
+}
+
+/// Names go into signed documents and onto terminals.
+fn check_name(flag: &str, name: &str) -> Result<(), CliError> {
+    let fits = (1..=NAME_CHARS).contains(&name.chars().count()) && !name.chars().any(char::is_control);
+    if fits && name.trim() == name {
+        return Ok(());
+    }
+    let shown: String = name.chars().take(80).collect();
+    let rule = format!("1 to {NAME_CHARS} characters without control characters or blanks at the ends");
+    Err(CliError::usage(format!("{flag} {shown:?}: {rule}")))
+}
+
+fn multiaddrs(flag: &str, texts: &[String]) -> Result<Vec<String>, CliError> {
+    let parse = |text: &String| match text.parse::<ssid_node::identity::Multiaddr>() {
+        Ok(address) => Ok(address.to_string()),
+        Err(e) => Err(CliError::usage(format!("{flag} {text:?} is no multiaddress: {e}"))
+            .hint("for example /ip4/192.0.2.7/tcp/4170 or /dns4/berlin.example/udp/4170/quic-v1")),
+    };
+    texts.iter().map(parse).collect()
+}
+
+/// Every interface, at the ports of the addresses others are told; TCP and QUIC at the usual port if they say none.
+fn default_listen(addresses: &[String]) -> Vec<String> {
+    let at_any = |address: &String| {
+        let parts: Vec<_> = address.split('/').collect();
+        let place = parts.iter().position(|part| matches!(*part, "tcp" | "udp"))?;
+        let any = if parts.get(1) == Some(&"ip6") { "/ip6/::" } else { "/ip4/0.0.0.0" };
+        let port = parts.get(place + 1)?;
+        let quic = if parts[place] == "udp" { "/quic-v1" } else { "" };
+        Some(format!("{any}/{}/{port}{quic}", parts[place]))
+    };
+    let listen: Vec<_> = addresses.iter().filter_map(at_any).collect();
+    if !listen.is_empty() {
+        return listen;
+    }
+    vec![format!("/ip4/0.0.0.0/tcp/{PORT}"), format!("/ip4/0.0.0.0/udp/{PORT}/quic-v1")]
+}
+
+/// A federation to be made.
+#[derive(Clone, Debug)]
+pub(crate) struct NewFederation {
+    /// Its name.
+    pub(crate) name: String,
+    /// Its members' cards.
+    pub(crate) cards: Vec<MemberCard>,
+    /// Its coordinators, by name or the beginning of the id.
+    pub(crate) coordinators: Vec<String>,
+    /// Share of all votes that decides.
+    pub(crate) threshold_bp: u32,
+    /// Fewest members that may decide.
+    pub(crate) min_participating_nodes: u32,
+    /// How conflicts are settled where that is automatic.
+    pub(crate) tie_breaking: TieBreak,
+    /// Whether it is.
+    pub(crate) auto_resolve_conflicts: bool,
+    /// Event types of which each timestamp is an occurrence of its own.
+    pub(crate) recurring: Vec<String>,
+}
+
+/// Puts a genesis manifest together and checks it.
+pub(crate) fn create_federation(new: &NewFederation) -> Result<Manifest> {
+    check_name("--name", &new.name)?;
+    let mut members = Vec::new();
+    for card in &new.cards {
+        card.verify().or_code(Code::Verification)?;
+        members.push(card.member.clone());
+    }
+    for name in &new.coordinators {
+        let place = names::find_member(&members, name)?;
+        members[place].role = Role::Coordinator;
+    }
+    let policies = new.recurring.iter().map(|event| (event.clone(), Policy::Recurring)).collect();
+    let now = jiff::Timestamp::now().round(jiff::Unit::Second)?;
+    let manifest = Manifest {
+        name: new.name.clone(),
+        epoch: Epoch::ZERO,
+        created_at: now.to_string(),
+        threshold_bp: new.threshold_bp,
+        min_participating_nodes: new.min_participating_nodes,
+        vote_weighting: Weighting::Equal,
+        tie_breaking_strategy: new.tie_breaking,
+        auto_resolve_conflicts: new.auto_resolve_conflicts,
+        event_policies: EventPolicies(policies),
+        members,
+    };
+    manifest.validate_genesis().or_usage()?;
+    Ok(manifest)
+}
+
+/// Takes the genesis file at `path` into the node's directory, if its node is a member and in no other federation.
+pub(crate) fn join(home: &Home, path: &Path) -> Result<Manifest> {
+    let manifest = read_genesis(path)?;
+    home.check().or_usage()?;
+    let card = read_card(&home.card())?;
+    let (own, data) = (&card.member, home.root().display());
+    let Some(member) = manifest.member(&own.node_id) else {
+        let message = format!("this node ({}) is not a member of federation {}", own.node_id, manifest.name);
+        return Err(CliError::usage(message).hint("give its card to whoever creates the federation: ssid card").into());
+    };
+    if member.peer_id != own.peer_id {
+        let message = format!("the genesis file binds this node to peer {}, its own is {}", member.peer_id, own.peer_id);
+        return Err(CliError::usage(message).hint("the federation must be made with this node's present card").into());
+    }
+    if home.genesis().exists() {
+        let joined = read_genesis(&home.genesis())?;
+        if joined != manifest {
+            let message = format!("{data} belongs to federation {} ({}) already", joined.name, joined.federation_id());
+            return Err(CliError::usage(message).hint("use a data directory of its own for each federation").into());
+        }
+    }
+    write(&home.genesis(), &manifest.to_pretty())?;
+    Ok(manifest)
+}
+
+/// A member card from a file.
+pub(crate) fn read_card(path: &Path) -> Result<MemberCard> {
+    let bytes = read_document(path, "make a node with: ssid init")?;
+    Ok(MemberCard::parse(&bytes).map_err(|e| CliError::usage(format!("{} is no member card: {e}", path.display())))?)
+}
+
+/// A valid genesis manifest from a file.
+pub(crate) fn read_genesis(path: &Path) -> Result<Manifest> {
+    let bytes = read_document(path, "join a federation with: ssid federation join genesis.json")?;
+    let invalid = |e| CliError::usage(format!("{} is no valid genesis file: {e}", path.display()));
+    let manifest = Manifest::parse(&bytes).map_err(invalid)?;
+    manifest.validate_genesis().map_err(invalid)?;
+    Ok(manifest)
+}
+
+/// The bytes of a file that a person named, no more than a document may have.
+pub(crate) fn read_document(path: &Path, hint: &str) -> Result<Vec<u8>, CliError> {
+    let failed = |e: std::io::Error| CliError::usage(format!("cannot read {}: {e}", path.display())).hint(hint);
+    let mut bytes = Vec::new();
+    let limit = limits::DOCUMENT_BYTES as u64 + 1;
+    File::open(path).map_err(failed)?.take(limit).read_to_end(&mut bytes).map_err(failed)?;
+    Ok(bytes)
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    let failed = |e| CliError::new(Code::Failed, format!("cannot write {}: {e}", path.display()));
+    Ok(write_atomic(path, text.as_bytes()).map_err(failed)?)
+}
+
+/// The passphrase in the environment, if there is one.
+pub(crate) fn passphrase_from_env() -> Option<String> {
+    std::env::var(PASSPHRASE_ENV).ok().filter(|text| !text.is_empty())
+}
+
+/// The passphrase of a node's keys, if they have one: from the environment, else asked on a terminal.
+pub(crate) fn passphrase_for(home: &Home) -> Result<Option<String>> {
+    if !keyfile::needs_passphrase(&home.voting_key()).or_usage()? {
+        return Ok(None);
+    }
+    match passphrase_from_env() {
+        Some(passphrase) => Ok(Some(passphrase)),
+        None if std::io::stdin().is_terminal() => Ok(Some(rpassword::prompt_password("Passphrase: ")?)),
+        None => Err(keyfile::KeyFileError::PassphraseNeeded(home.voting_key())).or_usage().map_err(Into::into),
+    }
+}
+
+/// Removes what a failed attempt has made.
+pub(crate) fn remove_dir(path: &Path) -> Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            Err(CliError::new(Code::Failed, format!("cannot remove {}: {e}", path.display())).into())
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_listens_where_others_are_told_to_reach_it() {
+        let listen = |texts: &[&str]| default_listen(&texts.iter().map(ToString::to_string).collect::<Vec<_>>());
+        assert_eq!(listen(&["/dns4/berlin.example/tcp/7000"]), ["/ip4/0.0.0.0/tcp/7000"]);
+        assert_eq!(listen(&["/ip6/2001:db8::1/udp/7001/quic-v1"]), ["/ip6/::/udp/7001/quic-v1"]);
+        assert_eq!(listen(&[]).len(), 2);
+    }
+
+    #[test]
+    fn names_are_checked() {
+        assert!(check_name("--name", "Österreich 7").is_ok());
+        for bad in ["", " a", "a\u{1b}[2J", &"x".repeat(101)] {
+            assert!(check_name("--name", bad).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! A whole node: its parts opened in order, joined, and stopped together (ARCHITECTURE, *The house*).
+
+mod history;
+mod members;
+mod open;
+mod peers;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use prometheus_client::registry::Registry;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::api::{self, ApiError, ApiListen, ApiSettings, ApiState, EventDefaults, TcpListen};
+use crate::config::{Config, ConfigError};
+use crate::engine::checking::Checker;
+use crate::engine::task::{self, Running, Surroundings, unix_now};
+use crate::engine::{Engine, EngineParts};
+use crate::home::{Home, HomeError};
+use crate::keyfile::KeyFileError;
+use crate::network::{self, Network, NetworkError};
+use crate::registry::file::{FileError, RegistryFile};
+use crate::registry::task as registry;
+use open::Opened;
+
+/// How long an orderly end may take.
+const SHUTDOWN_AT_MOST: Duration = Duration::from_secs(5);
+/// Requests to write the registry file, waiting.
+const APPLY_REQUESTS: usize = 4;
+
+/// What a node is started with.
+#[derive(Clone, Debug)]
+pub struct RunOptions {
+    /// Its data directory.
+    pub home: Home,
+    /// The governance repository it serves, if it serves one.
+    pub repo: Option<PathBuf>,
+    /// The passphrase of its key files, if they have one.
+    pub passphrase: Option<String>,
+}
+
+/// Why a node does not start, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// The data directory is not usable.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// The configuration is not usable.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A key cannot be read.
+    #[error(transparent)]
+    Key(#[from] KeyFileError),
+    /// There is no genesis file: the node belongs to no federation.
+    #[error("'{0}' is missing: this node belongs to no federation yet; join one with: ssid federation join genesis.json")]
+    NoGenesis(PathBuf),
+    /// The genesis file is not usable.
+    #[error("'{path}' is no valid genesis manifest: {reason}; get it again from a coordinator and join with: ssid federation join")]
+    Genesis {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// An address in the configuration or the manifest is none.
+    #[error("{place}: '{value}' is no multiaddress, for example /ip4/192.0.2.7/tcp/4170")]
+    Address {
+        /// Where it stands.
+        place: String,
+        /// What stands there.
+        value: String,
+    },
+    /// A file cannot be read.
+    #[error("cannot read '{path}': {source}")]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Storage cannot be opened, or failed while the node ran.
+    #[error(transparent)]
+    Storage(#[from] ssid_storage::StorageError),
+    /// The network cannot be started.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    /// The API cannot be served.
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    /// The registry file cannot be opened.
+    #[error(transparent)]
+    Registry(#[from] FileError),
+    /// `api.listen` is no address.
+    #[error("api.listen: '{0}' is no address, for example 127.0.0.1:4171")]
+    ApiAddress(String),
+    /// Storage failed while the node ran; it has stopped voting.
+    #[error("this node ran read-only until it was stopped: {0}")]
+    ReadOnly(String),
+    /// Something did not end in time.
+    #[error("the node's tasks did not end within {} seconds", SHUTDOWN_AT_MOST.as_secs())]
+    Shutdown,
+}
+
+impl NodeError {
+    /// Whether the way it was called or configured is at fault, rather than what happened.
+    pub fn is_usage(&self) -> bool {
+        matches!(
+            self,
+            Self::Home(_) | Self::Config(_) | Self::NoGenesis(_) | Self::Genesis { .. } | Self::Address { .. } | Self::ApiAddress(_)
+        )
+    }
+}
+
+/// Runs a node until `shutdown`, then ends every task within five seconds, the last tick on disk.
+///
+/// # Errors
+/// If it cannot start; if it had to stop voting because storage failed; or if it does not end in time.
+pub async fn run(options: RunOptions, shutdown: CancellationToken) -> Result<(), NodeError> {
+    let opened = tokio::task::block_in_place(|| Opened::open(&options))?;
+    let tracker = TaskTracker::new();
+    let end = shutdown.child_token();
+    let started = start(opened, &tracker, &end).await;
+    let failed = match started {
+        Ok(Started { api, running }) => {
+            let served = tokio::select! {
+                served = api => served.map_err(NodeError::from),
+                () = shutdown.cancelled() => Ok(()),
+            };
+            let read_only = running.failed.borrow().clone();
+            served.and_then(|()| read_only.map_or(Ok(()), |reason| Err(NodeError::ReadOnly(reason))))
+        }
+        Err(error) => Err(error),
+    };
+    end.cancel();
+    tracker.close();
+    let ended = tokio::time::timeout(SHUTDOWN_AT_MOST, tracker.wait()).await;
+    tracing::info!("stopped");
+    failed.and(ended.map_err(|_| NodeError::Shutdown))
+}
+
+struct Started<F> {
+    api: F,
+    running: Running,
+}
+
+async fn start(
+    opened: Opened,
+    tracker: &TaskTracker,
+    end: &CancellationToken,
+) -> Result<Started<impl Future<Output = Result<(), ApiError>> + use<>>, NodeError> {
+    let Opened { config, home, paths, parts, records, manifest, network: network_config, applies } = opened;
+    let (node_id, federation_id) = (parts.key.node_id(), parts.federation);
+    let (store, voters, policies) = (parts.store.clone(), parts.voters.clone(), parts.policies.clone());
+    let checker = Checker::new(federation_id, manifest.clone(), voters.clone(), policies);
+
+    let (network, network_events) = network::start(network_config, tracker, end.clone())?;
+    let (engine, first) = recover(parts, records)?;
+    let surroundings = Surroundings {
+        network: network.clone(),
+        network_events,
+        checker: Arc::new(checker),
+        tracker: tracker.clone(),
+        shutdown: end.clone(),
+    };
+    let running = task::start(engine, first, surroundings);
+    tell_own_addresses(node_id, &network, &running, tracker, end);
+
+    let file = RegistryFile::open(&paths.registry_log)?;
+    let (applier, apply) = mpsc::channel(APPLY_REQUESTS);
+    let projection = registry::Projection { announce: config.settings.federation.auto_consensus, apply: applies };
+    let around = registry::Surroundings {
+        store: store.clone(),
+        inputs: running.inputs.clone(),
+        status: running.handle.status(),
+        filters: config.settings.event_filters.clone(),
+        apply,
+        shutdown: end.clone(),
+    };
+    tracker.spawn(registry::follow(file, projection, around));
+
+    let state = ApiState {
+        node_id,
+        federation_id,
+        manifest: Arc::new(manifest),
+        voters: Arc::new(voters),
+        engine: running.handle.clone(),
+        store,
+        peers: peers::watch(&network, &running, tracker, end),
+        applier: Some(applier),
+        metrics: Arc::new(Mutex::new(metrics(&network))),
+        settings: Arc::new(api_settings(&config)),
+        started_at: unix_now(),
+    };
+    let listen = ApiListen { socket: home.api_socket()?, tcp: tcp_listen(&config)? };
+    tracing::info!(node = %node_id, federation = %federation_id, home = %home.root().display(), "started");
+    Ok(Started { api: api::serve(state, listen, end.clone()), running })
+}
+
+fn recover(
+    parts: EngineParts,
+    records: Vec<ssid_storage::JournalRecord>,
+) -> Result<(Engine, crate::engine::Effects), NodeError> {
+    Ok(tokio::task::block_in_place(|| Engine::recover(parts, records, unix_now()))?)
+}
+
+/// The engine names in its heartbeats where this node listens.
+fn tell_own_addresses(
+    node: ssid_protocol::id::NodeId,
+    network: &Network,
+    running: &Running,
+    tracker: &TaskTracker,
+    end: &CancellationToken,
+) {
+    let (mut listening, inputs, end) = (network.listening(), running.inputs.clone(), end.clone());
+    tracker.spawn(async move {
+        loop {
+            let addresses = listening.borrow_and_update().iter().map(ToString::to_string).collect();
+            if inputs.send(crate::engine::Inbound::Addresses { node, addresses }).await.is_err() {
+                return;
+            }
+            tokio::select! {
+                () = end.cancelled() => return,
+                changed = listening.changed() => if changed.is_err() { return },
+            }
+        }
+    });
+}
+
+fn metrics(network: &Network) -> Registry {
+    let mut registry = Registry::with_prefix("ssid");
+    network.metrics().register(registry.sub_registry_with_prefix("network"));
+    registry
+}
+
+fn api_settings(config: &Config) -> ApiSettings {
+    let settings = &config.settings;
+    ApiSettings {
+        enabled: settings.federation.enabled,
+        mode: settings.federation.mode.as_str().to_owned(),
+        sync_interval_minutes: settings.sync_settings.interval_minutes,
+        defaults: EventDefaults::default(),
+    }
+}
+
+fn tcp_listen(config: &Config) -> Result<Option<TcpListen>, NodeError> {
+    let Some(address) = config.settings.api.listen.as_ref().filter(|address| !address.is_empty()) else { return Ok(None) };
+    let address = address.parse().map_err(|_| NodeError::ApiAddress(address.clone()))?;
+    Ok(Some(TcpListen::from_env(address, &config.settings.api.token_env)?))
+}

@@ -1,0 +1,158 @@
+//! Opening everything a node has on disk, in the order in which a problem is best told.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use libp2p::PeerId;
+use libp2p::identity::Keypair;
+use ssid_protocol::id::LogId;
+use ssid_protocol::identity::VotingKey;
+use ssid_protocol::limits;
+use ssid_protocol::manifest::Manifest;
+use ssid_storage::{JournalRecord, Owner, Store};
+
+use super::history::{self, History};
+use super::{NodeError, RunOptions, members};
+use crate::config::{Config, Endorsement as ConfiguredEndorsement, Settings};
+use crate::engine::EngineParts;
+use crate::engine::settings::{Endorsement, EngineSettings, Timeouts};
+use crate::home::Home;
+use crate::keyfile;
+use crate::network::{NetworkConfig, NetworkLimits};
+use crate::registry::paths::RegistryPaths;
+
+/// A node's parts, open and checked, nothing running yet.
+pub(super) struct Opened {
+    pub(super) config: Config,
+    pub(super) home: Home,
+    pub(super) paths: RegistryPaths,
+    pub(super) parts: EngineParts,
+    pub(super) records: Vec<JournalRecord>,
+    pub(super) manifest: Manifest,
+    pub(super) network: NetworkConfig,
+    /// Whether certified events are appended to the registry file without being asked.
+    pub(super) applies: bool,
+}
+
+impl Opened {
+    pub(super) fn open(options: &RunOptions) -> Result<Self, NodeError> {
+        let home = options.home.clone();
+        home.check()?;
+        let paths = RegistryPaths::choose(options.repo.as_deref(), home.root());
+        let mut config = Config::load_or_default(&paths.federation_config)?;
+        config.apply_env(std::env::vars())?;
+        let seed = keyfile::read(&home.voting_key(), options.passphrase.as_deref())?;
+        let key = VotingKey::from_seed(&seed);
+        let identity = identity(&home, options.passphrase.as_deref())?;
+        let manifest = genesis(&home.genesis())?;
+        let owner = Owner { federation: manifest.federation_id(), node: key.node_id() };
+
+        let log_id = LogId(*keyfile::generate_seed()?);
+        let (store, writer, set_aside) = Store::open_or_set_aside(home.root(), owner, log_id)?;
+        if let Some(aside) = set_aside {
+            tracing::error!(
+                moved_to = %aside.moved_to.display(), reason = aside.reason,
+                "the database was damaged: it is set aside, and filled again from peers"
+            );
+        }
+        let History { journal, records, abstaining } = history::open(&home, key.node_id(), &store)?;
+        let network = network_config(&config, identity, &manifest, &key, &store)?;
+        let voters = manifest.voters().map_err(|e| invalid_genesis(&home.genesis(), &e))?;
+        let parts = EngineParts {
+            key,
+            federation: owner.federation,
+            policies: manifest.event_policies.clone(),
+            manifest: manifest.clone(),
+            voters,
+            settings: engine_settings(&config.settings),
+            store,
+            writer,
+            journal,
+            abstaining,
+        };
+        let applies = config.settings.conflict_resolution.auto_apply_consensus;
+        Ok(Self { config, home, paths, parts, records, manifest, network, applies })
+    }
+}
+
+fn identity(home: &Home, passphrase: Option<&str>) -> Result<Keypair, NodeError> {
+    let mut seed = keyfile::read(&home.network_key(), passphrase)?;
+    // cannot fail: every 32 bytes are an Ed25519 seed; a failure would be libp2p's own
+    Keypair::ed25519_from_bytes(&mut seed[..])
+        .map_err(|e| NodeError::Network(crate::network::NetworkError::Setup(format!("network key: {e}"))))
+}
+
+fn genesis(path: &Path) -> Result<Manifest, NodeError> {
+    let size = match std::fs::metadata(path) {
+        Ok(metadata) => metadata.len(),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Err(NodeError::NoGenesis(path.to_owned())),
+        Err(source) => return Err(NodeError::Read { path: path.to_owned(), source }),
+    };
+    if size > limits::DOCUMENT_BYTES as u64 {
+        let reason = format!("{size} bytes exceed document_bytes = {}", limits::DOCUMENT_BYTES);
+        return Err(NodeError::Genesis { path: path.to_owned(), reason });
+    }
+    let bytes = std::fs::read(path).map_err(|source| NodeError::Read { path: path.to_owned(), source })?;
+    let manifest = Manifest::parse(&bytes).map_err(|e| invalid_genesis(path, &e))?;
+    manifest.validate_genesis().map_err(|e| invalid_genesis(path, &e))?;
+    Ok(manifest)
+}
+
+fn invalid_genesis(path: &Path, error: &dyn std::error::Error) -> NodeError {
+    NodeError::Genesis { path: path.to_owned(), reason: error.to_string() }
+}
+
+fn network_config(
+    config: &Config,
+    identity: Keypair,
+    manifest: &Manifest,
+    key: &VotingKey,
+    store: &Store,
+) -> Result<NetworkConfig, NodeError> {
+    let settings = &config.settings.network;
+    let parse_all = |place: &str, texts: &[String]| -> Result<Vec<_>, NodeError> {
+        texts.iter().map(|text| members::address(place.to_owned(), text)).collect()
+    };
+    let members = members::peers(manifest, key.node_id(), settings.observers)?;
+    let peer_ids: BTreeMap<_, PeerId> = members.iter().map(|member| (member.node, member.peer)).collect();
+    let remembered = store.peers()?.into_iter().filter_map(|(node, row)| {
+        let addresses = row.addresses.iter().filter_map(|text| text.parse().ok()).collect();
+        Some((*peer_ids.get(&node)?, addresses))
+    });
+    Ok(NetworkConfig {
+        identity,
+        federation: manifest.federation_id(),
+        listen: parse_all("network.listen", &settings.listen)?,
+        bootstrap: parse_all("network.bootstrap", &settings.bootstrap)?,
+        mdns: settings.mdns,
+        members,
+        local_node: key.node_id(),
+        remembered: remembered.collect(),
+        limits: NetworkLimits::default(),
+    })
+}
+
+fn engine_settings(settings: &Settings) -> EngineSettings {
+    let endorsement = |configured: ConfiguredEndorsement| match configured {
+        ConfiguredEndorsement::Trusted => Endorsement::Trusted,
+        ConfiguredEndorsement::Commit => Endorsement::Commit,
+        ConfiguredEndorsement::Operator => Endorsement::Operator,
+        ConfiguredEndorsement::Observed => Endorsement::Observed,
+    };
+    let voting = &settings.voting;
+    let millis = Duration::from_millis;
+    EngineSettings {
+        endorsement: endorsement(settings.endorsement.default),
+        endorsement_by_event: settings.endorsement.by_event.iter().map(|(k, v)| (k.clone(), endorsement(*v))).collect(),
+        max_event_age: Duration::from_secs(settings.security.max_event_age_days.saturating_mul(24 * 60 * 60)),
+        timeouts: Timeouts {
+            observe: millis(voting.observe_timeout_ms),
+            propose: millis(voting.propose_timeout_ms),
+            prevote: millis(voting.prevote_timeout_ms),
+            precommit: millis(voting.precommit_timeout_ms),
+            increment: millis(voting.timeout_increment_ms),
+        },
+        ..EngineSettings::default()
+    }
+}
