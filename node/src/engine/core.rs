@@ -250,12 +250,12 @@ impl Engine {
         let rules = Rules { may_sign: self.rules.may_sign && open.may_sign, ..self.rules };
         let rules = if open.machine.is_epoch_change() { Rules { automatic: None, ..rules } } else { rules };
         for output in open.machine.process(&self.voters, rules, input) {
-            self.note_output(tick, subject, output);
+            self.note_output(tick, subject, &output);
         }
     }
 
-    fn note_output(&mut self, tick: &mut Tick, subject: SubjectId, output: Output) {
-        match output {
+    fn note_output(&mut self, tick: &mut Tick, subject: SubjectId, output: &Output) {
+        match *output {
             Output::Sign(vote) => {
                 self.keep_justification(tick, vote);
                 tick.votes.push(vote);
@@ -392,7 +392,7 @@ impl Engine {
 
     /// When the engine has something to do even if nothing arrives.
     fn wake_at(&self, now: UnixMillis) -> Option<UnixMillis> {
-        let backlog = (!self.backlog.is_empty() && self.announced.is_empty()).then_some(now);
+        let backlog = self.can_release().then_some(now);
         [
             self.timers.next(),
             self.wants.next(),

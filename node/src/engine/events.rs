@@ -44,7 +44,7 @@ impl Engine {
 
     fn accept(&mut self, tick: &mut Tick, event: Event) -> EmitOutcome {
         if let Err(outcome) = self.check_door(tick.now, &event) {
-            return outcome;
+            return *outcome;
         }
         let choice = event.choice();
         let subject_id = self.policies.subject_of(&event).id(&self.federation);
@@ -79,9 +79,9 @@ impl Engine {
     }
 
     /// Whether this node may announce `event` at all.
-    fn check_door(&self, now: UnixMillis, event: &Event) -> Result<(), EmitOutcome> {
-        let refuse = |reason: String, retry| Err(EmitOutcome::Refused { reason, retry });
-        event.check_admissible(self.epoch)?;
+    fn check_door(&self, now: UnixMillis, event: &Event) -> Result<(), Box<EmitOutcome>> {
+        let refuse = |reason: String, retry| Err(Box::new(EmitOutcome::Refused { reason, retry }));
+        event.check_admissible(self.epoch).map_err(|refusal| Box::new(refusal.into()))?;
         if event.event == FEDERATION_EPOCH {
             return refuse("federation_epoch events come from membership changes, not from events emit".into(), false);
         }
@@ -146,13 +146,16 @@ impl Engine {
         }
     }
 
+    /// Whether an announcement waits and few enough others are under way.
+    pub(super) fn can_release(&self) -> bool {
+        self.backlog.front().is_some_and(|batch| {
+            self.announced.is_empty() || self.announced.len() + batch.statements().len() <= ANNOUNCED_AT_ONCE
+        })
+    }
+
     /// Announces what waits, as far as few enough own events are undecided: peers' queues are bounded too.
     pub(super) fn release_backlog(&mut self, tick: &mut Tick) {
-        while let Some(batch) = self.backlog.front() {
-            let fits = self.announced.len() + batch.statements().len() <= ANNOUNCED_AT_ONCE;
-            if !fits && !self.announced.is_empty() {
-                return;
-            }
+        while self.can_release() {
             let Some(batch) = self.backlog.pop_front() else { return };
             let Statements::Events(events) = batch.statements() else { continue };
             self.store_batch(tick, &batch);
@@ -225,10 +228,8 @@ impl Engine {
         let is_first = open.subject.is_none();
         open.subject.get_or_insert(subject);
         open.progressed(tick.now);
-        if let (Some(proof), Some(_)) = (proof, announced_by) {
-            if !open.announced.contains_key(&choice) {
-                open.announced.insert(choice, proof);
-            }
+        if let (Some(proof), Some(_), false) = (proof, announced_by, open.announced.contains_key(&choice)) {
+            open.announced.insert(choice, proof);
         }
         if is_first {
             self.note_opened(tick, id, event, signer);
@@ -312,8 +313,8 @@ impl Engine {
     fn is_timely(&self, now: UnixMillis, event: &Event) -> bool {
         let Some(at) = event.instant().map(|instant| i128::from(instant.unix_millis())) else { return false };
         let now = i128::from(now.0);
-        let oldest = now - self.settings.max_event_age.as_millis() as i128;
-        (oldest..=now + CLOCK_TOLERANCE.as_millis() as i128).contains(&at)
+        let millis = |duration: std::time::Duration| i128::try_from(duration.as_millis()).unwrap_or(i128::MAX / 4);
+        (now - millis(self.settings.max_event_age)..=now + millis(CLOCK_TOLERANCE)).contains(&at)
     }
 }
 

@@ -16,7 +16,7 @@ use super::messages::{Ticket, Worth};
 use super::settings::HEARTBEAT_EVERY;
 
 /// A heartbeat older than this says nothing about a clock.
-const CLOCK_SAMPLE_AGE: Duration = Duration::from_secs(60);
+const CLOCK_SAMPLE_AGE: Duration = Duration::from_mins(1);
 /// A heartbeat asked for is made anew if the last is older than this.
 const FRESH: Duration = Duration::from_secs(1);
 

@@ -131,7 +131,7 @@ pub async fn run(options: RunOptions, shutdown: CancellationToken) -> Result<(),
     let opened = tokio::task::block_in_place(|| Opened::open(&options))?;
     let tracker = TaskTracker::new();
     let end = shutdown.child_token();
-    let started = start(opened, &tracker, &end).await;
+    let started = start(opened, &tracker, &end);
     let failed = match started {
         Ok(Started { api, running }) => {
             let served = tokio::select! {
@@ -155,7 +155,7 @@ struct Started<F> {
     running: Running,
 }
 
-async fn start(
+fn start(
     opened: Opened,
     tracker: &TaskTracker,
     end: &CancellationToken,
