@@ -6,6 +6,7 @@ mod client;
 mod cluster;
 mod commands;
 mod context;
+mod demo;
 mod error;
 mod logging;
 mod names;

@@ -43,6 +43,11 @@ impl Output {
         Self { json, quiet, color: color && !json }
     }
 
+    /// Whether answers are JSON.
+    pub(crate) fn is_json(self) -> bool {
+        self.json
+    }
+
     /// One JSON document with `--json`, else what `text` makes of it.
     pub(crate) fn show<T: Serialize + ?Sized>(self, value: &T, text: impl FnOnce(&T) -> String) -> io::Result<()> {
         if self.json {

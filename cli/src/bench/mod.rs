@@ -23,7 +23,7 @@ use machine::Machine;
 use process::Usage;
 
 /// How long the nodes may take to be ready.
-const READY_WITHIN: Duration = Duration::from_secs(60);
+const READY_WITHIN: Duration = Duration::from_mins(1);
 /// How long the burst may make no progress at all before the rest counts as lost.
 const STUCK_AFTER: Duration = Duration::from_secs(30);
 

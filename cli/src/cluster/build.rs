@@ -24,12 +24,14 @@ pub(crate) struct ClusterSpec {
     pub(crate) names: Vec<(String, String)>,
     /// Event types of which each timestamp is an occurrence of its own.
     pub(crate) recurring: Vec<String>,
+    /// Puts into a node's directory what it begins with: called with its number, how many there are, and its directory.
+    pub(crate) prepare: fn(usize, usize, &Home) -> Result<()>,
 }
 
 impl ClusterSpec {
     /// A plain cluster.
     pub(crate) fn new(nodes: usize) -> Self {
-        Self { nodes, name: "cluster".to_owned(), names: Vec::new(), recurring: Vec::new() }
+        Self { nodes, name: "cluster".to_owned(), names: Vec::new(), recurring: Vec::new(), prepare: |_, _, _| Ok(()) }
     }
 
     fn name_of(&self, index: usize) -> (String, String) {
@@ -86,7 +88,9 @@ fn make_nodes(dir: &Path, spec: &ClusterSpec, ports: &[TcpListener]) -> Result<(
     let genesis = dir.join("genesis.new");
     fs::write(&genesis, manifest.to_pretty())?;
     for index in 0..ports.len() {
-        setup::join(&Home::new(node_dir(dir, index)), &genesis)?;
+        let home = Home::new(node_dir(dir, index));
+        setup::join(&home, &genesis)?;
+        (spec.prepare)(index, spec.nodes, &home)?;
     }
     fs::rename(&genesis, dir.join("genesis.json"))?;
     Ok(())

@@ -23,6 +23,7 @@ use anyhow::Result;
 use clap::Subcommand;
 
 use crate::context::Context;
+use crate::demo;
 use crate::logging;
 
 /// What to do.
@@ -53,6 +54,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Cluster(cluster::ClusterCommand),
     Bench(crate::bench::BenchArgs),
+    Demo(demo::DemoArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
 }
@@ -78,6 +80,7 @@ pub(crate) fn dispatch(command: Command, context: &Context) -> Result<()> {
         Command::Trust(command) => runtime(false)?.block_on(trust::run(command, context)),
         Command::Log(command) => runtime(false)?.block_on(log::run(command, context)),
         Command::Bench(args) => runtime(true)?.block_on(crate::bench::run(&args, context)),
+        Command::Demo(args) => runtime(false)?.block_on(demo::run(args, context)),
         Command::Cluster(command) => runtime(false)?.block_on(cluster::run(command, context)),
     }
 }

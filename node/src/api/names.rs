@@ -50,7 +50,11 @@ impl Failure {
     /// 404, with what may have been meant.
     pub(super) fn unknown(detail: &str, candidates: Vec<String>) -> Self {
         let problem = *Self::not_found(detail).0;
-        let problem = if candidates.is_empty() { problem } else { problem.hint(format!("the nearest: {}", candidates.join(", "))) };
+        let problem = if candidates.is_empty() {
+            problem
+        } else {
+            problem.hint(format!("the nearest: {}", candidates.join(", ")))
+        };
         Self::from(Problem { candidates, ..problem })
     }
 }

@@ -74,11 +74,9 @@ impl Closing {
                 }
             }
         }
-        while self
-            .order
-            .front()
-            .is_some_and(|(at, id)| (now.since(*at) > CLOSING_WINDOW || self.order.len() > CLOSING_SUBJECTS) && !self.changed.contains(id))
-        {
+        while self.order.front().is_some_and(|(at, id)| {
+            (now.since(*at) > CLOSING_WINDOW || self.order.len() > CLOSING_SUBJECTS) && !self.changed.contains(id)
+        }) {
             if let Some((_, id)) = self.order.pop_front() {
                 self.subjects.remove(&id);
             }

@@ -91,7 +91,10 @@ fn read_drafts(body: &[u8]) -> Result<(Vec<EventDraft>, bool), Failure> {
         if values.len() > EMIT_EVENTS {
             let problem = Problem::new(413, "too_large", "Too many events", format!("more than {EMIT_EVENTS} events"));
             let limit = Some("emit_events".to_owned());
-            return Err(Failure::from(Problem { limit, ..problem.hint("send them in parts, or import them as a log") }));
+            return Err(Failure::from(Problem {
+                limit,
+                ..problem.hint("send them in parts, or import them as a log")
+            }));
         }
     }
     if values.is_empty() {

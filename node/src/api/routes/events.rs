@@ -128,7 +128,8 @@ pub(super) async fn apply(State(state): State<ApiState>) -> Answer<AppliedView> 
         return Err(Failure::from(problem.hint("start it with: ssid run --repo DIR")));
     };
     let (reply, answer) = oneshot::channel();
-    let stopped = || Failure::from(Problem::new(503, "stopped", "The node is stopping", "the registry's writer has stopped"));
+    let stopped =
+        || Failure::from(Problem::new(503, "stopped", "The node is stopping", "the registry's writer has stopped"));
     applier.send(ApplyRequest { reply }).await.map_err(|_| stopped())?;
     match answer.await {
         Ok(Ok(done)) => Ok(Json(done)),
