@@ -154,7 +154,8 @@ mod tests {
         let due = UnixMillis(0).after(LATE_RECORDS_EVERY);
         closing.add(due, new, decided(None));
         closing.mark_changed(due, new);
-        let places = |records: Vec<(u64, ConsensusRecord)>| records.into_iter().map(|(place, _)| place).collect::<Vec<_>>();
+        let places =
+            |records: Vec<(u64, ConsensusRecord)>| records.into_iter().map(|(place, _)| place).collect::<Vec<_>>();
         assert_eq!(places(closing.due(due)), [7]);
         closing.set_sequence(&new, 8);
         assert_eq!(places(closing.due(due.after(LATE_RECORDS_EVERY))), [8]);
