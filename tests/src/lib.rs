@@ -34,6 +34,6 @@ pub use command::{Outcome, ssid_in};
 pub use events::{Events, pretty, wild_log, with_hash};
 pub use federation::{Organisation, create_federation};
 pub use http::Reply;
-pub use node::{Address, Limits, Node};
+pub use node::{Address, Node};
 pub use rustix::process::Signal;
 pub use wait::{LONG, SOON, eventually, never_while};

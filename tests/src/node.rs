@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use serde_json::Value;
 
 use crate::command::{isolate, ssid_command, wait};
@@ -18,13 +18,6 @@ use crate::{Organisation, Outcome, SOON, eventually, ssid_binary, ssid_in};
 const TAIL: usize = 25;
 /// Longest list a test asks for.
 const ALL: &str = "1000000";
-
-/// What the system allows a node's process.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Limits {
-    /// Largest file it may write, in KiB.
-    pub file_kib: Option<u64>,
-}
 
 /// A member's node. Its process ends when this is dropped.
 #[derive(Debug)]
@@ -58,30 +51,37 @@ impl Node {
     /// # Panics
     /// If it runs already, or cannot be started.
     pub fn start(&mut self) {
-        self.start_with(Limits::default());
+        let command = ssid_command(&self.org.data);
+        self.spawn(command);
     }
 
-    /// Starts `ssid run` under limits.
+    /// Starts `ssid run` so that [`limit_files`](Self::limit_files) is told to it by errors, not by a signal, and does
+    /// not concern its log.
     ///
     /// # Panics
     /// If it runs already, or cannot be started.
-    pub fn start_with(&mut self, limits: Limits) {
+    pub fn start_to_be_limited(&mut self) {
+        let mut shell = Command::new("bash");
+        isolate(&mut shell, &self.org.data);
+        let script = "trap '' XFSZ; exec \"$0\" \"$@\" 2> >(exec cat)";
+        shell.arg("-c").arg(script).arg(ssid_binary());
+        self.spawn(shell);
+    }
+
+    fn spawn(&mut self, mut command: Command) {
         assert!(self.child.is_none(), "{} runs already", self.org.name);
         let log = File::options().create(true).append(true).open(self.log_path()).unwrap();
-        let mut command = match limits.file_kib {
-            None => ssid_command(&self.org.data),
-            Some(kib) => {
-                let mut shell = Command::new("bash");
-                // the node is told of the limit by an error, not ended by a signal; its log is not to be limited
-                let script =
-                    format!("trap '' XFSZ; ulimit -f {kib}; exec \"$0\" \"$@\" 2> >(exec cat >> \"$SSID_TEST_LOG\")");
-                isolate(&mut shell, &self.org.data);
-                shell.env("SSID_TEST_LOG", self.log_path()).arg("-c").arg(script).arg(ssid_binary());
-                shell
-            }
-        };
         command.args(["run", "--data", self.data()]).stdout(log.try_clone().unwrap()).stderr(log);
         self.child = Some(command.spawn().unwrap());
+    }
+
+    /// From now on none of its files grows beyond `bytes`.
+    ///
+    /// # Panics
+    /// If it does not run.
+    pub fn limit_files(&self, bytes: u64) {
+        let limit = Rlimit { current: Some(bytes), maximum: Some(bytes) };
+        prlimit(Some(Pid::from_child(self.child.as_ref().unwrap())), Resource::Fsize, limit).unwrap();
     }
 
     /// Starts it and waits until its API answers.

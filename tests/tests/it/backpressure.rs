@@ -8,7 +8,7 @@ use serde_json::Value;
 use ssid_tests::{Address, Cluster, Events, LONG, Shape, eventually};
 
 /// Events of each origin; the limit of two members is 50,000 each.
-const OFFERED: usize = 15_000;
+const OFFERED: usize = 10_000;
 const CHUNK: usize = 3_000;
 
 /// Offers all events at once; those accepted, by event hash, and the reasons of the refused.

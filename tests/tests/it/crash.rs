@@ -58,21 +58,21 @@ fn a_node_killed_under_load_catches_up_to_the_same_certified_set() {
     let mut cluster = Cluster::start(4);
     let events = Events::series("kill");
     let log = cluster.dir().join("log");
-    fs::write(&log, events.lines(0..600)).unwrap();
+    fs::write(&log, events.lines(0..300)).unwrap();
     let args = ["events", "import", log.to_str().unwrap()];
     let imported = cluster.node(0).ssid_json(&args);
-    assert_eq!(imported["accepted"], 600, "{imported}");
+    assert_eq!(imported["accepted"], 300, "{imported}");
     eventually("the load is under way", SOON, || match cluster.node(3).certified_count() {
         0 => Err(0),
         n => Ok(n),
     });
     cluster.node_mut(3).kill();
-    fs::write(&log, events.lines(600..800)).unwrap();
+    fs::write(&log, events.lines(300..400)).unwrap();
     let _ = cluster.node(1).ssid(&[&args[..], &["--wait"]].concat()).well();
-    cluster.wait_certified(800, LONG);
+    cluster.wait_certified(400, LONG);
     cluster.node_mut(3).start();
-    cluster.wait_certified(800, LONG);
-    assert_eq!(cluster.assert_agreed(), 800);
+    cluster.wait_certified(400, LONG);
+    assert_eq!(cluster.assert_agreed(), 400);
 }
 
 #[test]
@@ -80,13 +80,13 @@ fn nothing_acknowledged_is_lost_when_the_node_that_acknowledged_is_killed_at_onc
     let mut cluster = Cluster::start(4);
     let events = Events::series("ack");
     let log = cluster.dir().join("log");
-    fs::write(&log, events.lines(0..300)).unwrap();
+    fs::write(&log, events.lines(0..150)).unwrap();
     let imported = cluster.node(0).ssid_json(&["events", "import", log.to_str().unwrap()]);
     cluster.node_mut(0).kill();
-    assert_eq!(imported["accepted"], 300, "{imported}");
+    assert_eq!(imported["accepted"], 150, "{imported}");
     cluster.node_mut(0).start();
-    cluster.wait_certified(300, LONG);
-    assert_eq!(cluster.assert_agreed(), 300);
+    cluster.wait_certified(150, LONG);
+    assert_eq!(cluster.assert_agreed(), 150);
 }
 
 #[test]
@@ -153,13 +153,13 @@ fn a_node_that_hangs_holds_nobody_up_and_catches_up_when_it_goes_on() {
 fn all_four_killed_at_once_go_on_where_they_were() {
     let mut cluster = Cluster::start(4);
     let log = cluster.dir().join("log");
-    fs::write(&log, Events::series("all").lines(0..400)).unwrap();
+    fs::write(&log, Events::series("all").lines(0..200)).unwrap();
     let imported = cluster.node(2).ssid_json(&["events", "import", log.to_str().unwrap()]);
-    assert_eq!(imported["accepted"], 400, "{imported}");
+    assert_eq!(imported["accepted"], 200, "{imported}");
     for i in 0..4 {
         cluster.node_mut(i).kill();
     }
     cluster.start_all();
-    cluster.wait_certified(400, LONG);
-    assert_eq!(cluster.assert_agreed(), 400);
+    cluster.wait_certified(200, LONG);
+    assert_eq!(cluster.assert_agreed(), 200);
 }

@@ -4,14 +4,14 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use ssid_tests::{Cluster, Events, LONG, Limits, Node, SOON, eventually};
+use ssid_tests::{Cluster, Events, LONG, Node, SOON, eventually};
 
 /// How the disk of the first node is filled.
 enum Disk {
     /// A small file system of its own, full; freed by removing the ballast.
     Mounted(#[expect(dead_code, reason = "unmounts when dropped")] Mount),
     /// No file of the process may grow beyond a limit; freed by a start without it.
-    Limited(Limits),
+    Limited,
 }
 
 struct Mount(String);
@@ -65,7 +65,7 @@ fn a_node_whose_disk_is_full_goes_read_only_says_so_and_catches_up_with_space_ag
 
     let disk = match mounted(cluster.node(0)) {
         Some(mount) => Disk::Mounted(mount),
-        None => Disk::Limited(Limits { file_kib: Some(600) }),
+        None => Disk::Limited,
     };
     let ballast = cluster.node(0).file("ballast");
     match &disk {
@@ -76,15 +76,18 @@ fn a_node_whose_disk_is_full_goes_read_only_says_so_and_catches_up_with_space_ag
             // until nothing fits any more
             let _ = fs::write(&ballast, vec![1; 64 << 20]).unwrap_err();
         }
-        Disk::Limited(limits) => {
+        Disk::Limited => {
             println!("disk full: no mount possible, so RLIMIT_FSIZE");
-            cluster.node_mut(0).start_with(*limits);
+            cluster.node_mut(0).start_to_be_limited();
             cluster.wait_ready();
+            // the file that grows with every vote grows no more
+            let journal = fs::metadata(cluster.node(0).file("votes.journal")).unwrap().len();
+            cluster.node(0).limit_files(journal);
         }
     }
 
     // enough for a write that does not fit to come up, whatever was allocated before
-    import(cluster.node(1), &log, &events.lines(20..1500));
+    import(cluster.node(1), &log, &events.lines(20..300));
     let status = eventually("it is read-only and says so", LONG, || {
         let status = cluster.node(0).status();
         if status["voting"]["read_only"].is_string() { Ok(status) } else { Err(status["statistics"].to_string()) }
@@ -97,10 +100,10 @@ fn a_node_whose_disk_is_full_goes_read_only_says_so_and_catches_up_with_space_ag
     let refused = cluster.node(0).ssid(&emit);
     assert!(refused.code == Some(1) && refused.stderr.contains("read-only"), "{refused:#?}");
     // the others go on
-    import(cluster.node(1), &log, &events.lines(1500..1510));
+    import(cluster.node(1), &log, &events.lines(300..310));
     for i in 1..4 {
         eventually("the others hold all of it", SOON, || match cluster.node(i).certified_count() {
-            1510 => Ok(()),
+            310 => Ok(()),
             n => Err(n),
         });
     }
@@ -115,8 +118,8 @@ fn a_node_whose_disk_is_full_goes_read_only_says_so_and_catches_up_with_space_ag
         fs::remove_file(&ballast).unwrap();
     }
     cluster.node_mut(0).start_answering();
-    cluster.wait_certified(1510, LONG);
-    assert_eq!(cluster.assert_agreed(), 1510);
+    cluster.wait_certified(310, LONG);
+    assert_eq!(cluster.assert_agreed(), 310);
     let status = cluster.node(0).status();
     assert!(status["voting"]["abstaining"].is_null() && status["voting"]["read_only"].is_null(), "{status}");
     cluster.node_mut(0).terminate();

