@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
@@ -66,6 +66,19 @@ impl Node {
         let script = "trap '' XFSZ; exec \"$0\" \"$@\" 2> >(exec cat)";
         shell.arg("-c").arg(script).arg(ssid_binary());
         self.spawn(shell);
+    }
+
+    /// Starts `ssid run` with standard error closed at the other end, as after `ssid run 2>&1 | head`.
+    ///
+    /// # Panics
+    /// If it runs already, or cannot be started.
+    pub fn start_unheard(&mut self) {
+        assert!(self.child.is_none(), "{} runs already", self.org.name);
+        let mut command = ssid_command(&self.org.data);
+        command.args(["run", "--data", self.data()]).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        drop(child.stderr.take());
+        self.child = Some(child);
     }
 
     fn spawn(&mut self, mut command: Command) {

@@ -50,6 +50,17 @@ fn a_port_in_use_is_named_with_the_next_step() {
 }
 
 #[test]
+fn a_node_whose_log_nobody_reads_any_more_runs_on_and_ends_in_order() {
+    let mut cluster = Cluster::make(Shape::of(2));
+    cluster.node_mut(0).start_unheard();
+    cluster.start_all();
+    let emit = ["events", "emit", "--event", "tick", "--version", "v1", "--commit", "0123abc", "--wait"];
+    let _ = cluster.node(0).ssid(&emit).well();
+    let (status, took) = cluster.node_mut(0).terminate();
+    assert!(status.success() && took < Duration::from_secs(5), "{status} after {took:?}");
+}
+
+#[test]
 fn commands_without_a_node_exit_3_and_say_how_to_start_one() {
     let cluster = Cluster::make(Shape::of(2));
     let node = cluster.node(0);
