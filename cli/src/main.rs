@@ -1,6 +1,7 @@
 //! The `ssid` command: starts nodes and local clusters, queries the local node, verifies certificates offline.
 
 mod args;
+mod bench;
 mod client;
 mod cluster;
 mod commands;

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use sled::IVec;
 
 use crate::error::StorageError;
+use crate::lock::patiently;
 
 /// Bytes of pages that sled keeps in memory, by its own count; the process holds two to three times that. sled divides
 /// it into 256 parts and keeps no page larger than one: with less than this, pages of batches are read from disk again
@@ -46,7 +47,7 @@ impl Database {
             .segment_size(SEGMENT_BYTES)
             .flush_every_ms(Some(FLUSH_EVERY_MS))
             .mode(sled::Mode::LowSpace);
-        let db = guard(path, || config.open())?;
+        let db = patiently(|| guard(path, || config.open()))?;
         let file = path.join("db");
         let data = File::open(&file).map_err(StorageError::io("open", &file))?;
         Ok(Self { db, path: path.to_owned(), data })

@@ -21,6 +21,7 @@ mod database;
 pub mod error;
 pub mod journal;
 mod keys;
+mod lock;
 pub mod log_head;
 mod open;
 mod proofs;

@@ -15,7 +15,7 @@
 //!
 //! Integers are big-endian; `writes` decides which slot is the later one, and which is written next.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -23,6 +23,7 @@ use ssid_protocol::id::{LogId, MerkleHash};
 
 use crate::codec::FORMAT;
 use crate::error::StorageError;
+use crate::lock::lock;
 
 const MAGIC: [u8; 4] = *b"SSLH";
 const SLOT_BYTES: usize = 97;
@@ -113,11 +114,8 @@ impl HeadFile {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
         let file = options.open(path).map_err(StorageError::io("open", path))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), file }),
-            Err(TryLockError::WouldBlock) => Err(StorageError::InUse(path.to_owned())),
-            Err(TryLockError::Error(e)) => Err(StorageError::io("lock", path)(e)),
-        }
+        lock(path, &file)?;
+        Ok(Self { path: path.to_owned(), file })
     }
 
     /// Where it is.

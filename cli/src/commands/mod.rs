@@ -54,6 +54,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Cluster(cluster::ClusterCommand),
     Demo(demo::DemoArgs),
+    Bench(crate::bench::BenchArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
 }
@@ -79,6 +80,7 @@ pub(crate) fn dispatch(command: Command, context: &Context) -> Result<()> {
         Command::Trust(command) => runtime(false)?.block_on(trust::run(command, context)),
         Command::Log(command) => runtime(false)?.block_on(log::run(command, context)),
         Command::Demo(args) => runtime(false)?.block_on(demo::run(args, context)),
+        Command::Bench(args) => runtime(true)?.block_on(crate::bench::run(&args, context)),
         Command::Cluster(command) => runtime(false)?.block_on(cluster::run(command, context)),
     }
 }

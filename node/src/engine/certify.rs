@@ -8,7 +8,7 @@ use ssid_protocol::id::{Choice, Round, SubjectId};
 use ssid_protocol::record::{ConsensusRecord, Resolution, Transport};
 use ssid_protocol::vote::Phase;
 use ssid_protocol::voting::{Candidate, Input};
-use ssid_storage::{Certified, LogEntry, ProofRef, StoredBatchRow};
+use ssid_storage::{Certified, LogEntry, ProofRef};
 
 use super::closing::Decided;
 use super::core::{Engine, Tick};
@@ -79,7 +79,9 @@ impl Engine {
         let precommits: Vec<&Held> = open.votes_for(round, Phase::Precommit, choice).collect();
         let weight = precommits.iter().map(|held| self.voters.weight(held.voter)).sum();
         let (epoch, references, transport) = if self.voters.is_quorum(weight, precommits.len()) {
-            tick.changes.batches.extend(precommits.iter().map(|held| StoredBatchRow::from(held.batch.as_ref())));
+            for held in &precommits {
+                self.store_batch(tick, &held.batch);
+            }
             (self.epoch, precommits.iter().map(|held| held.reference()).collect(), Transport::Live)
         } else {
             let certificate = certificate?;

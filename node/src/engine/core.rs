@@ -17,7 +17,7 @@ use ssid_protocol::quorum::{VoterIndex, VoterSet};
 use ssid_protocol::subject::EventPolicies;
 use ssid_protocol::vote::{Proposal, Vote};
 use ssid_protocol::voting::{Input, Instance, Output, Rules};
-use ssid_storage::{Changes, ConflictRow, Journal, JournalRecord, LogHead, StorageError, Store, Writer};
+use ssid_storage::{Changes, ConflictRow, Journal, JournalRecord, LogHead, StorageError, Store, StoredBatchRow, Writer};
 
 use super::catch_up::CatchUp;
 use super::closing::Closing;
@@ -25,7 +25,7 @@ use super::handle::NodeEvent;
 use super::messages::{Effects, Inbound, Ticket};
 use super::open::Open;
 use super::peers::Peers;
-use super::settings::{EngineSettings, JOURNAL_SLACK_BYTES};
+use super::settings::{EngineSettings, JOURNAL_SLACK_BYTES, STORED_BATCHES};
 use super::timers::Timers;
 use super::trust_book::TrustBook;
 use super::wants::Wants;
@@ -73,6 +73,8 @@ pub struct Engine {
     pub(super) journal: Journal,
     pub(super) journaled: HashSet<(NodeId, MerkleHash)>,
     pub(super) compacted_bytes: u64,
+    /// Batches that are stored, of the recent ones.
+    stored: HashSet<(NodeId, MerkleHash)>,
     pub(super) abstaining: Option<String>,
     pub(super) read_only: Option<String>,
     pub(super) open: BTreeMap<SubjectId, Open>,
@@ -166,6 +168,7 @@ impl Engine {
             compacted_bytes: parts.journal.bytes(),
             journal: parts.journal,
             journaled: HashSet::new(),
+            stored: HashSet::new(),
             abstaining: parts.abstaining,
             read_only: None,
             open: BTreeMap::new(),
@@ -310,6 +313,16 @@ impl Engine {
                 tracing::error!(%error, %subject, "cannot look up a subject");
                 true
             }
+        }
+    }
+
+    /// Stores a batch that rows refer to, once: one batch serves hundreds of certificates.
+    pub(super) fn store_batch(&mut self, tick: &mut Tick, batch: &VerifiedBatch) {
+        if self.stored.len() >= STORED_BATCHES {
+            self.stored.clear(); // storing one again costs a lookup, nothing more
+        }
+        if self.stored.insert((batch.signer(), batch.root())) {
+            tick.changes.batches.push(StoredBatchRow::from(batch));
         }
     }
 

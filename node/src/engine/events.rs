@@ -9,7 +9,7 @@ use ssid_protocol::limits;
 use ssid_protocol::trust::ENDORSEMENT_FLOOR;
 use ssid_protocol::vote::Phase;
 use ssid_protocol::voting::{Candidate, Input};
-use ssid_storage::{JournalRecord, StoredBatchRow, SubjectState};
+use ssid_storage::{JournalRecord, SubjectState};
 
 use super::core::{Engine, Tick};
 use super::handle::{EmitOutcome, NodeEvent};
@@ -153,7 +153,7 @@ impl Engine {
             }
             let Some(batch) = self.backlog.pop_front() else { return };
             let Statements::Events(events) = batch.statements() else { continue };
-            tick.changes.batches.push(StoredBatchRow::from(batch.as_ref()));
+            self.store_batch(tick, &batch);
             for (index, event) in (0..).zip(events) {
                 self.adopt(tick, event, &batch, index);
             }
@@ -185,7 +185,7 @@ impl Engine {
             }
         }
         if worth == Worth::New {
-            tick.changes.batches.push(StoredBatchRow::from(batch.as_ref()));
+            self.store_batch(tick, batch);
         }
         worth
     }

@@ -27,6 +27,8 @@ pub const ANNOUNCED_AT_ONCE: usize = 4096;
 pub const ANNOUNCEMENT_BYTES: usize = 384 * 1024;
 /// Votes signed together: few enough that a re-offer of one instance, which carries whole batches, fits a frame.
 pub const VOTES_IN_A_BATCH: usize = 1024;
+/// Recently stored batches remembered, so that each is handed to storage once.
+pub const STORED_BATCHES: usize = 8192;
 /// Batches that the network's queue had no room for, kept for the next tick; past that the oldest are left to rule 9.
 pub const UNSENT_BATCHES: usize = 512;
 /// Votes' journal size, above twice what the last compaction left, at which it is compacted.

@@ -8,7 +8,7 @@ mod sink;
 #[cfg(test)]
 mod tests;
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -16,6 +16,7 @@ use ssid_protocol::batch::SignedBatch;
 use ssid_protocol::id::{Choice, NodeId, SubjectId};
 
 use crate::error::StorageError;
+use crate::lock::lock;
 use crate::open::sync_dir;
 use frame::Header;
 use sink::Sink;
@@ -250,14 +251,6 @@ fn is_replaced(path: &Path, file: &File) -> std::io::Result<bool> {
 #[cfg(not(unix))]
 fn is_replaced(_: &Path, _: &File) -> std::io::Result<bool> {
     Ok(false)
-}
-
-fn lock(path: &Path, file: &File) -> Result<(), StorageError> {
-    match file.try_lock() {
-        Ok(()) => Ok(()),
-        Err(TryLockError::WouldBlock) => Err(StorageError::InUse(path.to_owned())),
-        Err(TryLockError::Error(e)) => Err(StorageError::io("lock", path)(e)),
-    }
 }
 
 fn sync_parent(path: &Path) -> Result<(), StorageError> {

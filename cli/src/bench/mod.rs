@@ -1,0 +1,139 @@
+//! `ssid bench`: real processes on this machine, measured from outside.
+//!
+//! Two phases. *At rest*: events one at a time (or at a steady rate), each timed from the moment it is offered until
+//! every node has announced on its stream that it is certified and on disk. *At once*: all events offered together,
+//! spread over the nodes; the rate is theirs divided by the time until the last node has certified the last of them.
+
+mod load;
+mod machine;
+mod process;
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+use serde::Serialize;
+
+use crate::cluster::{Cluster, ClusterSpec};
+use crate::context::Context;
+use crate::error::{CliError, Code};
+use crate::output::Output;
+use load::Latencies;
+use machine::Machine;
+use process::Usage;
+
+/// How long the nodes may take to be ready.
+const READY_WITHIN: Duration = Duration::from_secs(60);
+/// How long the burst may make no progress at all before the rest counts as lost.
+const STUCK_AFTER: Duration = Duration::from_secs(30);
+
+/// Measure a local cluster of real processes: latency at rest, throughput, memory, processor time, disk
+///
+/// Use the release build; the figures of a dev build say little.
+///
+/// Examples:
+///   ssid bench --nodes 4 --events 10000
+///   ssid bench --nodes 4 --events 2000 --rate 200 --json
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct BenchArgs {
+    /// How many nodes
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    nodes: usize,
+    /// How many events are offered at once
+    #[arg(long, value_name = "M", default_value_t = 10_000)]
+    events: usize,
+    /// How many events are timed one by one before that
+    #[arg(long, value_name = "S", default_value_t = 100)]
+    samples: usize,
+    /// Offer the timed events at this many a second instead of one after the other
+    #[arg(long, value_name = "R")]
+    rate: Option<f64>,
+}
+
+/// What was measured.
+#[derive(Debug, Serialize)]
+struct Report {
+    nodes: usize,
+    events: usize,
+    lost: u64,
+    certified_per_second: f64,
+    latency_ms: Latencies,
+    samples: usize,
+    rate: Option<f64>,
+    per_node: Vec<Usage>,
+    machine: Machine,
+}
+
+pub(crate) async fn run(args: &BenchArgs, context: &Context) -> Result<()> {
+    let rate = args.rate.unwrap_or(1.0);
+    if args.events == 0 || !(rate.is_finite() && rate > 0.0) {
+        return Err(CliError::usage("--events and --rate must be above 0").into());
+    }
+    let dir = tempfile::Builder::new().prefix("ssid-bench-").tempdir().context("no temporary directory")?;
+    let mut cluster = Cluster::up(dir.path(), &ClusterSpec::new(args.nodes), READY_WITHIN).await?;
+    let measured = measure(args, context.out, &mut cluster).await;
+    cluster.down().await?;
+    let report = measured?;
+    context.out.show(&report, |report| words(report, context.out))?;
+    if report.lost > 0 {
+        return Err(CliError::new(Code::Failed, format!("{} of {} events are lost", report.lost, report.events)).into());
+    }
+    Ok(())
+}
+
+async fn measure(args: &BenchArgs, out: Output, cluster: &mut Cluster) -> Result<Report> {
+    let machine = Machine::here();
+    let latency_ms = load::at_rest(cluster, args.samples, args.rate, out).await?;
+    let clients = (0..cluster.len()).map(|index| cluster.client(index)).collect::<Result<Vec<_>>>()?;
+    let before = load::certified(&clients).await?;
+    let bodies = load::logs(args.events, clients.len());
+
+    let start = Instant::now();
+    let accepted = load::offer(&clients, bodies).await?;
+    let progress = out.progress(Some(args.events as u64), "certifying");
+    let (mut least, mut moved) = (0, Instant::now());
+    while least < accepted && moved.elapsed() < STUCK_AFTER {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        let now = load::certified(&clients).await?.into_iter().zip(&before).map(|(now, before)| now - before);
+        let now = now.min().unwrap_or(0);
+        if now > least {
+            (least, moved) = (now, Instant::now());
+            progress.set_position(least);
+        }
+    }
+    let elapsed = moved.duration_since(start);
+    progress.finish_and_clear();
+    let per_node = (0..cluster.len()).map(|index| Usage::of(cluster, index)).collect::<Result<_>>()?;
+    Ok(Report {
+        nodes: cluster.len(),
+        events: args.events,
+        lost: args.events as u64 - least.min(args.events as u64),
+        certified_per_second: (least as f64 / elapsed.as_secs_f64().max(f64::MIN_POSITIVE)).round(),
+        latency_ms,
+        samples: args.samples,
+        rate: args.rate,
+        per_node,
+        machine,
+    })
+}
+
+fn words(report: &Report, out: Output) -> String {
+    let how = report.rate.map_or("one after the other".to_owned(), |rate| format!("{rate} a second"));
+    let latency = &report.latency_ms;
+    let head = out.fields(&[
+        ("certified", format!("{} of {} on all {} nodes", report.events as u64 - report.lost, report.events, report.nodes)),
+        ("throughput", format!("{} events/s, offered at once", report.certified_per_second)),
+        (
+            "latency",
+            format!("p50 {:.1} ms, p90 {:.1} ms, p99 {:.1} ms ({} events {how})", latency.p50, latency.p90, latency.p99, report.samples),
+        ),
+        ("machine", report.machine.to_string()),
+    ]);
+    let rows = report.per_node.iter().enumerate().map(|(index, usage)| {
+        [index.to_string(), format!("{:.1}", usage.rss_mib), format!("{:.2}", usage.cpu_seconds), (usage.disk_bytes / 1024).to_string()]
+            .map(|text| out.plain(text))
+            .to_vec()
+    });
+    format!("{head}\n{}", out.table(&["NODE", "RSS MiB", "CPU s", "DISK KiB"], rows))
+}
