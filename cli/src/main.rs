@@ -20,6 +20,10 @@ use clap::Parser as _;
 use args::Cli;
 use context::Context;
 
+/// Chosen for what stays resident after a burst: see the workspace's Cargo.toml.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,

@@ -19,7 +19,8 @@ pub(crate) fn find_member(members: &[Member], text: &str) -> Result<usize, CliEr
         [place] => Ok(place),
         [] => {
             let all: Vec<_> = members.iter().take(10).map(label).collect();
-            Err(CliError::usage(format!("no card is of node {:?}", clean(text))).hint(format!("there are:\n{}", all.join("\n"))))
+            Err(CliError::usage(format!("no card is of node {:?}", clean(text)))
+                .hint(format!("there are:\n{}", all.join("\n"))))
         }
         _ => {
             let several: Vec<_> = found.iter().take(10).map(|place| label(&members[*place])).collect();

@@ -43,7 +43,7 @@ impl Output {
         Self { json, quiet, color: color && !json }
     }
 
-    /// Whether programs read.
+    /// Whether answers are JSON.
     pub(crate) fn is_json(self) -> bool {
         self.json
     }
@@ -67,6 +67,7 @@ impl Output {
     }
 
     /// A line as it is.
+    #[expect(clippy::unused_self, reason = "reads as its siblings")]
     pub(crate) fn line(self, text: &str) -> io::Result<()> {
         let mut out = io::stdout().lock();
         writeln!(out, "{text}")?;
@@ -131,7 +132,8 @@ impl Output {
     #[expect(clippy::unused_self, reason = "reads as its siblings")]
     pub(crate) fn fields(self, lines: &[(&str, String)]) -> String {
         let width = lines.iter().map(|(name, _)| name.chars().count()).max().unwrap_or_default();
-        lines.iter().map(|(name, value)| format!("{name:<width$}  {value}\n")).collect()
+        let lines: Vec<_> = lines.iter().map(|(name, value)| format!("{name:<width$}  {value}\n")).collect();
+        lines.concat()
     }
 
     /// A progress bar on a terminal, elsewhere nothing. Without a length it spins.

@@ -58,10 +58,8 @@ pub(crate) fn init_node(
     check_name("--name", &node.name)?;
     check_name("--organization", &node.organization)?;
     let addresses = multiaddrs("--address", &node.addresses)?;
-    let listen = match node.listen.is_empty() {
-        true => default_listen(&addresses),
-        false => multiaddrs("--listen", &node.listen)?,
-    };
+    let listen =
+        if node.listen.is_empty() { default_listen(&addresses) } else { multiaddrs("--listen", &node.listen)? };
     home.create().or_usage()?;
     let keys = NodeKeys::create(home, passphrase).or_usage()?;
     // together with the key: a key without its vote history may never vote
@@ -200,7 +198,8 @@ pub(crate) fn join(home: &Home, path: &Path) -> Result<Manifest> {
         return Err(CliError::usage(message).hint("give its card to whoever creates the federation: ssid card").into());
     };
     if member.peer_id != own.peer_id {
-        let message = format!("the genesis file binds this node to peer {}, its own is {}", member.peer_id, own.peer_id);
+        let message =
+            format!("the genesis file binds this node to peer {}, its own is {}", member.peer_id, own.peer_id);
         return Err(CliError::usage(message).hint("the federation must be made with this node's present card").into());
     }
     if home.genesis().exists() {

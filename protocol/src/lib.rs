@@ -20,6 +20,7 @@ pub mod member;
 pub mod merkle;
 pub mod quorum;
 pub mod record;
+pub mod small_map;
 pub mod subject;
 pub mod sync;
 pub mod testing;

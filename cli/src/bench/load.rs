@@ -33,12 +33,12 @@ pub(super) struct Latencies {
 impl Latencies {
     fn of(mut times: Vec<Duration>) -> Self {
         times.sort_unstable();
-        let at = |share: f64| {
-            let rank = (times.len() as f64 * share).ceil() as usize;
-            let time = times.get(rank.saturating_sub(1).min(times.len().saturating_sub(1)));
+        let at = |share: usize| {
+            let rank = (times.len() * share).div_ceil(100);
+            let time = times.get(rank.saturating_sub(1));
             time.map_or(0.0, |time| (time.as_secs_f64() * 100_000.0).round() / 100.0)
         };
-        Self { p50: at(0.50), p90: at(0.90), p99: at(0.99) }
+        Self { p50: at(50), p90: at(90), p99: at(99) }
     }
 }
 

@@ -23,7 +23,7 @@ use machine::Machine;
 use process::Usage;
 
 /// How long the nodes may take to be ready.
-const READY_WITHIN: Duration = Duration::from_secs(60);
+const READY_WITHIN: Duration = Duration::from_mins(1);
 /// How long the burst may make no progress at all before the rest counts as lost.
 const STUCK_AFTER: Duration = Duration::from_secs(30);
 
@@ -122,18 +122,29 @@ fn words(report: &Report, out: Output) -> String {
     let how = report.rate.map_or("one after the other".to_owned(), |rate| format!("{rate} a second"));
     let latency = &report.latency_ms;
     let head = out.fields(&[
-        ("certified", format!("{} of {} on all {} nodes", report.events as u64 - report.lost, report.events, report.nodes)),
+        (
+            "certified",
+            format!("{} of {} on all {} nodes", report.events as u64 - report.lost, report.events, report.nodes),
+        ),
         ("throughput", format!("{} events/s, offered at once", report.certified_per_second)),
         (
             "latency",
-            format!("p50 {:.1} ms, p90 {:.1} ms, p99 {:.1} ms ({} events {how})", latency.p50, latency.p90, latency.p99, report.samples),
+            format!(
+                "p50 {:.1} ms, p90 {:.1} ms, p99 {:.1} ms ({} events {how})",
+                latency.p50, latency.p90, latency.p99, report.samples
+            ),
         ),
         ("machine", report.machine.to_string()),
     ]);
     let rows = report.per_node.iter().enumerate().map(|(index, usage)| {
-        [index.to_string(), format!("{:.1}", usage.rss_mib), format!("{:.2}", usage.cpu_seconds), (usage.disk_bytes / 1024).to_string()]
-            .map(|text| out.plain(text))
-            .to_vec()
+        [
+            index.to_string(),
+            format!("{:.1}", usage.rss_mib),
+            format!("{:.2}", usage.cpu_seconds),
+            (usage.disk_bytes / 1024).to_string(),
+        ]
+        .map(|text| out.plain(text))
+        .to_vec()
     });
     format!("{head}\n{}", out.table(&["NODE", "RSS MiB", "CPU s", "DISK KiB"], rows))
 }

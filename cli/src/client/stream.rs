@@ -79,10 +79,8 @@ mod tests {
     fn events_may_come_in_any_pieces() {
         let text = "event: read_only\ndata: {\"type\":\"read_only\",\"reason\":\"ü\"}\n\n:\n\n\
                     event: lagged\ndata: {\"type\":\"lagged\",\"missed\":7}\n\n";
-        let expected = [
-            StreamItem::Event(NodeEvent::ReadOnly { reason: "ü".into() }),
-            StreamItem::Lagged { missed: 7 },
-        ];
+        let expected =
+            [StreamItem::Event(NodeEvent::ReadOnly { reason: "ü".into() }), StreamItem::Lagged { missed: 7 }];
         for size in 1..text.len() {
             let mut reader = Reader::default();
             text.as_bytes().chunks(size).for_each(|chunk| reader.push(chunk).unwrap());

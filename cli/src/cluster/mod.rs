@@ -23,6 +23,7 @@ use std::time::Duration;
 use anyhow::Result;
 use ssid_node::home::Home;
 use ssid_protocol::manifest::Manifest;
+use tokio::signal::unix::{SignalKind, signal};
 
 pub(crate) use build::ClusterSpec;
 use process::Running;
@@ -67,7 +68,8 @@ impl Cluster {
         if dir.join("genesis.json").exists() {
             let mut cluster = Self::open(dir)?;
             if cluster.nodes != spec.nodes {
-                let message = format!("the cluster in {} has {} nodes, not {}", dir.display(), cluster.nodes, spec.nodes);
+                let message =
+                    format!("the cluster in {} has {} nodes, not {}", dir.display(), cluster.nodes, spec.nodes);
                 let hint = "leave --nodes out to start it as it is, or choose another --dir";
                 return Err(CliError::usage(message).hint(hint).into());
             }
@@ -173,30 +175,27 @@ impl Cluster {
 
     /// Stops every node that the directory says is running; how many that were.
     pub(crate) async fn down(&mut self) -> Result<usize> {
-        for index in 0..self.nodes {
-            if let Some(running) = self.running(index) {
-                running.terminate()?;
-            }
-        }
-        let mut stopped = 0;
-        for index in 0..self.nodes {
-            stopped += usize::from(self.stop(index).await?);
-        }
-        Ok(stopped)
+        self.stop_together((0..self.nodes).collect()).await
     }
 
     /// Stops the nodes that this program has started.
     pub(crate) async fn stop_children(&mut self) -> Result<()> {
-        let started: Vec<usize> = self.started.iter().copied().collect();
-        for index in &started {
+        self.stop_together(self.started.iter().copied().collect()).await.map(|_| ())
+    }
+
+    /// Asks all of them to end before waiting for each; how many were running.
+    async fn stop_together(&mut self, nodes: Vec<usize>) -> Result<usize> {
+        let mut stopped = 0;
+        for index in &nodes {
             if let Some(running) = self.running(*index) {
                 running.terminate()?;
+                stopped += 1;
             }
         }
-        for index in started {
+        for index in nodes {
             self.stop(index).await?;
         }
-        Ok(())
+        Ok(stopped)
     }
 
     /// The process of a node, if it runs.
@@ -236,9 +235,11 @@ impl Cluster {
     }
 
     async fn wait_ready_or_stop(&mut self, limit: Duration) -> Result<()> {
+        let mut terminated = signal(SignalKind::terminate())?;
         let ready = tokio::select! {
             ready = self.wait_ready(limit) => ready,
             _ = tokio::signal::ctrl_c() => Err(CliError::new(Code::Failed, "interrupted").into()),
+            _ = terminated.recv() => Err(CliError::new(Code::Failed, "interrupted").into()),
         };
         if ready.is_err() {
             self.stop_children().await?;

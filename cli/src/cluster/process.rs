@@ -25,7 +25,8 @@ const TAIL_BYTES: u64 = 16 * 1024;
 /// Starts `ssid run` on a data directory, in a process group of its own: Ctrl-C on the terminal ends the cluster's
 /// command, which ends its nodes in order.
 pub(super) fn spawn(data: &Path, log: &Path) -> Result<Child> {
-    let failed = |e: std::io::Error| CliError::new(Code::Failed, format!("cannot start a node on {}: {e}", data.display()));
+    let failed =
+        |e: std::io::Error| CliError::new(Code::Failed, format!("cannot start a node on {}: {e}", data.display()));
     let output = File::options().create(true).append(true).open(log).map_err(failed)?;
     let mut command = Command::new(std::env::current_exe().context("cannot find this program's own file")?);
     command.arg("run").arg("--data").arg(data).current_dir(data).process_group(0);
@@ -147,7 +148,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("node.log");
         assert!(tail(&path, 3).is_empty());
-        fs::write(&path, (0..5000).map(|i| format!("line {i}\n")).collect::<String>()).unwrap();
+        fs::write(&path, (0..5000).map(|i| format!("line {i}")).collect::<Vec<_>>().join("\n")).unwrap();
         assert_eq!(tail(&path, 2), ["line 4998", "line 4999"]);
     }
 }

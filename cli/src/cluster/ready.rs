@@ -82,9 +82,10 @@ impl Cluster {
     fn not_ready(&self, index: usize, what: &str) -> anyhow::Error {
         let log = self.log_file(index);
         let lines = process::tail(&log, LINES);
-        let hint = match lines.is_empty() {
-            true => format!("its log {} is empty", log.display()),
-            false => format!("the end of its log {}:\n{}", log.display(), lines.join("\n")),
+        let hint = if lines.is_empty() {
+            format!("its log {} is empty", log.display())
+        } else {
+            format!("the end of its log {}:\n{}", log.display(), lines.join("\n"))
         };
         CliError::new(Code::Failed, format!("node {index} {what}")).hint(hint).into()
     }

@@ -94,7 +94,8 @@ fn manifest_of(epoch: Epoch, genesis: &Manifest, epochs: Option<&Path>) -> Resul
         return Ok(genesis.clone());
     }
     let Some(dir) = epochs else {
-        let message = format!("the certificate is of epoch {epoch}: its manifest is not proven by the genesis file alone");
+        let message =
+            format!("the certificate is of epoch {epoch}: its manifest is not proven by the genesis file alone");
         let hint = "give the directory of the later manifests and their certificates with --epochs";
         return Err(CliError::new(Code::Verification, message).hint(hint).into());
     };
@@ -104,9 +105,7 @@ fn manifest_of(epoch: Epoch, genesis: &Manifest, epochs: Option<&Path>) -> Resul
         next = next.next();
         let (manifest, certificate) = (dir.join(format!("{next}.json")), dir.join(format!("{next}.certificate.json")));
         let hint = format!("the chain needs every epoch from 1 to {epoch}");
-        let read = |path: &Path| {
-            read_document(path, &hint).map_err(|e| CliError { code: Code::Verification, ..e })
-        };
+        let read = |path: &Path| read_document(path, &hint).map_err(|e| CliError { code: Code::Verification, ..e });
         chain.push((
             Manifest::parse(&read(&manifest)?).map_err(|e| refused(&manifest, &e))?,
             Certificate::parse(&read(&certificate)?).map_err(|e| refused(&certificate, &e))?,

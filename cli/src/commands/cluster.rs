@@ -90,7 +90,7 @@ pub(crate) async fn run(command: ClusterCommand, context: &Context) -> Result<()
         ClusterCommand::Restart(which) => {
             let mut cluster = Cluster::open(&which.place.dir)?;
             cluster.restart(which.index).await?;
-            cluster.wait_answering(which.index, Duration::from_secs(60)).await?;
+            cluster.wait_answering(which.index, Duration::from_mins(1)).await?;
             let pid = cluster.pid(which.index);
             out.show(&json!({ "index": which.index, "pid": pid }), |_| format!("node {} started", which.index))?;
         }
@@ -115,9 +115,10 @@ async fn up(args: UpArgs, out: Output) -> Result<()> {
     let answer = json!({ "dir": cluster.dir(), "genesis": cluster.genesis(), "nodes": nodes });
     let shown = out.show(&answer, |_| {
         let dir = dir.display();
-        let next = match args.detach {
-            true => format!("stop it with: ssid cluster down --dir {dir}"),
-            false => "stop it with Ctrl-C".to_owned(),
+        let next = if args.detach {
+            format!("stop it with: ssid cluster down --dir {dir}")
+        } else {
+            "stop it with Ctrl-C".to_owned()
         };
         format!("{}\n\nask a node with: ssid --data {dir}/node-0 status\n{next}", table(&nodes, out))
     });

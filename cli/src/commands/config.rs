@@ -28,13 +28,17 @@ pub(crate) enum ConfigCommand {
     Show,
 }
 
-pub(crate) fn run(command: ConfigCommand, context: &Context) -> Result<()> {
+pub(crate) fn run(command: &ConfigCommand, context: &Context) -> Result<()> {
     let path = RegistryPaths::choose(context.repo.as_deref(), context.home.root()).federation_config;
     let mut config = Config::load(&path).or_usage()?;
-    config.apply_env(std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))).or_usage()?;
+    config
+        .apply_env(std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))))
+        .or_usage()?;
     match command {
         ConfigCommand::Show => {
-            context.out.show(&config.settings, |settings| serde_json::to_string_pretty(settings).unwrap_or_default())?;
+            context
+                .out
+                .show(&config.settings, |settings| serde_json::to_string_pretty(settings).unwrap_or_default())?;
         }
         ConfigCommand::Check => {
             let findings = config.check();
@@ -47,9 +51,10 @@ pub(crate) fn run(command: ConfigCommand, context: &Context) -> Result<()> {
             context.out.show(&answer, |_| {
                 let told = findings.iter().map(ToString::to_string).chain(overruled.iter().cloned());
                 let told: Vec<_> = told.map(|text| context.out.paint(Tone::Warn, &clean(&text))).collect();
-                match told.is_empty() {
-                    true => format!("{}: {}", path.display(), context.out.paint(Tone::Good, "well")),
-                    false => told.join("\n"),
+                if told.is_empty() {
+                    format!("{}: {}", path.display(), context.out.paint(Tone::Good, "well"))
+                } else {
+                    told.join("\n")
                 }
             })?;
         }
@@ -74,12 +79,26 @@ fn overruled(config: &Config, context: &Context) -> Result<Vec<String>, CliError
     let settings = &config.settings.consensus_settings;
     let pairs = [
         ("threshold", settings.threshold_bp().to_string(), manifest.threshold_bp.to_string()),
-        ("min_participating_nodes", settings.min_participating_nodes.to_string(), manifest.min_participating_nodes.to_string()),
-        ("tie_breaking_strategy", settings.tie_breaking_strategy.as_str().to_owned(), manifest.tie_breaking_strategy.to_string()),
-        ("auto_resolve_conflicts", settings.auto_resolve_conflicts.to_string(), manifest.auto_resolve_conflicts.to_string()),
+        (
+            "min_participating_nodes",
+            settings.min_participating_nodes.to_string(),
+            manifest.min_participating_nodes.to_string(),
+        ),
+        (
+            "tie_breaking_strategy",
+            settings.tie_breaking_strategy.as_str().to_owned(),
+            manifest.tie_breaking_strategy.to_string(),
+        ),
+        (
+            "auto_resolve_conflicts",
+            settings.auto_resolve_conflicts.to_string(),
+            manifest.auto_resolve_conflicts.to_string(),
+        ),
     ];
     let differing = pairs.into_iter().filter(|(_, here, there)| here != there);
-    Ok(differing.map(|(key, here, there)| {
-        format!("consensus_settings.{key} is {here} here and {there} in the federation's manifest, which holds")
-    }).collect())
+    Ok(differing
+        .map(|(key, here, there)| {
+            format!("consensus_settings.{key} is {here} here and {there} in the federation's manifest, which holds")
+        })
+        .collect())
 }

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use clap::Subcommand;
+use clap::builder::NonEmptyStringValueParser;
 use ssid_node::api::view::{CandidateVotes, ConflictView};
 use ssid_protocol::event::Event;
 
@@ -24,6 +25,7 @@ pub(crate) enum ConflictsCommand {
     #[command(verbatim_doc_comment)]
     Show {
         /// The beginning of its subject id
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         subject: String,
     },
 }
@@ -63,14 +65,19 @@ fn list(conflicts: &[ConflictView], out: Output) -> String {
 
 /// An open subject with its candidates side by side.
 pub(super) fn page(conflict: &ConflictView, out: Output) -> String {
-    let what = conflict.subject.as_ref().map_or("?".to_owned(), |s| format!("{} {}", clean(&s.event), clean(&s.version)));
-    let word = match conflict.in_conflict {
-        true => out.paint(Tone::Bad, "in conflict"),
-        false => out.paint(Tone::Warn, "being voted on"),
+    let what =
+        conflict.subject.as_ref().map_or("?".to_owned(), |s| format!("{} {}", clean(&s.event), clean(&s.version)));
+    let word = if conflict.in_conflict {
+        out.paint(Tone::Bad, "in conflict")
+    } else {
+        out.paint(Tone::Warn, "being voted on")
     };
     let lines = [
         ("Subject", conflict.subject_id.to_string()),
-        ("State", format!("{word}, epoch {}, round {}, since {}", conflict.epoch, conflict.round, seconds(&conflict.since))),
+        (
+            "State",
+            format!("{word}, epoch {}, round {}, since {}", conflict.epoch, conflict.round, seconds(&conflict.since)),
+        ),
     ];
     format!("{what}\n{}\n{}", out.fields(&lines), side_by_side(&conflict.candidates, out))
 }
@@ -91,7 +98,8 @@ fn side_by_side(candidates: &[CandidateVotes], out: Output) -> String {
     ];
     let mut rows = Vec::new();
     for (name, field) in FIELDS {
-        let values: Vec<_> = candidates.iter().map(|c| c.event.as_ref().map_or("?".to_owned(), |e| clean(field(e)))).collect();
+        let values: Vec<_> =
+            candidates.iter().map(|c| c.event.as_ref().map_or("?".to_owned(), |e| clean(field(e)))).collect();
         let differ = values.windows(2).any(|pair| pair[0] != pair[1]);
         let mut row = vec![out.plain(name)];
         row.extend(values.iter().map(|v| if differ { out.cell(Tone::Warn, v) } else { out.plain(v) }));

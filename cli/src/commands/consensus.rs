@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Subcommand;
+use clap::builder::NonEmptyStringValueParser;
 use ssid_node::api::view::{ConsensusCheck, RecordView, VerifyView};
 
 use super::conflicts;
@@ -35,6 +36,7 @@ pub(crate) enum ConsensusCommand {
     #[command(verbatim_doc_comment)]
     Check {
         /// The beginning of its event hash
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         hash: String,
     },
     /// Verify every certificate of this node again, and the log's tree; exit 5 if one does not hold
@@ -47,6 +49,7 @@ pub(crate) enum ConsensusCommand {
     #[command(verbatim_doc_comment)]
     Export {
         /// The beginning of its event hash
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         hash: String,
         /// Where to write it [default: standard output]
         #[arg(short, long, value_name = "F")]
@@ -125,21 +128,30 @@ fn not_certified(check: &ConsensusCheck) -> CliError {
     let subject = check.record.subject_id;
     match &check.open {
         None => CliError::new(Code::NoConsensus, "the subject is certified for another event"),
-        Some(open) if open.in_conflict => {
-            CliError::new(Code::NoConsensus, "the subject is in conflict").hint(format!("see: ssid conflicts show {subject}"))
+        Some(open) if open.in_conflict => CliError::new(Code::NoConsensus, "the subject is in conflict")
+            .hint(format!("see: ssid conflicts show {subject}")),
+        Some(_) => {
+            CliError::new(Code::NoConsensus, "not certified yet").hint("see what the node waits for: ssid status")
         }
-        Some(_) => CliError::new(Code::NoConsensus, "not certified yet").hint("see what the node waits for: ssid status"),
     }
 }
 
 fn verified(view: &VerifyView, out: Output) -> String {
-    let mut text = format!("{} certificates verified in {:.1} s", view.certificates - view.failures, view.milliseconds as f64 / 1000.0);
+    let mut text = format!(
+        "{} certificates verified in {:.1} s",
+        view.certificates - view.failures,
+        view.milliseconds as f64 / 1000.0
+    );
     for failed in &view.failed {
-        text = format!("{text}\n{}", out.paint(Tone::Bad, &format!("entry {}: {}", failed.sequence, clean(&failed.reason))));
+        text = format!(
+            "{text}\n{}",
+            out.paint(Tone::Bad, &format!("entry {}: {}", failed.sequence, clean(&failed.reason)))
+        );
     }
-    let root = match view.root_matches {
-        true => out.paint(Tone::Good, "the log's tree is whole"),
-        false => out.paint(Tone::Bad, "the log's tree does not match its head"),
+    let root = if view.root_matches {
+        out.paint(Tone::Good, "the log's tree is whole")
+    } else {
+        out.paint(Tone::Bad, "the log's tree does not match its head")
     };
     format!("{text}\n{root}, root {}", view.root)
 }

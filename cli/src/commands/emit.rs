@@ -64,9 +64,10 @@ pub(crate) async fn run(args: EmitArgs, context: &Context) -> Result<()> {
         emitted_by: args.emitted_by,
         event_hash: None,
     };
-    let query = match args.wait {
-        true => vec![("wait", "certified".to_owned()), ("timeout_seconds", args.timeout.to_string())],
-        false => Vec::new(),
+    let query = if args.wait {
+        vec![("wait", "certified".to_owned()), ("timeout_seconds", args.timeout.to_string())]
+    } else {
+        Vec::new()
     };
     let view: EmitView = context.client()?.post_json(&["v1", "events"], &query, &draft).await?;
     context.out.show(&view, |view| text(view, context.out))?;
@@ -90,12 +91,11 @@ fn text(view: &EmitView, out: Output) -> String {
 
 /// A certified record in a few lines.
 pub(super) fn summary(record: &RecordView, out: Output) -> String {
-    let disagree = match record.disagreeing_nodes.len() {
-        0 => String::new(),
-        _ => {
-            let names: Vec<_> = record.disagreeing_nodes.iter().map(crate::output::short).collect();
-            out.paint(Tone::Warn, &format!("; disagreeing: {}", names.join(", ")))
-        }
+    let disagree = if record.disagreeing_nodes.is_empty() {
+        String::new()
+    } else {
+        let names: Vec<_> = record.disagreeing_nodes.iter().map(crate::output::short).collect();
+        out.paint(Tone::Warn, &format!("; disagreeing: {}", names.join(", ")))
     };
     let hash = record.consensus_hash.map_or_else(|| "–".to_owned(), |hash| hash.to_string());
     format!(

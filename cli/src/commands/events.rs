@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use clap::Subcommand;
+use clap::builder::NonEmptyStringValueParser;
 use futures::StreamExt as _;
 use ssid_node::api::view::{AppliedView, EventState, EventView, iso};
 use ssid_node::engine::NodeEvent;
@@ -37,6 +38,7 @@ pub(crate) enum EventsCommand {
     #[command(verbatim_doc_comment)]
     Show {
         /// The beginning of its event hash; HASH:DIGEST where one hash has two contents
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         hash: String,
     },
     /// Follow what happens, until Ctrl-C
@@ -141,7 +143,9 @@ async fn watch(context: &Context) -> Result<()> {
 
 fn sentence(item: &StreamItem, out: Output) -> String {
     let event = match item {
-        StreamItem::Lagged { missed } => return out.paint(Tone::Warn, &format!("{missed} events missed: too slow to read them")),
+        StreamItem::Lagged { missed } => {
+            return out.paint(Tone::Warn, &format!("{missed} events missed: too slow to read them"));
+        }
         StreamItem::Event(event) => event,
     };
     match event {

@@ -97,12 +97,14 @@ fn create(args: &CreateArgs, context: &Context) -> Result<()> {
     if !(args.threshold > 0.0 && args.threshold <= 100.0) {
         return Err(CliError::usage(format!("--threshold {}: above 0 and at most 100", args.threshold)).into());
     }
+    #[expect(clippy::cast_sign_loss, reason = "above 0 and at most 100, checked just before")]
+    let threshold_bp = (args.threshold * 100.0).round() as u32;
     let cards = args.cards.iter().map(|path| setup::read_card(path)).collect::<Result<Vec<_>>>()?;
     let manifest = setup::create_federation(&NewFederation {
         name: args.name.clone(),
         cards,
         coordinators: args.coordinators.clone(),
-        threshold_bp: (args.threshold * 100.0).round() as u32,
+        threshold_bp,
         min_participating_nodes: args.min_participating,
         tie_breaking: args.tie_breaking.parse().or_usage()?,
         auto_resolve_conflicts: args.auto_resolve,
@@ -146,7 +148,8 @@ fn show(manifest: &Manifest, out: Output) -> Result<()> {
 
 fn text(manifest: &Manifest, voters: &VoterSet, out: Output) -> String {
     let members = manifest.members.iter().map(|m| {
-        let cells = [short(&m.node_id), clean(&m.node_name), clean(&m.organization), m.role.to_string(), m.status.to_string()];
+        let cells =
+            [short(&m.node_id), clean(&m.node_name), clean(&m.organization), m.role.to_string(), m.status.to_string()];
         let mut row: Vec<_> = cells.iter().map(|text| out.plain(text)).collect();
         row.push(out.plain(clean(&m.addresses.join(" "))));
         row

@@ -44,9 +44,10 @@ pub(crate) struct ImportArgs {
 pub(crate) async fn run(args: ImportArgs, context: &Context) -> Result<()> {
     let body = read(&args.file)?;
     let client = context.client()?;
-    let query = match args.wait {
-        true => vec![("wait", "certified".to_owned()), ("timeout_seconds", args.timeout.to_string())],
-        false => Vec::new(),
+    let query = if args.wait {
+        vec![("wait", "certified".to_owned()), ("timeout_seconds", args.timeout.to_string())]
+    } else {
+        Vec::new()
     };
     let bar = context.out.progress(None, "certified");
     let counting = tokio::spawn(count_certified(client.clone(), bar.clone()));
@@ -61,9 +62,10 @@ pub(crate) async fn run(args: ImportArgs, context: &Context) -> Result<()> {
 fn read(file: &PathBuf) -> Result<Vec<u8>> {
     let failed = |e: std::io::Error| CliError::usage(format!("cannot read {}: {e}", file.display()));
     let mut body = Vec::new();
-    match file.as_os_str() == "-" {
-        true => std::io::stdin().lock().take(FILE_BYTES + 1).read_to_end(&mut body).map_err(failed)?,
-        false => fs::File::open(file).map_err(failed)?.take(FILE_BYTES + 1).read_to_end(&mut body).map_err(failed)?,
+    if file.as_os_str() == "-" {
+        std::io::stdin().lock().take(FILE_BYTES + 1).read_to_end(&mut body).map_err(failed)?
+    } else {
+        fs::File::open(file).map_err(failed)?.take(FILE_BYTES + 1).read_to_end(&mut body).map_err(failed)?
     };
     if body.len() as u64 > FILE_BYTES {
         let message = format!("{} has more than {FILE_BYTES} bytes", file.display());
@@ -111,8 +113,19 @@ fn text(view: &ImportView, waited: bool, out: Output) -> String {
         part(view.still_open, "still open");
         text = format!("{text}\n{}", parts.join(", "));
     }
+    if view.old > 0 {
+        let old = format!(
+            "{} are older than max_event_age_days: other nodes vote for those only if they hold them too, so import them there as well",
+            view.old
+        );
+        text = format!("{text}\n{}", out.paint(Tone::Warn, &old));
+    }
     for note in &view.notes {
-        let lines = if note.line == note.last_line { note.line.to_string() } else { format!("{}–{}", note.line, note.last_line) };
+        let lines = if note.line == note.last_line {
+            note.line.to_string()
+        } else {
+            format!("{}–{}", note.line, note.last_line)
+        };
         text = format!("{text}\n  line {lines}: {}", clean(&note.reason));
     }
     text

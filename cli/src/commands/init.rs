@@ -44,10 +44,7 @@ pub(crate) struct InitArgs {
 }
 
 pub(crate) fn run(args: &InitArgs, context: &Context) -> Result<()> {
-    let passphrase = match args.passphrase {
-        true => Some(ask_twice()?),
-        false => setup::passphrase_from_env(),
-    };
+    let passphrase = if args.passphrase { Some(ask_twice()?) } else { setup::passphrase_from_env() };
     let node = NewNode {
         name: args.name.clone(),
         organization: args.organization.clone(),
@@ -70,10 +67,7 @@ pub(crate) fn run(args: &InitArgs, context: &Context) -> Result<()> {
     context.out.show(&answer, |_| {
         let member = &card.member;
         let name = clean(&member.node_name);
-        let reach = match member.addresses.is_empty() {
-            true => "\nThe card names no address: others must find it by mDNS, or you add --address.",
-            false => "",
-        };
+        let reach = if member.addresses.is_empty() { "\nThe card names no address: others must find it by mDNS, or you add --address." } else { "" };
         format!(
             "Node {name} of {}\n  id    {}\n  peer  {}\n  data  {data}{reach}\n\nNext: hand over its card:  \
              ssid card --data {data} > {}.json\n      then join:             ssid federation join genesis.json --data {data}",

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use clap::Subcommand;
+use clap::builder::NonEmptyStringValueParser;
 use ssid_node::api::view::{ConsistencyView, LogHeadView, ProofView};
 use ssid_protocol::id::Choice;
 use ssid_protocol::merkle;
@@ -22,6 +23,7 @@ pub(crate) enum LogCommand {
     #[command(verbatim_doc_comment)]
     Proof {
         /// The beginning of its event hash
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         hash: String,
     },
     /// Prove that it extends its own first N events; the proof is checked before it is shown
@@ -49,15 +51,26 @@ pub(crate) async fn run(command: LogCommand, context: &Context) -> Result<()> {
             check(proves_inclusion(&proof), "the node's inclusion proof does not hold")?;
             out.show(&proof, |proof| {
                 let held = out.paint(Tone::Good, "in the log");
-                format!("event {} is {held}, entry {}\n{}", proof.event_hash, proof.index, with_path(&proof.head, &proof.path, out))
+                format!(
+                    "event {} is {held}, entry {}\n{}",
+                    proof.event_hash,
+                    proof.index,
+                    with_path(&proof.head, &proof.path, out)
+                )
             })?;
         }
         LogCommand::Consistency { from } => {
-            let proof: ConsistencyView = client.get(&["v1", "log", "consistency"], &[("from", from.to_string())]).await?;
+            let proof: ConsistencyView =
+                client.get(&["v1", "log", "consistency"], &[("from", from.to_string())]).await?;
             check(proves_consistency(&proof), "the node's consistency proof does not hold")?;
             out.show(&proof, |proof| {
                 let held = out.paint(Tone::Good, "extends");
-                format!("the log {held} its first {} events (root {})\n{}", proof.from, proof.from_root, with_path(&proof.head, &proof.path, out))
+                format!(
+                    "the log {held} its first {} events (root {})\n{}",
+                    proof.from,
+                    proof.from_root,
+                    with_path(&proof.head, &proof.path, out)
+                )
             })?;
         }
     }
@@ -65,9 +78,10 @@ pub(crate) async fn run(command: LogCommand, context: &Context) -> Result<()> {
 }
 
 fn check(holds: bool, message: &str) -> Result<()> {
-    match holds {
-        true => Ok(()),
-        false => Err(CliError::new(Code::Verification, message).hint("check the node with: ssid consensus verify").into()),
+    if holds {
+        Ok(())
+    } else {
+        Err(CliError::new(Code::Verification, message).hint("check the node with: ssid consensus verify").into())
     }
 }
 

@@ -53,8 +53,8 @@ pub(crate) enum Command {
     Config(config::ConfigCommand),
     #[command(subcommand)]
     Cluster(cluster::ClusterCommand),
-    Demo(demo::DemoArgs),
     Bench(crate::bench::BenchArgs),
+    Demo(demo::DemoArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
 }
@@ -68,7 +68,7 @@ pub(crate) fn dispatch(command: Command, context: &Context) -> Result<()> {
         Command::Card(args) => card::run(&args, context),
         Command::Federation(command) => federation::run(command, context),
         Command::Certificate(command) => certificate::run(command, context),
-        Command::Config(command) => config::run(command, context),
+        Command::Config(command) => config::run(&command, context),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args, context),
         Command::Run(args) => runtime(true)?.block_on(run::run(args, context)),
@@ -79,17 +79,18 @@ pub(crate) fn dispatch(command: Command, context: &Context) -> Result<()> {
         Command::Conflicts(command) => runtime(false)?.block_on(conflicts::run(command, context)),
         Command::Trust(command) => runtime(false)?.block_on(trust::run(command, context)),
         Command::Log(command) => runtime(false)?.block_on(log::run(command, context)),
-        Command::Demo(args) => runtime(false)?.block_on(demo::run(args, context)),
         Command::Bench(args) => runtime(true)?.block_on(crate::bench::run(&args, context)),
+        Command::Demo(args) => runtime(false)?.block_on(demo::run(args, context)),
         Command::Cluster(command) => runtime(false)?.block_on(cluster::run(command, context)),
     }
 }
 
 /// One thread for commands that ask a node, several for the node itself.
 fn runtime(is_node: bool) -> Result<tokio::runtime::Runtime> {
-    let mut builder = match is_node {
-        true => tokio::runtime::Builder::new_multi_thread(),
-        false => tokio::runtime::Builder::new_current_thread(),
+    let mut builder = if is_node {
+        tokio::runtime::Builder::new_multi_thread()
+    } else {
+        tokio::runtime::Builder::new_current_thread()
     };
     Ok(builder.enable_all().build()?)
 }

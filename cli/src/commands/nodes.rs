@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use clap::Subcommand;
+use clap::builder::NonEmptyStringValueParser;
 use ssid_node::api::view::NodeView;
 
 use crate::context::Context;
@@ -20,6 +21,7 @@ pub(crate) enum NodesCommand {
     #[command(verbatim_doc_comment)]
     Show {
         /// Its name, or the beginning of its id
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         id: String,
     },
 }
@@ -47,6 +49,14 @@ fn state(node: &NodeView) -> (Tone, &'static str) {
     }
 }
 
+fn last_seen(node: &NodeView) -> String {
+    match (&node.last_seen, node.is_self) {
+        (_, true) => "now".to_owned(),
+        (Some(at), _) => seconds(at),
+        (None, _) => "never".to_owned(),
+    }
+}
+
 fn table(nodes: &[NodeView], out: Output) -> String {
     let number = |n: Option<u64>| n.map_or("–".to_owned(), |n| n.to_string());
     let row = |node: &NodeView| {
@@ -57,7 +67,7 @@ fn table(nodes: &[NodeView], out: Output) -> String {
             out.plain(clean(&node.organization)),
             out.plain(&node.role),
             out.cell(tone, word),
-            out.plain(node.last_seen.as_deref().map_or("never".to_owned(), seconds)),
+            out.plain(last_seen(node)),
             out.plain(format!("{} {}", node.trust_score, node.trust_label)),
             out.plain(number(node.certified_count)),
         ]
@@ -77,7 +87,7 @@ fn page(node: &NodeView, out: Output) -> String {
         ("Organization", clean(&node.organization)),
         ("Role", format!("{}, {}, weight {}", node.role, node.status, node.weight)),
         ("State", format!("{}{round_trip}", out.paint(tone, word))),
-        ("Last seen", or(&node.last_seen)),
+        ("Last seen", last_seen(node)),
         ("Peer", clean(&node.peer_id)),
         ("Addresses", clean(&node.addresses.join(", "))),
         ("Git remote", or(&Some(node.git_remote.clone()))),
@@ -85,7 +95,15 @@ fn page(node: &NodeView, out: Output) -> String {
         ("Software", or(&node.software)),
         ("Blueprint", or(&node.blueprint)),
         ("Compliance", or(&node.compliance_score)),
-        ("Certified", format!("{}, log of {}, {} open", number(node.certified_count), number(node.log_size), number(node.open_count))),
+        (
+            "Certified",
+            format!(
+                "{}, log of {}, {} open",
+                number(node.certified_count),
+                number(node.log_size),
+                number(node.open_count)
+            ),
+        ),
     ];
     out.fields(&lines)
 }

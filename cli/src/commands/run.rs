@@ -2,12 +2,12 @@
 
 use anyhow::Result;
 use clap::Args;
-use ssid_node::node::{self, RunOptions};
+use ssid_node::node::{self, NodeError, RunOptions};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
-use crate::error::{Code, OrCode as _};
+use crate::error::{CliError, Code, OrCode as _};
 use crate::setup;
 
 /// Run the node in the foreground, until Ctrl-C or SIGTERM
@@ -44,6 +44,6 @@ pub(crate) async fn run(_: RunArgs, context: &Context) -> Result<()> {
         std::process::exit(i32::from(Code::Failed as u8));
     });
     let options = RunOptions { home: context.home.clone(), repo: context.repo.clone(), passphrase };
-    node::run(options, shutdown).await.or_code(Code::Failed)?;
-    Ok(())
+    let code = |error: &NodeError| if error.is_usage() { Code::Usage } else { Code::Failed };
+    Ok(node::run(options, shutdown).await.map_err(|error| CliError::new(code(&error), error))?)
 }

@@ -45,10 +45,8 @@ pub(crate) fn block(status: &StatusView, out: Output) -> String {
         federation.threshold_percent, federation.quorum, federation.total_weight
     );
     line(format_args!("  {threshold:<51} Epoch: {}", federation.epoch));
-    let connected = format!(
-        "Transport: {}, {} of {} peers connected",
-        transport.kind, transport.connected_peers, transport.peers
-    );
+    let connected =
+        format!("Transport: {}, {} of {} peers connected", transport.kind, transport.connected_peers, transport.peers);
     line(format_args!("  {connected:<51} Sync Interval: {} minutes", transport.sync_interval_minutes));
     line(format_args!("  Last Sync: {}", transport.last_sync.as_deref().map_or("never".to_owned(), seconds)));
     line(format_args!("Statistics:"));
@@ -65,7 +63,8 @@ pub(crate) fn block(status: &StatusView, out: Output) -> String {
         line(format_args!("{}", out.paint(Tone::Warn, &format!("Waiting for {}", clean(reason)))));
     }
     if status.voting.awaiting_review > 0 {
-        let review = format!("{} subjects wait for your review: ssid events list --state open", status.voting.awaiting_review);
+        let review =
+            format!("{} subjects wait for your review: ssid events list --state open", status.voting.awaiting_review);
         line(format_args!("{}", out.paint(Tone::Warn, &review)));
     }
     if counts.conflicts > 0 {

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use clap::Subcommand;
+use clap::builder::NonEmptyStringValueParser;
 use ssid_node::api::view::TrustView;
 
 use crate::context::Context;
@@ -19,6 +20,7 @@ pub(crate) enum TrustCommand {
     #[command(verbatim_doc_comment)]
     Show {
         /// Its name, or the beginning of its id
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         id: String,
     },
 }

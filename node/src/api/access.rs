@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::header;
+use axum::http::{HeaderValue, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use tokio::sync::Semaphore;
@@ -23,13 +23,13 @@ pub(super) fn require_token(router: Router, token: &str) -> Router {
 }
 
 async fn check_token(State(expected): State<Arc<[u8]>>, request: Request, next: Next) -> Response {
-    let given = request.headers().get(header::AUTHORIZATION).map(|value| value.as_bytes());
+    let given = request.headers().get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
     if given.is_some_and(|given| equal_in_constant_time(given, &expected)) {
         return next.run(request).await;
     }
     let problem = Problem::new(401, "unauthorized", "A bearer token is needed", "the request carries no valid token")
         .hint("send the token of api.token_env as: Authorization: Bearer …");
-    ([(header::WWW_AUTHENTICATE, "Bearer")], Failure(problem)).into_response()
+    ([(header::WWW_AUTHENTICATE, "Bearer")], Failure::from(problem)).into_response()
 }
 
 /// Takes as long for a wrong first byte as for a wrong last one; only the length can be told from outside.
@@ -49,7 +49,9 @@ pub(super) fn bounded<S: Clone + Send + Sync + 'static>(router: Router<S>, limit
             };
             match tokio::time::timeout(limit, next.run(request)).await {
                 Ok(response) => response,
-                Err(_) => Failure::busy("api_seconds", &format!("no answer within {} s", limit.as_secs())).into_response(),
+                Err(_) => {
+                    Failure::busy("api_seconds", &format!("no answer within {} s", limit.as_secs())).into_response()
+                }
             }
         }
     }))

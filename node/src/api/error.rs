@@ -11,7 +11,13 @@ use crate::engine::EngineError;
 
 /// A problem as a response.
 #[derive(Debug)]
-pub(super) struct Failure(pub(super) Problem);
+pub(super) struct Failure(pub(super) Box<Problem>);
+
+impl From<Problem> for Failure {
+    fn from(problem: Problem) -> Self {
+        Self(Box::new(problem))
+    }
+}
 
 /// What a handler answers.
 pub(super) type Answer<T> = Result<Json<T>, Failure>;
@@ -31,31 +37,31 @@ impl IntoResponse for Failure {
 impl Failure {
     /// 400: the request itself makes no sense.
     pub(super) fn bad_request(detail: impl Into<String>) -> Self {
-        Self(Problem::new(400, "bad_request", "The request cannot be read", detail))
+        Self::from(Problem::new(400, "bad_request", "The request cannot be read", detail))
     }
 
     /// 404: there is no such thing.
     pub(super) fn not_found(detail: impl Into<String>) -> Self {
-        Self(Problem::new(404, "not_found", "Not found", detail))
+        Self::from(Problem::new(404, "not_found", "Not found", detail))
     }
 
     /// 409: the name fits several things.
     pub(super) fn ambiguous(what: &str, candidates: Vec<String>) -> Self {
         let detail = format!("{what} fits {} things", candidates.len());
         let problem = Problem::new(409, "ambiguous", "The name fits more than one", detail);
-        Self(Problem { candidates, ..problem.hint("give more digits, or the content digest") })
+        Self::from(Problem { candidates, ..problem.hint("give more digits, or the content digest") })
     }
 
     /// 503: a limit is reached; the same request may succeed later.
     pub(super) fn busy(limit: &str, detail: &str) -> Self {
         let problem = Problem::new(503, "busy", "A limit is reached", detail).hint("try again in a moment");
-        Self(Problem { limit: Some(limit.to_owned()), ..problem })
+        Self::from(Problem { limit: Some(limit.to_owned()), ..problem })
     }
 
     /// 422: an event the federation cannot vote for.
     pub(super) fn inadmissible(refusal: &Inadmissible) -> Self {
         let problem = Problem::new(422, "inadmissible", "The event is not admissible", refusal.to_string());
-        Self(Problem {
+        Self::from(Problem {
             field: Some(refusal.field.to_owned()),
             rule: Some(refusal.rule.clone()),
             value: Some(refusal.value.clone()),
@@ -68,14 +74,14 @@ impl Failure {
         if retry {
             return Self::busy(limit_name(reason).unwrap_or("engine"), reason);
         }
-        Self(Problem::new(422, "refused", "The event was not taken", reason))
+        Self::from(Problem::new(422, "refused", "The event was not taken", reason))
     }
 
     /// 500: something of this node's own is broken.
     pub(super) fn internal(detail: impl std::fmt::Display) -> Self {
         tracing::error!(error = %detail, "API request failed");
         let problem = Problem::new(500, "internal", "The node could not do it", detail.to_string());
-        Self(problem.hint("see the node's log"))
+        Self::from(problem.hint("see the node's log"))
     }
 }
 
@@ -88,7 +94,7 @@ fn limit_name(reason: &str) -> Option<&str> {
 impl From<EngineError> for Failure {
     fn from(error: EngineError) -> Self {
         match error {
-            EngineError::Stopped => Self(Problem::new(503, "stopped", "The node is stopping", error.to_string())),
+            EngineError::Stopped => Self::from(Problem::new(503, "stopped", "The node is stopping", error.to_string())),
             EngineError::Refused(reason) => Self::refused(&reason, true),
         }
     }
@@ -104,7 +110,7 @@ impl From<BytesRejection> for Failure {
     fn from(rejection: BytesRejection) -> Self {
         if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
             let problem = Problem::new(413, "too_large", "The body is too large", rejection.body_text());
-            return Self(Problem { limit: Some("api_body_bytes".into()), ..problem.hint("send it in parts") });
+            return Self::from(Problem { limit: Some("api_body_bytes".into()), ..problem.hint("send it in parts") });
         }
         Self::bad_request(rejection.body_text())
     }
@@ -118,7 +124,7 @@ mod tests {
     fn a_refusal_names_its_limit() {
         assert_eq!(limit_name("20000 events at once exceed emit_events = 16384; send them"), Some("emit_events"));
         assert_eq!(limit_name("no limit here"), None);
-        let Failure(problem) = Failure::refused("open_per_origin = 25000 reached", true);
+        let problem = *Failure::refused("open_per_origin = 25000 reached", true).0;
         assert_eq!((problem.status, problem.limit.as_deref()), (503, Some("open_per_origin")));
         assert_eq!(Failure::refused("already signed another", false).0.status, 422);
     }

@@ -95,8 +95,7 @@ pub enum ApiError {
 }
 
 impl ApiError {
-    pub(super) fn io(place: impl ToString) -> impl FnOnce(io::Error) -> Self {
-        let place = place.to_string();
+    pub(super) fn io(place: String) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { place, source }
     }
 }
@@ -117,7 +116,7 @@ pub(super) fn bind_socket(path: &Path) -> Result<(UnixListener, impl Drop + use<
         return Err(ApiError::PathTooLong { path: path.to_owned() });
     }
     remove_stale(path)?;
-    let fail = || ApiError::io(path.display());
+    let fail = || ApiError::io(path.display().to_string());
     // Bound under another name and renamed once its mode is right: at no instant could another user connect.
     let unready = path.with_extension("new");
     let _ = fs::remove_file(&unready);
@@ -131,15 +130,17 @@ fn remove_stale(path: &Path) -> Result<(), ApiError> {
     let kind = match fs::symlink_metadata(path) {
         Ok(metadata) => metadata.file_type(),
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(e) => return Err(ApiError::io(path.display())(e)),
+        Err(e) => return Err(ApiError::io(path.display().to_string())(e)),
     };
     if !kind.is_socket() {
         return Err(ApiError::NotASocket(path.to_owned()));
     }
     match StdUnixStream::connect(path) {
         Ok(_) => Err(ApiError::InUse(path.to_owned())),
-        Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path).map_err(ApiError::io(path.display())),
-        Err(e) => Err(ApiError::io(path.display())(e)),
+        Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => {
+            fs::remove_file(path).map_err(ApiError::io(path.display().to_string()))
+        }
+        Err(e) => Err(ApiError::io(path.display().to_string())(e)),
     }
 }
 
@@ -148,7 +149,7 @@ pub(super) async fn bind_tcp(listen: &TcpListen) -> Result<TcpListener, ApiError
     if !listen.address.ip().is_loopback() {
         tracing::warn!(address = %listen.address, "the API listens beyond this machine, without encryption of its own");
     }
-    TcpListener::bind(listen.address).await.map_err(ApiError::io(listen.address))
+    TcpListener::bind(listen.address).await.map_err(ApiError::io(listen.address.to_string()))
 }
 
 #[cfg(test)]

@@ -83,7 +83,8 @@ impl ApiState {
             [] => Err(Failure::unknown(&format!("there is no event {name}"), self.nearest_hashes(hash)?)),
             [choice] => {
                 let event = self.store.event(&choice.content_digest)?;
-                let event = event.ok_or_else(|| Failure::internal(format!("event {} is lost", choice.content_digest)))?;
+                let event =
+                    event.ok_or_else(|| Failure::internal(format!("event {} is lost", choice.content_digest)))?;
                 Ok(FoundEvent { choice, subject_id: self.subject_of(&event), event })
             }
             _ => Err(Failure::ambiguous(&format!("event {name}"), choices.iter().map(choice_name).collect())),

@@ -10,6 +10,8 @@ mod names;
 mod routes;
 mod server;
 mod state;
+#[cfg(test)]
+mod tests;
 pub mod view;
 mod wait;
 

@@ -49,12 +49,13 @@ fn unknown<T>(what: &str, text: &str, all: &[Named<T>]) -> Failure {
 impl Failure {
     /// 404, with what may have been meant.
     pub(super) fn unknown(detail: &str, candidates: Vec<String>) -> Self {
-        let Self(problem) = Self::not_found(detail);
-        let problem = match candidates.is_empty() {
-            true => problem,
-            false => problem.hint(format!("the nearest: {}", candidates.join(", "))),
+        let problem = *Self::not_found(detail).0;
+        let problem = if candidates.is_empty() {
+            problem
+        } else {
+            problem.hint(format!("the nearest: {}", candidates.join(", ")))
         };
-        Self(Problem { candidates, ..problem })
+        Self::from(Problem { candidates, ..problem })
     }
 }
 
@@ -98,16 +99,16 @@ mod tests {
 
     #[test]
     fn others_are_told_what_there_is() {
-        let Failure(many) = resolve("node", "aa", all()).unwrap_err();
+        let many = *resolve("node", "aa", all()).unwrap_err().0;
         assert_eq!((many.status, many.candidates), (409, vec!["aa11 Berlin".into(), "aa22 Bern".into()]));
-        let Failure(none) = resolve("node", "pariss", all()).unwrap_err();
+        let none = *resolve("node", "pariss", all()).unwrap_err().0;
         assert_eq!((none.status, none.candidates[0].as_str()), (404, "bb33 Paris"));
         assert_eq!(resolve("node", "", all()).unwrap_err().0.status, 404);
     }
 
     #[test]
     fn edits_are_counted() {
-        let edits = |a: &str, b: &str| super::edits(&a.chars().collect::<Vec<_>>(), &b.chars().collect::<Vec<_>>());
-        assert_eq!((edits("kitten", "sitting"), edits("", "ab"), edits("ab", ""), edits("x", "x")), (3, 2, 2, 0));
+        let of = |a: &str, b: &str| edits(&a.chars().collect::<Vec<_>>(), &b.chars().collect::<Vec<_>>());
+        assert_eq!((of("kitten", "sitting"), of("", "ab"), of("ab", ""), of("x", "x")), (3, 2, 2, 0));
     }
 }

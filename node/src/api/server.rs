@@ -25,7 +25,7 @@ pub async fn serve(state: ApiState, listen: ApiListen, shutdown: CancellationTok
     tracing::info!(socket = %listen.socket.display(), "API ready");
     let on_socket = async {
         let serving = axum::serve(socket, router.clone()).with_graceful_shutdown(shutdown.clone().cancelled_owned());
-        within_drain(serving.into_future(), &shutdown).await.map_err(ApiError::io(listen.socket.display()))
+        within_drain(serving.into_future(), &shutdown).await.map_err(ApiError::io(listen.socket.display().to_string()))
     };
     let on_tcp = async {
         let Some((listener, token)) = tcp else { return Ok(()) };

@@ -51,6 +51,8 @@ pub struct ApiSettings {
     pub mode: String,
     /// `sync_settings.interval_minutes`.
     pub sync_interval_minutes: u64,
+    /// `security.max_event_age_days`: what is older is endorsed by no other node, unless it has it too.
+    pub max_event_age_days: u64,
     /// What an offered event is given where it says nothing.
     pub defaults: EventDefaults,
 }

@@ -50,8 +50,7 @@ impl Waiter {
                 continue;
             }
             let event = match timeout_at(deadline, self.events.recv()).await {
-                Err(_) => break,
-                Ok(Err(RecvError::Closed)) => break,
+                Err(_) | Ok(Err(RecvError::Closed)) => break,
                 Ok(Err(RecvError::Lagged(_))) => {
                     look = true;
                     continue;

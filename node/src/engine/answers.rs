@@ -22,7 +22,13 @@ const PROOF_BYTES: usize = 768;
 const SUBJECTS_AT_LEAST: usize = 1;
 
 impl Engine {
-    pub(super) fn answer_open(&mut self, tick: &mut Tick, names: &[SubjectId], after: Option<SubjectId>, ticket: Ticket) {
+    pub(super) fn answer_open(
+        &mut self,
+        tick: &mut Tick,
+        names: &[SubjectId],
+        after: Option<SubjectId>,
+        ticket: Ticket,
+    ) {
         self.answers = self.answers.wrapping_add(1);
         let mut page = Page { turn: self.answers, ..Page::default() };
         let mut next = None;
@@ -104,11 +110,18 @@ impl Engine {
                     announced_by: open.announced.get(&c.choice).map(super::open::Announced::signer),
                     own: c.own,
                 })
-                .chain(machine.wanted().map(|choice| CandidateView { choice, event: None, announced_by: None, own: false }))
+                .chain(machine.wanted().map(|choice| CandidateView {
+                    choice,
+                    event: None,
+                    announced_by: None,
+                    own: false,
+                }))
                 .collect(),
             votes: machine
                 .votes()
-                .filter_map(|(round, phase, index, choice)| Some(VoteView { node: voter(index)?, round, phase, choice }))
+                .filter_map(|(round, phase, index, choice)| {
+                    Some(VoteView { node: voter(index)?, round, phase, choice })
+                })
                 .collect(),
         }
     }

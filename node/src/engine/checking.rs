@@ -77,7 +77,8 @@ impl Checker {
 
     fn batch(&self, from: NodeId, batch: SignedBatch) -> Result<Arc<VerifiedBatch>, BadAnswer> {
         let key = self.key(from, batch.signer)?;
-        let bad = |error: ssid_protocol::batch::BatchError| BadAnswer { from, what: "a batch", reason: error.to_string() };
+        let bad =
+            |error: ssid_protocol::batch::BatchError| BadAnswer { from, what: "a batch", reason: error.to_string() };
         batch.verify(key, &self.federation).map(Arc::new).map_err(bad)
     }
 
@@ -98,8 +99,7 @@ impl Checker {
     }
 
     fn certificates(&self, from: NodeId, certificates: Vec<Certificate>) -> Result<Vec<Certificate>, BadAnswer> {
-        let mut verifier =
-            Verifier::with_voters(self.federation, self.manifest.epoch, &self.voters, &self.policies);
+        let mut verifier = Verifier::with_voters(self.federation, self.manifest.epoch, &self.voters, &self.policies);
         for certificate in &certificates {
             let bad = |error: ssid_protocol::certificate::CertificateError| BadAnswer {
                 from,

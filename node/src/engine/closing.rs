@@ -65,13 +65,12 @@ impl Closing {
         if self.write_at.is_some_and(|at| at <= now) {
             self.write_at = None;
             let changed = std::mem::take(&mut self.changed);
-            records.extend(changed.iter().filter_map(|id| self.subjects.get(id)).map(|d| (d.sequence, d.record.clone())));
+            records
+                .extend(changed.iter().filter_map(|id| self.subjects.get(id)).map(|d| (d.sequence, d.record.clone())));
         }
-        while self
-            .order
-            .front()
-            .is_some_and(|(at, id)| (now.since(*at) > CLOSING_WINDOW || self.order.len() > CLOSING_SUBJECTS) && !self.changed.contains(id))
-        {
+        while self.order.front().is_some_and(|(at, id)| {
+            (now.since(*at) > CLOSING_WINDOW || self.order.len() > CLOSING_SUBJECTS) && !self.changed.contains(id)
+        }) {
             if let Some((_, id)) = self.order.pop_front() {
                 self.subjects.remove(&id);
             }

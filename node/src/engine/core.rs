@@ -17,7 +17,9 @@ use ssid_protocol::quorum::{VoterIndex, VoterSet};
 use ssid_protocol::subject::EventPolicies;
 use ssid_protocol::vote::{Proposal, Vote};
 use ssid_protocol::voting::{Input, Instance, Output, Rules};
-use ssid_storage::{Changes, ConflictRow, Journal, JournalRecord, LogHead, StorageError, Store, StoredBatchRow, Writer};
+use ssid_storage::{
+    Changes, ConflictRow, Journal, JournalRecord, LogHead, StorageError, Store, StoredBatchRow, Writer,
+};
 
 use super::catch_up::CatchUp;
 use super::closing::Closing;
@@ -248,12 +250,12 @@ impl Engine {
         let rules = Rules { may_sign: self.rules.may_sign && open.may_sign, ..self.rules };
         let rules = if open.machine.is_epoch_change() { Rules { automatic: None, ..rules } } else { rules };
         for output in open.machine.process(&self.voters, rules, input) {
-            self.note_output(tick, subject, output);
+            self.note_output(tick, subject, &output);
         }
     }
 
-    fn note_output(&mut self, tick: &mut Tick, subject: SubjectId, output: Output) {
-        match output {
+    fn note_output(&mut self, tick: &mut Tick, subject: SubjectId, output: &Output) {
+        match *output {
             Output::Sign(vote) => {
                 self.keep_justification(tick, vote);
                 tick.votes.push(vote);
@@ -390,17 +392,22 @@ impl Engine {
 
     /// When the engine has something to do even if nothing arrives.
     fn wake_at(&self, now: UnixMillis) -> Option<UnixMillis> {
-        let backlog = (!self.backlog.is_empty() && self.announced.is_empty()).then_some(now);
-        [self.timers.next(), self.wants.next(), self.closing.next(), self.catch_up.next(), backlog, Some(self.next_heartbeat)]
-            .into_iter()
-            .flatten()
-            .min()
+        let backlog = self.can_release().then_some(now);
+        [
+            self.timers.next(),
+            self.wants.next(),
+            self.closing.next(),
+            self.catch_up.next(),
+            backlog,
+            Some(self.next_heartbeat),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// Digests of events that votes name and nobody has sent yet.
     pub(super) fn is_wanted(&self, digest: &ContentDigest, subject: &SubjectId) -> bool {
-        self.open
-            .get(subject)
-            .is_some_and(|open| open.machine.wanted().any(|choice| choice.content_digest == *digest))
+        self.open.get(subject).is_some_and(|open| open.machine.wanted().any(|choice| choice.content_digest == *digest))
     }
 }

@@ -44,7 +44,7 @@ impl Engine {
 
     fn accept(&mut self, tick: &mut Tick, event: Event) -> EmitOutcome {
         if let Err(outcome) = self.check_door(tick.now, &event) {
-            return outcome;
+            return *outcome;
         }
         let choice = event.choice();
         let subject_id = self.policies.subject_of(&event).id(&self.federation);
@@ -52,7 +52,8 @@ impl Engine {
             return EmitOutcome::Certified { subject_id, sequence, choice, certified };
         }
         if self.done.contains(&subject_id) {
-            let reason = "this subject was decided before this node's database was lost; wait for the catch-up".to_owned();
+            let reason =
+                "this subject was decided before this node's database was lost; wait for the catch-up".to_owned();
             return EmitOutcome::Refused { reason, retry: true };
         }
         match self.own_choice(tick, &subject_id) {
@@ -68,7 +69,8 @@ impl Engine {
         }
         let allowed = limits::OPEN_INSTANCES / self.members.max(1);
         if self.announced.len() + self.backlog_choices.len() >= allowed {
-            let reason = format!("open_instances of one origin = {allowed} are under way; wait until some are certified");
+            let reason =
+                format!("open_instances of one origin = {allowed} are under way; wait until some are certified");
             return EmitOutcome::Refused { reason, retry: true };
         }
         self.backlog_choices.insert(subject_id, choice);
@@ -77,9 +79,9 @@ impl Engine {
     }
 
     /// Whether this node may announce `event` at all.
-    fn check_door(&self, now: UnixMillis, event: &Event) -> Result<(), EmitOutcome> {
-        let refuse = |reason: String, retry| Err(EmitOutcome::Refused { reason, retry });
-        event.check_admissible(self.epoch)?;
+    fn check_door(&self, now: UnixMillis, event: &Event) -> Result<(), Box<EmitOutcome>> {
+        let refuse = |reason: String, retry| Err(Box::new(EmitOutcome::Refused { reason, retry }));
+        event.check_admissible(self.epoch).map_err(|refusal| Box::new(refusal.into()))?;
         if event.event == FEDERATION_EPOCH {
             return refuse("federation_epoch events come from membership changes, not from events emit".into(), false);
         }
@@ -144,13 +146,16 @@ impl Engine {
         }
     }
 
+    /// Whether an announcement waits and few enough others are under way.
+    pub(super) fn can_release(&self) -> bool {
+        self.backlog.front().is_some_and(|batch| {
+            self.announced.is_empty() || self.announced.len() + batch.statements().len() <= ANNOUNCED_AT_ONCE
+        })
+    }
+
     /// Announces what waits, as far as few enough own events are undecided: peers' queues are bounded too.
     pub(super) fn release_backlog(&mut self, tick: &mut Tick) {
-        while let Some(batch) = self.backlog.front() {
-            let fits = self.announced.len() + batch.statements().len() <= ANNOUNCED_AT_ONCE;
-            if !fits && !self.announced.is_empty() {
-                return;
-            }
+        while self.can_release() {
             let Some(batch) = self.backlog.pop_front() else { return };
             let Statements::Events(events) = batch.statements() else { continue };
             self.store_batch(tick, &batch);
@@ -170,7 +175,12 @@ impl Engine {
     }
 
     /// A batch of announcements by another node.
-    pub(super) fn take_announcements(&mut self, tick: &mut Tick, batch: &Arc<VerifiedBatch>, events: &[Event]) -> Worth {
+    pub(super) fn take_announcements(
+        &mut self,
+        tick: &mut Tick,
+        batch: &Arc<VerifiedBatch>,
+        events: &[Event],
+    ) -> Worth {
         let mut worth = Worth::Nothing;
         for (index, event) in (0..).zip(events) {
             if let Err(refusal) = event.check_admissible(self.epoch) {
@@ -191,7 +201,13 @@ impl Engine {
     }
 
     /// Adds an admissible event to its subject's candidates; whether that was anything new.
-    pub(super) fn add_candidate(&mut self, tick: &mut Tick, event: &Event, proof: Option<Announced>, own: bool) -> bool {
+    pub(super) fn add_candidate(
+        &mut self,
+        tick: &mut Tick,
+        event: &Event,
+        proof: Option<Announced>,
+        own: bool,
+    ) -> bool {
         if event.event == FEDERATION_EPOCH {
             return false; // known only with a valid manifest beside it (SPEC §4)
         }
@@ -205,14 +221,15 @@ impl Engine {
         }
         let Some(open) = self.ensure_open(tick.now, id) else { return false };
         let known = open.machine.candidate(choice).is_some_and(|c| c.own || !own);
-        if open.machine.decided().is_some() || known && (announced_by.is_none() || open.announced.contains_key(&choice)) {
+        if open.machine.decided().is_some() || known && (announced_by.is_none() || open.announced.contains_key(&choice))
+        {
             return false;
         }
         let is_first = open.subject.is_none();
         open.subject.get_or_insert(subject);
         open.progressed(tick.now);
-        if let (Some(proof), Some(_)) = (proof, announced_by) {
-            open.announced.entry(choice).or_insert(proof);
+        if let (Some(proof), Some(_), false) = (proof, announced_by, open.announced.contains_key(&choice)) {
+            open.announced.insert(choice, proof);
         }
         if is_first {
             self.note_opened(tick, id, event, signer);
@@ -232,7 +249,8 @@ impl Engine {
             *self.by_origin.entry(signer).or_default() += 1;
         }
         // votes that came before are no longer those of an unknown subject
-        let votes: Vec<_> = self.open.get(&subject_id).into_iter().flat_map(|open| &open.held).map(|v| v.voter).collect();
+        let votes: Vec<_> =
+            self.open.get(&subject_id).into_iter().flat_map(|open| &open.held).map(|v| v.voter).collect();
         for voter in votes {
             if let Some(count) = self.unknown_votes.get_mut(&voter) {
                 *count = count.saturating_sub(1);
@@ -295,8 +313,8 @@ impl Engine {
     fn is_timely(&self, now: UnixMillis, event: &Event) -> bool {
         let Some(at) = event.instant().map(|instant| i128::from(instant.unix_millis())) else { return false };
         let now = i128::from(now.0);
-        let oldest = now - self.settings.max_event_age.as_millis() as i128;
-        (oldest..=now + CLOCK_TOLERANCE.as_millis() as i128).contains(&at)
+        let millis = |duration: std::time::Duration| i128::try_from(duration.as_millis()).unwrap_or(i128::MAX / 4);
+        (now - millis(self.settings.max_event_age)..=now + millis(CLOCK_TOLERANCE)).contains(&at)
     }
 }
 

@@ -1,11 +1,11 @@
 //! One open instance as the engine keeps it: the pure state machine, and beside it the proofs that it does not know.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ssid_protocol::batch::{BatchProof, VerifiedBatch};
 use ssid_protocol::id::{Choice, NodeId, Round, UnixMillis};
 use ssid_protocol::quorum::VoterIndex;
+use ssid_protocol::small_map::SmallMap;
 use ssid_protocol::subject::Subject;
 use ssid_protocol::sync::ProvenEvent;
 use ssid_protocol::vote::{Ballot, Phase};
@@ -74,7 +74,7 @@ pub(super) struct Open {
     pub(super) held: Vec<Held>,
     /// Proposals by their batches: one a round at the most.
     pub(super) proposals: Vec<Arc<VerifiedBatch>>,
-    pub(super) announced: BTreeMap<Choice, Announced>,
+    pub(super) announced: SmallMap<Choice, Announced>,
     /// False for a subject that was decided before the database was lost: only its certificate may end it.
     pub(super) may_sign: bool,
     /// The event of a certificate that decided it, if no candidate brought it.
@@ -93,7 +93,7 @@ impl Open {
             first_seen: now,
             held: Vec::new(),
             proposals: Vec::new(),
-            announced: BTreeMap::new(),
+            announced: SmallMap::default(),
             may_sign: true,
             certified_event: None,
             quiet_since: now,
@@ -109,9 +109,8 @@ impl Open {
 
     /// The row that lets a restart know the candidates again; `None` while there is none.
     pub(super) fn row(&self) -> Option<OpenSubject> {
-        let candidates = self.machine.candidates().map(|c| {
-            (c.choice, self.announced.get(&c.choice).map(Announced::reference))
-        });
+        let candidates =
+            self.machine.candidates().map(|c| (c.choice, self.announced.get(&c.choice).map(Announced::reference)));
         Some(OpenSubject {
             subject: self.subject.clone()?,
             first_seen: self.first_seen,

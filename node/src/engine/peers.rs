@@ -16,7 +16,7 @@ use super::messages::{Ticket, Worth};
 use super::settings::HEARTBEAT_EVERY;
 
 /// A heartbeat older than this says nothing about a clock.
-const CLOCK_SAMPLE_AGE: Duration = Duration::from_secs(60);
+const CLOCK_SAMPLE_AGE: Duration = Duration::from_mins(1);
 /// A heartbeat asked for is made anew if the last is older than this.
 const FRESH: Duration = Duration::from_secs(1);
 
@@ -41,9 +41,10 @@ pub(super) struct Peers {
 impl Peers {
     /// The median of the peers' clocks minus this one, in milliseconds, over recent heartbeats of connected peers.
     pub(super) fn clock_offset(&self, now: UnixMillis) -> Option<i64> {
-        let recent = self.states.iter().filter(|(node, state)| {
-            self.connected.contains(node) && now.since(state.row.last_seen) < CLOCK_SAMPLE_AGE
-        });
+        let recent = self
+            .states
+            .iter()
+            .filter(|(node, state)| self.connected.contains(node) && now.since(state.row.last_seen) < CLOCK_SAMPLE_AGE);
         let mut offsets: Vec<i64> = recent.filter_map(|(_, state)| state.clock_offset_ms).collect();
         offsets.sort_unstable();
         // the lower middle: of two that disagree, one may be wrong
@@ -138,7 +139,8 @@ impl Engine {
             open_count: self.open.len() as u64,
             open_digest: self.open_digest(),
         };
-        let batch = VerifiedBatch::sign(&self.key, &self.federation, Statements::Heartbeat(Box::new(heartbeat))).ok()?;
+        let batch =
+            VerifiedBatch::sign(&self.key, &self.federation, Statements::Heartbeat(Box::new(heartbeat))).ok()?;
         let batch = Arc::new(batch);
         self.heartbeat = Some(batch.clone());
         Some(batch)

@@ -145,9 +145,12 @@ impl Engine {
             let Statements::Votes(votes) = batch.statements() else { continue };
             let Some(voter) = self.voters.index_of(&batch.signer()) else { continue };
             for (index, vote) in (0..).zip(votes) {
-                let Some(open) = self.open.get_mut(&vote.subject).filter(|_| vote.epoch == self.epoch) else { continue };
+                let Some(open) = self.open.get_mut(&vote.subject).filter(|_| vote.epoch == self.epoch) else {
+                    continue;
+                };
                 let (round, phase, ballot) = (vote.round, vote.phase, vote.ballot);
-                let is_held = open.held.iter().any(|v| (v.voter, v.round, v.phase, v.ballot) == (voter, round, phase, ballot));
+                let is_held =
+                    open.held.iter().any(|v| (v.voter, v.round, v.phase, v.ballot) == (voter, round, phase, ballot));
                 if !is_held {
                     open.held.push(Held { voter, round, phase, ballot, batch: batch.clone(), index });
                 }

@@ -18,7 +18,8 @@ impl Engine {
         let voter_ids = self.voters.iter().map(|(_, voter)| voter.key.id());
         let is_here = |node: &NodeId| *node == self.me || self.peers.connected.contains(node);
         let (connected_voters, missing_voters): (Vec<_>, Vec<_>) = voter_ids.partition(is_here);
-        let weight = connected_voters.iter().filter_map(|id| self.voters.index_of(id)).map(|i| self.voters.weight(i)).sum();
+        let weight =
+            connected_voters.iter().filter_map(|id| self.voters.index_of(id)).map(|i| self.voters.weight(i)).sum();
         EngineStatus {
             epoch: self.epoch,
             abstaining: self.abstaining.clone(),

@@ -70,7 +70,12 @@ pub fn start(engine: Engine, first: Effects, surroundings: Surroundings) -> Runn
     let (status_sender, status) = watch::channel(Arc::new(engine.status()));
     let (peers_sender, peers) = watch::channel(Arc::default());
     let (failed_sender, failed) = watch::channel(None);
-    let running = Running { handle: EngineHandle { commands, events: events.clone(), status }, inputs: inputs.clone(), peers, failed };
+    let running = Running {
+        handle: EngineHandle { commands, events: events.clone(), status },
+        inputs: inputs.clone(),
+        peers,
+        failed,
+    };
     let tracker = surroundings.tracker.clone();
     let task = Task {
         engine,

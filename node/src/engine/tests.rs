@@ -23,6 +23,8 @@ const START: UnixMillis = UnixMillis(1_760_212_800_000);
 enum Message {
     In(Inbound),
     Ask(NodeId, Request),
+    /// The engine has more to do at once.
+    Wake,
 }
 
 struct Net {
@@ -108,6 +110,9 @@ impl Net {
     }
 
     fn carry_out(&mut self, node: usize, effects: Effects) {
+        if effects.wake_at.is_some_and(|at| at <= self.now) {
+            self.messages.push_back((node, Message::Wake));
+        }
         for batch in effects.publish {
             for other in self.connected.iter().filter(|other| **other != node) {
                 let input = Inbound::Batch { batch: batch.clone(), from: self.ids[node], ticket: None };
@@ -161,6 +166,7 @@ impl Net {
             match message {
                 Message::In(input) if lost(to, &input) => {}
                 Message::In(input) => self.tick(to, vec![input]),
+                Message::Wake => self.tick(to, Vec::new()),
                 Message::Ask(asker, request) => self.answer(to, asker, request),
             }
         }
@@ -190,7 +196,8 @@ impl Net {
             let store = &self.engines[node].as_ref().unwrap().store;
             let policies = &self.manifest.event_policies;
             let mut verifier =
-                ssid_protocol::certificate::Verifier::new(self.manifest.federation_id(), &self.manifest, policies).unwrap();
+                ssid_protocol::certificate::Verifier::new(self.manifest.federation_id(), &self.manifest, policies)
+                    .unwrap();
             for certificate in store.certificates(0, usize::MAX, usize::MAX).unwrap() {
                 certificate.verify(&mut verifier).unwrap();
             }
@@ -312,7 +319,7 @@ fn lost_gossip_is_made_good_by_asking() {
     let count = std::cell::Cell::new(0_u32);
     net.settle_except(|to, input| {
         count.set(count.get() + 1);
-        matches!(input, Inbound::Batch { .. }) && (to == 3 || count.get() % 3 == 0)
+        matches!(input, Inbound::Batch { .. }) && (to == 3 || count.get().is_multiple_of(3))
     });
     net.pass(40);
     net.assert_all_certified(&all);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use ssid_protocol::id::{NodeId, UnixMillis};
 use ssid_protocol::trust::{self, TrustChange, TrustReason};
 
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const DAY: Duration = Duration::from_hours(24);
 
 /// Scores of all members, as this node sees them.
 #[derive(Debug, Default)]

@@ -49,7 +49,7 @@ impl Engine {
     ) -> bool {
         if !self.open.contains_key(&vote.subject) {
             if self.closing.contains(&vote.subject) {
-                return self.note_late(tick, batch.signer(), vote);
+                return Self::note_late(tick, batch.signer(), vote);
             }
             // bounded: beyond the limit it comes again with a re-offer
             let unknown = self.unknown_votes.entry(voter).or_default();
@@ -59,10 +59,11 @@ impl Engine {
         }
         let Some(open) = self.open.get_mut(&vote.subject) else { return false };
         if open.machine.decided().is_some() {
-            return self.note_late(tick, batch.signer(), vote);
+            return Self::note_late(tick, batch.signer(), vote);
         }
         let (round, phase, ballot) = (vote.round, vote.phase, vote.ballot);
-        let held = |open: &super::open::Open| open.machine.tally(round, phase).is_some_and(|t| t.contains(voter, ballot));
+        let held =
+            |open: &super::open::Open| open.machine.tally(round, phase).is_some_and(|t| t.contains(voter, ballot));
         if held(open) {
             return false;
         }
@@ -85,7 +86,7 @@ impl Engine {
     }
 
     /// An observation of a subject that is decided: it counts into the record for a while. Whether it is of use.
-    fn note_late(&mut self, tick: &mut Tick, node: NodeId, vote: &Vote) -> bool {
+    fn note_late(tick: &mut Tick, node: NodeId, vote: &Vote) -> bool {
         if let (Round::ZERO, Phase::Prevote, Some(choice)) = (vote.round, vote.phase, vote.ballot) {
             tick.late.push((vote.subject, node, choice));
             return true;

@@ -42,7 +42,10 @@ pub(super) fn open(home: &Home, node: NodeId, store: &Store) -> Result<History, 
     };
     let (journal, records, recovery) = opened;
     if recovery.torn_bytes > 0 {
-        tracing::warn!(bytes = recovery.torn_bytes, "a torn record at the journal's end was cut off: it was never sent");
+        tracing::warn!(
+            bytes = recovery.torn_bytes,
+            "a torn record at the journal's end was cut off: it was never sent"
+        );
     }
     if journal.sequence() < store.journal_sequence() {
         let (has, had) = (journal.sequence(), store.journal_sequence());

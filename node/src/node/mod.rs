@@ -55,10 +55,14 @@ pub enum NodeError {
     #[error(transparent)]
     Key(#[from] KeyFileError),
     /// There is no genesis file: the node belongs to no federation.
-    #[error("'{0}' is missing: this node belongs to no federation yet; join one with: ssid federation join genesis.json")]
+    #[error(
+        "'{0}' is missing: this node belongs to no federation yet; join one with: ssid federation join genesis.json"
+    )]
     NoGenesis(PathBuf),
     /// The genesis file is not usable.
-    #[error("'{path}' is no valid genesis manifest: {reason}; get it again from a coordinator and join with: ssid federation join")]
+    #[error(
+        "'{path}' is no valid genesis manifest: {reason}; get it again from a coordinator and join with: ssid federation join"
+    )]
     Genesis {
         /// The file.
         path: PathBuf,
@@ -109,7 +113,12 @@ impl NodeError {
     pub fn is_usage(&self) -> bool {
         matches!(
             self,
-            Self::Home(_) | Self::Config(_) | Self::NoGenesis(_) | Self::Genesis { .. } | Self::Address { .. } | Self::ApiAddress(_)
+            Self::Home(_)
+                | Self::Config(_)
+                | Self::NoGenesis(_)
+                | Self::Genesis { .. }
+                | Self::Address { .. }
+                | Self::ApiAddress(_)
         )
     }
 }
@@ -122,7 +131,7 @@ pub async fn run(options: RunOptions, shutdown: CancellationToken) -> Result<(),
     let opened = tokio::task::block_in_place(|| Opened::open(&options))?;
     let tracker = TaskTracker::new();
     let end = shutdown.child_token();
-    let started = start(opened, &tracker, &end).await;
+    let started = start(opened, &tracker, &end);
     let failed = match started {
         Ok(Started { api, running }) => {
             let served = tokio::select! {
@@ -146,7 +155,7 @@ struct Started<F> {
     running: Running,
 }
 
-async fn start(
+fn start(
     opened: Opened,
     tracker: &TaskTracker,
     end: &CancellationToken,
@@ -241,12 +250,15 @@ fn api_settings(config: &Config) -> ApiSettings {
         enabled: settings.federation.enabled,
         mode: settings.federation.mode.as_str().to_owned(),
         sync_interval_minutes: settings.sync_settings.interval_minutes,
+        max_event_age_days: settings.security.max_event_age_days,
         defaults: EventDefaults::default(),
     }
 }
 
 fn tcp_listen(config: &Config) -> Result<Option<TcpListen>, NodeError> {
-    let Some(address) = config.settings.api.listen.as_ref().filter(|address| !address.is_empty()) else { return Ok(None) };
+    let Some(address) = config.settings.api.listen.as_ref().filter(|address| !address.is_empty()) else {
+        return Ok(None);
+    };
     let address = address.parse().map_err(|_| NodeError::ApiAddress(address.clone()))?;
     Ok(Some(TcpListen::from_env(address, &config.settings.api.token_env)?))
 }

@@ -107,7 +107,9 @@ impl Follower {
                     hand_over(events.collect(), around).await?;
                 }
                 Ok(Change::Drift { from_line, what }) => {
-                    self.report(&format!("drift at line {from_line}: {what}; nothing is read or changed until it is as it was"));
+                    self.report(&format!(
+                        "drift at line {from_line}: {what}; nothing is read or changed until it is as it was"
+                    ));
                     return Ok(());
                 }
                 Err(error) => {

@@ -1,6 +1,6 @@
 //! One voting instance: its state, and rules 1–5 and 8 of SPEC §7.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::tally::{Added, Tally};
 use super::tiebreak;
@@ -9,6 +9,7 @@ use crate::event::Event;
 use crate::id::{Choice, Epoch, Round, SubjectId};
 use crate::limits;
 use crate::quorum::{VoterIndex, VoterSet};
+use crate::small_map::SmallMap;
 use crate::vote::{Ballot, Phase, Proposal, RoundId, Vote};
 
 /// An admissible event for the subject and what this node knows about it.
@@ -60,9 +61,9 @@ pub struct Instance {
     locked: Option<Polka>,
     valid: Option<Polka>,
     earlier: Vec<Polka>,
-    candidates: BTreeMap<Choice, Candidate>,
+    candidates: SmallMap<Choice, Candidate>,
     wanted: BTreeSet<Choice>,
-    rounds: BTreeMap<Round, RoundState>,
+    rounds: SmallMap<Round, RoundState>,
     refused: bool,
     review_told: bool,
     standing: Option<Choice>,
@@ -73,7 +74,7 @@ pub struct Instance {
 impl Instance {
     /// An instance in which this node has signed nothing and inherited no lock.
     pub fn new(epoch: Epoch, subject: SubjectId, epoch_change: bool) -> Self {
-        Self {
+        let mut instance = Self {
             epoch,
             subject,
             epoch_change,
@@ -81,15 +82,17 @@ impl Instance {
             locked: None,
             valid: None,
             earlier: Vec::new(),
-            candidates: BTreeMap::new(),
+            candidates: SmallMap::default(),
             wanted: BTreeSet::new(),
-            rounds: BTreeMap::from([(Round::ZERO, RoundState::default())]),
+            rounds: SmallMap::default(),
             refused: false,
             review_told: false,
             standing: None,
             standing_rounds: 0,
             decided: None,
-        }
+        };
+        instance.set_round(Round::ZERO);
+        instance
     }
 
     /// An instance after a restart (SPEC §7 State): the highest round in which anything was signed, and locked on the
@@ -116,7 +119,7 @@ impl Instance {
         }
         for proposal in &history.proposals {
             instance.set_round(instance.round.max(proposal.round));
-            instance.rounds.entry(proposal.round).or_default().proposal = Some(*proposal);
+            instance.rounds.or_default(proposal.round).proposal = Some(*proposal);
         }
         instance
     }
@@ -144,7 +147,7 @@ impl Instance {
             Input::Proposal { voter, proposal } => {
                 let strategy = rules.automatic.filter(|_| rules.is_automatic(proposal.round));
                 if strategy.and_then(|s| self.proposer(voters, s, proposal.round)) == Some(voter) {
-                    self.rounds.entry(proposal.round).or_default().proposal.get_or_insert(proposal);
+                    self.rounds.or_default(proposal.round).proposal.get_or_insert(proposal);
                     self.want(proposal.choice, out);
                 }
             }
@@ -155,7 +158,7 @@ impl Instance {
                 }
             }
             Input::Timeout(timer) => {
-                self.rounds.entry(timer.round).or_default().elapsed.insert(timer.step);
+                self.rounds.or_default(timer.round).elapsed.insert(timer.step);
             }
             Input::Choose(choice) => {
                 self.standing = Some(choice);
@@ -212,10 +215,10 @@ impl Instance {
         let has_voted =
             |state: &RoundState| state.prevotes.first(voter).is_some() || state.precommits.first(voter).is_some();
         let beyond = self.round.next();
-        if self.rounds.range(round.next()..).any(|(_, state)| has_voted(state)) {
+        if self.rounds.iter().any(|(at, state)| *at > round && has_voted(state)) {
             return false;
         }
-        for (at, state) in self.rounds.range_mut(beyond.next()..) {
+        for (at, state) in self.rounds.iter_mut().filter(|(at, _)| **at > beyond) {
             if *at < round {
                 state.prevotes.forget(voter);
                 state.precommits.forget(voter);
@@ -280,7 +283,7 @@ impl Instance {
     /// lock on another choice.
     fn note_polkas(&mut self, voters: &VoterSet) {
         let current = self.round_id();
-        let here = self.rounds.range(..=self.round).filter_map(|(round, state)| {
+        let here = self.rounds.iter().filter(|(round, _)| **round <= self.round).filter_map(|(round, state)| {
             let at = RoundId { epoch: self.epoch, round: *round };
             state.prevotes.quorum_choice(voters).map(|choice| Polka { at, choice })
         });
@@ -300,7 +303,7 @@ impl Instance {
     /// Rule 8: the largest later round such that voters of weight > F have voted in it or after it.
     fn round_to_join(&self, voters: &VoterSet) -> Option<Round> {
         let mut seen = BTreeSet::new();
-        for (round, state) in self.rounds.range(self.round.next()..).rev() {
+        for (round, state) in self.rounds.iter().filter(|(round, _)| **round > self.round).rev() {
             seen.extend(state.prevotes.voters().chain(state.precommits.voters()));
             if voters.exceeds_faulty(seen.iter().map(|voter| voters.weight(*voter)).sum()) {
                 return Some(*round);
@@ -424,7 +427,7 @@ impl Instance {
 
     pub(super) fn set_round(&mut self, round: Round) {
         self.round = self.round.max(round);
-        self.rounds.entry(self.round).or_default();
+        self.rounds.or_default(self.round);
     }
 
     #[expect(clippy::expect_used, reason = "set_round makes the state of every round it enters; none is removed")]
@@ -433,11 +436,11 @@ impl Instance {
     }
 
     pub(super) fn current_mut(&mut self) -> &mut RoundState {
-        self.rounds.entry(self.round).or_default()
+        self.rounds.or_default(self.round)
     }
 
     fn tally_mut(&mut self, round: Round, phase: Phase) -> &mut Tally {
-        let state = self.rounds.entry(round).or_default();
+        let state = self.rounds.or_default(round);
         match phase {
             Phase::Prevote => &mut state.prevotes,
             Phase::Precommit => &mut state.precommits,

@@ -1,5 +1,7 @@
 //! `/v1/consensus`, `/v1/certificates` and `/v1/conflicts`: what was decided, its proof, and what was not.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
@@ -52,10 +54,10 @@ pub(super) async fn check(State(state): State<ApiState>, Path(hash): Path<String
 /// The record of a subject that is not decided, seen from one of its events.
 fn open_record(state: &ApiState, open: &InstanceView, asked: Choice, event: &Event) -> RecordView {
     let first = |v: &&crate::engine::VoteView| v.round == Round::ZERO && v.phase == Phase::Prevote;
-    let observed: Vec<_> = open.votes.iter().filter(first).filter_map(|v| Some((v.node, v.choice?))).collect();
+    let observed: BTreeMap<_, _> = open.votes.iter().filter(first).filter_map(|v| Some((v.node, v.choice?))).collect();
     let of = |choice| open.candidates.iter().find(|c| c.choice == choice).and_then(|c| c.event.as_ref());
     let agrees = |choice| choice == asked || of(choice).is_some_and(|other| other.agrees_with(event));
-    let disagreeing: Vec<_> = observed.iter().filter(|(_, choice)| !agrees(*choice)).map(|(node, _)| *node).collect();
+    let disagreeing: Vec<_> = observed.iter().filter(|(_, choice)| !agrees(**choice)).map(|(node, _)| *node).collect();
     let share = (observed.len() - disagreeing.len()) as f64 / observed.len().max(1) as f64;
     let resolution = if open.in_conflict { Resolution::Failed } else { Resolution::InsufficientNodes };
     RecordView {
@@ -64,7 +66,7 @@ fn open_record(state: &ApiState, open: &InstanceView, asked: Choice, event: &Eve
         event_version: event.version.clone(),
         initiated_at: iso(open.since),
         completed_at: None,
-        participating_nodes: observed.iter().map(|(node, _)| *node).collect(),
+        participating_nodes: observed.keys().copied().collect(),
         node_hashes: observed.iter().map(|(node, choice)| (*node, choice.event_hash)).collect(),
         consensus_hash: None,
         agreement_percentage: (share * 10_000.0).floor() / 100.0,
@@ -93,13 +95,13 @@ pub(super) async fn certificate(
         let Some(entry) = state.certified(&found.subject_id)? else {
             let detail = format!("event {asked} is not certified");
             let problem = Problem::new(404, "not_certified", "There is no certificate", detail);
-            return Err(Failure(problem.hint(format!("see how far it is with: ssid consensus check {asked}"))));
+            return Err(Failure::from(problem.hint(format!("see how far it is with: ssid consensus check {asked}"))));
         };
         if entry.record.choice != found.choice {
             let certified = entry.record.choice.event_hash;
             let detail = format!("the subject of event {asked} is certified for event {certified}");
             let problem = Problem::new(409, "certified_differently", "Another event is certified", detail);
-            return Err(Failure(problem.hint(format!("its certificate: ssid consensus export {certified}"))));
+            return Err(Failure::from(problem.hint(format!("its certificate: ssid consensus export {certified}"))));
         }
         let certificate = state.store.certificate(entry.sequence)?;
         let lost = || Failure::internal(format!("the certificate of log entry {} is lost", entry.sequence));

@@ -91,7 +91,10 @@ fn read_drafts(body: &[u8]) -> Result<(Vec<EventDraft>, bool), Failure> {
         if values.len() > EMIT_EVENTS {
             let problem = Problem::new(413, "too_large", "Too many events", format!("more than {EMIT_EVENTS} events"));
             let limit = Some("emit_events".to_owned());
-            return Err(Failure(Problem { limit, ..problem.hint("send them in parts, or import them as a log") }));
+            return Err(Failure::from(Problem {
+                limit,
+                ..problem.hint("send them in parts, or import them as a log")
+            }));
         }
     }
     if values.is_empty() {
@@ -101,7 +104,7 @@ fn read_drafts(body: &[u8]) -> Result<(Vec<EventDraft>, bool), Failure> {
     let draft = |(i, value)| {
         serde_json::from_value(value).map_err(|e: serde_json::Error| {
             let problem = Problem::new(422, "not_an_event", "Not an event", format!("event {i}: {e}"));
-            Failure(problem.hint("needed are event, version and commit_hash; every value is text"))
+            Failure::from(problem.hint("needed are event, version and commit_hash; every value is text"))
         })
     };
     let drafts = values.into_iter().enumerate().map(draft).collect::<Result<_, _>>()?;
@@ -124,7 +127,7 @@ fn complete(draft: EventDraft, defaults: &EventDefaults, now: UnixMillis) -> Res
     match draft.event_hash {
         Some(stated) if stated != event.event_hash() => {
             let detail = format!("the event_hash given is {stated}, the fields hash to {}", event.event_hash());
-            Err(Failure(Problem::new(422, "wrong_hash", "The event's hash is another", detail)))
+            Err(Failure::from(Problem::new(422, "wrong_hash", "The event's hash is another", detail)))
         }
         _ => Ok(event),
     }

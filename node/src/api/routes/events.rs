@@ -125,14 +125,15 @@ pub(super) async fn show(State(state): State<ApiState>, Path(hash): Path<String>
 pub(super) async fn apply(State(state): State<ApiState>) -> Answer<AppliedView> {
     let Some(applier) = &state.applier else {
         let problem = Problem::new(409, "no_registry", "No registry", "this node serves no registry");
-        return Err(Failure(problem.hint("start it with: ssid run --repo DIR")));
+        return Err(Failure::from(problem.hint("start it with: ssid run --repo DIR")));
     };
     let (reply, answer) = oneshot::channel();
-    let stopped = || Failure(Problem::new(503, "stopped", "The node is stopping", "the registry's writer has stopped"));
+    let stopped =
+        || Failure::from(Problem::new(503, "stopped", "The node is stopping", "the registry's writer has stopped"));
     applier.send(ApplyRequest { reply }).await.map_err(|_| stopped())?;
     match answer.await {
-        Ok(Ok(applied)) => Ok(Json(applied)),
-        Ok(Err(reason)) => Err(Failure(Problem::new(500, "apply", "The registry could not be written", reason))),
+        Ok(Ok(done)) => Ok(Json(done)),
+        Ok(Err(reason)) => Err(Failure::from(Problem::new(500, "apply", "The registry could not be written", reason))),
         Err(_) => Err(stopped()),
     }
 }

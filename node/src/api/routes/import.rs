@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 use super::emit::{Wait, open_subject};
 use crate::api::ApiState;
 use crate::api::error::{Answer, Failure};
-use crate::api::view::{ImportView, LineNote};
+use crate::api::view::{ImportView, LineNote, now};
 use crate::api::wait::{Ended, Waiter};
 use crate::engine::EmitOutcome;
 use crate::registry::parse::{ParsedLog, Position, parse};
@@ -25,7 +25,7 @@ const CHUNK: usize = 2048;
 /// Remarks an answer carries; past that only the counts go on.
 const NOTES: usize = 200;
 /// How long an import goes on offering while the engine, at a limit, takes nothing.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// How long it waits in between.
 const PAUSE: Duration = Duration::from_millis(100);
 /// Imports at once: each holds its whole file.
@@ -67,7 +67,7 @@ fn read(body: &[u8]) -> (ParsedLog, ImportView) {
     if let Some(tail) = &log.incomplete {
         let lines = |end: u64| {
             let end = usize::try_from(end).unwrap_or(usize::MAX).min(body.len());
-            1 + body[..end].iter().filter(|byte| **byte == b'\n').count() as u64
+            1 + body[..end].split(|byte| *byte == b'\n').skip(1).count() as u64
         };
         view.skipped += 1;
         note(&mut view, (lines(tail.start), lines(tail.end)), "the file ends in the middle of this".to_owned());
@@ -91,6 +91,8 @@ async fn offer(
 ) -> Result<(), Failure> {
     let mut lines = lines.to_vec();
     let mut give_up = Instant::now() + PATIENCE;
+    let days = i64::try_from(state.settings.max_event_age_days).unwrap_or(i64::MAX);
+    let oldest = (now().0 / 1000).cast_signed().saturating_sub(days.saturating_mul(24 * 60 * 60));
     loop {
         let outcomes = state.engine.emit(events.clone()).await?;
         let offered = events.len();
@@ -102,7 +104,11 @@ async fn offer(
                     again.0.push(event);
                     again.1.push(line);
                 }
-                outcome => count(view, pending, event.choice(), line, outcome),
+                outcome => {
+                    let is_open = open_subject(&outcome).is_some();
+                    view.old += u64::from(is_open && event.instant().is_some_and(|at| at.seconds < oldest));
+                    count(view, pending, event.choice(), line, outcome);
+                }
             }
         }
         if again.0.is_empty() {

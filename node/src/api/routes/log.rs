@@ -31,7 +31,7 @@ pub(super) async fn proof(
         let entry = entry.ok_or_else(|| {
             let detail = format!("event {asked} is not in the certified log");
             let problem = Problem::new(404, "not_certified", "Not in the log", detail);
-            Failure(problem.hint(format!("see how far it is with: ssid consensus check {asked}")))
+            Failure::from(problem.hint(format!("see how far it is with: ssid consensus check {asked}")))
         })?;
         let head = state.store.log_head();
         Ok(ProofView {

@@ -31,7 +31,7 @@ const IMPORT_BYTES: usize = 128 << 20;
 /// How long an ordinary request may take.
 const QUICK: Duration = Duration::from_secs(30);
 /// How long one may take that waits, or verifies the whole log.
-const SLOW: Duration = Duration::from_secs(3600);
+const SLOW: Duration = Duration::from_hours(1);
 /// Longest page.
 pub(super) const PAGE_MAX: usize = 1000;
 /// Length of a page nobody asked a length for.
@@ -79,7 +79,7 @@ async fn unknown(uri: Uri) -> Failure {
 
 async fn wrong_method(uri: Uri) -> Failure {
     let path: String = uri.path().chars().take(200).collect();
-    Failure(Problem::new(405, "method", "Another method is needed", format!("{path} does not take this method")))
+    Failure::from(Problem::new(405, "method", "Another method is needed", format!("{path} does not take this method")))
 }
 
 /// Which part of a long list.
@@ -97,7 +97,8 @@ impl Paging {
 
     /// Only entries of the log before this sequence number.
     pub(super) fn before(&self) -> Result<Option<u64>, Failure> {
-        let parse = |text: &String| text.parse().map_err(|_| Failure::bad_request(format!("before={text:?} is no cursor")));
+        let parse =
+            |text: &String| text.parse().map_err(|_| Failure::bad_request(format!("before={text:?} is no cursor")));
         self.before.as_ref().map(parse).transpose()
     }
 }

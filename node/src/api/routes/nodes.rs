@@ -58,7 +58,9 @@ fn view(state: &ApiState, member: &Member) -> Result<NodeView, Failure> {
         open_count: own.map(|e| e.open).or(said(|h| h.open_count)),
         blueprint: says(|h| &h.blueprint),
         compliance_score: says(|h| &h.compliance_score),
-        heartbeat_delay_ms: heard.as_ref().map(|(heartbeat, at)| at.0.cast_signed().saturating_sub(heartbeat.sent_at.0.cast_signed())),
+        heartbeat_delay_ms: heard
+            .as_ref()
+            .map(|(heartbeat, at)| at.0.cast_signed().saturating_sub(heartbeat.sent_at.0.cast_signed())),
         round_trip_ms: peer.round_trip.map(|time| time.as_secs_f64() * 1000.0),
     })
 }

@@ -177,7 +177,8 @@ impl From<InstanceView> for ConflictView {
     fn from(open: InstanceView) -> Self {
         use ssid_protocol::vote::Phase;
         let prevoted = |choice| {
-            let is_for = |v: &&VoteView| v.round == Round::ZERO && v.phase == Phase::Prevote && v.choice == Some(choice);
+            let is_for =
+                |v: &&VoteView| v.round == Round::ZERO && v.phase == Phase::Prevote && v.choice == Some(choice);
             open.votes.iter().filter(is_for).map(|v| v.node).collect()
         };
         let candidates = open.candidates.iter().map(|c| CandidateVotes {

@@ -100,9 +100,9 @@ pub struct EmitView {
 impl EmitView {
     /// Whether the subject is certified for exactly this event.
     pub fn is_certified(&self) -> bool {
-        self.record.as_ref().is_some_and(|r| {
-            r.consensus_hash == Some(self.event_hash) && r.content_digest == Some(self.content_digest)
-        })
+        self.record
+            .as_ref()
+            .is_some_and(|r| r.consensus_hash == Some(self.event_hash) && r.content_digest == Some(self.content_digest))
     }
 }
 
@@ -135,6 +135,9 @@ pub struct ImportView {
     pub refused: u64,
     /// Stretches of the file that are no events.
     pub skipped: u64,
+    /// Of the accepted and known ones, older than `max_event_age_days`: other nodes vote for those only if they stand
+    /// in their own registries too.
+    pub old: u64,
     /// After waiting: of the accepted and known ones, certified for this very event.
     pub now_certified: u64,
     /// After waiting: certified for another event.

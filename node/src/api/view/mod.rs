@@ -9,9 +9,7 @@ mod problem;
 mod status;
 mod trust;
 
-pub use consensus::{
-    CandidateVotes, ConflictView, ConsensusCheck, FailedCertificate, RecordView, VerifyView,
-};
+pub use consensus::{CandidateVotes, ConflictView, ConsensusCheck, FailedCertificate, RecordView, VerifyView};
 pub use event::{AppliedView, EmitView, EventDraft, EventState, EventView, ImportView, LineNote};
 pub use log::{ConsistencyView, LogHeadView, ProofView};
 pub use node::NodeView;

@@ -1,0 +1,274 @@
+//! The built binary, without a running node: help, exit codes, making nodes and federations, certificates offline.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use ssid_protocol::batch::{Statements, VerifiedBatch};
+use ssid_protocol::certificate::Certificate;
+use ssid_protocol::id::{Epoch, Round};
+use ssid_protocol::manifest::Manifest;
+use ssid_protocol::testing;
+use ssid_protocol::vote::{Phase, Vote};
+use tempfile::TempDir;
+
+fn ssid(dir: &Path, args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ssid"));
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("SSID_")) {
+        command.env_remove(name);
+    }
+    command.args(args).current_dir(dir).env("XDG_DATA_HOME", dir).env("HOME", dir).output().unwrap()
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// Runs and expects success.
+fn well(dir: &Path, args: &[&str]) -> String {
+    let output = ssid(dir, args);
+    assert_eq!(output.status.code(), Some(0), "{args:?}: {}", err(&output));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Runs and expects failure with exit code `code` and every one of `words` on standard error.
+fn fails(dir: &Path, args: &[&str], code: i32, words: &[&str]) -> String {
+    let output = ssid(dir, args);
+    let said = err(&output);
+    assert_eq!(output.status.code(), Some(code), "{args:?}: {said}");
+    for word in words {
+        assert!(said.contains(word), "{args:?}: {word:?} is not in: {said}");
+    }
+    assert!(!said.contains("panicked"), "{said}");
+    said
+}
+
+fn temp() -> TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+const COMMANDS: &str = "init, card, federation create, federation join, federation show, run, status, nodes list, \
+    nodes show, events emit, events list, events show, events import, events watch, events apply, consensus history, \
+    consensus check, consensus verify, consensus export, conflicts list, conflicts show, trust list, trust show, \
+    certificate verify, log head, log proof, log consistency, config check, config show, cluster up, cluster status, \
+    cluster kill, cluster restart, cluster down, completions, man";
+
+#[test]
+fn every_command_has_help() {
+    let dir = temp();
+    for command in COMMANDS.split(", ") {
+        let args: Vec<_> = command.split(' ').chain(["--help"]).collect();
+        let help = well(dir.path(), &args);
+        assert!(help.contains(&format!("Usage: ssid {command}")), "{command}: {help}");
+    }
+    assert!(well(dir.path(), &["--help"]).contains("Exit codes: 0 done"));
+    assert!(well(dir.path(), &["--version"]).starts_with("ssid "));
+}
+
+#[test]
+fn wrong_usage_is_exit_2_also_as_json() {
+    let dir = temp();
+    fails(dir.path(), &["frobnicate"], 2, &["frobnicate"]);
+    fails(dir.path(), &["events", "emit"], 2, &["--event"]);
+    let emit = ["events", "emit", "--event", "e", "--version", "v", "--commit", "c", "--timeout", "1"];
+    fails(dir.path(), &emit, 2, &["--wait"]);
+    let said = fails(dir.path(), &["--json", "nodes", "show"], 2, &[]);
+    let error: Value = serde_json::from_str(&said).unwrap();
+    assert!(error["code"] == 2 && error["error"].is_string() && error.get("hint").is_some(), "{error}");
+}
+
+#[test]
+fn without_a_node_commands_are_exit_3_and_say_what_to_do() {
+    let dir = temp();
+    let emit = ["events", "emit", "--event", "a", "--version", "1", "--commit", "3dd05d9"];
+    for command in [
+        &["status"][..],
+        &["nodes", "list"],
+        &["events", "list"],
+        &["events", "watch"],
+        &["consensus", "history"],
+        &["consensus", "verify"],
+        &["conflicts", "list"],
+        &["trust", "list"],
+        &["log", "head"],
+        &emit,
+    ] {
+        let hints = ["no node answers at d/api.sock", "ssid init --data d"];
+        fails(dir.path(), &[command, &["--data", "d"]].concat(), 3, &hints);
+    }
+    let said = fails(dir.path(), &["status", "--json", "--data", "d"], 3, &[]);
+    assert_eq!(serde_json::from_str::<Value>(&said).unwrap()["code"], 3);
+    well(dir.path(), &["init", "--name", "A", "--organization", "B", "--data", "d"]);
+    // a socket that a killed node left behind
+    drop(std::os::unix::net::UnixListener::bind(dir.path().join("d/api.sock")).unwrap());
+    fails(dir.path(), &["status", "--data", "d"], 3, &["start one with: ssid run --data d"]);
+    fails(dir.path(), &["events", "import", "missing.log", "--data", "d"], 2, &["missing.log"]);
+}
+
+/// Three nodes and their cards in `dir`.
+fn three_nodes(dir: &Path) {
+    for name in ["Berlin", "Paris", "Rome"] {
+        let address = "/dns4/node.example/tcp/4170";
+        well(dir, &["init", "--name", name, "--organization", "Org", "--data", name, "--address", address]);
+        fs::write(dir.join(format!("{name}.json")), well(dir, &["card", "--data", name])).unwrap();
+    }
+}
+
+fn create(coordinator: &str) -> Vec<&str> {
+    let cards = "federation create --name demo --card Berlin.json Paris.json Rome.json -o genesis.json --coordinator";
+    cards.split(' ').chain([coordinator]).collect()
+}
+
+#[test]
+fn nodes_are_made_and_form_a_federation() {
+    let dir = temp();
+    let dir = dir.path();
+    three_nodes(dir);
+    let made = well(dir, &create("Berlin"));
+    assert!(made.contains("quorum     2 of 3") && made.contains("1 member may be away"), "{made}");
+    for name in ["Berlin", "Paris", "Rome", "Rome"] {
+        well(dir, &["federation", "join", "genesis.json", "--data", name]);
+    }
+    let shown: Value = serde_json::from_str(&well(dir, &["federation", "show", "--data", "Paris", "--json"])).unwrap();
+    let genesis = Manifest::parse(&fs::read(dir.join("genesis.json")).unwrap()).unwrap();
+    assert_eq!(shown["federation_id"], genesis.federation_id().to_string());
+    assert_eq!((shown["members"][0]["role"].as_str(), shown["quorum"].as_u64()), (Some("coordinator"), Some(2)));
+    assert!(well(dir, &["config", "check", "--data", "Rome"]).contains("federation_config.json"));
+    let config: Value = serde_json::from_str(&well(dir, &["config", "show", "--data", "Rome", "--json"])).unwrap();
+    assert_eq!(config["local_node"]["node_name"], "Rome");
+    assert_eq!(config["network"]["listen"][0], "/ip4/0.0.0.0/tcp/4170");
+}
+
+#[test]
+fn what_does_not_belong_together_is_refused() {
+    let dir = temp();
+    let dir = dir.path();
+    three_nodes(dir);
+    let init = |name, data| ["init", "--organization", "Org", "--name", name, "--data", data];
+    fails(dir, &init("X", "Berlin"), 2, &["exists and is not overwritten"]);
+    fails(dir, &[&init("X", "n")[..], &["--address", "berlin:4170"]].concat(), 2, &["multiaddress", "/dns4/"]);
+    fails(dir, &init("", "n"), 2, &["--name"]);
+    fails(dir, &create("Madrid"), 2, &["Madrid", "Berlin", "Paris"]);
+    fails(dir, &[create("Berlin"), vec!["--threshold", "101"]].concat(), 2, &["--threshold"]);
+    fails(dir, &["federation", "show", "--data", "Berlin"], 2, &["genesis.json", "federation join"]);
+    let card = fs::read_to_string(dir.join("Rome.json")).unwrap();
+    fs::write(dir.join("Rome.json"), card.replace("\"Org\"", "\"Other\"")).unwrap();
+    fails(dir, &create("Berlin"), 5, &["signature"]);
+    fs::write(dir.join("Rome.json"), &card).unwrap();
+    well(dir, &create("Berlin"));
+    fails(dir, &create("Berlin"), 2, &["not overwritten"]);
+    well(dir, &init("Oslo", "Oslo"));
+    fails(dir, &["federation", "join", "genesis.json", "--data", "Oslo"], 2, &["not a member", "ssid card"]);
+    fails(dir, &["run", "--data", "nowhere"], 2, &["ssid init --data nowhere"]);
+    fs::write(dir.join("Rome/federation_config.json"), r#"{"sync_settings": {"timeout_seconds": "soon"}}"#).unwrap();
+    fails(dir, &["config", "check", "--data", "Rome"], 2, &["federation_config.json:1", "timeout_seconds", "soon"]);
+}
+
+#[test]
+fn keys_are_for_their_owner_and_may_have_a_passphrase() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = temp();
+    let init = |data: &str, passphrase: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ssid"));
+        command.args(["init", "--name", "A", "--organization", "B", "--json", "--data", data]).current_dir(dir.path());
+        let output = command.env("SSID_KEY_PASSPHRASE", passphrase).output().unwrap();
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()
+    };
+    assert_eq!(init("plain", "")["encrypted"], false);
+    assert_eq!(init("sealed", "correct horse")["encrypted"], true);
+    let mode = fs::metadata(dir.path().join("plain/voting.key")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    assert!(dir.path().join("plain/votes.journal").exists());
+    fails(dir.path(), &["run", "--data", "sealed"], 2, &["SSID_KEY_PASSPHRASE"]);
+}
+
+/// A certificate of the test federation of four, and its genesis file, in `dir`.
+fn certificate(dir: &Path) -> Certificate {
+    let (manifest, federation, _, keys) = testing::federation(4);
+    let event = testing::event("blueprint_tagged", "v4.4.0");
+    let subject = manifest.event_policies.subject_of(&event);
+    let (epoch, round) = (Epoch::ZERO, Round::ZERO);
+    let ballot = Some(event.choice());
+    let vote = Vote { epoch, subject: subject.id(&federation), round, phase: Phase::Precommit, ballot };
+    let other = Vote { round: Round(7), ..vote };
+    let prove = |key| {
+        let batch = VerifiedBatch::sign(key, &federation, Statements::Votes(vec![other, vote, other]));
+        batch.unwrap().proof(1).unwrap()
+    };
+    let proofs = keys.iter().take(3).map(prove).collect();
+    let certificate = Certificate::assemble(federation, epoch, subject, round, event, proofs);
+    fs::write(dir.join("genesis.json"), manifest.to_pretty()).unwrap();
+    fs::write(dir.join("c.json"), certificate.to_pretty()).unwrap();
+    certificate
+}
+
+const VERIFY: &[&str] = &["certificate", "verify", "c.json", "--genesis", "genesis.json"];
+
+#[test]
+fn a_certificate_verifies_offline() {
+    let dir = temp();
+    let certificate = certificate(dir.path());
+    let said = well(dir.path(), VERIFY);
+    assert!(said.starts_with("valid: blueprint_tagged v4.4.0") && said.contains("Node-"), "{said}");
+    let said: Value = serde_json::from_str(&well(dir.path(), &[VERIFY, &["--json"]].concat())).unwrap();
+    assert_eq!(said["valid"], true);
+    assert_eq!(said["event_hash"], certificate.choice.event_hash.to_string());
+    fails(dir.path(), &["certificate", "verify", "no.json", "--genesis", "genesis.json"], 2, &["no.json"]);
+}
+
+#[test]
+fn a_spoiled_certificate_is_exit_5_with_the_reason() {
+    let dir = temp();
+    let certificate = certificate(dir.path());
+    let text = certificate.to_pretty();
+    let signature = certificate.precommits[0].signature.to_string();
+    let flipped = format!("{}{}", if signature.starts_with('0') { '1' } else { '0' }, &signature[1..]);
+    let cases: &[(&str, &str, &str)] = &[
+        ("\"3dd05d9\"", "\"3dd05d8\"", ""),
+        ("\"active\"", "\"broken\"", ""),
+        (&signature, &flipped, "signature"),
+        ("\"index\": 1", "\"index\": 2", ""),
+        ("\"index\": 1", "\"index\": 3", "index"),
+        ("\"epoch\": 0", "\"epoch\": 1", "epoch"),
+        ("\"round\": 0", "\"round\": 1", ""),
+        ("ssid-certificate/1", "ssid-certificate/2", "format"),
+        ("\"epoch\": 0", "\"epoch\": 00", ""),
+        ("\"epoch\": 0", "\"epoch\": 0, \"epoch\": 0", "duplicate"),
+    ];
+    for (from, to, reason) in cases {
+        assert!(text.contains(from), "{from}");
+        fs::write(dir.path().join("c.json"), text.replacen(from, to, 1)).unwrap();
+        fails(dir.path(), VERIFY, 5, &[reason]);
+    }
+    fs::write(dir.path().join("c.json"), &text[..text.len() / 2]).unwrap();
+    let said = fails(dir.path(), &[VERIFY, &["--json"]].concat(), 5, &[]);
+    assert_eq!(serde_json::from_str::<Value>(&said).unwrap()["code"], 5);
+    fs::write(dir.path().join("c.json"), &text).unwrap();
+    fs::write(dir.path().join("genesis.json"), testing::manifest(5).to_pretty()).unwrap();
+    fails(dir.path(), VERIFY, 5, &["federation"]);
+}
+
+#[test]
+fn completions_and_manual_pages_are_made_and_a_closed_pipe_is_no_error() {
+    let dir = temp();
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(well(dir.path(), &["completions", shell]).contains("ssid"));
+    }
+    well(dir.path(), &["man", "-o", "man1"]);
+    assert!(dir.path().join("man1/ssid.1").exists() && dir.path().join("man1/ssid-events-emit.1").exists());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ssid"));
+    command.args(["completions", "bash"]).stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    drop(child.stdout.take());
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!((ended.status.code(), err(&ended)), (Some(0), String::new()));
+}
+
+#[test]
+fn a_cluster_that_cannot_run_says_so() {
+    let dir = temp();
+    fails(dir.path(), &["cluster", "status", "--dir", "d"], 2, &["no cluster in d", "ssid cluster up"]);
+    fails(dir.path(), &["cluster", "up", "--nodes", "1", "--dir", "d"], 2, &["--nodes 1"]);
+}

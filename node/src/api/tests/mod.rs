@@ -1,0 +1,186 @@
+//! The server on a real socket, over a real store and an engine that is played by the test.
+
+mod routes;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use prometheus_client::registry::Registry;
+use serde_json::Value;
+use ssid_protocol::batch::{Statements, VerifiedBatch};
+use ssid_protocol::event::Event;
+use ssid_protocol::id::{Epoch, LogId, Round, UnixMillis};
+use ssid_protocol::record::{ConsensusRecord, Resolution, Transport};
+use ssid_protocol::testing;
+use ssid_protocol::vote::{Phase, Vote};
+use ssid_storage::{Certified, Changes, LogEntry, Owner, ProofRef, Store, Writer};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
+use tokio::sync::{broadcast, mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::{ApiListen, ApiSettings, ApiState, EventDefaults, Peers, SOCKET_NAME, TcpListen, serve};
+use crate::engine::{Command, EmitOutcome, EngineHandle, EngineStatus, NodeEvent};
+
+const MEMBERS: usize = 4;
+
+/// A served API, and what the test plays.
+struct Served {
+    dir: TempDir,
+    state: ApiState,
+    writer: Writer,
+    events: broadcast::Sender<Arc<NodeEvent>>,
+    shutdown: CancellationToken,
+    tcp: Option<std::net::SocketAddr>,
+}
+
+/// Serves with an engine that answers each offered event with what `engine` says.
+async fn served(engine: fn(&Event) -> EmitOutcome, with_tcp: bool) -> Served {
+    let dir = tempfile::tempdir().unwrap();
+    let (manifest, federation_id, voters, keys) = testing::federation(MEMBERS);
+    let node = keys[0].node_id();
+    let owner = Owner { federation: federation_id, node };
+    let (store, writer) = Store::open(dir.path(), owner, LogId([1; 32])).unwrap();
+    let (commands, mut inbox) = mpsc::channel(8);
+    let (events, _) = broadcast::channel(64);
+    let (_status, status) = watch::channel(Arc::new(status(&store)));
+    let handle = EngineHandle { commands, events: events.clone(), status };
+    tokio::spawn(async move {
+        while let Some(command) = inbox.recv().await {
+            match command {
+                Command::Emit { events, reply } => drop(reply.send(events.iter().map(engine).collect())),
+                Command::Instances { reply, .. } => drop(reply.send(Vec::new())),
+            }
+        }
+    });
+    let defaults = EventDefaults::default();
+    let state = ApiState {
+        node_id: node,
+        federation_id,
+        manifest: Arc::new(manifest),
+        voters: Arc::new(voters),
+        engine: handle,
+        store,
+        peers: watch::channel(Arc::new(Peers::default())).1,
+        applier: None,
+        metrics: Arc::new(Mutex::new(Registry::default())),
+        settings: Arc::new(ApiSettings {
+            enabled: true,
+            mode: "participant".into(),
+            sync_interval_minutes: 60,
+            max_event_age_days: 365,
+            defaults,
+        }),
+        started_at: UnixMillis(0),
+    };
+    let tcp = with_tcp.then(|| std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap());
+    let token = "0123456789abcdef".to_owned();
+    let listen = ApiListen {
+        socket: dir.path().join(SOCKET_NAME),
+        tcp: tcp.map(|address| TcpListen { address, token_env: "T".into(), token }),
+    };
+    let shutdown = CancellationToken::new();
+    tokio::spawn(serve(state.clone(), listen, shutdown.clone()));
+    while UnixStream::connect(dir.path().join(SOCKET_NAME)).await.is_err() {
+        tokio::task::yield_now().await;
+    }
+    Served { dir, state, writer, events, shutdown, tcp }
+}
+
+fn status(store: &Store) -> EngineStatus {
+    let (_, _, _, keys) = testing::federation(MEMBERS);
+    let ids: Vec<_> = keys.iter().map(ssid_protocol::identity::VotingKey::node_id).collect();
+    EngineStatus {
+        epoch: Epoch::ZERO,
+        abstaining: None,
+        read_only: None,
+        open: 0,
+        conflicts: 0,
+        awaiting_review: 0,
+        log: store.log_head(),
+        certified: 0,
+        agreements: 0,
+        disagreements: 0,
+        connected_voters: ids[..2].to_vec(),
+        missing_voters: ids[2..].to_vec(),
+        has_quorum: false,
+    }
+}
+
+fn accept(event: &Event) -> EmitOutcome {
+    let (manifest, federation, ..) = testing::federation(MEMBERS);
+    let subject_id = manifest.event_policies.subject_of(event).id(&federation);
+    EmitOutcome::Accepted { subject_id, choice: event.choice() }
+}
+
+fn at_limit(_: &Event) -> EmitOutcome {
+    EmitOutcome::Refused { reason: "open instances of this node reached open_per_origin = 25000".into(), retry: true }
+}
+
+/// One request over HTTP/1.0, which needs no client: status line and headers, and the body as JSON.
+async fn ask(stream: impl AsyncIo, request: &str, body: &str) -> (u16, String, Value) {
+    let mut stream = Box::pin(stream);
+    let text = format!("{request} HTTP/1.0\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    stream.write_all(text.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, head.to_owned(), serde_json::from_str(body).unwrap_or(Value::String(body.to_owned())))
+}
+
+trait AsyncIo: tokio::io::AsyncRead + tokio::io::AsyncWrite {}
+impl<T: tokio::io::AsyncRead + tokio::io::AsyncWrite> AsyncIo for T {}
+
+impl Served {
+    async fn ask(&self, request: &str, body: &str) -> (u16, Value) {
+        let stream = UnixStream::connect(self.dir.path().join(SOCKET_NAME)).await.unwrap();
+        let (status, head, body) = ask(stream, request, body).await;
+        assert_eq!(
+            status >= 400,
+            head.contains(super::view::Problem::MEDIA_TYPE) || request.contains("readyz"),
+            "{head}"
+        );
+        (status, body)
+    }
+
+    async fn get(&self, path: &str) -> Value {
+        let (status, body) = self.ask(&format!("GET {path}"), "").await;
+        assert_eq!(status, 200, "{path}: {body}");
+        body
+    }
+
+    /// Certifies an event as three of the four members would.
+    fn certify(&mut self, event: &Event) {
+        let (manifest, federation, voters, keys) = testing::federation(MEMBERS);
+        let subject = manifest.event_policies.subject_of(event);
+        let (subject_id, choice) = (subject.id(&federation), event.choice());
+        let phase = Phase::Precommit;
+        let vote = Vote { epoch: Epoch::ZERO, subject: subject_id, round: Round::ZERO, phase, ballot: Some(choice) };
+        let proofs = keys.iter().take(3).map(|key| {
+            let batch = VerifiedBatch::sign(key, &federation, Statements::Votes(vec![vote])).unwrap();
+            ProofRef::Alone(batch.proof(0).unwrap())
+        });
+        let entry = LogEntry { subject, epoch: Epoch::ZERO, round: Round::ZERO, choice, precommits: proofs.collect() };
+        let record = ConsensusRecord {
+            subject_id,
+            choice,
+            event_type: event.event.clone(),
+            event_version: event.version.clone(),
+            initiated_at: UnixMillis(1_000),
+            completed_at: UnixMillis(2_500),
+            epoch: Epoch::ZERO,
+            round: Round::ZERO,
+            eligible_nodes: 4,
+            quorum: voters.quorum(),
+            node_hashes: keys.iter().take(3).map(|key| (key.node_id(), choice)).collect::<BTreeMap<_, _>>(),
+            disagreeing_nodes: vec![keys[2].node_id()],
+            resolution: Resolution::Achieved,
+            transport: Transport::Live,
+        };
+        let changes =
+            Changes { events: vec![event.clone()], certified: vec![Certified { entry, record }], ..Changes::default() };
+        self.writer.write(changes).unwrap();
+    }
+}

@@ -1,0 +1,183 @@
+//! What the endpoints answer.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use ssid_protocol::certificate::{Certificate, Verifier};
+use ssid_protocol::event::Event;
+use ssid_protocol::id::{Round, UnixMillis};
+use ssid_protocol::testing;
+use ssid_storage::Changes;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpStream, UnixStream};
+
+use super::{MEMBERS, accept, ask, at_limit, served};
+use crate::api::SOCKET_NAME;
+use crate::engine::{EmitOutcome, NodeEvent};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_certified_is_shown_in_the_registrys_words_and_proven() {
+    let mut served = served(accept, false).await;
+    let events: Vec<_> = (0..5).map(|i| testing::event("blueprint_tagged", &format!("v{i}"))).collect();
+    events.iter().for_each(|event| served.certify(event));
+    let hash = events[1].event_hash().to_string();
+
+    let history = served.get("/v1/consensus?limit=2").await;
+    assert_eq!((history["items"][0]["sequence"].as_u64(), history["next"].as_str()), (Some(4), Some("3")));
+    let history = served.get("/v1/consensus?limit=2&before=1").await;
+    assert_eq!((history["items"][0]["sequence"].as_u64(), &history["next"]), (Some(0), &Value::Null));
+    let record = &served.get(&format!("/v1/consensus/{}", &hash[..20])).await["record"];
+    assert_eq!(record["consensus_hash"], hash);
+    assert_eq!(record["agreement_percentage"], json!(66.66));
+    assert_eq!(record["initiated_at"], "1970-01-01T00:00:01Z");
+    assert_eq!((&record["resolution"], &record["transport"]), (&json!("consensus_achieved"), &json!("live")));
+
+    let certificate = served.get(&format!("/v1/certificates/{hash}")).await;
+    let certificate = Certificate::parse(certificate.to_string().as_bytes()).unwrap();
+    let policies = &served.state.manifest.event_policies;
+    let mut verifier = Verifier::new(served.state.federation_id, &served.state.manifest, policies).unwrap();
+    certificate.verify(&mut verifier).unwrap();
+
+    let verified = served.get("/v1/consensus/verify").await;
+    assert_eq!((&verified["ok"], &verified["certificates"]), (&json!(true), &json!(5)));
+    let proof = served.get(&format!("/v1/log/proof?hash={hash}")).await;
+    assert_eq!((&proof["index"], &proof["size"]), (&json!(1), &json!(5)));
+    assert_eq!(served.get("/v1/log/consistency?from=3").await["root"], served.get("/v1/log/head").await["root"]);
+    let event = served.get(&format!("/v1/events/{hash}")).await;
+    assert_eq!(
+        (&event["state"], &event["version"], &event["sequence"]),
+        (&json!("certified"), &json!("v1"), &json!(1))
+    );
+    assert_eq!(served.get("/v1/events?limit=3").await["items"].as_array().map(Vec::len), Some(3));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_hash_with_two_contents_is_asked_for_its_digest() {
+    let mut served = served(accept, false).await;
+    let one = testing::event("blueprint_tagged", "v1");
+    let other = Event { emitted_by: "another.sh".into(), ..one.clone() };
+    served.certify(&one);
+    served.writer.write(Changes { events: vec![other.clone()], ..Changes::default() }).unwrap();
+    let (hash, digest) = (one.event_hash(), other.content_digest());
+    let (status, problem) = served.ask(&format!("GET /v1/events/{hash}"), "").await;
+    assert_eq!((status, problem["candidates"].as_array().map(Vec::len)), (409, Some(2)));
+    assert_eq!(served.get(&format!("/v1/events/{hash}:{digest}")).await["state"], "outvoted");
+    let (status, problem) = served.ask(&format!("GET /v1/certificates/{hash}:{digest}"), "").await;
+    assert_eq!((status, problem["type"].as_str()), (409, Some("urn:ssid:problem:certified_differently")));
+    assert_eq!(served.ask("GET /v1/events/ffff", "").await.0, 404);
+    assert_eq!(served.ask("GET /v1/events/nothex", "").await.0, 400);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn status_says_what_the_node_waits_for() {
+    let served = served(accept, false).await;
+    let status = served.get("/v1/status").await;
+    assert_eq!((&status["voting"]["has_quorum"], &status["federation"]["quorum"]), (&json!(false), &json!(3)));
+    let (code, ready) = served.ask("GET /readyz", "").await;
+    assert_eq!(code, 503);
+    let reason = ready["reasons"][0].as_str().unwrap();
+    assert!(reason.contains("2 of 4 voters") && reason.contains("Node-3"), "{reason}");
+    assert_eq!(served.get("/v1/nodes").await.as_array().map(Vec::len), Some(MEMBERS));
+    assert_eq!(served.get("/v1/nodes/Node-1").await["trust_label"], "MEDIUM");
+    assert_eq!(served.get("/v1/trust/Node-1").await["score"], 50);
+    assert_eq!(served.get("/healthz").await, "ok\n");
+    assert!(served.get("/metrics").await.as_str().unwrap().contains("# EOF"));
+    for path in ["/nothing", "/v1/nodes/nobody", "/v1/conflicts/aa"] {
+        assert_eq!(served.ask(&format!("GET {path}"), "").await.0, 404, "{path}");
+    }
+    assert_eq!(served.ask("DELETE /v1/status", "").await.0, 405);
+    assert_eq!(served.ask("GET /v1/consensus?limit=many", "").await.0, 400);
+    assert_eq!(served.ask("POST /v1/events/apply", "").await.0, 409);
+}
+
+const DRAFT: &str = r#"{"event":"blueprint_tagged","version":"v4.4.0","commit_hash":"3dd05d9"}"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_are_taken_refused_by_rule_or_by_limit() {
+    let open = served(accept, false).await;
+    let (status, view) = open.ask("POST /v1/events", DRAFT).await;
+    assert_eq!((status, &view["outcome"], &view["state"]), (202, &json!("accepted"), &json!("open")));
+    let (status, views) = open.ask("POST /v1/events", &format!("{DRAFT}\n{DRAFT}")).await;
+    assert_eq!((status, views.as_array().map(Vec::len)), (200, Some(2)));
+    let (status, problem) = open.ask("POST /v1/events", &DRAFT.replace("blueprint", "Blueprint")).await;
+    assert_eq!((status, &problem["field"]), (422, &json!("event")));
+    assert!(problem["rule"].as_str().unwrap().contains("[a-z0-9_.-]"));
+    assert_eq!(open.ask("POST /v1/events", "{").await.0, 400);
+    assert_eq!(open.ask("POST /v1/events?wait=forever", DRAFT).await.0, 400);
+
+    let full = served(at_limit, false).await;
+    let stream = UnixStream::connect(full.dir.path().join(SOCKET_NAME)).await.unwrap();
+    let (status, head, problem) = ask(stream, "POST /v1/events", DRAFT).await;
+    assert_eq!((status, &problem["limit"]), (503, &json!("open_per_origin")));
+    assert!(head.contains("retry-after: 1"), "{head}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn waiting_ends_with_the_decision() {
+    let mut served = served(accept, false).await;
+    let event = testing::event("blueprint_tagged", "v4.4.0");
+    let body = serde_json::to_string(&event).unwrap();
+    let path = served.dir.path().join(SOCKET_NAME);
+    let waiting = tokio::spawn(async move {
+        let stream = UnixStream::connect(path).await.unwrap();
+        ask(stream, "POST /v1/events?wait=certified&timeout_seconds=30", &body).await
+    });
+    while served.events.receiver_count() == 0 {
+        tokio::task::yield_now().await;
+    }
+    served.certify(&event);
+    let EmitOutcome::Accepted { subject_id, choice } = accept(&event) else { unreachable!() };
+    let certified = NodeEvent::Certified {
+        sequence: 0,
+        subject_id,
+        choice,
+        event: event.event.clone(),
+        version: event.version.clone(),
+        round: Round::ZERO,
+        at: UnixMillis(0),
+    };
+    served.events.send(Arc::new(certified)).unwrap();
+    let (status, _, view) = waiting.await.unwrap();
+    assert_eq!((status, &view["state"], &view["record"]["sequence"]), (200, &json!("certified"), &json!(0)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_imported_log_is_accounted_for() {
+    let served = served(accept, false).await;
+    let event = serde_json::to_string_pretty(&testing::event("a", "1")).unwrap();
+    let log = format!("Registry events initialized.\n{event}\r\n{event}\n{{\"timestamp\": \"broken\n");
+    let (status, view) = served.ask("POST /v1/events/import", &log).await;
+    assert_eq!((status, &view["events"], &view["accepted"], &view["old"]), (200, &json!(2), &json!(2), &json!(2)));
+    assert_eq!(view["notes"][0], json!({ "line": 1, "last_line": 1, "reason": "text between the objects" }));
+    assert_eq!(view["skipped"].as_u64(), view["notes"].as_array().map(|notes| notes.len() as u64));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tcp_needs_the_token_and_shutdown_ends_streams() {
+    let served = served(accept, true).await;
+    let address = served.tcp.unwrap();
+    let with = |token: &str| format!("GET /healthz HTTP/1.0\r\nauthorization: Bearer {token}\r\nx:");
+    for (token, expected) in [("0123456789abcdef", 200), ("0123456789abcdee", 401), ("", 401)] {
+        let (status, ..) = ask(TcpStream::connect(address).await.unwrap(), &with(token), "").await;
+        assert_eq!(status, expected, "{token:?}");
+    }
+    let mut stream = UnixStream::connect(served.dir.path().join(SOCKET_NAME)).await.unwrap();
+    stream.write_all(b"GET /v1/stream HTTP/1.0\r\n\r\n").await.unwrap();
+    while served.events.receiver_count() == 0 {
+        tokio::task::yield_now().await;
+    }
+    served.events.send(Arc::new(NodeEvent::Drift { what: "line 7".into() })).unwrap();
+    let mut answer = String::new();
+    while !answer.contains("line 7") {
+        let mut chunk = [0; 1024];
+        let read = stream.read(&mut chunk).await.unwrap();
+        answer.push_str(&String::from_utf8_lossy(&chunk[..read]));
+    }
+    assert!(answer.contains("event: drift"), "{answer}");
+    served.shutdown.cancel();
+    stream.read_to_string(&mut answer).await.unwrap();
+    while Path::exists(&served.dir.path().join(SOCKET_NAME)) {
+        tokio::task::yield_now().await;
+    }
+}
