@@ -25,7 +25,7 @@ pub(super) struct Decided {
 /// The decided subjects of the last minute, bounded.
 #[derive(Debug, Default)]
 pub(super) struct Closing {
-    subjects: HashMap<SubjectId, Decided>,
+    subjects: HashMap<SubjectId, Box<Decided>>,
     order: VecDeque<(UnixMillis, SubjectId)>,
     changed: BTreeSet<SubjectId>,
     write_at: Option<UnixMillis>,
@@ -42,11 +42,11 @@ impl Closing {
 
     pub(super) fn add(&mut self, now: UnixMillis, subject: SubjectId, decided: Decided) {
         self.order.push_back((now, subject));
-        self.subjects.insert(subject, decided);
+        self.subjects.insert(subject, Box::new(decided));
     }
 
     pub(super) fn get_mut(&mut self, subject: &SubjectId) -> Option<&mut Decided> {
-        self.subjects.get_mut(subject)
+        self.subjects.get_mut(subject).map(Box::as_mut)
     }
 
     pub(super) fn set_sequence(&mut self, subject: &SubjectId, sequence: u64) {
