@@ -73,8 +73,14 @@ impl Engine {
         choice: Choice,
         certificate: Option<Certificate>,
     ) -> Option<Decided> {
-        let candidate = open.machine.candidate(choice).map(|c| c.event.clone());
-        let event = candidate.or_else(|| open.certified_event.clone())?;
+        let event = match open.machine.candidate(choice) {
+            Some(candidate) => candidate.event.clone(), // stored when it became one
+            None => {
+                let event = open.certified_event.clone()?;
+                tick.changes.events.push(event.clone());
+                event
+            }
+        };
         let subject = open.subject.clone()?;
         let precommits: Vec<&Held> = open.votes_for(round, Phase::Precommit, choice).collect();
         let weight = precommits.iter().map(|held| self.voters.weight(held.voter)).sum();
@@ -88,7 +94,6 @@ impl Engine {
             let alone: Vec<BatchProof> = certificate.precommits;
             (certificate.epoch, alone.into_iter().map(ProofRef::Alone).collect(), Transport::Sync)
         };
-        tick.changes.events.push(event.clone());
         let record = self.record(tick, subject_id, open, round, choice, transport, &event)?;
         let entry = LogEntry { subject, epoch, round, choice, precommits: references };
         tick.changes.certified.push(Certified { entry, record: record.clone() });

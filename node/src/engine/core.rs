@@ -27,7 +27,7 @@ use super::handle::NodeEvent;
 use super::messages::{Effects, Inbound, Ticket};
 use super::open::Open;
 use super::peers::Peers;
-use super::settings::{EngineSettings, JOURNAL_SLACK_BYTES, STORED_BATCHES};
+use super::settings::{EngineSettings, JOURNAL_SLACK_BYTES, REMEMBER_AFTER, STORED_BATCHES};
 use super::timers::Timers;
 use super::trust_book::TrustBook;
 use super::wants::Wants;
@@ -102,6 +102,8 @@ pub struct Engine {
     pub(super) next_heartbeat: UnixMillis,
     pub(super) last_sequence: u64,
     pub(super) heartbeat: Option<Arc<VerifiedBatch>>,
+    /// Open subjects whose candidates are to be written down, and when.
+    unremembered: VecDeque<(UnixMillis, SubjectId)>,
     /// What recovery left to be said, for the first tick.
     pub(super) recovered: Option<Tick>,
     /// Answers given, to vary what comes first in them.
@@ -191,6 +193,7 @@ impl Engine {
             next_heartbeat: UnixMillis(0),
             last_sequence: 0,
             heartbeat: None,
+            unremembered: VecDeque::new(),
             recovered: None,
             answers: 0,
             key: parts.key,
@@ -334,8 +337,13 @@ impl Engine {
         known.map(|s| (s.event.clone(), s.version.clone())).unwrap_or_default()
     }
 
+    /// Writes down candidates that have been open for a while: most subjects are decided before, and a restart can ask
+    /// peers for the others. What was voted for is in the journal and among the events already.
     fn remember_open(&mut self, tick: &mut Tick) {
-        for subject in std::mem::take(&mut tick.dirty) {
+        let due = tick.now.after(REMEMBER_AFTER);
+        self.unremembered.extend(std::mem::take(&mut tick.dirty).into_iter().map(|subject| (due, subject)));
+        while let Some((_, subject)) = self.unremembered.front().copied().filter(|(at, _)| *at <= tick.now) {
+            self.unremembered.pop_front();
             tick.changes.open_subjects.extend(self.open.get(&subject).and_then(Open::row));
         }
     }
@@ -393,12 +401,14 @@ impl Engine {
     /// When the engine has something to do even if nothing arrives.
     fn wake_at(&self, now: UnixMillis) -> Option<UnixMillis> {
         let backlog = self.can_release().then_some(now);
+        let remember = self.unremembered.front().map(|(at, _)| *at);
         [
             self.timers.next(),
             self.wants.next(),
             self.closing.next(),
             self.catch_up.next(),
             backlog,
+            remember,
             Some(self.next_heartbeat),
         ]
         .into_iter()

@@ -28,6 +28,8 @@ pub const ANNOUNCED_AT_ONCE: usize = 1024;
 pub const ANNOUNCEMENT_BYTES: usize = 96 * 1024;
 /// Votes signed together: few enough that a re-offer of one instance, which carries whole batches, fits a frame.
 pub const VOTES_IN_A_BATCH: usize = 1024;
+/// Candidates of a subject are written down once it has been open for this long.
+pub const REMEMBER_AFTER: Duration = Duration::from_secs(1);
 /// Recently stored batches remembered, so that each is handed to storage once.
 pub const STORED_BATCHES: usize = 8192;
 /// Batches that the network's queue had no room for, kept for the next tick; past that the oldest are left to rule 9.
