@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use ssid_node::home::Home;
 use ssid_protocol::manifest::Manifest;
 use tokio::signal::unix::{SignalKind, signal};
@@ -59,7 +59,9 @@ impl Cluster {
             let hint = format!("make one with: ssid cluster up --nodes 4 --dir {}", dir.display());
             return Err(CliError::usage(message).hint(hint).into());
         }
-        Ok(Self { dir: dir.to_owned(), nodes, children: BTreeMap::new(), started: BTreeSet::new() })
+        // the nodes run in directories of their own: a relative path would lead them elsewhere
+        let dir = std::path::absolute(dir).with_context(|| format!("cannot find out where {} is", dir.display()))?;
+        Ok(Self { dir, nodes, children: BTreeMap::new(), started: BTreeSet::new() })
     }
 
     /// Starts every node that is not running, making the cluster first if `dir` has none, and waits until all are

@@ -45,6 +45,9 @@ impl Engine {
             let certificate = tick.certificates.remove(&subject);
             let Some(decided) = self.decide(tick, subject, &open, round, choice, certificate) else { continue };
             self.note_trust(tick, subject, &decided);
+            if decided.record.transport == Transport::Sync {
+                self.tell_own_observation(tick, &open);
+            }
             if decided.record.disagreeing_nodes.is_empty() {
                 self.agreements += 1;
             } else {
@@ -145,6 +148,19 @@ impl Engine {
             _ if round == Round::ZERO => Resolution::Achieved,
             Some(strategy) if self.rules.is_automatic(round) => Resolution::TieBreak(strategy),
             _ => Resolution::ManualReview,
+        }
+    }
+
+    /// The others decided without this node: what it observed may never have reached them, and still counts into their
+    /// records and into trust for a while (SPEC §8).
+    fn tell_own_observation(&self, tick: &mut Tick, open: &Open) {
+        let own = open.held.iter().find(|vote| {
+            Some(vote.voter) == self.rules.me && vote.round == Round::ZERO && vote.phase == Phase::Prevote
+        });
+        if let Some(vote) =
+            own.filter(|vote| !tick.effects.publish.iter().any(|batch| batch.root() == vote.batch.root()))
+        {
+            tick.effects.publish.push(vote.batch.clone());
         }
     }
 

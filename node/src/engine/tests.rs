@@ -416,3 +416,27 @@ fn a_clock_that_is_off_refuses_to_announce() {
     let outcome = format!("{:?}", net.outcomes.last());
     assert!(outcome.contains("clock is 616 s behind"), "{outcome}");
 }
+
+#[test]
+fn an_observation_from_before_the_connection_still_counts() {
+    let mut net = Net::new(4);
+    net.messages.clear();
+    let right = testing::event("blueprint_tagged", "v4.4.0");
+    let wrong = Event { commit_hash: "fffffff".into(), ..right.clone() };
+    net.tick(3, vec![Inbound::Observed(vec![wrong])]);
+    net.messages.clear();
+    // the others decide while node 3 is alone
+    net.connected.remove(&3);
+    net.tell_connections();
+    (0..3).for_each(|node| net.tick(node, vec![Inbound::Observed(vec![right.clone()])]));
+    net.settle_except(|to, _| to == 3);
+    net.connected.insert(3);
+    net.tell_connections();
+    net.settle();
+    net.pass(1);
+    for node in 0..3 {
+        let record = net.engines[node].as_ref().unwrap().store.record(0).unwrap().unwrap();
+        assert_eq!(record.node_hashes.len(), 4, "node {node}");
+        assert_eq!(record.disagreeing_nodes, [net.ids[3]], "node {node}");
+    }
+}
