@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::ssid_binary;
 
 /// How long a command may take.
-const PATIENCE: Duration = Duration::from_secs(240);
+const PATIENCE: Duration = Duration::from_mins(4);
 /// How often is looked whether it has ended.
 const EVERY: Duration = Duration::from_millis(5);
 
@@ -58,6 +58,7 @@ impl Outcome {
     /// # Panics
     /// Otherwise, with all of it.
     #[track_caller]
+    #[must_use]
     pub fn says(self, words: &[&str]) -> Self {
         for word in words {
             assert!(self.stderr.contains(word), "{word:?} is not said by {self:#?}");

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 /// How often is looked.
 const EVERY: Duration = Duration::from_millis(25);
 /// For what takes a second on an idle machine: room for a busy one.
-pub const SOON: Duration = Duration::from_secs(60);
+pub const SOON: Duration = Duration::from_mins(1);
 /// For what takes several seconds on an idle machine.
 pub const LONG: Duration = Duration::from_secs(150);
 

@@ -52,7 +52,7 @@ fn far_more_than_is_carried_at_once_from_two_origins_is_certified_or_refused_by_
         assert!(reason.contains("open_instances"), "{reason}");
     }
     println!("{taken} of {} accepted after {:?}", 2 * OFFERED, started.elapsed());
-    cluster.wait_certified(taken, Duration::from_secs(240));
+    cluster.wait_certified(taken, Duration::from_mins(4));
     println!("certified on both after {:?}", started.elapsed());
     let certified: BTreeSet<String> = cluster.node(1).certified_set().into_iter().map(|[_, hash, _]| hash).collect();
     for (accepted, _) in &all {

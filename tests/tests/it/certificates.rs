@@ -52,13 +52,14 @@ fn other_digit(value: &mut Value, at: usize) {
     *value = text.into();
 }
 
+type Spoil = fn(&mut Value);
+
 #[test]
 fn a_certificate_spoiled_at_any_field_is_refused_with_exit_5_and_the_reason() {
     let exported = Exported::new();
     let whole = exported.verify(&exported.text).well();
     assert!(whole.stdout.contains("valid") && whole.stdout.contains("blueprint_tagged"), "{whole:#?}");
 
-    type Spoil = fn(&mut Value);
     let spoiled: [(&str, Spoil); 32] = [
         ("format", |c| c["format"] = "ssid-certificate/2".into()),
         ("federation_id", |c| other_digit(&mut c["federation_id"], 3)),

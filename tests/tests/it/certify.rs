@@ -82,18 +82,21 @@ fn an_event_is_emitted_watched_shown_and_proven() {
     let _ = last.ssid(&other).exits(4).says(&["certified for another event"]);
 }
 
+/// Ends the cluster also when the test fails.
+struct Down<'a>(&'a dyn Fn(&[&str]) -> ssid_tests::Outcome);
+
+impl Drop for Down<'_> {
+    fn drop(&mut self) {
+        (self.0)(&["cluster", "down"]);
+    }
+}
+
 #[test]
 fn the_cluster_command_makes_kills_restarts_and_ends_a_federation() {
     let cluster = Cluster::make(ssid_tests::Shape::of(2)); // for its turn and its directory
     let dir = cluster.dir().join("fed");
     let at = dir.to_str().unwrap();
     let ssid = |args: &[&str]| ssid_in(cluster.dir(), &[args, &["--dir", at]].concat());
-    struct Down<'a>(&'a dyn Fn(&[&str]) -> ssid_tests::Outcome);
-    impl Drop for Down<'_> {
-        fn drop(&mut self) {
-            (self.0)(&["cluster", "down"]);
-        }
-    }
     let _down = Down(&ssid);
     let _ = ssid(&["cluster", "up", "--nodes", "4", "--detach"]).well();
     let data = |i: usize| dir.join(format!("node-{i}")).display().to_string();

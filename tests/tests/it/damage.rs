@@ -62,6 +62,8 @@ fn copy_dir(from: &Path, to: &Path) {
     }
 }
 
+type Damage = fn(&Path);
+
 #[test]
 fn a_damaged_database_is_set_aside_and_filled_again_from_peers() {
     let mut cluster = cluster_with_log();
@@ -69,11 +71,10 @@ fn a_damaged_database_is_set_aside_and_filled_again_from_peers() {
     copy_dir(&db, &kept);
     let head = fs::read(cluster.node(0).file("log.head")).unwrap();
 
-    type Damage = fn(&Path);
     let damages: [(&str, Damage); 5] = [
         ("its end cut off", |db| cut(&largest_file(db), fs::metadata(largest_file(db)).unwrap().len() / 2)),
         ("a page of zeros in its middle", |db| {
-            zero(&largest_file(db), fs::metadata(largest_file(db)).unwrap().len() / 3, 16384)
+            zero(&largest_file(db), fs::metadata(largest_file(db)).unwrap().len() / 3, 16384);
         }),
         ("a page of zeros at its beginning", |db| zero(&largest_file(db), 0, 4096)),
         ("every file emptied", |db| files_below(db).iter().for_each(|file| cut(file, 0))),

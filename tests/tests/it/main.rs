@@ -1,5 +1,7 @@
 //! What spans crates, with real processes: the names of these tests are the promises that a federation keeps.
 
+#![allow(clippy::panic, clippy::unwrap_used, reason = "tests")]
+
 mod backpressure;
 mod bad_files;
 mod certificates;
