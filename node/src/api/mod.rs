@@ -17,4 +17,4 @@ mod wait;
 
 pub use listen::{ApiError, ApiListen, SOCKET_NAME, TcpListen};
 pub use server::serve;
-pub use state::{ApiSettings, ApiState, Applier, ApplyRequest, EventDefaults, PeerInfo, Peers, Syncs};
+pub use state::{ApiSettings, ApiState, Applier, ApplyRequest, EventDefaults, PeerInfo, Peers};

@@ -145,6 +145,13 @@ fn engine_settings(settings: &Settings) -> EngineSettings {
     EngineSettings {
         endorsement: endorsement(settings.endorsement.default),
         endorsement_by_event: settings.endorsement.by_event.iter().map(|(k, v)| (k.clone(), endorsement(*v))).collect(),
+        settle_by_event: settings
+            .endorsement
+            .settle_seconds
+            .iter()
+            .map(|(k, v)| (k.clone(), Duration::from_secs(*v)))
+            .collect(),
+        review_timeout: Duration::from_secs(settings.endorsement.review_timeout_hours.saturating_mul(60 * 60)),
         max_event_age: Duration::from_secs(settings.security.max_event_age_days.saturating_mul(24 * 60 * 60)),
         timeouts: Timeouts {
             observe: millis(voting.observe_timeout_ms),
