@@ -163,3 +163,22 @@ fn engine_settings(settings: &Settings) -> EngineSettings {
         ..EngineSettings::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endorsement_settings_reach_the_engine() {
+        let mut settings = Settings::default();
+        let plain = engine_settings(&settings);
+        assert_eq!((plain.settle_of("a"), plain.review_timeout), (Duration::ZERO, Duration::from_hours(72)));
+        settings.endorsement.settle_seconds.insert("a".into(), 7);
+        settings.endorsement.review_timeout_hours = 5;
+        settings.endorsement.by_event.insert("a".into(), ConfiguredEndorsement::Operator);
+        let made = engine_settings(&settings);
+        assert_eq!((made.settle_of("a"), made.settle_of("b")), (Duration::from_secs(7), Duration::ZERO));
+        assert_eq!(made.review_timeout, Duration::from_hours(5));
+        assert_eq!(made.endorsement_of("a"), Endorsement::Operator);
+    }
+}

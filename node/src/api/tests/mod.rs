@@ -92,7 +92,7 @@ async fn served(engine: fn(&Event) -> EmitOutcome, with_tcp: bool) -> Served {
     Served { dir, state, writer, events, shutdown, tcp }
 }
 
-fn status(store: &Store) -> EngineStatus {
+pub(crate) fn status(store: &Store) -> EngineStatus {
     let (_, _, _, keys) = testing::federation(MEMBERS);
     let ids: Vec<_> = keys.iter().map(ssid_protocol::identity::VotingKey::node_id).collect();
     EngineStatus {
