@@ -20,6 +20,8 @@ pub(crate) fn start(global: &Global, usual: &str) {
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(filter))
         .with_writer(std::io::stderr)
+        // it would tell standard error that standard error is gone, and panic: a node outlives the reader of its log
+        .log_internal_errors(false)
         .with_ansi(color)
         .with_target(verbosity > 0);
     // a second start in one process changes nothing

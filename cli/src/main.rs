@@ -9,6 +9,7 @@ mod context;
 mod demo;
 mod error;
 mod logging;
+mod memory;
 mod names;
 mod output;
 mod setup;
@@ -19,10 +20,6 @@ use clap::Parser as _;
 
 use args::Cli;
 use context::Context;
-
-/// Chosen for what stays resident after a burst: see the workspace's Cargo.toml.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {

@@ -100,7 +100,15 @@ fn answers() -> Vec<(&'static str, Answer)> {
         ("no status", Answer::Status(None)),
         ("status", Answer::Status(Some(Box::new(batches[2].clone())))),
         ("log", Answer::Log { log_id: LogId([5; 32]), size: 7, entries: vec![certificate(0), certificate(3)] }),
-        ("open", Answer::Open { batches, events: vec![proven(None)], next: Some(SubjectId([6; 32])) }),
+        (
+            "open",
+            Answer::Open {
+                batches,
+                events: vec![proven(None)],
+                certificates: vec![certificate(0)],
+                next: Some(SubjectId([6; 32])),
+            },
+        ),
         ("events", Answer::Events(vec![proven(None), proven(Some(proof))])),
         ("refused", Answer::Refused("rate_limit".into())),
     ]
@@ -183,7 +191,7 @@ fn sync_answers() {
         ("no status", "8855508aade16ec5"),
         ("status", "70a8eaa58b85246a"),
         ("log", "1b5d1d66acf0fe0c"),
-        ("open", "9d69c66e96ca017a"),
+        ("open", "eab09da030eef60d"),
         ("events", "6d7d031a6deec736"),
         ("refused", "7bcce6d2ecc5f6bf"),
     ];

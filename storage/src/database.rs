@@ -14,7 +14,7 @@ use crate::lock::patiently;
 /// Bytes of pages that sled keeps in memory, by its own count; the process holds two to three times that. sled divides
 /// it into 256 parts and keeps no page larger than one: with less than this, pages of batches are read from disk again
 /// for every row, and a scan takes three times as long.
-const CACHE_BYTES: u64 = 32 * 1024 * 1024;
+const CACHE_BYTES: u64 = 16 * 1024 * 1024;
 /// sled puts a page of more than a quarter of this into a file of its own, which it never syncs; a page holds up to
 /// 16 neighbouring rows, so rows up to 32 KiB are safe from that.
 const SEGMENT_BYTES: usize = 2 * 1024 * 1024;

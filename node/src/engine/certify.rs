@@ -95,7 +95,7 @@ impl Engine {
         let others: BTreeMap<_, _> =
             open.machine.candidates().filter(|c| c.choice != choice).map(|c| (c.choice, c.event.clone())).collect();
         let origin = open.announced.get(&choice).map(Announced::signer);
-        Some(Decided { sequence: 0, record, event, others, origin })
+        Some(Decided { sequence: None, record, event, others, origin })
     }
 
     #[expect(clippy::too_many_arguments, reason = "one record, made in one place from what the decision knows")]

@@ -12,7 +12,8 @@ use super::settings::{CLOSING_SUBJECTS, CLOSING_WINDOW, LATE_RECORDS_EVERY};
 /// A decided subject.
 #[derive(Debug)]
 pub(super) struct Decided {
-    pub(super) sequence: u64,
+    /// Its place in the log; none until it is on disk.
+    pub(super) sequence: Option<u64>,
     pub(super) record: ConsensusRecord,
     pub(super) event: Event,
     /// The other candidates that were known, by choice: a late observation of one may agree with the certified event.
@@ -24,7 +25,7 @@ pub(super) struct Decided {
 /// The decided subjects of the last minute, bounded.
 #[derive(Debug, Default)]
 pub(super) struct Closing {
-    subjects: HashMap<SubjectId, Decided>,
+    subjects: HashMap<SubjectId, Box<Decided>>,
     order: VecDeque<(UnixMillis, SubjectId)>,
     changed: BTreeSet<SubjectId>,
     write_at: Option<UnixMillis>,
@@ -36,21 +37,21 @@ impl Closing {
     }
 
     pub(super) fn decision(&self, subject: &SubjectId) -> Option<(u64, Choice)> {
-        self.subjects.get(subject).map(|decided| (decided.sequence, decided.record.choice))
+        self.subjects.get(subject).and_then(|decided| Some((decided.sequence?, decided.record.choice)))
     }
 
     pub(super) fn add(&mut self, now: UnixMillis, subject: SubjectId, decided: Decided) {
         self.order.push_back((now, subject));
-        self.subjects.insert(subject, decided);
+        self.subjects.insert(subject, Box::new(decided));
     }
 
     pub(super) fn get_mut(&mut self, subject: &SubjectId) -> Option<&mut Decided> {
-        self.subjects.get_mut(subject)
+        self.subjects.get_mut(subject).map(Box::as_mut)
     }
 
     pub(super) fn set_sequence(&mut self, subject: &SubjectId, sequence: u64) {
         if let Some(decided) = self.subjects.get_mut(subject) {
-            decided.sequence = sequence;
+            decided.sequence = Some(sequence);
         }
     }
 
@@ -64,9 +65,14 @@ impl Closing {
         let mut records = Vec::new();
         if self.write_at.is_some_and(|at| at <= now) {
             self.write_at = None;
-            let changed = std::mem::take(&mut self.changed);
-            records
-                .extend(changed.iter().filter_map(|id| self.subjects.get(id)).map(|d| (d.sequence, d.record.clone())));
+            for id in std::mem::take(&mut self.changed) {
+                let Some(decided) = self.subjects.get(&id) else { continue };
+                match decided.sequence {
+                    Some(sequence) => records.push((sequence, decided.record.clone())),
+                    // decided in this very tick: it has no place in the log yet
+                    None => self.mark_changed(now, id),
+                }
+            }
         }
         while self.order.front().is_some_and(|(at, id)| {
             (now.since(*at) > CLOSING_WINDOW || self.order.len() > CLOSING_SUBJECTS) && !self.changed.contains(id)
@@ -103,5 +109,56 @@ impl Engine {
             tick.changes.trust.extend(change);
         }
         tick.changes.records.extend(self.closing.due(tick.now));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ssid_protocol::id::{Epoch, Round};
+    use ssid_protocol::record::{Resolution, Transport};
+    use ssid_protocol::testing;
+
+    use super::*;
+
+    #[test]
+    fn a_record_is_written_again_only_in_its_own_place() {
+        let event = testing::event("blueprint_tagged", "v1");
+        let record = ConsensusRecord {
+            subject_id: SubjectId([1; 32]),
+            choice: event.choice(),
+            event_type: event.event.clone(),
+            event_version: event.version.clone(),
+            initiated_at: UnixMillis(0),
+            completed_at: UnixMillis(0),
+            epoch: Epoch::ZERO,
+            round: Round::ZERO,
+            eligible_nodes: 4,
+            quorum: 3,
+            node_hashes: BTreeMap::new(),
+            disagreeing_nodes: Vec::new(),
+            resolution: Resolution::Achieved,
+            transport: Transport::Live,
+        };
+        let [earlier, new] = [SubjectId([1; 32]), SubjectId([2; 32])];
+        let decided = |sequence| Decided {
+            sequence,
+            record: record.clone(),
+            event: event.clone(),
+            others: BTreeMap::new(),
+            origin: None,
+        };
+        let mut closing = Closing::default();
+        closing.add(UnixMillis(0), earlier, decided(Some(7)));
+        closing.mark_changed(UnixMillis(0), earlier);
+        // a tick later this one is decided and hears of a late vote, before it has a place in the log
+        let due = UnixMillis(0).after(LATE_RECORDS_EVERY);
+        closing.add(due, new, decided(None));
+        closing.mark_changed(due, new);
+        let places =
+            |records: Vec<(u64, ConsensusRecord)>| records.into_iter().map(|(place, _)| place).collect::<Vec<_>>();
+        assert_eq!(places(closing.due(due)), [7]);
+        closing.set_sequence(&new, 8);
+        assert_eq!(places(closing.due(due.after(LATE_RECORDS_EVERY))), [8]);
+        assert_eq!(closing.next(), None);
     }
 }

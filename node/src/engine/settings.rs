@@ -10,7 +10,7 @@ pub const HEARTBEAT_EVERY: Duration = Duration::from_secs(15);
 /// How long observations that arrive after a decision still count into its record and into trust (SPEC §8).
 pub const CLOSING_WINDOW: Duration = Duration::from_mins(1);
 /// Decided subjects kept in memory for [`CLOSING_WINDOW`]; past that the oldest are closed early.
-pub const CLOSING_SUBJECTS: usize = 4096;
+pub const CLOSING_SUBJECTS: usize = 2048;
 /// Late observations are written to disk together, at most this long after the first of them.
 pub const LATE_RECORDS_EVERY: Duration = Duration::from_millis(200);
 /// An open subject in which nothing new arrived for this long is asked about; then twice as long, and so on.

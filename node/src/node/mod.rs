@@ -116,6 +116,7 @@ impl NodeError {
             self,
             Self::Home(_)
                 | Self::Config(_)
+                | Self::Key(_)
                 | Self::NoGenesis(_)
                 | Self::Genesis { .. }
                 | Self::Address { .. }

@@ -1,0 +1,118 @@
+//! A registry log, as it is found, becomes certificates on every node.
+
+use std::fs;
+
+use ssid_tests::{Cluster, Events, LONG, SOON, eventually, ssid_in, wild_log, with_hash};
+
+const EVENTS: usize = 200;
+
+#[test]
+fn four_nodes_certify_200_events_of_a_log_in_the_wild_form() {
+    let cluster = Cluster::start(4);
+    let events = Events::series("wild").range(0..EVENTS);
+    let log = cluster.dir().join("registry_events.log");
+    fs::write(&log, wild_log(&events)).unwrap();
+
+    let said = cluster.node(0).ssid_json(&["events", "import", log.to_str().unwrap(), "--wait"]);
+    assert_eq!((&said["events"], &said["accepted"], &said["refused"]), (&200.into(), &200.into(), &0.into()), "{said}");
+    assert_eq!((&said["now_certified"], &said["still_open"]), (&200.into(), &0.into()), "{said}");
+    assert_eq!(said["skipped"], 2, "the prose and the broken object: {said}");
+    let (prose, broken) = (&said["notes"][0], &said["notes"][1]);
+    assert_eq!((&prose["line"], &prose["last_line"]), (&1.into(), &1.into()), "{said}");
+    assert!(broken["line"].as_u64() > Some(1) && broken["reason"].as_str().unwrap().contains("object"), "{said}");
+
+    cluster.wait_certified(EVENTS, LONG);
+    assert_eq!(cluster.assert_agreed(), EVENTS);
+    let expected: std::collections::BTreeSet<_> = events.iter().map(|e| e.event_hash().to_string()).collect();
+    let certified = cluster.node(3).certified_set().into_iter().map(|[_, hash, _]| hash).collect();
+    assert_eq!(expected, certified);
+
+    // every certificate of another node, offline, by the command that people type
+    let folder = cluster.dir().join("certificates");
+    fs::create_dir(&folder).unwrap();
+    for (i, hash) in expected.iter().enumerate() {
+        let file = folder.join(format!("{i}.json"));
+        let exported = cluster.node(2).get(&format!("/v1/certificates/{hash}"));
+        assert_eq!(exported.status, 200, "{exported:?}");
+        fs::write(&file, exported.body).unwrap();
+        let args = ["certificate", "verify", file.to_str().unwrap(), "--genesis", cluster.genesis().to_str().unwrap()];
+        let verified = ssid_in(cluster.dir(), &[&["--json"], &args[..]].concat()).well().json();
+        assert_eq!((&verified["valid"], verified["event_hash"].as_str()), (&true.into(), Some(hash.as_str())));
+        assert!(verified["signers"].as_array().unwrap().len() >= 3, "{verified}");
+    }
+
+    // the same log again, at any node, changes nothing
+    let again = cluster.node(1).ssid_json(&["events", "import", log.to_str().unwrap(), "--wait"]);
+    assert_eq!((&again["certified"], &again["accepted"]), (&200.into(), &0.into()), "{again}");
+}
+
+#[test]
+fn an_event_is_emitted_watched_shown_and_proven() {
+    let cluster = Cluster::start(4);
+    let (first, last) = (cluster.node(0), cluster.node(3));
+    let emit =
+        ["events", "emit", "--event", "blueprint_tagged", "--version", "v4.4.0", "--commit", "3dd05d9", "--wait"];
+    let emitted = first.ssid_json(&emit);
+    let hash = emitted["event_hash"].as_str().unwrap();
+    assert_eq!((&emitted["outcome"], &emitted["state"]), (&"accepted".into(), &"certified".into()), "{emitted}");
+    cluster.wait_certified(1, SOON);
+
+    let check = last.ssid_json(&["consensus", "check", &hash[..12]]);
+    assert_eq!(check["certified_as_asked"], true, "{check}");
+    let record = &check["record"];
+    assert_eq!(
+        (&record["resolution"], &record["transport"]),
+        (&"consensus_achieved".into(), &"live".into()),
+        "{record}"
+    );
+    let shown = last.ssid_json(&["events", "show", hash]);
+    assert_eq!((&shown["state"], &shown["sequence"]), (&"certified".into(), &0.into()), "{shown}");
+    let head = last.ssid_json(&["log", "head"]);
+    let proof = last.ssid_json(&["log", "proof", hash]);
+    assert_eq!((&proof["root"], &head["size"]), (&head["root"], &1.into()), "{proof}");
+    // late prevotes still enter the record
+    eventually("all four observations are in the record", SOON, || {
+        let record = first.ssid_json(&["consensus", "check", hash])["record"].clone();
+        let has_all = record["participating_nodes"].as_array().is_some_and(|nodes| nodes.len() == 4);
+        if has_all && record["agreement_percentage"] == 100.0 { Ok(()) } else { Err(record) }
+    });
+    // another event for the subject comes too late
+    let other =
+        ["events", "emit", "--event", "blueprint_tagged", "--version", "v4.4.0", "--commit", "abcdef9", "--wait"];
+    let _ = last.ssid(&other).exits(4).says(&["certified for another event"]);
+}
+
+#[test]
+fn the_cluster_command_makes_kills_restarts_and_ends_a_federation() {
+    let cluster = Cluster::make(ssid_tests::Shape::of(2)); // for its turn and its directory
+    let dir = cluster.dir().join("fed");
+    let at = dir.to_str().unwrap();
+    let ssid = |args: &[&str]| ssid_in(cluster.dir(), &[args, &["--dir", at]].concat());
+    struct Down<'a>(&'a dyn Fn(&[&str]) -> ssid_tests::Outcome);
+    impl Drop for Down<'_> {
+        fn drop(&mut self) {
+            (self.0)(&["cluster", "down"]);
+        }
+    }
+    let _down = Down(&ssid);
+    let _ = ssid(&["cluster", "up", "--nodes", "4", "--detach"]).well();
+    let data = |i: usize| dir.join(format!("node-{i}")).display().to_string();
+    let log = cluster.dir().join("log");
+    fs::write(&log, Events::series("cluster").lines(0..5)).unwrap();
+    let import = ["events", "import", log.to_str().unwrap(), "--wait", "--data", &data(0)];
+    let _ = ssid_in(cluster.dir(), &import).well();
+    let _ = ssid(&["cluster", "kill", "2"]).well();
+    let _ = ssid_in(cluster.dir(), &["status", "--data", &data(2)]).exits(3).says(&["no node answers", "ssid run"]);
+    let one = with_hash(&Events::series("cluster").event(5));
+    fs::write(&log, one).unwrap();
+    let _ = ssid_in(cluster.dir(), &import).well();
+    let _ = ssid(&["cluster", "restart", "2"]).well();
+    eventually("the restarted node has caught up", SOON, || {
+        let history = ssid_in(cluster.dir(), &["consensus", "history", "--json", "--data", &data(2)]);
+        if history.stdout.matches("\"sequence\"").count() == 6 { Ok(()) } else { Err(history) }
+    });
+    let _ = ssid(&["cluster", "down"]).well();
+    for i in 0..4 {
+        let _ = ssid_in(cluster.dir(), &["status", "--data", &data(i)]).exits(3);
+    }
+}

@@ -1,0 +1,91 @@
+//! Registries that differ: a majority decides and says who differs; without one, people are asked.
+
+use serde_json::Value;
+use ssid_tests::{Cluster, Node, SOON, Shape, eventually};
+
+fn emit(node: &Node, commit: &str, wait: &[&str]) -> ssid_tests::Outcome {
+    let timestamp = "2026-10-11T20:00:00Z";
+    let what = ["--event", "blueprint_tagged", "--version", "v4.4.0", "--commit", commit, "--timestamp", timestamp];
+    node.ssid(&[&["--json", "events", "emit"], &what[..], wait].concat())
+}
+
+fn hash_of(said: &Value) -> String {
+    said["event_hash"].as_str().unwrap().to_owned()
+}
+
+/// Four nodes that vote for what stands in their own registry.
+fn four_with_registries_of_their_own() -> Cluster {
+    Cluster::start_shaped(Shape { observed_only: true, ..Shape::of(4) })
+}
+
+#[test]
+fn of_three_and_one_the_majority_is_certified_and_every_record_names_the_one() {
+    let cluster = four_with_registries_of_their_own();
+    let odd = cluster.node(3);
+    let theirs = hash_of(&emit(odd, "bad0bad", &[]).well().json());
+    let hashes: Vec<String> = (0..3).map(|i| hash_of(&emit(cluster.node(i), "3dd05d9", &[]).well().json())).collect();
+    cluster.wait_certified(1, SOON);
+
+    let odd_id = odd.org.node_id();
+    for node in cluster.nodes() {
+        // the odd one's vote may come after the decision, and still counts
+        let check = eventually(&format!("{} names the odd one", node.org.name), SOON, || {
+            let check = node.ssid_json(&["consensus", "check", &hashes[0]]);
+            let names = &check["record"]["disagreeing_nodes"];
+            let has_all = check["record"]["participating_nodes"].as_array().is_some_and(|nodes| nodes.len() == 4);
+            if *names == serde_json::json!([odd_id]) && has_all { Ok(check) } else { Err(check) }
+        });
+        let record = &check["record"];
+        assert_eq!(record["consensus_hash"], hashes[0].as_str(), "{record}");
+        assert_eq!((&record["agreement_percentage"], &record["consensus_achieved"]), (&75.0.into(), &true.into()));
+        assert_eq!(record["node_hashes"][&odd_id], theirs.as_str(), "{record}");
+        assert_eq!(node.status()["statistics"]["consensus_disagreements"], 1);
+    }
+    // its own event lost, and it says so
+    let _ = odd.ssid(&["consensus", "check", &theirs]).exits(4).says(&["certified for another event"]);
+    // trust: what the others think of it, and why
+    for node in &cluster.nodes()[..3] {
+        let trust = node.ssid_json(&["trust", "show", &odd_id[..8]]);
+        assert_eq!(trust["score"], 45, "{trust}");
+        assert_eq!(trust["changes"][0]["points"], -5, "{trust}");
+        let list = node.ssid(&["trust", "list"]).well().stdout;
+        assert!(list.contains("node-3") && list.contains("45") && list.contains("LOW"), "{list}");
+    }
+    cluster.assert_agreed();
+}
+
+#[test]
+fn of_two_and_two_nothing_is_certified_and_all_four_show_the_conflict() {
+    let cluster = four_with_registries_of_their_own();
+    let first = hash_of(&emit(cluster.node(0), "aaaaaaa", &[]).well().json());
+    let _ = emit(cluster.node(1), "aaaaaaa", &[]).well();
+    let _ = emit(cluster.node(2), "bbbbbbb", &[]).well();
+    let waited = emit(cluster.node(3), "bbbbbbb", &["--wait"]).exits(4).says(&["in conflict"]).json();
+    assert_eq!((&waited["state"], &waited["record"]), (&"conflict".into(), &Value::Null), "{waited}");
+    let second = hash_of(&waited);
+    for node in cluster.nodes() {
+        let conflict = eventually(&format!("{} lists the conflict", node.org.name), SOON, || {
+            let list = node.ssid_json(&["conflicts", "list"]);
+            match list.as_array().unwrap().as_slice() {
+                [one] => Ok(one.clone()),
+                _ => Err(list),
+            }
+        });
+        assert_eq!((&conflict["in_conflict"], &conflict["subject"]["version"]), (&true.into(), &"v4.4.0".into()));
+        let mut candidates: Vec<_> =
+            conflict["candidates"].as_array().unwrap().iter().map(|c| c["event_hash"].clone()).collect();
+        candidates.sort_by_key(ToString::to_string);
+        let mut expected = [Value::from(first.as_str()), Value::from(second.as_str())];
+        expected.sort_by_key(ToString::to_string);
+        assert_eq!(candidates, expected);
+        let subject = conflict["subject_id"].as_str().unwrap();
+        let page = node.ssid(&["conflicts", "show", &subject[..10]]).well().stdout;
+        assert!(page.contains("aaaaaaa") && page.contains("bbbbbbb") && page.contains("in conflict"), "{page}");
+        for hash in [&first, &second] {
+            let _ = node.ssid(&["consensus", "check", hash]).exits(4).says(&["in conflict", "ssid conflicts show"]);
+            let _ = node.ssid(&["consensus", "export", hash]).exits(4).says(&["not certified"]);
+        }
+        let status = node.status();
+        assert_eq!((&status["statistics"]["conflicts"], &status["statistics"]["certified"]), (&1.into(), &0.into()));
+    }
+}
