@@ -50,8 +50,8 @@ fn temp() -> TempDir {
 }
 
 const COMMANDS: &str = "init, card, federation create, federation join, federation show, run, status, nodes list, \
-    nodes show, events emit, events list, events show, events import, events watch, events apply, consensus history, \
-    consensus check, consensus verify, consensus export, conflicts list, conflicts show, trust list, trust show, \
+    nodes show, events emit, events list, events show, events import, events watch, events endorse, events refuse, events apply, consensus history, \
+    consensus check, consensus verify, consensus export, conflicts list, conflicts show, conflicts resolve, trust list, trust show, \
     certificate verify, log head, log proof, log consistency, config check, config show, cluster up, cluster status, \
     cluster kill, cluster restart, cluster down, completions, man";
 
@@ -91,6 +91,9 @@ fn without_a_node_commands_are_exit_3_and_say_what_to_do() {
         &["consensus", "history"],
         &["consensus", "verify"],
         &["conflicts", "list"],
+        &["conflicts", "resolve", "aa", "--choose", "bb"],
+        &["events", "endorse", "aa"],
+        &["events", "refuse", "aa"],
         &["trust", "list"],
         &["log", "head"],
         &emit,

@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod config;
+pub mod conflicts;
 pub mod engine;
 pub mod home;
 pub mod identity;

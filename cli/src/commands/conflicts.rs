@@ -1,10 +1,14 @@
 //! `ssid conflicts`.
 
+use std::collections::BTreeMap;
+
 use anyhow::Result;
 use clap::Subcommand;
 use clap::builder::NonEmptyStringValueParser;
-use ssid_node::api::view::{CandidateVotes, ConflictView};
+use ssid_node::api::view::{CandidateVotes, ConflictView, NodeView, Operated};
 use ssid_protocol::event::Event;
+use ssid_protocol::id::{Choice, NodeId, Round};
+use ssid_protocol::vote::Phase;
 
 use crate::context::Context;
 use crate::output::{Output, Tone, clean, seconds, short};
@@ -28,6 +32,22 @@ pub(crate) enum ConflictsCommand {
         #[arg(value_parser = NonEmptyStringValueParser::new())]
         subject: String,
     },
+    /// Choose a candidate: this node prevotes it, and a quorum of operators decides for all
+    ///
+    /// The choice stands for up to ten rounds. A node that is locked on another candidate prevotes its lock until a
+    /// later quorum of prevotes releases it, and says so.
+    ///
+    /// Example:
+    ///   ssid conflicts resolve 8c41 --choose 17973e79
+    #[command(verbatim_doc_comment)]
+    Resolve {
+        /// The beginning of its subject id
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
+        subject: String,
+        /// The beginning of the candidate's event hash or digest; HASH:DIGEST where one hash has two contents
+        #[arg(long, value_name = "HASH", value_parser = NonEmptyStringValueParser::new())]
+        choose: String,
+    },
 }
 
 pub(crate) async fn run(command: ConflictsCommand, context: &Context) -> Result<()> {
@@ -40,7 +60,14 @@ pub(crate) async fn run(command: ConflictsCommand, context: &Context) -> Result<
         }
         ConflictsCommand::Show { subject } => {
             let conflict: ConflictView = client.get(&["v1", "conflicts", &subject], &[]).await?;
-            out.show(&conflict, |conflict| page(conflict, out))?;
+            let nodes = if out.is_json() { Vec::new() } else { client.get(&["v1", "nodes"], &[]).await? };
+            let names = names(nodes);
+            out.show(&conflict, |conflict| page_with(conflict, &names, out))?;
+        }
+        ConflictsCommand::Resolve { subject, choose } => {
+            let path = ["v1", "conflicts", &subject, "resolution"];
+            let done: Operated = client.post_json(&path, &[], &serde_json::json!({ "choice": choose })).await?;
+            out.show(&done, |done| decision(done, out))?;
         }
     }
     Ok(())
@@ -63,8 +90,25 @@ fn list(conflicts: &[ConflictView], out: Output) -> String {
     out.table(&["SUBJECT", "EVENT", "VERSION", "CANDIDATES", "ROUND", "SINCE"], conflicts.iter().map(row))
 }
 
+/// What members are called.
+type Names = BTreeMap<NodeId, String>;
+
+fn names(nodes: Vec<NodeView>) -> Names {
+    nodes.into_iter().map(|node| (node.node_id, clean(&node.node_name))).collect()
+}
+
+/// What the node says about an operator's decision.
+pub(super) fn decision(done: &Operated, out: Output) -> String {
+    let word = if done.certified { out.paint(Tone::Good, "certified") } else { out.paint(Tone::Good, "taken") };
+    format!("{word}: {}", clean(&done.explanation))
+}
+
 /// An open subject with its candidates side by side.
 pub(super) fn page(conflict: &ConflictView, out: Output) -> String {
+    page_with(conflict, &Names::new(), out)
+}
+
+fn page_with(conflict: &ConflictView, names: &Names, out: Output) -> String {
     let what =
         conflict.subject.as_ref().map_or("?".to_owned(), |s| format!("{} {}", clean(&s.event), clean(&s.version)));
     let word = if conflict.in_conflict {
@@ -72,20 +116,68 @@ pub(super) fn page(conflict: &ConflictView, out: Output) -> String {
     } else {
         out.paint(Tone::Warn, "being voted on")
     };
-    let lines = [
+    let mut lines = vec![
         ("Subject", conflict.subject_id.to_string()),
         (
             "State",
             format!("{word}, epoch {}, round {}, since {}", conflict.epoch, conflict.round, seconds(&conflict.since)),
         ),
     ];
-    format!("{what}\n{}\n{}", out.fields(&lines), side_by_side(&conflict.candidates, out))
+    if let Some(review) = &conflict.review {
+        lines.push(("Waits", clean(&review.explanation)));
+    }
+    if let Some(lock) = &conflict.locked {
+        let (what, round) = (label(conflict, Some(lock.choice)), lock.round);
+        lines.push((
+            "Lock",
+            format!(
+                "this node precommitted {what} in round {round}; it prevotes nothing else until a later quorum of \
+                 prevotes for another candidate releases it"
+            ),
+        ));
+    }
+    if let Some(choice) = conflict.standing {
+        lines.push(("Your choice", label(conflict, Some(choice))));
+    }
+    lines.push(("Next step", clean(&conflict.next_step)));
+    let sides = side_by_side(&conflict.candidates, names, out);
+    format!("{what}\n{}\n{sides}\n\n{}", out.fields(&lines), votes(conflict, names, out))
+}
+
+fn name(node: &NodeId, names: &Names) -> String {
+    names.get(node).filter(|name| !name.is_empty()).cloned().unwrap_or_else(|| short(node))
+}
+
+/// A vote's choice as the number of its column.
+fn label(conflict: &ConflictView, choice: Option<Choice>) -> String {
+    let Some(choice) = choice else { return "nil".to_owned() };
+    let is_it = |c: &CandidateVotes| (c.event_hash, c.content_digest) == (choice.event_hash, choice.content_digest);
+    let place = conflict.candidates.iter().position(is_it);
+    place.map_or_else(|| short(&choice.event_hash), |place| format!("candidate {}", place + 1))
+}
+
+/// Who voted what, a round and phase a line.
+fn votes(conflict: &ConflictView, names: &Names, out: Output) -> String {
+    let mut lines: BTreeMap<_, BTreeMap<String, Vec<String>>> = BTreeMap::new();
+    for vote in &conflict.votes {
+        let by_choice = lines.entry((vote.round, vote.phase)).or_default();
+        by_choice.entry(label(conflict, vote.choice)).or_default().push(name(&vote.node, names));
+    }
+    let row = |((round, phase), by_choice): ((Round, Phase), BTreeMap<String, Vec<String>>)| {
+        let phase = match phase {
+            Phase::Prevote => "prevote",
+            Phase::Precommit => "precommit",
+        };
+        let said: Vec<_> = by_choice.iter().map(|(what, who)| format!("{what}: {}", who.join(" "))).collect();
+        vec![out.plain(round), out.plain(phase), out.plain(said.join("; "))]
+    };
+    out.table(&["ROUND", "PHASE", "VOTES"], lines.into_iter().map(row))
 }
 
 /// A field's name, and how to take it from an event.
 type Field = (&'static str, fn(&Event) -> &String);
 
-fn side_by_side(candidates: &[CandidateVotes], out: Output) -> String {
+fn side_by_side(candidates: &[CandidateVotes], names: &Names, out: Output) -> String {
     const FIELDS: [Field; 8] = [
         ("timestamp", |e| &e.timestamp),
         ("event", |e| &e.event),
@@ -112,9 +204,9 @@ fn side_by_side(candidates: &[CandidateVotes], out: Output) -> String {
     };
     row("event_hash", &|c| short(&c.event_hash));
     row("digest", &|c| short(&c.content_digest));
-    row("announced by", &|c| c.announced_by.as_ref().map_or("?".to_owned(), short));
+    row("announced by", &|c| c.announced_by.as_ref().map_or("?".to_owned(), |id| name(id, names)));
     row("own", &|c| if c.own { "yes".to_owned() } else { String::new() });
-    row("prevoted by", &|c| c.prevoted_by.iter().map(short).collect::<Vec<_>>().join(" "));
+    row("prevoted by", &|c| c.prevoted_by.iter().map(|id| name(id, names)).collect::<Vec<_>>().join(" "));
     let headers: Vec<String> = (1..=candidates.len()).map(|n| format!("CANDIDATE {n}")).collect();
     let headers: Vec<&str> = std::iter::once("").chain(headers.iter().map(String::as_str)).collect();
     out.table(&headers, rows)

@@ -4,10 +4,10 @@ use anyhow::Result;
 use clap::Subcommand;
 use clap::builder::NonEmptyStringValueParser;
 use futures::StreamExt as _;
-use ssid_node::api::view::{AppliedView, EventState, EventView, iso};
+use ssid_node::api::view::{AppliedView, EventState, EventView, Operated, iso};
 use ssid_node::engine::NodeEvent;
 
-use super::{emit, import};
+use super::{conflicts, emit, import};
 use crate::client::StreamItem;
 use crate::context::Context;
 use crate::output::{Output, Tone, clean, seconds, short};
@@ -28,7 +28,9 @@ pub(crate) enum EventsCommand {
         #[arg(long, value_name = "N", default_value_t = 20)]
         limit: usize,
         /// Only those that stand there
-        #[arg(long, value_name = "STATE", value_parser = ["certified", "open", "conflict"])]
+        ///
+        /// `review`: those that wait for you to endorse or refuse them
+        #[arg(long, value_name = "STATE", value_parser = ["certified", "open", "conflict", "review"])]
         state: Option<String>,
     },
     /// Show one event with both its hashes and where it stands
@@ -47,6 +49,29 @@ pub(crate) enum EventsCommand {
     ///   ssid events watch --json | jq -c 'select(.type == "certified")'
     #[command(verbatim_doc_comment)]
     Watch,
+    /// Confirm an event that others announced: this node prevotes it
+    ///
+    /// For event types whose policy asks a person, and for events that wait for one for another reason; see them with
+    /// ssid events list --state review
+    ///
+    /// Example:
+    ///   ssid events endorse 17973e79
+    #[command(verbatim_doc_comment)]
+    Endorse {
+        /// The beginning of its event hash; HASH:DIGEST where one hash has two contents
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
+        hash: String,
+    },
+    /// Refuse an event that others announced: this node prevotes nil for its subject
+    ///
+    /// Example:
+    ///   ssid events refuse 17973e79
+    #[command(verbatim_doc_comment)]
+    Refuse {
+        /// The beginning of its event hash; HASH:DIGEST where one hash has two contents
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
+        hash: String,
+    },
     /// Write every certified event to the repository's registry log
     ///
     /// Only needed where consensus_settings leave it to people (auto_apply_consensus false).
@@ -64,7 +89,11 @@ pub(crate) async fn run(command: EventsCommand, context: &Context) -> Result<()>
         EventsCommand::Emit(args) => emit::run(args, context).await?,
         EventsCommand::Import(args) => import::run(args, context).await?,
         EventsCommand::List { limit, state } => {
-            let query: Vec<_> = state.into_iter().map(|state| ("state", state)).collect();
+            let query = |state: String| match state.as_str() {
+                "review" => ("review", "true".to_owned()),
+                _ => ("state", state),
+            };
+            let query: Vec<_> = state.into_iter().map(query).collect();
             let events: Vec<EventView> = client.list(&["v1", "events"], &query, limit).await?;
             out.show(&events, |events| table(events, out))?;
         }
@@ -73,11 +102,19 @@ pub(crate) async fn run(command: EventsCommand, context: &Context) -> Result<()>
             out.show(&event, |event| page(event, out))?;
         }
         EventsCommand::Watch => watch(context).await?,
+        EventsCommand::Endorse { hash } => decide(context, &hash, "endorse").await?,
+        EventsCommand::Refuse { hash } => decide(context, &hash, "refuse").await?,
         EventsCommand::Apply => {
             let applied: AppliedView = client.post(&["v1", "events", "apply"], &[], Vec::new()).await?;
             out.show(&applied, |a| format!("{} written to {}, {} stood there already", a.applied, a.file, a.present))?;
         }
     }
+    Ok(())
+}
+
+async fn decide(context: &Context, hash: &str, what: &str) -> Result<()> {
+    let done: Operated = context.client()?.post(&["v1", "events", hash, what], &[], Vec::new()).await?;
+    context.out.show(&done, |done| conflicts::decision(done, context.out))?;
     Ok(())
 }
 
@@ -125,6 +162,10 @@ fn page(view: &EventView, out: Output) -> String {
     ];
     if let Some(node) = view.announced_by {
         lines.push(("Announced by", node.to_string()));
+    }
+    if let Some(review) = &view.review {
+        let until = review.until.as_deref().map_or_else(String::new, |at| format!(", until {}", seconds(at)));
+        lines.push(("Waits", clean(&review.explanation) + &until));
     }
     out.fields(&lines)
 }

@@ -64,7 +64,7 @@ pub(crate) fn block(status: &StatusView, out: Output) -> String {
     }
     if status.voting.awaiting_review > 0 {
         let review =
-            format!("{} subjects wait for your review: ssid events list --state open", status.voting.awaiting_review);
+            format!("{} subjects wait for your review: ssid events list --state review", status.voting.awaiting_review);
         line(format_args!("{}", out.paint(Tone::Warn, &review)));
     }
     if counts.conflicts > 0 {

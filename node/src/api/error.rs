@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use ssid_protocol::event::Inadmissible;
 
 use super::view::Problem;
-use crate::engine::EngineError;
+use crate::engine::{EngineError, OperatorRefusal, RefusalKind};
 
 /// A problem as a response.
 #[derive(Debug)]
@@ -77,6 +77,13 @@ impl Failure {
         Self::from(Problem::new(422, "refused", "The event was not taken", reason))
     }
 
+    /// 409: an operator's decision that cannot be taken as things stand.
+    fn not_taken(refusal: OperatorRefusal) -> Self {
+        let status = if refusal.kind == RefusalKind::NotOpen { 404 } else { 409 };
+        let problem = Problem::new(status, refusal.kind.as_str(), "The decision is not taken", refusal.reason);
+        Self::from(Problem { hint: refusal.hint, ..problem })
+    }
+
     /// 500: something of this node's own is broken.
     pub(super) fn internal(detail: impl std::fmt::Display) -> Self {
         tracing::error!(error = %detail, "API request failed");
@@ -96,6 +103,7 @@ impl From<EngineError> for Failure {
         match error {
             EngineError::Stopped => Self::from(Problem::new(503, "stopped", "The node is stopping", error.to_string())),
             EngineError::Refused(reason) => Self::refused(&reason, true),
+            EngineError::NotTaken(refusal) => Self::not_taken(refusal),
         }
     }
 }

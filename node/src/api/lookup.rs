@@ -120,6 +120,7 @@ impl ApiState {
             state,
             sequence: certified.filter(|_| state == EventState::Certified).map(|entry| entry.sequence),
             announced_by: None,
+            review: None,
         })
     }
 

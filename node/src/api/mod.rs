@@ -15,6 +15,9 @@ mod tests;
 pub mod view;
 mod wait;
 
+#[cfg(test)]
+pub(crate) use tests::status as testing_status;
+
 pub use listen::{ApiError, ApiListen, SOCKET_NAME, TcpListen};
 pub use server::serve;
-pub use state::{ApiSettings, ApiState, Applier, ApplyRequest, EventDefaults, PeerInfo, Peers, Syncs};
+pub use state::{ApiSettings, ApiState, Applier, ApplyRequest, EventDefaults, PeerInfo, Peers};

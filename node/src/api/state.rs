@@ -88,8 +88,6 @@ pub struct Peers {
     pub listening: Vec<String>,
     /// Every member heard of since the start, this node not among them.
     pub members: BTreeMap<NodeId, PeerInfo>,
-    /// Syncs since the start.
-    pub syncs: Syncs,
 }
 
 /// What the network knows of one member.
@@ -103,17 +101,6 @@ pub struct PeerInfo {
     pub heartbeat: Option<(Arc<Heartbeat>, UnixMillis)>,
     /// Measured round trip.
     pub round_trip: Option<Duration>,
-}
-
-/// Counts of syncs with members.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Syncs {
-    /// Those that ended well.
-    pub successful: u64,
-    /// Those that did not.
-    pub failed: u64,
-    /// When one last ended well.
-    pub last: Option<UnixMillis>,
 }
 
 /// The way to whoever writes the registry's log.

@@ -9,7 +9,7 @@ use ssid_protocol::sync::{Answer, NAMES, ProvenEvent};
 use ssid_storage::SubjectState;
 
 use super::core::{Engine, Tick};
-use super::handle::{CandidateView, InstanceView, VoteView};
+use super::handle::{CandidateView, InstanceView, LockView, VoteView};
 use super::messages::Ticket;
 use super::open::Open;
 use super::settings::ANSWER_BYTES;
@@ -99,9 +99,17 @@ impl Engine {
             epoch: machine.epoch(),
             round: machine.round(),
             since: open.first_seen,
-            in_conflict: machine.in_conflict(),
+            in_conflict: self.is_in_conflict(open),
             awaiting_review: self.awaits_review(open),
-            locked: machine.locked().map(|lock| lock.choice),
+            review: self.review(open),
+            locked: machine.locked().map(|lock| LockView {
+                epoch: lock.at.epoch,
+                round: lock.at.round,
+                choice: lock.choice,
+            }),
+            standing: machine.standing(),
+            no_choice_because: self.no_choice_because(subject, open).map(|refusal| refusal.reason),
+            quorum: self.voters.quorum(),
             candidates: machine
                 .candidates()
                 .map(|c| CandidateView {
@@ -124,14 +132,6 @@ impl Engine {
                 })
                 .collect(),
         }
-    }
-
-    /// Whether candidates are known and this node has neither endorsed nor refused one: a person may.
-    pub(super) fn awaits_review(&self, open: &Open) -> bool {
-        use ssid_protocol::id::Round;
-        use ssid_protocol::vote::Phase;
-        let voted = |me| open.machine.tally(Round::ZERO, Phase::Prevote).is_some_and(|t| t.first(me).is_some());
-        open.subject.is_some() && open.machine.round() == Round::ZERO && self.rules.me.is_some_and(|me| !voted(me))
     }
 }
 

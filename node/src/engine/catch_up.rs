@@ -15,6 +15,7 @@ use ssid_protocol::sync::{LOG_PAGE, NAMES, Request};
 use ssid_storage::Cursor;
 
 use super::core::{Engine, Tick};
+use super::handle::Syncs;
 use super::messages::CheckedAnswer;
 use super::open::Announced;
 use super::settings::{STALLED_AFTER, STALLED_AT_MOST};
@@ -35,11 +36,26 @@ pub(super) struct CatchUp {
     last_certified: Option<UnixMillis>,
     last_count: u64,
     look_at: Option<UnixMillis>,
+    pub(super) syncs: Syncs,
 }
 
 impl CatchUp {
-    pub(super) fn forget(&mut self, node: &NodeId) {
-        self.under_way.remove(node);
+    /// A conversation has ended.
+    fn ended(&mut self, node: &NodeId, now: UnixMillis, well: bool) {
+        if self.under_way.remove(node).is_none() {
+            return; // given up when the peer went away, counted there
+        }
+        if well {
+            self.syncs.successful += 1;
+            self.syncs.last = Some(now);
+        } else {
+            self.syncs.failed += 1;
+        }
+    }
+
+    /// A peer has gone: a conversation with it breaks off.
+    pub(super) fn break_off(&mut self, node: &NodeId, now: UnixMillis) {
+        self.ended(node, now, false);
     }
 
     pub(super) fn next(&self) -> Option<UnixMillis> {
@@ -95,10 +111,11 @@ impl Engine {
             Request::Open { subjects, .. } => subjects.is_empty(),
             Request::Events { .. } => false,
         };
+        let is_answered = !matches!(answer, None | Some(CheckedAnswer::Refused(_)));
         let next = answer.and_then(|answer| self.use_answer(tick, from, request, answer));
         match next {
             Some(question) if self.peers.connected.contains(&from) => tick.effects.asks.push((from, question)),
-            _ if in_conversation => self.catch_up.forget(&from),
+            next if in_conversation => self.catch_up.ended(&from, tick.now, is_answered && next.is_none()),
             _ => {}
         }
     }

@@ -27,6 +27,7 @@ use super::handle::NodeEvent;
 use super::messages::{Effects, Inbound, Ticket};
 use super::open::Open;
 use super::peers::Peers;
+use super::review::Reviews;
 use super::settings::{EngineSettings, JOURNAL_SLACK_BYTES, REMEMBER_AFTER, STORED_BATCHES};
 use super::timers::Timers;
 use super::trust_book::TrustBook;
@@ -66,6 +67,8 @@ pub struct Engine {
     pub(super) epoch: Epoch,
     pub(super) voters: VoterSet,
     pub(super) members: usize,
+    /// What the members are called.
+    pub(super) names: BTreeMap<NodeId, String>,
     pub(super) policies: EventPolicies,
     pub(super) settings: EngineSettings,
     pub(super) rules: Rules,
@@ -84,6 +87,7 @@ pub struct Engine {
     pub(super) done: HashSet<SubjectId>,
     pub(super) closing: Closing,
     pub(super) timers: Timers,
+    pub(super) reviews: Reviews,
     pub(super) trust: TrustBook,
     pub(super) wants: Wants,
     pub(super) peers: Peers,
@@ -106,6 +110,8 @@ pub struct Engine {
     unremembered: VecDeque<(UnixMillis, SubjectId)>,
     /// What recovery left to be said, for the first tick.
     pub(super) recovered: Option<Tick>,
+    /// When the last tick was.
+    pub(super) now: UnixMillis,
     /// Answers given, to vary what comes first in them.
     pub(super) answers: usize,
 }
@@ -163,6 +169,7 @@ impl Engine {
             federation: parts.federation,
             epoch,
             members: parts.manifest.members.len(),
+            names: parts.manifest.members.into_iter().map(|m| (m.node_id, m.node_name)).collect(),
             policies: parts.policies,
             settings: parts.settings,
             rules,
@@ -179,6 +186,7 @@ impl Engine {
             done: HashSet::new(),
             closing: Closing::default(),
             timers: Timers::default(),
+            reviews: Reviews::default(),
             trust: TrustBook::default(),
             wants: Wants::default(),
             peers: Peers::default(),
@@ -195,6 +203,7 @@ impl Engine {
             heartbeat: None,
             unremembered: VecDeque::new(),
             recovered: None,
+            now: UnixMillis(0),
             answers: 0,
             key: parts.key,
             voters: parts.voters,
@@ -207,12 +216,16 @@ impl Engine {
         if self.read_only.is_some() {
             return self.refuse_all(inputs);
         }
+        self.now = now;
         let mut tick = self.recovered.take().unwrap_or_else(|| Tick::new(now));
         for input in inputs {
             self.take(&mut tick, input);
         }
         for (subject, timer) in self.timers.due(now) {
             self.apply(&mut tick, subject, Input::Timeout(timer));
+        }
+        for subject in self.reviews.due(now) {
+            self.endorse(&mut tick, subject);
         }
         self.ask_what_is_missing(&mut tick);
         self.sign_events(&mut tick);
@@ -240,6 +253,10 @@ impl Engine {
             Inbound::OpenAsked { subjects, after, ticket } => self.answer_open(tick, &subjects, after, ticket),
             Inbound::EventsAsked { digests, ticket } => self.answer_events(tick, &digests, ticket),
             Inbound::Emit { events, ticket } => self.take_emitted(tick, events, ticket),
+            Inbound::Operate { operation, ticket } => {
+                let outcome = self.operate(tick, operation);
+                tick.effects.operated.push((ticket, outcome));
+            }
             Inbound::Observed(events) => self.take_observed(tick, events),
             Inbound::Projected(sequence) => self.note_projected(tick, sequence),
             Inbound::Connected(nodes) => self.take_connected(tick, nodes),
@@ -250,8 +267,7 @@ impl Engine {
     /// Steps one instance and notes what it wants.
     pub(super) fn apply(&mut self, tick: &mut Tick, subject: SubjectId, input: Input) {
         let Some(open) = self.open.get_mut(&subject) else { return };
-        let rules = Rules { may_sign: self.rules.may_sign && open.may_sign, ..self.rules };
-        let rules = if open.machine.is_epoch_change() { Rules { automatic: None, ..rules } } else { rules };
+        let rules = open.rules(self.rules);
         for output in open.machine.process(&self.voters, rules, input) {
             self.note_output(tick, subject, &output);
         }
@@ -371,7 +387,9 @@ impl Engine {
         self.read_only = Some(reason.clone());
         let waiting = tick.effects.emitted.drain(..).map(|(ticket, outcomes)| (ticket, outcomes.len()));
         let emitted = waiting.map(|(ticket, count)| self.refused(ticket, count)).collect();
-        Effects { emitted, events: vec![NodeEvent::ReadOnly { reason }], ..Effects::default() }
+        let operated =
+            tick.effects.operated.drain(..).map(|(ticket, _)| (ticket, Err(self.read_only_refusal()))).collect();
+        Effects { emitted, operated, events: vec![NodeEvent::ReadOnly { reason }], ..Effects::default() }
     }
 
     fn refuse_all(&mut self, inputs: Vec<Inbound>) -> Effects {
@@ -379,6 +397,7 @@ impl Engine {
         for input in inputs {
             match input {
                 Inbound::Emit { events, ticket } => effects.emitted.push(self.refused(ticket, events.len())),
+                Inbound::Operate { ticket, .. } => effects.operated.push((ticket, Err(self.read_only_refusal()))),
                 Inbound::StatusAsked { ticket }
                 | Inbound::OpenAsked { ticket, .. }
                 | Inbound::EventsAsked { ticket, .. } => effects.answers.push((ticket, Self::read_only_answer())),
@@ -404,6 +423,7 @@ impl Engine {
         let remember = self.unremembered.front().map(|(at, _)| *at);
         [
             self.timers.next(),
+            self.reviews.next(),
             self.wants.next(),
             self.closing.next(),
             self.catch_up.next(),

@@ -4,10 +4,8 @@ use std::sync::Arc;
 
 use ssid_protocol::batch::{Statements, VerifiedBatch};
 use ssid_protocol::event::{Event, FEDERATION_EPOCH};
-use ssid_protocol::id::{Choice, NodeId, Round, SubjectId, UnixMillis};
+use ssid_protocol::id::{Choice, NodeId, SubjectId, UnixMillis};
 use ssid_protocol::limits;
-use ssid_protocol::trust::ENDORSEMENT_FLOOR;
-use ssid_protocol::vote::Phase;
 use ssid_protocol::voting::{Candidate, Input};
 use ssid_storage::{JournalRecord, SubjectState};
 
@@ -15,7 +13,7 @@ use super::core::{Engine, Tick};
 use super::handle::{EmitOutcome, NodeEvent};
 use super::messages::{Ticket, Worth};
 use super::open::Announced;
-use super::settings::{ANNOUNCED_AT_ONCE, ANNOUNCEMENT_BYTES, CLOCK_TOLERANCE, Endorsement};
+use super::settings::{ANNOUNCED_AT_ONCE, ANNOUNCEMENT_BYTES, CLOCK_TOLERANCE};
 
 impl Engine {
     /// Events offered through the API. What is accepted is signed and on disk before the caller hears of it.
@@ -100,7 +98,7 @@ impl Engine {
         }
     }
 
-    fn certified_choice(&self, subject: &SubjectId) -> Option<(u64, Choice)> {
+    pub(super) fn certified_choice(&self, subject: &SubjectId) -> Option<(u64, Choice)> {
         if let Some(known) = self.closing.decision(subject) {
             return Some(known);
         }
@@ -278,39 +276,8 @@ impl Engine {
         true
     }
 
-    /// Rule 1: stands behind candidates of others as the policy for their type says, until this node has prevoted.
-    pub(super) fn endorse(&mut self, tick: &mut Tick, subject: SubjectId) {
-        let Some(open) = self.open.get(&subject) else { return };
-        let has_voted = |me| open.machine.tally(Round::ZERO, Phase::Prevote).is_some_and(|t| t.first(me).is_some());
-        if open.machine.round() != Round::ZERO || self.rules.me.is_none_or(has_voted) {
-            return;
-        }
-        let endorsed: Vec<_> = open
-            .machine
-            .candidates()
-            .filter(|c| !c.endorsed && !c.own && self.stands_behind(tick.now, subject, c))
-            .map(|c| c.choice)
-            .collect();
-        for choice in endorsed {
-            self.apply(tick, subject, Input::Endorse(choice));
-        }
-    }
-
-    fn stands_behind(&self, now: UnixMillis, subject: SubjectId, candidate: &Candidate) -> bool {
-        let Some(voter) = candidate.announced_by.and_then(|voter| self.voters.get(voter)) else { return false };
-        let trusted = match self.settings.endorsement_of(&candidate.event.event) {
-            Endorsement::Trusted => self.trust.score(&voter.key.id()) >= ENDORSEMENT_FLOOR,
-            Endorsement::Commit | Endorsement::Operator | Endorsement::Observed => false,
-        };
-        let supported = || {
-            let prevotes = self.open.get(&subject).and_then(|open| open.machine.tally(Round::ZERO, Phase::Prevote));
-            prevotes.is_some_and(|tally| tally.is_supported(&self.voters, candidate.choice))
-        };
-        trusted && (self.is_timely(now, &candidate.event) || supported())
-    }
-
     /// At most 5 minutes ahead of the local clock, and not older than `max_event_age_days` (SPEC §2).
-    fn is_timely(&self, now: UnixMillis, event: &Event) -> bool {
+    pub(super) fn is_timely(&self, now: UnixMillis, event: &Event) -> bool {
         let Some(at) = event.instant().map(|instant| i128::from(instant.unix_millis())) else { return false };
         let now = i128::from(now.0);
         let millis = |duration: std::time::Duration| i128::try_from(duration.as_millis()).unwrap_or(i128::MAX / 4);

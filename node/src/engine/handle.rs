@@ -12,6 +12,9 @@ use ssid_protocol::vote::Phase;
 use ssid_storage::LogHead;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
+use super::operator::{Operated, Operation, OperatorRefusal};
+use super::review::Review;
+
 /// Commands waiting for the engine; a sender waits when it is full.
 pub(super) const COMMANDS: usize = 64;
 /// Events kept for slow subscribers; one that falls further behind is told how many it missed.
@@ -137,7 +140,7 @@ pub struct EngineStatus {
     pub open: u64,
     /// Instances in conflict.
     pub conflicts: u64,
-    /// Open instances with an own candidate whose sender decides nothing: neither endorsed nor refused yet.
+    /// Open instances that wait for this node's operator to endorse or refuse.
     pub awaiting_review: u64,
     /// This node's certified log.
     pub log: LogHead,
@@ -153,6 +156,19 @@ pub struct EngineStatus {
     pub missing_voters: Vec<NodeId>,
     /// Whether the connected voters are a quorum.
     pub has_quorum: bool,
+    /// Conversations with members to catch up.
+    pub syncs: Syncs,
+}
+
+/// Conversations in which this node asked a member for what it lacks, since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Syncs {
+    /// Those that ended well.
+    pub successful: u64,
+    /// Those that broke off: no answer, a refusal, or one that does not verify.
+    pub failed: u64,
+    /// When one last ended well.
+    pub last: Option<UnixMillis>,
 }
 
 /// One vote in an [`InstanceView`].
@@ -166,6 +182,17 @@ pub struct VoteView {
     pub phase: Phase,
     /// For what; `None` is nil.
     pub choice: Option<Choice>,
+}
+
+/// What a node is locked on, in an [`InstanceView`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockView {
+    /// Since which epoch.
+    pub epoch: Epoch,
+    /// Since which round of it.
+    pub round: Round,
+    /// On what.
+    pub choice: Choice,
 }
 
 /// One candidate in an [`InstanceView`].
@@ -194,12 +221,20 @@ pub struct InstanceView {
     pub round: Round,
     /// When this node first heard of it.
     pub since: UnixMillis,
-    /// Whether it waits for people.
+    /// Whether it waits for people: its round failed and no automatic one follows, or people vote in it.
     pub in_conflict: bool,
-    /// Whether an own decision to endorse or refuse is awaited.
+    /// Whether this node's operator is awaited to endorse or refuse.
     pub awaiting_review: bool,
+    /// Why this node has not prevoted a candidate of others in round 0, while it has not.
+    pub review: Option<Review>,
     /// What this node is locked on.
-    pub locked: Option<Choice>,
+    pub locked: Option<LockView>,
+    /// What its operator chose, for operator rounds.
+    pub standing: Option<Choice>,
+    /// Why its operator may not choose now; `None` if they may.
+    pub no_choice_because: Option<String>,
+    /// The weight that decides.
+    pub quorum: u64,
     /// What has been announced or voted for.
     pub candidates: Vec<CandidateView>,
     /// Every vote held.
@@ -226,6 +261,9 @@ pub enum EngineError {
     /// The engine refuses this command now.
     #[error("{0}")]
     Refused(String),
+    /// An operator's decision cannot be taken now.
+    #[error("{}", .0.reason)]
+    NotTaken(OperatorRefusal),
 }
 
 /// What the handle sends to the engine's task.
@@ -237,6 +275,13 @@ pub enum Command {
         events: Vec<Event>,
         /// One outcome per event, in order; sent when the accepted ones are on disk.
         reply: oneshot::Sender<Vec<EmitOutcome>>,
+    },
+    /// Take an operator's decision.
+    Operate {
+        /// Which.
+        operation: Operation,
+        /// Sent when it is on disk.
+        reply: oneshot::Sender<Result<Operated, OperatorRefusal>>,
     },
     /// Show open instances.
     Instances {
@@ -273,6 +318,16 @@ impl EngineHandle {
         }
         let (reply, answer) = oneshot::channel();
         self.ask(Command::Emit { events, reply }, answer).await
+    }
+
+    /// Takes an operator's decision: endorses or refuses a candidate (SPEC §7 rule 1), or chooses one in a conflict
+    /// (rule 7). Returns when it is on disk.
+    ///
+    /// # Errors
+    /// If the engine has stopped, or the decision cannot be taken now: why, in words.
+    pub async fn operate(&self, operation: Operation) -> Result<Operated, EngineError> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Command::Operate { operation, reply }, answer).await?.map_err(EngineError::NotTaken)
     }
 
     /// Open instances in order of subject id.

@@ -11,6 +11,7 @@ use ssid_protocol::id::{ContentDigest, LogId, NodeId, SubjectId, UnixMillis};
 use ssid_protocol::sync::{Answer, Request};
 
 use super::handle::{EmitOutcome, NodeEvent};
+use super::operator::{Operated, Operation, OperatorRefusal};
 
 /// Names one waiting party in its caller's own numbering.
 pub type Ticket = u64;
@@ -61,6 +62,13 @@ pub enum Inbound {
     Emit {
         /// The events.
         events: Vec<Event>,
+        /// Who waits.
+        ticket: Ticket,
+    },
+    /// This node's operator decided something.
+    Operate {
+        /// What.
+        operation: Operation,
         /// Who waits.
         ticket: Ticket,
     },
@@ -132,6 +140,8 @@ pub struct Effects {
     pub answers: Vec<(Ticket, Answer)>,
     /// Outcomes for those who offered events.
     pub emitted: Vec<(Ticket, Vec<EmitOutcome>)>,
+    /// Outcomes for operators: what is done is on disk.
+    pub operated: Vec<(Ticket, Result<Operated, OperatorRefusal>)>,
     /// Questions to peers.
     pub asks: Vec<(NodeId, Request)>,
     /// What happened, for observers.

@@ -11,8 +11,10 @@ mod events;
 mod handle;
 mod messages;
 mod open;
+mod operator;
 mod peers;
 mod recover;
+mod review;
 pub mod settings;
 mod status;
 pub mod task;
@@ -26,7 +28,10 @@ mod wants;
 pub use core::{Engine, EngineParts};
 pub use handle::{
     CandidateView, Command, Decision, EMIT_EVENTS, EmitOutcome, EngineError, EngineHandle, EngineStatus, InstanceView,
-    NodeEvent, VoteView,
+    LockView, NodeEvent, Syncs, VoteView,
 };
 pub use messages::{CheckedAnswer, Effects, Inbound, Ticket, Worth};
+pub use operator::{Operated, Operation, OperatorRefusal, RefusalKind};
 pub use peers::PeerState;
+pub use review::{Review, ReviewReason};
+pub use ssid_storage::NoteKind;

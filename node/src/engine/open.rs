@@ -9,8 +9,8 @@ use ssid_protocol::small_map::SmallMap;
 use ssid_protocol::subject::Subject;
 use ssid_protocol::sync::ProvenEvent;
 use ssid_protocol::vote::{Ballot, Phase};
-use ssid_protocol::voting::Instance;
-use ssid_storage::{BatchRef, OpenSubject, ProofRef};
+use ssid_protocol::voting::{Instance, Rules};
+use ssid_storage::{BatchRef, NoteKind, OpenSubject, OperatorNote, ProofRef};
 
 /// One vote's place in the batch that proves it.
 #[derive(Clone, Debug)]
@@ -75,6 +75,8 @@ pub(super) struct Open {
     /// Proposals by their batches: one a round at the most.
     pub(super) proposals: Vec<Arc<VerifiedBatch>>,
     pub(super) announced: SmallMap<Choice, Announced>,
+    /// What its operator decided, the latest of each kind, in that order; on disk as long as the subject is open.
+    pub(super) notes: Vec<OperatorNote>,
     /// False for a subject that was decided before the database was lost: only its certificate may end it.
     pub(super) may_sign: bool,
     /// The event of a certificate that decided it, if no candidate brought it.
@@ -94,11 +96,29 @@ impl Open {
             held: Vec::new(),
             proposals: Vec::new(),
             announced: SmallMap::default(),
+            notes: Vec::new(),
             may_sign: true,
             certified_event: None,
             quiet_since: now,
             asked: 0,
         }
+    }
+
+    /// What holds for this instance of what holds for all.
+    pub(super) fn rules(&self, all: Rules) -> Rules {
+        let automatic = all.automatic.filter(|_| !self.machine.is_epoch_change());
+        Rules { may_sign: all.may_sign && self.may_sign, automatic, ..all }
+    }
+
+    /// Keeps an operator's decision; the latest of its kind holds.
+    pub(super) fn note(&mut self, note: OperatorNote) {
+        self.notes.retain(|known| known.kind != note.kind);
+        self.notes.push(note);
+    }
+
+    /// What the operator decided of this kind.
+    pub(super) fn noted(&self, kind: NoteKind) -> Option<Choice> {
+        self.notes.iter().find(|note| note.kind == kind)?.choice
     }
 
     /// Something new arrived.

@@ -58,7 +58,7 @@ impl Engine {
         let new: Vec<_> = self.peers.connected.difference(&before).copied().collect();
         let gone: Vec<_> = before.difference(&self.peers.connected).copied().collect();
         for node in gone {
-            self.catch_up.forget(&node);
+            self.catch_up.break_off(&node, tick.now);
             tick.effects.events.push(NodeEvent::Disconnected { node });
         }
         for node in new {

@@ -9,7 +9,7 @@ use ssid_protocol::id::{NodeId, SubjectId, UnixMillis};
 use ssid_protocol::identity::VerifyKey;
 use ssid_protocol::vote::Phase;
 use ssid_protocol::voting::{Candidate, Input, Instance, OwnHistory};
-use ssid_storage::{JournalRecord, ProofRef, StorageError, SubjectState};
+use ssid_storage::{JournalRecord, NoteKind, OperatorNote, ProofRef, StorageError, SubjectState};
 
 use super::core::{Engine, EngineParts, Tick};
 use super::messages::Effects;
@@ -22,6 +22,7 @@ struct Replay {
     histories: BTreeMap<SubjectId, OwnHistory>,
     batches: Vec<Arc<VerifiedBatch>>,
     announcements: Vec<Arc<VerifiedBatch>>,
+    notes: Vec<OperatorNote>,
     done: HashSet<SubjectId>,
 }
 
@@ -46,6 +47,11 @@ impl Engine {
         (engine.agreements, engine.disagreements) = engine.count_agreements()?;
         let replay = engine.read_journal(records)?;
         engine.resume_votes(now, &replay);
+        for note in &replay.notes {
+            if let Some(open) = engine.ensure_open(now, note.subject) {
+                open.note(*note);
+            }
+        }
         engine.reopen_candidates(now)?;
         for batch in replay.announcements {
             engine.queue_again(&batch);
@@ -73,7 +79,12 @@ impl Engine {
                     self.sort_in(&mut replay, batch)?;
                 }
                 JournalRecord::Done(subjects) => replay.done.extend(subjects),
-                JournalRecord::Created { .. } | JournalRecord::Note(_) => {}
+                JournalRecord::Note(note) => {
+                    if !self.is_decided(&note.subject)? {
+                        replay.notes.push(note);
+                    }
+                }
+                JournalRecord::Created { .. } => {}
             }
         }
         for subject in &replay.done {
@@ -182,10 +193,23 @@ impl Engine {
                 self.endorse(&mut tick, subject);
             }
         }
+        self.apply_notes(&mut tick);
         self.count_kept_votes(&mut tick);
         // what this made the instances say goes out with the first tick
         self.recovered = Some(tick);
         Ok(())
+    }
+
+    /// What operators decided holds again. Endorsements were looked at with each candidate.
+    fn apply_notes(&mut self, tick: &mut Tick) {
+        let notes: Vec<_> = self.open.values().flat_map(|open| open.notes.clone()).collect();
+        for note in notes {
+            match (note.kind, note.choice) {
+                (NoteKind::Stand, Some(choice)) => self.apply(tick, note.subject, Input::Choose(choice)),
+                (NoteKind::Refuse, _) => self.apply(tick, note.subject, Input::Refuse),
+                (NoteKind::Endorse, _) | (NoteKind::Stand, None) => {}
+            }
+        }
     }
 
     fn count_kept_votes(&mut self, tick: &mut Tick) {
@@ -229,6 +253,7 @@ impl Engine {
             kept.push(JournalRecord::Own(batch.batch().clone()));
         }
         for open in self.open.values() {
+            kept.extend(open.notes.iter().copied().map(JournalRecord::Note));
             let own_events = open.announced.values().filter_map(|announced| match announced {
                 Announced::Batch(batch, _) if batch.signer() == self.me => Some(batch),
                 _ => None,

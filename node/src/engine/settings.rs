@@ -44,7 +44,7 @@ pub const ANSWER_BYTES: usize = 768 * 1024;
 pub enum Endorsement {
     /// When the announcing member's trust is at least 25.
     Trusted,
-    /// When the commit exists in the member's repository; until Git is mirrored it waits.
+    /// When the commit exists in the member's repository; until Git is mirrored it waits, for a person too.
     Commit,
     /// When a person confirms.
     Operator,
@@ -100,6 +100,10 @@ pub struct EngineSettings {
     pub endorsement: Endorsement,
     /// Endorsement by event type.
     pub endorsement_by_event: BTreeMap<String, Endorsement>,
+    /// `endorsement.settle_seconds`: how long to wait before endorsing, by event type.
+    pub settle_by_event: BTreeMap<String, Duration>,
+    /// `endorsement.review_timeout_hours`: how long a candidate waits for a person before the prevote is nil.
+    pub review_timeout: Duration,
     /// `security.max_event_age_days`: older events of others are not endorsed.
     pub max_event_age: Duration,
     /// The voting timeouts.
@@ -115,6 +119,8 @@ impl Default for EngineSettings {
         Self {
             endorsement: Endorsement::Trusted,
             endorsement_by_event: BTreeMap::new(),
+            settle_by_event: BTreeMap::new(),
+            review_timeout: Duration::from_hours(72),
             max_event_age: Duration::from_hours(365 * 24),
             timeouts: Timeouts::default(),
             blueprint: String::new(),
@@ -127,5 +133,10 @@ impl EngineSettings {
     /// How events of this type are endorsed.
     pub fn endorsement_of(&self, event_type: &str) -> Endorsement {
         self.endorsement_by_event.get(event_type).copied().unwrap_or(self.endorsement)
+    }
+
+    /// How long to wait before endorsing events of this type.
+    pub fn settle_of(&self, event_type: &str) -> Duration {
+        self.settle_by_event.get(event_type).copied().unwrap_or_default()
     }
 }

@@ -25,7 +25,7 @@ impl Engine {
             abstaining: self.abstaining.clone(),
             read_only: self.read_only.clone(),
             open: (self.open.len() + self.backlog_choices.len()) as u64,
-            conflicts: self.open.values().filter(|open| open.machine.in_conflict()).count() as u64,
+            conflicts: self.open.values().filter(|open| self.is_in_conflict(open)).count() as u64,
             awaiting_review: self.open.values().filter(|open| self.awaits_review(open)).count() as u64,
             log: self.store.log_head(),
             certified: self.store.certified_count(),
@@ -34,6 +34,7 @@ impl Engine {
             has_quorum: self.voters.is_quorum(weight, connected_voters.len()),
             connected_voters,
             missing_voters,
+            syncs: self.catch_up.syncs,
         }
     }
 

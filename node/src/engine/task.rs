@@ -19,6 +19,7 @@ use super::checking::Checker;
 use super::core::Engine;
 use super::handle::{COMMANDS, Command, EmitOutcome, EngineHandle, EngineStatus, NODE_EVENTS, NodeEvent};
 use super::messages::{Effects, Inbound, Ticket, Worth};
+use super::operator::{Operated, OperatorRefusal};
 use super::peers::PeerState;
 use super::settings::{ANSWER_BYTES, UNSENT_BATCHES};
 use crate::network::{self, Network, NetworkEvent, ReplyHandle, Topic, Verdict};
@@ -106,6 +107,7 @@ enum Waiting {
     Gossip(network::Ticket),
     Peer(ReplyHandle),
     Emitter(oneshot::Sender<Vec<EmitOutcome>>),
+    Operator(oneshot::Sender<Result<Operated, OperatorRefusal>>),
 }
 
 #[derive(Debug)]
@@ -211,6 +213,10 @@ impl Task {
                 let ticket = self.ticket(Waiting::Emitter(reply));
                 collected.inputs.push(Inbound::Emit { events, ticket });
             }
+            Arrived::Command(Command::Operate { operation, reply }) => {
+                let ticket = self.ticket(Waiting::Operator(reply));
+                collected.inputs.push(Inbound::Operate { operation, ticket });
+            }
             Arrived::Command(query) => collected.queries.push(query),
             Arrived::Local(input) => {
                 collected.statements += weight(&input);
@@ -303,6 +309,12 @@ impl Task {
             if let Some(Waiting::Emitter(reply)) = self.waiting.remove(&ticket) {
                 // whoever offered the events may have gone: they are announced all the same
                 reply.send(outcomes).ok();
+            }
+        }
+        for (ticket, outcome) in effects.operated {
+            if let Some(Waiting::Operator(reply)) = self.waiting.remove(&ticket) {
+                // whoever decided may have gone: it holds all the same
+                reply.send(outcome).ok();
             }
         }
         for (node, request) in effects.asks {

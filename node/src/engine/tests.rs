@@ -15,7 +15,9 @@ use tempfile::TempDir;
 use super::checking::Checker;
 use super::handle::{EmitOutcome, NodeEvent};
 use super::settings::EngineSettings;
-use super::{Effects, Engine, EngineParts, Inbound};
+use super::{Effects, Engine, EngineParts, Inbound, Operated, OperatorRefusal};
+
+mod operator;
 
 /// 2025-10-11T20:00:00Z, when the fixtures' events happened.
 const START: UnixMillis = UnixMillis(1_760_212_800_000);
@@ -32,17 +34,26 @@ struct Net {
     engines: Vec<Option<Engine>>,
     ids: Vec<NodeId>,
     manifest: Manifest,
+    settings: EngineSettings,
     checker: Arc<Checker>,
     now: UnixMillis,
     messages: VecDeque<(usize, Message)>,
     connected: BTreeSet<usize>,
     events: Vec<(usize, NodeEvent)>,
     outcomes: Vec<EmitOutcome>,
+    operated: Vec<Result<Operated, OperatorRefusal>>,
 }
 
 impl Net {
     fn new(n: usize) -> Self {
-        let (manifest, federation, voters, keys) = testing::federation(n);
+        Self::with(testing::manifest(n), EngineSettings::default())
+    }
+
+    /// Of nodes with these settings, in a federation of this genesis whose members are the fixtures'.
+    fn with(manifest: Manifest, settings: EngineSettings) -> Self {
+        let n = manifest.members.len();
+        let (_, _, _, keys) = testing::federation(n);
+        let (federation, voters) = (manifest.federation_id(), manifest.voters().unwrap());
         let checker = Checker::new(federation, manifest.clone(), voters, manifest.event_policies.clone());
         let ids = keys.iter().map(ssid_protocol::identity::VotingKey::node_id).collect();
         let mut net = Self {
@@ -50,12 +61,14 @@ impl Net {
             engines: (0..n).map(|_| None).collect(),
             ids,
             manifest,
+            settings,
             checker: Arc::new(checker),
             now: START,
             messages: VecDeque::new(),
             connected: BTreeSet::new(),
             events: Vec::new(),
             outcomes: Vec::new(),
+            operated: Vec::new(),
         };
         for node in 0..n {
             Journal::create(&net.homes[node].path().join("votes.journal"), net.ids[node]).unwrap();
@@ -65,7 +78,9 @@ impl Net {
     }
 
     fn start(&mut self, node: usize) {
-        let (manifest, federation, voters, keys) = testing::federation(self.ids.len());
+        let (_, _, _, keys) = testing::federation(self.ids.len());
+        let (manifest, federation) = (self.manifest.clone(), self.manifest.federation_id());
+        let voters = manifest.voters().unwrap();
         let home = self.homes[node].path();
         let owner = Owner { federation, node: self.ids[node] };
         let (store, writer) = Store::open(home, owner, LogId([node as u8; 32])).unwrap();
@@ -76,7 +91,7 @@ impl Net {
             policies: manifest.event_policies.clone(),
             manifest,
             voters,
-            settings: EngineSettings::default(),
+            settings: self.settings.clone(),
             store,
             writer,
             journal,
@@ -124,6 +139,7 @@ impl Net {
             self.messages.push_back((to, Message::Ask(self.ids[node], request)));
         }
         self.events.extend(effects.events.into_iter().map(|event| (node, event)));
+        self.operated.extend(effects.operated.into_iter().map(|(_, outcome)| outcome));
         self.outcomes.extend(effects.emitted.into_iter().flat_map(|(_, outcomes)| outcomes));
     }
 

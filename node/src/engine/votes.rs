@@ -148,6 +148,7 @@ impl Engine {
     pub(super) fn forget(&mut self, subject: &SubjectId) -> Option<super::open::Open> {
         let open = self.open.remove(subject)?;
         self.announced.remove(subject);
+        self.reviews.forget(subject);
         let origin = open.announced.values().next().map(super::open::Announced::signer);
         if let Some(count) = origin.and_then(|origin| self.by_origin.get_mut(&origin)) {
             *count = count.saturating_sub(1);

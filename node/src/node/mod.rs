@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::api::{self, ApiError, ApiListen, ApiSettings, ApiState, EventDefaults, TcpListen};
 use crate::config::{Config, ConfigError};
+use crate::conflicts::{self, Reports};
 use crate::engine::checking::Checker;
 use crate::engine::task::{self, Running, Surroundings, unix_now};
 use crate::engine::{Engine, EngineParts};
@@ -178,6 +179,9 @@ fn start(
     let running = task::start(engine, first, surroundings);
     tell_own_addresses(node_id, &network, &running, tracker, end);
 
+    if let Some(reports) = Reports::configured(&config.settings, &paths, &manifest, node_id, &store) {
+        tracker.spawn(conflicts::follow(reports, running.handle.clone(), end.clone()));
+    }
     let file = RegistryFile::open(&paths.registry_log)?;
     let (applier, apply) = mpsc::channel(APPLY_REQUESTS);
     let projection = registry::Projection { announce: config.settings.federation.auto_consensus, apply: applies };

@@ -145,6 +145,13 @@ fn engine_settings(settings: &Settings) -> EngineSettings {
     EngineSettings {
         endorsement: endorsement(settings.endorsement.default),
         endorsement_by_event: settings.endorsement.by_event.iter().map(|(k, v)| (k.clone(), endorsement(*v))).collect(),
+        settle_by_event: settings
+            .endorsement
+            .settle_seconds
+            .iter()
+            .map(|(k, v)| (k.clone(), Duration::from_secs(*v)))
+            .collect(),
+        review_timeout: Duration::from_secs(settings.endorsement.review_timeout_hours.saturating_mul(60 * 60)),
         max_event_age: Duration::from_secs(settings.security.max_event_age_days.saturating_mul(24 * 60 * 60)),
         timeouts: Timeouts {
             observe: millis(voting.observe_timeout_ms),
@@ -154,5 +161,24 @@ fn engine_settings(settings: &Settings) -> EngineSettings {
             increment: millis(voting.timeout_increment_ms),
         },
         ..EngineSettings::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endorsement_settings_reach_the_engine() {
+        let mut settings = Settings::default();
+        let plain = engine_settings(&settings);
+        assert_eq!((plain.settle_of("a"), plain.review_timeout), (Duration::ZERO, Duration::from_hours(72)));
+        settings.endorsement.settle_seconds.insert("a".into(), 7);
+        settings.endorsement.review_timeout_hours = 5;
+        settings.endorsement.by_event.insert("a".into(), ConfiguredEndorsement::Operator);
+        let made = engine_settings(&settings);
+        assert_eq!((made.settle_of("a"), made.settle_of("b")), (Duration::from_secs(7), Duration::ZERO));
+        assert_eq!(made.review_timeout, Duration::from_hours(5));
+        assert_eq!(made.endorsement_of("a"), Endorsement::Operator);
     }
 }

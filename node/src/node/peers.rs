@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::api::{PeerInfo, Peers, Syncs};
+use crate::api::{PeerInfo, Peers};
 use crate::engine::task::Running;
 use crate::network::Network;
 
@@ -33,7 +33,7 @@ pub(super) fn watch(
                 members.entry(*node).or_default().connected = true;
             }
             let listening_now = listening.borrow_and_update().iter().map(ToString::to_string).collect();
-            sender.send_replace(Arc::new(Peers { listening: listening_now, members, syncs: Syncs::default() }));
+            sender.send_replace(Arc::new(Peers { listening: listening_now, members }));
             let changed = tokio::select! {
                 () = end.cancelled() => return,
                 changed = connected.changed() => changed,

@@ -343,19 +343,25 @@ impl Instance {
             return Some(None);
         }
         let endorsed: Vec<_> = self.candidates().filter(|c| c.endorsed && c.announced_by.is_some()).collect();
-        let all_agree = endorsed.iter().all(|a| endorsed.iter().all(|b| a.event.agrees_with(&b.event)));
-        if all_agree {
-            return endorsed.into_iter().min_by(|a, b| tiebreak::earliest(a, b)).map(|c| Some(c.choice));
-        }
-        if let Some(strategy) = rules.automatic {
-            let round0 = &self.rounds.get(&Round::ZERO)?.prevotes;
-            return tiebreak::winner(strategy, voters, round0, endorsed.into_iter()).map(|c| Some(c.choice));
-        }
-        if !self.review_told {
+        let preferred = self.prefer(voters, rules, &endorsed);
+        let is_split = preferred.is_none() && !endorsed.is_empty();
+        if is_split && !self.review_told {
             self.review_told = true;
             out.push(Output::Review);
         }
-        None
+        preferred.map(Some)
+    }
+
+    /// Rule 1, of several that would do: the earliest if they agree, else the tie-break winner where rounds are
+    /// automatic, else none.
+    fn prefer(&self, voters: &VoterSet, rules: Rules, candidates: &[&Candidate]) -> Option<Choice> {
+        let all_agree = candidates.iter().all(|a| candidates.iter().all(|b| a.event.agrees_with(&b.event)));
+        let candidates = candidates.iter().copied();
+        if all_agree {
+            return candidates.min_by(|a, b| tiebreak::earliest(a, b)).map(|c| c.choice);
+        }
+        let round0 = &self.rounds.get(&Round::ZERO)?.prevotes;
+        tiebreak::winner(rules.automatic?, voters, round0, candidates).map(|c| c.choice)
     }
 
     /// Rule 2, second half, and rule 4.
@@ -553,6 +559,13 @@ impl Instance {
     /// Whether the current round failed and the next is an operator's.
     pub fn in_conflict(&self) -> bool {
         self.decided.is_none() && self.current().conflict_told
+    }
+
+    /// Of known candidates that this node would endorse the one it would prevote in round 0 (rule 1); none if they do
+    /// not agree and no strategy chooses. Whoever endorses several endorses this one: the first endorsed is voted for.
+    pub fn preferred(&self, voters: &VoterSet, rules: Rules, choices: &[Choice]) -> Option<Choice> {
+        let candidates: Vec<_> = choices.iter().filter_map(|choice| self.candidate(*choice)).collect();
+        self.prefer(voters, rules, &candidates)
     }
 
     /// Whether people were asked to choose among candidates that do not agree, and this node has not prevoted since.

@@ -40,7 +40,7 @@ pub enum JournalRecord {
 }
 
 /// An operator's decision about a subject; the latest of each kind holds.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OperatorNote {
     /// About what.
     pub subject: SubjectId,

@@ -131,6 +131,14 @@ pub(super) async fn conflicts(
 
 /// One open subject, in conflict or not, by the start of its id.
 pub(super) async fn conflict(State(state): State<ApiState>, Path(subject): Path<String>) -> Answer<ConflictView> {
+    let id = find_subject(&state, subject).await?;
+    let open = state.engine.instance(id).await?;
+    let open = open.ok_or_else(|| Failure::not_found(format!("subject {id} is not open")))?;
+    Ok(Json(ConflictView::from(open)))
+}
+
+/// The subject of this id, or the one in conflict whose id begins so.
+pub(super) async fn find_subject(state: &ApiState, subject: String) -> Result<SubjectId, Failure> {
     let id = state.read(move |state| {
         let rows = state.store.conflicts()?;
         let named = rows.into_iter().map(|(id, _)| Named { id: id.to_string(), name: String::new(), item: id });
@@ -139,8 +147,5 @@ pub(super) async fn conflict(State(state): State<ApiState>, Path(subject): Path<
             Err(_) => resolve("conflict", &subject, named.collect()),
         }
     });
-    let id = id.await?;
-    let open = state.engine.instance(id).await?;
-    let open = open.ok_or_else(|| Failure::not_found(format!("subject {id} is not open")))?;
-    Ok(Json(ConflictView::from(open)))
+    id.await
 }

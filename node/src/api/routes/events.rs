@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use super::Paging;
 use crate::api::error::{Answer, Failure};
 use crate::api::lookup::proof_anchor;
-use crate::api::view::{AppliedView, EventState, EventView, Page, Problem};
+use crate::api::view::{AppliedView, EventState, EventView, Page, Problem, ReviewView};
 use crate::api::{ApiState, ApplyRequest};
 use crate::engine::InstanceView;
 
@@ -18,6 +18,9 @@ use crate::engine::InstanceView;
 pub(super) struct Filter {
     /// Only those that stand there.
     state: Option<EventState>,
+    /// Only those that wait for this node's operator.
+    #[serde(default)]
+    review: bool,
     limit: Option<usize>,
     before: Option<String>,
 }
@@ -27,12 +30,16 @@ pub(super) async fn list(
     State(state): State<ApiState>,
     filter: Result<Query<Filter>, QueryRejection>,
 ) -> Answer<Page<EventView>> {
-    let Query(Filter { state: wanted, limit, before }) = filter?;
+    let Query(Filter { state: wanted, review, limit, before }) = filter?;
     let paging = Paging { limit, before };
     let (limit, before) = (paging.limit(), paging.before()?);
+    if review {
+        let items = if before.is_none() { open_events(&state, wanted, true, limit).await? } else { Vec::new() };
+        return Ok(Json(Page { items, next: None }));
+    }
     let mut items = Vec::new();
     if before.is_none() && wanted != Some(EventState::Certified) {
-        items = open_events(&state, wanted, limit).await?;
+        items = open_events(&state, wanted, false, limit).await?;
     }
     let left = limit - items.len();
     if !matches!(wanted, None | Some(EventState::Certified)) || left == 0 {
@@ -44,14 +51,19 @@ pub(super) async fn list(
     Ok(Json(Page { items, next }))
 }
 
-async fn open_events(state: &ApiState, wanted: Option<EventState>, limit: usize) -> Result<Vec<EventView>, Failure> {
+async fn open_events(
+    state: &ApiState,
+    wanted: Option<EventState>,
+    review: bool,
+    limit: usize,
+) -> Result<Vec<EventView>, Failure> {
     let mut items = Vec::new();
     let mut after = None;
     loop {
         let page = state.engine.instances(after, limit).await?;
         after = page.last().map(|open| open.subject_id);
         let is_last = page.len() < limit;
-        for open in page {
+        for open in page.into_iter().filter(|open| !review || open.awaiting_review) {
             items.extend(candidates(open).into_iter().filter(|view| wanted.is_none_or(|w| w == view.state)));
         }
         if is_last || items.len() >= limit {
@@ -63,6 +75,7 @@ async fn open_events(state: &ApiState, wanted: Option<EventState>, limit: usize)
 
 fn candidates(open: InstanceView) -> Vec<EventView> {
     let stands = if open.in_conflict { EventState::Conflict } else { EventState::Open };
+    let review = open.review.map(ReviewView::from);
     let view = |candidate: crate::engine::CandidateView| {
         let event = candidate.event?;
         Some(EventView {
@@ -74,6 +87,7 @@ fn candidates(open: InstanceView) -> Vec<EventView> {
             state: stands,
             sequence: None,
             announced_by: candidate.announced_by,
+            review: review.clone(),
         })
     };
     open.candidates.into_iter().filter_map(view).collect()
@@ -100,6 +114,7 @@ fn certified_events(
             state: EventState::Certified,
             sequence: Some(sequence),
             announced_by: None,
+            review: None,
         });
     }
     Ok((items, next.map(|sequence| sequence.to_string())))
@@ -117,6 +132,7 @@ pub(super) async fn show(State(state): State<ApiState>, Path(hash): Path<String>
     {
         let candidate = open.candidates.iter().find(|candidate| candidate.choice == choice);
         view.announced_by = candidate.and_then(|candidate| candidate.announced_by);
+        view.review = open.review.map(ReviewView::from);
     }
     Ok(Json(view))
 }

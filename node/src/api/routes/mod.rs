@@ -1,6 +1,7 @@
 //! What is asked where. Handlers read a snapshot and answer; they hold nothing between requests.
 
 mod consensus;
+mod decide;
 mod emit;
 mod events;
 mod import;
@@ -50,6 +51,9 @@ pub(super) fn router(state: ApiState, shutdown: CancellationToken) -> Router {
         .route("/v1/certificates/{hash}", get(consensus::certificate))
         .route("/v1/conflicts", get(consensus::conflicts))
         .route("/v1/conflicts/{subject}", get(consensus::conflict))
+        .route("/v1/conflicts/{subject}/resolution", post(decide::resolve))
+        .route("/v1/events/{hash}/endorse", post(decide::endorse))
+        .route("/v1/events/{hash}/refuse", post(decide::refuse))
         .route("/v1/trust", get(trust::list))
         .route("/v1/trust/{id}", get(trust::show))
         .route("/v1/log/head", get(log::head))

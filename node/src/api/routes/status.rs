@@ -27,7 +27,7 @@ pub(super) async fn status(State(state): State<ApiState>) -> Answer<StatusView> 
         software: SOFTWARE.to_owned(),
         started_at: iso(state.started_at),
         federation: federation(&state, &engine),
-        transport: transport(&state),
+        transport: transport(&state, &engine),
         voting: voting(&state, &engine),
         log: LogHeadView::from(engine.log),
         statistics: statistics(&state, &engine),
@@ -55,7 +55,7 @@ fn federation(state: &ApiState, engine: &EngineStatus) -> FederationStatus {
     }
 }
 
-fn transport(state: &ApiState) -> TransportStatus {
+fn transport(state: &ApiState, engine: &EngineStatus) -> TransportStatus {
     let peers = state.peers.borrow().clone();
     let others = state.manifest.members.iter().filter(|m| m.node_id != state.node_id);
     let is_connected = |id| peers.members.get(id).is_some_and(|peer| peer.connected);
@@ -65,7 +65,7 @@ fn transport(state: &ApiState) -> TransportStatus {
         peers: others.count() as u64,
         listening: peers.listening.clone(),
         sync_interval_minutes: state.settings.sync_interval_minutes,
-        last_sync: peers.syncs.last.map(iso),
+        last_sync: engine.syncs.last.map(iso),
     }
 }
 
@@ -106,7 +106,7 @@ fn waiting_for(state: &ApiState, engine: &EngineStatus, missing: &[NamedNode]) -
 }
 
 fn statistics(state: &ApiState, engine: &EngineStatus) -> Statistics {
-    let syncs = state.peers.borrow().syncs;
+    let syncs = engine.syncs;
     let members = &state.manifest.members;
     Statistics {
         total_nodes: members.len() as u64,

@@ -21,7 +21,10 @@ use tokio::sync::{broadcast, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{ApiListen, ApiSettings, ApiState, EventDefaults, Peers, SOCKET_NAME, TcpListen, serve};
-use crate::engine::{Command, EmitOutcome, EngineHandle, EngineStatus, NodeEvent};
+use crate::engine::{
+    Command, EmitOutcome, EngineHandle, EngineStatus, NodeEvent, NoteKind, Operated, Operation, OperatorRefusal,
+    RefusalKind,
+};
 
 const MEMBERS: usize = 4;
 
@@ -50,6 +53,7 @@ async fn served(engine: fn(&Event) -> EmitOutcome, with_tcp: bool) -> Served {
         while let Some(command) = inbox.recv().await {
             match command {
                 Command::Emit { events, reply } => drop(reply.send(events.iter().map(engine).collect())),
+                Command::Operate { operation, reply } => drop(reply.send(operate(operation))),
                 Command::Instances { reply, .. } => drop(reply.send(Vec::new())),
             }
         }
@@ -88,7 +92,7 @@ async fn served(engine: fn(&Event) -> EmitOutcome, with_tcp: bool) -> Served {
     Served { dir, state, writer, events, shutdown, tcp }
 }
 
-fn status(store: &Store) -> EngineStatus {
+pub(crate) fn status(store: &Store) -> EngineStatus {
     let (_, _, _, keys) = testing::federation(MEMBERS);
     let ids: Vec<_> = keys.iter().map(ssid_protocol::identity::VotingKey::node_id).collect();
     EngineStatus {
@@ -105,7 +109,19 @@ fn status(store: &Store) -> EngineStatus {
         connected_voters: ids[..2].to_vec(),
         missing_voters: ids[2..].to_vec(),
         has_quorum: false,
+        syncs: crate::engine::Syncs { successful: 7, failed: 2, last: Some(UnixMillis(3_000)) },
     }
+}
+
+/// Endorsements are taken, everything else is not.
+fn operate(operation: Operation) -> Result<Operated, OperatorRefusal> {
+    let Operation { kind, subject: subject_id, choice } = operation;
+    if kind != NoteKind::Endorse {
+        let (reason, hint) = ("round 0 has not failed yet".into(), Some("wait".into()));
+        return Err(OperatorRefusal { kind: RefusalKind::RoundUnfailed, reason, hint });
+    }
+    let explanation = "this node prevoted it".into();
+    Ok(Operated { subject_id, choice, round: Round::ZERO, weight: 1, quorum: 3, certified: false, explanation })
 }
 
 fn accept(event: &Event) -> EmitOutcome {

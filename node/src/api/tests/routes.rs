@@ -91,6 +91,42 @@ async fn status_says_what_the_node_waits_for() {
     assert_eq!(served.ask("POST /v1/events/apply", "").await.0, 409);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn operators_decide_and_are_told_why_not() {
+    let mut served = served(accept, false).await;
+    let event = testing::event("blueprint_tagged", "v1");
+    let hash = event.event_hash();
+    served.writer.write(Changes { events: vec![event.clone()], ..Changes::default() }).unwrap();
+    let (status, done) = served.ask(&format!("POST /v1/events/{hash}/endorse"), "").await;
+    assert_eq!((status, &done["explanation"]), (200, &json!("this node prevoted it")));
+    assert_eq!(done["choice"]["content_digest"], event.content_digest().to_string());
+    let (status, problem) = served.ask(&format!("POST /v1/events/{hash}/refuse"), "").await;
+    assert_eq!((status, &problem["type"]), (409, &json!("urn:ssid:problem:round_unfailed")));
+    assert_eq!((&problem["detail"], &problem["hint"]), (&json!("round 0 has not failed yet"), &json!("wait")));
+    assert_eq!(served.ask("POST /v1/events/ffff/endorse", "").await.0, 404);
+
+    let EmitOutcome::Accepted { subject_id, .. } = accept(&event) else { unreachable!() };
+    let path = format!("POST /v1/conflicts/{subject_id}/resolution");
+    let body = json!({ "choice": hash.to_string() }).to_string();
+    assert_eq!(served.ask(&path, &body).await.0, 404, "nothing is open");
+    assert_eq!(served.ask(&path, "{}").await.0, 400);
+    served.certify(&event);
+    let (status, problem) = served.ask(&path, &body).await;
+    assert_eq!((status, &problem["type"]), (409, &json!("urn:ssid:problem:decided")));
+    assert_eq!(served.get("/v1/events?review=true").await["items"], json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn status_counts_syncs() {
+    let status = served(accept, false).await.get("/v1/status").await;
+    assert_eq!(status["transport"]["last_sync"], "1970-01-01T00:00:03Z");
+    let counts = &status["statistics"];
+    assert_eq!(
+        (&counts["total_syncs"], &counts["successful_syncs"], &counts["failed_syncs"]),
+        (&json!(9), &json!(7), &json!(2))
+    );
+}
+
 const DRAFT: &str = r#"{"event":"blueprint_tagged","version":"v4.4.0","commit_hash":"3dd05d9"}"#;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -137,7 +173,8 @@ async fn waiting_ends_with_the_decision() {
         round: Round::ZERO,
         at: UnixMillis(0),
     };
-    served.events.send(Arc::new(certified)).unwrap();
+    // the waiter may have looked it up already, and gone
+    served.events.send(Arc::new(certified)).ok();
     let (status, _, view) = waiting.await.unwrap();
     assert_eq!((status, &view["state"], &view["record"]["sequence"]), (200, &json!("certified"), &json!(0)));
 }

@@ -1,15 +1,12 @@
-//! `/v1/consensus` and `/v1/conflicts`: how subjects were decided, or were not.
+//! `/v1/consensus`: how subjects were decided.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use ssid_protocol::event::Event;
 use ssid_protocol::id::{ContentDigest, Epoch, EventHash, NodeId, Round, SubjectId};
 use ssid_protocol::record::ConsensusRecord;
-use ssid_protocol::subject::Subject;
 
-use super::iso;
-use crate::engine::{InstanceView, VoteView};
+use super::{ConflictView, iso};
 
 /// A consensus record in the registry's own schema (SPEC §8).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -131,74 +128,4 @@ pub struct VerifyView {
     pub root: ssid_protocol::id::MerkleHash,
     /// How long it took.
     pub milliseconds: u64,
-}
-
-/// One candidate of a subject, with those who voted for it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CandidateVotes {
-    /// Its event hash.
-    pub event_hash: EventHash,
-    /// Its content digest.
-    pub content_digest: ContentDigest,
-    /// The event, if this node has it.
-    pub event: Option<Event>,
-    /// Who announced it, as far as known.
-    pub announced_by: Option<NodeId>,
-    /// Whether it stands in this node's own registry.
-    pub own: bool,
-    /// Who prevoted it in round 0.
-    pub prevoted_by: Vec<NodeId>,
-}
-
-/// `GET /v1/conflicts`: a subject that waits for people, with its candidates side by side.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ConflictView {
-    /// What is voted on.
-    pub subject_id: SubjectId,
-    /// The same in words, if known.
-    pub subject: Option<Subject>,
-    /// The epoch.
-    pub epoch: Epoch,
-    /// The round this node is in.
-    pub round: Round,
-    /// Since when it is open here.
-    pub since: String,
-    /// Whether it waits for people, or is only open.
-    pub in_conflict: bool,
-    /// Whether this node's own operator is asked.
-    pub awaiting_review: bool,
-    /// What has been announced or voted for.
-    pub candidates: Vec<CandidateVotes>,
-    /// Every vote held.
-    pub votes: Vec<VoteView>,
-}
-
-impl From<InstanceView> for ConflictView {
-    fn from(open: InstanceView) -> Self {
-        use ssid_protocol::vote::Phase;
-        let prevoted = |choice| {
-            let is_for =
-                |v: &&VoteView| v.round == Round::ZERO && v.phase == Phase::Prevote && v.choice == Some(choice);
-            open.votes.iter().filter(is_for).map(|v| v.node).collect()
-        };
-        let candidates = open.candidates.iter().map(|c| CandidateVotes {
-            event_hash: c.choice.event_hash,
-            content_digest: c.choice.content_digest,
-            event: c.event.clone(),
-            announced_by: c.announced_by,
-            own: c.own,
-            prevoted_by: prevoted(c.choice),
-        });
-        Self {
-            subject_id: open.subject_id,
-            candidates: candidates.collect(),
-            subject: open.subject,
-            epoch: open.epoch,
-            round: open.round,
-            since: iso(open.since),
-            in_conflict: open.in_conflict,
-            awaiting_review: open.awaiting_review,
-            votes: open.votes,
-        }
-    }
 }

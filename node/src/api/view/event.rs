@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use ssid_protocol::event::Event;
 use ssid_protocol::id::{ContentDigest, EventHash, NodeId, SubjectId};
 
-use super::RecordView;
+use super::{RecordView, ReviewView};
 use crate::engine::EmitOutcome;
 
 /// Where an event stands.
@@ -53,6 +53,8 @@ pub struct EventView {
     pub sequence: Option<u64>,
     /// Who announced it, while it is being voted on and as far as known.
     pub announced_by: Option<NodeId>,
+    /// What this node's prevote for its subject waits for, if it does.
+    pub review: Option<ReviewView>,
 }
 
 /// An event as it is offered: what is left out is filled in by the node.

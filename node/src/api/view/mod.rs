@@ -1,6 +1,7 @@
 //! Every JSON document the local API speaks, shared by the server and its clients. Hashes and keys are lower-case hex,
 //! times ISO 8601 in UTC; a key that has no value is `null`, never left out, so that a script can rely on it.
 
+mod conflict;
 mod consensus;
 mod event;
 mod log;
@@ -9,13 +10,16 @@ mod problem;
 mod status;
 mod trust;
 
-pub use consensus::{CandidateVotes, ConflictView, ConsensusCheck, FailedCertificate, RecordView, VerifyView};
+pub use conflict::{CandidateVotes, ConflictView, ReviewView};
+pub use consensus::{ConsensusCheck, FailedCertificate, RecordView, VerifyView};
 pub use event::{AppliedView, EmitView, EventDraft, EventState, EventView, ImportView, LineNote};
 pub use log::{ConsistencyView, LogHeadView, ProofView};
 pub use node::NodeView;
 pub use problem::Problem;
 pub use status::{FederationStatus, NamedNode, ReadyView, Statistics, StatusView, TransportStatus, VotingStatus};
 pub use trust::{TrustChangeView, TrustView};
+
+pub use crate::engine::Operated;
 
 use serde::{Deserialize, Serialize};
 use ssid_protocol::id::UnixMillis;

@@ -1,0 +1,119 @@
+//! What operators decide: `POST /v1/conflicts/{subject}/resolution`, `/v1/events/{hash}/endorse` and `/refuse`.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{Path, State};
+use serde::Deserialize;
+use ssid_protocol::id::{Choice, SubjectId};
+
+use super::consensus::find_subject;
+use crate::api::ApiState;
+use crate::api::error::{Answer, Failure};
+use crate::api::lookup::choice_name;
+use crate::api::view::{Operated, Problem};
+use crate::engine::{NoteKind, Operation};
+
+/// Which candidate an operator chooses.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Resolution {
+    /// The beginning of its event hash or of its content digest; `HASH:DIGEST` where one hash has two contents.
+    choice: String,
+}
+
+/// Rule 7: the operator's standing choice.
+pub(super) async fn resolve(
+    State(state): State<ApiState>,
+    Path(subject): Path<String>,
+    body: Result<Bytes, BytesRejection>,
+) -> Answer<Operated> {
+    let Resolution { choice } = serde_json::from_slice(&body?)
+        .map_err(|e| Failure::bad_request(format!("needed is {{\"choice\": \"HASH\"}}: {e}")))?;
+    let subject = find_subject(&state, subject).await?;
+    let Some(open) = state.engine.instance(subject).await? else { return Err(not_open(&state, subject).await?) };
+    let choices: Vec<_> = open.candidates.iter().map(|candidate| candidate.choice).collect();
+    let operation = Operation { kind: NoteKind::Stand, subject, choice: find_choice(&choices, &choice)? };
+    Ok(Json(state.engine.operate(operation).await?))
+}
+
+async fn not_open(state: &ApiState, subject: SubjectId) -> Result<Failure, Failure> {
+    let certified = state.read(move |state| state.certified(&subject)).await?;
+    Ok(certified.map_or_else(
+        || Failure::not_found(format!("subject {subject} is not open here")),
+        |entry| {
+            let detail =
+                format!("the subject is certified for event {}: that is final", entry.record.choice.event_hash);
+            Failure::from(Problem::new(409, "decided", "The decision is not taken", detail))
+        },
+    ))
+}
+
+/// The one of a subject's candidates that `name` means.
+fn find_choice(choices: &[Choice], name: &str) -> Result<Choice, Failure> {
+    let name = name.to_ascii_lowercase();
+    let (hash, digest) = name.split_once(':').map_or((name.as_str(), None), |(hash, digest)| (hash, Some(digest)));
+    let is_hex = |text: &str| text.len() <= 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    if hash.is_empty() || !is_hex(hash) || !digest.is_none_or(is_hex) {
+        let shown: String = name.chars().take(80).collect();
+        return Err(Failure::bad_request(format!("{shown:?} is no event hash: 1 to 64 hex digits are")));
+    }
+    let fits = |choice: &&Choice| {
+        let (its_hash, its_digest) = (choice.event_hash.to_string(), choice.content_digest.to_string());
+        match digest {
+            Some(digest) => its_hash.starts_with(hash) && its_digest.starts_with(digest),
+            None => its_hash.starts_with(hash) || its_digest.starts_with(hash),
+        }
+    };
+    let fitting: Vec<_> = choices.iter().filter(fits).collect();
+    match fitting[..] {
+        [choice] => Ok(*choice),
+        [] => {
+            let all = choices.iter().take(10).map(choice_name).collect();
+            Err(Failure::unknown(&format!("no candidate of this subject is {name}"), all))
+        }
+        _ => Err(Failure::ambiguous(&format!("event {name}"), fitting.into_iter().map(choice_name).collect())),
+    }
+}
+
+/// Rule 1: a person confirms what others announced.
+pub(super) async fn endorse(State(state): State<ApiState>, Path(hash): Path<String>) -> Answer<Operated> {
+    review(&state, hash, NoteKind::Endorse).await
+}
+
+/// Rule 1: a person refuses it.
+pub(super) async fn refuse(State(state): State<ApiState>, Path(hash): Path<String>) -> Answer<Operated> {
+    review(&state, hash, NoteKind::Refuse).await
+}
+
+async fn review(state: &ApiState, hash: String, kind: NoteKind) -> Answer<Operated> {
+    let found = state.read(move |state| state.find_event(&hash)).await?;
+    let operation = Operation { kind, subject: found.subject_id, choice: found.choice };
+    Ok(Json(state.engine.operate(operation).await?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ssid_protocol::event::Event;
+    use ssid_protocol::testing;
+
+    #[test]
+    fn a_hash_that_fits_two_contents_is_asked_for_the_digest() {
+        let one = testing::event("blueprint_tagged", "v1");
+        let same_hash = Event { emitted_by: "another.sh".into(), ..one.clone() };
+        let other = Event { commit_hash: "fffffff".into(), ..one.clone() };
+        let all: Vec<_> = [&one, &same_hash, &other].map(Event::choice).to_vec();
+        let hash = one.event_hash().to_string();
+        let problem = *find_choice(&all, &hash).unwrap_err().0;
+        assert_eq!((problem.status, problem.candidates.len()), (409, 2));
+        let digest = same_hash.content_digest().to_string();
+        assert_eq!(find_choice(&all, &format!("{hash}:{}", &digest[..9])).unwrap(), same_hash.choice());
+        assert_eq!(find_choice(&all, &digest).unwrap(), same_hash.choice());
+        assert_eq!(find_choice(&all, &other.event_hash().to_string()[..12]).unwrap(), other.choice());
+        assert_eq!(find_choice(&all, "0123456789abcdef0123").unwrap_err().0.status, 404);
+        for bad in ["", ":aa", "xyz", "aa:zz"] {
+            assert_eq!(find_choice(&all, bad).unwrap_err().0.status, 400, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! `/v1/conflicts`: subjects that are not decided, with who voted what and what people can do.
+
+use serde::{Deserialize, Serialize};
+use ssid_protocol::event::Event;
+use ssid_protocol::id::{Choice, ContentDigest, Epoch, EventHash, NodeId, Round, SubjectId};
+use ssid_protocol::subject::Subject;
+use ssid_protocol::vote::Phase;
+
+use super::iso;
+use crate::engine::{InstanceView, LockView, Review, ReviewReason, VoteView};
+
+/// One candidate of a subject, with those who voted for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CandidateVotes {
+    /// Its event hash.
+    pub event_hash: EventHash,
+    /// Its content digest.
+    pub content_digest: ContentDigest,
+    /// The event, if this node has it.
+    pub event: Option<Event>,
+    /// Who announced it, as far as known.
+    pub announced_by: Option<NodeId>,
+    /// Whether it stands in this node's own registry.
+    pub own: bool,
+    /// Who prevoted it in round 0.
+    pub prevoted_by: Vec<NodeId>,
+}
+
+/// Why a node has not prevoted what others announced.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReviewView {
+    /// Why it waits.
+    pub reason: ReviewReason,
+    /// Whether this node's operator is waited for.
+    pub asks_a_person: bool,
+    /// The same in words.
+    pub explanation: String,
+    /// When the waiting ends by itself.
+    pub until: Option<String>,
+}
+
+impl From<Review> for ReviewView {
+    fn from(review: Review) -> Self {
+        Self {
+            reason: review.reason,
+            asks_a_person: review.reason.asks_a_person(),
+            explanation: review.explanation,
+            until: review.until.map(iso),
+        }
+    }
+}
+
+/// `GET /v1/conflicts`: a subject that waits for people, with its candidates side by side.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConflictView {
+    /// What is voted on.
+    pub subject_id: SubjectId,
+    /// The same in words, if known.
+    pub subject: Option<Subject>,
+    /// The epoch.
+    pub epoch: Epoch,
+    /// The round this node is in.
+    pub round: Round,
+    /// Since when it is open here.
+    pub since: String,
+    /// Whether it waits for people, or is only open.
+    pub in_conflict: bool,
+    /// Whether this node's own operator is asked to endorse or refuse.
+    pub awaiting_review: bool,
+    /// What this node's prevote in round 0 waits for, if it does.
+    pub review: Option<ReviewView>,
+    /// What this node is locked on: it prevotes nothing else until a later quorum of prevotes releases it.
+    pub locked: Option<LockView>,
+    /// What this node's operator chose.
+    pub standing: Option<Choice>,
+    /// Why this node's operator may not choose now; `null` if they may.
+    pub no_choice_because: Option<String>,
+    /// The weight that decides.
+    pub quorum: u64,
+    /// What to do next, in words.
+    pub next_step: String,
+    /// What has been announced or voted for.
+    pub candidates: Vec<CandidateVotes>,
+    /// Every vote held.
+    pub votes: Vec<VoteView>,
+}
+
+impl From<InstanceView> for ConflictView {
+    fn from(open: InstanceView) -> Self {
+        let prevoted = |choice| {
+            let is_for =
+                |v: &&VoteView| v.round == Round::ZERO && v.phase == Phase::Prevote && v.choice == Some(choice);
+            open.votes.iter().filter(is_for).map(|v| v.node).collect()
+        };
+        let candidates = open.candidates.iter().map(|c| CandidateVotes {
+            event_hash: c.choice.event_hash,
+            content_digest: c.choice.content_digest,
+            event: c.event.clone(),
+            announced_by: c.announced_by,
+            own: c.own,
+            prevoted_by: prevoted(c.choice),
+        });
+        Self {
+            subject_id: open.subject_id,
+            candidates: candidates.collect(),
+            next_step: next_step(&open),
+            subject: open.subject,
+            epoch: open.epoch,
+            round: open.round,
+            since: iso(open.since),
+            in_conflict: open.in_conflict,
+            awaiting_review: open.awaiting_review,
+            review: open.review.map(ReviewView::from),
+            locked: open.locked,
+            standing: open.standing,
+            no_choice_because: open.no_choice_because,
+            quorum: open.quorum,
+            votes: open.votes,
+        }
+    }
+}
+
+fn next_step(open: &InstanceView) -> String {
+    if let Some(review) = &open.review {
+        let until = review.until.map(iso).unwrap_or_default();
+        return match review.reason {
+            reason if reason.asks_a_person() => format!(
+                "endorse a candidate with: ssid events endorse HASH, or refuse with: ssid events refuse HASH; \
+                 without either the prevote is nil from {until}"
+            ),
+            ReviewReason::Settling => format!("none: it is endorsed from {until}"),
+            _ => "none on this node, unless its own registry gets the event".to_owned(),
+        };
+    }
+    if let Some(why) = &open.no_choice_because {
+        return format!("wait: {why}");
+    }
+    let chosen = |choice| {
+        let is_for = |v: &&VoteView| v.round == open.round && v.phase == Phase::Prevote && v.choice == Some(choice);
+        open.votes.iter().filter(is_for).count()
+    };
+    match open.standing {
+        Some(choice) if open.round > Round::ZERO => format!(
+            "other members' operators have to choose the same: {} prevoted event {} in round {}, a weight of {} decides",
+            chosen(choice),
+            choice.event_hash,
+            open.round,
+            open.quorum
+        ),
+        _ => format!(
+            "choose with: ssid conflicts resolve {} --choose HASH; operators of weight {} have to choose the same",
+            open.subject_id, open.quorum
+        ),
+    }
+}

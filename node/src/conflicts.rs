@@ -1,0 +1,260 @@
+//! Conflict reports: for each subject in conflict a JSON and a Markdown file in the registry, for people who decide and
+//! for those who read later why. A small task writes them as the engine tells of conflicts, and once more when they end.
+
+mod markdown;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use ssid_protocol::id::{FederationId, NodeId, SubjectId};
+use ssid_protocol::manifest::Manifest;
+use ssid_storage::{Store, SubjectState};
+use tokio::sync::broadcast::error::RecvError;
+use tokio_util::sync::CancellationToken;
+
+use crate::api::view::{ConflictView, RecordView, iso, now};
+use crate::config::{ConflictResolution, Settings, write_atomic};
+use crate::engine::{EngineHandle, NodeEvent};
+use crate::registry::paths::RegistryPaths;
+
+/// What reports are called in their `format`.
+const FORMAT: &str = "ssid-conflict-report/1";
+
+/// Whether a reported conflict is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReportState {
+    /// People have to choose.
+    InConflict,
+    /// The subject is certified.
+    Resolved,
+}
+
+/// How a conflict ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReportedResolution {
+    /// This node's record of it.
+    pub record: RecordView,
+    /// Whose precommits are its certificate.
+    pub signed_by: Vec<NodeId>,
+}
+
+/// One conflict as a node saw it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ConflictReport {
+    /// Always the same.
+    pub format: String,
+    /// In which federation.
+    pub federation_id: FederationId,
+    /// By which node.
+    pub reported_by: NodeId,
+    /// When.
+    pub written_at: String,
+    /// Whether it is over.
+    pub state: ReportState,
+    /// What the members are called; empty with `compliance.anonymize_node_data`.
+    pub names: BTreeMap<NodeId, String>,
+    /// The candidates and the votes, when the conflict was last told of.
+    pub conflict: ConflictView,
+    /// How it ended, once it has.
+    pub resolution: Option<ReportedResolution>,
+}
+
+/// Where reports go, and what stands in all of them.
+#[derive(Clone, Debug)]
+pub struct Reports {
+    /// The directory; made when the first report is written.
+    pub directory: PathBuf,
+    /// The federation.
+    pub federation_id: FederationId,
+    /// This node.
+    pub node_id: NodeId,
+    /// What the members are called; empty if reports name no one.
+    pub names: BTreeMap<NodeId, String>,
+    /// Where records and certificates are.
+    pub store: Store,
+}
+
+/// The directory that the configuration names; its default is the registry's own place, whether in a repository or in a
+/// data directory.
+fn directory(paths: &RegistryPaths, configured: &ConflictResolution) -> PathBuf {
+    if configured.conflict_report_path == ConflictResolution::default().conflict_report_path {
+        return paths.conflicts.clone();
+    }
+    paths.root.join(&configured.conflict_report_path)
+}
+
+/// Writes reports until the end. Subscribes before it looks at what there is, so that nothing falls between.
+pub async fn follow(reports: Reports, engine: EngineHandle, shutdown: CancellationToken) {
+    let mut events = engine.subscribe();
+    let reports = Arc::new(reports);
+    let mut pending = look_around(&reports, &engine).await;
+    loop {
+        let event = tokio::select! {
+            () = shutdown.cancelled() => return,
+            event = events.recv() => event,
+        };
+        match event.as_deref() {
+            Ok(NodeEvent::Conflict { subject_id, .. }) => {
+                pending.insert(*subject_id);
+                report(&reports, &engine, *subject_id).await;
+            }
+            Ok(NodeEvent::Certified { subject_id, .. }) if pending.remove(subject_id) => {
+                resolve(&reports, *subject_id).await;
+            }
+            Ok(_) => {}
+            Err(RecvError::Lagged(_)) => pending = look_around(&reports, &engine).await,
+            Err(RecvError::Closed) => return,
+        }
+    }
+}
+
+/// Reports conflicts that nobody reported, ends reports whose subjects are certified; the subjects still in conflict.
+async fn look_around(reports: &Arc<Reports>, engine: &EngineHandle) -> HashSet<SubjectId> {
+    let looked = blocking(reports, |reports| {
+        let unfinished = reports.unfinished();
+        let missing = reports.store.conflicts().unwrap_or_default().into_iter().map(|(id, _)| id);
+        let missing: Vec<_> = missing.filter(|id| !unfinished.contains(id)).collect();
+        Ok((unfinished, missing))
+    });
+    let Some((mut pending, missing)) = looked.await else { return HashSet::new() };
+    for subject in pending.clone() {
+        let is_certified = matches!(reports.store.subject(&subject), Ok(Some(SubjectState::Certified { .. })));
+        if is_certified && pending.remove(&subject) {
+            resolve(reports, subject).await;
+        }
+    }
+    for subject in missing {
+        report(reports, engine, subject).await;
+        pending.insert(subject);
+    }
+    pending
+}
+
+async fn report(reports: &Arc<Reports>, engine: &EngineHandle, subject: SubjectId) {
+    // the engine has stopped, or decided meanwhile: nothing to report
+    let Ok(Some(open)) = engine.instance(subject).await else { return };
+    blocking(reports, move |reports| reports.write(&ConflictView::from(open))).await;
+}
+
+async fn resolve(reports: &Arc<Reports>, subject: SubjectId) {
+    blocking(reports, move |reports| reports.write_resolved(subject)).await;
+}
+
+/// Runs `work` where blocking is allowed. What fails is logged: reports are for people, the vote goes on without.
+async fn blocking<T: Send + 'static>(
+    reports: &Arc<Reports>,
+    work: impl FnOnce(&Reports) -> Result<T, String> + Send + 'static,
+) -> Option<T> {
+    let ours = reports.clone();
+    let done = tokio::task::spawn_blocking(move || work(&ours)).await;
+    let failed = |error: &String| {
+        tracing::warn!(directory = %reports.directory.display(), error, "no conflict report");
+    };
+    done.map_err(|error| error.to_string()).and_then(|done| done).inspect_err(failed).ok()
+}
+
+impl Reports {
+    /// What `conflict_resolution` and `compliance` say; `None` where no reports are wanted.
+    pub fn configured(
+        settings: &Settings,
+        paths: &RegistryPaths,
+        manifest: &Manifest,
+        node_id: NodeId,
+        store: &Store,
+    ) -> Option<Self> {
+        let shows_names = !settings.compliance.anonymize_node_data;
+        let named = manifest.members.iter().filter(|_| shows_names).map(|m| (m.node_id, m.node_name.clone()));
+        settings.conflict_resolution.create_conflict_report.then(|| Self {
+            directory: directory(paths, &settings.conflict_resolution),
+            federation_id: manifest.federation_id(),
+            node_id,
+            names: named.collect(),
+            store: store.clone(),
+        })
+    }
+
+    fn path(&self, subject: &SubjectId, extension: &str) -> PathBuf {
+        self.directory.join(format!("{subject}.{extension}"))
+    }
+
+    /// Subjects whose reports say that they are in conflict.
+    fn unfinished(&self) -> HashSet<SubjectId> {
+        let Ok(files) = std::fs::read_dir(&self.directory) else { return HashSet::new() };
+        let paths = files.filter_map(Result::ok).map(|file| file.path());
+        let ours = paths.filter(|path| path.extension().is_some_and(|extension| extension == "json"));
+        let reports = ours.filter_map(|path| read(&path));
+        let unfinished = reports
+            .filter(|report| report.state == ReportState::InConflict && report.federation_id == self.federation_id);
+        unfinished.map(|report| report.conflict.subject_id).collect()
+    }
+
+    /// Writes the report of a conflict, or writes it anew when more is known.
+    fn write(&self, conflict: &ConflictView) -> Result<(), String> {
+        let report = ConflictReport {
+            format: FORMAT.to_owned(),
+            federation_id: self.federation_id,
+            reported_by: self.node_id,
+            written_at: iso(now()),
+            state: ReportState::InConflict,
+            names: self.names.clone(),
+            conflict: conflict.clone(),
+            resolution: None,
+        };
+        self.save(report)
+    }
+
+    /// Says in a report how its conflict ended.
+    fn write_resolved(&self, subject: SubjectId) -> Result<(), String> {
+        let say = |error: ssid_storage::StorageError| error.to_string();
+        let Some(report) = read(&self.path(&subject, "json")) else { return Ok(()) };
+        let Some(SubjectState::Certified { sequence }) = self.store.subject(&subject).map_err(say)? else {
+            return Ok(());
+        };
+        let Some(record) = self.store.record(sequence).map_err(say)? else { return Ok(()) };
+        let certificate = self.store.certificate(sequence).map_err(say)?;
+        let signed_by = certificate.into_iter().flat_map(|c| c.precommits).map(|proof| proof.signer).collect();
+        let resolution = Some(ReportedResolution { record: RecordView::of(&record, sequence), signed_by });
+        let next_step = "none: it is certified".to_owned();
+        let conflict = ConflictView { in_conflict: false, next_step, ..report.conflict };
+        self.save(ConflictReport {
+            written_at: iso(now()),
+            state: ReportState::Resolved,
+            names: self.names.clone(),
+            conflict,
+            resolution,
+            ..report
+        })
+    }
+
+    /// Puts both files in place, each whole or not at all, unless they say the same already.
+    fn save(&self, mut report: ConflictReport) -> Result<(), String> {
+        let subject = report.conflict.subject_id;
+        let (json, text) = (self.path(&subject, "json"), self.path(&subject, "md"));
+        if let Some(known) = read(&json) {
+            let written_at = std::mem::replace(&mut report.written_at, known.written_at.clone());
+            if known == report && text.exists() {
+                return Ok(());
+            }
+            report.written_at = written_at;
+        }
+        let put = |path: &Path, bytes: &[u8]| {
+            write_atomic(path, bytes).map_err(|error| format!("cannot write '{}': {error}", path.display()))
+        };
+        std::fs::create_dir_all(&self.directory).map_err(|error| error.to_string())?;
+        let mut document = serde_json::to_vec_pretty(&report).map_err(|error| error.to_string())?;
+        document.push(b'\n');
+        put(&text, markdown::page(&report).as_bytes())?;
+        put(&json, &document)
+    }
+}
+
+/// A report that was written before; `None` if there is none, or something else.
+fn read(path: &Path) -> Option<ConflictReport> {
+    let report: ConflictReport = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
+    (report.format == FORMAT).then_some(report)
+}

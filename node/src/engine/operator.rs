@@ -1,0 +1,324 @@
+//! What this node's operator decides (SPEC §7): to endorse or refuse a candidate of others (rule 1), or to choose one in
+//! a conflict (rule 7). A decision is a note in the votes' journal, written before what it makes the node sign.
+
+use std::fmt::Write as _;
+
+use serde::{Deserialize, Serialize};
+use ssid_protocol::id::{Choice, NodeId, Round, SubjectId};
+use ssid_protocol::quorum::VoterIndex;
+use ssid_protocol::vote::{Ballot, Phase};
+use ssid_protocol::voting::Input;
+use ssid_storage::{JournalRecord, NoteKind, OperatorNote};
+
+use super::core::{Engine, Tick};
+use super::open::Open;
+use super::settings::Endorsement;
+
+/// A decision about one candidate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Operation {
+    /// What kind of decision.
+    pub kind: NoteKind,
+    /// About what.
+    pub subject: SubjectId,
+    /// For which candidate, or against it: a refusal is a nil prevote for its subject.
+    pub choice: Choice,
+}
+
+/// A decision that was taken and is on disk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Operated {
+    /// About what.
+    pub subject_id: SubjectId,
+    /// The candidate.
+    pub choice: Choice,
+    /// The round this node is in now.
+    pub round: Round,
+    /// Weight of this round's prevotes for the candidate, as far as known.
+    pub weight: u64,
+    /// The weight that decides.
+    pub quorum: u64,
+    /// Whether the subject is certified with this.
+    pub certified: bool,
+    /// What the node does about it, in words.
+    pub explanation: String,
+}
+
+/// Why a decision is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefusalKind {
+    /// Storage failed: the node signs nothing.
+    ReadOnly,
+    /// The node signs nothing: it is no voter, or abstains.
+    NoVoter,
+    /// The subject is not being voted on here.
+    NotOpen,
+    /// The subject is certified: final.
+    Decided,
+    /// No event of this choice is known here.
+    UnknownCandidate,
+    /// Round 0 or an automatic round has not failed.
+    RoundUnfailed,
+    /// Round 0 is over: conflicts are resolved, not endorsed.
+    RoundOver,
+    /// This node has prevoted something else in round 0.
+    Voted,
+    /// This node's own registry has an event for the subject.
+    OwnEvent,
+    /// The policy or a missing proof forbids it.
+    NotEndorsable,
+}
+
+impl RefusalKind {
+    /// The word in problem documents.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ReadOnly => "read_only",
+            Self::NoVoter => "no_voter",
+            Self::NotOpen => "not_open",
+            Self::Decided => "decided",
+            Self::UnknownCandidate => "unknown_candidate",
+            Self::RoundUnfailed => "round_unfailed",
+            Self::RoundOver => "round_over",
+            Self::Voted => "voted",
+            Self::OwnEvent => "own_event",
+            Self::NotEndorsable => "not_endorsable",
+        }
+    }
+}
+
+/// A decision that is not taken: nothing was written or signed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OperatorRefusal {
+    /// The kind of reason.
+    pub kind: RefusalKind,
+    /// Why, in words.
+    pub reason: String,
+    /// What to do next.
+    pub hint: Option<String>,
+}
+
+fn refusal(kind: RefusalKind, reason: impl Into<String>) -> OperatorRefusal {
+    OperatorRefusal { kind, reason: reason.into(), hint: None }
+}
+
+impl OperatorRefusal {
+    fn hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
+}
+
+impl Engine {
+    /// Takes an operator's decision. The note goes into the journal before anything that it makes the node sign.
+    pub(super) fn operate(&mut self, tick: &mut Tick, operation: Operation) -> Result<Operated, OperatorRefusal> {
+        let Operation { kind, subject, choice } = operation;
+        let is_done = match kind {
+            NoteKind::Stand => self.check_choice(&subject, choice).map(|()| false),
+            NoteKind::Endorse => self.check_review(&subject, choice, Some(choice)),
+            NoteKind::Refuse => self.check_review(&subject, choice, None),
+        }?;
+        if !is_done {
+            let note = OperatorNote { subject, kind, choice: Some(choice) };
+            tick.journal.push(JournalRecord::Note(note));
+            if let Some(open) = self.open.get_mut(&subject) {
+                open.note(note);
+            }
+            let input = match kind {
+                NoteKind::Stand => Input::Choose(choice),
+                NoteKind::Endorse => Input::Endorse(choice),
+                NoteKind::Refuse => Input::Refuse,
+            };
+            self.apply(tick, subject, input);
+            tracing::info!(%subject, ?kind, event = %choice.event_hash, "the operator decided");
+        }
+        let open = self.open.get(&subject).ok_or_else(|| refusal(RefusalKind::NotOpen, "it is gone"))?;
+        Ok(self.operated(kind, subject, choice, open))
+    }
+
+    pub(super) fn read_only_refusal(&self) -> OperatorRefusal {
+        let reason = format!("this node is read-only: {}", self.read_only.as_deref().unwrap_or_default());
+        refusal(RefusalKind::ReadOnly, reason)
+    }
+
+    /// Whether the operator may decide about this candidate at all.
+    fn check_open(&self, subject: &SubjectId, choice: Choice) -> Result<&Open, OperatorRefusal> {
+        if let Some(reason) = &self.abstaining {
+            return Err(refusal(RefusalKind::NoVoter, format!("this node abstains: {reason}")));
+        }
+        if self.rules.me.is_none() {
+            return Err(refusal(RefusalKind::NoVoter, "this node is no voter of the current epoch"));
+        }
+        if let Some((_, certified)) = self.certified_choice(subject) {
+            let reason = format!("the subject is certified for event {}: that is final", certified.event_hash);
+            return Err(refusal(RefusalKind::Decided, reason));
+        }
+        let open = self.open.get(subject);
+        let open = open.ok_or_else(|| refusal(RefusalKind::NotOpen, format!("subject {subject} is not open here")))?;
+        if !open.may_sign {
+            let reason = "this subject was decided before this node's database was lost; wait for the catch-up";
+            return Err(refusal(RefusalKind::Decided, reason));
+        }
+        if open.machine.candidate(choice).is_none() {
+            let event = choice.event_hash;
+            let reason = if open.machine.wanted().any(|wanted| wanted == choice) {
+                format!("votes name event {event}, but it has not arrived here yet")
+            } else {
+                format!("event {event} is no candidate of this subject")
+            };
+            let hint = format!("see the candidates with: ssid conflicts show {subject}");
+            return Err(refusal(RefusalKind::UnknownCandidate, reason).hint(hint));
+        }
+        Ok(open)
+    }
+
+    fn check_choice(&self, subject: &SubjectId, choice: Choice) -> Result<(), OperatorRefusal> {
+        let open = self.check_open(subject, choice)?;
+        self.no_choice_because(subject, open).map_or(Ok(()), Err)
+    }
+
+    /// Rule 7: why the operator may not choose now.
+    pub(super) fn no_choice_because(&self, subject: &SubjectId, open: &Open) -> Option<OperatorRefusal> {
+        if open.machine.may_choose(&self.voters, open.rules(self.rules)) {
+            return None;
+        }
+        if open.machine.decided().is_some() {
+            return Some(refusal(RefusalKind::Decided, "the subject is certified: that is final"));
+        }
+        let round = open.machine.round();
+        let name = if round == Round::ZERO { "round 0".to_owned() } else { format!("automatic round {round}") };
+        let why = match (self.missing(open, Phase::Prevote), self.missing(open, Phase::Precommit)) {
+            (Some(prevotes), _) => format!("prevotes of {prevotes} are missing"),
+            (None, Some(precommits)) => format!("precommits of {precommits} are missing"),
+            (None, None) => "its votes are all here and its timeout runs".to_owned(),
+        };
+        let hint = if open.machine.candidates().next().is_some() && self.review(open).is_some() {
+            format!("this node has not prevoted itself: ssid events endorse HASH; see: ssid conflicts show {subject}")
+        } else {
+            "once a quorum has voted, the others are waited for until the timeout; then it fails or decides".to_owned()
+        };
+        Some(refusal(RefusalKind::RoundUnfailed, format!("{name} has not failed yet: {why}")).hint(hint))
+    }
+
+    /// Names of the voters whose vote of the current round is not here; `None` if all are.
+    fn missing(&self, open: &Open, phase: Phase) -> Option<String> {
+        let tally = open.machine.tally(open.machine.round(), phase);
+        let has_voted = |index: VoterIndex| tally.is_some_and(|tally| tally.first(index).is_some());
+        let missing = self.voters.iter().filter(|(index, _)| !has_voted(*index));
+        let mut names: Vec<_> = missing.map(|(_, voter)| self.name_of(&voter.key.id())).collect();
+        names.sort_unstable();
+        let more = names.len().saturating_sub(MISSING_NAMED);
+        names.truncate(MISSING_NAMED);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        (!names.is_empty()).then(|| names.join(", ") + &more)
+    }
+
+    /// What people call a node.
+    pub(super) fn name_of(&self, node: &NodeId) -> String {
+        self.names.get(node).filter(|name| !name.is_empty()).cloned().unwrap_or_else(|| node.to_string())
+    }
+
+    /// Rule 1: whether a person may endorse or refuse; `true` if this node has prevoted just that already.
+    fn check_review(&self, subject: &SubjectId, choice: Choice, wanted: Ballot) -> Result<bool, OperatorRefusal> {
+        let open = self.check_open(subject, choice)?;
+        let machine = &open.machine;
+        let voted = self.own_ballot(open, Round::ZERO);
+        let resolve = format!("in a conflict choose with: ssid conflicts resolve {subject} --choose HASH");
+        if voted == Some(wanted) {
+            return Ok(true);
+        }
+        if let Some(ballot) = voted {
+            let reason = format!("this node has prevoted {} in round 0 already", words(ballot));
+            return Err(refusal(RefusalKind::Voted, reason).hint(resolve));
+        }
+        if machine.round() != Round::ZERO {
+            let reason = format!("round 0 is over: the subject is in round {}", machine.round());
+            return Err(refusal(RefusalKind::RoundOver, reason).hint(resolve));
+        }
+        if machine.in_conflict() {
+            return Err(refusal(RefusalKind::RoundOver, "round 0 has failed: the subject is in conflict").hint(resolve));
+        }
+        let waiting = self.backlog_choices.get(subject).copied();
+        if let Some(own) = waiting.or_else(|| machine.candidates().find(|c| c.own).map(|c| c.choice)) {
+            let reason =
+                format!("this node's own registry has event {}, and that is what it votes for", own.event_hash);
+            return Err(refusal(RefusalKind::OwnEvent, reason).hint(resolve));
+        }
+        if wanted.is_none() {
+            return Ok(false);
+        }
+        let event_type = open.subject.as_ref().map_or("", |s| s.event.as_str());
+        if self.settings.endorsement_of(event_type) == Endorsement::Observed {
+            let reason =
+                format!("the policy for {event_type} is observed: this node votes only for what its own registry has");
+            let hint = format!("emit it here, or change endorsement.by_event.{event_type}");
+            return Err(refusal(RefusalKind::NotEndorsable, reason).hint(hint));
+        }
+        if machine.candidate(choice).is_none_or(|c| c.announced_by.is_none()) {
+            let reason = "the proof that a voter of this epoch announced it has not arrived";
+            return Err(refusal(RefusalKind::NotEndorsable, reason).hint("try again in a moment"));
+        }
+        Ok(false)
+    }
+
+    fn own_ballot(&self, open: &Open, round: Round) -> Option<Ballot> {
+        open.machine.tally(round, Phase::Prevote)?.first(self.rules.me?)
+    }
+
+    /// What the node does about a decision that was taken.
+    fn operated(&self, kind: NoteKind, subject_id: SubjectId, choice: Choice, open: &Open) -> Operated {
+        let machine = &open.machine;
+        let round = machine.round();
+        let weight = machine.tally(round, Phase::Prevote).map_or(0, |tally| tally.weight_of(&self.voters, choice));
+        let quorum = self.voters.quorum();
+        let certified = machine.decided().is_some();
+        let mut explanation = match kind {
+            NoteKind::Stand => self.words_for_choice(open, choice),
+            NoteKind::Endorse | NoteKind::Refuse => {
+                let ballot = self.own_ballot(open, Round::ZERO);
+                ballot.map_or_else(|| "noted".to_owned(), |b| format!("this node prevoted {} in round 0", words(b)))
+            }
+        };
+        if let Some((_, decided)) = machine.decided() {
+            // writing to a String does not fail
+            let _ = write!(explanation, "; the subject is certified for event {}", decided.event_hash);
+        } else if kind == NoteKind::Stand && weight < quorum {
+            let _ = write!(explanation, "; weight {weight} of {quorum} chose it in round {round}");
+        }
+        Operated { subject_id, choice, round, weight, quorum, certified, explanation }
+    }
+
+    fn words_for_choice(&self, open: &Open, choice: Choice) -> String {
+        let machine = &open.machine;
+        let (round, event) = (machine.round(), choice.event_hash);
+        let ballot = self.own_ballot(open, round);
+        match (machine.locked().filter(|lock| lock.choice != choice), ballot) {
+            (_, Some(Some(voted))) if voted == choice => format!("this node prevoted event {event} in round {round}"),
+            (Some(lock), _) => format!(
+                "this node is locked on event {} since round {}{}; it prevotes its lock in round {round}; your choice \
+                 stands for later rounds, in case the lock is released",
+                lock.choice.event_hash,
+                lock.at.round,
+                if lock.at.epoch == machine.epoch() { String::new() } else { format!(" of epoch {}", lock.at.epoch) },
+            ),
+            (None, Some(other)) => {
+                format!("this node has prevoted {} in round {round}; your choice stands for later rounds", words(other))
+            }
+            (None, None) => format!("your choice of event {event} stands"),
+        }
+    }
+
+    /// Whether a subject waits for people: its round failed and no automatic one follows, or it is in an operator round.
+    pub(super) fn is_in_conflict(&self, open: &Open) -> bool {
+        let round = open.machine.round();
+        let is_operators = round != Round::ZERO && !open.rules(self.rules).is_automatic(round);
+        open.machine.in_conflict() || is_operators && open.machine.decided().is_none()
+    }
+}
+
+/// Voters named in one sentence.
+const MISSING_NAMED: usize = 10;
+
+fn words(ballot: Ballot) -> String {
+    ballot.map_or_else(|| "nil".to_owned(), |choice| format!("event {}", choice.event_hash))
+}

@@ -1,0 +1,240 @@
+//! Candidates of others in round 0 (SPEC §7 rule 1): whether this node stands behind one, and what it waits for while it
+//! does not: a person, time, or an own observation.
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use ssid_protocol::id::{Choice, Round, SubjectId, UnixMillis};
+use ssid_protocol::trust::ENDORSEMENT_FLOOR;
+use ssid_protocol::vote::Phase;
+use ssid_protocol::voting::{Candidate, Input};
+use ssid_storage::NoteKind;
+
+use super::core::{Engine, Tick};
+use super::open::Open;
+use super::settings::{CLOCK_TOLERANCE, Endorsement};
+
+/// Why a node has not prevoted what others announced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReviewReason {
+    /// The policy for its type asks a person.
+    Operator,
+    /// The policy for its type asks for the commit, and repositories are not mirrored yet.
+    Commit,
+    /// The policy for its type is to vote only for what the own registry has.
+    Observed,
+    /// It is younger than `settle_seconds`.
+    Settling,
+    /// Its timestamp is too far from this node's clock.
+    Untimely,
+    /// The trust of whoever announced it is below 25.
+    LowTrust,
+    /// Several that do not agree would do.
+    Disagreeing,
+    /// The proof that a voter announced it is missing.
+    Unproven,
+}
+
+impl ReviewReason {
+    /// Whether this node's operator is waited for.
+    pub fn asks_a_person(self) -> bool {
+        match self {
+            Self::Operator | Self::Commit | Self::Untimely | Self::LowTrust | Self::Disagreeing => true,
+            Self::Observed | Self::Settling | Self::Unproven => false,
+        }
+    }
+}
+
+/// What a node's prevote in round 0 waits for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Review {
+    /// Why it waits.
+    pub reason: ReviewReason,
+    /// The same in words.
+    pub explanation: String,
+    /// When the waiting ends by itself: it is settled, or a person did not answer in time and the prevote is nil.
+    pub until: Option<UnixMillis>,
+}
+
+/// Subjects to look at again, by time; each once.
+#[derive(Debug, Default)]
+pub(super) struct Reviews {
+    order: BTreeSet<(UnixMillis, SubjectId)>,
+    at: HashMap<SubjectId, UnixMillis>,
+}
+
+impl Reviews {
+    fn schedule(&mut self, subject: SubjectId, at: UnixMillis) {
+        self.forget(&subject);
+        self.at.insert(subject, at);
+        self.order.insert((at, subject));
+    }
+
+    pub(super) fn forget(&mut self, subject: &SubjectId) {
+        if let Some(at) = self.at.remove(subject) {
+            self.order.remove(&(at, *subject));
+        }
+    }
+
+    /// Takes out those that are due.
+    pub(super) fn due(&mut self, now: UnixMillis) -> Vec<SubjectId> {
+        let mut due = Vec::new();
+        while let Some((at, subject)) = self.order.first().copied().filter(|(at, _)| *at <= now) {
+            self.order.remove(&(at, subject));
+            self.at.remove(&subject);
+            due.push(subject);
+        }
+        due
+    }
+
+    pub(super) fn next(&self) -> Option<UnixMillis> {
+        self.order.first().map(|(at, _)| *at)
+    }
+}
+
+/// What a node thinks of the candidates of others.
+enum Stand {
+    Behind(Choice),
+    Wait { reason: ReviewReason, explanation: String, again_at: Option<UnixMillis> },
+}
+
+impl Engine {
+    /// Rule 1: stands behind a candidate of others as the policy for its type says, until this node has prevoted; after
+    /// `review_timeout` without a person's word the prevote is nil.
+    pub(super) fn endorse(&mut self, tick: &mut Tick, subject: SubjectId) {
+        let Some(open) = self.open.get(&subject) else { return };
+        match self.stand(tick.now, open) {
+            Some(Stand::Behind(choice)) => self.apply(tick, subject, Input::Endorse(choice)),
+            Some(Stand::Wait { reason, again_at, .. }) => {
+                let deadline = self.deadline(open, reason);
+                if deadline.is_some_and(|at| at <= tick.now) {
+                    tracing::info!(%subject, ?reason, "nobody reviewed it in time: a nil prevote");
+                    self.apply(tick, subject, Input::Refuse);
+                } else if let Some(at) = again_at.into_iter().chain(deadline).min() {
+                    self.reviews.schedule(subject, at);
+                }
+            }
+            None => {}
+        }
+    }
+
+    /// What this node's prevote in round 0 waits for, if it does.
+    pub(super) fn review(&self, open: &Open) -> Option<Review> {
+        if open.machine.in_conflict() {
+            return None; // nothing that is prevoted in this round decides any more
+        }
+        let Stand::Wait { reason, explanation, again_at } = self.stand(self.now, open)? else { return None };
+        let until = match reason {
+            ReviewReason::Settling => again_at,
+            _ => self.deadline(open, reason),
+        };
+        Some(Review { reason, explanation, until })
+    }
+
+    /// Whether this node's operator is waited for.
+    pub(super) fn awaits_review(&self, open: &Open) -> bool {
+        self.review(open).is_some_and(|review| review.reason.asks_a_person())
+    }
+
+    fn deadline(&self, open: &Open, reason: ReviewReason) -> Option<UnixMillis> {
+        reason.asks_a_person().then(|| open.first_seen.after(self.settings.review_timeout))
+    }
+
+    /// `None` where there is nothing to decide: the node may not prevote, has prevoted, or has an own event.
+    fn stand(&self, now: UnixMillis, open: &Open) -> Option<Stand> {
+        let machine = &open.machine;
+        let me = self.rules.me.filter(|_| open.rules(self.rules).may_sign)?;
+        let has_voted = machine.tally(Round::ZERO, Phase::Prevote).is_some_and(|t| t.first(me).is_some());
+        if machine.round() != Round::ZERO || has_voted || machine.is_epoch_change() {
+            return None;
+        }
+        if open.noted(NoteKind::Refuse).is_some() || machine.candidates().any(|c| c.own) {
+            return None;
+        }
+        if let Some(chosen) = open.noted(NoteKind::Endorse).filter(|choice| machine.candidate(*choice).is_some()) {
+            return Some(Stand::Behind(chosen));
+        }
+        let event_type = &open.subject.as_ref()?.event;
+        let wait = |reason, explanation| Some(Stand::Wait { reason, explanation, again_at: None });
+        let policy = |word: &str, what: &str| format!("the policy for {event_type} is {word}: {what}");
+        match self.settings.endorsement_of(event_type) {
+            Endorsement::Trusted => self.trusting_stand(now, open, event_type),
+            Endorsement::Operator => {
+                wait(ReviewReason::Operator, policy("operator", "a person endorses or refuses it"))
+            }
+            Endorsement::Commit => {
+                let what = "the commit has to exist in the announcing member's repository, and repositories are not \
+                    mirrored yet; a person may endorse or refuse it";
+                wait(ReviewReason::Commit, policy("commit", what))
+            }
+            Endorsement::Observed => {
+                let what = "this node votes only for what its own registry has";
+                wait(ReviewReason::Observed, policy("observed", what))
+            }
+        }
+    }
+
+    fn trusting_stand(&self, now: UnixMillis, open: &Open, event_type: &str) -> Option<Stand> {
+        let wait = |reason, explanation, again_at| Some(Stand::Wait { reason, explanation, again_at });
+        let (mut behind, mut objection) = (Vec::new(), None);
+        for candidate in open.machine.candidates() {
+            match self.objection(now, open, candidate) {
+                None => behind.push(candidate.choice),
+                Some(found) => objection = objection.or(Some(found)),
+            }
+        }
+        if behind.is_empty() {
+            return objection.and_then(|(reason, why, again_at)| wait(reason, why, again_at));
+        }
+        let Some(choice) = open.machine.preferred(&self.voters, open.rules(self.rules), &behind) else {
+            let why = "events that do not agree were announced for it: a person endorses one, or refuses them";
+            return wait(ReviewReason::Disagreeing, why.to_owned(), None);
+        };
+        let settle = self.settings.settle_of(event_type);
+        let settled_at = open.first_seen.after(settle);
+        if settle > Duration::ZERO && now < settled_at && !self.is_supported(open, choice) {
+            let why = format!("events of type {event_type} settle for {} s before they are endorsed", settle.as_secs());
+            return wait(ReviewReason::Settling, why, Some(settled_at));
+        }
+        Some(Stand::Behind(choice))
+    }
+
+    /// Why this node does not trust a candidate.
+    fn objection(
+        &self,
+        now: UnixMillis,
+        open: &Open,
+        candidate: &Candidate,
+    ) -> Option<(ReviewReason, String, Option<UnixMillis>)> {
+        let Some(voter) = candidate.announced_by.and_then(|voter| self.voters.get(voter)) else {
+            let why = "the proof that a voter of this epoch announced it has not arrived";
+            return Some((ReviewReason::Unproven, why.to_owned(), None));
+        };
+        let score = self.trust.score(&voter.key.id());
+        if score < ENDORSEMENT_FLOOR {
+            let name = self.name_of(&voter.key.id());
+            let why = format!("{name} announced it, whose trust here is {score}, below {ENDORSEMENT_FLOOR}");
+            return Some((ReviewReason::LowTrust, why, None));
+        }
+        if self.is_timely(now, &candidate.event) || self.is_supported(open, candidate.choice) {
+            return None;
+        }
+        let timestamp = &candidate.event.timestamp;
+        let at = candidate.event.instant().and_then(|at| u64::try_from(at.unix_millis()).ok()).map(UnixMillis);
+        let ahead = at.filter(|at| *at > now);
+        let why = match ahead {
+            Some(_) => format!("its timestamp {timestamp} is more than 5 minutes ahead of this node's clock"),
+            None => format!("its timestamp {timestamp} is older than max_event_age_days"),
+        };
+        let tolerance = u64::try_from(CLOCK_TOLERANCE.as_millis()).unwrap_or_default();
+        let timely_at = ahead.map(|at| UnixMillis(at.0.saturating_sub(tolerance)).max(UnixMillis(now.0 + 1)));
+        Some((ReviewReason::Untimely, why, timely_at))
+    }
+
+    /// Whether round-0 prevotes of weight > F for `choice` are known.
+    fn is_supported(&self, open: &Open, choice: Choice) -> bool {
+        open.machine.tally(Round::ZERO, Phase::Prevote).is_some_and(|tally| tally.is_supported(&self.voters, choice))
+    }
+}
