@@ -298,6 +298,19 @@ fn a_restart_resumes_locked_in_the_highest_signed_round() {
 }
 
 #[test]
+fn a_polka_completed_by_the_own_prevote_is_valid_at_once() {
+    let mut net = Net::new(4, None);
+    let a = event("aaaaaaa");
+    (1..3).for_each(|node| net.announce(&a, node, &[]));
+    net.in_flight.retain(|(to, input)| *to == 0 && matches!(input, Input::Vote { .. }));
+    net.settle();
+    net.announce(&a, 0, &[]);
+    let node = &net.nodes[0];
+    assert_eq!(node.locked().map(|lock| lock.choice), Some(a.choice()));
+    assert_eq!(node.valid(), node.locked());
+}
+
+#[test]
 fn later_rounds_of_more_than_f_are_joined() {
     let mut net = Net::new(4, None);
     let a = event("aaaaaaa");
