@@ -360,7 +360,8 @@ impl Instance {
         None
     }
 
-    /// Rule 2, second half, and rule 4.
+    /// Rule 2, second half, and rule 4; and a round that failed before this node precommitted in it gets its nil, or
+    /// others who saw less of that round could wait in it for a vote that never comes.
     fn precommit(&mut self, voters: &VoterSet, rules: Rules, out: &mut Vec<Output>) {
         if self.has_signed(rules, Phase::Precommit) {
             return;
@@ -373,6 +374,7 @@ impl Instance {
             }
         } else if prevotes.quorum_choice(voters).is_none() && prevotes.is_hopeless(voters)
             || self.has_elapsed(Step::Prevote)
+            || self.has_failed(voters)
         {
             self.sign(voters, rules, Phase::Precommit, None, out);
         }

@@ -311,6 +311,20 @@ fn a_polka_completed_by_the_own_prevote_is_valid_at_once() {
 }
 
 #[test]
+fn who_leaves_a_failed_round_has_precommitted_in_it() {
+    let mut net = Net::new(4, Some(TieBreak::TimestampPriority));
+    net.announce(&event("aaaaaaa"), 0, &[]);
+    for who in [1, 2] {
+        let voter = net.rules[who].me.unwrap();
+        net.input(0, Input::Vote { voter, round: Round(0), phase: Phase::Precommit, ballot: None });
+    }
+    assert_eq!(net.nodes[0].round(), Round(1), "two nils of four: round 0 can certify nothing");
+    let own = net.rules[0].me.unwrap();
+    let precommits = net.nodes[0].tally(Round(0), Phase::Precommit).unwrap();
+    assert_eq!(precommits.first(own), Some(None), "one of the nils may have been sent to this node only");
+}
+
+#[test]
 fn later_rounds_of_more_than_f_are_joined() {
     let mut net = Net::new(4, None);
     let a = event("aaaaaaa");
