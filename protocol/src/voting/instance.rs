@@ -252,7 +252,10 @@ impl Instance {
                 continue;
             }
             self.propose(voters, rules, out);
-            self.prevote(voters, rules, out);
+            if self.prevote(voters, rules, out) {
+                // it may have completed a polka
+                self.note_polkas(voters);
+            }
             self.precommit(voters, rules, out);
             self.start_timers(voters, out);
             if !(self.has_failed(voters) && self.leave_failed_round(rules, out)) {
@@ -312,9 +315,10 @@ impl Instance {
         None
     }
 
-    fn prevote(&mut self, voters: &VoterSet, rules: Rules, out: &mut Vec<Output>) {
+    /// The prevote of the current round (rules 1, 6 and 7). Returns whether it was signed.
+    fn prevote(&mut self, voters: &VoterSet, rules: Rules, out: &mut Vec<Output>) -> bool {
         if self.has_signed(rules, Phase::Prevote) {
-            return;
+            return false;
         }
         let ballot = if self.round == Round::ZERO {
             self.observed_prevote(voters, rules, out)
@@ -323,9 +327,7 @@ impl Instance {
         } else {
             self.operator_prevote().map(Some)
         };
-        if let Some(ballot) = ballot {
-            self.sign(voters, rules, Phase::Prevote, ballot, out);
-        }
+        ballot.is_some_and(|ballot| self.sign(voters, rules, Phase::Prevote, ballot, out))
     }
 
     /// Rule 1: the lock; else of the own event and the candidates that record the same, the earliest; else what the
@@ -364,7 +366,8 @@ impl Instance {
         tiebreak::winner(rules.automatic?, voters, round0, candidates).map(|c| c.choice)
     }
 
-    /// Rule 2, second half, and rule 4.
+    /// Rule 2, second half, and rule 4; and a round that failed before this node precommitted in it gets its nil, or
+    /// others who saw less of that round could wait in it for a vote that never comes.
     fn precommit(&mut self, voters: &VoterSet, rules: Rules, out: &mut Vec<Output>) {
         if self.has_signed(rules, Phase::Precommit) {
             return;
@@ -377,6 +380,7 @@ impl Instance {
             }
         } else if prevotes.quorum_choice(voters).is_none() && prevotes.is_hopeless(voters)
             || self.has_elapsed(Step::Prevote)
+            || self.has_failed(voters)
         {
             self.sign(voters, rules, Phase::Precommit, None, out);
         }

@@ -298,6 +298,33 @@ fn a_restart_resumes_locked_in_the_highest_signed_round() {
 }
 
 #[test]
+fn a_polka_completed_by_the_own_prevote_is_valid_at_once() {
+    let mut net = Net::new(4, None);
+    let a = event("aaaaaaa");
+    (1..3).for_each(|node| net.announce(&a, node, &[]));
+    net.in_flight.retain(|(to, input)| *to == 0 && matches!(input, Input::Vote { .. }));
+    net.settle();
+    net.announce(&a, 0, &[]);
+    let node = &net.nodes[0];
+    assert_eq!(node.locked().map(|lock| lock.choice), Some(a.choice()));
+    assert_eq!(node.valid(), node.locked());
+}
+
+#[test]
+fn who_leaves_a_failed_round_has_precommitted_in_it() {
+    let mut net = Net::new(4, Some(TieBreak::TimestampPriority));
+    net.announce(&event("aaaaaaa"), 0, &[]);
+    for who in [1, 2] {
+        let voter = net.rules[who].me.unwrap();
+        net.input(0, Input::Vote { voter, round: Round(0), phase: Phase::Precommit, ballot: None });
+    }
+    assert_eq!(net.nodes[0].round(), Round(1), "two nils of four: round 0 can certify nothing");
+    let own = net.rules[0].me.unwrap();
+    let precommits = net.nodes[0].tally(Round(0), Phase::Precommit).unwrap();
+    assert_eq!(precommits.first(own), Some(None), "one of the nils may have been sent to this node only");
+}
+
+#[test]
 fn later_rounds_of_more_than_f_are_joined() {
     let mut net = Net::new(4, None);
     let a = event("aaaaaaa");
