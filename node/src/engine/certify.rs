@@ -76,13 +76,12 @@ impl Engine {
         choice: Choice,
         certificate: Option<Certificate>,
     ) -> Option<Decided> {
-        let event = match open.machine.candidate(choice) {
-            Some(candidate) => candidate.event.clone(), // stored when it became one
-            None => {
-                let event = open.certified_event.clone()?;
-                tick.changes.events.push(event.clone());
-                event
-            }
+        let event = if let Some(candidate) = open.machine.candidate(choice) {
+            candidate.event.clone() // stored when it became one
+        } else {
+            let event = open.certified_event.clone()?;
+            tick.changes.events.push(event.clone());
+            event
         };
         let subject = open.subject.clone()?;
         let precommits: Vec<&Held> = open.votes_for(round, Phase::Precommit, choice).collect();

@@ -121,6 +121,7 @@ impl NodeError {
                 | Self::Genesis { .. }
                 | Self::Address { .. }
                 | Self::ApiAddress(_)
+                | Self::Network(NetworkError::NotAMember(_) | NetworkError::WrongPeer { .. })
         )
     }
 }

@@ -193,6 +193,27 @@ impl RegistryFile {
         Change::Drift { from_line: 1, what: "the file is gone".to_owned() }
     }
 
+    /// Whether the file ends in the middle of an object that somebody wrote at within the last two seconds: to append now
+    /// would cut their line in two. One left unfinished for longer was cut off by a crash.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn is_being_written(&self) -> Result<bool, FileError> {
+        let Some((mut file, stamp)) = open_existing(&self.path)? else { return Ok(false) };
+        let mut at = self.seen.position();
+        if !stamp.is_recent() || stamp.size < at.offset {
+            return Ok(false);
+        }
+        loop {
+            let bytes = read_at(&mut file, at.offset).map_err(|e| failed("read", &self.path, e))?;
+            let log = parse(&bytes, at);
+            if log.complete_until == at {
+                return Ok(log.incomplete.is_some());
+            }
+            at = log.complete_until;
+        }
+    }
+
     /// Appends `events`, one line each, but not those that already stand in the file with all eight fields: to append
     /// again what an interrupted call left out is harmless. Returns how many lines were written; they are on disk.
     /// The file and its directories are made if missing, and a last line without an end is ended first.

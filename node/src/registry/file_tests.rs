@@ -181,3 +181,15 @@ fn a_full_disk_is_an_error() {
     assert!(matches!(&error, FileError::Io { action: "append to", .. }), "{error}");
     assert!(error.to_string().contains("free space on that disk"), "{error}");
 }
+
+#[test]
+fn an_object_in_the_middle_of_being_written_is_noticed() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("registry_events.log");
+    let file = RegistryFile::open(&path).unwrap();
+    assert!(!file.is_being_written().unwrap(), "nothing there");
+    fs::write(&path, "Registry events initialized.\n{\n  \"timestamp\": \"2025-10").unwrap();
+    assert!(file.is_being_written().unwrap());
+    fs::write(&path, "Registry events initialized.\n").unwrap();
+    assert!(!file.is_being_written().unwrap(), "complete, however recent");
+}

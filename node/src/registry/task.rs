@@ -140,6 +140,9 @@ impl Follower {
         let cursor = Cursor { peer: store.owner().node, log_id: head.log_id };
         let mut next = store.cursor(&cursor).map_err(|error| error.to_string())?;
         while next < head.size {
+            if tokio::task::block_in_place(|| self.file.is_being_written()).map_err(|error| error.to_string())? {
+                return Err(format!("{} is being written by another program; trying again", view.file));
+            }
             let until = head.size.min(next + APPENDED_AT_ONCE);
             let written = tokio::task::block_in_place(|| self.append_part(store, next, until))?;
             view.applied += written as u64;
