@@ -32,7 +32,7 @@ pub(crate) fn certified(fed: &Federation, nodes: &[Arc<Node>; HONEST], pick: Pic
         run.offer_again();
         while run.exchange() {}
         if let Some(decided) = run.decided() {
-            return decided;
+            return decided.iter().all(|pick| *pick == decided[0]).then_some(decided[0]);
         }
         if !(run.observe_nothing() || run.time_passes() || run.operators_choose(pick)) {
             return None;
@@ -90,11 +90,9 @@ impl<'a> Completion<'a> {
         }
     }
 
-    /// What all have decided; `Some(None)` if they differ.
-    fn decided(&self) -> Option<Option<Pick>> {
-        let decisions: Option<Vec<Pick>> = self.members.iter().map(|member| member.node.decided).collect();
-        let decisions = decisions?;
-        Some(decisions.iter().all(|decision| *decision == decisions[0]).then_some(decisions[0]))
+    /// What each has decided, once all have.
+    fn decided(&self) -> Option<Vec<Pick>> {
+        self.members.iter().map(|member| member.node.decided).collect()
     }
 
     /// Who observes nothing is asked, and refuses (rule 1).
@@ -163,6 +161,7 @@ fn offered(fed: &Federation, nodes: &[Arc<Node>; HONEST]) -> Vec<Told> {
     let places = nodes.iter().flat_map(|node| node.valid.into_iter().chain(node.locked));
     let casts = places.map(|(round, pick)| Cast { round, phase: Phase::Prevote, pick });
     let needed = casts.filter(|cast| nodes.iter().filter(|node| node.said.has(*cast)).count() < HONEST);
-    let heard = nodes.iter().flat_map(|node| node.lies.votes().filter(|cast| cast.round == 0 || cast.round == node.round));
+    let heard =
+        nodes.iter().flat_map(|node| node.lies.votes().filter(|cast| cast.round == 0 || cast.round == node.round));
     needed.chain(heard).map(|cast| Told::Vote(fed.byzantine, cast)).collect()
 }

@@ -41,10 +41,13 @@ type Steps = Arc<[Step]>;
 /// What a part of a node's next steps depends on: itself, and what of it the two others have said.
 type Key = (usize, Id, Part, Said, Said);
 
+/// The nodes, by number and the other way round.
+type Numbered = (Vec<Arc<Node>>, HashMap<Arc<Node>, Id>);
+
 /// The nodes met so far, by number, and the steps from them: each is worked out by the real machine once.
 #[derive(Default)]
 struct Table {
-    nodes: RwLock<(Vec<Arc<Node>>, HashMap<Arc<Node>, Id>)>,
+    nodes: RwLock<Numbered>,
     steps: RwLock<HashMap<Key, Steps>>,
 }
 
@@ -108,7 +111,8 @@ impl Voting {
         if let Some(steps) = self.table.steps.read().unwrap().get(&key) {
             return steps.clone();
         }
-        let found = runs(&self.setting, self.setting.fed.voter(node), &self.table.node(id), part, others, self.observes[node]);
+        let found =
+            runs(&self.setting, self.setting.fed.voter(node), &self.table.node(id), part, others, self.observes[node]);
         let steps: Steps = found.into_iter().map(|Run { path, to }| (self.table.id(to), path.into())).collect();
         self.table.steps.write().unwrap().insert(key, steps.clone());
         steps
@@ -167,7 +171,8 @@ impl Model for Voting {
             decisions.all(|decision| Some(decision) == first)
         });
         let once = Property::always(ONCE, |model: &Self, state| !model.nodes(state).iter().any(|n| n.signed_twice));
-        let never_lower = Property::always(LOWER, |model: &Self, state| !model.nodes(state).iter().any(|n| n.signed_lower));
+        let never_lower =
+            Property::always(LOWER, |model: &Self, state| !model.nodes(state).iter().any(|n| n.signed_lower));
         let completes = Property::always(COMPLETES, |model: &Self, state| {
             completion::completes(&model.setting.fed, &model.nodes(state))
         });

@@ -83,14 +83,7 @@ struct Point {
 }
 
 /// The runs of `node`, who is voter `me`, within a part. `observes`: what it may come to observe.
-pub(crate) fn runs(
-    setting: &Setting,
-    me: u8,
-    node: &Node,
-    part: Part,
-    others: &Others,
-    observes: &[Pick],
-) -> Vec<Run> {
+pub(crate) fn runs(setting: &Setting, me: u8, node: &Node, part: Part, others: &Others, observes: &[Pick]) -> Vec<Run> {
     let mut search = Search { setting, me, node, found: HashMap::new() };
     let start = search.start();
     match part {
@@ -241,7 +234,9 @@ impl Search<'_> {
         let any = |said: &Said, round| said.votes_in(round).next();
         let mut votes: Vec<_> = later
             .clone()
-            .flat_map(|round| others.iter().filter_map(move |(voter, said)| Some(Told::Vote(*voter, any(said, round)?))))
+            .flat_map(|round| {
+                others.iter().filter_map(move |(voter, said)| Some(Told::Vote(*voter, any(said, round)?)))
+            })
             .collect();
         let lie = |round| Cast { round, phase: Phase::Prevote, pick: Pick::Nil };
         votes.extend(later.map(|round| Told::Vote(self.setting.fed.byzantine, lie(round))));

@@ -13,6 +13,7 @@ use crate::terms::{CHOICES, Cast, EPOCH, Federation, Pick, SUBJECT, Said, Told, 
 
 /// An honest node that has forgotten what it received.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub(crate) struct Node {
     /// What it ever signed.
     pub(crate) said: Said,
@@ -84,7 +85,11 @@ impl Node {
             quietly(Input::Timeout(timer(self.round, Step::Propose)));
         }
         assert_eq!(u32::from(self.round), instance.round().0, "{self:?}");
-        assert_eq!((self.locked, self.valid), (place(fed, instance.locked()), place(fed, instance.valid())), "{self:?}");
+        assert_eq!(
+            (self.locked, self.valid),
+            (place(fed, instance.locked()), place(fed, instance.valid())),
+            "{self:?}"
+        );
         instance
     }
 

@@ -234,9 +234,7 @@ impl Federation {
                 phase: cast.phase,
                 ballot: self.ballot(cast.pick),
             },
-            Told::Bid(voter, bid) => {
-                Input::Proposal { voter: VoterIndex(voter.into()), proposal: self.proposal(bid) }
-            }
+            Told::Bid(voter, bid) => Input::Proposal { voter: VoterIndex(voter.into()), proposal: self.proposal(bid) },
             Told::Timeout(timer) => Input::Timeout(timer),
             Told::Observe(Pick::Nil) => Input::Refuse,
             Told::Observe(pick) => self.candidate(pick, true),
