@@ -19,12 +19,22 @@ use crate::writer::Memory;
 
 /// A write that may go to disk.
 pub(crate) struct Staged {
-    /// Rows to put, or to remove.
-    pub(crate) rows: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    /// What happens to which row.
+    pub(crate) rows: BTreeMap<Vec<u8>, Row>,
     /// The writer's memory after the write; `writes` and tallies follow with the batch.
     pub(crate) memory: Memory,
     /// Keys given to outbox rows.
     pub(crate) outbox: Vec<OutboxKey>,
+}
+
+/// What happens to one row.
+pub(crate) enum Row {
+    /// Put, over an old one if there is one.
+    Put(Vec<u8>),
+    /// Put where none is: that was looked up, or follows from the log's size. Saves looking for the old row.
+    New(Vec<u8>),
+    /// Removed if it is there.
+    Remove,
 }
 
 /// Checks `changes` against what is stored and turns them into rows.
@@ -75,7 +85,7 @@ pub(crate) fn stage(store: &Store, memory: &Memory, changes: Changes) -> Result<
 
 struct Stage<'a> {
     store: &'a Store,
-    rows: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    rows: BTreeMap<Vec<u8>, Row>,
     memory: Memory,
     /// How many statements each batch that was asked for has; `None` if it is not stored.
     batches: HashMap<BatchKey, Option<u32>>,
@@ -90,7 +100,18 @@ impl Stage<'_> {
         key: &K,
         value: &V,
     ) -> Result<(), StorageError> {
-        self.rows.insert(table.key(key), Some(table.value(value)?));
+        self.rows.insert(table.key(key), Row::Put(table.value(value)?));
+        Ok(())
+    }
+
+    /// Puts a row that is known not to be there.
+    fn put_new<K: Key, V: Serialize + DeserializeOwned>(
+        &mut self,
+        table: &Table<K, V>,
+        key: &K,
+        value: &V,
+    ) -> Result<(), StorageError> {
+        self.rows.insert(table.key(key), Row::New(table.value(value)?));
         Ok(())
     }
 
@@ -103,7 +124,11 @@ impl Stage<'_> {
     }
 
     fn remove<K: Key, V: Serialize + DeserializeOwned>(&mut self, table: &Table<K, V>, key: &K) {
-        self.rows.insert(table.key(key), None);
+        let key = table.key(key);
+        let nothing_there = self.memory.state.tallies.is_empty(&key) && !self.rows.contains_key(&key);
+        if !nothing_there {
+            self.rows.insert(key, Row::Remove);
+        }
     }
 
     fn event(&mut self, event: &Event) -> Result<(), StorageError> {
@@ -111,8 +136,8 @@ impl Stage<'_> {
         if self.has_event(&choice.content_digest)? {
             return Ok(());
         }
-        self.put(&tables::EVENTS, &choice.content_digest, event)?;
-        self.put(&tables::HASHES, &choice, &())
+        self.put_new(&tables::EVENTS, &choice.content_digest, event)?;
+        self.put_new(&tables::HASHES, &choice, &())
     }
 
     fn has_event(&self, digest: &ContentDigest) -> Result<bool, StorageError> {
@@ -189,9 +214,9 @@ impl Stage<'_> {
             return Err(StorageError::EventMissing(entry.choice.content_digest));
         }
         entry.precommits.iter().try_for_each(|proof| self.check_proof(Kind::Votes, proof))?;
-        self.put(&tables::LOG, &sequence, entry)?;
-        self.put(&tables::RECORDS, &sequence, &one.record)?;
-        self.put(&tables::CERTIFIED, &id, &sequence)?;
+        self.put_new(&tables::LOG, &sequence, entry)?;
+        self.put_new(&tables::RECORDS, &sequence, &one.record)?;
+        self.put_new(&tables::CERTIFIED, &id, &sequence)?;
         self.remove(&tables::OPEN, &id);
         self.remove(&tables::CONFLICTS, &id);
         self.certified.insert(id, sequence);

@@ -36,6 +36,11 @@ impl Tallies {
         tally.sum = tally.sum.wrapping_sub(checksum(key, value));
     }
 
+    /// Whether the table of `key` has no rows.
+    pub(crate) fn is_empty(&self, key: &[u8]) -> bool {
+        self.0.get(&key.first().copied().unwrap_or(0)).is_none_or(|tally| tally.rows == 0)
+    }
+
     fn of(&mut self, key: &[u8]) -> &mut Tally {
         self.0.entry(key.first().copied().unwrap_or(0)).or_default()
     }

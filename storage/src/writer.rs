@@ -10,7 +10,7 @@ use ssid_protocol::heartbeat::CertifiedDigest;
 use crate::changes::{Changes, Written};
 use crate::error::StorageError;
 use crate::log_head::{HeadFile, HeadState};
-use crate::staging::{self, Staged};
+use crate::staging::{self, Row, Staged};
 use crate::store::{LogHead, Shown, Store};
 use crate::tables;
 use crate::tally::State;
@@ -74,15 +74,15 @@ impl Writer {
     }
 
     /// The rows that differ from those stored, with the state that counts them; `None` if nothing changes.
-    fn batch(
-        &self,
-        rows: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
-        state: &mut State,
-    ) -> Result<Option<sled::Batch>, StorageError> {
+    fn batch(&self, rows: BTreeMap<Vec<u8>, Row>, state: &mut State) -> Result<Option<sled::Batch>, StorageError> {
         let mut batch = sled::Batch::default();
         let mut changed = state.journal_sequence != self.memory.state.journal_sequence;
-        for (key, new) in rows {
-            let old = self.store.database().get(&key)?;
+        for (key, row) in rows {
+            let (old, new) = match row {
+                Row::New(value) => (None, Some(value)),
+                Row::Put(value) => (self.store.database().get(&key)?, Some(value)),
+                Row::Remove => (self.store.database().get(&key)?, None),
+            };
             if old.as_deref() == new.as_deref() {
                 continue;
             }
