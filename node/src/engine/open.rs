@@ -143,13 +143,15 @@ impl Open {
         self.held.iter().filter(move |v| v.round == round && v.phase == phase && v.ballot == Some(choice))
     }
 
-    /// What another node needs to go on from here (rule 9): the votes of the current round and of round 0, and the
-    /// prevotes behind `locked` and `valid`.
+    /// What another node needs to go on from here (rule 9): the votes of the current round and of round 0, the prevotes
+    /// behind `locked` and `valid`; and the votes of the round before, because what made this node leave it may have
+    /// reached nobody else.
     pub(super) fn offered_votes(&self) -> impl Iterator<Item = &Held> {
         let polkas = [self.machine.locked(), self.machine.valid()];
         self.held.iter().filter(move |vote| {
             vote.round == Round::ZERO
                 || vote.round == self.machine.round()
+                || vote.round.next() == self.machine.round()
                 || vote.phase == Phase::Prevote
                     && polkas.iter().flatten().any(|p| p.at.round == vote.round && vote.ballot == Some(p.choice))
         })

@@ -257,7 +257,7 @@ impl Instance {
                 self.note_polkas(voters);
             }
             self.precommit(voters, rules, out);
-            self.start_timers(voters, out);
+            self.start_timers(voters, rules, out);
             if !(self.has_failed(voters) && self.leave_failed_round(rules, out)) {
                 // own votes may have completed something
                 if self.certified(voters).is_none() {
@@ -386,7 +386,10 @@ impl Instance {
         }
     }
 
-    fn start_timers(&mut self, voters: &VoterSet, out: &mut Vec<Output>) {
+    fn start_timers(&mut self, voters: &VoterSet, rules: Rules, out: &mut Vec<Output>) {
+        if rules.is_automatic(self.round) {
+            self.schedule(Step::Propose, out); // started on entering; anew after a restart
+        }
         if self.current().prevotes.has_quorum_of_anything(voters) {
             self.schedule(Step::Prevote, out);
         }

@@ -381,3 +381,13 @@ proptest! {
         prop_assert!(all || none, "{decided:?}");
     }
 }
+
+#[test]
+fn a_restart_in_an_automatic_round_waits_for_its_proposal_anew() {
+    let net = Net::new(4, Some(TieBreak::TimestampPriority));
+    let me = net.rules[0].me.unwrap();
+    let history = OwnHistory { votes: vec![(Round(1), Phase::Precommit, None)], ..OwnHistory::default() };
+    let mut again = Instance::resume(Epoch(0), SUBJECT, false, &history, &net.voters, me);
+    let out = again.process(&net.voters, net.rules[0], Input::Refuse);
+    assert!(out.contains(&Output::Schedule(Timer { round: Round(1), step: Step::Propose })), "{out:?}");
+}
