@@ -173,17 +173,6 @@ fn a_restart_in_an_earlier_round_is_caught() {
     refuted(mutation, Voting::new(setting, TWO_TO_ONE, Ask::Safety), ONCE);
 }
 
-/// Certification from states of rounds 0 and 1. Run by name: `--ignored rounds_0_and_1`.
-#[test]
-#[ignore = "minutes"]
-fn certification_stays_reachable_from_rounds_0_and_1() {
-    for automatic in [AUTOMATIC, None] {
-        let setting = Setting { keeps_lies: true, ..setting(automatic, 1) };
-        let model = Voting::new(setting, TWO_TO_ONE, Ask::SafetyAndCompletion);
-        holds("completion from rounds 0-1", model);
-    }
-}
-
 /// Two nodes precommitted A in round 0, where with the Byzantine member's it may be certified; all then saw two nil
 /// precommits in round 1, of the Byzantine member and of node 0. The search begins there, because the counterexample
 /// needs round 2; without the mutation there is none.
