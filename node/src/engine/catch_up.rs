@@ -80,8 +80,13 @@ impl Engine {
                 tick.changes.cursors.push((cursor, heartbeat.log_size));
             }
         }
-        if same_certified && heartbeat.open_digest == self.open_digest() || self.catch_up.under_way.contains_key(&node)
-        {
+        if self.catch_up.under_way.contains_key(&node) {
+            return;
+        }
+        // the digest last: it is the dear one
+        let same_open =
+            || heartbeat.open_count == self.open.len() as u64 && heartbeat.open_digest == self.open_digest();
+        if same_certified && same_open() {
             return;
         }
         let busy = self.catch_up.last_certified.is_some_and(|at| tick.now.since(at) < STALLED_AFTER);
@@ -148,7 +153,13 @@ impl Engine {
                 let next = asked + certificates.len() as u64;
                 let got_some = !certificates.is_empty();
                 self.take_certificates(tick, certificates);
-                tick.changes.cursors.push((Cursor { peer: from, log_id }, next));
+                let cursor = Cursor { peer: from, log_id };
+                let known = self.store.cursor(&cursor).unwrap_or_default();
+                if *asked > known {
+                    // the place of another incarnation of its log: this one is asked for with the next heartbeat
+                    return None;
+                }
+                tick.changes.cursors.push((cursor, next.max(known)));
                 let goes_on = got_some && next < size;
                 Some(if goes_on { Request::Log { from: next, limit: LOG_PAGE } } else { open_page(None) })
             }
@@ -158,8 +169,9 @@ impl Engine {
                 for batch in &batches {
                     self.take_batch(tick, batch, from);
                 }
-                let Request::Open { subjects, .. } = request else { return None };
-                next.filter(|_| subjects.is_empty()).map(|after| open_page(Some(after)))
+                let Request::Open { subjects, after } = request else { return None };
+                let goes_on = |next: &SubjectId| subjects.is_empty() && after.is_none_or(|after| *next > after);
+                next.filter(goes_on).map(|next| open_page(Some(next)))
             }
             CheckedAnswer::Events(events) => {
                 self.take_events(tick, events);

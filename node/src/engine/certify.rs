@@ -25,7 +25,11 @@ impl Engine {
             if open.machine.decided().is_some() {
                 continue;
             }
+            let was_unknown = open.subject.is_none();
             open.subject.get_or_insert_with(|| certificate.subject.clone());
+            if was_unknown {
+                self.count_known(id);
+            }
             let event = certificate.event.clone();
             let candidate = Candidate { choice, event, announced_by: None, prompt: false, own: false, endorsed: false };
             tick.certificates.insert(id, certificate);

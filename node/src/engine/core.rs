@@ -97,6 +97,8 @@ pub struct Engine {
     pub(super) backlog_choices: HashMap<SubjectId, Choice>,
     /// Own events announced and not yet decided.
     pub(super) announced: HashSet<SubjectId>,
+    /// Of those, the ones that are not in conflict either: what waits for people must not hold up what does not.
+    pub(super) in_flight: HashSet<SubjectId>,
     /// Open subjects by the origin of their first candidate.
     pub(super) by_origin: HashMap<NodeId, usize>,
     /// Votes held for subjects of which no event is known, by voter.
@@ -194,6 +196,7 @@ impl Engine {
             backlog: VecDeque::new(),
             backlog_choices: HashMap::new(),
             announced: HashSet::new(),
+            in_flight: HashSet::new(),
             by_origin: HashMap::new(),
             unknown_votes: HashMap::new(),
             agreements: 0,
@@ -287,6 +290,7 @@ impl Engine {
             Output::Want(choice) => self.wants.add(choice.content_digest, subject, tick.now),
             Output::Decided { round, choice } => tick.decided.push((subject, round, choice)),
             Output::Conflict(round) => {
+                self.in_flight.remove(&subject);
                 tick.changes.conflicts.push((subject, ConflictRow { since: tick.now, round }));
                 let (event, version) = self.words_for(subject);
                 tracing::warn!(%subject, event, version, round = round.0, "in conflict: people have to choose");

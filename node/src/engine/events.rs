@@ -147,7 +147,7 @@ impl Engine {
     /// Whether an announcement waits and few enough others are under way.
     pub(super) fn can_release(&self) -> bool {
         self.backlog.front().is_some_and(|batch| {
-            self.announced.is_empty() || self.announced.len() + batch.statements().len() <= ANNOUNCED_AT_ONCE
+            self.in_flight.is_empty() || self.in_flight.len() + batch.statements().len() <= ANNOUNCED_AT_ONCE
         })
     }
 
@@ -169,6 +169,7 @@ impl Engine {
         self.backlog_choices.remove(&subject);
         if self.add_candidate(tick, event, Some(Announced::Batch(batch.clone(), index)), true) {
             self.announced.insert(subject);
+            self.in_flight.insert(subject);
         }
     }
 
@@ -214,26 +215,34 @@ impl Engine {
         let choice = event.choice();
         let signer = proof.as_ref().map(Announced::signer);
         let announced_by = signer.and_then(|signer| self.voters.index_of(&signer));
-        if !self.open.contains_key(&id) && !self.has_room_for(signer) {
+        if !own && !self.open.contains_key(&id) && !self.has_room_for(tick, announced_by.and(signer)) {
             return false;
         }
-        let Some(open) = self.ensure_open(tick.now, id) else { return false };
+        if self.ensure_open(tick.now, id).is_none() {
+            return false;
+        }
+        let Some(open) = self.open.get_mut(&id) else { return false };
         let known = open.machine.candidate(choice).is_some_and(|c| c.own || !own);
-        if open.machine.decided().is_some() || known && (announced_by.is_none() || open.announced.contains_key(&choice))
+        let proven = open.announced.contains_key(&choice);
+        let prompt = is_near(tick.now, event);
+        let candidate = Candidate { choice, event: event.clone(), announced_by, prompt, own, endorsed: false };
+        // asked before anything is kept: one origin's second event for a subject must cost nothing
+        if open.machine.decided().is_some()
+            || known && (announced_by.is_none() || proven)
+            || !open.machine.has_room_for(&self.voters, &candidate)
         {
             return false;
         }
         let is_first = open.subject.is_none();
         open.subject.get_or_insert(subject);
         open.progressed(tick.now);
-        if let (Some(proof), Some(_), false) = (proof, announced_by, open.announced.contains_key(&choice)) {
+        // the own batch replaces a proof without one: compaction keeps own announcements by their batches
+        if let (Some(proof), Some(_), true) = (proof, announced_by, own || !proven) {
             open.announced.insert(choice, proof);
         }
         if is_first {
-            self.note_opened(tick, id, event, signer);
+            self.note_opened(tick, id, event, announced_by.and(signer));
         }
-        let prompt = is_near(tick.now, event);
-        let candidate = Candidate { choice, event: event.clone(), announced_by, prompt, own, endorsed: false };
         self.wants.arrived(&choice.content_digest);
         tick.changes.events.push(event.clone());
         tick.dirty.insert(id);
@@ -243,36 +252,45 @@ impl Engine {
     }
 
     fn note_opened(&mut self, tick: &mut Tick, subject_id: SubjectId, event: &Event, signer: Option<NodeId>) {
-        if let Some(signer) = signer {
-            *self.by_origin.entry(signer).or_default() += 1;
-        }
-        // votes that came before are no longer those of an unknown subject
-        let votes: Vec<_> =
-            self.open.get(&subject_id).into_iter().flat_map(|open| &open.held).map(|v| v.voter).collect();
-        for voter in votes {
-            if let Some(count) = self.unknown_votes.get_mut(&voter) {
-                *count = count.saturating_sub(1);
-            }
-        }
+        self.count_origin(subject_id, signer);
+        self.count_known(subject_id);
         let (event, version) = (event.event.clone(), event.version.clone());
         tick.effects.events.push(NodeEvent::Opened { subject_id, event, version });
     }
 
+    /// Counts an open subject to the origin that opened it; [`Engine::forget`] counts it back.
+    pub(super) fn count_origin(&mut self, subject: SubjectId, origin: Option<NodeId>) {
+        let (Some(open), Some(origin)) = (self.open.get_mut(&subject), origin) else { return };
+        open.origin = Some(origin);
+        *self.by_origin.entry(origin).or_default() += 1;
+    }
+
+    /// The votes that are held for a subject are no longer those of an unknown one.
+    pub(super) fn count_known(&mut self, subject: SubjectId) {
+        let voters = self.open.get(&subject).into_iter().flat_map(|open| &open.held).map(|vote| vote.voter);
+        for voter in voters.collect::<Vec<_>>() {
+            if let Some(count) = self.unknown_votes.get_mut(&voter) {
+                *count = count.saturating_sub(1);
+            }
+        }
+    }
+
     /// SPEC §12: one origin may hold its share of the open instances; past that its oldest in which this node has signed
     /// nothing is dropped.
-    fn has_room_for(&mut self, origin: Option<NodeId>) -> bool {
-        let Some(origin) = origin else { return true };
+    /// An event without a voter's announcement opens nothing: it can only become a candidate of what is voted on already.
+    fn has_room_for(&mut self, tick: &mut Tick, origin: Option<NodeId>) -> bool {
+        let Some(origin) = origin else { return false };
         let share = limits::OPEN_INSTANCES / self.members.max(1);
         if self.by_origin.get(&origin).copied().unwrap_or_default() < share {
             return true;
         }
         let unsigned = self.open.iter().filter(|(_, open)| {
-            open.announced.values().any(|a| a.signer() == origin)
-                && !open.held.iter().any(|v| Some(v.voter) == self.rules.me)
+            open.origin == Some(origin) && self.rules.me.is_none_or(|me| !open.machine.has_part_of(me))
         });
         let Some(oldest) = unsigned.min_by_key(|(_, open)| open.first_seen).map(|(id, _)| *id) else { return false };
         tracing::warn!(%origin, subject = %oldest, "open_instances of one origin = {share} exceeded: its oldest is dropped");
         self.forget(&oldest);
+        tick.changes.dropped_subjects.push(oldest);
         true
     }
 

@@ -75,6 +75,8 @@ pub(super) struct Open {
     /// Proposals by their batches: one a round at the most.
     pub(super) proposals: Vec<Arc<VerifiedBatch>>,
     pub(super) announced: SmallMap<Choice, Announced>,
+    /// Whose share of the open instances it counts to: the first to announce a candidate.
+    pub(super) origin: Option<NodeId>,
     /// What its operator decided, the latest of each kind, in that order; on disk as long as the subject is open.
     pub(super) notes: Vec<OperatorNote>,
     /// False for a subject that was decided before the database was lost: only its certificate may end it.
@@ -96,6 +98,7 @@ impl Open {
             held: Vec::new(),
             proposals: Vec::new(),
             announced: SmallMap::default(),
+            origin: None,
             notes: Vec::new(),
             may_sign: true,
             certified_event: None,

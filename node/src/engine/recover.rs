@@ -143,7 +143,10 @@ impl Engine {
         for (subject, history) in &replay.histories {
             let change = *subject == self.epoch_subject;
             let machine = Instance::resume(self.epoch, *subject, change, history, &self.voters, me);
-            self.open.insert(*subject, Open::new(machine, now));
+            let mut open = Open::new(machine, now);
+            // compaction kept a part of what was signed for it, not all: it was decided
+            open.may_sign = !self.done.contains(subject);
+            self.open.insert(*subject, open);
         }
         for batch in &replay.batches {
             if let Statements::Proposals(proposals) = batch.statements() {
@@ -186,7 +189,7 @@ impl Engine {
                 if let (Some(announced), Some(_)) = (announced, announced_by) {
                     let (origin, is_first) = (announced.signer(), open.announced.is_empty());
                     open.announced.insert(choice, announced);
-                    *self.by_origin.entry(origin).or_default() += usize::from(is_first);
+                    self.count_origin(subject, Some(origin).filter(|_| is_first));
                 }
                 let candidate = Candidate { choice, event, announced_by, prompt: false, own: false, endorsed: false };
                 self.apply(&mut tick, subject, Input::Candidate(candidate));

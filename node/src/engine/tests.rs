@@ -456,3 +456,78 @@ fn an_observation_from_before_the_connection_still_counts() {
         assert_eq!(record.disagreeing_nodes, [net.ids[3]], "node {node}");
     }
 }
+
+fn deliver(net: &mut Net, to: usize, signer: usize, statements: ssid_protocol::batch::Statements) {
+    let (_, federation, _, keys) = testing::federation(net.ids.len());
+    let batch = ssid_protocol::batch::VerifiedBatch::sign(&keys[signer], &federation, statements).unwrap();
+    let input = Inbound::Batch { batch: Arc::new(batch), from: net.ids[signer], ticket: Some(9) };
+    net.tick(to, vec![input]);
+}
+
+#[test]
+fn one_origins_many_events_for_one_subject_cost_nothing() {
+    use ssid_protocol::batch::Statements;
+    let mut net = Net::new(4);
+    net.messages.clear();
+    let base = testing::event("blueprint_tagged", "v4.4.0");
+    let flood: Vec<_> = (0..500).map(|i| Event { commit_hash: format!("{i:07x}"), ..base.clone() }).collect();
+    deliver(&mut net, 0, 1, Statements::Events(flood.clone()));
+    let engine = net.engines[0].as_ref().unwrap();
+    let open = engine.open.values().next().unwrap();
+    assert_eq!((open.machine.candidates().count(), open.announced.len()), (1, 1));
+    let stored = flood.iter().filter(|event| engine.store.event(&event.content_digest()).unwrap().is_some()).count();
+    assert_eq!(stored, 1);
+}
+
+#[test]
+fn votes_far_ahead_hold_one_proof_a_voter() {
+    use ssid_protocol::batch::Statements;
+    use ssid_protocol::id::{Epoch, Round};
+    use ssid_protocol::vote::{Phase, Vote};
+    let mut net = Net::new(4);
+    let event = testing::event("blueprint_tagged", "v4.4.0");
+    net.emit(0, std::slice::from_ref(&event));
+    net.messages.clear();
+    let subject = *net.engines[0].as_ref().unwrap().open.keys().next().unwrap();
+    for round in 2..60 {
+        let vote = Vote { epoch: Epoch(0), subject, round: Round(round), phase: Phase::Prevote, ballot: None };
+        deliver(&mut net, 0, 1, Statements::Votes(vec![vote]));
+    }
+    let held = &net.engines[0].as_ref().unwrap().open[&subject].held;
+    assert_eq!(held.len(), 2, "the own prevote and the other's latest");
+}
+
+#[test]
+fn an_own_announcement_outlives_restarts_and_compaction() {
+    let mut net = Net::new(4);
+    net.settle();
+    (1..4).for_each(|node| net.stop(node));
+    let event = testing::event("blueprint_tagged", "v4.4.0");
+    net.emit(0, std::slice::from_ref(&event));
+    net.pass(3);
+    for _ in 0..2 {
+        net.stop(0);
+        net.start(0);
+        net.settle();
+        net.engines[0].as_mut().unwrap().compact_journal().unwrap();
+    }
+    let other = Event { commit_hash: "fffffff".into(), ..event };
+    net.emit(0, &[other]);
+    let outcome = format!("{:?}", net.outcomes.last());
+    assert!(outcome.contains("announces one event a subject"), "{outcome}");
+}
+
+#[test]
+fn an_event_that_nobody_announced_opens_nothing() {
+    let mut net = Net::new(4);
+    net.messages.clear();
+    let answer = super::CheckedAnswer::Open {
+        batches: Vec::new(),
+        events: vec![(testing::event("blueprint_tagged", "v4.4.0"), None)],
+        certificates: Vec::new(),
+        next: None,
+    };
+    let request = Request::Open { subjects: Vec::new(), after: None };
+    net.tick(0, vec![Inbound::Answered { from: net.ids[1], request, answer: Some(answer) }]);
+    assert_eq!(net.engines[0].as_ref().unwrap().open.len(), 0);
+}

@@ -12,7 +12,7 @@ use ssid_storage::JournalRecord;
 
 use super::core::{Engine, Tick};
 use super::messages::Worth;
-use super::open::Held;
+use super::open::{Held, Open};
 use super::settings::VOTES_IN_A_BATCH;
 
 impl Engine {
@@ -62,8 +62,7 @@ impl Engine {
             return Self::note_late(tick, batch.signer(), vote);
         }
         let (round, phase, ballot) = (vote.round, vote.phase, vote.ballot);
-        let held =
-            |open: &super::open::Open| open.machine.tally(round, phase).is_some_and(|t| t.contains(voter, ballot));
+        let held = |open: &Open| open.machine.tally(round, phase).is_some_and(|t| t.contains(voter, ballot));
         if held(open) {
             return false;
         }
@@ -76,6 +75,13 @@ impl Engine {
         if !held(open) {
             open.held.pop();
             return false;
+        }
+        if round > open.machine.round().next() {
+            // of rounds that far ahead the machine keeps each voter's latest; so do the proofs
+            let Open { held, machine, .. } = open;
+            held.retain(|h| {
+                h.voter != voter || machine.tally(h.round, h.phase).is_some_and(|t| t.contains(voter, h.ballot))
+            });
         }
         if is_unknown {
             *self.unknown_votes.entry(voter).or_default() += 1;
@@ -145,12 +151,12 @@ impl Engine {
     }
 
     /// Drops an open instance and what is counted about it.
-    pub(super) fn forget(&mut self, subject: &SubjectId) -> Option<super::open::Open> {
+    pub(super) fn forget(&mut self, subject: &SubjectId) -> Option<Open> {
         let open = self.open.remove(subject)?;
         self.announced.remove(subject);
         self.reviews.forget(subject);
-        let origin = open.announced.values().next().map(super::open::Announced::signer);
-        if let Some(count) = origin.and_then(|origin| self.by_origin.get_mut(&origin)) {
+        self.in_flight.remove(subject);
+        if let Some(count) = open.origin.and_then(|origin| self.by_origin.get_mut(&origin)) {
             *count = count.saturating_sub(1);
         }
         Some(open)

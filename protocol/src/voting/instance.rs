@@ -176,14 +176,22 @@ impl Instance {
             known.announced_by = known.announced_by.or(candidate.announced_by);
             return;
         }
-        let supported = self.rounds.values().any(|round| round.prevotes.is_supported(voters, candidate.choice));
-        let from_same_origin =
-            candidate.announced_by.is_some() && self.candidates().any(|c| c.announced_by == candidate.announced_by);
-        let room = self.candidates.len() < limits::CANDIDATES && (!from_same_origin || self.epoch_change);
-        if room || candidate.own || supported {
+        if self.has_room_for(voters, &candidate) {
             self.wanted.remove(&candidate.choice);
             self.candidates.insert(candidate.choice, candidate);
         }
+    }
+
+    /// Whether a candidate would be taken (SPEC §12): 64 a subject, one an origin; the own event and what prevotes of
+    /// weight > F name always.
+    pub fn has_room_for(&self, voters: &VoterSet, candidate: &Candidate) -> bool {
+        let choice = candidate.choice;
+        let from_same_origin =
+            candidate.announced_by.is_some() && self.candidates().any(|c| c.announced_by == candidate.announced_by);
+        candidate.own
+            || self.candidates.contains_key(&choice)
+            || self.candidates.len() < limits::CANDIDATES && (!from_same_origin || self.epoch_change)
+            || self.rounds.values().any(|round| round.prevotes.is_supported(voters, choice))
     }
 
     fn add_vote(
@@ -561,6 +569,18 @@ impl Instance {
             let prevotes = state.prevotes.iter().map(move |(voter, ballot)| (round, Phase::Prevote, voter, ballot));
             prevotes.chain(state.precommits.iter().map(move |(voter, ballot)| (round, Phase::Precommit, voter, ballot)))
         })
+    }
+
+    /// Whether `voter`, this node itself, has any part in it that must not be forgotten: a vote, a lock, an own event or a
+    /// round that was entered.
+    pub fn has_part_of(&self, voter: VoterIndex) -> bool {
+        let voted =
+            |state: &RoundState| state.prevotes.first(voter).is_some() || state.precommits.first(voter).is_some();
+        self.round > Round::ZERO
+            || self.locked.is_some()
+            || self.standing.is_some()
+            || self.candidates().any(|c| c.own)
+            || self.rounds.values().any(voted)
     }
 
     /// Whether the current round failed and the next is an operator's.
