@@ -43,8 +43,8 @@ pub struct OwnHistory {
 /// What is known of one round.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct RoundState {
-    prevotes: Tally,
-    precommits: Tally,
+    pub(super) prevotes: Tally,
+    pub(super) precommits: Tally,
     pub(super) proposal: Option<Proposal>,
     scheduled: BTreeSet<Step>,
     elapsed: BTreeSet<Step>,
@@ -54,21 +54,21 @@ pub(super) struct RoundState {
 /// Voting on one subject in one epoch.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Instance {
-    epoch: Epoch,
-    subject: SubjectId,
-    epoch_change: bool,
-    round: Round,
-    locked: Option<Polka>,
-    valid: Option<Polka>,
-    earlier: Vec<Polka>,
-    candidates: SmallMap<Choice, Candidate>,
-    wanted: BTreeSet<Choice>,
-    rounds: SmallMap<Round, RoundState>,
-    refused: bool,
-    review_told: bool,
-    standing: Option<Choice>,
-    standing_rounds: u32,
-    decided: Option<(Round, Choice)>,
+    pub(super) epoch: Epoch,
+    pub(super) subject: SubjectId,
+    pub(super) epoch_change: bool,
+    pub(super) round: Round,
+    pub(super) locked: Option<Polka>,
+    pub(super) valid: Option<Polka>,
+    pub(super) earlier: Vec<Polka>,
+    pub(super) candidates: SmallMap<Choice, Candidate>,
+    pub(super) wanted: BTreeSet<Choice>,
+    pub(super) rounds: SmallMap<Round, RoundState>,
+    pub(super) refused: bool,
+    pub(super) review_told: bool,
+    pub(super) standing: Option<Choice>,
+    pub(super) standing_rounds: u32,
+    pub(super) decided: Option<(Round, Choice)>,
 }
 
 impl Instance {
@@ -364,7 +364,7 @@ impl Instance {
 
     /// Rule 1, of several that would do: the earliest if they agree, else the tie-break winner where rounds are
     /// automatic, else none.
-    fn prefer(&self, voters: &VoterSet, rules: Rules, candidates: &[&Candidate]) -> Option<Choice> {
+    pub(super) fn prefer(&self, voters: &VoterSet, rules: Rules, candidates: &[&Candidate]) -> Option<Choice> {
         let all_agree = candidates.iter().all(|a| candidates.iter().all(|b| a.event.agrees_with(&b.event)));
         let candidates = candidates.iter().copied();
         if all_agree {
@@ -415,7 +415,7 @@ impl Instance {
     }
 
     /// Rule 5: whether the current round can certify nothing any more.
-    fn has_failed(&self, voters: &VoterSet) -> bool {
+    pub(super) fn has_failed(&self, voters: &VoterSet) -> bool {
         self.has_elapsed(Step::Precommit) || self.current().precommits.is_hopeless(voters)
     }
 
@@ -472,137 +472,5 @@ impl Instance {
 impl RoundState {
     fn is_empty(&self) -> bool {
         self.proposal.is_none() && self.prevotes.voters().next().is_none() && self.precommits.voters().next().is_none()
-    }
-}
-
-/// What others may see.
-impl Instance {
-    /// The epoch.
-    pub fn epoch(&self) -> Epoch {
-        self.epoch
-    }
-
-    /// What is voted on.
-    pub fn subject(&self) -> SubjectId {
-        self.subject
-    }
-
-    /// Whether the subject is a `federation_epoch`.
-    pub fn is_epoch_change(&self) -> bool {
-        self.epoch_change
-    }
-
-    /// The current round.
-    pub fn round(&self) -> Round {
-        self.round
-    }
-
-    /// The current round with its epoch.
-    pub fn round_id(&self) -> RoundId {
-        RoundId { epoch: self.epoch, round: self.round }
-    }
-
-    /// What this node is locked on.
-    pub fn locked(&self) -> Option<Polka> {
-        self.locked
-    }
-
-    /// The latest polka seen.
-    pub fn valid(&self) -> Option<Polka> {
-        self.valid
-    }
-
-    /// The operator's standing choice.
-    pub fn standing(&self) -> Option<Choice> {
-        self.standing
-    }
-
-    /// The decision, once there is one.
-    pub fn decided(&self) -> Option<(Round, Choice)> {
-        self.decided
-    }
-
-    /// The known candidates in order of choice.
-    pub fn candidates(&self) -> impl Iterator<Item = &Candidate> {
-        self.candidates.values()
-    }
-
-    /// A known candidate.
-    pub fn candidate(&self, choice: Choice) -> Option<&Candidate> {
-        self.candidates.get(&choice)
-    }
-
-    /// Choices that votes name and whose events are not known.
-    pub fn wanted(&self) -> impl Iterator<Item = Choice> {
-        self.wanted.iter().copied()
-    }
-
-    /// The votes of one round and phase.
-    pub fn tally(&self, round: Round, phase: Phase) -> Option<&Tally> {
-        let state = self.rounds.get(&round)?;
-        Some(match phase {
-            Phase::Prevote => &state.prevotes,
-            Phase::Precommit => &state.precommits,
-        })
-    }
-
-    /// The proposal of a round, if one counts.
-    pub fn proposal(&self, round: Round) -> Option<&Proposal> {
-        self.rounds.get(&round)?.proposal.as_ref()
-    }
-
-    pub(super) fn prevotes(&self, round: Round) -> Option<&Tally> {
-        self.tally(round, Phase::Prevote)
-    }
-
-    /// The choice of the polka held at `at`, of this epoch or an earlier one.
-    pub(super) fn polkas_at(&self, voters: &VoterSet, at: RoundId) -> Option<Choice> {
-        if at.epoch == self.epoch {
-            return self.prevotes(at.round)?.quorum_choice(voters);
-        }
-        self.earlier.iter().find(|polka| polka.at == at).map(|polka| polka.choice)
-    }
-
-    /// Every vote held, in order of round and phase.
-    pub fn votes(&self) -> impl Iterator<Item = (Round, Phase, VoterIndex, Ballot)> {
-        self.rounds.iter().flat_map(|(&round, state)| {
-            let prevotes = state.prevotes.iter().map(move |(voter, ballot)| (round, Phase::Prevote, voter, ballot));
-            prevotes.chain(state.precommits.iter().map(move |(voter, ballot)| (round, Phase::Precommit, voter, ballot)))
-        })
-    }
-
-    /// Whether `voter`, this node itself, has any part in it that must not be forgotten: a vote, a lock, an own event or a
-    /// round that was entered.
-    pub fn has_part_of(&self, voter: VoterIndex) -> bool {
-        let voted =
-            |state: &RoundState| state.prevotes.first(voter).is_some() || state.precommits.first(voter).is_some();
-        self.round > Round::ZERO
-            || self.locked.is_some()
-            || self.standing.is_some()
-            || self.candidates().any(|c| c.own)
-            || self.rounds.values().any(voted)
-    }
-
-    /// Whether the current round failed and the next is an operator's.
-    pub fn in_conflict(&self) -> bool {
-        self.decided.is_none() && self.current().conflict_told
-    }
-
-    /// Of known candidates that this node would endorse the one it would prevote in round 0 (rule 1); none if they do
-    /// not agree and no strategy chooses. Whoever endorses several endorses this one: the first endorsed is voted for.
-    pub fn preferred(&self, voters: &VoterSet, rules: Rules, choices: &[Choice]) -> Option<Choice> {
-        let candidates: Vec<_> = choices.iter().filter_map(|choice| self.candidate(*choice)).collect();
-        self.prefer(voters, rules, &candidates)
-    }
-
-    /// Whether people were asked to choose among candidates that do not agree, and this node has not prevoted since.
-    pub fn awaits_review(&self) -> bool {
-        self.review_told && self.round == Round::ZERO && self.decided.is_none()
-    }
-
-    /// Whether an operator may choose now (rule 7): not while round 0 or an automatic round has not failed.
-    pub fn may_choose(&self, voters: &VoterSet, rules: Rules) -> bool {
-        let unattended = self.round == Round::ZERO || rules.is_automatic(self.round);
-        self.decided.is_none() && (!unattended || self.has_failed(voters))
     }
 }

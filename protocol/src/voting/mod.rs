@@ -15,6 +15,7 @@ mod tally;
 #[cfg(test)]
 mod tests;
 mod tiebreak;
+mod view;
 
 pub use instance::{Candidate, Instance, OwnHistory};
 pub use tally::Tally;
