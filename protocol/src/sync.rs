@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::batch::{BatchProof, SignedBatch};
 use crate::certificate::Certificate;
 use crate::event::Event;
+use crate::evidence::{Evidence, EvidenceSlot};
 use crate::id::{ContentDigest, LogId, SubjectId};
 
 /// Log entries asked for, or answered, at once.
@@ -38,6 +39,11 @@ pub enum Request {
     Events {
         /// Which.
         digests: Vec<ContentDigest>,
+    },
+    /// Evidence for members, kinds and epochs that are not among these.
+    Evidence {
+        /// What the asking node has: at most [`NAMES`].
+        known: Vec<EvidenceSlot>,
     },
 }
 
@@ -79,4 +85,6 @@ pub enum Answer {
     Events(Vec<ProvenEvent>),
     /// The other will not answer: which limit or rule.
     Refused(String),
+    /// Evidence that was not named as known, as much as fits; empty if there is none. Whoever gets some asks again.
+    Evidence(Vec<Evidence>),
 }
