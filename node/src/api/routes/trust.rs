@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use ssid_protocol::member::Member;
-use ssid_protocol::trust::{INITIAL_SCORE, TrustChange, TrustLabel, step};
+use ssid_protocol::trust::{TrustChange, TrustLabel, TrustRules};
 
 use crate::api::ApiState;
 use crate::api::error::{Answer, Failure};
@@ -32,18 +32,18 @@ fn view(state: &ApiState, member: &Member) -> Result<TrustView, Failure> {
         organization: member.organization.clone(),
         score,
         label: TrustLabel::of(score).as_str().to_owned(),
-        changes: with_running_score(changes),
+        changes: with_running_score(&state.settings.trust, changes),
     })
 }
 
-fn with_running_score(changes: Vec<TrustChange>) -> Vec<TrustChangeView> {
-    let mut score = INITIAL_SCORE;
+fn with_running_score(rules: &TrustRules, changes: Vec<TrustChange>) -> Vec<TrustChangeView> {
+    let mut score = rules.initial;
     let view = |change: TrustChange| {
-        score = step(score, change.reason.points());
+        score = rules.step(score, change.points);
         TrustChangeView {
             at: iso(change.at),
             reason: change.reason.as_str().to_owned(),
-            points: change.reason.points(),
+            points: change.points,
             score,
             origin: change.origin,
             reference: change.reference,

@@ -12,6 +12,7 @@ use ssid_protocol::event::Event;
 use ssid_protocol::id::{Epoch, LogId, Round, UnixMillis};
 use ssid_protocol::record::{ConsensusRecord, Resolution, Transport};
 use ssid_protocol::testing;
+use ssid_protocol::trust::{TrustChange, TrustReason, TrustRules};
 use ssid_protocol::vote::{Phase, Vote};
 use ssid_storage::{Certified, Changes, LogEntry, Owner, ProofRef, Store, Writer};
 use tempfile::TempDir;
@@ -22,8 +23,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{ApiListen, ApiSettings, ApiState, EventDefaults, Peers, SOCKET_NAME, TcpListen, serve};
 use crate::engine::{
-    Command, EmitOutcome, EngineHandle, EngineStatus, NodeEvent, NoteKind, Operated, Operation, OperatorRefusal,
-    RefusalKind,
+    Adjusted, Adjustment, Command, EmitOutcome, EngineHandle, EngineStatus, NodeEvent, NoteKind, Operated, Operation,
+    OperatorRefusal, RefusalKind,
 };
 
 const MEMBERS: usize = 4;
@@ -54,6 +55,7 @@ async fn served(engine: fn(&Event) -> EmitOutcome, with_tcp: bool) -> Served {
             match command {
                 Command::Emit { events, reply } => drop(reply.send(events.iter().map(engine).collect())),
                 Command::Operate { operation, reply } => drop(reply.send(operate(operation))),
+                Command::Adjust { adjustment, reply } => drop(reply.send(Ok(adjust(adjustment)))),
                 Command::Instances { reply, .. } => drop(reply.send(Vec::new())),
             }
         }
@@ -74,6 +76,7 @@ async fn served(engine: fn(&Event) -> EmitOutcome, with_tcp: bool) -> Served {
             mode: "participant".into(),
             sync_interval_minutes: 60,
             max_event_age_days: 365,
+            trust: TrustRules::default(),
             defaults,
         }),
         started_at: UnixMillis(0),
@@ -112,6 +115,15 @@ pub(crate) fn status(store: &Store) -> EngineStatus {
         has_quorum: false,
         syncs: crate::engine::Syncs { successful: 7, failed: 2, last: Some(UnixMillis(3_000)) },
     }
+}
+
+/// Every adjustment is taken, from 50 points.
+fn adjust(adjustment: Adjustment) -> Adjusted {
+    let Adjustment { member, boost, note } = adjustment;
+    let reason = if boost { TrustReason::ManualBoost } else { TrustReason::ManualPenalty };
+    let (points, at, reference) = (reason.points(), UnixMillis(5_000), "by hand".to_owned());
+    let change = TrustChange { member, reason, points, at, origin: None, reference, note: Some(note) };
+    Adjusted { score: 50 + change.points, change }
 }
 
 /// Endorsements are taken, everything else is not.
