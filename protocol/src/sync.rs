@@ -40,6 +40,9 @@ pub enum Request {
         /// Which.
         digests: Vec<ContentDigest>,
     },
+    /// The latest heartbeat of the asker that the other holds: a node that starts asks what it signed in an earlier life
+    /// (SPEC §7 State). Its votes come with `Open`.
+    Own,
     /// Evidence for members, kinds and epochs that are not among these.
     Evidence {
         /// What the asking node has: at most [`NAMES`].
@@ -85,6 +88,8 @@ pub enum Answer {
     Events(Vec<ProvenEvent>),
     /// The other will not answer: which limit or rule.
     Refused(String),
+    /// A batch of kind 3 that the asker signed, if there is one.
+    Own(Option<Box<SignedBatch>>),
     /// Evidence that was not named as known, as much as fits; empty if there is none. Whoever gets some asks again.
     Evidence(Vec<Evidence>),
 }

@@ -105,6 +105,7 @@ fn requests() -> Vec<(&'static str, Request)> {
         ("open all", Request::Open { subjects: vec![], after: None }),
         ("open", Request::Open { subjects, after: Some(SubjectId([3; 32])) }),
         ("events", Request::Events { digests: vec![announced(1).content_digest(), announced(2).content_digest()] }),
+        ("own", Request::Own),
         ("evidence", Request::Evidence { known: EvidenceKind::ALL.map(slot).to_vec() }),
     ]
 }
@@ -117,6 +118,7 @@ fn answers() -> Vec<(&'static str, Answer)> {
     let batches = batches().into_iter().map(|(_, batch)| batch).collect::<Vec<_>>();
     let proof = certificate(3).precommits.remove(2);
     let proven = |announced| ProvenEvent { event: event("release", "1"), announced };
+    let own = batches[2].clone();
     vec![
         ("no status", Answer::Status(None)),
         ("status", Answer::Status(Some(Box::new(batches[2].clone())))),
@@ -132,6 +134,7 @@ fn answers() -> Vec<(&'static str, Answer)> {
         ),
         ("events", Answer::Events(vec![proven(None), proven(Some(proof))])),
         ("refused", Answer::Refused("rate_limit".into())),
+        ("own", Answer::Own(Some(Box::new(own)))),
         ("evidence", Answer::Evidence(evidence().into_iter().map(|(_, evidence)| evidence).collect())),
     ]
 }
@@ -216,7 +219,8 @@ fn sync_requests() {
         ("open all", "edea17609e561aac"),
         ("open", "bc79f0f0ac3b9a94"),
         ("events", "525572628e3f401a"),
-        ("evidence", "d8c4825779b289cf"),
+        ("own", "fb5e512425fc9449"),
+        ("evidence", "6afcb0fa843fe031"),
     ];
     assert_pinned(&requests(), &expected);
 }
@@ -230,7 +234,8 @@ fn sync_answers() {
         ("open", "eab09da030eef60d"),
         ("events", "6d7d031a6deec736"),
         ("refused", "7bcce6d2ecc5f6bf"),
-        ("evidence", "ef8c41ceac97b416"),
+        ("own", "26e9746c8e443e22"),
+        ("evidence", "67771b7ac17e8d16"),
     ];
     assert_pinned(&answers(), &expected);
 }

@@ -73,7 +73,8 @@ impl Engine {
     pub(super) fn start_catch_up(&mut self, tick: &mut Tick, node: NodeId) {
         self.catch_up.started.insert(node, tick.now);
         if self.catch_up.under_way.insert(node, tick.now).is_none() {
-            tick.effects.asks.push((node, Request::Status));
+            let first = if self.hearing.is_some() { Request::Own } else { Request::Status };
+            tick.effects.asks.push((node, first));
         }
         tick.effects.asks.push((node, self.evidence_question()));
     }
@@ -89,6 +90,10 @@ impl Engine {
         }
         let waits = self.is_asked_last(&node) && !self.catch_up.under_way.is_empty();
         if waits || self.catch_up.under_way.contains_key(&node) {
+            return;
+        }
+        if self.is_unheard(&node) {
+            self.start_catch_up(tick, node); // the conversation broke off
             return;
         }
         // the digest last: it is the dear one
@@ -120,7 +125,7 @@ impl Engine {
         answer: Option<CheckedAnswer>,
     ) {
         let in_conversation = match request {
-            Request::Status | Request::Log { .. } => true,
+            Request::Own | Request::Status | Request::Log { .. } => true,
             Request::Open { subjects, .. } => subjects.is_empty(),
             Request::Events { .. } | Request::Evidence { .. } => false,
         };
@@ -134,6 +139,9 @@ impl Engine {
             Some(question) if self.peers.connected.contains(&from) => tick.effects.asks.push((from, question)),
             next if in_conversation => {
                 let well = is_answered && next.is_none();
+                if well && matches!(request, Request::Open { .. }) {
+                    self.note_heard(tick, from);
+                }
                 // a refusal is neither
                 if self.catch_up.ended(&from, tick.now, well) && (well || has_failed) {
                     self.note_sync(tick, from, well);
@@ -165,6 +173,12 @@ impl Engine {
                 }
                 let at = self.store.cursor(&Cursor { peer: from, log_id: heartbeat.log_id }).unwrap_or_default();
                 Some(Request::Log { from: at, limit: LOG_PAGE })
+            }
+            CheckedAnswer::Own(batch) => {
+                if let Some(batch) = batch {
+                    self.look_for_lost_log(tick, &batch);
+                }
+                Some(Request::Status)
             }
             CheckedAnswer::Log { log_id, size, certificates } => {
                 let Request::Log { from: asked, .. } = request else { return None };

@@ -25,10 +25,12 @@ impl Engine {
         for certificate in certificates {
             let id = certificate.subject.id(&self.federation);
             let (round, choice) = (certificate.round, certificate.choice);
-            let Some(open) = self.ensure_open(tick.now, id) else {
+            if self.ensure_open(tick.now, id).is_none() {
                 self.compare_certificates(tick, &id, certificate);
                 continue;
-            };
+            }
+            self.look_for_lost_precommit(tick, id, &certificate);
+            let Some(open) = self.open.get_mut(&id) else { continue };
             if let Some((_, decided)) = open.machine.decided() {
                 if decided != choice && self.contested.len() < CONTESTED {
                     self.contested.push(certificate);

@@ -10,6 +10,7 @@ mod core;
 mod events;
 mod evidence;
 mod handle;
+mod hearing;
 mod messages;
 mod open;
 mod operator;
@@ -30,8 +31,8 @@ mod wants;
 pub use core::{Engine, EngineParts};
 pub use evidence::evidence_answer;
 pub use handle::{
-    CandidateView, Command, Decision, EMIT_EVENTS, EmitOutcome, EngineError, EngineHandle, EngineStatus, InstanceView,
-    LockView, NodeEvent, Syncs, VoteView,
+    CandidateView, Command, Decision, EMIT_EVENTS, EmitOutcome, EngineError, EngineHandle, EngineStatus, HearingView,
+    InstanceView, LockView, NodeEvent, Syncs, VoteView,
 };
 pub use messages::{CheckedAnswer, Effects, Inbound, Ticket, Worth};
 pub use operator::{Operated, Operation, OperatorRefusal, RefusalKind};
