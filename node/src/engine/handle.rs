@@ -192,6 +192,12 @@ pub struct EngineStatus {
     pub has_quorum: bool,
     /// Conversations with members to catch up.
     pub syncs: Syncs,
+    /// Pieces of evidence held.
+    pub evidence: u64,
+    /// Whether one of them is about this node itself.
+    pub own_equivocation: bool,
+    /// Members whose trust is below 50: flagged for review.
+    pub flagged: Vec<NodeId>,
 }
 
 /// Conversations in which this node asked a member for what it lacks, since the start.

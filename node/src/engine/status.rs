@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use ssid_protocol::id::NodeId;
+use ssid_protocol::trust::REVIEW_FLOOR;
 use ssid_storage::{Cursor, StorageError};
 
 use super::core::{Engine, Tick};
@@ -33,6 +34,9 @@ impl Engine {
             connected_voters,
             missing_voters,
             syncs: self.catch_up.syncs,
+            evidence: self.dossier.held.len() as u64,
+            own_equivocation: self.dossier.held.iter().any(|slot| slot.member == self.me),
+            flagged: self.names.keys().filter(|node| self.trust.score(node) < REVIEW_FLOOR).copied().collect(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! The server on a real socket, over a real store and an engine that is played by the test.
 
 mod routes;
+mod trust;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -35,6 +36,8 @@ struct Served {
     state: ApiState,
     writer: Writer,
     events: broadcast::Sender<Arc<NodeEvent>>,
+    /// What was asked of the engine.
+    adjusted: Arc<Mutex<Vec<Adjustment>>>,
     shutdown: CancellationToken,
     tcp: Option<std::net::SocketAddr>,
 }
@@ -49,13 +52,18 @@ async fn served(engine: fn(&Event) -> EmitOutcome, with_tcp: bool) -> Served {
     let (commands, mut inbox) = mpsc::channel(8);
     let (events, _) = broadcast::channel(64);
     let (_status, status) = watch::channel(Arc::new(status(&store)));
+    let adjusted: Arc<Mutex<Vec<Adjustment>>> = Arc::default();
+    let asked = adjusted.clone();
     let handle = EngineHandle { commands, events: events.clone(), status };
     tokio::spawn(async move {
         while let Some(command) = inbox.recv().await {
             match command {
                 Command::Emit { events, reply } => drop(reply.send(events.iter().map(engine).collect())),
                 Command::Operate { operation, reply } => drop(reply.send(operate(operation))),
-                Command::Adjust { adjustment, reply } => drop(reply.send(Ok(adjust(adjustment)))),
+                Command::Adjust { adjustment, reply } => {
+                    asked.lock().unwrap().push(adjustment.clone());
+                    drop(reply.send(Ok(adjust(adjustment))));
+                }
                 Command::Instances { reply, .. } => drop(reply.send(Vec::new())),
             }
         }
@@ -92,7 +100,7 @@ async fn served(engine: fn(&Event) -> EmitOutcome, with_tcp: bool) -> Served {
     while UnixStream::connect(dir.path().join(SOCKET_NAME)).await.is_err() {
         tokio::task::yield_now().await;
     }
-    Served { dir, state, writer, events, shutdown, tcp }
+    Served { dir, state, writer, events, adjusted, shutdown, tcp }
 }
 
 pub(crate) fn status(store: &Store) -> EngineStatus {
@@ -114,6 +122,9 @@ pub(crate) fn status(store: &Store) -> EngineStatus {
         missing_voters: ids[2..].to_vec(),
         has_quorum: false,
         syncs: crate::engine::Syncs { successful: 7, failed: 2, last: Some(UnixMillis(3_000)) },
+        evidence: 1,
+        own_equivocation: false,
+        flagged: ids[3..].to_vec(),
     }
 }
 
