@@ -77,6 +77,7 @@ fn sync_requests() {
         ("open all", "edea17609e561aac"),
         ("open", "bc79f0f0ac3b9a94"),
         ("events", "525572628e3f401a"),
+        ("own", "fb5e512425fc9449"),
     ];
     assert_pinned(&requests(), &expected);
 }
@@ -90,6 +91,7 @@ fn sync_answers() {
         ("open", "eab09da030eef60d"),
         ("events", "6d7d031a6deec736"),
         ("refused", "7bcce6d2ecc5f6bf"),
+        ("own", "26e9746c8e443e22"),
     ];
     assert_pinned(&answers(), &expected);
 }

@@ -76,11 +76,24 @@ pub enum NodeEvent {
         /// What differs, with line numbers.
         what: String,
     },
+    /// The node found that its vote history was rolled back, and signs nothing more under its key.
+    Abstaining {
+        /// Why.
+        reason: String,
+    },
     /// The node stopped voting because it cannot keep its promises.
     ReadOnly {
         /// Why.
         reason: String,
     },
+}
+
+/// A node that has just started asks what it signed before, and signs nothing until voters that make a quorum with it
+/// have answered (SPEC §7 State).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HearingView {
+    /// The voters that have.
+    pub heard: Vec<NodeId>,
 }
 
 /// What became of one offered event.
@@ -134,6 +147,8 @@ pub struct EngineStatus {
     pub epoch: Epoch,
     /// Why it signs nothing, if it does not: the vote history is incomplete.
     pub abstaining: Option<String>,
+    /// Who has answered so far what this node signed before its start; `None` once a quorum has.
+    pub hearing: Option<HearingView>,
     /// Why it is read-only, if it is: storage failed.
     pub read_only: Option<String>,
     /// Open instances, those in conflict among them.
@@ -158,6 +173,19 @@ pub struct EngineStatus {
     pub has_quorum: bool,
     /// Conversations with members to catch up.
     pub syncs: Syncs,
+    /// What was refused for a limit.
+    pub refused: Refused,
+}
+
+/// What members sent and this node refused for a limit (SPEC §12), since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Refused {
+    /// Votes past `unknown_votes`.
+    pub unknown_votes: u64,
+    /// Votes of an epoch that is not the current one.
+    pub other_epochs: u64,
+    /// Subjects that an origin had no room for, or that were dropped for its newer ones.
+    pub open_instances: u64,
 }
 
 /// Conversations in which this node asked a member for what it lacks, since the start.

@@ -9,7 +9,9 @@ mod closing;
 mod core;
 mod events;
 mod handle;
+mod hearing;
 mod messages;
+mod metrics;
 mod open;
 mod operator;
 mod peers;
@@ -27,10 +29,11 @@ mod wants;
 
 pub use core::{Engine, EngineParts};
 pub use handle::{
-    CandidateView, Command, Decision, EMIT_EVENTS, EmitOutcome, EngineError, EngineHandle, EngineStatus, InstanceView,
-    LockView, NodeEvent, Syncs, VoteView,
+    CandidateView, Command, Decision, EMIT_EVENTS, EmitOutcome, EngineError, EngineHandle, EngineStatus, HearingView,
+    InstanceView, LockView, NodeEvent, Refused, Syncs, VoteView,
 };
 pub use messages::{CheckedAnswer, Effects, Inbound, Ticket, Worth};
+pub use metrics::EngineMetrics;
 pub use operator::{Operated, Operation, OperatorRefusal, RefusalKind};
 pub use peers::PeerState;
 pub use review::{Review, ReviewReason};

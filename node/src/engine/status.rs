@@ -23,6 +23,7 @@ impl Engine {
         EngineStatus {
             epoch: self.epoch,
             abstaining: self.abstaining.clone(),
+            hearing: self.hearing_view(),
             read_only: self.read_only.clone(),
             open: (self.open.len() + self.backlog_choices.len()) as u64,
             conflicts: self.open.values().filter(|open| self.is_in_conflict(open)).count() as u64,
@@ -35,6 +36,7 @@ impl Engine {
             connected_voters,
             missing_voters,
             syncs: self.catch_up.syncs,
+            refused: self.refused,
         }
     }
 

@@ -262,6 +262,10 @@ impl Task {
                 let ticket = self.ticket(Waiting::Peer(reply));
                 collected.inputs.push(Inbound::StatusAsked { ticket });
             }
+            Request::Own => {
+                let ticket = self.ticket(Waiting::Peer(reply));
+                collected.inputs.push(Inbound::OwnAsked { from, ticket });
+            }
             Request::Open { subjects, after } => {
                 let ticket = self.ticket(Waiting::Peer(reply));
                 collected.inputs.push(Inbound::OpenAsked { subjects, after, ticket });
@@ -362,8 +366,12 @@ impl Task {
             let question = request.clone();
             let checked = async {
                 let answer = network.request(node, request.clone()).await.map_err(|error| error.to_string())?;
-                let check = move || checker.check(node, &request, answer).map_err(|error| error.to_string());
-                tokio::task::spawn_blocking(check).await.map_err(|error| error.to_string())?
+                let check = move || checker.check(node, &request, answer);
+                let checked = tokio::task::spawn_blocking(check).await.map_err(|error| error.to_string())?;
+                checked.map_err(|bad| {
+                    network.bad_answer(node);
+                    bad.to_string()
+                })
             };
             let answer = tokio::select! {
                 () = shutdown.cancelled() => return,
@@ -437,6 +445,7 @@ fn verdict_of(worth: Worth) -> Verdict {
     match worth {
         Worth::New => Verdict::Accept,
         Worth::Nothing => Verdict::Ignore,
+        Worth::Excess => Verdict::Excess,
         Worth::Invalid => Verdict::Reject,
     }
 }

@@ -131,7 +131,7 @@ fn sync_request(bytes: &[u8]) -> bool {
 fn sync_answer(bytes: &[u8]) -> bool {
     let Some(answer) = exact::<Answer>(bytes) else { return false };
     match &answer {
-        Answer::Status(batch) => batch.iter().for_each(|batch| check_batch(batch)),
+        Answer::Status(batch) | Answer::Own(batch) => batch.iter().for_each(|batch| check_batch(batch)),
         Answer::Log { entries, .. } => entries.iter().for_each(check_certificate),
         Answer::Open { batches, certificates, .. } => {
             batches.iter().for_each(check_batch);

@@ -92,6 +92,7 @@ pub fn requests() -> Vec<(&'static str, Request)> {
         ("open all", Request::Open { subjects: vec![], after: None }),
         ("open", Request::Open { subjects, after: Some(SubjectId([3; 32])) }),
         ("events", Request::Events { digests: vec![announced(1).content_digest(), announced(2).content_digest()] }),
+        ("own", Request::Own),
     ]
 }
 
@@ -99,6 +100,7 @@ pub fn requests() -> Vec<(&'static str, Request)> {
 pub fn answers() -> Vec<(&'static str, Answer)> {
     let batches = batches().into_iter().map(|(_, batch)| batch).collect::<Vec<_>>();
     let proof = certificate(3).precommits.remove(2);
+    let own = batches[2].clone();
     let proven = |announced| ProvenEvent { event: event("release", "1"), announced };
     vec![
         ("no status", Answer::Status(None)),
@@ -115,5 +117,6 @@ pub fn answers() -> Vec<(&'static str, Answer)> {
         ),
         ("events", Answer::Events(vec![proven(None), proven(Some(proof))])),
         ("refused", Answer::Refused("rate_limit".into())),
+        ("own", Answer::Own(Some(Box::new(own)))),
     ]
 }

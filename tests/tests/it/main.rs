@@ -10,12 +10,16 @@ mod crash;
 mod damage;
 mod disk_full;
 mod divergence;
+mod divergence_;
+mod equivocation;
+mod floods;
 mod hostile_logs;
 mod membership;
 mod process;
 mod quorum;
 mod registry_file;
 mod rubbish;
+mod vote_history;
 
 /// A module that is not named above would never run.
 #[test]

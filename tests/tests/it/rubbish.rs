@@ -1,28 +1,61 @@
-//! A member that sends rubbish is counted, named and shut out; the others go on.
+//! A member that sends rubbish is counted by what it sent, shut out by whom it sent it to, and disturbs nobody else.
 
 use std::time::Duration;
 
-use ssid_tests::Siege;
-use ssid_tests::adversary::Misdeed;
+use ssid_tests::adversary::{Adversary, Misdeed};
+use ssid_tests::{Cluster, Siege};
 
-#[test]
-fn explore() {
-    let mut siege = Siege::begin("rubbish", |_| {});
-    let which: Vec<String> = std::env::var("DO").unwrap_or_default().split(',').map(str::to_owned).collect();
-    for name in which {
-        let misdeed = <Misdeed as clap::ValueEnum>::from_str(&name, true).unwrap();
-        siege.withstands(
-            &name,
-            std::env::var("ROUNDS").ok().and_then(|r| r.parse().ok()).unwrap_or(4),
-            Duration::from_millis(30),
-            |mallory, portion| (0..3).for_each(|victim| misdeed.commit(mallory, victim, portion)),
-            |_| Ok(()),
-        );
-        for node in siege.honest() {
-            let text = node.get("/metrics").body;
-            let text: Vec<&str> = text.lines().filter(|l| !l.starts_with('#') && !l.ends_with(" 0")).collect();
-            println!("{}\n{:?}", text.join("\n"), siege.mallory.link(0));
-            break;
+const PAUSE: Duration = Duration::from_millis(30);
+
+/// That node `victim` counts the name under each label, and has shut the adversary out.
+fn counted(cluster: &Cluster, victim: usize, names: &[(&str, &str)], shut_out: bool) -> Result<(), String> {
+    let node = cluster.node(victim);
+    let offenders = u64::from(shut_out);
+    let missing = names.iter().find(|(name, label)| node.metric(name, label) == 0);
+    match missing {
+        Some(missing) => Err(format!("node {victim} does not count {missing:?}")),
+        None if node.metric("ssid_network_disconnected_offenders_total", "") < offenders => {
+            Err(format!("node {victim} has not shut it out"))
+        }
+        None => Ok(()),
+    }
+}
+
+/// A misdeed for each victim.
+fn each(misdeeds: [Misdeed; 3]) -> impl Fn(&Adversary, u64) + Sync {
+    move |mallory, portion| {
+        for (victim, misdeed) in misdeeds.into_iter().enumerate() {
+            misdeed.commit(mallory, victim, portion);
         }
     }
+}
+
+const REJECTS: &str = "ssid_network_rejects_total";
+const SYNC: &str = "ssid_network_sync_requests_total";
+const REFUSED_CONNECTIONS: &str = "ssid_network_refused_connections_total";
+
+#[test]
+fn garbage_oversize_and_bombs_are_counted_and_their_sender_is_shut_out() {
+    let mut siege = Siege::begin("rubbish", |_| {});
+    let misdeeds = each([Misdeed::Garbage, Misdeed::Oversize, Misdeed::Bombs]);
+    siege.withstands("rubbish", 3, PAUSE, misdeeds, |cluster| {
+        let garbage = ["garbage", "signature", "wrong_topic"].map(|reason| (REJECTS, reason));
+        counted(cluster, 0, &garbage[..2], true)?;
+        counted(cluster, 1, &[(SYNC, "malformed")], true)?;
+        counted(cluster, 2, &[(REJECTS, "garbage"), (SYNC, "malformed"), (SYNC, "refused")], true)?;
+        (0..3).try_for_each(|victim| counted(cluster, victim, &[(REFUSED_CONNECTIONS, "blocked")], true))
+    });
+    siege.assert_only_the_work_is_certified();
+}
+
+#[test]
+fn forged_answers_and_lying_heartbeats_convince_nobody() {
+    let mut siege = Siege::begin("forged", |_| {});
+    let lies = each([Misdeed::Heartbeats; 3]);
+    siege.withstands("lying heartbeats", 2, PAUSE, lies, |cluster| counted(cluster, 0, &[(REJECTS, "consumer")], false));
+    // what is asked is answered with certificates without a quorum, an altered event, an answer to another question
+    siege.withstands("forged certificates", 2, PAUSE, each([Misdeed::Forgeries; 3]), |cluster| {
+        (0..3).try_for_each(|victim| counted(cluster, victim, &[(SYNC, "invalid")], true))
+    });
+    siege.assert_only_the_work_is_certified();
 }

@@ -50,6 +50,7 @@ fn as_sse(event: &NodeEvent) -> Event {
         NodeEvent::Connected { .. } => "connected",
         NodeEvent::Disconnected { .. } => "disconnected",
         NodeEvent::Drift { .. } => "drift",
+        NodeEvent::Abstaining { .. } => "abstaining",
         NodeEvent::ReadOnly { .. } => "read_only",
     };
     // plain structs of text and numbers: there is nothing in them that could not be written

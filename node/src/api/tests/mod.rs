@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use super::{ApiListen, ApiSettings, ApiState, EventDefaults, Peers, SOCKET_NAME, TcpListen, serve};
 use crate::engine::{
     Command, EmitOutcome, EngineHandle, EngineStatus, NodeEvent, NoteKind, Operated, Operation, OperatorRefusal,
-    RefusalKind,
+    RefusalKind, Refused,
 };
 
 const MEMBERS: usize = 4;
@@ -98,6 +98,7 @@ pub(crate) fn status(store: &Store) -> EngineStatus {
     EngineStatus {
         epoch: Epoch::ZERO,
         abstaining: None,
+        hearing: None,
         read_only: None,
         open: 0,
         conflicts: 0,
@@ -109,6 +110,7 @@ pub(crate) fn status(store: &Store) -> EngineStatus {
         connected_voters: ids[..2].to_vec(),
         missing_voters: ids[2..].to_vec(),
         has_quorum: false,
+        refused: Refused::default(),
         syncs: crate::engine::Syncs { successful: 7, failed: 2, last: Some(UnixMillis(3_000)) },
     }
 }
