@@ -22,7 +22,11 @@ fn who_votes_announces_and_proposes_twice_divides_nobody() {
     let least = siege.done();
     ssid_tests::eventually("all hold the same", ssid_tests::SOON, || {
         let sets: Vec<_> = siege.honest().map(ssid_tests::Node::certified_set).collect();
-        if sets.iter().all(|set| *set == sets[0]) { Ok(()) } else { Err(sets.iter().map(|s| s.len()).collect::<Vec<_>>()) }
+        if sets.iter().all(|set| *set == sets[0]) {
+            Ok(())
+        } else {
+            Err(sets.iter().map(|s| s.len()).collect::<Vec<_>>())
+        }
     });
     assert!(siege.assert_agreed() >= least);
     // to be seen through is no reason to be shut out: its votes may still be needed

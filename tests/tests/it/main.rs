@@ -10,7 +10,6 @@ mod crash;
 mod damage;
 mod disk_full;
 mod divergence;
-mod divergence_;
 mod equivocation;
 mod floods;
 mod hostile_logs;

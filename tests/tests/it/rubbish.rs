@@ -52,7 +52,8 @@ fn garbage_oversize_and_bombs_are_counted_and_their_sender_is_shut_out() {
 fn forged_answers_and_lying_heartbeats_convince_nobody() {
     let mut siege = Siege::begin("forged", |_| {});
     let lies = each([Misdeed::Heartbeats; 3]);
-    siege.withstands("lying heartbeats", 2, PAUSE, lies, |cluster| counted(cluster, 0, &[(REJECTS, "consumer")], false));
+    siege
+        .withstands("lying heartbeats", 2, PAUSE, lies, |cluster| counted(cluster, 0, &[(REJECTS, "consumer")], false));
     // what is asked is answered with certificates without a quorum, an altered event, an answer to another question
     siege.withstands("forged certificates", 2, PAUSE, each([Misdeed::Forgeries; 3]), |cluster| {
         (0..3).try_for_each(|victim| counted(cluster, victim, &[(SYNC, "invalid")], true))
