@@ -156,7 +156,7 @@ impl Owner {
             Command::BadAnswer { node } => {
                 self.metrics.count_sync(Direction::Out, "invalid");
                 if let Some(peer) = self.directory.peer_of(&node) {
-                    self.blame(peer, t::OFFENCE_INVALID);
+                    self.blame(peer, t::OFFENCE_FALSE_ANSWER);
                 }
             }
             Command::AddAddress { node, addresses } => {

@@ -69,8 +69,11 @@ pub(super) const DISCONNECT_SCORE: f64 = -80.0;
 /// Offence weight of one invalid message or malformed frame.
 pub(super) const OFFENCE_INVALID: f64 = 10.0;
 /// Offence weight of a batch of votes that its own signer delivers and that has nothing but what is past a limit: a
-/// node far behind finds that in what honest members send too, though not hundreds of times a minute.
-pub(super) const OFFENCE_EXCESS: f64 = 0.3;
+/// node far behind finds that in what honest members send too, though not a hundred times a minute.
+pub(super) const OFFENCE_EXCESS: f64 = 1.0;
+/// Offence weight of an answer that does not hold: whoever gives one has checked all that is in it, so that a single one
+/// is no accident.
+pub(super) const OFFENCE_FALSE_ANSWER: f64 = 100.0;
 /// Offence weight of one sync request past the rate.
 pub(super) const OFFENCE_REQUEST: f64 = 1.0;
 /// Offence weight of one gossip message past the rate.
