@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use ssid_protocol::batch::{Statements, VerifiedBatch};
 use ssid_protocol::id::{Epoch, Round, Sha256Hash, SubjectId};
-use ssid_protocol::testing::messages::{answers, batches, certificate, requests};
+use ssid_protocol::testing::messages::{answers, batches, certificate, evidence, requests};
 use ssid_protocol::testing::{event, federation, key};
 use ssid_protocol::vote::{Phase, Vote};
 use ssid_protocol::wire;
@@ -70,6 +70,19 @@ fn certificates() {
 }
 
 #[test]
+fn evidence_of_every_kind() {
+    let expected = [
+        ("events", "fc8086eb5148ad21"),
+        ("votes", "f9f4959e8a4a4a23"),
+        ("heartbeat", "c53017f5764cab5e"),
+        ("proposals", "e1f6bc91e1de2abc"),
+        ("closes", "41d0847a9a981e7a"),
+        ("certificates", "341b47685005c2bd"),
+    ];
+    assert_pinned(&evidence(), &expected);
+}
+
+#[test]
 fn sync_requests() {
     let expected = [
         ("status", "df3f619804a92fdb"),
@@ -78,6 +91,7 @@ fn sync_requests() {
         ("open", "bc79f0f0ac3b9a94"),
         ("events", "525572628e3f401a"),
         ("own", "fb5e512425fc9449"),
+        ("evidence", "6afcb0fa843fe031"),
     ];
     assert_pinned(&requests(), &expected);
 }
@@ -92,6 +106,7 @@ fn sync_answers() {
         ("events", "6d7d031a6deec736"),
         ("refused", "7bcce6d2ecc5f6bf"),
         ("own", "26e9746c8e443e22"),
+        ("evidence", "67771b7ac17e8d16"),
     ];
     assert_pinned(&answers(), &expected);
 }

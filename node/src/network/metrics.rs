@@ -45,8 +45,6 @@ pub(super) enum Outcome {
     Rejected,
     /// Accepted before.
     Duplicate,
-    /// On a topic that nothing reads yet.
-    Unread,
     /// Past a rate.
     RateLimited,
     /// The consumer did not keep up.
@@ -68,7 +66,6 @@ impl Outcome {
             Self::Excess => "excess",
             Self::Rejected => "rejected",
             Self::Duplicate => "duplicate",
-            Self::Unread => "unread",
             Self::RateLimited => "rate_limited",
             Self::DroppedConsumerBusy => "dropped_consumer_busy",
             Self::DroppedVerifierBusy => "dropped_verifier_busy",
@@ -128,8 +125,8 @@ impl Metrics {
         registry.register("notices_dropped", "Connection notices that the consumer did not take", dropped);
     }
 
-    /// Gossip messages on `topic` with that outcome: `delivered`, `accepted`, `ignored`, `excess`, `rejected`, `duplicate`,
-    /// `unread`, `rate_limited`, `dropped_consumer_busy`, `dropped_verifier_busy`, `verdict_late`, `published`.
+    /// Gossip messages on `topic` with that outcome: `delivered`, `accepted`, `ignored`, `excess`, `rejected`,
+    /// `duplicate`, `rate_limited`, `dropped_consumer_busy`, `dropped_verifier_busy`, `verdict_late`, `published`.
     pub fn messages(&self, topic: Topic, outcome: &'static str) -> u64 {
         self.messages.get_or_create(&MessageLabels { topic: topic.name(), outcome }).get()
     }

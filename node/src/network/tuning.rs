@@ -101,7 +101,7 @@ pub(super) const SYNC_UNANSWERED: usize = 256;
 pub(super) const SYNC_ASKED: usize = 256;
 
 /// Bytes of a request: `NAMES` names and what is around them. A longer one names more than it may.
-pub(super) const REQUEST_BYTES: usize = 32 * ssid_protocol::sync::NAMES + 1024;
+pub(super) const REQUEST_BYTES: usize = 48 * ssid_protocol::sync::NAMES + 1024;
 
 // ---- shutdown
 

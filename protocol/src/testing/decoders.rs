@@ -11,6 +11,7 @@ use super::{event, federation, heartbeat, manifest, messages};
 use crate::batch::{BatchProof, Kind, SignedBatch, Statements};
 use crate::card::MemberCard;
 use crate::certificate::{Certificate, Verifier};
+use crate::evidence::{self, Evidence};
 use crate::heartbeat::Heartbeat;
 use crate::identity::VerifyKey;
 use crate::json::{Json, MAX_NUMBER};
@@ -33,11 +34,18 @@ pub struct Decoder {
 }
 
 /// All of them but the registry log's parser, which is the node's.
-pub const ALL: [Decoder; 9] = [
+pub const ALL: [Decoder; 11] = [
     Decoder { name: "signed_batch", decode: decodes::<SignedBatch>, check: signed_batch, seeds: batch_seeds },
     Decoder { name: "batch_proof", decode: decodes::<BatchProof>, check: batch_proof, seeds: proof_seeds },
     Decoder { name: "sync_request", decode: decodes::<Request>, check: sync_request, seeds: request_seeds },
     Decoder { name: "sync_answer", decode: decodes::<Answer>, check: sync_answer, seeds: answer_seeds },
+    Decoder { name: "evidence", decode: decodes::<Evidence>, check: evidence, seeds: evidence_seeds },
+    Decoder {
+        name: "evidence_json",
+        decode: |bytes| Evidence::parse(bytes).is_ok(),
+        check: evidence_json,
+        seeds: evidence_json_seeds,
+    },
     Decoder {
         name: "certificate_json",
         decode: |bytes| Certificate::parse(bytes).is_ok(),
@@ -138,8 +146,33 @@ fn sync_answer(bytes: &[u8]) -> bool {
             certificates.iter().for_each(check_certificate);
         }
         Answer::Events(events) => events.iter().filter_map(|event| event.announced.as_ref()).for_each(check_proof),
+        Answer::Evidence(all) => all.iter().for_each(check_evidence),
         Answer::Refused(_) => {}
     }
+    true
+}
+
+fn evidence(bytes: &[u8]) -> bool {
+    exact::<Evidence>(bytes).map(|evidence| check_evidence(&evidence)).is_some()
+}
+
+/// That what is believed names its member, and that nothing is believed of somebody who signed neither half.
+fn check_evidence(evidence: &Evidence) {
+    let (manifest, federation, voters, _) = federation(4);
+    let verifier = evidence::Verifier::new(federation, &manifest, voters, manifest.event_policies.clone());
+    if evidence.verify(&verifier).is_ok() {
+        assert_eq!(evidence.federation_id, federation);
+        if let Some(member) = evidence.member() {
+            assert!(manifest.member(&member).is_some(), "{member} is no member");
+        }
+    }
+}
+
+fn evidence_json(bytes: &[u8]) -> bool {
+    let Ok(evidence) = Evidence::parse(bytes) else { return false };
+    check_evidence(&evidence);
+    assert!(Evidence::parse(evidence.to_pretty().as_bytes()).as_ref() == Ok(&evidence));
+    assert!(exact::<Evidence>(&wire::encode(&evidence)).as_ref() == Some(&evidence));
     true
 }
 
@@ -248,6 +281,15 @@ fn request_seeds() -> Vec<(String, Vec<u8>)> {
 
 fn answer_seeds() -> Vec<(String, Vec<u8>)> {
     named(messages::answers())
+}
+
+fn evidence_seeds() -> Vec<(String, Vec<u8>)> {
+    named(messages::evidence())
+}
+
+fn evidence_json_seeds() -> Vec<(String, Vec<u8>)> {
+    let all = messages::evidence().into_iter().filter(|(name, _)| *name != "proposals");
+    all.map(|(name, evidence)| text(name, evidence.to_json().to_jcs())).collect()
 }
 
 fn text(name: &str, text: impl Into<String>) -> (String, Vec<u8>) {

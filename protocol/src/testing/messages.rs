@@ -4,7 +4,9 @@ use super::{event, federation, heartbeat, key};
 use crate::batch::{SignedBatch, Statements, VerifiedBatch};
 use crate::certificate::Certificate;
 use crate::event::Event;
+use crate::evidence::{Evidence, EvidenceKind, EvidenceSlot, Signed};
 use crate::id::{Epoch, LogId, ManifestHash, MerkleHash, Round, SubjectId};
+use crate::identity::VerifyKey;
 use crate::subject::EventPolicies;
 use crate::sync::{Answer, ProvenEvent, Request};
 use crate::vote::{EpochClose, Phase, Proposal, RoundId, Vote};
@@ -83,6 +85,24 @@ pub fn certificate(signers: u8) -> Certificate {
     Certificate::assemble(federation_id, epoch, subject, round, event, proofs)
 }
 
+/// Each kind of statement against itself, and two certificates: what is pinned is the encoding, not what it proves.
+///
+/// # Panics
+/// Never: they are its own.
+#[expect(clippy::expect_used, reason = "a fixture")]
+pub fn evidence() -> Vec<(&'static str, Evidence)> {
+    let (_, federation, ..) = federation(4);
+    let signed = |batch: &SignedBatch| {
+        let key = VerifyKey::parse(batch.signer).expect("a test key");
+        let verified = batch.clone().verify(&key, &federation).expect("signed above");
+        Signed::of(&verified, 0).expect("the first")
+    };
+    let pairs = batches()
+        .into_iter()
+        .map(|(name, batch)| (name, Evidence::of_statements(federation, signed(&batch), signed(&batch))));
+    pairs.chain([("certificates", Evidence::of_certificates(federation, certificate(1), certificate(3)))]).collect()
+}
+
 /// Requests of every kind, by name.
 pub fn requests() -> Vec<(&'static str, Request)> {
     let subjects = vec![SubjectId([1; 32]), SubjectId([2; 32])];
@@ -93,7 +113,12 @@ pub fn requests() -> Vec<(&'static str, Request)> {
         ("open", Request::Open { subjects, after: Some(SubjectId([3; 32])) }),
         ("events", Request::Events { digests: vec![announced(1).content_digest(), announced(2).content_digest()] }),
         ("own", Request::Own),
+        ("evidence", Request::Evidence { known: EvidenceKind::ALL.map(slot).to_vec() }),
     ]
+}
+
+fn slot(kind: EvidenceKind) -> EvidenceSlot {
+    EvidenceSlot { member: key(1).node_id(), kind, epoch: Epoch(1 << 40) }
 }
 
 /// Answers of every kind, by name.
@@ -118,5 +143,6 @@ pub fn answers() -> Vec<(&'static str, Answer)> {
         ("events", Answer::Events(vec![proven(None), proven(Some(proof))])),
         ("refused", Answer::Refused("rate_limit".into())),
         ("own", Answer::Own(Some(Box::new(own)))),
+        ("evidence", Answer::Evidence(evidence().into_iter().map(|(_, evidence)| evidence).collect())),
     ]
 }

@@ -82,7 +82,7 @@ pub fn liar(member: &Member, event: &Event) -> Answering {
                 Answer::Open { batches: Vec::new(), events: Vec::new(), certificates: lie, next: None }
             }
             // an answer to another question
-            Request::Events { .. } | Request::Own => Answer::Status(None),
+            Request::Events { .. } | Request::Own | Request::Evidence { .. } => Answer::Status(None),
         })
     })
 }
