@@ -73,7 +73,10 @@ impl Certificate {
 }
 
 /// Takes all of an object.
-fn whole<T>(mut fields: Fields, take: impl FnOnce(&mut Fields) -> Result<T, JsonError>) -> Result<T, JsonError> {
+pub(crate) fn whole<T>(
+    mut fields: Fields,
+    take: impl FnOnce(&mut Fields) -> Result<T, JsonError>,
+) -> Result<T, JsonError> {
     let value = take(&mut fields)?;
     fields.finish()?;
     Ok(value)
@@ -91,7 +94,7 @@ fn take_choice(fields: &mut Fields) -> Result<Choice, JsonError> {
     Ok(Choice { event_hash: fields.parsed("event_hash")?, content_digest: fields.parsed("content_digest")? })
 }
 
-fn take_event(fields: &mut Fields) -> Result<Event, JsonError> {
+pub(crate) fn take_event(fields: &mut Fields) -> Result<Event, JsonError> {
     Ok(Event {
         timestamp: fields.text("timestamp")?,
         event: fields.text("event")?,
@@ -104,7 +107,7 @@ fn take_event(fields: &mut Fields) -> Result<Event, JsonError> {
     })
 }
 
-fn take_proof(fields: &mut Fields) -> Result<BatchProof, JsonError> {
+pub(crate) fn take_proof(fields: &mut Fields) -> Result<BatchProof, JsonError> {
     Ok(BatchProof {
         signer: fields.parsed("node_id")?,
         index: fields.number_u32("index")?,
@@ -122,7 +125,7 @@ fn subject_to_json(subject: &Subject) -> Json {
     ])
 }
 
-fn event_to_json(event: &Event) -> Json {
+pub(crate) fn event_to_json(event: &Event) -> Json {
     Json::object([
         ("timestamp", Json::from(event.timestamp.as_str())),
         ("event", Json::from(event.event.as_str())),
@@ -135,7 +138,7 @@ fn event_to_json(event: &Event) -> Json {
     ])
 }
 
-fn proof_to_json(proof: &BatchProof) -> Json {
+pub(crate) fn proof_to_json(proof: &BatchProof) -> Json {
     Json::object([
         ("node_id", Json::Text(proof.signer.to_string())),
         ("index", Json::from(u64::from(proof.index))),

@@ -110,6 +110,19 @@ impl Fields {
         self.parsed_array(key)
     }
 
+    /// Takes whatever stands there.
+    ///
+    /// # Errors
+    /// If the key is missing.
+    pub fn value(&mut self, key: &str) -> Result<Json, JsonError> {
+        self.take(key)
+    }
+
+    /// Whether a key is there and not taken yet: for keys that may be missing.
+    pub fn has(&self, key: &str) -> bool {
+        self.members.contains_key(key)
+    }
+
     /// Takes an object.
     ///
     /// # Errors
