@@ -4,6 +4,7 @@ pub mod api;
 pub mod config;
 pub mod conflicts;
 pub mod engine;
+pub mod git;
 pub mod home;
 pub mod identity;
 pub mod keyfile;

@@ -10,6 +10,7 @@ mod core;
 mod events;
 mod handle;
 mod messages;
+mod offer;
 mod open;
 mod operator;
 mod peers;
@@ -31,6 +32,7 @@ pub use handle::{
     LockView, NodeEvent, Syncs, VoteView,
 };
 pub use messages::{CheckedAnswer, Effects, Inbound, Ticket, Worth};
+pub use offer::OfferPage;
 pub use operator::{Operated, Operation, OperatorRefusal, RefusalKind};
 pub use peers::PeerState;
 pub use review::{Review, ReviewReason};

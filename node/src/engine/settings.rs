@@ -108,6 +108,8 @@ pub struct EngineSettings {
     pub max_event_age: Duration,
     /// The voting timeouts.
     pub timeouts: Timeouts,
+    /// How often branches are fetched while votes go over Git; `None` if this node uses no Git.
+    pub git_fetch_every: Option<Duration>,
     /// What the heartbeat says of the registry: blueprint and compliance score, empty if none.
     pub blueprint: String,
     /// See `blueprint`.
@@ -123,6 +125,7 @@ impl Default for EngineSettings {
             review_timeout: Duration::from_hours(72),
             max_event_age: Duration::from_hours(365 * 24),
             timeouts: Timeouts::default(),
+            git_fetch_every: None,
             blueprint: String::new(),
             compliance_score: String::new(),
         }

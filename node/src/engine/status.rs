@@ -18,8 +18,6 @@ impl Engine {
         let voter_ids = self.voters.iter().map(|(_, voter)| voter.key.id());
         let is_here = |node: &NodeId| *node == self.me || self.peers.connected.contains(node);
         let (connected_voters, missing_voters): (Vec<_>, Vec<_>) = voter_ids.partition(is_here);
-        let weight =
-            connected_voters.iter().filter_map(|id| self.voters.index_of(id)).map(|i| self.voters.weight(i)).sum();
         EngineStatus {
             epoch: self.epoch,
             abstaining: self.abstaining.clone(),
@@ -31,11 +29,23 @@ impl Engine {
             certified: self.store.certified_count(),
             agreements: self.agreements,
             disagreements: self.disagreements,
-            has_quorum: self.voters.is_quorum(weight, connected_voters.len()),
+            has_quorum: self.has_live_quorum(),
             connected_voters,
             missing_voters,
             syncs: self.catch_up.syncs,
+            syncing: self.catch_up.under_way(),
         }
+    }
+
+    /// Whether the voters connected now, this node among them, are a quorum.
+    pub(super) fn has_live_quorum(&self) -> bool {
+        let here = self.voters.iter().filter(|(_, voter)| {
+            let node = voter.key.id();
+            node == self.me || self.peers.connected.contains(&node)
+        });
+        let (weight, count) =
+            here.fold((0, 0), |(weight, count), (index, _)| (weight + self.voters.weight(index), count + 1));
+        self.voters.is_quorum(weight, count)
     }
 
     /// What is known of the other members.

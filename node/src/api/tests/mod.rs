@@ -55,6 +55,7 @@ async fn served(engine: fn(&Event) -> EmitOutcome, with_tcp: bool) -> Served {
                 Command::Emit { events, reply } => drop(reply.send(events.iter().map(engine).collect())),
                 Command::Operate { operation, reply } => drop(reply.send(operate(operation))),
                 Command::Instances { reply, .. } => drop(reply.send(Vec::new())),
+                Command::Offer { reply, .. } => drop(reply.send(crate::engine::OfferPage::default())),
             }
         }
     });
@@ -110,6 +111,7 @@ pub(crate) fn status(store: &Store) -> EngineStatus {
         missing_voters: ids[2..].to_vec(),
         has_quorum: false,
         syncs: crate::engine::Syncs { successful: 7, failed: 2, last: Some(UnixMillis(3_000)) },
+        syncing: 0,
     }
 }
 
