@@ -39,6 +39,9 @@ pub enum Request {
         /// Which.
         digests: Vec<ContentDigest>,
     },
+    /// The latest heartbeat of the asker that the other holds: a node that starts asks what it signed in an earlier life
+    /// (SPEC §7 State). Its votes come with `Open`.
+    Own,
 }
 
 /// An event with the proof that its origin announced it, if the sender has it.
@@ -79,4 +82,6 @@ pub enum Answer {
     Events(Vec<ProvenEvent>),
     /// The other will not answer: which limit or rule.
     Refused(String),
+    /// A batch of kind 3 that the asker signed, if there is one.
+    Own(Option<Box<SignedBatch>>),
 }

@@ -89,6 +89,7 @@ fn requests() -> Vec<(&'static str, Request)> {
         ("open all", Request::Open { subjects: vec![], after: None }),
         ("open", Request::Open { subjects, after: Some(SubjectId([3; 32])) }),
         ("events", Request::Events { digests: vec![announced(1).content_digest(), announced(2).content_digest()] }),
+        ("own", Request::Own),
     ]
 }
 
@@ -96,6 +97,7 @@ fn answers() -> Vec<(&'static str, Answer)> {
     let batches = batches().into_iter().map(|(_, batch)| batch).collect::<Vec<_>>();
     let proof = certificate(3).precommits.remove(2);
     let proven = |announced| ProvenEvent { event: event("release", "1"), announced };
+    let own = batches[2].clone();
     vec![
         ("no status", Answer::Status(None)),
         ("status", Answer::Status(Some(Box::new(batches[2].clone())))),
@@ -111,6 +113,7 @@ fn answers() -> Vec<(&'static str, Answer)> {
         ),
         ("events", Answer::Events(vec![proven(None), proven(Some(proof))])),
         ("refused", Answer::Refused("rate_limit".into())),
+        ("own", Answer::Own(Some(Box::new(own)))),
     ]
 }
 
@@ -181,6 +184,7 @@ fn sync_requests() {
         ("open all", "edea17609e561aac"),
         ("open", "bc79f0f0ac3b9a94"),
         ("events", "525572628e3f401a"),
+        ("own", "fb5e512425fc9449"),
     ];
     assert_pinned(&requests(), &expected);
 }
@@ -194,6 +198,7 @@ fn sync_answers() {
         ("open", "eab09da030eef60d"),
         ("events", "6d7d031a6deec736"),
         ("refused", "7bcce6d2ecc5f6bf"),
+        ("own", "26e9746c8e443e22"),
     ];
     assert_pinned(&answers(), &expected);
 }

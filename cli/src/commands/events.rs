@@ -204,6 +204,7 @@ fn sentence(item: &StreamItem, out: Output) -> String {
         NodeEvent::Connected { node } => format!("connected   {}", short(node)),
         NodeEvent::Disconnected { node } => out.paint(Tone::Warn, &format!("disconnected {}", short(node))),
         NodeEvent::Drift { what } => out.paint(Tone::Warn, &format!("drift       {}", clean(what))),
+        NodeEvent::Abstaining { reason } => out.paint(Tone::Bad, &format!("abstaining  {}", clean(reason))),
         NodeEvent::ReadOnly { reason } => out.paint(Tone::Bad, &format!("read-only   {}", clean(reason))),
         NodeEvent::Transport { transport } => {
             let word = if *transport == Transport::Git { "git" } else { "live" };

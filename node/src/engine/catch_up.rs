@@ -72,7 +72,8 @@ impl Engine {
     /// A member has connected: its status says whether there is anything to fetch.
     pub(super) fn start_catch_up(&mut self, tick: &mut Tick, node: NodeId) {
         if self.catch_up.under_way.insert(node, tick.now).is_none() {
-            tick.effects.asks.push((node, Request::Status));
+            let first = if self.hearing.is_some() { Request::Own } else { Request::Status };
+            tick.effects.asks.push((node, first));
         }
     }
 
@@ -94,6 +95,10 @@ impl Engine {
             }
         }
         if self.catch_up.under_way.contains_key(&node) {
+            return;
+        }
+        if self.is_unheard(&node) {
+            self.start_catch_up(tick, node); // the conversation broke off
             return;
         }
         // the digest last: it is the dear one
@@ -125,7 +130,7 @@ impl Engine {
         answer: Option<CheckedAnswer>,
     ) {
         let in_conversation = match request {
-            Request::Status | Request::Log { .. } => true,
+            Request::Own | Request::Status | Request::Log { .. } => true,
             Request::Open { subjects, .. } => subjects.is_empty(),
             Request::Events { .. } => false,
         };
@@ -133,7 +138,13 @@ impl Engine {
         let next = answer.and_then(|answer| self.use_answer(tick, from, request, answer));
         match next {
             Some(question) if self.peers.connected.contains(&from) => tick.effects.asks.push((from, question)),
-            next if in_conversation => self.catch_up.ended(&from, tick.now, is_answered && next.is_none()),
+            next if in_conversation => {
+                let well = is_answered && next.is_none();
+                self.catch_up.ended(&from, tick.now, well);
+                if well && matches!(request, Request::Open { .. }) {
+                    self.note_heard(tick, from);
+                }
+            }
             _ => {}
         }
     }
@@ -149,7 +160,7 @@ impl Engine {
         let open_page = |after| Request::Open { subjects: Vec::new(), after };
         match answer {
             CheckedAnswer::Status(batch) => {
-                let heartbeat = batch.as_deref().and_then(|batch| match batch.statements() {
+                let heartbeat = batch.as_ref().and_then(|batch| match batch.statements() {
                     Statements::Heartbeat(heartbeat) if batch.signer() == from => Some((batch, heartbeat.clone())),
                     _ => None,
                 });
@@ -160,6 +171,12 @@ impl Engine {
                 }
                 let at = self.store.cursor(&Cursor { peer: from, log_id: heartbeat.log_id }).unwrap_or_default();
                 Some(Request::Log { from: at, limit: LOG_PAGE })
+            }
+            CheckedAnswer::Own(batch) => {
+                if let Some(batch) = batch {
+                    self.look_for_lost_log(tick, &batch);
+                }
+                Some(Request::Status)
             }
             CheckedAnswer::Log { log_id, size, certificates } => {
                 let Request::Log { from: asked, .. } = request else { return None };

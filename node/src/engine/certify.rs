@@ -21,7 +21,11 @@ impl Engine {
         for certificate in certificates {
             let id = certificate.subject.id(&self.federation);
             let (round, choice) = (certificate.round, certificate.choice);
-            let Some(open) = self.ensure_open(tick.now, id) else { continue };
+            if self.ensure_open(tick.now, id).is_none() {
+                continue;
+            }
+            self.look_for_lost_precommit(tick, id, &certificate);
+            let Some(open) = self.open.get_mut(&id) else { continue };
             if open.machine.decided().is_some() {
                 continue;
             }

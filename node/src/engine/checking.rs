@@ -53,6 +53,10 @@ impl Checker {
                 let batch = batch.map(|batch| self.batch(from, *batch)).transpose()?;
                 Ok(CheckedAnswer::Status(batch))
             }
+            (Request::Own, Answer::Own(batch)) => {
+                let batch = batch.map(|batch| self.batch(from, *batch)).transpose()?;
+                Ok(CheckedAnswer::Own(batch))
+            }
             (Request::Log { .. }, Answer::Log { log_id, size, entries }) if entries.len() <= LOG_PAGE as usize => {
                 Ok(CheckedAnswer::Log { log_id, size, certificates: self.certificates(from, entries)? })
             }

@@ -17,7 +17,7 @@ use ssid_protocol::quorum::{VoterIndex, VoterSet};
 use ssid_protocol::record::Transport;
 use ssid_protocol::subject::EventPolicies;
 use ssid_protocol::vote::{Proposal, Vote};
-use ssid_protocol::voting::{Input, Instance, Output, Rules};
+use ssid_protocol::voting::{Input, Instance, Output, Rules, Signing};
 use ssid_storage::{
     Changes, ConflictRow, Journal, JournalRecord, LogHead, StorageError, Store, StoredBatchRow, Writer,
 };
@@ -25,6 +25,7 @@ use ssid_storage::{
 use super::catch_up::CatchUp;
 use super::closing::Closing;
 use super::handle::NodeEvent;
+use super::hearing::Hearing;
 use super::messages::{Effects, Inbound, Ticket};
 use super::open::Open;
 use super::peers::Peers;
@@ -82,6 +83,10 @@ pub struct Engine {
     /// Batches that are stored, of the recent ones.
     stored: HashSet<(NodeId, MerkleHash)>,
     pub(super) abstaining: Option<String>,
+    /// Why the journal itself says that it was rolled back, if it does.
+    pub(super) rolled_back: Option<String>,
+    /// Until a quorum has said what this node signed in an earlier life.
+    pub(super) hearing: Option<Hearing>,
     pub(super) read_only: Option<String>,
     pub(super) open: BTreeMap<SubjectId, Open>,
     /// Decided in an earlier life, their certificates lost with the database: nothing more is signed for them.
@@ -165,12 +170,13 @@ impl Engine {
         let may_wait = |strategy| strategy != ssid_protocol::manifest::TieBreak::ManualReview;
         let automatic = Some(parts.manifest.tie_breaking_strategy)
             .filter(|strategy| parts.manifest.auto_resolve_conflicts && may_wait(*strategy));
-        let rules = Rules { me: parts.voters.index_of(&me), may_sign: parts.abstaining.is_none(), automatic };
+        let rules = Rules { me: parts.voters.index_of(&me), signing: Signing::Later, automatic };
         let epoch_subject = ssid_protocol::subject::Subject {
             event: ssid_protocol::event::FEDERATION_EPOCH.to_owned(),
             version: epoch.next().to_string(),
             occurrence: String::new(),
         };
+        let head = parts.store.log_head();
         Self {
             me,
             federation: parts.federation,
@@ -188,6 +194,8 @@ impl Engine {
             journaled: HashSet::new(),
             stored: HashSet::new(),
             abstaining: parts.abstaining,
+            rolled_back: None,
+            hearing: Some(Hearing::since(head)),
             read_only: None,
             open: BTreeMap::new(),
             done: HashSet::new(),
@@ -229,6 +237,7 @@ impl Engine {
         for input in inputs {
             self.take(&mut tick, input);
         }
+        self.refuse_held_back(&mut tick);
         for (subject, timer) in self.timers.due(now) {
             self.apply(&mut tick, subject, Input::Timeout(timer));
         }
@@ -250,7 +259,7 @@ impl Engine {
         tick.effects
     }
 
-    fn take(&mut self, tick: &mut Tick, input: Inbound) {
+    pub(super) fn take(&mut self, tick: &mut Tick, input: Inbound) {
         match input {
             Inbound::Batch { batch, from, ticket } => {
                 let worth = self.take_batch(tick, &batch, from);
@@ -264,6 +273,9 @@ impl Engine {
             Inbound::StatusAsked { ticket } => self.answer_status(tick, ticket),
             Inbound::OpenAsked { subjects, after, ticket } => self.answer_open(tick, &subjects, after, ticket),
             Inbound::EventsAsked { digests, ticket } => self.answer_events(tick, &digests, ticket),
+            Inbound::OwnAsked { from, ticket } => self.answer_own(tick, from, ticket),
+            Inbound::Heard(nodes) => nodes.into_iter().for_each(|node| self.note_heard(tick, node)),
+            own @ (Inbound::Emit { .. } | Inbound::Observed(_)) if self.hearing.is_some() => self.hold_back(tick, own),
             Inbound::Emit { events, ticket } => self.take_emitted(tick, events, ticket),
             Inbound::Operate { operation, ticket } => {
                 let outcome = self.operate(tick, operation);
@@ -399,7 +411,8 @@ impl Engine {
         let reason = failure.to_string();
         self.read_only = Some(reason.clone());
         let waiting = tick.effects.emitted.drain(..).map(|(ticket, outcomes)| (ticket, outcomes.len()));
-        let emitted = waiting.map(|(ticket, count)| self.refused(ticket, count)).collect();
+        let held_back = self.hearing.take().into_iter().flat_map(Hearing::emitters);
+        let emitted = waiting.chain(held_back).map(|(ticket, count)| self.refused(ticket, count)).collect();
         let operated =
             tick.effects.operated.drain(..).map(|(ticket, _)| (ticket, Err(self.read_only_refusal()))).collect();
         Effects { emitted, operated, events: vec![NodeEvent::ReadOnly { reason }], ..Effects::default() }
@@ -413,6 +426,7 @@ impl Engine {
                 Inbound::Operate { ticket, .. } => effects.operated.push((ticket, Err(self.read_only_refusal()))),
                 Inbound::StatusAsked { ticket }
                 | Inbound::OpenAsked { ticket, .. }
+                | Inbound::OwnAsked { ticket, .. }
                 | Inbound::EventsAsked { ticket, .. } => effects.answers.push((ticket, Self::read_only_answer())),
                 _ => {}
             }
@@ -440,6 +454,7 @@ impl Engine {
             self.wants.next(),
             self.closing.next(),
             self.catch_up.next(),
+            self.hearing.as_ref().and_then(Hearing::next),
             backlog,
             remember,
             Some(self.next_heartbeat),

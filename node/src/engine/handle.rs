@@ -78,6 +78,11 @@ pub enum NodeEvent {
         /// What differs, with line numbers.
         what: String,
     },
+    /// The node found that its vote history was rolled back, and signs nothing more under its key.
+    Abstaining {
+        /// Why.
+        reason: String,
+    },
     /// The node stopped voting because it cannot keep its promises.
     ReadOnly {
         /// Why.
@@ -97,6 +102,14 @@ pub enum NodeEvent {
         /// The commit there is now.
         now: String,
     },
+}
+
+/// A node that has just started asks what it signed before, and signs nothing until voters that make a quorum with it
+/// have answered (SPEC §7 State).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HearingView {
+    /// The voters that have.
+    pub heard: Vec<NodeId>,
 }
 
 /// What became of one offered event.
@@ -150,6 +163,8 @@ pub struct EngineStatus {
     pub epoch: Epoch,
     /// Why it signs nothing, if it does not: the vote history is incomplete.
     pub abstaining: Option<String>,
+    /// Who has answered so far what this node signed before its start; `None` once a quorum has.
+    pub hearing: Option<HearingView>,
     /// Why it is read-only, if it is: storage failed.
     pub read_only: Option<String>,
     /// Open instances, those in conflict among them.

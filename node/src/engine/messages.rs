@@ -69,6 +69,15 @@ pub enum Inbound {
         /// Who waits.
         ticket: Ticket,
     },
+    /// A peer asks for its own latest heartbeat.
+    OwnAsked {
+        /// Who asks.
+        from: NodeId,
+        /// Who waits.
+        ticket: Ticket,
+    },
+    /// What these members said and what they hold of this node's was taken in by another road than asking: Git.
+    Heard(BTreeSet<NodeId>),
     /// Someone offers events to the federation through this node.
     Emit {
         /// The events.
@@ -125,6 +134,8 @@ pub enum CheckedAnswer {
     },
     /// Events asked for.
     Events(Vec<(Event, Option<BatchProof>)>),
+    /// A heartbeat that this node signed.
+    Own(Option<Arc<VerifiedBatch>>),
     /// The peer refused.
     Refused(String),
 }

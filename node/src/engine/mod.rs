@@ -9,6 +9,7 @@ mod closing;
 mod core;
 mod events;
 mod handle;
+mod hearing;
 mod messages;
 mod offer;
 mod open;
@@ -28,8 +29,8 @@ mod wants;
 
 pub use core::{Engine, EngineParts};
 pub use handle::{
-    CandidateView, Command, Decision, EMIT_EVENTS, EmitOutcome, EngineError, EngineHandle, EngineStatus, InstanceView,
-    LockView, NodeEvent, Syncs, VoteView,
+    CandidateView, Command, Decision, EMIT_EVENTS, EmitOutcome, EngineError, EngineHandle, EngineStatus, HearingView,
+    InstanceView, LockView, NodeEvent, Syncs, VoteView,
 };
 pub use messages::{CheckedAnswer, Effects, Inbound, Ticket, Worth};
 pub use offer::OfferPage;

@@ -43,10 +43,11 @@ impl Engine {
             engine.trust.apply(&row?.1);
         }
         for (node, row) in engine.store.peers()? {
-            engine.peers.states.insert(node, PeerState { row, clock_offset_ms: None });
+            engine.peers.states.insert(node, PeerState { row, ..PeerState::default() });
         }
         (engine.agreements, engine.disagreements) = engine.count_agreements()?;
         let replay = engine.read_journal(records)?;
+        engine.rules.signing = engine.signing();
         engine.resume_votes(now, &replay);
         for note in &replay.notes {
             if let Some(open) = engine.ensure_open(now, note.subject) {
@@ -84,6 +85,10 @@ impl Engine {
                     if !self.is_decided(&note.subject)? {
                         replay.notes.push(note);
                     }
+                }
+                JournalRecord::Abstain(reason) => {
+                    self.abstaining.get_or_insert_with(|| reason.clone());
+                    self.rolled_back = Some(reason);
                 }
                 JournalRecord::Created { .. } => {}
             }
@@ -247,6 +252,7 @@ impl Engine {
     /// signed for them again even if the database is lost.
     pub(super) fn compact_journal(&mut self) -> Result<(), StorageError> {
         let mut kept = vec![JournalRecord::Created { node: self.me }];
+        kept.extend(self.rolled_back.clone().map(JournalRecord::Abstain));
         let mut done: Vec<SubjectId> = self.done.iter().copied().collect();
         for sequence in 0..self.store.log_head().size {
             let entry = self.store.log_entry(sequence)?;

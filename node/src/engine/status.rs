@@ -21,6 +21,7 @@ impl Engine {
         EngineStatus {
             epoch: self.epoch,
             abstaining: self.abstaining.clone(),
+            hearing: self.hearing_view(),
             read_only: self.read_only.clone(),
             open: (self.open.len() + self.backlog_choices.len()) as u64,
             conflicts: self.open.values().filter(|open| self.is_in_conflict(open)).count() as u64,

@@ -262,6 +262,10 @@ impl Task {
                 let ticket = self.ticket(Waiting::Peer(reply));
                 collected.inputs.push(Inbound::StatusAsked { ticket });
             }
+            Request::Own => {
+                let ticket = self.ticket(Waiting::Peer(reply));
+                collected.inputs.push(Inbound::OwnAsked { from, ticket });
+            }
             Request::Open { subjects, after } => {
                 let ticket = self.ticket(Waiting::Peer(reply));
                 collected.inputs.push(Inbound::OpenAsked { subjects, after, ticket });

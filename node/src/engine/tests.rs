@@ -17,6 +17,7 @@ use super::handle::{EmitOutcome, NodeEvent};
 use super::settings::EngineSettings;
 use super::{Effects, Engine, EngineParts, Inbound, Operated, OperatorRefusal};
 
+mod hearing;
 mod operator;
 
 /// 2025-10-11T20:00:00Z, when the fixtures' events happened.
@@ -152,6 +153,7 @@ impl Net {
                 entries: engine.store.certificates(*from, *limit as usize, 500_000).unwrap(),
             },
             Request::Status => self.ask_engine(node, Inbound::StatusAsked { ticket: 1 }),
+            Request::Own => self.ask_engine(node, Inbound::OwnAsked { from: asker, ticket: 1 }),
             Request::Open { subjects, after } => {
                 self.ask_engine(node, Inbound::OpenAsked { subjects: subjects.clone(), after: *after, ticket: 1 })
             }
@@ -436,7 +438,7 @@ fn a_clock_that_is_off_refuses_to_announce() {
 #[test]
 fn an_observation_from_before_the_connection_still_counts() {
     let mut net = Net::new(4);
-    net.messages.clear();
+    net.settle();
     let right = testing::event("blueprint_tagged", "v4.4.0");
     let wrong = Event { commit_hash: "fffffff".into(), ..right.clone() };
     net.tick(3, vec![Inbound::Observed(vec![wrong])]);
@@ -485,6 +487,7 @@ fn votes_far_ahead_hold_one_proof_a_voter() {
     use ssid_protocol::id::{Epoch, Round};
     use ssid_protocol::vote::{Phase, Vote};
     let mut net = Net::new(4);
+    net.settle();
     let event = testing::event("blueprint_tagged", "v4.4.0");
     net.emit(0, std::slice::from_ref(&event));
     net.messages.clear();

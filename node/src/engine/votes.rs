@@ -19,6 +19,9 @@ use super::settings::VOTES_IN_A_BATCH;
 impl Engine {
     /// A batch whose signature holds, from gossip or from an answer.
     pub(super) fn take_batch(&mut self, tick: &mut Tick, batch: &Arc<VerifiedBatch>, from: NodeId) -> Worth {
+        if batch.signer() == self.me {
+            self.look_for_lost_past(tick, batch);
+        }
         match batch.statements() {
             Statements::Events(events) => self.take_announcements(tick, batch, events),
             Statements::Votes(votes) => self.take_votes(tick, batch, votes),

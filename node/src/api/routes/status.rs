@@ -69,6 +69,9 @@ fn transport(state: &ApiState, engine: &EngineStatus) -> TransportStatus {
     }
 }
 
+/// SPEC §7 State: the only ways out of abstaining.
+const ABSTAINING_ENDS: &str = "it takes part again under a new key, or in the federation's next epoch";
+
 fn voting(state: &ApiState, engine: &EngineStatus) -> VotingStatus {
     let named = |ids: &[_]| ids.iter().map(|id| state.named_node(id)).collect::<Vec<_>>();
     let missing_voters = named(&engine.missing_voters);
@@ -78,6 +81,8 @@ fn voting(state: &ApiState, engine: &EngineStatus) -> VotingStatus {
         connected_voters: named(&engine.connected_voters),
         missing_voters,
         abstaining: engine.abstaining.clone(),
+        abstaining_ends: engine.abstaining.is_some().then(|| ABSTAINING_ENDS.to_owned()),
+        hearing: engine.hearing.as_ref().map(|hearing| named(&hearing.heard)),
         read_only: engine.read_only.clone(),
         awaiting_review: engine.awaiting_review,
     }
@@ -100,7 +105,15 @@ fn waiting_for(state: &ApiState, engine: &EngineStatus, missing: &[NamedNode]) -
         reasons.push(format!("its storage: read-only because {why}"));
     }
     if let Some(why) = &engine.abstaining {
-        reasons.push(format!("its vote history: it signs nothing because {why}"));
+        reasons.push(format!("its vote history: it signs nothing because {why}; {ABSTAINING_ENDS}"));
+    }
+    if let Some(hearing) = &engine.hearing {
+        let others = state.voters.iter().filter(|(_, voter)| voter.key.id() != state.node_id).count();
+        reasons.push(format!(
+            "answers: since its start {} of {others} other voters have told it what it signed before; it signs nothing \
+             before a quorum has",
+            hearing.heard.len()
+        ));
     }
     reasons
 }

@@ -50,6 +50,7 @@ fn as_sse(event: &NodeEvent) -> Event {
         NodeEvent::Connected { .. } => "connected",
         NodeEvent::Disconnected { .. } => "disconnected",
         NodeEvent::Drift { .. } => "drift",
+        NodeEvent::Abstaining { .. } => "abstaining",
         NodeEvent::ReadOnly { .. } => "read_only",
         NodeEvent::Transport { .. } => "transport",
         NodeEvent::HistoryRewritten { .. } => "history_rewritten",

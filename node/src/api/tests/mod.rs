@@ -99,6 +99,7 @@ pub(crate) fn status(store: &Store) -> EngineStatus {
     EngineStatus {
         epoch: Epoch::ZERO,
         abstaining: None,
+        hearing: None,
         read_only: None,
         open: 0,
         conflicts: 0,

@@ -94,6 +94,11 @@ pub struct VotingStatus {
     pub waiting_for: Vec<String>,
     /// Why it signs nothing, if it does not.
     pub abstaining: Option<String>,
+    /// What ends that.
+    pub abstaining_ends: Option<String>,
+    /// After a start, until a quorum has told this node what it signed before: the voters that have. It signs nothing
+    /// until then.
+    pub hearing: Option<Vec<NamedNode>>,
     /// Why it is read-only, if it is.
     pub read_only: Option<String>,
     /// Subjects that wait for this node's own operator.
