@@ -8,6 +8,7 @@ pub mod git;
 pub mod home;
 pub mod identity;
 pub mod keyfile;
+pub mod known_members;
 pub mod network;
 pub mod node;
 pub mod registry;

@@ -4,10 +4,12 @@
 //! A line is a whole signed batch, an event that somebody else announced, or a certificate. Each is checked on its own:
 //! a line that does not hold is skipped, and takes no other with it.
 
+use std::collections::BTreeMap;
+
 use crate::batch::{Kind, SignedBatch, Statements};
 use crate::certificate::Certificate;
 use crate::certificate::document::{event_to_json, proof_to_json, take_event, take_proof, whole};
-use crate::id::{FederationId, LogId, NodeId};
+use crate::id::{FederationId, LogId, NodeId, Sha256Hash};
 use crate::json::{Fields, Json, JsonError};
 use crate::limits;
 use crate::sync::ProvenEvent;
@@ -123,8 +125,12 @@ fn batch_to_json(batch: &SignedBatch) -> Option<Json> {
     ]))
 }
 
-/// Whose branch it is, and how much of that node's log stands on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Whose branch it is, how much of that node's log stands on it, and whom it has heard.
+///
+/// A node that starts signs nothing before a quorum has told it what it signed earlier (SPEC §7 *State*). Over Git it asks
+/// by a new `start`, and a member has answered when its branch names that under `heard`: by then it holds what that
+/// member has of the asking node's statements.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BranchHead {
     /// The federation.
     pub federation_id: FederationId,
@@ -134,6 +140,10 @@ pub struct BranchHead {
     pub log_id: LogId,
     /// Those before this sequence number.
     pub log_size: u64,
+    /// Random, new with each start of the node.
+    pub start: Sha256Hash,
+    /// The starts of other members that this branch answers.
+    pub heard: BTreeMap<NodeId, Sha256Hash>,
 }
 
 impl BranchHead {
@@ -149,6 +159,8 @@ impl BranchHead {
             node_id: fields.parsed("node_id")?,
             log_id: fields.parsed("log_id")?,
             log_size: fields.number("log_size")?,
+            start: fields.parsed("start")?,
+            heard: whole(fields.object("heard")?, take_heard)?,
         };
         fields.finish()?;
         Ok(head)
@@ -157,15 +169,27 @@ impl BranchHead {
     /// The file's text.
     pub fn to_pretty(&self) -> String {
         let text = |value: &dyn ToString| Json::Text(value.to_string());
+        let heard = self.heard.iter().map(|(node, start)| (node.to_string(), text(start)));
         Json::object([
             ("format", Json::from(FORMAT)),
             ("federation_id", text(&self.federation_id)),
             ("node_id", text(&self.node_id)),
             ("log_id", text(&self.log_id)),
             ("log_size", Json::from(self.log_size)),
+            ("start", text(&self.start)),
+            ("heard", Json::Object(heard.collect())),
         ])
         .to_pretty()
     }
+}
+
+fn take_heard(fields: &mut Fields) -> Result<BTreeMap<NodeId, Sha256Hash>, JsonError> {
+    let mut heard = BTreeMap::new();
+    for key in fields.keys().into_iter().take(limits::MEMBERS) {
+        let node = key.parse().map_err(|_| fields.unexpected("", "a node id", &key))?;
+        heard.insert(node, fields.parsed(&key)?);
+    }
+    Ok(heard)
 }
 
 /// The path on the branch of the lines' file number `segment`.
@@ -263,8 +287,14 @@ mod tests {
 
     #[test]
     fn a_branch_says_whose_it_is() {
-        let head =
-            BranchHead { federation_id: FEDERATION, node_id: NodeId([2; 32]), log_id: LogId([3; 32]), log_size: 7 };
+        let head = BranchHead {
+            federation_id: FEDERATION,
+            node_id: NodeId([2; 32]),
+            log_id: LogId([3; 32]),
+            log_size: 7,
+            start: Sha256Hash([4; 32]),
+            heard: BTreeMap::from([(NodeId([5; 32]), Sha256Hash([6; 32]))]),
+        };
         assert_eq!(BranchHead::parse(head.to_pretty().as_bytes()).unwrap(), head);
         assert!(BranchHead::parse(head.to_pretty().replace("ssid-git/1", "ssid-git/2").as_bytes()).is_err());
     }

@@ -98,9 +98,10 @@ fn tree(entries: &[(&str, &str, ObjectId)]) -> Vec<u8> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
+    use std::collections::BTreeMap;
     use std::time::Duration;
 
-    use ssid_protocol::id::{FederationId, LogId, NodeId};
+    use ssid_protocol::id::{FederationId, LogId, NodeId, Sha256Hash};
     use tokio_util::sync::CancellationToken;
 
     use super::super::command::{Git, Job};
@@ -108,12 +109,16 @@ mod tests {
     use super::super::repository::Repository;
     use super::*;
 
-    const HEAD: BranchHead = BranchHead {
-        federation_id: FederationId([1; 32]),
-        node_id: NodeId([2; 32]),
-        log_id: LogId([3; 32]),
-        log_size: 0,
-    };
+    fn head() -> BranchHead {
+        BranchHead {
+            federation_id: FederationId([1; 32]),
+            node_id: NodeId([2; 32]),
+            log_id: LogId([3; 32]),
+            log_size: 0,
+            start: Sha256Hash([4; 32]),
+            heard: BTreeMap::new(),
+        }
+    }
 
     fn append(objects: &Objects, tip: Option<ObjectId>, lines: &[&str]) -> ObjectId {
         let mut appender = Appender::new(objects, tip).unwrap();
@@ -121,7 +126,7 @@ mod tests {
             appender.push(line).unwrap();
         }
         assert_eq!(appender.lines(), lines.iter().filter(|line| line.len() <= LINE_BYTES).count() as u64);
-        appender.commit(&HEAD, UnixMillis(1_700_000_000_000)).unwrap()
+        appender.commit(&head(), UnixMillis(1_700_000_000_000)).unwrap()
     }
 
     fn read(objects: &Objects, from: Option<ObjectId>, to: ObjectId) -> (Vec<String>, bool) {

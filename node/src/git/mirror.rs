@@ -4,12 +4,13 @@
 use std::path::PathBuf;
 
 use gix_hash::ObjectId;
+use ssid_protocol::git_lines::BranchHead;
 use ssid_protocol::id::{NodeId, UnixMillis};
 
 use super::command::{Git, Job, remove_unfinished};
 use super::failure::GitError;
 use super::intake::{Counts, Intake, Road};
-use super::read::{Reading, new_lines};
+use super::read::{Reading, head_of, new_lines};
 use super::remote::GitRemote;
 use super::repository::{FETCHED, Repository};
 
@@ -50,6 +51,8 @@ pub(super) struct Brought {
     pub(super) rewritten_now: bool,
     /// All that were seen.
     pub(super) rewritten: Vec<Rewritten>,
+    /// What the branch says of itself.
+    pub(super) head: Option<BranchHead>,
 }
 
 /// Fetches a branch into its repository; its tip. A repository that turns out damaged is set aside and filled anew.
@@ -118,7 +121,12 @@ async fn take(
     now: UnixMillis,
 ) -> Result<Brought, GitError> {
     let before = repository.reference(READ)?;
-    let mut brought = Brought { commit: tip.to_string(), ..Brought::default() };
+    let head = head_of(&repository.objects()?, tip)?;
+    let federation = road.checker.federation();
+    if head.as_ref().is_some_and(|head| (head.node_id, head.federation_id) != (source.node, federation)) {
+        return Err(GitError::Failed("the branch there is another node's or another federation's".to_owned()));
+    }
+    let mut brought = Brought { commit: tip.to_string(), head, ..Brought::default() };
     if before != Some(tip) {
         let descends = match before {
             Some(before) => repository.is_ancestor(git, before, tip).await?,

@@ -13,14 +13,25 @@
 mod branch;
 mod command;
 mod failure;
+mod handle;
 mod intake;
+mod metrics;
 mod mirror;
 mod objects;
+mod plan;
 mod publish;
 mod read;
 mod remote;
 mod repository;
+mod schedule;
+mod state;
+mod sync;
+pub mod task;
 
 pub use command::{FETCH_BYTES, Git};
 pub use failure::GitError;
+pub use handle::{GitHandle, SyncRoad};
+pub use metrics::GitMetrics;
+pub use plan::Plan;
 pub use remote::{GitRemote, RemoteError};
+pub use state::{MemberSync, OwnBranch, RewrittenHistory, SyncOutcome, SyncState};

@@ -4,14 +4,14 @@
 //! A branch that is ahead of this node – another machine has the key, or this one was set back – is adopted, and its
 //! lines go to the engine, which compares them with the vote history.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use gix_hash::ObjectId;
 use ssid_protocol::batch::VerifiedBatch;
 use ssid_protocol::git_lines::{BranchHead, Line};
-use ssid_protocol::id::{ContentDigest, FederationId, MerkleHash, NodeId, UnixMillis};
+use ssid_protocol::id::{ContentDigest, FederationId, MerkleHash, NodeId, Sha256Hash, UnixMillis};
 use ssid_protocol::sync::ProvenEvent;
 use ssid_storage::{LogHead, Store};
 
@@ -21,7 +21,7 @@ use super::failure::GitError;
 use super::intake::Road;
 use super::mirror::{self, Source};
 use super::objects::Objects;
-use super::read::{new_lines, segments};
+use super::read::{head_of, new_lines};
 use super::remote::GitRemote;
 use super::repository::Repository;
 use crate::engine::EngineHandle;
@@ -29,6 +29,8 @@ use crate::engine::EngineHandle;
 /// Certificates read from the log at once, and their bytes at most.
 const CERTIFICATES: usize = 256;
 const CERTIFICATES_BYTES: usize = 1 << 20;
+/// Lines remembered beyond four times what is offered.
+const KNOWN_SLACK: usize = 10_000;
 
 /// The own branch and how far it has come.
 pub(super) struct Publisher {
@@ -36,6 +38,8 @@ pub(super) struct Publisher {
     federation: FederationId,
     /// Whether the remote's branch was looked at since the start.
     met: bool,
+    /// Random: asks the others what they hold of this node's.
+    start: Sha256Hash,
     /// What stands on the branch of what is still open; unknown until it is read.
     known: Option<HashSet<Said>>,
     /// The commit that the remote has.
@@ -51,6 +55,15 @@ enum Said {
     Event(ContentDigest),
 }
 
+/// Whom a branch speaks to besides.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Wanted {
+    /// Members whose batches are published too: they cannot do it themselves, or ask what they signed.
+    pub(super) relayed: Arc<BTreeSet<NodeId>>,
+    /// The starts that are answered by this.
+    pub(super) heard: BTreeMap<NodeId, Sha256Hash>,
+}
+
 /// What is to be said about open instances.
 #[derive(Default)]
 struct Offer {
@@ -63,11 +76,21 @@ impl Publisher {
         // all of it: what this node has said it must know
         let depth = u64::from(u32::MAX >> 1);
         let source = Source { node, remote, branch, dir, depth };
-        Self { source, federation, met: false, known: None, pushed: None, lines: 0 }
+        Self { source, federation, met: false, start: Sha256Hash(rand::random()), known: None, pushed: None, lines: 0 }
     }
 
     pub(super) fn remote(&self) -> &GitRemote {
         &self.source.remote
+    }
+
+    /// What members name when they have answered.
+    pub(super) fn start(&self) -> Sha256Hash {
+        self.start
+    }
+
+    /// Whether what the remote has of this node has been taken in.
+    pub(super) fn has_met(&self) -> bool {
+        self.met
     }
 
     /// Publishes what is new; the commit that the remote has now, if it has any.
@@ -76,10 +99,10 @@ impl Publisher {
         git: &Git,
         engine: &EngineHandle,
         road: &Road,
-        relayed: &Arc<BTreeSet<NodeId>>,
+        wanted: &Wanted,
         now: UnixMillis,
     ) -> Result<Option<String>, GitError> {
-        let published = self.try_publish(git, engine, road, relayed, now).await;
+        let published = self.try_publish(git, engine, road, wanted, now).await;
         if let Err(GitError::Damaged(reason)) = &published {
             // what stood in it is at the remote, and the next attempt takes it from there
             let aside = Repository::open(git, self.source.dir.clone()).await?.set_aside()?;
@@ -94,18 +117,18 @@ impl Publisher {
         git: &Git,
         engine: &EngineHandle,
         road: &Road,
-        relayed: &Arc<BTreeSet<NodeId>>,
+        wanted: &Wanted,
         now: UnixMillis,
     ) -> Result<Option<String>, GitError> {
         let repository = Repository::open(git, self.source.dir.clone()).await?;
         if !self.met {
             self.meet(git, &repository, road).await?;
         }
-        self.append(git, &repository, engine, road, relayed, now).await?;
+        self.append(git, &repository, engine, road, wanted, now).await?;
         match self.push(git, &repository).await {
             Err(GitError::Moved) => {
                 self.meet(git, &repository, road).await?;
-                self.append(git, &repository, engine, road, relayed, now).await?;
+                self.append(git, &repository, engine, road, wanted, now).await?;
                 self.push(git, &repository).await?;
             }
             pushed => pushed?,
@@ -117,28 +140,29 @@ impl Publisher {
         format!("refs/heads/{}", self.source.branch)
     }
 
-    /// Looks at what the remote has, and goes on from there if that is not what this node left.
+    /// Looks at what the remote has, and goes on from there if that is not what this node left. The first time, all that
+    /// stands there of this node's goes to the engine: a journal that was set back does not know some of it.
     async fn meet(&mut self, git: &Git, repository: &Repository, road: &Road) -> Result<(), GitError> {
         let theirs = match mirror::fetch(git, &self.source).await {
-            Ok((_, tip)) => tip,
-            Err(GitError::NoBranch) => {
-                (self.met, self.pushed) = (true, None);
-                return Ok(());
-            }
+            Ok((_, tip)) => Some(tip),
+            Err(GitError::NoBranch) => None,
             Err(error) => return Err(error),
         };
         let ours = repository.reference(&self.own_reference())?;
-        let is_behind = match ours {
-            Some(ours) => repository.is_ancestor(git, theirs, ours).await?,
-            None => false,
+        let is_known = match (theirs, ours) {
+            (Some(theirs), Some(ours)) => repository.is_ancestor(git, theirs, ours).await?,
+            (theirs, _) => theirs.is_none(),
         };
-        if !is_behind {
-            tracing::warn!(commit = %theirs, "the own Git branch has statements that this node did not publish from here");
-            mirror::read(repository, self.source.node, road, None, theirs, false).await?;
+        let tip = if is_known { ours } else { theirs };
+        if let Some(tip) = tip.filter(|_| !is_known || !self.met) {
+            mirror::read(repository, self.source.node, road, None, tip, true).await?;
+        }
+        if let Some(theirs) = theirs.filter(|_| !is_known) {
+            tracing::info!(commit = %theirs, "the own Git branch goes on from what its remote has");
             repository.set_reference(git, &self.own_reference(), theirs).await?;
             self.known = None;
         }
-        (self.met, self.pushed) = (true, Some(theirs));
+        (self.met, self.pushed) = (true, theirs);
         Ok(())
     }
 
@@ -148,14 +172,15 @@ impl Publisher {
         repository: &Repository,
         engine: &EngineHandle,
         road: &Road,
-        relayed: &Arc<BTreeSet<NodeId>>,
+        wanted: &Wanted,
         now: UnixMillis,
     ) -> Result<(), GitError> {
         let tip = repository.reference(&self.own_reference())?;
         let known = self.known.take();
-        let (offer, offered) = gather(engine, relayed).await?;
+        let (offer, offered) = gather(engine, &wanted.relayed).await?;
         let (store, repository_here, node, federation) =
             (road.store.clone(), repository.clone(), self.source.node, self.federation);
+        let (start, heard) = (self.start, wanted.heard.clone());
         let append = move || {
             let objects = repository_here.objects()?;
             let known = match (known, tip) {
@@ -163,17 +188,26 @@ impl Publisher {
                 (None, Some(tip)) => said_on(&objects, tip, &offered)?,
                 (None, None) => HashSet::new(),
             };
-            let head = BranchHead { federation_id: federation, node_id: node, ..next_head(&objects, tip, &store)? };
-            let written = write(&objects, tip, &offer, &known, head, &store, now)?;
-            Ok::<_, GitError>((written, offered))
+            let LogHead { log_id, .. } = store.log_head();
+            let before = tip.map(|tip| head_of(&objects, tip)).transpose()?.flatten();
+            // another log: all of it again
+            let log_size = before.as_ref().filter(|head| head.log_id == log_id).map_or(0, |head| head.log_size);
+            let head = BranchHead { federation_id: federation, node_id: node, log_id, log_size, start, heard };
+            let written = write(&objects, tip, &offer, &known, (before, head), &store, now)?;
+            let mut known = known;
+            if known.len() > 4 * offered.len() + KNOWN_SLACK {
+                known.clear(); // what is no more offered is decided
+            }
+            known.extend(offered);
+            Ok::<_, GitError>((written, known))
         };
-        let (written, offered) =
+        let (written, known) =
             tokio::task::spawn_blocking(append).await.map_err(|e| GitError::Failed(e.to_string()))??;
         if let Some((commit, lines)) = written {
             repository.set_reference(git, &self.own_reference(), commit).await?;
             self.lines += lines;
         }
-        self.known = Some(offered);
+        self.known = Some(known);
         Ok(())
     }
 
@@ -219,24 +253,13 @@ fn said_on(objects: &Objects, tip: ObjectId, offered: &HashSet<Said>) -> Result<
     Ok(said)
 }
 
-/// How far the log stands on the branch: all of it again if it is another log.
-fn next_head(objects: &Objects, tip: Option<ObjectId>, store: &Store) -> Result<BranchHead, GitError> {
-    let LogHead { log_id, .. } = store.log_head();
-    let mut size = 0;
-    if let Some(id) = tip.map(|tip| segments(objects, tip)).transpose()?.and_then(|(_, head)| head) {
-        let head = objects.file(id)?.and_then(|bytes| BranchHead::parse(&bytes).ok());
-        size = head.filter(|head| head.log_id == log_id).map_or(0, |head| head.log_size);
-    }
-    Ok(BranchHead { federation_id: FederationId([0; 32]), node_id: NodeId([0; 32]), log_id, log_size: size })
-}
-
 /// Appends what is not known yet, and the log's new certificates; the commit and its lines, if there were any.
 fn write(
     objects: &Objects,
     tip: Option<ObjectId>,
     offer: &Offer,
     known: &HashSet<Said>,
-    mut head: BranchHead,
+    (before, mut head): (Option<BranchHead>, BranchHead),
     store: &Store,
     now: UnixMillis,
 ) -> Result<Option<(ObjectId, u64)>, GitError> {
@@ -264,7 +287,7 @@ fn write(
         }
     }
     let lines = appender.lines();
-    if lines == 0 {
+    if lines == 0 && before.as_ref() == Some(&head) {
         return Ok(None);
     }
     Ok(Some((appender.commit(&head, now)?, lines)))

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use gix_hash::ObjectId;
-use ssid_protocol::git_lines::{HEAD_FILE, LINE_BYTES, LINES_DIR};
+use ssid_protocol::git_lines::{BranchHead, HEAD_FILE, LINE_BYTES, LINES_DIR};
 
 use super::failure::GitError;
 use super::objects::Objects;
@@ -45,6 +45,12 @@ pub(super) fn segments(objects: &Objects, commit: ObjectId) -> Result<(Segments,
         }
     }
     Ok((files, head))
+}
+
+/// What a branch says of itself, if it does so readably.
+pub(super) fn head_of(objects: &Objects, commit: ObjectId) -> Result<Option<BranchHead>, GitError> {
+    let Some(id) = segments(objects, commit)?.1 else { return Ok(None) };
+    Ok(objects.file(id)?.and_then(|bytes| BranchHead::parse(&bytes).ok()))
 }
 
 /// Gives `take` every line that stands in `to` and not in `from`, in order.

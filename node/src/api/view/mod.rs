@@ -20,6 +20,7 @@ pub use status::{FederationStatus, NamedNode, ReadyView, Statistics, StatusView,
 pub use trust::{TrustChangeView, TrustView};
 
 pub use crate::engine::Operated;
+pub use crate::git::{MemberSync, OwnBranch, RewrittenHistory, SyncOutcome, SyncState};
 
 use serde::{Deserialize, Serialize};
 use ssid_protocol::id::UnixMillis;
