@@ -3,7 +3,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -240,15 +240,17 @@ fn received(packs: &Path) -> u64 {
     files.flatten().filter(|f| unfinished(&f.file_name())).filter_map(|f| Some(f.metadata().ok()?.len())).sum()
 }
 
-/// Removes what a fetch that was broken off has left.
+/// Removes what a command that was broken off has left. Only this node works in these repositories, one command at a
+/// time in each, so that a lock whose command has ended is nobody's.
 pub(super) fn remove_unfinished(repository: &Path) {
-    let packs = repository.join("objects/pack");
-    let Ok(files) = std::fs::read_dir(packs) else { return };
-    let left: Vec<PathBuf> = files.flatten().map(|f| f.path()).collect();
-    for path in left {
-        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("tmp_")) {
-            // what stays costs space, nothing else
-            std::fs::remove_file(path).ok();
+    let is_left = |name: &str| name.starts_with("tmp_") || name.ends_with(".lock");
+    for dir in ["", "objects/pack", "refs/ssid", "refs/heads"] {
+        let Ok(files) = std::fs::read_dir(repository.join(dir)) else { continue };
+        for path in files.flatten().map(|file| file.path()) {
+            if path.file_name().is_some_and(|name| is_left(&name.to_string_lossy())) {
+                // what stays is named by the next command that minds it
+                std::fs::remove_file(path).ok();
+            }
         }
     }
 }
@@ -308,7 +310,9 @@ mod tests {
         std::fs::write(packs.join("tmp_pack_x"), [0; 70]).unwrap();
         std::fs::write(packs.join("pack-1.pack"), [0; 7]).unwrap();
         assert_eq!(received(&packs), 70);
+        std::fs::write(dir.path().join("shallow.lock"), "").unwrap();
         remove_unfinished(dir.path());
         assert_eq!((received(&packs), std::fs::read_dir(&packs).unwrap().count()), (0, 1));
+        assert!(!dir.path().join("shallow.lock").exists());
     }
 }

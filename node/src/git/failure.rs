@@ -81,6 +81,7 @@ impl GitError {
             "could not read Username",
             "could not read Password",
             "terminal prompts disabled",
+            "unable to get password",
             "Permission denied",
             "Host key verification failed",
             "error: 401",

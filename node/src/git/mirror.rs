@@ -74,6 +74,8 @@ async fn set_aside(git: &Git, source: &Source, reason: &str) -> Result<(), GitEr
 
 async fn fetch_once(git: &Git, source: &Source) -> Result<(Repository, ObjectId), GitError> {
     let repository = Repository::open(git, source.dir.clone()).await?;
+    // also of a node that was killed
+    remove_unfinished(repository.dir());
     let depth = format!("--depth={}", source.depth);
     let mut options =
         vec!["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--force"];
