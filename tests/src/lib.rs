@@ -18,6 +18,7 @@
     reason = "a harness: what does not work ends the test, and says what it was"
 )]
 
+pub mod adversary;
 mod binary;
 mod cluster;
 mod command;
@@ -27,6 +28,7 @@ pub mod git;
 mod http;
 mod node;
 mod relay;
+mod siege;
 mod turns;
 mod wait;
 
@@ -39,4 +41,5 @@ pub use http::Reply;
 pub use node::{Address, Node};
 pub use relay::Relay;
 pub use rustix::process::Signal;
+pub use siege::Siege;
 pub use wait::{LONG, SOON, eventually, never_while};

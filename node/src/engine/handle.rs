@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use ssid_protocol::event::{Event, Inadmissible};
-use ssid_protocol::id::{Choice, Epoch, NodeId, Round, SubjectId, UnixMillis};
+use ssid_protocol::id::{Choice, Epoch, EvidenceId, NodeId, Round, SubjectId, UnixMillis};
 use ssid_protocol::record::{Resolution, Transport};
 use ssid_protocol::subject::Subject;
 use ssid_protocol::vote::Phase;
@@ -16,6 +16,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use super::offer::OfferPage;
 use super::operator::{Operated, Operation, OperatorRefusal};
 use super::review::Review;
+use super::trust::{Adjusted, Adjustment};
 
 /// Commands waiting for the engine; a sender waits when it is full.
 pub(super) const COMMANDS: usize = 64;
@@ -72,6 +73,24 @@ pub enum NodeEvent {
     Disconnected {
         /// Who.
         node: NodeId,
+    },
+    /// Somebody contradicted itself, and it is proven.
+    Evidence {
+        /// The evidence's name.
+        id: EvidenceId,
+        /// Who; `None` for two certificates of one subject.
+        member: Option<NodeId>,
+        /// What about, as in `ssid-evidence/1`.
+        kind: String,
+        /// What was signed, in words.
+        what: String,
+    },
+    /// A member's score fell below what is alerted on.
+    LowTrust {
+        /// Who.
+        member: NodeId,
+        /// Its score.
+        score: i32,
     },
     /// The registry file was edited, shortened or replaced by hand; it is left as it is.
     Drift {
@@ -191,6 +210,25 @@ pub struct EngineStatus {
     pub syncs: Syncs,
     /// Such conversations under way now.
     pub syncing: u64,
+    /// What was refused for a limit.
+    pub refused: Refused,
+    /// Pieces of evidence held.
+    pub evidence: u64,
+    /// Whether one of them is about this node itself.
+    pub own_equivocation: bool,
+    /// Members whose trust is below 50: flagged for review.
+    pub flagged: Vec<NodeId>,
+}
+
+/// What members sent and this node refused for a limit (SPEC §12), since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Refused {
+    /// Votes past `unknown_votes`.
+    pub unknown_votes: u64,
+    /// Votes of an epoch that is not the current one.
+    pub other_epochs: u64,
+    /// Subjects that an origin had no room for, or that were dropped for its newer ones.
+    pub open_instances: u64,
 }
 
 /// Conversations in which this node asked a member for what it lacks, since the start.
@@ -316,6 +354,13 @@ pub enum Command {
         /// Sent when it is on disk.
         reply: oneshot::Sender<Result<Operated, OperatorRefusal>>,
     },
+    /// Change a member's score by hand.
+    Adjust {
+        /// How.
+        adjustment: Adjustment,
+        /// Sent when it is on disk.
+        reply: oneshot::Sender<Result<Adjusted, OperatorRefusal>>,
+    },
     /// Show open instances.
     Instances {
         /// Only this one; all when `None`.
@@ -370,6 +415,15 @@ impl EngineHandle {
     pub async fn operate(&self, operation: Operation) -> Result<Operated, EngineError> {
         let (reply, answer) = oneshot::channel();
         self.ask(Command::Operate { operation, reply }, answer).await?.map_err(EngineError::NotTaken)
+    }
+
+    /// Changes a member's score by hand (SPEC §9). Returns when it is on disk.
+    ///
+    /// # Errors
+    /// If the engine has stopped, or is read-only.
+    pub async fn adjust(&self, adjustment: Adjustment) -> Result<Adjusted, EngineError> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Command::Adjust { adjustment, reply }, answer).await?.map_err(EngineError::NotTaken)
     }
 
     /// Open instances in order of subject id.

@@ -8,9 +8,11 @@ pub mod checking;
 mod closing;
 mod core;
 mod events;
+mod evidence;
 mod handle;
 mod hearing;
 mod messages;
+mod metrics;
 mod offer;
 mod open;
 mod operator;
@@ -23,18 +25,22 @@ pub mod task;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod trust;
 mod trust_book;
 mod votes;
 mod wants;
 
 pub use core::{Engine, EngineParts};
+pub use evidence::evidence_answer;
 pub use handle::{
     CandidateView, Command, Decision, EMIT_EVENTS, EmitOutcome, EngineError, EngineHandle, EngineStatus, HearingView,
-    InstanceView, LockView, NodeEvent, Syncs, VoteView,
+    InstanceView, LockView, NodeEvent, Refused, Syncs, VoteView,
 };
 pub use messages::{CheckedAnswer, Effects, Inbound, Ticket, Worth};
+pub use metrics::EngineMetrics;
 pub use offer::OfferPage;
 pub use operator::{Operated, Operation, OperatorRefusal, RefusalKind};
 pub use peers::PeerState;
 pub use review::{Review, ReviewReason};
 pub use ssid_storage::NoteKind;
+pub use trust::{Adjusted, Adjustment};

@@ -103,7 +103,7 @@ impl Engine {
     pub(super) fn timeout_of(&self, timer: Timer) -> Duration {
         let usual = self.settings.timeouts.of(timer);
         match self.settings.git_fetch_every {
-            Some(every) if !self.has_live_quorum() => usual.max(every.saturating_mul(FETCHES)),
+            Some(every) if !self.has_quorum() => usual.max(every.saturating_mul(FETCHES)),
             _ => usual,
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ssid_protocol::id::{Sha256Hash, UnixMillis};
 use ssid_protocol::record::Transport;
-use ssid_protocol::trust;
+use ssid_protocol::trust::TrustRules;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -42,6 +42,8 @@ pub struct Surroundings {
     pub store: ssid_storage::Store,
     /// Checks lines.
     pub checker: Arc<crate::engine::checking::Checker>,
+    /// How trust is counted, for the order of fetches.
+    pub trust: TrustRules,
     /// Counters.
     pub metrics: GitMetrics,
     /// The end.
@@ -51,7 +53,7 @@ pub struct Surroundings {
 /// Starts the task on the tracker.
 pub fn start(plan: Plan, around: Surroundings, tracker: &tokio_util::task::TaskTracker) -> GitHandle {
     let (requests, inbox) = mpsc::channel(REQUESTS);
-    let Surroundings { engine, inputs, store, checker, metrics, shutdown } = around;
+    let Surroundings { engine, inputs, store, checker, trust, metrics, shutdown } = around;
     let road = Road { me: plan.me, checker, store, inputs };
     let federation = road.checker.federation();
     let publisher = plan
@@ -62,8 +64,20 @@ pub fn start(plan: Plan, around: Surroundings, tracker: &tokio_util::task::TaskT
     let state = first_state(&plan);
     let (sender, receiver) = watch::channel(Arc::new(state.clone()));
     let members = plan.members.iter().map(|_| Known { read_again: true, ..Known::default() }).collect();
-    let task =
-        Task { plan, engine, road, publisher, metrics, shutdown, git: None, members, quiet: 0, state, shown: sender };
+    let task = Task {
+        plan,
+        engine,
+        road,
+        publisher,
+        trust,
+        metrics,
+        shutdown,
+        git: None,
+        members,
+        quiet: 0,
+        state,
+        shown: sender,
+    };
     tracker.spawn(task.run(inbox));
     GitHandle { requests, state: receiver }
 }
@@ -114,6 +128,7 @@ struct Task {
     engine: EngineHandle,
     road: Road,
     publisher: Option<Publisher>,
+    trust: TrustRules,
     metrics: GitMetrics,
     shutdown: CancellationToken,
     git: Option<Git>,
@@ -279,7 +294,13 @@ impl Task {
                 return fetched;
             }
             new_bytes += outcome.as_ref().map_or(0, |brought| brought.bytes);
+            let well = outcome.as_ref().ok().map(|brought| brought.counts.bad == 0 && !brought.rewritten_now);
             fetched.push((place, self.note(place, outcome, now)));
+            if let Some(well) = well {
+                // the engine's task has ended if nobody takes it
+                let node = self.plan.members[place].node;
+                self.road.inputs.send(Inbound::Fetched { node, well }).await.ok();
+            }
             self.look_after(git, place).await;
         }
         let is_waiting = self.engine.status().borrow().open > 0;
@@ -301,7 +322,7 @@ impl Task {
                 return None;
             }
             let changes = self.road.store.trust_of(&member.node).unwrap_or_default();
-            let (trust, failures) = (trust::score(&changes), self.state.members[place].failures);
+            let (trust, failures) = (self.trust.score(&changes), self.state.members[place].failures);
             Some(Target { place, source, trust, failures, again: known.read_again || stalled })
         };
         self.plan.members.iter().enumerate().filter_map(target).collect()

@@ -10,6 +10,7 @@ use libp2p::gossipsub::MessageId;
 use libp2p::request_response::ResponseChannel;
 use libp2p::{Multiaddr, PeerId};
 use ssid_protocol::batch::VerifiedBatch;
+use ssid_protocol::evidence::Evidence;
 use ssid_protocol::id::{NodeId, Sha256Hash};
 use ssid_protocol::limits::MESSAGE_BYTES;
 use ssid_protocol::sync::{Answer, Request};
@@ -27,7 +28,7 @@ pub enum Topic {
     Votes,
     /// Heartbeats: kind 3.
     Heartbeats,
-    /// Proofs of misbehaviour. Nothing reads them yet: what arrives is ignored.
+    /// Single pieces of evidence.
     Evidence,
 }
 
@@ -53,17 +54,21 @@ pub enum Verdict {
     Accept,
     /// Nothing new, or not now: not passed on, nobody blamed.
     Ignore,
+    /// Nothing but what is past a limit: not passed on, and its signer, where it delivers this itself, blamed a little.
+    Excess,
     /// No honest node passes this on: the peer that delivered it is scored down.
     Reject,
 }
 
-/// The right to give one verdict on one delivered batch. Dropped unused, the batch counts as ignored.
+/// The right to give one verdict on one delivered message. Dropped unused, it counts as ignored.
 #[derive(Debug)]
 pub struct Ticket {
     pub(super) message: MessageId,
-    /// Signer, kind and statements; see `check::name_of`.
+    /// Of what was said; see `check::Content::name`.
     pub(super) name: Sha256Hash,
     pub(super) source: PeerId,
+    /// Whether the deliverer is the signer.
+    pub(super) is_direct: bool,
     pub(super) topic: Topic,
     /// Gives its bytes back to the budget of undecided batches when the ticket goes.
     pub(super) _budget: OwnedSemaphorePermit,
@@ -112,6 +117,15 @@ pub enum NetworkEvent {
         ticket: Ticket,
         /// Where it came.
         topic: Topic,
+    },
+    /// Evidence that proves something. Its ticket wants a verdict as that of a batch does.
+    Evidence {
+        /// The member that delivered it.
+        from: NodeId,
+        /// What it is.
+        evidence: Box<Evidence>,
+        /// For the verdict.
+        ticket: Ticket,
     },
     /// A member is connected and receives gossip; comes once per connection, and also if it was never away for long.
     Connected(NodeId),
@@ -192,6 +206,8 @@ pub(super) struct Outgoing {
 pub(super) enum Command {
     /// Ask a member.
     Request { node: NodeId, request: Request, reply: oneshot::Sender<Result<Answer, RequestError>> },
+    /// What a member answered does not hold.
+    BadAnswer { node: NodeId },
     /// Addresses of a member.
     AddAddress { node: NodeId, addresses: Vec<Multiaddr> },
 }
@@ -246,6 +262,12 @@ impl Network {
             mpsc::error::TrySendError::Closed(_) => RequestError::Closed,
         })?;
         answer.await.unwrap_or(Err(RequestError::Closed))
+    }
+
+    /// Says that what a member answered to [`Self::request`] does not hold: it is counted, and the member blamed. Under
+    /// load it may be dropped.
+    pub fn bad_answer(&self, node: NodeId) {
+        let _ = self.commands.try_send(Command::BadAnswer { node });
     }
 
     /// The members connected now, without this node.

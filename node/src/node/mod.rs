@@ -19,7 +19,7 @@ use crate::config::{Config, ConfigError};
 use crate::conflicts::{self, Reports};
 use crate::engine::checking::Checker;
 use crate::engine::task::{self, Running, Surroundings, unix_now};
-use crate::engine::{Engine, EngineParts};
+use crate::engine::{Engine, EngineMetrics, EngineParts};
 use crate::git::{GitMetrics, task as git_task};
 use crate::home::{Home, HomeError};
 use crate::keyfile::KeyFileError;
@@ -204,6 +204,7 @@ fn start(
         inputs: running.inputs.clone(),
         store: store.clone(),
         checker,
+        trust: open::trust_rules(&config.settings.trust_settings),
         metrics: git_metrics.clone(),
         shutdown: end.clone(),
     };
@@ -219,7 +220,7 @@ fn start(
         peers: peers::watch(&network, &running, tracker, end),
         applier: Some(applier),
         git,
-        metrics: Arc::new(Mutex::new(metrics(&network, &git_metrics))),
+        metrics: Arc::new(Mutex::new(metrics(&network, &running, &git_metrics))),
         settings: Arc::new(api_settings(&config)),
         started_at: unix_now(),
     };
@@ -258,9 +259,10 @@ fn tell_own_addresses(
     });
 }
 
-fn metrics(network: &Network, git: &GitMetrics) -> Registry {
+fn metrics(network: &Network, running: &Running, git: &GitMetrics) -> Registry {
     let mut registry = Registry::with_prefix("ssid");
     network.metrics().register(registry.sub_registry_with_prefix("network"));
+    registry.register_collector(Box::new(EngineMetrics::of(&running.handle)));
     git.register(registry.sub_registry_with_prefix("git"));
     registry
 }
@@ -272,6 +274,7 @@ fn api_settings(config: &Config) -> ApiSettings {
         mode: settings.federation.mode.as_str().to_owned(),
         sync_interval_minutes: settings.sync_settings.interval_minutes,
         max_event_age_days: settings.security.max_event_age_days,
+        trust: open::trust_rules(&settings.trust_settings),
         defaults: EventDefaults::default(),
     }
 }

@@ -6,6 +6,8 @@ pub mod file;
 mod fixtures;
 pub mod parse;
 pub mod paths;
+#[cfg(test)]
+mod promises;
 mod scan;
 mod seen;
 pub mod task;

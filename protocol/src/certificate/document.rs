@@ -50,17 +50,13 @@ impl Certificate {
     /// The JSON object of the specification.
     pub fn to_json(&self) -> Json {
         let text = |value: &dyn ToString| Json::Text(value.to_string());
-        let choice = Json::object([
-            ("event_hash", text(&self.choice.event_hash)),
-            ("content_digest", text(&self.choice.content_digest)),
-        ]);
         Json::object([
             ("format", Json::from(FORMAT)),
             ("federation_id", text(&self.federation_id)),
             ("epoch", Json::from(self.epoch.0)),
             ("subject", subject_to_json(&self.subject)),
             ("round", Json::from(u64::from(self.round.0))),
-            ("choice", choice),
+            ("choice", choice_to_json(&self.choice)),
             ("event", event_to_json(&self.event)),
             ("precommits", Json::Array(self.precommits.iter().map(proof_to_json).collect())),
         ])
@@ -90,7 +86,7 @@ fn take_subject(fields: &mut Fields) -> Result<Subject, JsonError> {
     })
 }
 
-fn take_choice(fields: &mut Fields) -> Result<Choice, JsonError> {
+pub(crate) fn take_choice(fields: &mut Fields) -> Result<Choice, JsonError> {
     Ok(Choice { event_hash: fields.parsed("event_hash")?, content_digest: fields.parsed("content_digest")? })
 }
 
@@ -115,6 +111,13 @@ pub(crate) fn take_proof(fields: &mut Fields) -> Result<BatchProof, JsonError> {
         path: fields.parsed_array("path")?,
         signature: fields.parsed("signature")?,
     })
+}
+
+pub(crate) fn choice_to_json(choice: &Choice) -> Json {
+    Json::object([
+        ("event_hash", Json::Text(choice.event_hash.to_string())),
+        ("content_digest", Json::Text(choice.content_digest.to_string())),
+    ])
 }
 
 fn subject_to_json(subject: &Subject) -> Json {

@@ -110,14 +110,6 @@ impl Fields {
         self.parsed_array(key)
     }
 
-    /// Takes whatever stands there.
-    ///
-    /// # Errors
-    /// If the key is missing.
-    pub fn value(&mut self, key: &str) -> Result<Json, JsonError> {
-        self.take(key)
-    }
-
     /// Whether a key is there and not taken yet: for keys that may be missing.
     pub fn has(&self, key: &str) -> bool {
         self.members.contains_key(key)
@@ -130,6 +122,14 @@ impl Fields {
     pub fn object(&mut self, key: &str) -> Result<Fields, JsonError> {
         let path = self.path_of(key);
         self.take(key)?.into_fields(&path)
+    }
+
+    /// Takes a value of any type, to be read by what it is a document of.
+    ///
+    /// # Errors
+    /// If the key is missing.
+    pub fn value(&mut self, key: &str) -> Result<Json, JsonError> {
+        self.take(key)
     }
 
     /// Takes a string that spells a `T`, such as a hash in hex.

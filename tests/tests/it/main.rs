@@ -10,6 +10,8 @@ mod crash;
 mod damage;
 mod disk_full;
 mod divergence;
+mod equivocation;
+mod floods;
 mod git_only;
 mod git_remotes;
 mod git_servers;
@@ -18,6 +20,7 @@ mod membership;
 mod process;
 mod quorum;
 mod registry_file;
+mod rubbish;
 mod vote_history;
 
 /// A module that is not named above would never run.
