@@ -18,6 +18,7 @@ mod man;
 mod nodes;
 mod run;
 mod status;
+mod sync;
 mod trust;
 
 use anyhow::Result;
@@ -36,6 +37,7 @@ pub(crate) enum Command {
     Federation(federation::FederationCommand),
     Run(run::RunArgs),
     Status(status::StatusArgs),
+    Sync(sync::SyncArgs),
     #[command(subcommand)]
     Nodes(nodes::NodesCommand),
     #[command(subcommand)]
@@ -79,6 +81,7 @@ pub(crate) fn dispatch(command: Command, context: &Context) -> Result<()> {
         Command::Man(args) => man::run(&args, context),
         Command::Run(args) => runtime(true)?.block_on(run::run(args, context)),
         Command::Status(args) => runtime(false)?.block_on(status::run(&args, context)),
+        Command::Sync(args) => runtime(false)?.block_on(sync::run(&args, context)),
         Command::Nodes(command) => runtime(false)?.block_on(nodes::run(command, context)),
         Command::Events(command) => runtime(false)?.block_on(events::run(command, context)),
         Command::Consensus(command) => runtime(false)?.block_on(consensus::run(command, context)),

@@ -108,6 +108,8 @@ section!(
         timeout_seconds: u64 = 120,
         /// Commits that are fetched of a repository.
         max_clone_depth: u64 = 100,
+        /// The branch on which nodes publish what they signed.
+        git_branch: String = "ssid-federation".to_owned(),
     }
 );
 
