@@ -3,6 +3,7 @@
 pub mod api;
 pub mod config;
 pub mod conflicts;
+mod document;
 pub mod engine;
 pub mod home;
 pub mod identity;

@@ -4,6 +4,7 @@ mod append;
 pub mod file;
 #[cfg(test)]
 mod fixtures;
+pub mod manifest;
 pub mod parse;
 pub mod paths;
 mod scan;
