@@ -8,6 +8,7 @@ pub mod engine;
 pub mod home;
 pub mod identity;
 pub mod keyfile;
+pub mod legacy;
 pub mod network;
 pub mod node;
 pub mod registry;

@@ -3,10 +3,11 @@
 mod append;
 pub mod file;
 #[cfg(test)]
-mod fixtures;
+pub(crate) mod fixtures;
 pub mod manifest;
 pub mod parse;
 pub mod paths;
+pub mod projection;
 mod scan;
 mod seen;
 pub mod task;

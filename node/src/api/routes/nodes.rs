@@ -11,11 +11,19 @@ use ssid_protocol::trust::TrustLabel;
 
 use crate::api::ApiState;
 use crate::api::error::{Answer, Failure};
-use crate::api::view::{NodeView, iso};
+use crate::api::view::{NodeView, Problem, iso};
 
 pub(super) async fn list(State(state): State<ApiState>) -> Answer<Vec<NodeView>> {
-    let nodes = state.read(|state| state.manifest.members.iter().map(|m| view(state, m)).collect());
-    nodes.await.map(Json)
+    state.read(all).await.map(Json)
+}
+
+fn all(state: &ApiState) -> Result<Vec<NodeView>, Failure> {
+    state.manifest.members.iter().map(|m| view(state, m)).collect()
+}
+
+/// The members, for the rest of the node. Blocks.
+pub(crate) fn views(state: &ApiState) -> Result<Vec<NodeView>, Problem> {
+    all(state).map_err(|failure| *failure.0)
 }
 
 pub(super) async fn show(State(state): State<ApiState>, Path(id): Path<String>) -> Answer<NodeView> {
