@@ -100,7 +100,7 @@ fn configure(home: &Home, repo: Option<&Path>, node: &NewNode, listen: Vec<Strin
 }
 
 /// Names go into signed documents and onto terminals.
-fn check_name(flag: &str, name: &str) -> Result<(), CliError> {
+pub(crate) fn check_name(flag: &str, name: &str) -> Result<(), CliError> {
     let fits = (1..=NAME_CHARS).contains(&name.chars().count()) && !name.chars().any(char::is_control);
     if fits && name.trim() == name {
         return Ok(());

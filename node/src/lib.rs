@@ -12,3 +12,4 @@ pub mod legacy;
 pub mod network;
 pub mod node;
 pub mod registry;
+pub mod release;
