@@ -316,7 +316,8 @@ fn contents(
 fn pack(files: &BTreeMap<String, (String, Vec<u8>)>, contents: &Contents) -> io::Result<Vec<u8>> {
     let said = serde_json::to_string_pretty(contents)? + "\n";
     let sums: String = contents.files.iter().map(|file| format!("{}  {}\n", file.sha256, file.name)).collect();
-    let mut entries: BTreeMap<&str, &[u8]> = files.iter().map(|(name, (_, bytes))| (name.as_str(), &bytes[..])).collect();
+    let mut entries: BTreeMap<&str, &[u8]> =
+        files.iter().map(|(name, (_, bytes))| (name.as_str(), &bytes[..])).collect();
     entries.insert(CONTENTS, said.as_bytes());
     entries.insert(SUMS, sums.as_bytes());
     let options = SimpleFileOptions::default()
@@ -350,8 +351,8 @@ pub fn verify(path: &Path) -> Result<Contents, ReleaseError> {
         if bytes.len() as u64 > BUNDLE_BYTES {
             return Err(ReleaseError::TooLarge);
         }
-        let said = if entry.name() == CONTENTS { bytes.clone() } else { Vec::new() };
-        let name = entry.name().to_owned();
+        let name = entry.name().map_err(|e| spoiled(e.to_string()))?.into_owned();
+        let said = if name == CONTENTS { bytes.clone() } else { Vec::new() };
         if found.insert(name.clone(), (Sha256Hash::of(&[&bytes]).to_string(), said)).is_some() {
             return Err(spoiled(format!("{name} is in it twice")));
         }

@@ -35,11 +35,18 @@ fn the_same_files_give_the_same_bytes() {
     let other = ReleaseOptions { at: "t2".into(), git_commit: String::new(), ..options() };
     let second = bundle(two.path(), &other).unwrap();
     assert_eq!(first.hash, second.hash);
-    assert_eq!(fs::read(one.path().join(&first.artifact)).unwrap(), fs::read(two.path().join(&second.artifact)).unwrap());
+    assert_eq!(
+        fs::read(one.path().join(&first.artifact)).unwrap(),
+        fs::read(two.path().join(&second.artifact)).unwrap()
+    );
     assert_eq!((first.version.as_str(), first.compliance_score.as_str()), ("v4.4-Q4-2025", "98/100"));
     assert_eq!(first.file_count, 4);
     let again = bundle(one.path(), &other).unwrap();
-    assert_eq!((again.created_at.as_str(), again.git_commit.as_str()), ("t1", "3dd05d9"), "the same bundle is made once");
+    assert_eq!(
+        (again.created_at.as_str(), again.git_commit.as_str()),
+        ("t1", "3dd05d9"),
+        "the same bundle is made once"
+    );
     fs::write(one.path().join("README.md"), "# Another\n").unwrap();
     assert_ne!(bundle(one.path(), &other).unwrap().hash, first.hash);
 }

@@ -83,9 +83,10 @@ fn write(directory: &Path, name: &str, text: &str, force: bool) -> Result<Workfl
         Err(e) if e.kind() == io::ErrorKind::NotFound => None,
         Err(e) => return Err(failed(e)),
     };
-    let diff = before.as_deref().filter(|before| *before != text).map(|before| {
-        TextDiff::from_lines(before, text).unified_diff().header(name, "what ssid writes").to_string()
-    });
+    let diff = before
+        .as_deref()
+        .filter(|before| *before != text)
+        .map(|before| TextDiff::from_lines(before, text).unified_diff().header(name, "what ssid writes").to_string());
     let done = match (&before, &diff) {
         (None, _) => Done::Written,
         (Some(_), None) => Done::Unchanged,

@@ -132,8 +132,10 @@ fn files(survey: &Survey, out: Output) -> String {
     }
     let mut text = out.fields(&lines);
     let quarantined = survey.log.iter().flat_map(|log| &log.quarantined).map(|line| format!("skipped, {line}"));
-    let apart = survey.apart.iter().map(|(file, hash)| format!("{file}: {} – offer it with: ssid events import", short(hash)));
-    let records = survey.unreadable_records.iter().map(|why| format!("a decision of the history cannot be read: {why}"));
+    let apart =
+        survey.apart.iter().map(|(file, hash)| format!("{file}: {} – offer it with: ssid events import", short(hash)));
+    let records =
+        survey.unreadable_records.iter().map(|why| format!("a decision of the history cannot be read: {why}"));
     let notes: Vec<_> = quarantined.chain(records).chain(apart).map(|note| clean(&note)).collect();
     for note in notes.iter().take(ROWS) {
         text = format!("{text}  {}\n", out.paint(Tone::Warn, note));
@@ -180,7 +182,8 @@ fn nodes(nodes: &[SurveyedNode], out: Output) -> String {
             out.plain(clean(&surveyed.why)),
         ]
     };
-    let table = out.table(&["NODE", "NAME", "ORGANIZATION", "TRUST", "BECOMES", "WHY"], nodes.iter().take(ROWS).map(row));
+    let table =
+        out.table(&["NODE", "NAME", "ORGANIZATION", "TRUST", "BECOMES", "WHY"], nodes.iter().take(ROWS).map(row));
     if nodes.len() > ROWS { format!("{table}\nand {} more", nodes.len() - ROWS) } else { table }
 }
 
@@ -192,7 +195,10 @@ fn counts(carried: &CarriedOver, out: Output) -> String {
     let counts = &carried.statistics;
     out.fields(&[
         ("Decisions", format!("{} in the history", carried.consensus_records)),
-        ("Syncs", format!("{}: {} successful, {} failed", counts.total_syncs, counts.successful_syncs, counts.failed_syncs)),
+        (
+            "Syncs",
+            format!("{}: {} successful, {} failed", counts.total_syncs, counts.successful_syncs, counts.failed_syncs),
+        ),
         ("Agreements", format!("{}, disagreements {}", counts.consensus_agreements, counts.consensus_disagreements)),
         ("Trust scores", format!("{}, as recorded; they count to nothing", carried.trust_scores.len())),
     ])

@@ -11,6 +11,7 @@ mod conflicts;
 mod consensus;
 mod emit;
 mod events;
+mod evidence;
 mod federation;
 mod import;
 mod import_legacy;
@@ -49,6 +50,8 @@ pub(crate) enum Command {
     Conflicts(conflicts::ConflictsCommand),
     #[command(subcommand)]
     Trust(trust::TrustCommand),
+    #[command(subcommand)]
+    Evidence(evidence::EvidenceCommand),
     #[command(subcommand)]
     Certificate(certificate::CertificateCommand),
     #[command(subcommand)]
@@ -97,6 +100,7 @@ pub(crate) fn dispatch(command: Command, context: &Context) -> Result<()> {
         Command::Conflicts(command) => runtime(false)?.block_on(conflicts::run(command, context)),
         Command::Trust(command) => runtime(false)?.block_on(trust::run(command, context)),
         Command::Compat(command) => runtime(false)?.block_on(compat::run(command, context)),
+        Command::Evidence(command) => runtime(false)?.block_on(evidence::run(command, context)),
         Command::Log(command) => runtime(false)?.block_on(log::run(command, context)),
         Command::Bench(args) => runtime(true)?.block_on(crate::bench::run(&args, context)),
         Command::Demo(args) => runtime(false)?.block_on(demo::run(args, context)),

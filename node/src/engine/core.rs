@@ -10,6 +10,7 @@ use std::sync::Arc;
 use ssid_protocol::batch::VerifiedBatch;
 use ssid_protocol::certificate::Certificate;
 use ssid_protocol::event::Event;
+use ssid_protocol::evidence;
 use ssid_protocol::id::{Choice, ContentDigest, Epoch, FederationId, MerkleHash, NodeId, Round, SubjectId, UnixMillis};
 use ssid_protocol::identity::VotingKey;
 use ssid_protocol::manifest::Manifest;
@@ -23,14 +24,16 @@ use ssid_storage::{
 
 use super::catch_up::CatchUp;
 use super::closing::Closing;
+use super::evidence::{Dossier, DoubleVote};
 use super::handle::NodeEvent;
 use super::hearing::Hearing;
-use super::messages::{Effects, Inbound, Ticket};
+use super::messages::{Effects, Inbound, Ticket, Worth};
 use super::open::Open;
 use super::peers::Peers;
 use super::review::Reviews;
 use super::settings::{EngineSettings, JOURNAL_SLACK_BYTES, REMEMBER_AFTER, STORED_BATCHES};
 use super::timers::Timers;
+use super::trust::TrustClock;
 use super::trust_book::TrustBook;
 use super::wants::Wants;
 
@@ -94,6 +97,11 @@ pub struct Engine {
     pub(super) timers: Timers,
     pub(super) reviews: Reviews,
     pub(super) trust: TrustBook,
+    pub(super) trust_clock: TrustClock,
+    pub(super) dossier: Dossier,
+    pub(super) evidence_verifier: evidence::Verifier,
+    /// Verified certificates of subjects that another one decided in the same tick: looked at once that is on disk.
+    pub(super) contested: Vec<Certificate>,
     pub(super) wants: Wants,
     pub(super) peers: Peers,
     pub(super) catch_up: CatchUp,
@@ -135,6 +143,9 @@ pub(super) struct Tick {
     pub(super) decided: Vec<(SubjectId, Round, Choice)>,
     pub(super) certificates: HashMap<SubjectId, Certificate>,
     pub(super) late: Vec<(SubjectId, NodeId, Choice)>,
+    pub(super) double_votes: Vec<DoubleVote>,
+    /// Why this node must certify nothing more, once this tick is on disk.
+    pub(super) forked: Option<String>,
     pub(super) dirty: BTreeSet<SubjectId>,
     pub(super) effects: Effects,
 }
@@ -151,6 +162,8 @@ impl Tick {
             decided: Vec::new(),
             certificates: HashMap::new(),
             late: Vec::new(),
+            double_votes: Vec::new(),
+            forked: None,
             dirty: BTreeSet::new(),
             effects: Effects::default(),
         }
@@ -160,6 +173,9 @@ impl Tick {
 impl Engine {
     /// An engine that has not looked at its disk yet.
     pub(super) fn empty(parts: EngineParts) -> Self {
+        let (voters, policies) = (parts.voters.clone(), parts.policies.clone());
+        let evidence_verifier = evidence::Verifier::new(parts.federation, &parts.manifest, voters, policies);
+        let trust = TrustBook::new(parts.settings.trust);
         let me = parts.key.node_id();
         let epoch = parts.manifest.epoch;
         let may_wait = |strategy| strategy != ssid_protocol::manifest::TieBreak::ManualReview;
@@ -197,7 +213,11 @@ impl Engine {
             closing: Closing::default(),
             timers: Timers::default(),
             reviews: Reviews::default(),
-            trust: TrustBook::default(),
+            trust,
+            trust_clock: TrustClock::default(),
+            dossier: Dossier::default(),
+            evidence_verifier,
+            contested: Vec::new(),
             wants: Wants::default(),
             peers: Peers::default(),
             catch_up: CatchUp::default(),
@@ -229,6 +249,8 @@ impl Engine {
         }
         self.now = now;
         let mut tick = self.recovered.take().unwrap_or_else(|| Tick::new(now));
+        let contested = std::mem::take(&mut self.contested);
+        self.take_certificates(&mut tick, contested);
         for input in inputs {
             self.take(&mut tick, input);
         }
@@ -243,12 +265,19 @@ impl Engine {
         self.sign_events(&mut tick);
         self.release_backlog(&mut tick);
         self.sign_votes(&mut tick);
+        self.accuse_voters(&mut tick);
         self.finish_decided(&mut tick);
         self.close_late(&mut tick);
+        self.count_time(&mut tick);
         self.remember_open(&mut tick);
         match self.commit(&mut tick) {
             Ok(()) => self.beat(&mut tick),
             Err(failure) => return self.halt(tick, &failure),
+        }
+        if let Some(reason) = tick.forked {
+            tracing::error!(reason, "two certificates of one subject: this node certifies nothing more");
+            self.read_only = Some(reason.clone());
+            tick.effects.events.push(NodeEvent::ReadOnly { reason });
         }
         tick.effects.wake_at = self.wake_at(now);
         tick.effects
@@ -258,6 +287,13 @@ impl Engine {
         match input {
             Inbound::Batch { batch, from, ticket } => {
                 let worth = self.take_batch(tick, &batch, from);
+                tick.effects.verdicts.extend(ticket.map(|ticket| (ticket, worth)));
+            }
+            Inbound::Evidence { evidence, from, ticket } => {
+                let worth = self.file(tick, &evidence, Some(from));
+                if worth == Worth::New && ticket.is_none() {
+                    tick.effects.evidence.push(Arc::new(*evidence));
+                }
                 tick.effects.verdicts.extend(ticket.map(|ticket| (ticket, worth)));
             }
             Inbound::Answered { from, request, answer } => self.take_answer(tick, from, &request, answer),
@@ -271,6 +307,10 @@ impl Engine {
             Inbound::Operate { operation, ticket } => {
                 let outcome = self.operate(tick, operation);
                 tick.effects.operated.push((ticket, outcome));
+            }
+            Inbound::Adjust { adjustment, ticket } => {
+                let adjusted = self.adjust(tick, adjustment);
+                tick.effects.adjusted.push((ticket, Ok(adjusted)));
             }
             Inbound::Observed(events) => self.take_observed(tick, events),
             Inbound::Projected(sequence) => self.note_projected(tick, sequence),
@@ -309,9 +349,8 @@ impl Engine {
                 tick.effects.events.push(NodeEvent::Conflict { subject_id: subject, event, version });
             }
             Output::Review => tracing::info!(%subject, "candidates do not agree: waiting for review"),
-            Output::Equivocation { voter, round, phase, .. } => {
-                let node = self.voters.get(voter).map(|v| v.key.id().to_string()).unwrap_or_default();
-                tracing::warn!(node, %subject, round = round.0, ?phase, "two votes of one voter: equivocation");
+            Output::Equivocation { voter, round, phase, first, second } => {
+                tick.double_votes.push(DoubleVote { subject, voter, round, phase, ballots: [first, second] });
             }
         }
     }
@@ -406,7 +445,9 @@ impl Engine {
         let emitted = waiting.chain(held_back).map(|(ticket, count)| self.refused(ticket, count)).collect();
         let operated =
             tick.effects.operated.drain(..).map(|(ticket, _)| (ticket, Err(self.read_only_refusal()))).collect();
-        Effects { emitted, operated, events: vec![NodeEvent::ReadOnly { reason }], ..Effects::default() }
+        let adjusted =
+            tick.effects.adjusted.drain(..).map(|(ticket, _)| (ticket, Err(self.read_only_refusal()))).collect();
+        Effects { emitted, operated, adjusted, events: vec![NodeEvent::ReadOnly { reason }], ..Effects::default() }
     }
 
     fn refuse_all(&mut self, inputs: Vec<Inbound>) -> Effects {
@@ -414,6 +455,7 @@ impl Engine {
         for input in inputs {
             match input {
                 Inbound::Emit { events, ticket } => effects.emitted.push(self.refused(ticket, events.len())),
+                Inbound::Adjust { ticket, .. } => effects.adjusted.push((ticket, Err(self.read_only_refusal()))),
                 Inbound::Operate { ticket, .. } => effects.operated.push((ticket, Err(self.read_only_refusal()))),
                 Inbound::StatusAsked { ticket }
                 | Inbound::OpenAsked { ticket, .. }
@@ -437,7 +479,7 @@ impl Engine {
 
     /// When the engine has something to do even if nothing arrives.
     fn wake_at(&self, now: UnixMillis) -> Option<UnixMillis> {
-        let backlog = self.can_release().then_some(now);
+        let backlog = (self.can_release() || !self.contested.is_empty()).then_some(now);
         let remember = self.unremembered.front().map(|(at, _)| *at);
         [
             self.timers.next(),
@@ -446,6 +488,7 @@ impl Engine {
             self.closing.next(),
             self.catch_up.next(),
             self.hearing.as_ref().and_then(Hearing::next),
+            self.trust_clock.next(),
             backlog,
             remember,
             Some(self.next_heartbeat),

@@ -222,6 +222,9 @@ impl Engine {
         let subject = self.policies.subject_of(event);
         let id = subject.id(&self.federation);
         let choice = event.choice();
+        if let Some(proof) = &proof {
+            self.compare_announcements(tick, &id, event, proof);
+        }
         let signer = proof.as_ref().map(Announced::signer);
         let announced_by = signer.and_then(|signer| self.voters.index_of(&signer));
         if !own && !self.open.contains_key(&id) && !self.has_room_for(tick, announced_by.and(signer)) {

@@ -7,11 +7,13 @@ use std::sync::Arc;
 use ssid_protocol::batch::{BatchProof, VerifiedBatch};
 use ssid_protocol::certificate::Certificate;
 use ssid_protocol::event::Event;
+use ssid_protocol::evidence::Evidence;
 use ssid_protocol::id::{ContentDigest, LogId, NodeId, SubjectId, UnixMillis};
 use ssid_protocol::sync::{Answer, Request};
 
 use super::handle::{EmitOutcome, NodeEvent};
 use super::operator::{Operated, Operation, OperatorRefusal};
+use super::trust::{Adjusted, Adjustment};
 
 /// Names one waiting party in its caller's own numbering.
 pub type Ticket = u64;
@@ -23,6 +25,15 @@ pub enum Inbound {
     Batch {
         /// The batch.
         batch: Arc<VerifiedBatch>,
+        /// Who delivered it.
+        from: NodeId,
+        /// Who wants to know whether it was new.
+        ticket: Option<Ticket>,
+    },
+    /// Evidence that a peer passed on.
+    Evidence {
+        /// What it is.
+        evidence: Box<Evidence>,
         /// Who delivered it.
         from: NodeId,
         /// Who wants to know whether it was new.
@@ -81,6 +92,13 @@ pub enum Inbound {
         /// Who waits.
         ticket: Ticket,
     },
+    /// This node's operator changes a member's score.
+    Adjust {
+        /// How.
+        adjustment: Adjustment,
+        /// Who waits.
+        ticket: Ticket,
+    },
     /// Lines found in the own registry file.
     Observed(Vec<Event>),
     /// The registry file holds the log's entries before this sequence number.
@@ -125,8 +143,10 @@ pub enum CheckedAnswer {
     Events(Vec<(Event, Option<BatchProof>)>),
     /// A heartbeat that this node signed.
     Own(Option<Arc<VerifiedBatch>>),
-    /// The peer refused.
+    /// The peer refused, or could not be asked.
     Refused(String),
+    /// Evidence this node lacks.
+    Evidence(Vec<Evidence>),
 }
 
 /// What a delivered batch was worth.
@@ -153,6 +173,10 @@ pub struct Effects {
     pub emitted: Vec<(Ticket, Vec<EmitOutcome>)>,
     /// Outcomes for operators: what is done is on disk.
     pub operated: Vec<(Ticket, Result<Operated, OperatorRefusal>)>,
+    /// What became of changed scores.
+    pub adjusted: Vec<(Ticket, Result<Adjusted, OperatorRefusal>)>,
+    /// Evidence to gossip.
+    pub evidence: Vec<Arc<Evidence>>,
     /// Questions to peers.
     pub asks: Vec<(NodeId, Request)>,
     /// What happened, for observers.

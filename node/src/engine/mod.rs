@@ -8,6 +8,7 @@ pub mod checking;
 mod closing;
 mod core;
 mod events;
+mod evidence;
 mod handle;
 mod hearing;
 mod messages;
@@ -22,11 +23,13 @@ pub mod task;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod trust;
 mod trust_book;
 mod votes;
 mod wants;
 
 pub use core::{Engine, EngineParts};
+pub use evidence::evidence_answer;
 pub use handle::{
     CandidateView, Command, Decision, EMIT_EVENTS, EmitOutcome, EngineError, EngineHandle, EngineStatus, HearingView,
     InstanceView, LockView, NodeEvent, Syncs, VoteView,
@@ -36,3 +39,4 @@ pub use operator::{Operated, Operation, OperatorRefusal, RefusalKind};
 pub use peers::PeerState;
 pub use review::{Review, ReviewReason};
 pub use ssid_storage::NoteKind;
+pub use trust::{Adjusted, Adjustment};

@@ -60,10 +60,12 @@ impl Engine {
         let new: Vec<_> = self.peers.connected.difference(&before).copied().collect();
         let gone: Vec<_> = before.difference(&self.peers.connected).copied().collect();
         for node in gone {
-            self.catch_up.break_off(&node, tick.now);
+            if self.catch_up.break_off(&node, tick.now) {
+                self.note_sync(tick, node, false);
+            }
             tick.effects.events.push(NodeEvent::Disconnected { node });
         }
-        for node in new {
+        for node in self.by_trust(new) {
             tick.effects.events.push(NodeEvent::Connected { node });
             self.start_catch_up(tick, node);
         }
@@ -81,6 +83,8 @@ impl Engine {
         if heartbeat.check().is_err() {
             return Worth::Invalid;
         }
+        // before its sequence is looked at: who shows different heads to different peers may number them alike
+        self.compare_heads(tick, batch, heartbeat);
         let state = self.peers.states.entry(node).or_default();
         if heartbeat.sequence <= state.row.last_sequence || node == self.me {
             return Worth::Nothing;

@@ -12,6 +12,7 @@ use ssid_protocol::voting::{Candidate, Input, Instance, OwnHistory};
 use ssid_storage::{JournalRecord, NoteKind, OperatorNote, ProofRef, StorageError, SubjectState};
 
 use super::core::{Engine, EngineParts, Tick};
+use super::handle::NodeEvent;
 use super::messages::Effects;
 use super::open::{Announced, Held, Open};
 use super::peers::PeerState;
@@ -57,6 +58,13 @@ impl Engine {
         for batch in replay.announcements {
             engine.queue_again(&batch);
         }
+        if let Some(reason) = engine.load_evidence()? {
+            engine.read_only = Some(reason.clone());
+            return Ok((engine, Effects { events: vec![NodeEvent::ReadOnly { reason }], ..Effects::default() }));
+        }
+        let mut first = engine.recovered.take().unwrap_or_else(|| Tick::new(now));
+        engine.note_known(&mut first);
+        engine.recovered = Some(first);
         let effects = engine.tick(now, Vec::new());
         Ok((engine, effects))
     }

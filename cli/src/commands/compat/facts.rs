@@ -38,7 +38,10 @@ pub(super) struct Status {
 /// The repository that the scripts would have found: `--repo`, else the one that the command is run in.
 pub(in crate::commands) fn repository(context: &Context) -> Option<PathBuf> {
     let is_registry = |at: &Path| at.join("24_meta_orchestration").is_dir();
-    context.repo.clone().or_else(|| std::env::current_dir().ok()?.ancestors().find(|at| is_registry(at)).map(Path::to_owned))
+    context
+        .repo
+        .clone()
+        .or_else(|| std::env::current_dir().ok()?.ancestors().find(|at| is_registry(at)).map(Path::to_owned))
 }
 
 impl Facts {
@@ -109,7 +112,8 @@ impl Facts {
 
     /// The latest decisions, the oldest first.
     pub(super) async fn history(&self, limit: usize) -> Result<Vec<HistoryRecord>> {
-        let of_before = |manifest: &FederationManifest| -> Vec<_> { manifest.history().into_iter().flatten().collect() };
+        let of_before =
+            |manifest: &FederationManifest| -> Vec<_> { manifest.history().into_iter().flatten().collect() };
         let Some((client, _)) = &self.node else {
             let mut all = of_before(self.manifest()?);
             all.drain(..all.len().saturating_sub(limit));

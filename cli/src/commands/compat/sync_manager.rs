@@ -77,7 +77,8 @@ pub(crate) async fn run(args: &SyncManagerArgs, context: &Context) -> Result<()>
 async fn add(context: &Context, url: &str, args: &SyncManagerArgs) -> Result<()> {
     let facts = Facts::gather(context).await?;
     facts.manifest()?;
-    let of_repository = url.trim_end_matches('/').rsplit(['/', ':']).next().unwrap_or_default().trim_end_matches(".git");
+    let of_repository =
+        url.trim_end_matches('/').rsplit(['/', ':']).next().unwrap_or_default().trim_end_matches(".git");
     let name = if args.node_name.is_empty() { of_repository } else { &args.node_name };
     setup::check_name("--node-name", name)?;
     setup::check_name("--organization", &args.organization)?;

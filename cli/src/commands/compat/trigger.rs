@@ -56,7 +56,7 @@ pub(crate) async fn run(args: TriggerArgs, context: &Context) -> Result<()> {
                 emitted_by,
                 event_hash: None,
             };
-            client.post_json::<_, EmitView>(&["v1", "events"], &[], &draft).await?.event
+            client.post_json::<EmitView>(&["v1", "events"], &[], &draft).await?.event
         }
         None => append(args, &path)?,
     };

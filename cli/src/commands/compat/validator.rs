@@ -95,7 +95,8 @@ struct VerifiedEvent {
 
 async fn verify(facts: &Facts, out: Output) -> Result<()> {
     let path = &facts.paths.registry_log;
-    let failed = |e: std::io::Error| CliError::new(Code::Failed, format!("Registry log not found: {}: {e}", path.display()));
+    let failed =
+        |e: std::io::Error| CliError::new(Code::Failed, format!("Registry log not found: {}: {e}", path.display()));
     let mut bytes = Vec::new();
     File::open(path).map_err(failed)?.take(FILE_BYTES).read_to_end(&mut bytes).map_err(failed)?;
     let certificates: Option<VerifyView> = match &facts.node {
@@ -167,10 +168,13 @@ fn verified_text(verified: &Verified, out: Output) -> String {
 
 async fn check_event(facts: &Facts, hash: &str, out: Output) -> Result<()> {
     let wanted = hash.trim().to_ascii_lowercase();
-    let found: Vec<_> = facts.history(usize::MAX).await?.into_iter().filter(|r| r.event_hash.starts_with(&wanted)).collect();
+    let found: Vec<_> =
+        facts.history(usize::MAX).await?.into_iter().filter(|r| r.event_hash.starts_with(&wanted)).collect();
     let Some(record) = found.last().filter(|_| !wanted.is_empty()) else {
         let message = format!("Event not found in the consensus history: {}", clean(beginning(hash, 64)));
-        return Err(CliError::new(Code::NoConsensus, message).hint("see: ssid compat consensus-validator --show-history").into());
+        return Err(CliError::new(Code::NoConsensus, message)
+            .hint("see: ssid compat consensus-validator --show-history")
+            .into());
     };
     out.show(record, |record| checked_text(record, out))?;
     if record.consensus_achieved {

@@ -11,7 +11,8 @@ use ssid_protocol::member::Status;
 use crate::api::ApiState;
 use crate::api::error::{Answer, Failure};
 use crate::api::view::{
-    FederationStatus, LogHeadView, NamedNode, ReadyView, Statistics, StatusView, TransportStatus, VotingStatus, iso,
+    FederationStatus, LogHeadView, MembersStatus, NamedNode, ReadyView, Statistics, StatusView, TransportStatus,
+    VotingStatus, iso,
 };
 use crate::engine::EngineStatus;
 
@@ -34,6 +35,7 @@ pub(crate) fn view(state: &ApiState) -> StatusView {
         federation: federation(state, &engine),
         transport: transport(state, &engine),
         voting: voting(state, &engine),
+        members: members(state, &engine),
         log: LogHeadView::from(engine.log),
         statistics: statistics(state, &engine),
     }
@@ -74,6 +76,14 @@ fn transport(state: &ApiState, engine: &EngineStatus) -> TransportStatus {
     }
 }
 
+fn members(state: &ApiState, engine: &EngineStatus) -> MembersStatus {
+    MembersStatus {
+        evidence: engine.evidence,
+        own_equivocation: engine.own_equivocation,
+        flagged: engine.flagged.iter().map(|node| state.named_node(node)).collect(),
+    }
+}
+
 /// SPEC §7 State: the only ways out of abstaining.
 const ABSTAINING_ENDS: &str = "it takes part again under a new key, or in the federation's next epoch";
 
@@ -107,7 +117,7 @@ fn waiting_for(state: &ApiState, engine: &EngineStatus, missing: &[NamedNode]) -
         ));
     }
     if let Some(why) = &engine.read_only {
-        reasons.push(format!("its storage: read-only because {why}"));
+        reasons.push(format!("its operators: read-only because {why}"));
     }
     if let Some(why) = &engine.abstaining {
         reasons.push(format!("its vote history: it signs nothing because {why}; {ABSTAINING_ENDS}"));
