@@ -11,6 +11,7 @@ mod damage;
 mod disk_full;
 mod divergence;
 mod hostile_logs;
+mod legacy_manifest;
 mod membership;
 mod process;
 mod quorum;

@@ -181,3 +181,7 @@ fn status_text(status: &Status, out: Output) -> String {
     paper.line(&format!("  Consensus Disagreements: {}", counts.consensus_disagreements));
     paper.finish()
 }
+
+async fn sync(_force: bool, _context: &Context) -> Result<()> {
+    Err(CliError::new(Code::Failed, "syncing over Git is not built into this version of ssid yet").into())
+}

@@ -5,6 +5,7 @@
 mod compare;
 mod decide;
 mod record;
+mod sync;
 #[cfg(test)]
 mod tests;
 
@@ -16,6 +17,7 @@ use ssid_protocol::id::EventHash;
 pub use compare::{Comparison, compare};
 pub use decide::{Decision, Observer, Rules, Verdict, decide};
 pub use record::{Outcome, write_down};
+pub use sync::{NodeReport, PlainSyncError, PlainSyncOptions, PlainSyncReport, Skipped, allows_unsigned, sync};
 
 use crate::registry::parse::{Position, parse};
 
