@@ -315,7 +315,7 @@ fn contents(
 /// The ZIP. Stored: compressors differ from one version to the next, and the same files are to give the same bytes.
 fn pack(files: &BTreeMap<String, (String, Vec<u8>)>, contents: &Contents) -> io::Result<Vec<u8>> {
     let said = serde_json::to_string_pretty(contents)? + "\n";
-    let sums: String = contents.files.iter().map(|file| format!("{}  {}\n", file.sha256, file.name)).collect();
+    let sums = contents.files.iter().fold(String::new(), |sums, file| sums + &file.sha256 + "  " + &file.name + "\n");
     let mut entries: BTreeMap<&str, &[u8]> =
         files.iter().map(|(name, (_, bytes))| (name.as_str(), &bytes[..])).collect();
     entries.insert(CONTENTS, said.as_bytes());

@@ -18,6 +18,7 @@
     reason = "a harness: what does not work ends the test, and says what it was"
 )]
 
+pub mod adversary;
 mod binary;
 mod cluster;
 mod command;
@@ -25,6 +26,7 @@ mod events;
 mod federation;
 mod http;
 mod node;
+mod siege;
 mod turns;
 mod wait;
 
@@ -36,4 +38,5 @@ pub use federation::{Organisation, create_federation};
 pub use http::Reply;
 pub use node::{Address, Node};
 pub use rustix::process::Signal;
+pub use siege::Siege;
 pub use wait::{LONG, SOON, eventually, never_while};

@@ -219,9 +219,8 @@ impl Rule {
         let text_itself = || Value::String(text.to_owned());
         let json = || serde_json::from_str(text).unwrap_or_else(|_| text_itself());
         match self {
-            Self::TextOrNull if text.is_empty() => Value::Null,
+            Self::TextOrNull | Self::FlagOrNull if text.is_empty() => Value::Null,
             Self::Text | Self::TextOrNull | Self::Word(_) | Self::SocketAddress | Self::Variable => text_itself(),
-            Self::FlagOrNull if text.is_empty() => Value::Null,
             Self::Flag
             | Self::FlagOrNull
             | Self::Whole(..)

@@ -25,7 +25,7 @@ use ssid_storage::{
 use super::catch_up::CatchUp;
 use super::closing::Closing;
 use super::evidence::{Dossier, DoubleVote};
-use super::handle::NodeEvent;
+use super::handle::{NodeEvent, Refused};
 use super::hearing::Hearing;
 use super::messages::{Effects, Inbound, Ticket, Worth};
 use super::open::Open;
@@ -116,6 +116,8 @@ pub struct Engine {
     pub(super) by_origin: HashMap<NodeId, usize>,
     /// Votes held for subjects of which no event is known, by voter.
     pub(super) unknown_votes: HashMap<VoterIndex, usize>,
+    /// What was refused for a limit since the start.
+    pub(super) refused: Refused,
     pub(super) agreements: u64,
     pub(super) disagreements: u64,
     pub(super) next_heartbeat: UnixMillis,
@@ -227,6 +229,7 @@ impl Engine {
             in_flight: HashSet::new(),
             by_origin: HashMap::new(),
             unknown_votes: HashMap::new(),
+            refused: Refused::default(),
             agreements: 0,
             disagreements: 0,
             next_heartbeat: UnixMillis(0),

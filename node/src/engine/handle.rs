@@ -192,12 +192,25 @@ pub struct EngineStatus {
     pub has_quorum: bool,
     /// Conversations with members to catch up.
     pub syncs: Syncs,
+    /// What was refused for a limit.
+    pub refused: Refused,
     /// Pieces of evidence held.
     pub evidence: u64,
     /// Whether one of them is about this node itself.
     pub own_equivocation: bool,
     /// Members whose trust is below 50: flagged for review.
     pub flagged: Vec<NodeId>,
+}
+
+/// What members sent and this node refused for a limit (SPEC §12), since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Refused {
+    /// Votes past `unknown_votes`.
+    pub unknown_votes: u64,
+    /// Votes of an epoch that is not the current one.
+    pub other_epochs: u64,
+    /// Subjects that an origin had no room for, or that were dropped for its newer ones.
+    pub open_instances: u64,
 }
 
 /// Conversations in which this node asked a member for what it lacks, since the start.

@@ -156,6 +156,8 @@ pub enum Worth {
     New,
     /// Nothing new, or nothing that can be used now.
     Nothing,
+    /// Nothing of it could be taken, something of it for a limit: more than an honest node sends.
+    Excess,
     /// Nothing an honest node sends.
     Invalid,
 }

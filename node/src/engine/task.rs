@@ -395,8 +395,12 @@ impl Task {
                     }
                     Err(error) => return Err(error.to_string()),
                 };
-                let check = move || checker.check(node, &request, answer).map_err(|error| error.to_string());
-                tokio::task::spawn_blocking(check).await.map_err(|error| error.to_string())?
+                let check = move || checker.check(node, &request, answer);
+                let checked = tokio::task::spawn_blocking(check).await.map_err(|error| error.to_string())?;
+                checked.map_err(|bad| {
+                    network.bad_answer(node);
+                    bad.to_string()
+                })
             };
             let answer = tokio::select! {
                 () = shutdown.cancelled() => return,
@@ -469,6 +473,7 @@ fn verdict_of(worth: Worth) -> Verdict {
     match worth {
         Worth::New => Verdict::Accept,
         Worth::Nothing => Verdict::Ignore,
+        Worth::Excess => Verdict::Excess,
         Worth::Invalid => Verdict::Reject,
     }
 }

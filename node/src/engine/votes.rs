@@ -33,13 +33,20 @@ impl Engine {
 
     fn take_votes(&mut self, tick: &mut Tick, batch: &Arc<VerifiedBatch>, votes: &[Vote]) -> Worth {
         let Some(voter) = self.voters.index_of(&batch.signer()) else { return Worth::Invalid };
-        let mut worth = Worth::Nothing;
+        let refused_before = self.refused;
+        let mut is_new = false;
         for (index, vote) in (0..).zip(votes) {
-            if vote.epoch == self.epoch && self.take_vote(tick, voter, vote, batch, index) {
-                worth = Worth::New;
+            if vote.epoch == self.epoch {
+                is_new |= self.take_vote(tick, voter, vote, batch, index);
+            } else {
+                self.refused.other_epochs += 1;
             }
         }
-        worth
+        match is_new {
+            true => Worth::New,
+            false if self.refused != refused_before => Worth::Excess,
+            false => Worth::Nothing,
+        }
     }
 
     /// Takes one vote; whether it was new.
@@ -57,7 +64,11 @@ impl Engine {
             }
             // bounded: beyond the limit it comes again with a re-offer
             let unknown = self.unknown_votes.entry(voter).or_default();
-            if *unknown >= limits::UNKNOWN_VOTES || self.ensure_open(tick.now, vote.subject).is_none() {
+            if *unknown >= limits::UNKNOWN_VOTES {
+                self.refused.unknown_votes += 1;
+                return false;
+            }
+            if self.ensure_open(tick.now, vote.subject).is_none() {
                 return false;
             }
         }

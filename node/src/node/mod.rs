@@ -19,7 +19,7 @@ use crate::config::{Config, ConfigError};
 use crate::conflicts::{self, Reports};
 use crate::engine::checking::Checker;
 use crate::engine::task::{self, Running, Surroundings, unix_now};
-use crate::engine::{Engine, EngineParts};
+use crate::engine::{Engine, EngineMetrics, EngineParts};
 use crate::home::{Home, HomeError};
 use crate::keyfile::KeyFileError;
 use crate::network::{self, Network, NetworkError};
@@ -206,7 +206,7 @@ fn start(
         store,
         peers: peers::watch(&network, &running, tracker, end),
         applier: Some(applier),
-        metrics: Arc::new(Mutex::new(metrics(&network))),
+        metrics: Arc::new(Mutex::new(metrics(&network, &running))),
         settings: Arc::new(api_settings(&config)),
         started_at: unix_now(),
     };
@@ -249,9 +249,10 @@ fn tell_own_addresses(
     });
 }
 
-fn metrics(network: &Network) -> Registry {
+fn metrics(network: &Network, running: &Running) -> Registry {
     let mut registry = Registry::with_prefix("ssid");
     network.metrics().register(registry.sub_registry_with_prefix("network"));
+    registry.register_collector(Box::new(EngineMetrics::of(&running.handle)));
     registry
 }
 

@@ -209,4 +209,24 @@ mod tests {
         assert_eq!(made.review_timeout, Duration::from_hours(5));
         assert_eq!(made.endorsement_of("a"), Endorsement::Operator);
     }
+
+    #[test]
+    fn trust_settings_reach_the_engine() {
+        let mut settings = Settings::default();
+        let plain = engine_settings(&settings);
+        assert_eq!((plain.trust, plain.trust_alert_below), (TrustRules::default(), 25), "the specification's");
+        assert_eq!(plain.sync_interval, Duration::from_hours(1));
+        let trust = &mut settings.trust_settings;
+        (trust.initial_trust_score, trust.min_trust_score, trust.max_trust_score) = (40, 10, 90);
+        (trust.agreement_bonus, trust.disagreement_penalty) = (3, 7);
+        (trust.inactive_penalty_days, trust.inactive_penalty_amount) = (2, 4);
+        settings.notifications.low_trust_threshold = 30;
+        settings.sync_settings.interval_minutes = 5;
+        let made = engine_settings(&settings);
+        let (inactive_after, inactive) = (2 * DAY, -4);
+        let expected =
+            TrustRules { initial: 40, min: 10, max: 90, agreement: 3, disagreement: -7, inactive_after, inactive };
+        assert_eq!((made.trust, made.trust_alert_below), (expected, 30));
+        assert_eq!(made.sync_interval, Duration::from_mins(5));
+    }
 }

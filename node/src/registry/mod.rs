@@ -8,6 +8,8 @@ pub mod manifest;
 pub mod parse;
 pub mod paths;
 pub mod projection;
+#[cfg(test)]
+mod promises;
 mod scan;
 mod seen;
 pub mod task;

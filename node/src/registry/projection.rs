@@ -60,7 +60,7 @@ impl Facts {
     /// # Errors
     /// If storage cannot be read, in words.
     pub fn of(state: &ApiState) -> Result<Self, String> {
-        let nodes = api::node_views(state).map_err(|problem| problem.detail)?;
+        let nodes = api::node_views(state)?;
         let mut records = state.store.records_latest(HISTORY_RECORDS, None).map_err(|e| e.to_string())?;
         records.reverse();
         let history = records.iter().map(|(n, record)| HistoryRecord::from(&RecordView::of(record, *n))).collect();
@@ -212,11 +212,12 @@ struct Writer {
 
 impl Writer {
     fn look(&mut self, in_any_case: bool) {
-        if let Err(problem) = tokio::task::block_in_place(|| self.write(in_any_case)) {
-            if self.reported != problem {
-                tracing::warn!("the federation manifest is not up to date: {problem}");
-                self.reported = problem;
-            }
+        let written = tokio::task::block_in_place(|| self.write(in_any_case));
+        if let Err(problem) = written
+            && self.reported != problem
+        {
+            tracing::warn!("the federation manifest is not up to date: {problem}");
+            self.reported = problem;
         }
     }
 

@@ -10,12 +10,15 @@ mod crash;
 mod damage;
 mod disk_full;
 mod divergence;
+mod equivocation;
+mod floods;
 mod hostile_logs;
 mod legacy_manifest;
 mod membership;
 mod process;
 mod quorum;
 mod registry_file;
+mod rubbish;
 mod vote_history;
 
 /// A module that is not named above would never run.

@@ -11,7 +11,7 @@ use ssid_protocol::trust::{REVIEW_FLOOR, TrustLabel};
 
 use crate::api::ApiState;
 use crate::api::error::{Answer, Failure};
-use crate::api::view::{NodeView, Problem, iso};
+use crate::api::view::{NodeView, iso};
 
 pub(super) async fn list(State(state): State<ApiState>) -> Answer<Vec<NodeView>> {
     state.read(all).await.map(Json)
@@ -21,9 +21,9 @@ fn all(state: &ApiState) -> Result<Vec<NodeView>, Failure> {
     state.manifest.members.iter().map(|m| view(state, m)).collect()
 }
 
-/// The members, for the rest of the node. Blocks.
-pub(crate) fn views(state: &ApiState) -> Result<Vec<NodeView>, Problem> {
-    all(state).map_err(|failure| *failure.0)
+/// The members, for the rest of the node; in words if they cannot be read. Blocks.
+pub(crate) fn views(state: &ApiState) -> Result<Vec<NodeView>, String> {
+    all(state).map_err(|failure| failure.0.detail)
 }
 
 pub(super) async fn show(State(state): State<ApiState>, Path(id): Path<String>) -> Answer<NodeView> {

@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use super::{ApiListen, ApiSettings, ApiState, EventDefaults, Peers, SOCKET_NAME, TcpListen, serve};
 use crate::engine::{
     Adjusted, Adjustment, Command, EmitOutcome, EngineHandle, EngineStatus, NodeEvent, NoteKind, Operated, Operation,
-    OperatorRefusal, RefusalKind,
+    OperatorRefusal, RefusalKind, Refused,
 };
 
 const MEMBERS: usize = 4;
@@ -127,6 +127,7 @@ pub(crate) fn status(store: &Store) -> EngineStatus {
         connected_voters: ids[..2].to_vec(),
         missing_voters: ids[2..].to_vec(),
         has_quorum: false,
+        refused: Refused::default(),
         syncs: crate::engine::Syncs { successful: 7, failed: 2, last: Some(UnixMillis(3_000)) },
         evidence: 1,
         own_equivocation: false,

@@ -18,7 +18,7 @@ async fn a_ledger_is_shown_with_running_sums_and_what_its_band_changes() {
     let mut served = served(accept, false).await;
     let member = testing::key(1).node_id();
     let note = Some(TrustNote { by: "ada".into(), words: "audited".into() });
-    let rows = vec![
+    let rows = [
         row(member, TrustReason::Disagreement, None),
         row(member, TrustReason::ManualPenalty, None),
         row(member, TrustReason::SyncFailed, None),

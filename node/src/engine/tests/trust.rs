@@ -432,7 +432,7 @@ fn the_scores_are_recomputed_from_the_ledger() {
                         .for_each(|n| net.tick(n, vec![Inbound::Observed(vec![event.clone()])]));
                 }
                 5 if member == 3 => {
-                    deliver(&mut net, 0, 3, ssid_protocol::batch::Statements::Events(vec![event, other]))
+                    deliver(&mut net, 0, 3, ssid_protocol::batch::Statements::Events(vec![event, other]));
                 }
                 6 => {
                     net.stop(member);

@@ -126,7 +126,7 @@ pub fn decide(own: &PlainLog, own_id: &str, others: &[Observer<'_>], rules: &Rul
         let event = majority_content(&observers, *hash).unwrap_or(event).clone();
         decisions.push(Decision { event, hash: *hash, node_hashes, eligible, quorum: needed, verdict });
     }
-    decisions.sort_by(|a, b| (a.event.instant(), a.hash).cmp(&(b.event.instant(), b.hash)));
+    decisions.sort_by_key(|decision| (decision.event.instant(), decision.hash));
     decisions
 }
 

@@ -17,7 +17,7 @@ fn other(n: u32) -> Event {
     Event { timestamp: event(n).timestamp.replace("T15:", "T16:"), ..event(n) }
 }
 
-fn observers<'a>(logs: &'a [Option<PlainLog>]) -> Vec<Observer<'a>> {
+fn observers(logs: &[Option<PlainLog>]) -> Vec<Observer<'_>> {
     const IDS: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
     logs.iter().zip(IDS).map(|(log, id)| Observer { id, log: log.as_ref() }).collect()
 }
