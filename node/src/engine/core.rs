@@ -450,13 +450,20 @@ impl Engine {
             tick.effects.operated.drain(..).map(|(ticket, _)| (ticket, Err(self.read_only_refusal()))).collect();
         let adjusted =
             tick.effects.adjusted.drain(..).map(|(ticket, _)| (ticket, Err(self.read_only_refusal()))).collect();
-        Effects { emitted, operated, adjusted, events: vec![NodeEvent::ReadOnly { reason }], ..Effects::default() }
+        // whoever waits is told, and nothing that this tick found out is
+        let verdicts = tick.effects.verdicts.drain(..).map(|(ticket, _)| (ticket, Worth::Nothing)).collect();
+        let answers = tick.effects.answers.drain(..).map(|(ticket, _)| (ticket, Self::read_only_answer())).collect();
+        let events = vec![NodeEvent::ReadOnly { reason }];
+        Effects { emitted, operated, adjusted, verdicts, answers, events, ..Effects::default() }
     }
 
     fn refuse_all(&mut self, inputs: Vec<Inbound>) -> Effects {
         let mut effects = Effects::default();
         for input in inputs {
             match input {
+                Inbound::Batch { ticket, .. } => {
+                    effects.verdicts.extend(ticket.map(|ticket| (ticket, Worth::Nothing)));
+                }
                 Inbound::Emit { events, ticket } => effects.emitted.push(self.refused(ticket, events.len())),
                 Inbound::Adjust { ticket, .. } => effects.adjusted.push((ticket, Err(self.read_only_refusal()))),
                 Inbound::Operate { ticket, .. } => effects.operated.push((ticket, Err(self.read_only_refusal()))),
