@@ -9,6 +9,7 @@ use super::choices::{Channel, ConflictStrategy, Endorsement, GitProtocol, Mode, 
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Rule {
     Flag,
+    FlagOrNull,
     Text,
     TextOrNull,
     /// One of these words.
@@ -68,6 +69,7 @@ pub(super) const KEYS: &[(&str, Rule)] = &[
     ("security.require_ssh_key_verification", Rule::Flag),
     ("security.require_gpg_signature", Rule::Flag),
     ("security.allowed_git_protocols", Rule::Words(GitProtocol::NAMES)),
+    ("security.allow_unsigned_members", Rule::FlagOrNull),
     ("security.max_event_age_days", Rule::Whole(1, CENTURY_DAYS)),
     ("notifications.enabled", Rule::Flag),
     ("notifications.channels", Rule::Words(Channel::NAMES)),
@@ -172,6 +174,7 @@ impl Rule {
         let text = value.as_str();
         match self {
             Self::Flag => value.is_boolean(),
+            Self::FlagOrNull => value.is_boolean() || value.is_null(),
             Self::Text => value.is_string(),
             Self::TextOrNull => value.is_string() || value.is_null(),
             Self::Word(words) => text.is_some_and(|t| words.contains(&t)),
@@ -197,6 +200,7 @@ impl Rule {
     pub(super) fn allowed(self) -> String {
         match self {
             Self::Flag => "true or false".to_owned(),
+            Self::FlagOrNull => "true, false or null".to_owned(),
             Self::Text => "text".to_owned(),
             Self::TextOrNull => "text or null".to_owned(),
             Self::Word(words) => words.join(", "),
@@ -221,11 +225,16 @@ impl Rule {
         let text_itself = || Value::String(text.to_owned());
         let json = || serde_json::from_str(text).unwrap_or_else(|_| text_itself());
         match self {
-            Self::TextOrNull if text.is_empty() => Value::Null,
+            Self::TextOrNull | Self::FlagOrNull if text.is_empty() => Value::Null,
             Self::Text | Self::TextOrNull | Self::Word(_) | Self::SocketAddress | Self::Variable | Self::Branch => {
                 text_itself()
             }
-            Self::Flag | Self::Whole(..) | Self::Share(..) | Self::WordByEvent(_) | Self::WholeByEvent(_) => json(),
+            Self::Flag
+            | Self::FlagOrNull
+            | Self::Whole(..)
+            | Self::Share(..)
+            | Self::WordByEvent(_)
+            | Self::WholeByEvent(_) => json(),
             _ if text.starts_with('[') => json(),
             Self::Texts | Self::Words(_) | Self::EventTypes | Self::Multiaddrs => {
                 let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
@@ -302,7 +311,7 @@ mod tests {
     fn what_a_rule_allows_the_types_take() {
         for (key, rule) in KEYS {
             let text = match rule {
-                Rule::Flag => "true".to_owned(),
+                Rule::Flag | Rule::FlagOrNull => "true".to_owned(),
                 Rule::Word(words) | Rule::Words(words) => words[0].to_owned(),
                 Rule::Whole(_, most) => most.to_string(),
                 Rule::Share(_, most) => (f64::from(*most) / 1000.0).to_string(),

@@ -25,6 +25,7 @@ use crate::home::{Home, HomeError};
 use crate::keyfile::KeyFileError;
 use crate::network::{self, Network, NetworkError};
 use crate::registry::file::{FileError, RegistryFile};
+use crate::registry::projection;
 use crate::registry::task as registry;
 use open::Opened;
 
@@ -224,6 +225,10 @@ fn start(
         settings: Arc::new(api_settings(&config)),
         started_at: unix_now(),
     };
+    let interval = config.settings.sync_settings.interval_minutes;
+    if let Some(target) = projection::Target::choose(&paths, paths.root != home.root(), interval) {
+        tracker.spawn(projection::follow(state.clone(), target, end.clone()));
+    }
     let listen = ApiListen { socket: home.api_socket()?, tcp: tcp_listen(&config)? };
     tracing::info!(node = %node_id, federation = %federation_id, home = %home.root().display(), "started");
     Ok(Started { api: api::serve(state, listen, end.clone()), running })

@@ -16,6 +16,7 @@ mod git_only;
 mod git_remotes;
 mod git_servers;
 mod hostile_logs;
+mod legacy_manifest;
 mod membership;
 mod process;
 mod quorum;

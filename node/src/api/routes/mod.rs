@@ -23,6 +23,9 @@ use axum::{Extension, Router};
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use nodes::views as node_views;
+pub(crate) use status::view as status_view;
+
 use super::access::bounded;
 use super::error::Failure;
 use super::{ApiState, view::Problem};

@@ -21,20 +21,25 @@ use crate::engine::EngineStatus;
 const SOFTWARE: &str = concat!("ssid/", env!("CARGO_PKG_VERSION"));
 
 pub(super) async fn status(State(state): State<ApiState>) -> Answer<StatusView> {
+    Ok(Json(view(&state)))
+}
+
+/// This node's view of itself and its federation, now.
+pub(crate) fn view(state: &ApiState) -> StatusView {
     let engine = state.engine.status().borrow().clone();
     let member = state.manifest.member(&state.node_id);
-    Ok(Json(StatusView {
+    StatusView {
         node: state.named_node(&state.node_id),
         role: member.map_or("none", |m| m.role.as_str()).to_owned(),
         software: SOFTWARE.to_owned(),
         started_at: iso(state.started_at),
-        federation: federation(&state, &engine),
-        transport: transport(&state, &engine),
-        voting: voting(&state, &engine),
-        members: members(&state, &engine),
+        federation: federation(state, &engine),
+        transport: transport(state, &engine),
+        voting: voting(state, &engine),
+        members: members(state, &engine),
         log: LogHeadView::from(engine.log),
-        statistics: statistics(&state, &engine),
-    }))
+        statistics: statistics(state, &engine),
+    }
 }
 
 impl From<ssid_storage::LogHead> for LogHeadView {

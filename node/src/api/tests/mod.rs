@@ -42,6 +42,12 @@ struct Served {
     tcp: Option<std::net::SocketAddr>,
 }
 
+/// What the API reads, for tests of those who read it too. The directory holds the store.
+pub(crate) async fn state() -> (TempDir, ApiState) {
+    let Served { dir, state, .. } = served(accept, false).await;
+    (dir, state)
+}
+
 /// Serves with an engine that answers each offered event with what `engine` says.
 async fn served(engine: fn(&Event) -> EmitOutcome, with_tcp: bool) -> Served {
     let dir = tempfile::tempdir().unwrap();
