@@ -28,7 +28,7 @@ use super::messages::{Effects, Inbound, Ticket};
 use super::open::Open;
 use super::peers::Peers;
 use super::review::Reviews;
-use super::settings::{EngineSettings, JOURNAL_SLACK_BYTES, REMEMBER_AFTER, STORED_BATCHES};
+use super::settings::{EngineSettings, REMEMBER_AFTER, STORED_BATCHES};
 use super::timers::Timers;
 use super::trust_book::TrustBook;
 use super::wants::Wants;
@@ -379,7 +379,7 @@ impl Engine {
             let written = self.writer.write(std::mem::take(&mut tick.changes))?;
             self.number_certified(tick, written.first_sequence);
         }
-        if self.journal.bytes() > 2 * self.compacted_bytes + JOURNAL_SLACK_BYTES {
+        if self.journal.bytes() > 2 * self.compacted_bytes + self.settings.journal_slack_bytes {
             self.compact_journal()?;
         }
         Ok(())

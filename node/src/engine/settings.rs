@@ -106,6 +106,8 @@ pub struct EngineSettings {
     pub review_timeout: Duration,
     /// `security.max_event_age_days`: older events of others are not endorsed.
     pub max_event_age: Duration,
+    /// [`JOURNAL_SLACK_BYTES`], less in simulations.
+    pub journal_slack_bytes: u64,
     /// The voting timeouts.
     pub timeouts: Timeouts,
     /// What the heartbeat says of the registry: blueprint and compliance score, empty if none.
@@ -123,6 +125,7 @@ impl Default for EngineSettings {
             review_timeout: Duration::from_hours(72),
             max_event_age: Duration::from_hours(365 * 24),
             timeouts: Timeouts::default(),
+            journal_slack_bytes: JOURNAL_SLACK_BYTES,
             blueprint: String::new(),
             compliance_score: String::new(),
         }
