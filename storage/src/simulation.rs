@@ -46,6 +46,23 @@ pub struct Death {
     pub survives: u16,
 }
 
+/// A copy of a disk, for faults that no honest disk has.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    rows: Option<Rows>,
+    files: [Vec<u8>; 2],
+}
+
+impl Snapshot {
+    /// The journal's bytes.
+    pub fn journal(&self) -> &[u8] {
+        &self.files[0]
+    }
+}
+
+/// The files of a snapshot, in its order.
+const SNAPSHOT_FILES: [&str; 2] = ["votes.journal", open::HEAD];
+
 /// One machine's disk, which outlives the lives of its node. Clones are the same disk.
 #[derive(Clone, Debug)]
 pub struct Disk(Arc<Mutex<State>>);
@@ -100,6 +117,26 @@ impl Disk {
             Some(head) => std::fs::write(dir.join(open::HEAD), head),
             None => Ok(()),
         }
+    }
+
+    /// What is on the disk of the data directory `dir` now. Of rows in sled there is no copy; a file that cannot be read is
+    /// empty.
+    pub fn snapshot(&self, dir: &Path) -> Snapshot {
+        let rows = self.rows().map(|rows| rows.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        let files = SNAPSHOT_FILES.map(|name| std::fs::read(dir.join(name)).unwrap_or_default());
+        Snapshot { rows, files }
+    }
+
+    /// Puts it back: a machine that lost what it was told is on disk.
+    ///
+    /// # Errors
+    /// If the files cannot be written.
+    pub fn restore(&self, dir: &Path, snapshot: &Snapshot) -> std::io::Result<()> {
+        if let (Some(rows), Some(old)) = (self.rows(), &snapshot.rows) {
+            rows.lock().unwrap_or_else(PoisonError::into_inner).clone_from(old);
+        }
+        let files = SNAPSHOT_FILES.iter().zip(&snapshot.files);
+        files.into_iter().try_for_each(|(name, bytes)| std::fs::write(dir.join(name), bytes))
     }
 
     pub(crate) fn pass(&self, point: Point) -> Result<(), Dead> {

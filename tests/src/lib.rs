@@ -25,6 +25,7 @@ mod events;
 mod federation;
 mod http;
 mod node;
+pub mod sim;
 mod turns;
 mod wait;
 

@@ -1,0 +1,102 @@
+//! The end of a seed: after everything healed all honest nodes hold the same certified set, and what is open anywhere is
+//! decided, or in conflict where nobody resolves conflicts. And what the liars did to honest members' trust.
+
+use ssid_node::engine::InstanceView;
+use ssid_protocol::trust::TrustReason;
+
+use super::world::{Step, World};
+
+/// Simulated time after healing within which everything must be decided.
+const SETTLED_WITHIN_MS: u64 = 30 * 60_000;
+
+impl World<'_> {
+    pub(super) fn is_over(&mut self) -> Result<bool, String> {
+        let pending = self.pending();
+        if pending.is_empty() {
+            self.measure_trust()?;
+            let after = self.clock.now() - self.scenario.healed_at;
+            self.coverage.most("simulated seconds until all was decided", after / 1000);
+            self.coverage.add("simulated seconds", self.clock.now() / 1000);
+            return Ok(true);
+        }
+        if self.clock.now() > self.scenario.healed_at + SETTLED_WITHIN_MS {
+            let all = pending.join("\n  ");
+            return Err(format!("{} s after healing it is not settled:\n  {all}", SETTLED_WITHIN_MS / 1000));
+        }
+        self.clock.after(1_000, Step::Look);
+        Ok(false)
+    }
+
+    /// What is not as it should be in the end.
+    fn pending(&self) -> Vec<String> {
+        let mut pending = Vec::new();
+        let all = self.checks.certified().len() as u64;
+        for at in self.honest_machines() {
+            let Some(engine) = &self.machines[at].engine else {
+                pending.push(format!("machine {at} is down"));
+                continue;
+            };
+            let size = engine.log_head().size;
+            if size != all {
+                pending.push(format!("machine {at} holds {size} of {all} certified subjects"));
+            }
+            let open = engine.instances(None, None, usize::MAX);
+            let undecided =
+                open.iter().filter(|view| is_subject(view) && !(view.in_conflict && !self.scenario.operators));
+            pending.extend(undecided.map(|view| describe(at, view)));
+        }
+        pending
+    }
+
+    /// What origins that lie took from honest members, in the eyes of honest ones: −5 an origin in 30 days at most, once
+    /// more where the origin was not known.
+    fn measure_trust(&mut self) -> Result<(), String> {
+        let liars: Vec<_> = self.scenario.liars.keys().map(|member| self.fed.node_id(*member)).collect();
+        let bound = 5 * (liars.len() as i32 + 1);
+        for at in self.honest_machines() {
+            let Some(store) = &self.machines[at].store else { continue };
+            for member in (0..self.fed.members()).filter(|member| self.scenario.is_honest(*member)) {
+                let rows = store.trust_of(&self.fed.node_id(member)).map_err(|error| error.to_string())?;
+                let harmful = rows.iter().filter(|row| row.origin.is_none_or(|origin| liars.contains(&origin)));
+                let lost: i32 = harmful.map(|row| -row.reason.points().min(0)).sum();
+                if lost > bound || rows.iter().any(|row| row.reason == TrustReason::Equivocation) {
+                    return Err(format!(
+                        "{} liars took {lost} points, of at most {bound}, from honest member {member} at machine {at}: {rows:?}",
+                        liars.len()
+                    ));
+                }
+                self.coverage.most("points of trust that liars took from an honest member", lost as u64);
+                self.coverage.most("bound on those points", bound as u64);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Votes of a flood name subjects that nobody knows: nothing is pending there.
+fn is_subject(view: &InstanceView) -> bool {
+    view.subject.is_some()
+}
+
+fn describe(at: usize, view: &InstanceView) -> String {
+    let name = view.subject.as_ref().map(|s| format!("{} {}", s.event, s.version)).unwrap_or_default();
+    let votes: Vec<String> = view
+        .votes
+        .iter()
+        .map(|v| {
+            let ballot = v.choice.map_or_else(|| "nil".to_owned(), |c| c.content_digest.to_string()[..4].to_owned());
+            format!("{}:{}{}={ballot}", &v.node.to_string()[..4], v.round, if v.phase.byte() == 1 { 'v' } else { 'c' })
+        })
+        .collect();
+    format!(
+        "machine {at}: {name} in round {}, conflict {}, review {:?}, locked {:?}, standing {:?}, {} candidates, {:?}, votes {}",
+        view.round,
+        view.in_conflict,
+        view.review.as_ref().map(|r| r.reason),
+        view.locked.as_ref().map(|l| (l.round, l.choice.content_digest)),
+        view.standing.map(|c| c.content_digest),
+        view.candidates.len(),
+        view.no_choice_because,
+        votes.join(" ")
+    )
+}
