@@ -425,12 +425,14 @@ impl Engine {
     fn wake_at(&self, now: UnixMillis) -> Option<UnixMillis> {
         let backlog = self.can_release().then_some(now);
         let remember = self.unremembered.front().map(|(at, _)| *at);
+        // what is missing is asked for on connecting; until then it is always due
+        let may_ask = !self.peers.connected.is_empty();
         [
             self.timers.next(),
             self.reviews.next(),
-            self.wants.next(),
+            self.wants.next().filter(|_| may_ask),
             self.closing.next(),
-            self.catch_up.next(),
+            self.catch_up.next().filter(|_| may_ask),
             backlog,
             remember,
             Some(self.next_heartbeat),

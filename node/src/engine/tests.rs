@@ -457,6 +457,24 @@ fn an_observation_from_before_the_connection_still_counts() {
     }
 }
 
+/// Found by the simulation: what was due and could not be asked for kept the node ticking without a pause.
+#[test]
+fn a_node_alone_does_not_wake_for_what_it_cannot_ask() {
+    use ssid_protocol::batch::Statements;
+    use ssid_protocol::id::{Epoch, Round, SubjectId};
+    use ssid_protocol::vote::{Phase, Vote};
+    let mut net = Net::new(4);
+    net.settle();
+    let ballot = Some(testing::event("blueprint_tagged", "v4.4.0").choice());
+    let vote = Vote { epoch: Epoch(0), subject: SubjectId([7; 32]), round: Round(0), phase: Phase::Prevote, ballot };
+    deliver(&mut net, 0, 1, Statements::Votes(vec![vote]));
+    let engine = net.engines[0].as_mut().unwrap();
+    engine.tick(net.now, vec![Inbound::Connected(BTreeSet::new())]);
+    let now = UnixMillis(net.now.0 + 5_000);
+    let effects = engine.tick(now, Vec::new());
+    assert!(effects.wake_at.is_some_and(|at| at > now), "{:?} at {now:?}", effects.wake_at);
+}
+
 fn deliver(net: &mut Net, to: usize, signer: usize, statements: ssid_protocol::batch::Statements) {
     let (_, federation, _, keys) = testing::federation(net.ids.len());
     let batch = ssid_protocol::batch::VerifiedBatch::sign(&keys[signer], &federation, statements).unwrap();

@@ -1,13 +1,13 @@
 //! One simulated machine: the real engine over the real storage, fed and obeyed as `engine::task` does it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ssid_node::engine::settings::EngineSettings;
 use ssid_node::engine::{Effects, Engine, EngineParts, Inbound, Ticket};
 use ssid_protocol::batch::{Statements, VerifiedBatch};
-use ssid_protocol::id::{LogId, UnixMillis};
+use ssid_protocol::id::{LogId, MerkleHash, NodeId, UnixMillis};
 use ssid_protocol::sync::Request;
 use ssid_protocol::vote::Phase;
 use ssid_storage::simulation::{Disk, Snapshot};
@@ -42,8 +42,12 @@ pub(super) struct Machine {
     /// What the last tick gave, while its writes take their time.
     pub(super) pending: Option<Effects>,
     pub(super) turn_at: Option<u64>,
+    /// When it last ticked, and how often then.
+    pub(super) ticks: (u64, u32),
     pub(super) waiting: BTreeMap<Ticket, Waiting>,
     pub(super) next_ticket: Ticket,
+    /// What it passed on, by signer and root: as gossipsub, each message once.
+    pub(super) passed_on: HashSet<(NodeId, MerkleHash)>,
     /// Questions that are not answered yet.
     pub(super) asked: BTreeSet<u64>,
     pub(super) connected: BTreeSet<usize>,
@@ -76,8 +80,10 @@ impl Machine {
             inbox: Vec::new(),
             pending: None,
             turn_at: None,
+            ticks: (0, 0),
             waiting: BTreeMap::new(),
             next_ticket: 0,
+            passed_on: HashSet::new(),
             asked: BTreeSet::new(),
             connected: BTreeSet::new(),
             skew: 0,
@@ -149,6 +155,7 @@ impl Machine {
         self.pending = None;
         self.turn_at = None;
         self.waiting.clear();
+        self.passed_on.clear();
         self.asked.clear();
         self.connected.clear();
         self.dies_after = None;

@@ -15,6 +15,8 @@ use super::world::{Asker, Step, World};
 
 /// Inputs taken into one tick.
 const TICK_INPUTS: usize = 1024;
+/// Ticks of one node within a millisecond after which it spins.
+const TICKS_AT_ONCE: u32 = 1_000;
 /// How long a peer is waited for that does not answer.
 const ANSWER_WITHIN_MS: u64 = 10_000;
 /// Bytes in a page of the log.
@@ -28,6 +30,10 @@ impl World<'_> {
             return Ok(());
         }
         machine.turn_at = None;
+        machine.ticks = (now, if machine.ticks.0 == now { machine.ticks.1 + 1 } else { 0 });
+        if machine.ticks.1 > TICKS_AT_ONCE {
+            return Err(format!("machine {at} ticks without end and without a pause"));
+        }
         if self.mutation == Mutation::SendsBeforeFlush {
             machine.flushed = Some(machine.disk.snapshot(machine.home()));
         }
@@ -115,6 +121,7 @@ impl World<'_> {
             if let Some(Waiting::Gossip(batch)) = self.machines[at].waiting.remove(&ticket)
                 && worth == Worth::New
                 && self.network.link.forwards
+                && self.machines[at].passed_on.insert((batch.signer(), batch.root()))
             {
                 self.broadcast(at, &batch);
             }
