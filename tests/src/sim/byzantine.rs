@@ -87,9 +87,11 @@ impl Liars {
     }
 
     /// What one of them does next.
-    pub(super) fn lie(&mut self, fed: &Federation, now: UnixMillis) -> Vec<Lie> {
+    /// With `opens` it may make subjects up: with new ones without end there is always something undecided.
+    pub(super) fn lie(&mut self, fed: &Federation, now: UnixMillis, opens: bool) -> Vec<Lie> {
         let Some(from) = self.rng.pick(&self.members) else { return Vec::new() };
         match self.rng.below(16) {
+            0 | 1 | 7 if !opens => self.replay(from),
             0 => self.two_events(fed, from),
             1 => self.flood(fed, from),
             2 | 3 => self.replay(from),

@@ -215,7 +215,7 @@ impl<'a> World<'a> {
 
     fn lie(&mut self) {
         let now = self.clock.shown(0);
-        for lie in self.liars.lie(self.fed, now) {
+        for lie in self.liars.lie(self.fed, now, !self.healed) {
             self.coverage.count(&format!("lies: {}", lie.name));
             let all = 0..self.machines.len();
             for to in all.filter(|to| lie.part.as_ref().is_none_or(|part| part.contains(to))) {

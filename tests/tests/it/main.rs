@@ -11,6 +11,8 @@ mod damage;
 mod disk_full;
 mod divergence;
 mod hostile_logs;
+mod kill;
+mod load;
 mod membership;
 mod process;
 mod quorum;

@@ -455,6 +455,26 @@ fn whoever_reviews_too_late_has_refused() {
     }
 }
 
+/// Found by the simulation: a liar served a candidate without its proof, and nobody was asked about the others any more.
+#[test]
+fn an_unproven_candidate_hides_no_review() {
+    let mut net = Net::new(4);
+    net.settle();
+    let (early, other) = two();
+    let early = Event { timestamp: "2025-10-11T20:10:00Z".into(), ..early };
+    net.emit(0, std::slice::from_ref(&early));
+    net.settle();
+    for commit in 0..8 {
+        // before and behind it in the order of candidates
+        let unproven = Event { commit_hash: format!("{commit}{}", &other.commit_hash[1..]), ..early.clone() };
+        let request = Request::Events { digests: vec![unproven.content_digest()] };
+        let answer = Some(super::super::CheckedAnswer::Events(vec![(unproven, None)]));
+        net.tick(1, vec![Inbound::Answered { from: net.ids[3], request, answer }]);
+    }
+    let view = net.view(1, &early);
+    assert_eq!((view.candidates.len(), view.review.unwrap().reason), (9, ReviewReason::Untimely));
+}
+
 #[test]
 fn events_of_the_future_and_of_the_distrusted_wait_for_a_person() {
     let mut net = Net::new(4);
