@@ -16,6 +16,10 @@ use ssid_protocol::vote::{Ballot, Phase, Proposal, RoundId, Vote};
 use super::federation::Federation;
 use super::rng::Rng;
 
+/// Events and floods made up in one seed: each costs every node a subject's whole life.
+const MOST_MADE: u32 = 4;
+/// Votes in one flood.
+const FLOOD: u64 = 8;
 /// Batches remembered, for replays.
 const HEARD: usize = 64;
 
@@ -91,7 +95,7 @@ impl Liars {
     pub(super) fn lie(&mut self, fed: &Federation, now: UnixMillis, opens: bool) -> Vec<Lie> {
         let Some(from) = self.rng.pick(&self.members) else { return Vec::new() };
         match self.rng.below(16) {
-            0 | 1 | 7 if !opens => self.replay(from),
+            0 | 1 | 7 if !opens || self.made >= MOST_MADE => self.replay(from),
             0 => self.two_events(fed, from),
             1 => self.flood(fed, from),
             2 | 3 => self.replay(from),
@@ -194,7 +198,7 @@ impl Liars {
             phase: Phase::Prevote,
             ballot: None,
         };
-        Self::one(fed, from, "flood", Statements::Votes((0..20).map(vote).collect()))
+        Self::one(fed, from, "flood", Statements::Votes((0..FLOOD).map(vote).collect()))
     }
 
     fn replay(&mut self, from: usize) -> Vec<Lie> {

@@ -224,7 +224,7 @@ impl<'a> World<'a> {
                 }
             }
         }
-        let pause = self.rng.between(50, if self.healed { 4_000 } else { 2_000 });
+        let pause = self.rng.between(50, if self.healed { 6_000 } else { 2_000 });
         self.clock.after(pause, Step::Lie);
     }
 }
