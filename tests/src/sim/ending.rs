@@ -11,8 +11,7 @@ const SETTLED_WITHIN_MS: u64 = 30 * 60_000;
 
 impl World<'_> {
     pub(super) fn is_over(&mut self) -> Result<bool, String> {
-        let pending = self.pending();
-        if pending.is_empty() {
+        if self.is_settled() {
             self.measure_trust()?;
             let after = self.clock.now() - self.scenario.healed_at;
             self.coverage.most("simulated seconds until all was decided", after / 1000);
@@ -20,30 +19,38 @@ impl World<'_> {
             return Ok(true);
         }
         if self.clock.now() > self.scenario.healed_at + SETTLED_WITHIN_MS {
-            let all = pending.join("\n  ");
+            let all = self.pending().join("\n  ");
             return Err(format!("{} s after healing it is not settled:\n  {all}", SETTLED_WITHIN_MS / 1000));
         }
         self.clock.after(1_000, Step::Look);
         Ok(false)
     }
 
-    /// What is not as it should be in the end.
+    fn is_settled(&self) -> bool {
+        let all = self.checks.certified().len() as u64;
+        self.honest_machines().into_iter().all(|at| {
+            let engine = self.machines[at].engine.as_ref();
+            engine.is_some_and(|engine| engine.log_head().size == all) && self.undecided(at).is_empty()
+        })
+    }
+
+    /// What is open at a node and should not be in the end. Votes of a flood name subjects that nobody knows: nothing is
+    /// pending there.
+    fn undecided(&self, at: usize) -> Vec<InstanceView> {
+        let Some(engine) = &self.machines[at].engine else { return Vec::new() };
+        let mut open = engine.instances(None, None, usize::MAX);
+        open.retain(|view| view.subject.is_some() && !(view.in_conflict && !self.scenario.operators));
+        open
+    }
+
+    /// What is not as it should be in the end, in words.
     fn pending(&self) -> Vec<String> {
         let mut pending = Vec::new();
-        let all = self.checks.certified().len() as u64;
+        let all = self.checks.certified().len();
         for at in self.honest_machines() {
-            let Some(engine) = &self.machines[at].engine else {
-                pending.push(format!("machine {at} is down"));
-                continue;
-            };
-            let size = engine.log_head().size;
-            if size != all {
-                pending.push(format!("machine {at} holds {size} of {all} certified subjects"));
-            }
-            let open = engine.instances(None, None, usize::MAX);
-            let undecided =
-                open.iter().filter(|view| is_subject(view) && !(view.in_conflict && !self.scenario.operators));
-            pending.extend(undecided.map(|view| describe(at, view)));
+            let size = self.machines[at].engine.as_ref().map(|engine| engine.log_head().size);
+            pending.push(format!("machine {at} holds {size:?} of {all} certified subjects"));
+            pending.extend(self.undecided(at).iter().map(|view| describe(at, view)));
         }
         pending
     }
@@ -71,11 +78,6 @@ impl World<'_> {
         }
         Ok(())
     }
-}
-
-/// Votes of a flood name subjects that nobody knows: nothing is pending there.
-fn is_subject(view: &InstanceView) -> bool {
-    view.subject.is_some()
 }
 
 fn describe(at: usize, view: &InstanceView) -> String {

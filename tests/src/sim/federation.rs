@@ -1,9 +1,9 @@
 //! What all simulated nodes of a federation share, and what only the simulation knows: every key.
 
 use ssid_node::engine::checking::Checker;
-use ssid_protocol::batch::{Statements, VerifiedBatch};
+use ssid_protocol::batch::{SignedBatch, Statements, VerifiedBatch};
 use ssid_protocol::id::{FederationId, NodeId};
-use ssid_protocol::identity::VotingKey;
+use ssid_protocol::identity::{VerifyKey, VotingKey};
 use ssid_protocol::manifest::Manifest;
 use ssid_protocol::quorum::VoterSet;
 use ssid_protocol::testing;
@@ -48,6 +48,13 @@ impl Federation {
 
     pub(super) fn member(&self, id: &NodeId) -> Option<usize> {
         self.ids.iter().position(|known| known == id)
+    }
+
+    /// The batch, if its signature holds.
+    pub(super) fn verify(&self, batch: SignedBatch) -> Result<VerifiedBatch, String> {
+        let refused = |error: &dyn std::fmt::Display| format!("a batch of an honest answer does not verify: {error}");
+        let key = VerifyKey::parse(batch.signer).map_err(|error| refused(&error))?;
+        batch.verify(&key, &self.id).map_err(|error| refused(&error))
     }
 
     pub(super) fn sign(&self, member: usize, statements: Statements) -> Option<VerifiedBatch> {

@@ -14,6 +14,7 @@
 //! A seed is run by [`run`]; [`run_many`] runs a range of them on all cores. Nothing depends on the machine's clock, on
 //! threads or on the order of a hash map: the same seed does the same, to the byte.
 
+mod believing;
 mod byzantine;
 mod checks;
 mod clock;

@@ -15,7 +15,7 @@ impl World<'_> {
         } else if self.scenario.operators && self.rng.chance(300) {
             self.do_anything();
         }
-        let pause = if self.healed { 3_000 } else { self.rng.between(500, 5_000) };
+        let pause = if self.healed { 5_000 } else { self.rng.between(500, 5_000) };
         self.clock.after(pause, Step::Operators);
     }
 

@@ -159,6 +159,7 @@ impl World<'_> {
     }
 
     fn broadcast(&mut self, at: usize, batch: &Arc<VerifiedBatch>) {
+        self.signed.note(batch);
         let from = self.machines[at].member;
         for to in 0..self.machines.len() {
             if to != at && self.linked(at, to) {
@@ -256,20 +257,29 @@ impl World<'_> {
     }
 
     /// An answer arrives, or nothing did in time. What does not verify is no answer.
-    pub(super) fn answered(&mut self, asker: Asker, from: usize, request: Request, answer: Option<Answer>) {
+    pub(super) fn answered(
+        &mut self,
+        asker: Asker,
+        from: usize,
+        request: Request,
+        answer: Option<Answer>,
+    ) -> Result<(), String> {
         let Asker { machine: at, life, number } = asker;
         if self.machines[at].life != life || !self.machines[at].asked.remove(&number) {
-            return;
+            return Ok(());
         }
         let node = self.fed.node_id(from);
-        let checked = answer.and_then(|answer| match self.fed.checker.check(node, &request, answer) {
-            Ok(answer) => Some(answer),
-            Err(_) => {
-                self.coverage.count("answers refused");
-                None
+        let checked = match answer {
+            Some(answer) => {
+                let is_honest = self.scenario.is_honest(from);
+                let checked = self.signed.check(self.fed, node, &request, answer, is_honest)?;
+                self.coverage.add("answers refused", u64::from(checked.is_none()));
+                checked
             }
-        });
+            None => None,
+        };
         self.give(at, Inbound::Answered { from: node, request, answer: checked });
+        Ok(())
     }
 
     pub(super) fn see_connections(&mut self, at: usize) {

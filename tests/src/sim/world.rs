@@ -6,6 +6,7 @@ use ssid_node::engine::Inbound;
 use ssid_protocol::batch::VerifiedBatch;
 use ssid_protocol::sync::{Answer, Request};
 
+use super::believing::Signed;
 use super::byzantine::Liars;
 use super::checks::Checks;
 use super::clock::Clock;
@@ -71,6 +72,7 @@ pub(super) struct World<'a> {
     pub(super) machines: Vec<Machine>,
     pub(super) liars: Liars,
     pub(super) checks: Checks<'a>,
+    pub(super) signed: Signed,
     pub(super) coverage: Coverage,
     pub(super) trace: Trace,
     /// Faults and people.
@@ -108,6 +110,7 @@ impl<'a> World<'a> {
             checks: Checks::new(fed, machines.len()),
             machines,
             liars,
+            signed: Signed::default(),
             coverage: Coverage::default(),
             trace,
             rng,
@@ -151,10 +154,7 @@ impl<'a> World<'a> {
                 Ok(())
             }
             Step::Ask { to, asker, request } => self.asked(to, asker, request),
-            Step::Answer { asker, from, request, answer } => {
-                self.answered(asker, from, request, answer);
-                Ok(())
-            }
+            Step::Answer { asker, from, request, answer } => self.answered(asker, from, request, answer),
             Step::Connections(at) => {
                 self.see_connections(at);
                 Ok(())
@@ -217,6 +217,7 @@ impl<'a> World<'a> {
         let now = self.clock.shown(0);
         for lie in self.liars.lie(self.fed, now, !self.healed) {
             self.coverage.count(&format!("lies: {}", lie.name));
+            self.signed.note(&lie.batch);
             let all = 0..self.machines.len();
             for to in all.filter(|to| lie.part.as_ref().is_none_or(|part| part.contains(to))) {
                 if !self.network.is_cut(lie.from, self.machines[to].member) && self.machines[to].hears(lie.from) {
