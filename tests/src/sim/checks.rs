@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use ssid_protocol::batch::{SignedBatch, Statements};
+use ssid_protocol::batch::{SignedBatch, Statements, VerifiedBatch};
 use ssid_protocol::certificate::Verifier;
 use ssid_protocol::heartbeat::Heartbeat;
 use ssid_protocol::id::{Choice, MerkleHash, NodeId, Round, SubjectId};
@@ -35,6 +35,8 @@ pub(super) struct Checks<'a> {
     votes: HashMap<(NodeId, SubjectId, Round, Phase), Ballot>,
     proposals: HashMap<(NodeId, SubjectId, Round), Proposal>,
     events: HashMap<(NodeId, SubjectId), Choice>,
+    /// The first vote of each slot that reached an honest node, of members that lie.
+    heard: HashMap<(NodeId, SubjectId, Round, Phase), (Ballot, bool)>,
     machines: Vec<Seen>,
 }
 
@@ -48,6 +50,7 @@ impl<'a> Checks<'a> {
             votes: HashMap::new(),
             proposals: HashMap::new(),
             events: HashMap::new(),
+            heard: HashMap::new(),
             machines: (0..machines).map(|_| seen()).collect(),
         }
     }
@@ -90,6 +93,19 @@ impl<'a> Checks<'a> {
             Statements::Closes(_) => {}
         }
         self.is_on_disk(at, machine, batch)
+    }
+
+    /// A batch reaches an honest node: two votes of one member for one slot are an equivocation that could be seen.
+    pub(super) fn heard(&mut self, batch: &VerifiedBatch, coverage: &mut Coverage) {
+        let Statements::Votes(votes) = batch.statements() else { return };
+        for vote in votes.iter().filter(|vote| vote.epoch == self.fed.manifest.epoch) {
+            let slot = (batch.signer(), vote.subject, vote.round, vote.phase);
+            let (first, told) = self.heard.entry(slot).or_insert((vote.ballot, false));
+            if *first != vote.ballot && !*told {
+                *told = true;
+                coverage.count("equivocations of liars that reached honest nodes");
+            }
+        }
     }
 
     /// An answer leaves an honest node.

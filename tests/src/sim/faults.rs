@@ -81,9 +81,8 @@ impl World<'_> {
         self.coverage.count("crashes");
         let machine = &mut self.machines[at];
         machine.stop();
-        if let Some(lost) = machine.flushed.take() {
-            // nothing of the last tick was synced
-            machine.disk.restore(machine.home(), &lost).ok();
+        if let Some(left) = machine.left.take() {
+            machine.disk.restore(machine.home(), &left).ok();
         }
         let down = machine.down_ms;
         self.reconnect();

@@ -37,7 +37,7 @@ mod world;
 pub use coverage::Coverage;
 pub use many::run_many;
 pub use mutation::Mutation;
-pub use scenario::Options;
+pub use scenario::{Databases, Options};
 
 use federation::Federation;
 use scenario::Scenario;

@@ -8,8 +8,10 @@ pub enum Mutation {
     None,
     /// A restart forgets the batches in which it precommitted, and with them its locks.
     DropsLocks,
-    /// A tick's messages leave before its writes are synced, and a death loses those.
+    /// A tick's messages leave before its writes are synced.
     SendsBeforeFlush,
+    /// A death loses what the last tick wrote, and has sent.
+    LosesWhatWasSent,
     /// A restart finds the journal and the database as they were some time ago.
     RestoresOldDisk,
     /// More than a third lie.

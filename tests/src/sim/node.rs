@@ -56,9 +56,10 @@ pub(super) struct Machine {
     pub(super) dies_after: Option<u32>,
     /// How long it is down then.
     pub(super) down_ms: u64,
-    /// What mutated restarts find, and what was on disk before the last tick.
+    /// Of mutated machines: what restarts find, what is synced, and what a death leaves.
     pub(super) old: Option<Snapshot>,
     pub(super) flushed: Option<Snapshot>,
+    pub(super) left: Option<Snapshot>,
     /// Of a twin: the members that it talks to.
     pub(super) side: Option<BTreeSet<usize>>,
 }
@@ -91,6 +92,7 @@ impl Machine {
             down_ms: 1_000,
             old: None,
             flushed: None,
+            left: None,
             side: None,
         };
         let journal = ssid_storage::Journal::create(&machine.journal(), fed.node_id(member));

@@ -34,8 +34,10 @@ impl World<'_> {
         if machine.ticks.1 > TICKS_AT_ONCE {
             return Err(format!("machine {at} ticks without end and without a pause"));
         }
-        if self.mutation == Mutation::SendsBeforeFlush {
-            machine.flushed = Some(machine.disk.snapshot(machine.home()));
+        match self.mutation {
+            Mutation::SendsBeforeFlush => machine.flushed = Some(machine.disk.snapshot(machine.home())),
+            Mutation::LosesWhatWasSent => machine.left = Some(machine.disk.snapshot(machine.home())),
+            _ => {}
         }
         let rest = machine.inbox.split_off(machine.inbox.len().min(TICK_INPUTS));
         let inputs = std::mem::replace(&mut machine.inbox, rest);
@@ -192,6 +194,9 @@ impl World<'_> {
         let ticket = Some(self.machines[to].ticket(Waiting::Gossip(batch.clone())));
         let input = Inbound::Batch { batch: batch.clone(), from: self.fed.node_id(from), ticket };
         self.trace_batch("gets", to, from, batch);
+        if self.machines[to].is_honest {
+            self.checks.heard(batch, &mut self.coverage);
+        }
         self.give(to, input);
     }
 
