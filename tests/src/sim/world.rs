@@ -98,7 +98,7 @@ impl<'a> World<'a> {
             }
         }
         let mut rng = Rng::stream(scenario.seed, 1);
-        take_sides(&mut machines, fed.members(), &mut rng);
+        take_sides(&mut machines, fed.members(), &mut rng, mutation == Mutation::TooManyLiars);
         let scripted = scenario.liars.iter().filter(|(_, liar)| **liar == Liar::Scripted).map(|(member, _)| *member);
         let liars = Liars::new(Rng::stream(scenario.seed, 2), scripted.collect(), machines.len());
         Ok(Self {
@@ -230,13 +230,14 @@ impl<'a> World<'a> {
     }
 }
 
-/// Each of two twins talks to a part of the members, and to some both do.
-fn take_sides(machines: &mut [Machine], members: usize, rng: &mut Rng) {
+/// Each of two twins talks to a part of the members, and to some both do. Those that conspire divide the honest alike.
+fn take_sides(machines: &mut [Machine], members: usize, rng: &mut Rng, conspire: bool) {
+    let honest: Vec<bool> = (0..members).map(|m| machines.iter().any(|at| at.member == m && at.is_honest)).collect();
     let twins: Vec<usize> = (1..machines.len()).filter(|at| machines[*at].member == machines[at - 1].member).collect();
     for second in twins {
         let mut sides = [std::collections::BTreeSet::new(), std::collections::BTreeSet::new()];
         for member in 0..members {
-            let side = rng.below(5);
+            let side = if conspire && honest[member] { member % 2 * 2 } else { rng.below(5) };
             if side != 0 && side != 1 {
                 sides[0].insert(member);
             }
