@@ -8,6 +8,8 @@ use std::process::{Command, Output};
 use serde_json::Value;
 use ssid_protocol::batch::{Statements, VerifiedBatch};
 use ssid_protocol::certificate::Certificate;
+use ssid_protocol::event::Event;
+use ssid_protocol::evidence::{Evidence, Signed};
 use ssid_protocol::id::{Epoch, Round};
 use ssid_protocol::manifest::Manifest;
 use ssid_protocol::testing;
@@ -52,6 +54,7 @@ fn temp() -> TempDir {
 const COMMANDS: &str = "init, card, federation create, federation join, federation show, run, status, nodes list, \
     nodes show, events emit, events list, events show, events import, events watch, events endorse, events refuse, events apply, consensus history, \
     consensus check, consensus verify, consensus export, conflicts list, conflicts show, conflicts resolve, trust list, trust show, \
+    trust explain, trust boost, trust penalize, evidence list, evidence show, evidence verify, \
     certificate verify, log head, log proof, log consistency, config check, config show, cluster up, cluster status, \
     cluster kill, cluster restart, cluster down, completions, man";
 
@@ -95,6 +98,10 @@ fn without_a_node_commands_are_exit_3_and_say_what_to_do() {
         &["events", "endorse", "aa"],
         &["events", "refuse", "aa"],
         &["trust", "list"],
+        &["trust", "explain", "aa"],
+        &["trust", "boost", "aa", "--reason", "r"],
+        &["evidence", "list"],
+        &["evidence", "show", "aa"],
         &["log", "head"],
         &emit,
     ] {
@@ -251,6 +258,39 @@ fn a_spoiled_certificate_is_exit_5_with_the_reason() {
     fs::write(dir.path().join("c.json"), &text).unwrap();
     fs::write(dir.path().join("genesis.json"), testing::manifest(5).to_pretty()).unwrap();
     fails(dir.path(), VERIFY, 5, &["federation"]);
+}
+
+#[test]
+fn evidence_verifies_offline_or_is_exit_5_with_the_reason() {
+    let dir = temp();
+    let (manifest, federation, _, keys) = testing::federation(4);
+    fs::write(dir.path().join("genesis.json"), manifest.to_pretty()).unwrap();
+    let signed = |commit: &str| {
+        let event = Event { commit_hash: commit.into(), ..testing::event("blueprint_tagged", "v4.4.0") };
+        let batch = VerifiedBatch::sign(&keys[2], &federation, Statements::Events(vec![event])).unwrap();
+        Signed::of(&batch, 0).unwrap()
+    };
+    let evidence = Evidence::of_statements(federation, signed("3dd05d9"), signed("fffffff"));
+    let (text, verify) = (evidence.to_pretty(), ["evidence", "verify", "e.json", "--genesis", "genesis.json"]);
+    fs::write(dir.path().join("e.json"), &text).unwrap();
+    let said = well(dir.path(), &verify);
+    assert!(said.contains("proven") && said.contains("Node-2") && said.contains("blueprint_tagged v4.4.0"), "{said}");
+    let said: Value = serde_json::from_str(&well(dir.path(), &[&verify[..], &["--json"]].concat())).unwrap();
+    assert_eq!((&said["valid"], &said["kind"]), (&Value::Bool(true), &Value::String("event".into())));
+    assert_eq!(said["member"], keys[2].node_id().to_string());
+    assert_eq!(said["id"], evidence.id().to_string());
+    let other = keys[1].node_id().to_string();
+    for (from, to, why) in [
+        ("3dd05d9", "3dd05da", "the proof of the first statement"),
+        ("ssid-evidence/1", "ssid-evidence/2", "format"),
+        ("\"kind\": \"event\"", "\"kind\": \"vote\"", "missing"),
+        (&keys[2].node_id().to_string(), &other, "nobody contradicts himself"),
+    ] {
+        assert!(text.contains(from), "{from}");
+        fs::write(dir.path().join("e.json"), text.replacen(from, to, 1)).unwrap();
+        fails(dir.path(), &verify, 5, &["e.json", why]);
+    }
+    fails(dir.path(), &["evidence", "verify", "no.json", "--genesis", "genesis.json"], 2, &["no.json"]);
 }
 
 #[test]

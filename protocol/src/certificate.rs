@@ -4,7 +4,7 @@
 //! proven by [`verify_chain`] (SPEC §4).
 
 mod chain;
-mod document;
+pub(crate) mod document;
 mod error;
 #[cfg(test)]
 mod tests;

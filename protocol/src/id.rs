@@ -140,6 +140,10 @@ byte_id!(
     LogId, 32
 );
 byte_id!(
+    /// Hash of a piece of evidence, its name (SPEC §7, *Evidence*).
+    EvidenceId, 32
+);
+byte_id!(
     /// A plain SHA-256 value without a type of its own (digests in heartbeats).
     Sha256Hash, 32
 );

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::batch::{BatchProof, SignedBatch};
 use crate::certificate::Certificate;
 use crate::event::Event;
+use crate::evidence::{Evidence, EvidenceSlot};
 use crate::id::{ContentDigest, LogId, SubjectId};
 
 /// Log entries asked for, or answered, at once.
@@ -38,6 +39,14 @@ pub enum Request {
     Events {
         /// Which.
         digests: Vec<ContentDigest>,
+    },
+    /// The latest heartbeat of the asker that the other holds: a node that starts asks what it signed in an earlier life
+    /// (SPEC §7 State). Its votes come with `Open`.
+    Own,
+    /// Evidence for members, kinds and epochs that are not among these.
+    Evidence {
+        /// What the asking node has: at most [`NAMES`].
+        known: Vec<EvidenceSlot>,
     },
 }
 
@@ -79,4 +88,8 @@ pub enum Answer {
     Events(Vec<ProvenEvent>),
     /// The other will not answer: which limit or rule.
     Refused(String),
+    /// A batch of kind 3 that the asker signed, if there is one.
+    Own(Option<Box<SignedBatch>>),
+    /// Evidence that was not named as known, as much as fits; empty if there is none. Whoever gets some asks again.
+    Evidence(Vec<Evidence>),
 }

@@ -1,14 +1,20 @@
 //! Trust: an append-only ledger of points per member, and the score that follows from it (SPEC §9). Scores are each
 //! node's own view and never change who counts in the middle of an epoch.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::id::{NodeId, UnixMillis};
 
-/// Where every member starts.
+/// Where every member starts, unless a node is configured otherwise.
 pub const INITIAL_SCORE: i32 = 50;
-/// Below this a member's events are not endorsed under the policy `trusted`.
+/// Below this a member is flagged for review.
+pub const REVIEW_FLOOR: i32 = 50;
+/// Below this a member's events are not endorsed under the policy `trusted`, and it is synced from last.
 pub const ENDORSEMENT_FLOOR: i32 = 25;
+/// A day, the unit of most caps.
+pub const DAY: Duration = Duration::from_hours(24);
 
 /// Why a member's score changed. The points of each are the specification's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -33,7 +39,7 @@ pub enum TrustReason {
 }
 
 impl TrustReason {
-    /// The points of one such change.
+    /// The points of one such change, by the specification.
     pub fn points(self) -> i32 {
         match self {
             Self::Agreement => 2,
@@ -62,6 +68,15 @@ impl TrustReason {
     }
 }
 
+/// Who changed a score by hand, and what they said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrustNote {
+    /// The name of the person or program.
+    pub by: String,
+    /// Their reason, in their words.
+    pub words: String,
+}
+
 /// One row of the ledger.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrustChange {
@@ -69,22 +84,78 @@ pub struct TrustChange {
     pub member: NodeId,
     /// Why.
     pub reason: TrustReason,
+    /// By how much, as this node was configured when it happened. Days of silence are written together where the node
+    /// did not run on each of them, so it may be a multiple.
+    pub points: i32,
     /// When, by this node's clock.
     pub at: UnixMillis,
     /// Who originated the event it is about, where the caps count per origin.
     pub origin: Option<NodeId>,
-    /// What it is about: a subject id, a piece of evidence, an operator's words.
+    /// What it is about: a subject id, a piece of evidence, a request.
     pub reference: String,
+    /// Who did it, if a person did.
+    pub note: Option<TrustNote>,
 }
 
-/// The score after `changes`, in order: from 50, kept within 0–100 at every step.
-pub fn score<'a>(changes: impl IntoIterator<Item = &'a TrustChange>) -> i32 {
-    changes.into_iter().fold(INITIAL_SCORE, |score, change| step(score, change.reason.points()))
+/// How points are counted: the specification's table, as far as a node may be configured otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TrustRules {
+    /// Where every member starts.
+    pub initial: i32,
+    /// The lowest score.
+    pub min: i32,
+    /// The highest score.
+    pub max: i32,
+    /// For an observation that agrees.
+    pub agreement: i32,
+    /// For one that does not; negative.
+    pub disagreement: i32,
+    /// Silence for so long costs nothing.
+    pub inactive_after: Duration,
+    /// For each day of silence beyond that; negative.
+    pub inactive: i32,
 }
 
-/// One step of [`score`].
-pub fn step(score: i32, points: i32) -> i32 {
-    score.saturating_add(points).clamp(0, 100)
+impl Default for TrustRules {
+    fn default() -> Self {
+        Self {
+            initial: INITIAL_SCORE,
+            min: 0,
+            max: 100,
+            agreement: TrustReason::Agreement.points(),
+            disagreement: TrustReason::Disagreement.points(),
+            inactive_after: 30 * DAY,
+            inactive: TrustReason::Inactive.points(),
+        }
+    }
+}
+
+impl TrustRules {
+    /// The points of one such change.
+    pub fn points(&self, reason: TrustReason) -> i32 {
+        match reason {
+            TrustReason::Agreement => self.agreement,
+            TrustReason::Disagreement => self.disagreement,
+            TrustReason::Inactive => self.inactive,
+            other => other.points(),
+        }
+    }
+
+    /// The score after `changes`, in order: kept within its bounds at every step.
+    pub fn score<'a>(&self, changes: impl IntoIterator<Item = &'a TrustChange>) -> i32 {
+        changes.into_iter().fold(self.initial, |score, change| self.step(score, change.points))
+    }
+
+    /// One step of [`Self::score`].
+    pub fn step(&self, score: i32, points: i32) -> i32 {
+        score.saturating_add(points).max(self.min).min(self.max)
+    }
+
+    /// How many days of silence since the last sign of life cost points now.
+    pub fn days_inactive(&self, last_sign: UnixMillis, now: UnixMillis) -> u64 {
+        let beyond = now.since(last_sign).saturating_sub(self.inactive_after);
+        beyond.as_secs() / DAY.as_secs()
+    }
 }
 
 /// The band a score falls in.
@@ -119,5 +190,43 @@ impl TrustLabel {
             Self::Medium => "MEDIUM",
             Self::High => "HIGH",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn change(reason: TrustReason) -> TrustChange {
+        let points = TrustRules::default().points(reason);
+        let (member, reference) = (NodeId([1; 32]), String::new());
+        TrustChange { member, reason, points, at: UnixMillis(0), origin: None, reference, note: None }
+    }
+
+    #[test]
+    fn a_score_is_kept_in_its_bounds_at_every_step() {
+        use TrustReason::{Equivocation, ManualBoost, ManualPenalty};
+        let after = |reasons: &[TrustReason], rules: TrustRules| {
+            rules.score(&reasons.iter().map(|reason| change(*reason)).collect::<Vec<_>>())
+        };
+        let rules = TrustRules::default();
+        assert_eq!(after(&[], rules), 50);
+        assert_eq!(after(&[Equivocation, ManualBoost], rules), 10, "not 50 - 100 + 10");
+        assert_eq!(after(&[ManualBoost; 7], rules), 100);
+        let narrow = TrustRules { initial: 40, min: 30, max: 55, ..rules };
+        assert_eq!(after(&[], narrow), 40);
+        assert_eq!(after(&[ManualPenalty], narrow), 30);
+        assert_eq!(after(&[ManualBoost, ManualBoost], narrow), 55);
+    }
+
+    #[test]
+    fn silence_costs_from_the_thirty_first_day_on() {
+        let rules = TrustRules::default();
+        let day = |days: u64| UnixMillis(days * 86_400_000);
+        let days: Vec<_> = [0, 30, 31, 32, 400].map(|now| rules.days_inactive(day(0), day(now))).to_vec();
+        assert_eq!(days, [0, 0, 1, 2, 370]);
+        assert_eq!(rules.days_inactive(day(9), day(3)), 0, "a clock that was set back");
+        let patient = TrustRules { inactive_after: 2 * DAY, ..rules };
+        assert_eq!(patient.days_inactive(day(0), day(4)), 2);
     }
 }

@@ -9,7 +9,9 @@ use serde::de::DeserializeOwned;
 use ssid_protocol::batch::{SignedBatch, Statements, VerifiedBatch};
 use ssid_protocol::certificate::Certificate;
 use ssid_protocol::event::Event;
+use ssid_protocol::evidence::{Evidence, EvidenceKind, EvidenceSlot, Signed};
 use ssid_protocol::id::{Epoch, LogId, ManifestHash, MerkleHash, Round, Sha256Hash, SubjectId};
+use ssid_protocol::identity::VerifyKey;
 use ssid_protocol::subject::EventPolicies;
 use ssid_protocol::sync::{Answer, ProvenEvent, Request};
 use ssid_protocol::testing::{event, federation, heartbeat, key};
@@ -81,6 +83,20 @@ fn certificate(signers: u8) -> Certificate {
     Certificate::assemble(federation_id, epoch, subject, round, event, proofs)
 }
 
+/// Each kind of statement against itself, and two certificates: what is pinned is the encoding, not what it proves.
+fn evidence() -> Vec<(&'static str, Evidence)> {
+    let (_, federation, ..) = federation(4);
+    let signed = |batch: &SignedBatch| {
+        let key = VerifyKey::parse(batch.signer).expect("a test key");
+        let verified = batch.clone().verify(&key, &federation).expect("signed above");
+        Signed::of(&verified, 0).expect("the first")
+    };
+    let pairs = batches()
+        .into_iter()
+        .map(|(name, batch)| (name, Evidence::of_statements(federation, signed(&batch), signed(&batch))));
+    pairs.chain([("certificates", Evidence::of_certificates(federation, certificate(1), certificate(3)))]).collect()
+}
+
 fn requests() -> Vec<(&'static str, Request)> {
     let subjects = vec![SubjectId([1; 32]), SubjectId([2; 32])];
     vec![
@@ -89,13 +105,20 @@ fn requests() -> Vec<(&'static str, Request)> {
         ("open all", Request::Open { subjects: vec![], after: None }),
         ("open", Request::Open { subjects, after: Some(SubjectId([3; 32])) }),
         ("events", Request::Events { digests: vec![announced(1).content_digest(), announced(2).content_digest()] }),
+        ("own", Request::Own),
+        ("evidence", Request::Evidence { known: EvidenceKind::ALL.map(slot).to_vec() }),
     ]
+}
+
+fn slot(kind: EvidenceKind) -> EvidenceSlot {
+    EvidenceSlot { member: key(1).node_id(), kind, epoch: Epoch(1 << 40) }
 }
 
 fn answers() -> Vec<(&'static str, Answer)> {
     let batches = batches().into_iter().map(|(_, batch)| batch).collect::<Vec<_>>();
     let proof = certificate(3).precommits.remove(2);
     let proven = |announced| ProvenEvent { event: event("release", "1"), announced };
+    let own = batches[2].clone();
     vec![
         ("no status", Answer::Status(None)),
         ("status", Answer::Status(Some(Box::new(batches[2].clone())))),
@@ -111,6 +134,8 @@ fn answers() -> Vec<(&'static str, Answer)> {
         ),
         ("events", Answer::Events(vec![proven(None), proven(Some(proof))])),
         ("refused", Answer::Refused("rate_limit".into())),
+        ("own", Answer::Own(Some(Box::new(own)))),
+        ("evidence", Answer::Evidence(evidence().into_iter().map(|(_, evidence)| evidence).collect())),
     ]
 }
 
@@ -174,6 +199,19 @@ fn certificates() {
 }
 
 #[test]
+fn evidence_of_every_kind() {
+    let expected = [
+        ("events", "fc8086eb5148ad21"),
+        ("votes", "f9f4959e8a4a4a23"),
+        ("heartbeat", "c53017f5764cab5e"),
+        ("proposals", "e1f6bc91e1de2abc"),
+        ("closes", "41d0847a9a981e7a"),
+        ("certificates", "341b47685005c2bd"),
+    ];
+    assert_pinned(&evidence(), &expected);
+}
+
+#[test]
 fn sync_requests() {
     let expected = [
         ("status", "df3f619804a92fdb"),
@@ -181,6 +219,8 @@ fn sync_requests() {
         ("open all", "edea17609e561aac"),
         ("open", "bc79f0f0ac3b9a94"),
         ("events", "525572628e3f401a"),
+        ("own", "fb5e512425fc9449"),
+        ("evidence", "6afcb0fa843fe031"),
     ];
     assert_pinned(&requests(), &expected);
 }
@@ -194,6 +234,8 @@ fn sync_answers() {
         ("open", "eab09da030eef60d"),
         ("events", "6d7d031a6deec736"),
         ("refused", "7bcce6d2ecc5f6bf"),
+        ("own", "26e9746c8e443e22"),
+        ("evidence", "67771b7ac17e8d16"),
     ];
     assert_pinned(&answers(), &expected);
 }
@@ -210,6 +252,7 @@ fn all_decode_to_themselves(bytes: &[u8]) -> Result<(), TestCaseError> {
     decodes_to_itself::<SignedBatch>(bytes)?;
     decodes_to_itself::<Request>(bytes)?;
     decodes_to_itself::<Answer>(bytes)?;
+    decodes_to_itself::<Evidence>(bytes)?;
     decodes_to_itself::<Certificate>(bytes)
 }
 
@@ -218,7 +261,8 @@ static ENCODINGS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     let batches = batches().into_iter().map(|(_, batch)| wire::encode(&batch));
     let requests = requests().into_iter().map(|(_, request)| wire::encode(&request));
     let answers = answers().into_iter().map(|(_, answer)| wire::encode(&answer));
-    batches.chain(requests).chain(answers).chain([wire::encode(&certificate(3))]).collect()
+    let evidence = evidence().into_iter().map(|(_, evidence)| wire::encode(&evidence));
+    batches.chain(evidence).chain(requests).chain(answers).chain([wire::encode(&certificate(3))]).collect()
 });
 
 /// One change to a valid encoding: a byte written over, cut off, put in, or a run removed.

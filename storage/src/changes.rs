@@ -1,12 +1,14 @@
 //! What one write changes: all of it, or nothing.
 
 use ssid_protocol::event::Event;
+use ssid_protocol::evidence::EvidenceSlot;
 use ssid_protocol::id::{Epoch, NodeId, Sha256Hash, SubjectId};
 use ssid_protocol::record::ConsensusRecord;
 use ssid_protocol::trust::TrustChange;
 
 use crate::rows::{
-    AnchorRow, ConflictRow, Cursor, EpochRow, LogEntry, OpenSubject, OutboxKey, OutboxRow, PeerRow, StoredBatchRow,
+    AnchorRow, ConflictRow, Cursor, EpochRow, EvidenceRow, LogEntry, OpenSubject, OutboxKey, OutboxRow, PeerRow,
+    StoredBatchRow,
 };
 use crate::store::LogHead;
 
@@ -44,8 +46,8 @@ pub struct Changes {
     pub conflicts: Vec<(SubjectId, ConflictRow)>,
     /// Subjects no longer in conflict though not certified.
     pub conflicts_ended: Vec<SubjectId>,
-    /// Evidence of equivocation, by the caller's key of 1 to 128 bytes.
-    pub evidence: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Evidence of equivocation, by what it suffices for.
+    pub evidence: Vec<(EvidenceSlot, EvidenceRow)>,
     /// Things that must leave the node.
     pub outbox: Vec<OutboxRow>,
     /// Things that have left.

@@ -1,6 +1,7 @@
 //! How keys of tables become bytes: big-endian and of fixed length, so that byte order is key order.
 
 use ssid_protocol::batch::Kind;
+use ssid_protocol::evidence::{EvidenceKind, EvidenceSlot};
 use ssid_protocol::id::{Choice, ContentDigest, Epoch, EventHash, LogId, MerkleHash, NodeId, Sha256Hash, SubjectId};
 
 use crate::rows::{BatchKey, Cursor, OutboxKey};
@@ -135,6 +136,21 @@ impl Key for Cursor {
     fn parse(bytes: &[u8]) -> Option<Self> {
         let (peer, log_id) = parse_pair::<NodeId, LogId, 32>(bytes)?;
         Some(Self { peer, log_id })
+    }
+}
+
+impl Key for EvidenceSlot {
+    fn write(&self, bytes: &mut Vec<u8>) {
+        self.member.write(bytes);
+        self.kind.byte().write(bytes);
+        self.epoch.write(bytes);
+    }
+
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        let (named, epoch) = parse_pair::<Vec<u8>, Epoch, 8>(bytes)?;
+        let (member, kind) = parse_pair::<NodeId, u8, 1>(&named)?;
+        let kind = EvidenceKind::ALL.into_iter().find(|k| k.byte() == kind)?;
+        Some(Self { member, kind, epoch })
     }
 }
 

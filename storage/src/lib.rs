@@ -47,8 +47,8 @@ pub use journal::{Journal, JournalRecord, NoteKind, OperatorNote, Recovery};
 pub use log_head::HeadState;
 pub use open::SetAside;
 pub use rows::{
-    AnchorRow, BatchKey, BatchRef, ConflictRow, Cursor, EpochRow, LogEntry, OpenSubject, OutboxKey, OutboxRow, PeerRow,
-    ProofRef, StoredBatchRow, SubjectState,
+    AnchorRow, BatchKey, BatchRef, ConflictRow, Cursor, EpochRow, EvidenceRow, LogEntry, OpenSubject, OutboxKey,
+    OutboxRow, PeerRow, ProofRef, StoredBatchRow, SubjectState,
 };
 pub use store::{LogHead, Owner, Store};
 pub use writer::Writer;

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use ssid_protocol::batch::{BatchProof, Kind, VerifiedBatch};
 use ssid_protocol::certificate::Certificate;
+use ssid_protocol::evidence::Evidence;
 use ssid_protocol::heartbeat::Heartbeat;
 use ssid_protocol::id::{Choice, Epoch, LogId, MerkleHash, NodeId, Round, Sha256Hash, Signature, UnixMillis};
 use ssid_protocol::subject::Subject;
@@ -100,6 +101,8 @@ pub struct LogEntry {
 pub struct PeerRow {
     /// Multiaddresses at which it was reached or that it named.
     pub addresses: Vec<String>,
+    /// Since when this node knows it as a member, by its clock; 0 in rows of those that are none.
+    pub known_since: UnixMillis,
     /// The last sign of life, by this node's clock.
     pub last_seen: UnixMillis,
     /// The sequence of its latest heartbeat; a heartbeat not greater is ignored (SPEC §10).
@@ -124,6 +127,17 @@ pub struct ConflictRow {
     pub since: UnixMillis,
     /// The round that failed.
     pub round: Round,
+}
+
+/// A piece of evidence, under what it suffices for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EvidenceRow {
+    /// The evidence, verified.
+    pub evidence: Evidence,
+    /// Since when this node has it, by its clock.
+    pub at: UnixMillis,
+    /// Who told; `None` if this node saw both halves itself.
+    pub from: Option<NodeId>,
 }
 
 /// The name of a row in the outbox. Never used again, also after the row is done.

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use ssid_protocol::event::Event;
+use ssid_protocol::evidence::EvidenceSlot;
 use ssid_protocol::heartbeat::CertifiedDigest;
 use ssid_protocol::id::{
     Choice, ContentDigest, Epoch, EventHash, FederationId, LogId, MerkleHash, NodeId, Sha256Hash, SubjectId,
@@ -19,7 +20,8 @@ use crate::error::StorageError;
 use crate::hooks::Hooks;
 use crate::open::{self, SetAside};
 use crate::rows::{
-    AnchorRow, ConflictRow, Cursor, EpochRow, LogEntry, OpenSubject, OutboxKey, OutboxRow, PeerRow, SubjectState,
+    AnchorRow, ConflictRow, Cursor, EpochRow, EvidenceRow, LogEntry, OpenSubject, OutboxKey, OutboxRow, PeerRow,
+    SubjectState,
 };
 use crate::tables;
 use crate::writer::Writer;
@@ -236,8 +238,8 @@ impl Store {
         Ok(rows)
     }
 
-    /// All evidence, by key.
-    pub fn evidence(&self) -> impl Iterator<Item = Result<(Vec<u8>, Vec<u8>), StorageError>> + '_ {
+    /// All evidence, member by member.
+    pub fn evidence(&self) -> impl Iterator<Item = Result<(EvidenceSlot, EvidenceRow), StorageError>> + '_ {
         tables::EVIDENCE.all(self.database())
     }
 

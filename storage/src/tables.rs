@@ -8,6 +8,7 @@ use std::marker::PhantomData;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use ssid_protocol::event::Event;
+use ssid_protocol::evidence::EvidenceSlot;
 use ssid_protocol::id::{Choice, ContentDigest, Epoch, MerkleHash, NodeId, Sha256Hash, Signature, SubjectId};
 use ssid_protocol::record::ConsensusRecord;
 use ssid_protocol::trust::TrustChange;
@@ -17,7 +18,8 @@ use crate::database::Database;
 use crate::error::StorageError;
 use crate::keys::Key;
 use crate::rows::{
-    AnchorRow, BatchKey, ConflictRow, Cursor, EpochRow, LogEntry, OpenSubject, OutboxKey, OutboxRow, PeerRow,
+    AnchorRow, BatchKey, ConflictRow, Cursor, EpochRow, EvidenceRow, LogEntry, OpenSubject, OutboxKey, OutboxRow,
+    PeerRow,
 };
 use crate::tally::State;
 
@@ -51,8 +53,8 @@ pub(crate) const PEERS: Table<NodeId, PeerRow> = Table::new(0x1a, "peers");
 pub(crate) const CURSORS: Table<Cursor, u64> = Table::new(0x1b, "cursors");
 /// Subjects in conflict.
 pub(crate) const CONFLICTS: Table<SubjectId, ConflictRow> = Table::new(0x1c, "conflicts");
-/// Evidence of equivocation.
-pub(crate) const EVIDENCE: Table<Vec<u8>, Vec<u8>> = Table::new(0x1d, "evidence");
+/// Evidence, by whose, of what kind and of which epoch it is.
+pub(crate) const EVIDENCE: Table<EvidenceSlot, EvidenceRow> = Table::new(0x1d, "evidence");
 /// What must leave the node.
 pub(crate) const OUTBOX: Table<OutboxKey, OutboxRow> = Table::new(0x1e, "outbox");
 /// Documents anchored outside.

@@ -42,10 +42,8 @@ pub(crate) struct VerifyArgs {
 
 pub(crate) fn run(command: CertificateCommand, context: &Context) -> Result<()> {
     let CertificateCommand::Verify(args) = command;
-    let genesis = read_document(&args.genesis, "--genesis takes the file that the federation began with")?;
+    let genesis = parse_genesis(&args.genesis)?;
     let bytes = read_document(&args.file, "export one with: ssid consensus export HASH -o c.json")?;
-    let genesis = Manifest::parse(&genesis).map_err(|e| refused(&args.genesis, &e))?;
-    genesis.validate_genesis().map_err(|e| refused(&args.genesis, &e))?;
     let certificate = Certificate::parse(&bytes).map_err(|e| refused(&args.file, &e))?;
     let manifest = manifest_of(certificate.epoch, &genesis, args.epochs.as_deref())?;
     let federation = genesis.federation_id();
@@ -84,18 +82,25 @@ pub(crate) fn run(command: CertificateCommand, context: &Context) -> Result<()> 
     Ok(())
 }
 
-fn refused(path: &Path, reason: &dyn std::fmt::Display) -> CliError {
+/// The valid genesis manifest of a file.
+pub(super) fn parse_genesis(path: &Path) -> Result<Manifest> {
+    let bytes = read_document(path, "--genesis takes the file that the federation began with")?;
+    let genesis = Manifest::parse(&bytes).map_err(|e| refused(path, &e))?;
+    genesis.validate_genesis().map_err(|e| refused(path, &e))?;
+    Ok(genesis)
+}
+
+pub(super) fn refused(path: &Path, reason: &dyn std::fmt::Display) -> CliError {
     CliError::new(Code::Verification, format!("{}: {reason}", path.display()))
 }
 
 /// The proven manifest of an epoch.
-fn manifest_of(epoch: Epoch, genesis: &Manifest, epochs: Option<&Path>) -> Result<Manifest> {
+pub(super) fn manifest_of(epoch: Epoch, genesis: &Manifest, epochs: Option<&Path>) -> Result<Manifest> {
     if epoch == Epoch::ZERO {
         return Ok(genesis.clone());
     }
     let Some(dir) = epochs else {
-        let message =
-            format!("the certificate is of epoch {epoch}: its manifest is not proven by the genesis file alone");
+        let message = format!("it is of epoch {epoch}: its manifest is not proven by the genesis file alone");
         let hint = "give the directory of the later manifests and their certificates with --epochs";
         return Err(CliError::new(Code::Verification, message).hint(hint).into());
     };

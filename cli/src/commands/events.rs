@@ -203,6 +203,14 @@ fn sentence(item: &StreamItem, out: Output) -> String {
         NodeEvent::Connected { node } => format!("connected   {}", short(node)),
         NodeEvent::Disconnected { node } => out.paint(Tone::Warn, &format!("disconnected {}", short(node))),
         NodeEvent::Drift { what } => out.paint(Tone::Warn, &format!("drift       {}", clean(what))),
+        NodeEvent::Abstaining { reason } => out.paint(Tone::Bad, &format!("abstaining  {}", clean(reason))),
+        NodeEvent::Evidence { id, member, what, .. } => {
+            let who = member.as_ref().map_or_else(|| "the federation".to_owned(), short);
+            out.paint(Tone::Bad, &format!("evidence    {} against {who}: {}", short(id), clean(what)))
+        }
+        NodeEvent::LowTrust { member, score } => {
+            out.paint(Tone::Warn, &format!("low trust   {} fell to {score}", short(member)))
+        }
         NodeEvent::ReadOnly { reason } => out.paint(Tone::Bad, &format!("read-only   {}", clean(reason))),
     }
 }

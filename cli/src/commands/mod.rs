@@ -9,6 +9,7 @@ mod conflicts;
 mod consensus;
 mod emit;
 mod events;
+mod evidence;
 mod federation;
 mod import;
 mod init;
@@ -46,6 +47,8 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Trust(trust::TrustCommand),
     #[command(subcommand)]
+    Evidence(evidence::EvidenceCommand),
+    #[command(subcommand)]
     Certificate(certificate::CertificateCommand),
     #[command(subcommand)]
     Log(log::LogCommand),
@@ -81,6 +84,7 @@ pub(crate) fn dispatch(command: Command, context: &Context) -> Result<()> {
         Command::Consensus(command) => runtime(false)?.block_on(consensus::run(command, context)),
         Command::Conflicts(command) => runtime(false)?.block_on(conflicts::run(command, context)),
         Command::Trust(command) => runtime(false)?.block_on(trust::run(command, context)),
+        Command::Evidence(command) => runtime(false)?.block_on(evidence::run(command, context)),
         Command::Log(command) => runtime(false)?.block_on(log::run(command, context)),
         Command::Bench(args) => runtime(true)?.block_on(crate::bench::run(&args, context)),
         Command::Demo(args) => runtime(false)?.block_on(demo::run(args, context)),

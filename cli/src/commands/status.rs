@@ -67,6 +67,19 @@ pub(crate) fn block(status: &StatusView, out: Output) -> String {
             format!("{} subjects wait for your review: ssid events list --state review", status.voting.awaiting_review);
         line(format_args!("{}", out.paint(Tone::Warn, &review)));
     }
+    let members = &status.members;
+    if members.own_equivocation {
+        let loud = "THIS NODE'S OWN KEY IS PROVEN TO HAVE EQUIVOCATED: ssid evidence list";
+        line(format_args!("{}", out.paint(Tone::Bad, loud)));
+    } else if members.evidence > 0 {
+        let look = format!("Evidence of equivocation: {}: ssid evidence list", members.evidence);
+        line(format_args!("{}", out.paint(Tone::Bad, &look)));
+    }
+    if !members.flagged.is_empty() {
+        let names: Vec<_> = members.flagged.iter().map(|node| clean(&node.node_name)).collect();
+        let look = format!("Low trust, flagged for review: {}: ssid trust list", names.join(", "));
+        line(format_args!("{}", out.paint(Tone::Warn, &look)));
+    }
     if counts.conflicts > 0 {
         let look = format!("{} in conflict: ssid conflicts list", counts.conflicts);
         line(format_args!("{}", out.paint(Tone::Bad, &look)));

@@ -1,10 +1,13 @@
 //! `ssid trust`.
 
-use anyhow::Result;
-use clap::Subcommand;
-use clap::builder::NonEmptyStringValueParser;
-use ssid_node::api::view::TrustView;
+use std::collections::BTreeMap;
 
+use anyhow::Result;
+use clap::builder::NonEmptyStringValueParser;
+use clap::{Args, Subcommand};
+use ssid_node::api::view::{TrustChangeView, TrustRequest, TrustView};
+
+use crate::client::Client;
 use crate::context::Context;
 use crate::output::{Output, Tone, clean, seconds, short};
 
@@ -13,7 +16,7 @@ use crate::output::{Output, Tone, clean, seconds, short};
 pub(crate) enum TrustCommand {
     /// List every member's score
     List,
-    /// Show one member's score and every point of it with its cause
+    /// Show one member's score, where its points come from and what they change
     ///
     /// Example:
     ///   ssid trust show Berlin
@@ -23,6 +26,42 @@ pub(crate) enum TrustCommand {
         #[arg(value_parser = NonEmptyStringValueParser::new())]
         id: String,
     },
+    /// List every change of one member's score: cause, points and the running sum
+    ///
+    /// Example:
+    ///   ssid trust explain Berlin
+    #[command(verbatim_doc_comment)]
+    Explain {
+        /// Its name, or the beginning of its id
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
+        id: String,
+    },
+    /// Raise one member's score by 10; who did it and why is recorded
+    ///
+    /// Example:
+    ///   ssid trust boost Berlin --reason 'audited on site'
+    #[command(verbatim_doc_comment)]
+    Boost(AdjustArgs),
+    /// Lower one member's score by 20; who did it and why is recorded
+    ///
+    /// Example:
+    ///   ssid trust penalize Berlin --reason 'does not answer its operators phone'
+    #[command(verbatim_doc_comment)]
+    Penalize(AdjustArgs),
+}
+
+/// Whose score, and why.
+#[derive(Debug, Args)]
+pub(crate) struct AdjustArgs {
+    /// Its name, or the beginning of its id
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
+    id: String,
+    /// Why, in one line; it stays in the ledger
+    #[arg(long, value_name = "R", value_parser = NonEmptyStringValueParser::new())]
+    reason: String,
+    /// Who decided it, recorded beside the operating system's user
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    by: Option<String>,
 }
 
 pub(crate) async fn run(command: TrustCommand, context: &Context) -> Result<()> {
@@ -37,7 +76,21 @@ pub(crate) async fn run(command: TrustCommand, context: &Context) -> Result<()> 
             let one: TrustView = client.get(&["v1", "trust", &id], &[]).await?;
             out.show(&one, |one| page(one, out))?;
         }
+        TrustCommand::Explain { id } => {
+            let one: TrustView = client.get(&["v1", "trust", &id], &[]).await?;
+            out.show(&one, |one| ledger(one, out))?;
+        }
+        TrustCommand::Boost(args) => adjust("boost", args, &client, out).await?,
+        TrustCommand::Penalize(args) => adjust("penalize", args, &client, out).await?,
     }
+    Ok(())
+}
+
+async fn adjust(change: &str, args: AdjustArgs, client: &Client, out: Output) -> Result<()> {
+    let AdjustArgs { id, reason, by } = args;
+    let request = TrustRequest { change: change.to_owned(), reason, by };
+    let one: TrustView = client.post_json(&["v1", "trust", &id], &[], &request).await?;
+    out.show(&one, |one| page(one, out))?;
     Ok(())
 }
 
@@ -62,20 +115,48 @@ fn table(all: &[TrustView], out: Output) -> String {
     out.table(&["NODE", "NAME", "ORGANIZATION", "SCORE", "TRUST"], all.iter().map(row))
 }
 
+fn title(trust: &TrustView, out: Output) -> String {
+    let score = out.paint(tone(trust.score), &format!("{} {}", trust.score, trust.label));
+    format!("{} of {}: {score}", clean(&trust.node_name), clean(&trust.organization))
+}
+
+/// The points by their causes, and what the score changes.
 fn page(trust: &TrustView, out: Output) -> String {
-    let row = |change: &ssid_node::api::view::TrustChangeView| {
+    let mut sums: BTreeMap<&str, (i32, u64)> = BTreeMap::new();
+    for change in &trust.changes {
+        let sum = sums.entry(&change.reason).or_default();
+        *sum = (sum.0 + change.points, sum.1 + 1);
+    }
+    let effects = trust.effects.iter().map(|effect| out.paint(Tone::Warn, &format!("  {effect}")));
+    let text = [title(trust, out)].into_iter().chain(effects).collect::<Vec<_>>().join("\n");
+    if trust.changes.is_empty() {
+        return text + "\nno changes: where every member starts";
+    }
+    let row = |(reason, (points, times)): (&&str, &(i32, u64))| {
+        let tone = if *points < 0 { Tone::Bad } else { Tone::Good };
+        vec![out.plain(reason), out.plain(times), out.cell(tone, format!("{points:+}"))]
+    };
+    format!("{text}\n{}", out.table(&["REASON", "TIMES", "POINTS"], sums.iter().map(row)))
+}
+
+/// Every row with the running sum.
+fn ledger(trust: &TrustView, out: Output) -> String {
+    let about = |change: &TrustChangeView| match &change.note {
+        Some(note) => format!("{}: {}", clean(&note.by), clean(&note.words)),
+        None => clean(&change.reference),
+    };
+    let row = |change: &TrustChangeView| {
         vec![
             out.plain(seconds(&change.at)),
             out.cell(if change.points < 0 { Tone::Bad } else { Tone::Good }, format!("{:+}", change.points)),
             out.plain(change.score),
             out.plain(&change.reason),
-            out.plain(clean(&change.reference).chars().take(40).collect::<String>()),
+            out.plain(about(change)),
         ]
     };
-    let score = out.paint(tone(trust.score), &format!("{} {}", trust.score, trust.label));
-    let title = format!("{} of {}: {score}", clean(&trust.node_name), clean(&trust.organization));
     if trust.changes.is_empty() {
-        return format!("{title}\nno changes: where every member starts");
+        return format!("{}\nno changes: where every member starts", title(trust, out));
     }
-    format!("{title}\n{}", out.table(&["AT", "POINTS", "SCORE", "REASON", "ABOUT"], trust.changes.iter().map(row)))
+    let rows = out.table(&["AT", "POINTS", "SCORE", "REASON", "ABOUT"], trust.changes.iter().map(row));
+    format!("{}\n{rows}", title(trust, out))
 }

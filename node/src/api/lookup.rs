@@ -4,7 +4,7 @@ use ssid_protocol::event::Event;
 use ssid_protocol::id::{Choice, NodeId, Sha256Hash, SubjectId, UnixMillis};
 use ssid_protocol::member::Member;
 use ssid_protocol::record::ConsensusRecord;
-use ssid_protocol::trust::{self, TrustChange};
+use ssid_protocol::trust::TrustChange;
 use ssid_storage::{StorageError, SubjectState};
 
 use super::ApiState;
@@ -141,7 +141,7 @@ impl ApiState {
     /// A member's ledger and score.
     pub(super) fn trust_of(&self, node: &NodeId) -> Result<(Vec<TrustChange>, i32), Failure> {
         let changes = self.store.trust_of(node)?;
-        let score = trust::score(&changes);
+        let score = self.settings.trust.score(&changes);
         Ok((changes, score))
     }
 

@@ -3,6 +3,7 @@
 //! no state of its own.
 
 mod access;
+mod caller;
 mod error;
 mod listen;
 mod lookup;

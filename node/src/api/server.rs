@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::Router;
 use tokio_util::sync::CancellationToken;
 
+use super::caller::SocketPeer;
 use super::listen::{ApiError, ApiListen, bind_socket, bind_tcp};
 use super::{ApiState, access, routes};
 
@@ -24,7 +25,8 @@ pub async fn serve(state: ApiState, listen: ApiListen, shutdown: CancellationTok
     let router = routes::router(state, shutdown.clone());
     tracing::info!(socket = %listen.socket.display(), "API ready");
     let on_socket = async {
-        let serving = axum::serve(socket, router.clone()).with_graceful_shutdown(shutdown.clone().cancelled_owned());
+        let service = router.clone().into_make_service_with_connect_info::<SocketPeer>();
+        let serving = axum::serve(socket, service).with_graceful_shutdown(shutdown.clone().cancelled_owned());
         within_drain(serving.into_future(), &shutdown).await.map_err(ApiError::io(listen.socket.display().to_string()))
     };
     let on_tcp = async {

@@ -9,6 +9,7 @@ use ssid_protocol::heartbeat::Heartbeat;
 use ssid_protocol::id::{FederationId, NodeId, UnixMillis};
 use ssid_protocol::manifest::Manifest;
 use ssid_protocol::quorum::VoterSet;
+use ssid_protocol::trust::TrustRules;
 use ssid_storage::Store;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -53,6 +54,8 @@ pub struct ApiSettings {
     pub sync_interval_minutes: u64,
     /// `security.max_event_age_days`: what is older is endorsed by no other node, unless it has it too.
     pub max_event_age_days: u64,
+    /// `trust_settings`: how points are counted.
+    pub trust: TrustRules,
     /// What an offered event is given where it says nothing.
     pub defaults: EventDefaults,
 }

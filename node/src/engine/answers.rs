@@ -56,7 +56,7 @@ impl Engine {
         tick.effects.answers.push((ticket, Answer::Open { batches, events, certificates, next }));
     }
 
-    fn certificate(&self, subject: &SubjectId) -> Option<Certificate> {
+    pub(super) fn certificate(&self, subject: &SubjectId) -> Option<Certificate> {
         let SubjectState::Certified { sequence } = self.store.subject(subject).ok()?? else { return None };
         self.store.certificate(sequence).ok()?
     }

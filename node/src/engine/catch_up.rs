@@ -5,6 +5,7 @@
 //! instances. A conversation that breaks off starts again with the peer's next heartbeat.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ssid_protocol::batch::{BatchProof, Statements};
@@ -16,7 +17,7 @@ use ssid_storage::Cursor;
 
 use super::core::{Engine, Tick};
 use super::handle::Syncs;
-use super::messages::CheckedAnswer;
+use super::messages::{CheckedAnswer, Worth};
 use super::open::Announced;
 use super::settings::{STALLED_AFTER, STALLED_AT_MOST};
 
@@ -32,6 +33,8 @@ const ASK_SUBJECTS: usize = 256;
 pub(super) struct CatchUp {
     /// Since when a peer is being asked.
     under_way: BTreeMap<NodeId, UnixMillis>,
+    /// When a connected peer was last asked for its status, with which every conversation that this node starts begins.
+    started: BTreeMap<NodeId, UnixMillis>,
     compared: BTreeMap<NodeId, UnixMillis>,
     last_certified: Option<UnixMillis>,
     last_count: u64,
@@ -40,10 +43,10 @@ pub(super) struct CatchUp {
 }
 
 impl CatchUp {
-    /// A conversation has ended.
-    fn ended(&mut self, node: &NodeId, now: UnixMillis, well: bool) {
+    /// A conversation has ended; whether there was one: given up when the peer went away, it was counted there.
+    fn ended(&mut self, node: &NodeId, now: UnixMillis, well: bool) -> bool {
         if self.under_way.remove(node).is_none() {
-            return; // given up when the peer went away, counted there
+            return false;
         }
         if well {
             self.syncs.successful += 1;
@@ -51,11 +54,13 @@ impl CatchUp {
         } else {
             self.syncs.failed += 1;
         }
+        true
     }
 
-    /// A peer has gone: a conversation with it breaks off.
-    pub(super) fn break_off(&mut self, node: &NodeId, now: UnixMillis) {
-        self.ended(node, now, false);
+    /// A peer has gone: a conversation with it breaks off. Whether there was one.
+    pub(super) fn break_off(&mut self, node: &NodeId, now: UnixMillis) -> bool {
+        self.started.remove(node);
+        self.ended(node, now, false)
     }
 
     pub(super) fn next(&self) -> Option<UnixMillis> {
@@ -66,9 +71,12 @@ impl CatchUp {
 impl Engine {
     /// A member has connected: its status says whether there is anything to fetch.
     pub(super) fn start_catch_up(&mut self, tick: &mut Tick, node: NodeId) {
+        self.catch_up.started.insert(node, tick.now);
         if self.catch_up.under_way.insert(node, tick.now).is_none() {
-            tick.effects.asks.push((node, Request::Status));
+            let first = if self.hearing.is_some() { Request::Own } else { Request::Status };
+            tick.effects.asks.push((node, first));
         }
+        tick.effects.asks.push((node, self.evidence_question()));
     }
 
     /// Looks at a peer's heartbeat: the same certified set moves the cursor, another one starts a conversation.
@@ -80,7 +88,12 @@ impl Engine {
                 tick.changes.cursors.push((cursor, heartbeat.log_size));
             }
         }
-        if self.catch_up.under_way.contains_key(&node) {
+        let waits = self.is_asked_last(&node) && !self.catch_up.under_way.is_empty();
+        if waits || self.catch_up.under_way.contains_key(&node) {
+            return;
+        }
+        if self.is_unheard(&node) {
+            self.start_catch_up(tick, node); // the conversation broke off
             return;
         }
         // the digest last: it is the dear one
@@ -112,15 +125,28 @@ impl Engine {
         answer: Option<CheckedAnswer>,
     ) {
         let in_conversation = match request {
-            Request::Status | Request::Log { .. } => true,
+            Request::Own | Request::Status | Request::Log { .. } => true,
             Request::Open { subjects, .. } => subjects.is_empty(),
-            Request::Events { .. } => false,
+            Request::Events { .. } | Request::Evidence { .. } => false,
         };
+        let has_failed = answer.is_none();
         let is_answered = !matches!(answer, None | Some(CheckedAnswer::Refused(_)));
+        if has_failed && !in_conversation && self.peers.connected.contains(&from) {
+            self.note_sync(tick, from, false);
+        }
         let next = answer.and_then(|answer| self.use_answer(tick, from, request, answer));
         match next {
             Some(question) if self.peers.connected.contains(&from) => tick.effects.asks.push((from, question)),
-            next if in_conversation => self.catch_up.ended(&from, tick.now, is_answered && next.is_none()),
+            next if in_conversation => {
+                let well = is_answered && next.is_none();
+                if well && matches!(request, Request::Open { .. }) {
+                    self.note_heard(tick, from);
+                }
+                // a refusal is neither
+                if self.catch_up.ended(&from, tick.now, well) && (well || has_failed) {
+                    self.note_sync(tick, from, well);
+                }
+            }
             _ => {}
         }
     }
@@ -136,7 +162,7 @@ impl Engine {
         let open_page = |after| Request::Open { subjects: Vec::new(), after };
         match answer {
             CheckedAnswer::Status(batch) => {
-                let heartbeat = batch.as_deref().and_then(|batch| match batch.statements() {
+                let heartbeat = batch.as_ref().and_then(|batch| match batch.statements() {
                     Statements::Heartbeat(heartbeat) if batch.signer() == from => Some((batch, heartbeat.clone())),
                     _ => None,
                 });
@@ -147,6 +173,12 @@ impl Engine {
                 }
                 let at = self.store.cursor(&Cursor { peer: from, log_id: heartbeat.log_id }).unwrap_or_default();
                 Some(Request::Log { from: at, limit: LOG_PAGE })
+            }
+            CheckedAnswer::Own(batch) => {
+                if let Some(batch) = batch {
+                    self.look_for_lost_log(tick, &batch);
+                }
+                Some(Request::Status)
             }
             CheckedAnswer::Log { log_id, size, certificates } => {
                 let Request::Log { from: asked, .. } = request else { return None };
@@ -177,6 +209,16 @@ impl Engine {
                 self.take_events(tick, events);
                 None
             }
+            CheckedAnswer::Evidence(pieces) => {
+                let mut is_new = false;
+                for evidence in pieces {
+                    if self.file(tick, &evidence, Some(from)) == Worth::New {
+                        is_new = true;
+                        tick.effects.evidence.push(Arc::new(evidence));
+                    }
+                }
+                is_new.then(|| self.evidence_question())
+            }
             CheckedAnswer::Refused(reason) => {
                 tracing::debug!(%from, reason, "a peer refused to answer");
                 None
@@ -204,10 +246,21 @@ impl Engine {
             self.catch_up.look_at = None;
             return;
         }
+        self.ask_again(tick);
         self.ask_events(tick);
         if self.catch_up.look_at.is_none_or(|at| at <= tick.now) {
             self.ask_stalled(tick);
             self.catch_up.look_at = (!self.open.is_empty()).then(|| tick.now.after(LOOK_EVERY));
+        }
+    }
+
+    /// Asks members again that were not asked for a sync interval, whatever their heartbeats say.
+    fn ask_again(&mut self, tick: &mut Tick) {
+        let started = self.catch_up.started.iter();
+        let due = started.filter(|(_, at)| tick.now.since(**at) >= self.settings.sync_interval);
+        let due: Vec<_> = due.map(|(node, _)| *node).collect();
+        for node in self.by_trust(due) {
+            self.start_catch_up(tick, node);
         }
     }
 
@@ -222,8 +275,8 @@ impl Engine {
                 let votes = open.held.iter().filter(|v| v.ballot.is_some_and(|c| c.content_digest == digest));
                 votes.map(|v| v.batch.signer()).filter(|node| self.peers.connected.contains(node)).collect()
             });
-            let all: Vec<NodeId> = self.peers.connected.iter().copied().collect();
-            let pool = if voted.is_empty() { &all } else { &voted };
+            let pool = if voted.is_empty() { self.peers.connected.iter().copied().collect() } else { voted };
+            let pool = self.by_trust(pool);
             if let Some(node) = pool.get(asked as usize % pool.len().max(1)) {
                 by_peer.entry(*node).or_default().push(digest);
             }
@@ -232,7 +285,8 @@ impl Engine {
     }
 
     fn ask_stalled(&mut self, tick: &mut Tick) {
-        let connected: Vec<NodeId> = self.peers.connected.iter().copied().collect();
+        let (last, first): (Vec<NodeId>, Vec<NodeId>) =
+            self.peers.connected.iter().copied().partition(|node| self.is_asked_last(node));
         let mut by_peer: BTreeMap<NodeId, Vec<SubjectId>> = BTreeMap::new();
         let mut retry_endorsement = Vec::new();
         for (subject, open) in &mut self.open {
@@ -240,9 +294,13 @@ impl Engine {
             if tick.now.since(open.quiet_since) < pause {
                 continue;
             }
-            // spread over the peers, and another one each time
-            let start = usize::from(subject.0[0]);
-            let Some(node) = connected.get((start + open.asked as usize) % connected.len().max(1)) else { continue };
+            // spread over the peers, and another one each time; who is not trusted when all others have been asked
+            let (spread, turn) = (usize::from(subject.0[0]), open.asked as usize % (first.len() + last.len()).max(1));
+            let node = match turn.checked_sub(first.len()) {
+                None => first.get((spread + turn) % first.len()),
+                Some(turn) => last.get((spread + turn) % last.len().max(1)),
+            };
+            let Some(node) = node else { continue };
             let names = by_peer.entry(*node).or_default();
             if names.len() < ASK_SUBJECTS {
                 names.push(*subject);

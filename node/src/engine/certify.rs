@@ -6,6 +6,7 @@ use ssid_protocol::batch::BatchProof;
 use ssid_protocol::certificate::Certificate;
 use ssid_protocol::id::{Choice, Round, SubjectId};
 use ssid_protocol::record::{ConsensusRecord, Resolution, Transport};
+use ssid_protocol::small_map::SmallMap;
 use ssid_protocol::vote::Phase;
 use ssid_protocol::voting::{Candidate, Input};
 use ssid_storage::{Certified, LogEntry, ProofRef};
@@ -15,14 +16,25 @@ use super::core::{Engine, Tick};
 use super::handle::NodeEvent;
 use super::open::{Announced, Held, Open};
 
+/// Certificates kept for the next tick because they contradict a decision of this one; others come again.
+const CONTESTED: usize = 16;
+
 impl Engine {
     /// Certificates that verified: each decides its subject at once (rule 3).
     pub(super) fn take_certificates(&mut self, tick: &mut Tick, certificates: Vec<Certificate>) {
         for certificate in certificates {
             let id = certificate.subject.id(&self.federation);
             let (round, choice) = (certificate.round, certificate.choice);
-            let Some(open) = self.ensure_open(tick.now, id) else { continue };
-            if open.machine.decided().is_some() {
+            if self.ensure_open(tick.now, id).is_none() {
+                self.compare_certificates(tick, &id, certificate);
+                continue;
+            }
+            self.look_for_lost_precommit(tick, id, &certificate);
+            let Some(open) = self.open.get_mut(&id) else { continue };
+            if let Some((_, decided)) = open.machine.decided() {
+                if decided != choice && self.contested.len() < CONTESTED {
+                    self.contested.push(certificate);
+                }
                 continue;
             }
             let was_unknown = open.subject.is_none();
@@ -57,6 +69,7 @@ impl Engine {
             } else {
                 self.disagreements += 1;
             }
+            let decided = Decided { held: open.held, announced: open.announced, ..decided };
             self.done.remove(&subject);
             tick.effects.events.push(NodeEvent::Certified {
                 sequence: 0, // numbered once it is on disk
@@ -106,7 +119,8 @@ impl Engine {
         let others: BTreeMap<_, _> =
             open.machine.candidates().filter(|c| c.choice != choice).map(|c| (c.choice, c.event.clone())).collect();
         let origin = open.announced.get(&choice).map(Announced::signer);
-        Some(Decided { sequence: None, record, event, others, origin })
+        let (held, announced) = (Vec::new(), SmallMap::default()); // moved here when the instance has ended
+        Some(Decided { sequence: None, record, event, others, origin, held, announced })
     }
 
     #[expect(clippy::too_many_arguments, reason = "one record, made in one place from what the decision knows")]
@@ -171,7 +185,7 @@ impl Engine {
         for node in decided.record.node_hashes.keys() {
             let agrees = !decided.record.disagreeing_nodes.contains(node);
             let change = self.trust.observation(*node, agrees, decided.origin, &subject.to_string(), tick.now);
-            tick.changes.trust.extend(change);
+            self.record_trust(tick, change);
         }
     }
 

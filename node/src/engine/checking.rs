@@ -6,6 +6,7 @@ use std::sync::Arc;
 use ssid_protocol::batch::{BatchProof, Kind, SignedBatch, VerifiedBatch};
 use ssid_protocol::certificate::{Certificate, Verifier};
 use ssid_protocol::event::Event;
+use ssid_protocol::evidence;
 use ssid_protocol::id::{FederationId, NodeId};
 use ssid_protocol::identity::VerifyKey;
 use ssid_protocol::manifest::Manifest;
@@ -23,6 +24,7 @@ pub struct Checker {
     voters: VoterSet,
     policies: EventPolicies,
     keys: BTreeMap<NodeId, VerifyKey>,
+    evidence: evidence::Verifier,
 }
 
 /// Why an answer is not believed. Whoever sent it did not check it either, or lies.
@@ -37,9 +39,10 @@ pub struct BadAnswer {
 impl Checker {
     /// Of a validated manifest.
     pub fn new(federation: FederationId, manifest: Manifest, voters: VoterSet, policies: EventPolicies) -> Self {
+        let evidence = evidence::Verifier::new(federation, &manifest, voters.clone(), policies.clone());
         let keys = manifest.members.iter().filter_map(|member| VerifyKey::parse(member.node_id).ok());
         let keys = keys.map(|key| (key.id(), key)).collect();
-        Self { federation, manifest, voters, policies, keys }
+        Self { federation, manifest, voters, policies, keys, evidence }
     }
 
     /// Checks everything in `answer`, which must be one to `request`.
@@ -53,6 +56,10 @@ impl Checker {
                 let batch = batch.map(|batch| self.batch(from, *batch)).transpose()?;
                 Ok(CheckedAnswer::Status(batch))
             }
+            (Request::Own, Answer::Own(batch)) => {
+                let batch = batch.map(|batch| self.batch(from, *batch)).transpose()?;
+                Ok(CheckedAnswer::Own(batch))
+            }
             (Request::Log { .. }, Answer::Log { log_id, size, entries }) if entries.len() <= LOG_PAGE as usize => {
                 Ok(CheckedAnswer::Log { log_id, size, certificates: self.certificates(from, entries)? })
             }
@@ -65,6 +72,13 @@ impl Checker {
                 let events = self.events(from, events)?;
                 let asked = events.into_iter().filter(|(event, _)| digests.contains(&event.content_digest()));
                 Ok(CheckedAnswer::Events(asked.collect()))
+            }
+            (Request::Evidence { .. }, Answer::Evidence(pieces)) => {
+                for evidence in &pieces {
+                    let bad = |reason: String| BadAnswer { from, what: "evidence", reason };
+                    evidence.verify(&self.evidence).map_err(|error| bad(error.to_string()))?;
+                }
+                Ok(CheckedAnswer::Evidence(pieces))
             }
             _ => Err(BadAnswer { from, what: "the kind of answer", reason: "it answers another question".into() }),
         }

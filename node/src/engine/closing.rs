@@ -5,8 +5,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use ssid_protocol::event::Event;
 use ssid_protocol::id::{Choice, NodeId, SubjectId, UnixMillis};
 use ssid_protocol::record::ConsensusRecord;
+use ssid_protocol::small_map::SmallMap;
 
 use super::core::{Engine, Tick};
+use super::open::{Announced, Held};
 use super::settings::{CLOSING_SUBJECTS, CLOSING_WINDOW, LATE_RECORDS_EVERY};
 
 /// A decided subject.
@@ -20,6 +22,17 @@ pub(super) struct Decided {
     pub(super) others: BTreeMap<Choice, Event>,
     /// Who announced the certified event.
     pub(super) origin: Option<NodeId>,
+    /// The votes that were held, and later ones: two of one voter may contradict each other.
+    pub(super) held: Vec<Held>,
+    /// The proofs of announcements, by choice; for the same reason.
+    pub(super) announced: SmallMap<Choice, Announced>,
+}
+
+impl Decided {
+    /// The event of a choice that was known.
+    pub(super) fn event_of(&self, choice: &Choice) -> Option<&Event> {
+        Some(&self.event).filter(|event| event.choice() == *choice).or_else(|| self.others.get(choice))
+    }
 }
 
 /// The decided subjects of the last minute, bounded.
@@ -106,7 +119,7 @@ impl Engine {
             let origin = decided.origin;
             self.closing.mark_changed(tick.now, subject);
             let change = self.trust.observation(node, agrees, origin, &subject.to_string(), tick.now);
-            tick.changes.trust.extend(change);
+            self.record_trust(tick, change);
         }
         tick.changes.records.extend(self.closing.due(tick.now));
     }
@@ -146,6 +159,8 @@ mod tests {
             event: event.clone(),
             others: BTreeMap::new(),
             origin: None,
+            held: Vec::new(),
+            announced: SmallMap::default(),
         };
         let mut closing = Closing::default();
         closing.add(UnixMillis(0), earlier, decided(Some(7)));

@@ -10,26 +10,30 @@ use std::sync::Arc;
 use ssid_protocol::batch::VerifiedBatch;
 use ssid_protocol::certificate::Certificate;
 use ssid_protocol::event::Event;
+use ssid_protocol::evidence;
 use ssid_protocol::id::{Choice, ContentDigest, Epoch, FederationId, MerkleHash, NodeId, Round, SubjectId, UnixMillis};
 use ssid_protocol::identity::VotingKey;
 use ssid_protocol::manifest::Manifest;
 use ssid_protocol::quorum::{VoterIndex, VoterSet};
 use ssid_protocol::subject::EventPolicies;
 use ssid_protocol::vote::{Proposal, Vote};
-use ssid_protocol::voting::{Input, Instance, Output, Rules};
+use ssid_protocol::voting::{Input, Instance, Output, Rules, Signing};
 use ssid_storage::{
     Changes, ConflictRow, Journal, JournalRecord, LogHead, StorageError, Store, StoredBatchRow, Writer,
 };
 
 use super::catch_up::CatchUp;
 use super::closing::Closing;
+use super::evidence::{Dossier, DoubleVote};
 use super::handle::NodeEvent;
-use super::messages::{Effects, Inbound, Ticket};
+use super::hearing::Hearing;
+use super::messages::{Effects, Inbound, Ticket, Worth};
 use super::open::Open;
 use super::peers::Peers;
 use super::review::Reviews;
 use super::settings::{EngineSettings, REMEMBER_AFTER, STORED_BATCHES};
 use super::timers::Timers;
+use super::trust::TrustClock;
 use super::trust_book::TrustBook;
 use super::wants::Wants;
 
@@ -81,6 +85,10 @@ pub struct Engine {
     /// Batches that are stored, of the recent ones.
     stored: HashSet<(NodeId, MerkleHash)>,
     pub(super) abstaining: Option<String>,
+    /// Why the journal itself says that it was rolled back, if it does.
+    pub(super) rolled_back: Option<String>,
+    /// Until a quorum has said what this node signed in an earlier life.
+    pub(super) hearing: Option<Hearing>,
     pub(super) read_only: Option<String>,
     pub(super) open: BTreeMap<SubjectId, Open>,
     /// Decided in an earlier life, their certificates lost with the database: nothing more is signed for them.
@@ -89,6 +97,11 @@ pub struct Engine {
     pub(super) timers: Timers,
     pub(super) reviews: Reviews,
     pub(super) trust: TrustBook,
+    pub(super) trust_clock: TrustClock,
+    pub(super) dossier: Dossier,
+    pub(super) evidence_verifier: evidence::Verifier,
+    /// Verified certificates of subjects that another one decided in the same tick: looked at once that is on disk.
+    pub(super) contested: Vec<Certificate>,
     pub(super) wants: Wants,
     pub(super) peers: Peers,
     pub(super) catch_up: CatchUp,
@@ -130,6 +143,9 @@ pub(super) struct Tick {
     pub(super) decided: Vec<(SubjectId, Round, Choice)>,
     pub(super) certificates: HashMap<SubjectId, Certificate>,
     pub(super) late: Vec<(SubjectId, NodeId, Choice)>,
+    pub(super) double_votes: Vec<DoubleVote>,
+    /// Why this node must certify nothing more, once this tick is on disk.
+    pub(super) forked: Option<String>,
     pub(super) dirty: BTreeSet<SubjectId>,
     pub(super) effects: Effects,
 }
@@ -146,6 +162,8 @@ impl Tick {
             decided: Vec::new(),
             certificates: HashMap::new(),
             late: Vec::new(),
+            double_votes: Vec::new(),
+            forked: None,
             dirty: BTreeSet::new(),
             effects: Effects::default(),
         }
@@ -155,17 +173,21 @@ impl Tick {
 impl Engine {
     /// An engine that has not looked at its disk yet.
     pub(super) fn empty(parts: EngineParts) -> Self {
+        let (voters, policies) = (parts.voters.clone(), parts.policies.clone());
+        let evidence_verifier = evidence::Verifier::new(parts.federation, &parts.manifest, voters, policies);
+        let trust = TrustBook::new(parts.settings.trust);
         let me = parts.key.node_id();
         let epoch = parts.manifest.epoch;
         let may_wait = |strategy| strategy != ssid_protocol::manifest::TieBreak::ManualReview;
         let automatic = Some(parts.manifest.tie_breaking_strategy)
             .filter(|strategy| parts.manifest.auto_resolve_conflicts && may_wait(*strategy));
-        let rules = Rules { me: parts.voters.index_of(&me), may_sign: parts.abstaining.is_none(), automatic };
+        let rules = Rules { me: parts.voters.index_of(&me), signing: Signing::Later, automatic };
         let epoch_subject = ssid_protocol::subject::Subject {
             event: ssid_protocol::event::FEDERATION_EPOCH.to_owned(),
             version: epoch.next().to_string(),
             occurrence: String::new(),
         };
+        let head = parts.store.log_head();
         Self {
             me,
             federation: parts.federation,
@@ -183,13 +205,19 @@ impl Engine {
             journaled: HashSet::new(),
             stored: HashSet::new(),
             abstaining: parts.abstaining,
+            rolled_back: None,
+            hearing: Some(Hearing::since(head)),
             read_only: None,
             open: BTreeMap::new(),
             done: HashSet::new(),
             closing: Closing::default(),
             timers: Timers::default(),
             reviews: Reviews::default(),
-            trust: TrustBook::default(),
+            trust,
+            trust_clock: TrustClock::default(),
+            dossier: Dossier::default(),
+            evidence_verifier,
+            contested: Vec::new(),
             wants: Wants::default(),
             peers: Peers::default(),
             catch_up: CatchUp::default(),
@@ -221,9 +249,12 @@ impl Engine {
         }
         self.now = now;
         let mut tick = self.recovered.take().unwrap_or_else(|| Tick::new(now));
+        let contested = std::mem::take(&mut self.contested);
+        self.take_certificates(&mut tick, contested);
         for input in inputs {
             self.take(&mut tick, input);
         }
+        self.refuse_held_back(&mut tick);
         for (subject, timer) in self.timers.due(now) {
             self.apply(&mut tick, subject, Input::Timeout(timer));
         }
@@ -234,31 +265,52 @@ impl Engine {
         self.sign_events(&mut tick);
         self.release_backlog(&mut tick);
         self.sign_votes(&mut tick);
+        self.accuse_voters(&mut tick);
         self.finish_decided(&mut tick);
         self.close_late(&mut tick);
+        self.count_time(&mut tick);
         self.remember_open(&mut tick);
         match self.commit(&mut tick) {
             Ok(()) => self.beat(&mut tick),
             Err(failure) => return self.halt(tick, &failure),
         }
+        if let Some(reason) = tick.forked {
+            tracing::error!(reason, "two certificates of one subject: this node certifies nothing more");
+            self.read_only = Some(reason.clone());
+            tick.effects.events.push(NodeEvent::ReadOnly { reason });
+        }
         tick.effects.wake_at = self.wake_at(now);
         tick.effects
     }
 
-    fn take(&mut self, tick: &mut Tick, input: Inbound) {
+    pub(super) fn take(&mut self, tick: &mut Tick, input: Inbound) {
         match input {
             Inbound::Batch { batch, from, ticket } => {
                 let worth = self.take_batch(tick, &batch, from);
+                tick.effects.verdicts.extend(ticket.map(|ticket| (ticket, worth)));
+            }
+            Inbound::Evidence { evidence, from, ticket } => {
+                let worth = self.file(tick, &evidence, Some(from));
+                if worth == Worth::New && ticket.is_none() {
+                    tick.effects.evidence.push(Arc::new(*evidence));
+                }
                 tick.effects.verdicts.extend(ticket.map(|ticket| (ticket, worth)));
             }
             Inbound::Answered { from, request, answer } => self.take_answer(tick, from, &request, answer),
             Inbound::StatusAsked { ticket } => self.answer_status(tick, ticket),
             Inbound::OpenAsked { subjects, after, ticket } => self.answer_open(tick, &subjects, after, ticket),
             Inbound::EventsAsked { digests, ticket } => self.answer_events(tick, &digests, ticket),
+            Inbound::OwnAsked { from, ticket } => self.answer_own(tick, from, ticket),
+            Inbound::Heard(nodes) => nodes.into_iter().for_each(|node| self.note_heard(tick, node)),
+            own @ (Inbound::Emit { .. } | Inbound::Observed(_)) if self.hearing.is_some() => self.hold_back(tick, own),
             Inbound::Emit { events, ticket } => self.take_emitted(tick, events, ticket),
             Inbound::Operate { operation, ticket } => {
                 let outcome = self.operate(tick, operation);
                 tick.effects.operated.push((ticket, outcome));
+            }
+            Inbound::Adjust { adjustment, ticket } => {
+                let adjusted = self.adjust(tick, adjustment);
+                tick.effects.adjusted.push((ticket, Ok(adjusted)));
             }
             Inbound::Observed(events) => self.take_observed(tick, events),
             Inbound::Projected(sequence) => self.note_projected(tick, sequence),
@@ -297,9 +349,8 @@ impl Engine {
                 tick.effects.events.push(NodeEvent::Conflict { subject_id: subject, event, version });
             }
             Output::Review => tracing::info!(%subject, "candidates do not agree: waiting for review"),
-            Output::Equivocation { voter, round, phase, .. } => {
-                let node = self.voters.get(voter).map(|v| v.key.id().to_string()).unwrap_or_default();
-                tracing::warn!(node, %subject, round = round.0, ?phase, "two votes of one voter: equivocation");
+            Output::Equivocation { voter, round, phase, first, second } => {
+                tick.double_votes.push(DoubleVote { subject, voter, round, phase, ballots: [first, second] });
             }
         }
     }
@@ -390,10 +441,13 @@ impl Engine {
         let reason = failure.to_string();
         self.read_only = Some(reason.clone());
         let waiting = tick.effects.emitted.drain(..).map(|(ticket, outcomes)| (ticket, outcomes.len()));
-        let emitted = waiting.map(|(ticket, count)| self.refused(ticket, count)).collect();
+        let held_back = self.hearing.take().into_iter().flat_map(Hearing::emitters);
+        let emitted = waiting.chain(held_back).map(|(ticket, count)| self.refused(ticket, count)).collect();
         let operated =
             tick.effects.operated.drain(..).map(|(ticket, _)| (ticket, Err(self.read_only_refusal()))).collect();
-        Effects { emitted, operated, events: vec![NodeEvent::ReadOnly { reason }], ..Effects::default() }
+        let adjusted =
+            tick.effects.adjusted.drain(..).map(|(ticket, _)| (ticket, Err(self.read_only_refusal()))).collect();
+        Effects { emitted, operated, adjusted, events: vec![NodeEvent::ReadOnly { reason }], ..Effects::default() }
     }
 
     fn refuse_all(&mut self, inputs: Vec<Inbound>) -> Effects {
@@ -401,9 +455,11 @@ impl Engine {
         for input in inputs {
             match input {
                 Inbound::Emit { events, ticket } => effects.emitted.push(self.refused(ticket, events.len())),
+                Inbound::Adjust { ticket, .. } => effects.adjusted.push((ticket, Err(self.read_only_refusal()))),
                 Inbound::Operate { ticket, .. } => effects.operated.push((ticket, Err(self.read_only_refusal()))),
                 Inbound::StatusAsked { ticket }
                 | Inbound::OpenAsked { ticket, .. }
+                | Inbound::OwnAsked { ticket, .. }
                 | Inbound::EventsAsked { ticket, .. } => effects.answers.push((ticket, Self::read_only_answer())),
                 _ => {}
             }
@@ -423,7 +479,7 @@ impl Engine {
 
     /// When the engine has something to do even if nothing arrives.
     fn wake_at(&self, now: UnixMillis) -> Option<UnixMillis> {
-        let backlog = self.can_release().then_some(now);
+        let backlog = (self.can_release() || !self.contested.is_empty()).then_some(now);
         let remember = self.unremembered.front().map(|(at, _)| *at);
         // what is missing is asked for on connecting; until then it is always due
         let may_ask = !self.peers.connected.is_empty();
@@ -433,6 +489,8 @@ impl Engine {
             self.wants.next().filter(|_| may_ask),
             self.closing.next(),
             self.catch_up.next().filter(|_| may_ask),
+            self.hearing.as_ref().and_then(Hearing::next),
+            self.trust_clock.next(),
             backlog,
             remember,
             Some(self.next_heartbeat),

@@ -41,27 +41,37 @@ impl Engine {
     }
 
     fn accept(&mut self, tick: &mut Tick, event: Event) -> EmitOutcome {
-        if let Err(outcome) = self.check_door(tick.now, &event) {
-            return *outcome;
+        match self.judge(tick, &event) {
+            Ok((subject_id, choice)) => {
+                self.backlog_choices.insert(subject_id, choice);
+                tick.own_events.push(event);
+                EmitOutcome::Accepted { subject_id, choice }
+            }
+            Err(outcome) => *outcome,
         }
+    }
+
+    /// The subject and choice of an event that this node would announce, or what becomes of it instead.
+    pub(super) fn judge(&self, tick: &Tick, event: &Event) -> Result<(SubjectId, Choice), Box<EmitOutcome>> {
+        self.check_door(tick.now, event)?;
         let choice = event.choice();
-        let subject_id = self.policies.subject_of(&event).id(&self.federation);
+        let subject_id = self.policies.subject_of(event).id(&self.federation);
         if let Some((sequence, certified)) = self.certified_choice(&subject_id) {
-            return EmitOutcome::Certified { subject_id, sequence, choice, certified };
+            return Err(Box::new(EmitOutcome::Certified { subject_id, sequence, choice, certified }));
         }
         if self.done.contains(&subject_id) {
             let reason =
                 "this subject was decided before this node's database was lost; wait for the catch-up".to_owned();
-            return EmitOutcome::Refused { reason, retry: true };
+            return Err(Box::new(EmitOutcome::Refused { reason, retry: true }));
         }
         match self.own_choice(tick, &subject_id) {
-            Some(own) if own == choice => return EmitOutcome::Known { subject_id, choice },
+            Some(own) if own == choice => return Err(Box::new(EmitOutcome::Known { subject_id, choice })),
             Some(own) => {
                 let reason = format!(
                     "this node has announced event {} for {} {}, and announces one event a subject",
                     own.event_hash, event.event, event.version
                 );
-                return EmitOutcome::Refused { reason, retry: false };
+                return Err(Box::new(EmitOutcome::Refused { reason, retry: false }));
             }
             None => {}
         }
@@ -69,11 +79,9 @@ impl Engine {
         if self.announced.len() + self.backlog_choices.len() >= allowed {
             let reason =
                 format!("open_instances of one origin = {allowed} are under way; wait until some are certified");
-            return EmitOutcome::Refused { reason, retry: true };
+            return Err(Box::new(EmitOutcome::Refused { reason, retry: true }));
         }
-        self.backlog_choices.insert(subject_id, choice);
-        tick.own_events.push(event);
-        EmitOutcome::Accepted { subject_id, choice }
+        Ok((subject_id, choice))
     }
 
     /// Whether this node may announce `event` at all.
@@ -107,7 +115,7 @@ impl Engine {
     }
 
     /// The event this node stands for already: waiting to be announced, or in its registry.
-    fn own_choice(&self, tick: &Tick, subject: &SubjectId) -> Option<Choice> {
+    pub(super) fn own_choice(&self, tick: &Tick, subject: &SubjectId) -> Option<Choice> {
         if let Some(open) = self.open.get(subject) {
             if let Some((_, choice)) = open.machine.decided() {
                 return Some(choice);
@@ -139,6 +147,7 @@ impl Engine {
 
     fn sign_announcement(&mut self, tick: &mut Tick, events: Vec<Event>) {
         if let Ok(batch) = VerifiedBatch::sign(&self.key, &self.federation, Statements::Events(events)) {
+            self.journaled.insert((batch.signer(), batch.root()));
             tick.journal.push(JournalRecord::Own(batch.batch().clone()));
             self.backlog.push_back(Arc::new(batch));
         }
@@ -213,6 +222,9 @@ impl Engine {
         let subject = self.policies.subject_of(event);
         let id = subject.id(&self.federation);
         let choice = event.choice();
+        if let Some(proof) = &proof {
+            self.compare_announcements(tick, &id, event, proof);
+        }
         let signer = proof.as_ref().map(Announced::signer);
         let announced_by = signer.and_then(|signer| self.voters.index_of(&signer));
         if !own && !self.open.contains_key(&id) && !self.has_room_for(tick, announced_by.and(signer)) {

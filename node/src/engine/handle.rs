@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use ssid_protocol::event::{Event, Inadmissible};
-use ssid_protocol::id::{Choice, Epoch, NodeId, Round, SubjectId, UnixMillis};
+use ssid_protocol::id::{Choice, Epoch, EvidenceId, NodeId, Round, SubjectId, UnixMillis};
 use ssid_protocol::record::Resolution;
 use ssid_protocol::subject::Subject;
 use ssid_protocol::vote::Phase;
@@ -14,6 +14,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::operator::{Operated, Operation, OperatorRefusal};
 use super::review::Review;
+use super::trust::{Adjusted, Adjustment};
 
 /// Commands waiting for the engine; a sender waits when it is full.
 pub(super) const COMMANDS: usize = 64;
@@ -71,16 +72,47 @@ pub enum NodeEvent {
         /// Who.
         node: NodeId,
     },
+    /// Somebody contradicted itself, and it is proven.
+    Evidence {
+        /// The evidence's name.
+        id: EvidenceId,
+        /// Who; `None` for two certificates of one subject.
+        member: Option<NodeId>,
+        /// What about, as in `ssid-evidence/1`.
+        kind: String,
+        /// What was signed, in words.
+        what: String,
+    },
+    /// A member's score fell below what is alerted on.
+    LowTrust {
+        /// Who.
+        member: NodeId,
+        /// Its score.
+        score: i32,
+    },
     /// The registry file was edited, shortened or replaced by hand; it is left as it is.
     Drift {
         /// What differs, with line numbers.
         what: String,
+    },
+    /// The node found that its vote history was rolled back, and signs nothing more under its key.
+    Abstaining {
+        /// Why.
+        reason: String,
     },
     /// The node stopped voting because it cannot keep its promises.
     ReadOnly {
         /// Why.
         reason: String,
     },
+}
+
+/// A node that has just started asks what it signed before, and signs nothing until voters that make a quorum with it
+/// have answered (SPEC §7 State).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HearingView {
+    /// The voters that have.
+    pub heard: Vec<NodeId>,
 }
 
 /// What became of one offered event.
@@ -134,6 +166,8 @@ pub struct EngineStatus {
     pub epoch: Epoch,
     /// Why it signs nothing, if it does not: the vote history is incomplete.
     pub abstaining: Option<String>,
+    /// Who has answered so far what this node signed before its start; `None` once a quorum has.
+    pub hearing: Option<HearingView>,
     /// Why it is read-only, if it is: storage failed.
     pub read_only: Option<String>,
     /// Open instances, those in conflict among them.
@@ -158,6 +192,12 @@ pub struct EngineStatus {
     pub has_quorum: bool,
     /// Conversations with members to catch up.
     pub syncs: Syncs,
+    /// Pieces of evidence held.
+    pub evidence: u64,
+    /// Whether one of them is about this node itself.
+    pub own_equivocation: bool,
+    /// Members whose trust is below 50: flagged for review.
+    pub flagged: Vec<NodeId>,
 }
 
 /// Conversations in which this node asked a member for what it lacks, since the start.
@@ -283,6 +323,13 @@ pub enum Command {
         /// Sent when it is on disk.
         reply: oneshot::Sender<Result<Operated, OperatorRefusal>>,
     },
+    /// Change a member's score by hand.
+    Adjust {
+        /// How.
+        adjustment: Adjustment,
+        /// Sent when it is on disk.
+        reply: oneshot::Sender<Result<Adjusted, OperatorRefusal>>,
+    },
     /// Show open instances.
     Instances {
         /// Only this one; all when `None`.
@@ -328,6 +375,15 @@ impl EngineHandle {
     pub async fn operate(&self, operation: Operation) -> Result<Operated, EngineError> {
         let (reply, answer) = oneshot::channel();
         self.ask(Command::Operate { operation, reply }, answer).await?.map_err(EngineError::NotTaken)
+    }
+
+    /// Changes a member's score by hand (SPEC §9). Returns when it is on disk.
+    ///
+    /// # Errors
+    /// If the engine has stopped, or is read-only.
+    pub async fn adjust(&self, adjustment: Adjustment) -> Result<Adjusted, EngineError> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Command::Adjust { adjustment, reply }, answer).await?.map_err(EngineError::NotTaken)
     }
 
     /// Open instances in order of subject id.

@@ -7,11 +7,13 @@ use std::sync::Arc;
 use ssid_protocol::batch::{BatchProof, VerifiedBatch};
 use ssid_protocol::certificate::Certificate;
 use ssid_protocol::event::Event;
+use ssid_protocol::evidence::Evidence;
 use ssid_protocol::id::{ContentDigest, LogId, NodeId, SubjectId, UnixMillis};
 use ssid_protocol::sync::{Answer, Request};
 
 use super::handle::{EmitOutcome, NodeEvent};
 use super::operator::{Operated, Operation, OperatorRefusal};
+use super::trust::{Adjusted, Adjustment};
 
 /// Names one waiting party in its caller's own numbering.
 pub type Ticket = u64;
@@ -23,6 +25,15 @@ pub enum Inbound {
     Batch {
         /// The batch.
         batch: Arc<VerifiedBatch>,
+        /// Who delivered it.
+        from: NodeId,
+        /// Who wants to know whether it was new.
+        ticket: Option<Ticket>,
+    },
+    /// Evidence that a peer passed on.
+    Evidence {
+        /// What it is.
+        evidence: Box<Evidence>,
         /// Who delivered it.
         from: NodeId,
         /// Who wants to know whether it was new.
@@ -58,6 +69,15 @@ pub enum Inbound {
         /// Who waits.
         ticket: Ticket,
     },
+    /// A peer asks for its own latest heartbeat.
+    OwnAsked {
+        /// Who asks.
+        from: NodeId,
+        /// Who waits.
+        ticket: Ticket,
+    },
+    /// What these members said and what they hold of this node's was taken in by another road than asking: Git.
+    Heard(BTreeSet<NodeId>),
     /// Someone offers events to the federation through this node.
     Emit {
         /// The events.
@@ -69,6 +89,13 @@ pub enum Inbound {
     Operate {
         /// What.
         operation: Operation,
+        /// Who waits.
+        ticket: Ticket,
+    },
+    /// This node's operator changes a member's score.
+    Adjust {
+        /// How.
+        adjustment: Adjustment,
         /// Who waits.
         ticket: Ticket,
     },
@@ -114,8 +141,12 @@ pub enum CheckedAnswer {
     },
     /// Events asked for.
     Events(Vec<(Event, Option<BatchProof>)>),
-    /// The peer refused.
+    /// A heartbeat that this node signed.
+    Own(Option<Arc<VerifiedBatch>>),
+    /// The peer refused, or could not be asked.
     Refused(String),
+    /// Evidence this node lacks.
+    Evidence(Vec<Evidence>),
 }
 
 /// What a delivered batch was worth.
@@ -142,6 +173,10 @@ pub struct Effects {
     pub emitted: Vec<(Ticket, Vec<EmitOutcome>)>,
     /// Outcomes for operators: what is done is on disk.
     pub operated: Vec<(Ticket, Result<Operated, OperatorRefusal>)>,
+    /// What became of changed scores.
+    pub adjusted: Vec<(Ticket, Result<Adjusted, OperatorRefusal>)>,
+    /// Evidence to gossip.
+    pub evidence: Vec<Arc<Evidence>>,
     /// Questions to peers.
     pub asks: Vec<(NodeId, Request)>,
     /// What happened, for observers.

@@ -8,7 +8,9 @@ pub mod checking;
 mod closing;
 mod core;
 mod events;
+mod evidence;
 mod handle;
+mod hearing;
 mod messages;
 mod open;
 mod operator;
@@ -21,17 +23,20 @@ pub mod task;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod trust;
 mod trust_book;
 mod votes;
 mod wants;
 
 pub use core::{Engine, EngineParts};
+pub use evidence::evidence_answer;
 pub use handle::{
-    CandidateView, Command, Decision, EMIT_EVENTS, EmitOutcome, EngineError, EngineHandle, EngineStatus, InstanceView,
-    LockView, NodeEvent, Syncs, VoteView,
+    CandidateView, Command, Decision, EMIT_EVENTS, EmitOutcome, EngineError, EngineHandle, EngineStatus, HearingView,
+    InstanceView, LockView, NodeEvent, Syncs, VoteView,
 };
 pub use messages::{CheckedAnswer, Effects, Inbound, Ticket, Worth};
 pub use operator::{Operated, Operation, OperatorRefusal, RefusalKind};
 pub use peers::PeerState;
 pub use review::{Review, ReviewReason};
 pub use ssid_storage::NoteKind;
+pub use trust::{Adjusted, Adjustment};

@@ -9,7 +9,7 @@ use ssid_protocol::small_map::SmallMap;
 use ssid_protocol::subject::Subject;
 use ssid_protocol::sync::ProvenEvent;
 use ssid_protocol::vote::{Ballot, Phase};
-use ssid_protocol::voting::{Instance, Rules};
+use ssid_protocol::voting::{Instance, Rules, Signing};
 use ssid_storage::{BatchRef, NoteKind, OpenSubject, OperatorNote, ProofRef};
 
 /// One vote's place in the batch that proves it.
@@ -110,7 +110,8 @@ impl Open {
     /// What holds for this instance of what holds for all.
     pub(super) fn rules(&self, all: Rules) -> Rules {
         let automatic = all.automatic.filter(|_| !self.machine.is_epoch_change());
-        Rules { may_sign: all.may_sign && self.may_sign, automatic, ..all }
+        let signing = if self.may_sign { all.signing } else { Signing::Never };
+        Rules { signing, automatic, ..all }
     }
 
     /// Keeps an operator's decision; the latest of its kind holds.

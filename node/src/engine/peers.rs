@@ -27,6 +27,8 @@ pub struct PeerState {
     pub row: PeerRow,
     /// Its clock minus this one, in milliseconds, when its latest heartbeat came; network delay included.
     pub clock_offset_ms: Option<i64>,
+    /// Its latest heartbeat as it signed it, of this life.
+    pub heartbeat: Option<Arc<VerifiedBatch>>,
 }
 
 /// What is known of the members, this node excluded.
@@ -58,10 +60,12 @@ impl Engine {
         let new: Vec<_> = self.peers.connected.difference(&before).copied().collect();
         let gone: Vec<_> = before.difference(&self.peers.connected).copied().collect();
         for node in gone {
-            self.catch_up.break_off(&node, tick.now);
+            if self.catch_up.break_off(&node, tick.now) {
+                self.note_sync(tick, node, false);
+            }
             tick.effects.events.push(NodeEvent::Disconnected { node });
         }
-        for node in new {
+        for node in self.by_trust(new) {
             tick.effects.events.push(NodeEvent::Connected { node });
             self.start_catch_up(tick, node);
         }
@@ -71,7 +75,7 @@ impl Engine {
     pub(super) fn take_heartbeat(
         &mut self,
         tick: &mut Tick,
-        batch: &VerifiedBatch,
+        batch: &Arc<VerifiedBatch>,
         heartbeat: &Heartbeat,
         from: NodeId,
     ) -> Worth {
@@ -79,6 +83,8 @@ impl Engine {
         if heartbeat.check().is_err() {
             return Worth::Invalid;
         }
+        // before its sequence is looked at: who shows different heads to different peers may number them alike
+        self.compare_heads(tick, batch, heartbeat);
         let state = self.peers.states.entry(node).or_default();
         if heartbeat.sequence <= state.row.last_sequence || node == self.me {
             return Worth::Nothing;
@@ -87,6 +93,7 @@ impl Engine {
         state.row.last_seen = tick.now;
         state.clock_offset_ms = i64::try_from(i128::from(heartbeat.sent_at.0) - i128::from(tick.now.0)).ok();
         tick.effects.addresses.push((node, heartbeat.addresses.clone()));
+        state.heartbeat = Some(batch.clone());
         state.row.last_heartbeat = Some(heartbeat.clone());
         tick.changes.peers.push((node, state.row.clone()));
         if from == node {
@@ -120,7 +127,7 @@ impl Engine {
 
     fn make_heartbeat(&mut self, now: UnixMillis) -> Option<Arc<VerifiedBatch>> {
         self.last_sequence = now.0.max(self.last_sequence + 1);
-        let head = self.store.log_head();
+        let head = self.head_to_sign();
         let heartbeat = Heartbeat {
             epoch: self.epoch,
             sequence: self.last_sequence,
@@ -156,7 +163,7 @@ impl Engine {
     pub(super) fn answer_status(&mut self, tick: &mut Tick, ticket: Ticket) {
         let is_current = self.heartbeat.as_ref().is_some_and(|batch| match batch.statements() {
             Statements::Heartbeat(last) => {
-                last.log_size == self.store.log_head().size && last.open_count == self.open.len() as u64
+                last.log_size == self.head_to_sign().size && last.open_count == self.open.len() as u64
             }
             _ => false,
         });

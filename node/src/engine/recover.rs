@@ -12,6 +12,7 @@ use ssid_protocol::voting::{Candidate, Input, Instance, OwnHistory};
 use ssid_storage::{JournalRecord, NoteKind, OperatorNote, ProofRef, StorageError, SubjectState};
 
 use super::core::{Engine, EngineParts, Tick};
+use super::handle::NodeEvent;
 use super::messages::Effects;
 use super::open::{Announced, Held, Open};
 use super::peers::PeerState;
@@ -42,10 +43,11 @@ impl Engine {
             engine.trust.apply(&row?.1);
         }
         for (node, row) in engine.store.peers()? {
-            engine.peers.states.insert(node, PeerState { row, clock_offset_ms: None });
+            engine.peers.states.insert(node, PeerState { row, ..PeerState::default() });
         }
         (engine.agreements, engine.disagreements) = engine.count_agreements()?;
         let replay = engine.read_journal(records)?;
+        engine.rules.signing = engine.signing();
         engine.resume_votes(now, &replay);
         for note in &replay.notes {
             if let Some(open) = engine.ensure_open(now, note.subject) {
@@ -56,6 +58,13 @@ impl Engine {
         for batch in replay.announcements {
             engine.queue_again(&batch);
         }
+        if let Some(reason) = engine.load_evidence()? {
+            engine.read_only = Some(reason.clone());
+            return Ok((engine, Effects { events: vec![NodeEvent::ReadOnly { reason }], ..Effects::default() }));
+        }
+        let mut first = engine.recovered.take().unwrap_or_else(|| Tick::new(now));
+        engine.note_known(&mut first);
+        engine.recovered = Some(first);
         let effects = engine.tick(now, Vec::new());
         Ok((engine, effects))
     }
@@ -83,6 +92,10 @@ impl Engine {
                     if !self.is_decided(&note.subject)? {
                         replay.notes.push(note);
                     }
+                }
+                JournalRecord::Abstain(reason) => {
+                    self.abstaining.get_or_insert_with(|| reason.clone());
+                    self.rolled_back = Some(reason);
                 }
                 JournalRecord::Created { .. } => {}
             }
@@ -245,6 +258,7 @@ impl Engine {
     /// signed for them again even if the database is lost.
     pub(super) fn compact_journal(&mut self) -> Result<(), StorageError> {
         let mut kept = vec![JournalRecord::Created { node: self.me }];
+        kept.extend(self.rolled_back.clone().map(JournalRecord::Abstain));
         let mut done: Vec<SubjectId> = self.done.iter().copied().collect();
         for sequence in 0..self.store.log_head().size {
             let entry = self.store.log_entry(sequence)?;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use ssid_protocol::id::{Choice, Round, SubjectId, UnixMillis};
 use ssid_protocol::trust::ENDORSEMENT_FLOOR;
 use ssid_protocol::vote::Phase;
-use ssid_protocol::voting::{Candidate, Input};
+use ssid_protocol::voting::{Candidate, Input, Signing};
 use ssid_storage::NoteKind;
 
 use super::core::{Engine, Tick};
@@ -145,7 +145,7 @@ impl Engine {
     /// `None` where there is nothing to decide: the node may not prevote, has prevoted, or has an own event.
     fn stand(&self, now: UnixMillis, open: &Open) -> Option<Stand> {
         let machine = &open.machine;
-        let me = self.rules.me.filter(|_| open.rules(self.rules).may_sign)?;
+        let me = self.rules.me.filter(|_| open.rules(self.rules).signing != Signing::Never)?;
         let has_voted = machine.tally(Round::ZERO, Phase::Prevote).is_some_and(|t| t.first(me).is_some());
         if machine.round() != Round::ZERO || has_voted || machine.is_epoch_change() {
             return None;

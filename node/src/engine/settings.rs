@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use ssid_protocol::trust::{ENDORSEMENT_FLOOR, TrustRules};
 use ssid_protocol::voting::{Step, Timer};
 
 /// How often a node says what it holds (SPEC §10).
@@ -110,6 +111,12 @@ pub struct EngineSettings {
     pub journal_slack_bytes: u64,
     /// The voting timeouts.
     pub timeouts: Timeouts,
+    /// `trust_settings`: how points are counted.
+    pub trust: TrustRules,
+    /// `notifications.low_trust_threshold`: a member that falls below it is alerted on.
+    pub trust_alert_below: i32,
+    /// `sync_settings.interval_minutes`: every connected member is asked this often, and syncs count once in it.
+    pub sync_interval: Duration,
     /// What the heartbeat says of the registry: blueprint and compliance score, empty if none.
     pub blueprint: String,
     /// See `blueprint`.
@@ -126,6 +133,9 @@ impl Default for EngineSettings {
             max_event_age: Duration::from_hours(365 * 24),
             timeouts: Timeouts::default(),
             journal_slack_bytes: JOURNAL_SLACK_BYTES,
+            trust: TrustRules::default(),
+            trust_alert_below: ENDORSEMENT_FLOOR,
+            sync_interval: Duration::from_hours(1),
             blueprint: String::new(),
             compliance_score: String::new(),
         }

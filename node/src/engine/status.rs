@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use ssid_protocol::id::NodeId;
+use ssid_protocol::trust::REVIEW_FLOOR;
 use ssid_storage::{Cursor, StorageError};
 
 use super::core::{Engine, Tick};
@@ -16,13 +17,11 @@ impl Engine {
     /// The state in numbers.
     pub fn status(&self) -> EngineStatus {
         let voter_ids = self.voters.iter().map(|(_, voter)| voter.key.id());
-        let is_here = |node: &NodeId| *node == self.me || self.peers.connected.contains(node);
-        let (connected_voters, missing_voters): (Vec<_>, Vec<_>) = voter_ids.partition(is_here);
-        let weight =
-            connected_voters.iter().filter_map(|id| self.voters.index_of(id)).map(|i| self.voters.weight(i)).sum();
+        let (connected_voters, missing_voters): (Vec<_>, Vec<_>) = voter_ids.partition(|node| self.is_here(node));
         EngineStatus {
             epoch: self.epoch,
             abstaining: self.abstaining.clone(),
+            hearing: self.hearing_view(),
             read_only: self.read_only.clone(),
             open: (self.open.len() + self.backlog_choices.len()) as u64,
             conflicts: self.open.values().filter(|open| self.is_in_conflict(open)).count() as u64,
@@ -31,11 +30,25 @@ impl Engine {
             certified: self.store.certified_count(),
             agreements: self.agreements,
             disagreements: self.disagreements,
-            has_quorum: self.voters.is_quorum(weight, connected_voters.len()),
+            has_quorum: self.has_quorum(),
             connected_voters,
             missing_voters,
             syncs: self.catch_up.syncs,
+            evidence: self.dossier.held.len() as u64,
+            own_equivocation: self.dossier.held.iter().any(|slot| slot.member == self.me),
+            flagged: self.names.keys().filter(|node| self.trust.score(node) < REVIEW_FLOOR).copied().collect(),
         }
+    }
+
+    fn is_here(&self, node: &NodeId) -> bool {
+        *node == self.me || self.peers.connected.contains(node)
+    }
+
+    /// Whether the voters connected now, this node included, are a quorum.
+    pub(super) fn has_quorum(&self) -> bool {
+        let here = self.voters.iter().filter(|(_, voter)| self.is_here(&voter.key.id()));
+        let (weight, count) = here.fold((0, 0), |(weight, count), (_, voter)| (weight + voter.weight, count + 1));
+        self.voters.is_quorum(weight, count)
     }
 
     /// What is known of the other members.

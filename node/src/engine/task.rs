@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use ssid_protocol::batch::{Kind, VerifiedBatch};
+use ssid_protocol::batch::Kind;
 use ssid_protocol::id::{NodeId, UnixMillis};
 use ssid_protocol::sync::{Answer, LOG_PAGE, Request};
 use ssid_protocol::wire;
@@ -17,12 +17,14 @@ use tokio_util::task::TaskTracker;
 
 use super::checking::Checker;
 use super::core::Engine;
+use super::evidence::evidence_answer;
 use super::handle::{COMMANDS, Command, EmitOutcome, EngineHandle, EngineStatus, NODE_EVENTS, NodeEvent};
-use super::messages::{Effects, Inbound, Ticket, Worth};
+use super::messages::{CheckedAnswer, Effects, Inbound, Ticket, Worth};
 use super::operator::{Operated, OperatorRefusal};
 use super::peers::PeerState;
 use super::settings::{ANSWER_BYTES, UNSENT_BATCHES};
-use crate::network::{self, Network, NetworkEvent, ReplyHandle, Topic, Verdict};
+use super::trust::Adjusted;
+use crate::network::{self, Network, NetworkEvent, ReplyHandle, RequestError, Topic, Verdict};
 
 /// Inputs taken into one tick.
 const TICK_INPUTS: usize = 1024;
@@ -108,6 +110,7 @@ enum Waiting {
     Peer(ReplyHandle),
     Emitter(oneshot::Sender<Vec<EmitOutcome>>),
     Operator(oneshot::Sender<Result<Operated, OperatorRefusal>>),
+    Adjuster(oneshot::Sender<Result<Adjusted, OperatorRefusal>>),
 }
 
 #[derive(Debug)]
@@ -217,6 +220,10 @@ impl Task {
                 let ticket = self.ticket(Waiting::Operator(reply));
                 collected.inputs.push(Inbound::Operate { operation, ticket });
             }
+            Arrived::Command(Command::Adjust { adjustment, reply }) => {
+                let ticket = self.ticket(Waiting::Adjuster(reply));
+                collected.inputs.push(Inbound::Adjust { adjustment, ticket });
+            }
             Arrived::Command(query) => collected.queries.push(query),
             Arrived::Local(input) => {
                 collected.statements += weight(&input);
@@ -231,6 +238,10 @@ impl Task {
                 collected.statements += batch.statements().len();
                 let ticket = Some(self.ticket(Waiting::Gossip(ticket)));
                 collected.inputs.push(Inbound::Batch { batch, from, ticket });
+            }
+            NetworkEvent::Evidence { from, evidence, ticket } => {
+                let ticket = Some(self.ticket(Waiting::Gossip(ticket)));
+                collected.inputs.push(Inbound::Evidence { evidence, from, ticket });
             }
             NetworkEvent::Asked { from, request, reply } => self.collect_question(collected, from, request, reply),
             NetworkEvent::Connected(node) => {
@@ -258,9 +269,17 @@ impl Task {
     fn collect_question(&mut self, collected: &mut Collected, from: NodeId, request: Request, reply: ReplyHandle) {
         match request {
             Request::Log { from: sequence, limit } => self.answer_log(sequence, limit, reply),
+            Request::Evidence { known } => {
+                let store = self.engine.store.clone();
+                self.tracker.spawn_blocking(move || reply.answer(evidence_answer(&store, &known)));
+            }
             Request::Status => {
                 let ticket = self.ticket(Waiting::Peer(reply));
                 collected.inputs.push(Inbound::StatusAsked { ticket });
+            }
+            Request::Own => {
+                let ticket = self.ticket(Waiting::Peer(reply));
+                collected.inputs.push(Inbound::OwnAsked { from, ticket });
             }
             Request::Open { subjects, after } => {
                 let ticket = self.ticket(Waiting::Peer(reply));
@@ -293,7 +312,10 @@ impl Task {
     /// Does what a tick gave: everything it rests on is on disk.
     fn carry_out(&mut self, effects: Effects) {
         for batch in effects.publish {
-            self.publish(&batch);
+            self.publish(topic_of(batch.statements().kind()), wire::encode(batch.batch()));
+        }
+        for evidence in effects.evidence {
+            self.publish(Topic::Evidence, wire::encode(&*evidence));
         }
         for (ticket, worth) in effects.verdicts {
             if let Some(Waiting::Gossip(ticket)) = self.waiting.remove(&ticket) {
@@ -317,6 +339,12 @@ impl Task {
                 reply.send(outcome).ok();
             }
         }
+        for (ticket, outcome) in effects.adjusted {
+            if let Some(Waiting::Adjuster(reply)) = self.waiting.remove(&ticket) {
+                // as above
+                reply.send(outcome).ok();
+            }
+        }
         for (node, request) in effects.asks {
             self.ask(node, request);
         }
@@ -334,9 +362,7 @@ impl Task {
         self.wake_at = effects.wake_at;
     }
 
-    fn publish(&mut self, batch: &VerifiedBatch) {
-        let topic = topic_of(batch.statements().kind());
-        let data = wire::encode(batch.batch());
+    fn publish(&mut self, topic: Topic, data: Vec<u8>) {
         if !self.unsent.is_empty() || self.network.publish(topic, data.clone()).is_err() {
             self.unsent.push_back((topic, data));
             if self.unsent.len() > UNSENT_BATCHES {
@@ -361,7 +387,14 @@ impl Task {
         self.tracker.spawn(async move {
             let question = request.clone();
             let checked = async {
-                let answer = network.request(node, request.clone()).await.map_err(|error| error.to_string())?;
+                let answer = match network.request(node, request.clone()).await {
+                    Ok(answer) => answer,
+                    // it was not asked: no failure of its own
+                    Err(error @ (RequestError::NotConnected(_) | RequestError::Busy | RequestError::Closed)) => {
+                        return Ok(CheckedAnswer::Refused(error.to_string()));
+                    }
+                    Err(error) => return Err(error.to_string()),
+                };
                 let check = move || checker.check(node, &request, answer).map_err(|error| error.to_string());
                 tokio::task::spawn_blocking(check).await.map_err(|error| error.to_string())?
             };
@@ -414,7 +447,6 @@ impl Inbox {
 }
 
 fn weight(input: &Inbound) -> usize {
-    use super::messages::CheckedAnswer;
     match input {
         Inbound::Observed(events) => events.len(),
         Inbound::Answered { answer: Some(CheckedAnswer::Log { certificates, .. }), .. } => certificates.len(),

@@ -13,11 +13,15 @@ use ssid_storage::{Journal, Owner, Store};
 use tempfile::TempDir;
 
 use super::checking::Checker;
+use super::evidence::evidence_answer;
 use super::handle::{EmitOutcome, NodeEvent};
 use super::settings::EngineSettings;
 use super::{Effects, Engine, EngineParts, Inbound, Operated, OperatorRefusal};
 
+mod evidence;
+mod hearing;
 mod operator;
+mod trust;
 
 /// 2025-10-11T20:00:00Z, when the fixtures' events happened.
 const START: UnixMillis = UnixMillis(1_760_212_800_000);
@@ -42,6 +46,12 @@ struct Net {
     events: Vec<(usize, NodeEvent)>,
     outcomes: Vec<EmitOutcome>,
     operated: Vec<Result<Operated, OperatorRefusal>>,
+    /// What was asked of whom, in order.
+    asked: Vec<(usize, NodeId, Request)>,
+    /// Logs begun: each has a name of its own.
+    logs: u8,
+    /// Whether somebody in the test equivocates.
+    is_byzantine: bool,
 }
 
 impl Net {
@@ -69,6 +79,9 @@ impl Net {
             events: Vec::new(),
             outcomes: Vec::new(),
             operated: Vec::new(),
+            asked: Vec::new(),
+            logs: 0,
+            is_byzantine: false,
         };
         for node in 0..n {
             Journal::create(&net.homes[node].path().join("votes.journal"), net.ids[node]).unwrap();
@@ -83,7 +96,8 @@ impl Net {
         let voters = manifest.voters().unwrap();
         let home = self.homes[node].path();
         let owner = Owner { federation, node: self.ids[node] };
-        let (store, writer) = Store::open(home, owner, LogId([node as u8; 32])).unwrap();
+        self.logs += 1;
+        let (store, writer) = Store::open(home, owner, LogId([self.logs; 32])).unwrap();
         let (journal, records, _) = Journal::open(&home.join("votes.journal"), self.ids[node]).unwrap();
         let parts = EngineParts {
             key: keys[node].clone(),
@@ -134,7 +148,15 @@ impl Net {
                 self.messages.push_back((*other, Message::In(input)));
             }
         }
+        for evidence in effects.evidence {
+            for other in self.connected.iter().filter(|other| **other != node) {
+                let evidence = Box::new((*evidence).clone());
+                let input = Inbound::Evidence { evidence, from: self.ids[node], ticket: None };
+                self.messages.push_back((*other, Message::In(input)));
+            }
+        }
         for (to, request) in effects.asks {
+            self.asked.push((node, to, request.clone()));
             let to = self.ids.iter().position(|id| *id == to).unwrap();
             self.messages.push_back((to, Message::Ask(self.ids[node], request)));
         }
@@ -152,9 +174,11 @@ impl Net {
                 entries: engine.store.certificates(*from, *limit as usize, 500_000).unwrap(),
             },
             Request::Status => self.ask_engine(node, Inbound::StatusAsked { ticket: 1 }),
+            Request::Own => self.ask_engine(node, Inbound::OwnAsked { from: asker, ticket: 1 }),
             Request::Open { subjects, after } => {
                 self.ask_engine(node, Inbound::OpenAsked { subjects: subjects.clone(), after: *after, ticket: 1 })
             }
+            Request::Evidence { known } => evidence_answer(&engine.store, known),
             Request::Events { digests } => {
                 self.ask_engine(node, Inbound::EventsAsked { digests: digests.clone(), ticket: 1 })
             }
@@ -206,6 +230,8 @@ impl Net {
     }
 
     fn assert_all_certified(&self, events: &[Event]) {
+        let accused = self.events.iter().any(|(_, event)| matches!(event, NodeEvent::Evidence { .. }));
+        assert!(self.is_byzantine || !accused, "honest nodes are never accused: {:?}", self.events);
         let expected: BTreeSet<_> = events.iter().map(Event::choice).collect();
         for node in self.connected.iter().copied() {
             assert_eq!(self.certified(node), expected, "node {node}");
@@ -237,7 +263,7 @@ fn four_certify_what_one_emits() {
     let engine = net.engines[1].as_ref().unwrap();
     let record = engine.store.record(0).unwrap().unwrap();
     assert_eq!(record.node_hashes.len(), 4, "late observations are in the record: {record:?}");
-    assert_eq!(engine.trust.score(&net.ids[2]), 52, "agreement counts once a day per origin");
+    assert_eq!(engine.trust.score(&net.ids[2]), 53, "a sync, and agreement, which counts once a day per origin");
 }
 
 #[test]
@@ -271,7 +297,7 @@ fn the_majoritys_event_is_certified_and_the_record_names_who_disagreed() {
     }
     let status = net.engines[0].as_ref().unwrap().status();
     assert_eq!((status.agreements, status.disagreements), (0, 1));
-    assert_eq!(net.engines[0].as_ref().unwrap().trust.score(&net.ids[3]), 45);
+    assert_eq!(net.engines[0].as_ref().unwrap().trust.score(&net.ids[3]), 46, "a sync and a disagreement");
 }
 
 #[test]
@@ -436,7 +462,7 @@ fn a_clock_that_is_off_refuses_to_announce() {
 #[test]
 fn an_observation_from_before_the_connection_still_counts() {
     let mut net = Net::new(4);
-    net.messages.clear();
+    net.settle();
     let right = testing::event("blueprint_tagged", "v4.4.0");
     let wrong = Event { commit_hash: "fffffff".into(), ..right.clone() };
     net.tick(3, vec![Inbound::Observed(vec![wrong])]);
@@ -525,6 +551,7 @@ fn votes_far_ahead_hold_one_proof_a_voter() {
     use ssid_protocol::id::{Epoch, Round};
     use ssid_protocol::vote::{Phase, Vote};
     let mut net = Net::new(4);
+    net.settle();
     let event = testing::event("blueprint_tagged", "v4.4.0");
     net.emit(0, std::slice::from_ref(&event));
     net.messages.clear();

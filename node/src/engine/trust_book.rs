@@ -1,37 +1,46 @@
-//! The trust ledger in memory: scores, and when each capped change last counted (SPEC §9).
+//! The trust ledger in memory: scores, and when each capped change last counted (SPEC §9). It only says which row is due;
+//! the engine writes rows, and [applies](TrustBook::apply) what it wrote.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ssid_protocol::id::{NodeId, UnixMillis};
-use ssid_protocol::trust::{self, TrustChange, TrustReason};
+use ssid_protocol::trust::{DAY, TrustChange, TrustNote, TrustReason, TrustRules};
 
-const DAY: Duration = Duration::from_hours(24);
+/// Disagreement counts once in this time per origin.
+const DISAGREEMENT_PAUSE: Duration = Duration::from_hours(30 * 24);
 
 /// Scores of all members, as this node sees them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct TrustBook {
+    rules: TrustRules,
     scores: BTreeMap<NodeId, i32>,
     last: BTreeMap<(NodeId, TrustReason, Option<NodeId>), UnixMillis>,
 }
 
 impl TrustBook {
-    /// Takes a ledger row that is on disk, or will be with this tick.
-    pub(super) fn apply(&mut self, change: &TrustChange) {
-        let score = self.score(&change.member);
-        self.scores.insert(change.member, trust::step(score, change.reason.points()));
+    pub(super) fn new(rules: TrustRules) -> Self {
+        Self { rules, scores: BTreeMap::new(), last: BTreeMap::new() }
+    }
+
+    /// Takes a ledger row that is on disk, or will be with this tick. Gives the score before and after it.
+    pub(super) fn apply(&mut self, change: &TrustChange) -> (i32, i32) {
+        let before = self.score(&change.member);
+        let after = self.rules.step(before, change.points);
+        self.scores.insert(change.member, after);
         self.last.insert((change.member, change.reason, change.origin), change.at);
+        (before, after)
     }
 
     /// A member's score now.
     pub(super) fn score(&self, member: &NodeId) -> i32 {
-        self.scores.get(member).copied().unwrap_or(trust::INITIAL_SCORE)
+        self.scores.get(member).copied().unwrap_or(self.rules.initial)
     }
 
     /// The row for an observation, unless one for this origin still covers it: agreement counts once a day per origin,
     /// disagreement once in 30 days.
     pub(super) fn observation(
-        &mut self,
+        &self,
         member: NodeId,
         agrees: bool,
         origin: Option<NodeId>,
@@ -39,32 +48,77 @@ impl TrustBook {
         now: UnixMillis,
     ) -> Option<TrustChange> {
         let (reason, pause) =
-            if agrees { (TrustReason::Agreement, DAY) } else { (TrustReason::Disagreement, 30 * DAY) };
-        if self.last.get(&(member, reason, origin)).is_some_and(|last| now.since(*last) < pause) {
-            return None;
-        }
-        let change = TrustChange { member, reason, at: now, origin, reference: reference.to_owned() };
-        self.apply(&change);
-        Some(change)
+            if agrees { (TrustReason::Agreement, DAY) } else { (TrustReason::Disagreement, DISAGREEMENT_PAUSE) };
+        self.is_due(member, reason, origin, pause, now).then(|| self.row(member, reason, origin, reference, now))
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+    /// The row for a sync that succeeded or failed, unless one of the same kind lies less than `interval` back.
+    pub(super) fn sync(
+        &self,
+        member: NodeId,
+        succeeded: bool,
+        interval: Duration,
+        reference: &str,
+        now: UnixMillis,
+    ) -> Option<TrustChange> {
+        let reason = if succeeded { TrustReason::SyncSucceeded } else { TrustReason::SyncFailed };
+        self.is_due(member, reason, None, interval, now).then(|| self.row(member, reason, None, reference, now))
+    }
 
-    #[test]
-    fn observations_are_capped_per_origin() {
-        let (member, origin, other) = (NodeId([1; 32]), Some(NodeId([2; 32])), Some(NodeId([3; 32])));
-        let mut book = TrustBook::default();
-        let at = |hours: u64| UnixMillis(hours * 3_600_000);
-        assert!(book.observation(member, true, origin, "s", at(100)).is_some());
-        assert!(book.observation(member, true, origin, "s", at(123)).is_none());
-        assert!(book.observation(member, true, other, "s", at(123)).is_some());
-        assert!(book.observation(member, true, origin, "s", at(124)).is_some());
-        assert_eq!(book.score(&member), 56);
-        assert!(book.observation(member, false, origin, "s", at(124)).is_some());
-        assert!(book.observation(member, false, origin, "s", at(124 + 29 * 24)).is_none());
-        assert_eq!(book.score(&member), 51);
+    /// The row for the days of silence that are not written yet. It is dated to when the last of them was over, so that
+    /// what stands in the ledger follows from the last sign of life alone, however often this node ran meanwhile.
+    pub(super) fn silence(&self, member: NodeId, last_sign: UnixMillis, now: UnixMillis) -> Option<TrustChange> {
+        let until = |at| self.rules.days_inactive(last_sign, at);
+        let written = self.last.get(&(member, TrustReason::Inactive, None)).map_or(0, |at| until(*at));
+        let (all, days) = (until(now), until(now).checked_sub(written).filter(|days| *days > 0)?);
+        let reference =
+            format!("{days} of {all} days beyond {} of silence", self.rules.inactive_after.as_secs() / 86_400);
+        let over = Duration::from_secs(all.saturating_mul(DAY.as_secs()));
+        let at = last_sign.after(self.rules.inactive_after).after(over);
+        let row = self.row(member, TrustReason::Inactive, None, &reference, at);
+        let times = i32::try_from(days).unwrap_or(i32::MAX);
+        Some(TrustChange { points: row.points.saturating_mul(times), ..row })
+    }
+
+    /// The row for proven equivocation, once for good.
+    pub(super) fn equivocation(&self, member: NodeId, reference: &str, now: UnixMillis) -> Option<TrustChange> {
+        let is_first = !self.has_equivocated(member);
+        is_first.then(|| self.row(member, TrustReason::Equivocation, None, reference, now))
+    }
+
+    /// Such a member earns nothing any more: only people raise its score.
+    fn has_equivocated(&self, member: NodeId) -> bool {
+        self.last.contains_key(&(member, TrustReason::Equivocation, None))
+    }
+
+    /// The row for what an operator did.
+    pub(super) fn by_hand(&self, member: NodeId, boost: bool, note: TrustNote, now: UnixMillis) -> TrustChange {
+        let reason = if boost { TrustReason::ManualBoost } else { TrustReason::ManualPenalty };
+        TrustChange { note: Some(note), ..self.row(member, reason, None, "by hand", now) }
+    }
+
+    fn is_due(
+        &self,
+        member: NodeId,
+        reason: TrustReason,
+        origin: Option<NodeId>,
+        pause: Duration,
+        now: UnixMillis,
+    ) -> bool {
+        let is_earned = matches!(reason, TrustReason::Agreement | TrustReason::SyncSucceeded);
+        !(is_earned && self.has_equivocated(member))
+            && self.last.get(&(member, reason, origin)).is_none_or(|last| now.since(*last) >= pause)
+    }
+
+    fn row(
+        &self,
+        member: NodeId,
+        reason: TrustReason,
+        origin: Option<NodeId>,
+        reference: &str,
+        at: UnixMillis,
+    ) -> TrustChange {
+        let points = self.rules.points(reason);
+        TrustChange { member, reason, points, at, origin, reference: reference.to_owned(), note: None }
     }
 }

@@ -11,6 +11,7 @@ use ssid_protocol::voting::Input;
 use ssid_storage::JournalRecord;
 
 use super::core::{Engine, Tick};
+use super::evidence::hold_late;
 use super::messages::Worth;
 use super::open::{Held, Open};
 use super::settings::VOTES_IN_A_BATCH;
@@ -18,6 +19,9 @@ use super::settings::VOTES_IN_A_BATCH;
 impl Engine {
     /// A batch whose signature holds, from gossip or from an answer.
     pub(super) fn take_batch(&mut self, tick: &mut Tick, batch: &Arc<VerifiedBatch>, from: NodeId) -> Worth {
+        if batch.signer() == self.me {
+            self.look_for_lost_past(tick, batch);
+        }
         match batch.statements() {
             Statements::Events(events) => self.take_announcements(tick, batch, events),
             Statements::Votes(votes) => self.take_votes(tick, batch, votes),
@@ -49,7 +53,7 @@ impl Engine {
     ) -> bool {
         if !self.open.contains_key(&vote.subject) {
             if self.closing.contains(&vote.subject) {
-                return Self::note_late(tick, batch.signer(), vote);
+                return self.take_late_vote(tick, voter, vote, batch, index);
             }
             // bounded: beyond the limit it comes again with a re-offer
             let unknown = self.unknown_votes.entry(voter).or_default();
@@ -59,7 +63,7 @@ impl Engine {
         }
         let Some(open) = self.open.get_mut(&vote.subject) else { return false };
         if open.machine.decided().is_some() {
-            return Self::note_late(tick, batch.signer(), vote);
+            return self.take_late_vote(tick, voter, vote, batch, index);
         }
         let (round, phase, ballot) = (vote.round, vote.phase, vote.ballot);
         let held = |open: &Open| open.machine.tally(round, phase).is_some_and(|t| t.contains(voter, ballot));
@@ -91,8 +95,32 @@ impl Engine {
         true
     }
 
-    /// An observation of a subject that is decided: it counts into the record for a while. Whether it is of use.
-    fn note_late(tick: &mut Tick, node: NodeId, vote: &Vote) -> bool {
+    /// A vote for a subject that is decided. An observation counts into the record for a while, and a vote that
+    /// contradicts another is evidence still. Whether it is of use.
+    fn take_late_vote(
+        &mut self,
+        tick: &mut Tick,
+        voter: VoterIndex,
+        vote: &Vote,
+        batch: &Arc<VerifiedBatch>,
+        index: u32,
+    ) -> bool {
+        let (round, phase, ballot) = (vote.round, vote.phase, vote.ballot);
+        let late = Held { voter, round, phase, ballot, batch: batch.clone(), index };
+        let earlier = match self.open.get_mut(&vote.subject) {
+            Some(open) => {
+                let decided = open.machine.decided().map_or(Round::ZERO, |(round, _)| round);
+                hold_late(&mut open.held, decided, late.clone())
+            }
+            None => self.closing.get_mut(&vote.subject).and_then(|decided| {
+                let round = decided.record.round;
+                hold_late(&mut decided.held, round, late.clone())
+            }),
+        };
+        if let Some(earlier) = earlier {
+            self.accuse_voter(tick, &earlier, &late);
+        }
+        let node = batch.signer();
         if let (Round::ZERO, Phase::Prevote, Some(choice)) = (vote.round, vote.phase, vote.ballot) {
             tick.late.push((vote.subject, node, choice));
             return true;
@@ -105,7 +133,8 @@ impl Engine {
         let Some(voter) = self.voters.index_of(&batch.signer()) else { return Worth::Invalid };
         let mut worth = Worth::Nothing;
         let epoch = self.epoch;
-        for proposal in proposals.iter().filter(|p| p.epoch == epoch) {
+        for (index, proposal) in (0..).zip(proposals).filter(|(_, p)| p.epoch == epoch) {
+            self.compare_proposals(tick, batch, index, proposal);
             let Some(open) = self.open.get(&proposal.subject) else { continue };
             let before = open.machine.proposal(proposal.round).is_some();
             self.apply(tick, proposal.subject, Input::Proposal { voter, proposal: *proposal });

@@ -2,6 +2,7 @@
 //! and hashing a full message takes milliseconds.
 
 use ssid_protocol::batch::{Kind, SignedBatch, Statements, VerifiedBatch};
+use ssid_protocol::evidence::{self, Evidence};
 use ssid_protocol::id::{FederationId, Sha256Hash};
 use ssid_protocol::{limits, wire};
 
@@ -30,6 +31,8 @@ pub(super) enum Refusal {
     HeartbeatBytes,
     /// The signature does not verify, for this federation or at all.
     Signature,
+    /// Evidence that proves nothing.
+    Unproven,
 }
 
 impl Refusal {
@@ -45,12 +48,42 @@ impl Refusal {
             Self::EventBytes => "event_bytes",
             Self::HeartbeatBytes => "heartbeat_bytes",
             Self::Signature => "signature",
+            Self::Unproven => "unproven",
         }
     }
 }
 
-/// Decodes, checks and verifies one message, cheapest first.
+/// A message that passed: what a node may be told.
+#[derive(Debug)]
+pub(super) enum Content {
+    /// A signed batch.
+    Batch(VerifiedBatch),
+    /// Two things that contradict each other, proven.
+    Evidence(Box<Evidence>),
+}
+
+/// Decodes, checks and verifies one message.
 pub(super) fn check(
+    topic: Topic,
+    data: &[u8],
+    directory: &Directory,
+    federation: &FederationId,
+    verifier: &evidence::Verifier,
+) -> Result<Content, Refusal> {
+    match topic {
+        Topic::Evidence => check_evidence(data, verifier).map(|evidence| Content::Evidence(Box::new(evidence))),
+        _ => check_batch(topic, data, directory, federation).map(Content::Batch),
+    }
+}
+
+fn check_evidence(data: &[u8], verifier: &evidence::Verifier) -> Result<Evidence, Refusal> {
+    let evidence: Evidence = wire::decode(data).map_err(|_| Refusal::Garbage)?;
+    evidence.verify(verifier).map_err(|_| Refusal::Unproven)?;
+    Ok(evidence)
+}
+
+/// A batch, cheapest questions first.
+fn check_batch(
     topic: Topic,
     data: &[u8],
     directory: &Directory,
@@ -87,15 +120,22 @@ fn travels_on(kind: Kind, topic: Topic) -> bool {
     }
 }
 
-/// The name of what was said: the same statements under another signature have the same.
-pub(super) fn name_of(batch: &VerifiedBatch) -> Sha256Hash {
-    Sha256Hash::of(&[&batch.signer().0, &[batch.statements().kind().byte()], &batch.root().0])
+impl Content {
+    /// The name of what was said: the same statements under another signature have the same.
+    pub(super) fn name(&self) -> Sha256Hash {
+        match self {
+            Self::Batch(batch) => {
+                Sha256Hash::of(&[&batch.signer().0, &[batch.statements().kind().byte()], &batch.root().0])
+            }
+            Self::Evidence(evidence) => Sha256Hash(evidence.id().0),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::network::testing::{FEDERATION, heartbeat, member, observer, votes};
+    use crate::network::testing::{FEDERATION, evidence, heartbeat, member, observer, verifier, votes};
     use ssid_protocol::testing::{event, key};
 
     fn directory() -> Directory {
@@ -108,7 +148,7 @@ mod tests {
     }
 
     fn refusal(topic: Topic, data: &[u8]) -> Option<Refusal> {
-        check(topic, data, &directory(), &FEDERATION).err()
+        check(topic, data, &directory(), &FEDERATION, &verifier()).err()
     }
 
     #[test]
@@ -151,10 +191,23 @@ mod tests {
     }
 
     #[test]
+    fn evidence_passes_on_its_topic_if_it_proves_something() {
+        let good = evidence(1);
+        assert_eq!(refusal(Topic::Evidence, &wire::encode(&good)), None);
+        assert_eq!(refusal(Topic::Votes, &wire::encode(&good)), Some(Refusal::Garbage));
+        assert_eq!(refusal(Topic::Evidence, &bytes(1, votes(1))), Some(Refusal::Garbage));
+        assert_eq!(refusal(Topic::Evidence, &wire::encode(&evidence(9))), Some(Refusal::Unproven), "a stranger's");
+        let elsewhere = Evidence { federation_id: FederationId([9; 32]), ..good };
+        assert_eq!(refusal(Topic::Evidence, &wire::encode(&elsewhere)), Some(Refusal::Unproven));
+    }
+
+    #[test]
     fn the_name_of_a_batch_is_its_signer_kind_and_statements() {
-        let batch = |signer, count| VerifiedBatch::sign(&key(signer), &FEDERATION, votes(count)).unwrap();
-        assert_eq!(name_of(&batch(0, 2)), name_of(&batch(0, 2)));
-        assert_ne!(name_of(&batch(0, 2)), name_of(&batch(1, 2)));
-        assert_ne!(name_of(&batch(0, 2)), name_of(&batch(0, 3)));
+        let name = |signer, count| {
+            Content::Batch(VerifiedBatch::sign(&key(signer), &FEDERATION, votes(count)).unwrap()).name()
+        };
+        assert_eq!(name(0, 2), name(0, 2));
+        assert_ne!(name(0, 2), name(1, 2));
+        assert_ne!(name(0, 2), name(0, 3));
     }
 }

@@ -1,7 +1,10 @@
 //! What the network is started with, and why it may refuse to start.
 
+use std::sync::Arc;
+
 use libp2p::identity::Keypair;
 use libp2p::{Multiaddr, PeerId};
+use ssid_protocol::evidence;
 use ssid_protocol::id::{FederationId, NodeId};
 use ssid_protocol::identity::VerifyKey;
 
@@ -36,6 +39,8 @@ pub struct NetworkConfig {
     pub mdns: bool,
     /// All members of the epoch, this node included.
     pub members: Vec<MemberPeer>,
+    /// What evidence is checked against before it is passed on: the same members, with the epoch and its policies.
+    pub evidence: Arc<evidence::Verifier>,
     /// This node's own name among the members.
     pub local_node: NodeId,
     /// Addresses that [`NetworkEvent::Addresses`](super::NetworkEvent::Addresses) reported in earlier runs.

@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 
 use libp2p::PeerId;
 use libp2p::gossipsub::{MessageAcceptance, MessageId, PublishError};
-use ssid_protocol::batch::VerifiedBatch;
+use ssid_protocol::evidence;
 use ssid_protocol::id::{FederationId, NodeId, Sha256Hash};
 use ssid_protocol::limits::MESSAGE_BYTES;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 use super::behaviour::{Gossip, Topics};
-use super::check::{self, Refusal};
+use super::check::{self, Content, Refusal};
 use super::config::NetworkLimits;
 use super::handle::{NetworkEvent, Outgoing, Ticket, Topic, Verdict};
 use super::members::Directory;
@@ -35,7 +35,7 @@ pub(super) struct Arrival {
 }
 
 /// An arrival with what the checks found.
-pub(super) type Checked = (Arrival, Result<VerifiedBatch, Refusal>);
+pub(super) type Checked = (Arrival, Result<Content, Refusal>);
 
 /// What the owner does with a message at once, if not check it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +51,7 @@ pub(super) enum Decision {
 /// The way in and the way out.
 pub(super) struct Gossiping {
     federation: FederationId,
+    verifier: Arc<evidence::Verifier>,
     topics: Topics,
     peer_messages: Buckets<PeerId>,
     peer_bytes: Buckets<PeerId>,
@@ -67,10 +68,17 @@ pub(super) struct Gossiping {
 }
 
 impl Gossiping {
-    pub(super) fn new(federation: FederationId, topics: Topics, limits: &NetworkLimits, metrics: Metrics) -> Self {
+    pub(super) fn new(
+        federation: FederationId,
+        verifier: Arc<evidence::Verifier>,
+        topics: Topics,
+        limits: &NetworkLimits,
+        metrics: Metrics,
+    ) -> Self {
         let threads = std::thread::available_parallelism().map_or(2, |n| n.get().clamp(1, 4));
         Self {
             federation,
+            verifier,
             topics,
             peer_messages: Buckets::new(limits.peer_messages_per_second, 2.0),
             peer_bytes: Buckets::new(limits.peer_bytes_per_second, 2.0),
@@ -106,9 +114,6 @@ impl Gossiping {
         if !self.peer_bytes.take(source, data.len() as f64, now) {
             return Err(Decision::TooFast("peer_bytes"));
         }
-        if topic == Topic::Evidence {
-            return Err(Decision::Ignore(Outcome::Unread));
-        }
         if self.accepted_ids.contains(&message) {
             return Err(Decision::Ignore(Outcome::Duplicate));
         }
@@ -119,9 +124,11 @@ impl Gossiping {
         self.checking_bytes += size;
         let arrival = Arrival { source, message, topic, size };
         let (threads, directory, federation) = (Arc::clone(&self.threads), directory.clone(), self.federation);
+        let verifier = Arc::clone(&self.verifier);
         self.checks.spawn(async move {
             let _turn = threads.acquire_owned().await;
-            let checked = tokio::task::spawn_blocking(move || check::check(topic, &data, &directory, &federation));
+            let check = move || check::check(topic, &data, &directory, &federation, &verifier);
+            let checked = tokio::task::spawn_blocking(check);
             (arrival, checked.await.unwrap_or(Err(Refusal::Garbage)))
         });
         Ok(())
@@ -135,21 +142,22 @@ impl Gossiping {
         Some(checked)
     }
 
-    /// Hands a checked batch to the consumer.
+    /// Hands a checked message to the consumer.
     pub(super) fn deliver(
         &mut self,
         arrival: &Arrival,
-        batch: VerifiedBatch,
+        content: Content,
         from: NodeId,
         consumer: &mpsc::Sender<NetworkEvent>,
     ) -> Result<(), Decision> {
-        let name = check::name_of(&batch);
+        let name = content.name();
         if self.accepted.contains(&name) {
             return Err(Decision::Ignore(Outcome::Duplicate));
         }
         // after the signature: else anybody could use up another signer's rate
-        let statements = batch.statements().len() as f64;
-        if !self.signer_statements.take(batch.signer(), statements, Instant::now()) {
+        if let Content::Batch(batch) = &content
+            && !self.signer_statements.take(batch.signer(), batch.statements().len() as f64, Instant::now())
+        {
             self.metrics.count_rate_limited("signer_statements");
             return Err(Decision::Ignore(Outcome::RateLimited));
         }
@@ -160,7 +168,10 @@ impl Gossiping {
         let Arrival { source, topic, .. } = *arrival;
         let message = arrival.message.clone();
         let ticket = Ticket { message, name, source, topic, _budget: budget };
-        place.send(NetworkEvent::Batch { from, batch: Arc::new(batch), ticket, topic });
+        place.send(match content {
+            Content::Batch(batch) => NetworkEvent::Batch { from, batch: Arc::new(batch), ticket, topic },
+            Content::Evidence(evidence) => NetworkEvent::Evidence { from, evidence, ticket },
+        });
         self.metrics.count_message(topic, Outcome::Delivered);
         Ok(())
     }
@@ -221,8 +232,8 @@ impl Gossiping {
 mod tests {
     use super::*;
     use crate::network::behaviour;
-    use crate::network::testing::{FEDERATION, heartbeat, member, votes};
-    use ssid_protocol::batch::Statements;
+    use crate::network::testing::{FEDERATION, heartbeat, member, verifier, votes};
+    use ssid_protocol::batch::{Statements, VerifiedBatch};
     use ssid_protocol::testing::key;
 
     struct Fixture {
@@ -235,7 +246,8 @@ mod tests {
         let topics = Topics::of(&FEDERATION);
         let gossip = behaviour::gossip(&topics).unwrap();
         let directory = Directory::new([member(0), member(1)], key(1).node_id());
-        Fixture { gossiping: Gossiping::new(FEDERATION, topics, limits, Metrics::default()), gossip, directory }
+        let gossiping = Gossiping::new(FEDERATION, Arc::new(verifier()), topics, limits, Metrics::default());
+        Fixture { gossiping, gossip, directory }
     }
 
     impl Fixture {
@@ -248,7 +260,7 @@ mod tests {
             let batch = VerifiedBatch::sign(&key(0), &FEDERATION, statements).unwrap();
             let message = MessageId::new(&[id]);
             let arrival = Arrival { source: member(0).peer, message, topic: Topic::Votes, size: 100 };
-            self.gossiping.deliver(&arrival, batch, key(0).node_id(), to).err()
+            self.gossiping.deliver(&arrival, Content::Batch(batch), key(0).node_id(), to).err()
         }
     }
 

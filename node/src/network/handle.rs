@@ -10,6 +10,7 @@ use libp2p::gossipsub::MessageId;
 use libp2p::request_response::ResponseChannel;
 use libp2p::{Multiaddr, PeerId};
 use ssid_protocol::batch::VerifiedBatch;
+use ssid_protocol::evidence::Evidence;
 use ssid_protocol::id::{NodeId, Sha256Hash};
 use ssid_protocol::limits::MESSAGE_BYTES;
 use ssid_protocol::sync::{Answer, Request};
@@ -27,7 +28,7 @@ pub enum Topic {
     Votes,
     /// Heartbeats: kind 3.
     Heartbeats,
-    /// Proofs of misbehaviour. Nothing reads them yet: what arrives is ignored.
+    /// Single pieces of evidence.
     Evidence,
 }
 
@@ -57,11 +58,11 @@ pub enum Verdict {
     Reject,
 }
 
-/// The right to give one verdict on one delivered batch. Dropped unused, the batch counts as ignored.
+/// The right to give one verdict on one delivered message. Dropped unused, it counts as ignored.
 #[derive(Debug)]
 pub struct Ticket {
     pub(super) message: MessageId,
-    /// Signer, kind and statements; see `check::name_of`.
+    /// Of what was said; see `check::Content::name`.
     pub(super) name: Sha256Hash,
     pub(super) source: PeerId,
     pub(super) topic: Topic,
@@ -112,6 +113,15 @@ pub enum NetworkEvent {
         ticket: Ticket,
         /// Where it came.
         topic: Topic,
+    },
+    /// Evidence that proves something. Its ticket wants a verdict as that of a batch does.
+    Evidence {
+        /// The member that delivered it.
+        from: NodeId,
+        /// What it is.
+        evidence: Box<Evidence>,
+        /// For the verdict.
+        ticket: Ticket,
     },
     /// A member is connected and receives gossip; comes once per connection, and also if it was never away for long.
     Connected(NodeId),

@@ -43,8 +43,6 @@ pub(super) enum Outcome {
     Rejected,
     /// Accepted before.
     Duplicate,
-    /// On a topic that nothing reads yet.
-    Unread,
     /// Past a rate.
     RateLimited,
     /// The consumer did not keep up.
@@ -65,7 +63,6 @@ impl Outcome {
             Self::Ignored => "ignored",
             Self::Rejected => "rejected",
             Self::Duplicate => "duplicate",
-            Self::Unread => "unread",
             Self::RateLimited => "rate_limited",
             Self::DroppedConsumerBusy => "dropped_consumer_busy",
             Self::DroppedVerifierBusy => "dropped_verifier_busy",
@@ -126,7 +123,7 @@ impl Metrics {
     }
 
     /// Gossip messages on `topic` with that outcome: `delivered`, `accepted`, `ignored`, `rejected`, `duplicate`,
-    /// `unread`, `rate_limited`, `dropped_consumer_busy`, `dropped_verifier_busy`, `verdict_late`, `published`.
+    /// `rate_limited`, `dropped_consumer_busy`, `dropped_verifier_busy`, `verdict_late`, `published`.
     pub fn messages(&self, topic: Topic, outcome: &'static str) -> u64 {
         self.messages.get_or_create(&MessageLabels { topic: topic.name(), outcome }).get()
     }

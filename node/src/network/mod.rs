@@ -85,7 +85,7 @@ pub fn start(
         dialer: Dialer::default(),
         links: Links::default(),
         present: HashMap::new(),
-        gossiping: Gossiping::new(config.federation, topics, &limits, metrics.clone()),
+        gossiping: Gossiping::new(config.federation, config.evidence, topics, &limits, metrics.clone()),
         syncing,
         offenders: Offenders::new(limits.offence_limit),
         strangers: Recent::new(tuning::STRANGERS),

@@ -129,7 +129,7 @@ impl Owner {
         let decision = match (result, self.directory.node_of(&arrival.source)) {
             (Err(refusal), _) => Err(Decision::Reject(refusal.name())),
             (Ok(_), None) => Err(Decision::Ignore(Outcome::Ignored)),
-            (Ok(batch), Some(from)) => self.gossiping.deliver(&arrival, batch, from, &self.consumer),
+            (Ok(content), Some(from)) => self.gossiping.deliver(&arrival, content, from, &self.consumer),
         };
         if let Err(decision) = decision {
             self.on_decision(&arrival.source, &arrival.message, arrival.topic, decision);

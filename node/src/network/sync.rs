@@ -154,6 +154,7 @@ fn names(request: &Request) -> usize {
     match request {
         Request::Open { subjects, .. } => subjects.len(),
         Request::Events { digests } => digests.len(),
+        Request::Evidence { known } => known.len(),
         _ => 0,
     }
 }

@@ -1,7 +1,8 @@
 //! Fixtures of the network's tests.
 
 use libp2p::identity::Keypair;
-use ssid_protocol::batch::Statements;
+use ssid_protocol::batch::{Statements, VerifiedBatch};
+use ssid_protocol::evidence::{Evidence, Signed, Verifier};
 use ssid_protocol::heartbeat::Heartbeat;
 use ssid_protocol::id::{Epoch, FederationId, LogId, MerkleHash, Round, Sha256Hash, SubjectId, UnixMillis};
 use ssid_protocol::identity::VerifyKey;
@@ -42,6 +43,23 @@ pub(super) fn votes(count: usize) -> Statements {
         Vote { epoch: Epoch(0), subject, round: Round(0), phase: Phase::Prevote, ballot }
     };
     Statements::Votes((0..count).map(vote).collect())
+}
+
+/// What evidence of the fixtures is checked against: members 0 to 3.
+pub(super) fn verifier() -> Verifier {
+    let manifest = ssid_protocol::testing::manifest(4);
+    Verifier::new(FEDERATION, &manifest, manifest.voters().unwrap(), manifest.event_policies.clone())
+}
+
+/// Two log heads of one size that a test member signed.
+pub(super) fn evidence(signer: u8) -> Evidence {
+    let signed = |root: u8| {
+        let Statements::Heartbeat(mut beat) = heartbeat(1) else { panic!("a heartbeat") };
+        beat.log_root = MerkleHash([root; 32]);
+        let batch = VerifiedBatch::sign(&key(signer), &FEDERATION, Statements::Heartbeat(beat)).unwrap();
+        Signed::of(&batch, 0).unwrap()
+    };
+    Evidence::of_statements(FEDERATION, signed(1), signed(2))
 }
 
 /// A heartbeat with that sequence number.

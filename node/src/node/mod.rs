@@ -257,6 +257,7 @@ fn api_settings(config: &Config) -> ApiSettings {
         mode: settings.federation.mode.as_str().to_owned(),
         sync_interval_minutes: settings.sync_settings.interval_minutes,
         max_event_age_days: settings.security.max_event_age_days,
+        trust: open::trust_rules(&settings.trust_settings),
         defaults: EventDefaults::default(),
     }
 }

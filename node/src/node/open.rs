@@ -2,19 +2,23 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use libp2p::PeerId;
 use libp2p::identity::Keypair;
+use ssid_protocol::evidence;
 use ssid_protocol::id::LogId;
 use ssid_protocol::identity::VotingKey;
 use ssid_protocol::limits;
 use ssid_protocol::manifest::Manifest;
+use ssid_protocol::quorum::VoterSet;
+use ssid_protocol::trust::{DAY, TrustRules};
 use ssid_storage::{JournalRecord, Owner, Store};
 
 use super::history::{self, History};
 use super::{NodeError, RunOptions, members};
-use crate::config::{Config, Endorsement as ConfiguredEndorsement, Settings};
+use crate::config::{Config, Endorsement as ConfiguredEndorsement, Settings, TrustSettings};
 use crate::engine::EngineParts;
 use crate::engine::settings::{Endorsement, EngineSettings, Timeouts};
 use crate::home::Home;
@@ -57,8 +61,8 @@ impl Opened {
             );
         }
         let History { journal, records, abstaining } = history::open(&home, key.node_id(), &store)?;
-        let network = network_config(&config, identity, &manifest, &key, &store)?;
         let voters = manifest.voters().map_err(|e| invalid_genesis(&home.genesis(), &e))?;
+        let network = network_config(&config, identity, &manifest, &key, &store, &voters)?;
         let parts = EngineParts {
             key,
             federation: owner.federation,
@@ -109,6 +113,7 @@ fn network_config(
     manifest: &Manifest,
     key: &VotingKey,
     store: &Store,
+    voters: &VoterSet,
 ) -> Result<NetworkConfig, NodeError> {
     let settings = &config.settings.network;
     let parse_all = |place: &str, texts: &[String]| -> Result<Vec<_>, NodeError> {
@@ -120,6 +125,8 @@ fn network_config(
         let addresses = row.addresses.iter().filter_map(|text| text.parse().ok()).collect();
         Some((*peer_ids.get(&node)?, addresses))
     });
+    let policies = manifest.event_policies.clone();
+    let evidence = evidence::Verifier::new(manifest.federation_id(), manifest, voters.clone(), policies);
     Ok(NetworkConfig {
         identity,
         federation: manifest.federation_id(),
@@ -127,6 +134,7 @@ fn network_config(
         bootstrap: parse_all("network.bootstrap", &settings.bootstrap)?,
         mdns: settings.mdns,
         members,
+        evidence: Arc::new(evidence),
         local_node: key.node_id(),
         remembered: remembered.collect(),
         limits: NetworkLimits::default(),
@@ -160,8 +168,28 @@ fn engine_settings(settings: &Settings) -> EngineSettings {
             precommit: millis(voting.precommit_timeout_ms),
             increment: millis(voting.timeout_increment_ms),
         },
+        trust: trust_rules(&settings.trust_settings),
+        trust_alert_below: points(settings.notifications.low_trust_threshold),
+        sync_interval: Duration::from_secs(settings.sync_settings.interval_minutes.saturating_mul(60)),
         ..EngineSettings::default()
     }
+}
+
+pub(super) fn trust_rules(settings: &TrustSettings) -> TrustRules {
+    TrustRules {
+        initial: points(settings.initial_trust_score),
+        min: points(settings.min_trust_score),
+        max: points(settings.max_trust_score),
+        agreement: points(settings.agreement_bonus),
+        disagreement: -points(settings.disagreement_penalty),
+        inactive_after: DAY.saturating_mul(u32::try_from(settings.inactive_penalty_days).unwrap_or(u32::MAX)),
+        inactive: -points(settings.inactive_penalty_amount),
+    }
+}
+
+/// Configured points are 0 to 100.
+fn points(number: u64) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
 }
 
 #[cfg(test)]
@@ -180,5 +208,25 @@ mod tests {
         assert_eq!((made.settle_of("a"), made.settle_of("b")), (Duration::from_secs(7), Duration::ZERO));
         assert_eq!(made.review_timeout, Duration::from_hours(5));
         assert_eq!(made.endorsement_of("a"), Endorsement::Operator);
+    }
+
+    #[test]
+    fn trust_settings_reach_the_engine() {
+        let mut settings = Settings::default();
+        let plain = engine_settings(&settings);
+        assert_eq!((plain.trust, plain.trust_alert_below), (TrustRules::default(), 25), "the specification's");
+        assert_eq!(plain.sync_interval, Duration::from_mins(60));
+        let trust = &mut settings.trust_settings;
+        (trust.initial_trust_score, trust.min_trust_score, trust.max_trust_score) = (40, 10, 90);
+        (trust.agreement_bonus, trust.disagreement_penalty) = (3, 7);
+        (trust.inactive_penalty_days, trust.inactive_penalty_amount) = (2, 4);
+        settings.notifications.low_trust_threshold = 30;
+        settings.sync_settings.interval_minutes = 5;
+        let made = engine_settings(&settings);
+        let (inactive_after, inactive) = (2 * DAY, -4);
+        let expected =
+            TrustRules { initial: 40, min: 10, max: 90, agreement: 3, disagreement: -7, inactive_after, inactive };
+        assert_eq!((made.trust, made.trust_alert_below), (expected, 30));
+        assert_eq!(made.sync_interval, Duration::from_mins(5));
     }
 }

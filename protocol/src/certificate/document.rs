@@ -50,17 +50,13 @@ impl Certificate {
     /// The JSON object of the specification.
     pub fn to_json(&self) -> Json {
         let text = |value: &dyn ToString| Json::Text(value.to_string());
-        let choice = Json::object([
-            ("event_hash", text(&self.choice.event_hash)),
-            ("content_digest", text(&self.choice.content_digest)),
-        ]);
         Json::object([
             ("format", Json::from(FORMAT)),
             ("federation_id", text(&self.federation_id)),
             ("epoch", Json::from(self.epoch.0)),
             ("subject", subject_to_json(&self.subject)),
             ("round", Json::from(u64::from(self.round.0))),
-            ("choice", choice),
+            ("choice", choice_to_json(&self.choice)),
             ("event", event_to_json(&self.event)),
             ("precommits", Json::Array(self.precommits.iter().map(proof_to_json).collect())),
         ])
@@ -73,7 +69,10 @@ impl Certificate {
 }
 
 /// Takes all of an object.
-fn whole<T>(mut fields: Fields, take: impl FnOnce(&mut Fields) -> Result<T, JsonError>) -> Result<T, JsonError> {
+pub(crate) fn whole<T>(
+    mut fields: Fields,
+    take: impl FnOnce(&mut Fields) -> Result<T, JsonError>,
+) -> Result<T, JsonError> {
     let value = take(&mut fields)?;
     fields.finish()?;
     Ok(value)
@@ -87,11 +86,11 @@ fn take_subject(fields: &mut Fields) -> Result<Subject, JsonError> {
     })
 }
 
-fn take_choice(fields: &mut Fields) -> Result<Choice, JsonError> {
+pub(crate) fn take_choice(fields: &mut Fields) -> Result<Choice, JsonError> {
     Ok(Choice { event_hash: fields.parsed("event_hash")?, content_digest: fields.parsed("content_digest")? })
 }
 
-fn take_event(fields: &mut Fields) -> Result<Event, JsonError> {
+pub(crate) fn take_event(fields: &mut Fields) -> Result<Event, JsonError> {
     Ok(Event {
         timestamp: fields.text("timestamp")?,
         event: fields.text("event")?,
@@ -104,7 +103,7 @@ fn take_event(fields: &mut Fields) -> Result<Event, JsonError> {
     })
 }
 
-fn take_proof(fields: &mut Fields) -> Result<BatchProof, JsonError> {
+pub(crate) fn take_proof(fields: &mut Fields) -> Result<BatchProof, JsonError> {
     Ok(BatchProof {
         signer: fields.parsed("node_id")?,
         index: fields.number_u32("index")?,
@@ -112,6 +111,13 @@ fn take_proof(fields: &mut Fields) -> Result<BatchProof, JsonError> {
         path: fields.parsed_array("path")?,
         signature: fields.parsed("signature")?,
     })
+}
+
+pub(crate) fn choice_to_json(choice: &Choice) -> Json {
+    Json::object([
+        ("event_hash", Json::Text(choice.event_hash.to_string())),
+        ("content_digest", Json::Text(choice.content_digest.to_string())),
+    ])
 }
 
 fn subject_to_json(subject: &Subject) -> Json {
@@ -122,7 +128,7 @@ fn subject_to_json(subject: &Subject) -> Json {
     ])
 }
 
-fn event_to_json(event: &Event) -> Json {
+pub(crate) fn event_to_json(event: &Event) -> Json {
     Json::object([
         ("timestamp", Json::from(event.timestamp.as_str())),
         ("event", Json::from(event.event.as_str())),
@@ -135,7 +141,7 @@ fn event_to_json(event: &Event) -> Json {
     ])
 }
 
-fn proof_to_json(proof: &BatchProof) -> Json {
+pub(crate) fn proof_to_json(proof: &BatchProof) -> Json {
     Json::object([
         ("node_id", Json::Text(proof.signer.to_string())),
         ("index", Json::from(u64::from(proof.index))),

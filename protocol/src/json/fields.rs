@@ -119,6 +119,14 @@ impl Fields {
         self.take(key)?.into_fields(&path)
     }
 
+    /// Takes a value of any type, to be read by what it is a document of.
+    ///
+    /// # Errors
+    /// If the key is missing.
+    pub fn value(&mut self, key: &str) -> Result<Json, JsonError> {
+        self.take(key)
+    }
+
     /// Takes a string that spells a `T`, such as a hash in hex.
     ///
     /// # Errors

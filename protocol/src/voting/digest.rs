@@ -49,10 +49,10 @@ mod tests {
     use crate::quorum::VoterIndex;
     use crate::testing::{event, federation};
     use crate::vote::RoundId;
-    use crate::voting::{Candidate, Input, Polka, Rules};
+    use crate::voting::{Candidate, Input, Polka, Rules, Signing};
 
     const SUBJECT: SubjectId = SubjectId([3; 32]);
-    const WATCHING: Rules = Rules { me: None, may_sign: false, automatic: None };
+    const WATCHING: Rules = Rules { me: None, signing: Signing::Never, automatic: None };
 
     fn choice() -> Choice {
         event("blueprint_tagged", "v1").choice()

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::tally::{Added, Tally};
 use super::tiebreak;
-use super::{Input, Output, Polka, Rules, Step, Timer};
+use super::{Input, Output, Polka, Rules, Signing, Step, Timer};
 use crate::event::Event;
 use crate::id::{Choice, Epoch, Round, SubjectId};
 use crate::limits;
@@ -164,6 +164,7 @@ impl Instance {
                 self.standing = Some(choice);
                 self.standing_rounds = limits::ROUNDS;
             }
+            Input::MaySign => {}
             Input::Certified { round, choice } => self.decide(round, choice, out),
         }
     }
@@ -430,7 +431,7 @@ impl Instance {
 
     /// Signs a vote of the current round: counted at once, never a second one. Returns whether it was signed.
     fn sign(&mut self, voters: &VoterSet, rules: Rules, phase: Phase, ballot: Ballot, out: &mut Vec<Output>) -> bool {
-        let Some(me) = rules.me.filter(|_| rules.may_sign) else { return false };
+        let Some(me) = rules.me.filter(|_| rules.signing == Signing::Now) else { return false };
         let round = self.round;
         if self.tally_mut(round, phase).add(voters, me, ballot) != Added::First {
             return false;

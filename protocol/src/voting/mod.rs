@@ -39,10 +39,22 @@ pub struct Polka {
 pub struct Rules {
     /// This node's place among the voters; `None` for observers.
     pub me: Option<VoterIndex>,
-    /// False while the node abstains: its vote history is incomplete.
-    pub may_sign: bool,
+    /// Whether it signs.
+    pub signing: Signing,
     /// The strategy of automatic rounds; `None` where every later round is an operator's.
     pub automatic: Option<TieBreak>,
+}
+
+/// Whether a node signs what an instance wants signed (SPEC §7 State).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Signing {
+    /// It does.
+    Now,
+    /// Not before it has heard what it signed in an earlier life: [`Input::MaySign`] comes then. Until then it stays in a
+    /// failed round, because others may wait in it for its nil.
+    Later,
+    /// Never here: its vote history is incomplete, or it only watches.
+    Never,
 }
 
 /// Which step of a round a timer belongs to.
@@ -99,6 +111,8 @@ pub enum Input {
     Timeout(Timer),
     /// An operator's standing choice (rule 7). The caller has asked [`Instance::may_choose`].
     Choose(Choice),
+    /// Signing was to come later, and may be done from now on: nothing else is new.
+    MaySign,
     /// A certificate was verified by the caller (rule 3).
     Certified {
         /// Its round.

@@ -2,7 +2,7 @@
 
 use super::instance::Instance;
 use super::tiebreak;
-use super::{Output, Rules, Step};
+use super::{Output, Rules, Signing, Step};
 use crate::id::{Choice, NodeId, Round, sha256};
 use crate::limits;
 use crate::manifest::TieBreak;
@@ -45,7 +45,8 @@ impl Instance {
     /// Rule 6: the proposer of an automatic round proposes its valid choice, else the tie-break winner, else nothing.
     pub(super) fn propose(&mut self, voters: &VoterSet, rules: Rules, out: &mut Vec<Output>) {
         let Some(strategy) = rules.automatic.filter(|_| rules.is_automatic(self.round())) else { return };
-        let is_turn = rules.may_sign && rules.me.is_some() && rules.me == self.proposer(voters, strategy, self.round());
+        let signs = rules.signing == Signing::Now;
+        let is_turn = signs && rules.me.is_some() && rules.me == self.proposer(voters, strategy, self.round());
         if !is_turn || self.current().proposal.is_some() || self.has_elapsed(Step::Propose) {
             return;
         }
@@ -91,6 +92,9 @@ impl Instance {
     /// Rule 5, last part: leaves a failed round for the next if that is automatic, or if an operator's choice carries.
     /// Returns whether it did; otherwise the subject is in conflict.
     pub(super) fn leave_failed_round(&mut self, rules: Rules, out: &mut Vec<Output>) -> bool {
+        if rules.me.is_some() && rules.signing == Signing::Later {
+            return false;
+        }
         let next = self.round().next();
         if rules.is_automatic(next) || self.spend_standing_round() {
             self.enter(next, rules, out);

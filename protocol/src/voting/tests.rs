@@ -24,7 +24,7 @@ struct Net {
 impl Net {
     fn new(n: usize, automatic: Option<TieBreak>) -> Self {
         let (_, _, voters, _) = testing::federation(n);
-        let rules = voters.iter().map(|(me, _)| Rules { me: Some(me), may_sign: true, automatic }).collect();
+        let rules = voters.iter().map(|(me, _)| Rules { me: Some(me), signing: Signing::Now, automatic }).collect();
         let nodes = (0..n).map(|_| Instance::new(Epoch(0), SUBJECT, false)).collect();
         Self { voters, rules, nodes, in_flight: vec![], timers: vec![], signed: vec![], seen: vec![] }
     }
@@ -227,7 +227,7 @@ fn candidates_that_do_not_agree_wait_for_review() {
     late.announce(&both[0], 0, &[]);
     late.announce(&both[1], 1, &[]);
     late.in_flight.retain(|(to, _)| *to == 3);
-    late.rules[3].may_sign = false;
+    late.rules[3].signing = Signing::Never;
     late.settle();
     both.iter().for_each(|event| late.input(3, Input::Endorse(event.choice())));
     assert!(late.seen.contains(&(3, Output::Review)));

@@ -39,6 +39,8 @@ pub enum JournalRecord {
     Done(Vec<SubjectId>),
     /// What an operator decided.
     Note(OperatorNote),
+    /// Others hold statements of this node's that stood in no journal: it was rolled back, and this node abstains. Why.
+    Abstain(String),
 }
 
 /// An operator's decision about a subject; the latest of each kind holds.

@@ -29,9 +29,11 @@ fn fill(dir: &Path) {
     let change = |at| TrustChange {
         member: node(1),
         reason: TrustReason::SyncFailed,
+        points: -3,
         at: UnixMillis(at),
         origin: None,
         reference: String::new(),
+        note: None,
     };
     let outbox = (0..20_u8).map(|n| OutboxRow { kind: n, payload: vec![n; 100] }).collect();
     let changes = Changes { trust: (0..20).map(change).collect(), outbox, ..Changes::default() };

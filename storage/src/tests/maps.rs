@@ -1,11 +1,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
+use ssid_protocol::batch::{Statements, VerifiedBatch};
+use ssid_protocol::evidence::{Evidence, EvidenceKind, EvidenceSlot, Signed};
 use ssid_protocol::id::{Epoch, LogId, NodeId, Sha256Hash, SubjectId, UnixMillis};
+use ssid_protocol::testing;
 
 use super::remember::{conflict, open, open_subject};
 use crate::fixtures::{FEDERATION, node, subject};
-use crate::{AnchorRow, Changes, ConflictRow, Cursor, EpochRow, PeerRow, Store};
+use crate::{AnchorRow, Changes, ConflictRow, Cursor, EpochRow, EvidenceRow, PeerRow, Store};
 
 /// Rows of the tables that are plain maps, as small numbers.
 #[derive(Clone, Debug)]
@@ -14,7 +17,7 @@ enum Step {
     Cursor(u8, u8, u64),
     Conflict(u8, u32),
     ConflictEnded(u8),
-    Evidence(Vec<u8>, Vec<u8>),
+    Evidence(u8, usize, u64, u64),
     Anchor(u8, u64),
     Epoch(u64, String),
     Opened(u64),
@@ -27,8 +30,8 @@ fn steps() -> impl Strategy<Value = Vec<Vec<Step>>> {
         (0..3_u8, 0..3_u8, any::<u64>()).prop_map(|(a, b, c)| Step::Cursor(a, b, c)),
         (0..4_u8, any::<u32>()).prop_map(|(a, b)| Step::Conflict(a, b)),
         (0..4_u8).prop_map(Step::ConflictEnded),
-        (prop::collection::vec(any::<u8>(), 1..4), prop::collection::vec(any::<u8>(), 0..40))
-            .prop_map(|(a, b)| Step::Evidence(a, b)),
+        (0..3_u8, 0..EvidenceKind::ALL.len(), 0..3_u64, any::<u64>())
+            .prop_map(|(member, kind, epoch, at)| Step::Evidence(member, kind, epoch, at)),
         (0..4_u8, any::<u64>()).prop_map(|(a, b)| Step::Anchor(a, b)),
         (any::<u64>(), ".{0,20}").prop_map(|(a, b)| Step::Epoch(a, b)),
         (0..6_u64).prop_map(Step::Opened),
@@ -37,12 +40,21 @@ fn steps() -> impl Strategy<Value = Vec<Vec<Step>>> {
     prop::collection::vec(prop::collection::vec(step, 0..6), 0..6)
 }
 
+/// Two heartbeats of one node; that they contradict each other is not storage's business.
+fn evidence(number: u64) -> Evidence {
+    let beat = |number| {
+        let statements = Statements::Heartbeat(Box::new(testing::heartbeat(number)));
+        Signed::of(&VerifiedBatch::sign(&testing::key(1), &FEDERATION, statements).unwrap(), 0).unwrap()
+    };
+    Evidence::of_statements(FEDERATION, beat(number % 4), beat(number % 4 + 1))
+}
+
 #[derive(Debug, Default, PartialEq)]
 struct Model {
     peers: BTreeMap<NodeId, PeerRow>,
     cursors: BTreeMap<Cursor, u64>,
     conflicts: BTreeMap<SubjectId, ConflictRow>,
-    evidence: BTreeMap<Vec<u8>, Vec<u8>>,
+    evidence: BTreeMap<EvidenceSlot, EvidenceRow>,
     anchors: BTreeMap<Sha256Hash, AnchorRow>,
     epochs: BTreeMap<Epoch, EpochRow>,
     open: BTreeSet<SubjectId>,
@@ -63,7 +75,12 @@ impl Model {
                 }
                 Step::Conflict(n, round) => changes.conflicts.push((SubjectId([n; 32]), conflict(round))),
                 Step::ConflictEnded(n) => changes.conflicts_ended.push(SubjectId([n; 32])),
-                Step::Evidence(key, value) => changes.evidence.push((key, value)),
+                Step::Evidence(member, kind, epoch, at) => {
+                    let slot =
+                        EvidenceSlot { member: node(member), kind: EvidenceKind::ALL[kind], epoch: Epoch(epoch) };
+                    let from = at.is_multiple_of(2).then(|| node(9));
+                    changes.evidence.push((slot, EvidenceRow { evidence: evidence(at), at: UnixMillis(at), from }));
+                }
                 Step::Anchor(n, at) => changes.anchors.push((
                     Sha256Hash([n; 32]),
                     AnchorRow { name: "n".into(), cid: "c".into(), at: UnixMillis(at), services: vec![] },

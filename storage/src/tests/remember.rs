@@ -21,7 +21,15 @@ pub(super) fn open_subject(number: u64, proof: Option<ProofRef>) -> OpenSubject 
 }
 
 fn trust(member: NodeId, at: u64) -> TrustChange {
-    TrustChange { member, reason: TrustReason::Agreement, at: UnixMillis(at), origin: None, reference: "r".into() }
+    TrustChange {
+        member,
+        reason: TrustReason::Agreement,
+        points: 2,
+        at: UnixMillis(at),
+        origin: None,
+        reference: "r".into(),
+        note: None,
+    }
 }
 
 #[test]

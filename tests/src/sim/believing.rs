@@ -55,6 +55,8 @@ impl Signed {
                 let batches = batches.into_iter().map(|batch| self.batch(fed, batch)).collect::<Result<_, _>>()?;
                 CheckedAnswer::Open { batches, events: events(all), certificates, next }
             }
+            Answer::Own(batch) => CheckedAnswer::Own(batch.map(|batch| self.batch(fed, *batch)).transpose()?),
+            Answer::Evidence(pieces) => CheckedAnswer::Evidence(pieces),
             Answer::Events(all) => CheckedAnswer::Events(events(all)),
             Answer::Refused(reason) => CheckedAnswer::Refused(reason),
         }))

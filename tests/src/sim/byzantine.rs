@@ -7,6 +7,7 @@ use std::sync::Arc;
 use ssid_protocol::batch::{BatchProof, Statements, VerifiedBatch};
 use ssid_protocol::certificate::Certificate;
 use ssid_protocol::event::Event;
+use ssid_protocol::evidence::{Evidence, Signed};
 use ssid_protocol::id::{Choice, Epoch, LogId, MerkleHash, Round, Sha256Hash, SubjectId, UnixMillis};
 use ssid_protocol::subject::Subject;
 use ssid_protocol::sync::{Answer, ProvenEvent, Request};
@@ -264,7 +265,19 @@ impl Liars {
                 Answer::Open { batches, events: self.unproven(), certificates, next }
             }
             Request::Events { .. } => Answer::Events(self.unproven()),
+            Request::Own => Answer::Own(self.replay(from).pop().map(|lie| Box::new(lie.batch.batch().clone()))),
+            Request::Evidence { .. } => Answer::Evidence(self.accusation(fed)),
         })
+    }
+
+    /// Two statements that contradict nothing, or are not of one member.
+    fn accusation(&mut self, fed: &Federation) -> Vec<Evidence> {
+        let some = [self.rng.below(self.heard.len()), self.rng.below(self.heard.len())];
+        let signed = some.map(|at| self.heard.get(at).and_then(|batch| Signed::of(batch, 0)));
+        match signed {
+            [Some(one), Some(other)] => vec![Evidence::of_statements(fed.id, one, other)],
+            _ => Vec::new(),
+        }
     }
 
     fn unproven(&mut self) -> Vec<ProvenEvent> {

@@ -1,7 +1,7 @@
 //! What must hold after every step (SPEC §1, §7 *State*, §11): one choice a subject, one vote a round and phase, nothing
 //! sent that is not on disk, a log that only grows, certificates that verify.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use ssid_protocol::batch::{SignedBatch, Statements, VerifiedBatch};
 use ssid_protocol::certificate::Verifier;
@@ -35,8 +35,9 @@ pub(super) struct Checks<'a> {
     votes: HashMap<(NodeId, SubjectId, Round, Phase), Ballot>,
     proposals: HashMap<(NodeId, SubjectId, Round), Proposal>,
     events: HashMap<(NodeId, SubjectId), Choice>,
-    /// The first vote of each slot that reached an honest node, of members that lie.
-    heard: HashMap<(NodeId, SubjectId, Round, Phase), (Ballot, bool)>,
+    /// The first vote of each slot that reached an honest node in one of its lives.
+    heard: HashMap<(usize, u32, NodeId, SubjectId, Round, Phase), Ballot>,
+    equivocators: BTreeSet<NodeId>,
     machines: Vec<Seen>,
 }
 
@@ -51,6 +52,7 @@ impl<'a> Checks<'a> {
             proposals: HashMap::new(),
             events: HashMap::new(),
             heard: HashMap::new(),
+            equivocators: BTreeSet::new(),
             machines: (0..machines).map(|_| seen()).collect(),
         }
     }
@@ -95,23 +97,35 @@ impl<'a> Checks<'a> {
         self.is_on_disk(at, machine, batch)
     }
 
-    /// A batch reaches an honest node: two votes of one member for one slot are an equivocation that could be seen.
-    pub(super) fn heard(&mut self, batch: &VerifiedBatch, coverage: &mut Coverage) {
-        let Statements::Votes(votes) = batch.statements() else { return };
-        for vote in votes.iter().filter(|vote| vote.epoch == self.fed.manifest.epoch) {
-            let slot = (batch.signer(), vote.subject, vote.round, vote.phase);
-            let (first, told) = self.heard.entry(slot).or_insert((vote.ballot, false));
-            if *first != vote.ballot && !*told {
-                *told = true;
+    /// A batch reaches an honest node. Two votes of one member for one slot, in the first rounds of a subject that is not
+    /// decided there, are an equivocation that this node sees: of later rounds it keeps only a voter's latest.
+    pub(super) fn heard(
+        &mut self,
+        at: usize,
+        machine: &Machine,
+        batch: &VerifiedBatch,
+        coverage: &mut Coverage,
+    ) -> Result<(), String> {
+        let Statements::Votes(votes) = batch.statements() else { return Ok(()) };
+        let Some(store) = &machine.store else { return Ok(()) };
+        for vote in votes.iter().filter(|vote| vote.epoch == self.fed.manifest.epoch && vote.round <= Round(1)) {
+            let slot = (at, machine.life, batch.signer(), vote.subject, vote.round, vote.phase);
+            let first = *self.heard.entry(slot).or_insert(vote.ballot);
+            if first != vote.ballot {
                 coverage.count("equivocations of liars that reached honest nodes");
+                let state = store.subject(&vote.subject).map_err(|error| error.to_string())?;
+                if !matches!(state, Some(SubjectState::Certified { .. })) {
+                    self.equivocators.insert(batch.signer());
+                }
             }
         }
+        Ok(())
     }
 
     /// An answer leaves an honest node.
     pub(super) fn answered(&mut self, at: usize, machine: &Machine, answer: &Answer) -> Result<(), String> {
         match answer {
-            Answer::Status(Some(batch)) => self.sent(at, machine, batch),
+            Answer::Status(Some(batch)) | Answer::Own(Some(batch)) => self.sent(at, machine, batch),
             Answer::Open { batches, .. } => batches.iter().try_for_each(|batch| self.sent(at, machine, batch)),
             _ => Ok(()),
         }
@@ -213,6 +227,11 @@ impl<'a> Checks<'a> {
             )),
             _ => Ok(()),
         }
+    }
+
+    /// Members of whom two votes for one slot reached an honest node.
+    pub(super) fn equivocators(&self) -> &BTreeSet<NodeId> {
+        &self.equivocators
     }
 
     /// What is certified anywhere.

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use ssid_node::engine::{Effects, Inbound, NodeEvent, Worth};
+use ssid_node::engine::{Effects, Inbound, NodeEvent, Worth, evidence_answer};
 use ssid_protocol::batch::VerifiedBatch;
+use ssid_protocol::evidence::Evidence;
 use ssid_protocol::id::NodeId;
 use ssid_protocol::sync::{Answer, LOG_PAGE, Request};
 
@@ -56,8 +57,12 @@ impl World<'_> {
             return Ok(());
         }
         for event in &effects.events {
-            if let NodeEvent::ReadOnly { reason } = event {
-                return Err(format!("machine {at} is read-only: {reason}"));
+            match event {
+                NodeEvent::ReadOnly { reason } => return Err(format!("machine {at} is read-only: {reason}")),
+                NodeEvent::Abstaining { reason } if self.machines[at].is_honest => {
+                    return Err(format!("machine {at} abstains: {reason}"));
+                }
+                _ => {}
             }
         }
         self.look_at_log(at)?;
@@ -118,6 +123,16 @@ impl World<'_> {
                 self.checks.sent(at, &self.machines[at], batch.batch())?;
             }
             self.broadcast(at, &batch);
+        }
+        for evidence in effects.evidence {
+            for to in 0..self.machines.len() {
+                if to != at && self.linked(at, to) {
+                    let from = self.machines[at].member;
+                    for delay in self.network.arrivals() {
+                        self.clock.after(delay, Step::Evidence { to, from, evidence: evidence.clone() });
+                    }
+                }
+            }
         }
         for (ticket, worth) in effects.verdicts {
             if let Some(Waiting::Gossip(batch)) = self.machines[at].waiting.remove(&ticket)
@@ -187,17 +202,34 @@ impl World<'_> {
         }
     }
 
-    pub(super) fn deliver(&mut self, to: usize, from: usize, batch: &Arc<VerifiedBatch>) {
+    pub(super) fn deliver(&mut self, to: usize, from: usize, batch: &Arc<VerifiedBatch>) -> Result<(), String> {
         if !self.machines[to].is_up() || self.network.is_cut(from, self.machines[to].member) {
-            return;
+            return Ok(());
+        }
+        let is_own = batch.signer() == self.fed.node_id(self.machines[to].member);
+        if is_own && self.is_deaf_to_itself(to) {
+            return Ok(());
         }
         let ticket = Some(self.machines[to].ticket(Waiting::Gossip(batch.clone())));
         let input = Inbound::Batch { batch: batch.clone(), from: self.fed.node_id(from), ticket };
         self.trace_batch("gets", to, from, batch);
         if self.machines[to].is_honest {
-            self.checks.heard(batch, &mut self.coverage);
+            self.checks.heard(to, &self.machines[to], batch, &mut self.coverage)?;
         }
         self.give(to, input);
+        Ok(())
+    }
+
+    pub(super) fn deliver_evidence(&mut self, to: usize, from: usize, evidence: &Evidence) {
+        if self.machines[to].is_up() && !self.network.is_cut(from, self.machines[to].member) {
+            let evidence = Box::new(evidence.clone());
+            self.give(to, Inbound::Evidence { evidence, from: self.fed.node_id(from), ticket: None });
+        }
+    }
+
+    /// Whether it does not listen to what its own key signed: a twin would see what the other did, and stop.
+    fn is_deaf_to_itself(&self, at: usize) -> bool {
+        !self.machines[at].is_honest || self.mutation == Mutation::DropsLocks
     }
 
     fn ask(&mut self, at: usize, node: &NodeId, request: Request) {
@@ -241,12 +273,18 @@ impl World<'_> {
             self.answer_travels(at, asker, request, answer);
             return Ok(());
         }
+        if let (Request::Evidence { known }, Some(store)) = (&request, &self.machines[at].store) {
+            let answer = evidence_answer(store, known);
+            self.answer_travels(at, asker, request, answer);
+            return Ok(());
+        }
         let ticket = self.machines[at].ticket(Waiting::Peer(asker, request.clone()));
         let input = match request {
             Request::Status => Inbound::StatusAsked { ticket },
             Request::Open { subjects, after } => Inbound::OpenAsked { subjects, after, ticket },
             Request::Events { digests } => Inbound::EventsAsked { digests, ticket },
-            Request::Log { .. } => return Ok(()),
+            Request::Own => Inbound::OwnAsked { from: self.fed.node_id(member), ticket },
+            Request::Log { .. } | Request::Evidence { .. } => return Ok(()),
         };
         self.give(at, input);
         Ok(())
@@ -275,7 +313,10 @@ impl World<'_> {
         }
         let node = self.fed.node_id(from);
         let checked = match answer {
-            Some(answer) => {
+            Some(mut answer) => {
+                if self.is_deaf_to_itself(at) {
+                    leave_out(&mut answer, self.fed.node_id(self.machines[at].member));
+                }
                 let is_honest = self.scenario.is_honest(from);
                 let checked = self.signed.check(self.fed, node, &request, answer, is_honest)?;
                 self.coverage.add("answers refused", u64::from(checked.is_none()));
@@ -314,5 +355,14 @@ impl World<'_> {
             let pause = self.network.pause();
             self.clock.after(pause, Step::Connections(at));
         }
+    }
+}
+
+/// An answer without what `own` signed.
+fn leave_out(answer: &mut Answer, own: NodeId) {
+    match answer {
+        Answer::Own(batch) => *batch = None,
+        Answer::Open { batches, .. } => batches.retain(|batch| batch.signer != own),
+        _ => {}
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use ssid_node::engine::Inbound;
 use ssid_protocol::batch::VerifiedBatch;
+use ssid_protocol::evidence::Evidence;
 use ssid_protocol::sync::{Answer, Request};
 
 use super::believing::Signed;
@@ -31,6 +32,8 @@ pub(super) enum Step {
     Finish(usize, u32),
     /// A batch arrives at a machine.
     Batch { to: usize, from: usize, batch: Arc<VerifiedBatch> },
+    /// Evidence arrives at a machine.
+    Evidence { to: usize, from: usize, evidence: Arc<Evidence> },
     /// A question arrives at a member.
     Ask { to: usize, asker: Asker, request: Request },
     /// An answer arrives.
@@ -149,8 +152,9 @@ impl<'a> World<'a> {
         match step {
             Step::Turn(at, life) => self.turn(at, life),
             Step::Finish(at, life) => self.finish(at, life),
-            Step::Batch { to, from, batch } => {
-                self.deliver(to, from, &batch);
+            Step::Batch { to, from, batch } => self.deliver(to, from, &batch),
+            Step::Evidence { to, from, evidence } => {
+                self.deliver_evidence(to, from, &evidence);
                 Ok(())
             }
             Step::Ask { to, asker, request } => self.asked(to, asker, request),

@@ -65,7 +65,8 @@ fn far_more_than_is_carried_at_once_from_two_origins_is_certified_or_refused_by_
 fn past_an_origins_share_events_are_refused_with_the_limits_name_and_taken_later() {
     // alone, nothing is ever certified: the share of one of two members fills up
     let mut cluster = Cluster::make(Shape { applies: false, ..Shape::of(2) });
-    cluster.node_mut(0).start_answering();
+    cluster.start_all(); // a node that has just started hears the others before it signs anything
+    cluster.node_mut(1).kill();
     let node = cluster.node(0).address();
     let (accepted, refused) = offer(&node, &Events::series("share"), 52_000);
     assert_eq!((accepted.len(), refused.len()), (50_000, 2_000));

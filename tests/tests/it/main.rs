@@ -17,6 +17,7 @@ mod membership;
 mod process;
 mod quorum;
 mod registry_file;
+mod vote_history;
 
 /// A module that is not named above would never run.
 #[test]

@@ -7,7 +7,7 @@ use ssid_protocol::id::Round;
 use ssid_protocol::manifest::TieBreak;
 use ssid_protocol::quorum::VoterIndex;
 use ssid_protocol::vote::Phase;
-use ssid_protocol::voting::{Input, Instance, Output, OwnHistory, Polka, Rules, Step, Timer};
+use ssid_protocol::voting::{Input, Instance, Output, OwnHistory, Polka, Rules, Signing, Step, Timer};
 
 use crate::terms::{CHOICES, Cast, EPOCH, Federation, Pick, SUBJECT, Said, Told, VOTERS, timer};
 
@@ -201,7 +201,7 @@ impl Node {
 
 /// The rules of a node that listens only. Automatic, so that a failed round is left without an operator.
 fn silent(me: u8) -> Rules {
-    Rules { me: Some(VoterIndex(me.into())), may_sign: false, automatic: Some(TieBreak::TimestampPriority) }
+    Rules { me: Some(VoterIndex(me.into())), signing: Signing::Never, automatic: Some(TieBreak::TimestampPriority) }
 }
 
 fn place(fed: &Federation, polka: Option<Polka>) -> Option<(u8, Pick)> {

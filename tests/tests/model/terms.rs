@@ -6,7 +6,7 @@ use ssid_protocol::manifest::{TieBreak, Weighting};
 use ssid_protocol::quorum::{VoterIndex, VoterSet};
 use ssid_protocol::testing;
 use ssid_protocol::vote::{Ballot, Phase, Proposal, RoundId};
-use ssid_protocol::voting::{Candidate, Input, Rules, Step, Timer};
+use ssid_protocol::voting::{Candidate, Input, Rules, Signing, Step, Timer};
 
 pub(crate) const SUBJECT: SubjectId = SubjectId([3; 32]);
 pub(crate) const EPOCH: Epoch = Epoch(0);
@@ -188,7 +188,7 @@ impl Federation {
     }
 
     pub(crate) fn rules(&self, me: u8) -> Rules {
-        Rules { me: Some(VoterIndex(me.into())), may_sign: true, automatic: self.automatic }
+        Rules { me: Some(VoterIndex(me.into())), signing: Signing::Now, automatic: self.automatic }
     }
 
     pub(crate) fn is_automatic(&self, round: u8) -> bool {

@@ -4,6 +4,7 @@ mod consensus;
 mod decide;
 mod emit;
 mod events;
+mod evidence;
 mod import;
 mod log;
 mod nodes;
@@ -55,7 +56,9 @@ pub(super) fn router(state: ApiState, shutdown: CancellationToken) -> Router {
         .route("/v1/events/{hash}/endorse", post(decide::endorse))
         .route("/v1/events/{hash}/refuse", post(decide::refuse))
         .route("/v1/trust", get(trust::list))
-        .route("/v1/trust/{id}", get(trust::show))
+        .route("/v1/trust/{id}", get(trust::show).post(trust::adjust))
+        .route("/v1/evidence", get(evidence::list))
+        .route("/v1/evidence/{id}", get(evidence::show))
         .route("/v1/log/head", get(log::head))
         .route("/v1/log/proof", get(log::proof))
         .route("/v1/log/consistency", get(log::consistency))

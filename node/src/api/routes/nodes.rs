@@ -7,7 +7,7 @@ use axum::extract::{Path, State};
 use ssid_protocol::heartbeat::Heartbeat;
 use ssid_protocol::id::UnixMillis;
 use ssid_protocol::member::Member;
-use ssid_protocol::trust::TrustLabel;
+use ssid_protocol::trust::{REVIEW_FLOOR, TrustLabel};
 
 use crate::api::ApiState;
 use crate::api::error::{Answer, Failure};
@@ -51,6 +51,7 @@ fn view(state: &ApiState, member: &Member) -> Result<NodeView, Failure> {
         last_seen: state.last_seen(id)?.map(iso),
         trust_score,
         trust_label: TrustLabel::of(trust_score).as_str().to_owned(),
+        needs_review: trust_score < REVIEW_FLOOR,
         software: says(|h| &h.software),
         epoch: own.map(|e| e.epoch).or(heard.as_ref().map(|(heartbeat, _)| heartbeat.epoch)),
         certified_count: own.map(|e| e.certified).or(said(|h| h.certified_count)),

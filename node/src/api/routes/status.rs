@@ -11,7 +11,8 @@ use ssid_protocol::member::Status;
 use crate::api::ApiState;
 use crate::api::error::{Answer, Failure};
 use crate::api::view::{
-    FederationStatus, LogHeadView, NamedNode, ReadyView, Statistics, StatusView, TransportStatus, VotingStatus, iso,
+    FederationStatus, LogHeadView, MembersStatus, NamedNode, ReadyView, Statistics, StatusView, TransportStatus,
+    VotingStatus, iso,
 };
 use crate::engine::EngineStatus;
 
@@ -29,6 +30,7 @@ pub(super) async fn status(State(state): State<ApiState>) -> Answer<StatusView> 
         federation: federation(&state, &engine),
         transport: transport(&state, &engine),
         voting: voting(&state, &engine),
+        members: members(&state, &engine),
         log: LogHeadView::from(engine.log),
         statistics: statistics(&state, &engine),
     }))
@@ -69,6 +71,17 @@ fn transport(state: &ApiState, engine: &EngineStatus) -> TransportStatus {
     }
 }
 
+fn members(state: &ApiState, engine: &EngineStatus) -> MembersStatus {
+    MembersStatus {
+        evidence: engine.evidence,
+        own_equivocation: engine.own_equivocation,
+        flagged: engine.flagged.iter().map(|node| state.named_node(node)).collect(),
+    }
+}
+
+/// SPEC §7 State: the only ways out of abstaining.
+const ABSTAINING_ENDS: &str = "it takes part again under a new key, or in the federation's next epoch";
+
 fn voting(state: &ApiState, engine: &EngineStatus) -> VotingStatus {
     let named = |ids: &[_]| ids.iter().map(|id| state.named_node(id)).collect::<Vec<_>>();
     let missing_voters = named(&engine.missing_voters);
@@ -78,6 +91,8 @@ fn voting(state: &ApiState, engine: &EngineStatus) -> VotingStatus {
         connected_voters: named(&engine.connected_voters),
         missing_voters,
         abstaining: engine.abstaining.clone(),
+        abstaining_ends: engine.abstaining.is_some().then(|| ABSTAINING_ENDS.to_owned()),
+        hearing: engine.hearing.as_ref().map(|hearing| named(&hearing.heard)),
         read_only: engine.read_only.clone(),
         awaiting_review: engine.awaiting_review,
     }
@@ -97,10 +112,18 @@ fn waiting_for(state: &ApiState, engine: &EngineStatus, missing: &[NamedNode]) -
         ));
     }
     if let Some(why) = &engine.read_only {
-        reasons.push(format!("its storage: read-only because {why}"));
+        reasons.push(format!("its operators: read-only because {why}"));
     }
     if let Some(why) = &engine.abstaining {
-        reasons.push(format!("its vote history: it signs nothing because {why}"));
+        reasons.push(format!("its vote history: it signs nothing because {why}; {ABSTAINING_ENDS}"));
+    }
+    if let Some(hearing) = &engine.hearing {
+        let others = state.voters.iter().filter(|(_, voter)| voter.key.id() != state.node_id).count();
+        reasons.push(format!(
+            "answers: since its start {} of {others} other voters have told it what it signed before; it signs nothing \
+             before a quorum has",
+            hearing.heard.len()
+        ));
     }
     reasons
 }

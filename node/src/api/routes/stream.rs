@@ -50,6 +50,9 @@ fn as_sse(event: &NodeEvent) -> Event {
         NodeEvent::Connected { .. } => "connected",
         NodeEvent::Disconnected { .. } => "disconnected",
         NodeEvent::Drift { .. } => "drift",
+        NodeEvent::Abstaining { .. } => "abstaining",
+        NodeEvent::Evidence { .. } => "evidence",
+        NodeEvent::LowTrust { .. } => "low_trust",
         NodeEvent::ReadOnly { .. } => "read_only",
     };
     // plain structs of text and numbers: there is nothing in them that could not be written

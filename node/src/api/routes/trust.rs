@@ -1,13 +1,22 @@
-//! `/v1/trust`: this node's ledger.
+//! `/v1/trust`: this node's ledger, and changing it by hand.
 
 use axum::Json;
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, State};
 use ssid_protocol::member::Member;
-use ssid_protocol::trust::{INITIAL_SCORE, TrustChange, TrustLabel, step};
+use ssid_protocol::trust::{ENDORSEMENT_FLOOR, REVIEW_FLOOR, TrustChange, TrustLabel, TrustNote, TrustRules};
 
 use crate::api::ApiState;
+use crate::api::caller::{self, Caller};
 use crate::api::error::{Answer, Failure};
-use crate::api::view::{TrustChangeView, TrustView, iso};
+use crate::api::view::{TrustChangeView, TrustNoteView, TrustRequest, TrustView, iso};
+use crate::engine::Adjustment;
+
+/// Characters of a reason.
+const REASON_CHARS: usize = 500;
+/// Characters of a name.
+const NAME_CHARS: usize = 100;
 
 pub(super) async fn list(State(state): State<ApiState>) -> Answer<Vec<TrustView>> {
     let all = |state: &ApiState| {
@@ -24,6 +33,46 @@ pub(super) async fn show(State(state): State<ApiState>, Path(id): Path<String>) 
     state.read(move |state| view(state, state.find_member(&id)?)).await.map(Json)
 }
 
+/// A boost or a penalty; answers with the ledger that has it.
+pub(super) async fn adjust(
+    State(state): State<ApiState>,
+    Path(id): Path<String>,
+    caller: Caller,
+    body: Result<Bytes, BytesRejection>,
+) -> Answer<TrustView> {
+    let request: TrustRequest = serde_json::from_slice(&body?).map_err(|e| {
+        Failure::bad_request(format!("needed is {{\"change\": \"boost\" or \"penalize\", \"reason\": \"…\"}}: {e}"))
+    })?;
+    let boost = match request.change.as_str() {
+        "boost" => true,
+        "penalize" => false,
+        other => {
+            let shown: String = other.chars().take(80).collect();
+            return Err(Failure::bad_request(format!("change is {shown:?}; it may be boost or penalize")));
+        }
+    };
+    let words = text("reason", &request.reason, REASON_CHARS)?;
+    let by = match &request.by {
+        Some(name) => format!("{} ({})", text("by", name, NAME_CHARS)?, caller::name_of(caller)),
+        None => caller::name_of(caller),
+    };
+    let member = state.find_member(&id)?.clone();
+    let adjustment = Adjustment { member: member.node_id, boost, note: TrustNote { by, words } };
+    state.engine.adjust(adjustment).await?;
+    state.read(move |state| view(state, &member)).await.map(Json)
+}
+
+/// One line of text that says something.
+fn text(field: &str, value: &str, limit: usize) -> Result<String, Failure> {
+    let value = value.trim();
+    let count = value.chars().count();
+    if count == 0 || count > limit || value.chars().any(char::is_control) {
+        let why = format!("{field} has to be one line of 1 to {limit} characters; it has {count}");
+        return Err(Failure::bad_request(why));
+    }
+    Ok(value.to_owned())
+}
+
 fn view(state: &ApiState, member: &Member) -> Result<TrustView, Failure> {
     let (changes, score) = state.trust_of(&member.node_id)?;
     Ok(TrustView {
@@ -32,21 +81,34 @@ fn view(state: &ApiState, member: &Member) -> Result<TrustView, Failure> {
         organization: member.organization.clone(),
         score,
         label: TrustLabel::of(score).as_str().to_owned(),
-        changes: with_running_score(changes),
+        needs_review: score < REVIEW_FLOOR,
+        effects: effects(score),
+        changes: with_running_score(&state.settings.trust, changes),
     })
 }
 
-fn with_running_score(changes: Vec<TrustChange>) -> Vec<TrustChangeView> {
-    let mut score = INITIAL_SCORE;
+/// What a score changes on this node, in words.
+fn effects(score: i32) -> Vec<String> {
+    let all = [
+        (REVIEW_FLOOR, "flagged for review"),
+        (ENDORSEMENT_FLOOR, "its events are not endorsed under the policy trusted"),
+        (ENDORSEMENT_FLOOR, "synced from last"),
+    ];
+    all.into_iter().filter(|(floor, _)| score < *floor).map(|(_, what)| what.to_owned()).collect()
+}
+
+fn with_running_score(rules: &TrustRules, changes: Vec<TrustChange>) -> Vec<TrustChangeView> {
+    let mut score = rules.initial;
     let view = |change: TrustChange| {
-        score = step(score, change.reason.points());
+        score = rules.step(score, change.points);
         TrustChangeView {
             at: iso(change.at),
             reason: change.reason.as_str().to_owned(),
-            points: change.reason.points(),
+            points: change.points,
             score,
             origin: change.origin,
             reference: change.reference,
+            note: change.note.map(|TrustNote { by, words }| TrustNoteView { by, words }),
         }
     };
     changes.into_iter().map(view).collect()

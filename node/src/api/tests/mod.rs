@@ -1,6 +1,7 @@
 //! The server on a real socket, over a real store and an engine that is played by the test.
 
 mod routes;
+mod trust;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -12,6 +13,7 @@ use ssid_protocol::event::Event;
 use ssid_protocol::id::{Epoch, LogId, Round, UnixMillis};
 use ssid_protocol::record::{ConsensusRecord, Resolution, Transport};
 use ssid_protocol::testing;
+use ssid_protocol::trust::{TrustChange, TrustReason, TrustRules};
 use ssid_protocol::vote::{Phase, Vote};
 use ssid_storage::{Certified, Changes, LogEntry, Owner, ProofRef, Store, Writer};
 use tempfile::TempDir;
@@ -22,8 +24,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{ApiListen, ApiSettings, ApiState, EventDefaults, Peers, SOCKET_NAME, TcpListen, serve};
 use crate::engine::{
-    Command, EmitOutcome, EngineHandle, EngineStatus, NodeEvent, NoteKind, Operated, Operation, OperatorRefusal,
-    RefusalKind,
+    Adjusted, Adjustment, Command, EmitOutcome, EngineHandle, EngineStatus, NodeEvent, NoteKind, Operated, Operation,
+    OperatorRefusal, RefusalKind,
 };
 
 const MEMBERS: usize = 4;
@@ -34,6 +36,8 @@ struct Served {
     state: ApiState,
     writer: Writer,
     events: broadcast::Sender<Arc<NodeEvent>>,
+    /// What was asked of the engine.
+    adjusted: Arc<Mutex<Vec<Adjustment>>>,
     shutdown: CancellationToken,
     tcp: Option<std::net::SocketAddr>,
 }
@@ -48,12 +52,18 @@ async fn served(engine: fn(&Event) -> EmitOutcome, with_tcp: bool) -> Served {
     let (commands, mut inbox) = mpsc::channel(8);
     let (events, _) = broadcast::channel(64);
     let (_status, status) = watch::channel(Arc::new(status(&store)));
+    let adjusted: Arc<Mutex<Vec<Adjustment>>> = Arc::default();
+    let asked = adjusted.clone();
     let handle = EngineHandle { commands, events: events.clone(), status };
     tokio::spawn(async move {
         while let Some(command) = inbox.recv().await {
             match command {
                 Command::Emit { events, reply } => drop(reply.send(events.iter().map(engine).collect())),
                 Command::Operate { operation, reply } => drop(reply.send(operate(operation))),
+                Command::Adjust { adjustment, reply } => {
+                    asked.lock().unwrap().push(adjustment.clone());
+                    drop(reply.send(Ok(adjust(adjustment))));
+                }
                 Command::Instances { reply, .. } => drop(reply.send(Vec::new())),
             }
         }
@@ -74,6 +84,7 @@ async fn served(engine: fn(&Event) -> EmitOutcome, with_tcp: bool) -> Served {
             mode: "participant".into(),
             sync_interval_minutes: 60,
             max_event_age_days: 365,
+            trust: TrustRules::default(),
             defaults,
         }),
         started_at: UnixMillis(0),
@@ -89,7 +100,7 @@ async fn served(engine: fn(&Event) -> EmitOutcome, with_tcp: bool) -> Served {
     while UnixStream::connect(dir.path().join(SOCKET_NAME)).await.is_err() {
         tokio::task::yield_now().await;
     }
-    Served { dir, state, writer, events, shutdown, tcp }
+    Served { dir, state, writer, events, adjusted, shutdown, tcp }
 }
 
 pub(crate) fn status(store: &Store) -> EngineStatus {
@@ -98,6 +109,7 @@ pub(crate) fn status(store: &Store) -> EngineStatus {
     EngineStatus {
         epoch: Epoch::ZERO,
         abstaining: None,
+        hearing: None,
         read_only: None,
         open: 0,
         conflicts: 0,
@@ -110,7 +122,19 @@ pub(crate) fn status(store: &Store) -> EngineStatus {
         missing_voters: ids[2..].to_vec(),
         has_quorum: false,
         syncs: crate::engine::Syncs { successful: 7, failed: 2, last: Some(UnixMillis(3_000)) },
+        evidence: 1,
+        own_equivocation: false,
+        flagged: ids[3..].to_vec(),
     }
+}
+
+/// Every adjustment is taken, from 50 points.
+fn adjust(adjustment: Adjustment) -> Adjusted {
+    let Adjustment { member, boost, note } = adjustment;
+    let reason = if boost { TrustReason::ManualBoost } else { TrustReason::ManualPenalty };
+    let (points, at, reference) = (reason.points(), UnixMillis(5_000), "by hand".to_owned());
+    let change = TrustChange { member, reason, points, at, origin: None, reference, note: Some(note) };
+    Adjusted { score: 50 + change.points, change }
 }
 
 /// Endorsements are taken, everything else is not.

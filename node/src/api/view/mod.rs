@@ -4,6 +4,7 @@
 mod conflict;
 mod consensus;
 mod event;
+mod evidence;
 mod log;
 mod node;
 mod problem;
@@ -13,11 +14,14 @@ mod trust;
 pub use conflict::{CandidateVotes, ConflictView, ReviewView};
 pub use consensus::{ConsensusCheck, FailedCertificate, RecordView, VerifyView};
 pub use event::{AppliedView, EmitView, EventDraft, EventState, EventView, ImportView, LineNote};
+pub use evidence::EvidenceView;
 pub use log::{ConsistencyView, LogHeadView, ProofView};
 pub use node::NodeView;
 pub use problem::Problem;
-pub use status::{FederationStatus, NamedNode, ReadyView, Statistics, StatusView, TransportStatus, VotingStatus};
-pub use trust::{TrustChangeView, TrustView};
+pub use status::{
+    FederationStatus, MembersStatus, NamedNode, ReadyView, Statistics, StatusView, TransportStatus, VotingStatus,
+};
+pub use trust::{TrustChangeView, TrustNoteView, TrustRequest, TrustView};
 
 pub use crate::engine::Operated;
 

@@ -36,6 +36,8 @@ pub struct NodeView {
     pub trust_score: i32,
     /// `HIGH`, `MEDIUM`, `LOW` or `VERY LOW`.
     pub trust_label: String,
+    /// Whether it is flagged for review: its score is below 50.
+    pub needs_review: bool,
     /// Program and version, from its heartbeat.
     pub software: Option<String>,
     /// Its epoch, from its heartbeat.

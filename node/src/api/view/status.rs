@@ -33,6 +33,8 @@ pub struct StatusView {
     pub transport: TransportStatus,
     /// Whether it can decide now.
     pub voting: VotingStatus,
+    /// Whom this node has reason not to rely on.
+    pub members: MembersStatus,
     /// Its certified log.
     pub log: LogHeadView,
     /// Counts.
@@ -94,10 +96,26 @@ pub struct VotingStatus {
     pub waiting_for: Vec<String>,
     /// Why it signs nothing, if it does not.
     pub abstaining: Option<String>,
+    /// What ends that.
+    pub abstaining_ends: Option<String>,
+    /// After a start, until a quorum has told this node what it signed before: the voters that have. It signs nothing
+    /// until then.
+    pub hearing: Option<Vec<NamedNode>>,
     /// Why it is read-only, if it is.
     pub read_only: Option<String>,
     /// Subjects that wait for this node's own operator.
     pub awaiting_review: u64,
+}
+
+/// Members that people should look at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MembersStatus {
+    /// Pieces of evidence of equivocation, and of two certificates of one subject.
+    pub evidence: u64,
+    /// Whether the node's own key is proven to have equivocated.
+    pub own_equivocation: bool,
+    /// Members whose score is below 50, flagged for review.
+    pub flagged: Vec<NamedNode>,
 }
 
 /// Counts, in the registry's own words.

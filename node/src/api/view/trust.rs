@@ -16,6 +16,10 @@ pub struct TrustView {
     pub score: i32,
     /// `HIGH`, `MEDIUM`, `LOW` or `VERY LOW`.
     pub label: String,
+    /// Whether it is flagged for review: its score is below 50.
+    pub needs_review: bool,
+    /// What its band changes here, in words; empty if nothing.
+    pub effects: Vec<String>,
     /// Every change in order; empty in lists.
     pub changes: Vec<TrustChangeView>,
 }
@@ -35,4 +39,27 @@ pub struct TrustChangeView {
     pub origin: Option<NodeId>,
     /// What it is about.
     pub reference: String,
+    /// Who did it and why, if a person did.
+    pub note: Option<TrustNoteView>,
+}
+
+/// Who changed a score by hand, and what they said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrustNoteView {
+    /// The name they gave, and the operating system's user.
+    pub by: String,
+    /// Their reason.
+    pub words: String,
+}
+
+/// `POST /v1/trust/{id}`: an operator changes a member's score.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrustRequest {
+    /// `boost`, +10, or `penalize`, −20.
+    pub change: String,
+    /// Why: 1 to 500 characters.
+    pub reason: String,
+    /// Who, where that is not who asks: at most 100 characters.
+    pub by: Option<String>,
 }

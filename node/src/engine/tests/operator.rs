@@ -492,7 +492,15 @@ fn events_of_the_future_and_of_the_distrusted_wait_for_a_person() {
     for node in 1..4 {
         let (member, at) = (net.ids[0], net.now);
         let reason = ssid_protocol::trust::TrustReason::Equivocation;
-        let change = ssid_protocol::trust::TrustChange { member, reason, at, origin: None, reference: "t".into() };
+        let change = ssid_protocol::trust::TrustChange {
+            member,
+            reason,
+            points: reason.points(),
+            at,
+            origin: None,
+            reference: "t".into(),
+            note: None,
+        };
         net.engines[node].as_mut().unwrap().trust.apply(&change);
     }
     net.emit(0, std::slice::from_ref(&event));

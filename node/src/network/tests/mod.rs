@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::behaviour::{self, Behaviour, Topics};
-use super::testing::{FEDERATION, identity, member};
+use super::testing::{FEDERATION, identity, member, verifier};
 use super::*;
 
 /// Longer than anything here takes on a busy machine.
@@ -45,6 +45,7 @@ fn config(index: u8, members: &[MemberPeer]) -> NetworkConfig {
     NetworkConfig {
         identity: identity(index),
         federation: FEDERATION,
+        evidence: Arc::new(verifier()),
         listen: vec![tcp()],
         bootstrap: Vec::new(),
         mdns: false,

@@ -1,0 +1,157 @@
+//! `ssid evidence`: what proves that somebody contradicted itself.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use clap::builder::NonEmptyStringValueParser;
+use clap::{Args, Subcommand};
+use serde_json::json;
+use ssid_node::api::view::{EvidenceView, NamedNode};
+use ssid_node::config::write_atomic;
+use ssid_protocol::evidence::{Evidence, Verifier};
+use ssid_protocol::id::Epoch;
+
+use super::certificate::{manifest_of, parse_genesis, refused};
+use crate::context::Context;
+use crate::error::{CliError, Code, OrCode as _};
+use crate::output::{Output, Tone, clean, seconds, short};
+use crate::setup::read_document;
+
+/// Proven equivocation: who signed two things that contradict each other
+#[derive(Debug, Subcommand)]
+pub(crate) enum EvidenceCommand {
+    /// List what this node has
+    List,
+    /// Show one piece; with -o write the document that proves it to anyone
+    ///
+    /// Example:
+    ///   ssid evidence show 3f9a -o evidence.json
+    #[command(verbatim_doc_comment)]
+    Show {
+        /// The beginning of its id
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
+        id: String,
+        /// Where to write the document
+        #[arg(short, long, value_name = "F")]
+        output: Option<PathBuf>,
+    },
+    Verify(VerifyArgs),
+}
+
+/// Verify evidence with nothing but the genesis file; exit 5 with the reason if it proves nothing
+///
+/// Evidence of a later epoch needs that epoch's chain, as for: ssid certificate verify. Events and log heads are of no
+/// epoch: their signer is looked for among the members of genesis.
+///
+/// Example:
+///   ssid evidence verify evidence.json --genesis genesis.json
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct VerifyArgs {
+    /// The evidence
+    file: PathBuf,
+    /// The genesis file of the federation
+    #[arg(long, value_name = "G")]
+    genesis: PathBuf,
+    /// Manifests and certificates of the epochs after the first
+    #[arg(long, value_name = "DIR")]
+    epochs: Option<PathBuf>,
+}
+
+/// The subcommands that ask a node.
+pub(crate) async fn run(command: EvidenceCommand, context: &Context) -> Result<()> {
+    let out = context.out;
+    match command {
+        EvidenceCommand::List => {
+            let all: Vec<EvidenceView> = context.client()?.get(&["v1", "evidence"], &[]).await?;
+            out.show(&all, |all| table(all, out))?;
+        }
+        EvidenceCommand::Show { id, output } => {
+            let one: EvidenceView = context.client()?.get(&["v1", "evidence", &id], &[]).await?;
+            if let Some(path) = output {
+                export(&one, &path, out)?;
+            }
+            out.show(&one, |one| page(one, out))?;
+        }
+        EvidenceCommand::Verify(args) => verify(&args, context)?,
+    }
+    Ok(())
+}
+
+fn export(one: &EvidenceView, path: &Path, out: Output) -> Result<()> {
+    let document = one.document.as_ref().ok_or_else(|| CliError::new(Code::Failed, "the node sent no document"))?;
+    // read as the strict document that it is, and written in its one pretty form
+    let evidence = Evidence::parse(document.to_string().as_bytes()).or_code(Code::Verification)?;
+    write_atomic(path, evidence.to_pretty().as_bytes())
+        .map_err(|e| CliError::new(Code::Failed, format!("cannot write {}: {e}", path.display())))?;
+    out.remark(&format!("wrote {}; verify it with: ssid evidence verify {0} --genesis G", path.display()));
+    Ok(())
+}
+
+fn name(node: Option<&NamedNode>, nobody: &str) -> String {
+    node.map_or_else(|| nobody.to_owned(), |node| format!("{} {}", short(&node.node_id), clean(&node.node_name)))
+}
+
+fn table(all: &[EvidenceView], out: Output) -> String {
+    if all.is_empty() {
+        return "no evidence: nobody is known to have contradicted itself".to_owned();
+    }
+    let row = |one: &EvidenceView| {
+        vec![
+            out.plain(short(&one.id)),
+            out.cell(Tone::Bad, name(one.member.as_ref(), "the federation")),
+            out.plain(&one.kind),
+            out.plain(seconds(&one.at)),
+            out.plain(name(one.told_by.as_ref(), "seen here")),
+        ]
+    };
+    out.table(&["EVIDENCE", "AGAINST", "KIND", "SINCE", "FROM"], all.iter().map(row))
+}
+
+fn page(one: &EvidenceView, out: Output) -> String {
+    let against = match &one.member {
+        Some(node) => format!("{} {} of {}", node.node_id, clean(&node.node_name), clean(&node.organization)),
+        None => "the federation: more than it tolerates is Byzantine".to_owned(),
+    };
+    let epoch = one.epoch.map_or_else(|| "any".to_owned(), |epoch| epoch.to_string());
+    out.fields(&[
+        ("evidence", one.id.to_string()),
+        ("against", out.paint(Tone::Bad, &against)),
+        ("it", clean(&one.what)),
+        ("kind", one.kind.clone()),
+        ("epoch", epoch),
+        ("since", seconds(&one.at)),
+        ("from", name(one.told_by.as_ref(), "seen here")),
+    ])
+}
+
+fn verify(args: &VerifyArgs, context: &Context) -> Result<()> {
+    let genesis = parse_genesis(&args.genesis)?;
+    let bytes = read_document(&args.file, "export one with: ssid evidence show ID -o evidence.json")?;
+    let evidence = Evidence::parse(&bytes).map_err(|e| refused(&args.file, &e))?;
+    let epoch = evidence.epoch().unwrap_or(Epoch::ZERO);
+    let manifest = manifest_of(epoch, &genesis, args.epochs.as_deref())?;
+    let voters = manifest.voters().map_err(|e| refused(&args.genesis, &e))?;
+    let policies = genesis.event_policies.clone();
+    let verifier = Verifier::new(genesis.federation_id(), &manifest, voters, policies);
+    let proven = evidence.verify(&verifier).map_err(|e| refused(&args.file, &e))?;
+    let member = proven.member.and_then(|id| manifest.member(&id));
+    let answer = json!({
+        "valid": true,
+        "id": evidence.id(),
+        "federation_id": evidence.federation_id,
+        "kind": proven.kind.as_str(),
+        "member": proven.member,
+        "node_name": member.map(|m| &m.node_name),
+        "epoch": proven.epoch,
+        "what": proven.what,
+    });
+    context.out.show(&answer, |_| {
+        let who = member.map_or_else(
+            || "the federation".to_owned(),
+            |m| format!("{} {} of {}", short(&m.node_id), clean(&m.node_name), clean(&m.organization)),
+        );
+        format!("{}: {who}\n  {}", context.out.paint(Tone::Bad, "proven"), clean(&proven.what))
+    })?;
+    Ok(())
+}

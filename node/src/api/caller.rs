@@ -1,0 +1,56 @@
+//! Who asks: on the Unix socket the operating system says which user it is.
+
+use std::fs;
+
+use axum::Extension;
+use axum::extract::ConnectInfo;
+use axum::extract::connect_info::Connected;
+use axum::serve::IncomingStream;
+use tokio::net::UnixListener;
+
+/// What the operating system says of the other end of a connection on the socket; `None` if it does not say.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SocketPeer(Option<u32>);
+
+impl Connected<IncomingStream<'_, UnixListener>> for SocketPeer {
+    fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
+        Self(stream.io().peer_cred().ok().map(|credentials| credentials.uid()))
+    }
+}
+
+/// The part of a request that says who asks; there is none over TCP, where the token is all that is known.
+pub(super) type Caller = Option<Extension<ConnectInfo<SocketPeer>>>;
+
+/// The caller in words: the operating system's user, or the holder of the token.
+pub(super) fn name_of(caller: Caller) -> String {
+    match caller.map(|Extension(ConnectInfo(peer))| peer.0) {
+        Some(Some(uid)) => user_name(uid, &fs::read_to_string("/etc/passwd").unwrap_or_default()),
+        Some(None) => "unknown user".to_owned(),
+        None => "API token".to_owned(),
+    }
+}
+
+/// The name of a user in the system's list, or the number.
+fn user_name(uid: u32, passwd: &str) -> String {
+    let number = uid.to_string();
+    let named = passwd.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)? == number && !name.is_empty()).then(|| name.to_owned())
+    });
+    named.unwrap_or_else(|| format!("uid {uid}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn users_are_named_or_numbered() {
+        let passwd = "root:x:0:0:root:/root:/bin/sh\nada:x:1000:1000::/home/ada:/bin/sh\n:x:7:\nbroken";
+        assert_eq!(user_name(1000, passwd), "ada");
+        assert_eq!(user_name(0, passwd), "root");
+        assert_eq!(user_name(7, passwd), "uid 7");
+        assert_eq!(user_name(100, passwd), "uid 100");
+    }
+}

@@ -1,0 +1,208 @@
+//! A node that starts hears what it signed before it signs again; one that was rolled back abstains.
+
+use std::path::Path;
+
+use ssid_protocol::batch::Statements;
+use ssid_protocol::vote::Vote;
+
+use super::*;
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// Stops the node, does `change` to its data directory, and brings that back as it was now, later.
+struct Snapshot(TempDir);
+
+impl Snapshot {
+    fn of(net: &mut Net, node: usize) -> Self {
+        net.stop(node);
+        let kept = TempDir::new().unwrap();
+        copy(net.homes[node].path(), kept.path());
+        net.start(node);
+        net.settle();
+        Self(kept)
+    }
+
+    fn bring_back(&self, net: &mut Net, node: usize) {
+        net.stop(node);
+        std::fs::remove_dir_all(net.homes[node].path()).unwrap();
+        copy(self.0.path(), net.homes[node].path());
+        net.start(node);
+    }
+}
+
+fn rolled_back(net: &Net, node: usize) -> Option<String> {
+    net.engines[node].as_ref().unwrap().status().abstaining
+}
+
+/// Votes signed by `node` that are on their way.
+fn votes_of(net: &Net, node: usize) -> Vec<Vote> {
+    let batches = net.messages.iter().filter_map(|(_, message)| match message {
+        Message::In(Inbound::Batch { batch, .. }) if batch.signer() == net.ids[node] => Some(batch.clone()),
+        _ => None,
+    });
+    let votes = batches.filter_map(|batch| match batch.statements() {
+        Statements::Votes(votes) => Some(votes.clone()),
+        _ => None,
+    });
+    votes.flatten().collect()
+}
+
+fn split(net: &mut Net) -> (Event, Event) {
+    let a = testing::event("blueprint_tagged", "v4.4.0");
+    let b = Event { commit_hash: "fffffff".into(), ..a.clone() };
+    for (node, event) in [(0, &a), (1, &a), (2, &b), (3, &b)] {
+        net.tick(node, vec![Inbound::Observed(vec![event.clone()])]);
+    }
+    net.settle();
+    (a, b)
+}
+
+#[test]
+fn votes_that_others_hold_and_the_journal_does_not_make_it_abstain() {
+    let mut net = Net::new(4);
+    net.settle();
+    let before = Snapshot::of(&mut net, 0);
+    let (_, other) = split(&mut net);
+    before.bring_back(&mut net, 0);
+    // its registry says something else now: it would sign a second prevote
+    net.tick(0, vec![Inbound::Observed(vec![other])]);
+    assert!(votes_of(&net, 0).is_empty() && rolled_back(&net, 0).is_none());
+    while let Some((to, message)) = net.messages.pop_front() {
+        match message {
+            Message::In(input) => net.tick(to, vec![input]),
+            Message::Wake => net.tick(to, Vec::new()),
+            Message::Ask(asker, request) => net.answer(to, asker, request),
+        }
+        assert!(votes_of(&net, 0).is_empty(), "a second vote was signed");
+    }
+    assert!(rolled_back(&net, 0).is_some_and(|why| why.contains("rolled back")), "{:?}", rolled_back(&net, 0));
+    // for good: the next start reads it in the journal, also after compaction
+    net.engines[0].as_mut().unwrap().compact_journal().unwrap();
+    net.stop(0);
+    net.start(0);
+    assert!(rolled_back(&net, 0).is_some_and(|why| why.contains("rolled back")));
+    net.settle();
+    net.emit(0, &events(1));
+    assert!(format!("{:?}", net.outcomes.last()).contains("abstains"));
+    // the others go on
+    net.emit(1, &events(3));
+    net.settle();
+    assert_eq!(net.certified(0).len(), 3);
+}
+
+#[test]
+fn a_certificate_with_a_forgotten_precommit_makes_it_abstain() {
+    let mut net = Net::new(2);
+    net.settle();
+    let before = Snapshot::of(&mut net, 0);
+    net.emit(1, &events(2));
+    net.settle();
+    net.assert_all_certified(&events(2));
+    before.bring_back(&mut net, 0);
+    net.settle();
+    assert!(rolled_back(&net, 0).is_some(), "with two voters every certificate has both");
+    net.assert_all_certified(&events(2));
+}
+
+#[test]
+fn a_head_of_a_longer_log_makes_it_abstain_and_name_no_log_any_more() {
+    let mut net = Net::new(4);
+    net.settle();
+    let before = Snapshot::of(&mut net, 0);
+    net.emit(1, &events(1));
+    net.settle();
+    net.pass(16); // a heartbeat later
+    before.bring_back(&mut net, 0);
+    let head = net.ids[0];
+    let heard = net.engines[1].as_ref().unwrap().peers.states[&head].heartbeat.clone().unwrap();
+    assert!(matches!(heard.statements(), Statements::Heartbeat(h) if h.log_size == 1));
+    let engine = net.engines[0].as_mut().unwrap();
+    let request = Request::Own;
+    let answer = super::super::CheckedAnswer::Own(Some(heard));
+    engine.tick(net.now, vec![Inbound::Answered { from: net.ids[1], request, answer: Some(answer) }]);
+    assert!(engine.status().abstaining.is_some_and(|why| why.contains("its log was rolled back")));
+    net.settle();
+    let engine = net.engines[0].as_ref().unwrap();
+    assert_eq!((engine.log_head().size, engine.head_to_sign().size), (1, 0));
+}
+
+#[test]
+fn without_a_quorum_of_answers_nothing_is_signed_and_offers_are_refused_after_a_while() {
+    let mut net = Net::new(4);
+    net.settle();
+    (0..4).for_each(|node| net.stop(node));
+    net.start(0);
+    net.start(1);
+    net.settle();
+    assert_eq!(net.engines[0].as_ref().unwrap().status().hearing.unwrap().heard, [net.ids[1]]);
+    let all = events(2);
+    net.emit(0, &all[..1]);
+    net.tick(1, vec![Inbound::Observed(all[1..].to_vec())]);
+    assert!(net.outcomes.is_empty());
+    net.pass(6);
+    let outcome = format!("{:?}", net.outcomes);
+    assert!(outcome.contains("retry: true") && outcome.contains("1 of 3 other voters"), "{outcome}");
+    assert_eq!(net.engines[0].as_ref().unwrap().journal.sequence(), 1);
+    net.emit(0, &all[..1]);
+    net.start(2);
+    net.settle();
+    net.assert_all_certified(&all);
+    assert!(net.engines[0].as_ref().unwrap().status().hearing.is_none());
+}
+
+#[test]
+fn an_ordinary_restart_under_votes_is_no_rollback() {
+    let mut net = Net::new(4);
+    net.settle();
+    split(&mut net);
+    net.emit(1, &events(30));
+    net.settle();
+    for node in 0..4 {
+        net.stop(node);
+        net.settle();
+        net.start(node);
+        net.settle();
+        net.engines[node].as_mut().unwrap().compact_journal().unwrap();
+        net.stop(node);
+        net.start(node);
+        net.settle();
+    }
+    net.pass(20);
+    for node in 0..4 {
+        assert_eq!(rolled_back(&net, node), None, "node {node}");
+        assert!(net.engines[node].as_ref().unwrap().status().hearing.is_none(), "node {node}");
+    }
+    net.emit(2, &[testing::event("blueprint_tagged", "v99")]);
+    net.settle();
+    assert_eq!(net.certified(0).len(), 31);
+}
+
+#[test]
+fn a_node_whose_database_is_lost_and_whose_journal_is_whole_does_not_abstain() {
+    let mut net = Net::new(4);
+    net.settle();
+    split(&mut net);
+    net.emit(0, &events(10));
+    net.settle();
+    net.engines[0].as_mut().unwrap().compact_journal().unwrap();
+    net.emit(0, &[testing::event("blueprint_tagged", "v99")]);
+    net.settle();
+    net.stop(0);
+    std::fs::remove_dir_all(net.homes[0].path().join("db")).unwrap();
+    std::fs::remove_file(net.homes[0].path().join("log.head")).unwrap();
+    net.start(0);
+    net.settle();
+    net.pass(3);
+    assert_eq!(rolled_back(&net, 0), None);
+    assert_eq!(net.certified(0).len(), 11);
+}

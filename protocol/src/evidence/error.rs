@@ -1,0 +1,89 @@
+//! Why evidence proves nothing.
+
+use crate::batch::BatchError;
+use crate::certificate::CertificateError;
+use crate::event::Inadmissible;
+use crate::heartbeat::HeartbeatError;
+use crate::id::{Epoch, FederationId, NodeId};
+use crate::json::JsonError;
+
+/// Why a piece of evidence is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EvidenceError {
+    /// It has not the shape of one.
+    #[error("evidence: {0}")]
+    Shape(#[from] JsonError),
+    /// Of another format.
+    #[error("format is {0}; known is \"ssid-evidence/1\"")]
+    Format(String),
+    /// A heartbeat in it is none.
+    #[error(transparent)]
+    Heartbeat(#[from] HeartbeatError),
+    /// A certificate in it has not the shape of one, or does not verify.
+    #[error("the {which} certificate: {reason}")]
+    Certificate {
+        /// `first` or `second`.
+        which: &'static str,
+        /// Why.
+        reason: Box<CertificateError>,
+    },
+    /// Signed in another federation.
+    #[error("it is of federation {found}, not of {expected}")]
+    Federation {
+        /// The verifier's.
+        expected: FederationId,
+        /// The evidence's.
+        found: FederationId,
+    },
+    /// Of an epoch whose members the verifier does not know.
+    #[error("it is of epoch {found}; the members given are those of epoch {expected}")]
+    Epoch {
+        /// The verifier's.
+        expected: Epoch,
+        /// The evidence's.
+        found: Epoch,
+    },
+    /// The two are signed by different nodes.
+    #[error("its halves are signed by {first} and {second}: nobody contradicts himself")]
+    TwoSigners {
+        /// The first's signer.
+        first: NodeId,
+        /// The second's.
+        second: NodeId,
+    },
+    /// Signed by somebody who has no say.
+    #[error("its signer {signer} is no {role} of epoch {epoch}")]
+    NotASigner {
+        /// Who.
+        signer: NodeId,
+        /// `voter` or `member`.
+        role: &'static str,
+        /// The verifier's epoch.
+        epoch: Epoch,
+    },
+    /// Both may be true.
+    #[error("its halves do not contradict each other: {0}")]
+    NoContradiction(&'static str),
+    /// The halves stand in the other order, so that it would have a second name.
+    #[error("its halves are not in order: the lesser comes first")]
+    Order,
+    /// An event that nobody may announce.
+    #[error("the {which} event: {reason}")]
+    Event {
+        /// `first` or `second`.
+        which: &'static str,
+        /// Why.
+        reason: Box<Inadmissible>,
+    },
+    /// A number that strict JSON does not have, which no honest node signs either.
+    #[error("a number in the {0} statement is above 2^53-1")]
+    Number(&'static str),
+    /// A signature or path that does not hold.
+    #[error("the proof of the {which} statement: {reason}")]
+    Proof {
+        /// `first` or `second`.
+        which: &'static str,
+        /// Why.
+        reason: BatchError,
+    },
+}
