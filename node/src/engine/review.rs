@@ -106,6 +106,8 @@ impl Engine {
     pub(super) fn endorse(&mut self, tick: &mut Tick, subject: SubjectId) {
         let Some(open) = self.open.get(&subject) else { return };
         match self.stand(tick.now, open) {
+            // an endorsement that cannot be signed yet would stand beside another one later: it is looked at again then
+            Some(Stand::Behind(_)) if self.rules.signing == Signing::Later => {}
             Some(Stand::Behind(choice)) => self.apply(tick, subject, Input::Endorse(choice)),
             Some(Stand::Wait { reason, again_at, .. }) => {
                 let deadline = self.deadline(open, reason);

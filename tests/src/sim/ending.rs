@@ -56,8 +56,12 @@ impl World<'_> {
         let mut pending = Vec::new();
         let all = self.checks.certified().len();
         for at in self.honest_machines() {
-            let size = self.machines[at].engine.as_ref().map(|engine| engine.log_head().size);
-            pending.push(format!("machine {at} holds {size:?} of {all} certified subjects"));
+            let Some(engine) = &self.machines[at].engine else { continue };
+            let (size, status) = (engine.log_head().size, engine.status());
+            pending.push(format!(
+                "machine {at} (member {}) holds {size} of {all} certified subjects, hearing {:?}, connected {:?}",
+                self.machines[at].member, status.hearing, self.machines[at].connected
+            ));
             pending.extend(self.undecided(at).iter().map(|view| describe(at, view)));
         }
         pending
@@ -129,13 +133,13 @@ fn describe(at: usize, view: &InstanceView) -> String {
         })
         .collect();
     format!(
-        "machine {at}: {name} in round {}, conflict {}, review {:?}, locked {:?}, standing {:?}, {} candidates, {:?}, votes {}",
+        "machine {at}: {name} in round {}, conflict {}, review {:?}, locked {:?}, standing {:?}, candidates {:?}, {:?}, votes {}",
         view.round,
         view.in_conflict,
         view.review.as_ref().map(|r| r.reason),
         view.locked.as_ref().map(|l| (l.round, l.choice.content_digest)),
         view.standing.map(|c| c.content_digest),
-        view.candidates.len(),
+        view.candidates.iter().map(|c| (c.choice.content_digest, c.own)).collect::<Vec<_>>(),
         view.no_choice_because,
         votes.join(" ")
     )
