@@ -29,6 +29,7 @@ mod http;
 mod node;
 mod relay;
 mod siege;
+pub mod sim;
 mod turns;
 mod wait;
 

@@ -32,7 +32,7 @@ use super::messages::{Effects, Inbound, Ticket, Worth};
 use super::open::Open;
 use super::peers::Peers;
 use super::review::Reviews;
-use super::settings::{EngineSettings, JOURNAL_SLACK_BYTES, REMEMBER_AFTER, STORED_BATCHES};
+use super::settings::{EngineSettings, REMEMBER_AFTER, STORED_BATCHES};
 use super::timers::Timers;
 use super::trust::TrustClock;
 use super::trust_book::TrustBook;
@@ -443,7 +443,7 @@ impl Engine {
             let written = self.writer.write(std::mem::take(&mut tick.changes))?;
             self.number_certified(tick, written.first_sequence);
         }
-        if self.journal.bytes() > 2 * self.compacted_bytes + JOURNAL_SLACK_BYTES {
+        if self.journal.bytes() > 2 * self.compacted_bytes + self.settings.journal_slack_bytes {
             self.compact_journal()?;
         }
         Ok(())
@@ -501,12 +501,14 @@ impl Engine {
     fn wake_at(&self, now: UnixMillis) -> Option<UnixMillis> {
         let backlog = (self.can_release() || !self.contested.is_empty()).then_some(now);
         let remember = self.unremembered.front().map(|(at, _)| *at);
+        // what is missing is asked for on connecting; until then it is always due
+        let may_ask = !self.peers.connected.is_empty();
         [
             self.timers.next(),
             self.reviews.next(),
-            self.wants.next(),
+            self.wants.next().filter(|_| may_ask),
             self.closing.next(),
-            self.catch_up.next(),
+            self.catch_up.next().filter(|_| may_ask),
             self.hearing.as_ref().and_then(Hearing::next),
             self.trust_clock.next(),
             backlog,

@@ -246,6 +246,10 @@ impl Engine {
             return false;
         }
         let is_first = open.subject.is_none();
+        // votes of liars alone must not make it known: it would count to no origin, and nobody could ever endorse it
+        if is_first && !own && announced_by.is_none() && !open.machine.is_backed(&self.voters, choice) {
+            return false;
+        }
         open.subject.get_or_insert(subject);
         open.progressed(tick.now);
         // the own batch replaces a proof without one: compaction keeps own announcements by their batches

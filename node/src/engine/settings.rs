@@ -107,6 +107,8 @@ pub struct EngineSettings {
     pub review_timeout: Duration,
     /// `security.max_event_age_days`: older events of others are not endorsed.
     pub max_event_age: Duration,
+    /// [`JOURNAL_SLACK_BYTES`], less in simulations.
+    pub journal_slack_bytes: u64,
     /// The voting timeouts.
     pub timeouts: Timeouts,
     /// How often branches are fetched while votes go over Git; `None` if this node uses no Git.
@@ -133,6 +135,7 @@ impl Default for EngineSettings {
             max_event_age: Duration::from_hours(365 * 24),
             timeouts: Timeouts::default(),
             git_fetch_every: None,
+            journal_slack_bytes: JOURNAL_SLACK_BYTES,
             trust: TrustRules::default(),
             trust_alert_below: ENDORSEMENT_FLOOR,
             sync_interval: Duration::from_hours(1),
