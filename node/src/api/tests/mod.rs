@@ -42,6 +42,12 @@ struct Served {
     tcp: Option<std::net::SocketAddr>,
 }
 
+/// What the API reads, for tests of those who read it too. The directory holds the store.
+pub(crate) async fn state() -> (TempDir, ApiState) {
+    let Served { dir, state, .. } = served(accept, false).await;
+    (dir, state)
+}
+
 /// Serves with an engine that answers each offered event with what `engine` says.
 async fn served(engine: fn(&Event) -> EmitOutcome, with_tcp: bool) -> Served {
     let dir = tempfile::tempdir().unwrap();
@@ -65,6 +71,7 @@ async fn served(engine: fn(&Event) -> EmitOutcome, with_tcp: bool) -> Served {
                     drop(reply.send(Ok(adjust(adjustment))));
                 }
                 Command::Instances { reply, .. } => drop(reply.send(Vec::new())),
+                Command::Offer { reply, .. } => drop(reply.send(crate::engine::OfferPage::default())),
             }
         }
     });
@@ -78,6 +85,7 @@ async fn served(engine: fn(&Event) -> EmitOutcome, with_tcp: bool) -> Served {
         store,
         peers: watch::channel(Arc::new(Peers::default())).1,
         applier: None,
+        git: crate::git::GitHandle::idle(),
         metrics: Arc::new(Mutex::new(Registry::default())),
         settings: Arc::new(ApiSettings {
             enabled: true,
@@ -123,6 +131,7 @@ pub(crate) fn status(store: &Store) -> EngineStatus {
         has_quorum: false,
         refused: Refused::default(),
         syncs: crate::engine::Syncs { successful: 7, failed: 2, last: Some(UnixMillis(3_000)) },
+        syncing: 0,
         evidence: 1,
         own_equivocation: false,
         flagged: ids[3..].to_vec(),
