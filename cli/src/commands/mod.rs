@@ -19,9 +19,11 @@ mod init;
 mod log;
 mod man;
 mod nodes;
+mod plain_sync;
 mod release;
 mod run;
 mod status;
+mod sync;
 mod trust;
 
 use anyhow::Result;
@@ -40,6 +42,7 @@ pub(crate) enum Command {
     Federation(federation::FederationCommand),
     Run(run::RunArgs),
     Status(status::StatusArgs),
+    Sync(sync::SyncArgs),
     #[command(subcommand)]
     Nodes(nodes::NodesCommand),
     #[command(subcommand)]
@@ -94,6 +97,7 @@ pub(crate) fn dispatch(command: Command, context: &Context) -> Result<()> {
         Command::Man(args) => man::run(&args, context),
         Command::Run(args) => runtime(true)?.block_on(run::run(args, context)),
         Command::Status(args) => runtime(false)?.block_on(status::run(&args, context)),
+        Command::Sync(args) => runtime(false)?.block_on(sync::run(&args, context)),
         Command::Nodes(command) => runtime(false)?.block_on(nodes::run(command, context)),
         Command::Events(command) => runtime(false)?.block_on(events::run(command, context)),
         Command::Consensus(command) => runtime(false)?.block_on(consensus::run(command, context)),

@@ -108,6 +108,8 @@ section!(
         timeout_seconds: u64 = 120,
         /// Commits that are fetched of a repository.
         max_clone_depth: u64 = 100,
+        /// The branch on which nodes publish what they signed.
+        git_branch: String = "ssid-federation".to_owned(),
     }
 );
 
@@ -150,9 +152,9 @@ section!(
 section!(
     /// `security`.
     Security {
-        /// Whether the host keys of SSH remotes must be known.
+        /// Whether the commit that brought a plain log must be signed with the member's SSH key.
         require_ssh_key_verification: bool = false,
-        /// Whether commits that events name must be signed.
+        /// Whether the commit that brought a plain log must be signed with the member's GPG key.
         require_gpg_signature: bool = false,
         /// How remotes may be reached.
         allowed_git_protocols: Vec<GitProtocol> = vec![GitProtocol::Https, GitProtocol::Ssh],

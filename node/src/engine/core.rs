@@ -15,6 +15,7 @@ use ssid_protocol::id::{Choice, ContentDigest, Epoch, FederationId, MerkleHash, 
 use ssid_protocol::identity::VotingKey;
 use ssid_protocol::manifest::Manifest;
 use ssid_protocol::quorum::{VoterIndex, VoterSet};
+use ssid_protocol::record::Transport;
 use ssid_protocol::subject::EventPolicies;
 use ssid_protocol::vote::{Proposal, Vote};
 use ssid_protocol::voting::{Input, Instance, Output, Rules, Signing};
@@ -137,13 +138,16 @@ pub struct Engine {
 #[derive(Debug)]
 pub(super) struct Tick {
     pub(super) now: UnixMillis,
+    /// By which road what is being taken in came.
+    pub(super) road: Transport,
     pub(super) changes: Changes,
     pub(super) own_events: Vec<Event>,
     pub(super) votes: Vec<Vote>,
     pub(super) proposals: Vec<Proposal>,
     pub(super) journal: Vec<JournalRecord>,
     pub(super) decided: Vec<(SubjectId, Round, Choice)>,
-    pub(super) certificates: HashMap<SubjectId, Certificate>,
+    /// Certificates that decide, with the road they came by.
+    pub(super) certificates: HashMap<SubjectId, (Certificate, Transport)>,
     pub(super) late: Vec<(SubjectId, NodeId, Choice)>,
     pub(super) double_votes: Vec<DoubleVote>,
     /// Why this node must certify nothing more, once this tick is on disk.
@@ -156,6 +160,7 @@ impl Tick {
     pub(super) fn new(now: UnixMillis) -> Self {
         Self {
             now,
+            road: Transport::Live,
             changes: Changes::default(),
             own_events: Vec::new(),
             votes: Vec::new(),
@@ -300,6 +305,11 @@ impl Engine {
                 tick.effects.verdicts.extend(ticket.map(|ticket| (ticket, worth)));
             }
             Inbound::Answered { from, request, answer } => self.take_answer(tick, from, &request, answer),
+            Inbound::Carried { batches, events, certificates } => {
+                self.take_carried(tick, &batches, events, certificates);
+            }
+            Inbound::Fetched { node, well } => self.note_sync(tick, node, well),
+            Inbound::CatchUp => self.catch_up_with_all(tick),
             Inbound::StatusAsked { ticket } => self.answer_status(tick, ticket),
             Inbound::OpenAsked { subjects, after, ticket } => self.answer_open(tick, &subjects, after, ticket),
             Inbound::EventsAsked { digests, ticket } => self.answer_events(tick, &digests, ticket),
@@ -339,7 +349,7 @@ impl Engine {
             }
             Output::Propose(proposal) => tick.proposals.push(proposal),
             Output::Schedule(timer) => {
-                let at = tick.now.after(self.settings.timeouts.of(timer));
+                let at = tick.now.after(self.timeout_of(timer));
                 self.timers.start(at, subject, timer);
             }
             Output::Want(choice) => self.wants.add(choice.content_digest, subject, tick.now),

@@ -13,6 +13,7 @@ mod handle;
 mod hearing;
 mod messages;
 mod metrics;
+mod offer;
 mod open;
 mod operator;
 mod peers;
@@ -37,6 +38,7 @@ pub use handle::{
 };
 pub use messages::{CheckedAnswer, Effects, Inbound, Ticket, Worth};
 pub use metrics::EngineMetrics;
+pub use offer::OfferPage;
 pub use operator::{Operated, Operation, OperatorRefusal, RefusalKind};
 pub use peers::PeerState;
 pub use review::{Review, ReviewReason};

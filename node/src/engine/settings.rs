@@ -109,6 +109,8 @@ pub struct EngineSettings {
     pub max_event_age: Duration,
     /// The voting timeouts.
     pub timeouts: Timeouts,
+    /// How often branches are fetched while votes go over Git; `None` if this node uses no Git.
+    pub git_fetch_every: Option<Duration>,
     /// `trust_settings`: how points are counted.
     pub trust: TrustRules,
     /// `notifications.low_trust_threshold`: a member that falls below it is alerted on.
@@ -130,6 +132,7 @@ impl Default for EngineSettings {
             review_timeout: Duration::from_hours(72),
             max_event_age: Duration::from_hours(365 * 24),
             timeouts: Timeouts::default(),
+            git_fetch_every: None,
             trust: TrustRules::default(),
             trust_alert_below: ENDORSEMENT_FLOOR,
             sync_interval: Duration::from_hours(1),

@@ -412,8 +412,15 @@ impl Task {
     }
 
     fn answer_query(&self, query: Command) {
-        if let Command::Instances { subject, limit, after, reply } = query {
-            reply.send(self.engine.instances(subject, after, limit)).ok();
+        match query {
+            Command::Instances { subject, limit, after, reply } => {
+                reply.send(self.engine.instances(subject, after, limit)).ok();
+            }
+            Command::Offer { relayed, after, reply } => {
+                reply.send(self.engine.offer(&relayed, after)).ok();
+            }
+            // taken into a tick
+            Command::Emit { .. } | Command::Operate { .. } | Command::Adjust { .. } => {}
         }
     }
 
@@ -454,6 +461,9 @@ fn weight(input: &Inbound) -> usize {
     match input {
         Inbound::Observed(events) => events.len(),
         Inbound::Answered { answer: Some(CheckedAnswer::Log { certificates, .. }), .. } => certificates.len(),
+        Inbound::Carried { batches, events, certificates } => {
+            certificates.len() + events.len() + batches.iter().map(|batch| batch.statements().len()).sum::<usize>()
+        }
         Inbound::Answered { answer: Some(CheckedAnswer::Open { batches, events, .. }), .. } => {
             events.len() + batches.iter().map(|batch| batch.statements().len()).sum::<usize>()
         }

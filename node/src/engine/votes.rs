@@ -6,6 +6,7 @@ use ssid_protocol::batch::{Statements, VerifiedBatch};
 use ssid_protocol::id::{NodeId, Round, SubjectId};
 use ssid_protocol::limits;
 use ssid_protocol::quorum::VoterIndex;
+use ssid_protocol::record::Transport;
 use ssid_protocol::vote::{Phase, Proposal, Vote};
 use ssid_protocol::voting::Input;
 use ssid_storage::JournalRecord;
@@ -82,7 +83,7 @@ impl Engine {
             return false;
         }
         // held before the machine sees it: its outputs look for the proof
-        open.held.push(Held { voter, round, phase, ballot, batch: batch.clone(), index });
+        open.held.push(Held { voter, round, phase, ballot, batch: batch.clone(), index, road: tick.road });
         open.progressed(tick.now);
         let is_unknown = open.subject.is_none();
         self.apply(tick, vote.subject, Input::Vote { voter, round, phase, ballot });
@@ -117,7 +118,7 @@ impl Engine {
         index: u32,
     ) -> bool {
         let (round, phase, ballot) = (vote.round, vote.phase, vote.ballot);
-        let late = Held { voter, round, phase, ballot, batch: batch.clone(), index };
+        let late = Held { voter, round, phase, ballot, batch: batch.clone(), index, road: tick.road };
         let earlier = match self.open.get_mut(&vote.subject) {
             Some(open) => {
                 let decided = open.machine.decided().map_or(Round::ZERO, |(round, _)| round);
@@ -167,7 +168,8 @@ impl Engine {
             for (index, vote) in (0..).zip(part) {
                 let (round, phase, ballot) = (vote.round, vote.phase, vote.ballot);
                 if let Some(open) = self.open.get_mut(&vote.subject) {
-                    open.held.push(Held { voter: me, round, phase, ballot, batch: batch.clone(), index });
+                    let road = Transport::Live; // own votes travel by every road
+                    open.held.push(Held { voter: me, round, phase, ballot, batch: batch.clone(), index, road });
                 }
             }
         }

@@ -71,6 +71,7 @@ async fn served(engine: fn(&Event) -> EmitOutcome, with_tcp: bool) -> Served {
                     drop(reply.send(Ok(adjust(adjustment))));
                 }
                 Command::Instances { reply, .. } => drop(reply.send(Vec::new())),
+                Command::Offer { reply, .. } => drop(reply.send(crate::engine::OfferPage::default())),
             }
         }
     });
@@ -84,6 +85,7 @@ async fn served(engine: fn(&Event) -> EmitOutcome, with_tcp: bool) -> Served {
         store,
         peers: watch::channel(Arc::new(Peers::default())).1,
         applier: None,
+        git: crate::git::GitHandle::idle(),
         metrics: Arc::new(Mutex::new(Registry::default())),
         settings: Arc::new(ApiSettings {
             enabled: true,
@@ -129,6 +131,7 @@ pub(crate) fn status(store: &Store) -> EngineStatus {
         has_quorum: false,
         refused: Refused::default(),
         syncs: crate::engine::Syncs { successful: 7, failed: 2, last: Some(UnixMillis(3_000)) },
+        syncing: 0,
         evidence: 1,
         own_equivocation: false,
         flagged: ids[3..].to_vec(),
