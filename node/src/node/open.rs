@@ -244,7 +244,7 @@ mod tests {
         let mut settings = Settings::default();
         let plain = engine_settings(&settings);
         assert_eq!((plain.trust, plain.trust_alert_below), (TrustRules::default(), 25), "the specification's");
-        assert_eq!(plain.sync_interval, Duration::from_mins(60));
+        assert_eq!(plain.sync_interval, Duration::from_hours(1));
         let trust = &mut settings.trust_settings;
         (trust.initial_trust_score, trust.min_trust_score, trust.max_trust_score) = (40, 10, 90);
         (trust.agreement_bonus, trust.disagreement_penalty) = (3, 7);
