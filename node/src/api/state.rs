@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::view::AppliedView;
 use crate::engine::EngineHandle;
+use crate::git::GitHandle;
 
 /// Everything the API reads and commands. Cheap to clone.
 #[derive(Clone)]
@@ -35,6 +36,8 @@ pub struct ApiState {
     pub peers: watch::Receiver<Arc<Peers>>,
     /// Who writes certified events to the registry's own log; `None` without a registry.
     pub applier: Option<Applier>,
+    /// Git as the other road.
+    pub git: GitHandle,
     /// What `/metrics` shows.
     pub metrics: Arc<Mutex<Registry>>,
     /// What it says of the configuration.

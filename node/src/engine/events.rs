@@ -303,7 +303,11 @@ impl Engine {
         let unsigned = self.open.iter().filter(|(_, open)| {
             open.origin == Some(origin) && self.rules.me.is_none_or(|me| !open.machine.has_part_of(me))
         });
-        let Some(oldest) = unsigned.min_by_key(|(_, open)| open.first_seen).map(|(id, _)| *id) else { return false };
+        let Some(oldest) = unsigned.min_by_key(|(_, open)| open.first_seen).map(|(id, _)| *id) else {
+            self.refused.open_instances += 1;
+            return false;
+        };
+        self.refused.open_instances += 1;
         tracing::warn!(%origin, subject = %oldest, "open_instances of one origin = {share} exceeded: its oldest is dropped");
         self.forget(&oldest);
         tick.changes.dropped_subjects.push(oldest);
