@@ -19,6 +19,7 @@ mod init;
 mod log;
 mod man;
 mod nodes;
+mod plain_sync;
 mod release;
 mod run;
 mod status;
