@@ -55,7 +55,7 @@ fn log() -> String {
         match n {
             4 => text += &(object(90).replace("governance_update", "governance\"update") + &object(n)),
             7 => {
-                text += &object(n).replace("\n}", ",\n  \"quarter\": \"2025-Q4\",\n  \"files\": [{\"hash\": null}]\n}")
+                text += &object(n).replace("\n}", ",\n  \"quarter\": \"2025-Q4\",\n  \"files\": [{\"hash\": null}]\n}");
             }
             9.. => text += &(object(n).replace("\n  ", " ").replace("\n}", "}")),
             _ => text += &object(n),

@@ -78,10 +78,13 @@ pub(crate) fn text(report: &PlainSyncReport, out: Output) -> String {
         ]
     };
     let headers = ["NAME", "LOG", "SAME", "NEW", "MISSING THERE", "DIVERGENT", "WHY"];
-    let mut text = out.table(&headers, report.nodes.iter().map(row));
-    text += &format!(
-        "\n{} events have a quorum of all nodes, {} of them appended; {} have not, {} too few nodes know",
-        report.achieved, report.applied, report.failed, report.insufficient
-    );
-    text + "\nPlain logs, unsigned: observed, never counted to a certificate or trust."
+    format!(
+        "{}\n{} events have a quorum of all nodes, {} of them appended; {} have not, {} too few nodes know\n\
+         Plain logs, unsigned: observed, never counted to a certificate or trust.",
+        out.table(&headers, report.nodes.iter().map(row)),
+        report.achieved,
+        report.applied,
+        report.failed,
+        report.insufficient
+    )
 }

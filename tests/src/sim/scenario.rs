@@ -208,7 +208,7 @@ impl Scenario {
         }
         for member in 0..self.members() {
             if rng.chance(150) {
-                let skew = rng.between(0, 240_000) as i64 - 120_000;
+                let skew = rng.between(0, 240_000).cast_signed() - 120_000;
                 self.plan.push((rng.between(0, healed_at / 2), Happening::Skew(member, skew)));
             }
         }
