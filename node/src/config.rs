@@ -16,10 +16,12 @@ use serde_json::Value;
 
 pub use atomic::write_atomic;
 pub use choices::*;
-use document::Document;
+pub(crate) use document::{Document, Member};
 pub use finding::Finding;
-use finding::{contradictions, finding, refusal, shorten, unknown};
-use keys::{KEYS, names_in, variable_of};
+use finding::{contradictions, shorten};
+pub(crate) use finding::{finding, refusal, unknown};
+use keys::{FOR_PEOPLE, KEYS, names_in, variable_of};
+pub(crate) use keys::{Keys, Rule};
 pub use settings::*;
 
 /// Bytes of the largest configuration file that is read.
@@ -112,7 +114,7 @@ impl Config {
         let wrong: Vec<Finding> = document
             .members()
             .iter()
-            .filter_map(|member| Some((member, refusal(&document, member)?)))
+            .filter_map(|member| Some((member, refusal(KEYS, &document, member)?)))
             .map(|(member, allowed)| finding(&document, file, member, allowed))
             .collect();
         if !wrong.is_empty() {
@@ -165,7 +167,7 @@ impl Config {
         let members = self.document.members();
         let mut findings = Vec::new();
         for (index, member) in members.iter().enumerate() {
-            if let Some(allowed) = unknown(&member.path) {
+            if let Some(allowed) = unknown(KEYS, FOR_PEOPLE, &member.path) {
                 findings.push(finding(&self.document, &self.file, member, allowed));
             } else if members[..index].iter().any(|m| m.path == member.path) {
                 let allowed = "to stand once; the last one counts".to_owned();
@@ -217,7 +219,8 @@ impl Config {
     }
 }
 
-fn read(path: &Path) -> Result<Document, ConfigError> {
+/// The text of a configuration file, which has to be a JSON object of at most [`FILE_BYTES`].
+pub(crate) fn read(path: &Path) -> Result<Document, ConfigError> {
     let failed = |source: io::Error| match source.kind() {
         io::ErrorKind::NotFound => ConfigError::Missing(path.to_owned()),
         _ => ConfigError::Io { action: "read", path: path.to_owned(), source },
@@ -235,7 +238,7 @@ fn read(path: &Path) -> Result<Document, ConfigError> {
 }
 
 fn is_like_an_override(name: &str) -> bool {
-    names_in("").iter().any(|section| name.starts_with(&(variable_of(section) + "_")))
+    names_in(KEYS, "").iter().any(|section| name.starts_with(&(variable_of(section) + "_")))
         && !OTHER_VARIABLES.contains(&name)
 }
 

@@ -10,3 +10,4 @@ pub mod keyfile;
 pub mod network;
 pub mod node;
 pub mod registry;
+pub mod telemetry;

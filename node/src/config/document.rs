@@ -9,18 +9,18 @@ use super::settings::Settings;
 
 /// A JSON object as text. Only made from text that parses.
 #[derive(Clone, Debug)]
-pub(super) struct Document {
+pub(crate) struct Document {
     text: String,
     members: Vec<Member>,
 }
 
 /// A key with its value. Values in arrays are not looked into.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Member {
+pub(crate) struct Member {
     /// The keys from the top to this one, with dots between; a dot in a key itself is written `\.`.
-    pub(super) path: String,
+    pub(crate) path: String,
     /// The line that the key stands on, from 1.
-    pub(super) line: usize,
+    pub(crate) line: usize,
     /// Whether the value is an object, whose members follow.
     pub(super) is_object: bool,
     value: Range<usize>,
@@ -28,7 +28,7 @@ pub(super) struct Member {
 
 impl Document {
     /// Takes `text`, which must be a JSON object.
-    pub(super) fn new(text: String) -> Result<Self, serde_json::Error> {
+    pub(crate) fn new(text: String) -> Result<Self, serde_json::Error> {
         serde_json::from_str::<serde_json::Map<String, Value>>(&text)?;
         let members = Scanner::scan(&text);
         Ok(Self { text, members })
@@ -40,23 +40,23 @@ impl Document {
         text.and_then(Self::new).unwrap_or(Self { text: "{}\n".to_owned(), members: Vec::new() })
     }
 
-    pub(super) fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         &self.text
     }
 
     /// Every key, in the order of the text.
-    pub(super) fn members(&self) -> &[Member] {
+    pub(crate) fn members(&self) -> &[Member] {
         &self.members
     }
 
     /// The value of a member of this document.
-    pub(super) fn value(&self, member: &Member) -> Value {
+    pub(crate) fn value(&self, member: &Member) -> Value {
         let text = self.text.get(member.value.clone()).unwrap_or_default();
         serde_json::from_str(text).unwrap_or(Value::Null)
     }
 
     /// The member that counts where a key stands twice: the last.
-    pub(super) fn find(&self, path: &str) -> Option<&Member> {
+    pub(crate) fn find(&self, path: &str) -> Option<&Member> {
         self.members.iter().rev().find(|m| m.path == path)
     }
 

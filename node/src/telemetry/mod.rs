@@ -1,0 +1,21 @@
+//! Governance telemetry: what changed in the dashboard, the registry and the federation is told to people by Slack,
+//! Discord, a webhook or mail. [`checks`] and [`happenings`] say what there is to tell, [`outbox`] keeps it until it is
+//! delivered, [`courier`] delivers, [`task`] does all of it inside a running node. Nothing here can slow certification
+//! down: it listens to the engine's events on a bounded channel and writes through it in batches.
+
+pub mod channels;
+pub mod checks;
+pub mod config;
+pub mod dashboard;
+pub mod happenings;
+pub mod message;
+pub mod secret;
+pub mod state;
+pub mod trend;
+
+use ssid_protocol::id::UnixMillis;
+
+/// This machine's clock.
+fn now() -> UnixMillis {
+    crate::api::view::now()
+}
