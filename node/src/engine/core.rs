@@ -147,6 +147,8 @@ pub(super) struct Tick {
     /// Why this node must certify nothing more, once this tick is on disk.
     pub(super) forked: Option<String>,
     pub(super) dirty: BTreeSet<SubjectId>,
+    /// Who waits for the keys of how many of the new rows in the outbox, in order.
+    pub(super) outbox: Vec<(Ticket, usize)>,
     pub(super) effects: Effects,
 }
 
@@ -165,6 +167,7 @@ impl Tick {
             double_votes: Vec::new(),
             forked: None,
             dirty: BTreeSet::new(),
+            outbox: Vec::new(),
             effects: Effects::default(),
         }
     }
@@ -312,6 +315,11 @@ impl Engine {
                 let adjusted = self.adjust(tick, adjustment);
                 tick.effects.adjusted.push((ticket, Ok(adjusted)));
             }
+            Inbound::Outbox { change, ticket } => {
+                tick.outbox.push((ticket, change.add.len()));
+                tick.changes.outbox.extend(change.add);
+                tick.changes.outbox_done.extend(change.done);
+            }
             Inbound::Observed(events) => self.take_observed(tick, events),
             Inbound::Projected(sequence) => self.note_projected(tick, sequence),
             Inbound::Connected(nodes) => self.take_connected(tick, nodes),
@@ -426,9 +434,15 @@ impl Engine {
             self.journal.commit()?;
             tick.changes.journal_sequence = Some(self.journal.sequence());
         }
+        let mut keys = Vec::new();
         if tick.changes != Changes::default() {
             let written = self.writer.write(std::mem::take(&mut tick.changes))?;
             self.number_certified(tick, written.first_sequence);
+            keys = written.outbox;
+        }
+        let mut keys = keys.into_iter();
+        for (ticket, count) in tick.outbox.drain(..) {
+            tick.effects.outbox.push((ticket, Ok(keys.by_ref().take(count).collect())));
         }
         if self.journal.bytes() > 2 * self.compacted_bytes + JOURNAL_SLACK_BYTES {
             self.compact_journal()?;
@@ -447,7 +461,15 @@ impl Engine {
             tick.effects.operated.drain(..).map(|(ticket, _)| (ticket, Err(self.read_only_refusal()))).collect();
         let adjusted =
             tick.effects.adjusted.drain(..).map(|(ticket, _)| (ticket, Err(self.read_only_refusal()))).collect();
-        Effects { emitted, operated, adjusted, events: vec![NodeEvent::ReadOnly { reason }], ..Effects::default() }
+        let outbox = tick.outbox.drain(..).map(|(ticket, _)| (ticket, Err(self.read_only_refusal()))).collect();
+        Effects {
+            emitted,
+            operated,
+            adjusted,
+            outbox,
+            events: vec![NodeEvent::ReadOnly { reason }],
+            ..Effects::default()
+        }
     }
 
     fn refuse_all(&mut self, inputs: Vec<Inbound>) -> Effects {
@@ -456,6 +478,7 @@ impl Engine {
             match input {
                 Inbound::Emit { events, ticket } => effects.emitted.push(self.refused(ticket, events.len())),
                 Inbound::Adjust { ticket, .. } => effects.adjusted.push((ticket, Err(self.read_only_refusal()))),
+                Inbound::Outbox { ticket, .. } => effects.outbox.push((ticket, Err(self.read_only_refusal()))),
                 Inbound::Operate { ticket, .. } => effects.operated.push((ticket, Err(self.read_only_refusal()))),
                 Inbound::StatusAsked { ticket }
                 | Inbound::OpenAsked { ticket, .. }

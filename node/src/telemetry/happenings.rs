@@ -38,6 +38,8 @@ pub fn is_of_federation(topic: Topic) -> bool {
             | Topic::Equivocation
             | Topic::Drift
             | Topic::NodeStopped
+            // made of the above, where they are gathered
+            | Topic::Digest
     )
 }
 

@@ -6,12 +6,19 @@
 pub mod channels;
 pub mod checks;
 pub mod config;
+pub mod courier;
 pub mod dashboard;
+pub mod desk;
 pub mod happenings;
+pub mod keeper;
+pub mod look;
 pub mod message;
+pub mod outbox;
 pub mod secret;
 pub mod state;
+pub mod task;
 pub mod trend;
+pub mod view;
 
 use ssid_protocol::id::UnixMillis;
 
