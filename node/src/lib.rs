@@ -10,4 +10,5 @@ pub mod keyfile;
 pub mod network;
 pub mod node;
 pub mod registry;
+pub mod report;
 pub mod telemetry;

@@ -16,8 +16,10 @@ mod init;
 mod log;
 mod man;
 mod nodes;
+mod report;
 mod run;
 mod status;
+mod telemetry;
 mod trust;
 
 use anyhow::Result;
@@ -53,6 +55,9 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Log(log::LogCommand),
     #[command(subcommand)]
+    Telemetry(telemetry::TelemetryCommand),
+    Report(report::ReportArgs),
+    #[command(subcommand)]
     Config(config::ConfigCommand),
     #[command(subcommand)]
     Cluster(cluster::ClusterCommand),
@@ -85,6 +90,8 @@ pub(crate) fn dispatch(command: Command, context: &Context) -> Result<()> {
         Command::Conflicts(command) => runtime(false)?.block_on(conflicts::run(command, context)),
         Command::Trust(command) => runtime(false)?.block_on(trust::run(command, context)),
         Command::Evidence(command) => runtime(false)?.block_on(evidence::run(command, context)),
+        Command::Telemetry(command) => runtime(false)?.block_on(telemetry::run(command, context)),
+        Command::Report(args) => runtime(false)?.block_on(report::run(args, context)),
         Command::Log(command) => runtime(false)?.block_on(log::run(command, context)),
         Command::Bench(args) => runtime(true)?.block_on(crate::bench::run(&args, context)),
         Command::Demo(args) => runtime(false)?.block_on(demo::run(args, context)),

@@ -4,6 +4,7 @@ mod history;
 mod members;
 mod open;
 mod peers;
+mod telemetry;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -196,6 +197,7 @@ fn start(
     };
     tracker.spawn(registry::follow(file, projection, around));
 
+    let telemetry = telemetry::start(&config, &paths, &manifest, node_id, (&running.handle, &store), tracker, end);
     let state = ApiState {
         node_id,
         federation_id,
@@ -205,6 +207,7 @@ fn start(
         store,
         peers: peers::watch(&network, &running, tracker, end),
         applier: Some(applier),
+        telemetry,
         metrics: Arc::new(Mutex::new(metrics(&network))),
         settings: Arc::new(api_settings(&config)),
         started_at: unix_now(),
@@ -258,6 +261,7 @@ fn api_settings(config: &Config) -> ApiSettings {
         sync_interval_minutes: settings.sync_settings.interval_minutes,
         max_event_age_days: settings.security.max_event_age_days,
         trust: open::trust_rules(&settings.trust_settings),
+        anonymize: settings.compliance.anonymize_node_data,
         defaults: EventDefaults::default(),
     }
 }

@@ -49,7 +49,7 @@ fn a_file_as_deployments_have_it_is_read() {
 
 #[test]
 fn what_is_wrong_is_named_with_its_line_and_secrets_are_not_shown() {
-    let text = "{\n \"check_interval_seconds\": 0,\n \"notifications\": {\n  \"slack\": {\"webhook_url\": \"http://example.org/hidden\"},\n  \
+    let text = "{\n \"check_interval_seconds\": 0,\n \"notifications\": {\n  \"slack\": {\"webhook_url\": \"http://example.org/topsecret\"},\n  \
         \"email\": {\"to_addresses\": [\"nobody\"], \"security\": \"ssl\"}}}";
     let Err(ConfigError::Invalid(findings)) = load(text) else { panic!("taken") };
     let named: Vec<_> = findings.iter().map(|f| (f.line.unwrap(), f.key.as_str())).collect();
@@ -60,7 +60,7 @@ fn what_is_wrong_is_named_with_its_line_and_secrets_are_not_shown() {
         (5, "notifications.email.security"),
     ];
     assert_eq!(named, expected);
-    assert!(!ConfigError::Invalid(findings).to_string().contains("hidden"));
+    assert!(!ConfigError::Invalid(findings).to_string().contains("topsecret"));
     let unknown = load("{\"tresholds\": {}, \"thresholds\": {\"min\": 1}}").unwrap();
     let named: Vec<_> = unknown.findings.iter().map(|f| f.key.as_str()).collect();
     assert_eq!(named, ["tresholds", "thresholds.min"]);

@@ -116,7 +116,7 @@ impl Dashboard {
         loop {
             let row = match reader.read_byte_record(&mut record) {
                 Ok(false) => break,
-                Ok(true) => columns.row(&record, record.position().map_or(0, csv::Position::line)),
+                Ok(true) => columns.row(&record, line_of(&record, bytes)),
                 Err(error) => Err(error.to_string()),
             };
             if read.rows.len() == ROWS {
@@ -176,6 +176,15 @@ impl Columns {
             root_lock: optional(self.root_lock)?.map(ToOwned::to_owned),
         })
     }
+}
+
+/// The line that a record begins on; the reader counts the empty lines before it to it.
+fn line_of(record: &csv::ByteRecord, bytes: &[u8]) -> u64 {
+    let Some(position) = record.position() else { return 0 };
+    let begin = usize::try_from(position.byte()).unwrap_or(usize::MAX);
+    let rest = bytes.get(begin..).unwrap_or_default();
+    let empty = rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).filter(|byte| **byte == b'\n').count();
+    position.line() + empty as u64
 }
 
 fn is_unknown(text: &str) -> bool {

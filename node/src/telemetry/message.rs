@@ -177,9 +177,8 @@ pub fn cut(text: &str, limit: usize) -> String {
     if text.chars().count() <= limit {
         return text.to_owned();
     }
-    let mut kept: String = text.chars().take(limit.saturating_sub(1)).collect();
-    kept.push('…');
-    kept
+    let Some(kept) = limit.checked_sub(1) else { return String::new() };
+    text.chars().take(kept).chain(['…']).collect()
 }
 
 /// What members are called in messages.

@@ -4,6 +4,7 @@
 //! down: it listens to the engine's events on a bounded channel and writes through it in batches.
 
 pub mod channels;
+pub mod chart;
 pub mod checks;
 pub mod config;
 pub mod courier;
@@ -18,6 +19,7 @@ pub mod secret;
 pub mod state;
 pub mod task;
 pub mod trend;
+pub mod trial;
 pub mod view;
 
 use ssid_protocol::id::UnixMillis;

@@ -79,6 +79,7 @@ async fn served(engine: fn(&Event) -> EmitOutcome, with_tcp: bool) -> Served {
         store,
         peers: watch::channel(Arc::new(Peers::default())).1,
         applier: None,
+        telemetry: None,
         metrics: Arc::new(Mutex::new(Registry::default())),
         settings: Arc::new(ApiSettings {
             enabled: true,
@@ -86,6 +87,7 @@ async fn served(engine: fn(&Event) -> EmitOutcome, with_tcp: bool) -> Served {
             sync_interval_minutes: 60,
             max_event_age_days: 365,
             trust: TrustRules::default(),
+            anonymize: false,
             defaults,
         }),
         started_at: UnixMillis(0),
