@@ -5,6 +5,7 @@
 //! read-only for good: its memory is ahead of its disk, so nothing it would say could be kept.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::ops::Range;
 use std::sync::Arc;
 
 use ssid_protocol::batch::VerifiedBatch;
@@ -147,8 +148,8 @@ pub(super) struct Tick {
     /// Why this node must certify nothing more, once this tick is on disk.
     pub(super) forked: Option<String>,
     pub(super) dirty: BTreeSet<SubjectId>,
-    /// Who waits for the keys of how many of the new rows in the outbox, in order.
-    pub(super) outbox: Vec<(Ticket, usize)>,
+    /// Who waits for the keys of which of the new rows in the outbox; other parts of a tick may add rows of their own.
+    pub(super) outbox: Vec<(Ticket, Range<usize>)>,
     pub(super) effects: Effects,
 }
 
@@ -315,8 +316,9 @@ impl Engine {
                 let adjusted = self.adjust(tick, adjustment);
                 tick.effects.adjusted.push((ticket, Ok(adjusted)));
             }
-            Inbound::Outbox { change, ticket } => {
-                tick.outbox.push((ticket, change.add.len()));
+            Inbound::WriteOutbox { change, ticket } => {
+                let first = tick.changes.outbox.len();
+                tick.outbox.push((ticket, first..first + change.add.len()));
                 tick.changes.outbox.extend(change.add);
                 tick.changes.outbox_done.extend(change.done);
             }
@@ -440,9 +442,9 @@ impl Engine {
             self.number_certified(tick, written.first_sequence);
             keys = written.outbox;
         }
-        let mut keys = keys.into_iter();
-        for (ticket, count) in tick.outbox.drain(..) {
-            tick.effects.outbox.push((ticket, Ok(keys.by_ref().take(count).collect())));
+        for (ticket, rows) in tick.outbox.drain(..) {
+            let keys = keys.get(rows).map(<[_]>::to_vec).unwrap_or_default();
+            tick.effects.outbox.push((ticket, Ok(keys)));
         }
         if self.journal.bytes() > 2 * self.compacted_bytes + JOURNAL_SLACK_BYTES {
             self.compact_journal()?;
@@ -478,7 +480,7 @@ impl Engine {
             match input {
                 Inbound::Emit { events, ticket } => effects.emitted.push(self.refused(ticket, events.len())),
                 Inbound::Adjust { ticket, .. } => effects.adjusted.push((ticket, Err(self.read_only_refusal()))),
-                Inbound::Outbox { ticket, .. } => effects.outbox.push((ticket, Err(self.read_only_refusal()))),
+                Inbound::WriteOutbox { ticket, .. } => effects.outbox.push((ticket, Err(self.read_only_refusal()))),
                 Inbound::Operate { ticket, .. } => effects.operated.push((ticket, Err(self.read_only_refusal()))),
                 Inbound::StatusAsked { ticket }
                 | Inbound::OpenAsked { ticket, .. }

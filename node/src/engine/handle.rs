@@ -312,7 +312,7 @@ pub enum EngineError {
 
 /// Rows of the outbox to add and to remove, in one write.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct OutboxChange {
+pub struct OutboxWrite {
     /// Rows to add, at most [`OUTBOX_ROWS`] of at most [`OUTBOX_ROW_BYTES`].
     pub add: Vec<OutboxRow>,
     /// Rows that have left, or are replaced by the new ones.
@@ -337,9 +337,9 @@ pub enum Command {
         reply: oneshot::Sender<Result<Operated, OperatorRefusal>>,
     },
     /// Keep what must leave the node, and forget what has.
-    Outbox {
+    WriteOutbox {
         /// What.
-        change: OutboxChange,
+        change: OutboxWrite,
         /// Keys of the new rows, in order; sent when they are on disk.
         reply: oneshot::Sender<Result<Vec<OutboxKey>, OperatorRefusal>>,
     },
@@ -411,7 +411,7 @@ impl EngineHandle {
     ///
     /// # Errors
     /// If the engine has stopped or is read-only, or a limit is exceeded.
-    pub async fn outbox(&self, change: OutboxChange) -> Result<Vec<OutboxKey>, EngineError> {
+    pub async fn outbox(&self, change: OutboxWrite) -> Result<Vec<OutboxKey>, EngineError> {
         let largest = change.add.iter().map(|row| row.payload.len()).max().unwrap_or_default();
         for (what, size, name, limit) in [
             ("rows at once", change.add.len(), "outbox_rows", OUTBOX_ROWS),
@@ -422,7 +422,7 @@ impl EngineHandle {
             }
         }
         let (reply, answer) = oneshot::channel();
-        self.ask(Command::Outbox { change, reply }, answer).await?.map_err(EngineError::NotTaken)
+        self.ask(Command::WriteOutbox { change, reply }, answer).await?.map_err(EngineError::NotTaken)
     }
 
     /// Open instances in order of subject id.

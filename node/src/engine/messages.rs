@@ -12,7 +12,7 @@ use ssid_protocol::id::{ContentDigest, LogId, NodeId, SubjectId, UnixMillis};
 use ssid_protocol::sync::{Answer, Request};
 use ssid_storage::OutboxKey;
 
-use super::handle::{EmitOutcome, NodeEvent, OutboxChange};
+use super::handle::{EmitOutcome, NodeEvent, OutboxWrite};
 use super::operator::{Operated, Operation, OperatorRefusal};
 use super::trust::{Adjusted, Adjustment};
 
@@ -101,9 +101,9 @@ pub enum Inbound {
         ticket: Ticket,
     },
     /// What must leave the node is kept, what has left is forgotten.
-    Outbox {
+    WriteOutbox {
         /// Which rows.
-        change: OutboxChange,
+        change: OutboxWrite,
         /// Who waits.
         ticket: Ticket,
     },

@@ -222,10 +222,10 @@ impl Task {
                 let ticket = self.ticket(Waiting::Operator(reply));
                 collected.inputs.push(Inbound::Operate { operation, ticket });
             }
-            Arrived::Command(Command::Outbox { change, reply }) => {
+            Arrived::Command(Command::WriteOutbox { change, reply }) => {
                 collected.statements += change.add.len();
                 let ticket = self.ticket(Waiting::Outbox(reply));
-                collected.inputs.push(Inbound::Outbox { change, ticket });
+                collected.inputs.push(Inbound::WriteOutbox { change, ticket });
             }
             Arrived::Command(Command::Adjust { adjustment, reply }) => {
                 let ticket = self.ticket(Waiting::Adjuster(reply));

@@ -21,6 +21,7 @@ use super::{Effects, Engine, EngineParts, Inbound, Operated, OperatorRefusal};
 mod evidence;
 mod hearing;
 mod operator;
+mod outbox;
 mod trust;
 
 /// 2025-10-11T20:00:00Z, when the fixtures' events happened.

@@ -8,7 +8,7 @@ use ssid_storage::{OutboxKey, OutboxRow, Store};
 
 use super::outbox::{Change, Entry, KIND};
 use super::state::{StateError, read_json, write_json};
-use crate::engine::{EngineHandle, OutboxChange};
+use crate::engine::{EngineHandle, OutboxWrite};
 
 /// Rows that are read at the start.
 const ROWS: usize = 10_000;
@@ -121,7 +121,7 @@ impl Keeper {
                 let add = change.put.iter().map(|entry| Ok(OutboxRow { kind: KIND, payload: payload(entry)? }));
                 let add = add.collect::<Result<_, String>>()?;
                 let done = change.done.iter().map(|counter| OutboxKey { kind: KIND, counter: *counter }).collect();
-                let keys = engine.outbox(OutboxChange { add, done }).await.map_err(|error| error.to_string())?;
+                let keys = engine.outbox(OutboxWrite { add, done }).await.map_err(|error| error.to_string())?;
                 Ok(keys.into_iter().map(|key| key.counter).collect())
             }
         }

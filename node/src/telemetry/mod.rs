@@ -22,6 +22,11 @@ pub mod trend;
 pub mod trial;
 pub mod view;
 
+#[cfg(test)]
+mod receiver_tests;
+#[cfg(test)]
+mod smtp_tests;
+
 use ssid_protocol::id::UnixMillis;
 
 /// This machine's clock.

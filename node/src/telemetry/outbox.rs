@@ -181,7 +181,9 @@ impl Queue {
             Attempt::Delivered => {}
             Attempt::Later { after, why } => change.put.extend(entries.map(|entry| {
                 let attempts = entry.attempts + 1;
-                let pause = pause(attempts, jitter).max(after.unwrap_or_default());
+                let pause = pause(attempts, jitter);
+                // who says when to come back is believed, only not over and over at once
+                let pause = after.map_or(pause, |after| after.max(pause / 5));
                 let (last_error, dead) = (Some(why.clone()), attempts >= ATTEMPTS);
                 Entry { attempts, next_at: now.after(pause), last_error, dead, ..entry.clone() }
             })),

@@ -15,6 +15,7 @@ mod membership;
 mod process;
 mod quorum;
 mod registry_file;
+mod telemetry;
 mod vote_history;
 
 /// A module that is not named above would never run.

@@ -64,7 +64,7 @@ async fn served(engine: fn(&Event) -> EmitOutcome, with_tcp: bool) -> Served {
                     asked.lock().unwrap().push(adjustment.clone());
                     drop(reply.send(Ok(adjust(adjustment))));
                 }
-                Command::Outbox { reply, .. } => drop(reply.send(Ok(Vec::new()))),
+                Command::WriteOutbox { reply, .. } => drop(reply.send(Ok(Vec::new()))),
                 Command::Instances { reply, .. } => drop(reply.send(Vec::new())),
             }
         }

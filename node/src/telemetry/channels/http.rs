@@ -14,16 +14,23 @@ use crate::telemetry::message::plain;
 use crate::telemetry::secret::SecretUrl;
 
 /// How long one attempt may take, from looking up the name to the answer's last byte.
-pub(super) const ATTEMPT_AT_MOST: Duration = Duration::from_secs(10);
+const ATTEMPT_AT_MOST: Duration = Duration::from_secs(10);
 /// Bytes of an answer that are read.
 const ANSWER_BYTES: usize = 16 * 1024;
 /// The longest pause a receiver may ask for.
 const PAUSE_AT_MOST: Duration = Duration::from_hours(24);
 
 /// The HTTP client, made when it is first needed: without the system's certificates it cannot be made.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Http {
     client: std::sync::Arc<OnceCell<Client>>,
+    limit: Duration,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self::within(ATTEMPT_AT_MOST)
+    }
 }
 
 /// What is sent.
@@ -77,16 +84,21 @@ impl Answer {
 }
 
 impl Http {
+    /// A client whose attempts take at most `limit`.
+    pub fn within(limit: Duration) -> Self {
+        Self { client: std::sync::Arc::default(), limit }
+    }
+
     /// Sends, and says what the answer means.
     pub(super) async fn send(&self, request: Request, meaning: fn(&Answer) -> Attempt) -> Attempt {
         let client = match self.client.get_or_try_init(|| async { client() }).await {
             Ok(client) => client,
             Err(why) => return Attempt::Later { after: None, why: why.clone() },
         };
-        match tokio::time::timeout(ATTEMPT_AT_MOST, exchange(client, request)).await {
+        match tokio::time::timeout(self.limit, exchange(client, request)).await {
             Ok(Ok(answer)) => meaning(&answer),
             Ok(Err(why)) => Attempt::Later { after: None, why },
-            Err(_) => Attempt::Later { after: None, why: format!("no answer within {} s", ATTEMPT_AT_MOST.as_secs()) },
+            Err(_) => Attempt::Later { after: None, why: format!("no answer within {:?}", self.limit) },
         }
     }
 }
