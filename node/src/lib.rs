@@ -3,12 +3,17 @@
 pub mod api;
 pub mod config;
 pub mod conflicts;
+mod document;
 pub mod engine;
+pub mod git;
 pub mod home;
 pub mod identity;
 pub mod keyfile;
+pub mod known_members;
+pub mod legacy;
 pub mod network;
 pub mod node;
 pub mod registry;
+pub mod release;
 pub mod report;
 pub mod telemetry;

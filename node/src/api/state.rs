@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::view::AppliedView;
 use crate::engine::EngineHandle;
+use crate::git::GitHandle;
 use crate::telemetry::task::TelemetryHandle;
 
 /// Everything the API reads and commands. Cheap to clone.
@@ -38,6 +39,8 @@ pub struct ApiState {
     pub applier: Option<Applier>,
     /// Who tells people what happens; `None` without a telemetry configuration.
     pub telemetry: Option<TelemetryHandle>,
+    /// Git as the other road.
+    pub git: GitHandle,
     /// What `/metrics` shows.
     pub metrics: Arc<Mutex<Registry>>,
     /// What it says of the configuration.

@@ -12,6 +12,8 @@ mod evidence;
 mod handle;
 mod hearing;
 mod messages;
+mod metrics;
+mod offer;
 mod open;
 mod operator;
 mod peers;
@@ -32,9 +34,11 @@ pub use core::{Engine, EngineParts};
 pub use evidence::evidence_answer;
 pub use handle::{
     CandidateView, Command, Decision, EMIT_EVENTS, EmitOutcome, EngineError, EngineHandle, EngineStatus, HearingView,
-    InstanceView, LockView, NodeEvent, OUTBOX_ROW_BYTES, OUTBOX_ROWS, OutboxWrite, Syncs, VoteView,
+    InstanceView, LockView, NodeEvent, OUTBOX_ROW_BYTES, OUTBOX_ROWS, OutboxWrite, Refused, Syncs, VoteView,
 };
 pub use messages::{CheckedAnswer, Effects, Inbound, Ticket, Worth};
+pub use metrics::EngineMetrics;
+pub use offer::OfferPage;
 pub use operator::{Operated, Operation, OperatorRefusal, RefusalKind};
 pub use peers::PeerState;
 pub use review::{Review, ReviewReason};

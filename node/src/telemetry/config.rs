@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::config::{self, ConfigError, Document, Finding, Keys, Rule};
+use crate::config::{self, ConfigError, Finding, Keys, Rule};
+use crate::document::{Document, Member};
 use crate::registry::paths::RegistryPaths;
 
 mod settings;
@@ -91,7 +92,7 @@ impl TelemetryConfig {
             result => result?,
         };
         let file = path.display().to_string();
-        let told = |judge: &dyn Fn(&str, &config::Member) -> Option<String>| -> Vec<Finding> {
+        let told = |judge: &dyn Fn(&str, &Member) -> Option<String>| -> Vec<Finding> {
             let judged = document.members().iter().filter_map(|member| Some((member, judge(&member.path, member)?)));
             judged.map(|(member, allowed)| hide(config::finding(&document, &file, member, allowed))).collect()
         };

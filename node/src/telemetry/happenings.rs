@@ -103,7 +103,17 @@ pub fn message(event: &NodeEvent, names: &Names, now: UnixMillis) -> Option<Mess
             let cause = format!("stopped:{}:{reason}", now.0 / 60_000);
             message(Topic::NodeStopped, Severity::Critical, cause, "This node has stopped voting").line(reason)
         }
-        NodeEvent::Opened { .. } | NodeEvent::Connected { .. } | NodeEvent::Disconnected { .. } => return None,
+        NodeEvent::HistoryRewritten { node, was, now: is } => {
+            let title = format!("The Git branch of {} was rewritten", names.of(node));
+            message(Topic::Drift, Severity::Warning, format!("rewritten:{node}:{is}"), &title)
+                .line("Commits or lines that were read are gone; what was accepted stays.")
+                .fact("Read Last", was)
+                .fact("There Now", is)
+        }
+        NodeEvent::Opened { .. }
+        | NodeEvent::Connected { .. }
+        | NodeEvent::Disconnected { .. }
+        | NodeEvent::Transport { .. } => return None,
     })
 }
 
