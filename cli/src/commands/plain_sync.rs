@@ -7,6 +7,7 @@ use ssid_node::git::PlainLogs;
 use ssid_node::legacy::plain::{NodeReport, PlainSyncError, PlainSyncOptions, PlainSyncReport, Skipped, sync};
 use ssid_node::registry::manifest::{FederationManifest, ManifestNode};
 use ssid_node::registry::paths::RegistryPaths;
+use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
 use crate::error::{CliError, Code, OrCode as _};
@@ -22,7 +23,9 @@ pub(crate) async fn run(context: &Context, paths: &RegistryPaths, force: bool) -
     let members = manifest.iter().flat_map(FederationManifest::known_nodes);
     let has_keys = context.home.genesis().exists() || members.into_iter().any(|node| node.has_key());
     context.home.create().or_usage()?;
-    let logs = PlainLogs::new(&config.settings, context.home.git().join("plain"), force).await.or_code(Code::Failed)?;
+    let logs = PlainLogs::new(&config.settings, context.home.git().join("plain"), force, CancellationToken::new())
+        .await
+        .or_code(Code::Failed)?;
     let logs = &logs;
     let fetch = |node: ManifestNode| async move { logs.log_of(&node).await.map_err(|error| error.to_string()) };
     let options = PlainSyncOptions { force, apply: false, has_keys };

@@ -284,11 +284,15 @@ fn is_mailbox(text: &str) -> bool {
     text.len() <= 254 && text.parse::<lettre::Address>().is_ok()
 }
 
+fn is_lock(part: &str) -> bool {
+    std::path::Path::new(part).extension().is_some_and(|extension| extension.eq_ignore_ascii_case("lock"))
+}
+
 /// Narrower than Git's own rule, and never mistaken for an option or a refspec.
 fn is_branch(text: &str) -> bool {
     let part = |part: &str| {
         let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-        let odd = part.starts_with(['.', '-']) || part.ends_with('.') || part.ends_with(".lock") || part.contains("..");
+        let odd = part.starts_with(['.', '-']) || part.ends_with('.') || is_lock(part) || part.contains("..");
         !part.is_empty() && part.bytes().all(fits) && !odd
     };
     text.len() <= 128 && text.split('/').all(part)
@@ -341,8 +345,10 @@ mod tests {
         for good in ["ssid-federation", "team/ssid_1.0", "a"] {
             assert!(is_branch(good), "{good}");
         }
-        for bad in ["", "-x", "a/", "/a", "a..b", "a:b", "+a", "a b", "a/-b", ".a", "a.lock", "a.", "a\n", "@{1}", "é"]
-        {
+        for bad in [
+            "", "-x", "a/", "/a", "a..b", "a:b", "+a", "a b", "a/-b", ".a", "a.lock", "a.LOCK", "a.", "a\n", "@{1}",
+            "é",
+        ] {
             assert!(!is_branch(bad), "{bad:?}");
         }
     }

@@ -66,17 +66,22 @@ pub struct PlainLogs {
 }
 
 impl PlainLogs {
-    /// Mirrors are kept in `dir`. With `force`, what was fetched a moment ago is fetched again.
+    /// Mirrors are kept in `dir`. With `force`, what was fetched a moment ago is fetched again. `shutdown` breaks off.
     ///
     /// # Errors
     /// If there is no `git`.
-    pub async fn new(settings: &Settings, dir: PathBuf, force: bool) -> Result<Self, GitError> {
+    pub async fn new(
+        settings: &Settings,
+        dir: PathBuf,
+        force: bool,
+        shutdown: CancellationToken,
+    ) -> Result<Self, GitError> {
         let (sync, performance, security) = (&settings.sync_settings, &settings.performance, &settings.security);
         let timeout = Duration::from_secs(sync.timeout_seconds.min(FETCH_SECONDS));
         let allowed = security.allowed_git_protocols.clone();
         let minutes = if force { 0 } else { performance.cache_ttl_minutes };
         Ok(Self {
-            git: Git::find(&allowed, timeout, CancellationToken::new()).await?,
+            git: Git::find(&allowed, timeout, shutdown).await?,
             dir,
             allowed,
             depth: sync.max_clone_depth,
@@ -293,19 +298,19 @@ mod tests {
         fs::create_dir(&origin).unwrap();
         git(&origin, &["init", "--quiet"]);
         let mirrors = dir.path().join("mirrors");
-        let logs = PlainLogs::new(&settings(), mirrors.clone(), false).await.unwrap();
+        let logs = PlainLogs::new(&settings(), mirrors.clone(), false, CancellationToken::new()).await.unwrap();
         let north = node(&origin);
         commit(&origin, "README.md", "nothing yet");
         assert!(matches!(logs.log_of(&north).await, Err(PlainLogError::NoLog)));
         commit(&origin, LOG_PATHS[0], "one");
         assert!(matches!(logs.log_of(&north).await, Err(PlainLogError::NoLog)), "fetched a moment ago");
-        let forced = PlainLogs::new(&settings(), mirrors.clone(), true).await.unwrap();
+        let forced = PlainLogs::new(&settings(), mirrors.clone(), true, CancellationToken::new()).await.unwrap();
         assert_eq!(forced.log_of(&north).await.unwrap(), b"one");
         commit(&origin, LOG_PATHS[1], "elsewhere");
         assert_eq!(forced.log_of(&north).await.unwrap(), b"one", "the registry's own place comes first");
         let mut keeping_nothing = settings();
         keeping_nothing.performance.cache_remote_events = false;
-        let logs = PlainLogs::new(&keeping_nothing, mirrors.clone(), false).await.unwrap();
+        let logs = PlainLogs::new(&keeping_nothing, mirrors.clone(), false, CancellationToken::new()).await.unwrap();
         assert_eq!(logs.log_of(&north).await.unwrap(), b"one");
         assert_eq!(fs::read_dir(&mirrors).unwrap().count(), 0, "nothing is left of it");
     }
@@ -313,7 +318,8 @@ mod tests {
     #[tokio::test]
     async fn what_cannot_be_had_says_why() {
         let dir = tempfile::tempdir().unwrap();
-        let logs = PlainLogs::new(&settings(), dir.path().join("mirrors"), true).await.unwrap();
+        let logs =
+            PlainLogs::new(&settings(), dir.path().join("mirrors"), true, CancellationToken::new()).await.unwrap();
         let gone = logs.log_of(&node(&dir.path().join("gone"))).await.unwrap_err();
         assert!(matches!(gone, PlainLogError::Git(_)), "{gone}");
         for address in ["https://git.example/a.git", "ext::sh -c true", "--upload-pack=touch"] {
@@ -327,14 +333,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         git(dir.path(), &["init", "--quiet"]);
         commit(dir.path(), LOG_PATHS[0], "one");
-        for asked in [
-            |s: &mut Settings| &mut s.security.require_gpg_signature,
-            |s: &mut Settings| &mut s.security.require_ssh_key_verification,
-        ] {
+        for (gpg, ssh) in [(true, false), (false, true)] {
             let mut settings = settings();
-            *asked(&mut settings) = true;
+            settings.security.require_gpg_signature = gpg;
+            settings.security.require_ssh_key_verification = ssh;
             let mirrors = tempfile::tempdir().unwrap();
-            let logs = PlainLogs::new(&settings, mirrors.path().to_owned(), true).await.unwrap();
+            let logs =
+                PlainLogs::new(&settings, mirrors.path().to_owned(), true, CancellationToken::new()).await.unwrap();
             let unknown = logs.log_of(&node(dir.path())).await.unwrap_err().to_string();
             assert!(unknown.contains("names no key"), "{unknown}");
             let north = ManifestNode { public_key_fingerprint: GPG.to_owned(), ..node(dir.path()) };

@@ -24,6 +24,7 @@ use crate::engine::{Engine, EngineMetrics, EngineParts};
 use crate::git::{GitMetrics, task as git_task};
 use crate::home::{Home, HomeError};
 use crate::keyfile::KeyFileError;
+use crate::legacy::PlainMembers;
 use crate::network::{self, Network, NetworkError};
 use crate::registry::file::{FileError, RegistryFile};
 use crate::registry::projection;
@@ -228,6 +229,10 @@ fn start(
         settings: Arc::new(api_settings(&config)),
         started_at: unix_now(),
     };
+    let mirrors = home.git().join("plain");
+    if let Some(members) = PlainMembers::allowed(&paths, &config.settings, mirrors) {
+        tracker.spawn(members.follow(end.clone()));
+    }
     let interval = config.settings.sync_settings.interval_minutes;
     if let Some(target) = projection::Target::choose(&paths, paths.root != home.root(), interval) {
         tracker.spawn(projection::follow(state.clone(), target, end.clone()));

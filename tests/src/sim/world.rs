@@ -241,7 +241,11 @@ fn take_sides(machines: &mut [Machine], members: usize, rng: &mut Rng, conspire:
     for second in twins {
         let mut sides = [std::collections::BTreeSet::new(), std::collections::BTreeSet::new()];
         for member in 0..members {
-            let side = if conspire && honest[member] { member % 2 * 2 } else { rng.below(5) };
+            let side = match (conspire, honest[member]) {
+                (true, true) => member % 2 * 2,
+                (true, false) => 4,
+                (false, _) => rng.below(5),
+            };
             if side != 0 && side != 1 {
                 sides[0].insert(member);
             }
