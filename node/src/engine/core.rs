@@ -481,7 +481,7 @@ impl Engine {
         let verdicts = tick.effects.verdicts.drain(..).map(|(ticket, _)| (ticket, Worth::Nothing)).collect();
         let answers = tick.effects.answers.drain(..).map(|(ticket, _)| (ticket, Self::read_only_answer())).collect();
         let events = vec![NodeEvent::ReadOnly { reason }];
-        Effects { emitted, operated, adjusted, verdicts, answers, outbox, events, ..Effects::default() }
+        Effects { verdicts, answers, emitted, operated, outbox, adjusted, events, ..Effects::default() }
     }
 
     fn refuse_all(&mut self, inputs: Vec<Inbound>) -> Effects {

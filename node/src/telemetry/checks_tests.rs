@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use std::fmt::Write as _;
+
 use super::*;
 use crate::telemetry::config::TelemetrySettings;
 
@@ -9,7 +11,7 @@ const NOW: UnixMillis = UnixMillis(1_795_305_600_000);
 fn dashboard(scores: &[(&str, &str)]) -> Dashboard {
     let mut text = "timestamp,compliance_score,violations,blueprint_version\n".to_owned();
     for (n, (score, violations)) in scores.iter().enumerate() {
-        text += &format!("2026-01-{:02},{score},{violations},v4.3\n", n + 1);
+        let _ = writeln!(text, "2026-01-{:02},{score},{violations},v4.3", n + 1);
     }
     Dashboard::parse(text.as_bytes()).unwrap()
 }

@@ -146,6 +146,8 @@ mod tests {
 
     use super::*;
 
+    type Flip = fn(&mut NotifiedEvents);
+
     const NODE: NodeId = NodeId([0xab; 32]);
 
     fn told(event: &NodeEvent) -> Option<Message> {
@@ -206,7 +208,7 @@ mod tests {
         let channels = vec![Channel::Slack, Channel::Email];
         let wanted =
             Notifications { enabled: true, channels: channels.clone(), events: all, ..Notifications::default() };
-        let flips: [(Topic, fn(&mut NotifiedEvents)); 7] = [
+        let flips: [(Topic, Flip); 7] = [
             (Topic::SyncCompleted, |e| e.sync_completed = false),
             (Topic::SyncFailed, |e| e.sync_failed = false),
             (Topic::ConsensusAchieved, |e| e.consensus_achieved = false),

@@ -148,6 +148,7 @@ impl Message {
 
     /// With one more fact.
     #[must_use]
+    #[expect(clippy::needless_pass_by_value, reason = "reads better where it is called")]
     pub fn fact(mut self, name: &str, value: impl ToString) -> Self {
         self.facts.push((plain(name, TITLE_CHARS), plain(&value.to_string(), LINE_CHARS)));
         self

@@ -74,7 +74,7 @@ async fn take(State(receiver): State<Receiver>, uri: Uri, headers: HeaderMap, bo
         got.len() - 1
     };
     match (receiver.answer)(n) {
-        Answer::Now(status, body, retry_after) if retry_after.is_empty() => (status, body).into_response(),
+        Answer::Now(status, body, "") => (status, body).into_response(),
         Answer::Now(status, body, retry_after) => (status, [("retry-after", retry_after)], body).into_response(),
         Answer::Never => std::future::pending().await,
     }

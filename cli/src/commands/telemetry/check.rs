@@ -1,5 +1,6 @@
 //! `ssid telemetry check` and `watch`.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -133,7 +134,7 @@ fn page(view: &CheckView, out: Output) -> String {
             Severity::Warning => Tone::Warn,
             Severity::Critical => Tone::Bad,
         };
-        page += &format!("{}: {}\n", out.paint(tone, message.severity.as_str()), clean(&message.title));
+        let _ = writeln!(page, "{}: {}", out.paint(tone, message.severity.as_str()), clean(&message.title));
         page.extend(message.lines.iter().map(|line| format!("  {}\n", clean(line))));
     }
     if view.messages.is_empty() {

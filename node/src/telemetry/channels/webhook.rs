@@ -38,10 +38,9 @@ impl Webhook {
             if RESERVED.contains(&name.to_lowercase().as_str()) {
                 return Err(format!("notifications.webhook.headers: {name:?} is set by this node"));
             }
-            let wrong =
-                |_| format!("notifications.webhook.headers: {name:?} is no header, or its value cannot be sent");
-            let value = HeaderValue::from_str(value).map_err(|_| wrong(()))?;
-            headers.insert(HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong(()))?, value);
+            let wrong = || format!("notifications.webhook.headers: {name:?} is no header, or its value cannot be sent");
+            let value = HeaderValue::from_str(value).map_err(|_| wrong())?;
+            headers.insert(HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?, value);
         }
         Ok(Self { url, method, headers, secret: secrets.variable("SSID_WEBHOOK_SECRET").cloned() })
     }
