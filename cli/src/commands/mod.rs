@@ -21,9 +21,11 @@ mod man;
 mod nodes;
 mod plain_sync;
 mod release;
+mod report;
 mod run;
 mod status;
 mod sync;
+mod telemetry;
 mod trust;
 
 use anyhow::Result;
@@ -59,6 +61,9 @@ pub(crate) enum Command {
     Certificate(certificate::CertificateCommand),
     #[command(subcommand)]
     Log(log::LogCommand),
+    #[command(subcommand)]
+    Telemetry(telemetry::TelemetryCommand),
+    Report(report::ReportArgs),
     #[command(subcommand)]
     Config(config::ConfigCommand),
     #[command(name = "import-legacy")]
@@ -105,6 +110,8 @@ pub(crate) fn dispatch(command: Command, context: &Context) -> Result<()> {
         Command::Trust(command) => runtime(false)?.block_on(trust::run(command, context)),
         Command::Compat(command) => runtime(false)?.block_on(compat::run(command, context)),
         Command::Evidence(command) => runtime(false)?.block_on(evidence::run(command, context)),
+        Command::Telemetry(command) => runtime(false)?.block_on(telemetry::run(command, context)),
+        Command::Report(args) => runtime(false)?.block_on(report::run(args, context)),
         Command::Log(command) => runtime(false)?.block_on(log::run(command, context)),
         Command::Bench(args) => runtime(true)?.block_on(crate::bench::run(&args, context)),
         Command::Demo(args) => runtime(false)?.block_on(demo::run(args, context)),

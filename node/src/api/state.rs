@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::view::AppliedView;
 use crate::engine::EngineHandle;
 use crate::git::GitHandle;
+use crate::telemetry::task::TelemetryHandle;
 
 /// Everything the API reads and commands. Cheap to clone.
 #[derive(Clone)]
@@ -36,6 +37,8 @@ pub struct ApiState {
     pub peers: watch::Receiver<Arc<Peers>>,
     /// Who writes certified events to the registry's own log; `None` without a registry.
     pub applier: Option<Applier>,
+    /// Who tells people what happens; `None` without a telemetry configuration.
+    pub telemetry: Option<TelemetryHandle>,
     /// Git as the other road.
     pub git: GitHandle,
     /// What `/metrics` shows.
@@ -59,6 +62,8 @@ pub struct ApiSettings {
     pub max_event_age_days: u64,
     /// `trust_settings`: how points are counted.
     pub trust: TrustRules,
+    /// `compliance.anonymize_node_data`: whether reports show ids instead of names.
+    pub anonymize: bool,
     /// What an offered event is given where it says nothing.
     pub defaults: EventDefaults,
 }

@@ -5,9 +5,12 @@ use ssid_protocol::event::is_event_type;
 
 use super::choices::{Channel, ConflictStrategy, Endorsement, GitProtocol, Mode, TieBreaking};
 
+/// Keys with what each may be set to.
+pub(crate) type Keys = [(&'static str, Rule)];
+
 /// What a key may be set to.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Rule {
+pub(crate) enum Rule {
     Flag,
     FlagOrNull,
     Text,
@@ -32,6 +35,13 @@ pub(super) enum Rule {
     WordByEvent(&'static [&'static str]),
     /// A whole number up to this for each event type.
     WholeByEvent(u64),
+    /// Where a webhook is: https, or http on this machine; empty for nowhere.
+    WebAddress,
+    /// A mail address; empty for none.
+    Mailbox,
+    Mailboxes,
+    /// Names and texts.
+    Headers,
 }
 
 const DAY_SECONDS: u64 = 24 * 60 * 60;
@@ -137,22 +147,22 @@ pub(super) const FOR_PEOPLE: &[&str] = &[
 ];
 
 /// The rule of a key.
-pub(super) fn rule_of(path: &str) -> Option<Rule> {
-    KEYS.iter().find(|(key, _)| *key == path).map(|(_, rule)| *rule)
+pub(super) fn rule_of(keys: &Keys, path: &str) -> Option<Rule> {
+    keys.iter().find(|(key, _)| *key == path).map(|(_, rule)| *rule)
 }
 
 /// Whether keys stand under this one.
-pub(super) fn is_section(path: &str) -> bool {
-    KEYS.iter().any(|(key, _)| key.strip_prefix(path).is_some_and(|rest| rest.starts_with('.')))
+pub(super) fn is_section(keys: &Keys, path: &str) -> bool {
+    keys.iter().any(|(key, _)| key.strip_prefix(path).is_some_and(|rest| rest.starts_with('.')))
 }
 
 /// The names of the keys directly under `section`, which is empty for the whole file.
-pub(super) fn names_in(section: &str) -> Vec<&'static str> {
+pub(super) fn names_in(keys: &Keys, section: &str) -> Vec<&'static str> {
     let below = |key: &'static str| match section {
         "" => Some(key),
         _ => key.strip_prefix(section)?.strip_prefix('.'),
     };
-    let mut names: Vec<&str> = KEYS.iter().filter_map(|(key, _)| below(key)?.split('.').next()).collect();
+    let mut names: Vec<&str> = keys.iter().filter_map(|(key, _)| below(key)?.split('.').next()).collect();
     names.dedup();
     names
 }
@@ -164,7 +174,7 @@ pub(super) fn variable_of(path: &str) -> String {
 
 impl Rule {
     /// Whether a key with this rule may be set to `value`.
-    pub(super) fn allows(self, value: &Value) -> bool {
+    pub(crate) fn allows(self, value: &Value) -> bool {
         let every = |holds: &dyn Fn(&str) -> bool| {
             value.as_array().is_some_and(|list| list.iter().all(|item| item.as_str().is_some_and(holds)))
         };
@@ -193,11 +203,15 @@ impl Rule {
             Self::Branch => text.is_some_and(is_branch),
             Self::WordByEvent(words) => by_event(&|item| item.as_str().is_some_and(|t| words.contains(&t))),
             Self::WholeByEvent(most) => by_event(&|item| item.as_u64().is_some_and(|n| n <= most)),
+            Self::WebAddress => text.is_some_and(|t| t.is_empty() || is_web_address(t)),
+            Self::Mailbox => text.is_some_and(|t| t.is_empty() || is_mailbox(t)),
+            Self::Mailboxes => every(&is_mailbox),
+            Self::Headers => value.as_object().is_some_and(|map| map.values().all(Value::is_string)),
         }
     }
 
     /// What a key with this rule may be set to, in words.
-    pub(super) fn allowed(self) -> String {
+    pub(crate) fn allowed(self) -> String {
         match self {
             Self::Flag => "true or false".to_owned(),
             Self::FlagOrNull => "true, false or null".to_owned(),
@@ -217,6 +231,10 @@ impl Rule {
             Self::Branch => "the name of a Git branch, of letters, digits, -, _, . and /".to_owned(),
             Self::WordByEvent(words) => format!("for each event type one of {}", words.join(", ")),
             Self::WholeByEvent(most) => format!("for each event type a whole number from 0 to {most}"),
+            Self::WebAddress => "an https address (http only on this machine), or empty".to_owned(),
+            Self::Mailbox => "a mail address such as ops@example.org, or empty".to_owned(),
+            Self::Mailboxes => "a list of mail addresses such as ops@example.org".to_owned(),
+            Self::Headers => "an object of header names and texts".to_owned(),
         }
     }
 
@@ -226,22 +244,44 @@ impl Rule {
         let json = || serde_json::from_str(text).unwrap_or_else(|_| text_itself());
         match self {
             Self::TextOrNull | Self::FlagOrNull if text.is_empty() => Value::Null,
-            Self::Text | Self::TextOrNull | Self::Word(_) | Self::SocketAddress | Self::Variable | Self::Branch => {
-                text_itself()
-            }
+            Self::Text
+            | Self::TextOrNull
+            | Self::Word(_)
+            | Self::SocketAddress
+            | Self::Variable
+            | Self::Branch
+            | Self::WebAddress
+            | Self::Mailbox => text_itself(),
             Self::Flag
             | Self::FlagOrNull
             | Self::Whole(..)
             | Self::Share(..)
             | Self::WordByEvent(_)
-            | Self::WholeByEvent(_) => json(),
+            | Self::WholeByEvent(_)
+            | Self::Headers => json(),
             _ if text.starts_with('[') => json(),
-            Self::Texts | Self::Words(_) | Self::EventTypes | Self::Multiaddrs => {
+            Self::Texts | Self::Words(_) | Self::EventTypes | Self::Multiaddrs | Self::Mailboxes => {
                 let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
                 Value::Array(items.map(|item| Value::String(item.to_owned())).collect())
             }
         }
     }
+}
+
+/// Whether a webhook may be there: what is posted, and often the address itself, is a secret.
+fn is_web_address(text: &str) -> bool {
+    let Ok(url) = text.parse::<reqwest::Url>() else { return false };
+    let host = url.host_str().unwrap_or_default();
+    let is_here = ["localhost", "127.0.0.1", "[::1]"].contains(&host);
+    match url.scheme() {
+        "https" => !host.is_empty(),
+        "http" => is_here,
+        _ => false,
+    }
+}
+
+fn is_mailbox(text: &str) -> bool {
+    text.len() <= 254 && text.parse::<lettre::Address>().is_ok()
 }
 
 fn is_lock(part: &str) -> bool {
@@ -327,6 +367,9 @@ mod tests {
                 Rule::Multiaddrs => "/ip4/127.0.0.1/tcp/1, /ip6/::1/udp/2/quic-v1".to_owned(),
                 Rule::SocketAddress => "[::1]:80".to_owned(),
                 Rule::Text | Rule::TextOrNull | Rule::Texts | Rule::Variable | Rule::Branch => "A_B".to_owned(),
+                Rule::WebAddress => "https://example.org/".to_owned(),
+                Rule::Mailbox | Rule::Mailboxes => "a@example.org".to_owned(),
+                Rule::Headers => "{}".to_owned(),
             };
             let mut value = rule.read(&text);
             assert!(rule.allows(&value), "{key} = {value}");

@@ -22,6 +22,7 @@ mod evidence;
 mod git;
 mod hearing;
 mod operator;
+mod outbox;
 mod simulated;
 mod trust;
 

@@ -4,6 +4,7 @@ mod history;
 mod members;
 mod open;
 mod peers;
+mod telemetry;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -200,6 +201,7 @@ fn start(
     };
     tracker.spawn(registry::follow(file, projection, around));
 
+    let telemetry = telemetry::start(&config, &paths, &manifest, node_id, (&running.handle, &store), tracker, end);
     let git_metrics = GitMetrics::default();
     let around = git_task::Surroundings {
         engine: running.handle.clone(),
@@ -221,6 +223,7 @@ fn start(
         store,
         peers: peers::watch(&network, &running, tracker, end),
         applier: Some(applier),
+        telemetry,
         git,
         metrics: Arc::new(Mutex::new(metrics(&network, &running, &git_metrics))),
         settings: Arc::new(api_settings(&config)),
@@ -285,6 +288,7 @@ fn api_settings(config: &Config) -> ApiSettings {
         sync_interval_minutes: settings.sync_settings.interval_minutes,
         max_event_age_days: settings.security.max_event_age_days,
         trust: open::trust_rules(&settings.trust_settings),
+        anonymize: settings.compliance.anonymize_node_data,
         defaults: EventDefaults::default(),
     }
 }
