@@ -173,9 +173,11 @@ fn the_scripts_say_what_they_said() {
     let check = ["compat", "consensus-validator", "--check-event"];
     has_all(&runs(&repo, &[&check[..], &["abab"]].concat(), 0).0, &["aa... : 2/3 (66.7%)", "! Disagreeing nodes: n3"]);
     runs(&repo, &[&check[..], &["ffff"]].concat(), 4);
-    for later in [&["auto-ipfs-anchor", "--verify"][..], &["governance-telemetry", "--test"]] {
-        has_all(&runs(&repo, &[&["compat"], later].concat(), 1).1, &["is not built into this version", "was"]);
-    }
+    let anchor = ["compat", "auto-ipfs-anchor", "--verify"];
+    has_all(&runs(&repo, &anchor, 1).1, &["is not built into this version", "nothing was done"]);
+    let telemetry = ["compat", "governance-telemetry"];
+    runs(&repo, &[&telemetry[..], &["--check-config"]].concat(), 0);
+    runs(&repo, &[&telemetry[..], &["--test", "--watch"]].concat(), 2);
     runs(&repo, &["compat", "consensus-validator"], 2);
     runs(&repo, &["compat", "consensus-validator", "--verify", "--show-history"], 2);
     assert_eq!(git(&repo, &["status", "--porcelain"]), "", "asking changes nothing");

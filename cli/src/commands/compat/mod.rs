@@ -44,7 +44,7 @@ pub(crate) async fn run(command: CompatCommand, context: &Context) -> Result<()>
         CompatCommand::SyncManager(args) => sync_manager::run(&args, context).await,
         CompatCommand::Validator(args) => validator::run(&args, context).await,
         CompatCommand::Anchor(args) => anchor::run(&args),
-        CompatCommand::Telemetry(args) => telemetry::run(&args),
+        CompatCommand::Telemetry(args) => telemetry::run(&args, context).await,
         CompatCommand::Trigger(args) => trigger::run(args, context).await,
     }
 }

@@ -3,17 +3,27 @@
 use anyhow::Result;
 use clap::Args;
 
-use crate::error::{CliError, Code};
+use super::facts::repository;
+use crate::commands::telemetry::{self, TelemetryCommand};
+use crate::context::Context;
 
 /// governance_telemetry.py: check governance metrics and notify
 ///
-/// Not built yet: every call is exit 1 and sends nothing.
+/// As ssid telemetry check, watch and test. Unlike the script, --test sends, and is exit 1 unless every channel that is
+/// switched on has the message; what stands is told once.
 ///
 /// Example:
 ///   ssid compat governance-telemetry --test
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct TelemetryArgs {
+    #[command(flatten)]
+    what: What,
+}
+
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+struct What {
     /// Check again and again
     #[arg(long)]
     watch: bool,
@@ -25,13 +35,18 @@ pub(crate) struct TelemetryArgs {
     check_config: bool,
 }
 
-pub(crate) fn run(args: &TelemetryArgs) -> Result<()> {
-    let what = match args {
-        TelemetryArgs { test: true, .. } => "sending test messages",
-        TelemetryArgs { watch: true, .. } => "watching governance metrics",
-        TelemetryArgs { check_config: true, .. } => "checking telemetry_config.json",
-        TelemetryArgs { .. } => "checking governance metrics",
+pub(crate) async fn run(args: &TelemetryArgs, context: &Context) -> Result<()> {
+    let here = Context {
+        home: context.home.clone(),
+        repo: repository(context),
+        out: context.out,
+        global: context.global.clone(),
     };
-    let error = CliError::new(Code::Failed, format!("{what} is not built into this version of ssid yet"));
-    Err(error.hint("nothing was sent; telemetry_config.json is as it was").into())
+    let command = match args.what {
+        What { check_config: true, .. } => return telemetry::check_config(&here),
+        What { watch: true, .. } => TelemetryCommand::Watch,
+        What { test: true, .. } => TelemetryCommand::test_all(),
+        What { .. } => TelemetryCommand::check_once(),
+    };
+    telemetry::run(command, &here).await
 }

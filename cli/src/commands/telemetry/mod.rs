@@ -20,6 +20,9 @@ use ssid_node::telemetry::secret::Secrets;
 use crate::context::Context;
 use crate::error::{CliError, OrCode as _};
 
+/// How long deliveries are waited for unless `--wait` says.
+const DELIVERY_SECONDS: u64 = 30;
+
 /// Tell people what changes: scores, violations, releases, what happens in the federation
 ///
 /// Configured in telemetry_config.json. Secrets come from SLACK_WEBHOOK_URL, DISCORD_WEBHOOK_URL, SSID_WEBHOOK_URL,
@@ -60,7 +63,7 @@ pub(crate) enum TelemetryCommand {
 #[derive(Debug, Args)]
 pub(crate) struct WaitArgs {
     /// Seconds to wait for deliveries
-    #[arg(long, default_value_t = 30, value_name = "SECONDS")]
+    #[arg(long, default_value_t = DELIVERY_SECONDS, value_name = "SECONDS")]
     wait: u64,
 }
 
@@ -110,6 +113,31 @@ pub(crate) async fn run(command: TelemetryCommand, context: &Context) -> Result<
         TelemetryCommand::History(args) => history::run(context, &args),
         TelemetryCommand::Outbox(command) => outbox::run(command, context).await,
     }
+}
+
+impl TelemetryCommand {
+    /// One check, with the usual time to deliver.
+    pub(super) fn check_once() -> Self {
+        Self::Check(WaitArgs { wait: DELIVERY_SECONDS })
+    }
+
+    /// A test message to every channel, with the usual time.
+    pub(super) fn test_all() -> Self {
+        Self::Test(TestArgs { channel: None, wait: WaitArgs { wait: DELIVERY_SECONDS } })
+    }
+}
+
+/// Reads `telemetry_config.json` and says what in it deserves a look; an error if it cannot be used.
+pub(super) fn check_config(context: &Context) -> Result<()> {
+    let path = RegistryPaths::choose(context.repo.as_deref(), context.home.root()).telemetry_config;
+    let config = TelemetryConfig::load_or_default(&path).or_usage()?;
+    let findings: Vec<_> = config.findings.iter().map(ToString::to_string).collect();
+    let answer = serde_json::json!({ "file": path, "findings": findings });
+    context.out.show(&answer, |_| match &findings[..] {
+        [] => format!("{}: well", path.display()),
+        _ => findings.join("\n"),
+    })?;
+    Ok(())
 }
 
 impl WaitArgs {
