@@ -3,7 +3,7 @@
 use serde_json::Value;
 use ssid_protocol::event::is_event_type;
 
-use super::choices::{Channel, ConflictStrategy, Endorsement, GitProtocol, Mode, TieBreaking};
+use super::choices::{Channel, ConflictStrategy, Endorsement, GitProtocol, IpfsProvider, Mode, TieBreaking};
 
 /// What a key may be set to.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +23,9 @@ pub(super) enum Rule {
     Multiaddrs,
     /// Address and port, empty, or null.
     SocketAddress,
+    /// An HTTP address without a user or password in it, or empty.
+    Url,
+    Urls,
     /// The name of an environment variable.
     Variable,
     /// One of these words for each event type.
@@ -116,6 +119,17 @@ pub(super) const KEYS: &[(&str, Rule)] = &[
     ("voting.precommit_timeout_ms", Rule::Whole(1, DAY_MILLIS)),
     ("voting.timeout_increment_ms", Rule::Whole(0, DAY_MILLIS)),
     ("membership.auto_approve", Rule::Flag),
+    ("anchoring.after_certified", Rule::Flag),
+    ("anchoring.providers", Rule::Words(IpfsProvider::NAMES)),
+    ("anchoring.local_api", Rule::Url),
+    ("anchoring.remote_api", Rule::Url),
+    ("anchoring.remote_token_env", Rule::Variable),
+    ("anchoring.pinning_api", Rule::Url),
+    ("anchoring.pinning_token_env", Rule::Variable),
+    ("anchoring.gateways", Rule::Urls),
+    ("anchoring.cid_version", Rule::Whole(0, 1)),
+    ("anchoring.parallel_uploads", Rule::Whole(1, 32)),
+    ("anchoring.timeout_seconds", Rule::Whole(1, DAY_SECONDS)),
 ];
 
 /// Keys at the top that say something to people only. Whatever stands under them is left alone.
@@ -182,6 +196,8 @@ impl Rule {
             Self::SocketAddress => {
                 value.is_null() || text.is_some_and(|t| t.is_empty() || t.parse::<std::net::SocketAddr>().is_ok())
             }
+            Self::Url => text.is_some_and(|t| t.is_empty() || is_url(t)),
+            Self::Urls => every(&is_url),
             Self::Variable => text.is_some_and(is_variable),
             Self::WordByEvent(words) => by_event(&|item| item.as_str().is_some_and(|t| words.contains(&t))),
             Self::WholeByEvent(most) => by_event(&|item| item.as_u64().is_some_and(|n| n <= most)),
@@ -204,6 +220,8 @@ impl Rule {
             Self::EventTypes => "a list of event types such as blueprint_tagged".to_owned(),
             Self::Multiaddrs => "a list of multiaddrs such as /ip4/0.0.0.0/tcp/4001".to_owned(),
             Self::SocketAddress => "an address and port such as 127.0.0.1:8080, or null".to_owned(),
+            Self::Url => "an address such as http://127.0.0.1:5001, without user and password, or empty".to_owned(),
+            Self::Urls => "a list of addresses such as https://ipfs.io/ipfs/".to_owned(),
             Self::Variable => "the name of an environment variable".to_owned(),
             Self::WordByEvent(words) => format!("for each event type one of {}", words.join(", ")),
             Self::WholeByEvent(most) => format!("for each event type a whole number from 0 to {most}"),
@@ -216,15 +234,25 @@ impl Rule {
         let json = || serde_json::from_str(text).unwrap_or_else(|_| text_itself());
         match self {
             Self::TextOrNull if text.is_empty() => Value::Null,
-            Self::Text | Self::TextOrNull | Self::Word(_) | Self::SocketAddress | Self::Variable => text_itself(),
+            Self::Text | Self::TextOrNull | Self::Word(_) | Self::SocketAddress | Self::Url | Self::Variable => text_itself(),
             Self::Flag | Self::Whole(..) | Self::Share(..) | Self::WordByEvent(_) | Self::WholeByEvent(_) => json(),
             _ if text.starts_with('[') => json(),
-            Self::Texts | Self::Words(_) | Self::EventTypes | Self::Multiaddrs => {
+            Self::Texts | Self::Words(_) | Self::EventTypes | Self::Multiaddrs | Self::Urls => {
                 let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
                 Value::Array(items.map(|item| Value::String(item.to_owned())).collect())
             }
         }
     }
+}
+
+fn is_url(text: &str) -> bool {
+    reqwest::Url::parse(text).is_ok_and(|url| {
+        matches!(url.scheme(), "http" | "https")
+            && url.has_host()
+            && url.username().is_empty()
+            && url.password().is_none()
+            && url.query().is_none()
+    })
 }
 
 fn is_variable(text: &str) -> bool {
@@ -261,6 +289,15 @@ mod tests {
     }
 
     #[test]
+    fn addresses_carry_no_secrets() {
+        let allows = |text: &str| Rule::Url.allows(&Value::from(text));
+        assert!(allows("") && allows("http://127.0.0.1:5001") && allows("https://a.example/psa"));
+        assert!(!allows("https://me:secret@a.example") && !allows("https://a.example/?token=secret"));
+        assert!(!allows("file:///etc/passwd") && !allows("a.example"));
+        assert!(!Rule::Urls.allows(&serde_json::json!([""])));
+    }
+
+    #[test]
     fn defaults_are_allowed() {
         let defaults = serde_json::to_value(Settings::default()).unwrap();
         for (key, rule) in KEYS {
@@ -282,6 +319,7 @@ mod tests {
                 Rule::EventTypes => "[\"a\"]".to_owned(),
                 Rule::Multiaddrs => "/ip4/127.0.0.1/tcp/1, /ip6/::1/udp/2/quic-v1".to_owned(),
                 Rule::SocketAddress => "[::1]:80".to_owned(),
+                Rule::Url | Rule::Urls => "https://[::1]:5001/x".to_owned(),
                 Rule::Text | Rule::TextOrNull | Rule::Texts | Rule::Variable => "A_B".to_owned(),
             };
             let mut value = rule.read(&text);
