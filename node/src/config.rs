@@ -16,7 +16,7 @@ use serde_json::Value;
 
 pub use atomic::write_atomic;
 pub use choices::*;
-use document::Document;
+pub(crate) use document::Document;
 pub use finding::Finding;
 use finding::{contradictions, finding, refusal, shorten, unknown};
 use keys::{KEYS, names_in, variable_of};

@@ -9,7 +9,9 @@ use cid::Cid;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProviderError {
     /// It is named in `anchoring.providers`, and a key it needs is empty.
-    #[error("anchoring.providers names `{provider}`, but {key} is empty\n  set it in federation_config.json, or leave `{provider}` out")]
+    #[error(
+        "anchoring.providers names `{provider}`, but {key} is empty\n  set it in federation_config.json, or leave `{provider}` out"
+    )]
     NotConfigured {
         /// Which provider.
         provider: &'static str,
@@ -20,7 +22,9 @@ pub enum ProviderError {
     #[error("anchoring.providers is empty\n  name where content is put, for example [\"local\"]")]
     NoProvider,
     /// It needs a token, and there is none.
-    #[error("no token for `{provider}`: {variable} is not set\n  set it, or set {variable}_FILE to a file of mode 0600 that has it")]
+    #[error(
+        "no token for `{provider}`: {variable} is not set\n  set it, or set {variable}_FILE to a file of mode 0600 that has it"
+    )]
     NoToken {
         /// Which provider.
         provider: &'static str,
@@ -36,7 +40,9 @@ pub enum ProviderError {
         reason: String,
     },
     /// A token would go over the network in the clear.
-    #[error("{place} is plain http: the token of `{provider}` would be sent in the clear\n  use https, or a tunnel that ends at 127.0.0.1")]
+    #[error(
+        "{place} is plain http: the token of `{provider}` would be sent in the clear\n  use https, or a tunnel that ends at 127.0.0.1"
+    )]
     TokenInClear {
         /// Which provider.
         provider: &'static str,
@@ -44,7 +50,9 @@ pub enum ProviderError {
         place: String,
     },
     /// The HTTP client cannot be made.
-    #[error("cannot set up HTTPS: {0}\n  install the system's CA certificates (Debian: apt-get install ca-certificates)")]
+    #[error(
+        "cannot set up HTTPS: {0}\n  install the system's CA certificates (Debian: apt-get install ca-certificates)"
+    )]
     Client(String),
     /// Nobody answers there.
     #[error("`{provider}` at {place} cannot be reached: {reason}\n  {}", next_step(provider))]
@@ -57,7 +65,9 @@ pub enum ProviderError {
         reason: String,
     },
     /// It did not answer in time.
-    #[error("`{provider}` at {place} did not answer within {seconds} s\n  raise anchoring.timeout_seconds, or look at that node's load")]
+    #[error(
+        "`{provider}` at {place} did not answer within {seconds} s\n  raise anchoring.timeout_seconds, or look at that node's load"
+    )]
     TimedOut {
         /// Which provider.
         provider: &'static str,
@@ -79,7 +89,9 @@ pub enum ProviderError {
         reason: String,
     },
     /// What it answered is not what such a server answers.
-    #[error("`{provider}` at {place} gave an answer that cannot be used: {what}\n  is it an IPFS RPC (port 5001), not a gateway (port 8080)?")]
+    #[error(
+        "`{provider}` at {place} gave an answer that cannot be used: {what}\n  is it an IPFS RPC (port 5001), not a gateway (port 8080)?"
+    )]
     Unusable {
         /// Which provider.
         provider: &'static str,
@@ -89,7 +101,9 @@ pub enum ProviderError {
         what: String,
     },
     /// It named other content than it was given.
-    #[error("`{provider}` answered {answered}, but the content is {expected}\n  that server changes what it is given, or ignores import options: do not use it")]
+    #[error(
+        "`{provider}` answered {answered}, but the content is {expected}\n  that server changes what it is given, or ignores import options: do not use it"
+    )]
     WrongCid {
         /// Which provider.
         provider: &'static str,
@@ -99,7 +113,9 @@ pub enum ProviderError {
         answered: Cid,
     },
     /// A pinning service has taken the order but holds nothing yet.
-    #[error("`{provider}` at {place} has queued the pin but cannot have the content yet\n  it fetches from another node: name `local` or `remote` before it in anchoring.providers")]
+    #[error(
+        "`{provider}` at {place} has queued the pin but cannot have the content yet\n  it fetches from another node: name `local` or `remote` before it in anchoring.providers"
+    )]
     OnlyQueued {
         /// Which provider.
         provider: &'static str,

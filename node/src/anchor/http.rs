@@ -117,7 +117,10 @@ pub(super) fn gateway_client() -> Result<Client, ProviderError> {
 }
 
 fn built(builder: reqwest::ClientBuilder) -> Result<Client, ProviderError> {
-    builder.user_agent(concat!("ssid/", env!("CARGO_PKG_VERSION"))).build().map_err(|e| ProviderError::Client(root_cause(&e)))
+    builder
+        .user_agent(concat!("ssid/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .map_err(|e| ProviderError::Client(root_cause(&e)))
 }
 
 /// The innermost cause, which names what happened and no address.

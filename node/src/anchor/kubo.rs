@@ -49,14 +49,14 @@ pub struct Upload {
 
 /// An IPFS node.
 #[derive(Clone, Debug)]
-pub struct Kubo(pub(super) Endpoint);
+pub(super) struct Kubo(pub(super) Endpoint);
 
 impl Kubo {
     /// Uploads, pins if that is asked for, and compares what the node calls it with what it is.
     ///
     /// # Errors
     /// If the node cannot be reached, refuses, or names other content.
-    pub async fn add(&self, upload: &Upload) -> Result<(), ProviderError> {
+    pub(super) async fn add(&self, upload: &Upload) -> Result<(), ProviderError> {
         let limit = self.0.timeout() + Duration::from_secs(upload.bytes >> 20);
         let part = part(upload).await.map_err(|e| self.0.unusable(format!("cannot read {}: {e}", upload.name)))?;
         let form = Form::new().part("file", part);

@@ -16,12 +16,12 @@ const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(250), Duration::
 
 /// A pinning service.
 #[derive(Clone, Debug)]
-pub struct Pinning(pub(super) Endpoint);
+pub(super) struct Pinning(pub(super) Endpoint);
 
 /// How far a pin is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum PinState {
+pub(super) enum PinState {
     /// Ordered.
     Queued,
     /// The service is fetching it.
@@ -67,11 +67,8 @@ pub(super) struct Ordered {
 impl Pinning {
     /// Orders a pin, unless the service has one of it: an order is never given twice.
     pub(super) async fn order(&self, cid: &Cid, name: &str, origins: &[String]) -> Result<Ordered, ProviderError> {
-        let query = [
-            ("cid", cid.to_string()),
-            ("status", "queued,pinning,pinned".to_owned()),
-            ("limit", "1".to_owned()),
-        ];
+        let query =
+            [("cid", cid.to_string()), ("status", "queued,pinning,pinned".to_owned()), ("limit", "1".to_owned())];
         let found: Page = self.ask(self.0.request(Method::GET, &["pins"], &query)).await?;
         if let Some(status) = found.results.into_iter().next() {
             return Ok(status.into());

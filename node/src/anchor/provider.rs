@@ -75,10 +75,7 @@ impl Providers {
     ///
     /// # Errors
     /// If one lacks its address or token, or none is named.
-    pub fn configured(
-        settings: &Anchoring,
-        lookup: &dyn Fn(&str) -> Option<String>,
-    ) -> Result<Self, ProviderError> {
+    pub fn configured(settings: &Anchoring, lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, ProviderError> {
         let timeout = Duration::from_secs(settings.timeout_seconds);
         let (mut uploaders, mut pinning) = (Vec::new(), None);
         for provider in &settings.providers {

@@ -16,7 +16,7 @@ const TOKEN_BYTES: u64 = 16 * 1024;
 
 /// A bearer token.
 #[derive(Clone)]
-pub struct Token(Zeroizing<String>);
+pub(super) struct Token(Zeroizing<String>);
 
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -29,7 +29,7 @@ impl Token {
     ///
     /// # Errors
     /// If neither is set, or the file cannot be used or can be read by others.
-    pub fn find(
+    pub(super) fn find(
         provider: &'static str,
         variable: &str,
         lookup: &dyn Fn(&str) -> Option<String>,

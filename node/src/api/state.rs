@@ -14,6 +14,7 @@ use ssid_storage::Store;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::view::AppliedView;
+use crate::anchor::task::AnchorDesk;
 use crate::engine::EngineHandle;
 
 /// Everything the API reads and commands. Cheap to clone.
@@ -35,6 +36,8 @@ pub struct ApiState {
     pub peers: watch::Receiver<Arc<Peers>>,
     /// Who writes certified events to the registry's own log; `None` without a registry.
     pub applier: Option<Applier>,
+    /// Who anchors on IPFS.
+    pub anchors: Option<AnchorDesk>,
     /// What `/metrics` shows.
     pub metrics: Arc<Mutex<Registry>>,
     /// What it says of the configuration.

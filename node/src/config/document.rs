@@ -9,14 +9,14 @@ use super::settings::Settings;
 
 /// A JSON object as text. Only made from text that parses.
 #[derive(Clone, Debug)]
-pub(super) struct Document {
+pub(crate) struct Document {
     text: String,
     members: Vec<Member>,
 }
 
 /// A key with its value. Values in arrays are not looked into.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Member {
+pub(crate) struct Member {
     /// The keys from the top to this one, with dots between; a dot in a key itself is written `\.`.
     pub(super) path: String,
     /// The line that the key stands on, from 1.
@@ -28,7 +28,7 @@ pub(super) struct Member {
 
 impl Document {
     /// Takes `text`, which must be a JSON object.
-    pub(super) fn new(text: String) -> Result<Self, serde_json::Error> {
+    pub(crate) fn new(text: String) -> Result<Self, serde_json::Error> {
         serde_json::from_str::<serde_json::Map<String, Value>>(&text)?;
         let members = Scanner::scan(&text);
         Ok(Self { text, members })
@@ -40,7 +40,7 @@ impl Document {
         text.and_then(Self::new).unwrap_or(Self { text: "{}\n".to_owned(), members: Vec::new() })
     }
 
-    pub(super) fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         &self.text
     }
 
@@ -50,18 +50,18 @@ impl Document {
     }
 
     /// The value of a member of this document.
-    pub(super) fn value(&self, member: &Member) -> Value {
+    pub(crate) fn value(&self, member: &Member) -> Value {
         let text = self.text.get(member.value.clone()).unwrap_or_default();
         serde_json::from_str(text).unwrap_or(Value::Null)
     }
 
     /// The member that counts where a key stands twice: the last.
-    pub(super) fn find(&self, path: &str) -> Option<&Member> {
+    pub(crate) fn find(&self, path: &str) -> Option<&Member> {
         self.members.iter().rev().find(|m| m.path == path)
     }
 
     /// Sets the value of the key at `path`, which is made, with the objects above it, where it is missing.
-    pub(super) fn set(&mut self, path: &str, value: &Value) {
+    pub(crate) fn set(&mut self, path: &str, value: &Value) {
         if let Some(member) = self.find(path) {
             let text = render(value, &self.indentation_at(member.value.start));
             let range = member.value.clone();
@@ -73,6 +73,25 @@ impl Document {
             self.set(above, &Value::Object(serde_json::Map::new()));
         }
         self.insert(above, name, value);
+    }
+
+    /// Adds items, JSON over several lines without indentation, to the end of the list at `path`, which is made where
+    /// there is none. Those in it stay byte for byte.
+    pub(crate) fn append(&mut self, path: &str, items: &[String]) {
+        if items.is_empty() {
+            return;
+        }
+        let list = self.find(path).filter(|member| self.value(member).is_array());
+        let Some(range) = list.map(|member| member.value.clone()) else {
+            self.set(path, &Value::Array(Vec::new()));
+            return self.append(path, items);
+        };
+        let outer = self.indentation_at(range.start);
+        let line = format!("\n{outer}  ");
+        let joined = items.iter().map(|item| item.replace('\n', &line)).collect::<Vec<_>>().join(&format!(",{line}"));
+        let inside = self.text.get(range.start + 1..range.end - 1).unwrap_or_default().trim_end();
+        let (last, comma) = (range.start + 1 + inside.len(), if inside.trim().is_empty() { "" } else { "," });
+        self.replace(last..range.end, &format!("{comma}{line}{joined}\n{outer}]"));
     }
 
     fn insert(&mut self, above: &str, name: &str, value: &Value) {

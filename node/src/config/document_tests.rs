@@ -100,3 +100,19 @@ proptest! {
         prop_assert_eq!(serde_json::from_str::<Value>(document.text()).unwrap(), Value::Object(expected));
     }
 }
+
+#[test]
+fn items_are_added_to_a_list_and_the_others_stay_as_they_are() {
+    let mut document = Document::new("{\n  \"a\": [],\n  \"b\": [ {\"x\":1} ,\n    2 ]\n}\n".to_owned()).unwrap();
+    let item = "{\n  \"n\": 1\n}".to_owned();
+    document.append("a", &[item.clone()]);
+    document.append("a", &[item.clone(), "3".to_owned()]);
+    document.append("b", &[item.clone()]);
+    document.append("c", &[item]);
+    let one = "{\n      \"n\": 1\n    }";
+    let expected = format!(
+        "{{\n  \"a\": [\n    {one},\n    {one},\n    3\n  ],\n  \"b\": [ {{\"x\":1}} ,\n    2,\n    {one}\n  ],\n  \"c\": [\n    {one}\n  ]\n}}\n"
+    );
+    assert_eq!(document.text(), expected);
+    serde_json::from_str::<Value>(document.text()).unwrap();
+}

@@ -234,7 +234,9 @@ impl Rule {
         let json = || serde_json::from_str(text).unwrap_or_else(|_| text_itself());
         match self {
             Self::TextOrNull if text.is_empty() => Value::Null,
-            Self::Text | Self::TextOrNull | Self::Word(_) | Self::SocketAddress | Self::Url | Self::Variable => text_itself(),
+            Self::Text | Self::TextOrNull | Self::Word(_) | Self::SocketAddress | Self::Url | Self::Variable => {
+                text_itself()
+            }
             Self::Flag | Self::Whole(..) | Self::Share(..) | Self::WordByEvent(_) | Self::WholeByEvent(_) => json(),
             _ if text.starts_with('[') => json(),
             Self::Texts | Self::Words(_) | Self::EventTypes | Self::Multiaddrs | Self::Urls => {

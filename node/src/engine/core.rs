@@ -314,6 +314,7 @@ impl Engine {
             }
             Inbound::Observed(events) => self.take_observed(tick, events),
             Inbound::Projected(sequence) => self.note_projected(tick, sequence),
+            Inbound::Outbox(change) => Self::note_outbox(tick, change),
             Inbound::Connected(nodes) => self.take_connected(tick, nodes),
             Inbound::Addresses { node, addresses } => self.note_addresses(tick, node, addresses),
         }
@@ -426,6 +427,7 @@ impl Engine {
             self.journal.commit()?;
             tick.changes.journal_sequence = Some(self.journal.sequence());
         }
+        self.queue_certified(tick);
         if tick.changes != Changes::default() {
             let written = self.writer.write(std::mem::take(&mut tick.changes))?;
             self.number_certified(tick, written.first_sequence);

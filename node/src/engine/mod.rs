@@ -14,6 +14,7 @@ mod hearing;
 mod messages;
 mod open;
 mod operator;
+pub mod outbox;
 mod peers;
 mod recover;
 mod review;
