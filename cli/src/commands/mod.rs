@@ -1,5 +1,6 @@
 //! The commands: one file each, with its arguments and one function. A doc comment is the help text.
 
+mod anchor;
 mod card;
 mod certificate;
 mod cluster;
@@ -53,6 +54,8 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Log(log::LogCommand),
     #[command(subcommand)]
+    Anchor(anchor::AnchorCommand),
+    #[command(subcommand)]
     Config(config::ConfigCommand),
     #[command(subcommand)]
     Cluster(cluster::ClusterCommand),
@@ -85,6 +88,7 @@ pub(crate) fn dispatch(command: Command, context: &Context) -> Result<()> {
         Command::Conflicts(command) => runtime(false)?.block_on(conflicts::run(command, context)),
         Command::Trust(command) => runtime(false)?.block_on(trust::run(command, context)),
         Command::Evidence(command) => runtime(false)?.block_on(evidence::run(command, context)),
+        Command::Anchor(command) => runtime(false)?.block_on(anchor::run(command, context)),
         Command::Log(command) => runtime(false)?.block_on(log::run(command, context)),
         Command::Bench(args) => runtime(true)?.block_on(crate::bench::run(&args, context)),
         Command::Demo(args) => runtime(false)?.block_on(demo::run(args, context)),

@@ -22,7 +22,7 @@ pub mod settings;
 mod status;
 pub mod task;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod timers;
 mod trust;
 mod trust_book;
