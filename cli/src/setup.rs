@@ -6,6 +6,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use ssid_node::config::{Config, Mode, write_atomic};
+use ssid_node::git::GitRemote;
 use ssid_node::home::Home;
 use ssid_node::identity::NodeKeys;
 use ssid_node::keyfile;
@@ -60,6 +61,8 @@ pub(crate) fn init_node(
     let addresses = multiaddrs("--address", &node.addresses)?;
     let listen =
         if node.listen.is_empty() { default_listen(&addresses) } else { multiaddrs("--listen", &node.listen)? };
+    let remote = Some(&node.git_remote).filter(|text| !text.is_empty());
+    let remote = remote.map(|text| git_remote(home, repo, text)).transpose()?;
     home.create().or_usage()?;
     let keys = NodeKeys::create(home, passphrase).or_usage()?;
     // together with the key: a key without its vote history may never vote
@@ -74,7 +77,8 @@ pub(crate) fn init_node(
         status: Status::Active,
         weight: u64::from(INITIAL_SCORE.unsigned_abs()),
         addresses,
-        git_remote: node.git_remote.clone(),
+        // the card is public: what is secret in the address stays in the configuration
+        git_remote: remote.map(|remote| remote.public()).unwrap_or_default(),
         api_endpoint: String::new(),
     };
     let card = MemberCard::sign(member, &keys.voting);
@@ -99,8 +103,15 @@ fn configure(home: &Home, repo: Option<&Path>, node: &NewNode, listen: Vec<Strin
     Ok(config.save_atomic(&path).or_usage()?)
 }
 
+/// An address that the node's configuration allows.
+pub(crate) fn git_remote(home: &Home, repo: Option<&Path>, text: &str) -> Result<GitRemote, CliError> {
+    let mut config = Config::load_or_default(&RegistryPaths::choose(repo, home.root()).federation_config).or_usage()?;
+    config.apply_env(std::env::vars()).or_usage()?;
+    GitRemote::parse(text, &config.settings.security.allowed_git_protocols).or_usage()
+}
+
 /// Names go into signed documents and onto terminals.
-fn check_name(flag: &str, name: &str) -> Result<(), CliError> {
+pub(crate) fn check_name(flag: &str, name: &str) -> Result<(), CliError> {
     let fits = (1..=NAME_CHARS).contains(&name.chars().count()) && !name.chars().any(char::is_control);
     if fits && name.trim() == name {
         return Ok(());
@@ -163,6 +174,10 @@ pub(crate) fn create_federation(new: &NewFederation) -> Result<Manifest> {
     let mut members = Vec::new();
     for card in &new.cards {
         card.verify().or_code(Code::Verification)?;
+        if !card.member.git_remote.is_empty() {
+            // which protocols it uses is every node's own decision; what no node may use is nobody's
+            GitRemote::parse(&card.member.git_remote, GitRemote::PROTOCOLS).or_usage()?;
+        }
         members.push(card.member.clone());
     }
     for name in &new.coordinators {

@@ -3,24 +3,23 @@
 
 mod atomic;
 mod choices;
-mod document;
 mod finding;
 mod keys;
 mod settings;
 
-use std::fs;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
 pub use atomic::write_atomic;
 pub use choices::*;
-pub(crate) use document::Document;
 pub use finding::Finding;
 use finding::{contradictions, finding, refusal, shorten, unknown};
 use keys::{KEYS, names_in, variable_of};
 pub use settings::*;
+
+use crate::document::{Document, Unreadable};
 
 /// Bytes of the largest configuration file that is read.
 pub const FILE_BYTES: u64 = 1024 * 1024;
@@ -79,7 +78,7 @@ fn lines(findings: &[Finding]) -> String {
 impl Default for Config {
     /// Works on a laptop.
     fn default() -> Self {
-        Self::of(Document::defaults(), "federation_config.json", Settings::default())
+        Self::of(Document::of(&Settings::default()), "federation_config.json", Settings::default())
     }
 }
 
@@ -218,20 +217,11 @@ impl Config {
 }
 
 fn read(path: &Path) -> Result<Document, ConfigError> {
-    let failed = |source: io::Error| match source.kind() {
-        io::ErrorKind::NotFound => ConfigError::Missing(path.to_owned()),
-        _ => ConfigError::Io { action: "read", path: path.to_owned(), source },
-    };
-    let syntax = |what: String| ConfigError::Syntax { path: path.to_owned(), what };
-    if fs::metadata(path).map_err(failed)?.len() > FILE_BYTES {
-        return Err(syntax(format!("has more than {FILE_BYTES} bytes")));
-    }
-    let mut bytes = Vec::new();
-    let file = fs::File::open(path).map_err(failed)?;
-    file.take(FILE_BYTES).read_to_end(&mut bytes).map_err(failed)?;
-    let text = String::from_utf8(bytes).map_err(|e| syntax(e.to_string()))?;
-    let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
-    Document::new(text).map_err(|e| syntax(e.to_string()))
+    Document::read(path, FILE_BYTES).map_err(|unreadable| match unreadable {
+        Unreadable::Missing => ConfigError::Missing(path.to_owned()),
+        Unreadable::Syntax(what) => ConfigError::Syntax { path: path.to_owned(), what },
+        Unreadable::Io(source) => ConfigError::Io { action: "read", path: path.to_owned(), source },
+    })
 }
 
 fn is_like_an_override(name: &str) -> bool {

@@ -158,6 +158,16 @@ impl Home {
         self.root.join("log.head")
     }
 
+    /// Bare Git repositories: the own branch, and mirrors of the other members'.
+    pub fn git(&self) -> PathBuf {
+        self.root.join("git")
+    }
+
+    /// Members of whom only a Git repository is known: they have no key, and are observed only.
+    pub fn known_members(&self) -> PathBuf {
+        self.root.join("known_members.json")
+    }
+
     /// The process that runs on this directory.
     pub fn pid(&self) -> PathBuf {
         self.root.join("node.pid")

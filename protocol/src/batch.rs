@@ -84,6 +84,11 @@ impl Statements {
         self.len() == 0
     }
 
+    /// The root that is signed: with the signer, the batch's name.
+    pub fn root(&self) -> MerkleHash {
+        merkle::root(&self.leaf_hashes())
+    }
+
     fn leaf_hashes(&self) -> Vec<MerkleHash> {
         match self {
             Self::Events(all) => all.iter().map(|e| merkle::leaf_hash(&e.choice().to_bytes())).collect(),

@@ -11,6 +11,7 @@ pub mod card;
 pub mod certificate;
 pub mod event;
 pub mod evidence;
+pub mod git_lines;
 pub mod heartbeat;
 pub mod id;
 pub mod identity;

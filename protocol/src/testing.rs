@@ -1,5 +1,8 @@
 //! Fixtures for tests and simulations, here so that every crate's tests build the same federations and events.
 
+pub mod decoders;
+pub mod messages;
+
 use std::collections::BTreeMap;
 
 use crate::event::Event;

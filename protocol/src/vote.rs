@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{Choice, Epoch, ManifestHash, MerkleHash, Round, SubjectId};
+use crate::id::{Choice, ContentDigest, Epoch, EventHash, ManifestHash, MerkleHash, Round, SubjectId};
 
 /// The two phases of a round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -60,6 +60,55 @@ impl Vote {
         }
         bytes
     }
+
+    /// The vote with these leaf bytes; `None` if they are no vote's.
+    pub fn from_leaf_bytes(bytes: &[u8]) -> Option<Self> {
+        let mut leaf = Leaf(bytes);
+        let (epoch, subject, round) = (leaf.epoch()?, SubjectId(leaf.take()?), leaf.round()?);
+        let phase = match leaf.take()? {
+            [1] => Phase::Prevote,
+            [2] => Phase::Precommit,
+            _ => return None,
+        };
+        let ballot = leaf.optional(Leaf::choice)?;
+        leaf.end(Self { epoch, subject, round, phase, ballot })
+    }
+}
+
+/// Takes fixed-width fields from the front of leaf bytes.
+struct Leaf<'a>(&'a [u8]);
+
+impl Leaf<'_> {
+    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (first, rest) = self.0.split_first_chunk::<N>()?;
+        self.0 = rest;
+        Some(*first)
+    }
+
+    fn epoch(&mut self) -> Option<Epoch> {
+        Some(Epoch(u64::from_be_bytes(self.take()?)))
+    }
+
+    fn round(&mut self) -> Option<Round> {
+        Some(Round(u32::from_be_bytes(self.take()?)))
+    }
+
+    fn choice(&mut self) -> Option<Choice> {
+        Some(Choice { event_hash: EventHash(self.take()?), content_digest: ContentDigest(self.take()?) })
+    }
+
+    /// What follows a byte that says whether anything does.
+    fn optional<T>(&mut self, take: impl FnOnce(&mut Self) -> Option<T>) -> Option<Option<T>> {
+        match self.take()? {
+            [0] => Some(None),
+            [1] => take(self).map(Some),
+            _ => None,
+        }
+    }
+
+    fn end<T>(self, value: T) -> Option<T> {
+        self.0.is_empty().then_some(value)
+    }
 }
 
 /// A point in an instance's history: rounds are ordered by epoch first.
@@ -103,6 +152,15 @@ impl Proposal {
             }
         }
         bytes
+    }
+
+    /// The proposal with these leaf bytes; `None` if they are no proposal's.
+    pub fn from_leaf_bytes(bytes: &[u8]) -> Option<Self> {
+        let mut leaf = Leaf(bytes);
+        let (epoch, subject, round) = (leaf.epoch()?, SubjectId(leaf.take()?), leaf.round()?);
+        let choice = leaf.choice()?;
+        let valid = leaf.optional(|leaf| Some(RoundId { epoch: leaf.epoch()?, round: leaf.round()? }))?;
+        leaf.end(Self { epoch, subject, round, choice, valid })
     }
 }
 

@@ -29,9 +29,10 @@ pub enum WireError {
     Trailing(usize),
 }
 
-type Encoding<L> = Configuration<LittleEndian, Fixint, L>;
+/// No value takes more of the input than `LIMIT` bytes, whatever length is written before it.
+type Encoding<const LIMIT: usize> = Configuration<LittleEndian, Fixint, Limit<LIMIT>>;
 
-fn encoding() -> Encoding<Limit<{ limits::DOCUMENT_BYTES }>> {
+fn encoding<const LIMIT: usize>() -> Encoding<LIMIT> {
     bincode::config::standard().with_little_endian().with_fixed_int_encoding().with_limit()
 }
 
@@ -41,7 +42,7 @@ fn encoding() -> Encoding<Limit<{ limits::DOCUMENT_BYTES }>> {
 /// Never for the types of this project: their encoders cannot fail and memory is the only sink.
 #[expect(clippy::expect_used, reason = "plain structs into memory: serialisation has no failing path")]
 pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
-    bincode::serde::encode_to_vec(value, encoding().with_no_limit()).expect("plain data encodes into memory")
+    bincode::serde::encode_to_vec(value, encoding::<0>().with_no_limit()).expect("plain data encodes into memory")
 }
 
 /// Decodes a value of at most [`limits::MESSAGE_BYTES`].
@@ -60,7 +61,12 @@ pub fn decode_within<T: DeserializeOwned>(bytes: &[u8], limit: usize) -> Result<
     if bytes.len() > limit {
         return Err(WireError::TooLarge { size: bytes.len(), limit });
     }
-    let (value, used) = bincode::serde::decode_from_slice(bytes, encoding())?;
+    // bincode allocates what a text says to be long, up to its limit, which is part of a type: so there are several
+    let (value, used) = match bytes.len() {
+        0..=0x1000 => bincode::serde::decode_from_slice(bytes, encoding::<0x1000>()),
+        0x1001..=0x1_0000 => bincode::serde::decode_from_slice(bytes, encoding::<0x1_0000>()),
+        _ => bincode::serde::decode_from_slice(bytes, encoding::<{ limits::DOCUMENT_BYTES }>()),
+    }?;
     match bytes.len() - used {
         0 => Ok(value),
         left => Err(WireError::Trailing(left)),

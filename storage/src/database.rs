@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use sled::IVec;
 
 use crate::error::StorageError;
+use crate::hooks::{Hooks, Point};
 use crate::lock::patiently;
+use crate::open::sync_dir;
 
 /// Bytes of pages that sled keeps in memory, by its own count; the process holds two to three times that. sled divides
 /// it into 256 parts and keeps no page larger than one: with less than this, pages of batches are read from disk again
@@ -23,10 +25,47 @@ const FLUSH_EVERY_MS: u64 = 500;
 
 /// One open database: rows of bytes in order of key.
 pub(crate) struct Database {
-    db: sled::Db,
+    rows: Backend,
     path: PathBuf,
-    /// sled's data file, for syncing: a sync is the file's, whoever has it open.
-    data: File,
+    hooks: Hooks,
+}
+
+/// Where the rows are.
+enum Backend {
+    Sled {
+        db: sled::Db,
+        /// sled's data file, for syncing: a sync is the file's, whoever has it open.
+        data: File,
+    },
+    #[cfg(feature = "simulation")]
+    Memory(std::sync::Arc<std::sync::Mutex<crate::simulation::Rows>>),
+}
+
+/// Rows to put and remove, all or none of them.
+#[derive(Debug, Default)]
+pub(crate) struct Batch(Vec<(Vec<u8>, Option<Vec<u8>>)>);
+
+impl Batch {
+    /// Puts a row.
+    pub(crate) fn insert(&mut self, key: Vec<u8>, value: Vec<u8>) {
+        self.0.push((key, Some(value)));
+    }
+
+    /// Removes one.
+    pub(crate) fn remove(&mut self, key: Vec<u8>) {
+        self.0.push((key, None));
+    }
+
+    fn into_sled(self) -> sled::Batch {
+        let mut batch = sled::Batch::default();
+        for (key, value) in self.0 {
+            match value {
+                Some(value) => batch.insert(key, value),
+                None => batch.remove(key),
+            }
+        }
+        batch
+    }
 }
 
 impl fmt::Debug for Database {
@@ -39,8 +78,22 @@ impl fmt::Debug for Database {
 pub(crate) type Row = (IVec, IVec);
 
 impl Database {
+    /// Whether there is one in the directory `path`.
+    pub(crate) fn exists(path: &Path, hooks: &Hooks) -> bool {
+        #[cfg(feature = "simulation")]
+        if let Some(rows) = hooks.disk.as_ref().and_then(crate::simulation::Disk::rows) {
+            return !rows_of(&rows).is_empty();
+        }
+        let _ = hooks; // asked by simulations only
+        path.exists()
+    }
+
     /// Opens or creates the database in the directory `path`.
-    pub(crate) fn open(path: &Path) -> Result<Self, StorageError> {
+    pub(crate) fn open(path: &Path, hooks: &Hooks) -> Result<Self, StorageError> {
+        #[cfg(feature = "simulation")]
+        if let Some(rows) = hooks.disk.as_ref().and_then(crate::simulation::Disk::rows) {
+            return Ok(Self { rows: Backend::Memory(rows), path: path.to_owned(), hooks: hooks.clone() });
+        }
         let config = sled::Config::new()
             .path(path)
             .cache_capacity(CACHE_BYTES)
@@ -50,7 +103,7 @@ impl Database {
         let db = patiently(|| guard(path, || config.open()))?;
         let file = path.join("db");
         let data = File::open(&file).map_err(StorageError::io("open", &file))?;
-        Ok(Self { db, path: path.to_owned(), data })
+        Ok(Self { rows: Backend::Sled { db, data }, path: path.to_owned(), hooks: hooks.clone() })
     }
 
     /// Its directory.
@@ -60,48 +113,111 @@ impl Database {
 
     /// The value under `key`.
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<IVec>, StorageError> {
-        guard(&self.path, || self.db.get(key))
+        match &self.rows {
+            Backend::Sled { db, .. } => guard(&self.path, || db.get(key)),
+            #[cfg(feature = "simulation")]
+            Backend::Memory(rows) => Ok(rows_of(rows).get(key).cloned()),
+        }
     }
 
     /// The rows with `from <= key < to`.
     pub(crate) fn range(&self, from: Vec<u8>, to: Vec<u8>) -> Rows<'_> {
-        Rows { path: &self.path, iter: self.db.range(from..to), failed: false }
+        let rows: RowIter = match &self.rows {
+            Backend::Sled { db, .. } => Box::new(db.range(from..to)),
+            #[cfg(feature = "simulation")]
+            Backend::Memory(rows) => {
+                let range = IVec::from(from)..IVec::from(to);
+                let found: Vec<_> = rows_of(rows).range(range).map(|(k, v)| Ok((k.clone(), v.clone()))).collect();
+                Box::new(found.into_iter())
+            }
+        };
+        Rows { path: &self.path, rows, failed: false }
     }
 
     /// Applies all of `batch` or nothing, and returns once it is on disk, also for a loss of power.
-    pub(crate) fn apply(&self, batch: sled::Batch) -> Result<(), StorageError> {
-        guard(&self.path, || self.db.apply_batch(batch))?;
-        guard(&self.path, || self.db.flush())?;
-        self.data.sync_data().map_err(StorageError::io("sync", &self.path))
+    pub(crate) fn apply(&self, batch: Batch) -> Result<(), StorageError> {
+        let died = |dead: crate::hooks::Dead| StorageError::io("write", &self.path)(dead.error());
+        self.hooks.pass(Point::RowsWrite).map_err(died)?;
+        if let Err(dead) = self.hooks.pass(Point::RowsSync) {
+            if dead.keeps() {
+                self.write(batch)?;
+            }
+            return Err(died(dead));
+        }
+        self.write(batch)
+    }
+
+    fn write(&self, batch: Batch) -> Result<(), StorageError> {
+        match &self.rows {
+            Backend::Sled { db, data } => {
+                guard(&self.path, || db.apply_batch(batch.into_sled()))?;
+                guard(&self.path, || db.flush())?;
+                if self.hooks.is_simulated() {
+                    return Ok(());
+                }
+                data.sync_data().map_err(StorageError::io("sync", &self.path))
+            }
+            #[cfg(feature = "simulation")]
+            Backend::Memory(rows) => {
+                let mut rows = rows_of(rows);
+                for (key, value) in batch.0 {
+                    match value {
+                        Some(value) => rows.insert(key.into(), value.into()),
+                        None => rows.remove(key.as_slice()),
+                    };
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Makes a new database's files durable.
+    pub(crate) fn sync_directories(&self) -> Result<(), StorageError> {
+        if self.hooks.is_simulated() {
+            return Ok(());
+        }
+        sync_dir(&self.path)?;
+        self.path.parent().map_or(Ok(()), sync_dir)
     }
 
     /// Bytes on disk.
     pub(crate) fn disk_bytes(&self) -> Result<u64, StorageError> {
-        guard(&self.path, || self.db.size_on_disk())
+        match &self.rows {
+            Backend::Sled { db, .. } => guard(&self.path, || db.size_on_disk()),
+            #[cfg(feature = "simulation")]
+            Backend::Memory(rows) => Ok(rows_of(rows).iter().map(|(k, v)| (k.len() + v.len()) as u64).sum()),
+        }
     }
 }
+
+#[cfg(feature = "simulation")]
+fn rows_of(rows: &std::sync::Mutex<crate::simulation::Rows>) -> std::sync::MutexGuard<'_, crate::simulation::Rows> {
+    rows.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+type RowIter = Box<dyn DoubleEndedIterator<Item = sled::Result<Row>>>;
 
 /// Rows of a range; ends after the first error.
 pub(crate) struct Rows<'a> {
     path: &'a Path,
-    iter: sled::Iter,
+    rows: RowIter,
     failed: bool,
 }
 
 impl<'a> Rows<'a> {
     /// The same rows, last first.
     pub(crate) fn reversed(mut self) -> impl Iterator<Item = Result<Row, StorageError>> + use<'a> {
-        std::iter::from_fn(move || self.step(sled::Iter::next_back))
+        std::iter::from_fn(move || self.step(DoubleEndedIterator::next_back))
     }
 
     fn step(
         &mut self,
-        step: impl FnOnce(&mut sled::Iter) -> Option<sled::Result<Row>>,
+        step: impl FnOnce(&mut RowIter) -> Option<sled::Result<Row>>,
     ) -> Option<Result<Row, StorageError>> {
         if self.failed {
             return None;
         }
-        let row = guard(self.path, || step(&mut self.iter).transpose()).transpose();
+        let row = guard(self.path, || step(&mut self.rows).transpose()).transpose();
         self.failed = matches!(row, Some(Err(_)));
         row
     }

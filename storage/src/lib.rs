@@ -19,6 +19,7 @@ pub mod changes;
 mod codec;
 mod database;
 pub mod error;
+mod hooks;
 pub mod journal;
 mod keys;
 mod lock;
@@ -26,6 +27,8 @@ pub mod log_head;
 mod open;
 mod proofs;
 pub mod rows;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 mod staging;
 pub mod store;
 mod tables;

@@ -23,6 +23,7 @@ use ssid_protocol::id::{LogId, MerkleHash};
 
 use crate::codec::FORMAT;
 use crate::error::StorageError;
+use crate::hooks::{Hooks, Point};
 use crate::lock::lock;
 
 const MAGIC: [u8; 4] = *b"SSLH";
@@ -106,16 +107,17 @@ pub(crate) enum Found {
 pub(crate) struct HeadFile {
     path: PathBuf,
     file: File,
+    hooks: Hooks,
 }
 
 impl HeadFile {
     /// Opens and locks the file; creates an empty one if there is none.
-    pub(crate) fn open(path: &Path) -> Result<Self, StorageError> {
+    pub(crate) fn open(path: &Path, hooks: &Hooks) -> Result<Self, StorageError> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
         let file = options.open(path).map_err(StorageError::io("open", path))?;
         lock(path, &file)?;
-        Ok(Self { path: path.to_owned(), file })
+        Ok(Self { path: path.to_owned(), file, hooks: hooks.clone() })
     }
 
     /// Where it is.
@@ -162,11 +164,38 @@ impl HeadFile {
 
     /// Writes `state`, whose `writes` is one more than the last one's, over the older slot.
     pub(crate) fn write(&mut self, state: HeadState, sync: bool) -> Result<(), StorageError> {
-        self.put(slot_start(state.writes), &state.to_slot())?;
-        if sync {
-            self.file.sync_data().map_err(StorageError::io("sync", &self.path))?;
+        let (start, slot) = (slot_start(state.writes), state.to_slot());
+        if let Err(dead) = self.hooks.pass(Point::HeadWrite) {
+            return Err(StorageError::io("write", &self.path)(dead.error()));
         }
-        Ok(())
+        self.note_unsynced();
+        if let Err(dead) = self.hooks.pass(Point::HeadSync) {
+            self.put(start, &slot[..dead.of(slot.len())])?;
+            return Err(StorageError::io("sync", &self.path)(dead.error()));
+        }
+        self.put(start, &slot)?;
+        if sync { self.sync() } else { Ok(()) }
+    }
+
+    #[cfg(not(feature = "simulation"))]
+    #[expect(clippy::unused_self, reason = "the shape of the simulated one")]
+    fn note_unsynced(&self) {}
+
+    /// A simulated machine may die before what is about to be written is synced.
+    #[cfg(feature = "simulation")]
+    fn note_unsynced(&self) {
+        if let Some(disk) = &self.hooks.disk {
+            disk.head_changes(|| std::fs::read(&self.path).unwrap_or_default());
+        }
+    }
+
+    fn sync(&self) -> Result<(), StorageError> {
+        #[cfg(feature = "simulation")]
+        if let Some(disk) = &self.hooks.disk {
+            disk.head_synced();
+            return Ok(());
+        }
+        self.file.sync_data().map_err(StorageError::io("sync", &self.path))
     }
 
     fn put(&mut self, start: usize, bytes: &[u8]) -> Result<(), StorageError> {
@@ -193,7 +222,7 @@ mod tests {
     fn the_latest_is_read_and_a_torn_slot_falls_back() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log.head");
-        let mut head = HeadFile::open(&path).unwrap();
+        let mut head = HeadFile::open(&path, &Hooks::default()).unwrap();
         assert_eq!(head.read().unwrap(), Found::Nothing);
         head.reset(state(0)).unwrap();
         for writes in 1..6 {
@@ -207,11 +236,15 @@ mod tests {
             let mut bytes = good.clone();
             bytes[SLOT_DISTANCE + byte] ^= 0x10;
             std::fs::write(&path, &bytes).unwrap();
-            assert_eq!(HeadFile::open(&path).unwrap().read().unwrap(), Found::State(state(4)), "byte {byte}");
+            assert_eq!(
+                HeadFile::open(&path, &Hooks::default()).unwrap().read().unwrap(),
+                Found::State(state(4)),
+                "byte {byte}"
+            );
         }
         for length in [1, 96, 97, 4096, 4192] {
             std::fs::write(&path, &good[..length]).unwrap();
-            let found = HeadFile::open(&path).unwrap().read().unwrap();
+            let found = HeadFile::open(&path, &Hooks::default()).unwrap().read().unwrap();
             assert_eq!(found, if length < 97 { Found::Damaged } else { Found::State(state(4)) }, "length {length}");
         }
     }
@@ -220,13 +253,13 @@ mod tests {
     fn a_newer_format_and_a_second_opener_are_refused() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log.head");
-        let mut head = HeadFile::open(&path).unwrap();
+        let mut head = HeadFile::open(&path, &Hooks::default()).unwrap();
         let mut slot = state(0).to_slot();
         slot[4] = FORMAT + 1;
         let checksum = crc32fast::hash(&slot[..93]);
         slot[93..].copy_from_slice(&checksum.to_be_bytes());
         head.put(0, &slot).unwrap();
         assert!(matches!(head.read(), Err(StorageError::NewerFormat { found: 2, .. })));
-        assert!(matches!(HeadFile::open(&path), Err(StorageError::InUse(_))));
+        assert!(matches!(HeadFile::open(&path, &Hooks::default()), Err(StorageError::InUse(_))));
     }
 }

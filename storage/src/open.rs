@@ -13,8 +13,9 @@ use ssid_protocol::id::{FederationId, LogId, NodeId};
 use ssid_protocol::merkle;
 
 use crate::codec::{self, Refusal};
-use crate::database::Database;
+use crate::database::{Batch, Database};
 use crate::error::StorageError;
+use crate::hooks::Hooks;
 use crate::log_head::{Found, HeadFile, HeadState};
 use crate::rows::LogEntry;
 use crate::store::{LogHead, Owner, Shown, Store};
@@ -26,7 +27,7 @@ use crate::writer::{Memory, Writer};
 /// Name of the database's directory.
 const DATABASE: &str = "db";
 /// Name of the head's file.
-const HEAD: &str = "log.head";
+pub(crate) const HEAD: &str = "log.head";
 
 /// Who owns the database and which log it holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,9 +46,9 @@ pub struct SetAside {
     pub reason: String,
 }
 
-pub(crate) fn open(dir: &Path, owner: Owner, new_log: LogId) -> Result<(Store, Writer), StorageError> {
-    let mut head = open_head(dir)?;
-    let loaded = load(dir, owner, new_log, &mut head)?;
+pub(crate) fn open(dir: &Path, owner: Owner, new_log: LogId, hooks: &Hooks) -> Result<(Store, Writer), StorageError> {
+    let mut head = open_head(dir, hooks)?;
+    let loaded = load(dir, owner, new_log, &mut head, hooks)?;
     Ok(loaded.into_store(owner, head))
 }
 
@@ -56,13 +57,14 @@ pub(crate) fn open_or_set_aside(
     owner: Owner,
     new_log: LogId,
 ) -> Result<(Store, Writer, Option<SetAside>), StorageError> {
-    let mut head = open_head(dir)?;
-    let (loaded, aside) = match load(dir, owner, new_log, &mut head) {
+    let hooks = Hooks::default();
+    let mut head = open_head(dir, &hooks)?;
+    let (loaded, aside) = match load(dir, owner, new_log, &mut head, &hooks) {
         Ok(loaded) => (loaded, None),
         Err(StorageError::Damaged { reason, .. }) => {
             let moved_to = set_aside(dir, &mut head, new_log)?;
             tracing::warn!(moved_to = %moved_to.display(), reason, "the database is damaged and was set aside");
-            (load(dir, owner, new_log, &mut head)?, Some(SetAside { moved_to, reason }))
+            (load(dir, owner, new_log, &mut head, &hooks)?, Some(SetAside { moved_to, reason }))
         }
         Err(other) => return Err(other),
     };
@@ -70,9 +72,9 @@ pub(crate) fn open_or_set_aside(
     Ok((store, writer, aside))
 }
 
-fn open_head(dir: &Path) -> Result<HeadFile, StorageError> {
+fn open_head(dir: &Path, hooks: &Hooks) -> Result<HeadFile, StorageError> {
     std::fs::create_dir_all(dir).map_err(StorageError::io("create", dir))?;
-    HeadFile::open(&dir.join(HEAD))
+    HeadFile::open(&dir.join(HEAD), hooks)
 }
 
 /// Moves the database and a copy of its head to the first free `db.damaged-<n>`, and starts the head anew. What the
@@ -125,10 +127,10 @@ impl Loaded {
     }
 }
 
-fn load(dir: &Path, owner: Owner, new_log: LogId, head: &mut HeadFile) -> Result<Loaded, StorageError> {
+fn load(dir: &Path, owner: Owner, new_log: LogId, head: &mut HeadFile, hooks: &Hooks) -> Result<Loaded, StorageError> {
     let path = dir.join(DATABASE);
     let damaged = |reason: &str| StorageError::damaged(&path, reason);
-    let existed = path.exists();
+    let existed = Database::exists(&path, hooks);
     let expected = match head.read()? {
         Found::State(state) if !existed && state.writes > 0 => return Err(damaged("it is missing")),
         Found::State(state) => state,
@@ -141,11 +143,10 @@ fn load(dir: &Path, owner: Owner, new_log: LogId, head: &mut HeadFile) -> Result
             state
         }
     };
-    let database = Database::open(&path)?;
+    let database = Database::open(&path, hooks)?;
     if tables::IDENTITY.get(&database, &())?.is_none() && expected.writes == 0 {
         initialise(&database, owner, &expected)?;
-        sync_dir(&path)?;
-        sync_dir(dir)?;
+        database.sync_directories()?;
     }
     check_identity(&database, owner, &expected)?;
     let memory = read_everything(&database, owner, &expected)?;
@@ -171,7 +172,7 @@ fn initialise(database: &Database, owner: Owner, head: &HeadState) -> Result<(),
         log_root: head.root,
         tallies,
     };
-    let mut batch = sled::Batch::default();
+    let mut batch = Batch::default();
     batch.insert(key, value);
     batch.insert(tables::STATE.key(&()), tables::STATE.value(&state)?);
     database.apply(batch)

@@ -17,6 +17,7 @@ use ssid_protocol::trust::TrustChange;
 
 use crate::database::Database;
 use crate::error::StorageError;
+use crate::hooks::Hooks;
 use crate::open::{self, SetAside};
 use crate::rows::{
     AnchorRow, ConflictRow, Cursor, EpochRow, EvidenceRow, LogEntry, OpenSubject, OutboxKey, OutboxRow, PeerRow,
@@ -72,7 +73,7 @@ impl Store {
     /// If another process has it open; it is of another federation or node, or of a newer version;
     /// [`StorageError::Damaged`] if rows are missing or changed; or if the operating system refuses.
     pub fn open(dir: &Path, owner: Owner, new_log: LogId) -> Result<(Self, Writer), StorageError> {
-        open::open(dir, owner, new_log)
+        open::open(dir, owner, new_log, &Hooks::default())
     }
 
     /// As [`Self::open`], but a damaged database is moved to `db.damaged-<n>` and an empty one started, with a new

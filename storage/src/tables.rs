@@ -1,6 +1,6 @@
 //! The schema: every table, its key and its value. Keys are big-endian, so that ranges are scans.
 //!
-//! All tables live in one sled tree, each under a prefix byte: one `sled::Batch` is atomic within a tree and cheap,
+//! All tables live in one sled tree, each under a prefix byte: one `Batch` is atomic within a tree and cheap,
 //! while a transaction over twenty trees locks each of them, runs a closure that may be retried, and is slower by far.
 
 use std::marker::PhantomData;

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use ssid_protocol::heartbeat::CertifiedDigest;
 
 use crate::changes::{Changes, Written};
+use crate::database::Batch;
 use crate::error::StorageError;
 use crate::log_head::{HeadFile, HeadState};
 use crate::staging::{self, Row, Staged};
@@ -74,8 +75,8 @@ impl Writer {
     }
 
     /// The rows that differ from those stored, with the state that counts them; `None` if nothing changes.
-    fn batch(&self, rows: BTreeMap<Vec<u8>, Row>, state: &mut State) -> Result<Option<sled::Batch>, StorageError> {
-        let mut batch = sled::Batch::default();
+    fn batch(&self, rows: BTreeMap<Vec<u8>, Row>, state: &mut State) -> Result<Option<Batch>, StorageError> {
+        let mut batch = Batch::default();
         let mut changed = state.journal_sequence != self.memory.state.journal_sequence;
         for (key, row) in rows {
             let (old, new) = match row {

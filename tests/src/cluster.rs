@@ -68,11 +68,19 @@ impl Cluster {
     /// # Panics
     /// If a command fails.
     pub fn make(shape: Shape) -> Self {
+        Self::make_of(shape, |dir| (0..shape.nodes).map(|i| Organisation::init(dir, &format!("node-{i}"))).collect())
+    }
+
+    /// The same of organisations that `init` makes in a directory.
+    ///
+    /// # Panics
+    /// If a command fails.
+    pub fn make_of(shape: Shape, init: impl FnOnce(&Path) -> Vec<Organisation>) -> Self {
         let turn = Turn::take();
         let temp = std::env::temp_dir();
         let place = if temp.as_os_str().len() <= PATH_BYTES { temp } else { "/tmp".into() };
         let dir = tempfile::Builder::new().prefix("ssid-").tempdir_in(place).unwrap();
-        let orgs: Vec<_> = (0..shape.nodes).map(|i| Organisation::init(dir.path(), &format!("node-{i}"))).collect();
+        let orgs = init(dir.path());
         let genesis = create_federation(dir.path(), "test", &orgs, &["--recurring", "tick"]);
         for org in &orgs {
             org.configure(|config| shape.configure(config));

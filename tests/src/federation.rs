@@ -30,12 +30,21 @@ impl Organisation {
     /// # Panics
     /// If that fails.
     pub fn init(dir: &Path, name: &str) -> Self {
-        let (data, port) = (dir.join(name), free_port());
-        let address = format!("/ip4/127.0.0.1/tcp/{port}");
+        Self::init_at(dir, name, free_port(), None, &[])
+    }
+
+    /// The same, told to others at the port `reached`, if that is another than its own, and with more arguments.
+    ///
+    /// # Panics
+    /// If that fails.
+    pub fn init_at(dir: &Path, name: &str, port: u16, reached: Option<u16>, more: &[&str]) -> Self {
+        let data = dir.join(name);
+        let address = format!("/ip4/127.0.0.1/tcp/{}", reached.unwrap_or(port));
+        let listen = format!("/ip4/127.0.0.1/tcp/{port}");
         let organization = format!("Organisation {name}");
         let path = data.to_str().unwrap();
         let args = ["init", "--data", path, "--name", name, "--organization", &organization];
-        let _ = ssid_in(dir, &[&args[..], &["--address", &address, "--listen", &address]].concat()).well();
+        let _ = ssid_in(dir, &[&args[..], &["--address", &address, "--listen", &listen], more].concat()).well();
         let own = Self { name: name.to_owned(), data, port };
         own.configure(|config| config["network"]["mdns"] = false.into());
         own
@@ -89,7 +98,10 @@ pub fn create_federation(dir: &Path, name: &str, members: &[Organisation], more:
 }
 
 /// A port that nobody uses now and that this process has not handed out.
-fn free_port() -> u16 {
+///
+/// # Panics
+/// If there is none.
+pub fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let span = PORTS.end - PORTS.start;
     // another process that tests begins elsewhere

@@ -18,13 +18,18 @@
     reason = "a harness: what does not work ends the test, and says what it was"
 )]
 
+pub mod adversary;
 mod binary;
 mod cluster;
 mod command;
 mod events;
 mod federation;
+pub mod git;
 mod http;
 mod node;
+mod relay;
+mod siege;
+pub mod sim;
 mod turns;
 mod wait;
 
@@ -32,8 +37,10 @@ pub use binary::ssid_binary;
 pub use cluster::{Cluster, Shape};
 pub use command::{Outcome, ssid_in};
 pub use events::{Events, pretty, wild_log, with_hash};
-pub use federation::{Organisation, create_federation};
+pub use federation::{Organisation, create_federation, free_port};
 pub use http::Reply;
 pub use node::{Address, Node};
+pub use relay::Relay;
 pub use rustix::process::Signal;
+pub use siege::Siege;
 pub use wait::{LONG, SOON, eventually, never_while};

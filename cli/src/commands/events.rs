@@ -6,6 +6,7 @@ use clap::builder::NonEmptyStringValueParser;
 use futures::StreamExt as _;
 use ssid_node::api::view::{AppliedView, EventState, EventView, Operated, iso};
 use ssid_node::engine::NodeEvent;
+use ssid_protocol::record::Transport;
 
 use super::{conflicts, emit, import};
 use crate::client::StreamItem;
@@ -212,5 +213,13 @@ fn sentence(item: &StreamItem, out: Output) -> String {
             out.paint(Tone::Warn, &format!("low trust   {} fell to {score}", short(member)))
         }
         NodeEvent::ReadOnly { reason } => out.paint(Tone::Bad, &format!("read-only   {}", clean(reason))),
+        NodeEvent::Transport { transport } => {
+            let word = if *transport == Transport::Git { "git" } else { "live" };
+            out.paint(Tone::Warn, &format!("transport   {word}"))
+        }
+        NodeEvent::HistoryRewritten { node, was, now } => out.paint(
+            Tone::Bad,
+            &format!("rewritten   the Git branch of {}: {} is gone, there is {}", short(node), clean(was), clean(now)),
+        ),
     }
 }

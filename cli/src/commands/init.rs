@@ -27,7 +27,7 @@ pub(crate) struct InitArgs {
     #[arg(long, value_name = "O")]
     organization: String,
     /// Its Git repository: https://… or git@…
-    #[arg(long, value_name = "URL", default_value = "")]
+    #[arg(long, value_name = "URL", default_value = "", allow_hyphen_values = true)]
     git_remote: String,
     /// Address at which the others reach it, for example /dns4/berlin.example/tcp/4170 (repeatable)
     #[arg(long = "address", value_name = "MULTIADDR")]

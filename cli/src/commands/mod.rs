@@ -3,7 +3,9 @@
 mod anchor;
 mod card;
 mod certificate;
+mod ci;
 mod cluster;
+mod compat;
 mod completions;
 mod config;
 mod conflicts;
@@ -13,12 +15,15 @@ mod events;
 mod evidence;
 mod federation;
 mod import;
+mod import_legacy;
 mod init;
 mod log;
 mod man;
 mod nodes;
+mod release;
 mod run;
 mod status;
+mod sync;
 mod trust;
 
 use anyhow::Result;
@@ -37,6 +42,7 @@ pub(crate) enum Command {
     Federation(federation::FederationCommand),
     Run(run::RunArgs),
     Status(status::StatusArgs),
+    Sync(sync::SyncArgs),
     #[command(subcommand)]
     Nodes(nodes::NodesCommand),
     #[command(subcommand)]
@@ -57,6 +63,14 @@ pub(crate) enum Command {
     Anchor(anchor::AnchorCommand),
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    #[command(name = "import-legacy")]
+    ImportLegacy(import_legacy::ImportLegacyArgs),
+    #[command(subcommand)]
+    Compat(compat::CompatCommand),
+    #[command(subcommand)]
+    Ci(ci::CiCommand),
+    #[command(subcommand)]
+    Release(release::ReleaseCommand),
     #[command(subcommand)]
     Cluster(cluster::ClusterCommand),
     Bench(crate::bench::BenchArgs),
@@ -78,15 +92,20 @@ pub(crate) fn dispatch(command: Command, context: &Context) -> Result<()> {
         Command::Federation(command) => federation::run(command, context),
         Command::Certificate(command) => certificate::run(command, context),
         Command::Config(command) => config::run(&command, context),
+        Command::ImportLegacy(args) => import_legacy::run(&args, context),
+        Command::Ci(command) => ci::run(&command, context),
+        Command::Release(command) => release::run(command, context),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args, context),
         Command::Run(args) => runtime(true)?.block_on(run::run(args, context)),
         Command::Status(args) => runtime(false)?.block_on(status::run(&args, context)),
+        Command::Sync(args) => runtime(false)?.block_on(sync::run(&args, context)),
         Command::Nodes(command) => runtime(false)?.block_on(nodes::run(command, context)),
         Command::Events(command) => runtime(false)?.block_on(events::run(command, context)),
         Command::Consensus(command) => runtime(false)?.block_on(consensus::run(command, context)),
         Command::Conflicts(command) => runtime(false)?.block_on(conflicts::run(command, context)),
         Command::Trust(command) => runtime(false)?.block_on(trust::run(command, context)),
+        Command::Compat(command) => runtime(false)?.block_on(compat::run(command, context)),
         Command::Evidence(command) => runtime(false)?.block_on(evidence::run(command, context)),
         Command::Anchor(command) => runtime(false)?.block_on(anchor::run(command, context)),
         Command::Log(command) => runtime(false)?.block_on(log::run(command, context)),

@@ -3,10 +3,14 @@
 use anyhow::Result;
 use clap::Subcommand;
 use clap::builder::NonEmptyStringValueParser;
+use serde_json::json;
 use ssid_node::api::view::NodeView;
+use ssid_node::known_members::{KnownMember, KnownMembers};
 
 use crate::context::Context;
+use crate::error::{Code, OrCode as _};
 use crate::output::{Output, Tone, clean, seconds, short};
+use crate::setup;
 
 /// The members of the federation, as this node sees them
 #[derive(Debug, Subcommand)]
@@ -24,20 +28,68 @@ pub(crate) enum NodesCommand {
         #[arg(value_parser = NonEmptyStringValueParser::new())]
         id: String,
     },
+    /// Add a member of whom only a Git repository is known: it has no key, and is observed only
+    ///
+    /// What its registry log says is shown as an observation. It never counts to a quorum, a certificate or trust; for
+    /// that an organisation makes a node of its own (ssid init) and hands over its card.
+    ///
+    /// Examples:
+    ///   ssid nodes add --git-remote https://git.example/registry.git --node-name Oslo --organization 'Eksempel AS'
+    #[command(verbatim_doc_comment)]
+    Add {
+        /// Its repository: https://…, ssh://… or user@host:path, as far as security.allowed_git_protocols allows
+        #[arg(long, value_name = "URL", allow_hyphen_values = true)]
+        git_remote: String,
+        /// What you call it
+        #[arg(long, value_name = "N")]
+        node_name: String,
+        /// Whose it is
+        #[arg(long, value_name = "O")]
+        organization: String,
+    },
 }
 
 pub(crate) async fn run(command: NodesCommand, context: &Context) -> Result<()> {
-    let client = context.client()?;
+    let client = context.client();
     match command {
+        NodesCommand::Add { git_remote, node_name, organization } => {
+            add(context, &git_remote, &node_name, &organization)?;
+        }
         NodesCommand::List => {
+            let client = client?;
             let nodes: Vec<NodeView> = client.get(&["v1", "nodes"], &[]).await?;
             context.out.show(&nodes, |nodes| table(nodes, context.out))?;
         }
         NodesCommand::Show { id } => {
+            let client = client?;
             let node: NodeView = client.get(&["v1", "nodes", &id], &[]).await?;
             context.out.show(&node, |node| page(node, context.out))?;
         }
     }
+    Ok(())
+}
+
+/// Needs no running node: it is a file.
+fn add(context: &Context, git_remote: &str, node_name: &str, organization: &str) -> Result<()> {
+    setup::check_name("--node-name", node_name)?;
+    setup::check_name("--organization", organization)?;
+    context.home.check().or_usage()?;
+    let remote = setup::git_remote(&context.home, context.repo.as_deref(), git_remote)?;
+    let member = KnownMember {
+        node_name: node_name.to_owned(),
+        organization: organization.to_owned(),
+        git_remote: remote.as_arg().to_owned(),
+    };
+    let path = context.home.known_members();
+    let mut known = KnownMembers::load(&path).or_usage()?;
+    let is_new = known.add(member.clone()).or_usage()?;
+    known.save(&path).or_code(Code::Failed)?;
+    let shown = json!({ "node_name": member.node_name, "organization": member.organization,
+        "git_remote": remote.to_string(), "added": is_new, "votes": false });
+    context.out.show(&shown, |_| {
+        let what = if is_new { "is added" } else { "was there already" };
+        format!("{} {what}: observed at {remote}, without a vote", clean(&member.node_name))
+    })?;
     Ok(())
 }
 

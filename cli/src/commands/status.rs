@@ -59,6 +59,10 @@ pub(crate) fn block(status: &StatusView, out: Output) -> String {
         "  Consensus Agreements: {}   Consensus Disagreements: {}   Open: {}   Conflicts: {}",
         counts.consensus_agreements, counts.consensus_disagreements, counts.open, counts.conflicts
     ));
+    if transport.rewritten_histories > 0 {
+        let look = format!("{} Git histories were rewritten: ssid sync --json", transport.rewritten_histories);
+        line(format_args!("{}", out.paint(Tone::Bad, &look)));
+    }
     for reason in &status.voting.waiting_for {
         line(format_args!("{}", out.paint(Tone::Warn, &format!("Waiting for {}", clean(reason)))));
     }

@@ -4,14 +4,14 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::ErrorKind;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::error::AnchorError;
-use crate::config::{Document, write_atomic};
+use crate::config::write_atomic;
+use crate::document::{Document, Unreadable};
 
 /// Bytes of the largest manifest that is read: about 100,000 anchors.
 pub const MANIFEST_BYTES: u64 = 64 << 20;
@@ -66,19 +66,14 @@ impl AnchorManifest {
     /// If it cannot be read, is too large or no JSON object with a list of anchors.
     pub fn read(path: &Path) -> Result<Self, AnchorError> {
         let unusable = |reason: String| AnchorError::Manifest { path: path.to_owned(), reason };
-        let unread = |source| AnchorError::Read { path: path.to_owned(), source };
-        let text = match fs::metadata(path) {
-            Err(e) if e.kind() == ErrorKind::NotFound => fresh(),
-            Err(source) => return Err(unread(source)),
-            Ok(meta) if meta.len() > MANIFEST_BYTES => {
-                return Err(unusable(format!("{} bytes exceed manifest_bytes = {MANIFEST_BYTES}", meta.len())));
-            }
-            Ok(_) => fs::read_to_string(path).map_err(unread)?,
+        let empty = fs::metadata(path).is_ok_and(|meta| meta.len() == 0); // what the old instructions make with touch
+        let document = match if empty { Err(Unreadable::Missing) } else { Document::read(path, MANIFEST_BYTES) } {
+            Ok(document) => document,
+            Err(Unreadable::Missing) => Document::new(fresh()).map_err(|e| unusable(e.to_string()))?,
+            Err(Unreadable::Syntax(reason)) => return Err(unusable(reason)),
+            Err(Unreadable::Io(source)) => return Err(AnchorError::Read { path: path.to_owned(), source }),
         };
-        // an empty file is what the old instructions make with touch
-        let text = if text.trim().is_empty() { fresh() } else { text };
-        let document = Document::new(text).map_err(|e| unusable(e.to_string()))?;
-        let listed = document.find("anchors").map_or_else(|| json!([]), |member| document.value(member));
+        let listed = document.get("anchors").unwrap_or_else(|| json!([]));
         let Value::Array(listed) = listed else { return Err(unusable("`anchors` is no list".to_owned())) };
         let anchors = listed.into_iter().filter_map(|item| serde_json::from_value(item).ok()).collect();
         Ok(Self { document, anchors })
@@ -100,8 +95,10 @@ impl AnchorManifest {
     }
 
     fn add(&mut self, records: &[AnchorRecord], now: &str) {
-        let items: Vec<String> = records.iter().filter_map(|r| serde_json::to_string_pretty(r).ok()).collect();
-        self.document.append("anchors", &items);
+        let mut elements = self.document.elements("anchors");
+        let indented = |text: String| text.replace('\n', "\n    ");
+        elements.extend(records.iter().filter_map(|r| serde_json::to_string_pretty(r).ok()).map(indented));
+        self.document.set_elements("anchors", &elements);
         self.anchors.extend_from_slice(records);
         for (name, value) in self.statistics() {
             self.document.set(&format!("statistics.{name}"), &value);

@@ -17,7 +17,9 @@ pub mod view;
 mod wait;
 
 #[cfg(test)]
-pub(crate) use tests::status as testing_status;
+pub(crate) use tests::{state as testing_state, status as testing_status};
+
+pub(crate) use routes::{node_views, status_view};
 
 pub use listen::{ApiError, ApiListen, SOCKET_NAME, TcpListen};
 pub use server::serve;

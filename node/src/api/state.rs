@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::view::AppliedView;
 use crate::anchor::task::AnchorDesk;
 use crate::engine::EngineHandle;
+use crate::git::GitHandle;
 
 /// Everything the API reads and commands. Cheap to clone.
 #[derive(Clone)]
@@ -38,6 +39,8 @@ pub struct ApiState {
     pub applier: Option<Applier>,
     /// Who anchors on IPFS.
     pub anchors: Option<AnchorDesk>,
+    /// Git as the other road.
+    pub git: GitHandle,
     /// What `/metrics` shows.
     pub metrics: Arc<Mutex<Registry>>,
     /// What it says of the configuration.

@@ -79,6 +79,10 @@ choice!(
         Ssh = "ssh",
         /// A directory of this machine.
         File = "file",
+        /// `http://…`: neither secret nor known to come from the server; signatures hold all the same.
+        Http = "http",
+        /// `git://…`: as `http`.
+        Git = "git",
     }
 );
 

@@ -3,9 +3,9 @@
 use std::fmt;
 
 use super::choices::Channel;
-use super::document::{Document, Member, split_path};
 use super::keys::{FOR_PEOPLE, is_section, names_in, rule_of};
 use super::settings::Settings;
+use crate::document::{Document, Member, split_path};
 
 /// Something in the configuration that should be looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,6 +9,7 @@ use super::choices::{Channel, ConflictStrategy, Endorsement, GitProtocol, IpfsPr
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Rule {
     Flag,
+    FlagOrNull,
     Text,
     TextOrNull,
     /// One of these words.
@@ -28,6 +29,8 @@ pub(super) enum Rule {
     Urls,
     /// The name of an environment variable.
     Variable,
+    /// The name of a Git branch.
+    Branch,
     /// One of these words for each event type.
     WordByEvent(&'static [&'static str]),
     /// A whole number up to this for each event type.
@@ -53,6 +56,7 @@ pub(super) const KEYS: &[(&str, Rule)] = &[
     ("sync_settings.retry_delay_seconds", Rule::Whole(0, DAY_SECONDS)),
     ("sync_settings.timeout_seconds", Rule::Whole(1, DAY_SECONDS)),
     ("sync_settings.max_clone_depth", Rule::Whole(1, 1_000_000)),
+    ("sync_settings.git_branch", Rule::Branch),
     ("consensus_settings.threshold", Rule::Share(1, 1000)),
     ("consensus_settings.min_participating_nodes", Rule::Whole(2, 1000)),
     ("consensus_settings.tie_breaking_strategy", Rule::Word(TieBreaking::NAMES)),
@@ -68,6 +72,7 @@ pub(super) const KEYS: &[(&str, Rule)] = &[
     ("security.require_ssh_key_verification", Rule::Flag),
     ("security.require_gpg_signature", Rule::Flag),
     ("security.allowed_git_protocols", Rule::Words(GitProtocol::NAMES)),
+    ("security.allow_unsigned_members", Rule::FlagOrNull),
     ("security.max_event_age_days", Rule::Whole(1, CENTURY_DAYS)),
     ("notifications.enabled", Rule::Flag),
     ("notifications.channels", Rule::Words(Channel::NAMES)),
@@ -106,6 +111,7 @@ pub(super) const KEYS: &[(&str, Rule)] = &[
     ("network.bootstrap", Rule::Multiaddrs),
     ("network.mdns", Rule::Flag),
     ("network.fallback_after_seconds", Rule::Whole(1, DAY_SECONDS)),
+    ("network.fallback_interval_seconds", Rule::Whole(1, DAY_SECONDS)),
     ("network.observers", Rule::Flag),
     ("api.listen", Rule::SocketAddress),
     ("api.token_env", Rule::Variable),
@@ -182,6 +188,7 @@ impl Rule {
         let text = value.as_str();
         match self {
             Self::Flag => value.is_boolean(),
+            Self::FlagOrNull => value.is_boolean() || value.is_null(),
             Self::Text => value.is_string(),
             Self::TextOrNull => value.is_string() || value.is_null(),
             Self::Word(words) => text.is_some_and(|t| words.contains(&t)),
@@ -199,6 +206,7 @@ impl Rule {
             Self::Url => text.is_some_and(|t| t.is_empty() || is_url(t)),
             Self::Urls => every(&is_url),
             Self::Variable => text.is_some_and(is_variable),
+            Self::Branch => text.is_some_and(is_branch),
             Self::WordByEvent(words) => by_event(&|item| item.as_str().is_some_and(|t| words.contains(&t))),
             Self::WholeByEvent(most) => by_event(&|item| item.as_u64().is_some_and(|n| n <= most)),
         }
@@ -208,6 +216,7 @@ impl Rule {
     pub(super) fn allowed(self) -> String {
         match self {
             Self::Flag => "true or false".to_owned(),
+            Self::FlagOrNull => "true, false or null".to_owned(),
             Self::Text => "text".to_owned(),
             Self::TextOrNull => "text or null".to_owned(),
             Self::Word(words) => words.join(", "),
@@ -223,6 +232,7 @@ impl Rule {
             Self::Url => "an address such as http://127.0.0.1:5001, without user and password, or empty".to_owned(),
             Self::Urls => "a list of addresses such as https://ipfs.io/ipfs/".to_owned(),
             Self::Variable => "the name of an environment variable".to_owned(),
+            Self::Branch => "the name of a Git branch, of letters, digits, -, _, . and /".to_owned(),
             Self::WordByEvent(words) => format!("for each event type one of {}", words.join(", ")),
             Self::WholeByEvent(most) => format!("for each event type a whole number from 0 to {most}"),
         }
@@ -233,11 +243,16 @@ impl Rule {
         let text_itself = || Value::String(text.to_owned());
         let json = || serde_json::from_str(text).unwrap_or_else(|_| text_itself());
         match self {
-            Self::TextOrNull if text.is_empty() => Value::Null,
-            Self::Text | Self::TextOrNull | Self::Word(_) | Self::SocketAddress | Self::Url | Self::Variable => {
+            Self::TextOrNull | Self::FlagOrNull if text.is_empty() => Value::Null,
+            Self::Text | Self::TextOrNull | Self::Word(_) | Self::SocketAddress | Self::Url | Self::Variable | Self::Branch => {
                 text_itself()
             }
-            Self::Flag | Self::Whole(..) | Self::Share(..) | Self::WordByEvent(_) | Self::WholeByEvent(_) => json(),
+            Self::Flag
+            | Self::FlagOrNull
+            | Self::Whole(..)
+            | Self::Share(..)
+            | Self::WordByEvent(_)
+            | Self::WholeByEvent(_) => json(),
             _ if text.starts_with('[') => json(),
             Self::Texts | Self::Words(_) | Self::EventTypes | Self::Multiaddrs | Self::Urls => {
                 let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
@@ -255,6 +270,16 @@ fn is_url(text: &str) -> bool {
             && url.password().is_none()
             && url.query().is_none()
     })
+}
+
+/// Narrower than Git's own rule, and never mistaken for an option or a refspec.
+fn is_branch(text: &str) -> bool {
+    let part = |part: &str| {
+        let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+        let odd = part.starts_with(['.', '-']) || part.ends_with('.') || part.ends_with(".lock") || part.contains("..");
+        !part.is_empty() && part.bytes().all(fits) && !odd
+    };
+    text.len() <= 128 && text.split('/').all(part)
 }
 
 fn is_variable(text: &str) -> bool {
@@ -309,10 +334,21 @@ mod tests {
     }
 
     #[test]
+    fn a_branch_is_no_option_and_no_refspec() {
+        for good in ["ssid-federation", "team/ssid_1.0", "a"] {
+            assert!(is_branch(good), "{good}");
+        }
+        for bad in ["", "-x", "a/", "/a", "a..b", "a:b", "+a", "a b", "a/-b", ".a", "a.lock", "a.", "a\n", "@{1}", "é"]
+        {
+            assert!(!is_branch(bad), "{bad:?}");
+        }
+    }
+
+    #[test]
     fn what_a_rule_allows_the_types_take() {
         for (key, rule) in KEYS {
             let text = match rule {
-                Rule::Flag => "true".to_owned(),
+                Rule::Flag | Rule::FlagOrNull => "true".to_owned(),
                 Rule::Word(words) | Rule::Words(words) => words[0].to_owned(),
                 Rule::Whole(_, most) => most.to_string(),
                 Rule::Share(_, most) => (f64::from(*most) / 1000.0).to_string(),
@@ -322,7 +358,7 @@ mod tests {
                 Rule::Multiaddrs => "/ip4/127.0.0.1/tcp/1, /ip6/::1/udp/2/quic-v1".to_owned(),
                 Rule::SocketAddress => "[::1]:80".to_owned(),
                 Rule::Url | Rule::Urls => "https://[::1]:5001/x".to_owned(),
-                Rule::Text | Rule::TextOrNull | Rule::Texts | Rule::Variable => "A_B".to_owned(),
+                Rule::Text | Rule::TextOrNull | Rule::Texts | Rule::Variable | Rule::Branch => "A_B".to_owned(),
             };
             let mut value = rule.read(&text);
             assert!(rule.allows(&value), "{key} = {value}");

@@ -110,6 +110,8 @@ section!(
         timeout_seconds: u64 = 120,
         /// Commits that are fetched of a repository.
         max_clone_depth: u64 = 100,
+        /// The branch on which nodes publish what they signed.
+        git_branch: String = "ssid-federation".to_owned(),
     }
 );
 
@@ -158,6 +160,8 @@ section!(
         require_gpg_signature: bool = false,
         /// How remotes may be reached.
         allowed_git_protocols: Vec<GitProtocol> = vec![GitProtocol::Https, GitProtocol::Ssh],
+        /// Whether the plain logs of members without a key are read; null: as long as no member has a key.
+        allow_unsigned_members: Option<bool> = None,
         /// Days after which an event is too old to be endorsed.
         max_event_age_days: u64 = 365,
     }

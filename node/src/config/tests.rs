@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
 use super::*;

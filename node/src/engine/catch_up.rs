@@ -66,6 +66,11 @@ impl CatchUp {
     pub(super) fn next(&self) -> Option<UnixMillis> {
         self.look_at
     }
+
+    /// Conversations under way.
+    pub(super) fn under_way(&self) -> u64 {
+        self.under_way.len() as u64
+    }
 }
 
 impl Engine {
@@ -77,6 +82,14 @@ impl Engine {
             tick.effects.asks.push((node, first));
         }
         tick.effects.asks.push((node, self.evidence_question()));
+    }
+
+    /// Asks every connected member at once, because its operator wants to.
+    pub(super) fn catch_up_with_all(&mut self, tick: &mut Tick) {
+        let connected: Vec<NodeId> = self.peers.connected.iter().copied().collect();
+        for node in connected {
+            self.start_catch_up(tick, node);
+        }
     }
 
     /// Looks at a peer's heartbeat: the same certified set moves the cursor, another one starts a conversation.
@@ -226,7 +239,7 @@ impl Engine {
         }
     }
 
-    fn take_events(&mut self, tick: &mut Tick, events: Vec<(Event, Option<BatchProof>)>) {
+    pub(super) fn take_events(&mut self, tick: &mut Tick, events: Vec<(Event, Option<BatchProof>)>) {
         for (event, proof) in events {
             if event.check_admissible(self.epoch).is_ok() {
                 self.add_candidate(tick, &event, proof.map(Announced::Alone), false);

@@ -44,7 +44,8 @@ impl Engine {
             }
             let event = certificate.event.clone();
             let candidate = Candidate { choice, event, announced_by: None, prompt: false, own: false, endorsed: false };
-            tick.certificates.insert(id, certificate);
+            let road = if tick.road == Transport::Git { Transport::Git } else { Transport::Sync };
+            tick.certificates.insert(id, (certificate, road));
             // the certificate first: a candidate may complete a vote, and nothing is signed for what is decided
             self.apply(tick, id, Input::Certified { round, choice });
             if let Some(open) = self.open.get_mut(&id) {
@@ -59,9 +60,10 @@ impl Engine {
             let Some(open) = self.forget(&subject) else { continue };
             tick.dirty.remove(&subject);
             let certificate = tick.certificates.remove(&subject);
+            let by_certificate = self.road_of_votes(&open, round, choice).is_none();
             let Some(decided) = self.decide(tick, subject, &open, round, choice, certificate) else { continue };
             self.note_trust(tick, subject, &decided);
-            if decided.record.transport == Transport::Sync {
+            if by_certificate {
                 self.tell_own_observation(tick, &open);
             }
             if decided.record.disagreeing_nodes.is_empty() {
@@ -91,7 +93,7 @@ impl Engine {
         open: &Open,
         round: Round,
         choice: Choice,
-        certificate: Option<Certificate>,
+        certificate: Option<(Certificate, Transport)>,
     ) -> Option<Decided> {
         let event = if let Some(candidate) = open.machine.candidate(choice) {
             candidate.event.clone() // stored when it became one
@@ -101,17 +103,16 @@ impl Engine {
             event
         };
         let subject = open.subject.clone()?;
-        let precommits: Vec<&Held> = open.votes_for(round, Phase::Precommit, choice).collect();
-        let weight = precommits.iter().map(|held| self.voters.weight(held.voter)).sum();
-        let (epoch, references, transport) = if self.voters.is_quorum(weight, precommits.len()) {
+        let (epoch, references, transport) = if let Some(road) = self.road_of_votes(open, round, choice) {
+            let precommits: Vec<&Held> = open.votes_for(round, Phase::Precommit, choice).collect();
             for held in &precommits {
                 self.store_batch(tick, &held.batch);
             }
-            (self.epoch, precommits.iter().map(|held| held.reference()).collect(), Transport::Live)
+            (self.epoch, precommits.iter().map(|held| held.reference()).collect(), road)
         } else {
-            let certificate = certificate?;
+            let (certificate, road) = certificate?;
             let alone: Vec<BatchProof> = certificate.precommits;
-            (certificate.epoch, alone.into_iter().map(ProofRef::Alone).collect(), Transport::Sync)
+            (certificate.epoch, alone.into_iter().map(ProofRef::Alone).collect(), road)
         };
         let record = self.record(tick, subject_id, open, round, choice, transport, &event)?;
         let entry = LogEntry { subject, epoch, round, choice, precommits: references };
@@ -121,6 +122,22 @@ impl Engine {
         let origin = open.announced.get(&choice).map(Announced::signer);
         let (held, announced) = (Vec::new(), SmallMap::default()); // moved here when the instance has ended
         Some(Decided { sequence: None, record, event, others, origin, held, announced })
+    }
+
+    /// The road by which a quorum of precommits came: `live` if those alone are one that came live, `git` if some more
+    /// were needed; `None` if they are no quorum.
+    fn road_of_votes(&self, open: &Open, round: Round, choice: Choice) -> Option<Transport> {
+        let is_quorum = |votes: &dyn Fn(&Held) -> bool| {
+            let precommits = open.votes_for(round, Phase::Precommit, choice).filter(|held| votes(held));
+            let (weight, count) =
+                precommits.fold((0, 0), |(weight, count), held| (weight + self.voters.weight(held.voter), count + 1));
+            self.voters.is_quorum(weight, count)
+        };
+        match () {
+            () if is_quorum(&|held| held.road != Transport::Git) => Some(Transport::Live),
+            () if is_quorum(&|_| true) => Some(Transport::Git),
+            () => None,
+        }
     }
 
     #[expect(clippy::too_many_arguments, reason = "one record, made in one place from what the decision knows")]

@@ -7,7 +7,7 @@ use ssid_protocol::batch::{BatchProof, Kind, SignedBatch, VerifiedBatch};
 use ssid_protocol::certificate::{Certificate, Verifier};
 use ssid_protocol::event::Event;
 use ssid_protocol::evidence;
-use ssid_protocol::id::{FederationId, NodeId};
+use ssid_protocol::id::{FederationId, NodeId, SubjectId};
 use ssid_protocol::identity::VerifyKey;
 use ssid_protocol::manifest::Manifest;
 use ssid_protocol::quorum::VoterSet;
@@ -82,6 +82,49 @@ impl Checker {
             }
             _ => Err(BadAnswer { from, what: "the kind of answer", reason: "it answers another question".into() }),
         }
+    }
+
+    /// Whose signatures are believed, and the subjects of whose events: what a branch is read with.
+    pub fn federation(&self) -> FederationId {
+        self.federation
+    }
+
+    /// The subject of an event, under the federation's policies.
+    pub fn subject_of(&self, event: &Event) -> SubjectId {
+        self.policies.subject_of(event).id(&self.federation)
+    }
+
+    /// Checks a batch that stood on the branch of `from`.
+    ///
+    /// # Errors
+    /// If its signature does not hold.
+    pub fn carried_batch(&self, from: NodeId, batch: SignedBatch) -> Result<Arc<VerifiedBatch>, BadAnswer> {
+        self.batch(from, batch)
+    }
+
+    /// Checks an event that stood on the branch of `from`, and the announcement with it.
+    ///
+    /// # Errors
+    /// If the announcement does not hold.
+    pub fn carried_event(
+        &self,
+        from: NodeId,
+        event: ProvenEvent,
+    ) -> Result<Option<(Event, Option<BatchProof>)>, BadAnswer> {
+        Ok(self.events(from, vec![event])?.pop())
+    }
+
+    /// Those of the certificates that hold, each on its own, and why the first of the others does not.
+    pub fn carried_certificates(&self, certificates: Vec<Certificate>) -> (Vec<Certificate>, Vec<String>) {
+        let mut verifier = Verifier::with_voters(self.federation, self.manifest.epoch, &self.voters, &self.policies);
+        let (mut good, mut bad) = (Vec::new(), Vec::new());
+        for certificate in certificates {
+            match certificate.verify(&mut verifier) {
+                Ok(_) => good.push(certificate),
+                Err(error) => bad.push(error.to_string()),
+            }
+        }
+        (good, bad)
     }
 
     fn key(&self, from: NodeId, signer: NodeId) -> Result<&VerifyKey, BadAnswer> {

@@ -15,6 +15,7 @@ use ssid_protocol::id::{Choice, ContentDigest, Epoch, FederationId, MerkleHash, 
 use ssid_protocol::identity::VotingKey;
 use ssid_protocol::manifest::Manifest;
 use ssid_protocol::quorum::{VoterIndex, VoterSet};
+use ssid_protocol::record::Transport;
 use ssid_protocol::subject::EventPolicies;
 use ssid_protocol::vote::{Proposal, Vote};
 use ssid_protocol::voting::{Input, Instance, Output, Rules, Signing};
@@ -25,13 +26,13 @@ use ssid_storage::{
 use super::catch_up::CatchUp;
 use super::closing::Closing;
 use super::evidence::{Dossier, DoubleVote};
-use super::handle::NodeEvent;
+use super::handle::{NodeEvent, Refused};
 use super::hearing::Hearing;
 use super::messages::{Effects, Inbound, Ticket, Worth};
 use super::open::Open;
 use super::peers::Peers;
 use super::review::Reviews;
-use super::settings::{EngineSettings, JOURNAL_SLACK_BYTES, REMEMBER_AFTER, STORED_BATCHES};
+use super::settings::{EngineSettings, REMEMBER_AFTER, STORED_BATCHES};
 use super::timers::Timers;
 use super::trust::TrustClock;
 use super::trust_book::TrustBook;
@@ -116,6 +117,8 @@ pub struct Engine {
     pub(super) by_origin: HashMap<NodeId, usize>,
     /// Votes held for subjects of which no event is known, by voter.
     pub(super) unknown_votes: HashMap<VoterIndex, usize>,
+    /// What was refused for a limit since the start.
+    pub(super) refused: Refused,
     pub(super) agreements: u64,
     pub(super) disagreements: u64,
     pub(super) next_heartbeat: UnixMillis,
@@ -135,13 +138,16 @@ pub struct Engine {
 #[derive(Debug)]
 pub(super) struct Tick {
     pub(super) now: UnixMillis,
+    /// By which road what is being taken in came.
+    pub(super) road: Transport,
     pub(super) changes: Changes,
     pub(super) own_events: Vec<Event>,
     pub(super) votes: Vec<Vote>,
     pub(super) proposals: Vec<Proposal>,
     pub(super) journal: Vec<JournalRecord>,
     pub(super) decided: Vec<(SubjectId, Round, Choice)>,
-    pub(super) certificates: HashMap<SubjectId, Certificate>,
+    /// Certificates that decide, with the road they came by.
+    pub(super) certificates: HashMap<SubjectId, (Certificate, Transport)>,
     pub(super) late: Vec<(SubjectId, NodeId, Choice)>,
     pub(super) double_votes: Vec<DoubleVote>,
     /// Why this node must certify nothing more, once this tick is on disk.
@@ -154,6 +160,7 @@ impl Tick {
     pub(super) fn new(now: UnixMillis) -> Self {
         Self {
             now,
+            road: Transport::Live,
             changes: Changes::default(),
             own_events: Vec::new(),
             votes: Vec::new(),
@@ -227,6 +234,7 @@ impl Engine {
             in_flight: HashSet::new(),
             by_origin: HashMap::new(),
             unknown_votes: HashMap::new(),
+            refused: Refused::default(),
             agreements: 0,
             disagreements: 0,
             next_heartbeat: UnixMillis(0),
@@ -297,6 +305,11 @@ impl Engine {
                 tick.effects.verdicts.extend(ticket.map(|ticket| (ticket, worth)));
             }
             Inbound::Answered { from, request, answer } => self.take_answer(tick, from, &request, answer),
+            Inbound::Carried { batches, events, certificates } => {
+                self.take_carried(tick, &batches, events, certificates);
+            }
+            Inbound::Fetched { node, well } => self.note_sync(tick, node, well),
+            Inbound::CatchUp => self.catch_up_with_all(tick),
             Inbound::StatusAsked { ticket } => self.answer_status(tick, ticket),
             Inbound::OpenAsked { subjects, after, ticket } => self.answer_open(tick, &subjects, after, ticket),
             Inbound::EventsAsked { digests, ticket } => self.answer_events(tick, &digests, ticket),
@@ -337,7 +350,7 @@ impl Engine {
             }
             Output::Propose(proposal) => tick.proposals.push(proposal),
             Output::Schedule(timer) => {
-                let at = tick.now.after(self.settings.timeouts.of(timer));
+                let at = tick.now.after(self.timeout_of(timer));
                 self.timers.start(at, subject, timer);
             }
             Output::Want(choice) => self.wants.add(choice.content_digest, subject, tick.now),
@@ -432,7 +445,7 @@ impl Engine {
             let written = self.writer.write(std::mem::take(&mut tick.changes))?;
             self.number_certified(tick, written.first_sequence);
         }
-        if self.journal.bytes() > 2 * self.compacted_bytes + JOURNAL_SLACK_BYTES {
+        if self.journal.bytes() > 2 * self.compacted_bytes + self.settings.journal_slack_bytes {
             self.compact_journal()?;
         }
         Ok(())
@@ -449,13 +462,20 @@ impl Engine {
             tick.effects.operated.drain(..).map(|(ticket, _)| (ticket, Err(self.read_only_refusal()))).collect();
         let adjusted =
             tick.effects.adjusted.drain(..).map(|(ticket, _)| (ticket, Err(self.read_only_refusal()))).collect();
-        Effects { emitted, operated, adjusted, events: vec![NodeEvent::ReadOnly { reason }], ..Effects::default() }
+        // whoever waits is told, and nothing that this tick found out is
+        let verdicts = tick.effects.verdicts.drain(..).map(|(ticket, _)| (ticket, Worth::Nothing)).collect();
+        let answers = tick.effects.answers.drain(..).map(|(ticket, _)| (ticket, Self::read_only_answer())).collect();
+        let events = vec![NodeEvent::ReadOnly { reason }];
+        Effects { emitted, operated, adjusted, verdicts, answers, events, ..Effects::default() }
     }
 
     fn refuse_all(&mut self, inputs: Vec<Inbound>) -> Effects {
         let mut effects = Effects::default();
         for input in inputs {
             match input {
+                Inbound::Batch { ticket, .. } => {
+                    effects.verdicts.extend(ticket.map(|ticket| (ticket, Worth::Nothing)));
+                }
                 Inbound::Emit { events, ticket } => effects.emitted.push(self.refused(ticket, events.len())),
                 Inbound::Adjust { ticket, .. } => effects.adjusted.push((ticket, Err(self.read_only_refusal()))),
                 Inbound::Operate { ticket, .. } => effects.operated.push((ticket, Err(self.read_only_refusal()))),
@@ -483,12 +503,14 @@ impl Engine {
     fn wake_at(&self, now: UnixMillis) -> Option<UnixMillis> {
         let backlog = (self.can_release() || !self.contested.is_empty()).then_some(now);
         let remember = self.unremembered.front().map(|(at, _)| *at);
+        // what is missing is asked for on connecting; until then it is always due
+        let may_ask = !self.peers.connected.is_empty();
         [
             self.timers.next(),
             self.reviews.next(),
-            self.wants.next(),
+            self.wants.next().filter(|_| may_ask),
             self.closing.next(),
-            self.catch_up.next(),
+            self.catch_up.next().filter(|_| may_ask),
             self.hearing.as_ref().and_then(Hearing::next),
             self.trust_clock.next(),
             backlog,

@@ -246,6 +246,10 @@ impl Engine {
             return false;
         }
         let is_first = open.subject.is_none();
+        // votes of liars alone must not make it known: it would count to no origin, and nobody could ever endorse it
+        if is_first && !own && announced_by.is_none() && !open.machine.is_backed(&self.voters, choice) {
+            return false;
+        }
         open.subject.get_or_insert(subject);
         open.progressed(tick.now);
         // the own batch replaces a proof without one: compaction keeps own announcements by their batches
@@ -299,7 +303,11 @@ impl Engine {
         let unsigned = self.open.iter().filter(|(_, open)| {
             open.origin == Some(origin) && self.rules.me.is_none_or(|me| !open.machine.has_part_of(me))
         });
-        let Some(oldest) = unsigned.min_by_key(|(_, open)| open.first_seen).map(|(id, _)| *id) else { return false };
+        let Some(oldest) = unsigned.min_by_key(|(_, open)| open.first_seen).map(|(id, _)| *id) else {
+            self.refused.open_instances += 1;
+            return false;
+        };
+        self.refused.open_instances += 1;
         tracing::warn!(%origin, subject = %oldest, "open_instances of one origin = {share} exceeded: its oldest is dropped");
         self.forget(&oldest);
         tick.changes.dropped_subjects.push(oldest);

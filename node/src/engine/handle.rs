@@ -1,17 +1,19 @@
 //! The engine as the rest of the node sees it: a cheap handle that sends commands in, a stream of typed events and a
 //! watched status that come out.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use ssid_protocol::event::{Event, Inadmissible};
 use ssid_protocol::id::{Choice, Epoch, EvidenceId, NodeId, Round, SubjectId, UnixMillis};
-use ssid_protocol::record::Resolution;
+use ssid_protocol::record::{Resolution, Transport};
 use ssid_protocol::subject::Subject;
 use ssid_protocol::vote::Phase;
 use ssid_storage::LogHead;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
+use super::offer::OfferPage;
 use super::operator::{Operated, Operation, OperatorRefusal};
 use super::review::Review;
 use super::trust::{Adjusted, Adjustment};
@@ -105,6 +107,20 @@ pub enum NodeEvent {
         /// Why.
         reason: String,
     },
+    /// Votes go by another road from now on.
+    Transport {
+        /// `live`, or `git` while fewer than a quorum is connected.
+        transport: Transport,
+    },
+    /// A member's Git branch is not the one it was: commits or lines that were read are gone. What was accepted stays.
+    HistoryRewritten {
+        /// Whose.
+        node: NodeId,
+        /// The commit that was read last.
+        was: String,
+        /// The commit there is now.
+        now: String,
+    },
 }
 
 /// A node that has just started asks what it signed before, and signs nothing until voters that make a quorum with it
@@ -192,12 +208,27 @@ pub struct EngineStatus {
     pub has_quorum: bool,
     /// Conversations with members to catch up.
     pub syncs: Syncs,
+    /// Such conversations under way now.
+    pub syncing: u64,
+    /// What was refused for a limit.
+    pub refused: Refused,
     /// Pieces of evidence held.
     pub evidence: u64,
     /// Whether one of them is about this node itself.
     pub own_equivocation: bool,
     /// Members whose trust is below 50: flagged for review.
     pub flagged: Vec<NodeId>,
+}
+
+/// What members sent and this node refused for a limit (SPEC §12), since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Refused {
+    /// Votes past `unknown_votes`.
+    pub unknown_votes: u64,
+    /// Votes of an epoch that is not the current one.
+    pub other_epochs: u64,
+    /// Subjects that an origin had no room for, or that were dropped for its newer ones.
+    pub open_instances: u64,
 }
 
 /// Conversations in which this node asked a member for what it lacks, since the start.
@@ -341,6 +372,15 @@ pub enum Command {
         /// The answer.
         reply: oneshot::Sender<Vec<InstanceView>>,
     },
+    /// What this node has to say on its Git branch about open instances.
+    Offer {
+        /// Also for whom: members who cannot publish themselves.
+        relayed: Arc<BTreeSet<NodeId>>,
+        /// Only instances after this one.
+        after: Option<SubjectId>,
+        /// The answer.
+        reply: oneshot::Sender<OfferPage>,
+    },
 }
 
 /// A cheap, cloneable way to the engine.
@@ -404,6 +444,20 @@ impl EngineHandle {
         let mut found =
             self.ask(Command::Instances { subject: Some(subject), limit: 1, after: None, reply }, answer).await?;
         Ok(found.pop())
+    }
+
+    /// A page of what stands on this node's Git branch of open instances: its own batches, those of the members in
+    /// `relayed`, and the events it voted for. All of it is on disk.
+    ///
+    /// # Errors
+    /// If the engine has stopped.
+    pub async fn offer(
+        &self,
+        relayed: Arc<BTreeSet<NodeId>>,
+        after: Option<SubjectId>,
+    ) -> Result<OfferPage, EngineError> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Command::Offer { relayed, after, reply }, answer).await
     }
 
     async fn ask<T>(&self, command: Command, answer: oneshot::Receiver<T>) -> Result<T, EngineError> {

@@ -49,6 +49,24 @@ pub enum Inbound {
         /// Its answer, everything in it verified.
         answer: Option<CheckedAnswer>,
     },
+    /// What members' Git branches brought (SPEC §10), everything in it verified.
+    Carried {
+        /// Announcements, votes and proposals.
+        batches: Vec<Arc<VerifiedBatch>>,
+        /// Events with their announcements.
+        events: Vec<(Event, Option<BatchProof>)>,
+        /// Certificates.
+        certificates: Vec<Certificate>,
+    },
+    /// A member's Git branch was fetched.
+    Fetched {
+        /// Whose.
+        node: NodeId,
+        /// Whether all that was new in it holds.
+        well: bool,
+    },
+    /// Ask every connected member for what this node lacks, whatever their heartbeats say.
+    CatchUp,
     /// A peer asks for this node's heartbeat.
     StatusAsked {
         /// Who waits.
@@ -159,6 +177,8 @@ pub enum Worth {
     New,
     /// Nothing new, or nothing that can be used now.
     Nothing,
+    /// Nothing of it could be taken, something of it for a limit: more than an honest node sends.
+    Excess,
     /// Nothing an honest node sends.
     Invalid,
 }

@@ -12,6 +12,8 @@ mod evidence;
 mod handle;
 mod hearing;
 mod messages;
+mod metrics;
+mod offer;
 mod open;
 mod operator;
 pub mod outbox;
@@ -33,9 +35,11 @@ pub use core::{Engine, EngineParts};
 pub use evidence::evidence_answer;
 pub use handle::{
     CandidateView, Command, Decision, EMIT_EVENTS, EmitOutcome, EngineError, EngineHandle, EngineStatus, HearingView,
-    InstanceView, LockView, NodeEvent, Syncs, VoteView,
+    InstanceView, LockView, NodeEvent, Refused, Syncs, VoteView,
 };
 pub use messages::{CheckedAnswer, Effects, Inbound, Ticket, Worth};
+pub use metrics::EngineMetrics;
+pub use offer::OfferPage;
 pub use operator::{Operated, Operation, OperatorRefusal, RefusalKind};
 pub use peers::PeerState;
 pub use review::{Review, ReviewReason};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ssid_protocol::batch::{BatchProof, VerifiedBatch};
 use ssid_protocol::id::{Choice, NodeId, Round, UnixMillis};
 use ssid_protocol::quorum::VoterIndex;
+use ssid_protocol::record::Transport;
 use ssid_protocol::small_map::SmallMap;
 use ssid_protocol::subject::Subject;
 use ssid_protocol::sync::ProvenEvent;
@@ -21,6 +22,8 @@ pub(super) struct Held {
     pub(super) ballot: Ballot,
     pub(super) batch: Arc<VerifiedBatch>,
     pub(super) index: u32,
+    /// By which road it came.
+    pub(super) road: Transport,
 }
 
 impl Held {

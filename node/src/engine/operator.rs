@@ -124,12 +124,11 @@ impl Engine {
             if let Some(open) = self.open.get_mut(&subject) {
                 open.note(note);
             }
-            let input = match kind {
-                NoteKind::Stand => Input::Choose(choice),
-                NoteKind::Endorse => Input::Endorse(choice),
-                NoteKind::Refuse => Input::Refuse,
-            };
-            self.apply(tick, subject, input);
+            match kind {
+                NoteKind::Stand => self.apply(tick, subject, Input::Choose(choice)),
+                NoteKind::Endorse => self.endorse(tick, subject),
+                NoteKind::Refuse => self.apply(tick, subject, Input::Refuse),
+            }
             tracing::info!(%subject, ?kind, event = %choice.event_hash, "the operator decided");
         }
         let open = self.open.get(&subject).ok_or_else(|| refusal(RefusalKind::NotOpen, "it is gone"))?;

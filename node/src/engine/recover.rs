@@ -7,6 +7,7 @@ use std::sync::Arc;
 use ssid_protocol::batch::{SignedBatch, Statements, VerifiedBatch};
 use ssid_protocol::id::{NodeId, SubjectId, UnixMillis};
 use ssid_protocol::identity::VerifyKey;
+use ssid_protocol::record::Transport;
 use ssid_protocol::vote::Phase;
 use ssid_protocol::voting::{Candidate, Input, Instance, OwnHistory};
 use ssid_storage::{JournalRecord, NoteKind, OperatorNote, ProofRef, StorageError, SubjectState};
@@ -179,7 +180,8 @@ impl Engine {
                 let is_held =
                     open.held.iter().any(|v| (v.voter, v.round, v.phase, v.ballot) == (voter, round, phase, ballot));
                 if !is_held {
-                    open.held.push(Held { voter, round, phase, ballot, batch: batch.clone(), index });
+                    let road = Transport::Live; // the journal does not say
+                    open.held.push(Held { voter, round, phase, ballot, batch: batch.clone(), index, road });
                 }
             }
         }

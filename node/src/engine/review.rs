@@ -106,6 +106,8 @@ impl Engine {
     pub(super) fn endorse(&mut self, tick: &mut Tick, subject: SubjectId) {
         let Some(open) = self.open.get(&subject) else { return };
         match self.stand(tick.now, open) {
+            // an endorsement that cannot be signed yet would stand beside another one later: it is looked at again then
+            Some(Stand::Behind(_)) if self.rules.signing == Signing::Later => {}
             Some(Stand::Behind(choice)) => self.apply(tick, subject, Input::Endorse(choice)),
             Some(Stand::Wait { reason, again_at, .. }) => {
                 let deadline = self.deadline(open, reason);
@@ -178,11 +180,17 @@ impl Engine {
 
     fn trusting_stand(&self, now: UnixMillis, open: &Open, event_type: &str) -> Option<Stand> {
         let wait = |reason, explanation, again_at| Some(Stand::Wait { reason, explanation, again_at });
-        let (mut behind, mut objection) = (Vec::new(), None);
+        let (mut behind, mut objection) = (Vec::new(), None::<(ReviewReason, String, Option<UnixMillis>)>);
         for candidate in open.machine.candidates() {
             match self.objection(now, open, candidate) {
                 None => behind.push(candidate.choice),
-                Some(found) => objection = objection.or(Some(found)),
+                // what a person could decide comes first: anybody can serve an event without its proof
+                Some(found)
+                    if objection.as_ref().is_none_or(|(r, ..)| !r.asks_a_person() && found.0.asks_a_person()) =>
+                {
+                    objection = Some(found);
+                }
+                Some(_) => {}
             }
         }
         if behind.is_empty() {

@@ -107,8 +107,12 @@ pub struct EngineSettings {
     pub review_timeout: Duration,
     /// `security.max_event_age_days`: older events of others are not endorsed.
     pub max_event_age: Duration,
+    /// [`JOURNAL_SLACK_BYTES`], less in simulations.
+    pub journal_slack_bytes: u64,
     /// The voting timeouts.
     pub timeouts: Timeouts,
+    /// How often branches are fetched while votes go over Git; `None` if this node uses no Git.
+    pub git_fetch_every: Option<Duration>,
     /// `trust_settings`: how points are counted.
     pub trust: TrustRules,
     /// `notifications.low_trust_threshold`: a member that falls below it is alerted on.
@@ -132,6 +136,8 @@ impl Default for EngineSettings {
             review_timeout: Duration::from_hours(72),
             max_event_age: Duration::from_hours(365 * 24),
             timeouts: Timeouts::default(),
+            git_fetch_every: None,
+            journal_slack_bytes: JOURNAL_SLACK_BYTES,
             trust: TrustRules::default(),
             trust_alert_below: ENDORSEMENT_FLOOR,
             sync_interval: Duration::from_hours(1),

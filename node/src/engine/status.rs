@@ -34,6 +34,8 @@ impl Engine {
             connected_voters,
             missing_voters,
             syncs: self.catch_up.syncs,
+            syncing: self.catch_up.under_way(),
+            refused: self.refused,
             evidence: self.dossier.held.len() as u64,
             own_equivocation: self.dossier.held.iter().any(|slot| slot.member == self.me),
             flagged: self.names.keys().filter(|node| self.trust.score(node) < REVIEW_FLOOR).copied().collect(),

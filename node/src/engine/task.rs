@@ -395,8 +395,12 @@ impl Task {
                     }
                     Err(error) => return Err(error.to_string()),
                 };
-                let check = move || checker.check(node, &request, answer).map_err(|error| error.to_string());
-                tokio::task::spawn_blocking(check).await.map_err(|error| error.to_string())?
+                let check = move || checker.check(node, &request, answer);
+                let checked = tokio::task::spawn_blocking(check).await.map_err(|error| error.to_string())?;
+                checked.map_err(|bad| {
+                    network.bad_answer(node);
+                    bad.to_string()
+                })
             };
             let answer = tokio::select! {
                 () = shutdown.cancelled() => return,
@@ -408,8 +412,15 @@ impl Task {
     }
 
     fn answer_query(&self, query: Command) {
-        if let Command::Instances { subject, limit, after, reply } = query {
-            reply.send(self.engine.instances(subject, after, limit)).ok();
+        match query {
+            Command::Instances { subject, limit, after, reply } => {
+                reply.send(self.engine.instances(subject, after, limit)).ok();
+            }
+            Command::Offer { relayed, after, reply } => {
+                reply.send(self.engine.offer(&relayed, after)).ok();
+            }
+            // taken into a tick
+            Command::Emit { .. } | Command::Operate { .. } | Command::Adjust { .. } => {}
         }
     }
 
@@ -450,6 +461,9 @@ fn weight(input: &Inbound) -> usize {
     match input {
         Inbound::Observed(events) => events.len(),
         Inbound::Answered { answer: Some(CheckedAnswer::Log { certificates, .. }), .. } => certificates.len(),
+        Inbound::Carried { batches, events, certificates } => {
+            certificates.len() + events.len() + batches.iter().map(|batch| batch.statements().len()).sum::<usize>()
+        }
         Inbound::Answered { answer: Some(CheckedAnswer::Open { batches, events, .. }), .. } => {
             events.len() + batches.iter().map(|batch| batch.statements().len()).sum::<usize>()
         }
@@ -469,6 +483,7 @@ fn verdict_of(worth: Worth) -> Verdict {
     match worth {
         Worth::New => Verdict::Accept,
         Worth::Nothing => Verdict::Ignore,
+        Worth::Excess => Verdict::Excess,
         Worth::Invalid => Verdict::Reject,
     }
 }

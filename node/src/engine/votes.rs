@@ -6,6 +6,7 @@ use ssid_protocol::batch::{Statements, VerifiedBatch};
 use ssid_protocol::id::{NodeId, Round, SubjectId};
 use ssid_protocol::limits;
 use ssid_protocol::quorum::VoterIndex;
+use ssid_protocol::record::Transport;
 use ssid_protocol::vote::{Phase, Proposal, Vote};
 use ssid_protocol::voting::Input;
 use ssid_storage::JournalRecord;
@@ -33,13 +34,20 @@ impl Engine {
 
     fn take_votes(&mut self, tick: &mut Tick, batch: &Arc<VerifiedBatch>, votes: &[Vote]) -> Worth {
         let Some(voter) = self.voters.index_of(&batch.signer()) else { return Worth::Invalid };
-        let mut worth = Worth::Nothing;
+        let refused_before = self.refused;
+        let mut is_new = false;
         for (index, vote) in (0..).zip(votes) {
-            if vote.epoch == self.epoch && self.take_vote(tick, voter, vote, batch, index) {
-                worth = Worth::New;
+            if vote.epoch == self.epoch {
+                is_new |= self.take_vote(tick, voter, vote, batch, index);
+            } else {
+                self.refused.other_epochs += 1;
             }
         }
-        worth
+        match is_new {
+            true => Worth::New,
+            false if self.refused != refused_before => Worth::Excess,
+            false => Worth::Nothing,
+        }
     }
 
     /// Takes one vote; whether it was new.
@@ -57,7 +65,11 @@ impl Engine {
             }
             // bounded: beyond the limit it comes again with a re-offer
             let unknown = self.unknown_votes.entry(voter).or_default();
-            if *unknown >= limits::UNKNOWN_VOTES || self.ensure_open(tick.now, vote.subject).is_none() {
+            if *unknown >= limits::UNKNOWN_VOTES {
+                self.refused.unknown_votes += 1;
+                return false;
+            }
+            if self.ensure_open(tick.now, vote.subject).is_none() {
                 return false;
             }
         }
@@ -71,7 +83,7 @@ impl Engine {
             return false;
         }
         // held before the machine sees it: its outputs look for the proof
-        open.held.push(Held { voter, round, phase, ballot, batch: batch.clone(), index });
+        open.held.push(Held { voter, round, phase, ballot, batch: batch.clone(), index, road: tick.road });
         open.progressed(tick.now);
         let is_unknown = open.subject.is_none();
         self.apply(tick, vote.subject, Input::Vote { voter, round, phase, ballot });
@@ -106,7 +118,7 @@ impl Engine {
         index: u32,
     ) -> bool {
         let (round, phase, ballot) = (vote.round, vote.phase, vote.ballot);
-        let late = Held { voter, round, phase, ballot, batch: batch.clone(), index };
+        let late = Held { voter, round, phase, ballot, batch: batch.clone(), index, road: tick.road };
         let earlier = match self.open.get_mut(&vote.subject) {
             Some(open) => {
                 let decided = open.machine.decided().map_or(Round::ZERO, |(round, _)| round);
@@ -156,7 +168,8 @@ impl Engine {
             for (index, vote) in (0..).zip(part) {
                 let (round, phase, ballot) = (vote.round, vote.phase, vote.ballot);
                 if let Some(open) = self.open.get_mut(&vote.subject) {
-                    open.held.push(Held { voter: me, round, phase, ballot, batch: batch.clone(), index });
+                    let road = Transport::Live; // own votes travel by every road
+                    open.held.push(Held { voter: me, round, phase, ballot, batch: batch.clone(), index, road });
                 }
             }
         }

@@ -75,7 +75,7 @@ pub(super) fn swarm(
     let tcp = tcp::Config::default().nodelay(true);
     let builder = SwarmBuilder::with_existing_identity(identity)
         .with_tokio()
-        .with_tcp(tcp, noise::Config::new, yamux::Config::default)
+        .with_tcp(tcp, noise::Config::new, streams)
         .map_err(|error| setup(&error))?
         .with_quic()
         .with_dns()
@@ -111,6 +111,13 @@ impl Behaviour {
     }
 }
 
+/// Each stream may buffer 256 KiB of what nobody has read yet: their number bounds what a peer can make this node hold.
+fn streams() -> yamux::Config {
+    let mut config = yamux::Config::default();
+    config.set_max_num_streams(t::STREAMS);
+    config
+}
+
 /// mDNS, or a warning: a machine without multicast still has its configured addresses.
 fn multicast(identity: &Keypair) -> Option<mdns::tokio::Behaviour> {
     mdns::tokio::Behaviour::new(mdns::Config::default(), identity.public().to_peer_id())
@@ -122,7 +129,8 @@ pub(super) fn gossip(topics: &Topics) -> Result<Gossip, String> {
     let config = gossipsub::ConfigBuilder::default()
         .validation_mode(ValidationMode::Anonymous)
         .validate_messages()
-        .message_id_fn(|message| MessageId::new(&Sha256Hash::of(&[&message.data]).0))
+        // the topic too: else bytes sent on a wrong one first would be taken for seen on the right one
+        .message_id_fn(|m| MessageId::new(&Sha256Hash::of(&[m.topic.as_str().as_bytes(), b"\0", &m.data]).0))
         .max_transmit_size(MESSAGE_BYTES + t::GOSSIP_ENVELOPE_BYTES)
         .heartbeat_interval(t::GOSSIP_HEARTBEAT)
         .heartbeat_initial_delay(t::GOSSIP_HEARTBEAT)

@@ -1,5 +1,5 @@
 //! Frames of `/ssid/sync/1` (SPEC §10): a u32 big-endian length, then that many bytes of wire encoding, at most
-//! `message_bytes`. The length is checked before anything is allocated for it, and memory grows only as bytes arrive.
+//! `message_bytes`, of a request at most `request_bytes`. The length is checked before anything is allocated for it, and memory grows only as bytes arrive.
 
 use std::io;
 
@@ -11,6 +11,7 @@ use ssid_protocol::sync::{Answer, Request};
 use ssid_protocol::wire;
 
 use super::metrics::{Direction, Metrics};
+use super::tuning::REQUEST_BYTES;
 
 /// The protocol's name.
 pub(super) const PROTOCOL: StreamProtocol = StreamProtocol::new("/ssid/sync/1");
@@ -30,7 +31,7 @@ pub(super) enum Incoming {
 pub(super) struct SyncCodec(pub(super) Metrics);
 
 impl SyncCodec {
-    async fn read<T, V>(&self, io: &mut T) -> io::Result<V>
+    async fn read<T, V>(&self, io: &mut T, limit: usize) -> io::Result<V>
     where
         T: AsyncRead + Unpin + Send,
         V: DeserializeOwned,
@@ -38,8 +39,8 @@ impl SyncCodec {
         let mut length = [0; 4];
         io.read_exact(&mut length).await?;
         let length = u32::from_be_bytes(length);
-        if usize::try_from(length).map_or(true, |length| length > MESSAGE_BYTES) {
-            return Err(malformed(too_long(length as usize)));
+        if usize::try_from(length).map_or(true, |length| length > limit) {
+            return Err(malformed(too_long(length as usize, limit)));
         }
         let mut bytes = Vec::new();
         io.take(length.into()).read_to_end(&mut bytes).await?;
@@ -56,7 +57,7 @@ impl SyncCodec {
         T: AsyncWrite + Unpin + Send,
     {
         let fits = u32::try_from(bytes.len()).ok().filter(|_| bytes.len() <= MESSAGE_BYTES);
-        let length = fits.ok_or_else(|| io::Error::other(too_long(bytes.len())))?;
+        let length = fits.ok_or_else(|| io::Error::other(too_long(bytes.len(), MESSAGE_BYTES)))?;
         io.write_all(&length.to_be_bytes()).await?;
         io.write_all(bytes).await?;
         self.0.count_sync_bytes(Direction::Out, bytes.len() + 4);
@@ -64,8 +65,9 @@ impl SyncCodec {
     }
 }
 
-fn too_long(bytes: usize) -> String {
-    format!("{bytes} bytes exceed message_bytes = {MESSAGE_BYTES}")
+fn too_long(bytes: usize, limit: usize) -> String {
+    let name = if limit == MESSAGE_BYTES { "message_bytes" } else { "request_bytes" };
+    format!("{bytes} bytes exceed {name} = {limit}")
 }
 
 fn malformed(reason: String) -> io::Error {
@@ -81,7 +83,7 @@ impl libp2p::request_response::Codec for SyncCodec {
     where
         T: AsyncRead + Unpin + Send,
     {
-        match self.read(io).await {
+        match self.read(io, REQUEST_BYTES).await {
             Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(Incoming::Malformed),
             read => read.map(Incoming::Request),
         }
@@ -91,7 +93,7 @@ impl libp2p::request_response::Codec for SyncCodec {
     where
         T: AsyncRead + Unpin + Send,
     {
-        self.read(io).await
+        self.read(io, MESSAGE_BYTES).await
     }
 
     async fn write_request<T>(&mut self, _: &StreamProtocol, io: &mut T, request: Incoming) -> io::Result<()>
@@ -111,7 +113,7 @@ impl libp2p::request_response::Codec for SyncCodec {
     {
         let mut bytes = wire::encode(&answer);
         if bytes.len() > MESSAGE_BYTES {
-            bytes = wire::encode(&Answer::Refused(too_long(bytes.len())));
+            bytes = wire::encode(&Answer::Refused(too_long(bytes.len(), MESSAGE_BYTES)));
         }
         self.write(io, &bytes).await
     }

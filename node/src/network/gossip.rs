@@ -155,9 +155,13 @@ impl Gossiping {
             return Err(Decision::Ignore(Outcome::Duplicate));
         }
         // after the signature: else anybody could use up another signer's rate
+        let is_direct = matches!(&content, Content::Batch(batch) if batch.signer() == from);
         if let Content::Batch(batch) = &content
             && !self.signer_statements.take(batch.signer(), batch.statements().len() as f64, Instant::now())
         {
+            if is_direct {
+                return Err(Decision::TooFast("signer_statements"));
+            }
             self.metrics.count_rate_limited("signer_statements");
             return Err(Decision::Ignore(Outcome::RateLimited));
         }
@@ -167,7 +171,7 @@ impl Gossiping {
         let Ok(place) = consumer.try_reserve() else { return Err(busy) };
         let Arrival { source, topic, .. } = *arrival;
         let message = arrival.message.clone();
-        let ticket = Ticket { message, name, source, topic, _budget: budget };
+        let ticket = Ticket { message, name, source, is_direct, topic, _budget: budget };
         place.send(match content {
             Content::Batch(batch) => NetworkEvent::Batch { from, batch: Arc::new(batch), ticket, topic },
             Content::Evidence(evidence) => NetworkEvent::Evidence { from, evidence, ticket },
@@ -176,11 +180,12 @@ impl Gossiping {
         Ok(())
     }
 
-    /// Tells gossipsub the consumer's verdict; `true` if the deliverer is to be blamed.
-    pub(super) fn decide(&mut self, gossip: &mut Gossip, ticket: Ticket, verdict: Verdict) -> bool {
+    /// Tells gossipsub the consumer's verdict; the weight of the deliverer's offence, if it is one.
+    pub(super) fn decide(&mut self, gossip: &mut Gossip, ticket: Ticket, verdict: Verdict) -> Option<f64> {
         let (acceptance, outcome) = match verdict {
             Verdict::Accept => (MessageAcceptance::Accept, Outcome::Accepted),
             Verdict::Ignore => (MessageAcceptance::Ignore, Outcome::Ignored),
+            Verdict::Excess => (MessageAcceptance::Ignore, Outcome::Excess),
             Verdict::Reject => (MessageAcceptance::Reject, Outcome::Rejected),
         };
         let in_time = gossip.report_message_validation_result(&ticket.message, &ticket.source, acceptance);
@@ -195,7 +200,12 @@ impl Gossiping {
             self.accepted.insert(ticket.name);
             self.accepted_ids.insert(ticket.message);
         }
-        verdict == Verdict::Reject
+        match verdict {
+            Verdict::Reject => Some(t::OFFENCE_INVALID),
+            // who passes on what another signed may have had room for it
+            Verdict::Excess if ticket.is_direct => Some(t::OFFENCE_EXCESS),
+            _ => None,
+        }
     }
 
     /// When the next message may be published.
@@ -271,7 +281,7 @@ mod tests {
         assert_eq!(fixture.deliver(1, votes(2), &consumer), None);
         let Ok(NetworkEvent::Batch { ticket, .. }) = events.try_recv() else { panic!("a batch") };
         assert_eq!(fixture.deliver(2, votes(2), &consumer), None, "no verdict yet");
-        assert!(!fixture.gossiping.decide(&mut fixture.gossip, ticket, Verdict::Accept));
+        assert_eq!(fixture.gossiping.decide(&mut fixture.gossip, ticket, Verdict::Accept), None);
         let duplicate = Decision::Ignore(Outcome::Duplicate);
         assert_eq!(fixture.arrive(1, vec![0; 10]), Err(duplicate), "the same bytes");
         assert_eq!(fixture.deliver(3, votes(2), &consumer), Some(duplicate), "the same statements");
@@ -293,8 +303,7 @@ mod tests {
 
         let (consumer, _events) = mpsc::channel(8);
         assert_eq!(fixture.deliver(4, votes(2), &consumer), None);
-        assert_eq!(fixture.deliver(5, votes(3), &consumer), Some(Decision::Ignore(Outcome::RateLimited)));
-        assert_eq!(fixture.gossiping.metrics.rate_limited("signer_statements"), 1);
+        assert_eq!(fixture.deliver(5, votes(3), &consumer), Some(Decision::TooFast("signer_statements")));
         assert_eq!(fixture.deliver(6, heartbeat(1), &consumer), None);
         let busy = Some(Decision::Ignore(Outcome::DroppedConsumerBusy));
         assert_eq!(fixture.deliver(7, heartbeat(2), &consumer), busy, "two undecided use up the budget");

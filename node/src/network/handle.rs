@@ -54,6 +54,8 @@ pub enum Verdict {
     Accept,
     /// Nothing new, or not now: not passed on, nobody blamed.
     Ignore,
+    /// Nothing but what is past a limit: not passed on, and its signer, where it delivers this itself, blamed a little.
+    Excess,
     /// No honest node passes this on: the peer that delivered it is scored down.
     Reject,
 }
@@ -65,6 +67,8 @@ pub struct Ticket {
     /// Of what was said; see `check::Content::name`.
     pub(super) name: Sha256Hash,
     pub(super) source: PeerId,
+    /// Whether the deliverer is the signer.
+    pub(super) is_direct: bool,
     pub(super) topic: Topic,
     /// Gives its bytes back to the budget of undecided batches when the ticket goes.
     pub(super) _budget: OwnedSemaphorePermit,
@@ -202,6 +206,8 @@ pub(super) struct Outgoing {
 pub(super) enum Command {
     /// Ask a member.
     Request { node: NodeId, request: Request, reply: oneshot::Sender<Result<Answer, RequestError>> },
+    /// What a member answered does not hold.
+    BadAnswer { node: NodeId },
     /// Addresses of a member.
     AddAddress { node: NodeId, addresses: Vec<Multiaddr> },
 }
@@ -256,6 +262,12 @@ impl Network {
             mpsc::error::TrySendError::Closed(_) => RequestError::Closed,
         })?;
         answer.await.unwrap_or(Err(RequestError::Closed))
+    }
+
+    /// Says that what a member answered to [`Self::request`] does not hold: it is counted, and the member blamed. Under
+    /// load it may be dropped.
+    pub fn bad_answer(&self, node: NodeId) {
+        let _ = self.commands.try_send(Command::BadAnswer { node });
     }
 
     /// The members connected now, without this node.

@@ -39,6 +39,8 @@ pub(super) enum Outcome {
     Accepted,
     /// The consumer had no use for it.
     Ignored,
+    /// Past a limit of the consumer.
+    Excess,
     /// Bad; the deliverer was blamed.
     Rejected,
     /// Accepted before.
@@ -61,6 +63,7 @@ impl Outcome {
             Self::Delivered => "delivered",
             Self::Accepted => "accepted",
             Self::Ignored => "ignored",
+            Self::Excess => "excess",
             Self::Rejected => "rejected",
             Self::Duplicate => "duplicate",
             Self::RateLimited => "rate_limited",
@@ -122,8 +125,8 @@ impl Metrics {
         registry.register("notices_dropped", "Connection notices that the consumer did not take", dropped);
     }
 
-    /// Gossip messages on `topic` with that outcome: `delivered`, `accepted`, `ignored`, `rejected`, `duplicate`,
-    /// `rate_limited`, `dropped_consumer_busy`, `dropped_verifier_busy`, `verdict_late`, `published`.
+    /// Gossip messages on `topic` with that outcome: `delivered`, `accepted`, `ignored`, `excess`, `rejected`,
+    /// `duplicate`, `rate_limited`, `dropped_consumer_busy`, `dropped_verifier_busy`, `verdict_late`, `published`.
     pub fn messages(&self, topic: Topic, outcome: &'static str) -> u64 {
         self.messages.get_or_create(&MessageLabels { topic: topic.name(), outcome }).get()
     }
@@ -156,7 +159,7 @@ impl Metrics {
     }
 
     /// Sync requests of others (`in`: `asked`, `answered`, `refused`, `malformed`, `failed`) and own ones (`out`:
-    /// `answered`, `refused`, `malformed`, `failed`, `timeout`).
+    /// `answered`, `refused`, `malformed`, `failed`, `timeout`; and `invalid`: answered, but with what does not hold).
     pub fn sync_requests(&self, direction: &'static str, outcome: &'static str) -> u64 {
         self.sync_requests.get_or_create(&SyncLabels { direction, outcome }).get()
     }

@@ -20,7 +20,7 @@ use super::gossip::{Checked, Decision, Gossiping};
 use super::handle::{Command, NetworkEvent, Outgoing, Reply, RequestError, Ticket, Verdict};
 use super::links::Links;
 use super::members::Directory;
-use super::metrics::{Metrics, Outcome};
+use super::metrics::{Direction, Metrics, Outcome};
 use super::offenders::Offenders;
 use super::recent::Recent;
 use super::sync::Syncing;
@@ -138,8 +138,9 @@ impl Owner {
 
     fn on_verdict(&mut self, ticket: Ticket, verdict: Verdict) {
         let source = ticket.source;
-        if self.gossiping.decide(&mut self.swarm.behaviour_mut().gossip, ticket, verdict) {
-            self.blame(source, t::OFFENCE_INVALID);
+        let weight = self.gossiping.decide(&mut self.swarm.behaviour_mut().gossip, ticket, verdict);
+        if let Some(weight) = weight {
+            self.blame(source, weight);
         }
     }
 
@@ -150,6 +151,12 @@ impl Owner {
                 match peer {
                     Some(peer) => self.syncing.ask(&mut self.swarm.behaviour_mut().sync, peer, request, reply),
                     None => drop(reply.send(Err(RequestError::NotConnected(node)))),
+                }
+            }
+            Command::BadAnswer { node } => {
+                self.metrics.count_sync(Direction::Out, "invalid");
+                if let Some(peer) = self.directory.peer_of(&node) {
+                    self.blame(peer, t::OFFENCE_FALSE_ANSWER);
                 }
             }
             Command::AddAddress { node, addresses } => {

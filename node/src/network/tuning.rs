@@ -11,6 +11,8 @@ pub(super) const CONNECTIONS_PER_PEER: u32 = 2;
 pub(super) const PENDING_INCOMING: u32 = 128;
 /// Own dials under way.
 pub(super) const PENDING_OUTGOING: u32 = 128;
+/// Streams of one connection, of both sides: twice those of sync, and the few of gossip, ping and identify.
+pub(super) const STREAMS: usize = 2 * SYNC_STREAMS + 32;
 /// A connection between members is kept however quiet it is; ping finds out the dead ones.
 pub(super) const IDLE_CONNECTION: Duration = Duration::from_hours(365 * 24);
 /// Between two pings on a connection.
@@ -66,6 +68,12 @@ pub(super) const NOTICES: usize = 4096;
 pub(super) const DISCONNECT_SCORE: f64 = -80.0;
 /// Offence weight of one invalid message or malformed frame.
 pub(super) const OFFENCE_INVALID: f64 = 10.0;
+/// Offence weight of a batch of votes that its own signer delivers and that has nothing but what is past a limit: a
+/// node far behind finds that in what honest members send too, though not a hundred times a minute.
+pub(super) const OFFENCE_EXCESS: f64 = 1.0;
+/// Offence weight of an answer that does not hold: whoever gives one has checked all that is in it, so that a single one
+/// is no accident.
+pub(super) const OFFENCE_FALSE_ANSWER: f64 = 100.0;
 /// Offence weight of one sync request past the rate.
 pub(super) const OFFENCE_REQUEST: f64 = 1.0;
 /// Offence weight of one gossip message past the rate.
@@ -91,6 +99,9 @@ pub(super) const SYNC_STREAMS: usize = 32;
 pub(super) const SYNC_UNANSWERED: usize = 256;
 /// Own requests under way.
 pub(super) const SYNC_ASKED: usize = 256;
+
+/// Bytes of a request: `NAMES` names and what is around them. A longer one names more than it may.
+pub(super) const REQUEST_BYTES: usize = 48 * ssid_protocol::sync::NAMES + 1024;
 
 // ---- shutdown
 

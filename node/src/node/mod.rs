@@ -21,12 +21,14 @@ use crate::config::{Config, ConfigError};
 use crate::conflicts::{self, Reports};
 use crate::engine::checking::Checker;
 use crate::engine::task::{self, Running, Surroundings, unix_now};
-use crate::engine::{Engine, EngineParts};
+use crate::engine::{Engine, EngineMetrics, EngineParts};
+use crate::git::{GitMetrics, task as git_task};
 use crate::home::{Home, HomeError};
 use crate::keyfile::KeyFileError;
 use crate::network::{self, Network, NetworkError};
 use crate::registry::file::{FileError, RegistryFile};
 use crate::registry::paths::RegistryPaths;
+use crate::registry::projection;
 use crate::registry::task as registry;
 use open::Opened;
 
@@ -166,17 +168,18 @@ fn start(
     tracker: &TaskTracker,
     end: &CancellationToken,
 ) -> Result<Started<impl Future<Output = Result<(), ApiError>> + use<>>, NodeError> {
-    let Opened { config, home, paths, parts, records, manifest, network: network_config, applies } = opened;
+    let Opened { config, home, paths, parts, records, manifest, network: network_config, git, applies } = opened;
     let (node_id, federation_id) = (parts.key.node_id(), parts.federation);
     let (store, voters, policies) = (parts.store.clone(), parts.voters.clone(), parts.policies.clone());
     let checker = Checker::new(federation_id, manifest.clone(), voters.clone(), policies);
 
+    let checker = Arc::new(checker);
     let (network, network_events) = network::start(network_config, tracker, end.clone())?;
     let (engine, first) = recover(parts, records)?;
     let surroundings = Surroundings {
         network: network.clone(),
         network_events,
-        checker: Arc::new(checker),
+        checker: checker.clone(),
         tracker: tracker.clone(),
         shutdown: end.clone(),
     };
@@ -200,6 +203,18 @@ fn start(
     tracker.spawn(registry::follow(file, projection, around));
 
     let anchors = start_anchoring(&config, paths, &store, &running, tracker, end);
+    let git_metrics = GitMetrics::default();
+    let around = git_task::Surroundings {
+        engine: running.handle.clone(),
+        inputs: running.inputs.clone(),
+        store: store.clone(),
+        checker,
+        trust: open::trust_rules(&config.settings.trust_settings),
+        metrics: git_metrics.clone(),
+        shutdown: end.clone(),
+    };
+    let git = git_task::start(git, around, tracker);
+
     let state = ApiState {
         node_id,
         federation_id,
@@ -210,10 +225,15 @@ fn start(
         peers: peers::watch(&network, &running, tracker, end),
         applier: Some(applier),
         anchors: Some(anchors),
-        metrics: Arc::new(Mutex::new(metrics(&network))),
+        git,
+        metrics: Arc::new(Mutex::new(metrics(&network, &running, &git_metrics))),
         settings: Arc::new(api_settings(&config)),
         started_at: unix_now(),
     };
+    let interval = config.settings.sync_settings.interval_minutes;
+    if let Some(target) = projection::Target::choose(&paths, paths.root != home.root(), interval) {
+        tracker.spawn(projection::follow(state.clone(), target, end.clone()));
+    }
     let listen = ApiListen { socket: home.api_socket()?, tcp: tcp_listen(&config)? };
     tracing::info!(node = %node_id, federation = %federation_id, home = %home.root().display(), "started");
     Ok(Started { api: api::serve(state, listen, end.clone()), running })
@@ -270,9 +290,11 @@ fn tell_own_addresses(
     });
 }
 
-fn metrics(network: &Network) -> Registry {
+fn metrics(network: &Network, running: &Running, git: &GitMetrics) -> Registry {
     let mut registry = Registry::with_prefix("ssid");
     network.metrics().register(registry.sub_registry_with_prefix("network"));
+    registry.register_collector(Box::new(EngineMetrics::of(&running.handle)));
+    git.register(registry.sub_registry_with_prefix("git"));
     registry
 }
 

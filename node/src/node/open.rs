@@ -22,10 +22,14 @@ use crate::anchor;
 use crate::config::{Config, Endorsement as ConfiguredEndorsement, Settings, TrustSettings};
 use crate::engine::EngineParts;
 use crate::engine::settings::{Endorsement, EngineSettings, Timeouts};
+use crate::git::Plan;
 use crate::home::Home;
 use crate::keyfile;
 use crate::network::{NetworkConfig, NetworkLimits};
 use crate::registry::paths::RegistryPaths;
+
+/// Bytes of a repository's configuration that are looked at.
+const ORIGIN_BYTES: u64 = 1 << 20;
 
 /// A node's parts, open and checked, nothing running yet.
 pub(super) struct Opened {
@@ -36,6 +40,7 @@ pub(super) struct Opened {
     pub(super) records: Vec<JournalRecord>,
     pub(super) manifest: Manifest,
     pub(super) network: NetworkConfig,
+    pub(super) git: Plan,
     /// Whether certified events are appended to the registry file without being asked.
     pub(super) applies: bool,
 }
@@ -62,6 +67,8 @@ impl Opened {
             );
         }
         let History { journal, records, abstaining } = history::open(&home, key.node_id(), &store)?;
+        let origin = options.repo.as_deref().and_then(origin_of);
+        let git = Plan::new(&config.settings, &manifest, key.node_id(), &home.git(), origin);
         let voters = manifest.voters().map_err(|e| invalid_genesis(&home.genesis(), &e))?;
         let network = network_config(&config, identity, &manifest, &key, &store, &voters)?;
         let parts = EngineParts {
@@ -70,15 +77,25 @@ impl Opened {
             policies: manifest.event_policies.clone(),
             manifest: manifest.clone(),
             voters,
-            settings: engine_settings(&config.settings),
+            settings: EngineSettings { git_fetch_every: git.fetch_every(), ..engine_settings(&config.settings) },
             store,
             writer,
             journal,
             abstaining,
         };
         let applies = config.settings.conflict_resolution.auto_apply_consensus;
-        Ok(Self { config, home, paths, parts, records, manifest, network, applies })
+        Ok(Self { config, home, paths, parts, records, manifest, network, git, applies })
     }
+}
+
+/// Where a repository comes from, by its own configuration; read as a file, because nothing has to be asked for it.
+fn origin_of(repo: &Path) -> Option<String> {
+    let file = std::fs::File::open(repo.join(".git/config")).ok()?;
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut std::io::Read::take(file, ORIGIN_BYTES), &mut text).ok()?;
+    let mut lines = text.lines().map(str::trim).skip_while(|line| *line != "[remote \"origin\"]").skip(1);
+    let url = lines.by_ref().take_while(|line| !line.starts_with('[')).find_map(|line| line.strip_prefix("url"))?;
+    Some(url.trim_start().strip_prefix('=')?.trim().to_owned())
 }
 
 fn identity(home: &Home, passphrase: Option<&str>) -> Result<Keypair, NodeError> {
@@ -196,7 +213,19 @@ fn points(number: u64) -> i32 {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
     use super::*;
+
+    #[test]
+    fn a_repository_says_where_it_comes_from() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(origin_of(dir.path()), None);
+        std::fs::create_dir(dir.path().join(".git")).unwrap();
+        let config = "[core]\n\turl = no\n[remote \"origin\"]\n\turl = git@host:a.git\n\tfetch = +x\n[remote \"b\"]\n\turl = c\n";
+        std::fs::write(dir.path().join(".git/config"), config).unwrap();
+        assert_eq!(origin_of(dir.path()).as_deref(), Some("git@host:a.git"));
+    }
 
     #[test]
     fn endorsement_settings_reach_the_engine() {
@@ -228,7 +257,7 @@ mod tests {
         let mut settings = Settings::default();
         let plain = engine_settings(&settings);
         assert_eq!((plain.trust, plain.trust_alert_below), (TrustRules::default(), 25), "the specification's");
-        assert_eq!(plain.sync_interval, Duration::from_mins(60));
+        assert_eq!(plain.sync_interval, Duration::from_hours(1));
         let trust = &mut settings.trust_settings;
         (trust.initial_trust_score, trust.min_trust_score, trust.max_trust_score) = (40, 10, 90);
         (trust.agreement_bonus, trust.disagreement_penalty) = (3, 7);

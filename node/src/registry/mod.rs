@@ -3,9 +3,13 @@
 mod append;
 pub mod file;
 #[cfg(test)]
-mod fixtures;
+pub(crate) mod fixtures;
+pub mod manifest;
 pub mod parse;
 pub mod paths;
+pub mod projection;
+#[cfg(test)]
+mod promises;
 mod scan;
 mod seen;
 pub mod task;

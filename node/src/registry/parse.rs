@@ -121,7 +121,8 @@ pub fn parse(bytes: &[u8], from: Position) -> ParsedLog {
     parse_with_limit(bytes, from, OBJECT_BYTES)
 }
 
-fn parse_with_limit(bytes: &[u8], from: Position, limit: usize) -> ParsedLog {
+/// [`parse`] with another limit than [`OBJECT_BYTES`].
+pub(super) fn parse_with_limit(bytes: &[u8], from: Position, limit: usize) -> ParsedLog {
     let mut log = ParsedLog { entries: Vec::new(), skipped: Vec::new(), complete_until: from, incomplete: None };
     let mut rest = bytes;
     while let Some(step) = scan::step(rest, log.complete_until.state, log.complete_until.offset == 0, limit) {

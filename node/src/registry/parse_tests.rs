@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::registry::fixtures::{event, one_line, pretty, release, stray_quote};
+use crate::registry::promises::keeps_its_promises;
 
 fn parse_all(text: &str) -> ParsedLog {
     parse(text.as_bytes(), Position::START)
@@ -197,79 +198,16 @@ fn log_bytes() -> impl Strategy<Value = Vec<u8>> {
 /// Small, so that random logs meet it.
 const LIMIT: usize = 300;
 
-fn accounts_for_everything(bytes: &[u8], log: &ParsedLog) {
-    let mut ranges: Vec<Range<u64>> = log.entries.iter().map(|e| e.byte_range.clone()).collect();
-    ranges.extend(log.skipped.iter().map(|s| s.byte_range.clone()));
-    ranges.extend(log.incomplete.clone());
-    ranges.sort_by_key(|r| r.start);
-    let mut at = 0;
-    for range in ranges {
-        assert!(range.start >= at && range.end > range.start, "ranges overlap or are empty");
-        let gap = &bytes[at as usize..range.start as usize];
-        assert!(gap.iter().all(|b| scan::is_blank(*b)) || (at == 0 && gap.starts_with(b"\xef\xbb\xbf")), "{gap:?}");
-        at = range.end;
-    }
-    assert!(bytes[at as usize..].iter().all(|b| scan::is_blank(*b)) || bytes == b"\xef\xbb\xbf");
-}
-
-/// What is prose on both sides of a cut is told as one by reading at once.
-fn joined(log: &ParsedLog) -> Vec<Skipped> {
-    let mut all: Vec<Skipped> = Vec::new();
-    for next in &log.skipped {
-        let joins = matches!(next.reason, SkipReason::Prose | SkipReason::Rest);
-        match all.last_mut() {
-            Some(last)
-                if joins
-                    && last.reason == next.reason
-                    && !log
-                        .entries
-                        .iter()
-                        .any(|e| (last.byte_range.end..next.byte_range.start).contains(&e.byte_range.start)) =>
-            {
-                last.byte_range.end = next.byte_range.end;
-                last.last_line = next.last_line;
-            }
-            _ => all.push(next.clone()),
-        }
-    }
-    all
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
-    fn every_byte_is_accounted_for(bytes in log_bytes()) {
-        let log = parse_with_limit(&bytes, Position::START, LIMIT);
-        accounts_for_everything(&bytes, &log);
-        let lines = newlines(&bytes) + 1;
-        for (first, last) in log.entries.iter().map(|e| (e.first_line, e.last_line))
-            .chain(log.skipped.iter().map(|s| (s.first_line, s.last_line)))
-        {
-            prop_assert!(1 <= first && first <= last && last <= lines);
-        }
-    }
-
-    #[test]
-    fn reading_as_it_grows_gives_what_reading_at_once_gives(
+    fn every_byte_is_accounted_for_at_once_and_as_the_log_grows(
         bytes in log_bytes(),
         cuts in proptest::collection::vec(any::<prop::sample::Index>(), 0..6),
     ) {
-        let once = parse_with_limit(&bytes, Position::START, LIMIT);
-        let mut cuts: Vec<usize> = cuts.iter().map(|c| c.index(bytes.len() + 1)).collect();
-        cuts.sort_unstable();
-        cuts.push(bytes.len());
-        let mut grown = parse_with_limit(&[], Position::START, LIMIT);
-        for cut in cuts {
-            let from = grown.complete_until;
-            let part = parse_with_limit(&bytes[from.offset as usize..cut], from, LIMIT);
-            grown.entries.extend(part.entries);
-            grown.skipped.extend(part.skipped);
-            grown.complete_until = part.complete_until;
-            grown.incomplete = part.incomplete;
-        }
-        grown.skipped = joined(&grown);
-        prop_assert_eq!(once, grown);
+        let cuts: Vec<usize> = cuts.iter().map(|c| c.index(bytes.len() + 1)).collect();
+        keeps_its_promises(&bytes, LIMIT, &cuts);
     }
 
     #[test]

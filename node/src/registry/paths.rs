@@ -20,6 +20,8 @@ pub struct RegistryPaths {
     pub ipfs_anchor_manifest: PathBuf,
     /// Compliance scores by quarter.
     pub dashboard_csv: PathBuf,
+    /// Events that tools wrote as files of their own, read and never written.
+    pub event_files: PathBuf,
     /// Where conflict reports go unless the configuration says otherwise.
     pub conflicts: PathBuf,
     /// Where compliance reports go.
@@ -42,6 +44,7 @@ impl RegistryPaths {
             federation_manifest: registry.join("manifests/federation_manifest.json"),
             ipfs_anchor_manifest: registry.join("manifests/ipfs_anchor_manifest.json"),
             dashboard_csv: documentation.join("reports/dashboard/dashboard_data.csv"),
+            event_files: registry.join("events"),
             conflicts: registry.join("conflicts"),
             reports: documentation.join("reports"),
             releases: documentation.join("releases"),
@@ -58,6 +61,7 @@ impl RegistryPaths {
             federation_manifest: data.join("federation_manifest.json"),
             ipfs_anchor_manifest: data.join("ipfs_anchor_manifest.json"),
             dashboard_csv: data.join("dashboard_data.csv"),
+            event_files: data.join("events"),
             conflicts: data.join("conflicts"),
             reports: data.join("reports"),
             releases: data.join("releases"),

@@ -110,6 +110,11 @@ impl Fields {
         self.parsed_array(key)
     }
 
+    /// Whether a key is there and not taken yet: for keys that may be missing.
+    pub fn has(&self, key: &str) -> bool {
+        self.members.contains_key(key)
+    }
+
     /// Takes an object.
     ///
     /// # Errors

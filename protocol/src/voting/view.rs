@@ -102,6 +102,12 @@ impl Instance {
         })
     }
 
+    /// Whether voters of weight > F, an honest one among them, voted for `choice` in one round and phase.
+    pub fn is_backed(&self, voters: &VoterSet, choice: Choice) -> bool {
+        let backs = |tally: &Tally| tally.is_supported(voters, choice);
+        self.rounds.values().any(|round| backs(&round.prevotes) || backs(&round.precommits))
+    }
+
     /// Whether `voter`, this node itself, has any part in it that must not be forgotten: a vote, a lock, an own event or a
     /// round that was entered.
     pub fn has_part_of(&self, voter: VoterIndex) -> bool {

@@ -9,6 +9,7 @@ mod sink;
 mod tests;
 
 use std::fs::{File, OpenOptions};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,7 @@ use ssid_protocol::batch::SignedBatch;
 use ssid_protocol::id::{Choice, NodeId, SubjectId};
 
 use crate::error::StorageError;
+use crate::hooks::{Hooks, Point};
 use crate::lock::lock;
 use crate::open::sync_dir;
 use frame::Header;
@@ -76,6 +78,7 @@ pub struct Journal {
     path: PathBuf,
     node: NodeId,
     sink: Sink,
+    hooks: Hooks,
     sequence: u64,
     bytes: u64,
     buffer: Vec<u8>,
@@ -97,7 +100,7 @@ impl Journal {
         lock(path, &file)?;
         let mut contents = Header { sequence: 1, kept: 1 }.to_bytes().to_vec();
         frame::write(&mut contents, &JournalRecord::Created { node })?;
-        let mut journal = Self::over(path, node, Sink::file(file), 1, contents.len() as u64);
+        let mut journal = Self::over(path, node, file, Hooks::default(), (1, contents.len() as u64));
         journal.sink.append(&contents).and_then(|()| journal.sink.sync()).map_err(StorageError::io("write", path))?;
         sync_parent(path)?;
         Ok(journal)
@@ -111,6 +114,14 @@ impl Journal {
     /// [`StorageError::JournalMissing`]; `JournalDamaged` if it is damaged anywhere else; another node's, a newer
     /// version's, in use; or if the operating system refuses.
     pub fn open(path: &Path, node: NodeId) -> Result<(Self, Vec<JournalRecord>, Recovery), StorageError> {
+        Self::open_on(path, node, Hooks::default())
+    }
+
+    pub(crate) fn open_on(
+        path: &Path,
+        node: NodeId,
+        hooks: Hooks,
+    ) -> Result<(Self, Vec<JournalRecord>, Recovery), StorageError> {
         let file = open_locked(path)?;
         let contents = std::fs::read(path).map_err(StorageError::io("read", path))?;
         let read = recover::read(path, &contents, node)?;
@@ -121,13 +132,14 @@ impl Journal {
                 .and_then(|()| file.sync_all())
                 .map_err(StorageError::io("cut the torn end off", path))?;
         }
-        let journal = Self::over(path, node, Sink::file(file), read.sequence, read.end as u64);
+        let journal = Self::over(path, node, file, hooks, (read.sequence, read.end as u64));
         Ok((journal, read.records, recovery))
     }
 
-    fn over(path: &Path, node: NodeId, sink: Sink, sequence: u64, bytes: u64) -> Self {
+    fn over(path: &Path, node: NodeId, file: File, hooks: Hooks, (sequence, bytes): (u64, u64)) -> Self {
         let (buffer, buffered) = (Vec::new(), 0);
-        Self { path: path.to_owned(), node, sink, sequence, bytes, buffer, buffered, poisoned: false }
+        let sink = Sink::file(file, hooks.clone());
+        Self { path: path.to_owned(), node, sink, hooks, sequence, bytes, buffer, buffered, poisoned: false }
     }
 
     /// Takes records in, to be written by the next [`Self::commit`].
@@ -195,12 +207,26 @@ impl Journal {
         drop(records);
         let mut contents = Header { sequence: self.sequence, kept }.to_bytes().to_vec();
         contents.append(&mut frames);
-        let file = write_beside(&self.path, &contents)?;
-        let replaced = std::fs::rename(beside(&self.path), &self.path).map_err(StorageError::io("replace", &self.path));
-        replaced.and_then(|()| sync_parent(&self.path)).inspect_err(|_| self.poisoned = true)?;
-        self.sink = Sink::file(file);
+        let file = write_beside(&self.path, &contents, &self.hooks)?;
+        self.replace().inspect_err(|_| self.poisoned = true)?;
+        self.sink = Sink::file(file, self.hooks.clone());
         self.bytes = contents.len() as u64;
         Ok(())
+    }
+
+    /// Puts the file beside the journal in its place.
+    fn replace(&self) -> Result<(), StorageError> {
+        let rename = || std::fs::rename(beside(&self.path), &self.path);
+        let failed = StorageError::io("replace", &self.path);
+        if let Err(dead) = self.hooks.pass(Point::CompactionReplace) {
+            return Err(failed(dead.error()));
+        }
+        if let Err(dead) = self.hooks.pass(Point::CompactionSync) {
+            let renamed = if dead.keeps() { rename() } else { Ok(()) };
+            return Err(failed(renamed.err().unwrap_or_else(|| dead.error())));
+        }
+        rename().map_err(failed)?;
+        if self.hooks.is_simulated() { Ok(()) } else { sync_parent(&self.path) }
     }
 
     fn check_poison(&self) -> Result<(), StorageError> {
@@ -214,14 +240,20 @@ fn beside(path: &Path) -> PathBuf {
 }
 
 /// Writes, syncs and locks the file [`beside`] the journal. One left over by a crash is overwritten.
-fn write_beside(path: &Path, contents: &[u8]) -> Result<File, StorageError> {
+fn write_beside(path: &Path, contents: &[u8], hooks: &Hooks) -> Result<File, StorageError> {
     let new = beside(path);
     let written = || {
         drop(File::create(&new)?);
         let file = OpenOptions::new().append(true).read(true).open(&new)?;
-        let mut sink = Sink::file(file.try_clone()?);
+        if let Err(dead) = hooks.pass(Point::CompactionWrite) {
+            (&file).write_all(&contents[..dead.of(contents.len())])?;
+            return Err(dead.error());
+        }
+        let mut sink = Sink::file(file.try_clone()?, Hooks::default());
         sink.append(contents)?;
-        sink.sync()?;
+        if !hooks.is_simulated() {
+            sink.sync()?;
+        }
         Ok(file)
     };
     let file = written().map_err(StorageError::io("write", &new))?;

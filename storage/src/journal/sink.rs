@@ -3,10 +3,15 @@
 use std::fs::File;
 use std::io::{self, Write};
 
+use crate::hooks::{Dead, Hooks, Point};
+
 /// An open file, in append mode.
 #[derive(Debug)]
 pub(super) struct Sink {
     file: File,
+    hooks: Hooks,
+    /// Bytes written and not synced.
+    unsynced: usize,
     #[cfg(test)]
     pub(super) fault: Option<Fault>,
 }
@@ -22,9 +27,11 @@ pub(super) enum Fault {
 }
 
 impl Sink {
-    pub(super) fn file(file: File) -> Self {
+    pub(super) fn file(file: File, hooks: Hooks) -> Self {
         Self {
             file,
+            hooks,
+            unsynced: 0,
             #[cfg(test)]
             fault: None,
         }
@@ -32,6 +39,7 @@ impl Sink {
 
     /// Appends all of `bytes`.
     pub(super) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.hooks.pass(Point::JournalWrite).map_err(Dead::error)?;
         #[cfg(test)]
         if let Some(Fault::FullAfter(room)) = self.fault
             && bytes.len() > room
@@ -39,6 +47,7 @@ impl Sink {
             self.file.write_all(&bytes[..room])?;
             return Err(io::ErrorKind::StorageFull.into());
         }
+        self.unsynced += bytes.len();
         self.file.write_all(bytes)
     }
 
@@ -48,6 +57,12 @@ impl Sink {
         if matches!(self.fault, Some(Fault::Sync)) {
             return Err(io::Error::other("input/output error"));
         }
-        self.file.sync_data()
+        let unsynced = std::mem::take(&mut self.unsynced);
+        if let Err(dead) = self.hooks.pass(Point::JournalSync) {
+            let lost = (unsynced - dead.of(unsynced)) as u64;
+            self.file.set_len(self.file.metadata()?.len() - lost)?;
+            return Err(dead.error());
+        }
+        if self.hooks.is_simulated() { Ok(()) } else { self.file.sync_data() }
     }
 }

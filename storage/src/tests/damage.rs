@@ -9,6 +9,7 @@ use ssid_protocol::id::{LogId, UnixMillis};
 use ssid_protocol::record::ConsensusRecord;
 use ssid_protocol::trust::{TrustChange, TrustReason};
 
+use crate::database::Batch;
 use crate::fixtures::{LOG, certify, check_certificate, node, owner, record};
 use crate::tables;
 use crate::{Changes, OutboxRow, StorageError, Store};
@@ -182,11 +183,11 @@ fn a_changed_log_entry_is_named() {
     let (store, writer) = Store::open(dir.path(), owner(), LOG).unwrap();
     let mut entry = store.log_entry(333).unwrap().unwrap();
     entry.choice.content_digest.0[0] ^= 1;
-    let mut batch = sled::Batch::default();
+    let mut batch = Batch::default();
     batch.insert(tables::LOG.key(&333), tables::LOG.value(&entry).unwrap());
     store.database().apply(batch).unwrap();
     assert!(matches!(store.verify_log(), Err(StorageError::LogDiffers { sequence: 333, .. })));
-    let mut batch = sled::Batch::default();
+    let mut batch = Batch::default();
     batch.remove(tables::LOG.key(&100));
     store.database().apply(batch).unwrap();
     assert!(matches!(store.verify_log(), Err(StorageError::LogDiffers { sequence: 100, .. })));

@@ -3,55 +3,13 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ssid_tests::{Address, Cluster, Events, LONG, Node, SOON, Signal, eventually};
+use ssid_tests::{Cluster, Events, LONG, SOON, Signal, eventually};
 
-/// Offers events one by one as fast as the node takes them, until told to stop; those acknowledged, by event hash.
-/// A node that is down is offered the same event again.
-fn offer_until(node: &Address, events: &Events, stop: &AtomicBool, acknowledged: &Mutex<BTreeSet<String>>) {
-    for i in 0.. {
-        let event = serde_json::to_vec(&events.event(i)).unwrap();
-        loop {
-            if stop.load(Ordering::Relaxed) {
-                return;
-            }
-            match node.post("/v1/events", &event) {
-                Ok(reply) if matches!(reply.status, 200 | 202) => break,
-                // gone, going or coming: whether it was taken is not known, so it is offered again
-                _ => thread::sleep(Duration::from_millis(10)),
-            }
-        }
-        acknowledged.lock().unwrap().insert(events.event(i).event_hash().to_string());
-    }
-}
-
-fn wait_holds(cluster: &Cluster, hashes: &BTreeSet<String>) {
-    for node in cluster.nodes() {
-        eventually(&format!("{} holds what was acknowledged", node.org.name), LONG, || {
-            if node.certified_count() < hashes.len() as u64 {
-                return Err(format!("{} of {}", node.certified_count(), hashes.len()));
-            }
-            let held: BTreeSet<String> = node.certified_set().into_iter().map(|[_, hash, _]| hash).collect();
-            let missing = hashes.difference(&held).count();
-            if missing == 0 { Ok(()) } else { Err(format!("{missing} missing of {}", hashes.len())) }
-        });
-    }
-}
-
-fn wait_equal(cluster: &Cluster) {
-    eventually("nothing is open and all certified sets have one size", LONG, || {
-        let state = |node: &Node| {
-            let counts = node.status()["statistics"].clone();
-            (counts["open"].as_u64(), counts["certified"].as_u64())
-        };
-        let states: Vec<_> = cluster.nodes().iter().map(state).collect();
-        let is_settled = states.iter().all(|s| s.0 == Some(0) && s.1 == states[0].1);
-        if is_settled { Ok(()) } else { Err(states) }
-    });
-}
+use crate::load::{StopOnDrop, offer_until, wait_equal, wait_holds};
 
 #[test]
 fn a_node_killed_under_load_catches_up_to_the_same_certified_set() {
@@ -122,15 +80,6 @@ fn a_node_killed_five_times_at_random_instants_loses_nothing_and_never_contradic
         assert!(!node.log().contains("equivocation"), "{} saw two votes of one node", node.org.name);
         let status = node.status();
         assert!(status["voting"]["abstaining"].is_null(), "{status}");
-    }
-}
-
-/// Ends the offering threads also when the test fails.
-struct StopOnDrop<'a>(&'a AtomicBool);
-
-impl Drop for StopOnDrop<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
     }
 }
 

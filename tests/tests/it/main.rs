@@ -11,11 +11,20 @@ mod crash;
 mod damage;
 mod disk_full;
 mod divergence;
+mod equivocation;
+mod floods;
+mod git_only;
+mod git_remotes;
+mod git_servers;
 mod hostile_logs;
+mod kill;
+mod legacy_manifest;
+mod load;
 mod membership;
 mod process;
 mod quorum;
 mod registry_file;
+mod rubbish;
 mod vote_history;
 
 /// A module that is not named above would never run.

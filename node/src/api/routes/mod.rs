@@ -11,6 +11,7 @@ mod log;
 mod nodes;
 mod status;
 mod stream;
+mod sync;
 mod trust;
 mod verify;
 
@@ -22,6 +23,9 @@ use axum::routing::{get, post};
 use axum::{Extension, Router};
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
+
+pub(crate) use nodes::views as node_views;
+pub(crate) use status::view as status_view;
 
 use super::access::bounded;
 use super::error::Failure;
@@ -71,6 +75,7 @@ pub(super) fn router(state: ApiState, shutdown: CancellationToken) -> Router {
         .route("/v1/events", post(emit::emit).layer(DefaultBodyLimit::max(EVENTS_BYTES)))
         .route("/v1/events/import", post(import::import).layer(DefaultBodyLimit::max(IMPORT_BYTES)))
         .route("/v1/anchors", get(anchors::list).post(anchors::run))
+        .route("/v1/sync", get(sync::show).post(sync::start))
         .route("/v1/consensus/verify", get(verify::verify));
     bounded(quick, QUICK)
         .merge(bounded(slow, SLOW))

@@ -14,8 +14,16 @@ use crate::api::error::{Answer, Failure};
 use crate::api::view::{NodeView, iso};
 
 pub(super) async fn list(State(state): State<ApiState>) -> Answer<Vec<NodeView>> {
-    let nodes = state.read(|state| state.manifest.members.iter().map(|m| view(state, m)).collect());
-    nodes.await.map(Json)
+    state.read(all).await.map(Json)
+}
+
+fn all(state: &ApiState) -> Result<Vec<NodeView>, Failure> {
+    state.manifest.members.iter().map(|m| view(state, m)).collect()
+}
+
+/// The members, for the rest of the node; in words if they cannot be read. Blocks.
+pub(crate) fn views(state: &ApiState) -> Result<Vec<NodeView>, String> {
+    all(state).map_err(|failure| failure.0.detail)
 }
 
 pub(super) async fn show(State(state): State<ApiState>, Path(id): Path<String>) -> Answer<NodeView> {

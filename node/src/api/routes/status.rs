@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use ssid_protocol::member::Status;
+use ssid_protocol::record::Transport;
 
 use crate::api::ApiState;
 use crate::api::error::{Answer, Failure};
@@ -20,20 +21,25 @@ use crate::engine::EngineStatus;
 const SOFTWARE: &str = concat!("ssid/", env!("CARGO_PKG_VERSION"));
 
 pub(super) async fn status(State(state): State<ApiState>) -> Answer<StatusView> {
+    Ok(Json(view(&state)))
+}
+
+/// This node's view of itself and its federation, now.
+pub(crate) fn view(state: &ApiState) -> StatusView {
     let engine = state.engine.status().borrow().clone();
     let member = state.manifest.member(&state.node_id);
-    Ok(Json(StatusView {
+    StatusView {
         node: state.named_node(&state.node_id),
         role: member.map_or("none", |m| m.role.as_str()).to_owned(),
         software: SOFTWARE.to_owned(),
         started_at: iso(state.started_at),
-        federation: federation(&state, &engine),
-        transport: transport(&state, &engine),
-        voting: voting(&state, &engine),
-        members: members(&state, &engine),
+        federation: federation(state, &engine),
+        transport: transport(state, &engine),
+        voting: voting(state, &engine),
+        members: members(state, &engine),
         log: LogHeadView::from(engine.log),
-        statistics: statistics(&state, &engine),
-    }))
+        statistics: statistics(state, &engine),
+    }
 }
 
 impl From<ssid_storage::LogHead> for LogHeadView {
@@ -58,16 +64,18 @@ fn federation(state: &ApiState, engine: &EngineStatus) -> FederationStatus {
 }
 
 fn transport(state: &ApiState, engine: &EngineStatus) -> TransportStatus {
-    let peers = state.peers.borrow().clone();
+    let (peers, git) = (state.peers.borrow().clone(), state.git.state());
     let others = state.manifest.members.iter().filter(|m| m.node_id != state.node_id);
     let is_connected = |id| peers.members.get(id).is_some_and(|peer| peer.connected);
     TransportStatus {
-        kind: "live".to_owned(),
+        kind: if git.transport == Transport::Git { "git" } else { "live" }.to_owned(),
         connected_peers: others.clone().filter(|m| is_connected(&m.node_id)).count() as u64,
         peers: others.count() as u64,
         listening: peers.listening.clone(),
         sync_interval_minutes: state.settings.sync_interval_minutes,
-        last_sync: engine.syncs.last.map(iso),
+        // both are ISO 8601 in UTC, so that the later one is the greater text
+        last_sync: engine.syncs.last.map(iso).max(git.last_sync.clone()),
+        rewritten_histories: git.members.iter().map(|member| member.rewritten.len() as u64).sum(),
     }
 }
 
@@ -129,14 +137,14 @@ fn waiting_for(state: &ApiState, engine: &EngineStatus, missing: &[NamedNode]) -
 }
 
 fn statistics(state: &ApiState, engine: &EngineStatus) -> Statistics {
-    let syncs = engine.syncs;
+    let (syncs, git) = (engine.syncs, state.git.state());
     let members = &state.manifest.members;
     Statistics {
         total_nodes: members.len() as u64,
         active_nodes: members.iter().filter(|m| m.status == Status::Active).count() as u64,
-        total_syncs: syncs.successful.saturating_add(syncs.failed),
-        successful_syncs: syncs.successful,
-        failed_syncs: syncs.failed,
+        total_syncs: syncs.successful + syncs.failed + git.successful + git.failed,
+        successful_syncs: syncs.successful + git.successful,
+        failed_syncs: syncs.failed + git.failed,
         consensus_agreements: engine.agreements,
         consensus_disagreements: engine.disagreements,
         open: engine.open,

@@ -54,6 +54,8 @@ fn as_sse(event: &NodeEvent) -> Event {
         NodeEvent::Evidence { .. } => "evidence",
         NodeEvent::LowTrust { .. } => "low_trust",
         NodeEvent::ReadOnly { .. } => "read_only",
+        NodeEvent::Transport { .. } => "transport",
+        NodeEvent::HistoryRewritten { .. } => "history_rewritten",
     };
     // plain structs of text and numbers: there is nothing in them that could not be written
     Event::default().event(name).data(serde_json::to_string(event).unwrap_or_default())

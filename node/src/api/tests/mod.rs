@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use super::{ApiListen, ApiSettings, ApiState, EventDefaults, Peers, SOCKET_NAME, TcpListen, serve};
 use crate::engine::{
     Adjusted, Adjustment, Command, EmitOutcome, EngineHandle, EngineStatus, NodeEvent, NoteKind, Operated, Operation,
-    OperatorRefusal, RefusalKind,
+    OperatorRefusal, RefusalKind, Refused,
 };
 
 const MEMBERS: usize = 4;
@@ -40,6 +40,12 @@ struct Served {
     adjusted: Arc<Mutex<Vec<Adjustment>>>,
     shutdown: CancellationToken,
     tcp: Option<std::net::SocketAddr>,
+}
+
+/// What the API reads, for tests of those who read it too. The directory holds the store.
+pub(crate) async fn state() -> (TempDir, ApiState) {
+    let Served { dir, state, .. } = served(accept, false).await;
+    (dir, state)
 }
 
 /// Serves with an engine that answers each offered event with what `engine` says.
@@ -65,6 +71,7 @@ async fn served(engine: fn(&Event) -> EmitOutcome, with_tcp: bool) -> Served {
                     drop(reply.send(Ok(adjust(adjustment))));
                 }
                 Command::Instances { reply, .. } => drop(reply.send(Vec::new())),
+                Command::Offer { reply, .. } => drop(reply.send(crate::engine::OfferPage::default())),
             }
         }
     });
@@ -79,6 +86,7 @@ async fn served(engine: fn(&Event) -> EmitOutcome, with_tcp: bool) -> Served {
         peers: watch::channel(Arc::new(Peers::default())).1,
         applier: None,
         anchors: None,
+        git: crate::git::GitHandle::idle(),
         metrics: Arc::new(Mutex::new(Registry::default())),
         settings: Arc::new(ApiSettings {
             enabled: true,
@@ -122,7 +130,9 @@ pub(crate) fn status(store: &Store) -> EngineStatus {
         connected_voters: ids[..2].to_vec(),
         missing_voters: ids[2..].to_vec(),
         has_quorum: false,
+        refused: Refused::default(),
         syncs: crate::engine::Syncs { successful: 7, failed: 2, last: Some(UnixMillis(3_000)) },
+        syncing: 0,
         evidence: 1,
         own_equivocation: false,
         flagged: ids[3..].to_vec(),

@@ -26,6 +26,7 @@ pub use status::{
 pub use trust::{TrustChangeView, TrustNoteView, TrustRequest, TrustView};
 
 pub use crate::engine::Operated;
+pub use crate::git::{MemberSync, OwnBranch, RewrittenHistory, SyncOutcome, SyncState};
 
 use serde::{Deserialize, Serialize};
 use ssid_protocol::id::UnixMillis;

@@ -81,6 +81,8 @@ pub struct TransportStatus {
     pub sync_interval_minutes: u64,
     /// When a sync last ended well.
     pub last_sync: Option<String>,
+    /// Histories of members' Git branches that were rewritten; `GET /v1/sync` lists them.
+    pub rewritten_histories: u64,
 }
 
 /// Whether the node can decide now, and if not, what it waits for.

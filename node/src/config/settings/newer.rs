@@ -55,6 +55,8 @@ section!(
         mdns: bool = true,
         /// Seconds without a quorum connected after which Git is used as well.
         fallback_after_seconds: u64 = 300,
+        /// Seconds between two syncs over Git meanwhile.
+        fallback_interval_seconds: u64 = 30,
         /// Whether observers may connect.
         observers: bool = false,
     }

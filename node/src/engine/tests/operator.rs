@@ -455,6 +455,56 @@ fn whoever_reviews_too_late_has_refused() {
     }
 }
 
+/// Found by the simulation: what was endorsed while nothing could be signed yet stood beside what was endorsed later, and
+/// the node voted for neither.
+#[test]
+fn what_is_endorsed_before_signing_stands_in_nobodys_way() {
+    let mut net = Net::new(4);
+    net.settle();
+    net.stop(3);
+    net.settle();
+    let (a, b) = two();
+    for (node, event) in [(0, &a), (1, &b)] {
+        net.tick(node, vec![Inbound::Observed(vec![event.clone()])]);
+    }
+    let known_to = |node| net.engine(node).open.values().flat_map(|open| open.announced.values()).next().unwrap();
+    let batches: Vec<_> = [0, 1].map(known_to).into_iter().cloned().collect();
+    net.messages.clear();
+    net.start(3);
+    net.messages.clear(); // nobody has told it what it signed
+    for (from, announced) in batches.into_iter().enumerate() {
+        let crate::engine::open::Announced::Batch(batch, _) = announced else { panic!("an own announcement") };
+        net.tick(3, vec![Inbound::Batch { batch, from: net.ids[from], ticket: None }]);
+    }
+    assert_eq!(net.view(3, &a).review.unwrap().reason, ReviewReason::Disagreeing);
+    net.operate(3, NoteKind::Endorse, &b).unwrap();
+    net.stop(3);
+    net.settle();
+    net.start(3);
+    net.settle();
+    assert_eq!(net.prevote(3, &b, 0), Some(Some(b)), "as its operator decided");
+}
+
+/// Found by the simulation: a liar served a candidate without its proof, and nobody was asked about the others any more.
+#[test]
+fn an_unproven_candidate_hides_no_review() {
+    let mut net = Net::new(4);
+    net.settle();
+    let (early, other) = two();
+    let early = Event { timestamp: "2025-10-11T20:10:00Z".into(), ..early };
+    net.emit(0, std::slice::from_ref(&early));
+    net.settle();
+    for commit in 0..8 {
+        // before and behind it in the order of candidates
+        let unproven = Event { commit_hash: format!("{commit}{}", &other.commit_hash[1..]), ..early.clone() };
+        let request = ssid_protocol::sync::Request::Events { digests: vec![unproven.content_digest()] };
+        let answer = Some(super::super::CheckedAnswer::Events(vec![(unproven, None)]));
+        net.tick(1, vec![Inbound::Answered { from: net.ids[3], request, answer }]);
+    }
+    let view = net.view(1, &early);
+    assert_eq!((view.candidates.len(), view.review.unwrap().reason), (9, ReviewReason::Untimely));
+}
+
 #[test]
 fn events_of_the_future_and_of_the_distrusted_wait_for_a_person() {
     let mut net = Net::new(4);

@@ -1,5 +1,5 @@
 use super::*;
-use crate::network::testing::{heartbeat, observer, votes};
+use crate::network::testing::{evidence, heartbeat, observer, votes};
 use futures::StreamExt as _;
 use libp2p::swarm::SwarmEvent;
 use ssid_protocol::event::Event;
@@ -19,6 +19,25 @@ async fn a_batch_passes_over_tcp_and_over_quic() {
         first.stop().await;
         second.stop().await;
     }
+}
+
+#[tokio::test]
+async fn evidence_goes_on_after_accept() {
+    let mut known = members(3);
+    let mut middle = TestNode::start(config(1, &known)).await;
+    known[1].addresses = vec![middle.address.clone()];
+    let first = TestNode::start(config(0, &known)).await;
+    let mut last = TestNode::start(config(2, &known)).await;
+    middle.connected_to(&[0, 2]).await;
+    first.connected_to(&[1]).await;
+    last.connected_to(&[1]).await;
+
+    first.network.publish(Topic::Evidence, wire::encode(&evidence(3))).unwrap();
+    let (from, arrived, ticket) = middle.evidence().await;
+    assert_eq!((from, *arrived), (id(0), evidence(3)));
+    middle.network.verdict(ticket, Verdict::Accept);
+    let (from, arrived, _ticket) = last.evidence().await;
+    assert_eq!((from, *arrived), (id(1), evidence(3)));
 }
 
 #[tokio::test]
@@ -66,6 +85,7 @@ async fn bad_messages_are_rejected_by_name() {
         ("wrong_topic", Topic::Heartbeats, signed(0, votes(1))),
         ("event_bytes", Topic::Events, signed(0, Statements::Events(vec![long]))),
         ("heartbeat_bytes", Topic::Heartbeats, vec![0; 20_000]),
+        ("unproven", Topic::Evidence, wire::encode(&evidence(9))),
     ];
     for (reason, topic, data) in bad {
         let before = node.network.metrics().rejects(reason);

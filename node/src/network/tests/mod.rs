@@ -9,6 +9,7 @@ use std::time::Duration;
 use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, Swarm};
 use ssid_protocol::batch::{Statements, VerifiedBatch};
+use ssid_protocol::evidence::Evidence;
 use ssid_protocol::id::NodeId;
 use ssid_protocol::testing::key;
 use ssid_protocol::wire;
@@ -108,6 +109,18 @@ impl TestNode {
             loop {
                 if let NetworkEvent::Batch { from, batch, ticket, .. } = self.events.recv().await.unwrap() {
                     return (from, batch, ticket);
+                }
+            }
+        })
+        .await
+    }
+
+    /// The next piece of evidence, past notices.
+    async fn evidence(&mut self) -> (NodeId, Box<Evidence>, Ticket) {
+        within("evidence", async {
+            loop {
+                if let NetworkEvent::Evidence { from, evidence, ticket } = self.events.recv().await.unwrap() {
+                    return (from, evidence, ticket);
                 }
             }
         })

@@ -102,17 +102,18 @@ proptest! {
 }
 
 #[test]
-fn items_are_added_to_a_list_and_the_others_stay_as_they_are() {
-    let mut document = Document::new("{\n  \"a\": [],\n  \"b\": [ {\"x\":1} ,\n    2 ]\n}\n".to_owned()).unwrap();
-    let item = "{\n  \"n\": 1\n}".to_owned();
-    document.append("a", &[item.clone()]);
-    document.append("a", &[item.clone(), "3".to_owned()]);
-    document.append("b", &[item.clone()]);
-    document.append("c", &[item]);
-    let one = "{\n      \"n\": 1\n    }";
-    let expected = format!(
-        "{{\n  \"a\": [\n    {one},\n    {one},\n    3\n  ],\n  \"b\": [ {{\"x\":1}} ,\n    2,\n    {one}\n  ],\n  \"c\": [\n    {one}\n  ]\n}}\n"
-    );
-    assert_eq!(document.text(), expected);
-    serde_json::from_str::<Value>(document.text()).unwrap();
+fn lists_keep_the_elements_that_are_put_back() {
+    let text = "{\r\n  \"nodes\": [\r\n    {\"a\": [1, 2], \"b\": \"],\"},\r\n    7\r\n  ],\r\n  \"none\": []\r\n}\r\n";
+    let mut document = Document::new(text.to_owned()).unwrap();
+    let elements = document.elements("nodes");
+    assert_eq!(elements, ["{\"a\": [1, 2], \"b\": \"],\"}", "7"]);
+    assert_eq!((document.elements("none").len(), document.elements("missing").len()), (0, 0));
+    document.set_elements("nodes", &elements);
+    document.set_elements("none", &[]);
+    assert_eq!(document.text(), text, "put back as it was: not a byte changed");
+    document.set_elements("none", &["1".to_owned(), "2".to_owned()]);
+    assert_eq!(document.text(), text.replace("[]", "[\r\n    1,\r\n    2\r\n  ]"));
+    document.set_elements("new.list", &["true".to_owned()]);
+    assert_eq!(document.get("new.list"), Some(json!([true])));
+    assert!(!document.change("new.list", &json!([true])) && document.change("new.list", &json!([])));
 }

@@ -1,11 +1,13 @@
-//! JSON text that people also edit: knows on which line each key stands and changes single values, leaving every
-//! other byte as it is.
+//! JSON text that people also edit, as the registry's files are: knows on which line each key stands and changes single
+//! values, leaving every other byte as it is.
 
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::ops::Range;
+use std::path::Path;
 
+use serde::Serialize;
 use serde_json::Value;
-
-use super::settings::Settings;
 
 /// A JSON object as text. Only made from text that parses.
 #[derive(Clone, Debug)]
@@ -18,15 +20,42 @@ pub(crate) struct Document {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Member {
     /// The keys from the top to this one, with dots between; a dot in a key itself is written `\.`.
-    pub(super) path: String,
+    pub(crate) path: String,
     /// The line that the key stands on, from 1.
-    pub(super) line: usize,
+    pub(crate) line: usize,
     /// Whether the value is an object, whose members follow.
-    pub(super) is_object: bool,
+    pub(crate) is_object: bool,
     value: Range<usize>,
 }
 
+/// Why a file cannot be taken as a document.
+#[derive(Debug)]
+pub(crate) enum Unreadable {
+    /// There is none.
+    Missing,
+    /// It is no JSON object, or too large: what is wrong.
+    Syntax(String),
+    /// The operating system refused.
+    Io(io::Error),
+}
+
 impl Document {
+    /// Reads the file at `path`, which may have `limit` bytes and begin with a byte-order mark.
+    pub(crate) fn read(path: &Path, limit: u64) -> Result<Self, Unreadable> {
+        let failed = |error: io::Error| match error.kind() {
+            io::ErrorKind::NotFound => Unreadable::Missing,
+            _ => Unreadable::Io(error),
+        };
+        let mut bytes = Vec::new();
+        File::open(path).map_err(failed)?.take(limit + 1).read_to_end(&mut bytes).map_err(failed)?;
+        if bytes.len() as u64 > limit {
+            return Err(Unreadable::Syntax(format!("has more than {limit} bytes")));
+        }
+        let text = String::from_utf8(bytes).map_err(|e| Unreadable::Syntax(e.to_string()))?;
+        let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
+        Self::new(text).map_err(|e| Unreadable::Syntax(e.to_string()))
+    }
+
     /// Takes `text`, which must be a JSON object.
     pub(crate) fn new(text: String) -> Result<Self, serde_json::Error> {
         serde_json::from_str::<serde_json::Map<String, Value>>(&text)?;
@@ -34,9 +63,9 @@ impl Document {
         Ok(Self { text, members })
     }
 
-    /// Every key with its default.
-    pub(super) fn defaults() -> Self {
-        let text = serde_json::to_string_pretty(&Settings::default()).map(|text| text + "\n");
+    /// Every key of `value`, in its order; an empty document if it is no object.
+    pub(crate) fn of(value: &impl Serialize) -> Self {
+        let text = serde_json::to_string_pretty(value).map(|text| text + "\n");
         text.and_then(Self::new).unwrap_or(Self { text: "{}\n".to_owned(), members: Vec::new() })
     }
 
@@ -45,7 +74,7 @@ impl Document {
     }
 
     /// Every key, in the order of the text.
-    pub(super) fn members(&self) -> &[Member] {
+    pub(crate) fn members(&self) -> &[Member] {
         &self.members
     }
 
@@ -75,23 +104,42 @@ impl Document {
         self.insert(above, name, value);
     }
 
-    /// Adds items, JSON over several lines without indentation, to the end of the list at `path`, which is made where
-    /// there is none. Those in it stay byte for byte.
-    pub(crate) fn append(&mut self, path: &str, items: &[String]) {
-        if items.is_empty() {
-            return;
+    /// The value of the key at `path`; none if there is no such key.
+    pub(crate) fn get(&self, path: &str) -> Option<Value> {
+        self.find(path).map(|member| self.value(member))
+    }
+
+    /// Sets the key at `path` unless it has that value already; whether it had another.
+    pub(crate) fn change(&mut self, path: &str, value: &Value) -> bool {
+        let changes = self.get(path).as_ref() != Some(value);
+        if changes {
+            self.set(path, value);
         }
-        let list = self.find(path).filter(|member| self.value(member).is_array());
-        let Some(range) = list.map(|member| member.value.clone()) else {
+        changes
+    }
+
+    /// The text of each element of the list at `path`, as it stands there; none if there is no list.
+    pub(crate) fn elements(&self, path: &str) -> Vec<String> {
+        let list = self.find(path).and_then(|member| self.text.get(member.value.clone()));
+        Scanner::elements(list.unwrap_or_default())
+    }
+
+    /// Puts `elements`, each JSON, in the place of the list at `path`, one below the other; one that is as
+    /// [`elements`](Self::elements) gave it stays as it is written.
+    pub(crate) fn set_elements(&mut self, path: &str, elements: &[String]) {
+        if self.find(path).is_none() {
             self.set(path, &Value::Array(Vec::new()));
-            return self.append(path, items);
-        };
+        }
+        let Some(range) = self.find(path).map(|member| member.value.clone()) else { return };
         let outer = self.indentation_at(range.start);
-        let line = format!("\n{outer}  ");
-        let joined = items.iter().map(|item| item.replace('\n', &line)).collect::<Vec<_>>().join(&format!(",{line}"));
-        let inside = self.text.get(range.start + 1..range.end - 1).unwrap_or_default().trim_end();
-        let (last, comma) = (range.start + 1 + inside.len(), if inside.trim().is_empty() { "" } else { "," });
-        self.replace(last..range.end, &format!("{comma}{line}{joined}\n{outer}]"));
+        let line_end = self.line_end();
+        let lines: Vec<_> = elements.iter().map(|element| format!("{line_end}{outer}  {element}")).collect();
+        let text = if lines.is_empty() { "[]".to_owned() } else { format!("[{}{line_end}{outer}]", lines.join(",")) };
+        self.replace(range, &text);
+    }
+
+    fn line_end(&self) -> &'static str {
+        if self.text.contains("\r\n") { "\r\n" } else { "\n" }
     }
 
     fn insert(&mut self, above: &str, name: &str, value: &Value) {
@@ -103,7 +151,7 @@ impl Document {
         let last = self.members.iter().filter(inside).max_by_key(|m| m.value.end).map(|m| m.value.end);
         let outer = self.indentation_at(object.start);
         let inner = format!("{outer}  ");
-        let line_end = if self.text.contains("\r\n") { "\r\n" } else { "\n" };
+        let line_end = self.line_end();
         let member = format!("{line_end}{inner}{}: {}", Value::from(name), render(value, &inner));
         match last {
             Some(end) => self.replace(end..end, &format!(",{member}")),
@@ -125,7 +173,7 @@ impl Document {
 }
 
 /// The section that a key is in, empty at the top, and its name there.
-pub(super) fn split_path(path: &str) -> (&str, &str) {
+pub(crate) fn split_path(path: &str) -> (&str, &str) {
     let mut dots = path.rmatch_indices('.').map(|(at, _)| at);
     dots.find(|at| !path[..*at].ends_with('\\')).map_or(("", path), |at| (&path[..at], &path[at + 1..]))
 }
@@ -160,6 +208,24 @@ impl<'a> Scanner<'a> {
         let mut scanner = Self { text, at: 0, line: 1, members: Vec::new() };
         scanner.value("");
         scanner.members
+    }
+
+    /// The texts of the elements of `list`, which is known to be JSON; none if it is no list.
+    fn elements(list: &str) -> Vec<String> {
+        let mut scanner = Scanner { text: list, at: 0, line: 1, members: Vec::new() };
+        let mut found = Vec::new();
+        if scanner.peek() != Some(b'[') {
+            return found;
+        }
+        scanner.advance();
+        scanner.skip_blanks();
+        while scanner.peek().is_some_and(|b| b != b']') {
+            let start = scanner.at;
+            scanner.value("");
+            found.extend(list.get(start..scanner.at).map(str::to_owned));
+            scanner.skip_separator();
+        }
+        found
     }
 
     fn peek(&self) -> Option<u8> {

@@ -1,0 +1,122 @@
+//! `ssid ci`.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use clap::Subcommand;
+use serde::Serialize;
+use similar::TextDiff;
+use ssid_node::config::write_atomic;
+
+use crate::context::Context;
+use crate::error::{CliError, Code};
+use crate::output::{Output, Tone, clean};
+
+/// The workflows, by their names in `.github/workflows/`.
+const WORKFLOWS: [(&str, &str); 2] = [
+    ("federated_sync.yml", include_str!("ci/federated_sync.yml")),
+    ("quarterly_release.yml", include_str!("ci/quarterly_release.yml")),
+];
+
+/// Workflows that run ssid in a governance repository
+#[derive(Debug, Subcommand)]
+pub(crate) enum CiCommand {
+    /// Write .github/workflows/federated_sync.yml and quarterly_release.yml
+    ///
+    /// A file that is there and says something else is shown as a diff and left alone, unless --force is given: then it
+    /// is replaced. Exit 1 if one was left alone.
+    ///
+    /// Examples:
+    ///   ssid ci init --repo /srv/governance
+    ///   ssid ci init --repo /srv/governance --force
+    #[command(verbatim_doc_comment)]
+    Init {
+        /// Replace files that say something else
+        #[arg(long)]
+        force: bool,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Done {
+    Written,
+    Replaced,
+    Unchanged,
+    LeftAlone,
+}
+
+#[derive(Debug, Serialize)]
+struct Workflow {
+    file: PathBuf,
+    done: Done,
+    /// From what is there to what `ssid` would write; empty if that is the same, or nothing was there.
+    diff: String,
+}
+
+pub(crate) fn run(command: &CiCommand, context: &Context) -> Result<()> {
+    let CiCommand::Init { force } = command;
+    let Some(repo) = &context.repo else {
+        return Err(CliError::usage("which repository are the workflows for?").hint("name it with --repo DIR").into());
+    };
+    if !repo.is_dir() {
+        return Err(CliError::usage(format!("{} is not a directory", repo.display())).into());
+    }
+    let directory = repo.join(".github/workflows");
+    let written = WORKFLOWS.iter().map(|(name, text)| write(&directory, name, text, *force));
+    let workflows = written.collect::<Result<Vec<_>, CliError>>()?;
+    context.out.show(&workflows, |workflows| text(workflows, context.out))?;
+    if workflows.iter().any(|workflow| workflow.done == Done::LeftAlone) {
+        let error = CliError::new(Code::Failed, "a workflow that is there says something else, and was left alone");
+        return Err(error.hint("see the diff above; replace it with: ssid ci init --force").into());
+    }
+    Ok(())
+}
+
+fn write(directory: &Path, name: &str, text: &str, force: bool) -> Result<Workflow, CliError> {
+    let file = directory.join(name);
+    let failed = |e: io::Error| CliError::new(Code::Failed, format!("cannot write {}: {e}", file.display()));
+    let before = match fs::read_to_string(&file) {
+        Ok(before) => Some(before),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => None,
+        Err(e) => return Err(failed(e)),
+    };
+    let diff = before
+        .as_deref()
+        .filter(|before| *before != text)
+        .map(|before| TextDiff::from_lines(before, text).unified_diff().header(name, "what ssid writes").to_string());
+    let done = match (&before, &diff) {
+        (None, _) => Done::Written,
+        (Some(_), None) => Done::Unchanged,
+        (Some(_), Some(_)) if force => Done::Replaced,
+        (Some(_), Some(_)) => Done::LeftAlone,
+    };
+    if matches!(done, Done::Written | Done::Replaced) {
+        fs::create_dir_all(directory).and_then(|()| write_atomic(&file, text.as_bytes())).map_err(failed)?;
+    }
+    Ok(Workflow { file, done, diff: diff.unwrap_or_default() })
+}
+
+fn text(workflows: &[Workflow], out: Output) -> String {
+    let one = |workflow: &Workflow| {
+        let (tone, word) = match workflow.done {
+            Done::Written => (Tone::Good, "written"),
+            Done::Replaced => (Tone::Good, "replaced"),
+            Done::Unchanged => (Tone::Dim, "as it should be"),
+            Done::LeftAlone => (Tone::Warn, "left alone"),
+        };
+        let lines = workflow.diff.lines().map(|line| {
+            let line = clean(line);
+            match line.chars().next() {
+                Some('+') => out.paint(Tone::Good, &line),
+                Some('-') => out.paint(Tone::Bad, &line),
+                _ => line,
+            }
+        });
+        let diff: String = lines.map(|line| format!("\n  {line}")).collect();
+        format!("{}  {}{diff}", out.paint(tone, word), workflow.file.display())
+    };
+    workflows.iter().map(one).collect::<Vec<_>>().join("\n")
+}

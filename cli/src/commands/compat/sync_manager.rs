@@ -1,0 +1,187 @@
+//! `ssid compat federation-sync-manager`.
+
+use anyhow::Result;
+use clap::Args;
+use serde_json::json;
+use ssid_node::api::view::{iso, now};
+use ssid_node::registry::manifest::{FederationManifest, ManifestNode, legacy_id};
+
+use super::facts::{Facts, Status};
+use super::paper::Paper;
+use crate::context::Context;
+use crate::error::{CliError, Code, OrCode as _};
+use crate::output::{Output, Tone, clean, seconds};
+use crate::setup;
+
+/// federation_sync_manager.py: nodes, status and synchronization of the federation
+///
+/// Unlike the script, a sync that is not due yet is exit 0, and what another node's log says is appended only if a
+/// quorum of all active nodes has it.
+///
+/// Examples:
+///   ssid compat federation-sync-manager --check-status
+///   ssid compat federation-sync-manager --add-node https://git.example/north.git --node-name North
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment, arg_required_else_help = true)]
+pub(crate) struct SyncManagerArgs {
+    #[command(flatten)]
+    what: What,
+    /// Name of the node to add [default: the repository's]
+    #[arg(long, value_name = "N", requires = "add_node", default_value = "")]
+    node_name: String,
+    /// Whose the node to add is
+    #[arg(long, value_name = "O", requires = "add_node", default_value = "Unknown")]
+    organization: String,
+    /// Sync although the last sync was a moment ago
+    #[arg(long, requires = "sync")]
+    force: bool,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct What {
+    /// Synchronize with all nodes
+    #[arg(long)]
+    sync: bool,
+    /// Add a node of which only the repository is known
+    #[arg(long, value_name = "GIT_URL", allow_hyphen_values = true)]
+    add_node: Option<String>,
+    /// Remove a node without a key
+    #[arg(long, value_name = "NODE_ID")]
+    remove_node: Option<String>,
+    /// List the nodes
+    #[arg(long)]
+    list_nodes: bool,
+    /// Show the federation's status
+    #[arg(long)]
+    check_status: bool,
+}
+
+pub(crate) async fn run(args: &SyncManagerArgs, context: &Context) -> Result<()> {
+    let out = context.out;
+    match &args.what {
+        What { sync: true, .. } => sync(args.force, context).await,
+        What { add_node: Some(url), .. } => add(context, url, args).await,
+        What { remove_node: Some(id), .. } => remove(context, id).await,
+        What { list_nodes: true, .. } => {
+            let nodes = Facts::gather(context).await?.nodes().await?;
+            Ok(out.show(&nodes, |nodes| list_text(nodes, out))?)
+        }
+        What { .. } => {
+            let status = Facts::gather(context).await?.status()?;
+            Ok(out.show(&status, |status| status_text(status, out))?)
+        }
+    }
+}
+
+async fn add(context: &Context, url: &str, args: &SyncManagerArgs) -> Result<()> {
+    let facts = Facts::gather(context).await?;
+    facts.manifest()?;
+    let of_repository =
+        url.trim_end_matches('/').rsplit(['/', ':']).next().unwrap_or_default().trim_end_matches(".git");
+    let name = if args.node_name.is_empty() { of_repository } else { &args.node_name };
+    setup::check_name("--node-name", name)?;
+    setup::check_name("--organization", &args.organization)?;
+    if facts.nodes().await?.iter().any(|node| node.git_remote == url) {
+        return Err(CliError::new(Code::Failed, format!("Node already exists: {}", legacy_id(url))).into());
+    }
+    let at = iso(now());
+    let node = ManifestNode::new(url, name, &args.organization, &seconds(&at));
+    let update = FederationManifest::update(&facts.paths.federation_manifest, &at, |manifest| {
+        manifest.put_node(&node, None);
+        count_nodes(manifest);
+    });
+    update.or_code(Code::Failed)?;
+    context.out.show(&node, |node| {
+        let mut paper = Paper::new(context.out);
+        paper.heading("Adding Federated Node");
+        paper.painted(Tone::Good, "OK Node added successfully");
+        paper.line(&format!("  Node ID: {}", node.node_id));
+        paper.line(&format!("  Name: {}", clean(&node.node_name)));
+        paper.line(&format!("  Git Remote: {}", clean(&node.git_remote)));
+        paper.finish()
+    })?;
+    Ok(())
+}
+
+async fn remove(context: &Context, id: &str) -> Result<()> {
+    let facts = Facts::gather(context).await?;
+    let nodes = facts.nodes().await?;
+    let fitting: Vec<_> = nodes.iter().filter(|node| !id.is_empty() && node.node_id.starts_with(id)).collect();
+    let [node] = fitting[..] else {
+        let message = format!("Node not found: {}", clean(id));
+        let hint = "see their ids with: ssid compat federation-sync-manager --list-nodes";
+        return Err(CliError::new(Code::Failed, message).hint(hint).into());
+    };
+    if node.has_key() {
+        let message = format!("{} is a member with a key: only an epoch change removes it", clean(&node.node_name));
+        return Err(CliError::new(Code::Failed, message).into());
+    }
+    let update = FederationManifest::update(&facts.paths.federation_manifest, &iso(now()), |manifest| {
+        manifest.remove_node(&node.node_id);
+        count_nodes(manifest);
+    });
+    update.or_code(Code::Failed)?;
+    context.out.show(&json!({ "removed": node.node_id }), |_| {
+        context.out.paint(Tone::Good, &format!("OK Node removed: {}", clean(&node.node_id)))
+    })?;
+    Ok(())
+}
+
+/// Where no node runs, the manifest's own counts are of the nodes that stand in it.
+fn count_nodes(manifest: &mut FederationManifest) {
+    let nodes = manifest.known_nodes();
+    let mut counts = manifest.statistics();
+    counts.total_nodes = nodes.len() as u64;
+    counts.active_nodes = nodes.iter().filter(|node| node.is_active()).count() as u64;
+    manifest.set_statistics(&counts);
+}
+
+fn list_text(nodes: &[ManifestNode], out: Output) -> String {
+    let mut paper = Paper::new(out);
+    paper.heading(&format!("Federated Nodes ({})", nodes.len()));
+    if nodes.is_empty() {
+        paper.painted(Tone::Warn, "No federated nodes configured");
+    }
+    for node in nodes {
+        let tone = if node.is_active() { Tone::Good } else { Tone::Bad };
+        let status = paper.paint(tone, &clean(&node.status));
+        paper.line(&format!("Node ID: {}", clean(&node.node_id)));
+        paper.line(&format!("  Name: {}", clean(&node.node_name)));
+        paper.line(&format!("  Organization: {}", clean(&node.organization)));
+        paper.line(&format!("  Status: {status}"));
+        paper.line(&format!("  Git Remote: {}", clean(&node.git_remote)));
+        paper.line(&format!("  Trust Score: {}/100", node.trust_score.unwrap_or_default()));
+        paper.line(&format!("  Last Seen: {}", clean(node.last_seen.as_deref().unwrap_or("Never"))));
+        paper.line(&format!("  Blueprint: {}", clean(&node.blueprint_version)));
+        paper.line("");
+    }
+    paper.finish()
+}
+
+fn status_text(status: &Status, out: Output) -> String {
+    let mut paper = Paper::new(out);
+    paper.heading("Federation Status");
+    let (tone, word) = if status.enabled { (Tone::Good, "True") } else { (Tone::Bad, "False") };
+    let enabled = paper.paint(tone, word);
+    let counts = &status.statistics;
+    paper.line(&format!("  Enabled: {enabled}"));
+    paper.line(&format!("  Mode: {}", clean(&status.mode)));
+    paper.line(&format!("  Consensus Threshold: {:.1}%", status.consensus_threshold));
+    paper.line(&format!("  Sync Interval: {} minutes", status.sync_interval_minutes));
+    paper.line(&format!("  Last Sync: {}", clean(status.last_sync.as_deref().unwrap_or("Never"))));
+    paper.line("");
+    paper.line("Statistics:");
+    paper.line(&format!("  Total Nodes: {}", counts.total_nodes));
+    paper.line(&format!("  Active Nodes: {}", counts.active_nodes));
+    paper.line(&format!("  Total Syncs: {}", counts.total_syncs));
+    paper.line(&format!("  Successful: {}", counts.successful_syncs));
+    paper.line(&format!("  Failed: {}", counts.failed_syncs));
+    paper.line(&format!("  Consensus Agreements: {}", counts.consensus_agreements));
+    paper.line(&format!("  Consensus Disagreements: {}", counts.consensus_disagreements));
+    paper.finish()
+}
+
+async fn sync(_force: bool, _context: &Context) -> Result<()> {
+    Err(CliError::new(Code::Failed, "syncing over Git is not built into this version of ssid yet").into())
+}

@@ -1,0 +1,118 @@
+//! `ssid release`.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::Result;
+use clap::Subcommand;
+use ssid_node::api::EventDefaults;
+use ssid_node::api::view::{iso, now};
+use ssid_node::release::{self, Contents, Quarter, ReleaseError, ReleaseManifest, ReleaseOptions};
+
+use super::compat::repository;
+use crate::context::Context;
+use crate::error::{CliError, Code};
+use crate::output::{Output, Tone, clean, seconds};
+
+/// The quarterly release of governance artifacts
+#[derive(Debug, Subcommand)]
+pub(crate) enum ReleaseCommand {
+    /// Make the quarter's ZIP, with the SHA-256 of every file in it, and the release manifest
+    ///
+    /// The same files give the same bytes. The registry log goes in as it stood when the release was recorded as an
+    /// event governance_release_published of this version, else as it is.
+    ///
+    /// Examples:
+    ///   ssid release bundle --repo /srv/governance
+    ///   ssid release bundle --quarter 2025-Q4 --json
+    #[command(verbatim_doc_comment)]
+    Bundle {
+        /// Which quarter [default: the present one]
+        #[arg(long, value_name = "YYYY-QN")]
+        quarter: Option<String>,
+        /// The blueprint in force
+        #[arg(long, value_name = "B")]
+        blueprint: Option<String>,
+        /// Leave out what is not there, even the compliance report
+        #[arg(long)]
+        allow_missing: bool,
+    },
+    /// Verify a ZIP: every file's SHA-256, and that there is nothing else in it; exit 5 if it does not hold
+    ///
+    /// Example:
+    ///   ssid release verify 05_documentation/releases/SSID_Quarterly_Release_2025-Q4.zip
+    #[command(verbatim_doc_comment)]
+    Verify {
+        /// The ZIP
+        file: PathBuf,
+    },
+}
+
+pub(crate) fn run(command: ReleaseCommand, context: &Context) -> Result<()> {
+    let out = context.out;
+    match command {
+        ReleaseCommand::Verify { file } => {
+            let contents = release::verify(&file).map_err(refused)?;
+            out.show(&contents, |contents| verified(contents, out))?;
+        }
+        ReleaseCommand::Bundle { quarter, blueprint, allow_missing } => {
+            let Some(repo) = repository(context) else {
+                let error = CliError::usage("this is no governance repository");
+                return Err(error.hint("run this in one, or name it with --repo DIR").into());
+            };
+            let quarter = quarter.as_deref().map_or_else(|| Ok(Quarter::at(jiff::Timestamp::now())), Quarter::parse);
+            let options = ReleaseOptions {
+                quarter: quarter.map_err(refused)?,
+                blueprint: blueprint.unwrap_or_else(|| EventDefaults::default().blueprint),
+                git_commit: commit_of(&repo),
+                allow_missing,
+                at: seconds(&iso(now())),
+            };
+            let made = release::bundle(&repo, &options).map_err(refused)?;
+            out.show(&made, |made| bundled(made, out))?;
+        }
+    }
+    Ok(())
+}
+
+fn refused(error: ReleaseError) -> CliError {
+    let code = match &error {
+        ReleaseError::Quarter(_) => Code::Usage,
+        ReleaseError::Spoiled { .. } => Code::Verification,
+        _ => Code::Failed,
+    };
+    CliError::new(code, error)
+}
+
+/// The commit that is checked out; empty where that cannot be told.
+fn commit_of(repo: &Path) -> String {
+    let mut git = Command::new("git");
+    git.arg("-C").arg(repo).args(["rev-parse", "--verify", "HEAD"]).stdin(Stdio::null()).stderr(Stdio::null());
+    let said = git.output().ok().filter(|output| output.status.success());
+    said.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
+}
+
+fn bundled(made: &ReleaseManifest, out: Output) -> String {
+    let commit = if made.git_commit.is_empty() { "unknown".to_owned() } else { clean(&made.git_commit) };
+    let mut text = out.fields(&[
+        ("Bundle", clean(&made.artifact)),
+        ("Version", clean(&made.version)),
+        ("SHA-256", made.hash.clone()),
+        ("Files", format!("{}, {} bytes", made.file_count, made.bundle_size_bytes)),
+        ("Compliance", clean(&made.compliance_score)),
+        ("Commit", commit),
+    ]);
+    for missing in &made.files_missing {
+        text += &(out.paint(Tone::Warn, &format!("not in it: {}", clean(missing))) + "\n");
+    }
+    text
+}
+
+fn verified(contents: &Contents, out: Output) -> String {
+    let row = |file: &release::BundledFile| {
+        vec![out.plain(clean(&file.name)), out.plain(file.bytes), out.plain(clean(&file.sha256))]
+    };
+    let table = out.table(&["FILE", "BYTES", "SHA-256"], contents.files.iter().map(row));
+    let held = out.paint(Tone::Good, &format!("release {} holds", clean(&contents.quarter)));
+    format!("{table}\n{held}: {} files", contents.files.len())
+}

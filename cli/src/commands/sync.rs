@@ -1,0 +1,94 @@
+//! `ssid sync`.
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use ssid_node::api::view::{MemberSync, SyncOutcome};
+
+use crate::context::Context;
+use crate::error::{CliError, Code};
+use crate::output::{Output, Tone, clean, seconds};
+
+/// Sync now: ask the connected members, fetch the others' Git branches, publish the own
+///
+/// Without --force nothing is done if the last sync is less than sync_settings.interval_minutes ago. Exit 1 if no
+/// member's branch could be fetched.
+///
+/// Examples:
+///   ssid sync --force
+///   ssid sync --force --transport git --json
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct SyncArgs {
+    /// Also if the last sync was a moment ago
+    #[arg(long)]
+    force: bool,
+    /// By which road
+    #[arg(long, value_enum, default_value_t = Road::Auto, value_name = "ROAD")]
+    transport: Road,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Road {
+    /// Every one that there is
+    Auto,
+    /// Ask the connected members
+    Live,
+    /// Git branches
+    Git,
+}
+
+pub(crate) async fn run(args: &SyncArgs, context: &Context) -> Result<()> {
+    let road = match args.transport {
+        Road::Auto => "auto",
+        Road::Live => "live",
+        Road::Git => "git",
+    };
+    let query = [("force", args.force.to_string()), ("transport", road.to_owned())];
+    let bar = context.out.progress(None, "syncing");
+    let outcome = context.client()?.post::<SyncOutcome>(&["v1", "sync"], &query, Vec::new()).await;
+    bar.finish_and_clear();
+    let outcome = outcome?;
+    context.out.show(&outcome, |outcome| text(outcome, context.out))?;
+    if outcome.git_fetched > 0 && outcome.git_failed == outcome.git_fetched {
+        return Err(CliError::new(Code::Failed, "no member's branch could be fetched").into());
+    }
+    Ok(())
+}
+
+fn text(outcome: &SyncOutcome, out: Output) -> String {
+    let mut lines = Vec::new();
+    if outcome.done {
+        lines.push(format!(
+            "Synced: {} members asked over the live network, {} of {} branches fetched over Git",
+            outcome.live_asked,
+            outcome.git_fetched - outcome.git_failed.min(outcome.git_fetched),
+            outcome.git_fetched
+        ));
+        if outcome.state.uses_git {
+            lines.push(table(&outcome.state.members, out));
+        }
+    } else {
+        lines.push("Nothing was done.".to_owned());
+    }
+    lines.extend(outcome.remarks.iter().map(|remark| out.paint(Tone::Warn, &clean(remark))));
+    lines.join("\n")
+}
+
+fn table(members: &[MemberSync], out: Output) -> String {
+    let row = |member: &MemberSync| {
+        let (tone, word) = match (&member.remote, member.failures) {
+            (None, _) => (Tone::Warn, "no remote"),
+            (_, 0) => (Tone::Good, "fetched"),
+            (_, _) => (Tone::Bad, "failed"),
+        };
+        vec![
+            out.plain(clean(&member.node_name)),
+            out.cell(tone, word),
+            out.plain(member.last_sync.as_deref().map_or("never".to_owned(), seconds)),
+            out.plain(member.lines),
+            out.plain(member.bad_lines),
+            out.plain(member.rewritten.len()),
+        ]
+    };
+    out.table(&["NAME", "STATE", "LAST SYNC", "LINES", "BAD", "REWRITTEN"], members.iter().map(row))
+}

@@ -1,0 +1,110 @@
+//! Git as a road for votes (SPEC §10 *Git fallback*): what this node says on its branch of open instances, and taking
+//! in what others' branches say.
+//!
+//! An open instance is offered until it is certified; then its certificate stands on the branch instead. So nothing has
+//! to be remembered about what is still to be published: the engine's state, which is on disk, says it.
+
+use std::collections::{BTreeSet, HashSet};
+use std::ops::Bound;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ssid_protocol::batch::{BatchProof, VerifiedBatch};
+use ssid_protocol::certificate::Certificate;
+use ssid_protocol::event::Event;
+use ssid_protocol::id::{NodeId, SubjectId};
+use ssid_protocol::record::Transport;
+use ssid_protocol::sync::ProvenEvent;
+use ssid_protocol::voting::Timer;
+
+use super::core::{Engine, Tick};
+use super::open::{Announced, Open};
+
+/// Instances in one page.
+const PAGE: usize = 512;
+/// Timeouts are at least so many fetch intervals while a voter that is needed is reached only through Git (SPEC §7).
+const FETCHES: u32 = 3;
+
+/// A page of what a node says on its branch.
+#[derive(Debug, Default)]
+pub struct OfferPage {
+    /// Signed batches: announcements first, then votes and proposals.
+    pub batches: Vec<Arc<VerifiedBatch>>,
+    /// Events voted for whose announcement is not among the batches.
+    pub events: Vec<ProvenEvent>,
+    /// Where to go on, if there is more.
+    pub next: Option<SubjectId>,
+}
+
+impl Engine {
+    /// A page of what stands on this node's branch of open instances after `after`. Nothing once storage has failed:
+    /// memory is ahead of the disk then.
+    pub fn offer(&self, relayed: &BTreeSet<NodeId>, after: Option<SubjectId>) -> OfferPage {
+        let mut page = OfferPage::default();
+        if self.read_only.is_some() {
+            return page;
+        }
+        let mut seen = HashSet::new();
+        let (mut announced, mut votes) = (Vec::new(), Vec::new());
+        let range = (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
+        let mut last = None;
+        for (place, (subject, open)) in self.open.range(range).enumerate() {
+            if place == PAGE {
+                page.next = last;
+                break;
+            }
+            last = Some(*subject);
+            let speaks = |node: NodeId| node == self.me || relayed.contains(&node);
+            let own = open.announced.values().filter_map(|announced| match announced {
+                Announced::Batch(batch, _) if speaks(batch.signer()) => Some(batch),
+                _ => None,
+            });
+            announced.extend(own.filter(|batch| seen.insert((batch.signer(), batch.root()))).cloned());
+            let said = open.held.iter().map(|vote| &vote.batch).chain(&open.proposals);
+            let said = said.filter(|batch| speaks(batch.signer()));
+            votes.extend(said.filter(|batch| seen.insert((batch.signer(), batch.root()))).cloned());
+            page.events.extend(self.events_stood_for(open, &speaks));
+        }
+        announced.append(&mut votes);
+        page.batches = announced;
+        page
+    }
+
+    /// Events this node voted for, unless a batch that is offered announces them.
+    fn events_stood_for(&self, open: &Open, speaks: &dyn Fn(NodeId) -> bool) -> Vec<ProvenEvent> {
+        let voted = |choice| open.held.iter().any(|v| Some(v.voter) == self.rules.me && v.ballot == Some(choice));
+        let is_offered =
+            |announced: &Announced| matches!(announced, Announced::Batch(batch, _) if speaks(batch.signer()));
+        let proven = open.proven_events().filter(|proven| {
+            let choice = proven.event.choice();
+            voted(choice) && !open.announced.get(&choice).is_some_and(is_offered)
+        });
+        proven.collect()
+    }
+
+    /// What branches brought: the same as from the live network, by another road.
+    pub(super) fn take_carried(
+        &mut self,
+        tick: &mut Tick,
+        batches: &[Arc<VerifiedBatch>],
+        events: Vec<(Event, Option<BatchProof>)>,
+        certificates: Vec<Certificate>,
+    ) {
+        tick.road = Transport::Git;
+        self.take_certificates(tick, certificates);
+        self.take_events(tick, events);
+        for batch in batches {
+            self.take_batch(tick, batch, batch.signer());
+        }
+        tick.road = Transport::Live;
+    }
+
+    /// How long a timer runs: longer while a voter that the quorum needs is reached only through Git.
+    pub(super) fn timeout_of(&self, timer: Timer) -> Duration {
+        let usual = self.settings.timeouts.of(timer);
+        match self.settings.git_fetch_every {
+            Some(every) if !self.has_quorum() => usual.max(every.saturating_mul(FETCHES)),
+            _ => usual,
+        }
+    }
+}

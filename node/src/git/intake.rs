@@ -1,0 +1,166 @@
+//! From lines to the engine: each line parsed and checked on its own, off the engine's task, and handed over in parts
+//! that a tick can take.
+
+use std::sync::Arc;
+
+use ssid_protocol::batch::{SignedBatch, Statements};
+use ssid_protocol::certificate::Certificate;
+use ssid_protocol::git_lines::Line;
+use ssid_protocol::id::{NodeId, SubjectId};
+use ssid_storage::{Store, SubjectState};
+use tokio::sync::mpsc;
+
+use super::read::Place;
+use crate::engine::Inbound;
+use crate::engine::checking::Checker;
+
+/// Certificates checked together: signatures that several share are checked once.
+const CERTIFICATES: usize = 64;
+/// Statements handed over at once.
+const STATEMENTS: usize = 2048;
+
+/// What lines are checked against, and where they go.
+#[derive(Clone)]
+pub(super) struct Road {
+    pub(super) me: NodeId,
+    pub(super) checker: Arc<Checker>,
+    pub(super) store: Store,
+    pub(super) inputs: mpsc::Sender<Inbound>,
+}
+
+/// What became of lines.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Counts {
+    /// Handed to the engine.
+    pub(super) taken: u64,
+    /// About subjects that are certified here.
+    pub(super) settled: u64,
+    /// That do not hold.
+    pub(super) bad: u64,
+    /// Where and why the first of those does not.
+    pub(super) example: Option<String>,
+}
+
+/// Takes the lines of one member's branch. Runs on a thread that may block.
+pub(super) struct Intake {
+    road: Road,
+    from: NodeId,
+    skip_settled: bool,
+    carried: Carried,
+    certificates: Vec<Certificate>,
+    weight: usize,
+    counts: Counts,
+}
+
+#[derive(Default)]
+struct Carried {
+    batches: Vec<Arc<ssid_protocol::batch::VerifiedBatch>>,
+    events: Vec<(ssid_protocol::event::Event, Option<ssid_protocol::batch::BatchProof>)>,
+    certificates: Vec<Certificate>,
+}
+
+impl Intake {
+    /// For the branch of `from`. With `skip_settled`, what is about certified subjects alone is passed over unchecked:
+    /// for lines that were read before.
+    pub(super) fn new(road: Road, from: NodeId, skip_settled: bool) -> Self {
+        let (carried, counts) = (Carried::default(), Counts::default());
+        Self { road, from, skip_settled, carried, certificates: Vec::new(), weight: 0, counts }
+    }
+
+    /// Takes one line.
+    pub(super) fn take(&mut self, place: Place<'_>, text: &[u8]) {
+        let checked = Line::parse(text).map_err(|e| e.to_string()).and_then(|line| match line {
+            Line::Batch(batch) => self.batch(batch),
+            Line::Event(proven) => {
+                let subject = self.road.checker.subject_of(&proven.event);
+                if self.is_settled(subject) {
+                    self.counts.settled += 1;
+                    return Ok(());
+                }
+                let event = self.road.checker.carried_event(self.from, *proven).map_err(|e| e.to_string())?;
+                self.counts.taken += 1;
+                self.weight += 1;
+                self.carried.events.extend(event);
+                Ok(())
+            }
+            Line::Certificate(certificate) => {
+                if self.is_settled(certificate.subject.id(&self.road.checker.federation())) {
+                    self.counts.settled += 1;
+                } else {
+                    self.certificates.push(*certificate);
+                }
+                Ok(())
+            }
+        });
+        if let Err(reason) = checked {
+            self.note_bad(&format!("{} line {}: {reason}", place.file, place.line));
+        }
+        if self.certificates.len() >= CERTIFICATES {
+            self.check_certificates();
+        }
+        if self.weight >= STATEMENTS {
+            self.hand_over();
+        }
+    }
+
+    /// Hands over what is left; what became of all.
+    pub(super) fn finish(mut self) -> Counts {
+        self.check_certificates();
+        self.hand_over();
+        self.counts
+    }
+
+    fn batch(&mut self, batch: SignedBatch) -> Result<(), String> {
+        if self.skip_settled && self.is_all_settled(&batch.statements) {
+            self.counts.settled += 1;
+            return Ok(());
+        }
+        let batch = self.road.checker.carried_batch(self.from, batch).map_err(|e| e.to_string())?;
+        self.counts.taken += 1;
+        if self.from == self.road.me && batch.signer() == self.road.me {
+            // own statements that this node may not know: the engine compares them with its vote history
+            self.road.inputs.blocking_send(Inbound::Batch { batch, from: self.from, ticket: None }).ok();
+            return Ok(());
+        }
+        self.weight += batch.statements().len();
+        self.carried.batches.push(batch);
+        Ok(())
+    }
+
+    fn is_all_settled(&self, statements: &Statements) -> bool {
+        match statements {
+            Statements::Events(all) => all.iter().all(|e| self.is_settled(self.road.checker.subject_of(e))),
+            Statements::Votes(all) => all.iter().all(|v| self.is_settled(v.subject)),
+            Statements::Proposals(all) => all.iter().all(|p| self.is_settled(p.subject)),
+            Statements::Heartbeat(_) | Statements::Closes(_) => false,
+        }
+    }
+
+    fn is_settled(&self, subject: SubjectId) -> bool {
+        matches!(self.road.store.subject(&subject), Ok(Some(SubjectState::Certified { .. })))
+    }
+
+    fn check_certificates(&mut self) {
+        let (good, bad) = self.road.checker.carried_certificates(std::mem::take(&mut self.certificates));
+        self.counts.taken += good.len() as u64;
+        self.weight += good.len();
+        self.carried.certificates.extend(good);
+        for reason in bad {
+            self.note_bad(&format!("a certificate: {reason}"));
+        }
+    }
+
+    fn note_bad(&mut self, reason: &str) {
+        self.counts.bad += 1;
+        self.counts.example.get_or_insert_with(|| reason.chars().take(300).collect());
+    }
+
+    fn hand_over(&mut self) {
+        self.weight = 0;
+        let Carried { batches, events, certificates } = std::mem::take(&mut self.carried);
+        if !(batches.is_empty() && events.is_empty() && certificates.is_empty()) {
+            // nobody takes it any more only when the node ends
+            self.road.inputs.blocking_send(Inbound::Carried { batches, events, certificates }).ok();
+        }
+    }
+}

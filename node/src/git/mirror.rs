@@ -1,0 +1,188 @@
+//! A member's branch: fetched into a bare mirror, its new lines read. A branch whose commits or lines are not those
+//! that were read is a rewritten history: it is kept as evidence, and what was accepted stays.
+
+use std::path::PathBuf;
+
+use gix_hash::ObjectId;
+use ssid_protocol::git_lines::BranchHead;
+use ssid_protocol::id::{NodeId, UnixMillis};
+
+use super::command::{Git, Job, remove_unfinished};
+use super::failure::GitError;
+use super::intake::{Counts, Intake, Road};
+use super::read::{Reading, head_of, new_lines};
+use super::remote::GitRemote;
+use super::repository::{FETCHED, Repository};
+
+/// The last commit whose lines were handed to the engine.
+const READ: &str = "refs/ssid/read";
+/// The last commits of histories that were rewritten, by when that was seen.
+const REWRITTEN: &str = "refs/ssid/rewritten";
+/// Rewritten histories kept of one member.
+const REWRITTEN_KEPT: usize = 16;
+
+/// A branch to fetch.
+#[derive(Clone, Debug)]
+pub(super) struct Source {
+    pub(super) node: NodeId,
+    pub(super) remote: GitRemote,
+    pub(super) branch: String,
+    /// Where its mirror is.
+    pub(super) dir: PathBuf,
+    /// Commits fetched the first time.
+    pub(super) depth: u64,
+}
+
+/// A history that is gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Rewritten {
+    pub(super) seen_at: UnixMillis,
+    /// The commit that had been read.
+    pub(super) was: String,
+}
+
+/// What one fetch brought.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Brought {
+    pub(super) commit: String,
+    pub(super) bytes: u64,
+    pub(super) counts: Counts,
+    /// Whether this very fetch showed a rewritten history.
+    pub(super) rewritten_now: bool,
+    /// All that were seen.
+    pub(super) rewritten: Vec<Rewritten>,
+    /// What the branch says of itself.
+    pub(super) head: Option<BranchHead>,
+}
+
+/// Fetches a branch into its repository; its tip. A repository that turns out damaged is set aside and filled anew.
+pub(super) async fn fetch(git: &Git, source: &Source) -> Result<(Repository, ObjectId), GitError> {
+    match fetch_once(git, source).await {
+        Err(GitError::Damaged(reason)) if source.dir.join(FETCHED).exists() => {
+            set_aside(git, source, &reason).await?;
+            fetch_once(git, source).await
+        }
+        fetched => fetched,
+    }
+}
+
+async fn set_aside(git: &Git, source: &Source, reason: &str) -> Result<(), GitError> {
+    let aside = Repository::open(git, source.dir.clone()).await?.set_aside()?;
+    tracing::warn!(node = %source.node, reason, moved_to = %aside.display(), "a Git mirror is damaged: fetched anew");
+    Ok(())
+}
+
+async fn fetch_once(git: &Git, source: &Source) -> Result<(Repository, ObjectId), GitError> {
+    let repository = Repository::open(git, source.dir.clone()).await?;
+    // also of a node that was killed
+    remove_unfinished(repository.dir());
+    let depth = format!("--depth={}", source.depth);
+    let mut options =
+        vec!["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--force"];
+    if repository.reference(FETCHED)?.is_none() {
+        options.push(&depth);
+    }
+    let what = format!("+refs/heads/{}:{FETCHED}", source.branch);
+    let fetched = git.run(Job::remote(repository.dir(), &options, &source.remote, &what)).await;
+    if fetched.is_err() {
+        remove_unfinished(repository.dir());
+    }
+    fetched?;
+    let tip = repository.reference(FETCHED)?.ok_or(GitError::NoBranch)?;
+    Ok((repository, tip))
+}
+
+/// Fetches a member's branch and hands its new lines to the engine; with `again`, also those read before that are not
+/// settled.
+pub(super) async fn follow(
+    git: &Git,
+    source: &Source,
+    road: &Road,
+    again: bool,
+    now: UnixMillis,
+) -> Result<Brought, GitError> {
+    let (repository, tip) = fetch(git, source).await?;
+    match take(git, &repository, source, road, again, tip, now).await {
+        Err(GitError::Damaged(reason)) => {
+            // what Git took for sound cannot be read: the disk, or what was kept from before
+            set_aside(git, source, &reason).await?;
+            let (repository, tip) = fetch_once(git, source).await?;
+            take(git, &repository, source, road, again, tip, now).await
+        }
+        brought => brought,
+    }
+}
+
+async fn take(
+    git: &Git,
+    repository: &Repository,
+    source: &Source,
+    road: &Road,
+    again: bool,
+    tip: ObjectId,
+    now: UnixMillis,
+) -> Result<Brought, GitError> {
+    let before = repository.reference(READ)?;
+    let head = head_of(&repository.objects()?, tip)?;
+    let federation = road.checker.federation();
+    if head.as_ref().is_some_and(|head| (head.node_id, head.federation_id) != (source.node, federation)) {
+        return Err(GitError::Failed("the branch there is another node's or another federation's".to_owned()));
+    }
+    let mut brought = Brought { commit: tip.to_string(), head, ..Brought::default() };
+    if before != Some(tip) {
+        let descends = match before {
+            Some(before) => repository.is_ancestor(git, before, tip).await?,
+            None => true,
+        };
+        let from = before.filter(|_| descends);
+        let (reading, counts) = read(repository, source.node, road, from, tip, before.is_none()).await?;
+        brought.bytes = reading.bytes;
+        brought.rewritten_now = !descends || reading.rewritten;
+        brought.counts = counts;
+        brought.counts.bad += reading.too_long;
+        if let Some(before) = before.filter(|_| brought.rewritten_now) {
+            keep_rewritten(git, repository, before, now).await?;
+        }
+        repository.set_reference(git, READ, tip).await?;
+    }
+    if again && before.is_some() {
+        read(repository, source.node, road, None, tip, true).await?;
+    }
+    brought.rewritten = rewritten(repository);
+    Ok(brought)
+}
+
+/// Reads lines on a thread that may block, into the engine.
+pub(super) async fn read(
+    repository: &Repository,
+    from_node: NodeId,
+    road: &Road,
+    from: Option<ObjectId>,
+    to: ObjectId,
+    skip_settled: bool,
+) -> Result<(Reading, Counts), GitError> {
+    let (repository, road) = (repository.clone(), road.clone());
+    let read = move || {
+        let objects = repository.objects()?;
+        let mut intake = Intake::new(road, from_node, skip_settled);
+        let reading = new_lines(&objects, from, to, |place, text| intake.take(place, text))?;
+        Ok((reading, intake.finish()))
+    };
+    tokio::task::spawn_blocking(read).await.map_err(|e| GitError::Failed(e.to_string()))?
+}
+
+async fn keep_rewritten(git: &Git, repository: &Repository, was: ObjectId, now: UnixMillis) -> Result<(), GitError> {
+    repository.set_reference(git, &format!("{REWRITTEN}/{:015}", now.0), was).await?;
+    let kept = repository.references(REWRITTEN);
+    for (name, _) in kept.iter().take(kept.len().saturating_sub(REWRITTEN_KEPT)) {
+        repository.drop_reference(git, &format!("{REWRITTEN}/{name}")).await?;
+    }
+    Ok(())
+}
+
+fn rewritten(repository: &Repository) -> Vec<Rewritten> {
+    let of = |(name, was): (String, ObjectId)| {
+        Some(Rewritten { seen_at: UnixMillis(name.parse().ok()?), was: was.to_string() })
+    };
+    repository.references(REWRITTEN).into_iter().filter_map(of).collect()
+}

@@ -1,0 +1,37 @@
+//! Git as the other road (SPEC §10 *Git fallback*): each node publishes what it signed on a branch of its own
+//! repository, and fetches the others' branches. The engine takes from here the same signed batches and certificates as
+//! from the live network.
+//!
+//! ```text
+//! remote      an address, checked          branch      own lines as commits, without a work tree
+//! command     the system's git, hardened   publish     what the engine holds of its own -> branch -> push
+//! objects     reading a bare repository    mirror      a member's branch, fetched
+//! read        new lines of a branch        sync        all members once, then publish
+//! schedule    when                         task        the owner, with a handle
+//! ```
+
+mod branch;
+mod command;
+mod failure;
+mod handle;
+mod intake;
+mod metrics;
+mod mirror;
+mod objects;
+mod plan;
+mod publish;
+mod read;
+mod remote;
+mod repository;
+mod schedule;
+mod state;
+mod sync;
+pub mod task;
+
+pub use command::{FETCH_BYTES, Git};
+pub use failure::GitError;
+pub use handle::{GitHandle, SyncRoad};
+pub use metrics::GitMetrics;
+pub use plan::Plan;
+pub use remote::{GitRemote, RemoteError};
+pub use state::{MemberSync, OwnBranch, RewrittenHistory, SyncOutcome, SyncState};

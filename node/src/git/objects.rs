@@ -1,0 +1,88 @@
+//! Reading and writing the objects of a bare repository, with a library: no process per object, and nothing is
+//! allocated for what is larger than a branch may hold.
+
+use std::path::Path;
+
+use gix_hash::ObjectId;
+use gix_object::{CommitRef, Find as _, FindHeader as _, Kind, TreeRefIter, Write as _};
+
+use super::failure::GitError;
+
+/// Bytes of the largest object that is read: a file of lines with room to spare.
+pub(super) const OBJECT_BYTES: u64 = 4 << 20;
+/// Entries of a directory that are read.
+const ENTRIES: usize = 100_000;
+
+/// The objects of one repository. Opened for a while, on one thread.
+pub(super) struct Objects {
+    store: gix_odb::Handle,
+}
+
+/// One entry of a directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) name: String,
+    pub(super) is_dir: bool,
+    pub(super) id: ObjectId,
+}
+
+impl Objects {
+    pub(super) fn open(repository: &Path) -> Result<Self, GitError> {
+        let options = gix_odb::store::init::Options {
+            alloc_limit_bytes: usize::try_from(OBJECT_BYTES).ok(),
+            ..Default::default()
+        };
+        let store = gix_odb::at_opts(repository.join("objects"), gix_hash::Kind::Sha1, None, options);
+        let store =
+            store.map_err(|e| GitError::Mirror { path: repository.display().to_string(), reason: e.to_string() })?;
+        Ok(Self { store })
+    }
+
+    /// The directory and the parents of a commit.
+    pub(super) fn commit(&self, id: ObjectId) -> Result<(ObjectId, Vec<ObjectId>), GitError> {
+        let bytes = self.read(id, Kind::Commit)?;
+        let commit = CommitRef::from_bytes(&bytes, gix_hash::Kind::Sha1).map_err(|e| damaged(id, &e))?;
+        Ok((commit.tree(), commit.parents().collect()))
+    }
+
+    /// The entries of a directory.
+    pub(super) fn entries(&self, id: ObjectId) -> Result<Vec<Entry>, GitError> {
+        let bytes = self.read(id, Kind::Tree)?;
+        let entries = TreeRefIter::from_bytes(&bytes, gix_hash::Kind::Sha1).take(ENTRIES);
+        let entry = |entry: Result<gix_object::tree::EntryRef<'_>, _>| {
+            let entry = entry.map_err(|e| damaged(id, &e))?;
+            let name = String::from_utf8_lossy(entry.filename).into_owned();
+            Ok(Entry { name, is_dir: entry.mode.is_tree(), id: entry.oid.to_owned() })
+        };
+        entries.map(entry).collect()
+    }
+
+    /// The bytes of a file; `None` if they are more than [`OBJECT_BYTES`].
+    pub(super) fn file(&self, id: ObjectId) -> Result<Option<Vec<u8>>, GitError> {
+        let header = self.store.try_header(&id).map_err(|e| damaged(id, &e))?;
+        match header {
+            Some(header) if header.size > OBJECT_BYTES => Ok(None),
+            _ => self.read(id, Kind::Blob).map(Some),
+        }
+    }
+
+    fn read(&self, id: ObjectId, kind: Kind) -> Result<Vec<u8>, GitError> {
+        let mut bytes = Vec::new();
+        let found = self.store.try_find(&id, &mut bytes).map_err(|e| damaged(id, &e))?;
+        match found.map(|data| data.kind) {
+            Some(found) if found == kind => Ok(bytes),
+            Some(found) => Err(GitError::Damaged(format!("object {id} is a {found}, expected a {kind}"))),
+            None => Err(GitError::Damaged(format!("object {id} is missing"))),
+        }
+    }
+
+    /// Writes an object; its id.
+    pub(super) fn write(&self, kind: Kind, bytes: &[u8]) -> Result<ObjectId, GitError> {
+        self.store.write_buf(kind, bytes).map_err(|e| GitError::Failed(format!("cannot write an object: {e}")))
+    }
+}
+
+fn damaged(id: ObjectId, error: &dyn std::fmt::Display) -> GitError {
+    let reason: String = error.to_string().chars().take(200).collect();
+    GitError::Damaged(format!("object {id}: {reason}"))
+}

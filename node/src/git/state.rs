@@ -1,0 +1,112 @@
+//! What is shown of Git: the JSON of `GET /v1/sync`.
+
+use serde::{Deserialize, Serialize};
+use ssid_protocol::id::NodeId;
+use ssid_protocol::record::Transport;
+
+/// How Git is used, and how it went.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncState {
+    /// The road votes take now: `live`, or `git` while fewer than a quorum is connected.
+    pub transport: Transport,
+    /// Whether there is anything to fetch or to publish.
+    pub uses_git: bool,
+    /// Whether a sync is under way.
+    pub running: bool,
+    /// When the last sync ended.
+    pub last_sync: Option<String>,
+    /// Fetches since the start that ended well.
+    pub successful: u64,
+    /// Fetches since the start that did not.
+    pub failed: u64,
+    /// The own branch.
+    pub own: OwnBranch,
+    /// The others', the one asked first above.
+    pub members: Vec<MemberSync>,
+}
+
+/// The own branch.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnBranch {
+    /// Where it is; none if this node publishes nothing. No secrets.
+    pub remote: Option<String>,
+    /// Its name.
+    pub branch: String,
+    /// The commit pushed last.
+    pub commit: Option<String>,
+    /// Lines published since the start.
+    pub lines: u64,
+    /// Why the last attempt failed, if it did.
+    pub error: Option<String>,
+}
+
+/// One member's branch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberSync {
+    /// Whose.
+    pub node_id: NodeId,
+    /// What its operators call it.
+    pub node_name: String,
+    /// Where it is; none if the member publishes nothing. No secrets.
+    pub remote: Option<String>,
+    /// The commit read last.
+    pub commit: Option<String>,
+    /// When it was last fetched.
+    pub last_sync: Option<String>,
+    /// Fetches that failed since the last that did not.
+    pub failures: u64,
+    /// Why the last fetch failed, if it did.
+    pub error: Option<String>,
+    /// Bytes of new lines since the start.
+    pub bytes: u64,
+    /// Lines handed to the engine since the start.
+    pub lines: u64,
+    /// Lines that do not hold, since the start.
+    pub bad_lines: u64,
+    /// Where and why the first of those does not.
+    pub bad_example: Option<String>,
+    /// Histories that were rewritten. What had been accepted stays.
+    pub rewritten: Vec<RewrittenHistory>,
+}
+
+/// A history of a member's branch that is gone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RewrittenHistory {
+    /// When that was seen.
+    pub seen_at: String,
+    /// The commit that had been read; this node's mirror keeps it.
+    pub was: String,
+}
+
+/// The outcome of one asked sync.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncOutcome {
+    /// Whether anything was done.
+    pub done: bool,
+    /// If not, why not; if done, what of it failed. In words.
+    pub remarks: Vec<String>,
+    /// Connected members asked over the live network.
+    pub live_asked: u64,
+    /// Members fetched over Git, and of them those that failed.
+    pub git_fetched: u64,
+    /// See `git_fetched`.
+    pub git_failed: u64,
+    /// How it stands now.
+    pub state: SyncState,
+}
+
+impl SyncState {
+    /// Before anything was done.
+    pub(super) fn unused() -> Self {
+        Self {
+            transport: Transport::Live,
+            uses_git: false,
+            running: false,
+            last_sync: None,
+            successful: 0,
+            failed: 0,
+            own: OwnBranch::default(),
+            members: Vec::new(),
+        }
+    }
+}

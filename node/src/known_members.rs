@@ -1,0 +1,146 @@
+//! Members of whom only a Git repository is known. They have no key: what their registry logs say is shown as
+//! observations, and never counts to a quorum, a certificate or trust (SPEC §10).
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::write_atomic;
+
+/// Bytes of the file that are read.
+const FILE_BYTES: u64 = 1 << 20;
+/// Members it may hold.
+const MEMBERS: usize = 1000;
+const FORMAT: &str = "ssid-known-members/1";
+
+/// One of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KnownMember {
+    /// What this node's operators call it: its name here.
+    pub node_name: String,
+    /// Whose it is.
+    pub organization: String,
+    /// Its repository, as it was checked when it was added; it is checked again before it is used.
+    pub git_remote: String,
+}
+
+/// All of them, as they stand in `known_members.json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KnownMembers {
+    format: String,
+    members: Vec<KnownMember>,
+}
+
+/// Why the file cannot be used, or a member not be added.
+#[derive(Debug, thiserror::Error)]
+pub enum KnownMembersError {
+    /// It cannot be read or written.
+    #[error("cannot use {}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It is not what `nodes add` writes.
+    #[error("{} is no list of known members: {reason}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+    /// Another member has this name.
+    #[error("{0:?} is known with another repository or organization; choose another --node-name")]
+    Taken(String),
+    /// There are too many.
+    #[error("known_members = {MEMBERS} are known already")]
+    Full,
+}
+
+impl KnownMembers {
+    /// Reads the file at `path`; nobody is known if there is none.
+    ///
+    /// # Errors
+    /// If it cannot be read, or is something else.
+    pub fn load(path: &Path) -> Result<Self, KnownMembersError> {
+        let failed = |source| KnownMembersError::Io { path: path.to_owned(), source };
+        let malformed = |reason: String| KnownMembersError::Malformed { path: path.to_owned(), reason };
+        let mut bytes = Vec::new();
+        match File::open(path) {
+            Ok(file) => file.take(FILE_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                return Ok(Self { format: FORMAT.to_owned(), members: Vec::new() });
+            }
+            Err(e) => return Err(failed(e)),
+        };
+        let known: Self = serde_json::from_slice(&bytes).map_err(|e| malformed(e.to_string()))?;
+        if known.format != FORMAT || known.members.len() > MEMBERS {
+            return Err(malformed(format!("its format is not {FORMAT}, or it has more than {MEMBERS} members")));
+        }
+        Ok(known)
+    }
+
+    /// Writes the file, whole or not at all.
+    ///
+    /// # Errors
+    /// If the system refuses.
+    pub fn save(&self, path: &Path) -> Result<(), KnownMembersError> {
+        let failed = |source| KnownMembersError::Io { path: path.to_owned(), source };
+        let text = serde_json::to_string_pretty(self).map_err(|e| failed(e.into()))?;
+        write_atomic(path, (text + "\n").as_bytes()).map_err(failed)
+    }
+
+    /// Adds a member; `false` if it was there.
+    ///
+    /// # Errors
+    /// If another has its name, or there are too many.
+    pub fn add(&mut self, member: KnownMember) -> Result<bool, KnownMembersError> {
+        match self.members.iter().find(|known| known.node_name == member.node_name) {
+            Some(known) if *known == member => Ok(false),
+            Some(known) => Err(KnownMembersError::Taken(known.node_name.clone())),
+            None if self.members.len() >= MEMBERS => Err(KnownMembersError::Full),
+            None => {
+                self.members.push(member);
+                Ok(true)
+            }
+        }
+    }
+
+    /// In the order in which they were added.
+    pub fn iter(&self) -> impl Iterator<Item = &KnownMember> {
+        self.members.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    fn member(name: &str, remote: &str) -> KnownMember {
+        KnownMember { node_name: name.into(), organization: "O".into(), git_remote: remote.into() }
+    }
+
+    #[test]
+    fn members_are_added_once_and_read_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("known_members.json");
+        let mut known = KnownMembers::load(&path).unwrap();
+        assert!(known.add(member("Oslo", "git@host:a")).unwrap());
+        assert!(!known.add(member("Oslo", "git@host:a")).unwrap());
+        assert!(matches!(known.add(member("Oslo", "git@host:b")), Err(KnownMembersError::Taken(_))));
+        known.save(&path).unwrap();
+        let again = KnownMembers::load(&path).unwrap();
+        assert_eq!((again.iter().count(), &again), (1, &known));
+        for bad in ["", "{}", "{\"format\":\"ssid-known-members/2\",\"members\":[]}"] {
+            std::fs::write(&path, bad).unwrap();
+            assert!(matches!(KnownMembers::load(&path), Err(KnownMembersError::Malformed { .. })), "{bad}");
+        }
+    }
+}

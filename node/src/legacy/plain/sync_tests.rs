@@ -1,0 +1,108 @@
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::sync::Mutex;
+
+use super::*;
+use crate::registry::fixtures::{event, pretty};
+
+/// A repository with three partners; `logs` says what each one's fetch gives.
+struct Deployment {
+    _dir: tempfile::TempDir,
+    paths: RegistryPaths,
+    settings: Settings,
+    logs: BTreeMap<String, Result<Vec<u8>, String>>,
+    asked: Mutex<Vec<String>>,
+}
+
+fn log_of(numbers: &[u32]) -> Vec<u8> {
+    numbers.iter().map(|n| pretty(&event(*n)) + "\n").collect::<String>().into_bytes()
+}
+
+fn deployment(logs: [Result<Vec<u8>, String>; 3]) -> Deployment {
+    let dir = tempfile::tempdir().unwrap();
+    let paths = RegistryPaths::in_repository(dir.path());
+    fs::create_dir_all(paths.registry_log.parent().unwrap()).unwrap();
+    fs::write(&paths.registry_log, log_of(&[1])).unwrap();
+    let mut settings = Settings::default();
+    settings.federation.enabled = true;
+    // the fixtures' events are old, and shall not grow too old for these tests
+    settings.security.max_event_age_days = 36_500;
+    let names = ["a", "b", "c"];
+    FederationManifest::update(&paths.federation_manifest, "t0", |manifest| {
+        for (name, trust) in names.iter().zip([40, 90, 60]) {
+            let node = ManifestNode::new(&format!("https://git.example/{name}.git"), name, "Org", "t0");
+            manifest.put_node(&ManifestNode { trust_score: Some(trust), ..node }, None);
+        }
+    })
+    .unwrap();
+    let logs = names.iter().map(|name| (*name).to_owned()).zip(logs).collect();
+    Deployment { _dir: dir, paths, settings, logs, asked: Mutex::default() }
+}
+
+impl Deployment {
+    async fn sync(&self, options: PlainSyncOptions) -> PlainSyncReport {
+        let fetch = |node: ManifestNode| {
+            self.asked.lock().unwrap().push(node.node_name.clone());
+            let log = self.logs[&node.node_name].clone();
+            async move { log }
+        };
+        sync(&self.paths, &self.settings, options, fetch).await.unwrap()
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(&self.paths.registry_log).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn what_a_quorum_has_is_appended_if_the_configuration_says_so() {
+    let all = || Ok(log_of(&[1, 2]));
+    let mut deployment = deployment([all(), all(), Ok(log_of(&[1, 2, 3]))]);
+    let before = deployment.log();
+    let report = deployment.sync(PlainSyncOptions::default()).await;
+    assert_eq!((report.achieved, report.insufficient, report.applied), (1, 1, 0));
+    assert_eq!(deployment.log(), before, "auto_apply_consensus is false");
+    assert_eq!(*deployment.asked.lock().unwrap(), ["b", "c", "a"], "highest trust first");
+    deployment.settings.conflict_resolution.auto_apply_consensus = true;
+    let force = PlainSyncOptions { force: true, ..PlainSyncOptions::default() };
+    assert_eq!(deployment.sync(PlainSyncOptions { has_keys: true, ..force }).await.skipped, Some(Skipped::NotAllowed));
+    deployment.settings.security.allow_unsigned_members = Some(true);
+    assert_eq!(deployment.sync(PlainSyncOptions { has_keys: true, ..force }).await.applied, 0, "observed only");
+    assert_eq!(deployment.sync(force).await.applied, 1);
+    let after = deployment.log();
+    assert!(after.starts_with(&before) && after.contains(&event(2).event_hash().to_string()));
+    let again = deployment.sync(force).await;
+    assert_eq!((again.achieved, again.applied), (0, 0));
+    assert_eq!(deployment.log(), after);
+}
+
+#[tokio::test]
+async fn one_node_that_fails_is_told_and_disturbs_no_other() {
+    let mut deployment = deployment([Ok(log_of(&[1, 2])), Err("no answer within 2 s".into()), Ok(log_of(&[1, 2]))]);
+    deployment.settings.performance.parallel_sync = true;
+    let report = deployment.sync(PlainSyncOptions { apply: true, ..PlainSyncOptions::default() }).await;
+    let errors: Vec<_> = report.nodes.iter().map(|node| node.error.as_deref()).collect();
+    assert_eq!(errors, [Some("no answer within 2 s"), None, None]);
+    assert_eq!((report.insufficient, report.applied), (1, 0), "2 of 4 are no quorum, though all who answered agree");
+    let manifest = FederationManifest::read(&deployment.paths.federation_manifest).unwrap().unwrap();
+    let counts = manifest.statistics();
+    assert_eq!((counts.total_syncs, counts.successful_syncs, counts.failed_syncs), (1, 2, 1));
+}
+
+#[tokio::test]
+async fn a_sync_that_is_not_due_or_not_wanted_does_nothing() {
+    let all = || Ok(log_of(&[1, 2]));
+    let mut deployment = deployment([all(), all(), all()]);
+    deployment.settings.security.allow_unsigned_members = Some(false);
+    assert_eq!(deployment.sync(PlainSyncOptions::default()).await.skipped, Some(Skipped::NotAllowed));
+    deployment.settings.security.allow_unsigned_members = None;
+    assert_eq!(deployment.sync(PlainSyncOptions::default()).await.skipped, None);
+    let manifest = fs::read(&deployment.paths.federation_manifest).unwrap();
+    assert!(matches!(deployment.sync(PlainSyncOptions::default()).await.skipped, Some(Skipped::Recent(_))));
+    deployment.settings.federation.enabled = false;
+    assert_eq!(deployment.sync(PlainSyncOptions::default()).await.skipped, Some(Skipped::NotEnabled));
+    assert_eq!(deployment.asked.lock().unwrap().len(), 3, "asked once each");
+    assert_eq!(fs::read(&deployment.paths.federation_manifest).unwrap(), manifest);
+}

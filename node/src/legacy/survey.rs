@@ -1,0 +1,237 @@
+//! What a repository of before holds: read, compared, and nothing changed.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use ssid_protocol::manifest::Manifest;
+
+use super::carry_over::in_numbers;
+use crate::config::{Config, ConfigError};
+use crate::document::{Document, Unreadable};
+use crate::registry::file::{Change, FileError, RegistryFile};
+use crate::registry::manifest::{CarriedOver, FederationManifest, ManifestFileError, ManifestNode};
+use crate::registry::parse::{Position, parse};
+use crate::registry::paths::RegistryPaths;
+
+/// Files of `registry/events/` that are looked at.
+const EVENT_FILES: usize = 1000;
+/// Bytes read of each.
+const EVENT_FILE_BYTES: u64 = 1024 * 1024;
+
+/// Why a repository cannot be surveyed.
+#[derive(Debug, thiserror::Error)]
+pub enum SurveyError {
+    /// It has none of the registry's folders.
+    #[error("{} is no governance repository: it has neither 24_meta_orchestration nor 07_governance_legal\n  name one with --repo DIR", .0.display())]
+    NoRegistry(PathBuf),
+    /// The manifest is not usable.
+    #[error(transparent)]
+    Manifest(#[from] ManifestFileError),
+    /// The configuration is not usable.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The registry log cannot be read.
+    #[error(transparent)]
+    Log(#[from] FileError),
+    /// Some other file cannot be read.
+    #[error("cannot read {}: {reason}", path.display())]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// What becomes of a node of the manifest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// It has no key: its log is read, and counts to nothing.
+    ObservationsOnly,
+    /// It is a member of the federation by its key.
+    Member,
+    /// It is left where it stands.
+    Skipped,
+}
+
+/// One node of the manifest.
+#[derive(Clone, Debug, Serialize)]
+pub struct SurveyedNode {
+    /// As the manifest has it; none if it cannot be read.
+    pub node: Option<ManifestNode>,
+    /// What becomes of it.
+    pub action: Action,
+    /// Why; empty if there is nothing to say.
+    pub why: String,
+}
+
+/// The registry log in numbers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct LogSurvey {
+    /// Its events.
+    pub events: u64,
+    /// Those with their hash beside them.
+    pub with_hash: u64,
+    /// Stretches of text between them, which are nothing to mend.
+    pub prose: u64,
+    /// What could not be read, by line, and why.
+    pub quarantined: Vec<String>,
+    /// Whether it ends in the middle of an object.
+    pub is_cut_off: bool,
+}
+
+/// Everything that was found.
+#[derive(Clone, Debug, Serialize)]
+pub struct Survey {
+    /// Where.
+    pub repository: PathBuf,
+    /// Whether there is a federation manifest.
+    pub has_manifest: bool,
+    /// Its nodes.
+    pub nodes: Vec<SurveyedNode>,
+    /// Decisions in its history that cannot be read, and why.
+    pub unreadable_records: Vec<String>,
+    /// What would be carried over; none if there is nothing, or it was done before.
+    pub carries: Option<CarriedOver>,
+    /// What was carried over before.
+    pub carried: Option<CarriedOver>,
+    /// The registry log; none if there is none.
+    pub log: Option<LogSurvey>,
+    /// Events in files of their own that the log does not have: file and event hash.
+    pub apart: Vec<(String, String)>,
+    /// What `config check` would say of the configuration; none if there is none.
+    pub config: Option<Vec<String>>,
+    /// Who the configuration says this node is.
+    pub local_node: String,
+    /// Whether there is a `telemetry_config.json`.
+    pub has_telemetry_config: bool,
+}
+
+impl Survey {
+    /// Looks at `repository`. `federation` is the manifest of the federation that this node is in, if it is in one.
+    ///
+    /// # Errors
+    /// If it is no governance repository, or one of its files is there and cannot be read.
+    pub fn of(repository: &Path, federation: Option<&Manifest>, now: &str) -> Result<Self, SurveyError> {
+        let paths = RegistryPaths::in_repository(repository);
+        let has = |name: &str| repository.join(name).is_dir();
+        if !has("24_meta_orchestration") && !has("07_governance_legal") {
+            return Err(SurveyError::NoRegistry(repository.to_owned()));
+        }
+        let manifest = FederationManifest::read(&paths.federation_manifest)?;
+        let config = match Config::load(&paths.federation_config) {
+            Err(ConfigError::Missing(_)) => None,
+            loaded => Some(loaded?),
+        };
+        let local = config.as_ref().map(|config| config.settings.local_node.clone()).unwrap_or_default();
+        let read = manifest.as_ref();
+        let history = read.map(FederationManifest::history).unwrap_or_default();
+        let carried = read.and_then(FederationManifest::carried_over);
+        let (log, hashes) = survey_log(&paths.registry_log)?;
+        Ok(Self {
+            repository: repository.to_owned(),
+            has_manifest: read.is_some(),
+            nodes: read.map(|m| survey_nodes(m, federation, &local.git_remote)).unwrap_or_default(),
+            unreadable_records: history.into_iter().filter_map(Result::err).collect(),
+            carries: read.and_then(|m| in_numbers(m, now)),
+            carried,
+            apart: events_apart(&paths.event_files, &hashes)?,
+            log,
+            config: config.map(|config| config.check().iter().map(ToString::to_string).collect()),
+            local_node: local.node_name,
+            has_telemetry_config: is_document(&paths.telemetry_config)?,
+        })
+    }
+}
+
+fn survey_nodes(manifest: &FederationManifest, federation: Option<&Manifest>, own_remote: &str) -> Vec<SurveyedNode> {
+    let mut seen = BTreeSet::new();
+    let judge = |read: Result<ManifestNode, String>| {
+        let node = match read {
+            Ok(node) => node,
+            Err(why) => return SurveyedNode { node: None, action: Action::Skipped, why },
+        };
+        let members = federation.map(|f| f.members.as_slice()).unwrap_or_default();
+        let is_it = |m: &&ssid_protocol::member::Member| {
+            m.node_id.to_string() == node.node_id || !m.git_remote.is_empty() && m.git_remote == node.git_remote
+        };
+        let (action, why) = if !seen.insert(node.node_id.clone()) {
+            (Action::Skipped, "its id stands in the manifest twice".to_owned())
+        } else if let Some(member) = members.iter().find(is_it) {
+            (Action::Member, format!("is member {} with a key", member.node_name))
+        } else if node.git_remote.is_empty() {
+            (Action::Skipped, "it has no repository and no key".to_owned())
+        } else if node.git_remote == own_remote {
+            (Action::Skipped, "it is this repository itself".to_owned())
+        } else if node.has_key() {
+            (Action::Skipped, "it has a key, but is in no federation that this node is in".to_owned())
+        } else {
+            (Action::ObservationsOnly, String::new())
+        };
+        SurveyedNode { node: Some(node), action, why }
+    };
+    manifest.nodes().into_iter().map(judge).collect()
+}
+
+fn survey_log(path: &Path) -> Result<(Option<LogSurvey>, BTreeSet<String>), SurveyError> {
+    let mut hashes = BTreeSet::new();
+    if !path.exists() {
+        return Ok((None, hashes));
+    }
+    let mut file = RegistryFile::open(path)?;
+    let mut survey = LogSurvey::default();
+    while let Change::Appended(log) = file.read_new()? {
+        survey.events += log.entries.len() as u64;
+        survey.with_hash += log.entries.iter().filter(|entry| entry.stated_hash.is_some()).count() as u64;
+        hashes.extend(log.entries.iter().map(|entry| entry.event.event_hash().to_string()));
+        let quarantined = log.quarantined();
+        let lines: Vec<_> =
+            quarantined.map(|s| format!("lines {}-{}: {}", s.first_line, s.last_line, s.reason)).collect();
+        survey.prose += (log.skipped.len() - lines.len()) as u64;
+        survey.quarantined.extend(lines);
+        survey.is_cut_off = log.incomplete.is_some();
+    }
+    Ok((Some(survey), hashes))
+}
+
+/// Events in `registry/events/*.json` whose hash is not among `hashes`. Most files there are no events at all.
+fn events_apart(directory: &Path, hashes: &BTreeSet<String>) -> Result<Vec<(String, String)>, SurveyError> {
+    let failed = |path: &Path, e: io::Error| SurveyError::Read { path: path.to_owned(), reason: e.to_string() };
+    let listed = match fs::read_dir(directory) {
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(Vec::new()),
+        listed => listed.map_err(|e| failed(directory, e))?,
+    };
+    let mut files = Vec::new();
+    for entry in listed.take(EVENT_FILES) {
+        let path = entry.map_err(|e| failed(directory, e))?.path();
+        if path.extension().is_some_and(|ending| ending == "json") && path.is_file() {
+            files.push(path);
+        }
+    }
+    files.sort();
+    let mut apart = Vec::new();
+    for path in files {
+        let mut bytes = Vec::new();
+        let read = File::open(&path).and_then(|file| file.take(EVENT_FILE_BYTES).read_to_end(&mut bytes));
+        read.map_err(|e| failed(&path, e))?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let found =
+            parse(&bytes, Position::START).entries.into_iter().map(|entry| entry.event.event_hash().to_string());
+        apart.extend(found.filter(|hash| !hashes.contains(hash)).map(|hash| (name.clone(), hash)));
+    }
+    Ok(apart)
+}
+
+/// Whether there is a JSON document; an error if what is there is none.
+fn is_document(path: &Path) -> Result<bool, SurveyError> {
+    match Document::read(path, crate::config::FILE_BYTES) {
+        Ok(_) => Ok(true),
+        Err(Unreadable::Missing) => Ok(false),
+        Err(Unreadable::Syntax(reason)) => Err(SurveyError::Read { path: path.to_owned(), reason }),
+        Err(Unreadable::Io(e)) => Err(SurveyError::Read { path: path.to_owned(), reason: e.to_string() }),
+    }
+}

@@ -1,0 +1,246 @@
+//! What must hold after every step (SPEC §1, §7 *State*, §11): one choice a subject, one vote a round and phase, nothing
+//! sent that is not on disk, a log that only grows, certificates that verify.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use ssid_protocol::batch::{SignedBatch, Statements, VerifiedBatch};
+use ssid_protocol::certificate::Verifier;
+use ssid_protocol::heartbeat::Heartbeat;
+use ssid_protocol::id::{Choice, MerkleHash, NodeId, Round, SubjectId};
+use ssid_protocol::merkle;
+use ssid_protocol::sync::Answer;
+use ssid_protocol::vote::{Ballot, Phase, Proposal};
+use ssid_storage::{Store, SubjectState};
+
+use super::coverage::Coverage;
+use super::federation::Federation;
+use super::node::Machine;
+
+/// A machine's log as it was last seen, and which of its signatures were seen on its disk.
+#[derive(Debug)]
+struct Seen {
+    leaves: Vec<MerkleHash>,
+    root: MerkleHash,
+    journaled: HashSet<[u8; 64]>,
+    /// Bytes of the journal that were looked through.
+    read: usize,
+}
+
+/// What was seen so far.
+#[derive(Debug)]
+pub(super) struct Checks<'a> {
+    fed: &'a Federation,
+    verifier: Verifier<'a>,
+    certified: BTreeMap<SubjectId, (Choice, usize)>,
+    votes: HashMap<(NodeId, SubjectId, Round, Phase), Ballot>,
+    proposals: HashMap<(NodeId, SubjectId, Round), Proposal>,
+    events: HashMap<(NodeId, SubjectId), Choice>,
+    /// The first vote of each slot that reached an honest node in one of its lives.
+    heard: HashMap<(usize, u32, NodeId, SubjectId, Round, Phase), Ballot>,
+    equivocators: BTreeSet<NodeId>,
+    machines: Vec<Seen>,
+}
+
+impl<'a> Checks<'a> {
+    pub(super) fn new(fed: &'a Federation, machines: usize) -> Self {
+        let seen = || Seen { leaves: Vec::new(), root: merkle::root(&[]), journaled: HashSet::new(), read: 0 };
+        Self {
+            fed,
+            verifier: Verifier::with_voters(fed.id, fed.manifest.epoch, &fed.voters, &fed.manifest.event_policies),
+            certified: BTreeMap::new(),
+            votes: HashMap::new(),
+            proposals: HashMap::new(),
+            events: HashMap::new(),
+            heard: HashMap::new(),
+            equivocators: BTreeSet::new(),
+            machines: (0..machines).map(|_| seen()).collect(),
+        }
+    }
+
+    /// A batch leaves an honest node.
+    pub(super) fn sent(&mut self, at: usize, machine: &Machine, batch: &SignedBatch) -> Result<(), String> {
+        let node = self.fed.node_id(machine.member);
+        if batch.signer != node {
+            return Ok(()); // handed on
+        }
+        match &batch.statements {
+            Statements::Heartbeat(heartbeat) => return self.head_sent(at, heartbeat),
+            Statements::Votes(votes) => {
+                for vote in votes {
+                    let slot = (node, vote.subject, vote.round, vote.phase);
+                    let first = *self.votes.entry(slot).or_insert(vote.ballot);
+                    if first != vote.ballot {
+                        return Err(format!("two votes of member {}: {vote:?}, and before {first:?}", machine.member));
+                    }
+                }
+            }
+            Statements::Proposals(proposals) => {
+                for proposal in proposals {
+                    let slot = (node, proposal.subject, proposal.round);
+                    let first = *self.proposals.entry(slot).or_insert(*proposal);
+                    if first != *proposal {
+                        return Err(format!("two proposals of member {}: {proposal:?}, {first:?}", machine.member));
+                    }
+                }
+            }
+            Statements::Events(events) => {
+                for event in events {
+                    let subject = self.fed.manifest.event_policies.subject_of(event).id(&self.fed.id);
+                    let first = *self.events.entry((node, subject)).or_insert(event.choice());
+                    if first != event.choice() {
+                        return Err(format!("two events of member {} for one subject: {event:?}", machine.member));
+                    }
+                }
+            }
+            Statements::Closes(_) => {}
+        }
+        self.is_on_disk(at, machine, batch)
+    }
+
+    /// A batch reaches an honest node. Two votes of one member for one slot, in the first rounds of a subject that is not
+    /// decided there, are an equivocation that this node sees: of later rounds it keeps only a voter's latest.
+    pub(super) fn heard(
+        &mut self,
+        at: usize,
+        machine: &Machine,
+        batch: &VerifiedBatch,
+        coverage: &mut Coverage,
+    ) -> Result<(), String> {
+        let Statements::Votes(votes) = batch.statements() else { return Ok(()) };
+        let Some(store) = &machine.store else { return Ok(()) };
+        for vote in votes.iter().filter(|vote| vote.epoch == self.fed.manifest.epoch && vote.round <= Round(1)) {
+            let slot = (at, machine.life, batch.signer(), vote.subject, vote.round, vote.phase);
+            let first = *self.heard.entry(slot).or_insert(vote.ballot);
+            if first != vote.ballot {
+                coverage.count("equivocations of liars that reached honest nodes");
+                let state = store.subject(&vote.subject).map_err(|error| error.to_string())?;
+                if !matches!(state, Some(SubjectState::Certified { .. })) {
+                    self.equivocators.insert(batch.signer());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// An answer leaves an honest node.
+    pub(super) fn answered(&mut self, at: usize, machine: &Machine, answer: &Answer) -> Result<(), String> {
+        match answer {
+            Answer::Status(Some(batch)) | Answer::Own(Some(batch)) => self.sent(at, machine, batch),
+            Answer::Open { batches, .. } => batches.iter().try_for_each(|batch| self.sent(at, machine, batch)),
+            _ => Ok(()),
+        }
+    }
+
+    /// The signature is in the journal, as a death now would leave it; or all that it is about is decided, and compaction
+    /// left only that.
+    fn is_on_disk(&mut self, at: usize, machine: &Machine, batch: &SignedBatch) -> Result<(), String> {
+        let seen = &self.machines[at];
+        if seen.journaled.contains(&batch.signature.0) {
+            return Ok(());
+        }
+        let journal = match &machine.flushed {
+            Some(snapshot) => snapshot.journal().to_vec(),
+            None => std::fs::read(machine.journal()).map_err(|error| error.to_string())?,
+        };
+        let new = journal.get(seen.read..).unwrap_or(&journal);
+        let there = contains(new, &batch.signature.0) || contains(&journal, &batch.signature.0);
+        if !there && !self.is_all_decided(machine, batch)? {
+            return Err(format!("member {} sends what is not on its disk: {:?}", machine.member, batch.statements));
+        }
+        let seen = &mut self.machines[at];
+        seen.read = journal.len();
+        seen.journaled.insert(batch.signature.0);
+        Ok(())
+    }
+
+    fn is_all_decided(&self, machine: &Machine, batch: &SignedBatch) -> Result<bool, String> {
+        let Some(store) = &machine.store else { return Ok(false) };
+        let policies = &self.fed.manifest.event_policies;
+        let subjects: Vec<SubjectId> = match &batch.statements {
+            Statements::Events(events) => events.iter().map(|e| policies.subject_of(e).id(&self.fed.id)).collect(),
+            Statements::Votes(votes) => votes.iter().map(|vote| vote.subject).collect(),
+            Statements::Proposals(proposals) => proposals.iter().map(|proposal| proposal.subject).collect(),
+            Statements::Heartbeat(_) | Statements::Closes(_) => return Ok(false),
+        };
+        for subject in subjects {
+            let state = store.subject(&subject).map_err(|error| error.to_string())?;
+            if !matches!(state, Some(SubjectState::Certified { .. })) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn head_sent(&self, at: usize, heartbeat: &Heartbeat) -> Result<(), String> {
+        let seen = &self.machines[at];
+        let known = seen.leaves.get(..heartbeat.log_size as usize).map(merkle::root);
+        if known != Some(heartbeat.log_root) {
+            return Err(format!("a heartbeat names a log of {} entries that was never seen", heartbeat.log_size));
+        }
+        Ok(())
+    }
+
+    /// The log of an honest node after a write, or after a restart.
+    pub(super) fn log(&mut self, at: usize, store: &Store, coverage: &mut Coverage) -> Result<(), String> {
+        let head = store.log_head();
+        let seen = &self.machines[at];
+        let old = seen.leaves.len() as u64;
+        if head.size == old && head.root == seen.root {
+            return Ok(());
+        }
+        let path = store.consistency(old, head.size).map_err(|e| e.to_string())?;
+        let extends = path.is_some_and(|p| merkle::verify_consistency(old, &seen.root, head.size, &head.root, &p));
+        if !extends {
+            return Err(format!("the log of machine {at} does not extend itself: {old} to {} entries", head.size));
+        }
+        for sequence in old..head.size {
+            self.certificate(at, store, sequence, coverage)?;
+        }
+        let seen = &mut self.machines[at];
+        seen.root = head.root;
+        if merkle::root(&seen.leaves) != head.root {
+            return Err(format!("the log of machine {at} has another root than its entries"));
+        }
+        Ok(())
+    }
+
+    fn certificate(&mut self, at: usize, store: &Store, sequence: u64, coverage: &mut Coverage) -> Result<(), String> {
+        let missing = || format!("entry {sequence} of machine {at} has no certificate");
+        let certificate = store.certificate(sequence).map_err(|e| e.to_string())?.ok_or_else(missing)?;
+        certificate
+            .verify(&mut self.verifier)
+            .map_err(|error| format!("certificate {sequence} of machine {at} does not verify: {error}"))?;
+        self.machines[at].leaves.push(merkle::leaf_hash(&certificate.choice.to_bytes()));
+        let subject = certificate.subject_id();
+        if !self.certified.contains_key(&subject) {
+            self.certified.insert(subject, (certificate.choice, at));
+            coverage.count("subjects certified");
+            coverage.count(&format!("certified in round {:>2}", certificate.round.0));
+            if let Some(record) = store.record(sequence).map_err(|e| e.to_string())? {
+                coverage.count(&format!("resolution {}", record.resolution));
+            }
+        }
+        match self.certified.get(&subject) {
+            Some((choice, first)) if *choice != certificate.choice => Err(format!(
+                "SAFETY: subject {subject} is certified for {} at machine {first} and for {} at machine {at}",
+                choice.event_hash, certificate.choice.event_hash
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Members of whom two votes for one slot reached an honest node.
+    pub(super) fn equivocators(&self) -> &BTreeSet<NodeId> {
+        &self.equivocators
+    }
+
+    /// What is certified anywhere.
+    pub(super) fn certified(&self) -> &BTreeMap<SubjectId, (Choice, usize)> {
+        &self.certified
+    }
+}
+
+fn contains(bytes: &[u8], what: &[u8; 64]) -> bool {
+    let (first, rest) = (what[0], bytes.len().saturating_sub(what.len() - 1));
+    (0..rest).any(|start| bytes[start] == first && bytes[start..].starts_with(what))
+}

@@ -1,0 +1,150 @@
+//! What goes wrong: the plan, deaths and restarts, and the end of all faults.
+
+use ssid_node::engine::Inbound;
+
+use super::mutation::Mutation;
+use super::scenario::{End, Happening, death};
+use super::world::{Step, World};
+
+/// An armed death that no write came to within this time is a kill.
+const DEATH_WITHIN_MS: u64 = 15_000;
+
+impl World<'_> {
+    pub(super) fn happen(&mut self, number: usize) -> Result<(), String> {
+        let Some((_, happening)) = self.scenario.plan.get(number) else { return Ok(()) };
+        self.trace.line(self.clock.now(), || format!("PLAN {happening}"));
+        match happening {
+            Happening::Emit(member, event) => {
+                self.at_member(*member, || Inbound::Emit { events: vec![event.clone()], ticket: 0 });
+            }
+            Happening::Observe(member, events) => self.at_member(*member, || Inbound::Observed(events.clone())),
+            Happening::Split(parts) if !self.healed => {
+                self.coverage.count("partitions");
+                self.network.split(parts);
+                self.reconnect();
+            }
+            Happening::Whole => {
+                self.network.make_whole();
+                self.reconnect();
+            }
+            Happening::Crash(member, end, down) if !self.healed => self.crash(*member, *end, *down),
+            Happening::Skew(member, skew) if !self.healed => {
+                self.coverage.count("clocks set wrong");
+                self.set_clock(*member, *skew);
+            }
+            Happening::Split(_) | Happening::Crash(..) | Happening::Skew(..) => {}
+        }
+        Ok(())
+    }
+
+    fn at_member(&mut self, member: usize, input: impl Fn() -> Inbound) {
+        for at in 0..self.machines.len() {
+            if self.machines[at].member == member {
+                self.give(at, input());
+            }
+        }
+    }
+
+    fn set_clock(&mut self, member: usize, skew: i64) {
+        for at in 0..self.machines.len() {
+            if self.machines[at].member == member {
+                self.machines[at].skew = skew;
+                self.want_turn(at, 0);
+            }
+        }
+    }
+
+    fn crash(&mut self, member: usize, end: End, down_ms: u64) {
+        for at in 0..self.machines.len() {
+            if self.machines[at].member != member || !self.machines[at].is_up() {
+                continue;
+            }
+            self.machines[at].down_ms = down_ms;
+            let life = self.machines[at].life;
+            match end {
+                End::Killed => self.die(at, "killed"),
+                End::Writing(death) => {
+                    self.machines[at].disk.arm(death);
+                    self.clock.after(DEATH_WITHIN_MS, Step::Kill(at, life));
+                }
+                End::Sending(after) => {
+                    self.machines[at].dies_after = Some(after);
+                    self.clock.after(DEATH_WITHIN_MS, Step::Kill(at, life));
+                }
+            }
+        }
+    }
+
+    /// A node is gone, and comes back after a while.
+    pub(super) fn die(&mut self, at: usize, how: &str) {
+        self.trace.line(self.clock.now(), || format!("DEATH of {at}: {how}"));
+        self.coverage.count("crashes");
+        let machine = &mut self.machines[at];
+        machine.stop();
+        if let Some(left) = machine.left.take() {
+            machine.disk.restore(machine.home(), &left).ok();
+        }
+        let down = machine.down_ms;
+        self.reconnect();
+        self.clock.after(down, Step::Start(at));
+    }
+
+    /// A node is started on what its disk holds; it may die again over it.
+    pub(super) fn start(&mut self, at: usize) -> Result<(), String> {
+        if self.machines[at].is_up() {
+            return Ok(());
+        }
+        let loses_head = self.rng.chance(500);
+        let machine = &mut self.machines[at];
+        machine.disk.revive(machine.home(), loses_head).map_err(|error| error.to_string())?;
+        if machine.life > 0 && !self.healed && self.rng.chance(150) {
+            machine.disk.arm(death(&mut self.rng));
+        }
+        if self.mutation == Mutation::RestoresOldDisk && machine.is_honest {
+            if let Some(old) = &machine.old {
+                machine.disk.restore(machine.home(), old).map_err(|error| error.to_string())?;
+            } else if machine.life > 0 {
+                machine.old = Some(machine.disk.snapshot(machine.home()));
+            }
+        }
+        let shown = self.clock.shown(machine.skew);
+        let started = machine.start(self.fed, &self.scenario.settings, shown, self.mutation);
+        let effects = match started {
+            Ok(effects) => effects,
+            // it died while it was starting: it is started again
+            Err(_) if machine.disk.died_at().is_some() => {
+                self.die(at, "died while starting");
+                return Ok(());
+            }
+            Err(error) => return Err(format!("machine {at}: {error}")),
+        };
+        let life = machine.life;
+        self.trace.line(self.clock.now(), || format!("START of {at}, life {life}"));
+        self.reconnect();
+        self.ticked(at, effects)
+    }
+
+    /// The network is whole, clocks are right, all nodes are up and stay so. Liars lie on.
+    pub(super) fn heal(&mut self) -> Result<(), String> {
+        self.trace.line(self.clock.now(), || "EVERYTHING HEALS".to_owned());
+        self.healed = true;
+        self.network.make_whole();
+        self.network.link.loss = 0;
+        self.network.link.delay.1 = self.network.link.delay.1.min(500);
+        for at in 0..self.machines.len() {
+            self.machines[at].skew = 0;
+            self.machines[at].dies_after = None;
+            if self.machines[at].disk.died_at().is_none() {
+                self.machines[at]
+                    .disk
+                    .revive(&self.machines[at].home().to_owned(), false)
+                    .map_err(|e| e.to_string())?;
+            }
+            self.start(at)?;
+            self.want_turn(at, 0);
+        }
+        self.reconnect();
+        self.clock.after(1_000, Step::Look);
+        Ok(())
+    }
+}
