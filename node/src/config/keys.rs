@@ -244,9 +244,13 @@ impl Rule {
         let json = || serde_json::from_str(text).unwrap_or_else(|_| text_itself());
         match self {
             Self::TextOrNull | Self::FlagOrNull if text.is_empty() => Value::Null,
-            Self::Text | Self::TextOrNull | Self::Word(_) | Self::SocketAddress | Self::Url | Self::Variable | Self::Branch => {
-                text_itself()
-            }
+            Self::Text
+            | Self::TextOrNull
+            | Self::Word(_)
+            | Self::SocketAddress
+            | Self::Url
+            | Self::Variable
+            | Self::Branch => text_itself(),
             Self::Flag
             | Self::FlagOrNull
             | Self::Whole(..)

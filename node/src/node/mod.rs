@@ -202,7 +202,7 @@ fn start(
     };
     tracker.spawn(registry::follow(file, projection, around));
 
-    let anchors = start_anchoring(&config, paths, &store, &running, tracker, end);
+    let anchors = start_anchoring(&config, paths.clone(), &store, &running, tracker, end);
     let git_metrics = GitMetrics::default();
     let around = git_task::Surroundings {
         engine: running.handle.clone(),

@@ -20,7 +20,8 @@ struct Ipfs {
 /// The IPFS node to test with, or a word on standard error about what is skipped and why.
 fn ipfs(test: &str) -> Option<Ipfs> {
     let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let found = set("SSID_TEST_IPFS_API").zip(set("SSID_TEST_IPFS_GATEWAY")).map(|(api, gateway)| Ipfs { api, gateway });
+    let found =
+        set("SSID_TEST_IPFS_API").zip(set("SSID_TEST_IPFS_GATEWAY")).map(|(api, gateway)| Ipfs { api, gateway });
     if found.is_none() {
         // not through the macro: what that writes is shown of failed tests only
         let why = "SSID_TEST_IPFS_API and SSID_TEST_IPFS_GATEWAY name no IPFS node (tests/peers/ipfs/ipfs.sh start)";
@@ -78,7 +79,10 @@ impl Repository {
         });
         write("24_meta_orchestration/registry/logs/registry_events.log", &format!("{event}\n"));
         for n in 0..reports {
-            write(&format!("05_documentation/reports/compliance_{n:03}.md"), &format!("report {n} of {}", home.path().display()));
+            write(
+                &format!("05_documentation/reports/compliance_{n:03}.md"),
+                &format!("report {n} of {}", home.path().display()),
+            );
         }
         Self(home)
     }
@@ -125,16 +129,22 @@ fn a_record_that_cannot_be_proven_ends_with_5_and_one_nobody_delivers_with_1() {
     let repository = Repository::new(&api, &[], 0);
     let path = repository.path("24_meta_orchestration/registry/manifests/ipfs_anchor_manifest.json");
     fs::create_dir_all(path.parent().unwrap()).unwrap();
-    let anchor = |cid: &str| json!({ "anchors": [{ "file_path": "a", "file_hash": "00".repeat(32), "ipfs_cid": cid }] });
+    let anchor =
+        |cid: &str| json!({ "anchors": [{ "file_path": "a", "file_hash": "00".repeat(32), "ipfs_cid": cid }] });
     fs::write(&path, anchor("QmbFMke1KXqnYyBBWxB74N4c5SBnJMVAiMNRcGu6x1AwQH").to_string()).unwrap();
-    repository.ssid(&["anchor", "verify"]).exits(1).says(&["1 of the anchors could not be reached", "anchoring.gateways"]);
+    repository
+        .ssid(&["anchor", "verify"])
+        .exits(1)
+        .says(&["1 of the anchors could not be reached", "anchoring.gateways"]);
     fs::write(&path, anchor("no CID").to_string()).unwrap();
     repository.ssid(&["anchor", "verify"]).exits(5).says(&["1 of the anchors are not what was recorded"]);
 }
 
 #[test]
 fn a_hundred_files_are_anchored_proven_and_anchored_again_when_one_byte_changes() {
-    let Some(ipfs) = ipfs("a_hundred_files_are_anchored_proven_and_anchored_again_when_one_byte_changes") else { return };
+    let Some(ipfs) = ipfs("a_hundred_files_are_anchored_proven_and_anchored_again_when_one_byte_changes") else {
+        return;
+    };
     let repository = Repository::new(&ipfs.api, &[&ipfs.gateway], 99);
     let run = repository.ssid(&["--json", "anchor", "run"]).well();
     let _ = writeln!(std::io::stderr(), "anchored 100 small files on a real IPFS node in {:?}", run.took);
@@ -169,7 +179,8 @@ fn a_large_file_has_the_same_cid_here_and_on_a_real_node_in_either_version() {
         settings["anchoring"]["cid_version"] = json!(version);
         fs::write(&config, settings.to_string()).unwrap();
         // more chunks than a node has links: two levels
-        let bytes: Vec<u8> = (0..(175 * 256 * 1024 + 1) / 8_u64).flat_map(|n| (n * 0x9e37_79b9_7f4a_7c15).to_be_bytes()).collect();
+        let bytes: Vec<u8> =
+            (0..(175 * 256 * 1024 + 1) / 8_u64).flat_map(|n| (n * 0x9e37_79b9_7f4a_7c15).to_be_bytes()).collect();
         fs::create_dir_all(repository.path("05_documentation/reports")).unwrap();
         fs::write(repository.path(REPORT), bytes).unwrap();
         let run = repository.json(&["anchor", "run"]);
@@ -198,7 +209,8 @@ fn certified_events_are_anchored_and_wait_while_the_ipfs_node_is_down() {
     });
     cluster.start_all();
     let emit = |version: &str| {
-        let args = ["events", "emit", "--event", "blueprint_tagged", "--version", version, "--commit", "3dd05d9", "--wait"];
+        let args =
+            ["events", "emit", "--event", "blueprint_tagged", "--version", version, "--commit", "3dd05d9", "--wait"];
         cluster.node(1).ssid(&args).well();
     };
     emit("v1");
