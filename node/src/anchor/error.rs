@@ -122,6 +122,16 @@ pub enum ProviderError {
         /// Its address.
         place: String,
     },
+    /// A pinning service could not fetch the content.
+    #[error(
+        "`{provider}` at {place} could not fetch the content and gave the pin up\n  is a node that has it reachable from outside?"
+    )]
+    GaveUp {
+        /// Which provider.
+        provider: &'static str,
+        /// Its address.
+        place: String,
+    },
     /// Web3.Storage.
     #[error(
         "Web3.Storage switched its upload API off in January 2024; a WEB3_STORAGE_TOKEN no longer uploads anything, and its successor \
@@ -137,7 +147,8 @@ pub enum ProviderError {
 impl ProviderError {
     /// Whether it is the place that fails rather than this one file: it need not be asked again now.
     pub fn is_outage(&self) -> bool {
-        !matches!(self, Self::WrongCid { .. } | Self::OnlyQueued { .. } | Self::Down(_)) && !self.is_about_content()
+        !matches!(self, Self::WrongCid { .. } | Self::OnlyQueued { .. } | Self::GaveUp { .. } | Self::Down(_))
+            && !self.is_about_content()
     }
 
     fn is_about_content(&self) -> bool {

@@ -90,7 +90,7 @@ impl Pinning {
             ordered = self.ask::<Status>(request).await?.into();
         }
         match ordered.state {
-            PinState::Failed => Err(self.0.unusable("it could not fetch the content and gave the pin up")),
+            PinState::Failed => Err(ProviderError::GaveUp { provider: self.0.provider, place: self.0.place() }),
             state => Ok(state),
         }
     }
