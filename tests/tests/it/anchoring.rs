@@ -179,8 +179,9 @@ fn a_large_file_has_the_same_cid_here_and_on_a_real_node_in_either_version() {
         settings["anchoring"]["cid_version"] = json!(version);
         fs::write(&config, settings.to_string()).unwrap();
         // more chunks than a node has links: two levels
-        let bytes: Vec<u8> =
-            (0..(175 * 256 * 1024 + 1) / 8_u64).flat_map(|n| (n * 0x9e37_79b9_7f4a_7c15).to_be_bytes()).collect();
+        let bytes: Vec<u8> = (0..(175 * 256 * 1024 + 1) / 8_u64)
+            .flat_map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes())
+            .collect();
         fs::create_dir_all(repository.path("05_documentation/reports")).unwrap();
         fs::write(repository.path(REPORT), bytes).unwrap();
         let run = repository.json(&["anchor", "run"]);
