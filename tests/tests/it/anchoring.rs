@@ -8,7 +8,7 @@ use std::path::Path;
 use std::thread;
 
 use serde_json::{Value, json};
-use ssid_tests::{Cluster, Events, LONG, Node, Outcome, Shape, eventually, ssid_in};
+use ssid_tests::{Cluster, LONG, Node, Outcome, Shape, eventually, ssid_in};
 use tempfile::TempDir;
 
 /// A real IPFS node.
@@ -116,11 +116,11 @@ fn count(value: &Value) -> usize {
 fn an_ipfs_node_that_is_down_is_said_and_nothing_is_recorded() {
     let api = format!("http://{}", nobody());
     let repository = Repository::new(&api, &[], 2);
-    repository.ssid(&["anchor", "run"]).exits(1).says(&["cannot be reached", "ipfs daemon", "no node runs here"]);
+    let _ = repository.ssid(&["anchor", "run"]).exits(1).says(&["cannot be reached", "ipfs daemon", "no node runs here"]);
     assert!(!repository.path("24_meta_orchestration/registry/manifests").exists());
     let listed = repository.json(&["anchor", "list"]);
     assert_eq!((count(&listed["items"]), &listed["waiting"]), (0, &json!(0)));
-    repository.ssid(&["anchor", "verify"]).well();
+    let _ = repository.ssid(&["anchor", "verify"]).well();
 }
 
 #[test]
@@ -132,12 +132,12 @@ fn a_record_that_cannot_be_proven_ends_with_5_and_one_nobody_delivers_with_1() {
     let anchor =
         |cid: &str| json!({ "anchors": [{ "file_path": "a", "file_hash": "00".repeat(32), "ipfs_cid": cid }] });
     fs::write(&path, anchor("QmbFMke1KXqnYyBBWxB74N4c5SBnJMVAiMNRcGu6x1AwQH").to_string()).unwrap();
-    repository
+    let _ = repository
         .ssid(&["anchor", "verify"])
         .exits(1)
         .says(&["1 of the anchors could not be reached", "anchoring.gateways"]);
     fs::write(&path, anchor("no CID").to_string()).unwrap();
-    repository.ssid(&["anchor", "verify"]).exits(5).says(&["1 of the anchors are not what was recorded"]);
+    let _ = repository.ssid(&["anchor", "verify"]).exits(5).says(&["1 of the anchors are not what was recorded"]);
 }
 
 #[test]
@@ -166,7 +166,7 @@ fn a_hundred_files_are_anchored_proven_and_anchored_again_when_one_byte_changes(
     let mut edited = repository.manifest();
     edited["anchors"][3]["file_hash"] = edited["anchors"][4]["file_hash"].clone();
     fs::write(manifest, edited.to_string()).unwrap();
-    repository.ssid(&["anchor", "verify"]).exits(5);
+    let _ = repository.ssid(&["anchor", "verify"]).exits(5);
 }
 
 #[test]
@@ -212,7 +212,7 @@ fn certified_events_are_anchored_and_wait_while_the_ipfs_node_is_down() {
     let emit = |version: &str| {
         let args =
             ["events", "emit", "--event", "blueprint_tagged", "--version", version, "--commit", "3dd05d9", "--wait"];
-        cluster.node(1).ssid(&args).well();
+        let _ = cluster.node(1).ssid(&args).well();
     };
     emit("v1");
     let node = cluster.node(0);
@@ -220,7 +220,7 @@ fn certified_events_are_anchored_and_wait_while_the_ipfs_node_is_down() {
         let listed = anchors(node);
         if listed["waiting"] == 1 && listed["problem"].is_string() { Ok(()) } else { Err(listed) }
     });
-    node.ssid(&["anchor", "run"]).exits(1).says(&["ipfs daemon", "go out by themselves"]);
+    let _ = node.ssid(&["anchor", "run"]).exits(1).says(&["ipfs daemon", "go out by themselves"]);
 
     forward(down, &ipfs.api);
     eventually("what waited is anchored", LONG, || {
