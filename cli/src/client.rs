@@ -36,7 +36,8 @@ impl Client {
     /// A client of the node of a data directory. Whether one runs shows with the first request.
     pub(crate) fn new(home: &Home) -> Result<Self> {
         let socket = home.api_socket().or_usage()?;
-        let http = reqwest::Client::builder().unix_socket(socket.clone()).build();
+        // no TLS on the socket: looking for the system's certificates would cost time, and fail where there are none
+        let http = reqwest::Client::builder().unix_socket(socket.clone()).tls_certs_only([]).build();
         Ok(Self { http: http.context("cannot set up HTTP")?, socket, data: home.root().to_owned() })
     }
 

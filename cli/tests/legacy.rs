@@ -55,13 +55,21 @@ fn log() -> String {
         match n {
             4 => text += &(object(90).replace("governance_update", "governance\"update") + &object(n)),
             7 => {
-                text += &object(n).replace("\n}", ",\n  \"quarter\": \"2025-Q4\",\n  \"files\": [{\"hash\": null}]\n}")
+                text += &object(n).replace("\n}", ",\n  \"quarter\": \"2025-Q4\",\n  \"files\": [{\"hash\": null}]\n}");
             }
             9.. => text += &(object(n).replace("\n  ", " ").replace("\n}", "}")),
             _ => text += &object(n),
         }
     }
     text
+}
+
+/// Changes a JSON file of a repository, and commits that.
+fn change(repo: &Path, path: &str, change: impl FnOnce(&mut Value)) {
+    let mut value: Value = serde_json::from_slice(&fs::read(repo.join(path)).unwrap()).unwrap();
+    change(&mut value);
+    fs::write(repo.join(path), format!("{value:#}\n")).unwrap();
+    git(repo, &["-c", "user.name=t", "-c", "user.email=t@localhost", "commit", "--quiet", "-am", "changed"]);
 }
 
 /// A governance repository as the scripts left it, under Git.
@@ -188,6 +196,75 @@ fn a_wrong_hash_in_the_log_does_not_verify() {
     let (out, err) = runs(&repo, &["compat", "consensus-validator", "--verify"], 5);
     has_all(&out, &["Valid: 11", "Invalid: 1", "its event_hash is 0000"]);
     has_all(&err, &["not everything verified"]);
+}
+
+#[test]
+fn a_deployment_without_keys_syncs_by_git_and_only_log_and_manifest_grow() {
+    let (dir, repo) = repository();
+    // four partners who have one event more, one of them another as well; and one that is gone
+    let remotes: Vec<String> = (0..4)
+        .map(|i| {
+            let partner = dir.path().join(format!("partner-{i}"));
+            git(dir.path(), &["clone", "--quiet", repo.to_str().unwrap(), partner.to_str().unwrap()]);
+            let mut text = fs::read_to_string(partner.join(LOG)).unwrap();
+            let line = text.lines().last().unwrap().to_owned();
+            text += &(line.replace("v4.2.11", "v4.3.0") + "\n");
+            if i == 0 {
+                text += &(line.replace("v4.2.11", "v9.9.9") + "\n");
+            }
+            fs::write(partner.join(LOG), text).unwrap();
+            git(&partner, &["-c", "user.name=t", "-c", "user.email=t@localhost", "commit", "--quiet", "-am", "more"]);
+            partner.to_str().unwrap().to_owned()
+        })
+        .chain([dir.path().join("gone").to_str().unwrap().to_owned()])
+        .collect();
+    change(&repo, MANIFEST, |manifest| {
+        let node = |(i, remote): (usize, &String)| {
+            json!({"node_id": format!("{i:016x}"), "node_name": format!("P{i}"),
+            "organization": "Org", "git_remote": remote, "status": "active", "trust_score": 50})
+        };
+        manifest["nodes"] = remotes.iter().enumerate().map(node).collect();
+    });
+    change(&repo, CONFIG, |config| {
+        config["security"] = json!({"allowed_git_protocols": ["file"], "max_event_age_days": 36_500});
+        config["sync_settings"] = json!({"max_retry_attempts": 0});
+        config["conflict_resolution"] = json!({"auto_apply_consensus": true});
+    });
+    let before = fs::read_to_string(repo.join(LOG)).unwrap();
+    let root = || -> Vec<_> { fs::read_dir(&repo).unwrap().map(|entry| entry.unwrap().file_name()).collect() };
+    let at_root = root();
+    runs(&repo, &["import-legacy", "--repo", ".", "--yes"], 0);
+    let data = dir.path().join("data");
+    let sync = ["--data", data.to_str().unwrap(), "--repo", ".", "sync", "--force"];
+    let report = json_of(&repo, &sync);
+    assert_eq!((&report["achieved"], &report["applied"], &report["insufficient"]), (&json!(1), &json!(1), &json!(1)));
+    let failed: Vec<_> = report["nodes"].as_array().unwrap().iter().filter(|node| !node["error"].is_null()).collect();
+    assert!(failed.len() == 1 && failed[0]["node_name"] == "P4", "{failed:?}");
+
+    let log = fs::read_to_string(repo.join(LOG)).unwrap();
+    let added = log.strip_prefix(&before).unwrap();
+    assert!(added.lines().count() == 1 && added.contains("v4.3.0") && added.contains("event_hash"), "{added}");
+    assert_eq!(git(&repo, &["diff", "--name-only"]).lines().collect::<Vec<_>>(), [LOG, MANIFEST]);
+    assert_eq!(
+        git(&repo, &["diff", "--numstat", "--", LOG]).split_whitespace().take(2).collect::<Vec<_>>(),
+        ["1", "0"]
+    );
+    assert_eq!(root(), at_root, "nothing new at the repository's root");
+    let manifest: Value = serde_json::from_slice(&fs::read(repo.join(MANIFEST)).unwrap()).unwrap();
+    let record = &manifest["consensus_history"][1];
+    assert_eq!((&record["transport"], &record["signed"], &record["quorum"]), (&json!("git"), &json!(false), &json!(4)));
+    assert_eq!(manifest["statistics"]["total_syncs"], 121);
+    assert_eq!(manifest["nodes"][0]["trust_score"], 50, "no signature, no trust");
+    has_all(&runs(&repo, &["compat", "consensus-validator", "--verify"], 0).0, &["Valid: 13", "Invalid: 0"]);
+
+    // a moment later it is not due, which is no failure; forced, it finds the same and adds nothing
+    let manager = ["--data", data.to_str().unwrap(), "compat", "federation-sync-manager", "--sync"];
+    has_all(&runs(&repo, &manager, 0).0, &["! Recent sync detected"]);
+    let (said, _) = runs(&repo, &[&manager[..], &["--force"]].concat(), 0);
+    has_all(&said, &["-> Syncing with: P0", "OK Sync successful", "X Sync failed", "  Successful: 4", "  Failed: 1"]);
+    assert_eq!(fs::read_to_string(repo.join(LOG)).unwrap(), log);
+    change(&repo, CONFIG, |config| config["federation"]["enabled"] = false.into());
+    has_all(&runs(&repo, &manager, 0).0, &["! Federation is not enabled"]);
 }
 
 #[test]

@@ -15,8 +15,10 @@ use serde_json::Value;
 pub use atomic::write_atomic;
 pub use choices::*;
 pub use finding::Finding;
-use finding::{contradictions, finding, refusal, shorten, unknown};
-use keys::{KEYS, names_in, variable_of};
+use finding::{contradictions, shorten};
+pub(crate) use finding::{finding, refusal, unknown};
+use keys::{FOR_PEOPLE, KEYS, names_in, variable_of};
+pub(crate) use keys::{Keys, Rule};
 pub use settings::*;
 
 use crate::document::{Document, Unreadable};
@@ -111,7 +113,7 @@ impl Config {
         let wrong: Vec<Finding> = document
             .members()
             .iter()
-            .filter_map(|member| Some((member, refusal(&document, member)?)))
+            .filter_map(|member| Some((member, refusal(KEYS, &document, member)?)))
             .map(|(member, allowed)| finding(&document, file, member, allowed))
             .collect();
         if !wrong.is_empty() {
@@ -164,7 +166,7 @@ impl Config {
         let members = self.document.members();
         let mut findings = Vec::new();
         for (index, member) in members.iter().enumerate() {
-            if let Some(allowed) = unknown(&member.path) {
+            if let Some(allowed) = unknown(KEYS, FOR_PEOPLE, &member.path) {
                 findings.push(finding(&self.document, &self.file, member, allowed));
             } else if members[..index].iter().any(|m| m.path == member.path) {
                 let allowed = "to stand once; the last one counts".to_owned();
@@ -216,7 +218,8 @@ impl Config {
     }
 }
 
-fn read(path: &Path) -> Result<Document, ConfigError> {
+/// The text of a configuration file, which has to be a JSON object of at most [`FILE_BYTES`].
+pub(crate) fn read(path: &Path) -> Result<Document, ConfigError> {
     Document::read(path, FILE_BYTES).map_err(|unreadable| match unreadable {
         Unreadable::Missing => ConfigError::Missing(path.to_owned()),
         Unreadable::Syntax(what) => ConfigError::Syntax { path: path.to_owned(), what },
@@ -225,7 +228,7 @@ fn read(path: &Path) -> Result<Document, ConfigError> {
 }
 
 fn is_like_an_override(name: &str) -> bool {
-    names_in("").iter().any(|section| name.starts_with(&(variable_of(section) + "_")))
+    names_in(KEYS, "").iter().any(|section| name.starts_with(&(variable_of(section) + "_")))
         && !OTHER_VARIABLES.contains(&name)
 }
 

@@ -16,3 +16,5 @@ pub mod network;
 pub mod node;
 pub mod registry;
 pub mod release;
+pub mod report;
+pub mod telemetry;

@@ -70,7 +70,7 @@ impl Vote {
             [2] => Phase::Precommit,
             _ => return None,
         };
-        let ballot = leaf.optional(Leaf::choice)?;
+        let ballot = if leaf.flag()? { Some(leaf.choice()?) } else { None };
         leaf.end(Self { epoch, subject, round, phase, ballot })
     }
 }
@@ -97,11 +97,11 @@ impl Leaf<'_> {
         Some(Choice { event_hash: EventHash(self.take()?), content_digest: ContentDigest(self.take()?) })
     }
 
-    /// What follows a byte that says whether anything does.
-    fn optional<T>(&mut self, take: impl FnOnce(&mut Self) -> Option<T>) -> Option<Option<T>> {
+    /// A byte that says whether something follows.
+    fn flag(&mut self) -> Option<bool> {
         match self.take()? {
-            [0] => Some(None),
-            [1] => take(self).map(Some),
+            [0] => Some(false),
+            [1] => Some(true),
             _ => None,
         }
     }
@@ -159,7 +159,7 @@ impl Proposal {
         let mut leaf = Leaf(bytes);
         let (epoch, subject, round) = (leaf.epoch()?, SubjectId(leaf.take()?), leaf.round()?);
         let choice = leaf.choice()?;
-        let valid = leaf.optional(|leaf| Some(RoundId { epoch: leaf.epoch()?, round: leaf.round()? }))?;
+        let valid = if leaf.flag()? { Some(RoundId { epoch: leaf.epoch()?, round: leaf.round()? }) } else { None };
         leaf.end(Self { epoch, subject, round, choice, valid })
     }
 }

@@ -131,7 +131,7 @@ impl Database {
                 Box::new(found.into_iter())
             }
         };
-        Rows { path: &self.path, rows, failed: false }
+        Rows { path: &self.path, iter: rows, failed: false }
     }
 
     /// Applies all of `batch` or nothing, and returns once it is on disk, also for a loss of power.
@@ -200,7 +200,7 @@ type RowIter = Box<dyn DoubleEndedIterator<Item = sled::Result<Row>>>;
 /// Rows of a range; ends after the first error.
 pub(crate) struct Rows<'a> {
     path: &'a Path,
-    rows: RowIter,
+    iter: RowIter,
     failed: bool,
 }
 
@@ -217,7 +217,7 @@ impl<'a> Rows<'a> {
         if self.failed {
             return None;
         }
-        let row = guard(self.path, || step(&mut self.rows).transpose()).transpose();
+        let row = guard(self.path, || step(&mut self.iter).transpose()).transpose();
         self.failed = matches!(row, Some(Err(_)));
         row
     }

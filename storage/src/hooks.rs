@@ -46,7 +46,7 @@ impl Dead {
     }
 
     pub(crate) fn error(self) -> io::Error {
-        io::Error::other("the simulated machine died")
+        io::Error::other(format!("the simulated machine died, and {} of 1000 survive", self.survives))
     }
 }
 

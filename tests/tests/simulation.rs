@@ -72,7 +72,7 @@ fn a_seed_does_the_same_over_sled_and_in_memory() {
 }
 
 fn is_found(mutation: Mutation, within: u64, words: &[&str]) {
-    let most_nodes = if mutation == Mutation::TooManyLiars { 6 } else { 13 };
+    let most_nodes = if mutation == Mutation::TooManyLiars { 4 } else { 13 };
     let options = Options { mutation, most_nodes, databases: Databases::InMemory, ..Options::default() };
     let (coverage, failed) = sim::run_many(0..within, &options);
     let seed = failed.unwrap_or_else(|| panic!("{mutation:?} is not found in {} seeds", coverage.of("seeds")));

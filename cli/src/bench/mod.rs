@@ -4,6 +4,7 @@
 //! every node has announced on its stream that it is certified and on disk. *At once*: all events offered together,
 //! spread over the nodes; the rate is theirs divided by the time until the last node has certified the last of them.
 
+mod git;
 mod load;
 mod machine;
 mod process;
@@ -11,7 +12,7 @@ mod process;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use clap::Args;
+use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use crate::cluster::{Cluster, ClusterSpec};
@@ -34,8 +35,9 @@ const STUCK_AFTER: Duration = Duration::from_secs(30);
 /// Examples:
 ///   ssid bench --nodes 4 --events 10000
 ///   ssid bench --nodes 4 --events 2000 --rate 200 --json
+///   ssid bench git --members 20 --events 0
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(verbatim_doc_comment, args_conflicts_with_subcommands = true)]
 pub(crate) struct BenchArgs {
     /// How many nodes
     #[arg(long, value_name = "N", default_value_t = 4)]
@@ -49,6 +51,14 @@ pub(crate) struct BenchArgs {
     /// Offer the timed events at this many a second instead of one after the other
     #[arg(long, value_name = "R")]
     rate: Option<f64>,
+    #[command(subcommand)]
+    instead: Option<Instead>,
+}
+
+/// What can be measured instead.
+#[derive(Debug, Subcommand)]
+enum Instead {
+    Git(git::GitArgs),
 }
 
 /// What was measured.
@@ -66,6 +76,9 @@ struct Report {
 }
 
 pub(crate) async fn run(args: &BenchArgs, context: &Context) -> Result<()> {
+    if let Some(Instead::Git(args)) = &args.instead {
+        return git::run(args, context).await;
+    }
     let rate = args.rate.unwrap_or(1.0);
     if args.events == 0 || !(rate.is_finite() && rate > 0.0) {
         return Err(CliError::usage("--events and --rate must be above 0").into());

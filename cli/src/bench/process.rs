@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
+use ssid_node::home::Home;
 
 use crate::cluster::Cluster;
 
@@ -27,6 +28,11 @@ pub(super) struct Usage {
 impl Usage {
     pub(super) fn of(cluster: &mut Cluster, index: usize) -> Result<Self> {
         let pid = cluster.pid(index).with_context(|| format!("node {index} does not run any more"))?;
+        Self::of_process(pid, &cluster.home(index))
+    }
+
+    /// Of the process that runs on a data directory.
+    pub(super) fn of_process(pid: u32, home: &Home) -> Result<Self> {
         let read = |file: &str| {
             let path = format!("/proc/{pid}/{file}");
             fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))
@@ -41,7 +47,7 @@ impl Usage {
             rss_mib: kib("VmRSS:"),
             peak_rss_mib: kib("VmHWM:"),
             cpu_seconds: cpu_seconds(&read("stat")?),
-            disk_bytes: disk_bytes(cluster.home(index).root())?,
+            disk_bytes: disk_bytes(home.root())?,
         })
     }
 }

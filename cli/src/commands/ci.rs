@@ -115,7 +115,7 @@ fn text(workflows: &[Workflow], out: Output) -> String {
                 _ => line,
             }
         });
-        let diff: String = lines.map(|line| format!("\n  {line}")).collect();
+        let diff = lines.fold(String::new(), |diff, line| diff + "\n  " + &line);
         format!("{}  {}{diff}", out.paint(tone, word), workflow.file.display())
     };
     workflows.iter().map(one).collect::<Vec<_>>().join("\n")

@@ -3,12 +3,18 @@
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use ssid_node::api::view::{MemberSync, SyncOutcome};
+use ssid_node::registry::paths::RegistryPaths;
 
+use super::compat::repository;
+use super::plain_sync;
 use crate::context::Context;
 use crate::error::{CliError, Code};
 use crate::output::{Output, Tone, clean, seconds};
 
 /// Sync now: ask the connected members, fetch the others' Git branches, publish the own
+///
+/// In a governance repository whose nodes have no keys yet, and where none was made here, their plain registry logs are
+/// fetched and compared instead; what a quorum of all of them has is appended if the configuration says so.
 ///
 /// Without --force nothing is done if the last sync is less than sync_settings.interval_minutes ago. Exit 1 if no
 /// member's branch could be fetched.
@@ -38,6 +44,9 @@ enum Road {
 }
 
 pub(crate) async fn run(args: &SyncArgs, context: &Context) -> Result<()> {
+    if plain(args, context).await? {
+        return Ok(());
+    }
     let road = match args.transport {
         Road::Auto => "auto",
         Road::Live => "live",
@@ -49,10 +58,28 @@ pub(crate) async fn run(args: &SyncArgs, context: &Context) -> Result<()> {
     bar.finish_and_clear();
     let outcome = outcome?;
     context.out.show(&outcome, |outcome| text(outcome, context.out))?;
+    Ok(verdict(&outcome)?)
+}
+
+/// Exit 1 if there were branches and none could be fetched.
+pub(super) fn verdict(outcome: &SyncOutcome) -> Result<(), CliError> {
     if outcome.git_fetched > 0 && outcome.git_failed == outcome.git_fetched {
-        return Err(CliError::new(Code::Failed, "no member's branch could be fetched").into());
+        return Err(CliError::new(Code::Failed, "no member's branch could be fetched"));
     }
     Ok(())
+}
+
+/// Where there is no node to ask, and a repository whose nodes have no keys: their plain logs.
+async fn plain(args: &SyncArgs, context: &Context) -> Result<bool> {
+    let repo = repository(context).filter(|_| !context.home.voting_key().exists() && args.transport != Road::Live);
+    let paths = RegistryPaths::choose(repo.as_deref(), context.home.root());
+    if repo.is_none() || !paths.federation_manifest.exists() {
+        return Ok(false);
+    }
+    let report = plain_sync::run(context, &paths, args.force).await?;
+    context.out.show(&report, |report| plain_sync::text(report, context.out))?;
+    plain_sync::verdict(&report)?;
+    Ok(true)
 }
 
 fn text(outcome: &SyncOutcome, out: Output) -> String {

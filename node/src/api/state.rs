@@ -17,6 +17,7 @@ use super::view::AppliedView;
 use crate::anchor::task::AnchorDesk;
 use crate::engine::EngineHandle;
 use crate::git::GitHandle;
+use crate::telemetry::task::TelemetryHandle;
 
 /// Everything the API reads and commands. Cheap to clone.
 #[derive(Clone)]
@@ -37,8 +38,13 @@ pub struct ApiState {
     pub peers: watch::Receiver<Arc<Peers>>,
     /// Who writes certified events to the registry's own log; `None` without a registry.
     pub applier: Option<Applier>,
+<<<<<<< HEAD
     /// Who anchors on IPFS.
     pub anchors: Option<AnchorDesk>,
+=======
+    /// Who tells people what happens; `None` without a telemetry configuration.
+    pub telemetry: Option<TelemetryHandle>,
+>>>>>>> main
     /// Git as the other road.
     pub git: GitHandle,
     /// What `/metrics` shows.
@@ -62,6 +68,8 @@ pub struct ApiSettings {
     pub max_event_age_days: u64,
     /// `trust_settings`: how points are counted.
     pub trust: TrustRules,
+    /// `compliance.anonymize_node_data`: whether reports show ids instead of names.
+    pub anonymize: bool,
     /// What an offered event is given where it says nothing.
     pub defaults: EventDefaults,
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::choices::Channel;
-use super::keys::{FOR_PEOPLE, is_section, names_in, rule_of};
+use super::keys::{Keys, is_section, names_in, rule_of};
 use super::settings::Settings;
 use crate::document::{Document, Member, split_path};
 
@@ -33,28 +33,28 @@ impl fmt::Display for Finding {
 }
 
 /// What is allowed for a member that is set to something else.
-pub(super) fn refusal(document: &Document, member: &Member) -> Option<String> {
-    if is_section(&member.path) {
-        let keys = names_in(&member.path).join(", ");
+pub(crate) fn refusal(keys: &Keys, document: &Document, member: &Member) -> Option<String> {
+    if is_section(keys, &member.path) {
+        let keys = names_in(keys, &member.path).join(", ");
         return (!member.is_object).then(|| format!("an object with the keys {keys}"));
     }
-    let rule = rule_of(&member.path)?;
+    let rule = rule_of(keys, &member.path)?;
     (!rule.allows(&document.value(member))).then(|| rule.allowed())
 }
 
-/// What is allowed instead of a key that is not known.
-pub(super) fn unknown(path: &str) -> Option<String> {
+/// What is allowed instead of a key that is not known. What stands under `for_people` is left alone.
+pub(crate) fn unknown(keys: &Keys, for_people: &[&str], path: &str) -> Option<String> {
     let (section, name) = split_path(path);
     let top = path.split('.').next().unwrap_or_default();
-    let known = is_section(path) || rule_of(path).is_some();
-    let told_with_its_section = !section.is_empty() && !is_section(section);
-    if known || told_with_its_section || FOR_PEOPLE.contains(&top) || name == "description" {
+    let known = is_section(keys, path) || rule_of(keys, path).is_some();
+    let told_with_its_section = !section.is_empty() && !is_section(keys, section);
+    if known || told_with_its_section || for_people.contains(&top) || name == "description" {
         return None;
     }
-    Some(format!("no such key; known here are {}", names_in(section).join(", ")))
+    Some(format!("no such key; known here are {}", names_in(keys, section).join(", ")))
 }
 
-pub(super) fn finding(document: &Document, file: &str, member: &Member, allowed: String) -> Finding {
+pub(crate) fn finding(document: &Document, file: &str, member: &Member, allowed: String) -> Finding {
     Finding {
         file: file.to_owned(),
         line: Some(member.line),

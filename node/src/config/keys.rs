@@ -5,9 +5,12 @@ use ssid_protocol::event::is_event_type;
 
 use super::choices::{Channel, ConflictStrategy, Endorsement, GitProtocol, IpfsProvider, Mode, TieBreaking};
 
+/// Keys with what each may be set to.
+pub(crate) type Keys = [(&'static str, Rule)];
+
 /// What a key may be set to.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Rule {
+pub(crate) enum Rule {
     Flag,
     FlagOrNull,
     Text,
@@ -35,6 +38,13 @@ pub(super) enum Rule {
     WordByEvent(&'static [&'static str]),
     /// A whole number up to this for each event type.
     WholeByEvent(u64),
+    /// Where a webhook is: https, or http on this machine; empty for nowhere.
+    WebAddress,
+    /// A mail address; empty for none.
+    Mailbox,
+    Mailboxes,
+    /// Names and texts.
+    Headers,
 }
 
 const DAY_SECONDS: u64 = 24 * 60 * 60;
@@ -151,22 +161,22 @@ pub(super) const FOR_PEOPLE: &[&str] = &[
 ];
 
 /// The rule of a key.
-pub(super) fn rule_of(path: &str) -> Option<Rule> {
-    KEYS.iter().find(|(key, _)| *key == path).map(|(_, rule)| *rule)
+pub(super) fn rule_of(keys: &Keys, path: &str) -> Option<Rule> {
+    keys.iter().find(|(key, _)| *key == path).map(|(_, rule)| *rule)
 }
 
 /// Whether keys stand under this one.
-pub(super) fn is_section(path: &str) -> bool {
-    KEYS.iter().any(|(key, _)| key.strip_prefix(path).is_some_and(|rest| rest.starts_with('.')))
+pub(super) fn is_section(keys: &Keys, path: &str) -> bool {
+    keys.iter().any(|(key, _)| key.strip_prefix(path).is_some_and(|rest| rest.starts_with('.')))
 }
 
 /// The names of the keys directly under `section`, which is empty for the whole file.
-pub(super) fn names_in(section: &str) -> Vec<&'static str> {
+pub(super) fn names_in(keys: &Keys, section: &str) -> Vec<&'static str> {
     let below = |key: &'static str| match section {
         "" => Some(key),
         _ => key.strip_prefix(section)?.strip_prefix('.'),
     };
-    let mut names: Vec<&str> = KEYS.iter().filter_map(|(key, _)| below(key)?.split('.').next()).collect();
+    let mut names: Vec<&str> = keys.iter().filter_map(|(key, _)| below(key)?.split('.').next()).collect();
     names.dedup();
     names
 }
@@ -178,7 +188,7 @@ pub(super) fn variable_of(path: &str) -> String {
 
 impl Rule {
     /// Whether a key with this rule may be set to `value`.
-    pub(super) fn allows(self, value: &Value) -> bool {
+    pub(crate) fn allows(self, value: &Value) -> bool {
         let every = |holds: &dyn Fn(&str) -> bool| {
             value.as_array().is_some_and(|list| list.iter().all(|item| item.as_str().is_some_and(holds)))
         };
@@ -209,11 +219,15 @@ impl Rule {
             Self::Branch => text.is_some_and(is_branch),
             Self::WordByEvent(words) => by_event(&|item| item.as_str().is_some_and(|t| words.contains(&t))),
             Self::WholeByEvent(most) => by_event(&|item| item.as_u64().is_some_and(|n| n <= most)),
+            Self::WebAddress => text.is_some_and(|t| t.is_empty() || is_web_address(t)),
+            Self::Mailbox => text.is_some_and(|t| t.is_empty() || is_mailbox(t)),
+            Self::Mailboxes => every(&is_mailbox),
+            Self::Headers => value.as_object().is_some_and(|map| map.values().all(Value::is_string)),
         }
     }
 
     /// What a key with this rule may be set to, in words.
-    pub(super) fn allowed(self) -> String {
+    pub(crate) fn allowed(self) -> String {
         match self {
             Self::Flag => "true or false".to_owned(),
             Self::FlagOrNull => "true, false or null".to_owned(),
@@ -235,6 +249,10 @@ impl Rule {
             Self::Branch => "the name of a Git branch, of letters, digits, -, _, . and /".to_owned(),
             Self::WordByEvent(words) => format!("for each event type one of {}", words.join(", ")),
             Self::WholeByEvent(most) => format!("for each event type a whole number from 0 to {most}"),
+            Self::WebAddress => "an https address (http only on this machine), or empty".to_owned(),
+            Self::Mailbox => "a mail address such as ops@example.org, or empty".to_owned(),
+            Self::Mailboxes => "a list of mail addresses such as ops@example.org".to_owned(),
+            Self::Headers => "an object of header names and texts".to_owned(),
         }
     }
 
@@ -248,17 +266,29 @@ impl Rule {
             | Self::TextOrNull
             | Self::Word(_)
             | Self::SocketAddress
+<<<<<<< HEAD
             | Self::Url
             | Self::Variable
             | Self::Branch => text_itself(),
+=======
+            | Self::Variable
+            | Self::Branch
+            | Self::WebAddress
+            | Self::Mailbox => text_itself(),
+>>>>>>> main
             Self::Flag
             | Self::FlagOrNull
             | Self::Whole(..)
             | Self::Share(..)
             | Self::WordByEvent(_)
-            | Self::WholeByEvent(_) => json(),
+            | Self::WholeByEvent(_)
+            | Self::Headers => json(),
             _ if text.starts_with('[') => json(),
+<<<<<<< HEAD
             Self::Texts | Self::Words(_) | Self::EventTypes | Self::Multiaddrs | Self::Urls => {
+=======
+            Self::Texts | Self::Words(_) | Self::EventTypes | Self::Multiaddrs | Self::Mailboxes => {
+>>>>>>> main
                 let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
                 Value::Array(items.map(|item| Value::String(item.to_owned())).collect())
             }
@@ -266,6 +296,7 @@ impl Rule {
     }
 }
 
+<<<<<<< HEAD
 fn is_url(text: &str) -> bool {
     reqwest::Url::parse(text).is_ok_and(|url| {
         matches!(url.scheme(), "http" | "https")
@@ -274,13 +305,33 @@ fn is_url(text: &str) -> bool {
             && url.password().is_none()
             && url.query().is_none()
     })
+=======
+/// Whether a webhook may be there: what is posted, and often the address itself, is a secret.
+fn is_web_address(text: &str) -> bool {
+    let Ok(url) = text.parse::<reqwest::Url>() else { return false };
+    let host = url.host_str().unwrap_or_default();
+    let is_here = ["localhost", "127.0.0.1", "[::1]"].contains(&host);
+    match url.scheme() {
+        "https" => !host.is_empty(),
+        "http" => is_here,
+        _ => false,
+    }
+}
+
+fn is_mailbox(text: &str) -> bool {
+    text.len() <= 254 && text.parse::<lettre::Address>().is_ok()
+}
+
+fn is_lock(part: &str) -> bool {
+    std::path::Path::new(part).extension().is_some_and(|extension| extension.eq_ignore_ascii_case("lock"))
+>>>>>>> main
 }
 
 /// Narrower than Git's own rule, and never mistaken for an option or a refspec.
 fn is_branch(text: &str) -> bool {
     let part = |part: &str| {
         let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-        let odd = part.starts_with(['.', '-']) || part.ends_with('.') || part.ends_with(".lock") || part.contains("..");
+        let odd = part.starts_with(['.', '-']) || part.ends_with('.') || is_lock(part) || part.contains("..");
         !part.is_empty() && part.bytes().all(fits) && !odd
     };
     text.len() <= 128 && text.split('/').all(part)
@@ -342,8 +393,10 @@ mod tests {
         for good in ["ssid-federation", "team/ssid_1.0", "a"] {
             assert!(is_branch(good), "{good}");
         }
-        for bad in ["", "-x", "a/", "/a", "a..b", "a:b", "+a", "a b", "a/-b", ".a", "a.lock", "a.", "a\n", "@{1}", "é"]
-        {
+        for bad in [
+            "", "-x", "a/", "/a", "a..b", "a:b", "+a", "a b", "a/-b", ".a", "a.lock", "a.LOCK", "a.", "a\n", "@{1}",
+            "é",
+        ] {
             assert!(!is_branch(bad), "{bad:?}");
         }
     }
@@ -363,6 +416,9 @@ mod tests {
                 Rule::SocketAddress => "[::1]:80".to_owned(),
                 Rule::Url | Rule::Urls => "https://[::1]:5001/x".to_owned(),
                 Rule::Text | Rule::TextOrNull | Rule::Texts | Rule::Variable | Rule::Branch => "A_B".to_owned(),
+                Rule::WebAddress => "https://example.org/".to_owned(),
+                Rule::Mailbox | Rule::Mailboxes => "a@example.org".to_owned(),
+                Rule::Headers => "{}".to_owned(),
             };
             let mut value = rule.read(&text);
             assert!(rule.allows(&value), "{key} = {value}");

@@ -154,9 +154,9 @@ section!(
 section!(
     /// `security`.
     Security {
-        /// Whether the host keys of SSH remotes must be known.
+        /// Whether the commit that brought a plain log must be signed with the member's SSH key.
         require_ssh_key_verification: bool = false,
-        /// Whether commits that events name must be signed.
+        /// Whether the commit that brought a plain log must be signed with the member's GPG key.
         require_gpg_signature: bool = false,
         /// How remotes may be reached.
         allowed_git_protocols: Vec<GitProtocol> = vec![GitProtocol::Https, GitProtocol::Ssh],

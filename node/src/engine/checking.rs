@@ -120,7 +120,7 @@ impl Checker {
         let (mut good, mut bad) = (Vec::new(), Vec::new());
         for certificate in certificates {
             match certificate.verify(&mut verifier) {
-                Ok(_) => good.push(certificate),
+                Ok(()) => good.push(certificate),
                 Err(error) => bad.push(error.to_string()),
             }
         }

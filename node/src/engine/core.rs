@@ -5,6 +5,7 @@
 //! read-only for good: its memory is ahead of its disk, so nothing it would say could be kept.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::ops::Range;
 use std::sync::Arc;
 
 use ssid_protocol::batch::VerifiedBatch;
@@ -153,6 +154,8 @@ pub(super) struct Tick {
     /// Why this node must certify nothing more, once this tick is on disk.
     pub(super) forked: Option<String>,
     pub(super) dirty: BTreeSet<SubjectId>,
+    /// Who waits for the keys of which of the new rows in the outbox; other parts of a tick may add rows of their own.
+    pub(super) outbox: Vec<(Ticket, Range<usize>)>,
     pub(super) effects: Effects,
 }
 
@@ -172,6 +175,7 @@ impl Tick {
             double_votes: Vec::new(),
             forked: None,
             dirty: BTreeSet::new(),
+            outbox: Vec::new(),
             effects: Effects::default(),
         }
     }
@@ -325,6 +329,12 @@ impl Engine {
                 let adjusted = self.adjust(tick, adjustment);
                 tick.effects.adjusted.push((ticket, Ok(adjusted)));
             }
+            Inbound::WriteOutbox { change, ticket } => {
+                let first = tick.changes.outbox.len();
+                tick.outbox.push((ticket, first..first + change.add.len()));
+                tick.changes.outbox.extend(change.add);
+                tick.changes.outbox_done.extend(change.done);
+            }
             Inbound::Observed(events) => self.take_observed(tick, events),
             Inbound::Projected(sequence) => self.note_projected(tick, sequence),
             Inbound::Outbox(change) => Self::note_outbox(tick, change),
@@ -440,10 +450,19 @@ impl Engine {
             self.journal.commit()?;
             tick.changes.journal_sequence = Some(self.journal.sequence());
         }
+<<<<<<< HEAD
         self.queue_certified(tick);
+=======
+        let mut keys = Vec::new();
+>>>>>>> main
         if tick.changes != Changes::default() {
             let written = self.writer.write(std::mem::take(&mut tick.changes))?;
             self.number_certified(tick, written.first_sequence);
+            keys = written.outbox;
+        }
+        for (ticket, rows) in tick.outbox.drain(..) {
+            let keys = keys.get(rows).map(<[_]>::to_vec).unwrap_or_default();
+            tick.effects.outbox.push((ticket, Ok(keys)));
         }
         if self.journal.bytes() > 2 * self.compacted_bytes + self.settings.journal_slack_bytes {
             self.compact_journal()?;
@@ -462,11 +481,12 @@ impl Engine {
             tick.effects.operated.drain(..).map(|(ticket, _)| (ticket, Err(self.read_only_refusal()))).collect();
         let adjusted =
             tick.effects.adjusted.drain(..).map(|(ticket, _)| (ticket, Err(self.read_only_refusal()))).collect();
+        let outbox = tick.outbox.drain(..).map(|(ticket, _)| (ticket, Err(self.read_only_refusal()))).collect();
         // whoever waits is told, and nothing that this tick found out is
         let verdicts = tick.effects.verdicts.drain(..).map(|(ticket, _)| (ticket, Worth::Nothing)).collect();
         let answers = tick.effects.answers.drain(..).map(|(ticket, _)| (ticket, Self::read_only_answer())).collect();
         let events = vec![NodeEvent::ReadOnly { reason }];
-        Effects { emitted, operated, adjusted, verdicts, answers, events, ..Effects::default() }
+        Effects { verdicts, answers, emitted, operated, outbox, adjusted, events, ..Effects::default() }
     }
 
     fn refuse_all(&mut self, inputs: Vec<Inbound>) -> Effects {
@@ -478,6 +498,7 @@ impl Engine {
                 }
                 Inbound::Emit { events, ticket } => effects.emitted.push(self.refused(ticket, events.len())),
                 Inbound::Adjust { ticket, .. } => effects.adjusted.push((ticket, Err(self.read_only_refusal()))),
+                Inbound::WriteOutbox { ticket, .. } => effects.outbox.push((ticket, Err(self.read_only_refusal()))),
                 Inbound::Operate { ticket, .. } => effects.operated.push((ticket, Err(self.read_only_refusal()))),
                 Inbound::StatusAsked { ticket }
                 | Inbound::OpenAsked { ticket, .. }

@@ -10,7 +10,7 @@ use ssid_protocol::id::{Choice, Epoch, EvidenceId, NodeId, Round, SubjectId, Uni
 use ssid_protocol::record::{Resolution, Transport};
 use ssid_protocol::subject::Subject;
 use ssid_protocol::vote::Phase;
-use ssid_storage::LogHead;
+use ssid_storage::{LogHead, OutboxKey, OutboxRow};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::offer::OfferPage;
@@ -24,6 +24,10 @@ pub(super) const COMMANDS: usize = 64;
 pub(super) const NODE_EVENTS: usize = 16_384;
 /// Events in one [`EngineHandle::emit`].
 pub const EMIT_EVENTS: usize = 16_384;
+/// Rows added in one [`EngineHandle::outbox`].
+pub const OUTBOX_ROWS: usize = 1024;
+/// Bytes of one of them.
+pub const OUTBOX_ROW_BYTES: usize = 256 * 1024;
 
 /// What outside observers are told, in order: the API's stream, telemetry and tests read the same.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -337,6 +341,15 @@ pub enum EngineError {
     NotTaken(OperatorRefusal),
 }
 
+/// Rows of the outbox to add and to remove, in one write.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OutboxWrite {
+    /// Rows to add, at most [`OUTBOX_ROWS`] of at most [`OUTBOX_ROW_BYTES`].
+    pub add: Vec<OutboxRow>,
+    /// Rows that have left, or are replaced by the new ones.
+    pub done: Vec<OutboxKey>,
+}
+
 /// What the handle sends to the engine's task.
 #[derive(Debug)]
 pub enum Command {
@@ -353,6 +366,13 @@ pub enum Command {
         operation: Operation,
         /// Sent when it is on disk.
         reply: oneshot::Sender<Result<Operated, OperatorRefusal>>,
+    },
+    /// Keep what must leave the node, and forget what has.
+    WriteOutbox {
+        /// What.
+        change: OutboxWrite,
+        /// Keys of the new rows, in order; sent when they are on disk.
+        reply: oneshot::Sender<Result<Vec<OutboxKey>, OperatorRefusal>>,
     },
     /// Change a member's score by hand.
     Adjust {
@@ -424,6 +444,25 @@ impl EngineHandle {
     pub async fn adjust(&self, adjustment: Adjustment) -> Result<Adjusted, EngineError> {
         let (reply, answer) = oneshot::channel();
         self.ask(Command::Adjust { adjustment, reply }, answer).await?.map_err(EngineError::NotTaken)
+    }
+
+    /// Keeps rows of the outbox, and forgets others, in one write beside what the engine writes anyway. Returns the keys
+    /// of the new rows, in order, when all of it is on disk.
+    ///
+    /// # Errors
+    /// If the engine has stopped or is read-only, or a limit is exceeded.
+    pub async fn outbox(&self, change: OutboxWrite) -> Result<Vec<OutboxKey>, EngineError> {
+        let largest = change.add.iter().map(|row| row.payload.len()).max().unwrap_or_default();
+        for (what, size, name, limit) in [
+            ("rows at once", change.add.len(), "outbox_rows", OUTBOX_ROWS),
+            ("bytes in a row", largest, "outbox_row_bytes", OUTBOX_ROW_BYTES),
+        ] {
+            if size > limit {
+                return Err(EngineError::Refused(format!("{size} {what} exceed {name} = {limit}")));
+            }
+        }
+        let (reply, answer) = oneshot::channel();
+        self.ask(Command::WriteOutbox { change, reply }, answer).await?.map_err(EngineError::NotTaken)
     }
 
     /// Open instances in order of subject id.

@@ -10,8 +10,9 @@ use ssid_protocol::event::Event;
 use ssid_protocol::evidence::Evidence;
 use ssid_protocol::id::{ContentDigest, LogId, NodeId, SubjectId, UnixMillis};
 use ssid_protocol::sync::{Answer, Request};
+use ssid_storage::OutboxKey;
 
-use super::handle::{EmitOutcome, NodeEvent};
+use super::handle::{EmitOutcome, NodeEvent, OutboxWrite};
 use super::operator::{Operated, Operation, OperatorRefusal};
 use super::outbox::OutboxChange;
 use super::trust::{Adjusted, Adjustment};
@@ -118,6 +119,13 @@ pub enum Inbound {
         /// Who waits.
         ticket: Ticket,
     },
+    /// What must leave the node is kept, what has left is forgotten.
+    WriteOutbox {
+        /// Which rows.
+        change: OutboxWrite,
+        /// Who waits.
+        ticket: Ticket,
+    },
     /// Lines found in the own registry file.
     Observed(Vec<Event>),
     /// The registry file holds the log's entries before this sequence number.
@@ -196,6 +204,8 @@ pub struct Effects {
     pub emitted: Vec<(Ticket, Vec<EmitOutcome>)>,
     /// Outcomes for operators: what is done is on disk.
     pub operated: Vec<(Ticket, Result<Operated, OperatorRefusal>)>,
+    /// Keys of new rows in the outbox: they are on disk.
+    pub outbox: Vec<(Ticket, Result<Vec<OutboxKey>, OperatorRefusal>)>,
     /// What became of changed scores.
     pub adjusted: Vec<(Ticket, Result<Adjusted, OperatorRefusal>)>,
     /// Evidence to gossip.

@@ -11,6 +11,7 @@ use ssid_protocol::batch::Kind;
 use ssid_protocol::id::{NodeId, UnixMillis};
 use ssid_protocol::sync::{Answer, LOG_PAGE, Request};
 use ssid_protocol::wire;
+use ssid_storage::OutboxKey;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -110,6 +111,7 @@ enum Waiting {
     Peer(ReplyHandle),
     Emitter(oneshot::Sender<Vec<EmitOutcome>>),
     Operator(oneshot::Sender<Result<Operated, OperatorRefusal>>),
+    Outbox(oneshot::Sender<Result<Vec<OutboxKey>, OperatorRefusal>>),
     Adjuster(oneshot::Sender<Result<Adjusted, OperatorRefusal>>),
 }
 
@@ -219,6 +221,11 @@ impl Task {
             Arrived::Command(Command::Operate { operation, reply }) => {
                 let ticket = self.ticket(Waiting::Operator(reply));
                 collected.inputs.push(Inbound::Operate { operation, ticket });
+            }
+            Arrived::Command(Command::WriteOutbox { change, reply }) => {
+                collected.statements += change.add.len();
+                let ticket = self.ticket(Waiting::Outbox(reply));
+                collected.inputs.push(Inbound::WriteOutbox { change, ticket });
             }
             Arrived::Command(Command::Adjust { adjustment, reply }) => {
                 let ticket = self.ticket(Waiting::Adjuster(reply));
@@ -339,6 +346,12 @@ impl Task {
                 reply.send(outcome).ok();
             }
         }
+        for (ticket, keys) in effects.outbox {
+            if let Some(Waiting::Outbox(reply)) = self.waiting.remove(&ticket) {
+                // as above: the rows are kept
+                reply.send(keys).ok();
+            }
+        }
         for (ticket, outcome) in effects.adjusted {
             if let Some(Waiting::Adjuster(reply)) = self.waiting.remove(&ticket) {
                 // as above
@@ -420,7 +433,7 @@ impl Task {
                 reply.send(self.engine.offer(&relayed, after)).ok();
             }
             // taken into a tick
-            Command::Emit { .. } | Command::Operate { .. } | Command::Adjust { .. } => {}
+            Command::Emit { .. } | Command::Operate { .. } | Command::Adjust { .. } | Command::WriteOutbox { .. } => {}
         }
     }
 

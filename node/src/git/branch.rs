@@ -169,7 +169,7 @@ mod tests {
         assert!(repository.is_ancestor(&git, first, other).await.unwrap());
         assert!(!repository.is_ancestor(&git, second, other).await.unwrap());
         // what is written is what Git itself takes for sound
-        repository.set_reference(&git, "refs/heads/x", third).await.unwrap();
+        repository.set_reference("refs/heads/x", third).unwrap();
         git.run(Job::local(repository.dir(), &["fsck", "--strict", "--no-dangling"])).await.unwrap();
         assert_eq!(repository.reference("refs/heads/x").unwrap(), Some(third));
     }

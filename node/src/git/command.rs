@@ -236,18 +236,22 @@ async fn too_large(repository: &Path) {
 /// Bytes in the packs that are not finished.
 fn received(packs: &Path) -> u64 {
     let Ok(files) = std::fs::read_dir(packs) else { return 0 };
-    let unfinished = |name: &OsStr| name.to_string_lossy().starts_with("tmp_");
     files.flatten().filter(|f| unfinished(&f.file_name())).filter_map(|f| Some(f.metadata().ok()?.len())).sum()
+}
+
+/// Whether a file has this name because it is being received.
+fn unfinished(name: &OsStr) -> bool {
+    name.to_string_lossy().starts_with("tmp_")
 }
 
 /// Removes what a command that was broken off has left. Only this node works in these repositories, one command at a
 /// time in each, so that a lock whose command has ended is nobody's.
 pub(super) fn remove_unfinished(repository: &Path) {
-    let is_left = |name: &str| name.starts_with("tmp_") || name.ends_with(".lock");
     for dir in ["", "objects/pack", "refs/ssid", "refs/heads"] {
         let Ok(files) = std::fs::read_dir(repository.join(dir)) else { continue };
         for path in files.flatten().map(|file| file.path()) {
-            if path.file_name().is_some_and(|name| is_left(&name.to_string_lossy())) {
+            let is_lock = path.extension().is_some_and(|extension| extension == "lock");
+            if is_lock || path.file_name().is_some_and(unfinished) {
                 // what stays is named by the next command that minds it
                 std::fs::remove_file(path).ok();
             }
@@ -302,7 +306,7 @@ mod tests {
 
     #[tokio::test]
     async fn output_is_bounded_and_what_is_unfinished_is_counted() {
-        let long = vec![b'x'; 100];
+        let long = [b'x'; 100];
         assert_eq!(bounded(Some(&long[..]), 10).await.unwrap().len(), 10);
         let dir = tempfile::tempdir().unwrap();
         let packs = dir.path().join("objects/pack");

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ssid_protocol::batch::{SignedBatch, Statements};
 use ssid_protocol::certificate::Certificate;
 use ssid_protocol::git_lines::Line;
-use ssid_protocol::id::{NodeId, SubjectId};
+use ssid_protocol::id::{Choice, NodeId, SubjectId};
 use ssid_storage::{Store, SubjectState};
 use tokio::sync::mpsc;
 
@@ -84,7 +84,9 @@ impl Intake {
                 Ok(())
             }
             Line::Certificate(certificate) => {
-                if self.is_settled(certificate.subject.id(&self.road.checker.federation())) {
+                // another one for a certified subject is looked at: there must not be two
+                let subject = certificate.subject.id(&self.road.checker.federation());
+                if self.certified(subject) == Some(certificate.choice) {
                     self.counts.settled += 1;
                 } else {
                     self.certificates.push(*certificate);
@@ -138,6 +140,11 @@ impl Intake {
 
     fn is_settled(&self, subject: SubjectId) -> bool {
         matches!(self.road.store.subject(&subject), Ok(Some(SubjectState::Certified { .. })))
+    }
+
+    fn certified(&self, subject: SubjectId) -> Option<Choice> {
+        let Ok(Some(SubjectState::Certified { sequence })) = self.road.store.subject(&subject) else { return None };
+        self.road.store.log_entry(sequence).ok()?.map(|entry| entry.choice)
     }
 
     fn check_certificates(&mut self) {

@@ -141,9 +141,9 @@ async fn take(
         brought.counts = counts;
         brought.counts.bad += reading.too_long;
         if let Some(before) = before.filter(|_| brought.rewritten_now) {
-            keep_rewritten(git, repository, before, now).await?;
+            keep_rewritten(repository, before, now)?;
         }
-        repository.set_reference(git, READ, tip).await?;
+        repository.set_reference(READ, tip)?;
     }
     if again && before.is_some() {
         read(repository, source.node, road, None, tip, true).await?;
@@ -171,11 +171,11 @@ pub(super) async fn read(
     tokio::task::spawn_blocking(read).await.map_err(|e| GitError::Failed(e.to_string()))?
 }
 
-async fn keep_rewritten(git: &Git, repository: &Repository, was: ObjectId, now: UnixMillis) -> Result<(), GitError> {
-    repository.set_reference(git, &format!("{REWRITTEN}/{:015}", now.0), was).await?;
+fn keep_rewritten(repository: &Repository, was: ObjectId, now: UnixMillis) -> Result<(), GitError> {
+    repository.set_reference(&format!("{REWRITTEN}/{:015}", now.0), was)?;
     let kept = repository.references(REWRITTEN);
     for (name, _) in kept.iter().take(kept.len().saturating_sub(REWRITTEN_KEPT)) {
-        repository.drop_reference(git, &format!("{REWRITTEN}/{name}")).await?;
+        repository.drop_reference(&format!("{REWRITTEN}/{name}"))?;
     }
     Ok(())
 }

@@ -8,6 +8,7 @@
 //! objects     reading a bare repository    mirror      a member's branch, fetched
 //! read        new lines of a branch        sync        all members once, then publish
 //! schedule    when                         task        the owner, with a handle
+//! plain       registry logs of members without a key
 //! ```
 
 mod branch;
@@ -18,6 +19,7 @@ mod intake;
 mod metrics;
 mod mirror;
 mod objects;
+mod plain;
 mod plan;
 mod publish;
 mod read;
@@ -32,6 +34,7 @@ pub use command::{FETCH_BYTES, Git};
 pub use failure::GitError;
 pub use handle::{GitHandle, SyncRoad};
 pub use metrics::GitMetrics;
+pub use plain::{PlainLogError, PlainLogs};
 pub use plan::Plan;
 pub use remote::{GitRemote, RemoteError};
 pub use state::{MemberSync, OwnBranch, RewrittenHistory, SyncOutcome, SyncState};

@@ -1,6 +1,7 @@
 //! Reading and writing the objects of a bare repository, with a library: no process per object, and nothing is
 //! allocated for what is larger than a branch may hold.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use gix_hash::ObjectId;
@@ -10,6 +11,8 @@ use super::failure::GitError;
 
 /// Bytes of the largest object that is read: a file of lines with room to spare.
 pub(super) const OBJECT_BYTES: u64 = 4 << 20;
+/// Commits that are walked; for more, Git itself is asked, which is bounded in time.
+const COMMITS: usize = 1000;
 /// Entries of a directory that are read.
 const ENTRIES: usize = 100_000;
 
@@ -43,6 +46,28 @@ impl Objects {
         let bytes = self.read(id, Kind::Commit)?;
         let commit = CommitRef::from_bytes(&bytes, gix_hash::Kind::Sha1).map_err(|e| damaged(id, &e))?;
         Ok((commit.tree(), commit.parents().collect()))
+    }
+
+    /// Whether an object is there: of a history that was cut at a depth, parents are not.
+    fn has(&self, id: ObjectId) -> Result<bool, GitError> {
+        self.store.try_header(&id).map(|header| header.is_some()).map_err(|e| damaged(id, &e))
+    }
+
+    /// Whether `old` is `new` or before it; `None` if that takes more than [`COMMITS`] to see.
+    pub(super) fn is_ancestor(&self, old: ObjectId, new: ObjectId) -> Result<Option<bool>, GitError> {
+        let (mut seen, mut next) = (HashSet::from([new]), vec![new]);
+        while let Some(id) = next.pop() {
+            if id == old {
+                return Ok(Some(true));
+            }
+            if seen.len() > COMMITS {
+                return Ok(None);
+            }
+            if self.has(id)? {
+                next.extend(self.commit(id)?.1.into_iter().filter(|parent| seen.insert(*parent)));
+            }
+        }
+        Ok(Some(false))
     }
 
     /// The entries of a directory.

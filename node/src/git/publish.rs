@@ -124,11 +124,11 @@ impl Publisher {
         if !self.met {
             self.meet(git, &repository, road).await?;
         }
-        self.append(git, &repository, engine, road, wanted, now).await?;
+        self.append(&repository, engine, road, wanted, now).await?;
         match self.push(git, &repository).await {
             Err(GitError::Moved) => {
                 self.meet(git, &repository, road).await?;
-                self.append(git, &repository, engine, road, wanted, now).await?;
+                self.append(&repository, engine, road, wanted, now).await?;
                 self.push(git, &repository).await?;
             }
             pushed => pushed?,
@@ -159,7 +159,7 @@ impl Publisher {
         }
         if let Some(theirs) = theirs.filter(|_| !is_known) {
             tracing::info!(commit = %theirs, "the own Git branch goes on from what its remote has");
-            repository.set_reference(git, &self.own_reference(), theirs).await?;
+            repository.set_reference(&self.own_reference(), theirs)?;
             self.known = None;
         }
         (self.met, self.pushed) = (true, theirs);
@@ -168,7 +168,6 @@ impl Publisher {
 
     async fn append(
         &mut self,
-        git: &Git,
         repository: &Repository,
         engine: &EngineHandle,
         road: &Road,
@@ -204,7 +203,7 @@ impl Publisher {
         let (written, known) =
             tokio::task::spawn_blocking(append).await.map_err(|e| GitError::Failed(e.to_string()))??;
         if let Some((commit, lines)) = written {
-            repository.set_reference(git, &self.own_reference(), commit).await?;
+            repository.set_reference(&self.own_reference(), commit)?;
             self.lines += lines;
         }
         self.known = Some(known);

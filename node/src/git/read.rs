@@ -79,7 +79,7 @@ pub(super) fn new_lines(
         let before = before.map(|id| objects.file(*id)).transpose()?.flatten().unwrap_or_default();
         let new = bytes.get(before.len()..).unwrap_or_default();
         reading.bytes += new.len() as u64;
-        let first = before.iter().filter(|b| **b == b'\n').count() + 1;
+        let first = before.split(|b| *b == b'\n').count();
         for (line, text) in (first..).zip(new.split(|b| *b == b'\n')) {
             if text.len() > LINE_BYTES {
                 reading.too_long += 1;

@@ -243,8 +243,12 @@ impl Task {
         }
         if self.road.inputs.send(Inbound::CatchUp).await.is_ok() {
             let done = status.wait_for(|s| ended(s) > before && s.syncing == 0);
-            if tokio::time::timeout(LIVE_AT_MOST, done).await.is_err() {
-                remarks.push(format!("not every member answered within {} s", LIVE_AT_MOST.as_secs()));
+            tokio::select! {
+                () = self.shutdown.cancelled() => remarks.push(GitError::Cancelled.to_string()),
+                () = tokio::time::sleep(LIVE_AT_MOST) => {
+                    remarks.push(format!("not every member answered within {} s", LIVE_AT_MOST.as_secs()));
+                }
+                _ = done => {}
             }
         }
         asked

@@ -5,8 +5,10 @@
 mod carry_over;
 pub mod plain;
 mod survey;
+mod task;
 #[cfg(test)]
 mod tests;
 
 pub use carry_over::{carry_over, in_numbers};
 pub use survey::{Action, LogSurvey, Survey, SurveyError, SurveyedNode};
+pub use task::PlainMembers;

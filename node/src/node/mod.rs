@@ -4,6 +4,7 @@ mod history;
 mod members;
 mod open;
 mod peers;
+mod telemetry;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -25,6 +26,7 @@ use crate::engine::{Engine, EngineMetrics, EngineParts};
 use crate::git::{GitMetrics, task as git_task};
 use crate::home::{Home, HomeError};
 use crate::keyfile::KeyFileError;
+use crate::legacy::PlainMembers;
 use crate::network::{self, Network, NetworkError};
 use crate::registry::file::{FileError, RegistryFile};
 use crate::registry::paths::RegistryPaths;
@@ -202,7 +204,11 @@ fn start(
     };
     tracker.spawn(registry::follow(file, projection, around));
 
+<<<<<<< HEAD
     let anchors = start_anchoring(&config, paths.clone(), &store, &running, tracker, end);
+=======
+    let telemetry = telemetry::start(&config, &paths, &manifest, node_id, (&running.handle, &store), tracker, end);
+>>>>>>> main
     let git_metrics = GitMetrics::default();
     let around = git_task::Surroundings {
         engine: running.handle.clone(),
@@ -224,12 +230,20 @@ fn start(
         store,
         peers: peers::watch(&network, &running, tracker, end),
         applier: Some(applier),
+<<<<<<< HEAD
         anchors: Some(anchors),
+=======
+        telemetry,
+>>>>>>> main
         git,
         metrics: Arc::new(Mutex::new(metrics(&network, &running, &git_metrics))),
         settings: Arc::new(api_settings(&config)),
         started_at: unix_now(),
     };
+    let mirrors = home.git().join("plain");
+    if let Some(members) = PlainMembers::allowed(&paths, &config.settings, mirrors) {
+        tracker.spawn(members.follow(end.clone()));
+    }
     let interval = config.settings.sync_settings.interval_minutes;
     if let Some(target) = projection::Target::choose(&paths, paths.root != home.root(), interval) {
         tracker.spawn(projection::follow(state.clone(), target, end.clone()));
@@ -306,6 +320,7 @@ fn api_settings(config: &Config) -> ApiSettings {
         sync_interval_minutes: settings.sync_settings.interval_minutes,
         max_event_age_days: settings.security.max_event_age_days,
         trust: open::trust_rules(&settings.trust_settings),
+        anonymize: settings.compliance.anonymize_node_data,
         defaults: EventDefaults::default(),
     }
 }

@@ -80,7 +80,7 @@ fn one(seed: u64, options: &Options, arguments: &Arguments) -> ExitCode {
         println!("{outcome:#}");
     } else {
         let outcome = violation.as_ref().map_or_else(|| "everything held".to_owned(), |what| format!("FAILED: {what}"));
-        print!("{story}{coverage}seed {seed}: {outcome}\n");
+        println!("{story}{coverage}seed {seed}: {outcome}");
     }
     ExitCode::from(u8::from(violation.is_some()))
 }

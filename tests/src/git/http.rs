@@ -151,7 +151,7 @@ fn serve(mut connection: &TcpStream, root: &PathBuf) -> io::Result<()> {
     let head = String::from_utf8_lossy(&output[..end]).into_owned();
     let status = head.lines().find_map(|line| line.strip_prefix("Status: ")).unwrap_or("200 OK");
     let headers = head.lines().filter(|line| !line.starts_with("Status: "));
-    let headers: String = headers.map(|line| format!("{line}\r\n")).collect();
+    let headers = headers.fold(String::new(), |text, line| text + line + "\r\n");
     let rest = &output[end + 4..];
     let answer = format!("HTTP/1.1 {status}\r\n{headers}Content-Length: {}\r\nConnection: close\r\n\r\n", rest.len());
     connection.write_all(answer.as_bytes())?;

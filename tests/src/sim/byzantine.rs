@@ -160,9 +160,11 @@ impl Liars {
     fn two_events(&mut self, fed: &Federation, from: usize) -> Vec<Lie> {
         let old: Vec<Event> = self.known.values().flat_map(|known| known.events.values().cloned()).collect();
         self.made += 1;
-        let base = match self.rng.chance(600) {
-            true if !old.is_empty() => old[self.rng.below(old.len())].clone(),
-            _ => testing::event("blueprint_tagged", &format!("lie-{}", self.made)),
+        let copies = self.rng.chance(600);
+        let base = if copies && !old.is_empty() {
+            old[self.rng.below(old.len())].clone()
+        } else {
+            testing::event("blueprint_tagged", &format!("lie-{}", self.made))
         };
         let mut lies = Vec::new();
         for (number, part) in self.halves().into_iter().enumerate() {

@@ -1,6 +1,7 @@
 //! What must hold after every step (SPEC §1, §7 *State*, §11): one choice a subject, one vote a round and phase, nothing
 //! sent that is not on disk, a log that only grows, certificates that verify.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use ssid_protocol::batch::{SignedBatch, Statements, VerifiedBatch};
@@ -212,21 +213,24 @@ impl<'a> Checks<'a> {
             .map_err(|error| format!("certificate {sequence} of machine {at} does not verify: {error}"))?;
         self.machines[at].leaves.push(merkle::leaf_hash(&certificate.choice.to_bytes()));
         let subject = certificate.subject_id();
-        if !self.certified.contains_key(&subject) {
-            self.certified.insert(subject, (certificate.choice, at));
-            coverage.count("subjects certified");
-            coverage.count(&format!("certified in round {:>2}", certificate.round.0));
-            if let Some(record) = store.record(sequence).map_err(|e| e.to_string())? {
-                coverage.count(&format!("resolution {}", record.resolution));
+        let (choice, first) = match self.certified.entry(subject) {
+            Entry::Occupied(known) => *known.get(),
+            Entry::Vacant(new) => {
+                coverage.count("subjects certified");
+                coverage.count(&format!("certified in round {:>2}", certificate.round.0));
+                if let Some(record) = store.record(sequence).map_err(|e| e.to_string())? {
+                    coverage.count(&format!("resolution {}", record.resolution));
+                }
+                *new.insert((certificate.choice, at))
             }
+        };
+        if choice == certificate.choice {
+            return Ok(());
         }
-        match self.certified.get(&subject) {
-            Some((choice, first)) if *choice != certificate.choice => Err(format!(
-                "SAFETY: subject {subject} is certified for {} at machine {first} and for {} at machine {at}",
-                choice.event_hash, certificate.choice.event_hash
-            )),
-            _ => Ok(()),
-        }
+        Err(format!(
+            "SAFETY: subject {subject} is certified for {} at machine {first} and for {} at machine {at}",
+            choice.event_hash, certificate.choice.event_hash
+        ))
     }
 
     /// Members of whom two votes for one slot reached an honest node.

@@ -47,7 +47,7 @@ impl World<'_> {
     fn undecided(&self, at: usize) -> Vec<InstanceView> {
         let Some(engine) = &self.machines[at].engine else { return Vec::new() };
         let mut open = engine.instances(None, None, usize::MAX);
-        open.retain(|view| view.subject.is_some() && !(view.in_conflict && !self.scenario.operators));
+        open.retain(|view| view.subject.is_some() && (self.scenario.operators || !view.in_conflict));
         open
     }
 
@@ -99,7 +99,7 @@ impl World<'_> {
     /// more where the origin was not known.
     fn measure_trust(&mut self) -> Result<(), String> {
         let liars: Vec<_> = self.scenario.liars.keys().map(|member| self.fed.node_id(*member)).collect();
-        let bound = 5 * (liars.len() as i32 + 1);
+        let bound = 5 * (liars.len() as u64 + 1);
         for at in self.honest_machines() {
             let Some(store) = &self.machines[at].store else { continue };
             for member in (0..self.fed.members()).filter(|member| self.scenario.is_honest(*member)) {
@@ -107,15 +107,15 @@ impl World<'_> {
                 let harmful = rows.iter().filter(|row| {
                     row.reason == TrustReason::Disagreement && row.origin.is_none_or(|origin| liars.contains(&origin))
                 });
-                let lost: i32 = harmful.map(|row| -row.reason.points().min(0)).sum();
+                let lost: u64 = harmful.map(|row| u64::from(row.reason.points().min(0).unsigned_abs())).sum();
                 if lost > bound || rows.iter().any(|row| row.reason == TrustReason::Equivocation) {
                     return Err(format!(
                         "{} liars took {lost} points, of at most {bound}, from honest member {member} at machine {at}: {rows:?}",
                         liars.len()
                     ));
                 }
-                self.coverage.most("points of trust that liars took from an honest member", lost as u64);
-                self.coverage.most("bound on those points", bound as u64);
+                self.coverage.most("points of trust that liars took from an honest member", lost);
+                self.coverage.most("bound on those points", bound);
             }
         }
         Ok(())

@@ -10,8 +10,8 @@ use super::world::{Step, World};
 const DEATH_WITHIN_MS: u64 = 15_000;
 
 impl World<'_> {
-    pub(super) fn happen(&mut self, number: usize) -> Result<(), String> {
-        let Some((_, happening)) = self.scenario.plan.get(number) else { return Ok(()) };
+    pub(super) fn happen(&mut self, number: usize) {
+        let Some((_, happening)) = self.scenario.plan.get(number) else { return };
         self.trace.line(self.clock.now(), || format!("PLAN {happening}"));
         match happening {
             Happening::Emit(member, event) => {
@@ -34,7 +34,6 @@ impl World<'_> {
             }
             Happening::Split(_) | Happening::Crash(..) | Happening::Skew(..) => {}
         }
-        Ok(())
     }
 
     fn at_member(&mut self, member: usize, input: impl Fn() -> Inbound) {
@@ -135,10 +134,7 @@ impl World<'_> {
             self.machines[at].skew = 0;
             self.machines[at].dies_after = None;
             if self.machines[at].disk.died_at().is_none() {
-                self.machines[at]
-                    .disk
-                    .revive(&self.machines[at].home().to_owned(), false)
-                    .map_err(|e| e.to_string())?;
+                self.machines[at].disk.revive(self.machines[at].home(), false).map_err(|e| e.to_string())?;
             }
             self.start(at)?;
             self.want_turn(at, 0);

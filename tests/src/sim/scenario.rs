@@ -208,7 +208,7 @@ impl Scenario {
         }
         for member in 0..self.members() {
             if rng.chance(150) {
-                let skew = rng.between(0, 240_000) as i64 - 120_000;
+                let skew = rng.between(0, 240_000).cast_signed() - 120_000;
                 self.plan.push((rng.between(0, healed_at / 2), Happening::Skew(member, skew)));
             }
         }
@@ -243,7 +243,7 @@ fn manifest(rng: &mut Rng, nodes: usize) -> Manifest {
 fn liars(rng: &mut Rng, manifest: &Manifest, mutation: Mutation) -> BTreeMap<usize, Liar> {
     let mut liars = BTreeMap::new();
     let Ok(voters) = manifest.voters() else { return liars };
-    let wanted = if rng.chance(200) { 0 } else { manifest.members.len() };
+    let wanted = if rng.chance(200) && mutation != Mutation::TooManyLiars { 0 } else { manifest.members.len() };
     let mut weight = 0;
     for member in rng.some_of(manifest.members.len(), wanted) {
         let Some(index) = voters.index_of(&manifest.members[member].node_id) else { continue };

@@ -163,7 +163,10 @@ impl<'a> World<'a> {
                 self.see_connections(at);
                 Ok(())
             }
-            Step::Plan(number) => self.happen(number),
+            Step::Plan(number) => {
+                self.happen(number);
+                Ok(())
+            }
             Step::Kill(at, life) => {
                 if self.machines[at].life == life && self.machines[at].is_up() && !self.healed {
                     self.die(at, "killed");
@@ -240,8 +243,12 @@ fn take_sides(machines: &mut [Machine], members: usize, rng: &mut Rng, conspire:
     let twins: Vec<usize> = (1..machines.len()).filter(|at| machines[*at].member == machines[at - 1].member).collect();
     for second in twins {
         let mut sides = [std::collections::BTreeSet::new(), std::collections::BTreeSet::new()];
-        for member in 0..members {
-            let side = if conspire && honest[member] { member % 2 * 2 } else { rng.below(5) };
+        for (member, honest) in honest.iter().copied().enumerate() {
+            let side = match (conspire, honest) {
+                (true, true) => member % 2 * 2,
+                (true, false) => 4,
+                (false, _) => rng.below(5),
+            };
             if side != 0 && side != 1 {
                 sides[0].insert(member);
             }

@@ -1,5 +1,6 @@
 //! A member that says different things to different members changes nothing about what is certified.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -56,7 +57,7 @@ fn who_votes_announces_and_proposes_twice_divides_nobody() {
         if sets.iter().all(|set| *set == sets[0]) {
             Ok(())
         } else {
-            Err(sets.iter().map(|s| s.len()).collect::<Vec<_>>())
+            Err(sets.iter().map(BTreeSet::len).collect::<Vec<_>>())
         }
     });
     assert!(siege.assert_agreed() >= least);

@@ -154,7 +154,7 @@ fn a_mirror_that_is_damaged_is_fetched_again() {
     let servers = tempfile::tempdir().unwrap();
     let root = servers.path();
     let (mut cluster, repository) = two_nodes(root);
-    let mut lines = noise(1 << 18).iter().map(|byte| format!("{byte:02x}")).collect::<String>() + "\n";
+    let mut lines = noise(1 << 18).iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}")) + "\n";
     let first = commit_files(&repository, BRANCH, &[("lines/00000000.jsonl", lines.as_bytes())], None);
     cluster.node_mut(0).start_answering();
     let node = cluster.node(0);

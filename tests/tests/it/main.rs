@@ -25,6 +25,7 @@ mod process;
 mod quorum;
 mod registry_file;
 mod rubbish;
+mod telemetry;
 mod vote_history;
 
 /// A module that is not named above would never run.

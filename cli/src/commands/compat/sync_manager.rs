@@ -3,11 +3,13 @@
 use anyhow::Result;
 use clap::Args;
 use serde_json::json;
-use ssid_node::api::view::{iso, now};
+use ssid_node::api::view::{SyncOutcome, iso, now};
+use ssid_node::legacy::plain::PlainSyncReport;
 use ssid_node::registry::manifest::{FederationManifest, ManifestNode, legacy_id};
 
 use super::facts::{Facts, Status};
 use super::paper::Paper;
+use crate::commands::{plain_sync, sync as live_sync};
 use crate::context::Context;
 use crate::error::{CliError, Code, OrCode as _};
 use crate::output::{Output, Tone, clean, seconds};
@@ -182,6 +184,70 @@ fn status_text(status: &Status, out: Output) -> String {
     paper.finish()
 }
 
-async fn sync(_force: bool, _context: &Context) -> Result<()> {
-    Err(CliError::new(Code::Failed, "syncing over Git is not built into this version of ssid yet").into())
+/// A running node syncs itself; without one the repository's files are synced with the nodes' plain logs.
+async fn sync(force: bool, context: &Context) -> Result<()> {
+    let facts = Facts::gather(context).await?;
+    let out = context.out;
+    if let Some((client, _)) = &facts.node {
+        let query = [("force", force.to_string()), ("transport", "auto".to_owned())];
+        let outcome: SyncOutcome = client.post(&["v1", "sync"], &query, Vec::new()).await?;
+        out.show(&outcome, |outcome| synced_text(outcome, out))?;
+        return Ok(live_sync::verdict(&outcome)?);
+    }
+    facts.manifest()?;
+    let report = plain_sync::run(context, &facts.paths, force).await?;
+    out.show(&report, |report| report_text(report, out))?;
+    Ok(plain_sync::verdict(&report)?)
+}
+
+fn synced_text(outcome: &SyncOutcome, out: Output) -> String {
+    let mut paper = Paper::new(out);
+    if outcome.done {
+        paper.heading("Sync Summary");
+        paper.line(&format!(
+            "  Successful: {}",
+            outcome.live_asked + outcome.git_fetched.saturating_sub(outcome.git_failed)
+        ));
+        paper.line(&format!("  Failed: {}", outcome.git_failed));
+    }
+    for remark in &outcome.remarks {
+        paper.painted(Tone::Warn, &format!("! {}", clean(remark)));
+    }
+    paper.finish()
+}
+
+fn report_text(report: &PlainSyncReport, out: Output) -> String {
+    let mut paper = Paper::new(out);
+    if let Some(skipped) = &report.skipped {
+        paper.painted(Tone::Warn, &format!("! {}", clean(&plain_sync::why(skipped))));
+        return paper.finish();
+    }
+    paper.heading("Federation Synchronization");
+    for node in &report.nodes {
+        paper.line(&format!("-> Syncing with: {}", clean(&node.node_name)));
+        match (&node.comparison, &node.error) {
+            (Some(found), _) if found.new + found.divergent == 0 => paper.line("  No new events to sync"),
+            (Some(found), _) => {
+                paper.line(&format!("  Found {} new event(s), {} divergent", found.new, found.divergent));
+            }
+            (None, error) => paper.painted(Tone::Bad, &format!("  {}", clean(error.as_deref().unwrap_or_default()))),
+        }
+        let (tone, word) =
+            if node.error.is_none() { (Tone::Good, "OK Sync successful") } else { (Tone::Bad, "X Sync failed") };
+        let word = paper.paint(tone, word);
+        paper.line(&format!("  {word}"));
+        paper.line("");
+    }
+    paper.heading("Sync Summary");
+    let failed = report.nodes.iter().filter(|node| node.error.is_some()).count();
+    paper.line(&format!("  Successful: {}", report.nodes.len() - failed));
+    paper.line(&format!("  Failed: {failed}"));
+    paper.line(&format!("  Consensus achieved: {}, failed: {}", report.achieved, report.failed));
+    paper.line(&format!("  Too few nodes have: {}", report.insufficient));
+    paper.line(&format!("  Applied {} event(s)", report.applied));
+    if report.applied < report.achieved {
+        let how = "set conflict_resolution.auto_apply_consensus in federation_config.json to append them";
+        paper.painted(Tone::Warn, &format!("! {} event(s) wait: {how}", report.achieved - report.applied));
+    }
+    paper.finish()
 }

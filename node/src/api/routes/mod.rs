@@ -9,9 +9,11 @@ mod evidence;
 mod import;
 mod log;
 mod nodes;
+mod report;
 mod status;
 mod stream;
 mod sync;
+mod telemetry;
 mod trust;
 mod verify;
 
@@ -64,6 +66,11 @@ pub(super) fn router(state: ApiState, shutdown: CancellationToken) -> Router {
         .route("/v1/trust/{id}", get(trust::show).post(trust::adjust))
         .route("/v1/evidence", get(evidence::list))
         .route("/v1/evidence/{id}", get(evidence::show))
+        .route("/v1/report", get(report::report))
+        .route("/v1/telemetry/check", post(telemetry::check))
+        .route("/v1/telemetry/outbox", get(telemetry::outbox))
+        .route("/v1/telemetry/outbox/{id}/retry", post(telemetry::retry))
+        .route("/v1/telemetry/outbox/{id}/drop", post(telemetry::forget))
         .route("/v1/log/head", get(log::head))
         .route("/v1/log/proof", get(log::proof))
         .route("/v1/log/consistency", get(log::consistency))

@@ -70,6 +70,7 @@ async fn served(engine: fn(&Event) -> EmitOutcome, with_tcp: bool) -> Served {
                     asked.lock().unwrap().push(adjustment.clone());
                     drop(reply.send(Ok(adjust(adjustment))));
                 }
+                Command::WriteOutbox { reply, .. } => drop(reply.send(Ok(Vec::new()))),
                 Command::Instances { reply, .. } => drop(reply.send(Vec::new())),
                 Command::Offer { reply, .. } => drop(reply.send(crate::engine::OfferPage::default())),
             }
@@ -85,7 +86,11 @@ async fn served(engine: fn(&Event) -> EmitOutcome, with_tcp: bool) -> Served {
         store,
         peers: watch::channel(Arc::new(Peers::default())).1,
         applier: None,
+<<<<<<< HEAD
         anchors: None,
+=======
+        telemetry: None,
+>>>>>>> main
         git: crate::git::GitHandle::idle(),
         metrics: Arc::new(Mutex::new(Registry::default())),
         settings: Arc::new(ApiSettings {
@@ -94,6 +99,7 @@ async fn served(engine: fn(&Event) -> EmitOutcome, with_tcp: bool) -> Served {
             sync_interval_minutes: 60,
             max_event_age_days: 365,
             trust: TrustRules::default(),
+            anonymize: false,
             defaults,
         }),
         started_at: UnixMillis(0),

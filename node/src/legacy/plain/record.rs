@@ -12,10 +12,12 @@ pub struct Outcome {
     pub failed: Vec<String>,
     /// What was decided, or was not.
     pub decisions: Vec<Decision>,
+    /// Whether a node with a key keeps the manifest's counts: then they are not touched.
+    pub has_keys: bool,
 }
 
 /// Writes a sync into the manifest: when each node was seen, the decisions, the counts. A decision that says what it
-/// said at the last sync is counted and dated once.
+/// said at the last sync is counted and dated once. The counts of a node with a key are its own.
 pub fn write_down(manifest: &mut FederationManifest, outcome: &Outcome, began: &str, at: &str) {
     for node in manifest.known_nodes().into_iter().filter(|node| outcome.reached.contains(&node.node_id)) {
         let mut seen = node;
@@ -44,6 +46,9 @@ pub fn write_down(manifest: &mut FederationManifest, outcome: &Outcome, began: &
         records.push(record);
     }
     manifest.add_history(&records);
+    if outcome.has_keys {
+        return;
+    }
     let nodes = manifest.known_nodes();
     counts.total_nodes = nodes.len() as u64;
     counts.active_nodes = nodes.iter().filter(|node| node.is_active()).count() as u64;

@@ -137,7 +137,8 @@ where
     let by_outcome = |reached: bool| {
         fetched.iter().filter(|(_, log)| log.is_ok() == reached).map(|(node, _)| node.node_id.clone()).collect()
     };
-    let outcome = Outcome { reached: by_outcome(true), failed: by_outcome(false), decisions };
+    let outcome =
+        Outcome { reached: by_outcome(true), failed: by_outcome(false), decisions, has_keys: options.has_keys };
     let at = iso(now());
     FederationManifest::update(&paths.federation_manifest, &at, |manifest| {
         write_down(manifest, &outcome, &iso(began), &at);

@@ -125,6 +125,7 @@ fn a_sync_is_written_down_once() {
         reached: ids[..2].to_vec(),
         failed: ids[2..].to_vec(),
         decisions: decide(&own, "own", &seen, &rules()),
+        has_keys: false,
     };
     write_down(&mut manifest, &outcome, "t1", "t2");
     write_down(&mut manifest, &outcome, "t3", "t4");
@@ -143,7 +144,9 @@ fn a_sync_is_written_down_once() {
     assert_eq!((counts.total_syncs, counts.successful_syncs, counts.failed_syncs), (2, 4, 2));
     assert_eq!((counts.consensus_agreements, counts.consensus_disagreements), (1, 1));
     assert_eq!(manifest.text("federation.last_sync"), "t4");
+    write_down(&mut manifest, &Outcome { has_keys: true, ..outcome }, "t5", "t6");
+    assert_eq!(manifest.statistics(), counts, "a node with a key keeps its own counts");
     let nodes = manifest.known_nodes();
-    assert_eq!(nodes.iter().map(|n| n.last_seen.as_deref()).collect::<Vec<_>>(), [Some("t4"), Some("t4"), None]);
+    assert_eq!(nodes.iter().map(|n| n.last_seen.as_deref()).collect::<Vec<_>>(), [Some("t6"), Some("t6"), None]);
     assert!(nodes.iter().all(|n| n.trust_score == Some(50)), "observations without a signature move no trust");
 }

@@ -1,0 +1,90 @@
+//! Syncing where no node runs: a deployment without keys, from its repository's files. `ssid sync` and `ssid compat`
+//! share it.
+
+use anyhow::Result;
+use ssid_node::config::Config;
+use ssid_node::git::PlainLogs;
+use ssid_node::legacy::plain::{NodeReport, PlainSyncError, PlainSyncOptions, PlainSyncReport, Skipped, sync};
+use ssid_node::registry::manifest::{FederationManifest, ManifestNode};
+use ssid_node::registry::paths::RegistryPaths;
+use tokio_util::sync::CancellationToken;
+
+use crate::context::Context;
+use crate::error::{CliError, Code, OrCode as _};
+use crate::output::{Output, Tone, clean};
+
+/// Syncs with every node of the manifest that has no key.
+pub(crate) async fn run(context: &Context, paths: &RegistryPaths, force: bool) -> Result<PlainSyncReport> {
+    let mut config = Config::load_or_default(&paths.federation_config).or_usage()?;
+    config
+        .apply_env(std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))))
+        .or_usage()?;
+    let manifest = FederationManifest::read(&paths.federation_manifest).or_code(Code::Failed)?;
+    let members = manifest.iter().flat_map(FederationManifest::known_nodes);
+    let has_keys = context.home.genesis().exists() || members.into_iter().any(|node| node.has_key());
+    context.home.create().or_usage()?;
+    let logs = PlainLogs::new(&config.settings, context.home.git().join("plain"), force, CancellationToken::new())
+        .await
+        .or_code(Code::Failed)?;
+    let logs = &logs;
+    let fetch = |node: ManifestNode| async move { logs.log_of(&node).await.map_err(|error| error.to_string()) };
+    let options = PlainSyncOptions { force, apply: false, has_keys };
+    let bar = context.out.progress(None, "syncing");
+    let report = sync(paths, &config.settings, options, fetch).await;
+    bar.finish_and_clear();
+    Ok(report.map_err(refused)?)
+}
+
+fn refused(error: PlainSyncError) -> CliError {
+    CliError::new(Code::Failed, error)
+}
+
+/// The command's end: exit 1 if there were nodes and none could be reached.
+pub(crate) fn verdict(report: &PlainSyncReport) -> Result<(), CliError> {
+    let is_lost = !report.nodes.is_empty() && report.nodes.iter().all(|node| node.error.is_some());
+    if is_lost { Err(CliError::new(Code::Failed, "no node's registry log could be fetched")) } else { Ok(()) }
+}
+
+/// Why nothing was done, in words.
+pub(crate) fn why(skipped: &Skipped) -> String {
+    match skipped {
+        Skipped::NotEnabled => {
+            "Federation is not enabled: federation.enabled is false in federation_config.json".to_owned()
+        }
+        Skipped::Recent(at) => format!("Recent sync detected: {at}; use --force to sync anyway"),
+        Skipped::NoNodes => "No federated nodes configured".to_owned(),
+        Skipped::NotAllowed => {
+            "Members have keys, and security.allow_unsigned_members does not allow the plain logs of others".to_owned()
+        }
+    }
+}
+
+/// How it went, as `ssid sync` tells it.
+pub(crate) fn text(report: &PlainSyncReport, out: Output) -> String {
+    if let Some(skipped) = &report.skipped {
+        return format!("Nothing was done. {}", out.paint(Tone::Warn, &clean(&why(skipped))));
+    }
+    let row = |node: &NodeReport| {
+        let found = node.comparison.unwrap_or_default();
+        let (tone, word) = if node.error.is_none() { (Tone::Good, "read") } else { (Tone::Bad, "failed") };
+        vec![
+            out.plain(clean(&node.node_name)),
+            out.cell(tone, word),
+            out.plain(found.same),
+            out.plain(found.new),
+            out.plain(found.missing_there),
+            out.plain(found.divergent),
+            out.plain(clean(node.error.as_deref().unwrap_or_default())),
+        ]
+    };
+    let headers = ["NAME", "LOG", "SAME", "NEW", "MISSING THERE", "DIVERGENT", "WHY"];
+    format!(
+        "{}\n{} events have a quorum of all nodes, {} of them appended; {} have not, {} too few nodes know\n\
+         Plain logs, unsigned: observed, never counted to a certificate or trust.",
+        out.table(&headers, report.nodes.iter().map(row)),
+        report.achieved,
+        report.applied,
+        report.failed,
+        report.insufficient
+    )
+}

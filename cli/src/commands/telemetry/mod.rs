@@ -1,0 +1,141 @@
+//! `ssid telemetry`.
+
+mod check;
+mod history;
+mod outbox;
+mod trial;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::builder::PossibleValuesParser;
+use clap::{Args, Subcommand};
+use ssid_node::config::{Channel, Config};
+use ssid_node::registry::paths::RegistryPaths;
+use ssid_node::telemetry::config::TelemetryConfig;
+use ssid_node::telemetry::look::Places;
+use ssid_node::telemetry::secret::Secrets;
+
+use crate::context::Context;
+use crate::error::{CliError, OrCode as _};
+
+/// Tell people what changes: scores, violations, releases, what happens in the federation
+///
+/// Configured in telemetry_config.json. Secrets come from SLACK_WEBHOOK_URL, DISCORD_WEBHOOK_URL, SSID_WEBHOOK_URL,
+/// SSID_WEBHOOK_SECRET and SSID_SMTP_PASSWORD. A running node does all of it by itself.
+#[derive(Debug, Subcommand)]
+#[command(verbatim_doc_comment)]
+pub(crate) enum TelemetryCommand {
+    /// Check once and tell what is new: by the running node, or without one
+    ///
+    /// Exit 1 if something could not be delivered in time: it waits, and goes out with the next check or by the node.
+    /// Exit 2 if a channel is switched on and cannot be used.
+    ///
+    /// Example:
+    ///   ssid telemetry check --repo /srv/governance
+    #[command(verbatim_doc_comment)]
+    Check(WaitArgs),
+    /// Check again and again, every check_interval_seconds, until Ctrl-C
+    Watch,
+    /// Send a test message to every channel that is switched on; exit 1 unless all have it
+    ///
+    /// A receiver that asks to wait is waited for, within --wait. Uses this command's environment, not the node's.
+    ///
+    /// Example:
+    ///   SLACK_WEBHOOK_URL=https://hooks.slack.com/… ssid telemetry test --channel slack
+    #[command(verbatim_doc_comment)]
+    Test(TestArgs),
+    /// Show the score over time; with --svg draw it
+    ///
+    /// Example:
+    ///   ssid telemetry history --repo /srv/governance --svg score.svg
+    #[command(verbatim_doc_comment)]
+    History(HistoryArgs),
+    #[command(subcommand)]
+    Outbox(OutboxCommand),
+}
+
+/// How long to wait.
+#[derive(Debug, Args)]
+pub(crate) struct WaitArgs {
+    /// Seconds to wait for deliveries
+    #[arg(long, default_value_t = 30, value_name = "SECONDS")]
+    wait: u64,
+}
+
+/// What to try.
+#[derive(Debug, Args)]
+pub(crate) struct TestArgs {
+    /// Only this channel
+    #[arg(long, value_parser = PossibleValuesParser::new(Channel::NAMES), value_name = "CHANNEL")]
+    channel: Option<String>,
+    #[command(flatten)]
+    wait: WaitArgs,
+}
+
+/// What to show.
+#[derive(Debug, Args)]
+pub(crate) struct HistoryArgs {
+    /// At most so many rows, the latest
+    #[arg(long, default_value_t = 40, value_name = "N")]
+    limit: usize,
+    /// Draw all of it into this file
+    #[arg(long, value_name = "F")]
+    svg: Option<PathBuf>,
+}
+
+/// What waits to be delivered, and what was given up
+#[derive(Debug, Subcommand)]
+pub(crate) enum OutboxCommand {
+    /// List it, oldest first
+    List,
+    /// Send one again at once
+    Retry {
+        /// Its number
+        id: u64,
+    },
+    /// Forget one
+    Drop {
+        /// Its number
+        id: u64,
+    },
+}
+
+pub(crate) async fn run(command: TelemetryCommand, context: &Context) -> Result<()> {
+    match command {
+        TelemetryCommand::Check(args) => check::once(context, args.time()).await,
+        TelemetryCommand::Watch => check::watch(context).await,
+        TelemetryCommand::Test(args) => trial::run(context, args.channel.as_deref(), args.wait.time()).await,
+        TelemetryCommand::History(args) => history::run(context, &args),
+        TelemetryCommand::Outbox(command) => outbox::run(command, context).await,
+    }
+}
+
+impl WaitArgs {
+    fn time(&self) -> Duration {
+        Duration::from_secs(self.wait)
+    }
+}
+
+/// Where things are, by the flags.
+pub(super) fn places(context: &Context) -> Result<Places, CliError> {
+    let paths = RegistryPaths::choose(context.repo.as_deref(), context.home.root());
+    let config = TelemetryConfig::load_or_default(&paths.telemetry_config).or_usage()?;
+    for finding in &config.findings {
+        context.out.remark(&finding.to_string());
+    }
+    Ok(Places { config, paths })
+}
+
+fn secrets(places: &Places) -> Secrets {
+    Secrets::find(|name| std::env::var(name).ok(), &places.paths.telemetry_config)
+}
+
+/// The node's own configuration, for what it says of notifications.
+fn federation(places: &Places) -> Result<Config, CliError> {
+    let mut config = Config::load_or_default(&places.paths.federation_config).or_usage()?;
+    let variables = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
+    config.apply_env(variables).or_usage()?;
+    Ok(config)
+}

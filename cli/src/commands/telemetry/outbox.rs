@@ -1,0 +1,72 @@
+//! `ssid telemetry outbox`.
+
+use anyhow::Result;
+use serde_json::{Value, json};
+use ssid_node::api::view::now;
+use ssid_node::telemetry::desk::Desk;
+use ssid_node::telemetry::view::EntryView;
+
+use super::{OutboxCommand, federation, places, secrets};
+use crate::context::Context;
+use crate::error::{CliError, Code, OrCode as _};
+use crate::output::{Output, Tone, clean, seconds};
+
+pub(super) async fn run(command: OutboxCommand, context: &Context) -> Result<()> {
+    let client = context.client()?;
+    // without a node the rows are in a file of this command's own
+    let mut here = if client.ready().await.is_none() { Some(open(context)?) } else { None };
+    let (id, verb) = match command {
+        OutboxCommand::List => {
+            let rows = match &mut here {
+                Some(desk) => EntryView::all(desk.courier().queue()),
+                None => client.get(&["v1", "telemetry", "outbox"], &[]).await?,
+            };
+            context.out.show(&rows, |rows| table(rows, context.out))?;
+            return Ok(());
+        }
+        OutboxCommand::Retry { id } => (id, "retry"),
+        OutboxCommand::Drop { id } => (id, "drop"),
+    };
+    match here {
+        None => {
+            let _: Value = client.post(&["v1", "telemetry", "outbox", &id.to_string(), verb], &[], Vec::new()).await?;
+        }
+        Some(mut desk) => {
+            let courier = desk.courier();
+            let found = if verb == "retry" { courier.retry(id, now()).await } else { courier.forget(id).await };
+            if !found {
+                return Err(CliError::new(Code::Failed, format!("there is no notification {id} in the outbox")).into());
+            }
+        }
+    }
+    context.out.show(&json!({"id": id, "done": verb}), |_| match verb {
+        "retry" => format!("notification {id} is sent again: by the running node, or with the next check"),
+        _ => format!("notification {id} is forgotten"),
+    })?;
+    Ok(())
+}
+
+fn open(context: &Context) -> Result<Desk> {
+    let places = places(context)?;
+    let wanted = federation(&places)?.settings.notifications;
+    let secrets = secrets(&places);
+    Ok(Desk::without_node(places, wanted, &secrets).or_code(Code::Failed)?)
+}
+
+fn table(rows: &[EntryView], out: Output) -> String {
+    if rows.is_empty() {
+        return "Nothing waits.".to_owned();
+    }
+    let rows = rows.iter().map(|row| {
+        vec![
+            out.plain(row.id),
+            out.plain(row.channel.as_str()),
+            out.cell(if row.state == "dead" { Tone::Bad } else { Tone::Warn }, &row.state),
+            out.plain(row.attempts),
+            out.plain(row.next_at.as_deref().map_or_else(String::new, seconds)),
+            out.plain(clean(&row.title)),
+            out.plain(clean(row.last_error.as_deref().unwrap_or_default())),
+        ]
+    });
+    out.table(&["ID", "CHANNEL", "STATE", "FAILED", "NEXT", "TITLE", "LAST ERROR"], rows)
+}

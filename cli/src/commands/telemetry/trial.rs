@@ -1,0 +1,53 @@
+//! `ssid telemetry test`.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use ssid_node::api::view::now;
+use ssid_node::telemetry::channels::Senders;
+use ssid_node::telemetry::trial::{TrialView, try_out};
+
+use super::{places, secrets};
+use crate::context::Context;
+use crate::error::{CliError, Code};
+use crate::output::{Output, Tone, clean};
+
+pub(super) async fn run(context: &Context, only: Option<&str>, wait: Duration) -> Result<()> {
+    let places = places(context)?;
+    let mut senders = Senders::configured(&places.config, &secrets(&places), &places.paths.root);
+    senders.usable.retain(|sender| only.is_none_or(|name| sender.channel().as_str() == name));
+    senders.unusable.retain(|(channel, _)| only.is_none_or(|name| channel.as_str() == name));
+    if senders.usable.is_empty() && senders.unusable.is_empty() {
+        let file = places.paths.telemetry_config.display();
+        let error =
+            CliError::usage(format!("no channel{} is switched on", only.map_or(String::new(), |n| format!(" {n}"))));
+        return Err(error.hint(format!("set notifications.slack.enabled (or another's) to true in {file}")).into());
+    }
+    let trials = try_out(&senders.usable, wait, now()).await;
+    context.out.show(&trials, |trials| table(trials, context.out))?;
+    if let Some((channel, why)) = senders.unusable.first() {
+        return Err(CliError::usage(format!("{} cannot be used: {why}", channel.as_str())).into());
+    }
+    let failed = trials.iter().filter(|trial| !trial.delivered).count();
+    if failed > 0 {
+        return Err(
+            CliError::new(Code::Failed, format!("{failed} of {} channels were not reached", trials.len())).into()
+        );
+    }
+    Ok(())
+}
+
+fn table(trials: &[TrialView], out: Output) -> String {
+    let rows = trials.iter().map(|trial| {
+        let (tone, word) = if trial.delivered { (Tone::Good, "delivered") } else { (Tone::Bad, "failed") };
+        vec![
+            out.plain(trial.channel.as_str()),
+            out.cell(tone, word),
+            out.plain(trial.attempts),
+            out.plain(format!("{:.1} s", trial.seconds)),
+            out.plain(clean(&trial.place)),
+            out.plain(clean(trial.reason.as_deref().unwrap_or_default())),
+        ]
+    });
+    out.table(&["CHANNEL", "RESULT", "ATTEMPTS", "TIME", "TO", "REASON"], rows)
+}

@@ -1,0 +1,371 @@
+//! The registry logs of members without a key: the default branch of each one's repository, fetched into a bare mirror,
+//! and one file of it read. Where the configuration asks for it, the commit that brought the file must be signed with
+//! the key whose fingerprint the federation manifest names.
+
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use gix_hash::ObjectId;
+use tokio_util::sync::CancellationToken;
+
+use super::command::{Git, Job, remove_unfinished};
+use super::failure::GitError;
+use super::objects::{OBJECT_BYTES, Objects};
+use super::remote::GitRemote;
+use super::repository::{FETCHED, Repository};
+use crate::config::{GitProtocol, Settings};
+use crate::legacy::plain::LOG_PATHS;
+use crate::registry::manifest::{ManifestNode, legacy_id};
+
+/// Longest time that a fetch may take, in seconds, whatever the configuration says (SPEC §10).
+const FETCH_SECONDS: u64 = 60;
+/// Digits of a GPG key's id that must agree at least.
+const KEY_ID_DIGITS: usize = 16;
+
+/// Why a member's log could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum PlainLogError {
+    /// Its address is refused.
+    #[error(transparent)]
+    Remote(#[from] super::RemoteError),
+    /// Its repository could not be fetched or read.
+    #[error(transparent)]
+    Git(#[from] GitError),
+    /// There is no log in it.
+    #[error("no registry log is found there: neither {} nor {}", LOG_PATHS[0], LOG_PATHS[1])]
+    NoLog,
+    /// The log is too large.
+    #[error("its registry log exceeds object_bytes = {OBJECT_BYTES}")]
+    TooLarge,
+    /// The commit that brought it is not signed as it must be.
+    #[error("the commit that brought its log {0}")]
+    Unsigned(String),
+}
+
+/// Which signature on the commit that brought a log is asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Asked {
+    /// `security.require_gpg_signature`.
+    gpg: bool,
+    /// `security.require_ssh_key_verification`.
+    ssh: bool,
+}
+
+/// Fetches logs, as the configuration says.
+#[derive(Debug)]
+pub struct PlainLogs {
+    git: Git,
+    dir: PathBuf,
+    allowed: Vec<GitProtocol>,
+    depth: u64,
+    retries: u64,
+    delay: Duration,
+    fresh_for: Duration,
+    keeps: bool,
+    asked: Asked,
+}
+
+impl PlainLogs {
+    /// Mirrors are kept in `dir`. With `force`, what was fetched a moment ago is fetched again. `shutdown` breaks off.
+    ///
+    /// # Errors
+    /// If there is no `git`.
+    pub async fn new(
+        settings: &Settings,
+        dir: PathBuf,
+        force: bool,
+        shutdown: CancellationToken,
+    ) -> Result<Self, GitError> {
+        let (sync, performance, security) = (&settings.sync_settings, &settings.performance, &settings.security);
+        let timeout = Duration::from_secs(sync.timeout_seconds.min(FETCH_SECONDS));
+        let allowed = security.allowed_git_protocols.clone();
+        let minutes = if force { 0 } else { performance.cache_ttl_minutes };
+        Ok(Self {
+            git: Git::find(&allowed, timeout, shutdown).await?,
+            dir,
+            allowed,
+            depth: sync.max_clone_depth,
+            retries: sync.max_retry_attempts,
+            delay: Duration::from_secs(sync.retry_delay_seconds),
+            fresh_for: Duration::from_secs(minutes.saturating_mul(60)),
+            keeps: performance.cache_remote_events,
+            asked: Asked { gpg: security.require_gpg_signature, ssh: security.require_ssh_key_verification },
+        })
+    }
+
+    /// The bytes of a member's registry log.
+    ///
+    /// # Errors
+    /// If it cannot be had, or its commit is not signed as the configuration asks.
+    pub async fn log_of(&self, node: &ManifestNode) -> Result<Vec<u8>, PlainLogError> {
+        let remote = GitRemote::parse(&node.git_remote, &self.allowed)?;
+        // of the address, not the id that the file states: that could name any directory
+        let dir = self.dir.join(format!("{}.git", legacy_id(&node.git_remote)));
+        let repository = Repository::open(&self.git, dir).await?;
+        let read = match self.fetched(&repository, &remote).await {
+            Ok(tip) => self.read(&repository, tip, node).await,
+            Err(error) => Err(error.into()),
+        };
+        // what is damaged here is fetched anew the next time
+        if !self.keeps || matches!(read, Err(PlainLogError::Git(GitError::Damaged(_)))) {
+            repository.remove()?;
+        }
+        read
+    }
+
+    /// The tip of the remote's default branch, fetched unless that was done a moment ago.
+    async fn fetched(&self, repository: &Repository, remote: &GitRemote) -> Result<ObjectId, GitError> {
+        let age = std::fs::metadata(repository.dir().join(FETCHED)).and_then(|meta| meta.modified());
+        let age = age.ok().and_then(|at| SystemTime::now().duration_since(at).ok());
+        if let (Some(age), Some(tip)) = (age, repository.reference(FETCHED)?)
+            && age < self.fresh_for
+        {
+            return Ok(tip);
+        }
+        let mut attempt = 0;
+        loop {
+            match self.fetch(repository, remote).await {
+                Err(error) if error.is_passing() && attempt < self.retries => {
+                    tokio::time::sleep(self.delay.saturating_mul(1 << attempt.min(16))).await;
+                    attempt += 1;
+                }
+                fetched => return fetched,
+            }
+        }
+    }
+
+    async fn fetch(&self, repository: &Repository, remote: &GitRemote) -> Result<ObjectId, GitError> {
+        remove_unfinished(repository.dir());
+        let depth = format!("--depth={}", self.depth);
+        let options = [
+            "fetch",
+            "--quiet",
+            "--no-tags",
+            "--no-write-fetch-head",
+            "--no-recurse-submodules",
+            "--force",
+            depth.as_str(),
+        ];
+        let what = format!("+HEAD:{FETCHED}");
+        let fetched = self.git.run(Job::remote(repository.dir(), &options, remote, &what)).await;
+        if fetched.is_err() {
+            remove_unfinished(repository.dir());
+        }
+        fetched?;
+        repository.reference(FETCHED)?.ok_or(GitError::NoBranch)
+    }
+
+    async fn read(
+        &self,
+        repository: &Repository,
+        tip: ObjectId,
+        node: &ManifestNode,
+    ) -> Result<Vec<u8>, PlainLogError> {
+        let opened = repository.clone();
+        let found = tokio::task::spawn_blocking(move || locate(&opened.objects()?, tip)).await;
+        let (path, bytes) = found.map_err(|e| GitError::Failed(e.to_string()))??;
+        if self.asked != Asked::default() {
+            self.check_signature(repository, path, node).await?;
+        }
+        Ok(bytes)
+    }
+
+    /// Whether the latest commit that touched the log is signed with the member's key, as `git verify-commit` has it.
+    async fn check_signature(
+        &self,
+        repository: &Repository,
+        path: &str,
+        node: &ManifestNode,
+    ) -> Result<(), PlainLogError> {
+        if node.public_key_fingerprint.is_empty() {
+            let why = "must be signed, and public_key_fingerprint names no key of this member";
+            return Err(PlainLogError::Unsigned(why.to_owned()));
+        }
+        // an SSH key is judged by its fingerprint below; without a file Git would not look at the signature at all
+        let signers = "gpg.ssh.allowedSignersFile=/dev/null";
+        let args = ["-c", signers, "log", "-1", "--format=%G?%n%GF%n%GP", FETCHED, "--", path];
+        let said = self.git.run(Job::local(repository.dir(), &args)).await?;
+        judge(&String::from_utf8_lossy(&said), &node.public_key_fingerprint, self.asked)
+            .map_err(PlainLogError::Unsigned)
+    }
+}
+
+/// The registry log in a commit's files: where it stands, and its bytes.
+fn locate(objects: &Objects, tip: ObjectId) -> Result<(&'static str, Vec<u8>), PlainLogError> {
+    let (root, _) = objects.commit(tip)?;
+    for path in LOG_PATHS {
+        if let Some(id) = walk(objects, root, path)? {
+            let bytes = objects.file(id)?.ok_or(PlainLogError::TooLarge)?;
+            return Ok((path, bytes));
+        }
+    }
+    Err(PlainLogError::NoLog)
+}
+
+fn walk(objects: &Objects, root: ObjectId, path: &str) -> Result<Option<ObjectId>, GitError> {
+    let (mut id, mut parts) = (root, path.split('/').peekable());
+    while let Some(part) = parts.next() {
+        let entries = objects.entries(id)?;
+        match entries.into_iter().find(|entry| entry.name == part && entry.is_dir == parts.peek().is_some()) {
+            Some(entry) => id = entry.id,
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(id))
+}
+
+/// Judges what Git says of a signature: whether it is good, and the fingerprints of the key and of its primary key.
+fn judge(said: &str, expected: &str, asked: Asked) -> Result<(), String> {
+    let mut lines = said.lines().map(str::trim);
+    let (state, key, primary) = (lines.next(), lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
+    match state.unwrap_or_default() {
+        // U: nobody has vouched for the key; its fingerprint is compared, which is better
+        "G" | "U" => {}
+        "N" | "" => return Err("is not signed".to_owned()),
+        "E" => return Err("is signed with a key that this machine does not have".to_owned()),
+        "X" | "Y" | "R" => return Err("is signed with a key that has expired or was revoked".to_owned()),
+        _ => return Err("has a bad signature".to_owned()),
+    }
+    let is_ssh = key.starts_with("SHA256:");
+    match (is_ssh, asked) {
+        (true, Asked { ssh: false, .. }) => {
+            return Err("is signed with an SSH key; a GPG signature is required".to_owned());
+        }
+        (false, Asked { gpg: false, .. }) => {
+            return Err("is signed with a GPG key; an SSH signature is required".to_owned());
+        }
+        _ => {}
+    }
+    let fits = |found: &str| if is_ssh { found == expected.trim() } else { is_same_key(found, expected) };
+    if fits(key) || fits(primary) {
+        return Ok(());
+    }
+    Err(format!("is signed with {key}, not with {}", expected.chars().take(100).collect::<String>()))
+}
+
+/// Whether two GPG fingerprints or long key ids name one key: they end alike.
+fn is_same_key(found: &str, expected: &str) -> bool {
+    let digits =
+        |text: &str| -> String { text.chars().filter(char::is_ascii_hexdigit).collect::<String>().to_uppercase() };
+    let (found, expected) = (digits(found), digits(expected));
+    expected.len() >= KEY_ID_DIGITS && found.ends_with(&expected)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use std::fs;
+    use std::path::Path;
+    use std::process::Command;
+
+    use super::*;
+
+    const GPG: &str = "0123456789ABCDEF0123456789ABCDEF01234567";
+    const SSH: &str = "SHA256:abcDEF0123456789abcDEF0123456789abcDEF01234";
+    const BOTH: Asked = Asked { gpg: true, ssh: true };
+
+    fn git(dir: &Path, args: &[&str]) {
+        let mut git = Command::new("git");
+        git.args(["-c", "user.name=t", "-c", "user.email=t@localhost"]).args(args).current_dir(dir);
+        git.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1");
+        let output = git.output().unwrap();
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    fn commit(dir: &Path, path: &str, text: &str) {
+        fs::create_dir_all(dir.join(path).parent().unwrap()).unwrap();
+        fs::write(dir.join(path), text).unwrap();
+        git(dir, &["add", "."]);
+        git(dir, &["commit", "--quiet", "-m", "log"]);
+    }
+
+    fn settings() -> Settings {
+        let mut settings = Settings::default();
+        settings.security.allowed_git_protocols = vec![GitProtocol::File];
+        settings.sync_settings.retry_delay_seconds = 0;
+        settings
+    }
+
+    fn node(dir: &Path) -> ManifestNode {
+        ManifestNode::new(dir.to_str().unwrap(), "North", "Org", "t0")
+    }
+
+    #[tokio::test]
+    async fn a_log_is_fetched_from_where_it_stands_and_kept_for_a_while() {
+        let dir = tempfile::tempdir().unwrap();
+        let origin = dir.path().join("origin");
+        fs::create_dir(&origin).unwrap();
+        git(&origin, &["init", "--quiet"]);
+        let mirrors = dir.path().join("mirrors");
+        let logs = PlainLogs::new(&settings(), mirrors.clone(), false, CancellationToken::new()).await.unwrap();
+        let north = node(&origin);
+        commit(&origin, "README.md", "nothing yet");
+        assert!(matches!(logs.log_of(&north).await, Err(PlainLogError::NoLog)));
+        commit(&origin, LOG_PATHS[0], "one");
+        assert!(matches!(logs.log_of(&north).await, Err(PlainLogError::NoLog)), "fetched a moment ago");
+        let forced = PlainLogs::new(&settings(), mirrors.clone(), true, CancellationToken::new()).await.unwrap();
+        assert_eq!(forced.log_of(&north).await.unwrap(), b"one");
+        commit(&origin, LOG_PATHS[1], "elsewhere");
+        assert_eq!(forced.log_of(&north).await.unwrap(), b"one", "the registry's own place comes first");
+        let mut keeping_nothing = settings();
+        keeping_nothing.performance.cache_remote_events = false;
+        let logs = PlainLogs::new(&keeping_nothing, mirrors.clone(), false, CancellationToken::new()).await.unwrap();
+        assert_eq!(logs.log_of(&north).await.unwrap(), b"one");
+        assert_eq!(fs::read_dir(&mirrors).unwrap().count(), 0, "nothing is left of it");
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_had_says_why() {
+        let dir = tempfile::tempdir().unwrap();
+        let logs =
+            PlainLogs::new(&settings(), dir.path().join("mirrors"), true, CancellationToken::new()).await.unwrap();
+        let gone = logs.log_of(&node(&dir.path().join("gone"))).await.unwrap_err();
+        assert!(matches!(gone, PlainLogError::Git(_)), "{gone}");
+        for address in ["https://git.example/a.git", "ext::sh -c true", "--upload-pack=touch"] {
+            let refused = logs.log_of(&ManifestNode::new(address, "N", "O", "t")).await.unwrap_err();
+            assert!(matches!(refused, PlainLogError::Remote(_)), "{refused}");
+        }
+    }
+
+    #[tokio::test]
+    async fn where_a_signature_is_asked_for_a_commit_without_one_brings_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        git(dir.path(), &["init", "--quiet"]);
+        commit(dir.path(), LOG_PATHS[0], "one");
+        for (gpg, ssh) in [(true, false), (false, true)] {
+            let mut settings = settings();
+            settings.security.require_gpg_signature = gpg;
+            settings.security.require_ssh_key_verification = ssh;
+            let mirrors = tempfile::tempdir().unwrap();
+            let logs =
+                PlainLogs::new(&settings, mirrors.path().to_owned(), true, CancellationToken::new()).await.unwrap();
+            let unknown = logs.log_of(&node(dir.path())).await.unwrap_err().to_string();
+            assert!(unknown.contains("names no key"), "{unknown}");
+            let north = ManifestNode { public_key_fingerprint: GPG.to_owned(), ..node(dir.path()) };
+            let unsigned = logs.log_of(&north).await.unwrap_err().to_string();
+            assert!(unsigned.ends_with("is not signed"), "{unsigned}");
+        }
+    }
+
+    #[test]
+    fn a_signature_counts_if_it_is_good_and_by_the_named_key() {
+        assert_eq!(judge(&format!("G\n{GPG}\n{GPG}\n"), &GPG.to_lowercase(), BOTH), Ok(()));
+        assert_eq!(
+            judge(&format!("U\nother\n{GPG}\n"), &GPG[24..], BOTH),
+            Ok(()),
+            "of a subkey the primary key counts"
+        );
+        assert_eq!(judge(&format!("U\n{SSH}\n\n"), SSH, BOTH), Ok(()));
+        let refused = |said: &str, expected: &str, asked| judge(said, expected, asked).unwrap_err();
+        assert!(refused("N\n\n\n", GPG, BOTH).contains("not signed"));
+        assert!(refused("", GPG, BOTH).contains("not signed"));
+        assert!(refused(&format!("B\n{GPG}\n"), GPG, BOTH).contains("bad"));
+        assert!(refused(&format!("E\n{GPG}\n"), GPG, BOTH).contains("does not have"));
+        assert!(refused(&format!("X\n{GPG}\n"), GPG, BOTH).contains("expired"));
+        assert!(refused(&format!("G\n{GPG}\n"), &GPG[36..], BOTH).contains("not with"), "too short an id names no key");
+        assert!(refused(&format!("U\n{SSH}\n"), "SHA256:abc", BOTH).contains("not with"));
+        assert!(refused(&format!("U\n{SSH}\n"), SSH, Asked { gpg: true, ssh: false }).contains("GPG"));
+        assert!(refused(&format!("G\n{GPG}\n"), GPG, Asked { gpg: false, ssh: true }).contains("SSH"));
+    }
+}

@@ -1,0 +1,57 @@
+//! Starts telemetry beside the rest, where a telemetry configuration asks for it. What is wrong with it is said loudly
+//! and holds nothing else up: a node that cannot tell people still votes.
+
+use ssid_protocol::id::NodeId;
+use ssid_protocol::manifest::Manifest;
+use ssid_storage::Store;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::Config;
+use crate::engine::EngineHandle;
+use crate::registry::paths::RegistryPaths;
+use crate::telemetry::config::TelemetryConfig;
+use crate::telemetry::desk::Desk;
+use crate::telemetry::keeper::Keeper;
+use crate::telemetry::look::Places;
+use crate::telemetry::secret::Secrets;
+use crate::telemetry::task::{self, Surroundings, TelemetryHandle};
+
+/// The way to the task; `None` where there is no `telemetry_config.json`, or one that cannot be used.
+pub(super) fn start(
+    config: &Config,
+    paths: &RegistryPaths,
+    manifest: &Manifest,
+    node: NodeId,
+    (engine, store): (&EngineHandle, &Store),
+    tracker: &TaskTracker,
+    end: &CancellationToken,
+) -> Option<TelemetryHandle> {
+    if !paths.telemetry_config.exists() {
+        return None;
+    }
+    let keeper = Keeper::Node { engine: engine.clone(), store: store.clone() };
+    let opened = tokio::task::block_in_place(|| open(config, paths, keeper));
+    let desk = opened.inspect_err(|error| tracing::error!(error, "telemetry does not run")).ok()?;
+    let (handle, requests) = task::requests();
+    let around = Surroundings {
+        engine: engine.clone(),
+        store: store.clone(),
+        manifest: manifest.clone(),
+        anonymize: config.settings.compliance.anonymize_node_data,
+        node,
+        shutdown: end.clone(),
+    };
+    tracker.spawn(task::follow(desk, requests, around));
+    Some(handle)
+}
+
+fn open(config: &Config, paths: &RegistryPaths, keeper: Keeper) -> Result<Desk, String> {
+    let telemetry = TelemetryConfig::load_or_default(&paths.telemetry_config).map_err(|error| error.to_string())?;
+    for finding in &telemetry.findings {
+        tracing::warn!("{finding}");
+    }
+    let secrets = Secrets::find(|name| std::env::var(name).ok(), &paths.telemetry_config);
+    let places = Places { config: telemetry, paths: paths.clone() };
+    Desk::open(places, config.settings.notifications.clone(), &secrets, keeper).map_err(|error| error.to_string())
+}

@@ -1,0 +1,196 @@
+//! Sending over HTTP: one client without redirects, cookies or proxies of its own choosing, a time limit, a limit on what
+//! is read of the answer, and errors that never show an address.
+
+use std::time::Duration;
+
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT};
+use reqwest::{Client, Method, StatusCode};
+use serde_json::Value;
+use tokio::sync::OnceCell;
+
+use super::Attempt;
+use crate::config::Channel;
+use crate::telemetry::message::plain;
+use crate::telemetry::secret::SecretUrl;
+
+/// How long one attempt may take, from looking up the name to the answer's last byte.
+const ATTEMPT_AT_MOST: Duration = Duration::from_secs(10);
+/// Bytes of an answer that are read.
+const ANSWER_BYTES: usize = 16 * 1024;
+/// The longest pause a receiver may ask for.
+const PAUSE_AT_MOST: Duration = Duration::from_hours(24);
+
+/// The HTTP client, made when it is first needed: without the system's certificates it cannot be made.
+#[derive(Clone, Debug)]
+pub struct Http {
+    client: std::sync::Arc<OnceCell<Client>>,
+    limit: Duration,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self::within(ATTEMPT_AT_MOST)
+    }
+}
+
+/// What is sent.
+#[derive(Clone, Debug)]
+pub(super) struct Request {
+    pub(super) url: SecretUrl,
+    pub(super) method: Method,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Vec<u8>,
+    query: Option<(&'static str, &'static str)>,
+}
+
+impl Request {
+    /// `POST` of a JSON document.
+    pub(super) fn json(url: SecretUrl, document: &Value) -> Self {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(USER_AGENT, HeaderValue::from_static(concat!("ssid/", env!("CARGO_PKG_VERSION"))));
+        Self { url, method: Method::POST, headers, body: document.to_string().into_bytes(), query: None }
+    }
+
+    /// With a parameter in the address.
+    pub(super) fn query(mut self, name: &'static str, value: &'static str) -> Self {
+        self.query = Some((name, value));
+        self
+    }
+}
+
+/// What came back.
+#[derive(Clone, Debug)]
+pub(super) struct Answer {
+    status: StatusCode,
+    retry_after: Option<Duration>,
+    body: String,
+}
+
+impl Answer {
+    /// What most services mean: 2xx delivered, 429 and 5xx later, `gone` never again, the rest refused.
+    pub(super) fn usual_meaning(&self, channel: Channel, gone: &[u16]) -> Attempt {
+        let code = self.status.as_u16();
+        let said = if self.body.is_empty() { String::new() } else { format!(": {}", plain(&self.body, 200)) };
+        let why = format!("{} answered {code}{said}", channel.as_str());
+        match code {
+            200..=299 => Attempt::Delivered,
+            408 | 425 | 429 | 500..=599 => Attempt::Later { after: self.retry_after, why },
+            _ if gone.contains(&code) => Attempt::Gone(format!("{why}; its address is not used again")),
+            300..=399 => Attempt::Refused(format!("{why}; redirects are not followed: set the address itself")),
+            _ => Attempt::Refused(why),
+        }
+    }
+}
+
+impl Http {
+    /// A client whose attempts take at most `limit`.
+    pub fn within(limit: Duration) -> Self {
+        Self { client: std::sync::Arc::default(), limit }
+    }
+
+    /// Sends, and says what the answer means.
+    pub(super) async fn send(&self, request: Request, meaning: fn(&Answer) -> Attempt) -> Attempt {
+        let client = match self.client.get_or_try_init(|| async { client() }).await {
+            Ok(client) => client,
+            Err(why) => return Attempt::Later { after: None, why: why.clone() },
+        };
+        match tokio::time::timeout(self.limit, exchange(client, request)).await {
+            Ok(Ok(answer)) => meaning(&answer),
+            Ok(Err(why)) => Attempt::Later { after: None, why },
+            Err(_) => Attempt::Later { after: None, why: format!("no answer within {:?}", self.limit) },
+        }
+    }
+}
+
+fn client() -> Result<Client, String> {
+    let builder = Client::builder().redirect(reqwest::redirect::Policy::none()).referer(false);
+    builder.build().map_err(|error| {
+        let error = error.without_url();
+        format!(
+            "HTTPS cannot be set up ({}); are the system's CA certificates installed (ca-certificates)?",
+            causes(&error)
+        )
+    })
+}
+
+async fn exchange(client: &Client, request: Request) -> Result<Answer, String> {
+    let mut url = request.url.reveal().clone();
+    if let Some((name, value)) = request.query {
+        url.query_pairs_mut().append_pair(name, value);
+    }
+    let sending = client.request(request.method, url).headers(request.headers).body(request.body);
+    // the address is a secret: it stands in every error of the client unless it is taken out
+    let failed = |error: reqwest::Error| {
+        let error = error.without_url();
+        format!("{} cannot be reached: {}", request.url, causes(&error))
+    };
+    let mut response = sending.send().await.map_err(failed)?;
+    let (status, header) = (response.status(), retry_after(response.headers()));
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(failed)? {
+        let room = ANSWER_BYTES - body.len();
+        body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+        if body.len() == ANSWER_BYTES {
+            break;
+        }
+    }
+    let body = String::from_utf8_lossy(&body).into_owned();
+    let retry_after = in_body(&body).or(header).map(|pause| pause.min(PAUSE_AT_MOST));
+    Ok(Answer { status, retry_after, body })
+}
+
+/// `Retry-After` in seconds; the form with a date counts as none.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
+}
+
+/// Discord's `retry_after`, which is finer than its header.
+fn in_body(body: &str) -> Option<Duration> {
+    let document: Value = serde_json::from_str(body).ok()?;
+    let seconds = document.get("retry_after")?.as_f64()?;
+    Duration::try_from_secs_f64(seconds).ok()
+}
+
+/// An error with what caused it.
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text = format!("{text}: {cause}");
+        next = cause.source();
+    }
+    plain(&text, 300)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attempt(status: u16, retry_after: Option<u64>, gone: &[u16]) -> Attempt {
+        let status = StatusCode::from_u16(status).unwrap_or_default();
+        let answer = Answer { status, retry_after: retry_after.map(Duration::from_secs), body: "word\r\n".into() };
+        answer.usual_meaning(Channel::Slack, gone)
+    }
+
+    #[test]
+    fn answers_mean_what_they_say() {
+        assert_eq!(attempt(204, None, &[]), Attempt::Delivered);
+        let later = Attempt::Later { after: Some(Duration::from_secs(7)), why: "slack answered 429: word  ".into() };
+        assert_eq!(attempt(429, Some(7), &[]), later);
+        assert!(matches!(attempt(503, None, &[]), Attempt::Later { after: None, .. }));
+        assert!(matches!(attempt(404, None, &[404]), Attempt::Gone(_)));
+        assert!(matches!(attempt(404, None, &[]), Attempt::Refused(_)));
+        assert!(matches!(attempt(307, None, &[]), Attempt::Refused(why) if why.contains("redirects are not followed")));
+    }
+
+    #[test]
+    fn pauses_are_read_from_header_and_body() {
+        let headers = |value: &'static str| HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static(value))]);
+        assert_eq!(retry_after(&headers("30")), Some(Duration::from_secs(30)));
+        assert_eq!(retry_after(&headers("Wed, 21 Oct 2026 07:28:00 GMT")), None);
+        assert_eq!(in_body(r#"{"retry_after": 0.5}"#), Some(Duration::from_millis(500)));
+        assert_eq!(in_body(r#"{"retry_after": -1}"#), None);
+        assert_eq!(in_body("rate_limited"), None);
+    }
+}

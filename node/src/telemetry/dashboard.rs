@@ -1,0 +1,278 @@
+//! The dashboard's CSV: compliance scores by quarter, in both forms that exist. The last rows of real files are quarters
+//! to come with invented scores, so what counts as current is the latest row whose date is not in the future.
+
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use jiff::civil::Date;
+
+/// Bytes of the largest file that is read.
+pub const FILE_BYTES: u64 = 16 << 20;
+/// Rows of the longest file that is read.
+pub const ROWS: usize = 100_000;
+/// Bytes of one field.
+const FIELD_BYTES: usize = 1024;
+/// Problems that are told singly.
+const PROBLEMS: usize = 20;
+
+/// One row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    /// Its line in the file, from 1.
+    pub line: u64,
+    /// Its day.
+    pub date: Date,
+    /// Its quarter as written, for example `2025-Q4`; empty if there is none.
+    pub quarter: String,
+    /// The score, 0 to 100; `None` if it is not known.
+    pub score: Option<f64>,
+    /// How many violations; `None` if it is not known.
+    pub violations: Option<u64>,
+    /// The blueprint, where the file says it.
+    pub blueprint: Option<String>,
+    /// The state of the root lock, where the file says it.
+    pub root_lock: Option<String>,
+}
+
+/// What a file holds.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Dashboard {
+    /// Rows in order of date, those of one day in the file's order.
+    pub rows: Vec<Row>,
+    /// What could not be read, with line numbers; the first twenty.
+    pub problems: Vec<String>,
+}
+
+/// Why a dashboard is not read.
+#[derive(Debug, thiserror::Error)]
+pub enum DashboardError {
+    /// It cannot be read.
+    #[error("cannot read '{path}': {source}", path = path.display())]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It is larger than what is read.
+    #[error("'{path}' has more than {FILE_BYTES} bytes; move rows of past years elsewhere", path = .0.display())]
+    TooLarge(PathBuf),
+    /// Its header has no score.
+    #[error("'{path}' is no dashboard: {what}", path = path.display())]
+    NotOne {
+        /// Which.
+        path: PathBuf,
+        /// What is missing.
+        what: String,
+    },
+}
+
+/// Where the columns are.
+struct Columns {
+    date: usize,
+    quarter: Option<usize>,
+    score: usize,
+    violations: Option<usize>,
+    blueprint: Option<usize>,
+    root_lock: Option<usize>,
+}
+
+impl Dashboard {
+    /// Reads the first of `places` that exists; `None` if none does.
+    ///
+    /// # Errors
+    /// If the file that exists cannot be read or is no dashboard.
+    pub fn read_first(places: &[PathBuf]) -> Result<Option<(PathBuf, Self)>, DashboardError> {
+        for path in places {
+            match std::fs::File::open(path) {
+                Ok(file) => return Self::read(path, file).map(|dashboard| Some((path.clone(), dashboard))),
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                Err(source) => return Err(DashboardError::Io { path: path.clone(), source }),
+            }
+        }
+        Ok(None)
+    }
+
+    fn read(path: &Path, file: std::fs::File) -> Result<Self, DashboardError> {
+        let mut bytes = Vec::new();
+        let read = file.take(FILE_BYTES + 1).read_to_end(&mut bytes);
+        read.map_err(|source| DashboardError::Io { path: path.to_owned(), source })?;
+        if bytes.len() as u64 > FILE_BYTES {
+            return Err(DashboardError::TooLarge(path.to_owned()));
+        }
+        Self::parse(&bytes).map_err(|what| DashboardError::NotOne { path: path.to_owned(), what })
+    }
+
+    /// Reads a file's bytes.
+    ///
+    /// # Errors
+    /// If there is no header with a date and a score: what is missing.
+    pub fn parse(bytes: &[u8]) -> Result<Self, String> {
+        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+        let mut reader = csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::All).from_reader(bytes);
+        let columns = Columns::of(reader.byte_headers().map_err(|e| e.to_string())?)?;
+        let mut read = Self::default();
+        let mut record = csv::ByteRecord::new();
+        loop {
+            let row = match reader.read_byte_record(&mut record) {
+                Ok(false) => break,
+                Ok(true) => columns.row(&record, line_of(&record, bytes)),
+                Err(error) => Err(error.to_string()),
+            };
+            if read.rows.len() == ROWS {
+                read.problems.push(format!("more than {ROWS} rows; the rest is not read"));
+                break;
+            }
+            match row {
+                Ok(row) => read.rows.push(row),
+                Err(what) if read.problems.len() < PROBLEMS => read.problems.push(what),
+                Err(_) => {}
+            }
+        }
+        read.rows.sort_by_key(|row| row.date);
+        Ok(read)
+    }
+
+    /// The rows that are not in the future, latest last.
+    pub fn until(&self, today: Date) -> &[Row] {
+        let end = self.rows.partition_point(|row| row.date <= today);
+        &self.rows[..end]
+    }
+}
+
+impl Columns {
+    fn of(header: &csv::ByteRecord) -> Result<Self, String> {
+        let find = |name: &str| header.iter().position(|field| field.eq_ignore_ascii_case(name.as_bytes()));
+        let date = find("date").or_else(|| find("timestamp"));
+        Ok(Self {
+            date: date.ok_or("its header has neither `date` nor `timestamp`")?,
+            quarter: find("quarter"),
+            score: find("compliance_score").ok_or("its header has no `compliance_score`")?,
+            violations: find("violations"),
+            blueprint: find("blueprint_version"),
+            root_lock: find("root_24_lock").or_else(|| find("root24_status")),
+        })
+    }
+
+    fn row(&self, record: &csv::ByteRecord, line: u64) -> Result<Row, String> {
+        let text = |at: usize| -> Result<&str, String> {
+            let bytes = record.get(at).unwrap_or_default();
+            if bytes.len() > FIELD_BYTES {
+                return Err(format!("line {line}: a field has {} bytes; at most {FIELD_BYTES} are read", bytes.len()));
+            }
+            std::str::from_utf8(bytes).map_err(|_| format!("line {line}: not UTF-8"))
+        };
+        let optional = |at: Option<usize>| at.map(text).transpose().map(|found| found.filter(|t| !t.is_empty()));
+        let date = text(self.date)?;
+        // of a timestamp only its day
+        let day = date.get(..10).and_then(|day| day.parse().ok());
+        Ok(Row {
+            line,
+            date: day.ok_or_else(|| format!("line {line}: {date:?} is no date such as 2025-12-31"))?,
+            quarter: optional(self.quarter)?.unwrap_or_default().to_owned(),
+            score: score(text(self.score)?).map_err(|what| format!("line {line}: {what}"))?,
+            violations: violations(optional(self.violations)?).map_err(|what| format!("line {line}: {what}"))?,
+            blueprint: optional(self.blueprint)?.map(ToOwned::to_owned),
+            root_lock: optional(self.root_lock)?.map(ToOwned::to_owned),
+        })
+    }
+}
+
+/// The line that a record begins on; the reader counts the empty lines before it to it.
+fn line_of(record: &csv::ByteRecord, bytes: &[u8]) -> u64 {
+    let Some(position) = record.position() else { return 0 };
+    let begin = usize::try_from(position.byte()).unwrap_or(usize::MAX);
+    let rest = bytes.get(begin..).unwrap_or_default();
+    let empty = rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).filter(|byte| **byte == b'\n').count();
+    position.line() + empty as u64
+}
+
+fn is_unknown(text: &str) -> bool {
+    ["", "-", "unknown", "pending", "n/a"].iter().any(|word| text.eq_ignore_ascii_case(word))
+}
+
+/// `95`, `95.5`, `95%` or `95/100`.
+fn score(text: &str) -> Result<Option<f64>, String> {
+    if is_unknown(text) {
+        return Ok(None);
+    }
+    let number = text.trim_end_matches("/100").trim_end_matches('%').trim_end();
+    let allowed = |score: &f64| (0.0..=100.0).contains(score);
+    let score = number.parse().ok().filter(allowed);
+    score.map(Some).ok_or_else(|| format!("{text:?} is no score from 0 to 100"))
+}
+
+fn violations(text: Option<&str>) -> Result<Option<u64>, String> {
+    let known = text.filter(|text| !is_unknown(text));
+    known.map(|text| text.parse().map_err(|_| format!("{text:?} is no number of violations"))).transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use jiff::civil::date;
+
+    use super::*;
+
+    const FIRST: &str = "quarter,date,compliance_score,violations,commits,proof_anchors,hash_valid,root24_status\n\
+        2025-Q4,2025-12-31,100,0,145,3ddc8d7a,true,PASS\n2026-Q1,2026-03-31,97.5,1,189,dc9bb56b,true,PASS\n\
+        2026-Q2,2026-06-30,100,0,0,pending,true,PASS\n";
+    const SECOND: &str = "\u{feff}timestamp,quarter,compliance_score,total_roots,verified_roots,violations,\
+        blueprint_version,root_24_lock,safe_fix_status\r\n2025-10-11T20:00:00Z,2025-Q4,95/100,24,24,2,v4.3,active,on\r\n";
+
+    #[test]
+    fn both_headers_are_read() {
+        let first = Dashboard::parse(FIRST.as_bytes()).unwrap();
+        assert_eq!((first.rows.len(), first.problems.len()), (3, 0));
+        assert_eq!((first.rows[1].score, first.rows[1].violations, first.rows[1].line), (Some(97.5), Some(1), 3));
+        assert_eq!(first.rows[0].root_lock.as_deref(), Some("PASS"));
+        let second = Dashboard::parse(SECOND.as_bytes()).unwrap();
+        let row = &second.rows[0];
+        assert_eq!((row.score, row.violations, row.date), (Some(95.0), Some(2), date(2025, 10, 11)));
+        assert_eq!((row.blueprint.as_deref(), row.root_lock.as_deref()), (Some("v4.3"), Some("active")));
+    }
+
+    #[test]
+    fn quarters_to_come_are_not_current() {
+        let dashboard = Dashboard::parse(FIRST.as_bytes()).unwrap();
+        assert_eq!(dashboard.until(date(2026, 6, 29)).last().unwrap().quarter, "2026-Q1");
+        assert_eq!(dashboard.until(date(2026, 6, 30)).last().unwrap().quarter, "2026-Q2");
+        assert!(dashboard.until(date(2025, 1, 1)).is_empty());
+    }
+
+    #[test]
+    fn what_is_unknown_is_not_a_hundred() {
+        let text = "date,compliance_score,violations\n2026-01-01,unknown,\n2026-01-02,,n/a\n";
+        let rows = Dashboard::parse(text.as_bytes()).unwrap().rows;
+        assert!(rows.iter().all(|row| row.score.is_none() && row.violations.is_none()));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_named_with_its_line() {
+        let text = "date,compliance_score\n\nyesterday,90\n2026-01-01,101\n2026-01-02,nan\n2026-01-03,88\n2026-01-04\n";
+        let dashboard = Dashboard::parse(text.as_bytes()).unwrap();
+        assert_eq!(dashboard.rows.len(), 2, "{dashboard:?}");
+        let expected = ["line 3: \"yesterday\"", "line 4: \"101\"", "line 5: \"nan\""];
+        for (problem, begins) in dashboard.problems.iter().zip(expected) {
+            assert!(problem.starts_with(begins), "{problem}");
+        }
+        assert!(Dashboard::parse(b"a,b\n1,2\n").unwrap_err().contains("neither `date` nor `timestamp`"));
+        assert!(Dashboard::parse(b"date\n1\n").unwrap_err().contains("compliance_score"));
+        let broken = "date,compliance_score\n".to_owned() + &"x,1\n".repeat(50);
+        assert_eq!(Dashboard::parse(broken.as_bytes()).unwrap().problems.len(), PROBLEMS);
+    }
+
+    #[test]
+    fn the_first_place_that_exists_is_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let places = ["a.csv", "b.csv"].map(|name| directory.path().join(name));
+        assert!(Dashboard::read_first(&places).unwrap().is_none());
+        std::fs::write(&places[1], FIRST).unwrap();
+        assert_eq!(Dashboard::read_first(&places).unwrap().unwrap().0, places[1]);
+        std::fs::write(&places[0], SECOND).unwrap();
+        assert_eq!(Dashboard::read_first(&places).unwrap().unwrap().0, places[0]);
+        std::fs::File::create(&places[0]).unwrap().set_len(FILE_BYTES + 1).unwrap();
+        assert!(matches!(Dashboard::read_first(&places), Err(DashboardError::TooLarge(_))));
+    }
+}

@@ -1,0 +1,169 @@
+//! Telemetry's one owner of state and outbox: looks, tells each cause once, delivers. The task in a running node has one,
+//! and so has a command without a node.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use ssid_protocol::id::{NodeId, UnixMillis};
+
+use super::channels::{Attempt, Senders};
+use super::checks::Checked;
+use super::courier::Courier;
+use super::happenings::route;
+use super::keeper::{FileRows, Keeper};
+use super::look::Places;
+use super::message::{Message, Names};
+use super::outbox::Job;
+use super::secret::Secrets;
+use super::state::{State, StateError};
+use super::view::CheckView;
+use crate::config::Notifications;
+
+/// State, outbox and channels.
+#[derive(Debug)]
+pub struct Desk {
+    places: Places,
+    wanted: Notifications,
+    senders: Senders,
+    state: State,
+    courier: Courier,
+}
+
+/// Why telemetry does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum DeskError {
+    /// Its state cannot be used.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// What waits to be delivered cannot be read.
+    #[error("cannot read the outbox: {0}")]
+    Outbox(String),
+}
+
+impl Desk {
+    /// Opens the state and takes what waits.
+    ///
+    /// # Errors
+    /// If the state or the rows cannot be read.
+    pub fn open(places: Places, wanted: Notifications, secrets: &Secrets, keeper: Keeper) -> Result<Self, DeskError> {
+        let senders = Senders::configured(&places.config, secrets, &places.paths.root);
+        let state = State::load(&places.state())?;
+        let courier = Courier::new(keeper, senders.usable.clone(), state.gone.clone()).map_err(DeskError::Outbox)?;
+        Ok(Self { places, wanted, senders, state, courier })
+    }
+
+    /// For a command without a node: what waits is kept in a file beside the state.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn without_node(places: Places, wanted: Notifications, secrets: &Secrets) -> Result<Self, DeskError> {
+        let rows = FileRows::open(&FileRows::path(&places.state()))?;
+        Self::open(places, wanted, secrets, Keeper::File(rows))
+    }
+
+    /// Takes over what a command without a node left to be delivered.
+    ///
+    /// # Errors
+    /// If the file cannot be read or removed.
+    pub async fn adopt(&mut self, now: UnixMillis) -> Result<(), StateError> {
+        let path = FileRows::path(&self.places.state());
+        let rows = FileRows::open(&path)?;
+        let waiting = rows.rows().iter().filter(|(_, entry)| !entry.dead);
+        let waiting: Vec<_> = waiting.map(|(_, entry)| (entry.message.clone(), vec![entry.channel])).collect();
+        if !waiting.is_empty() {
+            self.courier.enqueue(&waiting, now).await;
+            super::keeper::remove(&path)?;
+        }
+        Ok(())
+    }
+
+    /// The channels that are switched on and cannot be used.
+    pub fn senders(&self) -> &Senders {
+        &self.senders
+    }
+
+    /// Where things are.
+    pub fn places(&self) -> &Places {
+        &self.places
+    }
+
+    /// What waits.
+    pub fn courier(&mut self) -> &mut Courier {
+        &mut self.courier
+    }
+
+    /// Whether messages of this topic go to any channel.
+    pub fn wants(&self, topic: super::message::Topic) -> bool {
+        !route(&self.wanted, topic, &self.courier.channels()).is_empty()
+    }
+
+    /// Looks at dashboard, registry and members, and tells what is new.
+    ///
+    /// # Errors
+    /// If the state cannot be written: then what was found is told again.
+    pub async fn check(
+        &mut self,
+        members: Option<BTreeMap<NodeId, String>>,
+        names: Names,
+        now: UnixMillis,
+    ) -> Result<CheckView, StateError> {
+        let (places, previous) = (self.places.clone(), self.state.clone());
+        let looking = tokio::task::spawn_blocking(move || places.look(&previous, members.as_ref(), &names, now));
+        let checked = looking.await.unwrap_or_else(|error| {
+            let notes = vec![format!("the check broke off: {error}")];
+            Checked { messages: Vec::new(), state: self.state.clone(), notes }
+        });
+        let told = std::mem::take(&mut self.state.told);
+        self.state = State { told, gone: self.courier.gone().clone(), ..checked.state.clone() };
+        self.tell(&checked.messages, now).await?;
+        Ok(CheckView::of(&checked, self.courier.channels(), &self.senders, self.courier.queue(), now))
+    }
+
+    /// Keeps messages to be delivered, those left out that were told before, then remembers that they are told.
+    ///
+    /// # Errors
+    /// If the state cannot be written: after a restart they are told again.
+    pub async fn tell(&mut self, messages: &[Message], now: UnixMillis) -> Result<(), StateError> {
+        let channels = self.courier.channels();
+        let new = messages.iter().filter(|message| !self.state.was_told(&message.cause));
+        let routed: Vec<_> = new.map(|m| (m.clone(), route(&self.wanted, m.topic, &channels))).collect();
+        self.courier.enqueue(&routed, now).await;
+        self.state.tell(routed.into_iter().map(|(message, _)| message.cause));
+        self.save().await
+    }
+
+    /// Takes in what became of an attempt.
+    pub async fn settle(&mut self, ended: (Job, Attempt), now: UnixMillis) {
+        self.courier.settle(ended, now).await;
+        if self.state.gone != *self.courier.gone() {
+            self.state.gone.clone_from(self.courier.gone());
+            if let Err(error) = self.save().await {
+                tracing::warn!(%error, "telemetry's state is not kept");
+            }
+        }
+    }
+
+    async fn save(&self) -> Result<(), StateError> {
+        let (state, path) = (self.state.clone(), self.places.state());
+        let written = tokio::task::spawn_blocking(move || state.save(&path)).await;
+        written.unwrap_or_else(|error| {
+            let source = std::io::Error::other(error);
+            Err(StateError::Io { action: "write", path: Path::new("telemetry_state.json").to_owned(), source })
+        })
+    }
+
+    /// Delivers until nothing is left that could be delivered before `until`.
+    pub async fn deliver(&mut self, until: UnixMillis) {
+        loop {
+            let now = super::now();
+            self.courier.begin(now);
+            if now >= until || self.courier.is_idle(now, until) {
+                return;
+            }
+            let ended = tokio::time::timeout(until.since(now), self.courier.wait(now)).await.ok().flatten();
+            if let Some(ended) = ended {
+                self.settle(ended, super::now()).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! What happens in the federation, as messages: from the engine's events and from its count of syncs.
+
+use ssid_protocol::id::{NodeId, UnixMillis};
+
+use super::message::{Message, Names, Severity, Topic};
+use crate::config::{Channel, Notifications, NotifiedEvents};
+use crate::engine::{NodeEvent, Syncs};
+
+/// Whether `notifications` of the node's configuration wants such messages at all. What the federation needs people
+/// for is always wanted.
+pub fn is_wanted(wanted: &Notifications, topic: Topic) -> bool {
+    let events: &NotifiedEvents = &wanted.events;
+    wanted.enabled
+        && match topic {
+            Topic::SyncCompleted => events.sync_completed,
+            Topic::SyncFailed => events.sync_failed,
+            Topic::ConsensusAchieved => events.consensus_achieved,
+            Topic::ConsensusFailed => events.consensus_failed,
+            Topic::NodeAdded => events.node_added,
+            Topic::NodeRemoved => events.node_removed,
+            Topic::TrustScoreLow => events.trust_score_low,
+            _ => true,
+        }
+}
+
+/// Whether messages of this topic are the federation's: `notifications` of the node's configuration decides about them,
+/// the telemetry configuration about the others.
+pub fn is_of_federation(topic: Topic) -> bool {
+    matches!(
+        topic,
+        Topic::SyncCompleted
+            | Topic::SyncFailed
+            | Topic::ConsensusAchieved
+            | Topic::ConsensusFailed
+            | Topic::NodeAdded
+            | Topic::NodeRemoved
+            | Topic::TrustScoreLow
+            | Topic::Equivocation
+            | Topic::Drift
+            | Topic::NodeStopped
+            // made of the above, where they are gathered
+            | Topic::Digest
+    )
+}
+
+/// To which of `channels` a message goes.
+pub fn route(wanted: &Notifications, topic: Topic, channels: &[Channel]) -> Vec<Channel> {
+    if !is_of_federation(topic) {
+        return channels.to_vec();
+    }
+    let named = channels.iter().filter(|channel| wanted.channels.contains(channel) && is_wanted(wanted, topic));
+    named.copied().collect()
+}
+
+/// What an event of the engine is worth telling, if anything.
+pub fn message(event: &NodeEvent, names: &Names, now: UnixMillis) -> Option<Message> {
+    let message = |topic, severity, cause: String, title: &str| Message::new(topic, severity, cause, title, now);
+    Some(match event {
+        NodeEvent::Certified { subject_id, choice, event, version, sequence, round, .. } => {
+            let title = format!("Certified: {event} {version}");
+            message(Topic::ConsensusAchieved, Severity::Info, format!("certified:{subject_id}"), &title)
+                .fact("Event Hash", choice.event_hash)
+                .fact("Log Entry", sequence)
+                .fact("Round", round.0)
+        }
+        NodeEvent::Conflict { subject_id, event, version } => {
+            let subject: String = subject_id.to_string().chars().take(12).collect();
+            message(
+                Topic::ConsensusFailed,
+                Severity::Warning,
+                conflict_cause(subject_id),
+                &format!("Conflict: {event} {version}"),
+            )
+            .line("The vote ended without a decision: people have to choose.")
+            .line(&format!("See who voted for what with: ssid conflicts show {subject}"))
+            .fact("Subject", subject_id)
+        }
+        NodeEvent::LowTrust { member, score } => {
+            let name = names.of(member);
+            let cause = format!("trust:{member}:{score}:{}", now.0 / 60_000);
+            message(Topic::TrustScoreLow, Severity::Warning, cause, &format!("Trust in {name} is low: {score}"))
+                .line("Each point and its cause are listed with: ssid trust explain")
+                .fact("Node", member)
+                .fact("Score", score)
+        }
+        NodeEvent::Evidence { id, member, what, .. } => {
+            let who = member.as_ref().map_or_else(|| "Members".to_owned(), |member| names.of(member));
+            message(
+                Topic::Equivocation,
+                Severity::Critical,
+                format!("evidence:{id}"),
+                &format!("Equivocation: {who} signed two things that contradict each other"),
+            )
+            .line(what)
+            .line("The proof is shown with: ssid evidence show")
+            .fact("Evidence", id)
+        }
+        NodeEvent::Drift { what } => {
+            message(Topic::Drift, Severity::Warning, format!("drift:{what}"), "The registry file was changed by hand")
+                .line(what)
+        }
+        NodeEvent::Abstaining { reason } | NodeEvent::ReadOnly { reason } => {
+            let cause = format!("stopped:{}:{reason}", now.0 / 60_000);
+            message(Topic::NodeStopped, Severity::Critical, cause, "This node has stopped voting").line(reason)
+        }
+        NodeEvent::HistoryRewritten { node, was, now: is } => {
+            let title = format!("The Git branch of {} was rewritten", names.of(node));
+            message(Topic::Drift, Severity::Warning, format!("rewritten:{node}:{is}"), &title)
+                .line("Commits or lines that were read are gone; what was accepted stays.")
+                .fact("Read Last", was)
+                .fact("There Now", is)
+        }
+        NodeEvent::Opened { .. }
+        | NodeEvent::Connected { .. }
+        | NodeEvent::Disconnected { .. }
+        | NodeEvent::Transport { .. } => return None,
+    })
+}
+
+/// The cause of a conflict's message.
+pub fn conflict_cause(subject: &ssid_protocol::id::SubjectId) -> String {
+    format!("conflict:{subject}")
+}
+
+/// What became of the syncs between two looks at the count.
+pub fn syncs(before: Syncs, now: Syncs, node: &NodeId, at: UnixMillis) -> Vec<Message> {
+    let mut messages = Vec::new();
+    let mut tell = |topic, severity, before: u64, now: u64, verb: &str| {
+        let count = now.saturating_sub(before);
+        if count > 0 {
+            let noun = if count == 1 { "sync" } else { "syncs" };
+            let cause = format!("{verb}:{node}:{}:{now}", at.0);
+            let mut message = Message::new(topic, severity, cause, &format!("{count} {noun} {verb}"), at);
+            message.count = count;
+            messages.push(message.fact("Since the node's start", now));
+        }
+    };
+    tell(Topic::SyncCompleted, Severity::Info, before.successful, now.successful, "completed");
+    tell(Topic::SyncFailed, Severity::Warning, before.failed, now.failed, "failed");
+    messages
+}
+
+#[cfg(test)]
+mod tests {
+    use ssid_protocol::id::{EvidenceId, SubjectId};
+
+    use super::*;
+
+    type Flip = fn(&mut NotifiedEvents);
+
+    const NODE: NodeId = NodeId([0xab; 32]);
+
+    fn told(event: &NodeEvent) -> Option<Message> {
+        let names = Names::new([(NODE, "Berlin".to_owned())], false);
+        message(event, &names, UnixMillis(60_000))
+    }
+
+    fn conflict() -> NodeEvent {
+        NodeEvent::Conflict { subject_id: SubjectId([1; 32]), event: "release".into(), version: "v1".into() }
+    }
+
+    #[test]
+    fn what_people_must_see_is_told() {
+        let equivocation = NodeEvent::Evidence {
+            id: EvidenceId([2; 32]),
+            member: Some(NODE),
+            kind: "double_vote".into(),
+            what: "two prevotes in round 0".into(),
+        };
+        let message = told(&equivocation);
+        assert!(
+            message.as_ref().is_some_and(|m| m.severity == Severity::Critical && m.title.contains("Berlin signed two"))
+        );
+        let low = told(&NodeEvent::LowTrust { member: NODE, score: 20 });
+        assert!(low.is_some_and(|m| m.title == "Trust in Berlin is low: 20"));
+        assert!(told(&conflict()).is_some_and(|m| m.text().contains("ssid conflicts show 010101010101")));
+        let stopped = told(&NodeEvent::ReadOnly { reason: "the disk is full".into() });
+        assert!(stopped.is_some_and(|m| m.text().contains("the disk is full") && m.severity == Severity::Critical));
+        assert!(told(&NodeEvent::Drift { what: "line 7".into() }).is_some_and(|m| m.lines == ["line 7"]));
+        assert!(told(&NodeEvent::Connected { node: NODE }).is_none());
+    }
+
+    #[test]
+    fn the_same_conflict_has_the_same_cause() {
+        assert_eq!(told(&conflict()).map(|m| m.cause), told(&conflict()).map(|m| m.cause));
+    }
+
+    #[test]
+    fn syncs_are_told_by_their_number() {
+        let counted = |successful, failed| Syncs { successful, failed, last: None };
+        assert!(syncs(counted(3, 1), counted(3, 1), &NODE, UnixMillis(0)).is_empty());
+        let told = syncs(counted(3, 1), counted(4, 3), &NODE, UnixMillis(0));
+        let titles: Vec<_> = told.iter().map(|message| message.title.as_str()).collect();
+        assert_eq!(titles, ["1 sync completed", "2 syncs failed"]);
+    }
+
+    #[test]
+    fn each_key_of_notifications_makes_a_difference() {
+        let all = NotifiedEvents {
+            sync_completed: true,
+            sync_failed: true,
+            consensus_achieved: true,
+            consensus_failed: true,
+            node_added: true,
+            node_removed: true,
+            trust_score_low: true,
+        };
+        let channels = vec![Channel::Slack, Channel::Email];
+        let wanted =
+            Notifications { enabled: true, channels: channels.clone(), events: all, ..Notifications::default() };
+        let flips: [(Topic, Flip); 7] = [
+            (Topic::SyncCompleted, |e| e.sync_completed = false),
+            (Topic::SyncFailed, |e| e.sync_failed = false),
+            (Topic::ConsensusAchieved, |e| e.consensus_achieved = false),
+            (Topic::ConsensusFailed, |e| e.consensus_failed = false),
+            (Topic::NodeAdded, |e| e.node_added = false),
+            (Topic::NodeRemoved, |e| e.node_removed = false),
+            (Topic::TrustScoreLow, |e| e.trust_score_low = false),
+        ];
+        for (topic, flip) in flips {
+            assert_eq!(route(&wanted, topic, &channels), channels);
+            let mut other = wanted.clone();
+            flip(&mut other.events);
+            assert!(route(&other, topic, &channels).is_empty(), "{topic:?}");
+        }
+        let only_slack = Notifications { channels: vec![Channel::Slack], ..wanted.clone() };
+        assert_eq!(route(&only_slack, Topic::Drift, &channels), [Channel::Slack]);
+        let off = Notifications { enabled: false, ..wanted };
+        assert!(route(&off, Topic::Equivocation, &channels).is_empty());
+        assert_eq!(route(&off, Topic::ScoreChange, &channels), channels, "telemetry's own");
+    }
+}

@@ -1,0 +1,165 @@
+//! Where rows are kept: in the running node's storage, through the engine, or, for a command without a node, in a file
+//! that the node takes over when it starts.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use ssid_storage::{OutboxKey, OutboxRow, Store};
+
+use super::outbox::{Change, Entry, KIND};
+use super::state::{StateError, read_json, write_json};
+use crate::engine::{EngineHandle, OutboxWrite};
+
+/// Rows that are read at the start.
+const ROWS: usize = 10_000;
+
+/// Where rows are kept.
+#[derive(Debug)]
+pub enum Keeper {
+    /// In the node's storage.
+    Node {
+        /// Who writes.
+        engine: EngineHandle,
+        /// Who reads.
+        store: Store,
+    },
+    /// In a file that nobody else writes.
+    File(FileRows),
+}
+
+/// The rows in a file.
+#[derive(Debug)]
+pub struct FileRows {
+    path: PathBuf,
+    kept: Kept,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Kept {
+    next: u64,
+    rows: Vec<(u64, Entry)>,
+}
+
+impl FileRows {
+    /// Where the file is of a node whose state is at `state`.
+    pub fn path(state: &Path) -> PathBuf {
+        state.with_file_name("telemetry_outbox.json")
+    }
+
+    /// Reads the file; no rows if there is none.
+    ///
+    /// # Errors
+    /// If it cannot be read, or holds something else.
+    pub fn open(path: &Path) -> Result<Self, StateError> {
+        Ok(Self { path: path.to_owned(), kept: read_json(path)?.unwrap_or_default() })
+    }
+
+    /// The rows.
+    pub fn rows(&self) -> &[(u64, Entry)] {
+        &self.kept.rows
+    }
+
+    fn write(&mut self, change: &Change) -> Result<Vec<u64>, StateError> {
+        let ids: Vec<u64> = (self.kept.next..).take(change.put.len()).collect();
+        let kept = self.kept.rows.iter().filter(|(id, _)| !change.done.contains(id)).cloned();
+        let rows: Vec<_> = kept.chain(ids.iter().copied().zip(change.put.iter().cloned())).collect();
+        let next = Kept { next: self.kept.next + ids.len() as u64, rows };
+        if next.rows.is_empty() {
+            remove(&self.path)?;
+        } else {
+            write_json(&self.path, &next)?;
+        }
+        self.kept = next;
+        Ok(ids)
+    }
+}
+
+/// Removes the file: its rows are kept elsewhere.
+///
+/// # Errors
+/// If it is there and cannot be removed.
+pub fn remove(path: &Path) -> Result<(), StateError> {
+    match std::fs::remove_file(path) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            Err(StateError::Io { action: "remove", path: path.to_owned(), source })
+        }
+        _ => Ok(()),
+    }
+}
+
+impl Keeper {
+    /// The rows that are kept. Rows that a newer version wrote are left where they are.
+    ///
+    /// # Errors
+    /// If storage fails: why.
+    pub fn rows(&self) -> Result<Vec<(u64, Entry)>, String> {
+        match self {
+            Self::File(file) => Ok(file.rows().to_vec()),
+            Self::Node { store, .. } => {
+                let rows = store.outbox(KIND, ROWS).map_err(|error| error.to_string())?;
+                let parsed = rows.into_iter().filter_map(|(key, row)| match serde_json::from_slice(&row.payload) {
+                    Ok(entry) => Some((key.counter, entry)),
+                    Err(error) => {
+                        tracing::warn!(%error, row = key.counter, "a notification in the outbox is not understood");
+                        None
+                    }
+                });
+                Ok(parsed.collect())
+            }
+        }
+    }
+
+    /// Writes a change; the numbers of its new rows once all of it is on disk.
+    ///
+    /// # Errors
+    /// If it is not on disk: why.
+    pub async fn write(&mut self, change: &Change) -> Result<Vec<u64>, String> {
+        match self {
+            Self::File(file) => file.write(change).map_err(|error| error.to_string()),
+            Self::Node { engine, .. } => {
+                let payload = |entry| serde_json::to_vec(entry).map_err(|error| error.to_string());
+                let add = change.put.iter().map(|entry| Ok(OutboxRow { kind: KIND, payload: payload(entry)? }));
+                let add = add.collect::<Result<_, String>>()?;
+                let done = change.done.iter().map(|counter| OutboxKey { kind: KIND, counter: *counter }).collect();
+                let keys = engine.outbox(OutboxWrite { add, done }).await.map_err(|error| error.to_string())?;
+                Ok(keys.into_iter().map(|key| key.counter).collect())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use ssid_protocol::id::UnixMillis;
+
+    use super::*;
+    use crate::config::Channel;
+    use crate::telemetry::message::{Message, Severity, Topic};
+
+    fn entry(cause: &str) -> Entry {
+        let message = Message::new(Topic::Test, Severity::Info, cause, "t", UnixMillis(0));
+        let (queued_at, next_at) = (UnixMillis(0), UnixMillis(0));
+        Entry { channel: Channel::Slack, message, queued_at, attempts: 0, next_at, last_error: None, dead: false }
+    }
+
+    #[test]
+    fn a_file_keeps_rows_and_numbers_over_a_restart() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = FileRows::path(&directory.path().join("telemetry_state.json"));
+        let mut file = FileRows::open(&path).unwrap();
+        let put = vec![entry("a"), entry("b")];
+        assert_eq!(file.write(&Change { put, done: Vec::new() }).unwrap(), [0, 1]);
+        let mut file = FileRows::open(&path).unwrap();
+        assert_eq!(file.write(&Change { put: vec![entry("c")], done: vec![0] }).unwrap(), [2]);
+        let file = FileRows::open(&path).unwrap();
+        assert_eq!(
+            file.rows().iter().map(|(id, entry)| (*id, entry.message.cause.as_str())).collect::<Vec<_>>(),
+            [(1, "b"), (2, "c")]
+        );
+        let mut file = FileRows::open(&path).unwrap();
+        file.write(&Change { put: Vec::new(), done: vec![1, 2] }).unwrap();
+        assert!(!path.exists(), "nothing waits");
+    }
+}

@@ -1,0 +1,231 @@
+//! What there is to tell, before any channel gives it a form. Messages hold hashes, numbers and the names of nodes and
+//! organisations as configured; no personal data.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use ssid_protocol::id::{NodeId, UnixMillis};
+
+/// Characters of a title.
+pub const TITLE_CHARS: usize = 140;
+/// Characters of one line or fact.
+pub const LINE_CHARS: usize = 600;
+/// Hex digits of a node's short id.
+const SHORT_ID: usize = 12;
+
+/// How urgent it is, least first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// Good to know.
+    Info,
+    /// Somebody should look.
+    Warning,
+    /// Somebody should look now.
+    Critical,
+}
+
+impl Severity {
+    /// The word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Critical => "critical",
+        }
+    }
+
+    /// The sign that stands before a title.
+    pub const fn sign(self) -> &'static str {
+        match self {
+            Self::Info => "ℹ️",
+            Self::Warning => "⚠️",
+            Self::Critical => "🚨",
+        }
+    }
+}
+
+/// What a message is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Topic {
+    /// The compliance score changed.
+    ScoreChange,
+    /// The dashboard shows more violations than allowed.
+    Violation,
+    /// A release was recorded.
+    Release,
+    /// A quarterly report was recorded.
+    QuarterlyReport,
+    /// Another blueprint is in force.
+    BlueprintUpdate,
+    /// Syncs succeeded.
+    SyncCompleted,
+    /// Syncs failed.
+    SyncFailed,
+    /// Events were certified.
+    ConsensusAchieved,
+    /// A vote ended without a decision: people have to choose.
+    ConsensusFailed,
+    /// A member joined.
+    NodeAdded,
+    /// A member left.
+    NodeRemoved,
+    /// A member's trust fell below the threshold.
+    TrustScoreLow,
+    /// Somebody signed two things that contradict each other.
+    Equivocation,
+    /// The registry file was changed by hand.
+    Drift,
+    /// This node votes no more until somebody looks.
+    NodeStopped,
+    /// Sent to try a channel.
+    Test,
+    /// Many messages in one.
+    Digest,
+}
+
+impl Topic {
+    /// The word, as in JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ScoreChange => "score_change",
+            Self::Violation => "violation",
+            Self::Release => "release",
+            Self::QuarterlyReport => "quarterly_report",
+            Self::BlueprintUpdate => "blueprint_update",
+            Self::SyncCompleted => "sync_completed",
+            Self::SyncFailed => "sync_failed",
+            Self::ConsensusAchieved => "consensus_achieved",
+            Self::ConsensusFailed => "consensus_failed",
+            Self::NodeAdded => "node_added",
+            Self::NodeRemoved => "node_removed",
+            Self::TrustScoreLow => "trust_score_low",
+            Self::Equivocation => "equivocation",
+            Self::Drift => "drift",
+            Self::NodeStopped => "node_stopped",
+            Self::Test => "test",
+            Self::Digest => "digest",
+        }
+    }
+}
+
+/// One message, the same for every channel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// Names what happened: one message a cause and channel.
+    pub cause: String,
+    /// What it is about.
+    pub topic: Topic,
+    /// How urgent it is.
+    pub severity: Severity,
+    /// One line.
+    pub title: String,
+    /// What happened, a sentence or two each.
+    pub lines: Vec<String>,
+    /// Names and values.
+    pub facts: Vec<(String, String)>,
+    /// When it was noticed, milliseconds since 1970.
+    pub at: UnixMillis,
+    /// How many happenings it stands for.
+    pub count: u64,
+}
+
+impl Message {
+    /// A message without lines and facts, for one happening.
+    pub fn new(topic: Topic, severity: Severity, cause: impl Into<String>, title: &str, at: UnixMillis) -> Self {
+        let title = plain(title, TITLE_CHARS);
+        Self { cause: cause.into(), topic, severity, title, lines: Vec::new(), facts: Vec::new(), at, count: 1 }
+    }
+
+    /// With one more sentence.
+    #[must_use]
+    pub fn line(mut self, line: &str) -> Self {
+        self.lines.push(plain(line, LINE_CHARS));
+        self
+    }
+
+    /// With one more fact.
+    #[must_use]
+    #[expect(clippy::needless_pass_by_value, reason = "reads better where it is called")]
+    pub fn fact(mut self, name: &str, value: impl ToString) -> Self {
+        self.facts.push((plain(name, TITLE_CHARS), plain(&value.to_string(), LINE_CHARS)));
+        self
+    }
+
+    /// The key under which receivers recognise a message that comes twice: 32 hex digits, the same for the same cause.
+    pub fn idempotency_key(&self) -> String {
+        hex::encode(&Sha256::digest(self.cause.as_bytes())[..16])
+    }
+
+    /// Title, lines and facts as plain text.
+    pub fn text(&self) -> String {
+        let facts = self.facts.iter().map(|(name, value)| format!("{name}: {value}"));
+        let body: Vec<_> = self.lines.iter().cloned().chain(facts).collect();
+        format!("{} {}\n\n{}", self.severity.sign(), self.title, body.join("\n")).trim_end().to_owned()
+    }
+}
+
+/// `text` on one line, without control characters, at most `limit` characters.
+pub fn plain(text: &str, limit: usize) -> String {
+    let clean: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    cut(&clean, limit)
+}
+
+/// `text` cut to `limit` characters, the last an ellipsis if something is missing.
+pub fn cut(text: &str, limit: usize) -> String {
+    if text.chars().count() <= limit {
+        return text.to_owned();
+    }
+    let Some(kept) = limit.checked_sub(1) else { return String::new() };
+    text.chars().take(kept).chain(['…']).collect()
+}
+
+/// What members are called in messages.
+#[derive(Clone, Debug, Default)]
+pub struct Names {
+    by_id: BTreeMap<NodeId, String>,
+}
+
+impl Names {
+    /// The configured names, or with `compliance.anonymize_node_data` none: then short ids stand for them.
+    pub fn new(members: impl IntoIterator<Item = (NodeId, String)>, anonymize: bool) -> Self {
+        Self { by_id: if anonymize { BTreeMap::new() } else { members.into_iter().collect() } }
+    }
+
+    /// The name of a member, or the beginning of its id.
+    pub fn of(&self, node: &NodeId) -> String {
+        let named = self.by_id.get(node).filter(|name| !name.is_empty());
+        named.cloned().unwrap_or_else(|| node.to_string().chars().take(SHORT_ID).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_stays_one_line() {
+        let message = Message::new(Topic::Drift, Severity::Warning, "c", "a\r\nBcc: x", UnixMillis(0));
+        assert_eq!(message.title, "a  Bcc: x");
+        assert_eq!(cut("abcdef", 4), "abc…");
+        assert_eq!(cut("äöüß", 4), "äöüß");
+    }
+
+    #[test]
+    fn the_key_follows_the_cause_alone() {
+        let at = |cause: &str, at| Message::new(Topic::Test, Severity::Info, cause, "t", UnixMillis(at));
+        assert_eq!(at("a", 1).idempotency_key(), at("a", 2).idempotency_key());
+        assert_ne!(at("a", 1).idempotency_key(), at("b", 1).idempotency_key());
+        assert_eq!(at("a", 1).idempotency_key().len(), 32);
+    }
+
+    #[test]
+    fn anonymous_members_have_short_ids() {
+        let node = NodeId([0xab; 32]);
+        let members = [(node, "Berlin".to_owned())];
+        assert_eq!(Names::new(members.clone(), false).of(&node), "Berlin");
+        assert_eq!(Names::new(members, true).of(&node), "abababababab");
+    }
+}

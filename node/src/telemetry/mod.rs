@@ -1,0 +1,35 @@
+//! Governance telemetry: what changed in the dashboard, the registry and the federation is told to people by Slack,
+//! Discord, a webhook or mail. [`checks`] and [`happenings`] say what there is to tell, [`outbox`] keeps it until it is
+//! delivered, [`courier`] delivers, [`task`] does all of it inside a running node. Nothing here can slow certification
+//! down: it listens to the engine's events on a bounded channel and writes through it in batches.
+
+pub mod channels;
+pub mod chart;
+pub mod checks;
+pub mod config;
+pub mod courier;
+pub mod dashboard;
+pub mod desk;
+pub mod happenings;
+pub mod keeper;
+pub mod look;
+pub mod message;
+pub mod outbox;
+pub mod secret;
+pub mod state;
+pub mod task;
+pub mod trend;
+pub mod trial;
+pub mod view;
+
+#[cfg(test)]
+mod receiver_tests;
+#[cfg(test)]
+mod smtp_tests;
+
+use ssid_protocol::id::UnixMillis;
+
+/// This machine's clock.
+fn now() -> UnixMillis {
+    crate::api::view::now()
+}

@@ -1,0 +1,210 @@
+//! Telemetry inside a running node: one task, apart from everything that certifies. It listens to the engine's events,
+//! gathers what comes together, checks at its interval, and delivers. What it misses because it was slow it counts.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use ssid_protocol::id::{Epoch, NodeId};
+use ssid_protocol::manifest::Manifest;
+use ssid_storage::{Store, SubjectState};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use super::desk::Desk;
+use super::happenings;
+use super::message::{Message, Names, Severity, Topic};
+use super::outbox::{WAITING, digest};
+use super::view::{CheckView, EntryView};
+use crate::engine::{EngineHandle, NodeEvent, Syncs};
+
+/// What happens within this time is told together.
+const GATHER: Duration = Duration::from_millis(500);
+/// Happenings gathered; past that they are made one message at once.
+const GATHERED: usize = 1000;
+/// Requests waiting.
+const REQUESTS: usize = 8;
+
+/// What the API asks.
+#[derive(Debug)]
+pub enum Request {
+    /// Check now.
+    Check(oneshot::Sender<Result<CheckView, String>>),
+    /// List the outbox.
+    Outbox(oneshot::Sender<Vec<EntryView>>),
+    /// Send a row again at once; whether there is such a row.
+    Retry(u64, oneshot::Sender<bool>),
+    /// Forget a row; whether there was one.
+    Drop(u64, oneshot::Sender<bool>),
+}
+
+/// The way to the task.
+pub type TelemetryHandle = mpsc::Sender<Request>;
+
+/// What the task lives among.
+#[derive(Debug)]
+pub struct Surroundings {
+    /// What it listens to.
+    pub engine: EngineHandle,
+    /// Where conflicts, evidence and epochs are.
+    pub store: Store,
+    /// The members at the start.
+    pub manifest: Manifest,
+    /// `compliance.anonymize_node_data`.
+    pub anonymize: bool,
+    /// This node.
+    pub node: NodeId,
+    /// The end.
+    pub shutdown: CancellationToken,
+}
+
+/// A channel for requests.
+pub fn requests() -> (TelemetryHandle, mpsc::Receiver<Request>) {
+    mpsc::channel(REQUESTS)
+}
+
+/// Follows the node until the end.
+pub async fn follow(desk: Desk, mut requests: mpsc::Receiver<Request>, around: Surroundings) {
+    let interval = Duration::from_secs(desk.places().config.settings.check_interval_seconds);
+    for (channel, why) in &desk.senders().unusable {
+        tracing::warn!(channel = channel.as_str(), why, "a channel is switched on and cannot be used");
+    }
+    let mut events = around.engine.subscribe();
+    let mut check = tokio::time::interval(interval);
+    check.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut follower = Follower::new(desk, &around);
+    follower.begin().await;
+    loop {
+        let now = super::now();
+        follower.desk.courier().begin(now);
+        let gathered = !follower.gathered.is_empty();
+        tokio::select! {
+            () = around.shutdown.cancelled() => return,
+            event = events.recv() => match event {
+                Ok(event) => follower.gather(&event),
+                Err(RecvError::Lagged(missed)) => follower.missed(missed),
+                Err(RecvError::Closed) => return,
+            },
+            () = tokio::time::sleep_until(follower.gather_until), if gathered => follower.tell_gathered().await,
+            _ = check.tick() => drop(follower.check().await),
+            Some(request) = requests.recv() => follower.answer(request).await,
+            ended = follower.desk.courier().wait(now) => if let Some(ended) = ended {
+                follower.desk.settle(ended, super::now()).await;
+            },
+        }
+    }
+}
+
+struct Follower<'a> {
+    desk: Desk,
+    around: &'a Surroundings,
+    members: BTreeMap<NodeId, String>,
+    names: Names,
+    syncs: Syncs,
+    gathered: Vec<Message>,
+    gather_until: tokio::time::Instant,
+}
+
+impl<'a> Follower<'a> {
+    fn new(desk: Desk, around: &'a Surroundings) -> Self {
+        let syncs = around.engine.status().borrow().syncs;
+        let gather_until = tokio::time::Instant::now();
+        let (members, names) = (BTreeMap::new(), Names::default());
+        let mut follower = Self { desk, around, members, names, syncs, gathered: Vec::new(), gather_until };
+        follower.name_members();
+        follower
+    }
+
+    /// What waits from before, and what began while nobody listened.
+    async fn begin(&mut self) {
+        if let Err(error) = self.desk.adopt(super::now()).await {
+            tracing::warn!(%error, "notifications left by a command are not taken over");
+        }
+        let store = &self.around.store;
+        let conflicts = store.conflicts().unwrap_or_default().into_iter().filter_map(|(subject_id, _)| {
+            let Ok(Some(SubjectState::Open(open))) = store.subject(&subject_id) else { return None };
+            Some(NodeEvent::Conflict { subject_id, event: open.subject.event, version: open.subject.version })
+        });
+        let events: Vec<_> = conflicts.collect();
+        for event in &events {
+            self.gather(event);
+        }
+    }
+
+    /// The members of the latest epoch, as this node knows it.
+    fn name_members(&mut self) {
+        let latest = self.around.store.epochs(Epoch::ZERO).filter_map(Result::ok).last();
+        let manifest = latest.and_then(|(_, row)| Manifest::parse(row.manifest.as_bytes()).ok());
+        let members = &manifest.as_ref().unwrap_or(&self.around.manifest).members;
+        self.members = members.iter().map(|member| (member.node_id, member.node_name.clone())).collect();
+        // those who left are still called what they were called
+        let all = members.iter().chain(&self.around.manifest.members);
+        self.names = Names::new(all.map(|m| (m.node_id, m.node_name.clone())), self.around.anonymize);
+    }
+
+    fn gather(&mut self, event: &NodeEvent) {
+        if let Some(message) = happenings::message(event, &self.names, super::now()) {
+            self.add(message);
+        }
+    }
+
+    fn missed(&mut self, count: u64) {
+        let title = format!("{count} happenings were not told: this node was too busy");
+        let at = super::now();
+        let mut message = Message::new(Topic::Digest, Severity::Warning, format!("missed:{}", at.0), &title, at);
+        message.count = count;
+        self.add(message.fact("not told", count));
+    }
+
+    fn add(&mut self, message: Message) {
+        // what nobody wants is not even gathered: thousands of certified events a second
+        if !self.desk.wants(message.topic) {
+            return;
+        }
+        if self.gathered.is_empty() {
+            self.gather_until = tokio::time::Instant::now() + GATHER;
+        }
+        self.gathered.push(message);
+        if self.gathered.len() >= GATHERED {
+            let one = digest(&self.gathered.iter().collect::<Vec<_>>(), super::now());
+            self.gathered = vec![one];
+        }
+    }
+
+    async fn tell_gathered(&mut self) {
+        let now = super::now();
+        let mut messages = std::mem::take(&mut self.gathered);
+        if messages.len() > WAITING {
+            messages = vec![digest(&messages.iter().collect::<Vec<_>>(), now)];
+        }
+        if let Err(error) = self.desk.tell(&messages, now).await {
+            tracing::warn!(%error, "telemetry's state is not kept");
+        }
+    }
+
+    async fn check(&mut self) -> Result<CheckView, String> {
+        self.name_members();
+        let now = super::now();
+        let syncs = self.around.engine.status().borrow().syncs;
+        for message in happenings::syncs(self.syncs, syncs, &self.around.node, now) {
+            self.add(message);
+        }
+        self.syncs = syncs;
+        let checked = self.desk.check(Some(self.members.clone()), self.names.clone(), now).await;
+        if let Ok(view) = &checked {
+            view.notes.iter().for_each(|note| tracing::debug!(note, "telemetry"));
+        }
+        checked.map_err(|error| error.to_string()).inspect_err(|error| tracing::warn!(error, "telemetry check"))
+    }
+
+    async fn answer(&mut self, request: Request) {
+        let now = super::now();
+        // whoever asked may have gone
+        match request {
+            Request::Check(reply) => drop(reply.send(self.check().await)),
+            Request::Outbox(reply) => drop(reply.send(EntryView::all(self.desk.courier().queue()))),
+            Request::Retry(id, reply) => drop(reply.send(self.desk.courier().retry(id, now).await)),
+            Request::Drop(id, reply) => drop(reply.send(self.desk.courier().forget(id).await)),
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! Trying the channels: one test message to each, now, past outbox and allowance, waiting out what a receiver asks for.
+
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
+use serde::{Deserialize, Serialize};
+use ssid_protocol::id::UnixMillis;
+
+use super::channels::{Attempt, Http, Sender};
+use super::message::{Message, Severity, Topic};
+use crate::config::Channel;
+
+/// Pause between attempts where the receiver asks for none.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// What became of a test message.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrialView {
+    /// Which channel.
+    pub channel: Channel,
+    /// Where it leads, without secrets.
+    pub place: String,
+    /// Whether the receiver has it.
+    pub delivered: bool,
+    /// How many attempts it took.
+    pub attempts: u32,
+    /// How long, in seconds.
+    pub seconds: f64,
+    /// Why not, or why it took more than one attempt.
+    pub reason: Option<String>,
+}
+
+/// Sends a test message to every channel, all at once, for at most `wait`.
+pub async fn try_out(senders: &[Sender], wait: Duration, now: UnixMillis) -> Vec<TrialView> {
+    let message = Message::new(Topic::Test, Severity::Info, format!("test:{}", now.0), "SSID Telemetry Test", now)
+        .line("If you can read this, notifications of this node reach you here.");
+    let http = Http::default();
+    join_all(senders.iter().map(|sender| try_one(sender, &http, &message, wait))).await
+}
+
+async fn try_one(sender: &Sender, http: &Http, message: &Message, wait: Duration) -> TrialView {
+    let begun = Instant::now();
+    let (mut attempts, mut reason) = (0, None);
+    let delivered = loop {
+        attempts += 1;
+        match sender.send(http, message).await {
+            Attempt::Delivered => break true,
+            Attempt::Later { after, why } => {
+                let pause = after.unwrap_or(PAUSE).max(Duration::from_millis(100));
+                let is_over = begun.elapsed() + pause > wait;
+                reason = Some(why);
+                if is_over {
+                    break false;
+                }
+                tokio::time::sleep(pause).await;
+            }
+            Attempt::Refused(why) | Attempt::Gone(why) => {
+                reason = Some(why);
+                break false;
+            }
+        }
+    };
+    let seconds = begun.elapsed().as_secs_f64();
+    TrialView { channel: sender.channel(), place: sender.place(), delivered, attempts, seconds, reason }
+}
