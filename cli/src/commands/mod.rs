@@ -63,12 +63,10 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Log(log::LogCommand),
     #[command(subcommand)]
-<<<<<<< HEAD
     Anchor(anchor::AnchorCommand),
-=======
+    #[command(subcommand)]
     Telemetry(telemetry::TelemetryCommand),
     Report(report::ReportArgs),
->>>>>>> main
     #[command(subcommand)]
     Config(config::ConfigCommand),
     #[command(name = "import-legacy")]
@@ -115,12 +113,9 @@ pub(crate) fn dispatch(command: Command, context: &Context) -> Result<()> {
         Command::Trust(command) => runtime(false)?.block_on(trust::run(command, context)),
         Command::Compat(command) => runtime(false)?.block_on(compat::run(command, context)),
         Command::Evidence(command) => runtime(false)?.block_on(evidence::run(command, context)),
-<<<<<<< HEAD
         Command::Anchor(command) => runtime(false)?.block_on(anchor::run(command, context)),
-=======
         Command::Telemetry(command) => runtime(false)?.block_on(telemetry::run(command, context)),
         Command::Report(args) => runtime(false)?.block_on(report::run(args, context)),
->>>>>>> main
         Command::Log(command) => runtime(false)?.block_on(log::run(command, context)),
         Command::Bench(args) => runtime(true)?.block_on(crate::bench::run(&args, context)),
         Command::Demo(args) => runtime(false)?.block_on(demo::run(args, context)),

@@ -38,13 +38,10 @@ pub struct ApiState {
     pub peers: watch::Receiver<Arc<Peers>>,
     /// Who writes certified events to the registry's own log; `None` without a registry.
     pub applier: Option<Applier>,
-<<<<<<< HEAD
     /// Who anchors on IPFS.
     pub anchors: Option<AnchorDesk>,
-=======
     /// Who tells people what happens; `None` without a telemetry configuration.
     pub telemetry: Option<TelemetryHandle>,
->>>>>>> main
     /// Git as the other road.
     pub git: GitHandle,
     /// What `/metrics` shows.

@@ -266,16 +266,11 @@ impl Rule {
             | Self::TextOrNull
             | Self::Word(_)
             | Self::SocketAddress
-<<<<<<< HEAD
             | Self::Url
-            | Self::Variable
-            | Self::Branch => text_itself(),
-=======
             | Self::Variable
             | Self::Branch
             | Self::WebAddress
             | Self::Mailbox => text_itself(),
->>>>>>> main
             Self::Flag
             | Self::FlagOrNull
             | Self::Whole(..)
@@ -284,11 +279,7 @@ impl Rule {
             | Self::WholeByEvent(_)
             | Self::Headers => json(),
             _ if text.starts_with('[') => json(),
-<<<<<<< HEAD
-            Self::Texts | Self::Words(_) | Self::EventTypes | Self::Multiaddrs | Self::Urls => {
-=======
-            Self::Texts | Self::Words(_) | Self::EventTypes | Self::Multiaddrs | Self::Mailboxes => {
->>>>>>> main
+            Self::Texts | Self::Words(_) | Self::EventTypes | Self::Multiaddrs | Self::Urls | Self::Mailboxes => {
                 let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
                 Value::Array(items.map(|item| Value::String(item.to_owned())).collect())
             }
@@ -296,7 +287,6 @@ impl Rule {
     }
 }
 
-<<<<<<< HEAD
 fn is_url(text: &str) -> bool {
     reqwest::Url::parse(text).is_ok_and(|url| {
         matches!(url.scheme(), "http" | "https")
@@ -305,7 +295,8 @@ fn is_url(text: &str) -> bool {
             && url.password().is_none()
             && url.query().is_none()
     })
-=======
+}
+
 /// Whether a webhook may be there: what is posted, and often the address itself, is a secret.
 fn is_web_address(text: &str) -> bool {
     let Ok(url) = text.parse::<reqwest::Url>() else { return false };
@@ -324,7 +315,6 @@ fn is_mailbox(text: &str) -> bool {
 
 fn is_lock(part: &str) -> bool {
     std::path::Path::new(part).extension().is_some_and(|extension| extension.eq_ignore_ascii_case("lock"))
->>>>>>> main
 }
 
 /// Narrower than Git's own rule, and never mistaken for an option or a refspec.

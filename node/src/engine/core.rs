@@ -450,11 +450,8 @@ impl Engine {
             self.journal.commit()?;
             tick.changes.journal_sequence = Some(self.journal.sequence());
         }
-<<<<<<< HEAD
         self.queue_certified(tick);
-=======
         let mut keys = Vec::new();
->>>>>>> main
         if tick.changes != Changes::default() {
             let written = self.writer.write(std::mem::take(&mut tick.changes))?;
             self.number_certified(tick, written.first_sequence);

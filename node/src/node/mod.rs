@@ -204,11 +204,8 @@ fn start(
     };
     tracker.spawn(registry::follow(file, projection, around));
 
-<<<<<<< HEAD
     let anchors = start_anchoring(&config, paths.clone(), &store, &running, tracker, end);
-=======
     let telemetry = telemetry::start(&config, &paths, &manifest, node_id, (&running.handle, &store), tracker, end);
->>>>>>> main
     let git_metrics = GitMetrics::default();
     let around = git_task::Surroundings {
         engine: running.handle.clone(),
@@ -230,11 +227,8 @@ fn start(
         store,
         peers: peers::watch(&network, &running, tracker, end),
         applier: Some(applier),
-<<<<<<< HEAD
         anchors: Some(anchors),
-=======
         telemetry,
->>>>>>> main
         git,
         metrics: Arc::new(Mutex::new(metrics(&network, &running, &git_metrics))),
         settings: Arc::new(api_settings(&config)),

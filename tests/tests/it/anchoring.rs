@@ -116,7 +116,8 @@ fn count(value: &Value) -> usize {
 fn an_ipfs_node_that_is_down_is_said_and_nothing_is_recorded() {
     let api = format!("http://{}", nobody());
     let repository = Repository::new(&api, &[], 2);
-    let _ = repository.ssid(&["anchor", "run"]).exits(1).says(&["cannot be reached", "ipfs daemon", "no node runs here"]);
+    let _ =
+        repository.ssid(&["anchor", "run"]).exits(1).says(&["cannot be reached", "ipfs daemon", "no node runs here"]);
     assert!(!repository.path("24_meta_orchestration/registry/manifests").exists());
     let listed = repository.json(&["anchor", "list"]);
     assert_eq!((count(&listed["items"]), &listed["waiting"]), (0, &json!(0)));

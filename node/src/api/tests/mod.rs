@@ -86,11 +86,8 @@ async fn served(engine: fn(&Event) -> EmitOutcome, with_tcp: bool) -> Served {
         store,
         peers: watch::channel(Arc::new(Peers::default())).1,
         applier: None,
-<<<<<<< HEAD
         anchors: None,
-=======
         telemetry: None,
->>>>>>> main
         git: crate::git::GitHandle::idle(),
         metrics: Arc::new(Mutex::new(Registry::default())),
         settings: Arc::new(ApiSettings {
