@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use super::checking::Checker;
 use super::evidence::evidence_answer;
 use super::handle::{EmitOutcome, NodeEvent};
-use super::outbox;
+use super::outbox::{self as rows, ANCHOR, OutboxChange};
 use super::settings::EngineSettings;
 use super::{Effects, Engine, EngineParts, Inbound, Operated, OperatorRefusal};
 
@@ -577,20 +577,20 @@ pub(crate) fn certified(settings: EngineSettings, events: &[Event]) -> (TempDir,
 
 #[test]
 fn what_is_certified_is_queued_for_those_who_deliver_it_and_only_for_them() {
-    let kinds = EngineSettings { certified_outbox: vec![outbox::ANCHOR, 7], ..EngineSettings::default() };
+    let kinds = EngineSettings { certified_outbox: vec![ANCHOR, 7], ..EngineSettings::default() };
     let (_home, mut engine, store) = certified(kinds, &events(20));
-    for kind in [outbox::ANCHOR, 7] {
-        let rows = store.outbox(kind, 100).unwrap();
-        let queued: Vec<u64> = rows.iter().flat_map(|(_, row)| outbox::entries_of(row).unwrap()).collect();
+    for kind in [ANCHOR, 7] {
+        let held = store.outbox(kind, 100).unwrap();
+        let queued: Vec<u64> = held.iter().flat_map(|(_, row)| rows::entries_of(row).unwrap()).collect();
         assert_eq!(queued, (0..20).collect::<Vec<_>>(), "each entry once, in order");
     }
     let done = store.outbox(7, 100).unwrap().into_iter().map(|(key, _)| key).collect();
-    let add = vec![outbox::row_for(outbox::ANCHOR, 0..0)];
-    let change = outbox::OutboxChange { add, done, ..Default::default() };
+    let add = vec![rows::row_for(ANCHOR, 0..0)];
+    let change = OutboxChange { add, done, ..Default::default() };
     engine.tick(START, vec![Inbound::Outbox(change)]);
     assert_eq!(store.outbox(7, 100).unwrap(), []);
-    let last = store.outbox(outbox::ANCHOR, 100).unwrap().pop().unwrap().1;
-    assert_eq!(outbox::entries_of(&last), Some(0..0));
+    let last = store.outbox(ANCHOR, 100).unwrap().pop().unwrap().1;
+    assert_eq!(rows::entries_of(&last), Some(0..0));
     let (_home, _, store) = certified(EngineSettings::default(), &events(3));
     assert_eq!(store.outbox_len().unwrap(), 0);
 }
