@@ -108,9 +108,9 @@ pub enum ProviderError {
         /// Which provider.
         provider: &'static str,
         /// What it is.
-        expected: Cid,
+        expected: Box<Cid>,
         /// What the server said.
-        answered: Cid,
+        answered: Box<Cid>,
     },
     /// A pinning service has taken the order but holds nothing yet.
     #[error(

@@ -67,13 +67,14 @@ impl Kubo {
         if (answered.codec(), answered.hash()) == (upload.cid.codec(), upload.cid.hash()) {
             return Ok(());
         }
-        Err(ProviderError::WrongCid { provider: self.0.provider, expected: upload.cid, answered })
+        let (expected, answered) = (Box::new(upload.cid), Box::new(answered));
+        Err(ProviderError::WrongCid { provider: self.0.provider, expected, answered })
     }
 
     /// The CID in the answer: JSON lines, progress among them, in any order.
     fn added(&self, body: &[u8]) -> Result<Cid, ProviderError> {
         let lines = body.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice::<Value>(line).ok());
-        let named = lines.filter_map(|line| line.get("Hash")?.as_str()?.parse().ok()).last();
+        let named = lines.rev().find_map(|line| line.get("Hash")?.as_str()?.parse().ok());
         named.ok_or_else(|| self.0.unusable("it names no CID"))
     }
 

@@ -41,7 +41,7 @@ struct Order<'a> {
 }
 
 #[derive(Deserialize)]
-struct Status {
+struct PinStatus {
     requestid: String,
     status: PinState,
     #[serde(default)]
@@ -51,7 +51,7 @@ struct Status {
 #[derive(Deserialize)]
 struct Page {
     #[serde(default)]
-    results: Vec<Status>,
+    results: Vec<PinStatus>,
 }
 
 /// What became of an order.
@@ -76,7 +76,7 @@ impl Pinning {
         // the API's own limit of a name is 255 characters
         let name = name.char_indices().nth(255).map_or(name, |(at, _)| &name[..at]);
         let order = Order { cid: cid.to_string(), name, origins };
-        self.ask::<Status>(self.0.request(Method::POST, &["pins"], &[]).json(&order)).await.map(Into::into)
+        self.ask::<PinStatus>(self.0.request(Method::POST, &["pins"], &[]).json(&order)).await.map(Into::into)
     }
 
     /// Waits until the service has it, gives up, or the time limit has passed.
@@ -87,7 +87,7 @@ impl Pinning {
             sleep(pause.min(until - Instant::now())).await;
             pause = (pause * 2).min(LOOK_AGAIN.1);
             let request = self.0.request(Method::GET, &["pins", &ordered.request], &[]);
-            ordered = self.ask::<Status>(request).await?.into();
+            ordered = self.ask::<PinStatus>(request).await?.into();
         }
         match ordered.state {
             PinState::Failed => Err(ProviderError::GaveUp { provider: self.0.provider, place: self.0.place() }),
@@ -103,8 +103,8 @@ impl Pinning {
     }
 }
 
-impl From<Status> for Ordered {
-    fn from(status: Status) -> Self {
+impl From<PinStatus> for Ordered {
+    fn from(status: PinStatus) -> Self {
         Self { request: status.requestid, state: status.status, delegates: status.delegates }
     }
 }
