@@ -176,7 +176,7 @@ fn summary(session: &Session, out: Output) -> String {
     }
     for failure in &session.failed {
         let reason = failure.reason.lines().next().unwrap_or_default();
-        text += &format!("{} {}: {}\n", out.paint(Tone::Bad, "not anchored"), clean(&failure.file), clean(reason));
+        text = format!("{text}{} {}: {}\n", out.paint(Tone::Bad, "not anchored"), clean(&failure.file), clean(reason));
     }
     text + &format!("{anchored} anchored, {unchanged} unchanged, {failed} failed")
 }
@@ -235,10 +235,10 @@ fn listed(view: &AnchorsView, out: Output) -> String {
     };
     if view.waiting > 0 {
         let next = view.next_try_at.as_ref().map(|at| format!(", tried again at {}", seconds(at))).unwrap_or_default();
-        text += &format!("\n\n{} in the outbox{next}", view.waiting);
+        text = format!("{text}\n\n{} in the outbox{next}", view.waiting);
     }
     if let Some(problem) = &view.problem {
-        text += &format!("\nlast problem: {}", clean(&problem.replace("\n  ", "; ")));
+        text = format!("{text}\nlast problem: {}", clean(&problem.replace("\n  ", "; ")));
     }
     text
 }

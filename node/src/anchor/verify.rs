@@ -130,7 +130,7 @@ impl Verifier {
         };
         if let Some(local) = &self.local {
             let fetched = self.fetch(local.cat(&cid), &cid, &sha256).await;
-            self.note(&mut checked, local.0.place(), fetched);
+            Self::note(&mut checked, local.0.place(), fetched);
         }
         for gateway in &self.gateways {
             if checked.from.is_some() && !self.everywhere {
@@ -138,13 +138,13 @@ impl Verifier {
             }
             let place = gateway.host_str().unwrap_or_default().to_owned();
             let fetched = self.fetch(self.through(gateway, &cid), &cid, &sha256).await;
-            self.note(&mut checked, place, fetched);
+            Self::note(&mut checked, place, fetched);
         }
         checked
     }
 
     /// One that differs somewhere differs, whatever others deliver.
-    fn note(&self, checked: &mut Checked, place: String, fetched: Fetched) {
+    fn note(checked: &mut Checked, place: String, fetched: Fetched) {
         match fetched {
             Fetched::Same => {
                 checked.from.get_or_insert(place);

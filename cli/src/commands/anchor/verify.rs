@@ -81,7 +81,7 @@ fn lines(report: &Report, out: Output) -> String {
     let mut text = out.table(&["FILE", "CID", "CONTENT", "FROM"], report.anchors.iter().map(row)) + "\n";
     for checked in report.anchors.iter().filter(|checked| checked.verdict != Verdict::Proven) {
         for note in &checked.notes {
-            text += &format!("\n{}: {}", clean(&checked.file), clean(note));
+            text = format!("{text}\n{}: {}", clean(&checked.file), clean(note));
         }
     }
     text + &format!("\n{} proven, {} differ, {} unreachable", report.proven, report.differ, report.unreachable)
