@@ -55,7 +55,7 @@ const COMMANDS: &str = "init, card, federation create, federation join, federati
     nodes show, events emit, events list, events show, events import, events watch, events endorse, events refuse, events apply, consensus history, \
     consensus check, consensus verify, consensus export, conflicts list, conflicts show, conflicts resolve, trust list, trust show, \
     trust explain, trust boost, trust penalize, evidence list, evidence show, evidence verify, \
-    certificate verify, log head, log proof, log consistency, config check, config show, import-legacy, compat federation-sync-manager, compat consensus-validator, \
+    certificate verify, log head, log proof, log consistency, anchor run, anchor verify, anchor list, anchor cid, config check, config show, import-legacy, compat federation-sync-manager, compat consensus-validator, \
     compat auto-ipfs-anchor, compat governance-telemetry, compat registry-event-trigger, ci init, release bundle, release verify, cluster up, cluster status, \
     cluster kill, cluster restart, cluster down, completions, man";
 

@@ -1,5 +1,6 @@
 //! The running federation node: the engine that drives voting, the network, registry files, the local API.
 
+pub mod anchor;
 pub mod api;
 pub mod config;
 pub mod conflicts;

@@ -1,5 +1,6 @@
 //! The commands: one file each, with its arguments and one function. A doc comment is the help text.
 
+mod anchor;
 mod card;
 mod certificate;
 mod ci;
@@ -62,6 +63,8 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Log(log::LogCommand),
     #[command(subcommand)]
+    Anchor(anchor::AnchorCommand),
+    #[command(subcommand)]
     Telemetry(telemetry::TelemetryCommand),
     Report(report::ReportArgs),
     #[command(subcommand)]
@@ -110,6 +113,7 @@ pub(crate) fn dispatch(command: Command, context: &Context) -> Result<()> {
         Command::Trust(command) => runtime(false)?.block_on(trust::run(command, context)),
         Command::Compat(command) => runtime(false)?.block_on(compat::run(command, context)),
         Command::Evidence(command) => runtime(false)?.block_on(evidence::run(command, context)),
+        Command::Anchor(command) => runtime(false)?.block_on(anchor::run(command, context)),
         Command::Telemetry(command) => runtime(false)?.block_on(telemetry::run(command, context)),
         Command::Report(args) => runtime(false)?.block_on(report::run(args, context)),
         Command::Log(command) => runtime(false)?.block_on(log::run(command, context)),

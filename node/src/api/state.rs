@@ -14,6 +14,7 @@ use ssid_storage::Store;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::view::AppliedView;
+use crate::anchor::task::AnchorDesk;
 use crate::engine::EngineHandle;
 use crate::git::GitHandle;
 use crate::telemetry::task::TelemetryHandle;
@@ -37,6 +38,8 @@ pub struct ApiState {
     pub peers: watch::Receiver<Arc<Peers>>,
     /// Who writes certified events to the registry's own log; `None` without a registry.
     pub applier: Option<Applier>,
+    /// Who anchors on IPFS.
+    pub anchors: Option<AnchorDesk>,
     /// Who tells people what happens; `None` without a telemetry configuration.
     pub telemetry: Option<TelemetryHandle>,
     /// Git as the other road.

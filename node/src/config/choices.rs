@@ -99,3 +99,17 @@ choice!(
         Email = "email",
     }
 );
+
+choice!(
+    /// Where content is put on IPFS.
+    IpfsProvider {
+        /// The IPFS node on this machine.
+        Local = "local",
+        /// An IPFS node elsewhere, with a token.
+        Remote = "remote",
+        /// A service that pins what another provider was given: Pinata, Filebase and others.
+        Pinning = "pinning",
+        /// Web3.Storage, whose upload API was switched off: named in errors with what to use instead.
+        Web3 = "web3",
+    }
+);

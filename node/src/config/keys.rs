@@ -3,7 +3,7 @@
 use serde_json::Value;
 use ssid_protocol::event::is_event_type;
 
-use super::choices::{Channel, ConflictStrategy, Endorsement, GitProtocol, Mode, TieBreaking};
+use super::choices::{Channel, ConflictStrategy, Endorsement, GitProtocol, IpfsProvider, Mode, TieBreaking};
 
 /// Keys with what each may be set to.
 pub(crate) type Keys = [(&'static str, Rule)];
@@ -27,6 +27,9 @@ pub(crate) enum Rule {
     Multiaddrs,
     /// Address and port, empty, or null.
     SocketAddress,
+    /// An HTTP address without a user or password in it, or empty.
+    Url,
+    Urls,
     /// The name of an environment variable.
     Variable,
     /// The name of a Git branch.
@@ -132,6 +135,17 @@ pub(super) const KEYS: &[(&str, Rule)] = &[
     ("voting.precommit_timeout_ms", Rule::Whole(1, DAY_MILLIS)),
     ("voting.timeout_increment_ms", Rule::Whole(0, DAY_MILLIS)),
     ("membership.auto_approve", Rule::Flag),
+    ("anchoring.after_certified", Rule::Flag),
+    ("anchoring.providers", Rule::Words(IpfsProvider::NAMES)),
+    ("anchoring.local_api", Rule::Url),
+    ("anchoring.remote_api", Rule::Url),
+    ("anchoring.remote_token_env", Rule::Variable),
+    ("anchoring.pinning_api", Rule::Url),
+    ("anchoring.pinning_token_env", Rule::Variable),
+    ("anchoring.gateways", Rule::Urls),
+    ("anchoring.cid_version", Rule::Whole(0, 1)),
+    ("anchoring.parallel_uploads", Rule::Whole(1, 32)),
+    ("anchoring.timeout_seconds", Rule::Whole(1, DAY_SECONDS)),
 ];
 
 /// Keys at the top that say something to people only. Whatever stands under them is left alone.
@@ -199,6 +213,8 @@ impl Rule {
             Self::SocketAddress => {
                 value.is_null() || text.is_some_and(|t| t.is_empty() || t.parse::<std::net::SocketAddr>().is_ok())
             }
+            Self::Url => text.is_some_and(|t| t.is_empty() || is_url(t)),
+            Self::Urls => every(&is_url),
             Self::Variable => text.is_some_and(is_variable),
             Self::Branch => text.is_some_and(is_branch),
             Self::WordByEvent(words) => by_event(&|item| item.as_str().is_some_and(|t| words.contains(&t))),
@@ -227,6 +243,8 @@ impl Rule {
             Self::EventTypes => "a list of event types such as blueprint_tagged".to_owned(),
             Self::Multiaddrs => "a list of multiaddrs such as /ip4/0.0.0.0/tcp/4001".to_owned(),
             Self::SocketAddress => "an address and port such as 127.0.0.1:8080, or null".to_owned(),
+            Self::Url => "an address such as http://127.0.0.1:5001, without user and password, or empty".to_owned(),
+            Self::Urls => "a list of addresses such as https://ipfs.io/ipfs/".to_owned(),
             Self::Variable => "the name of an environment variable".to_owned(),
             Self::Branch => "the name of a Git branch, of letters, digits, -, _, . and /".to_owned(),
             Self::WordByEvent(words) => format!("for each event type one of {}", words.join(", ")),
@@ -248,6 +266,7 @@ impl Rule {
             | Self::TextOrNull
             | Self::Word(_)
             | Self::SocketAddress
+            | Self::Url
             | Self::Variable
             | Self::Branch
             | Self::WebAddress
@@ -260,12 +279,22 @@ impl Rule {
             | Self::WholeByEvent(_)
             | Self::Headers => json(),
             _ if text.starts_with('[') => json(),
-            Self::Texts | Self::Words(_) | Self::EventTypes | Self::Multiaddrs | Self::Mailboxes => {
+            Self::Texts | Self::Words(_) | Self::EventTypes | Self::Multiaddrs | Self::Urls | Self::Mailboxes => {
                 let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
                 Value::Array(items.map(|item| Value::String(item.to_owned())).collect())
             }
         }
     }
+}
+
+fn is_url(text: &str) -> bool {
+    reqwest::Url::parse(text).is_ok_and(|url| {
+        matches!(url.scheme(), "http" | "https")
+            && url.has_host()
+            && url.username().is_empty()
+            && url.password().is_none()
+            && url.query().is_none()
+    })
 }
 
 /// Whether a webhook may be there: what is posted, and often the address itself, is a secret.
@@ -332,6 +361,15 @@ mod tests {
     }
 
     #[test]
+    fn addresses_carry_no_secrets() {
+        let allows = |text: &str| Rule::Url.allows(&Value::from(text));
+        assert!(allows("") && allows("http://127.0.0.1:5001") && allows("https://a.example/psa"));
+        assert!(!allows("https://me:secret@a.example") && !allows("https://a.example/?token=secret"));
+        assert!(!allows("file:///etc/passwd") && !allows("a.example"));
+        assert!(!Rule::Urls.allows(&serde_json::json!([""])));
+    }
+
+    #[test]
     fn defaults_are_allowed() {
         let defaults = serde_json::to_value(Settings::default()).unwrap();
         for (key, rule) in KEYS {
@@ -366,6 +404,7 @@ mod tests {
                 Rule::EventTypes => "[\"a\"]".to_owned(),
                 Rule::Multiaddrs => "/ip4/127.0.0.1/tcp/1, /ip6/::1/udp/2/quic-v1".to_owned(),
                 Rule::SocketAddress => "[::1]:80".to_owned(),
+                Rule::Url | Rule::Urls => "https://[::1]:5001/x".to_owned(),
                 Rule::Text | Rule::TextOrNull | Rule::Texts | Rule::Variable | Rule::Branch => "A_B".to_owned(),
                 Rule::WebAddress => "https://example.org/".to_owned(),
                 Rule::Mailbox | Rule::Mailboxes => "a@example.org".to_owned(),

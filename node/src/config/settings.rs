@@ -64,6 +64,8 @@ section!(
         voting: Voting = Voting::default(),
         /// Changes to the federation.
         membership: Membership = Membership::default(),
+        /// Copies of registry files on IPFS.
+        anchoring: Anchoring = Anchoring::default(),
     }
 );
 

@@ -337,6 +337,7 @@ impl Engine {
             }
             Inbound::Observed(events) => self.take_observed(tick, events),
             Inbound::Projected(sequence) => self.note_projected(tick, sequence),
+            Inbound::Outbox(change) => Self::note_outbox(tick, change),
             Inbound::Connected(nodes) => self.take_connected(tick, nodes),
             Inbound::Addresses { node, addresses } => self.note_addresses(tick, node, addresses),
         }
@@ -449,6 +450,7 @@ impl Engine {
             self.journal.commit()?;
             tick.changes.journal_sequence = Some(self.journal.sequence());
         }
+        self.queue_certified(tick);
         let mut keys = Vec::new();
         if tick.changes != Changes::default() {
             let written = self.writer.write(std::mem::take(&mut tick.changes))?;

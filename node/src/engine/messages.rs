@@ -14,6 +14,7 @@ use ssid_storage::OutboxKey;
 
 use super::handle::{EmitOutcome, NodeEvent, OutboxWrite};
 use super::operator::{Operated, Operation, OperatorRefusal};
+use super::outbox::OutboxChange;
 use super::trust::{Adjusted, Adjustment};
 
 /// Names one waiting party in its caller's own numbering.
@@ -129,6 +130,8 @@ pub enum Inbound {
     Observed(Vec<Event>),
     /// The registry file holds the log's entries before this sequence number.
     Projected(u64),
+    /// A delivery left the node, or must.
+    Outbox(OutboxChange),
     /// The members connected now.
     Connected(BTreeSet<NodeId>),
     /// Addresses at which a member was reached.

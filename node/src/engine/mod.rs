@@ -16,6 +16,7 @@ mod metrics;
 mod offer;
 mod open;
 mod operator;
+pub mod outbox;
 mod peers;
 mod recover;
 mod review;
@@ -23,7 +24,7 @@ pub mod settings;
 mod status;
 pub mod task;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod timers;
 mod trust;
 mod trust_book;

@@ -119,6 +119,8 @@ pub struct EngineSettings {
     pub trust_alert_below: i32,
     /// `sync_settings.interval_minutes`: every connected member is asked this often, and syncs count once in it.
     pub sync_interval: Duration,
+    /// Kinds of deliveries that get a row in the outbox for what is certified.
+    pub certified_outbox: Vec<u8>,
     /// What the heartbeat says of the registry: blueprint and compliance score, empty if none.
     pub blueprint: String,
     /// See `blueprint`.
@@ -139,6 +141,7 @@ impl Default for EngineSettings {
             trust: TrustRules::default(),
             trust_alert_below: ENDORSEMENT_FLOOR,
             sync_interval: Duration::from_hours(1),
+            certified_outbox: Vec::new(),
             blueprint: String::new(),
             compliance_score: String::new(),
         }

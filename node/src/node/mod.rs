@@ -15,6 +15,8 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::anchor;
+use crate::anchor::task::{AnchorDesk, Anchorer, Pace};
 use crate::api::{self, ApiError, ApiListen, ApiSettings, ApiState, EventDefaults, TcpListen};
 use crate::config::{Config, ConfigError};
 use crate::conflicts::{self, Reports};
@@ -27,6 +29,7 @@ use crate::keyfile::KeyFileError;
 use crate::legacy::PlainMembers;
 use crate::network::{self, Network, NetworkError};
 use crate::registry::file::{FileError, RegistryFile};
+use crate::registry::paths::RegistryPaths;
 use crate::registry::projection;
 use crate::registry::task as registry;
 use open::Opened;
@@ -201,6 +204,7 @@ fn start(
     };
     tracker.spawn(registry::follow(file, projection, around));
 
+    let anchors = start_anchoring(&config, paths.clone(), &store, &running, tracker, end);
     let telemetry = telemetry::start(&config, &paths, &manifest, node_id, (&running.handle, &store), tracker, end);
     let git_metrics = GitMetrics::default();
     let around = git_task::Surroundings {
@@ -223,6 +227,7 @@ fn start(
         store,
         peers: peers::watch(&network, &running, tracker, end),
         applier: Some(applier),
+        anchors: Some(anchors),
         telemetry,
         git,
         metrics: Arc::new(Mutex::new(metrics(&network, &running, &git_metrics))),
@@ -240,6 +245,27 @@ fn start(
     let listen = ApiListen { socket: home.api_socket()?, tcp: tcp_listen(&config)? };
     tracing::info!(node = %node_id, federation = %federation_id, home = %home.root().display(), "started");
     Ok(Started { api: api::serve(state, listen, end.clone()), running })
+}
+
+fn start_anchoring(
+    config: &Config,
+    paths: RegistryPaths,
+    store: &ssid_storage::Store,
+    running: &Running,
+    tracker: &TaskTracker,
+    end: &CancellationToken,
+) -> AnchorDesk {
+    let anchorer = Anchorer {
+        settings: config.settings.anchoring.clone(),
+        documents: config.settings.advanced.ipfs_federation.clone(),
+        paths,
+        store: store.clone(),
+        inputs: running.inputs.clone(),
+        pace: Pace::default(),
+    };
+    let (desk, task) = anchor::task::prepare(anchorer, running.handle.status(), end.clone());
+    tracker.spawn(task);
+    desk
 }
 
 fn recover(

@@ -18,6 +18,7 @@ use ssid_storage::{JournalRecord, Owner, Store};
 
 use super::history::{self, History};
 use super::{NodeError, RunOptions, members};
+use crate::anchor;
 use crate::config::{Config, Endorsement as ConfiguredEndorsement, Settings, TrustSettings};
 use crate::engine::EngineParts;
 use crate::engine::settings::{Endorsement, EngineSettings, Timeouts};
@@ -188,6 +189,7 @@ fn engine_settings(settings: &Settings) -> EngineSettings {
         trust: trust_rules(&settings.trust_settings),
         trust_alert_below: points(settings.notifications.low_trust_threshold),
         sync_interval: Duration::from_secs(settings.sync_settings.interval_minutes.saturating_mul(60)),
+        certified_outbox: anchor::task::outbox_kinds(settings),
         ..EngineSettings::default()
     }
 }
@@ -237,6 +239,17 @@ mod tests {
         assert_eq!((made.settle_of("a"), made.settle_of("b")), (Duration::from_secs(7), Duration::ZERO));
         assert_eq!(made.review_timeout, Duration::from_hours(5));
         assert_eq!(made.endorsement_of("a"), Endorsement::Operator);
+    }
+
+    #[test]
+    fn anchoring_settings_reach_the_engine() {
+        let mut settings = Settings::default();
+        assert!(engine_settings(&settings).certified_outbox.is_empty());
+        settings.anchoring.after_certified = true;
+        assert_eq!(engine_settings(&settings).certified_outbox, [crate::engine::outbox::ANCHOR]);
+        settings.anchoring.after_certified = false;
+        settings.advanced.ipfs_federation.enabled = true;
+        assert_eq!(engine_settings(&settings).certified_outbox, [crate::engine::outbox::ANCHOR]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 #![allow(clippy::panic, clippy::unwrap_used, reason = "tests")]
 
+mod anchoring;
 mod backpressure;
 mod bad_files;
 mod certificates;

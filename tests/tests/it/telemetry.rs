@@ -91,9 +91,10 @@ fn what_cannot_be_delivered_waits_and_is_listed() {
     let rows = list();
     assert_eq!((&rows[0]["state"], &rows[0]["channel"]), (&json!("waiting"), &json!("webhook")));
     let id = rows[0]["id"].to_string();
-    ssid_in(dir.path(), &["--data", ".", "telemetry", "outbox", "drop", &id]).well();
+    let _ = ssid_in(dir.path(), &["--data", ".", "telemetry", "outbox", "drop", &id]).well();
     assert_eq!(list(), json!([]));
-    ssid_in(dir.path(), &["--data", ".", "telemetry", "outbox", "drop", &id]).exits(1).says(&["no notification"]);
+    let _ =
+        ssid_in(dir.path(), &["--data", ".", "telemetry", "outbox", "drop", &id]).exits(1).says(&["no notification"]);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What is asked where. Handlers read a snapshot and answer; they hold nothing between requests.
 
+mod anchors;
 mod consensus;
 mod decide;
 mod emit;
@@ -80,6 +81,7 @@ pub(super) fn router(state: ApiState, shutdown: CancellationToken) -> Router {
     let slow = Router::new()
         .route("/v1/events", post(emit::emit).layer(DefaultBodyLimit::max(EVENTS_BYTES)))
         .route("/v1/events/import", post(import::import).layer(DefaultBodyLimit::max(IMPORT_BYTES)))
+        .route("/v1/anchors", get(anchors::list).post(anchors::run))
         .route("/v1/sync", get(sync::show).post(sync::start))
         .route("/v1/consensus/verify", get(verify::verify));
     bounded(quick, QUICK)

@@ -86,6 +86,7 @@ async fn served(engine: fn(&Event) -> EmitOutcome, with_tcp: bool) -> Served {
         store,
         peers: watch::channel(Arc::new(Peers::default())).1,
         applier: None,
+        anchors: None,
         telemetry: None,
         git: crate::git::GitHandle::idle(),
         metrics: Arc::new(Mutex::new(Registry::default())),

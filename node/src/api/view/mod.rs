@@ -1,6 +1,7 @@
 //! Every JSON document the local API speaks, shared by the server and its clients. Hashes and keys are lower-case hex,
 //! times ISO 8601 in UTC; a key that has no value is `null`, never left out, so that a script can rely on it.
 
+mod anchor;
 mod conflict;
 mod consensus;
 mod event;
@@ -11,6 +12,7 @@ mod problem;
 mod status;
 mod trust;
 
+pub use anchor::{AnchorFailure, AnchorProgress, AnchorSession, AnchorView, AnchorsView};
 pub use conflict::{CandidateVotes, ConflictView, ReviewView};
 pub use consensus::{ConsensusCheck, FailedCertificate, RecordView, VerifyView};
 pub use event::{AppliedView, EmitView, EventDraft, EventState, EventView, ImportView, LineNote};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::choices::Endorsement;
+use crate::config::choices::{Endorsement, IpfsProvider};
 
 section!(
     /// `advanced`.
@@ -107,6 +107,34 @@ section!(
     Membership {
         /// Whether this node approves by itself the suspension of members whom its own ledger holds below 25.
         auto_approve: bool = false,
+    }
+);
+
+section!(
+    /// `anchoring`.
+    Anchoring {
+        /// Whether a running node anchors the registry's files after certified events.
+        after_certified: bool = false,
+        /// Where content is put, tried in this order.
+        providers: Vec<IpfsProvider> = vec![IpfsProvider::Local],
+        /// The RPC of the IPFS node on this machine.
+        local_api: String = "http://127.0.0.1:5001".to_owned(),
+        /// The RPC of an IPFS node elsewhere, empty if there is none.
+        remote_api: String = String::new(),
+        /// The environment variable with its token, or with `_FILE` after its name the path of a file that has it.
+        remote_token_env: String = "SSID_IPFS_TOKEN".to_owned(),
+        /// The address of a Pinning Service API, empty if there is none.
+        pinning_api: String = String::new(),
+        /// The environment variable with its token, as `remote_token_env`.
+        pinning_token_env: String = "SSID_PINNING_TOKEN".to_owned(),
+        /// Gateways that content is fetched back from, after the local node; the first is named in the manifest.
+        gateways: Vec<String> = ["https://ipfs.io/ipfs/", "https://dweb.link/ipfs/"].map(str::to_owned).to_vec(),
+        /// The form of content identifiers: 0 (`Qm…`) or 1 (`bafy…`).
+        cid_version: u64 = 0,
+        /// Files uploaded at once.
+        parallel_uploads: u64 = 4,
+        /// Seconds after which a request has failed, and one more for each MiB it carries.
+        timeout_seconds: u64 = 60,
     }
 );
 

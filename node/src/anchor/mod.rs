@@ -1,0 +1,39 @@
+//! Anchoring: copies of registry files, certificates and consensus records on IPFS, where anybody can fetch them by what
+//! they contain (blueprint v4.3; ARCHITECTURE, *Anchoring*).
+//!
+//! [`select`] says which files an event calls for, [`cid`] names their content, [`provider`] holds the places they are put,
+//! [`run`] puts them there, [`manifest`] and storage remember it, [`verify`] fetches them back, and [`task`] does all of
+//! it inside a running node, from the outbox.
+
+pub mod cid;
+mod documents;
+pub mod error;
+mod http;
+mod kubo;
+pub mod manifest;
+mod pinning;
+pub mod provider;
+pub mod run;
+pub mod select;
+pub mod task;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+mod token;
+pub mod verify;
+
+use crate::config::Anchoring;
+
+/// Bytes of the largest file that is anchored or fetched back.
+pub const FILE_BYTES: u64 = 4 << 30;
+
+/// The environment, as [`provider::Providers::configured`] wants it.
+pub fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// The gateway that the manifest names.
+pub fn manifest_gateway(settings: &Anchoring) -> Option<&str> {
+    settings.gateways.first().map(String::as_str)
+}

@@ -1,0 +1,253 @@
+//! One anchoring session: what is not anchored yet is named here, uploaded, compared, pinned, and recorded. The same
+//! content is never anchored twice, and a file whose content has changed is anchored again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use cid::Cid;
+use futures::{StreamExt as _, stream};
+use serde::{Deserialize, Serialize};
+use ssid_protocol::id::{Sha256Hash, UnixMillis};
+use ssid_storage::AnchorRow;
+
+use super::FILE_BYTES;
+use super::cid::{Content, Import, of_file, of_reader};
+use super::error::AnchorError;
+use super::kubo::{Source, Upload};
+use super::manifest::{AnchorManifest, AnchorRecord};
+use super::provider::{Outages, Placed, Providers};
+use super::select::{Candidate, Trigger};
+use crate::api::view::{iso, now};
+
+/// Uploads in one session; what is over waits for the next (blueprint v4.3).
+pub const SESSION_FILES: usize = 100;
+
+/// Something to anchor.
+#[derive(Clone, Debug)]
+pub struct Item {
+    /// Its path in the registry.
+    pub name: String,
+    /// Its bytes.
+    pub source: Source,
+    /// The event that calls for it.
+    pub trigger: Trigger,
+    /// Whether it is to be kept, not only uploaded.
+    pub pin: bool,
+}
+
+impl From<Candidate> for Item {
+    fn from(file: Candidate) -> Self {
+        Self { name: file.relative, source: Source::File(file.path), trigger: file.trigger, pin: true }
+    }
+}
+
+/// What is anchored already, by SHA-256 in lower-case hex: whether a pinning service has it.
+#[derive(Clone, Debug, Default)]
+pub struct Known(BTreeMap<String, bool>);
+
+impl Known {
+    /// What a manifest lists.
+    pub fn of(records: &[AnchorRecord]) -> Self {
+        let mut known = Self::default();
+        records.iter().for_each(|record| known.add(&record.file_hash, record.pin_service.is_some()));
+        known
+    }
+
+    /// Adds one.
+    pub fn add(&mut self, sha256: &str, has_pin_service: bool) {
+        *self.0.entry(sha256.to_ascii_lowercase()).or_default() |= has_pin_service;
+    }
+}
+
+/// What became of a session.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Session {
+    /// Anchored now.
+    pub anchored: Vec<AnchorRecord>,
+    /// How many were anchored before.
+    pub unchanged: u64,
+    /// Not anchored, and why.
+    pub failed: Vec<Failure>,
+    /// How many wait because the session was full.
+    pub left: u64,
+    /// What went wrong without hindering anything.
+    pub remarks: Vec<String>,
+}
+
+/// Something that was not anchored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// Its path in the registry.
+    pub file: String,
+    /// Why, and the next step.
+    pub reason: String,
+    /// Whether a provider failed, so that a later try may succeed as things stand.
+    pub retry: bool,
+}
+
+impl Session {
+    /// Whether it should be tried again.
+    pub fn must_retry(&self) -> bool {
+        self.failed.iter().any(|failure| failure.retry)
+    }
+
+    /// Writes what was anchored into the manifest.
+    ///
+    /// # Errors
+    /// If it cannot be read or written.
+    pub fn record(&self, manifest: &Path) -> Result<(), AnchorError> {
+        if self.anchored.is_empty() { Ok(()) } else { AnchorManifest::append(manifest, &self.anchored, &iso(now())) }
+    }
+
+    /// The same as rows for storage.
+    pub fn rows(&self, at: UnixMillis) -> Vec<(Sha256Hash, AnchorRow)> {
+        let row = |record: &AnchorRecord| {
+            let services = [&record.storage_provider, &record.pin_service].into_iter().flatten().cloned().collect();
+            let (name, cid) = (record.file_path.clone(), record.ipfs_cid.clone());
+            Some((record.file_hash.parse().ok()?, AnchorRow { name, cid, at, services }))
+        };
+        self.anchored.iter().filter_map(row).collect()
+    }
+}
+
+/// How far a session is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Uploads that have ended.
+    pub done: u64,
+    /// Uploads in all.
+    pub total: u64,
+}
+
+/// Anchors what of `items` is not known, [`SESSION_FILES`] at most, several at once. `progress` is told how far it is.
+pub async fn session(
+    items: Vec<Item>,
+    known: &Known,
+    providers: &Providers,
+    gateway: Option<&str>,
+    progress: &(dyn Fn(Progress) + Sync),
+) -> Session {
+    let mut session = Session::default();
+    let import = providers.import;
+    let mut named = stream::iter(items.into_iter().map(|item| name(item, import))).buffered(providers.parallel);
+    let (mut uploads, mut seen) = (Vec::new(), BTreeSet::new());
+    while let Some((item, content)) = named.next().await {
+        let content = match content {
+            Ok(content) => content,
+            Err(reason) => {
+                session.failed.push(Failure { file: item.name, reason, retry: false });
+                continue;
+            }
+        };
+        let earlier = known.0.get(&content.sha256.to_string());
+        let lacks_service = providers.wants_pin_service() && item.pin && earlier == Some(&false);
+        if !seen.insert(content.sha256) || earlier.is_some() && !lacks_service {
+            session.unchanged += 1;
+        } else if uploads.len() == SESSION_FILES {
+            session.left += 1;
+        } else {
+            uploads.push((item, content));
+        }
+    }
+    let (outages, total) = (Outages::default(), uploads.len() as u64);
+    progress(Progress { done: 0, total });
+    let outages = &outages;
+    let put = |(item, content): (Item, Content)| async move { put(item, content, providers, outages).await };
+    let mut ended = stream::iter(uploads.into_iter().map(put)).buffer_unordered(providers.parallel);
+    let mut done = 0;
+    while let Some((item, content, outcome)) = ended.next().await {
+        done += 1;
+        progress(Progress { done, total });
+        match outcome {
+            Ok(placed) => {
+                session.remarks.extend(placed.remarks.iter().map(|remark| format!("{}: {remark}", item.name)));
+                session.anchored.push(record(&item, &content, &placed, gateway));
+            }
+            Err(failure) => session.failed.push(failure),
+        }
+    }
+    // uploads end in any order; people and the manifest get them in one
+    session.anchored.sort_by(|a, b| a.file_path.cmp(&b.file_path));
+    session.failed.sort_by(|a, b| a.file.cmp(&b.file));
+    session
+}
+
+async fn name(item: Item, import: Import) -> (Item, Result<Content, String>) {
+    let source = item.source.clone();
+    let content = tokio::task::spawn_blocking(move || content_of(&source, import)).await;
+    (item, content.unwrap_or_else(|e| Err(e.to_string())))
+}
+
+fn content_of(source: &Source, import: Import) -> Result<Content, String> {
+    let path = match source {
+        Source::Bytes(bytes) => return of_reader(bytes.as_slice(), &[import]).map_err(|e| e.to_string()),
+        Source::File(path) => path,
+    };
+    let unread = |e: std::io::Error| format!("cannot be read: {e}");
+    let size = std::fs::metadata(path).map_err(unread)?.len();
+    if size > FILE_BYTES {
+        return Err(format!("{size} bytes exceed file_bytes = {FILE_BYTES}"));
+    }
+    of_file(path, &[import]).map_err(unread)
+}
+
+async fn put(
+    item: Item,
+    content: Content,
+    providers: &Providers,
+    outages: &Outages,
+) -> (Item, Content, Result<Placed, Failure>) {
+    let upload = Upload {
+        name: file_name(&item.name).to_owned(),
+        source: item.source.clone(),
+        bytes: content.bytes,
+        cid: cid_in(&content),
+        import: providers.import,
+        pin: item.pin,
+    };
+    let outcome = match providers.put(&upload, outages).await {
+        Ok(placed) => Ok(placed),
+        Err(errors) => Err(explain(&item, &content, providers.import, &errors).await),
+    };
+    (item, content, outcome)
+}
+
+/// A file that was written to while it was uploaded is nobody's failure.
+async fn explain(item: &Item, before: &Content, import: Import, errors: &[super::error::ProviderError]) -> Failure {
+    let file = item.name.clone();
+    let (_, after) = name(item.clone(), import).await;
+    if after.is_ok_and(|after| after.sha256 != before.sha256) {
+        let reason = "it was changed while it was uploaded\n  the next run takes it as it is then".to_owned();
+        return Failure { file, reason, retry: true };
+    }
+    let reasons: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    Failure { file, reason: reasons.join("; "), retry: true }
+}
+
+fn record(item: &Item, content: &Content, placed: &Placed, gateway: Option<&str>) -> AnchorRecord {
+    let cid = cid_in(content).to_string();
+    AnchorRecord {
+        file_path: item.name.clone(),
+        file_name: file_name(&item.name).to_owned(),
+        file_hash: content.sha256.to_string(),
+        ipfs_gateway_url: gateway.map(|gateway| format!("{}/{cid}", gateway.trim_end_matches('/'))).unwrap_or_default(),
+        ipfs_cid: cid,
+        anchored_at: iso(now()),
+        event_type: item.trigger.event.clone(),
+        event_version: item.trigger.version.clone(),
+        event_timestamp: item.trigger.timestamp.clone(),
+        blueprint_version: item.trigger.blueprint.clone(),
+        pinned: Some(placed.pinned),
+        pin_service: placed.pin_service.clone(),
+        storage_provider: placed.services.first().cloned(),
+    }
+}
+
+/// Exactly one import is asked for, so there is exactly one CID.
+fn cid_in(content: &Content) -> Cid {
+    content.cids.first().copied().unwrap_or_default()
+}
+
+fn file_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}

@@ -1,0 +1,236 @@
+//! Which files an event calls for: the table of blueprint v4.3.
+//!
+//! Only the kinds of files named here are ever published, by directory, ending and name: configuration, keys and data
+//! files of other tools lie beside them.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use ssid_protocol::event::Event;
+
+use super::error::AnchorError;
+use crate::registry::file::{Change, RegistryFile};
+use crate::registry::paths::RegistryPaths;
+
+/// How deep directories are looked into.
+const DEPTH: usize = 8;
+/// Files looked at in one directory tree.
+const FILES: usize = 100_000;
+
+/// A kind of files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    RegistryLog,
+    ReleaseBundles,
+    ReleaseManifests,
+    DashboardCsv,
+    ComplianceReports,
+    DashboardMarkdown,
+    DashboardFiles,
+    GovernanceDocuments,
+}
+
+/// A word in the event type, and the kinds of files that events with it call for. Every event calls for the registry log.
+const TABLE: &[(&str, &[Kind])] = &[
+    ("", &[Kind::RegistryLog]),
+    ("release", &[Kind::ReleaseBundles, Kind::ReleaseManifests]),
+    ("quarterly", &[Kind::RegistryLog, Kind::DashboardCsv, Kind::ComplianceReports]),
+    ("governance", &[Kind::DashboardFiles, Kind::GovernanceDocuments]),
+    ("dashboard", &[Kind::DashboardMarkdown, Kind::DashboardCsv]),
+];
+
+/// The event for which something is anchored.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Trigger {
+    /// Its type.
+    pub event: String,
+    /// Its version.
+    pub version: String,
+    /// When it happened.
+    pub timestamp: String,
+    /// The blueprint in force.
+    pub blueprint: String,
+}
+
+impl From<&Event> for Trigger {
+    fn from(event: &Event) -> Self {
+        Self {
+            event: event.event.clone(),
+            version: event.version.clone(),
+            timestamp: event.timestamp.clone(),
+            blueprint: event.blueprint.clone(),
+        }
+    }
+}
+
+/// A file to anchor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// Where it is.
+    pub path: PathBuf,
+    /// The same relative to the repository, with `/` between.
+    pub relative: String,
+    /// The latest event that calls for it.
+    pub trigger: Trigger,
+}
+
+/// The kinds of files that events call for, each with the latest event that does. Events come in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wanted(BTreeMap<Kind, Trigger>);
+
+impl Wanted {
+    /// Notes an event.
+    pub fn add(&mut self, event: &Event) {
+        let name = event.event.to_ascii_lowercase();
+        for (word, kinds) in TABLE.iter().filter(|(word, _)| name.contains(word)) {
+            tracing::trace!(event = name, word, "calls for files");
+            for kind in *kinds {
+                self.0.insert(*kind, Trigger::from(event));
+            }
+        }
+    }
+
+    /// Notes every event of the registry's own log.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn of_registry(paths: &RegistryPaths) -> Result<Self, AnchorError> {
+        let mut wanted = Self::default();
+        wanted.add_registry(paths)?;
+        Ok(wanted)
+    }
+
+    /// The same, besides those noted already.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn add_registry(&mut self, paths: &RegistryPaths) -> Result<(), AnchorError> {
+        let mut file = RegistryFile::open(&paths.registry_log)?;
+        while let Change::Appended(log) = file.read_new()? {
+            log.entries.iter().for_each(|entry| self.add(&entry.event));
+        }
+        Ok(())
+    }
+
+    /// Whether no event was noted.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The files of those kinds that exist, in order of their paths.
+    ///
+    /// # Errors
+    /// If a directory cannot be read.
+    pub fn files(&self, paths: &RegistryPaths) -> Result<Vec<Candidate>, AnchorError> {
+        let mut found: BTreeMap<PathBuf, &Trigger> = BTreeMap::new();
+        for (kind, trigger) in &self.0 {
+            for path in kind.files(paths)? {
+                let latest = found.entry(path).or_insert(trigger);
+                if trigger.timestamp > latest.timestamp {
+                    *latest = trigger;
+                }
+            }
+        }
+        let candidate = |(path, trigger): (PathBuf, &Trigger)| {
+            let relative = path.strip_prefix(&paths.root).unwrap_or(&path).to_string_lossy().into_owned();
+            Candidate { path, relative, trigger: trigger.clone() }
+        };
+        Ok(found.into_iter().map(candidate).collect())
+    }
+}
+
+impl Kind {
+    fn files(self, paths: &RegistryPaths) -> Result<Vec<PathBuf>, AnchorError> {
+        let parent = |path: &Path| path.parent().unwrap_or(&paths.root).to_owned();
+        let root = &paths.root;
+        match self {
+            Self::RegistryLog => Ok(existing(&paths.registry_log)),
+            Self::DashboardCsv => Ok(existing(&paths.dashboard_csv)),
+            Self::ReleaseBundles => walk(root, &paths.releases, DEPTH, &|name| has_ending(name, &["zip"])),
+            Self::ReleaseManifests => {
+                let is_manifest = |name: &str| name.contains("release_manifest") && has_ending(name, &["json"]);
+                let mut files = walk(root, &parent(&paths.federation_manifest), 0, &is_manifest)?;
+                files.extend(walk(root, &paths.releases, DEPTH, &is_manifest)?);
+                Ok(files)
+            }
+            Self::ComplianceReports => walk(root, &paths.reports, DEPTH, &|name| {
+                name.contains("compliance") && has_ending(name, &["md", "json", "pdf"])
+            }),
+            Self::DashboardMarkdown => dashboard(paths, &["md"]),
+            Self::DashboardFiles => dashboard(paths, &["md", "csv", "html", "svg", "png"]),
+            Self::GovernanceDocuments => {
+                walk(root, &parent(&paths.federation_config), depth_of(paths), &|name| has_ending(name, &["md", "pdf"]))
+            }
+        }
+    }
+}
+
+/// In a repository everything in the dashboard's directory belongs to it; in a data directory its names say so.
+fn dashboard(paths: &RegistryPaths, endings: &[&str]) -> Result<Vec<PathBuf>, AnchorError> {
+    let directory = paths.dashboard_csv.parent().unwrap_or(&paths.root);
+    let all = directory.file_name().is_some_and(|name| name == "dashboard");
+    walk(&paths.root, directory, depth_of(paths), &|name| {
+        (all || name.contains("dashboard")) && has_ending(name, endings)
+    })
+}
+
+/// A data directory's own folders hold the database and keys: only what lies beside the registry's files is looked at.
+fn depth_of(paths: &RegistryPaths) -> usize {
+    if paths.registry_log.parent() == Some(&paths.root) { 0 } else { DEPTH }
+}
+
+fn existing(path: &Path) -> Vec<PathBuf> {
+    if path.is_file() { vec![path.to_owned()] } else { Vec::new() }
+}
+
+fn has_ending(name: &str, endings: &[&str]) -> bool {
+    name.rsplit_once('.').is_some_and(|(_, ending)| endings.contains(&ending))
+}
+
+/// Files below `directory` whose lower-case names are wanted. Hidden ones, and links that lead out of `root`, are not
+/// followed; a directory that is missing is empty.
+fn walk(
+    root: &Path,
+    directory: &Path,
+    depth: usize,
+    wanted: &dyn Fn(&str) -> bool,
+) -> Result<Vec<PathBuf>, AnchorError> {
+    let mut files = Vec::new();
+    let mut open = vec![(directory.to_owned(), depth)];
+    let root = fs::canonicalize(root).unwrap_or_else(|_| root.to_owned());
+    let mut looked_at = 0;
+    while let Some((directory, depth)) = open.pop() {
+        let unread = |source| AnchorError::Read { path: directory.clone(), source };
+        let entries = match fs::read_dir(&directory) {
+            Err(e) if e.kind() == ErrorKind::NotFound => continue,
+            entries => entries.map_err(unread)?,
+        };
+        for entry in entries {
+            looked_at += 1;
+            if looked_at > FILES {
+                let source = std::io::Error::other(format!("more than select_files = {FILES} files are in it"));
+                return Err(unread(source));
+            }
+            let path = entry.map_err(unread)?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+            let leads_out = || fs::canonicalize(&path).map_or(true, |real| !real.starts_with(&root));
+            if name.starts_with('.') || path.is_symlink() && leads_out() {
+                continue;
+            }
+            if path.is_dir() {
+                if depth > 0 && !path.is_symlink() {
+                    open.push((path, depth - 1));
+                }
+            } else if wanted(&name) && path.is_file() {
+                files.push(path);
+            }
+        }
+    }
+    Ok(files)
+}
+
+#[cfg(test)]
+#[path = "select_tests.rs"]
+mod tests;

@@ -1,0 +1,67 @@
+//! `/v1/anchors`: what is anchored on IPFS, and a session now.
+
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use tokio::sync::oneshot;
+
+use super::Paging;
+use crate::anchor::task::{AnchorDesk, AnchorRequest};
+use crate::api::ApiState;
+use crate::api::error::{Answer, Failure};
+use crate::api::view::{AnchorSession, AnchorView, AnchorsView, Problem, iso};
+use crate::engine::outbox::ANCHOR;
+
+/// Outbox rows that are counted; more are as many.
+const COUNTED: usize = 10_000;
+
+pub(super) async fn list(
+    State(state): State<ApiState>,
+    paging: Result<Query<Paging>, QueryRejection>,
+) -> Answer<AnchorsView> {
+    let limit = paging?.limit();
+    state.read(move |state| anchors(state, limit)).await.map(Json)
+}
+
+fn anchors(state: &ApiState, limit: usize) -> Result<AnchorsView, Failure> {
+    let mut rows = state.store.anchors().collect::<Result<Vec<_>, _>>()?;
+    let total = rows.len() as u64;
+    rows.sort_by(|(_, a), (_, b)| b.at.cmp(&a.at).then_with(|| a.name.cmp(&b.name)));
+    rows.truncate(limit);
+    let view = |(sha256, row): (_, ssid_storage::AnchorRow)| AnchorView {
+        name: row.name,
+        sha256,
+        cid: row.cid,
+        at: iso(row.at),
+        services: row.services,
+    };
+    let doing = state.anchors.as_ref().map(|desk| desk.state.borrow().clone()).unwrap_or_default();
+    Ok(AnchorsView {
+        items: rows.into_iter().map(view).collect(),
+        total,
+        waiting: state.store.outbox(ANCHOR, COUNTED)?.len() as u64,
+        running: doing.running,
+        problem: doing.problem,
+        next_try_at: doing.next_try_at.map(iso),
+    })
+}
+
+/// Anchors what the registry's log calls for, and what waits.
+pub(super) async fn run(State(state): State<ApiState>) -> Answer<AnchorSession> {
+    let unable = |detail: String| {
+        let (detail, hint) = detail.split_once("\n  ").map_or((detail.as_str(), None), |(a, b)| (a, Some(b)));
+        let problem = Problem::new(409, "not_anchored", "Nothing was anchored", detail);
+        Failure::from(match hint {
+            Some(hint) => problem.hint(hint),
+            None => problem,
+        })
+    };
+    let Some(AnchorDesk { requests, .. }) = &state.anchors else {
+        return Err(unable("this node anchors nothing".to_owned()));
+    };
+    let (reply, answer) = oneshot::channel();
+    let stopping = |_| Failure::from(Problem::new(503, "stopped", "The node is stopping", "anchoring has stopped"));
+    requests.send(AnchorRequest { reply }).await.map_err(|e| stopping(e.to_string()))?;
+    let session = answer.await.map_err(|e| stopping(e.to_string()))?;
+    session.map(Json).map_err(unable)
+}
