@@ -173,8 +173,8 @@ fn the_scripts_say_what_they_said() {
     let check = ["compat", "consensus-validator", "--check-event"];
     has_all(&runs(&repo, &[&check[..], &["abab"]].concat(), 0).0, &["aa... : 2/3 (66.7%)", "! Disagreeing nodes: n3"]);
     runs(&repo, &[&check[..], &["ffff"]].concat(), 4);
-    let anchor = ["compat", "auto-ipfs-anchor", "--verify"];
-    has_all(&runs(&repo, &anchor, 1).1, &["is not built into this version", "nothing was done"]);
+    has_all(&runs(&repo, &["compat", "auto-ipfs-anchor", "--web3-storage"], 1).1, &["Web3.Storage switched"]);
+    runs(&repo, &["compat", "auto-ipfs-anchor", "--verify"], 0);
     let telemetry = ["compat", "governance-telemetry"];
     runs(&repo, &[&telemetry[..], &["--check-config"]].concat(), 0);
     runs(&repo, &[&telemetry[..], &["--test", "--watch"]].concat(), 2);

@@ -77,6 +77,13 @@ pub(crate) struct CidArgs {
     files: Vec<PathBuf>,
 }
 
+impl AnchorCommand {
+    /// Everything anchored, each from the first place that delivers it.
+    pub(super) fn verify_all() -> Self {
+        Self::Verify(verify::VerifyArgs::default())
+    }
+}
+
 pub(crate) async fn run(command: AnchorCommand, context: &Context) -> Result<()> {
     match command {
         AnchorCommand::Run => anchor(context).await,

@@ -15,7 +15,7 @@ use crate::error::{CliError, Code, OrCode as _};
 use crate::output::{Output, Tone, clean};
 
 /// What to verify.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(crate) struct VerifyArgs {
     /// Ask every place, also when the first delivers
     #[arg(long)]

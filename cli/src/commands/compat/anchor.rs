@@ -2,12 +2,17 @@
 
 use anyhow::Result;
 use clap::Args;
+use ssid_node::anchor::error::ProviderError;
 
+use super::facts::in_repository;
+use crate::commands::anchor::{self, AnchorCommand};
+use crate::context::Context;
 use crate::error::{CliError, Code};
 
 /// auto_ipfs_anchor.py: anchor governance artifacts on IPFS
 ///
-/// Not built yet: every call is exit 1 and changes nothing.
+/// As ssid anchor run and verify. Unlike the script, a file whose content changed is anchored again, and what is
+/// verified is the content. Web3.Storage switched off the API that --web3-storage used: it is exit 1.
 ///
 /// Example:
 ///   ssid compat auto-ipfs-anchor --verify
@@ -15,19 +20,18 @@ use crate::error::{CliError, Code};
 #[command(verbatim_doc_comment)]
 pub(crate) struct AnchorArgs {
     /// Verify what is anchored
-    #[arg(long)]
+    #[arg(long, conflicts_with = "web3_storage")]
     verify: bool,
     /// Upload with Web3.Storage
     #[arg(long)]
     web3_storage: bool,
 }
 
-pub(crate) fn run(args: &AnchorArgs) -> Result<()> {
-    let what = match args {
-        AnchorArgs { verify: true, .. } => "verifying anchors",
-        AnchorArgs { web3_storage: true, .. } => "anchoring with Web3.Storage",
-        AnchorArgs { .. } => "anchoring on IPFS",
-    };
-    let error = CliError::new(Code::Failed, format!("{what} is not built into this version of ssid yet"));
-    Err(error.hint("nothing was done; ipfs_anchor_manifest.json is as it was").into())
+pub(crate) async fn run(args: &AnchorArgs, context: &Context) -> Result<()> {
+    if args.web3_storage {
+        let error = CliError::new(Code::Failed, ProviderError::Web3);
+        return Err(error.into());
+    }
+    let command = if args.verify { AnchorCommand::verify_all() } else { AnchorCommand::Run };
+    anchor::run(command, &in_repository(context)).await
 }

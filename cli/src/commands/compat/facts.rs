@@ -44,6 +44,11 @@ pub(in crate::commands) fn repository(context: &Context) -> Option<PathBuf> {
         .or_else(|| std::env::current_dir().ok()?.ancestors().find(|at| is_registry(at)).map(Path::to_owned))
 }
 
+/// The same for the commands that the scripts' names stand for.
+pub(super) fn in_repository(context: &Context) -> Context {
+    Context { home: context.home.clone(), repo: repository(context), out: context.out, global: context.global.clone() }
+}
+
 impl Facts {
     /// Asks the node, and reads the manifest.
     pub(super) async fn gather(context: &Context) -> Result<Self> {

@@ -43,7 +43,7 @@ pub(crate) async fn run(command: CompatCommand, context: &Context) -> Result<()>
     match command {
         CompatCommand::SyncManager(args) => sync_manager::run(&args, context).await,
         CompatCommand::Validator(args) => validator::run(&args, context).await,
-        CompatCommand::Anchor(args) => anchor::run(&args),
+        CompatCommand::Anchor(args) => anchor::run(&args, context).await,
         CompatCommand::Telemetry(args) => telemetry::run(&args, context).await,
         CompatCommand::Trigger(args) => trigger::run(args, context).await,
     }

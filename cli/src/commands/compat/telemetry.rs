@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::Args;
 
-use super::facts::repository;
+use super::facts::in_repository;
 use crate::commands::telemetry::{self, TelemetryCommand};
 use crate::context::Context;
 
@@ -36,12 +36,7 @@ struct What {
 }
 
 pub(crate) async fn run(args: &TelemetryArgs, context: &Context) -> Result<()> {
-    let here = Context {
-        home: context.home.clone(),
-        repo: repository(context),
-        out: context.out,
-        global: context.global.clone(),
-    };
+    let here = in_repository(context);
     let command = match args.what {
         What { check_config: true, .. } => return telemetry::check_config(&here),
         What { watch: true, .. } => TelemetryCommand::Watch,
