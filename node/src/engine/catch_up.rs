@@ -57,6 +57,11 @@ impl CatchUp {
         true
     }
 
+    /// Whether a peer is being asked.
+    pub(super) fn is_under_way(&self, node: &NodeId) -> bool {
+        self.under_way.contains_key(node)
+    }
+
     /// A peer has gone: a conversation with it breaks off. Whether there was one.
     pub(super) fn break_off(&mut self, node: &NodeId, now: UnixMillis) -> bool {
         self.started.remove(node);

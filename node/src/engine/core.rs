@@ -267,6 +267,7 @@ impl Engine {
             self.take(&mut tick, input);
         }
         self.refuse_held_back(&mut tick);
+        self.go_on_hearing(&mut tick);
         for (subject, timer) in self.timers.due(now) {
             self.apply(&mut tick, subject, Input::Timeout(timer));
         }

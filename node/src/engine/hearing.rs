@@ -26,6 +26,8 @@ use super::messages::{Inbound, Ticket};
 
 /// Offered events wait this long for the hearing to end; then they are refused, and may be offered again.
 const HELD_BACK: Duration = Duration::from_secs(5);
+/// A voter whose answers broke off is asked again after this.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// Offers that wait at once.
 const OFFERS: usize = 64;
 
@@ -36,6 +38,7 @@ pub(super) struct Hearing {
     head: LogHead,
     observed: Vec<Inbound>,
     offers: VecDeque<Offer>,
+    ask_at: Option<UnixMillis>,
 }
 
 #[derive(Debug)]
@@ -47,11 +50,15 @@ struct Offer {
 
 impl Hearing {
     pub(super) fn since(head: LogHead) -> Self {
-        Self { heard: BTreeSet::new(), head, observed: Vec::new(), offers: VecDeque::new() }
+        Self { heard: BTreeSet::new(), head, observed: Vec::new(), offers: VecDeque::new(), ask_at: None }
     }
 
-    /// When the next offer has waited long enough.
+    /// When the next offer has waited long enough, or voters are asked again.
     pub(super) fn next(&self) -> Option<UnixMillis> {
+        self.refuse_at().into_iter().chain(self.ask_at).min()
+    }
+
+    fn refuse_at(&self) -> Option<UnixMillis> {
         self.offers.front().map(|offer| offer.until)
     }
 
@@ -110,9 +117,25 @@ impl Engine {
         }
     }
 
+    /// Asks voters again whose answers broke off, while any are connected.
+    pub(super) fn go_on_hearing(&mut self, tick: &mut Tick) {
+        if self.hearing.as_ref().is_none_or(|hearing| hearing.ask_at.is_some_and(|at| at > tick.now)) {
+            return;
+        }
+        let unheard = self.peers.connected.iter().filter(|node| self.is_unheard(node)).copied();
+        let unheard: Vec<NodeId> = unheard.collect();
+        for node in unheard.iter().filter(|node| !self.catch_up.is_under_way(node)).copied().collect::<Vec<_>>() {
+            self.start_catch_up(tick, node);
+        }
+        if let Some(hearing) = &mut self.hearing {
+            hearing.ask_at = (!unheard.is_empty()).then(|| tick.now.after(ASK_AGAIN));
+        }
+    }
+
     /// Refuses the offers that have waited long enough.
     pub(super) fn refuse_held_back(&mut self, tick: &mut Tick) {
-        while let Some(hearing) = self.hearing.as_mut().filter(|h| h.next().is_some_and(|until| until <= tick.now)) {
+        while let Some(hearing) = self.hearing.as_mut().filter(|h| h.refuse_at().is_some_and(|until| until <= tick.now))
+        {
             if let Some(offer) = hearing.offers.pop_front() {
                 self.refuse_offer(tick, offer.ticket, offer.events.len());
             }

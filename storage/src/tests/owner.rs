@@ -18,13 +18,25 @@ fn another_federations_or_nodes_data_is_refused_and_not_set_aside() {
     Store::open(dir.path(), owner(), LogId([1; 32])).unwrap();
 }
 
+/// sled gives its lock back from a thread of its own, a moment after the last handle is dropped.
+fn eventually(open: impl Fn() -> sled::Result<sled::Db>) -> sled::Db {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    loop {
+        match open() {
+            Ok(db) => return db,
+            Err(error) => assert!(std::time::Instant::now() < deadline, "{error}"),
+        }
+        std::thread::yield_now();
+    }
+}
+
 #[test]
 fn a_newer_schema_is_named_and_not_set_aside() {
     for newer in ["identity", "state"] {
         let dir = tempfile::tempdir().unwrap();
         drop(Store::open(dir.path(), owner(), LOG).unwrap());
         let config = sled::Config::new().path(dir.path().join("db")).segment_size(2 * 1024 * 1024);
-        let db = config.open().unwrap();
+        let db = eventually(|| config.open());
         let key = if newer == "state" { tables::STATE.key(&()) } else { tables::IDENTITY.key(&()) };
         db.insert(key, &[2_u8, 0, 0][..]).unwrap();
         db.flush().unwrap();
