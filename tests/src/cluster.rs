@@ -24,12 +24,14 @@ pub struct Shape {
     pub observed_only: bool,
     /// Whether nodes append what is certified to their registry file.
     pub applies: bool,
+    /// Whether the federation settles conflicts without people, by `timestamp_priority`.
+    pub auto_resolve: bool,
 }
 
 impl Shape {
     /// A plain cluster of so many nodes.
     pub fn of(nodes: usize) -> Self {
-        Self { nodes, observed_only: false, applies: true }
+        Self { nodes, observed_only: false, applies: true, auto_resolve: false }
     }
 
     fn configure(&self, config: &mut Value) {
@@ -81,7 +83,11 @@ impl Cluster {
         let place = if temp.as_os_str().len() <= PATH_BYTES { temp } else { "/tmp".into() };
         let dir = tempfile::Builder::new().prefix("ssid-").tempdir_in(place).unwrap();
         let orgs = init(dir.path());
-        let genesis = create_federation(dir.path(), "test", &orgs, &["--recurring", "tick"]);
+        let mut parameters = vec!["--recurring", "tick"];
+        if shape.auto_resolve {
+            parameters.push("--auto-resolve");
+        }
+        let genesis = create_federation(dir.path(), "test", &orgs, &parameters);
         for org in &orgs {
             org.configure(|config| shape.configure(config));
             org.join(&genesis);

@@ -18,6 +18,38 @@ fn four_with_registries_of_their_own() -> Cluster {
     Cluster::start_shaped(Shape { observed_only: true, ..Shape::of(4) })
 }
 
+/// Two of the four find one commit in their registries, two another; the hashes of both events.
+fn two_and_two(cluster: &Cluster) -> [String; 2] {
+    let [first, _, second, _] = [(0, "aaaaaaa"), (1, "aaaaaaa"), (2, "bbbbbbb"), (3, "bbbbbbb")]
+        .map(|(i, commit)| hash_of(&emit(cluster.node(i), commit, &[]).well().json()));
+    [first, second]
+}
+
+/// The only conflict, once `node` lists it as one.
+fn conflict_at(node: &Node) -> Value {
+    eventually(&format!("{} lists the conflict", node.org.name), SOON, || {
+        let list = node.ssid_json(&["conflicts", "list"]);
+        match list.as_array().unwrap().as_slice() {
+            [one] if one["in_conflict"] == true => Ok(one.clone()),
+            _ => Err(list),
+        }
+    })
+}
+
+/// What every node records of the decision for `hash`, once it has one.
+fn assert_recorded(cluster: &Cluster, hash: &str, resolution: &str) {
+    cluster.wait_certified(1, SOON);
+    for node in cluster.nodes() {
+        let check = node.ssid_json(&["consensus", "check", hash]);
+        let record = &check["record"];
+        assert_eq!((&record["resolution"], &record["consensus_hash"]), (&resolution.into(), &hash.into()), "{record}");
+        assert_eq!(record["consensus_achieved"], true, "{record}");
+        assert!(record["round"].as_u64().is_some_and(|round| round >= 1), "{record}");
+        assert_eq!(node.ssid_json(&["conflicts", "list"]), serde_json::json!([]), "{}", node.org.name);
+    }
+    assert_eq!(cluster.assert_agreed(), 1);
+}
+
 #[test]
 fn of_three_and_one_the_majority_is_certified_and_every_record_names_the_one() {
     let cluster = four_with_registries_of_their_own();
@@ -68,14 +100,8 @@ fn of_two_and_two_nothing_is_certified_and_all_four_show_the_conflict() {
     assert_eq!((&waited["state"], &waited["record"]), (&"conflict".into(), &Value::Null), "{waited}");
     let second = hash_of(&waited);
     for node in cluster.nodes() {
-        let conflict = eventually(&format!("{} lists the conflict", node.org.name), SOON, || {
-            let list = node.ssid_json(&["conflicts", "list"]);
-            match list.as_array().unwrap().as_slice() {
-                [one] => Ok(one.clone()),
-                _ => Err(list),
-            }
-        });
-        assert_eq!((&conflict["in_conflict"], &conflict["subject"]["version"]), (&true.into(), &"v4.4.0".into()));
+        let conflict = conflict_at(node);
+        assert_eq!(conflict["subject"]["version"], "v4.4.0");
         let mut candidates: Vec<_> =
             conflict["candidates"].as_array().unwrap().iter().map(|c| c["event_hash"].clone()).collect();
         candidates.sort_by_key(ToString::to_string);
@@ -92,4 +118,31 @@ fn of_two_and_two_nothing_is_certified_and_all_four_show_the_conflict() {
         let status = node.status();
         assert_eq!((&status["statistics"]["conflicts"], &status["statistics"]["certified"]), (&1.into(), &0.into()));
     }
+}
+
+#[test]
+fn a_conflict_that_three_operators_settle_alike_is_certified_and_the_fourth_follows() {
+    let cluster = four_with_registries_of_their_own();
+    let [first, second] = two_and_two(&cluster);
+    let subject = cluster.nodes().iter().map(|node| conflict_at(node)["subject_id"].clone()).last().unwrap();
+    let subject = &subject.as_str().unwrap()[..12];
+    let resolve = |i: usize, hash: &str| cluster.node(i).ssid(&["conflicts", "resolve", subject, "--choose", hash]);
+    let _ = resolve(0, "ffffff").exits(1).says(&["ffffff"]);
+    // the fourth decides nothing
+    for i in 0..3 {
+        let _ = resolve(i, &second[..12]).well();
+    }
+    assert_recorded(&cluster, &second, "manual_review");
+    for node in cluster.nodes() {
+        let _ = node.ssid(&["consensus", "check", &first]).exits(4).says(&["certified for another event"]);
+    }
+}
+
+#[test]
+fn a_conflict_in_a_federation_that_settles_them_itself_is_certified_without_anyone() {
+    let shape = Shape { observed_only: true, auto_resolve: true, ..Shape::of(4) };
+    let cluster = Cluster::start_shaped(shape);
+    // of the same instant: the lower hash
+    let winner = two_and_two(&cluster).into_iter().min().unwrap();
+    assert_recorded(&cluster, &winner, "tie_break:timestamp_priority");
 }
