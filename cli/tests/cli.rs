@@ -51,7 +51,7 @@ fn temp() -> TempDir {
     tempfile::tempdir().unwrap()
 }
 
-const COMMANDS: &str = "init, card, federation create, federation join, federation show, run, status, nodes list, \
+const COMMANDS: &str = "init, card, federation create, federation join, federation show, run, status, quorum, nodes list, \
     nodes show, events emit, events list, events show, events import, events watch, events endorse, events refuse, events apply, consensus history, \
     consensus check, consensus verify, consensus export, conflicts list, conflicts show, conflicts resolve, trust list, trust show, \
     trust explain, trust boost, trust penalize, evidence list, evidence show, evidence verify, \
@@ -89,6 +89,7 @@ fn without_a_node_commands_are_exit_3_and_say_what_to_do() {
     let emit = ["events", "emit", "--event", "a", "--version", "1", "--commit", "3dd05d9"];
     for command in [
         &["status"][..],
+        &["quorum"],
         &["nodes", "list"],
         &["events", "list"],
         &["events", "watch"],

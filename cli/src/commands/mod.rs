@@ -21,6 +21,7 @@ mod log;
 mod man;
 mod nodes;
 mod plain_sync;
+mod quorum;
 mod release;
 mod report;
 mod run;
@@ -45,6 +46,7 @@ pub(crate) enum Command {
     Federation(federation::FederationCommand),
     Run(run::RunArgs),
     Status(status::StatusArgs),
+    Quorum(quorum::QuorumArgs),
     Sync(sync::SyncArgs),
     #[command(subcommand)]
     Nodes(nodes::NodesCommand),
@@ -105,6 +107,7 @@ pub(crate) fn dispatch(command: Command, context: &Context) -> Result<()> {
         Command::Man(args) => man::run(&args, context),
         Command::Run(args) => runtime(true)?.block_on(run::run(args, context)),
         Command::Status(args) => runtime(false)?.block_on(status::run(&args, context)),
+        Command::Quorum(args) => runtime(false)?.block_on(quorum::run(&args, context)),
         Command::Sync(args) => runtime(false)?.block_on(sync::run(&args, context)),
         Command::Nodes(command) => runtime(false)?.block_on(nodes::run(command, context)),
         Command::Events(command) => runtime(false)?.block_on(events::run(command, context)),

@@ -75,6 +75,10 @@ fn of_three_and_one_the_majority_is_certified_and_every_record_names_the_one() {
     }
     // its own event lost, and it says so
     let _ = odd.ssid(&["consensus", "check", &theirs]).exits(4).says(&["certified for another event"]);
+    let health = cluster.node(0).ssid_json(&["quorum"]);
+    let voters = health["voters"].as_array().unwrap();
+    let of_odd = voters.iter().find(|voter| voter["node_id"] == odd_id.as_str()).unwrap();
+    assert_eq!(of_odd["health"], "disagrees", "{health}");
     // trust: what the others think of it, and why
     for node in &cluster.nodes()[..3] {
         let trust = node.ssid_json(&["trust", "explain", &odd_id[..8]]);
@@ -124,8 +128,8 @@ fn of_two_and_two_nothing_is_certified_and_all_four_show_the_conflict() {
 fn a_conflict_that_three_operators_settle_alike_is_certified_and_the_fourth_follows() {
     let cluster = four_with_registries_of_their_own();
     let [first, second] = two_and_two(&cluster);
-    let subject = cluster.nodes().iter().map(|node| conflict_at(node)["subject_id"].clone()).last().unwrap();
-    let subject = &subject.as_str().unwrap()[..12];
+    let conflicts: Vec<Value> = cluster.nodes().iter().map(conflict_at).collect();
+    let subject = &conflicts[0]["subject_id"].as_str().unwrap()[..12];
     let resolve = |i: usize, hash: &str| cluster.node(i).ssid(&["conflicts", "resolve", subject, "--choose", hash]);
     let _ = resolve(0, "ffffff").exits(1).says(&["ffffff"]);
     // the fourth decides nothing
