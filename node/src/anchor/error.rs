@@ -210,4 +210,7 @@ pub enum AnchorError {
     /// Storage failed.
     #[error(transparent)]
     Storage(#[from] ssid_storage::StorageError),
+    /// What was done could not be remembered: the engine has stopped, or writes no more.
+    #[error("what was anchored is not remembered, and is looked at again: {0}")]
+    Outbox(#[from] crate::engine::EngineError),
 }

@@ -2,10 +2,8 @@
 //! provider takes it, and whoever asks gets a session at once. A task of its own with a bounded channel: nothing that
 //! certifies ever waits for it.
 
-use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -24,8 +22,8 @@ use super::select::Wanted;
 use super::{environment, manifest_gateway};
 use crate::api::view::now;
 use crate::config::{Anchoring, IpfsFederation, Settings};
-use crate::engine::outbox::{ANCHOR, OutboxChange, entries_of, row_for};
-use crate::engine::{EngineStatus, Inbound};
+use crate::engine::EngineHandle;
+use crate::engine::outbox::{ANCHOR, OutboxChange, entries_of, merged, row_for};
 use crate::registry::paths::RegistryPaths;
 
 /// Rows of the outbox in one session.
@@ -67,8 +65,8 @@ pub struct Anchorer {
     pub paths: RegistryPaths,
     /// Outbox, log and anchors.
     pub store: Store,
-    /// The way to the outbox's writer.
-    pub inputs: mpsc::Sender<Inbound>,
+    /// Who writes the outbox, and says when the log has grown.
+    pub engine: EngineHandle,
     /// When it looks.
     pub pace: Pace,
 }
@@ -107,22 +105,16 @@ pub fn outbox_kinds(settings: &Settings) -> Vec<u8> {
 }
 
 /// Makes the task; whoever starts the node spawns it.
-pub fn prepare(
-    anchorer: Anchorer,
-    status: watch::Receiver<Arc<EngineStatus>>,
-    shutdown: CancellationToken,
-) -> (AnchorDesk, impl Future<Output = ()> + use<>) {
+pub fn prepare(anchorer: Anchorer, shutdown: CancellationToken) -> (AnchorDesk, impl Future<Output = ()> + use<>) {
     let (requests, inbox) = mpsc::channel(REQUESTS);
     let (sender, state) = watch::channel(AnchorState::default());
-    let task = Task { anchorer, state: sender, finished: BTreeSet::new(), failures: 0, due: Some(Instant::now()) };
-    (AnchorDesk { requests, state }, task.follow(inbox, status, shutdown))
+    let task = Task { anchorer, state: sender, failures: 0, due: Some(Instant::now()) };
+    (AnchorDesk { requests, state }, task.follow(inbox, shutdown))
 }
 
 struct Task {
     anchorer: Anchorer,
     state: watch::Sender<AnchorState>,
-    /// Rows that have left, until storage no longer shows them.
-    finished: BTreeSet<OutboxKey>,
     /// Sessions that failed one after another.
     failures: u32,
     /// When to look next.
@@ -130,12 +122,8 @@ struct Task {
 }
 
 impl Task {
-    async fn follow(
-        mut self,
-        mut inbox: mpsc::Receiver<AnchorRequest>,
-        mut status: watch::Receiver<Arc<EngineStatus>>,
-        shutdown: CancellationToken,
-    ) {
+    async fn follow(mut self, mut inbox: mpsc::Receiver<AnchorRequest>, shutdown: CancellationToken) {
+        let mut status = self.anchorer.engine.status();
         let mut size = status.borrow().log.size;
         loop {
             let due = self.due;
@@ -181,8 +169,7 @@ impl Task {
             self.merge_rows().await?;
         } else if session.left == 0 {
             let done: Vec<OutboxKey> = rows.into_iter().map(|(key, _)| key).collect();
-            self.finished.extend(&done);
-            self.change(OutboxChange { done, ..OutboxChange::default() }).await;
+            self.change(OutboxChange { done, ..OutboxChange::default() }).await?;
         }
         Ok(Some(session))
     }
@@ -194,7 +181,7 @@ impl Task {
         entries.push(0..0);
         let session = self.session(entries).await?;
         if session.must_retry() && !rows.iter().any(|(_, row)| entries_of(row).is_some_and(|e| e.is_empty())) {
-            self.change(OutboxChange { add: vec![row_for(ANCHOR, 0..0)], ..OutboxChange::default() }).await;
+            self.change(OutboxChange { add: vec![row_for(ANCHOR, 0..0)], ..OutboxChange::default() }).await?;
         }
         self.ended(Ok(Some(session.clone())));
         Ok(session)
@@ -213,7 +200,7 @@ impl Task {
         blocking(move || anchored.record(&manifest)).await?;
         let anchors = session.rows(now());
         if !anchors.is_empty() {
-            self.change(OutboxChange { anchors, ..OutboxChange::default() }).await;
+            self.change(OutboxChange { anchors, ..OutboxChange::default() }).await?;
         }
         Ok(session)
     }
@@ -246,35 +233,24 @@ impl Task {
         pause.mul_f64(rand::random_range(0.8..1.0))
     }
 
-    fn waiting(&mut self, limit: usize) -> Result<Vec<(OutboxKey, OutboxRow)>, AnchorError> {
-        let rows = self.anchorer.store.outbox(ANCHOR, limit + self.finished.len())?;
-        let shown: BTreeSet<OutboxKey> = rows.iter().map(|(key, _)| *key).collect();
-        self.finished.retain(|key| shown.contains(key));
-        Ok(rows.into_iter().filter(|(key, _)| !self.finished.contains(key)).take(limit).collect())
+    fn waiting(&self, limit: usize) -> Result<Vec<(OutboxKey, OutboxRow)>, AnchorError> {
+        Ok(self.anchorer.store.outbox(ANCHOR, limit)?)
     }
 
     /// A long outage does not grow the outbox without bound: many rows become one over all their entries.
-    async fn merge_rows(&mut self) -> Result<(), AnchorError> {
+    async fn merge_rows(&self) -> Result<(), AnchorError> {
         let rows = self.waiting(WAITING_ROWS)?;
         if rows.len() < WAITING_ROWS {
             return Ok(());
         }
-        let entries = || rows.iter().filter_map(|(_, row)| entries_of(row)).filter(|entries| !entries.is_empty());
-        let from = entries().map(|entries| entries.start).min().unwrap_or_default();
-        let until = entries().map(|entries| entries.end).max().unwrap_or_default();
-        let mut add = vec![row_for(ANCHOR, from..until)];
-        if entries().count() < rows.len() && from < until {
-            add.push(row_for(ANCHOR, 0..0));
-        }
-        let done: Vec<OutboxKey> = rows.iter().map(|(key, _)| *key).collect();
-        self.finished.extend(&done);
-        self.change(OutboxChange { add, done, ..OutboxChange::default() }).await;
-        Ok(())
+        self.change(merged(ANCHOR, &rows)).await
     }
 
-    async fn change(&self, change: OutboxChange) {
-        // the engine has stopped: the node is ending, and the rows are still there at the next start
-        let _ = self.anchorer.inputs.send(Inbound::Outbox(change)).await;
+    /// On disk when it returns, so that storage shows it. What is lost with an error is done again: content that was
+    /// uploaded is found by its hash.
+    async fn change(&self, change: OutboxChange) -> Result<(), AnchorError> {
+        self.anchorer.engine.outbox(change).await?;
+        Ok(())
     }
 }
 

@@ -330,15 +330,9 @@ impl Engine {
                 let adjusted = self.adjust(tick, adjustment);
                 tick.effects.adjusted.push((ticket, Ok(adjusted)));
             }
-            Inbound::WriteOutbox { change, ticket } => {
-                let first = tick.changes.outbox.len();
-                tick.outbox.push((ticket, first..first + change.add.len()));
-                tick.changes.outbox.extend(change.add);
-                tick.changes.outbox_done.extend(change.done);
-            }
+            Inbound::Outbox { change, ticket } => Self::note_outbox(tick, change, ticket),
             Inbound::Observed(events) => self.take_observed(tick, events),
             Inbound::Projected(sequence) => self.note_projected(tick, sequence),
-            Inbound::Outbox(change) => Self::note_outbox(tick, change),
             Inbound::Connected(nodes) => self.take_connected(tick, nodes),
             Inbound::Addresses { node, addresses } => self.note_addresses(tick, node, addresses),
         }
@@ -496,7 +490,7 @@ impl Engine {
                 }
                 Inbound::Emit { events, ticket } => effects.emitted.push(self.refused(ticket, events.len())),
                 Inbound::Adjust { ticket, .. } => effects.adjusted.push((ticket, Err(self.read_only_refusal()))),
-                Inbound::WriteOutbox { ticket, .. } => effects.outbox.push((ticket, Err(self.read_only_refusal()))),
+                Inbound::Outbox { ticket, .. } => effects.outbox.push((ticket, Err(self.read_only_refusal()))),
                 Inbound::Operate { ticket, .. } => effects.operated.push((ticket, Err(self.read_only_refusal()))),
                 Inbound::StatusAsked { ticket }
                 | Inbound::OpenAsked { ticket, .. }

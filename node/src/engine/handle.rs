@@ -10,11 +10,12 @@ use ssid_protocol::id::{Choice, Epoch, EvidenceId, NodeId, Round, SubjectId, Uni
 use ssid_protocol::record::{Resolution, Transport};
 use ssid_protocol::subject::Subject;
 use ssid_protocol::vote::Phase;
-use ssid_storage::{LogHead, OutboxKey, OutboxRow};
+use ssid_storage::{LogHead, OutboxKey};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::offer::OfferPage;
 use super::operator::{Operated, Operation, OperatorRefusal};
+use super::outbox::OutboxChange;
 use super::review::Review;
 use super::trust::{Adjusted, Adjustment};
 
@@ -24,10 +25,6 @@ pub(super) const COMMANDS: usize = 64;
 pub(super) const NODE_EVENTS: usize = 16_384;
 /// Events in one [`EngineHandle::emit`].
 pub const EMIT_EVENTS: usize = 16_384;
-/// Rows added in one [`EngineHandle::outbox`].
-pub const OUTBOX_ROWS: usize = 1024;
-/// Bytes of one of them.
-pub const OUTBOX_ROW_BYTES: usize = 256 * 1024;
 
 /// What outside observers are told, in order: the API's stream, telemetry and tests read the same.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -341,15 +338,6 @@ pub enum EngineError {
     NotTaken(OperatorRefusal),
 }
 
-/// Rows of the outbox to add and to remove, in one write.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct OutboxWrite {
-    /// Rows to add, at most [`OUTBOX_ROWS`] of at most [`OUTBOX_ROW_BYTES`].
-    pub add: Vec<OutboxRow>,
-    /// Rows that have left, or are replaced by the new ones.
-    pub done: Vec<OutboxKey>,
-}
-
 /// What the handle sends to the engine's task.
 #[derive(Debug)]
 pub enum Command {
@@ -368,9 +356,9 @@ pub enum Command {
         reply: oneshot::Sender<Result<Operated, OperatorRefusal>>,
     },
     /// Keep what must leave the node, and forget what has.
-    WriteOutbox {
+    Outbox {
         /// What.
-        change: OutboxWrite,
+        change: OutboxChange,
         /// Keys of the new rows, in order; sent when they are on disk.
         reply: oneshot::Sender<Result<Vec<OutboxKey>, OperatorRefusal>>,
     },
@@ -451,18 +439,10 @@ impl EngineHandle {
     ///
     /// # Errors
     /// If the engine has stopped or is read-only, or a limit is exceeded.
-    pub async fn outbox(&self, change: OutboxWrite) -> Result<Vec<OutboxKey>, EngineError> {
-        let largest = change.add.iter().map(|row| row.payload.len()).max().unwrap_or_default();
-        for (what, size, name, limit) in [
-            ("rows at once", change.add.len(), "outbox_rows", OUTBOX_ROWS),
-            ("bytes in a row", largest, "outbox_row_bytes", OUTBOX_ROW_BYTES),
-        ] {
-            if size > limit {
-                return Err(EngineError::Refused(format!("{size} {what} exceed {name} = {limit}")));
-            }
-        }
+    pub async fn outbox(&self, change: OutboxChange) -> Result<Vec<OutboxKey>, EngineError> {
+        change.check()?;
         let (reply, answer) = oneshot::channel();
-        self.ask(Command::WriteOutbox { change, reply }, answer).await?.map_err(EngineError::NotTaken)
+        self.ask(Command::Outbox { change, reply }, answer).await?.map_err(EngineError::NotTaken)
     }
 
     /// Open instances in order of subject id.

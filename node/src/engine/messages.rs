@@ -12,7 +12,7 @@ use ssid_protocol::id::{ContentDigest, LogId, NodeId, SubjectId, UnixMillis};
 use ssid_protocol::sync::{Answer, Request};
 use ssid_storage::OutboxKey;
 
-use super::handle::{EmitOutcome, NodeEvent, OutboxWrite};
+use super::handle::{EmitOutcome, NodeEvent};
 use super::operator::{Operated, Operation, OperatorRefusal};
 use super::outbox::OutboxChange;
 use super::trust::{Adjusted, Adjustment};
@@ -120,9 +120,9 @@ pub enum Inbound {
         ticket: Ticket,
     },
     /// What must leave the node is kept, what has left is forgotten.
-    WriteOutbox {
+    Outbox {
         /// Which rows.
-        change: OutboxWrite,
+        change: OutboxChange,
         /// Who waits.
         ticket: Ticket,
     },
@@ -130,8 +130,6 @@ pub enum Inbound {
     Observed(Vec<Event>),
     /// The registry file holds the log's entries before this sequence number.
     Projected(u64),
-    /// A delivery left the node, or must.
-    Outbox(OutboxChange),
     /// The members connected now.
     Connected(BTreeSet<NodeId>),
     /// Addresses at which a member was reached.

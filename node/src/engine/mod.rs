@@ -35,7 +35,7 @@ pub use core::{Engine, EngineParts};
 pub use evidence::evidence_answer;
 pub use handle::{
     CandidateView, Command, Decision, EMIT_EVENTS, EmitOutcome, EngineError, EngineHandle, EngineStatus, HearingView,
-    InstanceView, LockView, NodeEvent, OUTBOX_ROW_BYTES, OUTBOX_ROWS, OutboxWrite, Refused, Syncs, VoteView,
+    InstanceView, LockView, NodeEvent, Refused, Syncs, VoteView,
 };
 pub use messages::{CheckedAnswer, Effects, Inbound, Ticket, Worth};
 pub use metrics::EngineMetrics;

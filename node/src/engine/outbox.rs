@@ -7,19 +7,46 @@ use ssid_protocol::id::Sha256Hash;
 use ssid_storage::{AnchorRow, OutboxKey, OutboxRow};
 
 use super::core::{Engine, Tick};
+use super::handle::EngineError;
+use super::messages::Ticket;
 
-/// Rows for anchoring. Other kinds of delivery have other numbers; each reads only its own.
+/// Rows for anchoring. Each kind of delivery reads only its own.
 pub const ANCHOR: u8 = 1;
+/// Rows for telemetry.
+pub const TELEMETRY: u8 = 2;
+/// Rows for `advanced.webhook_on_consensus`.
+pub const HOOK: u8 = 3;
+
+/// Rows in one [`OutboxChange`], of the outbox and of anchors together.
+pub const OUTBOX_ROWS: usize = 1024;
+/// Bytes of one row.
+pub const OUTBOX_ROW_BYTES: usize = 256 * 1024;
 
 /// What a delivery changes, in one write.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OutboxChange {
-    /// Rows to add.
+    /// Rows to add, at most [`OUTBOX_ROWS`] of at most [`OUTBOX_ROW_BYTES`].
     pub add: Vec<OutboxRow>,
-    /// Rows that have left.
+    /// Rows that have left, or are replaced by the new ones.
     pub done: Vec<OutboxKey>,
     /// What is anchored now.
     pub anchors: Vec<(Sha256Hash, AnchorRow)>,
+}
+
+impl OutboxChange {
+    /// Refuses what would make one write too large.
+    pub(super) fn check(&self) -> Result<(), EngineError> {
+        let largest = self.add.iter().map(|row| row.payload.len()).max().unwrap_or_default();
+        for (what, size, name, limit) in [
+            ("rows at once", self.add.len() + self.anchors.len(), "outbox_rows", OUTBOX_ROWS),
+            ("bytes in a row", largest, "outbox_row_bytes", OUTBOX_ROW_BYTES),
+        ] {
+            if size > limit {
+                return Err(EngineError::Refused(format!("{size} {what} exceed {name} = {limit}")));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// A row for these entries of the own certified log.
@@ -34,6 +61,18 @@ pub fn entries_of(row: &OutboxRow) -> Option<Range<u64>> {
     Some(u64::from_be_bytes(*start)..u64::from_be_bytes(end))
 }
 
+/// A long outage does not grow the outbox without bound: many rows made by [`row_for`] become one over all their
+/// entries. Empty ones, which stand for something else, become one of their own.
+pub fn merged(kind: u8, rows: &[(OutboxKey, OutboxRow)]) -> OutboxChange {
+    let (empty, full): (Vec<_>, Vec<_>) = rows.iter().filter_map(|(_, row)| entries_of(row)).partition(Range::is_empty);
+    let from = full.iter().map(|entries| entries.start).min().unwrap_or_default();
+    let until = full.iter().map(|entries| entries.end).max().unwrap_or_default();
+    let mut add = Vec::new();
+    add.extend((from < until).then(|| row_for(kind, from..until)));
+    add.extend((!empty.is_empty()).then(|| row_for(kind, 0..0)));
+    OutboxChange { add, done: rows.iter().map(|(key, _)| *key).collect(), ..OutboxChange::default() }
+}
+
 impl Engine {
     /// A row of each kind that wants to know for what this tick certified.
     pub(super) fn queue_certified(&self, tick: &mut Tick) {
@@ -45,7 +84,10 @@ impl Engine {
         }
     }
 
-    pub(super) fn note_outbox(tick: &mut Tick, change: OutboxChange) {
+    /// Into this tick's write; whoever waits is told the keys of its rows after it.
+    pub(super) fn note_outbox(tick: &mut Tick, change: OutboxChange, ticket: Ticket) {
+        let first = tick.changes.outbox.len();
+        tick.outbox.push((ticket, first..first + change.add.len()));
         tick.changes.outbox.extend(change.add);
         tick.changes.outbox_done.extend(change.done);
         tick.changes.anchors.extend(change.anchors);
@@ -55,6 +97,15 @@ impl Engine {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn many_rows_become_one_over_all_their_entries() {
+        let row = |counter, entries| (OutboxKey { kind: ANCHOR, counter }, row_for(ANCHOR, entries));
+        let change = merged(ANCHOR, &[row(1, 3..5), row(2, 0..0), row(3, 5..9), row(4, 0..0)]);
+        assert_eq!(change.add, [row_for(ANCHOR, 3..9), row_for(ANCHOR, 0..0)]);
+        assert_eq!(change.done.iter().map(|key| key.counter).collect::<Vec<_>>(), [1, 2, 3, 4]);
+        assert_eq!(merged(ANCHOR, &[row(1, 0..0)]).add, [row_for(ANCHOR, 0..0)]);
+    }
 
     #[test]
     fn a_row_says_which_entries_it_is_for() {

@@ -222,10 +222,10 @@ impl Task {
                 let ticket = self.ticket(Waiting::Operator(reply));
                 collected.inputs.push(Inbound::Operate { operation, ticket });
             }
-            Arrived::Command(Command::WriteOutbox { change, reply }) => {
-                collected.statements += change.add.len();
+            Arrived::Command(Command::Outbox { change, reply }) => {
+                collected.statements += change.add.len() + change.anchors.len();
                 let ticket = self.ticket(Waiting::Outbox(reply));
-                collected.inputs.push(Inbound::WriteOutbox { change, ticket });
+                collected.inputs.push(Inbound::Outbox { change, ticket });
             }
             Arrived::Command(Command::Adjust { adjustment, reply }) => {
                 let ticket = self.ticket(Waiting::Adjuster(reply));
@@ -433,7 +433,7 @@ impl Task {
                 reply.send(self.engine.offer(&relayed, after)).ok();
             }
             // taken into a tick
-            Command::Emit { .. } | Command::Operate { .. } | Command::Adjust { .. } | Command::WriteOutbox { .. } => {}
+            Command::Emit { .. } | Command::Operate { .. } | Command::Adjust { .. } | Command::Outbox { .. } => {}
         }
     }
 

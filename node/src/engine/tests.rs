@@ -15,7 +15,6 @@ use tempfile::TempDir;
 use super::checking::Checker;
 use super::evidence::evidence_answer;
 use super::handle::{EmitOutcome, NodeEvent};
-use super::outbox::{self as rows, ANCHOR, OutboxChange};
 use super::settings::EngineSettings;
 use super::{Effects, Engine, EngineParts, Inbound, Operated, OperatorRefusal};
 
@@ -23,7 +22,7 @@ mod evidence;
 mod git;
 mod hearing;
 mod operator;
-mod outbox;
+pub(crate) mod outbox;
 mod simulated;
 mod trust;
 
@@ -561,36 +560,4 @@ fn an_event_that_nobody_announced_opens_nothing() {
     let request = Request::Open { subjects: Vec::new(), after: None };
     net.tick(0, vec![Inbound::Answered { from: net.ids[1], request, answer: Some(answer) }]);
     assert_eq!(net.engines[0].as_ref().unwrap().open.len(), 0);
-}
-
-/// An engine of a federation that has certified `events`, with what it stores, for tests of what is delivered then.
-pub(crate) fn certified(settings: EngineSettings, events: &[Event]) -> (TempDir, Engine, Store) {
-    let mut net = Net::with(testing::manifest(4), settings);
-    net.settle();
-    net.emit(0, events);
-    net.settle();
-    net.assert_all_certified(events);
-    let engine = net.engines[0].take().unwrap();
-    let store = engine.store.clone();
-    (net.homes.swap_remove(0), engine, store)
-}
-
-#[test]
-fn what_is_certified_is_queued_for_those_who_deliver_it_and_only_for_them() {
-    let kinds = EngineSettings { certified_outbox: vec![ANCHOR, 7], ..EngineSettings::default() };
-    let (_home, mut engine, store) = certified(kinds, &events(20));
-    for kind in [ANCHOR, 7] {
-        let held = store.outbox(kind, 100).unwrap();
-        let queued: Vec<u64> = held.iter().flat_map(|(_, row)| rows::entries_of(row).unwrap()).collect();
-        assert_eq!(queued, (0..20).collect::<Vec<_>>(), "each entry once, in order");
-    }
-    let done = store.outbox(7, 100).unwrap().into_iter().map(|(key, _)| key).collect();
-    let add = vec![rows::row_for(ANCHOR, 0..0)];
-    let change = OutboxChange { add, done, ..Default::default() };
-    engine.tick(START, vec![Inbound::Outbox(change)]);
-    assert_eq!(store.outbox(7, 100).unwrap(), []);
-    let last = store.outbox(ANCHOR, 100).unwrap().pop().unwrap().1;
-    assert_eq!(rows::entries_of(&last), Some(0..0));
-    let (_home, _, store) = certified(EngineSettings::default(), &events(3));
-    assert_eq!(store.outbox_len().unwrap(), 0);
 }

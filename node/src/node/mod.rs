@@ -260,10 +260,10 @@ fn start_anchoring(
         documents: config.settings.advanced.ipfs_federation.clone(),
         paths,
         store: store.clone(),
-        inputs: running.inputs.clone(),
+        engine: running.handle.clone(),
         pace: Pace::default(),
     };
-    let (desk, task) = anchor::task::prepare(anchorer, running.handle.status(), end.clone());
+    let (desk, task) = anchor::task::prepare(anchorer, end.clone());
     tracker.spawn(task);
     desk
 }

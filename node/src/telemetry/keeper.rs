@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use ssid_storage::{OutboxKey, OutboxRow, Store};
 
-use super::outbox::{Change, Entry, KIND};
+use super::outbox::{Change, Entry};
 use super::state::{StateError, read_json, write_json};
-use crate::engine::{EngineHandle, OutboxWrite};
+use crate::engine::EngineHandle;
+use crate::engine::outbox::{OutboxChange, TELEMETRY};
 
 /// Rows that are read at the start.
 const ROWS: usize = 10_000;
@@ -96,7 +97,7 @@ impl Keeper {
         match self {
             Self::File(file) => Ok(file.rows().to_vec()),
             Self::Node { store, .. } => {
-                let rows = store.outbox(KIND, ROWS).map_err(|error| error.to_string())?;
+                let rows = store.outbox(TELEMETRY, ROWS).map_err(|error| error.to_string())?;
                 let parsed = rows.into_iter().filter_map(|(key, row)| match serde_json::from_slice(&row.payload) {
                     Ok(entry) => Some((key.counter, entry)),
                     Err(error) => {
@@ -118,10 +119,11 @@ impl Keeper {
             Self::File(file) => file.write(change).map_err(|error| error.to_string()),
             Self::Node { engine, .. } => {
                 let payload = |entry| serde_json::to_vec(entry).map_err(|error| error.to_string());
-                let add = change.put.iter().map(|entry| Ok(OutboxRow { kind: KIND, payload: payload(entry)? }));
+                let add = change.put.iter().map(|entry| Ok(OutboxRow { kind: TELEMETRY, payload: payload(entry)? }));
                 let add = add.collect::<Result<_, String>>()?;
-                let done = change.done.iter().map(|counter| OutboxKey { kind: KIND, counter: *counter }).collect();
-                let keys = engine.outbox(OutboxWrite { add, done }).await.map_err(|error| error.to_string())?;
+                let done = change.done.iter().map(|counter| OutboxKey { kind: TELEMETRY, counter: *counter }).collect();
+                let change = OutboxChange { add, done, ..OutboxChange::default() };
+                let keys = engine.outbox(change).await.map_err(|error| error.to_string())?;
                 Ok(keys.into_iter().map(|key| key.counter).collect())
             }
         }

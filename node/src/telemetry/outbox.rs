@@ -16,8 +16,6 @@ use super::channels::Attempt;
 use super::message::{Message, Severity, Topic};
 use crate::config::Channel;
 
-/// The outbox' number for such rows.
-pub const KIND: u8 = 2;
 /// Messages that a channel may be sent in a row.
 const ALLOWANCE: f64 = 5.0;
 /// After which it may be sent one more.

@@ -1,4 +1,3 @@
-use std::sync::Arc;
 use std::time::Duration;
 
 use ssid_protocol::certificate::Certificate;
@@ -6,17 +5,17 @@ use ssid_protocol::event::Event;
 use ssid_protocol::testing::event;
 use ssid_storage::Store;
 use tempfile::TempDir;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::super::manifest::AnchorManifest;
 use super::super::task::{AnchorDesk, AnchorRequest, Anchorer, Pace, outbox_kinds, prepare};
 use super::*;
-use crate::api::view::{RecordView, now};
+use crate::api::view::RecordView;
 use crate::config::{IpfsFederation, Settings};
 use crate::engine::outbox::ANCHOR;
 use crate::engine::settings::EngineSettings;
-use crate::engine::tests::certified;
+use crate::engine::tests::outbox::{certified, outbox_served};
 use crate::registry::paths::RegistryPaths;
 
 const PACE: Pace = Pace {
@@ -54,28 +53,20 @@ impl Node {
         events: &[Event],
     ) -> Self {
         let engine = EngineSettings { certified_outbox, ..EngineSettings::default() };
-        let (home, mut engine, store) = certified(engine, events);
+        let (home, engine, store) = certified(engine, events);
         let log: String = events.iter().map(|event| serde_json::to_string(event).unwrap() + "\n").collect();
         std::fs::write(home.path().join("registry_events.log"), log).unwrap();
-        let (inputs, mut inbox) = mpsc::channel(8);
-        let (status, watched) = watch::channel(Arc::new(engine.status()));
         let end = CancellationToken::new();
         let anchorer = Anchorer {
             settings,
             documents,
             paths: RegistryPaths::in_data_directory(home.path()),
             store: store.clone(),
-            inputs,
+            engine: outbox_served(engine),
             pace: PACE,
         };
-        let (desk, task) = prepare(anchorer, watched, end.clone());
+        let (desk, task) = prepare(anchorer, end.clone());
         tokio::spawn(task);
-        tokio::spawn(async move {
-            while let Some(input) = inbox.recv().await {
-                engine.tick(now(), vec![input]);
-            }
-            drop(status);
-        });
         Self { home, store, desk, end }
     }
 

@@ -70,7 +70,7 @@ async fn served(engine: fn(&Event) -> EmitOutcome, with_tcp: bool) -> Served {
                     asked.lock().unwrap().push(adjustment.clone());
                     drop(reply.send(Ok(adjust(adjustment))));
                 }
-                Command::WriteOutbox { reply, .. } => drop(reply.send(Ok(Vec::new()))),
+                Command::Outbox { reply, .. } => drop(reply.send(Ok(Vec::new()))),
                 Command::Instances { reply, .. } => drop(reply.send(Vec::new())),
                 Command::Offer { reply, .. } => drop(reply.send(crate::engine::OfferPage::default())),
             }

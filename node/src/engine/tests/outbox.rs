@@ -1,16 +1,21 @@
-//! Rows of the outbox through the engine: kept in its own write, each asker told the keys of its rows.
+//! The outbox through the engine: rows are kept in its own write, each asker is told the keys of its rows, and what is
+//! certified gets rows by itself.
 
-use ssid_storage::{OutboxKey, OutboxRow};
+use ssid_protocol::id::Sha256Hash;
+use ssid_storage::{AnchorRow, OutboxKey, OutboxRow};
+
+use tokio::sync::{broadcast, mpsc, watch};
 
 use super::*;
-use crate::engine::{OutboxWrite, Ticket};
+use crate::engine::outbox::{ANCHOR, OUTBOX_ROW_BYTES, OUTBOX_ROWS, OutboxChange, entries_of, row_for};
+use crate::engine::{Command, EngineHandle, Ticket};
 
 fn row(kind: u8, payload: &[u8]) -> OutboxRow {
     OutboxRow { kind, payload: payload.to_vec() }
 }
 
 fn change(add: Vec<OutboxRow>, done: Vec<OutboxKey>, ticket: Ticket) -> Inbound {
-    Inbound::WriteOutbox { change: OutboxWrite { add, done }, ticket }
+    Inbound::Outbox { change: OutboxChange { add, done, ..OutboxChange::default() }, ticket }
 }
 
 #[test]
@@ -34,4 +39,79 @@ fn rows_are_kept_and_forgotten_and_each_asker_gets_its_own_keys() {
     let payloads: Vec<_> = engine.store.outbox(2, 10).unwrap().into_iter().map(|(_, row)| row.payload).collect();
     assert_eq!(payloads, [b"c", b"d"]);
     assert_eq!(engine.store.outbox(1, 10).unwrap().len(), 1, "other kinds are left alone");
+}
+
+#[test]
+fn what_is_anchored_is_written_with_the_rows_that_are_done() {
+    let mut net = Net::new(1);
+    let engine = net.engines[0].as_mut().unwrap();
+    engine.tick(net.now, vec![change(vec![row(ANCHOR, b"a")], vec![], 1)]);
+    let done = engine.store.outbox(ANCHOR, 10).unwrap().into_iter().map(|(key, _)| key).collect();
+    let anchor = AnchorRow { name: "a".into(), cid: "Qm".into(), at: net.now, services: vec!["local".into()] };
+    let anchors = vec![(Sha256Hash([7; 32]), anchor)];
+    let change = OutboxChange { done, anchors: anchors.clone(), ..OutboxChange::default() };
+    let effects = engine.tick(net.now, vec![Inbound::Outbox { change, ticket: 2 }]);
+    assert_eq!(
+        effects.outbox.into_iter().map(|(ticket, keys)| (ticket, keys.unwrap())).collect::<Vec<_>>(),
+        [(2, vec![])]
+    );
+    assert_eq!(engine.store.outbox(ANCHOR, 10).unwrap(), []);
+    assert_eq!(engine.store.anchors().map(Result::unwrap).collect::<Vec<_>>(), anchors);
+}
+
+#[test]
+fn a_change_past_a_limit_is_refused_by_the_limits_name() {
+    let sized = |rows, bytes| OutboxChange { add: vec![row(1, &vec![0; bytes]); rows], ..OutboxChange::default() };
+    assert!(sized(OUTBOX_ROWS, 1).check().is_ok() && sized(1, OUTBOX_ROW_BYTES).check().is_ok());
+    let refused = |change: OutboxChange| change.check().unwrap_err().to_string();
+    assert!(refused(sized(OUTBOX_ROWS + 1, 1)).contains("exceed outbox_rows = 1024"));
+    assert!(refused(sized(1, OUTBOX_ROW_BYTES + 1)).contains("exceed outbox_row_bytes = 262144"));
+}
+
+/// An engine of a federation that has certified `events`, with what it stores, for tests of what is delivered then.
+pub(crate) fn certified(settings: EngineSettings, events: &[Event]) -> (TempDir, Engine, Store) {
+    let mut net = Net::with(testing::manifest(4), settings);
+    net.settle();
+    net.emit(0, events);
+    net.settle();
+    net.assert_all_certified(events);
+    let engine = net.engines[0].take().unwrap();
+    let store = engine.store.clone();
+    (net.homes.swap_remove(0), engine, store)
+}
+
+/// A handle over such an engine that takes changes of the outbox, and nothing else.
+pub(crate) fn outbox_served(mut engine: Engine) -> EngineHandle {
+    let (commands, mut inbox) = mpsc::channel(8);
+    let (told, status) = watch::channel(Arc::new(engine.status()));
+    tokio::spawn(async move {
+        while let Some(command) = inbox.recv().await {
+            let Command::Outbox { change, reply } = command else { panic!("asked for something else") };
+            let effects = engine.tick(crate::api::view::now(), vec![Inbound::Outbox { change, ticket: 1 }]);
+            let (_, keys) = effects.outbox.into_iter().next().unwrap();
+            // whoever asked may have been stopped by its test
+            drop(reply.send(keys));
+        }
+        drop(told);
+    });
+    EngineHandle { commands, events: broadcast::Sender::new(1), status }
+}
+
+#[test]
+fn what_is_certified_is_queued_for_those_who_deliver_it_and_only_for_them() {
+    let kinds = EngineSettings { certified_outbox: vec![ANCHOR, 7], ..EngineSettings::default() };
+    let (_home, mut engine, store) = certified(kinds, &events(20));
+    for kind in [ANCHOR, 7] {
+        let held = store.outbox(kind, 100).unwrap();
+        let queued: Vec<u64> = held.iter().flat_map(|(_, row)| entries_of(row).unwrap()).collect();
+        assert_eq!(queued, (0..20).collect::<Vec<_>>(), "each entry once, in order");
+    }
+    let done = store.outbox(7, 100).unwrap().into_iter().map(|(key, _)| key).collect();
+    let add = vec![row_for(ANCHOR, 0..0)];
+    engine.tick(START, vec![change(add, done, 1)]);
+    assert_eq!(store.outbox(7, 100).unwrap(), []);
+    let last = store.outbox(ANCHOR, 100).unwrap().pop().unwrap().1;
+    assert_eq!(entries_of(&last), Some(0..0));
+    let (_home, _, store) = certified(EngineSettings::default(), &events(3));
+    assert_eq!(store.outbox_len().unwrap(), 0);
 }
