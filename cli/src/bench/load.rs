@@ -19,6 +19,8 @@ use crate::output::Output;
 
 /// An event that is not certified by then ends the measurement.
 const CERTIFIED_WITHIN: Duration = Duration::from_secs(30);
+/// How long the burst may make no progress at all before the rest counts as lost.
+const STUCK_AFTER: Duration = Duration::from_secs(30);
 /// Certifications seen and not yet looked at.
 const SEEN: usize = 65_536;
 
@@ -149,8 +151,42 @@ async fn emit(client: &Client, event: &Event) -> Result<SubjectId> {
     }
 }
 
+/// What became of events that were offered all at once.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Burst {
+    pub(super) lost: u64,
+    pub(super) certified_per_second: f64,
+}
+
+/// Offers all events at once, spread over the nodes, and waits until the slowest node has certified the last of them.
+pub(super) async fn burst(cluster: &Cluster, events: usize, out: Output) -> Result<Burst> {
+    let clients = (0..cluster.len()).map(|index| cluster.client(index)).collect::<Result<Vec<_>>>()?;
+    let before = certified(&clients).await?;
+    let bodies = logs(events, clients.len());
+
+    let start = Instant::now();
+    let accepted = offer(&clients, bodies).await?;
+    let progress = out.progress(Some(events as u64), "certifying");
+    let (mut least, mut moved) = (0, Instant::now());
+    while least < accepted && moved.elapsed() < STUCK_AFTER {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        let now = certified(&clients).await?.into_iter().zip(&before).map(|(now, before)| now - before);
+        let now = now.min().unwrap_or(0);
+        if now > least {
+            (least, moved) = (now, Instant::now());
+            progress.set_position(least);
+        }
+    }
+    let elapsed = moved.duration_since(start);
+    progress.finish_and_clear();
+    Ok(Burst {
+        lost: events as u64 - least.min(events as u64),
+        certified_per_second: (least as f64 / elapsed.as_secs_f64().max(f64::MIN_POSITIVE)).round(),
+    })
+}
+
 /// Registry logs of `events` events in all, one for each node.
-pub(super) fn logs(events: usize, nodes: usize) -> Vec<Vec<u8>> {
+fn logs(events: usize, nodes: usize) -> Vec<Vec<u8>> {
     let mut logs = vec![Vec::new(); nodes];
     for number in 0..events {
         if let Some(log) = logs.get_mut(number % nodes.max(1)) {
@@ -162,7 +198,7 @@ pub(super) fn logs(events: usize, nodes: usize) -> Vec<Vec<u8>> {
 }
 
 /// Offers every node its log, all at once; how many events were accepted.
-pub(super) async fn offer(clients: &[Client], logs: Vec<Vec<u8>>) -> Result<u64> {
+async fn offer(clients: &[Client], logs: Vec<Vec<u8>>) -> Result<u64> {
     let offers = clients.iter().zip(logs).map(|(client, log)| async move {
         let view: ImportView = client.post(&["v1", "events", "import"], &[], log).await?;
         Ok::<_, anyhow::Error>(view.accepted)
@@ -172,7 +208,7 @@ pub(super) async fn offer(clients: &[Client], logs: Vec<Vec<u8>>) -> Result<u64>
 }
 
 /// How many subjects each node has certified.
-pub(super) async fn certified(clients: &[Client]) -> Result<Vec<u64>> {
+async fn certified(clients: &[Client]) -> Result<Vec<u64>> {
     let statuses = clients.iter().map(|client| client.get::<StatusView>(&["v1", "status"], &[]));
     Ok(futures::future::try_join_all(statuses).await?.into_iter().map(|status| status.log.size).collect())
 }

@@ -4,12 +4,15 @@
 //! every node has announced on its stream that it is certified and on disk. *At once*: all events offered together,
 //! spread over the nodes; the rate is theirs divided by the time until the last node has certified the last of them.
 
+mod anchor;
 mod git;
 mod load;
 mod machine;
+mod outside;
 mod process;
+mod telemetry;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
@@ -25,8 +28,6 @@ use process::Usage;
 
 /// How long the nodes may take to be ready.
 const READY_WITHIN: Duration = Duration::from_mins(1);
-/// How long the burst may make no progress at all before the rest counts as lost.
-const STUCK_AFTER: Duration = Duration::from_secs(30);
 
 /// Measure a local cluster of real processes: latency at rest, throughput, memory, processor time, disk
 ///
@@ -36,6 +37,7 @@ const STUCK_AFTER: Duration = Duration::from_secs(30);
 ///   ssid bench --nodes 4 --events 10000
 ///   ssid bench --nodes 4 --events 2000 --rate 200 --json
 ///   ssid bench git --members 20 --events 0
+///   ssid bench outside --rounds 5
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment, args_conflicts_with_subcommands = true)]
 pub(crate) struct BenchArgs {
@@ -59,6 +61,9 @@ pub(crate) struct BenchArgs {
 #[derive(Debug, Subcommand)]
 enum Instead {
     Git(git::GitArgs),
+    Outside(outside::OutsideArgs),
+    Anchor(anchor::AnchorArgs),
+    Telemetry(telemetry::TelemetryArgs),
 }
 
 /// What was measured.
@@ -76,8 +81,12 @@ struct Report {
 }
 
 pub(crate) async fn run(args: &BenchArgs, context: &Context) -> Result<()> {
-    if let Some(Instead::Git(args)) = &args.instead {
-        return git::run(args, context).await;
+    match &args.instead {
+        Some(Instead::Git(args)) => return git::run(args, context).await,
+        Some(Instead::Outside(args)) => return outside::run(args, context).await,
+        Some(Instead::Anchor(args)) => return anchor::run(args, context).await,
+        Some(Instead::Telemetry(args)) => return telemetry::run(args, context).await,
+        None => {}
     }
     let rate = args.rate.unwrap_or(1.0);
     if args.events == 0 || !(rate.is_finite() && rate > 0.0) {
@@ -98,37 +107,25 @@ pub(crate) async fn run(args: &BenchArgs, context: &Context) -> Result<()> {
 async fn measure(args: &BenchArgs, out: Output, cluster: &mut Cluster) -> Result<Report> {
     let machine = Machine::here();
     let latency_ms = load::at_rest(cluster, args.samples, args.rate, out).await?;
-    let clients = (0..cluster.len()).map(|index| cluster.client(index)).collect::<Result<Vec<_>>>()?;
-    let before = load::certified(&clients).await?;
-    let bodies = load::logs(args.events, clients.len());
-
-    let start = Instant::now();
-    let accepted = load::offer(&clients, bodies).await?;
-    let progress = out.progress(Some(args.events as u64), "certifying");
-    let (mut least, mut moved) = (0, Instant::now());
-    while least < accepted && moved.elapsed() < STUCK_AFTER {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-        let now = load::certified(&clients).await?.into_iter().zip(&before).map(|(now, before)| now - before);
-        let now = now.min().unwrap_or(0);
-        if now > least {
-            (least, moved) = (now, Instant::now());
-            progress.set_position(least);
-        }
-    }
-    let elapsed = moved.duration_since(start);
-    progress.finish_and_clear();
+    let burst = load::burst(cluster, args.events, out).await?;
     let per_node = (0..cluster.len()).map(|index| Usage::of(cluster, index)).collect::<Result<_>>()?;
     Ok(Report {
         nodes: cluster.len(),
         events: args.events,
-        lost: args.events as u64 - least.min(args.events as u64),
-        certified_per_second: (least as f64 / elapsed.as_secs_f64().max(f64::MIN_POSITIVE)).round(),
+        lost: burst.lost,
+        certified_per_second: burst.certified_per_second,
         latency_ms,
         samples: args.samples,
         rate: args.rate,
         per_node,
         machine,
     })
+}
+
+/// The middle one; 0 of none.
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_unstable_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or_default()
 }
 
 fn words(report: &Report, out: Output) -> String {

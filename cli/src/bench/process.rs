@@ -38,18 +38,43 @@ impl Usage {
             fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))
         };
         let status = read("status")?;
-        let kib = |key: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(key));
-            let number = line.and_then(|line| line.split_whitespace().next()).and_then(|n| n.parse::<f64>().ok());
-            (number.unwrap_or(0.0) / 1024.0 * 10.0).round() / 10.0
-        };
         Ok(Self {
-            rss_mib: kib("VmRSS:"),
-            peak_rss_mib: kib("VmHWM:"),
+            rss_mib: mib(&status, "VmRSS:"),
+            peak_rss_mib: mib(&status, "VmHWM:"),
             cpu_seconds: cpu_seconds(&read("stat")?),
             disk_bytes: disk_bytes(home.root())?,
         })
     }
+}
+
+/// By how much this process' memory grows at most.
+#[derive(Debug)]
+pub(super) struct PeakMemory {
+    before_mib: f64,
+}
+
+impl PeakMemory {
+    /// Forgets the peak that there was.
+    pub(super) fn begin() -> Result<Self> {
+        fs::write("/proc/self/clear_refs", "5").context("the kernel does not forget the peak of memory")?;
+        Ok(Self { before_mib: own_mib("VmRSS:")? })
+    }
+
+    /// The most since then, less what there was.
+    pub(super) fn grown_mib(&self) -> Result<f64> {
+        Ok(((own_mib("VmHWM:")? - self.before_mib) * 10.0).round().max(0.0) / 10.0)
+    }
+}
+
+fn own_mib(key: &str) -> Result<f64> {
+    Ok(mib(&fs::read_to_string("/proc/self/status").context("cannot read /proc/self/status")?, key))
+}
+
+/// One line of `/proc/PID/status`, in MiB; 0 if it is not there.
+fn mib(status: &str, key: &str) -> f64 {
+    let line = status.lines().find_map(|line| line.strip_prefix(key));
+    let kib = line.and_then(|line| line.split_whitespace().next()).and_then(|n| n.parse::<f64>().ok());
+    (kib.unwrap_or(0.0) / 1024.0 * 10.0).round() / 10.0
 }
 
 /// Fields 14 and 15 of `/proc/PID/stat`; the name in field 2 may hold blanks, so they are counted after it.

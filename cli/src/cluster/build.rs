@@ -1,8 +1,10 @@
 //! Making a cluster's directories: the same code as `init`, `federation create` and `join`.
 
+use std::fmt;
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Result;
 use ssid_protocol::card::MemberCard;
@@ -24,14 +26,41 @@ pub(crate) struct ClusterSpec {
     pub(crate) names: Vec<(String, String)>,
     /// Event types of which each timestamp is an occurrence of its own.
     pub(crate) recurring: Vec<String>,
-    /// Puts into a node's directory what it begins with: called with its number, how many there are, and its directory.
-    pub(crate) prepare: fn(usize, usize, &Home) -> Result<()>,
+    /// Where nodes publish what they signed, each under a name of its own; empty: nowhere.
+    pub(crate) git_remotes: String,
+    /// Puts into a node's directory what it begins with.
+    pub(crate) prepare: Prepare,
+}
+
+/// Called with a node's number, how many there are, and its directory.
+#[derive(Clone)]
+pub(crate) struct Prepare(Arc<Call>);
+
+type Call = dyn Fn(usize, usize, &Home) -> Result<()> + Send + Sync;
+
+impl Prepare {
+    pub(crate) fn new(prepare: impl Fn(usize, usize, &Home) -> Result<()> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(prepare))
+    }
+}
+
+impl fmt::Debug for Prepare {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Prepare(…)")
+    }
 }
 
 impl ClusterSpec {
     /// A plain cluster.
     pub(crate) fn new(nodes: usize) -> Self {
-        Self { nodes, name: "cluster".to_owned(), names: Vec::new(), recurring: Vec::new(), prepare: |_, _, _| Ok(()) }
+        Self {
+            nodes,
+            name: "cluster".to_owned(),
+            names: Vec::new(),
+            recurring: Vec::new(),
+            git_remotes: String::new(),
+            prepare: Prepare::new(|_, _, _| Ok(())),
+        }
     }
 
     fn name_of(&self, index: usize) -> (String, String) {
@@ -65,7 +94,7 @@ fn make_nodes(dir: &Path, spec: &ClusterSpec, ports: &[TcpListener]) -> Result<(
         let node = NewNode {
             name,
             organization,
-            git_remote: String::new(),
+            git_remote: git_remote(&spec.git_remotes, index),
             addresses: vec![address.clone()],
             listen: vec![address],
             observer: false,
@@ -90,10 +119,14 @@ fn make_nodes(dir: &Path, spec: &ClusterSpec, ports: &[TcpListener]) -> Result<(
     for index in 0..ports.len() {
         let home = Home::new(node_dir(dir, index));
         setup::join(&home, &genesis)?;
-        (spec.prepare)(index, spec.nodes, &home)?;
+        (spec.prepare.0)(index, spec.nodes, &home)?;
     }
     fs::rename(&genesis, dir.join("genesis.json"))?;
     Ok(())
+}
+
+fn git_remote(base: &str, index: usize) -> String {
+    if base.is_empty() { String::new() } else { format!("{base}/node-{index}.git") }
 }
 
 /// Removes what [`build`] has made.

@@ -25,7 +25,7 @@ use ssid_node::home::Home;
 use ssid_protocol::manifest::Manifest;
 use tokio::signal::unix::{SignalKind, signal};
 
-pub(crate) use build::ClusterSpec;
+pub(crate) use build::{ClusterSpec, Prepare};
 use process::Running;
 
 use crate::client::Client;

@@ -5,6 +5,7 @@ use clap::Subcommand;
 use serde_json::json;
 use ssid_node::config::{Config, Finding};
 use ssid_node::registry::paths::RegistryPaths;
+use ssid_node::telemetry::config::TelemetryConfig;
 use ssid_protocol::manifest::Manifest;
 
 use crate::context::Context;
@@ -29,8 +30,9 @@ pub(crate) enum ConfigCommand {
 }
 
 pub(crate) fn run(command: &ConfigCommand, context: &Context) -> Result<()> {
-    let path = RegistryPaths::choose(context.repo.as_deref(), context.home.root()).federation_config;
-    let mut config = Config::load(&path).or_usage()?;
+    let paths = RegistryPaths::choose(context.repo.as_deref(), context.home.root());
+    let path = &paths.federation_config;
+    let mut config = Config::load(path).or_usage()?;
     config
         .apply_env(std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))))
         .or_usage()?;
@@ -38,10 +40,11 @@ pub(crate) fn run(command: &ConfigCommand, context: &Context) -> Result<()> {
         ConfigCommand::Show => {
             context
                 .out
-                .show(&config.settings, |settings| serde_json::to_string_pretty(settings).unwrap_or_default())?;
+                .show(&config.to_show(), |settings| serde_json::to_string_pretty(settings).unwrap_or_default())?;
         }
         ConfigCommand::Check => {
-            let findings = config.check();
+            let mut findings = config.check();
+            findings.extend(TelemetryConfig::load_or_default(&paths.telemetry_config).or_usage()?.findings);
             let overruled = overruled(&config, context)?;
             let answer = json!({
                 "file": path,

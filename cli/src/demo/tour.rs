@@ -14,7 +14,7 @@ use super::certificate;
 use super::report::{Report, Shown};
 use super::sample;
 use super::wait::{Held, until, until_equal};
-use crate::cluster::{Cluster, ClusterSpec};
+use crate::cluster::{Cluster, ClusterSpec, Prepare};
 use crate::output::{Output, Tone, clean, seconds, short};
 
 /// How long any step may take, on a machine that does other things too.
@@ -63,7 +63,7 @@ impl<'a> Tour<'a> {
         let mut spec = ClusterSpec::new(self.nodes);
         "demo".clone_into(&mut spec.name);
         spec.names = sample::names();
-        spec.prepare = sample::prepare;
+        spec.prepare = Prepare::new(sample::prepare);
         let mut cluster = Cluster::up(self.dir, &spec, LIMIT).await?;
         let manifest = cluster.manifest()?;
         let quorum = manifest.voters()?.quorum();

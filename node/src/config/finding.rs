@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde_json::Value;
+
 use super::choices::Channel;
 use super::keys::{Keys, is_section, names_in, rule_of};
 use super::settings::Settings;
@@ -59,12 +61,43 @@ pub(crate) fn finding(document: &Document, file: &str, member: &Member, allowed:
         file: file.to_owned(),
         line: Some(member.line),
         key: member.path.clone(),
-        value: shorten(&document.value(member).to_string()),
+        value: shown(&member.path, &document.value(member)),
         allowed,
     }
 }
 
-pub(super) fn shorten(text: &str) -> String {
+/// What may be shown of a value: nothing of one that is a secret or may hold one, and of every other web address only
+/// where it leads, in case it stands under a name that was mistyped.
+pub(super) fn shown(key: &str, value: &Value) -> String {
+    let text = value.to_string();
+    if is_secret(key) && !value.is_null() {
+        return "(hidden)".to_owned();
+    }
+    shorten(&without_paths(&text))
+}
+
+/// Whether a key's value is a secret, or holds some.
+pub(super) fn is_secret(key: &str) -> bool {
+    key.to_ascii_lowercase().contains("webhook") && !key.ends_with(".enabled") && !key.ends_with(".method")
+}
+
+/// `https://host/…` for every web address in a text.
+fn without_paths(text: &str) -> String {
+    let mut parts = text.split("://");
+    let mut masked = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part.find(['"', ',', ' ', '\\']).unwrap_or(part.len());
+        let (address, rest) = part.split_at(end);
+        let host = address.split(['/', '?', '#']).next().unwrap_or_default();
+        // a name and password before the host are secrets as well
+        let bare = host.rsplit_once('@').map_or(host, |(_, bare)| bare);
+        let cut = if address.len() > bare.len() { "/…" } else { "" };
+        masked = format!("{masked}://{bare}{cut}{rest}");
+    }
+    masked
+}
+
+fn shorten(text: &str) -> String {
     match text.char_indices().nth(80) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),

@@ -40,6 +40,8 @@ pub(crate) enum Rule {
     WholeByEvent(u64),
     /// Where a webhook is: https, or http on this machine; empty for nowhere.
     WebAddress,
+    /// The same, or null.
+    WebAddressOrNull,
     /// A mail address; empty for none.
     Mailbox,
     Mailboxes,
@@ -110,7 +112,7 @@ pub(super) const KEYS: &[(&str, Rule)] = &[
     ("compliance.anonymize_node_data", Rule::Flag),
     ("compliance.data_location_restrictions", Rule::Texts),
     ("advanced.custom_consensus_algorithm", Rule::TextOrNull),
-    ("advanced.webhook_on_consensus", Rule::TextOrNull),
+    ("advanced.webhook_on_consensus", Rule::WebAddressOrNull),
     ("advanced.external_validator_api", Rule::TextOrNull),
     ("advanced.blockchain_anchoring.enabled", Rule::Flag),
     ("advanced.blockchain_anchoring.network", Rule::Text),
@@ -220,6 +222,7 @@ impl Rule {
             Self::WordByEvent(words) => by_event(&|item| item.as_str().is_some_and(|t| words.contains(&t))),
             Self::WholeByEvent(most) => by_event(&|item| item.as_u64().is_some_and(|n| n <= most)),
             Self::WebAddress => text.is_some_and(|t| t.is_empty() || is_web_address(t)),
+            Self::WebAddressOrNull => value.is_null() || Self::WebAddress.allows(value),
             Self::Mailbox => text.is_some_and(|t| t.is_empty() || is_mailbox(t)),
             Self::Mailboxes => every(&is_mailbox),
             Self::Headers => value.as_object().is_some_and(|map| map.values().all(Value::is_string)),
@@ -250,6 +253,7 @@ impl Rule {
             Self::WordByEvent(words) => format!("for each event type one of {}", words.join(", ")),
             Self::WholeByEvent(most) => format!("for each event type a whole number from 0 to {most}"),
             Self::WebAddress => "an https address (http only on this machine), or empty".to_owned(),
+            Self::WebAddressOrNull => "an https address (http only on this machine), or null".to_owned(),
             Self::Mailbox => "a mail address such as ops@example.org, or empty".to_owned(),
             Self::Mailboxes => "a list of mail addresses such as ops@example.org".to_owned(),
             Self::Headers => "an object of header names and texts".to_owned(),
@@ -261,7 +265,7 @@ impl Rule {
         let text_itself = || Value::String(text.to_owned());
         let json = || serde_json::from_str(text).unwrap_or_else(|_| text_itself());
         match self {
-            Self::TextOrNull | Self::FlagOrNull if text.is_empty() => Value::Null,
+            Self::TextOrNull | Self::FlagOrNull | Self::WebAddressOrNull if text.is_empty() => Value::Null,
             Self::Text
             | Self::TextOrNull
             | Self::Word(_)
@@ -270,6 +274,7 @@ impl Rule {
             | Self::Variable
             | Self::Branch
             | Self::WebAddress
+            | Self::WebAddressOrNull
             | Self::Mailbox => text_itself(),
             Self::Flag
             | Self::FlagOrNull
@@ -406,7 +411,7 @@ mod tests {
                 Rule::SocketAddress => "[::1]:80".to_owned(),
                 Rule::Url | Rule::Urls => "https://[::1]:5001/x".to_owned(),
                 Rule::Text | Rule::TextOrNull | Rule::Texts | Rule::Variable | Rule::Branch => "A_B".to_owned(),
-                Rule::WebAddress => "https://example.org/".to_owned(),
+                Rule::WebAddress | Rule::WebAddressOrNull => "https://example.org/".to_owned(),
                 Rule::Mailbox | Rule::Mailboxes => "a@example.org".to_owned(),
                 Rule::Headers => "{}".to_owned(),
             };

@@ -140,7 +140,7 @@ fn a_wrong_value_names_file_line_key_value_and_what_is_allowed() {
         ("15", "1.5", 9, "sync_settings.interval_minutes", "a whole number"),
         ("\"threshold\": 1", "\"threshold\": 66", 11, "consensus_settings.threshold", "a number from 0.001 to 1"),
         ("\"https\"", "\"ftp\"", 14, "security.allowed_git_protocols", "a list of https, ssh, file"),
-        ("null", "7", 17, "advanced.webhook_on_consensus", "text or null"),
+        ("null", "7", 17, "advanced.webhook_on_consensus", "an https address (http only on this machine), or null"),
         ("{ \"interval_minutes\": 15", "15, \"x\": { \"a\": 1", 9, "sync_settings", "an object with the keys interval"),
     ];
     for (from, to, line, key, allowed) in cases {
@@ -152,6 +152,20 @@ fn a_wrong_value_names_file_line_key_value_and_what_is_allowed() {
     let said = ConfigError::Invalid(two).to_string();
     assert!(said.contains("`network.listen` is [\"127.0.0.1\"]; allowed: a list of multiaddrs"), "{said}");
     assert!(said.contains("`api.listen` is \"localhost\"; allowed: an address and port"), "{said}");
+}
+
+#[test]
+fn a_secret_address_is_never_shown() {
+    let text = |url: &str| format!("{{\"advanced\": {{\"webhook_on_consensus\": \"{url}\"}}}}");
+    let refused = ConfigError::Invalid(wrong(&text("hooks.example.org/topsecret"))).to_string();
+    assert!(refused.contains("is (hidden)") && !refused.contains("topsecret"), "{refused}");
+    let config = Config::load(&place(&text("https://example.org/topsecret")).1).unwrap();
+    let shown = serde_json::to_string(&config.to_show()).unwrap();
+    assert!(shown.contains("\"webhook_on_consensus\":\"(hidden)\"") && !shown.contains("topsecret"));
+    let mut config = Config::default();
+    let variable = ("SSID_ADVANCED_WEBHOOK_ON_CONSENSUS".to_owned(), "http://example.org/topsecret".to_owned());
+    let refused = config.apply_env([variable]).unwrap_err().to_string();
+    assert!(refused.contains("is (hidden)") && !refused.contains("topsecret"), "{refused}");
 }
 
 #[test]

@@ -170,7 +170,7 @@ fn start(
     tracker: &TaskTracker,
     end: &CancellationToken,
 ) -> Result<Started<impl Future<Output = Result<(), ApiError>> + use<>>, NodeError> {
-    let Opened { config, home, paths, parts, records, manifest, network: network_config, git, applies } = opened;
+    let Opened { config, home, paths, parts, records, manifest, network: network_config, git, applies, hook } = opened;
     let (node_id, federation_id) = (parts.key.node_id(), parts.federation);
     let (store, voters, policies) = (parts.store.clone(), parts.voters.clone(), parts.policies.clone());
     let checker = Checker::new(federation_id, manifest.clone(), voters.clone(), policies);
@@ -206,6 +206,7 @@ fn start(
 
     let anchors = start_anchoring(&config, paths.clone(), &store, &running, tracker, end);
     let telemetry = telemetry::start(&config, &paths, &manifest, node_id, (&running.handle, &store), tracker, end);
+    telemetry::start_hook(hook, (federation_id, node_id), (&running.handle, &store), tracker, end);
     let git_metrics = GitMetrics::default();
     let around = git_task::Surroundings {
         engine: running.handle.clone(),

@@ -21,12 +21,15 @@ use super::{NodeError, RunOptions, members};
 use crate::anchor;
 use crate::config::{Config, Endorsement as ConfiguredEndorsement, Settings, TrustSettings};
 use crate::engine::EngineParts;
+use crate::engine::outbox::HOOK;
 use crate::engine::settings::{Endorsement, EngineSettings, Timeouts};
 use crate::git::Plan;
 use crate::home::Home;
 use crate::keyfile;
 use crate::network::{NetworkConfig, NetworkLimits};
 use crate::registry::paths::RegistryPaths;
+use crate::telemetry::hook;
+use crate::telemetry::secret::SecretUrl;
 
 /// Bytes of a repository's configuration that are looked at.
 const ORIGIN_BYTES: u64 = 1 << 20;
@@ -43,6 +46,8 @@ pub(super) struct Opened {
     pub(super) git: Plan,
     /// Whether certified events are appended to the registry file without being asked.
     pub(super) applies: bool,
+    /// `advanced.webhook_on_consensus`.
+    pub(super) hook: Option<SecretUrl>,
 }
 
 impl Opened {
@@ -71,20 +76,30 @@ impl Opened {
         let git = Plan::new(&config.settings, &manifest, key.node_id(), &home.git(), origin);
         let voters = manifest.voters().map_err(|e| invalid_genesis(&home.genesis(), &e))?;
         let network = network_config(&config, identity, &manifest, &key, &store, &voters)?;
+        let hook =
+            hook::address(&config.settings, &paths.federation_config, std::env::var_os(hook::VARIABLE).is_some());
+        // a node that cannot tell others still votes
+        let hook =
+            hook.inspect_err(|why| tracing::error!(why, "certified events are not told to it")).unwrap_or_default();
+        let settings = EngineSettings {
+            git_fetch_every: git.fetch_every(),
+            certified_outbox: outbox_kinds(&config.settings, hook.as_ref()),
+            ..engine_settings(&config.settings)
+        };
         let parts = EngineParts {
             key,
             federation: owner.federation,
             policies: manifest.event_policies.clone(),
             manifest: manifest.clone(),
             voters,
-            settings: EngineSettings { git_fetch_every: git.fetch_every(), ..engine_settings(&config.settings) },
+            settings,
             store,
             writer,
             journal,
             abstaining,
         };
         let applies = config.settings.conflict_resolution.auto_apply_consensus;
-        Ok(Self { config, home, paths, parts, records, manifest, network, git, applies })
+        Ok(Self { config, home, paths, parts, records, manifest, network, git, applies, hook })
     }
 }
 
@@ -159,6 +174,13 @@ fn network_config(
     })
 }
 
+/// Who gets a row for what is certified.
+fn outbox_kinds(settings: &Settings, hook: Option<&SecretUrl>) -> Vec<u8> {
+    let mut kinds = anchor::task::outbox_kinds(settings);
+    kinds.extend(hook.map(|_| HOOK));
+    kinds
+}
+
 fn engine_settings(settings: &Settings) -> EngineSettings {
     let endorsement = |configured: ConfiguredEndorsement| match configured {
         ConfiguredEndorsement::Trusted => Endorsement::Trusted,
@@ -189,7 +211,6 @@ fn engine_settings(settings: &Settings) -> EngineSettings {
         trust: trust_rules(&settings.trust_settings),
         trust_alert_below: points(settings.notifications.low_trust_threshold),
         sync_interval: Duration::from_secs(settings.sync_settings.interval_minutes.saturating_mul(60)),
-        certified_outbox: anchor::task::outbox_kinds(settings),
         ..EngineSettings::default()
     }
 }
@@ -216,6 +237,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
+    use crate::engine::outbox::ANCHOR;
 
     #[test]
     fn a_repository_says_where_it_comes_from() {
@@ -242,14 +264,15 @@ mod tests {
     }
 
     #[test]
-    fn anchoring_settings_reach_the_engine() {
+    fn who_delivers_what_is_certified_gets_rows_and_nobody_else() {
         let mut settings = Settings::default();
-        assert!(engine_settings(&settings).certified_outbox.is_empty());
+        assert!(outbox_kinds(&settings, None).is_empty());
         settings.anchoring.after_certified = true;
-        assert_eq!(engine_settings(&settings).certified_outbox, [crate::engine::outbox::ANCHOR]);
+        assert_eq!(outbox_kinds(&settings, None), [ANCHOR]);
         settings.anchoring.after_certified = false;
         settings.advanced.ipfs_federation.enabled = true;
-        assert_eq!(engine_settings(&settings).certified_outbox, [crate::engine::outbox::ANCHOR]);
+        let hook = SecretUrl::parse("https://example.org/hook").unwrap();
+        assert_eq!(outbox_kinds(&settings, Some(&hook)), [ANCHOR, HOOK]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Starts telemetry beside the rest, where a telemetry configuration asks for it. What is wrong with it is said loudly
 //! and holds nothing else up: a node that cannot tell people still votes.
 
-use ssid_protocol::id::NodeId;
+use ssid_protocol::id::{FederationId, NodeId};
 use ssid_protocol::manifest::Manifest;
 use ssid_storage::Store;
 use tokio_util::sync::CancellationToken;
@@ -12,9 +12,10 @@ use crate::engine::EngineHandle;
 use crate::registry::paths::RegistryPaths;
 use crate::telemetry::config::TelemetryConfig;
 use crate::telemetry::desk::Desk;
+use crate::telemetry::hook::{self, Hook, Pace};
 use crate::telemetry::keeper::Keeper;
 use crate::telemetry::look::Places;
-use crate::telemetry::secret::Secrets;
+use crate::telemetry::secret::{SecretUrl, Secrets};
 use crate::telemetry::task::{self, Surroundings, TelemetryHandle};
 
 /// The way to the task; `None` where there is no `telemetry_config.json`, or one that cannot be used.
@@ -44,6 +45,28 @@ pub(super) fn start(
     };
     tracker.spawn(task::follow(desk, requests, around));
     Some(handle)
+}
+
+/// Tells `advanced.webhook_on_consensus` what is certified; without it, what waits from before is forgotten.
+pub(super) fn start_hook(
+    url: Option<SecretUrl>,
+    (federation, node): (FederationId, NodeId),
+    (engine, store): (&EngineHandle, &Store),
+    tracker: &TaskTracker,
+    end: &CancellationToken,
+) {
+    let (engine, store, end) = (engine.clone(), store.clone(), end.clone());
+    let Some(url) = url else {
+        tracker.spawn(async move {
+            if let Err(error) = hook::forget(&engine, &store).await {
+                tracing::warn!(%error, "what waited for advanced.webhook_on_consensus is still kept");
+            }
+        });
+        return;
+    };
+    let secret = Secrets::in_environment().variable("SSID_WEBHOOK_SECRET").cloned();
+    let hook = Hook { url, secret, federation, node, engine, store, pace: Pace::default() };
+    tracker.spawn(hook.follow(end));
 }
 
 fn open(config: &Config, paths: &RegistryPaths, keeper: Keeper) -> Result<Desk, String> {

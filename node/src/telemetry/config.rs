@@ -57,9 +57,6 @@ const KEYS: &Keys = &[
 /// A score or a difference of scores.
 const SCORE: Rule = Rule::Share(0, 100_000);
 
-/// Keys whose values are secrets.
-const HIDDEN: [&str; 2] = ["notifications.slack.webhook_url", "notifications.discord.webhook_url"];
-
 /// Keys at the top that say something to people only.
 const FOR_PEOPLE: &[&str] =
     &["blueprint_version", "config_version", "description", "compliance", "documentation", "examples"];
@@ -94,7 +91,7 @@ impl TelemetryConfig {
         let file = path.display().to_string();
         let told = |judge: &dyn Fn(&str, &Member) -> Option<String>| -> Vec<Finding> {
             let judged = document.members().iter().filter_map(|member| Some((member, judge(&member.path, member)?)));
-            judged.map(|(member, allowed)| hide(config::finding(&document, &file, member, allowed))).collect()
+            judged.map(|(member, allowed)| config::finding(&document, &file, member, allowed)).collect()
         };
         let wrong = told(&|_, member| config::refusal(KEYS, &document, member));
         if !wrong.is_empty() {
@@ -122,12 +119,6 @@ fn parse(document: &Document, path: &Path) -> Result<TelemetrySettings, ConfigEr
     // by way of a value, which takes the last of keys that stand twice, as the document does
     let value: Value = serde_json::from_str(document.text()).map_err(syntax)?;
     serde_json::from_value(value).map_err(syntax)
-}
-
-/// A finding never shows a secret.
-fn hide(finding: Finding) -> Finding {
-    let is_secret = HIDDEN.contains(&finding.key.as_str()) || finding.key.starts_with("notifications.webhook.");
-    if is_secret { Finding { value: "(hidden)".to_owned(), ..finding } } else { finding }
 }
 
 #[cfg(test)]

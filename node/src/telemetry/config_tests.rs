@@ -61,6 +61,9 @@ fn what_is_wrong_is_named_with_its_line_and_secrets_are_not_shown() {
     ];
     assert_eq!(named, expected);
     assert!(!ConfigError::Invalid(findings).to_string().contains("topsecret"));
+    let mistyped = r#"{"notifications": {"slack": {"webhok_url": "https://user:topsecret@example.org/topsecret"}}}"#;
+    let finding = load(mistyped).unwrap().findings[0].to_string();
+    assert!(finding.contains("\"https://example.org/…\"") && !finding.contains("topsecret"), "{finding}");
     let unknown = load("{\"tresholds\": {}, \"thresholds\": {\"min\": 1}}").unwrap();
     let named: Vec<_> = unknown.findings.iter().map(|f| f.key.as_str()).collect();
     assert_eq!(named, ["tresholds", "thresholds.min"]);

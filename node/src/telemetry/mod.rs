@@ -11,6 +11,7 @@ pub mod courier;
 pub mod dashboard;
 pub mod desk;
 pub mod happenings;
+pub mod hook;
 pub mod keeper;
 pub mod look;
 pub mod message;

@@ -29,31 +29,39 @@ use crate::registry::paths::RegistryPaths;
 
 /// A request as it came.
 #[derive(Clone, Debug)]
-struct Got {
-    uri: String,
-    headers: HeaderMap,
-    body: Bytes,
+pub(super) struct Got {
+    pub(super) uri: String,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+}
+
+/// What a receiver computes of a signed request.
+pub(super) fn hmac_of(secret: &str, timestamp: &str, body: &[u8]) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
+    mac.update(format!("{timestamp}.").as_bytes());
+    mac.update(body);
+    format!("v1={}", hex::encode(mac.finalize().into_bytes()))
 }
 
 /// A receiver: what it answers to its n-th request, and what it got.
 #[derive(Clone)]
-struct Receiver {
+pub(super) struct Receiver {
     answer: fn(usize) -> Answer,
     got: Arc<Mutex<Vec<Got>>>,
-    place: String,
+    pub(super) place: String,
 }
 
-enum Answer {
+pub(super) enum Answer {
     Now(StatusCode, &'static str, &'static str),
     Never,
 }
 
-fn ok(_: usize) -> Answer {
+pub(super) fn ok(_: usize) -> Answer {
     Answer::Now(StatusCode::OK, "ok", "")
 }
 
 impl Receiver {
-    async fn start(answer: fn(usize) -> Answer) -> Self {
+    pub(super) async fn start(answer: fn(usize) -> Answer) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let place = format!("http://{}", listener.local_addr().unwrap());
         let receiver = Self { answer, got: Arc::default(), place };
@@ -62,7 +70,7 @@ impl Receiver {
         receiver
     }
 
-    fn got(&self) -> Vec<Got> {
+    pub(super) fn got(&self) -> Vec<Got> {
         self.got.lock().unwrap().clone()
     }
 }
@@ -171,10 +179,7 @@ async fn a_score_drop_from_100_to_89_is_one_critical_message_a_channel_and_then_
     let document: Value = serde_json::from_slice(&signed.body).unwrap();
     assert_eq!((&document["severity"], &document["topic"]), (&json!("critical"), &json!("score_change")));
     let header = |name: &str| signed.headers[name].to_str().unwrap().to_owned();
-    let mut mac = Hmac::<Sha256>::new_from_slice(b"key").unwrap();
-    mac.update(format!("{}.", header("x-ssid-timestamp")).as_bytes());
-    mac.update(&signed.body);
-    assert_eq!(header("x-ssid-signature"), format!("v1={}", hex::encode(mac.finalize().into_bytes())));
+    assert_eq!(header("x-ssid-signature"), hmac_of("key", &header("x-ssid-timestamp"), &signed.body));
     assert_eq!(document["id"], json!(header("idempotency-key")));
 }
 

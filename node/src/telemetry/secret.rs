@@ -91,6 +91,11 @@ impl Secrets {
         Self { variables: VARIABLES.iter().filter_map(set).collect(), shared_file }
     }
 
+    /// Only the environment's.
+    pub fn in_environment() -> Self {
+        Self::find(|name| std::env::var(name).ok(), Path::new(""))
+    }
+
     /// The secret in this variable.
     pub fn variable(&self, name: &str) -> Option<&Secret> {
         self.variables.get(name)

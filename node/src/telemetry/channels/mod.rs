@@ -15,6 +15,7 @@ use super::secret::Secrets;
 use crate::config::Channel;
 
 pub use http::Http;
+pub use webhook::ConsensusWebhook;
 
 /// What became of one attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]

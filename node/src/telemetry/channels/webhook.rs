@@ -10,7 +10,7 @@ use sha2::Sha256;
 use ssid_protocol::id::UnixMillis;
 
 use super::Attempt;
-use super::http::{Answer, Request};
+use super::http::{Answer, Http, Request};
 use crate::api::view::iso;
 use crate::config::Channel;
 use crate::telemetry::config::WebhookSettings;
@@ -48,17 +48,42 @@ impl Webhook {
     pub(super) fn request(&self, message: &Message, now: UnixMillis) -> Request {
         let mut request = Request::json(self.url.clone(), &render(message));
         request.method = self.method.clone();
-        let seconds = now.0 / 1000;
-        let key = message.idempotency_key();
-        let mut own = vec![("idempotency-key", key), ("x-ssid-timestamp", seconds.to_string())];
-        own.extend(self.secret.as_ref().map(|secret| ("x-ssid-signature", signature(secret, seconds, &request.body))));
         request.headers.extend(self.headers.clone());
-        for (name, value) in own {
-            if let Ok(value) = HeaderValue::from_str(&value) {
-                request.headers.insert(name, value);
-            }
-        }
+        seal(&mut request, message.idempotency_key(), self.secret.as_ref(), now);
         request
+    }
+}
+
+/// The address that is told of certified events: the same rules, another document.
+#[derive(Clone, Debug)]
+pub struct ConsensusWebhook {
+    url: SecretUrl,
+    secret: Option<Secret>,
+}
+
+impl ConsensusWebhook {
+    /// Signed where there is a `secret`.
+    pub fn new(url: SecretUrl, secret: Option<Secret>) -> Self {
+        Self { url, secret }
+    }
+
+    /// Tries once; the same document has the same `key`.
+    pub async fn send(&self, http: &Http, document: &serde_json::Value, key: String) -> Attempt {
+        let mut request = Request::json(self.url.clone(), document);
+        seal(&mut request, key, self.secret.as_ref(), crate::telemetry::now());
+        http.send(request, meaning).await
+    }
+}
+
+/// Key, time and signature, which nothing that was configured replaces.
+fn seal(request: &mut Request, key: String, secret: Option<&Secret>, now: UnixMillis) {
+    let seconds = now.0 / 1000;
+    let mut own = vec![("idempotency-key", key), ("x-ssid-timestamp", seconds.to_string())];
+    own.extend(secret.map(|secret| ("x-ssid-signature", signature(secret, seconds, &request.body))));
+    for (name, value) in own {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            request.headers.insert(name, value);
+        }
     }
 }
 

@@ -1,0 +1,278 @@
+//! `ssid bench outside`: whether certification is slowed when everything outside the federation is switched on and none
+//! of it can be reached. Clusters that are plain and clusters that are not take turns, so that a machine that becomes
+//! slower meanwhile slows both.
+
+use std::fs;
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::PermissionsExt as _;
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+use serde::Serialize;
+use serde_json::{Value, json};
+use ssid_node::api::view::AnchorsView;
+use ssid_node::config::{Channel, Config, IpfsFederation, NotifiedEvents};
+use ssid_node::home::Home;
+use ssid_node::registry::paths::RegistryPaths;
+
+use super::load::{self, Latencies};
+use super::machine::Machine;
+use super::{READY_WITHIN, median};
+use crate::cluster::{Cluster, ClusterSpec, Prepare};
+use crate::context::Context;
+use crate::error::{CliError, Code};
+use crate::output::Output;
+
+/// Measure what it costs that anchoring, notifications, webhook and Git are switched on and unreachable
+///
+/// Two clusters take turns: one plain, one with `anchoring.after_certified`, `advanced.ipfs_federation`, telemetry with
+/// all four channels, `advanced.webhook_on_consensus` and a Git remote for each node. What they lead to are ports of this
+/// machine that refuse, and one that accepts and never answers. Medians over the rounds are compared.
+///
+/// Example:
+///   ssid bench outside --events 10000 --rounds 5
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct OutsideArgs {
+    /// How many nodes
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    nodes: usize,
+    /// How many events are offered at once
+    #[arg(long, value_name = "M", default_value_t = 10_000)]
+    events: usize,
+    /// How many events are timed one by one before that
+    #[arg(long, value_name = "S", default_value_t = 100)]
+    samples: usize,
+    /// How often each of the two is measured
+    #[arg(long, value_name = "R", default_value_t = 5)]
+    rounds: usize,
+}
+
+/// What one cluster did; over all rounds the median.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+struct Figures {
+    certified_per_second: f64,
+    latency_ms: Latencies,
+}
+
+/// What was measured.
+#[derive(Debug, Serialize)]
+struct Report {
+    nodes: usize,
+    events: usize,
+    samples: usize,
+    lost: u64,
+    plain: Figures,
+    unreachable: Figures,
+    /// Of the two rates: below 1 is slower with everything unreachable.
+    throughput_ratio: f64,
+    /// Of the two median latencies: above 1 is slower.
+    latency_ratio: f64,
+    /// What waited on the first node at the end: that it was switched on.
+    waiting: Waiting,
+    rounds: Vec<Round>,
+    machine: Machine,
+}
+
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+struct Round {
+    plain: Figures,
+    unreachable: Figures,
+}
+
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+struct Waiting {
+    anchors: u64,
+    notifications: u64,
+}
+
+/// Where everything leads.
+struct Nowhere {
+    /// Accepts, as far as the kernel does, and never answers. Held until the end.
+    silent: TcpListener,
+    refusing: u16,
+}
+
+impl Nowhere {
+    fn new() -> Result<Self> {
+        let free = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port");
+        // the second is let go: nobody listens there any more
+        let (silent, refusing) = (free()?, free()?.local_addr()?.port());
+        Ok(Self { silent, refusing })
+    }
+
+    fn spec(&self, nodes: usize) -> Result<ClusterSpec> {
+        let silent = format!("http://127.0.0.1:{}", self.silent.local_addr()?.port());
+        let refusing = self.refusing;
+        Ok(ClusterSpec {
+            git_remotes: format!("https://127.0.0.1:{refusing}"),
+            prepare: Prepare::new(move |_, _, home| switch_on(home, &silent, refusing)),
+            ..ClusterSpec::new(nodes)
+        })
+    }
+}
+
+pub(super) async fn run(args: &OutsideArgs, context: &Context) -> Result<()> {
+    if args.events == 0 || args.rounds == 0 || args.samples == 0 {
+        return Err(CliError::usage("--events, --rounds and --samples must be above 0").into());
+    }
+    let machine = Machine::here();
+    let nowhere = Nowhere::new()?;
+    let (plain, outside) = (ClusterSpec::new(args.nodes), nowhere.spec(args.nodes)?);
+    let (mut rounds, mut waiting, mut lost) = (Vec::new(), Waiting::default(), 0);
+    for number in 0..args.rounds {
+        context.out.remark(&format!("round {} of {}", number + 1, args.rounds));
+        let mut round = Round::default();
+        // who comes first changes
+        for turn in 0..2 {
+            let is_plain = (number + turn) % 2 == 0;
+            let measured = measure(args, if is_plain { &plain } else { &outside }, !is_plain, context.out).await?;
+            lost += measured.lost;
+            if is_plain {
+                round.plain = measured.figures;
+            } else {
+                (round.unreachable, waiting) = (measured.figures, measured.waiting);
+            }
+        }
+        rounds.push(round);
+    }
+    let report = report(args, rounds, waiting, lost, machine);
+    context.out.show(&report, |report| words(report, context.out))?;
+    if lost > 0 {
+        return Err(CliError::new(Code::Failed, format!("{lost} events are lost")).into());
+    }
+    if waiting.anchors == 0 || waiting.notifications == 0 {
+        return Err(CliError::new(Code::Failed, "nothing waited to leave: what should be measured was not on").into());
+    }
+    Ok(())
+}
+
+struct Measured {
+    figures: Figures,
+    lost: u64,
+    waiting: Waiting,
+}
+
+async fn measure(args: &OutsideArgs, spec: &ClusterSpec, is_outside: bool, out: Output) -> Result<Measured> {
+    let dir = tempfile::Builder::new().prefix("ssid-bench-").tempdir().context("no temporary directory")?;
+    let mut cluster = Cluster::up(dir.path(), spec, READY_WITHIN).await?;
+    let measured = async {
+        let latency_ms = load::at_rest(&cluster, args.samples, None, out).await?;
+        let burst = load::burst(&cluster, args.events, out).await?;
+        let waiting = if is_outside { waiting(&cluster).await? } else { Waiting::default() };
+        let figures = Figures { certified_per_second: burst.certified_per_second, latency_ms };
+        anyhow::Ok(Measured { figures, lost: burst.lost, waiting })
+    }
+    .await;
+    cluster.down().await?;
+    measured
+}
+
+async fn waiting(cluster: &Cluster) -> Result<Waiting> {
+    let client = cluster.client(0)?;
+    let anchors: AnchorsView = client.get(&["v1", "anchors"], &[("limit", "1".to_owned())]).await?;
+    let notifications: Vec<Value> = client.get(&["v1", "telemetry", "outbox"], &[]).await?;
+    Ok(Waiting { anchors: anchors.waiting, notifications: notifications.len() as u64 })
+}
+
+/// Everything that leaves the federation, for one node.
+fn switch_on(home: &Home, silent: &str, refusing: u16) -> Result<()> {
+    let paths = RegistryPaths::choose(None, home.root());
+    let mut config = Config::load(&paths.federation_config)?;
+    let settings = &mut config.settings;
+    settings.federation.auto_sync = true;
+    settings.sync_settings.interval_minutes = 1;
+    settings.notifications.enabled = true;
+    settings.notifications.channels = vec![Channel::Slack, Channel::Discord, Channel::Webhook, Channel::Email];
+    settings.notifications.events = NotifiedEvents {
+        sync_completed: true,
+        sync_failed: true,
+        consensus_achieved: true,
+        consensus_failed: true,
+        node_added: true,
+        node_removed: true,
+        trust_score_low: true,
+    };
+    settings.advanced.webhook_on_consensus = Some(format!("{silent}/consensus"));
+    settings.advanced.ipfs_federation = IpfsFederation { enabled: true, pin_consensus_records: true };
+    settings.anchoring.after_certified = true;
+    settings.anchoring.local_api = format!("http://127.0.0.1:{refusing}");
+    config.save_atomic(&paths.federation_config)?;
+    let telemetry = json!({
+        "check_interval_seconds": 5,
+        "notifications": {
+            "slack": { "enabled": true, "webhook_url": format!("{silent}/slack") },
+            "discord": { "enabled": true, "webhook_url": format!("http://127.0.0.1:{refusing}/discord") },
+            "webhook": { "enabled": true, "url": format!("{silent}/webhook") },
+            "email": {
+                "enabled": true, "smtp_server": "127.0.0.1", "smtp_port": refusing, "security": "none",
+                "from_address": "bench@example.org", "to_addresses": ["ops@example.org"],
+            },
+        },
+    });
+    fs::write(&paths.telemetry_config, telemetry.to_string())?;
+    // addresses of webhooks are secrets: they are used only from files that nobody else can read
+    for file in [&paths.federation_config, &paths.telemetry_config] {
+        fs::set_permissions(file, fs::Permissions::from_mode(0o600))?;
+    }
+    Ok(())
+}
+
+fn report(args: &OutsideArgs, rounds: Vec<Round>, waiting: Waiting, lost: u64, machine: Machine) -> Report {
+    let over = |of: fn(&Round) -> Figures| {
+        let middle = |figure: fn(&Figures) -> f64| median(rounds.iter().map(|round| figure(&of(round))).collect());
+        Figures {
+            certified_per_second: middle(|f| f.certified_per_second),
+            latency_ms: Latencies {
+                p50: middle(|f| f.latency_ms.p50),
+                p90: middle(|f| f.latency_ms.p90),
+                p99: middle(|f| f.latency_ms.p99),
+            },
+        }
+    };
+    let (plain, unreachable) = (over(|round| round.plain), over(|round| round.unreachable));
+    let ratio = |of: f64, to: f64| (of / to.max(f64::MIN_POSITIVE) * 1000.0).round() / 1000.0;
+    Report {
+        nodes: args.nodes,
+        events: args.events,
+        samples: args.samples,
+        lost,
+        throughput_ratio: ratio(unreachable.certified_per_second, plain.certified_per_second),
+        latency_ratio: ratio(unreachable.latency_ms.p50, plain.latency_ms.p50),
+        plain,
+        unreachable,
+        waiting,
+        rounds,
+        machine,
+    }
+}
+
+fn words(report: &Report, out: Output) -> String {
+    let figures = |of: &Figures| {
+        format!(
+            "{} events/s at once; p50 {:.1} ms, p99 {:.1} ms one by one",
+            of.certified_per_second, of.latency_ms.p50, of.latency_ms.p99
+        )
+    };
+    out.fields(&[
+        ("plain", figures(&report.plain)),
+        ("unreachable", figures(&report.unreachable)),
+        (
+            "ratio",
+            format!(
+                "throughput {:.3}, p50 latency {:.3} ({} rounds, medians)",
+                report.throughput_ratio,
+                report.latency_ratio,
+                report.rounds.len()
+            ),
+        ),
+        (
+            "waiting",
+            format!(
+                "{} sets of entries to be anchored, {} notifications, on one node",
+                report.waiting.anchors, report.waiting.notifications
+            ),
+        ),
+        ("machine", report.machine.to_string()),
+    ])
+}

@@ -1,0 +1,238 @@
+//! `advanced.webhook_on_consensus`: an address that is told of every certified event, for programs rather than people.
+//! The engine puts a row into the outbox with each write that certifies; this task sends the consensus records of those
+//! entries of the log, in order and some together, and forgets the rows once the receiver has them. Nothing waits for it.
+//!
+//! The body is `{"format": "ssid-consensus/1", "federation_id", "node_id", "records": […]}`, each record as
+//! `/v1/consensus` shows it. It is signed like the webhook of `telemetry_config.json`, where `SSID_WEBHOOK_SECRET` is set.
+//! Delivery is at least once: a receiver tells what it has by a record's `subject_id`.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+use ssid_protocol::id::{FederationId, NodeId};
+use ssid_storage::{OutboxKey, StorageError, Store};
+use tokio_util::sync::CancellationToken;
+
+use super::channels::{Attempt, ConsensusWebhook, Http};
+use super::secret::{Secret, SecretUrl, others_can_read};
+use crate::api::view::RecordView;
+use crate::config::Settings;
+use crate::engine::outbox::{HOOK, OutboxChange, entries_of, merged};
+use crate::engine::{EngineError, EngineHandle};
+
+/// The key, for messages.
+const KEY: &str = "advanced.webhook_on_consensus";
+/// The environment's way to set it.
+pub const VARIABLE: &str = "SSID_ADVANCED_WEBHOOK_ON_CONSENSUS";
+/// Records in one request.
+const RECORDS: usize = 100;
+/// Bytes of records in one request; a single larger one goes alone.
+const RECORD_BYTES: usize = 256 * 1024;
+/// Rows that are looked at together.
+const ROWS: usize = 1024;
+/// Rows that wait at most; past that they become one.
+const WAITING_ROWS: usize = 4096;
+
+/// When the task sends.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// After something was certified: what comes with it shares a request.
+    pub settle: Duration,
+    /// After the first failure; each next waits twice as long.
+    pub first_retry: Duration,
+    /// After many.
+    pub last_retry: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            settle: Duration::from_millis(200),
+            first_retry: Duration::from_secs(5),
+            last_retry: Duration::from_hours(1),
+        }
+    }
+}
+
+/// The address that is configured, if any.
+///
+/// # Errors
+/// If it is no address, or stands in a file that others can read: what to do, without showing it.
+pub fn address(settings: &Settings, file: &Path, in_environment: bool) -> Result<Option<SecretUrl>, String> {
+    let text = settings.advanced.webhook_on_consensus.as_deref().unwrap_or_default();
+    if text.is_empty() {
+        return Ok(None);
+    }
+    if !in_environment && others_can_read(file).unwrap_or(false) {
+        let file = file.display();
+        return Err(format!(
+            "{KEY} is a secret, and others can read '{file}'; set {VARIABLE} instead, or run: chmod 600 {file}"
+        ));
+    }
+    SecretUrl::parse(text).map(Some).ok_or_else(|| format!("{KEY} is no https address (http only on this machine)"))
+}
+
+/// Forgets what waits: the key is not set any more.
+///
+/// # Errors
+/// If storage cannot be read, or the engine has stopped.
+pub async fn forget(engine: &EngineHandle, store: &Store) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    loop {
+        let done: Vec<OutboxKey> = store.outbox(HOOK, ROWS)?.into_iter().map(|(key, _)| key).collect();
+        if done.is_empty() {
+            return Ok(());
+        }
+        engine.outbox(OutboxChange { done, ..OutboxChange::default() }).await?;
+    }
+}
+
+/// What the task works with.
+#[derive(Debug)]
+pub struct Hook {
+    /// Where to.
+    pub url: SecretUrl,
+    /// What requests are signed with.
+    pub secret: Option<Secret>,
+    /// Which federation.
+    pub federation: FederationId,
+    /// Which node says so.
+    pub node: NodeId,
+    /// Who writes the outbox, and says when the log has grown.
+    pub engine: EngineHandle,
+    /// Outbox and log.
+    pub store: Store,
+    /// When it sends.
+    pub pace: Pace,
+}
+
+/// What is sent together, and what is done then.
+#[derive(Debug, Default, PartialEq)]
+struct Load {
+    records: Vec<serde_json::Value>,
+    done: Vec<OutboxKey>,
+    /// The entry after the last that is sent of the first row that is not done.
+    next: u64,
+}
+
+/// Why nothing can be sent any more.
+#[derive(Debug, thiserror::Error)]
+enum Halt {
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    #[error("{0}")]
+    Gone(String),
+}
+
+impl Hook {
+    /// Sends until the end.
+    pub async fn follow(self, shutdown: CancellationToken) {
+        let told = tokio::select! {
+            () = shutdown.cancelled() => return,
+            halted = self.send_all() => halted,
+        };
+        if let Err(error) = told {
+            tracing::error!(%error, "{KEY}: nothing is sent any more until this node is started again; the rest is kept");
+        }
+    }
+
+    async fn send_all(&self) -> Result<(), Halt> {
+        let webhook = ConsensusWebhook::new(self.url.clone(), self.secret.clone());
+        let (http, mut status) = (Http::default(), self.engine.status());
+        let (mut failures, mut next) = (0, 0);
+        loop {
+            let load = self.load(next)?;
+            if load.records.is_empty() && load.done.is_empty() {
+                // ends with the engine
+                if status.changed().await.is_err() {
+                    return Ok(());
+                }
+                tokio::time::sleep(self.pace.settle).await;
+                continue;
+            }
+            let attempt = match load.records.as_slice() {
+                [] => Attempt::Delivered,
+                records => webhook.send(&http, &self.body(records), key(records)).await,
+            };
+            let (why, after) = match attempt {
+                Attempt::Delivered => {
+                    next = load.next;
+                    failures = 0;
+                    self.engine.outbox(OutboxChange { done: load.done, ..OutboxChange::default() }).await?;
+                    continue;
+                }
+                Attempt::Later { why, after } => (why, after),
+                Attempt::Refused(why) => (why, None),
+                Attempt::Gone(why) => return Err(Halt::Gone(why)),
+            };
+            if failures == 0 {
+                tracing::warn!(why, "{KEY}: what is certified waits, and is sent again");
+            }
+            tokio::time::sleep(self.pause(failures).max(after.unwrap_or_default())).await;
+            failures = failures.saturating_add(1);
+            self.merge_rows().await?;
+        }
+    }
+
+    fn body(&self, records: &[serde_json::Value]) -> serde_json::Value {
+        json!({
+            "format": "ssid-consensus/1",
+            "federation_id": self.federation,
+            "node_id": self.node,
+            "records": records,
+        })
+    }
+
+    /// The next records, those before `next` left out: they were sent.
+    fn load(&self, next: u64) -> Result<Load, StorageError> {
+        let mut rows: VecDeque<(OutboxKey, Range<u64>)> = VecDeque::new();
+        for (key, row) in self.store.outbox(HOOK, ROWS)? {
+            rows.push_back((key, entries_of(&row).unwrap_or_default()));
+        }
+        let (mut load, mut bytes) = (Load { next, ..Load::default() }, 0);
+        for (key, entries) in rows {
+            for sequence in entries.start.max(next)..entries.end.min(self.store.log_head().size) {
+                let Some(record) = self.store.record(sequence)? else { continue };
+                let record = json!(RecordView::of(&record, sequence));
+                bytes += record.to_string().len();
+                if load.records.len() == RECORDS || (bytes > RECORD_BYTES && !load.records.is_empty()) {
+                    load.next = sequence;
+                    return Ok(load);
+                }
+                load.records.push(record);
+            }
+            load.done.push(key);
+        }
+        Ok(load)
+    }
+
+    /// Doubles from the first to the last retry, a fifth of it at random: many nodes may share one receiver.
+    fn pause(&self, failures: u32) -> Duration {
+        let pause = self.pace.first_retry.saturating_mul(1 << failures.min(16)).min(self.pace.last_retry);
+        pause.mul_f64(rand::random_range(0.8..1.0))
+    }
+
+    async fn merge_rows(&self) -> Result<(), Halt> {
+        let rows = self.store.outbox(HOOK, WAITING_ROWS)?;
+        if rows.len() == WAITING_ROWS {
+            self.engine.outbox(merged(HOOK, &rows)).await?;
+        }
+        Ok(())
+    }
+}
+
+/// The same records have the same key.
+fn key(records: &[serde_json::Value]) -> String {
+    let digest =
+        records.iter().fold(Sha256::new(), |hash, record| hash.chain_update(record.to_string()).chain_update([0]));
+    hex::encode(&digest.finalize()[..16])
+}
+
+#[cfg(test)]
+#[path = "hook_tests.rs"]
+mod tests;

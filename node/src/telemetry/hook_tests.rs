@@ -1,0 +1,126 @@
+//! The address that is told of certified events, beside an engine that has certified some.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use axum::http::StatusCode;
+use ssid_protocol::testing::event;
+use tempfile::TempDir;
+
+use super::super::receiver_tests::{Answer, Receiver, hmac_of, ok};
+use super::*;
+use crate::engine::settings::EngineSettings;
+use crate::engine::tests::outbox::{certified, outbox_served};
+
+const PACE: Pace = Pace {
+    settle: Duration::from_millis(5),
+    first_retry: Duration::from_millis(10),
+    last_retry: Duration::from_millis(40),
+};
+
+/// A node that has certified `count` events, with a row for each that it certified at once.
+fn node(count: usize) -> (TempDir, EngineHandle, Store) {
+    let events: Vec<_> = (0..count).map(|n| event("blueprint_tagged", &format!("v{n}"))).collect();
+    let (home, engine, store) =
+        certified(EngineSettings { certified_outbox: vec![HOOK], ..EngineSettings::default() }, &events);
+    (home, outbox_served(engine), store)
+}
+
+fn hook(receiver: &Receiver, engine: &EngineHandle, store: &Store, secret: Option<&str>) -> Hook {
+    Hook {
+        url: SecretUrl::parse(&format!("{}/hook", receiver.place)).unwrap(),
+        secret: secret.and_then(|text| Secret::new(text.to_owned())),
+        federation: FederationId([1; 32]),
+        node: NodeId([2; 32]),
+        engine: engine.clone(),
+        store: store.clone(),
+        pace: PACE,
+    }
+}
+
+fn waiting(store: &Store) -> usize {
+    store.outbox(HOOK, 100_000).unwrap().len()
+}
+
+async fn until(what: &str, holds: impl Fn() -> bool) {
+    let wait = async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), wait).await.unwrap_or_else(|_| panic!("{what} does not come true"));
+}
+
+#[tokio::test]
+async fn every_certified_event_is_told_once_in_order_and_signed() {
+    let (_home, engine, store) = node(230);
+    let receiver = Receiver::start(ok).await;
+    let end = CancellationToken::new();
+    let task = tokio::spawn(hook(&receiver, &engine, &store, Some("key")).follow(end.clone()));
+    until("all is told", || waiting(&store) == 0).await;
+    end.cancel();
+    task.await.unwrap();
+    let got = receiver.got();
+    let mut sequences = Vec::new();
+    for request in &got {
+        let body: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
+        assert_eq!((body["format"].as_str(), request.uri.as_str()), (Some("ssid-consensus/1"), "/hook"));
+        let records = body["records"].as_array().unwrap();
+        assert!(records.len() <= RECORDS && request.body.len() < RECORD_BYTES + 1000);
+        assert!(records.iter().all(|record| record["consensus_achieved"] == true && record["event_hash"].is_string()));
+        sequences.extend(records.iter().map(|record| record["sequence"].as_u64().unwrap()));
+        let header = |name: &str| request.headers[name].to_str().unwrap();
+        assert_eq!(header("x-ssid-signature"), hmac_of("key", header("x-ssid-timestamp"), &request.body));
+    }
+    assert_eq!(sequences, (0..230).collect::<Vec<_>>());
+    assert!((3..=10).contains(&got.len()), "a storm is a handful of requests, not {}", got.len());
+}
+
+#[tokio::test]
+async fn what_a_receiver_does_not_take_waits_and_is_told_when_it_does() {
+    let (_home, engine, store) = node(3);
+    let receiver = Receiver::start(|n| match n {
+        0 => Answer::Now(StatusCode::INTERNAL_SERVER_ERROR, "", ""),
+        1 => Answer::Now(StatusCode::NOT_FOUND, "", ""),
+        n => ok(n),
+    })
+    .await;
+    let end = CancellationToken::new();
+    let task = tokio::spawn(hook(&receiver, &engine, &store, None).follow(end.clone()));
+    until("all is told", || waiting(&store) == 0).await;
+    end.cancel();
+    task.await.unwrap();
+    let got = receiver.got();
+    assert_eq!(got.len(), 3);
+    assert!(got.iter().all(|request| request.body == got[0].body), "the same again");
+    assert!(got.iter().all(|request| request.headers["idempotency-key"] == got[0].headers["idempotency-key"]));
+    assert!(!got[0].headers.contains_key("x-ssid-signature"));
+}
+
+#[tokio::test]
+async fn an_address_that_is_gone_is_left_alone_and_the_rest_is_kept() {
+    let (_home, engine, store) = node(3);
+    let receiver = Receiver::start(|_| Answer::Now(StatusCode::GONE, "", "")).await;
+    hook(&receiver, &engine, &store, None).follow(CancellationToken::new()).await;
+    assert_eq!(receiver.got().len(), 1);
+    assert!(waiting(&store) > 0);
+    forget(&engine, &store).await.unwrap();
+    assert_eq!(waiting(&store), 0);
+}
+
+#[test]
+fn the_key_is_used_only_where_it_is_set_and_hidden() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("federation_config.json");
+    std::fs::write(&file, "{}").unwrap();
+    let mode = |mode| std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+    let mut settings = Settings::default();
+    assert_eq!(address(&settings, &file, false), Ok(None));
+    settings.advanced.webhook_on_consensus = Some("https://example.org/hidden".into());
+    mode(0o600);
+    assert!(address(&settings, &file, false).unwrap().is_some());
+    mode(0o644);
+    let refused = address(&settings, &file, false).unwrap_err();
+    assert!(refused.contains("chmod 600") && refused.contains(VARIABLE) && !refused.contains("hidden"), "{refused}");
+    assert!(address(&settings, &file, true).unwrap().is_some(), "the environment's");
+}
