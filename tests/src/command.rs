@@ -86,6 +86,16 @@ pub fn ssid_in(dir: &Path, args: &[&str]) -> Outcome {
     run(command, &args.join(" "))
 }
 
+/// The same with variables of its own.
+///
+/// # Panics
+/// As [`ssid_in`].
+pub fn ssid_with(dir: &Path, variables: &[(&str, &str)], args: &[&str]) -> Outcome {
+    let mut command = ssid_command(dir);
+    command.envs(variables.iter().copied()).args(args);
+    run(command, &args.join(" "))
+}
+
 /// `ssid`, to be given arguments.
 pub(crate) fn ssid_command(dir: &Path) -> Command {
     let mut command = Command::new(ssid_binary());

@@ -35,7 +35,7 @@ mod wait;
 
 pub use binary::ssid_binary;
 pub use cluster::{Cluster, Shape};
-pub use command::{Outcome, ssid_in};
+pub use command::{Outcome, ssid_in, ssid_with};
 pub use events::{Events, pretty, wild_log, with_hash};
 pub use federation::{Organisation, create_federation, free_port};
 pub use http::Reply;

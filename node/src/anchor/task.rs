@@ -23,7 +23,7 @@ use super::{environment, manifest_gateway};
 use crate::api::view::now;
 use crate::config::{Anchoring, IpfsFederation, Settings};
 use crate::engine::EngineHandle;
-use crate::engine::outbox::{ANCHOR, OutboxChange, entries_of, merged, row_for};
+use crate::engine::outbox::{ANCHOR, OutboxChange, entries_of, merged, ready, row_for};
 use crate::registry::paths::RegistryPaths;
 
 /// Rows of the outbox in one session.
@@ -234,16 +234,19 @@ impl Task {
     }
 
     fn waiting(&self, limit: usize) -> Result<Vec<(OutboxKey, OutboxRow)>, AnchorError> {
-        Ok(self.anchorer.store.outbox(ANCHOR, limit)?)
+        Ok(ready(&self.anchorer.store, ANCHOR, limit)?)
     }
 
     /// A long outage does not grow the outbox without bound: many rows become one over all their entries.
     async fn merge_rows(&self) -> Result<(), AnchorError> {
-        let rows = self.waiting(WAITING_ROWS)?;
-        if rows.len() < WAITING_ROWS {
-            return Ok(());
+        // some at a time: the engine has other things to write
+        loop {
+            let rows = self.waiting(WAITING_ROWS)?;
+            if rows.len() < WAITING_ROWS {
+                return Ok(());
+            }
+            self.change(merged(ANCHOR, &rows)).await?;
         }
-        self.change(merged(ANCHOR, &rows)).await
     }
 
     /// On disk when it returns, so that storage shows it. What is lost with an error is done again: content that was

@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use ssid_protocol::id::Sha256Hash;
-use ssid_storage::{AnchorRow, OutboxKey, OutboxRow};
+use ssid_storage::{AnchorRow, OutboxKey, OutboxRow, StorageError, Store};
 
 use super::core::{Engine, Tick};
 use super::handle::EngineError;
@@ -14,7 +14,7 @@ use super::messages::Ticket;
 pub const ANCHOR: u8 = 1;
 /// Rows for telemetry.
 pub const TELEMETRY: u8 = 2;
-/// Rows for `advanced.webhook_on_consensus`.
+/// The one row for `advanced.webhook_on_consensus`: the log entries from its start on have yet to be told.
 pub const HOOK: u8 = 3;
 
 /// Rows in one [`OutboxChange`], of the outbox and of anchors together.
@@ -61,6 +61,23 @@ pub fn entries_of(row: &OutboxRow) -> Option<Range<u64>> {
     Some(u64::from_be_bytes(*start)..u64::from_be_bytes(end))
 }
 
+/// The oldest rows of a kind whose entries can be read, at most `limit`. A row is there a moment before the log shows the
+/// entries it was written with: it is left for the next look.
+///
+/// # Errors
+/// If storage fails.
+pub fn ready(store: &Store, kind: u8, limit: usize) -> Result<Vec<(OutboxKey, OutboxRow)>, StorageError> {
+    Ok(shown(store.outbox(kind, limit)?, store.log_head().size))
+}
+
+/// Those of `rows` before the first one that is for entries past `size`.
+fn shown(mut rows: Vec<(OutboxKey, OutboxRow)>, size: u64) -> Vec<(OutboxKey, OutboxRow)> {
+    let is_shown = |row| entries_of(row).is_none_or(|entries| entries.end <= size);
+    let count = rows.iter().take_while(|(_, row)| is_shown(row)).count();
+    rows.truncate(count);
+    rows
+}
+
 /// A long outage does not grow the outbox without bound: many rows made by [`row_for`] become one over all their
 /// entries. Empty ones, which stand for something else, become one of their own.
 pub fn merged(kind: u8, rows: &[(OutboxKey, OutboxRow)]) -> OutboxChange {
@@ -105,6 +122,14 @@ mod tests {
         assert_eq!(change.add, [row_for(ANCHOR, 3..9), row_for(ANCHOR, 0..0)]);
         assert_eq!(change.done.iter().map(|key| key.counter).collect::<Vec<_>>(), [1, 2, 3, 4]);
         assert_eq!(merged(ANCHOR, &[row(1, 0..0)]).add, [row_for(ANCHOR, 0..0)]);
+    }
+
+    #[test]
+    fn a_row_whose_entries_are_not_shown_yet_waits_with_all_behind_it() {
+        let row = |counter, entries| (OutboxKey { kind: ANCHOR, counter }, row_for(ANCHOR, entries));
+        let rows = [row(1, 0..0), row(2, 3..5), row(3, 5..6), row(4, 0..0)];
+        let counters = |size| shown(rows.to_vec(), size).iter().map(|(key, _)| key.counter).collect::<Vec<_>>();
+        assert_eq!((counters(6), counters(5), counters(4)), (vec![1, 2, 3, 4], vec![1, 2], vec![1]));
     }
 
     #[test]

@@ -21,7 +21,6 @@ use super::{NodeError, RunOptions, members};
 use crate::anchor;
 use crate::config::{Config, Endorsement as ConfiguredEndorsement, Settings, TrustSettings};
 use crate::engine::EngineParts;
-use crate::engine::outbox::HOOK;
 use crate::engine::settings::{Endorsement, EngineSettings, Timeouts};
 use crate::git::Plan;
 use crate::home::Home;
@@ -81,11 +80,7 @@ impl Opened {
         // a node that cannot tell others still votes
         let hook =
             hook.inspect_err(|why| tracing::error!(why, "certified events are not told to it")).unwrap_or_default();
-        let settings = EngineSettings {
-            git_fetch_every: git.fetch_every(),
-            certified_outbox: outbox_kinds(&config.settings, hook.as_ref()),
-            ..engine_settings(&config.settings)
-        };
+        let settings = EngineSettings { git_fetch_every: git.fetch_every(), ..engine_settings(&config.settings) };
         let parts = EngineParts {
             key,
             federation: owner.federation,
@@ -174,13 +169,6 @@ fn network_config(
     })
 }
 
-/// Who gets a row for what is certified.
-fn outbox_kinds(settings: &Settings, hook: Option<&SecretUrl>) -> Vec<u8> {
-    let mut kinds = anchor::task::outbox_kinds(settings);
-    kinds.extend(hook.map(|_| HOOK));
-    kinds
-}
-
 fn engine_settings(settings: &Settings) -> EngineSettings {
     let endorsement = |configured: ConfiguredEndorsement| match configured {
         ConfiguredEndorsement::Trusted => Endorsement::Trusted,
@@ -211,6 +199,7 @@ fn engine_settings(settings: &Settings) -> EngineSettings {
         trust: trust_rules(&settings.trust_settings),
         trust_alert_below: points(settings.notifications.low_trust_threshold),
         sync_interval: Duration::from_secs(settings.sync_settings.interval_minutes.saturating_mul(60)),
+        certified_outbox: anchor::task::outbox_kinds(settings),
         ..EngineSettings::default()
     }
 }
@@ -264,15 +253,14 @@ mod tests {
     }
 
     #[test]
-    fn who_delivers_what_is_certified_gets_rows_and_nobody_else() {
+    fn anchoring_settings_reach_the_engine() {
         let mut settings = Settings::default();
-        assert!(outbox_kinds(&settings, None).is_empty());
+        assert!(engine_settings(&settings).certified_outbox.is_empty());
         settings.anchoring.after_certified = true;
-        assert_eq!(outbox_kinds(&settings, None), [ANCHOR]);
+        assert_eq!(engine_settings(&settings).certified_outbox, [ANCHOR]);
         settings.anchoring.after_certified = false;
         settings.advanced.ipfs_federation.enabled = true;
-        let hook = SecretUrl::parse("https://example.org/hook").unwrap();
-        assert_eq!(outbox_kinds(&settings, Some(&hook)), [ANCHOR, HOOK]);
+        assert_eq!(engine_settings(&settings).certified_outbox, [ANCHOR]);
     }
 
     #[test]

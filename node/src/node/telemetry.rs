@@ -59,7 +59,7 @@ pub(super) fn start_hook(
     let Some(url) = url else {
         tracker.spawn(async move {
             if let Err(error) = hook::forget(&engine, &store).await {
-                tracing::warn!(%error, "what waited for advanced.webhook_on_consensus is still kept");
+                tracing::warn!(%error, "which entry advanced.webhook_on_consensus is told next is still kept");
             }
         });
         return;

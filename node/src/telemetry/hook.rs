@@ -1,13 +1,12 @@
 //! `advanced.webhook_on_consensus`: an address that is told of every certified event, for programs rather than people.
-//! The engine puts a row into the outbox with each write that certifies; this task sends the consensus records of those
-//! entries of the log, in order and some together, and forgets the rows once the receiver has them. Nothing waits for it.
+//! The certified log itself is what waits: one row of the outbox says which entry is next, and is replaced once the
+//! receiver has what is before. So nothing is written for an event that the log does not hold anyway, an outage grows
+//! nothing, and the order is the log's. Telling begins with what is certified after the key was set.
 //!
 //! The body is `{"format": "ssid-consensus/1", "federation_id", "node_id", "records": […]}`, each record as
 //! `/v1/consensus` shows it. It is signed like the webhook of `telemetry_config.json`, where `SSID_WEBHOOK_SECRET` is set.
 //! Delivery is at least once: a receiver tells what it has by a record's `subject_id`.
 
-use std::collections::VecDeque;
-use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
 
@@ -21,7 +20,7 @@ use super::channels::{Attempt, ConsensusWebhook, Http};
 use super::secret::{Secret, SecretUrl, others_can_read};
 use crate::api::view::RecordView;
 use crate::config::Settings;
-use crate::engine::outbox::{HOOK, OutboxChange, entries_of, merged};
+use crate::engine::outbox::{HOOK, OutboxChange, entries_of, row_for};
 use crate::engine::{EngineError, EngineHandle};
 
 /// The key, for messages.
@@ -32,10 +31,6 @@ pub const VARIABLE: &str = "SSID_ADVANCED_WEBHOOK_ON_CONSENSUS";
 const RECORDS: usize = 100;
 /// Bytes of records in one request; a single larger one goes alone.
 const RECORD_BYTES: usize = 256 * 1024;
-/// Rows that are looked at together.
-const ROWS: usize = 1024;
-/// Rows that wait at most; past that they become one.
-const WAITING_ROWS: usize = 4096;
 
 /// When the task sends.
 #[derive(Clone, Copy, Debug)]
@@ -76,18 +71,16 @@ pub fn address(settings: &Settings, file: &Path, in_environment: bool) -> Result
     SecretUrl::parse(text).map(Some).ok_or_else(|| format!("{KEY} is no https address (http only on this machine)"))
 }
 
-/// Forgets what waits: the key is not set any more.
+/// Forgets which entry is next: the key is not set any more, and when it is set again telling begins anew.
 ///
 /// # Errors
 /// If storage cannot be read, or the engine has stopped.
-pub async fn forget(engine: &EngineHandle, store: &Store) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    loop {
-        let done: Vec<OutboxKey> = store.outbox(HOOK, ROWS)?.into_iter().map(|(key, _)| key).collect();
-        if done.is_empty() {
-            return Ok(());
-        }
+pub async fn forget(engine: &EngineHandle, store: &Store) -> Result<(), Halt> {
+    let done: Vec<OutboxKey> = store.outbox(HOOK, 1)?.into_iter().map(|(key, _)| key).collect();
+    if !done.is_empty() {
         engine.outbox(OutboxChange { done, ..OutboxChange::default() }).await?;
     }
+    Ok(())
 }
 
 /// What the task works with.
@@ -109,22 +102,23 @@ pub struct Hook {
     pub pace: Pace,
 }
 
-/// What is sent together, and what is done then.
-#[derive(Debug, Default, PartialEq)]
-struct Load {
-    records: Vec<serde_json::Value>,
-    done: Vec<OutboxKey>,
-    /// The entry after the last that is sent of the first row that is not done.
+/// The row that says which entry is next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Cursor {
+    key: OutboxKey,
     next: u64,
 }
 
 /// Why nothing can be sent any more.
 #[derive(Debug, thiserror::Error)]
-enum Halt {
+pub enum Halt {
+    /// Storage cannot be read.
     #[error(transparent)]
     Storage(#[from] StorageError),
+    /// What was sent cannot be remembered.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// The address says that it is gone.
     #[error("{0}")]
     Gone(String),
 }
@@ -144,10 +138,10 @@ impl Hook {
     async fn send_all(&self) -> Result<(), Halt> {
         let webhook = ConsensusWebhook::new(self.url.clone(), self.secret.clone());
         let (http, mut status) = (Http::default(), self.engine.status());
-        let (mut failures, mut next) = (0, 0);
+        let (mut cursor, mut failures) = (self.cursor().await?, 0);
         loop {
-            let load = self.load(next)?;
-            if load.records.is_empty() && load.done.is_empty() {
+            let (records, next) = self.load(cursor.next)?;
+            if next == cursor.next {
                 // ends with the engine
                 if status.changed().await.is_err() {
                     return Ok(());
@@ -155,15 +149,14 @@ impl Hook {
                 tokio::time::sleep(self.pace.settle).await;
                 continue;
             }
-            let attempt = match load.records.as_slice() {
+            let attempt = match records.as_slice() {
                 [] => Attempt::Delivered,
                 records => webhook.send(&http, &self.body(records), key(records)).await,
             };
             let (why, after) = match attempt {
                 Attempt::Delivered => {
-                    next = load.next;
+                    cursor = self.advance(Some(cursor), next).await?;
                     failures = 0;
-                    self.engine.outbox(OutboxChange { done: load.done, ..OutboxChange::default() }).await?;
                     continue;
                 }
                 Attempt::Later { why, after } => (why, after),
@@ -175,8 +168,25 @@ impl Hook {
             }
             tokio::time::sleep(self.pause(failures).max(after.unwrap_or_default())).await;
             failures = failures.saturating_add(1);
-            self.merge_rows().await?;
         }
+    }
+
+    /// The cursor that is kept, or a new one at the end of the log.
+    async fn cursor(&self) -> Result<Cursor, Halt> {
+        let kept = self.store.outbox(HOOK, 1)?.into_iter().next();
+        match kept.and_then(|(key, row)| Some(Cursor { key, next: entries_of(&row)?.start })) {
+            Some(cursor) => Ok(cursor),
+            None => self.advance(None, self.store.log_head().size).await,
+        }
+    }
+
+    async fn advance(&self, from: Option<Cursor>, next: u64) -> Result<Cursor, Halt> {
+        let done = from.into_iter().map(|cursor| cursor.key).collect();
+        let change = OutboxChange { add: vec![row_for(HOOK, next..next)], done, ..OutboxChange::default() };
+        let keys = self.engine.outbox(change).await?;
+        // one row was added, so there is one key
+        let key = keys.first().copied().unwrap_or(OutboxKey { kind: HOOK, counter: 0 });
+        Ok(Cursor { key, next })
     }
 
     fn body(&self, records: &[serde_json::Value]) -> serde_json::Value {
@@ -188,41 +198,27 @@ impl Hook {
         })
     }
 
-    /// The next records, those before `next` left out: they were sent.
-    fn load(&self, next: u64) -> Result<Load, StorageError> {
-        let mut rows: VecDeque<(OutboxKey, Range<u64>)> = VecDeque::new();
-        for (key, row) in self.store.outbox(HOOK, ROWS)? {
-            rows.push_back((key, entries_of(&row).unwrap_or_default()));
-        }
-        let (mut load, mut bytes) = (Load { next, ..Load::default() }, 0);
-        for (key, entries) in rows {
-            for sequence in entries.start.max(next)..entries.end.min(self.store.log_head().size) {
-                let Some(record) = self.store.record(sequence)? else { continue };
+    /// The records from an entry of the log on, as many as go together, and the entry after them.
+    fn load(&self, from: u64) -> Result<(Vec<serde_json::Value>, u64), StorageError> {
+        let (mut records, mut bytes, mut next) = (Vec::new(), 0, from);
+        for sequence in from..self.store.log_head().size {
+            if let Some(record) = self.store.record(sequence)? {
                 let record = json!(RecordView::of(&record, sequence));
                 bytes += record.to_string().len();
-                if load.records.len() == RECORDS || (bytes > RECORD_BYTES && !load.records.is_empty()) {
-                    load.next = sequence;
-                    return Ok(load);
+                if records.len() == RECORDS || (bytes > RECORD_BYTES && !records.is_empty()) {
+                    break;
                 }
-                load.records.push(record);
+                records.push(record);
             }
-            load.done.push(key);
+            next = sequence + 1;
         }
-        Ok(load)
+        Ok((records, next))
     }
 
     /// Doubles from the first to the last retry, a fifth of it at random: many nodes may share one receiver.
     fn pause(&self, failures: u32) -> Duration {
         let pause = self.pace.first_retry.saturating_mul(1 << failures.min(16)).min(self.pace.last_retry);
         pause.mul_f64(rand::random_range(0.8..1.0))
-    }
-
-    async fn merge_rows(&self) -> Result<(), Halt> {
-        let rows = self.store.outbox(HOOK, WAITING_ROWS)?;
-        if rows.len() == WAITING_ROWS {
-            self.engine.outbox(merged(HOOK, &rows)).await?;
-        }
-        Ok(())
     }
 }
 

@@ -2,13 +2,14 @@
 //! RPC and `SSID_TEST_IPFS_GATEWAY` its gateway; `tests/peers/ipfs/ipfs.sh start` gives both.
 
 use std::fs;
-use std::io::{Write as _, copy};
+use std::io::{Read as _, Write as _, copy};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::thread;
 
 use serde_json::{Value, json};
-use ssid_tests::{Cluster, LONG, Node, Outcome, Shape, eventually, ssid_in};
+use ssid_tests::{Cluster, LONG, Node, Outcome, Shape, eventually, ssid_in, ssid_with};
 use tempfile::TempDir;
 
 /// A real IPFS node.
@@ -41,10 +42,47 @@ fn nobody() -> SocketAddr {
 
 /// Lets connections to `from` reach `to`, from now on.
 fn forward(from: SocketAddr, to: &str) {
-    let (listener, to) = (TcpListener::bind(from).unwrap(), to.trim_start_matches("http://").to_owned());
+    forward_those(TcpListener::bind(from).unwrap(), to, |_, _| true);
+}
+
+/// As a server elsewhere is kept: whose first request on a connection has no such token is refused. Its address.
+fn behind_a_token(to: &str, token: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    forward_those(listener, to, move |incoming, outgoing| {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            incoming.read_exact(&mut byte).unwrap();
+            head.push(byte[0]);
+        }
+        let text = String::from_utf8(head.clone()).unwrap().to_ascii_lowercase();
+        if text.contains(&format!("authorization: bearer {token}\r\n")) {
+            outgoing.write_all(&head).unwrap();
+            return true;
+        }
+        let refusal = "HTTP/1.1 401 Unauthorized\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+        incoming.write_all(refusal.as_bytes()).unwrap();
+        // what was sent besides is read, lest the answer is lost with a reset connection
+        let _ = copy(incoming, &mut std::io::sink());
+        false
+    });
+    address
+}
+
+/// Lets connections that `admit` takes reach `to`.
+fn forward_those(
+    listener: TcpListener,
+    to: &str,
+    admit: impl Fn(&mut TcpStream, &mut TcpStream) -> bool + Send + Sync + Copy + 'static,
+) {
+    let to = to.trim_start_matches("http://").trim_end_matches("/ipfs/").to_owned();
     thread::spawn(move || {
-        for incoming in listener.incoming().map_while(Result::ok) {
-            let outgoing = TcpStream::connect(&to).unwrap();
+        for mut incoming in listener.incoming().map_while(Result::ok) {
+            let mut outgoing = TcpStream::connect(&to).unwrap();
+            if !admit(&mut incoming, &mut outgoing) {
+                continue;
+            }
             for (mut source, mut sink) in
                 [(incoming.try_clone().unwrap(), outgoing.try_clone().unwrap()), (outgoing, incoming)]
             {
@@ -94,6 +132,18 @@ impl Repository {
     fn ssid(&self, args: &[&str]) -> Outcome {
         let root = self.0.path().to_str().unwrap();
         ssid_in(self.0.path(), &[&["--repo", root, "--data", root], args].concat())
+    }
+
+    fn configure(&self, change: impl FnOnce(&mut Value)) {
+        let path = self.path("07_governance_legal/federation_config.json");
+        let mut config = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        change(&mut config);
+        fs::write(path, config.to_string()).unwrap();
+    }
+
+    fn ssid_with(&self, variables: &[(&str, &str)], args: &[&str]) -> Outcome {
+        let root = self.0.path().to_str().unwrap();
+        ssid_with(self.0.path(), variables, &[&["--repo", root, "--data", root, "--json"], args].concat())
     }
 
     fn json(&self, args: &[&str]) -> Value {
@@ -175,10 +225,7 @@ fn a_large_file_has_the_same_cid_here_and_on_a_real_node_in_either_version() {
     let Some(ipfs) = ipfs("a_large_file_has_the_same_cid_here_and_on_a_real_node_in_either_version") else { return };
     for version in [0, 1] {
         let repository = Repository::new(&ipfs.api, &[], 0);
-        let config = repository.path("07_governance_legal/federation_config.json");
-        let mut settings: Value = serde_json::from_slice(&fs::read(&config).unwrap()).unwrap();
-        settings["anchoring"]["cid_version"] = json!(version);
-        fs::write(&config, settings.to_string()).unwrap();
+        repository.configure(|config| config["anchoring"]["cid_version"] = json!(version));
         // more chunks than a node has links: two levels
         let bytes: Vec<u8> = (0..(175 * 256 * 1024 + 1) / 8_u64)
             .flat_map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes())
@@ -193,6 +240,33 @@ fn a_large_file_has_the_same_cid_here_and_on_a_real_node_in_either_version() {
         assert_eq!(named.stdout, format!("{cid}  {REPORT}\n"));
         assert_eq!(repository.json(&["anchor", "verify"])["proven"], 2);
     }
+}
+
+#[test]
+fn a_remote_node_wants_its_token_and_is_taken_where_the_local_one_is_down() {
+    let Some(ipfs) = ipfs("a_remote_node_wants_its_token_and_is_taken_where_the_local_one_is_down") else { return };
+    let down = format!("http://{}", nobody());
+    let repository = Repository::new(&down, &[], 3);
+    let remote = behind_a_token(&ipfs.api, "topsecret");
+    repository.configure(|config| {
+        config["anchoring"]["providers"] = json!(["local", "remote"]);
+        config["anchoring"]["remote_api"] = json!(remote);
+    });
+    let wrong = repository.ssid_with(&[("SSID_IPFS_TOKEN", "hidden")], &["anchor", "run"]).exits(1).says(&["401"]);
+    assert!(!wrong.stderr.contains("hidden") && !wrong.stdout.contains("hidden"), "a token is a secret: {wrong:?}");
+    let _ = repository.ssid_with(&[], &["anchor", "run"]).exits(2).says(&["SSID_IPFS_TOKEN"]);
+
+    let token = repository.path("token");
+    fs::write(&token, "topsecret\n").unwrap();
+    fs::set_permissions(&token, fs::Permissions::from_mode(0o600)).unwrap();
+    let variables = [("SSID_IPFS_TOKEN_FILE", token.to_str().unwrap())];
+    let run = repository.ssid_with(&variables, &["anchor", "run"]).well().json();
+    assert_eq!((count(&run["anchored"]), &run["anchored"][0]["storage_provider"]), (4, &json!("remote")), "{run}");
+
+    // through a gateway alone, which knows neither token nor manifest
+    let _ = repository.ssid_with(&[], &["anchor", "verify"]).exits(1).says(&["4 of the anchors could not be reached"]);
+    repository.configure(|config| config["anchoring"]["gateways"] = json!([down, ipfs.gateway]));
+    assert_eq!(repository.json(&["anchor", "verify"])["proven"], 4);
 }
 
 fn anchors(node: &Node) -> Value {
