@@ -148,6 +148,10 @@ fn nodes_are_made_and_form_a_federation() {
     assert_eq!(shown["federation_id"], genesis.federation_id().to_string());
     assert_eq!((shown["members"][0]["role"].as_str(), shown["quorum"].as_u64()), (Some("coordinator"), Some(2)));
     assert!(well(dir, &["config", "check", "--data", "Rome"]).contains("federation_config.json"));
+    fs::write(dir.join("Rome/telemetry_config.json"), r#"{"tresholds": {}}"#).unwrap();
+    let found = well(dir, &["config", "check", "--data", "Rome"]);
+    assert!(found.contains("telemetry_config.json:1") && found.contains("tresholds"), "{found}");
+    fs::remove_file(dir.join("Rome/telemetry_config.json")).unwrap();
     let config: Value = serde_json::from_str(&well(dir, &["config", "show", "--data", "Rome", "--json"])).unwrap();
     assert_eq!(config["local_node"]["node_name"], "Rome");
     assert_eq!(config["network"]["listen"][0], "/ip4/0.0.0.0/tcp/4170");

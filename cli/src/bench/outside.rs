@@ -5,18 +5,20 @@
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde::Serialize;
 use serde_json::{Value, json};
 use ssid_node::api::view::AnchorsView;
-use ssid_node::config::{Channel, Config, IpfsFederation, NotifiedEvents};
+use ssid_node::config::{Channel, Config, IpfsFederation, NotifiedEvents, Settings};
 use ssid_node::home::Home;
 use ssid_node::registry::paths::RegistryPaths;
 
 use super::load::{self, Latencies};
 use super::machine::Machine;
+use super::process::Usage;
 use super::{READY_WITHIN, median};
 use crate::cluster::{Cluster, ClusterSpec, Prepare};
 use crate::context::Context;
@@ -43,9 +45,22 @@ pub(crate) struct OutsideArgs {
     /// How many events are timed one by one before that
     #[arg(long, value_name = "S", default_value_t = 100)]
     samples: usize,
+    /// Switch on only these, to see which of them costs what
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = System::value_variants().to_vec(), hide_default_value = true)]
+    only: Vec<System>,
     /// How often each of the two is measured
     #[arg(long, value_name = "R", default_value_t = 5)]
     rounds: usize,
+}
+
+/// What leads out of the federation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum System {
+    Anchoring,
+    Telemetry,
+    Webhook,
+    Git,
 }
 
 /// What one cluster did; over all rounds the median.
@@ -53,6 +68,8 @@ pub(crate) struct OutsideArgs {
 struct Figures {
     certified_per_second: f64,
     latency_ms: Latencies,
+    /// Processor time of all nodes together, which other work on the machine disturbs least.
+    cpu_seconds: f64,
 }
 
 /// What was measured.
@@ -68,6 +85,8 @@ struct Report {
     throughput_ratio: f64,
     /// Of the two median latencies: above 1 is slower.
     latency_ratio: f64,
+    /// Of the processor times: above 1 is more work.
+    cpu_ratio: f64,
     /// What waited on the first node at the end: that it was switched on.
     waiting: Waiting,
     rounds: Vec<Round>,
@@ -101,12 +120,13 @@ impl Nowhere {
         Ok(Self { silent, refusing })
     }
 
-    fn spec(&self, nodes: usize) -> Result<ClusterSpec> {
+    fn spec(&self, nodes: usize, only: &[System]) -> Result<ClusterSpec> {
         let silent = format!("http://127.0.0.1:{}", self.silent.local_addr()?.port());
-        let refusing = self.refusing;
+        let (refusing, only) = (self.refusing, only.to_vec());
+        let has_git = only.contains(&System::Git);
         Ok(ClusterSpec {
-            git_remotes: format!("https://127.0.0.1:{refusing}"),
-            prepare: Prepare::new(move |_, _, home| switch_on(home, &silent, refusing)),
+            git_remotes: if has_git { format!("https://127.0.0.1:{refusing}") } else { String::new() },
+            prepare: Prepare::new(move |_, _, home| switch_on(home, &only, &silent, refusing)),
             ..ClusterSpec::new(nodes)
         })
     }
@@ -118,7 +138,7 @@ pub(super) async fn run(args: &OutsideArgs, context: &Context) -> Result<()> {
     }
     let machine = Machine::here();
     let nowhere = Nowhere::new()?;
-    let (plain, outside) = (ClusterSpec::new(args.nodes), nowhere.spec(args.nodes)?);
+    let (plain, outside) = (ClusterSpec::new(args.nodes), nowhere.spec(args.nodes, &args.only)?);
     let (mut rounds, mut waiting, mut lost) = (Vec::new(), Waiting::default(), 0);
     for number in 0..args.rounds {
         context.out.remark(&format!("round {} of {}", number + 1, args.rounds));
@@ -141,7 +161,8 @@ pub(super) async fn run(args: &OutsideArgs, context: &Context) -> Result<()> {
     if lost > 0 {
         return Err(CliError::new(Code::Failed, format!("{lost} events are lost")).into());
     }
-    if waiting.anchors == 0 || waiting.notifications == 0 {
+    let is_missing = |system, count| args.only.contains(&system) && count == 0;
+    if is_missing(System::Anchoring, waiting.anchors) || is_missing(System::Telemetry, waiting.notifications) {
         return Err(CliError::new(Code::Failed, "nothing waited to leave: what should be measured was not on").into());
     }
     Ok(())
@@ -160,7 +181,9 @@ async fn measure(args: &OutsideArgs, spec: &ClusterSpec, is_outside: bool, out: 
         let latency_ms = load::at_rest(&cluster, args.samples, None, out).await?;
         let burst = load::burst(&cluster, args.events, out).await?;
         let waiting = if is_outside { waiting(&cluster).await? } else { Waiting::default() };
-        let figures = Figures { certified_per_second: burst.certified_per_second, latency_ms };
+        let usages = (0..cluster.len()).map(|index| Usage::of(&mut cluster, index)).collect::<Result<Vec<_>>>()?;
+        let cpu_seconds = usages.iter().map(|usage| usage.cpu_seconds).sum();
+        let figures = Figures { certified_per_second: burst.certified_per_second, latency_ms, cpu_seconds };
         anyhow::Ok(Measured { figures, lost: burst.lost, waiting })
     }
     .await;
@@ -171,17 +194,37 @@ async fn measure(args: &OutsideArgs, spec: &ClusterSpec, is_outside: bool, out: 
 async fn waiting(cluster: &Cluster) -> Result<Waiting> {
     let client = cluster.client(0)?;
     let anchors: AnchorsView = client.get(&["v1", "anchors"], &[("limit", "1".to_owned())]).await?;
-    let notifications: Vec<Value> = client.get(&["v1", "telemetry", "outbox"], &[]).await?;
+    // where telemetry is off there is no such list
+    let notifications: Vec<Value> = client.get(&["v1", "telemetry", "outbox"], &[]).await.unwrap_or_default();
     Ok(Waiting { anchors: anchors.waiting, notifications: notifications.len() as u64 })
 }
 
-/// Everything that leaves the federation, for one node.
-fn switch_on(home: &Home, silent: &str, refusing: u16) -> Result<()> {
+/// What leaves the federation, for one node.
+fn switch_on(home: &Home, only: &[System], silent: &str, refusing: u16) -> Result<()> {
     let paths = RegistryPaths::choose(None, home.root());
     let mut config = Config::load(&paths.federation_config)?;
-    let settings = &mut config.settings;
-    settings.federation.auto_sync = true;
-    settings.sync_settings.interval_minutes = 1;
+    for system in only {
+        match system {
+            System::Anchoring => anchoring(&mut config.settings, refusing),
+            System::Telemetry => telemetry(&mut config.settings, &paths.telemetry_config, silent, refusing)?,
+            System::Webhook => config.settings.advanced.webhook_on_consensus = Some(format!("{silent}/consensus")),
+            System::Git => {
+                config.settings.federation.auto_sync = true;
+                config.settings.sync_settings.interval_minutes = 1;
+            }
+        }
+    }
+    config.save_atomic(&paths.federation_config)?;
+    only_for_its_owner(&paths.federation_config)
+}
+
+fn anchoring(settings: &mut Settings, refusing: u16) {
+    settings.advanced.ipfs_federation = IpfsFederation { enabled: true, pin_consensus_records: true };
+    settings.anchoring.after_certified = true;
+    settings.anchoring.local_api = format!("http://127.0.0.1:{refusing}");
+}
+
+fn telemetry(settings: &mut Settings, file: &Path, silent: &str, refusing: u16) -> Result<()> {
     settings.notifications.enabled = true;
     settings.notifications.channels = vec![Channel::Slack, Channel::Discord, Channel::Webhook, Channel::Email];
     settings.notifications.events = NotifiedEvents {
@@ -193,11 +236,6 @@ fn switch_on(home: &Home, silent: &str, refusing: u16) -> Result<()> {
         node_removed: true,
         trust_score_low: true,
     };
-    settings.advanced.webhook_on_consensus = Some(format!("{silent}/consensus"));
-    settings.advanced.ipfs_federation = IpfsFederation { enabled: true, pin_consensus_records: true };
-    settings.anchoring.after_certified = true;
-    settings.anchoring.local_api = format!("http://127.0.0.1:{refusing}");
-    config.save_atomic(&paths.federation_config)?;
     let telemetry = json!({
         "check_interval_seconds": 5,
         "notifications": {
@@ -210,12 +248,13 @@ fn switch_on(home: &Home, silent: &str, refusing: u16) -> Result<()> {
             },
         },
     });
-    fs::write(&paths.telemetry_config, telemetry.to_string())?;
-    // addresses of webhooks are secrets: they are used only from files that nobody else can read
-    for file in [&paths.federation_config, &paths.telemetry_config] {
-        fs::set_permissions(file, fs::Permissions::from_mode(0o600))?;
-    }
-    Ok(())
+    fs::write(file, telemetry.to_string())?;
+    only_for_its_owner(file)
+}
+
+/// Addresses of webhooks are secrets: they are used only from files that nobody else can read.
+fn only_for_its_owner(file: &Path) -> Result<()> {
+    Ok(fs::set_permissions(file, fs::Permissions::from_mode(0o600))?)
 }
 
 fn report(args: &OutsideArgs, rounds: Vec<Round>, waiting: Waiting, lost: u64, machine: Machine) -> Report {
@@ -228,6 +267,7 @@ fn report(args: &OutsideArgs, rounds: Vec<Round>, waiting: Waiting, lost: u64, m
                 p90: middle(|f| f.latency_ms.p90),
                 p99: middle(|f| f.latency_ms.p99),
             },
+            cpu_seconds: middle(|f| f.cpu_seconds),
         }
     };
     let (plain, unreachable) = (over(|round| round.plain), over(|round| round.unreachable));
@@ -239,6 +279,7 @@ fn report(args: &OutsideArgs, rounds: Vec<Round>, waiting: Waiting, lost: u64, m
         lost,
         throughput_ratio: ratio(unreachable.certified_per_second, plain.certified_per_second),
         latency_ratio: ratio(unreachable.latency_ms.p50, plain.latency_ms.p50),
+        cpu_ratio: ratio(unreachable.cpu_seconds, plain.cpu_seconds),
         plain,
         unreachable,
         waiting,
@@ -249,10 +290,9 @@ fn report(args: &OutsideArgs, rounds: Vec<Round>, waiting: Waiting, lost: u64, m
 
 fn words(report: &Report, out: Output) -> String {
     let figures = |of: &Figures| {
-        format!(
-            "{} events/s at once; p50 {:.1} ms, p99 {:.1} ms one by one",
-            of.certified_per_second, of.latency_ms.p50, of.latency_ms.p99
-        )
+        let (rate, latency, cpu) = (of.certified_per_second, of.latency_ms, of.cpu_seconds);
+        let (p50, p99) = (latency.p50, latency.p99);
+        format!("{rate} events/s at once; p50 {p50:.1} ms, p99 {p99:.1} ms one by one; {cpu:.1} s of processors")
     };
     out.fields(&[
         ("plain", figures(&report.plain)),
@@ -260,9 +300,10 @@ fn words(report: &Report, out: Output) -> String {
         (
             "ratio",
             format!(
-                "throughput {:.3}, p50 latency {:.3} ({} rounds, medians)",
+                "throughput {:.3}, p50 latency {:.3}, processor time {:.3} (medians of {} rounds)",
                 report.throughput_ratio,
                 report.latency_ratio,
+                report.cpu_ratio,
                 report.rounds.len()
             ),
         ),

@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::documents;
+use super::documents::{self, DOCUMENT_ENTRIES};
 use super::error::AnchorError;
 use super::manifest::AnchorManifest;
 use super::provider::Providers;
@@ -23,11 +23,14 @@ use super::{environment, manifest_gateway};
 use crate::api::view::now;
 use crate::config::{Anchoring, IpfsFederation, Settings};
 use crate::engine::EngineHandle;
-use crate::engine::outbox::{ANCHOR, OutboxChange, entries_of, merged, ready, row_for};
+use crate::engine::outbox::{ANCHOR, OutboxChange, entries_of, merged, portion, ready, row_for};
 use crate::registry::paths::RegistryPaths;
 
 /// Rows of the outbox in one session.
 const ROWS: usize = 32;
+/// Log entries in one session: what certificates and records of them are made of is in memory at once. A multiple of what
+/// goes into one document, so that a long row is cut between documents.
+const SESSION_ENTRIES: u64 = 8 * DOCUMENT_ENTRIES;
 /// Rows that wait at most; past that they become one.
 const WAITING_ROWS: usize = 4096;
 /// Requests for a session, waiting.
@@ -163,13 +166,12 @@ impl Task {
         if rows.is_empty() {
             return Ok(None);
         }
-        let entries: Vec<Range<u64>> = rows.iter().filter_map(|(_, row)| entries_of(row)).collect();
+        let (entries, done) = portion(ANCHOR, &rows, SESSION_ENTRIES);
         let session = self.session(entries).await?;
         if session.must_retry() {
             self.merge_rows().await?;
         } else if session.left == 0 {
-            let done: Vec<OutboxKey> = rows.into_iter().map(|(key, _)| key).collect();
-            self.change(OutboxChange { done, ..OutboxChange::default() }).await?;
+            self.change(done).await?;
         }
         Ok(Some(session))
     }
@@ -177,7 +179,7 @@ impl Task {
     /// One session over everything the registry's log calls for, and what waits. If no provider takes it, it waits too.
     async fn all(&mut self) -> Result<Session, AnchorError> {
         let rows = self.waiting(ROWS)?;
-        let mut entries: Vec<Range<u64>> = rows.iter().filter_map(|(_, row)| entries_of(row)).collect();
+        let (mut entries, _) = portion(ANCHOR, &rows, SESSION_ENTRIES);
         entries.push(0..0);
         let session = self.session(entries).await?;
         if session.must_retry() && !rows.iter().any(|(_, row)| entries_of(row).is_some_and(|e| e.is_empty())) {

@@ -78,6 +78,24 @@ fn shown(mut rows: Vec<(OutboxKey, OutboxRow)>, size: u64) -> Vec<(OutboxKey, Ou
     rows
 }
 
+/// The first `limit` entries that rows of a kind are for, and what changes when they are done: what is left of the row in
+/// which the limit lies is a row again. So a row over very many entries does not have to be done at once.
+pub fn portion(kind: u8, rows: &[(OutboxKey, OutboxRow)], limit: u64) -> (Vec<Range<u64>>, OutboxChange) {
+    let (mut parts, mut change, mut left) = (Vec::new(), OutboxChange::default(), limit);
+    for (key, row) in rows {
+        if left == 0 {
+            break;
+        }
+        let entries = entries_of(row).unwrap_or_default();
+        let until = entries.end.min(entries.start.saturating_add(left));
+        left -= until - entries.start;
+        change.done.push(*key);
+        change.add.extend((until < entries.end).then(|| row_for(kind, until..entries.end)));
+        parts.push(entries.start..until);
+    }
+    (parts, change)
+}
+
 /// A long outage does not grow the outbox without bound: many rows made by [`row_for`] become one over all their
 /// entries. Empty ones, which stand for something else, become one of their own.
 pub fn merged(kind: u8, rows: &[(OutboxKey, OutboxRow)]) -> OutboxChange {
@@ -114,6 +132,18 @@ impl Engine {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_portion_ends_at_the_limit_and_the_rest_is_a_row_again() {
+        let row = |counter, entries| (OutboxKey { kind: ANCHOR, counter }, row_for(ANCHOR, entries));
+        let rows = [row(1, 3..5), row(2, 0..0), row(3, 5..1 << 40), row(4, 0..0)];
+        let (parts, change) = portion(ANCHOR, &rows, 10);
+        assert_eq!(parts, [3..5, 0..0, 5..13]);
+        assert_eq!(change.done.iter().map(|key| key.counter).collect::<Vec<_>>(), [1, 2, 3]);
+        assert_eq!(change.add, [row_for(ANCHOR, 13..1 << 40)]);
+        let (parts, change) = portion(ANCHOR, &rows[..2], 10);
+        assert_eq!((parts.len(), change.done.len(), change.add.len()), (2, 2, 0));
+    }
 
     #[test]
     fn many_rows_become_one_over_all_their_entries() {

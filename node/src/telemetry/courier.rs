@@ -80,15 +80,20 @@ impl Courier {
         &self.queue
     }
 
-    /// Keeps messages for channels; they are sent once they are on disk.
+    /// Keeps messages for channels, those of all in one write; they are sent once they are on disk.
     pub async fn enqueue(&mut self, messages: &[(Message, Vec<Channel>)], now: UnixMillis) {
+        let mut all = Change::default();
         for channel in self.channels() {
             let of_channel: Vec<_> =
                 messages.iter().filter(|(_, to)| to.contains(&channel)).map(|(message, _)| message.clone()).collect();
             if !of_channel.is_empty() {
                 let change = self.queue.admit(channel, &of_channel, now);
-                self.write(change).await;
+                all.put.extend(change.put);
+                all.done.extend(change.done);
             }
+        }
+        if all != Change::default() {
+            self.write(all).await;
         }
     }
 

@@ -2,13 +2,14 @@
 //! gathers what comes together, checks at its interval, and delivers. What it misses because it was slow it counts.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use ssid_protocol::id::{Epoch, NodeId};
+use ssid_protocol::id::{Epoch, NodeId, UnixMillis};
 use ssid_protocol::manifest::Manifest;
 use ssid_storage::{Store, SubjectState};
-use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::desk::Desk;
@@ -81,7 +82,10 @@ pub async fn follow(desk: Desk, mut requests: mpsc::Receiver<Request>, around: S
         tokio::select! {
             () = around.shutdown.cancelled() => return,
             event = events.recv() => match event {
-                Ok(event) => follower.gather(&event),
+                Ok(event) => {
+                    follower.gather(&event);
+                    follower.gather_more(&mut events);
+                }
                 Err(RecvError::Lagged(missed)) => follower.missed(missed),
                 Err(RecvError::Closed) => return,
             },
@@ -95,6 +99,14 @@ pub async fn follow(desk: Desk, mut requests: mpsc::Receiver<Request>, around: S
     }
 }
 
+/// So many certified events as one message, gathered after `last`.
+fn more_certified(count: u64, last: Option<&Message>, now: UnixMillis) -> Option<Message> {
+    let cause = format!("certified-more:{}:{count}", last.map_or("", |message| message.cause.as_str()));
+    let title = format!("Certified: {count} more events");
+    let message = Message::new(Topic::ConsensusAchieved, Severity::Info, cause, &title, now);
+    (count > 0).then_some(Message { count, ..message })
+}
+
 struct Follower<'a> {
     desk: Desk,
     around: &'a Surroundings,
@@ -102,6 +114,8 @@ struct Follower<'a> {
     names: Names,
     syncs: Syncs,
     gathered: Vec<Message>,
+    /// Events certified besides those gathered: of thousands a second only the first are worth a message of their own.
+    more_certified: u64,
     gather_until: tokio::time::Instant,
 }
 
@@ -110,7 +124,8 @@ impl<'a> Follower<'a> {
         let syncs = around.engine.status().borrow().syncs;
         let gather_until = tokio::time::Instant::now();
         let (members, names) = (BTreeMap::new(), Names::default());
-        let mut follower = Self { desk, around, members, names, syncs, gathered: Vec::new(), gather_until };
+        let mut follower =
+            Self { desk, around, members, names, syncs, gathered: Vec::new(), more_certified: 0, gather_until };
         follower.name_members();
         follower
     }
@@ -142,7 +157,25 @@ impl<'a> Follower<'a> {
         self.names = Names::new(all.map(|m| (m.node_id, m.node_name.clone())), self.around.anonymize);
     }
 
+    /// What came at the same time: the rest of the loop costs more than looking at an event.
+    fn gather_more(&mut self, events: &mut broadcast::Receiver<Arc<NodeEvent>>) {
+        for _ in 0..GATHERED {
+            match events.try_recv() {
+                Ok(event) => self.gather(&event),
+                Err(TryRecvError::Lagged(missed)) => return self.missed(missed),
+                // the end is met by the next turn of the loop
+                Err(TryRecvError::Empty | TryRecvError::Closed) => return,
+            }
+        }
+    }
+
     fn gather(&mut self, event: &NodeEvent) {
+        let is_certified = matches!(event, NodeEvent::Certified { .. });
+        // more than wait singly become a digest anyway, in which these count
+        if is_certified && self.gathered.len() > WAITING && self.desk.wants(Topic::ConsensusAchieved) {
+            self.more_certified += 1;
+            return;
+        }
         if let Some(message) = happenings::message(event, &self.names, super::now()) {
             self.add(message);
         }
@@ -174,6 +207,7 @@ impl<'a> Follower<'a> {
     async fn tell_gathered(&mut self) {
         let now = super::now();
         let mut messages = std::mem::take(&mut self.gathered);
+        messages.extend(more_certified(std::mem::take(&mut self.more_certified), messages.last(), now));
         if messages.len() > WAITING {
             messages = vec![digest(&messages.iter().collect::<Vec<_>>(), now)];
         }
@@ -206,5 +240,24 @@ impl<'a> Follower<'a> {
             Request::Retry(id, reply) => drop(reply.send(self.desk.courier().retry(id, now).await)),
             Request::Drop(id, reply) => drop(reply.send(self.desk.courier().forget(id).await)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn what_is_not_worth_a_message_of_its_own_counts_in_the_digest() {
+        let at = UnixMillis(0);
+        let message =
+            |n| Message::new(Topic::ConsensusAchieved, Severity::Info, format!("c{n}"), "Certified: a v1", at);
+        let mut messages: Vec<Message> = (0..=WAITING).map(message).collect();
+        assert_eq!(more_certified(0, messages.last(), at), None);
+        messages.extend(more_certified(979, messages.last(), at));
+        let one = digest(&messages.iter().collect::<Vec<_>>(), at);
+        assert_eq!((one.count, &one.facts[..]), (1000, &[("consensus_achieved".to_owned(), "1000".to_owned())][..]));
     }
 }

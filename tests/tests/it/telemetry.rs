@@ -212,20 +212,22 @@ fn what_cannot_be_delivered_waits_and_is_listed() {
 }
 
 #[test]
-fn a_running_node_tells_what_was_left_and_what_is_new_and_reports() {
+fn a_running_node_watches_tells_what_is_new_and_reports() {
     let mut cluster = Cluster::make(Shape::of(2));
     let (address, documents) = webhook();
     let home = std::path::PathBuf::from(cluster.node(0).data());
-    configure(&home, &address);
+    // sooner than anybody would want, and far sooner than unless it is set
+    let webhook = json!({"enabled": true, "url": address});
+    write_config(&home, &json!({"check_interval_seconds": 1, "notifications": {"webhook": webhook}}));
     scores(&home, &[100, 89]);
     cluster.start_all();
     // its first check is at once
     let told = documents.recv_timeout(PATIENCE).unwrap();
     assert_eq!((&told["topic"], &told["severity"]), (&json!("score_change"), &json!("critical")));
     scores(&home, &[100, 89, 99]);
+    assert_eq!(documents.recv_timeout(PATIENCE).unwrap()["severity"], "info", "nobody asked for the check");
     let view = cluster.node(0).ssid(&["--json", "telemetry", "check"]).well().json();
-    assert_eq!((&view["score"], &view["trend"]), (&json!(99.0), &json!("improving")));
-    assert_eq!(documents.recv_timeout(PATIENCE).unwrap()["severity"], "info");
+    assert_eq!((&view["score"], &view["trend"], &view["messages"]), (&json!(99.0), &json!("improving"), &json!([])));
     let report = cluster.node(0).ssid(&["--json", "report", "--month", "2026-01"]).well().json();
     assert_eq!(report["summary"]["compliance_score"], json!(99.0));
     assert_eq!(report["summary"]["agreement_percent"], Value::Null);
