@@ -53,6 +53,8 @@ pub(super) struct Receiver {
 
 pub(super) enum Answer {
     Now(StatusCode, &'static str, &'static str),
+    /// The same, so long after the question.
+    After(Duration),
     Never,
 }
 
@@ -84,6 +86,10 @@ async fn take(State(receiver): State<Receiver>, uri: Uri, headers: HeaderMap, bo
     match (receiver.answer)(n) {
         Answer::Now(status, body, "") => (status, body).into_response(),
         Answer::Now(status, body, retry_after) => (status, [("retry-after", retry_after)], body).into_response(),
+        Answer::After(pause) => {
+            tokio::time::sleep(pause).await;
+            StatusCode::OK.into_response()
+        }
         Answer::Never => std::future::pending().await,
     }
 }
@@ -240,6 +246,16 @@ async fn a_discord_webhook_that_answers_404_is_never_used_again() {
     check(&mut restarted, SOON).await;
     assert_eq!(site.receiver.got().len(), 1);
     assert!(restarted.courier().channels().is_empty());
+}
+
+#[tokio::test]
+async fn who_answers_slowly_is_waited_for() {
+    let slow = Site::new(|_| Answer::After(Duration::from_millis(300))).await;
+    for sender in &slow.senders(&ALL).usable {
+        assert_eq!(sender.send(&Http::default(), &message()).await, Attempt::Delivered);
+        let hasty = sender.send(&Http::within(Duration::from_millis(50)), &message()).await;
+        assert!(matches!(hasty, Attempt::Later { .. }), "{hasty:?}");
+    }
 }
 
 #[tokio::test]

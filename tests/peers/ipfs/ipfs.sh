@@ -50,7 +50,7 @@ start() {
     "${IPFS_SWARM_PORT:-14001}" </dev/null >"$run/ready.json" 2>"$run/log" &
   echo $! > "$run/pid"
   for _ in $(seq 1 240); do
-    if grep -q '"ready":true' "$run/ready.json"; then
+    if grep -qs '"ready":true' "$run/ready.json"; then
       settings
       return
     fi
