@@ -8,13 +8,14 @@ use std::io::{self, Cursor, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use ssid_protocol::event::Event;
 use ssid_protocol::id::Sha256Hash;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
 
 use crate::config::write_atomic;
-use crate::registry::parse::{Position, parse};
 use crate::registry::paths::RegistryPaths;
+use crate::registry::stream::LogParts;
 
 #[cfg(test)]
 #[path = "release_tests.rs"]
@@ -277,9 +278,15 @@ fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, ReleaseError> {
 
 /// Where in the log the release was recorded: what stands there and after it came later than the release.
 fn recorded_at(log: &[u8], version: &str) -> usize {
-    let entries = parse(log, Position::START).entries;
-    let release = entries.iter().find(|entry| entry.event.event == RELEASE_EVENT && entry.event.version == version);
-    release.and_then(|entry| usize::try_from(entry.byte_range.start).ok()).unwrap_or(log.len())
+    let mut parts = LogParts::of(log);
+    // bytes in memory cannot fail to be read
+    while let Ok(Some(part)) = parts.next_part() {
+        let is_release = |event: &Event| event.event == RELEASE_EVENT && event.version == version;
+        if let Some(entry) = part.entries.iter().find(|entry| is_release(&entry.event)) {
+            return usize::try_from(entry.byte_range.start).unwrap_or(log.len());
+        }
+    }
+    log.len()
 }
 
 /// `100/100` from a line such as `**Overall Compliance Score:** 100/100`.

@@ -131,7 +131,7 @@ fn files(survey: &Survey, out: Output) -> String {
         lines.push(("Events apart", out.paint(Tone::Warn, &told)));
     }
     let mut text = out.fields(&lines);
-    let quarantined = survey.log.iter().flat_map(|log| &log.quarantined).map(|line| format!("skipped, {line}"));
+    let quarantined = survey.log.iter().flat_map(|log| &log.examples).map(|line| format!("skipped, {line}"));
     let apart =
         survey.apart.iter().map(|(file, hash)| format!("{file}: {} – offer it with: ssid events import", short(hash)));
     let records =
@@ -154,8 +154,8 @@ fn configuration(survey: &Survey, findings: &[String], out: Output) -> String {
 
 fn log_in_words(log: &LogSurvey, out: Output) -> String {
     let mut text = format!("{} events, {} of them with their hash", log.events, log.with_hash);
-    if !log.quarantined.is_empty() {
-        text += &out.paint(Tone::Warn, &format!(", {} stretches skipped", log.quarantined.len()));
+    if log.quarantined > 0 {
+        text += &out.paint(Tone::Warn, &format!(", {} stretches skipped", log.quarantined));
     }
     if log.is_cut_off {
         text += &out.paint(Tone::Warn, ", the last object is cut off");

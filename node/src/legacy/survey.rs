@@ -6,20 +6,24 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+use ssid_protocol::id::EventHash;
 use ssid_protocol::manifest::Manifest;
 
 use super::carry_over::in_numbers;
 use crate::config::{Config, ConfigError};
 use crate::document::{Document, Unreadable};
-use crate::registry::file::{Change, FileError, RegistryFile};
+use crate::registry::file::FileError;
 use crate::registry::manifest::{CarriedOver, FederationManifest, ManifestFileError, ManifestNode};
 use crate::registry::parse::{Position, parse};
 use crate::registry::paths::RegistryPaths;
+use crate::registry::stream::read_all;
 
 /// Files of `registry/events/` that are looked at.
 const EVENT_FILES: usize = 1000;
 /// Bytes read of each.
 const EVENT_FILE_BYTES: u64 = 1024 * 1024;
+/// Stretches of the log that are named; others are counted.
+const QUARANTINED: usize = 100;
 
 /// Why a repository cannot be surveyed.
 #[derive(Debug, thiserror::Error)]
@@ -78,8 +82,10 @@ pub struct LogSurvey {
     pub with_hash: u64,
     /// Stretches of text between them, which are nothing to mend.
     pub prose: u64,
-    /// What could not be read, by line, and why.
-    pub quarantined: Vec<String>,
+    /// Stretches that could not be read.
+    pub quarantined: u64,
+    /// The first of those, by line, and why.
+    pub examples: Vec<String>,
     /// Whether it ends in the middle of an object.
     pub is_cut_off: bool,
 }
@@ -131,7 +137,8 @@ impl Survey {
         let read = manifest.as_ref();
         let history = read.map(FederationManifest::history).unwrap_or_default();
         let carried = read.and_then(FederationManifest::carried_over);
-        let (log, hashes) = survey_log(&paths.registry_log)?;
+        let mut apart = event_files(&paths.event_files)?;
+        let log = survey_log(&paths.registry_log, &mut apart)?;
         Ok(Self {
             repository: repository.to_owned(),
             has_manifest: read.is_some(),
@@ -139,7 +146,7 @@ impl Survey {
             unreadable_records: history.into_iter().filter_map(Result::err).collect(),
             carries: read.and_then(|m| in_numbers(m, now)),
             carried,
-            apart: events_apart(&paths.event_files, &hashes)?,
+            apart: apart.into_iter().map(|(file, hash)| (file, hash.to_string())).collect(),
             log,
             config: config.map(|config| config.check().iter().map(ToString::to_string).collect()),
             local_node: local.node_name,
@@ -177,29 +184,31 @@ fn survey_nodes(manifest: &FederationManifest, federation: Option<&Manifest>, ow
     manifest.nodes().into_iter().map(judge).collect()
 }
 
-fn survey_log(path: &Path) -> Result<(Option<LogSurvey>, BTreeSet<String>), SurveyError> {
-    let mut hashes = BTreeSet::new();
-    if !path.exists() {
-        return Ok((None, hashes));
-    }
-    let mut file = RegistryFile::open(path)?;
+/// The log in numbers. Events that stand in it are taken out of `apart`.
+fn survey_log(path: &Path, apart: &mut Vec<(String, EventHash)>) -> Result<Option<LogSurvey>, SurveyError> {
     let mut survey = LogSurvey::default();
-    while let Change::Appended(log) = file.read_new()? {
+    let mut elsewhere: BTreeSet<EventHash> = apart.iter().map(|(_, hash)| *hash).collect();
+    let read = read_all(path, |log| {
         survey.events += log.entries.len() as u64;
         survey.with_hash += log.entries.iter().filter(|entry| entry.stated_hash.is_some()).count() as u64;
-        hashes.extend(log.entries.iter().map(|entry| entry.event.event_hash().to_string()));
+        for entry in log.entries.iter().filter(|_| !apart.is_empty()) {
+            elsewhere.remove(&entry.event.event_hash());
+        }
         let quarantined = log.quarantined();
         let lines: Vec<_> =
             quarantined.map(|s| format!("lines {}-{}: {}", s.first_line, s.last_line, s.reason)).collect();
         survey.prose += (log.skipped.len() - lines.len()) as u64;
-        survey.quarantined.extend(lines);
+        survey.quarantined += lines.len() as u64;
+        let room = QUARANTINED.saturating_sub(survey.examples.len());
+        survey.examples.extend(lines.into_iter().take(room));
         survey.is_cut_off = log.incomplete.is_some();
-    }
-    Ok((Some(survey), hashes))
+    })?;
+    apart.retain(|(_, hash)| elsewhere.contains(hash));
+    Ok(read.map(|_| survey))
 }
 
-/// Events in `registry/events/*.json` whose hash is not among `hashes`. Most files there are no events at all.
-fn events_apart(directory: &Path, hashes: &BTreeSet<String>) -> Result<Vec<(String, String)>, SurveyError> {
+/// Events in `registry/events/*.json`. Most files there are no events at all.
+fn event_files(directory: &Path) -> Result<Vec<(String, EventHash)>, SurveyError> {
     let failed = |path: &Path, e: io::Error| SurveyError::Read { path: path.to_owned(), reason: e.to_string() };
     let listed = match fs::read_dir(directory) {
         Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(Vec::new()),
@@ -213,17 +222,16 @@ fn events_apart(directory: &Path, hashes: &BTreeSet<String>) -> Result<Vec<(Stri
         }
     }
     files.sort();
-    let mut apart = Vec::new();
+    let mut found = Vec::new();
     for path in files {
         let mut bytes = Vec::new();
         let read = File::open(&path).and_then(|file| file.take(EVENT_FILE_BYTES).read_to_end(&mut bytes));
         read.map_err(|e| failed(&path, e))?;
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let found =
-            parse(&bytes, Position::START).entries.into_iter().map(|entry| entry.event.event_hash().to_string());
-        apart.extend(found.filter(|hash| !hashes.contains(hash)).map(|hash| (name.clone(), hash)));
+        let events = parse(&bytes, Position::START).entries.into_iter().map(|entry| entry.event.event_hash());
+        found.extend(events.map(|hash| (name.clone(), hash)));
     }
-    Ok(apart)
+    Ok(found)
 }
 
 /// Whether there is a JSON document; an error if what is there is none.

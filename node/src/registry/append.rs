@@ -8,7 +8,23 @@ use serde::Serialize;
 use ssid_protocol::event::Event;
 use ssid_protocol::id::EventHash;
 
-use super::file::{FileError, failed};
+use super::file::{FileError, events_behind, failed};
+use super::parse::Position;
+
+/// Appends those of `events` that do not stand behind `from` in the log at `path`, one line each; what stands before it
+/// the caller knows. How many lines were written, and behind where to look before more are appended.
+///
+/// # Errors
+/// If the file cannot be read or written. Part of the lines may then be in it, the last of them cut off.
+pub fn append_behind(path: &Path, from: Position, events: &[Event]) -> Result<(u64, Position), FileError> {
+    let (standing, at) = events_behind(path, from)?;
+    let new = events.iter().filter(|event| !standing.contains(&event.content_digest()));
+    let lines = new.map(to_line).collect::<io::Result<Vec<_>>>().map_err(|e| failed("write", path, e))?;
+    if !lines.is_empty() {
+        append_lines(path, &lines.concat())?;
+    }
+    Ok((lines.len() as u64, at))
+}
 
 /// Appends whole lines in one write and waits until they are on disk, the file's name included.
 pub(super) fn append_lines(path: &Path, lines: &str) -> Result<(), FileError> {

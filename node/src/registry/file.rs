@@ -77,7 +77,7 @@ fn advice(error: &io::Error) -> &'static str {
 
 /// What of a file's metadata tells that it has been touched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
+pub(super) struct Stamp {
     size: u64,
     modified: (i64, i64),
     changed: (i64, i64),
@@ -221,7 +221,7 @@ impl RegistryFile {
     /// # Errors
     /// If the file cannot be read or written. Part of the lines may then be in it, the last of them cut off.
     pub fn append(&mut self, events: &[Event]) -> Result<usize, FileError> {
-        let unread = self.unread()?;
+        let (unread, _) = events_behind(&self.path, self.seen.position())?;
         let mut chosen = HashSet::new();
         let mut text = String::new();
         for event in events {
@@ -235,26 +235,21 @@ impl RegistryFile {
         }
         Ok(chosen.len())
     }
+}
 
-    /// The events in the part of the file that has not been read, or in all of it if what was read is gone.
-    fn unread(&self) -> Result<HashSet<ContentDigest>, FileError> {
-        let mut found = HashSet::new();
-        let Some((mut file, stamp)) = open_existing(&self.path)? else {
-            return Ok(found);
-        };
-        let mut at = self.seen.position();
-        if stamp.size < at.offset {
-            at = Position::START;
+/// The events that stand in the log at `path` behind `from`, or in all of it if it is shorter, and up to where.
+pub(super) fn events_behind(path: &Path, from: Position) -> Result<(HashSet<ContentDigest>, Position), FileError> {
+    let mut found = HashSet::new();
+    let Some((mut file, stamp)) = open_existing(path)? else { return Ok((found, Position::START)) };
+    let mut at = if stamp.size < from.offset { Position::START } else { from };
+    loop {
+        let bytes = read_at(&mut file, at.offset).map_err(|e| failed("read", path, e))?;
+        let log = parse(&bytes, at);
+        found.extend(log.entries.iter().map(|e| e.event.content_digest()));
+        if log.complete_until == at {
+            return Ok((found, at));
         }
-        loop {
-            let bytes = read_at(&mut file, at.offset).map_err(|e| failed("read", &self.path, e))?;
-            let log = parse(&bytes, at);
-            found.extend(log.entries.iter().map(|e| e.event.content_digest()));
-            if log.complete_until == at {
-                return Ok(found);
-            }
-            at = log.complete_until;
-        }
+        at = log.complete_until;
     }
 }
 
@@ -262,7 +257,7 @@ pub(super) fn failed(action: &'static str, path: &Path, source: io::Error) -> Fi
     FileError::Io { action, path: path.to_owned(), source }
 }
 
-fn open_existing(path: &Path) -> Result<Option<(File, Stamp)>, FileError> {
+pub(super) fn open_existing(path: &Path) -> Result<Option<(File, Stamp)>, FileError> {
     // asked before opening: to open a pipe waits for its other end
     match fs::metadata(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),

@@ -1,6 +1,6 @@
 //! The registry's own files: reading the log as it is found in the wild, appending to it, and where things live.
 
-mod append;
+pub mod append;
 pub mod file;
 #[cfg(test)]
 pub(crate) mod fixtures;
@@ -12,4 +12,5 @@ pub mod projection;
 mod promises;
 mod scan;
 mod seen;
+pub mod stream;
 pub mod task;

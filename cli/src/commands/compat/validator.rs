@@ -1,21 +1,18 @@
 //! `ssid compat consensus-validator`.
 
-use std::fs::File;
-use std::io::Read as _;
-
 use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 use ssid_node::api::view::VerifyView;
-use ssid_node::registry::file::FILE_BYTES;
 use ssid_node::registry::manifest::{HistoryRecord, ManifestNode};
-use ssid_node::registry::parse::{ParsedLog, Position, SkipReason, parse};
+use ssid_node::registry::parse::{ParsedLog, SkipReason};
+use ssid_node::registry::stream::read_all;
 use ssid_protocol::trust::TrustLabel;
 
 use super::facts::Facts;
 use super::paper::Paper;
 use crate::context::Context;
-use crate::error::{CliError, Code};
+use crate::error::{CliError, Code, OrCode as _};
 use crate::output::{Output, Tone, clean, seconds};
 
 /// consensus_validator.py: verify the registry's events, show decisions and trust
@@ -95,15 +92,21 @@ struct VerifiedEvent {
 
 async fn verify(facts: &Facts, out: Output) -> Result<()> {
     let path = &facts.paths.registry_log;
-    let failed =
-        |e: std::io::Error| CliError::new(Code::Failed, format!("Registry log not found: {}: {e}", path.display()));
-    let mut bytes = Vec::new();
-    File::open(path).map_err(failed)?.take(FILE_BYTES).read_to_end(&mut bytes).map_err(failed)?;
     let certificates: Option<VerifyView> = match &facts.node {
         Some((client, _)) => Some(client.get_slowly(&["v1", "consensus", "verify"]).await?),
         None => None,
     };
-    let verified = judge(&parse(&bytes, Position::START), path.display().to_string(), certificates);
+    let mut verified = Verified {
+        log: path.display().to_string(),
+        events: Vec::new(),
+        valid: 0,
+        invalid: 0,
+        skipped: Vec::new(),
+        certificates,
+    };
+    if read_all(path, |part| verified.add(&part)).or_code(Code::Failed)?.is_none() {
+        return Err(CliError::new(Code::Failed, format!("Registry log not found: {}", path.display())).into());
+    }
     out.show(&verified, |verified| verified_text(verified, out))?;
     let broken = verified.certificates.as_ref().is_some_and(|view| !view.ok);
     if verified.invalid > 0 || broken {
@@ -112,26 +115,22 @@ async fn verify(facts: &Facts, out: Output) -> Result<()> {
     Ok(())
 }
 
-fn judge(log: &ParsedLog, path: String, certificates: Option<VerifyView>) -> Verified {
-    let is_wrong = |reason: &SkipReason| matches!(reason, SkipReason::WrongHash { .. });
-    let events = log.entries.iter().map(|entry| VerifiedEvent {
-        event: entry.event.event.clone(),
-        version: entry.event.version.clone(),
-        timestamp: entry.event.timestamp.clone(),
-        event_hash: entry.event.event_hash().to_string(),
-    });
-    let cut_off = log.incomplete.as_ref().map(|range| format!("bytes {}-{}: cut off", range.start, range.end));
-    Verified {
-        log: path,
-        valid: log.entries.len() as u64,
-        invalid: log.quarantined().filter(|skipped| is_wrong(&skipped.reason)).count() as u64,
-        events: events.collect(),
-        skipped: log
-            .quarantined()
-            .map(|skipped| format!("lines {}-{}: {}", skipped.first_line, skipped.last_line, skipped.reason))
-            .chain(cut_off)
-            .collect(),
-        certificates,
+impl Verified {
+    fn add(&mut self, part: &ParsedLog) {
+        let is_wrong = |reason: &SkipReason| matches!(reason, SkipReason::WrongHash { .. });
+        self.events.extend(part.entries.iter().map(|entry| VerifiedEvent {
+            event: entry.event.event.clone(),
+            version: entry.event.version.clone(),
+            timestamp: entry.event.timestamp.clone(),
+            event_hash: entry.event.event_hash().to_string(),
+        }));
+        self.valid += part.entries.len() as u64;
+        self.invalid += part.quarantined().filter(|skipped| is_wrong(&skipped.reason)).count() as u64;
+        let quarantined = part.quarantined();
+        let lines = quarantined.map(|s| format!("lines {}-{}: {}", s.first_line, s.last_line, s.reason));
+        self.skipped.extend(lines);
+        let cut_off = part.incomplete.as_ref().map(|range| format!("bytes {}-{}: cut off", range.start, range.end));
+        self.skipped.extend(cut_off);
     }
 }
 
