@@ -163,6 +163,11 @@ impl Home {
         self.root.join("git")
     }
 
+    /// Mirrors of the repositories of members without a key.
+    pub fn plain_mirrors(&self) -> PathBuf {
+        self.git().join("plain")
+    }
+
     /// Members of whom only a Git repository is known: they have no key, and are observed only.
     pub fn known_members(&self) -> PathBuf {
         self.root.join("known_members.json")

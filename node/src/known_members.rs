@@ -111,6 +111,13 @@ impl KnownMembers {
         }
     }
 
+    /// Takes out those of which `is_it` holds; whether there was one.
+    pub fn remove(&mut self, is_it: impl Fn(&KnownMember) -> bool) -> bool {
+        let before = self.members.len();
+        self.members.retain(|member| !is_it(member));
+        self.members.len() < before
+    }
+
     /// In the order in which they were added.
     pub fn iter(&self) -> impl Iterator<Item = &KnownMember> {
         self.members.iter()

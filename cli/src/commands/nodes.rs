@@ -3,10 +3,15 @@
 use anyhow::Result;
 use clap::Subcommand;
 use clap::builder::NonEmptyStringValueParser;
+use serde::Serialize;
 use serde_json::json;
-use ssid_node::api::view::NodeView;
+use ssid_node::api::view::{NodeView, ObservedNodeView};
+use ssid_node::git::GitRemote;
 use ssid_node::known_members::{KnownMember, KnownMembers};
+use ssid_node::legacy::plain::{Comparison, allows_unsigned};
+use ssid_node::registry::paths::RegistryPaths;
 
+use super::plain_sync;
 use crate::context::Context;
 use crate::error::{Code, OrCode as _};
 use crate::output::{Output, Tone, clean, seconds, short};
@@ -30,7 +35,8 @@ pub(crate) enum NodesCommand {
     },
     /// Add a member of whom only a Git repository is known: it has no key, and is observed only
     ///
-    /// What its registry log says is shown as an observation. It never counts to a quorum, a certificate or trust; for
+    /// What its registry log says is shown as an observation, by nodes list and sync, once
+    /// security.allow_unsigned_members is true (where nobody has a key it need not be). It never counts to a quorum, a certificate or trust; for
     /// that an organisation makes a node of its own (ssid init) and hands over its card.
     ///
     /// Examples:
@@ -58,7 +64,13 @@ pub(crate) async fn run(command: NodesCommand, context: &Context) -> Result<()> 
         NodesCommand::List => {
             let client = client?;
             let nodes: Vec<NodeView> = client.get(&["v1", "nodes"], &[]).await?;
-            context.out.show(&nodes, |nodes| table(nodes, context.out))?;
+            let observed: Vec<ObservedNodeView> = client.get(&["v1", "nodes", "observed"], &[]).await?;
+            let members = nodes.iter().map(Listed::Member);
+            let all: Vec<_> = members.chain(observed.iter().map(Listed::Observed)).collect();
+            context.out.show(&all, |_| {
+                let members = table(&nodes, context.out);
+                if observed.is_empty() { members } else { members + "\n\n" + &observed_table(&observed, context.out) }
+            })?;
         }
         NodesCommand::Show { id } => {
             let client = client?;
@@ -75,22 +87,73 @@ fn add(context: &Context, git_remote: &str, node_name: &str, organization: &str)
     setup::check_name("--organization", organization)?;
     context.home.check().or_usage()?;
     let remote = setup::git_remote(&context.home, context.repo.as_deref(), git_remote)?;
+    let is_new = remember(context, &remote, node_name, organization)?;
+    let paths = RegistryPaths::choose(context.repo.as_deref(), context.home.root());
+    let has_keys = context.home.voting_key().exists();
+    let is_read = allows_unsigned(&plain_sync::places(context, &paths)?.settings, has_keys);
+    let shown = json!({ "node_name": node_name, "organization": organization,
+        "git_remote": remote.to_string(), "added": is_new, "votes": false, "is_read": is_read });
+    context.out.show(&shown, |_| {
+        let what = if is_new { "is added" } else { "was there already" };
+        let how = if is_read { "" } else { "\nIts log is read once security.allow_unsigned_members is true" };
+        format!("{} {what}: observed at {remote}, without a vote{how}", clean(node_name))
+    })?;
+    Ok(())
+}
+
+/// Puts a member into the list of those without a key, with its whole address; whether it was not there.
+pub(super) fn remember(context: &Context, remote: &GitRemote, node_name: &str, organization: &str) -> Result<bool> {
+    let path = context.home.known_members();
+    let mut known = KnownMembers::load(&path).or_usage()?;
     let member = KnownMember {
         node_name: node_name.to_owned(),
         organization: organization.to_owned(),
         git_remote: remote.as_arg().to_owned(),
     };
-    let path = context.home.known_members();
-    let mut known = KnownMembers::load(&path).or_usage()?;
-    let is_new = known.add(member.clone()).or_usage()?;
+    let is_new = known.add(member).or_usage()?;
     known.save(&path).or_code(Code::Failed)?;
-    let shown = json!({ "node_name": member.node_name, "organization": member.organization,
-        "git_remote": remote.to_string(), "added": is_new, "votes": false });
-    context.out.show(&shown, |_| {
-        let what = if is_new { "is added" } else { "was there already" };
-        format!("{} {what}: observed at {remote}, without a vote", clean(&member.node_name))
-    })?;
-    Ok(())
+    Ok(is_new)
+}
+
+/// A row of the list: those without a key have the role `observed`.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Listed<'a> {
+    Member(&'a NodeView),
+    Observed(&'a ObservedNodeView),
+}
+
+fn observed_table(nodes: &[ObservedNodeView], out: Output) -> String {
+    let row = |node: &ObservedNodeView| {
+        let found = node.observation.as_ref().and_then(|observation| observation.comparison);
+        let error = node.observation.as_ref().and_then(|observation| observation.error.clone());
+        let (tone, word) = match (node.is_read, &error, found) {
+            (false, ..) => (Tone::Warn, "not read"),
+            (_, Some(_), _) => (Tone::Bad, "failed"),
+            (_, _, Some(_)) => (Tone::Good, "read"),
+            _ => (Tone::Dim, "to be read"),
+        };
+        let count =
+            |part: fn(&Comparison) -> u64| found.as_ref().map_or("–".to_owned(), |found| part(found).to_string());
+        vec![
+            out.plain(short(&node.node_id)),
+            out.plain(clean(&node.node_name)),
+            out.plain(clean(&node.organization)),
+            out.cell(tone, word),
+            out.plain(node.last_seen.as_deref().map_or("never".to_owned(), seconds)),
+            out.plain(count(|found| found.same)),
+            out.plain(count(|found| found.new)),
+            out.plain(count(|found| found.missing_there)),
+            out.plain(count(|found| found.divergent)),
+            out.plain(clean(&error.unwrap_or_default())),
+        ]
+    };
+    let headers =
+        ["NODE", "NAME", "ORGANIZATION", "LOG", "LAST SEEN", "SAME", "NEW", "MISSING THERE", "DIVERGENT", "WHY"];
+    let table = out.table(&headers, nodes.iter().map(row));
+    let unread = nodes.iter().any(|node| !node.is_read && node.status == "active");
+    let how = if unread { "\nTheir logs are read once security.allow_unsigned_members is true." } else { "" };
+    format!("Without a key: observed, no vote\n{table}{how}")
 }
 
 fn state(node: &NodeView) -> (Tone, &'static str) {

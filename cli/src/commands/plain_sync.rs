@@ -3,9 +3,9 @@
 
 use anyhow::Result;
 use ssid_node::config::Config;
-use ssid_node::git::PlainLogs;
-use ssid_node::legacy::plain::{NodeReport, PlainSyncError, PlainSyncOptions, PlainSyncReport, Skipped, sync};
-use ssid_node::registry::manifest::{FederationManifest, ManifestNode};
+use ssid_node::legacy::PlainPlaces;
+use ssid_node::legacy::plain::{NodeReport, PlainSyncError, PlainSyncOptions, PlainSyncReport, Skipped};
+use ssid_node::registry::manifest::FederationManifest;
 use ssid_node::registry::paths::RegistryPaths;
 use tokio_util::sync::CancellationToken;
 
@@ -13,26 +13,32 @@ use crate::context::Context;
 use crate::error::{CliError, Code, OrCode as _};
 use crate::output::{Output, Tone, clean};
 
-/// Syncs with every node of the manifest that has no key.
+/// Syncs with every node that has no key: those of the manifest, and those of `ssid nodes add`.
 pub(crate) async fn run(context: &Context, paths: &RegistryPaths, force: bool) -> Result<PlainSyncReport> {
+    context.home.create().or_usage()?;
+    let places = places(context, paths)?;
+    let (manifest, _) = places.members("").map_err(refused)?;
+    let members = manifest.iter().flat_map(FederationManifest::known_nodes);
+    let has_keys = context.home.genesis().exists() || members.into_iter().any(|node| node.has_key());
+    let options = PlainSyncOptions { force, apply: false, has_keys };
+    let bar = context.out.progress(None, "syncing");
+    let report = places.sync(options, &CancellationToken::new()).await;
+    bar.finish_and_clear();
+    Ok(report.map_err(refused)?)
+}
+
+/// Where plain logs and their nodes are, with the configuration that holds.
+pub(crate) fn places(context: &Context, paths: &RegistryPaths) -> Result<PlainPlaces> {
     let mut config = Config::load_or_default(&paths.federation_config).or_usage()?;
     config
         .apply_env(std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))))
         .or_usage()?;
-    let manifest = FederationManifest::read(&paths.federation_manifest).or_code(Code::Failed)?;
-    let members = manifest.iter().flat_map(FederationManifest::known_nodes);
-    let has_keys = context.home.genesis().exists() || members.into_iter().any(|node| node.has_key());
-    context.home.create().or_usage()?;
-    let logs = PlainLogs::new(&config.settings, context.home.git().join("plain"), force, CancellationToken::new())
-        .await
-        .or_code(Code::Failed)?;
-    let logs = &logs;
-    let fetch = |node: ManifestNode| async move { logs.log_of(&node).await.map_err(|error| error.to_string()) };
-    let options = PlainSyncOptions { force, apply: false, has_keys };
-    let bar = context.out.progress(None, "syncing");
-    let report = sync(paths, &config.settings, options, fetch).await;
-    bar.finish_and_clear();
-    Ok(report.map_err(refused)?)
+    Ok(PlainPlaces {
+        paths: paths.clone(),
+        settings: config.settings,
+        mirrors: context.home.plain_mirrors(),
+        known_members: context.home.known_members(),
+    })
 }
 
 fn refused(error: PlainSyncError) -> CliError {
@@ -78,13 +84,13 @@ pub(crate) fn text(report: &PlainSyncReport, out: Output) -> String {
         ]
     };
     let headers = ["NAME", "LOG", "SAME", "NEW", "MISSING THERE", "DIVERGENT", "WHY"];
+    let table = out.table(&headers, report.nodes.iter().map(row));
+    let observed = "Plain logs, unsigned: observed, never counted to a certificate or trust.";
+    if report.observed_only {
+        return format!("{table}\n{observed}");
+    }
     format!(
-        "{}\n{} events have a quorum of all nodes, {} of them appended; {} have not, {} too few nodes know\n\
-         Plain logs, unsigned: observed, never counted to a certificate or trust.",
-        out.table(&headers, report.nodes.iter().map(row)),
-        report.achieved,
-        report.applied,
-        report.failed,
-        report.insufficient
+        "{table}\n{} events have a quorum of all nodes, {} of them appended; {} have not, {} too few nodes know\n{observed}",
+        report.achieved, report.applied, report.failed, report.insufficient
     )
 }

@@ -71,9 +71,10 @@ pub(super) fn verdict(outcome: &SyncOutcome) -> Result<(), CliError> {
 
 /// Where there is no node to ask, and a repository whose nodes have no keys: their plain logs.
 async fn plain(args: &SyncArgs, context: &Context) -> Result<bool> {
-    let repo = repository(context).filter(|_| !context.home.voting_key().exists() && args.transport != Road::Live);
+    let repo = repository(context);
     let paths = RegistryPaths::choose(repo.as_deref(), context.home.root());
-    if repo.is_none() || !paths.federation_manifest.exists() {
+    let has_nodes = repo.is_some() && paths.federation_manifest.exists() || context.home.known_members().exists();
+    if context.home.voting_key().exists() || args.transport == Road::Live || !has_nodes {
         return Ok(false);
     }
     let report = plain_sync::run(context, &paths, args.force).await?;
@@ -96,6 +97,9 @@ fn text(outcome: &SyncOutcome, out: Output) -> String {
         }
     } else {
         lines.push("Nothing was done.".to_owned());
+    }
+    if let Some(plain) = &outcome.plain {
+        lines.push(format!("Members without a key\n{}", plain_sync::text(plain, out)));
     }
     lines.extend(outcome.remarks.iter().map(|remark| out.paint(Tone::Warn, &clean(remark))));
     lines.join("\n")

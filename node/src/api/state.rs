@@ -17,6 +17,7 @@ use super::view::AppliedView;
 use crate::anchor::task::AnchorDesk;
 use crate::engine::EngineHandle;
 use crate::git::GitHandle;
+use crate::legacy::PlainHandle;
 use crate::telemetry::task::TelemetryHandle;
 
 /// Everything the API reads and commands. Cheap to clone.
@@ -44,6 +45,8 @@ pub struct ApiState {
     pub telemetry: Option<TelemetryHandle>,
     /// Git as the other road.
     pub git: GitHandle,
+    /// Members without a key.
+    pub plain: Option<PlainHandle>,
     /// What `/metrics` shows.
     pub metrics: Arc<Mutex<Registry>>,
     /// What it says of the configuration.

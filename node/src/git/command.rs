@@ -2,6 +2,7 @@
 //! could make it run, ask, follow or keep what it should not (SPEC §10 *Git fallback*).
 
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::io::{self, IsTerminal as _};
 use std::path::Path;
 use std::process::Stdio;
@@ -79,19 +80,25 @@ pub(super) struct Job<'a> {
     repository: &'a Path,
     args: Vec<OsString>,
     remote: Option<&'a GitRemote>,
+    output: Option<File>,
 }
 
 impl<'a> Job<'a> {
     /// A command with its arguments, nobody asked.
     pub(super) fn local(repository: &'a Path, args: &[&str]) -> Self {
-        Self { repository, args: args.iter().map(OsString::from).collect(), remote: None }
+        Self { repository, args: args.iter().map(OsString::from).collect(), remote: None, output: None }
+    }
+
+    /// The same, with its standard output going to a file.
+    pub(super) fn into_file(self, file: File) -> Self {
+        Self { output: Some(file), ..self }
     }
 
     /// A command with its options, then `--`, the remote and what is meant there.
     pub(super) fn remote(repository: &'a Path, options: &[&str], remote: &'a GitRemote, what: &str) -> Self {
         let address = ["--", remote.as_arg(), what];
         let args = options.iter().copied().chain(address).map(OsString::from).collect();
-        Self { repository, args, remote: Some(remote) }
+        Self { repository, args, remote: Some(remote), output: None }
     }
 }
 
@@ -120,10 +127,12 @@ impl Git {
     }
 
     /// Runs a command; what it wrote, cut at a MiB. Its whole process group ends with it, in time.
-    pub(super) async fn run(&self, job: Job<'_>) -> Result<Vec<u8>, GitError> {
+    pub(super) async fn run(&self, mut job: Job<'_>) -> Result<Vec<u8>, GitError> {
         let asks = job.remote.is_some();
         let (repository, remote) = (job.repository.to_owned(), job.remote.cloned());
-        let mut child = self.command(&job).spawn().map_err(|e| GitError::NotRun(e.to_string()))?;
+        let mut command = self.command(&job);
+        command.stdout(job.output.take().map_or_else(Stdio::piped, Stdio::from));
+        let mut child = command.spawn().map_err(|e| GitError::NotRun(e.to_string()))?;
         let mut group = Group(child.id().and_then(|id| Pid::from_raw(id.cast_signed())));
         let limit = if asks { self.timeout } else { LOCAL };
         let ended = tokio::select! {
@@ -170,7 +179,7 @@ impl Git {
         }
         command.args(self.settings());
         command.arg("--git-dir").arg(job.repository).args(&job.args);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.stdin(Stdio::null()).stderr(Stdio::piped());
         command.process_group(0).kill_on_drop(true);
         command
     }

@@ -91,6 +91,12 @@ impl Objects {
         }
     }
 
+    /// How many bytes a file has.
+    pub(super) fn size(&self, id: ObjectId) -> Result<u64, GitError> {
+        let header = self.store.try_header(&id).map_err(|e| damaged(id, &e))?;
+        header.map(|header| header.size).ok_or_else(|| GitError::Damaged(format!("object {id} is missing")))
+    }
+
     fn read(&self, id: ObjectId, kind: Kind) -> Result<Vec<u8>, GitError> {
         let mut bytes = Vec::new();
         let found = self.store.try_find(&id, &mut bytes).map_err(|e| damaged(id, &e))?;

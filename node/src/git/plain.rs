@@ -2,6 +2,8 @@
 //! and one file of it read. Where the configuration asks for it, the commit that brought the file must be signed with
 //! the key whose fingerprint the federation manifest names.
 
+use std::fs::File;
+use std::io::Seek as _;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
@@ -10,11 +12,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::command::{Git, Job, remove_unfinished};
 use super::failure::GitError;
-use super::objects::{OBJECT_BYTES, Objects};
+use super::objects::Objects;
 use super::remote::GitRemote;
 use super::repository::{FETCHED, Repository};
 use crate::config::{GitProtocol, Settings};
-use crate::legacy::plain::LOG_PATHS;
+use crate::legacy::plain::{LOG_BYTES, LOG_PATHS};
 use crate::registry::manifest::{ManifestNode, legacy_id};
 
 /// Longest time that a fetch may take, in seconds, whatever the configuration says (SPEC §10).
@@ -35,8 +37,10 @@ pub enum PlainLogError {
     #[error("no registry log is found there: neither {} nor {}", LOG_PATHS[0], LOG_PATHS[1])]
     NoLog,
     /// The log is too large.
-    #[error("its registry log exceeds object_bytes = {OBJECT_BYTES}")]
-    TooLarge,
+    #[error(
+        "its registry log has {0} bytes, more than log_bytes = {LOG_BYTES}; ask its operators to archive it and begin a new one"
+    )]
+    TooLarge(u64),
     /// The commit that brought it is not signed as it must be.
     #[error("the commit that brought its log {0}")]
     Unsigned(String),
@@ -93,11 +97,11 @@ impl PlainLogs {
         })
     }
 
-    /// The bytes of a member's registry log.
+    /// A member's registry log, in a file without a name that is at its beginning.
     ///
     /// # Errors
     /// If it cannot be had, or its commit is not signed as the configuration asks.
-    pub async fn log_of(&self, node: &ManifestNode) -> Result<Vec<u8>, PlainLogError> {
+    pub async fn log_of(&self, node: &ManifestNode) -> Result<File, PlainLogError> {
         let remote = GitRemote::parse(&node.git_remote, &self.allowed)?;
         // of the address, not the id that the file states: that could name any directory
         let dir = self.dir.join(format!("{}.git", legacy_id(&node.git_remote)));
@@ -155,19 +159,21 @@ impl PlainLogs {
         repository.reference(FETCHED)?.ok_or(GitError::NoBranch)
     }
 
-    async fn read(
-        &self,
-        repository: &Repository,
-        tip: ObjectId,
-        node: &ManifestNode,
-    ) -> Result<Vec<u8>, PlainLogError> {
+    async fn read(&self, repository: &Repository, tip: ObjectId, node: &ManifestNode) -> Result<File, PlainLogError> {
         let opened = repository.clone();
         let found = tokio::task::spawn_blocking(move || locate(&opened.objects()?, tip)).await;
-        let (path, bytes) = found.map_err(|e| GitError::Failed(e.to_string()))??;
+        let (path, id) = found.map_err(|e| GitError::Failed(e.to_string()))??;
         if self.asked != Asked::default() {
             self.check_signature(repository, path, node).await?;
         }
-        Ok(bytes)
+        // written by Git, not read into memory: a log may be as large as a fetch
+        let failed = |e: std::io::Error| repository.failed(&e);
+        let mut file = tempfile::tempfile_in(&self.dir).map_err(failed)?;
+        let id = id.to_string();
+        let job = Job::local(repository.dir(), &["cat-file", "blob", &id]);
+        self.git.run(job.into_file(file.try_clone().map_err(failed)?)).await?;
+        file.rewind().map_err(failed)?;
+        Ok(file)
     }
 
     /// Whether the latest commit that touched the log is signed with the member's key, as `git verify-commit` has it.
@@ -190,13 +196,13 @@ impl PlainLogs {
     }
 }
 
-/// The registry log in a commit's files: where it stands, and its bytes.
-fn locate(objects: &Objects, tip: ObjectId) -> Result<(&'static str, Vec<u8>), PlainLogError> {
+/// The registry log in a commit's files: where it stands, and which object it is.
+fn locate(objects: &Objects, tip: ObjectId) -> Result<(&'static str, ObjectId), PlainLogError> {
     let (root, _) = objects.commit(tip)?;
     for path in LOG_PATHS {
         if let Some(id) = walk(objects, root, path)? {
-            let bytes = objects.file(id)?.ok_or(PlainLogError::TooLarge)?;
-            return Ok((path, bytes));
+            let bytes = objects.size(id)?;
+            return if bytes > LOG_BYTES { Err(PlainLogError::TooLarge(bytes)) } else { Ok((path, id)) };
         }
     }
     Err(PlainLogError::NoLog)
@@ -287,6 +293,10 @@ mod tests {
         settings
     }
 
+    async fn text(logs: &PlainLogs, node: &ManifestNode) -> String {
+        std::io::read_to_string(logs.log_of(node).await.unwrap()).unwrap()
+    }
+
     fn node(dir: &Path) -> ManifestNode {
         ManifestNode::new(dir.to_str().unwrap(), "North", "Org", "t0")
     }
@@ -305,13 +315,13 @@ mod tests {
         commit(&origin, LOG_PATHS[0], "one");
         assert!(matches!(logs.log_of(&north).await, Err(PlainLogError::NoLog)), "fetched a moment ago");
         let forced = PlainLogs::new(&settings(), mirrors.clone(), true, CancellationToken::new()).await.unwrap();
-        assert_eq!(forced.log_of(&north).await.unwrap(), b"one");
+        assert_eq!(text(&forced, &north).await, "one");
         commit(&origin, LOG_PATHS[1], "elsewhere");
-        assert_eq!(forced.log_of(&north).await.unwrap(), b"one", "the registry's own place comes first");
+        assert_eq!(text(&forced, &north).await, "one", "the registry's own place comes first");
         let mut keeping_nothing = settings();
         keeping_nothing.performance.cache_remote_events = false;
         let logs = PlainLogs::new(&keeping_nothing, mirrors.clone(), false, CancellationToken::new()).await.unwrap();
-        assert_eq!(logs.log_of(&north).await.unwrap(), b"one");
+        assert_eq!(text(&logs, &north).await, "one");
         assert_eq!(fs::read_dir(&mirrors).unwrap().count(), 0, "nothing is left of it");
     }
 

@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 use ssid_protocol::id::NodeId;
 use ssid_protocol::record::Transport;
 
+use crate::legacy::plain::PlainSyncReport;
+
 /// How Git is used, and how it went.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SyncState {
@@ -91,6 +93,8 @@ pub struct SyncOutcome {
     pub git_fetched: u64,
     /// See `git_fetched`.
     pub git_failed: u64,
+    /// The plain logs of members without a key; none if there are none, or they were not asked for.
+    pub plain: Option<PlainSyncReport>,
     /// How it stands now.
     pub state: SyncState,
 }

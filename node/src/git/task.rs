@@ -193,6 +193,7 @@ impl Task {
             live_asked: 0,
             git_fetched: 0,
             git_failed: 0,
+            plain: None,
             state: self.state.clone(),
         };
         if road == SyncRoad::Git && !self.plan.uses_git() {

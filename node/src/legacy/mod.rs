@@ -11,4 +11,4 @@ mod tests;
 
 pub use carry_over::{carry_over, in_numbers};
 pub use survey::{Action, LogSurvey, Survey, SurveyError, SurveyedNode};
-pub use task::PlainMembers;
+pub use task::{PlainHandle, PlainPlaces, prepare};

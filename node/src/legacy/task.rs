@@ -1,64 +1,135 @@
 //! Members without a key in a federation whose members have keys: where `security.allow_unsigned_members` says so, their
-//! plain logs are read every sync interval. What they say is recorded in the federation manifest, unsigned, and nowhere
-//! else.
+//! plain logs are read every sync interval, and when somebody asks. What they say is put into the federation manifest as
+//! observations, and nowhere else.
 
+use std::future::Future;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::plain::{PlainSyncOptions, PlainSyncReport, allows_unsigned, sync};
+use super::plain::{
+    Deployment, PlainMember, PlainSyncError, PlainSyncOptions, PlainSyncReport, allows_unsigned, plain_members, sync,
+};
 use crate::config::Settings;
 use crate::git::PlainLogs;
-use crate::registry::manifest::ManifestNode;
+use crate::known_members::KnownMembers;
+use crate::registry::manifest::{FederationManifest, ManifestNode};
 use crate::registry::paths::RegistryPaths;
 
-/// What the task needs.
+/// Asked syncs waiting for their turn.
+const REQUESTS: usize = 8;
+
+/// Where plain logs and what is known of their nodes are.
 #[derive(Clone, Debug)]
-pub struct PlainMembers {
+pub struct PlainPlaces {
     /// Where the registry's files are.
     pub paths: RegistryPaths,
     /// The configuration.
     pub settings: Settings,
-    /// Where mirrors of their repositories are kept.
+    /// Where mirrors of the nodes' repositories are kept.
     pub mirrors: PathBuf,
+    /// The file of `ssid nodes add`.
+    pub known_members: PathBuf,
 }
 
-impl PlainMembers {
-    /// Those of a node with a key; none where plain logs are not allowed.
-    pub fn allowed(paths: &RegistryPaths, settings: &Settings, mirrors: PathBuf) -> Option<Self> {
-        let has_keys = true;
-        allows_unsigned(settings, has_keys).then(|| Self { paths: paths.clone(), settings: settings.clone(), mirrors })
-    }
-
-    /// Reads them every `sync_settings.interval_minutes`, until the end.
-    pub async fn follow(self, shutdown: CancellationToken) {
-        let interval = Duration::from_secs(self.settings.sync_settings.interval_minutes.saturating_mul(60));
-        let mut look = tokio::time::interval(interval);
-        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                () = shutdown.cancelled() => return,
-                _ = look.tick() => {}
-            }
-            tokio::select! {
-                () = shutdown.cancelled() => return,
-                read = self.read(&shutdown) => tell(read),
-            }
-        }
-    }
-
-    /// Reads them once.
-    async fn read(&self, shutdown: &CancellationToken) -> Result<PlainSyncReport, String> {
-        let logs = PlainLogs::new(&self.settings, self.mirrors.clone(), true, shutdown.clone()).await;
-        let logs = &logs.map_err(|error| error.to_string())?;
+impl PlainPlaces {
+    /// Reads the nodes' logs once.
+    ///
+    /// # Errors
+    /// If the registry's own files, or the list of known members, cannot be read or written.
+    pub async fn sync(
+        &self,
+        options: PlainSyncOptions,
+        shutdown: &CancellationToken,
+    ) -> Result<PlainSyncReport, PlainSyncError> {
+        let known = KnownMembers::load(&self.known_members)?;
+        let logs = PlainLogs::new(&self.settings, self.mirrors.clone(), options.force, shutdown.clone()).await?;
+        let logs = &logs;
         let fetch = |node: ManifestNode| async move { logs.log_of(&node).await.map_err(|error| error.to_string()) };
-        let options = PlainSyncOptions { force: true, apply: false, has_keys: true };
-        sync(&self.paths, &self.settings, options, fetch).await.map_err(|error| error.to_string())
+        let (paths, settings) = (&self.paths, &self.settings);
+        let deployment = Deployment { paths, settings, known: &known, scratch: &self.mirrors };
+        sync(deployment, options, fetch).await
+    }
+
+    /// The nodes without a key, as manifest and list have them. Blocks.
+    ///
+    /// # Errors
+    /// If one of the two files cannot be read.
+    pub fn members(&self, at: &str) -> Result<(Option<FederationManifest>, Vec<PlainMember>), PlainSyncError> {
+        let manifest = FederationManifest::read(&self.paths.federation_manifest)?;
+        let known = KnownMembers::load(&self.known_members)?;
+        let members = plain_members(manifest.as_ref(), &known, at);
+        Ok((manifest, members))
     }
 }
 
-fn tell(read: Result<PlainSyncReport, String>) {
+/// An asked sync, and whether a recent one is no reason against it.
+type Request = (bool, oneshot::Sender<Result<PlainSyncReport, String>>);
+
+/// A cheap way to the task.
+#[derive(Clone, Debug)]
+pub struct PlainHandle {
+    places: PlainPlaces,
+    requests: mpsc::Sender<Request>,
+}
+
+impl PlainHandle {
+    /// Reads the nodes' logs now, unless that was done within the interval and is not forced; in words if it failed.
+    ///
+    /// # Errors
+    /// As [`PlainPlaces::sync`], or if the node is ending.
+    pub async fn sync(&self, force: bool) -> Result<PlainSyncReport, String> {
+        let (reply, report) = oneshot::channel();
+        let ending = || "the node is ending".to_owned();
+        self.requests.send((force, reply)).await.map_err(|_| ending())?;
+        report.await.map_err(|_| ending())?
+    }
+
+    /// Where things are.
+    pub fn places(&self) -> &PlainPlaces {
+        &self.places
+    }
+}
+
+/// The task of a node with a key, and the way to it.
+pub fn prepare(places: PlainPlaces, shutdown: CancellationToken) -> (PlainHandle, impl Future<Output = ()>) {
+    let (requests, inbox) = mpsc::channel(REQUESTS);
+    (PlainHandle { places: places.clone(), requests }, follow(places, inbox, shutdown))
+}
+
+/// Reads the logs every `sync_settings.interval_minutes` where that is allowed, and when asked, until the end.
+async fn follow(places: PlainPlaces, mut inbox: mpsc::Receiver<Request>, shutdown: CancellationToken) {
+    let by_itself = allows_unsigned(&places.settings, true);
+    let interval = Duration::from_secs(places.settings.sync_settings.interval_minutes.saturating_mul(60).max(1));
+    let mut look = tokio::time::interval(interval);
+    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        let request = tokio::select! {
+            () = shutdown.cancelled() => return,
+            request = inbox.recv() => match request {
+                Some(request) => Some(request),
+                None => return,
+            },
+            _ = look.tick(), if by_itself => None,
+        };
+        let force = request.as_ref().is_none_or(|(force, _)| *force);
+        let options = PlainSyncOptions { force, apply: false, has_keys: true };
+        let read = tokio::select! {
+            () = shutdown.cancelled() => return,
+            read = places.sync(options, &shutdown) => read.map_err(|error| error.to_string()),
+        };
+        tell(&read);
+        if let Some((_, reply)) = request {
+            // whoever asked may have gone
+            reply.send(read).ok();
+        }
+        look.reset();
+    }
+}
+
+fn tell(read: &Result<PlainSyncReport, String>) {
     let report = match read {
         Ok(report) => report,
         Err(error) => return tracing::warn!("the plain logs of members without a key were not read: {error}"),

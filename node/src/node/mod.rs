@@ -26,7 +26,7 @@ use crate::engine::{Engine, EngineMetrics, EngineParts};
 use crate::git::{GitMetrics, task as git_task};
 use crate::home::{Home, HomeError};
 use crate::keyfile::KeyFileError;
-use crate::legacy::PlainMembers;
+use crate::legacy::{self, PlainPlaces};
 use crate::network::{self, Network, NetworkError};
 use crate::registry::file::{FileError, RegistryFile};
 use crate::registry::paths::RegistryPaths;
@@ -219,6 +219,15 @@ fn start(
     };
     let git = git_task::start(git, around, tracker);
 
+    let places = PlainPlaces {
+        paths: paths.clone(),
+        settings: config.settings.clone(),
+        mirrors: home.plain_mirrors(),
+        known_members: home.known_members(),
+    };
+    let (plain, plain_task) = legacy::prepare(places, end.clone());
+    tracker.spawn(plain_task);
+
     let state = ApiState {
         node_id,
         federation_id,
@@ -231,16 +240,13 @@ fn start(
         anchors: Some(anchors),
         telemetry,
         git,
+        plain: Some(plain),
         metrics: Arc::new(Mutex::new(metrics(&network, &running, &git_metrics))),
         settings: Arc::new(api_settings(&config)),
         started_at: unix_now(),
     };
-    let mirrors = home.git().join("plain");
-    if let Some(members) = PlainMembers::allowed(&paths, &config.settings, mirrors) {
-        tracker.spawn(members.follow(end.clone()));
-    }
     let interval = config.settings.sync_settings.interval_minutes;
-    if let Some(target) = projection::Target::choose(&paths, paths.root != home.root(), interval) {
+    if let Some(target) = projection::Target::choose(&paths, interval) {
         tracker.spawn(projection::follow(state.clone(), target, end.clone()));
     }
     let listen = ApiListen { socket: home.api_socket()?, tcp: tcp_listen(&config)? };

@@ -73,6 +73,13 @@ impl RegistryPaths {
         repository.map_or_else(|| Self::in_data_directory(data), Self::in_repository)
     }
 
+    /// Whether the federation manifest has a place: not in a repository that is no governance repository, at whose root
+    /// nothing new is put.
+    pub fn keeps_manifest(&self) -> bool {
+        let manifests = self.federation_manifest.parent();
+        manifests == Some(&self.root) || manifests.and_then(Path::parent).is_some_and(Path::is_dir)
+    }
+
     /// Where the manifest of the release of a quarter is, for example `2025-Q4`.
     pub fn release_manifest(&self, quarter: &str) -> PathBuf {
         let name = format!("quarterly_release_manifest_{quarter}.json");

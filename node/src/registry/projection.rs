@@ -31,11 +31,9 @@ pub struct Target {
 
 impl Target {
     /// The manifest's place; none in a repository that is no governance repository: nothing new is put at its root.
-    pub fn choose(paths: &RegistryPaths, in_repository: bool, interval_minutes: u64) -> Option<Self> {
-        let registry = paths.federation_manifest.parent().and_then(std::path::Path::parent);
-        let is_registry = !in_repository || registry.is_some_and(std::path::Path::is_dir);
+    pub fn choose(paths: &RegistryPaths, interval_minutes: u64) -> Option<Self> {
         let quiet = Duration::from_secs(interval_minutes.saturating_mul(60));
-        is_registry.then(|| Self { path: paths.federation_manifest.clone(), quiet })
+        paths.keeps_manifest().then(|| Self { path: paths.federation_manifest.clone(), quiet })
     }
 }
 

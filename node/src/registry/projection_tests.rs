@@ -83,9 +83,9 @@ async fn what_says_the_same_is_not_written() {
 fn nothing_is_put_into_a_repository_without_a_registry() {
     let dir = tempfile::tempdir().unwrap();
     let paths = RegistryPaths::in_repository(dir.path());
-    assert!(Target::choose(&paths, true, 60).is_none());
+    assert!(Target::choose(&paths, 60).is_none());
     std::fs::create_dir_all(paths.registry_log.parent().unwrap()).unwrap();
-    let target = Target::choose(&paths, true, 60).unwrap();
+    let target = Target::choose(&paths, 60).unwrap();
     assert_eq!((target.path, target.quiet), (paths.federation_manifest, Duration::from_hours(1)));
-    assert!(Target::choose(&RegistryPaths::in_data_directory(Path::new("/data")), false, 1).is_some());
+    assert!(Target::choose(&RegistryPaths::in_data_directory(Path::new("/data")), 1).is_some());
 }

@@ -4,14 +4,17 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use serde::Serialize;
-use ssid_node::api::view::{NodeView, RecordView, StatusView};
+use ssid_node::api::view::{NodeView, RecordView, StatusView, iso, now};
 use ssid_node::config::Config;
+use ssid_node::known_members::KnownMembers;
+use ssid_node::legacy::plain::plain_members;
 use ssid_node::registry::manifest::{FederationManifest, HistoryRecord, ManifestNode, ManifestStatistics};
 use ssid_node::registry::paths::RegistryPaths;
 
 use crate::client::Client;
 use crate::context::Context;
 use crate::error::{CliError, Code, OrCode as _};
+use crate::output::seconds;
 
 /// The facts of one federation.
 pub(super) struct Facts {
@@ -21,6 +24,8 @@ pub(super) struct Facts {
     pub(super) paths: RegistryPaths,
     /// The manifest, if there is one.
     manifest: Option<FederationManifest>,
+    /// The nodes without a key.
+    without_keys: Vec<ManifestNode>,
 }
 
 /// The scripts' status block.
@@ -60,7 +65,10 @@ impl Facts {
             Err(error) if is_unreachable(&error) => None,
             Err(error) => return Err(error),
         };
-        Ok(Self { node, paths, manifest })
+        let known = KnownMembers::load(&context.home.known_members()).or_code(Code::Failed)?;
+        let members = plain_members(manifest.as_ref(), &known, &seconds(&iso(now())));
+        let without_keys = members.into_iter().map(|member| member.node).collect();
+        Ok(Self { node, paths, manifest, without_keys })
     }
 
     /// The manifest, in the scripts' words if there is none.
@@ -109,10 +117,13 @@ impl Facts {
 
     /// The other nodes: the members that the node knows, and those without a key that the manifest has.
     pub(super) async fn nodes(&self) -> Result<Vec<ManifestNode>> {
-        let Some((client, _)) = &self.node else { return Ok(self.manifest()?.known_nodes()) };
+        let without_keys = self.without_keys.iter().cloned();
+        let Some((client, _)) = &self.node else {
+            let with_keys = self.manifest()?.known_nodes().into_iter().filter(ManifestNode::has_key);
+            return Ok(with_keys.chain(without_keys).collect());
+        };
         let members: Vec<NodeView> = client.get(&["v1", "nodes"], &[]).await?;
-        let keyless = self.manifest.iter().flat_map(FederationManifest::known_nodes).filter(|node| !node.has_key());
-        Ok(members.iter().filter(|member| !member.is_self).map(as_node).chain(keyless).collect())
+        Ok(members.iter().filter(|member| !member.is_self).map(as_node).chain(without_keys).collect())
     }
 
     /// The latest decisions, the oldest first.

@@ -4,11 +4,13 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 use ssid_node::api::view::{SyncOutcome, iso, now};
-use ssid_node::legacy::plain::PlainSyncReport;
+use ssid_node::known_members::KnownMembers;
+use ssid_node::legacy::plain::{PlainSyncReport, public_remote};
 use ssid_node::registry::manifest::{FederationManifest, ManifestNode, legacy_id};
 
-use super::facts::{Facts, Status};
+use super::facts::{Facts, Status, repository};
 use super::paper::Paper;
+use crate::commands::nodes::remember;
 use crate::commands::{plain_sync, sync as live_sync};
 use crate::context::Context;
 use crate::error::{CliError, Code, OrCode as _};
@@ -84,11 +86,18 @@ async fn add(context: &Context, url: &str, args: &SyncManagerArgs) -> Result<()>
     let name = if args.node_name.is_empty() { of_repository } else { &args.node_name };
     setup::check_name("--node-name", name)?;
     setup::check_name("--organization", &args.organization)?;
-    if facts.nodes().await?.iter().any(|node| node.git_remote == url) {
-        return Err(CliError::new(Code::Failed, format!("Node already exists: {}", legacy_id(url))).into());
+    let remote = setup::git_remote(&context.home, repository(context).as_deref(), url)?;
+    let public = remote.public();
+    if facts.nodes().await?.iter().any(|node| public_remote(&node.git_remote) == public) {
+        return Err(CliError::new(Code::Failed, format!("Node already exists: {}", legacy_id(&public))).into());
+    }
+    if public != remote.as_arg() {
+        // the manifest is in Git, where nothing is secret: the whole address is kept in the data directory
+        context.home.create().or_usage()?;
+        remember(context, &remote, name, &args.organization)?;
     }
     let at = iso(now());
-    let node = ManifestNode::new(url, name, &args.organization, &seconds(&at));
+    let node = ManifestNode::new(&public, name, &args.organization, &seconds(&at));
     let update = FederationManifest::update(&facts.paths.federation_manifest, &at, |manifest| {
         manifest.put_node(&node, None);
         count_nodes(manifest);
@@ -118,6 +127,11 @@ async fn remove(context: &Context, id: &str) -> Result<()> {
     if node.has_key() {
         let message = format!("{} is a member with a key: only an epoch change removes it", clean(&node.node_name));
         return Err(CliError::new(Code::Failed, message).into());
+    }
+    let path = context.home.known_members();
+    let mut known = KnownMembers::load(&path).or_code(Code::Failed)?;
+    if known.remove(|member| public_remote(&member.git_remote) == public_remote(&node.git_remote)) {
+        known.save(&path).or_code(Code::Failed)?;
     }
     let update = FederationManifest::update(&facts.paths.federation_manifest, &iso(now()), |manifest| {
         manifest.remove_node(&node.node_id);
@@ -210,6 +224,10 @@ fn synced_text(outcome: &SyncOutcome, out: Output) -> String {
         ));
         paper.line(&format!("  Failed: {}", outcome.git_failed));
     }
+    if let Some(plain) = &outcome.plain {
+        paper.line("");
+        paper.line(report_text(plain, out).trim_end());
+    }
     for remark in &outcome.remarks {
         paper.painted(Tone::Warn, &format!("! {}", clean(remark)));
     }
@@ -242,6 +260,10 @@ fn report_text(report: &PlainSyncReport, out: Output) -> String {
     let failed = report.nodes.iter().filter(|node| node.error.is_some()).count();
     paper.line(&format!("  Successful: {}", report.nodes.len() - failed));
     paper.line(&format!("  Failed: {failed}"));
+    if report.observed_only {
+        paper.line("  Members have keys: plain logs are observed, nothing is decided by them");
+        return paper.finish();
+    }
     paper.line(&format!("  Consensus achieved: {}, failed: {}", report.achieved, report.failed));
     paper.line(&format!("  Too few nodes have: {}", report.insufficient));
     paper.line(&format!("  Applied {} event(s)", report.applied));

@@ -51,6 +51,7 @@ pub(super) fn router(state: ApiState, shutdown: CancellationToken) -> Router {
     let quick = Router::new()
         .route("/v1/status", get(status::status))
         .route("/v1/nodes", get(nodes::list))
+        .route("/v1/nodes/observed", get(nodes::observed))
         .route("/v1/nodes/{id}", get(nodes::show))
         .route("/v1/events", get(events::list))
         .route("/v1/events/{hash}", get(events::show))

@@ -11,7 +11,9 @@ use ssid_protocol::trust::{REVIEW_FLOOR, TrustLabel};
 
 use crate::api::ApiState;
 use crate::api::error::{Answer, Failure};
-use crate::api::view::{NodeView, iso};
+use crate::api::view::{NodeView, ObservedNodeView, iso, now};
+use crate::legacy::PlainHandle;
+use crate::legacy::plain::{allows_unsigned, observations};
 
 pub(super) async fn list(State(state): State<ApiState>) -> Answer<Vec<NodeView>> {
     state.read(all).await.map(Json)
@@ -28,6 +30,36 @@ pub(crate) fn views(state: &ApiState) -> Result<Vec<NodeView>, String> {
 
 pub(super) async fn show(State(state): State<ApiState>, Path(id): Path<String>) -> Answer<NodeView> {
     state.read(move |state| view(state, state.find_member(&id)?)).await.map(Json)
+}
+
+/// Those without a key.
+pub(super) async fn observed(State(state): State<ApiState>) -> Answer<Vec<ObservedNodeView>> {
+    state.read(|state| state.plain.as_ref().map_or_else(|| Ok(Vec::new()), without_keys)).await.map(Json)
+}
+
+fn without_keys(plain: &PlainHandle) -> Result<Vec<ObservedNodeView>, Failure> {
+    let places = plain.places();
+    let (manifest, members) = places.members(&iso(now())).map_err(|error| Failure::internal(error.to_string()))?;
+    let mut said = manifest.as_ref().map(observations).unwrap_or_default();
+    let has_keys = true;
+    let is_allowed = allows_unsigned(&places.settings, has_keys);
+    let view = |member: crate::legacy::plain::PlainMember| {
+        let is_read = is_allowed && member.node.is_active();
+        let node = member.node;
+        ObservedNodeView {
+            observation: said.remove(&node.node_id),
+            git_remote: crate::legacy::plain::public_remote(&node.git_remote),
+            node_id: node.node_id,
+            node_name: node.node_name,
+            organization: node.organization,
+            role: "observed".to_owned(),
+            status: node.status,
+            last_seen: node.last_seen,
+            trust_score: node.trust_score,
+            is_read,
+        }
+    };
+    Ok(members.into_iter().map(view).collect())
 }
 
 /// When this node had a heartbeat, and the heartbeat.

@@ -9,6 +9,7 @@ use crate::api::error::{Answer, Failure};
 use crate::api::view::{SyncOutcome, SyncState};
 use crate::engine::EngineError;
 use crate::git::SyncRoad;
+use crate::legacy::plain::{PlainSyncReport, Skipped};
 
 /// What is asked for.
 #[derive(Debug, Default, Deserialize)]
@@ -26,6 +27,27 @@ pub(super) async fn show(State(state): State<ApiState>) -> Answer<SyncState> {
 
 /// Answers when the sync has ended.
 pub(super) async fn start(State(state): State<ApiState>, Query(wish): Query<Wish>) -> Answer<SyncOutcome> {
-    let outcome = state.git.sync(wish.force, wish.transport).await;
-    outcome.map(Json).ok_or_else(|| Failure::from(EngineError::Stopped))
+    let synced = async {
+        let mut outcome = state.git.sync(wish.force, wish.transport).await?;
+        // not done: too soon, or there is no member's branch to fetch, which is no reason against plain logs
+        let is_too_soon = !outcome.done && (outcome.state.uses_git || wish.transport != SyncRoad::Git);
+        if wish.transport != SyncRoad::Live && !is_too_soon {
+            add_plain(&state, &mut outcome).await;
+        }
+        Some(outcome)
+    };
+    synced.await.map(Json).ok_or_else(|| Failure::from(EngineError::Stopped))
+}
+
+/// The logs of members without a key, if there are any.
+async fn add_plain(state: &ApiState, outcome: &mut SyncOutcome) {
+    let Some(plain) = &state.plain else { return };
+    match plain.sync(true).await {
+        Ok(PlainSyncReport { skipped: Some(Skipped::NoNodes | Skipped::NotEnabled), .. }) => {}
+        Ok(report) => {
+            outcome.done |= report.skipped.is_none();
+            outcome.plain = Some(report);
+        }
+        Err(error) => outcome.remarks.push(format!("members without a key: {error}")),
+    }
 }

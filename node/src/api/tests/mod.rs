@@ -89,6 +89,7 @@ async fn served(engine: fn(&Event) -> EmitOutcome, with_tcp: bool) -> Served {
         anchors: None,
         telemetry: None,
         git: crate::git::GitHandle::idle(),
+        plain: None,
         metrics: Arc::new(Mutex::new(Registry::default())),
         settings: Arc::new(ApiSettings {
             enabled: true,

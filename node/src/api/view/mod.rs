@@ -18,7 +18,7 @@ pub use consensus::{ConsensusCheck, FailedCertificate, RecordView, VerifyView};
 pub use event::{AppliedView, EmitView, EventDraft, EventState, EventView, ImportView, LineNote};
 pub use evidence::EvidenceView;
 pub use log::{ConsistencyView, LogHeadView, ProofView};
-pub use node::NodeView;
+pub use node::{NodeView, ObservedNodeView};
 pub use problem::Problem;
 pub use status::{
     FederationStatus, MembersStatus, NamedNode, ReadyView, Statistics, StatusView, TransportStatus, VotingStatus,

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use ssid_protocol::id::{Epoch, NodeId};
 
+use crate::legacy::plain::Observation;
+
 /// A member: what the manifest says of it and what this node knows of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NodeView {
@@ -56,4 +58,29 @@ pub struct NodeView {
     pub heartbeat_delay_ms: Option<i64>,
     /// Measured round trip, in milliseconds.
     pub round_trip_ms: Option<f64>,
+}
+
+/// `GET /v1/nodes/observed`: a node without a key, whose plain registry log is read if that is allowed. It has no vote.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ObservedNodeView {
+    /// The first 16 hex digits of the SHA-256 of its repository's address, or what the federation manifest says.
+    pub node_id: String,
+    /// What it is called.
+    pub node_name: String,
+    /// Whose it is.
+    pub organization: String,
+    /// Always `observed`.
+    pub role: String,
+    /// `active`, `inactive` or `suspended`.
+    pub status: String,
+    /// Its Git repository, without what is secret in the address.
+    pub git_remote: String,
+    /// When its log was last read.
+    pub last_seen: Option<String>,
+    /// Its trust as recorded before there were keys; counted nowhere.
+    pub trust_score: Option<i64>,
+    /// What its log said, compared with the own one; none if it was never asked for.
+    pub observation: Option<Observation>,
+    /// Whether its log is read: see `security.allow_unsigned_members`.
+    pub is_read: bool,
 }

@@ -1,23 +1,18 @@
-//! Phase 4: hash-majority voting over what the nodes' logs say (SPEC §6). The denominator is every active node, whether
-//! it could be reached or not; a majority for another hash is never consensus on the asked one; ties decide nothing.
+//! Phases 3 and 4: logs compared with the own one, and hash-majority voting over what they say (SPEC §6). The
+//! denominator is every active node, whether it could be reached or not; a majority for another hash is never consensus
+//! on the asked one; ties decide nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::io;
 
-use ssid_protocol::event::{Event, FEDERATION_EPOCH};
-use ssid_protocol::id::{EventHash, UnixMillis};
+use serde::Serialize;
+use ssid_protocol::event::{Event, FEDERATION_EPOCH, Instant};
+use ssid_protocol::id::{ContentDigest, EventHash, UnixMillis};
 use ssid_protocol::quorum::quorum;
 
-use super::{PlainLog, about};
+use super::gather::{Gathered, OWN, ROW, Said, Text};
+use super::sorter::Rows;
 use crate::config::{EventFilters, Settings};
-
-/// One node's log; none if it could not be had: the node counts, and says nothing.
-#[derive(Clone, Copy, Debug)]
-pub struct Observer<'a> {
-    /// The id that records name it by.
-    pub id: &'a str,
-    /// What it says.
-    pub log: Option<&'a PlainLog>,
-}
 
 /// What the configuration says of deciding.
 #[derive(Clone, Debug)]
@@ -47,7 +42,7 @@ impl Rules {
     }
 
     /// Whether an event of another node's log is asked about at all. Changes to a federation never come from plain logs.
-    fn admits(&self, event: &Event) -> bool {
+    pub(super) fn admits(&self, event: &Event) -> bool {
         let oldest = i64::try_from(self.now.0)
             .unwrap_or(i64::MAX)
             .saturating_sub(i64::try_from(self.max_age_days.saturating_mul(24 * 60 * 60 * 1000)).unwrap_or(i64::MAX));
@@ -81,75 +76,169 @@ impl Verdict {
 
 /// One event that the own log does not have, and what the nodes say of its subject.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Decision {
-    /// The event.
-    pub event: Event,
-    /// Its hash.
-    pub hash: EventHash,
-    /// What each node says of the subject: this hash if it has it, else the first it has.
-    pub node_hashes: BTreeMap<String, EventHash>,
-    /// How many nodes could say something.
-    pub eligible: u64,
-    /// How many are needed.
-    pub quorum: u64,
-    /// How it fared.
-    pub verdict: Verdict,
+pub(super) struct Decision {
+    pub(super) hash: EventHash,
+    pub(super) at: Instant,
+    /// Its text; the three fields that the hash does not cover are as most nodes have them, else of the lowest digest.
+    pub(super) text: Text,
+    /// What each node says of the subject, by its place: this hash if it has it, else the first it has.
+    pub(super) observed: Vec<(u16, EventHash)>,
+    pub(super) verdict: Verdict,
 }
 
-impl Decision {
-    /// The nodes that say something else.
-    pub fn disagreeing(&self) -> Vec<String> {
-        self.node_hashes.iter().filter(|(_, hash)| **hash != self.hash).map(|(id, _)| id.clone()).collect()
+/// Two logs compared by the hashes of their events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, serde::Deserialize)]
+pub struct Comparison {
+    /// Events that both have.
+    pub same: u64,
+    /// Events there about whose type and version nothing stands here.
+    pub new: u64,
+    /// Types and versions of which something stands here and nothing there.
+    pub missing_there: u64,
+    /// Events there that differ from what stands here about the same type and version.
+    pub divergent: u64,
+}
+
+/// How many must have an event: of the own node and `others`.
+pub(super) fn needed(others: usize, rules: &Rules) -> (u64, u64) {
+    let eligible = others as u64 + 1;
+    (eligible, quorum(eligible, rules.threshold_bp, rules.min_participating))
+}
+
+/// Compares every log with the own one, and gives `take` every event that some node has and the own log has not.
+pub(super) fn weigh(
+    gathered: &Gathered,
+    others: usize,
+    mut take: impl FnMut(Decision) -> io::Result<()>,
+) -> io::Result<Vec<Comparison>> {
+    let (_, needed) = needed(others, &gathered.rules);
+    let mut comparisons = vec![Comparison::default(); others + 1];
+    let mut own_subjects = 0;
+    let mut shared = vec![0; others + 1];
+    // each subject is gone through twice: what nodes say of it first must be known before its events are judged
+    let (mut ahead, mut behind) = (gathered.rows.rows()?, gathered.rows.rows()?);
+    let left_out = &gathered.left_out[..];
+    let mut next = next_said(&mut ahead, left_out)?;
+    while let Some(first) = next {
+        let (mut subject, mut rows) = (Subject::default(), 0_u64);
+        while let Some(said) = next.filter(|said| said.subject == first.subject) {
+            subject.note(&said);
+            rows += 1;
+            next = next_said(&mut ahead, left_out)?;
+        }
+        own_subjects += u64::from(subject.firsts.contains_key(&OWN));
+        subject.compare(&mut comparisons, &mut shared);
+        let mut candidate = Candidate::default();
+        for _ in 0..rows {
+            let Some(said) = next_said(&mut behind, left_out)? else { break };
+            if candidate.hash != Some(said.hash) {
+                let done =
+                    std::mem::replace(&mut candidate, Candidate { hash: Some(said.hash), ..Candidate::default() });
+                done.judge(&subject, needed).map_or(Ok(()), &mut take)?;
+            }
+            candidate.add(&said);
+        }
+        candidate.judge(&subject, needed).map_or(Ok(()), &mut take)?;
+    }
+    for (comparison, shared) in comparisons.iter_mut().zip(shared) {
+        comparison.missing_there = own_subjects - shared;
+    }
+    Ok(comparisons)
+}
+
+fn next_said(rows: &mut Rows<'_, ROW>, left_out: &[u16]) -> io::Result<Option<Said>> {
+    loop {
+        match rows.next_row()?.map(|row| Said::from_row(&row)) {
+            Some(said) if left_out.contains(&said.observer) => {}
+            said => return Ok(said),
+        }
     }
 }
 
-/// Decides every event that some node has and `own` does not, in order of time. `own` is among the observers' number:
-/// it is named `own_id` in records.
-pub fn decide(own: &PlainLog, own_id: &str, others: &[Observer<'_>], rules: &Rules) -> Vec<Decision> {
-    let own_observer = Observer { id: own_id, log: Some(own) };
-    let observers: Vec<_> = std::iter::once(own_observer).chain(others.iter().copied()).collect();
-    let eligible = observers.len() as u64;
-    let needed = quorum(eligible, rules.threshold_bp, rules.min_participating);
-    let mut asked = BTreeSet::new();
-    let mut decisions = Vec::new();
-    for (hash, event) in others.iter().filter_map(|o| o.log).flat_map(|log| &log.events) {
-        if own.events.contains_key(hash) || !rules.admits(event) || !asked.insert(*hash) {
-            continue;
+/// What the nodes say of one subject.
+#[derive(Default)]
+struct Subject {
+    /// The first event of each node that says anything.
+    firsts: BTreeMap<u16, (Instant, EventHash)>,
+    /// Events that a node and the own log have, and that only the node has.
+    same: BTreeMap<u16, u64>,
+    other: BTreeMap<u16, u64>,
+    /// The row before, and whether the own log has its event.
+    last: Option<(EventHash, u16)>,
+    own_has_it: bool,
+}
+
+impl Subject {
+    fn note(&mut self, said: &Said) {
+        if self.last == Some((said.hash, said.observer)) {
+            return;
         }
-        let node_hashes = observations(&observers, *hash, event);
-        let having = node_hashes.values().filter(|found| *found == hash).count() as u64;
+        if self.last.is_none_or(|(hash, _)| hash != said.hash) {
+            self.own_has_it = said.observer == OWN;
+        }
+        self.last = Some((said.hash, said.observer));
+        let first = self.firsts.entry(said.observer).or_insert((said.at, said.hash));
+        *first = (*first).min((said.at, said.hash));
+        if said.observer != OWN {
+            let counts = if self.own_has_it { &mut self.same } else { &mut self.other };
+            *counts.entry(said.observer).or_default() += 1;
+        }
+    }
+
+    fn compare(&self, comparisons: &mut [Comparison], shared: &mut [u64]) {
+        let own_says = self.firsts.contains_key(&OWN);
+        for observer in self.firsts.keys() {
+            let Some(found) = comparisons.get_mut(usize::from(*observer)) else { continue };
+            let count = |counts: &BTreeMap<u16, u64>| counts.get(observer).copied().unwrap_or_default();
+            found.same += count(&self.same);
+            *(if own_says { &mut found.divergent } else { &mut found.new }) += count(&self.other);
+            if let Some(shared) = shared.get_mut(usize::from(*observer)) {
+                *shared += u64::from(own_says);
+            }
+        }
+    }
+}
+
+/// One event, and who has it.
+#[derive(Default)]
+struct Candidate {
+    hash: Option<EventHash>,
+    at: Option<Instant>,
+    having: Vec<u16>,
+    /// How many have it with which other three fields, and where one such text stands.
+    contents: BTreeMap<ContentDigest, (usize, Text)>,
+}
+
+impl Candidate {
+    fn add(&mut self, said: &Said) {
+        // of several with one hash in one log the first counts, as everywhere
+        if self.having.last() == Some(&said.observer) {
+            return;
+        }
+        self.having.push(said.observer);
+        self.at = Some(said.at);
+        if said.text.bytes > 0 {
+            self.contents.entry(said.digest).or_insert((0, said.text)).0 += 1;
+        }
+    }
+
+    /// How it fared; none if the own log has it, or it is not asked about.
+    fn judge(self, subject: &Subject, needed: u64) -> Option<Decision> {
+        let (hash, at) = (self.hash?, self.at?);
+        if self.having.first() == Some(&OWN) {
+            return None;
+        }
+        // of equals the first: the map is in order of digests
+        let (_, text) = self.contents.into_values().rev().max_by_key(|(count, _)| *count)?;
+        let says = |(observer, first): (&u16, &(Instant, EventHash))| {
+            (*observer, if self.having.binary_search(observer).is_ok() { hash } else { first.1 })
+        };
+        let observed: Vec<_> = subject.firsts.iter().map(says).collect();
         let verdict = match () {
-            () if having >= needed => Verdict::Achieved,
-            () if (node_hashes.len() as u64) < needed => Verdict::Insufficient,
+            () if self.having.len() as u64 >= needed => Verdict::Achieved,
+            () if (observed.len() as u64) < needed => Verdict::Insufficient,
             () => Verdict::Failed,
         };
-        let event = majority_content(&observers, *hash).unwrap_or(event).clone();
-        decisions.push(Decision { event, hash: *hash, node_hashes, eligible, quorum: needed, verdict });
+        Some(Decision { hash, at, text, observed, verdict })
     }
-    decisions.sort_by_key(|decision| (decision.event.instant(), decision.hash));
-    decisions
-}
-
-/// What each observer says of the event's subject.
-fn observations(observers: &[Observer<'_>], hash: EventHash, event: &Event) -> BTreeMap<String, EventHash> {
-    let says = |observer: &Observer<'_>| {
-        let log = observer.log?;
-        if log.events.contains_key(&hash) {
-            return Some((observer.id.to_owned(), hash));
-        }
-        let of_subject = log.events.iter().filter(|(_, other)| about(other) == about(event));
-        let first = of_subject.min_by_key(|(hash, other)| (other.instant(), **hash))?;
-        Some((observer.id.to_owned(), *first.0))
-    };
-    observers.iter().filter_map(says).collect()
-}
-
-/// The three fields that the hash does not cover: as most nodes have them, else the lowest digest.
-fn majority_content<'a>(observers: &[Observer<'a>], hash: EventHash) -> Option<&'a Event> {
-    let mut contents: BTreeMap<_, (usize, &Event)> = BTreeMap::new();
-    for event in observers.iter().filter_map(|o| o.log?.events.get(&hash)) {
-        contents.entry(event.content_digest()).or_insert((0, event)).0 += 1;
-    }
-    // of equals the first: the map is in order of digests
-    contents.into_values().rev().max_by_key(|(count, _)| *count).map(|(_, event)| event)
 }

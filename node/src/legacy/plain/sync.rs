@@ -1,16 +1,24 @@
 //! One sync of a deployment without keys, all six phases; how a node's log is fetched is the caller's.
 
 use std::future::Future;
+use std::io::Read;
+use std::path::Path;
 
 use futures::StreamExt as _;
-use serde::Serialize;
-use ssid_protocol::event::Event;
+use serde::{Deserialize, Serialize};
 
-use super::{Comparison, Decision, Observer, Outcome, PlainLog, Rules, Verdict, compare, decide, write_down};
+use super::decide::{Comparison, Rules, needed, weigh};
+use super::gather::{GatherError, Gatherer};
+use super::members::{PlainMember, partners};
+use super::record::{Observation, Outcome, write_down};
+use super::tally::{Decided, Tally};
 use crate::api::view::{iso, now};
 use crate::config::Settings;
-use crate::registry::file::{Change, FileError, RegistryFile};
-use crate::registry::manifest::{FederationManifest, ManifestFileError, ManifestNode};
+use crate::known_members::{KnownMembers, KnownMembersError};
+use crate::registry::append::append_behind;
+use crate::registry::file::{FileError, RegistryFile};
+use crate::registry::manifest::{FederationManifest, HistoryRecord, ManifestFileError, ManifestNode};
+use crate::registry::parse::Position;
 use crate::registry::paths::RegistryPaths;
 
 /// Why a sync failed as a whole. What fails at one node is told in its report.
@@ -19,14 +27,24 @@ pub enum PlainSyncError {
     /// The manifest is not usable.
     #[error(transparent)]
     Manifest(#[from] ManifestFileError),
-    /// There is none.
-    #[error(
-        "there is no federation manifest, and so no nodes to sync with\n  add one with: ssid compat federation-sync-manager --add-node URL"
-    )]
-    NoManifest,
+    /// The list of known members is not usable.
+    #[error(transparent)]
+    Known(#[from] KnownMembersError),
+    /// There is no usable `git`.
+    #[error(transparent)]
+    Git(#[from] crate::git::GitError),
     /// The own registry log is not usable.
     #[error(transparent)]
     Log(#[from] FileError),
+    /// What the logs say cannot be kept meanwhile, or is too much.
+    #[error(transparent)]
+    Gather(#[from] GatherError),
+    /// To append now would cut somebody's line in two.
+    #[error("{} is being written by another program\n  try again when that has ended", .0.display())]
+    BeingWritten(std::path::PathBuf),
+    /// The task was broken off.
+    #[error("the sync was broken off: {0}")]
+    BrokenOff(String),
 }
 
 /// What a sync is to do.
@@ -36,12 +54,25 @@ pub struct PlainSyncOptions {
     pub force: bool,
     /// Append what a quorum has, whatever `conflict_resolution.auto_apply_consensus` says.
     pub apply: bool,
-    /// Whether this deployment has members with keys: then plain logs are observed, and nothing of them is appended.
+    /// Whether this deployment has members with keys: then plain logs are observed; nothing is decided or appended.
     pub has_keys: bool,
 }
 
+/// A deployment: its files, and where other files may be put meanwhile.
+#[derive(Clone, Copy, Debug)]
+pub struct Deployment<'a> {
+    /// The registry's files.
+    pub paths: &'a RegistryPaths,
+    /// Its configuration.
+    pub settings: &'a Settings,
+    /// Nodes that `ssid nodes add` made known.
+    pub known: &'a KnownMembers,
+    /// A directory of this node's.
+    pub scratch: &'a Path,
+}
+
 /// Why nothing was done.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Skipped {
     /// `federation.enabled` is false.
@@ -55,7 +86,7 @@ pub enum Skipped {
 }
 
 /// How it went with one node.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeReport {
     /// Its id.
     pub node_id: String,
@@ -70,12 +101,14 @@ pub struct NodeReport {
 }
 
 /// How a sync went.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlainSyncReport {
     /// Why nothing was done, if nothing was.
     pub skipped: Option<Skipped>,
     /// The active nodes, highest trust first.
     pub nodes: Vec<NodeReport>,
+    /// Whether there are members with keys: then nothing is decided by plain logs, and all counts below are 0.
+    pub observed_only: bool,
     /// Events that a quorum has and the own log had not.
     pub achieved: u64,
     /// Events about which enough nodes say something, and no quorum the same.
@@ -91,79 +124,150 @@ pub fn allows_unsigned(settings: &Settings, has_keys: bool) -> bool {
     settings.security.allow_unsigned_members.unwrap_or(!has_keys)
 }
 
-/// Syncs with every active node without a key. `fetch` gives the bytes of a node's registry log, or why it cannot.
+/// Syncs with every active node without a key. `fetch` gives a node's registry log, or why it cannot. However long the
+/// logs are, memory does not grow with them.
 ///
 /// # Errors
-/// If there is no manifest, or the registry's own files cannot be read or written.
-pub async fn sync<F, Fut>(
-    paths: &RegistryPaths,
-    settings: &Settings,
+/// If the registry's own files cannot be read or written.
+pub async fn sync<F, Fut, L>(
+    deployment: Deployment<'_>,
     options: PlainSyncOptions,
     fetch: F,
 ) -> Result<PlainSyncReport, PlainSyncError>
 where
     F: Fn(ManifestNode) -> Fut,
-    Fut: Future<Output = Result<Vec<u8>, String>>,
+    Fut: Future<Output = Result<L, String>>,
+    L: Read + Send + 'static,
 {
+    let Deployment { paths, settings, known, scratch } = deployment;
     let began = now();
-    let manifest = FederationManifest::read(&paths.federation_manifest)?.ok_or(PlainSyncError::NoManifest)?;
-    let nodes = partners(&manifest, settings);
-    if let Some(skipped) = why_not(&manifest, settings, options, &nodes) {
+    let manifest = FederationManifest::read(&paths.federation_manifest)?;
+    let nodes = partners(manifest.as_ref(), known, settings, &iso(began));
+    if let Some(skipped) = why_not(manifest.as_ref(), settings, options, &nodes) {
         return Ok(PlainSyncReport { skipped: Some(skipped), ..PlainSyncReport::default() });
     }
-    let parallel = if settings.performance.parallel_sync { settings.performance.max_parallel_syncs } else { 1 };
-    let fetching = nodes.into_iter().map(|node| {
-        let log = fetch(node.clone());
-        async move { (node, log.await.map(|bytes| PlainLog::read(&bytes))) }
-    });
-    let fetched: Vec<_> =
-        futures::stream::iter(fetching).buffered(usize::try_from(parallel).unwrap_or(1).max(1)).collect().await;
-
-    let mut file = RegistryFile::open(&paths.registry_log)?;
-    let own = own_log(&mut file)?;
-    let own_id = Some(manifest.text("local_node.node_id")).filter(|id| !id.is_empty());
-    let own_id = own_id.unwrap_or_else(|| "local_node".to_owned());
-    let observers: Vec<_> =
-        fetched.iter().map(|(node, log)| Observer { id: &node.node_id, log: log.as_ref().ok() }).collect();
-    let decisions = decide(&own, &own_id, &observers, &Rules::of(settings, began));
-
-    let mut report = report(&own, &fetched, &decisions);
-    let applies = options.apply || settings.conflict_resolution.auto_apply_consensus;
-    if applies && !options.has_keys {
-        let achieved = decisions.iter().filter(|decision| decision.verdict == Verdict::Achieved);
-        let events: Vec<Event> = achieved.map(|decision| decision.event.clone()).collect();
-        report.applied = file.append(&events)? as u64;
-    }
-    let by_outcome = |reached: bool| {
-        fetched.iter().filter(|(_, log)| log.is_ok() == reached).map(|(node, _)| node.node_id.clone()).collect()
+    let gatherer = Gatherer::new(scratch, Rules::of(settings, began))?;
+    let (gatherer, read) = gather(gatherer, &nodes, settings, fetch).await?;
+    let work = Work {
+        log: paths.registry_log.clone(),
+        others: nodes.len(),
+        before: manifest.iter().flat_map(FederationManifest::history).flatten().collect(),
+        decides: !options.has_keys,
+        applies: !options.has_keys && (options.apply || settings.conflict_resolution.auto_apply_consensus),
     };
-    let outcome =
-        Outcome { reached: by_outcome(true), failed: by_outcome(false), decisions, has_keys: options.has_keys };
-    let at = iso(now());
-    FederationManifest::update(&paths.federation_manifest, &at, |manifest| {
-        write_down(manifest, &outcome, &iso(began), &at);
-    })?;
+    let applied = work.applies;
+    let done = blocking(move || work.run(gatherer)).await??;
+
+    let observations =
+        read.into_iter().zip(done.comparisons.into_iter().skip(1)).map(|(read, comparison)| Observation {
+            at: iso(began),
+            comparison: read.is_ok().then_some(comparison),
+            quarantined: read.as_ref().copied().unwrap_or_default(),
+            error: read.err(),
+        });
+    let nodes: Vec<_> = nodes.into_iter().map(|member| member.node).zip(observations).collect();
+    let quorum = needed(nodes.len(), &Rules::of(settings, began));
+    let own_id = manifest.map(|manifest| manifest.text("local_node.node_id")).filter(|id| !id.is_empty());
+    let own_id = own_id.unwrap_or_else(|| "local_node".to_owned());
+    let report = report(&nodes, done.decided.as_ref(), done.appended);
+    let outcome = Outcome { nodes, own_id, quorum, decided: done.decided, applied };
+    if paths.keeps_manifest() {
+        let at = iso(now());
+        FederationManifest::update(&paths.federation_manifest, &at, |manifest| {
+            write_down(manifest, &outcome, &iso(began), &at);
+        })?;
+    }
     Ok(report)
 }
 
-/// Active nodes without a key, highest trust first; of equals in the manifest's order.
-fn partners(manifest: &FederationManifest, settings: &Settings) -> Vec<ManifestNode> {
-    let own = &settings.local_node.git_remote;
-    let is_partner = |node: &ManifestNode| {
-        node.is_active() && !node.has_key() && !node.git_remote.is_empty() && node.git_remote != *own
-    };
-    let mut nodes: Vec<_> = manifest.known_nodes().into_iter().filter(is_partner).collect();
-    nodes.sort_by_key(|node| std::cmp::Reverse(node.trust_score));
-    nodes
+/// Phases 1 and 2: every log is fetched, as many at a time as configured, and read as it comes. Of each node how many
+/// stretches could not be read, or why its log could not be had.
+async fn gather<F, Fut, L>(
+    mut gatherer: Gatherer,
+    nodes: &[PlainMember],
+    settings: &Settings,
+    fetch: F,
+) -> Result<(Gatherer, Vec<Result<u64, String>>), PlainSyncError>
+where
+    F: Fn(ManifestNode) -> Fut,
+    Fut: Future<Output = Result<L, String>>,
+    L: Read + Send + 'static,
+{
+    let parallel = if settings.performance.parallel_sync { settings.performance.max_parallel_syncs } else { 1 };
+    let fetching: Vec<_> = nodes.iter().map(|member| fetch(member.to_fetch())).collect();
+    let mut fetched = futures::stream::iter(fetching).buffered(usize::try_from(parallel).unwrap_or(1).max(1));
+    let mut read = Vec::new();
+    while let Some(log) = fetched.next().await {
+        // the manifest has no more nodes than fit
+        let observer = u16::try_from(read.len() + 1).unwrap_or(u16::MAX);
+        read.push(match log {
+            Err(error) => Err(error),
+            Ok(log) => {
+                let (back, quarantined) = blocking(move || {
+                    let quarantined = gatherer.add(observer, log);
+                    (gatherer, quarantined)
+                })
+                .await?;
+                gatherer = back;
+                quarantined.map_err(|error| error.to_string())
+            }
+        });
+    }
+    Ok((gatherer, read))
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, PlainSyncError> {
+    tokio::task::spawn_blocking(work).await.map_err(|e| PlainSyncError::BrokenOff(e.to_string()))
+}
+
+/// Phases 3 to 5, on the disk alone.
+struct Work {
+    log: std::path::PathBuf,
+    others: usize,
+    before: Vec<HistoryRecord>,
+    decides: bool,
+    applies: bool,
+}
+
+struct Done {
+    comparisons: Vec<Comparison>,
+    decided: Option<Decided>,
+    appended: u64,
+}
+
+impl Work {
+    fn run(self, mut gatherer: Gatherer) -> Result<Done, PlainSyncError> {
+        let read_until = gatherer.add_own(&self.log)?;
+        let gathered = gatherer.finish()?;
+        let failed = |source| gathered.failed(source);
+        if !self.decides {
+            let comparisons = weigh(&gathered, self.others, |_| Ok(())).map_err(failed)?;
+            return Ok(Done { comparisons, decided: None, appended: 0 });
+        }
+        let mut tally = Tally::new(&self.before, gathered.scratch.clone());
+        let comparisons = weigh(&gathered, self.others, |decision| tally.take(decision)).map_err(failed)?;
+        if self.applies && tally.all.achieved > 0 && RegistryFile::open(&self.log)?.is_being_written()? {
+            return Err(PlainSyncError::BeingWritten(self.log));
+        }
+        let (mut appended, mut behind): (u64, Position) = (0, read_until);
+        let decided = tally.finish(&gathered, |events| {
+            if self.applies && !events.is_empty() {
+                let (written, at) = append_behind(&self.log, behind, events)?;
+                (appended, behind) = (appended + written, at);
+            }
+            Ok(())
+        })?;
+        Ok(Done { comparisons, decided: Some(decided), appended })
+    }
 }
 
 fn why_not(
-    manifest: &FederationManifest,
+    manifest: Option<&FederationManifest>,
     settings: &Settings,
     options: PlainSyncOptions,
-    nodes: &[ManifestNode],
+    nodes: &[PlainMember],
 ) -> Option<Skipped> {
-    let last = manifest.text("federation.last_sync");
+    let last = manifest.map(|manifest| manifest.text("federation.last_sync")).unwrap_or_default();
     let minutes = i64::try_from(settings.sync_settings.interval_minutes).unwrap_or(i64::MAX);
     let is_recent = last.parse::<jiff::Timestamp>().is_ok_and(|at| {
         let age = jiff::Timestamp::now().as_second().saturating_sub(at.as_second());
@@ -171,41 +275,30 @@ fn why_not(
     });
     match () {
         () if !settings.federation.enabled => Some(Skipped::NotEnabled),
-        () if !allows_unsigned(settings, options.has_keys) => Some(Skipped::NotAllowed),
         () if nodes.is_empty() => Some(Skipped::NoNodes),
+        () if !allows_unsigned(settings, options.has_keys) => Some(Skipped::NotAllowed),
         () if is_recent && !options.force => Some(Skipped::Recent(last)),
         () => None,
     }
 }
 
-fn own_log(file: &mut RegistryFile) -> Result<PlainLog, FileError> {
-    let mut log = PlainLog::default();
-    while let Change::Appended(part) = file.read_new()? {
-        part.entries.into_iter().for_each(|entry| log.add(entry.event));
-    }
-    Ok(log)
-}
-
-fn report(
-    own: &PlainLog,
-    fetched: &[(ManifestNode, Result<PlainLog, String>)],
-    decisions: &[Decision],
-) -> PlainSyncReport {
-    let node = |(node, log): &(ManifestNode, Result<PlainLog, String>)| NodeReport {
+fn report(nodes: &[(ManifestNode, Observation)], decided: Option<&Decided>, applied: u64) -> PlainSyncReport {
+    let node = |(node, observation): &(ManifestNode, Observation)| NodeReport {
         node_id: node.node_id.clone(),
         node_name: node.node_name.clone(),
-        comparison: log.as_ref().ok().map(|log| compare(own, log)),
-        quarantined: log.as_ref().map(|log| log.quarantined).unwrap_or_default(),
-        error: log.as_ref().err().cloned(),
+        comparison: observation.comparison,
+        quarantined: observation.quarantined,
+        error: observation.error.clone(),
     };
-    let count = |verdict| decisions.iter().filter(|decision| decision.verdict == verdict).count() as u64;
+    let counts = decided.map(|decided| decided.all).unwrap_or_default();
     PlainSyncReport {
         skipped: None,
-        nodes: fetched.iter().map(node).collect(),
-        achieved: count(Verdict::Achieved),
-        failed: count(Verdict::Failed),
-        insufficient: count(Verdict::Insufficient),
-        applied: 0,
+        nodes: nodes.iter().map(node).collect(),
+        observed_only: decided.is_none(),
+        achieved: counts.achieved,
+        failed: counts.failed,
+        insufficient: counts.insufficient,
+        applied,
     }
 }
 

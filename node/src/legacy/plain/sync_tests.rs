@@ -2,14 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Cursor;
+use std::path::PathBuf;
 use std::sync::Mutex;
 
 use super::*;
+use crate::known_members::KnownMember;
 use crate::registry::fixtures::{event, pretty};
 
 /// A repository with three partners; `logs` says what each one's fetch gives.
 struct Deployment {
     _dir: tempfile::TempDir,
+    known: PathBuf,
     paths: RegistryPaths,
     settings: Settings,
     logs: BTreeMap<String, Result<Vec<u8>, String>>,
@@ -38,7 +42,14 @@ fn deployment(logs: [Result<Vec<u8>, String>; 3]) -> Deployment {
     })
     .unwrap();
     let logs = names.iter().map(|name| (*name).to_owned()).zip(logs).collect();
-    Deployment { _dir: dir, paths, settings, logs, asked: Mutex::default() }
+    Deployment {
+        known: dir.path().join("data/known_members.json"),
+        _dir: dir,
+        paths,
+        settings,
+        logs,
+        asked: Mutex::default(),
+    }
 }
 
 impl Deployment {
@@ -46,9 +57,15 @@ impl Deployment {
         let fetch = |node: ManifestNode| {
             self.asked.lock().unwrap().push(node.node_name.clone());
             let log = self.logs[&node.node_name].clone();
-            async move { log }
+            async move { log.map(Cursor::new) }
         };
-        sync(&self.paths, &self.settings, options, fetch).await.unwrap()
+        let known = KnownMembers::load(&self.known).unwrap();
+        let scratch = self.known.parent().unwrap().join("scratch");
+        let deployment =
+            super::Deployment { paths: &self.paths, settings: &self.settings, known: &known, scratch: &scratch };
+        let report = sync(deployment, options, fetch).await.unwrap();
+        assert!(report.skipped.is_some() || fs::read_dir(scratch).unwrap().count() == 0, "nothing is left of it");
+        report
     }
 
     fn log(&self) -> String {
@@ -69,7 +86,9 @@ async fn what_a_quorum_has_is_appended_if_the_configuration_says_so() {
     let force = PlainSyncOptions { force: true, ..PlainSyncOptions::default() };
     assert_eq!(deployment.sync(PlainSyncOptions { has_keys: true, ..force }).await.skipped, Some(Skipped::NotAllowed));
     deployment.settings.security.allow_unsigned_members = Some(true);
-    assert_eq!(deployment.sync(PlainSyncOptions { has_keys: true, ..force }).await.applied, 0, "observed only");
+    let observed = deployment.sync(PlainSyncOptions { has_keys: true, ..force }).await;
+    assert_eq!((observed.observed_only, observed.achieved, observed.applied), (true, 0, 0));
+    assert_eq!(observed.nodes[0].comparison.unwrap().new, 1, "seen, and no more");
     assert_eq!(deployment.sync(force).await.applied, 1);
     let after = deployment.log();
     assert!(after.starts_with(&before) && after.contains(&event(2).event_hash().to_string()));
@@ -105,4 +124,40 @@ async fn a_sync_that_is_not_due_or_not_wanted_does_nothing() {
     assert_eq!(deployment.sync(PlainSyncOptions::default()).await.skipped, Some(Skipped::NotEnabled));
     assert_eq!(deployment.asked.lock().unwrap().len(), 3, "asked once each");
     assert_eq!(fs::read(&deployment.paths.federation_manifest).unwrap(), manifest);
+}
+
+#[tokio::test]
+async fn nodes_that_were_added_are_read_by_their_secret_address_and_written_down_by_the_public_one() {
+    let all = || Ok(log_of(&[1, 2]));
+    let mut deployment = deployment([all(), all(), all()]);
+    deployment.logs.insert("d".to_owned(), all());
+    fs::create_dir_all(deployment.known.parent().unwrap()).unwrap();
+    let mut known = KnownMembers::load(&deployment.known).unwrap();
+    let member = |name: &str, remote: &str| KnownMember {
+        node_name: name.to_owned(),
+        organization: "Org".to_owned(),
+        git_remote: remote.to_owned(),
+    };
+    known.add(member("d", "https://ada:s3cret@git.example/d.git")).unwrap();
+    known.add(member("a again", "https://ada:s3cret@git.example/a.git")).unwrap();
+    known.save(&deployment.known).unwrap();
+    let fetched = Mutex::new(Vec::new());
+    let report = {
+        let fetch = |node: ManifestNode| {
+            fetched.lock().unwrap().push(node.git_remote.clone());
+            let log = deployment.logs[&node.node_name].clone();
+            async move { log.map(Cursor::new) }
+        };
+        let scratch = deployment.known.parent().unwrap();
+        let (paths, settings) = (&deployment.paths, &deployment.settings);
+        let here = super::Deployment { paths, settings, known: &known, scratch };
+        sync(here, PlainSyncOptions::default(), fetch).await.unwrap()
+    };
+    assert_eq!((report.nodes.len(), report.achieved), (4, 1), "one is the manifest's own by another address");
+    let asked = fetched.into_inner().unwrap();
+    assert!(asked.iter().filter(|remote| remote.contains("s3cret")).count() == 2, "{asked:?}");
+    let text = fs::read_to_string(&deployment.paths.federation_manifest).unwrap();
+    assert!(text.contains("https://git.example/d.git") && !text.contains("s3cret"), "{text}");
+    let again = deployment.sync(PlainSyncOptions { force: true, ..PlainSyncOptions::default() }).await;
+    assert_eq!(again.nodes.len(), 4);
 }
