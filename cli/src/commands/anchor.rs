@@ -1,6 +1,6 @@
 //! `ssid anchor`.
 
-mod verify;
+pub(super) mod verify;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -77,13 +77,6 @@ pub(crate) struct CidArgs {
     files: Vec<PathBuf>,
 }
 
-impl AnchorCommand {
-    /// Everything anchored, each from the first place that delivers it.
-    pub(super) fn verify_all() -> Self {
-        Self::Verify(verify::VerifyArgs::default())
-    }
-}
-
 pub(crate) async fn run(command: AnchorCommand, context: &Context) -> Result<()> {
     match command {
         AnchorCommand::Run => anchor(context).await,
@@ -109,6 +102,13 @@ async fn running(context: &Context) -> Option<Client> {
 }
 
 async fn anchor(context: &Context) -> Result<()> {
+    let (all, has_node) = anchored(context).await?;
+    context.out.show(&all, |all| summary(all, context.out))?;
+    conclude(&all, has_node, context.out)
+}
+
+/// Anchors what has changed; what became of it, and whether a node did it.
+pub(super) async fn anchored(context: &Context) -> Result<(Session, bool)> {
     let node = running(context).await;
     let mut all = Session::default();
     loop {
@@ -125,9 +125,19 @@ async fn anchor(context: &Context) -> Result<()> {
             break;
         }
     }
-    context.out.show(&all, |all| summary(all, context.out))?;
-    all.remarks.iter().for_each(|remark| context.out.remark(&clean(remark)));
-    failed(&all, node.is_some())
+    Ok((all, node.is_some()))
+}
+
+/// The command's end: what deserves a remark, and exit 1 if something was not anchored.
+pub(super) fn conclude(session: &Session, has_node: bool, out: Output) -> Result<()> {
+    session.remarks.iter().for_each(|remark| out.remark(&clean(remark)));
+    failed(session, has_node)
+}
+
+/// How many anchors the manifest has.
+pub(super) fn recorded(context: &Context) -> Result<usize> {
+    let (paths, _) = configured(context)?;
+    Ok(AnchorManifest::read(&paths.ipfs_anchor_manifest).or_code(Code::Failed)?.anchors.len())
 }
 
 async fn through_node(node: &Client, out: Output) -> Result<Session> {

@@ -8,9 +8,11 @@ use serde_json::json;
 use ssid_node::api::view::{NodeView, ObservedNodeView};
 use ssid_node::git::GitRemote;
 use ssid_node::known_members::{KnownMember, KnownMembers};
-use ssid_node::legacy::plain::{Comparison, allows_unsigned};
+use ssid_node::legacy::plain::{Comparison, allows_unsigned, public_remote};
+use ssid_node::registry::manifest::FederationManifest;
 use ssid_node::registry::paths::RegistryPaths;
 
+use super::compat::put_in_manifest;
 use super::plain_sync;
 use crate::context::Context;
 use crate::error::{Code, OrCode as _};
@@ -85,11 +87,18 @@ pub(crate) async fn run(command: NodesCommand, context: &Context) -> Result<()> 
 fn add(context: &Context, git_remote: &str, node_name: &str, organization: &str) -> Result<()> {
     setup::check_name("--node-name", node_name)?;
     setup::check_name("--organization", organization)?;
-    context.home.check().or_usage()?;
-    let remote = setup::git_remote(&context.home, context.repo.as_deref(), git_remote)?;
-    let is_new = remember(context, &remote, node_name, organization)?;
     let paths = RegistryPaths::choose(context.repo.as_deref(), context.home.root());
     let has_keys = context.home.voting_key().exists();
+    // where nobody has a key the repository's files are the deployment, and its manifest is in Git
+    let in_manifest = !has_keys && context.repo.is_some() && paths.federation_manifest.exists();
+    if in_manifest { context.home.create() } else { context.home.check() }.or_usage()?;
+    let remote = setup::git_remote(&context.home, context.repo.as_deref(), git_remote)?;
+    let is_new = remember(context, &remote, node_name, organization)?;
+    let manifest = FederationManifest::read(&paths.federation_manifest).or_code(Code::Failed)?;
+    let nodes: Vec<_> = manifest.iter().flat_map(FederationManifest::known_nodes).collect();
+    if in_manifest && !nodes.iter().any(|node| public_remote(&node.git_remote) == remote.public()) {
+        put_in_manifest(&paths, &remote, node_name, organization)?;
+    }
     let is_read = allows_unsigned(&plain_sync::places(context, &paths)?.settings, has_keys);
     let shown = json!({ "node_name": node_name, "organization": organization,
         "git_remote": remote.to_string(), "added": is_new, "votes": false, "is_read": is_read });

@@ -21,6 +21,7 @@ mod kill;
 mod legacy_manifest;
 mod load;
 mod membership;
+mod plain_members;
 mod process;
 mod quorum;
 mod registry_file;

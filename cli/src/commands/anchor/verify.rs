@@ -23,6 +23,13 @@ pub(crate) struct VerifyArgs {
 }
 
 pub(super) async fn run(args: &VerifyArgs, context: &Context) -> Result<()> {
+    let report = checked(args, context).await?;
+    context.out.show(&report, |report| lines(report, context.out))?;
+    conclude(&report)
+}
+
+/// Fetches everything that is anchored, and looks whether it is what was recorded.
+pub(in crate::commands) async fn checked(args: &VerifyArgs, context: &Context) -> Result<Report> {
     let (paths, settings) = configured(context)?;
     let mut verifier = Verifier::configured(&settings).or_usage()?;
     verifier.everywhere = args.everywhere;
@@ -39,8 +46,12 @@ pub(super) async fn run(args: &VerifyArgs, context: &Context) -> Result<()> {
     bar.finish_and_clear();
     let count = |verdict| checked.iter().filter(|c| c.verdict == verdict).count();
     let (proven, differ, lost) = (count(Verdict::Proven), count(Verdict::Differs), count(Verdict::Unreachable));
-    let report = Report { proven, differ, unreachable: lost, anchors: checked };
-    context.out.show(&report, |report| lines(report, context.out))?;
+    Ok(Report { proven, differ, unreachable: lost, anchors: checked })
+}
+
+/// The command's end: exit 5 if any content differs, 1 if some could not be reached.
+pub(in crate::commands) fn conclude(report: &Report) -> Result<()> {
+    let (differ, lost) = (report.differ, report.unreachable);
     if differ > 0 {
         let error = CliError::new(Code::Verification, format!("{differ} of the anchors are not what was recorded"));
         return Err(error.hint("do not rely on them; whoever delivered the content is named above").into());
@@ -58,11 +69,11 @@ fn target(anchor: AnchorView) -> Target {
 
 /// What was proved of all anchors.
 #[derive(Debug, Serialize)]
-struct Report {
-    proven: usize,
-    differ: usize,
-    unreachable: usize,
-    anchors: Vec<Checked>,
+pub(in crate::commands) struct Report {
+    pub(in crate::commands) proven: usize,
+    pub(in crate::commands) differ: usize,
+    pub(in crate::commands) unreachable: usize,
+    pub(in crate::commands) anchors: Vec<Checked>,
 }
 
 fn lines(report: &Report, out: Output) -> String {

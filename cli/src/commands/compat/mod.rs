@@ -12,6 +12,7 @@ use anyhow::Result;
 use clap::Subcommand;
 
 pub(super) use facts::repository;
+pub(super) use sync_manager::put_in_manifest;
 
 use crate::context::Context;
 

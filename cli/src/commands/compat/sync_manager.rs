@@ -4,9 +4,11 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 use ssid_node::api::view::{SyncOutcome, iso, now};
+use ssid_node::git::GitRemote;
 use ssid_node::known_members::KnownMembers;
-use ssid_node::legacy::plain::{PlainSyncReport, public_remote};
+use ssid_node::legacy::plain::{PlainSyncReport, Skipped, public_remote};
 use ssid_node::registry::manifest::{FederationManifest, ManifestNode, legacy_id};
+use ssid_node::registry::paths::RegistryPaths;
 
 use super::facts::{Facts, Status, repository};
 use super::paper::Paper;
@@ -31,7 +33,7 @@ pub(crate) struct SyncManagerArgs {
     #[command(flatten)]
     what: What,
     /// Name of the node to add [default: the repository's]
-    #[arg(long, value_name = "N", requires = "add_node", default_value = "")]
+    #[arg(long, value_name = "N", requires = "add_node", default_value = "", hide_default_value = true)]
     node_name: String,
     /// Whose the node to add is
     #[arg(long, value_name = "O", requires = "add_node", default_value = "Unknown")]
@@ -96,13 +98,7 @@ async fn add(context: &Context, url: &str, args: &SyncManagerArgs) -> Result<()>
         context.home.create().or_usage()?;
         remember(context, &remote, name, &args.organization)?;
     }
-    let at = iso(now());
-    let node = ManifestNode::new(&public, name, &args.organization, &seconds(&at));
-    let update = FederationManifest::update(&facts.paths.federation_manifest, &at, |manifest| {
-        manifest.put_node(&node, None);
-        count_nodes(manifest);
-    });
-    update.or_code(Code::Failed)?;
+    let node = put_in_manifest(&facts.paths, &remote, name, &args.organization)?;
     context.out.show(&node, |node| {
         let mut paper = Paper::new(context.out);
         paper.heading("Adding Federated Node");
@@ -113,6 +109,23 @@ async fn add(context: &Context, url: &str, args: &SyncManagerArgs) -> Result<()>
         paper.finish()
     })?;
     Ok(())
+}
+
+/// Puts a node without a key into the federation manifest, without what is secret in its address.
+pub(in crate::commands) fn put_in_manifest(
+    paths: &RegistryPaths,
+    remote: &GitRemote,
+    name: &str,
+    organization: &str,
+) -> Result<ManifestNode> {
+    let at = iso(now());
+    let node = ManifestNode::new(&remote.public(), name, organization, &seconds(&at));
+    let update = FederationManifest::update(&paths.federation_manifest, &at, |manifest| {
+        manifest.put_node(&node, None);
+        count_nodes(manifest);
+    });
+    update.or_code(Code::Failed)?;
+    Ok(node)
 }
 
 async fn remove(context: &Context, id: &str) -> Result<()> {
@@ -209,8 +222,10 @@ async fn sync(force: bool, context: &Context) -> Result<()> {
         return Ok(live_sync::verdict(&outcome)?);
     }
     facts.manifest()?;
+    let inactive = facts.nodes().await?.into_iter().filter(|node| !node.is_active()).map(|node| node.node_name);
+    let inactive: Vec<_> = inactive.collect();
     let report = plain_sync::run(context, &facts.paths, force).await?;
-    out.show(&report, |report| report_text(report, out))?;
+    out.show(&report, |report| report_text(report, &inactive, out))?;
     Ok(plain_sync::verdict(&report)?)
 }
 
@@ -226,7 +241,7 @@ fn synced_text(outcome: &SyncOutcome, out: Output) -> String {
     }
     if let Some(plain) = &outcome.plain {
         paper.line("");
-        paper.line(report_text(plain, out).trim_end());
+        paper.line(report_text(plain, &[], out).trim_end());
     }
     for remark in &outcome.remarks {
         paper.painted(Tone::Warn, &format!("! {}", clean(remark)));
@@ -234,13 +249,30 @@ fn synced_text(outcome: &SyncOutcome, out: Output) -> String {
     paper.finish()
 }
 
-fn report_text(report: &PlainSyncReport, out: Output) -> String {
+/// Why nothing was done, and what to do.
+fn in_words(skipped: &Skipped) -> (String, &'static str) {
+    match skipped {
+        Skipped::NotEnabled => {
+            ("Federation is not enabled".to_owned(), "Enable in: federation.enabled of federation_config.json")
+        }
+        Skipped::Recent(at) => (format!("Recent sync detected: {at}"), "Use --force to sync anyway"),
+        Skipped::NoNodes => ("No federated nodes configured".to_owned(), "Add one with: --add-node GIT_URL"),
+        Skipped::NotAllowed => (plain_sync::why(skipped), "Set it to true to observe them"),
+    }
+}
+
+fn report_text(report: &PlainSyncReport, inactive: &[String], out: Output) -> String {
     let mut paper = Paper::new(out);
     if let Some(skipped) = &report.skipped {
-        paper.painted(Tone::Warn, &format!("! {}", clean(&plain_sync::why(skipped))));
+        let (what, how) = in_words(skipped);
+        paper.painted(Tone::Warn, &format!("! {}", clean(&what)));
+        paper.line(&format!("  {how}"));
         return paper.finish();
     }
     paper.heading("Federation Synchronization");
+    for name in inactive {
+        paper.painted(Tone::Warn, &format!("SKIP Skipping inactive node: {}", clean(name)));
+    }
     for node in &report.nodes {
         paper.line(&format!("-> Syncing with: {}", clean(&node.node_name)));
         match (&node.comparison, &node.error) {

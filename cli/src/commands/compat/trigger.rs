@@ -102,5 +102,7 @@ fn text(event: &Event, anchor: &str, place: &str, out: Output) -> String {
     paper.line("");
     paper.line("Proof-Anchor:");
     paper.line(&format!("  SHA256: {anchor}"));
+    paper.line("");
+    paper.heading("Proof-Anchor Emission Complete");
     paper.finish()
 }

@@ -7,6 +7,7 @@ use ssid_node::api::view::VerifyView;
 use ssid_node::registry::manifest::{HistoryRecord, ManifestNode};
 use ssid_node::registry::parse::{ParsedLog, SkipReason};
 use ssid_node::registry::stream::read_all;
+use ssid_protocol::event::Event;
 use ssid_protocol::trust::TrustLabel;
 
 use super::facts::Facts;
@@ -170,16 +171,32 @@ async fn check_event(facts: &Facts, hash: &str, out: Output) -> Result<()> {
     let found: Vec<_> =
         facts.history(usize::MAX).await?.into_iter().filter(|r| r.event_hash.starts_with(&wanted)).collect();
     let Some(record) = found.last().filter(|_| !wanted.is_empty()) else {
-        let message = format!("Event not found in the consensus history: {}", clean(beginning(hash, 64)));
-        return Err(CliError::new(Code::NoConsensus, message)
-            .hint("see: ssid compat consensus-validator --show-history")
-            .into());
+        return Err(undecided(facts, &wanted)?.into());
     };
     out.show(record, |record| checked_text(record, out))?;
     if record.consensus_achieved {
         return Ok(());
     }
     Err(CliError::new(Code::NoConsensus, format!("Consensus failed: {}", clean(&record.resolution))).into())
+}
+
+/// What there is to say of an event that no decision is about.
+fn undecided(facts: &Facts, wanted: &str) -> Result<CliError> {
+    let mut found = None;
+    read_all(&facts.paths.registry_log, |part| {
+        let is_it = |event: &Event| !wanted.is_empty() && event.event_hash().to_string().starts_with(wanted);
+        found = found.take().or_else(|| part.entries.into_iter().map(|entry| entry.event).find(is_it));
+    })
+    .or_code(Code::Failed)?;
+    let shown = clean(beginning(wanted, 64));
+    Ok(match found {
+        Some(event) => {
+            let what = format!("{} {} stands in the local registry", clean(&event.event), clean(&event.version));
+            CliError::new(Code::NoConsensus, format!("No consensus record of {shown}: {what}, and was not voted on"))
+        }
+        None => CliError::new(Code::NoConsensus, format!("Event not found in local registry: {shown}"))
+            .hint("see: ssid compat consensus-validator --show-history"),
+    })
 }
 
 fn checked_text(record: &HistoryRecord, out: Output) -> String {

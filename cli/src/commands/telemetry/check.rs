@@ -79,10 +79,19 @@ fn is_unreachable(error: &anyhow::Error) -> bool {
 }
 
 pub(super) async fn once(context: &Context, wait: Duration) -> Result<()> {
+    once_as(context, wait, |view| page(view, context.out)).await
+}
+
+/// One check, told as `page` has it.
+pub(in crate::commands) async fn once_as(
+    context: &Context,
+    wait: Duration,
+    page: impl Fn(&CheckView) -> String,
+) -> Result<()> {
     let (mut checker, mut view) = Checker::find(context).await?;
     checker.deliver(wait).await;
     checker.count(&mut view);
-    context.out.show(&view, |view| page(view, context.out))?;
+    context.out.show(&view, page)?;
     if let Some(first) = view.unusable.first() {
         let why = format!("{}: {}", first.channel.as_str(), first.reason);
         return Err(CliError::usage(why).into());
@@ -96,6 +105,11 @@ pub(super) async fn once(context: &Context, wait: Duration) -> Result<()> {
 }
 
 pub(super) async fn watch(context: &Context) -> Result<()> {
+    watch_as(context, |view| page(view, context.out)).await
+}
+
+/// Checks again and again, each told as `page` has it.
+pub(in crate::commands) async fn watch_as(context: &Context, page: impl Fn(&CheckView) -> String) -> Result<()> {
     let every = Duration::from_secs(places(context)?.config.settings.check_interval_seconds);
     let watching = async {
         let (mut checker, mut view) = Checker::find(context).await?;
@@ -103,7 +117,7 @@ pub(super) async fn watch(context: &Context) -> Result<()> {
             let begun = tokio::time::Instant::now();
             checker.deliver(FIRST.min(every)).await;
             checker.count(&mut view);
-            context.out.item(&view, |view| page(view, context.out))?;
+            context.out.item(&view, &page)?;
             // what is not delivered yet goes on until the next check
             checker.deliver(every.saturating_sub(begun.elapsed())).await;
             tokio::time::sleep_until(begun + every).await;

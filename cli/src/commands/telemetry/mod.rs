@@ -1,9 +1,9 @@
 //! `ssid telemetry`.
 
-mod check;
+pub(super) mod check;
 mod history;
 mod outbox;
-mod trial;
+pub(super) mod trial;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -21,7 +21,7 @@ use crate::context::Context;
 use crate::error::{CliError, OrCode as _};
 
 /// How long deliveries are waited for unless `--wait` says.
-const DELIVERY_SECONDS: u64 = 30;
+pub(super) const DELIVERY_SECONDS: u64 = 30;
 
 /// Tell people what changes: scores, violations, releases, what happens in the federation
 ///
@@ -112,18 +112,6 @@ pub(crate) async fn run(command: TelemetryCommand, context: &Context) -> Result<
         TelemetryCommand::Test(args) => trial::run(context, args.channel.as_deref(), args.wait.time()).await,
         TelemetryCommand::History(args) => history::run(context, &args),
         TelemetryCommand::Outbox(command) => outbox::run(command, context).await,
-    }
-}
-
-impl TelemetryCommand {
-    /// One check, with the usual time to deliver.
-    pub(super) fn check_once() -> Self {
-        Self::Check(WaitArgs { wait: DELIVERY_SECONDS })
-    }
-
-    /// A test message to every channel, with the usual time.
-    pub(super) fn test_all() -> Self {
-        Self::Test(TestArgs { channel: None, wait: WaitArgs { wait: DELIVERY_SECONDS } })
     }
 }
 

@@ -13,6 +13,16 @@ use crate::error::{CliError, Code};
 use crate::output::{Output, Tone, clean};
 
 pub(super) async fn run(context: &Context, only: Option<&str>, wait: Duration) -> Result<()> {
+    run_as(context, only, wait, |trials| table(trials, context.out)).await
+}
+
+/// The same, told as `page` has it.
+pub(in crate::commands) async fn run_as(
+    context: &Context,
+    only: Option<&str>,
+    wait: Duration,
+    page: impl FnOnce(&Vec<TrialView>) -> String,
+) -> Result<()> {
     let places = places(context)?;
     let mut senders = Senders::configured(&places.config, &secrets(&places), &places.paths.root);
     senders.usable.retain(|sender| only.is_none_or(|name| sender.channel().as_str() == name));
@@ -24,7 +34,7 @@ pub(super) async fn run(context: &Context, only: Option<&str>, wait: Duration) -
         return Err(error.hint(format!("set notifications.slack.enabled (or another's) to true in {file}")).into());
     }
     let trials = try_out(&senders.usable, wait, now()).await;
-    context.out.show(&trials, |trials| table(trials, context.out))?;
+    context.out.show(&trials, page)?;
     if let Some((channel, why)) = senders.unusable.first() {
         return Err(CliError::usage(format!("{} cannot be used: {why}", channel.as_str())).into());
     }

@@ -1,0 +1,102 @@
+//! The plain logs of nodes without a key, over Git.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use super::deployment::*;
+
+#[test]
+fn a_deployment_without_keys_syncs_by_git_and_only_log_and_manifest_grow() {
+    let (dir, repo) = repository();
+    // four partners who have one event more, one of them another as well; and one that is gone
+    let mut remotes = partners(&repo, 4);
+    append(&remotes[0], "v9.9.9");
+    remotes.push(dir.path().join("gone"));
+    federate(&repo, &remotes);
+    let before = fs::read_to_string(repo.join(LOG)).unwrap();
+    let root = at_root(&repo);
+    runs(&repo, &["import-legacy", "--repo", ".", "--yes"], 0);
+    let data = dir.path().join("data");
+    let sync = ["--data", data.to_str().unwrap(), "--repo", ".", "sync", "--force"];
+    let report = json_of(&repo, &sync);
+    assert_eq!((&report["achieved"], &report["applied"], &report["insufficient"]), (&json!(1), &json!(1), &json!(1)));
+    let failed: Vec<_> = report["nodes"].as_array().unwrap().iter().filter(|node| !node["error"].is_null()).collect();
+    assert!(failed.len() == 1 && failed[0]["node_name"] == "P4", "{failed:?}");
+
+    let log = fs::read_to_string(repo.join(LOG)).unwrap();
+    let added = log.strip_prefix(&before).unwrap();
+    assert!(added.lines().count() == 1 && added.contains("v4.3.0") && added.contains("event_hash"), "{added}");
+    assert_eq!(git(&repo, &["diff", "--name-only"]).lines().collect::<Vec<_>>(), [LOG, MANIFEST]);
+    assert_eq!(
+        git(&repo, &["diff", "--numstat", "--", LOG]).split_whitespace().take(2).collect::<Vec<_>>(),
+        ["1", "0"]
+    );
+    assert_eq!(at_root(&repo), root, "nothing new at the repository's root");
+    let manifest: Value = serde_json::from_slice(&fs::read(repo.join(MANIFEST)).unwrap()).unwrap();
+    let record = &manifest["consensus_history"][1];
+    assert_eq!((&record["transport"], &record["signed"], &record["quorum"]), (&json!("git"), &json!(false), &json!(4)));
+    assert_eq!(manifest["statistics"]["total_syncs"], 121);
+    assert_eq!(manifest["nodes"][0]["trust_score"], 50, "no signature, no trust");
+    has_all(&runs(&repo, &["compat", "consensus-validator", "--verify"], 0).0, &["Valid: 13", "Invalid: 0"]);
+
+    // a moment later it is not due, which is no failure; forced, it finds the same and adds nothing
+    let manager = ["--data", data.to_str().unwrap(), "compat", "federation-sync-manager", "--sync"];
+    has_all(&runs(&repo, &manager, 0).0, &["! Recent sync detected"]);
+    let (said, _) = runs(&repo, &[&manager[..], &["--force"]].concat(), 0);
+    has_all(&said, &["-> Syncing with: P0", "OK Sync successful", "X Sync failed", "  Successful: 4", "  Failed: 1"]);
+    assert_eq!(fs::read_to_string(repo.join(LOG)).unwrap(), log);
+    change(&repo, CONFIG, |config| config["federation"]["enabled"] = false.into());
+    has_all(&runs(&repo, &manager, 0).0, &["! Federation is not enabled"]);
+}
+
+#[test]
+fn nodes_that_were_added_are_synced_like_those_of_the_manifest() {
+    let (dir, repo) = repository();
+    let partners = partners(&repo, 3);
+    federate(&repo, &partners[..2]);
+    let data = dir.path().join("data");
+    let here = ["--data", data.to_str().unwrap(), "--repo", "."];
+    let add = ["nodes", "add", "--node-name", "Oslo", "--organization", "Eksempel", "--git-remote"];
+    let added = json_of(&repo, &[&here[..], &add, &[partners[2].to_str().unwrap()]].concat());
+    assert_eq!((&added["added"], &added["is_read"]), (&json!(true), &json!(true)), "nobody has a key here");
+    let listed = json_of(&repo, &[&here[..], &["compat", "federation-sync-manager", "--list-nodes"]].concat());
+    assert_eq!((listed.as_array().unwrap().len(), &listed[2]["node_name"]), (3, &json!("Oslo")));
+    let report = json_of(&repo, &[&here[..], &["sync", "--force"]].concat());
+    assert_eq!((&report["achieved"], &report["applied"]), (&json!(1), &json!(1)), "3 of 4 have it: {report}");
+    let manifest = read_json(&repo, MANIFEST);
+    let oslo = &manifest["nodes"][2];
+    assert!(oslo["node_name"] == "Oslo" && oslo["last_seen"].is_string(), "{manifest}");
+    let observed = &manifest["ssid"]["observations"][oslo["node_id"].as_str().unwrap()];
+    assert_eq!((&observed["same"], &observed["new"]), (&json!(12), &json!(1)));
+    // a member with a key turns it off, as long as the configuration does not say otherwise
+    change(&repo, MANIFEST, |manifest| manifest["nodes"][0]["node_id"] = "c".repeat(64).into());
+    let report = json_of(&repo, &[&here[..], &["sync", "--force"]].concat());
+    assert_eq!(report["skipped"], "not_allowed");
+    change(&repo, CONFIG, |config| config["security"]["allow_unsigned_members"] = true.into());
+    append(&partners[1], "v4.9.0");
+    append(&partners[2], "v4.9.0");
+    let report = json_of(&repo, &[&here[..], &["sync", "--force"]].concat());
+    assert_eq!((&report["observed_only"], &report["nodes"][0]["comparison"]["new"]), (&json!(true), &json!(1)));
+    assert_eq!((&report["achieved"], &report["applied"]), (&json!(0), &json!(0)), "observed, never decided");
+}
+
+#[test]
+fn a_log_that_is_too_large_is_named_with_its_limit_and_the_others_are_read() {
+    let (_dir, repo) = repository();
+    let partners = partners(&repo, 3);
+    federate(&repo, &partners);
+    // compresses well, so that it is the log's own limit and not the fetch's
+    let filler = "prose without end ".repeat(1 << 20);
+    let text = fs::read_to_string(partners[0].join(LOG)).unwrap();
+    fs::write(partners[0].join(LOG), text.clone() + &filler[..5 << 20] + "\n" + &text).unwrap();
+    commit(&partners[0], "five MiB");
+    fs::write(partners[1].join(LOG), text + &filler.repeat(4)).unwrap();
+    commit(&partners[1], "too much");
+    let report = json_of(&repo, &["--repo", ".", "sync", "--force"]);
+    let nodes = report["nodes"].as_array().unwrap();
+    assert_eq!((&nodes[0]["comparison"]["same"], &nodes[2]["error"]), (&json!(12), &Value::Null));
+    let why = nodes[1]["error"].as_str().unwrap();
+    has_all(why, &["more than log_bytes = 67108864", "archive it and begin a new one"]);
+    assert_eq!((&report["achieved"], &report["insufficient"]), (&json!(0), &json!(1)), "2 of 4 are no quorum");
+}
