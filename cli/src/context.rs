@@ -11,7 +11,7 @@ use crate::error::OrCode as _;
 use crate::output::Output;
 
 /// The global flags, resolved.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Context {
     /// Where the node's data is.
     pub(crate) home: Home,

@@ -81,7 +81,7 @@ pub struct Reports {
 
 /// The directory that the configuration names; its default is the registry's own place, whether in a repository or in a
 /// data directory.
-fn directory(paths: &RegistryPaths, configured: &ConflictResolution) -> PathBuf {
+pub(crate) fn directory(paths: &RegistryPaths, configured: &ConflictResolution) -> PathBuf {
     if configured.conflict_report_path == ConflictResolution::default().conflict_report_path {
         return paths.conflicts.clone();
     }

@@ -1,14 +1,19 @@
 //! Syncing where no node runs: a deployment without keys, from its repository's files. `ssid sync` and `ssid compat`
 //! share it.
 
+use std::time::Duration;
+
 use anyhow::Result;
+use ssid_node::api::view::now;
 use ssid_node::config::Config;
 use ssid_node::legacy::PlainPlaces;
-use ssid_node::legacy::plain::{NodeReport, PlainSyncError, PlainSyncOptions, PlainSyncReport, Skipped};
+use ssid_node::legacy::plain::{NodeReport, PlainSyncError, PlainSyncOptions, PlainSyncReport, Skipped, messages};
 use ssid_node::registry::manifest::FederationManifest;
 use ssid_node::registry::paths::RegistryPaths;
 use tokio_util::sync::CancellationToken;
 
+use super::compat::repository;
+use super::telemetry::{self, DELIVERY_SECONDS};
 use crate::context::Context;
 use crate::error::{CliError, Code, OrCode as _};
 use crate::output::{Output, Tone, clean};
@@ -24,7 +29,26 @@ pub(crate) async fn run(context: &Context, paths: &RegistryPaths, force: bool) -
     let bar = context.out.progress(None, "syncing");
     let report = places.sync(options, &CancellationToken::new()).await;
     bar.finish_and_clear();
-    Ok(report.map_err(refused)?)
+    let report = report.map_err(refused)?;
+    if report.skipped.is_none() && places.settings.notifications.enabled {
+        tell(context, &report).await;
+    }
+    Ok(report)
+}
+
+/// Notifies as `notifications` and telemetry_config.json say. What cannot be told is no reason against the sync.
+async fn tell(context: &Context, report: &PlainSyncReport) {
+    let at = now();
+    let told = async {
+        let here = Context { repo: repository(context), ..context.clone() };
+        let mut desk = telemetry::desk(&here)?;
+        desk.tell(&messages(report, at), at).await?;
+        desk.deliver(at.after(Duration::from_secs(DELIVERY_SECONDS))).await;
+        anyhow::Ok(())
+    };
+    if let Err(error) = told.await {
+        context.out.remark(&format!("nobody was told of this sync: {error}"));
+    }
 }
 
 /// Where plain logs and their nodes are, with the configuration that holds.

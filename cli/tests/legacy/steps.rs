@@ -162,8 +162,7 @@ impl Runner {
         let (output, path) = (dir.join("output"), dir.join("path"));
         fs::create_dir_all(self.temp()).unwrap();
         fs::write(&output, "").unwrap();
-        let added =
-            fs::read_to_string(&path).unwrap_or_default().lines().map(|line| format!("{line}:")).collect::<String>();
+        let added = fs::read_to_string(&path).unwrap_or_default().replace('\n', ":");
         let search = format!("{}:{added}{}", dir.join("tools").display(), std::env::var("PATH").unwrap());
         let mut bash = Command::new("bash");
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("SSID_")) {

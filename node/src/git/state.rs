@@ -81,7 +81,7 @@ pub struct RewrittenHistory {
 }
 
 /// The outcome of one asked sync.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SyncOutcome {
     /// Whether anything was done.
     pub done: bool,

@@ -10,7 +10,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::plain::{
-    Deployment, PlainMember, PlainSyncError, PlainSyncOptions, PlainSyncReport, allows_unsigned, plain_members, sync,
+    Deployment, PlainMember, PlainSyncError, PlainSyncOptions, PlainSyncReport, Skipped, allows_unsigned,
+    plain_members, sync,
 };
 use crate::config::Settings;
 use crate::git::PlainLogs;
@@ -44,6 +45,11 @@ impl PlainPlaces {
         options: PlainSyncOptions,
         shutdown: &CancellationToken,
     ) -> Result<PlainSyncReport, PlainSyncError> {
+        let (_, members) = self.members("")?;
+        if members.is_empty() {
+            // without anybody to fetch from, whether there is a usable Git does not matter
+            return Ok(PlainSyncReport { skipped: Some(Skipped::NoNodes), ..PlainSyncReport::default() });
+        }
         let known = KnownMembers::load(&self.known_members)?;
         let logs = PlainLogs::new(&self.settings, self.mirrors.clone(), options.force, shutdown.clone()).await?;
         let logs = &logs;

@@ -51,7 +51,7 @@ pub(in crate::commands) fn repository(context: &Context) -> Option<PathBuf> {
 
 /// The same for the commands that the scripts' names stand for.
 pub(super) fn in_repository(context: &Context) -> Context {
-    Context { home: context.home.clone(), repo: repository(context), out: context.out, global: context.global.clone() }
+    Context { repo: repository(context), ..context.clone() }
 }
 
 impl Facts {

@@ -10,7 +10,7 @@ use ssid_node::telemetry::message::{Names, Severity};
 use ssid_node::telemetry::trend::number;
 use ssid_node::telemetry::view::CheckView;
 
-use super::{federation, places, secrets};
+use super::{desk, places};
 use crate::context::Context;
 use crate::error::{CliError, Code, OrCode as _};
 use crate::output::{Output, Tone, clean};
@@ -30,10 +30,7 @@ impl Checker {
         match by_node(context).await {
             Ok(view) => Ok((Self::Node, view)),
             Err(error) if is_unreachable(&error) => {
-                let places = places(context)?;
-                let wanted = federation(&places)?.settings.notifications;
-                let secrets = secrets(&places);
-                let mut desk = Desk::without_node(places, wanted, &secrets).or_code(Code::Failed)?;
+                let mut desk = desk(context)?;
                 let view = check_here(&mut desk).await?;
                 Ok((Self::Here(Box::new(desk)), view))
             }

@@ -14,11 +14,12 @@ use clap::{Args, Subcommand};
 use ssid_node::config::{Channel, Config};
 use ssid_node::registry::paths::RegistryPaths;
 use ssid_node::telemetry::config::TelemetryConfig;
+use ssid_node::telemetry::desk::Desk;
 use ssid_node::telemetry::look::Places;
 use ssid_node::telemetry::secret::Secrets;
 
 use crate::context::Context;
-use crate::error::{CliError, OrCode as _};
+use crate::error::{CliError, Code, OrCode as _};
 
 /// How long deliveries are waited for unless `--wait` says.
 pub(super) const DELIVERY_SECONDS: u64 = 30;
@@ -142,6 +143,14 @@ pub(super) fn places(context: &Context) -> Result<Places, CliError> {
         context.out.remark(&finding.to_string());
     }
     Ok(Places { config, paths })
+}
+
+/// Who tells people where no node runs.
+pub(super) fn desk(context: &Context) -> Result<Desk> {
+    let places = places(context)?;
+    let wanted = federation(&places)?.settings.notifications;
+    let secrets = secrets(&places);
+    Ok(Desk::without_node(places, wanted, &secrets).or_code(Code::Failed)?)
 }
 
 fn secrets(places: &Places) -> Secrets {

@@ -6,8 +6,10 @@
 //! members   whose logs           decide   logs compared, subject by subject; which event has a quorum
 //! gather    logs as rows         tally    what was decided, counted; what is appended
 //! sorter    rows in order        record   all of it in the manifest's words
+//!                                aftermath  conflict reports, and what people are told
 //! ```
 
+mod aftermath;
 mod decide;
 mod gather;
 mod members;
@@ -18,6 +20,7 @@ mod tally;
 #[cfg(test)]
 mod tests;
 
+pub use aftermath::messages;
 pub use decide::{Comparison, Rules, Verdict};
 pub use gather::{EVENTS, GatherError};
 pub use members::{PlainMember, plain_members, public_remote};

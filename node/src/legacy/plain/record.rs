@@ -53,8 +53,13 @@ pub(super) struct Outcome {
 }
 
 /// Writes a sync into the manifest: when each node was seen and what its log says, the decisions, the counts. A decision
-/// that says what it said at the last sync is counted and dated once.
-pub(super) fn write_down(manifest: &mut FederationManifest, outcome: &Outcome, began: &str, at: &str) {
+/// that says what it said at the last sync is counted and dated once. The records that are new, or say something else.
+pub(super) fn write_down(
+    manifest: &mut FederationManifest,
+    outcome: &Outcome,
+    began: &str,
+    at: &str,
+) -> Vec<HistoryRecord> {
     let mut seen = BTreeMap::new();
     let standing = manifest.known_nodes();
     for (node, observation) in &outcome.nodes {
@@ -67,7 +72,7 @@ pub(super) fn write_down(manifest: &mut FederationManifest, outcome: &Outcome, b
         seen.insert(node.node_id, observation);
     }
     manifest.set(OBSERVATIONS, &json!(seen));
-    let Some(decided) = &outcome.decided else { return };
+    let Some(decided) = &outcome.decided else { return Vec::new() };
     let records = add_records(manifest, outcome, decided, (began, at));
     let beyond = manifest.get(BEYOND).unwrap_or_default();
     let counted = |key: &str| beyond[key].as_u64().unwrap_or_default();
@@ -86,20 +91,21 @@ pub(super) fn write_down(manifest: &mut FederationManifest, outcome: &Outcome, b
     let failed = outcome.nodes.iter().filter(|(_, observation)| observation.error.is_some()).count() as u64;
     counts.successful_syncs += outcome.nodes.len() as u64 - failed;
     counts.failed_syncs += failed;
-    if records > 0 {
+    if !records.is_empty() {
         counts.last_consensus_check = Some(at.to_owned());
     }
     manifest.set_statistics(&counts);
     manifest.set("federation.last_sync", &json!(at));
+    records
 }
 
-/// Adds the latest decisions to the history; how many say something that is not there yet.
+/// Adds the latest decisions to the history; those that say something that is not there yet.
 fn add_records(
     manifest: &mut FederationManifest,
     outcome: &Outcome,
     decided: &Decided,
     (began, at): (&str, &str),
-) -> usize {
+) -> Vec<HistoryRecord> {
     let before: Vec<_> = manifest.history().into_iter().flatten().filter(|r| r.signed == Some(false)).collect();
     let mut records = Vec::new();
     for (event, decision) in &decided.latest {
@@ -113,7 +119,7 @@ fn add_records(
         records.push(record);
     }
     manifest.add_history(&records);
-    records.len()
+    records
 }
 
 /// The decisions that stand and that the history has no record of: counted now, and not again at the next sync.

@@ -1,5 +1,6 @@
 //! One sync of a deployment without keys, all six phases; how a node's log is fetched is the caller's.
 
+use std::cell::RefCell;
 use std::future::Future;
 use std::io::Read;
 use std::path::Path;
@@ -7,6 +8,7 @@ use std::path::Path;
 use futures::StreamExt as _;
 use serde::{Deserialize, Serialize};
 
+use super::aftermath::write_reports;
 use super::decide::{Comparison, Rules, needed, weigh};
 use super::gather::{GatherError, Gatherer};
 use super::members::{PlainMember, partners};
@@ -14,6 +16,7 @@ use super::record::{Observation, Outcome, write_down};
 use super::tally::{Decided, Tally};
 use crate::api::view::{iso, now};
 use crate::config::Settings;
+use crate::conflicts;
 use crate::known_members::{KnownMembers, KnownMembersError};
 use crate::registry::append::append_behind;
 use crate::registry::file::{FileError, RegistryFile};
@@ -42,6 +45,14 @@ pub enum PlainSyncError {
     /// To append now would cut somebody's line in two.
     #[error("{} is being written by another program\n  try again when that has ended", .0.display())]
     BeingWritten(std::path::PathBuf),
+    /// A conflict report cannot be written.
+    #[error("cannot write a conflict report into {}: {source}", directory.display())]
+    Report {
+        /// Where.
+        directory: std::path::PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// The task was broken off.
     #[error("the sync was broken off: {0}")]
     BrokenOff(String),
@@ -101,7 +112,7 @@ pub struct NodeReport {
 }
 
 /// How a sync went.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PlainSyncReport {
     /// Why nothing was done, if nothing was.
     pub skipped: Option<Skipped>,
@@ -117,6 +128,8 @@ pub struct PlainSyncReport {
     pub insufficient: u64,
     /// How many of those achieved were appended.
     pub applied: u64,
+    /// Decisions that fared otherwise than at the last sync, at most as many as the history holds.
+    pub changed: Vec<HistoryRecord>,
 }
 
 /// Whether plain logs are read: as configured, else as long as nobody has a key.
@@ -169,13 +182,20 @@ where
     let quorum = needed(nodes.len(), &Rules::of(settings, began));
     let own_id = manifest.map(|manifest| manifest.text("local_node.node_id")).filter(|id| !id.is_empty());
     let own_id = own_id.unwrap_or_else(|| "local_node".to_owned());
-    let report = report(&nodes, done.decided.as_ref(), done.appended);
+    let mut report = report(&nodes, done.decided.as_ref(), done.appended);
     let outcome = Outcome { nodes, own_id, quorum, decided: done.decided, applied };
     if paths.keeps_manifest() {
         let at = iso(now());
+        let changed = RefCell::default();
         FederationManifest::update(&paths.federation_manifest, &at, |manifest| {
-            write_down(manifest, &outcome, &iso(began), &at);
+            changed.replace(write_down(manifest, &outcome, &iso(began), &at));
         })?;
+        report.changed = changed.take();
+        if settings.conflict_resolution.create_conflict_report {
+            let directory = conflicts::directory(paths, &settings.conflict_resolution);
+            let written = write_reports(&directory, &report.changed, &at);
+            written.map_err(|source| PlainSyncError::Report { directory, source })?;
+        }
     }
     Ok(report)
 }
@@ -299,6 +319,7 @@ fn report(nodes: &[(ManifestNode, Observation)], decided: Option<&Decided>, appl
         failed: counts.failed,
         insufficient: counts.insufficient,
         applied,
+        changed: Vec::new(),
     }
 }
 

@@ -161,3 +161,115 @@ async fn nodes_that_were_added_are_read_by_their_secret_address_and_written_down
     let again = deployment.sync(PlainSyncOptions { force: true, ..PlainSyncOptions::default() }).await;
     assert_eq!(again.nodes.len(), 4);
 }
+
+/// The event `n` as somebody else has it.
+fn other(n: u32) -> String {
+    let theirs = ssid_protocol::event::Event { commit_hash: "be922a7c".into(), ..event(n) };
+    pretty(&theirs) + "\n"
+}
+
+#[tokio::test]
+async fn logs_that_differ_leave_a_report_until_they_agree_and_are_told_once() {
+    let theirs = Ok((pretty(&event(1)) + "\n" + &other(2)).into_bytes());
+    let both = || Ok(log_of(&[1, 2]));
+    let mut deployment = deployment([both(), both(), theirs]);
+    fs::write(&deployment.paths.registry_log, log_of(&[1, 2])).unwrap();
+    let force = PlainSyncOptions { force: true, ..PlainSyncOptions::default() };
+    deployment.settings.conflict_resolution.create_conflict_report = false;
+    let before = fs::read(&deployment.paths.federation_manifest).unwrap();
+    assert_eq!(deployment.sync(force).await.failed, 1);
+    assert!(!deployment.paths.conflicts.exists(), "create_conflict_report is false");
+    deployment.settings.conflict_resolution.create_conflict_report = true;
+    // as before the first sync
+    fs::write(&deployment.paths.federation_manifest, before).unwrap();
+    let report = deployment.sync(force).await;
+    let [record] = &report.changed[..] else { panic!("{:?}", report.changed) };
+    assert_eq!((record.resolution.as_str(), record.disagreeing_nodes.len()), ("consensus_failed", 3));
+    let files = || -> Vec<_> {
+        let mut files: Vec<_> = fs::read_dir(&deployment.paths.conflicts).unwrap().map(|f| f.unwrap().path()).collect();
+        files.sort();
+        files
+    };
+    let [json, markdown] = &files()[..] else { panic!("{:?}", files()) };
+    let told = fs::read_to_string(json).unwrap();
+    assert!(told.contains("\"in_conflict\"") && told.contains(&record.event_hash), "{told}");
+    assert!(fs::read_to_string(markdown).unwrap().contains("| node | its log says |"));
+    let titles = |report: &PlainSyncReport| -> Vec<String> {
+        super::super::messages(report, now()).into_iter().map(|message| message.title).collect()
+    };
+    let [read, differ] = &titles(&report)[..] else { panic!("{:?}", titles(&report)) };
+    assert_eq!(read, "Plain logs of 3 of 3 nodes read");
+    assert_eq!(differ, "Logs differ about: blueprint_v4.4_readiness_verification v4.2.2");
+    let same = deployment.sync(force).await;
+    assert_eq!((same.changed.len(), titles(&same).len()), (0, 1), "a conflict that stands is told once");
+
+    // the others come round to it
+    for name in ["a", "b"] {
+        let log = deployment.logs["c"].clone();
+        deployment.logs.insert(name.to_owned(), log);
+    }
+    let report = deployment.sync(force).await;
+    assert_eq!(report.changed[0].resolution, "consensus_achieved");
+    assert!(fs::read_to_string(json).unwrap().contains("\"resolved\""));
+    assert_eq!(titles(&report)[1], "A quorum of logs has: blueprint_v4.4_readiness_verification v4.2.2");
+}
+
+#[tokio::test]
+async fn every_key_of_the_configuration_that_a_sync_reads_changes_it() {
+    let all = || Ok(log_of(&[1, 2]));
+    let force = PlainSyncOptions { force: true, ..PlainSyncOptions::default() };
+    let achieved = async |change: fn(&mut Settings)| {
+        let mut deployment = deployment([all(), all(), Ok(log_of(&[1]))]);
+        change(&mut deployment.settings);
+        let report = deployment.sync(force).await;
+        (report.achieved, report.failed + report.insufficient)
+    };
+    // 2 of 4 have it, 3 are needed
+    assert_eq!(achieved(|_| ()).await, (0, 1));
+    assert_eq!(achieved(|s| s.security.max_event_age_days = 1).await, (0, 0));
+    assert_eq!(achieved(|s| s.event_filters.sync_event_types = vec!["blueprint_tagged".into()]).await, (0, 0));
+    assert_eq!(achieved(|s| s.event_filters.exclude_event_types = vec![event(1).event]).await, (0, 0));
+    assert_eq!(achieved(|s| s.local_node.git_remote = "https://git.example/c.git".into()).await, (1, 0), "2 of 3");
+    assert_eq!(
+        achieved(|s| {
+            s.local_node.git_remote = "https://git.example/c.git".into();
+            s.consensus_settings.threshold = 0.9;
+        })
+        .await,
+        (0, 1)
+    );
+    assert_eq!(
+        achieved(|s| {
+            s.local_node.git_remote = "https://git.example/c.git".into();
+            s.consensus_settings.min_participating_nodes = 3;
+        })
+        .await,
+        (0, 1)
+    );
+}
+
+#[tokio::test]
+async fn as_many_logs_are_fetched_at_a_time_as_is_configured() {
+    for (parallel, at_most, expected) in [(false, 3, 1), (true, 2, 2), (true, 3, 3)] {
+        let mut deployment = deployment([Ok(log_of(&[1])), Ok(log_of(&[1])), Ok(log_of(&[1]))]);
+        deployment.settings.performance.parallel_sync = parallel;
+        deployment.settings.performance.max_parallel_syncs = at_most;
+        let (running, most) = (std::cell::Cell::new(0), std::cell::Cell::new(0));
+        let fetch = |node: ManifestNode| {
+            let (running, most, log) = (&running, &most, deployment.logs[&node.node_name].clone());
+            async move {
+                running.set(running.get() + 1);
+                most.set(most.get().max(running.get()));
+                // everybody else who may begins
+                tokio::task::yield_now().await;
+                running.set(running.get() - 1);
+                log.map(Cursor::new)
+            }
+        };
+        let known = KnownMembers::load(&deployment.known).unwrap();
+        let (paths, settings) = (&deployment.paths, &deployment.settings);
+        let here = super::Deployment { paths, settings, known: &known, scratch: &deployment.paths.root.join("s") };
+        sync(here, PlainSyncOptions::default(), fetch).await.unwrap();
+        assert_eq!(most.get(), expected, "{parallel} {at_most}");
+    }
+}

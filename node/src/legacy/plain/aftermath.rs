@@ -1,0 +1,98 @@
+//! Phase 6: what people are told of a sync, and the conflict reports that it leaves.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+use ssid_protocol::id::UnixMillis;
+
+use super::decide::Verdict;
+use super::sync::PlainSyncReport;
+use crate::config::write_atomic;
+use crate::registry::manifest::HistoryRecord;
+use crate::telemetry::message::{Message, Severity, Topic};
+
+/// What reports are called in their `format`.
+const FORMAT: &str = "ssid-plain-conflict-report/1";
+/// Characters of a hash in a file's name.
+const SHORT_HASH: usize = 12;
+
+/// What a sync is worth telling: of each decision once, of the sync as a whole each time.
+pub fn messages(report: &PlainSyncReport, at: UnixMillis) -> Vec<Message> {
+    let failed: Vec<_> = report.nodes.iter().filter(|node| node.error.is_some()).collect();
+    let read = report.nodes.len() - failed.len();
+    let mut messages = Vec::new();
+    let whole = |topic, severity, what: &str, title: &str| {
+        Message::new(topic, severity, format!("plain-sync:{what}:{}", at.0), title, at)
+    };
+    if read > 0 {
+        let title = format!("Plain logs of {read} of {} nodes read", report.nodes.len());
+        messages.push(whole(Topic::SyncCompleted, Severity::Info, "read", &title).fact("Appended", report.applied));
+    }
+    if !failed.is_empty() {
+        let title = format!("Plain logs of {} of {} nodes not read", failed.len(), report.nodes.len());
+        let told = whole(Topic::SyncFailed, Severity::Warning, "failed", &title);
+        let why =
+            |node: &&super::NodeReport| format!("{}: {}", node.node_name, node.error.as_deref().unwrap_or_default());
+        messages.push(failed.iter().take(10).map(why).fold(told, |told, line| told.line(&line)));
+    }
+    for record in &report.changed {
+        let (topic, severity, word) = match record.resolution.as_str() {
+            r if r == Verdict::Achieved.as_str() => (Topic::ConsensusAchieved, Severity::Info, "A quorum of logs has"),
+            r if r == Verdict::Failed.as_str() => (Topic::ConsensusFailed, Severity::Warning, "Logs differ about"),
+            _ => continue,
+        };
+        let title = format!("{word}: {} {}", record.event_type, record.event_version);
+        let cause = format!("plain:{}:{}", record.event_hash, record.resolution);
+        let told = Message::new(topic, severity, cause, &title, at).line("Nothing of it is signed.");
+        messages.push(told.fact("Event Hash", &record.event_hash).fact("Agreement", record.agreement_percentage));
+    }
+    messages
+}
+
+/// Writes a report of every decision that has just failed, and ends those of decisions that were reached after all.
+///
+/// # Errors
+/// If a file cannot be written.
+pub(super) fn write_reports(directory: &Path, changed: &[HistoryRecord], at: &str) -> std::io::Result<()> {
+    for record in changed {
+        let path = directory.join(file_name(record));
+        let is_conflict = record.resolution == Verdict::Failed.as_str();
+        if !is_conflict && !path.with_extension("json").exists() {
+            continue;
+        }
+        std::fs::create_dir_all(directory)?;
+        let state = if is_conflict { "in_conflict" } else { "resolved" };
+        let report = json!({ "format": FORMAT, "written_at": at, "state": state, "signed": false, "record": record });
+        write_atomic(&path.with_extension("json"), format!("{report:#}\n").as_bytes())?;
+        write_atomic(&path.with_extension("md"), markdown(record, state, at).as_bytes())?;
+    }
+    Ok(())
+}
+
+/// Of type, version and the beginning of the hash; what is no plain character of a file's name is replaced.
+fn file_name(record: &HistoryRecord) -> PathBuf {
+    let hash: String = record.event_hash.chars().take(SHORT_HASH).collect();
+    let name = format!("plain-{}-{}-{hash}", record.event_type, record.event_version);
+    let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_') { c } else { '_' };
+    // an extension follows: no dot may be taken for the beginning of one
+    name.chars().map(plain).collect::<String>().into()
+}
+
+fn markdown(record: &HistoryRecord, state: &str, at: &str) -> String {
+    let mut text = format!(
+        "# {} {}: {}\n\nPlain registry logs, compared {at}. Nothing here is signed.\n\n- Event: `{}`\n- Agreement: {} %\n- \
+         Resolution: {}\n\n| node | its log says |\n|---|---|\n",
+        record.event_type,
+        record.event_version,
+        state.replace('_', " "),
+        record.event_hash,
+        record.agreement_percentage,
+        record.resolution
+    );
+    for (node, hash) in &record.node_hashes {
+        // ids of nodes without a key come from a file that people write
+        let _ = writeln!(text, "| {} | `{hash}` |", node.replace(['|', '\n', '\r'], " "));
+    }
+    text + "\nWhoever's log is wrong corrects it; the next sync decides again.\n"
+}
