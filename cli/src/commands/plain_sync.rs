@@ -13,10 +13,13 @@ use ssid_node::registry::paths::RegistryPaths;
 use tokio_util::sync::CancellationToken;
 
 use super::compat::repository;
-use super::telemetry::{self, DELIVERY_SECONDS};
+use super::telemetry;
 use crate::context::Context;
 use crate::error::{CliError, Code, OrCode as _};
 use crate::output::{Output, Tone, clean};
+
+/// How long a sync waits for its notifications to be delivered; what is not goes out with the next check.
+const TOLD_WITHIN: Duration = Duration::from_secs(10);
 
 /// Syncs with every node that has no key: those of the manifest, and those of `ssid nodes add`.
 pub(crate) async fn run(context: &Context, paths: &RegistryPaths, force: bool) -> Result<PlainSyncReport> {
@@ -43,7 +46,7 @@ async fn tell(context: &Context, report: &PlainSyncReport) {
         let here = Context { repo: repository(context), ..context.clone() };
         let mut desk = telemetry::desk(&here)?;
         desk.tell(&messages(report, at), at).await?;
-        desk.deliver(at.after(Duration::from_secs(DELIVERY_SECONDS))).await;
+        desk.deliver(at.after(TOLD_WITHIN)).await;
         anyhow::Ok(())
     };
     if let Err(error) = told.await {

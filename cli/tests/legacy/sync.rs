@@ -1,6 +1,9 @@
 //! The plain logs of nodes without a key, over Git.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
 
 use serde_json::{Value, json};
 
@@ -99,4 +102,48 @@ fn a_log_that_is_too_large_is_named_with_its_limit_and_the_others_are_read() {
     let why = nodes[1]["error"].as_str().unwrap();
     has_all(why, &["more than log_bytes = 67108864", "archive it and begin a new one"]);
     assert_eq!((&report["achieved"], &report["insufficient"]), (&json!(0), &json!(1)), "2 of 4 are no quorum");
+}
+
+#[test]
+fn a_sync_is_told_where_the_configuration_says_so() {
+    let (_dir, repo) = repository();
+    federate(&repo, &partners(&repo, 3));
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    // answers the first message, and ends
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        let mut reader = BufReader::new(&stream);
+        let mut length = 0;
+        loop {
+            let mut line = String::new();
+            reader.read_line(&mut line).unwrap();
+            if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+                length = value.trim().parse().unwrap();
+            }
+            if line.trim().is_empty() {
+                break;
+            }
+        }
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body).unwrap();
+        (&stream).write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").unwrap();
+        tell.send(serde_json::from_slice::<Value>(&body).unwrap()).unwrap();
+    });
+    let telemetry = json!({"enabled": true, "notifications": {"webhook": {"enabled": true, "url": url}}});
+    write(&repo, TELEMETRY, &telemetry.to_string());
+    // an address is a secret: only its owner may read the file
+    fs::set_permissions(repo.join(TELEMETRY), fs::Permissions::from_mode(0o600)).unwrap();
+    runs(&repo, &["--repo", ".", "sync", "--force"], 0);
+    let state = repo.join("24_meta_orchestration/registry/logs/telemetry_state.json");
+    assert!(!state.exists(), "notifications are switched off");
+    append(&repo.with_file_name("partner-0"), "v4.9.0");
+    change(&repo, CONFIG, |config| {
+        config["notifications"] = json!({"enabled": true, "channels": ["webhook"], "events": {"sync_completed": true}});
+    });
+    runs(&repo, &["--repo", ".", "sync", "--force"], 0);
+    let told = told.recv_timeout(std::time::Duration::from_secs(30)).unwrap();
+    has_all(&told.to_string(), &["Plain logs of 3 of 3 nodes read"]);
+    assert!(state.exists());
 }
