@@ -28,6 +28,9 @@ pub(crate) enum CiCommand {
     /// A file that is there and says something else is shown as a diff and left alone, unless --force is given: then it
     /// is replaced. Exit 1 if one was left alone.
     ///
+    /// They install ssid from a GitHub repository's releases: set the repository variables SSID_RELEASES (OWNER/REPO)
+    /// and SSID_VERSION (a tag; without one the latest is taken). Actions must be allowed to create pull requests.
+    ///
     /// Examples:
     ///   ssid ci init --repo /srv/governance
     ///   ssid ci init --repo /srv/governance --force
@@ -118,5 +121,11 @@ fn text(workflows: &[Workflow], out: Output) -> String {
         let diff = lines.fold(String::new(), |diff, line| diff + "\n  " + &line);
         format!("{}  {}{diff}", out.paint(tone, word), workflow.file.display())
     };
-    workflows.iter().map(one).collect::<Vec<_>>().join("\n")
+    let told = workflows.iter().map(one).collect::<Vec<_>>().join("\n");
+    if workflows.iter().all(|workflow| workflow.done == Done::Unchanged) {
+        return told;
+    }
+    let next =
+        "Set the repository variables SSID_RELEASES (OWNER/REPO of the releases of ssid) and SSID_VERSION (a tag).";
+    format!("{told}\n{next}")
 }

@@ -76,8 +76,17 @@ pub(crate) async fn run(command: NodesCommand, context: &Context) -> Result<()> 
         }
         NodesCommand::Show { id } => {
             let client = client?;
-            let node: NodeView = client.get(&["v1", "nodes", &id], &[]).await?;
-            context.out.show(&node, |node| page(node, context.out))?;
+            let found = client.get::<NodeView>(&["v1", "nodes", &id], &[]).await;
+            match found {
+                Ok(node) => context.out.show(&node, |node| page(node, context.out))?,
+                Err(error) => {
+                    let observed: Vec<ObservedNodeView> = client.get(&["v1", "nodes", "observed"], &[]).await?;
+                    let is_it = |node: &&ObservedNodeView| node.node_name == id || node.node_id.starts_with(&id);
+                    let fitting: Vec<_> = observed.iter().filter(is_it).collect();
+                    let [node] = fitting[..] else { return Err(error) };
+                    context.out.show(node, |node| observed_table(std::slice::from_ref(node), context.out))?;
+                }
+            }
         }
     }
     Ok(())

@@ -12,7 +12,7 @@ use super::steps::{Runner, Step, steps};
 fn workflows_are_written_and_hand_made_ones_left_alone() {
     let (_dir, repo) = repository();
     let init = ["ci", "init", "--repo", "."];
-    has_all(&runs(&repo, &init, 0).0, &["written", "federated_sync.yml", "quarterly_release.yml"]);
+    has_all(&runs(&repo, &init, 0).0, &["written", "federated_sync.yml", "quarterly_release.yml", "SSID_RELEASES"]);
     has_all(&runs(&repo, &init, 0).0, &["as it should be"]);
     let path = repo.join(".github/workflows/federated_sync.yml");
     let ours = fs::read_to_string(&path).unwrap();

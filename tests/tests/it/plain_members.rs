@@ -68,6 +68,9 @@ fn a_member_without_a_key_is_read_once_that_is_allowed_and_counts_for_nothing() 
     let said = first.ssid(&["nodes", "list"]).well().stdout;
     assert!(said.contains("Without a key") && said.contains("DIVERGENT"), "{said}");
 
+    assert_eq!(first.ssid_json(&["nodes", "show", "Oslo"])["role"], "observed");
+    let _ = first.ssid(&["nodes", "show", "Osl0"]).exits(1);
+
     // what only Oslo says is nowhere but there
     assert_eq!((first.certified_count(), first.history().len()), (2, 2));
     let log = fs::read_to_string(first.file("registry_events.log")).unwrap();
