@@ -136,7 +136,8 @@ fn files(survey: &Survey, out: Output) -> String {
         survey.apart.iter().map(|(file, hash)| format!("{file}: {} – offer it with: ssid events import", short(hash)));
     let records =
         survey.unreadable_records.iter().map(|why| format!("a decision of the history cannot be read: {why}"));
-    let notes: Vec<_> = quarantined.chain(records).chain(apart).map(|note| clean(&note)).collect();
+    let differing = survey.disagreements.iter().cloned();
+    let notes: Vec<_> = differing.chain(quarantined).chain(records).chain(apart).map(|note| clean(&note)).collect();
     for note in notes.iter().take(ROWS) {
         text = format!("{text}  {}\n", out.paint(Tone::Warn, note));
     }

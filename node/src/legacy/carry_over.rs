@@ -3,9 +3,10 @@
 
 use crate::registry::manifest::{CarriedOver, FederationManifest, ManifestStatistics};
 
-/// What there is to carry over; none if there is nothing, or this node has written to the manifest before.
+/// What there is to carry over; none if there is nothing, that was done, or a node with a key keeps the manifest. What
+/// was synced by plain logs is a part of it.
 pub fn in_numbers(manifest: &FederationManifest, at: &str) -> Option<CarriedOver> {
-    if manifest.get("ssid").is_some() {
+    if manifest.carried_over().is_some() || manifest.get("ssid.federation_id").is_some() {
         return None;
     }
     let nodes: Vec<_> = manifest.known_nodes().into_iter().filter(|node| !node.has_key()).collect();

@@ -6,11 +6,12 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+use serde_json::{Value, json};
 use ssid_protocol::id::EventHash;
 use ssid_protocol::manifest::Manifest;
 
 use super::carry_over::in_numbers;
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, Settings};
 use crate::document::{Document, Unreadable};
 use crate::registry::file::FileError;
 use crate::registry::manifest::{CarriedOver, FederationManifest, ManifestFileError, ManifestNode};
@@ -111,6 +112,8 @@ pub struct Survey {
     pub apart: Vec<(String, String)>,
     /// What `config check` would say of the configuration; none if there is none.
     pub config: Option<Vec<String>>,
+    /// Where manifest and configuration say different things; the configuration holds.
+    pub disagreements: Vec<String>,
     /// Who the configuration says this node is.
     pub local_node: String,
     /// Whether there is a `telemetry_config.json`.
@@ -133,6 +136,10 @@ impl Survey {
             Err(ConfigError::Missing(_)) => None,
             loaded => Some(loaded?),
         };
+        let disagreements = match (&manifest, &config) {
+            (Some(manifest), Some(config)) => disagreements(manifest, &config.settings),
+            _ => Vec::new(),
+        };
         let local = config.as_ref().map(|config| config.settings.local_node.clone()).unwrap_or_default();
         let read = manifest.as_ref();
         let history = read.map(FederationManifest::history).unwrap_or_default();
@@ -149,10 +156,32 @@ impl Survey {
             apart: apart.into_iter().map(|(file, hash)| (file, hash.to_string())).collect(),
             log,
             config: config.map(|config| config.check().iter().map(ToString::to_string).collect()),
+            disagreements,
             local_node: local.node_name,
             has_telemetry_config: is_document(&paths.telemetry_config)?,
         })
     }
+}
+
+/// The scripts read these from the manifest and nothing from the configuration; here it is the other way round.
+fn disagreements(manifest: &FederationManifest, settings: &Settings) -> Vec<String> {
+    let expected = [
+        ("enabled", "federation.enabled", json!(settings.federation.enabled)),
+        ("mode", "federation.mode", json!(settings.federation.mode.as_str())),
+        ("consensus_threshold", "consensus_settings.threshold", json!(settings.consensus_settings.threshold)),
+        ("sync_interval_minutes", "sync_settings.interval_minutes", json!(settings.sync_settings.interval_minutes)),
+    ];
+    let differs = |(key, configured, expected): &(&str, &str, Value)| {
+        let found = manifest.get(&format!("federation.{key}"))?;
+        let is_same = found == *expected || found.as_f64().is_some() && found.as_f64() == expected.as_f64();
+        (!is_same).then(|| {
+            let found: String = found.to_string().chars().take(100).collect();
+            format!(
+                "the manifest says federation.{key} {found}, the configuration {configured} {expected}, which holds"
+            )
+        })
+    };
+    expected.iter().filter_map(differs).collect()
 }
 
 fn survey_nodes(manifest: &FederationManifest, federation: Option<&Manifest>, own_remote: &str) -> Vec<SurveyedNode> {

@@ -71,6 +71,7 @@ fn a_repository_is_surveyed_and_not_touched() {
     assert_eq!((log.events, log.with_hash, log.prose, log.quarantined, log.is_cut_off), (2, 1, 1, 1, false));
     assert_eq!(survey.apart, [("seal.json".to_owned(), event(9).event_hash().to_string())]);
     assert_eq!((survey.local_node.as_str(), survey.has_telemetry_config), ("Own", false));
+    assert_eq!(survey.disagreements, Vec::<String>::new());
     assert_eq!(fs::read(&paths.federation_manifest).unwrap(), before);
     assert!(matches!(Survey::of(&dir.path().join("07_governance_legal"), None, "t"), Err(SurveyError::NoRegistry(_))));
 }
@@ -110,4 +111,27 @@ fn it_is_carried_over_once() {
     assert!(!carry_over(&mut empty, "t") && empty.get("ssid").is_none(), "nothing to carry over leaves no trace");
     empty.put_node(&ManifestNode::new(NORTH, "North", "Org", "t"), None);
     assert!(carry_over(&mut empty, "t"));
+}
+
+#[test]
+fn what_the_scripts_read_elsewhere_is_named_where_it_differs() {
+    let dir = tempfile::tempdir().unwrap();
+    let paths = repository(dir.path());
+    let federation = r#"{"federation": {"enabled": true, "mode": "participant", "consensus_threshold": 0.75}}"#;
+    write(&paths.federation_manifest, federation);
+    write(&paths.federation_config, r#"{"federation": {"enabled": false}, "consensus_settings": {"threshold": 0.75}}"#);
+    let survey = Survey::of(dir.path(), None, "t1").unwrap();
+    let [enabled] = &survey.disagreements[..] else { panic!("{:?}", survey.disagreements) };
+    assert!(enabled.contains("federation.enabled true") && enabled.contains("federation.enabled false"), "{enabled}");
+}
+
+#[test]
+fn a_sync_before_is_no_reason_against_carrying_over_and_a_node_with_a_key_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let paths = repository(dir.path());
+    let mut manifest = FederationManifest::read(&paths.federation_manifest).unwrap().unwrap();
+    manifest.set("ssid.observations", &serde_json::json!({}));
+    assert!(in_numbers(&manifest, "t").is_some());
+    manifest.set("ssid.federation_id", &serde_json::json!("1f0c"));
+    assert!(in_numbers(&manifest, "t").is_none(), "what it counts is its own");
 }
