@@ -133,8 +133,8 @@ fn beyond_history(manifest: &FederationManifest, decided: &Decided, applied: boo
         .collect();
     let mut inside = Counts::default();
     decided.met.iter().filter(|(hash, _)| recorded.contains(hash)).for_each(|(_, verdict)| inside.add(*verdict));
-    let achieved = if applied { 0 } else { decided.all.achieved - inside.achieved };
-    Counts { achieved, failed: decided.all.failed - inside.failed, ..Counts::default() }
+    let achieved = if applied { 0 } else { decided.all.achieved.saturating_sub(inside.achieved) };
+    Counts { achieved, failed: decided.all.failed.saturating_sub(inside.failed), ..Counts::default() }
 }
 
 fn record(outcome: &Outcome, event: &Event, decision: &Decision, began: &str, at: &str) -> HistoryRecord {
