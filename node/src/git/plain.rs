@@ -339,6 +339,52 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn depth_attempts_and_time_are_as_configured() {
+        let dir = tempfile::tempdir().unwrap();
+        let origin = dir.path().join("origin");
+        fs::create_dir(&origin).unwrap();
+        git(&origin, &["init", "--quiet"]);
+        for text in ["one", "two", "three"] {
+            commit(&origin, LOG_PATHS[0], text);
+        }
+        for (depth, expected) in [(1, "1\n"), (2, "2\n"), (100, "3\n")] {
+            let mut settings = settings();
+            settings.sync_settings.max_clone_depth = depth;
+            let mirrors = dir.path().join(format!("mirrors-{depth}"));
+            let logs = PlainLogs::new(&settings, mirrors.clone(), true, CancellationToken::new()).await.unwrap();
+            assert_eq!(text(&logs, &node(&origin)).await, "three");
+            let mirror = fs::read_dir(&mirrors).unwrap().next().unwrap().unwrap().path();
+            let count = Job::local(&mirror, &["rev-list", "--count", FETCHED]);
+            assert_eq!(String::from_utf8(logs.git.run(count).await.unwrap()).unwrap(), expected);
+        }
+
+        // a server that ends every connection at once, or holds it
+        for (holds, retries, expected) in [(false, 0, 1), (false, 2, 3), (true, 0, 1)] {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let remote = format!("git://{}/a.git", listener.local_addr().unwrap());
+            let taken = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+            let count = taken.clone();
+            let server = tokio::spawn(async move {
+                let mut held = Vec::new();
+                while let Ok((connection, _)) = listener.accept().await {
+                    count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                    held.extend(Some(connection).filter(|_| holds));
+                }
+            });
+            let mut settings = settings();
+            settings.security.allowed_git_protocols = vec![GitProtocol::Git];
+            settings.sync_settings.max_retry_attempts = retries;
+            settings.sync_settings.timeout_seconds = 1;
+            let mirrors = dir.path().join("away");
+            let logs = PlainLogs::new(&settings, mirrors, true, CancellationToken::new()).await.unwrap();
+            let away = logs.log_of(&ManifestNode::new(&remote, "N", "O", "t")).await.unwrap_err();
+            let is_timeout = matches!(away, PlainLogError::Git(GitError::Timeout(_)));
+            assert_eq!((is_timeout, taken.load(std::sync::atomic::Ordering::Relaxed)), (holds, expected), "{away}");
+            server.abort();
+        }
+    }
+
+    #[tokio::test]
     async fn where_a_signature_is_asked_for_a_commit_without_one_brings_nothing() {
         let dir = tempfile::tempdir().unwrap();
         git(dir.path(), &["init", "--quiet"]);
