@@ -100,6 +100,11 @@ pub(crate) fn text(report: &PlainSyncReport, out: Output) -> String {
     let row = |node: &NodeReport| {
         let found = node.comparison.unwrap_or_default();
         let (tone, word) = if node.error.is_none() { (Tone::Good, "read") } else { (Tone::Bad, "failed") };
+        let skipped = match node.quarantined {
+            0 => String::new(),
+            count => format!("{count} stretches of it could not be read"),
+        };
+        let why = node.error.clone().unwrap_or(skipped);
         vec![
             out.plain(clean(&node.node_name)),
             out.cell(tone, word),
@@ -107,7 +112,7 @@ pub(crate) fn text(report: &PlainSyncReport, out: Output) -> String {
             out.plain(found.new),
             out.plain(found.missing_there),
             out.plain(found.divergent),
-            out.plain(clean(node.error.as_deref().unwrap_or_default())),
+            out.plain(clean(&why)),
         ]
     };
     let headers = ["NAME", "LOG", "SAME", "NEW", "MISSING THERE", "DIVERGENT", "WHY"];

@@ -62,6 +62,31 @@ fn steps_of(repo: &Path, file: &str, job: &str) -> Vec<Step> {
 }
 
 #[test]
+fn the_workflows_begin_when_they_should_and_may_do_what_they_do() {
+    let (_dir, repo) = with_workflows();
+    let text = |file: &str| fs::read_to_string(repo.join(".github/workflows").join(file)).unwrap();
+    let (sync, release) = (text("federated_sync.yml"), text("quarterly_release.yml"));
+    has_all(&sync, &["- cron: \"0 */6 * * *\"", "workflow_dispatch:", "force_sync:", "types: [completed]"]);
+    let name = release.lines().find_map(|line| line.strip_prefix("name: ")).unwrap();
+    has_all(&sync, &[&format!("workflows: [\"{name}\"]")]);
+    has_all(&sync, &["contents: write\n      issues: write", "if: failure()", "uses: actions/upload-artifact@"]);
+    // the job that validates sees what the sync left, and keeps its report whatever it says
+    has_all(&sync, &["ref: ${{ needs.federation-sync.outputs.commit }}", "if: always()\n        uses: actions/upload"]);
+    has_all(&release, &["- cron: \"0 9 1 1,4,7,10 *\"", "contents: write\n      pull-requests: write"]);
+    for text in [sync, release] {
+        // what an event of GitHub says gets into a script by its environment alone
+        let inside = text.lines().filter(|line| line.starts_with("          ") && line.contains("${{"));
+        let scripts: Vec<_> =
+            inside.filter(|line| !line.trim().split_once(": ").is_some_and(|(key, _)| is_key(key))).collect();
+        assert_eq!(scripts, Vec::<&str>::new());
+    }
+}
+
+fn is_key(text: &str) -> bool {
+    text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))
+}
+
+#[test]
 fn the_sync_workflow_syncs_verifies_commits_and_pushes_and_its_report_is_complete() {
     let (dir, repo) = with_workflows();
     federate(&repo, &partners(&repo, 3));

@@ -282,6 +282,9 @@ fn report_text(report: &PlainSyncReport, inactive: &[String], out: Output) -> St
             }
             (None, error) => paper.painted(Tone::Bad, &format!("  {}", clean(error.as_deref().unwrap_or_default()))),
         }
+        if node.quarantined > 0 {
+            paper.painted(Tone::Warn, &format!("  {} stretch(es) of it could not be read", node.quarantined));
+        }
         let (tone, word) =
             if node.error.is_none() { (Tone::Good, "OK Sync successful") } else { (Tone::Bad, "X Sync failed") };
         let word = paper.paint(tone, word);
