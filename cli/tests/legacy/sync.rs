@@ -61,6 +61,12 @@ fn a_deployment_without_keys_syncs_by_git_and_only_log_and_manifest_grow() {
     assert_eq!(fs::read_to_string(repo.join(LOG)).unwrap(), log);
     change(&repo, CONFIG, |config| config["federation"]["enabled"] = false.into());
     has_all(&runs(&repo, &manager, 0).0, &["! Federation is not enabled"]);
+
+    // with a key there is a node to be asked, and nothing is done in its place
+    let own = dir.path().join("own");
+    let own = own.to_str().unwrap();
+    runs(&repo, &["--data", own, "init", "--name", "Main", "--organization", "Org"], 0);
+    has_all(&runs(&repo, &["--data", own, "compat", "federation-sync-manager", "--sync"], 3).1, &["no node answers"]);
 }
 
 #[test]

@@ -215,7 +215,17 @@ fn status_text(status: &Status, out: Output) -> String {
 async fn sync(force: bool, context: &Context) -> Result<()> {
     let facts = Facts::gather(context).await?;
     let out = context.out;
-    if let Some((client, _)) = &facts.node {
+    let own;
+    let client = match &facts.node {
+        Some((client, _)) => Some(client),
+        // a node that should answer and does not is no reason to do without it
+        None if context.home.voting_key().exists() => {
+            own = context.client()?;
+            Some(&own)
+        }
+        None => None,
+    };
+    if let Some(client) = client {
         let query = [("force", force.to_string()), ("transport", "auto".to_owned())];
         let outcome: SyncOutcome = client.post(&["v1", "sync"], &query, Vec::new()).await?;
         out.show(&outcome, |outcome| synced_text(outcome, out))?;
