@@ -15,12 +15,17 @@ pub(crate) const DASHBOARD: &str = "05_documentation/reports/dashboard/dashboard
 pub(crate) const EVENTS: usize = 12;
 
 /// The program with nothing of this machine's settings.
-pub(crate) fn ssid(dir: &Path, args: &[&str]) -> Output {
+pub(crate) fn command(dir: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ssid"));
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("SSID_")) {
         command.env_remove(name);
     }
-    command.args(args).current_dir(dir).env("XDG_DATA_HOME", dir.join(".data")).env("HOME", dir).output().unwrap()
+    command.current_dir(dir).env("XDG_DATA_HOME", dir.join(".data")).env("HOME", dir);
+    command
+}
+
+pub(crate) fn ssid(dir: &Path, args: &[&str]) -> Output {
+    command(dir).args(args).output().unwrap()
 }
 
 /// Runs and expects the exit code; standard output and error.

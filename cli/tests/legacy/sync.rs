@@ -4,6 +4,8 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::process::Stdio;
 
 use serde_json::{Value, json};
 
@@ -162,4 +164,55 @@ fn a_sync_is_told_where_the_configuration_says_so() {
     let told = told.recv_timeout(std::time::Duration::from_secs(30)).unwrap();
     has_all(&told.to_string(), &["Plain logs of 3 of 3 nodes read"]);
     assert!(state.exists());
+}
+
+/// A deployment whose three partners have `events` events that it has not.
+fn of_size(events: usize) -> (tempfile::TempDir, PathBuf) {
+    let (dir, repo) = repository();
+    let line = |n: usize| {
+        let (minute, second) = (n / 60 % 60, n % 60);
+        object(0).replace("15:00:00", &format!("15:{minute:02}:{second:02}")).replace("v4.2.0", &format!("v7.{n}"))
+    };
+    let text: String = (0..events).map(line).collect();
+    let partner = |i: usize| {
+        let partner = dir.path().join(format!("partner-{i}"));
+        write(&partner, LOG, &text);
+        git(&partner, &["init", "--quiet"]);
+        commit(&partner, "log");
+        partner
+    };
+    federate(&repo, &(0..3).map(partner).collect::<Vec<_>>());
+    (dir, repo)
+}
+
+/// KiB that a sync of it takes at most.
+fn memory_of_a_sync(events: usize) -> u64 {
+    let (dir, repo) = of_size(events);
+    let mut sync = command(&repo);
+    sync.args(["--data", dir.path().join("data").to_str().unwrap(), "--repo", ".", "sync", "--force"]);
+    let mut child = sync.stdout(Stdio::null()).spawn().unwrap();
+    let status = format!("/proc/{}/status", child.id());
+    let mut most = 0;
+    let ended = loop {
+        // the kernel's own high-water mark: the last look before the end is near enough
+        let told = fs::read_to_string(&status).unwrap_or_default();
+        let peak = told.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok());
+        most = most.max(peak.unwrap_or(0));
+        if let Some(ended) = child.try_wait().unwrap() {
+            break ended;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    };
+    assert!(ended.success());
+    let log = fs::read_to_string(repo.join(LOG)).unwrap();
+    assert_eq!(log.matches("v7.").count(), events, "all of them are appended");
+    most
+}
+
+#[test]
+fn memory_does_not_grow_with_the_number_of_events() {
+    let (few, many) = (memory_of_a_sync(100), memory_of_a_sync(20_000));
+    // held at once, the events of these logs are more than 40 MiB; what sorting holds is 8 MiB
+    assert!(few > 0 && many < few + 24 * 1024, "{few} KiB for 3 x 100 events, {many} KiB for 3 x 20,000");
+    println!("{few} KiB for 3 x 100 events, {many} KiB for 3 x 20,000");
 }
