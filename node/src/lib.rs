@@ -14,6 +14,7 @@ pub mod known_members;
 pub mod legacy;
 pub mod network;
 pub mod node;
+pub mod pace;
 pub mod registry;
 pub mod release;
 pub mod report;

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use anyhow::Result;
 use clap::Args;
-use ssid_node::api::view::StatusView;
+use ssid_node::api::view::{OutboxStatus, StatusView};
 
 use crate::context::Context;
 use crate::output::{Output, Tone, clean, seconds};
@@ -84,9 +84,37 @@ pub(crate) fn block(status: &StatusView, out: Output) -> String {
         let look = format!("Low trust, flagged for review: {}: ssid trust list", names.join(", "));
         line(format_args!("{}", out.paint(Tone::Warn, &look)));
     }
+    if let Some(waiting) = waiting(&status.outbox) {
+        line(format_args!("{}", out.paint(Tone::Warn, &waiting)));
+    }
     if counts.conflicts > 0 {
         let look = format!("{} in conflict: ssid conflicts list", counts.conflicts);
         line(format_args!("{}", out.paint(Tone::Bad, &look)));
     }
     text
+}
+
+/// What has yet to leave the node, and where to look; `None` if nothing does.
+fn waiting(outbox: &OutboxStatus) -> Option<String> {
+    let parts = [
+        (outbox.anchors, "to be anchored (ssid anchor list)"),
+        (outbox.notifications, "to be told or given up (ssid telemetry outbox list)"),
+        (outbox.certified_untold, "certified for advanced.webhook_on_consensus"),
+    ];
+    let parts: Vec<_> = parts.iter().filter(|(count, _)| *count > 0).map(|(n, what)| format!("{n} {what}")).collect();
+    (!parts.is_empty()).then(|| format!("Waiting to leave: {}", parts.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_to_leave_is_named_with_where_to_look() {
+        assert_eq!(waiting(&OutboxStatus::default()), None);
+        let outbox = OutboxStatus { anchors: 3, notifications: 0, certified_untold: 7 };
+        let words =
+            "Waiting to leave: 3 to be anchored (ssid anchor list), 7 certified for advanced.webhook_on_consensus";
+        assert_eq!(waiting(&outbox).as_deref(), Some(words));
+    }
 }

@@ -24,6 +24,7 @@ use crate::api::view::now;
 use crate::config::{Anchoring, IpfsFederation, Settings};
 use crate::engine::EngineHandle;
 use crate::engine::outbox::{ANCHOR, OutboxChange, entries_of, merged, portion, ready, row_for};
+use crate::pace::Pace;
 use crate::registry::paths::RegistryPaths;
 
 /// Rows of the outbox in one session.
@@ -37,25 +38,8 @@ const WAITING_ROWS: usize = 4096;
 const REQUESTS: usize = 4;
 
 /// When the task looks at the outbox.
-#[derive(Clone, Copy, Debug)]
-pub struct Pace {
-    /// After something was certified: what comes with it shares a session.
-    pub settle: Duration,
-    /// After the first failure; each next waits twice as long.
-    pub first_retry: Duration,
-    /// After many.
-    pub last_retry: Duration,
-}
-
-impl Default for Pace {
-    fn default() -> Self {
-        Self {
-            settle: Duration::from_secs(2),
-            first_retry: Duration::from_secs(5),
-            last_retry: Duration::from_mins(10),
-        }
-    }
-}
+pub const PACE: Pace =
+    Pace { settle: Duration::from_secs(2), first_retry: Duration::from_secs(5), last_retry: Duration::from_mins(10) };
 
 /// What the task works with.
 #[derive(Debug)]
@@ -215,7 +199,7 @@ impl Task {
             Err(error) => (Some(error.to_string()), false),
         };
         self.due = match (&problem, idle) {
-            (Some(_), _) => Some(Instant::now() + self.back_off()),
+            (Some(_), _) => Some(Instant::now() + self.anchorer.pace.back_off(self.failures)),
             (None, false) => Some(Instant::now()),
             (None, true) => None,
         };
@@ -226,13 +210,6 @@ impl Task {
         let wait = self.due.filter(|_| problem.is_some()).map(|due| due.saturating_duration_since(Instant::now()));
         let next_try_at = wait.map(|wait| now().after(wait));
         self.state.send_modify(|state| (state.problem, state.next_try_at) = (problem, next_try_at));
-    }
-
-    /// Doubles from the first to the last retry, a fifth of it at random: many nodes may share one server.
-    fn back_off(&self) -> Duration {
-        let pace = self.anchorer.pace;
-        let pause = pace.first_retry.saturating_mul(1 << self.failures.min(16)).min(pace.last_retry);
-        pause.mul_f64(rand::random_range(0.8..1.0))
     }
 
     fn waiting(&self, limit: usize) -> Result<Vec<(OutboxKey, OutboxRow)>, AnchorError> {

@@ -15,8 +15,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::anchor;
-use crate::anchor::task::{AnchorDesk, Anchorer, Pace};
+use crate::anchor::task::{self as anchoring, AnchorDesk, Anchorer};
 use crate::api::{self, ApiError, ApiListen, ApiSettings, ApiState, EventDefaults, TcpListen};
 use crate::config::{Config, ConfigError};
 use crate::conflicts::{self, Reports};
@@ -268,9 +267,9 @@ fn start_anchoring(
         paths,
         store: store.clone(),
         engine: running.handle.clone(),
-        pace: Pace::default(),
+        pace: anchoring::PACE,
     };
-    let (desk, task) = anchor::task::prepare(anchorer, end.clone());
+    let (desk, task) = anchoring::prepare(anchorer, end.clone());
     tracker.spawn(task);
     desk
 }

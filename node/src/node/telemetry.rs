@@ -12,7 +12,7 @@ use crate::engine::EngineHandle;
 use crate::registry::paths::RegistryPaths;
 use crate::telemetry::config::TelemetryConfig;
 use crate::telemetry::desk::Desk;
-use crate::telemetry::hook::{self, Hook, Pace};
+use crate::telemetry::hook::{self, Hook};
 use crate::telemetry::keeper::Keeper;
 use crate::telemetry::look::Places;
 use crate::telemetry::secret::{SecretUrl, Secrets};
@@ -65,7 +65,7 @@ pub(super) fn start_hook(
         return;
     };
     let secret = Secrets::in_environment().variable("SSID_WEBHOOK_SECRET").cloned();
-    let hook = Hook { url, secret, federation, node, engine, store, pace: Pace::default() };
+    let hook = Hook { url, secret, federation, node, engine, store, pace: hook::PACE };
     tracker.spawn(hook.follow(end));
 }
 

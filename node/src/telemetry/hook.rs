@@ -22,6 +22,7 @@ use crate::api::view::RecordView;
 use crate::config::Settings;
 use crate::engine::outbox::{HOOK, OutboxChange, entries_of, row_for};
 use crate::engine::{EngineError, EngineHandle};
+use crate::pace::Pace;
 
 /// The key, for messages.
 const KEY: &str = "advanced.webhook_on_consensus";
@@ -33,25 +34,11 @@ const RECORDS: usize = 100;
 const RECORD_BYTES: usize = 256 * 1024;
 
 /// When the task sends.
-#[derive(Clone, Copy, Debug)]
-pub struct Pace {
-    /// After something was certified: what comes with it shares a request.
-    pub settle: Duration,
-    /// After the first failure; each next waits twice as long.
-    pub first_retry: Duration,
-    /// After many.
-    pub last_retry: Duration,
-}
-
-impl Default for Pace {
-    fn default() -> Self {
-        Self {
-            settle: Duration::from_millis(200),
-            first_retry: Duration::from_secs(5),
-            last_retry: Duration::from_hours(1),
-        }
-    }
-}
+pub const PACE: Pace = Pace {
+    settle: Duration::from_millis(200),
+    first_retry: Duration::from_secs(5),
+    last_retry: Duration::from_hours(1),
+};
 
 /// The address that is configured, if any.
 ///
@@ -166,7 +153,7 @@ impl Hook {
             if failures == 0 {
                 tracing::warn!(why, "{KEY}: what is certified waits, and is sent again");
             }
-            tokio::time::sleep(self.pause(failures).max(after.unwrap_or_default())).await;
+            tokio::time::sleep(self.pace.back_off(failures).max(after.unwrap_or_default())).await;
             failures = failures.saturating_add(1);
         }
     }
@@ -213,12 +200,6 @@ impl Hook {
             next = sequence + 1;
         }
         Ok((records, next))
-    }
-
-    /// Doubles from the first to the last retry, a fifth of it at random: many nodes may share one receiver.
-    fn pause(&self, failures: u32) -> Duration {
-        let pause = self.pace.first_retry.saturating_mul(1 << failures.min(16)).min(self.pace.last_retry);
-        pause.mul_f64(rand::random_range(0.8..1.0))
     }
 }
 

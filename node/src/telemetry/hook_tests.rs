@@ -12,7 +12,7 @@ use super::*;
 use crate::engine::settings::EngineSettings;
 use crate::engine::tests::outbox::{certified, outbox_served};
 
-const PACE: Pace = Pace {
+const QUICK: Pace = Pace {
     settle: Duration::from_millis(5),
     first_retry: Duration::from_millis(10),
     last_retry: Duration::from_millis(40),
@@ -35,7 +35,7 @@ fn hook(receiver: &Receiver, engine: &EngineHandle, store: &Store, secret: Optio
         node: NodeId([2; 32]),
         engine: engine.clone(),
         store: store.clone(),
-        pace: PACE,
+        pace: QUICK,
     }
 }
 

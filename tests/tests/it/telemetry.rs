@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use ssid_tests::{Cluster, Shape, ssid_in, ssid_with};
+use ssid_tests::{Cluster, LONG, Shape, eventually, ssid_in, ssid_with};
 
 /// A real SMTP server that demands STARTTLS and a login; its end is the end of its standard input.
 struct MailServer {
@@ -246,6 +246,11 @@ fn the_webhook_of_the_federation_is_told_of_what_is_certified_and_only_where_it_
     let told = documents.recv_timeout(PATIENCE).unwrap();
     assert_eq!((&told["format"], &told["records"][0]["event_hash"]), (&json!("ssid-consensus/1"), &hash), "{told}");
     assert_eq!(documents.recv_timeout(PATIENCE).unwrap(), told, "a receiver that fails is told again");
+    eventually("nothing waits to leave", LONG, || {
+        let outbox = cluster.node(0).status()["outbox"].clone();
+        let idle = json!({ "anchors": 0, "notifications": 0, "certified_untold": 0 });
+        if outbox == idle { Ok(()) } else { Err(outbox) }
+    });
     let shown = cluster.node(0).ssid(&["config", "show"]).well().stdout;
     assert!(shown.contains("(hidden)") && !shown.contains("topsecret"), "{shown}");
     let log = cluster.node(0).log();

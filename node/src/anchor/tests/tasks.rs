@@ -9,13 +9,14 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::super::manifest::AnchorManifest;
-use super::super::task::{AnchorDesk, AnchorRequest, Anchorer, Pace, outbox_kinds, prepare};
+use super::super::task::{AnchorDesk, AnchorRequest, Anchorer, outbox_kinds, prepare};
 use super::*;
 use crate::api::view::RecordView;
 use crate::config::{IpfsFederation, Settings};
 use crate::engine::outbox::ANCHOR;
 use crate::engine::settings::EngineSettings;
 use crate::engine::tests::outbox::{certified, outbox_served};
+use crate::pace::Pace;
 use crate::registry::paths::RegistryPaths;
 
 const PACE: Pace = Pace {

@@ -12,10 +12,11 @@ use ssid_protocol::record::Transport;
 use crate::api::ApiState;
 use crate::api::error::{Answer, Failure};
 use crate::api::view::{
-    FederationStatus, LogHeadView, MembersStatus, NamedNode, ReadyView, Statistics, StatusView, TransportStatus,
-    VotingStatus, iso,
+    FederationStatus, LogHeadView, MembersStatus, NamedNode, OutboxStatus, ReadyView, Statistics, StatusView,
+    TransportStatus, VotingStatus, iso,
 };
 use crate::engine::EngineStatus;
+use crate::engine::outbox::{ANCHOR, HOOK, TELEMETRY, entries_of};
 
 /// Program and version, as heartbeats say it too.
 const SOFTWARE: &str = concat!("ssid/", env!("CARGO_PKG_VERSION"));
@@ -38,6 +39,7 @@ pub(crate) fn view(state: &ApiState) -> StatusView {
         voting: voting(state, &engine),
         members: members(state, &engine),
         log: LogHeadView::from(engine.log),
+        outbox: outbox(state, &engine),
         statistics: statistics(state, &engine),
     }
 }
@@ -45,6 +47,20 @@ pub(crate) fn view(state: &ApiState) -> StatusView {
 impl From<ssid_storage::LogHead> for LogHeadView {
     fn from(head: ssid_storage::LogHead) -> Self {
         Self { log_id: head.log_id, size: head.size, root: head.root }
+    }
+}
+
+/// Rows of a kind that are counted.
+const COUNTED: usize = 100;
+
+/// A status is shown as far as it is known: a failing storage is told elsewhere.
+fn outbox(state: &ApiState, engine: &EngineStatus) -> OutboxStatus {
+    let rows = |kind, limit| state.store.outbox(kind, limit).unwrap_or_default();
+    let untold = rows(HOOK, 1).first().and_then(|(_, row)| entries_of(row));
+    OutboxStatus {
+        anchors: rows(ANCHOR, COUNTED).len() as u64,
+        notifications: rows(TELEMETRY, COUNTED).len() as u64,
+        certified_untold: untold.map_or(0, |entries| engine.log.size.saturating_sub(entries.start)),
     }
 }
 

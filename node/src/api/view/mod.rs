@@ -21,7 +21,8 @@ pub use log::{ConsistencyView, LogHeadView, ProofView};
 pub use node::{NodeView, ObservedNodeView};
 pub use problem::Problem;
 pub use status::{
-    FederationStatus, MembersStatus, NamedNode, ReadyView, Statistics, StatusView, TransportStatus, VotingStatus,
+    FederationStatus, MembersStatus, NamedNode, OutboxStatus, ReadyView, Statistics, StatusView, TransportStatus,
+    VotingStatus,
 };
 pub use trust::{TrustChangeView, TrustNoteView, TrustRequest, TrustView};
 

@@ -37,8 +37,21 @@ pub struct StatusView {
     pub members: MembersStatus,
     /// Its certified log.
     pub log: LogHeadView,
+    /// What has yet to leave this node.
+    pub outbox: OutboxStatus,
     /// Counts.
     pub statistics: Statistics,
+}
+
+/// What waits because whoever it is for is busy, away or refuses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutboxStatus {
+    /// Rows that wait to be anchored; 100 stands for that or more.
+    pub anchors: u64,
+    /// Notifications that wait or were given up; 100 as above.
+    pub notifications: u64,
+    /// Certified events that `advanced.webhook_on_consensus` has not been told of.
+    pub certified_untold: u64,
 }
 
 /// The manifest in force, in numbers.
