@@ -63,8 +63,14 @@ fn jiff_now() -> String {
     jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-/// Offers `samples` events, each to another node, and times each until every node has certified it.
-pub(super) async fn at_rest(cluster: &Cluster, samples: usize, rate: Option<f64>, out: Output) -> Result<Latencies> {
+/// Offers `samples` events of a kind that no others have, each to another node, and times each until every node has certified it.
+pub(super) async fn at_rest(
+    cluster: &Cluster,
+    kind: &str,
+    samples: usize,
+    rate: Option<f64>,
+    out: Output,
+) -> Result<Latencies> {
     let (seen, mut certified) = mpsc::channel(SEEN);
     for index in 0..cluster.len() {
         let client = cluster.client(index)?;
@@ -92,7 +98,7 @@ pub(super) async fn at_rest(cluster: &Cluster, samples: usize, rate: Option<f64>
         }
         let client = clients.get(number % clients.len()).context("no nodes")?;
         let start = Instant::now();
-        let subject = emit(client, &event("rest", number)).await?;
+        let subject = emit(client, &event(kind, number)).await?;
         offered.entry(subject).or_default().start = Some(start);
         while pause.is_none() && !offered.is_empty() {
             take(&mut certified, &mut offered, &mut times, cluster.len()).await?;

@@ -106,7 +106,7 @@ pub(crate) async fn run(args: &BenchArgs, context: &Context) -> Result<()> {
 
 async fn measure(args: &BenchArgs, out: Output, cluster: &mut Cluster) -> Result<Report> {
     let machine = Machine::here();
-    let latency_ms = load::at_rest(cluster, args.samples, args.rate, out).await?;
+    let latency_ms = load::at_rest(cluster, "rest", args.samples, args.rate, out).await?;
     let burst = load::burst(cluster, args.events, out).await?;
     let per_node = (0..cluster.len()).map(|index| Usage::of(cluster, index)).collect::<Result<_>>()?;
     Ok(Report {

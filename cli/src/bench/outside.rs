@@ -29,7 +29,8 @@ use crate::output::Output;
 ///
 /// Two clusters take turns: one plain, one with `anchoring.after_certified`, `advanced.ipfs_federation`, telemetry with
 /// all four channels, `advanced.webhook_on_consensus` and a Git remote for each node. What they lead to are ports of this
-/// machine that refuse, and one that accepts and never answers. Medians over the rounds are compared.
+/// machine that refuse, and one that accepts and never answers. Medians over the rounds are compared. What a node does
+/// once, such as the first attempts at everything, falls into four seconds before.
 ///
 /// Example:
 ///   ssid bench outside --events 10000 --rounds 5
@@ -52,6 +53,11 @@ pub(crate) struct OutsideArgs {
     #[arg(long, value_name = "R", default_value_t = 5)]
     rounds: usize,
 }
+
+/// Events that are certified before anything is measured.
+const WARM_UP: usize = 20;
+/// How many of them a second: longer than it takes until everything has been tried once.
+const WARM_UP_RATE: f64 = 5.0;
 
 /// What leads out of the federation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
@@ -178,7 +184,8 @@ async fn measure(args: &OutsideArgs, spec: &ClusterSpec, is_outside: bool, out: 
     let dir = tempfile::Builder::new().prefix("ssid-bench-").tempdir().context("no temporary directory")?;
     let mut cluster = Cluster::up(dir.path(), spec, READY_WITHIN).await?;
     let measured = async {
-        let latency_ms = load::at_rest(&cluster, args.samples, None, out).await?;
+        load::at_rest(&cluster, "warm_up", WARM_UP, Some(WARM_UP_RATE), out).await?;
+        let latency_ms = load::at_rest(&cluster, "rest", args.samples, None, out).await?;
         let burst = load::burst(&cluster, args.events, out).await?;
         let waiting = if is_outside { waiting(&cluster).await? } else { Waiting::default() };
         let usages = (0..cluster.len()).map(|index| Usage::of(&mut cluster, index)).collect::<Result<Vec<_>>>()?;
