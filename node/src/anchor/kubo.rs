@@ -90,6 +90,15 @@ impl Kubo {
         self.0.send(request, super::verify::LONGEST).await
     }
 
+    /// Whether it answers at all.
+    ///
+    /// # Errors
+    /// If it cannot be reached, or refuses.
+    pub(super) async fn answers(&self) -> Result<(), ProviderError> {
+        let request = self.0.request(Method::POST, &["api", "v0", "id"], &[]);
+        self.0.send(request, ASIDE).await.map(drop)
+    }
+
     /// Multiaddresses at which it can be reached, as it says; none if it does not say.
     pub(super) async fn addresses(&self) -> Vec<String> {
         let request = self.0.request(Method::POST, &["api", "v0", "id"], &[]);

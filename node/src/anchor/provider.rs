@@ -106,6 +106,25 @@ impl Providers {
         self.pinning.is_some()
     }
 
+    /// Whether any place may take content: all that can be told without any.
+    ///
+    /// # Errors
+    /// Why the first of them is not there, if none is.
+    pub async fn any_answers(&self) -> Result<(), ProviderError> {
+        let mut first = None;
+        for uploader in &self.uploaders {
+            let Uploader::Kubo(kubo) = uploader else { continue };
+            match kubo.answers().await {
+                Err(error @ (ProviderError::Unreachable { .. } | ProviderError::TimedOut { .. })) => {
+                    first = first.or(Some(error));
+                }
+                // who refuses this may take content all the same, or say why not
+                _ => return Ok(()),
+            }
+        }
+        first.filter(|_| self.pinning.is_none()).map_or(Ok(()), Err)
+    }
+
     /// Uploads to the first place that takes it, then has it pinned.
     ///
     /// # Errors

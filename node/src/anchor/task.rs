@@ -150,8 +150,14 @@ impl Task {
         if rows.is_empty() {
             return Ok(None);
         }
+        // while nobody is there, thousands of certificates are not put together again and again
+        let providers = Providers::configured(&self.anchorer.settings, &environment)?;
+        if let Err(away) = providers.any_answers().await {
+            self.merge_rows().await?;
+            return Err(away.into());
+        }
         let (entries, done) = portion(ANCHOR, &rows, SESSION_ENTRIES);
-        let session = self.session(entries).await?;
+        let session = self.session(&providers, entries).await?;
         if session.must_retry() {
             self.merge_rows().await?;
         } else if session.left == 0 {
@@ -165,7 +171,8 @@ impl Task {
         let rows = self.waiting(ROWS)?;
         let (mut entries, _) = portion(ANCHOR, &rows, SESSION_ENTRIES);
         entries.push(0..0);
-        let session = self.session(entries).await?;
+        let providers = Providers::configured(&self.anchorer.settings, &environment)?;
+        let session = self.session(&providers, entries).await?;
         if session.must_retry() && !rows.iter().any(|(_, row)| entries_of(row).is_some_and(|e| e.is_empty())) {
             self.change(OutboxChange { add: vec![row_for(ANCHOR, 0..0)], ..OutboxChange::default() }).await?;
         }
@@ -173,14 +180,13 @@ impl Task {
         Ok(session)
     }
 
-    async fn session(&mut self, entries: Vec<Range<u64>>) -> Result<Session, AnchorError> {
-        let settings = self.anchorer.settings.clone();
-        let providers = Providers::configured(&settings, &environment)?;
+    async fn session(&self, providers: &Providers, entries: Vec<Range<u64>>) -> Result<Session, AnchorError> {
+        let settings = &self.anchorer.settings;
         let work = self.anchorer.work();
         let (items, known) = blocking(move || work.collect(&entries)).await?;
         let state = &self.state;
         let progress = |progress: Progress| state.send_modify(|state| state.running = Some(progress));
-        let session = run::session(items, &known, &providers, manifest_gateway(&settings), &progress).await;
+        let session = run::session(items, &known, providers, manifest_gateway(settings), &progress).await;
         self.state.send_modify(|state| state.running = None);
         let (anchored, manifest) = (session.clone(), self.anchorer.paths.ipfs_anchor_manifest.clone());
         blocking(move || anchored.record(&manifest)).await?;
