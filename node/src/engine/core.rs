@@ -26,6 +26,7 @@ use ssid_storage::{
 
 use super::catch_up::CatchUp;
 use super::closing::Closing;
+use super::commits::Commits;
 use super::evidence::{Dossier, DoubleVote};
 use super::handle::{NodeEvent, Refused};
 use super::hearing::Hearing;
@@ -98,6 +99,7 @@ pub struct Engine {
     pub(super) closing: Closing,
     pub(super) timers: Timers,
     pub(super) reviews: Reviews,
+    pub(super) commits: Commits,
     pub(super) trust: TrustBook,
     pub(super) trust_clock: TrustClock,
     pub(super) dossier: Dossier,
@@ -224,6 +226,7 @@ impl Engine {
             closing: Closing::default(),
             timers: Timers::default(),
             reviews: Reviews::default(),
+            commits: Commits::default(),
             trust,
             trust_clock: TrustClock::default(),
             dossier: Dossier::default(),
@@ -314,6 +317,7 @@ impl Engine {
                 self.take_carried(tick, &batches, events, certificates);
             }
             Inbound::Fetched { node, well } => self.note_sync(tick, node, well),
+            Inbound::Commits(answers) => self.take_commits(tick, answers),
             Inbound::CatchUp => self.catch_up_with_all(tick),
             Inbound::StatusAsked { ticket } => self.answer_status(tick, ticket),
             Inbound::OpenAsked { subjects, after, ticket } => self.answer_open(tick, &subjects, after, ticket),

@@ -13,6 +13,7 @@ use ssid_protocol::vote::Phase;
 use ssid_storage::{LogHead, OutboxKey};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
+use super::commits::CommitQuestion;
 use super::offer::OfferPage;
 use super::operator::{Operated, Operation, OperatorRefusal};
 use super::outbox::OutboxChange;
@@ -217,6 +218,8 @@ pub struct EngineStatus {
     pub evidence: u64,
     /// Whether one of them is about this node itself.
     pub own_equivocation: bool,
+    /// Commits that were to be looked for in members' repositories, since the start.
+    pub commits_asked: u64,
     /// Members whose trust is below 50: flagged for review.
     pub flagged: Vec<NodeId>,
 }
@@ -389,6 +392,13 @@ pub enum Command {
         /// The answer.
         reply: oneshot::Sender<OfferPage>,
     },
+    /// Commits that votes of this node wait for.
+    CommitQuestions {
+        /// Only those after this one.
+        after: Option<CommitQuestion>,
+        /// The answer.
+        reply: oneshot::Sender<Vec<CommitQuestion>>,
+    },
 }
 
 /// A cheap, cloneable way to the engine.
@@ -477,6 +487,16 @@ impl EngineHandle {
     ) -> Result<OfferPage, EngineError> {
         let (reply, answer) = oneshot::channel();
         self.ask(Command::Offer { relayed, after, reply }, answer).await
+    }
+
+    /// A page of the commits that votes of this node wait for, in order; answered with
+    /// [`Inbound::Commits`](super::Inbound::Commits). Empty after the last.
+    ///
+    /// # Errors
+    /// If the engine has stopped.
+    pub async fn commit_questions(&self, after: Option<CommitQuestion>) -> Result<Vec<CommitQuestion>, EngineError> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Command::CommitQuestions { after, reply }, answer).await
     }
 
     async fn ask<T>(&self, command: Command, answer: oneshot::Receiver<T>) -> Result<T, EngineError> {

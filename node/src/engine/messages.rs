@@ -12,6 +12,7 @@ use ssid_protocol::id::{ContentDigest, LogId, NodeId, SubjectId, UnixMillis};
 use ssid_protocol::sync::{Answer, Request};
 use ssid_storage::OutboxKey;
 
+use super::commits::{CommitQuestion, CommitStanding};
 use super::handle::{EmitOutcome, NodeEvent};
 use super::operator::{Operated, Operation, OperatorRefusal};
 use super::outbox::OutboxChange;
@@ -66,6 +67,10 @@ pub enum Inbound {
         /// Whether all that was new in it holds.
         well: bool,
     },
+    /// Whether commits are in members' repositories: answers to [`EngineHandle::commit_questions`].
+    ///
+    /// [`EngineHandle::commit_questions`]: super::EngineHandle::commit_questions
+    Commits(Vec<(CommitQuestion, CommitStanding)>),
     /// Ask every connected member for what this node lacks, whatever their heartbeats say.
     CatchUp,
     /// A peer asks for this node's heartbeat.

@@ -6,6 +6,7 @@ mod catch_up;
 mod certify;
 pub mod checking;
 mod closing;
+mod commits;
 mod core;
 mod events;
 mod evidence;
@@ -31,6 +32,7 @@ mod trust_book;
 mod votes;
 mod wants;
 
+pub use commits::{CommitQuestion, CommitStanding};
 pub use core::{Engine, EngineParts};
 pub use evidence::evidence_answer;
 pub use handle::{

@@ -5,15 +5,17 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use ssid_protocol::id::{Choice, Round, SubjectId, UnixMillis};
+use ssid_protocol::id::{Choice, NodeId, Round, SubjectId, UnixMillis};
 use ssid_protocol::trust::ENDORSEMENT_FLOOR;
 use ssid_protocol::vote::Phase;
 use ssid_protocol::voting::{Candidate, Input, Signing};
 use ssid_storage::NoteKind;
 
+use super::commits::{CommitQuestion, CommitStanding};
 use super::core::{Engine, Tick};
 use super::open::Open;
 use super::settings::{CLOCK_TOLERANCE, Endorsement};
+use crate::api::view::iso;
 
 /// Why a node has not prevoted what others announced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,7 +23,7 @@ use super::settings::{CLOCK_TOLERANCE, Endorsement};
 pub enum ReviewReason {
     /// The policy for its type asks a person.
     Operator,
-    /// The policy for its type asks for the commit, and repositories are not mirrored yet.
+    /// The policy for its type asks for the commit, which was not seen in the announcing member's repository.
     Commit,
     /// The policy for its type is to vote only for what the own registry has.
     Observed,
@@ -110,6 +112,8 @@ impl Engine {
             Some(Stand::Behind(_)) if self.rules.signing == Signing::Later => {}
             Some(Stand::Behind(choice)) => self.apply(tick, subject, Input::Endorse(choice)),
             Some(Stand::Wait { reason, again_at, .. }) => {
+                self.ask_commits(subject);
+                let Some(open) = self.open.get(&subject) else { return };
                 let deadline = self.deadline(open, reason);
                 if deadline.is_some_and(|at| at <= tick.now) {
                     tracing::info!(%subject, ?reason, "nobody reviewed it in time: a nil prevote");
@@ -162,14 +166,9 @@ impl Engine {
         let wait = |reason, explanation| Some(Stand::Wait { reason, explanation, again_at: None });
         let policy = |word: &str, what: &str| format!("the policy for {event_type} is {word}: {what}");
         match self.settings.endorsement_of(event_type) {
-            Endorsement::Trusted => self.trusting_stand(now, open, event_type),
+            Endorsement::Trusted | Endorsement::Commit => self.judging_stand(now, open, event_type),
             Endorsement::Operator => {
                 wait(ReviewReason::Operator, policy("operator", "a person endorses or refuses it"))
-            }
-            Endorsement::Commit => {
-                let what = "the commit has to exist in the announcing member's repository, and repositories are not \
-                    mirrored yet; a person may endorse or refuse it";
-                wait(ReviewReason::Commit, policy("commit", what))
             }
             Endorsement::Observed => {
                 let what = "this node votes only for what its own registry has";
@@ -178,7 +177,8 @@ impl Engine {
         }
     }
 
-    fn trusting_stand(&self, now: UnixMillis, open: &Open, event_type: &str) -> Option<Stand> {
+    /// The stand under a policy that looks at who announced what, and at nothing else.
+    fn judging_stand(&self, now: UnixMillis, open: &Open, event_type: &str) -> Option<Stand> {
         let wait = |reason, explanation, again_at| Some(Stand::Wait { reason, explanation, again_at });
         let (mut behind, mut objection) = (Vec::new(), None::<(ReviewReason, String, Option<UnixMillis>)>);
         for candidate in open.machine.candidates() {
@@ -209,7 +209,7 @@ impl Engine {
         Some(Stand::Behind(choice))
     }
 
-    /// Why this node does not trust a candidate.
+    /// Why this node does not stand behind a candidate.
     fn objection(
         &self,
         now: UnixMillis,
@@ -220,11 +220,13 @@ impl Engine {
             let why = "the proof that a voter of this epoch announced it has not arrived";
             return Some((ReviewReason::Unproven, why.to_owned(), None));
         };
-        let score = self.trust.score(&voter.key.id());
-        if score < ENDORSEMENT_FLOOR {
-            let name = self.name_of(&voter.key.id());
-            let why = format!("{name} announced it, whose trust here is {score}, below {ENDORSEMENT_FLOOR}");
-            return Some((ReviewReason::LowTrust, why, None));
+        let origin = voter.key.id();
+        let (reason, why) = match self.settings.endorsement_of(&candidate.event.event) {
+            Endorsement::Commit => (ReviewReason::Commit, self.unseen_commit(origin, &candidate.event.commit_hash)),
+            _ => (ReviewReason::LowTrust, self.lacking_trust(origin)),
+        };
+        if let Some(why) = why {
+            return Some((reason, why, None));
         }
         if self.is_timely(now, &candidate.event) || self.is_supported(open, candidate.choice) {
             return None;
@@ -239,6 +241,29 @@ impl Engine {
         let tolerance = u64::try_from(CLOCK_TOLERANCE.as_millis()).unwrap_or_default();
         let timely_at = ahead.map(|at| UnixMillis(at.0.saturating_sub(tolerance)).max(UnixMillis(now.0 + 1)));
         Some((ReviewReason::Untimely, why, timely_at))
+    }
+
+    /// Why the announcing member's trust does not do, if it does not.
+    fn lacking_trust(&self, origin: NodeId) -> Option<String> {
+        let score = self.trust.score(&origin);
+        let name = self.name_of(&origin);
+        (score < ENDORSEMENT_FLOOR)
+            .then(|| format!("{name} announced it, whose trust here is {score}, below {ENDORSEMENT_FLOOR}"))
+    }
+
+    /// Why the commit that an event names is not known to exist, if it is not.
+    fn unseen_commit(&self, origin: NodeId, commit: &str) -> Option<String> {
+        let (name, short) = (self.name_of(&origin), commit.chars().take(12).collect::<String>());
+        let question = CommitQuestion { node: origin, commit: commit.to_owned() };
+        let waits = match self.commits.standing(&question) {
+            Some(CommitStanding::Exists) => return None,
+            Some(CommitStanding::Missing { fetched_at }) => {
+                format!("waits for commit {short} in {name}'s repository, as last fetched at {}", iso(*fetched_at))
+            }
+            Some(CommitStanding::Unseen { reason }) => format!("waits for commit {short} of {name}: {reason}"),
+            None => format!("waits for commit {short} in {name}'s repository, which was not looked at yet"),
+        };
+        Some(format!("{waits}; a person may endorse or refuse it"))
     }
 
     /// Whether round-0 prevotes of weight > F for `choice` are known.

@@ -45,7 +45,7 @@ pub const ANSWER_BYTES: usize = 768 * 1024;
 pub enum Endorsement {
     /// When the announcing member's trust is at least 25.
     Trusted,
-    /// When the commit exists in the member's repository; until Git is mirrored it waits, for a person too.
+    /// When the commit exists in the announcing member's Git repository as fetched; until then it waits, for a person too.
     Commit,
     /// When a person confirms.
     Operator,

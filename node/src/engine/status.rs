@@ -38,6 +38,7 @@ impl Engine {
             refused: self.refused,
             evidence: self.dossier.held.len() as u64,
             own_equivocation: self.dossier.held.iter().any(|slot| slot.member == self.me),
+            commits_asked: self.commits.count,
             flagged: self.names.keys().filter(|node| self.trust.score(node) < REVIEW_FLOOR).copied().collect(),
         }
     }

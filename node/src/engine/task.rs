@@ -429,6 +429,9 @@ impl Task {
             Command::Instances { subject, limit, after, reply } => {
                 reply.send(self.engine.instances(subject, after, limit)).ok();
             }
+            Command::CommitQuestions { after, reply } => {
+                reply.send(self.engine.commit_questions(after.as_ref())).ok();
+            }
             Command::Offer { relayed, after, reply } => {
                 reply.send(self.engine.offer(&relayed, after)).ok();
             }
@@ -473,6 +476,7 @@ impl Inbox {
 fn weight(input: &Inbound) -> usize {
     match input {
         Inbound::Observed(events) => events.len(),
+        Inbound::Commits(answers) => answers.len(),
         Inbound::Answered { answer: Some(CheckedAnswer::Log { certificates, .. }), .. } => certificates.len(),
         Inbound::Carried { batches, events, certificates } => {
             certificates.len() + events.len() + batches.iter().map(|batch| batch.statements().len()).sum::<usize>()

@@ -197,6 +197,7 @@ impl Engine {
         let open = self.open.remove(subject)?;
         self.announced.remove(subject);
         self.reviews.forget(subject);
+        self.commits.forget(subject);
         self.in_flight.remove(subject);
         if let Some(count) = open.origin.and_then(|origin| self.by_origin.get_mut(&origin)) {
             *count = count.saturating_sub(1);

@@ -25,6 +25,8 @@ const OUTPUT_BYTES: u64 = 1 << 20;
 const SAID_BYTES: u64 = 16 << 10;
 /// How often it is looked how much has come.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// What a remote is called where it needs a name.
+const REMOTE: &str = "member";
 /// How long a command that asks nobody may take.
 const LOCAL: Duration = Duration::from_secs(30);
 
@@ -100,6 +102,14 @@ impl<'a> Job<'a> {
         let args = options.iter().copied().chain(address).map(OsString::from).collect();
         Self { repository, args, remote: Some(remote), output: None }
     }
+
+    /// The same for what notes the remote in the repository's configuration, as a fetch with a filter does: there it is
+    /// [`REMOTE`], and its address, which may hold a password, is not written down.
+    pub(super) fn named(repository: &'a Path, options: &[&str], remote: &'a GitRemote, what: &str) -> Self {
+        let address = format!("remote.{REMOTE}.url={}", remote.as_arg());
+        let args = ["-c", &address].into_iter().chain(options.iter().copied()).chain(["--", REMOTE, what]);
+        Self { repository, args: args.map(OsString::from).collect(), remote: Some(remote), output: None }
+    }
 }
 
 impl Git {
@@ -174,6 +184,7 @@ impl Git {
         let names: Vec<_> = self.allowed.iter().map(|p| p.as_str()).collect();
         command.env("GIT_ALLOW_PROTOCOL", names.join(":"));
         command.env("GIT_TERMINAL_PROMPT", "0").env("GIT_NO_REPLACE_OBJECTS", "1").env("LC_ALL", "C");
+        command.env("GIT_NO_LAZY_FETCH", "1");
         if let Some(ssh) = &self.ssh {
             command.env("GIT_SSH_COMMAND", ssh);
         }

@@ -9,12 +9,16 @@
 //! read        new lines of a branch        sync        all members once, then publish
 //! schedule    when                         task        the owner, with a handle
 //! plain       registry logs of members without a key
+//! history     the commits of a member's default branch
+//! commits     looks for those that events name
 //! ```
 
 mod branch;
 mod command;
+mod commits;
 mod failure;
 mod handle;
+mod history;
 mod intake;
 mod metrics;
 mod mirror;

@@ -70,6 +70,18 @@ impl Objects {
         Ok(Some(false))
     }
 
+    /// The commits of `tip`'s history that are here, at most `limit`, the tip first.
+    pub(super) fn history(&self, tip: ObjectId, limit: usize) -> Result<Vec<ObjectId>, GitError> {
+        let (mut found, mut seen, mut next) = (Vec::new(), HashSet::from([tip]), vec![tip]);
+        while let Some(id) = next.pop().filter(|_| found.len() < limit) {
+            if self.has(id)? {
+                found.push(id);
+                next.extend(self.commit(id)?.1.into_iter().filter(|parent| seen.insert(*parent)));
+            }
+        }
+        Ok(found)
+    }
+
     /// The entries of a directory.
     pub(super) fn entries(&self, id: ObjectId) -> Result<Vec<Entry>, GitError> {
         let bytes = self.read(id, Kind::Tree)?;

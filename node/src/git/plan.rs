@@ -6,6 +6,7 @@ use std::time::Duration;
 use ssid_protocol::id::NodeId;
 use ssid_protocol::manifest::Manifest;
 
+use super::history::Place;
 use super::mirror::Source;
 use super::remote::GitRemote;
 use super::schedule::Schedule;
@@ -23,6 +24,8 @@ pub struct Plan {
     /// Where this node publishes, or why it does not.
     pub(super) own: Result<GitRemote, String>,
     pub(super) own_dir: PathBuf,
+    /// Where the mirrors of members' default branches are.
+    pub(super) histories: PathBuf,
     pub(super) members: Vec<PlannedMember>,
     pub(super) allowed: Vec<GitProtocol>,
     pub(super) timeout: Duration,
@@ -40,6 +43,15 @@ pub(super) struct PlannedMember {
     pub(super) name: String,
     /// Its branch; why there is none, if the manifest names one that is refused; nothing if it names none.
     pub(super) source: Option<Result<Source, String>>,
+}
+
+impl PlannedMember {
+    /// Its repository as a place to look for commits in, with mirrors in `dir`; or why it is none.
+    pub(super) fn place(&self, dir: &Path) -> Result<Place, String> {
+        let source = self.source.clone().unwrap_or_else(|| Err("it has no Git remote".to_owned()))?;
+        let mirror = source.dir.file_name().map(|name| dir.join(name)).unwrap_or_default();
+        Ok(Place { remote: source.remote, dir: mirror, depth: source.depth })
+    }
 }
 
 impl Plan {
@@ -72,6 +84,7 @@ impl Plan {
             branch: sync.git_branch.clone(),
             own: own.and_then(|text| GitRemote::parse(&text, &allowed).map_err(|e| e.to_string())),
             own_dir: dir.join("own.git"),
+            histories: dir.join("commits"),
             members: members.collect(),
             timeout: seconds(sync.timeout_seconds.min(FETCH_SECONDS)),
             effort: Effort {

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::command::Git;
+use super::commits;
 use super::failure::GitError;
 use super::handle::{GitHandle, REQUESTS, SyncRequest, SyncRoad};
 use super::intake::Road;
@@ -63,6 +64,13 @@ pub fn start(plan: Plan, around: Surroundings, tracker: &tokio_util::task::TaskT
         .map(|remote| Publisher::new(plan.me, federation, remote, plan.branch.clone(), plan.own_dir.clone()));
     let state = first_state(&plan);
     let (sender, receiver) = watch::channel(Arc::new(state.clone()));
+    let beside = commits::Surroundings {
+        engine: engine.clone(),
+        inputs: road.inputs.clone(),
+        syncs: receiver.clone(),
+        shutdown: shutdown.clone(),
+    };
+    tracker.spawn(commits::Task::new(&plan, beside).run());
     let members = plan.members.iter().map(|_| Known { read_again: true, ..Known::default() }).collect();
     let task = Task {
         plan,

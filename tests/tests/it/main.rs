@@ -13,6 +13,7 @@ mod disk_full;
 mod divergence;
 mod equivocation;
 mod floods;
+mod git_commits;
 mod git_only;
 mod git_remotes;
 mod git_servers;

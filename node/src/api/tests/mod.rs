@@ -73,6 +73,7 @@ async fn served(engine: fn(&Event) -> EmitOutcome, with_tcp: bool) -> Served {
                 Command::Outbox { reply, .. } => drop(reply.send(Ok(Vec::new()))),
                 Command::Instances { reply, .. } => drop(reply.send(Vec::new())),
                 Command::Offer { reply, .. } => drop(reply.send(crate::engine::OfferPage::default())),
+                Command::CommitQuestions { reply, .. } => drop(reply.send(Vec::new())),
             }
         }
     });
@@ -127,6 +128,7 @@ pub(crate) fn status(store: &Store) -> EngineStatus {
         open: 0,
         conflicts: 0,
         awaiting_review: 0,
+        commits_asked: 0,
         log: store.log_head(),
         certified: 0,
         agreements: 0,

@@ -125,8 +125,9 @@ fn next_step(open: &InstanceView) -> String {
         let until = review.until.map(iso).unwrap_or_default();
         return match review.reason {
             reason if reason.asks_a_person() => format!(
-                "endorse a candidate with: ssid events endorse HASH, or refuse with: ssid events refuse HASH; \
-                 without either the prevote is nil from {until}"
+                "{}endorse a candidate with: ssid events endorse HASH, or refuse with: ssid events refuse HASH; \
+                 without either the prevote is nil from {until}",
+                if reason == ReviewReason::Commit { "wait for the commit, which is looked for again; or " } else { "" }
             ),
             ReviewReason::Settling => format!("none: it is endorsed from {until}"),
             _ => "none on this node, unless its own registry gets the event".to_owned(),
