@@ -24,6 +24,8 @@ mod metrics;
 mod mirror;
 mod objects;
 mod plain;
+#[cfg(test)]
+mod plain_signatures;
 mod plan;
 mod publish;
 mod read;
