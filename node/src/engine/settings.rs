@@ -27,6 +27,9 @@ pub const CLOCK_TOLERANCE: Duration = Duration::from_mins(5);
 pub const ANNOUNCED_AT_ONCE: usize = 1024;
 /// Bytes of events in one announcement, well below a gossip message.
 pub const ANNOUNCEMENT_BYTES: usize = 96 * 1024;
+/// Statements that a certificate counts as where ticks and what is handed to them are bounded: it brings a proof of every
+/// signer and writes seven rows. A tick of 8192 certificates was seen to hold 80 MB for its write alone.
+pub const CERTIFICATE_STATEMENTS: usize = 8;
 /// Votes signed together: few enough that a re-offer of one instance, which carries whole batches, fits a frame.
 pub const VOTES_IN_A_BATCH: usize = 1024;
 /// Candidates of a subject are written down once it has been open for this long.

@@ -23,7 +23,7 @@ use super::handle::{COMMANDS, Command, EmitOutcome, EngineHandle, EngineStatus, 
 use super::messages::{CheckedAnswer, Effects, Inbound, Ticket, Worth};
 use super::operator::{Operated, OperatorRefusal};
 use super::peers::PeerState;
-use super::settings::{ANSWER_BYTES, UNSENT_BATCHES};
+use super::settings::{ANSWER_BYTES, CERTIFICATE_STATEMENTS, UNSENT_BATCHES};
 use super::trust::Adjusted;
 use crate::network::{self, Network, NetworkEvent, ReplyHandle, RequestError, Topic, Verdict};
 
@@ -477,9 +477,13 @@ fn weight(input: &Inbound) -> usize {
     match input {
         Inbound::Observed(events) => events.len(),
         Inbound::Commits(answers) => answers.len(),
-        Inbound::Answered { answer: Some(CheckedAnswer::Log { certificates, .. }), .. } => certificates.len(),
+        Inbound::Answered { answer: Some(CheckedAnswer::Log { certificates, .. }), .. } => {
+            certificates.len() * CERTIFICATE_STATEMENTS
+        }
         Inbound::Carried { batches, events, certificates } => {
-            certificates.len() + events.len() + batches.iter().map(|batch| batch.statements().len()).sum::<usize>()
+            certificates.len() * CERTIFICATE_STATEMENTS
+                + events.len()
+                + batches.iter().map(|batch| batch.statements().len()).sum::<usize>()
         }
         Inbound::Answered { answer: Some(CheckedAnswer::Open { batches, events, .. }), .. } => {
             events.len() + batches.iter().map(|batch| batch.statements().len()).sum::<usize>()

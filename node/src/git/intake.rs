@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use super::read::Place;
 use crate::engine::Inbound;
 use crate::engine::checking::Checker;
+use crate::engine::settings::CERTIFICATE_STATEMENTS;
 
 /// Certificates checked together: signatures that several share are checked once.
 const CERTIFICATES: usize = 64;
@@ -150,7 +151,7 @@ impl Intake {
     fn check_certificates(&mut self) {
         let (good, bad) = self.road.checker.carried_certificates(std::mem::take(&mut self.certificates));
         self.counts.taken += good.len() as u64;
-        self.weight += good.len();
+        self.weight += good.len() * CERTIFICATE_STATEMENTS;
         self.carried.certificates.extend(good);
         for reason in bad {
             self.note_bad(&format!("a certificate: {reason}"));
