@@ -60,6 +60,8 @@ const SETTINGS: &[&str] = &[
     "http.followRedirects=initial",
     "http.lowSpeedLimit=1",
     "maintenance.auto=false",
+    // files of lines are a MiB each: to look for the best base among ten costs three times the push
+    "pack.window=2",
     "push.gpgSign=false",
     "push.recurseSubmodules=no",
     "submodule.recurse=false",
