@@ -21,6 +21,8 @@ pub(super) struct Usage {
     pub(super) peak_rss_mib: f64,
     /// Processor time since the start, user and system.
     pub(super) cpu_seconds: f64,
+    /// The same of processes that it started and that have ended: `git`, and what that started.
+    pub(super) children_cpu_seconds: f64,
     /// What the data directory holds.
     pub(super) disk_bytes: u64,
 }
@@ -41,7 +43,8 @@ impl Usage {
         Ok(Self {
             rss_mib: mib(&status, "VmRSS:"),
             peak_rss_mib: mib(&status, "VmHWM:"),
-            cpu_seconds: cpu_seconds(&read("stat")?),
+            cpu_seconds: cpu_seconds(&read("stat")?, 11),
+            children_cpu_seconds: cpu_seconds(&read("stat")?, 13),
             disk_bytes: disk_bytes(home.root())?,
         })
     }
@@ -77,10 +80,11 @@ fn mib(status: &str, key: &str) -> f64 {
     (kib.unwrap_or(0.0) / 1024.0 * 10.0).round() / 10.0
 }
 
-/// Fields 14 and 15 of `/proc/PID/stat`; the name in field 2 may hold blanks, so they are counted after it.
-fn cpu_seconds(stat: &str) -> f64 {
+/// Two neighbouring fields of `/proc/PID/stat`, 14 and 15 or 16 and 17; the name in field 2 may hold blanks, so they are
+/// counted after it.
+fn cpu_seconds(stat: &str, place: usize) -> f64 {
     let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-    let ticks = after_name.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<f64>().ok());
+    let ticks = after_name.split_whitespace().skip(place).take(2).filter_map(|field| field.parse::<f64>().ok());
     ticks.sum::<f64>() / TICKS_PER_SECOND
 }
 
@@ -102,8 +106,9 @@ mod tests {
 
     #[test]
     fn processor_time_is_found_behind_odd_names() {
-        let stat = "12 (a) b) S 1 2 3 4 5 6 7 8 9 10 250 50 0 0 20 0";
-        assert!((cpu_seconds(stat) - 3.0).abs() < 1e-9);
-        assert!(cpu_seconds("rubbish").abs() < 1e-9);
+        let stat = "12 (a) b) S 1 2 3 4 5 6 7 8 9 10 250 50 5 15 20 0";
+        assert!((cpu_seconds(stat, 11) - 3.0).abs() < 1e-9);
+        assert!((cpu_seconds(stat, 13) - 0.2).abs() < 1e-9);
+        assert!(cpu_seconds("rubbish", 11).abs() < 1e-9);
     }
 }
