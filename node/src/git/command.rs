@@ -46,6 +46,9 @@ const KEPT: &[&str] = &[
     "GIT_CONFIG_SYSTEM",
     "GIT_CONFIG_NOSYSTEM",
 ];
+/// How branches are fetched: nothing besides what is named, whatever was there before.
+pub(super) const FETCH: &[&str] =
+    &["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--force"];
 /// Settings of every command; the protocols come besides.
 const SETTINGS: &[&str] = &[
     "core.hooksPath=/dev/null",

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use gix_hash::ObjectId;
 
-use super::command::{Git, Job, remove_unfinished};
+use super::command::{FETCH, Git, Job, remove_unfinished};
 use super::failure::GitError;
 use super::remote::GitRemote;
 use super::repository::{FETCHED, Repository};
@@ -79,16 +79,7 @@ async fn fetch_once(git: &Git, place: &Place) -> Result<History, GitError> {
     // Git would take one that is torn for a lock
     repository.reference(FETCHED)?;
     let depth = format!("--depth={}", place.depth);
-    let options = [
-        "fetch",
-        "--quiet",
-        "--no-tags",
-        "--no-write-fetch-head",
-        "--no-recurse-submodules",
-        "--force",
-        "--filter=tree:0",
-        depth.as_str(),
-    ];
+    let options = [FETCH, &["--filter=tree:0", &depth]].concat();
     let fetched = git.run(Job::named(repository.dir(), &options, &place.remote, &format!("+HEAD:{FETCHED}"))).await;
     if fetched.is_err() {
         remove_unfinished(repository.dir());

@@ -7,7 +7,7 @@ use gix_hash::ObjectId;
 use ssid_protocol::git_lines::BranchHead;
 use ssid_protocol::id::{NodeId, UnixMillis};
 
-use super::command::{Git, Job, remove_unfinished};
+use super::command::{FETCH, Git, Job, remove_unfinished};
 use super::failure::GitError;
 use super::intake::{Counts, Intake, Road};
 use super::read::{Reading, head_of, new_lines};
@@ -77,8 +77,7 @@ async fn fetch_once(git: &Git, source: &Source) -> Result<(Repository, ObjectId)
     // also of a node that was killed
     remove_unfinished(repository.dir());
     let depth = format!("--depth={}", source.depth);
-    let mut options =
-        vec!["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--force"];
+    let mut options = FETCH.to_vec();
     if repository.reference(FETCHED)?.is_none() {
         options.push(&depth);
     }

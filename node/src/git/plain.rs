@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use gix_hash::ObjectId;
 use tokio_util::sync::CancellationToken;
 
-use super::command::{Git, Job, remove_unfinished};
+use super::command::{FETCH, Git, Job, remove_unfinished};
 use super::failure::GitError;
 use super::objects::Objects;
 use super::remote::GitRemote;
@@ -141,15 +141,7 @@ impl PlainLogs {
     async fn fetch(&self, repository: &Repository, remote: &GitRemote) -> Result<ObjectId, GitError> {
         remove_unfinished(repository.dir());
         let depth = format!("--depth={}", self.depth);
-        let options = [
-            "fetch",
-            "--quiet",
-            "--no-tags",
-            "--no-write-fetch-head",
-            "--no-recurse-submodules",
-            "--force",
-            depth.as_str(),
-        ];
+        let options = [FETCH, &[&depth]].concat();
         let what = format!("+HEAD:{FETCHED}");
         let fetched = self.git.run(Job::remote(repository.dir(), &options, remote, &what)).await;
         if fetched.is_err() {
