@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use ssid_tests::git::{Daemon, HttpServer, bare_repository, commit_files, git};
+use ssid_tests::git::{Daemon, HttpServer, SshServer, bare_repository, commit_files, git};
 use ssid_tests::{Cluster, Organisation, Shape, free_port};
 
 const BRANCH: &str = "ssid-federation";
@@ -58,6 +58,7 @@ fn each_failing_repository_is_named_and_takes_no_other_with_it() {
         bare_repository(root, &format!("{name}.git"));
     }
     let (daemon, http) = (Daemon::start(root), HttpServer::start(root));
+    let ssh = SshServer::start(root, &root.join("keys"));
     let hanging = TcpListener::bind("127.0.0.1:0").unwrap();
     commit_files(&root.join("corrupt.git"), BRANCH, &[("blob", &noise(1 << 20))], None);
     git(&root.join("corrupt.git"), &["repack", "-a", "-d", "-q"]);
@@ -73,6 +74,8 @@ fn each_failing_repository_is_named_and_takes_no_other_with_it() {
         ("hanging", format!("git://{}/a.git", hanging.local_addr().unwrap())),
         ("corrupt", daemon.url("corrupt.git")),
         ("silent", String::new()),
+        // nobody gave this node a key, or told it the server's
+        ("strange", ssh.as_ref().map(|ssh| ssh.url("good.git")).unwrap_or_default()),
     ];
     let mut cluster = Cluster::make_of(Shape::of(members.len()), |dir| {
         let init = |(name, remote): &(&str, String)| {
@@ -95,13 +98,19 @@ fn each_failing_repository_is_named_and_takes_no_other_with_it() {
         assert!(outcome["remarks"].to_string().contains(name));
     }
     assert!(!outcome.to_string().contains("secret") && !node.log_tail().contains("secret"));
+    if ssh.is_some() {
+        let error = member(&outcome, "strange")["error"].as_str().unwrap_or_default();
+        assert!(error.contains("not let in"), "{error}");
+    }
     let good = member(&outcome, "good");
     assert_eq!(
         (&good["commit"], &good["bad_lines"], &good["error"]),
         (&first.as_str().into(), &3.into(), &Value::Null)
     );
     assert!(good["bad_example"].as_str().unwrap().starts_with("00000000.jsonl line 1: "), "{good}");
-    assert_eq!((&outcome["git_fetched"], &outcome["git_failed"]), (&5.into(), &4.into()));
+    let counted = (outcome["git_fetched"].as_u64(), outcome["git_failed"].as_u64());
+    let over_ssh = u64::from(ssh.is_some());
+    assert_eq!(counted, (Some(5 + over_ssh), Some(4 + over_ssh)));
     assert!(outcome["state"]["own"]["commit"].is_string(), "{outcome}");
 
     // a moment later nothing is done, unless it is forced
