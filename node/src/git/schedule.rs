@@ -20,6 +20,15 @@ pub(super) enum Why {
     },
 }
 
+impl Why {
+    /// Whether a mirror of this age is new enough not to be fetched again: `performance.cache_ttl_minutes`. While votes
+    /// go over Git, and if somebody insists, none is.
+    pub(super) fn passes_over(self, fetched_at: Option<Instant>, fresh_for: Duration, now: Instant) -> bool {
+        let is_fresh = fetched_at.is_some_and(|at| now.duration_since(at) < fresh_for);
+        is_fresh && matches!(self, Self::Interval | Self::Asked { force: false })
+    }
+}
+
 /// The times.
 #[derive(Clone, Debug)]
 pub(super) struct Schedule {
@@ -114,6 +123,19 @@ mod tests {
         assert_eq!((times.in_fallback, times.due(at(9999)), times.next(at(9999))), (false, None, None));
         // the count begins anew
         assert_eq!((times.note_quorum(false, at(400)), times.note_quorum(false, at(600))), (None, None));
+    }
+
+    #[tokio::test]
+    async fn a_mirror_that_is_new_enough_is_passed_over_unless_votes_or_people_need_it() {
+        let (now, minute) = (Instant::now(), Duration::from_mins(1));
+        let later = now + minute;
+        for why in [Why::Interval, Why::Asked { force: false }] {
+            assert!(!why.passes_over(None, minute, now), "it was never fetched");
+            assert!(why.passes_over(Some(now), 2 * minute, later) && !why.passes_over(Some(now), minute, later));
+        }
+        for why in [Why::Fallback, Why::Asked { force: true }] {
+            assert!(!why.passes_over(Some(now), 2 * minute, later));
+        }
     }
 
     #[tokio::test]

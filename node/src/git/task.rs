@@ -325,13 +325,13 @@ impl Task {
 
     /// Whom to fetch: everybody, or those whose mirror is not new enough.
     fn targets(&self, why: Why) -> Vec<Target> {
-        let is_fresh = |known: &Known| known.fetched_at.is_some_and(|at| at.elapsed() < self.plan.fresh_for);
+        let now = Instant::now();
         // after 2, 4, 8, … syncs without news: what the engine had no room for may be what it waits for
         let stalled = self.quiet >= 2 && self.quiet.is_power_of_two();
         let target = |(place, member): (usize, &super::plan::PlannedMember)| {
             let source = member.source.as_ref()?.as_ref().ok()?.clone();
             let known = &self.members[place];
-            if matches!(why, Why::Interval | Why::Asked { force: false }) && is_fresh(known) {
+            if why.passes_over(known.fetched_at, self.plan.fresh_for, now) {
                 return None;
             }
             let changes = self.road.store.trust_of(&member.node).unwrap_or_default();
