@@ -221,6 +221,18 @@ impl VerifiedBatch {
         &self.leaves
     }
 
+    /// Bytes it takes in memory, about.
+    pub fn memory(&self) -> usize {
+        let statements = match self.statements() {
+            Statements::Events(all) => all.iter().map(|event| size_of::<Event>() + event.size()).sum(),
+            Statements::Votes(all) => size_of_val(all.as_slice()),
+            Statements::Heartbeat(_) => size_of::<Heartbeat>(),
+            Statements::Proposals(all) => size_of_val(all.as_slice()),
+            Statements::Closes(all) => size_of_val(all.as_slice()),
+        };
+        size_of::<Self>() + statements + size_of_val(self.leaves())
+    }
+
     /// The proof of the statement at `index`; `None` if there is none.
     pub fn proof(&self, index: u32) -> Option<BatchProof> {
         BatchProof::from_leaves(self.signer(), self.batch.signature, &self.leaves, index)

@@ -16,11 +16,12 @@ pub use verify::{Contradiction, Verifier};
 
 use serde::{Deserialize, Serialize};
 
-use crate::batch::{BatchProof, Kind, Statements, VerifiedBatch};
+use crate::batch::{BatchError, BatchProof, Kind, Statements, VerifiedBatch};
 use crate::certificate::Certificate;
 use crate::event::Event;
 use crate::heartbeat::Heartbeat;
 use crate::id::{Epoch, EvidenceId, FederationId, NodeId, sha256};
+use crate::identity::VerifyKey;
 use crate::vote::{EpochClose, Proposal, Vote};
 
 /// One statement of a batch.
@@ -87,6 +88,14 @@ impl Signed {
     /// The statement at `index` of a batch; `None` if there is none.
     pub fn of(batch: &VerifiedBatch, index: u32) -> Option<Self> {
         Some(Self { statement: Statement::of(batch.statements(), index)?, proof: batch.proof(index)? })
+    }
+
+    /// Checks that `key` signed it.
+    ///
+    /// # Errors
+    /// As [`BatchProof::verify`].
+    pub fn verify(&self, key: &VerifyKey, federation: &FederationId) -> Result<(), BatchError> {
+        self.proof.verify(self.statement.batch_kind(), &self.statement.leaf_bytes(), key, federation)
     }
 }
 

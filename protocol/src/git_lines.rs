@@ -1,7 +1,7 @@
 //! What stands on a node's Git branch: one strict JSON object a line, and the file that says whose branch it is (SPEC
 //! §10 *Git fallback*).
 //!
-//! A line is a whole signed batch, an event that somebody else announced, or a certificate. Each is checked on its own:
+//! A line is a whole signed batch, a statement alone, an event that somebody else announced, or a certificate. Each is checked on its own:
 //! a line that does not hold is skipped, and takes no other with it.
 
 use std::collections::BTreeMap;
@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use crate::batch::{Kind, SignedBatch, Statements};
 use crate::certificate::Certificate;
 use crate::certificate::document::{event_to_json, proof_to_json, take_event, take_proof, whole};
+use crate::evidence::{Signed, Statement};
 use crate::id::{FederationId, LogId, NodeId, Sha256Hash};
 use crate::json::{Fields, Json, JsonError};
 use crate::limits;
@@ -29,6 +30,8 @@ pub const LINES_DIR: &str = "lines";
 pub enum Line {
     /// A batch of announcements, votes or proposals, with its statements.
     Batch(SignedBatch),
+    /// A vote or proposal of a member that is relayed, alone: little else of its batch is of use.
+    Statement(Box<Signed>),
     /// An event voted for that somebody else announced, with the proof of that if the writer has it.
     Event(Box<ProvenEvent>),
     /// A certificate.
@@ -39,11 +42,12 @@ impl Line {
     /// Reads a line of at most [`LINE_BYTES`]. Whether what it says verifies is asked separately.
     ///
     /// # Errors
-    /// If it is no strict JSON, or not exactly one of the three objects.
+    /// If it is no strict JSON, or not exactly one of the four objects.
     pub fn parse(bytes: &[u8]) -> Result<Self, JsonError> {
         let mut fields = Json::parse(bytes, LINE_BYTES)?.into_fields("")?;
         let line = match fields.keys().first().map(String::as_str) {
             Some("batch") => Self::Batch(whole(fields.object("batch")?, take_batch)?),
+            Some("statement") => Self::Statement(Box::new(whole(fields.object("statement")?, take_signed)?)),
             Some("event") => Self::Event(Box::new(whole(fields.object("event")?, take_proven)?)),
             _ => Self::Certificate(Box::new(take_certificate(&mut fields)?)),
         };
@@ -51,10 +55,11 @@ impl Line {
         Ok(line)
     }
 
-    /// The line without its end; `None` for batches that do not travel by Git: heartbeats and closes.
+    /// The line without its end; `None` for what does not travel by Git: heartbeats and closes, and events in this form.
     pub fn to_text(&self) -> Option<String> {
         let json = match self {
             Self::Batch(batch) => Json::object([("batch", batch_to_json(batch)?)]),
+            Self::Statement(signed) => Json::object([("statement", signed_to_json(signed)?)]),
             Self::Event(proven) => Json::object([("event", proven_to_json(proven))]),
             Self::Certificate(certificate) => Json::object([("certificate", certificate.to_json())]),
         };
@@ -96,6 +101,31 @@ fn take_batch(fields: &mut Fields) -> Result<SignedBatch, JsonError> {
         kind => return Err(fields.unexpected("kind", "1, 2 or 4", &kind.to_string())),
     };
     Ok(SignedBatch { signer, signature, statements })
+}
+
+/// A statement as the hex form of the bytes that are signed, and its proof.
+fn take_signed(fields: &mut Fields) -> Result<Signed, JsonError> {
+    let leaf = fields.text("leaf")?;
+    let bytes = hex::decode(&leaf).ok().filter(|_| is_lower(&leaf));
+    let statement = bytes.and_then(|bytes| {
+        let vote = Vote::from_leaf_bytes(&bytes).map(Statement::Vote);
+        vote.or_else(|| Proposal::from_leaf_bytes(&bytes).map(Statement::Proposal))
+    });
+    let statement = statement.ok_or_else(|| fields.unexpected("leaf", "a vote or a proposal", &leaf))?;
+    if fields.number("kind")? != u64::from(statement.batch_kind().byte()) {
+        return Err(fields.unexpected("kind", "that of the leaf", "another"));
+    }
+    Ok(Signed { statement, proof: whole(fields.object("proof")?, take_proof)? })
+}
+
+fn signed_to_json(signed: &Signed) -> Option<Json> {
+    matches!(signed.statement, Statement::Vote(_) | Statement::Proposal(_)).then(|| {
+        Json::object([
+            ("kind", Json::from(u64::from(signed.statement.batch_kind().byte()))),
+            ("leaf", Json::Text(hex::encode(signed.statement.leaf_bytes()))),
+            ("proof", proof_to_json(&signed.proof)),
+        ])
+    })
 }
 
 /// Statements as the hex form of the bytes that are signed.

@@ -16,6 +16,11 @@ pub const OPEN_INSTANCES: usize = 100_000;
 pub const CANDIDATES: usize = 64;
 /// Buffered votes for unknown subjects, per voter.
 pub const UNKNOWN_VOTES: usize = 10_000;
+/// Of those for one subject: more than all rounds of its current life need.
+pub const UNKNOWN_VOTES_OF_SUBJECT: usize = 64;
+/// Bytes of one signer's batches that a node keeps whole in memory. Past that a statement whose batch says little else of
+/// use is kept alone, with its proof.
+pub const WHOLE_BATCH_BYTES: usize = 4 * 1024 * 1024;
 /// Bytes of a manifest, card or certificate in its JSON form.
 pub const DOCUMENT_BYTES: usize = 4 * 1024 * 1024;
 /// Automatic (and likewise operator) rounds of one instance.

@@ -70,6 +70,11 @@ impl<K: Ord, V> SmallMap<K, V> {
         self.0.iter().map(|(_, value)| value)
     }
 
+    /// The values in order of key, to change.
+    pub fn values_mut(&mut self) -> impl DoubleEndedIterator<Item = &mut V> {
+        self.0.iter_mut().map(|(_, value)| value)
+    }
+
     /// Drops the entries for which `keep` says no.
     pub fn retain(&mut self, keep: impl Fn(&K, &V) -> bool) {
         self.0.retain(|(key, value)| keep(key, value));

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::batch::{BatchProof, SignedBatch};
 use crate::certificate::Certificate;
 use crate::event::Event;
-use crate::evidence::{Evidence, EvidenceSlot};
+use crate::evidence::{Evidence, EvidenceSlot, Signed};
 use crate::id::{ContentDigest, LogId, SubjectId};
 
 /// Log entries asked for, or answered, at once.
@@ -77,6 +77,8 @@ pub enum Answer {
     Open {
         /// Batches of votes, proposals and announcements, each checked by its own signature.
         batches: Vec<SignedBatch>,
+        /// Votes and proposals alone, whose batches say little else that matters here.
+        statements: Vec<Signed>,
         /// The events of the choices voted for.
         events: Vec<ProvenEvent>,
         /// Of the subjects named, those that are certified here.

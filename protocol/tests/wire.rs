@@ -102,7 +102,7 @@ fn sync_answers() {
         ("no status", "8855508aade16ec5"),
         ("status", "70a8eaa58b85246a"),
         ("log", "1b5d1d66acf0fe0c"),
-        ("open", "eab09da030eef60d"),
+        ("open", "a2a31e9144ba35fd"),
         ("events", "6d7d031a6deec736"),
         ("refused", "7bcce6d2ecc5f6bf"),
         ("own", "26e9746c8e443e22"),

@@ -40,6 +40,16 @@ pub enum ProofRef {
     Alone(BatchProof),
 }
 
+impl ProofRef {
+    /// Who signed.
+    pub fn signer(&self) -> NodeId {
+        match self {
+            Self::Batch(batch) => batch.signer,
+            Self::Alone(proof) => proof.signer,
+        }
+    }
+}
+
 /// A batch to be stored: its signature and leaf hashes, from which the proof of each statement follows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredBatchRow {

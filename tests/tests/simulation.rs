@@ -71,14 +71,23 @@ fn a_seed_does_the_same_over_sled_and_in_memory() {
     }
 }
 
+/// That one of the seeds before `within` fails in these words. A fault may show in other ways before: a node whose history
+/// is gone may hear of it from others, and be missed by them for good.
 fn is_found(mutation: Mutation, within: u64, words: &[&str]) {
     let most_nodes = if mutation == Mutation::TooManyLiars { 4 } else { 13 };
     let options = Options { mutation, most_nodes, databases: Databases::InMemory, ..Options::default() };
-    let (coverage, failed) = sim::run_many(0..within, &options);
-    let seed = failed.unwrap_or_else(|| panic!("{mutation:?} is not found in {} seeds", coverage.of("seeds")));
-    let story = sim::explain(seed, &options);
-    println!("{mutation:?} is found by seed {seed}: {}", story.lines().find(|line| line.contains("FAILED")).unwrap());
-    assert!(words.iter().any(|words| story.contains(words)), "{mutation:?} is found by something else:\n{story}");
+    let mut from = 0;
+    loop {
+        let (_, failed) = sim::run_many(from..within, &options);
+        let seed = failed.unwrap_or_else(|| panic!("{mutation:?} is not found as {words:?} in {within} seeds"));
+        let story = sim::explain(seed, &options);
+        let (_, failure) = story.split_once("FAILED: ").unwrap();
+        println!("{mutation:?} in seed {seed}: {}", failure.lines().next().unwrap());
+        if words.iter().any(|words| failure.contains(words)) {
+            return;
+        }
+        from = seed + 1;
+    }
 }
 
 #[test]

@@ -3,8 +3,10 @@
 use std::collections::HashSet;
 use std::ops::Bound;
 
+use ssid_protocol::batch::VerifiedBatch;
 use ssid_protocol::certificate::Certificate;
-use ssid_protocol::id::{ContentDigest, SubjectId};
+use ssid_protocol::evidence::{Signed, Statement};
+use ssid_protocol::id::{ContentDigest, Epoch, SubjectId};
 use ssid_protocol::sync::{Answer, NAMES, ProvenEvent};
 use ssid_storage::SubjectState;
 
@@ -12,7 +14,9 @@ use super::core::{Engine, Tick};
 use super::handle::{CandidateView, InstanceView, LockView, VoteView};
 use super::messages::Ticket;
 use super::open::Open;
+use super::proof::Proof;
 use super::settings::ANSWER_BYTES;
+use super::waiting::Unheard;
 
 /// An upper bound of a vote's or proposal's encoding, and of what else a batch has.
 const STATEMENT_BYTES: usize = 128;
@@ -34,26 +38,41 @@ impl Engine {
         let mut next = None;
         if names.is_empty() {
             let range = (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
+            let mut open = self.open.range(range).peekable();
+            let mut waiting = self.waiting.after(after).peekable();
             let mut last = None;
-            for (subject, open) in self.open.range(range) {
+            loop {
+                // no subject is among both
+                let turn = match (open.peek(), waiting.peek()) {
+                    (Some((one, _)), Some((other, _))) => one < other,
+                    (Some(_), None) => true,
+                    (None, Some(_)) => false,
+                    (None, None) => break,
+                };
                 if page.is_full() {
                     next = last;
                     break;
                 }
-                page.add(open);
-                last = Some(*subject);
+                if let Some((subject, open)) = open.next_if(|_| turn) {
+                    page.add(subject, open);
+                    last = Some(*subject);
+                } else if let Some((subject, unheard)) = waiting.next() {
+                    page.add_waiting(self.epoch, subject, unheard);
+                    last = Some(*subject);
+                }
             }
         } else {
             for subject in names.iter().take(NAMES) {
-                match self.open.get(subject) {
+                match (self.open.get(subject), self.waiting.get(subject)) {
                     _ if page.is_full() => break,
-                    Some(open) => page.add(open),
-                    None => page.add_certificate(self.certificate(subject)),
+                    (Some(open), _) => page.add(subject, open),
+                    (None, Some(unheard)) => page.add_waiting(self.epoch, subject, unheard),
+                    (None, None) => page.add_certificate(self.certificate(subject)),
                 }
             }
         }
-        let Page { batches, events, certificates, .. } = page;
-        tick.effects.answers.push((ticket, Answer::Open { batches, events, certificates, next }));
+        let Page { batches, statements, events, certificates, .. } = page;
+        tick.effects.answers.push((ticket, Answer::Open { batches, statements, events, certificates, next }));
     }
 
     pub(super) fn certificate(&self, subject: &SubjectId) -> Option<Certificate> {
@@ -72,7 +91,7 @@ impl Engine {
             }
             let subject = self.policies.subject_of(&event).id(&self.federation);
             let announced = self.open.get(&subject).and_then(|open| open.announced.get(&event.choice()));
-            events.push(ProvenEvent { announced: announced.and_then(super::open::Announced::proof), event });
+            events.push(ProvenEvent { announced: announced.and_then(Proof::proof), event });
         }
         tick.effects.answers.push((ticket, Answer::Events(events)));
     }
@@ -115,7 +134,7 @@ impl Engine {
                 .map(|c| CandidateView {
                     choice: c.choice,
                     event: Some(c.event.clone()),
-                    announced_by: open.announced.get(&c.choice).map(super::open::Announced::signer),
+                    announced_by: open.announced.get(&c.choice).map(Proof::signer),
                     own: c.own,
                 })
                 .chain(machine.wanted().map(|choice| CandidateView {
@@ -138,6 +157,7 @@ impl Engine {
 #[derive(Default)]
 struct Page {
     batches: Vec<ssid_protocol::batch::SignedBatch>,
+    statements: Vec<Signed>,
     events: Vec<ProvenEvent>,
     certificates: Vec<Certificate>,
     seen: HashSet<(ssid_protocol::id::NodeId, ssid_protocol::id::MerkleHash)>,
@@ -153,21 +173,42 @@ impl Page {
 
     /// Adds what one instance needs, as far as it fits a frame. Which votes come first changes from answer to answer, so
     /// that whoever asks again gets the rest.
-    fn add(&mut self, open: &Open) {
+    fn add(&mut self, subject: &SubjectId, open: &Open) {
         self.subjects += 1;
         for event in open.proven_events() {
             self.bytes += event.event.size() + PROOF_BYTES;
             self.events.push(event);
         }
-        let batches: Vec<_> = open.proposals.iter().chain(open.offered_votes().map(|vote| &vote.batch)).collect();
-        for at in 0..batches.len() {
-            let Some(batch) = batches.get((at + self.turn) % batches.len()) else { continue };
-            let size = STATEMENT_BYTES * (batch.statements().len() + 1);
-            let fits = self.bytes + size <= ANSWER_BYTES;
-            if fits && self.seen.insert((batch.signer(), batch.root())) {
-                self.bytes += size;
-                self.batches.push(batch.batch().clone());
+        let epoch = open.machine.epoch();
+        let votes = open.offered_votes().map(|vote| (&vote.proof, vote.statement(epoch, *subject)));
+        let proposals = open.proposals.iter().map(|p| (&p.proof, Statement::Proposal(p.proposal)));
+        self.say(proposals.chain(votes).collect());
+    }
+
+    /// Adds the votes that are held of a subject of which no event is known: whose they are may have forgotten them.
+    fn add_waiting(&mut self, epoch: Epoch, subject: &SubjectId, unheard: &Unheard) {
+        self.subjects += 1;
+        self.say(unheard.votes.iter().map(|vote| (&vote.proof, vote.statement(epoch, *subject))).collect());
+    }
+
+    fn say(&mut self, mut statements: Vec<(&Proof, Statement)>) {
+        let first = self.turn % statements.len().max(1);
+        statements.rotate_left(first);
+        for (proof, statement) in statements {
+            if let Some(batch) = proof.full_batch() {
+                self.add_batch(batch);
+            } else if self.bytes + PROOF_BYTES <= ANSWER_BYTES {
+                self.bytes += PROOF_BYTES;
+                self.statements.extend(proof.of(statement));
             }
+        }
+    }
+
+    fn add_batch(&mut self, batch: &VerifiedBatch) {
+        let size = STATEMENT_BYTES * (batch.statements().len() + 1);
+        if self.bytes + size <= ANSWER_BYTES && self.seen.insert((batch.signer(), batch.root())) {
+            self.bytes += size;
+            self.batches.push(batch.batch().clone());
         }
     }
 

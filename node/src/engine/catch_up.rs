@@ -18,8 +18,9 @@ use ssid_storage::Cursor;
 use super::core::{Engine, Tick};
 use super::handle::Syncs;
 use super::messages::{CheckedAnswer, Worth};
-use super::open::Announced;
-use super::settings::{STALLED_AFTER, STALLED_AT_MOST};
+use super::open::Asked;
+use super::proof::Proof;
+use super::settings::STALLED_AFTER;
 
 /// While this node itself still certifies, a peer's different set is no news; but it is looked at at least this often.
 const COMPARE_AT_LEAST: Duration = Duration::from_mins(1);
@@ -213,11 +214,14 @@ impl Engine {
                 let goes_on = got_some && next < size;
                 Some(if goes_on { Request::Log { from: next, limit: LOG_PAGE } } else { open_page(None) })
             }
-            CheckedAnswer::Open { batches, events, certificates, next } => {
+            CheckedAnswer::Open { batches, statements, events, certificates, next } => {
                 self.take_certificates(tick, certificates);
                 self.take_events(tick, events);
                 for batch in &batches {
                     self.take_batch(tick, batch, from);
+                }
+                for signed in statements {
+                    self.take_alone(tick, signed);
                 }
                 let Request::Open { subjects, after } = request else { return None };
                 let goes_on = |next: &SubjectId| subjects.is_empty() && after.is_none_or(|after| *next > after);
@@ -247,7 +251,7 @@ impl Engine {
     pub(super) fn take_events(&mut self, tick: &mut Tick, events: Vec<(Event, Option<BatchProof>)>) {
         for (event, proof) in events {
             if event.check_admissible(self.epoch).is_ok() {
-                self.add_candidate(tick, &event, proof.map(Announced::Alone), false);
+                self.add_candidate(tick, &event, proof.map(Proof::alone), false);
             }
         }
     }
@@ -268,7 +272,8 @@ impl Engine {
         self.ask_events(tick);
         if self.catch_up.look_at.is_none_or(|at| at <= tick.now) {
             self.ask_stalled(tick);
-            self.catch_up.look_at = (!self.open.is_empty()).then(|| tick.now.after(LOOK_EVERY));
+            self.catch_up.look_at =
+                (!self.open.is_empty() || !self.waiting.is_empty()).then(|| tick.now.after(LOOK_EVERY));
         }
     }
 
@@ -289,10 +294,10 @@ impl Engine {
         let mut by_peer: BTreeMap<NodeId, Vec<_>> = BTreeMap::new();
         for (digest, subject, asked) in due {
             // whoever voted for it serves it
-            let voted: Vec<NodeId> = self.open.get(&subject).map_or_else(Vec::new, |open| {
-                let votes = open.held.iter().filter(|v| v.ballot.is_some_and(|c| c.content_digest == digest));
-                votes.map(|v| v.batch.signer()).filter(|node| self.peers.connected.contains(node)).collect()
-            });
+            let held = self.open.get(&subject).into_iter().flat_map(|open| &open.held);
+            let counted = held.filter(|v| v.ballot.is_some_and(|c| c.content_digest == digest));
+            let signers = counted.chain(self.waiting.votes_for(&subject, &digest)).map(|vote| vote.proof.signer());
+            let voted: Vec<NodeId> = signers.filter(|node| self.peers.connected.contains(node)).collect();
             let pool = if voted.is_empty() { self.peers.connected.iter().copied().collect() } else { voted };
             let pool = self.by_trust(pool);
             if let Some(node) = pool.get(asked as usize % pool.len().max(1)) {
@@ -305,33 +310,50 @@ impl Engine {
     fn ask_stalled(&mut self, tick: &mut Tick) {
         let (last, first): (Vec<NodeId>, Vec<NodeId>) =
             self.peers.connected.iter().copied().partition(|node| self.is_asked_last(node));
-        let mut by_peer: BTreeMap<NodeId, Vec<SubjectId>> = BTreeMap::new();
+        let mut questions = Questions { now: tick.now, first, last, by_peer: BTreeMap::new() };
         let mut retry_endorsement = Vec::new();
         for (subject, open) in &mut self.open {
-            let pause = STALLED_AFTER.saturating_mul(1 << open.asked.min(8)).min(STALLED_AT_MOST);
-            if tick.now.since(open.quiet_since) < pause {
-                continue;
-            }
-            // spread over the peers, and another one each time; who is not trusted when all others have been asked
-            let (spread, turn) = (usize::from(subject.0[0]), open.asked as usize % (first.len() + last.len()).max(1));
-            let node = match turn.checked_sub(first.len()) {
-                None => first.get((spread + turn) % first.len()),
-                Some(turn) => last.get((spread + turn) % last.len().max(1)),
-            };
-            let Some(node) = node else { continue };
-            let names = by_peer.entry(*node).or_default();
-            if names.len() < ASK_SUBJECTS {
-                names.push(*subject);
-                open.quiet_since = tick.now;
-                open.asked = open.asked.saturating_add(1);
+            if questions.ask(*subject, &mut open.asked) {
                 retry_endorsement.push(*subject);
             }
+        }
+        for (subject, asked) in self.waiting.asked_mut() {
+            questions.ask(*subject, asked);
         }
         // an event that was ahead of its time may be timely now
         for subject in retry_endorsement {
             self.endorse(tick, subject);
         }
-        let asks = by_peer.into_iter().map(|(node, subjects)| (node, Request::Open { subjects, after: None }));
-        tick.effects.asks.extend(asks);
+        let asks = questions.by_peer.into_iter();
+        tick.effects.asks.extend(asks.map(|(node, subjects)| (node, Request::Open { subjects, after: None })));
+    }
+}
+
+/// Questions about subjects in which nothing new arrives.
+struct Questions {
+    now: UnixMillis,
+    first: Vec<NodeId>,
+    /// Who is not trusted.
+    last: Vec<NodeId>,
+    by_peer: BTreeMap<NodeId, Vec<SubjectId>>,
+}
+
+impl Questions {
+    /// Asks about a subject if that is due; whether it did. Spread over the peers, and another one each time; who is not
+    /// trusted when all others have been asked.
+    fn ask(&mut self, subject: SubjectId, asked: &mut Asked) -> bool {
+        let Some(times) = asked.due(self.now) else { return false };
+        let (spread, turn) = (usize::from(subject.0[0]), times % (self.first.len() + self.last.len()).max(1));
+        let node = match turn.checked_sub(self.first.len()) {
+            None => self.first.get((spread + turn) % self.first.len()),
+            Some(turn) => self.last.get((spread + turn) % self.last.len().max(1)),
+        };
+        let Some(names) = node.map(|node| self.by_peer.entry(*node).or_default()) else { return false };
+        if names.len() >= ASK_SUBJECTS {
+            return false;
+        }
+        names.push(subject);
+        asked.ask(self.now);
+        true
     }
 }

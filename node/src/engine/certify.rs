@@ -14,7 +14,8 @@ use ssid_storage::{Certified, LogEntry, ProofRef};
 use super::closing::Decided;
 use super::core::{Engine, Tick};
 use super::handle::NodeEvent;
-use super::open::{Announced, Held, Open};
+use super::open::{Held, Open};
+use super::proof::Proof;
 
 /// Certificates kept for the next tick because they contradict a decision of this one; others come again.
 const CONTESTED: usize = 16;
@@ -25,7 +26,7 @@ impl Engine {
         for certificate in certificates {
             let id = certificate.subject.id(&self.federation);
             let (round, choice) = (certificate.round, certificate.choice);
-            if self.ensure_open(tick.now, id).is_none() {
+            if self.ensure_open(tick, id).is_none() {
                 self.compare_certificates(tick, &id, certificate);
                 continue;
             }
@@ -37,11 +38,7 @@ impl Engine {
                 }
                 continue;
             }
-            let was_unknown = open.subject.is_none();
             open.subject.get_or_insert_with(|| certificate.subject.clone());
-            if was_unknown {
-                self.count_known(id);
-            }
             let event = certificate.event.clone();
             let candidate = Candidate { choice, event, announced_by: None, prompt: false, own: false, endorsed: false };
             let road = if tick.road == Transport::Git { Transport::Git } else { Transport::Sync };
@@ -105,10 +102,10 @@ impl Engine {
         let subject = open.subject.clone()?;
         let (epoch, references, transport) = if let Some(road) = self.road_of_votes(open, round, choice) {
             let precommits: Vec<&Held> = open.votes_for(round, Phase::Precommit, choice).collect();
-            for held in &precommits {
-                self.store_batch(tick, &held.batch);
+            for batch in precommits.iter().filter_map(|held| held.proof.batch()) {
+                self.store_batch(tick, batch);
             }
-            (self.epoch, precommits.iter().map(|held| held.reference()).collect(), road)
+            (self.epoch, precommits.iter().map(|held| held.proof.reference()).collect(), road)
         } else {
             let (certificate, road) = certificate?;
             let alone: Vec<BatchProof> = certificate.precommits;
@@ -119,7 +116,7 @@ impl Engine {
         tick.changes.certified.push(Certified { entry, record: record.clone() });
         let others: BTreeMap<_, _> =
             open.machine.candidates().filter(|c| c.choice != choice).map(|c| (c.choice, c.event.clone())).collect();
-        let origin = open.announced.get(&choice).map(Announced::signer);
+        let origin = open.announced.get(&choice).map(Proof::signer);
         let (held, announced) = (Vec::new(), SmallMap::default()); // moved here when the instance has ended
         Some(Decided { sequence: None, record, event, others, origin, held, announced })
     }
@@ -191,10 +188,9 @@ impl Engine {
         let own = open.held.iter().find(|vote| {
             Some(vote.voter) == self.rules.me && vote.round == Round::ZERO && vote.phase == Phase::Prevote
         });
-        if let Some(vote) =
-            own.filter(|vote| !tick.effects.publish.iter().any(|batch| batch.root() == vote.batch.root()))
-        {
-            tick.effects.publish.push(vote.batch.clone());
+        let batch = own.and_then(|vote| vote.proof.batch());
+        if let Some(batch) = batch.filter(|own| !tick.effects.publish.iter().any(|batch| batch.root() == own.root())) {
+            tick.effects.publish.push(batch.clone());
         }
     }
 

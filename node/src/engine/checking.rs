@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ssid_protocol::batch::{BatchProof, Kind, SignedBatch, VerifiedBatch};
 use ssid_protocol::certificate::{Certificate, Verifier};
 use ssid_protocol::event::Event;
-use ssid_protocol::evidence;
+use ssid_protocol::evidence::{self, Signed};
 use ssid_protocol::id::{FederationId, NodeId, SubjectId};
 use ssid_protocol::identity::VerifyKey;
 use ssid_protocol::manifest::Manifest;
@@ -63,10 +63,11 @@ impl Checker {
             (Request::Log { .. }, Answer::Log { log_id, size, entries }) if entries.len() <= LOG_PAGE as usize => {
                 Ok(CheckedAnswer::Log { log_id, size, certificates: self.certificates(from, entries)? })
             }
-            (Request::Open { .. }, Answer::Open { batches, events, certificates, next }) => {
+            (Request::Open { .. }, Answer::Open { batches, statements, events, certificates, next }) => {
                 let batches = batches.into_iter().map(|batch| self.batch(from, batch)).collect::<Result<_, _>>()?;
+                statements.iter().try_for_each(|signed| self.statement(from, signed))?;
                 let certificates = self.certificates(from, certificates)?;
-                Ok(CheckedAnswer::Open { batches, events: self.events(from, events)?, certificates, next })
+                Ok(CheckedAnswer::Open { batches, statements, events: self.events(from, events)?, certificates, next })
             }
             (Request::Events { digests }, Answer::Events(events)) => {
                 let events = self.events(from, events)?;
@@ -100,6 +101,14 @@ impl Checker {
     /// If its signature does not hold.
     pub fn carried_batch(&self, from: NodeId, batch: SignedBatch) -> Result<Arc<VerifiedBatch>, BadAnswer> {
         self.batch(from, batch)
+    }
+
+    /// Checks a statement that stood alone on the branch of `from`.
+    ///
+    /// # Errors
+    /// If its proof does not hold.
+    pub fn carried_statement(&self, from: NodeId, signed: &Signed) -> Result<(), BadAnswer> {
+        self.statement(from, signed)
     }
 
     /// Checks an event that stood on the branch of `from`, and the announcement with it.
@@ -137,6 +146,16 @@ impl Checker {
         let bad =
             |error: ssid_protocol::batch::BatchError| BadAnswer { from, what: "a batch", reason: error.to_string() };
         batch.verify(key, &self.federation).map(Arc::new).map_err(bad)
+    }
+
+    fn statement(&self, from: NodeId, signed: &Signed) -> Result<(), BadAnswer> {
+        let key = self.key(from, signed.proof.signer)?;
+        let bad = |error: ssid_protocol::batch::BatchError| BadAnswer {
+            from,
+            what: "a statement",
+            reason: error.to_string(),
+        };
+        signed.verify(key, &self.federation).map_err(bad)
     }
 
     fn events(&self, from: NodeId, events: Vec<ProvenEvent>) -> Result<Vec<(Event, Option<BatchProof>)>, BadAnswer> {

@@ -8,7 +8,8 @@ use ssid_protocol::record::ConsensusRecord;
 use ssid_protocol::small_map::SmallMap;
 
 use super::core::{Engine, Tick};
-use super::open::{Announced, Held};
+use super::open::Held;
+use super::proof::Proof;
 use super::settings::{CLOSING_SUBJECTS, CLOSING_WINDOW, LATE_RECORDS_EVERY};
 
 /// A decided subject.
@@ -25,7 +26,7 @@ pub(super) struct Decided {
     /// The votes that were held, and later ones: two of one voter may contradict each other.
     pub(super) held: Vec<Held>,
     /// The proofs of announcements, by choice; for the same reason.
-    pub(super) announced: SmallMap<Choice, Announced>,
+    pub(super) announced: SmallMap<Choice, Proof>,
 }
 
 impl Decided {
@@ -60,6 +61,13 @@ impl Closing {
 
     pub(super) fn get_mut(&mut self, subject: &SubjectId) -> Option<&mut Decided> {
         self.subjects.get_mut(subject).map(Box::as_mut)
+    }
+
+    pub(super) fn proofs_mut(&mut self) -> impl Iterator<Item = &mut Proof> {
+        self.subjects.values_mut().flat_map(|decided| {
+            let Decided { held, announced, .. } = &mut **decided;
+            held.iter_mut().map(|held| &mut held.proof).chain(announced.values_mut())
+        })
     }
 
     pub(super) fn set_sequence(&mut self, subject: &SubjectId, sequence: u64) {

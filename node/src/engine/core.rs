@@ -15,7 +15,7 @@ use ssid_protocol::evidence;
 use ssid_protocol::id::{Choice, ContentDigest, Epoch, FederationId, MerkleHash, NodeId, Round, SubjectId, UnixMillis};
 use ssid_protocol::identity::VotingKey;
 use ssid_protocol::manifest::Manifest;
-use ssid_protocol::quorum::{VoterIndex, VoterSet};
+use ssid_protocol::quorum::VoterSet;
 use ssid_protocol::record::Transport;
 use ssid_protocol::subject::EventPolicies;
 use ssid_protocol::vote::{Proposal, Vote};
@@ -31,13 +31,15 @@ use super::evidence::{Dossier, DoubleVote};
 use super::handle::{NodeEvent, Refused};
 use super::hearing::Hearing;
 use super::messages::{Effects, Inbound, Ticket, Worth};
-use super::open::Open;
+use super::open::{Held, Open};
 use super::peers::Peers;
+use super::proof::WholeBatches;
 use super::review::Reviews;
 use super::settings::{EngineSettings, REMEMBER_AFTER, STORED_BATCHES};
 use super::timers::Timers;
 use super::trust::TrustClock;
 use super::trust_book::TrustBook;
+use super::waiting::Waiting;
 use super::wants::Wants;
 
 /// What an engine is made of besides what it remembers.
@@ -118,8 +120,10 @@ pub struct Engine {
     pub(super) in_flight: HashSet<SubjectId>,
     /// Open subjects by the origin of their first candidate.
     pub(super) by_origin: HashMap<NodeId, usize>,
-    /// Votes held for subjects of which no event is known, by voter.
-    pub(super) unknown_votes: HashMap<VoterIndex, usize>,
+    /// Votes for subjects of which no event is known.
+    pub(super) waiting: Waiting,
+    /// What others' batches take in memory.
+    pub(super) whole: WholeBatches,
     /// What was refused for a limit since the start.
     pub(super) refused: Refused,
     pub(super) agreements: u64,
@@ -240,7 +244,8 @@ impl Engine {
             announced: HashSet::new(),
             in_flight: HashSet::new(),
             by_origin: HashMap::new(),
-            unknown_votes: HashMap::new(),
+            waiting: Waiting::default(),
+            whole: WholeBatches::default(),
             refused: Refused::default(),
             agreements: 0,
             disagreements: 0,
@@ -313,8 +318,8 @@ impl Engine {
                 tick.effects.verdicts.extend(ticket.map(|ticket| (ticket, worth)));
             }
             Inbound::Answered { from, request, answer } => self.take_answer(tick, from, &request, answer),
-            Inbound::Carried { batches, events, certificates } => {
-                self.take_carried(tick, &batches, events, certificates);
+            Inbound::Carried { batches, statements, events, certificates } => {
+                self.take_carried(tick, &batches, statements, events, certificates);
             }
             Inbound::Fetched { node, well } => self.note_sync(tick, node, well),
             Inbound::Commits(answers) => self.take_commits(tick, answers),
@@ -384,27 +389,29 @@ impl Engine {
         let (Phase::Precommit, Some(choice)) = (vote.phase, vote.ballot) else { return };
         let Some(open) = self.open.get(&vote.subject) else { return };
         for held in open.votes_for(vote.round, Phase::Prevote, choice) {
-            if self.journaled.insert((held.batch.signer(), held.batch.root())) {
-                tick.journal.push(JournalRecord::Support(held.batch.batch().clone()));
-            }
+            tick.journal.extend(support(&mut self.journaled, held, vote.epoch, vote.subject));
         }
     }
 
-    /// The instance of a subject, made if it is new; `None` if it is decided already.
-    pub(super) fn ensure_open(&mut self, now: UnixMillis, subject: SubjectId) -> Option<&mut Open> {
+    /// The instance of a subject, made if it is new, with the votes that waited for it; `None` if it is decided already.
+    pub(super) fn ensure_open(&mut self, tick: &mut Tick, subject: SubjectId) -> Option<&mut Open> {
         if !self.open.contains_key(&subject) {
             if self.closing.contains(&subject) || self.is_certified(&subject) {
                 return None;
             }
             let machine = Instance::new(self.epoch, subject, subject == self.epoch_subject);
-            let mut open = Open::new(machine, now);
+            let waiting = self.waiting.take(&subject);
+            let mut open = Open::new(machine, waiting.as_ref().map_or(tick.now, |unheard| unheard.first_seen));
             open.may_sign = !self.done.contains(&subject);
             self.open.insert(subject, open);
+            for vote in waiting.into_iter().flat_map(|unheard| unheard.votes) {
+                self.count_vote(tick, subject, vote);
+            }
         }
         self.open.get_mut(&subject)
     }
 
-    fn is_certified(&self, subject: &SubjectId) -> bool {
+    pub(super) fn is_certified(&self, subject: &SubjectId) -> bool {
         match self.store.subject(subject) {
             Ok(state) => matches!(state, Some(ssid_storage::SubjectState::Certified { .. })),
             Err(error) => {
@@ -541,6 +548,26 @@ impl Engine {
 
     /// Digests of events that votes name and nobody has sent yet.
     pub(super) fn is_wanted(&self, digest: &ContentDigest, subject: &SubjectId) -> bool {
-        self.open.get(subject).is_some_and(|open| open.machine.wanted().any(|choice| choice.content_digest == *digest))
+        let names = |open: &Open| open.machine.wanted().any(|choice| choice.content_digest == *digest);
+        self.open.get(subject).is_some_and(names) || self.waiting.votes_for(subject, digest).next().is_some()
+    }
+}
+
+/// The record that keeps another's prevote beside the own vote that it justifies; none if its batch is in the journal.
+pub(super) fn support(
+    journaled: &mut HashSet<(NodeId, MerkleHash)>,
+    prevote: &Held,
+    epoch: Epoch,
+    subject: SubjectId,
+) -> Option<JournalRecord> {
+    if prevote.proof.batch().is_some_and(|batch| journaled.contains(&(batch.signer(), batch.root()))) {
+        return None;
+    }
+    match prevote.proof.full_batch() {
+        Some(batch) => {
+            journaled.insert((batch.signer(), batch.root()));
+            Some(JournalRecord::Support(batch.batch().clone()))
+        }
+        None => Some(JournalRecord::SupportAlone(Box::new(prevote.signed(epoch, subject)?))),
     }
 }

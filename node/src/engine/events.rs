@@ -12,7 +12,8 @@ use ssid_storage::{JournalRecord, SubjectState};
 use super::core::{Engine, Tick};
 use super::handle::{EmitOutcome, NodeEvent};
 use super::messages::{Ticket, Worth};
-use super::open::Announced;
+use super::open::Asked;
+use super::proof::Proof;
 use super::settings::{ANNOUNCED_AT_ONCE, ANNOUNCEMENT_BYTES, CLOCK_TOLERANCE};
 
 impl Engine {
@@ -176,7 +177,7 @@ impl Engine {
     fn adopt(&mut self, tick: &mut Tick, event: &Event, batch: &Arc<VerifiedBatch>, index: u32) {
         let subject = self.policies.subject_of(event).id(&self.federation);
         self.backlog_choices.remove(&subject);
-        if self.add_candidate(tick, event, Some(Announced::Batch(batch.clone(), index)), true) {
+        if self.add_candidate(tick, event, Some(Proof::Batch(batch.clone(), index)), true) {
             self.announced.insert(subject);
             self.in_flight.insert(subject);
         }
@@ -198,7 +199,7 @@ impl Engine {
                 }
                 continue;
             }
-            if self.add_candidate(tick, event, Some(Announced::Batch(batch.clone(), index)), false) {
+            if self.add_candidate(tick, event, Some(Proof::Batch(batch.clone(), index)), false) {
                 worth = Worth::New;
             }
         }
@@ -209,13 +210,7 @@ impl Engine {
     }
 
     /// Adds an admissible event to its subject's candidates; whether that was anything new.
-    pub(super) fn add_candidate(
-        &mut self,
-        tick: &mut Tick,
-        event: &Event,
-        proof: Option<Announced>,
-        own: bool,
-    ) -> bool {
+    pub(super) fn add_candidate(&mut self, tick: &mut Tick, event: &Event, proof: Option<Proof>, own: bool) -> bool {
         if event.event == FEDERATION_EPOCH {
             return false; // known only with a valid manifest beside it (SPEC §4)
         }
@@ -225,12 +220,13 @@ impl Engine {
         if let Some(proof) = &proof {
             self.compare_announcements(tick, &id, event, proof);
         }
-        let signer = proof.as_ref().map(Announced::signer);
+        let signer = proof.as_ref().map(Proof::signer);
         let announced_by = signer.and_then(|signer| self.voters.index_of(&signer));
-        if !own && !self.open.contains_key(&id) && !self.has_room_for(tick, announced_by.and(signer)) {
-            return false;
-        }
-        if self.ensure_open(tick.now, id).is_none() {
+        let may_open = own
+            || self.open.contains_key(&id)
+            || self.waiting.is_backed(&self.voters, &id, choice)
+            || self.has_room_for(tick, announced_by.and(signer));
+        if !may_open || self.ensure_open(tick, id).is_none() {
             return false;
         }
         let Some(open) = self.open.get_mut(&id) else { return false };
@@ -251,7 +247,7 @@ impl Engine {
             return false;
         }
         open.subject.get_or_insert(subject);
-        open.progressed(tick.now);
+        open.asked = Asked::new(tick.now);
         // the own batch replaces a proof without one: compaction keeps own announcements by their batches
         if let (Some(proof), Some(_), true) = (proof, announced_by, own || !proven) {
             open.announced.insert(choice, proof);
@@ -269,7 +265,6 @@ impl Engine {
 
     fn note_opened(&mut self, tick: &mut Tick, subject_id: SubjectId, event: &Event, signer: Option<NodeId>) {
         self.count_origin(subject_id, signer);
-        self.count_known(subject_id);
         let (event, version) = (event.event.clone(), event.version.clone());
         tick.effects.events.push(NodeEvent::Opened { subject_id, event, version });
     }
@@ -279,16 +274,6 @@ impl Engine {
         let (Some(open), Some(origin)) = (self.open.get_mut(&subject), origin) else { return };
         open.origin = Some(origin);
         *self.by_origin.entry(origin).or_default() += 1;
-    }
-
-    /// The votes that are held for a subject are no longer those of an unknown one.
-    pub(super) fn count_known(&mut self, subject: SubjectId) {
-        let voters = self.open.get(&subject).into_iter().flat_map(|open| &open.held).map(|vote| vote.voter);
-        for voter in voters.collect::<Vec<_>>() {
-            if let Some(count) = self.unknown_votes.get_mut(&voter) {
-                *count = count.saturating_sub(1);
-            }
-        }
     }
 
     /// SPEC §12: one origin may hold its share of the open instances; past that its oldest in which this node has signed

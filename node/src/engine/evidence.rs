@@ -13,14 +13,15 @@ use ssid_protocol::id::{NodeId, Round, SubjectId};
 use ssid_protocol::quorum::VoterIndex;
 use ssid_protocol::subject::Policy;
 use ssid_protocol::sync::{Answer, NAMES, Request};
-use ssid_protocol::vote::{Ballot, Phase, Proposal};
+use ssid_protocol::vote::{Ballot, EpochClose, Phase, Proposal};
 use ssid_protocol::wire;
-use ssid_storage::{EvidenceRow, StorageError, Store};
+use ssid_storage::{EvidenceRow, StorageError, Store, SubjectState};
 
 use super::core::{Engine, Tick};
 use super::handle::NodeEvent;
 use super::messages::Worth;
-use super::open::{Announced, Held, Open};
+use super::open::{Held, Open};
+use super::proof::Proof;
 use super::settings::ANSWER_BYTES;
 
 /// Log heads remembered of each member, to compare later ones with.
@@ -33,6 +34,8 @@ pub(super) struct Dossier {
     pub(super) held: BTreeSet<EvidenceSlot>,
     /// The latest log heads, each of a size of its own.
     heads: BTreeMap<NodeId, VecDeque<Arc<VerifiedBatch>>>,
+    /// The first close of this epoch by each voter.
+    closes: BTreeMap<NodeId, Signed>,
 }
 
 /// Two votes of one voter that its instance has counted; their proofs are looked up once the tick's own are signed.
@@ -68,13 +71,13 @@ impl Dossier {
 
 /// Adds a late vote to those held of a decided subject; gives back an earlier one that it contradicts. Rounds far beyond
 /// the decision are not kept: nobody needs them, and anyone could make up any number of them.
-pub(super) fn hold_late(held: &mut Vec<Held>, decided: Round, vote: Held) -> Option<Held> {
+pub(super) fn hold_late(held: &mut Vec<Held>, decided: Round, vote: &Held) -> Option<Held> {
     let earlier = held.iter().find(|h| (h.voter, h.round, h.phase) == (vote.voter, vote.round, vote.phase));
     if let Some(earlier) = earlier {
         return Some(earlier.clone()).filter(|earlier| earlier.ballot != vote.ballot);
     }
     if vote.round <= decided.next() {
-        held.push(vote);
+        held.push(vote.clone());
     }
     None
 }
@@ -145,52 +148,36 @@ impl Engine {
                 open.held.iter().find(|h| (h.voter, h.round, h.phase) == place && h.ballot == ballot).cloned()
             });
             if let (Some(one), Some(other)) = (one, other) {
-                self.accuse_voter(tick, &one, &other);
+                self.accuse_voter(tick, double.subject, &one, &other);
             }
         }
     }
 
     /// Files two votes that contradict each other.
-    pub(super) fn accuse_voter(&mut self, tick: &mut Tick, one: &Held, other: &Held) {
-        let [one, other] = [one, other].map(|held| Signed::of(&held.batch, held.index));
+    pub(super) fn accuse_voter(&mut self, tick: &mut Tick, subject: SubjectId, one: &Held, other: &Held) {
+        let [one, other] = [one, other].map(|held| held.signed(self.epoch, subject));
         self.accuse(tick, one, other);
     }
 
-    /// Whether a batch has a proposal that contradicts the one that counts in its round.
-    pub(super) fn compare_proposals(
-        &mut self,
-        tick: &mut Tick,
-        batch: &Arc<VerifiedBatch>,
-        index: u32,
-        proposal: &Proposal,
-    ) {
+    /// Whether a proposal contradicts the one that counts in its round.
+    pub(super) fn compare_proposals(&mut self, tick: &mut Tick, proposal: &Proposal, proof: &Proof) {
         let Some(open) = self.open.get(&proposal.subject) else { return };
         let Some(counted) = open.machine.proposal(proposal.round).filter(|counted| *counted != proposal) else {
             return;
         };
         // of another signer it is none of this one's business
-        let own = open.proposals.iter().filter(|known| known.signer() == batch.signer());
-        let first = own.filter_map(|known| {
-            let Statements::Proposals(all) = known.statements() else { return None };
-            Signed::of(known, u32::try_from(all.iter().position(|p| p == counted)?).ok()?)
-        });
-        let first = first.take(1).next();
-        self.accuse(tick, first, Signed::of(batch, index));
+        let first = open.proposals.iter().find(|p| p.proposal == *counted && p.proof.signer() == proof.signer());
+        let first = first.and_then(|first| first.proof.of(Statement::Proposal(first.proposal)));
+        self.accuse(tick, first, proof.of(Statement::Proposal(*proposal)));
     }
 
     /// Whether the origin of an announcement has announced another event for the same unique subject.
-    pub(super) fn compare_announcements(
-        &mut self,
-        tick: &mut Tick,
-        subject: &SubjectId,
-        event: &Event,
-        proof: &Announced,
-    ) {
+    pub(super) fn compare_announcements(&mut self, tick: &mut Tick, subject: &SubjectId, event: &Event, proof: &Proof) {
         if self.policies.of(&event.event) != Policy::Unique {
             return;
         }
         let (choice, origin) = (event.choice(), proof.signer());
-        let differs = |known: &&Announced, other| known.signer() == origin && other != choice;
+        let differs = |known: &&Proof, other| known.signer() == origin && other != choice;
         let in_open = |open: &Open| {
             let mut known = open.announced.iter().filter(|(other, known)| differs(known, **other));
             let (other, known) = known.next()?;
@@ -208,6 +195,52 @@ impl Engine {
         let signed = |event, proof| Signed { statement: Statement::Event(event), proof };
         let second = proof.proof().map(|proof| signed(event.clone(), proof));
         self.accuse(tick, Some(signed(first, first_proof)), second);
+    }
+
+    /// Whether a vote for a certified subject contradicts its voter's precommit in the certificate. Of other votes for it
+    /// nothing is kept.
+    pub(super) fn compare_with_certificate(&mut self, tick: &mut Tick, subject: SubjectId, vote: &Held) {
+        let member = vote.proof.signer();
+        let slot = EvidenceSlot { member, kind: EvidenceKind::Vote, epoch: self.epoch };
+        if vote.phase != Phase::Precommit || self.dossier.held.contains(&slot) {
+            return; // one piece suffices: what the store is read for is bounded
+        }
+        let Ok(Some(SubjectState::Certified { sequence })) = self.store.subject(&subject) else { return };
+        let Ok(Some(entry)) = self.store.log_entry(sequence) else { return };
+        let is_other = (entry.epoch, entry.round) == (self.epoch, vote.round) && vote.ballot != Some(entry.choice);
+        if !is_other || !entry.precommits.iter().any(|precommit| precommit.signer() == member) {
+            return;
+        }
+        let Some(certificate) = self.certificate(&subject) else { return };
+        let statement = Statement::Vote(certificate.vote());
+        let first = certificate.precommits.into_iter().find(|proof| proof.signer == member);
+        let first = first.map(|proof| Signed { statement, proof });
+        self.accuse(tick, first, vote.signed(self.epoch, subject));
+    }
+
+    /// Remembers the first close of each voter; another one contradicts it.
+    pub(super) fn take_closes(&mut self, tick: &mut Tick, batch: &Arc<VerifiedBatch>, closes: &[EpochClose]) -> Worth {
+        let signer = batch.signer();
+        if self.voters.index_of(&signer).is_none() {
+            return Worth::Invalid;
+        }
+        let mut worth = Worth::Nothing;
+        let epoch = self.epoch;
+        for (index, _) in (0..).zip(closes).filter(|(_, close)| close.epoch == epoch) {
+            let Some(signed) = Signed::of(batch, index) else { continue };
+            match self.dossier.closes.get(&signer) {
+                Some(first) if first.statement == signed.statement => {}
+                Some(first) => {
+                    let first = first.clone();
+                    self.accuse(tick, Some(first), Some(signed));
+                }
+                None => {
+                    self.dossier.closes.insert(signer, signed);
+                    worth = Worth::New;
+                }
+            }
+        }
+        worth
     }
 
     /// Whether a heartbeat names another root than an earlier one for its log and size.

@@ -214,6 +214,10 @@ pub struct EngineStatus {
     pub syncing: u64,
     /// What was refused for a limit.
     pub refused: Refused,
+    /// Votes that wait for an event of their subject.
+    pub waiting_votes: u64,
+    /// Bytes of others' batches of which something is in use.
+    pub batch_bytes: u64,
     /// Pieces of evidence held.
     pub evidence: u64,
     /// Whether one of them is about this node itself.

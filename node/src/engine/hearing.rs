@@ -196,10 +196,17 @@ impl Engine {
 
     /// Looks for statements in an own batch that this node does not remember.
     pub(super) fn look_for_lost_past(&mut self, tick: &mut Tick, batch: &Arc<VerifiedBatch>) {
-        if self.abstaining.is_some() || self.journaled.contains(&(batch.signer(), batch.root())) {
+        if !self.journaled.contains(&(batch.signer(), batch.root())) {
+            self.look_for_lost(tick, batch.statements());
+        }
+    }
+
+    /// Looks for own statements that this node does not remember.
+    pub(super) fn look_for_lost(&mut self, tick: &mut Tick, own: &Statements) {
+        if self.abstaining.is_some() {
             return;
         }
-        let lost = match batch.statements() {
+        let lost = match own {
             Statements::Votes(votes) => votes.iter().find(|vote| self.has_forgotten_vote(vote)).map(|v| v.subject),
             Statements::Proposals(proposals) => {
                 proposals.iter().find(|proposal| self.has_forgotten_proposal(proposal)).map(|p| p.subject)

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ssid_protocol::batch::{BatchProof, VerifiedBatch};
 use ssid_protocol::certificate::Certificate;
 use ssid_protocol::event::Event;
-use ssid_protocol::evidence::Evidence;
+use ssid_protocol::evidence::{Evidence, Signed};
 use ssid_protocol::id::{ContentDigest, LogId, NodeId, SubjectId, UnixMillis};
 use ssid_protocol::sync::{Answer, Request};
 use ssid_storage::OutboxKey;
@@ -55,6 +55,8 @@ pub enum Inbound {
     Carried {
         /// Announcements, votes and proposals.
         batches: Vec<Arc<VerifiedBatch>>,
+        /// Votes and proposals alone.
+        statements: Vec<Signed>,
         /// Events with their announcements.
         events: Vec<(Event, Option<BatchProof>)>,
         /// Certificates.
@@ -164,6 +166,8 @@ pub enum CheckedAnswer {
     Open {
         /// Votes and proposals.
         batches: Vec<Arc<VerifiedBatch>>,
+        /// Others of them alone.
+        statements: Vec<Signed>,
         /// Events with their announcements.
         events: Vec<(Event, Option<BatchProof>)>,
         /// Of subjects asked for that are certified.

@@ -19,6 +19,7 @@ mod open;
 mod operator;
 pub mod outbox;
 mod peers;
+mod proof;
 mod recover;
 mod review;
 pub mod settings;
@@ -30,6 +31,7 @@ mod timers;
 mod trust;
 mod trust_book;
 mod votes;
+mod waiting;
 mod wants;
 
 pub use commits::{CommitQuestion, CommitStanding};

@@ -12,13 +12,15 @@ use std::time::Duration;
 use ssid_protocol::batch::{BatchProof, VerifiedBatch};
 use ssid_protocol::certificate::Certificate;
 use ssid_protocol::event::Event;
+use ssid_protocol::evidence::{Signed, Statement};
 use ssid_protocol::id::{NodeId, SubjectId};
 use ssid_protocol::record::Transport;
 use ssid_protocol::sync::ProvenEvent;
 use ssid_protocol::voting::Timer;
 
 use super::core::{Engine, Tick};
-use super::open::{Announced, Open};
+use super::open::Open;
+use super::proof::Proof;
 
 /// Instances in one page.
 const PAGE: usize = 512;
@@ -30,6 +32,8 @@ const FETCHES: u32 = 3;
 pub struct OfferPage {
     /// Signed batches: announcements first, then votes and proposals.
     pub batches: Vec<Arc<VerifiedBatch>>,
+    /// Votes and proposals alone, of whose batches little else is of use.
+    pub statements: Vec<Signed>,
     /// Events voted for whose announcement is not among the batches.
     pub events: Vec<ProvenEvent>,
     /// Where to go on, if there is more.
@@ -45,7 +49,8 @@ impl Engine {
             return page;
         }
         let mut seen = HashSet::new();
-        let (mut announced, mut votes) = (Vec::new(), Vec::new());
+        let (mut announced, mut said) = (Vec::new(), Vec::new());
+        let speaks = |node: NodeId| node == self.me || relayed.contains(&node);
         let range = (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
         let mut last = None;
         for (place, (subject, open)) in self.open.range(range).enumerate() {
@@ -54,27 +59,35 @@ impl Engine {
                 break;
             }
             last = Some(*subject);
-            let speaks = |node: NodeId| node == self.me || relayed.contains(&node);
-            let own = open.announced.values().filter_map(|announced| match announced {
-                Announced::Batch(batch, _) if speaks(batch.signer()) => Some(batch),
-                _ => None,
-            });
+            let own = open.announced.values().filter_map(Proof::batch).filter(|batch| speaks(batch.signer()));
             announced.extend(own.filter(|batch| seen.insert((batch.signer(), batch.root()))).cloned());
-            let said = open.held.iter().map(|vote| &vote.batch).chain(&open.proposals);
-            let said = said.filter(|batch| speaks(batch.signer()));
-            votes.extend(said.filter(|batch| seen.insert((batch.signer(), batch.root()))).cloned());
+            let held = open.held.iter().map(|vote| (&vote.proof, vote.statement(self.epoch, *subject)));
+            let proposals = open.proposals.iter().map(|p| (&p.proof, Statement::Proposal(p.proposal)));
+            said.extend(held.chain(proposals).filter(|(proof, _)| speaks(proof.signer())));
             page.events.extend(self.events_stood_for(open, &speaks));
         }
-        announced.append(&mut votes);
+        if page.next.is_none() {
+            // of subjects of which no event is known: who signed that may have forgotten it
+            for (subject, unheard) in self.waiting.after(None) {
+                let votes = unheard.votes.iter().filter(|vote| speaks(vote.proof.signer()));
+                said.extend(votes.map(|vote| (&vote.proof, vote.statement(self.epoch, *subject))));
+            }
+        }
         page.batches = announced;
+        for (proof, statement) in said {
+            match proof.batch() {
+                Some(batch) if seen.insert((batch.signer(), batch.root())) => page.batches.push(batch.clone()),
+                Some(_) => {}
+                None => page.statements.extend(proof.of(statement)),
+            }
+        }
         page
     }
 
     /// Events this node voted for, unless a batch that is offered announces them.
     fn events_stood_for(&self, open: &Open, speaks: &dyn Fn(NodeId) -> bool) -> Vec<ProvenEvent> {
         let voted = |choice| open.held.iter().any(|v| Some(v.voter) == self.rules.me && v.ballot == Some(choice));
-        let is_offered =
-            |announced: &Announced| matches!(announced, Announced::Batch(batch, _) if speaks(batch.signer()));
+        let is_offered = |announced: &Proof| announced.batch().is_some_and(|batch| speaks(batch.signer()));
         let proven = open.proven_events().filter(|proven| {
             let choice = proven.event.choice();
             voted(choice) && !open.announced.get(&choice).is_some_and(is_offered)
@@ -87,6 +100,7 @@ impl Engine {
         &mut self,
         tick: &mut Tick,
         batches: &[Arc<VerifiedBatch>],
+        statements: Vec<Signed>,
         events: Vec<(Event, Option<BatchProof>)>,
         certificates: Vec<Certificate>,
     ) {
@@ -95,6 +109,9 @@ impl Engine {
         self.take_events(tick, events);
         for batch in batches {
             self.take_batch(tick, batch, batch.signer());
+        }
+        for signed in statements {
+            self.take_alone(tick, signed);
         }
         tick.road = Transport::Live;
     }

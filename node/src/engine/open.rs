@@ -1,69 +1,72 @@
 //! One open instance as the engine keeps it: the pure state machine, and beside it the proofs that it does not know.
 
-use std::sync::Arc;
-
-use ssid_protocol::batch::{BatchProof, VerifiedBatch};
-use ssid_protocol::id::{Choice, NodeId, Round, UnixMillis};
+use ssid_protocol::evidence::{Signed, Statement};
+use ssid_protocol::id::{Choice, Epoch, NodeId, Round, SubjectId, UnixMillis};
 use ssid_protocol::quorum::VoterIndex;
 use ssid_protocol::record::Transport;
 use ssid_protocol::small_map::SmallMap;
 use ssid_protocol::subject::Subject;
 use ssid_protocol::sync::ProvenEvent;
-use ssid_protocol::vote::{Ballot, Phase};
+use ssid_protocol::vote::{Ballot, Phase, Proposal, Vote};
 use ssid_protocol::voting::{Instance, Rules, Signing};
-use ssid_storage::{BatchRef, NoteKind, OpenSubject, OperatorNote, ProofRef};
+use ssid_storage::{NoteKind, OpenSubject, OperatorNote};
 
-/// One vote's place in the batch that proves it.
+use super::proof::Proof;
+use super::settings::{STALLED_AFTER, STALLED_AT_MOST};
+
+/// One vote and its proof.
 #[derive(Clone, Debug)]
 pub(super) struct Held {
     pub(super) voter: VoterIndex,
     pub(super) round: Round,
     pub(super) phase: Phase,
     pub(super) ballot: Ballot,
-    pub(super) batch: Arc<VerifiedBatch>,
-    pub(super) index: u32,
+    pub(super) proof: Proof,
     /// By which road it came.
     pub(super) road: Transport,
 }
 
 impl Held {
-    pub(super) fn reference(&self) -> ProofRef {
-        let (signer, root) = (self.batch.signer(), self.batch.root());
-        ProofRef::Batch(BatchRef { signer, root, index: self.index })
+    /// What was said, on a subject of an epoch.
+    pub(super) fn statement(&self, epoch: Epoch, subject: SubjectId) -> Statement {
+        let Self { round, phase, ballot, .. } = *self;
+        Statement::Vote(Vote { epoch, subject, round, phase, ballot })
+    }
+
+    /// The same, with its proof.
+    pub(super) fn signed(&self, epoch: Epoch, subject: SubjectId) -> Option<Signed> {
+        self.proof.of(self.statement(epoch, subject))
     }
 }
 
-/// The proof that an origin announced a candidate.
+/// A proposal and its proof.
 #[derive(Clone, Debug)]
-pub(super) enum Announced {
-    /// In a batch held whole.
-    Batch(Arc<VerifiedBatch>, u32),
-    /// Alone.
-    Alone(BatchProof),
+pub(super) struct Proposed {
+    pub(super) proposal: Proposal,
+    pub(super) proof: Proof,
 }
 
-impl Announced {
-    pub(super) fn signer(&self) -> NodeId {
-        match self {
-            Self::Batch(batch, _) => batch.signer(),
-            Self::Alone(proof) => proof.signer,
-        }
+/// Since when a subject is quiet, and how often it was asked about since.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
+    since: UnixMillis,
+    times: u32,
+}
+
+impl Asked {
+    /// Something new arrived now.
+    pub(super) fn new(now: UnixMillis) -> Self {
+        Self { since: now, times: 0 }
     }
 
-    pub(super) fn proof(&self) -> Option<BatchProof> {
-        match self {
-            Self::Batch(batch, index) => batch.proof(*index),
-            Self::Alone(proof) => Some(proof.clone()),
-        }
+    /// Whether it has been quiet for long enough to ask, and how often it was asked about.
+    pub(super) fn due(&self, now: UnixMillis) -> Option<usize> {
+        let pause = STALLED_AFTER.saturating_mul(1 << self.times.min(8)).min(STALLED_AT_MOST);
+        (now.since(self.since) >= pause).then_some(self.times as usize)
     }
 
-    pub(super) fn reference(&self) -> ProofRef {
-        match self {
-            Self::Batch(batch, index) => {
-                ProofRef::Batch(BatchRef { signer: batch.signer(), root: batch.root(), index: *index })
-            }
-            Self::Alone(proof) => ProofRef::Alone(proof.clone()),
-        }
+    pub(super) fn ask(&mut self, now: UnixMillis) {
+        *self = Self { since: now, times: self.times.saturating_add(1) };
     }
 }
 
@@ -75,9 +78,10 @@ pub(super) struct Open {
     pub(super) subject: Option<Subject>,
     pub(super) first_seen: UnixMillis,
     pub(super) held: Vec<Held>,
-    /// Proposals by their batches: one a round at the most.
-    pub(super) proposals: Vec<Arc<VerifiedBatch>>,
-    pub(super) announced: SmallMap<Choice, Announced>,
+    /// One a round at the most.
+    pub(super) proposals: Vec<Proposed>,
+    /// The proofs that their origins announced the candidates.
+    pub(super) announced: SmallMap<Choice, Proof>,
     /// Whose share of the open instances it counts to: the first to announce a candidate.
     pub(super) origin: Option<NodeId>,
     /// What its operator decided, the latest of each kind, in that order; on disk as long as the subject is open.
@@ -86,10 +90,7 @@ pub(super) struct Open {
     pub(super) may_sign: bool,
     /// The event of a certificate that decided it, if no candidate brought it.
     pub(super) certified_event: Option<ssid_protocol::event::Event>,
-    /// When something new last arrived, or it was last asked about.
-    pub(super) quiet_since: UnixMillis,
-    /// How often it was asked about since something new arrived.
-    pub(super) asked: u32,
+    pub(super) asked: Asked,
 }
 
 impl Open {
@@ -105,8 +106,7 @@ impl Open {
             notes: Vec::new(),
             may_sign: true,
             certified_event: None,
-            quiet_since: now,
-            asked: 0,
+            asked: Asked::new(now),
         }
     }
 
@@ -128,16 +128,16 @@ impl Open {
         self.notes.iter().find(|note| note.kind == kind)?.choice
     }
 
-    /// Something new arrived.
-    pub(super) fn progressed(&mut self, now: UnixMillis) {
-        self.quiet_since = now;
-        self.asked = 0;
+    /// All proofs held, to change.
+    pub(super) fn proofs_mut(&mut self) -> impl Iterator<Item = &mut Proof> {
+        let votes = self.held.iter_mut().map(|held| &mut held.proof);
+        votes.chain(self.proposals.iter_mut().map(|proposed| &mut proposed.proof)).chain(self.announced.values_mut())
     }
 
     /// The row that lets a restart know the candidates again; `None` while there is none.
     pub(super) fn row(&self) -> Option<OpenSubject> {
         let candidates =
-            self.machine.candidates().map(|c| (c.choice, self.announced.get(&c.choice).map(Announced::reference)));
+            self.machine.candidates().map(|c| (c.choice, self.announced.get(&c.choice).map(Proof::reference)));
         Some(OpenSubject {
             subject: self.subject.clone()?,
             first_seen: self.first_seen,
@@ -168,7 +168,7 @@ impl Open {
     pub(super) fn proven_events(&self) -> impl Iterator<Item = ProvenEvent> {
         self.machine.candidates().map(|candidate| ProvenEvent {
             event: candidate.event.clone(),
-            announced: self.announced.get(&candidate.choice).and_then(Announced::proof),
+            announced: self.announced.get(&candidate.choice).and_then(Proof::proof),
         })
     }
 }

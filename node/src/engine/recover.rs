@@ -5,24 +5,28 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use ssid_protocol::batch::{SignedBatch, Statements, VerifiedBatch};
+use ssid_protocol::evidence::{Signed, Statement};
 use ssid_protocol::id::{NodeId, SubjectId, UnixMillis};
 use ssid_protocol::identity::VerifyKey;
 use ssid_protocol::record::Transport;
-use ssid_protocol::vote::Phase;
+use ssid_protocol::vote::{Phase, Vote};
 use ssid_protocol::voting::{Candidate, Input, Instance, OwnHistory};
 use ssid_storage::{JournalRecord, NoteKind, OperatorNote, ProofRef, StorageError, SubjectState};
 
-use super::core::{Engine, EngineParts, Tick};
+use super::core::{Engine, EngineParts, Tick, support};
 use super::handle::NodeEvent;
 use super::messages::Effects;
-use super::open::{Announced, Held, Open};
+use super::open::{Held, Open, Proposed};
 use super::peers::PeerState;
+use super::proof::Proof;
 
 /// Batches read from the journal, by the subjects that are still undecided.
 #[derive(Default)]
 struct Replay {
     histories: BTreeMap<SubjectId, OwnHistory>,
     batches: Vec<Arc<VerifiedBatch>>,
+    /// Others' votes, each with a proof of its own.
+    alone: Vec<Signed>,
     announcements: Vec<Arc<VerifiedBatch>>,
     notes: Vec<OperatorNote>,
     done: HashSet<SubjectId>,
@@ -51,7 +55,8 @@ impl Engine {
         engine.rules.signing = engine.signing();
         engine.resume_votes(now, &replay);
         for note in &replay.notes {
-            if let Some(open) = engine.ensure_open(now, note.subject) {
+            // nothing waits for it yet, nor has it anything to say
+            if let Some(open) = engine.ensure_open(&mut Tick::new(now), note.subject) {
                 open.note(*note);
             }
         }
@@ -87,6 +92,14 @@ impl Engine {
                     let Some(batch) = verified(&keys, batch, &self.federation) else { continue };
                     self.journaled.insert((batch.signer(), batch.root()));
                     self.sort_in(&mut replay, batch)?;
+                }
+                JournalRecord::SupportAlone(signed) => {
+                    let key = keys.get(&signed.proof.signer);
+                    if key.is_some_and(|key| signed.verify(key, &self.federation).is_ok()) {
+                        replay.alone.push(*signed);
+                    } else {
+                        tracing::error!("a journaled vote does not verify");
+                    }
                 }
                 JournalRecord::Done(subjects) => replay.done.extend(subjects),
                 JournalRecord::Note(note) => {
@@ -163,27 +176,39 @@ impl Engine {
             self.open.insert(*subject, open);
         }
         for batch in &replay.batches {
-            if let Statements::Proposals(proposals) = batch.statements() {
-                for proposal in proposals.iter().filter(|p| p.epoch == self.epoch) {
-                    if let Some(open) = self.open.get_mut(&proposal.subject) {
-                        open.proposals.push(batch.clone());
+            match batch.statements() {
+                Statements::Votes(votes) => {
+                    for (index, vote) in (0..).zip(votes) {
+                        self.hold_again(vote, Proof::Batch(batch.clone(), index));
                     }
                 }
-            }
-            let Statements::Votes(votes) = batch.statements() else { continue };
-            let Some(voter) = self.voters.index_of(&batch.signer()) else { continue };
-            for (index, vote) in (0..).zip(votes) {
-                let Some(open) = self.open.get_mut(&vote.subject).filter(|_| vote.epoch == self.epoch) else {
-                    continue;
-                };
-                let (round, phase, ballot) = (vote.round, vote.phase, vote.ballot);
-                let is_held =
-                    open.held.iter().any(|v| (v.voter, v.round, v.phase, v.ballot) == (voter, round, phase, ballot));
-                if !is_held {
-                    let road = Transport::Live; // the journal does not say
-                    open.held.push(Held { voter, round, phase, ballot, batch: batch.clone(), index, road });
+                Statements::Proposals(proposals) => {
+                    for (index, proposal) in (0..).zip(proposals).filter(|(_, p)| p.epoch == self.epoch) {
+                        if let Some(open) = self.open.get_mut(&proposal.subject) {
+                            let proof = Proof::Batch(batch.clone(), index);
+                            open.proposals.push(Proposed { proposal: *proposal, proof });
+                        }
+                    }
                 }
+                _ => {}
             }
+        }
+        for Signed { statement, proof } in &replay.alone {
+            if let Statement::Vote(vote) = statement {
+                self.hold_again(vote, Proof::alone(proof.clone()));
+            }
+        }
+    }
+
+    /// Holds a vote of the journal, if its subject is open.
+    fn hold_again(&mut self, vote: &Vote, proof: Proof) {
+        let Some(voter) = self.voters.index_of(&proof.signer()) else { return };
+        let Some(open) = self.open.get_mut(&vote.subject).filter(|_| vote.epoch == self.epoch) else { return };
+        let (round, phase, ballot) = (vote.round, vote.phase, vote.ballot);
+        let is_held = open.held.iter().any(|v| (v.voter, v.round, v.phase, v.ballot) == (voter, round, phase, ballot));
+        if !is_held {
+            let road = Transport::Live; // the journal does not say
+            open.held.push(Held { voter, round, phase, ballot, proof, road });
         }
     }
 
@@ -198,7 +223,7 @@ impl Engine {
                 let Some(event) = self.store.event(&choice.content_digest)? else { continue };
                 let announced = self.announcement(proof)?;
                 let announced_by = announced.as_ref().and_then(|a| self.voters.index_of(&a.signer()));
-                let Some(open) = self.ensure_open(now, subject) else { continue };
+                let Some(open) = self.ensure_open(&mut tick, subject) else { continue };
                 open.first_seen = row.first_seen;
                 open.subject.get_or_insert_with(|| row.subject.clone());
                 if let (Some(announced), Some(_)) = (announced, announced_by) {
@@ -242,8 +267,8 @@ impl Engine {
         }
     }
 
-    fn announcement(&self, proof: Option<ProofRef>) -> Result<Option<Announced>, StorageError> {
-        Ok(proof.map(|proof| self.store.announcement(&proof)).transpose()?.map(Announced::Alone))
+    fn announcement(&self, proof: Option<ProofRef>) -> Result<Option<Proof>, StorageError> {
+        Ok(proof.map(|proof| self.store.announcement(&proof)).transpose()?.map(Proof::alone))
     }
 
     /// Own announcements whose subjects are undecided are made again, and stand as own events again.
@@ -271,26 +296,18 @@ impl Engine {
         for batch in &self.backlog {
             kept.push(JournalRecord::Own(batch.batch().clone()));
         }
-        for open in self.open.values() {
+        for (subject, open) in &self.open {
             kept.extend(open.notes.iter().copied().map(JournalRecord::Note));
-            let own_events = open.announced.values().filter_map(|announced| match announced {
-                Announced::Batch(batch, _) if batch.signer() == self.me => Some(batch),
-                _ => None,
-            });
-            let locked = open.machine.locked();
-            let votes = open.held.iter().filter(|vote| {
-                let supports = |lock: &ssid_protocol::voting::Polka| {
-                    vote.phase == Phase::Prevote && vote.round == lock.at.round && vote.ballot == Some(lock.choice)
-                };
-                vote.batch.signer() == self.me || locked.as_ref().is_some_and(supports)
-            });
-            let proposals = open.proposals.iter().filter(|batch| batch.signer() == self.me);
-            for batch in own_events.chain(proposals).chain(votes.map(|vote| &vote.batch)) {
+            let proposals = open.proposals.iter().map(|proposed| &proposed.proof);
+            let own = open.announced.values().chain(proposals).chain(open.held.iter().map(|vote| &vote.proof));
+            for batch in own.filter_map(Proof::batch).filter(|batch| batch.signer() == self.me) {
                 if self.journaled.insert((batch.signer(), batch.root())) {
-                    let signed = batch.batch().clone();
-                    let own = batch.signer() == self.me;
-                    kept.push(if own { JournalRecord::Own(signed) } else { JournalRecord::Support(signed) });
+                    kept.push(JournalRecord::Own(batch.batch().clone()));
                 }
+            }
+            let Some(lock) = open.machine.locked() else { continue };
+            for vote in open.votes_for(lock.at.round, Phase::Prevote, lock.choice) {
+                kept.extend(support(&mut self.journaled, vote, self.epoch, *subject));
             }
         }
         self.journal.rewrite(kept)?;

@@ -36,6 +36,8 @@ impl Engine {
             syncs: self.catch_up.syncs,
             syncing: self.catch_up.under_way(),
             refused: self.refused,
+            waiting_votes: self.waiting.len() as u64,
+            batch_bytes: self.whole.bytes() as u64,
             evidence: self.dossier.held.len() as u64,
             own_equivocation: self.dossier.held.iter().any(|slot| slot.member == self.me),
             commits_asked: self.commits.count,

@@ -480,13 +480,14 @@ fn weight(input: &Inbound) -> usize {
         Inbound::Answered { answer: Some(CheckedAnswer::Log { certificates, .. }), .. } => {
             certificates.len() * CERTIFICATE_STATEMENTS
         }
-        Inbound::Carried { batches, events, certificates } => {
+        Inbound::Carried { batches, statements, events, certificates } => {
             certificates.len() * CERTIFICATE_STATEMENTS
+                + statements.len()
                 + events.len()
                 + batches.iter().map(|batch| batch.statements().len()).sum::<usize>()
         }
-        Inbound::Answered { answer: Some(CheckedAnswer::Open { batches, events, .. }), .. } => {
-            events.len() + batches.iter().map(|batch| batch.statements().len()).sum::<usize>()
+        Inbound::Answered { answer: Some(CheckedAnswer::Open { batches, statements, events, .. }), .. } => {
+            statements.len() + events.len() + batches.iter().map(|batch| batch.statements().len()).sum::<usize>()
         }
         _ => 1,
     }

@@ -21,10 +21,12 @@ use super::{Effects, Engine, EngineParts, Inbound, Operated, OperatorRefusal};
 mod evidence;
 mod git;
 mod hearing;
+mod hollow;
 mod operator;
 pub(crate) mod outbox;
 mod simulated;
 mod trust;
+mod waiting;
 
 /// 2025-10-11T20:00:00Z, when the fixtures' events happened.
 const START: UnixMillis = UnixMillis(1_760_212_800_000);
@@ -553,6 +555,7 @@ fn an_event_that_nobody_announced_opens_nothing() {
     net.messages.clear();
     let answer = super::CheckedAnswer::Open {
         batches: Vec::new(),
+        statements: Vec::new(),
         events: vec![(testing::event("blueprint_tagged", "v4.4.0"), None)],
         certificates: Vec::new(),
         next: None,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use ssid_protocol::batch::{Statements, VerifiedBatch};
+use ssid_protocol::evidence::{Signed, Statement};
 use ssid_protocol::id::{NodeId, Round, SubjectId};
 use ssid_protocol::limits;
 use ssid_protocol::quorum::VoterIndex;
@@ -14,8 +15,13 @@ use ssid_storage::JournalRecord;
 use super::core::{Engine, Tick};
 use super::evidence::hold_late;
 use super::messages::Worth;
-use super::open::{Held, Open};
+use super::open::{Asked, Held, Open, Proposed};
+use super::proof::{HOLLOW, Proof};
 use super::settings::VOTES_IN_A_BATCH;
+use super::waiting::Kept;
+
+/// A batch of at most so many votes is passed on for one that is new.
+const SMALL_BATCH: usize = 256;
 
 impl Engine {
     /// A batch whose signature holds, from gossip or from an answer.
@@ -23,27 +29,55 @@ impl Engine {
         if batch.signer() == self.me {
             self.look_for_lost_past(tick, batch);
         }
-        match batch.statements() {
+        let users = Arc::strong_count(batch);
+        let worth = match batch.statements() {
             Statements::Events(events) => self.take_announcements(tick, batch, events),
             Statements::Votes(votes) => self.take_votes(tick, batch, votes),
-            Statements::Heartbeat(heartbeat) => self.take_heartbeat(tick, batch, heartbeat, from),
+            Statements::Heartbeat(heartbeat) => return self.take_heartbeat(tick, batch, heartbeat, from),
             Statements::Proposals(proposals) => self.take_proposals(tick, batch, proposals),
-            Statements::Closes(_) => Worth::Nothing,
+            Statements::Closes(closes) => self.take_closes(tick, batch, closes),
+        };
+        if Arc::strong_count(batch) > users {
+            self.note_kept(batch);
+        }
+        worth
+    }
+
+    /// A vote or proposal whose proof holds, from an answer.
+    pub(super) fn take_alone(&mut self, tick: &mut Tick, Signed { statement, proof }: Signed) {
+        let Some(voter) = self.voters.index_of(&proof.signer) else { return };
+        let proof = Proof::alone(proof);
+        match statement {
+            Statement::Vote(vote) if vote.epoch == self.epoch => {
+                if proof.signer() == self.me {
+                    self.look_for_lost(tick, &Statements::Votes(vec![vote]));
+                }
+                self.take_vote(tick, voter, &vote, proof);
+            }
+            Statement::Proposal(proposal) if proposal.epoch == self.epoch => {
+                if proof.signer() == self.me {
+                    self.look_for_lost(tick, &Statements::Proposals(vec![proposal]));
+                }
+                self.take_proposal(tick, voter, &proposal, proof);
+            }
+            _ => {}
         }
     }
 
     fn take_votes(&mut self, tick: &mut Tick, batch: &Arc<VerifiedBatch>, votes: &[Vote]) -> Worth {
         let Some(voter) = self.voters.index_of(&batch.signer()) else { return Worth::Invalid };
         let refused_before = self.refused;
-        let mut is_new = false;
+        let mut new = 0;
         for (index, vote) in (0..).zip(votes) {
             if vote.epoch == self.epoch {
-                is_new |= self.take_vote(tick, voter, vote, batch, index);
+                new += usize::from(self.take_vote(tick, voter, vote, Proof::Batch(batch.clone(), index)));
             } else {
                 self.refused.other_epochs += 1;
             }
         }
-        match is_new {
+        // what is nearly all known or refused is not worth everybody's time again: a re-offer brings the rest
+        let is_worth_it = new > 0 && (votes.len() <= SMALL_BATCH || new * HOLLOW >= votes.len());
+        match is_worth_it {
             true => Worth::New,
             false if self.refused != refused_before => Worth::Excess,
             false => Worth::Nothing,
@@ -51,43 +85,55 @@ impl Engine {
     }
 
     /// Takes one vote; whether it was new.
-    fn take_vote(
-        &mut self,
-        tick: &mut Tick,
-        voter: VoterIndex,
-        vote: &Vote,
-        batch: &Arc<VerifiedBatch>,
-        index: u32,
-    ) -> bool {
-        if !self.open.contains_key(&vote.subject) {
-            if self.closing.contains(&vote.subject) {
-                return self.take_late_vote(tick, voter, vote, batch, index);
+    fn take_vote(&mut self, tick: &mut Tick, voter: VoterIndex, vote: &Vote, proof: Proof) -> bool {
+        let Vote { subject, round, phase, ballot, .. } = *vote;
+        let held = Held { voter, round, phase, ballot, proof, road: tick.road };
+        match self.open.get(&subject) {
+            Some(open) if open.machine.decided().is_some() => self.take_late_vote(tick, subject, &held),
+            Some(_) => self.count_vote(tick, subject, held),
+            None if self.closing.contains(&subject) => self.take_late_vote(tick, subject, &held),
+            None if self.is_certified(&subject) => {
+                self.compare_with_certificate(tick, subject, &held);
+                false
             }
-            // bounded: beyond the limit it comes again with a re-offer
-            let unknown = self.unknown_votes.entry(voter).or_default();
-            if *unknown >= limits::UNKNOWN_VOTES {
+            None => self.keep_waiting(tick, subject, &held),
+        }
+    }
+
+    /// Keeps a vote for a subject of which no event is known, and wants that event. Past the limits it comes again with a
+    /// re-offer. Whether it was new.
+    fn keep_waiting(&mut self, tick: &mut Tick, subject: SubjectId, vote: &Held) -> bool {
+        let conflicting = match self.waiting.keep(tick.now, subject, vote) {
+            Kept::New => None,
+            Kept::Conflicting(first) => Some(first),
+            Kept::Known => return false,
+            Kept::Full => {
                 self.refused.unknown_votes += 1;
                 return false;
             }
-            if self.ensure_open(tick.now, vote.subject).is_none() {
-                return false;
-            }
+        };
+        if let Some(choice) = vote.ballot {
+            self.wants.add(choice.content_digest, subject, tick.now);
         }
-        let Some(open) = self.open.get_mut(&vote.subject) else { return false };
-        if open.machine.decided().is_some() {
-            return self.take_late_vote(tick, voter, vote, batch, index);
+        if let Some(first) = conflicting {
+            self.accuse_voter(tick, subject, &first, vote);
         }
-        let (round, phase, ballot) = (vote.round, vote.phase, vote.ballot);
+        true
+    }
+
+    /// Counts a vote in its open instance; whether it was new.
+    pub(super) fn count_vote(&mut self, tick: &mut Tick, subject: SubjectId, vote: Held) -> bool {
+        let Some(open) = self.open.get_mut(&subject) else { return false };
+        let Held { voter, round, phase, ballot, .. } = vote;
         let held = |open: &Open| open.machine.tally(round, phase).is_some_and(|t| t.contains(voter, ballot));
         if held(open) {
             return false;
         }
         // held before the machine sees it: its outputs look for the proof
-        open.held.push(Held { voter, round, phase, ballot, batch: batch.clone(), index, road: tick.road });
-        open.progressed(tick.now);
-        let is_unknown = open.subject.is_none();
-        self.apply(tick, vote.subject, Input::Vote { voter, round, phase, ballot });
-        let Some(open) = self.open.get_mut(&vote.subject) else { return true };
+        open.held.push(vote);
+        open.asked = Asked::new(tick.now);
+        self.apply(tick, subject, Input::Vote { voter, round, phase, ballot });
+        let Some(open) = self.open.get_mut(&subject) else { return true };
         if !held(open) {
             open.held.pop();
             return false;
@@ -99,42 +145,30 @@ impl Engine {
                 h.voter != voter || machine.tally(h.round, h.phase).is_some_and(|t| t.contains(voter, h.ballot))
             });
         }
-        if is_unknown {
-            *self.unknown_votes.entry(voter).or_default() += 1;
-        } else if phase == Phase::Prevote {
-            self.endorse(tick, vote.subject);
+        if open.subject.is_some() && phase == Phase::Prevote {
+            self.endorse(tick, subject);
         }
         true
     }
 
     /// A vote for a subject that is decided. An observation counts into the record for a while, and a vote that
     /// contradicts another is evidence still. Whether it is of use.
-    fn take_late_vote(
-        &mut self,
-        tick: &mut Tick,
-        voter: VoterIndex,
-        vote: &Vote,
-        batch: &Arc<VerifiedBatch>,
-        index: u32,
-    ) -> bool {
-        let (round, phase, ballot) = (vote.round, vote.phase, vote.ballot);
-        let late = Held { voter, round, phase, ballot, batch: batch.clone(), index, road: tick.road };
-        let earlier = match self.open.get_mut(&vote.subject) {
+    fn take_late_vote(&mut self, tick: &mut Tick, subject: SubjectId, late: &Held) -> bool {
+        let earlier = match self.open.get_mut(&subject) {
             Some(open) => {
                 let decided = open.machine.decided().map_or(Round::ZERO, |(round, _)| round);
-                hold_late(&mut open.held, decided, late.clone())
+                hold_late(&mut open.held, decided, late)
             }
-            None => self.closing.get_mut(&vote.subject).and_then(|decided| {
+            None => self.closing.get_mut(&subject).and_then(|decided| {
                 let round = decided.record.round;
-                hold_late(&mut decided.held, round, late.clone())
+                hold_late(&mut decided.held, round, late)
             }),
         };
         if let Some(earlier) = earlier {
-            self.accuse_voter(tick, &earlier, &late);
+            self.accuse_voter(tick, subject, &earlier, late);
         }
-        let node = batch.signer();
-        if let (Round::ZERO, Phase::Prevote, Some(choice)) = (vote.round, vote.phase, vote.ballot) {
-            tick.late.push((vote.subject, node, choice));
+        if let (Round::ZERO, Phase::Prevote, Some(choice)) = (late.round, late.phase, late.ballot) {
+            tick.late.push((subject, late.proof.signer(), choice));
             return true;
         }
         false
@@ -143,20 +177,26 @@ impl Engine {
     /// Proposals for open instances. One for an unknown subject comes again with a re-offer: nothing is eligible there.
     fn take_proposals(&mut self, tick: &mut Tick, batch: &Arc<VerifiedBatch>, proposals: &[Proposal]) -> Worth {
         let Some(voter) = self.voters.index_of(&batch.signer()) else { return Worth::Invalid };
-        let mut worth = Worth::Nothing;
         let epoch = self.epoch;
+        let mut is_new = false;
         for (index, proposal) in (0..).zip(proposals).filter(|(_, p)| p.epoch == epoch) {
-            self.compare_proposals(tick, batch, index, proposal);
-            let Some(open) = self.open.get(&proposal.subject) else { continue };
-            let before = open.machine.proposal(proposal.round).is_some();
-            self.apply(tick, proposal.subject, Input::Proposal { voter, proposal: *proposal });
-            let Some(open) = self.open.get_mut(&proposal.subject) else { continue };
-            if !before && open.machine.proposal(proposal.round) == Some(proposal) {
-                open.proposals.push(batch.clone());
-                worth = Worth::New;
-            }
+            is_new |= self.take_proposal(tick, voter, proposal, Proof::Batch(batch.clone(), index));
         }
-        worth
+        if is_new { Worth::New } else { Worth::Nothing }
+    }
+
+    /// Takes one proposal; whether it was new.
+    fn take_proposal(&mut self, tick: &mut Tick, voter: VoterIndex, proposal: &Proposal, proof: Proof) -> bool {
+        self.compare_proposals(tick, proposal, &proof);
+        let Some(open) = self.open.get(&proposal.subject) else { return false };
+        let before = open.machine.proposal(proposal.round).is_some();
+        self.apply(tick, proposal.subject, Input::Proposal { voter, proposal: *proposal });
+        let Some(open) = self.open.get_mut(&proposal.subject) else { return false };
+        let is_new = !before && open.machine.proposal(proposal.round) == Some(proposal);
+        if is_new {
+            open.proposals.push(Proposed { proposal: *proposal, proof });
+        }
+        is_new
     }
 
     /// Signs this tick's votes and proposals, one signature for up to 4096 of them, and keeps their proofs.
@@ -169,16 +209,18 @@ impl Engine {
                 let (round, phase, ballot) = (vote.round, vote.phase, vote.ballot);
                 if let Some(open) = self.open.get_mut(&vote.subject) {
                     let road = Transport::Live; // own votes travel by every road
-                    open.held.push(Held { voter: me, round, phase, ballot, batch: batch.clone(), index, road });
+                    let proof = Proof::Batch(batch.clone(), index);
+                    open.held.push(Held { voter: me, round, phase, ballot, proof, road });
                 }
             }
         }
         let proposals = std::mem::take(&mut tick.proposals);
         for part in proposals.chunks(limits::BATCH_STATEMENTS) {
             let Some(batch) = self.sign(tick, Statements::Proposals(part.to_vec())) else { continue };
-            for proposal in part {
+            for (index, proposal) in (0..).zip(part) {
                 if let Some(open) = self.open.get_mut(&proposal.subject) {
-                    open.proposals.push(batch.clone());
+                    let proof = Proof::Batch(batch.clone(), index);
+                    open.proposals.push(Proposed { proposal: *proposal, proof });
                 }
             }
         }

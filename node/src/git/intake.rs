@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use ssid_protocol::batch::{SignedBatch, Statements};
 use ssid_protocol::certificate::Certificate;
+use ssid_protocol::evidence::{Signed, Statement};
 use ssid_protocol::git_lines::Line;
 use ssid_protocol::id::{Choice, NodeId, SubjectId};
 use ssid_storage::{Store, SubjectState};
@@ -56,6 +57,7 @@ pub(super) struct Intake {
 #[derive(Default)]
 struct Carried {
     batches: Vec<Arc<ssid_protocol::batch::VerifiedBatch>>,
+    statements: Vec<Signed>,
     events: Vec<(ssid_protocol::event::Event, Option<ssid_protocol::batch::BatchProof>)>,
     certificates: Vec<Certificate>,
 }
@@ -72,6 +74,7 @@ impl Intake {
     pub(super) fn take(&mut self, place: Place<'_>, text: &[u8]) {
         let checked = Line::parse(text).map_err(|e| e.to_string()).and_then(|line| match line {
             Line::Batch(batch) => self.batch(batch),
+            Line::Statement(signed) => self.statement(*signed),
             Line::Event(proven) => {
                 let subject = self.road.checker.subject_of(&proven.event);
                 if self.is_settled(subject) {
@@ -130,6 +133,23 @@ impl Intake {
         Ok(())
     }
 
+    fn statement(&mut self, signed: Signed) -> Result<(), String> {
+        let subject = match &signed.statement {
+            Statement::Vote(vote) => vote.subject,
+            Statement::Proposal(proposal) => proposal.subject,
+            _ => return Err("a statement that is no vote or proposal".to_owned()),
+        };
+        if self.skip_settled && self.is_settled(subject) {
+            self.counts.settled += 1;
+            return Ok(());
+        }
+        self.road.checker.carried_statement(self.from, &signed).map_err(|e| e.to_string())?;
+        self.counts.taken += 1;
+        self.weight += 1;
+        self.carried.statements.push(signed);
+        Ok(())
+    }
+
     fn is_all_settled(&self, statements: &Statements) -> bool {
         match statements {
             Statements::Events(all) => all.iter().all(|e| self.is_settled(self.road.checker.subject_of(e))),
@@ -165,10 +185,10 @@ impl Intake {
 
     fn hand_over(&mut self) {
         self.weight = 0;
-        let Carried { batches, events, certificates } = std::mem::take(&mut self.carried);
-        if !(batches.is_empty() && events.is_empty() && certificates.is_empty()) {
+        let Carried { batches, statements, events, certificates } = std::mem::take(&mut self.carried);
+        if !(batches.is_empty() && statements.is_empty() && events.is_empty() && certificates.is_empty()) {
             // nobody takes it any more only when the node ends
-            self.road.inputs.blocking_send(Inbound::Carried { batches, events, certificates }).ok();
+            self.road.inputs.blocking_send(Inbound::Carried { batches, statements, events, certificates }).ok();
         }
     }
 }

@@ -10,8 +10,10 @@ use std::sync::Arc;
 
 use gix_hash::ObjectId;
 use ssid_protocol::batch::VerifiedBatch;
+use ssid_protocol::evidence::Signed;
 use ssid_protocol::git_lines::{BranchHead, Line};
 use ssid_protocol::id::{ContentDigest, FederationId, MerkleHash, NodeId, Sha256Hash, UnixMillis};
+use ssid_protocol::merkle;
 use ssid_protocol::sync::ProvenEvent;
 use ssid_storage::{LogHead, Store};
 
@@ -52,6 +54,7 @@ pub(super) struct Publisher {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Said {
     Batch(NodeId, MerkleHash),
+    Statement(NodeId, MerkleHash),
     Event(ContentDigest),
 }
 
@@ -68,7 +71,13 @@ pub(super) struct Wanted {
 #[derive(Default)]
 struct Offer {
     batches: Vec<Arc<VerifiedBatch>>,
+    statements: Vec<Signed>,
     events: Vec<ProvenEvent>,
+}
+
+/// What a statement alone is known by.
+fn said_alone(signed: &Signed) -> Said {
+    Said::Statement(signed.proof.signer, merkle::leaf_hash(&signed.statement.leaf_bytes()))
 }
 
 impl Publisher {
@@ -227,6 +236,8 @@ async fn gather(engine: &EngineHandle, relayed: &Arc<BTreeSet<NodeId>>) -> Resul
         let page = engine.offer(relayed.clone(), after).await.map_err(|_| GitError::Cancelled)?;
         let is_new = |batch: &Arc<VerifiedBatch>| offered.insert(Said::Batch(batch.signer(), batch.root()));
         offer.batches.extend(page.batches.into_iter().filter(is_new));
+        let is_new = |signed: &Signed| offered.insert(said_alone(signed));
+        offer.statements.extend(page.statements.into_iter().filter(is_new));
         let is_new = |proven: &ProvenEvent| offered.insert(Said::Event(proven.event.content_digest()));
         offer.events.extend(page.events.into_iter().filter(is_new));
         after = page.next;
@@ -246,6 +257,7 @@ fn said_on(objects: &Objects, tip: ObjectId, offered: &HashSet<Said>) -> Result<
     };
     new_lines(objects, None, tip, |_, text| match Line::parse(text) {
         Ok(Line::Batch(batch)) => note(Said::Batch(batch.signer, batch.statements.root()), &mut said),
+        Ok(Line::Statement(signed)) => note(said_alone(&signed), &mut said),
         Ok(Line::Event(proven)) => note(Said::Event(proven.event.content_digest()), &mut said),
         Ok(Line::Certificate(_)) | Err(_) => {}
     })?;
@@ -266,7 +278,9 @@ fn write(
     let batches = offer.batches.iter().filter(|batch| !known.contains(&Said::Batch(batch.signer(), batch.root())));
     let batches = batches.map(|batch| Line::Batch(batch.batch().clone()));
     let events = offer.events.iter().filter(|proven| !known.contains(&Said::Event(proven.event.content_digest())));
-    for line in batches.chain(events.map(|proven| Line::Event(Box::new(proven.clone())))) {
+    let statements = offer.statements.iter().filter(|signed| !known.contains(&said_alone(signed)));
+    let statements = statements.map(|signed| Line::Statement(Box::new(signed.clone())));
+    for line in batches.chain(statements).chain(events.map(|proven| Line::Event(Box::new(proven.clone())))) {
         if let Some(text) = line.to_text() {
             appender.push(&text)?;
         }

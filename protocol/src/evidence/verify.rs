@@ -78,13 +78,12 @@ fn verify_statements(pair: &[Signed; 2], against: &Verifier) -> Result<String, E
         check_bounds(which, &signed.statement, against)?;
     }
     let what = contradiction(&first.statement, &second.statement, against)?;
-    let leaves = [first.statement.leaf_bytes(), second.statement.leaf_bytes()];
-    if leaves[0] >= leaves[1] {
+    if first.statement.leaf_bytes() >= second.statement.leaf_bytes() {
         return Err(EvidenceError::Order);
     }
     let key = key_of(signer, &first.statement, against)?;
-    for ((which, signed), leaf) in HALVES.into_iter().zip(pair).zip(&leaves) {
-        let proven = signed.proof.verify(signed.statement.batch_kind(), leaf, key, &against.federation);
+    for (which, signed) in HALVES.into_iter().zip(pair) {
+        let proven = signed.verify(key, &against.federation);
         proven.map_err(|reason| EvidenceError::Proof { which, reason })?;
     }
     Ok(what)

@@ -85,18 +85,21 @@ pub fn certificate(signers: u8) -> Certificate {
     Certificate::assemble(federation_id, epoch, subject, round, event, proofs)
 }
 
+#[expect(clippy::expect_used, reason = "a fixture")]
+pub(super) fn first_of(batch: &SignedBatch) -> Signed {
+    let (_, federation, ..) = federation(4);
+    let key = VerifyKey::parse(batch.signer).expect("a test key");
+    let verified = batch.clone().verify(&key, &federation).expect("signed above");
+    Signed::of(&verified, 0).expect("the first")
+}
+
 /// Each kind of statement against itself, and two certificates: what is pinned is the encoding, not what it proves.
 ///
 /// # Panics
 /// Never: they are its own.
-#[expect(clippy::expect_used, reason = "a fixture")]
 pub fn evidence() -> Vec<(&'static str, Evidence)> {
     let (_, federation, ..) = federation(4);
-    let signed = |batch: &SignedBatch| {
-        let key = VerifyKey::parse(batch.signer).expect("a test key");
-        let verified = batch.clone().verify(&key, &federation).expect("signed above");
-        Signed::of(&verified, 0).expect("the first")
-    };
+    let signed = first_of;
     let pairs = batches()
         .into_iter()
         .map(|(name, batch)| (name, Evidence::of_statements(federation, signed(&batch), signed(&batch))));
@@ -134,6 +137,7 @@ pub fn answers() -> Vec<(&'static str, Answer)> {
         (
             "open",
             Answer::Open {
+                statements: [&batches[1], &batches[3]].map(first_of).to_vec(),
                 batches,
                 events: vec![proven(None)],
                 certificates: vec![certificate(0)],

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use ssid_protocol::batch::SignedBatch;
+use ssid_protocol::evidence::Signed;
 use ssid_protocol::id::{Choice, NodeId, SubjectId};
 
 use crate::error::StorageError;
@@ -41,6 +42,8 @@ pub enum JournalRecord {
     Note(OperatorNote),
     /// Others hold statements of this node's that stood in no journal: it was rolled back, and this node abstains. Why.
     Abstain(String),
+    /// A foreign prevote that justifies an own precommit, without the batch it came in.
+    SupportAlone(Box<Signed>),
 }
 
 /// An operator's decision about a subject; the latest of each kind holds.

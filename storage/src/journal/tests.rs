@@ -10,11 +10,12 @@ use crate::codec::FORMAT;
 use crate::fixtures::{event, node, precommits};
 
 fn sample(seed: u64) -> JournalRecord {
-    match seed % 5 {
+    match seed % 6 {
         0 => JournalRecord::Own(precommits(0, seed..seed + 2).batch().clone()),
         1 => JournalRecord::Support(precommits(1, seed..seed + 1).batch().clone()),
         2 => JournalRecord::Done(vec![SubjectId([seed as u8; 32]); (seed % 4) as usize]),
         3 => JournalRecord::Abstain(format!("reason {seed}")),
+        5 => JournalRecord::SupportAlone(Box::new(Signed::of(&precommits(1, seed..seed + 3), 1).unwrap())),
         _ => {
             let choice = seed.is_multiple_of(2).then(|| event(seed).choice());
             JournalRecord::Note(OperatorNote { subject: SubjectId([1; 32]), kind: NoteKind::Stand, choice })

@@ -79,7 +79,8 @@ pub fn liar(member: &Member, event: &Event) -> Answering {
             Request::Status => Answer::Status(Some(Box::new(status.clone()))),
             Request::Log { .. } => Answer::Log { log_id: LogId([9; 32]), size: 1 << 52, entries: lie },
             Request::Open { .. } => {
-                Answer::Open { batches: Vec::new(), events: Vec::new(), certificates: lie, next: None }
+                let (batches, statements, events) = (Vec::new(), Vec::new(), Vec::new());
+                Answer::Open { batches, statements, events, certificates: lie, next: None }
             }
             // an answer to another question
             Request::Events { .. } | Request::Own | Request::Evidence { .. } => Answer::Status(None),

@@ -51,9 +51,9 @@ impl Signed {
         Ok(Some(match answer {
             Answer::Status(batch) => CheckedAnswer::Status(batch.map(|batch| self.batch(fed, *batch)).transpose()?),
             Answer::Log { log_id, size, entries } => CheckedAnswer::Log { log_id, size, certificates: entries },
-            Answer::Open { batches, events: all, certificates, next } => {
+            Answer::Open { batches, statements, events: all, certificates, next } => {
                 let batches = batches.into_iter().map(|batch| self.batch(fed, batch)).collect::<Result<_, _>>()?;
-                CheckedAnswer::Open { batches, events: events(all), certificates, next }
+                CheckedAnswer::Open { batches, statements, events: events(all), certificates, next }
             }
             Answer::Own(batch) => CheckedAnswer::Own(batch.map(|batch| self.batch(fed, *batch)).transpose()?),
             Answer::Evidence(pieces) => CheckedAnswer::Evidence(pieces),

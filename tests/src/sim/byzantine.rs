@@ -264,7 +264,9 @@ impl Liars {
                 let certificates =
                     if self.rng.chance(300) { self.forged(fed, from).into_iter().collect() } else { Vec::new() };
                 let next = self.rng.chance(200).then_some(SubjectId([self.rng.below(256) as u8; 32]));
-                Answer::Open { batches, events: self.unproven(), certificates, next }
+                let old: Vec<_> = (0..self.rng.below(3)).filter_map(|_| self.replay(from).pop()).collect();
+                let statements = old.iter().filter_map(|lie| Signed::of(&lie.batch, 0)).collect();
+                Answer::Open { batches, statements, events: self.unproven(), certificates, next }
             }
             Request::Events { .. } => Answer::Events(self.unproven()),
             Request::Own => Answer::Own(self.replay(from).pop().map(|lie| Box::new(lie.batch.batch().clone()))),

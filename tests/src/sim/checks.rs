@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use ssid_protocol::batch::{SignedBatch, Statements, VerifiedBatch};
 use ssid_protocol::certificate::Verifier;
+use ssid_protocol::evidence::{Signed, Statement};
 use ssid_protocol::heartbeat::Heartbeat;
 use ssid_protocol::id::{Choice, MerkleHash, NodeId, Round, SubjectId};
 use ssid_protocol::merkle;
@@ -127,7 +128,10 @@ impl<'a> Checks<'a> {
     pub(super) fn answered(&mut self, at: usize, machine: &Machine, answer: &Answer) -> Result<(), String> {
         match answer {
             Answer::Status(Some(batch)) | Answer::Own(Some(batch)) => self.sent(at, machine, batch),
-            Answer::Open { batches, .. } => batches.iter().try_for_each(|batch| self.sent(at, machine, batch)),
+            Answer::Open { batches, statements, .. } => {
+                batches.iter().try_for_each(|batch| self.sent(at, machine, batch))?;
+                statements.iter().try_for_each(|signed| self.sent(at, machine, &alone(signed)?))
+            }
             _ => Ok(()),
         }
     }
@@ -247,4 +251,14 @@ impl<'a> Checks<'a> {
 fn contains(bytes: &[u8], what: &[u8; 64]) -> bool {
     let (first, rest) = (what[0], bytes.len().saturating_sub(what.len() - 1));
     (0..rest).any(|start| bytes[start] == first && bytes[start..].starts_with(what))
+}
+
+/// A statement that is handed out alone, as if its batch had no others: the signature is the batch's.
+fn alone(signed: &Signed) -> Result<SignedBatch, String> {
+    let statements = match &signed.statement {
+        Statement::Vote(vote) => Statements::Votes(vec![*vote]),
+        Statement::Proposal(proposal) => Statements::Proposals(vec![*proposal]),
+        other => return Err(format!("an answer with {other:?}")),
+    };
+    Ok(SignedBatch { signer: signed.proof.signer, signature: signed.proof.signature, statements })
 }

@@ -365,7 +365,10 @@ impl World<'_> {
 fn leave_out(answer: &mut Answer, own: NodeId) {
     match answer {
         Answer::Own(batch) => *batch = None,
-        Answer::Open { batches, .. } => batches.retain(|batch| batch.signer != own),
+        Answer::Open { batches, statements, .. } => {
+            batches.retain(|batch| batch.signer != own);
+            statements.retain(|signed| signed.proof.signer != own);
+        }
         _ => {}
     }
 }

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use ssid_protocol::batch::{SignedBatch, Statements};
 use ssid_protocol::certificate::Verifier;
+use ssid_protocol::evidence::Statement;
 use ssid_protocol::id::{Choice, LogId, MerkleHash, NodeId, Round, SubjectId};
 use ssid_protocol::manifest::Manifest;
 use ssid_protocol::vote::{Ballot, Phase};
@@ -126,6 +127,14 @@ impl<'a> Disk<'a> {
         self.sequence = has;
         let batch = |record| match record {
             JournalRecord::Own(batch) | JournalRecord::Support(batch) => Some(batch),
+            JournalRecord::SupportAlone(signed) => match signed.statement {
+                Statement::Vote(vote) => Some(SignedBatch {
+                    signer: signed.proof.signer,
+                    signature: signed.proof.signature,
+                    statements: Statements::Votes(vec![vote]),
+                }),
+                _ => None,
+            },
             _ => None,
         };
         records.into_iter().filter_map(batch).collect()

@@ -139,6 +139,8 @@ pub(crate) fn status(store: &Store) -> EngineStatus {
         refused: Refused::default(),
         syncs: crate::engine::Syncs { successful: 7, failed: 2, last: Some(UnixMillis(3_000)) },
         syncing: 0,
+        waiting_votes: 0,
+        batch_bytes: 0,
         evidence: 1,
         own_equivocation: false,
         flagged: ids[3..].to_vec(),

@@ -4,9 +4,9 @@ use ssid_protocol::batch::{Kind, Statements, VerifiedBatch};
 use ssid_protocol::certificate::Certificate;
 use ssid_protocol::evidence::{Evidence, EvidenceKind, Signed};
 use ssid_protocol::heartbeat::Heartbeat;
-use ssid_protocol::id::{Epoch, MerkleHash, Round, SubjectId};
+use ssid_protocol::id::{Epoch, ManifestHash, MerkleHash, Round, SubjectId};
 use ssid_protocol::manifest::TieBreak;
-use ssid_protocol::vote::{Phase, Proposal, Vote};
+use ssid_protocol::vote::{EpochClose, Phase, Proposal, Vote};
 use ssid_storage::EvidenceRow;
 
 use super::*;
@@ -101,6 +101,59 @@ fn a_vote_that_contradicts_an_earlier_one_is_noticed_for_a_while_after_the_decis
     let before = held(&mut net);
     deliver(&mut net, 2, 1, Statements::Votes(far));
     assert_eq!(held(&mut net), before);
+}
+
+/// The certificate proves the first vote for as long as it is kept, which is for good.
+#[test]
+fn a_precommit_that_contradicts_a_certificate_is_noticed_for_good() {
+    let mut net = net();
+    let event = testing::event("blueprint_tagged", "v4.4.0");
+    net.emit(0, std::slice::from_ref(&event));
+    net.settle();
+    net.pass(180);
+    net.stop(1);
+    net.start(1);
+    net.settle();
+    let certificate = net.engines[1].as_ref().unwrap().store.certificate(0).unwrap().unwrap();
+    let signer = net.ids.iter().position(|id| *id == certificate.precommits[0].signer).unwrap();
+    let silent = (0..4).find(|i| certificate.precommits.iter().all(|proof| proof.signer != net.ids[*i]));
+    let precommit = |round, ballot| {
+        Statements::Votes(vec![Vote { phase: Phase::Precommit, round: Round(round), ..prevote(&event, ballot) }])
+    };
+    // what contradicts nothing that is kept: the same, another round, a prevote, one whose precommit is not in it
+    deliver(&mut net, 1, signer, precommit(0, Some(&event)));
+    deliver(&mut net, 1, signer, precommit(1, None));
+    deliver(&mut net, 1, signer, Statements::Votes(vec![prevote(&event, None)]));
+    if let Some(silent) = silent {
+        deliver(&mut net, 1, silent, precommit(0, None));
+    }
+    assert!(net.evidence(1).is_empty());
+    deliver(&mut net, 1, signer, precommit(0, None));
+    net.settle();
+    net.assert_accused(0..4, signer, EvidenceKind::Vote);
+    net.assert_all_certified(&[event]);
+}
+
+#[test]
+fn two_closes_of_one_epoch_are_evidence() {
+    let mut net = net();
+    let close = |epoch, next| EpochClose {
+        epoch: Epoch(epoch),
+        next: ManifestHash([next; 32]),
+        certified_count: 0,
+        certified_root: MerkleHash([0; 32]),
+        locks_count: 0,
+        locks_root: MerkleHash([0; 32]),
+    };
+    let closes = |all: &[EpochClose]| Statements::Closes(all.to_vec());
+    deliver(&mut net, 0, 3, closes(&[close(0, 1)]));
+    deliver(&mut net, 0, 3, closes(&[close(0, 1), close(1, 2)]));
+    deliver(&mut net, 0, 2, closes(&[close(0, 2)]));
+    net.messages.clear();
+    assert!(net.evidence(0).is_empty(), "one close, twice; and one of another epoch");
+    deliver(&mut net, 0, 3, closes(&[close(0, 2)]));
+    net.settle();
+    net.assert_accused(0..4, 3, EvidenceKind::Close);
 }
 
 #[test]

@@ -17,8 +17,9 @@ impl Net {
             let certificates = engine.store.certificates(0, 1000, 1 << 30).unwrap();
             let events: Vec<_> = page.events.into_iter().map(|proven| (proven.event, proven.announced)).collect();
             for other in (0..self.engines.len()).filter(|other| *other != node) {
-                let (batches, events, certificates) = (page.batches.clone(), events.clone(), certificates.clone());
-                self.tick(other, vec![Inbound::Carried { batches, events, certificates }]);
+                let (batches, statements) = (page.batches.clone(), page.statements.clone());
+                let (events, certificates) = (events.clone(), certificates.clone());
+                self.tick(other, vec![Inbound::Carried { batches, statements, events, certificates }]);
             }
         }
     }

@@ -471,7 +471,7 @@ fn what_is_endorsed_before_signing_stands_in_nobodys_way() {
     net.start(3);
     net.messages.clear(); // nobody has told it what it signed
     for (from, announced) in batches.into_iter().enumerate() {
-        let crate::engine::open::Announced::Batch(batch, _) = announced else { panic!("an own announcement") };
+        let crate::engine::proof::Proof::Batch(batch, _) = announced else { panic!("an own announcement") };
         net.tick(3, vec![Inbound::Batch { batch, from: net.ids[from], ticket: None }]);
     }
     assert_eq!(net.view(3, &a).review.unwrap().reason, ReviewReason::Disagreeing);
