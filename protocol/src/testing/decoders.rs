@@ -12,12 +12,13 @@ use crate::batch::{BatchProof, Kind, SignedBatch, Statements};
 use crate::card::MemberCard;
 use crate::certificate::{Certificate, Verifier};
 use crate::evidence::{self, Evidence};
+use crate::git_lines::{BranchHead, Line};
 use crate::heartbeat::Heartbeat;
 use crate::identity::VerifyKey;
 use crate::json::{Json, MAX_NUMBER};
 use crate::limits;
 use crate::manifest::Manifest;
-use crate::sync::{Answer, Request};
+use crate::sync::{Answer, ProvenEvent, Request};
 use crate::wire;
 
 /// A decoder of foreign bytes.
@@ -34,7 +35,7 @@ pub struct Decoder {
 }
 
 /// All of them but the registry log's parser, which is the node's.
-pub const ALL: [Decoder; 11] = [
+pub const ALL: [Decoder; 13] = [
     Decoder { name: "signed_batch", decode: decodes::<SignedBatch>, check: signed_batch, seeds: batch_seeds },
     Decoder { name: "batch_proof", decode: decodes::<BatchProof>, check: batch_proof, seeds: proof_seeds },
     Decoder { name: "sync_request", decode: decodes::<Request>, check: sync_request, seeds: request_seeds },
@@ -70,6 +71,8 @@ pub const ALL: [Decoder; 11] = [
         check: heartbeat_json,
         seeds: heartbeat_seeds,
     },
+    Decoder { name: "git_line", decode: |bytes| Line::parse(bytes).is_ok(), check: git_line, seeds: line_seeds },
+    Decoder { name: "git_head", decode: |bytes| BranchHead::parse(bytes).is_ok(), check: git_head, seeds: head_seeds },
     Decoder {
         name: "strict_json",
         decode: |bytes| Json::parse(bytes, limits::MESSAGE_BYTES).is_ok(),
@@ -141,8 +144,9 @@ fn sync_answer(bytes: &[u8]) -> bool {
     match &answer {
         Answer::Status(batch) | Answer::Own(batch) => batch.iter().for_each(|batch| check_batch(batch)),
         Answer::Log { entries, .. } => entries.iter().for_each(check_certificate),
-        Answer::Open { batches, certificates, .. } => {
+        Answer::Open { batches, statements, certificates, .. } => {
             batches.iter().for_each(check_batch);
+            statements.iter().for_each(|signed| check_proof(&signed.proof));
             certificates.iter().for_each(check_certificate);
         }
         Answer::Events(events) => events.iter().filter_map(|event| event.announced.as_ref()).for_each(check_proof),
@@ -262,6 +266,27 @@ fn strict_json(bytes: &[u8]) -> bool {
     true
 }
 
+/// A line that is read is one that can be written, and reads the same again.
+fn git_line(bytes: &[u8]) -> bool {
+    let Ok(line) = Line::parse(bytes) else { return false };
+    match &line {
+        Line::Batch(batch) => check_batch(batch),
+        Line::Statement(signed) => check_proof(&signed.proof),
+        Line::Event(proven) => proven.announced.iter().for_each(check_proof),
+        Line::Certificate(certificate) => check_certificate(certificate),
+    }
+    let text = line.to_text();
+    assert!(text.is_some_and(|text| Line::parse(text.as_bytes()).as_ref() == Ok(&line)));
+    true
+}
+
+fn git_head(bytes: &[u8]) -> bool {
+    let Ok(head) = BranchHead::parse(bytes) else { return false };
+    assert!(head.heard.len() <= limits::MEMBERS);
+    assert!(BranchHead::parse(head.to_pretty().as_bytes()).as_ref() == Ok(&head));
+    true
+}
+
 fn named<T: Serialize>(values: Vec<(&'static str, T)>) -> Vec<(String, Vec<u8>)> {
     values.into_iter().map(|(name, value)| (name.replace(' ', "_"), wire::encode(&value))).collect()
 }
@@ -312,6 +337,31 @@ fn card_seeds() -> Vec<(String, Vec<u8>)> {
 
 fn heartbeat_seeds() -> Vec<(String, Vec<u8>)> {
     [1, MAX_NUMBER].map(|n| (format!("at_{n}"), heartbeat(n).leaf_bytes())).into()
+}
+
+fn line_seeds() -> Vec<(String, Vec<u8>)> {
+    let batches = messages::batches();
+    let alone = [("vote", &batches[1].1), ("proposal", &batches[3].1)];
+    let alone = alone.map(|(name, batch)| (name, Line::Statement(Box::new(messages::first_of(batch)))));
+    let batches = batches.iter().map(|(name, batch)| (*name, Line::Batch(batch.clone())));
+    let proof = messages::certificate(3).precommits.remove(2);
+    let event = ProvenEvent { event: event("release", "1"), announced: Some(proof) };
+    let others = [
+        ("event", Line::Event(Box::new(event))),
+        ("certificate", Line::Certificate(Box::new(messages::certificate(3)))),
+    ];
+    // heartbeats and closes do not travel by Git
+    batches.chain(alone).chain(others).filter_map(|(name, line)| Some(text(name, line.to_text()?))).collect()
+}
+
+fn head_seeds() -> Vec<(String, Vec<u8>)> {
+    let (_, federation_id, _, keys) = federation(2);
+    let [node_id, other] = [&keys[0], &keys[1]].map(crate::identity::VotingKey::node_id);
+    let start = crate::id::Sha256Hash::of(&[b"start"]);
+    let heard = [(other, crate::id::Sha256Hash::of(&[b"another"]))].into();
+    let log_id = crate::id::LogId([7; 32]);
+    let head = BranchHead { federation_id, node_id, log_id, log_size: 1 << 40, start, heard };
+    vec![text("one_heard", head.to_pretty())]
 }
 
 fn json_seeds() -> Vec<(String, Vec<u8>)> {
