@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use ssid_node::engine::settings::CLOSING_SUBJECTS;
+
 use crate::adversary::Adversary;
 use crate::{Cluster, Events, Node, SOON, Shape, eventually};
 
@@ -28,10 +30,8 @@ pub struct Siege {
     cluster: Cluster,
     work: Events,
     done: usize,
-    /// Peak resident kilobytes of each honest node at work without the adversary.
+    /// Peak kilobytes of each honest node at work without the adversary.
     normal: Vec<u64>,
-    /// Kilobytes beside that, for what the specification lets one member make a node hold.
-    granted: u64,
 }
 
 impl Siege {
@@ -46,17 +46,16 @@ impl Siege {
         (0..HONEST).for_each(|i| cluster.node_mut(i).start());
         cluster.wait_ready();
         let (work, mut done) = (Events::series(name), 0);
+        // decided subjects stay in memory for a while: as many as there can be, or all honest work would count as attack
+        let _ = work_on(&cluster, &work, &mut done, CLOSING_SUBJECTS);
+        cluster.wait_certified(done, SOON);
+        honest(&cluster).for_each(forget_peak);
         for _ in 0..QUIET_ROUNDS {
             let _ = work_once(&cluster, &work, &mut done);
         }
         let normal = honest(&cluster).map(peak_memory).collect();
         let mallory = Adversary::of(&cluster.node(HONEST).org.data).unwrap();
-        Self { mallory, cluster, work, done, normal, granted: 0 }
-    }
-
-    /// Grants memory for what the specification lets one member make a node hold: so many things of so many bytes.
-    pub fn grant(&mut self, things: usize, bytes: usize) {
-        self.granted += (things * bytes / 1024) as u64;
+        Self { mallory, cluster, work, done, normal }
     }
 
     /// The honest nodes.
@@ -120,7 +119,7 @@ impl Siege {
         );
         assert!(slowest < ROUND_AT_MOST, "{what}: a round of honest work took {slowest:?}");
         for (now, normal) in memory.iter().zip(&self.normal) {
-            let most = *normal as f64 * MEMORY_FACTOR + self.granted as f64;
+            let most = *normal as f64 * MEMORY_FACTOR;
             assert!((*now as f64) < most, "{what}: {now} kB of memory, normally {normal} kB, at most {most} kB");
         }
         self.assert_only_the_adversary_is_blamed(what);
@@ -169,9 +168,14 @@ fn honest(cluster: &Cluster) -> impl Iterator<Item = &Node> {
 
 /// One round: some events through one of the honest nodes, waited for; how long it took.
 fn work_once(cluster: &Cluster, work: &Events, done: &mut usize) -> Duration {
+    work_on(cluster, work, done, WORK)
+}
+
+/// So many events; how long they took.
+fn work_on(cluster: &Cluster, work: &Events, done: &mut usize, count: usize) -> Duration {
     let (from, file) = (*done, cluster.dir().join("work"));
-    fs::write(&file, work.lines(from..from + WORK)).unwrap();
-    *done += WORK;
+    fs::write(&file, work.lines(from..from + count)).unwrap();
+    *done += count;
     let started = Instant::now();
     let node = cluster.node(from / WORK % HONEST);
     let _ = node.ssid(&["events", "import", file.to_str().unwrap(), "--wait"]).well();
@@ -182,11 +186,12 @@ fn proc_file(node: &Node, name: &str) -> PathBuf {
     PathBuf::from(format!("/proc/{}/{name}", node.pid().unwrap()))
 }
 
-/// Peak resident kilobytes since it was last forgotten.
+/// Peak resident kilobytes since that was last forgotten, without the program's own file: that would hide what is held.
 fn peak_memory(node: &Node) -> u64 {
     let status = fs::read_to_string(proc_file(node, "status")).unwrap();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse().ok());
-    peak.unwrap()
+    let value = |line: &str| line.split_whitespace().next()?.parse::<u64>().ok();
+    let of = |name: &str| status.lines().find_map(|line| value(line.strip_prefix(name)?)).unwrap();
+    of("VmHWM:") - of("RssFile:")
 }
 
 fn forget_peak(node: &Node) {

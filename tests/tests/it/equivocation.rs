@@ -63,6 +63,7 @@ fn who_votes_announces_and_proposes_twice_divides_nobody() {
     assert!(siege.assert_agreed() >= least);
     let member = siege.mallory.member().node_id().to_string();
     siege.honest().for_each(|node| assert_trust_is_lost(node, &member));
+    assert!(siege.honest().all(|node| node.metric("ssid_evidence", "") >= 2), "votes and events");
     // to be seen through is no reason to be shut out: its votes may still be needed
     assert!(siege.honest().all(|node| node.metric("ssid_network_disconnected_offenders_total", "") == 0));
 }
