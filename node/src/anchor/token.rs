@@ -93,6 +93,9 @@ mod tests {
         assert!(!format!("{token:?} {:?}", token.header()).contains("s3cret"));
         let direct = Token::find("remote", "T", &|name| (name == "T").then(|| "other".to_owned())).unwrap();
         assert_eq!(direct.header().unwrap(), "Bearer other");
+        let empty = |name: &str| if name == "T" { Some(String::new()) } else { lookup(name) };
+        let token = Token::find("remote", "T", &empty).unwrap();
+        assert_eq!(token.header().unwrap(), "Bearer s3cret", "an empty variable is not set");
         let missing = Token::find("remote", "T", &|_| None).unwrap_err().to_string();
         assert!(missing.contains("T_FILE") && missing.contains("`remote`"), "{missing}");
     }

@@ -170,6 +170,7 @@ mod tests {
         assert_eq!(ask(Some("https://example.org/a")).unwrap().to_string(), "https://example.org/…");
         mode(0o600);
         assert_eq!(ask(None).unwrap().to_string(), "https://hooks.slack.com/…");
+        assert_eq!(ask(Some("")).unwrap().to_string(), "https://hooks.slack.com/…", "an empty one is not set");
         assert!(ask(Some("no address hidden")).unwrap_err().starts_with("the variable SLACK_WEBHOOK_URL is no https"));
     }
 }
