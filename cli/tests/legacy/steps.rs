@@ -37,7 +37,7 @@ pub(crate) struct Step {
     id: String,
     condition: String,
     may_fail: bool,
-    env: Vec<(String, String)>,
+    pub(crate) env: Vec<(String, String)>,
     pub(crate) script: String,
 }
 

@@ -69,7 +69,15 @@ fn the_workflows_begin_when_they_should_and_may_do_what_they_do() {
     has_all(&sync, &["- cron: \"0 */6 * * *\"", "workflow_dispatch:", "force_sync:", "types: [completed]"]);
     let name = release.lines().find_map(|line| line.strip_prefix("name: ")).unwrap();
     has_all(&sync, &[&format!("workflows: [\"{name}\"]")]);
-    has_all(&sync, &["contents: write\n      issues: write", "if: failure()", "uses: actions/upload-artifact@"]);
+    has_all(
+        &sync,
+        &[
+            "contents: write\n      issues: write",
+            "contents: read\n      issues: write",
+            "if: failure()",
+            "uses: actions/upload-artifact@",
+        ],
+    );
     // the job that validates sees what the sync left, and keeps its report whatever it says
     has_all(&sync, &["ref: ${{ needs.federation-sync.outputs.commit }}", "if: always()\n        uses: actions/upload"]);
     has_all(&release, &["- cron: \"0 9 1 1,4,7,10 *\"", "contents: write\n      pull-requests: write"]);
@@ -79,6 +87,37 @@ fn the_workflows_begin_when_they_should_and_may_do_what_they_do() {
         let scripts: Vec<_> =
             inside.filter(|line| !line.trim().split_once(": ").is_some_and(|(key, _)| is_key(key))).collect();
         assert_eq!(scripts, Vec::<&str>::new());
+    }
+}
+
+/// A secret gets to the steps that need it and to no other; ssid takes an empty one, as GitHub hands out, for none.
+#[test]
+fn the_steps_that_tell_people_or_put_content_have_their_secrets() {
+    let (_dir, repo) = with_workflows();
+    let telling =
+        ["SLACK_WEBHOOK_URL", "DISCORD_WEBHOOK_URL", "SSID_WEBHOOK_URL", "SSID_WEBHOOK_SECRET", "SSID_SMTP_PASSWORD"];
+    let anchoring = ["SSID_PINNING_TOKEN", "SSID_IPFS_TOKEN"];
+    let jobs = [
+        ("federated_sync.yml", "federation-sync", 2),
+        ("federated_sync.yml", "consensus-validation", 0),
+        ("quarterly_release.yml", "release-bundle", 2),
+    ];
+    for (file, job, count) in jobs {
+        let mut with_secrets = 0;
+        for step in steps_of(&repo, file, job) {
+            let tells = step.script.contains("governance-telemetry") || step.script.contains("--sync ");
+            let wanted: &[&str] = match () {
+                () if tells => &telling,
+                () if step.script.contains("auto-ipfs-anchor") => &anchoring,
+                () => &[],
+            };
+            let has = step.env.iter().filter(|(_, value)| value.contains("secrets."));
+            let has: Vec<_> = has.map(|(name, value)| (name.clone(), value.clone())).collect();
+            let wanted_of = |name: &&str| ((*name).to_owned(), format!("${{{{ secrets.{name} }}}}"));
+            assert_eq!(has, wanted.iter().map(wanted_of).collect::<Vec<_>>(), "{file}: {}", step.name);
+            with_secrets += usize::from(!has.is_empty());
+        }
+        assert_eq!(with_secrets, count, "{file} {job}");
     }
 }
 
@@ -152,6 +191,7 @@ fn a_sync_that_fails_opens_an_issue_and_one_that_is_switched_off_does_nothing() 
     fs::write(repo.join(LOG), format!("{cut}, \"event_hash\": \"{}\"}}\n", "0".repeat(64))).unwrap();
     let (_, failed) = runner.run(&steps_of(&repo, "federated_sync.yml", "consensus-validation"));
     assert_eq!(failed, ["Run consensus validation"]);
+    has_all(&runner.asked_of_github(), &["issue create --title Consensus validation failed"]);
     assert_eq!(read_json(&runner.temp(), "report/verification.json")["invalid"], 1, "the report says it all the same");
 }
 
