@@ -34,18 +34,18 @@ pub(crate) async fn run(context: &Context, paths: &RegistryPaths, force: bool) -
     bar.finish_and_clear();
     let report = report.map_err(refused)?;
     if report.skipped.is_none() && places.settings.notifications.enabled {
-        tell(context, &report).await;
+        tell(context, &report, places.settings.compliance.anonymize_node_data).await;
     }
     Ok(report)
 }
 
 /// Notifies as `notifications` and telemetry_config.json say. What cannot be told is no reason against the sync.
-async fn tell(context: &Context, report: &PlainSyncReport) {
+async fn tell(context: &Context, report: &PlainSyncReport, anonymize: bool) {
     let at = now();
     let told = async {
         let here = Context { repo: repository(context), ..context.clone() };
         let mut desk = telemetry::desk(&here)?;
-        desk.tell(&messages(report, at), at).await?;
+        desk.tell(&messages(report, at, anonymize), at).await?;
         desk.deliver(at.after(TOLD_WITHIN)).await;
         anyhow::Ok(())
     };

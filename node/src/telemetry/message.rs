@@ -197,8 +197,13 @@ impl Names {
     /// The name of a member, or the beginning of its id.
     pub fn of(&self, node: &NodeId) -> String {
         let named = self.by_id.get(node).filter(|name| !name.is_empty());
-        named.cloned().unwrap_or_else(|| node.to_string().chars().take(SHORT_ID).collect())
+        named.cloned().unwrap_or_else(|| short_id(&node.to_string()))
     }
+}
+
+/// The beginning of an id, as it stands for a name that is not told.
+pub fn short_id(id: &str) -> String {
+    id.chars().take(SHORT_ID).collect()
 }
 
 #[cfg(test)]

@@ -10,15 +10,17 @@ use super::decide::Verdict;
 use super::sync::PlainSyncReport;
 use crate::config::write_atomic;
 use crate::registry::manifest::HistoryRecord;
-use crate::telemetry::message::{Message, Severity, Topic};
+use crate::telemetry::message::{Message, Severity, Topic, short_id};
 
 /// What reports are called in their `format`.
 const FORMAT: &str = "ssid-plain-conflict-report/1";
 /// Characters of a hash in a file's name.
 const SHORT_HASH: usize = 12;
 
-/// What a sync is worth telling: of each decision once, of the sync as a whole each time.
-pub fn messages(report: &PlainSyncReport, at: UnixMillis) -> Vec<Message> {
+/// What a sync is worth telling: of each decision once, of the sync as a whole each time. `anonymize` is
+/// `compliance.anonymize_node_data`: then short ids stand for names, and reasons, which may name a node's address, are
+/// left out.
+pub fn messages(report: &PlainSyncReport, at: UnixMillis, anonymize: bool) -> Vec<Message> {
     let failed: Vec<_> = report.nodes.iter().filter(|node| node.error.is_some()).collect();
     let read = report.nodes.len() - failed.len();
     let mut messages = Vec::new();
@@ -32,8 +34,12 @@ pub fn messages(report: &PlainSyncReport, at: UnixMillis) -> Vec<Message> {
     if !failed.is_empty() {
         let title = format!("Plain logs of {} of {} nodes not read", failed.len(), report.nodes.len());
         let told = whole(Topic::SyncFailed, Severity::Warning, "failed", &title);
-        let why =
-            |node: &&super::NodeReport| format!("{}: {}", node.node_name, node.error.as_deref().unwrap_or_default());
+        let why = |node: &&super::NodeReport| {
+            if anonymize {
+                return format!("{}: not read; see: ssid sync", short_id(&node.node_id));
+            }
+            format!("{}: {}", node.node_name, node.error.as_deref().unwrap_or_default())
+        };
         messages.push(failed.iter().take(10).map(why).fold(told, |told, line| told.line(&line)));
     }
     for record in &report.changed {

@@ -104,6 +104,10 @@ async fn one_node_that_fails_is_told_and_disturbs_no_other() {
     let report = deployment.sync(PlainSyncOptions { apply: true, ..PlainSyncOptions::default() }).await;
     let errors: Vec<_> = report.nodes.iter().map(|node| node.error.as_deref()).collect();
     assert_eq!(errors, [Some("no answer within 2 s"), None, None]);
+    let told = |anonymize| format!("{:?}", super::super::messages(&report, now(), anonymize)[1].lines);
+    assert!(told(false).contains("b: no answer within 2 s"), "{}", told(false));
+    let id = &report.nodes[0].node_id;
+    assert_eq!(told(true), format!("{:?}", [format!("{}: not read; see: ssid sync", &id[..12])]));
     assert_eq!((report.insufficient, report.applied), (1, 0), "2 of 4 are no quorum, though all who answered agree");
     let manifest = FederationManifest::read(&deployment.paths.federation_manifest).unwrap().unwrap();
     let counts = manifest.statistics();
@@ -195,7 +199,7 @@ async fn logs_that_differ_leave_a_report_until_they_agree_and_are_told_once() {
     assert!(told.contains("\"in_conflict\"") && told.contains(&record.event_hash), "{told}");
     assert!(fs::read_to_string(markdown).unwrap().contains("| node | its log says |"));
     let titles = |report: &PlainSyncReport| -> Vec<String> {
-        super::super::messages(report, now()).into_iter().map(|message| message.title).collect()
+        super::super::messages(report, now(), false).into_iter().map(|message| message.title).collect()
     };
     let [read, differ] = &titles(&report)[..] else { panic!("{:?}", titles(&report)) };
     assert_eq!(read, "Plain logs of 3 of 3 nodes read");
