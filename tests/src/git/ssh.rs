@@ -1,6 +1,7 @@
 //! Git over SSH with a throw-away key: a real `sshd` without privileges, before `git-shell`.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -25,7 +26,7 @@ impl SshServer {
     /// If it does not start.
     pub fn start(root: &Path, keys: &Path) -> Option<Self> {
         let Some(program) = find() else {
-            eprintln!("SSH is not tested: no sshd; apt-get install openssh-server, or name one with SSID_TEST_SSHD");
+            skipped("no sshd; apt-get install openssh-server, or name one with SSID_TEST_SSHD");
             return None;
         };
         let port = free_port();
@@ -64,7 +65,7 @@ impl SshServer {
             std::net::TcpStream::connect(("127.0.0.1", port)).map(|_| true)
         });
         if !is_up {
-            eprintln!("SSH is not tested: sshd does not run here: {}", read("sshd.log").trim());
+            skipped(&format!("sshd does not run here: {}", read("sshd.log").trim()));
         }
         is_up.then_some(server)
     }
@@ -86,6 +87,11 @@ impl SshServer {
         let (key, hosts) = (at("client"), at("known_hosts"));
         format!("[core]\n\tsshCommand = ssh -F /dev/null -i {key} {options} -o UserKnownHostsFile={hosts}\n")
     }
+}
+
+/// Not through the macro: what that writes is shown of failed tests only.
+fn skipped(why: &str) {
+    let _ = writeln!(std::io::stderr(), "SKIPPED: Git over SSH: {why}");
 }
 
 fn find() -> Option<PathBuf> {
