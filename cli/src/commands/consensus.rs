@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Subcommand;
 use clap::builder::NonEmptyStringValueParser;
-use ssid_node::api::view::{ConsensusCheck, RecordView, VerifyView};
+use ssid_node::api::view::{ConsensusCheck, RecordView, StatusView, VerifyView};
 
 use super::conflicts;
 use super::emit::summary;
@@ -64,6 +64,9 @@ pub(crate) async fn run(command: ConsensusCommand, context: &Context) -> Result<
         ConsensusCommand::History { limit } => {
             let records: Vec<RecordView> = client.list(&["v1", "consensus"], &[], limit).await?;
             out.show(&records, |records| table(records, out))?;
+            if !out.is_json() {
+                undecided(&client.get(&["v1", "status"], &[]).await?, out);
+            }
         }
         ConsensusCommand::Check { hash } => {
             let check: ConsensusCheck = client.get(&["v1", "consensus", &hash], &[]).await?;
@@ -90,6 +93,17 @@ pub(crate) async fn run(command: ConsensusCommand, context: &Context) -> Result<
         }
     }
     Ok(())
+}
+
+/// What no record stands for yet, because it waits for people.
+fn undecided(status: &StatusView, out: Output) {
+    let (review, conflicts) = (status.voting.awaiting_review, status.statistics.conflicts);
+    if review > 0 {
+        out.remark(&format!("not among them: {review} waiting for your review: ssid events list --state review"));
+    }
+    if conflicts > 0 {
+        out.remark(&format!("not among them: {conflicts} in conflict: ssid conflicts list"));
+    }
 }
 
 fn table(records: &[RecordView], out: Output) -> String {

@@ -115,6 +115,7 @@ fn of_two_and_two_nothing_is_certified_and_all_four_show_the_conflict() {
         let subject = conflict["subject_id"].as_str().unwrap();
         let page = node.ssid(&["conflicts", "show", &subject[..10]]).well().stdout;
         assert!(page.contains("aaaaaaa") && page.contains("bbbbbbb") && page.contains("in conflict"), "{page}");
+        let _ = node.ssid(&["consensus", "history"]).well().says(&["1 in conflict: ssid conflicts list"]);
         for hash in [&first, &second] {
             let _ = node.ssid(&["consensus", "check", hash]).exits(4).says(&["in conflict", "ssid conflicts show"]);
             let _ = node.ssid(&["consensus", "export", hash]).exits(4).says(&["not certified"]);

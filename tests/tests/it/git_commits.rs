@@ -65,6 +65,8 @@ fn an_event_is_certified_once_its_commit_is_on_the_default_branch_of_whoever_ann
         });
     }
     assert_eq!(cluster.node(1).status()["voting"]["awaiting_review"], 1, "{}", cluster.node(1).status());
+    let history = cluster.node(1).ssid(&["consensus", "history"]).well();
+    let _ = history.says(&["1 waiting for your review: ssid events list --state review"]);
     git(&repository, &["update-ref", "refs/heads/main", &later]);
     cluster.wait_certified(2, LONG);
 
