@@ -1,7 +1,10 @@
 //! The scripts by their names, with their flags, words and exit codes.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::Stdio;
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
 use super::deployment::*;
@@ -148,4 +151,29 @@ fn telemetry_and_anchoring_say_what_their_scripts_said() {
 fn closed_port() -> String {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     format!("http://{}", listener.local_addr().unwrap())
+}
+
+/// A watch ends in order, whoever ends it and however: by Ctrl-C, or by the machine that goes down.
+#[test]
+fn a_watch_checks_at_once_and_ends_well_when_it_is_told_to() {
+    let (_dir, repo) = repository();
+    let watches: [(&[&str], &str, Signal); 2] = [
+        (&["telemetry", "watch", "--repo", "."], "Checked", Signal::TERM),
+        (&["compat", "governance-telemetry", "--watch"], "[CHECK]", Signal::INT),
+    ];
+    for (args, check, signal) in watches {
+        let mut child = command(&repo).args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut said = String::new();
+        let mut lines = BufReader::new(child.stdout.take().unwrap());
+        while !said.contains(check) {
+            assert!(lines.read_line(&mut said).unwrap() > 0, "{args:?} ended before its first check: {said}");
+        }
+        assert_eq!(child.try_wait().unwrap(), None, "{args:?} does not wait for the next check: {said}");
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        lines.read_to_string(&mut said).unwrap();
+        let ended = child.wait_with_output().unwrap();
+        let err = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(0), "{args:?}: {said}{err}");
+        println!("{args:?}: {said}{err}");
+    }
 }

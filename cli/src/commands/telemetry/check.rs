@@ -9,6 +9,7 @@ use ssid_node::telemetry::desk::Desk;
 use ssid_node::telemetry::message::{Names, Severity};
 use ssid_node::telemetry::trend::number;
 use ssid_node::telemetry::view::CheckView;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::{desk, places};
 use crate::context::Context;
@@ -108,6 +109,9 @@ pub(super) async fn watch(context: &Context) -> Result<()> {
 /// Checks again and again, each told as `page` has it.
 pub(in crate::commands) async fn watch_as(context: &Context, page: impl Fn(&CheckView) -> String) -> Result<()> {
     let every = Duration::from_secs(places(context)?.config.settings.check_interval_seconds);
+    // before the first check: whoever has read its line can end this
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
     let watching = async {
         let (mut checker, mut view) = Checker::find(context).await?;
         loop {
@@ -123,7 +127,8 @@ pub(in crate::commands) async fn watch_as(context: &Context, page: impl Fn(&Chec
     };
     tokio::select! {
         ended = watching => ended,
-        interrupted = tokio::signal::ctrl_c() => Ok(interrupted?),
+        _ = interrupt.recv() => Ok(()),
+        _ = terminate.recv() => Ok(()),
     }
 }
 
