@@ -34,7 +34,7 @@ use mutation::Mutation;
 use node::Node;
 use ssid_protocol::manifest::TieBreak;
 use ssid_protocol::vote::Phase;
-use stateright::{Checker, HasDiscoveries, Model};
+use stateright::{Checker, HasDiscoveries, Model, UniformChooser};
 use terms::{Cast, Federation, HONEST, Pick};
 
 const AUTOMATIC: Option<TieBreak> = Some(TieBreak::TimestampPriority);
@@ -131,6 +131,26 @@ fn certification_stays_reachable() {
     holds("completion from round 0, operators", Voting::new(setting, [ANY; HONEST], Ask::SafetyAndCompletion));
     let setting = Setting { keeps_lies: true, ..self::setting(AUTOMATIC, 0) };
     holds("completion from round 0, automatic", Voting::new(setting, [ANY; HONEST], Ask::SafetyAndCompletion));
+}
+
+/// The same from states that are too many to visit all: every state of random walks through rounds 0 to 2, with a restart.
+#[test]
+fn certification_stays_reachable_from_later_rounds() {
+    let states = if is_deep() { 40_000 } else { 5_000 };
+    for (name, automatic) in [("operators", None), ("automatic", AUTOMATIC)] {
+        let setting = Setting { keeps_lies: true, restarts: true, ..setting(automatic, 2) };
+        let model = Voting::new(setting, observations(), Ask::SafetyAndCompletion);
+        let started = Instant::now();
+        let checker = model.checker().target_state_count(states).finish_when(HasDiscoveries::AnyFailures);
+        let checker = checker.spawn_simulation(0, UniformChooser).join();
+        let (seconds, depth) = (started.elapsed().as_secs_f32(), checker.max_depth());
+        println!(
+            "model completion in rounds 0-2, {name}: {} states, depth {depth}, {seconds:.1} s",
+            checker.state_count()
+        );
+        assert_safe(&checker);
+        checker.assert_no_discovery(COMPLETES);
+    }
 }
 
 /// One member is locked on A in round 0, another on B in round 1, as the search first reaches it: certified all the
