@@ -10,7 +10,7 @@ use crate::heartbeat::Heartbeat;
 use crate::id::{FederationId, MerkleHash, NodeId, Signature};
 use crate::identity::{IdentityError, VerifyKey, VotingKey};
 use crate::limits;
-use crate::merkle;
+use crate::merkle::{self, MerkleTree};
 use crate::vote::{EpochClose, Proposal, Vote};
 
 /// What a batch's statements are; the byte is signed.
@@ -161,10 +161,10 @@ impl SignedBatch {
             return Err(BatchError::WrongSigner { named: self.signer, key: key.id() });
         }
         let count = checked_count(self.statements.len())?;
-        let leaves = self.statements.leaf_hashes();
-        let root = merkle::root(&leaves);
+        let tree = MerkleTree::of(self.statements.leaf_hashes());
+        let root = tree.root();
         key.verify(&signed_message(federation, self.statements.kind(), count, &root), &self.signature)?;
-        Ok(VerifiedBatch { batch: self, leaves, root })
+        Ok(VerifiedBatch { batch: self, tree, root })
     }
 }
 
@@ -179,7 +179,8 @@ fn checked_count(count: usize) -> Result<u32, BatchError> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifiedBatch {
     batch: SignedBatch,
-    leaves: Vec<MerkleHash>,
+    /// Whole, since one statement's proof is asked for again and again: it costs the batch's hashes once.
+    tree: MerkleTree,
     root: MerkleHash,
 }
 
@@ -190,10 +191,10 @@ impl VerifiedBatch {
     /// If there are none, or more than [`limits::BATCH_STATEMENTS`].
     pub fn sign(key: &VotingKey, federation: &FederationId, statements: Statements) -> Result<Self, BatchError> {
         let count = checked_count(statements.len())?;
-        let leaves = statements.leaf_hashes();
-        let root = merkle::root(&leaves);
+        let tree = MerkleTree::of(statements.leaf_hashes());
+        let root = tree.root();
         let signature = key.sign(&signed_message(federation, statements.kind(), count, &root));
-        Ok(Self { batch: SignedBatch { signer: key.node_id(), signature, statements }, leaves, root })
+        Ok(Self { batch: SignedBatch { signer: key.node_id(), signature, statements }, tree, root })
     }
 
     /// The batch as it travels.
@@ -218,7 +219,7 @@ impl VerifiedBatch {
 
     /// The leaf hashes in order, from which every statement's proof follows.
     pub fn leaves(&self) -> &[MerkleHash] {
-        &self.leaves
+        self.tree.leaves()
     }
 
     /// Bytes it takes in memory, about.
@@ -230,12 +231,14 @@ impl VerifiedBatch {
             Statements::Proposals(all) => size_of_val(all.as_slice()),
             Statements::Closes(all) => size_of_val(all.as_slice()),
         };
-        size_of::<Self>() + statements + size_of_val(self.leaves())
+        size_of::<Self>() + statements + self.tree.memory()
     }
 
     /// The proof of the statement at `index`; `None` if there is none.
     pub fn proof(&self, index: u32) -> Option<BatchProof> {
-        BatchProof::from_leaves(self.signer(), self.batch.signature, &self.leaves, index)
+        let path = self.tree.inclusion_path(usize::try_from(index).ok()?)?;
+        let (signer, signature) = (self.signer(), self.batch.signature);
+        Some(BatchProof { signer, index, count: u32::try_from(self.leaves().len()).ok()?, path, signature })
     }
 }
 
@@ -255,12 +258,6 @@ pub struct BatchProof {
 }
 
 impl BatchProof {
-    /// The proof of the statement at `index` of a batch with these leaf hashes; `None` if there is none.
-    pub fn from_leaves(signer: NodeId, signature: Signature, leaves: &[MerkleHash], index: u32) -> Option<Self> {
-        let path = merkle::inclusion_path(leaves, usize::try_from(index).ok()?)?;
-        Some(Self { signer, index, count: u32::try_from(leaves.len()).ok()?, path, signature })
-    }
-
     /// The root that this proof leads to from a statement's leaf bytes.
     ///
     /// # Errors

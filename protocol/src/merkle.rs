@@ -41,7 +41,7 @@ fn level_above(level: &[MerkleHash]) -> Vec<MerkleHash> {
 }
 
 /// A tree kept whole, for proving many leaves of one batch without hashing it anew for each.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MerkleTree {
     /// The leaves first, the root last; one empty level for no leaves.
     levels: Vec<Vec<MerkleHash>>,
@@ -55,6 +55,16 @@ impl MerkleTree {
             levels.push(level_above(top));
         }
         Self { levels }
+    }
+
+    /// The leaf hashes in order.
+    pub fn leaves(&self) -> &[MerkleHash] {
+        self.levels.first().map_or(&[], Vec::as_slice)
+    }
+
+    /// Bytes it takes in memory, about.
+    pub fn memory(&self) -> usize {
+        self.levels.iter().map(|level| size_of_val(level.as_slice())).sum()
     }
 
     /// The same as [`root`] of the leaves.

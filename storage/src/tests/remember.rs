@@ -1,7 +1,7 @@
-use ssid_protocol::batch::{Statements, VerifiedBatch};
+use ssid_protocol::batch::{BatchProof, Statements, VerifiedBatch};
 use ssid_protocol::heartbeat::CertifiedDigest;
 use ssid_protocol::id::{NodeId, Round, UnixMillis};
-use ssid_protocol::merkle;
+use ssid_protocol::merkle::{self, inclusion_path};
 use ssid_protocol::testing;
 use ssid_protocol::trust::{TrustChange, TrustReason};
 
@@ -142,9 +142,9 @@ fn lone_proofs_and_announcements_come_back() {
         for proof in &mut one.entry.precommits {
             let ProofRef::Batch(at) = *proof else { panic!("a reference") };
             let batch = batches.iter().find(|batch| batch.key.signer == at.signer).unwrap();
-            let alone =
-                ssid_protocol::batch::BatchProof::from_leaves(at.signer, batch.signature, &batch.leaves, at.index);
-            *proof = ProofRef::Alone(alone.unwrap());
+            let (count, path) = (batch.leaves.len() as u32, inclusion_path(&batch.leaves, at.index as usize).unwrap());
+            let BatchRef { signer, index, .. } = at;
+            *proof = ProofRef::Alone(BatchProof { signer, index, count, path, signature: batch.signature });
         }
     }
     writer.write(synced).unwrap();
