@@ -1,12 +1,12 @@
 //! What this node tells those who ask: open instances with all that is needed to go on, and events (SPEC §7 rule 9).
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::ops::Bound;
 
 use ssid_protocol::batch::VerifiedBatch;
 use ssid_protocol::certificate::Certificate;
-use ssid_protocol::evidence::{Signed, Statement};
-use ssid_protocol::id::{ContentDigest, Epoch, SubjectId};
+use ssid_protocol::evidence::Statement;
+use ssid_protocol::id::{ContentDigest, Epoch, MerkleHash, NodeId, SubjectId};
 use ssid_protocol::sync::{Answer, NAMES, ProvenEvent};
 use ssid_storage::SubjectState;
 
@@ -34,7 +34,7 @@ impl Engine {
         ticket: Ticket,
     ) {
         self.answers = self.answers.wrapping_add(1);
-        let mut page = Page { turn: self.answers, ..Page::default() };
+        let mut page = Page::new(self.answers);
         let mut next = None;
         if names.is_empty() {
             let range = (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
@@ -62,7 +62,10 @@ impl Engine {
                 }
             }
         } else {
-            for subject in names.iter().take(NAMES) {
+            // begun elsewhere each time: what does not fit this answer is in another
+            let names = &names[..names.len().min(NAMES)];
+            let (earlier, later) = names.split_at(self.answers % names.len());
+            for subject in later.iter().chain(earlier) {
                 match (self.open.get(subject), self.waiting.get(subject)) {
                     _ if page.is_full() => break,
                     (Some(open), _) => page.add(subject, open),
@@ -71,8 +74,7 @@ impl Engine {
                 }
             }
         }
-        let Page { batches, statements, events, certificates, .. } = page;
-        tick.effects.answers.push((ticket, Answer::Open { batches, statements, events, certificates, next }));
+        tick.effects.answers.push((ticket, page.answer(next)));
     }
 
     pub(super) fn certificate(&self, subject: &SubjectId) -> Option<Certificate> {
@@ -154,26 +156,52 @@ impl Engine {
     }
 }
 
-#[derive(Default)]
-struct Page {
-    batches: Vec<ssid_protocol::batch::SignedBatch>,
-    statements: Vec<Signed>,
+/// What one answer says. The statements of all its subjects are gathered first: a batch that says much of them then goes
+/// whole, of any other only what is of use, so that nobody's full batches fill the answer with what nobody asked for.
+struct Page<'a> {
+    alone: Vec<(&'a Proof, Statement)>,
+    batches: Vec<Said<'a>>,
+    places: HashMap<(NodeId, MerkleHash), usize>,
     events: Vec<ProvenEvent>,
     certificates: Vec<Certificate>,
-    seen: HashSet<(ssid_protocol::id::NodeId, ssid_protocol::id::MerkleHash)>,
     subjects: usize,
     bytes: usize,
     turn: usize,
 }
 
-impl Page {
+/// What is of use of one batch.
+struct Said<'a> {
+    batch: &'a VerifiedBatch,
+    statements: Vec<(&'a Proof, Statement)>,
+}
+
+impl Said<'_> {
+    fn whole_bytes(&self) -> usize {
+        STATEMENT_BYTES * (self.batch.statements().len() + 1)
+    }
+
+    fn goes_whole(&self) -> bool {
+        self.whole_bytes() <= PROOF_BYTES * self.statements.len()
+    }
+
+    fn bytes(&self) -> usize {
+        self.whole_bytes().min(PROOF_BYTES * self.statements.len())
+    }
+}
+
+impl<'a> Page<'a> {
+    fn new(turn: usize) -> Self {
+        let (alone, batches, places) = (Vec::new(), Vec::new(), HashMap::new());
+        Self { alone, batches, places, events: Vec::new(), certificates: Vec::new(), subjects: 0, bytes: 0, turn }
+    }
+
     fn is_full(&self) -> bool {
         self.subjects >= SUBJECTS_AT_LEAST && self.bytes > ANSWER_BYTES / 2
     }
 
     /// Adds what one instance needs, as far as it fits a frame. Which votes come first changes from answer to answer, so
     /// that whoever asks again gets the rest.
-    fn add(&mut self, subject: &SubjectId, open: &Open) {
+    fn add(&mut self, subject: &SubjectId, open: &'a Open) {
         self.subjects += 1;
         for event in open.proven_events() {
             self.bytes += event.event.size() + PROOF_BYTES;
@@ -186,29 +214,31 @@ impl Page {
     }
 
     /// Adds the votes that are held of a subject of which no event is known: whose they are may have forgotten them.
-    fn add_waiting(&mut self, epoch: Epoch, subject: &SubjectId, unheard: &Unheard) {
+    fn add_waiting(&mut self, epoch: Epoch, subject: &SubjectId, unheard: &'a Unheard) {
         self.subjects += 1;
         self.say(unheard.votes.iter().map(|vote| (&vote.proof, vote.statement(epoch, *subject))).collect());
     }
 
-    fn say(&mut self, mut statements: Vec<(&Proof, Statement)>) {
+    fn say(&mut self, mut statements: Vec<(&'a Proof, Statement)>) {
         let first = self.turn % statements.len().max(1);
         statements.rotate_left(first);
         for (proof, statement) in statements {
-            if let Some(batch) = proof.full_batch() {
-                self.add_batch(batch);
-            } else if self.bytes + PROOF_BYTES <= ANSWER_BYTES {
-                self.bytes += PROOF_BYTES;
-                self.statements.extend(proof.of(statement));
+            if self.bytes + PROOF_BYTES > ANSWER_BYTES {
+                return;
             }
-        }
-    }
-
-    fn add_batch(&mut self, batch: &VerifiedBatch) {
-        let size = STATEMENT_BYTES * (batch.statements().len() + 1);
-        if self.bytes + size <= ANSWER_BYTES && self.seen.insert((batch.signer(), batch.root())) {
-            self.bytes += size;
-            self.batches.push(batch.batch().clone());
+            let Some(batch) = proof.batch() else {
+                self.bytes += PROOF_BYTES;
+                self.alone.push((proof, statement));
+                continue;
+            };
+            let place = *self.places.entry((batch.signer(), batch.root())).or_insert(self.batches.len());
+            if place == self.batches.len() {
+                self.batches.push(Said { batch, statements: Vec::new() });
+            }
+            let said = &mut self.batches[place];
+            self.bytes -= said.bytes();
+            said.statements.push((proof, statement));
+            self.bytes += said.bytes();
         }
     }
 
@@ -217,6 +247,18 @@ impl Page {
             self.subjects += 1;
             self.bytes += certificate.event.size() + PROOF_BYTES * (certificate.precommits.len() + 1);
             self.certificates.push(certificate);
+        }
+    }
+
+    fn answer(self, next: Option<SubjectId>) -> Answer {
+        let (whole, parts): (Vec<_>, Vec<_>) = self.batches.into_iter().partition(Said::goes_whole);
+        let alone = parts.into_iter().flat_map(|said| said.statements).chain(self.alone);
+        Answer::Open {
+            batches: whole.iter().map(|said| said.batch.batch().clone()).collect(),
+            statements: alone.filter_map(|(proof, statement)| proof.of(statement)).collect(),
+            events: self.events,
+            certificates: self.certificates,
+            next,
         }
     }
 }

@@ -63,6 +63,31 @@ fn they_open_nothing_and_each_voter_has_so_many() {
     net.assert_all_certified(&events(5));
 }
 
+/// Names that somebody made up by the thousand take pages of hundreds each: nobody's full batch fills an answer.
+#[test]
+fn full_batches_of_them_do_not_stretch_a_conversation() {
+    let mut net = Net::new(4);
+    net.settle();
+    let ballot = Some(testing::event("a", "1").choice());
+    for first in (0..UNKNOWN_VOTES).step_by(2500) {
+        let votes = (first..first + 2500).map(|i| vote(nowhere(i), 0, ballot)).collect();
+        deliver(&mut net, 0, 3, Statements::Votes(votes));
+    }
+    let (mut after, mut pages, mut told) = (None, 0, 0);
+    loop {
+        let answer = net.ask_engine(0, Inbound::OpenAsked { subjects: Vec::new(), after, ticket: 1 });
+        let Answer::Open { batches, statements, next, .. } = answer else { panic!("{answer:?}") };
+        pages += 1;
+        told += statements.len() + batches.iter().map(|batch| batch.statements.len()).sum::<usize>();
+        after = next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert!(told >= UNKNOWN_VOTES, "{told} votes are told");
+    assert!(pages <= 50, "{pages} pages");
+}
+
 #[test]
 fn one_subject_takes_so_many_of_one_voter() {
     let mut net = Net::new(4);
