@@ -8,7 +8,6 @@ use std::ops::Bound;
 use ssid_protocol::id::{NodeId, SubjectId, UnixMillis};
 
 use super::core::{Engine, Tick};
-use super::review::ReviewReason;
 use super::settings::Endorsement;
 
 /// Questions in one page.
@@ -111,10 +110,8 @@ impl Engine {
     /// A page of the questions that a vote of this node waits for, in order, those after `after`.
     pub fn commit_questions(&self, after: Option<&CommitQuestion>) -> Vec<CommitQuestion> {
         let range = (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
-        let waits = |subject: &SubjectId| {
-            let review = self.open.get(subject).and_then(|open| self.review(open));
-            review.is_some_and(|review| review.reason == ReviewReason::Commit)
-        };
+        // whatever is said first of the subject: another candidate's objection must not hide this one's question
+        let waits = |subject: &SubjectId| self.open.get(subject).is_some_and(|open| self.review(open).is_some());
         let open =
             self.commits.asked.range::<CommitQuestion, _>(range).filter(|(_, asked)| {
                 asked.standing != Some(CommitStanding::Exists) && asked.subjects.iter().any(waits)

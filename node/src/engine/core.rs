@@ -118,8 +118,8 @@ pub struct Engine {
     pub(super) announced: HashSet<SubjectId>,
     /// Of those, the ones that are not in conflict either: what waits for people must not hold up what does not.
     pub(super) in_flight: HashSet<SubjectId>,
-    /// Open subjects by the origin of their first candidate.
-    pub(super) by_origin: HashMap<NodeId, usize>,
+    /// Open subjects by the origin of their first candidate, oldest first.
+    pub(super) by_origin: HashMap<NodeId, BTreeSet<(UnixMillis, SubjectId)>>,
     /// Votes for subjects of which no event is known.
     pub(super) waiting: Waiting,
     /// What others' batches take in memory.
@@ -396,7 +396,7 @@ impl Engine {
     /// The instance of a subject, made if it is new, with the votes that waited for it; `None` if it is decided already.
     pub(super) fn ensure_open(&mut self, tick: &mut Tick, subject: SubjectId) -> Option<&mut Open> {
         if !self.open.contains_key(&subject) {
-            if self.closing.contains(&subject) || self.is_certified(&subject) {
+            if self.has_decision(&subject) {
                 return None;
             }
             let machine = Instance::new(self.epoch, subject, subject == self.epoch_subject);
@@ -409,6 +409,10 @@ impl Engine {
             }
         }
         self.open.get_mut(&subject)
+    }
+
+    pub(super) fn has_decision(&self, subject: &SubjectId) -> bool {
+        self.closing.contains(subject) || self.is_certified(subject)
     }
 
     pub(super) fn is_certified(&self, subject: &SubjectId) -> bool {

@@ -1,5 +1,6 @@
 //! Events: those this node announces and those that others do (SPEC §2, §7 rule 1, §10 *Announcement*).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ssid_protocol::batch::{Statements, VerifiedBatch};
@@ -225,7 +226,7 @@ impl Engine {
         let may_open = own
             || self.open.contains_key(&id)
             || self.waiting.is_backed(&self.voters, &id, choice)
-            || self.has_room_for(tick, announced_by.and(signer));
+            || !self.has_decision(&id) && self.has_room_for(tick, announced_by.and(signer));
         if !may_open || self.ensure_open(tick, id).is_none() {
             return false;
         }
@@ -273,7 +274,7 @@ impl Engine {
     pub(super) fn count_origin(&mut self, subject: SubjectId, origin: Option<NodeId>) {
         let (Some(open), Some(origin)) = (self.open.get_mut(&subject), origin) else { return };
         open.origin = Some(origin);
-        *self.by_origin.entry(origin).or_default() += 1;
+        self.by_origin.entry(origin).or_default().insert((open.first_seen, subject));
     }
 
     /// SPEC §12: one origin may hold its share of the open instances; past that its oldest in which this node has signed
@@ -282,18 +283,19 @@ impl Engine {
     fn has_room_for(&mut self, tick: &mut Tick, origin: Option<NodeId>) -> bool {
         let Some(origin) = origin else { return false };
         let share = limits::OPEN_INSTANCES / self.members.max(1);
-        if self.by_origin.get(&origin).copied().unwrap_or_default() < share {
+        if self.by_origin.get(&origin).map_or(0, BTreeSet::len) < share {
             return true;
         }
-        let unsigned = self.open.iter().filter(|(_, open)| {
-            open.origin == Some(origin) && self.rules.me.is_none_or(|me| !open.machine.has_part_of(me))
-        });
-        let Some(oldest) = unsigned.min_by_key(|(_, open)| open.first_seen).map(|(id, _)| *id) else {
+        let is_unsigned = |id: &SubjectId| {
+            self.open.get(id).is_some_and(|open| self.rules.me.is_none_or(|me| !open.machine.has_part_of(me)))
+        };
+        let mut by_age = self.by_origin.get(&origin).into_iter().flatten().map(|(_, id)| *id);
+        let Some(oldest) = by_age.find(is_unsigned) else {
             self.refused.open_instances += 1;
             return false;
         };
         self.refused.open_instances += 1;
-        tracing::warn!(%origin, subject = %oldest, "open_instances of one origin = {share} exceeded: its oldest is dropped");
+        tracing::debug!(%origin, subject = %oldest, "open_instances of one origin = {share} exceeded: its oldest is dropped");
         self.forget(&oldest);
         tick.changes.dropped_subjects.push(oldest);
         true

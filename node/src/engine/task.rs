@@ -486,8 +486,14 @@ fn weight(input: &Inbound) -> usize {
                 + events.len()
                 + batches.iter().map(|batch| batch.statements().len()).sum::<usize>()
         }
-        Inbound::Answered { answer: Some(CheckedAnswer::Open { batches, statements, events, .. }), .. } => {
-            statements.len() + events.len() + batches.iter().map(|batch| batch.statements().len()).sum::<usize>()
+        Inbound::Answered {
+            answer: Some(CheckedAnswer::Open { batches, statements, events, certificates, .. }),
+            ..
+        } => {
+            certificates.len() * CERTIFICATE_STATEMENTS
+                + statements.len()
+                + events.len()
+                + batches.iter().map(|batch| batch.statements().len()).sum::<usize>()
         }
         _ => 1,
     }

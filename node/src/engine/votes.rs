@@ -131,14 +131,16 @@ impl Engine {
         }
         // held before the machine sees it: its outputs look for the proof
         open.held.push(vote);
-        open.asked = Asked::new(tick.now);
         self.apply(tick, subject, Input::Vote { voter, round, phase, ballot });
         let Some(open) = self.open.get_mut(&subject) else { return true };
         if !held(open) {
             open.held.pop();
             return false;
         }
-        if round > open.machine.round().next() {
+        if round <= open.machine.round().next() {
+            // what helps nobody on is no progress: its sender must not keep a stalled subject from being asked about
+            open.asked = Asked::new(tick.now);
+        } else {
             // of rounds that far ahead the machine keeps each voter's latest; so do the proofs
             let Open { held, machine, .. } = open;
             held.retain(|h| {
@@ -241,8 +243,8 @@ impl Engine {
         self.reviews.forget(subject);
         self.commits.forget(subject);
         self.in_flight.remove(subject);
-        if let Some(count) = open.origin.and_then(|origin| self.by_origin.get_mut(&origin)) {
-            *count = count.saturating_sub(1);
+        if let Some(opened) = open.origin.and_then(|origin| self.by_origin.get_mut(&origin)) {
+            opened.remove(&(open.first_seen, *subject));
         }
         Some(open)
     }
