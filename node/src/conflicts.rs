@@ -13,12 +13,11 @@ use serde::{Deserialize, Serialize};
 use ssid_protocol::id::{FederationId, NodeId, SubjectId};
 use ssid_protocol::manifest::Manifest;
 use ssid_storage::{Store, SubjectState};
-use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::view::{ConflictView, RecordView, iso, now};
 use crate::config::{ConflictResolution, Settings, write_atomic};
-use crate::engine::{EngineHandle, NodeEvent};
+use crate::engine::{EngineHandle, Listener, NodeEvent};
 use crate::registry::paths::RegistryPaths;
 
 /// What reports are called in their `format`.
@@ -90,25 +89,29 @@ pub(crate) fn directory(paths: &RegistryPaths, configured: &ConflictResolution) 
 
 /// Writes reports until the end. Subscribes before it looks at what there is, so that nothing falls between.
 pub async fn follow(reports: Reports, engine: EngineHandle, shutdown: CancellationToken) {
-    let mut events = engine.subscribe();
+    let mut listener = Listener::new(&engine);
     let reports = Arc::new(reports);
     let mut pending = look_around(&reports, &engine).await;
     loop {
-        let event = tokio::select! {
+        let heard = tokio::select! {
             () = shutdown.cancelled() => return,
-            event = events.recv() => event,
+            heard = listener.hear() => heard,
         };
-        match event.as_deref() {
-            Ok(NodeEvent::Conflict { subject_id, .. }) => {
-                pending.insert(*subject_id);
-                report(&reports, &engine, *subject_id).await;
+        let Some(heard) = heard else { return };
+        for event in heard.events {
+            match &*event {
+                NodeEvent::Conflict { subject_id, .. } => {
+                    pending.insert(*subject_id);
+                    report(&reports, &engine, *subject_id).await;
+                }
+                NodeEvent::Certified { subject_id, .. } if pending.remove(subject_id) => {
+                    resolve(&reports, *subject_id).await;
+                }
+                _ => {}
             }
-            Ok(NodeEvent::Certified { subject_id, .. }) if pending.remove(subject_id) => {
-                resolve(&reports, *subject_id).await;
-            }
-            Ok(_) => {}
-            Err(RecvError::Lagged(_)) => pending = look_around(&reports, &engine).await,
-            Err(RecvError::Closed) => return,
+        }
+        if heard.missed > 0 {
+            pending = look_around(&reports, &engine).await;
         }
     }
 }

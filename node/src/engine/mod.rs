@@ -12,6 +12,7 @@ mod events;
 mod evidence;
 mod handle;
 mod hearing;
+mod listener;
 mod messages;
 mod metrics;
 mod offer;
@@ -41,6 +42,7 @@ pub use handle::{
     CandidateView, Command, Decision, EMIT_EVENTS, EmitOutcome, EngineError, EngineHandle, EngineStatus, HearingView,
     InstanceView, LockView, NodeEvent, Refused, Syncs, VoteView,
 };
+pub use listener::{Heard, Listener};
 pub use messages::{CheckedAnswer, Effects, Inbound, Ticket, Worth};
 pub use metrics::EngineMetrics;
 pub use offer::OfferPage;

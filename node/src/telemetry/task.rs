@@ -2,14 +2,12 @@
 //! gathers what comes together, checks at its interval, and delivers. What it misses because it was slow it counts.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use ssid_protocol::id::{Epoch, NodeId, UnixMillis};
 use ssid_protocol::manifest::Manifest;
 use ssid_storage::{Store, SubjectState};
-use tokio::sync::broadcast::error::{RecvError, TryRecvError};
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::desk::Desk;
@@ -17,7 +15,7 @@ use super::happenings;
 use super::message::{Message, Names, Severity, Topic};
 use super::outbox::{WAITING, digest};
 use super::view::{CheckView, EntryView};
-use crate::engine::{EngineHandle, NodeEvent, Syncs};
+use crate::engine::{EngineHandle, Heard, Listener, NodeEvent, Syncs};
 
 /// What happens within this time is told together.
 const GATHER: Duration = Duration::from_millis(500);
@@ -70,7 +68,7 @@ pub async fn follow(desk: Desk, mut requests: mpsc::Receiver<Request>, around: S
     for (channel, why) in &desk.senders().unusable {
         tracing::warn!(channel = channel.as_str(), why, "a channel is switched on and cannot be used");
     }
-    let mut events = around.engine.subscribe();
+    let mut listener = Listener::new(&around.engine);
     let mut check = tokio::time::interval(interval);
     check.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut follower = Follower::new(desk, &around);
@@ -81,13 +79,9 @@ pub async fn follow(desk: Desk, mut requests: mpsc::Receiver<Request>, around: S
         let gathered = !follower.gathered.is_empty();
         tokio::select! {
             () = around.shutdown.cancelled() => return,
-            event = events.recv() => match event {
-                Ok(event) => {
-                    follower.gather(&event);
-                    follower.gather_more(&mut events);
-                }
-                Err(RecvError::Lagged(missed)) => follower.missed(missed),
-                Err(RecvError::Closed) => return,
+            heard = listener.hear() => match heard {
+                Some(heard) => follower.take(&heard),
+                None => return,
             },
             () = tokio::time::sleep_until(follower.gather_until), if gathered => follower.tell_gathered().await,
             _ = check.tick() => drop(follower.check().await),
@@ -157,15 +151,10 @@ impl<'a> Follower<'a> {
         self.names = Names::new(all.map(|m| (m.node_id, m.node_name.clone())), self.around.anonymize);
     }
 
-    /// What came at the same time: the rest of the loop costs more than looking at an event.
-    fn gather_more(&mut self, events: &mut broadcast::Receiver<Arc<NodeEvent>>) {
-        for _ in 0..GATHERED {
-            match events.try_recv() {
-                Ok(event) => self.gather(&event),
-                Err(TryRecvError::Lagged(missed)) => return self.missed(missed),
-                // the end is met by the next turn of the loop
-                Err(TryRecvError::Empty | TryRecvError::Closed) => return,
-            }
+    fn take(&mut self, heard: &Heard) {
+        heard.events.iter().for_each(|event| self.gather(event));
+        if heard.missed > 0 {
+            self.missed(heard.missed);
         }
     }
 
