@@ -106,7 +106,7 @@ impl Behaviour {
             ping: ping::Behaviour::new(ping),
             mdns: mdns.then(|| multicast(identity)).flatten().into(),
             gossip: gossip(topics).map_err(NetworkError::Setup)?,
-            sync: request_response::Behaviour::with_codec(SyncCodec(metrics), protocols, sync),
+            sync: request_response::Behaviour::with_codec(SyncCodec::new(metrics), protocols, sync),
         })
     }
 }

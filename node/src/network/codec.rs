@@ -2,6 +2,7 @@
 //! `message_bytes`, of a request at most `request_bytes`. The length is checked before anything is allocated for it, and memory grows only as bytes arrive.
 
 use std::io;
+use std::time::Duration;
 
 use futures::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use libp2p::StreamProtocol;
@@ -9,28 +10,45 @@ use serde::de::DeserializeOwned;
 use ssid_protocol::limits::MESSAGE_BYTES;
 use ssid_protocol::sync::{Answer, Request};
 use ssid_protocol::wire;
+use tokio::time::timeout;
 
 use super::metrics::{Direction, Metrics};
-use super::tuning::REQUEST_BYTES;
+use super::tuning::{REQUEST_BYTES, SYNC_PATIENCE};
 
 /// The protocol's name.
 pub(super) const PROTOCOL: StreamProtocol = StreamProtocol::new("/ssid/sync/1");
 
-/// What came in as a request. A malformed one must reach the owner, who counts it: libp2p tells nobody of requests
-/// that cannot be read.
+/// What came in as a request. One that is malformed, or that does not come to its end, must reach the owner, who counts
+/// it: libp2p tells nobody of requests that cannot be read.
 #[derive(Debug)]
 pub(super) enum Incoming {
     /// A request.
     Request(Request),
     /// None; never written.
     Malformed,
+    /// The stream stayed open and the request did not arrive within `SYNC_PATIENCE`; never written.
+    Unfinished,
 }
+
+/// Why an answer was not sent: the stream stayed open, and its other end took nothing for `SYNC_PATIENCE`. An error of its
+/// own, since a link that breaks may end with "timed out" as well.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer is not read: the stream was full for {0:?}")]
+pub(super) struct Unread(Duration);
 
 /// Reads and writes the frames, and counts their bytes.
 #[derive(Clone, Debug)]
-pub(super) struct SyncCodec(pub(super) Metrics);
+pub(super) struct SyncCodec {
+    metrics: Metrics,
+    patience: Duration,
+}
 
 impl SyncCodec {
+    /// One that gives a request, and the reading of an answer, [`SYNC_PATIENCE`].
+    pub(super) fn new(metrics: Metrics) -> Self {
+        Self { metrics, patience: SYNC_PATIENCE }
+    }
+
     async fn read<T, V>(&self, io: &mut T, limit: usize) -> io::Result<V>
     where
         T: AsyncRead + Unpin + Send,
@@ -44,7 +62,7 @@ impl SyncCodec {
         }
         let mut bytes = Vec::new();
         io.take(length.into()).read_to_end(&mut bytes).await?;
-        self.0.count_sync_bytes(Direction::In, bytes.len() + 4);
+        self.metrics.count_sync_bytes(Direction::In, bytes.len() + 4);
         if bytes.len() < length as usize {
             let reason = format!("the frame ends after {} of {length} bytes", bytes.len());
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, reason));
@@ -60,7 +78,7 @@ impl SyncCodec {
         let length = fits.ok_or_else(|| io::Error::other(too_long(bytes.len(), MESSAGE_BYTES)))?;
         io.write_all(&length.to_be_bytes()).await?;
         io.write_all(bytes).await?;
-        self.0.count_sync_bytes(Direction::Out, bytes.len() + 4);
+        self.metrics.count_sync_bytes(Direction::Out, bytes.len() + 4);
         io.flush().await
     }
 }
@@ -83,9 +101,10 @@ impl libp2p::request_response::Codec for SyncCodec {
     where
         T: AsyncRead + Unpin + Send,
     {
-        match self.read(io, REQUEST_BYTES).await {
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(Incoming::Malformed),
-            read => read.map(Incoming::Request),
+        match timeout(self.patience, self.read(io, REQUEST_BYTES)).await {
+            Err(_) => Ok(Incoming::Unfinished),
+            Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidData => Ok(Incoming::Malformed),
+            Ok(read) => read.map(Incoming::Request),
         }
     }
 
@@ -102,8 +121,14 @@ impl libp2p::request_response::Codec for SyncCodec {
     {
         match request {
             Incoming::Request(request) => self.write(io, &wire::encode(&request)).await,
-            // the tests' hostile nodes speak it
+            // the tests' hostile nodes speak both
             Incoming::Malformed => io.write_all(&[0xff; 8]).await,
+            Incoming::Unfinished => {
+                io.write_all(&[0, 0, 0, 8, 1]).await?;
+                io.flush().await?;
+                self.metrics.count_sync_bytes(Direction::Out, 5);
+                std::future::pending().await
+            }
         }
     }
 
@@ -112,10 +137,13 @@ impl libp2p::request_response::Codec for SyncCodec {
         T: AsyncWrite + Unpin + Send,
     {
         let mut bytes = wire::encode(&answer);
+        // only the bytes are held for a peer that takes its time
+        drop(answer);
         if bytes.len() > MESSAGE_BYTES {
             bytes = wire::encode(&Answer::Refused(too_long(bytes.len(), MESSAGE_BYTES)));
         }
-        self.write(io, &bytes).await
+        let unread = |_| Err(io::Error::new(io::ErrorKind::TimedOut, Unread(self.patience)));
+        timeout(self.patience, self.write(io, &bytes)).await.unwrap_or_else(unread)
     }
 }
 
@@ -124,9 +152,11 @@ mod tests {
     use super::*;
     use futures::io::Cursor;
     use libp2p::request_response::Codec as _;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
 
     fn codec() -> SyncCodec {
-        SyncCodec(Metrics::default())
+        SyncCodec { patience: Duration::from_millis(50), ..SyncCodec::new(Metrics::default()) }
     }
 
     async fn read_answer(bytes: Vec<u8>) -> io::Result<Answer> {
@@ -156,7 +186,44 @@ mod tests {
     #[tokio::test]
     async fn a_frame_cut_off_is_nobodys_fault() {
         let truncated = [&100_u32.to_be_bytes()[..], b"short"].concat();
+        let request = codec().read_request(&PROTOCOL, &mut Cursor::new(&truncated)).await;
+        assert_eq!(request.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
         assert_eq!(read_answer(truncated).await.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    /// A stream that stays open after `0`, of which no more comes and into which nothing more goes.
+    struct Stalled(Cursor<Vec<u8>>);
+
+    impl AsyncRead for Stalled {
+        fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, to: &mut [u8]) -> Poll<io::Result<usize>> {
+            match Pin::new(&mut self.0).poll_read(cx, to) {
+                Poll::Ready(Ok(0)) => Poll::Pending,
+                read => read,
+            }
+        }
+    }
+
+    impl AsyncWrite for Stalled {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Pending
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+
+        fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    #[tokio::test]
+    async fn who_stops_in_a_request_or_does_not_read_its_answer_is_told_from_a_broken_stream() {
+        let mut io = Stalled(Cursor::new([&100_u32.to_be_bytes()[..], b"short"].concat()));
+        let request = codec().read_request(&PROTOCOL, &mut io).await.unwrap();
+        assert!(matches!(request, Incoming::Unfinished));
+        let answer = codec().write_response(&PROTOCOL, &mut io, Answer::Refused("no".into())).await;
+        assert!(answer.unwrap_err().get_ref().is_some_and(|error| error.is::<Unread>()));
     }
 
     #[tokio::test]

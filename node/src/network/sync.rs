@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use libp2p::PeerId;
-use libp2p::request_response::{self, Message, OutboundFailure, OutboundRequestId, ResponseChannel};
+use libp2p::request_response::{
+    self, InboundFailure, InboundRequestId, Message, OutboundFailure, OutboundRequestId, ResponseChannel,
+};
 use ssid_protocol::id::NodeId;
 use ssid_protocol::sync::{self, Answer, Request};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use super::codec::{Incoming, SyncCodec};
+use super::codec::{Incoming, SyncCodec, Unread};
 use super::config::NetworkLimits;
 use super::handle::{NetworkEvent, Reply, ReplyHandle, RequestError};
 use super::members::Directory;
@@ -27,6 +29,8 @@ type Waiting = oneshot::Sender<Result<Answer, RequestError>>;
 /// Requests under way, and the bounds on those of others.
 pub(super) struct Syncing {
     asked: HashMap<OutboundRequestId, Waiting>,
+    /// Requests of others whose streams are not over: each may hold an answer that nobody reads.
+    serving: HashMap<InboundRequestId, PeerId>,
     rates: Buckets<PeerId>,
     unanswered: Arc<Semaphore>,
     replies: mpsc::Sender<Reply>,
@@ -39,7 +43,7 @@ impl Syncing {
         let (replies, answers) = mpsc::channel(t::SYNC_UNANSWERED);
         let rates = Buckets::new(limits.peer_requests_per_second, 4.0);
         let unanswered = Arc::new(Semaphore::new(t::SYNC_UNANSWERED));
-        (Self { asked: HashMap::new(), rates, unanswered, replies, metrics }, answers)
+        (Self { asked: HashMap::new(), serving: HashMap::new(), rates, unanswered, replies, metrics }, answers)
     }
 
     /// Asks a member; the answer or the reason for none goes to `reply`.
@@ -75,8 +79,9 @@ impl Syncing {
                 self.finish(request_id, Ok(response));
                 None
             }
-            Event::Message { peer, message: Message::Request { request, channel, .. }, .. } => {
+            Event::Message { peer, message: Message::Request { request_id, request, channel }, .. } => {
                 let from = directory.node_of(&peer)?;
+                self.serving.insert(request_id, peer);
                 self.asked_by(protocol, peer, from, request, channel, consumer).map(|weight| (peer, weight))
             }
             Event::OutboundFailure { peer, request_id, error, .. } => {
@@ -86,11 +91,16 @@ impl Syncing {
                 self.finish(request_id, Err(error));
                 malformed.then_some((peer, t::OFFENCE_INVALID))
             }
-            Event::InboundFailure { .. } => {
+            Event::InboundFailure { peer, request_id, error, .. } => {
+                self.serving.remove(&request_id);
                 self.metrics.count_sync(Direction::In, "failed");
+                // the others are a broken link, or an answer that this node itself did not give in time
+                is_unread(&error).then_some((peer, t::OFFENCE_SLOW))
+            }
+            Event::ResponseSent { request_id, .. } => {
+                self.serving.remove(&request_id);
                 None
             }
-            Event::ResponseSent { .. } => None,
         }
     }
 
@@ -111,13 +121,21 @@ impl Syncing {
         channel: ResponseChannel<Answer>,
         consumer: &mpsc::Sender<NetworkEvent>,
     ) -> Option<f64> {
-        let Incoming::Request(request) = request else {
-            self.metrics.count_sync(Direction::In, "malformed");
-            return Some(t::OFFENCE_INVALID);
+        let request = match request {
+            Incoming::Request(request) => request,
+            Incoming::Malformed => {
+                self.metrics.count_sync(Direction::In, "malformed");
+                return Some(t::OFFENCE_INVALID);
+            }
+            // the channel is dropped, which libp2p reports as a failure: it is counted there
+            Incoming::Unfinished => return Some(t::OFFENCE_SLOW),
         };
         let refused = if !self.rates.take(peer, 1.0, Instant::now()) {
             self.metrics.count_rate_limited("peer_requests");
             Some(("too many requests: peer_requests_per_second".to_owned(), Some(t::OFFENCE_REQUEST)))
+        } else if self.serving.values().filter(|served| **served == peer).count() > t::SYNC_SERVED {
+            self.metrics.count_rate_limited("peer_answers");
+            Some((format!("busy: {} answers are on their way to you; read them, then ask again", t::SYNC_SERVED), None))
         } else if names(&request) > sync::NAMES {
             Some((format!("a request names at most {} subjects or events", sync::NAMES), Some(t::OFFENCE_INVALID)))
         } else {
@@ -157,6 +175,10 @@ fn names(request: &Request) -> usize {
         Request::Evidence { known } => known.len(),
         _ => 0,
     }
+}
+
+fn is_unread(error: &InboundFailure) -> bool {
+    matches!(error, InboundFailure::Io(error) if error.get_ref().is_some_and(|inner| inner.is::<Unread>()))
 }
 
 /// The metric's label and what the asking side is told.

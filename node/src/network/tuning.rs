@@ -78,6 +78,12 @@ pub(super) const OFFENCE_FALSE_ANSWER: f64 = 100.0;
 pub(super) const OFFENCE_REQUEST: f64 = 1.0;
 /// Offence weight of one gossip message past the rate.
 pub(super) const OFFENCE_RATE: f64 = 0.1;
+/// Offence weight of a request that never ended, or of an answer that was never read, on a stream that stayed open. Small,
+/// because a link that breaks without a word looks like it until ping notices: an honest member then has a handful of
+/// requests under way, and all [`SYNC_STREAMS`] of one connection at once are below the default limit of 95. A link that
+/// breaks with an error is never held against anybody. Who goes on, fills its streams every [`SYNC_PATIENCE`], which
+/// the second time is past the limit.
+pub(super) const OFFENCE_SLOW: f64 = 2.0;
 /// Half-life of offences.
 pub(super) const OFFENCE_HALF_LIFE: Duration = Duration::from_mins(1);
 /// The first block; doubled each time.
@@ -93,8 +99,14 @@ pub(super) const STRANGERS: usize = 1024;
 
 /// For a request to be answered, and for an answer to be written.
 pub(super) const SYNC_TIMEOUT: Duration = Duration::from_secs(10);
+/// For a request to arrive, once its stream is open, and for an answer to be taken. Less than [`SYNC_TIMEOUT`], at which
+/// libp2p drops a stream and tells nobody: who needs longer does not get its answer within its own time either.
+pub(super) const SYNC_PATIENCE: Duration = Duration::from_secs(8);
 /// Sync streams of one connection, both ways together.
 pub(super) const SYNC_STREAMS: usize = 32;
+/// Requests of one peer that are being answered; with an answer's 1 MiB it bounds what a peer that reads nothing makes this
+/// node hold. An honest one has a question or two under way at a time.
+pub(super) const SYNC_SERVED: usize = 8;
 /// Requests of others waiting for this node's answer.
 pub(super) const SYNC_UNANSWERED: usize = 256;
 /// Own requests under way.

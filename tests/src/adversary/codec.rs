@@ -2,6 +2,7 @@
 
 use std::future::pending;
 use std::io;
+use std::time::Duration;
 
 use futures::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use libp2p::StreamProtocol;
@@ -20,6 +21,8 @@ pub enum After {
     NeverRead,
     /// The stream stays open, as if more bytes were to come.
     NeverFinish,
+    /// More bytes come, one a second.
+    Trickle,
 }
 
 /// What goes out, or came in, as a request.
@@ -81,7 +84,15 @@ impl Codec for RawCodec {
         io.write_all(&bytes).await?;
         io.flush().await?;
         self.is_deaf = after == After::NeverRead;
-        if after == After::NeverFinish { pending().await } else { Ok(()) }
+        match after {
+            After::Read | After::NeverRead => Ok(()),
+            After::NeverFinish => pending().await,
+            After::Trickle => loop {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                io.write_all(&[0]).await?;
+                io.flush().await?;
+            },
+        }
     }
 
     async fn write_response<T>(&mut self, _: &StreamProtocol, io: &mut T, answer: Vec<u8>) -> io::Result<()>

@@ -29,7 +29,7 @@ pub enum Misdeed {
     Oversize,
     /// Short messages that say to hold 2^60 entries, and requests that name too many things.
     Bombs,
-    /// Sync streams that never end, and answers that are never read.
+    /// Requests that are never finished or trickle in, and answers that are never read.
     SlowStreams,
     /// Votes for subjects that nobody has heard of.
     UnknownVotes,
@@ -68,8 +68,10 @@ impl Misdeed {
             Self::SlowStreams => {
                 let log = Request::Log { from: 0, limit: LOG_PAGE };
                 link.stream(frame(&wire::encode(&log)), After::NeverRead);
-                let promised = [&(MESSAGE_BYTES as u32).to_be_bytes()[..], &vec![0; MESSAGE_BYTES - 1]].concat();
-                link.stream(promised, After::NeverFinish);
+                // within the limit of a request, so that nothing but slowness is wrong with them
+                let promised = [&10_000_u32.to_be_bytes()[..], &[0; 5000]].concat();
+                link.stream(promised.clone(), After::NeverFinish);
+                link.stream(promised, After::Trickle);
             }
             Self::UnknownVotes => link.gossip("votes", member.signed(unknown_votes(member, portion))),
             Self::HollowBatches => link.gossip("votes", member.signed(hollow_batch(member, portion))),

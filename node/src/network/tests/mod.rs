@@ -163,8 +163,13 @@ async fn pair_with(listen: Multiaddr, limits: NetworkLimits, mut members: Vec<Me
 
 /// A swarm without our loop, for what an honest node never does.
 fn hostile(index: u8) -> Swarm<Behaviour> {
+    hostile_counted(index, Metrics::default())
+}
+
+/// As [`hostile`], with what it sends counted in `metrics`.
+fn hostile_counted(index: u8, metrics: Metrics) -> Swarm<Behaviour> {
     let topics = Topics::of(&FEDERATION);
-    let mut swarm = behaviour::swarm(identity(index), &topics, false, Metrics::default()).unwrap();
+    let mut swarm = behaviour::swarm(identity(index), &topics, false, metrics).unwrap();
     for other in members(4) {
         swarm.behaviour_mut().allowed.allow_peer(other.peer);
     }

@@ -66,6 +66,21 @@ async fn too_many_requests_and_too_many_names_are_refused() {
 }
 
 #[tokio::test]
+async fn who_does_not_read_its_answers_gets_no_more_of_them() {
+    let (first, mut second) = pair(tcp()).await;
+    let asking = (0..=tuning::SYNC_SERVED).map(|_| first.network.request(id(1), Request::Status));
+    let mut asking: futures::stream::FuturesUnordered<_> = asking.collect();
+    let refused = within("one too many", asking.next()).await.unwrap().unwrap();
+    assert!(matches!(&refused, Answer::Refused(reason) if reason.starts_with("busy: 8 ")), "{refused:?}");
+    assert_eq!(second.network.metrics().rate_limited("peer_answers"), 1);
+    for _ in 0..tuning::SYNC_SERVED {
+        second.asked().await.2.answer(Answer::Status(None));
+        assert_eq!(within("an answer", asking.next()).await, Some(Ok(Answer::Status(None))));
+    }
+    assert!(matches!(ask(&first, &mut second, Answer::Status(None)).await, Ok(Answer::Status(None))));
+}
+
+#[tokio::test]
 async fn malformed_requests_count_as_offences() {
     let limits = NetworkLimits { offence_limit: 30.0, ..NetworkLimits::default() };
     let node = TestNode::start(NetworkConfig { limits, ..config(0, &members(2)) }).await;
@@ -88,4 +103,43 @@ async fn malformed_requests_count_as_offences() {
     })
     .await;
     assert!(metrics.sync_requests("in", "malformed") >= 3);
+}
+
+/// A hostile node that has begun five requests of [`node`](TestNode), which it never ends.
+async fn begin_requests(node: &TestNode, index: u8) -> Swarm<Behaviour> {
+    let (metrics, peer) = (Metrics::default(), member(0).peer);
+    let mut swarm = hostile_counted(index, metrics.clone());
+    swarm.dial(with_peer(&node.address, 0)).unwrap();
+    within("five requests begun", async {
+        let mut begun = 0;
+        while metrics.sync_bytes("out") < 5 * 5 {
+            if begun < 5 && swarm.is_connected(&peer) {
+                swarm.behaviour_mut().sync.send_request(&peer, Incoming::Unfinished);
+                begun += 1;
+            }
+            swarm.select_next_some().await;
+        }
+    })
+    .await;
+    swarm
+}
+
+#[tokio::test]
+async fn requests_that_never_end_are_offences_and_links_that_break_meanwhile_are_not() {
+    let limits = NetworkLimits { offence_limit: 3.0, ..NetworkLimits::default() };
+    let node = TestNode::start(NetworkConfig { limits, ..config(0, &members(3)) }).await;
+    let metrics = node.network.metrics();
+    drop(begin_requests(&node, 1).await);
+    let mut slow = begin_requests(&node, 2).await;
+    // past the limit with the second of its five; what the first began is due before that
+    let peer = member(0).peer;
+    within("the slow one is shut out", async {
+        while slow.is_connected(&peer) {
+            slow.select_next_some().await;
+        }
+    })
+    .await;
+    until("they are counted", || metrics.sync_requests("in", "failed") > 0).await;
+    assert_eq!(metrics.disconnected_offenders(), 1);
+    node.stop().await;
 }
