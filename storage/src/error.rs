@@ -131,16 +131,6 @@ pub enum StorageError {
     /// A consensus record for a log entry that does not exist.
     #[error("log entry {0} does not exist; nothing was written")]
     NoLogEntry(u64),
-    /// An entry of the certified log differs from its Merkle tree, or is missing.
-    #[error(
-        "log entry {sequence} in '{path}' is not what its Merkle tree says; restart the node to rebuild the database"
-    )]
-    LogDiffers {
-        /// The database.
-        path: PathBuf,
-        /// The first such entry.
-        sequence: u64,
-    },
 }
 
 impl StorageError {
@@ -154,7 +144,6 @@ impl StorageError {
                 | Self::Damaged { .. }
                 | Self::Database { .. }
                 | Self::Poisoned(_)
-                | Self::LogDiffers { .. }
         )
     }
 

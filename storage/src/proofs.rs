@@ -1,4 +1,4 @@
-//! Proofs about the certified log (SPEC §11): inclusion, consistency, and the check of the whole log.
+//! Proofs about the certified log (SPEC §11): inclusion and consistency.
 
 use std::ops::Range;
 
@@ -8,7 +8,7 @@ use ssid_protocol::merkle;
 use crate::error::StorageError;
 use crate::store::Store;
 use crate::tables;
-use crate::tiles::{self, RightEdge, TileKey, WIDTH};
+use crate::tiles::{self, TileKey};
 
 impl Store {
     /// The RFC 9162 §2.1.3 path of entry `sequence` in the log's first `size` entries; `None` if the log, or that
@@ -47,45 +47,12 @@ impl Store {
         }
     }
 
-    /// Computes every leaf and tile of the log anew from its entries, and compares. Returns how many entries it has.
-    ///
-    /// # Errors
-    /// [`StorageError::LogDiffers`] with the first entry that is not what its tree says.
-    pub fn verify_log(&self) -> Result<u64, StorageError> {
-        let head = self.log_head();
-        let mut edge = RightEdge::default();
-        let mut entries = tables::LOG.all(self.database());
-        while edge.size() < head.size {
-            let first = edge.size();
-            let width = (head.size - first).min(WIDTH as u64);
-            let stored = self.tile((0, first / WIDTH as u64), 0..width as usize);
-            let stored = stored.map_err(|_| self.differs(first))?;
-            let mut leaves = Vec::with_capacity(stored.len());
-            for (sequence, stored) in (first..).zip(&stored) {
-                let entry = entries.next().transpose()?.filter(|(key, _)| *key == sequence);
-                let leaf = entry.map(|(_, entry)| merkle::leaf_hash(&entry.choice.to_bytes()));
-                leaves.push(leaf.filter(|leaf| leaf == stored).ok_or_else(|| self.differs(sequence))?);
-            }
-            for (key, tile) in edge.append(leaves) {
-                let stored = self.tile(key, 0..tile.len()).map_err(|_| self.differs(first))?;
-                if stored != tile {
-                    return Err(self.differs(first));
-                }
-            }
-        }
-        if edge.root() == head.root { Ok(head.size) } else { Err(self.differs(head.size)) }
-    }
-
-    fn differs(&self, sequence: u64) -> StorageError {
-        StorageError::LogDiffers { path: self.database().path().to_owned(), sequence }
-    }
-
     fn subtree(&self, range: Range<u64>) -> Result<MerkleHash, StorageError> {
         tiles::subtree(range, &mut |key, hashes| self.tile(key, hashes))
     }
 
     /// Some hashes of a tile.
-    fn tile(&self, key: TileKey, hashes: Range<usize>) -> Result<Vec<MerkleHash>, StorageError> {
+    pub(crate) fn tile(&self, key: TileKey, hashes: Range<usize>) -> Result<Vec<MerkleHash>, StorageError> {
         let tile = tables::MERKLE.get(self.database(), &key)?;
         let part = tile.as_deref().and_then(|tile| tile.get(hashes));
         part.map(<[_]>::to_vec).ok_or_else(|| {

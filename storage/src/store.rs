@@ -228,16 +228,6 @@ impl Store {
         rows.take_while(|row| !matches!(row, Ok((key, _)) if key.kind != kind)).take(limit).collect()
     }
 
-    /// How many rows the outbox has, over all kinds.
-    pub fn outbox_len(&self) -> Result<usize, StorageError> {
-        let mut rows = 0;
-        for row in tables::OUTBOX.all(self.database()) {
-            row?;
-            rows += 1;
-        }
-        Ok(rows)
-    }
-
     /// All evidence, member by member.
     pub fn evidence(&self) -> impl Iterator<Item = Result<(EvidenceSlot, EvidenceRow), StorageError>> + '_ {
         tables::EVIDENCE.all(self.database())

@@ -61,11 +61,6 @@ impl Engine {
         &self.peers.states
     }
 
-    /// How far the own log has been written into the registry file: a cursor over the own log.
-    pub fn projected(&self) -> Result<u64, StorageError> {
-        self.store.cursor(&self.own_cursor())
-    }
-
     fn own_cursor(&self) -> Cursor {
         Cursor { peer: self.me, log_id: self.store.log_head().log_id }
     }

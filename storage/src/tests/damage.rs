@@ -71,7 +71,7 @@ fn ends_well(dir: &Path, what: &str) -> bool {
         assert_eq!((store.certified_count(), store.log_head().log_id), (ENTRIES, LOG), "{what}");
         assert_eq!(store.verify_log().unwrap(), ENTRIES);
         (0..ENTRIES).step_by(137).for_each(|n| check_certificate(&store, n, n));
-        assert_eq!((store.trust().count(), store.outbox_len().unwrap()), (20, 20), "{what}");
+        assert_eq!((store.trust().count(), store.outbox_len()), (20, 20), "{what}");
     }
     aside.is_some()
 }
@@ -186,11 +186,11 @@ fn a_changed_log_entry_is_named() {
     let mut batch = Batch::default();
     batch.insert(tables::LOG.key(&333), tables::LOG.value(&entry).unwrap());
     store.database().apply(batch).unwrap();
-    assert!(matches!(store.verify_log(), Err(StorageError::LogDiffers { sequence: 333, .. })));
+    assert_eq!(store.verify_log(), Err(333));
     let mut batch = Batch::default();
     batch.remove(tables::LOG.key(&100));
     store.database().apply(batch).unwrap();
-    assert!(matches!(store.verify_log(), Err(StorageError::LogDiffers { sequence: 100, .. })));
+    assert_eq!(store.verify_log(), Err(100));
     drop((store, writer));
     let error = Store::open(dir.path(), owner(), LOG).unwrap_err();
     assert!(error.to_string().contains("log entry 100 is missing"), "{error}");

@@ -6,3 +6,4 @@ mod maps;
 mod owner;
 mod remember;
 mod speed;
+mod whole_log;
