@@ -152,6 +152,17 @@ fn nodes_are_made_and_form_a_federation() {
     let found = well(dir, &["config", "check", "--data", "Rome"]);
     assert!(found.contains("telemetry_config.json:1") && found.contains("tresholds"), "{found}");
     fs::remove_file(dir.join("Rome/telemetry_config.json")).unwrap();
+    let path = dir.join("Rome/federation_config.json");
+    let kept = fs::read_to_string(&path).unwrap();
+    let mut config: Value = serde_json::from_str(&kept).unwrap();
+    (config["federation"]["enabled"], config["federation"]["mode"]) = (false.into(), "observer".into());
+    config["membership"]["auto_approve"] = true.into();
+    fs::write(&path, config.to_string()).unwrap();
+    let found = well(dir, &["config", "check", "--data", "Rome"]);
+    assert!(found.contains("federation.mode is observer here and participant in"), "{found}");
+    assert!(found.contains("`membership.auto_approve` is true") && found.contains("no effect"), "{found}");
+    fails(dir, &["run", "--data", "Rome"], 2, &["federation.enabled is false", "set it to true in", "Rome"]);
+    fs::write(&path, kept).unwrap();
     let config: Value = serde_json::from_str(&well(dir, &["config", "show", "--data", "Rome", "--json"])).unwrap();
     assert_eq!(config["local_node"]["node_name"], "Rome");
     assert_eq!(config["network"]["listen"][0], "/ip4/0.0.0.0/tcp/4170");

@@ -15,7 +15,7 @@ use serde_json::Value;
 pub use atomic::write_atomic;
 pub use choices::*;
 pub use finding::Finding;
-use finding::{contradictions, shown};
+use finding::{contradictions, shown, without_effect};
 pub(crate) use finding::{finding, refusal, unknown};
 use keys::{FOR_PEOPLE, KEYS, names_in, variable_of};
 pub(crate) use keys::{Keys, Rule};
@@ -161,7 +161,7 @@ impl Config {
     }
 
     /// What deserves a look though the node can run with it: keys it does not know, keys that stand twice, settings
-    /// that contradict each other, variables of the environment that set nothing.
+    /// that contradict each other or have no effect, variables of the environment that set nothing.
     pub fn check(&self) -> Vec<Finding> {
         let members = self.document.members();
         let mut findings = Vec::new();
@@ -173,7 +173,8 @@ impl Config {
                 findings.push(finding(&self.document, &self.file, member, allowed));
             }
         }
-        findings.extend(contradictions(&self.settings).into_iter().map(|(key, value, allowed)| Finding {
+        let remarks = contradictions(&self.settings).into_iter().chain(without_effect(&self.settings));
+        findings.extend(remarks.map(|(key, value, allowed)| Finding {
             file: self.file.clone(),
             line: self.document.find(key).map(|m| m.line),
             key: key.to_owned(),

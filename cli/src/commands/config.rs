@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::Subcommand;
 use serde_json::json;
-use ssid_node::config::{Config, Finding};
+use ssid_node::config::{Config, Finding, Mode};
 use ssid_node::registry::paths::RegistryPaths;
 use ssid_node::telemetry::config::TelemetryConfig;
 use ssid_protocol::manifest::Manifest;
@@ -99,9 +99,17 @@ fn overruled(config: &Config, context: &Context) -> Result<Vec<String>, CliError
         ),
     ];
     let differing = pairs.into_iter().filter(|(_, here, there)| here != there);
-    Ok(differing
-        .map(|(key, here, there)| {
-            format!("consensus_settings.{key} is {here} here and {there} in the federation's manifest, which holds")
-        })
-        .collect())
+    let differing = differing.map(|(key, here, there)| (format!("consensus_settings.{key}"), here, there));
+    let tell =
+        |(key, here, there)| format!("{key} is {here} here and {there} in the federation's manifest, which holds");
+    Ok(differing.chain(role(config, &manifest, context)).map(tell).collect())
+}
+
+/// `federation.mode`, here and there, where one says that this node votes and the other that it does not.
+fn role(config: &Config, manifest: &Manifest, context: &Context) -> Option<(String, String, String)> {
+    let own = setup::read_card(&context.home.card()).ok()?.member.node_id;
+    let there = manifest.member(&own)?;
+    let here = config.settings.federation.mode;
+    ((here != Mode::Observer) != there.is_voter())
+        .then(|| ("federation.mode".to_owned(), here.as_str().to_owned(), there.role.to_string()))
 }

@@ -5,8 +5,9 @@ use std::fmt;
 use serde_json::Value;
 
 use super::choices::Channel;
-use super::keys::{Keys, is_section, names_in, rule_of};
+use super::keys::{Keys, WITHOUT_EFFECT, is_section, names_in, rule_of};
 use super::settings::Settings;
+use super::value_of;
 use crate::document::{Document, Member, split_path};
 
 /// Something in the configuration that should be looked at.
@@ -102,6 +103,16 @@ fn shorten(text: &str) -> String {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
     }
+}
+
+/// Keys that are set to something and do nothing: key, value, and what holds instead.
+pub(super) fn without_effect(settings: &Settings) -> Vec<(&'static str, String, String)> {
+    let defaults = Settings::default();
+    let told = |(key, instead): &(&'static str, &str)| {
+        let (value, default) = (value_of(settings, key)?, value_of(&defaults, key)?);
+        (value != default).then(|| (*key, shown(key, &value), format!("anything, but it has no effect: {instead}")))
+    };
+    WITHOUT_EFFECT.iter().filter_map(told).collect()
 }
 
 /// Settings that do not go together: key, value and what would.

@@ -150,6 +150,26 @@ pub(super) const KEYS: &[(&str, Rule)] = &[
     ("anchoring.timeout_seconds", Rule::Whole(1, DAY_SECONDS)),
 ];
 
+/// Keys that are carried for other tools, and what holds instead of them. Their documentation says the same.
+pub(super) const WITHOUT_EFFECT: &[(&str, &str)] = &[
+    ("local_node.api_endpoint", "others are told the member card's"),
+    (
+        "consensus_settings.trust_score_weight",
+        "votes count by their weight in the federation's manifest, trust never does",
+    ),
+    (
+        "conflict_resolution.fallback_strategy",
+        "the federation's tie_breaking_strategy holds, and after it people decide",
+    ),
+    ("compliance.gdpr_compliant", "a statement"),
+    ("compliance.log_retention_days", "nothing that was certified is ever deleted"),
+    ("compliance.data_location_restrictions", "every member holds all of the log"),
+    ("advanced.blockchain_anchoring.enabled", "no blockchain is spoken to; anchoring.after_certified anchors on IPFS"),
+    ("advanced.blockchain_anchoring.network", "no blockchain is spoken to"),
+    ("advanced.blockchain_anchoring.contract_address", "no blockchain is spoken to"),
+    ("membership.auto_approve", "members cannot be suspended yet"),
+];
+
 /// Keys at the top that say something to people only. Whatever stands under them is left alone.
 pub(super) const FOR_PEOPLE: &[&str] = &[
     "blueprint_version",

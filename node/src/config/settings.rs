@@ -72,9 +72,10 @@ section!(
 section!(
     /// `federation`.
     Federation {
-        /// Whether the node takes part at all.
+        /// Whether the node takes part at all: if not, `ssid run` refuses to start.
         enabled: bool = false,
-        /// As what.
+        /// As what, for `status` and the federation's manifest file; what a member may do is said by the manifest of the
+        /// federation, and `config check` says where the two differ.
         mode: Mode = Mode::Participant,
         /// Whether it syncs every `sync_settings.interval_minutes` without being asked.
         auto_sync: bool = false,
@@ -86,13 +87,13 @@ section!(
 section!(
     /// `local_node`.
     LocalNode {
-        /// What people call the node.
+        /// What people call the node, as given to `ssid init`; the member card holds.
         node_name: String = String::new(),
-        /// Whose it is.
+        /// Whose it is, as given to `ssid init`; the member card holds.
         organization: String = String::new(),
         /// Its repository, empty if it has none.
         git_remote: String = String::new(),
-        /// Where others reach its API, empty if they do not.
+        /// Carried, without effect: the address that others are told is the member card's.
         api_endpoint: String = String::new(),
     }
 );
@@ -126,7 +127,7 @@ section!(
         tie_breaking_strategy: TieBreaking = TieBreaking::TimestampPriority,
         /// Whether there are automatic rounds.
         auto_resolve_conflicts: bool = false,
-        /// How much trust counts beside weight when candidates are shown in order, 0 to 1.
+        /// 0 to 1. Carried, without effect: votes count by their weight in the federation's manifest, trust never does.
         trust_score_weight: f64 = 0.3,
     }
 );
@@ -216,7 +217,8 @@ section!(
     ConflictResolution {
         /// How conflicting events are decided.
         strategy: ConflictStrategy = ConflictStrategy::HashMajorityVoting,
-        /// How, if that fails.
+        /// Carried, without effect: automatic rounds are the federation's `tie_breaking_strategy`, and after them people
+        /// decide.
         fallback_strategy: TieBreaking = TieBreaking::ManualReview,
         /// Whether certified events are written to the repository's log at once.
         auto_apply_consensus: bool = false,
@@ -244,13 +246,13 @@ section!(
 section!(
     /// `compliance`.
     Compliance {
-        /// A statement of the operator's; nothing depends on it.
+        /// A statement of the operator's, without effect.
         gdpr_compliant: bool = true,
-        /// Days for which reports and bodies of events are kept; hashes and certificates stay.
+        /// Carried, without effect: nothing that was certified is ever deleted.
         log_retention_days: u64 = 365,
         /// Whether reports show ids instead of names.
         anonymize_node_data: bool = false,
-        /// A statement of the operator's; nothing depends on it.
+        /// A statement of the operator's, without effect: every member holds all of the log.
         data_location_restrictions: Vec<String> = Vec::new(),
     }
 );

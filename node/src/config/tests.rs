@@ -261,3 +261,20 @@ fn settings_that_are_not_allowed_are_not_saved() {
     assert!(refused.contains("`voting.observe_timeout_ms` is 0; allowed: a whole number from 1"), "{refused}");
     assert_eq!(fs::read_to_string(&path).unwrap(), WILD);
 }
+
+#[test]
+fn keys_that_do_nothing_are_named_once_they_are_set() {
+    assert_eq!(Config::default().check(), [], "the defaults need no remark");
+    for (key, _) in keys::WITHOUT_EFFECT {
+        let rule = keys::rule_of(KEYS, key).unwrap();
+        let other = ["false", "true", "0.5", "7", "timestamp_priority", "elsewhere"].map(|text| rule.read(text));
+        let default = value_of(&Settings::default(), key).unwrap();
+        let other = other.into_iter().find(|value| rule.allows(value) && *value != default).unwrap();
+        let mut document = Document::of(&Settings::default());
+        document.set(key, &other);
+        let config = Config::load(&place(document.text()).1).unwrap();
+        let named: Vec<Finding> = config.check();
+        assert_eq!(named.iter().map(|found| found.key.as_str()).collect::<Vec<_>>(), [*key]);
+        assert!(named[0].line.is_some() && named[0].allowed.contains("no effect"), "{}", named[0]);
+    }
+}

@@ -58,6 +58,12 @@ pub enum NodeError {
     /// The configuration is not usable.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The configuration says that the node takes no part.
+    #[error(
+        "federation.enabled is false: this node takes no part in its federation\n  set it to true in '{}', or start with SSID_FEDERATION_ENABLED=true",
+        .0.display()
+    )]
+    Disabled(PathBuf),
     /// A key cannot be read.
     #[error(transparent)]
     Key(#[from] KeyFileError),
@@ -122,6 +128,7 @@ impl NodeError {
             self,
             Self::Home(_)
                 | Self::Config(_)
+                | Self::Disabled(_)
                 | Self::Key(_)
                 | Self::NoGenesis(_)
                 | Self::Genesis { .. }

@@ -54,8 +54,7 @@ impl Opened {
         let home = options.home.clone();
         home.check()?;
         let paths = RegistryPaths::choose(options.repo.as_deref(), home.root());
-        let mut config = Config::load_or_default(&paths.federation_config)?;
-        config.apply_env(std::env::vars())?;
+        let config = configuration(&paths.federation_config, std::env::vars())?;
         let seed = keyfile::read(&home.voting_key(), options.passphrase.as_deref())?;
         let key = VotingKey::from_seed(&seed);
         let identity = identity(&home, options.passphrase.as_deref())?;
@@ -96,6 +95,15 @@ impl Opened {
         let applies = config.settings.conflict_resolution.auto_apply_consensus;
         Ok(Self { config, home, paths, parts, records, manifest, network, git, applies, hook })
     }
+}
+
+/// What the node runs with, unless that says that it is not to run.
+fn configuration(path: &Path, variables: impl IntoIterator<Item = (String, String)>) -> Result<Config, NodeError> {
+    let mut config = Config::load_or_default(path)?;
+    // where there is no file nobody has said no: a node that lost it runs on with the defaults
+    config.settings.federation.enabled |= !path.exists();
+    config.apply_env(variables)?;
+    if config.settings.federation.enabled { Ok(config) } else { Err(NodeError::Disabled(path.to_owned())) }
 }
 
 /// Where a repository comes from, by its own configuration; read as a file, because nothing has to be asked for it.
@@ -237,6 +245,30 @@ mod tests {
         std::fs::write(dir.path().join(".git/config"), config).unwrap();
         assert_eq!(origin_of(dir.path()).as_deref(), Some("git@host:a.git"));
     }
+
+    #[test]
+    fn a_node_that_is_not_enabled_does_not_run() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("federation_config.json");
+        let runs = |variable: Option<&str>| {
+            let variable = variable.map(|value| ("SSID_FEDERATION_ENABLED".to_owned(), value.to_owned()));
+            match configuration(&path, variable) {
+                Ok(config) => config.settings.federation.enabled,
+                Err(error) => {
+                    assert!(matches!(error, NodeError::Disabled(_)) && error.is_usage(), "{error}");
+                    false
+                }
+            }
+        };
+        assert!(runs(None) && !runs(Some("false")), "without a file");
+        for (text, is_enabled) in [("{}", false), (ENABLED, true), (r#"{"federation": {"enabled": false}}"#, false)] {
+            std::fs::write(&path, text).unwrap();
+            assert_eq!(runs(None), is_enabled, "{text}");
+        }
+        assert!(runs(Some("true")));
+    }
+
+    const ENABLED: &str = r#"{"federation": {"enabled": true}}"#;
 
     #[test]
     fn endorsement_settings_reach_the_engine() {

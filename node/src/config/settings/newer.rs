@@ -15,7 +15,7 @@ section!(
         webhook_on_consensus: Option<String> = None,
         /// Not supported: null.
         external_validator_api: Option<String> = None,
-        /// Anchoring on a blockchain.
+        /// Anchoring on a blockchain: carried, without effect.
         blockchain_anchoring: BlockchainAnchoring = BlockchainAnchoring::default(),
         /// Consensus records on IPFS.
         ipfs_federation: IpfsFederation = IpfsFederation::default(),
@@ -23,9 +23,9 @@ section!(
 );
 
 section!(
-    /// `advanced.blockchain_anchoring`.
+    /// `advanced.blockchain_anchoring`. Carried, without effect: no blockchain is spoken to.
     BlockchainAnchoring {
-        /// Whether the log's root is anchored.
+        /// Whether the log's root is to be anchored.
         enabled: bool = false,
         /// On which network.
         network: String = "polygon".to_owned(),
@@ -105,7 +105,8 @@ section!(
 section!(
     /// `membership`.
     Membership {
-        /// Whether this node approves by itself the suspension of members whom its own ledger holds below 25.
+        /// Whether this node is to approve by itself the suspension of members whom its own ledger holds below 25. Carried,
+        /// without effect: members cannot be suspended yet.
         auto_approve: bool = false,
     }
 );
