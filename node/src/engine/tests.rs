@@ -18,6 +18,7 @@ use super::handle::{EmitOutcome, NodeEvent};
 use super::settings::EngineSettings;
 use super::{Effects, Engine, EngineParts, Inbound, Operated, OperatorRefusal};
 
+mod configured;
 mod evidence;
 mod git;
 mod hearing;
@@ -218,10 +219,14 @@ impl Net {
     }
 
     fn pass(&mut self, seconds: u64) {
+        self.pass_except(seconds, |_, _| false);
+    }
+
+    fn pass_except(&mut self, seconds: u64, lost: impl Fn(usize, &Inbound) -> bool) {
         for _ in 0..seconds * 2 {
             self.now = UnixMillis(self.now.0 + 500);
             (0..self.engines.len()).for_each(|node| self.tick(node, Vec::new()));
-            self.settle();
+            self.settle_except(&lost);
         }
     }
 

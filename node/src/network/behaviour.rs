@@ -32,7 +32,7 @@ pub(super) struct Behaviour {
     pub(super) allowed: allow_block_list::Behaviour<AllowedPeers>,
     identify: identify::Behaviour,
     ping: ping::Behaviour,
-    mdns: Toggle<mdns::tokio::Behaviour>,
+    pub(super) mdns: Toggle<mdns::tokio::Behaviour>,
     pub(super) gossip: Gossip,
     pub(super) sync: request_response::Behaviour<SyncCodec>,
 }

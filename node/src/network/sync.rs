@@ -12,7 +12,7 @@ use ssid_protocol::id::NodeId;
 use ssid_protocol::sync::{self, Answer, Request};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use super::codec::{Incoming, SyncCodec, Unread};
+use super::codec::{Incoming, SyncCodec, is_unread};
 use super::config::NetworkLimits;
 use super::handle::{NetworkEvent, Reply, ReplyHandle, RequestError};
 use super::members::Directory;
@@ -95,7 +95,7 @@ impl Syncing {
                 self.serving.remove(&request_id);
                 self.metrics.count_sync(Direction::In, "failed");
                 // the others are a broken link, or an answer that this node itself did not give in time
-                is_unread(&error).then_some((peer, t::OFFENCE_SLOW))
+                matches!(error, InboundFailure::Io(error) if is_unread(&error)).then_some((peer, t::OFFENCE_SLOW))
             }
             Event::ResponseSent { request_id, .. } => {
                 self.serving.remove(&request_id);
@@ -175,10 +175,6 @@ fn names(request: &Request) -> usize {
         Request::Evidence { known } => known.len(),
         _ => 0,
     }
-}
-
-fn is_unread(error: &InboundFailure) -> bool {
-    matches!(error, InboundFailure::Io(error) if error.get_ref().is_some_and(|inner| inner.is::<Unread>()))
 }
 
 /// The metric's label and what the asking side is told.

@@ -3,6 +3,8 @@
 mod history;
 mod members;
 mod open;
+#[cfg(test)]
+pub(crate) use open::engine_settings;
 mod peers;
 mod telemetry;
 
@@ -199,7 +201,7 @@ fn start(
     }
     let file = RegistryFile::open(&paths.registry_log)?;
     let (applier, apply) = mpsc::channel(APPLY_REQUESTS);
-    let projection = registry::Projection { announce: config.settings.federation.auto_consensus, apply: applies };
+    let projection = registry::Projection::of(&config.settings, applies);
     let around = registry::Surroundings {
         store: store.clone(),
         inputs: running.inputs.clone(),

@@ -177,7 +177,7 @@ fn network_config(
     })
 }
 
-fn engine_settings(settings: &Settings) -> EngineSettings {
+pub(crate) fn engine_settings(settings: &Settings) -> EngineSettings {
     let endorsement = |configured: ConfiguredEndorsement| match configured {
         ConfiguredEndorsement::Trusted => Endorsement::Trusted,
         ConfiguredEndorsement::Commit => Endorsement::Commit,
@@ -269,6 +269,29 @@ mod tests {
     }
 
     const ENABLED: &str = r#"{"federation": {"enabled": true}}"#;
+
+    #[test]
+    fn network_settings_reach_the_network() {
+        use ssid_protocol::member::Role;
+        let (mut manifest, _, voters, keys) = ssid_protocol::testing::federation(4);
+        for member in &mut manifest.members {
+            member.peer_id = Keypair::generate_ed25519().public().to_peer_id().to_string();
+        }
+        manifest.members[3].role = Role::Observer;
+        let dir = tempfile::tempdir().unwrap();
+        let owner = Owner { federation: manifest.federation_id(), node: keys[0].node_id() };
+        let (store, _writer) = Store::open(dir.path(), owner, LogId([1; 32])).unwrap();
+        let made = |change: fn(&mut Settings)| {
+            let mut config = Config::default();
+            change(&mut config.settings);
+            let made = network_config(&config, Keypair::generate_ed25519(), &manifest, &keys[0], &store, &voters);
+            let NetworkConfig { members, mdns, .. } = made.unwrap();
+            (members.iter().any(|member| member.node == keys[3].node_id()), mdns)
+        };
+        assert_eq!(made(|_| {}), (false, true));
+        assert_eq!(made(|settings| settings.network.observers = true), (true, true), "observers may connect");
+        assert_eq!(made(|settings| settings.network.mdns = false), (false, false));
+    }
 
     #[test]
     fn endorsement_settings_reach_the_engine() {

@@ -13,7 +13,7 @@ use super::file::{Change, FileError, RegistryFile};
 use super::parse::ParsedLog;
 use crate::api::ApplyRequest;
 use crate::api::view::AppliedView;
-use crate::config::EventFilters;
+use crate::config::{EventFilters, Settings};
 use crate::engine::{EngineStatus, Inbound};
 
 /// How often the file is looked at.
@@ -35,6 +35,13 @@ pub struct Projection {
     /// `conflict_resolution.auto_apply_consensus`: whether certified events are appended at once, or after
     /// `ssid events apply`.
     pub apply: bool,
+}
+
+impl Projection {
+    /// As configured; `apply` may differ for a node without a repository.
+    pub(crate) fn of(settings: &Settings, apply: bool) -> Self {
+        Self { announce: settings.federation.auto_consensus, apply }
+    }
 }
 
 /// What the task lives among.
@@ -177,3 +184,7 @@ async fn hand_over(events: Vec<Event>, around: &mut Surroundings) -> Result<(), 
     }
     Ok(())
 }
+
+#[cfg(test)]
+#[path = "task_tests.rs"]
+mod tests;

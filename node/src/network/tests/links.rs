@@ -88,6 +88,19 @@ async fn members_that_dial_each_other_at_once_stay_connected() {
 }
 
 #[tokio::test]
+async fn members_are_looked_for_on_the_local_network_only_where_that_is_wanted() {
+    let looks = |mdns| {
+        let swarm = behaviour::swarm(identity(0), &Topics::of(&FEDERATION), mdns, Metrics::default()).unwrap();
+        swarm.behaviour().mdns.is_enabled()
+    };
+    assert!(!looks(false));
+    if libp2p::mdns::tokio::Behaviour::new(libp2p::mdns::Config::default(), member(0).peer).is_err() {
+        return eprintln!("SKIPPED: this machine has no multicast");
+    }
+    assert!(looks(true));
+}
+
+#[tokio::test]
 async fn a_port_in_use_is_an_error_that_names_it() {
     for listen in [tcp(), quic()] {
         let node = TestNode::start(NetworkConfig { listen: vec![listen], ..config(0, &members(2)) }).await;
