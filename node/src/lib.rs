@@ -19,3 +19,5 @@ pub mod registry;
 pub mod release;
 pub mod report;
 pub mod telemetry;
+#[cfg(test)]
+mod wild;

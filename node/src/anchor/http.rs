@@ -154,7 +154,24 @@ fn reason_in(body: &[u8]) -> Option<String> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::wild;
+
+    const REASONS: &[&str] = &[
+        r#"{"Message":"no such pin","Code":0}"#,
+        r#"{"error":{"reason":"UNAUTHORIZED","details":"tok\u0000en"}}"#,
+        "gateway\r\n\u{1b}[31mtimed out",
+    ];
+
+    proptest! {
+        #[test]
+        fn any_reason_is_short_and_printable(body in wild::bytes(REASONS)) {
+            let reason = reason_in(&body).unwrap_or_default();
+            prop_assert!(reason.chars().count() <= REASON_CHARS && !reason.chars().any(char::is_control), "{reason:?}");
+        }
+    }
 
     #[test]
     fn a_token_is_never_sent_in_the_clear() {

@@ -71,11 +71,8 @@ impl Kubo {
         Err(ProviderError::WrongCid { provider: self.0.provider, expected, answered })
     }
 
-    /// The CID in the answer: JSON lines, progress among them, in any order.
     fn added(&self, body: &[u8]) -> Result<Cid, ProviderError> {
-        let lines = body.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice::<Value>(line).ok());
-        let named = lines.rev().find_map(|line| line.get("Hash")?.as_str()?.parse().ok());
-        named.ok_or_else(|| self.0.unusable("it names no CID"))
+        cid_in(body).ok_or_else(|| self.0.unusable("it names no CID"))
     }
 
     /// Begins to fetch content back.
@@ -104,9 +101,7 @@ impl Kubo {
         let request = self.0.request(Method::POST, &["api", "v0", "id"], &[]);
         let Ok(response) = self.0.send(request, ASIDE).await else { return Vec::new() };
         let body = self.0.body(response, ASIDE).await.unwrap_or_default();
-        let json: Value = serde_json::from_slice(&body).unwrap_or_default();
-        let listed = json.get("Addresses").and_then(Value::as_array).into_iter().flatten();
-        listed.filter_map(|text| text.as_str().map(ToOwned::to_owned)).take(ADDRESSES).collect()
+        addresses_in(&body)
     }
 
     /// Connects it to a pinning service's own nodes, so that they find the content at once; a failure is no harm.
@@ -119,6 +114,19 @@ impl Kubo {
             }
         }
     }
+}
+
+/// The CID in the answer to an upload: JSON lines, progress among them, in any order.
+fn cid_in(body: &[u8]) -> Option<Cid> {
+    let lines = body.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice::<Value>(line).ok());
+    lines.rev().find_map(|line| line.get("Hash")?.as_str()?.parse().ok())
+}
+
+/// The addresses in what a node says of itself.
+fn addresses_in(body: &[u8]) -> Vec<String> {
+    let json: Value = serde_json::from_slice(body).unwrap_or_default();
+    let listed = json.get("Addresses").and_then(Value::as_array).into_iter().flatten();
+    listed.filter_map(|text| text.as_str().map(ToOwned::to_owned)).take(ADDRESSES).collect()
 }
 
 /// Every option that decides which CID comes out, and no other output than it.
@@ -162,4 +170,33 @@ async fn file_body(path: &Path, bytes: u64) -> std::io::Result<Body> {
         Ok::<_, std::io::Error>((count > 0).then_some((buffer, file)))
     });
     Ok(Body::wrap_stream(stream))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::wild;
+
+    const ADDED: &str = "{\"Name\":\"a\",\"Bytes\":262144}\n\
+        {\"Name\":\"a\",\"Hash\":\"QmdfTbBqBPQ7VNxZEYEj14VmRuZBkqFbiwReogJgS1zR1n\",\"Size\":\"4\"}\n";
+    const ADDED_1: &str = r#"{"Hash":"bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku","Size":"4"}"#;
+    const ID: &str = r#"{"ID":"12D3Koo","Addresses":["/ip4/127.0.0.1/tcp/4001","/ip6/::1/tcp/4001",7,null]}"#;
+
+    #[test]
+    fn what_a_node_answers_is_read() {
+        assert!(cid_in(ADDED.as_bytes()).is_some() && cid_in(ADDED_1.as_bytes()).is_some());
+        assert_eq!(addresses_in(ID.as_bytes()).len(), 2);
+    }
+
+    proptest! {
+        #[test]
+        fn any_answer_names_a_cid_that_stands_in_it_or_none(body in wild::bytes(&[ADDED, ADDED_1, ID])) {
+            if let Some(cid) = cid_in(&body) {
+                prop_assert_eq!(cid.to_string().parse::<Cid>().ok(), Some(cid));
+            }
+            prop_assert!(addresses_in(&body).len() <= ADDRESSES);
+        }
+    }
 }

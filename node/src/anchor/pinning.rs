@@ -108,3 +108,36 @@ impl From<PinStatus> for Ordered {
         Self { request: status.requestid, state: status.status, delegates: status.delegates }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::wild;
+
+    const STATUS: &str = r#"{"requestid":"ab/../c?d#e","status":"pinned","created":"2025-10-11T20:00:00Z",
+        "pin":{"cid":"QmdfTbBqBPQ7VNxZEYEj14VmRuZBkqFbiwReogJgS1zR1n"},"delegates":["/dnsaddr/a.example"],"info":{}}"#;
+    const PAGE: &str = r#"{"count":1,"results":[{"requestid":"1","status":"queued","delegates":[]}]}"#;
+
+    proptest! {
+        #[test]
+        fn any_answer_is_a_status_or_refused_and_its_name_stays_one_part_of_an_address(
+            body in wild::bytes(&[STATUS, PAGE]),
+        ) {
+            let page = serde_json::from_slice::<Page>(&body).map(|page| page.results).unwrap_or_default();
+            for status in serde_json::from_slice::<PinStatus>(&body).into_iter().chain(page) {
+                let endpoint = Endpoint::new("pinning", "https://pins.example/psa", None, Duration::from_secs(1)).unwrap();
+                let asked = Ordered::from(status).request;
+                let request = endpoint.request(Method::GET, &["pins", &asked], &[]).build().unwrap();
+                let url = request.url();
+                // a name of dots alone is left out: that asks for the list, which is no status
+                prop_assert!(url.as_str().starts_with("https://pins.example/psa/pins"), "{url}");
+                prop_assert!(url.path_segments().is_some_and(|parts| parts.count() <= 3), "{url}");
+                prop_assert!(url.query().is_none() && url.fragment().is_none(), "{url}");
+            }
+        }
+    }
+}

@@ -3,7 +3,10 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
+use proptest::prelude::*;
+
 use super::*;
+use crate::wild;
 
 /// A file as people keep it: other sections, descriptions, their own order and layout.
 const WILD: &str = r#"{
@@ -276,5 +279,24 @@ fn keys_that_do_nothing_are_named_once_they_are_set() {
         let named: Vec<Finding> = config.check();
         assert_eq!(named.iter().map(|found| found.key.as_str()).collect::<Vec<_>>(), [*key]);
         assert!(named[0].line.is_some() && named[0].allowed.contains("no effect"), "{}", named[0]);
+    }
+}
+
+const SECRET: &str = r#"{"advanced": {"webhook_on_consensus": "https://hooks.example/T0/s3cret"}, "a.b": {"c": [1]}}"#;
+
+proptest! {
+    #[test]
+    fn any_file_is_refused_or_read_and_every_finding_stands_in_it(text in wild::text(&[WILD, SECRET, "{}"])) {
+        let Ok(document) = Document::new(text.clone()) else { return Ok(()) };
+        let lines = text.lines().count().max(1);
+        let findings = match Config::from_document(document, "f") {
+            Ok(config) => config.check(),
+            Err(ConfigError::Invalid(findings)) => findings,
+            Err(error) => return Err(TestCaseError::fail(error.to_string())),
+        };
+        for finding in findings {
+            prop_assert!(finding.line.is_none_or(|line| (1..=lines).contains(&line)), "{finding} in {lines} lines");
+            prop_assert!(finding.value.chars().count() <= 81, "{finding}");
+        }
     }
 }

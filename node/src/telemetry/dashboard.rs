@@ -213,7 +213,25 @@ mod tests {
 
     use jiff::civil::date;
 
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::wild;
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_rows_within_the_limits_or_named_problems(bytes in wild::bytes(&[FIRST, SECOND])) {
+            let Ok(read) = Dashboard::parse(&bytes) else { return Ok(()) };
+            let lines = bytes.split(|byte| *byte == b'\n').count() as u64;
+            prop_assert!(read.rows.len() <= ROWS && read.problems.len() <= PROBLEMS + 1);
+            prop_assert!(read.rows.is_sorted_by_key(|row| row.date));
+            for row in &read.rows {
+                prop_assert!((1..=lines).contains(&row.line), "line {} of {lines}", row.line);
+                prop_assert!(row.score.is_none_or(|score| (0.0..=100.0).contains(&score)), "{row:?}");
+                prop_assert!(row.quarter.len() <= FIELD_BYTES);
+            }
+        }
+    }
 
     const FIRST: &str = "quarter,date,compliance_score,violations,commits,proof_anchors,hash_valid,root24_status\n\
         2025-Q4,2025-12-31,100,0,145,3ddc8d7a,true,PASS\n2026-Q1,2026-03-31,97.5,1,189,dc9bb56b,true,PASS\n\

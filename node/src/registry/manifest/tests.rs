@@ -1,6 +1,11 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use std::fs;
+
+use proptest::prelude::*;
+
 use super::*;
+use crate::wild;
 
 /// A manifest of the registry's form: two nodes, one decision, keys of people's own in several places.
 const TEXT: &str = r#"{
@@ -146,4 +151,18 @@ fn what_is_no_manifest_is_named_and_left_alone() {
     assert!(FederationManifest::read(&missing).unwrap().is_none());
     assert!(FederationManifest::update(&missing, "now", |manifest| manifest.add_history(&[record("1", "2")])).unwrap());
     assert_eq!(FederationManifest::read(&missing).unwrap().unwrap().history().len(), 1);
+}
+
+proptest! {
+    #[test]
+    fn any_manifest_file_is_refused_or_read_within_the_limits(text in wild::text(&[TEXT, "{}"])) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("federation_manifest.json");
+        fs::write(&path, &text).unwrap();
+        match FederationManifest::read(&path) {
+            Ok(Some(manifest)) => prop_assert!(manifest.known_nodes().len() <= limits::MEMBERS),
+            Ok(None) => return Err(TestCaseError::fail("it is there")),
+            Err(error) => prop_assert!(matches!(error, ManifestFileError::Syntax { .. }), "{error}"),
+        }
+    }
 }

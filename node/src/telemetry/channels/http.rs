@@ -165,7 +165,27 @@ fn causes(error: &dyn std::error::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::wild;
+
+    const BUSY: &[&str] = &[r#"{"message": "rate limited", "retry_after": 0.65, "global": false}"#, "120", "1e300"];
+
+    proptest! {
+        #[test]
+        fn any_answer_asks_for_a_pause_or_for_none(body in wild::text(BUSY)) {
+            let mut headers = HeaderMap::new();
+            if let Ok(value) = body.parse() {
+                headers.insert(RETRY_AFTER, value);
+            }
+            let object = serde_json::from_str::<serde_json::Map<String, Value>>(&body).unwrap_or_default();
+            let named = object.get("retry_after").and_then(Value::as_f64);
+            prop_assert!(in_body(&body).is_none() || named.is_some_and(|seconds| seconds >= 0.0));
+            let digits = body.trim().trim_start_matches('+').bytes().all(|byte| byte.is_ascii_digit());
+            prop_assert!(retry_after(&headers).is_none() || digits);
+        }
+    }
 
     fn attempt(status: u16, retry_after: Option<u64>, gone: &[u16]) -> Attempt {
         let status = StatusCode::from_u16(status).unwrap_or_default();
