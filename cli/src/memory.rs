@@ -1,21 +1,13 @@
-//! Keeps a node's resident memory near what it uses. glibc gives every thread an arena of its own and returns little of
-//! what a burst took: measured after 10,000 events, 215–250 MiB resident for 90 MiB in use, with these settings 105–140.
-//! They can be given to glibc through the environment at start only, so a node starts itself once more with them.
+//! The allocator. A node allocates in bursts and from many threads, most of it the pages of its database in small pieces.
+//! Measured with 10,000 events offered at once to four nodes on two cores: glibc's allocator takes a quarter of the
+//! processor time, and keeps 115–165 MiB resident for 90 MiB in use even when it is told to give memory back; jemalloc
+//! needs 30 % less processor time for the whole, and keeps 110–130 MiB.
+//!
+//! Its settings are compiled in (`JEMALLOC_SYS_WITH_MALLOC_CONF` in `.cargo/config.toml`): few arenas and small caches for
+//! each thread, because what one thread frees another one needs; and what is free goes back to the system within 0.1 s.
+//! `_RJEM_MALLOC_CONF` in the environment changes them.
 
-use std::ffi::OsString;
-use std::os::unix::process::CommandExt as _;
-use std::process::Command;
+use tikv_jemallocator::Jemalloc;
 
-/// glibc's settings. Whoever sets one of them keeps his value, and the others are left alone too.
-const SETTINGS: [(&str, &str); 3] =
-    [("MALLOC_ARENA_MAX", "2"), ("MALLOC_TRIM_THRESHOLD_", "262144"), ("MALLOC_MMAP_THRESHOLD_", "65536")];
-
-/// Starts this program again in place, same arguments and process id, unless the settings are in force already. Goes on
-/// as it is if that fails: they save memory, nothing depends on them.
-pub(crate) fn settle() {
-    let is_set = SETTINGS.iter().any(|(name, _)| std::env::var_os(name).is_some());
-    let Some(program) = std::env::current_exe().ok().filter(|_| !is_set) else { return };
-    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
-    let failure = Command::new(program).args(arguments).envs(SETTINGS).exec();
-    tracing::debug!(%failure, "running with the allocator's defaults");
-}
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;

@@ -332,3 +332,15 @@ fn a_cluster_that_cannot_run_says_so() {
     fails(dir.path(), &["cluster", "status", "--dir", "d"], 2, &["no cluster in d", "ssid cluster up"]);
     fails(dir.path(), &["cluster", "up", "--nodes", "1", "--dir", "d"], 2, &["--nodes 1"]);
 }
+
+/// The settings are compiled in by `.cargo/config.toml`, which a build from another directory does not read.
+#[test]
+fn the_allocator_has_its_settings() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ssid"));
+    let output = command.arg("--version").env("_RJEM_MALLOC_CONF", "stats_print:true").output().unwrap();
+    let said = err(&output);
+    for setting in ["opt.narenas: 2\n", "opt.dirty_decay_ms: 100 ", "opt.muzzy_decay_ms: 0 ", "opt.tcache_max: 1024\n"]
+    {
+        assert!(said.contains(setting), "{setting:?} is not in: {said}");
+    }
+}

@@ -90,9 +90,6 @@ pub(crate) enum Command {
 /// Runs a command.
 pub(crate) fn dispatch(command: Command, context: &Context) -> Result<()> {
     let is_node = matches!(command, Command::Run(_));
-    if is_node {
-        crate::memory::settle();
-    }
     logging::start(&context.global, if is_node { "info" } else { "warn" });
     match command {
         Command::Init(args) => init::run(&args, context),
