@@ -8,7 +8,7 @@ use ssid_protocol::trust::TrustChange;
 
 use crate::rows::{
     AnchorRow, ConflictRow, Cursor, EpochRow, EvidenceRow, LogEntry, OpenSubject, OutboxKey, OutboxRow, PeerRow,
-    StoredBatchRow,
+    RewrittenRow, StoredBatchRow,
 };
 use crate::store::LogHead;
 
@@ -48,6 +48,8 @@ pub struct Changes {
     pub conflicts_ended: Vec<SubjectId>,
     /// Evidence of equivocation, by what it suffices for.
     pub evidence: Vec<(EvidenceSlot, EvidenceRow)>,
+    /// All that is kept of members' Git histories that are gone, oldest first, in place of what was.
+    pub rewritten: Vec<(NodeId, Vec<RewrittenRow>)>,
     /// Things that must leave the node.
     pub outbox: Vec<OutboxRow>,
     /// Things that have left.

@@ -48,7 +48,7 @@ pub use log_head::HeadState;
 pub use open::SetAside;
 pub use rows::{
     AnchorRow, BatchKey, BatchRef, ConflictRow, Cursor, EpochRow, EvidenceRow, LogEntry, OpenSubject, OutboxKey,
-    OutboxRow, PeerRow, ProofRef, StoredBatchRow, SubjectState,
+    OutboxRow, PeerRow, ProofRef, RewrittenRow, StoredBatchRow, SubjectState,
 };
 pub use store::{LogHead, Owner, Store};
 pub use writer::Writer;

@@ -150,6 +150,19 @@ pub struct EvidenceRow {
     pub from: Option<NodeId>,
 }
 
+/// A history of a member's Git branch that is gone: seen by this node, signed by nobody.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RewrittenRow {
+    /// When it was seen, by this node's clock.
+    pub seen_at: UnixMillis,
+    /// Where the branch is. No secrets.
+    pub remote: String,
+    /// The commit that had been read last, in hex.
+    pub was: String,
+    /// The commit that was there instead, in hex.
+    pub now: String,
+}
+
 /// The name of a row in the outbox. Never used again, also after the row is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OutboxKey {

@@ -71,6 +71,7 @@ pub(crate) fn stage(store: &Store, memory: &Memory, changes: Changes) -> Result<
     stage.put_all(&tables::PEERS, &changes.peers)?;
     stage.put_all(&tables::CURSORS, &changes.cursors)?;
     stage.put_all(&tables::EVIDENCE, &changes.evidence)?;
+    stage.put_all(&tables::REWRITTEN, &changes.rewritten)?;
     stage.put_all(&tables::ANCHORS, &changes.anchors)?;
     stage.put_all(&tables::EPOCHS, &changes.epochs)?;
     for key in &changes.outbox_done {

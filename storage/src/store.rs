@@ -21,7 +21,7 @@ use crate::hooks::Hooks;
 use crate::open::{self, SetAside};
 use crate::rows::{
     AnchorRow, ConflictRow, Cursor, EpochRow, EvidenceRow, LogEntry, OpenSubject, OutboxKey, OutboxRow, PeerRow,
-    SubjectState,
+    RewrittenRow, SubjectState,
 };
 use crate::tables;
 use crate::writer::Writer;
@@ -231,6 +231,16 @@ impl Store {
     /// All evidence, member by member.
     pub fn evidence(&self) -> impl Iterator<Item = Result<(EvidenceSlot, EvidenceRow), StorageError>> + '_ {
         tables::EVIDENCE.all(self.database())
+    }
+
+    /// Histories of Git branches that are gone, by member, each member's oldest first.
+    pub fn rewritten(&self) -> Result<Vec<(NodeId, Vec<RewrittenRow>)>, StorageError> {
+        tables::REWRITTEN.all(self.database()).collect()
+    }
+
+    /// Histories of one member's Git branch that are gone, oldest first.
+    pub fn rewritten_of(&self, member: &NodeId) -> Result<Vec<RewrittenRow>, StorageError> {
+        Ok(tables::REWRITTEN.get(self.database(), member)?.unwrap_or_default())
     }
 
     /// All anchored documents.

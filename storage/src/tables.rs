@@ -19,7 +19,7 @@ use crate::error::StorageError;
 use crate::keys::Key;
 use crate::rows::{
     AnchorRow, BatchKey, ConflictRow, Cursor, EpochRow, EvidenceRow, LogEntry, OpenSubject, OutboxKey, OutboxRow,
-    PeerRow,
+    PeerRow, RewrittenRow,
 };
 use crate::tally::State;
 
@@ -61,6 +61,8 @@ pub(crate) const OUTBOX: Table<OutboxKey, OutboxRow> = Table::new(0x1e, "outbox"
 pub(crate) const ANCHORS: Table<Sha256Hash, AnchorRow> = Table::new(0x1f, "anchors");
 /// Manifests and their certificates.
 pub(crate) const EPOCHS: Table<Epoch, EpochRow> = Table::new(0x20, "epochs");
+/// Histories of members' Git branches that are gone, oldest first.
+pub(crate) const REWRITTEN: Table<NodeId, Vec<RewrittenRow>> = Table::new(0x21, "rewritten");
 
 /// Leaf hashes in one row of [`LEAVES`]; 32 rows hold a batch of 4096.
 pub(crate) const LEAVES_PER_ROW: usize = 128;
@@ -71,7 +73,7 @@ pub(crate) const STATE_PREFIX: u8 = 0x02;
 
 /// Name of the table with this prefix byte.
 pub(crate) fn name_of(prefix: u8) -> &'static str {
-    const NAMES: [&str; 17] = [
+    const NAMES: [&str; 18] = [
         "events",
         "hashes",
         "open",
@@ -89,6 +91,7 @@ pub(crate) fn name_of(prefix: u8) -> &'static str {
         "outbox",
         "anchors",
         "epochs",
+        "rewritten",
     ];
     match prefix {
         0x01 => "identity",

@@ -1,4 +1,4 @@
-//! `ssid evidence`: what proves that somebody contradicted itself.
+//! `ssid evidence`: what proves that somebody contradicted itself, and what this node saw of rewritten Git branches.
 
 use std::path::{Path, PathBuf};
 
@@ -6,10 +6,11 @@ use anyhow::Result;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
 use serde_json::json;
-use ssid_node::api::view::{EvidenceView, NamedNode};
+use ssid_node::api::view::{EvidenceView, NamedNode, OBSERVATION_FORMAT, Observation};
 use ssid_node::config::write_atomic;
 use ssid_protocol::evidence::{Evidence, Verifier};
 use ssid_protocol::id::Epoch;
+use ssid_protocol::manifest::Manifest;
 
 use super::certificate::{manifest_of, parse_genesis, refused};
 use crate::context::Context;
@@ -17,10 +18,14 @@ use crate::error::{CliError, Code, OrCode as _};
 use crate::output::{Output, Tone, clean, seconds, short};
 use crate::setup::read_document;
 
-/// Proven equivocation: who signed two things that contradict each other
+/// Who signed two things that contradict each other, proven; and whose Git branch was rewritten, as this node saw it
 #[derive(Debug, Subcommand)]
 pub(crate) enum EvidenceCommand {
     /// List what this node has
+    ///
+    /// Example:
+    ///   ssid evidence list --json
+    #[command(verbatim_doc_comment)]
     List,
     /// Show one piece; with -o write the document that proves it to anyone
     ///
@@ -41,7 +46,8 @@ pub(crate) enum EvidenceCommand {
 /// Verify evidence with nothing but the genesis file; exit 5 with the reason if it proves nothing
 ///
 /// Evidence of a later epoch needs that epoch's chain, as for: ssid certificate verify. Events and log heads are of no
-/// epoch: their signer is looked for among the members of genesis.
+/// epoch: their signer is looked for among the members of genesis. A rewritten Git history proves nothing to others: its
+/// commits are unsigned.
 ///
 /// Example:
 ///   ssid evidence verify evidence.json --genesis genesis.json
@@ -80,11 +86,19 @@ pub(crate) async fn run(command: EvidenceCommand, context: &Context) -> Result<(
 
 fn export(one: &EvidenceView, path: &Path, out: Output) -> Result<()> {
     let document = one.document.as_ref().ok_or_else(|| CliError::new(Code::Failed, "the node sent no document"))?;
+    let bytes = document.to_string();
     // read as the strict document that it is, and written in its one pretty form
-    let evidence = Evidence::parse(document.to_string().as_bytes()).or_code(Code::Verification)?;
-    write_atomic(path, evidence.to_pretty().as_bytes())
+    let text = if one.proven {
+        Evidence::parse(bytes.as_bytes()).or_code(Code::Verification)?.to_pretty()
+    } else {
+        let observation: Observation = serde_json::from_str(&bytes).or_code(Code::Verification)?;
+        serde_json::to_string_pretty(&observation)? + "\n"
+    };
+    write_atomic(path, text.as_bytes())
         .map_err(|e| CliError::new(Code::Failed, format!("cannot write {}: {e}", path.display())))?;
-    out.remark(&format!("wrote {}; verify it with: ssid evidence verify {0} --genesis G", path.display()));
+    let next =
+        if one.proven { "verify it with: ssid evidence verify" } else { "it proves nothing: ssid evidence verify" };
+    out.remark(&format!("wrote {0}; {next} {0} --genesis G", path.display()));
     Ok(())
 }
 
@@ -94,18 +108,20 @@ fn name(node: Option<&NamedNode>, nobody: &str) -> String {
 
 fn table(all: &[EvidenceView], out: Output) -> String {
     if all.is_empty() {
-        return "no evidence: nobody is known to have contradicted itself".to_owned();
+        return "no evidence: nobody is known to have contradicted itself, or to have rewritten its Git branch"
+            .to_owned();
     }
     let row = |one: &EvidenceView| {
         vec![
             out.plain(short(&one.id)),
             out.cell(Tone::Bad, name(one.member.as_ref(), "the federation")),
             out.plain(&one.kind),
+            if one.proven { out.plain("proven") } else { out.cell(Tone::Warn, "observed") },
             out.plain(seconds(&one.at)),
             out.plain(name(one.told_by.as_ref(), "seen here")),
         ]
     };
-    out.table(&["EVIDENCE", "AGAINST", "KIND", "SINCE", "FROM"], all.iter().map(row))
+    out.table(&["EVIDENCE", "AGAINST", "KIND", "STANDING", "SINCE", "FROM"], all.iter().map(row))
 }
 
 fn page(one: &EvidenceView, out: Output) -> String {
@@ -119,15 +135,47 @@ fn page(one: &EvidenceView, out: Output) -> String {
         ("against", out.paint(Tone::Bad, &against)),
         ("it", clean(&one.what)),
         ("kind", one.kind.clone()),
+        ("standing", standing(one)),
         ("epoch", epoch),
         ("since", seconds(&one.at)),
         ("from", name(one.told_by.as_ref(), "seen here")),
     ])
 }
 
+fn standing(one: &EvidenceView) -> String {
+    if one.proven {
+        return "proven: the document shows it to anyone".to_owned();
+    }
+    let mirror = one.member.as_ref().map(|member| member.node_id.to_string().chars().take(16).collect::<String>());
+    let mirror = mirror.unwrap_or_default();
+    format!(
+        "observed by this node: commits are unsigned, so that it proves nothing to others; both commits are in its mirror: \
+         git/mirrors/{mirror}.git"
+    )
+}
+
+/// An observation is read, and refused as proof with the reason.
+fn refuse_observation(observation: &Observation, genesis: &Manifest) -> String {
+    if observation.federation_id != genesis.federation_id() {
+        return format!("it is of another federation: {}", observation.federation_id);
+    }
+    let name = |id| genesis.member(id).map_or_else(|| id.to_string(), |member| clean(&member.node_name));
+    let (who, whose, when) = (name(&observation.observer), name(&observation.member), clean(&observation.seen_at));
+    format!(
+        "it proves nothing: {who} says that on {when} it saw a rewritten history of {whose}: {}. Neither commit is signed; ask \
+         other members what their ssid evidence list says",
+        clean(&observation.what())
+    )
+}
+
 fn verify(args: &VerifyArgs, context: &Context) -> Result<()> {
     let genesis = parse_genesis(&args.genesis)?;
     let bytes = read_document(&args.file, "export one with: ssid evidence show ID -o evidence.json")?;
+    if let Ok(observation) = serde_json::from_slice::<Observation>(&bytes)
+        && observation.format == OBSERVATION_FORMAT
+    {
+        return Err(refused(&args.file, &refuse_observation(&observation, &genesis)).into());
+    }
     let evidence = Evidence::parse(&bytes).map_err(|e| refused(&args.file, &e))?;
     let epoch = evidence.epoch().unwrap_or(Epoch::ZERO);
     let manifest = manifest_of(epoch, &genesis, args.epochs.as_deref())?;

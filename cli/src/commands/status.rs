@@ -60,7 +60,7 @@ pub(crate) fn block(status: &StatusView, out: Output) -> String {
         counts.consensus_agreements, counts.consensus_disagreements, counts.open, counts.conflicts
     ));
     if transport.rewritten_histories > 0 {
-        let look = format!("{} Git histories were rewritten: ssid sync --json", transport.rewritten_histories);
+        let look = format!("{} Git histories were rewritten: ssid evidence list", transport.rewritten_histories);
         line(format_args!("{}", out.paint(Tone::Bad, &look)));
     }
     for reason in &status.voting.waiting_for {

@@ -27,7 +27,7 @@ use ssid_storage::{
 use super::catch_up::CatchUp;
 use super::closing::Closing;
 use super::commits::Commits;
-use super::evidence::{Dossier, DoubleVote};
+use super::evidence::{Dossier, DoubleVote, note_rewritten};
 use super::handle::{NodeEvent, Refused};
 use super::hearing::Hearing;
 use super::messages::{Effects, Inbound, Ticket, Worth};
@@ -322,6 +322,7 @@ impl Engine {
                 self.take_carried(tick, &batches, statements, events, certificates);
             }
             Inbound::Fetched { node, well } => self.note_sync(tick, node, well),
+            Inbound::Rewritten { node, histories } => note_rewritten(tick, node, histories),
             Inbound::Commits(answers) => self.take_commits(tick, answers),
             Inbound::CatchUp => self.catch_up_with_all(tick),
             Inbound::StatusAsked { ticket } => self.answer_status(tick, ticket),

@@ -15,7 +15,7 @@ use ssid_protocol::subject::Policy;
 use ssid_protocol::sync::{Answer, NAMES, Request};
 use ssid_protocol::vote::{Ballot, EpochClose, Phase, Proposal};
 use ssid_protocol::wire;
-use ssid_storage::{EvidenceRow, StorageError, Store, SubjectState};
+use ssid_storage::{EvidenceRow, RewrittenRow, StorageError, Store, SubjectState};
 
 use super::core::{Engine, Tick};
 use super::handle::NodeEvent;
@@ -273,6 +273,15 @@ impl Engine {
             self.report(tick, Evidence::of_certificates(self.federation, own, other));
         }
     }
+}
+
+/// Keeps what this node saw of a member's Git branch. It is no evidence that others could check – commits are unsigned –
+/// so that it is told to nobody and counts for nothing but the sync that showed it (SPEC §14).
+pub(super) fn note_rewritten(tick: &mut Tick, node: NodeId, histories: Vec<RewrittenRow>) {
+    if let Some(RewrittenRow { was, now, .. }) = histories.last().cloned() {
+        tick.effects.events.push(NodeEvent::HistoryRewritten { node, was, now });
+    }
+    tick.changes.rewritten.push((node, histories));
 }
 
 /// The answer to a peer that asks for evidence: what it did not name, as much as fits. A piece that no frame could carry

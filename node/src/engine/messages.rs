@@ -10,7 +10,7 @@ use ssid_protocol::event::Event;
 use ssid_protocol::evidence::{Evidence, Signed};
 use ssid_protocol::id::{ContentDigest, LogId, NodeId, SubjectId, UnixMillis};
 use ssid_protocol::sync::{Answer, Request};
-use ssid_storage::OutboxKey;
+use ssid_storage::{OutboxKey, RewrittenRow};
 
 use super::commits::{CommitQuestion, CommitStanding};
 use super::handle::{EmitOutcome, NodeEvent};
@@ -68,6 +68,13 @@ pub enum Inbound {
         node: NodeId,
         /// Whether all that was new in it holds.
         well: bool,
+    },
+    /// A member's Git branch is not the one it was.
+    Rewritten {
+        /// Whose.
+        node: NodeId,
+        /// All that is to be kept of such histories of it, the one just seen last.
+        histories: Vec<RewrittenRow>,
     },
     /// Whether commits are in members' repositories: answers to [`EngineHandle::commit_questions`].
     ///

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use gix_hash::ObjectId;
 use ssid_protocol::git_lines::BranchHead;
 use ssid_protocol::id::{NodeId, UnixMillis};
+use ssid_storage::RewrittenRow;
 
 use super::command::{FETCH, Git, Job, remove_unfinished};
 use super::failure::GitError;
@@ -16,10 +17,10 @@ use super::repository::{FETCHED, Repository};
 
 /// The last commit whose lines were handed to the engine.
 const READ: &str = "refs/ssid/read";
-/// The last commits of histories that were rewritten, by when that was seen.
+/// The last commits of histories that were rewritten, by when that was seen and what was there instead.
 const REWRITTEN: &str = "refs/ssid/rewritten";
-/// Rewritten histories kept of one member.
-const REWRITTEN_KEPT: usize = 16;
+/// Rewritten histories kept of one member; the oldest is given up for another.
+pub(super) const REWRITTEN_KEPT: usize = 16;
 
 /// A branch to fetch.
 #[derive(Clone, Debug)]
@@ -33,14 +34,6 @@ pub(super) struct Source {
     pub(super) depth: u64,
 }
 
-/// A history that is gone.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Rewritten {
-    pub(super) seen_at: UnixMillis,
-    /// The commit that had been read.
-    pub(super) was: String,
-}
-
 /// What one fetch brought.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Brought {
@@ -50,7 +43,7 @@ pub(super) struct Brought {
     /// Whether this very fetch showed a rewritten history.
     pub(super) rewritten_now: bool,
     /// All that were seen.
-    pub(super) rewritten: Vec<Rewritten>,
+    pub(super) rewritten: Vec<RewrittenRow>,
     /// What the branch says of itself.
     pub(super) head: Option<BranchHead>,
 }
@@ -140,14 +133,14 @@ async fn take(
         brought.counts = counts;
         brought.counts.bad += reading.too_long;
         if let Some(before) = before.filter(|_| brought.rewritten_now) {
-            keep_rewritten(repository, before, now)?;
+            keep_rewritten(repository, before, tip, now)?;
         }
         repository.set_reference(READ, tip)?;
     }
     if again && before.is_some() {
         read(repository, source.node, road, None, tip, true).await?;
     }
-    brought.rewritten = rewritten(repository);
+    brought.rewritten = rewritten(repository, source);
     Ok(brought)
 }
 
@@ -170,8 +163,8 @@ pub(super) async fn read(
     tokio::task::spawn_blocking(read).await.map_err(|e| GitError::Failed(e.to_string()))?
 }
 
-fn keep_rewritten(repository: &Repository, was: ObjectId, now: UnixMillis) -> Result<(), GitError> {
-    repository.set_reference(&format!("{REWRITTEN}/{:015}", now.0), was)?;
+fn keep_rewritten(repository: &Repository, was: ObjectId, is: ObjectId, now: UnixMillis) -> Result<(), GitError> {
+    repository.set_reference(&format!("{REWRITTEN}/{:015}-{is}", now.0), was)?;
     let kept = repository.references(REWRITTEN);
     for (name, _) in kept.iter().take(kept.len().saturating_sub(REWRITTEN_KEPT)) {
         repository.drop_reference(&format!("{REWRITTEN}/{name}"))?;
@@ -179,9 +172,11 @@ fn keep_rewritten(repository: &Repository, was: ObjectId, now: UnixMillis) -> Re
     Ok(())
 }
 
-fn rewritten(repository: &Repository) -> Vec<Rewritten> {
+fn rewritten(repository: &Repository, source: &Source) -> Vec<RewrittenRow> {
     let of = |(name, was): (String, ObjectId)| {
-        Some(Rewritten { seen_at: UnixMillis(name.parse().ok()?), was: was.to_string() })
+        let (seen_at, now) = name.split_once('-')?;
+        let (seen_at, now) = (UnixMillis(seen_at.parse().ok()?), now.to_owned());
+        Some(RewrittenRow { seen_at, remote: source.remote.to_string(), was: was.to_string(), now })
     };
     repository.references(REWRITTEN).into_iter().filter_map(of).collect()
 }

@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 use ssid_protocol::id::NodeId;
 use ssid_protocol::record::Transport;
+use ssid_storage::RewrittenRow;
 
+use crate::api::view::iso;
 use crate::legacy::plain::PlainSyncReport;
 
 /// How Git is used, and how it went.
@@ -67,7 +69,7 @@ pub struct MemberSync {
     pub bad_lines: u64,
     /// Where and why the first of those does not.
     pub bad_example: Option<String>,
-    /// Histories that were rewritten. What had been accepted stays.
+    /// Histories that were rewritten, oldest first; also in `GET /v1/evidence`. What had been accepted stays.
     pub rewritten: Vec<RewrittenHistory>,
 }
 
@@ -78,6 +80,14 @@ pub struct RewrittenHistory {
     pub seen_at: String,
     /// The commit that had been read; this node's mirror keeps it.
     pub was: String,
+    /// The commit that was there instead.
+    pub now: String,
+}
+
+impl From<&RewrittenRow> for RewrittenHistory {
+    fn from(row: &RewrittenRow) -> Self {
+        Self { seen_at: iso(row.seen_at), was: row.was.clone(), now: row.now.clone() }
+    }
 }
 
 /// The outcome of one asked sync.

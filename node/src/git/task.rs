@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ssid_protocol::id::{Sha256Hash, UnixMillis};
+use ssid_protocol::id::{NodeId, Sha256Hash, UnixMillis};
 use ssid_protocol::record::Transport;
 use ssid_protocol::trust::TrustRules;
+use ssid_storage::RewrittenRow;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -17,12 +18,12 @@ use super::failure::GitError;
 use super::handle::{GitHandle, REQUESTS, SyncRequest, SyncRoad};
 use super::intake::Road;
 use super::metrics::GitMetrics;
-use super::mirror::Brought;
-use super::plan::Plan;
+use super::mirror::{Brought, REWRITTEN_KEPT};
+use super::plan::{Plan, PlannedMember};
 use super::publish::{Publisher, Wanted};
 use super::repository::Repository;
 use super::schedule::Why;
-use super::state::{MemberSync, OwnBranch, RewrittenHistory, SyncOutcome, SyncState};
+use super::state::{MemberSync, OwnBranch, SyncOutcome, SyncState};
 use super::sync::{self, Effort, Target};
 use crate::api::view::iso;
 use crate::engine::task::unix_now;
@@ -62,7 +63,13 @@ pub fn start(plan: Plan, around: Surroundings, tracker: &tokio_util::task::TaskT
         .clone()
         .ok()
         .map(|remote| Publisher::new(plan.me, federation, remote, plan.branch.clone(), plan.own_dir.clone()));
-    let state = first_state(&plan);
+    let known = |member: &PlannedMember| Known {
+        read_again: true,
+        rewritten: rewritten_before(&road.store, &member.node),
+        ..Known::default()
+    };
+    let members: Vec<_> = plan.members.iter().map(known).collect();
+    let state = first_state(&plan, &members);
     let (sender, receiver) = watch::channel(Arc::new(state.clone()));
     let beside = commits::Surroundings {
         engine: engine.clone(),
@@ -71,7 +78,6 @@ pub fn start(plan: Plan, around: Surroundings, tracker: &tokio_util::task::TaskT
         shutdown: shutdown.clone(),
     };
     tracker.spawn(commits::Task::new(&plan, beside).run());
-    let members = plan.members.iter().map(|_| Known { read_again: true, ..Known::default() }).collect();
     let task = Task {
         plan,
         engine,
@@ -90,8 +96,16 @@ pub fn start(plan: Plan, around: Surroundings, tracker: &tokio_util::task::TaskT
     GitHandle { requests, state: receiver }
 }
 
-fn first_state(plan: &Plan) -> SyncState {
-    let member = |member: &super::plan::PlannedMember| MemberSync {
+/// What was seen in earlier lives.
+fn rewritten_before(store: &ssid_storage::Store, node: &NodeId) -> Vec<RewrittenRow> {
+    store.rewritten_of(node).unwrap_or_else(|error| {
+        tracing::error!(%error, "the rewritten histories of a member cannot be read");
+        Vec::new()
+    })
+}
+
+fn first_state(plan: &Plan, known: &[Known]) -> SyncState {
+    let member = |(member, known): (&PlannedMember, &Known)| MemberSync {
         node_id: member.node,
         node_name: member.name.clone(),
         remote: member.source.as_ref().and_then(|s| s.as_ref().ok()).map(|s| s.remote.to_string()),
@@ -103,7 +117,7 @@ fn first_state(plan: &Plan) -> SyncState {
         lines: 0,
         bad_lines: 0,
         bad_example: None,
-        rewritten: Vec::new(),
+        rewritten: known.rewritten.iter().map(Into::into).collect(),
     };
     SyncState {
         uses_git: plan.uses_git(),
@@ -113,7 +127,7 @@ fn first_state(plan: &Plan) -> SyncState {
             error: plan.own.as_ref().err().cloned(),
             ..OwnBranch::default()
         },
-        members: plan.members.iter().map(member).collect(),
+        members: plan.members.iter().zip(known).map(member).collect(),
         ..SyncState::unused()
     }
 }
@@ -129,6 +143,8 @@ struct Known {
     answered: Option<Sha256Hash>,
     has_heard: bool,
     brought: u64,
+    /// Histories of it that are gone, as they are stored.
+    rewritten: Vec<RewrittenRow>,
 }
 
 struct Task {
@@ -308,10 +324,14 @@ impl Task {
             }
             new_bytes += outcome.as_ref().map_or(0, |brought| brought.bytes);
             let well = outcome.as_ref().ok().map(|brought| brought.counts.bad == 0 && !brought.rewritten_now);
+            let histories = outcome.as_ref().ok().and_then(|brought| self.note_rewritten(place, brought));
             fetched.push((place, self.note(place, outcome, now)));
             if let Some(well) = well {
                 // the engine's task has ended if nobody takes it
                 let node = self.plan.members[place].node;
+                if let Some(histories) = histories {
+                    self.road.inputs.send(Inbound::Rewritten { node, histories }).await.ok();
+                }
                 self.road.inputs.send(Inbound::Fetched { node, well }).await.ok();
             }
             self.look_after(git, place).await;
@@ -328,7 +348,7 @@ impl Task {
         let now = Instant::now();
         // after 2, 4, 8, … syncs without news: what the engine had no room for may be what it waits for
         let stalled = self.quiet >= 2 && self.quiet.is_power_of_two();
-        let target = |(place, member): (usize, &super::plan::PlannedMember)| {
+        let target = |(place, member): (usize, &PlannedMember)| {
             let source = member.source.as_ref()?.as_ref().ok()?.clone();
             let known = &self.members[place];
             if why.passes_over(known.fetched_at, self.plan.fresh_for, now) {
@@ -339,6 +359,24 @@ impl Task {
             Some(Target { place, source, trust, failures, again: known.read_again || stalled })
         };
         self.plan.members.iter().enumerate().filter_map(target).collect()
+    }
+
+    /// Notes histories that are gone and that were not known yet, also those that a node that was killed had no time to
+    /// store; all of them, if there are such.
+    fn note_rewritten(&mut self, place: usize, brought: &Brought) -> Option<Vec<RewrittenRow>> {
+        let (member, known) = (&mut self.state.members[place], &mut self.members[place].rewritten);
+        let latest = known.last().map(|row| row.seen_at);
+        let new: Vec<_> = brought.rewritten.iter().filter(|row| Some(row.seen_at) > latest).cloned().collect();
+        for RewrittenRow { was, now, .. } in &new {
+            let node = member.node_id;
+            tracing::error!(%node, was, now, "this member's Git history was rewritten; what was accepted stays");
+            self.metrics.rewritten();
+        }
+        let is_new = !new.is_empty();
+        known.extend(new);
+        known.drain(..known.len().saturating_sub(REWRITTEN_KEPT));
+        member.rewritten = known.iter().map(Into::into).collect();
+        is_new.then(|| known.clone())
     }
 
     /// Notes what became of a fetch; why it failed, if it did.
@@ -357,12 +395,6 @@ impl Task {
                 }
                 let counts = &brought.counts;
                 self.metrics.read(brought.bytes, counts.taken, counts.settled, counts.bad);
-                if let Some(was) = brought.rewritten.last().filter(|_| brought.rewritten_now) {
-                    let (node, was, now) = (member.node_id, was.was.clone(), brought.commit.clone());
-                    tracing::error!(%node, was, now, "this member's Git history was rewritten; what was accepted stays");
-                    self.metrics.rewritten();
-                    self.tell(NodeEvent::HistoryRewritten { node, was, now });
-                }
                 None
             }
             Err(GitError::NoBranch) => {
@@ -452,8 +484,5 @@ fn note_brought(member: &mut MemberSync, known: &mut Known, brought: &Brought, n
     if member.bad_example.is_none() {
         member.bad_example.clone_from(&brought.counts.example);
     }
-    let history =
-        |gone: &super::mirror::Rewritten| RewrittenHistory { seen_at: iso(gone.seen_at), was: gone.was.clone() };
-    member.rewritten = brought.rewritten.iter().map(history).collect();
     known.start = brought.head.as_ref().map(|head| head.start).or(known.start);
 }

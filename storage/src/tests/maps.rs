@@ -8,7 +8,7 @@ use ssid_protocol::testing;
 
 use super::remember::{conflict, open, open_subject};
 use crate::fixtures::{FEDERATION, node, subject};
-use crate::{AnchorRow, Changes, ConflictRow, Cursor, EpochRow, EvidenceRow, PeerRow, Store};
+use crate::{AnchorRow, Changes, ConflictRow, Cursor, EpochRow, EvidenceRow, PeerRow, RewrittenRow, Store};
 
 /// Rows of the tables that are plain maps, as small numbers.
 #[derive(Clone, Debug)]
@@ -18,6 +18,7 @@ enum Step {
     Conflict(u8, u32),
     ConflictEnded(u8),
     Evidence(u8, usize, u64, u64),
+    Rewritten(u8, u64),
     Anchor(u8, u64),
     Epoch(u64, String),
     Opened(u64),
@@ -33,6 +34,7 @@ fn steps() -> impl Strategy<Value = Vec<Vec<Step>>> {
         (0..3_u8, 0..EvidenceKind::ALL.len(), 0..3_u64, any::<u64>())
             .prop_map(|(member, kind, epoch, at)| Step::Evidence(member, kind, epoch, at)),
         (0..4_u8, any::<u64>()).prop_map(|(a, b)| Step::Anchor(a, b)),
+        (0..3_u8, any::<u64>()).prop_map(|(a, b)| Step::Rewritten(a, b)),
         (any::<u64>(), ".{0,20}").prop_map(|(a, b)| Step::Epoch(a, b)),
         (0..6_u64).prop_map(Step::Opened),
         (0..6_u64).prop_map(Step::Dropped),
@@ -55,6 +57,7 @@ struct Model {
     cursors: BTreeMap<Cursor, u64>,
     conflicts: BTreeMap<SubjectId, ConflictRow>,
     evidence: BTreeMap<EvidenceSlot, EvidenceRow>,
+    rewritten: BTreeMap<NodeId, Vec<RewrittenRow>>,
     anchors: BTreeMap<Sha256Hash, AnchorRow>,
     epochs: BTreeMap<Epoch, EpochRow>,
     open: BTreeSet<SubjectId>,
@@ -81,6 +84,11 @@ impl Model {
                     let from = at.is_multiple_of(2).then(|| node(9));
                     changes.evidence.push((slot, EvidenceRow { evidence: evidence(at), at: UnixMillis(at), from }));
                 }
+                Step::Rewritten(n, at) => {
+                    let text = || at.to_string();
+                    let row = RewrittenRow { seen_at: UnixMillis(at), remote: text(), was: text(), now: text() };
+                    changes.rewritten.push((node(n), vec![row]));
+                }
                 Step::Anchor(n, at) => changes.anchors.push((
                     Sha256Hash([n; 32]),
                     AnchorRow { name: "n".into(), cid: "c".into(), at: UnixMillis(at), services: vec![] },
@@ -95,6 +103,7 @@ impl Model {
         self.conflicts.retain(|id, _| !changes.conflicts_ended.contains(id));
         self.conflicts.extend(changes.conflicts.iter().copied());
         self.evidence.extend(changes.evidence.iter().cloned());
+        self.rewritten.extend(changes.rewritten.iter().cloned());
         self.anchors.extend(changes.anchors.iter().cloned());
         self.epochs.extend(changes.epochs.iter().cloned());
         self.open.retain(|id| !changes.dropped_subjects.contains(id));
@@ -108,6 +117,7 @@ impl Model {
             cursors: cursors.map(|cursor| (cursor, store.cursor(&cursor).unwrap())).collect(),
             conflicts: store.conflicts().unwrap().into_iter().collect(),
             evidence: store.evidence().map(Result::unwrap).collect(),
+            rewritten: store.rewritten().unwrap().into_iter().collect(),
             anchors: store.anchors().map(Result::unwrap).collect(),
             epochs: store.epochs(Epoch(0)).map(Result::unwrap).collect(),
             open: store.open_subjects().map(|row| row.unwrap().0).collect(),

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use ssid_tests::git::{Daemon, HttpServer, SshServer, bare_repository, commit_files, git};
-use ssid_tests::{Cluster, Organisation, Shape, free_port};
+use ssid_tests::{Cluster, Organisation, SOON, Shape, eventually, free_port};
 
 const BRANCH: &str = "ssid-federation";
 
@@ -123,6 +123,34 @@ fn each_failing_repository_is_named_and_takes_no_other_with_it() {
     let good = member(&outcome, "good");
     assert_eq!((&good["commit"], &good["rewritten"][0]["was"]), (&other.as_str().into(), &first.as_str().into()));
     assert_eq!(node.status()["transport"]["rewritten_histories"], 1);
+    // … as evidence, also after a restart, and called what it is: seen by this node, proven to nobody
+    let listed = || node.ssid_json(&["evidence", "list"]).as_array().map_or(0, Vec::len);
+    eventually("it is listed", SOON, || if listed() == 1 { Ok(()) } else { Err("it is not".to_owned()) });
+    cluster.node_mut(0).kill();
+    cluster.node_mut(0).start_answering();
+    let node = cluster.node(0);
+    assert_eq!(node.status()["transport"]["rewritten_histories"], 1);
+    let list = node.ssid_json(&["evidence", "list"]);
+    let one = &list[0];
+    assert_eq!(list.as_array().map(Vec::len), Some(1), "{list}");
+    assert_eq!(
+        (&one["kind"], &one["proven"], &one["member"]["node_name"]),
+        (&"rewritten_history".into(), &false.into(), &"good".into())
+    );
+    let id = one["id"].as_str().unwrap();
+    let file = node.file("observation.json");
+    let shown = node.ssid_json(&["evidence", "show", id, "-o", file.to_str().unwrap()]);
+    let document: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    assert_eq!(shown["document"], document);
+    for (key, value) in [("was", &first), ("now", &other), ("remote", &daemon.url("good.git"))] {
+        assert_eq!(document[key], value.as_str(), "{document}");
+    }
+    let genesis = node.file("genesis.json");
+    let verify = ["evidence", "verify", file.to_str().unwrap(), "--genesis", genesis.to_str().unwrap()];
+    let _ = node.ssid(&verify).exits(5).says(&["it proves nothing", "Neither commit is signed", &first, &other]);
+    // trust has no equivocation in it
+    let explained = node.ssid_json(&["trust", "explain", "good"]).to_string();
+    assert!(!explained.contains("equivocation"), "{explained}");
 }
 
 /// Two organisations with a repository each; the repository of the second.

@@ -1,56 +1,92 @@
-//! `/v1/evidence`: equivocation, and two certificates of one subject (SPEC §7, *Evidence*).
+//! `/v1/evidence`: equivocation, and two certificates of one subject (SPEC §7, *Evidence*); beside them what this node saw
+//! of members' Git branches, which proves nothing to others.
 
 use axum::Json;
 use axum::extract::{Path, State};
+use serde_json::Value;
 use ssid_protocol::evidence::Verifier;
-use ssid_storage::EvidenceRow;
+use ssid_protocol::id::{NodeId, UnixMillis};
+use ssid_storage::{EvidenceRow, RewrittenRow};
 
 use crate::api::ApiState;
 use crate::api::error::{Answer, Failure};
 use crate::api::names::{Named, resolve};
-use crate::api::view::{EvidenceView, iso};
+use crate::api::view::{EvidenceView, OBSERVATION_FORMAT, Observation, REWRITTEN_HISTORY, iso};
 
 pub(super) async fn list(State(state): State<ApiState>) -> Answer<Vec<EvidenceView>> {
     let all = |state: &ApiState| {
-        let verifier = verifier(state);
-        let mut rows = rows(state)?;
-        rows.sort_by_key(|row| row.at);
-        rows.iter().map(|row| view(state, &verifier, row)).collect()
+        let mut all = views(state)?;
+        all.sort_by_key(|(at, _)| *at);
+        Ok(all.into_iter().map(|(_, view)| EvidenceView { document: None, ..view }).collect())
     };
     state.read(all).await.map(Json)
 }
 
 pub(super) async fn show(State(state): State<ApiState>, Path(id): Path<String>) -> Answer<EvidenceView> {
     let one = move |state: &ApiState| {
-        let named = |row: EvidenceRow| Named { id: row.evidence.id().to_string(), name: String::new(), item: row };
-        let row = resolve("evidence", &id, rows(state)?.into_iter().map(named).collect())?;
-        let document = serde_json::from_str(&row.evidence.to_json().to_jcs()).map_err(Failure::internal)?;
-        Ok(EvidenceView { document: Some(document), ..view(state, &verifier(state), &row)? })
+        let named = |(_, view): (_, EvidenceView)| Named { id: view.id.to_string(), name: String::new(), item: view };
+        resolve("evidence", &id, views(state)?.into_iter().map(named).collect())
     };
     state.read(one).await.map(Json)
 }
 
-/// Few: one piece a member, kind and epoch.
-fn rows(state: &ApiState) -> Result<Vec<EvidenceRow>, Failure> {
-    state.store.evidence().map(|row| Ok(row?.1)).collect()
-}
-
-fn verifier(state: &ApiState) -> Verifier {
+/// Few: one piece a member, kind and epoch, and the latest histories of each member.
+fn views(state: &ApiState) -> Result<Vec<(UnixMillis, EvidenceView)>, Failure> {
     let policies = state.manifest.event_policies.clone();
-    Verifier::new(state.federation_id, &state.manifest, (*state.voters).clone(), policies)
+    let verifier = Verifier::new(state.federation_id, &state.manifest, (*state.voters).clone(), policies);
+    let mut all = Vec::new();
+    for row in state.store.evidence() {
+        let (_, row) = row?;
+        all.push((row.at, proven(state, &verifier, &row)?));
+    }
+    for (member, histories) in state.store.rewritten()? {
+        for row in histories {
+            all.push((row.seen_at, observed(state, member, row)?));
+        }
+    }
+    Ok(all)
 }
 
-fn view(state: &ApiState, verifier: &Verifier, row: &EvidenceRow) -> Result<EvidenceView, Failure> {
+fn proven(state: &ApiState, verifier: &Verifier, row: &EvidenceRow) -> Result<EvidenceView, Failure> {
     // it was verified before it was kept, but a disk may lie: nobody is accused unproven
     let proven = row.evidence.verify(verifier).map_err(Failure::internal)?;
+    let document: Value = serde_json::from_str(&row.evidence.to_json().to_jcs()).map_err(Failure::internal)?;
     Ok(EvidenceView {
         id: row.evidence.id(),
         kind: proven.kind.as_str().to_owned(),
+        proven: true,
         member: proven.member.map(|member| state.named_node(&member)),
         epoch: proven.epoch,
         at: iso(row.at),
         told_by: row.from.map(|node| state.named_node(&node)),
         what: proven.what,
-        document: None,
+        document: Some(document),
+    })
+}
+
+fn observed(state: &ApiState, member: NodeId, row: RewrittenRow) -> Result<EvidenceView, Failure> {
+    let RewrittenRow { seen_at, remote, was, now } = row;
+    let seen_at = iso(seen_at);
+    let observation = Observation {
+        format: OBSERVATION_FORMAT.to_owned(),
+        federation_id: state.federation_id,
+        kind: REWRITTEN_HISTORY.to_owned(),
+        observer: state.node_id,
+        member,
+        remote,
+        was,
+        now,
+        seen_at: seen_at.clone(),
+    };
+    Ok(EvidenceView {
+        id: observation.id(),
+        kind: observation.kind.clone(),
+        proven: false,
+        member: Some(state.named_node(&member)),
+        epoch: None,
+        at: seen_at,
+        told_by: None,
+        what: observation.what(),
+        document: Some(serde_json::to_value(&observation).map_err(Failure::internal)?),
     })
 }

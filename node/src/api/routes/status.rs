@@ -91,6 +91,7 @@ fn transport(state: &ApiState, engine: &EngineStatus) -> TransportStatus {
         sync_interval_minutes: state.settings.sync_interval_minutes,
         // both are ISO 8601 in UTC, so that the later one is the greater text
         last_sync: engine.syncs.last.map(iso).max(git.last_sync.clone()),
+        // those of earlier lives among them
         rewritten_histories: git.members.iter().map(|member| member.rewritten.len() as u64).sum(),
     }
 }

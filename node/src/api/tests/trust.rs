@@ -4,7 +4,7 @@ use serde_json::json;
 use ssid_protocol::evidence::{Evidence, Signed};
 use ssid_protocol::id::NodeId;
 use ssid_protocol::trust::TrustNote;
-use ssid_storage::EvidenceRow;
+use ssid_storage::{EvidenceRow, RewrittenRow};
 
 use super::*;
 
@@ -102,4 +102,19 @@ async fn evidence_is_listed_and_shown_with_its_document() {
     assert_eq!((shown["id"].as_str(), &shown["epoch"]), (Some(id.as_str()), &Value::Null));
     assert_eq!(Evidence::parse(shown["document"].to_string().as_bytes()).unwrap(), evidence);
     assert_eq!(served.ask("GET /v1/evidence/ffff", "").await.0, 404);
+    // a rewritten history stands beside it, by when it was seen, and is called observed
+    let row =
+        |seen_at| RewrittenRow { seen_at: UnixMillis(seen_at), remote: "r".into(), was: "a".into(), now: "b".into() };
+    let rewritten = vec![(keys[3].node_id(), vec![row(500), row(2_000)])];
+    served.writer.write(Changes { rewritten, ..Changes::default() }).unwrap();
+    let list = served.get("/v1/evidence").await;
+    let kinds: Vec<_> = list.as_array().unwrap().iter().map(|one| (&one["kind"], &one["proven"])).collect();
+    let (observed, no, yes) = (json!("rewritten_history"), json!(false), json!(true));
+    assert_eq!(kinds, [(&observed, &no), (&json!("event"), &yes), (&observed, &no)]);
+    let shown = served.get(&format!("/v1/evidence/{}", list[2]["id"].as_str().unwrap())).await;
+    assert_eq!(
+        (&shown["document"]["was"], &shown["document"]["seen_at"]),
+        (&json!("a"), &json!("1970-01-01T00:00:02Z"))
+    );
+    assert_eq!(shown["member"]["node_name"], "Node-3");
 }

@@ -1,4 +1,5 @@
-//! `/v1/evidence`: who contradicted itself, with the document that proves it to anyone.
+//! `/v1/evidence`: who contradicted itself, with the document that proves it to anyone; and what this node saw of members'
+//! Git branches, which nobody can prove.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -11,18 +12,20 @@ use super::NamedNode;
 pub struct EvidenceView {
     /// Its name.
     pub id: EvidenceId,
-    /// What about: `event`, `vote`, `log_head`, `proposal`, `close` or `certificates`.
+    /// What about: `event`, `vote`, `log_head`, `proposal`, `close` or `certificates`; or `rewritten_history`.
     pub kind: String,
+    /// Whether the document proves it to anyone; not so of a `rewritten_history`, which this node saw and nobody signed.
+    pub proven: bool,
     /// Who; `null` for two certificates of one subject.
     pub member: Option<NamedNode>,
-    /// In which epoch; `null` for events and log heads.
+    /// In which epoch; `null` for events, log heads and rewritten histories.
     pub epoch: Option<Epoch>,
     /// Since when this node has it.
     pub at: String,
     /// Who told it; `null` if it saw both halves itself.
     pub told_by: Option<NamedNode>,
-    /// What was signed, in words.
+    /// What was signed, or seen, in words.
     pub what: String,
-    /// The `ssid-evidence/1` document; `null` in lists.
+    /// The `ssid-evidence/1` document, of a rewritten history `ssid-observation/1`; `null` in lists.
     pub document: Option<Value>,
 }

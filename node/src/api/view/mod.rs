@@ -8,6 +8,7 @@ mod event;
 mod evidence;
 mod log;
 mod node;
+mod observation;
 mod problem;
 mod status;
 mod trust;
@@ -19,6 +20,7 @@ pub use event::{AppliedView, EmitView, EventDraft, EventState, EventView, Import
 pub use evidence::EvidenceView;
 pub use log::{ConsistencyView, LogHeadView, ProofView};
 pub use node::{NodeView, ObservedNodeView};
+pub use observation::{OBSERVATION_FORMAT, Observation, REWRITTEN_HISTORY};
 pub use problem::Problem;
 pub use status::{
     FederationStatus, MembersStatus, NamedNode, OutboxStatus, ReadyView, Statistics, StatusView, TransportStatus,

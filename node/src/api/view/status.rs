@@ -94,7 +94,7 @@ pub struct TransportStatus {
     pub sync_interval_minutes: u64,
     /// When a sync last ended well.
     pub last_sync: Option<String>,
-    /// Histories of members' Git branches that were rewritten; `GET /v1/sync` lists them.
+    /// Histories of members' Git branches that were rewritten; `GET /v1/evidence` lists them.
     pub rewritten_histories: u64,
 }
 
