@@ -15,6 +15,8 @@ use ssid_protocol::manifest::Manifest;
 use ssid_storage::{Store, SubjectState};
 use tokio_util::sync::CancellationToken;
 
+pub use markdown::{FIELDS, Field};
+
 use crate::api::view::{ConflictView, RecordView, iso, now};
 use crate::config::{ConflictResolution, Settings, write_atomic};
 use crate::engine::{EngineHandle, Listener, NodeEvent};

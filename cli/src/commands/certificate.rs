@@ -32,23 +32,42 @@ pub(crate) enum CertificateCommand {
 pub(crate) struct VerifyArgs {
     /// The certificate
     file: PathBuf,
+    #[command(flatten)]
+    federation: OfflineFederation,
+}
+
+/// What is known of a federation without a node.
+#[derive(Debug, Args)]
+pub(super) struct OfflineFederation {
     /// The genesis file of the federation
     #[arg(long, value_name = "G")]
-    genesis: PathBuf,
+    pub(super) genesis: PathBuf,
     /// Manifests and certificates of the epochs after the first
     #[arg(long, value_name = "DIR")]
     epochs: Option<PathBuf>,
 }
 
+impl OfflineFederation {
+    /// The valid manifest that it began with.
+    pub(super) fn genesis(&self) -> Result<Manifest> {
+        parse_genesis(&self.genesis)
+    }
+
+    /// The proven manifest of an epoch.
+    pub(super) fn manifest_of(&self, epoch: Epoch, genesis: &Manifest) -> Result<Manifest> {
+        manifest_of(epoch, genesis, self.epochs.as_deref())
+    }
+}
+
 pub(crate) fn run(command: CertificateCommand, context: &Context) -> Result<()> {
     let CertificateCommand::Verify(args) = command;
-    let genesis = parse_genesis(&args.genesis)?;
+    let genesis = args.federation.genesis()?;
     let bytes = read_document(&args.file, "export one with: ssid consensus export HASH -o c.json")?;
     let certificate = Certificate::parse(&bytes).map_err(|e| refused(&args.file, &e))?;
-    let manifest = manifest_of(certificate.epoch, &genesis, args.epochs.as_deref())?;
+    let manifest = args.federation.manifest_of(certificate.epoch, &genesis)?;
     let federation = genesis.federation_id();
-    let mut verifier =
-        Verifier::new(federation, &manifest, &genesis.event_policies).map_err(|e| refused(&args.genesis, &e))?;
+    let mut verifier = Verifier::new(federation, &manifest, &genesis.event_policies)
+        .map_err(|e| refused(&args.federation.genesis, &e))?;
     certificate.verify(&mut verifier).map_err(|e| refused(&args.file, &e))?;
 
     let signer = |signer| {
@@ -82,8 +101,7 @@ pub(crate) fn run(command: CertificateCommand, context: &Context) -> Result<()> 
     Ok(())
 }
 
-/// The valid genesis manifest of a file.
-pub(super) fn parse_genesis(path: &Path) -> Result<Manifest> {
+fn parse_genesis(path: &Path) -> Result<Manifest> {
     let bytes = read_document(path, "--genesis takes the file that the federation began with")?;
     let genesis = Manifest::parse(&bytes).map_err(|e| refused(path, &e))?;
     genesis.validate_genesis().map_err(|e| refused(path, &e))?;
@@ -94,8 +112,7 @@ pub(super) fn refused(path: &Path, reason: &dyn std::fmt::Display) -> CliError {
     CliError::new(Code::Verification, format!("{}: {reason}", path.display()))
 }
 
-/// The proven manifest of an epoch.
-pub(super) fn manifest_of(epoch: Epoch, genesis: &Manifest, epochs: Option<&Path>) -> Result<Manifest> {
+fn manifest_of(epoch: Epoch, genesis: &Manifest, epochs: Option<&Path>) -> Result<Manifest> {
     if epoch == Epoch::ZERO {
         return Ok(genesis.clone());
     }

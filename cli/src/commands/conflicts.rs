@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Subcommand;
 use clap::builder::NonEmptyStringValueParser;
 use ssid_node::api::view::{CandidateVotes, ConflictView, NodeView, Operated};
-use ssid_protocol::event::Event;
+use ssid_node::conflicts::FIELDS;
 use ssid_protocol::id::{Choice, NodeId, Round};
 use ssid_protocol::vote::Phase;
 
@@ -174,20 +174,7 @@ fn votes(conflict: &ConflictView, names: &Names, out: Output) -> String {
     out.table(&["ROUND", "PHASE", "VOTES"], lines.into_iter().map(row))
 }
 
-/// A field's name, and how to take it from an event.
-type Field = (&'static str, fn(&Event) -> &String);
-
 fn side_by_side(candidates: &[CandidateVotes], names: &Names, out: Output) -> String {
-    const FIELDS: [Field; 8] = [
-        ("timestamp", |e| &e.timestamp),
-        ("event", |e| &e.event),
-        ("version", |e| &e.version),
-        ("commit_hash", |e| &e.commit_hash),
-        ("blueprint", |e| &e.blueprint),
-        ("root_24_lock", |e| &e.root_24_lock),
-        ("compliance_score", |e| &e.compliance_score),
-        ("emitted_by", |e| &e.emitted_by),
-    ];
     let mut rows = Vec::new();
     for (name, field) in FIELDS {
         let values: Vec<_> =

@@ -12,7 +12,7 @@ use ssid_protocol::evidence::{Evidence, Verifier};
 use ssid_protocol::id::Epoch;
 use ssid_protocol::manifest::Manifest;
 
-use super::certificate::{manifest_of, parse_genesis, refused};
+use super::certificate::{OfflineFederation, refused};
 use crate::context::Context;
 use crate::error::{CliError, Code, OrCode as _};
 use crate::output::{Output, Tone, clean, seconds, short};
@@ -56,12 +56,8 @@ pub(crate) enum EvidenceCommand {
 pub(crate) struct VerifyArgs {
     /// The evidence
     file: PathBuf,
-    /// The genesis file of the federation
-    #[arg(long, value_name = "G")]
-    genesis: PathBuf,
-    /// Manifests and certificates of the epochs after the first
-    #[arg(long, value_name = "DIR")]
-    epochs: Option<PathBuf>,
+    #[command(flatten)]
+    federation: OfflineFederation,
 }
 
 /// The subcommands that ask a node.
@@ -169,7 +165,7 @@ fn refuse_observation(observation: &Observation, genesis: &Manifest) -> String {
 }
 
 fn verify(args: &VerifyArgs, context: &Context) -> Result<()> {
-    let genesis = parse_genesis(&args.genesis)?;
+    let genesis = args.federation.genesis()?;
     let bytes = read_document(&args.file, "export one with: ssid evidence show ID -o evidence.json")?;
     if let Ok(observation) = serde_json::from_slice::<Observation>(&bytes)
         && observation.format == OBSERVATION_FORMAT
@@ -178,8 +174,8 @@ fn verify(args: &VerifyArgs, context: &Context) -> Result<()> {
     }
     let evidence = Evidence::parse(&bytes).map_err(|e| refused(&args.file, &e))?;
     let epoch = evidence.epoch().unwrap_or(Epoch::ZERO);
-    let manifest = manifest_of(epoch, &genesis, args.epochs.as_deref())?;
-    let voters = manifest.voters().map_err(|e| refused(&args.genesis, &e))?;
+    let manifest = args.federation.manifest_of(epoch, &genesis)?;
+    let voters = manifest.voters().map_err(|e| refused(&args.federation.genesis, &e))?;
     let policies = genesis.event_policies.clone();
     let verifier = Verifier::new(genesis.federation_id(), &manifest, voters, policies);
     let proven = evidence.verify(&verifier).map_err(|e| refused(&args.file, &e))?;

@@ -70,9 +70,10 @@ pub(super) fn page(report: &ConflictReport) -> String {
 }
 
 /// A field's name, and how to take it from an event.
-type Field = (&'static str, fn(&Event) -> &String);
+pub type Field = (&'static str, fn(&Event) -> &String);
 
-const FIELDS: [Field; 8] = [
+/// The fields of an event in the order in which people read them.
+pub const FIELDS: [Field; 8] = [
     ("timestamp", |e| &e.timestamp),
     ("event", |e| &e.event),
     ("version", |e| &e.version),

@@ -107,22 +107,13 @@ mod tests {
 
     use std::fs;
     use std::path::Path;
-    use std::process::Command;
     use std::time::Duration;
 
     use tokio_util::sync::CancellationToken;
 
+    use super::super::testing::git;
     use super::*;
     use crate::config::GitProtocol;
-
-    fn git(dir: &Path, args: &[&str]) -> String {
-        let mut git = Command::new("git");
-        git.args(["-c", "user.name=t", "-c", "user.email=t@localhost"]).args(args).current_dir(dir);
-        git.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1");
-        let output = git.output().unwrap();
-        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8_lossy(&output.stdout).trim().to_owned()
-    }
 
     fn commit(dir: &Path) -> String {
         git(dir, &["commit", "--quiet", "--allow-empty", "-m", "x"]);

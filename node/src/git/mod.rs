@@ -10,7 +10,6 @@
 //! schedule    when                         task        the owner, with a handle
 //! plain       registry logs of members without a key
 //! history     the commits of a member's default branch
-//! commits     looks for those that events name
 //! ```
 
 mod branch;
@@ -35,6 +34,8 @@ mod schedule;
 mod state;
 mod sync;
 pub mod task;
+#[cfg(test)]
+mod testing;
 
 pub use command::{FETCH_BYTES, Git};
 pub use failure::GitError;

@@ -255,21 +255,13 @@ mod tests {
 
     use std::fs;
     use std::path::Path;
-    use std::process::Command;
 
+    use super::super::testing::git;
     use super::*;
 
     const GPG: &str = "0123456789ABCDEF0123456789ABCDEF01234567";
     const SSH: &str = "SHA256:abcDEF0123456789abcDEF0123456789abcDEF01234";
     const BOTH: Asked = Asked { gpg: true, ssh: true };
-
-    fn git(dir: &Path, args: &[&str]) {
-        let mut git = Command::new("git");
-        git.args(["-c", "user.name=t", "-c", "user.email=t@localhost"]).args(args).current_dir(dir);
-        git.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1");
-        let output = git.output().unwrap();
-        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
-    }
 
     fn commit(dir: &Path, path: &str, text: &str) {
         fs::create_dir_all(dir.join(path).parent().unwrap()).unwrap();

@@ -5,6 +5,8 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
 use ssid_tests::git::{Daemon, HttpServer, SshServer, bare_repository, commit_files, git};
 use ssid_tests::{Cluster, Organisation, SOON, Shape, eventually, free_port};
@@ -23,14 +25,9 @@ fn config(data: &Path, timeout_seconds: u64) {
 
 /// Bytes that do not compress.
 fn noise(bytes: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let next = |_| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()
-    };
-    (0..bytes / 8).flat_map(next).collect()
+    let mut noise = vec![0; bytes];
+    StdRng::seed_from_u64(1).fill(&mut noise[..]);
+    noise
 }
 
 /// Puts zeros into every pack of a repository, where its largest object is.

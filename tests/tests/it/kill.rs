@@ -10,6 +10,8 @@ use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
 use ssid_protocol::batch::{SignedBatch, Statements};
 use ssid_protocol::certificate::Verifier;
 use ssid_protocol::evidence::Statement;
@@ -161,19 +163,13 @@ fn hashes(file: &[u8]) -> Vec<String> {
     text.lines().filter_map(hash).collect()
 }
 
-/// splitmix64: instants that a seed repeats, as far as processes repeat anything.
-fn random(state: &mut u64) -> u64 {
-    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let z = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb) ^ (z >> 31)
-}
-
 #[test]
 fn a_node_killed_a_hundred_times_keeps_every_promise() {
-    let mut seed = std::env::var("SSID_KILL_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| {
+    let seed = std::env::var("SSID_KILL_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| {
         u64::from(std::process::id()) // differs from run to run
     });
     println!("kill -9: seed {seed} (SSID_KILL_SEED={seed} draws the same instants)");
+    let mut random = StdRng::seed_from_u64(seed);
     let started = Instant::now();
     let mut cluster = Cluster::start(4);
     let manifest = Manifest::parse(&fs::read(cluster.genesis()).unwrap()).unwrap();
@@ -188,16 +184,16 @@ fn a_node_killed_a_hundred_times_keeps_every_promise() {
         scope.spawn(|| offer_until(&victim, &own, &stop, &acknowledged));
         scope.spawn(|| offer_until(&bystander, &other, &stop, &by_others));
         for _ in 0..KILLS {
-            if random(&mut seed).is_multiple_of(4) {
+            if random.random_ratio(1, 4) {
                 in_starts += 1;
-                thread::sleep(Duration::from_millis(random(&mut seed) % 400));
+                thread::sleep(Duration::from_millis(random.random_range(0..400)));
             } else {
                 let had = acknowledged.lock().unwrap().len();
                 eventually("the victim takes events", SOON, || {
                     let has = acknowledged.lock().unwrap().len();
                     if has >= had + 3 { Ok(()) } else { Err(has) }
                 });
-                thread::sleep(Duration::from_millis(random(&mut seed) % 100));
+                thread::sleep(Duration::from_millis(random.random_range(0..100)));
             }
             cluster.node_mut(0).kill();
             disk.check(&acknowledged.lock().unwrap());

@@ -1,18 +1,10 @@
 //! A member without a key beside members who have one: seen if that is allowed, and never counted.
 
 use std::fs;
-use std::path::Path;
-use std::process::Command;
 
 use serde_json::Value;
+use ssid_tests::git::git;
 use ssid_tests::{Cluster, Events, Node, SOON, Shape, eventually};
-
-fn git(dir: &Path, args: &[&str]) {
-    let mut git = Command::new("git");
-    git.args(["-c", "user.name=t", "-c", "user.email=t@localhost"]).args(args).current_dir(dir);
-    let ended = git.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1").output().unwrap();
-    assert!(ended.status.success(), "{args:?}: {}", String::from_utf8_lossy(&ended.stderr));
-}
 
 fn observed(node: &Node) -> Value {
     let nodes = node.ssid_json(&["nodes", "list"]);
