@@ -43,7 +43,8 @@ pub struct Voter {
 pub struct VoterSet {
     voters: Vec<Voter>,
     total: u64,
-    quorum: u64,
+    /// Written here and, to break it on purpose, in [`crate::testing`]; nowhere else.
+    pub(crate) quorum: u64,
     min_signers: usize,
 }
 

@@ -87,6 +87,13 @@ fn member(index: usize) -> Member {
     }
 }
 
+/// These voters with a quorum that is one less than the rule says (SPEC §6): a fault, so that a check of the voting rules
+/// can show that it would be seen.
+pub fn with_lower_quorum(mut voters: VoterSet) -> VoterSet {
+    voters.quorum = voters.quorum.saturating_sub(1);
+    voters
+}
+
 /// [`manifest`], its federation id, its voters (sorted by node id) and its members' keys (in order of the members: the
 /// key of voter `v` is in general not at `v`).
 ///

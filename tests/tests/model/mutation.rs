@@ -13,7 +13,7 @@ pub(crate) enum Mutation {
     LockDroppedOnEntering,
     /// Once an operator has chosen, the instance is one whose journal lacks its precommits.
     ChoiceOverridesLock,
-    /// The Byzantine member and one other are a quorum.
+    /// Any two of the four voters are a quorum.
     LowerQuorum,
     /// A restart loses what the journal holds of the highest round signed in.
     ResumesEarlier,

@@ -2,7 +2,7 @@
 
 use ssid_protocol::event::Event;
 use ssid_protocol::id::{Choice, Epoch, Round, SubjectId};
-use ssid_protocol::manifest::{TieBreak, Weighting};
+use ssid_protocol::manifest::TieBreak;
 use ssid_protocol::quorum::{VoterIndex, VoterSet};
 use ssid_protocol::testing;
 use ssid_protocol::vote::{Ballot, Phase, Proposal, RoundId};
@@ -164,22 +164,14 @@ pub(crate) struct Federation {
 }
 
 impl Federation {
-    /// `low_quorum`: the Byzantine member weighs three, so that it and one other decide: the quorum of three signers
-    /// lowered by one for every set that it is in.
+    /// `low_quorum`: two of the four voters decide, where the rule says three.
     pub(crate) fn new(byzantine: u8, automatic: Option<TieBreak>, low_quorum: bool) -> Self {
-        let mut manifest = testing::manifest(VOTERS.into());
         let (_, _, voters, _) = testing::federation(VOTERS.into());
-        let liar = voters.get(VoterIndex(byzantine.into())).map(|voter| voter.key.id());
-        if low_quorum {
-            manifest.vote_weighting = Weighting::Trust;
-            for member in &mut manifest.members {
-                member.weight = if Some(member.node_id) == liar { 3 } else { 1 };
-            }
-        }
+        let voters = if low_quorum { testing::with_lower_quorum(voters) } else { voters };
         let event = |commit: &str| Event { commit_hash: commit.into(), ..testing::event("blueprint_tagged", "v4.4.0") };
         let events = [event("aaaaaaa"), event("bbbbbbb")];
         let choices = [events[0].choice(), events[1].choice()];
-        Self { voters: manifest.voters().unwrap(), byzantine, automatic, events, choices }
+        Self { voters, byzantine, automatic, events, choices }
     }
 
     /// The voter that honest node `node` (0 to 2) is.
