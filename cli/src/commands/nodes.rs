@@ -6,7 +6,7 @@ use clap::builder::NonEmptyStringValueParser;
 use serde::Serialize;
 use serde_json::json;
 use ssid_node::api::view::{NodeView, ObservedNodeView};
-use ssid_node::git::GitRemote;
+use ssid_node::git::{GitRemote, publishes};
 use ssid_node::known_members::{KnownMember, KnownMembers};
 use ssid_node::legacy::plain::{Comparison, allows_unsigned, public_remote};
 use ssid_node::registry::manifest::FederationManifest;
@@ -39,7 +39,8 @@ pub(crate) enum NodesCommand {
     ///
     /// What its registry log says is shown as an observation, by nodes list and sync, once
     /// security.allow_unsigned_members is true (where nobody has a key it need not be). It never counts to a quorum, a certificate or trust; for
-    /// that an organisation makes a node of its own (ssid init) and hands over its card.
+    /// that an organisation makes a node of its own (ssid init) and hands over its card. Its repository is asked whether a
+    /// node publishes there already; one that does not answer is added all the same.
     ///
     /// Examples:
     ///   ssid nodes add --git-remote https://git.example/registry.git --node-name Oslo --organization 'Eksempel AS'
@@ -61,7 +62,7 @@ pub(crate) async fn run(command: NodesCommand, context: &Context) -> Result<()> 
     let client = context.client();
     match command {
         NodesCommand::Add { git_remote, node_name, organization } => {
-            add(context, &git_remote, &node_name, &organization)?;
+            add(context, &git_remote, &node_name, &organization).await?;
         }
         NodesCommand::List => {
             let client = client?;
@@ -93,7 +94,7 @@ pub(crate) async fn run(command: NodesCommand, context: &Context) -> Result<()> 
 }
 
 /// Needs no running node: it is a file.
-fn add(context: &Context, git_remote: &str, node_name: &str, organization: &str) -> Result<()> {
+async fn add(context: &Context, git_remote: &str, node_name: &str, organization: &str) -> Result<()> {
     setup::check_name("--node-name", node_name)?;
     setup::check_name("--organization", organization)?;
     let paths = RegistryPaths::choose(context.repo.as_deref(), context.home.root());
@@ -108,13 +109,28 @@ fn add(context: &Context, git_remote: &str, node_name: &str, organization: &str)
     if in_manifest && !nodes.iter().any(|node| public_remote(&node.git_remote) == remote.public()) {
         put_in_manifest(&paths, &remote, node_name, organization)?;
     }
-    let is_read = allows_unsigned(&plain_sync::places(context, &paths)?.settings, has_keys);
+    let settings = plain_sync::places(context, &paths)?.settings;
+    let is_read = allows_unsigned(&settings, has_keys);
+    let found = publishes(&settings, &remote).await;
+    let (branch, why) = (&settings.sync_settings.git_branch, found.as_ref().err().map(ToString::to_string));
     let shown = json!({ "node_name": node_name, "organization": organization,
-        "git_remote": remote.to_string(), "added": is_new, "votes": false, "is_read": is_read });
+        "git_remote": remote.to_string(), "added": is_new, "votes": false, "is_read": is_read,
+        "branch": branch, "reached": found.is_ok(), "publishes": found.as_ref().ok(), "not_reached_because": why });
     context.out.show(&shown, |_| {
         let what = if is_new { "is added" } else { "was there already" };
         let how = if is_read { "" } else { "\nIts log is read once security.allow_unsigned_members is true" };
-        format!("{} {what}: observed at {remote}, without a vote{how}", clean(node_name))
+        let seen = match &found {
+            Ok(true) => format!(
+                "A node publishes there, on the branch {}: once its card is in the federation it is a member with a vote",
+                clean(branch)
+            ),
+            Ok(false) => format!("No node publishes there, on the branch {}: it has a plain log only", clean(branch)),
+            Err(error) => {
+                let why = clean(&error.to_string());
+                context.out.paint(Tone::Warn, &format!("Its repository does not answer now, and is added all the same: {why}"))
+            }
+        };
+        format!("{} {what}: observed at {remote}, without a vote{how}\n{seen}", clean(node_name))
     })?;
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use serde_json::{Value, json};
@@ -81,6 +81,7 @@ fn nodes_that_were_added_are_synced_like_those_of_the_manifest() {
     let add = ["nodes", "add", "--node-name", "Oslo", "--organization", "Eksempel", "--git-remote"];
     let added = json_of(&repo, &[&here[..], &add, &[partners[2].to_str().unwrap()]].concat());
     assert_eq!((&added["added"], &added["is_read"]), (&json!(true), &json!(true)), "nobody has a key here");
+    assert_eq!((&added["reached"], &added["publishes"]), (&json!(true), &json!(false)), "{added}");
     let listed = json_of(&repo, &[&here[..], &["compat", "federation-sync-manager", "--list-nodes"]].concat());
     assert_eq!((listed.as_array().unwrap().len(), &listed[2]["node_name"]), (3, &json!("Oslo")));
     let report = json_of(&repo, &[&here[..], &["sync", "--force"]].concat());
@@ -100,6 +101,30 @@ fn nodes_that_were_added_are_synced_like_those_of_the_manifest() {
     let report = json_of(&repo, &[&here[..], &["sync", "--force"]].concat());
     assert_eq!((&report["observed_only"], &report["nodes"][0]["comparison"]["new"]), (&json!(true), &json!(1)));
     assert_eq!((&report["achieved"], &report["applied"]), (&json!(0), &json!(0)), "observed, never decided");
+}
+
+#[test]
+fn who_is_added_is_asked_whether_a_node_publishes_there_and_need_not_answer() {
+    let (dir, repo) = repository();
+    let partner = partners(&repo, 1).remove(0);
+    federate(&repo, &[]);
+    let data = dir.path().join("data");
+    let gone = dir.path().join("gone");
+    let add = |json: &[&str], name: &str, remote: &Path| {
+        let here = ["--data", data.to_str().unwrap(), "--repo", ".", "nodes", "add", "--node-name", name];
+        let rest = ["--organization", "Eksempel", "--git-remote", remote.to_str().unwrap()];
+        runs(&repo, &[json, &here, &rest].concat(), 0).0
+    };
+    has_all(&add(&[], "Oslo", &partner), &["Oslo is added", "No node publishes there, on the branch ssid-federation"]);
+    git(&partner, &["branch", "ssid-federation"]);
+    has_all(&add(&[], "Oslo", &partner), &["was there already", "A node publishes there", "member with a vote"]);
+    has_all(
+        &add(&[], "Bergen", &gone),
+        &["Bergen is added", "does not answer now, and is added all the same: not reached"],
+    );
+    let added: Value = serde_json::from_str(&add(&["--json"], "Bergen", &gone)).unwrap();
+    assert_eq!((&added["reached"], &added["publishes"]), (&json!(false), &Value::Null));
+    assert!(added["not_reached_because"].as_str().is_some_and(|why| why.contains("not reached")), "{added}");
 }
 
 #[test]

@@ -10,6 +10,8 @@
 //! schedule    when                         task        the owner, with a handle
 //! plain       registry logs of members without a key
 //! history     the commits of a member's default branch
+//! commits     looks for those that events name
+//! look        whether a node publishes in a repository
 //! ```
 
 mod branch;
@@ -19,6 +21,7 @@ mod failure;
 mod handle;
 mod history;
 mod intake;
+mod look;
 mod metrics;
 mod mirror;
 mod objects;
@@ -40,6 +43,7 @@ mod testing;
 pub use command::{FETCH_BYTES, Git};
 pub use failure::GitError;
 pub use handle::{GitHandle, SyncRoad};
+pub use look::publishes;
 pub use metrics::GitMetrics;
 pub use plain::{PlainLogError, PlainLogs};
 pub use plan::Plan;
