@@ -51,22 +51,31 @@ fn temp() -> TempDir {
     tempfile::tempdir().unwrap()
 }
 
-const COMMANDS: &str = "init, card, federation create, federation join, federation show, run, status, quorum, nodes list, \
-    nodes show, events emit, events list, events show, events import, events watch, events endorse, events refuse, events apply, consensus history, \
-    consensus check, consensus verify, consensus export, conflicts list, conflicts show, conflicts resolve, trust list, trust show, \
-    trust explain, trust boost, trust penalize, evidence list, evidence show, evidence verify, \
-    certificate verify, log head, log proof, log consistency, anchor run, anchor verify, anchor list, anchor cid, config check, config show, import-legacy, compat federation-sync-manager, compat consensus-validator, \
-    compat auto-ipfs-anchor, compat governance-telemetry, compat registry-event-trigger, ci init, release bundle, release verify, cluster up, cluster status, \
-    cluster kill, cluster restart, cluster down, completions, man";
+/// The commands that are directly below one, as its help lists them.
+fn below(dir: &Path, command: &str) -> (String, Vec<String>) {
+    let args: Vec<_> = command.split_whitespace().chain(["--help"]).collect();
+    let help = well(dir, &args);
+    let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| line.starts_with("  "));
+    let names = listed.filter(|line| !line.starts_with("   ")).filter_map(|line| line.split_whitespace().next());
+    let names =
+        names.filter(|name| *name != "help").map(|name| format!("{command} {name}").trim().to_owned()).collect();
+    (help, names)
+}
 
 #[test]
-fn every_command_has_help() {
+fn every_command_has_help_with_an_example_and_json() {
     let dir = temp();
-    for command in COMMANDS.split(", ") {
-        let args: Vec<_> = command.split(' ').chain(["--help"]).collect();
-        let help = well(dir.path(), &args);
+    let (mut commands, mut seen) = (below(dir.path(), "").1, 0);
+    while let Some(command) = commands.pop() {
+        let (help, names) = below(dir.path(), &command);
         assert!(help.contains(&format!("Usage: ssid {command}")), "{command}: {help}");
+        if names.is_empty() {
+            assert!(help.contains("Example") && help.contains("--json"), "{command}: {help}");
+            seen += 1;
+        }
+        commands.extend(names);
     }
+    assert!(seen > 60, "{seen} commands");
     assert!(well(dir.path(), &["--help"]).contains("Exit codes: 0 done"));
     assert!(well(dir.path(), &["--version"]).starts_with("ssid "));
 }

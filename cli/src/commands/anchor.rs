@@ -53,6 +53,10 @@ pub(crate) enum AnchorCommand {
     #[command(verbatim_doc_comment)]
     Verify(verify::VerifyArgs),
     /// List what is anchored, and what waits
+    ///
+    /// Example:
+    ///   ssid anchor list
+    #[command(verbatim_doc_comment)]
     List {
         /// How many
         #[arg(long, value_name = "N", default_value_t = 50)]

@@ -19,12 +19,28 @@ use crate::output::{Output, Tone, clean};
 pub(crate) enum ClusterCommand {
     Up(UpArgs),
     /// Show which nodes run, and how far they are
+    ///
+    /// Example:
+    ///   ssid cluster status --dir /tmp/fed
+    #[command(verbatim_doc_comment)]
     Status(Place),
     /// End a node at once, as a power cut would (SIGKILL)
+    ///
+    /// Example:
+    ///   ssid cluster kill 2 --dir /tmp/fed
+    #[command(verbatim_doc_comment)]
     Kill(Which),
     /// Start a node again; stops it first if it runs
+    ///
+    /// Example:
+    ///   ssid cluster restart 2 --dir /tmp/fed
+    #[command(verbatim_doc_comment)]
     Restart(Which),
     /// Stop every node that the directory says is running
+    ///
+    /// Example:
+    ///   ssid cluster down --dir /tmp/fed
+    #[command(verbatim_doc_comment)]
     Down(Place),
 }
 

@@ -26,6 +26,10 @@ pub(crate) enum ConfigCommand {
     #[command(verbatim_doc_comment)]
     Check,
     /// Show every setting that holds: the file's over the defaults, the environment's over both
+    ///
+    /// Example:
+    ///   ssid config show --repo /srv/governance
+    #[command(verbatim_doc_comment)]
     Show,
 }
 

@@ -17,6 +17,10 @@ use crate::output::{Output, Tone, clean, seconds, short};
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConflictsCommand {
     /// List them
+    ///
+    /// Example:
+    ///   ssid conflicts list --json
+    #[command(verbatim_doc_comment)]
     List {
         /// How many
         #[arg(long, value_name = "N", default_value_t = 50)]

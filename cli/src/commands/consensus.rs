@@ -40,6 +40,10 @@ pub(crate) enum ConsensusCommand {
         hash: String,
     },
     /// Verify every certificate of this node again, and the log's tree; exit 5 if one does not hold
+    ///
+    /// Example:
+    ///   ssid consensus verify
+    #[command(verbatim_doc_comment)]
     Verify,
     /// Write an event's certificate, which verifies offline
     ///

@@ -178,6 +178,9 @@ fn tolerance(voters: &VoterSet) -> String {
         0 => "none may lie".to_owned(),
         f => format!("weight {f} of {} may lie and decisions stay unique", voters.total()),
     };
-    let breaking = members(voters.heaviest_exceeding_faulty());
-    format!("{failing}; {lying}; the heaviest {breaking} together exceed that")
+    let breaking = match voters.heaviest_exceeding_faulty() {
+        1 => "the heaviest member alone exceeds that".to_owned(),
+        n => format!("the heaviest {n} members together exceed that"),
+    };
+    format!("{failing}; {lying}; {breaking}")
 }

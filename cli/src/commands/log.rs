@@ -15,6 +15,10 @@ use crate::output::{Output, Tone};
 #[derive(Debug, Subcommand)]
 pub(crate) enum LogCommand {
     /// Show its size and root
+    ///
+    /// Example:
+    ///   ssid log head --json
+    #[command(verbatim_doc_comment)]
     Head,
     /// Prove that an event is in it; the proof is checked before it is shown
     ///

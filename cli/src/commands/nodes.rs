@@ -23,6 +23,10 @@ use crate::setup;
 #[derive(Debug, Subcommand)]
 pub(crate) enum NodesCommand {
     /// List the members
+    ///
+    /// Example:
+    ///   ssid nodes list --json
+    #[command(verbatim_doc_comment)]
     List,
     /// Show one member
     ///

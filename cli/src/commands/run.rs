@@ -24,6 +24,10 @@ pub(crate) struct RunArgs {}
 
 pub(crate) async fn run(_: RunArgs, context: &Context) -> Result<()> {
     context.home.check().or_usage()?;
+    if let Some(repo) = context.repo.as_ref().filter(|repo| !repo.is_dir()) {
+        let error = CliError::usage(format!("--repo {}: there is no such directory", repo.display()));
+        return Err(error.hint("name the governance repository, or leave it out to use the data directory").into());
+    }
     let passphrase = setup::passphrase_for(&context.home)?;
     let shutdown = CancellationToken::new();
     let mut interrupted = signal(SignalKind::interrupt())?;

@@ -15,6 +15,10 @@ use crate::output::{Output, Tone, clean, seconds, short};
 #[derive(Debug, Subcommand)]
 pub(crate) enum TrustCommand {
     /// List every member's score
+    ///
+    /// Example:
+    ///   ssid trust list
+    #[command(verbatim_doc_comment)]
     List,
     /// Show one member's score, where its points come from and what they change
     ///

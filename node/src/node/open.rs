@@ -55,6 +55,9 @@ impl Opened {
         home.check()?;
         let paths = RegistryPaths::choose(options.repo.as_deref(), home.root());
         let config = configuration(&paths.federation_config, std::env::vars())?;
+        for finding in config.check() {
+            tracing::warn!("{finding}");
+        }
         let seed = keyfile::read(&home.voting_key(), options.passphrase.as_deref())?;
         let key = VotingKey::from_seed(&seed);
         let identity = identity(&home, options.passphrase.as_deref())?;

@@ -41,6 +41,10 @@ pub(crate) enum TelemetryCommand {
     #[command(verbatim_doc_comment)]
     Check(WaitArgs),
     /// Check again and again, every check_interval_seconds, until Ctrl-C
+    ///
+    /// Example:
+    ///   ssid telemetry watch --repo /srv/governance
+    #[command(verbatim_doc_comment)]
     Watch,
     /// Send a test message to every channel that is switched on; exit 1 unless all have it
     ///
@@ -93,13 +97,25 @@ pub(crate) struct HistoryArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum OutboxCommand {
     /// List it, oldest first
+    ///
+    /// Example:
+    ///   ssid telemetry outbox list --json
+    #[command(verbatim_doc_comment)]
     List,
     /// Send one again at once
+    ///
+    /// Example:
+    ///   ssid telemetry outbox retry 17
+    #[command(verbatim_doc_comment)]
     Retry {
         /// Its number
         id: u64,
     },
     /// Forget one
+    ///
+    /// Example:
+    ///   ssid telemetry outbox drop 17
+    #[command(verbatim_doc_comment)]
     Drop {
         /// Its number
         id: u64,

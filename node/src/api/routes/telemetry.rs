@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 
 use crate::api::ApiState;
 use crate::api::error::{Answer, Failure};
+use crate::api::view::Problem;
 use crate::telemetry::task::Request;
 use crate::telemetry::view::{CheckView, EntryView};
 
@@ -34,7 +35,11 @@ fn found(id: u64, is_there: bool) -> Answer<Value> {
 }
 
 async fn ask<T>(state: &ApiState, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T, Failure> {
-    let none = || Failure::not_found("this node has no telemetry: there is no telemetry_config.json that it can use");
+    let none = || {
+        let detail = "this node has no telemetry: there is no telemetry_config.json that it can use";
+        let hint = "write one, see that it is well with: ssid config check; then start the node again";
+        Failure::from(Problem::new(404, "not_found", "Not found", detail).hint(hint))
+    };
     let telemetry = state.telemetry.as_ref().ok_or_else(none)?;
     let (reply, answer) = oneshot::channel();
     telemetry.send(request(reply)).await.map_err(|_| none())?;
