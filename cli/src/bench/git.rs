@@ -38,7 +38,7 @@ use crate::setup::{self, NewFederation, NewNode};
 const PATIENCE: Duration = Duration::from_mins(2);
 /// Warm syncs that are timed; the middle one counts.
 const WARM: usize = 5;
-/// Statements signed together, as nodes do.
+/// Statements signed together, and events announced before the first of them are certified, as nodes do.
 const BATCH: usize = 1024;
 /// Events announced together, as many as fit a message.
 const ANNOUNCED: usize = 256;
@@ -272,10 +272,6 @@ fn event(member: usize, number: usize) -> Event {
 fn lines(events: &[Event], own: &VotingKey, manifest: &Manifest, keys: &[VotingKey]) -> Result<Vec<Line>> {
     let (federation, policies) = (manifest.federation_id(), &manifest.event_policies);
     let mut lines = Vec::new();
-    for part in events.chunks(ANNOUNCED) {
-        let batch = VerifiedBatch::sign(own, &federation, Statements::Events(part.to_vec()))?;
-        lines.push(Line::Batch(batch.batch().clone()));
-    }
     let quorum = usize::try_from(manifest.voters()?.quorum())?;
     let votes = |part: &[Event], phase| {
         let vote = |event: &Event| Vote {
@@ -287,7 +283,12 @@ fn lines(events: &[Event], own: &VotingKey, manifest: &Manifest, keys: &[VotingK
         };
         Statements::Votes(part.iter().map(vote).collect())
     };
+    // a node announces no more before the first of these are certified
     for part in events.chunks(BATCH) {
+        for announced in part.chunks(ANNOUNCED) {
+            let batch = VerifiedBatch::sign(own, &federation, Statements::Events(announced.to_vec()))?;
+            lines.push(Line::Batch(batch.batch().clone()));
+        }
         let prevotes = VerifiedBatch::sign(own, &federation, votes(part, Phase::Prevote))?;
         lines.push(Line::Batch(prevotes.batch().clone()));
         let signed = keys

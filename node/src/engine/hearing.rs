@@ -36,7 +36,8 @@ const OFFERS: usize = 64;
 pub(super) struct Hearing {
     heard: BTreeSet<NodeId>,
     head: LogHead,
-    observed: Vec<Inbound>,
+    /// Events of the registry file that are not certified yet. Bounded by who hands them over: they count as open.
+    observed: Vec<Event>,
     offers: VecDeque<Offer>,
     ask_at: Option<UnixMillis>,
 }
@@ -96,15 +97,32 @@ impl Engine {
 
     /// Own events wait until they may be signed: those of the registry as long as it takes, offered ones for a while.
     pub(super) fn hold_back(&mut self, tick: &mut Tick, input: Inbound) {
-        if let Inbound::Emit { events, ticket } = input {
-            if events.iter().all(|event| self.judge(tick, event).is_err()) {
-                return self.take_emitted(tick, events, ticket); // nothing to sign
+        match input {
+            Inbound::Emit { events, ticket } if events.iter().all(|event| self.judge(tick, event).is_err()) => {
+                self.take_emitted(tick, events, ticket); // nothing to sign
             }
-            return self.hold_offer(tick, events, ticket);
+            Inbound::Emit { events, ticket } => self.hold_offer(tick, events, ticket),
+            Inbound::Observed(events) => self.hold_observed(tick, events),
+            _ => {} // nothing else is held back
         }
+    }
+
+    /// Of what is certified nothing is left to sign: it is only compared, and not kept.
+    fn hold_observed(&mut self, tick: &mut Tick, events: Vec<Event>) {
+        let is_certified = |event: &Event| {
+            let subject = self.policies.subject_of(event).id(&self.federation);
+            self.certified_choice(&subject).is_some()
+        };
+        let (certified, held): (Vec<Event>, Vec<Event>) = events.into_iter().partition(is_certified);
+        self.take_observed(tick, certified);
         if let Some(hearing) = &mut self.hearing {
-            hearing.observed.push(input);
+            hearing.observed.extend(held);
         }
+    }
+
+    /// Events of the registry file that wait for the hearing to end.
+    pub(super) fn observed_waiting(&self) -> usize {
+        self.hearing.as_ref().map_or(0, |hearing| hearing.observed.len())
     }
 
     fn hold_offer(&mut self, tick: &mut Tick, events: Vec<Event>, ticket: Ticket) {
@@ -180,9 +198,7 @@ impl Engine {
             self.apply(tick, subject, Input::MaySign);
             self.endorse(tick, subject);
         }
-        for input in hearing.observed {
-            self.take(tick, input);
-        }
+        self.take_observed(tick, hearing.observed);
         for offer in hearing.offers {
             self.take_emitted(tick, offer.events, offer.ticket);
         }

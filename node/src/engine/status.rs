@@ -23,7 +23,7 @@ impl Engine {
             abstaining: self.abstaining.clone(),
             hearing: self.hearing_view(),
             read_only: self.read_only.clone(),
-            open: (self.open.len() + self.backlog_choices.len()) as u64,
+            open: (self.open.len() + self.backlog_choices.len() + self.observed_waiting()) as u64,
             conflicts: self.open.values().filter(|open| self.is_in_conflict(open)).count() as u64,
             awaiting_review: self.open.values().filter(|open| self.awaits_review(open)).count() as u64,
             log: self.store.log_head(),

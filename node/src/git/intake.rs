@@ -192,3 +192,57 @@ impl Intake {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use ssid_protocol::batch::VerifiedBatch;
+    use ssid_protocol::id::LogId;
+    use ssid_protocol::testing;
+    use ssid_storage::Owner;
+
+    use super::*;
+
+    /// Events announced together.
+    const ANNOUNCED: usize = 256;
+    /// Announcements on the branch: many times what may be held.
+    const LINES: usize = 80;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn no_more_lines_are_held_than_three_parts_however_long_the_branch_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let (manifest, federation, voters, keys) = testing::federation(4);
+        let owner = Owner { federation, node: keys[0].node_id() };
+        let (store, _writer) = Store::open(dir.path(), owner, LogId([1; 32])).unwrap();
+        let policies = manifest.event_policies.clone();
+        let checker = Arc::new(Checker::new(federation, manifest, voters, policies));
+        let (inputs, mut inbox) = mpsc::channel(1);
+        let road = Road { me: owner.node, checker, store, inputs };
+        let line = move |number: usize| {
+            let version = |i: usize| format!("v{number}.{i}");
+            let events = (0..ANNOUNCED).map(|i| testing::event("blueprint_tagged", &version(i))).collect();
+            let batch = VerifiedBatch::sign(&keys[1], &federation, Statements::Events(events)).unwrap();
+            (keys[1].node_id(), Line::Batch(batch.batch().clone()).to_text().unwrap())
+        };
+        let (read, lines_read) = tokio::sync::watch::channel(0);
+        let reader = tokio::task::spawn_blocking(move || {
+            let mut intake = Intake::new(road, line(0).0, false);
+            for number in 0..LINES {
+                intake.take(Place { file: "f", line: number }, line(number).1.as_bytes());
+                read.send_replace(number + 1);
+            }
+            intake.finish()
+        });
+        let (mut taken, mut most) = (0, 0);
+        while let Some(Inbound::Carried { batches, .. }) = inbox.recv().await {
+            most = most.max(batches.len() * ANNOUNCED);
+            taken += batches.len();
+            // one part in the channel, one that waits for room there, one that is being read
+            let held = *lines_read.borrow() - taken.min(*lines_read.borrow());
+            assert!(held * ANNOUNCED <= 3 * STATEMENTS, "{held} lines are held");
+        }
+        assert_eq!((taken, most), (LINES, STATEMENTS));
+        assert_eq!(reader.await.unwrap(), Counts { taken: LINES as u64, ..Counts::default() });
+    }
+}

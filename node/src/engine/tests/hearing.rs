@@ -206,3 +206,23 @@ fn a_node_whose_database_is_lost_and_whose_journal_is_whole_does_not_abstain() {
     assert_eq!(rolled_back(&net, 0), None);
     assert_eq!(net.certified(0).len(), 11);
 }
+
+#[test]
+fn while_hearing_the_registry_holds_back_only_what_is_left_to_sign() {
+    let mut net = Net::new(4);
+    net.settle();
+    let all = events(21);
+    net.emit(0, &all[..20]);
+    net.settle();
+    net.stop(0);
+    net.start(0);
+    // its registry file, read again: what is certified, one line that is another event than that, and a new one
+    let other = Event { commit_hash: "fffffff".into(), ..all[3].clone() };
+    net.tick(0, vec![Inbound::Observed([&all[..], &[other]].concat())]);
+    let open = net.engines[0].as_ref().unwrap().status().open;
+    assert_eq!(open, 1, "the new one waits, and counts as open so that no more is handed over than may be");
+    let drift = net.events.iter().filter(|(node, event)| *node == 0 && matches!(event, NodeEvent::Drift { .. }));
+    assert_eq!(drift.count(), 1);
+    net.settle();
+    net.assert_all_certified(&all);
+}
