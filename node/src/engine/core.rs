@@ -279,6 +279,7 @@ impl Engine {
         for (subject, timer) in self.timers.due(now) {
             self.apply(&mut tick, subject, Input::Timeout(timer));
         }
+        self.waiting.expire(now);
         for subject in self.reviews.due(now) {
             self.endorse(&mut tick, subject);
         }
@@ -359,10 +360,7 @@ impl Engine {
 
     fn note_output(&mut self, tick: &mut Tick, subject: SubjectId, output: &Output) {
         match *output {
-            Output::Sign(vote) => {
-                self.keep_justification(tick, vote);
-                tick.votes.push(vote);
-            }
+            Output::Sign(vote) => tick.votes.push(vote),
             Output::Propose(proposal) => tick.proposals.push(proposal),
             Output::Schedule(timer) => {
                 let at = tick.now.after(self.timeout_of(timer));
@@ -384,8 +382,9 @@ impl Engine {
         }
     }
 
-    /// A non-nil precommit goes to disk with the prevotes that justify it (SPEC §7 State).
-    fn keep_justification(&mut self, tick: &mut Tick, vote: Vote) {
+    /// A non-nil precommit goes to disk with the prevotes that justify it (SPEC §7 State). Once all that arrived is
+    /// taken: a batch of which the first votes are taken looks hollow, and each of them would be kept alone.
+    pub(super) fn keep_justification(&mut self, tick: &mut Tick, vote: Vote) {
         use ssid_protocol::vote::Phase;
         let (Phase::Precommit, Some(choice)) = (vote.phase, vote.ballot) else { return };
         let Some(open) = self.open.get(&vote.subject) else { return };
@@ -489,7 +488,10 @@ impl Engine {
             tick.effects.operated.drain(..).map(|(ticket, _)| (ticket, Err(self.read_only_refusal()))).collect();
         let adjusted =
             tick.effects.adjusted.drain(..).map(|(ticket, _)| (ticket, Err(self.read_only_refusal()))).collect();
-        let outbox = tick.outbox.drain(..).map(|(ticket, _)| (ticket, Err(self.read_only_refusal()))).collect();
+        // also those whose rows are on disk already, if it was the journal's compaction that failed
+        let outbox = tick.outbox.drain(..).map(|(ticket, _)| ticket);
+        let outbox = outbox.chain(tick.effects.outbox.drain(..).map(|(ticket, _)| ticket));
+        let outbox = outbox.map(|ticket| (ticket, Err(self.read_only_refusal()))).collect();
         // whoever waits is told, and nothing that this tick found out is
         let verdicts = tick.effects.verdicts.drain(..).map(|(ticket, _)| (ticket, Worth::Nothing)).collect();
         let answers = tick.effects.answers.drain(..).map(|(ticket, _)| (ticket, Self::read_only_answer())).collect();

@@ -20,6 +20,8 @@ pub const STALLED_AFTER: Duration = Duration::from_secs(2);
 pub const STALLED_AT_MOST: Duration = Duration::from_mins(1);
 /// How long a vote's event may be missing before it is asked for: it is usually on its way.
 pub const WANT_AFTER: Duration = Duration::from_millis(100);
+/// Votes for a subject of which no event is known are kept this long after the first of them.
+pub const WAITING_AT_MOST: Duration = Duration::from_hours(7 * 24);
 /// Peers' clocks may differ from this one by this much before own announcements are refused (SPEC §2, *timely*).
 pub const CLOCK_TOLERANCE: Duration = Duration::from_mins(5);
 /// Own events announced and not yet decided; more are accepted and announced when these are done. Measured: more at once

@@ -205,6 +205,7 @@ impl Engine {
     pub(super) fn sign_votes(&mut self, tick: &mut Tick) {
         let Some(me) = self.rules.me else { return };
         let votes = std::mem::take(&mut tick.votes);
+        votes.iter().for_each(|vote| self.keep_justification(tick, *vote));
         for part in votes.chunks(VOTES_IN_A_BATCH) {
             let Some(batch) = self.sign(tick, Statements::Votes(part.to_vec())) else { continue };
             for (index, vote) in (0..).zip(part) {

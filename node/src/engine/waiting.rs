@@ -10,6 +10,7 @@ use ssid_protocol::quorum::{VoterIndex, VoterSet};
 
 use super::open::{Asked, Held};
 use super::proof::Proof;
+use super::settings::WAITING_AT_MOST;
 
 /// The votes of one subject.
 #[derive(Debug)]
@@ -37,6 +38,8 @@ pub(super) enum Kept {
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
     subjects: BTreeMap<SubjectId, Unheard>,
+    /// The same, oldest first.
+    by_age: BTreeSet<(UnixMillis, SubjectId)>,
     by_voter: HashMap<VoterIndex, usize>,
 }
 
@@ -58,6 +61,7 @@ impl Waiting {
         self.by_voter.insert(vote.voter, count + 1);
         let new = || Unheard { first_seen: now, votes: Vec::new(), asked: Asked::new(now) };
         let unheard = self.subjects.entry(subject).or_insert_with(new);
+        self.by_age.insert((unheard.first_seen, subject));
         unheard.asked = Asked::new(now);
         // exactly one more: most names are heard of once
         unheard.votes.reserve_exact(1);
@@ -68,12 +72,24 @@ impl Waiting {
     /// Takes a subject's votes out: its instance opens.
     pub(super) fn take(&mut self, subject: &SubjectId) -> Option<Unheard> {
         let unheard = self.subjects.remove(subject)?;
+        self.by_age.remove(&(unheard.first_seen, *subject));
         for vote in &unheard.votes {
             if let Some(count) = self.by_voter.get_mut(&vote.voter) {
                 *count = count.saturating_sub(1);
             }
         }
         Some(unheard)
+    }
+
+    /// Drops votes whose event nobody had for [`WAITING_AT_MOST`]: names that somebody made up would take their voter's
+    /// room for good. Whoever still holds a real one offers it again with its open instances.
+    pub(super) fn expire(&mut self, now: UnixMillis) {
+        while let Some((first_seen, subject)) = self.by_age.first().copied() {
+            if now.since(first_seen) < WAITING_AT_MOST {
+                return;
+            }
+            self.take(&subject);
+        }
     }
 
     pub(super) fn get(&self, subject: &SubjectId) -> Option<&Unheard> {

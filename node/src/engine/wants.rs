@@ -1,6 +1,6 @@
 //! Events that votes name and that have not arrived: asked for once they are late (SPEC §7 rule 9).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ssid_protocol::id::{ContentDigest, SubjectId, UnixMillis};
 
@@ -15,51 +15,70 @@ struct Want {
     asked: u32,
 }
 
+/// A wanted event, and the subject under which votes name it.
+type Name = (ContentDigest, SubjectId);
+
 /// What is wanted, and when to ask for it. Of each subject that votes name it under apart: else one that was made up could
 /// stand for the real one, whose voters have the event.
 #[derive(Debug, Default)]
-pub(super) struct Wants(BTreeMap<(ContentDigest, SubjectId), Want>);
+pub(super) struct Wants {
+    wanted: BTreeMap<Name, Want>,
+    /// The same, next first: looked at in every tick.
+    by_time: BTreeSet<(UnixMillis, Name)>,
+}
 
 impl Wants {
     pub(super) fn add(&mut self, digest: ContentDigest, subject: SubjectId, now: UnixMillis) {
-        if self.0.len() < WANTED {
-            let want = Want { ask_at: now.after(WANT_AFTER), asked: 0 };
-            self.0.entry((digest, subject)).or_insert(want);
+        let name = (digest, subject);
+        if self.wanted.len() < WANTED && !self.wanted.contains_key(&name) {
+            self.put(name, Want { ask_at: now.after(WANT_AFTER), asked: 0 });
         }
+    }
+
+    fn put(&mut self, name: Name, want: Want) {
+        self.by_time.insert((want.ask_at, name));
+        self.wanted.insert(name, want);
+    }
+
+    fn remove(&mut self, name: &Name) -> Option<Want> {
+        let want = self.wanted.remove(name)?;
+        self.by_time.remove(&(want.ask_at, *name));
+        Some(want)
     }
 
     pub(super) fn arrived(&mut self, digest: &ContentDigest) {
         let of_digest = (*digest, SubjectId([0; 32]))..=(*digest, SubjectId([255; 32]));
-        let arrived: Vec<_> = self.0.range(of_digest).map(|(key, _)| *key).collect();
-        for key in arrived {
-            self.0.remove(&key);
+        let arrived: Vec<_> = self.wanted.range(of_digest).map(|(name, _)| *name).collect();
+        for name in arrived {
+            self.remove(&name);
         }
     }
 
-    /// What to ask for now, at most `limit`, with the number of times it was asked for before. Those for which
-    /// `is_wanted` says no are forgotten.
+    /// What to ask for now, the latest due last, at most `limit`, with the number of times it was asked for before. Those
+    /// for which `is_wanted` says no are forgotten.
     pub(super) fn due(
         &mut self,
         now: UnixMillis,
         limit: usize,
         is_wanted: impl Fn(&ContentDigest, &SubjectId) -> bool,
     ) -> Vec<(ContentDigest, SubjectId, u32)> {
-        if self.next().is_none_or(|next| next > now) {
-            return Vec::new();
-        }
-        self.0.retain(|(digest, subject), want| want.ask_at > now || is_wanted(digest, subject));
         let mut due = Vec::new();
-        for ((digest, subject), want) in self.0.iter_mut().filter(|(_, want)| want.ask_at <= now).take(limit) {
-            due.push((*digest, *subject, want.asked));
+        while due.len() < limit {
+            let Some((_, name)) = self.by_time.first().copied().filter(|(ask_at, _)| *ask_at <= now) else { break };
+            let Some(want) = self.remove(&name) else { break };
+            let (digest, subject) = name;
+            if !is_wanted(&digest, &subject) {
+                continue;
+            }
+            due.push((digest, subject, want.asked));
             let pause = WANT_AFTER.saturating_mul(10_u32.saturating_mul(1 << want.asked.min(16)));
-            want.ask_at = now.after(pause.min(STALLED_AT_MOST));
-            want.asked += 1;
+            self.put(name, Want { ask_at: now.after(pause.min(STALLED_AT_MOST)), asked: want.asked + 1 });
         }
         due
     }
 
     pub(super) fn next(&self) -> Option<UnixMillis> {
-        self.0.values().map(|want| want.ask_at).min()
+        self.by_time.first().map(|(ask_at, _)| *ask_at)
     }
 }
 
@@ -82,5 +101,23 @@ mod tests {
         wants.arrived(&digest);
         let later = late.after(STALLED_AT_MOST);
         assert_eq!(wants.due(later, 10, |_, _| true), [(other, real, 1)]);
+    }
+
+    #[test]
+    fn the_longest_due_are_asked_for_first_and_what_is_not_wanted_takes_no_room() {
+        let mut wants = Wants::default();
+        let name = |i: u8| (ContentDigest([i; 32]), SubjectId([i; 32]));
+        for i in (0..6).rev() {
+            wants.add(name(i).0, name(i).1, UnixMillis(u64::from(6 - i)));
+        }
+        assert_eq!(wants.next(), Some(UnixMillis(1).after(WANT_AFTER)));
+        let late = UnixMillis(6).after(WANT_AFTER);
+        let asked = |due: Vec<(ContentDigest, SubjectId, u32)>| due.iter().map(|(d, _, _)| d.0[0]).collect::<Vec<_>>();
+        assert_eq!(asked(wants.due(late, 2, |digest, _| digest.0[0] != 4)), [5, 3]);
+        assert_eq!(asked(wants.due(late, 9, |_, _| true)), [2, 1, 0]);
+        assert_eq!(asked(wants.due(late, 9, |_, _| true)), [0; 0]);
+        assert_eq!(wants.wanted.len(), wants.by_time.len());
+        let again = wants.next().unwrap_or(late);
+        assert_eq!(asked(wants.due(again, 9, |_, _| true)), [0, 1, 2, 3, 5]);
     }
 }

@@ -125,3 +125,24 @@ fn a_locks_polka_is_kept_alone() {
         net.engines[0].as_mut().unwrap().compact_journal().unwrap();
     }
 }
+
+/// Every precommit of a batch is justified by batches of prevotes kept once, although the first of them brings them about
+/// while the batch is being taken.
+#[test]
+fn batches_that_justify_are_kept_whole_from_their_first_vote_on() {
+    let mut net = Net::new(4);
+    net.settle();
+    let all = events(40);
+    net.emit(0, &all);
+    net.settle();
+    net.assert_all_certified(&all);
+    for node in 0..4 {
+        net.stop(node);
+        let path = net.homes[node].path().join("votes.journal");
+        let (_, records, _) = Journal::open(&path, net.ids[node]).unwrap();
+        let count = |of: fn(&JournalRecord) -> bool| records.iter().filter(|record| of(record)).count();
+        let alone = count(|record| matches!(record, JournalRecord::SupportAlone(_)));
+        let whole = count(|record| matches!(record, JournalRecord::Support(_)));
+        assert!(alone == 0 && (2..=3).contains(&whole), "node {node}: {whole} batches, {alone} votes alone");
+    }
+}

@@ -1,5 +1,7 @@
 //! Votes for subjects of which no event is known: bounded, cheap, and of full use once the event comes.
 
+use std::time::Duration;
+
 use ssid_protocol::batch::{Kind, Statements};
 use ssid_protocol::evidence::EvidenceKind;
 use ssid_protocol::id::{Epoch, Round, Sha256Hash, SubjectId};
@@ -8,6 +10,7 @@ use ssid_protocol::record::Transport;
 use ssid_protocol::vote::{Ballot, Phase, Vote};
 
 use super::*;
+use crate::engine::settings::WAITING_AT_MOST;
 
 fn vote(subject: SubjectId, round: u32, ballot: Ballot) -> Vote {
     Vote { epoch: Epoch(0), subject, round: Round(round), phase: Phase::Prevote, ballot }
@@ -236,4 +239,22 @@ fn they_stand_on_the_branch_for_whom_it_speaks() {
         page.batches.iter().map(|batch| batch.signer()).collect::<Vec<_>>()
     };
     assert_eq!((signers(BTreeSet::new()), signers([net.ids[3]].into())), (vec![], vec![net.ids[3]]));
+}
+
+/// Nobody's room is taken for good by names whose events never come.
+#[test]
+fn they_wait_a_week_and_no_longer() {
+    let mut net = Net::new(4);
+    net.settle();
+    deliver(&mut net, 0, 3, Statements::Votes(vec![vote(nowhere(0), 0, None)]));
+    net.now = net.now.after(WAITING_AT_MOST / 2);
+    deliver(&mut net, 0, 3, Statements::Votes(vec![vote(nowhere(0), 1, None), vote(nowhere(1), 0, None)]));
+    net.now = net.now.after(WAITING_AT_MOST / 2 - Duration::from_secs(1));
+    net.tick(0, Vec::new());
+    assert_eq!(net.waiting(0), 3);
+    net.now = net.now.after(Duration::from_secs(1));
+    net.tick(0, Vec::new());
+    assert_eq!(net.waiting(0), 1, "both of the older name are gone");
+    deliver(&mut net, 0, 3, Statements::Votes(vec![vote(nowhere(0), 0, None)]));
+    assert_eq!(net.waiting(0), 2, "and are taken again");
 }
