@@ -80,6 +80,40 @@ impl Rhythm {
     }
 }
 
+/// When the engine is asked what it wants to know: for new questions, after a sync and before a look, but at most once in
+/// [`PAUSE`], because it tells all of them each time.
+#[derive(Debug, Default)]
+struct Listing {
+    /// Questions that the engine had counted when it was asked last.
+    count: u64,
+    /// The last sync then.
+    synced: Option<String>,
+    at: Option<Instant>,
+    due: Option<Instant>,
+}
+
+impl Listing {
+    /// Notes what the engine counts and which sync was the last.
+    fn note(&mut self, count: u64, synced: Option<&String>, now: Instant) {
+        if count != self.count || synced != self.synced.as_ref() {
+            self.due.get_or_insert(self.at.map_or(now, |at| at + PAUSE).max(now));
+        }
+    }
+
+    /// Whether what was told is so old that it may be asked for again.
+    fn is_old(&self, now: Instant) -> bool {
+        self.at.is_none_or(|at| at + PAUSE <= now)
+    }
+
+    /// If it is time: whether there was a sync since, after which repositories are looked at again.
+    fn begin(&mut self, count: u64, synced: Option<String>, now: Instant) -> Option<bool> {
+        self.due.filter(|due| *due <= now)?;
+        let hurries = synced != self.synced;
+        *self = Self { count, synced, at: Some(now), due: None };
+        Some(hurries)
+    }
+}
+
 /// One member's repository.
 struct Member {
     /// Where it is, or why it cannot be looked at.
@@ -120,20 +154,25 @@ impl Task {
 
     pub(super) async fn run(mut self) {
         let mut status = self.around.engine.status();
-        let (mut asked, mut synced) = (0, None);
+        let mut listing = Listing::default();
         loop {
             let now = Instant::now();
             let (count, last) = (status.borrow_and_update().commits_asked, self.last_sync());
             let is_due = self.next_look().is_some_and(|at| at <= now);
-            if count != asked || last != synced || is_due {
-                let hurries = last != synced;
-                (asked, synced) = (count, last);
-                if self.ask_engine(hurries, now).await.is_none() {
-                    return;
-                }
+            listing.note(count, last.as_ref(), now);
+            if is_due && listing.is_old(now) {
+                listing.due = Some(now); // what is not wanted any more is not looked for
+            }
+            let listed = listing.begin(count, last, now);
+            if let Some(hurries) = listed
+                && self.ask_engine(hurries, now).await.is_none()
+            {
+                return;
+            }
+            if is_due || listed.is_some() {
                 self.look(now).await;
             }
-            let wake = self.next_look();
+            let wake = self.next_look().into_iter().chain(listing.due).min();
             tokio::select! {
                 () = self.around.shutdown.cancelled() => return,
                 changed = status.changed() => if changed.is_err() { return },
@@ -296,5 +335,25 @@ mod tests {
             rhythm.began(at(10));
         }
         assert_eq!(pauses, [30, 60, 100, 100]);
+    }
+
+    #[tokio::test]
+    async fn the_engine_is_asked_at_once_and_then_after_a_pause_however_much_it_counts() {
+        let start = Instant::now();
+        let at = |millis| start + Duration::from_millis(millis);
+        let mut listing = Listing::default();
+        listing.note(0, None, at(0));
+        assert_eq!(listing.begin(0, None, at(0)), None, "nothing is asked");
+        listing.note(1, None, at(0));
+        assert_eq!(listing.begin(1, None, at(0)), Some(false));
+        let sync = Some("2026-01-01".to_owned());
+        for millis in [1, 500, 1999] {
+            listing.note(1 + millis, sync.as_ref(), at(millis));
+            assert_eq!(listing.begin(1 + millis, sync.clone(), at(millis)), None);
+            assert_eq!(listing.due, Some(at(2000)), "it is not put off either");
+        }
+        assert_eq!(listing.begin(2000, sync.clone(), at(2000)), Some(true));
+        listing.note(2000, sync.as_ref(), at(9000));
+        assert_eq!(listing.due, None);
     }
 }

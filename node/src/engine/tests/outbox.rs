@@ -41,6 +41,21 @@ fn rows_are_kept_and_forgotten_and_each_asker_gets_its_own_keys() {
     assert_eq!(engine.store.outbox(1, 10).unwrap().len(), 1, "other kinds are left alone");
 }
 
+/// Their rows are on disk, and nobody would ever ask again for what was promised an answer.
+#[test]
+fn askers_are_told_if_compacting_the_journal_fails() {
+    let mut net =
+        Net::with(testing::manifest(1), EngineSettings { journal_slack_bytes: 0, ..EngineSettings::default() });
+    // what compaction writes beside the journal has a directory in its place
+    std::fs::create_dir(net.homes[0].path().join("votes.journal.new")).unwrap();
+    let engine = net.engines[0].as_mut().unwrap();
+    engine.compacted_bytes = 0;
+    let effects = engine.tick(net.now, vec![change(vec![row(1, b"a")], vec![], 7)]);
+    assert!(engine.status().read_only.is_some());
+    let told: Vec<_> = effects.outbox.iter().map(|(ticket, outcome)| (*ticket, outcome.is_err())).collect();
+    assert_eq!(told, [(7, true)]);
+}
+
 #[test]
 fn what_is_anchored_is_written_with_the_rows_that_are_done() {
     let mut net = Net::new(1);
