@@ -249,10 +249,10 @@ fn they_wait_a_week_and_no_longer() {
     deliver(&mut net, 0, 3, Statements::Votes(vec![vote(nowhere(0), 0, None)]));
     net.now = net.now.after(WAITING_AT_MOST / 2);
     deliver(&mut net, 0, 3, Statements::Votes(vec![vote(nowhere(0), 1, None), vote(nowhere(1), 0, None)]));
-    net.now = net.now.after(WAITING_AT_MOST / 2 - Duration::from_secs(1));
+    net.now = net.now.after(WAITING_AT_MOST / 3);
     net.tick(0, Vec::new());
     assert_eq!(net.waiting(0), 3);
-    net.now = net.now.after(Duration::from_secs(1));
+    net.now = net.now.after(WAITING_AT_MOST / 6 + Duration::from_secs(1));
     net.tick(0, Vec::new());
     assert_eq!(net.waiting(0), 1, "both of the older name are gone");
     deliver(&mut net, 0, 3, Statements::Votes(vec![vote(nowhere(0), 0, None)]));
