@@ -50,8 +50,15 @@ fn an_event_is_certified_once_its_commit_is_on_the_default_branch_of_whoever_ann
     cluster.start_all();
     emit(cluster.node(0), "v1.0.0", &first[..7]);
     cluster.wait_certified(1, LONG);
-    let mirror = fs::read_dir(cluster.node(1).file("git/commits")).unwrap().next().unwrap().unwrap().path();
-    assert_eq!(git(&mirror, &["cat-file", "--batch-all-objects", "--batch-check=%(objecttype)"]), "commit");
+    // the announcing member and one that fetched decide; the third may still be fetching
+    let objects = |node: &Node| {
+        let mirrors = fs::read_dir(node.file("git/commits")).into_iter().flatten().map(|mirror| mirror.unwrap().path());
+        let mut fetched = mirrors.filter(|mirror| mirror.join("refs/ssid/fetched").exists());
+        let list = ["cat-file", "--batch-all-objects", "--batch-check=%(objecttype)"];
+        fetched.next().map(|mirror| git(&mirror, &list))
+    };
+    let fetched: Vec<String> = cluster.nodes().iter().filter_map(objects).collect();
+    assert!(!fetched.is_empty() && fetched.iter().all(|types| types == "commit"), "{fetched:?}");
 
     // a commit that stands on another branch is not published
     emit(cluster.node(0), "v1.0.1", &later);
