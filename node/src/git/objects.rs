@@ -11,6 +11,9 @@ use super::failure::GitError;
 
 /// Bytes of the largest object that is read: a file of lines with room to spare.
 pub(super) const OBJECT_BYTES: u64 = 4 << 20;
+/// Bytes allocated at once to read one. In a pack it may be the last of a chain of differences, which are all held beside
+/// the two objects that a step has to do with: 50 of them by Git's default, the first nearly half the size of a file.
+const PACKED_BYTES: usize = 64 << 20;
 /// Commits that are walked; for more, Git itself is asked, which is bounded in time.
 const COMMITS: usize = 1000;
 /// Entries of a directory that are read.
@@ -31,10 +34,7 @@ pub(super) struct Entry {
 
 impl Objects {
     pub(super) fn open(repository: &Path) -> Result<Self, GitError> {
-        let options = gix_odb::store::init::Options {
-            alloc_limit_bytes: usize::try_from(OBJECT_BYTES).ok(),
-            ..Default::default()
-        };
+        let options = gix_odb::store::init::Options { alloc_limit_bytes: Some(PACKED_BYTES), ..Default::default() };
         let store = gix_odb::at_opts(repository.join("objects"), gix_hash::Kind::Sha1, None, options);
         let store =
             store.map_err(|e| GitError::Mirror { path: repository.display().to_string(), reason: e.to_string() })?;
@@ -96,11 +96,10 @@ impl Objects {
 
     /// The bytes of a file; `None` if they are more than [`OBJECT_BYTES`].
     pub(super) fn file(&self, id: ObjectId) -> Result<Option<Vec<u8>>, GitError> {
-        let header = self.store.try_header(&id).map_err(|e| damaged(id, &e))?;
-        match header {
-            Some(header) if header.size > OBJECT_BYTES => Ok(None),
-            _ => self.read(id, Kind::Blob).map(Some),
+        if self.size(id)? > OBJECT_BYTES {
+            return Ok(None);
         }
+        self.read(id, Kind::Blob).map(Some)
     }
 
     /// How many bytes a file has.
@@ -110,6 +109,10 @@ impl Objects {
     }
 
     fn read(&self, id: ObjectId, kind: Kind) -> Result<Vec<u8>, GitError> {
+        let size = self.size(id)?;
+        if size > OBJECT_BYTES {
+            return Err(GitError::Damaged(format!("object {id} has {size} bytes, more than {OBJECT_BYTES}")));
+        }
         let mut bytes = Vec::new();
         let found = self.store.try_find(&id, &mut bytes).map_err(|e| damaged(id, &e))?;
         match found.map(|data| data.kind) {
@@ -128,4 +131,55 @@ impl Objects {
 fn damaged(id: ObjectId, error: &dyn std::fmt::Display) -> GitError {
     let reason: String = error.to_string().chars().take(200).collect();
     GitError::Damaged(format!("object {id}: {reason}"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use std::fs;
+
+    use rand::{RngExt as _, SeedableRng as _};
+
+    use super::*;
+    use crate::git::testing::git;
+
+    /// Files of lines have their keys in common and their values not, so that Git stores them as large differences.
+    fn lines(random: &mut rand::rngs::StdRng) -> String {
+        let line = |_| {
+            let value: [u8; 24] = random.random();
+            format!("{{\"{}\":\"{}\"}}\n", "key".repeat(34), hex::encode(value))
+        };
+        (0..12_600).map(line).collect()
+    }
+
+    #[test]
+    fn files_that_git_packed_as_large_differences_are_read() {
+        let dir = tempfile::tempdir().unwrap();
+        git(dir.path(), &["init", "--quiet", "--bare"]);
+        let objects = Objects::open(dir.path()).unwrap();
+        let mut random = rand::rngs::StdRng::seed_from_u64(1);
+        let files: Vec<_> = (0..3).map(|_| lines(&mut random)).collect();
+        let ids: Vec<_> = files.iter().map(|file| objects.write(Kind::Blob, file.as_bytes()).unwrap()).collect();
+        let names: Vec<String> = ids.iter().map(ToString::to_string).collect();
+        fs::write(dir.path().join("names"), names.join("\n")).unwrap();
+        let pack = "git pack-objects --window=50 --depth=50 objects/pack/pack < names && git prune-packed";
+        git(dir.path(), &["-c", &format!("alias.p=!{pack}"), "p"]);
+        let objects = Objects::open(dir.path()).unwrap();
+        for (id, file) in ids.iter().zip(&files) {
+            assert!(objects.file(*id).unwrap().unwrap() == file.as_bytes(), "{id} is read as something else");
+        }
+    }
+
+    #[test]
+    fn what_is_too_large_is_not_read() {
+        let dir = tempfile::tempdir().unwrap();
+        git(dir.path(), &["init", "--quiet", "--bare"]);
+        let objects = Objects::open(dir.path()).unwrap();
+        let large = objects.write(Kind::Tree, &vec![b'x'; OBJECT_BYTES as usize + 1]).unwrap();
+        let error = objects.entries(large).unwrap_err().to_string();
+        assert!(error.contains("has 4194305 bytes, more than 4194304"), "{error}");
+        let large = objects.write(Kind::Blob, &vec![b'x'; OBJECT_BYTES as usize + 1]).unwrap();
+        assert_eq!(objects.file(large).unwrap(), None);
+    }
 }
