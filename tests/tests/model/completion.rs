@@ -155,13 +155,13 @@ impl Member {
     }
 }
 
-/// What honest nodes offer again (rule 9) of what the Byzantine member told them: its votes of round 0 and of their
-/// current round, and its prevotes in the polkas behind their locks and valid choices.
+/// What honest nodes offer again (rule 9) of what the Byzantine member told them: its votes of round 0, of their current
+/// round and of the one before, and its prevotes in the polkas behind their locks and valid choices.
 fn offered(fed: &Federation, nodes: &[Arc<Node>; HONEST]) -> Vec<Told> {
     let places = nodes.iter().flat_map(|node| node.valid.into_iter().chain(node.locked));
     let casts = places.map(|(round, pick)| Cast { round, phase: Phase::Prevote, pick });
     let needed = casts.filter(|cast| nodes.iter().filter(|node| node.said.has(*cast)).count() < HONEST);
-    let heard =
-        nodes.iter().flat_map(|node| node.lies.votes().filter(|cast| cast.round == 0 || cast.round == node.round));
+    let is_offered = |node: &Node, round| round == 0 || round == node.round || round + 1 == node.round;
+    let heard = nodes.iter().flat_map(|node| node.lies.votes().filter(|cast| is_offered(node, cast.round)));
     needed.chain(heard).map(|cast| Told::Vote(fed.byzantine, cast)).collect()
 }
