@@ -267,7 +267,7 @@ impl Instance {
             }
             self.precommit(voters, rules, out);
             self.start_timers(voters, rules, out);
-            if !(self.has_failed(voters) && self.leave_failed_round(rules, out)) {
+            if !(self.has_failed(voters) && self.leave_failed_round(voters, rules, out)) {
                 // own votes may have completed something
                 if self.certified(voters).is_none() {
                     return;
@@ -425,12 +425,19 @@ impl Instance {
         self.current().elapsed.contains(&step)
     }
 
-    fn has_signed(&self, rules: Rules, phase: Phase) -> bool {
+    pub(super) fn has_signed(&self, rules: Rules, phase: Phase) -> bool {
         rules.me.is_none_or(|me| self.tally(self.round, phase).is_some_and(|t| t.first(me).is_some()))
     }
 
     /// Signs a vote of the current round: counted at once, never a second one. Returns whether it was signed.
-    fn sign(&mut self, voters: &VoterSet, rules: Rules, phase: Phase, ballot: Ballot, out: &mut Vec<Output>) -> bool {
+    pub(super) fn sign(
+        &mut self,
+        voters: &VoterSet,
+        rules: Rules,
+        phase: Phase,
+        ballot: Ballot,
+        out: &mut Vec<Output>,
+    ) -> bool {
         let Some(me) = rules.me.filter(|_| rules.signing == Signing::Now) else { return false };
         let round = self.round;
         if self.tally_mut(round, phase).add(voters, me, ballot) != Added::First {

@@ -7,7 +7,7 @@ use crate::id::{Choice, NodeId, Round, sha256};
 use crate::limits;
 use crate::manifest::TieBreak;
 use crate::quorum::{VoterIndex, VoterSet};
-use crate::vote::{Ballot, Proposal};
+use crate::vote::{Ballot, Phase, Proposal};
 
 impl Rules {
     /// Whether round `round` is an automatic one.
@@ -90,13 +90,17 @@ impl Instance {
     }
 
     /// Rule 5, last part: leaves a failed round for the next if that is automatic, or if an operator's choice carries.
-    /// Returns whether it did; otherwise the subject is in conflict.
-    pub(super) fn leave_failed_round(&mut self, rules: Rules, out: &mut Vec<Output>) -> bool {
+    /// Returns whether it did; otherwise the subject is in conflict. Others may still be in that round, and wait for a
+    /// prevote of this node that never came: it gets a nil.
+    pub(super) fn leave_failed_round(&mut self, voters: &VoterSet, rules: Rules, out: &mut Vec<Output>) -> bool {
         if rules.me.is_some() && rules.signing == Signing::Later {
             return false;
         }
         let next = self.round().next();
         if rules.is_automatic(next) || self.spend_standing_round() {
+            if !self.has_signed(rules, Phase::Prevote) {
+                self.sign(voters, rules, Phase::Prevote, None, out);
+            }
             self.enter(next, rules, out);
             return true;
         }

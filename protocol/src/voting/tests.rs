@@ -325,6 +325,19 @@ fn who_leaves_a_failed_round_has_precommitted_in_it() {
 }
 
 #[test]
+fn who_leaves_a_failed_round_has_prevoted_in_it() {
+    let mut net = Net::new(4, Some(TieBreak::TimestampPriority));
+    for who in [1, 2] {
+        let voter = net.rules[who].me.unwrap();
+        net.input(0, Input::Vote { voter, round: Round(0), phase: Phase::Precommit, ballot: None });
+    }
+    assert_eq!(net.nodes[0].round(), Round(1), "it knows no event, and round 0 can certify nothing");
+    let own = net.rules[0].me.unwrap();
+    let prevotes = net.nodes[0].tally(Round(0), Phase::Prevote).unwrap();
+    assert_eq!(prevotes.first(own), Some(None), "others may wait for it in round 0");
+}
+
+#[test]
 fn later_rounds_of_more_than_f_are_joined() {
     let mut net = Net::new(4, None);
     let a = event("aaaaaaa");

@@ -133,19 +133,20 @@ fn certification_stays_reachable() {
     holds("completion from round 0, automatic", Voting::new(setting, [ANY; HONEST], Ask::SafetyAndCompletion));
 }
 
-/// The same from states that are too many to visit all: every state of random walks through rounds 0 to 2, with a restart.
+/// The same from states that are too many to visit all: every state of random walks through rounds 0 to 3, with a restart
+/// that loses what the Byzantine member had said.
 #[test]
 fn certification_stays_reachable_from_later_rounds() {
     let states = if is_deep() { 40_000 } else { 5_000 };
     for (name, automatic) in [("operators", None), ("automatic", AUTOMATIC)] {
-        let setting = Setting { keeps_lies: true, restarts: true, ..setting(automatic, 2) };
+        let setting = Setting { keeps_lies: true, restarts: true, ..setting(automatic, 3) };
         let model = Voting::new(setting, observations(), Ask::SafetyAndCompletion);
         let started = Instant::now();
         let checker = model.checker().target_state_count(states).finish_when(HasDiscoveries::AnyFailures);
         let checker = checker.spawn_simulation(0, UniformChooser).join();
         let (seconds, depth) = (started.elapsed().as_secs_f32(), checker.max_depth());
         println!(
-            "model completion in rounds 0-2, {name}: {} states, depth {depth}, {seconds:.1} s",
+            "model completion in rounds 0-3, {name}: {} states, depth {depth}, {seconds:.1} s",
             checker.state_count()
         );
         assert_safe(&checker);

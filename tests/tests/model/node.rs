@@ -194,6 +194,7 @@ impl Node {
             valid: place(fed, instance.valid()),
             restarted: true,
             resumed: true,
+            lies: Said::default(),
             ..forgotten
         }
     }
