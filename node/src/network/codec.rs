@@ -17,6 +17,8 @@ use super::tuning::{REQUEST_BYTES, SYNC_PATIENCE};
 
 /// The protocol's name.
 pub(super) const PROTOCOL: StreamProtocol = StreamProtocol::new("/ssid/sync/1");
+/// Bytes of an answer that have to be taken within [`SYNC_PATIENCE`](super::tuning::SYNC_PATIENCE).
+const PIECE_BYTES: usize = 16 * 1024;
 
 /// What came in as a request. One that is malformed, or that does not come to its end, must reach the owner, who counts
 /// it: libp2p tells nobody of requests that cannot be read.
@@ -81,10 +83,13 @@ impl SyncCodec {
     {
         let fits = u32::try_from(bytes.len()).ok().filter(|_| bytes.len() <= MESSAGE_BYTES);
         let length = fits.ok_or_else(|| io::Error::other(too_long(bytes.len(), MESSAGE_BYTES)))?;
-        io.write_all(&length.to_be_bytes()).await?;
-        io.write_all(bytes).await?;
+        let unread = |_| io::Error::new(io::ErrorKind::TimedOut, Unread(self.patience));
+        // each piece has the whole time: whoever reads slowly is not one who does not read
+        for piece in std::iter::once(&length.to_be_bytes()[..]).chain(bytes.chunks(PIECE_BYTES)) {
+            timeout(self.patience, io.write_all(piece)).await.map_err(unread)??;
+        }
         self.metrics.count_sync_bytes(Direction::Out, bytes.len() + 4);
-        io.flush().await
+        timeout(self.patience, io.flush()).await.map_err(unread)?
     }
 }
 
@@ -147,8 +152,7 @@ impl libp2p::request_response::Codec for SyncCodec {
         if bytes.len() > MESSAGE_BYTES {
             bytes = wire::encode(&Answer::Refused(too_long(bytes.len(), MESSAGE_BYTES)));
         }
-        let unread = |_| Err(io::Error::new(io::ErrorKind::TimedOut, Unread(self.patience)));
-        timeout(self.patience, self.write(io, &bytes)).await.unwrap_or_else(unread)
+        self.write(io, &bytes).await
     }
 }
 
@@ -230,6 +234,36 @@ mod tests {
         let answer = codec().write_response(&PROTOCOL, &mut io, Answer::Refused("no".into())).await;
         assert!(is_unread(&answer.unwrap_err()));
         assert!(!is_unread(&io::ErrorKind::TimedOut.into()), "a link that breaks");
+    }
+
+    /// Takes something each time, but only after a while.
+    struct Slow(Pin<Box<tokio::time::Sleep>>);
+
+    const SLOWNESS: Duration = Duration::from_millis(20);
+
+    impl AsyncWrite for Slow {
+        fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            std::task::ready!(self.0.as_mut().poll(cx));
+            self.0.set(tokio::time::sleep(SLOWNESS));
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn who_reads_slowly_gets_the_whole_answer() {
+        let mut io = Slow(Box::pin(tokio::time::sleep(SLOWNESS)));
+        let answer = Answer::Refused("x".repeat(PIECE_BYTES * 6));
+        let begun = tokio::time::Instant::now();
+        codec().write_response(&PROTOCOL, &mut io, answer).await.unwrap();
+        assert!(begun.elapsed() > codec().patience, "it would have been given up as a whole");
     }
 
     #[tokio::test]

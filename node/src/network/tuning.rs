@@ -99,7 +99,7 @@ pub(super) const STRANGERS: usize = 1024;
 
 /// For a request to be answered, and for an answer to be written.
 pub(super) const SYNC_TIMEOUT: Duration = Duration::from_secs(10);
-/// For a request to arrive, once its stream is open, and for an answer to be taken. Less than [`SYNC_TIMEOUT`], at which
+/// For a request to arrive, once its stream is open, and for each piece of an answer to be taken. Less than [`SYNC_TIMEOUT`], at which
 /// libp2p drops a stream and tells nobody: who needs longer does not get its answer within its own time either.
 pub(super) const SYNC_PATIENCE: Duration = Duration::from_secs(8);
 /// Sync streams of one connection, both ways together.
