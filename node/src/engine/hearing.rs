@@ -40,6 +40,8 @@ pub(super) struct Hearing {
     observed: Vec<Event>,
     offers: VecDeque<Offer>,
     ask_at: Option<UnixMillis>,
+    /// When to look next for what of `observed` was certified meanwhile.
+    release_at: UnixMillis,
 }
 
 #[derive(Debug)]
@@ -51,7 +53,14 @@ struct Offer {
 
 impl Hearing {
     pub(super) fn since(head: LogHead) -> Self {
-        Self { heard: BTreeSet::new(), head, observed: Vec::new(), offers: VecDeque::new(), ask_at: None }
+        Self {
+            heard: BTreeSet::new(),
+            head,
+            observed: Vec::new(),
+            offers: VecDeque::new(),
+            ask_at: None,
+            release_at: UnixMillis(0),
+        }
     }
 
     /// When the next offer has waited long enough, or voters are asked again.
@@ -120,6 +129,14 @@ impl Engine {
         }
     }
 
+    /// Lets go of what was certified meanwhile: a long hearing must not keep the registry from going on.
+    fn release_observed(&mut self, tick: &mut Tick) {
+        let Some(hearing) = self.hearing.as_mut().filter(|hearing| hearing.release_at <= tick.now) else { return };
+        hearing.release_at = tick.now.after(ASK_AGAIN);
+        let held = std::mem::take(&mut hearing.observed);
+        self.hold_observed(tick, held);
+    }
+
     /// Events of the registry file that wait for the hearing to end.
     pub(super) fn observed_waiting(&self) -> usize {
         self.hearing.as_ref().map_or(0, |hearing| hearing.observed.len())
@@ -137,6 +154,7 @@ impl Engine {
 
     /// Asks voters again whose answers broke off, while any are connected.
     pub(super) fn go_on_hearing(&mut self, tick: &mut Tick) {
+        self.release_observed(tick);
         if self.hearing.as_ref().is_none_or(|hearing| hearing.ask_at.is_some_and(|at| at > tick.now)) {
             return;
         }

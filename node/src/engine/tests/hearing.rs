@@ -226,3 +226,22 @@ fn while_hearing_the_registry_holds_back_only_what_is_left_to_sign() {
     net.settle();
     net.assert_all_certified(&all);
 }
+
+#[test]
+fn what_is_certified_during_a_long_hearing_is_held_back_no_more() {
+    let mut net = Net::new(4);
+    net.settle();
+    net.stop(0);
+    let all = events(21);
+    net.emit(1, &all[..20]);
+    net.settle();
+    net.stop(2);
+    net.stop(3);
+    net.start(0);
+    net.tick(0, vec![Inbound::Observed(all)]);
+    let status = |net: &Net| net.engines[0].as_ref().unwrap().status();
+    assert_eq!(status(&net).open, 21, "nothing is known to be certified yet");
+    net.pass(3);
+    assert!(status(&net).hearing.is_some(), "one of four is no quorum to hear from");
+    assert_eq!((status(&net).certified, status(&net).open), (20, 1), "the registry may go on");
+}
