@@ -164,7 +164,10 @@ pub(super) async fn read(
 }
 
 fn keep_rewritten(repository: &Repository, was: ObjectId, is: ObjectId, now: UnixMillis) -> Result<(), GitError> {
-    repository.set_reference(&format!("{REWRITTEN}/{:015}-{is}", now.0), was)?;
+    // in the order they were seen, whatever the clock did meanwhile: the first are dropped
+    let last = repository.references(REWRITTEN).last().and_then(|(name, _)| name.split_once('-')?.0.parse().ok());
+    let at = last.map_or(now.0, |last: u64| now.0.max(last.saturating_add(1)));
+    repository.set_reference(&format!("{REWRITTEN}/{at:015}-{is}"), was)?;
     let kept = repository.references(REWRITTEN);
     for (name, _) in kept.iter().take(kept.len().saturating_sub(REWRITTEN_KEPT)) {
         repository.drop_reference(&format!("{REWRITTEN}/{name}"))?;
@@ -179,4 +182,31 @@ fn rewritten(repository: &Repository, source: &Source) -> Vec<RewrittenRow> {
         Some(RewrittenRow { seen_at, remote: source.remote.to_string(), was: was.to_string(), now })
     };
     repository.references(REWRITTEN).into_iter().filter_map(of).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use std::time::Duration;
+
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::config::GitProtocol;
+
+    #[tokio::test]
+    async fn the_latest_rewritten_histories_are_kept_though_the_clock_is_set_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let git = Git::find(&[GitProtocol::File], Duration::from_secs(20), CancellationToken::new()).await.unwrap();
+        let repository = Repository::open(&git, dir.path().join("mirror.git")).await.unwrap();
+        let id = |n: usize| ObjectId::from_hex(format!("{n:040x}").as_bytes()).unwrap();
+        for n in 0..REWRITTEN_KEPT + 2 {
+            // each seen an hour earlier than the one before, by the clock
+            let now = UnixMillis(1_800_000_000_000 - 3_600_000 * n as u64);
+            keep_rewritten(&repository, id(n), id(n + 1), now).unwrap();
+        }
+        let kept: Vec<ObjectId> = repository.references(REWRITTEN).into_iter().map(|(_, was)| was).collect();
+        assert_eq!(kept, (2..REWRITTEN_KEPT + 2).map(id).collect::<Vec<_>>());
+    }
 }

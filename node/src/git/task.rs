@@ -365,8 +365,7 @@ impl Task {
     /// store; all of them, if there are such.
     fn note_rewritten(&mut self, place: usize, brought: &Brought) -> Option<Vec<RewrittenRow>> {
         let (member, known) = (&mut self.state.members[place], &mut self.members[place].rewritten);
-        let latest = known.last().map(|row| row.seen_at);
-        let new: Vec<_> = brought.rewritten.iter().filter(|row| Some(row.seen_at) > latest).cloned().collect();
+        let new: Vec<_> = brought.rewritten.iter().filter(|row| !known.contains(row)).cloned().collect();
         for RewrittenRow { was, now, .. } in &new {
             let node = member.node_id;
             tracing::error!(%node, was, now, "this member's Git history was rewritten; what was accepted stays");
