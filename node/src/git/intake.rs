@@ -198,11 +198,10 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use ssid_protocol::batch::VerifiedBatch;
-    use ssid_protocol::id::LogId;
     use ssid_protocol::testing;
-    use ssid_storage::Owner;
 
     use super::*;
+    use crate::git::testing::road;
 
     /// Events announced together.
     const ANNOUNCED: usize = 256;
@@ -212,13 +211,9 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn no_more_lines_are_held_than_three_parts_however_long_the_branch_is() {
         let dir = tempfile::tempdir().unwrap();
-        let (manifest, federation, voters, keys) = testing::federation(4);
-        let owner = Owner { federation, node: keys[0].node_id() };
-        let (store, _writer) = Store::open(dir.path(), owner, LogId([1; 32])).unwrap();
-        let policies = manifest.event_policies.clone();
-        let checker = Arc::new(Checker::new(federation, manifest, voters, policies));
+        let (_, federation, _, keys) = testing::federation(4);
         let (inputs, mut inbox) = mpsc::channel(1);
-        let road = Road { me: owner.node, checker, store, inputs };
+        let road = road(dir.path(), inputs.clone());
         let line = move |number: usize| {
             let version = |i: usize| format!("v{number}.{i}");
             let events = (0..ANNOUNCED).map(|i| testing::event("blueprint_tagged", &version(i))).collect();
@@ -234,6 +229,12 @@ mod tests {
             }
             intake.finish()
         });
+        // while nobody takes anything, reading stops: the channel fills before the branch is at its end
+        while inputs.capacity() > 0 {
+            assert!(*lines_read.borrow() < LINES, "the whole branch was read, and nothing handed over");
+            tokio::task::yield_now().await;
+        }
+        drop(inputs);
         let (mut taken, mut most) = (0, 0);
         while let Some(Inbound::Carried { batches, .. }) = inbox.recv().await {
             most = most.max(batches.len() * ANNOUNCED);

@@ -94,15 +94,13 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Instant;
 
-    use ssid_protocol::id::{LogId, NodeId};
-    use ssid_protocol::testing;
-    use ssid_storage::{Owner, Store};
+    use ssid_protocol::id::NodeId;
     use tokio::net::TcpListener;
 
     use super::*;
     use crate::config::GitProtocol;
-    use crate::engine::checking::Checker;
     use crate::git::GitRemote;
+    use crate::git::testing::road;
 
     /// A server that ends every connection at once, or holds it; how many connections it took.
     async fn server(holds: bool) -> (String, Arc<AtomicUsize>) {
@@ -128,12 +126,7 @@ mod tests {
     /// How many failed, and how long that took.
     async fn run_with(targets: Vec<Target>, effort: Effort, timeout: Duration) -> (usize, Duration) {
         let dir = tempfile::tempdir().unwrap();
-        let (manifest, federation, voters, keys) = testing::federation(4);
-        let owner = Owner { federation, node: keys[0].node_id() };
-        let (store, _writer) = Store::open(dir.path(), owner, LogId([1; 32])).unwrap();
-        let policies = manifest.event_policies.clone();
-        let checker = Arc::new(Checker::new(federation, manifest, voters, policies));
-        let road = Road { me: owner.node, checker, store, inputs: tokio::sync::mpsc::channel(1).0 };
+        let road = road(dir.path(), tokio::sync::mpsc::channel(1).0);
         let shutdown = CancellationToken::new();
         let git = Git::find(&[GitProtocol::Git], timeout, shutdown.clone()).await.unwrap();
         let started = Instant::now();

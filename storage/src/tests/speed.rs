@@ -1,4 +1,4 @@
-//! Measurements, run by hand: `cargo test -p ssid-storage --release -- --ignored --nocapture speed`.
+//! Many entries, and what they cost: shown with `cargo test -p ssid-storage --release -- --nocapture speed`.
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,6 @@ fn entries() -> u64 {
 }
 
 #[test]
-#[ignore = "a measurement"]
 fn many_entries() {
     let dir = tempfile::tempdir().unwrap();
     let (store, mut writer) = Store::open(dir.path(), owner(), LOG).unwrap();
