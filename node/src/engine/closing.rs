@@ -129,7 +129,8 @@ impl Engine {
             let change = self.trust.observation(node, agrees, origin, &subject.to_string(), tick.now);
             self.record_trust(tick, change);
         }
-        tick.changes.records.extend(self.closing.due(tick.now));
+        let changed = self.closing.due(tick.now);
+        self.rewrite_records(tick, changed);
     }
 }
 

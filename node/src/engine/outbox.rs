@@ -4,6 +4,7 @@
 use std::ops::Range;
 
 use ssid_protocol::id::Sha256Hash;
+use ssid_protocol::record::ConsensusRecord;
 use ssid_storage::{AnchorRow, OutboxKey, OutboxRow, StorageError, Store};
 
 use super::core::{Engine, Tick};
@@ -14,8 +15,13 @@ use super::messages::Ticket;
 pub const ANCHOR: u8 = 1;
 /// Rows for telemetry.
 pub const TELEMETRY: u8 = 2;
-/// The one row for `advanced.webhook_on_consensus`: the log entries from its start on have yet to be told.
+/// The one row for `advanced.webhook_on_consensus`: the log entries from its start on have yet to be told, those up to
+/// its end are under way.
 pub const HOOK: u8 = 3;
+/// The body that `advanced.webhook_on_consensus` is being sent, in parts.
+pub const HOOK_BODY: u8 = 4;
+/// For `advanced.webhook_on_consensus`: entries whose record changed after it was written.
+pub const HOOK_CHANGED: u8 = 5;
 
 /// Rows in one [`OutboxChange`], of the outbox and of anchors together.
 pub const OUTBOX_ROWS: usize = 1024;
@@ -59,6 +65,18 @@ pub fn entries_of(row: &OutboxRow) -> Option<Range<u64>> {
     let (start, end) = row.payload.split_first_chunk::<8>()?;
     let end: [u8; 8] = end.try_into().ok()?;
     Some(u64::from_be_bytes(*start)..u64::from_be_bytes(end))
+}
+
+/// A row for single entries of the own certified log.
+pub fn row_of(kind: u8, sequences: impl IntoIterator<Item = u64>) -> OutboxRow {
+    let payload = sequences.into_iter().flat_map(u64::to_be_bytes).collect();
+    OutboxRow { kind, payload }
+}
+
+/// The entries that a row made by [`row_of`] is for.
+pub fn sequences_of(row: &OutboxRow) -> Vec<u64> {
+    let (sequences, _) = row.payload.as_chunks::<8>();
+    sequences.iter().map(|bytes| u64::from_be_bytes(*bytes)).collect()
 }
 
 /// The oldest rows of a kind whose entries can be read, at most `limit`. A row is there a moment before the log shows the
@@ -117,6 +135,16 @@ impl Engine {
             let rows = self.settings.certified_outbox.iter().map(|kind| row_for(*kind, from..from + count));
             tick.changes.outbox.extend(rows);
         }
+    }
+
+    /// Writes records that changed since they were written, with a row of each kind that wants to know.
+    pub(super) fn rewrite_records(&self, tick: &mut Tick, records: Vec<(u64, ConsensusRecord)>) {
+        if !records.is_empty() {
+            let sequences = || records.iter().map(|(sequence, _)| *sequence);
+            let kinds = self.settings.changed_outbox.iter();
+            tick.changes.outbox.extend(kinds.map(|kind| row_of(*kind, sequences())));
+        }
+        tick.changes.records.extend(records);
     }
 
     /// Into this tick's write; whoever waits is told the keys of its rows after it.

@@ -126,6 +126,8 @@ pub struct EngineSettings {
     pub sync_interval: Duration,
     /// Kinds of deliveries that get a row in the outbox for what is certified.
     pub certified_outbox: Vec<u8>,
+    /// Kinds of deliveries that get a row in the outbox for records that change after they were written.
+    pub changed_outbox: Vec<u8>,
     /// What the heartbeat says of the registry: blueprint and compliance score, empty if none.
     pub blueprint: String,
     /// See `blueprint`.
@@ -147,6 +149,7 @@ impl Default for EngineSettings {
             trust_alert_below: ENDORSEMENT_FLOOR,
             sync_interval: Duration::from_hours(1),
             certified_outbox: Vec::new(),
+            changed_outbox: Vec::new(),
             blueprint: String::new(),
             compliance_score: String::new(),
         }

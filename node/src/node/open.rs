@@ -21,6 +21,7 @@ use super::{NodeError, RunOptions, members};
 use crate::anchor;
 use crate::config::{Config, Endorsement as ConfiguredEndorsement, Settings, TrustSettings};
 use crate::engine::EngineParts;
+use crate::engine::outbox::HOOK_CHANGED;
 use crate::engine::settings::{Endorsement, EngineSettings, Timeouts};
 use crate::git::Plan;
 use crate::home::Home;
@@ -82,7 +83,11 @@ impl Opened {
         // a node that cannot tell others still votes
         let hook =
             hook.inspect_err(|why| tracing::error!(why, "certified events are not told to it")).unwrap_or_default();
-        let settings = EngineSettings { git_fetch_every: git.fetch_every(), ..engine_settings(&config.settings) };
+        let settings = EngineSettings {
+            git_fetch_every: git.fetch_every(),
+            changed_outbox: hook.iter().map(|_| HOOK_CHANGED).collect(),
+            ..engine_settings(&config.settings)
+        };
         let parts = EngineParts {
             key,
             federation: owner.federation,

@@ -1,26 +1,32 @@
 //! `advanced.webhook_on_consensus`: an address that is told of every certified event, for programs rather than people.
-//! The certified log itself is what waits: one row of the outbox says which entry is next, and is replaced once the
-//! receiver has what is before. So nothing is written for an event that the log does not hold anyway, an outage grows
-//! nothing, and the order is the log's. Telling begins with what is certified after the key was set.
+//! The certified log itself is what waits: one row of the outbox says which entry is next, so an outage grows nothing, and
+//! the order is the log's. Telling begins with what is certified after the key was set.
 //!
-//! The body is `{"format": "ssid-consensus/1", "federation_id", "node_id", "records": […]}`, each record as
-//! `/v1/consensus` shows it. It is signed like the webhook of `telemetry_config.json`, where `SSID_WEBHOOK_SECRET` is set.
-//! Delivery is at least once: a receiver tells what it has by a record's `subject_id`.
+//! The body is `{"format": "ssid-consensus/1", "federation_id", "node_id", "corrected", "records": […]}`, each record as
+//! `/v1/consensus` shows it. It is on disk before it is sent, so that what is sent again, also by a node that was killed
+//! meanwhile, is the same bytes under the same key. A record that changes after it was told – an observation came late –
+//! is told again in a delivery of its own, with `corrected` true and a key of its own. Bodies are signed like the webhook
+//! of `telemetry_config.json`, where `SSID_WEBHOOK_SECRET` is set. Delivery is at least once: a receiver knows a delivery
+//! by its key, and a record by its `subject_id`.
 
+use std::collections::BTreeSet;
+use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use ssid_protocol::id::{FederationId, NodeId};
-use ssid_storage::{OutboxKey, StorageError, Store};
+use ssid_storage::{OutboxKey, OutboxRow, StorageError, Store};
 use tokio_util::sync::CancellationToken;
 
 use super::channels::{Attempt, ConsensusWebhook, Http};
 use super::secret::{Secret, SecretUrl, others_can_read};
 use crate::api::view::RecordView;
 use crate::config::Settings;
-use crate::engine::outbox::{HOOK, OutboxChange, entries_of, row_for};
+use crate::engine::outbox::{
+    HOOK, HOOK_BODY, HOOK_CHANGED, OUTBOX_ROW_BYTES, OutboxChange, entries_of, row_for, row_of, sequences_of,
+};
 use crate::engine::{EngineError, EngineHandle};
 use crate::pace::Pace;
 
@@ -32,10 +38,14 @@ pub const VARIABLE: &str = "SSID_ADVANCED_WEBHOOK_ON_CONSENSUS";
 const RECORDS: usize = 100;
 /// Bytes of records in one request; a single larger one goes alone.
 const RECORD_BYTES: usize = 256 * 1024;
+/// Rows read at once.
+const ROWS: usize = 1000;
+/// How often changed records are looked for while nothing is certified.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 
-/// When the task sends.
+/// When the task sends. It waits until the observations that come right after a decision are in its record.
 pub const PACE: Pace = Pace {
-    settle: Duration::from_millis(200),
+    settle: Duration::from_millis(500),
     first_retry: Duration::from_secs(5),
     last_retry: Duration::from_hours(1),
 };
@@ -58,14 +68,19 @@ pub fn address(settings: &Settings, file: &Path, in_environment: bool) -> Result
     SecretUrl::parse(text).map(Some).ok_or_else(|| format!("{KEY} is no https address (http only on this machine)"))
 }
 
-/// Forgets which entry is next: the key is not set any more, and when it is set again telling begins anew.
+/// Forgets what waits: the key is not set any more, and when it is set again telling begins anew.
 ///
 /// # Errors
 /// If storage cannot be read, or the engine has stopped.
 pub async fn forget(engine: &EngineHandle, store: &Store) -> Result<(), Halt> {
-    let done: Vec<OutboxKey> = store.outbox(HOOK, 1)?.into_iter().map(|(key, _)| key).collect();
-    if !done.is_empty() {
-        engine.outbox(OutboxChange { done, ..OutboxChange::default() }).await?;
+    for kind in [HOOK, HOOK_BODY, HOOK_CHANGED] {
+        loop {
+            let done = keys(store.outbox(kind, ROWS)?);
+            if done.is_empty() {
+                break;
+            }
+            engine.outbox(OutboxChange { done, ..OutboxChange::default() }).await?;
+        }
     }
     Ok(())
 }
@@ -89,11 +104,28 @@ pub struct Hook {
     pub pace: Pace,
 }
 
-/// The row that says which entry is next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Cursor {
-    key: OutboxKey,
-    next: u64,
+/// How far telling has come, and what is under way: as it is on disk.
+#[derive(Debug)]
+struct Progress {
+    /// The rows that say so.
+    rows: Vec<OutboxKey>,
+    /// Entries under way; empty, at the entry that is next, while none are.
+    entries: Range<u64>,
+    /// What is being sent; empty while nothing is.
+    body: Vec<u8>,
+}
+
+/// What is done next.
+#[derive(Debug)]
+struct Step {
+    /// See [`Progress`].
+    entries: Range<u64>,
+    /// See [`Progress`].
+    body: Vec<u8>,
+    /// Rows about changed records that were looked at,
+    looked_at: Vec<OutboxKey>,
+    /// and those of their entries that have yet to be told again.
+    changed: BTreeSet<u64>,
 }
 
 /// Why nothing can be sent any more.
@@ -123,29 +155,33 @@ impl Hook {
     }
 
     async fn send_all(&self) -> Result<(), Halt> {
-        let webhook = ConsensusWebhook::new(self.url.clone(), self.secret.clone());
-        let (http, mut status) = (Http::default(), self.engine.status());
-        let (mut cursor, mut failures) = (self.cursor().await?, 0);
+        let mut status = self.engine.status();
+        let mut progress = self.resume().await?;
         loop {
-            let (records, next) = self.load(cursor.next)?;
-            if next == cursor.next {
-                // ends with the engine
-                if status.changed().await.is_err() {
-                    return Ok(());
-                }
-                tokio::time::sleep(self.pace.settle).await;
+            if !progress.body.is_empty() {
+                self.send(&progress.body).await?;
+                let next = progress.entries.end;
+                progress = self.keep(progress, Step::at(next)).await?;
+            }
+            if let Some(step) = self.next_step(progress.entries.end)? {
+                progress = self.keep(progress, step).await?;
                 continue;
             }
-            let attempt = match records.as_slice() {
-                [] => Attempt::Delivered,
-                records => webhook.send(&http, &self.body(records), key(records)).await,
-            };
-            let (why, after) = match attempt {
-                Attempt::Delivered => {
-                    cursor = self.advance(Some(cursor), next).await?;
-                    failures = 0;
-                    continue;
-                }
+            // ends with the engine
+            if let Ok(Err(_)) = tokio::time::timeout(LOOK_EVERY, status.changed()).await {
+                return Ok(());
+            }
+            tokio::time::sleep(self.pace.settle).await;
+        }
+    }
+
+    /// Sends a body until the receiver has it.
+    async fn send(&self, body: &[u8]) -> Result<(), Halt> {
+        let webhook = ConsensusWebhook::new(self.url.clone(), self.secret.clone());
+        let (http, mut failures) = (Http::default(), 0);
+        loop {
+            let (why, after) = match webhook.send(&http, body.to_vec(), key(body)).await {
+                Attempt::Delivered => return Ok(()),
                 Attempt::Later { why, after } => (why, after),
                 Attempt::Refused(why) => (why, None),
                 Attempt::Gone(why) => return Err(Halt::Gone(why)),
@@ -158,37 +194,83 @@ impl Hook {
         }
     }
 
-    /// The cursor that is kept, or a new one at the end of the log.
-    async fn cursor(&self) -> Result<Cursor, Halt> {
-        let kept = self.store.outbox(HOOK, 1)?.into_iter().next();
-        match kept.and_then(|(key, row)| Some(Cursor { key, next: entries_of(&row)?.start })) {
-            Some(cursor) => Ok(cursor),
-            None => self.advance(None, self.store.log_head().size).await,
+    /// What is kept, or a beginning at the end of the log.
+    async fn resume(&self) -> Result<Progress, Halt> {
+        let row = self.store.outbox(HOOK, 1)?.into_iter().next();
+        let parts = self.store.outbox(HOOK_BODY, ROWS)?;
+        let body = parts.iter().flat_map(|(_, row)| row.payload.iter().copied()).collect();
+        let rows = row.iter().chain(&parts).map(|(key, _)| *key).collect();
+        match row.and_then(|(_, row)| entries_of(&row)) {
+            Some(entries) => Ok(Progress { rows, entries, body }),
+            None => {
+                let (size, entries) = (self.store.log_head().size, 0..0);
+                self.keep(Progress { rows, entries, body }, Step::at(size)).await
+            }
         }
     }
 
-    async fn advance(&self, from: Option<Cursor>, next: u64) -> Result<Cursor, Halt> {
-        let done = from.into_iter().map(|cursor| cursor.key).collect();
-        let change = OutboxChange { add: vec![row_for(HOOK, next..next)], done, ..OutboxChange::default() };
-        let keys = self.engine.outbox(change).await?;
-        // one row was added, so there is one key
-        let key = keys.first().copied().unwrap_or(OutboxKey { kind: HOOK, counter: 0 });
-        Ok(Cursor { key, next })
+    /// Puts a step on disk in place of what was there.
+    async fn keep(&self, before: Progress, step: Step) -> Result<Progress, Halt> {
+        let mut add = vec![row_for(HOOK, step.entries.clone())];
+        let parts = step.body.chunks(OUTBOX_ROW_BYTES);
+        add.extend(parts.map(|part| OutboxRow { kind: HOOK_BODY, payload: part.to_vec() }));
+        let count = add.len();
+        add.extend((!step.changed.is_empty()).then(|| row_of(HOOK_CHANGED, step.changed)));
+        let done = before.rows.into_iter().chain(step.looked_at).collect();
+        let mut rows = self.engine.outbox(OutboxChange { add, done, ..OutboxChange::default() }).await?;
+        rows.truncate(count);
+        Ok(Progress { rows, entries: step.entries, body: step.body })
     }
 
-    fn body(&self, records: &[serde_json::Value]) -> serde_json::Value {
-        json!({
+    /// What is to be sent after the entries before `next` were told; `None` if that is all.
+    fn next_step(&self, next: u64) -> Result<Option<Step>, StorageError> {
+        // looked at first: a change that comes while records are read is told as one
+        let (looked_at, mut changed) = self.changed(next)?;
+        let (records, until) = self.load(next..self.store.log_head().size)?;
+        if until > next {
+            let body = if records.is_empty() { Vec::new() } else { self.body(&records, false) };
+            return Ok(Some(Step { entries: next..until, body, looked_at, changed }));
+        }
+        if looked_at.is_empty() {
+            return Ok(None);
+        }
+        let (records, count) = self.load(changed.iter().copied())?;
+        let changed = changed.split_off(&count);
+        let body = if records.is_empty() { Vec::new() } else { self.body(&records, true) };
+        Ok(Some(Step { entries: next..next, body, looked_at, changed }))
+    }
+
+    /// The oldest rows about changed records, as many as can be one row again, and their entries before `next`: what
+    /// comes after is told as it is then.
+    fn changed(&self, next: u64) -> Result<(Vec<OutboxKey>, BTreeSet<u64>), StorageError> {
+        let (mut looked_at, mut changed, mut bytes) = (Vec::new(), BTreeSet::new(), 0);
+        for (key, row) in self.store.outbox(HOOK_CHANGED, ROWS)? {
+            bytes += row.payload.len();
+            if bytes > OUTBOX_ROW_BYTES && !looked_at.is_empty() {
+                break;
+            }
+            looked_at.push(key);
+            changed.extend(sequences_of(&row).into_iter().filter(|sequence| *sequence < next));
+        }
+        Ok((looked_at, changed))
+    }
+
+    fn body(&self, records: &[Value], corrected: bool) -> Vec<u8> {
+        let document = json!({
             "format": "ssid-consensus/1",
             "federation_id": self.federation,
             "node_id": self.node,
+            "corrected": corrected,
             "records": records,
-        })
+        });
+        document.to_string().into_bytes()
     }
 
-    /// The records from an entry of the log on, as many as go together, and the entry after them.
-    fn load(&self, from: u64) -> Result<(Vec<serde_json::Value>, u64), StorageError> {
-        let (mut records, mut bytes, mut next) = (Vec::new(), 0, from);
-        for sequence in from..self.store.log_head().size {
+    /// The records of entries in their order, as many as go together, and the entry after the last of them: 0 if there
+    /// are no entries.
+    fn load(&self, entries: impl Iterator<Item = u64>) -> Result<(Vec<Value>, u64), StorageError> {
+        let (mut records, mut bytes, mut next) = (Vec::new(), 0, 0);
+        for sequence in entries {
             if let Some(record) = self.store.record(sequence)? {
                 let record = json!(RecordView::of(&record, sequence));
                 bytes += record.to_string().len();
@@ -203,11 +285,20 @@ impl Hook {
     }
 }
 
-/// The same records have the same key.
-fn key(records: &[serde_json::Value]) -> String {
-    let digest =
-        records.iter().fold(Sha256::new(), |hash, record| hash.chain_update(record.to_string()).chain_update([0]));
-    hex::encode(&digest.finalize()[..16])
+impl Step {
+    /// Nothing is under way, and this entry is next.
+    fn at(next: u64) -> Self {
+        Self { entries: next..next, body: Vec::new(), looked_at: Vec::new(), changed: BTreeSet::new() }
+    }
+}
+
+fn keys(rows: Vec<(OutboxKey, OutboxRow)>) -> Vec<OutboxKey> {
+    rows.into_iter().map(|(key, _)| key).collect()
+}
+
+/// The same body has the same key.
+fn key(body: &[u8]) -> String {
+    hex::encode(&Sha256::digest(body)[..16])
 }
 
 #[cfg(test)]

@@ -7,10 +7,10 @@ use axum::http::StatusCode;
 use ssid_protocol::testing::event;
 use tempfile::TempDir;
 
-use super::super::receiver_tests::{Answer, Receiver, hmac_of, ok};
+use super::super::receiver_tests::{Answer, Got, Receiver, hmac_of, ok};
 use super::*;
 use crate::engine::settings::EngineSettings;
-use crate::engine::tests::outbox::{certified, outbox_served};
+use crate::engine::tests::outbox::{certified, certified_without_the_last, outbox_served, outbox_shared};
 
 const QUICK: Pace = Pace {
     settle: Duration::from_millis(5),
@@ -65,7 +65,7 @@ async fn every_certified_event_is_told_once_in_order_and_signed() {
     let got = receiver.got();
     let mut sequences = Vec::new();
     for request in &got {
-        let body: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
+        let body: Value = serde_json::from_slice(&request.body).unwrap();
         assert_eq!((body["format"].as_str(), request.uri.as_str()), (Some("ssid-consensus/1"), "/hook"));
         let records = body["records"].as_array().unwrap();
         assert!(records.len() <= RECORDS && request.body.len() < RECORD_BYTES + 1000);
@@ -97,6 +97,69 @@ async fn what_a_receiver_does_not_take_waits_and_is_told_when_it_does() {
     assert!(got.iter().all(|request| request.body == got[0].body), "the same again");
     assert!(got.iter().all(|request| request.headers["idempotency-key"] == got[0].headers["idempotency-key"]));
     assert!(!got[0].headers.contains_key("x-ssid-signature"));
+}
+
+/// A receiver that got something and answers an error, and a node that is killed: what comes again is what came.
+#[tokio::test]
+async fn what_is_sent_again_is_the_same_bytes_and_what_changed_meanwhile_a_delivery_of_its_own() {
+    let settings = EngineSettings { changed_outbox: vec![HOOK_CHANGED], ..EngineSettings::default() };
+    let all: Vec<_> = (0..3).map(|n| event("blueprint_tagged", &format!("v{n}"))).collect();
+    let (_home, mut late) = certified_without_the_last(settings, &all);
+    let store = late.store.clone();
+    let engine = outbox_shared(late.engine.clone(), late.now);
+    engine.outbox(OutboxChange { add: vec![row_for(HOOK, 0..0)], ..OutboxChange::default() }).await.unwrap();
+    let receiver = Receiver::start(|n| match n {
+        0 | 1 => Answer::Now(StatusCode::INTERNAL_SERVER_ERROR, "", ""),
+        n => ok(n),
+    })
+    .await;
+    let start = || {
+        let end = CancellationToken::new();
+        (end.clone(), tokio::spawn(hook(&receiver, &engine, &store, None).follow(end)))
+    };
+    let (end, task) = start();
+    until("it is sent", || !receiver.got().is_empty()).await;
+    end.cancel();
+    task.await.unwrap();
+    let before = receiver.got().len();
+    late.hear();
+    let (end, task) = start();
+    let is_told = || next(&store) == [3] && store.outbox(HOOK_CHANGED, 1).unwrap().is_empty();
+    until("all is told", || is_told() && store.outbox(HOOK_BODY, 1).unwrap().is_empty()).await;
+    end.cancel();
+    task.await.unwrap();
+
+    let got = receiver.got();
+    let (correction, first) = got.split_last().unwrap();
+    assert!(first.len() > before && first.len() >= 2, "{} requests", got.len());
+    let key = |request: &Got| request.headers["idempotency-key"].clone();
+    assert!(first.iter().all(|request| request.body == first[0].body && key(request) == key(&first[0])));
+    assert_ne!(key(correction), key(&first[0]));
+    let observed = |request: &Got| -> (Value, Vec<(u64, usize)>) {
+        let body: Value = serde_json::from_slice(&request.body).unwrap();
+        let of =
+            |record: &Value| (record["sequence"].as_u64().unwrap(), record["node_hashes"].as_object().unwrap().len());
+        (body["corrected"].clone(), body["records"].as_array().unwrap().iter().map(of).collect())
+    };
+    assert_eq!(observed(&first[0]), (json!(false), vec![(0, 3), (1, 3), (2, 3)]));
+    assert_eq!(observed(correction), (json!(true), vec![(0, 4), (1, 4), (2, 4)]));
+}
+
+#[tokio::test]
+async fn what_changed_before_it_was_told_is_told_once() {
+    let settings = EngineSettings { changed_outbox: vec![HOOK_CHANGED], ..EngineSettings::default() };
+    let (_home, mut late) = certified_without_the_last(settings, &[event("blueprint_tagged", "v1")]);
+    let store = late.store.clone();
+    let engine = outbox_shared(late.engine.clone(), late.now);
+    engine.outbox(OutboxChange { add: vec![row_for(HOOK, 0..0)], ..OutboxChange::default() }).await.unwrap();
+    late.hear();
+    let receiver = Receiver::start(ok).await;
+    let end = CancellationToken::new();
+    let task = tokio::spawn(hook(&receiver, &engine, &store, None).follow(end.clone()));
+    until("all is told", || next(&store) == [1] && store.outbox(HOOK_CHANGED, 1).unwrap().is_empty()).await;
+    end.cancel();
+    task.await.unwrap();
+    assert_eq!(receiver.got().len(), 1);
 }
 
 #[tokio::test]

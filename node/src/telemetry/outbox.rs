@@ -3,7 +3,8 @@
 //!
 //! A message is one row a channel, from the moment it is told until its channel has it. A channel that asks to wait holds
 //! all its rows. A few messages go out singly; more than a channel's allowance become one digest, so that a storm is a
-//! handful of messages.
+//! handful of messages. What was sent once, and may have arrived, is never changed: it is sent again as it was, before
+//! anything newer.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -119,16 +120,13 @@ impl Queue {
                 new.push(message.clone());
             }
         }
-        let waiting: Vec<_> = self.waiting(channel).collect();
+        let waiting: Vec<_> = self.waiting(channel).filter(|(_, entry)| entry.attempts == 0).collect();
         let mut change = Change::default();
         if waiting.len() + new.len() > WAITING {
-            let (hold, attempts) = waiting
-                .iter()
-                .fold((now, 0), |(at, most), (_, entry)| (at.max(entry.next_at), most.max(entry.attempts)));
+            let hold = waiting.iter().fold(now, |at, (_, entry)| at.max(entry.next_at));
             let all: Vec<_> = waiting.iter().map(|(_, entry)| &entry.message).chain(&new).collect();
             change.done = waiting.iter().map(|(id, _)| *id).collect();
-            // the channel's pause and its count of failures go on
-            change.put.push(Entry { next_at: hold, attempts, ..entry(channel, digest(&all, now), now) });
+            change.put.push(Entry { next_at: hold, ..entry(channel, digest(&all), now) });
         } else {
             change.put = new.into_iter().map(|message| entry(channel, message, now)).collect();
         }
@@ -148,12 +146,13 @@ impl Queue {
         let allowed = self.allowance(channel, now);
         let mut waiting: Vec<_> = self.waiting(channel).collect();
         waiting.sort_by_key(|(id, entry)| (std::cmp::Reverse(entry.message.severity), *id));
-        let first = waiting.first()?;
-        let job = if waiting.len() == 1 || waiting.len() as f64 <= allowed {
+        let tried = waiting.iter().find(|(_, entry)| entry.attempts > 0);
+        let first = tried.or_else(|| waiting.first())?;
+        let job = if tried.is_some() || waiting.len() == 1 || waiting.len() as f64 <= allowed {
             Job { channel, rows: vec![first.0], message: first.1.message.clone() }
         } else {
             let messages: Vec<_> = waiting.iter().map(|(_, entry)| &entry.message).collect();
-            Job { channel, rows: waiting.iter().map(|(id, _)| *id).collect(), message: digest(&messages, now) }
+            Job { channel, rows: waiting.iter().map(|(id, _)| *id).collect(), message: digest(&messages) }
         };
         self.allowances.insert(channel, Allowance { left: allowed - 1.0, at: now });
         Some(job)
@@ -177,13 +176,13 @@ impl Queue {
         let entries = job.rows.iter().filter_map(|id| self.rows.get(id));
         match attempt {
             Attempt::Delivered => {}
-            Attempt::Later { after, why } => change.put.extend(entries.map(|entry| {
+            Attempt::Later { after, why } => change.put.extend(as_sent(job, entries).map(|entry| {
                 let attempts = entry.attempts + 1;
                 let pause = pause(attempts, jitter);
                 // who says when to come back is believed, only not over and over at once
                 let pause = after.map_or(pause, |after| after.max(pause / 5));
                 let (last_error, dead) = (Some(why.clone()), attempts >= ATTEMPTS);
-                Entry { attempts, next_at: now.after(pause), last_error, dead, ..entry.clone() }
+                Entry { attempts, next_at: now.after(pause), last_error, dead, ..entry }
             })),
             Attempt::Refused(why) => change.put.extend(entries.map(|entry| given_up(entry, why))),
             Attempt::Gone(why) => {
@@ -227,6 +226,11 @@ impl Queue {
     }
 }
 
+/// What a job sent, as a row: several became one.
+fn as_sent<'a>(job: &Job, mut rows: impl Iterator<Item = &'a Entry>) -> impl Iterator<Item = Entry> {
+    rows.next().map(|first| Entry { message: job.message.clone(), ..first.clone() }).into_iter()
+}
+
 fn entry(channel: Channel, message: Message, now: UnixMillis) -> Entry {
     Entry { channel, message, queued_at: now, attempts: 0, next_at: now, last_error: None, dead: false }
 }
@@ -241,8 +245,9 @@ fn pause(attempts: u32, jitter: f64) -> Duration {
     doubled.mul_f64(1.0 - jitter.clamp(0.0, 1.0) / 2.0)
 }
 
-/// Many messages in one: how many of what, and the first titles, most urgent first.
-pub fn digest(messages: &[&Message], now: UnixMillis) -> Message {
+/// Many messages in one, of the time of the latest: how many of what, and the first titles, most urgent first. The same
+/// messages are the same digest.
+pub fn digest(messages: &[&Message]) -> Message {
     let mut counts: BTreeMap<String, u64> = BTreeMap::new();
     let mut ordered: Vec<(Severity, &str)> = Vec::new();
     let mut causes = Sha256::new();
@@ -263,7 +268,8 @@ pub fn digest(messages: &[&Message], now: UnixMillis) -> Message {
     let count = messages.iter().map(|message| message.count).sum();
     let severity = messages.iter().map(|message| message.severity).max().unwrap_or(Severity::Info);
     let cause = format!("digest:{}", hex::encode(&causes.finalize()[..16]));
-    let mut digest = Message::new(Topic::Digest, severity, cause, &format!("{count} notifications in one"), now);
+    let at = messages.iter().map(|message| message.at).max().unwrap_or(UnixMillis(0));
+    let mut digest = Message::new(Topic::Digest, severity, cause, &format!("{count} notifications in one"), at);
     digest.count = count;
     for (severity, title) in ordered.iter().take(DIGEST_LINES) {
         let signs = [Severity::Info, Severity::Warning, Severity::Critical].map(Severity::sign);

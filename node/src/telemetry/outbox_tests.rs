@@ -96,10 +96,40 @@ fn a_burst_is_one_digest_with_the_urgent_first() {
         &burst[..500].iter().map(|m| Message { cause: format!("b{}", m.cause), ..m.clone() }).collect::<Vec<_>>(),
         1,
     );
-    assert_eq!(kept.queue.rows().count(), 1, "digests join");
-    let joined = kept.due(5 * SECOND).unwrap();
-    assert_eq!(joined.message.count, 1500);
-    assert!(joined.message.lines[0].contains("Berlin lied"));
+    assert_eq!(kept.queue.rows().count(), 2, "what was sent stays as it is");
+    kept.tell(
+        &burst[500..600].iter().map(|m| Message { cause: format!("c{}", m.cause), ..m.clone() }).collect::<Vec<_>>(),
+        2,
+    );
+    assert_eq!(kept.queue.rows().count(), 2, "digests that nobody was sent join");
+    let again = kept.due(5 * SECOND).unwrap();
+    assert_eq!(again.message, job.message);
+    kept.settle(&again, &Attempt::Delivered, 5 * SECOND);
+    assert_eq!(kept.due(5 * SECOND).unwrap().message.count, 600);
+}
+
+/// The receiver may have got it: under the same key nothing else may come, nor the same within something else.
+#[test]
+fn what_was_sent_is_sent_again_as_it_was() {
+    let mut kept = Kept::default();
+    kept.tell(&[message(1)], 0);
+    let job = kept.due(0).unwrap();
+    kept.settle(&job, &later(None), 0);
+    let urgent = Message::new(Topic::Equivocation, Severity::Critical, "e", "Berlin lied", UnixMillis(1));
+    kept.tell(&(2..30).map(message).chain([urgent]).collect::<Vec<_>>(), 1);
+    let again = kept.due(5 * SECOND).unwrap();
+    assert_eq!(again.message, job.message);
+    kept.settle(&again, &Attempt::Delivered, 6 * SECOND);
+    assert_eq!(kept.due(6 * SECOND).unwrap().message.count, 29);
+}
+
+/// A node that is killed before it knows the answer makes the digest of the same rows again.
+#[test]
+fn the_same_rows_are_the_same_digest_at_any_time() {
+    let mut kept = Kept::default();
+    kept.tell(&(0..10).map(message).collect::<Vec<_>>(), 0);
+    let mut restarted = Kept { queue: Queue::new(kept.queue.rows().map(|(id, entry)| (id, entry.clone()))), next: 99 };
+    assert_eq!(kept.due(0).unwrap().message, restarted.due(7 * SECOND).unwrap().message);
 }
 
 #[test]

@@ -188,7 +188,7 @@ impl<'a> Follower<'a> {
         }
         self.gathered.push(message);
         if self.gathered.len() >= GATHERED {
-            let one = digest(&self.gathered.iter().collect::<Vec<_>>(), super::now());
+            let one = digest(&self.gathered.iter().collect::<Vec<_>>());
             self.gathered = vec![one];
         }
     }
@@ -198,7 +198,7 @@ impl<'a> Follower<'a> {
         let mut messages = std::mem::take(&mut self.gathered);
         messages.extend(more_certified(std::mem::take(&mut self.more_certified), messages.last(), now));
         if messages.len() > WAITING {
-            messages = vec![digest(&messages.iter().collect::<Vec<_>>(), now)];
+            messages = vec![digest(&messages.iter().collect::<Vec<_>>())];
         }
         if let Err(error) = self.desk.tell(&messages, now).await {
             tracing::warn!(%error, "telemetry's state is not kept");
@@ -246,7 +246,7 @@ mod tests {
         let mut messages: Vec<Message> = (0..=WAITING).map(message).collect();
         assert_eq!(more_certified(0, messages.last(), at), None);
         messages.extend(more_certified(979, messages.last(), at));
-        let one = digest(&messages.iter().collect::<Vec<_>>(), at);
+        let one = digest(&messages.iter().collect::<Vec<_>>());
         assert_eq!((one.count, &one.facts[..]), (1000, &[("consensus_achieved".to_owned(), "1000".to_owned())][..]));
     }
 }

@@ -1,13 +1,16 @@
 //! The outbox through the engine: rows are kept in its own write, each asker is told the keys of its rows, and what is
 //! certified gets rows by itself.
 
+use std::sync::Mutex;
+
+use ssid_protocol::batch::VerifiedBatch;
 use ssid_protocol::id::Sha256Hash;
 use ssid_storage::{AnchorRow, OutboxKey, OutboxRow};
-
 use tokio::sync::{broadcast, mpsc, watch};
 
 use super::*;
-use crate::engine::outbox::{ANCHOR, OUTBOX_ROW_BYTES, OUTBOX_ROWS, OutboxChange, entries_of, row_for};
+use crate::engine::outbox::{ANCHOR, OUTBOX_ROW_BYTES, OUTBOX_ROWS, OutboxChange, entries_of, row_for, sequences_of};
+use crate::engine::settings::LATE_RECORDS_EVERY;
 use crate::engine::{Command, EngineHandle, Ticket};
 
 fn row(kind: u8, payload: &[u8]) -> OutboxRow {
@@ -95,14 +98,59 @@ pub(crate) fn certified(settings: EngineSettings, events: &[Event]) -> (TempDir,
     (net.homes.swap_remove(0), engine, store)
 }
 
+/// An engine that has certified `events` without having heard what the last member observed, and what that said.
+pub(crate) fn certified_without_the_last(settings: EngineSettings, events: &[Event]) -> (TempDir, Late) {
+    let mut net = Net::with(testing::manifest(4), settings);
+    net.settle();
+    let last = net.ids[3];
+    let withheld = std::cell::RefCell::new(Vec::new());
+    net.emit(0, events);
+    net.settle_except(|to, input| match input {
+        Inbound::Batch { batch, from, .. } if to == 0 && *from == last => {
+            withheld.borrow_mut().push(batch.clone());
+            true
+        }
+        _ => false,
+    });
+    net.assert_all_certified(events);
+    let engine = net.engines[0].take().unwrap();
+    let (store, engine) = (engine.store.clone(), Arc::new(Mutex::new(engine)));
+    (net.homes.swap_remove(0), Late { engine, store, now: net.now, last, withheld: withheld.into_inner() })
+}
+
+/// An engine from which something was withheld.
+pub(crate) struct Late {
+    pub(crate) engine: Arc<Mutex<Engine>>,
+    pub(crate) store: Store,
+    pub(crate) now: UnixMillis,
+    last: NodeId,
+    withheld: Vec<Arc<VerifiedBatch>>,
+}
+
+impl Late {
+    /// Lets it hear what was withheld; its records say so then.
+    pub(crate) fn hear(&mut self) {
+        let from = self.last;
+        let batches = self.withheld.drain(..).map(|batch| Inbound::Batch { batch, from, ticket: None }).collect();
+        let mut engine = self.engine.lock().unwrap();
+        engine.tick(self.now, batches);
+        engine.tick(self.now.after(LATE_RECORDS_EVERY), Vec::new());
+    }
+}
+
 /// A handle over such an engine that takes changes of the outbox, and nothing else.
-pub(crate) fn outbox_served(mut engine: Engine) -> EngineHandle {
+pub(crate) fn outbox_served(engine: Engine) -> EngineHandle {
+    outbox_shared(Arc::new(Mutex::new(engine)), crate::api::view::now())
+}
+
+/// The same over an engine that others use as well, for which it is `now`.
+pub(crate) fn outbox_shared(engine: Arc<Mutex<Engine>>, now: UnixMillis) -> EngineHandle {
     let (commands, mut inbox) = mpsc::channel(8);
-    let (told, status) = watch::channel(Arc::new(engine.status()));
+    let (told, status) = watch::channel(Arc::new(engine.lock().unwrap().status()));
     tokio::spawn(async move {
         while let Some(command) = inbox.recv().await {
             let Command::Outbox { change, reply } = command else { panic!("asked for something else") };
-            let effects = engine.tick(crate::api::view::now(), vec![Inbound::Outbox { change, ticket: 1 }]);
+            let effects = engine.lock().unwrap().tick(now, vec![Inbound::Outbox { change, ticket: 1 }]);
             let (_, keys) = effects.outbox.into_iter().next().unwrap();
             // whoever asked may have been stopped by its test
             drop(reply.send(keys));
@@ -129,4 +177,19 @@ fn what_is_certified_is_queued_for_those_who_deliver_it_and_only_for_them() {
     assert_eq!(entries_of(&last), Some(0..0));
     let (_home, _, store) = certified(EngineSettings::default(), &events(3));
     assert!((0..=u8::MAX).all(|kind| store.outbox(kind, 1).unwrap().is_empty()));
+}
+
+#[test]
+fn a_record_that_changes_after_it_was_written_is_queued_for_those_who_told_of_it() {
+    let kinds = EngineSettings { changed_outbox: vec![7], ..EngineSettings::default() };
+    let (_home, mut late) = certified_without_the_last(kinds, &events(3));
+    let store = late.store.clone();
+    let before = store.record(1).unwrap().unwrap();
+    assert_eq!((before.node_hashes.len(), store.outbox(7, 9).unwrap().len()), (3, 0));
+    late.hear();
+    let after = store.record(1).unwrap().unwrap();
+    assert_eq!(after.node_hashes.len(), 4);
+    let rows = store.outbox(7, 9).unwrap();
+    let queued: BTreeSet<u64> = rows.iter().flat_map(|(_, row)| sequences_of(row)).collect();
+    assert_eq!(queued, BTreeSet::from([0, 1, 2]));
 }

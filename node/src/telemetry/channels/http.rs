@@ -46,10 +46,15 @@ pub(super) struct Request {
 impl Request {
     /// `POST` of a JSON document.
     pub(super) fn json(url: SecretUrl, document: &Value) -> Self {
+        Self::json_bytes(url, document.to_string().into_bytes())
+    }
+
+    /// `POST` of a JSON document as it is written.
+    pub(super) fn json_bytes(url: SecretUrl, body: Vec<u8>) -> Self {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(USER_AGENT, HeaderValue::from_static(concat!("ssid/", env!("CARGO_PKG_VERSION"))));
-        Self { url, method: Method::POST, headers, body: document.to_string().into_bytes(), query: None }
+        Self { url, method: Method::POST, headers, body, query: None }
     }
 
     /// With a parameter in the address.

@@ -67,9 +67,9 @@ impl ConsensusWebhook {
         Self { url, secret }
     }
 
-    /// Tries once; the same document has the same `key`.
-    pub async fn send(&self, http: &Http, document: &serde_json::Value, key: String) -> Attempt {
-        let mut request = Request::json(self.url.clone(), document);
+    /// Tries once to send a JSON document; the same one has the same `key`.
+    pub async fn send(&self, http: &Http, document: Vec<u8>, key: String) -> Attempt {
+        let mut request = Request::json_bytes(self.url.clone(), document);
         seal(&mut request, key, self.secret.as_ref(), crate::telemetry::now());
         http.send(request, meaning).await
     }
