@@ -111,6 +111,20 @@ impl Event {
     /// # Errors
     /// The first field, in order, that breaks a rule.
     pub fn check_admissible(&self, epoch: Epoch) -> Result<(), Inadmissible> {
+        self.check_in_any_epoch()?;
+        if self.event == FEDERATION_EPOCH {
+            let next = epoch.next().to_string();
+            require("version", &self.version, &format!("{next} (the epoch after {epoch})"), |s| s == next)?;
+        }
+        Ok(())
+    }
+
+    /// Whether there is an epoch in which this event may be voted for; a function of the bytes alone. Whoever announces
+    /// one for which there is none is no honest node, whatever the epoch of whoever looks at it.
+    ///
+    /// # Errors
+    /// The first field, in order, that breaks a rule.
+    pub fn check_in_any_epoch(&self) -> Result<(), Inadmissible> {
         require("timestamp", &self.timestamp, "a date-time YYYY-MM-DDThh:mm:ss[.1-9 digits]Z", |s| {
             parse_timestamp(s).is_some()
         })?;
@@ -128,8 +142,10 @@ impl Event {
         require("compliance_score", &self.compliance_score, free, is_free)?;
         require("emitted_by", &self.emitted_by, free, is_free)?;
         if self.event == FEDERATION_EPOCH {
-            let next = epoch.next().to_string();
-            require("version", &self.version, &format!("{next} (the epoch after {epoch})"), |s| s == next)?;
+            let rule = "an epoch's number after 0, in decimal without leading zeros";
+            require("version", &self.version, rule, |s| {
+                s.parse::<u64>().is_ok_and(|number| number > 0 && number.to_string() == s)
+            })?;
             require("commit_hash", &self.commit_hash, "all 64 digits of a manifest's hash", |s| s.len() == 64)?;
         }
         Ok(())
@@ -301,8 +317,12 @@ mod tests {
         change.commit_hash = "a".repeat(64);
         assert!(change.check_admissible(Epoch(3)).is_ok());
         assert_eq!(change.check_admissible(Epoch(4)).unwrap_err().field, "version");
-        change.version = "04".into();
-        assert!(change.check_admissible(Epoch(3)).is_err());
+        assert_eq!(change.check_in_any_epoch(), Ok(()), "of another epoch, but not of none");
+        for never in ["04", "0", "+4", "four", "18446744073709551616"] {
+            change.version = never.into();
+            assert!(change.check_admissible(Epoch(3)).is_err());
+            assert_eq!(change.check_in_any_epoch().unwrap_err().field, "version", "{never}");
+        }
         change.version = "4".into();
         change.commit_hash.pop();
         assert_eq!(change.check_admissible(Epoch(3)).unwrap_err().field, "commit_hash");

@@ -23,6 +23,7 @@ use crate::heartbeat::Heartbeat;
 use crate::id::{Epoch, EvidenceId, FederationId, NodeId, sha256};
 use crate::identity::VerifyKey;
 use crate::vote::{EpochClose, Proposal, Vote};
+use crate::wire;
 
 /// One statement of a batch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -175,6 +176,17 @@ pub struct EvidenceSlot {
     pub kind: EvidenceKind,
     /// In which epoch.
     pub epoch: Epoch,
+}
+
+/// Whether `data` begins like evidence as it travels, but of something that this version does not know.
+pub fn is_of_unknown_kind(data: &[u8]) -> bool {
+    const PAIRS: u8 = 2;
+    const STATEMENTS: u8 = 5;
+    // the federation's id comes first, then what the pair is of, then what the first half is
+    match wire::variant(data, 32) {
+        Some(0) => wire::variant(data, 36).is_some_and(|statement| statement >= STATEMENTS),
+        pair => pair.is_some_and(|pair| pair >= PAIRS),
+    }
 }
 
 impl Evidence {

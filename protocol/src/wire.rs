@@ -45,6 +45,13 @@ pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
     bincode::serde::encode_to_vec(value, encoding::<0>().with_no_limit()).expect("plain data encodes into memory")
 }
 
+/// The number of the variant that stands at byte `at` of an encoding, if it is one that a type could come to have: a
+/// kind is one byte where it is signed.
+pub(crate) fn variant(bytes: &[u8], at: usize) -> Option<u8> {
+    let number = bytes.get(at..)?.first_chunk()?;
+    u8::try_from(u32::from_le_bytes(*number)).ok()
+}
+
 /// Decodes a value of at most [`limits::MESSAGE_BYTES`].
 ///
 /// # Errors

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ssid_protocol::batch::{BatchProof, Kind, SignedBatch, VerifiedBatch};
 use ssid_protocol::certificate::{Certificate, Verifier};
 use ssid_protocol::event::Event;
-use ssid_protocol::evidence::{self, Signed};
+use ssid_protocol::evidence::{self, Evidence, Signed};
 use ssid_protocol::id::{FederationId, NodeId, SubjectId};
 use ssid_protocol::identity::VerifyKey;
 use ssid_protocol::manifest::Manifest;
@@ -27,13 +27,40 @@ pub struct Checker {
     evidence: evidence::Verifier,
 }
 
-/// Why an answer is not believed. Whoever sent it did not check it either, or lies.
+/// Why an answer is not believed. Whoever sent it did not check it either, or lies; unless
+/// [`BadAnswer::needs_another_manifest`].
 #[derive(Debug, thiserror::Error)]
 #[error("{what} in the answer of node {from} does not hold: {reason}")]
 pub struct BadAnswer {
     from: NodeId,
     what: &'static str,
     reason: String,
+    needs_another_manifest: bool,
+}
+
+impl BadAnswer {
+    fn new(from: NodeId, what: &'static str, reason: &impl ToString) -> Self {
+        Self { from, what, reason: reason.to_string(), needs_another_manifest: false }
+    }
+
+    /// Whether it may hold by another epoch's manifest, which whoever sent it may have.
+    pub fn needs_another_manifest(&self) -> bool {
+        self.needs_another_manifest
+    }
+}
+
+/// What was checked; `None` if that takes another manifest, which is no reason to believe less of the rest.
+fn usable<T>(checked: Result<T, BadAnswer>) -> Result<Option<T>, BadAnswer> {
+    match checked {
+        Ok(found) => Ok(Some(found)),
+        Err(bad) if bad.needs_another_manifest => Ok(None),
+        Err(bad) => Err(bad),
+    }
+}
+
+/// What of `items` is usable.
+fn usable_of<T, U>(items: Vec<T>, check: impl Fn(T) -> Result<U, BadAnswer>) -> Result<Vec<U>, BadAnswer> {
+    items.into_iter().filter_map(|item| usable(check(item)).transpose()).collect()
 }
 
 impl Checker {
@@ -45,29 +72,32 @@ impl Checker {
         Self { federation, manifest, voters, policies, keys, evidence }
     }
 
-    /// Checks everything in `answer`, which must be one to `request`.
+    /// Checks everything in `answer`, which must be one to `request`. What takes another epoch's manifest is left out.
     ///
     /// # Errors
     /// The first thing that does not hold; then nothing of the answer is used.
     pub fn check(&self, from: NodeId, request: &Request, answer: Answer) -> Result<CheckedAnswer, BadAnswer> {
         match (request, answer) {
             (_, Answer::Refused(reason)) => Ok(CheckedAnswer::Refused(reason.chars().take(200).collect())),
-            (Request::Status, Answer::Status(batch)) => {
-                let batch = batch.map(|batch| self.batch(from, *batch)).transpose()?;
-                Ok(CheckedAnswer::Status(batch))
-            }
-            (Request::Own, Answer::Own(batch)) => {
-                let batch = batch.map(|batch| self.batch(from, *batch)).transpose()?;
-                Ok(CheckedAnswer::Own(batch))
-            }
+            (Request::Status, Answer::Status(batch)) => Ok(CheckedAnswer::Status(self.one(from, batch)?)),
+            (Request::Own, Answer::Own(batch)) => Ok(CheckedAnswer::Own(self.one(from, batch)?)),
             (Request::Log { .. }, Answer::Log { log_id, size, entries }) if entries.len() <= LOG_PAGE as usize => {
-                Ok(CheckedAnswer::Log { log_id, size, certificates: self.certificates(from, entries)? })
+                let count = entries.len();
+                let certificates = self.certificates(from, entries)?;
+                if certificates.len() < count {
+                    let reason = "its log has certificates of an epoch whose manifest is not known here";
+                    return Ok(CheckedAnswer::Refused(reason.to_owned()));
+                }
+                Ok(CheckedAnswer::Log { log_id, size, certificates })
             }
             (Request::Open { .. }, Answer::Open { batches, statements, events, certificates, next }) => {
-                let batches = batches.into_iter().map(|batch| self.batch(from, batch)).collect::<Result<_, _>>()?;
-                statements.iter().try_for_each(|signed| self.statement(from, signed))?;
-                let certificates = self.certificates(from, certificates)?;
-                Ok(CheckedAnswer::Open { batches, statements, events: self.events(from, events)?, certificates, next })
+                Ok(CheckedAnswer::Open {
+                    batches: usable_of(batches, |batch| self.batch(from, batch))?,
+                    statements: usable_of(statements, |signed| self.statement(from, &signed).map(|()| signed))?,
+                    certificates: self.certificates(from, certificates)?,
+                    events: self.events(from, events)?,
+                    next,
+                })
             }
             (Request::Events { digests }, Answer::Events(events)) => {
                 let events = self.events(from, events)?;
@@ -75,14 +105,22 @@ impl Checker {
                 Ok(CheckedAnswer::Events(asked.collect()))
             }
             (Request::Evidence { .. }, Answer::Evidence(pieces)) => {
-                for evidence in &pieces {
-                    let bad = |reason: String| BadAnswer { from, what: "evidence", reason };
-                    evidence.verify(&self.evidence).map_err(|error| bad(error.to_string()))?;
-                }
-                Ok(CheckedAnswer::Evidence(pieces))
+                let check = |evidence: Evidence| match evidence.verify(&self.evidence) {
+                    Ok(_) => Ok(evidence),
+                    Err(error) => Err(BadAnswer {
+                        needs_another_manifest: error.needs_another_manifest(),
+                        ..BadAnswer::new(from, "evidence", &error)
+                    }),
+                };
+                Ok(CheckedAnswer::Evidence(usable_of(pieces, check)?))
             }
-            _ => Err(BadAnswer { from, what: "the kind of answer", reason: "it answers another question".into() }),
+            _ => Err(BadAnswer::new(from, "the kind of answer", &"it answers another question")),
         }
+    }
+
+    fn one(&self, from: NodeId, batch: Option<Box<SignedBatch>>) -> Result<Option<Arc<VerifiedBatch>>, BadAnswer> {
+        let Some(batch) = batch else { return Ok(None) };
+        usable(self.batch(from, *batch))
     }
 
     /// Whose signatures are believed, and the subjects of whose events: what a branch is read with.
@@ -123,13 +161,14 @@ impl Checker {
         Ok(self.events(from, vec![event])?.pop())
     }
 
-    /// Those of the certificates that hold, each on its own, and why the first of the others does not.
+    /// Those of the certificates that hold, each on its own, and why others do not; of those of other epochs neither.
     pub fn carried_certificates(&self, certificates: Vec<Certificate>) -> (Vec<Certificate>, Vec<String>) {
         let mut verifier = Verifier::with_voters(self.federation, self.manifest.epoch, &self.voters, &self.policies);
         let (mut good, mut bad) = (Vec::new(), Vec::new());
         for certificate in certificates {
             match certificate.verify(&mut verifier) {
                 Ok(()) => good.push(certificate),
+                Err(error) if error.needs_another_manifest() => {}
                 Err(error) => bad.push(error.to_string()),
             }
         }
@@ -137,53 +176,47 @@ impl Checker {
     }
 
     fn key(&self, from: NodeId, signer: NodeId) -> Result<&VerifyKey, BadAnswer> {
-        let reason = || format!("its signer {signer} is no member");
-        self.keys.get(&signer).ok_or_else(|| BadAnswer { from, what: "a signature", reason: reason() })
+        self.keys.get(&signer).ok_or_else(|| BadAnswer {
+            needs_another_manifest: true,
+            ..BadAnswer::new(from, "a signature", &format!("its signer {signer} is no member"))
+        })
     }
 
     fn batch(&self, from: NodeId, batch: SignedBatch) -> Result<Arc<VerifiedBatch>, BadAnswer> {
         let key = self.key(from, batch.signer)?;
-        let bad =
-            |error: ssid_protocol::batch::BatchError| BadAnswer { from, what: "a batch", reason: error.to_string() };
-        batch.verify(key, &self.federation).map(Arc::new).map_err(bad)
+        let verified = batch.verify(key, &self.federation).map(Arc::new);
+        verified.map_err(|error| BadAnswer::new(from, "a batch", &error))
     }
 
     fn statement(&self, from: NodeId, signed: &Signed) -> Result<(), BadAnswer> {
         let key = self.key(from, signed.proof.signer)?;
-        let bad = |error: ssid_protocol::batch::BatchError| BadAnswer {
-            from,
-            what: "a statement",
-            reason: error.to_string(),
-        };
-        signed.verify(key, &self.federation).map_err(bad)
+        let verified = signed.verify(key, &self.federation);
+        verified.map_err(|error| BadAnswer::new(from, "a statement", &error))
     }
 
+    /// Events, each with its announcement; without it if its signer is known to another manifest only.
     fn events(&self, from: NodeId, events: Vec<ProvenEvent>) -> Result<Vec<(Event, Option<BatchProof>)>, BadAnswer> {
         let check = |ProvenEvent { event, announced }: ProvenEvent| {
-            if let Some(proof) = &announced {
-                let key = self.key(from, proof.signer)?;
-                let bad = |error: ssid_protocol::batch::BatchError| BadAnswer {
-                    from,
-                    what: "an announcement",
-                    reason: error.to_string(),
-                };
-                proof.verify(Kind::Events, &event.choice().to_bytes(), key, &self.federation).map_err(bad)?;
-            }
-            Ok((event, announced))
+            let Some(proof) = announced else { return Ok((event, None)) };
+            let Some(key) = usable(self.key(from, proof.signer))? else { return Ok((event, None)) };
+            let verified = proof.verify(Kind::Events, &event.choice().to_bytes(), key, &self.federation);
+            verified.map_err(|error| BadAnswer::new(from, "an announcement", &error))?;
+            Ok((event, Some(proof)))
         };
         events.into_iter().map(check).collect()
     }
 
+    /// Those of the certificates that are of the epoch whose manifest is known.
     fn certificates(&self, from: NodeId, certificates: Vec<Certificate>) -> Result<Vec<Certificate>, BadAnswer> {
         let mut verifier = Verifier::with_voters(self.federation, self.manifest.epoch, &self.voters, &self.policies);
-        for certificate in &certificates {
-            let bad = |error: ssid_protocol::certificate::CertificateError| BadAnswer {
-                from,
-                what: "a certificate",
-                reason: error.to_string(),
-            };
-            certificate.verify(&mut verifier).map_err(bad)?;
+        let mut good = Vec::with_capacity(certificates.len());
+        for certificate in certificates {
+            match certificate.verify(&mut verifier) {
+                Ok(()) => good.push(certificate),
+                Err(error) if error.needs_another_manifest() => {}
+                Err(error) => return Err(BadAnswer::new(from, "a certificate", &error)),
+            }
         }
-        Ok(certificates)
+        Ok(good)
     }
 }

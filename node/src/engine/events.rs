@@ -191,14 +191,15 @@ impl Engine {
         batch: &Arc<VerifiedBatch>,
         events: &[Event],
     ) -> Worth {
+        // all of them before any is looked at: what is known here must not make the batch worse than it is elsewhere
+        if let Some(refusal) = events.iter().find_map(|event| event.check_in_any_epoch().err()) {
+            tracing::debug!(signer = %batch.signer(), %refusal, "inadmissible announcement");
+            return Worth::Invalid;
+        }
         let mut worth = Worth::Nothing;
         for (index, event) in (0..).zip(events) {
-            if let Err(refusal) = event.check_admissible(self.epoch) {
-                tracing::debug!(signer = %batch.signer(), %refusal, "inadmissible announcement");
-                if worth == Worth::Nothing {
-                    worth = Worth::Invalid;
-                }
-                continue;
+            if event.check_admissible(self.epoch).is_err() {
+                continue; // of another epoch
             }
             if self.add_candidate(tick, event, Some(Proof::Batch(batch.clone(), index)), false) {
                 worth = Worth::New;

@@ -92,6 +92,7 @@ impl Engine {
         }
         let proven = match evidence.verify(&self.evidence_verifier) {
             Ok(proven) => proven,
+            Err(error) if error.needs_another_manifest() => return Worth::Nothing,
             Err(error) => {
                 tracing::warn!(member = %slot.member, kind = slot.kind.as_str(), %error, "no evidence");
                 return Worth::Invalid;
@@ -222,7 +223,7 @@ impl Engine {
     pub(super) fn take_closes(&mut self, tick: &mut Tick, batch: &Arc<VerifiedBatch>, closes: &[EpochClose]) -> Worth {
         let signer = batch.signer();
         if self.voters.index_of(&signer).is_none() {
-            return Worth::Invalid;
+            return Worth::Nothing;
         }
         let mut worth = Worth::Nothing;
         let epoch = self.epoch;

@@ -201,7 +201,8 @@ pub enum Worth {
     Nothing,
     /// Nothing of it could be taken, something of it for a limit: more than an honest node sends.
     Excess,
-    /// Nothing an honest node sends.
+    /// Nothing an honest node sends or passes on: whoever looks at the same bytes finds the same, whatever it holds and
+    /// whichever manifest it has.
     Invalid,
 }
 

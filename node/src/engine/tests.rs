@@ -27,6 +27,7 @@ mod operator;
 pub(crate) mod outbox;
 mod simulated;
 mod trust;
+mod verdicts;
 mod waiting;
 
 /// 2025-10-11T20:00:00Z, when the fixtures' events happened.

@@ -65,8 +65,8 @@ impl Engine {
     }
 
     fn take_votes(&mut self, tick: &mut Tick, batch: &Arc<VerifiedBatch>, votes: &[Vote]) -> Worth {
-        let Some(voter) = self.voters.index_of(&batch.signer()) else { return Worth::Invalid };
-        let refused_before = self.refused;
+        let Some(voter) = self.voters.index_of(&batch.signer()) else { return Worth::Nothing };
+        let unknown_before = self.refused.unknown_votes;
         let mut new = 0;
         for (index, vote) in (0..).zip(votes) {
             if vote.epoch == self.epoch {
@@ -79,7 +79,7 @@ impl Engine {
         let is_worth_it = new > 0 && (votes.len() <= SMALL_BATCH || new * HOLLOW >= votes.len());
         match is_worth_it {
             true => Worth::New,
-            false if self.refused != refused_before => Worth::Excess,
+            false if self.refused.unknown_votes != unknown_before => Worth::Excess,
             false => Worth::Nothing,
         }
     }
@@ -178,7 +178,7 @@ impl Engine {
 
     /// Proposals for open instances. One for an unknown subject comes again with a re-offer: nothing is eligible there.
     fn take_proposals(&mut self, tick: &mut Tick, batch: &Arc<VerifiedBatch>, proposals: &[Proposal]) -> Worth {
-        let Some(voter) = self.voters.index_of(&batch.signer()) else { return Worth::Invalid };
+        let Some(voter) = self.voters.index_of(&batch.signer()) else { return Worth::Nothing };
         let epoch = self.epoch;
         let mut is_new = false;
         for (index, proposal) in (0..).zip(proposals).filter(|(_, p)| p.epoch == epoch) {

@@ -121,7 +121,12 @@ impl Intake {
             self.counts.settled += 1;
             return Ok(());
         }
-        let batch = self.road.checker.carried_batch(self.from, batch).map_err(|e| e.to_string())?;
+        let batch = match self.road.checker.carried_batch(self.from, batch) {
+            Ok(batch) => batch,
+            // whoever wrote it may know its signer
+            Err(error) if error.needs_another_manifest() => return Ok(()),
+            Err(error) => return Err(error.to_string()),
+        };
         self.counts.taken += 1;
         if self.from == self.road.me && batch.signer() == self.road.me {
             // own statements that this node may not know: the engine compares them with its vote history
@@ -143,7 +148,11 @@ impl Intake {
             self.counts.settled += 1;
             return Ok(());
         }
-        self.road.checker.carried_statement(self.from, &signed).map_err(|e| e.to_string())?;
+        match self.road.checker.carried_statement(self.from, &signed) {
+            Ok(()) => {}
+            Err(error) if error.needs_another_manifest() => return Ok(()),
+            Err(error) => return Err(error.to_string()),
+        }
         self.counts.taken += 1;
         self.weight += 1;
         self.carried.statements.push(signed);

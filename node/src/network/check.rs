@@ -1,7 +1,7 @@
 //! What is asked of a gossip message before anybody sees it (SPEC §5, §10, §12). Runs off the swarm's task: decoding
 //! and hashing a full message takes milliseconds.
 
-use ssid_protocol::batch::{Kind, SignedBatch, Statements, VerifiedBatch};
+use ssid_protocol::batch::{self, Kind, SignedBatch, Statements, VerifiedBatch};
 use ssid_protocol::evidence::{self, Evidence};
 use ssid_protocol::id::{FederationId, Sha256Hash};
 use ssid_protocol::{limits, wire};
@@ -10,7 +10,8 @@ use super::handle::Topic;
 use super::members::Directory;
 use super::tuning::HEARTBEAT_BYTES;
 
-/// Why a message is rejected; the name is the metric's label.
+/// Why a message is not taken; the name is the metric's label. What every node finds that has the same bytes is an offence
+/// of whoever delivers it; what another manifest or version may make of it is none ([`Refusal::is_offence`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
     /// Longer than a message may be.
@@ -19,20 +20,26 @@ pub(super) enum Refusal {
     Garbage,
     /// A kind that does not travel on that topic.
     WrongTopic,
-    /// The signer is not in the epoch's manifest.
+    /// A batch or evidence of a kind that this version does not know.
+    UnknownKind,
+    /// The signer is not in the manifest that this node holds.
     NotAMember,
-    /// The signer may not sign that kind.
+    /// By the manifest that this node holds the signer may not sign that kind.
     NotAVoter,
     /// No statements, or too many.
     BatchStatements,
     /// An event longer than events may be.
     EventBytes,
-    /// A heartbeat longer than heartbeats may be.
+    /// An event that is admissible in no epoch.
+    Inadmissible,
+    /// A heartbeat longer than heartbeats may be, or with more in it.
     HeartbeatBytes,
     /// The signature does not verify, for this federation or at all.
     Signature,
     /// Evidence that proves nothing.
     Unproven,
+    /// Evidence of another epoch, or about somebody whom this node's manifest does not know.
+    OtherManifest,
 }
 
 impl Refusal {
@@ -42,14 +49,23 @@ impl Refusal {
             Self::MessageBytes => "message_bytes",
             Self::Garbage => "garbage",
             Self::WrongTopic => "wrong_topic",
+            Self::UnknownKind => "unknown_kind",
             Self::NotAMember => "not_a_member",
             Self::NotAVoter => "not_a_voter",
             Self::BatchStatements => "batch_statements",
             Self::EventBytes => "event_bytes",
+            Self::Inadmissible => "inadmissible",
             Self::HeartbeatBytes => "heartbeat_bytes",
             Self::Signature => "signature",
             Self::Unproven => "unproven",
+            Self::OtherManifest => "other_manifest",
         }
+    }
+
+    /// Whether no honest node passes such a message on. An honest node forwards what it finds good, so that a verdict
+    /// that is not a function of the bytes would have honest nodes blame each other.
+    pub(super) fn is_offence(self) -> bool {
+        !matches!(self, Self::UnknownKind | Self::NotAMember | Self::NotAVoter | Self::OtherManifest)
     }
 }
 
@@ -77,9 +93,15 @@ pub(super) fn check(
 }
 
 fn check_evidence(data: &[u8], verifier: &evidence::Verifier) -> Result<Evidence, Refusal> {
+    if evidence::is_of_unknown_kind(data) {
+        return Err(Refusal::UnknownKind);
+    }
     let evidence: Evidence = wire::decode(data).map_err(|_| Refusal::Garbage)?;
-    evidence.verify(verifier).map_err(|_| Refusal::Unproven)?;
-    Ok(evidence)
+    match evidence.verify(verifier) {
+        Ok(_) => Ok(evidence),
+        Err(error) if error.needs_another_manifest() => Err(Refusal::OtherManifest),
+        Err(_) => Err(Refusal::Unproven),
+    }
 }
 
 /// A batch, cheapest questions first.
@@ -91,6 +113,9 @@ fn check_batch(
 ) -> Result<VerifiedBatch, Refusal> {
     if topic == Topic::Heartbeats && data.len() > HEARTBEAT_BYTES {
         return Err(Refusal::HeartbeatBytes);
+    }
+    if batch::is_of_unknown_kind(data) {
+        return Err(Refusal::UnknownKind);
     }
     let batch: SignedBatch = wire::decode(data).map_err(|_| Refusal::Garbage)?;
     let kind = batch.statements.kind();
@@ -104,12 +129,24 @@ fn check_batch(
     if !(1..=limits::BATCH_STATEMENTS).contains(&batch.statements.len()) {
         return Err(Refusal::BatchStatements);
     }
-    if let Statements::Events(events) = &batch.statements
-        && events.iter().any(|event| event.size() > limits::EVENT_BYTES)
-    {
-        return Err(Refusal::EventBytes);
-    }
+    check_contents(&batch.statements)?;
     batch.verify(&signer.key, federation).map_err(|_| Refusal::Signature)
+}
+
+/// What no honest node signs. One such event spoils its batch, whatever else is in it: a node to which that is new must not
+/// find the batch better than one that knows it.
+fn check_contents(statements: &Statements) -> Result<(), Refusal> {
+    match statements {
+        Statements::Events(events) => {
+            if events.iter().any(|event| event.size() > limits::EVENT_BYTES) {
+                return Err(Refusal::EventBytes);
+            }
+            let inadmissible = events.iter().any(|event| event.check_in_any_epoch().is_err());
+            if inadmissible { Err(Refusal::Inadmissible) } else { Ok(()) }
+        }
+        Statements::Heartbeat(heartbeat) => heartbeat.check().map_err(|_| Refusal::HeartbeatBytes),
+        Statements::Votes(_) | Statements::Proposals(_) | Statements::Closes(_) => Ok(()),
+    }
 }
 
 fn travels_on(kind: Kind, topic: Topic) -> bool {
@@ -136,6 +173,7 @@ impl Content {
 mod tests {
     use super::*;
     use crate::network::testing::{FEDERATION, evidence, heartbeat, member, observer, verifier, votes};
+    use ssid_protocol::event::{Event, FEDERATION_EPOCH};
     use ssid_protocol::testing::{event, key};
 
     fn directory() -> Directory {
@@ -196,9 +234,46 @@ mod tests {
         assert_eq!(refusal(Topic::Evidence, &wire::encode(&good)), None);
         assert_eq!(refusal(Topic::Votes, &wire::encode(&good)), Some(Refusal::Garbage));
         assert_eq!(refusal(Topic::Evidence, &bytes(1, votes(1))), Some(Refusal::Garbage));
-        assert_eq!(refusal(Topic::Evidence, &wire::encode(&evidence(9))), Some(Refusal::Unproven), "a stranger's");
+        let strangers = refusal(Topic::Evidence, &wire::encode(&evidence(9)));
+        assert_eq!(strangers, Some(Refusal::OtherManifest), "a later manifest may know the signer");
         let elsewhere = Evidence { federation_id: FederationId([9; 32]), ..good };
         assert_eq!(refusal(Topic::Evidence, &wire::encode(&elsewhere)), Some(Refusal::Unproven));
+    }
+
+    #[test]
+    fn one_event_that_no_epoch_admits_spoils_its_batch() {
+        let good = event("blueprint_tagged", "1");
+        let bad = Event { version: "a|b".into(), ..good.clone() };
+        for events in [vec![bad.clone()], vec![bad.clone(), good.clone()], vec![good.clone(), bad]] {
+            let data = bytes(1, Statements::Events(events));
+            assert_eq!(refusal(Topic::Events, &data), Some(Refusal::Inadmissible));
+        }
+        let mut change = event(FEDERATION_EPOCH, "7");
+        change.commit_hash = "a".repeat(64);
+        assert_eq!(refusal(Topic::Events, &bytes(1, Statements::Events(vec![good, change]))), None, "another epoch's");
+        let Statements::Heartbeat(mut long) = heartbeat(1) else { panic!("a heartbeat") };
+        long.software = "x".repeat(limits::HEARTBEAT_TEXT_BYTES + 1);
+        let data = bytes(1, Statements::Heartbeat(long));
+        assert_eq!(refusal(Topic::Heartbeats, &data), Some(Refusal::HeartbeatBytes));
+    }
+
+    #[test]
+    fn what_another_version_or_manifest_may_take_is_no_offence() {
+        let mut later = bytes(1, votes(1));
+        later[32 + 64] = 9;
+        let mut evidence = wire::encode(&evidence(1));
+        evidence[36] = 9;
+        let cases = [
+            (Topic::Votes, later, Refusal::UnknownKind),
+            (Topic::Evidence, evidence, Refusal::UnknownKind),
+            (Topic::Votes, bytes(3, votes(1)), Refusal::NotAMember),
+            (Topic::Votes, bytes(2, votes(1)), Refusal::NotAVoter),
+        ];
+        for (topic, data, expected) in cases {
+            assert_eq!(refusal(topic, &data), Some(expected));
+            assert!(!expected.is_offence(), "{expected:?}");
+        }
+        assert!(Refusal::Inadmissible.is_offence() && Refusal::Signature.is_offence());
     }
 
     #[test]

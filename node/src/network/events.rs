@@ -167,6 +167,10 @@ impl Owner {
                 self.metrics.count_message(topic, outcome);
                 (MessageAcceptance::Ignore, 0.0)
             }
+            Decision::Unusable(reason) => {
+                self.metrics.count_unusable(topic, reason);
+                (MessageAcceptance::Ignore, 0.0)
+            }
             Decision::TooFast(limit) => {
                 self.metrics.count_message(topic, Outcome::RateLimited);
                 self.metrics.count_rate_limited(limit);

@@ -42,6 +42,8 @@ pub(super) type Checked = (Arrival, Result<Content, Refusal>);
 pub(super) enum Decision {
     /// Not passed on, nobody blamed.
     Ignore(Outcome),
+    /// Not passed on, because this node's version or manifest does not do for it; nobody blamed.
+    Unusable(&'static str),
     /// Not passed on; past this rate, which counts a little against the deliverer.
     TooFast(&'static str),
     /// Not passed on, the deliverer blamed.

@@ -98,6 +98,7 @@ impl Direction {
 pub struct Metrics {
     messages: Family<MessageLabels, Counter>,
     rejects: Family<ReasonLabel, Counter>,
+    unusable: Family<ReasonLabel, Counter>,
     publish_failures: Family<ReasonLabel, Counter>,
     refused_connections: Family<ReasonLabel, Counter>,
     rate_limited: Family<ReasonLabel, Counter>,
@@ -113,6 +114,8 @@ impl Metrics {
     pub fn register(&self, registry: &mut Registry) {
         registry.register("messages", "Gossip messages by topic and what became of them", self.messages.clone());
         registry.register("rejects", "Invalid gossip messages by reason", self.rejects.clone());
+        let unusable = "Gossip messages that another version or manifest may take, by reason";
+        registry.register("unusable", unusable, self.unusable.clone());
         registry.register("publish_failures", "Messages that were not sent, by kind", self.publish_failures.clone());
         registry.register("refused_connections", "Connections refused, by reason", self.refused_connections.clone());
         registry.register("rate_limited", "What was refused for its rate, by limit", self.rate_limited.clone());
@@ -131,10 +134,16 @@ impl Metrics {
         self.messages.get_or_create(&MessageLabels { topic: topic.name(), outcome }).get()
     }
 
-    /// Messages rejected for that reason: `message_bytes`, `garbage`, `wrong_topic`, `not_a_member`, `not_a_voter`,
-    /// `batch_statements`, `event_bytes`, `heartbeat_bytes`, `signature`, `consumer`.
+    /// Messages rejected for that reason: `message_bytes`, `garbage`, `wrong_topic`, `batch_statements`, `event_bytes`,
+    /// `inadmissible`, `heartbeat_bytes`, `signature`, `unproven`, `consumer`.
     pub fn rejects(&self, reason: &'static str) -> u64 {
         self.rejects.get_or_create(&ReasonLabel { reason }).get()
+    }
+
+    /// Messages that this node's version or manifest does not do for: `unknown_kind`, `not_a_member`, `not_a_voter`,
+    /// `other_manifest`.
+    pub fn unusable(&self, reason: &'static str) -> u64 {
+        self.unusable.get_or_create(&ReasonLabel { reason }).get()
     }
 
     /// Messages not published, or not to all, by kind: `all_queues_full`, `no_peers_subscribed`, `duplicate`,
@@ -176,6 +185,11 @@ impl Metrics {
     pub(super) fn count_reject(&self, topic: Topic, reason: &'static str) {
         self.count_message(topic, Outcome::Rejected);
         self.rejects.get_or_create(&ReasonLabel { reason }).inc();
+    }
+
+    pub(super) fn count_unusable(&self, topic: Topic, reason: &'static str) {
+        self.count_message(topic, Outcome::Ignored);
+        self.unusable.get_or_create(&ReasonLabel { reason }).inc();
     }
 
     pub(super) fn count_publish_failure(&self, reason: &'static str, messages: usize) {

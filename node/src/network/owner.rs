@@ -127,7 +127,8 @@ impl Owner {
 
     fn on_checked(&mut self, (arrival, result): Checked) {
         let decision = match (result, self.directory.node_of(&arrival.source)) {
-            (Err(refusal), _) => Err(Decision::Reject(refusal.name())),
+            (Err(refusal), _) if refusal.is_offence() => Err(Decision::Reject(refusal.name())),
+            (Err(refusal), _) => Err(Decision::Unusable(refusal.name())),
             (Ok(_), None) => Err(Decision::Ignore(Outcome::Ignored)),
             (Ok(content), Some(from)) => self.gossiping.deliver(&arrival, content, from, &self.consumer),
         };

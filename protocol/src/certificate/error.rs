@@ -152,3 +152,10 @@ pub enum CertificateError {
         found: usize,
     },
 }
+
+impl CertificateError {
+    /// Whether it may hold by another manifest than the one it was checked with.
+    pub fn needs_another_manifest(&self) -> bool {
+        matches!(self, Self::Epoch { .. })
+    }
+}

@@ -87,3 +87,14 @@ pub enum EvidenceError {
         reason: BatchError,
     },
 }
+
+impl EvidenceError {
+    /// Whether it may hold by another manifest than the one it was checked with: whoever passed it on may have that.
+    pub fn needs_another_manifest(&self) -> bool {
+        match self {
+            Self::Epoch { .. } | Self::NotASigner { .. } => true,
+            Self::Certificate { reason, .. } => reason.needs_another_manifest(),
+            _ => false,
+        }
+    }
+}

@@ -53,7 +53,7 @@ fn forged_answers_and_lying_heartbeats_convince_nobody() {
     // what is asked is answered with certificates without a quorum, an altered event, an answer to another question
     let lies = each([Misdeed::Heartbeats, Misdeed::Forgeries, Misdeed::Forgeries]);
     siege.withstands("forgeries and lying heartbeats", 3, PAUSE, lies, |cluster| {
-        counted(cluster, 0, &[(REJECTS, "consumer")])?;
+        counted(cluster, 0, &[(REJECTS, "heartbeat_bytes")])?;
         (1..3).try_for_each(|victim| counted(cluster, victim, &[(SYNC, "invalid")]))
     });
     siege.assert_only_the_work_is_certified();

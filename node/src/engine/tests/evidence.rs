@@ -311,7 +311,7 @@ fn what_arrives_is_new_known_or_proves_nothing() {
         assert!(effects.evidence.is_empty(), "gossip forwards what it brought");
         effects.verdicts[0].1
     };
-    assert_eq!(tell(head_pair(9, [1, 2])), Worth::Invalid, "a stranger");
+    assert_eq!(tell(head_pair(9, [1, 2])), Worth::Nothing, "a stranger, whom a later manifest may know");
     assert_eq!(tell(head_pair(3, [1, 1])), Worth::Invalid, "no contradiction");
     assert_eq!(tell(head_pair(3, [1, 2])), Worth::New);
     assert_eq!(tell(head_pair(3, [1, 2])), Worth::Nothing);

@@ -3,6 +3,7 @@ use crate::network::testing::{evidence, heartbeat, observer, votes};
 use futures::StreamExt as _;
 use libp2p::swarm::SwarmEvent;
 use ssid_protocol::event::Event;
+use ssid_protocol::evidence::Evidence;
 use ssid_protocol::id::FederationId;
 use ssid_protocol::limits::{EVENT_BYTES, MESSAGE_BYTES};
 use ssid_protocol::testing::event;
@@ -76,16 +77,17 @@ async fn bad_messages_are_rejected_by_name() {
     let mut forged = signed(1, votes(3));
     forged[40] ^= 1;
     let long = Event { version: "x".repeat(EVENT_BYTES), ..event("a", "1") };
+    let spoiled = Event { version: "a|b".into(), ..event("a", "1") };
+    let elsewhere = Evidence { federation_id: FederationId([9; 32]), ..evidence(1) };
     let bad = [
         ("garbage", Topic::Votes, b"garbage".to_vec()),
         ("signature", Topic::Votes, wire::encode(other_federation.batch())),
         ("signature", Topic::Votes, forged),
-        ("not_a_member", Topic::Votes, signed(5, votes(1))),
-        ("not_a_voter", Topic::Votes, signed(2, votes(1))),
         ("wrong_topic", Topic::Heartbeats, signed(0, votes(1))),
         ("event_bytes", Topic::Events, signed(0, Statements::Events(vec![long]))),
         ("heartbeat_bytes", Topic::Heartbeats, vec![0; 20_000]),
-        ("unproven", Topic::Evidence, wire::encode(&evidence(9))),
+        ("inadmissible", Topic::Events, signed(0, Statements::Events(vec![spoiled, event("a", "1")]))),
+        ("unproven", Topic::Evidence, wire::encode(&elsewhere)),
     ];
     for (reason, topic, data) in bad {
         let before = node.network.metrics().rejects(reason);
@@ -95,6 +97,26 @@ async fn bad_messages_are_rejected_by_name() {
     attacker.network.publish(Topic::Votes, signed(0, votes(9))).unwrap();
     let (_, batch, _ticket) = node.batch().await;
     assert_eq!(*batch.statements(), votes(9), "only the good one came through");
+}
+
+#[tokio::test]
+async fn what_another_manifest_may_take_is_ignored_and_nobody_is_blamed() {
+    // a single offence would shut it out
+    let limits = NetworkLimits { offence_limit: 1.0, ..NetworkLimits::default() };
+    let known = vec![member(0), member(1), observer(2)];
+    let (relay, mut node) = pair_with(tcp(), limits, known).await;
+    let cases = [
+        ("not_a_member", Topic::Votes, signed(5, votes(1))),
+        ("not_a_voter", Topic::Votes, signed(2, votes(1))),
+        ("other_manifest", Topic::Evidence, wire::encode(&evidence(9))),
+    ];
+    for (reason, topic, data) in cases {
+        relay.network.publish(topic, data).unwrap();
+        until(reason, || node.network.metrics().unusable(reason) == 1).await;
+    }
+    relay.network.publish(Topic::Votes, signed(0, votes(9))).unwrap();
+    node.batch().await;
+    assert_eq!(node.network.metrics().disconnected_offenders(), 0);
 }
 
 #[tokio::test]
