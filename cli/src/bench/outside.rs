@@ -242,6 +242,11 @@ fn telemetry(settings: &mut Settings, file: &Path, silent: &str, refusing: u16) 
         node_added: true,
         node_removed: true,
         trust_score_low: true,
+        review_waiting: true,
+        node_down: true,
+        quorum_lost: true,
+        node_stopped: true,
+        divergence: true,
     };
     let telemetry = json!({
         "check_interval_seconds": 5,

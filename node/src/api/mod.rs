@@ -12,7 +12,7 @@ mod routes;
 mod server;
 mod state;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub mod view;
 mod wait;
 

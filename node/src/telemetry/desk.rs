@@ -8,11 +8,12 @@ use ssid_protocol::id::{NodeId, UnixMillis};
 
 use super::channels::{Attempt, Senders};
 use super::checks::Checked;
+use super::conditions::Condition;
 use super::courier::Courier;
 use super::happenings::route;
 use super::keeper::{FileRows, Keeper};
 use super::look::Places;
-use super::message::{Message, Names};
+use super::message::{Message, Names, Source};
 use super::outbox::Job;
 use super::secret::Secrets;
 use super::state::{State, StateError};
@@ -27,6 +28,7 @@ pub struct Desk {
     senders: Senders,
     state: State,
     courier: Courier,
+    source: Option<Source>,
 }
 
 /// Why telemetry does not run.
@@ -49,7 +51,24 @@ impl Desk {
         let senders = Senders::configured(&places.config, secrets, &places.paths.root);
         let state = State::load(&places.state())?;
         let courier = Courier::new(keeper, senders.usable.clone(), state.gone.clone()).map_err(DeskError::Outbox)?;
-        Ok(Self { places, wanted, senders, state, courier })
+        Ok(Self { places, wanted, senders, state, courier, source: None })
+    }
+
+    /// The same for this node, which its messages name.
+    #[must_use]
+    pub fn of(mut self, source: Option<Source>) -> Self {
+        self.source = source;
+        self
+    }
+
+    /// Conditions that were told and are not over.
+    pub fn conditions(&self) -> &[(Condition, UnixMillis)] {
+        &self.state.conditions
+    }
+
+    /// Remembers which those are, with what is [told](Self::tell) next.
+    pub fn set_conditions(&mut self, told: Vec<(Condition, UnixMillis)>) {
+        self.state.conditions = told;
     }
 
     /// For a command without a node: what waits is kept in a file beside the state.
@@ -126,7 +145,11 @@ impl Desk {
     pub async fn tell(&mut self, messages: &[Message], now: UnixMillis) -> Result<(), StateError> {
         let channels = self.courier.channels();
         let new = messages.iter().filter(|message| !self.state.was_told(&message.cause));
-        let routed: Vec<_> = new.map(|m| (m.clone(), route(&self.wanted, m.topic, &channels))).collect();
+        let routed = new.map(|message| {
+            let to = route(&self.wanted, message.topic, &channels);
+            (Message { source: self.source.clone(), ..message.clone() }, to)
+        });
+        let routed: Vec<_> = routed.collect();
         self.courier.enqueue(&routed, now).await;
         self.state.tell(routed.into_iter().map(|(message, _)| message.cause));
         self.save().await

@@ -6,8 +6,8 @@ use super::message::{Message, Names, Severity, Topic};
 use crate::config::{Channel, Notifications, NotifiedEvents};
 use crate::engine::{NodeEvent, Syncs};
 
-/// Whether `notifications` of the node's configuration wants such messages at all. What the federation needs people
-/// for is always wanted.
+/// Whether `notifications` of the node's configuration wants such messages at all. Where it is on, proof that somebody
+/// lied and a rewritten history are always wanted.
 pub fn is_wanted(wanted: &Notifications, topic: Topic) -> bool {
     let events: &NotifiedEvents = &wanted.events;
     wanted.enabled
@@ -19,6 +19,11 @@ pub fn is_wanted(wanted: &Notifications, topic: Topic) -> bool {
             Topic::NodeAdded => events.node_added,
             Topic::NodeRemoved => events.node_removed,
             Topic::TrustScoreLow => events.trust_score_low,
+            Topic::ReviewWaiting => events.review_waiting,
+            Topic::NodeDown => events.node_down,
+            Topic::QuorumLost => events.quorum_lost,
+            Topic::NodeStopped => events.node_stopped,
+            Topic::Divergence => events.divergence,
             _ => true,
         }
 }
@@ -36,7 +41,11 @@ pub fn is_of_federation(topic: Topic) -> bool {
             | Topic::NodeRemoved
             | Topic::TrustScoreLow
             | Topic::Equivocation
-            | Topic::Drift
+            | Topic::Divergence
+            | Topic::HistoryRewritten
+            | Topic::ReviewWaiting
+            | Topic::NodeDown
+            | Topic::QuorumLost
             | Topic::NodeStopped
             // made of the above, where they are gathered
             | Topic::Digest
@@ -96,23 +105,22 @@ pub fn message(event: &NodeEvent, names: &Names, now: UnixMillis) -> Option<Mess
             .fact("Evidence", id)
         }
         NodeEvent::Drift { what } => {
-            message(Topic::Drift, Severity::Warning, format!("drift:{what}"), "The registry file was changed by hand")
-                .line(what)
-        }
-        NodeEvent::Abstaining { reason } | NodeEvent::ReadOnly { reason } => {
-            let cause = format!("stopped:{}:{reason}", now.0 / 60_000);
-            message(Topic::NodeStopped, Severity::Critical, cause, "This node has stopped voting").line(reason)
+            let title = "This node's registry log differs";
+            message(Topic::Divergence, Severity::Warning, format!("drift:{what}"), title).line(what)
         }
         NodeEvent::HistoryRewritten { node, was, now: is } => {
             let title = format!("The Git branch of {} was rewritten", names.of(node));
-            message(Topic::Drift, Severity::Warning, format!("rewritten:{node}:{is}"), &title)
+            message(Topic::HistoryRewritten, Severity::Warning, format!("rewritten:{node}:{is}"), &title)
                 .line("Commits or lines that were read are gone; what was accepted stays.")
                 .fact("Read Last", was)
                 .fact("There Now", is)
         }
+        // conditions are told by `turns`, when they have held for a while
         NodeEvent::Opened { .. }
         | NodeEvent::Connected { .. }
         | NodeEvent::Disconnected { .. }
+        | NodeEvent::Abstaining { .. }
+        | NodeEvent::ReadOnly { .. }
         | NodeEvent::Transport { .. } => return None,
     })
 }
@@ -174,9 +182,8 @@ mod tests {
         let low = told(&NodeEvent::LowTrust { member: NODE, score: 20 });
         assert!(low.is_some_and(|m| m.title == "Trust in Berlin is low: 20"));
         assert!(told(&conflict()).is_some_and(|m| m.text().contains("ssid conflicts show 010101010101")));
-        let stopped = told(&NodeEvent::ReadOnly { reason: "the disk is full".into() });
-        assert!(stopped.is_some_and(|m| m.text().contains("the disk is full") && m.severity == Severity::Critical));
-        assert!(told(&NodeEvent::Drift { what: "line 7".into() }).is_some_and(|m| m.lines == ["line 7"]));
+        let differs = told(&NodeEvent::Drift { what: "line 7".into() });
+        assert!(differs.is_some_and(|m| m.lines == ["line 7"] && !m.text().contains("by hand")));
         assert!(told(&NodeEvent::Connected { node: NODE }).is_none());
     }
 
@@ -204,11 +211,16 @@ mod tests {
             node_added: true,
             node_removed: true,
             trust_score_low: true,
+            review_waiting: true,
+            node_down: true,
+            quorum_lost: true,
+            node_stopped: true,
+            divergence: true,
         };
         let channels = vec![Channel::Slack, Channel::Email];
         let wanted =
             Notifications { enabled: true, channels: channels.clone(), events: all, ..Notifications::default() };
-        let flips: [(Topic, Flip); 7] = [
+        let flips: [(Topic, Flip); 12] = [
             (Topic::SyncCompleted, |e| e.sync_completed = false),
             (Topic::SyncFailed, |e| e.sync_failed = false),
             (Topic::ConsensusAchieved, |e| e.consensus_achieved = false),
@@ -216,6 +228,11 @@ mod tests {
             (Topic::NodeAdded, |e| e.node_added = false),
             (Topic::NodeRemoved, |e| e.node_removed = false),
             (Topic::TrustScoreLow, |e| e.trust_score_low = false),
+            (Topic::ReviewWaiting, |e| e.review_waiting = false),
+            (Topic::NodeDown, |e| e.node_down = false),
+            (Topic::QuorumLost, |e| e.quorum_lost = false),
+            (Topic::NodeStopped, |e| e.node_stopped = false),
+            (Topic::Divergence, |e| e.divergence = false),
         ];
         for (topic, flip) in flips {
             assert_eq!(route(&wanted, topic, &channels), channels);
@@ -224,7 +241,7 @@ mod tests {
             assert!(route(&other, topic, &channels).is_empty(), "{topic:?}");
         }
         let only_slack = Notifications { channels: vec![Channel::Slack], ..wanted.clone() };
-        assert_eq!(route(&only_slack, Topic::Drift, &channels), [Channel::Slack]);
+        assert_eq!(route(&only_slack, Topic::HistoryRewritten, &channels), [Channel::Slack]);
         let off = Notifications { enabled: false, ..wanted };
         assert!(route(&off, Topic::Equivocation, &channels).is_empty());
         assert_eq!(route(&off, Topic::ScoreChange, &channels), channels, "telemetry's own");

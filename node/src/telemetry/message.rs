@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use ssid_protocol::id::{NodeId, UnixMillis};
+use ssid_protocol::id::{FederationId, NodeId, UnixMillis};
+use ssid_protocol::manifest::Manifest;
 
 /// Characters of a title.
 pub const TITLE_CHARS: usize = 140;
@@ -76,9 +77,17 @@ pub enum Topic {
     TrustScoreLow,
     /// Somebody signed two things that contradict each other.
     Equivocation,
-    /// The registry file was changed by hand.
-    Drift,
-    /// This node votes no more until somebody looks.
+    /// The own registry contradicts what was certified, or lines that were read are changed or gone.
+    Divergence,
+    /// A member's Git branch was rewritten.
+    HistoryRewritten,
+    /// Events wait for this node's operator, or none does any more.
+    ReviewWaiting,
+    /// A voter is away, or back.
+    NodeDown,
+    /// Too few voters are here to decide anything, or enough again.
+    QuorumLost,
+    /// This node votes no more until somebody looks, or votes again.
     NodeStopped,
     /// Sent to try a channel.
     Test,
@@ -103,7 +112,11 @@ impl Topic {
             Self::NodeRemoved => "node_removed",
             Self::TrustScoreLow => "trust_score_low",
             Self::Equivocation => "equivocation",
-            Self::Drift => "drift",
+            Self::Divergence => "divergence",
+            Self::HistoryRewritten => "history_rewritten",
+            Self::ReviewWaiting => "review_waiting",
+            Self::NodeDown => "node_down",
+            Self::QuorumLost => "quorum_lost",
             Self::NodeStopped => "node_stopped",
             Self::Test => "test",
             Self::Digest => "digest",
@@ -130,13 +143,43 @@ pub struct Message {
     pub at: UnixMillis,
     /// How many happenings it stands for.
     pub count: u64,
+    /// Whose message it is; `None` where no node runs.
+    #[serde(default)]
+    pub source: Option<Source>,
+}
+
+/// Which node of which federation tells people something: there may be several of either.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    /// The node.
+    pub node_id: NodeId,
+    /// What it is called, or with `compliance.anonymize_node_data` the beginning of its id.
+    pub node_name: String,
+    /// The federation.
+    pub federation_id: FederationId,
+    /// What it is called.
+    pub federation_name: String,
+}
+
+impl Source {
+    /// A node of the federation whose manifest this is.
+    pub fn new(manifest: &Manifest, node: NodeId, anonymize: bool) -> Self {
+        let members = manifest.members.iter().map(|member| (member.node_id, member.node_name.clone()));
+        Self {
+            node_id: node,
+            node_name: plain(&Names::new(members, anonymize).of(&node), TITLE_CHARS),
+            federation_id: manifest.federation_id(),
+            federation_name: plain(&manifest.name, TITLE_CHARS),
+        }
+    }
 }
 
 impl Message {
     /// A message without lines and facts, for one happening.
     pub fn new(topic: Topic, severity: Severity, cause: impl Into<String>, title: &str, at: UnixMillis) -> Self {
         let title = plain(title, TITLE_CHARS);
-        Self { cause: cause.into(), topic, severity, title, lines: Vec::new(), facts: Vec::new(), at, count: 1 }
+        let (lines, facts) = (Vec::new(), Vec::new());
+        Self { cause: cause.into(), topic, severity, title, lines, facts, at, count: 1, source: None }
     }
 
     /// With one more sentence.
@@ -159,10 +202,19 @@ impl Message {
         hex::encode(&Sha256::digest(self.cause.as_bytes())[..16])
     }
 
+    /// Whose message it is, then the facts: names and values.
+    pub fn details(&self) -> Vec<(String, String)> {
+        let source = self.source.iter().flat_map(|source| {
+            let node = format!("{} ({})", source.node_name, short_id(&source.node_id.to_string()));
+            [("Told By".to_owned(), node), ("Federation".to_owned(), source.federation_name.clone())]
+        });
+        source.chain(self.facts.iter().cloned()).collect()
+    }
+
     /// Title, lines and facts as plain text.
     pub fn text(&self) -> String {
-        let facts = self.facts.iter().map(|(name, value)| format!("{name}: {value}"));
-        let body: Vec<_> = self.lines.iter().cloned().chain(facts).collect();
+        let details = self.details().into_iter().map(|(name, value)| format!("{name}: {value}"));
+        let body: Vec<_> = self.lines.iter().cloned().chain(details).collect();
         format!("{} {}\n\n{}", self.severity.sign(), self.title, body.join("\n")).trim_end().to_owned()
     }
 }
@@ -212,7 +264,7 @@ mod tests {
 
     #[test]
     fn one_line_stays_one_line() {
-        let message = Message::new(Topic::Drift, Severity::Warning, "c", "a\r\nBcc: x", UnixMillis(0));
+        let message = Message::new(Topic::Divergence, Severity::Warning, "c", "a\r\nBcc: x", UnixMillis(0));
         assert_eq!(message.title, "a  Bcc: x");
         assert_eq!(cut("abcdef", 4), "abc…");
         assert_eq!(cut("äöüß", 4), "äöüß");
@@ -224,6 +276,20 @@ mod tests {
         assert_eq!(at("a", 1).idempotency_key(), at("a", 2).idempotency_key());
         assert_ne!(at("a", 1).idempotency_key(), at("b", 1).idempotency_key());
         assert_eq!(at("a", 1).idempotency_key().len(), 32);
+    }
+
+    #[test]
+    fn a_message_says_whose_it_is() {
+        let manifest = ssid_protocol::testing::manifest(4);
+        let node = manifest.members[1].node_id;
+        let told = |anonymize| {
+            let source = Some(Source::new(&manifest, node, anonymize));
+            Message { source, ..Message::new(Topic::Test, Severity::Info, "c", "t", UnixMillis(0)) }.text()
+        };
+        let (name, short) = (&manifest.members[1].node_name, short_id(&node.to_string()));
+        assert!(told(false).contains(&format!("Told By: {name} ({short})")), "{}", told(false));
+        assert!(told(false).contains(&format!("Federation: {}", manifest.name)), "{}", told(false));
+        assert!(!told(true).contains(name) && told(true).contains(&short), "{}", told(true));
     }
 
     #[test]

@@ -271,6 +271,7 @@ pub fn digest(messages: &[&Message]) -> Message {
     let at = messages.iter().map(|message| message.at).max().unwrap_or(UnixMillis(0));
     let mut digest = Message::new(Topic::Digest, severity, cause, &format!("{count} notifications in one"), at);
     digest.count = count;
+    digest.source = messages.iter().find_map(|message| message.source.clone());
     for (severity, title) in ordered.iter().take(DIGEST_LINES) {
         let signs = [Severity::Info, Severity::Warning, Severity::Critical].map(Severity::sign);
         let has_sign = signs.iter().any(|sign| title.starts_with(sign));

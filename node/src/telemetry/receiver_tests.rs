@@ -197,7 +197,7 @@ async fn a_429_is_waited_out() {
     };
     let site = Site::new(busy).await;
     let begun = Instant::now();
-    let trials = try_out(&site.senders(&[Channel::Slack]).usable, SOON, UnixMillis(0)).await;
+    let trials = try_out(&site.senders(&[Channel::Slack]).usable, None, SOON, UnixMillis(0)).await;
     assert_eq!((trials[0].delivered, trials[0].attempts), (true, 2), "{trials:?}");
     assert!(begun.elapsed() >= Duration::from_secs(1));
 

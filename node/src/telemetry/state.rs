@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use ssid_protocol::id::{EventHash, NodeId};
+use ssid_protocol::id::{EventHash, NodeId, UnixMillis};
 
+use super::conditions::Condition;
 use crate::config::write_atomic;
 
 /// Bytes of the largest state that is read.
@@ -38,6 +39,8 @@ pub struct State {
     pub changes: u64,
     /// Causes told lately, oldest first.
     pub told: Vec<String>,
+    /// Conditions that were told and are not over, since when.
+    pub conditions: Vec<(Condition, UnixMillis)>,
     /// Channels whose address answered that it is gone, by the address' fingerprint: never used again.
     pub gone: BTreeMap<String, String>,
     /// What others put there.

@@ -2,25 +2,33 @@
 //! gathers what comes together, checks at its interval, and delivers. What it misses because it was slow it counts.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use ssid_protocol::id::{Epoch, NodeId, UnixMillis};
+use ssid_protocol::id::{Epoch, NodeId, SubjectId, UnixMillis};
 use ssid_protocol::manifest::Manifest;
 use ssid_storage::{Store, SubjectState};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use super::conditions::{Condition, Conditions, Turns, holding};
 use super::desk::Desk;
 use super::happenings;
-use super::message::{Message, Names, Severity, Topic};
+use super::message::{Message, Names, Severity, Source, Topic};
 use super::outbox::{WAITING, digest};
+use super::turns::{self, Known};
 use super::view::{CheckView, EntryView};
-use crate::engine::{EngineHandle, Heard, Listener, NodeEvent, Syncs};
+use crate::engine::{EngineHandle, EngineStatus, Heard, InstanceView, Listener, NodeEvent, Syncs};
 
 /// What happens within this time is told together.
 const GATHER: Duration = Duration::from_millis(500);
 /// Happenings gathered; past that they are made one message at once.
 const GATHERED: usize = 1000;
+/// How often the engine's state is looked at for what holds or is over.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Looks after which those reviews are listed again whose number has not changed.
+const REVIEWS_EVERY: u32 = 30;
+/// Open instances asked for at once.
+const PAGE: usize = 256;
 /// Requests waiting.
 const REQUESTS: usize = 8;
 
@@ -71,7 +79,10 @@ pub async fn follow(desk: Desk, mut requests: mpsc::Receiver<Request>, around: S
     let mut listener = Listener::new(&around.engine);
     let mut check = tokio::time::interval(interval);
     check.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut follower = Follower::new(desk, &around);
+    let mut look = tokio::time::interval(LOOK_EVERY);
+    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let source = Source::new(&around.manifest, around.node, around.anonymize);
+    let mut follower = Follower::new(desk.of(Some(source)), &around);
     follower.begin().await;
     loop {
         let now = super::now();
@@ -84,6 +95,7 @@ pub async fn follow(desk: Desk, mut requests: mpsc::Receiver<Request>, around: S
                 None => return,
             },
             () = tokio::time::sleep_until(follower.gather_until), if gathered => follower.tell_gathered().await,
+            _ = look.tick() => follower.look(Instant::now()).await,
             _ = check.tick() => drop(follower.check().await),
             Some(request) = requests.recv() => follower.answer(request).await,
             ended = follower.desk.courier().wait(now) => if let Some(ended) = ended {
@@ -111,6 +123,10 @@ struct Follower<'a> {
     /// Events certified besides those gathered: of thousands a second only the first are worth a message of their own.
     more_certified: u64,
     gather_until: tokio::time::Instant,
+    conditions: Conditions,
+    reviews: BTreeMap<SubjectId, InstanceView>,
+    /// Looks since reviews were listed.
+    looks: u32,
 }
 
 impl<'a> Follower<'a> {
@@ -118,8 +134,21 @@ impl<'a> Follower<'a> {
         let syncs = around.engine.status().borrow().syncs;
         let gather_until = tokio::time::Instant::now();
         let (members, names) = (BTreeMap::new(), Names::default());
-        let mut follower =
-            Self { desk, around, members, names, syncs, gathered: Vec::new(), more_certified: 0, gather_until };
+        let conditions = Conditions::new(desk.conditions());
+        let (gathered, more_certified, reviews, looks) = (Vec::new(), 0, BTreeMap::new(), 0);
+        let mut follower = Self {
+            desk,
+            around,
+            members,
+            names,
+            syncs,
+            gathered,
+            more_certified,
+            gather_until,
+            conditions,
+            reviews,
+            looks,
+        };
         follower.name_members();
         follower
     }
@@ -167,6 +196,45 @@ impl<'a> Follower<'a> {
         }
         if let Some(message) = happenings::message(event, &self.names, super::now()) {
             self.add(message);
+        }
+    }
+
+    /// What holds now and did not, or did and does not.
+    async fn look(&mut self, at: Instant) {
+        let status = self.around.engine.status().borrow().clone();
+        self.list_reviews(&status).await;
+        let mut holding = holding(&status);
+        // this node itself is never away
+        holding.remove(&Condition::Away(self.around.node));
+        holding.extend(self.reviews.keys().copied().map(Condition::Review));
+        let now = super::now();
+        let turns = self.conditions.look(&holding, at, now);
+        if turns == Turns::default() {
+            return;
+        }
+        self.desk.set_conditions(self.conditions.told());
+        let known = Known { status: &status, reviews: &self.reviews, names: &self.names, now };
+        turns::messages(&turns, known).into_iter().for_each(|message| self.add(message));
+    }
+
+    /// Which subjects wait for this node's operator: asked again when their number changes, and now and then while there
+    /// are some.
+    async fn list_reviews(&mut self, status: &EngineStatus) {
+        self.looks += 1;
+        let is_unchanged = status.awaiting_review == self.reviews.len() as u64;
+        if is_unchanged && (self.reviews.is_empty() || self.looks < REVIEWS_EVERY) {
+            return;
+        }
+        self.looks = 0;
+        self.reviews.clear();
+        let mut after = None;
+        while let Ok(page) = self.around.engine.instances(after, PAGE).await {
+            after = page.last().map(|view| view.subject_id);
+            let waiting = page.into_iter().filter(|view| view.awaiting_review);
+            self.reviews.extend(waiting.map(|view| (view.subject_id, view)));
+            if after.is_none() {
+                break;
+            }
         }
     }
 
@@ -233,20 +301,5 @@ impl<'a> Follower<'a> {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
-    use super::*;
-
-    #[test]
-    fn what_is_not_worth_a_message_of_its_own_counts_in_the_digest() {
-        let at = UnixMillis(0);
-        let message =
-            |n| Message::new(Topic::ConsensusAchieved, Severity::Info, format!("c{n}"), "Certified: a v1", at);
-        let mut messages: Vec<Message> = (0..=WAITING).map(message).collect();
-        assert_eq!(more_certified(0, messages.last(), at), None);
-        messages.extend(more_certified(979, messages.last(), at));
-        let one = digest(&messages.iter().collect::<Vec<_>>());
-        assert_eq!((one.count, &one.facts[..]), (1000, &[("consensus_achieved".to_owned(), "1000".to_owned())][..]));
-    }
-}
+#[path = "task_tests.rs"]
+mod tests;

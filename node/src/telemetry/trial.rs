@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use ssid_protocol::id::UnixMillis;
 
 use super::channels::{Attempt, Http, Sender};
-use super::message::{Message, Severity, Topic};
+use super::message::{Message, Severity, Source, Topic};
 use crate::config::Channel;
 
 /// Pause between attempts where the receiver asks for none.
@@ -30,10 +30,11 @@ pub struct TrialView {
     pub reason: Option<String>,
 }
 
-/// Sends a test message to every channel, all at once, for at most `wait`.
-pub async fn try_out(senders: &[Sender], wait: Duration, now: UnixMillis) -> Vec<TrialView> {
+/// Sends a test message, of this node if it is of any, to every channel, all at once, for at most `wait`.
+pub async fn try_out(senders: &[Sender], source: Option<Source>, wait: Duration, now: UnixMillis) -> Vec<TrialView> {
     let message = Message::new(Topic::Test, Severity::Info, format!("test:{}", now.0), "SSID Telemetry Test", now)
         .line("If you can read this, notifications of this node reach you here.");
+    let message = Message { source, ..message };
     let http = Http::default();
     join_all(senders.iter().map(|sender| try_one(sender, &http, &message, wait))).await
 }

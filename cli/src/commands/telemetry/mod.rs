@@ -16,10 +16,12 @@ use ssid_node::registry::paths::RegistryPaths;
 use ssid_node::telemetry::config::TelemetryConfig;
 use ssid_node::telemetry::desk::Desk;
 use ssid_node::telemetry::look::Places;
+use ssid_node::telemetry::message::Source;
 use ssid_node::telemetry::secret::Secrets;
 
 use crate::context::Context;
 use crate::error::{CliError, Code, OrCode as _};
+use crate::setup;
 
 /// How long deliveries are waited for unless `--wait` says.
 pub(super) const DELIVERY_SECONDS: u64 = 30;
@@ -165,8 +167,16 @@ pub(super) fn places(context: &Context) -> Result<Places, CliError> {
 pub(super) fn desk(context: &Context) -> Result<Desk> {
     let places = places(context)?;
     let wanted = federation(&places)?.settings.notifications;
-    let secrets = secrets(&places);
-    Ok(Desk::without_node(places, wanted, &secrets).or_code(Code::Failed)?)
+    let (secrets, source) = (secrets(&places), source(context, &places));
+    Ok(Desk::without_node(places, wanted, &secrets).or_code(Code::Failed)?.of(source))
+}
+
+/// Which node of which federation the data directory is of; `None` where it is of none, as in a repository alone.
+pub(super) fn source(context: &Context, places: &Places) -> Option<Source> {
+    let manifest = setup::read_genesis(&context.home.genesis()).ok()?;
+    let node = setup::read_card(&context.home.card()).ok()?.member.node_id;
+    let anonymize = federation(places).ok()?.settings.compliance.anonymize_node_data;
+    Some(Source::new(&manifest, node, anonymize))
 }
 
 fn secrets(places: &Places) -> Secrets {

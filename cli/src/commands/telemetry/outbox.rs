@@ -3,18 +3,17 @@
 use anyhow::Result;
 use serde_json::{Value, json};
 use ssid_node::api::view::now;
-use ssid_node::telemetry::desk::Desk;
 use ssid_node::telemetry::view::EntryView;
 
-use super::{OutboxCommand, federation, places, secrets};
+use super::{OutboxCommand, desk};
 use crate::context::Context;
-use crate::error::{CliError, Code, OrCode as _};
+use crate::error::{CliError, Code};
 use crate::output::{Output, Tone, clean, seconds};
 
 pub(super) async fn run(command: OutboxCommand, context: &Context) -> Result<()> {
     let client = context.client()?;
     // without a node the rows are in a file of this command's own
-    let mut here = if client.ready().await.is_none() { Some(open(context)?) } else { None };
+    let mut here = if client.ready().await.is_none() { Some(desk(context)?) } else { None };
     let (id, verb) = match command {
         OutboxCommand::List => {
             let rows = match &mut here {
@@ -44,13 +43,6 @@ pub(super) async fn run(command: OutboxCommand, context: &Context) -> Result<()>
         _ => format!("notification {id} is forgotten"),
     })?;
     Ok(())
-}
-
-fn open(context: &Context) -> Result<Desk> {
-    let places = places(context)?;
-    let wanted = federation(&places)?.settings.notifications;
-    let secrets = secrets(&places);
-    Ok(Desk::without_node(places, wanted, &secrets).or_code(Code::Failed)?)
 }
 
 fn table(rows: &[EntryView], out: Output) -> String {

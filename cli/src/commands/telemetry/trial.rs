@@ -7,7 +7,7 @@ use ssid_node::api::view::now;
 use ssid_node::telemetry::channels::Senders;
 use ssid_node::telemetry::trial::{TrialView, try_out};
 
-use super::{places, secrets};
+use super::{places, secrets, source};
 use crate::context::Context;
 use crate::error::{CliError, Code};
 use crate::output::{Output, Tone, clean};
@@ -33,7 +33,7 @@ pub(in crate::commands) async fn run_as(
             CliError::usage(format!("no channel{} is switched on", only.map_or(String::new(), |n| format!(" {n}"))));
         return Err(error.hint(format!("set notifications.slack.enabled (or another's) to true in {file}")).into());
     }
-    let trials = try_out(&senders.usable, wait, now()).await;
+    let trials = try_out(&senders.usable, source(context, &places), wait, now()).await;
     context.out.show(&trials, page)?;
     if let Some((channel, why)) = senders.unusable.first() {
         return Err(CliError::usage(format!("{} cannot be used: {why}", channel.as_str())).into());

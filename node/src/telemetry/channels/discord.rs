@@ -63,7 +63,7 @@ fn render(settings: &DiscordSettings, message: &Message) -> Value {
     let title = take(&format!("{} {}", message.severity.sign(), message.title), TITLE);
     let mut description = take(&message.lines.join("\n"), DESCRIPTION / 2);
     let mut fields = Vec::new();
-    for (name, value) in message.facts.iter().take(FIELDS) {
+    for (name, value) in message.details().iter().take(FIELDS) {
         let (name, value) = (take(name, NAME), take(value, VALUE));
         // both have to have a character
         if !name.is_empty() && !value.is_empty() {

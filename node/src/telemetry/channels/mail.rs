@@ -74,7 +74,9 @@ impl Mail {
     /// The mail. Its id follows from the cause, so that a mail that comes twice can be recognised.
     fn mail(&self, message: &Message) -> Result<Mailed, String> {
         let to: Mailboxes = self.to.iter().cloned().collect();
-        let subject = format!("[SSID {}] {}", message.severity.as_str(), message.title);
+        let source = message.source.as_ref();
+        let source = source.map(|source| format!(" – {}, {}", source.node_name, source.federation_name));
+        let subject = format!("[SSID {}] {}{}", message.severity.as_str(), message.title, source.unwrap_or_default());
         let id = format!("<{}@{}>", message.idempotency_key(), self.from.email.domain());
         let at = std::time::UNIX_EPOCH + Duration::from_millis(message.at.0);
         let body = format!("{}\n\n-- \nSSID Governance Telemetry\n", message.text());
@@ -175,7 +177,8 @@ mod tests {
     #[test]
     fn a_mail_has_an_id_of_its_cause_and_one_subject_line() {
         let mail = Mail::new(&settings(), &Secrets::default(), "/".as_ref()).unwrap();
-        let message = Message::new(Topic::Drift, Severity::Warning, "c", "a\r\nBcc: eve@example.org", UnixMillis(0));
+        let message =
+            Message::new(Topic::Divergence, Severity::Warning, "c", "a\r\nBcc: eve@example.org", UnixMillis(0));
         let text = String::from_utf8(mail.mail(&message).unwrap().formatted()).unwrap();
         assert!(text.contains(&format!("Message-ID: <{}@example.org>", message.idempotency_key())), "{text}");
         assert!(!text.contains("\nBcc:") && text.contains("Subject: [SSID warning] a"), "{text}");

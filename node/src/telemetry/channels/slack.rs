@@ -58,7 +58,7 @@ fn render(settings: &SlackSettings, message: &Message) -> Value {
         blocks.push(json!({"type": "section", "text": {"type": "mrkdwn", "text": lines}}));
     }
     let mut fields = Vec::new();
-    for (name, value) in message.facts.iter().take(FIELDS) {
+    for (name, value) in message.details().iter().take(FIELDS) {
         let field = format!("*{}*\n{}", take(name, FIELD / 4), take(value, FIELD / 2));
         fields.push(json!({"type": "mrkdwn", "text": field}));
     }

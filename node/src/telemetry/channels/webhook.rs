@@ -100,6 +100,7 @@ fn render(message: &Message) -> serde_json::Value {
         "facts": facts,
         "count": message.count,
         "at": iso(message.at),
+        "source": message.source,
     })
 }
 

@@ -1,0 +1,144 @@
+//! The words for conditions that begin to hold or are over.
+
+use std::collections::BTreeMap;
+
+use sha2::{Digest as _, Sha256};
+use ssid_protocol::id::{SubjectId, UnixMillis};
+
+use super::conditions::{Condition, Turns};
+use super::message::{Message, Names, Severity, Topic};
+use crate::api::view::iso;
+use crate::engine::{EngineStatus, InstanceView};
+
+/// Members or subjects named in one message.
+const NAMED: usize = 10;
+
+/// What is known beside the conditions.
+#[derive(Clone, Copy, Debug)]
+pub struct Known<'a> {
+    /// The engine's state in numbers.
+    pub status: &'a EngineStatus,
+    /// Subjects that wait for this node's operator.
+    pub reviews: &'a BTreeMap<SubjectId, InstanceView>,
+    /// What members are called.
+    pub names: &'a Names,
+    /// The clock.
+    pub now: UnixMillis,
+}
+
+/// Messages about what begins and what is over, those of one kind in one.
+pub fn messages(turns: &Turns, known: Known<'_>) -> Vec<Message> {
+    let mut messages = Vec::new();
+    for (list, is_over) in [(&turns.begun, false), (&turns.over, true)] {
+        for topic in [Topic::NodeStopped, Topic::QuorumLost, Topic::NodeDown, Topic::ReviewWaiting] {
+            let these: Vec<_> = list.iter().filter(|(condition, _)| topic_of(*condition) == topic).collect();
+            // of reviews that are done one after the other, the last is told
+            let is_told = topic != Topic::ReviewWaiting || !is_over || known.reviews.is_empty();
+            if let (Some((first, since)), true) = (these.first(), is_told) {
+                let conditions: Vec<_> = these.iter().map(|(condition, _)| *condition).collect();
+                let cause = format!("{}:{}:{is_over}:{}", topic.as_str(), since.0, digest(&conditions));
+                let make = if is_over { over } else { begun };
+                messages.push(Message { cause, ..make(*first, &conditions, known) });
+            }
+        }
+    }
+    messages
+}
+
+fn topic_of(condition: Condition) -> Topic {
+    match condition {
+        Condition::ReadOnly | Condition::Abstaining => Topic::NodeStopped,
+        Condition::NoQuorum => Topic::QuorumLost,
+        Condition::Away(_) => Topic::NodeDown,
+        Condition::Review(_) => Topic::ReviewWaiting,
+    }
+}
+
+fn digest(conditions: &[Condition]) -> String {
+    hex::encode(&Sha256::digest(format!("{conditions:?}"))[..8])
+}
+
+fn begun(first: Condition, all: &[Condition], known: Known<'_>) -> Message {
+    let message = |severity, title: &str| Message::new(topic_of(first), severity, "", title, known.now);
+    match first {
+        Condition::ReadOnly => message(Severity::Critical, "This node has stopped voting")
+            .line(known.status.read_only.as_deref().unwrap_or_default()),
+        Condition::Abstaining => message(Severity::Critical, "This node abstains: it signs nothing")
+            .line(known.status.abstaining.as_deref().unwrap_or_default()),
+        Condition::NoQuorum => message(Severity::Critical, "There is no quorum: nothing can be decided")
+            .line("Events wait until there is, and none is lost.")
+            .line("See who is missing with: ssid quorum")
+            .fact("Missing", listed(known.status.missing_voters.iter().map(|node| known.names.of(node)).collect())),
+        Condition::Away(_) => {
+            let title = match &names(all, known)[..] {
+                [name] => format!("{name} cannot be reached"),
+                names => format!("{} members cannot be reached: {}", names.len(), listed(names.to_vec())),
+            };
+            message(Severity::Warning, &title)
+                .line("Not connected for a minute. Whether the others can decide says: ssid quorum")
+        }
+        Condition::Review(_) => review(all, known),
+    }
+}
+
+fn over(first: Condition, all: &[Condition], known: Known<'_>) -> Message {
+    let title = match first {
+        Condition::ReadOnly | Condition::Abstaining => "This node votes again".to_owned(),
+        Condition::NoQuorum => "There is a quorum again".to_owned(),
+        Condition::Away(_) => match &names(all, known)[..] {
+            [name] => format!("{name} can be reached again"),
+            names => format!("{} members can be reached again: {}", names.len(), listed(names.to_vec())),
+        },
+        Condition::Review(_) => "No event waits for review any more".to_owned(),
+    };
+    Message::new(topic_of(first), Severity::Info, "", &title, known.now)
+}
+
+/// What waits for this node's operator: until when, what happens otherwise, and what to do.
+fn review(all: &[Condition], known: Known<'_>) -> Message {
+    let waiting = all.iter().filter_map(|condition| match condition {
+        Condition::Review(subject) => known.reviews.get(subject),
+        _ => None,
+    });
+    let described: Vec<_> = waiting.map(|view| (words(view), view.review.as_ref())).collect();
+    let title = match &described[..] {
+        [(what, _)] => format!("Waits for your review: {what}"),
+        _ => format!("{} events wait for your review", all.len()),
+    };
+    let mut message = Message::new(Topic::ReviewWaiting, Severity::Warning, "", &title, known.now);
+    for (what, review) in described.iter().take(NAMED) {
+        let why = review.map(|review| format!(": {}", review.explanation)).unwrap_or_default();
+        let until = review.and_then(|review| review.until);
+        let until = until.map(|at| format!(" Without an answer this node votes nil at {}.", iso(at)));
+        message = message.line(&format!("{what}{why}.{}", until.unwrap_or_default()));
+    }
+    if all.len() > NAMED {
+        message = message.line(&format!("and {} more", all.len() - NAMED));
+    }
+    let commands =
+        "See them with: ssid events list --state review. Answer with: ssid events endorse, ssid events refuse";
+    let mut message = message.line(commands);
+    message.count = all.len() as u64;
+    message
+}
+
+/// A subject as people call it.
+fn words(view: &InstanceView) -> String {
+    view.subject.as_ref().map_or_else(|| view.subject_id.to_string(), |s| format!("{} {}", s.event, s.version))
+}
+
+fn names(all: &[Condition], known: Known<'_>) -> Vec<String> {
+    let away = all.iter().filter_map(|condition| match condition {
+        Condition::Away(node) => Some(known.names.of(node)),
+        _ => None,
+    });
+    away.collect()
+}
+
+/// The first of many names, and how many more there are.
+fn listed(mut names: Vec<String>) -> String {
+    let more = names.len().saturating_sub(NAMED);
+    names.truncate(NAMED);
+    let named = names.join(", ");
+    if more > 0 { format!("{named} and {more} more") } else { named }
+}
