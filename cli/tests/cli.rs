@@ -227,7 +227,8 @@ fn certificate(dir: &Path) -> Certificate {
     let subject = manifest.event_policies.subject_of(&event);
     let (epoch, round) = (Epoch::ZERO, Round::ZERO);
     let ballot = Some(event.choice());
-    let vote = Vote { epoch, subject: subject.id(&federation), round, phase: Phase::Precommit, ballot };
+    let vote =
+        Vote { epoch, subject: subject.id(&federation), round, phase: Phase::Precommit, ballot, observed: false };
     let other = Vote { round: Round(7), ..vote };
     let prove = |key| {
         let batch = VerifiedBatch::sign(key, &federation, Statements::Votes(vec![other, vote, other]));

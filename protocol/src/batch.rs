@@ -118,6 +118,9 @@ pub enum BatchError {
         /// Whose key was given.
         key: NodeId,
     },
+    /// A vote that marks as observed what no node can have observed.
+    #[error("statement {0} is no vote: only a round-0 prevote for a choice can be an observation")]
+    Vote(usize),
     /// An index outside the batch.
     #[error("index {index} is outside a batch of {count}")]
     Index {
@@ -170,6 +173,11 @@ impl SignedBatch {
             return Err(BatchError::WrongSigner { named: self.signer, key: key.id() });
         }
         let count = checked_count(self.statements.len())?;
+        if let Statements::Votes(votes) = &self.statements
+            && let Some(at) = votes.iter().position(|vote| !vote.is_well_formed())
+        {
+            return Err(BatchError::Vote(at));
+        }
         let tree = MerkleTree::of(self.statements.leaf_hashes());
         let root = tree.root();
         key.verify(&signed_message(federation, self.statements.kind(), count, &root), &self.signature)?;
@@ -330,6 +338,7 @@ mod tests {
             round: Round(0),
             phase: Phase::Prevote,
             ballot: Some(event("a", "1").choice()),
+            observed: false,
         };
         Statements::Votes((0..count).map(vote).collect())
     }

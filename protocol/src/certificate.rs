@@ -70,6 +70,7 @@ impl Certificate {
             round: self.round,
             phase: Phase::Precommit,
             ballot: Some(self.choice),
+            observed: false,
         }
     }
 }

@@ -94,8 +94,11 @@ impl Signed {
     /// Checks that `key` signed it.
     ///
     /// # Errors
-    /// As [`BatchProof::verify`].
+    /// As [`BatchProof::verify`], and if it is a vote that no node may sign.
     pub fn verify(&self, key: &VerifyKey, federation: &FederationId) -> Result<(), BatchError> {
+        if matches!(&self.statement, Statement::Vote(vote) if !vote.is_well_formed()) {
+            return Err(BatchError::Vote(self.proof.index as usize));
+        }
         self.proof.verify(self.statement.batch_kind(), &self.statement.leaf_bytes(), key, federation)
     }
 }

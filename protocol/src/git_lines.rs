@@ -244,6 +244,7 @@ mod tests {
             round: Round(round),
             phase: if round == 0 { Phase::Prevote } else { Phase::Precommit },
             ballot: ballot.then(|| event("a", "1").choice()),
+            observed: round == 0 && ballot,
         }
     }
 

@@ -2,6 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
+mod more;
+mod signing;
+
+pub use more::{More, MoreError};
+pub use signing::CanSign;
+
 use crate::id::{Choice, Epoch, LogId, MerkleHash, Sha256Hash, SubjectId, UnixMillis, sha256};
 use crate::json::{Json, JsonError, MAX_NUMBER};
 use crate::limits;
@@ -41,6 +47,14 @@ pub struct Heartbeat {
     pub open_count: u64,
     /// Digest over them.
     pub open_digest: Sha256Hash,
+    /// Whether the sender signs votes now.
+    pub can_sign: CanSign,
+    /// Why not, in words; empty if it does.
+    pub can_sign_reason: String,
+    /// How many decisions its own registry contradicts, found when it could no longer vote.
+    pub divergences: u64,
+    /// What later versions say besides.
+    pub more: More,
 }
 
 /// Why a heartbeat is refused.
@@ -66,6 +80,9 @@ pub enum HeartbeatError {
         max = limits::HEARTBEAT_ADDRESSES
     )]
     TooManyAddresses(usize),
+    /// What it says besides has not the form of that.
+    #[error("heartbeat field `more`: {0}")]
+    More(#[from] MoreError),
     /// A number that strict JSON does not have.
     #[error("heartbeat field `{field}` must be at most {MAX_NUMBER}; it is {found}")]
     NumberTooLarge {
@@ -100,6 +117,10 @@ impl Heartbeat {
             certified_digest: fields.parsed("certified_digest")?,
             open_count: fields.number("open_count")?,
             open_digest: fields.parsed("open_digest")?,
+            can_sign: fields.parsed("can_sign")?,
+            can_sign_reason: fields.text("can_sign_reason")?,
+            divergences: fields.number("divergences")?,
+            more: More::from_json(fields.value("more")?)?,
         };
         fields.finish()?;
         heartbeat.check()?;
@@ -117,6 +138,8 @@ impl Heartbeat {
         check_text(&self.software, || "software".to_owned())?;
         check_text(&self.blueprint, || "blueprint".to_owned())?;
         check_text(&self.compliance_score, || "compliance_score".to_owned())?;
+        check_text(&self.can_sign_reason, || "can_sign_reason".to_owned())?;
+        self.more.check()?;
         for (i, address) in self.addresses.iter().enumerate() {
             check_text(address, || format!("addresses[{i}]"))?;
         }
@@ -129,6 +152,7 @@ impl Heartbeat {
             ("log_size", self.log_size),
             ("certified_count", self.certified_count),
             ("open_count", self.open_count),
+            ("divergences", self.divergences),
         ];
         match numbers.into_iter().find(|(_, number)| *number > MAX_NUMBER) {
             None => Ok(()),
@@ -161,6 +185,10 @@ impl Heartbeat {
             ("certified_digest", text(&self.certified_digest)),
             ("open_count", Json::Number(self.open_count)),
             ("open_digest", text(&self.open_digest)),
+            ("can_sign", text(&self.can_sign)),
+            ("can_sign_reason", text(&self.can_sign_reason)),
+            ("divergences", Json::Number(self.divergences)),
+            ("more", self.more.to_json()),
         ])
     }
 }
@@ -209,11 +237,13 @@ mod tests {
             let json = Json::parse(text.replacen(from, to, 1).as_bytes(), 10_000).unwrap();
             Heartbeat::parse_json(json).unwrap_err().to_string()
         };
-        assert!(refusal("{", "{\"more\":1,").contains("`more` is not known"));
+        assert!(refusal("{", "{\"later\":1,").contains("`later` is not known"));
         assert!(refusal("\"epoch\":3", "\"epoch\":\"3\"").contains("`epoch`: expected a number"));
         assert!(refusal("\"log_size\"", "\"log_sizes\"").contains("`log_size` is missing"));
         assert!(refusal("\"log_id\":\"", "\"log_id\":\"0").contains("`log_id`: expected 64"));
         assert!(refusal("ssid/0.1.0", &"x".repeat(257)).contains("`software`"));
+        assert!(refusal("\"can_sign\":\"yes\"", "\"can_sign\":\"maybe\"").contains("`can_sign`"));
+        assert!(refusal("\"more\":{}", "\"more\":{\"Upper\":1}").contains("`more`"));
     }
 
     #[test]
@@ -233,6 +263,10 @@ mod tests {
             (|h| h.log_size = u64::MAX, &["`log_size`"]),
             (|h| h.certified_count = u64::MAX, &["`certified_count`"]),
             (|h| h.open_count = u64::MAX, &["`open_count`"]),
+            (|h| h.divergences = u64::MAX, &["`divergences`"]),
+            (|h| h.can_sign_reason = "x".repeat(257), &["`can_sign_reason`", "it has 257"]),
+            (|h| h.more = More::unchecked("{\"a\": 1}"), &["`more`", "canonical"]),
+            (|h| h.more = More::unchecked(&format!("{{\"a\":\"{}\"}}", "x".repeat(1024))), &["`more`", "1024"]),
         ];
         for (spoil, parts) in cases {
             let mut spoiled = heartbeat(1);

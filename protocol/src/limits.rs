@@ -29,3 +29,7 @@ pub const ROUNDS: u32 = 10;
 pub const HEARTBEAT_TEXT_BYTES: usize = 256;
 /// Addresses in a heartbeat.
 pub const HEARTBEAT_ADDRESSES: usize = 16;
+/// Names in a heartbeat's `more`.
+pub const HEARTBEAT_MORE: usize = 16;
+/// Bytes of a heartbeat's `more` as JCS.
+pub const HEARTBEAT_MORE_BYTES: usize = 1024;

@@ -90,8 +90,15 @@ pub enum Answer {
     Events(Vec<ProvenEvent>),
     /// The other will not answer: which limit or rule.
     Refused(String),
-    /// A batch of kind 3 that the asker signed, if there is one.
-    Own(Option<Box<SignedBatch>>),
+    /// What the other holds of what the asker signed and may have forgotten.
+    Own {
+        /// The asker's latest heartbeat, a batch of kind 3, if there is one.
+        heartbeat: Option<Box<SignedBatch>>,
+        /// The asker's round-0 prevotes for subjects that were decided here within the last minute.
+        votes: Vec<Signed>,
+        /// Whether those are all of them: what does not fit a frame is left out.
+        complete: bool,
+    },
     /// Evidence that was not named as known, as much as fits; empty if there is none. Whoever gets some asks again.
     Evidence(Vec<Evidence>),
 }

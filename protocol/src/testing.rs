@@ -6,7 +6,7 @@ pub mod messages;
 use std::collections::BTreeMap;
 
 use crate::event::Event;
-use crate::heartbeat::Heartbeat;
+use crate::heartbeat::{CanSign, Heartbeat, More};
 use crate::id::{Epoch, FederationId, LogId, MerkleHash, Sha256Hash, UnixMillis};
 use crate::identity::VotingKey;
 use crate::manifest::{Manifest, TieBreak, Weighting};
@@ -47,6 +47,10 @@ pub fn heartbeat(number: u64) -> Heartbeat {
         certified_digest: Sha256Hash([3; 32]),
         open_count: number,
         open_digest: Sha256Hash([4; 32]),
+        can_sign: CanSign::Yes,
+        can_sign_reason: String::new(),
+        divergences: number,
+        more: More::default(),
     }
 }
 

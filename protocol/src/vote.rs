@@ -41,10 +41,20 @@ pub struct Vote {
     pub phase: Phase,
     /// For what.
     pub ballot: Ballot,
+    /// Whether the voter's own registry has it: an observation. Only of a round-0 prevote for a choice; see
+    /// [`Vote::is_well_formed`]. Towards tallies, polkas and equivocation it makes no difference.
+    pub observed: bool,
 }
 
 impl Vote {
-    /// `epoch u64 ‖ subject_id ‖ round u32 ‖ phase u8 ‖ ballot`; ballot `0x00` nil or `0x01 ‖ choice`.
+    /// Whether a node may sign it: `observed` belongs to round-0 prevotes for a choice and to nothing else.
+    pub fn is_well_formed(&self) -> bool {
+        let may_observe = self.round == Round::ZERO && self.phase == Phase::Prevote && self.ballot.is_some();
+        may_observe || !self.observed
+    }
+
+    /// `epoch u64 ‖ subject_id ‖ round u32 ‖ phase u8 ‖ ballot`; ballot `0x00` nil, `0x01 ‖ choice`, or
+    /// `0x02 ‖ choice` where it is observed.
     pub fn leaf_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(110);
         bytes.extend_from_slice(&self.epoch.0.to_be_bytes());
@@ -54,7 +64,7 @@ impl Vote {
         match &self.ballot {
             None => bytes.push(0),
             Some(choice) => {
-                bytes.push(1);
+                bytes.push(if self.observed { 2 } else { 1 });
                 bytes.extend_from_slice(&choice.to_bytes());
             }
         }
@@ -70,8 +80,14 @@ impl Vote {
             [2] => Phase::Precommit,
             _ => return None,
         };
-        let ballot = if leaf.flag()? { Some(leaf.choice()?) } else { None };
-        leaf.end(Self { epoch, subject, round, phase, ballot })
+        let (ballot, observed) = match leaf.take()? {
+            [0] => (None, false),
+            [1] => (Some(leaf.choice()?), false),
+            [2] => (Some(leaf.choice()?), true),
+            _ => return None,
+        };
+        let vote = Self { epoch, subject, round, phase, ballot, observed };
+        leaf.end(vote).filter(Self::is_well_formed)
     }
 }
 

@@ -72,11 +72,21 @@ fn votes_are_signed_in_their_layout() {
     let subject = |bytes: &[u8]| SubjectId(bytes[8..40].try_into().unwrap());
     let choice = certificate().choice;
     let (precommit, nil_prevote) = (bytes("precommit"), bytes("nil_prevote"));
-    let vote = |subject, phase, ballot| Vote { epoch: Epoch::ZERO, subject, round: Round::ZERO, phase, ballot };
+    let vote = |subject, phase, ballot| Vote {
+        epoch: Epoch::ZERO,
+        subject,
+        round: Round::ZERO,
+        phase,
+        ballot,
+        observed: false,
+    };
     assert_eq!(subject(&precommit), certificate().subject_id());
     assert_eq!(certificate().vote().leaf_bytes(), precommit);
     assert_eq!(vote(subject(&precommit), Phase::Precommit, Some(choice)).leaf_bytes(), precommit);
     assert_eq!(vote(subject(&nil_prevote), Phase::Prevote, None).leaf_bytes(), nil_prevote);
+    let observed = Vote { observed: true, ..vote(subject(&precommit), Phase::Prevote, Some(choice)) };
+    assert_eq!(observed.leaf_bytes(), bytes("observed_prevote"));
+    assert_eq!(Vote::from_leaf_bytes(&bytes("observed_prevote")), Some(observed));
 }
 
 fn certificate() -> Certificate {

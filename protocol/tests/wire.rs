@@ -34,6 +34,7 @@ fn a_batch_of_one_vote_byte_by_byte() {
         round: Round(3),
         phase: Phase::Precommit,
         ballot: Some(event("blueprint_tagged", "v4.4.0").choice()),
+        observed: false,
     };
     let (_, federation, ..) = federation(4);
     let batch = VerifiedBatch::sign(&key(0), &federation, Statements::Votes(vec![vote])).unwrap();
@@ -41,12 +42,14 @@ fn a_batch_of_one_vote_byte_by_byte() {
     let expected = [
         &key(0).node_id().0[..],
         &batch.batch().signature.0,
-        // variant 1 (votes), one of them; epoch; subject; round; variant 1 (precommit); a choice
+        // variant 1 (votes), one of them; epoch; subject; round; variant 1 (precommit); a choice;
         &[1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0],
         &[1, 0, 0, 0, 0, 0, 0, 0],
         &[2; 32],
         &[3, 0, 0, 0, 1, 0, 0, 0, 1],
         &vote.ballot.unwrap().to_bytes(),
+        // not observed
+        &[0],
     ];
     assert_eq!(hex::encode(bytes), hex::encode(expected.concat()));
 }
@@ -55,8 +58,8 @@ fn a_batch_of_one_vote_byte_by_byte() {
 fn batches_of_every_kind() {
     let expected = [
         ("events", "b1c0b1b2dd604e12"),
-        ("votes", "cdf30a3f29e323ab"),
-        ("heartbeat", "78ec852fb4adbde0"),
+        ("votes", "12d07622968cfa94"),
+        ("heartbeat", "235e25857ecbe3cd"),
         ("proposals", "fa9349a4dfc21de1"),
         ("closes", "b6dba7f04d8d72cf"),
     ];
@@ -73,8 +76,8 @@ fn certificates() {
 fn evidence_of_every_kind() {
     let expected = [
         ("events", "fc8086eb5148ad21"),
-        ("votes", "f9f4959e8a4a4a23"),
-        ("heartbeat", "c53017f5764cab5e"),
+        ("votes", "3ae303045dcf8669"),
+        ("heartbeat", "fd9e8cd99c654c25"),
         ("proposals", "e1f6bc91e1de2abc"),
         ("closes", "41d0847a9a981e7a"),
         ("certificates", "341b47685005c2bd"),
@@ -100,13 +103,13 @@ fn sync_requests() {
 fn sync_answers() {
     let expected = [
         ("no status", "8855508aade16ec5"),
-        ("status", "70a8eaa58b85246a"),
+        ("status", "4a67d46795e73441"),
         ("log", "1b5d1d66acf0fe0c"),
-        ("open", "a2a31e9144ba35fd"),
+        ("open", "e0b5aca109a88ded"),
         ("events", "6d7d031a6deec736"),
         ("refused", "7bcce6d2ecc5f6bf"),
-        ("own", "26e9746c8e443e22"),
-        ("evidence", "67771b7ac17e8d16"),
+        ("own", "10f2517637e2a6d6"),
+        ("evidence", "7bbe9aeddd6375c5"),
     ];
     assert_pinned(&answers(), &expected);
 }

@@ -41,6 +41,7 @@ pub(crate) fn precommits(signer: u8, numbers: std::ops::Range<u64>) -> VerifiedB
         round: Round(0),
         phase: Phase::Precommit,
         ballot: Some(event(number).choice()),
+        observed: false,
     };
     VerifiedBatch::sign(&testing::key(signer), &FEDERATION, Statements::Votes(numbers.map(vote).collect())).unwrap()
 }
@@ -59,7 +60,10 @@ pub(crate) fn record(number: u64) -> ConsensusRecord {
         eligible_nodes: 4,
         quorum: 3,
         node_hashes: BTreeMap::from([(node(0), choice), (node(1), choice), (node(2), choice)]),
+        endorsing_nodes: BTreeMap::new(),
+        silent_nodes: vec![node(3)],
         disagreeing_nodes: vec![],
+        found_later: None,
         resolution: Resolution::Achieved,
         transport: Transport::Live,
     }
@@ -99,6 +103,7 @@ pub(crate) fn check_certificate(store: &crate::Store, sequence: u64, number: u64
             round: certificate.round,
             phase: Phase::Precommit,
             ballot: Some(certificate.choice),
+            observed: false,
         };
         let key = ssid_protocol::identity::VerifyKey::parse(proof.signer).unwrap();
         proof.verify(Kind::Votes, &vote.leaf_bytes(), &key, &FEDERATION).unwrap();

@@ -280,6 +280,7 @@ fn lines(events: &[Event], own: &VotingKey, manifest: &Manifest, keys: &[VotingK
             round: Round::ZERO,
             phase,
             ballot: Some(event.choice()),
+            observed: false,
         };
         Statements::Votes(part.iter().map(vote).collect())
     };

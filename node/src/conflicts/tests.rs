@@ -29,7 +29,7 @@ fn conflict() -> InstanceView {
     let subject = manifest.event_policies.subject_of(&a);
     let vote = |node: usize, event: &Event| {
         let (round, phase, choice) = (Round::ZERO, Phase::Prevote, Some(event.choice()));
-        VoteView { node: keys[node].node_id(), round, phase, choice }
+        VoteView { node: keys[node].node_id(), round, phase, choice, observed: false }
     };
     let candidate = |event: &Event| {
         let announced_by = Some(keys[1].node_id());
@@ -68,7 +68,10 @@ fn certify(writer: &mut Writer, open: &InstanceView) {
         eligible_nodes: 4,
         quorum: 3,
         node_hashes: BTreeMap::new(),
+        endorsing_nodes: BTreeMap::new(),
+        silent_nodes: Vec::new(),
         disagreeing_nodes: Vec::new(),
+        found_later: None,
         resolution: Resolution::ManualReview,
         transport: Transport::Live,
     };

@@ -6,14 +6,15 @@ use std::ops::Bound;
 use ssid_protocol::batch::VerifiedBatch;
 use ssid_protocol::certificate::Certificate;
 use ssid_protocol::evidence::Statement;
-use ssid_protocol::id::{ContentDigest, Epoch, MerkleHash, NodeId, SubjectId};
+use ssid_protocol::id::{ContentDigest, Epoch, MerkleHash, NodeId, Round, SubjectId};
 use ssid_protocol::sync::{Answer, NAMES, ProvenEvent};
+use ssid_protocol::vote::Phase;
 use ssid_storage::SubjectState;
 
 use super::core::{Engine, Tick};
 use super::handle::{CandidateView, InstanceView, LockView, VoteView};
 use super::messages::Ticket;
-use super::open::Open;
+use super::open::{Held, Open};
 use super::proof::Proof;
 use super::settings::ANSWER_BYTES;
 use super::waiting::Unheard;
@@ -149,7 +150,11 @@ impl Engine {
             votes: machine
                 .votes()
                 .filter_map(|(round, phase, index, choice)| {
-                    Some(VoteView { node: voter(index)?, round, phase, choice })
+                    let is_this = |held: &&Held| (held.voter, held.ballot) == (index, choice);
+                    let first = open.held.iter().filter(|held| held.is_first_prevote()).find(is_this);
+                    let is_first = round == Round::ZERO && phase == Phase::Prevote;
+                    let observed = is_first && first.is_some_and(|held| held.observed);
+                    Some(VoteView { node: voter(index)?, round, phase, choice, observed })
                 })
                 .collect(),
         }

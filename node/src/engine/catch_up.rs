@@ -193,10 +193,8 @@ impl Engine {
                 let at = self.store.cursor(&Cursor { peer: from, log_id: heartbeat.log_id }).unwrap_or_default();
                 Some(Request::Log { from: at, limit: LOG_PAGE })
             }
-            CheckedAnswer::Own(batch) => {
-                if let Some(batch) = batch {
-                    self.look_for_lost_log(tick, &batch);
-                }
+            CheckedAnswer::Own { heartbeat, votes, complete } => {
+                self.take_own(tick, heartbeat, votes, complete);
                 Some(Request::Status)
             }
             CheckedAnswer::Log { log_id, size, certificates } => {

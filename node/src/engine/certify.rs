@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use ssid_protocol::batch::BatchProof;
 use ssid_protocol::certificate::Certificate;
 use ssid_protocol::id::{Choice, Round, SubjectId};
-use ssid_protocol::record::{ConsensusRecord, Resolution, Transport};
+use ssid_protocol::record::{ConsensusRecord, FirstPrevote, Resolution, Transport};
 use ssid_protocol::small_map::SmallMap;
 use ssid_protocol::vote::Phase;
 use ssid_protocol::voting::{Candidate, Input};
@@ -118,7 +118,8 @@ impl Engine {
             open.machine.candidates().filter(|c| c.choice != choice).map(|c| (c.choice, c.event.clone())).collect();
         let origin = open.announced.get(&choice).map(Proof::signer);
         let (held, announced) = (Vec::new(), SmallMap::default()); // moved here when the instance has ended
-        Some(Decided { sequence: None, record, event, others, origin, held, announced })
+        let may_sign = open.may_sign;
+        Some(Decided { sequence: None, record, event, others, origin, held, announced, may_sign })
     }
 
     /// The road by which a quorum of precommits came: `live` if those alone are one that came live, `git` if some more
@@ -161,15 +162,21 @@ impl Engine {
             eligible_nodes: u32::try_from(self.voters.len()).unwrap_or(u32::MAX),
             quorum: self.voters.quorum(),
             node_hashes: BTreeMap::new(),
+            endorsing_nodes: BTreeMap::new(),
+            silent_nodes: self.voters.iter().map(|(_, voter)| voter.key.id()).collect(),
             disagreeing_nodes: Vec::new(),
+            found_later: None,
             resolution: self.resolution(round),
             transport,
         };
-        let round0 = open.machine.tally(Round::ZERO, Phase::Prevote);
-        for voter in round0.into_iter().flat_map(|tally| tally.voters().map(|v| (v, tally.first(v)))) {
-            let (Some(node), Some(Some(observed))) = (self.voters.get(voter.0), voter.1) else { continue };
-            let known = open.machine.candidate(observed).map(|c| &c.event);
-            record.observe(node.key.id(), observed, known, event);
+        let Some(round0) = open.machine.tally(Round::ZERO, Phase::Prevote) else { return Some(record) };
+        for held in open.held.iter().filter(|held| held.is_first_prevote()) {
+            // of an equivocator's two the first counts
+            let is_first = round0.first(held.voter) == Some(held.ballot);
+            let (Some(choice), true) = (held.ballot, is_first) else { continue };
+            let prevote = FirstPrevote { node: held.proof.signer(), choice, observed: held.observed };
+            let known = open.machine.candidate(choice).map(|c| &c.event);
+            record.count(prevote, known, event);
         }
         Some(record)
     }
@@ -185,9 +192,7 @@ impl Engine {
     /// The others decided without this node: what it observed may never have reached them, and still counts into their
     /// records and into trust for a while (SPEC §8).
     fn tell_own_observation(&self, tick: &mut Tick, open: &Open) {
-        let own = open.held.iter().find(|vote| {
-            Some(vote.voter) == self.rules.me && vote.round == Round::ZERO && vote.phase == Phase::Prevote
-        });
+        let own = open.held.iter().find(|vote| Some(vote.voter) == self.rules.me && vote.is_first_prevote());
         let batch = own.and_then(|vote| vote.proof.batch());
         if let Some(batch) = batch.filter(|own| !tick.effects.publish.iter().any(|batch| batch.root() == own.root())) {
             tick.effects.publish.push(batch.clone());
@@ -195,9 +200,16 @@ impl Engine {
     }
 
     fn note_trust(&mut self, tick: &mut Tick, subject: SubjectId, decided: &Decided) {
-        for node in decided.record.node_hashes.keys() {
-            let agrees = !decided.record.disagreeing_nodes.contains(node);
-            let change = self.trust.observation(*node, agrees, decided.origin, &subject.to_string(), tick.now);
+        let Decided { record, event, origin, .. } = decided;
+        let observed = record.node_hashes.keys().map(|node| (*node, !record.disagreeing_nodes.contains(node)));
+        // an endorsement that was for another event costs nothing
+        let agrees = |choice: &Choice| {
+            *choice == record.choice || decided.event_of(choice).is_some_and(|other| other.agrees_with(event))
+        };
+        let endorsed =
+            record.endorsing_nodes.iter().filter(|(_, choice)| agrees(choice)).map(|(node, _)| (*node, true));
+        for (node, agrees) in observed.chain(endorsed) {
+            let change = self.trust.observation(node, agrees, *origin, &subject.to_string(), tick.now);
             self.record_trust(tick, change);
         }
     }

@@ -80,7 +80,11 @@ impl Checker {
         match (request, answer) {
             (_, Answer::Refused(reason)) => Ok(CheckedAnswer::Refused(reason.chars().take(200).collect())),
             (Request::Status, Answer::Status(batch)) => Ok(CheckedAnswer::Status(self.one(from, batch)?)),
-            (Request::Own, Answer::Own(batch)) => Ok(CheckedAnswer::Own(self.one(from, batch)?)),
+            (Request::Own, Answer::Own { heartbeat, votes, complete }) => Ok(CheckedAnswer::Own {
+                heartbeat: self.one(from, heartbeat)?,
+                votes: usable_of(votes, |signed| self.statement(from, &signed).map(|()| signed))?,
+                complete,
+            }),
             (Request::Log { .. }, Answer::Log { log_id, size, entries }) if entries.len() <= LOG_PAGE as usize => {
                 let count = entries.len();
                 let certificates = self.certificates(from, entries)?;

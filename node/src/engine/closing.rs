@@ -3,9 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use ssid_protocol::event::Event;
-use ssid_protocol::id::{Choice, NodeId, SubjectId, UnixMillis};
+use ssid_protocol::evidence::Signed;
+use ssid_protocol::id::{Choice, Epoch, NodeId, SubjectId, UnixMillis};
+use ssid_protocol::quorum::VoterIndex;
 use ssid_protocol::record::ConsensusRecord;
 use ssid_protocol::small_map::SmallMap;
+use ssid_protocol::vote::Vote;
 
 use super::core::{Engine, Tick};
 use super::open::Held;
@@ -27,9 +30,17 @@ pub(super) struct Decided {
     pub(super) held: Vec<Held>,
     /// The proofs of announcements, by choice; for the same reason.
     pub(super) announced: SmallMap<Choice, Proof>,
+    /// False if this node may have signed more for it than it remembers: it was decided before the database was lost.
+    pub(super) may_sign: bool,
 }
 
 impl Decided {
+    /// Whether this vote of `voter` is held.
+    pub(super) fn holds(&self, voter: VoterIndex, vote: &Vote) -> bool {
+        let place = (voter, vote.round, vote.phase, vote.ballot);
+        self.held.iter().any(|held| (held.voter, held.round, held.phase, held.ballot) == place)
+    }
+
     /// The event of a choice that was known.
     pub(super) fn event_of(&self, choice: &Choice) -> Option<&Event> {
         Some(&self.event).filter(|event| event.choice() == *choice).or_else(|| self.others.get(choice))
@@ -59,8 +70,21 @@ impl Closing {
         self.subjects.insert(subject, Box::new(decided));
     }
 
+    pub(super) fn get(&self, subject: &SubjectId) -> Option<&Decided> {
+        self.subjects.get(subject).map(Box::as_ref)
+    }
+
     pub(super) fn get_mut(&mut self, subject: &SubjectId) -> Option<&mut Decided> {
         self.subjects.get_mut(subject).map(Box::as_mut)
+    }
+
+    /// Up to so many round-0 prevotes that a member signed for these subjects, with their proofs.
+    pub(super) fn first_prevotes_of(&self, member: NodeId, epoch: Epoch, at_most: usize) -> Vec<Signed> {
+        let held = self.subjects.iter().flat_map(|(subject, decided)| {
+            let of_member = |held: &&Held| held.is_first_prevote() && held.proof.signer() == member;
+            decided.held.iter().filter(of_member).map(move |held| (subject, held))
+        });
+        held.filter_map(|(subject, held)| held.signed(epoch, *subject)).take(at_most).collect()
     }
 
     pub(super) fn proofs_mut(&mut self) -> impl Iterator<Item = &mut Proof> {
@@ -113,21 +137,22 @@ impl Closing {
 impl Engine {
     /// Counts this tick's late observations, and writes the records that they changed once they are due.
     pub(super) fn close_late(&mut self, tick: &mut Tick) {
-        for (subject, node, choice) in std::mem::take(&mut tick.late) {
+        for (subject, prevote) in std::mem::take(&mut tick.late) {
             let Some(decided) = self.closing.get_mut(&subject) else { continue };
-            let observed = decided.others.get(&choice);
-            if !decided.record.observe(node, choice, observed, &decided.event) {
-                continue;
-            }
-            let agrees = !decided.record.disagreeing_nodes.contains(&node);
-            if !agrees && decided.record.disagreeing_nodes.len() == 1 {
+            let event = decided.others.get(&prevote.choice);
+            let Some(agrees) = decided.record.count(prevote, event, &decided.event) else { continue };
+            if prevote.observed && !agrees && decided.record.disagreeing_nodes.len() == 1 {
                 self.agreements = self.agreements.saturating_sub(1);
                 self.disagreements += 1;
             }
             let origin = decided.origin;
             self.closing.mark_changed(tick.now, subject);
-            let change = self.trust.observation(node, agrees, origin, &subject.to_string(), tick.now);
-            self.record_trust(tick, change);
+            // an endorsement that was for another event costs nothing
+            if agrees || prevote.observed {
+                let reference = subject.to_string();
+                let change = self.trust.observation(prevote.node, agrees, origin, &reference, tick.now);
+                self.record_trust(tick, change);
+            }
         }
         let changed = self.closing.due(tick.now);
         self.rewrite_records(tick, changed);
@@ -136,7 +161,7 @@ impl Engine {
 
 #[cfg(test)]
 mod tests {
-    use ssid_protocol::id::{Epoch, Round};
+    use ssid_protocol::id::Round;
     use ssid_protocol::record::{Resolution, Transport};
     use ssid_protocol::testing;
 
@@ -157,7 +182,10 @@ mod tests {
             eligible_nodes: 4,
             quorum: 3,
             node_hashes: BTreeMap::new(),
+            endorsing_nodes: BTreeMap::new(),
+            silent_nodes: Vec::new(),
             disagreeing_nodes: Vec::new(),
+            found_later: None,
             resolution: Resolution::Achieved,
             transport: Transport::Live,
         };
@@ -170,6 +198,7 @@ mod tests {
             origin: None,
             held: Vec::new(),
             announced: SmallMap::default(),
+            may_sign: true,
         };
         let mut closing = Closing::default();
         closing.add(UnixMillis(0), earlier, decided(Some(7)));

@@ -16,7 +16,7 @@ use ssid_protocol::id::{Choice, ContentDigest, Epoch, FederationId, MerkleHash, 
 use ssid_protocol::identity::VotingKey;
 use ssid_protocol::manifest::Manifest;
 use ssid_protocol::quorum::VoterSet;
-use ssid_protocol::record::Transport;
+use ssid_protocol::record::{FirstPrevote, Transport};
 use ssid_protocol::subject::EventPolicies;
 use ssid_protocol::vote::{Proposal, Vote};
 use ssid_protocol::voting::{Input, Instance, Output, Rules, Signing};
@@ -155,7 +155,8 @@ pub(super) struct Tick {
     pub(super) decided: Vec<(SubjectId, Round, Choice)>,
     /// Certificates that decide, with the road they came by.
     pub(super) certificates: HashMap<SubjectId, (Certificate, Transport)>,
-    pub(super) late: Vec<(SubjectId, NodeId, Choice)>,
+    /// Round-0 prevotes for what is decided.
+    pub(super) late: Vec<(SubjectId, FirstPrevote)>,
     pub(super) double_votes: Vec<DoubleVote>,
     /// Why this node must certify nothing more, once this tick is on disk.
     pub(super) forked: Option<String>,

@@ -261,6 +261,8 @@ pub struct VoteView {
     pub phase: Phase,
     /// For what; `None` is nil.
     pub choice: Option<Choice>,
+    /// Whether the voter's own registry has it: of round-0 prevotes only.
+    pub observed: bool,
 }
 
 /// What a node is locked on, in an [`InstanceView`].

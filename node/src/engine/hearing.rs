@@ -13,6 +13,7 @@ use std::time::Duration;
 use ssid_protocol::batch::{Statements, VerifiedBatch};
 use ssid_protocol::certificate::Certificate;
 use ssid_protocol::event::Event;
+use ssid_protocol::evidence::{Signed, Statement};
 use ssid_protocol::id::{Choice, NodeId, SubjectId, UnixMillis};
 use ssid_protocol::merkle;
 use ssid_protocol::sync::Answer;
@@ -28,6 +29,8 @@ use super::messages::{Inbound, Ticket};
 const HELD_BACK: Duration = Duration::from_secs(5);
 /// A voter whose answers broke off is asked again after this.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
+/// Round-0 prevotes in one answer to `Own`: each takes less than a kilobyte of the frame.
+const OWN_VOTES: usize = 512;
 /// Offers that wait at once.
 const OFFERS: usize = 64;
 
@@ -40,6 +43,8 @@ pub(super) struct Hearing {
     observed: Vec<Event>,
     offers: VecDeque<Offer>,
     ask_at: Option<UnixMillis>,
+    /// Whether those heard told all that this node may have prevoted of what was decided meanwhile.
+    knows_late: bool,
     /// When to look next for what of `observed` was certified meanwhile.
     release_at: UnixMillis,
 }
@@ -59,6 +64,7 @@ impl Hearing {
             observed: Vec::new(),
             offers: VecDeque::new(),
             ask_at: None,
+            knows_late: true,
             release_at: UnixMillis(0),
         }
     }
@@ -222,10 +228,36 @@ impl Engine {
         }
     }
 
-    /// Tells a member the latest heartbeat of its own that this node has.
+    /// Tells a member what it may have forgotten that it signed: the latest heartbeat of its own that this node has, and
+    /// its round-0 prevotes for what was decided within the last minute. What it said of open instances is asked apart.
     pub(super) fn answer_own(&self, tick: &mut Tick, from: NodeId, ticket: Ticket) {
         let batch = self.peers.states.get(&from).and_then(|state| state.heartbeat.as_ref());
-        tick.effects.answers.push((ticket, Answer::Own(batch.map(|batch| Box::new(batch.batch().clone())))));
+        let heartbeat = batch.map(|batch| Box::new(batch.batch().clone()));
+        let mut votes = self.closing.first_prevotes_of(from, self.epoch, OWN_VOTES + 1);
+        let complete = votes.len() <= OWN_VOTES;
+        votes.truncate(OWN_VOTES);
+        tick.effects.answers.push((ticket, Answer::Own { heartbeat, votes, complete }));
+    }
+
+    /// What a member holds of what this node signed: none of it may be news.
+    pub(super) fn take_own(
+        &mut self,
+        tick: &mut Tick,
+        heartbeat: Option<Arc<VerifiedBatch>>,
+        votes: Vec<Signed>,
+        complete: bool,
+    ) {
+        if let Some(batch) = heartbeat {
+            self.look_for_lost_log(tick, &batch);
+        }
+        for Signed { statement, proof } in votes {
+            if let (Statement::Vote(vote), true) = (statement, proof.signer == self.me) {
+                self.look_for_lost(tick, &Statements::Votes(vec![vote]));
+            }
+        }
+        if let (Some(hearing), false) = (&mut self.hearing, complete) {
+            hearing.knows_late = false;
+        }
     }
 
     /// Looks for statements in an own batch that this node does not remember.
@@ -308,7 +340,13 @@ impl Engine {
     fn has_forgotten_vote(&self, vote: &Vote) -> bool {
         let Some(me) = self.rules.me.filter(|_| vote.epoch == self.epoch) else { return false };
         let tally = self.open.get(&vote.subject).and_then(|open| open.machine.tally(vote.round, vote.phase));
-        !tally.is_some_and(|tally| tally.contains(me, vote.ballot)) && self.remembers(&vote.subject)
+        if tally.is_some_and(|tally| tally.contains(me, vote.ballot)) {
+            return false;
+        }
+        match self.closing.get(&vote.subject) {
+            Some(decided) => decided.may_sign && !decided.holds(me, vote),
+            None => self.remembers(&vote.subject),
+        }
     }
 
     fn has_forgotten_proposal(&self, proposal: &Proposal) -> bool {

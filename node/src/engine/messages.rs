@@ -184,8 +184,15 @@ pub enum CheckedAnswer {
     },
     /// Events asked for.
     Events(Vec<(Event, Option<BatchProof>)>),
-    /// A heartbeat that this node signed.
-    Own(Option<Arc<VerifiedBatch>>),
+    /// What the peer holds of what this node signed.
+    Own {
+        /// This node's latest heartbeat.
+        heartbeat: Option<Arc<VerifiedBatch>>,
+        /// Its round-0 prevotes for what was decided there within the last minute.
+        votes: Vec<Signed>,
+        /// Whether those are all.
+        complete: bool,
+    },
     /// The peer refused, or could not be asked.
     Refused(String),
     /// Evidence this node lacks.

@@ -21,16 +21,23 @@ pub(super) struct Held {
     pub(super) round: Round,
     pub(super) phase: Phase,
     pub(super) ballot: Ballot,
+    /// Whether its voter's own registry has it.
+    pub(super) observed: bool,
     pub(super) proof: Proof,
     /// By which road it came.
     pub(super) road: Transport,
 }
 
 impl Held {
+    /// Whether it is a prevote of round 0: what its voter observed or endorsed.
+    pub(super) fn is_first_prevote(&self) -> bool {
+        self.round == Round::ZERO && self.phase == Phase::Prevote
+    }
+
     /// What was said, on a subject of an epoch.
     pub(super) fn statement(&self, epoch: Epoch, subject: SubjectId) -> Statement {
-        let Self { round, phase, ballot, .. } = *self;
-        Statement::Vote(Vote { epoch, subject, round, phase, ballot })
+        let Self { round, phase, ballot, observed, .. } = *self;
+        Statement::Vote(Vote { epoch, subject, round, phase, ballot, observed })
     }
 
     /// The same, with its proof.

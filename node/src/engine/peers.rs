@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ssid_protocol::batch::{Statements, VerifiedBatch};
-use ssid_protocol::heartbeat::Heartbeat;
+use ssid_protocol::heartbeat::{CanSign, Heartbeat, More};
 use ssid_protocol::id::{NodeId, Sha256Hash, UnixMillis};
+use ssid_protocol::limits;
 use ssid_protocol::sync::Answer;
 use ssid_storage::PeerRow;
 
@@ -128,6 +129,7 @@ impl Engine {
     fn make_heartbeat(&mut self, now: UnixMillis) -> Option<Arc<VerifiedBatch>> {
         self.last_sequence = now.0.max(self.last_sequence + 1);
         let head = self.head_to_sign();
+        let (can_sign, can_sign_reason) = self.can_sign();
         let heartbeat = Heartbeat {
             epoch: self.epoch,
             sequence: self.last_sequence,
@@ -145,12 +147,34 @@ impl Engine {
             certified_digest: self.store.certified_digest().value(),
             open_count: self.open.len() as u64,
             open_digest: self.open_digest(),
+            can_sign,
+            can_sign_reason,
+            divergences: 0,
+            more: More::default(),
         };
         let batch =
             VerifiedBatch::sign(&self.key, &self.federation, Statements::Heartbeat(Box::new(heartbeat))).ok()?;
         let batch = Arc::new(batch);
         self.heartbeat = Some(batch.clone());
         Some(batch)
+    }
+
+    /// Whether this node signs votes now, and why not; for its heartbeat and for people.
+    pub(super) fn can_sign(&self) -> (CanSign, String) {
+        let (can_sign, mut reason) = if let Some(reason) = &self.read_only {
+            (CanSign::ReadOnly, reason.clone())
+        } else if let Some(reason) = &self.abstaining {
+            (CanSign::Abstaining, reason.clone())
+        } else if let Some(hearing) = self.hearing_view() {
+            let others = self.voters.len().saturating_sub(usize::from(self.rules.me.is_some()));
+            let heard = hearing.heard.len();
+            (CanSign::Starting, format!("{heard} of {others} other voters have told it what it signed before"))
+        } else {
+            (CanSign::Yes, String::new())
+        };
+        let end = reason.floor_char_boundary(limits::HEARTBEAT_TEXT_BYTES);
+        reason.truncate(end);
+        (can_sign, reason)
     }
 
     /// `H` over the open instances in order of subject id.

@@ -204,11 +204,11 @@ impl Engine {
     fn hold_again(&mut self, vote: &Vote, proof: Proof) {
         let Some(voter) = self.voters.index_of(&proof.signer()) else { return };
         let Some(open) = self.open.get_mut(&vote.subject).filter(|_| vote.epoch == self.epoch) else { return };
-        let (round, phase, ballot) = (vote.round, vote.phase, vote.ballot);
+        let Vote { round, phase, ballot, observed, .. } = *vote;
         let is_held = open.held.iter().any(|v| (v.voter, v.round, v.phase, v.ballot) == (voter, round, phase, ballot));
         if !is_held {
             let road = Transport::Live; // the journal does not say
-            open.held.push(Held { voter, round, phase, ballot, proof, road });
+            open.held.push(Held { voter, round, phase, ballot, observed, proof, road });
         }
     }
 

@@ -7,7 +7,7 @@ use ssid_protocol::evidence::{Signed, Statement};
 use ssid_protocol::id::{NodeId, Round, SubjectId};
 use ssid_protocol::limits;
 use ssid_protocol::quorum::VoterIndex;
-use ssid_protocol::record::Transport;
+use ssid_protocol::record::{FirstPrevote, Transport};
 use ssid_protocol::vote::{Phase, Proposal, Vote};
 use ssid_protocol::voting::Input;
 use ssid_storage::JournalRecord;
@@ -86,8 +86,8 @@ impl Engine {
 
     /// Takes one vote; whether it was new.
     fn take_vote(&mut self, tick: &mut Tick, voter: VoterIndex, vote: &Vote, proof: Proof) -> bool {
-        let Vote { subject, round, phase, ballot, .. } = *vote;
-        let held = Held { voter, round, phase, ballot, proof, road: tick.road };
+        let Vote { subject, round, phase, ballot, observed, .. } = *vote;
+        let held = Held { voter, round, phase, ballot, observed, proof, road: tick.road };
         match self.open.get(&subject) {
             Some(open) if open.machine.decided().is_some() => self.take_late_vote(tick, subject, &held),
             Some(_) => self.count_vote(tick, subject, held),
@@ -170,7 +170,8 @@ impl Engine {
             self.accuse_voter(tick, subject, &earlier, late);
         }
         if let (Round::ZERO, Phase::Prevote, Some(choice)) = (late.round, late.phase, late.ballot) {
-            tick.late.push((subject, late.proof.signer(), choice));
+            let prevote = FirstPrevote { node: late.proof.signer(), choice, observed: late.observed };
+            tick.late.push((subject, prevote));
             return true;
         }
         false
@@ -209,11 +210,11 @@ impl Engine {
         for part in votes.chunks(VOTES_IN_A_BATCH) {
             let Some(batch) = self.sign(tick, Statements::Votes(part.to_vec())) else { continue };
             for (index, vote) in (0..).zip(part) {
-                let (round, phase, ballot) = (vote.round, vote.phase, vote.ballot);
+                let Vote { round, phase, ballot, observed, .. } = *vote;
                 if let Some(open) = self.open.get_mut(&vote.subject) {
                     let road = Transport::Live; // own votes travel by every road
                     let proof = Proof::Batch(batch.clone(), index);
-                    open.held.push(Held { voter: me, round, phase, ballot, proof, road });
+                    open.held.push(Held { voter: me, round, phase, ballot, observed, proof, road });
                 }
             }
         }

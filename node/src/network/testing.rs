@@ -3,7 +3,7 @@
 use libp2p::identity::Keypair;
 use ssid_protocol::batch::{Statements, VerifiedBatch};
 use ssid_protocol::evidence::{Evidence, Signed, Verifier};
-use ssid_protocol::heartbeat::Heartbeat;
+use ssid_protocol::heartbeat::{CanSign, Heartbeat, More};
 use ssid_protocol::id::{Epoch, FederationId, LogId, MerkleHash, Round, Sha256Hash, SubjectId, UnixMillis};
 use ssid_protocol::identity::VerifyKey;
 use ssid_protocol::testing::{event, key};
@@ -40,7 +40,7 @@ pub(super) fn votes(count: usize) -> Statements {
     let vote = |i: usize| {
         let subject = SubjectId(Sha256Hash::of(&[&i.to_be_bytes()]).0);
         let ballot = Some(event("a", "1").choice());
-        Vote { epoch: Epoch(0), subject, round: Round(0), phase: Phase::Prevote, ballot }
+        Vote { epoch: Epoch(0), subject, round: Round(0), phase: Phase::Prevote, ballot, observed: false }
     };
     Statements::Votes((0..count).map(vote).collect())
 }
@@ -81,5 +81,9 @@ pub(super) fn heartbeat(sequence: u64) -> Statements {
         certified_digest: Sha256Hash([0; 32]),
         open_count: 0,
         open_digest: Sha256Hash([0; 32]),
+        can_sign: CanSign::Yes,
+        can_sign_reason: String::new(),
+        divergences: 0,
+        more: More::default(),
     }))
 }

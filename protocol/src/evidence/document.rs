@@ -102,6 +102,7 @@ fn take_vote(fields: &mut Fields) -> Result<Vote, JsonError> {
         round: Round(fields.number_u32("round")?),
         phase: take_phase(fields)?,
         ballot: at_most_one(fields, "ballot", take_choice)?,
+        observed: fields.bool("observed")?,
     })
 }
 
@@ -169,6 +170,7 @@ fn statement_to_json(statement: &Statement) -> Json {
             ("round", round(vote.round)),
             ("phase", Json::from(if vote.phase == Phase::Prevote { "prevote" } else { "precommit" })),
             ("ballot", one(vote.ballot.as_ref().map(choice_to_json))),
+            ("observed", Json::Bool(vote.observed)),
         ]),
         Statement::Proposal(proposal) => {
             let valid = |at: RoundId| Json::object([("epoch", Json::from(at.epoch.0)), ("round", round(at.round))]);

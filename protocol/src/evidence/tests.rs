@@ -29,6 +29,7 @@ fn vote(version: Option<&str>) -> Vote {
         round: Round(3),
         phase: Phase::Precommit,
         ballot: version.map(choice),
+        observed: false,
     }
 }
 

@@ -109,7 +109,7 @@ fn check_bounds(which: &'static str, statement: &Statement, against: &Verifier) 
         Statement::Heartbeat(heartbeat) => heartbeat.check().map(|()| true)?,
         Statement::Proposal(Proposal { valid, .. }) => within(&[valid.map_or(0, |at| at.epoch.0)]),
         Statement::Close(close) => within(&[close.certified_count, close.locks_count]),
-        Statement::Vote(_) => true,
+        Statement::Vote(vote) => vote.is_well_formed(),
     };
     if fits { Ok(()) } else { Err(EvidenceError::Number(which)) }
 }

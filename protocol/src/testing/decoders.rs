@@ -142,7 +142,11 @@ fn sync_request(bytes: &[u8]) -> bool {
 fn sync_answer(bytes: &[u8]) -> bool {
     let Some(answer) = exact::<Answer>(bytes) else { return false };
     match &answer {
-        Answer::Status(batch) | Answer::Own(batch) => batch.iter().for_each(|batch| check_batch(batch)),
+        Answer::Status(batch) => batch.iter().for_each(|batch| check_batch(batch)),
+        Answer::Own { heartbeat, votes, .. } => {
+            heartbeat.iter().for_each(|batch| check_batch(batch));
+            votes.iter().for_each(|signed| check_proof(&signed.proof));
+        }
         Answer::Log { entries, .. } => entries.iter().for_each(check_certificate),
         Answer::Open { batches, statements, certificates, .. } => {
             batches.iter().for_each(check_batch);

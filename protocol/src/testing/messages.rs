@@ -18,7 +18,13 @@ fn vote(i: u8) -> Vote {
         round: Round(u32::from(i) << 16),
         phase: if i.is_multiple_of(2) { Phase::Prevote } else { Phase::Precommit },
         ballot: (!i.is_multiple_of(3)).then(|| announced(i).choice()),
+        observed: false,
     }
+}
+
+/// A round-0 prevote for what its voter's own registry has.
+fn observation() -> Vote {
+    Vote { round: Round::ZERO, phase: Phase::Prevote, observed: true, ..vote(1) }
 }
 
 fn announced(i: u8) -> Event {
@@ -56,7 +62,7 @@ pub fn batches() -> Vec<(&'static str, SignedBatch)> {
     let (_, federation, ..) = federation(4);
     let statements = [
         ("events", Statements::Events((0..4).map(announced).collect())),
-        ("votes", Statements::Votes((0..9).map(vote).collect())),
+        ("votes", Statements::Votes((0..9).map(vote).chain([observation()]).collect())),
         ("heartbeat", Statements::Heartbeat(Box::new(heartbeat(1 << 40)))),
         ("proposals", Statements::Proposals((0..3).map(proposal).collect())),
         ("closes", Statements::Closes((0..2).map(close).collect())),
@@ -138,7 +144,7 @@ pub fn answers() -> Vec<(&'static str, Answer)> {
             "open",
             Answer::Open {
                 statements: [&batches[1], &batches[3]].map(first_of).to_vec(),
-                batches,
+                batches: batches.clone(),
                 events: vec![proven(None)],
                 certificates: vec![certificate(0)],
                 next: Some(SubjectId([6; 32])),
@@ -146,7 +152,7 @@ pub fn answers() -> Vec<(&'static str, Answer)> {
         ),
         ("events", Answer::Events(vec![proven(None), proven(Some(proof))])),
         ("refused", Answer::Refused("rate_limit".into())),
-        ("own", Answer::Own(Some(Box::new(own)))),
+        ("own", Answer::Own { heartbeat: Some(Box::new(own)), votes: vec![first_of(&batches[1])], complete: true }),
         ("evidence", Answer::Evidence(evidence().into_iter().map(|(_, evidence)| evidence).collect())),
     ]
 }

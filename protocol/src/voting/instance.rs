@@ -329,9 +329,13 @@ impl Instance {
         if self.has_signed(rules, Phase::Prevote) {
             return false;
         }
-        let ballot = if self.round == Round::ZERO {
-            self.observed_prevote(voters, rules, out)
-        } else if rules.is_automatic(self.round) {
+        if self.round == Round::ZERO {
+            let prevote = self.first_prevote(voters, rules, out);
+            return prevote.is_some_and(|(ballot, observed)| {
+                self.sign_vote(voters, rules, Phase::Prevote, ballot, observed, out)
+            });
+        }
+        let ballot = if rules.is_automatic(self.round) {
             self.automatic_prevote(voters)
         } else {
             self.operator_prevote().map(Some)
@@ -340,18 +344,19 @@ impl Instance {
     }
 
     /// Rule 1: the lock; else of the own event and the candidates that record the same, the earliest; else what the
-    /// node endorses; nil if a person refused; `None` to wait.
-    fn observed_prevote(&mut self, voters: &VoterSet, rules: Rules, out: &mut Vec<Output>) -> Option<Ballot> {
+    /// node endorses; nil if a person refused; `None` to wait. The flag says whether it is an observation: the own
+    /// registry has it.
+    fn first_prevote(&mut self, voters: &VoterSet, rules: Rules, out: &mut Vec<Output>) -> Option<(Ballot, bool)> {
         if let Some(lock) = self.locked {
-            return Some(Some(lock.choice));
+            return Some((Some(lock.choice), false));
         }
         let allowed = |c: &&Candidate| !self.epoch_change || c.endorsed;
         if let Some(own) = self.candidates().filter(allowed).find(|c| c.own) {
             let same = self.candidates().filter(allowed).filter(|c| c.own || c.event.is_same_record_as(&own.event));
-            return same.min_by(|a, b| tiebreak::earliest(a, b)).map(|c| Some(c.choice));
+            return same.min_by(|a, b| tiebreak::earliest(a, b)).map(|c| (Some(c.choice), true));
         }
         if self.refused {
-            return Some(None);
+            return Some((None, false));
         }
         let endorsed: Vec<_> = self.candidates().filter(|c| c.endorsed && c.announced_by.is_some()).collect();
         let preferred = self.prefer(voters, rules, &endorsed);
@@ -360,7 +365,7 @@ impl Instance {
             self.review_told = true;
             out.push(Output::Review);
         }
-        preferred.map(Some)
+        preferred.map(|choice| (Some(choice), false))
     }
 
     /// Rule 1, of several that would do: the earliest if they agree, else the tie-break winner where rounds are
@@ -438,12 +443,24 @@ impl Instance {
         ballot: Ballot,
         out: &mut Vec<Output>,
     ) -> bool {
+        self.sign_vote(voters, rules, phase, ballot, false, out)
+    }
+
+    fn sign_vote(
+        &mut self,
+        voters: &VoterSet,
+        rules: Rules,
+        phase: Phase,
+        ballot: Ballot,
+        observed: bool,
+        out: &mut Vec<Output>,
+    ) -> bool {
         let Some(me) = rules.me.filter(|_| rules.signing == Signing::Now) else { return false };
         let round = self.round;
         if self.tally_mut(round, phase).add(voters, me, ballot) != Added::First {
             return false;
         }
-        out.push(Output::Sign(Vote { epoch: self.epoch, subject: self.subject, round, phase, ballot }));
+        out.push(Output::Sign(Vote { epoch: self.epoch, subject: self.subject, round, phase, ballot, observed }));
         true
     }
 

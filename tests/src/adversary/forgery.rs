@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use ssid_protocol::batch::{BatchProof, Statements};
 use ssid_protocol::certificate::Certificate;
 use ssid_protocol::event::Event;
-use ssid_protocol::heartbeat::Heartbeat;
+use ssid_protocol::heartbeat::{CanSign, Heartbeat, More};
 use ssid_protocol::id::{Epoch, LogId, MerkleHash, Round, Sha256Hash, Signature, UnixMillis};
 use ssid_protocol::sync::{Answer, Request};
 use ssid_protocol::wire;
@@ -36,6 +36,10 @@ pub fn heartbeat(member: &Member, number: u64) -> Heartbeat {
         certified_count: 1 << 52,
         certified_digest: hash,
         open_count: 1 << 52,
+        can_sign: CanSign::Yes,
+        can_sign_reason: String::new(),
+        divergences: 0,
+        more: More::default(),
         open_digest: hash,
     }
 }

@@ -93,6 +93,6 @@ impl Member {
 
     /// A vote in epoch 0.
     pub fn vote(&self, subject: SubjectId, round: u32, phase: Phase, ballot: Ballot) -> Vote {
-        Vote { epoch: Epoch(0), subject, round: Round(round), phase, ballot }
+        Vote { epoch: Epoch(0), subject, round: Round(round), phase, ballot, observed: false }
     }
 }

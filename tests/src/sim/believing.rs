@@ -55,7 +55,10 @@ impl Signed {
                 let batches = batches.into_iter().map(|batch| self.batch(fed, batch)).collect::<Result<_, _>>()?;
                 CheckedAnswer::Open { batches, statements, events: events(all), certificates, next }
             }
-            Answer::Own(batch) => CheckedAnswer::Own(batch.map(|batch| self.batch(fed, *batch)).transpose()?),
+            Answer::Own { heartbeat, votes, complete } => {
+                let heartbeat = heartbeat.map(|batch| self.batch(fed, *batch)).transpose()?;
+                CheckedAnswer::Own { heartbeat, votes, complete }
+            }
             Answer::Evidence(pieces) => CheckedAnswer::Evidence(pieces),
             Answer::Events(all) => CheckedAnswer::Events(events(all)),
             Answer::Refused(reason) => CheckedAnswer::Refused(reason),

@@ -145,7 +145,8 @@ impl Liars {
         let mut lies = Vec::new();
         for part in parts {
             let ballot = self.ballot(&choices);
-            let vote = |phase| Vote { epoch: Epoch::ZERO, subject, round: Round(round), phase, ballot };
+            let vote =
+                |phase| Vote { epoch: Epoch::ZERO, subject, round: Round(round), phase, ballot, observed: false };
             let votes = match (both, self.rng.chance(500)) {
                 (true, _) => vec![vote(Phase::Prevote), vote(Phase::Precommit)],
                 (false, true) => vec![vote(Phase::Prevote)],
@@ -200,6 +201,7 @@ impl Liars {
             round: Round((n % 3) as u32),
             phase: Phase::Prevote,
             ballot: None,
+            observed: false,
         };
         Self::one(fed, from, "flood", Statements::Votes((0..FLOOD).map(vote).collect()))
     }
@@ -269,7 +271,12 @@ impl Liars {
                 Answer::Open { batches, statements, events: self.unproven(), certificates, next }
             }
             Request::Events { .. } => Answer::Events(self.unproven()),
-            Request::Own => Answer::Own(self.replay(from).pop().map(|lie| Box::new(lie.batch.batch().clone()))),
+            Request::Own => {
+                let mut told = || self.replay(from).pop().map(|lie| lie.batch);
+                let heartbeat = told().map(|batch| Box::new(batch.batch().clone()));
+                let votes = told().and_then(|batch| Signed::of(&batch, 0)).into_iter().collect();
+                Answer::Own { heartbeat, votes, complete: self.rng.chance(700) }
+            }
             Request::Evidence { .. } => Answer::Evidence(self.accusation(fed)),
         })
     }
@@ -299,7 +306,8 @@ impl Liars {
         let (subject, event) = (known.subject.clone()?, known.events.get(&choice)?.clone());
         let round = Round(round);
         let ballot = Some(choice);
-        let vote = Vote { epoch: Epoch::ZERO, subject: subject_id, round, phase: Phase::Precommit, ballot };
+        let vote =
+            Vote { epoch: Epoch::ZERO, subject: subject_id, round, phase: Phase::Precommit, ballot, observed: false };
         let mut precommits: Vec<BatchProof> = Vec::new();
         for member in self.members.clone() {
             precommits.extend(fed.sign(member, Statements::Votes(vec![vote]))?.proof(0));

@@ -364,7 +364,10 @@ impl World<'_> {
 /// An answer without what `own` signed.
 fn leave_out(answer: &mut Answer, own: NodeId) {
     match answer {
-        Answer::Own(batch) => *batch = None,
+        Answer::Own { heartbeat, votes, .. } => {
+            *heartbeat = None;
+            votes.clear();
+        }
         Answer::Open { batches, statements, .. } => {
             batches.retain(|batch| batch.signer != own);
             statements.retain(|signed| signed.proof.signer != own);

@@ -16,7 +16,7 @@ use super::Paging;
 use crate::api::ApiState;
 use crate::api::error::{Answer, Failure};
 use crate::api::names::{Named, resolve};
-use crate::api::view::{ConflictView, ConsensusCheck, Page, Problem, RecordView, iso};
+use crate::api::view::{ConflictView, ConsensusCheck, Page, Problem, RecordView, by_event, iso};
 use crate::engine::InstanceView;
 
 /// The latest records first.
@@ -54,7 +54,13 @@ pub(super) async fn check(State(state): State<ApiState>, Path(hash): Path<String
 /// The record of a subject that is not decided, seen from one of its events.
 fn open_record(state: &ApiState, open: &InstanceView, asked: Choice, event: &Event) -> RecordView {
     let first = |v: &&crate::engine::VoteView| v.round == Round::ZERO && v.phase == Phase::Prevote;
-    let observed: BTreeMap<_, _> = open.votes.iter().filter(first).filter_map(|v| Some((v.node, v.choice?))).collect();
+    let prevotes = |observed: bool| -> BTreeMap<_, _> {
+        let prevotes = open.votes.iter().filter(first).filter(|vote| vote.observed == observed);
+        prevotes.filter_map(|vote| Some((vote.node, vote.choice?))).collect()
+    };
+    let (observed, endorsed) = (prevotes(true), prevotes(false));
+    let said: Vec<_> = observed.keys().chain(endorsed.keys()).copied().collect();
+    let voters = state.voters.iter().map(|(_, voter)| voter.key.id());
     let of = |choice| open.candidates.iter().find(|c| c.choice == choice).and_then(|c| c.event.as_ref());
     let agrees = |choice| choice == asked || of(choice).is_some_and(|other| other.agrees_with(event));
     let disagreeing: Vec<_> = observed.iter().filter(|(_, choice)| !agrees(**choice)).map(|(node, _)| *node).collect();
@@ -66,12 +72,15 @@ fn open_record(state: &ApiState, open: &InstanceView, asked: Choice, event: &Eve
         event_version: event.version.clone(),
         initiated_at: iso(open.since),
         completed_at: None,
-        participating_nodes: observed.keys().copied().collect(),
-        node_hashes: observed.iter().map(|(node, choice)| (*node, choice.event_hash)).collect(),
+        silent_nodes: voters.filter(|node| !said.contains(node)).collect(),
+        participating_nodes: said,
+        node_hashes: by_event(&observed),
+        endorsing_nodes: by_event(&endorsed),
         consensus_hash: None,
         agreement_percentage: (share * 10_000.0).floor() / 100.0,
         consensus_achieved: false,
         disagreeing_nodes: disagreeing,
+        found_later: None,
         resolution: resolution.to_string(),
         subject_id: open.subject_id,
         epoch: open.epoch,

@@ -216,7 +216,14 @@ impl Served {
         let subject = manifest.event_policies.subject_of(event);
         let (subject_id, choice) = (subject.id(&federation), event.choice());
         let phase = Phase::Precommit;
-        let vote = Vote { epoch: Epoch::ZERO, subject: subject_id, round: Round::ZERO, phase, ballot: Some(choice) };
+        let vote = Vote {
+            epoch: Epoch::ZERO,
+            subject: subject_id,
+            round: Round::ZERO,
+            phase,
+            ballot: Some(choice),
+            observed: false,
+        };
         let proofs = keys.iter().take(3).map(|key| {
             let batch = VerifiedBatch::sign(key, &federation, Statements::Votes(vec![vote])).unwrap();
             ProofRef::Alone(batch.proof(0).unwrap())
@@ -234,7 +241,10 @@ impl Served {
             eligible_nodes: 4,
             quorum: voters.quorum(),
             node_hashes: keys.iter().take(3).map(|key| (key.node_id(), choice)).collect::<BTreeMap<_, _>>(),
+            endorsing_nodes: BTreeMap::new(),
+            silent_nodes: vec![keys[3].node_id()],
             disagreeing_nodes: vec![keys[2].node_id()],
+            found_later: None,
             resolution: Resolution::Achieved,
             transport: Transport::Live,
         };

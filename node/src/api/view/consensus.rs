@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use ssid_protocol::id::{ContentDigest, Epoch, EventHash, NodeId, Round, SubjectId};
+use ssid_protocol::id::{Choice, ContentDigest, Epoch, EventHash, NodeId, Round, SubjectId};
 use ssid_protocol::record::ConsensusRecord;
 
 use super::{ConflictView, iso};
@@ -21,18 +21,24 @@ pub struct RecordView {
     pub initiated_at: String,
     /// When this node held the certificate.
     pub completed_at: Option<String>,
-    /// Voters whose observation counts in the record.
+    /// Voters that observed or endorsed an event.
     pub participating_nodes: Vec<NodeId>,
-    /// What each of them observed.
+    /// Those whose own registry has an event for the subject, with that event.
     pub node_hashes: BTreeMap<NodeId, EventHash>,
+    /// Those whose own registry has none and who stood behind another member's event, with that event.
+    pub endorsing_nodes: BTreeMap<NodeId, EventHash>,
+    /// The other voters: nothing of theirs came in time, or they refused.
+    pub silent_nodes: Vec<NodeId>,
     /// The certified event.
     pub consensus_hash: Option<EventHash>,
-    /// Share of the observations that agree with it, two decimals.
+    /// Share of `node_hashes` that agrees with it, two decimals.
     pub agreement_percentage: f64,
     /// Whether there is a certificate.
     pub consensus_achieved: bool,
-    /// Those whose observation does not agree.
+    /// Those of `node_hashes` that do not agree.
     pub disagreeing_nodes: Vec<NodeId>,
+    /// What this node's own registry says against the decision, found when it could no longer be voted for.
+    pub found_later: Option<FoundLaterView>,
     /// `consensus_achieved`, `consensus_failed`, `insufficient_nodes`, `tie_break:<strategy>` or `manual_review`.
     pub resolution: String,
     /// What was voted on.
@@ -62,12 +68,19 @@ impl RecordView {
             event_version: record.event_version.clone(),
             initiated_at: iso(record.initiated_at),
             completed_at: Some(iso(record.completed_at)),
-            participating_nodes: record.node_hashes.keys().copied().collect(),
-            node_hashes: record.node_hashes.iter().map(|(node, choice)| (*node, choice.event_hash)).collect(),
+            participating_nodes: record.node_hashes.keys().chain(record.endorsing_nodes.keys()).copied().collect(),
+            node_hashes: by_event(&record.node_hashes),
+            endorsing_nodes: by_event(&record.endorsing_nodes),
+            silent_nodes: record.silent_nodes.clone(),
             consensus_hash: Some(record.choice.event_hash),
             agreement_percentage: f64::from(record.agreement_basis_points()) / 100.0,
             consensus_achieved: true,
             disagreeing_nodes: record.disagreeing_nodes.clone(),
+            found_later: record.found_later.map(|found| FoundLaterView {
+                event_hash: found.choice.event_hash,
+                content_digest: found.choice.content_digest,
+                found_at: iso(found.at),
+            }),
             resolution: record.resolution.to_string(),
             subject_id: record.subject_id,
             epoch: record.epoch,
@@ -79,6 +92,39 @@ impl RecordView {
             sequence: Some(sequence),
         }
     }
+}
+
+/// Who voted for which event.
+pub(crate) fn by_event(votes: &BTreeMap<NodeId, Choice>) -> BTreeMap<NodeId, EventHash> {
+    votes.iter().map(|(node, choice)| (*node, choice.event_hash)).collect()
+}
+
+impl RecordView {
+    /// Who observed the certified event and who did not, in words: "3 of 4 observed it, 1 differs".
+    pub fn in_words(&self) -> String {
+        let differ = self.disagreeing_nodes.len();
+        let mut words = format!("{} of {} observed it", self.node_hashes.len() - differ, self.eligible_nodes);
+        let mut add = |count: usize, one: &str, many: &str| {
+            if count > 0 {
+                words.push_str(&format!(", {count} {}", if count == 1 { one } else { many }));
+            }
+        };
+        add(differ, "differs", "differ");
+        add(self.endorsing_nodes.len(), "endorsed", "endorsed");
+        add(self.silent_nodes.len(), "silent", "silent");
+        words
+    }
+}
+
+/// An event of the own registry that contradicts a decision.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FoundLaterView {
+    /// The event in the registry.
+    pub event_hash: EventHash,
+    /// All eight fields of it.
+    pub content_digest: ContentDigest,
+    /// When this node found it.
+    pub found_at: String,
 }
 
 fn transport_name(record: &ConsensusRecord) -> String {

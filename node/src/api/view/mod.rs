@@ -15,7 +15,8 @@ mod trust;
 
 pub use anchor::{AnchorFailure, AnchorProgress, AnchorSession, AnchorView, AnchorsView};
 pub use conflict::{CandidateVotes, ConflictView, ReviewView};
-pub use consensus::{ConsensusCheck, FailedCertificate, RecordView, VerifyView};
+pub(crate) use consensus::by_event;
+pub use consensus::{ConsensusCheck, FailedCertificate, FoundLaterView, RecordView, VerifyView};
 pub use event::{AppliedView, EmitView, EventDraft, EventState, EventView, ImportView, LineNote};
 pub use evidence::EvidenceView;
 pub use log::{ConsistencyView, LogHeadView, ProofView};

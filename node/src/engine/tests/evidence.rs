@@ -52,7 +52,7 @@ fn subject_of(event: &Event) -> SubjectId {
 
 fn prevote(event: &Event, ballot: Option<&Event>) -> Vote {
     let (subject, ballot) = (subject_of(event), ballot.map(Event::choice));
-    Vote { epoch: Epoch(0), subject, round: Round(0), phase: Phase::Prevote, ballot }
+    Vote { epoch: Epoch(0), subject, round: Round(0), phase: Phase::Prevote, ballot, observed: false }
 }
 
 fn other(event: &Event) -> Event {

@@ -128,7 +128,7 @@ fn a_head_of_a_longer_log_makes_it_abstain_and_name_no_log_any_more() {
     assert!(matches!(heard.statements(), Statements::Heartbeat(h) if h.log_size == 1));
     let engine = net.engines[0].as_mut().unwrap();
     let request = Request::Own;
-    let answer = super::super::CheckedAnswer::Own(Some(heard));
+    let answer = super::super::CheckedAnswer::Own { heartbeat: Some(heard), votes: Vec::new(), complete: true };
     engine.tick(net.now, vec![Inbound::Answered { from: net.ids[1], request, answer: Some(answer) }]);
     assert!(engine.status().abstaining.is_some_and(|why| why.contains("its log was rolled back")));
     net.settle();

@@ -10,7 +10,7 @@ use super::*;
 
 /// A full batch whose last vote is of use.
 fn hollow(subject: SubjectId, phase: Phase, ballot: Ballot) -> Statements {
-    let useful = Vote { epoch: Epoch(0), subject, round: Round(0), phase, ballot };
+    let useful = Vote { epoch: Epoch(0), subject, round: Round(0), phase, ballot, observed: false };
     let stale = |i| Vote { epoch: Epoch(1 << 40), round: Round(i as u32), ..useful };
     Statements::Votes((1..BATCH_STATEMENTS).map(stale).chain([useful]).collect())
 }
@@ -144,6 +144,7 @@ fn batches_that_justify_are_kept_whole_from_their_first_vote_on() {
         round: Round(0),
         phase: Phase::Prevote,
         ballot: Some(event.choice()),
+        observed: false,
     };
     let prevotes: Vec<Vote> = all.iter().map(prevote).collect();
     for signer in [2, 3] {

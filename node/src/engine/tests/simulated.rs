@@ -17,7 +17,14 @@ fn a_node_alone_does_not_wake_for_what_it_cannot_ask() {
     let mut net = Net::new(4);
     net.settle();
     let ballot = Some(testing::event("blueprint_tagged", "v4.4.0").choice());
-    let vote = Vote { epoch: Epoch(0), subject: SubjectId([7; 32]), round: Round(0), phase: Phase::Prevote, ballot };
+    let vote = Vote {
+        epoch: Epoch(0),
+        subject: SubjectId([7; 32]),
+        round: Round(0),
+        phase: Phase::Prevote,
+        ballot,
+        observed: false,
+    };
     deliver(&mut net, 0, 1, Statements::Votes(vec![vote]));
     let engine = net.engines[0].as_mut().unwrap();
     engine.tick(net.now, vec![Inbound::Connected(BTreeSet::new())]);
@@ -34,7 +41,7 @@ fn votes_of_liars_alone_do_not_make_an_unproven_event_known() {
     let event = testing::event("blueprint_tagged", "v4.4.0");
     let subject = net.manifest.event_policies.subject_of(&event).id(&net.manifest.federation_id());
     let ballot = Some(event.choice());
-    let vote = Vote { epoch: Epoch(0), subject, round: Round(0), phase: Phase::Prevote, ballot };
+    let vote = Vote { epoch: Epoch(0), subject, round: Round(0), phase: Phase::Prevote, ballot, observed: false };
     for (signer, is_known) in [(1, false), (2, true)] {
         deliver(&mut net, 0, signer, Statements::Votes(vec![vote]));
         let request = Request::Events { digests: vec![event.content_digest()] };

@@ -49,6 +49,7 @@ fn statements(manifest: &Manifest) -> impl Strategy<Value = Statements> + use<> 
             round: Round(round),
             phase: if early { Phase::Prevote } else { Phase::Precommit },
             ballot: ballot.map(|at| choices[at].choice()),
+            observed: early && round == 0 && ballot.is_some(),
         };
         Statements::Votes(all.into_iter().map(vote).collect())
     });

@@ -13,7 +13,7 @@ use super::*;
 use crate::engine::settings::WAITING_AT_MOST;
 
 fn vote(subject: SubjectId, round: u32, ballot: Ballot) -> Vote {
-    Vote { epoch: Epoch(0), subject, round: Round(round), phase: Phase::Prevote, ballot }
+    Vote { epoch: Epoch(0), subject, round: Round(round), phase: Phase::Prevote, ballot, observed: false }
 }
 
 fn subject_of(event: &Event) -> SubjectId {
@@ -117,7 +117,7 @@ fn their_events_are_asked_for_and_then_they_count() {
     assert_eq!((net.waiting(3), net.opened(3)), (0, 0));
     let engine = net.engines[3].as_ref().unwrap();
     let record = engine.store.record(0).unwrap().unwrap();
-    assert_eq!(record.node_hashes.len(), 3, "what the others prevoted: {record:?}");
+    assert_eq!(record.node_hashes.len() + record.endorsing_nodes.len(), 3, "what the others prevoted: {record:?}");
     let own = |(by, _, request): &&(usize, NodeId, Request)| *by == 3 && matches!(request, Request::Events { .. });
     assert!(net.asked[asked..].iter().any(|asked| own(&asked)), "by the events' names");
 }
@@ -204,7 +204,8 @@ fn a_certificate_finds_them() {
     net.tick(3, vec![Inbound::Answered { from: net.ids[1], request, answer: Some(answer) }]);
     assert_eq!((net.certified(3).len(), net.waiting(3)), (1, 0));
     let record = net.engines[3].as_ref().unwrap().store.record(0).unwrap().unwrap();
-    assert_eq!((record.node_hashes.len(), record.transport), (3, Transport::Live), "{record:?}");
+    let voted = record.node_hashes.len() + record.endorsing_nodes.len();
+    assert_eq!((voted, record.transport), (3, Transport::Live), "{record:?}");
 }
 
 /// Who forgot what it signed must hear of it also from those who know the subject by its votes alone.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use ssid_protocol::id::{EventHash, NodeId};
 
 use crate::api::view::RecordView;
 
@@ -22,8 +23,14 @@ pub struct HistoryRecord {
     pub completed_at: Option<String>,
     /// Who said anything.
     pub participating_nodes: Vec<String>,
-    /// What each of them said.
+    /// What each of them said of its own registry.
     pub node_hashes: BTreeMap<String, String>,
+    /// Who has nothing of its own and stood behind another's event, and which.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub endorsing_nodes: BTreeMap<String, String>,
+    /// Who said nothing in time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub silent_nodes: Vec<String>,
     /// The event that the majority has; null or empty if there is none.
     pub consensus_hash: Option<String>,
     /// Share of those who said anything that said this, in percent with two decimals.
@@ -81,6 +88,10 @@ impl HistoryRecord {
     }
 }
 
+fn in_text(events: &BTreeMap<NodeId, EventHash>) -> BTreeMap<String, String> {
+    events.iter().map(|(node, hash)| (node.to_string(), hash.to_string())).collect()
+}
+
 impl From<&RecordView> for HistoryRecord {
     fn from(view: &RecordView) -> Self {
         Self {
@@ -90,7 +101,9 @@ impl From<&RecordView> for HistoryRecord {
             initiated_at: view.initiated_at.clone(),
             completed_at: view.completed_at.clone(),
             participating_nodes: view.participating_nodes.iter().map(ToString::to_string).collect(),
-            node_hashes: view.node_hashes.iter().map(|(node, hash)| (node.to_string(), hash.to_string())).collect(),
+            node_hashes: in_text(&view.node_hashes),
+            endorsing_nodes: in_text(&view.endorsing_nodes),
+            silent_nodes: view.silent_nodes.iter().map(ToString::to_string).collect(),
             consensus_hash: view.consensus_hash.map(|hash| hash.to_string()),
             agreement_percentage: view.agreement_percentage,
             consensus_achieved: view.consensus_achieved,
