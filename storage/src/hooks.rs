@@ -9,7 +9,7 @@ use std::io;
 pub enum Point {
     /// The journal's records are not written yet.
     JournalWrite,
-    /// They are written and not synced: any part of their end may be lost.
+    /// They are written and not synced: any of their pages may be lost.
     JournalSync,
     /// The database has not taken the rows yet.
     RowsWrite,
@@ -19,6 +19,12 @@ pub enum Point {
     HeadWrite,
     /// It is written and not synced: the slot may be the new one, the old one or torn.
     HeadSync,
+    /// A new `log.head` is written beside the old, or where there was none: it may be torn.
+    HeadCreate,
+    /// It is written, and has not taken its place.
+    HeadReplace,
+    /// It has, and the directory is not synced: the old one may be there, or none.
+    HeadReplaceSync,
     /// Compaction writes the new journal beside the old: it may be torn.
     CompactionWrite,
     /// It is written, and has not taken the old one's place.
@@ -27,17 +33,35 @@ pub enum Point {
     CompactionSync,
 }
 
+/// Bytes of a page, the least that a disk writes at once.
+const PAGE: usize = 4096;
+
 /// The machine died.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Dead {
     /// How much of what was written and not synced is on disk all the same, of 1000.
     pub(crate) survives: u16,
+    /// `None`: that is the beginning of it. Else it is each page with that chance, by this number's bits.
+    pub(crate) pages: Option<u64>,
 }
 
 impl Dead {
-    /// That share of `whole`.
-    pub(crate) fn of(self, whole: usize) -> usize {
-        whole * usize::from(self.survives.min(1000)) / 1000
+    /// What the disk holds of a file that is `synced` on it and `written` by now.
+    pub(crate) fn leaves(self, synced: &[u8], written: &[u8]) -> Vec<u8> {
+        match self.pages {
+            None => self.leaves_beginning(synced, written),
+            Some(pages) => leaves_pages(synced, written, |page| chance(pages, page, self.survives)),
+        }
+    }
+
+    /// The share of the changed bytes that came first.
+    fn leaves_beginning(self, synced: &[u8], written: &[u8]) -> Vec<u8> {
+        let differs = |at: &usize| synced.get(*at) != written.get(*at);
+        let first = (0..written.len()).find(differs).unwrap_or(written.len());
+        let end = (first..written.len()).rfind(differs).map_or(first, |last| last + 1);
+        let kept = first + (end - first) * usize::from(self.survives.min(1000)) / 1000;
+        let old = synced.get(kept..).unwrap_or_default();
+        [&written[..kept], old].concat()
     }
 
     /// The same for what is there as a whole or not at all.
@@ -48,6 +72,33 @@ impl Dead {
     pub(crate) fn error(self) -> io::Error {
         io::Error::other(format!("the simulated machine died, and {} of 1000 survive", self.survives))
     }
+}
+
+/// `written` where `survives` says so of a page's number, else `synced`, or zeros behind its end. The file may be as long
+/// as it was written although its last pages are lost; or, by the page after the last, shorter.
+pub(crate) fn leaves_pages(synced: &[u8], written: &[u8], survives: impl Fn(u64) -> bool) -> Vec<u8> {
+    let mut left = synced.to_vec();
+    left.resize(written.len().max(synced.len()), 0);
+    let mut end = synced.len();
+    for (number, page) in written.chunks(PAGE).enumerate() {
+        let start = number * PAGE;
+        if survives(number as u64) {
+            left[start..start + page.len()].copy_from_slice(page);
+            end = end.max(start + page.len());
+        }
+    }
+    if !survives(written.len().div_ceil(PAGE) as u64) {
+        left.truncate(end);
+    }
+    left
+}
+
+/// True for so many of 1000 numbers, by the bits of `seed`: the finalizer of SplitMix64.
+pub(crate) fn chance(seed: u64, number: u64, permille: u16) -> bool {
+    let mut mixed = seed.wrapping_add(number.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    (mixed ^ (mixed >> 31)) % 1000 < u64::from(permille)
 }
 
 /// What a simulation, if there is one, does at each [`Point`].

@@ -27,6 +27,29 @@ pub(crate) fn lock(path: &Path, file: &File) -> Result<(), StorageError> {
     })
 }
 
+/// As [`lock`], for a file that may be replaced: refused too if, between opening and locking, another process put another
+/// file in its place.
+pub(crate) fn lock_current(path: &Path, file: &File) -> Result<(), StorageError> {
+    lock(path, file)?;
+    if is_replaced(path, file).map_err(StorageError::io("open", path))? {
+        return Err(StorageError::InUse(path.to_owned()));
+    }
+    Ok(())
+}
+
+#[cfg(unix)]
+fn is_replaced(path: &Path, file: &File) -> std::io::Result<bool> {
+    use std::os::unix::fs::MetadataExt as _;
+    let (opened, there) = (file.metadata()?, std::fs::metadata(path)?);
+    Ok((opened.dev(), opened.ino()) != (there.dev(), there.ino()))
+}
+
+/// A locked or open file cannot be replaced here.
+#[cfg(not(unix))]
+fn is_replaced(_: &Path, _: &File) -> std::io::Result<bool> {
+    Ok(false)
+}
+
 /// Repeats `open` for a short while as long as what it opens is in use.
 pub(crate) fn patiently<T>(mut open: impl FnMut() -> Result<T, StorageError>) -> Result<T, StorageError> {
     for _ in 1..TRIES {

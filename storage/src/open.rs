@@ -139,7 +139,6 @@ fn load(dir: &Path, owner: Owner, new_log: LogId, head: &mut HeadFile, hooks: &H
         Found::Nothing => {
             let state = empty_head(new_log);
             head.reset(state)?;
-            sync_dir(dir)?;
             state
         }
     };

@@ -1,5 +1,5 @@
 //! A disk for simulations (feature `simulation`): it dies at a chosen [`Point`] of a write and keeps of what was not
-//! synced as much as it is told to. Journal and log head are files all the same; the database's rows can be in memory,
+//! synced the part, or the pages, that it is told to. Journal and log head are files all the same; the database's rows can be in memory,
 //! because sled's start and syncs cost more than all the rest of a simulated life.
 
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ use ssid_protocol::id::{LogId, NodeId};
 
 use crate::error::StorageError;
 pub use crate::hooks::Point;
-use crate::hooks::{Dead, Hooks};
+use crate::hooks::{Dead, Hooks, chance, leaves_pages};
 use crate::journal::{Journal, JournalRecord, Recovery};
 use crate::open;
 use crate::store::{Owner, Store};
@@ -19,13 +19,16 @@ use crate::writer::Writer;
 
 impl Point {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::JournalWrite,
         Self::JournalSync,
         Self::RowsWrite,
         Self::RowsSync,
         Self::HeadWrite,
         Self::HeadSync,
+        Self::HeadCreate,
+        Self::HeadReplace,
+        Self::HeadReplaceSync,
         Self::CompactionWrite,
         Self::CompactionReplace,
         Self::CompactionSync,
@@ -44,6 +47,9 @@ pub struct Death {
     pub after: u32,
     /// How much of what was written and not synced is on disk all the same, of 1000.
     pub survives: u16,
+    /// `None`: that is the beginning of it, as when a process is killed in a write. Else it is each page of 4 KiB with that
+    /// chance, drawn by this number: power went, and a disk writes in any order.
+    pub pages: Option<u64>,
 }
 
 /// A copy of a disk, for faults that no honest disk has.
@@ -106,17 +112,18 @@ impl Disk {
         self.state().died_at
     }
 
-    /// The machine is started again. With `loses_head` a log head that was written and never synced is as it was.
+    /// The machine is started again. With `power_lost` each page of the log head that was written and never synced may be
+    /// as it was, drawn by that number.
     ///
     /// # Errors
-    /// If the head in `dir` cannot be written.
-    pub fn revive(&self, dir: &Path, loses_head: bool) -> std::io::Result<()> {
+    /// If the head in `dir` cannot be read or written.
+    pub fn revive(&self, dir: &Path, power_lost: Option<u64>) -> std::io::Result<()> {
         let mut state = self.state();
         (state.armed, state.died_at) = (None, None);
-        match state.synced_head.take().filter(|_| loses_head) {
-            Some(head) => std::fs::write(dir.join(open::HEAD), head),
-            None => Ok(()),
-        }
+        let (Some(synced), Some(seed)) = (state.synced_head.take(), power_lost) else { return Ok(()) };
+        let path = dir.join(open::HEAD);
+        let written = std::fs::read(&path)?;
+        std::fs::write(path, leaves_pages(&synced, &written, |page| chance(seed, page, 500)))
     }
 
     /// What is on the disk of the data directory `dir` now. Of rows in sled there is no copy; a file that cannot be read is
@@ -142,11 +149,11 @@ impl Disk {
     pub(crate) fn pass(&self, point: Point) -> Result<(), Dead> {
         let mut state = self.state();
         if state.died_at.is_some() {
-            return Err(Dead { survives: 0 });
+            return Err(Dead { survives: 0, pages: None });
         }
         match &mut state.armed {
             Some(death) if death.point == point && death.after == 0 => {
-                let dead = Dead { survives: death.survives };
+                let dead = Dead { survives: death.survives, pages: death.pages };
                 state.died_at = Some(point);
                 Err(dead)
             }
@@ -191,7 +198,8 @@ impl Disk {
         &self,
         path: &Path,
         node: NodeId,
+        known: u64,
     ) -> Result<(Journal, Vec<JournalRecord>, Recovery), StorageError> {
-        Journal::open_on(path, node, self.hooks())
+        Journal::open_on(path, node, known, self.hooks())
     }
 }

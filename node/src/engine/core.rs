@@ -83,7 +83,7 @@ pub struct Engine {
     pub(super) rules: Rules,
     pub(super) epoch_subject: SubjectId,
     pub(super) store: Store,
-    writer: Writer,
+    pub(super) writer: Writer,
     pub(super) journal: Journal,
     pub(super) journaled: HashSet<(NodeId, MerkleHash)>,
     pub(super) compacted_bytes: u64,

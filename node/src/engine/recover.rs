@@ -11,7 +11,7 @@ use ssid_protocol::identity::VerifyKey;
 use ssid_protocol::record::Transport;
 use ssid_protocol::vote::{Phase, Vote};
 use ssid_protocol::voting::{Candidate, Input, Instance, OwnHistory};
-use ssid_storage::{JournalRecord, NoteKind, OperatorNote, ProofRef, StorageError, SubjectState};
+use ssid_storage::{Changes, JournalRecord, NoteKind, OperatorNote, ProofRef, StorageError, SubjectState};
 
 use super::core::{Engine, EngineParts, Tick, support};
 use super::handle::NodeEvent;
@@ -37,13 +37,14 @@ impl Engine {
     /// from the database. What it gives out with it wants doing first: timers, and announcements to make again.
     ///
     /// # Errors
-    /// If the database cannot be read.
+    /// If the database cannot be read, or written.
     pub fn recover(
         parts: EngineParts,
         records: Vec<JournalRecord>,
         now: UnixMillis,
     ) -> Result<(Self, Effects), StorageError> {
         let mut engine = Self::empty(parts);
+        engine.note_journal()?;
         for row in engine.store.clone().trust() {
             engine.trust.apply(&row?.1);
         }
@@ -73,6 +74,16 @@ impl Engine {
         engine.recovered = Some(first);
         let effects = engine.tick(now, Vec::new());
         Ok((engine, effects))
+    }
+
+    /// The database learns what the journal holds before anything is signed or offered again: with less it could take
+    /// damage of what was sent for a torn write of what was not.
+    fn note_journal(&mut self) -> Result<(), StorageError> {
+        let sequence = self.journal.sequence();
+        if self.store.journal_sequence() < sequence {
+            self.writer.write(Changes { journal_sequence: Some(sequence), ..Changes::default() })?;
+        }
+        Ok(())
     }
 
     fn is_decided(&self, subject: &SubjectId) -> Result<bool, StorageError> {

@@ -105,7 +105,8 @@ impl Net {
         let owner = Owner { federation, node: self.ids[node] };
         self.logs += 1;
         let (store, writer) = Store::open(home, owner, LogId([self.logs; 32])).unwrap();
-        let (journal, records, _) = Journal::open(&home.join("votes.journal"), self.ids[node]).unwrap();
+        let (journal, records, _) =
+            Journal::open(&home.join("votes.journal"), self.ids[node], store.journal_sequence()).unwrap();
         let parts = EngineParts {
             key: keys[node].clone(),
             federation,

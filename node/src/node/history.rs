@@ -25,18 +25,19 @@ pub(super) struct History {
 pub(super) fn open(home: &Home, node: NodeId, store: &Store) -> Result<History, NodeError> {
     let path = home.votes_journal();
     let marker = path.with_extension("abstain");
-    let opened = match Journal::open(&path, node) {
+    let known = store.journal_sequence();
+    let opened = match Journal::open(&path, node, known) {
         Err(StorageError::JournalMissing(_)) => {
             begin_abstaining(&marker, "its vote history (votes.journal) was missing")?;
             Journal::create(&path, node)?;
-            Journal::open(&path, node)?
+            Journal::open(&path, node, 0)?
         }
         Err(damage @ StorageError::JournalDamaged { .. }) => {
             begin_abstaining(&marker, &damage.to_string())?;
             let aside = set_aside(&path)?;
             tracing::error!(%damage, moved_to = %aside.display(), "the vote history is set aside");
             Journal::create(&path, node)?;
-            Journal::open(&path, node)?
+            Journal::open(&path, node, 0)?
         }
         opened => opened?,
     };
@@ -47,9 +48,9 @@ pub(super) fn open(home: &Home, node: NodeId, store: &Store) -> Result<History, 
             "a torn record at the journal's end was cut off: it was never sent"
         );
     }
-    if journal.sequence() < store.journal_sequence() {
-        let (has, had) = (journal.sequence(), store.journal_sequence());
-        begin_abstaining(&marker, &format!("its vote history was rolled back: {has} records of {had}"))?;
+    if journal.sequence() < known {
+        let has = journal.sequence();
+        begin_abstaining(&marker, &format!("its vote history was rolled back: {has} records of {known}"))?;
     }
     let abstaining = match std::fs::read_to_string(&marker) {
         Ok(reason) => Some(reason.trim().to_owned()),
@@ -75,4 +76,72 @@ fn set_aside(path: &Path) -> Result<PathBuf, NodeError> {
     let aside = free.unwrap_or_else(|| path.with_extension("journal.damaged"));
     std::fs::rename(path, &aside).map_err(|source| NodeError::Read { path: path.to_owned(), source })?;
     Ok(aside)
+}
+
+#[cfg(test)]
+mod tests {
+    use ssid_protocol::batch::{Statements, VerifiedBatch};
+    use ssid_protocol::id::{Epoch, FederationId, LogId, Round, SubjectId};
+    use ssid_protocol::testing;
+    use ssid_protocol::vote::{Phase, Vote};
+    use ssid_storage::{Changes, Owner};
+
+    use super::*;
+
+    const FEDERATION: FederationId = FederationId([7; 32]);
+
+    fn votes(tick: u8) -> JournalRecord {
+        let subject = |n| SubjectId([n; 32]);
+        let vote = |n| Vote {
+            epoch: Epoch::ZERO,
+            subject: subject(n),
+            round: Round(u32::from(tick)),
+            phase: Phase::Prevote,
+            ballot: None,
+        };
+        let statements = Statements::Votes((0..90).map(vote).collect());
+        JournalRecord::Own(VerifiedBatch::sign(&testing::key(0), &FEDERATION, statements).unwrap().batch().clone())
+    }
+
+    /// A node that ticked twice, what it wrote last, and what the last write went over.
+    fn torn(dir: &Path, last_is_known: bool) -> (Home, NodeId, Store) {
+        let (home, node) = (Home::new(dir.to_owned()), testing::key(0).node_id());
+        let mut journal = Journal::create(&home.votes_journal(), node).unwrap();
+        let (store, mut writer) =
+            Store::open(home.root(), Owner { federation: FEDERATION, node }, LogId([1; 32])).unwrap();
+        journal.append(&[votes(0)]).unwrap();
+        journal.commit().unwrap();
+        let begun = journal.bytes() as usize;
+        let mut known = journal.sequence();
+        journal.append(&[votes(1), votes(2), votes(3)]).unwrap();
+        journal.commit().unwrap();
+        if last_is_known {
+            known = journal.sequence();
+        }
+        writer.write(Changes { journal_sequence: Some(known), ..Changes::default() }).unwrap();
+        drop(journal);
+        let mut bytes = std::fs::read(home.votes_journal()).unwrap();
+        let page = (begun / 4096 + 1) * 4096;
+        bytes[page..page + 4096].fill(0);
+        std::fs::write(home.votes_journal(), bytes).unwrap();
+        (home, node, store)
+    }
+
+    #[test]
+    fn a_commit_torn_anywhere_does_not_silence_a_node() {
+        let dir = tempfile::tempdir().unwrap();
+        let (home, node, store) = torn(dir.path(), false);
+        let history = open(&home, node, &store).unwrap();
+        assert_eq!(history.abstaining, None);
+        assert!(history.records.contains(&votes(0)));
+    }
+
+    #[test]
+    fn what_may_have_been_sent_and_is_damaged_does() {
+        let dir = tempfile::tempdir().unwrap();
+        let (home, node, store) = torn(dir.path(), true);
+        let history = open(&home, node, &store).unwrap();
+        assert!(history.abstaining.is_some_and(|why| why.contains("is damaged at byte")));
+        assert!(home.votes_journal().with_extension("journal.damaged-1").exists());
+    }
 }

@@ -9,7 +9,6 @@ mod sink;
 mod tests;
 
 use std::fs::{File, OpenOptions};
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -19,10 +18,14 @@ use ssid_protocol::id::{Choice, NodeId, SubjectId};
 
 use crate::error::StorageError;
 use crate::hooks::{Hooks, Point};
-use crate::lock::lock;
-use crate::open::sync_dir;
+use crate::lock::{lock, lock_current};
+use crate::replace::{Points, sync_parent, take_place, write_beside};
 use frame::Header;
 use sink::Sink;
+
+/// Where a compaction may be cut short.
+const COMPACTION: Points =
+    Points { write: Point::CompactionWrite, replace: Point::CompactionReplace, sync: Point::CompactionSync };
 
 /// One record of the journal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,25 +112,28 @@ impl Journal {
         Ok(journal)
     }
 
-    /// Opens the journal of `node` and reads all of it; the first record is `Created`.
+    /// Opens the journal of `node` and reads all of it; the first record is `Created`. `known` is the sequence that the
+    /// database holds ([`Store::journal_sequence`](crate::Store::journal_sequence)), 0 if nobody knows one: what comes
+    /// after it was never sent.
     ///
     /// A last write that was torn is cut off, and the cut synced.
     ///
     /// # Errors
     /// [`StorageError::JournalMissing`]; `JournalDamaged` if it is damaged anywhere else; another node's, a newer
     /// version's, in use; or if the operating system refuses.
-    pub fn open(path: &Path, node: NodeId) -> Result<(Self, Vec<JournalRecord>, Recovery), StorageError> {
-        Self::open_on(path, node, Hooks::default())
+    pub fn open(path: &Path, node: NodeId, known: u64) -> Result<(Self, Vec<JournalRecord>, Recovery), StorageError> {
+        Self::open_on(path, node, known, Hooks::default())
     }
 
     pub(crate) fn open_on(
         path: &Path,
         node: NodeId,
+        known: u64,
         hooks: Hooks,
     ) -> Result<(Self, Vec<JournalRecord>, Recovery), StorageError> {
         let file = open_locked(path)?;
         let contents = std::fs::read(path).map_err(StorageError::io("read", path))?;
-        let read = recover::read(path, &contents, node)?;
+        let read = recover::read(path, &contents, node, known)?;
         let recovery = Recovery { torn_bytes: (contents.len() - read.end) as u64 };
         if recovery.torn_bytes > 0 {
             tracing::warn!(path = %path.display(), bytes = recovery.torn_bytes, "cut a torn write off the journal");
@@ -210,26 +216,12 @@ impl Journal {
         drop(records);
         let mut contents = Header { sequence: self.sequence, kept }.to_bytes().to_vec();
         contents.append(&mut frames);
-        let file = write_beside(&self.path, &contents, &self.hooks)?;
-        self.replace().inspect_err(|_| self.poisoned = true)?;
+        let file =
+            write_beside(&self.path, &contents, OpenOptions::new().append(true).read(true), &self.hooks, COMPACTION)?;
+        take_place(&self.path, &self.hooks, COMPACTION).inspect_err(|_| self.poisoned = true)?;
         self.sink = Sink::file(file, self.hooks.clone());
         self.bytes = contents.len() as u64;
         Ok(())
-    }
-
-    /// Puts the file beside the journal in its place.
-    fn replace(&self) -> Result<(), StorageError> {
-        let rename = || std::fs::rename(beside(&self.path), &self.path);
-        let failed = StorageError::io("replace", &self.path);
-        if let Err(dead) = self.hooks.pass(Point::CompactionReplace) {
-            return Err(failed(dead.error()));
-        }
-        if let Err(dead) = self.hooks.pass(Point::CompactionSync) {
-            let renamed = if dead.keeps() { rename() } else { Ok(()) };
-            return Err(failed(renamed.err().unwrap_or_else(|| dead.error())));
-        }
-        rename().map_err(failed)?;
-        if self.hooks.is_simulated() { Ok(()) } else { sync_parent(&self.path) }
     }
 
     fn check_poison(&self) -> Result<(), StorageError> {
@@ -237,59 +229,11 @@ impl Journal {
     }
 }
 
-/// The file that compaction writes before it takes the journal's place.
-fn beside(path: &Path) -> PathBuf {
-    path.with_extension("journal.new")
-}
-
-/// Writes, syncs and locks the file [`beside`] the journal. One left over by a crash is overwritten.
-fn write_beside(path: &Path, contents: &[u8], hooks: &Hooks) -> Result<File, StorageError> {
-    let new = beside(path);
-    let written = || {
-        drop(File::create(&new)?);
-        let file = OpenOptions::new().append(true).read(true).open(&new)?;
-        if let Err(dead) = hooks.pass(Point::CompactionWrite) {
-            (&file).write_all(&contents[..dead.of(contents.len())])?;
-            return Err(dead.error());
-        }
-        let mut sink = Sink::file(file.try_clone()?, Hooks::default());
-        sink.append(contents)?;
-        if !hooks.is_simulated() {
-            sink.sync()?;
-        }
-        Ok(file)
-    };
-    let file = written().map_err(StorageError::io("write", &new))?;
-    lock(&new, &file)?;
-    Ok(file)
-}
-
 fn open_locked(path: &Path) -> Result<File, StorageError> {
     let file = OpenOptions::new().append(true).read(true).open(path).map_err(|e| match e.kind() {
         std::io::ErrorKind::NotFound => StorageError::JournalMissing(path.to_owned()),
         _ => StorageError::io("open", path)(e),
     })?;
-    lock(path, &file)?;
-    if is_replaced(path, &file).map_err(StorageError::io("open", path))? {
-        return Err(StorageError::InUse(path.to_owned()));
-    }
+    lock_current(path, &file)?;
     Ok(file)
-}
-
-/// Whether, between opening and locking, another process' compaction put another file in this one's place.
-#[cfg(unix)]
-fn is_replaced(path: &Path, file: &File) -> std::io::Result<bool> {
-    use std::os::unix::fs::MetadataExt as _;
-    let (opened, there) = (file.metadata()?, std::fs::metadata(path)?);
-    Ok((opened.dev(), opened.ino()) != (there.dev(), there.ino()))
-}
-
-/// A locked or open file cannot be replaced here.
-#[cfg(not(unix))]
-fn is_replaced(_: &Path, _: &File) -> std::io::Result<bool> {
-    Ok(false)
-}
-
-fn sync_parent(path: &Path) -> Result<(), StorageError> {
-    sync_dir(path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new(".")))
 }

@@ -1,7 +1,9 @@
 //! Reading a journal back: what is whole, what was torn, what is damaged.
 //!
-//! A crash can only leave the last write incomplete, so that nothing valid follows it: that is cut off. A place that
-//! does not check with valid records behind it is something else, and nothing is guessed then.
+//! A crash can only leave the last write incomplete: that is cut off. A loss of power may leave any of its pages, so
+//! valid records may stand behind a place that does not check. The database says how many records were on disk before
+//! anything that followed from them was sent: at or behind that number a place that does not check is a torn write. Before
+//! it, or where no number is known, valid records behind such a place mean damage, and nothing is guessed then.
 
 use std::path::Path;
 
@@ -23,7 +25,7 @@ pub(super) struct Read {
     pub(super) end: usize,
 }
 
-pub(super) fn read(path: &Path, contents: &[u8], node: NodeId) -> Result<Read, StorageError> {
+pub(super) fn read(path: &Path, contents: &[u8], node: NodeId, known: u64) -> Result<Read, StorageError> {
     let header = Header::parse(contents).map_err(|refusal| translate(path, 0, refusal))?;
     let (mut records, mut end) = (Vec::new(), HEADER_BYTES);
     while let Some((payload, next)) = frame::payload(contents, end) {
@@ -32,14 +34,21 @@ pub(super) fn read(path: &Path, contents: &[u8], node: NodeId) -> Result<Read, S
         records.push(record);
         end = next;
     }
-    if let Some(later) = (end + 1..contents.len()).find(|&start| frame::payload(contents, start).is_some()) {
+    let count = records.len() as u64;
+    let Some(appended) = count.checked_sub(header.kept).filter(|_| count > 0) else {
+        return Err(damaged(path, end, format!("{count} records are left of {} written at once", header.kept)));
+    };
+    let sequence = header.sequence.saturating_add(appended);
+    let was_never_sent = known > 0 && sequence >= known;
+    if !was_never_sent && let Some(later) = valid_behind(contents, end) {
         return Err(damaged(path, end, format!("a record does not check, and valid ones follow at byte {later}")));
     }
-    let count = records.len() as u64;
-    match count.checked_sub(header.kept) {
-        Some(appended) if count > 0 => Ok(Read { records, sequence: header.sequence.saturating_add(appended), end }),
-        _ => Err(damaged(path, end, format!("{count} records are left of {} written at once", header.kept))),
-    }
+    Ok(Read { records, sequence, end })
+}
+
+/// Where the first valid record behind the place `end` begins.
+fn valid_behind(contents: &[u8], end: usize) -> Option<usize> {
+    (end + 1..contents.len()).find(|&start| frame::payload(contents, start).is_some())
 }
 
 fn check_creator(

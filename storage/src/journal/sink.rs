@@ -1,7 +1,7 @@
 //! Where the journal's bytes go. Tests put a disk there that fails.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 
 use crate::hooks::{Dead, Hooks, Point};
 
@@ -59,10 +59,20 @@ impl Sink {
         }
         let unsynced = std::mem::take(&mut self.unsynced);
         if let Err(dead) = self.hooks.pass(Point::JournalSync) {
-            let lost = (unsynced - dead.of(unsynced)) as u64;
-            self.file.set_len(self.file.metadata()?.len() - lost)?;
+            self.leave(dead, unsynced)?;
             return Err(dead.error());
         }
         if self.hooks.is_simulated() { Ok(()) } else { self.file.sync_data() }
+    }
+
+    /// Leaves in the file what a dead machine's disk holds of the last `unsynced` bytes.
+    fn leave(&mut self, dead: Dead, unsynced: usize) -> io::Result<()> {
+        let mut written = Vec::new();
+        self.file.seek(SeekFrom::Start(0))?;
+        self.file.read_to_end(&mut written)?;
+        let synced = written.len().saturating_sub(unsynced);
+        let left = dead.leaves(&written[..synced], &written);
+        self.file.set_len(synced as u64)?;
+        self.file.write_all(&left[synced..])
     }
 }

@@ -8,6 +8,7 @@ use super::sink::Fault;
 use super::*;
 use crate::codec::FORMAT;
 use crate::fixtures::{event, node, precommits};
+use crate::replace::beside;
 
 fn sample(seed: u64) -> JournalRecord {
     match seed % 6 {
@@ -47,18 +48,18 @@ fn place() -> (tempfile::TempDir, PathBuf) {
 #[test]
 fn what_is_committed_is_read_back_and_nothing_else() {
     let (_dir, path) = place();
-    assert!(matches!(Journal::open(&path, node(0)), Err(StorageError::JournalMissing(_))));
+    assert!(matches!(Journal::open(&path, node(0), 0), Err(StorageError::JournalMissing(_))));
     let (records, ends) = journal(&path, 9);
     assert!(matches!(Journal::create(&path, node(0)), Err(StorageError::JournalExists(_))));
-    let (mut journal, read, recovery) = Journal::open(&path, node(0)).unwrap();
+    let (mut journal, read, recovery) = Journal::open(&path, node(0), 0).unwrap();
     assert_eq!((read, recovery), (records, Recovery { torn_bytes: 0 }));
     assert_eq!((journal.sequence(), journal.bytes()), (10, *ends.last().unwrap() as u64));
     journal.append(&[sample(4)]).unwrap();
-    assert!(matches!(Journal::open(&path, node(0)), Err(StorageError::InUse(_))));
+    assert!(matches!(Journal::open(&path, node(0), 0), Err(StorageError::InUse(_))));
     drop(journal);
-    let (_, read, _) = Journal::open(&path, node(0)).unwrap();
+    let (_, read, _) = Journal::open(&path, node(0), 0).unwrap();
     assert_eq!(read.len(), 10, "an appended record without commit is not there");
-    assert!(matches!(Journal::open(&path, node(1)), Err(StorageError::OtherNode { .. })));
+    assert!(matches!(Journal::open(&path, node(1), 0), Err(StorageError::OtherNode { .. })));
 }
 
 #[test]
@@ -69,7 +70,7 @@ fn every_truncation_keeps_every_whole_record_or_says_damaged() {
     for length in 0..whole.len() {
         fs::write(&path, &whole[..length]).unwrap();
         let kept = ends.iter().filter(|&&end| end <= length).count();
-        match Journal::open(&path, node(0)) {
+        match Journal::open(&path, node(0), 0) {
             Ok((journal, read, recovery)) => {
                 assert_eq!(read, records[..kept], "cut at {length}");
                 assert_eq!(recovery.torn_bytes as usize, length - ends[kept - 1]);
@@ -88,11 +89,11 @@ fn a_cut_journal_goes_on_after_the_last_whole_record() {
     let (records, ends) = journal(&path, 4);
     let whole = fs::read(&path).unwrap();
     fs::write(&path, &whole[..ends[4] - 3]).unwrap();
-    let (mut journal, ..) = Journal::open(&path, node(0)).unwrap();
+    let (mut journal, ..) = Journal::open(&path, node(0), 0).unwrap();
     journal.append(&[sample(11)]).unwrap();
     journal.commit().unwrap();
     drop(journal);
-    let (_, read, recovery) = Journal::open(&path, node(0)).unwrap();
+    let (_, read, recovery) = Journal::open(&path, node(0), 0).unwrap();
     assert_eq!(read, [&records[..4], &[sample(11)]].concat());
     assert_eq!(recovery.torn_bytes, 0);
 }
@@ -106,7 +107,7 @@ fn a_flipped_bit_is_damage_or_a_torn_end_never_another_record() {
         let mut bytes = whole.clone();
         bytes[byte] ^= 1 << (byte % 8);
         fs::write(&path, &bytes).unwrap();
-        match Journal::open(&path, node(0)) {
+        match Journal::open(&path, node(0), 0) {
             Ok((_, read, _)) => assert!(byte >= ends[3] && read == records[..4], "byte {byte}"),
             Err(StorageError::JournalDamaged { offset, .. }) => {
                 assert!(byte < ends[3], "byte {byte}");
@@ -127,7 +128,7 @@ fn a_tail_of_zeros_or_noise_is_cut_off() {
     let noise: Vec<u8> = (0..100_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     for tail in [vec![0; 100_000], vec![1; 100_000], noise] {
         fs::write(&path, [&whole[..], &tail].concat()).unwrap();
-        let (_, read, recovery) = Journal::open(&path, node(0)).unwrap();
+        let (_, read, recovery) = Journal::open(&path, node(0), 0).unwrap();
         assert_eq!((read.as_slice(), recovery.torn_bytes), (&records[..], 100_000));
     }
 }
@@ -147,7 +148,7 @@ fn a_newer_format_is_named_and_not_cut_off() {
     newer_file[23..27].copy_from_slice(&checksum.to_be_bytes());
     for bytes in [newer_record, newer_file] {
         fs::write(&path, &bytes).unwrap();
-        assert!(matches!(Journal::open(&path, node(0)), Err(StorageError::NewerFormat { found: 2, .. })));
+        assert!(matches!(Journal::open(&path, node(0), 0), Err(StorageError::NewerFormat { found: 2, .. })));
         assert_eq!(fs::read(&path).unwrap(), bytes);
     }
 }
@@ -157,7 +158,7 @@ fn after_a_failed_write_or_sync_nothing_goes_on() {
     for room in [0, 1, 9, 100] {
         let (_dir, path) = place();
         let (records, _) = journal(&path, 2);
-        let (mut journal, ..) = Journal::open(&path, node(0)).unwrap();
+        let (mut journal, ..) = Journal::open(&path, node(0), 0).unwrap();
         journal.sink.fault = Some(Fault::FullAfter(room));
         journal.append(&[sample(0)]).unwrap();
         let error = journal.commit().unwrap_err();
@@ -168,7 +169,7 @@ fn after_a_failed_write_or_sync_nothing_goes_on() {
         assert!(matches!(journal.rewrite(vec![]), Err(StorageError::JournalPoisoned(_))));
         assert_eq!(journal.sequence(), 3);
         drop(journal);
-        let (_, read, recovery) = Journal::open(&path, node(0)).unwrap();
+        let (_, read, recovery) = Journal::open(&path, node(0), 0).unwrap();
         assert_eq!((read, recovery.torn_bytes as usize), (records, room));
     }
     let (_dir, path) = place();
@@ -184,7 +185,7 @@ fn after_a_failed_write_or_sync_nothing_goes_on() {
 fn compaction_keeps_the_sequence_and_what_is_not_committed() {
     let (_dir, path) = place();
     journal(&path, 20);
-    let (mut journal, ..) = Journal::open(&path, node(0)).unwrap();
+    let (mut journal, ..) = Journal::open(&path, node(0), 0).unwrap();
     let before = journal.bytes();
     fs::write(beside(&path), b"left over by a crash, and longer than what is written now".repeat(100)).unwrap();
     journal.append(&[sample(1)]).unwrap();
@@ -195,16 +196,16 @@ fn compaction_keeps_the_sequence_and_what_is_not_committed() {
     assert!(!beside(&path).exists());
     journal.commit().unwrap();
     assert_eq!(journal.sequence(), 22);
-    assert!(matches!(Journal::open(&path, node(0)), Err(StorageError::InUse(_))), "the new file is locked too");
+    assert!(matches!(Journal::open(&path, node(0), 0), Err(StorageError::InUse(_))), "the new file is locked too");
     drop(journal);
-    let (journal, read, _) = Journal::open(&path, node(0)).unwrap();
+    let (journal, read, _) = Journal::open(&path, node(0), 0).unwrap();
     assert_eq!(read, [JournalRecord::Created { node: node(0) }, done, sample(1)]);
     assert_eq!((journal.sequence(), journal.bytes()), (22, fs::metadata(&path).unwrap().len()));
     drop(journal);
     // what compaction wrote was synced as a whole: a cut in it is no torn write
     let whole = fs::read(&path).unwrap();
     fs::write(&path, &whole[..100]).unwrap();
-    assert!(matches!(Journal::open(&path, node(0)), Err(StorageError::JournalDamaged { .. })));
+    assert!(matches!(Journal::open(&path, node(0), 0), Err(StorageError::JournalDamaged { .. })));
 }
 
 #[test]
@@ -224,7 +225,7 @@ fn a_list_of_any_length_fits_and_an_oversize_record_is_refused() {
     assert!(matches!(journal.append(&[sample(1), oversize]), Err(StorageError::RecordTooLarge { .. })));
     journal.commit().unwrap();
     drop(journal);
-    let (journal, read, _) = Journal::open(&path, node(0)).unwrap();
+    let (journal, read, _) = Journal::open(&path, node(0), 0).unwrap();
     let lengths: Vec<_> = read.iter().map(|r| if let JournalRecord::Done(d) = r { d.len() } else { 0 }).collect();
     assert_eq!(lengths, [0, DONE_SUBJECTS, DONE_SUBJECTS, 1, DONE_SUBJECTS, DONE_SUBJECTS, 1]);
     assert_eq!(journal.sequence(), 4);
@@ -246,7 +247,7 @@ proptest! {
         }
         prop_assert_eq!(journal.sequence(), records.len() as u64);
         drop(journal);
-        prop_assert_eq!(Journal::open(&path, node(2)).unwrap().1, records);
+        prop_assert_eq!(Journal::open(&path, node(2), 0).unwrap().1, records);
     }
 
     #[test]
@@ -257,6 +258,6 @@ proptest! {
         contents.truncate(start);
         contents.extend(bytes);
         fs::write(&path, contents).unwrap();
-        drop(Journal::open(&path, node(0)));
+        drop(Journal::open(&path, node(0), 0));
     }
 }

@@ -34,11 +34,11 @@ fn victim(dir: &Path, shell: Option<&str>) -> Child {
 fn child() {
     let Some(dir) = std::env::var_os(CHILD) else { return };
     let dir = Path::new(&dir);
-    let (_store, mut writer) = match Store::open(dir, owner(), LOG) {
+    let (store, mut writer) = match Store::open(dir, owner(), LOG) {
         Ok(opened) => opened,
         Err(error) => return println!("refused {error}"),
     };
-    let (mut journal, ..) = Journal::open(&dir.join("votes.journal"), node(0)).unwrap();
+    let (mut journal, ..) = Journal::open(&dir.join("votes.journal"), node(0), store.journal_sequence()).unwrap();
     for step in writer.store().certified_count() / STEP.. {
         let numbers = step * STEP..(step + 1) * STEP;
         journal.append(&[JournalRecord::Own(precommits(0, numbers.clone()).batch().clone())]).unwrap();
@@ -87,7 +87,7 @@ fn check(dir: &Path, said: &Said) {
     assert_eq!(store.verify_log().unwrap(), size);
     assert_eq!(store.outbox(1, usize::MAX).unwrap().len() as u64, size / STEP);
     (0..size).for_each(|sequence| check_certificate(&store, sequence, sequence));
-    let (journal, records, _) = Journal::open(&dir.join("votes.journal"), node(0)).unwrap();
+    let (journal, records, _) = Journal::open(&dir.join("votes.journal"), node(0), store.journal_sequence()).unwrap();
     assert!(journal.sequence() >= said.signed && journal.sequence() >= store.journal_sequence());
     assert_eq!(records.len() as u64, journal.sequence());
     drop(writer);

@@ -6,4 +6,5 @@ mod maps;
 mod owner;
 mod remember;
 mod speed;
+mod torn;
 mod whole_log;

@@ -93,10 +93,10 @@ impl World<'_> {
         if self.machines[at].is_up() {
             return Ok(());
         }
-        let loses_head = self.rng.chance(500);
+        let power_lost = self.rng.chance(500).then(|| self.rng.between(0, u64::MAX));
         let machine = &mut self.machines[at];
-        machine.disk.revive(machine.home(), loses_head).map_err(|error| error.to_string())?;
-        if machine.life > 0 && !self.healed && self.rng.chance(150) {
+        machine.disk.revive(machine.home(), power_lost).map_err(|error| error.to_string())?;
+        if !self.healed && self.rng.chance(150) {
             machine.disk.arm(death(&mut self.rng));
         }
         if self.mutation == Mutation::RestoresOldDisk && machine.is_honest {
@@ -111,11 +111,12 @@ impl World<'_> {
         let effects = match started {
             Ok(effects) => effects,
             // it died while it was starting: it is started again
-            Err(_) if machine.disk.died_at().is_some() => {
+            Err(error) => {
+                let Some(point) = machine.disk.died_at() else { return Err(format!("machine {at}: {error}")) };
+                self.coverage.count(&format!("died in a write: {point:?}"));
                 self.die(at, "died while starting");
                 return Ok(());
             }
-            Err(error) => return Err(format!("machine {at}: {error}")),
         };
         let life = machine.life;
         self.trace.line(self.clock.now(), || format!("START of {at}, life {life}"));
@@ -134,7 +135,7 @@ impl World<'_> {
             self.machines[at].skew = 0;
             self.machines[at].dies_after = None;
             if self.machines[at].disk.died_at().is_none() {
-                self.machines[at].disk.revive(self.machines[at].home(), false).map_err(|e| e.to_string())?;
+                self.machines[at].disk.revive(self.machines[at].home(), None).map_err(|e| e.to_string())?;
             }
             self.start(at)?;
             self.want_turn(at, 0);

@@ -123,10 +123,11 @@ impl Machine {
         let log = LogId([self.member as u8; 32]);
         let (store, writer) =
             self.disk.open_store(self.home.path(), owner, log).map_err(|e| failed("the database", &e))?;
+        let had = store.journal_sequence();
         let (journal, mut records, _) =
-            self.disk.open_journal(&self.journal(), node).map_err(|e| failed("the journal", &e))?;
-        if journal.sequence() < store.journal_sequence() {
-            let (has, had) = (journal.sequence(), store.journal_sequence());
+            self.disk.open_journal(&self.journal(), node, had).map_err(|e| failed("the journal", &e))?;
+        if journal.sequence() < had {
+            let has = journal.sequence();
             return Err(failed("the journal", &format!("rolled back, {has} records of {had}")));
         }
         if mutation == Mutation::DropsLocks {

@@ -219,10 +219,11 @@ impl Scenario {
 pub(super) fn death(rng: &mut Rng) -> Death {
     let point = Point::ALL[rng.below(Point::ALL.len())];
     let survives = [0, 1000, rng.between(1, 999) as u16][rng.below(3)];
+    let pages = rng.chance(500).then(|| rng.between(0, u64::MAX));
     let after = rng.between(0, 4) as u32;
     // a life has thousands of writes, and a compaction or two: the death must be in the next
     let is_rare = matches!(point, Point::CompactionWrite | Point::CompactionReplace | Point::CompactionSync);
-    Death { point, after: if is_rare { 0 } else { after }, survives }
+    Death { point, after: if is_rare { 0 } else { after }, survives, pages }
 }
 
 fn manifest(rng: &mut Rng, nodes: usize) -> Manifest {

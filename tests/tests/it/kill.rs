@@ -123,7 +123,7 @@ impl<'a> Disk<'a> {
         let copies = tempfile::tempdir().unwrap();
         let copy = copies.path().join("votes.journal");
         fs::copy(self.home.join("votes.journal"), &copy).unwrap();
-        let (journal, records, _) = Journal::open(&copy, self.owner.node).unwrap();
+        let (journal, records, _) = Journal::open(&copy, self.owner.node, 0).unwrap();
         let (had, has) = (self.sequence, journal.sequence());
         assert!(has >= had, "the journal shrank from {had} to {has} records");
         self.sequence = has;

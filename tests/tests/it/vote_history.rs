@@ -50,7 +50,7 @@ fn signed(node: &Node, scratch: &Path) -> Vec<String> {
         return Vec::new();
     }
     let id = ssid_protocol::id::NodeId(hex(&node.org.node_id()));
-    let Ok((_, records, _)) = Journal::open(&copy, id) else { return Vec::new() };
+    let Ok((_, records, _)) = Journal::open(&copy, id, 0) else { return Vec::new() };
     let own = records.into_iter().filter_map(|record| match record {
         JournalRecord::Own(batch) => Some(batch.statements),
         _ => None,

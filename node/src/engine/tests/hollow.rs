@@ -112,7 +112,7 @@ fn a_locks_polka_is_kept_alone() {
         let path = net.homes[0].path().join("votes.journal");
         let copy = path.with_extension("copy");
         std::fs::copy(&path, &copy).unwrap();
-        let (_, records, _) = Journal::open(&copy, net.ids[0]).unwrap();
+        let (_, records, _) = Journal::open(&copy, net.ids[0], 0).unwrap();
         records.iter().filter(|record| matches!(record, JournalRecord::SupportAlone(_))).count()
     };
     assert_eq!(alone(&net), 2);
@@ -152,7 +152,7 @@ fn batches_that_justify_are_kept_whole_from_their_first_vote_on() {
     }
     net.stop(0);
     let path = net.homes[0].path().join("votes.journal");
-    let (_, records, _) = Journal::open(&path, net.ids[0]).unwrap();
+    let (_, records, _) = Journal::open(&path, net.ids[0], 0).unwrap();
     let count = |of: fn(&JournalRecord) -> bool| records.iter().filter(|record| of(record)).count();
     let alone = count(|record| matches!(record, JournalRecord::SupportAlone(_)));
     let whole = count(|record| matches!(record, JournalRecord::Support(_)));

@@ -212,7 +212,7 @@ fn a_standing_choice_survives_a_restart_and_ends_with_the_decision() {
     engine.compact_journal().unwrap();
     net.stop(3);
     let path = net.homes[3].path().join("votes.journal");
-    let (_, records, _) = ssid_storage::Journal::open(&path, net.ids[3]).unwrap();
+    let (_, records, _) = ssid_storage::Journal::open(&path, net.ids[3], 0).unwrap();
     assert!(!records.iter().any(|record| matches!(record, ssid_storage::JournalRecord::Note(_))), "{records:?}");
 }
 

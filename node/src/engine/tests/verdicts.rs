@@ -99,7 +99,7 @@ fn engine(genesis: &Manifest, manifest: Manifest) -> (TempDir, Engine) {
     let (store, writer) = Store::open(home.path(), owner, LogId([1; 32])).unwrap();
     let journal = home.path().join("votes.journal");
     Journal::create(&journal, key.node_id()).unwrap();
-    let (journal, records, _) = Journal::open(&journal, key.node_id()).unwrap();
+    let (journal, records, _) = Journal::open(&journal, key.node_id(), 0).unwrap();
     let parts = EngineParts {
         key,
         federation: genesis.federation_id(),

@@ -1,0 +1,77 @@
+//! Putting a new file in an old one's place, so that a crash leaves one of the two whole: written beside it, locked,
+//! synced, renamed, the directory synced.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use crate::error::StorageError;
+use crate::hooks::{Hooks, Point};
+use crate::lock::lock;
+use crate::open::sync_dir;
+
+/// The instants of one kind of replacement at which a simulated machine may die.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Points {
+    /// The new file is being written.
+    pub(crate) write: Point,
+    /// It is synced and has not taken the old one's place.
+    pub(crate) replace: Point,
+    /// It has, and the directory is not synced: either may be there.
+    pub(crate) sync: Point,
+}
+
+/// Where the new file stands before it takes the place of the one at `path`.
+pub(crate) fn beside(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    path.with_file_name(name)
+}
+
+/// Writes, syncs and locks the file [`beside`] `path`. One left over by a crash is overwritten. `options` say how the
+/// file is to be open afterwards.
+pub(crate) fn write_beside(
+    path: &Path,
+    contents: &[u8],
+    options: &OpenOptions,
+    hooks: &Hooks,
+    points: Points,
+) -> Result<File, StorageError> {
+    let new = beside(path);
+    let written = || {
+        drop(File::create(&new)?);
+        let mut file = options.open(&new)?;
+        if let Err(dead) = hooks.pass(points.write) {
+            file.write_all(&dead.leaves(&[], contents))?;
+            return Err(dead.error());
+        }
+        file.write_all(contents)?;
+        if !hooks.is_simulated() {
+            file.sync_all()?;
+        }
+        Ok(file)
+    };
+    let file = written().map_err(StorageError::io("write", &new))?;
+    lock(&new, &file)?;
+    Ok(file)
+}
+
+/// Puts the file [`beside`] `path` in its place, for good when this returns.
+pub(crate) fn take_place(path: &Path, hooks: &Hooks, points: Points) -> Result<(), StorageError> {
+    let rename = || std::fs::rename(beside(path), path);
+    let failed = StorageError::io("replace", path);
+    if let Err(dead) = hooks.pass(points.replace) {
+        return Err(failed(dead.error()));
+    }
+    if let Err(dead) = hooks.pass(points.sync) {
+        let renamed = if dead.keeps() { rename() } else { Ok(()) };
+        return Err(failed(renamed.err().unwrap_or_else(|| dead.error())));
+    }
+    rename().map_err(failed)?;
+    if hooks.is_simulated() { Ok(()) } else { sync_parent(path) }
+}
+
+/// Makes what was created or renamed beside `path` durable.
+pub(crate) fn sync_parent(path: &Path) -> Result<(), StorageError> {
+    sync_dir(path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new(".")))
+}
