@@ -268,7 +268,7 @@ impl Engine {
     fn operated(&self, kind: NoteKind, subject_id: SubjectId, choice: Choice, open: &Open) -> Operated {
         let machine = &open.machine;
         let round = machine.round();
-        let weight = machine.tally(round, Phase::Prevote).map_or(0, |tally| tally.weight_of(&self.voters, choice));
+        let weight = machine.tally(round, Phase::Prevote).map_or(0, |tally| tally.weight_of(choice));
         let quorum = self.voters.quorum();
         let certified = machine.decided().is_some();
         let mut explanation = match kind {

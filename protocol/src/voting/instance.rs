@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::ahead::Ahead;
 use super::tally::{Added, Tally};
 use super::tiebreak;
 use super::{Input, Output, Polka, Rules, Signing, Step, Timer};
@@ -64,6 +65,7 @@ pub struct Instance {
     pub(super) candidates: SmallMap<Choice, Candidate>,
     pub(super) wanted: BTreeSet<Choice>,
     pub(super) rounds: SmallMap<Round, RoundState>,
+    ahead: Ahead,
     pub(super) refused: bool,
     pub(super) review_told: bool,
     pub(super) standing: Option<Choice>,
@@ -85,6 +87,7 @@ impl Instance {
             candidates: SmallMap::default(),
             wanted: BTreeSet::new(),
             rounds: SmallMap::default(),
+            ahead: Ahead::default(),
             refused: false,
             review_told: false,
             standing: None,
@@ -204,10 +207,14 @@ impl Instance {
         ballot: Ballot,
         out: &mut Vec<Output>,
     ) {
-        if round > self.round.next() && !self.keep_latest_only(voter, round) {
+        if round > self.round.next() && !self.keep_latest_only(voters, voter, round) {
             return;
         }
-        match self.tally_mut(round, phase).add(voters, voter, ballot) {
+        let added = self.tally_mut(round, phase).add(voters, voter, ballot);
+        if added != Added::Dropped {
+            self.ahead.note(voters, voter, round);
+        }
+        match added {
             Added::Known | Added::Dropped => return,
             Added::First => {}
             Added::Conflicting { first } => {
@@ -220,17 +227,15 @@ impl Instance {
     }
 
     /// Of rounds beyond the next, only each voter's latest is kept (SPEC §12). Returns whether `round` is that.
-    fn keep_latest_only(&mut self, voter: VoterIndex, round: Round) -> bool {
-        let has_voted =
-            |state: &RoundState| state.prevotes.first(voter).is_some() || state.precommits.first(voter).is_some();
-        let beyond = self.round.next();
-        if self.rounds.iter().any(|(at, state)| *at > round && has_voted(state)) {
+    fn keep_latest_only(&mut self, voters: &VoterSet, voter: VoterIndex, round: Round) -> bool {
+        if self.ahead.latest(voter).is_some_and(|latest| latest > round) {
             return false;
         }
+        let beyond = self.round.next();
         for (at, state) in self.rounds.iter_mut().filter(|(at, _)| **at > beyond) {
             if *at < round {
-                state.prevotes.forget(voter);
-                state.precommits.forget(voter);
+                state.prevotes.forget(voters, voter);
+                state.precommits.forget(voters, voter);
             }
         }
         self.rounds.retain(|at, state| *at <= beyond || *at == round || !state.is_empty());
@@ -256,7 +261,7 @@ impl Instance {
                 return;
             }
             self.note_polkas(voters);
-            if let Some(later) = self.round_to_join(voters) {
+            if let Some(later) = self.ahead.to_join(voters, self.round) {
                 self.enter(later, rules, out);
                 continue;
             }
@@ -310,18 +315,6 @@ impl Instance {
         if self.locked.is_some_and(|lock| lock.choice != polka.choice && lock.at < polka.at) {
             self.locked = None;
         }
-    }
-
-    /// Rule 8: the largest later round such that voters of weight > F have voted in it or after it.
-    fn round_to_join(&self, voters: &VoterSet) -> Option<Round> {
-        let mut seen = BTreeSet::new();
-        for (round, state) in self.rounds.iter().filter(|(round, _)| **round > self.round).rev() {
-            seen.extend(state.prevotes.voters().chain(state.precommits.voters()));
-            if voters.exceeds_faulty(seen.iter().map(|voter| voters.weight(*voter)).sum()) {
-                return Some(*round);
-            }
-        }
-        None
     }
 
     /// The prevote of the current round (rules 1, 6 and 7). Returns whether it was signed.
@@ -496,6 +489,6 @@ impl Instance {
 
 impl RoundState {
     fn is_empty(&self) -> bool {
-        self.proposal.is_none() && self.prevotes.voters().next().is_none() && self.precommits.voters().next().is_none()
+        self.proposal.is_none() && self.prevotes.is_empty() && self.precommits.is_empty()
     }
 }

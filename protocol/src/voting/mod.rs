@@ -4,10 +4,11 @@
 //! signatures, clock or disk: who may vote is the caller's check, timers leave as outputs and come back as inputs, and
 //! a vote that leaves as [`Output::Sign`] is already counted, because the caller stops for good if it cannot be kept.
 //!
-//! [`tally`](Tally) counts; `instance` acts on what was counted (rules 1–5 and 8); `rounds` holds what differs after
+//! [`tally`](Tally) counts, and `ahead` who is in later rounds; `instance` acts on what was counted (rules 1–5 and 8); `rounds` holds what differs after
 //! round 0 (rules 6 and 7); `tiebreak` orders candidates; `digest` sums the instance up for heartbeats. Rule 9
 //! is the caller's: it needs proofs, which it keeps.
 
+mod ahead;
 mod digest;
 mod instance;
 mod rounds;

@@ -2,15 +2,78 @@
 //!
 //! Towards a quorum or "weight > F" for a choice a voter counts once for each choice it signed, so that what convinced
 //! one honest node convinces all; everywhere else only its first vote counts.
+//!
+//! Everything is counted as votes come: a question costs as much as there are choices at the most, whatever number of
+//! voters there is, because each vote of a thousand asks several.
+
+use std::hash::{Hash, Hasher};
 
 use crate::id::Choice;
 use crate::quorum::{VoterIndex, VoterSet};
 use crate::vote::Ballot;
 
 /// The votes of one round and phase, in order of arrival.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default)]
 pub struct Tally {
     votes: Vec<(VoterIndex, Ballot)>,
+    /// Places in `votes`: by voter, then in order of arrival.
+    by_voter: Vec<(VoterIndex, u32)>,
+    /// The choices voted for, each once, in order of arrival.
+    counts: Vec<Count>,
+    /// The voters that voted anything.
+    voted: Behind,
+    /// The most weight and, apart from that, the most signers that any choice has.
+    most: Behind,
+    /// The same by first votes.
+    most_first: Behind,
+}
+
+/// What stands behind something: voters, each once.
+#[derive(Clone, Copy, Debug, Default)]
+struct Behind {
+    weight: u64,
+    signers: usize,
+}
+
+impl Behind {
+    fn add(&mut self, weight: u64) {
+        self.weight += weight;
+        self.signers += 1;
+    }
+
+    fn at_least(&mut self, other: Self) {
+        self.weight = self.weight.max(other.weight);
+        self.signers = self.signers.max(other.signers);
+    }
+
+    fn is_quorum(self, voters: &VoterSet) -> bool {
+        voters.is_quorum(self.weight, self.signers)
+    }
+}
+
+/// What stands behind one choice.
+#[derive(Clone, Copy, Debug)]
+struct Count {
+    choice: Choice,
+    /// All voters that signed it.
+    all: Behind,
+    /// Those of whom it is the first vote.
+    first: Behind,
+}
+
+/// The votes are the state; all else follows from them.
+impl PartialEq for Tally {
+    fn eq(&self, other: &Self) -> bool {
+        self.votes == other.votes
+    }
+}
+
+impl Eq for Tally {}
+
+impl Hash for Tally {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.votes.hash(state);
+    }
 }
 
 /// What adding a vote did.
@@ -33,24 +96,72 @@ impl Tally {
     /// Adds a vote. A voter's second, conflicting vote is kept; further ones only if they bring their choice above F.
     pub(super) fn add(&mut self, voters: &VoterSet, voter: VoterIndex, ballot: Ballot) -> Added {
         let Some(first) = self.first(voter) else {
-            self.votes.push((voter, ballot));
+            self.count_in(voters, voter, ballot);
             return Added::First;
         };
-        if self.has(voter, ballot) {
+        if self.contains(voter, ballot) {
             return Added::Known;
         }
-        let held = self.votes.iter().filter(|(v, _)| *v == voter).count();
-        let weighty = |c: Choice| voters.exceeds_faulty(self.count(voters, c).0 + voters.weight(voter));
-        if held >= 2 && !ballot.is_some_and(weighty) {
+        let weighty = |c: Choice| voters.exceeds_faulty(self.behind(c).weight + voters.weight(voter));
+        if self.places(voter).len() >= 2 && !ballot.is_some_and(weighty) {
             return Added::Dropped;
         }
-        self.votes.push((voter, ballot));
+        self.count_in(voters, voter, ballot);
         Added::Conflicting { first }
     }
 
     /// Drops a voter's votes: a later round's replaced them (SPEC §12).
-    pub(super) fn forget(&mut self, voter: VoterIndex) {
-        self.votes.retain(|(v, _)| *v != voter);
+    pub(super) fn forget(&mut self, voters: &VoterSet, voter: VoterIndex) {
+        if self.places(voter).is_empty() {
+            return;
+        }
+        let votes = std::mem::take(&mut self.votes);
+        *self = Self::default();
+        for (of, ballot) in votes.into_iter().filter(|(of, _)| *of != voter) {
+            self.count_in(voters, of, ballot);
+        }
+    }
+
+    /// Holds a vote that is not held, and counts it.
+    fn count_in(&mut self, voters: &VoterSet, voter: VoterIndex, ballot: Ballot) {
+        let weight = voters.weight(voter);
+        let is_first = self.places(voter).is_empty();
+        if is_first {
+            self.voted.add(weight);
+        }
+        if let Some(choice) = ballot {
+            let at = self.place_of(choice).unwrap_or_else(|| {
+                self.counts.push(Count { choice, all: Behind::default(), first: Behind::default() });
+                self.counts.len() - 1
+            });
+            let count = &mut self.counts[at];
+            count.all.add(weight);
+            self.most.at_least(count.all);
+            if is_first {
+                count.first.add(weight);
+                self.most_first.at_least(count.first);
+            }
+        }
+        let after = self.by_voter.partition_point(|(of, _)| *of <= voter);
+        // a voter has few votes more than there are choices: far below u32::MAX
+        self.by_voter.insert(after, (voter, self.votes.len() as u32));
+        self.votes.push((voter, ballot));
+    }
+
+    /// A voter's places in `votes`.
+    fn places(&self, voter: VoterIndex) -> &[(VoterIndex, u32)] {
+        let start = self.by_voter.partition_point(|(of, _)| *of < voter);
+        let rest = &self.by_voter[start..];
+        &rest[..rest.iter().take_while(|(of, _)| *of == voter).count()]
+    }
+
+    fn place_of(&self, choice: Choice) -> Option<usize> {
+        self.counts.iter().position(|count| count.choice == choice)
+    }
+
+    /// The voters that signed `choice`.
+    fn behind(&self, choice: Choice) -> Behind {
+        self.place_of(choice).map(|at| self.counts[at].all).unwrap_or_default()
     }
 
     /// Every vote held, in order of arrival.
@@ -60,97 +171,69 @@ impl Tally {
 
     /// A voter's first vote.
     pub fn first(&self, voter: VoterIndex) -> Option<Ballot> {
-        self.votes.iter().find(|(v, _)| *v == voter).map(|(_, ballot)| *ballot)
-    }
-
-    fn has(&self, voter: VoterIndex, ballot: Ballot) -> bool {
-        self.votes.contains(&(voter, ballot))
+        self.places(voter).first().map(|(_, at)| self.votes[*at as usize].1)
     }
 
     /// Whether this voter's vote for this very ballot is held.
     pub fn contains(&self, voter: VoterIndex, ballot: Ballot) -> bool {
-        self.has(voter, ballot)
-    }
-
-    /// Weight and number of the voters that signed `choice`, each once.
-    fn count(&self, voters: &VoterSet, choice: Choice) -> (u64, usize) {
-        self.votes
-            .iter()
-            .filter(|(_, ballot)| *ballot == Some(choice))
-            .fold((0, 0), |(weight, signers), (voter, _)| (weight + voters.weight(*voter), signers + 1))
+        self.places(voter).iter().any(|(_, at)| self.votes[*at as usize].1 == ballot)
     }
 
     /// The choices voted for, each once, in order of arrival.
-    pub fn choices(&self) -> Vec<Choice> {
-        let mut seen = Vec::new();
-        for choice in self.votes.iter().filter_map(|(_, ballot)| *ballot) {
-            if !seen.contains(&choice) {
-                seen.push(choice);
-            }
-        }
-        seen
+    pub fn choices(&self) -> impl Iterator<Item = Choice> {
+        self.counts.iter().map(|count| count.choice)
     }
 
     /// The choice that a quorum signed; at most one while the faulty hold at most F.
     pub fn quorum_choice(&self, voters: &VoterSet) -> Option<Choice> {
-        // the cheap test first: most tallies are short of a quorum
-        if !voters.is_quorum(self.voted_weight(voters), self.votes.len()) {
+        if !self.most.is_quorum(voters) {
             return None;
         }
-        self.choices().into_iter().find(|&choice| {
-            let (weight, signers) = self.count(voters, choice);
-            voters.is_quorum(weight, signers)
-        })
+        self.counts.iter().find(|count| count.all.is_quorum(voters)).map(|count| count.choice)
     }
 
     /// Whether voters of weight above F signed `choice`: an honest one among them.
     pub fn is_supported(&self, voters: &VoterSet, choice: Choice) -> bool {
-        voters.exceeds_faulty(self.count(voters, choice).0)
+        voters.exceeds_faulty(self.weight_of(choice))
     }
 
     /// Weight behind `choice`, each voter once.
-    pub fn weight_of(&self, voters: &VoterSet, choice: Choice) -> u64 {
-        self.count(voters, choice).0
-    }
-
-    /// The first votes, one a voter.
-    fn firsts(&self) -> impl Iterator<Item = (VoterIndex, Ballot)> {
-        self.votes.iter().enumerate().filter_map(|(i, &(voter, ballot))| {
-            let is_first = !self.votes[..i].iter().any(|(v, _)| *v == voter);
-            is_first.then_some((voter, ballot))
-        })
-    }
-
-    /// Weight of the voters that voted anything.
-    fn voted_weight(&self, voters: &VoterSet) -> u64 {
-        self.firsts().map(|(voter, _)| voters.weight(voter)).sum()
+    pub fn weight_of(&self, choice: Choice) -> u64 {
+        self.behind(choice).weight
     }
 
     /// Whether a quorum has voted, for whatever.
     pub fn has_quorum_of_anything(&self, voters: &VoterSet) -> bool {
-        voters.is_quorum(self.voted_weight(voters), self.firsts().count())
+        self.voted.is_quorum(voters)
     }
 
     /// Whether, by first votes, no choice can reach a quorum any more however the others vote.
     pub fn is_hopeless(&self, voters: &VoterSet) -> bool {
-        let missing_weight = voters.total() - self.voted_weight(voters);
-        let missing_signers = voters.len() - self.firsts().count();
+        let missing_weight = voters.total() - self.voted.weight;
+        let missing_signers = voters.len() - self.voted.signers;
         let reachable =
-            |weight: u64, signers: usize| voters.is_quorum(weight + missing_weight, signers + missing_signers);
-        if reachable(0, 0) {
+            |behind: Behind| voters.is_quorum(behind.weight + missing_weight, behind.signers + missing_signers);
+        if reachable(Behind::default()) {
             return false;
         }
-        !self.choices().into_iter().any(|choice| {
-            let (weight, signers) = self
-                .firsts()
-                .filter(|(_, ballot)| *ballot == Some(choice))
-                .fold((0, 0), |(w, s), (voter, _)| (w + voters.weight(voter), s + 1));
-            reachable(weight, signers)
-        })
+        !(reachable(self.most_first) && self.counts.iter().any(|count| reachable(count.first)))
     }
 
-    /// The voters that voted anything.
+    /// The voters that voted anything, in order of arrival.
     pub fn voters(&self) -> impl Iterator<Item = VoterIndex> {
-        self.firsts().map(|(voter, _)| voter)
+        let is_first = |at: usize, voter| self.places(voter).first().is_some_and(|(_, first)| *first as usize == at);
+        self.votes
+            .iter()
+            .enumerate()
+            .filter(move |(at, (voter, _))| is_first(*at, *voter))
+            .map(|(_, (voter, _))| *voter)
+    }
+
+    /// Whether nobody voted.
+    pub fn is_empty(&self) -> bool {
+        self.votes.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -45,7 +45,7 @@ pub(super) fn winner<'a>(
                 let key = |c| coordinator_behind(voters, round0, c).map_or((1, None), |id| (0, Some(id)));
                 key(*a).cmp(&key(*b))
             }
-            TieBreak::TrustWeighted => round0.weight_of(voters, b.choice).cmp(&round0.weight_of(voters, a.choice)),
+            TieBreak::TrustWeighted => round0.weight_of(b.choice).cmp(&round0.weight_of(a.choice)),
         };
         first.then_with(|| timestamp_priority(a, b))
     })
