@@ -354,7 +354,7 @@ impl Engine {
     pub(super) fn apply(&mut self, tick: &mut Tick, subject: SubjectId, input: Input) {
         let Some(open) = self.open.get_mut(&subject) else { return };
         let rules = open.rules(self.rules);
-        for output in open.machine.process(&self.voters, rules, input) {
+        for output in open.step(&self.voters, rules, input) {
             self.note_output(tick, subject, &output);
         }
     }

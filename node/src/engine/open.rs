@@ -1,14 +1,16 @@
 //! One open instance as the engine keeps it: the pure state machine, and beside it the proofs that it does not know.
 
+use std::sync::OnceLock;
+
 use ssid_protocol::evidence::{Signed, Statement};
 use ssid_protocol::id::{Choice, Epoch, NodeId, Round, SubjectId, UnixMillis};
-use ssid_protocol::quorum::VoterIndex;
+use ssid_protocol::quorum::{VoterIndex, VoterSet};
 use ssid_protocol::record::Transport;
 use ssid_protocol::small_map::SmallMap;
 use ssid_protocol::subject::Subject;
 use ssid_protocol::sync::ProvenEvent;
 use ssid_protocol::vote::{Ballot, Phase, Proposal, Vote};
-use ssid_protocol::voting::{Instance, Rules, Signing};
+use ssid_protocol::voting::{Input, Instance, Output, Rules, Signing};
 use ssid_storage::{NoteKind, OpenSubject, OperatorNote};
 
 use super::proof::Proof;
@@ -80,7 +82,10 @@ impl Asked {
 /// An instance being voted on.
 #[derive(Debug)]
 pub(super) struct Open {
+    /// To read; [`Self::step`] alone changes it.
     pub(super) machine: Instance,
+    /// Its part of `open_digest` until it is stepped: heartbeats of every peer are compared with that.
+    digest: OnceLock<Vec<u8>>,
     /// Known once a candidate is.
     pub(super) subject: Option<Subject>,
     pub(super) first_seen: UnixMillis,
@@ -104,6 +109,7 @@ impl Open {
     pub(super) fn new(machine: Instance, now: UnixMillis) -> Self {
         Self {
             machine,
+            digest: OnceLock::new(),
             subject: None,
             first_seen: now,
             held: Vec::new(),
@@ -115,6 +121,17 @@ impl Open {
             certified_event: None,
             asked: Asked::new(now),
         }
+    }
+
+    /// Gives the machine one input.
+    pub(super) fn step(&mut self, voters: &VoterSet, rules: Rules, input: Input) -> Vec<Output> {
+        self.digest.take();
+        self.machine.process(voters, rules, input)
+    }
+
+    /// Its part of `open_digest` (SPEC §10).
+    pub(super) fn digest_entry(&self, voters: &VoterSet) -> &[u8] {
+        self.digest.get_or_init(|| self.machine.digest_entry(voters))
     }
 
     /// What holds for this instance of what holds for all.
@@ -177,5 +194,24 @@ impl Open {
             event: candidate.event.clone(),
             announced: self.announced.get(&candidate.choice).and_then(Proof::proof),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ssid_protocol::testing::federation;
+
+    use super::*;
+
+    #[test]
+    fn the_digest_follows_what_the_machine_holds() {
+        let (_, _, voters, _) = federation(4);
+        let rules = Rules { me: None, signing: Signing::Never, automatic: None };
+        let mut open = Open::new(Instance::new(Epoch(0), SubjectId([1; 32]), false), UnixMillis(0));
+        for (number, round) in [(0, 0), (1, 0), (1, 0), (2, 1), (3, 9)] {
+            let (voter, round) = (VoterIndex(number), Round(round));
+            open.step(&voters, rules, Input::Vote { voter, round, phase: Phase::Prevote, ballot: None });
+            assert_eq!(open.digest_entry(&voters), open.machine.digest_entry(&voters));
+        }
     }
 }

@@ -179,8 +179,8 @@ impl Engine {
 
     /// `H` over the open instances in order of subject id.
     pub(super) fn open_digest(&self) -> Sha256Hash {
-        let entries: Vec<Vec<u8>> = self.open.values().map(|open| open.machine.digest_entry(&self.voters)).collect();
-        Sha256Hash::of(&entries.iter().map(Vec::as_slice).collect::<Vec<_>>())
+        let entries: Vec<&[u8]> = self.open.values().map(|open| open.digest_entry(&self.voters)).collect();
+        Sha256Hash::of(&entries)
     }
 
     /// Answers with a heartbeat that is at most a second old and names the log as it is.
