@@ -30,7 +30,7 @@ pub struct Changes {
     pub batches: Vec<StoredBatchRow>,
     /// Subjects being voted on, new or changed.
     pub open_subjects: Vec<OpenSubject>,
-    /// Open subjects dropped at a limit.
+    /// Open subjects dropped at a limit, and their conflicts.
     pub dropped_subjects: Vec<SubjectId>,
     /// Subjects certified, appended to the log in this order; they are no longer open nor in conflict.
     pub certified: Vec<Certified>,
@@ -42,9 +42,9 @@ pub struct Changes {
     pub peers: Vec<(NodeId, PeerRow)>,
     /// How far peers' logs have been read: the next sequence number to ask for.
     pub cursors: Vec<(Cursor, u64)>,
-    /// Subjects that came into conflict.
+    /// Subjects that came into conflict; those that are certified, also by this write, are left out.
     pub conflicts: Vec<(SubjectId, ConflictRow)>,
-    /// Subjects no longer in conflict though not certified.
+    /// Subjects no longer in conflict though not certified: they are not open any more.
     pub conflicts_ended: Vec<SubjectId>,
     /// Evidence of equivocation, by what it suffices for.
     pub evidence: Vec<(EvidenceSlot, EvidenceRow)>,

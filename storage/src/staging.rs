@@ -12,7 +12,7 @@ use ssid_protocol::merkle;
 use crate::changes::{Certified, Changes};
 use crate::error::StorageError;
 use crate::keys::Key;
-use crate::rows::{BatchKey, OpenSubject, OutboxKey, OutboxRow, ProofRef, StoredBatchRow};
+use crate::rows::{BatchKey, ConflictRow, OpenSubject, OutboxKey, OutboxRow, ProofRef, StoredBatchRow};
 use crate::store::Store;
 use crate::tables::{self, LEAVES_PER_ROW, Table};
 use crate::writer::Memory;
@@ -50,6 +50,7 @@ pub(crate) fn stage(store: &Store, memory: &Memory, changes: Changes) -> Result<
     changes.batches.iter().try_for_each(|batch| stage.batch(batch))?;
     for id in &changes.dropped_subjects {
         stage.remove(&tables::OPEN, id);
+        stage.remove(&tables::CONFLICTS, id);
     }
     changes.open_subjects.iter().try_for_each(|open| stage.open_subject(open))?;
     stage.certified(&changes.certified)?;
@@ -67,7 +68,7 @@ pub(crate) fn stage(store: &Store, memory: &Memory, changes: Changes) -> Result<
     for id in &changes.conflicts_ended {
         stage.remove(&tables::CONFLICTS, id);
     }
-    stage.put_all(&tables::CONFLICTS, &changes.conflicts)?;
+    changes.conflicts.iter().try_for_each(|(id, row)| stage.conflict(id, row))?;
     stage.put_all(&tables::PEERS, &changes.peers)?;
     stage.put_all(&tables::CURSORS, &changes.cursors)?;
     stage.put_all(&tables::EVIDENCE, &changes.evidence)?;
@@ -223,6 +224,16 @@ impl Stage<'_> {
         self.certified.insert(id, sequence);
         self.memory.digest.add(&id, &entry.choice);
         Ok(())
+    }
+
+    /// A conflict and its certificate may come in one write, after a while without a network: what is certified is in
+    /// conflict no more.
+    fn conflict(&mut self, id: &SubjectId, row: &ConflictRow) -> Result<(), StorageError> {
+        match self.check_uncertified(*id) {
+            Ok(()) => self.put(&tables::CONFLICTS, id, row),
+            Err(StorageError::AlreadyCertified { .. }) => Ok(()),
+            Err(failure) => Err(failure),
+        }
     }
 
     fn outbox(&mut self, row: &OutboxRow) -> Result<OutboxKey, StorageError> {

@@ -58,7 +58,15 @@ impl Engine {
             tick.dirty.remove(&subject);
             let certificate = tick.certificates.remove(&subject);
             let by_certificate = self.road_of_votes(&open, round, choice).is_none();
-            let Some(decided) = self.decide(tick, subject, &open, round, choice, certificate) else { continue };
+            let Some(decided) = self.decide(tick, subject, &open, round, choice, certificate) else {
+                // a node that abstains took its own vote back: the others' certificate comes. Any other was to sign nothing
+                // for the subject any more, and has just forgotten that
+                if self.abstaining.is_none() {
+                    let why = "its event or the votes that decided it are not held";
+                    tick.failure.get_or_insert(format!("the decision of subject {subject} cannot be written: {why}"));
+                }
+                continue;
+            };
             self.note_trust(tick, subject, &decided);
             if by_certificate {
                 self.tell_own_observation(tick, &open);

@@ -158,6 +158,8 @@ pub(super) struct Tick {
     /// Round-0 prevotes for what is decided.
     pub(super) late: Vec<(SubjectId, FirstPrevote)>,
     pub(super) double_votes: Vec<DoubleVote>,
+    /// Why nothing of this tick may be written or shown.
+    pub(super) failure: Option<String>,
     /// Why this node must certify nothing more, once this tick is on disk.
     pub(super) forked: Option<String>,
     pub(super) dirty: BTreeSet<SubjectId>,
@@ -180,6 +182,7 @@ impl Tick {
             certificates: HashMap::new(),
             late: Vec::new(),
             double_votes: Vec::new(),
+            failure: None,
             forked: None,
             dirty: BTreeSet::new(),
             outbox: Vec::new(),
@@ -293,9 +296,12 @@ impl Engine {
         self.close_late(&mut tick);
         self.count_time(&mut tick);
         self.remember_open(&mut tick);
+        if let Some(reason) = tick.failure.take() {
+            return self.halt(tick, reason);
+        }
         match self.commit(&mut tick) {
             Ok(()) => self.beat(&mut tick),
-            Err(failure) => return self.halt(tick, &failure),
+            Err(failure) => return self.halt(tick, failure.to_string()),
         }
         if let Some(reason) = tick.forked {
             tracing::error!(reason, "two certificates of one subject: this node certifies nothing more");
@@ -478,9 +484,8 @@ impl Engine {
         Ok(())
     }
 
-    fn halt(&mut self, mut tick: Tick, failure: &StorageError) -> Effects {
-        tracing::error!(error = %failure, "storage failed: this node votes no more until it is restarted");
-        let reason = failure.to_string();
+    fn halt(&mut self, mut tick: Tick, reason: String) -> Effects {
+        tracing::error!(error = reason, "a write failed: this node votes no more until it is restarted");
         self.read_only = Some(reason.clone());
         let waiting = tick.effects.emitted.drain(..).map(|(ticket, outcomes)| (ticket, outcomes.len()));
         let held_back = self.hearing.take().into_iter().flat_map(Hearing::emitters);

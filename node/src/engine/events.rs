@@ -298,6 +298,7 @@ impl Engine {
         self.refused.open_instances += 1;
         tracing::debug!(%origin, subject = %oldest, "open_instances of one origin = {share} exceeded: its oldest is dropped");
         self.forget(&oldest);
+        tick.changes.conflicts.retain(|(id, _)| *id != oldest);
         tick.changes.dropped_subjects.push(oldest);
         true
     }

@@ -71,6 +71,7 @@ impl Engine {
         }
         let mut first = engine.recovered.take().unwrap_or_else(|| Tick::new(now));
         engine.note_known(&mut first);
+        engine.end_stale_conflicts(&mut first)?;
         engine.recovered = Some(first);
         let effects = engine.tick(now, Vec::new());
         Ok((engine, effects))
@@ -83,6 +84,13 @@ impl Engine {
         if self.store.journal_sequence() < sequence {
             self.writer.write(Changes { journal_sequence: Some(sequence), ..Changes::default() })?;
         }
+        Ok(())
+    }
+
+    /// Rows of conflicts end whose subjects are not open: what is in conflict again later gets its row again.
+    fn end_stale_conflicts(&self, tick: &mut Tick) -> Result<(), StorageError> {
+        let rows = self.store.conflicts()?.into_iter().map(|(subject, _)| subject);
+        tick.changes.conflicts_ended.extend(rows.filter(|subject| !self.open.contains_key(subject)));
         Ok(())
     }
 

@@ -19,6 +19,7 @@ use super::settings::EngineSettings;
 use super::{Effects, Engine, EngineParts, Inbound, Operated, OperatorRefusal};
 
 mod configured;
+mod conflicts;
 mod evidence;
 mod git;
 mod hearing;

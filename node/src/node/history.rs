@@ -98,6 +98,7 @@ mod tests {
             round: Round(u32::from(tick)),
             phase: Phase::Prevote,
             ballot: None,
+            observed: false,
         };
         let statements = Statements::Votes((0..90).map(vote).collect());
         JournalRecord::Own(VerifiedBatch::sign(&testing::key(0), &FEDERATION, statements).unwrap().batch().clone())

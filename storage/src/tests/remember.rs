@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use ssid_protocol::batch::{BatchProof, Statements, VerifiedBatch};
 use ssid_protocol::heartbeat::CertifiedDigest;
 use ssid_protocol::id::{NodeId, Round, UnixMillis};
@@ -207,4 +209,23 @@ fn writing_the_same_again_costs_nothing() {
         writer.write(same()).unwrap();
     }
     assert_eq!((store.disk_bytes().unwrap(), std::fs::read(dir.path().join("log.head")).unwrap()), (bytes, head));
+}
+
+#[test]
+fn a_conflict_does_not_outlive_its_certificate_nor_its_subject() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, mut writer) = open(&dir);
+    let row = ConflictRow { since: UnixMillis(7), round: Round(0) };
+    let id = |number| subject(number).id(&FEDERATION);
+    let conflicts = |numbers: &[u64]| numbers.iter().map(|number| (id(*number), row)).collect::<Vec<_>>();
+    let open = |store: &Store| store.conflicts().unwrap().into_iter().map(|(id, _)| id).collect::<BTreeSet<_>>();
+    // both in one write
+    writer.write(Changes { conflicts: conflicts(&[0, 1, 2]), ..certify(0..1) }).unwrap();
+    assert_eq!(open(&store), BTreeSet::from([id(1), id(2)]));
+    // the certificate later, and the conflict once more after it
+    writer.write(certify(1..2)).unwrap();
+    writer.write(Changes { conflicts: conflicts(&[1]), ..Changes::default() }).unwrap();
+    assert_eq!(open(&store), BTreeSet::from([id(2)]));
+    writer.write(Changes { dropped_subjects: vec![id(2)], ..Changes::default() }).unwrap();
+    assert_eq!(open(&store), BTreeSet::new());
 }

@@ -128,12 +128,17 @@ pub(super) async fn conflicts(
     let after = paging.before.as_ref().map(|text| text.parse::<SubjectId>());
     let after = after.transpose().map_err(|e| Failure::bad_request(format!("before is no cursor: {e}")))?;
     let rows = state.read(|state| Ok(state.store.conflicts()?)).await?;
-    let mut subjects = rows.into_iter().map(|(id, _)| id).filter(|id| after.is_none_or(|after| *id > after));
+    let subjects = rows.into_iter().map(|(id, _)| id).filter(|id| after.is_none_or(|after| *id > after));
+    // one more than asked for tells whether there is another page; what was decided meanwhile is not open
     let mut items = Vec::new();
-    for id in subjects.by_ref().take(paging.limit()) {
+    for id in subjects {
+        if items.len() > paging.limit() {
+            break;
+        }
         items.extend(state.engine.instance(id).await?.map(ConflictView::from));
     }
-    let more = subjects.next().is_some();
+    let more = items.len() > paging.limit();
+    items.truncate(paging.limit());
     let next = items.last().filter(|_| more).map(|last| last.subject_id.to_string());
     Ok(Json(Page { items, next }))
 }
