@@ -81,28 +81,29 @@ impl Client {
         self.post(path, query, serde_json::to_vec(body)?).await
     }
 
-    /// The first `limit` items of a long list, page by page.
+    /// The first `limit` items of a long list, page by page, and where to go on.
     pub(crate) async fn list<T: DeserializeOwned>(
         &self,
         path: &[&str],
         query: &[(&str, String)],
         limit: usize,
-    ) -> Result<Vec<T>> {
-        let mut items = Vec::new();
-        let mut before = None;
-        while items.len() < limit {
+    ) -> Result<Page<T>> {
+        let mut all = Page::whole(Vec::new());
+        while all.items.len() < limit {
             let mut query = query.to_vec();
-            query.push(("limit", (limit - items.len()).min(PAGE).to_string()));
-            query.extend(before.take().map(|cursor| ("before", cursor)));
+            query.push(("limit", (limit - all.items.len()).min(PAGE).to_string()));
+            if let Some(cursor) = all.next.take() {
+                query.retain(|(name, _)| *name != "before");
+                query.push(("before", cursor));
+            }
             let page: Page<T> = self.get(path, &query).await?;
-            items.extend(page.items);
-            match page.next {
-                Some(next) => before = Some(next),
-                None => break,
+            all.items.extend(page.items);
+            all.next = page.next;
+            if all.next.is_none() {
+                break;
             }
         }
-        items.truncate(limit);
-        Ok(items)
+        Ok(all)
     }
 
     /// Whether the node is ready to decide; `None` if it does not answer.

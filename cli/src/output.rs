@@ -159,6 +159,11 @@ pub(crate) fn clean(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
+/// A trust label as people read it: `VERY LOW` for `very_low`.
+pub(crate) fn band(label: &str) -> String {
+    clean(&label.to_uppercase().replace('_', " "))
+}
+
 /// The first digits of a hash or id.
 pub(crate) fn short(id: &impl ToString) -> String {
     let text = id.to_string();

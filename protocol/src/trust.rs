@@ -191,6 +191,16 @@ impl TrustLabel {
             Self::High => "HIGH",
         }
     }
+
+    /// The same as a word of JSON: `very_low`, `low`, `medium` or `high`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::VeryLow => "very_low",
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+        }
+    }
 }
 
 #[cfg(test)]

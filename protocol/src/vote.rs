@@ -8,6 +8,7 @@ use crate::id::{Choice, ContentDigest, Epoch, EventHash, ManifestHash, MerkleHas
 
 /// The two phases of a round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Phase {
     /// The first: what a node would certify.
     Prevote,

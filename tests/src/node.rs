@@ -231,7 +231,7 @@ impl Node {
     /// Every consensus record it has, the latest first.
     #[track_caller]
     pub fn history(&self) -> Vec<Value> {
-        self.ssid_json(&["consensus", "history", "--limit", ALL]).as_array().cloned().unwrap_or_default()
+        self.ssid_json(&["consensus", "history", "--limit", ALL])["items"].as_array().cloned().unwrap_or_default()
     }
 
     /// What it holds certified: subject, event hash and content digest of each.

@@ -76,6 +76,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn events_have_the_words_of_every_other_answer() {
+        let id = "7".repeat(64);
+        let text = format!(
+            "{{\"type\":\"certified\",\"sequence\":4,\"subject_id\":\"{id}\",\"choice\":{{\"event_hash\":\"{id}\",\
+             \"content_digest\":\"{id}\"}},\"event_type\":\"tick\",\"event_version\":\"v1\",\"round\":0,\
+             \"at\":\"2026-11-29T23:35:56.5Z\"}}"
+        );
+        let item: StreamItem = serde_json::from_str(&text).unwrap();
+        assert!(matches!(item, StreamItem::Event(NodeEvent::Certified { sequence: 4, .. })), "{item:?}");
+        assert_eq!(serde_json::to_value(&item).unwrap(), serde_json::from_str::<serde_json::Value>(&text).unwrap());
+        let low = StreamItem::Event(NodeEvent::LowTrust { member: id.parse().unwrap(), score: 7 });
+        let said = serde_json::json!({ "type": "low_trust", "node_id": id, "trust_score": 7 });
+        assert_eq!(serde_json::to_value(&low).unwrap(), said);
+    }
+
+    #[test]
     fn events_may_come_in_any_pieces() {
         let text = "event: read_only\ndata: {\"type\":\"read_only\",\"reason\":\"ü\"}\n\n:\n\n\
                     event: lagged\ndata: {\"type\":\"lagged\",\"missed\":7}\n\n";

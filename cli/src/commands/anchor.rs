@@ -14,7 +14,7 @@ use ssid_node::anchor::provider::{Providers, import_of};
 use ssid_node::anchor::run::{self, Item, Known, Progress, Session};
 use ssid_node::anchor::select::Wanted;
 use ssid_node::anchor::{environment, manifest_gateway};
-use ssid_node::api::view::{AnchorView, AnchorsView};
+use ssid_node::api::view::{AnchorView, AnchorsView, Page};
 use ssid_node::config::{Anchoring, Config};
 use ssid_node::registry::paths::RegistryPaths;
 
@@ -237,7 +237,7 @@ fn in_manifest(limit: usize, context: &Context) -> Result<AnchorsView> {
     };
     let total = manifest.anchors.len() as u64;
     let items = manifest.anchors.iter().rev().filter_map(view).take(limit).collect();
-    Ok(AnchorsView { items, total, waiting: 0, running: None, problem: None, next_try_at: None })
+    Ok(AnchorsView { items, next: None, total, waiting: 0, running: None, problem: None, next_try_at: None })
 }
 
 fn listed(view: &AnchorsView, out: Output) -> String {
@@ -286,6 +286,6 @@ fn cids(args: &CidArgs, context: &Context) -> Result<()> {
     };
     let named: Vec<Named> = args.files.iter().map(name).collect::<Result<_>>()?;
     let line = |named: &Named| format!("{}  {}", named.cid, clean(&named.file));
-    context.out.show(&named, |named| named.iter().map(line).collect::<Vec<_>>().join("\n"))?;
+    context.out.show(&Page::whole(named), |named| named.items.iter().map(line).collect::<Vec<_>>().join("\n"))?;
     Ok(())
 }

@@ -8,6 +8,7 @@ use anyhow::Result;
 use clap::Subcommand;
 use serde::Serialize;
 use similar::TextDiff;
+use ssid_node::api::view::Page;
 use ssid_node::config::write_atomic;
 
 use crate::context::Context;
@@ -70,8 +71,9 @@ pub(crate) fn run(command: &CiCommand, context: &Context) -> Result<()> {
     let directory = repo.join(".github/workflows");
     let written = WORKFLOWS.iter().map(|(name, text)| write(&directory, name, text, *force));
     let workflows = written.collect::<Result<Vec<_>, CliError>>()?;
-    context.out.show(&workflows, |workflows| text(workflows, context.out))?;
-    if workflows.iter().any(|workflow| workflow.done == Done::LeftAlone) {
+    let workflows = Page::whole(workflows);
+    context.out.show(&workflows, |workflows| text(&workflows.items, context.out))?;
+    if workflows.items.iter().any(|workflow| workflow.done == Done::LeftAlone) {
         let error = CliError::new(Code::Failed, "a workflow that is there says something else, and was left alone");
         return Err(error.hint("see the diff above; replace it with: ssid ci init --force").into());
     }

@@ -101,14 +101,16 @@ pub(crate) async fn run(command: ClusterCommand, context: &Context) -> Result<()
             if !killed {
                 return Err(CliError::usage(format!("node {} is not running", which.index)).into());
             }
-            out.show(&json!({ "index": which.index, "killed": true }), |_| format!("node {} killed", which.index))?;
+            out.show(&json!({ "node_index": which.index, "killed": true }), |_| {
+                format!("node {} killed", which.index)
+            })?;
         }
         ClusterCommand::Restart(which) => {
             let mut cluster = Cluster::open(&which.place.dir)?;
             cluster.restart(which.index).await?;
             cluster.wait_answering(which.index, Duration::from_mins(1)).await?;
             let pid = cluster.pid(which.index);
-            out.show(&json!({ "index": which.index, "pid": pid }), |_| format!("node {} started", which.index))?;
+            out.show(&json!({ "node_index": which.index, "pid": pid }), |_| format!("node {} started", which.index))?;
         }
         ClusterCommand::Down(place) => {
             let stopped = Cluster::open(&place.dir)?.down().await?;
@@ -164,7 +166,7 @@ async fn describe(cluster: &mut Cluster) -> Result<Vec<Value>> {
             None => None,
         };
         nodes.push(json!({
-            "index": index,
+            "node_index": index,
             "node_id": member.node_id,
             "node_name": member.node_name,
             "data": cluster.home(index).root(),
@@ -192,7 +194,8 @@ fn table(nodes: &[Value], out: Output) -> String {
             (_, Some(false)) => out.cell(Tone::Warn, "waiting for a quorum"),
             (_, Some(true)) => out.cell(Tone::Good, "ready"),
         };
-        let mut row: Vec<_> = ["index", "node_name", "pid"].iter().map(|key| out.plain(text(&node[*key]))).collect();
+        let mut row: Vec<_> =
+            ["node_index", "node_name", "pid"].iter().map(|key| out.plain(text(&node[*key]))).collect();
         row.push(state);
         row.extend(["connected_peers", "certified", "address", "data"].iter().map(|key| out.plain(text(&node[*key]))));
         row

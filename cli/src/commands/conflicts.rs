@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use clap::Subcommand;
 use clap::builder::NonEmptyStringValueParser;
-use ssid_node::api::view::{CandidateVotes, ConflictView, NodeView, Operated};
+use ssid_node::api::view::{CandidateVotes, ConflictView, NodeView, Operated, Page};
 use ssid_node::conflicts::FIELDS;
 use ssid_protocol::id::{Choice, NodeId, Round};
 use ssid_protocol::vote::Phase;
@@ -59,13 +59,13 @@ pub(crate) async fn run(command: ConflictsCommand, context: &Context) -> Result<
     let out = context.out;
     match command {
         ConflictsCommand::List { limit } => {
-            let conflicts: Vec<ConflictView> = client.list(&["v1", "conflicts"], &[], limit).await?;
-            out.show(&conflicts, |conflicts| list(conflicts, out))?;
+            let conflicts: Page<ConflictView> = client.list(&["v1", "conflicts"], &[], limit).await?;
+            out.show(&conflicts, |conflicts| list(&conflicts.items, out))?;
         }
         ConflictsCommand::Show { subject } => {
             let conflict: ConflictView = client.get(&["v1", "conflicts", &subject], &[]).await?;
-            let nodes = if out.is_json() { Vec::new() } else { client.get(&["v1", "nodes"], &[]).await? };
-            let names = names(nodes);
+            let nodes = if out.is_json() { Page::whole(Vec::new()) } else { client.get(&["v1", "nodes"], &[]).await? };
+            let names = names(nodes.items);
             out.show(&conflict, |conflict| page_with(conflict, &names, out))?;
         }
         ConflictsCommand::Resolve { subject, choose } => {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Subcommand;
 use clap::builder::NonEmptyStringValueParser;
-use ssid_node::api::view::{ConsensusCheck, RecordView, StatusView, VerifyView};
+use ssid_node::api::view::{ConsensusCheck, Page, RecordView, StatusView, VerifyView};
 
 use super::conflicts;
 use super::emit::summary;
@@ -66,8 +66,8 @@ pub(crate) async fn run(command: ConsensusCommand, context: &Context) -> Result<
     let out = context.out;
     match command {
         ConsensusCommand::History { limit } => {
-            let records: Vec<RecordView> = client.list(&["v1", "consensus"], &[], limit).await?;
-            out.show(&records, |records| table(records, out))?;
+            let records: Page<RecordView> = client.list(&["v1", "consensus"], &[], limit).await?;
+            out.show(&records, |records| table(&records.items, out))?;
             if !out.is_json() {
                 undecided(&client.get(&["v1", "status"], &[]).await?, out);
             }

@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::Subcommand;
 use clap::builder::NonEmptyStringValueParser;
 use futures::StreamExt as _;
-use ssid_node::api::view::{AppliedView, EventState, EventView, Operated, iso};
+use ssid_node::api::view::{AppliedView, EventState, EventView, Operated, Page, iso};
 use ssid_node::engine::NodeEvent;
 use ssid_protocol::record::Transport;
 
@@ -95,8 +95,8 @@ pub(crate) async fn run(command: EventsCommand, context: &Context) -> Result<()>
                 _ => ("state", state),
             };
             let query: Vec<_> = state.into_iter().map(query).collect();
-            let events: Vec<EventView> = client.list(&["v1", "events"], &query, limit).await?;
-            out.show(&events, |events| table(events, out))?;
+            let events: Page<EventView> = client.list(&["v1", "events"], &query, limit).await?;
+            out.show(&events, |events| table(&events.items, out))?;
         }
         EventsCommand::Show { hash } => {
             let event: EventView = client.get(&["v1", "events", &hash], &[]).await?;

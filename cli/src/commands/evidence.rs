@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
 use serde_json::json;
-use ssid_node::api::view::{EvidenceView, NamedNode, OBSERVATION_FORMAT, Observation};
+use ssid_node::api::view::{EvidenceView, NamedNode, OBSERVATION_FORMAT, Observation, Page};
 use ssid_node::config::write_atomic;
 use ssid_protocol::evidence::{Evidence, Verifier};
 use ssid_protocol::id::Epoch;
@@ -65,8 +65,8 @@ pub(crate) async fn run(command: EvidenceCommand, context: &Context) -> Result<(
     let out = context.out;
     match command {
         EvidenceCommand::List => {
-            let all: Vec<EvidenceView> = context.client()?.get(&["v1", "evidence"], &[]).await?;
-            out.show(&all, |all| table(all, out))?;
+            let all: Page<EvidenceView> = context.client()?.get(&["v1", "evidence"], &[]).await?;
+            out.show(&all, |all| table(&all.items, out))?;
         }
         EvidenceCommand::Show { id, output } => {
             let one: EvidenceView = context.client()?.get(&["v1", "evidence", &id], &[]).await?;
@@ -109,7 +109,7 @@ fn table(all: &[EvidenceView], out: Output) -> String {
     }
     let row = |one: &EvidenceView| {
         vec![
-            out.plain(short(&one.id)),
+            out.plain(short(&one.evidence_id)),
             out.cell(Tone::Bad, name(one.member.as_ref(), "the federation")),
             out.plain(&one.kind),
             if one.proven { out.plain("proven") } else { out.cell(Tone::Warn, "observed") },
@@ -127,7 +127,7 @@ fn page(one: &EvidenceView, out: Output) -> String {
     };
     let epoch = one.epoch.map_or_else(|| "any".to_owned(), |epoch| epoch.to_string());
     out.fields(&[
-        ("evidence", one.id.to_string()),
+        ("evidence", one.evidence_id.to_string()),
         ("against", out.paint(Tone::Bad, &against)),
         ("it", clean(&one.what)),
         ("kind", one.kind.clone()),
@@ -182,11 +182,12 @@ fn verify(args: &VerifyArgs, context: &Context) -> Result<()> {
     let member = proven.member.and_then(|id| manifest.member(&id));
     let answer = json!({
         "valid": true,
-        "id": evidence.id(),
+        "evidence_id": evidence.id(),
         "federation_id": evidence.federation_id,
         "kind": proven.kind.as_str(),
-        "member": proven.member,
-        "node_name": member.map(|m| &m.node_name),
+        "member": member.map(|m| json!({
+            "node_id": m.node_id, "node_name": m.node_name, "organization": m.organization,
+        })),
         "epoch": proven.epoch,
         "what": proven.what,
     });

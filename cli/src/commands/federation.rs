@@ -129,7 +129,7 @@ fn show(manifest: &Manifest, out: Output) -> Result<()> {
         })
     };
     let answer = json!({
-        "name": manifest.name,
+        "federation_name": manifest.name,
         "federation_id": manifest.federation_id(),
         "epoch": manifest.epoch,
         "created_at": manifest.created_at,

@@ -58,7 +58,7 @@ pub(crate) async fn run(command: LogCommand, context: &Context) -> Result<()> {
                 format!(
                     "event {} is {held}, entry {}\n{}",
                     proof.event_hash,
-                    proof.index,
+                    proof.sequence,
                     with_path(&proof.head, &proof.path, out)
                 )
             })?;
@@ -92,7 +92,7 @@ fn check(holds: bool, message: &str) -> Result<()> {
 fn proves_inclusion(proof: &ProofView) -> bool {
     let choice = Choice { event_hash: proof.event_hash, content_digest: proof.content_digest };
     let leaf = merkle::leaf_hash(&choice.to_bytes());
-    merkle::root_from_inclusion(leaf, proof.index, proof.head.size, &proof.path) == Some(proof.head.root)
+    merkle::root_from_inclusion(leaf, proof.sequence, proof.head.size, &proof.path) == Some(proof.head.root)
 }
 
 fn proves_consistency(proof: &ConsistencyView) -> bool {

@@ -25,6 +25,8 @@ pub(crate) fn run(args: &ManArgs, context: &Context) -> Result<()> {
     fs::create_dir_all(&args.output).with_context(|| format!("cannot make {}", args.output.display()))?;
     clap_mangen::generate_to(Cli::command(), &args.output)
         .with_context(|| format!("cannot write to {}", args.output.display()))?;
-    context.out.remark(&format!("manual pages are in {}", args.output.display()));
+    let directory = args.output.display().to_string();
+    let answer = serde_json::json!({ "directory": directory });
+    context.out.show(&answer, |_| format!("manual pages are in {directory}"))?;
     Ok(())
 }

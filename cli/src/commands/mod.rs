@@ -100,7 +100,7 @@ pub(crate) fn dispatch(command: Command, context: &Context) -> Result<()> {
         Command::ImportLegacy(args) => import_legacy::run(&args, context),
         Command::Ci(command) => ci::run(&command, context),
         Command::Release(command) => release::run(command, context),
-        Command::Completions(args) => completions::run(&args),
+        Command::Completions(args) => completions::run(&args, context),
         Command::Man(args) => man::run(&args, context),
         Command::Run(args) => runtime(true)?.block_on(run::run(args, context)),
         Command::Status(args) => runtime(false)?.block_on(status::run(&args, context)),

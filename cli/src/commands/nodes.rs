@@ -5,7 +5,7 @@ use clap::Subcommand;
 use clap::builder::NonEmptyStringValueParser;
 use serde::Serialize;
 use serde_json::json;
-use ssid_node::api::view::{NodeView, ObservedNodeView};
+use ssid_node::api::view::{NodeView, ObservedNodeView, Page};
 use ssid_node::git::{GitRemote, publishes};
 use ssid_node::known_members::{KnownMember, KnownMembers};
 use ssid_node::legacy::plain::{Comparison, allows_unsigned, public_remote};
@@ -16,7 +16,7 @@ use super::compat::put_in_manifest;
 use super::plain_sync;
 use crate::context::Context;
 use crate::error::{Code, OrCode as _};
-use crate::output::{Output, Tone, clean, seconds, short};
+use crate::output::{Output, Tone, band, clean, seconds, short};
 use crate::setup;
 
 /// The members of the federation, as this node sees them
@@ -70,10 +70,12 @@ pub(crate) async fn run(command: NodesCommand, context: &Context) -> Result<()> 
         }
         NodesCommand::List => {
             let client = client?;
-            let nodes: Vec<NodeView> = client.get(&["v1", "nodes"], &[]).await?;
-            let observed: Vec<ObservedNodeView> = client.get(&["v1", "nodes", "observed"], &[]).await?;
+            let nodes: Page<NodeView> = client.get(&["v1", "nodes"], &[]).await?;
+            let nodes = nodes.items;
+            let observed: Page<ObservedNodeView> = client.get(&["v1", "nodes", "observed"], &[]).await?;
+            let observed = observed.items;
             let members = nodes.iter().map(Listed::Member);
-            let all: Vec<_> = members.chain(observed.iter().map(Listed::Observed)).collect();
+            let all = Page::whole(members.chain(observed.iter().map(Listed::Observed)).collect());
             context.out.show(&all, |_| {
                 let members = table(&nodes, context.out);
                 if observed.is_empty() { members } else { members + "\n\n" + &observed_table(&observed, context.out) }
@@ -85,9 +87,9 @@ pub(crate) async fn run(command: NodesCommand, context: &Context) -> Result<()> 
             match found {
                 Ok(node) => context.out.show(&node, |node| page(node, context.out))?,
                 Err(error) => {
-                    let observed: Vec<ObservedNodeView> = client.get(&["v1", "nodes", "observed"], &[]).await?;
+                    let observed: Page<ObservedNodeView> = client.get(&["v1", "nodes", "observed"], &[]).await?;
                     let is_it = |node: &&ObservedNodeView| node.node_name == id || node.node_id.starts_with(&id);
-                    let fitting: Vec<_> = observed.iter().filter(is_it).collect();
+                    let fitting: Vec<_> = observed.items.iter().filter(is_it).collect();
                     let [node] = fitting[..] else { return Err(error) };
                     context.out.show(node, |node| observed_table(std::slice::from_ref(node), context.out))?;
                 }
@@ -221,7 +223,7 @@ fn table(nodes: &[NodeView], out: Output) -> String {
             out.plain(&node.role),
             out.cell(tone, word),
             out.plain(last_seen(node)),
-            out.plain(format!("{} {}", node.trust_score, node.trust_label)),
+            out.plain(format!("{} {}", node.trust_score, band(&node.trust_label))),
             out.plain(number(node.certified_count)),
         ]
     };
@@ -244,7 +246,7 @@ fn page(node: &NodeView, out: Output) -> String {
         ("Peer", clean(&node.peer_id)),
         ("Addresses", clean(&node.addresses.join(", "))),
         ("Git remote", or(&Some(node.git_remote.clone()))),
-        ("Trust", format!("{} {}", node.trust_score, node.trust_label)),
+        ("Trust", format!("{} {}", node.trust_score, band(&node.trust_label))),
         ("Software", or(&node.software)),
         ("Blueprint", or(&node.blueprint)),
         ("Compliance", or(&node.compliance_score)),

@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::Args;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
-use ssid_node::api::view::{NodeView, RecordView, StatusView};
+use ssid_node::api::view::{NodeView, Page, RecordView, StatusView};
 use ssid_protocol::id::NodeId;
 
 use crate::context::Context;
@@ -27,7 +27,7 @@ const UNDER_WAY: SignedDuration = SignedDuration::from_secs(5);
 ///
 /// Examples:
 ///   ssid quorum
-///   ssid quorum --json | jq .may_still_fail
+///   ssid quorum --json | jq .may_fail
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct QuorumArgs {}
@@ -73,18 +73,21 @@ struct FederationHealth {
     /// Of the voters that are there and sign.
     available_weight: u64,
     /// How many of those may fail, whichever they are, while the others are a quorum.
-    may_still_fail: usize,
+    may_fail: usize,
     /// The weight that may lie (F) while no two certificates can differ.
     tolerated_weight: u64,
-    voters: Vec<VoterHealth>,
+    /// How many voters there are.
+    voters: usize,
+    /// Each of them.
+    voter_list: Vec<VoterHealth>,
 }
 
 pub(crate) async fn run(_: &QuorumArgs, context: &Context) -> Result<()> {
     let client = context.client()?;
     let status: StatusView = client.get(&["v1", "status"], &[]).await?;
-    let nodes: Vec<NodeView> = client.get(&["v1", "nodes"], &[]).await?;
-    let records: Vec<RecordView> = client.list(&["v1", "consensus"], &[], LOOKED_AT).await?;
-    let quorum = judge(&status, &nodes, &records);
+    let nodes: Page<NodeView> = client.get(&["v1", "nodes"], &[]).await?;
+    let records: Page<RecordView> = client.list(&["v1", "consensus"], &[], LOOKED_AT).await?;
+    let quorum = judge(&status, &nodes.items, &records.items);
     context.out.show(&quorum, |quorum| page(quorum, context.out))?;
     if !quorum.has_quorum {
         let message = format!("no quorum: weight {} of {} is there", quorum.available_weight, quorum.quorum);
@@ -102,7 +105,7 @@ fn judge(status: &StatusView, nodes: &[NodeView], records: &[RecordView]) -> Fed
     weights.sort_unstable_by(|a, b| b.cmp(a));
     let (mut left, quorum) = (available_weight, status.federation.quorum);
     // the heaviest first: so many may fail whichever they are
-    let may_still_fail = weights
+    let may_fail = weights
         .iter()
         .take_while(|weight| {
             left -= **weight;
@@ -114,9 +117,10 @@ fn judge(status: &StatusView, nodes: &[NodeView], records: &[RecordView]) -> Fed
         quorum,
         total_weight: status.federation.total_weight,
         available_weight,
-        may_still_fail,
+        may_fail,
         tolerated_weight: status.federation.tolerated_weight,
-        voters,
+        voters: voters.len(),
+        voter_list: voters,
     }
 }
 
@@ -181,7 +185,7 @@ fn delayed(status: &StatusView, node: &NodeView, records: &[RecordView]) -> Opti
 }
 
 fn page(quorum: &FederationHealth, out: Output) -> String {
-    let count = |health| quorum.voters.iter().filter(|voter| voter.health == health).count();
+    let count = |health| quorum.voter_list.iter().filter(|voter| voter.health == health).count();
     let mut text = String::new();
     let (tone, word) = if quorum.has_quorum { (Tone::Good, "yes") } else { (Tone::Bad, "no") };
     let FederationHealth { available_weight, total_weight, .. } = quorum;
@@ -203,7 +207,7 @@ fn page(quorum: &FederationHealth, out: Output) -> String {
     let _ = writeln!(
         text,
         "{} more may fail; weight {} may lie without two certificates of one subject ever differing\n",
-        quorum.may_still_fail, quorum.tolerated_weight
+        quorum.may_fail, quorum.tolerated_weight
     );
     let row = |voter: &VoterHealth| {
         let (tone, word) = voter.health.word();
@@ -216,5 +220,5 @@ fn page(quorum: &FederationHealth, out: Output) -> String {
             out.plain(&voter.why),
         ]
     };
-    text + &out.table(&["NODE", "NAME", "ORGANIZATION", "WEIGHT", "HEALTH", "WHY"], quorum.voters.iter().map(row))
+    text + &out.table(&["NODE", "NAME", "ORGANIZATION", "WEIGHT", "HEALTH", "WHY"], quorum.voter_list.iter().map(row))
 }

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
-use ssid_node::api::view::{TrustChangeView, TrustRequest, TrustView};
+use ssid_node::api::view::{Page, TrustChangeView, TrustRequest, TrustView};
 
 use crate::client::Client;
 use crate::context::Context;
-use crate::output::{Output, Tone, clean, seconds, short};
+use crate::output::{Output, Tone, band, clean, seconds, short};
 
 /// This node's trust in the members
 #[derive(Debug, Subcommand)]
@@ -73,8 +73,8 @@ pub(crate) async fn run(command: TrustCommand, context: &Context) -> Result<()> 
     let out = context.out;
     match command {
         TrustCommand::List => {
-            let all: Vec<TrustView> = client.get(&["v1", "trust"], &[]).await?;
-            out.show(&all, |all| table(all, out))?;
+            let all: Page<TrustView> = client.get(&["v1", "trust"], &[]).await?;
+            out.show(&all, |all| table(&all.items, out))?;
         }
         TrustCommand::Show { id } => {
             let one: TrustView = client.get(&["v1", "trust", &id], &[]).await?;
@@ -112,15 +112,15 @@ fn table(all: &[TrustView], out: Output) -> String {
             out.plain(short(&t.node_id)),
             out.plain(clean(&t.node_name)),
             out.plain(clean(&t.organization)),
-            out.cell(tone(t.score), t.score),
-            out.cell(tone(t.score), &t.label),
+            out.cell(tone(t.trust_score), t.trust_score),
+            out.cell(tone(t.trust_score), band(&t.trust_label)),
         ]
     };
     out.table(&["NODE", "NAME", "ORGANIZATION", "SCORE", "TRUST"], all.iter().map(row))
 }
 
 fn title(trust: &TrustView, out: Output) -> String {
-    let score = out.paint(tone(trust.score), &format!("{} {}", trust.score, trust.label));
+    let score = out.paint(tone(trust.trust_score), &format!("{} {}", trust.trust_score, band(&trust.trust_label)));
     format!("{} of {}: {score}", clean(&trust.node_name), clean(&trust.organization))
 }
 
@@ -153,7 +153,7 @@ fn ledger(trust: &TrustView, out: Output) -> String {
         vec![
             out.plain(seconds(&change.at)),
             out.cell(if change.points < 0 { Tone::Bad } else { Tone::Good }, format!("{:+}", change.points)),
-            out.plain(change.score),
+            out.plain(change.trust_score),
             out.plain(&change.reason),
             out.plain(about(change)),
         ]

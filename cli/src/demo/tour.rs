@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
-use ssid_node::api::view::{ConflictView, ConsensusCheck, EmitView, RecordView, TrustView, VerifyView};
+use ssid_node::api::view::{ConflictView, ConsensusCheck, EmitView, Page, RecordView, TrustView, VerifyView};
 use ssid_protocol::id::NodeId;
 use ssid_protocol::manifest::Manifest;
 
@@ -15,7 +15,7 @@ use super::report::{Report, Shown};
 use super::sample;
 use super::wait::{Held, until, until_equal};
 use crate::cluster::{Cluster, ClusterSpec, Prepare};
-use crate::output::{Output, Tone, clean, seconds, short};
+use crate::output::{Output, Tone, band, clean, seconds, short};
 
 /// How long any step may take, on a machine that does other things too.
 const LIMIT: Duration = Duration::from_mins(1);
@@ -168,8 +168,8 @@ impl Running {
             self.name_of(&divergent)
         );
         let below = format!("certified   {certified}\n{:<11} {own}", self.name_of(&divergent));
-        let facts = json!({ "event": event, "version": version, "certified": certified, "divergent_node": divergent,
-            "divergent_name": self.name_of(&divergent), "its_hash": own });
+        let facts = json!({ "event_type": event, "event_version": version, "consensus_hash": certified,
+            "node_id": divergent, "node_name": self.name_of(&divergent), "event_hash": own });
         Ok(Shown::new(facts, line).below(below))
     }
 
@@ -179,7 +179,8 @@ impl Running {
         let drafts = sample::later();
         let query = [("wait", "certified".to_owned()), ("timeout_seconds", LIMIT.as_secs().to_string())];
         let client = self.cluster.client(SPEAKER)?;
-        let emitted: Vec<EmitView> = client.post_json(&["v1", "events"], &query, &drafts).await?;
+        let emitted: Page<EmitView> = client.post_json(&["v1", "events"], &query, &drafts).await?;
+        let emitted = emitted.items;
         ensure!(emitted.len() == drafts.len(), "{} answers for {} events", emitted.len(), drafts.len());
         if let Some(open) = emitted.iter().find(|e| !e.is_certified()) {
             anyhow::bail!("{} {} is not certified", open.event.event, open.event.version);
@@ -265,8 +266,11 @@ impl Running {
         }
         let row = |t: &TrustView| {
             let tone = if t.node_id == divergent { Tone::Warn } else { Tone::Good };
-            let cells =
-                [self.out.plain(clean(&t.node_name)), self.out.cell(tone, t.score), self.out.cell(tone, &t.label)];
+            let cells = [
+                self.out.plain(clean(&t.node_name)),
+                self.out.cell(tone, t.trust_score),
+                self.out.cell(tone, band(&t.trust_label)),
+            ];
             cells.into_iter().chain([self.out.plain(points(t))]).collect()
         };
         let table = self.out.table(&["NAME", "SCORE", "TRUST", "POINTS"], all.iter().map(row));

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use ssid_node::api::view::RecordView;
+use ssid_node::api::view::{Page, RecordView};
 use ssid_protocol::heartbeat::CertifiedDigest;
 use ssid_protocol::id::{Choice, Sha256Hash, SubjectId};
 use tokio::time::{Instant, sleep};
@@ -27,7 +27,8 @@ pub(super) struct Held {
 impl Held {
     /// As node `index` says.
     pub(super) async fn of(cluster: &Cluster, index: usize) -> Result<Self> {
-        let records: Vec<RecordView> = cluster.client(index)?.list(&["v1", "consensus"], &[], RECORDS).await?;
+        let records: Page<RecordView> = cluster.client(index)?.list(&["v1", "consensus"], &[], RECORDS).await?;
+        let records = records.items;
         let certified: BTreeSet<(SubjectId, Choice)> = records.iter().filter_map(certified).collect();
         let mut digest = CertifiedDigest::default();
         certified.iter().for_each(|(subject, choice)| digest.add(subject, choice));

@@ -36,8 +36,10 @@ pub enum NodeEvent {
         /// Which.
         subject_id: SubjectId,
         /// Its event type.
+        #[serde(rename = "event_type")]
         event: String,
         /// Its version.
+        #[serde(rename = "event_version")]
         version: String,
     },
     /// A subject is certified, and on this node's disk.
@@ -49,12 +51,15 @@ pub enum NodeEvent {
         /// The certified choice.
         choice: Choice,
         /// Its event type.
+        #[serde(rename = "event_type")]
         event: String,
         /// Its version.
+        #[serde(rename = "event_version")]
         version: String,
         /// The round that decided.
         round: Round,
         /// When this node had it on disk.
+        #[serde(with = "crate::api::view::rfc3339")]
         at: UnixMillis,
     },
     /// A subject needs people.
@@ -62,25 +67,31 @@ pub enum NodeEvent {
         /// Which.
         subject_id: SubjectId,
         /// Its event type.
+        #[serde(rename = "event_type")]
         event: String,
         /// Its version.
+        #[serde(rename = "event_version")]
         version: String,
     },
     /// A member's connection came up.
     Connected {
         /// Who.
+        #[serde(rename = "node_id")]
         node: NodeId,
     },
     /// A member's last connection went away.
     Disconnected {
         /// Who.
+        #[serde(rename = "node_id")]
         node: NodeId,
     },
     /// Somebody contradicted itself, and it is proven.
     Evidence {
         /// The evidence's name.
+        #[serde(rename = "evidence_id")]
         id: EvidenceId,
         /// Who; `None` for two certificates of one subject.
+        #[serde(rename = "node_id")]
         member: Option<NodeId>,
         /// What about, as in `ssid-evidence/1`.
         kind: String,
@@ -90,8 +101,10 @@ pub enum NodeEvent {
     /// A member's score fell below what is alerted on.
     LowTrust {
         /// Who.
+        #[serde(rename = "node_id")]
         member: NodeId,
         /// Its score.
+        #[serde(rename = "trust_score")]
         score: i32,
     },
     /// The registry file was edited, shortened or replaced by hand; it is left as it is.
@@ -117,6 +130,7 @@ pub enum NodeEvent {
     /// A member's Git branch is not the one it was: commits or lines that were read are gone. What was accepted stays.
     HistoryRewritten {
         /// Whose.
+        #[serde(rename = "node_id")]
         node: NodeId,
         /// The commit that was read last.
         was: String,
@@ -160,6 +174,7 @@ pub enum EmitOutcome {
         /// Hashes of the event offered.
         choice: Choice,
         /// Hashes of the event certified.
+        #[serde(rename = "certified_choice")]
         certified: Choice,
     },
     /// Not taken; nothing was signed or stored.
@@ -254,6 +269,7 @@ pub struct Syncs {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VoteView {
     /// Whose.
+    #[serde(rename = "node_id")]
     pub node: NodeId,
     /// In which round.
     pub round: Round,

@@ -76,7 +76,7 @@ impl Facts {
         status.voting.connected_voters.clear();
         status.voting.missing_voters.clear();
         status.voting.waiting_for.clear();
-        status.voting.hearing = None;
+        status.voting.starting = None;
         status.voting.has_quorum = false;
         status.statistics.open = 0;
         status.statistics.total_syncs = 0;

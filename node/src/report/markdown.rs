@@ -13,7 +13,7 @@ pub fn page(report: &ComplianceReport) -> String {
         page,
         "# SSID Compliance Report {}\n\nFederation {} (`{}`), as node `{}` holds it; written {}{state}.\n\n",
         report.month,
-        escape(&report.federation),
+        escape(&report.federation_name),
         report.federation_id,
         report.node_id,
         report.written_at,
@@ -36,12 +36,12 @@ pub fn page(report: &ComplianceReport) -> String {
             ["Certified log".to_owned(), format!("{} entries, root `{}`", summary.log_size, summary.log_root)],
         ],
     );
-    let bands: Vec<_> = report.trust_distribution.iter().map(|(l, n)| [l.clone(), n.to_string()]).collect();
+    let bands: Vec<_> = report.trust_distribution.iter().map(|(l, n)| [band(l), n.to_string()]).collect();
     section(&mut page, "Trust Distribution", &["Trust", "Members"], &bands);
     let rows: Vec<_> = report
         .members
         .iter()
-        .map(|m| [escape(&m.name), m.score.to_string(), m.label.clone(), format!("{:+}", m.points)])
+        .map(|m| [escape(&m.node_name), m.trust_score.to_string(), band(&m.trust_label), format!("{:+}", m.points)])
         .collect();
     section(&mut page, "Members", &["Member", "Score", "Trust", "Points in the month"], &rows);
     let rows: Vec<_> = report
@@ -54,11 +54,14 @@ pub fn page(report: &ComplianceReport) -> String {
         })
         .collect();
     section(&mut page, "Consensus", &["Event", "Certified", "With a disagreement", "More than one round"], &rows);
-    let rows: Vec<_> = report.sync_failures.iter().map(|l| [escape(&l.name), l.count.to_string()]).collect();
+    let rows: Vec<_> = report.sync_failures.iter().map(|l| [escape(&l.node_name), l.count.to_string()]).collect();
     section(&mut page, "Failed Syncs", &["Member", "Failures"], &rows);
     let never = "never, or not known";
-    let rows: Vec<_> =
-        report.inactive.iter().map(|l| [escape(&l.name), l.last_seen.as_deref().unwrap_or(never).to_owned()]).collect();
+    let rows: Vec<_> = report
+        .inactive
+        .iter()
+        .map(|l| [escape(&l.node_name), l.last_seen.as_deref().unwrap_or(never).to_owned()])
+        .collect();
     section(&mut page, &format!("Inactive for {INACTIVE_DAYS} Days"), &["Member", "Last heard of"], &rows);
     let rows: Vec<_> = report
         .anchors
@@ -84,6 +87,11 @@ fn section<const N: usize>(page: &mut String, title: &str, header: &[&str; N], r
         let _ = writeln!(page, "| {} |", row.join(" | "));
     }
     page.push('\n');
+}
+
+/// A trust label as people read it: `VERY LOW` for `very_low`.
+fn band(label: &str) -> String {
+    label.to_uppercase().replace('_', " ")
 }
 
 fn escape(text: &str) -> String {

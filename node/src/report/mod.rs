@@ -74,7 +74,7 @@ pub struct ComplianceReport {
     /// In which federation.
     pub federation_id: FederationId,
     /// What that is called.
-    pub federation: String,
+    pub federation_name: String,
     /// By which node.
     pub node_id: NodeId,
     /// The numbers.
@@ -128,11 +128,11 @@ pub struct MemberLine {
     /// Its id.
     pub node_id: NodeId,
     /// What it is called.
-    pub name: String,
+    pub node_name: String,
     /// Its score, now.
-    pub score: i32,
-    /// The band.
-    pub label: String,
+    pub trust_score: i32,
+    /// `high`, `medium`, `low` or `very_low`.
+    pub trust_label: String,
     /// Points won and lost in the month.
     pub points: i32,
 }
@@ -156,7 +156,7 @@ pub struct CountLine {
     /// Its id.
     pub node_id: NodeId,
     /// What it is called.
-    pub name: String,
+    pub node_name: String,
     /// How many.
     pub count: u64,
 }
@@ -167,7 +167,7 @@ pub struct InactiveLine {
     /// Its id.
     pub node_id: NodeId,
     /// What it is called.
-    pub name: String,
+    pub node_name: String,
     /// When it was last heard of; `null` if this node never heard of it.
     pub last_seen: Option<String>,
 }
@@ -266,10 +266,10 @@ impl ComplianceReport {
             ..summary(&records)
         };
         let mut lines: Vec<_> = ledger.lines(&names);
-        lines.sort_by_key(|line| line.score);
+        lines.sort_by_key(|line| line.trust_score);
         let mut trust_distribution = BTreeMap::new();
         for line in &lines {
-            *trust_distribution.entry(line.label.clone()).or_default() += 1;
+            *trust_distribution.entry(line.trust_label.clone()).or_default() += 1;
         }
         Ok(Self {
             format: FORMAT.to_owned(),
@@ -279,7 +279,7 @@ impl ComplianceReport {
             is_complete: sources.now >= until,
             written_at: iso(sources.now),
             federation_id: manifest.federation_id(),
-            federation: manifest.name.clone(),
+            federation_name: manifest.name.clone(),
             node_id: sources.node,
             unknown: unknown(&summary, sources, from, until),
             summary,
@@ -313,9 +313,9 @@ impl Ledger {
     fn lines(&self, names: &Names) -> Vec<MemberLine> {
         let line = |(node_id, score, points, _): &(NodeId, i32, i32, u64)| MemberLine {
             node_id: *node_id,
-            name: names.of(node_id),
-            score: *score,
-            label: TrustLabel::of(*score).as_str().to_owned(),
+            node_name: names.of(node_id),
+            trust_score: *score,
+            trust_label: TrustLabel::of(*score).word().to_owned(),
             points: *points,
         };
         self.0.iter().map(line).collect()
@@ -323,7 +323,7 @@ impl Ledger {
 
     fn sync_failures(&self, names: &Names) -> Vec<CountLine> {
         let failed = self.0.iter().filter(|(.., count)| *count > 0);
-        failed.map(|(id, .., count)| CountLine { node_id: *id, name: names.of(id), count: *count }).collect()
+        failed.map(|(id, .., count)| CountLine { node_id: *id, node_name: names.of(id), count: *count }).collect()
     }
 }
 
@@ -375,7 +375,9 @@ fn inactive(sources: &Sources<'_>, names: &Names, at: UnixMillis) -> Vec<Inactiv
     let others = sources.manifest.members.iter().map(|m| m.node_id).filter(|node| *node != sources.node);
     let seen = others.map(|node| (node, (sources.last_seen)(&node)));
     let silent = seen.filter(|(_, seen)| seen.is_none_or(|seen| at.since(seen) > limit));
-    silent.map(|(node_id, seen)| InactiveLine { node_id, name: names.of(&node_id), last_seen: seen.map(iso) }).collect()
+    silent
+        .map(|(node_id, seen)| InactiveLine { node_id, node_name: names.of(&node_id), last_seen: seen.map(iso) })
+        .collect()
 }
 
 fn anchors(store: &Store, is_within: impl Fn(UnixMillis) -> bool) -> Result<Vec<AnchorLine>, StorageError> {

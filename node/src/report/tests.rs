@@ -85,7 +85,7 @@ fn the_score_is_the_months_own() {
 fn anonymous_reports_have_ids() {
     let (named, anonymous) = (report("2026-10", false), report("2026-10", true));
     for (a, b) in named.members.iter().zip(&anonymous.members) {
-        assert!(a.name != b.name && b.node_id.to_string().starts_with(&b.name));
+        assert!(a.node_name != b.node_name && b.node_id.to_string().starts_with(&b.node_name));
     }
 }
 

@@ -21,7 +21,7 @@ fn offer(node: &Address, events: &Events, count: usize) -> (BTreeSet<String>, Ve
             refused.push(reply.body);
             continue;
         }
-        for outcome in reply.json().as_array().unwrap() {
+        for outcome in reply.json()["items"].as_array().unwrap() {
             match outcome["outcome"].as_str() {
                 Some("accepted") => drop(accepted.insert(outcome["event_hash"].as_str().unwrap().to_owned())),
                 Some("refused") => {

@@ -29,7 +29,7 @@ fn two_and_two(cluster: &Cluster) -> [String; 2] {
 fn conflict_at(node: &Node) -> Value {
     eventually(&format!("{} lists the conflict", node.org.name), SOON, || {
         let list = node.ssid_json(&["conflicts", "list"]);
-        match list.as_array().unwrap().as_slice() {
+        match list["items"].as_array().unwrap().as_slice() {
             [one] if one["in_conflict"] == true => Ok(one.clone()),
             _ => Err(list),
         }
@@ -45,7 +45,7 @@ fn assert_recorded(cluster: &Cluster, hash: &str, resolution: &str) {
         assert_eq!((&record["resolution"], &record["consensus_hash"]), (&resolution.into(), &hash.into()), "{record}");
         assert_eq!(record["consensus_achieved"], true, "{record}");
         assert!(record["round"].as_u64().is_some_and(|round| round >= 1), "{record}");
-        assert_eq!(node.ssid_json(&["conflicts", "list"]), serde_json::json!([]), "{}", node.org.name);
+        assert_eq!(node.ssid_json(&["conflicts", "list"])["items"], serde_json::json!([]), "{}", node.org.name);
     }
     assert_eq!(cluster.assert_agreed(), 1);
 }
@@ -76,7 +76,7 @@ fn of_three_and_one_the_majority_is_certified_and_every_record_names_the_one() {
     // its own event lost, and it says so
     let _ = odd.ssid(&["consensus", "check", &theirs]).exits(4).says(&["certified for another event"]);
     let health = cluster.node(0).ssid_json(&["quorum"]);
-    let voters = health["voters"].as_array().unwrap();
+    let voters = health["voter_list"].as_array().unwrap();
     let of_odd = voters.iter().find(|voter| voter["node_id"] == odd_id.as_str()).unwrap();
     assert_eq!(of_odd["health"], "disagrees", "{health}");
     // trust: what the others think of it, and why
@@ -85,11 +85,11 @@ fn of_three_and_one_the_majority_is_certified_and_every_record_names_the_one() {
         let changes = trust["changes"].as_array().unwrap();
         let why = changes.iter().find(|change| change["reason"] == "disagreement").unwrap_or_else(|| panic!("{trust}"));
         assert_eq!(why["points"], -5, "{trust}");
-        assert_eq!(changes.last().unwrap()["score"], trust["score"], "the running sum");
+        assert_eq!(changes.last().unwrap()["trust_score"], trust["trust_score"], "the running sum");
         let sum: i64 = changes.iter().map(|change| change["points"].as_i64().unwrap()).sum();
-        assert_eq!(trust["score"], 50 + sum, "{trust}");
+        assert_eq!(trust["trust_score"], 50 + sum, "{trust}");
         let list = node.ssid(&["trust", "list"]).well().stdout;
-        assert!(list.contains("node-3") && list.contains(&trust["score"].to_string()), "{list}");
+        assert!(list.contains("node-3") && list.contains(&trust["trust_score"].to_string()), "{list}");
     }
     cluster.assert_agreed();
 }
@@ -105,7 +105,7 @@ fn of_two_and_two_nothing_is_certified_and_all_four_show_the_conflict() {
     let second = hash_of(&waited);
     for node in cluster.nodes() {
         let conflict = conflict_at(node);
-        assert_eq!(conflict["subject"]["version"], "v4.4.0");
+        assert_eq!(conflict["subject"]["event_version"], "v4.4.0");
         let mut candidates: Vec<_> =
             conflict["candidates"].as_array().unwrap().iter().map(|c| c["event_hash"].clone()).collect();
         candidates.sort_by_key(ToString::to_string);

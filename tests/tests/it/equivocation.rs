@@ -19,8 +19,8 @@ fn liar(cluster: &Cluster) -> String {
 fn proven_kinds(node: &Node, member: &str) -> Vec<String> {
     let list = node.ssid_json(&["evidence", "list"]);
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let mut kinds: Vec<String> = list.as_array().unwrap().iter().map(|piece| text(&piece["kind"])).collect();
-    for piece in list.as_array().unwrap() {
+    let mut kinds: Vec<String> = list["items"].as_array().unwrap().iter().map(|piece| text(&piece["kind"])).collect();
+    for piece in list["items"].as_array().unwrap() {
         assert_eq!(piece["member"]["node_id"], member, "{}: {piece}", node.org.name);
     }
     kinds.sort_unstable();
@@ -31,12 +31,12 @@ fn proven_kinds(node: &Node, member: &str) -> Vec<String> {
 /// That its trust is 0 at `node`, for equivocation.
 fn assert_trust_is_lost(node: &Node, member: &str) {
     let explained = node.ssid_json(&["trust", "explain", member]);
-    assert_eq!((&explained["score"], &explained["label"]), (&0.into(), &"VERY LOW".into()), "{explained}");
+    assert_eq!((&explained["trust_score"], &explained["trust_label"]), (&0.into(), &"very_low".into()), "{explained}");
     let changes = explained["changes"].as_array().unwrap();
     let because = changes.iter().find(|change| change["points"] == -100).unwrap_or_else(|| panic!("{explained}"));
     assert!(because["reason"].as_str().unwrap().contains("equivocation"), "{because}");
     let list = node.ssid_json(&["evidence", "list"]);
-    let ids: Vec<&Value> = list.as_array().unwrap().iter().map(|piece| &piece["id"]).collect();
+    let ids: Vec<&Value> = list["items"].as_array().unwrap().iter().map(|piece| &piece["evidence_id"]).collect();
     assert!(ids.contains(&&because["reference"]), "{because} is about none of {ids:?}");
 }
 

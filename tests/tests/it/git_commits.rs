@@ -14,7 +14,7 @@ fn emit(node: &Node, version: &str, commit: &str) {
 /// What the only open event waits for, in words.
 fn waiting_for(node: &Node) -> Result<String, String> {
     let open = node.ssid_json(&["events", "list", "--state", "review"]);
-    let why = open[0]["review"]["explanation"].as_str().map(str::to_owned);
+    let why = open["items"][0]["review"]["explanation"].as_str().map(str::to_owned);
     why.ok_or_else(|| open.to_string())
 }
 
@@ -84,7 +84,7 @@ fn an_event_is_certified_once_its_commit_is_on_the_default_branch_of_whoever_ann
         why => Err(why),
     });
     let open = cluster.node(0).ssid_json(&["events", "list", "--state", "review"]);
-    let _ = cluster.node(0).ssid(&["events", "endorse", open[0]["event_hash"].as_str().unwrap()]).well();
+    let _ = cluster.node(0).ssid(&["events", "endorse", open["items"][0]["event_hash"].as_str().unwrap()]).well();
     cluster.wait_certified(3, LONG);
     emit(cluster.node(2), "v1.0.3", &first);
     eventually("a repository that is gone", LONG, || match waiting_for(cluster.node(0))? {

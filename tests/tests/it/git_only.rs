@@ -59,7 +59,7 @@ fn four_nodes_without_a_live_network_certify_through_their_repositories_alone() 
     for node in cluster.nodes() {
         eventually(&format!("{} may sign", node.org.name), SOON, || {
             let status = node.status();
-            let ready = status["transport"]["kind"] == "git" && status["voting"]["hearing"].is_null();
+            let ready = status["transport"]["kind"] == "git" && status["voting"]["starting"].is_null();
             if ready { Ok(()) } else { Err(format!("{} {}", status["voting"], node.get("/v1/sync").body)) }
         });
     }

@@ -121,20 +121,20 @@ fn each_failing_repository_is_named_and_takes_no_other_with_it() {
     assert_eq!((&good["commit"], &good["rewritten"][0]["was"]), (&other.as_str().into(), &first.as_str().into()));
     assert_eq!(node.status()["transport"]["rewritten_histories"], 1);
     // … as evidence, also after a restart, and called what it is: seen by this node, proven to nobody
-    let listed = || node.ssid_json(&["evidence", "list"]).as_array().map_or(0, Vec::len);
+    let listed = || node.ssid_json(&["evidence", "list"])["items"].as_array().map_or(0, Vec::len);
     eventually("it is listed", SOON, || if listed() == 1 { Ok(()) } else { Err("it is not".to_owned()) });
     cluster.node_mut(0).kill();
     cluster.node_mut(0).start_answering();
     let node = cluster.node(0);
     assert_eq!(node.status()["transport"]["rewritten_histories"], 1);
     let list = node.ssid_json(&["evidence", "list"]);
-    let one = &list[0];
-    assert_eq!(list.as_array().map(Vec::len), Some(1), "{list}");
+    let one = &list["items"][0];
+    assert_eq!(list["items"].as_array().map(Vec::len), Some(1), "{list}");
     assert_eq!(
         (&one["kind"], &one["proven"], &one["member"]["node_name"]),
         (&"rewritten_history".into(), &false.into(), &"good".into())
     );
-    let id = one["id"].as_str().unwrap();
+    let id = one["evidence_id"].as_str().unwrap();
     let file = node.file("observation.json");
     let shown = node.ssid_json(&["evidence", "show", id, "-o", file.to_str().unwrap()]);
     let document: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();

@@ -29,6 +29,7 @@ mod registry_file;
 mod rubbish;
 mod telemetry;
 mod vote_history;
+mod words;
 
 /// A module that is not named above would never run.
 #[test]

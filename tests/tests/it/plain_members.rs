@@ -8,7 +8,7 @@ use ssid_tests::{Cluster, Events, Node, SOON, Shape, eventually};
 
 fn observed(node: &Node) -> Value {
     let nodes = node.ssid_json(&["nodes", "list"]);
-    let found = nodes.as_array().unwrap().iter().find(|node| node["role"] == "observed").cloned();
+    let found = nodes["items"].as_array().unwrap().iter().find(|node| node["role"] == "observed").cloned();
     found.unwrap_or_default()
 }
 
@@ -70,5 +70,9 @@ fn a_member_without_a_key_is_read_once_that_is_allowed_and_counts_for_nothing() 
     let manifest: Value = serde_json::from_slice(&fs::read(first.file("federation_manifest.json")).unwrap()).unwrap();
     let history = manifest["consensus_history"].as_array().unwrap();
     assert!(history.len() == 2 && history.iter().all(|record| record["signed"].is_null()), "{manifest}");
-    assert_eq!(first.ssid_json(&["trust", "list"]).as_array().unwrap().len(), 2, "it has no trust that counts");
+    assert_eq!(
+        first.ssid_json(&["trust", "list"])["items"].as_array().unwrap().len(),
+        2,
+        "it has no trust that counts"
+    );
 }

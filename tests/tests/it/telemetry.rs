@@ -167,7 +167,7 @@ fn all_four_channels_are_tried_and_get_one_critical_message_of_a_drop() {
     };
     let tried = ssid(&["test"]);
     let attempts: Vec<_> =
-        tried.as_array().unwrap().iter().map(|t| (&t["channel"], &t["delivered"], &t["attempts"])).collect();
+        tried["items"].as_array().unwrap().iter().map(|t| (&t["channel"], &t["delivered"], &t["attempts"])).collect();
     let expected = [("slack", 2), ("discord", 1), ("webhook", 2), ("email", 1)];
     for ((channel, delivered, attempts), (name, count)) in attempts.into_iter().zip(expected) {
         assert_eq!((channel, delivered, attempts), (&json!(name), &json!(true), &json!(count)), "{tried}");

@@ -67,7 +67,7 @@ fn hex(text: &str) -> [u8; 32] {
 fn conflict(node: &Node) -> Value {
     eventually("the conflict is shown", SOON, || {
         let list = node.ssid_json(&["conflicts", "list"]);
-        list.as_array().unwrap().first().cloned().ok_or(list)
+        list["items"].as_array().unwrap().first().cloned().ok_or(list)
     })
 }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use serde::Serialize;
-use ssid_node::api::view::{NodeView, RecordView, StatusView, iso, now};
+use ssid_node::api::view::{NodeView, Page, RecordView, StatusView, iso, now};
 use ssid_node::config::Config;
 use ssid_node::known_members::KnownMembers;
 use ssid_node::legacy::plain::plain_members;
@@ -122,7 +122,8 @@ impl Facts {
             let with_keys = self.manifest()?.known_nodes().into_iter().filter(ManifestNode::has_key);
             return Ok(with_keys.chain(without_keys).collect());
         };
-        let members: Vec<NodeView> = client.get(&["v1", "nodes"], &[]).await?;
+        let members: Page<NodeView> = client.get(&["v1", "nodes"], &[]).await?;
+        let members = members.items;
         Ok(members.iter().filter(|member| !member.is_self).map(as_node).chain(without_keys).collect())
     }
 
@@ -135,7 +136,8 @@ impl Facts {
             all.drain(..all.len().saturating_sub(limit));
             return Ok(all);
         };
-        let mut records: Vec<RecordView> = client.list(&["v1", "consensus"], &[], limit).await?;
+        let records: Page<RecordView> = client.list(&["v1", "consensus"], &[], limit).await?;
+        let mut records = records.items;
         records.reverse();
         let before = self.manifest.iter().flat_map(of_before).filter(|record| record.subject_id.is_none());
         let mut all: Vec<_> = before.chain(records.iter().map(HistoryRecord::from)).collect();

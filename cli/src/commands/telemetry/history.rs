@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
-use ssid_node::api::view::now;
+use ssid_node::api::view::{Page, now};
 use ssid_node::config::write_atomic;
 use ssid_node::telemetry::chart;
 use ssid_node::telemetry::checks::day_of;
@@ -43,7 +43,7 @@ pub(super) fn run(context: &Context, args: &HistoryArgs) -> Result<()> {
     }
     let history = history(rows);
     let shown = &history[history.len().saturating_sub(args.limit)..];
-    context.out.show(shown, |rows| table(rows, context.out))?;
+    context.out.show(&Page::whole(shown.iter().collect()), |rows| table(&rows.items, context.out))?;
     Ok(())
 }
 
@@ -65,7 +65,7 @@ fn history(rows: &[Row]) -> Vec<HistoryRow> {
     rows.iter().map(row).collect()
 }
 
-fn table(rows: &[HistoryRow], out: Output) -> String {
+fn table(rows: &[&HistoryRow], out: Output) -> String {
     let unknown = || "unknown".to_owned();
     let rows = rows.iter().map(|row| {
         let change =

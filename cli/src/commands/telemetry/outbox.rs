@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use serde_json::{Value, json};
-use ssid_node::api::view::now;
+use ssid_node::api::view::{Page, now};
 use ssid_node::telemetry::view::EntryView;
 
 use super::{OutboxCommand, desk};
@@ -17,10 +17,10 @@ pub(super) async fn run(command: OutboxCommand, context: &Context) -> Result<()>
     let (id, verb) = match command {
         OutboxCommand::List => {
             let rows = match &mut here {
-                Some(desk) => EntryView::all(desk.courier().queue()),
+                Some(desk) => Page::whole(EntryView::all(desk.courier().queue())),
                 None => client.get(&["v1", "telemetry", "outbox"], &[]).await?,
             };
-            context.out.show(&rows, |rows| table(rows, context.out))?;
+            context.out.show(&rows, |rows| table(&rows.items, context.out))?;
             return Ok(());
         }
         OutboxCommand::Retry { id } => (id, "retry"),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use ssid_node::api::view::now;
+use ssid_node::api::view::{Page, now};
 use ssid_node::telemetry::channels::Senders;
 use ssid_node::telemetry::trial::{TrialView, try_out};
 
@@ -34,7 +34,9 @@ pub(in crate::commands) async fn run_as(
         return Err(error.hint(format!("set notifications.slack.enabled (or another's) to true in {file}")).into());
     }
     let trials = try_out(&senders.usable, source(context, &places), wait, now()).await;
-    context.out.show(&trials, page)?;
+    let trials = Page::whole(trials);
+    context.out.show(&trials, |trials| page(&trials.items))?;
+    let trials = trials.items;
     if let Some((channel, why)) = senders.unusable.first() {
         return Err(CliError::usage(format!("{} cannot be used: {why}", channel.as_str())).into());
     }

@@ -19,15 +19,20 @@ pub(super) async fn list(
     State(state): State<ApiState>,
     paging: Result<Query<Paging>, QueryRejection>,
 ) -> Answer<AnchorsView> {
-    let limit = paging?.limit();
-    state.read(move |state| anchors(state, limit)).await.map(Json)
+    let Query(paging) = paging?;
+    let (limit, seen) = (paging.limit(), paging.before()?.unwrap_or_default());
+    let seen = usize::try_from(seen).unwrap_or(usize::MAX);
+    state.read(move |state| anchors(state, limit, seen)).await.map(Json)
 }
 
-fn anchors(state: &ApiState, limit: usize) -> Result<AnchorsView, Failure> {
+/// A page of what is anchored, after so many that the caller has seen.
+fn anchors(state: &ApiState, limit: usize, seen: usize) -> Result<AnchorsView, Failure> {
     let mut rows = state.store.anchors().collect::<Result<Vec<_>, _>>()?;
     let total = rows.len() as u64;
     rows.sort_by(|(_, a), (_, b)| b.at.cmp(&a.at).then_with(|| a.name.cmp(&b.name)));
-    rows.truncate(limit);
+    let until = seen.saturating_add(limit);
+    let next = (until < rows.len()).then(|| until.to_string());
+    let rows = rows.into_iter().skip(seen).take(limit);
     let view = |(sha256, row): (_, ssid_storage::AnchorRow)| AnchorView {
         name: row.name,
         sha256,
@@ -37,7 +42,8 @@ fn anchors(state: &ApiState, limit: usize) -> Result<AnchorsView, Failure> {
     };
     let doing = state.anchors.as_ref().map(|desk| desk.state.borrow().clone()).unwrap_or_default();
     Ok(AnchorsView {
-        items: rows.into_iter().map(view).collect(),
+        items: rows.map(view).collect(),
+        next,
         total,
         waiting: state.store.outbox(ANCHOR, COUNTED)?.len() as u64,
         running: doing.running,

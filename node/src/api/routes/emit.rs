@@ -16,7 +16,7 @@ use ssid_protocol::id::{SubjectId, UnixMillis};
 use tokio::time::Instant;
 
 use crate::api::error::Failure;
-use crate::api::view::{EmitView, EventDraft, EventState, Problem, now};
+use crate::api::view::{EmitView, EventDraft, EventState, Page, Problem, now};
 use crate::api::wait::{Ended, Waiter};
 use crate::api::{ApiState, EventDefaults};
 use crate::engine::{EMIT_EVENTS, EmitOutcome};
@@ -65,7 +65,7 @@ pub(super) async fn emit(
     }
     let mut views = offer(&state, events, deadline).await?;
     if !is_single {
-        return Ok(Json(views).into_response());
+        return Ok(Json(Page::whole(views)).into_response());
     }
     let Some(view) = views.pop() else { return Err(Failure::internal("no outcome for the event")) };
     if let EmitOutcome::Refused { reason, retry } = &view.outcome {

@@ -11,20 +11,21 @@ use ssid_storage::{EvidenceRow, RewrittenRow};
 use crate::api::ApiState;
 use crate::api::error::{Answer, Failure};
 use crate::api::names::{Named, resolve};
-use crate::api::view::{EvidenceView, OBSERVATION_FORMAT, Observation, REWRITTEN_HISTORY, iso};
+use crate::api::view::{EvidenceView, OBSERVATION_FORMAT, Observation, Page, REWRITTEN_HISTORY, iso};
 
-pub(super) async fn list(State(state): State<ApiState>) -> Answer<Vec<EvidenceView>> {
+pub(super) async fn list(State(state): State<ApiState>) -> Answer<Page<EvidenceView>> {
     let all = |state: &ApiState| {
         let mut all = views(state)?;
         all.sort_by_key(|(at, _)| *at);
-        Ok(all.into_iter().map(|(_, view)| EvidenceView { document: None, ..view }).collect())
+        Ok(Page::whole(all.into_iter().map(|(_, view)| EvidenceView { document: None, ..view }).collect()))
     };
     state.read(all).await.map(Json)
 }
 
 pub(super) async fn show(State(state): State<ApiState>, Path(id): Path<String>) -> Answer<EvidenceView> {
     let one = move |state: &ApiState| {
-        let named = |(_, view): (_, EvidenceView)| Named { id: view.id.to_string(), name: String::new(), item: view };
+        let named =
+            |(_, view): (_, EvidenceView)| Named { id: view.evidence_id.to_string(), name: String::new(), item: view };
         resolve("evidence", &id, views(state)?.into_iter().map(named).collect())
     };
     state.read(one).await.map(Json)
@@ -52,7 +53,7 @@ fn proven(state: &ApiState, verifier: &Verifier, row: &EvidenceRow) -> Result<Ev
     let proven = row.evidence.verify(verifier).map_err(Failure::internal)?;
     let document: Value = serde_json::from_str(&row.evidence.to_json().to_jcs()).map_err(Failure::internal)?;
     Ok(EvidenceView {
-        id: row.evidence.id(),
+        evidence_id: row.evidence.id(),
         kind: proven.kind.as_str().to_owned(),
         proven: true,
         member: proven.member.map(|member| state.named_node(&member)),
@@ -79,7 +80,7 @@ fn observed(state: &ApiState, member: NodeId, row: RewrittenRow) -> Result<Evide
         seen_at: seen_at.clone(),
     };
     Ok(EvidenceView {
-        id: observation.id(),
+        evidence_id: observation.id(),
         kind: observation.kind.clone(),
         proven: false,
         member: Some(state.named_node(&member)),

@@ -38,7 +38,7 @@ pub(super) async fn proof(
             event_hash: asked,
             content_digest: found.choice.content_digest,
             subject_id: found.subject_id,
-            index: entry.sequence,
+            sequence: entry.sequence,
             path: state.store.inclusion(entry.sequence, head.size)?.ok_or_else(lost)?,
             head: head.into(),
         })

@@ -7,6 +7,7 @@ mod emit;
 mod events;
 mod evidence;
 mod import;
+mod index;
 mod log;
 mod nodes;
 mod report;
@@ -21,6 +22,7 @@ use std::time::Duration;
 
 use axum::extract::DefaultBodyLimit;
 use axum::http::Uri;
+use axum::middleware::from_fn;
 use axum::routing::{get, post};
 use axum::{Extension, Router};
 use serde::Deserialize;
@@ -75,6 +77,8 @@ pub(super) fn router(state: ApiState, shutdown: CancellationToken) -> Router {
         .route("/v1/log/head", get(log::head))
         .route("/v1/log/proof", get(log::proof))
         .route("/v1/log/consistency", get(log::consistency))
+        .route("/", get(index::index))
+        .route("/v1", get(index::index))
         .route("/healthz", get(status::healthz))
         .route("/readyz", get(status::readyz))
         .route("/metrics", get(status::metrics))
@@ -88,15 +92,18 @@ pub(super) fn router(state: ApiState, shutdown: CancellationToken) -> Router {
     bounded(quick, QUICK)
         .merge(bounded(slow, SLOW))
         .route("/v1/stream", get(stream::stream))
+        .route_layer(from_fn(index::known_parameters))
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
+        .layer(from_fn(index::as_problem))
         .layer(Extension(shutdown))
         .with_state(state)
 }
 
 async fn unknown(uri: Uri) -> Failure {
     let detail: String = uri.path().chars().take(200).collect();
-    Failure::not_found(format!("there is nothing at {detail}"))
+    let problem = *Failure::not_found(format!("there is nothing at {detail}")).0;
+    Failure::from(problem.hint("every path: GET /v1"))
 }
 
 async fn wrong_method(uri: Uri) -> Failure {

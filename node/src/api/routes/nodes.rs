@@ -11,12 +11,12 @@ use ssid_protocol::trust::{REVIEW_FLOOR, TrustLabel};
 
 use crate::api::ApiState;
 use crate::api::error::{Answer, Failure};
-use crate::api::view::{NodeView, ObservedNodeView, iso, now};
+use crate::api::view::{NodeView, ObservedNodeView, Page, iso, now};
 use crate::legacy::PlainHandle;
 use crate::legacy::plain::{allows_unsigned, observations};
 
-pub(super) async fn list(State(state): State<ApiState>) -> Answer<Vec<NodeView>> {
-    state.read(all).await.map(Json)
+pub(super) async fn list(State(state): State<ApiState>) -> Answer<Page<NodeView>> {
+    state.read(all).await.map(Page::whole).map(Json)
 }
 
 fn all(state: &ApiState) -> Result<Vec<NodeView>, Failure> {
@@ -33,8 +33,9 @@ pub(super) async fn show(State(state): State<ApiState>, Path(id): Path<String>) 
 }
 
 /// Those without a key.
-pub(super) async fn observed(State(state): State<ApiState>) -> Answer<Vec<ObservedNodeView>> {
-    state.read(|state| state.plain.as_ref().map_or_else(|| Ok(Vec::new()), without_keys)).await.map(Json)
+pub(super) async fn observed(State(state): State<ApiState>) -> Answer<Page<ObservedNodeView>> {
+    let all = state.read(|state| state.plain.as_ref().map_or_else(|| Ok(Vec::new()), without_keys));
+    all.await.map(Page::whole).map(Json)
 }
 
 fn without_keys(plain: &PlainHandle) -> Result<Vec<ObservedNodeView>, Failure> {
@@ -90,7 +91,7 @@ fn view(state: &ApiState, member: &Member) -> Result<NodeView, Failure> {
         connected: is_self || peer.connected,
         last_seen: state.last_seen(id)?.map(iso),
         trust_score,
-        trust_label: TrustLabel::of(trust_score).as_str().to_owned(),
+        trust_label: TrustLabel::of(trust_score).word().to_owned(),
         needs_review: trust_score < REVIEW_FLOOR,
         software: says(|h| &h.software),
         epoch: own.map(|e| e.epoch).or(heard.as_ref().map(|(heartbeat, _)| heartbeat.epoch)),

@@ -117,7 +117,7 @@ fn voting(state: &ApiState, engine: &EngineStatus) -> VotingStatus {
         missing_voters,
         abstaining: engine.abstaining.clone(),
         abstaining_ends: engine.abstaining.is_some().then(|| ABSTAINING_ENDS.to_owned()),
-        hearing: engine.hearing.as_ref().map(|hearing| named(&hearing.heard)),
+        starting: engine.hearing.as_ref().map(|hearing| named(&hearing.heard)),
         read_only: engine.read_only.clone(),
         awaiting_review: engine.awaiting_review,
     }

@@ -1,6 +1,7 @@
 //! `/v1/sync`: how syncs stand, and one now.
 
 use axum::Json;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use serde::Deserialize;
 
@@ -26,7 +27,11 @@ pub(super) async fn show(State(state): State<ApiState>) -> Answer<SyncState> {
 }
 
 /// Answers when the sync has ended.
-pub(super) async fn start(State(state): State<ApiState>, Query(wish): Query<Wish>) -> Answer<SyncOutcome> {
+pub(super) async fn start(
+    State(state): State<ApiState>,
+    wish: Result<Query<Wish>, QueryRejection>,
+) -> Answer<SyncOutcome> {
+    let Query(wish) = wish?;
     let synced = async {
         let mut outcome = state.git.sync(wish.force, wish.transport).await?;
         // not done: too soon, or there is no member's branch to fetch, which is no reason against plain logs

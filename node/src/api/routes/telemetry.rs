@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use crate::api::ApiState;
 use crate::api::error::{Answer, Failure};
-use crate::api::view::Problem;
+use crate::api::view::{Page, Problem};
 use crate::telemetry::task::Request;
 use crate::telemetry::view::{CheckView, EntryView};
 
@@ -15,8 +15,8 @@ pub(super) async fn check(State(state): State<ApiState>) -> Answer<CheckView> {
     ask(&state, Request::Check).await?.map(Json).map_err(Failure::internal)
 }
 
-pub(super) async fn outbox(State(state): State<ApiState>) -> Answer<Vec<EntryView>> {
-    ask(&state, Request::Outbox).await.map(Json)
+pub(super) async fn outbox(State(state): State<ApiState>) -> Answer<Page<EntryView>> {
+    ask(&state, Request::Outbox).await.map(Page::whole).map(Json)
 }
 
 pub(super) async fn retry(State(state): State<ApiState>, Path(id): Path<u64>) -> Answer<Value> {

@@ -10,7 +10,7 @@ use ssid_protocol::trust::{ENDORSEMENT_FLOOR, REVIEW_FLOOR, TrustChange, TrustLa
 use crate::api::ApiState;
 use crate::api::caller::{self, Caller};
 use crate::api::error::{Answer, Failure};
-use crate::api::view::{TrustChangeView, TrustNoteView, TrustRequest, TrustView, iso};
+use crate::api::view::{Page, TrustChangeView, TrustNoteView, TrustRequest, TrustView, iso};
 use crate::engine::Adjustment;
 
 /// Characters of a reason.
@@ -18,13 +18,13 @@ const REASON_CHARS: usize = 500;
 /// Characters of a name.
 const NAME_CHARS: usize = 100;
 
-pub(super) async fn list(State(state): State<ApiState>) -> Answer<Vec<TrustView>> {
+pub(super) async fn list(State(state): State<ApiState>) -> Answer<Page<TrustView>> {
     let all = |state: &ApiState| {
         let views = state.manifest.members.iter().map(|member| view(state, member));
         let scores = views.map(|view| Ok(TrustView { changes: Vec::new(), ..view? }));
         let mut scores: Vec<_> = scores.collect::<Result<_, Failure>>()?;
-        scores.sort_by_key(|view| std::cmp::Reverse(view.score));
-        Ok(scores)
+        scores.sort_by_key(|view| std::cmp::Reverse(view.trust_score));
+        Ok(Page::whole(scores))
     };
     state.read(all).await.map(Json)
 }
@@ -79,8 +79,8 @@ fn view(state: &ApiState, member: &Member) -> Result<TrustView, Failure> {
         node_id: member.node_id,
         node_name: member.node_name.clone(),
         organization: member.organization.clone(),
-        score,
-        label: TrustLabel::of(score).as_str().to_owned(),
+        trust_score: score,
+        trust_label: TrustLabel::of(score).word().to_owned(),
         needs_review: score < REVIEW_FLOOR,
         effects: effects(score),
         changes: with_running_score(&state.settings.trust, changes),
@@ -105,7 +105,7 @@ fn with_running_score(rules: &TrustRules, changes: Vec<TrustChange>) -> Vec<Trus
             at: iso(change.at),
             reason: change.reason.as_str().to_owned(),
             points: change.points,
-            score,
+            trust_score: score,
             origin: change.origin,
             reference: change.reference,
             note: change.note.map(|TrustNote { by, words }| TrustNoteView { by, words }),

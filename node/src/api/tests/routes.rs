@@ -42,11 +42,11 @@ async fn what_is_certified_is_shown_in_the_registrys_words_and_proven() {
     let verified = served.get("/v1/consensus/verify").await;
     assert_eq!((&verified["ok"], &verified["certificates"]), (&json!(true), &json!(5)));
     let proof = served.get(&format!("/v1/log/proof?hash={hash}")).await;
-    assert_eq!((&proof["index"], &proof["size"]), (&json!(1), &json!(5)));
+    assert_eq!((&proof["sequence"], &proof["size"]), (&json!(1), &json!(5)));
     assert_eq!(served.get("/v1/log/consistency?from=3").await["root"], served.get("/v1/log/head").await["root"]);
     let event = served.get(&format!("/v1/events/{hash}")).await;
     assert_eq!(
-        (&event["state"], &event["version"], &event["sequence"]),
+        (&event["state"], &event["event_version"], &event["sequence"]),
         (&json!("certified"), &json!("v1"), &json!(1))
     );
     assert_eq!(served.get("/v1/events?limit=3").await["items"].as_array().map(Vec::len), Some(3));
@@ -78,9 +78,9 @@ async fn status_says_what_the_node_waits_for() {
     assert_eq!(code, 503);
     let reason = ready["reasons"][0].as_str().unwrap();
     assert!(reason.contains("2 of 4 voters") && reason.contains("Node-3"), "{reason}");
-    assert_eq!(served.get("/v1/nodes").await.as_array().map(Vec::len), Some(MEMBERS));
-    assert_eq!(served.get("/v1/nodes/Node-1").await["trust_label"], "MEDIUM");
-    assert_eq!(served.get("/v1/trust/Node-1").await["score"], 50);
+    assert_eq!(served.get("/v1/nodes").await["items"].as_array().map(Vec::len), Some(MEMBERS));
+    assert_eq!(served.get("/v1/nodes/Node-1").await["trust_label"], "medium");
+    assert_eq!(served.get("/v1/trust/Node-1").await["trust_score"], 50);
     assert_eq!(served.get("/healthz").await, "ok\n");
     assert!(served.get("/metrics").await.as_str().unwrap().contains("# EOF"));
     for path in ["/nothing", "/v1/nodes/nobody", "/v1/conflicts/aa"] {
@@ -89,6 +89,41 @@ async fn status_says_what_the_node_waits_for() {
     assert_eq!(served.ask("DELETE /v1/status", "").await.0, 405);
     assert_eq!(served.ask("GET /v1/consensus?limit=many", "").await.0, 400);
     assert_eq!(served.ask("POST /v1/events/apply", "").await.0, 409);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_endpoint_does_not_take_is_refused_and_every_path_is_listed() {
+    let served = served(accept, false).await;
+    for request in [
+        "GET /v1/events?event=security_review&limit=2",
+        "GET /v1/status?x",
+        "GET /v1/consensus?Limit=2",
+        "GET /v1/nodes/Node-1?limit=2",
+        "POST /v1/sync?transprt=git",
+        "GET /healthz?verbose=1",
+    ] {
+        let (status, problem) = served.ask(request, "").await;
+        assert_eq!((status, &problem["type"]), (400, &json!("urn:ssid:problem:unknown_parameter")), "{request}");
+        assert!(problem["hint"].as_str().unwrap().contains("GET /v1"), "{problem}");
+    }
+    // what the HTTP library refuses is a problem document, too: `ask` looks at the media type
+    for request in [
+        "GET /v1/events/%ff",
+        "POST /v1/telemetry/outbox/abc/retry",
+        "POST /v1/sync?transport=zzz",
+        "GET /v1/log/proof",
+    ] {
+        assert_eq!(served.ask(request, "").await.0, 400, "{request}");
+    }
+    let list = served.get("/v1").await;
+    assert_eq!(list, served.get("/").await);
+    for endpoint in list["items"].as_array().unwrap() {
+        let path = endpoint["path"].as_str().unwrap();
+        let named = path.replace("{id}", "7").replace("{hash}", "ff").replace("{subject}", "ff");
+        let other = if endpoint["method"] == "GET" { "DELETE" } else { "PUT" };
+        // another method: the path is there, and nothing is done
+        assert_eq!(served.ask(&format!("{other} {named}"), "").await.0, 405, "{path}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -135,7 +170,7 @@ async fn events_are_taken_refused_by_rule_or_by_limit() {
     let (status, view) = open.ask("POST /v1/events", DRAFT).await;
     assert_eq!((status, &view["outcome"], &view["state"]), (202, &json!("accepted"), &json!("open")));
     let (status, views) = open.ask("POST /v1/events", &format!("{DRAFT}\n{DRAFT}")).await;
-    assert_eq!((status, views.as_array().map(Vec::len)), (200, Some(2)));
+    assert_eq!((status, views["items"].as_array().map(Vec::len)), (200, Some(2)));
     let (status, problem) = open.ask("POST /v1/events", &DRAFT.replace("blueprint", "Blueprint")).await;
     assert_eq!((status, &problem["field"]), (422, &json!("event")));
     assert!(problem["rule"].as_str().unwrap().contains("[a-z0-9_.-]"));

@@ -27,16 +27,17 @@ async fn a_ledger_is_shown_with_running_sums_and_what_its_band_changes() {
     served.writer.write(Changes { trust: rows[..3].to_vec(), ..Changes::default() }).unwrap();
     let shown = served.get("/v1/trust/Node-1").await;
     assert_eq!(
-        (&shown["score"], &shown["label"], &shown["needs_review"]),
-        (&json!(22), &json!("VERY LOW"), &json!(true))
+        (&shown["trust_score"], &shown["trust_label"], &shown["needs_review"]),
+        (&json!(22), &json!("very_low"), &json!(true))
     );
     assert_eq!(shown["effects"].as_array().map(Vec::len), Some(3), "{shown}");
     served.writer.write(Changes { trust: rows[3..].to_vec(), ..Changes::default() }).unwrap();
     let shown = served.get("/v1/trust/Node-1").await;
-    let sums: Vec<_> = shown["changes"].as_array().unwrap().iter().map(|change| change["score"].clone()).collect();
+    let sums: Vec<_> =
+        shown["changes"].as_array().unwrap().iter().map(|change| change["trust_score"].clone()).collect();
     assert_eq!(sums, [45, 25, 22, 32]);
     assert_eq!(shown["changes"][3]["note"], json!({ "by": "ada", "words": "audited" }));
-    assert_eq!((&shown["label"], &shown["effects"]), (&json!("LOW"), &json!(["flagged for review"])));
+    assert_eq!((&shown["trust_label"], &shown["effects"]), (&json!("low"), &json!(["flagged for review"])));
     let node = served.get("/v1/nodes/Node-1").await;
     assert_eq!((&node["trust_score"], &node["needs_review"]), (&json!(32), &json!(true)));
     assert_eq!(served.get("/v1/nodes/Node-2").await["needs_review"], json!(false));
@@ -91,15 +92,15 @@ async fn evidence_is_listed_and_shown_with_its_document() {
     };
     let evidence = Evidence::of_statements(federation, signed("3dd05d9"), signed("fffffff"));
     let row = EvidenceRow { evidence: evidence.clone(), at: UnixMillis(1_000), from: Some(keys[1].node_id()) };
-    assert_eq!(served.get("/v1/evidence").await, json!([]));
+    assert_eq!(served.get("/v1/evidence").await, json!({ "items": [], "next": null }));
     served.writer.write(Changes { evidence: vec![(evidence.slot(), row)], ..Changes::default() }).unwrap();
-    let list = served.get("/v1/evidence").await;
+    let list = served.get("/v1/evidence").await["items"].clone();
     assert_eq!((&list[0]["kind"], &list[0]["document"]), (&json!("event"), &Value::Null));
     assert_eq!(list[0]["member"]["node_name"], "Node-2");
     assert_eq!(list[0]["told_by"]["node_name"], "Node-1");
     let id = evidence.id().to_string();
     let shown = served.get(&format!("/v1/evidence/{}", &id[..8])).await;
-    assert_eq!((shown["id"].as_str(), &shown["epoch"]), (Some(id.as_str()), &Value::Null));
+    assert_eq!((shown["evidence_id"].as_str(), &shown["epoch"]), (Some(id.as_str()), &Value::Null));
     assert_eq!(Evidence::parse(shown["document"].to_string().as_bytes()).unwrap(), evidence);
     assert_eq!(served.ask("GET /v1/evidence/ffff", "").await.0, 404);
     // a rewritten history stands beside it, by when it was seen, and is called observed
@@ -107,11 +108,11 @@ async fn evidence_is_listed_and_shown_with_its_document() {
         |seen_at| RewrittenRow { seen_at: UnixMillis(seen_at), remote: "r".into(), was: "a".into(), now: "b".into() };
     let rewritten = vec![(keys[3].node_id(), vec![row(500), row(2_000)])];
     served.writer.write(Changes { rewritten, ..Changes::default() }).unwrap();
-    let list = served.get("/v1/evidence").await;
+    let list = served.get("/v1/evidence").await["items"].clone();
     let kinds: Vec<_> = list.as_array().unwrap().iter().map(|one| (&one["kind"], &one["proven"])).collect();
     let (observed, no, yes) = (json!("rewritten_history"), json!(false), json!(true));
     assert_eq!(kinds, [(&observed, &no), (&json!("event"), &yes), (&observed, &no)]);
-    let shown = served.get(&format!("/v1/evidence/{}", list[2]["id"].as_str().unwrap())).await;
+    let shown = served.get(&format!("/v1/evidence/{}", list[2]["evidence_id"].as_str().unwrap())).await;
     assert_eq!(
         (&shown["document"]["was"], &shown["document"]["seen_at"]),
         (&json!("a"), &json!("1970-01-01T00:00:02Z"))

@@ -25,6 +25,8 @@ pub struct AnchorView {
 pub struct AnchorsView {
     /// The latest.
     pub items: Vec<AnchorView>,
+    /// What to give as `before` for the next page; `null` on the last.
+    pub next: Option<String>,
     /// How many there are in all.
     pub total: u64,
     /// Rows of the outbox that wait to be anchored; 0 if nothing does.

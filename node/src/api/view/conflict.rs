@@ -17,6 +17,7 @@ pub struct CandidateVotes {
     /// Its content digest.
     pub content_digest: ContentDigest,
     /// The event, if this node has it.
+    #[serde(with = "super::fields::optional")]
     pub event: Option<Event>,
     /// Who announced it, as far as known.
     pub announced_by: Option<NodeId>,
@@ -56,6 +57,7 @@ pub struct ConflictView {
     /// What is voted on.
     pub subject_id: SubjectId,
     /// The same in words, if known.
+    #[serde(with = "super::fields::subject")]
     pub subject: Option<Subject>,
     /// The epoch.
     pub epoch: Epoch,

@@ -36,8 +36,8 @@ impl EventState {
 /// An event with its hashes and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EventView {
-    /// The eight fields.
-    #[serde(flatten)]
+    /// The eight fields; `event_type` and `event_version` are what registry logs call `event` and `version`.
+    #[serde(flatten, with = "super::fields")]
     pub event: Event,
     /// Hash of the five identifying fields.
     pub event_hash: EventHash,
@@ -63,9 +63,11 @@ pub struct EventView {
 pub struct EventDraft {
     /// Default: now.
     pub timestamp: Option<String>,
-    /// The event type.
+    /// The event type; `event_type` means the same.
+    #[serde(alias = "event_type")]
     pub event: String,
-    /// The version.
+    /// The version; `event_version` means the same.
+    #[serde(alias = "event_version")]
     pub version: String,
     /// The Git commit.
     pub commit_hash: String,
@@ -84,7 +86,8 @@ pub struct EventDraft {
 /// What became of one offered event.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EmitView {
-    /// The event as it was offered, everything filled in.
+    /// The event as it was offered, everything filled in: its eight fields.
+    #[serde(flatten, with = "super::fields")]
     pub event: Event,
     /// Its event hash.
     pub event_hash: EventHash,

@@ -11,7 +11,7 @@ use super::NamedNode;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EvidenceView {
     /// Its name.
-    pub id: EvidenceId,
+    pub evidence_id: EvidenceId,
     /// What about: `event`, `vote`, `log_head`, `proposal`, `close` or `certificates`; or `rewritten_history`.
     pub kind: String,
     /// Whether the document proves it to anyone; not so of a `rewritten_history`, which this node saw and nobody signed.

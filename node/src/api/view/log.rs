@@ -24,7 +24,7 @@ pub struct ProofView {
     /// What was voted on.
     pub subject_id: SubjectId,
     /// Its place in the log, from 0.
-    pub index: u64,
+    pub sequence: u64,
     /// The log it is proven in.
     #[serde(flatten)]
     pub head: LogHeadView,

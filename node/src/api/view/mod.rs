@@ -6,6 +6,7 @@ mod conflict;
 mod consensus;
 mod event;
 mod evidence;
+mod fields;
 mod log;
 mod node;
 mod observation;
@@ -44,10 +45,41 @@ pub struct Page<T> {
     pub next: Option<String>,
 }
 
+impl<T> Page<T> {
+    /// A list that is short enough to be given whole.
+    pub fn whole(items: Vec<T>) -> Self {
+        Self { items, next: None }
+    }
+}
+
 /// `YYYY-MM-DDThh:mm:ss[.fff]Z`; the end of time if it lies beyond what a calendar holds.
 pub fn iso(at: UnixMillis) -> String {
     let millis = i64::try_from(at.0).unwrap_or(i64::MAX);
     jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::MAX).to_string()
+}
+
+/// Times as [`iso`] writes them, for `#[serde(with)]`.
+pub mod rfc3339 {
+    use serde::{Deserialize, Deserializer, Serializer, de};
+    use ssid_protocol::id::UnixMillis;
+
+    /// Writes a time as text.
+    ///
+    /// # Errors
+    /// Those of the serializer.
+    pub fn serialize<S: Serializer>(at: &UnixMillis, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&super::iso(*at))
+    }
+
+    /// Reads it back.
+    ///
+    /// # Errors
+    /// If the text is no time, or one before 1970.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<UnixMillis, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let at: jiff::Timestamp = text.parse().map_err(de::Error::custom)?;
+        u64::try_from(at.as_millisecond()).map(UnixMillis).map_err(de::Error::custom)
+    }
 }
 
 /// This machine's clock.
@@ -58,6 +90,12 @@ pub fn now() -> UnixMillis {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_whole_list_is_its_only_page() {
+        let page = serde_json::to_value(Page::whole(vec![1, 2])).unwrap();
+        assert_eq!(page, serde_json::json!({ "items": [1, 2], "next": null }));
+    }
 
     #[test]
     fn times_are_iso_8601_in_utc() {

@@ -36,7 +36,7 @@ pub struct NodeView {
     pub last_seen: Option<String>,
     /// Its trust in this node's ledger, 0–100.
     pub trust_score: i32,
-    /// `HIGH`, `MEDIUM`, `LOW` or `VERY LOW`.
+    /// `high`, `medium`, `low` or `very_low`.
     pub trust_label: String,
     /// Whether it is flagged for review: its score is below 50.
     pub needs_review: bool,

@@ -62,6 +62,7 @@ pub struct FederationStatus {
     /// The configuration's `federation.mode`.
     pub mode: String,
     /// The federation's name.
+    #[serde(rename = "federation_name")]
     pub name: String,
     /// Its id.
     pub federation_id: FederationId,
@@ -115,7 +116,7 @@ pub struct VotingStatus {
     pub abstaining_ends: Option<String>,
     /// After a start, until a quorum has told this node what it signed before: the voters that have. It signs nothing
     /// until then.
-    pub hearing: Option<Vec<NamedNode>>,
+    pub starting: Option<Vec<NamedNode>>,
     /// Why it is read-only, if it is.
     pub read_only: Option<String>,
     /// Subjects that wait for this node's own operator.

@@ -13,9 +13,9 @@ pub struct TrustView {
     /// Whose it is.
     pub organization: String,
     /// 0–100.
-    pub score: i32,
-    /// `HIGH`, `MEDIUM`, `LOW` or `VERY LOW`.
-    pub label: String,
+    pub trust_score: i32,
+    /// `high`, `medium`, `low` or `very_low`.
+    pub trust_label: String,
     /// Whether it is flagged for review: its score is below 50.
     pub needs_review: bool,
     /// What its band changes here, in words; empty if nothing.
@@ -34,7 +34,7 @@ pub struct TrustChangeView {
     /// How much.
     pub points: i32,
     /// The score after it.
-    pub score: i32,
+    pub trust_score: i32,
     /// Who originated the event it is about, if it is about one.
     pub origin: Option<NodeId>,
     /// What it is about.
