@@ -8,7 +8,7 @@ mod keys;
 mod settings;
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::Value;
 
@@ -22,6 +22,7 @@ pub(crate) use keys::{Keys, Rule};
 pub use settings::*;
 
 use crate::document::{Document, Unreadable};
+use crate::place::Place;
 
 /// Bytes of the largest configuration file that is read.
 pub const FILE_BYTES: u64 = 1024 * 1024;
@@ -93,7 +94,8 @@ impl Config {
     ///
     /// # Errors
     /// If it is missing, no JSON object, or sets a key to what is not allowed: then every such key is named.
-    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+    pub fn load(place: impl Into<Place>) -> Result<Self, ConfigError> {
+        let path = &place.into();
         let document = read(path)?;
         Self::from_document(document, &path.display().to_string())
     }
@@ -102,7 +104,8 @@ impl Config {
     ///
     /// # Errors
     /// As [`load`](Self::load), but not if it is missing.
-    pub fn load_or_default(path: &Path) -> Result<Self, ConfigError> {
+    pub fn load_or_default(place: impl Into<Place>) -> Result<Self, ConfigError> {
+        let path = &place.into();
         match Self::load(path) {
             Err(ConfigError::Missing(_)) => Ok(Self { file: path.display().to_string(), ..Self::default() }),
             result => result,
@@ -199,7 +202,8 @@ impl Config {
     ///
     /// # Errors
     /// If settings were changed to what is not allowed, or the file cannot be read as JSON, or not written.
-    pub fn save_atomic(&mut self, path: &Path) -> Result<(), ConfigError> {
+    pub fn save_atomic(&mut self, place: impl Into<Place>) -> Result<(), ConfigError> {
+        let path = &place.into();
         let mut document = match read(path) {
             Err(ConfigError::Missing(_)) => self.document.clone(),
             result => result?,
@@ -220,7 +224,11 @@ impl Config {
             return Err(ConfigError::Invalid(wrong));
         }
         let text = document.text().as_bytes();
-        write_atomic(path, text).map_err(|source| ConfigError::Io { action: "write", path: path.into(), source })?;
+        write_atomic(path, text).map_err(|source| ConfigError::Io {
+            action: "write",
+            path: path.to_path_buf(),
+            source,
+        })?;
         self.document = document;
         self.baseline = self.settings.clone();
         self.file = path.display().to_string();
@@ -229,11 +237,11 @@ impl Config {
 }
 
 /// The text of a configuration file, which has to be a JSON object of at most [`FILE_BYTES`].
-pub(crate) fn read(path: &Path) -> Result<Document, ConfigError> {
+pub(crate) fn read(path: &Place) -> Result<Document, ConfigError> {
     Document::read(path, FILE_BYTES).map_err(|unreadable| match unreadable {
-        Unreadable::Missing => ConfigError::Missing(path.to_owned()),
-        Unreadable::Syntax(what) => ConfigError::Syntax { path: path.to_owned(), what },
-        Unreadable::Io(source) => ConfigError::Io { action: "read", path: path.to_owned(), source },
+        Unreadable::Missing => ConfigError::Missing(path.to_path_buf()),
+        Unreadable::Syntax(what) => ConfigError::Syntax { path: path.to_path_buf(), what },
+        Unreadable::Io(source) => ConfigError::Io { action: "read", path: path.to_path_buf(), source },
     })
 }
 

@@ -6,7 +6,6 @@ mod markdown;
 mod tests;
 
 use std::collections::{BTreeMap, HashSet};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -18,12 +17,17 @@ use tokio_util::sync::CancellationToken;
 pub use markdown::{FIELDS, Field};
 
 use crate::api::view::{ConflictView, RecordView, iso, now};
-use crate::config::{ConflictResolution, Settings, write_atomic};
+use crate::config::{ConflictResolution, Settings};
 use crate::engine::{EngineHandle, Listener, NodeEvent};
+use crate::place::Place;
 use crate::registry::paths::RegistryPaths;
 
 /// What reports are called in their `format`.
 const FORMAT: &str = "ssid-conflict-report/1";
+/// Bytes of the largest report that is read.
+const REPORT_BYTES: u64 = 4 << 20;
+/// Files looked at in the reports' directory.
+const REPORTS: usize = 100_000;
 
 /// Whether a reported conflict is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,7 +73,7 @@ pub struct ConflictReport {
 #[derive(Clone, Debug)]
 pub struct Reports {
     /// The directory; made when the first report is written.
-    pub directory: PathBuf,
+    pub directory: Place,
     /// The federation.
     pub federation_id: FederationId,
     /// This node.
@@ -82,11 +86,11 @@ pub struct Reports {
 
 /// The directory that the configuration names; its default is the registry's own place, whether in a repository or in a
 /// data directory.
-pub(crate) fn directory(paths: &RegistryPaths, configured: &ConflictResolution) -> PathBuf {
+pub(crate) fn directory(paths: &RegistryPaths, configured: &ConflictResolution) -> Place {
     if configured.conflict_report_path == ConflictResolution::default().conflict_report_path {
         return paths.conflicts.clone();
     }
-    paths.root.join(&configured.conflict_report_path)
+    paths.at(&configured.conflict_report_path)
 }
 
 /// Writes reports until the end. Subscribes before it looks at what there is, so that nothing falls between.
@@ -183,15 +187,17 @@ impl Reports {
         })
     }
 
-    fn path(&self, subject: &SubjectId, extension: &str) -> PathBuf {
+    fn path(&self, subject: &SubjectId, extension: &str) -> Place {
         self.directory.join(format!("{subject}.{extension}"))
     }
 
     /// Subjects whose reports say that they are in conflict.
     fn unfinished(&self) -> HashSet<SubjectId> {
-        let Ok(files) = std::fs::read_dir(&self.directory) else { return HashSet::new() };
-        let paths = files.filter_map(Result::ok).map(|file| file.path());
-        let ours = paths.filter(|path| path.extension().is_some_and(|extension| extension == "json"));
+        let Ok(files) = self.directory.entries(REPORTS) else { return HashSet::new() };
+        let ours = files
+            .into_iter()
+            .map(|file| file.place)
+            .filter(|path| path.extension().is_some_and(|extension| extension == "json"));
         let reports = ours.filter_map(|path| read(&path));
         let unfinished = reports
             .filter(|report| report.state == ReportState::InConflict && report.federation_id == self.federation_id);
@@ -247,10 +253,9 @@ impl Reports {
             }
             report.written_at = written_at;
         }
-        let put = |path: &Path, bytes: &[u8]| {
-            write_atomic(path, bytes).map_err(|error| format!("cannot write '{}': {error}", path.display()))
-        };
-        std::fs::create_dir_all(&self.directory).map_err(|error| error.to_string())?;
+        let unwritten = |path: &Place, error: std::io::Error| format!("cannot write '{}': {error}", path.display());
+        let put = |path: &Place, bytes: &[u8]| path.replace(bytes).map_err(|error| unwritten(path, error));
+        self.directory.make().map_err(|error| unwritten(&self.directory, error))?;
         let mut document = serde_json::to_vec_pretty(&report).map_err(|error| error.to_string())?;
         document.push(b'\n');
         put(&text, markdown::page(&report).as_bytes())?;
@@ -259,7 +264,7 @@ impl Reports {
 }
 
 /// A report that was written before; `None` if there is none, or something else.
-fn read(path: &Path) -> Option<ConflictReport> {
-    let report: ConflictReport = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
+fn read(path: &Place) -> Option<ConflictReport> {
+    let report: ConflictReport = serde_json::from_slice(&path.read(REPORT_BYTES).ok()?).ok()?;
     (report.format == FORMAT).then_some(report)
 }

@@ -1,13 +1,13 @@
 //! JSON text that people also edit, as the registry's files are: knows on which line each key stands and changes single
 //! values, leaving every other byte as it is.
 
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::ops::Range;
-use std::path::Path;
 
 use serde::Serialize;
 use serde_json::Value;
+
+use crate::place::Place;
 
 /// A JSON object as text. Only made from text that parses.
 #[derive(Clone, Debug)]
@@ -40,17 +40,13 @@ pub(crate) enum Unreadable {
 }
 
 impl Document {
-    /// Reads the file at `path`, which may have `limit` bytes and begin with a byte-order mark.
-    pub(crate) fn read(path: &Path, limit: u64) -> Result<Self, Unreadable> {
-        let failed = |error: io::Error| match error.kind() {
+    /// Reads a file, which may have `limit` bytes and begin with a byte-order mark.
+    pub(crate) fn read(place: impl Into<Place>, limit: u64) -> Result<Self, Unreadable> {
+        let bytes = place.into().read(limit).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => Unreadable::Missing,
+            io::ErrorKind::FileTooLarge => Unreadable::Syntax(format!("has more than {limit} bytes")),
             _ => Unreadable::Io(error),
-        };
-        let mut bytes = Vec::new();
-        File::open(path).map_err(failed)?.take(limit + 1).read_to_end(&mut bytes).map_err(failed)?;
-        if bytes.len() as u64 > limit {
-            return Err(Unreadable::Syntax(format!("has more than {limit} bytes")));
-        }
+        })?;
         let text = String::from_utf8(bytes).map_err(|e| Unreadable::Syntax(e.to_string()))?;
         let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
         Self::new(text).map_err(|e| Unreadable::Syntax(e.to_string()))

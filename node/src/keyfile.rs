@@ -22,6 +22,7 @@ use std::path::{Path, PathBuf};
 
 use rand::TryRng as _;
 use ssid_protocol::identity::VotingKey;
+use ssid_storage::regular;
 use zeroize::Zeroizing;
 
 use text::{Cost, KeyText, Secret, plain_text, sealed_text};
@@ -156,12 +157,11 @@ fn sync_directory_of(path: &Path) -> io::Result<()> {
 
 fn load(path: &Path) -> Result<Zeroizing<String>, KeyFileError> {
     let corrupt = |what: &str| KeyFileError::Corrupt { path: path.to_owned(), what: what.to_owned() };
-    match fs::metadata(path) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(KeyFileError::Missing(path.to_owned())),
-        Ok(meta) if !meta.is_file() => return Err(corrupt("it is not a regular file")),
-        _ => {}
-    }
-    let file = fs::File::open(path).map_err(|e| failed("read", path, e))?;
+    let file = regular::open(OpenOptions::new().read(true), path).map_err(|e| match e.kind() {
+        io::ErrorKind::NotFound => KeyFileError::Missing(path.to_owned()),
+        io::ErrorKind::InvalidInput => corrupt("it is not a regular file"),
+        _ => failed("read", path, e),
+    })?;
     let mode = file.metadata().map_err(|e| failed("read", path, e))?.permissions().mode() & 0o7777;
     if mode & 0o077 != 0 {
         return Err(KeyFileError::Permissions { path: path.to_owned(), mode });

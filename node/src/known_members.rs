@@ -1,13 +1,13 @@
 //! Members of whom only a Git repository is known. They have no key: what their registry logs say is shown as
 //! observations, and never counts to a quorum, a certificate or trust (SPEC §10).
 
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use ssid_storage::regular;
 
-use crate::config::write_atomic;
+use crate::place::Place;
 
 /// Bytes of the file that are read.
 const FILE_BYTES: u64 = 1 << 20;
@@ -70,9 +70,8 @@ impl KnownMembers {
     pub fn load(path: &Path) -> Result<Self, KnownMembersError> {
         let failed = |source| KnownMembersError::Io { path: path.to_owned(), source };
         let malformed = |reason: String| KnownMembersError::Malformed { path: path.to_owned(), reason };
-        let mut bytes = Vec::new();
-        match File::open(path) {
-            Ok(file) => file.take(FILE_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?,
+        let bytes = match regular::read(path, FILE_BYTES) {
+            Ok(bytes) => bytes,
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
                 return Ok(Self { format: FORMAT.to_owned(), members: Vec::new() });
             }
@@ -92,7 +91,8 @@ impl KnownMembers {
     pub fn save(&self, path: &Path) -> Result<(), KnownMembersError> {
         let failed = |source| KnownMembersError::Io { path: path.to_owned(), source };
         let text = serde_json::to_string_pretty(self).map_err(|e| failed(e.into()))?;
-        write_atomic(path, (text + "\n").as_bytes()).map_err(failed)
+        // addresses may hold passwords
+        Place::from(path).replace_secret((text + "\n").as_bytes()).map_err(failed)
     }
 
     /// Adds a member; `false` if it was there.

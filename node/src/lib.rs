@@ -15,6 +15,7 @@ pub mod legacy;
 pub mod network;
 pub mod node;
 pub mod pace;
+pub mod place;
 pub mod registry;
 pub mod release;
 pub mod report;

@@ -3,7 +3,6 @@
 //! names, stored, and without times or owners. The registry log goes in as it stood when the release was recorded.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
 use std::io::{self, Cursor, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -13,7 +12,7 @@ use ssid_protocol::id::Sha256Hash;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
 
-use crate::config::write_atomic;
+use crate::place::Place;
 use crate::registry::paths::RegistryPaths;
 use crate::registry::stream::LogParts;
 
@@ -203,24 +202,23 @@ fn sources(quarter: Quarter) -> Vec<Source> {
     ]
 }
 
-/// Makes the bundle and the manifest of a release in `repository`. What would say the same is not written again.
+/// Makes the bundle and the manifest of a release in the repository of `paths`. What would say the same is not written again.
 ///
 /// # Errors
 /// If files are missing or too large, or cannot be read or written.
-pub fn bundle(repository: &Path, options: &ReleaseOptions) -> Result<ReleaseManifest, ReleaseError> {
-    let paths = RegistryPaths::in_repository(repository);
+pub fn bundle(paths: &RegistryPaths, options: &ReleaseOptions) -> Result<ReleaseManifest, ReleaseError> {
     let quarter = options.quarter;
     let version = format!("{}-Q{}-{}", options.blueprint, quarter.number, quarter.year);
     let (mut files, mut missing, mut needed, mut total) = (BTreeMap::new(), Vec::new(), Vec::new(), 0);
     for source in sources(quarter) {
-        let Some(mut bytes) = read(&repository.join(&source.path), BUNDLE_BYTES - total)? else {
+        let Some(mut bytes) = read(&paths.at(&source.path), BUNDLE_BYTES - total)? else {
             if source.required {
                 needed.push(source.path.clone());
             }
             missing.push(source.path);
             continue;
         };
-        if repository.join(&source.path) == paths.registry_log {
+        if paths.at(&source.path) == paths.registry_log {
             bytes.truncate(recorded_at(&bytes, &version));
         }
         total += bytes.len() as u64;
@@ -233,7 +231,7 @@ pub fn bundle(repository: &Path, options: &ReleaseOptions) -> Result<ReleaseMani
     let score = files.get("COMPLIANCE_REPORT.md").and_then(|(_, bytes)| stated_score(bytes));
     let contents = contents(&files, &quarter.to_string(), &version, missing);
     let artifact = format!("05_documentation/releases/SSID_Quarterly_Release_{quarter}.zip");
-    let place = repository.join(&artifact);
+    let place = paths.at(&artifact);
     let packed = pack(&files, &contents).map_err(|e| failed("pack", &place, e))?;
     write_if_new(&place, &packed)?;
     let manifest = ReleaseManifest {
@@ -255,8 +253,9 @@ pub fn bundle(repository: &Path, options: &ReleaseOptions) -> Result<ReleaseMani
 }
 
 /// The manifest that stands there if it is of the same bundle, else the new one, written.
-fn record(path: &Path, manifest: ReleaseManifest) -> Result<ReleaseManifest, ReleaseError> {
-    let standing = fs::read(path).ok().and_then(|bytes| serde_json::from_slice::<ReleaseManifest>(&bytes).ok());
+fn record(path: &Place, manifest: ReleaseManifest) -> Result<ReleaseManifest, ReleaseError> {
+    let standing =
+        path.read(BUNDLE_BYTES).ok().and_then(|bytes| serde_json::from_slice::<ReleaseManifest>(&bytes).ok());
     if let Some(standing) = standing.filter(|standing| standing.hash == manifest.hash) {
         return Ok(standing);
     }
@@ -266,14 +265,13 @@ fn record(path: &Path, manifest: ReleaseManifest) -> Result<ReleaseManifest, Rel
 }
 
 /// The bytes of a file; none if there is none.
-fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, ReleaseError> {
-    let file = match File::open(path) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-        file => file.map_err(|e| failed("read", path, e))?,
-    };
-    let mut bytes = Vec::new();
-    file.take(limit + 1).read_to_end(&mut bytes).map_err(|e| failed("read", path, e))?;
-    if bytes.len() as u64 > limit { Err(ReleaseError::TooLarge) } else { Ok(Some(bytes)) }
+fn read(path: &Place, limit: u64) -> Result<Option<Vec<u8>>, ReleaseError> {
+    match path.read(limit) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) if e.kind() == io::ErrorKind::FileTooLarge => Err(ReleaseError::TooLarge),
+        Err(e) => Err(failed("read", path, e)),
+    }
 }
 
 /// Where in the log the release was recorded: what stands there and after it came later than the release.
@@ -345,7 +343,7 @@ fn pack(files: &BTreeMap<String, (String, Vec<u8>)>, contents: &Contents) -> io:
 /// If the file cannot be read, or what does not hold.
 pub fn verify(path: &Path) -> Result<Contents, ReleaseError> {
     let spoiled = |reason: String| ReleaseError::Spoiled { path: path.to_owned(), reason };
-    let file = File::open(path).map_err(|e| failed("read", path, e))?;
+    let file = Place::from(path).open().map_err(|e| failed("read", path, e))?;
     let mut zip = ZipArchive::new(file).map_err(|e| spoiled(e.to_string()))?;
     if zip.len() > ENTRIES {
         return Err(spoiled(format!("it has more than {ENTRIES} entries")));
@@ -385,12 +383,11 @@ pub fn verify(path: &Path) -> Result<Contents, ReleaseError> {
     }
 }
 
-fn write_if_new(path: &Path, bytes: &[u8]) -> Result<(), ReleaseError> {
-    if fs::read(path).is_ok_and(|standing| standing == bytes) {
+fn write_if_new(path: &Place, bytes: &[u8]) -> Result<(), ReleaseError> {
+    if path.read(bytes.len() as u64).is_ok_and(|standing| standing == bytes) {
         return Ok(());
     }
-    let directory = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(directory).and_then(|()| write_atomic(path, bytes)).map_err(|e| failed("write", path, e))
+    path.directory().make().and_then(|()| path.replace(bytes)).map_err(|e| failed("write", path, e))
 }
 
 fn failed(action: &'static str, path: &Path, source: io::Error) -> ReleaseError {

@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use std::fs::{self, File};
+
 use super::*;
 use crate::registry::fixtures::{event, one_line, pretty};
 use ssid_protocol::event::Event;
@@ -31,9 +33,9 @@ fn options() -> ReleaseOptions {
 #[test]
 fn the_same_files_give_the_same_bytes() {
     let (one, two) = (repository(), repository());
-    let first = bundle(one.path(), &options()).unwrap();
+    let first = bundle(&RegistryPaths::in_repository(one.path()), &options()).unwrap();
     let other = ReleaseOptions { at: "t2".into(), git_commit: String::new(), ..options() };
-    let second = bundle(two.path(), &other).unwrap();
+    let second = bundle(&RegistryPaths::in_repository(two.path()), &other).unwrap();
     assert_eq!(first.hash, second.hash);
     assert_eq!(
         fs::read(one.path().join(&first.artifact)).unwrap(),
@@ -41,32 +43,32 @@ fn the_same_files_give_the_same_bytes() {
     );
     assert_eq!((first.version.as_str(), first.compliance_score.as_str()), ("v4.4-Q4-2025", "98/100"));
     assert_eq!(first.file_count, 4);
-    let again = bundle(one.path(), &other).unwrap();
+    let again = bundle(&RegistryPaths::in_repository(one.path()), &other).unwrap();
     assert_eq!(
         (again.created_at.as_str(), again.git_commit.as_str()),
         ("t1", "3dd05d9"),
         "the same bundle is made once"
     );
     fs::write(one.path().join("README.md"), "# Another\n").unwrap();
-    assert_ne!(bundle(one.path(), &other).unwrap().hash, first.hash);
+    assert_ne!(bundle(&RegistryPaths::in_repository(one.path()), &other).unwrap().hash, first.hash);
 }
 
 #[test]
 fn what_is_recorded_after_the_release_does_not_change_it() {
     let dir = repository();
-    let first = bundle(dir.path(), &options()).unwrap();
+    let first = bundle(&RegistryPaths::in_repository(dir.path()), &options()).unwrap();
     let released = Event { event: RELEASE_EVENT.into(), version: first.version.clone(), ..event(2) };
     let path = RegistryPaths::in_repository(dir.path()).registry_log;
     let mut log = fs::read_to_string(&path).unwrap();
     log += &(one_line(&released) + "\n" + &one_line(&event(3)) + "\n");
     fs::write(&path, log).unwrap();
-    assert_eq!(bundle(dir.path(), &options()).unwrap(), first);
+    assert_eq!(bundle(&RegistryPaths::in_repository(dir.path()), &options()).unwrap(), first);
 }
 
 #[test]
 fn a_bundle_is_verified_and_a_spoiled_one_named() {
     let dir = repository();
-    let made = bundle(dir.path(), &options()).unwrap();
+    let made = bundle(&RegistryPaths::in_repository(dir.path()), &options()).unwrap();
     let path = dir.path().join(&made.artifact);
     let contents = verify(&path).unwrap();
     assert_eq!(contents.files.iter().map(|f| f.name.as_str()).collect::<Vec<_>>(), made.files_included);
@@ -88,10 +90,11 @@ fn a_bundle_is_verified_and_a_spoiled_one_named() {
 fn what_is_missing_is_named() {
     let dir = repository();
     fs::remove_file(dir.path().join("05_documentation/reports/2025-Q4/COMPLIANCE_REPORT.md")).unwrap();
-    let refused = bundle(dir.path(), &options()).unwrap_err().to_string();
+    let refused = bundle(&RegistryPaths::in_repository(dir.path()), &options()).unwrap_err().to_string();
     assert!(refused.contains("2025-Q4/COMPLIANCE_REPORT.md") && refused.contains("--allow-missing"), "{refused}");
     assert!(!dir.path().join("05_documentation/releases").exists(), "half a release is none");
-    let made = bundle(dir.path(), &ReleaseOptions { allow_missing: true, ..options() }).unwrap();
+    let made = bundle(&RegistryPaths::in_repository(dir.path()), &ReleaseOptions { allow_missing: true, ..options() })
+        .unwrap();
     assert_eq!(made.compliance_score, "unknown");
     assert!(made.files_missing.iter().any(|file| file.ends_with("COMPLIANCE_REPORT.md")));
 }
@@ -102,5 +105,22 @@ fn quarters_are_read_and_found() {
     assert_eq!(Quarter::at("2026-01-01T00:00:00Z".parse().unwrap()).to_string(), "2026-Q1");
     for bad in ["2025-Q5", "2025-Q0", "25-Q1", "2025Q1", "2025-Q11", "../../x", "-025-Q1"] {
         assert!(Quarter::parse(bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn nothing_from_outside_the_repository_is_packed() {
+    let outside = tempfile::tempdir().unwrap();
+    fs::write(outside.path().join("secret"), "TOP SECRET").unwrap();
+    let releases = "05_documentation/releases";
+    for link in ["README.md", "05_documentation/reports/2025-Q4/COMPLIANCE_REPORT.md", releases] {
+        let dir = repository();
+        let path = dir.path().join(link);
+        fs::remove_file(&path).ok();
+        let target = if link == releases { outside.path().to_owned() } else { outside.path().join("secret") };
+        std::os::unix::fs::symlink(target, &path).unwrap();
+        let refused = bundle(&RegistryPaths::in_repository(dir.path()), &options()).unwrap_err().to_string();
+        assert!(refused.contains(link) && refused.contains("leads out of"), "{refused}");
+        assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 1, "nothing is written there");
     }
 }

@@ -26,6 +26,7 @@ mod lock;
 pub mod log_head;
 mod open;
 mod proofs;
+pub mod regular;
 mod replace;
 pub mod rows;
 #[cfg(feature = "simulation")]

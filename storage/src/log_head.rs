@@ -27,6 +27,7 @@ use crate::codec::FORMAT;
 use crate::error::StorageError;
 use crate::hooks::{Hooks, Point};
 use crate::lock::lock_current;
+use crate::regular;
 use crate::replace::{Points, take_place, write_beside};
 
 const MAGIC: [u8; 4] = *b"SSLH";
@@ -123,7 +124,7 @@ impl HeadFile {
     pub(crate) fn open(path: &Path, hooks: &Hooks) -> Result<Self, StorageError> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
-        let file = options.open(path).map_err(StorageError::io("open", path))?;
+        let file = regular::open(&mut options, path).map_err(StorageError::io("open", path))?;
         lock_current(path, &file)?;
         Ok(Self { path: path.to_owned(), file, hooks: hooks.clone(), next: 0 })
     }

@@ -130,7 +130,7 @@ async fn uploads(api: &str, files: usize, dir: &Path, large: PathBuf) -> Result<
 }
 
 fn item(name: String, path: PathBuf) -> Item {
-    Item::from(Candidate { relative: name, path, trigger: Trigger::default() })
+    Item::from(Candidate { relative: name, place: path.into(), trigger: Trigger::default() })
 }
 
 /// Seconds from hashing to the last answer.

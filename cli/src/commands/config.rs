@@ -51,7 +51,7 @@ pub(crate) fn run(command: &ConfigCommand, context: &Context) -> Result<()> {
             findings.extend(TelemetryConfig::load_or_default(&paths.telemetry_config).or_usage()?.findings);
             let overruled = overruled(&config, context)?;
             let answer = json!({
-                "file": path,
+                "file": path.display().to_string(),
                 "findings": findings.iter().map(as_json).collect::<Vec<_>>(),
                 "overruled": overruled,
             });

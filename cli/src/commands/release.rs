@@ -7,6 +7,7 @@ use anyhow::Result;
 use clap::Subcommand;
 use ssid_node::api::EventDefaults;
 use ssid_node::api::view::{iso, now};
+use ssid_node::registry::paths::RegistryPaths;
 use ssid_node::release::{self, Contents, Quarter, ReleaseError, ReleaseManifest, ReleaseOptions};
 
 use super::compat::repository;
@@ -68,7 +69,8 @@ pub(crate) fn run(command: ReleaseCommand, context: &Context) -> Result<()> {
                 allow_missing,
                 at: seconds(&iso(now())),
             };
-            let made = release::bundle(&repo, &options).map_err(refused)?;
+            let made =
+                release::bundle(&RegistryPaths::choose(Some(&repo), context.home.root()), &options).map_err(refused)?;
             out.show(&made, |made| bundled(made, out))?;
         }
     }

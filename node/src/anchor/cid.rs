@@ -6,8 +6,8 @@
 //! does not grow with the file: one chunk, and at most `links` links a level.
 
 use std::io::{self, Read};
-use std::path::Path;
 
+use crate::place::Place;
 use ::cid::Cid;
 use ::cid::multihash::Multihash;
 use sha2::{Digest as _, Sha256};
@@ -129,8 +129,8 @@ pub fn of_reader(mut from: impl Read, imports: &[Import]) -> io::Result<Content>
 ///
 /// # Errors
 /// If it cannot be opened or read.
-pub fn of_file(path: &Path, imports: &[Import]) -> io::Result<Content> {
-    of_reader(std::fs::File::open(path)?, imports)
+pub fn of_file(place: impl Into<Place>, imports: &[Import]) -> io::Result<Content> {
+    of_reader(place.into().open()?, imports)
 }
 
 /// A node that its parent will link to.

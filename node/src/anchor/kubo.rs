@@ -1,7 +1,6 @@
 //! An IPFS node through the RPC that Kubo made usual: `add`, `cat`, `id`, `swarm/connect`. Everything is a POST. Every
 //! import option is sent, because servers' defaults differ and are changing.
 
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cid::Cid;
@@ -13,6 +12,7 @@ use tokio::io::AsyncReadExt as _;
 use super::cid::{CidVersion, Import};
 use super::error::ProviderError;
 use super::http::Endpoint;
+use crate::place::Place;
 
 /// Bytes read from a file at once.
 const READ_BYTES: usize = 64 * 1024;
@@ -25,7 +25,7 @@ pub(super) const ADDRESSES: usize = 20;
 #[derive(Clone, Debug)]
 pub enum Source {
     /// A file.
-    File(PathBuf),
+    File(Place),
     /// A document made by this node.
     Bytes(Vec<u8>),
 }
@@ -161,8 +161,10 @@ async fn part(upload: &Upload) -> std::io::Result<Part> {
 }
 
 /// The first `bytes` of a file, read as they are sent.
-async fn file_body(path: &Path, bytes: u64) -> std::io::Result<Body> {
-    let file = tokio::fs::File::open(path).await?.take(bytes);
+async fn file_body(place: &Place, bytes: u64) -> std::io::Result<Body> {
+    let place = place.clone();
+    let file = tokio::task::spawn_blocking(move || place.open()).await??;
+    let file = tokio::fs::File::from_std(file).take(bytes);
     let stream = futures::stream::try_unfold(file, |mut file| async move {
         let mut buffer = vec![0; READ_BYTES];
         let count = file.read(&mut buffer).await?;

@@ -3,15 +3,13 @@
 //! the file is replaced whole or not at all.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
-use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::error::AnchorError;
-use crate::config::write_atomic;
 use crate::document::{Document, Unreadable};
+use crate::place::Place;
 
 /// Bytes of the largest manifest that is read: about 100,000 anchors.
 pub const MANIFEST_BYTES: u64 = 64 << 20;
@@ -64,14 +62,16 @@ impl AnchorManifest {
     ///
     /// # Errors
     /// If it cannot be read, is too large or no JSON object with a list of anchors.
-    pub fn read(path: &Path) -> Result<Self, AnchorError> {
-        let unusable = |reason: String| AnchorError::Manifest { path: path.to_owned(), reason };
-        let empty = fs::metadata(path).is_ok_and(|meta| meta.len() == 0); // what the old instructions make with touch
-        let document = match if empty { Err(Unreadable::Missing) } else { Document::read(path, MANIFEST_BYTES) } {
+    pub fn read(place: impl Into<Place>) -> Result<Self, AnchorError> {
+        let path = &place.into();
+        let unusable = |reason: String| AnchorError::Manifest { path: path.to_path_buf(), reason };
+        // what the old instructions make with touch
+        let is_empty = path.read(0).is_ok();
+        let document = match if is_empty { Err(Unreadable::Missing) } else { Document::read(path, MANIFEST_BYTES) } {
             Ok(document) => document,
             Err(Unreadable::Missing) => Document::new(fresh()).map_err(|e| unusable(e.to_string()))?,
             Err(Unreadable::Syntax(reason)) => return Err(unusable(reason)),
-            Err(Unreadable::Io(source)) => return Err(AnchorError::Read { path: path.to_owned(), source }),
+            Err(Unreadable::Io(source)) => return Err(AnchorError::Read { path: path.to_path_buf(), source }),
         };
         let listed = document.get("anchors").unwrap_or_else(|| json!([]));
         let Value::Array(listed) = listed else { return Err(unusable("`anchors` is no list".to_owned())) };
@@ -83,15 +83,16 @@ impl AnchorManifest {
     ///
     /// # Errors
     /// If it cannot be read or written; it is then as it was.
-    pub fn append(path: &Path, records: &[AnchorRecord], now: &str) -> Result<(), AnchorError> {
-        let unwritten = |source| AnchorError::Write { path: path.to_owned(), source };
-        let directory = path.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        fs::create_dir_all(directory).map_err(unwritten)?;
-        let lock = File::open(directory).map_err(unwritten)?;
+    pub fn append(place: impl Into<Place>, records: &[AnchorRecord], now: &str) -> Result<(), AnchorError> {
+        let path = &place.into();
+        let unwritten = |source| AnchorError::Write { path: path.to_path_buf(), source };
+        let directory = path.directory();
+        directory.make().map_err(unwritten)?;
+        let lock = directory.open_directory().map_err(unwritten)?;
         lock.lock().map_err(unwritten)?;
         let mut manifest = Self::read(path)?;
         manifest.add(records, now);
-        write_atomic(path, manifest.document.text().as_bytes()).map_err(unwritten)
+        path.replace(manifest.document.text().as_bytes()).map_err(unwritten)
     }
 
     fn add(&mut self, records: &[AnchorRecord], now: &str) {
@@ -148,6 +149,8 @@ fn fresh() -> String {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use std::fs;
 
     use super::*;
 

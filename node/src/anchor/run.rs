@@ -2,7 +2,6 @@
 //! content is never anchored twice, and a file whose content has changed is anchored again.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 use cid::Cid;
 use futures::{StreamExt as _, stream};
@@ -11,13 +10,14 @@ use ssid_protocol::id::{Sha256Hash, UnixMillis};
 use ssid_storage::AnchorRow;
 
 use super::FILE_BYTES;
-use super::cid::{Content, Import, of_file, of_reader};
+use super::cid::{Content, Import, of_reader};
 use super::error::AnchorError;
 use super::kubo::{Source, Upload};
 use super::manifest::{AnchorManifest, AnchorRecord};
 use super::provider::{Outages, Placed, Providers};
 use super::select::{Candidate, Trigger};
 use crate::api::view::{iso, now};
+use crate::place::Place;
 
 /// Uploads in one session; what is over waits for the next (blueprint v4.3).
 pub const SESSION_FILES: usize = 100;
@@ -37,7 +37,7 @@ pub struct Item {
 
 impl From<Candidate> for Item {
     fn from(file: Candidate) -> Self {
-        Self { name: file.relative, source: Source::File(file.path), trigger: file.trigger, pin: true }
+        Self { name: file.relative, source: Source::File(file.place), trigger: file.trigger, pin: true }
     }
 }
 
@@ -95,7 +95,7 @@ impl Session {
     ///
     /// # Errors
     /// If it cannot be read or written.
-    pub fn record(&self, manifest: &Path) -> Result<(), AnchorError> {
+    pub fn record(&self, manifest: &Place) -> Result<(), AnchorError> {
         if self.anchored.is_empty() { Ok(()) } else { AnchorManifest::append(manifest, &self.anchored, &iso(now())) }
     }
 
@@ -181,14 +181,15 @@ async fn name(item: Item, import: Import) -> (Item, Result<Content, String>) {
 fn content_of(source: &Source, import: Import) -> Result<Content, String> {
     let path = match source {
         Source::Bytes(bytes) => return of_reader(bytes.as_slice(), &[import]).map_err(|e| e.to_string()),
-        Source::File(path) => path,
+        Source::File(place) => place,
     };
     let unread = |e: std::io::Error| format!("cannot be read: {e}");
-    let size = std::fs::metadata(path).map_err(unread)?.len();
+    let file = path.open().map_err(unread)?;
+    let size = file.metadata().map_err(unread)?.len();
     if size > FILE_BYTES {
         return Err(format!("{size} bytes exceed file_bytes = {FILE_BYTES}"));
     }
-    of_file(path, &[import]).map_err(unread)
+    of_reader(file, &[import]).map_err(unread)
 }
 
 async fn put(

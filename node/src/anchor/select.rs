@@ -4,13 +4,12 @@
 //! files of other tools lie beside them.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
 
 use ssid_protocol::event::Event;
 
 use super::error::AnchorError;
+use crate::place::Place;
 use crate::registry::file::{Change, RegistryFile};
 use crate::registry::paths::RegistryPaths;
 
@@ -68,8 +67,8 @@ impl From<&Event> for Trigger {
 /// A file to anchor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate {
-    /// Where it is.
-    pub path: PathBuf,
+    /// Where it is; opening it may be refused, by name.
+    pub place: Place,
     /// The same relative to the repository, with `/` between.
     pub relative: String,
     /// The latest event that calls for it.
@@ -124,107 +123,98 @@ impl Wanted {
     /// # Errors
     /// If a directory cannot be read.
     pub fn files(&self, paths: &RegistryPaths) -> Result<Vec<Candidate>, AnchorError> {
-        let mut found: BTreeMap<PathBuf, &Trigger> = BTreeMap::new();
+        let mut found: BTreeMap<Place, &Trigger> = BTreeMap::new();
         for (kind, trigger) in &self.0 {
-            for path in kind.files(paths)? {
-                let latest = found.entry(path).or_insert(trigger);
+            for place in kind.files(paths)? {
+                let latest = found.entry(place).or_insert(trigger);
                 if trigger.timestamp > latest.timestamp {
                     *latest = trigger;
                 }
             }
         }
-        let candidate = |(path, trigger): (PathBuf, &Trigger)| {
-            let relative = path.strip_prefix(&paths.root).unwrap_or(&path).to_string_lossy().into_owned();
-            Candidate { path, relative, trigger: trigger.clone() }
+        let candidate = |(place, trigger): (Place, &Trigger)| {
+            let relative = place.strip_prefix(&paths.root).unwrap_or(&place).to_string_lossy().into_owned();
+            Candidate { place, relative, trigger: trigger.clone() }
         };
         Ok(found.into_iter().map(candidate).collect())
     }
 }
 
 impl Kind {
-    fn files(self, paths: &RegistryPaths) -> Result<Vec<PathBuf>, AnchorError> {
-        let parent = |path: &Path| path.parent().unwrap_or(&paths.root).to_owned();
-        let root = &paths.root;
+    fn files(self, paths: &RegistryPaths) -> Result<Vec<Place>, AnchorError> {
         match self {
             Self::RegistryLog => Ok(existing(&paths.registry_log)),
             Self::DashboardCsv => Ok(existing(&paths.dashboard_csv)),
-            Self::ReleaseBundles => walk(root, &paths.releases, DEPTH, &|name| has_ending(name, &["zip"])),
+            Self::ReleaseBundles => walk(&paths.releases, DEPTH, &|name| has_ending(name, &["zip"])),
             Self::ReleaseManifests => {
                 let is_manifest = |name: &str| name.contains("release_manifest") && has_ending(name, &["json"]);
-                let mut files = walk(root, &parent(&paths.federation_manifest), 0, &is_manifest)?;
-                files.extend(walk(root, &paths.releases, DEPTH, &is_manifest)?);
+                let mut files = walk(&paths.federation_manifest.directory(), 0, &is_manifest)?;
+                files.extend(walk(&paths.releases, DEPTH, &is_manifest)?);
                 Ok(files)
             }
-            Self::ComplianceReports => walk(root, &paths.reports, DEPTH, &|name| {
+            Self::ComplianceReports => walk(&paths.reports, DEPTH, &|name| {
                 name.contains("compliance") && has_ending(name, &["md", "json", "pdf"])
             }),
             Self::DashboardMarkdown => dashboard(paths, &["md"]),
             Self::DashboardFiles => dashboard(paths, &["md", "csv", "html", "svg", "png"]),
             Self::GovernanceDocuments => {
-                walk(root, &parent(&paths.federation_config), depth_of(paths), &|name| has_ending(name, &["md", "pdf"]))
+                walk(&paths.federation_config.directory(), depth_of(paths), &|name| has_ending(name, &["md", "pdf"]))
             }
         }
     }
 }
 
 /// In a repository everything in the dashboard's directory belongs to it; in a data directory its names say so.
-fn dashboard(paths: &RegistryPaths, endings: &[&str]) -> Result<Vec<PathBuf>, AnchorError> {
-    let directory = paths.dashboard_csv.parent().unwrap_or(&paths.root);
+fn dashboard(paths: &RegistryPaths, endings: &[&str]) -> Result<Vec<Place>, AnchorError> {
+    let directory = paths.dashboard_csv.directory();
     let all = directory.file_name().is_some_and(|name| name == "dashboard");
-    walk(&paths.root, directory, depth_of(paths), &|name| {
-        (all || name.contains("dashboard")) && has_ending(name, endings)
-    })
+    walk(&directory, depth_of(paths), &|name| (all || name.contains("dashboard")) && has_ending(name, endings))
 }
 
 /// A data directory's own folders hold the database and keys: only what lies beside the registry's files is looked at.
 fn depth_of(paths: &RegistryPaths) -> usize {
-    if paths.registry_log.parent() == Some(&paths.root) { 0 } else { DEPTH }
+    if paths.in_shared_repository() { DEPTH } else { 0 }
 }
 
-fn existing(path: &Path) -> Vec<PathBuf> {
-    if path.is_file() { vec![path.to_owned()] } else { Vec::new() }
+/// A file that must not be opened is one that is there: whoever opens it learns why not.
+fn existing(place: &Place) -> Vec<Place> {
+    if place.exists() { vec![place.clone()] } else { Vec::new() }
 }
 
 fn has_ending(name: &str, endings: &[&str]) -> bool {
     name.rsplit_once('.').is_some_and(|(_, ending)| endings.contains(&ending))
 }
 
-/// Files below `directory` whose lower-case names are wanted. Hidden ones, and links that lead out of `root`, are not
-/// followed; a directory that is missing is empty.
-fn walk(
-    root: &Path,
-    directory: &Path,
-    depth: usize,
-    wanted: &dyn Fn(&str) -> bool,
-) -> Result<Vec<PathBuf>, AnchorError> {
+/// Files below `directory` whose lower-case names are wanted. Hidden ones, and links to directories, are passed over; a
+/// directory that is missing is empty. What must not be opened is found too, a start directory itself: whoever opens it
+/// says by name why not.
+fn walk(directory: &Place, depth: usize, wanted: &dyn Fn(&str) -> bool) -> Result<Vec<Place>, AnchorError> {
     let mut files = Vec::new();
-    let mut open = vec![(directory.to_owned(), depth)];
-    let root = fs::canonicalize(root).unwrap_or_else(|_| root.to_owned());
-    let mut looked_at = 0;
+    let mut open = vec![(directory.clone(), depth)];
+    let mut room = FILES;
     while let Some((directory, depth)) = open.pop() {
-        let unread = |source| AnchorError::Read { path: directory.clone(), source };
-        let entries = match fs::read_dir(&directory) {
+        let entries = match directory.entries(room) {
             Err(e) if e.kind() == ErrorKind::NotFound => continue,
-            entries => entries.map_err(unread)?,
-        };
-        for entry in entries {
-            looked_at += 1;
-            if looked_at > FILES {
-                let source = std::io::Error::other(format!("more than select_files = {FILES} files are in it"));
-                return Err(unread(source));
-            }
-            let path = entry.map_err(unread)?.path();
-            let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
-            let leads_out = || fs::canonicalize(&path).map_or(true, |real| !real.starts_with(&root));
-            if name.starts_with('.') || path.is_symlink() && leads_out() {
+            // a link in the place of a directory, or a file
+            Err(e) if matches!(e.kind(), ErrorKind::PermissionDenied | ErrorKind::NotADirectory) => {
+                files.push(directory);
                 continue;
             }
-            if path.is_dir() {
-                if depth > 0 && !path.is_symlink() {
-                    open.push((path, depth - 1));
+            Err(source) => return Err(AnchorError::Read { path: directory.to_path_buf(), source }),
+            Ok(entries) => entries,
+        };
+        room -= entries.len();
+        for entry in entries {
+            let name = entry.name.to_lowercase();
+            if name.starts_with('.') {
+                continue;
+            }
+            if entry.is_directory {
+                if depth > 0 {
+                    open.push((entry.place, depth - 1));
                 }
-            } else if wanted(&name) && path.is_file() {
-                files.push(path);
+            } else if wanted(&name) && !entry.place.is_dir() {
+                files.push(entry.place);
             }
         }
     }

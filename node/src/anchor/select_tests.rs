@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use std::fs;
+
 use super::*;
 
 const FILES: &[&str] = &[
@@ -79,8 +81,35 @@ fn secrets_and_configuration_are_never_chosen() {
     std::os::unix::fs::symlink(outside.path(), home.path().join("07_governance_legal/link")).unwrap();
     std::os::unix::fs::symlink(outside.path().join("secret.md"), home.path().join("07_governance_legal/s.md")).unwrap();
     let all = chosen(&paths, &["quarterly_governance_dashboard_release"]);
+    // a link that leads out is found, and refused by name when it is to be read
+    let (refused, all): (Vec<_>, Vec<_>) = all.into_iter().partition(|c| c.place.open().is_err());
+    assert_eq!(refused.iter().map(|c| c.relative.as_str()).collect::<Vec<_>>(), ["07_governance_legal/s.md"]);
     assert_eq!(all.len(), 10, "{all:?}");
-    assert!(all.iter().all(|c| !["config", "hidden", "env", "secret", "s.md"].iter().any(|w| c.relative.contains(w))));
+    assert!(all.iter().all(|c| !["config", "hidden", "env", "secret"].iter().any(|w| c.relative.contains(w))));
+}
+
+#[test]
+fn links_in_the_place_of_directories_and_files_are_refused_by_name() {
+    let (home, paths) = repository();
+    let outside = tempfile::tempdir().unwrap();
+    fs::write(outside.path().join("secret.zip"), "TOP").unwrap();
+    let replace = |path: &Place| {
+        if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }.unwrap();
+        std::os::unix::fs::symlink(outside.path(), path).unwrap();
+    };
+    for path in [&paths.releases, &paths.dashboard_csv, &paths.registry_log] {
+        replace(path);
+    }
+    let all = chosen(&paths, &["release", "quarterly"]);
+    let refused: Vec<_> = all.iter().filter(|c| c.place.open().is_err()).map(|c| c.relative.as_str()).collect();
+    let named = [
+        "05_documentation/releases",
+        "05_documentation/reports/dashboard/dashboard_data.csv",
+        "24_meta_orchestration/registry/logs/registry_events.log",
+    ];
+    assert_eq!(refused, named);
+    assert!(all.iter().all(|c| !c.relative.contains("secret")), "{all:?}");
+    drop(home);
 }
 
 #[test]

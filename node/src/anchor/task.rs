@@ -3,7 +3,6 @@
 //! certifies ever waits for it.
 
 use std::ops::Range;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -25,6 +24,7 @@ use crate::config::{Anchoring, IpfsFederation, Settings};
 use crate::engine::EngineHandle;
 use crate::engine::outbox::{ANCHOR, OutboxChange, entries_of, merged, portion, ready, row_for};
 use crate::pace::Pace;
+use crate::place::Place;
 use crate::registry::paths::RegistryPaths;
 
 /// Rows of the outbox in one session.
@@ -248,7 +248,7 @@ struct Work {
     documents: IpfsFederation,
     paths: RegistryPaths,
     store: Store,
-    manifest: PathBuf,
+    manifest: Place,
 }
 
 impl Anchorer {

@@ -28,7 +28,7 @@ fn file(home: &Path, name: &str, content: &[u8]) -> Item {
     let path: PathBuf = home.join(name);
     std::fs::write(&path, content).unwrap();
     let trigger = Trigger { event: "blueprint_tagged".to_owned(), ..Trigger::default() };
-    Item { name: name.to_owned(), source: Source::File(path), trigger, pin: true }
+    Item { name: name.to_owned(), source: Source::File(path.into()), trigger, pin: true }
 }
 
 fn document(name: &str, content: &str) -> Item {

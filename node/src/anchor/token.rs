@@ -2,11 +2,13 @@
 //! never in a message.
 
 use std::fmt;
+use std::fs::OpenOptions;
 use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use reqwest::header::HeaderValue;
+use ssid_storage::regular;
 use zeroize::Zeroizing;
 
 use super::error::ProviderError;
@@ -46,7 +48,7 @@ impl Token {
 
     fn from_file(path: &Path) -> Result<Self, ProviderError> {
         let refused = |reason: String| ProviderError::TokenFile { path: PathBuf::from(path), reason };
-        let file = std::fs::File::open(path).map_err(|e| refused(e.to_string()))?;
+        let file = regular::open(OpenOptions::new().read(true), path).map_err(|e| refused(e.to_string()))?;
         let meta = file.metadata().map_err(|e| refused(e.to_string()))?;
         let mode = meta.permissions().mode() & 0o7777;
         if !meta.is_file() || mode & 0o077 != 0 {

@@ -19,7 +19,7 @@ fn reports(dir: &TempDir, names: bool) -> (Reports, Writer) {
     let owner = Owner { federation: federation_id, node: node_id };
     let (store, writer) = Store::open(dir.path(), owner, LogId([1; 32])).unwrap();
     let names = manifest.members.into_iter().filter(|_| names).map(|m| (m.node_id, m.node_name)).collect();
-    (Reports { directory: dir.path().join("a/conflicts"), federation_id, node_id, names, store }, writer)
+    (Reports { directory: dir.path().join("a/conflicts").into(), federation_id, node_id, names, store }, writer)
 }
 
 fn conflict() -> InstanceView {

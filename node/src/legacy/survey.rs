@@ -1,7 +1,6 @@
 //! What a repository of before holds: read, compared, and nothing changed.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
@@ -13,6 +12,7 @@ use ssid_protocol::manifest::Manifest;
 use super::carry_over::in_numbers;
 use crate::config::{Config, ConfigError, Settings};
 use crate::document::{Document, Unreadable};
+use crate::place::{Entry, Place};
 use crate::registry::file::FileError;
 use crate::registry::manifest::{CarriedOver, FederationManifest, ManifestFileError, ManifestNode};
 use crate::registry::parse::{Position, parse};
@@ -214,7 +214,7 @@ fn survey_nodes(manifest: &FederationManifest, federation: Option<&Manifest>, ow
 }
 
 /// The log in numbers. Events that stand in it are taken out of `apart`.
-fn survey_log(path: &Path, apart: &mut Vec<(String, EventHash)>) -> Result<Option<LogSurvey>, SurveyError> {
+fn survey_log(path: &Place, apart: &mut Vec<(String, EventHash)>) -> Result<Option<LogSurvey>, SurveyError> {
     let mut survey = LogSurvey::default();
     let mut elsewhere: BTreeSet<EventHash> = apart.iter().map(|(_, hash)| *hash).collect();
     let read = read_all(path, |log| {
@@ -237,38 +237,30 @@ fn survey_log(path: &Path, apart: &mut Vec<(String, EventHash)>) -> Result<Optio
 }
 
 /// Events in `registry/events/*.json`. Most files there are no events at all.
-fn event_files(directory: &Path) -> Result<Vec<(String, EventHash)>, SurveyError> {
+fn event_files(directory: &Place) -> Result<Vec<(String, EventHash)>, SurveyError> {
     let failed = |path: &Path, e: io::Error| SurveyError::Read { path: path.to_owned(), reason: e.to_string() };
-    let listed = match fs::read_dir(directory) {
+    let listed = match directory.entries(EVENT_FILES) {
         Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(Vec::new()),
         listed => listed.map_err(|e| failed(directory, e))?,
     };
-    let mut files = Vec::new();
-    for entry in listed.take(EVENT_FILES) {
-        let path = entry.map_err(|e| failed(directory, e))?.path();
-        if path.extension().is_some_and(|ending| ending == "json") && path.is_file() {
-            files.push(path);
-        }
-    }
-    files.sort();
+    let is_event = |entry: &Entry| entry.place.extension().is_some_and(|ending| ending == "json");
     let mut found = Vec::new();
-    for path in files {
+    for entry in listed.into_iter().filter(|entry| is_event(entry) && entry.place.is_file()) {
         let mut bytes = Vec::new();
-        let read = File::open(&path).and_then(|file| file.take(EVENT_FILE_BYTES).read_to_end(&mut bytes));
-        read.map_err(|e| failed(&path, e))?;
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let read = entry.place.open().and_then(|file| file.take(EVENT_FILE_BYTES).read_to_end(&mut bytes));
+        read.map_err(|e| failed(&entry.place, e))?;
         let events = parse(&bytes, Position::START).entries.into_iter().map(|entry| entry.event.event_hash());
-        found.extend(events.map(|hash| (name.clone(), hash)));
+        found.extend(events.map(|hash| (entry.name.clone(), hash)));
     }
     Ok(found)
 }
 
 /// Whether there is a JSON document; an error if what is there is none.
-fn is_document(path: &Path) -> Result<bool, SurveyError> {
+fn is_document(path: &Place) -> Result<bool, SurveyError> {
     match Document::read(path, crate::config::FILE_BYTES) {
         Ok(_) => Ok(true),
         Err(Unreadable::Missing) => Ok(false),
-        Err(Unreadable::Syntax(reason)) => Err(SurveyError::Read { path: path.to_owned(), reason }),
-        Err(Unreadable::Io(e)) => Err(SurveyError::Read { path: path.to_owned(), reason: e.to_string() }),
+        Err(Unreadable::Syntax(reason)) => Err(SurveyError::Read { path: path.to_path_buf(), reason }),
+        Err(Unreadable::Io(e)) => Err(SurveyError::Read { path: path.to_path_buf(), reason: e.to_string() }),
     }
 }

@@ -7,11 +7,14 @@
 use std::path::{Path, PathBuf};
 
 use ssid_protocol::id::NodeId;
-use ssid_storage::{Journal, JournalRecord, StorageError, Store};
+use ssid_storage::{Journal, JournalRecord, StorageError, Store, regular};
 
 use super::NodeError;
 use crate::config::write_atomic;
 use crate::home::Home;
+
+/// Bytes of the longest reason to abstain.
+const REASON_BYTES: u64 = 64 << 10;
 
 /// A journal, what stood in it, and why it is not enough to vote by, if it is not.
 #[derive(Debug)]
@@ -52,8 +55,8 @@ pub(super) fn open(home: &Home, node: NodeId, store: &Store) -> Result<History, 
         let has = journal.sequence();
         begin_abstaining(&marker, &format!("its vote history was rolled back: {has} records of {known}"))?;
     }
-    let abstaining = match std::fs::read_to_string(&marker) {
-        Ok(reason) => Some(reason.trim().to_owned()),
+    let abstaining = match regular::read(&marker, REASON_BYTES) {
+        Ok(reason) => Some(String::from_utf8_lossy(&reason).trim().to_owned()),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
         Err(source) => return Err(NodeError::Read { path: marker, source }),
     };

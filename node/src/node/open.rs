@@ -14,7 +14,7 @@ use ssid_protocol::limits;
 use ssid_protocol::manifest::Manifest;
 use ssid_protocol::quorum::VoterSet;
 use ssid_protocol::trust::{DAY, TrustRules};
-use ssid_storage::{JournalRecord, Owner, Store};
+use ssid_storage::{JournalRecord, Owner, Store, regular};
 
 use super::history::{self, History};
 use super::{NodeError, RunOptions, members};
@@ -132,16 +132,11 @@ fn identity(home: &Home, passphrase: Option<&str>) -> Result<Keypair, NodeError>
 }
 
 fn genesis(path: &Path) -> Result<Manifest, NodeError> {
-    let size = match std::fs::metadata(path) {
-        Ok(metadata) => metadata.len(),
+    let bytes = match regular::read(path, limits::DOCUMENT_BYTES as u64) {
+        Ok(bytes) => bytes,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Err(NodeError::NoGenesis(path.to_owned())),
         Err(source) => return Err(NodeError::Read { path: path.to_owned(), source }),
     };
-    if size > limits::DOCUMENT_BYTES as u64 {
-        let reason = format!("{size} bytes exceed document_bytes = {}", limits::DOCUMENT_BYTES);
-        return Err(NodeError::Genesis { path: path.to_owned(), reason });
-    }
-    let bytes = std::fs::read(path).map_err(|source| NodeError::Read { path: path.to_owned(), source })?;
     let manifest = Manifest::parse(&bytes).map_err(|e| invalid_genesis(path, &e))?;
     manifest.validate_genesis().map_err(|e| invalid_genesis(path, &e))?;
     Ok(manifest)

@@ -1,8 +1,8 @@
 //! Adds lines to the end of a registry log.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Serialize;
 use ssid_protocol::event::Event;
@@ -10,13 +10,14 @@ use ssid_protocol::id::EventHash;
 
 use super::file::{FileError, events_behind, failed};
 use super::parse::Position;
+use crate::place::Place;
 
 /// Appends those of `events` that do not stand behind `from` in the log at `path`, one line each; what stands before it
 /// the caller knows. How many lines were written, and behind where to look before more are appended.
 ///
 /// # Errors
 /// If the file cannot be read or written. Part of the lines may then be in it, the last of them cut off.
-pub fn append_behind(path: &Path, from: Position, events: &[Event]) -> Result<(u64, Position), FileError> {
+pub fn append_behind(path: &Place, from: Position, events: &[Event]) -> Result<(u64, Position), FileError> {
     let (standing, at) = events_behind(path, from)?;
     let new = events.iter().filter(|event| !standing.contains(&event.content_digest()));
     let lines = new.map(to_line).collect::<io::Result<Vec<_>>>().map_err(|e| failed("write", path, e))?;
@@ -27,39 +28,17 @@ pub fn append_behind(path: &Path, from: Position, events: &[Event]) -> Result<(u
 }
 
 /// Appends whole lines in one write and waits until they are on disk, the file's name included.
-pub(super) fn append_lines(path: &Path, lines: &str) -> Result<(), FileError> {
-    let made = make_directories(path)?;
-    let mut file = OpenOptions::new()
-        .read(true)
-        .append(true)
-        .create(true)
-        .open(path)
-        .map_err(|e| failed("open for writing", path, e))?;
+pub(super) fn append_lines(path: &Place, lines: &str) -> Result<(), FileError> {
+    let file = path.open_to_append().map_err(|e| failed("open for writing", path, e))?;
+    append_to(file, path, lines)
+}
+
+/// Appends to the open file at `path`, waiting until the lines are on disk.
+pub(super) fn append_to(mut file: File, path: &Path, lines: &str) -> Result<(), FileError> {
     let ended = ends_with_newline(&mut file).map_err(|e| failed("read", path, e))?;
     let text = if ended { lines.to_owned() } else { format!("\n{lines}") };
     file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(|e| failed("append to", path, e))?;
-    for directory in made {
-        File::open(&directory).and_then(|d| d.sync_all()).map_err(|e| failed("sync", &directory, e))?;
-    }
     Ok(())
-}
-
-/// Makes the directories above `path`. Returns those whose entries will have changed once `path` is made.
-fn make_directories(path: &Path) -> Result<Vec<PathBuf>, FileError> {
-    if path.exists() {
-        return Ok(Vec::new());
-    }
-    let parent = |p: &Path| p.parent().map(|d| if d.as_os_str().is_empty() { Path::new(".") } else { d }.to_owned());
-    let mut changed: Vec<PathBuf> = parent(path).into_iter().collect();
-    while let Some(missing) = changed.last().filter(|d| !d.exists())
-        && let Some(above) = parent(missing)
-    {
-        changed.push(above);
-    }
-    if let Some(directory) = changed.first() {
-        fs::create_dir_all(directory).map_err(|e| failed("create", directory, e))?;
-    }
-    Ok(changed)
 }
 
 fn ends_with_newline(file: &mut File) -> io::Result<bool> {

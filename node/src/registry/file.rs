@@ -14,6 +14,7 @@ use ssid_protocol::id::ContentDigest;
 use super::append::{append_lines, to_line};
 use super::parse::{ParsedLog, Position, parse};
 use super::seen::Seen;
+use crate::place::Place;
 
 /// Bytes read and parsed at a time: what one [`RegistryFile::read_new`] returns at most.
 pub const READ_BYTES: usize = 1024 * 1024;
@@ -50,9 +51,6 @@ pub enum FileError {
         /// What the system said.
         source: io::Error,
     },
-    /// A directory, a pipe or a device stands in its place.
-    #[error("{} is not a regular file\n  move it away, or choose another repository with --repo", .0.display())]
-    NotAFile(PathBuf),
     /// Larger than [`FILE_BYTES`].
     #[error("{} has {size} bytes, more than {FILE_BYTES}\n  archive it and begin a new one", path.display())]
     TooLarge {
@@ -69,8 +67,10 @@ fn advice(error: &io::Error) -> &'static str {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             "\n  free space on that disk; what could not be written is written at the next attempt"
         }
+        io::ErrorKind::PermissionDenied if error.raw_os_error().is_none() => "\n  put a regular file in its place",
         io::ErrorKind::PermissionDenied => "\n  give the user that runs the node permission to read and write it",
         io::ErrorKind::ReadOnlyFilesystem => "\n  mount that file system writable",
+        io::ErrorKind::InvalidInput => "\n  move it away, or choose another repository with --repo",
         _ => "",
     }
 }
@@ -106,7 +106,7 @@ impl Stamp {
 /// A registry log that is followed as it grows. It may be missing: that is an empty one.
 #[derive(Debug)]
 pub struct RegistryFile {
-    path: PathBuf,
+    path: Place,
     /// What has been read, for good.
     seen: Seen,
     /// What stands behind that and is not complete yet.
@@ -122,14 +122,14 @@ impl RegistryFile {
     ///
     /// # Errors
     /// If something stands there that is no readable file.
-    pub fn open(path: impl Into<PathBuf>) -> Result<Self, FileError> {
+    pub fn open(path: impl Into<Place>) -> Result<Self, FileError> {
         let path = path.into();
         open_existing(&path)?;
         Ok(Self { path, seen: Seen::default(), tail: Vec::new(), stamp: None, standing: HashSet::new() })
     }
 
     /// The file that is followed.
-    pub fn path(&self) -> &Path {
+    pub fn path(&self) -> &Place {
         &self.path
     }
 
@@ -238,7 +238,7 @@ impl RegistryFile {
 }
 
 /// The events that stand in the log at `path` behind `from`, or in all of it if it is shorter, and up to where.
-pub(super) fn events_behind(path: &Path, from: Position) -> Result<(HashSet<ContentDigest>, Position), FileError> {
+pub(super) fn events_behind(path: &Place, from: Position) -> Result<(HashSet<ContentDigest>, Position), FileError> {
     let mut found = HashSet::new();
     let Some((mut file, stamp)) = open_existing(path)? else { return Ok((found, Position::START)) };
     let mut at = if stamp.size < from.offset { Position::START } else { from };
@@ -257,18 +257,14 @@ pub(super) fn failed(action: &'static str, path: &Path, source: io::Error) -> Fi
     FileError::Io { action, path: path.to_owned(), source }
 }
 
-pub(super) fn open_existing(path: &Path) -> Result<Option<(File, Stamp)>, FileError> {
-    // asked before opening: to open a pipe waits for its other end
-    match fs::metadata(path) {
+pub(super) fn open_existing(path: &Place) -> Result<Option<(File, Stamp)>, FileError> {
+    let file = match path.open() {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(failed("read", path, e)),
-        Ok(meta) if !meta.is_file() => return Err(FileError::NotAFile(path.to_owned())),
-        Ok(_) => {}
-    }
-    let file = File::open(path).map_err(|e| failed("read", path, e))?;
+        file => file.map_err(|e| failed("read", path, e))?,
+    };
     let stamp = Stamp::of(&file.metadata().map_err(|e| failed("read", path, e))?);
     if stamp.size > FILE_BYTES {
-        return Err(FileError::TooLarge { path: path.to_owned(), size: stamp.size });
+        return Err(FileError::TooLarge { path: path.to_path_buf(), size: stamp.size });
     }
     Ok(Some((file, stamp)))
 }

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use super::*;
+use crate::registry::append::append_to;
 use crate::registry::fixtures::{event, one_line, pretty};
 
 struct Log {
@@ -177,7 +178,8 @@ fn errors_name_the_file_and_say_what_to_do() {
 #[test]
 fn a_full_disk_is_an_error() {
     let full = Path::new("/dev/full");
-    let error = append_lines(full, "{}\n").unwrap_err();
+    let file = File::options().read(true).append(true).open(full).unwrap();
+    let error = append_to(file, full, "{}\n").unwrap_err();
     assert!(matches!(&error, FileError::Io { action: "append to", .. }), "{error}");
     assert!(error.to_string().contains("free space on that disk"), "{error}");
 }

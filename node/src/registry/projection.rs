@@ -2,7 +2,6 @@
 //! looks every few seconds; a file that would say the same again is not touched, and times and counters alone are
 //! written no more often than the node syncs.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,6 +15,7 @@ use super::paths::RegistryPaths;
 use crate::api::view::{NodeView, RecordView, StatusView, iso, now};
 use crate::api::{self, ApiState};
 use crate::legacy::carry_over;
+use crate::place::Place;
 
 /// How often the node's state is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -24,7 +24,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 #[derive(Clone, Debug)]
 pub struct Target {
     /// The file.
-    pub path: PathBuf,
+    pub path: Place,
     /// How often it may be written for times and counters alone.
     pub quiet: Duration,
 }

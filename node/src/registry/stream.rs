@@ -2,10 +2,10 @@
 //! [`READ_BYTES`] of it are held.
 
 use std::io::{self, Read};
-use std::path::Path;
 
 use super::file::{FileError, READ_BYTES, failed, open_existing};
 use super::parse::{ParsedLog, Position, parse};
+use crate::place::Place;
 
 /// The parts of a log, from its first line to its end. Its events and what was skipped are those of reading it at once.
 #[derive(Debug)]
@@ -50,7 +50,7 @@ impl<R: Read> LogParts<R> {
 ///
 /// # Errors
 /// If the log cannot be read, or is too large.
-pub fn read_all(path: &Path, mut take: impl FnMut(ParsedLog)) -> Result<Option<Position>, FileError> {
+pub fn read_all(path: &Place, mut take: impl FnMut(ParsedLog)) -> Result<Option<Position>, FileError> {
     let Some((file, _)) = open_existing(path)? else { return Ok(None) };
     let mut parts = LogParts::of(file);
     while let Some(part) = parts.next_part().map_err(|e| failed("read", path, e))? {

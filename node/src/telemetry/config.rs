@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::config::{self, ConfigError, Finding, Keys, Rule};
 use crate::document::{Document, Member};
+use crate::place::Place;
 use crate::registry::paths::RegistryPaths;
 
 mod settings;
@@ -77,12 +78,13 @@ impl TelemetryConfig {
     ///
     /// # Errors
     /// If it is no JSON object, or sets keys to what is not allowed: then every such key is named.
-    pub fn load_or_default(path: &Path) -> Result<Self, ConfigError> {
+    pub fn load_or_default(place: impl Into<Place>) -> Result<Self, ConfigError> {
+        let path = &place.into();
         let document = match config::read(path) {
             Err(ConfigError::Missing(_)) => {
                 return Ok(Self {
                     settings: TelemetrySettings::default(),
-                    file: path.to_owned(),
+                    file: path.to_path_buf(),
                     findings: Vec::new(),
                 });
             }
@@ -98,14 +100,14 @@ impl TelemetryConfig {
             return Err(ConfigError::Invalid(wrong));
         }
         let findings = told(&|key, _| config::unknown(KEYS, FOR_PEOPLE, key));
-        Ok(Self { settings: parse(&document, path)?, file: path.to_owned(), findings })
+        Ok(Self { settings: parse(&document, path)?, file: path.to_path_buf(), findings })
     }
 
     /// Where the dashboard is looked for, in order: where `dashboard_csv` says, or the two places that deployments and
     /// the blueprint name.
-    pub fn dashboard_places(&self, paths: &RegistryPaths) -> Vec<PathBuf> {
+    pub fn dashboard_places(&self, paths: &RegistryPaths) -> Vec<Place> {
         if !self.settings.dashboard_csv.is_empty() {
-            return vec![paths.root.join(&self.settings.dashboard_csv)];
+            return vec![paths.at(&self.settings.dashboard_csv)];
         }
         let beside = paths.telemetry_config.with_file_name("dashboard_data.csv");
         let mut places = vec![paths.dashboard_csv.clone(), beside];

@@ -1,9 +1,10 @@
 //! The dashboard's CSV: compliance scores by quarter, in both forms that exist. The last rows of real files are quarters
 //! to come with invented scores, so what counts as current is the latest row whose date is not in the future.
 
-use std::io::{self, Read as _};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 
+use crate::place::Place;
 use jiff::civil::Date;
 
 /// Bytes of the largest file that is read.
@@ -82,25 +83,21 @@ impl Dashboard {
     ///
     /// # Errors
     /// If the file that exists cannot be read or is no dashboard.
-    pub fn read_first(places: &[PathBuf]) -> Result<Option<(PathBuf, Self)>, DashboardError> {
-        for path in places {
-            match std::fs::File::open(path) {
-                Ok(file) => return Self::read(path, file).map(|dashboard| Some((path.clone(), dashboard))),
-                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-                Err(source) => return Err(DashboardError::Io { path: path.clone(), source }),
-            }
+    pub fn read_first(places: &[Place]) -> Result<Option<(PathBuf, Self)>, DashboardError> {
+        for place in places {
+            let path = place.to_path_buf();
+            let bytes = match place.read(FILE_BYTES) {
+                Ok(bytes) => bytes,
+                Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+                Err(e) if e.kind() == io::ErrorKind::FileTooLarge => return Err(DashboardError::TooLarge(path)),
+                Err(source) => return Err(DashboardError::Io { path, source }),
+            };
+            return match Self::parse(&bytes) {
+                Ok(dashboard) => Ok(Some((path, dashboard))),
+                Err(what) => Err(DashboardError::NotOne { path, what }),
+            };
         }
         Ok(None)
-    }
-
-    fn read(path: &Path, file: std::fs::File) -> Result<Self, DashboardError> {
-        let mut bytes = Vec::new();
-        let read = file.take(FILE_BYTES + 1).read_to_end(&mut bytes);
-        read.map_err(|source| DashboardError::Io { path: path.to_owned(), source })?;
-        if bytes.len() as u64 > FILE_BYTES {
-            return Err(DashboardError::TooLarge(path.to_owned()));
-        }
-        Self::parse(&bytes).map_err(|what| DashboardError::NotOne { path: path.to_owned(), what })
     }
 
     /// Reads a file's bytes.
@@ -284,12 +281,12 @@ mod tests {
     #[test]
     fn the_first_place_that_exists_is_read() {
         let directory = tempfile::tempdir().unwrap();
-        let places = ["a.csv", "b.csv"].map(|name| directory.path().join(name));
+        let places = ["a.csv", "b.csv"].map(|name| Place::from(directory.path().join(name)));
         assert!(Dashboard::read_first(&places).unwrap().is_none());
         std::fs::write(&places[1], FIRST).unwrap();
-        assert_eq!(Dashboard::read_first(&places).unwrap().unwrap().0, places[1]);
+        assert_eq!(Dashboard::read_first(&places).unwrap().unwrap().0, places[1].as_path());
         std::fs::write(&places[0], SECOND).unwrap();
-        assert_eq!(Dashboard::read_first(&places).unwrap().unwrap().0, places[0]);
+        assert_eq!(Dashboard::read_first(&places).unwrap().unwrap().0, places[0].as_path());
         std::fs::File::create(&places[0]).unwrap().set_len(FILE_BYTES + 1).unwrap();
         assert!(matches!(Dashboard::read_first(&places), Err(DashboardError::TooLarge(_))));
     }

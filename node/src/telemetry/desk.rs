@@ -48,7 +48,7 @@ impl Desk {
     /// # Errors
     /// If the state or the rows cannot be read.
     pub fn open(places: Places, wanted: Notifications, secrets: &Secrets, keeper: Keeper) -> Result<Self, DeskError> {
-        let senders = Senders::configured(&places.config, secrets, &places.paths.root);
+        let senders = Senders::configured(&places.config, secrets, &places.paths);
         let state = State::load(&places.state())?;
         let courier = Courier::new(keeper, senders.usable.clone(), state.gone.clone()).map_err(DeskError::Outbox)?;
         Ok(Self { places, wanted, senders, state, courier, source: None })

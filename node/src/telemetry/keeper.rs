@@ -1,8 +1,6 @@
 //! Where rows are kept: in the running node's storage, through the engine, or, for a command without a node, in a file
 //! that the node takes over when it starts.
 
-use std::path::{Path, PathBuf};
-
 use serde::{Deserialize, Serialize};
 use ssid_storage::{OutboxKey, OutboxRow, Store};
 
@@ -10,6 +8,7 @@ use super::outbox::{Change, Entry};
 use super::state::{StateError, read_json, write_json};
 use crate::engine::EngineHandle;
 use crate::engine::outbox::{OutboxChange, TELEMETRY};
+use crate::place::Place;
 
 /// Rows that are read at the start.
 const ROWS: usize = 10_000;
@@ -31,7 +30,7 @@ pub enum Keeper {
 /// The rows in a file.
 #[derive(Debug)]
 pub struct FileRows {
-    path: PathBuf,
+    path: Place,
     kept: Kept,
 }
 
@@ -43,7 +42,7 @@ struct Kept {
 
 impl FileRows {
     /// Where the file is of a node whose state is at `state`.
-    pub fn path(state: &Path) -> PathBuf {
+    pub fn path(state: &Place) -> Place {
         state.with_file_name("telemetry_outbox.json")
     }
 
@@ -51,8 +50,8 @@ impl FileRows {
     ///
     /// # Errors
     /// If it cannot be read, or holds something else.
-    pub fn open(path: &Path) -> Result<Self, StateError> {
-        Ok(Self { path: path.to_owned(), kept: read_json(path)?.unwrap_or_default() })
+    pub fn open(path: &Place) -> Result<Self, StateError> {
+        Ok(Self { path: path.clone(), kept: read_json(path)?.unwrap_or_default() })
     }
 
     /// The rows.
@@ -79,10 +78,10 @@ impl FileRows {
 ///
 /// # Errors
 /// If it is there and cannot be removed.
-pub fn remove(path: &Path) -> Result<(), StateError> {
-    match std::fs::remove_file(path) {
+pub fn remove(path: &Place) -> Result<(), StateError> {
+    match path.remove() {
         Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-            Err(StateError::Io { action: "remove", path: path.to_owned(), source })
+            Err(StateError::Io { action: "remove", path: path.to_path_buf(), source })
         }
         _ => Ok(()),
     }
@@ -149,7 +148,7 @@ mod tests {
     #[test]
     fn a_file_keeps_rows_and_numbers_over_a_restart() {
         let directory = tempfile::tempdir().unwrap();
-        let path = FileRows::path(&directory.path().join("telemetry_state.json"));
+        let path = FileRows::path(&directory.path().join("telemetry_state.json").into());
         let mut file = FileRows::open(&path).unwrap();
         let put = vec![entry("a"), entry("b")];
         assert_eq!(file.write(&Change { put, done: Vec::new() }).unwrap(), [0, 1]);

@@ -1,8 +1,8 @@
 //! Reads what a check compares: the dashboard, the registry, the members. What cannot be read is noted, and says nothing.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read as _};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 
 use ssid_protocol::event::Event;
 use ssid_protocol::id::{NodeId, UnixMillis};
@@ -12,6 +12,7 @@ use super::config::TelemetryConfig;
 use super::dashboard::Dashboard;
 use super::message::Names;
 use super::state::State;
+use crate::place::Place;
 use crate::registry::parse::{Position, parse};
 use crate::registry::paths::RegistryPaths;
 
@@ -29,7 +30,7 @@ pub struct Places {
 
 impl Places {
     /// Where the state is.
-    pub fn state(&self) -> PathBuf {
+    pub fn state(&self) -> Place {
         State::path(&self.paths.registry_log)
     }
 
@@ -65,17 +66,15 @@ impl Places {
 }
 
 /// The events of the registry log; `None` if there is none.
-fn registry(path: &Path) -> Result<Option<Vec<Event>>, String> {
-    let failed = |error: io::Error| format!("cannot read '{}': {error}", path.display());
-    let file = match std::fs::File::open(path) {
+fn registry(path: &Place) -> Result<Option<Vec<Event>>, String> {
+    let bytes = match path.read(LOG_BYTES) {
+        Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        file => file.map_err(failed)?,
+        Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
+            return Err(format!("'{}' has more than {LOG_BYTES} bytes: releases are not looked for", path.display()));
+        }
+        Err(error) => return Err(format!("cannot read '{}': {error}", path.display())),
     };
-    let mut bytes = Vec::new();
-    file.take(LOG_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() as u64 > LOG_BYTES {
-        return Err(format!("'{}' has more than {LOG_BYTES} bytes: releases are not looked for", path.display()));
-    }
     Ok(Some(parse(&bytes, Position::START).entries.into_iter().map(|entry| entry.event).collect()))
 }
 

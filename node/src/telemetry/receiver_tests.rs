@@ -138,7 +138,7 @@ impl Site {
 
     fn senders(&self, channels: &[Channel]) -> Senders {
         let places = self.places(channels);
-        Senders::configured(&places.config, &self.secrets(), &places.paths.root)
+        Senders::configured(&places.config, &self.secrets(), &places.paths)
     }
 
     fn desk(&self, channels: &[Channel]) -> Desk {

@@ -74,7 +74,11 @@ impl Server {
         }
         let secrets =
             Secrets::find(|name| (name == "SSID_SMTP_PASSWORD").then(|| password.to_owned()), Path::new("/nowhere"));
-        let senders = Senders::configured(&config, &secrets, Path::new("/"));
+        let senders = Senders::configured(
+            &config,
+            &secrets,
+            &crate::registry::paths::RegistryPaths::in_data_directory("/".as_ref()),
+        );
         assert_eq!(senders.unusable, []);
         let message = Message::new(Topic::ScoreChange, Severity::Critical, "c", "Übergang: score 89", UnixMillis(0));
         let message = message.line(".a line that begins with a dot");

@@ -3,14 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use ssid_protocol::id::{EventHash, NodeId, UnixMillis};
 
 use super::conditions::Condition;
-use crate::config::write_atomic;
+use crate::place::Place;
 
 /// Bytes of the largest state that is read.
 const FILE_BYTES: u64 = 4 << 20;
@@ -73,15 +73,15 @@ pub enum StateError {
 
 impl State {
     /// Where the state of a node is whose registry log is at `registry_log`.
-    pub fn path(registry_log: &Path) -> PathBuf {
-        registry_log.with_file_name("telemetry_state.json")
+    pub fn path(registry_log: impl Into<Place>) -> Place {
+        registry_log.into().with_file_name("telemetry_state.json")
     }
 
     /// Reads the state; an empty one if there is none.
     ///
     /// # Errors
     /// If it cannot be read or is something else.
-    pub fn load(path: &Path) -> Result<Self, StateError> {
+    pub fn load(path: &Place) -> Result<Self, StateError> {
         match read_json(path) {
             Ok(Some(state)) => Ok(state),
             Ok(None) => Ok(Self::default()),
@@ -93,7 +93,7 @@ impl State {
     ///
     /// # Errors
     /// If it cannot be written.
-    pub fn save(&self, path: &Path) -> Result<(), StateError> {
+    pub fn save(&self, path: &Place) -> Result<(), StateError> {
         write_json(path, self)
     }
 
@@ -111,31 +111,24 @@ impl State {
 }
 
 /// Reads a JSON file of at most [`FILE_BYTES`]; `None` if there is none.
-pub(super) fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>, StateError> {
-    use std::io::Read as _;
-    let failed = |source| StateError::Io { action: "read", path: path.to_owned(), source };
-    let malformed = |what: String| StateError::Malformed { path: path.to_owned(), what };
-    let file = match std::fs::File::open(path) {
+pub(super) fn read_json<T: serde::de::DeserializeOwned>(path: &Place) -> Result<Option<T>, StateError> {
+    let failed = |source| StateError::Io { action: "read", path: path.to_path_buf(), source };
+    let malformed = |what: String| StateError::Malformed { path: path.to_path_buf(), what };
+    let bytes = match path.read(FILE_BYTES) {
+        Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        file => file.map_err(failed)?,
+        Err(error) if error.kind() == io::ErrorKind::FileTooLarge => return Err(malformed(error.to_string())),
+        Err(error) => return Err(failed(error)),
     };
-    let mut bytes = Vec::new();
-    file.take(FILE_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() as u64 > FILE_BYTES {
-        return Err(malformed(format!("it has more than {FILE_BYTES} bytes")));
-    }
     serde_json::from_slice(&bytes).map(Some).map_err(|error| malformed(error.to_string()))
 }
 
 /// Writes a JSON file, whole or not at all; its directory is made if it is missing.
-pub(super) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), StateError> {
-    let failed = |source| StateError::Io { action: "write", path: path.to_owned(), source };
+pub(super) fn write_json(path: &Place, value: &impl Serialize) -> Result<(), StateError> {
+    let failed = |source| StateError::Io { action: "write", path: path.to_path_buf(), source };
     let mut text = serde_json::to_vec_pretty(value).map_err(|error| failed(error.into()))?;
     text.push(b'\n');
-    if let Some(directory) = path.parent() {
-        std::fs::create_dir_all(directory).map_err(failed)?;
-    }
-    write_atomic(path, &text).map_err(failed)
+    path.directory().make().and_then(|()| path.replace(&text)).map_err(failed)
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ use ssid_protocol::id::{Choice, NodeId, SubjectId};
 use crate::error::StorageError;
 use crate::hooks::{Hooks, Point};
 use crate::lock::{lock, lock_current};
+use crate::regular;
 use crate::replace::{Points, sync_parent, take_place, write_beside};
 use frame::Header;
 use sink::Sink;
@@ -132,7 +133,7 @@ impl Journal {
         hooks: Hooks,
     ) -> Result<(Self, Vec<JournalRecord>, Recovery), StorageError> {
         let file = open_locked(path)?;
-        let contents = std::fs::read(path).map_err(StorageError::io("read", path))?;
+        let contents = regular::read(path, u64::MAX).map_err(StorageError::io("read", path))?;
         let read = recover::read(path, &contents, node, known)?;
         let recovery = Recovery { torn_bytes: (contents.len() - read.end) as u64 };
         if recovery.torn_bytes > 0 {
@@ -230,7 +231,7 @@ impl Journal {
 }
 
 fn open_locked(path: &Path) -> Result<File, StorageError> {
-    let file = OpenOptions::new().append(true).read(true).open(path).map_err(|e| match e.kind() {
+    let file = regular::open(OpenOptions::new().append(true).read(true), path).map_err(|e| match e.kind() {
         std::io::ErrorKind::NotFound => StorageError::JournalMissing(path.to_owned()),
         _ => StorageError::io("open", path)(e),
     })?;

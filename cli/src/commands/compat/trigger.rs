@@ -62,7 +62,7 @@ pub(crate) async fn run(args: TriggerArgs, context: &Context) -> Result<()> {
     };
     let anchor = serde_json::to_string_pretty(&event).map(|text| Sha256Hash::of(&[text.as_bytes()]).to_string())?;
     let answer = json!({
-        "event": event, "event_hash": event.event_hash().to_string(), "proof_anchor": anchor, "registry_log": path,
+        "event": event, "event_hash": event.event_hash().to_string(), "proof_anchor": anchor, "registry_log": path.display().to_string(),
         "announced": facts.node.is_some(),
     });
     let place = path.display().to_string();

@@ -139,7 +139,7 @@ pub(super) fn check_config(context: &Context) -> Result<()> {
     let path = RegistryPaths::choose(context.repo.as_deref(), context.home.root()).telemetry_config;
     let config = TelemetryConfig::load_or_default(&path).or_usage()?;
     let findings: Vec<_> = config.findings.iter().map(ToString::to_string).collect();
-    let answer = serde_json::json!({ "file": path, "findings": findings });
+    let answer = serde_json::json!({ "file": path.display().to_string(), "findings": findings });
     context.out.show(&answer, |_| match &findings[..] {
         [] => format!("{}: well", path.display()),
         _ => findings.join("\n"),

@@ -24,7 +24,7 @@ pub(in crate::commands) async fn run_as(
     page: impl FnOnce(&Vec<TrialView>) -> String,
 ) -> Result<()> {
     let places = places(context)?;
-    let mut senders = Senders::configured(&places.config, &secrets(&places), &places.paths.root);
+    let mut senders = Senders::configured(&places.config, &secrets(&places), &places.paths);
     senders.usable.retain(|sender| only.is_none_or(|name| sender.channel().as_str() == name));
     senders.unusable.retain(|(channel, _)| only.is_none_or(|name| channel.as_str() == name));
     if senders.usable.is_empty() && senders.unusable.is_empty() {

@@ -55,7 +55,7 @@ async fn uploads_are_parallel_as_configured_and_no_more() {
 async fn an_unreadable_file_fails_alone_and_an_empty_one_is_a_file() {
     let (server, home) = (Server::start().await, tempfile::tempdir().unwrap());
     let mut gone = file(home.path(), "gone", b"x");
-    gone.source = Source::File(home.path().join("nowhere"));
+    gone.source = Source::File(home.path().join("nowhere").into());
     let items = vec![gone, file(home.path(), "empty", b""), document("consensus/records", "{}\n")];
     let session = session(items, &server.settings()).await;
     assert_eq!((session.anchored.len(), session.failed.len()), (2, 1));

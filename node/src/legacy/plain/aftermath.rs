@@ -1,14 +1,14 @@
 //! Phase 6: what people are told of a sync, and the conflict reports that it leaves.
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::json;
 use ssid_protocol::id::UnixMillis;
 
 use super::decide::Verdict;
 use super::sync::PlainSyncReport;
-use crate::config::write_atomic;
+use crate::place::Place;
 use crate::registry::manifest::HistoryRecord;
 use crate::telemetry::message::{Message, Severity, Topic, short_id};
 
@@ -60,18 +60,18 @@ pub fn messages(report: &PlainSyncReport, at: UnixMillis, anonymize: bool) -> Ve
 ///
 /// # Errors
 /// If a file cannot be written.
-pub(super) fn write_reports(directory: &Path, changed: &[HistoryRecord], at: &str) -> std::io::Result<()> {
+pub(super) fn write_reports(directory: &Place, changed: &[HistoryRecord], at: &str) -> std::io::Result<()> {
     for record in changed {
         let path = directory.join(file_name(record));
         let is_conflict = record.resolution == Verdict::Failed.as_str();
         if !is_conflict && !path.with_extension("json").exists() {
             continue;
         }
-        std::fs::create_dir_all(directory)?;
+        directory.make()?;
         let state = if is_conflict { "in_conflict" } else { "resolved" };
         let report = json!({ "format": FORMAT, "written_at": at, "state": state, "signed": false, "record": record });
-        write_atomic(&path.with_extension("json"), format!("{report:#}\n").as_bytes())?;
-        write_atomic(&path.with_extension("md"), markdown(record, state, at).as_bytes())?;
+        path.with_extension("json").replace(format!("{report:#}\n").as_bytes())?;
+        path.with_extension("md").replace(markdown(record, state, at).as_bytes())?;
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ use ssid_protocol::id::{ContentDigest, EventHash, Sha256Hash};
 
 use super::decide::Rules;
 use super::sorter::{Sorted, Sorter};
+use crate::place::Place;
 use crate::registry::file::FileError;
 use crate::registry::parse::{ParsedLog, Position};
 use crate::registry::stream::{LogParts, read_all};
@@ -154,7 +155,7 @@ impl Gatherer {
     }
 
     /// Reads the own log. Up to where; from its beginning if there is none.
-    pub(super) fn add_own(&mut self, path: &Path) -> Result<Position, GatherError> {
+    pub(super) fn add_own(&mut self, path: &Place) -> Result<Position, GatherError> {
         let mut outcome = Ok(());
         let read = read_all(path, |part| {
             if outcome.is_ok() {

@@ -18,6 +18,7 @@ use crate::api::view::{iso, now};
 use crate::config::Settings;
 use crate::conflicts;
 use crate::known_members::{KnownMembers, KnownMembersError};
+use crate::place::Place;
 use crate::registry::append::append_behind;
 use crate::registry::file::{FileError, RegistryFile};
 use crate::registry::manifest::{FederationManifest, HistoryRecord, ManifestFileError, ManifestNode};
@@ -194,7 +195,7 @@ where
         if settings.conflict_resolution.create_conflict_report {
             let directory = conflicts::directory(paths, &settings.conflict_resolution);
             let written = write_reports(&directory, &report.changed, &at);
-            written.map_err(|source| PlainSyncError::Report { directory, source })?;
+            written.map_err(|source| PlainSyncError::Report { directory: directory.to_path_buf(), source })?;
         }
     }
     Ok(report)
@@ -242,7 +243,7 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 
 /// Phases 3 to 5, on the disk alone.
 struct Work {
-    log: std::path::PathBuf,
+    log: Place,
     others: usize,
     before: Vec<HistoryRecord>,
     decides: bool,
@@ -267,7 +268,7 @@ impl Work {
         let mut tally = Tally::new(&self.before, gathered.scratch.clone());
         let comparisons = weigh(&gathered, self.others, |decision| tally.take(decision)).map_err(failed)?;
         if self.applies && tally.all.achieved > 0 && RegistryFile::open(&self.log)?.is_being_written()? {
-            return Err(PlainSyncError::BeingWritten(self.log));
+            return Err(PlainSyncError::BeingWritten(self.log.to_path_buf()));
         }
         let (mut appended, mut behind): (u64, Position) = (0, read_until);
         let decided = tally.finish(&gathered, |events| {

@@ -41,7 +41,7 @@ fn gathered(own: &[Event], logs: Logs<'_>, rules: &Rules) -> Gathered {
             assert_eq!(gatherer.add(place as u16 + 1, text(log).as_bytes()).unwrap(), 0);
         }
     }
-    gatherer.add_own(&path).unwrap();
+    gatherer.add_own(&path.into()).unwrap();
     gatherer.finish().unwrap()
 }
 
@@ -162,7 +162,7 @@ fn a_log_that_breaks_off_or_is_too_long_counts_for_nothing() {
     gatherer.add(1, log.as_bytes()).unwrap();
     assert!(matches!(gatherer.add(2, log.as_bytes()), Err(GatherError::TooMany)));
     assert!(gatherer.add(3, log.as_bytes().chain(Breaks)).is_err());
-    gatherer.add_own(&own).unwrap();
+    gatherer.add_own(&own.into()).unwrap();
     let mut having = Vec::new();
     let comparisons = weigh(&gatherer.finish().unwrap(), 3, |decision| {
         having.extend(decision.observed.iter().map(|(observer, _)| *observer));

@@ -8,9 +8,8 @@ mod record;
 #[cfg(test)]
 mod tests;
 
-use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -19,8 +18,8 @@ use ssid_protocol::limits;
 pub use node::{ManifestNode, legacy_id};
 pub use record::HistoryRecord;
 
-use crate::config::write_atomic;
 use crate::document::{Document, Unreadable};
+use crate::place::Place;
 
 /// Bytes of the largest manifest that is read.
 pub const FILE_BYTES: u64 = 16 * 1024 * 1024;
@@ -104,14 +103,15 @@ impl FederationManifest {
     ///
     /// # Errors
     /// If it cannot be read, or is no JSON object of this schema.
-    pub fn read(path: &Path) -> Result<Option<Self>, ManifestFileError> {
-        let syntax = |what| ManifestFileError::Syntax { path: path.to_owned(), what };
+    pub fn read(place: impl Into<Place>) -> Result<Option<Self>, ManifestFileError> {
+        let path = &place.into();
+        let syntax = |what| ManifestFileError::Syntax { path: path.to_path_buf(), what };
         let document = match Document::read(path, FILE_BYTES) {
             Ok(document) => document,
             Err(Unreadable::Missing) => return Ok(None),
             Err(Unreadable::Syntax(what)) => return Err(syntax(what)),
             Err(Unreadable::Io(source)) => {
-                return Err(ManifestFileError::Io { action: "read", path: path.to_owned(), source });
+                return Err(ManifestFileError::Io { action: "read", path: path.to_path_buf(), source });
             }
         };
         for (key, allowed) in [("nodes", "a list"), ("consensus_history", "a list"), ("statistics", "an object")] {
@@ -162,7 +162,8 @@ impl FederationManifest {
     ///
     /// # Errors
     /// If the file cannot be read or written, or somebody else never stops writing it.
-    pub fn update(path: &Path, now: &str, change: impl Fn(&mut Self)) -> Result<bool, ManifestFileError> {
+    pub fn update(place: impl Into<Place>, now: &str, change: impl Fn(&mut Self)) -> Result<bool, ManifestFileError> {
+        let path = &place.into();
         for _ in 0..UPDATE_ATTEMPTS {
             let found = Self::read(path)?;
             let mut manifest = found.clone().unwrap_or_else(|| Self::empty(now));
@@ -179,15 +180,13 @@ impl FederationManifest {
             manifest.write(path)?;
             return Ok(true);
         }
-        Err(ManifestFileError::Busy(path.to_owned()))
+        Err(ManifestFileError::Busy(path.to_path_buf()))
     }
 
-    fn write(&self, path: &Path) -> Result<(), ManifestFileError> {
-        let failed = |source| ManifestFileError::Io { action: "write", path: path.to_owned(), source };
-        if let Some(directory) = path.parent() {
-            fs::create_dir_all(directory).map_err(failed)?;
-        }
-        write_atomic(path, self.document.text().as_bytes()).map_err(failed)
+    fn write(&self, path: &Place) -> Result<(), ManifestFileError> {
+        let failed = |source| ManifestFileError::Io { action: "write", path: path.to_path_buf(), source };
+        let text = self.document.text().as_bytes();
+        path.directory().make().and_then(|()| path.replace(text)).map_err(failed)
     }
 
     /// The value of a key, with dots between the sections it is in.

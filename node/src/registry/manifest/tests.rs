@@ -126,7 +126,7 @@ fn the_latest_hundred_decisions_stay_and_none_stands_twice() {
     for _ in 0..2 {
         FederationManifest::update(&path, "now", |manifest| manifest.add_history(&many[..50])).unwrap();
     }
-    let count = |path: &Path| FederationManifest::read(path).unwrap().unwrap().history().len();
+    let count = |path: &std::path::Path| FederationManifest::read(path).unwrap().unwrap().history().len();
     assert_eq!(count(&path), 51);
     FederationManifest::update(&path, "now", |manifest| manifest.add_history(&many)).unwrap();
     let history = FederationManifest::read(&path).unwrap().unwrap().history();

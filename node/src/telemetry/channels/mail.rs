@@ -1,7 +1,6 @@
 //! Mail over SMTP: STARTTLS that must succeed, or TLS from the first byte, with the system's certificates and an own CA
 //! file besides; a password never goes over an unprotected connection.
 
-use std::path::Path;
 use std::time::Duration;
 
 use lettre::message::{Mailbox, Mailboxes};
@@ -10,6 +9,7 @@ use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
 use lettre::{AsyncSmtpTransport, AsyncTransport as _, Message as Mailed, Tokio1Executor};
 
 use super::Attempt;
+use crate::registry::paths::RegistryPaths;
 use crate::telemetry::config::{EmailSettings, Security};
 use crate::telemetry::message::{Message, plain};
 use crate::telemetry::secret::Secrets;
@@ -31,7 +31,7 @@ pub struct Mail {
 }
 
 impl Mail {
-    pub(super) fn new(settings: &EmailSettings, secrets: &Secrets, root: &Path) -> Result<Self, String> {
+    pub(super) fn new(settings: &EmailSettings, secrets: &Secrets, paths: &RegistryPaths) -> Result<Self, String> {
         let missing = |key: &str| format!("notifications.email.{key} is not set");
         if settings.smtp_server.is_empty() {
             return Err(missing("smtp_server"));
@@ -49,8 +49,8 @@ impl Mail {
             .port(settings.smtp_port)
             .timeout(Some(ATTEMPT_AT_MOST))
             .tls(match protection {
-                Security::Starttls => Tls::Required(tls(settings, root)?),
-                Security::Tls => Tls::Wrapper(tls(settings, root)?),
+                Security::Starttls => Tls::Required(tls(settings, paths)?),
+                Security::Tls => Tls::Wrapper(tls(settings, paths)?),
                 Security::None => Tls::None,
             });
         if !settings.username.is_empty() {
@@ -115,16 +115,12 @@ fn mailbox(address: &str) -> Result<Mailbox, String> {
     address.parse().map_err(|_| format!("{address:?} is no mail address"))
 }
 
-fn tls(settings: &EmailSettings, root: &Path) -> Result<TlsParameters, String> {
+fn tls(settings: &EmailSettings, paths: &RegistryPaths) -> Result<TlsParameters, String> {
     let mut builder = TlsParameters::builder(settings.smtp_server.clone());
     if !settings.ca_file.is_empty() {
-        let path = root.join(&settings.ca_file);
+        let path = paths.at(&settings.ca_file);
         let failed = |why: String| format!("notifications.email.ca_file '{}': {why}", path.display());
-        let size = std::fs::metadata(&path).map_err(|error| failed(error.to_string()))?.len();
-        if size > CA_BYTES {
-            return Err(failed(format!("it has more than {CA_BYTES} bytes")));
-        }
-        let pem = std::fs::read(&path).map_err(|error| failed(error.to_string()))?;
+        let pem = path.read(CA_BYTES).map_err(|error| failed(error.to_string()))?;
         let certificate = Certificate::from_pem(&pem).map_err(|error| failed(error.to_string()))?;
         builder = builder.add_root_certificate(certificate);
     }
@@ -148,10 +144,14 @@ mod tests {
         }
     }
 
+    fn nowhere() -> RegistryPaths {
+        RegistryPaths::in_data_directory("/".as_ref())
+    }
+
     fn refusal(change: impl FnOnce(&mut EmailSettings)) -> String {
         let mut settings = settings();
         change(&mut settings);
-        Mail::new(&settings, &Secrets::default(), "/".as_ref()).err().unwrap_or_default()
+        Mail::new(&settings, &Secrets::default(), &nowhere()).err().unwrap_or_default()
     }
 
     #[test]
@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn a_mail_has_an_id_of_its_cause_and_one_subject_line() {
-        let mail = Mail::new(&settings(), &Secrets::default(), "/".as_ref()).unwrap();
+        let mail = Mail::new(&settings(), &Secrets::default(), &nowhere()).unwrap();
         let message =
             Message::new(Topic::Divergence, Severity::Warning, "c", "a\r\nBcc: eve@example.org", UnixMillis(0));
         let text = String::from_utf8(mail.mail(&message).unwrap().formatted()).unwrap();

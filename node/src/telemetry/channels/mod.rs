@@ -13,6 +13,7 @@ use super::config::TelemetryConfig;
 use super::message::Message;
 use super::secret::Secrets;
 use crate::config::Channel;
+use crate::registry::paths::RegistryPaths;
 
 pub use http::Http;
 pub use webhook::ConsensusWebhook;
@@ -61,8 +62,8 @@ pub struct Senders {
 }
 
 impl Senders {
-    /// Reads the configuration; `root` is what file names in it are relative to.
-    pub fn configured(config: &TelemetryConfig, secrets: &Secrets, root: &std::path::Path) -> Self {
+    /// Reads the configuration; `paths` say where files that it names are.
+    pub fn configured(config: &TelemetryConfig, secrets: &Secrets, paths: &RegistryPaths) -> Self {
         let settings = &config.settings.notifications;
         let mut senders = Self::default();
         let mut add = |channel, enabled: bool, make: &dyn Fn() -> Result<Sender, String>| {
@@ -82,7 +83,7 @@ impl Senders {
             webhook::Webhook::new(&settings.webhook, secrets).map(Sender::Webhook)
         });
         add(Channel::Email, settings.email.enabled, &|| {
-            mail::Mail::new(&settings.email, secrets, root).map(|mail| Sender::Mail(Box::new(mail)))
+            mail::Mail::new(&settings.email, secrets, paths).map(|mail| Sender::Mail(Box::new(mail)))
         });
         senders
     }
@@ -156,7 +157,9 @@ mod tests {
     fn only_what_is_switched_on_and_complete_can_be_used() {
         let mut config =
             TelemetryConfig::load_or_default(std::path::Path::new("/nowhere")).unwrap_or_else(|e| panic!("{e}"));
-        let make = |config: &TelemetryConfig| Senders::configured(config, &Secrets::default(), "/".as_ref());
+        let make = |config: &TelemetryConfig| {
+            Senders::configured(config, &Secrets::default(), &RegistryPaths::in_data_directory("/".as_ref()))
+        };
         assert!(make(&config).usable.is_empty() && make(&config).unusable.is_empty());
         let channels = &mut config.settings.notifications;
         channels.slack.enabled = true;
