@@ -125,7 +125,12 @@ impl Engine {
                 open.note(note);
             }
             match kind {
-                NoteKind::Stand => self.apply(tick, subject, Input::Choose(choice)),
+                NoteKind::Stand => {
+                    self.apply(tick, subject, Input::Choose(choice));
+                    if self.is_wanted(&choice.content_digest, &subject) {
+                        self.wants.ask_anew(choice.content_digest, subject, tick.now);
+                    }
+                }
                 NoteKind::Endorse => self.endorse(tick, subject),
                 NoteKind::Refuse => self.apply(tick, subject, Input::Refuse),
             }
@@ -140,8 +145,8 @@ impl Engine {
         refusal(RefusalKind::ReadOnly, reason)
     }
 
-    /// Whether the operator may decide about this candidate at all.
-    fn check_open(&self, subject: &SubjectId, choice: Choice) -> Result<&Open, OperatorRefusal> {
+    /// Whether the operator may decide about this subject at all.
+    fn check_open(&self, subject: &SubjectId) -> Result<&Open, OperatorRefusal> {
         if let Some(reason) = &self.abstaining {
             return Err(refusal(RefusalKind::NoVoter, format!("this node abstains: {reason}")));
         }
@@ -158,21 +163,29 @@ impl Engine {
             let reason = "this subject was decided before this node's database was lost; wait for the catch-up";
             return Err(refusal(RefusalKind::Decided, reason));
         }
-        if open.machine.candidate(choice).is_none() {
-            let event = choice.event_hash;
-            let reason = if open.machine.wanted().any(|wanted| wanted == choice) {
-                format!("votes name event {event}, but it has not arrived here yet")
-            } else {
-                format!("event {event} is no candidate of this subject")
-            };
-            let hint = format!("see the candidates with: ssid conflicts show {subject}");
-            return Err(refusal(RefusalKind::UnknownCandidate, reason).hint(hint));
-        }
         Ok(open)
     }
 
+    /// Whether the event of this choice is here; to choose it, it is enough that a vote names it. An origin that shows each
+    /// node another event could else keep operators from ever choosing alike: of each origin a node takes one.
+    fn check_candidate(subject: &SubjectId, open: &Open, choice: Choice, by_name: bool) -> Result<(), OperatorRefusal> {
+        let is_named = open.machine.is_named(choice);
+        if open.machine.candidate(choice).is_some() || by_name && is_named {
+            return Ok(());
+        }
+        let event = choice.event_hash;
+        let reason = if is_named {
+            format!("votes name event {event}, but it has not arrived here yet")
+        } else {
+            format!("event {event} is no candidate of this subject")
+        };
+        let hint = format!("see the candidates with: ssid conflicts show {subject}");
+        Err(refusal(RefusalKind::UnknownCandidate, reason).hint(hint))
+    }
+
     fn check_choice(&self, subject: &SubjectId, choice: Choice) -> Result<(), OperatorRefusal> {
-        let open = self.check_open(subject, choice)?;
+        let open = self.check_open(subject)?;
+        Self::check_candidate(subject, open, choice, true)?;
         self.no_choice_because(subject, open).map_or(Ok(()), Err)
     }
 
@@ -219,7 +232,8 @@ impl Engine {
 
     /// Rule 1: whether a person may endorse or refuse; `true` if this node has prevoted just that already.
     fn check_review(&self, subject: &SubjectId, choice: Choice, wanted: Ballot) -> Result<bool, OperatorRefusal> {
-        let open = self.check_open(subject, choice)?;
+        let open = self.check_open(subject)?;
+        Self::check_candidate(subject, open, choice, false)?;
         let machine = &open.machine;
         let voted = self.own_ballot(open, Round::ZERO);
         let resolve = format!("in a conflict choose with: ssid conflicts resolve {subject} --choose HASH");
@@ -302,6 +316,9 @@ impl Engine {
             ),
             (None, Some(other)) => {
                 format!("this node has prevoted {} in round {round}; your choice stands for later rounds", words(other))
+            }
+            (None, None) if machine.candidate(choice).is_none() => {
+                format!("your choice of event {event} stands; the event is not here yet and is asked for")
             }
             (None, None) => format!("your choice of event {event} stands"),
         }

@@ -251,7 +251,7 @@ impl Engine {
                     self.count_origin(subject, Some(origin).filter(|_| is_first));
                 }
                 let candidate = Candidate { choice, event, announced_by, prompt: false, own: false, endorsed: false };
-                self.apply(&mut tick, subject, Input::Candidate(candidate));
+                self.apply(&mut tick, subject, Input::Remembered(candidate));
                 self.endorse(&mut tick, subject);
             }
         }

@@ -27,6 +27,7 @@ mod hollow;
 mod operator;
 pub(crate) mod outbox;
 mod simulated;
+mod split_origin;
 mod trust;
 mod verdicts;
 mod waiting;

@@ -35,6 +35,12 @@ impl Wants {
         }
     }
 
+    /// Asks for it soon, however often that was done in vain: there is room for it now.
+    pub(super) fn ask_anew(&mut self, digest: ContentDigest, subject: SubjectId, now: UnixMillis) {
+        self.remove(&(digest, subject));
+        self.add(digest, subject, now);
+    }
+
     fn put(&mut self, name: Name, want: Want) {
         self.by_time.insert((want.ask_at, name));
         self.wanted.insert(name, want);

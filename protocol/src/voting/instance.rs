@@ -139,7 +139,12 @@ impl Instance {
 
     fn take(&mut self, voters: &VoterSet, rules: Rules, input: Input, out: &mut Vec<Output>) {
         match input {
-            Input::Candidate(candidate) => self.add_candidate(voters, candidate),
+            Input::Candidate(candidate) => {
+                if self.has_room_for(voters, &candidate) {
+                    self.add_candidate(candidate);
+                }
+            }
+            Input::Remembered(candidate) => self.add_candidate(candidate),
             Input::Endorse(choice) => {
                 if let Some(candidate) = self.candidates.get_mut(&choice) {
                     candidate.endorsed = true;
@@ -166,13 +171,18 @@ impl Instance {
             Input::Choose(choice) => {
                 self.standing = Some(choice);
                 self.standing_rounds = limits::ROUNDS;
+                // whatever room there is: a person named it
+                if !self.candidates.contains_key(&choice) {
+                    self.wanted.insert(choice);
+                    out.push(Output::Want(choice));
+                }
             }
             Input::MaySign => {}
             Input::Certified { round, choice } => self.decide(round, choice, out),
         }
     }
 
-    fn add_candidate(&mut self, voters: &VoterSet, candidate: Candidate) {
+    fn add_candidate(&mut self, candidate: Candidate) {
         if let Some(known) = self.candidates.get_mut(&candidate.choice) {
             known.own |= candidate.own;
             known.endorsed |= candidate.endorsed;
@@ -180,19 +190,18 @@ impl Instance {
             known.announced_by = known.announced_by.or(candidate.announced_by);
             return;
         }
-        if self.has_room_for(voters, &candidate) {
-            self.wanted.remove(&candidate.choice);
-            self.candidates.insert(candidate.choice, candidate);
-        }
+        self.wanted.remove(&candidate.choice);
+        self.candidates.insert(candidate.choice, candidate);
     }
 
-    /// Whether a candidate would be taken (SPEC §12): 64 a subject, one an origin; the own event and what prevotes of
-    /// weight > F name always.
+    /// Whether a candidate would be taken (SPEC §12): 64 a subject, one an origin; the own event, what the operator chose
+    /// and what prevotes of weight > F name always.
     pub fn has_room_for(&self, voters: &VoterSet, candidate: &Candidate) -> bool {
         let choice = candidate.choice;
         let from_same_origin =
             candidate.announced_by.is_some() && self.candidates().any(|c| c.announced_by == candidate.announced_by);
         candidate.own
+            || self.standing == Some(choice)
             || self.candidates.contains_key(&choice)
             || self.candidates.len() < limits::CANDIDATES && (!from_same_origin || self.epoch_change)
             || self.rounds.values().any(|round| round.prevotes.is_supported(voters, choice))

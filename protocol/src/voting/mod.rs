@@ -83,6 +83,8 @@ pub struct Timer {
 pub enum Input {
     /// An admissible event for the subject became known, or more became known about it.
     Candidate(Candidate),
+    /// A candidate that was taken before a restart: there was room for it then, whatever made it.
+    Remembered(Candidate),
     /// The node's policy or a person stands behind a known candidate (rule 1).
     Endorse(Choice),
     /// A person refused, or the review timed out: a nil prevote (rule 1).
@@ -110,7 +112,7 @@ pub enum Input {
     EarlierPolka(Polka),
     /// A timer that was scheduled has run out.
     Timeout(Timer),
-    /// An operator's standing choice (rule 7). The caller has asked [`Instance::may_choose`].
+    /// An operator's standing choice (rule 7). The caller has asked [`Instance::may_choose`]. Its event need not be known.
     Choose(Choice),
     /// Signing was to come later, and may be done from now on: nothing else is new.
     MaySign,

@@ -102,6 +102,12 @@ impl Instance {
         })
     }
 
+    /// Whether a vote that is held names `choice`.
+    pub fn is_named(&self, choice: Choice) -> bool {
+        let names = |tally: &Tally| tally.choices().any(|named| named == choice);
+        self.rounds.values().any(|round| names(&round.prevotes) || names(&round.precommits))
+    }
+
     /// Whether voters of weight > F, an honest one among them, voted for `choice` in one round and phase.
     pub fn is_backed(&self, voters: &VoterSet, choice: Choice) -> bool {
         let backs = |tally: &Tally| tally.is_supported(voters, choice);
