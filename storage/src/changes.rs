@@ -7,8 +7,8 @@ use ssid_protocol::record::ConsensusRecord;
 use ssid_protocol::trust::TrustChange;
 
 use crate::rows::{
-    AnchorRow, ConflictRow, Cursor, EpochRow, EvidenceRow, LogEntry, OpenSubject, OutboxKey, OutboxRow, PeerRow,
-    RewrittenRow, StoredBatchRow,
+    AnchorRow, ConflictRow, Cursor, DivergenceRow, EpochRow, EvidenceRow, LogEntry, OpenSubject, OutboxKey, OutboxRow,
+    OwnLineRow, PeerRow, RewrittenRow, StoredBatchRow,
 };
 use crate::store::LogHead;
 
@@ -50,6 +50,16 @@ pub struct Changes {
     pub evidence: Vec<(EvidenceSlot, EvidenceRow)>,
     /// All that is kept of members' Git histories that are gone, oldest first, in place of what was.
     pub rewritten: Vec<(NodeId, Vec<RewrittenRow>)>,
+    /// Whether the own registry file is read anew: its lines are forgotten before those below are put.
+    pub own_lines_forgotten: bool,
+    /// Lines of the own registry file, by subject; `None` removes one.
+    pub own_lines: Vec<(SubjectId, Option<OwnLineRow>)>,
+    /// Subjects to be announced, by their place; `None` removes one.
+    pub own_order: Vec<(u64, Option<SubjectId>)>,
+    /// Decisions that the own registry contradicts.
+    pub divergences: Vec<(SubjectId, DivergenceRow)>,
+    /// Events offered while nothing could be signed; `None` removes one.
+    pub kept_offers: Vec<(SubjectId, Option<Event>)>,
     /// Things that must leave the node.
     pub outbox: Vec<OutboxRow>,
     /// Things that have left.

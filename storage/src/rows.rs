@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use ssid_protocol::batch::{BatchProof, Kind, VerifiedBatch};
 use ssid_protocol::certificate::Certificate;
+use ssid_protocol::event::Event;
 use ssid_protocol::evidence::Evidence;
 use ssid_protocol::heartbeat::Heartbeat;
 use ssid_protocol::id::{Choice, Epoch, LogId, MerkleHash, NodeId, Round, Sha256Hash, Signature, UnixMillis};
@@ -137,6 +138,28 @@ pub struct ConflictRow {
     pub since: UnixMillis,
     /// The round that failed.
     pub round: Round,
+}
+
+/// A line of the own registry file whose subject is undecided: the first that names it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnLineRow {
+    /// What it says.
+    pub event: Event,
+    /// Its place among the lines that are to be announced; `None` if it is not to be, or is no more.
+    pub order: Option<u64>,
+}
+
+/// A decision that the own registry contradicts, found when it could no longer be voted for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DivergenceRow {
+    /// The decision's place in the log.
+    pub sequence: u64,
+    /// What was certified.
+    pub certified: Choice,
+    /// What the registry file has.
+    pub own: Event,
+    /// When it was found, by this node's clock.
+    pub found_at: UnixMillis,
 }
 
 /// A piece of evidence, under what it suffices for.

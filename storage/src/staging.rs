@@ -75,6 +75,14 @@ pub(crate) fn stage(store: &Store, memory: &Memory, changes: Changes) -> Result<
     stage.put_all(&tables::REWRITTEN, &changes.rewritten)?;
     stage.put_all(&tables::ANCHORS, &changes.anchors)?;
     stage.put_all(&tables::EPOCHS, &changes.epochs)?;
+    if changes.own_lines_forgotten {
+        stage.remove_all(&tables::OWN_LINES)?;
+        stage.remove_all(&tables::OWN_ORDER)?;
+    }
+    stage.put_or_remove(&tables::OWN_LINES, &changes.own_lines)?;
+    stage.put_or_remove(&tables::OWN_ORDER, &changes.own_order)?;
+    stage.put_all(&tables::DIVERGENCES, &changes.divergences)?;
+    stage.put_or_remove(&tables::KEPT_OFFERS, &changes.kept_offers)?;
     for key in &changes.outbox_done {
         stage.remove(&tables::OUTBOX, key);
     }
@@ -123,6 +131,30 @@ impl Stage<'_> {
         rows: &[(K, V)],
     ) -> Result<(), StorageError> {
         rows.iter().try_for_each(|(key, value)| self.put(table, key, value))
+    }
+
+    /// Puts rows, and removes those that have no value.
+    fn put_or_remove<K: Key, V: Serialize + DeserializeOwned>(
+        &mut self,
+        table: &Table<K, V>,
+        rows: &[(K, Option<V>)],
+    ) -> Result<(), StorageError> {
+        for (key, value) in rows {
+            match value {
+                Some(value) => self.put(table, key, value)?,
+                None => self.remove(table, key),
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes every row of a table.
+    fn remove_all<K: Key, V: Serialize + DeserializeOwned>(&mut self, table: &Table<K, V>) -> Result<(), StorageError> {
+        let store = self.store;
+        for row in table.all(store.database()) {
+            self.rows.insert(table.key(&row?.0), Row::Remove);
+        }
+        Ok(())
     }
 
     fn remove<K: Key, V: Serialize + DeserializeOwned>(&mut self, table: &Table<K, V>, key: &K) {

@@ -20,8 +20,8 @@ use crate::error::StorageError;
 use crate::hooks::Hooks;
 use crate::open::{self, SetAside};
 use crate::rows::{
-    AnchorRow, ConflictRow, Cursor, EpochRow, EvidenceRow, LogEntry, OpenSubject, OutboxKey, OutboxRow, PeerRow,
-    RewrittenRow, SubjectState,
+    AnchorRow, ConflictRow, Cursor, DivergenceRow, EpochRow, EvidenceRow, LogEntry, OpenSubject, OutboxKey, OutboxRow,
+    OwnLineRow, PeerRow, RewrittenRow, SubjectState,
 };
 use crate::tables;
 use crate::writer::Writer;
@@ -241,6 +241,31 @@ impl Store {
     /// Histories of one member's Git branch that are gone, oldest first.
     pub fn rewritten_of(&self, member: &NodeId) -> Result<Vec<RewrittenRow>, StorageError> {
         Ok(tables::REWRITTEN.get(self.database(), member)?.unwrap_or_default())
+    }
+
+    /// The first line of the own registry file that names this subject, while it is undecided.
+    pub fn own_line(&self, subject: &SubjectId) -> Result<Option<OwnLineRow>, StorageError> {
+        tables::OWN_LINES.get(self.database(), subject)
+    }
+
+    /// Lines that are to be announced, in order of the file, at most `limit` from this place on.
+    pub fn own_order(&self, from: u64, limit: usize) -> Result<Vec<(u64, SubjectId)>, StorageError> {
+        tables::OWN_ORDER.from(self.database(), &from).take(limit).collect()
+    }
+
+    /// What the own registry says against a decision, if that was found when it could no longer be voted for.
+    pub fn divergence(&self, subject: &SubjectId) -> Result<Option<DivergenceRow>, StorageError> {
+        tables::DIVERGENCES.get(self.database(), subject)
+    }
+
+    /// All divergences in order of subject id.
+    pub fn divergences(&self) -> impl Iterator<Item = Result<(SubjectId, DivergenceRow), StorageError>> + '_ {
+        tables::DIVERGENCES.all(self.database())
+    }
+
+    /// Events offered while nothing could be signed.
+    pub fn kept_offers(&self) -> impl Iterator<Item = Result<(SubjectId, Event), StorageError>> + '_ {
+        tables::KEPT_OFFERS.all(self.database())
     }
 
     /// All anchored documents.

@@ -18,8 +18,8 @@ use crate::database::Database;
 use crate::error::StorageError;
 use crate::keys::Key;
 use crate::rows::{
-    AnchorRow, BatchKey, ConflictRow, Cursor, EpochRow, EvidenceRow, LogEntry, OpenSubject, OutboxKey, OutboxRow,
-    PeerRow, RewrittenRow,
+    AnchorRow, BatchKey, ConflictRow, Cursor, DivergenceRow, EpochRow, EvidenceRow, LogEntry, OpenSubject, OutboxKey,
+    OutboxRow, OwnLineRow, PeerRow, RewrittenRow,
 };
 use crate::tally::State;
 
@@ -63,6 +63,14 @@ pub(crate) const ANCHORS: Table<Sha256Hash, AnchorRow> = Table::new(0x1f, "ancho
 pub(crate) const EPOCHS: Table<Epoch, EpochRow> = Table::new(0x20, "epochs");
 /// Histories of members' Git branches that are gone, oldest first.
 pub(crate) const REWRITTEN: Table<NodeId, Vec<RewrittenRow>> = Table::new(0x21, "rewritten");
+/// The own registry file's undecided subjects, each with the first line that names it; made anew with every reading.
+pub(crate) const OWN_LINES: Table<SubjectId, OwnLineRow> = Table::new(0x22, "own_lines");
+/// Those of them that are to be announced, in order of the file.
+pub(crate) const OWN_ORDER: Table<u64, SubjectId> = Table::new(0x23, "own_order");
+/// Decisions that the own registry contradicts.
+pub(crate) const DIVERGENCES: Table<SubjectId, DivergenceRow> = Table::new(0x24, "divergences");
+/// Events offered while nothing could be signed.
+pub(crate) const KEPT_OFFERS: Table<SubjectId, Event> = Table::new(0x25, "kept_offers");
 
 /// Leaf hashes in one row of [`LEAVES`]; 32 rows hold a batch of 4096.
 pub(crate) const LEAVES_PER_ROW: usize = 128;
@@ -73,7 +81,7 @@ pub(crate) const STATE_PREFIX: u8 = 0x02;
 
 /// Name of the table with this prefix byte.
 pub(crate) fn name_of(prefix: u8) -> &'static str {
-    const NAMES: [&str; 18] = [
+    const NAMES: [&str; 22] = [
         "events",
         "hashes",
         "open",
@@ -92,6 +100,10 @@ pub(crate) fn name_of(prefix: u8) -> &'static str {
         "anchors",
         "epochs",
         "rewritten",
+        "own_lines",
+        "own_order",
+        "divergences",
+        "kept_offers",
     ];
     match prefix {
         0x01 => "identity",

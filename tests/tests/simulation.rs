@@ -119,7 +119,7 @@ fn sending_before_flushing_is_found() {
 fn losing_what_was_sent_is_found() {
     is_found(
         Mutation::LosesWhatWasSent,
-        300,
+        1500,
         &["two votes of member", "does not extend itself", "never seen", "abstains"],
     );
 }
@@ -131,5 +131,5 @@ fn a_disk_that_is_an_old_one_is_found() {
 
 #[test]
 fn more_liars_than_a_third_break_safety() {
-    is_found(Mutation::TooManyLiars, 500, &["SAFETY", "two certificates"]);
+    is_found(Mutation::TooManyLiars, 1500, &["SAFETY", "two certificates"]);
 }

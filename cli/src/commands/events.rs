@@ -203,6 +203,15 @@ fn sentence(item: &StreamItem, out: Output) -> String {
         }
         NodeEvent::Connected { node } => format!("connected   {}", short(node)),
         NodeEvent::Disconnected { node } => out.paint(Tone::Warn, &format!("disconnected {}", short(node))),
+        NodeEvent::Divergence { event, version, own, certified, .. } => {
+            let (event, version) = (clean(event), clean(version));
+            let words = format!(
+                "divergence  {event} {version}: the registry file has {}, certified is {}",
+                short(own),
+                short(certified)
+            );
+            out.paint(Tone::Warn, &words)
+        }
         NodeEvent::Drift { what } => out.paint(Tone::Warn, &format!("drift       {}", clean(what))),
         NodeEvent::Abstaining { reason } => out.paint(Tone::Bad, &format!("abstaining  {}", clean(reason))),
         NodeEvent::Evidence { id, member, what, .. } => {

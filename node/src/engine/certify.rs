@@ -54,6 +54,7 @@ impl Engine {
     /// Ends the instances that this tick decided.
     pub(super) fn finish_decided(&mut self, tick: &mut Tick) {
         for (subject, round, choice) in std::mem::take(&mut tick.decided) {
+            let own = self.own_event(&subject);
             let Some(open) = self.forget(&subject) else { continue };
             tick.dirty.remove(&subject);
             let certificate = tick.certificates.remove(&subject);
@@ -88,6 +89,7 @@ impl Engine {
                 at: tick.now,
             });
             self.closing.add(tick.now, subject, decided);
+            self.settle_own(tick, subject, own.as_ref());
         }
     }
 

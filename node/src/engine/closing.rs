@@ -100,7 +100,7 @@ impl Closing {
         }
     }
 
-    fn mark_changed(&mut self, now: UnixMillis, subject: SubjectId) {
+    pub(super) fn mark_changed(&mut self, now: UnixMillis, subject: SubjectId) {
         self.changed.insert(subject);
         self.write_at.get_or_insert(now.after(LATE_RECORDS_EVERY));
     }

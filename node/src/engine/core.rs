@@ -12,6 +12,7 @@ use ssid_protocol::batch::VerifiedBatch;
 use ssid_protocol::certificate::Certificate;
 use ssid_protocol::event::Event;
 use ssid_protocol::evidence;
+use ssid_protocol::heartbeat::CanSign;
 use ssid_protocol::id::{Choice, ContentDigest, Epoch, FederationId, MerkleHash, NodeId, Round, SubjectId, UnixMillis};
 use ssid_protocol::identity::VotingKey;
 use ssid_protocol::manifest::Manifest;
@@ -21,7 +22,7 @@ use ssid_protocol::subject::EventPolicies;
 use ssid_protocol::vote::{Proposal, Vote};
 use ssid_protocol::voting::{Input, Instance, Output, Rules, Signing};
 use ssid_storage::{
-    Changes, ConflictRow, Journal, JournalRecord, LogHead, StorageError, Store, StoredBatchRow, Writer,
+    Changes, ConflictRow, DivergenceRow, Journal, JournalRecord, LogHead, StorageError, Store, StoredBatchRow, Writer,
 };
 
 use super::catch_up::CatchUp;
@@ -30,8 +31,11 @@ use super::commits::Commits;
 use super::evidence::{Dossier, DoubleVote, note_rewritten};
 use super::handle::{NodeEvent, Refused};
 use super::hearing::Hearing;
+use super::late::LateObservations;
 use super::messages::{Effects, Inbound, Ticket, Worth};
+use super::offers::Offers;
 use super::open::{Held, Open};
+use super::own_registry::OwnRegistry;
 use super::peers::Peers;
 use super::proof::WholeBatches;
 use super::review::Reviews;
@@ -113,7 +117,16 @@ pub struct Engine {
     pub(super) catch_up: CatchUp,
     /// Own announcements that are on disk and not yet made: released as earlier ones are decided.
     pub(super) backlog: VecDeque<Arc<VerifiedBatch>>,
-    pub(super) backlog_choices: HashMap<SubjectId, Choice>,
+    /// Own events that are accepted and not announced yet, those of `backlog` among them.
+    pub(super) accepted: HashMap<SubjectId, Event>,
+    /// What somebody offers and is not accepted yet.
+    pub(super) offers: Offers,
+    /// The own registry file.
+    pub(super) registry: OwnRegistry,
+    /// What was observed of subjects that were decided before this node could say so.
+    pub(super) late: LateObservations,
+    /// Whether all that this node may have prevoted of what was decided just before its start is known.
+    pub(super) knows_late: bool,
     /// Own events announced and not yet decided.
     pub(super) announced: HashSet<SubjectId>,
     /// Of those, the ones that are not in conflict either: what waits for people must not hold up what does not.
@@ -129,6 +142,10 @@ pub struct Engine {
     pub(super) agreements: u64,
     pub(super) disagreements: u64,
     pub(super) next_heartbeat: UnixMillis,
+    /// When the latest heartbeat was sent to everybody.
+    pub(super) told_at: UnixMillis,
+    /// What was last noticed of what it tells of this node's state.
+    pub(super) told_state: (CanSign, u64),
     pub(super) last_sequence: u64,
     pub(super) heartbeat: Option<Arc<VerifiedBatch>>,
     /// Open subjects whose candidates are to be written down, and when.
@@ -162,6 +179,8 @@ pub(super) struct Tick {
     pub(super) failure: Option<String>,
     /// Why this node must certify nothing more, once this tick is on disk.
     pub(super) forked: Option<String>,
+    /// Decisions that the own registry contradicts, to be written once their places in the log are known.
+    pub(super) divergent: Vec<(SubjectId, DivergenceRow)>,
     pub(super) dirty: BTreeSet<SubjectId>,
     /// Who waits for the keys of which of the new rows in the outbox; other parts of a tick may add rows of their own.
     pub(super) outbox: Vec<(Ticket, Range<usize>)>,
@@ -184,6 +203,7 @@ impl Tick {
             double_votes: Vec::new(),
             failure: None,
             forked: None,
+            divergent: Vec::new(),
             dirty: BTreeSet::new(),
             outbox: Vec::new(),
             effects: Effects::default(),
@@ -244,7 +264,11 @@ impl Engine {
             peers: Peers::default(),
             catch_up: CatchUp::default(),
             backlog: VecDeque::new(),
-            backlog_choices: HashMap::new(),
+            accepted: HashMap::new(),
+            offers: Offers::default(),
+            registry: OwnRegistry::default(),
+            late: LateObservations::default(),
+            knows_late: true,
             announced: HashSet::new(),
             in_flight: HashSet::new(),
             by_origin: HashMap::new(),
@@ -254,6 +278,8 @@ impl Engine {
             agreements: 0,
             disagreements: 0,
             next_heartbeat: UnixMillis(0),
+            told_at: UnixMillis(0),
+            told_state: (CanSign::Starting, 0),
             last_sequence: 0,
             heartbeat: None,
             unremembered: VecDeque::new(),
@@ -278,7 +304,7 @@ impl Engine {
         for input in inputs {
             self.take(&mut tick, input);
         }
-        self.refuse_held_back(&mut tick);
+        self.keep_offers(&mut tick);
         self.go_on_hearing(&mut tick);
         for (subject, timer) in self.timers.due(now) {
             self.apply(&mut tick, subject, Input::Timeout(timer));
@@ -288,8 +314,10 @@ impl Engine {
             self.endorse(&mut tick, subject);
         }
         self.ask_what_is_missing(&mut tick);
+        self.announce_lines(&mut tick);
         self.sign_events(&mut tick);
         self.release_backlog(&mut tick);
+        self.say_late(&mut tick);
         self.sign_votes(&mut tick);
         self.accuse_voters(&mut tick);
         self.finish_decided(&mut tick);
@@ -338,7 +366,6 @@ impl Engine {
             Inbound::EventsAsked { digests, ticket } => self.answer_events(tick, &digests, ticket),
             Inbound::OwnAsked { from, ticket } => self.answer_own(tick, from, ticket),
             Inbound::Heard(nodes) => nodes.into_iter().for_each(|node| self.note_heard(tick, node)),
-            own @ (Inbound::Emit { .. } | Inbound::Observed(_)) if self.hearing.is_some() => self.hold_back(tick, own),
             Inbound::Emit { events, ticket } => self.take_emitted(tick, events, ticket),
             Inbound::Operate { operation, ticket } => {
                 let outcome = self.operate(tick, operation);
@@ -349,7 +376,7 @@ impl Engine {
                 tick.effects.adjusted.push((ticket, Ok(adjusted)));
             }
             Inbound::Outbox { change, ticket } => Self::note_outbox(tick, change, ticket),
-            Inbound::Observed(events) => self.take_observed(tick, events),
+            Inbound::Registry(news) => self.take_registry(tick, news),
             Inbound::Projected(sequence) => self.note_projected(tick, sequence),
             Inbound::Connected(nodes) => self.take_connected(tick, nodes),
             Inbound::Addresses { node, addresses } => self.note_addresses(tick, node, addresses),
@@ -468,10 +495,12 @@ impl Engine {
             tick.changes.journal_sequence = Some(self.journal.sequence());
         }
         self.queue_certified(tick);
+        self.queue_divergences(tick, self.store.log_head().size);
         let mut keys = Vec::new();
         if tick.changes != Changes::default() {
             let written = self.writer.write(std::mem::take(&mut tick.changes))?;
             self.number_certified(tick, written.first_sequence);
+            self.registry.written();
             keys = written.outbox;
         }
         for (ticket, rows) in tick.outbox.drain(..) {
@@ -488,7 +517,7 @@ impl Engine {
         tracing::error!(error = reason, "a write failed: this node votes no more until it is restarted");
         self.read_only = Some(reason.clone());
         let waiting = tick.effects.emitted.drain(..).map(|(ticket, outcomes)| (ticket, outcomes.len()));
-        let held_back = self.hearing.take().into_iter().flat_map(Hearing::emitters);
+        let held_back = self.offers.take_waiting();
         let emitted = waiting.chain(held_back).map(|(ticket, count)| self.refused(ticket, count)).collect();
         let operated =
             tick.effects.operated.drain(..).map(|(ticket, _)| (ticket, Err(self.read_only_refusal()))).collect();
@@ -538,7 +567,9 @@ impl Engine {
 
     /// When the engine has something to do even if nothing arrives.
     fn wake_at(&self, now: UnixMillis) -> Option<UnixMillis> {
-        let backlog = (self.can_release() || !self.contested.is_empty()).then_some(now);
+        let has_own =
+            self.can_release() || self.has_lines_to_announce(now) || self.is_signing() && !self.late.is_empty();
+        let backlog = (has_own || !self.contested.is_empty()).then_some(now);
         let remember = self.unremembered.front().map(|(at, _)| *at);
         // what is missing is asked for on connecting; until then it is always due
         let may_ask = !self.peers.connected.is_empty();
@@ -549,6 +580,8 @@ impl Engine {
             self.closing.next(),
             self.catch_up.next().filter(|_| may_ask),
             self.hearing.as_ref().and_then(Hearing::next),
+            self.offers.next().filter(|_| !self.is_signing()),
+            self.announce_again_at(),
             self.trust_clock.next(),
             backlog,
             remember,

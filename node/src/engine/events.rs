@@ -5,48 +5,28 @@ use std::sync::Arc;
 
 use ssid_protocol::batch::{Statements, VerifiedBatch};
 use ssid_protocol::event::{Event, FEDERATION_EPOCH};
-use ssid_protocol::id::{Choice, NodeId, SubjectId, UnixMillis};
+use ssid_protocol::id::{Choice, NodeId, Round, SubjectId, UnixMillis};
 use ssid_protocol::limits;
+use ssid_protocol::vote::Phase;
 use ssid_protocol::voting::{Candidate, Input};
 use ssid_storage::{JournalRecord, SubjectState};
 
 use super::core::{Engine, Tick};
 use super::handle::{EmitOutcome, NodeEvent};
-use super::messages::{Ticket, Worth};
+use super::messages::Worth;
 use super::open::Asked;
 use super::proof::Proof;
-use super::settings::{ANNOUNCED_AT_ONCE, ANNOUNCEMENT_BYTES, CLOCK_TOLERANCE};
+use super::settings::{ANNOUNCED_AT_ONCE, ANNOUNCED_TOGETHER, ANNOUNCEMENT_BYTES, CLOCK_TOLERANCE};
 
 impl Engine {
-    /// Events offered through the API. What is accepted is signed and on disk before the caller hears of it.
-    pub(super) fn take_emitted(&mut self, tick: &mut Tick, events: Vec<Event>, ticket: Ticket) {
-        let outcomes = events.into_iter().map(|event| self.accept(tick, event)).collect();
-        tick.effects.emitted.push((ticket, outcomes));
-    }
-
-    /// Events found in the own registry file. What is certified otherwise is drift.
-    pub(super) fn take_observed(&mut self, tick: &mut Tick, events: Vec<Event>) {
-        for event in events {
-            let words = format!("{} {}", event.event, event.version);
-            match self.accept(tick, event) {
-                EmitOutcome::Certified { choice, certified, .. } if choice != certified => {
-                    let what = format!(
-                        "{words}: the registry file has {}, the federation certified {}",
-                        choice.event_hash, certified.event_hash
-                    );
-                    tick.effects.events.push(NodeEvent::Drift { what });
-                }
-                EmitOutcome::Refused { reason, .. } => tracing::warn!(event = words, reason, "not announced"),
-                _ => {}
-            }
-        }
-    }
-
-    fn accept(&mut self, tick: &mut Tick, event: Event) -> EmitOutcome {
-        match self.judge(tick, &event) {
+    /// Makes an event this node's own, to be signed with this tick. It stands for its subject from now on, also while its
+    /// announcement waits: if others are voting on that already, it is what this node observed.
+    pub(super) fn accept(&mut self, tick: &mut Tick, event: Event) -> EmitOutcome {
+        match self.judge(&event) {
             Ok((subject_id, choice)) => {
-                self.backlog_choices.insert(subject_id, choice);
+                self.accepted.insert(subject_id, event.clone());
                 tick.own_events.push(event);
+                self.adopt_own(tick, subject_id);
                 EmitOutcome::Accepted { subject_id, choice }
             }
             Err(outcome) => *outcome,
@@ -54,8 +34,8 @@ impl Engine {
     }
 
     /// The subject and choice of an event that this node would announce, or what becomes of it instead.
-    pub(super) fn judge(&self, tick: &Tick, event: &Event) -> Result<(SubjectId, Choice), Box<EmitOutcome>> {
-        self.check_door(tick.now, event)?;
+    pub(super) fn judge(&self, event: &Event) -> Result<(SubjectId, Choice), Box<EmitOutcome>> {
+        self.check_door(self.now, event)?;
         let choice = event.choice();
         let subject_id = self.policies.subject_of(event).id(&self.federation);
         if let Some((sequence, certified)) = self.certified_choice(&subject_id) {
@@ -66,19 +46,27 @@ impl Engine {
                 "this subject was decided before this node's database was lost; wait for the catch-up".to_owned();
             return Err(Box::new(EmitOutcome::Refused { reason, retry: true }));
         }
-        match self.own_choice(tick, &subject_id) {
-            Some(own) if own == choice => return Err(Box::new(EmitOutcome::Known { subject_id, choice })),
-            Some(own) => {
-                let reason = format!(
-                    "this node has announced event {} for {} {}, and announces one event a subject",
-                    own.event_hash, event.event, event.version
-                );
-                return Err(Box::new(EmitOutcome::Refused { reason, retry: false }));
+        let (event_type, version) = (&event.event, &event.version);
+        let differs = |has: &str, own: Choice| {
+            let hash = own.event_hash;
+            let reason =
+                format!("{has} event {hash} for {event_type} {version}, and it stands for one event a subject");
+            Err(Box::new(EmitOutcome::Refused { reason, retry: false }))
+        };
+        if let Some((_, decided)) = self.open.get(&subject_id).and_then(|open| open.machine.decided()) {
+            return differs("this subject is just being certified: this node holds", decided);
+        }
+        if let Some(own) = self.announced_choice(&subject_id) {
+            if own == choice {
+                return Err(Box::new(EmitOutcome::Known { subject_id, choice }));
             }
-            None => {}
+            return differs("this node has announced", own);
+        }
+        if let Some(own) = self.own_event(&subject_id).map(|own| own.choice()).filter(|own| *own != choice) {
+            return differs("this node's registry file has", own);
         }
         let allowed = limits::OPEN_INSTANCES / self.members.max(1);
-        if self.announced.len() + self.backlog_choices.len() >= allowed {
+        if self.announced.len() + self.accepted.len() >= allowed {
             let reason =
                 format!("open_instances of one origin = {allowed} are under way; wait until some are certified");
             return Err(Box::new(EmitOutcome::Refused { reason, retry: true }));
@@ -116,18 +104,13 @@ impl Engine {
         Some((sequence, self.store.log_entry(sequence).ok()??.choice))
     }
 
-    /// The event this node stands for already: waiting to be announced, or in its registry.
-    pub(super) fn own_choice(&self, tick: &Tick, subject: &SubjectId) -> Option<Choice> {
-        if let Some(open) = self.open.get(subject) {
-            if let Some((_, choice)) = open.machine.decided() {
-                return Some(choice);
-            }
-            if let Some(own) = open.machine.candidates().find(|c| c.own) {
-                return Some(own.choice);
-            }
+    /// The event that this node has announced for a subject, or accepted to be announced: it never announces another one.
+    pub(super) fn announced_choice(&self, subject: &SubjectId) -> Option<Choice> {
+        if let Some(waiting) = self.accepted.get(subject) {
+            return Some(waiting.choice());
         }
-        debug_assert!(tick.own_events.len() <= self.backlog_choices.len() + self.announced.len());
-        self.backlog_choices.get(subject).copied()
+        let mut announced = self.open.get(subject)?.announced.iter();
+        announced.find(|(_, proof)| proof.signer() == self.me).map(|(choice, _)| *choice)
     }
 
     /// Signs what was accepted, in announcements that fit a message, and queues them for release.
@@ -135,7 +118,7 @@ impl Engine {
         let mut part = Vec::new();
         let mut bytes = 0;
         for event in std::mem::take(&mut tick.own_events) {
-            if bytes + event.size() > ANNOUNCEMENT_BYTES || part.len() == limits::BATCH_STATEMENTS {
+            if bytes + event.size() > ANNOUNCEMENT_BYTES || part.len() == ANNOUNCED_TOGETHER {
                 self.sign_announcement(tick, std::mem::take(&mut part));
                 bytes = 0;
             }
@@ -177,7 +160,7 @@ impl Engine {
 
     fn adopt(&mut self, tick: &mut Tick, event: &Event, batch: &Arc<VerifiedBatch>, index: u32) {
         let subject = self.policies.subject_of(event).id(&self.federation);
-        self.backlog_choices.remove(&subject);
+        self.accepted.remove(&subject);
         if self.add_candidate(tick, event, Some(Proof::Batch(batch.clone(), index)), true) {
             self.announced.insert(subject);
             self.in_flight.insert(subject);
@@ -233,7 +216,9 @@ impl Engine {
         }
         let Some(open) = self.open.get_mut(&id) else { return false };
         let known = open.machine.candidate(choice).is_some_and(|c| c.own || !own);
-        let proven = open.announced.contains_key(&choice);
+        // of an own event only the own announcement is the proof that is kept: it must be remembered
+        let me = self.me;
+        let proven = open.announced.get(&choice).is_some_and(|proof| !own || proof.signer() == me);
         let prompt = is_near(tick.now, event);
         let candidate = Candidate { choice, event: event.clone(), announced_by, prompt, own, endorsed: false };
         // asked before anything is kept: one origin's second event for a subject must cost nothing
@@ -260,9 +245,23 @@ impl Engine {
         self.wants.arrived(&choice.content_digest);
         tick.changes.events.push(event.clone());
         tick.dirty.insert(id);
+        if is_first && !own {
+            self.adopt_own(tick, id);
+        }
+        if !own && self.may_endorse_in(&id) {
+            self.look_before_endorsing(tick, id);
+        }
         self.apply(tick, id, Input::Candidate(candidate));
         self.endorse(tick, id);
         true
+    }
+
+    /// Whether this node may still endorse something for a subject: it has prevoted nothing and observed nothing.
+    fn may_endorse_in(&self, subject: &SubjectId) -> bool {
+        let (Some(me), Some(open)) = (self.rules.me, self.open.get(subject)) else { return false };
+        let machine = &open.machine;
+        let has_voted = machine.tally(Round::ZERO, Phase::Prevote).is_some_and(|tally| tally.first(me).is_some());
+        machine.round() == Round::ZERO && !has_voted && !machine.candidates().any(|candidate| candidate.own)
     }
 
     fn note_opened(&mut self, tick: &mut Tick, subject_id: SubjectId, event: &Event, signer: Option<NodeId>) {
@@ -312,7 +311,7 @@ impl Engine {
     }
 }
 
-fn is_near(now: UnixMillis, event: &Event) -> bool {
+pub(super) fn is_near(now: UnixMillis, event: &Event) -> bool {
     let at = event.instant().map(|instant| i128::from(instant.unix_millis()));
     at.is_some_and(|at| (at - i128::from(now.0)).unsigned_abs() <= CLOCK_TOLERANCE.as_millis())
 }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use ssid_protocol::event::{Event, Inadmissible};
-use ssid_protocol::id::{Choice, Epoch, EvidenceId, NodeId, Round, SubjectId, UnixMillis};
+use ssid_protocol::heartbeat::CanSign;
+use ssid_protocol::id::{Choice, Epoch, EventHash, EvidenceId, NodeId, Round, SubjectId, UnixMillis};
 use ssid_protocol::record::{Resolution, Transport};
 use ssid_protocol::subject::Subject;
 use ssid_protocol::vote::Phase;
@@ -107,10 +108,23 @@ pub enum NodeEvent {
         #[serde(rename = "trust_score")]
         score: i32,
     },
-    /// The registry file was edited, shortened or replaced by hand; it is left as it is.
+    /// Bytes of the registry file that had been read are no longer what they were: it is read from its beginning.
     Drift {
         /// What differs, with line numbers.
         what: String,
+    },
+    /// The own registry file contradicts a decision, and that was found when it could no longer be voted for.
+    Divergence {
+        /// Which subject.
+        subject_id: SubjectId,
+        /// Its event type.
+        event: String,
+        /// Its version.
+        version: String,
+        /// What the file has.
+        own: EventHash,
+        /// What was certified.
+        certified: EventHash,
     },
     /// The node found that its vote history was rolled back, and signs nothing more under its key.
     Abstaining {
@@ -177,6 +191,15 @@ pub enum EmitOutcome {
         #[serde(rename = "certified_choice")]
         certified: Choice,
     },
+    /// On disk, unsigned: the node is starting. It is signed, sent and voted on once it may sign.
+    Kept {
+        /// Its subject.
+        subject_id: SubjectId,
+        /// Its hashes.
+        choice: Choice,
+        /// What the node waits for.
+        reason: String,
+    },
     /// Not taken; nothing was signed or stored.
     Refused {
         /// Why, in words: the field, rule and value, or the limit's name.
@@ -221,8 +244,20 @@ pub struct EngineStatus {
     pub connected_voters: Vec<NodeId>,
     /// Voters not connected.
     pub missing_voters: Vec<NodeId>,
-    /// Whether the connected voters are a quorum.
+    /// Voters that sign votes as far as known, this node included if it does: those connected whose heartbeats say so.
+    pub able_voters: Vec<NodeId>,
+    /// Whether those are a quorum.
     pub has_quorum: bool,
+    /// Whether this node signs votes.
+    pub can_sign: CanSign,
+    /// Why not; empty if it does.
+    pub can_sign_reason: String,
+    /// Why the own registry file is not known as it is, if that will not pass in a moment.
+    pub registry: Option<String>,
+    /// Decisions that the own registry contradicts, found when it could no longer be voted for.
+    pub divergences: u64,
+    /// Events offered while nothing could be signed, kept on disk.
+    pub kept_offers: u64,
     /// Conversations with members to catch up.
     pub syncs: Syncs,
     /// Such conversations under way now.

@@ -6,13 +6,12 @@
 //! Until then the heartbeats name the log as it was at the start, which every head signed before contains or is contained
 //! in; an abstaining node's name an empty log, because it cannot know what it signed.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ssid_protocol::batch::{Statements, VerifiedBatch};
 use ssid_protocol::certificate::Certificate;
-use ssid_protocol::event::Event;
 use ssid_protocol::evidence::{Signed, Statement};
 use ssid_protocol::id::{Choice, NodeId, SubjectId, UnixMillis};
 use ssid_protocol::merkle;
@@ -23,75 +22,47 @@ use ssid_storage::{JournalRecord, LogHead};
 
 use super::core::{Engine, Tick};
 use super::handle::{EmitOutcome, HearingView, NodeEvent};
-use super::messages::{Inbound, Ticket};
+use super::messages::Ticket;
 
-/// Offered events wait this long for the hearing to end; then they are refused, and may be offered again.
-const HELD_BACK: Duration = Duration::from_secs(5);
 /// A voter whose answers broke off is asked again after this.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// Round-0 prevotes in one answer to `Own`: each takes less than a kilobyte of the frame.
 const OWN_VOTES: usize = 512;
-/// Offers that wait at once.
-const OFFERS: usize = 64;
 
 /// A hearing that is not over.
 #[derive(Debug)]
 pub(super) struct Hearing {
     heard: BTreeSet<NodeId>,
     head: LogHead,
-    /// Events of the registry file that are not certified yet. Bounded by who hands them over: they count as open.
-    observed: Vec<Event>,
-    offers: VecDeque<Offer>,
     ask_at: Option<UnixMillis>,
     /// Whether those heard told all that this node may have prevoted of what was decided meanwhile.
     knows_late: bool,
-    /// When to look next for what of `observed` was certified meanwhile.
-    release_at: UnixMillis,
-}
-
-#[derive(Debug)]
-struct Offer {
-    until: UnixMillis,
-    events: Vec<Event>,
-    ticket: Ticket,
 }
 
 impl Hearing {
     pub(super) fn since(head: LogHead) -> Self {
-        Self {
-            heard: BTreeSet::new(),
-            head,
-            observed: Vec::new(),
-            offers: VecDeque::new(),
-            ask_at: None,
-            knows_late: true,
-            release_at: UnixMillis(0),
-        }
+        Self { heard: BTreeSet::new(), head, ask_at: None, knows_late: true }
     }
 
-    /// When the next offer has waited long enough, or voters are asked again.
+    /// When voters are asked again.
     pub(super) fn next(&self) -> Option<UnixMillis> {
-        self.refuse_at().into_iter().chain(self.ask_at).min()
-    }
-
-    fn refuse_at(&self) -> Option<UnixMillis> {
-        self.offers.front().map(|offer| offer.until)
-    }
-
-    /// Who waits, and for how many outcomes.
-    pub(super) fn emitters(self) -> impl Iterator<Item = (Ticket, usize)> {
-        self.offers.into_iter().map(|offer| (offer.ticket, offer.events.len()))
+        self.ask_at
     }
 }
 
 impl Engine {
     /// Whether votes may be signed, as far as that holds for all subjects.
     pub(super) fn signing(&self) -> Signing {
-        match (&self.abstaining, &self.hearing) {
-            (Some(_), _) => Signing::Never,
-            (None, Some(_)) => Signing::Later,
-            (None, None) => Signing::Now,
+        match &self.abstaining {
+            Some(_) => Signing::Never,
+            None if self.hearing.is_some() || !self.registry.has_begun() => Signing::Later,
+            None => Signing::Now,
         }
+    }
+
+    /// Whether votes and events are signed now.
+    pub(super) fn is_signing(&self) -> bool {
+        self.signing() == Signing::Now
     }
 
     /// The log head that a heartbeat may name without contradicting one that was signed in a forgotten life.
@@ -110,57 +81,8 @@ impl Engine {
         Some(HearingView { heard: hearing.heard.iter().copied().collect() })
     }
 
-    /// Own events wait until they may be signed: those of the registry as long as it takes, offered ones for a while.
-    pub(super) fn hold_back(&mut self, tick: &mut Tick, input: Inbound) {
-        match input {
-            Inbound::Emit { events, ticket } if events.iter().all(|event| self.judge(tick, event).is_err()) => {
-                self.take_emitted(tick, events, ticket); // nothing to sign
-            }
-            Inbound::Emit { events, ticket } => self.hold_offer(tick, events, ticket),
-            Inbound::Observed(events) => self.hold_observed(tick, events),
-            _ => {} // nothing else is held back
-        }
-    }
-
-    /// Of what is certified nothing is left to sign: it is only compared, and not kept.
-    fn hold_observed(&mut self, tick: &mut Tick, events: Vec<Event>) {
-        let is_certified = |event: &Event| {
-            let subject = self.policies.subject_of(event).id(&self.federation);
-            self.certified_choice(&subject).is_some()
-        };
-        let (certified, held): (Vec<Event>, Vec<Event>) = events.into_iter().partition(is_certified);
-        self.take_observed(tick, certified);
-        if let Some(hearing) = &mut self.hearing {
-            hearing.observed.extend(held);
-        }
-    }
-
-    /// Lets go of what was certified meanwhile: a long hearing must not keep the registry from going on.
-    fn release_observed(&mut self, tick: &mut Tick) {
-        let Some(hearing) = self.hearing.as_mut().filter(|hearing| hearing.release_at <= tick.now) else { return };
-        hearing.release_at = tick.now.after(ASK_AGAIN);
-        let held = std::mem::take(&mut hearing.observed);
-        self.hold_observed(tick, held);
-    }
-
-    /// Events of the registry file that wait for the hearing to end.
-    pub(super) fn observed_waiting(&self) -> usize {
-        self.hearing.as_ref().map_or(0, |hearing| hearing.observed.len())
-    }
-
-    fn hold_offer(&mut self, tick: &mut Tick, events: Vec<Event>, ticket: Ticket) {
-        let Some(hearing) = &mut self.hearing else { return };
-        let until = tick.now.after(HELD_BACK);
-        if hearing.offers.len() < OFFERS {
-            hearing.offers.push_back(Offer { until, events, ticket });
-        } else {
-            self.refuse_offer(tick, ticket, events.len());
-        }
-    }
-
     /// Asks voters again whose answers broke off, while any are connected.
     pub(super) fn go_on_hearing(&mut self, tick: &mut Tick) {
-        self.release_observed(tick);
         if self.hearing.as_ref().is_none_or(|hearing| hearing.ask_at.is_some_and(|at| at > tick.now)) {
             return;
         }
@@ -172,26 +94,6 @@ impl Engine {
         if let Some(hearing) = &mut self.hearing {
             hearing.ask_at = (!unheard.is_empty()).then(|| tick.now.after(ASK_AGAIN));
         }
-    }
-
-    /// Refuses the offers that have waited long enough.
-    pub(super) fn refuse_held_back(&mut self, tick: &mut Tick) {
-        while let Some(hearing) = self.hearing.as_mut().filter(|h| h.refuse_at().is_some_and(|until| until <= tick.now))
-        {
-            if let Some(offer) = hearing.offers.pop_front() {
-                self.refuse_offer(tick, offer.ticket, offer.events.len());
-            }
-        }
-    }
-
-    fn refuse_offer(&self, tick: &mut Tick, ticket: Ticket, count: usize) {
-        let heard = self.hearing.as_ref().map_or(0, |hearing| hearing.heard.len());
-        let reason = format!(
-            "this node has just started and signs nothing before a quorum has told it what it signed earlier: {heard} \
-             of {} other voters have answered",
-            self.voters.len() - usize::from(self.rules.me.is_some())
-        );
-        tick.effects.emitted.push((ticket, vec![EmitOutcome::Refused { reason, retry: true }; count]));
     }
 
     /// Whether this voter has still to be heard.
@@ -216,16 +118,25 @@ impl Engine {
 
     fn end_hearing(&mut self, tick: &mut Tick) {
         let Some(hearing) = self.hearing.take() else { return };
-        tracing::info!(voters = hearing.heard.len(), "a quorum has told what this node signed before: it may sign now");
-        self.rules.signing = self.signing();
+        tracing::info!(voters = hearing.heard.len(), "a quorum has told what this node signed before");
+        self.knows_late = hearing.knows_late;
+        self.go_on_starting(tick);
+    }
+
+    /// The second of what a start waits for has come: the quorum's answers, and the end of the own registry file.
+    pub(super) fn go_on_starting(&mut self, tick: &mut Tick) {
+        if !self.is_signing() || self.rules.signing == Signing::Now {
+            return;
+        }
+        tracing::info!("this node has read its registry file and may sign from now on");
+        self.rules.signing = Signing::Now;
         for subject in self.open.keys().copied().collect::<Vec<_>>() {
+            self.adopt_own(tick, subject);
             self.apply(tick, subject, Input::MaySign);
             self.endorse(tick, subject);
         }
-        self.take_observed(tick, hearing.observed);
-        for offer in hearing.offers {
-            self.take_emitted(tick, offer.events, offer.ticket);
-        }
+        self.settle_offers(tick);
+        self.accept_kept(tick);
     }
 
     /// Tells a member what it may have forgotten that it signed: the latest heartbeat of its own that this node has, and
@@ -279,7 +190,7 @@ impl Engine {
             }
             Statements::Events(events) => events.iter().find_map(|event| {
                 let subject = self.policies.subject_of(event).id(&self.federation);
-                self.has_forgotten_event(tick, &subject, event.choice()).then_some(subject)
+                self.has_forgotten_event(&subject, event.choice()).then_some(subject)
             }),
             Statements::Heartbeat(_) | Statements::Closes(_) => None,
         };
@@ -357,8 +268,8 @@ impl Engine {
             && self.remembers(&proposal.subject)
     }
 
-    fn has_forgotten_event(&self, tick: &Tick, subject: &SubjectId, choice: Choice) -> bool {
-        self.rules.me.is_some() && self.remembers(subject) && self.own_choice(tick, subject) != Some(choice)
+    fn has_forgotten_event(&self, subject: &SubjectId, choice: Choice) -> bool {
+        self.rules.me.is_some() && self.remembers(subject) && self.announced_choice(subject) != Some(choice)
     }
 
     /// Signs nothing more under this key, also after a restart; what was wanted signed in this tick is not.
@@ -367,7 +278,7 @@ impl Engine {
         tick.votes.clear();
         tick.proposals.clear();
         for event in std::mem::take(&mut tick.own_events) {
-            self.backlog_choices.remove(&self.policies.subject_of(&event).id(&self.federation));
+            self.accepted.remove(&self.policies.subject_of(&event).id(&self.federation));
         }
         for outcome in tick.effects.emitted.iter_mut().flat_map(|(_, outcomes)| outcomes) {
             if matches!(outcome, EmitOutcome::Accepted { .. }) {

@@ -16,6 +16,7 @@ use super::commits::{CommitQuestion, CommitStanding};
 use super::handle::{EmitOutcome, NodeEvent};
 use super::operator::{Operated, Operation, OperatorRefusal};
 use super::outbox::OutboxChange;
+use super::own_registry::RegistryNews;
 use super::trust::{Adjusted, Adjustment};
 
 /// Names one waiting party in its caller's own numbering.
@@ -140,8 +141,8 @@ pub enum Inbound {
         /// Who waits.
         ticket: Ticket,
     },
-    /// Lines found in the own registry file.
-    Observed(Vec<Event>),
+    /// What the reader of the own registry file tells.
+    Registry(RegistryNews),
     /// The registry file holds the log's entries before this sequence number.
     Projected(u64),
     /// The members connected now.
@@ -238,6 +239,8 @@ pub struct Effects {
     pub events: Vec<NodeEvent>,
     /// Addresses that members say they listen on.
     pub addresses: Vec<(NodeId, Vec<String>)>,
+    /// A look at the own registry file that is wanted, by its number: once it is done, [`RegistryNews::Read`] names it.
+    pub look: Option<u64>,
     /// When to come back even if nothing arrives.
     pub wake_at: Option<UnixMillis>,
 }

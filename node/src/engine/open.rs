@@ -103,6 +103,10 @@ pub(super) struct Open {
     /// The event of a certificate that decided it, if no candidate brought it.
     pub(super) certified_event: Option<ssid_protocol::event::Event>,
     pub(super) asked: Asked,
+    /// The look at the own registry file that has to be done before another's candidate is endorsed.
+    pub(super) look: u64,
+    /// Whether it is among those that wait for a look.
+    pub(super) awaits_look: bool,
 }
 
 impl Open {
@@ -120,6 +124,8 @@ impl Open {
             may_sign: true,
             certified_event: None,
             asked: Asked::new(now),
+            look: 0,
+            awaits_look: false,
         }
     }
 

@@ -251,8 +251,7 @@ impl Engine {
         if machine.in_conflict() {
             return Err(refusal(RefusalKind::RoundOver, "round 0 has failed: the subject is in conflict").hint(resolve));
         }
-        let waiting = self.backlog_choices.get(subject).copied();
-        if let Some(own) = waiting.or_else(|| machine.candidates().find(|c| c.own).map(|c| c.choice)) {
+        if let Some(own) = self.own_event(subject).map(|own| own.choice()) {
             let reason =
                 format!("this node's own registry has event {}, and that is what it votes for", own.event_hash);
             return Err(refusal(RefusalKind::OwnEvent, reason).hint(resolve));

@@ -18,6 +18,8 @@ use super::settings::HEARTBEAT_EVERY;
 
 /// A heartbeat older than this says nothing about a clock.
 const CLOCK_SAMPLE_AGE: Duration = Duration::from_mins(1);
+/// A heartbeat that says something new about this node's state comes so long after the one before, at the earliest.
+const STATE_AFTER: Duration = Duration::from_millis(1100);
 /// A heartbeat asked for is made anew if the last is older than this.
 const FRESH: Duration = Duration::from_secs(1);
 
@@ -117,9 +119,15 @@ impl Engine {
 
     /// Sends a heartbeat when it is due. Called after the tick is on disk: the log head it names is.
     pub(super) fn beat(&mut self, tick: &mut Tick) {
+        let state = (self.can_sign_kind(), self.registry.divergences);
+        if state != self.told_state {
+            self.told_state = state;
+            self.tell_state_soon(tick.now);
+        }
         if self.next_heartbeat > tick.now {
             return;
         }
+        self.told_at = tick.now;
         self.next_heartbeat = tick.now.after(HEARTBEAT_EVERY);
         if let Some(batch) = self.make_heartbeat(tick.now) {
             tick.effects.publish.push(batch);
@@ -149,7 +157,7 @@ impl Engine {
             open_digest: self.open_digest(),
             can_sign,
             can_sign_reason,
-            divergences: 0,
+            divergences: self.registry.divergences,
             more: More::default(),
         };
         let batch =
@@ -159,22 +167,45 @@ impl Engine {
         Some(batch)
     }
 
-    /// Whether this node signs votes now, and why not; for its heartbeat and for people.
-    pub(super) fn can_sign(&self) -> (CanSign, String) {
-        let (can_sign, mut reason) = if let Some(reason) = &self.read_only {
-            (CanSign::ReadOnly, reason.clone())
-        } else if let Some(reason) = &self.abstaining {
-            (CanSign::Abstaining, reason.clone())
-        } else if let Some(hearing) = self.hearing_view() {
-            let others = self.voters.len().saturating_sub(usize::from(self.rules.me.is_some()));
-            let heard = hearing.heard.len();
-            (CanSign::Starting, format!("{heard} of {others} other voters have told it what it signed before"))
+    /// Whether this node signs votes now.
+    pub(super) fn can_sign_kind(&self) -> CanSign {
+        if self.read_only.is_some() {
+            CanSign::ReadOnly
+        } else if self.abstaining.is_some() {
+            CanSign::Abstaining
+        } else if !self.is_signing() {
+            CanSign::Starting
+        } else if self.registry.trouble().is_some() {
+            CanSign::NoRegistry
         } else {
-            (CanSign::Yes, String::new())
+            CanSign::Yes
+        }
+    }
+
+    /// The same, and why not; for its heartbeat and for people.
+    pub(super) fn can_sign(&self) -> (CanSign, String) {
+        let kind = self.can_sign_kind();
+        let mut reason = match (kind, self.hearing_view()) {
+            (CanSign::Yes, _) => String::new(),
+            (CanSign::ReadOnly, _) => self.read_only.clone().unwrap_or_default(),
+            (CanSign::Abstaining, _) => self.abstaining.clone().unwrap_or_default(),
+            (CanSign::NoRegistry, _) => self.registry.trouble().unwrap_or_default().to_owned(),
+            (CanSign::Starting, None) => "it reads its registry file".to_owned(),
+            (CanSign::Starting, Some(hearing)) => {
+                let others = self.voters.len().saturating_sub(usize::from(self.rules.me.is_some()));
+                let heard = hearing.heard.len();
+                format!("it asks what it signed before its start: {heard} of {others} other voters have answered")
+            }
         };
         let end = reason.floor_char_boundary(limits::HEARTBEAT_TEXT_BYTES);
         reason.truncate(end);
-        (can_sign, reason)
+        (kind, reason)
+    }
+
+    /// Others learn soon what has changed: the next heartbeat does not wait for its turn.
+    pub(super) fn tell_state_soon(&mut self, now: UnixMillis) {
+        let soon = self.told_at.after(STATE_AFTER).max(now);
+        self.next_heartbeat = self.next_heartbeat.min(soon);
     }
 
     /// `H` over the open instances in order of subject id.

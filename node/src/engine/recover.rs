@@ -62,6 +62,11 @@ impl Engine {
             }
         }
         engine.reopen_candidates(now)?;
+        engine.load_kept_offers()?;
+        for row in engine.store.clone().divergences() {
+            row?;
+            engine.registry.divergences += 1;
+        }
         for batch in replay.announcements {
             engine.queue_again(&batch);
         }
@@ -72,6 +77,7 @@ impl Engine {
         let mut first = engine.recovered.take().unwrap_or_else(|| Tick::new(now));
         engine.note_known(&mut first);
         engine.end_stale_conflicts(&mut first)?;
+        engine.begin_reading(&mut first);
         engine.recovered = Some(first);
         let effects = engine.tick(now, Vec::new());
         Ok((engine, effects))
@@ -295,7 +301,7 @@ impl Engine {
         let Statements::Events(events) = batch.statements() else { return };
         for event in events {
             let subject = self.policies.subject_of(event).id(&self.federation);
-            self.backlog_choices.insert(subject, event.choice());
+            self.accepted.insert(subject, event.clone());
         }
         self.backlog.push_back(batch.clone());
     }

@@ -37,6 +37,8 @@ pub enum ReviewReason {
     Disagreeing,
     /// The proof that a voter announced it is missing.
     Unproven,
+    /// The own registry file has not been read since it arrived, or cannot be read.
+    Registry,
 }
 
 impl ReviewReason {
@@ -44,7 +46,7 @@ impl ReviewReason {
     pub fn asks_a_person(self) -> bool {
         match self {
             Self::Operator | Self::Commit | Self::Untimely | Self::LowTrust | Self::Disagreeing => true,
-            Self::Observed | Self::Settling | Self::Unproven => false,
+            Self::Observed | Self::Settling | Self::Unproven | Self::Registry => false,
         }
     }
 }
@@ -111,6 +113,8 @@ impl Engine {
             // an endorsement that cannot be signed yet would stand beside another one later: it is looked at again then
             Some(Stand::Behind(_)) if self.rules.signing == Signing::Later => {}
             Some(Stand::Behind(choice)) => self.apply(tick, subject, Input::Endorse(choice)),
+            // the look ends in a moment and looks at it again; only what will last has a deadline
+            Some(Stand::Wait { reason: ReviewReason::Registry, .. }) if self.registry.trouble().is_none() => {}
             Some(Stand::Wait { reason, again_at, .. }) => {
                 self.ask_commits(subject);
                 let Some(open) = self.open.get(&subject) else { return };
@@ -145,11 +149,23 @@ impl Engine {
     }
 
     fn deadline(&self, open: &Open, reason: ReviewReason) -> Option<UnixMillis> {
-        reason.asks_a_person().then(|| open.first_seen.after(self.settings.review_timeout))
+        let ends = reason.asks_a_person() || reason == ReviewReason::Registry;
+        ends.then(|| open.first_seen.after(self.settings.review_timeout))
+    }
+
+    /// What this node thinks of the candidates of others, once its own registry file has been read since they arrived;
+    /// `None` where there is nothing to decide.
+    fn stand(&self, now: UnixMillis, open: &Open) -> Option<Stand> {
+        let stand = self.stand_by_policy(now, open)?;
+        if !matches!(stand, Stand::Behind(_)) || self.registry.has_looked(open.look) {
+            return Some(stand);
+        }
+        let explanation = self.registry.trouble().unwrap_or("this node's registry file is being read").to_owned();
+        Some(Stand::Wait { reason: ReviewReason::Registry, explanation, again_at: None })
     }
 
     /// `None` where there is nothing to decide: the node may not prevote, has prevoted, or has an own event.
-    fn stand(&self, now: UnixMillis, open: &Open) -> Option<Stand> {
+    fn stand_by_policy(&self, now: UnixMillis, open: &Open) -> Option<Stand> {
         let machine = &open.machine;
         let me = self.rules.me.filter(|_| open.rules(self.rules).signing != Signing::Never)?;
         let has_voted = machine.tally(Round::ZERO, Phase::Prevote).is_some_and(|t| t.first(me).is_some());
@@ -266,8 +282,10 @@ impl Engine {
         Some(format!("{waits}; a person may endorse or refuse it"))
     }
 
-    /// Whether round-0 prevotes of weight > F for `choice` are known.
+    /// Whether round-0 prevotes of weight > F, of at least two voters, for `choice` are known: in a federation in which F
+    /// is 0 the announcer's own prevote alone shall waive nothing.
     fn is_supported(&self, open: &Open, choice: Choice) -> bool {
-        open.machine.tally(Round::ZERO, Phase::Prevote).is_some_and(|tally| tally.is_supported(&self.voters, choice))
+        let round0 = open.machine.tally(Round::ZERO, Phase::Prevote);
+        round0.is_some_and(|tally| tally.is_supported_by_several(&self.voters, choice))
     }
 }

@@ -27,6 +27,8 @@ pub const CLOCK_TOLERANCE: Duration = Duration::from_mins(5);
 /// Own events announced and not yet decided; more are accepted and announced when these are done. Measured: more at once
 /// are no faster, and hold more memory.
 pub const ANNOUNCED_AT_ONCE: usize = 1024;
+/// Events in one announcement: it is released whole, so that it must fit into the room that others leave.
+pub const ANNOUNCED_TOGETHER: usize = 256;
 /// Bytes of events in one announcement, well below a gossip message.
 pub const ANNOUNCEMENT_BYTES: usize = 96 * 1024;
 /// Statements that a certificate counts as where ticks and what is handed to them are bounded: it brings a proof of every

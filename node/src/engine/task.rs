@@ -22,6 +22,7 @@ use super::evidence::evidence_answer;
 use super::handle::{COMMANDS, Command, EmitOutcome, EngineHandle, EngineStatus, NODE_EVENTS, NodeEvent};
 use super::messages::{CheckedAnswer, Effects, Inbound, Ticket, Worth};
 use super::operator::{Operated, OperatorRefusal};
+use super::own_registry::RegistryNews;
 use super::peers::PeerState;
 use super::settings::{ANSWER_BYTES, CERTIFICATE_STATEMENTS, UNSENT_BATCHES};
 use super::trust::Adjusted;
@@ -60,6 +61,8 @@ pub struct Running {
     pub handle: EngineHandle,
     /// Local inputs: the registry file's lines.
     pub inputs: mpsc::Sender<Inbound>,
+    /// The look at the own registry file that is wanted, by its number.
+    pub looks: watch::Receiver<u64>,
     /// What is known of the other members, as heartbeats arrive.
     pub peers: watch::Receiver<Arc<Vec<(NodeId, PeerState)>>>,
     /// Why the engine stopped voting, once it did.
@@ -73,10 +76,12 @@ pub fn start(engine: Engine, first: Effects, surroundings: Surroundings) -> Runn
     let (events, _) = broadcast::channel(NODE_EVENTS);
     let (status_sender, status) = watch::channel(Arc::new(engine.status()));
     let (peers_sender, peers) = watch::channel(Arc::default());
+    let (looks_sender, looks) = watch::channel(0);
     let (failed_sender, failed) = watch::channel(None);
     let running = Running {
         handle: EngineHandle { commands, events: events.clone(), status },
         inputs: inputs.clone(),
+        looks,
         peers,
         failed,
     };
@@ -91,6 +96,7 @@ pub fn start(engine: Engine, first: Effects, surroundings: Surroundings) -> Runn
         events,
         status: status_sender,
         peers: peers_sender,
+        looks: looks_sender,
         failed: failed_sender,
         waiting: HashMap::new(),
         next_ticket: 0,
@@ -140,6 +146,7 @@ struct Task {
     events: broadcast::Sender<Arc<NodeEvent>>,
     status: watch::Sender<Arc<EngineStatus>>,
     peers: watch::Sender<Arc<Vec<(NodeId, PeerState)>>>,
+    looks: watch::Sender<u64>,
     failed: watch::Sender<Option<String>>,
     waiting: HashMap<Ticket, Waiting>,
     next_ticket: Ticket,
@@ -318,6 +325,9 @@ impl Task {
 
     /// Does what a tick gave: everything it rests on is on disk.
     fn carry_out(&mut self, effects: Effects) {
+        if let Some(look) = effects.look {
+            self.looks.send_replace(look);
+        }
         for batch in effects.publish {
             self.publish(topic_of(batch.statements().kind()), wire::encode(batch.batch()));
         }
@@ -475,7 +485,7 @@ impl Inbox {
 
 fn weight(input: &Inbound) -> usize {
     match input {
-        Inbound::Observed(events) => events.len(),
+        Inbound::Registry(RegistryNews::Lines(lines)) => lines.len(),
         Inbound::Commits(answers) => answers.len(),
         Inbound::Answered { answer: Some(CheckedAnswer::Log { certificates, .. }), .. } => {
             certificates.len() * CERTIFICATE_STATEMENTS

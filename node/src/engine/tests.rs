@@ -16,7 +16,7 @@ use super::checking::Checker;
 use super::evidence::evidence_answer;
 use super::handle::{EmitOutcome, NodeEvent};
 use super::settings::EngineSettings;
-use super::{Effects, Engine, EngineParts, Inbound, Operated, OperatorRefusal};
+use super::{Effects, Engine, EngineParts, Inbound, Operated, OperatorRefusal, OwnLine, RegistryNews};
 
 mod configured;
 mod conflicts;
@@ -61,6 +61,8 @@ struct Net {
     logs: u8,
     /// Whether somebody in the test equivocates.
     is_byzantine: bool,
+    /// Whose registry file is looked at as soon as that is asked for.
+    readers: Vec<bool>,
 }
 
 impl Net {
@@ -91,6 +93,7 @@ impl Net {
             asked: Vec::new(),
             logs: 0,
             is_byzantine: false,
+            readers: vec![true; n],
         };
         for node in 0..n {
             Journal::create(&net.homes[node].path().join("votes.journal"), net.ids[node]).unwrap();
@@ -149,6 +152,7 @@ impl Net {
     }
 
     fn carry_out(&mut self, node: usize, effects: Effects) {
+        let look = effects.look.filter(|_| self.readers[node]);
         if effects.wake_at.is_some_and(|at| at <= self.now) {
             self.messages.push_back((node, Message::Wake));
         }
@@ -173,6 +177,10 @@ impl Net {
         self.events.extend(effects.events.into_iter().map(|event| (node, event)));
         self.operated.extend(effects.operated.into_iter().map(|(_, outcome)| outcome));
         self.outcomes.extend(effects.emitted.into_iter().flat_map(|(_, outcomes)| outcomes));
+        if let Some(look) = look {
+            // its reader has handed over all that stands in the file
+            self.tick(node, vec![Inbound::Registry(RegistryNews::Read { look })]);
+        }
     }
 
     fn answer(&mut self, node: usize, asker: NodeId, request: Request) {
@@ -261,6 +269,12 @@ impl Net {
     }
 }
 
+/// Lines in the own registry file, to be announced.
+fn observed(events: Vec<Event>) -> Inbound {
+    let lines = events.into_iter().map(|event| OwnLine { event, announce: true });
+    Inbound::Registry(RegistryNews::Lines(lines.collect()))
+}
+
 fn events(count: usize) -> Vec<Event> {
     (0..count).map(|i| testing::event("blueprint_tagged", &format!("v{i}"))).collect()
 }
@@ -286,11 +300,11 @@ fn the_same_log_observed_by_all_is_certified_once() {
     let mut net = Net::new(4);
     let all = events(20);
     for node in 0..4 {
-        net.tick(node, vec![Inbound::Observed(all.clone())]);
+        net.tick(node, vec![observed(all.clone())]);
     }
     net.settle();
     net.assert_all_certified(&all);
-    net.tick(2, vec![Inbound::Observed(all.clone())]);
+    net.tick(2, vec![observed(all.clone())]);
     net.settle();
     net.assert_all_certified(&all);
 }
@@ -301,8 +315,8 @@ fn the_majoritys_event_is_certified_and_the_record_names_who_disagreed() {
     net.settle();
     let right = testing::event("blueprint_tagged", "v4.4.0");
     let wrong = Event { commit_hash: "fffffff".into(), ..right.clone() };
-    net.tick(3, vec![Inbound::Observed(vec![wrong.clone()])]);
-    (0..3).for_each(|node| net.tick(node, vec![Inbound::Observed(vec![right.clone()])]));
+    net.tick(3, vec![observed(vec![wrong.clone()])]);
+    (0..3).for_each(|node| net.tick(node, vec![observed(vec![right.clone()])]));
     net.settle();
     net.assert_all_certified(std::slice::from_ref(&right));
     for node in 0..4 {
@@ -322,7 +336,7 @@ fn two_to_two_certifies_nothing_and_is_a_conflict_everywhere() {
     let a = testing::event("blueprint_tagged", "v4.4.0");
     let b = Event { commit_hash: "fffffff".into(), ..a.clone() };
     for (node, event) in [(0, &a), (1, &a), (2, &b), (3, &b)] {
-        net.tick(node, vec![Inbound::Observed(vec![event.clone()])]);
+        net.tick(node, vec![observed(vec![event.clone()])]);
     }
     net.settle();
     net.pass(90);
@@ -412,7 +426,7 @@ fn offering_an_event_twice_or_against_the_rules_is_answered_in_words() {
     let other = Event { commit_hash: "fffffff".into(), ..event.clone() };
     net.emit(0, &[other, Event { version: "a|b".into(), ..event.clone() }]);
     let reasons: Vec<_> = net.outcomes[2..].iter().map(|outcome| format!("{outcome:?}")).collect();
-    assert!(reasons[0].contains("announces one event a subject"), "{reasons:?}");
+    assert!(reasons[0].contains("it stands for one event a subject"), "{reasons:?}");
     assert!(reasons[1].contains("`version`") && reasons[1].contains("a|b"), "{reasons:?}");
     net.settle();
     net.emit(1, &[event]);
@@ -480,12 +494,12 @@ fn an_observation_from_before_the_connection_still_counts() {
     net.settle();
     let right = testing::event("blueprint_tagged", "v4.4.0");
     let wrong = Event { commit_hash: "fffffff".into(), ..right.clone() };
-    net.tick(3, vec![Inbound::Observed(vec![wrong])]);
+    net.tick(3, vec![observed(vec![wrong])]);
     net.messages.clear();
     // the others decide while node 3 is alone
     net.connected.remove(&3);
     net.tell_connections();
-    (0..3).for_each(|node| net.tick(node, vec![Inbound::Observed(vec![right.clone()])]));
+    (0..3).for_each(|node| net.tick(node, vec![observed(vec![right.clone()])]));
     net.settle_except(|to, _| to == 3);
     net.connected.insert(3);
     net.tell_connections();
@@ -563,7 +577,7 @@ fn an_own_announcement_outlives_restarts_and_compaction() {
     let other = Event { commit_hash: "fffffff".into(), ..event };
     net.emit(0, &[other]);
     let outcome = format!("{:?}", net.outcomes.last());
-    assert!(outcome.contains("announces one event a subject"), "{outcome}");
+    assert!(outcome.contains("it stands for one event a subject"), "{outcome}");
 }
 
 #[test]

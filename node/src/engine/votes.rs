@@ -211,10 +211,13 @@ impl Engine {
             let Some(batch) = self.sign(tick, Statements::Votes(part.to_vec())) else { continue };
             for (index, vote) in (0..).zip(part) {
                 let Vote { round, phase, ballot, observed, .. } = *vote;
+                let road = Transport::Live; // own votes travel by every road
+                let proof = Proof::Batch(batch.clone(), index);
+                let held = Held { voter: me, round, phase, ballot, observed, proof, road };
                 if let Some(open) = self.open.get_mut(&vote.subject) {
-                    let road = Transport::Live; // own votes travel by every road
-                    let proof = Proof::Batch(batch.clone(), index);
-                    open.held.push(Held { voter: me, round, phase, ballot, observed, proof, road });
+                    open.held.push(held);
+                } else if let Some(decided) = self.closing.get_mut(&vote.subject) {
+                    decided.held.push(held); // what was observed too late
                 }
             }
         }

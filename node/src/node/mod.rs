@@ -205,7 +205,7 @@ fn start(
     let around = registry::Surroundings {
         store: store.clone(),
         inputs: running.inputs.clone(),
-        status: running.handle.status(),
+        looks: running.looks.clone(),
         filters: config.settings.event_filters.clone(),
         apply,
         shutdown: end.clone(),

@@ -8,7 +8,7 @@ use serde::Serialize;
 use ssid_protocol::event::Event;
 use ssid_protocol::id::EventHash;
 
-use super::file::{FileError, events_behind, failed};
+use super::file::{FileError, Stamp, events_behind, failed};
 use super::parse::Position;
 use crate::place::Place;
 
@@ -27,18 +27,22 @@ pub fn append_behind(path: &Place, from: Position, events: &[Event]) -> Result<(
     Ok((lines.len() as u64, at))
 }
 
-/// Appends whole lines in one write and waits until they are on disk, the file's name included.
-pub(super) fn append_lines(path: &Place, lines: &str) -> Result<(), FileError> {
+/// Appends whole lines in one write and waits until they are on disk, the file's name included. Returns the file's size
+/// before and what it was after; the size differs by more than the lines if a last line had to be ended, or if somebody
+/// else wrote at the same time.
+pub(super) fn append_lines(path: &Place, lines: &str) -> Result<(u64, Stamp), FileError> {
     let file = path.open_to_append().map_err(|e| failed("open for writing", path, e))?;
     append_to(file, path, lines)
 }
 
 /// Appends to the open file at `path`, waiting until the lines are on disk.
-pub(super) fn append_to(mut file: File, path: &Path, lines: &str) -> Result<(), FileError> {
+pub(super) fn append_to(mut file: File, path: &Path, lines: &str) -> Result<(u64, Stamp), FileError> {
+    let stamp = |file: &File| file.metadata().map(|meta| Stamp::of(&meta)).map_err(|e| failed("read", path, e));
+    let before = stamp(&file)?.size();
     let ended = ends_with_newline(&mut file).map_err(|e| failed("read", path, e))?;
     let text = if ended { lines.to_owned() } else { format!("\n{lines}") };
     file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(|e| failed("append to", path, e))?;
-    Ok(())
+    Ok((before, stamp(&file)?))
 }
 
 fn ends_with_newline(file: &mut File) -> io::Result<bool> {

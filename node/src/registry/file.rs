@@ -75,6 +75,10 @@ fn advice(error: &io::Error) -> &'static str {
     }
 }
 
+/// A file that was touched so recently may still be written to: an unfinished object at its end counts as unread, and a
+/// later write could leave the same times, since clocks of file systems tick slowly.
+const QUIET_AFTER: Duration = Duration::from_secs(2);
+
 /// What of a file's metadata tells that it has been touched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stamp {
@@ -85,7 +89,7 @@ pub(super) struct Stamp {
 }
 
 impl Stamp {
-    fn of(meta: &fs::Metadata) -> Self {
+    pub(super) fn of(meta: &fs::Metadata) -> Self {
         Self {
             size: meta.len(),
             modified: (meta.mtime(), meta.mtime_nsec()),
@@ -94,12 +98,15 @@ impl Stamp {
         }
     }
 
-    /// Whether a later write could have left the same times: clocks of file systems tick slowly.
-    fn is_recent(&self) -> bool {
-        const TICK: Duration = Duration::from_secs(2);
+    pub(super) fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Whether it was touched within this time.
+    fn is_within(&self, time: Duration) -> bool {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let changed = Duration::from_secs(u64::try_from(self.changed.0).unwrap_or(0));
-        now < changed + TICK
+        now < changed + time
     }
 }
 
@@ -111,8 +118,13 @@ pub struct RegistryFile {
     seen: Seen,
     /// What stands behind that and is not complete yet.
     tail: Vec<u8>,
-    /// The file's state when it was last found to agree with `seen` and `tail`; none: to be compared again.
+    /// Whether `tail` holds the beginning of an object.
+    is_unfinished: bool,
+    /// The file's state when it last agreed with `seen` and `tail`, by its own account or by what this node appended.
     stamp: Option<Stamp>,
+    /// Whether its bytes were compared while it was quiet: a write within the same tick would have been seen.
+    is_compared: bool,
+    quiet_after: Duration,
     /// Every event that has been read.
     standing: HashSet<ContentDigest>,
 }
@@ -125,7 +137,16 @@ impl RegistryFile {
     pub fn open(path: impl Into<Place>) -> Result<Self, FileError> {
         let path = path.into();
         open_existing(&path)?;
-        Ok(Self { path, seen: Seen::default(), tail: Vec::new(), stamp: None, standing: HashSet::new() })
+        Ok(Self {
+            path,
+            seen: Seen::default(),
+            tail: Vec::new(),
+            is_unfinished: false,
+            stamp: None,
+            is_compared: false,
+            quiet_after: QUIET_AFTER,
+            standing: HashSet::new(),
+        })
     }
 
     /// The file that is followed.
@@ -142,11 +163,13 @@ impl RegistryFile {
     pub fn start_over(&mut self) {
         self.seen = Seen::default();
         self.tail.clear();
+        self.is_unfinished = false;
         self.stamp = None;
         self.standing.clear();
     }
 
-    /// What is new since the last call, at most [`READ_BYTES`] of it: call again until it says `Unchanged`. A drift is
+    /// What is new since the last call, at most [`READ_BYTES`] of it: call again until it says `Unchanged`. What was read is
+    /// compared again whenever the file was touched by somebody else; after its own appends once it is quiet. A drift is
     /// reported at every call until the file is as it was, or until [`start_over`](Self::start_over).
     ///
     /// # Errors
@@ -156,10 +179,12 @@ impl RegistryFile {
             return Ok(self.gone());
         };
         let from = self.seen.position();
-        if self.stamp == Some(stamp) && stamp.size == from.offset + self.tail.len() as u64 {
+        let is_recent = stamp.is_within(self.quiet_after);
+        let is_same = self.stamp == Some(stamp);
+        if is_same && stamp.size == from.offset + self.tail.len() as u64 && (self.is_compared || is_recent) {
             return Ok(Change::Unchanged);
         }
-        if self.stamp != Some(stamp) {
+        if !is_same || !self.is_compared {
             self.stamp = None;
             let compared = file.rewind().and_then(|()| self.seen.compare(&mut file));
             if let Some(drift) = compared.map_err(|e| failed("read", &self.path, e))? {
@@ -167,7 +192,7 @@ impl RegistryFile {
             }
         }
         let bytes = read_at(&mut file, from.offset).map_err(|e| failed("read", &self.path, e))?;
-        self.stamp = (!stamp.is_recent()).then_some(stamp);
+        (self.stamp, self.is_compared) = (Some(stamp), !is_recent);
         Ok(self.take_in(&bytes))
     }
 
@@ -180,17 +205,25 @@ impl RegistryFile {
         }
         self.seen.add(read, log.complete_until);
         self.tail = tail.to_vec();
+        self.is_unfinished = log.incomplete.is_some();
         self.standing.extend(log.entries.iter().map(|e| e.event.content_digest()));
         Change::Appended(log)
     }
 
     fn gone(&mut self) -> Change {
         self.stamp = None;
+        self.is_unfinished = false;
         self.tail.clear();
         if self.seen.position() == Position::START {
             return Change::Unchanged;
         }
         Change::Drift { from_line: 1, what: "the file is gone".to_owned() }
+    }
+
+    /// Whether what was read ends in the middle of an object that somebody may still be writing: it counts as unread
+    /// until it is whole, or nobody has written for two seconds.
+    pub fn ends_unfinished(&self) -> bool {
+        self.is_unfinished && self.stamp.is_none_or(|stamp| stamp.is_within(self.quiet_after))
     }
 
     /// Whether the file ends in the middle of an object that somebody wrote at within the last two seconds: to append now
@@ -201,7 +234,7 @@ impl RegistryFile {
     pub fn is_being_written(&self) -> Result<bool, FileError> {
         let Some((mut file, stamp)) = open_existing(&self.path)? else { return Ok(false) };
         let mut at = self.seen.position();
-        if !stamp.is_recent() || stamp.size < at.offset {
+        if !stamp.is_within(QUIET_AFTER) || stamp.size < at.offset {
             return Ok(false);
         }
         loop {
@@ -231,9 +264,22 @@ impl RegistryFile {
             }
         }
         if !text.is_empty() {
-            append_lines(&self.path, &text)?;
+            let (before, after) = append_lines(&self.path, &text)?;
+            self.note_appended(&text, before, after, &chosen);
         }
         Ok(chosen.len())
+    }
+
+    /// What this node appended need not be read back, if nobody else wrote meanwhile.
+    fn note_appended(&mut self, text: &str, before: u64, after: Stamp, chosen: &HashSet<ContentDigest>) {
+        let at = self.seen.position();
+        if !self.tail.is_empty() || before != at.offset || after.size != before + text.len() as u64 {
+            return;
+        }
+        let Some(until) = at.behind(text.len() as u64, chosen.len() as u64) else { return };
+        self.seen.add(text.as_bytes(), until);
+        self.standing.extend(chosen);
+        (self.stamp, self.is_compared) = (Some(after), false);
     }
 }
 

@@ -35,8 +35,7 @@ impl Log {
 
     /// As if the file had been left alone for a while.
     fn age(&mut self) {
-        let (_, stamp) = open_existing(self.file.path()).unwrap().unwrap();
-        self.file.stamp = Some(stamp);
+        self.file.quiet_after = Duration::ZERO;
     }
 }
 
@@ -106,8 +105,12 @@ fn appending_makes_what_is_missing_and_is_harmless_to_repeat() {
     let hash = event(1).event_hash();
     let text = fs::read_to_string(&path).unwrap();
     assert!(text.starts_with(&format!("{},\"event_hash\":\"{hash}\"}}\n", &line[..line.len() - 1])), "{text}");
-    assert_eq!(file.append(&[event(1), event(2)]).unwrap(), 0, "unread, but there");
-    let Change::Appended(log) = file.read_new().unwrap() else { panic!() };
+    assert_eq!(file.append(&[event(1), event(2)]).unwrap(), 0, "they are there");
+    assert_eq!(file.read_new().unwrap(), Change::Unchanged, "what it appended itself is not read back");
+    assert_eq!(file.position().offset, text.len() as u64);
+    let mut fresh = RegistryFile::open(&path).unwrap();
+    assert_eq!(fresh.append(&[event(1), event(2)]).unwrap(), 0, "unread, but there");
+    let Change::Appended(log) = fresh.read_new().unwrap() else { panic!() };
     assert_eq!(log.entries.len(), 2);
     assert_eq!(log.entries[0].stated_hash, Some(hash));
     let mut same_hash = event(1);

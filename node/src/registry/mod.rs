@@ -5,6 +5,7 @@ pub mod file;
 #[cfg(test)]
 pub(crate) mod fixtures;
 pub mod manifest;
+mod notice;
 pub mod parse;
 pub mod paths;
 pub mod projection;

@@ -26,6 +26,12 @@ pub struct Position {
 impl Position {
     /// The beginning of a file.
     pub const START: Self = Self { offset: 0, line: 1, state: State::Between };
+
+    /// Behind whole lines that were appended here; `None` where they would stand in the middle of something.
+    pub(super) fn behind(self, bytes: u64, lines: u64) -> Option<Self> {
+        let is_between = self.state == State::Between;
+        is_between.then(|| Self { offset: self.offset + bytes, line: self.line + lines, ..self })
+    }
 }
 
 /// An event found in the log, with where and how it stands there.

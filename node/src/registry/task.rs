@@ -1,28 +1,30 @@
 //! Keeps the registry file and the federation together: lines that others append become this node's observations,
-//! certified events are appended to it (SPEC §11). One task owns the file; it polls, because the file may lie on any
-//! file system and is written by tools that tell nobody.
+//! certified events are appended to it (SPEC §7 rule 1, §11). One task owns the file. It is told of changes by the
+//! operating system where that can, polls where it cannot, and looks whenever the engine asks.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use ssid_protocol::event::Event;
 use ssid_storage::{Cursor, Store};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::file::{Change, FileError, RegistryFile};
+use super::notice::Watch;
 use super::parse::ParsedLog;
 use crate::api::ApplyRequest;
 use crate::api::view::AppliedView;
 use crate::config::{EventFilters, Settings};
-use crate::engine::{EngineStatus, Inbound};
+use crate::engine::{Inbound, OwnLine, RegistryNews};
 
-/// How often the file is looked at.
+/// How often the file is looked at whatever happens.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// Events handed to the engine at once.
-const OBSERVED_AT_ONCE: usize = 512;
-/// While this many instances are open, no more lines are handed over: the engine's limits are for bursts.
-const OPEN_AT_MOST: u64 = 4096;
-/// Log entries appended to the file at once.
+/// How soon an object at the end that is not whole yet is looked at again.
+const UNFINISHED_AGAIN: Duration = Duration::from_millis(50);
+/// Lines handed to the engine at once.
+const LINES_AT_ONCE: usize = 512;
+/// Log entries appended to the file at once; between two such parts it is looked at.
 const APPENDED_AT_ONCE: u64 = 512;
 /// Lines named in one warning.
 const NAMED_LINES: usize = 5;
@@ -51,8 +53,8 @@ pub struct Surroundings {
     pub store: Store,
     /// The way into the engine.
     pub inputs: mpsc::Sender<Inbound>,
-    /// How busy the engine is.
-    pub status: watch::Receiver<std::sync::Arc<EngineStatus>>,
+    /// The look at the file that the engine wants, by its number.
+    pub looks: watch::Receiver<u64>,
     /// Which event types are federated.
     pub filters: EventFilters,
     /// Requests to append now.
@@ -61,39 +63,80 @@ pub struct Surroundings {
     pub shutdown: CancellationToken,
 }
 
+/// The engine has stopped, and with it this task.
+#[derive(Debug)]
+struct Stopped;
+
 /// Follows the file until the end.
 pub async fn follow(file: RegistryFile, projection: Projection, mut around: Surroundings) {
-    let mut follower = Follower { file, reported: String::new() };
+    let touched = Arc::new(Notify::new());
+    let mut watch = Watch::of(file.path(), touched.clone());
+    let mut follower = Follower { file, projection, reported: String::new(), told: Told::Nothing, again: false };
     let mut look = tokio::time::interval(LOOK_EVERY);
-    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let request = tokio::select! {
             () = around.shutdown.cancelled() => return,
             request = around.apply.recv() => request,
-            _ = look.tick() => None,
-        };
-        if let Err(stopped) = follower.read(projection, &mut around).await {
-            tracing::debug!(stopped, "the registry file is no longer followed");
-            return;
-        }
-        if projection.apply || request.is_some() {
-            let applied = follower.append(&around).await;
-            if let Some(request) = request {
-                request.reply.send(applied).ok();
-            } else if let Err(error) = applied {
-                follower.report(&error);
+            Ok(()) = around.looks.changed() => None,
+            () = touched.notified() => None,
+            () = tokio::time::sleep(UNFINISHED_AGAIN), if follower.again => None,
+            _ = look.tick() => {
+                watch.renew(follower.file.path());
+                None
             }
+        };
+        if follower.turn(&mut around, request).await.is_err() {
+            tracing::debug!("the registry file is no longer followed");
+            return;
         }
     }
 }
 
+/// What the engine was told last.
+#[derive(Debug, PartialEq, Eq)]
+enum Told {
+    Nothing,
+    Read(u64),
+    Unreadable(String),
+}
+
+/// How far a reading came.
+enum End {
+    /// To where the file ended.
+    Whole,
+    /// To an object that is not whole yet.
+    Unfinished,
+    /// Nowhere: it cannot be read.
+    Unreadable(String),
+}
+
 struct Follower {
     file: RegistryFile,
+    projection: Projection,
     /// The last problem that was reported, so that it is reported once.
     reported: String,
+    told: Told,
+    /// Whether to come back soon.
+    again: bool,
 }
 
 impl Follower {
+    /// Reads what is new, tells the engine how far, and appends what is certified.
+    async fn turn(&mut self, around: &mut Surroundings, request: Option<ApplyRequest>) -> Result<(), Stopped> {
+        self.look(around).await?;
+        if !self.projection.apply && request.is_none() {
+            return Ok(());
+        }
+        let applied = self.append(around, request.is_some()).await?;
+        if let Some(request) = request {
+            request.reply.send(applied).ok();
+        } else if let Err(error) = applied {
+            self.report(&error);
+        }
+        Ok(())
+    }
+
     fn report(&mut self, problem: &str) {
         if self.reported != problem {
             tracing::warn!(file = %self.file.path().display(), "{problem}");
@@ -101,30 +144,56 @@ impl Follower {
         }
     }
 
-    /// Hands new lines to the engine, in parts, as fast as it decides them.
-    async fn read(&mut self, projection: Projection, around: &mut Surroundings) -> Result<(), &'static str> {
+    /// One look: whatever stood in the file when it was asked for is handed over before it is told to be done.
+    async fn look(&mut self, around: &mut Surroundings) -> Result<(), Stopped> {
+        let wanted = *around.looks.borrow_and_update();
+        let end = self.read(around).await?;
+        self.again = matches!(end, End::Unfinished);
+        let (told, news) = match end {
+            End::Whole => (Told::Read(wanted), RegistryNews::Read { look: wanted }),
+            End::Unfinished => return Ok(()),
+            End::Unreadable(reason) => {
+                self.report(&reason);
+                (Told::Unreadable(reason.clone()), RegistryNews::Unreadable { reason })
+            }
+        };
+        if self.told != told {
+            tell(around, news).await?;
+            self.told = told;
+        }
+        Ok(())
+    }
+
+    /// Hands over what is new, in parts. What changed where it had been read is read from the beginning.
+    async fn read(&mut self, around: &Surroundings) -> Result<End, Stopped> {
         loop {
-            let change = tokio::task::block_in_place(|| self.file.read_new());
-            match change {
-                Ok(Change::Unchanged) => return Ok(()),
+            match tokio::task::block_in_place(|| self.file.read_new()) {
+                Ok(Change::Unchanged) if self.file.ends_unfinished() => return Ok(End::Unfinished),
+                Ok(Change::Unchanged) => return Ok(End::Whole),
                 Ok(Change::Appended(log)) => {
                     self.report_skipped(&log);
-                    let events: Vec<Event> = log.entries.into_iter().map(|entry| entry.event).collect();
-                    let events = events.into_iter().filter(|e| projection.announce && around.filters.admits(&e.event));
-                    hand_over(events.collect(), around).await?;
+                    self.hand_over(log, around).await?;
                 }
                 Ok(Change::Drift { from_line, what }) => {
-                    self.report(&format!(
-                        "drift at line {from_line}: {what}; nothing is read or changed until it is as it was"
-                    ));
-                    return Ok(());
+                    self.file.start_over();
+                    self.told = Told::Nothing;
+                    tell(around, RegistryNews::Anew { what: format!("line {from_line}: {what}") }).await?;
                 }
-                Err(error) => {
-                    self.report(&error.to_string());
-                    return Ok(());
-                }
+                Err(error) => return Ok(End::Unreadable(error.to_string())),
             }
         }
+    }
+
+    async fn hand_over(&self, log: ParsedLog, around: &Surroundings) -> Result<(), Stopped> {
+        let lines = log.entries.into_iter().map(|entry| OwnLine {
+            announce: self.projection.announce && around.filters.admits(&entry.event.event),
+            event: entry.event,
+        });
+        let mut lines = lines.peekable();
+        while lines.peek().is_some() {
+            tell(around, RegistryNews::Lines(lines.by_ref().take(LINES_AT_ONCE).collect())).await?;
+        }
+        Ok(())
     }
 
     fn report_skipped(&mut self, log: &ParsedLog) {
@@ -139,28 +208,44 @@ impl Follower {
         }
     }
 
-    /// Appends what is certified and not in the file yet; the cursor moves only once the lines are on disk.
-    async fn append(&mut self, around: &Surroundings) -> Result<AppliedView, String> {
-        let store = &around.store;
+    /// Appends what is certified and not in the file yet: one part and comes back soon for more, or `all` of it. The
+    /// cursor moves only once the lines are on disk.
+    async fn append(&mut self, around: &mut Surroundings, all: bool) -> Result<Result<AppliedView, String>, Stopped> {
         let mut view = AppliedView { file: self.file.path().display().to_string(), ..AppliedView::default() };
+        let store = around.store.clone();
         let head = store.log_head();
         let cursor = Cursor { peer: store.owner().node, log_id: head.log_id };
-        let mut next = store.cursor(&cursor).map_err(|error| error.to_string())?;
+        let mut next = match store.cursor(&cursor) {
+            Ok(next) => next,
+            Err(error) => return Ok(Err(error.to_string())),
+        };
         while next < head.size {
-            if tokio::task::block_in_place(|| self.file.is_being_written()).map_err(|error| error.to_string())? {
-                return Err(format!("{} is being written by another program; trying again", view.file));
-            }
             let until = head.size.min(next + APPENDED_AT_ONCE);
-            let written = tokio::task::block_in_place(|| self.append_part(store, next, until))?;
+            let written = match tokio::task::block_in_place(|| self.append_part(&store, next, until)) {
+                Ok(written) => written,
+                Err(error) => return Ok(Err(error)),
+            };
             view.applied += written as u64;
             view.present += (until - next) - written as u64;
             next = until;
-            around.inputs.send(Inbound::Projected(next)).await.map_err(|_| "the engine has stopped".to_owned())?;
+            around.inputs.send(Inbound::Projected(next)).await.map_err(|_| Stopped)?;
+            if next < head.size {
+                // votes wait for looks, appending can wait
+                self.look(around).await?;
+                self.again |= !all;
+                if !all {
+                    return Ok(Ok(view));
+                }
+            }
         }
-        Ok(view)
+        Ok(Ok(view))
     }
 
     fn append_part(&mut self, store: &Store, from: u64, until: u64) -> Result<usize, String> {
+        if self.file.is_being_written().map_err(|error| error.to_string())? {
+            let file = self.file.path().display();
+            return Err(format!("{file} is being written by another program; trying again"));
+        }
         let mut events = Vec::new();
         for sequence in from..until {
             let entry = store.log_entry(sequence).map_err(|error| error.to_string())?;
@@ -172,17 +257,11 @@ impl Follower {
     }
 }
 
-async fn hand_over(events: Vec<Event>, around: &mut Surroundings) -> Result<(), &'static str> {
-    for part in events.chunks(OBSERVED_AT_ONCE) {
-        tokio::select! {
-            () = around.shutdown.cancelled() => return Err("shutdown"),
-            ready = around.status.wait_for(|status| status.open < OPEN_AT_MOST) => {
-                ready.map_err(|_| "the engine has stopped")?;
-            }
-        }
-        around.inputs.send(Inbound::Observed(part.to_vec())).await.map_err(|_| "the engine has stopped")?;
+async fn tell(around: &Surroundings, news: RegistryNews) -> Result<(), Stopped> {
+    tokio::select! {
+        () = around.shutdown.cancelled() => Err(Stopped),
+        sent = around.inputs.send(Inbound::Registry(news)) => sent.map_err(|_| Stopped),
     }
-    Ok(())
 }
 
 #[cfg(test)]

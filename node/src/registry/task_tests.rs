@@ -1,14 +1,12 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use std::sync::Arc;
-
+use ssid_protocol::event::Event;
 use ssid_protocol::id::LogId;
 use ssid_protocol::testing;
 use ssid_storage::Owner;
 use tokio::sync::oneshot;
 
 use super::*;
-use crate::api;
 use crate::registry::fixtures;
 
 /// Types of the events that a node with these settings takes from a file of two, both of its own registry.
@@ -23,11 +21,11 @@ async fn taken(change: impl FnOnce(&mut Settings)) -> Vec<String> {
     let other = Event { event: "telemetry_notification".into(), ..fixtures::event(2) };
     std::fs::write(&path, [fixtures::event(1), other].map(|event| fixtures::pretty(&event)).join("\n")).unwrap();
     let (inputs, mut taken) = mpsc::channel(8);
-    let (_status, status) = watch::channel(Arc::new(api::testing_status(&store)));
+    let (_looks, looks) = watch::channel(1);
     let (applier, apply) = mpsc::channel(1);
     let shutdown = CancellationToken::new();
     let filters = settings.event_filters.clone();
-    let around = Surroundings { store, inputs, status, filters, apply, shutdown: shutdown.clone() };
+    let around = Surroundings { store, inputs, looks, filters, apply, shutdown: shutdown.clone() };
     let following = tokio::spawn(follow(RegistryFile::open(path).unwrap(), Projection::of(&settings, false), around));
     // it has read the file by the time that it has appended
     let (reply, applied) = oneshot::channel();
@@ -37,8 +35,14 @@ async fn taken(change: impl FnOnce(&mut Settings)) -> Vec<String> {
     following.await.unwrap();
     let mut types = Vec::new();
     while let Some(input) = taken.recv().await {
-        let Inbound::Observed(events) = input else { panic!("nothing is certified") };
-        types.extend(events.into_iter().map(|event| event.event));
+        match input {
+            Inbound::Registry(RegistryNews::Lines(lines)) => {
+                let announced = lines.into_iter().filter(|line| line.announce);
+                types.extend(announced.map(|line| line.event.event));
+            }
+            Inbound::Registry(RegistryNews::Read { look: 1 }) => {}
+            other => panic!("nothing is certified, and the file is well: {other:?}"),
+        }
     }
     types
 }

@@ -105,8 +105,18 @@ pub fn message(event: &NodeEvent, names: &Names, now: UnixMillis) -> Option<Mess
             .fact("Evidence", id)
         }
         NodeEvent::Drift { what } => {
-            let title = "This node's registry log differs";
-            message(Topic::Divergence, Severity::Warning, format!("drift:{what}"), title).line(what)
+            let title = "The registry file was changed where it had been read";
+            message(Topic::Divergence, Severity::Warning, format!("drift:{what}"), title)
+                .line(what)
+                .line("It is read again from its beginning; nothing is endorsed or announced until that is done.")
+        }
+        NodeEvent::Divergence { subject_id, event, version, own, certified } => {
+            let title = format!("The registry contradicts a decision: {event} {version}");
+            message(Topic::Divergence, Severity::Warning, format!("divergence:{subject_id}"), &title)
+                .line("The registry file of this node has another event than the one that was certified, and it was found when it could no longer be voted for. The decision stands.")
+                .line("Compare both with: ssid conflicts list. If the file is right, record a correction as a new event; if it is wrong, nothing has to be done.")
+                .fact("In The File", own)
+                .fact("Certified", certified)
         }
         NodeEvent::HistoryRewritten { node, was, now: is } => {
             let title = format!("The Git branch of {} was rewritten", names.of(node));

@@ -197,6 +197,12 @@ impl Tally {
         voters.exceeds_faulty(self.weight_of(choice))
     }
 
+    /// The same, by at least two voters: where F is 0 one alone is none.
+    pub fn is_supported_by_several(&self, voters: &VoterSet, choice: Choice) -> bool {
+        let behind = self.behind(choice);
+        voters.exceeds_faulty(behind.weight) && behind.signers > 1
+    }
+
     /// Weight behind `choice`, each voter once.
     pub fn weight_of(&self, choice: Choice) -> u64 {
         self.behind(choice).weight

@@ -1,6 +1,7 @@
 //! What goes wrong: the plan, deaths and restarts, and the end of all faults.
 
 use ssid_node::engine::Inbound;
+use ssid_protocol::event::Event;
 
 use super::mutation::Mutation;
 use super::scenario::{End, Happening, death};
@@ -8,6 +9,8 @@ use super::world::{Step, World};
 
 /// An armed death that no write came to within this time is a kill.
 const DEATH_WITHIN_MS: u64 = 15_000;
+/// New lines of a registry file are read within this time, if no look is asked for before.
+const NOTICED_WITHIN_MS: u64 = 600;
 
 impl World<'_> {
     pub(super) fn happen(&mut self, number: usize) {
@@ -17,7 +20,7 @@ impl World<'_> {
             Happening::Emit(member, event) => {
                 self.at_member(*member, || Inbound::Emit { events: vec![event.clone()], ticket: 0 });
             }
-            Happening::Observe(member, events) => self.at_member(*member, || Inbound::Observed(events.clone())),
+            Happening::Observe(member, events) => self.write_lines(*member, events),
             Happening::Split(parts) if !self.healed => {
                 self.coverage.count("partitions");
                 self.network.split(parts);
@@ -33,6 +36,17 @@ impl World<'_> {
                 self.set_clock(*member, *skew);
             }
             Happening::Split(_) | Happening::Crash(..) | Happening::Skew(..) => {}
+        }
+    }
+
+    /// Lines are written into a member's registry file, whether its node is up or not; it notices them soon.
+    fn write_lines(&mut self, member: usize, events: &[Event]) {
+        for at in 0..self.machines.len() {
+            if self.machines[at].member == member {
+                self.machines[at].file.extend_from_slice(events);
+                let (life, after) = (self.machines[at].life, self.rng.between(0, NOTICED_WITHIN_MS));
+                self.clock.after(after, Step::File(at, life, None));
+            }
         }
     }
 

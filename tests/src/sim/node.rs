@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ssid_node::engine::settings::EngineSettings;
-use ssid_node::engine::{Effects, Engine, EngineParts, Inbound, Ticket};
+use ssid_node::engine::{Effects, Engine, EngineParts, Inbound, OwnLine, RegistryNews, Ticket};
 use ssid_protocol::batch::{Statements, VerifiedBatch};
+use ssid_protocol::event::Event;
 use ssid_protocol::id::{LogId, MerkleHash, NodeId, UnixMillis};
 use ssid_protocol::sync::Request;
 use ssid_protocol::vote::Phase;
@@ -39,6 +40,10 @@ pub(super) struct Machine {
     /// Counts starts: what was meant for an earlier life is lost.
     pub(super) life: u32,
     pub(super) inbox: Vec<Inbound>,
+    /// What stands in the registry file; it outlives every life.
+    pub(super) file: Vec<Event>,
+    /// How many of its lines were handed over in this life.
+    pub(super) handed: usize,
     /// What the last tick gave, while its writes take their time.
     pub(super) pending: Option<Effects>,
     pub(super) turn_at: Option<u64>,
@@ -79,6 +84,8 @@ impl Machine {
             store: None,
             life: 0,
             inbox: Vec::new(),
+            file: Vec::new(),
+            handed: 0,
             pending: None,
             turn_at: None,
             ticks: (0, 0),
@@ -117,6 +124,7 @@ impl Machine {
         mutation: Mutation,
     ) -> Result<Effects, String> {
         self.life += 1;
+        self.handed = 0;
         let node = fed.node_id(self.member);
         let failed = |what: &str, error: &dyn std::fmt::Display| format!("{what} after a restart: {error}");
         let owner = Owner { federation: fed.id, node };
@@ -162,6 +170,16 @@ impl Machine {
         self.asked.clear();
         self.connected.clear();
         self.dies_after = None;
+    }
+
+    /// What the reader of the registry file tells: its new lines, and that a look is done if one was asked for.
+    pub(super) fn read_file(&mut self, look: Option<u64>) -> Vec<Inbound> {
+        let lines: Vec<_> =
+            self.file[self.handed..].iter().map(|event| OwnLine { event: event.clone(), announce: true }).collect();
+        self.handed = self.file.len();
+        let lines = (!lines.is_empty()).then_some(RegistryNews::Lines(lines));
+        let read = look.map(|look| RegistryNews::Read { look });
+        lines.into_iter().chain(read).map(Inbound::Registry).collect()
     }
 
     pub(super) fn is_up(&self) -> bool {

@@ -18,6 +18,8 @@ use super::world::{Asker, Step, World};
 const TICK_INPUTS: usize = 1024;
 /// Ticks of one node within a millisecond after which it spins.
 const TICKS_AT_ONCE: u32 = 1_000;
+/// A look at the registry file takes at most so long.
+const LOOK_TAKES_MS: u64 = 20;
 /// How long a peer is waited for that does not answer.
 const ANSWER_WITHIN_MS: u64 = 10_000;
 /// Bytes in a page of the log.
@@ -118,6 +120,10 @@ impl World<'_> {
 
     /// Sends one after the other; false if the node died in between.
     fn send_all(&mut self, at: usize, effects: Effects) -> Result<bool, String> {
+        if let Some(look) = effects.look {
+            let after = self.rng.between(0, LOOK_TAKES_MS);
+            self.clock.after(after, Step::File(at, self.machines[at].life, Some(look)));
+        }
         for batch in effects.publish {
             if !self.lives_on(at) {
                 return Ok(false);

@@ -40,6 +40,8 @@ pub(super) enum Step {
     Answer { asker: Asker, from: usize, request: Request, answer: Option<Answer> },
     /// A machine sees who is connected.
     Connections(usize),
+    /// A node's registry file is read, for this look if one was asked for.
+    File(usize, u32, Option<u64>),
     /// A thing of the plan.
     Plan(usize),
     /// A node whose death was armed dies now if it has not.
@@ -163,6 +165,10 @@ impl<'a> World<'a> {
                 self.see_connections(at);
                 Ok(())
             }
+            Step::File(at, life, look) => {
+                self.read_file(at, life, look);
+                Ok(())
+            }
             Step::Plan(number) => {
                 self.happen(number);
                 Ok(())
@@ -192,6 +198,15 @@ impl<'a> World<'a> {
         if self.machines[at].is_up() {
             self.machines[at].inbox.push(input);
             self.want_turn(at, 0);
+        }
+    }
+
+    /// A node's registry file is read, if the node still lives.
+    fn read_file(&mut self, at: usize, life: u32, look: Option<u64>) {
+        if self.machines[at].life == life && self.machines[at].is_up() {
+            for input in self.machines[at].read_file(look) {
+                self.give(at, input);
+            }
         }
     }
 

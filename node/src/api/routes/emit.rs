@@ -152,7 +152,9 @@ async fn offer(state: &ApiState, events: Vec<Event>, deadline: Option<Instant>) 
 /// The subject of an outcome that leaves something to wait for.
 pub(super) fn open_subject(outcome: &EmitOutcome) -> Option<SubjectId> {
     match outcome {
-        EmitOutcome::Accepted { subject_id, .. } | EmitOutcome::Known { subject_id, .. } => Some(*subject_id),
+        EmitOutcome::Accepted { subject_id, .. }
+        | EmitOutcome::Known { subject_id, .. }
+        | EmitOutcome::Kept { subject_id, .. } => Some(*subject_id),
         EmitOutcome::Certified { .. } | EmitOutcome::Refused { .. } => None,
     }
 }

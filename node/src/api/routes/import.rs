@@ -134,6 +134,10 @@ fn count(
     }
     match outcome {
         EmitOutcome::Accepted { .. } => view.accepted += 1,
+        EmitOutcome::Kept { reason, .. } => {
+            view.accepted += 1;
+            note(view, line, format!("it is kept and sent once this node may sign: {reason}"));
+        }
         EmitOutcome::Known { .. } => view.known += 1,
         EmitOutcome::Certified { certified, .. } if certified == choice => view.certified += 1,
         EmitOutcome::Certified { certified, .. } => {

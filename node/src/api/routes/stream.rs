@@ -50,6 +50,7 @@ fn as_sse(event: &NodeEvent) -> Event {
         NodeEvent::Connected { .. } => "connected",
         NodeEvent::Disconnected { .. } => "disconnected",
         NodeEvent::Drift { .. } => "drift",
+        NodeEvent::Divergence { .. } => "divergence",
         NodeEvent::Abstaining { .. } => "abstaining",
         NodeEvent::Evidence { .. } => "evidence",
         NodeEvent::LowTrust { .. } => "low_trust",

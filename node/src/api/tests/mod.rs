@@ -10,6 +10,7 @@ use prometheus_client::registry::Registry;
 use serde_json::Value;
 use ssid_protocol::batch::{Statements, VerifiedBatch};
 use ssid_protocol::event::Event;
+use ssid_protocol::heartbeat::CanSign;
 use ssid_protocol::id::{Epoch, LogId, Round, UnixMillis};
 use ssid_protocol::record::{ConsensusRecord, Resolution, Transport};
 use ssid_protocol::testing;
@@ -135,7 +136,13 @@ pub(crate) fn status(store: &Store) -> EngineStatus {
         disagreements: 0,
         connected_voters: ids[..2].to_vec(),
         missing_voters: ids[2..].to_vec(),
+        able_voters: ids[..2].to_vec(),
         has_quorum: false,
+        can_sign: CanSign::Yes,
+        can_sign_reason: String::new(),
+        registry: None,
+        divergences: 0,
+        kept_offers: 0,
         refused: Refused::default(),
         syncs: crate::engine::Syncs { successful: 7, failed: 2, last: Some(UnixMillis(3_000)) },
         syncing: 0,

@@ -11,7 +11,7 @@ use ssid_protocol::manifest::Manifest;
 use ssid_protocol::testing;
 use ssid_protocol::vote::Phase;
 
-use super::Net;
+use super::{Net, observed};
 use crate::config::Settings;
 use crate::engine::Inbound;
 use crate::engine::messages::CheckedAnswer;
@@ -46,7 +46,7 @@ fn seconds(change: &impl Fn(&mut Settings), course: Course<'_>) -> u64 {
     course.away.into_iter().for_each(|node| net.stop(node));
     let [a, b] = two();
     for (node, event) in [&a, &b, &a, &b].into_iter().enumerate() {
-        net.tick(node, vec![Inbound::Observed(vec![event.clone()])]);
+        net.tick(node, vec![observed(vec![event.clone()])]);
     }
     for second in 0..AT_MOST {
         if net.connected.iter().all(|node| !net.certified(*node).is_empty()) {
@@ -163,7 +163,7 @@ fn an_old_event_of_another_member_is_endorsed_up_to_the_configured_age() {
         settings.security.max_event_age_days = days;
         let mut net = Net::with(testing::manifest(4), engine_settings(&settings));
         net.settle();
-        net.tick(0, vec![Inbound::Observed(vec![two_days_old.clone()])]);
+        net.tick(0, vec![observed(vec![two_days_old.clone()])]);
         net.pass(2);
         net.certified(0).len()
     };

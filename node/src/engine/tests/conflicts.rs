@@ -36,7 +36,7 @@ fn decided_behind_the_back_of_node_3() -> (Net, Vec<Inbound>, SubjectId) {
         }
     };
     for (node, event) in [(0, &a), (1, &a), (2, &b)] {
-        net.tick(node, vec![Inbound::Observed(vec![event.clone()])]);
+        net.tick(node, vec![observed(vec![event.clone()])]);
     }
     settle(&mut net, &mut held);
     for _ in 0..140 {
@@ -76,7 +76,7 @@ fn a_start_ends_the_conflicts_of_what_is_not_open() {
     let b = Event { version: "v5".into(), ..b };
     net.messages.clear();
     for (node, event) in [(0, &a), (1, &a), (2, &b), (3, &b)] {
-        net.tick(node, vec![Inbound::Observed(vec![event.clone()])]);
+        net.tick(node, vec![observed(vec![event.clone()])]);
     }
     net.settle();
     net.pass(90);
@@ -95,7 +95,7 @@ fn a_decision_that_cannot_be_written_halts_the_node() {
     let mut net = Net::new(4);
     net.settle();
     let event = two().0;
-    net.tick(0, vec![Inbound::Observed(vec![event.clone()])]);
+    net.tick(0, vec![observed(vec![event.clone()])]);
     let engine = net.engines[0].as_mut().unwrap();
     let subject = *engine.open.keys().next().unwrap();
     let mut tick = Tick::new(net.now);

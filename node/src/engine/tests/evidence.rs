@@ -169,7 +169,7 @@ fn two_proposals_of_one_round_are_evidence() {
         (a.clone(), other(&a))
     };
     for (node, event) in [(0, &a), (1, &a), (2, &b), (3, &b)] {
-        net.tick(node, vec![Inbound::Observed(vec![event.clone()])]);
+        net.tick(node, vec![observed(vec![event.clone()])]);
     }
     let is_of =
         |input: &Inbound, kind| matches!(input, Inbound::Batch { batch, .. } if batch.statements().kind() == kind);

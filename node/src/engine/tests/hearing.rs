@@ -61,7 +61,7 @@ fn split(net: &mut Net) -> (Event, Event) {
     let a = testing::event("blueprint_tagged", "v4.4.0");
     let b = Event { commit_hash: "fffffff".into(), ..a.clone() };
     for (node, event) in [(0, &a), (1, &a), (2, &b), (3, &b)] {
-        net.tick(node, vec![Inbound::Observed(vec![event.clone()])]);
+        net.tick(node, vec![observed(vec![event.clone()])]);
     }
     net.settle();
     (a, b)
@@ -75,7 +75,7 @@ fn votes_that_others_hold_and_the_journal_does_not_make_it_abstain() {
     let (_, other) = split(&mut net);
     before.bring_back(&mut net, 0);
     // its registry says something else now: it would sign a second prevote
-    net.tick(0, vec![Inbound::Observed(vec![other])]);
+    net.tick(0, vec![observed(vec![other])]);
     assert!(votes_of(&net, 0).is_empty() && rolled_back(&net, 0).is_none());
     while let Some((to, message)) = net.messages.pop_front() {
         match message {
@@ -137,7 +137,7 @@ fn a_head_of_a_longer_log_makes_it_abstain_and_name_no_log_any_more() {
 }
 
 #[test]
-fn without_a_quorum_of_answers_nothing_is_signed_and_offers_are_refused_after_a_while() {
+fn without_a_quorum_of_answers_nothing_is_signed_and_offers_are_kept_and_sent_later() {
     let mut net = Net::new(4);
     net.settle();
     (0..4).for_each(|node| net.stop(node));
@@ -147,13 +147,17 @@ fn without_a_quorum_of_answers_nothing_is_signed_and_offers_are_refused_after_a_
     assert_eq!(net.engines[0].as_ref().unwrap().status().hearing.unwrap().heard, [net.ids[1]]);
     let all = events(2);
     net.emit(0, &all[..1]);
-    net.tick(1, vec![Inbound::Observed(all[1..].to_vec())]);
+    net.tick(1, vec![observed(all[1..].to_vec())]);
     assert!(net.outcomes.is_empty());
     net.pass(6);
     let outcome = format!("{:?}", net.outcomes);
-    assert!(outcome.contains("retry: true") && outcome.contains("1 of 3 other voters"), "{outcome}");
+    assert!(outcome.contains("Kept") && outcome.contains("1 of 3 other voters"), "{outcome}");
     assert_eq!(net.engines[0].as_ref().unwrap().journal.sequence(), 1);
-    net.emit(0, &all[..1]);
+    // what was kept outlives a restart, and another event for its subject is refused
+    net.stop(0);
+    net.start(0);
+    net.settle();
+    assert_eq!(net.engines[0].as_ref().unwrap().status().kept_offers, 1);
     net.start(2);
     net.settle();
     net.assert_all_certified(&all);
@@ -218,11 +222,12 @@ fn while_hearing_the_registry_holds_back_only_what_is_left_to_sign() {
     net.start(0);
     // its registry file, read again: what is certified, one line that is another event than that, and a new one
     let other = Event { commit_hash: "fffffff".into(), ..all[3].clone() };
-    net.tick(0, vec![Inbound::Observed([&all[..], &[other]].concat())]);
+    net.tick(0, vec![observed([&all[..], &[other]].concat())]);
     let open = net.engines[0].as_ref().unwrap().status().open;
     assert_eq!(open, 1, "the new one waits, and counts as open so that no more is handed over than may be");
-    let drift = net.events.iter().filter(|(node, event)| *node == 0 && matches!(event, NodeEvent::Drift { .. }));
-    assert_eq!(drift.count(), 1);
+    let is_divergence = |event: &NodeEvent| matches!(event, NodeEvent::Divergence { .. });
+    let told = net.events.iter().filter(|(node, event)| *node == 0 && is_divergence(event));
+    assert_eq!(told.count(), 1);
     net.settle();
     net.assert_all_certified(&all);
 }
@@ -238,7 +243,7 @@ fn what_is_certified_during_a_long_hearing_is_held_back_no_more() {
     net.stop(2);
     net.stop(3);
     net.start(0);
-    net.tick(0, vec![Inbound::Observed(all)]);
+    net.tick(0, vec![observed(all)]);
     let status = |net: &Net| net.engines[0].as_ref().unwrap().status();
     assert_eq!(status(&net).open, 21, "nothing is known to be certified yet");
     net.pass(3);

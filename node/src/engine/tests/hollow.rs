@@ -19,8 +19,8 @@ fn hollow(subject: SubjectId, phase: Phase, ballot: Ballot) -> Statements {
 fn in_conflict(net: &mut Net, count: usize) -> Vec<SubjectId> {
     let a = events(count);
     let b: Vec<_> = a.iter().map(|event| Event { commit_hash: "fffffff".into(), ..event.clone() }).collect();
-    for (node, observed) in [(0, &a), (1, &a), (2, &b)] {
-        net.tick(node, vec![Inbound::Observed(observed.clone())]);
+    for (node, lines) in [(0, &a), (1, &a), (2, &b)] {
+        net.tick(node, vec![observed(lines.clone())]);
     }
     net.settle_except(|to, _| to == 3);
     net.engines[0].as_ref().unwrap().open.keys().copied().collect()

@@ -12,7 +12,7 @@ use ssid_protocol::testing;
 use ssid_protocol::vote::Phase;
 use ssid_storage::NoteKind;
 
-use super::Net;
+use super::{Net, observed};
 use crate::engine::settings::{Endorsement, EngineSettings};
 use crate::engine::{
     Engine, Inbound, InstanceView, NodeEvent, Operated, Operation, OperatorRefusal, RefusalKind, ReviewReason,
@@ -50,7 +50,7 @@ impl Net {
     /// Every node finds its own event in its registry.
     fn observe(&mut self, events: &[&Event]) {
         for (node, event) in events.iter().enumerate() {
-            self.tick(node, vec![Inbound::Observed(vec![(*event).clone()])]);
+            self.tick(node, vec![observed(vec![(*event).clone()])]);
         }
         self.settle();
     }
@@ -148,7 +148,7 @@ fn choosing_is_refused_while_round_0_has_not_failed() {
 fn locked_on_a(net: &mut Net, a: &Event, b: &Event) {
     net.settle();
     for (node, event) in [a, a, a, b].iter().enumerate() {
-        net.tick(node, vec![Inbound::Observed(vec![(*event).clone()])]);
+        net.tick(node, vec![observed(vec![(*event).clone()])]);
     }
     // node 1's prevote reaches nobody but node 0: the others see two prevotes for a, one for b
     let one = net.ids[1];
@@ -356,7 +356,7 @@ fn an_own_event_is_neither_endorsed_nor_refused() {
     let mut net = Net::with(testing::manifest(4), with_policy(Endorsement::Operator));
     net.settle();
     let (event, other) = two();
-    net.tick(1, vec![Inbound::Observed(vec![other.clone()])]);
+    net.tick(1, vec![observed(vec![other.clone()])]);
     net.emit(0, std::slice::from_ref(&event));
     net.settle();
     let refused = net.operate(1, NoteKind::Endorse, &event).unwrap_err();
@@ -463,7 +463,7 @@ fn what_is_endorsed_before_signing_stands_in_nobodys_way() {
     net.settle();
     let (a, b) = two();
     for (node, event) in [(0, &a), (1, &b)] {
-        net.tick(node, vec![Inbound::Observed(vec![event.clone()])]);
+        net.tick(node, vec![observed(vec![event.clone()])]);
     }
     let known_to = |node| net.engine(node).open.values().flat_map(|open| open.announced.values()).next().unwrap();
     let batches: Vec<_> = [0, 1].map(known_to).into_iter().cloned().collect();

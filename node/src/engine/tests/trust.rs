@@ -72,11 +72,11 @@ fn agreement_counts_once_a_day_per_origin_and_disagreement_once_in_thirty() {
         let event = testing::event("blueprint_tagged", version);
         let wrong = Event { commit_hash: "fffffff".into(), ..event.clone() };
         if let Some(odd) = odd {
-            net.tick(odd, vec![Inbound::Observed(vec![wrong])]);
+            net.tick(odd, vec![observed(vec![wrong])]);
         }
-        net.tick(origin, vec![Inbound::Observed(vec![event.clone()])]);
+        net.tick(origin, vec![observed(vec![event.clone()])]);
         let others = (0..4).filter(|node| Some(*node) != odd && *node != origin);
-        others.for_each(|node| net.tick(node, vec![Inbound::Observed(vec![event.clone()])]));
+        others.for_each(|node| net.tick(node, vec![observed(vec![event.clone()])]));
         net.settle();
     };
     certify(&mut net, "1", 1, None);
@@ -385,8 +385,8 @@ fn points_follow_the_configuration() {
     net.settle();
     let event = testing::event("blueprint_tagged", "v4.4.0");
     let wrong = Event { commit_hash: "fffffff".into(), ..event.clone() };
-    net.tick(3, vec![Inbound::Observed(vec![wrong])]);
-    (0..3).for_each(|node| net.tick(node, vec![Inbound::Observed(vec![event.clone()])]));
+    net.tick(3, vec![observed(vec![wrong])]);
+    (0..3).for_each(|node| net.tick(node, vec![observed(vec![event.clone()])]));
     net.settle();
     assert_eq!((net.trust(1), net.trust(3)), (64, 54));
     net.skip(600);
@@ -426,10 +426,8 @@ fn the_scores_are_recomputed_from_the_ledger() {
                 2 => net.break_off(member, Request::Events { digests: Vec::new() }),
                 3 => net.emit(member, &[event]),
                 4 => {
-                    net.tick(member, vec![Inbound::Observed(vec![other])]);
-                    (0..4)
-                        .filter(|n| *n != member)
-                        .for_each(|n| net.tick(n, vec![Inbound::Observed(vec![event.clone()])]));
+                    net.tick(member, vec![observed(vec![other])]);
+                    (0..4).filter(|n| *n != member).for_each(|n| net.tick(n, vec![observed(vec![event.clone()])]));
                 }
                 5 if member == 3 => {
                     deliver(&mut net, 0, 3, ssid_protocol::batch::Statements::Events(vec![event, other]));
