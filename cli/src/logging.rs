@@ -5,6 +5,7 @@ use std::io::IsTerminal as _;
 use tracing_subscriber::EnvFilter;
 
 use crate::args::{Global, LogFormat};
+use crate::output::likes_color;
 
 /// Starts logging. `usual` is the level of this project's own crates without `-v` or `-q`.
 pub(crate) fn start(global: &Global, usual: &str) {
@@ -16,7 +17,7 @@ pub(crate) fn start(global: &Global, usual: &str) {
         (_, 1) => format!("warn,{}", ours("debug")),
         (_, _) => format!("info,libp2p=debug,{}", ours("trace")),
     };
-    let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+    let color = std::io::stderr().is_terminal() && likes_color();
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(filter))
         .with_writer(std::io::stderr)

@@ -14,15 +14,16 @@ mod names;
 mod output;
 mod setup;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::{ColorChoice, CommandFactory as _, FromArgMatches as _};
 
 use args::Cli;
 use context::Context;
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match parse(std::env::args_os().collect()) {
         Ok(cli) => cli,
         Err(refusal) => return error::report_usage(&refusal),
     };
@@ -30,5 +31,39 @@ fn main() -> ExitCode {
     match Context::new(&cli.global).and_then(|context| commands::dispatch(cli.command, &context)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => error::report(&failure, json),
+    }
+}
+
+/// Reads the command line. Help and usage errors, which come before it is read, follow `--color` as well.
+fn parse(args: Vec<OsString>) -> Result<Cli, clap::Error> {
+    let mut command = Cli::command().color(help_color(&args));
+    let mut matches = command.try_get_matches_from_mut(args)?;
+    Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
+}
+
+/// What `--color` says, wherever it stands.
+fn help_color(args: &[OsString]) -> ColorChoice {
+    let words: Vec<_> = args.iter().take_while(|arg| *arg != "--").filter_map(|arg| arg.to_str()).collect();
+    let joined = words.iter().filter_map(|word| word.strip_prefix("--color=")).next_back();
+    let apart = words.windows(2).filter(|pair| pair[0] == "--color").map(|pair| pair[1]).next_back();
+    match joined.or(apart) {
+        Some("never") => ColorChoice::Never,
+        Some("always") => ColorChoice::Always,
+        _ => ColorChoice::Auto,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn help_follows_color_wherever_it_stands() {
+        let of = |words: &[&str]| help_color(&words.iter().map(OsString::from).collect::<Vec<_>>());
+        assert_eq!(of(&["ssid", "--help"]), ColorChoice::Auto);
+        assert_eq!(of(&["ssid", "--color", "never", "--help"]), ColorChoice::Never);
+        assert_eq!(of(&["ssid", "nodes", "--help", "--color=never"]), ColorChoice::Never);
+        assert_eq!(of(&["ssid", "--color=always", "--help"]), ColorChoice::Always);
+        assert_eq!(of(&["ssid", "--", "--color=always"]), ColorChoice::Auto);
     }
 }

@@ -1,6 +1,7 @@
 //! Answers on standard output: text and tables for people, JSON for programs. Colour and progress bars appear on a
 //! terminal only.
 
+use std::ffi::OsString;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::time::Duration;
 
@@ -34,11 +35,10 @@ pub(crate) struct Output {
 impl Output {
     /// The form that the flags ask for.
     pub(crate) fn new(json: bool, quiet: bool, color: Color) -> Self {
-        let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let color = match color {
             Color::Always => true,
             Color::Never => false,
-            Color::Auto => !no_color && io::stdout().is_terminal(),
+            Color::Auto => likes_color() && io::stdout().is_terminal(),
         };
         Self { json, quiet, color: color && !json }
     }
@@ -164,6 +164,25 @@ pub(crate) fn band(label: &str) -> String {
     clean(&label.to_uppercase().replace('_', " "))
 }
 
+/// [`clean`] line by line.
+pub(crate) fn clean_lines(text: &str) -> String {
+    text.lines().map(clean).collect::<Vec<_>>().join("\n")
+}
+
+/// So many of something: `1 event`, `2 events`.
+pub(crate) fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
+/// Whether a terminal is to be coloured when nobody says: not with `NO_COLOR`, nor one that knows no colours.
+pub(crate) fn likes_color() -> bool {
+    allows_color(|name| std::env::var_os(name))
+}
+
+fn allows_color(variable: impl Fn(&str) -> Option<OsString>) -> bool {
+    variable("NO_COLOR").is_none_or(|value| value.is_empty()) && variable("TERM").is_none_or(|term| term != "dumb")
+}
+
 /// The first digits of a hash or id.
 pub(crate) fn short(id: &impl ToString) -> String {
     let text = id.to_string();
@@ -197,5 +216,23 @@ mod tests {
         assert_eq!(seconds("2025-10-11T20:00:00.12Z"), "2025-10-11T20:00:00Z");
         assert_eq!(seconds("2025-10-11T20:00:00Z"), "2025-10-11T20:00:00Z");
         assert_eq!(short(&"a".repeat(64)), "a".repeat(12));
+    }
+
+    #[test]
+    fn who_wants_no_colours_or_knows_none_gets_none() {
+        let with = |name: &'static str, value: &'static str| {
+            allows_color(move |asked| (asked == name).then(|| OsString::from(value)))
+        };
+        assert!(with("TERM", "xterm") && with("NO_COLOR", "") && allows_color(|_| None));
+        assert!(!with("TERM", "dumb") && !with("NO_COLOR", "1"));
+    }
+
+    #[test]
+    fn counts_have_their_noun_and_lines_stay_lines() {
+        assert_eq!(
+            (counted(1, "event", "events"), counted(0, "event", "events")),
+            ("1 event".into(), "0 events".into())
+        );
+        assert_eq!(clean_lines("refused\n  see\u{1b}[2J"), "refused\n  see\u{fffd}[2J");
     }
 }

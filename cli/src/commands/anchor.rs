@@ -21,7 +21,7 @@ use ssid_node::registry::paths::RegistryPaths;
 use crate::client::Client;
 use crate::context::Context;
 use crate::error::{CliError, Code, OrCode as _};
-use crate::output::{Output, Tone, clean, seconds};
+use crate::output::{Output, Tone, clean, clean_lines, counted, seconds};
 
 /// How often a running node is asked how far it is.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -134,7 +134,7 @@ pub(super) async fn anchored(context: &Context) -> Result<(Session, bool)> {
 
 /// The command's end: what deserves a remark, and exit 1 if something was not anchored.
 pub(super) fn conclude(session: &Session, has_node: bool, out: Output) -> Result<()> {
-    session.remarks.iter().for_each(|remark| out.remark(&clean(remark)));
+    session.remarks.iter().for_each(|remark| out.remark(&clean_lines(remark)));
     failed(session, has_node)
 }
 
@@ -197,7 +197,7 @@ fn summary(session: &Session, out: Output) -> String {
     }
     for failure in &session.failed {
         let reason = failure.reason.lines().next().unwrap_or_default();
-        text = format!("{text}{} {}: {}\n", out.paint(Tone::Bad, "not anchored"), clean(&failure.file), clean(reason));
+        text = format!("{text}{} {}: {}\n", out.paint(Tone::Bad, "failed"), clean(&failure.file), clean(reason));
     }
     text + &format!("{anchored} anchored, {unchanged} unchanged, {failed} failed")
 }
@@ -207,7 +207,8 @@ fn failed(session: &Session, has_node: bool) -> Result<()> {
         return Ok(());
     };
     let (what, step) = first.reason.split_once("\n  ").unwrap_or((&first.reason, ""));
-    let error = CliError::new(Code::Failed, format!("{} of the files were not anchored: {what}", session.failed.len()));
+    let count = counted(session.failed.len() as u64, "file is", "files are");
+    let error = CliError::new(Code::Failed, format!("{count} not anchored as configured: {what}"));
     let later = match (first.retry, has_node) {
         (false, _) => "",
         (true, true) => "they wait, and go out by themselves when it works again: ssid anchor list",

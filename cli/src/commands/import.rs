@@ -14,7 +14,7 @@ use ssid_node::engine::NodeEvent;
 use crate::client::{Client, StreamItem};
 use crate::context::Context;
 use crate::error::{CliError, Code};
-use crate::output::{Output, Tone, clean};
+use crate::output::{Output, Tone, clean, counted};
 
 /// Bytes of the largest file that is imported at once.
 const FILE_BYTES: u64 = 128 << 20;
@@ -22,7 +22,7 @@ const FILE_BYTES: u64 = 128 << 20;
 /// Offer every event of a registry log, as found in the wild
 ///
 /// Prose, pretty-printed and one-line objects, CRLF and a byte-order mark are read; what is no event is reported with
-/// its lines. Importing a file twice changes nothing. Exit 4 if an event's subject is certified for another event or,
+/// its lines. Importing a file twice changes nothing. Exit 1 if there is no event in the file. Exit 4 if an event's subject is certified for another event or,
 /// with --wait, in conflict or not decided in time; exit 1 if events were refused.
 ///
 /// Examples:
@@ -56,7 +56,7 @@ pub(crate) async fn run(args: ImportArgs, context: &Context) -> Result<()> {
     bar.finish_and_clear();
     let view: ImportView = view?;
     context.out.show(&view, |view| text(view, args.wait, context.out))?;
-    verdict(&view, args.wait)
+    verdict(&view, &args)
 }
 
 fn read(file: &PathBuf) -> Result<Vec<u8>> {
@@ -88,7 +88,7 @@ async fn count_certified(client: Client, bar: ProgressBar) {
 }
 
 fn text(view: &ImportView, waited: bool, out: Output) -> String {
-    let mut parts = vec![format!("{} events", view.events)];
+    let mut parts = vec![counted(view.events, "event", "events")];
     let mut part = |count: u64, words: &str| {
         if count > 0 {
             parts.push(format!("{count} {words}"));
@@ -99,7 +99,7 @@ fn text(view: &ImportView, waited: bool, out: Output) -> String {
     part(view.certified, "certified already");
     part(view.certified_differently, "certified already for another event");
     part(view.refused, "refused");
-    part(view.skipped, "stretches skipped");
+    part(view.skipped, if view.skipped == 1 { "part that is no event" } else { "parts that are no events" });
     let mut text = parts.join(", ");
     if waited {
         let mut parts = vec![out.paint(Tone::Good, &format!("{} certified now", view.now_certified))];
@@ -115,8 +115,8 @@ fn text(view: &ImportView, waited: bool, out: Output) -> String {
     }
     if view.old > 0 {
         let old = format!(
-            "{} are older than max_event_age_days: other nodes vote for those only if they hold them too, so import them there as well",
-            view.old
+            "{} older than max_event_age_days: other nodes vote for those only if they hold them too, so import them there as well",
+            counted(view.old, "is", "are")
         );
         text = format!("{text}\n{}", out.paint(Tone::Warn, &old));
     }
@@ -131,19 +131,47 @@ fn text(view: &ImportView, waited: bool, out: Output) -> String {
     text
 }
 
-fn verdict(view: &ImportView, waited: bool) -> Result<()> {
+fn verdict(view: &ImportView, args: &ImportArgs) -> Result<()> {
+    if view.events == 0 {
+        let message = format!("there is no event in {}", args.file.display());
+        return Err(CliError::new(Code::Failed, message).hint("is it a registry log?").into());
+    }
     let differently = view.certified_differently + view.now_certified_differently + view.now_in_conflict;
     if differently > 0 {
-        let message = format!("{differently} events have subjects certified for another event, or in conflict");
+        let events = counted(differently, "event has a subject", "events have subjects");
+        let message = format!("{events} certified for another event, or in conflict");
         return Err(CliError::new(Code::NoConsensus, message).hint("see: ssid conflicts list").into());
     }
-    if waited && view.still_open > 0 {
-        let message = format!("{} events are not decided in time; they are kept and being voted on", view.still_open);
+    if args.wait && view.still_open > 0 {
+        let events = counted(view.still_open, "event is", "events are");
+        let message = format!("{events} not decided in time, kept, and being voted on");
         return Err(CliError::new(Code::NoConsensus, message).hint("see: ssid status").into());
     }
     if view.refused > 0 {
-        let message = format!("{} events were refused", view.refused);
+        let message = format!("{} refused", counted(view.refused, "event was", "events were"));
         return Err(CliError::new(Code::Failed, message).hint("the reasons stand above, by line").into());
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn a_file_without_events_is_no_success_and_counts_have_their_noun() {
+        let args = |wait| ImportArgs { file: "README.md".into(), wait, timeout: 1 };
+        let none = ImportView { skipped: 3, ..ImportView::default() };
+        for wait in [false, true] {
+            let refused = verdict(&none, &args(wait)).unwrap_err();
+            assert_eq!(refused.downcast_ref::<CliError>().unwrap().code, Code::Failed);
+            assert!(refused.to_string().contains("there is no event in README.md"), "{refused}");
+        }
+        let one = ImportView { events: 1, accepted: 1, skipped: 1, ..ImportView::default() };
+        assert!(verdict(&one, &args(false)).is_ok());
+        let out = Output::new(false, false, crate::args::Color::Never);
+        assert_eq!(text(&one, false, out), "1 event, 1 accepted, 1 part that is no event");
+    }
 }

@@ -13,7 +13,7 @@ use ssid_protocol::trust::TrustLabel;
 
 use crate::context::Context;
 use crate::error::{CliError, Code, OrCode as _};
-use crate::output::{Output, Tone, clean, seconds, short};
+use crate::output::{Output, Tone, clean, counted, seconds, short};
 use crate::setup;
 
 /// Rows of a list in the survey; the rest is counted.
@@ -156,7 +156,10 @@ fn configuration(survey: &Survey, findings: &[String], out: Output) -> String {
 fn log_in_words(log: &LogSurvey, out: Output) -> String {
     let mut text = format!("{} events, {} of them with their hash", log.events, log.with_hash);
     if log.quarantined > 0 {
-        text += &out.paint(Tone::Warn, &format!(", {} stretches skipped", log.quarantined));
+        text += &out.paint(
+            Tone::Warn,
+            &format!(", {}", counted(log.quarantined, "part that is no event", "parts that are no events")),
+        );
     }
     if log.is_cut_off {
         text += &out.paint(Tone::Warn, ", the last object is cut off");

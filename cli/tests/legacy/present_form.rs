@@ -11,7 +11,7 @@ fn a_deployment_is_carried_over_once_and_only_its_manifest_is_touched() {
     let (_dir, repo) = repository();
     let import = ["import-legacy", "--repo", "."];
     let (shown, _) = runs(&repo, &import, 0);
-    has_all(&shown, &["Partner-Node-1", "85 HIGH", "observed only", "12 events", "1 stretches skipped", "--yes"]);
+    has_all(&shown, &["Partner-Node-1", "85 HIGH", "observed only", "12 events", "1 part that is no event", "--yes"]);
     has_all(&shown, &["120: 118 successful, 2 failed"]);
     assert_eq!(git(&repo, &["status", "--porcelain"]), "", "nothing is done without being asked");
     assert_eq!(json_of(&repo, &[&import[..], &["--dry-run"]].concat())["done"], false);

@@ -139,7 +139,7 @@ fn telemetry_and_anchoring_say_what_their_scripts_said() {
     let (said, why) = runs(&repo, &anchor, 1);
     has_all(&said, &["[LIST] Loaded 12 registry events", "[LIST] Existing anchors: 0"]);
     has_all(&said, &["[?] Anchoring: registry_events.log", "X Failed to anchor registry_events.log"]);
-    has_all(&why, &["were not anchored"]);
+    has_all(&why, &["not anchored as configured"]);
     has_all(
         &runs(&repo, &[&anchor[..], &["--verify"]].concat(), 0).0,
         &["Verification complete: 0 verified, 0 failed"],

@@ -77,7 +77,7 @@ pub enum ProviderError {
         seconds: u64,
     },
     /// It refused.
-    #[error("`{provider}` at {place} refused with HTTP {status}: {reason}{}", refusal_step(*status))]
+    #[error("`{provider}` at {place} refused with HTTP {status}: {reason}{}", refusal_step(provider, *status))]
     Refused {
         /// Which provider.
         provider: &'static str,
@@ -89,9 +89,7 @@ pub enum ProviderError {
         reason: String,
     },
     /// What it answered is not what such a server answers.
-    #[error(
-        "`{provider}` at {place} gave an answer that cannot be used: {what}\n  is it an IPFS RPC (port 5001), not a gateway (port 8080)?"
-    )]
+    #[error("`{provider}` at {place} gave an answer that cannot be used: {what}\n  {}", address_step(provider))]
     Unusable {
         /// Which provider.
         provider: &'static str,
@@ -164,12 +162,27 @@ fn next_step(provider: &str) -> &'static str {
     }
 }
 
-fn refusal_step(status: u16) -> &'static str {
+fn address_step(provider: &str) -> &'static str {
+    if provider == "pinning" {
+        "is anchoring.pinning_api the address of a Pinning Service API, as the service documents it?"
+    } else {
+        "is it the address of an IPFS RPC (port 5001), not of a gateway (port 8080)?"
+    }
+}
+
+fn refusal_step(provider: &str, status: u16) -> String {
+    let step = match status {
+        404 | 405 => address_step(provider),
+        status => other_refusal_step(status),
+    };
+    if step.is_empty() { String::new() } else { format!("\n  {step}") }
+}
+
+fn other_refusal_step(status: u16) -> &'static str {
     match status {
-        401 => "\n  the token is wrong or has expired",
-        403 => "\n  the token lacks the right, or the node refuses this caller",
-        404 | 405 => "\n  is the address that of an IPFS RPC (port 5001), not of a gateway?",
-        429 => "\n  it is asked too often: lower anchoring.parallel_uploads, or try later",
+        401 => "the token is wrong or has expired",
+        403 => "the token lacks the right, or the node refuses this caller",
+        429 => "it is asked too often: lower anchoring.parallel_uploads, or try later",
         _ => "",
     }
 }

@@ -137,15 +137,16 @@ fn is_loopback(url: &Url) -> bool {
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// A server's own words: Kubo's `Message`, the Pinning Service's `error.details` or `error.reason`, or its text.
+/// A server's own words: Kubo's `Message`, the Pinning Service's `error.reason` and `error.details`, or its text.
 fn reason_in(body: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(body).ok()?;
     let json: Option<Value> = serde_json::from_str(text).ok();
     let pointed = |at: &str| Some(json.as_ref()?.pointer(at)?.as_str()?.to_owned());
-    let words = pointed("/Message")
-        .or_else(|| pointed("/error/details"))
-        .or_else(|| pointed("/error/reason"))
-        .unwrap_or_else(|| text.to_owned());
+    let of_service = || {
+        let parts: Vec<String> = ["/error/reason", "/error/details"].into_iter().filter_map(pointed).collect();
+        (!parts.is_empty()).then(|| parts.join(": "))
+    };
+    let words = pointed("/Message").or_else(of_service).unwrap_or_else(|| text.to_owned());
     let words: String = words.trim().chars().take(REASON_CHARS).map(|c| if c.is_control() { ' ' } else { c }).collect();
     Some(words).filter(|words| !words.is_empty())
 }
@@ -188,7 +189,7 @@ mod tests {
     #[test]
     fn servers_words_are_found_and_cut() {
         assert_eq!(reason_in(br#"{"Message":"not pinned","Code":0}"#).unwrap(), "not pinned");
-        assert_eq!(reason_in(br#"{"error":{"reason":"FULL","details":"no space"}}"#).unwrap(), "no space");
+        assert_eq!(reason_in(br#"{"error":{"reason":"FULL","details":"no space"}}"#).unwrap(), "FULL: no space");
         assert_eq!(reason_in(b"plain\n\x1b[2Jwords").unwrap(), "plain  [2Jwords");
         assert_eq!(reason_in(&[b'x'; 9999]).unwrap().len(), REASON_CHARS);
         assert_eq!(reason_in(b" "), None);

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use cid::Cid;
 use reqwest::Method;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use super::error::ProviderError;
@@ -20,11 +22,11 @@ pub(super) struct Pinning(pub(super) Endpoint);
 
 /// How far a pin is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(from = "String")]
 pub(super) enum PinState {
     /// Ordered.
     Queued,
-    /// The service is fetching it.
+    /// The service is fetching it, or does something that only it has a word for.
     Pinning,
     /// The service has it and keeps it.
     Pinned,
@@ -40,18 +42,43 @@ struct Order<'a> {
     origins: &'a [String],
 }
 
+impl From<String> for PinState {
+    fn from(word: String) -> Self {
+        match word.to_ascii_lowercase().as_str() {
+            "queued" => Self::Queued,
+            "pinned" => Self::Pinned,
+            "failed" => Self::Failed,
+            _ => Self::Pinning,
+        }
+    }
+}
+
+/// What services send, which is not always what the specification says.
 #[derive(Deserialize)]
 struct PinStatus {
+    #[serde(alias = "requestId", alias = "request_id", deserialize_with = "text_or_number")]
     requestid: String,
     status: PinState,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "list_or_null")]
     delegates: Vec<String>,
 }
 
 #[derive(Deserialize)]
 struct Page {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "list_or_null")]
     results: Vec<PinStatus>,
+}
+
+fn text_or_number<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    match Value::deserialize(from)? {
+        Value::String(text) => Ok(text),
+        Value::Number(number) => Ok(number.to_string()),
+        _ => Err(D::Error::custom("its name is neither text nor a number")),
+    }
+}
+
+fn list_or_null<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Vec<T>, D::Error> {
+    Option::<Vec<T>>::deserialize(from).map(Option::unwrap_or_default)
 }
 
 /// What became of an order.
@@ -67,16 +94,33 @@ pub(super) struct Ordered {
 impl Pinning {
     /// Orders a pin, unless the service has one of it: an order is never given twice.
     pub(super) async fn order(&self, cid: &Cid, name: &str, origins: &[String]) -> Result<Ordered, ProviderError> {
-        let query =
-            [("cid", cid.to_string()), ("status", "queued,pinning,pinned".to_owned()), ("limit", "1".to_owned())];
-        let found: Page = self.ask(self.0.request(Method::GET, &["pins"], &query)).await?;
-        if let Some(status) = found.results.into_iter().next() {
-            return Ok(status.into());
+        if let Some(ordered) = self.find(cid, "queued,pinning,pinned").await? {
+            return Ok(ordered);
         }
         // the API's own limit of a name is 255 characters
         let name = name.char_indices().nth(255).map_or(name, |(at, _)| &name[..at]);
         let order = Order { cid: cid.to_string(), name, origins };
-        self.ask::<PinStatus>(self.0.request(Method::POST, &["pins"], &[]).json(&order)).await.map(Into::into)
+        match self.ask::<PinStatus>(self.0.request(Method::POST, &["pins"], &[]).json(&order)).await {
+            Err(ProviderError::Refused { status: 400 | 409, reason, .. }) if says_duplicate(&reason) => {
+                // it has it, under whatever name; one that does not list it has said that it keeps it
+                let kept = Ordered { request: String::new(), state: PinState::Pinned, delegates: Vec::new() };
+                Ok(self.find(cid, "queued,pinning,pinned,failed").await?.unwrap_or(kept))
+            }
+            answer => answer.map(Into::into),
+        }
+    }
+
+    /// The furthest of the service's pins of some content in these states.
+    async fn find(&self, cid: &Cid, states: &str) -> Result<Option<Ordered>, ProviderError> {
+        let query = [("cid", cid.to_string()), ("status", states.to_owned()), ("limit", "10".to_owned())];
+        let found: Page = self.ask(self.0.request(Method::GET, &["pins"], &query)).await?;
+        let rank = |status: &PinStatus| match status.status {
+            PinState::Pinned => 3,
+            PinState::Pinning => 2,
+            PinState::Queued => 1,
+            PinState::Failed => 0,
+        };
+        Ok(found.results.into_iter().max_by_key(rank).map(Into::into))
     }
 
     /// Waits until the service has it, gives up, or the time limit has passed.
@@ -103,6 +147,12 @@ impl Pinning {
     }
 }
 
+/// Whether a service refuses an order because it has one like it.
+fn says_duplicate(reason: &str) -> bool {
+    let reason = reason.to_ascii_lowercase();
+    ["duplicate", "already pinned", "already exists"].iter().any(|words| reason.contains(words))
+}
+
 impl From<PinStatus> for Ordered {
     fn from(status: PinStatus) -> Self {
         Self { request: status.requestid, state: status.status, delegates: status.delegates }
@@ -121,6 +171,23 @@ mod tests {
     const STATUS: &str = r#"{"requestid":"ab/../c?d#e","status":"pinned","created":"2025-10-11T20:00:00Z",
         "pin":{"cid":"QmdfTbBqBPQ7VNxZEYEj14VmRuZBkqFbiwReogJgS1zR1n"},"delegates":["/dnsaddr/a.example"],"info":{}}"#;
     const PAGE: &str = r#"{"count":1,"results":[{"requestid":"1","status":"queued","delegates":[]}]}"#;
+
+    #[test]
+    fn statuses_are_read_as_services_write_them() {
+        let state =
+            |text: &str| serde_json::from_str::<PinStatus>(text).map(|status| (status.requestid, status.status));
+        for (text, expected) in [
+            (r#"{"requestid":"a","status":"pinned","delegates":null}"#, ("a", PinState::Pinned)),
+            (r#"{"requestId":"a","status":"PINNED"}"#, ("a", PinState::Pinned)),
+            (r#"{"requestid":17,"status":"Queued","delegates":[],"info":null}"#, ("17", PinState::Queued)),
+            (r#"{"request_id":"a","status":"backing-up-to-filecoin"}"#, ("a", PinState::Pinning)),
+        ] {
+            let (name, status) = state(text).unwrap();
+            assert_eq!((name.as_str(), status), expected, "{text}");
+        }
+        assert!(state(r#"{"requestid":{},"status":"pinned"}"#).is_err());
+        assert!(serde_json::from_str::<Page>(r#"{"count":0,"results":null}"#).unwrap().results.is_empty());
+    }
 
     proptest! {
         #[test]

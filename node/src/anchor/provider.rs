@@ -50,6 +50,8 @@ pub struct Placed {
     pub pinned: bool,
     /// Whether a pinning service has it.
     pub pin_service: Option<String>,
+    /// Why the pinning service that it should be on does not have it.
+    pub lacks: Option<String>,
     /// What failed besides.
     pub remarks: Vec<String>,
 }
@@ -136,6 +138,7 @@ impl Providers {
             placed.services.push(kubo.0.provider.to_owned());
             placed.pinned = upload.pin;
         }
+        let mut lacks = None;
         if let Some(pinning) = self.pinning.as_ref().filter(|_| upload.pin) {
             match self.keep(pinning, upload, taken_by, outages).await {
                 Ok(state) => {
@@ -146,13 +149,15 @@ impl Providers {
                 }
                 Err(error) => {
                     outages.note(pinning.0.provider, &error);
-                    errors.push(error);
+                    lacks = Some(error);
                 }
             }
         }
         if placed.services.is_empty() {
+            errors.extend(lacks);
             return Err(errors);
         }
+        placed.lacks = lacks.map(|error| error.to_string());
         placed.remarks = errors.iter().map(ToString::to_string).collect();
         Ok(placed)
     }

@@ -66,7 +66,7 @@ pub struct Session {
     pub anchored: Vec<AnchorRecord>,
     /// How many were anchored before.
     pub unchanged: u64,
-    /// Not anchored, and why.
+    /// Not anchored, or not everywhere, and why.
     pub failed: Vec<Failure>,
     /// How many wait because the session was full.
     pub left: u64,
@@ -74,7 +74,7 @@ pub struct Session {
     pub remarks: Vec<String>,
 }
 
-/// Something that was not anchored.
+/// Something that is not anchored, or not in every place that it should be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// Its path in the registry.
@@ -146,22 +146,31 @@ pub async fn session(
         } else if uploads.len() == SESSION_FILES {
             session.left += 1;
         } else {
-            uploads.push((item, content));
+            uploads.push((item, content, lacks_service));
         }
     }
     let (outages, total) = (Outages::default(), uploads.len() as u64);
     progress(Progress { done: 0, total });
     let outages = &outages;
-    let put = |(item, content): (Item, Content)| async move { put(item, content, providers, outages).await };
+    let put = |(item, content, is_again): (Item, Content, bool)| async move {
+        (is_again, put(item, content, providers, outages).await)
+    };
     let mut ended = stream::iter(uploads.into_iter().map(put)).buffer_unordered(providers.parallel);
     let mut done = 0;
-    while let Some((item, content, outcome)) = ended.next().await {
+    while let Some((is_again, (item, content, outcome))) = ended.next().await {
         done += 1;
         progress(Progress { done, total });
         match outcome {
             Ok(placed) => {
                 session.remarks.extend(placed.remarks.iter().map(|remark| format!("{}: {remark}", item.name)));
-                session.anchored.push(record(&item, &content, &placed, gateway));
+                if let Some(why) = &placed.lacks {
+                    let reason = format!("it is on {}, but {why}", placed.services.join(", "));
+                    session.failed.push(Failure { file: item.name.clone(), reason, retry: true });
+                }
+                // what stands in the manifest already, and got no further, is no news
+                if !is_again || placed.pin_service.is_some() {
+                    session.anchored.push(record(&item, &content, &placed, gateway));
+                }
             }
             Err(failure) => session.failed.push(failure),
         }

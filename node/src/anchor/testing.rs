@@ -42,6 +42,12 @@ pub(super) struct Held {
     pub(super) pins: Vec<Value>,
     /// What the service says of a pin: first, and when asked again.
     pub(super) pin_states: (&'static str, &'static str),
+    /// Whether the service writes `null` for an empty list.
+    pub(super) nulls: bool,
+    /// With which status and reason the service refuses orders, because it has the content already.
+    pub(super) duplicate: Option<(u16, &'static str)>,
+    /// Whether it lists what it then says that it has.
+    pub(super) lists_duplicates: bool,
     /// Delegates that the node was connected to.
     pub(super) connected: Vec<String>,
     under_way: usize,
@@ -183,25 +189,35 @@ async fn find_pin(State(held): Shared, Query(options): Options, headers: HeaderM
         let error = json!({ "error": { "reason": "INSUFFICIENT_FUNDS", "details": "the plan is full" } });
         return (StatusCode::from_u16(status).unwrap(), Json(error));
     }
-    let ordered = held.pins.iter().any(|pin| pin["cid"] == options["cid"].as_str());
-    let results = if ordered { vec![status("pinned")] } else { Vec::new() };
-    (StatusCode::OK, Json(json!({ "count": results.len(), "results": results })))
+    let is_listed = held.duplicate.is_none() || held.lists_duplicates;
+    let ordered = is_listed && held.pins.iter().any(|pin| pin["cid"] == options["cid"].as_str());
+    let results = match (ordered, held.nulls) {
+        (true, nulls) => json!([status("pinned", nulls)]),
+        (false, true) => Value::Null,
+        (false, false) => json!([]),
+    };
+    (StatusCode::OK, Json(json!({ "count": u8::from(ordered), "results": results })))
 }
 
 async fn order_pin(State(held): Shared, Json(order): Json<Value>) -> (StatusCode, Json<Value>) {
     let mut held = held.lock().unwrap();
     held.pins.push(order);
-    (StatusCode::ACCEPTED, Json(status(held.pin_states.0)))
+    if let Some((code, reason)) = held.duplicate {
+        let error = json!({ "error": { "reason": reason, "details": "see the list" } });
+        return (StatusCode::from_u16(code).unwrap(), Json(error));
+    }
+    (StatusCode::ACCEPTED, Json(status(held.pin_states.0, held.nulls)))
 }
 
 async fn pin_status(State(held): Shared, Path(id): Path<String>) -> Json<Value> {
     assert_eq!(id, "order-1");
-    Json(status(held.lock().unwrap().pin_states.1))
+    let held = held.lock().unwrap();
+    Json(status(held.pin_states.1, held.nulls))
 }
 
-fn status(state: &str) -> Value {
+fn status(state: &str, nulls: bool) -> Value {
+    let delegates = if nulls { Value::Null } else { json!(["/ip4/192.0.2.9/tcp/4001/p2p/12D9"]) };
     json!({
-        "requestid": "order-1", "status": state, "created": "2025-10-11T20:00:00Z", "pin": {},
-        "delegates": ["/ip4/192.0.2.9/tcp/4001/p2p/12D9"],
+        "requestid": "order-1", "status": state, "created": "2025-10-11T20:00:00Z", "pin": {}, "delegates": delegates,
     })
 }

@@ -11,6 +11,7 @@ pub mod paths;
 pub mod projection;
 #[cfg(test)]
 mod promises;
+mod prose;
 mod scan;
 mod seen;
 pub mod stream;

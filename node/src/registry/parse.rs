@@ -8,6 +8,7 @@ use serde::Deserialize;
 use ssid_protocol::event::{Event, FEDERATION_EPOCH, Inadmissible};
 use ssid_protocol::id::{Epoch, EventHash, Sha256Hash};
 
+use super::prose;
 use super::scan::{self, Kind, State};
 
 /// Bytes of one object in the registry log. Larger ones are skipped.
@@ -70,6 +71,12 @@ pub enum SkipReason {
     /// Text that is no object, as at the head of the file. Expected, nothing to repair.
     #[error("text between the objects")]
     Prose,
+    /// Zero bytes: text in UTF-16 or UTF-32, or what a crash left.
+    #[error("zero bytes: text in UTF-16 or UTF-32, which has to be written again as UTF-8, or what a crash left")]
+    ZeroBytes,
+    /// Text that names an event's fields as keys and is no object.
+    #[error("text that was meant as an event and is no JSON object: {0}")]
+    MeantAsEvent(&'static str),
     /// A string does not end on its line.
     #[error("an object with a string that does not end on its line (a stray quote?)")]
     OpenString,
@@ -101,12 +108,19 @@ pub enum SkipReason {
     Inadmissible(#[from] Inadmissible),
 }
 
+impl SkipReason {
+    /// Whether neighbouring stretches with this reason are one.
+    pub(super) fn joins(&self) -> bool {
+        matches!(self, Self::Prose | Self::ZeroBytes | Self::Rest)
+    }
+}
+
 /// What a stretch of the log holds, in the order of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParsedLog {
     /// The events.
     pub entries: Vec<LoggedEvent>,
-    /// What holds no event, with reasons; neighbouring stretches of prose are one.
+    /// What holds no event, with reasons; neighbouring stretches of prose, or of zero bytes, are one.
     pub skipped: Vec<Skipped>,
     /// Where to go on: everything before is accounted for, for good.
     pub complete_until: Position,
@@ -173,7 +187,7 @@ impl ParsedLog {
                 }
                 Err(reason) => reason,
             },
-            Kind::Prose => SkipReason::Prose,
+            Kind::Prose => prose::reason(piece),
             Kind::OpenString => SkipReason::OpenString,
             Kind::NotClosed => SkipReason::NotClosed,
             Kind::NotJson(reason) => SkipReason::NotJson(reason),
@@ -189,7 +203,7 @@ impl ParsedLog {
             return;
         }
         let after_entry = self.entries.last().map_or(0, |e| e.byte_range.end);
-        let joins = matches!(reason, SkipReason::Prose | SkipReason::Rest);
+        let joins = reason.joins();
         match self.skipped.last_mut() {
             Some(last) if joins && last.reason == reason && after_entry <= last.byte_range.start => {
                 last.byte_range.end = place.bytes.end;

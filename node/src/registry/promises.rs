@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::parse::{LoggedEvent, ParsedLog, Position, SkipReason, Skipped, parse_with_limit};
+use super::parse::{LoggedEvent, ParsedLog, Position, Skipped, parse_with_limit};
 use super::scan::is_blank;
 
 /// Panics unless reading `bytes` accounts for every byte and line, finds each event again where it says that it
@@ -81,7 +81,7 @@ fn read_growing(bytes: &[u8], limit: usize, cuts: &[usize]) -> ParsedLog {
 fn joined(log: &ParsedLog) -> Vec<Skipped> {
     let mut all: Vec<Skipped> = Vec::new();
     for next in &log.skipped {
-        let joins = matches!(next.reason, SkipReason::Prose | SkipReason::Rest);
+        let joins = next.reason.joins();
         let event_between = |gap: Range<u64>| log.entries.iter().any(|entry| gap.contains(&entry.byte_range.start));
         match all.last_mut() {
             Some(last)

@@ -18,6 +18,8 @@ use crate::api::view::iso;
 pub struct Seen<'a> {
     /// The dashboard.
     pub dashboard: Option<&'a Dashboard>,
+    /// Why the dashboard that is there cannot be read.
+    pub unreadable: Option<&'a str>,
     /// The registry's events in the order of the file.
     pub events: Option<&'a [Event]>,
     /// The federation's members, and what they are called.
@@ -31,6 +33,10 @@ pub struct Seen<'a> {
 /// What a check found.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checked {
+    /// The score there is now; `None` if it is not known.
+    pub score: Option<f64>,
+    /// The violations there are now; `None` if it is not known.
+    pub violations: Option<u64>,
     /// What is to be told, in the order found.
     pub messages: Vec<Message>,
     /// What the next check compares with.
@@ -48,7 +54,9 @@ pub fn day_of(now: UnixMillis) -> Date {
 
 /// Compares what is there with what was there.
 pub fn check(settings: &TelemetrySettings, previous: &State, seen: Seen<'_>) -> Checked {
-    let mut checking = Checking { settings, seen, state: previous.clone(), messages: Vec::new(), notes: Vec::new() };
+    let (messages, notes) = (Vec::new(), Vec::new());
+    let mut checking =
+        Checking { settings, seen, state: previous.clone(), score: None, violations: None, messages, notes };
     if settings.enabled {
         checking.dashboard();
         checking.registry();
@@ -57,13 +65,16 @@ pub fn check(settings: &TelemetrySettings, previous: &State, seen: Seen<'_>) -> 
     } else {
         checking.notes.push("telemetry is switched off: `enabled` is false in telemetry_config.json".to_owned());
     }
-    Checked { messages: checking.messages, state: checking.state, notes: checking.notes }
+    let Checking { state, score, violations, messages, notes, .. } = checking;
+    Checked { score, violations, messages, state, notes }
 }
 
 struct Checking<'a> {
     settings: &'a TelemetrySettings,
     seen: Seen<'a>,
     state: State,
+    score: Option<f64>,
+    violations: Option<u64>,
     messages: Vec<Message>,
     notes: Vec<String>,
 }
@@ -80,14 +91,26 @@ impl Checking<'_> {
     fn dashboard(&mut self) {
         let Some(dashboard) = self.seen.dashboard else {
             self.notes.push("no dashboard: score and violations are not known".to_owned());
+            match self.seen.unreadable {
+                Some(why) => self.unknown(why),
+                None => self.gone("it is not there any more"),
+            }
             return;
         };
         self.notes.extend(dashboard.problems.iter().map(|problem| format!("dashboard: {problem}")));
         let rows = dashboard.until(day_of(self.seen.now));
         let Some((row, earlier)) = rows.split_last() else {
             self.notes.push("the dashboard has no row up to today: score and violations are not known".to_owned());
+            match dashboard.problems.first() {
+                Some(problem) => self.unknown(problem),
+                None => self.gone("it has no row up to today any more"),
+            }
             return;
         };
+        match &row.problem {
+            Some(problem) => self.unknown(problem),
+            None => self.state.dashboard_unknown = false,
+        }
         self.score(row, earlier);
         self.violations(row);
         if let Some(blueprint) = &row.blueprint {
@@ -98,11 +121,30 @@ impl Checking<'_> {
         }
     }
 
+    /// What was known is not any more; what never was is not missed.
+    fn gone(&mut self, why: &str) {
+        if self.state.last_score.is_some() {
+            self.unknown(why);
+        }
+    }
+
+    /// The last score must not pass for the current one. Told once, until the dashboard can be read again.
+    fn unknown(&mut self, why: &str) {
+        if std::mem::replace(&mut self.state.dashboard_unknown, true) {
+            return;
+        }
+        let title = "The dashboard cannot be read: score and violations are not known";
+        if let Some(message) = self.tell(true, Topic::DashboardUnknown, Severity::Warning, "", title) {
+            self.messages.push(message.line(why).line("See also: ssid telemetry check"));
+        }
+    }
+
     fn score(&mut self, row: &Row, earlier: &[Row]) {
         let Some(score) = row.score else {
             self.notes.push(format!("the dashboard's current row, line {}, has no score: it is not known", row.line));
             return;
         };
+        self.score = Some(score);
         let known: Vec<f64> = earlier.iter().filter_map(|row| row.score).collect();
         let is_first = self.state.last_score.is_none();
         let previous = self.state.last_score.or_else(|| known.last().copied());
@@ -151,6 +193,7 @@ impl Checking<'_> {
                 .push(format!("the dashboard's current row, line {}, does not say how many violations", row.line));
             return;
         };
+        self.violations = Some(violations);
         let before = self.state.last_violations.replace(violations);
         let most = self.settings.thresholds.max_violations;
         if violations <= most || before == Some(violations) {

@@ -32,8 +32,14 @@ fn event(name: &str, version: &str, blueprint: &str) -> Event {
 /// A check of scores and events, and the next one's state.
 fn step(settings: &TelemetrySettings, state: &mut State, scores: &[(&str, &str)], events: &[Event]) -> Vec<Message> {
     let dashboard = dashboard(scores);
-    let seen =
-        Seen { dashboard: Some(&dashboard), events: Some(events), members: None, names: &Names::default(), now: NOW };
+    let seen = Seen {
+        dashboard: Some(&dashboard),
+        unreadable: None,
+        events: Some(events),
+        members: None,
+        names: &Names::default(),
+        now: NOW,
+    };
     let checked = check(settings, state, seen);
     *state = checked.state;
     checked.messages
@@ -150,7 +156,8 @@ fn members_that_join_and_leave_are_told() {
     let (first, second) = (of(&[1, 2]), of(&[2, 3]));
     let names = Names::new(first.clone().into_iter().chain(second.clone()), false);
     let look = |state: &State, members: &BTreeMap<NodeId, String>| {
-        let seen = Seen { dashboard: None, events: None, members: Some(members), names: &names, now: NOW };
+        let seen =
+            Seen { dashboard: None, unreadable: None, events: None, members: Some(members), names: &names, now: NOW };
         check(&settings, state, seen)
     };
     let checked = look(&State::default(), &first);
@@ -165,7 +172,14 @@ fn unknown_scores_are_noted_and_change_nothing() {
     let (settings, mut state) = (TelemetrySettings::default(), State::default());
     step(&settings, &mut state, &[("100", "0")], &[]);
     let dashboard = dashboard(&[("100", "0"), ("unknown", "n/a")]);
-    let seen = Seen { dashboard: Some(&dashboard), events: None, members: None, names: &Names::default(), now: NOW };
+    let seen = Seen {
+        dashboard: Some(&dashboard),
+        unreadable: None,
+        events: None,
+        members: None,
+        names: &Names::default(),
+        now: NOW,
+    };
     let checked = check(&settings, &state, seen);
     assert!(checked.messages.is_empty() && checked.notes.len() == 2, "{:?}", checked.notes);
     assert_eq!(checked.state.last_score, Some(100.0));

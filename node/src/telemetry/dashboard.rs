@@ -1,6 +1,8 @@
 //! The dashboard's CSV: compliance scores by quarter, in both forms that exist. The last rows of real files are quarters
-//! to come with invented scores, so what counts as current is the latest row whose date is not in the future.
+//! to come with invented scores, so what counts as current is the latest row whose date is not in the future. What
+//! spreadsheets make of such a file is read too: semicolons or tabs, a line `sep=;`, decimal commas, UTF-16.
 
+use std::borrow::Cow;
 use std::io;
 use std::path::PathBuf;
 
@@ -33,6 +35,8 @@ pub struct Row {
     pub blueprint: Option<String>,
     /// The state of the root lock, where the file says it.
     pub root_lock: Option<String>,
+    /// Why its score or number of violations is not known although something stands there.
+    pub problem: Option<String>,
 }
 
 /// What a file holds.
@@ -105,15 +109,15 @@ impl Dashboard {
     /// # Errors
     /// If there is no header with a date and a score: what is missing.
     pub fn parse(bytes: &[u8]) -> Result<Self, String> {
-        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-        let mut reader = csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::All).from_reader(bytes);
-        let columns = Columns::of(reader.byte_headers().map_err(|e| e.to_string())?)?;
+        let decoded = utf8_of(bytes);
+        let (bytes, hint_lines) = without_hint(&decoded);
+        let (mut reader, columns) = columns_of(bytes)?;
         let mut read = Self::default();
         let mut record = csv::ByteRecord::new();
         loop {
             let row = match reader.read_byte_record(&mut record) {
                 Ok(false) => break,
-                Ok(true) => columns.row(&record, line_of(&record, bytes)),
+                Ok(true) => columns.row(&record, line_of(&record, bytes) + hint_lines),
                 Err(error) => Err(error.to_string()),
             };
             if read.rows.len() == ROWS {
@@ -121,7 +125,11 @@ impl Dashboard {
                 break;
             }
             match row {
-                Ok(row) => read.rows.push(row),
+                Ok(row) => {
+                    let room = PROBLEMS.saturating_sub(read.problems.len());
+                    read.problems.extend(row.problem.clone().into_iter().take(room));
+                    read.rows.push(row);
+                }
                 Err(what) if read.problems.len() < PROBLEMS => read.problems.push(what),
                 Err(_) => {}
             }
@@ -135,6 +143,43 @@ impl Dashboard {
         let end = self.rows.partition_point(|row| row.date <= today);
         &self.rows[..end]
     }
+}
+
+/// A file's text as UTF-8, without its byte order mark.
+fn utf8_of(bytes: &[u8]) -> Cow<'_, [u8]> {
+    let wide = |bytes: &[u8], unit: fn([u8; 2]) -> u16| {
+        let units: Vec<u16> = bytes.as_chunks::<2>().0.iter().map(|pair| unit(*pair)).collect();
+        Cow::Owned(String::from_utf16_lossy(&units).into_bytes())
+    };
+    match bytes {
+        [0xef, 0xbb, 0xbf, rest @ ..] => Cow::Borrowed(rest),
+        [0xff, 0xfe, rest @ ..] => wide(rest, u16::from_le_bytes),
+        [0xfe, 0xff, rest @ ..] => wide(rest, u16::from_be_bytes),
+        _ => Cow::Borrowed(bytes),
+    }
+}
+
+/// The text after a first line such as `sep=;`, and how many lines that took.
+fn without_hint(bytes: &[u8]) -> (&[u8], u64) {
+    let end = bytes.iter().take(16).position(|byte| *byte == b'\n');
+    match end.map(|end| bytes.split_at(end + 1)) {
+        Some((first, rest)) if first.get(..4).is_some_and(|word| word.eq_ignore_ascii_case(b"sep=")) => (rest, 1),
+        _ => (bytes, 0),
+    }
+}
+
+/// The file with the separator under which its header has what is needed.
+fn columns_of(bytes: &[u8]) -> Result<(csv::Reader<&[u8]>, Columns), String> {
+    let mut refused = None;
+    for separator in [b',', b';', b'\t'] {
+        let mut builder = csv::ReaderBuilder::new();
+        let mut reader = builder.delimiter(separator).flexible(true).trim(csv::Trim::All).from_reader(bytes);
+        match Columns::of(reader.byte_headers().map_err(|e| e.to_string())?) {
+            Ok(columns) => return Ok((reader, columns)),
+            Err(why) => refused = refused.or(Some(why)),
+        }
+    }
+    Err(refused.unwrap_or_default())
 }
 
 impl Columns {
@@ -163,14 +208,18 @@ impl Columns {
         let date = text(self.date)?;
         // of a timestamp only its day
         let day = date.get(..10).and_then(|day| day.parse().ok());
+        let (score, violations) = (score(text(self.score)?), violations(optional(self.violations)?));
+        let wrong = score.as_ref().err().or(violations.as_ref().err()).map(|what| format!("line {line}: {what}"));
         Ok(Row {
             line,
             date: day.ok_or_else(|| format!("line {line}: {date:?} is no date such as 2025-12-31"))?,
             quarter: optional(self.quarter)?.unwrap_or_default().to_owned(),
-            score: score(text(self.score)?).map_err(|what| format!("line {line}: {what}"))?,
-            violations: violations(optional(self.violations)?).map_err(|what| format!("line {line}: {what}"))?,
+            // a row that cannot be read is the current one all the same
+            score: score.unwrap_or_default(),
+            violations: violations.unwrap_or_default(),
             blueprint: optional(self.blueprint)?.map(ToOwned::to_owned),
             root_lock: optional(self.root_lock)?.map(ToOwned::to_owned),
+            problem: wrong,
         })
     }
 }
@@ -188,13 +237,16 @@ fn is_unknown(text: &str) -> bool {
     ["", "-", "unknown", "pending", "n/a"].iter().any(|word| text.eq_ignore_ascii_case(word))
 }
 
-/// `95`, `95.5`, `95%` or `95/100`.
+/// `95`, `95.5`, `95,5`, `95%` or `95/100`.
 fn score(text: &str) -> Result<Option<f64>, String> {
     if is_unknown(text) {
         return Ok(None);
     }
     let number = text.trim_end_matches("/100").trim_end_matches('%').trim_end();
     let allowed = |score: &f64| (0.0..=100.0).contains(score);
+    // two digits at most: three would be thousands
+    let decimal = number.split_once(',').filter(|(_, digits)| matches!(digits.len(), 1 | 2));
+    let number = decimal.map_or_else(|| number.to_owned(), |(whole, digits)| format!("{whole}.{digits}"));
     let score = number.parse().ok().filter(allowed);
     score.map(Some).ok_or_else(|| format!("{text:?} is no score from 0 to 100"))
 }
@@ -267,7 +319,8 @@ mod tests {
     fn what_cannot_be_read_is_named_with_its_line() {
         let text = "date,compliance_score\n\nyesterday,90\n2026-01-01,101\n2026-01-02,nan\n2026-01-03,88\n2026-01-04\n";
         let dashboard = Dashboard::parse(text.as_bytes()).unwrap();
-        assert_eq!(dashboard.rows.len(), 2, "{dashboard:?}");
+        let scores: Vec<_> = dashboard.rows.iter().map(|row| (row.score, row.problem.is_some())).collect();
+        assert_eq!(scores, [(None, true), (None, true), (Some(88.0), false), (None, false)], "{dashboard:?}");
         let expected = ["line 3: \"yesterday\"", "line 4: \"101\"", "line 5: \"nan\""];
         for (problem, begins) in dashboard.problems.iter().zip(expected) {
             assert!(problem.starts_with(begins), "{problem}");
@@ -276,6 +329,25 @@ mod tests {
         assert!(Dashboard::parse(b"date\n1\n").unwrap_err().contains("compliance_score"));
         let broken = "date,compliance_score\n".to_owned() + &"x,1\n".repeat(50);
         assert_eq!(Dashboard::parse(broken.as_bytes()).unwrap().problems.len(), PROBLEMS);
+    }
+
+    #[test]
+    fn what_a_spreadsheet_makes_of_it_is_read() {
+        let semicolons = "quarter;date;compliance_score;violations\r\n2026-Q1;2026-03-31;12,5;9\r\n";
+        let wide = |text: &str| -> Vec<u8> {
+            std::iter::once(0xfeff).chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect()
+        };
+        let quoted = "date,compliance_score,violations\n2026-03-31,\"12,5\",9\n".to_owned();
+        let hinted = format!("sep=;\r\n{semicolons}");
+        let forms = [semicolons.to_owned(), semicolons.replace(';', "\t"), hinted.clone(), quoted];
+        let bytes = forms.iter().map(|text| text.clone().into_bytes());
+        for form in bytes.chain([wide(&semicolons.replace(';', "\t"))]) {
+            let read = Dashboard::parse(&form).unwrap();
+            let row = &read.rows[0];
+            assert_eq!((row.score, row.violations, read.problems.len()), (Some(12.5), Some(9), 0), "{row:?}");
+        }
+        assert_eq!(Dashboard::parse(hinted.as_bytes()).unwrap().rows[0].line, 3);
+        assert!(score("1,000").is_err());
     }
 
     #[test]

@@ -130,7 +130,7 @@ impl Desk {
         let looking = tokio::task::spawn_blocking(move || places.look(&previous, members.as_ref(), &names, now));
         let checked = looking.await.unwrap_or_else(|error| {
             let notes = vec![format!("the check broke off: {error}")];
-            Checked { messages: Vec::new(), state: self.state.clone(), notes }
+            Checked { score: None, violations: None, messages: Vec::new(), state: self.state.clone(), notes }
         });
         let told = std::mem::take(&mut self.state.told);
         self.state = State { told, gone: self.courier.gone().clone(), ..checked.state.clone() };

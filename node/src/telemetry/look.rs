@@ -49,16 +49,18 @@ impl Places {
         now: UnixMillis,
     ) -> Checked {
         let mut notes = Vec::new();
-        let dashboard = self.dashboard().unwrap_or_else(|error| {
-            notes.push(error);
-            None
-        });
+        let (dashboard, unreadable) = match self.dashboard() {
+            Ok(dashboard) => (dashboard, None),
+            Err(error) => (None, Some(error)),
+        };
+        notes.extend(unreadable.clone());
         let events = registry(&self.paths.registry_log).unwrap_or_else(|error| {
             notes.push(error);
             None
         });
         let dashboard = dashboard.as_ref().map(|(_, dashboard)| dashboard);
-        let seen = Seen { dashboard, events: events.as_deref(), members, names, now };
+        let (unreadable, events) = (unreadable.as_deref(), events.as_deref());
+        let seen = Seen { dashboard, unreadable, events, members, names, now };
         let mut checked = check(&self.config.settings, previous, seen);
         notes.append(&mut checked.notes);
         Checked { notes, ..checked }
@@ -86,6 +88,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
+    use crate::telemetry::message::Topic;
 
     /// Prints how long a check takes over 10,000 rows and 10,000 events; a generous limit catches what is wrong by a
     /// power of ten.
@@ -122,7 +125,40 @@ mod tests {
         let paths = RegistryPaths::in_data_directory(directory.path());
         std::fs::write(&paths.dashboard_csv, "a,b\n").unwrap();
         let config = TelemetryConfig::load_or_default(&paths.telemetry_config).unwrap();
-        let checked = Places { config, paths }.look(&State::default(), None, &Names::default(), UnixMillis(0));
-        assert!(checked.notes[0].contains("is no dashboard") && checked.messages.is_empty(), "{:?}", checked.notes);
+        let places = Places { config, paths };
+        let look = |state: &State| places.look(state, None, &Names::default(), UnixMillis(1_795_305_600_000));
+        let checked = look(&State::default());
+        assert!(checked.notes[0].contains("is no dashboard"), "{:?}", checked.notes);
+        let told: Vec<_> = checked.messages.iter().map(|message| message.topic).collect();
+        assert_eq!((told, checked.score), (vec![Topic::DashboardUnknown], None));
+        std::fs::remove_file(&places.paths.dashboard_csv).unwrap();
+        assert!(look(&State::default()).messages.is_empty(), "there never was one");
+    }
+
+    #[test]
+    fn what_was_known_is_unknown_and_told_once_when_it_cannot_be_read_any_more() {
+        let directory = tempfile::tempdir().unwrap();
+        let paths = RegistryPaths::in_data_directory(directory.path());
+        let config = TelemetryConfig::load_or_default(&paths.telemetry_config).unwrap();
+        let places = Places { config, paths };
+        let mut state = State::default();
+        let mut look = |text: Option<&str>| {
+            match text {
+                Some(text) => std::fs::write(&places.paths.dashboard_csv, text).unwrap(),
+                None => std::fs::remove_file(&places.paths.dashboard_csv).unwrap(),
+            }
+            let checked = places.look(&state, None, &Names::default(), UnixMillis(1_795_305_600_000));
+            state = checked.state;
+            (checked.score, checked.messages.iter().map(|message| message.topic).collect::<Vec<_>>())
+        };
+        let good = "date,compliance_score,violations\n2026-03-31,100,0\n";
+        let bad_score = "date,compliance_score,violations\n2026-03-31,100,0\n2026-06-30,1O,0\n";
+        for unreadable in [Some("a;b\n1;2\n"), Some("date,compliance_score\n31.03.2026,12\n"), Some(bad_score), None] {
+            assert_eq!(look(Some(good)), (Some(100.0), vec![]));
+            assert_eq!(look(unreadable), (None, vec![Topic::DashboardUnknown]), "{unreadable:?}");
+            if unreadable.is_some() {
+                assert_eq!(look(unreadable), (None, vec![]), "{unreadable:?}");
+            }
+        }
     }
 }

@@ -53,6 +53,8 @@ impl Severity {
 pub enum Topic {
     /// The compliance score changed.
     ScoreChange,
+    /// The dashboard cannot be read.
+    DashboardUnknown,
     /// The dashboard shows more violations than allowed.
     Violation,
     /// A release was recorded.
@@ -100,6 +102,7 @@ impl Topic {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::ScoreChange => "score_change",
+            Self::DashboardUnknown => "dashboard_unknown",
             Self::Violation => "violation",
             Self::Release => "release",
             Self::QuarterlyReport => "quarterly_report",

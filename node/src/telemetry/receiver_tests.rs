@@ -295,3 +295,56 @@ const LONG: &str = match std::str::from_utf8(&[b'x'; 100_000]) {
     Ok(text) => text,
     Err(_) => "",
 };
+
+/// Answers every request with `answer`, byte by byte as it stands, then closes or waits: how often it was asked.
+async fn raw(answer: &'static str, closes: bool) -> (String, Arc<Mutex<usize>>) {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let place = format!("http://{}", listener.local_addr().unwrap());
+    let asked: Arc<Mutex<usize>> = Arc::default();
+    let count = asked.clone();
+    tokio::spawn(async move {
+        let mut held = Vec::new();
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut request = vec![0; 64 * 1024];
+            let mut length = 0;
+            // the documents are small, and end with a brace
+            while !request[..length].ends_with(b"}") {
+                length += stream.read(&mut request[length..]).await.unwrap();
+            }
+            *count.lock().unwrap() += 1;
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            if !closes {
+                held.push(stream);
+            }
+        }
+    });
+    (place, asked)
+}
+
+/// The message was taken: sending it again would show it twice.
+#[tokio::test]
+async fn what_is_answered_with_2xx_is_delivered_however_the_body_ends() {
+    let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n";
+    let cases = [
+        ("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nok", true),
+        ("HTTP/1.1 202 Accepted\r\nContent-Length: 100\r\n\r\nok", false),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nok\r\n", true),
+        (chunked, true),
+        (chunked, false),
+    ];
+    for (answer, closes) in cases {
+        let (place, asked) = raw(answer, closes).await;
+        let mut site = Site::new(ok).await;
+        site.receiver.place = place;
+        let trials = try_out(&site.senders(&[Channel::Slack]).usable, None, SOON, UnixMillis(0)).await;
+        assert_eq!((trials[0].delivered, trials[0].attempts), (true, 1), "{answer:?}: {trials:?}");
+        assert_eq!(*asked.lock().unwrap(), 1);
+    }
+    // a refusal is one too, with the words that came
+    let (place, _) = raw("HTTP/1.1 400 Bad Request\r\nContent-Length: 100\r\n\r\nno_service", true).await;
+    let mut site = Site::new(ok).await;
+    site.receiver.place = place;
+    let attempt = site.senders(&[Channel::Slack]).usable[0].send(&Http::default(), &message()).await;
+    assert!(matches!(&attempt, Attempt::Refused(why) if why.contains("no_service")), "{attempt:?}");
+}

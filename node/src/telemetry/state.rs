@@ -25,6 +25,8 @@ pub struct State {
     pub last_check: Option<String>,
     /// The score that was told last.
     pub last_score: Option<f64>,
+    /// Whether it was told that the dashboard cannot be read.
+    pub dashboard_unknown: bool,
     /// Where it was going: `improving`, `stable` or `declining`.
     pub trend: Option<String>,
     /// Violations that were told last.

@@ -108,7 +108,7 @@ pub async fn follow(desk: Desk, mut requests: mpsc::Receiver<Request>, around: S
 /// So many certified events as one message, gathered after `last`.
 fn more_certified(count: u64, last: Option<&Message>, now: UnixMillis) -> Option<Message> {
     let cause = format!("certified-more:{}:{count}", last.map_or("", |message| message.cause.as_str()));
-    let title = format!("Certified: {count} more events");
+    let title = format!("Certified: {count} more {}", if count == 1 { "event" } else { "events" });
     let message = Message::new(Topic::ConsensusAchieved, Severity::Info, cause, &title, now);
     (count > 0).then_some(Message { count, ..message })
 }
@@ -239,7 +239,8 @@ impl<'a> Follower<'a> {
     }
 
     fn missed(&mut self, count: u64) {
-        let title = format!("{count} happenings were not told: this node was too busy");
+        let noun = if count == 1 { "notification was" } else { "notifications were" };
+        let title = format!("{count} {noun} not made: this node was too busy");
         let at = super::now();
         let mut message = Message::new(Topic::Digest, Severity::Warning, format!("missed:{}", at.0), &title, at);
         message.count = count;

@@ -104,9 +104,9 @@ impl CheckView {
         let unusable = senders.unusable.iter();
         Self {
             checked_at: iso(now),
-            score: state.last_score,
-            trend: state.trend.clone(),
-            violations: state.last_violations,
+            score: checked.score,
+            trend: checked.score.and(state.trend.clone()),
+            violations: checked.violations,
             messages: checked.messages.clone(),
             notes: checked.notes.clone(),
             channels,

@@ -8,6 +8,8 @@ mod fixtures;
 pub mod parse;
 #[path = "../../../node/src/registry/promises.rs"]
 mod promises;
+#[path = "../../../node/src/registry/prose.rs"]
+mod prose;
 #[path = "../../../node/src/registry/scan.rs"]
 mod scan;
 

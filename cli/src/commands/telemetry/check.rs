@@ -14,7 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::{desk, places};
 use crate::context::Context;
 use crate::error::{CliError, Code, OrCode as _};
-use crate::output::{Output, Tone, clean};
+use crate::output::{Output, Tone, clean, counted};
 
 /// How long the first deliveries of `watch` may take before the next check is waited for.
 const FIRST: Duration = Duration::from_secs(1);
@@ -96,8 +96,11 @@ pub(in crate::commands) async fn once_as(
     }
     let undelivered = view.waiting + view.dead;
     if matches!(checker, Checker::Here(_)) && undelivered > 0 {
-        let error = CliError::new(Code::Failed, format!("{undelivered} notifications are not delivered"));
-        return Err(error.hint("they are kept; see: ssid telemetry outbox list").into());
+        let error = CliError::new(
+            Code::Failed,
+            format!("{} not delivered", counted(undelivered, "notification is", "notifications are")),
+        );
+        return Err(error.hint("kept, and tried again; see: ssid telemetry outbox list").into());
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use ssid_node::telemetry::trial::{TrialView, try_out};
 use super::{places, secrets, source};
 use crate::context::Context;
 use crate::error::{CliError, Code};
-use crate::output::{Output, Tone, clean};
+use crate::output::{Output, Tone, clean, counted};
 
 pub(super) async fn run(context: &Context, only: Option<&str>, wait: Duration) -> Result<()> {
     run_as(context, only, wait, |trials| table(trials, context.out)).await
@@ -42,9 +42,11 @@ pub(in crate::commands) async fn run_as(
     }
     let failed = trials.iter().filter(|trial| !trial.delivered).count();
     if failed > 0 {
-        return Err(
-            CliError::new(Code::Failed, format!("{failed} of {} channels were not reached", trials.len())).into()
-        );
+        return Err(CliError::new(
+            Code::Failed,
+            format!("not reached: {failed} of {}", counted(trials.len() as u64, "channel", "channels")),
+        )
+        .into());
     }
     Ok(())
 }

@@ -136,14 +136,43 @@ async fn a_service_that_failed_is_asked_again_for_content_that_lacks_it() {
         ..server.settings()
     };
     let first = session(vec![document("a", "1")], &settings).await;
-    assert_eq!((first.anchored[0].pin_service.clone(), first.failed.len()), (None, 0));
-    assert!(first.remarks[0].contains("the plan is full"), "{:?}", first.remarks);
-    service.mood(Mood::Works);
+    assert_eq!((first.anchored[0].pin_service.clone(), first.failed.len()), (None, 1));
+    let said = &first.failed[0].reason;
+    assert!(said.contains("it is on local, but `pinning`") && said.contains("the plan is full"), "{said}");
+    assert!(first.must_retry());
     let known = Known::of(&first.anchored);
+    let second = session_after(vec![document("a", "1")], &known, &settings).await;
+    assert_eq!((second.anchored.len(), second.failed.len()), (0, 1), "what stands there is not recorded again");
+    service.mood(Mood::Works);
     let second = session_after(vec![document("a", "1")], &known, &settings).await;
     assert_eq!(second.anchored[0].pin_service.as_deref(), Some("pinning"));
     let without = Anchoring { providers: vec![IpfsProvider::Local], ..settings };
     assert_eq!(session_after(vec![document("a", "1")], &known, &without).await.unchanged, 1);
+}
+
+#[tokio::test]
+async fn a_service_that_has_it_already_or_answers_null_keeps_it() {
+    for (nulls, duplicate, listed) in [
+        (true, None, true),
+        (false, Some((400, "DUPLICATE_OBJECT")), false),
+        (false, Some((409, "DUPLICATE_OBJECT")), true),
+        (true, Some((409, "CID is already pinned")), false),
+    ] {
+        let server = Server::start().await;
+        {
+            let mut held = server.held();
+            (held.nulls, held.duplicate, held.lists_duplicates) = (nulls, duplicate, listed);
+            held.pin_states = ("pinned", "pinned");
+        }
+        let settings = Anchoring {
+            providers: vec![IpfsProvider::Local, IpfsProvider::Pinning],
+            pinning_api: format!("{}/psa", server.address),
+            ..server.settings()
+        };
+        let done = session(vec![document("a", "1")], &settings).await;
+        assert!(done.failed.is_empty() && done.remarks.is_empty(), "{duplicate:?}: {done:?}");
+        assert_eq!(done.anchored[0].pin_service.as_deref(), Some("pinning"), "{duplicate:?}");
+    }
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT};
-use reqwest::{Client, Method, StatusCode};
+use reqwest::{Client, Method, Response, StatusCode};
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
@@ -13,8 +13,10 @@ use crate::config::Channel;
 use crate::telemetry::message::plain;
 use crate::telemetry::secret::SecretUrl;
 
-/// How long one attempt may take, from looking up the name to the answer's last byte.
+/// How long one attempt may take, from looking up the name to the answer's head.
 const ATTEMPT_AT_MOST: Duration = Duration::from_secs(10);
+/// How long an answer's body is read, for the receiver's words: what it means, its status says.
+const BODY_AT_MOST: Duration = Duration::from_secs(2);
 /// Bytes of an answer that are read.
 const ANSWER_BYTES: usize = 16 * 1024;
 /// The longest pause a receiver may ask for.
@@ -73,6 +75,26 @@ pub(super) struct Answer {
 }
 
 impl Answer {
+    /// Reads an answer: of its body what comes whole or not, in time, within the limit.
+    async fn read(mut response: Response) -> Self {
+        let (status, header) = (response.status(), retry_after(response.headers()));
+        let mut body = Vec::new();
+        let reading = async {
+            while let Ok(Some(chunk)) = response.chunk().await {
+                let room = ANSWER_BYTES - body.len();
+                body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+                if body.len() == ANSWER_BYTES {
+                    break;
+                }
+            }
+        };
+        // what is there by then is enough
+        let _ = tokio::time::timeout(BODY_AT_MOST, reading).await;
+        let body = String::from_utf8_lossy(&body).into_owned();
+        let retry_after = in_body(&body).or(header).map(|pause| pause.min(PAUSE_AT_MOST));
+        Self { status, retry_after, body }
+    }
+
     /// What most services mean: 2xx delivered, 429 and 5xx later, `gone` never again, the rest refused.
     pub(super) fn usual_meaning(&self, channel: Channel, gone: &[u16]) -> Attempt {
         let code = self.status.as_u16();
@@ -101,7 +123,7 @@ impl Http {
             Err(why) => return Attempt::Later { after: None, why: why.clone() },
         };
         match tokio::time::timeout(self.limit, exchange(client, request)).await {
-            Ok(Ok(answer)) => meaning(&answer),
+            Ok(Ok(response)) => meaning(&Answer::read(response).await),
             Ok(Err(why)) => Attempt::Later { after: None, why },
             Err(_) => Attempt::Later { after: None, why: format!("no answer within {:?}", self.limit) },
         }
@@ -119,7 +141,7 @@ fn client() -> Result<Client, String> {
     })
 }
 
-async fn exchange(client: &Client, request: Request) -> Result<Answer, String> {
+async fn exchange(client: &Client, request: Request) -> Result<Response, String> {
     let mut url = request.url.reveal().clone();
     if let Some((name, value)) = request.query {
         url.query_pairs_mut().append_pair(name, value);
@@ -130,19 +152,7 @@ async fn exchange(client: &Client, request: Request) -> Result<Answer, String> {
         let error = error.without_url();
         format!("{} cannot be reached: {}", request.url, causes(&error))
     };
-    let mut response = sending.send().await.map_err(failed)?;
-    let (status, header) = (response.status(), retry_after(response.headers()));
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(failed)? {
-        let room = ANSWER_BYTES - body.len();
-        body.extend_from_slice(&chunk[..chunk.len().min(room)]);
-        if body.len() == ANSWER_BYTES {
-            break;
-        }
-    }
-    let body = String::from_utf8_lossy(&body).into_owned();
-    let retry_after = in_body(&body).or(header).map(|pause| pause.min(PAUSE_AT_MOST));
-    Ok(Answer { status, retry_after, body })
+    sending.send().await.map_err(failed)
 }
 
 /// `Retry-After` in seconds; the form with a date counts as none.

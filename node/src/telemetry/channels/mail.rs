@@ -68,7 +68,8 @@ impl Mail {
 
     /// Server and number of recipients; addresses are personal data.
     pub(super) fn place(&self) -> String {
-        format!("{} ({} recipients)", self.server, self.to.len())
+        let count = self.to.len();
+        format!("{} ({count} {})", self.server, if count == 1 { "recipient" } else { "recipients" })
     }
 
     /// The mail. Its id follows from the cause, so that a mail that comes twice can be recognised.
