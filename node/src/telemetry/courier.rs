@@ -133,7 +133,7 @@ impl Courier {
             let http = self.http.clone();
             self.busy.insert(job.channel);
             self.under_way.spawn(async move {
-                let attempt = sender.send(&http, &job.message).await;
+                let attempt = sender.send(&http, &job.message, &job.recipients).await;
                 (job, attempt)
             });
         }
@@ -164,6 +164,10 @@ impl Courier {
         match &attempt {
             Attempt::Delivered => tracing::info!(channel, title, count, "notification delivered"),
             Attempt::Later { why, .. } => tracing::warn!(channel, title, why, "notification not delivered yet"),
+            Attempt::Partly { later, refused, why } => {
+                let (later, refused) = (later.join(", "), refused.join(", "));
+                tracing::warn!(channel, title, later, refused, why, "notification delivered to some of its recipients");
+            }
             Attempt::Refused(why) | Attempt::Gone(why) => {
                 tracing::error!(channel, title, why, "notification given up; see: ssid telemetry outbox list");
             }

@@ -183,7 +183,8 @@ impl Hook {
             let (why, after) = match webhook.send(&http, body.to_vec(), key(body)).await {
                 Attempt::Delivered => return Ok(()),
                 Attempt::Later { why, after } => (why, after),
-                Attempt::Refused(why) => (why, None),
+                // an address is one recipient
+                Attempt::Refused(why) | Attempt::Partly { why, .. } => (why, None),
                 Attempt::Gone(why) => return Err(Halt::Gone(why)),
             };
             if failures == 0 {

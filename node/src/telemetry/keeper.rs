@@ -142,7 +142,8 @@ mod tests {
     fn entry(cause: &str) -> Entry {
         let message = Message::new(Topic::Test, Severity::Info, cause, "t", UnixMillis(0));
         let (queued_at, next_at) = (UnixMillis(0), UnixMillis(0));
-        Entry { channel: Channel::Slack, message, queued_at, attempts: 0, next_at, last_error: None, dead: false }
+        let (recipients, last_error) = (Vec::new(), None);
+        Entry { channel: Channel::Slack, message, recipients, queued_at, attempts: 0, next_at, last_error, dead: false }
     }
 
     #[test]

@@ -41,6 +41,9 @@ pub struct Entry {
     pub channel: Channel,
     /// What to send.
     pub message: Message,
+    /// Of several recipients those who do not have it yet; empty: all.
+    #[serde(default)]
+    pub recipients: Vec<String>,
     /// Since when, milliseconds since 1970.
     pub queued_at: UnixMillis,
     /// Attempts that failed.
@@ -71,6 +74,8 @@ pub struct Job {
     pub rows: Vec<u64>,
     /// The message: a row's own, or a digest of several.
     pub message: Message,
+    /// Of several recipients those who are to get it; empty: all.
+    pub recipients: Vec<String>,
 }
 
 /// How much a channel may be sent.
@@ -149,10 +154,12 @@ impl Queue {
         let tried = waiting.iter().find(|(_, entry)| entry.attempts > 0);
         let first = tried.or_else(|| waiting.first())?;
         let job = if tried.is_some() || waiting.len() == 1 || waiting.len() as f64 <= allowed {
-            Job { channel, rows: vec![first.0], message: first.1.message.clone() }
+            let recipients = first.1.recipients.clone();
+            Job { channel, rows: vec![first.0], message: first.1.message.clone(), recipients }
         } else {
             let messages: Vec<_> = waiting.iter().map(|(_, entry)| &entry.message).collect();
-            Job { channel, rows: waiting.iter().map(|(id, _)| *id).collect(), message: digest(&messages) }
+            let rows = waiting.iter().map(|(id, _)| *id).collect();
+            Job { channel, rows, message: digest(&messages), recipients: Vec::new() }
         };
         self.allowances.insert(channel, Allowance { left: allowed - 1.0, at: now });
         Some(job)
@@ -176,14 +183,20 @@ impl Queue {
         let entries = job.rows.iter().filter_map(|id| self.rows.get(id));
         match attempt {
             Attempt::Delivered => {}
-            Attempt::Later { after, why } => change.put.extend(as_sent(job, entries).map(|entry| {
-                let attempts = entry.attempts + 1;
-                let pause = pause(attempts, jitter);
-                // who says when to come back is believed, only not over and over at once
-                let pause = after.map_or(pause, |after| after.max(pause / 5));
-                let (last_error, dead) = (Some(why.clone()), attempts >= ATTEMPTS);
-                Entry { attempts, next_at: now.after(pause), last_error, dead, ..entry }
-            })),
+            Attempt::Later { after, why } => {
+                change.put.extend(as_sent(job, entries).map(|entry| again(entry, *after, why, now, jitter)));
+            }
+            Attempt::Partly { later, refused, why } => {
+                for entry in as_sent(job, entries) {
+                    if !refused.is_empty() {
+                        change.put.push(given_up(&Entry { recipients: refused.clone(), ..entry.clone() }, why));
+                    }
+                    if !later.is_empty() {
+                        let entry = Entry { recipients: later.clone(), ..entry };
+                        change.put.push(again(entry, None, why, now, jitter));
+                    }
+                }
+            }
             Attempt::Refused(why) => change.put.extend(entries.map(|entry| given_up(entry, why))),
             Attempt::Gone(why) => {
                 // whatever else waits for it is given up as well
@@ -232,7 +245,18 @@ fn as_sent<'a>(job: &Job, mut rows: impl Iterator<Item = &'a Entry>) -> impl Ite
 }
 
 fn entry(channel: Channel, message: Message, now: UnixMillis) -> Entry {
-    Entry { channel, message, queued_at: now, attempts: 0, next_at: now, last_error: None, dead: false }
+    let (queued_at, next_at, recipients) = (now, now, Vec::new());
+    Entry { channel, message, recipients, queued_at, attempts: 0, next_at, last_error: None, dead: false }
+}
+
+/// A row whose attempt failed and that is tried again, or was tried often enough.
+fn again(entry: Entry, after: Option<Duration>, why: &str, now: UnixMillis, jitter: f64) -> Entry {
+    let attempts = entry.attempts + 1;
+    let pause = pause(attempts, jitter);
+    // who says when to come back is believed, only not over and over at once
+    let pause = after.map_or(pause, |after| after.max(pause / 5));
+    let (last_error, dead) = (Some(why.to_owned()), attempts >= ATTEMPTS);
+    Entry { attempts, next_at: now.after(pause), last_error, dead, ..entry }
 }
 
 fn given_up(entry: &Entry, why: &str) -> Entry {

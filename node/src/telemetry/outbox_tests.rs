@@ -205,3 +205,22 @@ fn channels_do_not_wait_for_each_other() {
     let jobs = kept.queue.due(UnixMillis(0), &BTreeSet::from([Channel::Slack]));
     assert_eq!(jobs.iter().map(|job| job.channel).collect::<Vec<_>>(), [Channel::Email]);
 }
+
+/// Who refuses for good is given up and named; who has it does not get it again.
+#[test]
+fn of_several_recipients_only_those_who_lack_it_are_tried_again() {
+    let mut kept = Kept::default();
+    kept.tell(&[message(1)], 0);
+    let job = kept.due(0).unwrap();
+    assert!(job.recipients.is_empty());
+    let named = |name: &str| vec![format!("{name}@example.org")];
+    let why = "gone@example.org: 550; grey@example.org: 450".to_owned();
+    kept.settle(&job, &Attempt::Partly { later: named("grey"), refused: named("gone"), why }, 0);
+    let rows: Vec<_> = kept.queue.rows().map(|(_, entry)| (entry.recipients.clone(), entry.dead)).collect();
+    assert_eq!(rows, [(named("gone"), true), (named("grey"), false)]);
+    assert!(kept.queue.rows().all(|(_, entry)| entry.last_error.as_ref().unwrap().contains("gone@example.org")));
+    let again = kept.due(5 * SECOND).unwrap();
+    assert_eq!((again.recipients.clone(), again.message.clone()), (named("grey"), job.message));
+    kept.settle(&again, &Attempt::Delivered, 5 * SECOND);
+    assert_eq!(kept.queue.rows().filter(|(_, entry)| !entry.dead).count(), 0);
+}

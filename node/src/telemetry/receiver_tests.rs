@@ -252,8 +252,8 @@ async fn a_discord_webhook_that_answers_404_is_never_used_again() {
 async fn who_answers_slowly_is_waited_for() {
     let slow = Site::new(|_| Answer::After(Duration::from_millis(300))).await;
     for sender in &slow.senders(&ALL).usable {
-        assert_eq!(sender.send(&Http::default(), &message()).await, Attempt::Delivered);
-        let hasty = sender.send(&Http::within(Duration::from_millis(50)), &message()).await;
+        assert_eq!(sender.send(&Http::default(), &message(), &[]).await, Attempt::Delivered);
+        let hasty = sender.send(&Http::within(Duration::from_millis(50)), &message(), &[]).await;
         assert!(matches!(hasty, Attempt::Later { .. }), "{hasty:?}");
     }
 }
@@ -263,7 +263,7 @@ async fn who_never_answers_or_is_not_there_is_tried_later_and_no_error_shows_the
     let silent = Site::new(|_| Answer::Never).await;
     let http = Http::within(Duration::from_millis(300));
     for sender in &silent.senders(&ALL).usable {
-        let attempt = sender.send(&http, &message()).await;
+        let attempt = sender.send(&http, &message(), &[]).await;
         assert!(
             matches!(&attempt, Attempt::Later { why, .. } if why.contains("no answer within 300ms")),
             "{attempt:?}"
@@ -274,7 +274,7 @@ async fn who_never_answers_or_is_not_there_is_tried_later_and_no_error_shows_the
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     gone.receiver.place = format!("http://{port}");
     for sender in &gone.senders(&ALL).usable {
-        let attempt = sender.send(&http, &message()).await;
+        let attempt = sender.send(&http, &message(), &[]).await;
         assert!(matches!(&attempt, Attempt::Later { why, .. } if why.contains("cannot be reached")), "{attempt:?}");
         assert!(!format!("{attempt:?} {sender:?}").contains("topsecret"), "{attempt:?}");
     }
@@ -283,10 +283,10 @@ async fn who_never_answers_or_is_not_there_is_tried_later_and_no_error_shows_the
 #[tokio::test]
 async fn redirects_are_not_followed_and_long_answers_not_read() {
     let site = Site::new(|_| Answer::Now(StatusCode::TEMPORARY_REDIRECT, "", "")).await;
-    let attempt = site.senders(&[Channel::Webhook]).usable[0].send(&Http::default(), &message()).await;
+    let attempt = site.senders(&[Channel::Webhook]).usable[0].send(&Http::default(), &message(), &[]).await;
     assert!(matches!(&attempt, Attempt::Refused(why) if why.contains("redirects")), "{attempt:?}");
     let long = Site::new(|_| Answer::Now(StatusCode::BAD_REQUEST, LONG, "")).await;
-    let attempt = long.senders(&[Channel::Slack]).usable[0].send(&Http::default(), &message()).await;
+    let attempt = long.senders(&[Channel::Slack]).usable[0].send(&Http::default(), &message(), &[]).await;
     assert!(matches!(&attempt, Attempt::Refused(why) if why.len() < 300), "{attempt:?}");
 }
 
@@ -345,6 +345,6 @@ async fn what_is_answered_with_2xx_is_delivered_however_the_body_ends() {
     let (place, _) = raw("HTTP/1.1 400 Bad Request\r\nContent-Length: 100\r\n\r\nno_service", true).await;
     let mut site = Site::new(ok).await;
     site.receiver.place = place;
-    let attempt = site.senders(&[Channel::Slack]).usable[0].send(&Http::default(), &message()).await;
+    let attempt = site.senders(&[Channel::Slack]).usable[0].send(&Http::default(), &message(), &[]).await;
     assert!(matches!(&attempt, Attempt::Refused(why) if why.contains("no_service")), "{attempt:?}");
 }

@@ -83,7 +83,7 @@ impl Server {
         let message = Message::new(Topic::ScoreChange, Severity::Critical, "c", "Übergang: score 89", UnixMillis(0));
         let message = message.line(".a line that begins with a dot");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(senders.usable[0].send(&Http::default(), &message))
+        runtime.block_on(senders.usable[0].send(&Http::default(), &message, &[]))
     }
 }
 
@@ -132,8 +132,12 @@ fn a_wrong_password_is_given_up_and_a_busy_server_tried_again() {
 }
 
 #[test]
-fn a_recipient_that_does_not_exist_is_given_up() {
-    let Some(server) = Server::start(&["--reject", "board@example.org"]) else { return };
+fn a_recipient_that_does_not_exist_is_given_up_and_the_others_get_the_mail() {
+    let Some(mut server) = Server::start(&["--reject", "board@example.org"]) else { return };
     let attempt = server.attempt(Security::Starttls, true, "secret");
-    assert!(matches!(&attempt, Attempt::Refused(why) if why.contains("550")), "{attempt:?}");
+    let Attempt::Partly { later, refused, why } = &attempt else { panic!("{attempt:?}") };
+    assert_eq!((later.len(), refused.as_slice()), (0, &["board@example.org".to_owned()][..]));
+    assert!(why.contains("550") && why.contains("board@example.org"), "{why}");
+    assert_eq!(server.next()["right"], true);
+    assert_eq!(server.next()["recipients"], serde_json::json!(["ops@example.org"]));
 }

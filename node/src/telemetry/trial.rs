@@ -42,24 +42,35 @@ pub async fn try_out(senders: &[Sender], source: Option<Source>, wait: Duration,
 async fn try_one(sender: &Sender, http: &Http, message: &Message, wait: Duration) -> TrialView {
     let begun = Instant::now();
     let (mut attempts, mut reason) = (0, None);
+    let (mut recipients, mut is_refused) = (Vec::new(), false);
     let delivered = loop {
         attempts += 1;
-        match sender.send(http, message).await {
-            Attempt::Delivered => break true,
+        let after = match sender.send(http, message, &recipients).await {
+            Attempt::Delivered => break !is_refused,
             Attempt::Later { after, why } => {
-                let pause = after.unwrap_or(PAUSE).max(Duration::from_millis(100));
-                let is_over = begun.elapsed() + pause > wait;
+                // of a mail that some have and others will not get, the latter stay named
+                reason = reason.filter(|_| is_refused).or(Some(why));
+                after
+            }
+            Attempt::Partly { later, refused, why } => {
+                is_refused |= !refused.is_empty();
                 reason = Some(why);
-                if is_over {
+                if later.is_empty() {
                     break false;
                 }
-                tokio::time::sleep(pause).await;
+                recipients = later;
+                None
             }
             Attempt::Refused(why) | Attempt::Gone(why) => {
                 reason = Some(why);
                 break false;
             }
+        };
+        let pause = after.unwrap_or(PAUSE).max(Duration::from_millis(100));
+        if begun.elapsed() + pause > wait {
+            break false;
         }
+        tokio::time::sleep(pause).await;
     };
     let seconds = begun.elapsed().as_secs_f64();
     TrialView { channel: sender.channel(), place: sender.place(), delivered, attempts, seconds, reason }

@@ -61,6 +61,8 @@ pub struct EntryView {
     pub title: String,
     /// How many happenings it stands for.
     pub count: u64,
+    /// Of several recipients those who do not have it; empty: none of them has.
+    pub recipients: Vec<String>,
     /// Since when.
     pub queued_at: String,
     /// Attempts that failed.
@@ -83,6 +85,7 @@ impl EntryView {
             severity: message.severity,
             title: message.title.clone(),
             count: message.count,
+            recipients: entry.recipients.clone(),
             queued_at: iso(entry.queued_at),
             attempts: entry.attempts,
             next_at: (!entry.dead).then(|| iso(entry.next_at)),

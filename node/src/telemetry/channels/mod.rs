@@ -5,6 +5,7 @@ mod discord;
 mod http;
 mod mail;
 mod slack;
+mod smtp;
 mod webhook;
 
 use std::time::Duration;
@@ -28,6 +29,15 @@ pub enum Attempt {
         /// What the receiver asked for.
         after: Option<Duration>,
         /// What happened, without secrets.
+        why: String,
+    },
+    /// Some of its recipients have it.
+    Partly {
+        /// Those who may get it later.
+        later: Vec<String>,
+        /// Those who will not as it is.
+        refused: Vec<String>,
+        /// What was said of whom.
         why: String,
     },
     /// It will not succeed as it is.
@@ -125,13 +135,14 @@ impl Sender {
         }
     }
 
-    /// Tries once. Takes at most as long as the time limits of [`Http`] and mail.
-    pub async fn send(&self, http: &Http, message: &Message) -> Attempt {
+    /// Tries once: of mail, only the recipients named, all if none is. Takes at most as long as the time limits of
+    /// [`Http`] and mail.
+    pub async fn send(&self, http: &Http, message: &Message, only: &[String]) -> Attempt {
         match self {
             Self::Slack(slack) => http.send(slack.request(message), slack::meaning).await,
             Self::Discord(discord) => http.send(discord.request(message), discord::meaning).await,
             Self::Webhook(webhook) => http.send(webhook.request(message, super::now()), webhook::meaning).await,
-            Self::Mail(mail) => mail.send(message).await,
+            Self::Mail(mail) => mail.send(message, only).await,
         }
     }
 }
