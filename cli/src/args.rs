@@ -15,7 +15,8 @@ Examples:
   ssid cluster up --nodes 4 --dir /tmp/fed     four nodes on this machine, to try things out
 
 Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 node not reachable,
-4 no consensus or conflict, 5 verification failed.";
+4 no consensus (open, in conflict, certified otherwise, differing, refused, expired),
+5 verification failed.";
 
 /// A federation node for governance registries: organisations announce registry events to each other, vote on them,
 /// and keep what a quorum certified.

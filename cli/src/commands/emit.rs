@@ -12,7 +12,8 @@ use crate::output::{Output, Tone, clean};
 /// Offer one event to the federation
 ///
 /// Returns when the event is signed and on this node's disk; with --wait when it is certified, with the certificate's
-/// summary. Exit 4 if the subject is certified for another event, in conflict, or not decided in time.
+/// summary. The same fact again – type, version, blueprint and commit – is exit 0: it says which entry has it. Exit 4 if
+/// another event is certified for this type and version, if they are in conflict, or not decided in time.
 ///
 /// Examples:
 ///   ssid events emit --event blueprint_tagged --version v4.4.0 --commit 3dd05d9
@@ -78,15 +79,29 @@ fn text(view: &EmitView, out: Output) -> String {
     let hash = view.event_hash;
     let what = format!("{} {}", clean(&view.event.event), clean(&view.event.version));
     match (&view.record, &view.outcome) {
+        (Some(record), EmitOutcome::Certified { sequence, .. }) if view.is_certified() => {
+            let words = format!("certified already, entry {sequence}");
+            format!("{}: {what}\n{}", out.paint(Tone::Good, &words), summary(record, out))
+        }
         (Some(record), _) if view.is_certified() => {
             format!("{} {what}\n{}", out.paint(Tone::Good, "certified"), summary(record, out))
         }
         (Some(record), _) => {
-            format!("{} {what} for another event\n{}", out.paint(Tone::Bad, "certified"), summary(record, out))
+            let words = out.paint(Tone::Bad, &format!("certified already with {}", differing(view)));
+            format!("{what} is {words}\n{}", summary(record, out))
         }
         (None, EmitOutcome::Known { .. }) => format!("known     {what}\n  event hash  {hash}"),
         (None, _) => format!("accepted  {what}\n  event hash  {hash}"),
     }
+}
+
+/// In what the certified event differs: in what makes it another fact, first.
+fn differing(view: &EmitView) -> String {
+    let one = view.differences.first();
+    one.map_or_else(
+        || "other content".to_owned(),
+        |d| format!("another {}: {}, not {}", d.field, clean(&d.certified), clean(&d.offered)),
+    )
 }
 
 /// A certified record in a few lines.
@@ -113,10 +128,14 @@ pub(super) fn summary(record: &RecordView, out: Output) -> String {
 
 /// The exit code: what was asked for, or not.
 fn verdict(view: &EmitView, waited: bool) -> Result<()> {
-    let hash = view.event_hash;
+    let certified = view.record.as_ref().and_then(|record| record.consensus_hash);
+    let hash = certified.unwrap_or(view.event_hash);
     let hint = format!("see: ssid consensus check {hash}");
     let message = match view.state {
-        Some(EventState::Outvoted) => "the subject is certified for another event".to_owned(),
+        Some(EventState::Outvoted) => {
+            let what = format!("{} {}", clean(&view.event.event), clean(&view.event.version));
+            format!("{what} is certified for another event, with {}", differing(view))
+        }
         Some(EventState::Conflict) => "the subject is in conflict".to_owned(),
         Some(EventState::Open) if waited => "not certified in time; the event is kept and being voted on".to_owned(),
         _ => return Ok(()),

@@ -64,6 +64,19 @@ impl ApiState {
         Ok(Some(CertifiedSubject { sequence, record }))
     }
 
+    /// The event of a choice that is certified or open here.
+    pub(super) fn event_of(&self, choice: &Choice) -> Result<Option<Event>, Failure> {
+        Ok(self.store.event(&choice.content_digest)?)
+    }
+
+    /// Whether a certified choice records the same fact as an event (SPEC §2, *agree*).
+    pub(super) fn records_the_same(&self, certified: &Choice, event: &Event) -> Result<bool, Failure> {
+        if *certified == event.choice() {
+            return Ok(true);
+        }
+        Ok(self.event_of(certified)?.is_some_and(|other| other.agrees_with(event)))
+    }
+
     /// What an event is a candidate for.
     pub(super) fn subject_of(&self, event: &Event) -> SubjectId {
         self.manifest.event_policies.subject_of(event).id(&self.federation_id)

@@ -54,16 +54,23 @@ impl Engine {
             Err(Box::new(EmitOutcome::Refused { reason, retry: false }))
         };
         if let Some((_, decided)) = self.open.get(&subject_id).and_then(|open| open.machine.decided()) {
+            if decided == choice || self.is_agreed(&subject_id, decided, event) {
+                return Err(Box::new(EmitOutcome::Known { subject_id, choice: decided }));
+            }
             return differs("this subject is just being certified: this node holds", decided);
         }
         if let Some(own) = self.announced_choice(&subject_id) {
-            if own == choice {
-                return Err(Box::new(EmitOutcome::Known { subject_id, choice }));
+            // the same fact again, as whoever repeats a command says it: its time is another
+            if own == choice || self.is_agreed(&subject_id, own, event) {
+                return Err(Box::new(EmitOutcome::Known { subject_id, choice: own }));
             }
             return differs("this node has announced", own);
         }
-        if let Some(own) = self.own_event(&subject_id).map(|own| own.choice()).filter(|own| *own != choice) {
-            return differs("this node's registry file has", own);
+        if let Some(own) = self.own_event(&subject_id).filter(|own| own.choice() != choice) {
+            if own.agrees_with(event) {
+                return Err(Box::new(EmitOutcome::Known { subject_id, choice: own.choice() }));
+            }
+            return differs("this node's registry file has", own.choice());
         }
         let allowed = limits::OPEN_INSTANCES / self.members.max(1);
         if self.announced.len() + self.accepted.len() >= allowed {
@@ -102,6 +109,15 @@ impl Engine {
         }
         let SubjectState::Certified { sequence } = self.store.subject(subject).ok()?? else { return None };
         Some((sequence, self.store.log_entry(sequence).ok()??.choice))
+    }
+
+    /// Whether an accepted event, or a candidate of an open subject, records the same fact as an event.
+    fn is_agreed(&self, subject: &SubjectId, own: Choice, event: &Event) -> bool {
+        if let Some(accepted) = self.accepted.get(subject).filter(|accepted| accepted.choice() == own) {
+            return accepted.agrees_with(event);
+        }
+        let candidate = self.open.get(subject).and_then(|open| open.machine.candidate(own));
+        candidate.is_some_and(|candidate| candidate.event.agrees_with(event))
     }
 
     /// The event that this node has announced for a subject, or accepted to be announced: it never announces another one.

@@ -172,11 +172,12 @@ pub enum EmitOutcome {
         /// Its hashes.
         choice: Choice,
     },
-    /// This very event is already announced by this node, or being voted on with this node's prevote for it.
+    /// This very event, or one that records the same fact, is already announced by this node, or being voted on with
+    /// this node's prevote for it.
     Known {
         /// Its subject.
         subject_id: SubjectId,
-        /// Its hashes.
+        /// The hashes of the one that is.
         choice: Choice,
     },
     /// The subject is certified already; `certified` says for what, which may be another event.
@@ -440,6 +441,11 @@ pub enum Command {
         /// The answer.
         reply: oneshot::Sender<Vec<InstanceView>>,
     },
+    /// The state in numbers, as of now: not older than what this caller has been told before.
+    Status {
+        /// The answer.
+        reply: oneshot::Sender<EngineStatus>,
+    },
     /// What this node has to say on its Git branch about open instances.
     Offer {
         /// Also for whom: members who cannot publish themselves.
@@ -564,6 +570,16 @@ impl EngineHandle {
     /// Everything that happens from now on.
     pub fn subscribe(&self) -> broadcast::Receiver<Arc<NodeEvent>> {
         self.events.subscribe()
+    }
+
+    /// The engine's state in numbers as it is now: what [`status`](Self::status) shows may be older by some milliseconds
+    /// than what this caller has been told of.
+    ///
+    /// # Errors
+    /// If the engine has stopped.
+    pub async fn current_status(&self) -> Result<EngineStatus, EngineError> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Command::Status { reply }, answer).await
     }
 
     /// The engine's state in numbers, now and as it changes.

@@ -442,6 +442,9 @@ impl Task {
             Command::CommitQuestions { after, reply } => {
                 reply.send(self.engine.commit_questions(after.as_ref())).ok();
             }
+            Command::Status { reply } => {
+                reply.send(self.engine.status()).ok();
+            }
             Command::Offer { relayed, after, reply } => {
                 reply.send(self.engine.offer(&relayed, after)).ok();
             }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use ssid_tests::{Cluster, Events, LONG, SOON, eventually, ssid_in, wild_log, with_hash};
+use ssid_tests::{Cluster, Events, LONG, Node, SOON, eventually, ssid_in, wild_log, with_hash};
 
 const EVENTS: usize = 200;
 
@@ -79,7 +79,39 @@ fn an_event_is_emitted_watched_shown_and_proven() {
     // another event for the subject comes too late
     let other =
         ["events", "emit", "--event", "blueprint_tagged", "--version", "v4.4.0", "--commit", "abcdef9", "--wait"];
-    let _ = last.ssid(&other).exits(4).says(&["certified for another event"]);
+    let refused = last.ssid(&other).exits(4).says(&["certified for another event", "3dd05d9, not abcdef9"]);
+    let hint = refused.stderr.lines().find_map(|line| line.trim().strip_prefix("see: ssid ")).unwrap();
+    let _ = last.ssid(&hint.split(' ').collect::<Vec<_>>()).well();
+}
+
+#[test]
+fn the_same_fact_again_is_done_already_and_status_shows_what_was_waited_for() {
+    let cluster = Cluster::start(4);
+    let first = cluster.node(0);
+    for version in 0..20 {
+        let version = format!("v{version}");
+        let emit =
+            ["events", "emit", "--event", "ci_release", "--version", &version, "--commit", "abcdef1234", "--wait"];
+        let _ = first.ssid(&emit).well();
+        // what is certified for a caller is in the status that the same caller sees next
+        let counts = first.status()["statistics"].clone();
+        assert_eq!(counts["open"], 0, "{counts}");
+    }
+    let again = |node: &Node, commit: &str, more: &[&str]| {
+        let emit = ["events", "emit", "--event", "ci_release", "--version", "v0", "--commit", commit, "--wait"];
+        node.ssid(&[&emit, more].concat())
+    };
+    cluster.wait_certified(20, SOON);
+    // the time is another, and the commit may be longer: as every retry of a pipeline says it, at whatever node
+    for (node, commit, at) in [(0, "abcdef1234", "2026-10-11T20:00:00Z"), (3, "abcdef1234ff", "2026-10-12T20:00:00Z")] {
+        let said = again(cluster.node(node), commit, &["--timestamp", at]).well();
+        assert!(said.stdout.contains("certified already, entry"), "{said:#?}");
+        let said = again(cluster.node(node), commit, &["--timestamp", at, "--json"]).well().json();
+        assert_eq!((&said["repeats"], &said["state"]), (&true.into(), &"certified".into()), "{said}");
+        assert_eq!(said["differences"].as_array().unwrap().last().unwrap()["offered"], at, "{said}");
+    }
+    let _ = again(first, "bbbbbbb", &[]).exits(4).says(&["another commit_hash: abcdef1234, not bbbbbbb"]);
+    let _ = again(first, "abcdef1234", &["--blueprint", "v9"]).exits(4).says(&["another blueprint: v4.4, not v9"]);
 }
 
 /// Ends the cluster also when the test fails.

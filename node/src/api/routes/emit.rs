@@ -16,7 +16,7 @@ use ssid_protocol::id::{SubjectId, UnixMillis};
 use tokio::time::Instant;
 
 use crate::api::error::Failure;
-use crate::api::view::{EmitView, EventDraft, EventState, Page, Problem, now};
+use crate::api::view::{EmitView, EventDraft, EventState, FieldDifference, Page, Problem, now};
 use crate::api::wait::{Ended, Waiter};
 use crate::api::{ApiState, EventDefaults};
 use crate::engine::{EMIT_EVENTS, EmitOutcome};
@@ -174,13 +174,21 @@ fn describe(
         Some(subject) => state.certified(subject)?,
         None => None,
     };
+    let other = certified.as_ref().map(|entry| entry.record.choice).filter(|other| *other != choice);
+    let other = match other {
+        Some(other) => state.event_of(&other)?,
+        None => None,
+    };
+    let repeats = other.as_ref().is_some_and(|other| other.agrees_with(&event));
     let stands = subject.map(|subject| match &certified {
-        Some(entry) if entry.record.choice == choice => EventState::Certified,
+        Some(entry) if repeats || entry.record.choice == choice => EventState::Certified,
         Some(_) => EventState::Outvoted,
         None if ended.get(&subject) == Some(&Ended::Conflict) => EventState::Conflict,
         None => EventState::Open,
     });
     Ok(EmitView {
+        differences: other.map_or_else(Vec::new, |other| differences(&event, &other)),
+        repeats,
         event,
         event_hash: choice.event_hash,
         content_digest: choice.content_digest,
@@ -188,6 +196,25 @@ fn describe(
         state: stands,
         record: certified.map(|entry| entry.view()),
     })
+}
+
+/// The fields in which two events of one subject differ.
+fn differences(offered: &Event, certified: &Event) -> Vec<FieldDifference> {
+    let fields: [(&str, fn(&Event) -> &String); 6] = [
+        ("commit_hash", |e| &e.commit_hash),
+        ("blueprint", |e| &e.blueprint),
+        ("timestamp", |e| &e.timestamp),
+        ("root_24_lock", |e| &e.root_24_lock),
+        ("compliance_score", |e| &e.compliance_score),
+        ("emitted_by", |e| &e.emitted_by),
+    ];
+    let differing = fields.iter().filter(|(_, field)| field(offered) != field(certified));
+    let differing = differing.map(|(name, field)| FieldDifference {
+        field: (*name).to_owned(),
+        offered: field(offered).clone(),
+        certified: field(certified).clone(),
+    });
+    differing.collect()
 }
 
 #[cfg(test)]

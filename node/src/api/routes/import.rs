@@ -52,7 +52,8 @@ pub(super) async fn import(
     }
     if let Some(deadline) = deadline {
         let subjects: HashSet<_> = pending.keys().copied().collect();
-        count_ended(&mut view, &pending, &waiter.until_decided(&state, subjects, deadline).await?);
+        let ended = waiter.until_decided(&state, subjects, deadline).await?;
+        count_ended(&state, &mut view, &pending, &ended)?;
     }
     Ok(Json(view))
 }
@@ -107,7 +108,11 @@ async fn offer(
                 outcome => {
                     let is_open = open_subject(&outcome).is_some();
                     view.old += u64::from(is_open && event.instant().is_some_and(|at| at.seconds < oldest));
-                    count(view, pending, event.choice(), line, outcome);
+                    let repeats = match &outcome {
+                        EmitOutcome::Certified { certified, .. } => state.records_the_same(certified, &event)?,
+                        _ => false,
+                    };
+                    count(view, pending, repeats, line, outcome);
                 }
             }
         }
@@ -125,21 +130,25 @@ async fn offer(
 fn count(
     view: &mut ImportView,
     pending: &mut HashMap<SubjectId, Choice>,
-    choice: Choice,
+    repeats: bool,
     line: (u64, u64),
     outcome: EmitOutcome,
 ) {
-    if let Some(subject) = open_subject(&outcome) {
-        pending.insert(subject, choice);
-    }
     match outcome {
-        EmitOutcome::Accepted { .. } => view.accepted += 1,
-        EmitOutcome::Kept { reason, .. } => {
+        EmitOutcome::Accepted { subject_id, choice } => {
+            pending.insert(subject_id, choice);
+            view.accepted += 1;
+        }
+        EmitOutcome::Kept { subject_id, choice, reason } => {
+            pending.insert(subject_id, choice);
             view.accepted += 1;
             note(view, line, format!("it is kept and sent once this node may sign: {reason}"));
         }
-        EmitOutcome::Known { .. } => view.known += 1,
-        EmitOutcome::Certified { certified, .. } if certified == choice => view.certified += 1,
+        EmitOutcome::Known { subject_id, choice } => {
+            pending.insert(subject_id, choice);
+            view.known += 1;
+        }
+        EmitOutcome::Certified { .. } if repeats => view.certified += 1,
         EmitOutcome::Certified { certified, .. } => {
             view.certified_differently += 1;
             note(view, line, format!("its subject is certified for event {}", certified.event_hash));
@@ -151,13 +160,26 @@ fn count(
     }
 }
 
-fn count_ended(view: &mut ImportView, pending: &HashMap<SubjectId, Choice>, ended: &HashMap<SubjectId, Ended>) {
+fn count_ended(
+    state: &ApiState,
+    view: &mut ImportView,
+    pending: &HashMap<SubjectId, Choice>,
+    ended: &HashMap<SubjectId, Ended>,
+) -> Result<(), Failure> {
     for (subject, choice) in pending {
         match ended.get(subject) {
             Some(Ended::Certified(certified)) if certified == choice => view.now_certified += 1,
-            Some(Ended::Certified(_)) => view.now_certified_differently += 1,
+            Some(Ended::Certified(certified)) => {
+                let offered = state.event_of(choice)?;
+                let repeats = offered.map(|event| state.records_the_same(certified, &event)).transpose()?;
+                match repeats {
+                    Some(true) => view.now_certified += 1,
+                    _ => view.now_certified_differently += 1,
+                }
+            }
             Some(Ended::Conflict) => view.now_in_conflict += 1,
             None => view.still_open += 1,
         }
     }
+    Ok(())
 }

@@ -1,6 +1,7 @@
 //! `/v1/status`, `/healthz`, `/readyz`, `/metrics`.
 
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
@@ -8,6 +9,7 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use ssid_protocol::member::Status;
 use ssid_protocol::record::Transport;
+use tokio::time::timeout;
 
 use crate::api::ApiState;
 use crate::api::error::{Answer, Failure};
@@ -21,26 +23,36 @@ use crate::engine::outbox::{ANCHOR, HOOK, TELEMETRY, entries_of};
 /// Program and version, as heartbeats say it too.
 const SOFTWARE: &str = concat!("ssid/", env!("CARGO_PKG_VERSION"));
 
+/// How long the engine is asked for its state of now; past that its latest is shown, so that a busy node says so.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// What was certified for a caller is in the status that the same caller asks for next.
 pub(super) async fn status(State(state): State<ApiState>) -> Answer<StatusView> {
-    Ok(Json(view(&state)))
+    let current = timeout(PATIENCE, state.engine.current_status()).await;
+    let engine = current.ok().and_then(Result::ok).map_or_else(|| state.engine.status().borrow().clone(), Arc::new);
+    Ok(Json(view_of(&state, &engine)))
 }
 
 /// This node's view of itself and its federation, now.
 pub(crate) fn view(state: &ApiState) -> StatusView {
     let engine = state.engine.status().borrow().clone();
+    view_of(state, &engine)
+}
+
+fn view_of(state: &ApiState, engine: &EngineStatus) -> StatusView {
     let member = state.manifest.member(&state.node_id);
     StatusView {
         node: state.named_node(&state.node_id),
         role: member.map_or("none", |m| m.role.as_str()).to_owned(),
         software: SOFTWARE.to_owned(),
         started_at: iso(state.started_at),
-        federation: federation(state, &engine),
-        transport: transport(state, &engine),
-        voting: voting(state, &engine),
-        members: members(state, &engine),
+        federation: federation(state, engine),
+        transport: transport(state, engine),
+        voting: voting(state, engine),
+        members: members(state, engine),
         log: LogHeadView::from(engine.log),
-        outbox: outbox(state, &engine),
-        statistics: statistics(state, &engine),
+        outbox: outbox(state, engine),
+        statistics: statistics(state, engine),
     }
 }
 

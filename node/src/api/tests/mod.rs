@@ -58,7 +58,8 @@ async fn served(engine: fn(&Event) -> EmitOutcome, with_tcp: bool) -> Served {
     let (store, writer) = Store::open(dir.path(), owner, LogId([1; 32])).unwrap();
     let (commands, mut inbox) = mpsc::channel(8);
     let (events, _) = broadcast::channel(64);
-    let (_status, status) = watch::channel(Arc::new(status(&store)));
+    let as_of_now = status(&store);
+    let (_status, status) = watch::channel(Arc::new(as_of_now.clone()));
     let adjusted: Arc<Mutex<Vec<Adjustment>>> = Arc::default();
     let asked = adjusted.clone();
     let handle = EngineHandle { commands, events: events.clone(), status };
@@ -74,6 +75,7 @@ async fn served(engine: fn(&Event) -> EmitOutcome, with_tcp: bool) -> Served {
                 Command::Outbox { reply, .. } => drop(reply.send(Ok(Vec::new()))),
                 Command::Instances { reply, .. } => drop(reply.send(Vec::new())),
                 Command::Offer { reply, .. } => drop(reply.send(crate::engine::OfferPage::default())),
+                Command::Status { reply } => drop(reply.send(as_of_now.clone())),
                 Command::CommitQuestions { reply, .. } => drop(reply.send(Vec::new())),
             }
         }

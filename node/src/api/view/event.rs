@@ -100,11 +100,30 @@ pub struct EmitView {
     pub state: Option<EventState>,
     /// The record, if its subject is certified: it may be for another event.
     pub record: Option<RecordView>,
+    /// Whether the certified event records the same fact (SPEC §2, *agree*), though not in the same words.
+    pub repeats: bool,
+    /// In what the certified event differs from the one offered; empty if in nothing, or if none is certified.
+    pub differences: Vec<FieldDifference>,
+}
+
+/// A field in which the certified event differs from the one that was offered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FieldDifference {
+    /// The field's name.
+    pub field: String,
+    /// What was offered.
+    pub offered: String,
+    /// What is certified.
+    pub certified: String,
 }
 
 impl EmitView {
-    /// Whether the subject is certified for exactly this event.
+    /// Whether the fact is certified: this very event, or one that records the same.
     pub fn is_certified(&self) -> bool {
+        self.repeats || self.is_certified_exactly()
+    }
+
+    fn is_certified_exactly(&self) -> bool {
         self.record
             .as_ref()
             .is_some_and(|r| r.consensus_hash == Some(self.event_hash) && r.content_digest == Some(self.content_digest))

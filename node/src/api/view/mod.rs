@@ -18,7 +18,7 @@ pub use anchor::{AnchorFailure, AnchorProgress, AnchorSession, AnchorView, Ancho
 pub use conflict::{CandidateVotes, ConflictView, ReviewView};
 pub(crate) use consensus::by_event;
 pub use consensus::{ConsensusCheck, FailedCertificate, FoundLaterView, RecordView, VerifyView};
-pub use event::{AppliedView, EmitView, EventDraft, EventState, EventView, ImportView, LineNote};
+pub use event::{AppliedView, EmitView, EventDraft, EventState, EventView, FieldDifference, ImportView, LineNote};
 pub use evidence::EvidenceView;
 pub use log::{ConsistencyView, LogHeadView, ProofView};
 pub use node::{NodeView, ObservedNodeView};
