@@ -13,6 +13,7 @@ mod memory;
 mod names;
 mod output;
 mod setup;
+mod table;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

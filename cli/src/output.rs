@@ -5,11 +5,12 @@ use std::ffi::OsString;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::time::Duration;
 
-use comfy_table::{Attribute, Cell, Color as CellColor, ContentArrangement, Table, presets};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::args::Color;
+use crate::table::{self, Cell, Column};
 
 /// What a word means, for its colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +31,8 @@ pub(crate) struct Output {
     json: bool,
     quiet: bool,
     color: bool,
+    /// Columns of a line.
+    width: usize,
 }
 
 impl Output {
@@ -40,7 +43,7 @@ impl Output {
             Color::Never => false,
             Color::Auto => likes_color() && io::stdout().is_terminal(),
         };
-        Self { json, quiet, color: color && !json }
+        Self { json, quiet, color: color && !json, width: table::line_width() }
     }
 
     /// Whether answers are JSON.
@@ -93,47 +96,53 @@ impl Output {
         if self.color { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
     }
 
-    /// A table that fits the terminal; elsewhere as wide as it is.
-    pub(crate) fn table(self, headers: &[&str], rows: impl IntoIterator<Item = Vec<Cell>>) -> String {
-        let mut table = Table::new();
-        table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
-        if !io::stdout().is_terminal() {
-            table.set_content_arrangement(ContentArrangement::Disabled);
-        }
-        if self.color {
-            table.enforce_styling();
-        }
-        table.set_header(headers.iter().map(|header| self.cell(Tone::Dim, *header)));
-        for row in rows {
-            table.add_row(row);
-        }
-        table.trim_fmt()
+    /// A table that fits the line; see [`crate::table`].
+    pub(crate) fn table<'a, C>(self, columns: &[C], rows: impl IntoIterator<Item = Vec<Cell>>) -> String
+    where
+        C: Copy + Into<Column<'a>>,
+    {
+        let columns: Vec<Column<'a>> = columns.iter().map(|column| (*column).into()).collect();
+        let rows: Vec<Vec<Cell>> = rows.into_iter().collect();
+        table::lay(&columns, &rows, self.width, self.color)
     }
 
     /// A cell in the colour of its meaning.
+    #[expect(clippy::unused_self, reason = "reads as its siblings")]
     pub(crate) fn cell(self, tone: Tone, text: impl ToString) -> Cell {
-        let cell = Cell::new(text);
-        match (self.color, tone) {
-            (false, _) => cell,
-            (_, Tone::Good) => cell.fg(CellColor::Green),
-            (_, Tone::Warn) => cell.fg(CellColor::Yellow),
-            (_, Tone::Bad) => cell.fg(CellColor::Red),
-            (_, Tone::Dim) => cell.add_attribute(Attribute::Dim),
-        }
+        Cell { text: text.to_string(), tone: Some(tone) }
     }
 
     /// A cell without colour.
     #[expect(clippy::unused_self, reason = "reads as its sibling")]
     pub(crate) fn plain(self, text: impl ToString) -> Cell {
-        Cell::new(text)
+        Cell { text: text.to_string(), tone: None }
     }
 
-    /// Names and values below each other, the values aligned.
-    #[expect(clippy::unused_self, reason = "reads as its siblings")]
+    /// Columns of a line.
+    pub(crate) fn width(self) -> usize {
+        self.width
+    }
+
+    /// The same for what stands `columns` to the right of the margin.
+    pub(crate) fn indented(self, columns: usize) -> Self {
+        Self { width: self.width.saturating_sub(columns), ..self }
+    }
+
+    /// A sentence, wrapped between words to the line; what follows the first line is indented by `indent` columns.
+    pub(crate) fn paragraph(self, text: &str, indent: usize) -> String {
+        let blanks = " ".repeat(indent);
+        table::wrapped(text, self.width.saturating_sub(indent)).join(&format!("\n{blanks}"))
+    }
+
+    /// Names and values below each other, the values aligned and wrapped between words.
     pub(crate) fn fields(self, lines: &[(&str, String)]) -> String {
-        let width = lines.iter().map(|(name, _)| name.chars().count()).max().unwrap_or_default();
-        let lines: Vec<_> = lines.iter().map(|(name, value)| format!("{name:<width$}  {value}\n")).collect();
-        lines.concat()
+        let width = lines.iter().map(|(name, _)| table::width_of(name)).max().unwrap_or_default();
+        let line = |(name, value): &(&str, String)| {
+            let blanks = width.saturating_sub(table::width_of(name));
+            let value = if value.contains('\u{1b}') { value.clone() } else { self.paragraph(value, width + 2) };
+            format!("{name}{:blanks$}  {value}\n", "")
+        };
+        lines.iter().map(line).collect()
     }
 
     /// A progress bar on a terminal, elsewhere nothing. Without a length it spins.
@@ -189,6 +198,27 @@ pub(crate) fn short(id: &impl ToString) -> String {
     text.get(..12).map_or(text.clone(), ToOwned::to_owned)
 }
 
+/// How long ago a time was, as people say it – `3 min ago` – for a week; then its date. At most ten columns.
+pub(crate) fn when(iso: &str) -> String {
+    iso.parse().map_or_else(|_| clean(iso), |at| said_when(at, Timestamp::now()))
+}
+
+fn said_when(at: Timestamp, now: Timestamp) -> String {
+    const MINUTE: i64 = 60;
+    const HOUR: i64 = 60 * MINUTE;
+    const DAY: i64 = 24 * HOUR;
+    let past = now.as_second() - at.as_second();
+    match past {
+        // clocks differ by a moment
+        -60..=2 => "now".to_owned(),
+        3..MINUTE => format!("{past} s ago"),
+        MINUTE..HOUR => format!("{} min ago", past / MINUTE),
+        HOUR..DAY => format!("{} h ago", past / HOUR),
+        DAY..=604_800 => format!("{} d ago", past / DAY),
+        _ => at.strftime("%Y-%m-%d").to_string(),
+    }
+}
+
 /// An ISO time without its fraction.
 pub(crate) fn seconds(iso: &str) -> String {
     iso.split_once('.').map_or_else(|| iso.to_owned(), |(whole, _)| format!("{whole}Z"))
@@ -205,10 +235,31 @@ mod tests {
 
     #[test]
     fn tables_are_plain_without_colour() {
-        let out = Output { json: false, quiet: false, color: false };
+        let out = Output { json: false, quiet: false, color: false, width: 80 };
         let table = out.table(&["NODE", "TRUST"], [vec![out.plain("Berlin"), out.cell(Tone::Good, 52)]]);
         assert_eq!(table.lines().map(str::trim).collect::<Vec<_>>(), ["NODE    TRUST", "Berlin  52"]);
         assert!(!table.contains('\u{1b}'));
+    }
+
+    #[test]
+    fn times_are_said_as_people_say_them() {
+        let now: Timestamp = "2026-11-29T12:00:00Z".parse().unwrap();
+        let of = |text: &str| said_when(text.parse().unwrap(), now);
+        assert_eq!(of("2026-11-29T11:59:59Z"), "now");
+        assert_eq!(of("2026-11-29T11:59:18.5Z"), "42 s ago");
+        assert_eq!(of("2026-11-29T11:00:01Z"), "59 min ago");
+        assert_eq!(of("2026-11-28T12:00:01Z"), "23 h ago");
+        assert_eq!(of("2026-11-22T12:00:00Z"), "7 d ago");
+        assert_eq!(of("2025-10-11T20:00:00Z"), "2025-10-11");
+        assert_eq!(of("2026-11-30T20:00:00Z"), "2026-11-30", "a time to come");
+        assert_eq!(when("never"), "never");
+    }
+
+    #[test]
+    fn fields_are_aligned_and_wrapped_between_words() {
+        let out = Output { json: false, quiet: false, color: false, width: 20 };
+        let text = out.fields(&[("Name", "Käthe".to_owned()), ("Ort", "eins zwei drei vier".to_owned())]);
+        assert_eq!(text, "Name  Käthe\nOrt   eins zwei drei\n      vier\n");
     }
 
     #[test]

@@ -21,7 +21,8 @@ use ssid_node::registry::paths::RegistryPaths;
 use crate::client::Client;
 use crate::context::Context;
 use crate::error::{CliError, Code, OrCode as _};
-use crate::output::{Output, Tone, clean, clean_lines, counted, seconds};
+use crate::output::{Output, Tone, clean, clean_lines, counted, seconds, when};
+use crate::table::{named, whole};
 
 /// How often a running node is asked how far it is.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -193,7 +194,8 @@ fn summary(session: &Session, out: Output) -> String {
     let (anchored, unchanged, failed) = (session.anchored.len(), session.unchanged, session.failed.len());
     let mut text = String::new();
     if anchored > 0 {
-        text = out.table(&["FILE", "CID", "ON"], session.anchored.iter().map(row)) + "\n\n";
+        text = out.table(&[named("FILE", 12), whole("CID"), named("ON", 6).goes(1)], session.anchored.iter().map(row))
+            + "\n\n";
     }
     for failure in &session.failed {
         let reason = failure.reason.lines().next().unwrap_or_default();
@@ -246,14 +248,17 @@ fn listed(view: &AnchorsView, out: Output) -> String {
         vec![
             out.plain(clean(&anchor.name)),
             out.plain(clean(&anchor.cid)),
-            out.plain(seconds(&anchor.at)),
+            out.plain(when(&anchor.at)),
             out.plain(clean(&anchor.services.join(", "))),
         ]
     };
     let mut text = if view.items.is_empty() {
         "nothing is anchored".to_owned()
     } else {
-        out.table(&["FILE", "CID", "AT", "ON"], view.items.iter().map(row))
+        out.table(
+            &[named("FILE", 12), whole("CID"), whole("AT").goes(1), named("ON", 6).goes(2)],
+            view.items.iter().map(row),
+        )
     };
     if view.waiting > 0 {
         let next = view.next_try_at.as_ref().map(|at| format!(", tried again at {}", seconds(at))).unwrap_or_default();

@@ -6,13 +6,14 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
-use ssid_node::api::view::StatusView;
+use ssid_node::api::view::{Page, StatusView};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cluster::{Cluster, ClusterSpec};
 use crate::context::Context;
 use crate::error::CliError;
 use crate::output::{Output, Tone, clean};
+use crate::table::{named, whole};
 
 /// A local test federation of real processes
 #[derive(Debug, Subcommand)]
@@ -93,8 +94,8 @@ pub(crate) async fn run(command: ClusterCommand, context: &Context) -> Result<()
         ClusterCommand::Up(args) => up(args, out).await?,
         ClusterCommand::Status(place) => {
             let mut cluster = Cluster::open(&place.dir)?;
-            let nodes = describe(&mut cluster).await?;
-            out.show(&nodes, |nodes| table(nodes, out))?;
+            let nodes = Page::whole(describe(&mut cluster).await?);
+            out.show(&nodes, |nodes| table(&nodes.items, out))?;
         }
         ClusterCommand::Kill(which) => {
             let killed = Cluster::open(&which.place.dir)?.kill(which.index).await?;
@@ -200,5 +201,17 @@ fn table(nodes: &[Value], out: Output) -> String {
         row.extend(["connected_peers", "certified", "address", "data"].iter().map(|key| out.plain(text(&node[*key]))));
         row
     };
-    out.table(&["NODE", "NAME", "PID", "STATE", "PEERS", "CERTIFIED", "ADDRESS", "DATA"], nodes.iter().map(row))
+    out.table(
+        &[
+            whole("NODE"),
+            named("NAME", 8),
+            whole("PID"),
+            whole("STATE"),
+            whole("PEERS").goes(1),
+            whole("CERTIFIED").goes(2),
+            whole("ADDRESS").goes(3),
+            whole("DATA").goes(4),
+        ],
+        nodes.iter().map(row),
+    )
 }

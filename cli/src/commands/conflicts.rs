@@ -11,7 +11,8 @@ use ssid_protocol::id::{Choice, NodeId, Round};
 use ssid_protocol::vote::Phase;
 
 use crate::context::Context;
-use crate::output::{Output, Tone, clean, seconds, short};
+use crate::output::{Output, Tone, clean, seconds, short, when};
+use crate::table::{Cell, named, prose, whole};
 
 /// Subjects that could not be decided and wait for people
 #[derive(Debug, Subcommand)]
@@ -65,7 +66,7 @@ pub(crate) async fn run(command: ConflictsCommand, context: &Context) -> Result<
         ConflictsCommand::Show { subject } => {
             let conflict: ConflictView = client.get(&["v1", "conflicts", &subject], &[]).await?;
             let nodes = if out.is_json() { Page::whole(Vec::new()) } else { client.get(&["v1", "nodes"], &[]).await? };
-            let names = names(nodes.items);
+            let names = names(nodes);
             out.show(&conflict, |conflict| page_with(conflict, &names, out))?;
         }
         ConflictsCommand::Resolve { subject, choose } => {
@@ -88,17 +89,25 @@ fn list(conflicts: &[ConflictView], out: Output) -> String {
             out.plain(c.subject.as_ref().map_or(String::new(), |s| clean(&s.version))),
             out.plain(c.candidates.len()),
             out.plain(c.round),
-            out.plain(seconds(&c.since)),
+            out.plain(when(&c.since)),
         ]
     };
-    out.table(&["SUBJECT", "EVENT", "VERSION", "CANDIDATES", "ROUND", "SINCE"], conflicts.iter().map(row))
+    let columns = [
+        whole("SUBJECT"),
+        named("EVENT", 10),
+        named("VERSION", 8),
+        whole("CANDIDATES").goes(1),
+        whole("ROUND").goes(2),
+        whole("SINCE"),
+    ];
+    out.table(&columns, conflicts.iter().map(row))
 }
 
 /// What members are called.
-type Names = BTreeMap<NodeId, String>;
+pub(super) type Names = BTreeMap<NodeId, String>;
 
-fn names(nodes: Vec<NodeView>) -> Names {
-    nodes.into_iter().map(|node| (node.node_id, clean(&node.node_name))).collect()
+pub(super) fn names(nodes: Page<NodeView>) -> Names {
+    nodes.items.into_iter().map(|node| (node.node_id, clean(&node.node_name))).collect()
 }
 
 /// What the node says about an operator's decision.
@@ -148,7 +157,7 @@ fn page_with(conflict: &ConflictView, names: &Names, out: Output) -> String {
     format!("{what}\n{}\n{sides}\n\n{}", out.fields(&lines), votes(conflict, names, out))
 }
 
-fn name(node: &NodeId, names: &Names) -> String {
+pub(super) fn name(node: &NodeId, names: &Names) -> String {
     names.get(node).filter(|name| !name.is_empty()).cloned().unwrap_or_else(|| short(node))
 }
 
@@ -175,7 +184,19 @@ fn votes(conflict: &ConflictView, names: &Names, out: Output) -> String {
         let said: Vec<_> = by_choice.iter().map(|(what, who)| format!("{what}: {}", who.join(" "))).collect();
         vec![out.plain(round), out.plain(phase), out.plain(said.join("; "))]
     };
-    out.table(&["ROUND", "PHASE", "VOTES"], lines.into_iter().map(row))
+    out.table(&[whole("ROUND"), whole("PHASE"), prose("VOTES")], lines.into_iter().map(row))
+}
+
+/// The candidates of a table that is too wide for the line, one after another.
+fn one_below_the_other(headers: &[String], rows: &[Vec<Cell>], out: Output) -> String {
+    let one = |(i, header): (usize, &String)| {
+        let cell = |row: &Vec<Cell>, i: usize| row.get(i).map_or_else(String::new, |cell| cell.text.clone());
+        let names: Vec<String> = rows.iter().map(|row| cell(row, 0)).collect();
+        let values = rows.iter().map(|row| cell(row, i + 1));
+        let lines: Vec<_> = names.iter().map(String::as_str).zip(values).collect();
+        format!("{header}\n{}", out.fields(&lines))
+    };
+    headers.iter().enumerate().map(one).collect::<Vec<_>>().join("\n")
 }
 
 fn side_by_side(candidates: &[CandidateVotes], names: &Names, out: Output) -> String {
@@ -199,6 +220,8 @@ fn side_by_side(candidates: &[CandidateVotes], names: &Names, out: Output) -> St
     row("own", &|c| if c.own { "yes".to_owned() } else { String::new() });
     row("prevoted by", &|c| c.prevoted_by.iter().map(|id| name(id, names)).collect::<Vec<_>>().join(" "));
     let headers: Vec<String> = (1..=candidates.len()).map(|n| format!("CANDIDATE {n}")).collect();
-    let headers: Vec<&str> = std::iter::once("").chain(headers.iter().map(String::as_str)).collect();
-    out.table(&headers, rows)
+    let fits = |line: &str| crate::table::width_of(line) <= out.width();
+    let columns: Vec<_> = std::iter::once("").chain(headers.iter().map(String::as_str)).map(whole).collect();
+    let table = out.table(&columns, rows.iter().cloned());
+    if table.lines().all(fits) { table } else { one_below_the_other(&headers, &rows, out) }
 }

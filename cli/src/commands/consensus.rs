@@ -8,11 +8,12 @@ use clap::Subcommand;
 use clap::builder::NonEmptyStringValueParser;
 use ssid_node::api::view::{ConsensusCheck, Page, RecordView, StatusView, VerifyView};
 
-use super::conflicts;
+use super::conflicts::{self, Names, name, names};
 use super::emit::summary;
 use crate::context::Context;
 use crate::error::{CliError, Code};
-use crate::output::{Output, Tone, clean, seconds, short};
+use crate::output::{Output, Tone, clean, counted, short, when};
+use crate::table::{named, whole};
 
 /// How events were decided
 #[derive(Debug, Subcommand)]
@@ -26,6 +27,9 @@ pub(crate) enum ConsensusCommand {
         /// How many
         #[arg(long, value_name = "N", default_value_t = 10)]
         limit: usize,
+        /// Only those before this entry of the log: what --json calls next
+        #[arg(long, value_name = "ENTRY")]
+        before: Option<String>,
     },
     /// Show how an event's subject was decided, or how far it is
     ///
@@ -65,10 +69,14 @@ pub(crate) async fn run(command: ConsensusCommand, context: &Context) -> Result<
     let client = context.client()?;
     let out = context.out;
     match command {
-        ConsensusCommand::History { limit } => {
-            let records: Page<RecordView> = client.list(&["v1", "consensus"], &[], limit).await?;
-            out.show(&records, |records| table(&records.items, out))?;
+        ConsensusCommand::History { limit, before } => {
+            let records: Page<RecordView> = client.list(&["v1", "consensus"], &page_before(before), limit).await?;
+            let names = if out.is_json() { Names::new() } else { names(client.get(&["v1", "nodes"], &[]).await?) };
+            out.show(&records, |records| table(&records.items, &names, out))?;
             if !out.is_json() {
+                let left =
+                    records.next.as_ref().map(|next| format!("older ones: --before {next}, or a higher --limit"));
+                left.iter().for_each(|text| out.remark(text));
                 undecided(&client.get(&["v1", "status"], &[]).await?, out);
             }
         }
@@ -110,24 +118,40 @@ fn undecided(status: &StatusView, out: Output) {
     }
 }
 
-fn table(records: &[RecordView], out: Output) -> String {
+/// The cursor of a page, as the API takes it.
+pub(super) fn page_before(before: Option<String>) -> Vec<(&'static str, String)> {
+    before.into_iter().map(|cursor| ("before", cursor)).collect()
+}
+
+fn table(records: &[RecordView], names: &Names, out: Output) -> String {
     let row = |r: &RecordView| {
-        let disagreeing: Vec<_> = r.disagreeing_nodes.iter().map(short).collect();
+        let disagreeing: Vec<_> = r.disagreeing_nodes.iter().map(|node| name(node, names)).collect();
+        let agreeing = r.node_hashes.len().saturating_sub(disagreeing.len());
         let tone = if disagreeing.is_empty() { Tone::Good } else { Tone::Warn };
         vec![
             out.plain(r.sequence.map_or(String::new(), |n| n.to_string())),
             out.plain(r.consensus_hash.as_ref().map_or(String::new(), short)),
             out.plain(clean(&r.event_type)),
             out.plain(clean(&r.event_version)),
-            out.plain(r.completed_at.as_deref().map_or(String::new(), seconds)),
-            out.cell(tone, format!("{:.2}% of {}", r.agreement_percentage, r.participating_nodes.len())),
+            out.plain(r.completed_at.as_deref().map_or(String::new(), when)),
+            out.cell(tone, format!("{agreeing} of {}", r.eligible_nodes)),
+            out.cell(Tone::Warn, disagreeing.join(", ")),
             out.plain(&r.resolution),
             out.plain(&r.transport),
-            out.cell(Tone::Warn, disagreeing.join(" ")),
         ]
     };
-    let headers = ["LOG", "HASH", "EVENT", "VERSION", "COMPLETED", "AGREEMENT", "RESOLUTION", "BY", "DISAGREEING"];
-    out.table(&headers, records.iter().map(row))
+    let columns = [
+        whole("LOG"),
+        whole("HASH"),
+        named("EVENT", 10),
+        named("VERSION", 8),
+        whole("CERTIFIED"),
+        whole("OBSERVED"),
+        named("DIFFERING", 9).goes(1),
+        whole("RESOLUTION").goes(3),
+        whole("BY").goes(2),
+    ];
+    out.table(&columns, records.iter().map(row))
 }
 
 fn checked(check: &ConsensusCheck, out: Output) -> String {
@@ -156,8 +180,8 @@ fn not_certified(check: &ConsensusCheck) -> CliError {
 
 fn verified(view: &VerifyView, out: Output) -> String {
     let mut text = format!(
-        "{} certificates verified in {:.1} s",
-        view.certificates - view.failures,
+        "{} verified in {:.1} s",
+        counted(view.certificates - view.failures, "certificate", "certificates"),
         view.milliseconds as f64 / 1000.0
     );
     for failed in &view.failed {

@@ -11,7 +11,8 @@ use ssid_protocol::record::Transport;
 use super::{conflicts, emit, import};
 use crate::client::StreamItem;
 use crate::context::Context;
-use crate::output::{Output, Tone, clean, seconds, short};
+use crate::output::{Output, Tone, clean, seconds, short, when};
+use crate::table::{named, whole};
 
 /// Offer, list, import and follow registry events
 #[derive(Debug, Subcommand)]
@@ -132,7 +133,7 @@ fn table(events: &[EventView], out: Output) -> String {
     let row = |e: &EventView| {
         vec![
             out.plain(short(&e.event_hash)),
-            out.plain(seconds(&clean(&e.event.timestamp))),
+            out.plain(when(&e.event.timestamp)),
             out.plain(clean(&e.event.event)),
             out.plain(clean(&e.event.version)),
             out.plain(e.event.commit_hash.chars().take(7).collect::<String>()),
@@ -140,7 +141,16 @@ fn table(events: &[EventView], out: Output) -> String {
             out.plain(e.sequence.map_or(String::new(), |n| n.to_string())),
         ]
     };
-    out.table(&["HASH", "TIMESTAMP", "EVENT", "VERSION", "COMMIT", "STATE", "LOG"], events.iter().map(row))
+    let columns = [
+        whole("HASH"),
+        whole("WHEN"),
+        named("EVENT", 10),
+        named("VERSION", 8),
+        whole("COMMIT").goes(1),
+        whole("STATE"),
+        whole("LOG"),
+    ];
+    out.table(&columns, events.iter().map(row))
 }
 
 fn page(view: &EventView, out: Output) -> String {

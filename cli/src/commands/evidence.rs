@@ -15,8 +15,9 @@ use ssid_protocol::manifest::Manifest;
 use super::certificate::{OfflineFederation, refused};
 use crate::context::Context;
 use crate::error::{CliError, Code, OrCode as _};
-use crate::output::{Output, Tone, clean, seconds, short};
+use crate::output::{Output, Tone, clean, seconds, short, when};
 use crate::setup::read_document;
+use crate::table::{named, whole};
 
 /// Who signed two things that contradict each other, proven; and whose Git branch was rewritten, as this node saw it
 #[derive(Debug, Subcommand)]
@@ -113,11 +114,21 @@ fn table(all: &[EvidenceView], out: Output) -> String {
             out.cell(Tone::Bad, name(one.member.as_ref(), "the federation")),
             out.plain(&one.kind),
             if one.proven { out.plain("proven") } else { out.cell(Tone::Warn, "observed") },
-            out.plain(seconds(&one.at)),
+            out.plain(when(&one.at)),
             out.plain(name(one.told_by.as_ref(), "seen here")),
         ]
     };
-    out.table(&["EVIDENCE", "AGAINST", "KIND", "STANDING", "SINCE", "FROM"], all.iter().map(row))
+    out.table(
+        &[
+            whole("EVIDENCE"),
+            named("AGAINST", 18),
+            whole("KIND"),
+            whole("STANDING").goes(1),
+            whole("SINCE"),
+            named("FROM", 10).goes(2),
+        ],
+        all.iter().map(row),
+    )
 }
 
 fn page(one: &EvidenceView, out: Output) -> String {

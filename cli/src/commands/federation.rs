@@ -13,6 +13,7 @@ use crate::context::Context;
 use crate::error::{CliError, Code, OrCode as _};
 use crate::output::{Output, clean, short};
 use crate::setup::{self, NewFederation};
+use crate::table::{named, whole};
 
 /// Create, join and show a federation
 #[derive(Debug, Subcommand)]
@@ -155,6 +156,14 @@ fn text(manifest: &Manifest, voters: &VoterSet, out: Output) -> String {
         row
     });
     let threshold = f64::from(manifest.threshold_bp) / 100.0;
+    let columns = [
+        whole("NODE"),
+        named("NAME", 8),
+        named("ORGANIZATION", 10).goes(2),
+        whole("ROLE"),
+        whole("STATUS").goes(1),
+        named("ADDRESSES", 16),
+    ];
     format!(
         "Federation {} (epoch {})\n  id         {}\n  quorum     {} of {} ({threshold:.1}% asked for)\n  tolerates  {}\n\n{}",
         clean(&manifest.name),
@@ -162,8 +171,8 @@ fn text(manifest: &Manifest, voters: &VoterSet, out: Output) -> String {
         manifest.federation_id(),
         voters.quorum(),
         voters.total(),
-        tolerance(voters),
-        out.table(&["NODE", "NAME", "ORGANIZATION", "ROLE", "STATUS", "ADDRESSES"], members),
+        out.paragraph(&tolerance(voters), 13),
+        out.table(&columns, members),
     )
 }
 

@@ -16,8 +16,9 @@ use super::compat::put_in_manifest;
 use super::plain_sync;
 use crate::context::Context;
 use crate::error::{Code, OrCode as _};
-use crate::output::{Output, Tone, band, clean, seconds, short};
+use crate::output::{Output, Tone, band, clean, seconds, short, when};
 use crate::setup;
+use crate::table::{named, whole};
 
 /// The members of the federation, as this node sees them
 #[derive(Debug, Subcommand)]
@@ -180,20 +181,33 @@ fn observed_table(nodes: &[ObservedNodeView], out: Output) -> String {
             out.plain(clean(&node.node_name)),
             out.plain(clean(&node.organization)),
             out.cell(tone, word),
-            out.plain(node.last_seen.as_deref().map_or("never".to_owned(), seconds)),
+            out.plain(node.last_seen.as_deref().map_or("never".to_owned(), when)),
             out.plain(count(|found| found.same)),
             out.plain(count(|found| found.new)),
             out.plain(count(|found| found.missing_there)),
             out.plain(count(|found| found.divergent)),
-            out.plain(clean(&error.unwrap_or_default())),
         ]
     };
-    let headers =
-        ["NODE", "NAME", "ORGANIZATION", "LOG", "LAST SEEN", "SAME", "NEW", "MISSING THERE", "DIVERGENT", "WHY"];
-    let table = out.table(&headers, nodes.iter().map(row));
+    let columns = [
+        whole("NODE"),
+        named("NAME", 8),
+        named("ORGANIZATION", 10).goes(2),
+        whole("LOG"),
+        whole("LAST SEEN").goes(1),
+        whole("SAME"),
+        whole("NEW"),
+        whole("MISSING"),
+        whole("DIVERGENT"),
+    ];
+    let whys = nodes.iter().filter_map(|node| {
+        let error = node.observation.as_ref().and_then(|observation| observation.error.as_deref())?;
+        Some(format!("\n{}", out.paragraph(&format!("{}: {}", clean(&node.node_name), clean(error)), 2)))
+    });
+    let whys: String = whys.collect();
+    let table = out.table(&columns, nodes.iter().map(row));
     let unread = nodes.iter().any(|node| !node.is_read && node.status == "active");
     let how = if unread { "\nTheir logs are read once security.allow_unsigned_members is true." } else { "" };
-    format!("Without a key: observed, no vote\n{table}{how}")
+    format!("Without a key: observed, no vote\n{table}{whys}{how}")
 }
 
 fn state(node: &NodeView) -> (Tone, &'static str) {
@@ -222,13 +236,22 @@ fn table(nodes: &[NodeView], out: Output) -> String {
             out.plain(clean(&node.organization)),
             out.plain(&node.role),
             out.cell(tone, word),
-            out.plain(last_seen(node)),
+            out.plain(node.last_seen.as_deref().filter(|_| !node.is_self).map_or_else(|| last_seen(node), when)),
             out.plain(format!("{} {}", node.trust_score, band(&node.trust_label))),
             out.plain(number(node.certified_count)),
         ]
     };
-    let headers = ["NODE", "NAME", "ORGANIZATION", "ROLE", "STATE", "LAST SEEN", "TRUST", "CERTIFIED"];
-    out.table(&headers, nodes.iter().map(row))
+    let columns = [
+        whole("NODE"),
+        named("NAME", 8),
+        named("ORGANIZATION", 10).goes(2),
+        whole("ROLE").goes(1),
+        whole("STATE"),
+        whole("LAST SEEN"),
+        whole("TRUST"),
+        whole("CERTIFIED"),
+    ];
+    out.table(&columns, nodes.iter().map(row))
 }
 
 fn page(node: &NodeView, out: Output) -> String {

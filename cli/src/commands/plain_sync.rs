@@ -17,6 +17,7 @@ use super::telemetry;
 use crate::context::Context;
 use crate::error::{CliError, Code, OrCode as _};
 use crate::output::{Output, Tone, clean};
+use crate::table::{named, prose, whole};
 
 /// How long a sync waits for its notifications to be delivered; what is not goes out with the next check.
 const TOLD_WITHIN: Duration = Duration::from_secs(10);
@@ -115,8 +116,16 @@ pub(crate) fn text(report: &PlainSyncReport, out: Output) -> String {
             out.plain(clean(&why)),
         ]
     };
-    let headers = ["NAME", "LOG", "SAME", "NEW", "MISSING THERE", "DIVERGENT", "WHY"];
-    let table = out.table(&headers, report.nodes.iter().map(row));
+    let columns = [
+        named("NAME", 8),
+        whole("LOG"),
+        whole("SAME"),
+        whole("NEW"),
+        whole("MISSING"),
+        whole("DIVERGENT"),
+        prose("WHY"),
+    ];
+    let table = out.table(&columns, report.nodes.iter().map(row));
     let observed = "Plain logs, unsigned: observed, never counted to a certificate or trust.";
     if report.observed_only {
         return format!("{table}\n{observed}");

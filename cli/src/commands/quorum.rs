@@ -13,6 +13,7 @@ use ssid_protocol::id::NodeId;
 use crate::context::Context;
 use crate::error::{CliError, Code};
 use crate::output::{Output, Tone, clean, seconds, short};
+use crate::table::{named, prose, whole};
 
 /// Decisions that are looked at for who disagreed.
 const LOOKED_AT: usize = 100;
@@ -220,5 +221,13 @@ fn page(quorum: &FederationHealth, out: Output) -> String {
             out.plain(&voter.why),
         ]
     };
-    text + &out.table(&["NODE", "NAME", "ORGANIZATION", "WEIGHT", "HEALTH", "WHY"], quorum.voter_list.iter().map(row))
+    let columns = [
+        whole("NODE"),
+        named("NAME", 8),
+        named("ORGANIZATION", 10).goes(2),
+        whole("WEIGHT").goes(1),
+        whole("HEALTH"),
+        prose("WHY"),
+    ];
+    text + &out.table(&columns, quorum.voter_list.iter().map(row))
 }

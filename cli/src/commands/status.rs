@@ -34,17 +34,18 @@ pub(crate) fn block(status: &StatusView, out: Output) -> String {
         let _ = writeln!(text, "{parts}");
     };
     line(format_args!("Federation Status"));
+    line(format_args!("  Federation: {} ({id}…)   Epoch: {}", clean(&federation.name), federation.epoch));
     line(format_args!(
-        "  {:<24} {:<26} Federation: {} ({id}…)",
+        "  {:<24} {:<26} Mode: {}",
         format!("Enabled: {}", federation.enabled),
-        format!("Mode: {}", federation.mode),
-        clean(&federation.name),
+        format!("Role: {}", clean(&status.role)),
+        federation.mode,
     ));
     let threshold = format!(
         "Consensus Threshold: {:.1}% ({} of {})",
         federation.threshold_percent, federation.quorum, federation.total_weight
     );
-    line(format_args!("  {threshold:<51} Epoch: {}", federation.epoch));
+    line(format_args!("  {threshold:<51} Voters: {}", federation.voters));
     let connected =
         format!("Transport: {}, {} of {} peers connected", transport.kind, transport.connected_peers, transport.peers);
     line(format_args!("  {connected:<51} Sync Interval: {} minutes", transport.sync_interval_minutes));
@@ -56,19 +57,23 @@ pub(crate) fn block(status: &StatusView, out: Output) -> String {
         counts.total_syncs, counts.successful_syncs, counts.failed_syncs
     ));
     line(format_args!(
-        "  Consensus Agreements: {}   Consensus Disagreements: {}   Open: {}   Conflicts: {}",
-        counts.consensus_agreements, counts.consensus_disagreements, counts.open, counts.conflicts
+        "  Consensus Agreements: {}   Consensus Disagreements: {}",
+        counts.consensus_agreements, counts.consensus_disagreements
     ));
+    // those in conflict are open too, and counted once here
+    let open = counts.open.saturating_sub(counts.conflicts);
+    line(format_args!("  Certified: {}   Open: {open}   Conflicts: {}", counts.certified, counts.conflicts));
     if transport.rewritten_histories > 0 {
         let look = format!("{} Git histories were rewritten: ssid evidence list", transport.rewritten_histories);
         line(format_args!("{}", out.paint(Tone::Bad, &look)));
     }
     for reason in &status.voting.waiting_for {
-        line(format_args!("{}", out.paint(Tone::Warn, &format!("Waiting for {}", clean(reason)))));
+        let waiting = out.paragraph(&format!("Waiting for {}", clean(reason)), 2);
+        line(format_args!("{}", out.paint(Tone::Warn, &waiting)));
     }
     if status.voting.awaiting_review > 0 {
         let review =
-            format!("{} subjects wait for your review: ssid events list --state review", status.voting.awaiting_review);
+            format!("{} for your review: ssid events list --state review", waits(status.voting.awaiting_review));
         line(format_args!("{}", out.paint(Tone::Warn, &review)));
     }
     let members = &status.members;
@@ -85,7 +90,7 @@ pub(crate) fn block(status: &StatusView, out: Output) -> String {
         line(format_args!("{}", out.paint(Tone::Warn, &look)));
     }
     if let Some(waiting) = waiting(&status.outbox) {
-        line(format_args!("{}", out.paint(Tone::Warn, &waiting)));
+        line(format_args!("{}", out.paint(Tone::Warn, &out.paragraph(&waiting, 2))));
     }
     if counts.conflicts > 0 {
         let look = format!("{} in conflict: ssid conflicts list", counts.conflicts);
@@ -94,15 +99,19 @@ pub(crate) fn block(status: &StatusView, out: Output) -> String {
     text
 }
 
+fn waits(count: u64) -> String {
+    if count == 1 { "1 event waits".to_owned() } else { format!("{count} events wait") }
+}
+
 /// What has yet to leave the node, and where to look; `None` if nothing does.
 fn waiting(outbox: &OutboxStatus) -> Option<String> {
     let parts = [
-        (outbox.anchors, "to be anchored (ssid anchor list)"),
-        (outbox.notifications, "to be told or given up (ssid telemetry outbox list)"),
-        (outbox.certified_untold, "certified for advanced.webhook_on_consensus"),
+        (outbox.anchors, "for IPFS (ssid anchor list)"),
+        (outbox.notifications, "to be told, or given up (ssid telemetry outbox list)"),
+        (outbox.certified_untold, "for advanced.webhook_on_consensus"),
     ];
     let parts: Vec<_> = parts.iter().filter(|(count, _)| *count > 0).map(|(n, what)| format!("{n} {what}")).collect();
-    (!parts.is_empty()).then(|| format!("Waiting to leave: {}", parts.join(", ")))
+    (!parts.is_empty()).then(|| format!("Waiting to be sent: {}", parts.join(", ")))
 }
 
 #[cfg(test)]
@@ -113,8 +122,7 @@ mod tests {
     fn what_waits_to_leave_is_named_with_where_to_look() {
         assert_eq!(waiting(&OutboxStatus::default()), None);
         let outbox = OutboxStatus { anchors: 3, notifications: 0, certified_untold: 7 };
-        let words =
-            "Waiting to leave: 3 to be anchored (ssid anchor list), 7 certified for advanced.webhook_on_consensus";
+        let words = "Waiting to be sent: 3 for IPFS (ssid anchor list), 7 for advanced.webhook_on_consensus";
         assert_eq!(waiting(&outbox).as_deref(), Some(words));
     }
 }

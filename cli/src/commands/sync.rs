@@ -9,7 +9,8 @@ use super::compat::repository;
 use super::plain_sync;
 use crate::context::Context;
 use crate::error::{CliError, Code};
-use crate::output::{Output, Tone, clean, seconds};
+use crate::output::{Output, Tone, clean, when};
+use crate::table::{named, prose, whole};
 
 /// Sync now: ask the connected members, fetch the others' Git branches, publish the own
 ///
@@ -115,11 +116,14 @@ fn table(members: &[MemberSync], out: Output) -> String {
         vec![
             out.plain(clean(&member.node_name)),
             out.cell(tone, word),
-            out.plain(member.last_sync.as_deref().map_or("never".to_owned(), seconds)),
+            out.plain(member.last_sync.as_deref().map_or("never".to_owned(), when)),
             out.plain(member.lines),
             out.plain(member.bad_lines),
             out.plain(member.rewritten.len()),
         ]
     };
-    out.table(&["NAME", "STATE", "LAST SYNC", "LINES", "BAD", "REWRITTEN"], members.iter().map(row))
+    out.table(
+        &[named("NAME", 8), prose("STATE"), whole("LAST SYNC"), whole("LINES"), whole("BAD"), whole("REWRITTEN")],
+        members.iter().map(row),
+    )
 }

@@ -9,7 +9,8 @@ use ssid_node::api::view::{Page, TrustChangeView, TrustRequest, TrustView};
 
 use crate::client::Client;
 use crate::context::Context;
-use crate::output::{Output, Tone, band, clean, seconds, short};
+use crate::output::{Output, Tone, band, clean, short, when};
+use crate::table::{named, prose, whole};
 
 /// This node's trust in the members
 #[derive(Debug, Subcommand)]
@@ -116,7 +117,10 @@ fn table(all: &[TrustView], out: Output) -> String {
             out.cell(tone(t.trust_score), band(&t.trust_label)),
         ]
     };
-    out.table(&["NODE", "NAME", "ORGANIZATION", "SCORE", "TRUST"], all.iter().map(row))
+    out.table(
+        &[whole("NODE"), named("NAME", 8), named("ORGANIZATION", 10).goes(1), whole("SCORE"), whole("TRUST")],
+        all.iter().map(row),
+    )
 }
 
 fn title(trust: &TrustView, out: Output) -> String {
@@ -151,7 +155,7 @@ fn ledger(trust: &TrustView, out: Output) -> String {
     };
     let row = |change: &TrustChangeView| {
         vec![
-            out.plain(seconds(&change.at)),
+            out.plain(when(&change.at)),
             out.cell(if change.points < 0 { Tone::Bad } else { Tone::Good }, format!("{:+}", change.points)),
             out.plain(change.trust_score),
             out.plain(&change.reason),
@@ -161,6 +165,7 @@ fn ledger(trust: &TrustView, out: Output) -> String {
     if trust.changes.is_empty() {
         return format!("{}\nno changes: where every member starts", title(trust, out));
     }
-    let rows = out.table(&["AT", "POINTS", "SCORE", "REASON", "ABOUT"], trust.changes.iter().map(row));
+    let columns = [whole("AT"), whole("POINTS"), whole("SCORE"), whole("REASON"), prose("ABOUT")];
+    let rows = out.table(&columns, trust.changes.iter().map(row));
     format!("{}\n{rows}", title(trust, out))
 }

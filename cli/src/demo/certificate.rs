@@ -40,8 +40,8 @@ pub(super) async fn check(cluster: &Cluster, index: usize) -> Result<Shown> {
         "a certificate verified offline with only the genesis file: {event} {version}, signed by {signers} nodes"
     );
     let below = format!(
-        "ssid certificate verify certificate.json --genesis genesis.json   exit 0, event {}\n\
-         ssid certificate verify spoiled.json --genesis genesis.json       exit 5, {brief}",
+        "$ ssid certificate verify certificate.json --genesis genesis.json\nexit 0, event {}\n\
+         $ ssid certificate verify spoiled.json --genesis genesis.json\nexit 5, {brief}",
         short(&hash)
     );
     let facts = json!({ "event_hash": hash, "signers": answer["signers"], "exported_from": index, "exit": 0,

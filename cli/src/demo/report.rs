@@ -7,6 +7,9 @@ use serde_json::{Value, json};
 
 use crate::output::{Output, Tone};
 
+/// Columns by which what belongs below a step's line is indented.
+pub(super) const INDENT: usize = 4;
+
 /// The steps so far.
 #[derive(Debug)]
 pub(super) struct Report {
@@ -82,7 +85,9 @@ impl Report {
         }
         let mark = self.out.paint(Tone::Good, "✓");
         let time = self.out.paint(Tone::Dim, &format!("({seconds:.1} s)"));
-        self.out.line(&format!("{} {mark} {} {time}", self.steps.len() + 1, shown.line))?;
+        // the colours of mark and time take no room
+        let line = self.out.indented(INDENT + 8).paragraph(&shown.line, INDENT);
+        self.out.line(&format!("{} {mark} {line} {time}", self.steps.len() + 1))?;
         if !shown.below.is_empty() {
             let indented: Vec<_> =
                 shown.below.trim_end().lines().map(|line| format!("    {}", line.trim_end())).collect();

@@ -11,11 +11,12 @@ use ssid_protocol::id::NodeId;
 use ssid_protocol::manifest::Manifest;
 
 use super::certificate;
-use super::report::{Report, Shown};
+use super::report::{INDENT, Report, Shown};
 use super::sample;
 use super::wait::{Held, until, until_equal};
 use crate::cluster::{Cluster, ClusterSpec, Prepare};
-use crate::output::{Output, Tone, band, clean, seconds, short};
+use crate::output::{Output, Tone, band, clean, short, when};
+use crate::table::{named, prose, whole};
 
 /// How long any step may take, on a machine that does other things too.
 const LIMIT: Duration = Duration::from_mins(1);
@@ -86,7 +87,14 @@ impl<'a> Tour<'a> {
         );
         let facts = json!({ "federation_id": manifest.federation_id(), "quorum": quorum, "nodes": facts });
         *running = Some(Running { cluster, manifest, nodes: self.nodes, out: self.out });
-        let table = self.out.table(&["NODE", "NAME", "ORGANIZATION", "PROCESS", "ADDRESS"], rows);
+        let columns = [
+            whole("NODE"),
+            named("NAME", 6),
+            named("ORGANIZATION", 10),
+            whole("PROCESS").goes(1),
+            whole("ADDRESS").goes(2),
+        ];
+        let table = self.out.indented(INDENT).table(&columns, rows);
         Ok(Shown::new(facts, line).below(table))
     }
 }
@@ -167,7 +175,7 @@ impl Running {
             "{event} {version}: {agreeing} of {total} registries agree, {} differs; the majority's event is certified",
             self.name_of(&divergent)
         );
-        let below = format!("certified   {certified}\n{:<11} {own}", self.name_of(&divergent));
+        let below = format!("certified:\n{certified}\n{}:\n{own}", self.name_of(&divergent));
         let facts = json!({ "event_type": event, "event_version": version, "consensus_hash": certified,
             "node_id": divergent, "node_name": self.name_of(&divergent), "event_hash": own });
         Ok(Shown::new(facts, line).below(below))
@@ -212,7 +220,7 @@ impl Running {
         );
         let facts = json!({ "restarted": self.name(VICTIM), "fetched": fetched, "certified": held.records.len(),
             "certified_digest": held.digest });
-        let below = format!("certified set  {}  on every node; {fetched} fetched from peers", held.digest);
+        let below = format!("certified set, on every node; {fetched} fetched from peers:\n{}", held.digest);
         Ok(Shown::new(facts, line).below(below))
     }
 
@@ -239,17 +247,25 @@ impl Running {
         let row = |r: &RecordView| {
             let disagreeing: Vec<_> = r.disagreeing_nodes.iter().map(|id| self.name_of(id)).collect();
             let tone = if disagreeing.is_empty() { Tone::Good } else { Tone::Warn };
+            let agreeing = r.node_hashes.len().saturating_sub(disagreeing.len());
             vec![
                 self.out.plain(r.consensus_hash.as_ref().map_or(String::new(), short)),
                 self.out.plain(clean(&r.event_type)),
                 self.out.plain(clean(&r.event_version)),
-                self.out.plain(r.completed_at.as_deref().map_or(String::new(), seconds)),
-                self.out.cell(tone, format!("{:.0}% of {}", r.agreement_percentage, r.participating_nodes.len())),
+                self.out.plain(r.completed_at.as_deref().map_or(String::new(), when)),
+                self.out.cell(tone, format!("{agreeing} of {}", r.eligible_nodes)),
                 self.out.cell(Tone::Warn, disagreeing.join(" ")),
             ]
         };
-        let headers = ["HASH", "EVENT", "VERSION", "CERTIFIED", "AGREEMENT", "DISAGREEING"];
-        self.out.table(&headers, records.iter().map(row))
+        let columns = [
+            whole("HASH"),
+            named("EVENT", 10),
+            named("VERSION", 8),
+            whole("CERTIFIED"),
+            whole("OBSERVED"),
+            named("DIFFERING", 9),
+        ];
+        self.out.indented(INDENT).table(&columns, records.iter().map(row))
     }
 
     /// In the coordinator's ledger the node that differed has lost points for it, and nobody else has.
@@ -273,7 +289,10 @@ impl Running {
             ];
             cells.into_iter().chain([self.out.plain(points(t))]).collect()
         };
-        let table = self.out.table(&["NAME", "SCORE", "TRUST", "POINTS"], all.iter().map(row));
+        let table = self
+            .out
+            .indented(INDENT)
+            .table(&[whole("NAME"), whole("SCORE"), whole("TRUST"), prose("POINTS")], all.iter().map(row));
         let line = format!("trust follows: {}'s ledger, in which everybody began with 50", self.name(SPEAKER));
         Ok(Shown::new(json!({ "as_seen_by": self.name(SPEAKER), "trust": all }), line).below(table))
     }

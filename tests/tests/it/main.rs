@@ -28,6 +28,7 @@ mod quorum;
 mod registry_file;
 mod rubbish;
 mod telemetry;
+mod terminal;
 mod vote_history;
 mod words;
 

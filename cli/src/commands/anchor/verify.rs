@@ -13,6 +13,7 @@ use super::{PAGE, configured, running};
 use crate::context::Context;
 use crate::error::{CliError, Code, OrCode as _};
 use crate::output::{Output, Tone, clean};
+use crate::table::{named, whole};
 
 /// What to verify.
 #[derive(Debug, Default, Args)]
@@ -89,7 +90,10 @@ fn lines(report: &Report, out: Output) -> String {
         let from = checked.from.clone().unwrap_or_default();
         vec![out.plain(clean(&checked.file)), out.plain(&checked.cid), out.cell(tone, word), out.plain(from)]
     };
-    let mut text = out.table(&["FILE", "CID", "CONTENT", "FROM"], report.anchors.iter().map(row)) + "\n";
+    let mut text = out.table(
+        &[named("FILE", 12), whole("CID"), whole("CONTENT"), named("FROM", 8).goes(1)],
+        report.anchors.iter().map(row),
+    ) + "\n";
     for checked in report.anchors.iter().filter(|checked| checked.verdict != Verdict::Proven) {
         for note in &checked.notes {
             text = format!("{text}\n{}: {}", clean(&checked.file), clean(note));

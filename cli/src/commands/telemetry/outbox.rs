@@ -9,6 +9,7 @@ use super::{OutboxCommand, desk};
 use crate::context::Context;
 use crate::error::{CliError, Code};
 use crate::output::{Output, Tone, clean, seconds};
+use crate::table::{named, prose, whole};
 
 pub(super) async fn run(command: OutboxCommand, context: &Context) -> Result<()> {
     let client = context.client()?;
@@ -60,5 +61,16 @@ fn table(rows: &[EntryView], out: Output) -> String {
             out.plain(clean(row.last_error.as_deref().unwrap_or_default())),
         ]
     });
-    out.table(&["ID", "CHANNEL", "STATE", "FAILED", "NEXT", "TITLE", "LAST ERROR"], rows)
+    out.table(
+        &[
+            whole("ID"),
+            whole("CHANNEL"),
+            whole("STATE"),
+            whole("FAILED"),
+            whole("NEXT").goes(1),
+            named("TITLE", 12),
+            prose("LAST ERROR"),
+        ],
+        rows,
+    )
 }

@@ -11,6 +11,7 @@ use super::{places, secrets, source};
 use crate::context::Context;
 use crate::error::{CliError, Code};
 use crate::output::{Output, Tone, clean, counted};
+use crate::table::{named, prose, whole};
 
 pub(super) async fn run(context: &Context, only: Option<&str>, wait: Duration) -> Result<()> {
     run_as(context, only, wait, |trials| table(trials, context.out)).await
@@ -63,5 +64,15 @@ fn table(trials: &[TrialView], out: Output) -> String {
             out.plain(clean(trial.reason.as_deref().unwrap_or_default())),
         ]
     });
-    out.table(&["CHANNEL", "RESULT", "ATTEMPTS", "TIME", "TO", "REASON"], rows)
+    out.table(
+        &[
+            whole("CHANNEL"),
+            whole("RESULT"),
+            whole("ATTEMPTS").goes(1),
+            whole("TIME").goes(2),
+            named("TO", 12),
+            prose("REASON"),
+        ],
+        rows,
+    )
 }
