@@ -201,11 +201,11 @@ section!(
         trust_score_low: bool = true,
         /// An event that waits for this node's operator, and when none does any more.
         review_waiting: bool = true,
-        /// A voter that has not been connected for a minute, and when it is again.
+        /// A voter that has not been connected, or signed no votes, for a minute, and when it does again.
         node_down: bool = true,
-        /// Too few voters connected to decide anything, and when there are enough again.
+        /// Too few voters that sign votes to decide anything, and when there are enough again.
         quorum_lost: bool = true,
-        /// This node that votes no more, because it abstains or is read-only, and when it votes again.
+        /// This node that abstains, is read-only or cannot read its registry, and when that is over.
         node_stopped: bool = true,
         /// The own registry that contradicts what was certified, or of which lines that were read are changed or gone.
         divergence: bool = true,

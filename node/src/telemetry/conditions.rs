@@ -18,10 +18,14 @@ pub enum Condition {
     ReadOnly,
     /// This node abstains.
     Abstaining,
-    /// Too few voters are here to decide anything.
+    /// This node does not know what its registry file says.
+    NoRegistry,
+    /// Too few voters sign votes to decide anything.
     NoQuorum,
     /// This voter is not connected.
     Away(NodeId),
+    /// This voter is connected, and signs no votes.
+    Mute(NodeId),
     /// This subject waits for this node's operator.
     Review(SubjectId),
 }
@@ -31,25 +35,28 @@ impl Condition {
     const fn told_after(self) -> Duration {
         match self {
             Self::ReadOnly | Self::Abstaining => Duration::ZERO,
-            Self::Review(_) => Duration::from_secs(10),
+            Self::Review(_) | Self::NoRegistry => Duration::from_secs(10),
             Self::NoQuorum => Duration::from_secs(30),
-            Self::Away(_) => Duration::from_mins(1),
+            Self::Away(_) | Self::Mute(_) => Duration::from_mins(1),
         }
     }
 
     /// How long it has to be over before that is told.
     const fn over_after(self) -> Duration {
         match self {
-            Self::ReadOnly | Self::Abstaining | Self::Review(_) => Duration::ZERO,
+            Self::ReadOnly | Self::Abstaining | Self::NoRegistry | Self::Review(_) => Duration::ZERO,
             Self::NoQuorum => Duration::from_secs(10),
-            Self::Away(_) => Duration::from_secs(30),
+            Self::Away(_) | Self::Mute(_) => Duration::from_secs(30),
         }
     }
 }
 
-/// What the engine's state says holds now, reviews left out: which they are, only a list of instances says.
-pub fn holding(status: &EngineStatus) -> BTreeSet<Condition> {
-    let mut holding: BTreeSet<_> = status.missing_voters.iter().copied().map(Condition::Away).collect();
+/// What the state of this engine says holds now, reviews left out: which they are, only a list of instances says.
+pub fn holding(status: &EngineStatus, me: &NodeId) -> BTreeSet<Condition> {
+    let mute = status.connected_voters.iter().filter(|node| *node != me && !status.able_voters.contains(node));
+    let mut holding: BTreeSet<_> = mute.copied().map(Condition::Mute).collect();
+    holding.extend(status.missing_voters.iter().copied().map(Condition::Away));
+    holding.extend(status.registry.is_some().then_some(Condition::NoRegistry));
     holding.extend(status.read_only.is_some().then_some(Condition::ReadOnly));
     holding.extend(status.abstaining.is_some().then_some(Condition::Abstaining));
     holding.extend((!status.has_quorum).then_some(Condition::NoQuorum));

@@ -137,8 +137,9 @@ async fn what_is_sent_again_is_the_same_bytes_and_what_changed_meanwhile_a_deliv
     assert_ne!(key(correction), key(&first[0]));
     let observed = |request: &Got| -> (Value, Vec<(u64, usize)>) {
         let body: Value = serde_json::from_slice(&request.body).unwrap();
-        let of =
-            |record: &Value| (record["sequence"].as_u64().unwrap(), record["node_hashes"].as_object().unwrap().len());
+        let of = |record: &Value| {
+            (record["sequence"].as_u64().unwrap(), record["participating_nodes"].as_array().unwrap().len())
+        };
         (body["corrected"].clone(), body["records"].as_array().unwrap().iter().map(of).collect())
     };
     assert_eq!(observed(&first[0]), (json!(false), vec![(0, 3), (1, 3), (2, 3)]));

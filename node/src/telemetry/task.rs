@@ -203,9 +203,7 @@ impl<'a> Follower<'a> {
     async fn look(&mut self, at: Instant) {
         let status = self.around.engine.status().borrow().clone();
         self.list_reviews(&status).await;
-        let mut holding = holding(&status);
-        // this node itself is never away
-        holding.remove(&Condition::Away(self.around.node));
+        let mut holding = holding(&status, &self.around.node);
         holding.extend(self.reviews.keys().copied().map(Condition::Review));
         let now = super::now();
         let turns = self.conditions.look(&holding, at, now);

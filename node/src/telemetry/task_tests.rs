@@ -34,6 +34,7 @@ impl Stage {
         let (store, _) = Store::open(directory.path(), Owner { federation, node }, LogId([1; 32])).unwrap();
         let mut all_here = crate::api::tests::status(&store);
         all_here.connected_voters.append(&mut all_here.missing_voters);
+        all_here.able_voters.clone_from(&all_here.connected_voters);
         all_here.has_quorum = true;
         let (status, told) = watch::channel(Arc::new(all_here));
         let (commands, mut inbox) = mpsc::channel(8);
@@ -59,9 +60,13 @@ impl Stage {
     }
 
     fn away(&self, members: &[usize], has_quorum: bool) {
-        let members = members.iter().map(|n| self.around.manifest.members[*n].node_id).collect();
+        let all: Vec<_> = self.around.manifest.members.iter().map(|member| member.node_id).collect();
+        let (away, here): (Vec<_>, Vec<_>) = (0..all.len()).partition(|n| members.contains(n));
+        let ids = |places: Vec<usize>| places.into_iter().map(|n| all[n]).collect::<Vec<_>>();
         self.set(|status| {
-            status.missing_voters = members;
+            status.missing_voters = ids(away);
+            status.connected_voters = ids(here);
+            status.able_voters.clone_from(&status.connected_voters);
             status.has_quorum = has_quorum;
         });
     }
@@ -155,11 +160,11 @@ async fn a_lost_quorum_is_told_once_each_way_and_those_who_left_together_in_one(
     assert_eq!(titles(&told)[0], "There is no quorum: nothing can be decided");
     assert!(told[0].text().contains(stage.name(2)) && told[0].text().contains("ssid quorum"), "{told:?}");
     assert_eq!(told[0].severity, Severity::Critical);
-    assert!(told[1].title.starts_with("2 members cannot be reached: ") && told.len() == 2, "{told:?}");
+    assert!(told[1].title.starts_with("2 members do not take part: ") && told.len() == 2, "{told:?}");
     stage.away(&[], true);
     let told = stage.told(&mut follower, 501..=600).await;
     assert_eq!(titles(&told)[0], "There is a quorum again");
-    assert!(told[1].title.starts_with("2 members can be reached again: ") && told.len() == 2, "{told:?}");
+    assert!(told[1].title.starts_with("2 members are back: ") && told.len() == 2, "{told:?}");
 }
 
 #[tokio::test]
@@ -175,6 +180,28 @@ async fn this_node_that_votes_no_more_is_told_at_once_and_when_it_votes_again() 
     stage.set(|status| status.read_only = Some("the disk is full".into()));
     let told = stage.told(&mut follower, 10..=12).await;
     assert!(told.len() == 1 && told[0].text().contains("the disk is full"), "{told:?}");
+    stage.set(|status| status.registry = Some("it is a directory".into()));
+    let told = stage.told(&mut follower, 13..=40).await;
+    assert!(told.len() == 1 && told[0].text().contains("it is a directory"), "{told:?}");
+}
+
+#[tokio::test]
+async fn a_member_that_is_there_and_signs_nothing_is_told_and_named_where_the_quorum_is_lost() {
+    let stage = Stage::new();
+    let mut follower = stage.follower(NotifiedEvents::default());
+    stage.away(&[3], false);
+    let mute = stage.around.manifest.members[2].node_id;
+    stage.set(|status| status.able_voters.retain(|node| *node != mute));
+    let told = stage.told(&mut follower, 0..=59).await;
+    assert_eq!(titles(&told), ["There is no quorum: nothing can be decided"]);
+    assert!(told[0].text().contains(stage.name(2)) && told[0].text().contains(stage.name(3)), "{told:?}");
+    stage.away(&[], true);
+    stage.set(|status| status.able_voters.retain(|node| *node != mute));
+    let told = stage.told(&mut follower, 60..=200).await;
+    assert!(titles(&told).contains(&format!("{} signs no votes", stage.name(2)).as_str()), "{told:?}");
+    stage.away(&[], true);
+    let told = stage.told(&mut follower, 201..=300).await;
+    assert_eq!(titles(&told), [format!("{} signs votes again", stage.name(2))]);
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use sha2::{Digest as _, Sha256};
-use ssid_protocol::id::{SubjectId, UnixMillis};
+use ssid_protocol::id::{NodeId, SubjectId, UnixMillis};
 
 use super::conditions::{Condition, Turns};
 use super::message::{Message, Names, Severity, Topic};
@@ -29,9 +29,12 @@ pub struct Known<'a> {
 /// Messages about what begins and what is over, those of one kind in one.
 pub fn messages(turns: &Turns, known: Known<'_>) -> Vec<Message> {
     let mut messages = Vec::new();
+    let is_able = |node: &NodeId| known.status.able_voters.contains(node);
     for (list, is_over) in [(&turns.begun, false), (&turns.over, true)] {
         for topic in [Topic::NodeStopped, Topic::QuorumLost, Topic::NodeDown, Topic::ReviewWaiting] {
-            let these: Vec<_> = list.iter().filter(|(condition, _)| topic_of(*condition) == topic).collect();
+            let mut these: Vec<_> = list.iter().filter(|(condition, _)| topic_of(*condition) == topic).collect();
+            // who signed nothing and is away now does not sign again
+            these.retain(|(condition, _)| !(is_over && matches!(condition, Condition::Mute(node) if !is_able(node))));
             // of reviews that are done one after the other, the last is told
             let is_told = topic != Topic::ReviewWaiting || !is_over || known.reviews.is_empty();
             if let (Some((first, since)), true) = (these.first(), is_told) {
@@ -47,9 +50,9 @@ pub fn messages(turns: &Turns, known: Known<'_>) -> Vec<Message> {
 
 fn topic_of(condition: Condition) -> Topic {
     match condition {
-        Condition::ReadOnly | Condition::Abstaining => Topic::NodeStopped,
+        Condition::ReadOnly | Condition::Abstaining | Condition::NoRegistry => Topic::NodeStopped,
         Condition::NoQuorum => Topic::QuorumLost,
-        Condition::Away(_) => Topic::NodeDown,
+        Condition::Away(_) | Condition::Mute(_) => Topic::NodeDown,
         Condition::Review(_) => Topic::ReviewWaiting,
     }
 }
@@ -65,17 +68,27 @@ fn begun(first: Condition, all: &[Condition], known: Known<'_>) -> Message {
             .line(known.status.read_only.as_deref().unwrap_or_default()),
         Condition::Abstaining => message(Severity::Critical, "This node abstains: it signs nothing")
             .line(known.status.abstaining.as_deref().unwrap_or_default()),
+        Condition::NoRegistry => message(Severity::Critical, "This node does not know what its registry file says")
+            .line(known.status.registry.as_deref().unwrap_or_default())
+            .line("Until it does it endorses and announces nothing. See also: ssid status"),
         Condition::NoQuorum => message(Severity::Critical, "There is no quorum: nothing can be decided")
             .line("Events wait until there is, and none is lost.")
             .line("See who is missing with: ssid quorum")
-            .fact("Missing", listed(known.status.missing_voters.iter().map(|node| known.names.of(node)).collect())),
-        Condition::Away(_) => {
+            .fact("Missing", listed(unable(known))),
+        Condition::Away(_) | Condition::Mute(_) => {
             let title = match &names(all, known)[..] {
+                [name] if matches!(first, Condition::Mute(_)) => format!("{name} signs no votes"),
                 [name] => format!("{name} cannot be reached"),
-                names => format!("{} members cannot be reached: {}", names.len(), listed(names.to_vec())),
+                names => format!("{} members do not take part: {}", names.len(), listed(names.to_vec())),
             };
-            message(Severity::Warning, &title)
-                .line("Not connected for a minute. Whether the others can decide says: ssid quorum")
+            let mut message = message(Severity::Warning, &title);
+            if all.iter().any(|condition| matches!(condition, Condition::Away(_))) {
+                message = message.line("Not connected for a minute.");
+            }
+            if all.iter().any(|condition| matches!(condition, Condition::Mute(_))) {
+                message = message.line("Connected, and signing nothing for a minute; that node's status says why.");
+            }
+            message.line("Whether the others can decide says: ssid quorum")
         }
         Condition::Review(_) => review(all, known),
     }
@@ -84,10 +97,12 @@ fn begun(first: Condition, all: &[Condition], known: Known<'_>) -> Message {
 fn over(first: Condition, all: &[Condition], known: Known<'_>) -> Message {
     let title = match first {
         Condition::ReadOnly | Condition::Abstaining => "This node votes again".to_owned(),
+        Condition::NoRegistry => "This node knows what its registry file says again".to_owned(),
         Condition::NoQuorum => "There is a quorum again".to_owned(),
-        Condition::Away(_) => match &names(all, known)[..] {
+        Condition::Away(_) | Condition::Mute(_) => match &names(all, known)[..] {
+            [name] if matches!(first, Condition::Mute(_)) => format!("{name} signs votes again"),
             [name] => format!("{name} can be reached again"),
-            names => format!("{} members can be reached again: {}", names.len(), listed(names.to_vec())),
+            names => format!("{} members are back: {}", names.len(), listed(names.to_vec())),
         },
         Condition::Review(_) => "No event waits for review any more".to_owned(),
     };
@@ -129,10 +144,17 @@ fn words(view: &InstanceView) -> String {
 
 fn names(all: &[Condition], known: Known<'_>) -> Vec<String> {
     let away = all.iter().filter_map(|condition| match condition {
-        Condition::Away(node) => Some(known.names.of(node)),
+        Condition::Away(node) | Condition::Mute(node) => Some(known.names.of(node)),
         _ => None,
     });
     away.collect()
+}
+
+/// The voters that sign nothing: those who are away, and those who are here and cannot.
+fn unable(known: Known<'_>) -> Vec<String> {
+    let voters = known.status.missing_voters.iter().chain(&known.status.connected_voters);
+    let unable = voters.filter(|node| !known.status.able_voters.contains(node));
+    unable.map(|node| known.names.of(node)).collect()
 }
 
 /// The first of many names, and how many more there are.
