@@ -90,6 +90,8 @@ pub struct OpenSubject {
     pub first_seen: UnixMillis,
     /// The choices known, each with the proof that its origin announced it, if there is one.
     pub candidates: Vec<(Choice, Option<ProofRef>)>,
+    /// Those of the candidates that were announced within minutes of their own timestamp.
+    pub prompt: Vec<Choice>,
 }
 
 /// An entry of the certified log: a certificate by reference.

@@ -6,13 +6,13 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use ssid_protocol::batch::Kind;
 use ssid_protocol::event::Event;
-use ssid_protocol::id::{ContentDigest, MerkleHash, SubjectId};
+use ssid_protocol::id::{ContentDigest, LogId, MerkleHash, SubjectId};
 use ssid_protocol::merkle;
 
 use crate::changes::{Certified, Changes};
 use crate::error::StorageError;
 use crate::keys::Key;
-use crate::rows::{BatchKey, ConflictRow, OpenSubject, OutboxKey, OutboxRow, ProofRef, StoredBatchRow};
+use crate::rows::{BatchKey, ConflictRow, Cursor, OpenSubject, OutboxKey, OutboxRow, ProofRef, StoredBatchRow};
 use crate::store::Store;
 use crate::tables::{self, LEAVES_PER_ROW, Table};
 use crate::writer::Memory;
@@ -70,7 +70,7 @@ pub(crate) fn stage(store: &Store, memory: &Memory, changes: Changes) -> Result<
     }
     changes.conflicts.iter().try_for_each(|(id, row)| stage.conflict(id, row))?;
     stage.put_all(&tables::PEERS, &changes.peers)?;
-    stage.put_all(&tables::CURSORS, &changes.cursors)?;
+    changes.cursors.iter().try_for_each(|(cursor, at)| stage.cursor(cursor, *at))?;
     stage.put_all(&tables::EVIDENCE, &changes.evidence)?;
     stage.put_all(&tables::REWRITTEN, &changes.rewritten)?;
     stage.put_all(&tables::ANCHORS, &changes.anchors)?;
@@ -176,6 +176,24 @@ impl Stage<'_> {
 
     fn has_event(&self, digest: &ContentDigest) -> Result<bool, StorageError> {
         Ok(self.rows.contains_key(&tables::EVENTS.key(digest)) || tables::EVENTS.has(self.store.database(), digest)?)
+    }
+
+    /// One row a peer: of other incarnations of its log, of which it may name any number, nothing is kept.
+    fn cursor(&mut self, cursor: &Cursor, at: u64) -> Result<(), StorageError> {
+        let table = &tables::CURSORS;
+        let first = Cursor { log_id: LogId([0; 32]), ..*cursor };
+        for row in table.from(self.store.database(), &first) {
+            let (other, _) = row?;
+            if other.peer != cursor.peer {
+                break;
+            }
+            self.rows.insert(table.key(&other), Row::Remove);
+        }
+        let of_peer = table.key(&first)..=table.key(&Cursor { log_id: LogId([255; 32]), ..*cursor });
+        for (_, staged) in self.rows.range_mut(of_peer) {
+            *staged = Row::Remove;
+        }
+        self.put(table, cursor, &at)
     }
 
     /// A batch that is stored stays as it is: its name fixes its leaves.

@@ -49,7 +49,7 @@ pub(crate) const MERKLE: Table<(u8, u64), Vec<MerkleHash>> = Table::new(0x18, "m
 pub(crate) const TRUST: Table<(NodeId, u64), TrustChange> = Table::new(0x19, "trust");
 /// Peers.
 pub(crate) const PEERS: Table<NodeId, PeerRow> = Table::new(0x1a, "peers");
-/// How far peers' logs have been read.
+/// How far peers' logs have been read; one row a peer.
 pub(crate) const CURSORS: Table<Cursor, u64> = Table::new(0x1b, "cursors");
 /// Subjects in conflict.
 pub(crate) const CONFLICTS: Table<SubjectId, ConflictRow> = Table::new(0x1c, "conflicts");

@@ -71,6 +71,9 @@ pub(crate) fn block(status: &StatusView, out: Output) -> String {
         let waiting = out.paragraph(&format!("Waiting for {}", clean(reason)), 2);
         line(format_args!("{}", out.paint(Tone::Warn, &waiting)));
     }
+    if let Some(clock) = clock(status.voting.clock_offset_seconds) {
+        line(format_args!("{}", out.paint(Tone::Warn, &clock)));
+    }
     if status.voting.awaiting_review > 0 {
         let review =
             format!("{} for your review: ssid events list --state review", waits(status.voting.awaiting_review));
@@ -103,6 +106,14 @@ fn waits(count: u64) -> String {
     if count == 1 { "1 event waits".to_owned() } else { format!("{count} events wait") }
 }
 
+/// That this machine's clock is off, and what to do; `None` while it is as right as a network can tell.
+fn clock(offset_seconds: Option<i64>) -> Option<String> {
+    let offset = offset_seconds.filter(|offset| offset.unsigned_abs() > CLOCK_NOISE_SECONDS)?;
+    let side = if offset > 0 { "behind" } else { "ahead of" };
+    let seconds = offset.unsigned_abs();
+    Some(format!("This machine's clock is {seconds} s {side} the other members': set it, or let NTP do it"))
+}
+
 /// What has yet to leave the node, and where to look; `None` if nothing does.
 fn waiting(outbox: &OutboxStatus) -> Option<String> {
     let parts = [
@@ -114,9 +125,20 @@ fn waiting(outbox: &OutboxStatus) -> Option<String> {
     (!parts.is_empty()).then(|| format!("Waiting to be sent: {}", parts.join(", ")))
 }
 
+/// A smaller difference may be the network's delay.
+const CLOCK_NOISE_SECONDS: u64 = 5;
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_that_is_off_is_told() {
+        assert_eq!(clock(None), None);
+        assert_eq!(clock(Some(-5)), None);
+        assert!(clock(Some(28_800)).is_some_and(|line| line.contains("28800 s behind")));
+        assert!(clock(Some(-90)).is_some_and(|line| line.contains("90 s ahead of")));
+    }
 
     #[test]
     fn what_waits_to_leave_is_named_with_where_to_look() {

@@ -15,6 +15,7 @@ use ssid_protocol::id::{LogId, NodeId, SubjectId, UnixMillis};
 use ssid_protocol::sync::{LOG_PAGE, NAMES, Request};
 use ssid_storage::Cursor;
 
+use super::clock::Steady;
 use super::core::{Engine, Tick};
 use super::handle::Syncs;
 use super::messages::{CheckedAnswer, Worth};
@@ -26,21 +27,32 @@ use super::settings::STALLED_AFTER;
 const COMPARE_AT_LEAST: Duration = Duration::from_mins(1);
 /// Stalled instances are looked for this often.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// Pages of open subjects that a peer may have beyond one for each subject that this node knows.
+const OPEN_PAGES: u64 = 16;
 /// Subjects asked about in one question.
 const ASK_SUBJECTS: usize = 256;
 
 /// Conversations under way, and when this node last had any.
 #[derive(Debug, Default)]
 pub(super) struct CatchUp {
-    /// Since when a peer is being asked.
-    under_way: BTreeMap<NodeId, UnixMillis>,
+    /// Whom this node is asking, and how far that has come.
+    under_way: BTreeMap<NodeId, Conversation>,
     /// When a connected peer was last asked for its status, with which every conversation that this node starts begins.
-    started: BTreeMap<NodeId, UnixMillis>,
-    compared: BTreeMap<NodeId, UnixMillis>,
-    last_certified: Option<UnixMillis>,
+    started: BTreeMap<NodeId, Steady>,
+    compared: BTreeMap<NodeId, Steady>,
+    last_certified: Option<Steady>,
     last_count: u64,
-    look_at: Option<UnixMillis>,
+    look_at: Option<Steady>,
     pub(super) syncs: Syncs,
+}
+
+/// A conversation under way. Each page of one may be true while all of them cannot: what they may add up to is bounded.
+#[derive(Debug, Default)]
+struct Conversation {
+    /// Entries of the peer's log that this node held already.
+    known_entries: u64,
+    /// Pages of its open subjects.
+    open_pages: u64,
 }
 
 impl CatchUp {
@@ -69,7 +81,7 @@ impl CatchUp {
         self.ended(node, now, false)
     }
 
-    pub(super) fn next(&self) -> Option<UnixMillis> {
+    pub(super) fn next(&self) -> Option<Steady> {
         self.look_at
     }
 
@@ -82,8 +94,9 @@ impl CatchUp {
 impl Engine {
     /// A member has connected: its status says whether there is anything to fetch.
     pub(super) fn start_catch_up(&mut self, tick: &mut Tick, node: NodeId) {
-        self.catch_up.started.insert(node, tick.now);
-        if self.catch_up.under_way.insert(node, tick.now).is_none() {
+        self.catch_up.started.insert(node, tick.steady);
+        if !self.catch_up.is_under_way(&node) {
+            self.catch_up.under_way.insert(node, Conversation::default());
             let first = if self.hearing.is_some() { Request::Own } else { Request::Status };
             tick.effects.asks.push((node, first));
         }
@@ -121,11 +134,11 @@ impl Engine {
         if same_certified && same_open() {
             return;
         }
-        let busy = self.catch_up.last_certified.is_some_and(|at| tick.now.since(at) < STALLED_AFTER);
-        let compared = self.catch_up.compared.get(&node).is_some_and(|at| tick.now.since(*at) < COMPARE_AT_LEAST);
+        let busy = self.catch_up.last_certified.is_some_and(|at| tick.steady.since(at) < STALLED_AFTER);
+        let compared = self.catch_up.compared.get(&node).is_some_and(|at| tick.steady.since(*at) < COMPARE_AT_LEAST);
         if !(busy && compared) {
-            self.catch_up.compared.insert(node, tick.now);
-            self.catch_up.under_way.insert(node, tick.now);
+            self.catch_up.compared.insert(node, tick.steady);
+            self.catch_up.under_way.insert(node, Conversation::default());
             self.ask_log(tick, node, heartbeat.log_id);
         }
     }
@@ -148,6 +161,14 @@ impl Engine {
             Request::Open { subjects, .. } => subjects.is_empty(),
             Request::Events { .. } | Request::Evidence { .. } => false,
         };
+        let answer = answer.filter(|answer| {
+            let may_be_true = self.may_be_true(&from, request, answer);
+            if !may_be_true {
+                tracing::warn!(%from, "its answers say more than there can be: none of them is believed any more");
+                tick.effects.false_answers.push(from);
+            }
+            may_be_true
+        });
         let has_failed = answer.is_none();
         let is_answered = !matches!(answer, None | Some(CheckedAnswer::Refused(_)));
         if has_failed && !in_conversation && self.peers.connected.contains(&from) {
@@ -167,6 +188,29 @@ impl Engine {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Whether an answer can be true beside the earlier ones of its conversation. A log has each subject once: of what
+    /// this node has certified it has no more entries than this node itself; twice that and a page, because an answer to
+    /// a conversation that broke off may still come in. Pages of open subjects have one each at
+    /// least, which is open or certified here by then, or was refused because many are.
+    fn may_be_true(&mut self, from: &NodeId, request: &Request, answer: &CheckedAnswer) -> bool {
+        let (certified, open) = (self.store.certified_count(), self.open.len() + self.waiting.subjects());
+        match (request, answer) {
+            (Request::Log { .. }, CheckedAnswer::Log { certificates, .. }) => {
+                let subjects = certificates.iter().map(|certificate| certificate.subject.id(&self.federation));
+                let known = subjects.filter(|subject| self.is_certified(subject)).count() as u64;
+                let Some(conversation) = self.catch_up.under_way.get_mut(from) else { return true };
+                conversation.known_entries += known;
+                conversation.known_entries <= 2 * certified + u64::from(LOG_PAGE)
+            }
+            (Request::Open { subjects, .. }, CheckedAnswer::Open { .. }) if subjects.is_empty() => {
+                let Some(conversation) = self.catch_up.under_way.get_mut(from) else { return true };
+                conversation.open_pages += 1;
+                conversation.open_pages <= certified + open as u64 + OPEN_PAGES
+            }
+            _ => true,
         }
     }
 
@@ -260,7 +304,7 @@ impl Engine {
         let count = self.store.certified_count();
         if count != self.catch_up.last_count {
             self.catch_up.last_count = count;
-            self.catch_up.last_certified = Some(tick.now);
+            self.catch_up.last_certified = Some(tick.steady);
         }
         if self.peers.connected.is_empty() {
             self.catch_up.look_at = None;
@@ -268,17 +312,17 @@ impl Engine {
         }
         self.ask_again(tick);
         self.ask_events(tick);
-        if self.catch_up.look_at.is_none_or(|at| at <= tick.now) {
+        if self.catch_up.look_at.is_none_or(|at| at <= tick.steady) {
             self.ask_stalled(tick);
             self.catch_up.look_at =
-                (!self.open.is_empty() || !self.waiting.is_empty()).then(|| tick.now.after(LOOK_EVERY));
+                (!self.open.is_empty() || !self.waiting.is_empty()).then(|| tick.steady.after(LOOK_EVERY));
         }
     }
 
     /// Asks members again that were not asked for a sync interval, whatever their heartbeats say.
     fn ask_again(&mut self, tick: &mut Tick) {
         let started = self.catch_up.started.iter();
-        let due = started.filter(|(_, at)| tick.now.since(**at) >= self.settings.sync_interval);
+        let due = started.filter(|(_, at)| tick.steady.since(**at) >= self.settings.sync_interval);
         let due: Vec<_> = due.map(|(node, _)| *node).collect();
         for node in self.by_trust(due) {
             self.start_catch_up(tick, node);
@@ -287,7 +331,7 @@ impl Engine {
 
     fn ask_events(&mut self, tick: &mut Tick) {
         let mut wants = std::mem::take(&mut self.wants);
-        let due = wants.due(tick.now, NAMES, |digest, subject| self.is_wanted(digest, subject));
+        let due = wants.due(tick.steady, NAMES, |digest, subject| self.is_wanted(digest, subject));
         self.wants = wants;
         let mut by_peer: BTreeMap<NodeId, Vec<_>> = BTreeMap::new();
         for (digest, subject, asked) in due {
@@ -308,15 +352,15 @@ impl Engine {
     fn ask_stalled(&mut self, tick: &mut Tick) {
         let (last, first): (Vec<NodeId>, Vec<NodeId>) =
             self.peers.connected.iter().copied().partition(|node| self.is_asked_last(node));
-        let mut questions = Questions { now: tick.now, first, last, by_peer: BTreeMap::new() };
+        let mut questions = Questions { now: tick.steady, first, last, by_peer: BTreeMap::new() };
         let mut retry_endorsement = Vec::new();
         for (subject, open) in &mut self.open {
-            if questions.ask(*subject, &mut open.asked) {
+            if questions.ask(*subject, &mut open.asked, open.is_supported) {
                 retry_endorsement.push(*subject);
             }
         }
         for (subject, asked) in self.waiting.asked_mut() {
-            questions.ask(*subject, asked);
+            questions.ask(*subject, asked, true);
         }
         // an event that was ahead of its time may be timely now
         for subject in retry_endorsement {
@@ -329,7 +373,7 @@ impl Engine {
 
 /// Questions about subjects in which nothing new arrives.
 struct Questions {
-    now: UnixMillis,
+    now: Steady,
     first: Vec<NodeId>,
     /// Who is not trusted.
     last: Vec<NodeId>,
@@ -339,8 +383,8 @@ struct Questions {
 impl Questions {
     /// Asks about a subject if that is due; whether it did. Spread over the peers, and another one each time; who is not
     /// trusted when all others have been asked.
-    fn ask(&mut self, subject: SubjectId, asked: &mut Asked) -> bool {
-        let Some(times) = asked.due(self.now) else { return false };
+    fn ask(&mut self, subject: SubjectId, asked: &mut Asked, is_supported: bool) -> bool {
+        let Some(times) = asked.due(self.now, is_supported) else { return false };
         let (spread, turn) = (usize::from(subject.0[0]), times % (self.first.len() + self.last.len()).max(1));
         let node = match turn.checked_sub(self.first.len()) {
             None => self.first.get((spread + turn) % self.first.len()),

@@ -88,7 +88,7 @@ impl Engine {
                 round,
                 at: tick.now,
             });
-            self.closing.add(tick.now, subject, decided);
+            self.closing.add(tick.steady, subject, decided);
             self.settle_own(tick, subject, own.as_ref());
         }
     }

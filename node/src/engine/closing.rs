@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use ssid_protocol::event::Event;
 use ssid_protocol::evidence::Signed;
-use ssid_protocol::id::{Choice, Epoch, NodeId, SubjectId, UnixMillis};
+use ssid_protocol::id::{Choice, Epoch, NodeId, SubjectId};
 use ssid_protocol::quorum::VoterIndex;
 use ssid_protocol::record::ConsensusRecord;
 use ssid_protocol::small_map::SmallMap;
 use ssid_protocol::vote::Vote;
 
+use super::clock::Steady;
 use super::core::{Engine, Tick};
 use super::open::Held;
 use super::proof::Proof;
@@ -51,9 +52,9 @@ impl Decided {
 #[derive(Debug, Default)]
 pub(super) struct Closing {
     subjects: HashMap<SubjectId, Box<Decided>>,
-    order: VecDeque<(UnixMillis, SubjectId)>,
+    order: VecDeque<(Steady, SubjectId)>,
     changed: BTreeSet<SubjectId>,
-    write_at: Option<UnixMillis>,
+    write_at: Option<Steady>,
 }
 
 impl Closing {
@@ -65,7 +66,7 @@ impl Closing {
         self.subjects.get(subject).and_then(|decided| Some((decided.sequence?, decided.record.choice)))
     }
 
-    pub(super) fn add(&mut self, now: UnixMillis, subject: SubjectId, decided: Decided) {
+    pub(super) fn add(&mut self, now: Steady, subject: SubjectId, decided: Decided) {
         self.order.push_back((now, subject));
         self.subjects.insert(subject, Box::new(decided));
     }
@@ -100,13 +101,13 @@ impl Closing {
         }
     }
 
-    pub(super) fn mark_changed(&mut self, now: UnixMillis, subject: SubjectId) {
+    pub(super) fn mark_changed(&mut self, now: Steady, subject: SubjectId) {
         self.changed.insert(subject);
         self.write_at.get_or_insert(now.after(LATE_RECORDS_EVERY));
     }
 
     /// Records changed by late observations, together once they are due; then drops what is past its window.
-    fn due(&mut self, now: UnixMillis) -> Vec<(u64, ConsensusRecord)> {
+    fn due(&mut self, now: Steady) -> Vec<(u64, ConsensusRecord)> {
         let mut records = Vec::new();
         if self.write_at.is_some_and(|at| at <= now) {
             self.write_at = None;
@@ -129,7 +130,7 @@ impl Closing {
         records
     }
 
-    pub(super) fn next(&self) -> Option<UnixMillis> {
+    pub(super) fn next(&self) -> Option<Steady> {
         self.write_at
     }
 }
@@ -146,7 +147,7 @@ impl Engine {
                 self.disagreements += 1;
             }
             let origin = decided.origin;
-            self.closing.mark_changed(tick.now, subject);
+            self.closing.mark_changed(tick.steady, subject);
             // an endorsement that was for another event costs nothing
             if agrees || prevote.observed {
                 let reference = subject.to_string();
@@ -154,14 +155,14 @@ impl Engine {
                 self.record_trust(tick, change);
             }
         }
-        let changed = self.closing.due(tick.now);
+        let changed = self.closing.due(tick.steady);
         self.rewrite_records(tick, changed);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use ssid_protocol::id::Round;
+    use ssid_protocol::id::{Round, UnixMillis};
     use ssid_protocol::record::{Resolution, Transport};
     use ssid_protocol::testing;
 
@@ -201,10 +202,10 @@ mod tests {
             may_sign: true,
         };
         let mut closing = Closing::default();
-        closing.add(UnixMillis(0), earlier, decided(Some(7)));
-        closing.mark_changed(UnixMillis(0), earlier);
+        closing.add(Steady(0), earlier, decided(Some(7)));
+        closing.mark_changed(Steady(0), earlier);
         // a tick later this one is decided and hears of a late vote, before it has a place in the log
-        let due = UnixMillis(0).after(LATE_RECORDS_EVERY);
+        let due = Steady(0).after(LATE_RECORDS_EVERY);
         closing.add(due, new, decided(None));
         closing.mark_changed(due, new);
         let places =

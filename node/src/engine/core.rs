@@ -26,8 +26,10 @@ use ssid_storage::{
 };
 
 use super::catch_up::CatchUp;
+use super::clock::{Now, Steady};
 use super::closing::Closing;
 use super::commits::Commits;
+use super::counts::Counts;
 use super::evidence::{Dossier, DoubleVote, note_rewritten};
 use super::handle::{NodeEvent, Refused};
 use super::hearing::Hearing;
@@ -133,6 +135,8 @@ pub struct Engine {
     pub(super) in_flight: HashSet<SubjectId>,
     /// Open subjects by the origin of their first candidate, oldest first.
     pub(super) by_origin: HashMap<NodeId, BTreeSet<(UnixMillis, SubjectId)>>,
+    /// What the open subjects are, in numbers.
+    pub(super) counts: Counts,
     /// Votes for subjects of which no event is known.
     pub(super) waiting: Waiting,
     /// What others' batches take in memory.
@@ -141,19 +145,24 @@ pub struct Engine {
     pub(super) refused: Refused,
     pub(super) agreements: u64,
     pub(super) disagreements: u64,
-    pub(super) next_heartbeat: UnixMillis,
+    pub(super) next_heartbeat: Steady,
     /// When the latest heartbeat was sent to everybody.
-    pub(super) told_at: UnixMillis,
+    pub(super) told_at: Steady,
     /// What was last noticed of what it tells of this node's state.
     pub(super) told_state: (CanSign, u64),
+    /// The greatest number that this node gave a heartbeat, in earlier lives too.
     pub(super) last_sequence: u64,
+    /// When the latest heartbeat was made.
+    pub(super) heartbeat_made: Steady,
     pub(super) heartbeat: Option<Arc<VerifiedBatch>>,
     /// Open subjects whose candidates are to be written down, and when.
-    unremembered: VecDeque<(UnixMillis, SubjectId)>,
+    unremembered: VecDeque<(Steady, SubjectId)>,
     /// What recovery left to be said, for the first tick.
     pub(super) recovered: Option<Tick>,
     /// When the last tick was.
-    pub(super) now: UnixMillis,
+    pub(super) now: Now,
+    /// When this node started.
+    pub(super) started: Steady,
     /// Answers given, to vary what comes first in them.
     pub(super) answers: usize,
 }
@@ -161,7 +170,12 @@ pub struct Engine {
 /// One tick's work in progress.
 #[derive(Debug)]
 pub(super) struct Tick {
+    /// By the wall clock: for what is signed, shown, stored, or compared with timestamps.
     pub(super) now: UnixMillis,
+    /// By the steady clock: for all that waits.
+    pub(super) steady: Steady,
+    /// Whether the wall clock was set since the last tick, or stood while this machine slept.
+    pub(super) clock_was_set: bool,
     /// By which road what is being taken in came.
     pub(super) road: Transport,
     pub(super) changes: Changes,
@@ -188,9 +202,12 @@ pub(super) struct Tick {
 }
 
 impl Tick {
-    pub(super) fn new(now: UnixMillis) -> Self {
+    pub(super) fn new(now: impl Into<Now>) -> Self {
+        let now = now.into();
         Self {
-            now,
+            now: now.wall,
+            steady: now.steady,
+            clock_was_set: false,
             road: Transport::Live,
             changes: Changes::default(),
             own_events: Vec::new(),
@@ -208,6 +225,11 @@ impl Tick {
             outbox: Vec::new(),
             effects: Effects::default(),
         }
+    }
+
+    /// The moment of the tick, by both clocks.
+    pub(super) fn now(&self) -> Now {
+        Now { wall: self.now, steady: self.steady }
     }
 }
 
@@ -272,19 +294,22 @@ impl Engine {
             announced: HashSet::new(),
             in_flight: HashSet::new(),
             by_origin: HashMap::new(),
+            counts: Counts::default(),
             waiting: Waiting::default(),
             whole: WholeBatches::default(),
             refused: Refused::default(),
             agreements: 0,
             disagreements: 0,
-            next_heartbeat: UnixMillis(0),
-            told_at: UnixMillis(0),
+            next_heartbeat: Steady(0),
+            told_at: Steady(0),
             told_state: (CanSign::Starting, 0),
             last_sequence: 0,
+            heartbeat_made: Steady(0),
             heartbeat: None,
             unremembered: VecDeque::new(),
             recovered: None,
-            now: UnixMillis(0),
+            now: Now::default(),
+            started: Steady(0),
             answers: 0,
             key: parts.key,
             voters: parts.voters,
@@ -293,12 +318,17 @@ impl Engine {
 
     /// Takes what arrived, decides, writes, and says what to do. Never fails: an engine whose disk failed answers that
     /// it is read-only.
-    pub fn tick(&mut self, now: UnixMillis, inputs: Vec<Inbound>) -> Effects {
+    pub fn tick(&mut self, now: impl Into<Now>, inputs: Vec<Inbound>) -> Effects {
         if self.read_only.is_some() {
             return self.refuse_all(inputs);
         }
+        let Now { wall, steady } = now.into();
+        // whatever it is given, this clock does not run back
+        let now = Now { wall, steady: steady.max(self.now.steady) };
+        let clock_was_set = self.was_clock_set(now);
         self.now = now;
         let mut tick = self.recovered.take().unwrap_or_else(|| Tick::new(now));
+        tick.clock_was_set = clock_was_set;
         let contested = std::mem::take(&mut self.contested);
         self.take_certificates(&mut tick, contested);
         for input in inputs {
@@ -306,11 +336,11 @@ impl Engine {
         }
         self.keep_offers(&mut tick);
         self.go_on_hearing(&mut tick);
-        for (subject, timer) in self.timers.due(now) {
+        for (subject, timer) in self.timers.due(now.steady) {
             self.apply(&mut tick, subject, Input::Timeout(timer));
         }
-        self.waiting.expire(now);
-        for subject in self.reviews.due(now) {
+        self.waiting.expire(now.steady);
+        for subject in self.reviews.due(now.steady) {
             self.endorse(&mut tick, subject);
         }
         self.ask_what_is_missing(&mut tick);
@@ -327,6 +357,7 @@ impl Engine {
         if let Some(reason) = tick.failure.take() {
             return self.halt(tick, reason);
         }
+        self.number_heartbeat(&mut tick);
         match self.commit(&mut tick) {
             Ok(()) => self.beat(&mut tick),
             Err(failure) => return self.halt(tick, failure.to_string()),
@@ -336,7 +367,7 @@ impl Engine {
             self.read_only = Some(reason.clone());
             tick.effects.events.push(NodeEvent::ReadOnly { reason });
         }
-        tick.effects.wake_at = self.wake_at(now);
+        tick.effects.wake_at = self.wake_at(now.steady);
         tick.effects
     }
 
@@ -390,17 +421,23 @@ impl Engine {
         for output in open.step(&self.voters, rules, input) {
             self.note_output(tick, subject, &output);
         }
+        self.recount(&subject);
     }
 
     fn note_output(&mut self, tick: &mut Tick, subject: SubjectId, output: &Output) {
         match *output {
-            Output::Sign(vote) => tick.votes.push(vote),
+            Output::Sign(vote) => {
+                if let Some(open) = self.open.get_mut(&subject) {
+                    open.is_supported |= open.origin != Some(self.me);
+                }
+                tick.votes.push(vote);
+            }
             Output::Propose(proposal) => tick.proposals.push(proposal),
             Output::Schedule(timer) => {
-                let at = tick.now.after(self.timeout_of(timer));
+                let at = tick.steady.after(self.timeout_of(timer));
                 self.timers.start(at, subject, timer);
             }
-            Output::Want(choice) => self.wants.add(choice.content_digest, subject, tick.now),
+            Output::Want(choice) => self.wants.add(choice.content_digest, subject, tick.steady),
             Output::Decided { round, choice } => tick.decided.push((subject, round, choice)),
             Output::Conflict(round) => {
                 self.in_flight.remove(&subject);
@@ -435,7 +472,8 @@ impl Engine {
             }
             let machine = Instance::new(self.epoch, subject, subject == self.epoch_subject);
             let waiting = self.waiting.take(&subject);
-            let mut open = Open::new(machine, waiting.as_ref().map_or(tick.now, |unheard| unheard.first_seen));
+            let heard = waiting.as_ref().map(|unheard| Now { wall: unheard.first_seen, steady: unheard.since });
+            let mut open = Open::new(machine, heard.unwrap_or(tick.now()));
             open.may_sign = !self.done.contains(&subject);
             self.open.insert(subject, open);
             for vote in waiting.into_iter().flat_map(|unheard| unheard.votes) {
@@ -479,9 +517,9 @@ impl Engine {
     /// Writes down candidates that have been open for a while: most subjects are decided before, and a restart can ask
     /// peers for the others. What was voted for is in the journal and among the events already.
     fn remember_open(&mut self, tick: &mut Tick) {
-        let due = tick.now.after(REMEMBER_AFTER);
+        let due = tick.steady.after(REMEMBER_AFTER);
         self.unremembered.extend(std::mem::take(&mut tick.dirty).into_iter().map(|subject| (due, subject)));
-        while let Some((_, subject)) = self.unremembered.front().copied().filter(|(at, _)| *at <= tick.now) {
+        while let Some((_, subject)) = self.unremembered.front().copied().filter(|(at, _)| *at <= tick.steady) {
             self.unremembered.pop_front();
             tick.changes.open_subjects.extend(self.open.get(&subject).and_then(Open::row));
         }
@@ -566,7 +604,7 @@ impl Engine {
     }
 
     /// When the engine has something to do even if nothing arrives.
-    fn wake_at(&self, now: UnixMillis) -> Option<UnixMillis> {
+    fn wake_at(&self, now: Steady) -> Option<Steady> {
         let has_own =
             self.can_release() || self.has_lines_to_announce(now) || self.is_signing() && !self.late.is_empty();
         let backlog = (has_own || !self.contested.is_empty()).then_some(now);

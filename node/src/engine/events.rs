@@ -11,12 +11,15 @@ use ssid_protocol::vote::Phase;
 use ssid_protocol::voting::{Candidate, Input};
 use ssid_storage::{JournalRecord, SubjectState};
 
+use super::clock::Now;
 use super::core::{Engine, Tick};
 use super::handle::{EmitOutcome, NodeEvent};
 use super::messages::Worth;
 use super::open::Asked;
 use super::proof::Proof;
-use super::settings::{ANNOUNCED_AT_ONCE, ANNOUNCED_TOGETHER, ANNOUNCEMENT_BYTES, CLOCK_TOLERANCE};
+use super::settings::{
+    ANNOUNCED_AT_ONCE, ANNOUNCED_TOGETHER, ANNOUNCEMENT_BYTES, CLOCK_TOLERANCE, UNSUPPORTED_OF_ORIGIN,
+};
 
 impl Engine {
     /// Makes an event this node's own, to be signed with this tick. It stands for its subject from now on, also while its
@@ -82,7 +85,7 @@ impl Engine {
     }
 
     /// Whether this node may announce `event` at all.
-    fn check_door(&self, now: UnixMillis, event: &Event) -> Result<(), Box<EmitOutcome>> {
+    fn check_door(&self, now: Now, event: &Event) -> Result<(), Box<EmitOutcome>> {
         let refuse = |reason: String, retry| Err(Box::new(EmitOutcome::Refused { reason, retry }));
         event.check_admissible(self.epoch).map_err(|refusal| Box::new(refusal.into()))?;
         if event.event == FEDERATION_EPOCH {
@@ -250,7 +253,7 @@ impl Engine {
             return false;
         }
         open.subject.get_or_insert(subject);
-        open.asked = Asked::new(tick.now);
+        open.asked = Asked::new(tick.steady);
         // the own batch replaces a proof without one: compaction keeps own announcements by their batches
         if let (Some(proof), Some(_), true) = (proof, announced_by, own || !proven) {
             open.announced.insert(choice, proof);
@@ -290,6 +293,8 @@ impl Engine {
     pub(super) fn count_origin(&mut self, subject: SubjectId, origin: Option<NodeId>) {
         let (Some(open), Some(origin)) = (self.open.get_mut(&subject), origin) else { return };
         open.origin = Some(origin);
+        let index = self.voters.index_of(&origin);
+        open.is_supported |= open.held.iter().any(|held| Some(held.voter) != index);
         self.by_origin.entry(origin).or_default().insert((open.first_seen, subject));
     }
 
@@ -299,6 +304,11 @@ impl Engine {
     fn has_room_for(&mut self, tick: &mut Tick, origin: Option<NodeId>) -> bool {
         let Some(origin) = origin else { return false };
         let share = limits::OPEN_INSTANCES / self.members.max(1);
+        if self.counts.unsupported_of(&origin) >= UNSUPPORTED_OF_ORIGIN.min(share) {
+            // the earlier ones stay for people to look at; this one comes again with a re-offer
+            self.refused.open_instances += 1;
+            return false;
+        }
         if self.by_origin.get(&origin).map_or(0, BTreeSet::len) < share {
             return true;
         }

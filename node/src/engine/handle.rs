@@ -259,6 +259,9 @@ pub struct EngineStatus {
     pub divergences: u64,
     /// Events offered while nothing could be signed, kept on disk.
     pub kept_offers: u64,
+    /// By how many seconds this machine's clock is behind (ahead if negative) what the connected peers' clocks show, as
+    /// the median of their latest heartbeats says; `None` while none is recent.
+    pub clock_offset_seconds: Option<i64>,
     /// Conversations with members to catch up.
     pub syncs: Syncs,
     /// Such conversations under way now.

@@ -13,13 +13,14 @@ use std::time::Duration;
 use ssid_protocol::batch::{Statements, VerifiedBatch};
 use ssid_protocol::certificate::Certificate;
 use ssid_protocol::evidence::{Signed, Statement};
-use ssid_protocol::id::{Choice, NodeId, SubjectId, UnixMillis};
+use ssid_protocol::id::{Choice, NodeId, SubjectId};
 use ssid_protocol::merkle;
 use ssid_protocol::sync::Answer;
 use ssid_protocol::vote::{Phase, Proposal, Vote};
 use ssid_protocol::voting::{Input, Signing};
 use ssid_storage::{JournalRecord, LogHead};
 
+use super::clock::Steady;
 use super::core::{Engine, Tick};
 use super::handle::{EmitOutcome, HearingView, NodeEvent};
 use super::messages::Ticket;
@@ -34,7 +35,7 @@ const OWN_VOTES: usize = 512;
 pub(super) struct Hearing {
     heard: BTreeSet<NodeId>,
     head: LogHead,
-    ask_at: Option<UnixMillis>,
+    ask_at: Option<Steady>,
     /// Whether those heard told all that this node may have prevoted of what was decided meanwhile.
     knows_late: bool,
 }
@@ -45,7 +46,7 @@ impl Hearing {
     }
 
     /// When voters are asked again.
-    pub(super) fn next(&self) -> Option<UnixMillis> {
+    pub(super) fn next(&self) -> Option<Steady> {
         self.ask_at
     }
 }
@@ -83,7 +84,7 @@ impl Engine {
 
     /// Asks voters again whose answers broke off, while any are connected.
     pub(super) fn go_on_hearing(&mut self, tick: &mut Tick) {
-        if self.hearing.as_ref().is_none_or(|hearing| hearing.ask_at.is_some_and(|at| at > tick.now)) {
+        if self.hearing.as_ref().is_none_or(|hearing| hearing.ask_at.is_some_and(|at| at > tick.steady)) {
             return;
         }
         let unheard = self.peers.connected.iter().filter(|node| self.is_unheard(node)).copied();
@@ -92,7 +93,7 @@ impl Engine {
             self.start_catch_up(tick, node);
         }
         if let Some(hearing) = &mut self.hearing {
-            hearing.ask_at = (!unheard.is_empty()).then(|| tick.now.after(ASK_AGAIN));
+            hearing.ask_at = (!unheard.is_empty()).then(|| tick.steady.after(ASK_AGAIN));
         }
     }
 
@@ -159,6 +160,7 @@ impl Engine {
         complete: bool,
     ) {
         if let Some(batch) = heartbeat {
+            self.go_on_from(&batch);
             self.look_for_lost_log(tick, &batch);
         }
         for Signed { statement, proof } in votes {

@@ -8,10 +8,11 @@ use ssid_protocol::batch::{BatchProof, VerifiedBatch};
 use ssid_protocol::certificate::Certificate;
 use ssid_protocol::event::Event;
 use ssid_protocol::evidence::{Evidence, Signed};
-use ssid_protocol::id::{ContentDigest, LogId, NodeId, SubjectId, UnixMillis};
+use ssid_protocol::id::{ContentDigest, LogId, NodeId, SubjectId};
 use ssid_protocol::sync::{Answer, Request};
 use ssid_storage::{OutboxKey, RewrittenRow};
 
+use super::clock::Steady;
 use super::commits::{CommitQuestion, CommitStanding};
 use super::handle::{EmitOutcome, NodeEvent};
 use super::operator::{Operated, Operation, OperatorRefusal};
@@ -235,6 +236,8 @@ pub struct Effects {
     pub evidence: Vec<Arc<Evidence>>,
     /// Questions to peers.
     pub asks: Vec<(NodeId, Request)>,
+    /// Peers whose answers, each of which verifies, cannot all be true.
+    pub false_answers: Vec<NodeId>,
     /// What happened, for observers.
     pub events: Vec<NodeEvent>,
     /// Addresses that members say they listen on.
@@ -242,5 +245,5 @@ pub struct Effects {
     /// A look at the own registry file that is wanted, by its number: once it is done, [`RegistryNews::Read`] names it.
     pub look: Option<u64>,
     /// When to come back even if nothing arrives.
-    pub wake_at: Option<UnixMillis>,
+    pub wake_at: Option<Steady>,
 }

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use ssid_protocol::event::Event;
-use ssid_protocol::id::{SubjectId, UnixMillis};
+use ssid_protocol::id::SubjectId;
 use ssid_storage::StorageError;
 
+use super::clock::Steady;
 use super::core::{Engine, Tick};
 use super::handle::EmitOutcome;
 use super::messages::Ticket;
@@ -24,7 +25,7 @@ struct Offer {
     /// The look at the registry file that has to be done before.
     look: u64,
     /// When it is kept if the node has not started by then.
-    until: UnixMillis,
+    until: Steady,
     events: Vec<Event>,
     ticket: Ticket,
 }
@@ -49,7 +50,7 @@ impl Offers {
     }
 
     /// When the next offer has waited long enough.
-    pub(super) fn next(&self) -> Option<UnixMillis> {
+    pub(super) fn next(&self) -> Option<Steady> {
         self.waiting.front().map(|offer| offer.until)
     }
 
@@ -80,7 +81,7 @@ impl Engine {
             return;
         }
         let look = self.ask_for_look(tick);
-        let until = tick.now.after(WAITS_FOR_START);
+        let until = tick.steady.after(WAITS_FOR_START);
         self.offers.waiting.push_back(Offer { look, until, events, ticket });
         if self.registry.trouble().is_some() {
             self.refuse_offers(tick);
@@ -118,7 +119,7 @@ impl Engine {
         if self.is_signing() {
             return;
         }
-        while self.offers.waiting.front().is_some_and(|offer| offer.until <= tick.now) {
+        while self.offers.waiting.front().is_some_and(|offer| offer.until <= tick.steady) {
             let Some(offer) = self.offers.waiting.pop_front() else { return };
             let outcomes = offer.events.into_iter().map(|event| self.keep_offer(tick, event)).collect();
             tick.effects.emitted.push((offer.ticket, outcomes));

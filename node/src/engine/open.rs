@@ -13,8 +13,10 @@ use ssid_protocol::vote::{Ballot, Phase, Proposal, Vote};
 use ssid_protocol::voting::{Input, Instance, Output, Rules, Signing};
 use ssid_storage::{NoteKind, OpenSubject, OperatorNote};
 
+use super::clock::{Now, Steady};
 use super::proof::Proof;
-use super::settings::{STALLED_AFTER, STALLED_AT_MOST};
+use super::review::ReviewReason;
+use super::settings::{STALLED_AFTER, STALLED_AT_MOST, UNSUPPORTED_AT_MOST};
 
 /// One vote and its proof.
 #[derive(Clone, Debug)]
@@ -58,25 +60,38 @@ pub(super) struct Proposed {
 /// Since when a subject is quiet, and how often it was asked about since.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asked {
-    since: UnixMillis,
+    since: Steady,
     times: u32,
 }
 
 impl Asked {
     /// Something new arrived now.
-    pub(super) fn new(now: UnixMillis) -> Self {
+    pub(super) fn new(now: Steady) -> Self {
         Self { since: now, times: 0 }
     }
 
-    /// Whether it has been quiet for long enough to ask, and how often it was asked about.
-    pub(super) fn due(&self, now: UnixMillis) -> Option<usize> {
-        let pause = STALLED_AFTER.saturating_mul(1 << self.times.min(8)).min(STALLED_AT_MOST);
+    /// Whether it has been quiet for long enough to ask, and how often it was asked about. What nobody supports is asked
+    /// about ever more rarely: whoever holds votes for it says so by the digest of its heartbeats.
+    pub(super) fn due(&self, now: Steady, is_supported: bool) -> Option<usize> {
+        let at_most = if is_supported { STALLED_AT_MOST } else { UNSUPPORTED_AT_MOST };
+        let pause = STALLED_AFTER.saturating_mul(1 << self.times.min(16)).min(at_most);
         (now.since(self.since) >= pause).then_some(self.times as usize)
     }
 
-    pub(super) fn ask(&mut self, now: UnixMillis) {
+    pub(super) fn ask(&mut self, now: Steady) {
         *self = Self { since: now, times: self.times.saturating_add(1) };
     }
+}
+
+/// As what an open subject is counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Counted {
+    /// It waits for people to resolve a conflict.
+    pub(super) conflict: bool,
+    /// It waits for this node's operator to endorse or refuse.
+    pub(super) review: bool,
+    /// It takes part of its origin's share of what nobody else votes for.
+    pub(super) unsupported: bool,
 }
 
 /// An instance being voted on.
@@ -88,7 +103,10 @@ pub(super) struct Open {
     digest: OnceLock<Vec<u8>>,
     /// Known once a candidate is.
     pub(super) subject: Option<Subject>,
+    /// By the wall clock, as it is shown and stored.
     pub(super) first_seen: UnixMillis,
+    /// The same by the steady clock; `None` if that was before this node's start.
+    pub(super) opened: Option<Steady>,
     pub(super) held: Vec<Held>,
     /// One a round at the most.
     pub(super) proposals: Vec<Proposed>,
@@ -96,6 +114,12 @@ pub(super) struct Open {
     pub(super) announced: SmallMap<Choice, Proof>,
     /// Whose share of the open instances it counts to: the first to announce a candidate.
     pub(super) origin: Option<NodeId>,
+    /// Whether somebody else than its origin voted in it, this node included.
+    pub(super) is_supported: bool,
+    /// What this node's prevote in round 0 waited for when that was last looked at.
+    pub(super) waits_for: Option<ReviewReason>,
+    /// As what it is counted in the status.
+    pub(super) counted: Counted,
     /// What its operator decided, the latest of each kind, in that order; on disk as long as the subject is open.
     pub(super) notes: Vec<OperatorNote>,
     /// False for a subject that was decided before the database was lost: only its certificate may end it.
@@ -110,20 +134,24 @@ pub(super) struct Open {
 }
 
 impl Open {
-    pub(super) fn new(machine: Instance, now: UnixMillis) -> Self {
+    pub(super) fn new(machine: Instance, now: Now) -> Self {
         Self {
             machine,
             digest: OnceLock::new(),
             subject: None,
-            first_seen: now,
+            first_seen: now.wall,
+            opened: Some(now.steady),
             held: Vec::new(),
             proposals: Vec::new(),
             announced: SmallMap::default(),
             origin: None,
+            is_supported: false,
+            waits_for: None,
+            counted: Counted::default(),
             notes: Vec::new(),
             may_sign: true,
             certified_event: None,
-            asked: Asked::new(now),
+            asked: Asked::new(now.steady),
             look: 0,
             awaits_look: false,
         }
@@ -172,6 +200,7 @@ impl Open {
             subject: self.subject.clone()?,
             first_seen: self.first_seen,
             candidates: candidates.collect(),
+            prompt: self.machine.candidates().filter(|c| c.prompt).map(|c| c.choice).collect(),
         })
     }
 
@@ -213,7 +242,7 @@ mod tests {
     fn the_digest_follows_what_the_machine_holds() {
         let (_, _, voters, _) = federation(4);
         let rules = Rules { me: None, signing: Signing::Never, automatic: None };
-        let mut open = Open::new(Instance::new(Epoch(0), SubjectId([1; 32]), false), UnixMillis(0));
+        let mut open = Open::new(Instance::new(Epoch(0), SubjectId([1; 32]), false), UnixMillis(0).into());
         for (number, round) in [(0, 0), (1, 0), (1, 0), (2, 1), (3, 9)] {
             let (voter, round) = (VoterIndex(number), Round(round));
             open.step(&voters, rules, Input::Vote { voter, round, phase: Phase::Prevote, ballot: None });

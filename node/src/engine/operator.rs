@@ -128,7 +128,7 @@ impl Engine {
                 NoteKind::Stand => {
                     self.apply(tick, subject, Input::Choose(choice));
                     if self.is_wanted(&choice.content_digest, &subject) {
-                        self.wants.ask_anew(choice.content_digest, subject, tick.now);
+                        self.wants.ask_anew(choice.content_digest, subject, tick.steady);
                     }
                 }
                 NoteKind::Endorse => self.endorse(tick, subject),

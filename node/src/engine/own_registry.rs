@@ -10,11 +10,12 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use ssid_protocol::event::{Event, FEDERATION_EPOCH};
-use ssid_protocol::id::{Choice, SubjectId, UnixMillis};
+use ssid_protocol::id::{Choice, SubjectId};
 use ssid_protocol::record::FoundLater;
 use ssid_protocol::voting::{Candidate, Input};
 use ssid_storage::{DivergenceRow, OwnLineRow, StorageError, Store};
 
+use super::clock::Steady;
 use super::core::{Engine, Tick};
 use super::events::is_near;
 use super::handle::{EmitOutcome, NodeEvent};
@@ -89,7 +90,7 @@ pub(super) struct OwnRegistry {
     /// Where to go on announcing.
     announced_until: u64,
     /// Not before this time: a line was refused for a limit, or for this machine's clock.
-    announce_at: UnixMillis,
+    announce_at: Steady,
     /// Decisions that the file contradicts.
     pub(super) divergences: u64,
 }
@@ -106,7 +107,7 @@ impl Default for OwnRegistry {
             to_announce: 0,
             next_order: 0,
             announced_until: 0,
-            announce_at: UnixMillis(0),
+            announce_at: Steady(0),
             divergences: 0,
         }
     }
@@ -320,7 +321,7 @@ impl Engine {
 
     /// Announces lines of the file in their order, as fast as earlier ones are decided.
     pub(super) fn announce_lines(&mut self, tick: &mut Tick) {
-        if !self.has_lines_to_announce(tick.now) {
+        if !self.has_lines_to_announce(tick.steady) {
             return;
         }
         let page = match self.store.own_order(self.registry.announced_until, ANNOUNCED_LINES) {
@@ -332,7 +333,7 @@ impl Engine {
         };
         for (order, subject) in page {
             if !self.announce_line(tick, &subject) {
-                self.registry.announce_at = tick.now.after(ANNOUNCE_AGAIN);
+                self.registry.announce_at = tick.steady.after(ANNOUNCE_AGAIN);
                 return;
             }
             self.registry.announced_until = order + 1;
@@ -350,13 +351,13 @@ impl Engine {
     }
 
     /// Whether the next line may be announced at once.
-    pub(super) fn has_lines_to_announce(&self, now: UnixMillis) -> bool {
+    pub(super) fn has_lines_to_announce(&self, now: Steady) -> bool {
         self.registry.announce_at <= now && self.registry.to_announce > 0 && self.may_announce()
     }
 
     /// When lines that were refused for a while are announced again.
-    pub(super) fn announce_again_at(&self) -> Option<UnixMillis> {
-        let is_later = self.registry.announce_at > self.now && self.registry.to_announce > 0;
+    pub(super) fn announce_again_at(&self) -> Option<Steady> {
+        let is_later = self.registry.announce_at > self.now.steady && self.registry.to_announce > 0;
         is_later.then_some(self.registry.announce_at)
     }
 
@@ -454,7 +455,7 @@ impl Engine {
         let found_later = Some(FoundLater { choice, at: tick.now });
         if let Some(decided) = self.closing.get_mut(&subject) {
             decided.record.found_later = found_later;
-            self.closing.mark_changed(tick.now, subject);
+            self.closing.mark_changed(tick.steady, subject);
         } else if let Some(sequence) = sequence
             && let Ok(Some(mut record)) = self.store.record(sequence)
         {
@@ -471,7 +472,7 @@ impl Engine {
             own: choice.event_hash,
             certified: certified.event_hash,
         });
-        self.tell_state_soon(tick.now);
+        self.tell_state_soon(tick.steady);
     }
 
     /// Divergences whose decision has its place in the log, for the write that follows.

@@ -11,10 +11,11 @@ use ssid_protocol::limits;
 use ssid_protocol::sync::Answer;
 use ssid_storage::PeerRow;
 
+use super::clock::{Now, Steady};
 use super::core::{Engine, Tick};
 use super::handle::NodeEvent;
 use super::messages::{Ticket, Worth};
-use super::settings::HEARTBEAT_EVERY;
+use super::settings::{CLOCK_TOLERANCE, HEARTBEAT_AT_LEAST, HEARTBEAT_EVERY};
 
 /// A heartbeat older than this says nothing about a clock.
 const CLOCK_SAMPLE_AGE: Duration = Duration::from_mins(1);
@@ -22,6 +23,8 @@ const CLOCK_SAMPLE_AGE: Duration = Duration::from_mins(1);
 const STATE_AFTER: Duration = Duration::from_millis(1100);
 /// A heartbeat asked for is made anew if the last is older than this.
 const FRESH: Duration = Duration::from_secs(1);
+/// By how much the two clocks may run apart between two ticks before the wall clock counts as set.
+const CLOCK_SET: Duration = Duration::from_mins(1);
 
 /// What is known of one member.
 #[derive(Clone, Debug, Default)]
@@ -30,8 +33,26 @@ pub struct PeerState {
     pub row: PeerRow,
     /// Its clock minus this one, in milliseconds, when its latest heartbeat came; network delay included.
     pub clock_offset_ms: Option<i64>,
+    /// When its latest heartbeat came, and what its clock showed when it made that.
+    pub(crate) heard: Option<(Steady, UnixMillis)>,
+    /// When the latest of its heartbeats was taken from gossip.
+    pub(crate) gossiped: Option<Steady>,
+    /// The greatest number of its heartbeats that were numbered far ahead of this node's clock.
+    pub(crate) far_sequence: u64,
     /// Its latest heartbeat as it signed it, of this life.
     pub heartbeat: Option<Arc<VerifiedBatch>>,
+}
+
+impl PeerState {
+    /// Whether a heartbeat of this number is newer than what was seen. One numbered far ahead of this node's clock, as by
+    /// a node whose clock was wrong for a while, raises no mark on disk, and none for numbers that are near.
+    fn is_news(&mut self, now: UnixMillis, sequence: u64) -> bool {
+        let is_near = sequence <= now.after(CLOCK_TOLERANCE).0;
+        let mark = if is_near { &mut self.row.last_sequence } else { &mut self.far_sequence };
+        let is_news = sequence > *mark;
+        *mark = sequence.max(*mark);
+        is_news
+    }
 }
 
 /// What is known of the members, this node excluded.
@@ -44,13 +65,17 @@ pub(super) struct Peers {
 }
 
 impl Peers {
-    /// The median of the peers' clocks minus this one, in milliseconds, over recent heartbeats of connected peers.
-    pub(super) fn clock_offset(&self, now: UnixMillis) -> Option<i64> {
-        let recent = self
-            .states
-            .iter()
-            .filter(|(node, state)| self.connected.contains(node) && now.since(state.row.last_seen) < CLOCK_SAMPLE_AGE);
-        let mut offsets: Vec<i64> = recent.filter_map(|(_, state)| state.clock_offset_ms).collect();
+    /// The median of the peers' clocks minus this one, in milliseconds, over recent heartbeats of connected peers. What
+    /// their clocks show now follows from how long ago those came: a wall clock that was just set is seen at once.
+    pub(super) fn clock_offset(&self, now: Now) -> Option<i64> {
+        let connected = self.states.iter().filter(|(node, _)| self.connected.contains(node));
+        let heard = connected.filter_map(|(_, state)| state.heard);
+        let recent = heard.filter(|(at, _)| now.steady.since(*at) < CLOCK_SAMPLE_AGE);
+        let offset = |(at, sent_at): (Steady, UnixMillis)| {
+            let shows = sent_at.after(now.steady.since(at));
+            i64::try_from(i128::from(shows.0) - i128::from(now.wall.0)).ok()
+        };
+        let mut offsets: Vec<i64> = recent.filter_map(offset).collect();
         offsets.sort_unstable();
         // the lower middle: of two that disagree, one may be wrong
         offsets.get(offsets.len().checked_sub(1)? / 2).copied()
@@ -58,6 +83,18 @@ impl Peers {
 }
 
 impl Engine {
+    /// Whether the peers' clocks say that this one is too far off to be believed.
+    pub(super) fn clock_is_off(&self, now: Now) -> bool {
+        let offset = self.peers.clock_offset(now).unwrap_or_default();
+        u128::from(offset.unsigned_abs()) > CLOCK_TOLERANCE.as_millis()
+    }
+
+    /// Whether the wall clock was set since the last tick.
+    pub(super) fn was_clock_set(&self, now: Now) -> bool {
+        let expected = self.now.wall_at(now.steady);
+        expected.since(now.wall).max(now.wall.since(expected)) > CLOCK_SET
+    }
+
     pub(super) fn take_connected(&mut self, tick: &mut Tick, nodes: BTreeSet<NodeId>) {
         let before = std::mem::replace(&mut self.peers.connected, nodes);
         let new: Vec<_> = self.peers.connected.difference(&before).copied().collect();
@@ -88,12 +125,15 @@ impl Engine {
         }
         // before its sequence is looked at: who shows different heads to different peers may number them alike
         self.compare_heads(tick, batch, heartbeat);
-        let state = self.peers.states.entry(node).or_default();
-        if heartbeat.sequence <= state.row.last_sequence || node == self.me {
+        if node == self.me {
             return Worth::Nothing;
         }
-        state.row.last_sequence = heartbeat.sequence;
+        let state = self.peers.states.entry(node).or_default();
+        if !state.is_news(tick.now, heartbeat.sequence) {
+            return Worth::Nothing;
+        }
         state.row.last_seen = tick.now;
+        state.heard = Some((tick.steady, heartbeat.sent_at));
         state.clock_offset_ms = i64::try_from(i128::from(heartbeat.sent_at.0) - i128::from(tick.now.0)).ok();
         tick.effects.addresses.push((node, heartbeat.addresses.clone()));
         state.heartbeat = Some(batch.clone());
@@ -117,31 +157,76 @@ impl Engine {
         }
     }
 
-    /// Sends a heartbeat when it is due. Called after the tick is on disk: the log head it names is.
-    pub(super) fn beat(&mut self, tick: &mut Tick) {
+    /// A heartbeat that came by gossip: one a second of each member is taken and passed on, however many it signs.
+    pub(super) fn take_gossiped_heartbeat(
+        &mut self,
+        tick: &mut Tick,
+        batch: &Arc<VerifiedBatch>,
+        heartbeat: &Heartbeat,
+        from: NodeId,
+    ) -> Worth {
+        let state = self.peers.states.get_mut(&batch.signer());
+        let is_soon = |at: Steady| tick.steady.since(at) < HEARTBEAT_AT_LEAST;
+        if heartbeat.check().is_ok() && state.is_some_and(|state| state.gossiped.is_some_and(is_soon)) {
+            self.compare_heads(tick, batch, heartbeat);
+            return Worth::Nothing;
+        }
+        let worth = self.take_heartbeat(tick, batch, heartbeat, from);
+        if let Some(state) = self.peers.states.get_mut(&batch.signer()).filter(|_| worth == Worth::New) {
+            state.gossiped = Some(tick.steady);
+        }
+        worth
+    }
+
+    /// Gives the heartbeat that is due its number, which goes to disk with this tick: after a restart, and whatever the
+    /// clock shows then, numbers go on from there.
+    pub(super) fn number_heartbeat(&mut self, tick: &mut Tick) {
         let state = (self.can_sign_kind(), self.registry.divergences);
         if state != self.told_state {
             self.told_state = state;
-            self.tell_state_soon(tick.now);
+            self.tell_state_soon(tick.steady);
         }
-        if self.next_heartbeat > tick.now {
+        if self.next_heartbeat <= tick.steady {
+            self.next_sequence(tick);
+        }
+    }
+
+    fn next_sequence(&mut self, tick: &mut Tick) {
+        self.last_sequence = tick.now.0.max(self.last_sequence + 1);
+        let row = PeerRow { last_sequence: self.last_sequence, ..PeerRow::default() };
+        tick.changes.peers.push((self.me, row));
+    }
+
+    /// An own heartbeat that somebody holds: this node may have forgotten how far it had numbered them.
+    pub(super) fn go_on_from(&mut self, own: &VerifiedBatch) {
+        if let Statements::Heartbeat(heartbeat) = own.statements()
+            && own.signer() == self.me
+        {
+            self.last_sequence = self.last_sequence.max(heartbeat.sequence);
+        }
+    }
+
+    /// Sends a heartbeat when it is due. Called after the tick is on disk: the log head it names is, and its number.
+    pub(super) fn beat(&mut self, tick: &mut Tick) {
+        if self.next_heartbeat > tick.steady {
             return;
         }
-        self.told_at = tick.now;
-        self.next_heartbeat = tick.now.after(HEARTBEAT_EVERY);
-        if let Some(batch) = self.make_heartbeat(tick.now) {
+        self.told_at = tick.steady;
+        self.next_heartbeat = tick.steady.after(HEARTBEAT_EVERY);
+        if let Some(batch) = self.make_heartbeat(tick.now()) {
             tick.effects.publish.push(batch);
         }
     }
 
-    fn make_heartbeat(&mut self, now: UnixMillis) -> Option<Arc<VerifiedBatch>> {
-        self.last_sequence = now.0.max(self.last_sequence + 1);
+    /// The heartbeat of the latest number.
+    fn make_heartbeat(&mut self, now: Now) -> Option<Arc<VerifiedBatch>> {
+        self.heartbeat_made = now.steady;
         let head = self.head_to_sign();
         let (can_sign, can_sign_reason) = self.can_sign();
         let heartbeat = Heartbeat {
             epoch: self.epoch,
             sequence: self.last_sequence,
-            sent_at: now,
+            sent_at: now.wall,
             software: concat!("ssid/", env!("CARGO_PKG_VERSION")).to_owned(),
             protocol_min: 1,
             protocol_max: 1,
@@ -203,7 +288,7 @@ impl Engine {
     }
 
     /// Others learn soon what has changed: the next heartbeat does not wait for its turn.
-    pub(super) fn tell_state_soon(&mut self, now: UnixMillis) {
+    pub(super) fn tell_state_soon(&mut self, now: Steady) {
         let soon = self.told_at.after(STATE_AFTER).max(now);
         self.next_heartbeat = self.next_heartbeat.min(soon);
     }
@@ -222,8 +307,9 @@ impl Engine {
             }
             _ => false,
         });
-        if !is_current || tick.now.since(UnixMillis(self.last_sequence)) > FRESH {
-            self.make_heartbeat(tick.now);
+        if !is_current || tick.steady.since(self.heartbeat_made) > FRESH {
+            self.next_sequence(tick);
+            self.make_heartbeat(tick.now());
         }
         let batch = self.heartbeat.as_ref().map(|batch| Box::new(batch.batch().clone()));
         tick.effects.answers.push((ticket, Answer::Status(batch)));

@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use ssid_protocol::batch::{SignedBatch, Statements, VerifiedBatch};
 use ssid_protocol::evidence::{Signed, Statement};
-use ssid_protocol::id::{NodeId, SubjectId, UnixMillis};
+use ssid_protocol::id::{NodeId, SubjectId};
 use ssid_protocol::identity::VerifyKey;
 use ssid_protocol::record::Transport;
 use ssid_protocol::vote::{Phase, Vote};
 use ssid_protocol::voting::{Candidate, Input, Instance, OwnHistory};
 use ssid_storage::{Changes, JournalRecord, NoteKind, OperatorNote, ProofRef, StorageError, SubjectState};
 
+use super::clock::Now;
 use super::core::{Engine, EngineParts, Tick, support};
 use super::handle::NodeEvent;
 use super::messages::Effects;
@@ -41,14 +42,20 @@ impl Engine {
     pub fn recover(
         parts: EngineParts,
         records: Vec<JournalRecord>,
-        now: UnixMillis,
+        now: impl Into<Now>,
     ) -> Result<(Self, Effects), StorageError> {
+        let now = now.into();
         let mut engine = Self::empty(parts);
         engine.note_journal()?;
+        (engine.now, engine.started) = (now, now.steady);
         for row in engine.store.clone().trust() {
             engine.trust.apply(&row?.1);
         }
         for (node, row) in engine.store.peers()? {
+            if node == engine.me {
+                engine.last_sequence = row.last_sequence;
+                continue;
+            }
             engine.peers.states.insert(node, PeerState { row, ..PeerState::default() });
         }
         (engine.agreements, engine.disagreements) = engine.count_agreements()?;
@@ -190,12 +197,13 @@ impl Engine {
     }
 
     /// Instances in which this node signed something, with the proofs that the journal kept.
-    fn resume_votes(&mut self, now: UnixMillis, replay: &Replay) {
+    fn resume_votes(&mut self, now: Now, replay: &Replay) {
         let Some(me) = self.rules.me else { return };
         for (subject, history) in &replay.histories {
             let change = *subject == self.epoch_subject;
             let machine = Instance::resume(self.epoch, *subject, change, history, &self.voters, me);
             let mut open = Open::new(machine, now);
+            open.is_supported = true; // by this node
             // compaction kept a part of what was signed for it, not all: it was decided
             open.may_sign = !self.done.contains(subject);
             self.open.insert(*subject, open);
@@ -239,7 +247,7 @@ impl Engine {
 
     /// The candidates that were known, and then the others' votes that the journal kept: an event must be known before
     /// a polka for it counts.
-    fn reopen_candidates(&mut self, now: UnixMillis) -> Result<(), StorageError> {
+    fn reopen_candidates(&mut self, now: Now) -> Result<(), StorageError> {
         let mut tick = Tick::new(now);
         for row in self.store.clone().open_subjects() {
             let (subject, row) = row?;
@@ -249,14 +257,15 @@ impl Engine {
                 let announced = self.announcement(proof)?;
                 let announced_by = announced.as_ref().and_then(|a| self.voters.index_of(&a.signer()));
                 let Some(open) = self.ensure_open(&mut tick, subject) else { continue };
-                open.first_seen = row.first_seen;
+                (open.first_seen, open.opened) = (row.first_seen, None);
                 open.subject.get_or_insert_with(|| row.subject.clone());
                 if let (Some(announced), Some(_)) = (announced, announced_by) {
                     let (origin, is_first) = (announced.signer(), open.announced.is_empty());
                     open.announced.insert(choice, announced);
                     self.count_origin(subject, Some(origin).filter(|_| is_first));
                 }
-                let candidate = Candidate { choice, event, announced_by, prompt: false, own: false, endorsed: false };
+                let prompt = row.prompt.contains(&choice);
+                let candidate = Candidate { choice, event, announced_by, prompt, own: false, endorsed: false };
                 self.apply(&mut tick, subject, Input::Remembered(candidate));
                 self.endorse(&mut tick, subject);
             }

@@ -11,11 +11,15 @@ use ssid_protocol::vote::Phase;
 use ssid_protocol::voting::{Candidate, Input, Signing};
 use ssid_storage::NoteKind;
 
+use super::clock::{Now, Steady};
 use super::commits::{CommitQuestion, CommitStanding};
 use super::core::{Engine, Tick};
 use super::open::Open;
 use super::settings::{CLOCK_TOLERANCE, Endorsement};
 use crate::api::view::iso;
+
+/// How soon a subject of an earlier life is looked at again whose age the clock does not tell.
+const LOOK_AGAIN: Duration = Duration::from_mins(1);
 
 /// Why a node has not prevoted what others announced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,12 +69,12 @@ pub struct Review {
 /// Subjects to look at again, by time; each once.
 #[derive(Debug, Default)]
 pub(super) struct Reviews {
-    order: BTreeSet<(UnixMillis, SubjectId)>,
-    at: HashMap<SubjectId, UnixMillis>,
+    order: BTreeSet<(Steady, SubjectId)>,
+    at: HashMap<SubjectId, Steady>,
 }
 
 impl Reviews {
-    fn schedule(&mut self, subject: SubjectId, at: UnixMillis) {
+    fn schedule(&mut self, subject: SubjectId, at: Steady) {
         self.forget(&subject);
         self.at.insert(subject, at);
         self.order.insert((at, subject));
@@ -83,7 +87,7 @@ impl Reviews {
     }
 
     /// Takes out those that are due.
-    pub(super) fn due(&mut self, now: UnixMillis) -> Vec<SubjectId> {
+    pub(super) fn due(&mut self, now: Steady) -> Vec<SubjectId> {
         let mut due = Vec::new();
         while let Some((at, subject)) = self.order.first().copied().filter(|(at, _)| *at <= now) {
             self.order.remove(&(at, subject));
@@ -93,7 +97,7 @@ impl Reviews {
         due
     }
 
-    pub(super) fn next(&self) -> Option<UnixMillis> {
+    pub(super) fn next(&self) -> Option<Steady> {
         self.order.first().map(|(at, _)| *at)
     }
 }
@@ -101,15 +105,25 @@ impl Reviews {
 /// What a node thinks of the candidates of others.
 enum Stand {
     Behind(Choice),
-    Wait { reason: ReviewReason, explanation: String, again_at: Option<UnixMillis> },
+    Wait { reason: ReviewReason, explanation: String, again_at: Option<Steady> },
 }
 
 impl Engine {
     /// Rule 1: stands behind a candidate of others as the policy for its type says, until this node has prevoted; after
     /// `review_timeout` without a person's word the prevote is nil.
     pub(super) fn endorse(&mut self, tick: &mut Tick, subject: SubjectId) {
+        let now = tick.now();
         let Some(open) = self.open.get(&subject) else { return };
-        match self.stand(tick.now, open) {
+        let stand = self.stand(now, open);
+        let waits_for = match &stand {
+            Some(Stand::Wait { reason, .. }) => Some(*reason),
+            Some(Stand::Behind(_)) | None => None,
+        };
+        if let Some(open) = self.open.get_mut(&subject) {
+            open.waits_for = waits_for;
+        }
+        self.recount(&subject);
+        match stand {
             // an endorsement that cannot be signed yet would stand beside another one later: it is looked at again then
             Some(Stand::Behind(_)) if self.rules.signing == Signing::Later => {}
             Some(Stand::Behind(choice)) => self.apply(tick, subject, Input::Endorse(choice)),
@@ -118,11 +132,12 @@ impl Engine {
             Some(Stand::Wait { reason, again_at, .. }) => {
                 self.ask_commits(subject);
                 let Some(open) = self.open.get(&subject) else { return };
-                let deadline = self.deadline(open, reason);
-                if deadline.is_some_and(|at| at <= tick.now) {
+                let deadline = self.deadline(now, open, reason);
+                if deadline.is_some_and(|at| at <= now.steady) {
                     tracing::info!(%subject, ?reason, "nobody reviewed it in time: a nil prevote");
                     self.apply(tick, subject, Input::Refuse);
                 } else if let Some(at) = again_at.into_iter().chain(deadline).min() {
+                    let at = if self.knows_age(now, open) { at } else { at.min(now.steady.after(LOOK_AGAIN)) };
                     self.reviews.schedule(subject, at);
                 }
             }
@@ -138,9 +153,9 @@ impl Engine {
         let Stand::Wait { reason, explanation, again_at } = self.stand(self.now, open)? else { return None };
         let until = match reason {
             ReviewReason::Settling => again_at,
-            _ => self.deadline(open, reason),
+            _ => self.deadline(self.now, open, reason),
         };
-        Some(Review { reason, explanation, until })
+        Some(Review { reason, explanation, until: until.map(|at| self.now.wall_at(at)) })
     }
 
     /// Whether this node's operator is waited for.
@@ -148,14 +163,29 @@ impl Engine {
         self.review(open).is_some_and(|review| review.reason.asks_a_person())
     }
 
-    fn deadline(&self, open: &Open, reason: ReviewReason) -> Option<UnixMillis> {
-        let ends = reason.asks_a_person() || reason == ReviewReason::Registry;
-        ends.then(|| open.first_seen.after(self.settings.review_timeout))
+    /// When the waiting ends in a nil prevote. Every reason has an end but [`ReviewReason::Settling`], which is one.
+    fn deadline(&self, now: Now, open: &Open, reason: ReviewReason) -> Option<Steady> {
+        let is_endless = reason != ReviewReason::Settling;
+        is_endless.then(|| self.opened_at(now, open).after(self.settings.review_timeout))
+    }
+
+    /// When a subject was first heard of. What that was before this node's start only the wall clock says; while peers
+    /// contradict it, or nobody is there to confirm it, the subject counts as heard of at the start.
+    fn opened_at(&self, now: Now, open: &Open) -> Steady {
+        match open.opened {
+            Some(at) => at,
+            None if self.knows_age(now, open) => now.steady.before(now.wall.since(open.first_seen)),
+            None => self.started,
+        }
+    }
+
+    fn knows_age(&self, now: Now, open: &Open) -> bool {
+        open.opened.is_some() || self.peers.clock_offset(now).is_some() && !self.clock_is_off(now)
     }
 
     /// What this node thinks of the candidates of others, once its own registry file has been read since they arrived;
     /// `None` where there is nothing to decide.
-    fn stand(&self, now: UnixMillis, open: &Open) -> Option<Stand> {
+    fn stand(&self, now: Now, open: &Open) -> Option<Stand> {
         let stand = self.stand_by_policy(now, open)?;
         if !matches!(stand, Stand::Behind(_)) || self.registry.has_looked(open.look) {
             return Some(stand);
@@ -165,7 +195,7 @@ impl Engine {
     }
 
     /// `None` where there is nothing to decide: the node may not prevote, has prevoted, or has an own event.
-    fn stand_by_policy(&self, now: UnixMillis, open: &Open) -> Option<Stand> {
+    fn stand_by_policy(&self, now: Now, open: &Open) -> Option<Stand> {
         let machine = &open.machine;
         let me = self.rules.me.filter(|_| open.rules(self.rules).signing != Signing::Never)?;
         let has_voted = machine.tally(Round::ZERO, Phase::Prevote).is_some_and(|t| t.first(me).is_some());
@@ -194,9 +224,9 @@ impl Engine {
     }
 
     /// The stand under a policy that looks at who announced what, and at nothing else.
-    fn judging_stand(&self, now: UnixMillis, open: &Open, event_type: &str) -> Option<Stand> {
+    fn judging_stand(&self, now: Now, open: &Open, event_type: &str) -> Option<Stand> {
         let wait = |reason, explanation, again_at| Some(Stand::Wait { reason, explanation, again_at });
-        let (mut behind, mut objection) = (Vec::new(), None::<(ReviewReason, String, Option<UnixMillis>)>);
+        let (mut behind, mut objection) = (Vec::new(), None::<(ReviewReason, String, Option<Steady>)>);
         for candidate in open.machine.candidates() {
             match self.objection(now, open, candidate) {
                 None => behind.push(candidate.choice),
@@ -217,8 +247,8 @@ impl Engine {
             return wait(ReviewReason::Disagreeing, why.to_owned(), None);
         };
         let settle = self.settings.settle_of(event_type);
-        let settled_at = open.first_seen.after(settle);
-        if settle > Duration::ZERO && now < settled_at && !self.is_supported(open, choice) {
+        let settled_at = self.opened_at(now, open).after(settle);
+        if settle > Duration::ZERO && now.steady < settled_at && !self.is_supported(open, choice) {
             let why = format!("events of type {event_type} settle for {} s before they are endorsed", settle.as_secs());
             return wait(ReviewReason::Settling, why, Some(settled_at));
         }
@@ -228,10 +258,10 @@ impl Engine {
     /// Why this node does not stand behind a candidate.
     fn objection(
         &self,
-        now: UnixMillis,
+        now: Now,
         open: &Open,
         candidate: &Candidate,
-    ) -> Option<(ReviewReason, String, Option<UnixMillis>)> {
+    ) -> Option<(ReviewReason, String, Option<Steady>)> {
         let Some(voter) = candidate.announced_by.and_then(|voter| self.voters.get(voter)) else {
             let why = "the proof that a voter of this epoch announced it has not arrived";
             return Some((ReviewReason::Unproven, why.to_owned(), None));
@@ -244,18 +274,19 @@ impl Engine {
         if let Some(why) = why {
             return Some((reason, why, None));
         }
-        if self.is_timely(now, &candidate.event) || self.is_supported(open, candidate.choice) {
+        if self.is_timely(now.wall, &candidate.event) || self.is_supported(open, candidate.choice) {
             return None;
         }
         let timestamp = &candidate.event.timestamp;
         let at = candidate.event.instant().and_then(|at| u64::try_from(at.unix_millis()).ok()).map(UnixMillis);
-        let ahead = at.filter(|at| *at > now);
+        let ahead = at.filter(|at| *at > now.wall);
         let why = match ahead {
             Some(_) => format!("its timestamp {timestamp} is more than 5 minutes ahead of this node's clock"),
             None => format!("its timestamp {timestamp} is older than max_event_age_days"),
         };
         let tolerance = u64::try_from(CLOCK_TOLERANCE.as_millis()).unwrap_or_default();
-        let timely_at = ahead.map(|at| UnixMillis(at.0.saturating_sub(tolerance)).max(UnixMillis(now.0 + 1)));
+        let timely_at = ahead.map(|at| UnixMillis(at.0.saturating_sub(tolerance)).max(UnixMillis(now.wall.0 + 1)));
+        let timely_at = timely_at.map(|at| now.steady_at(at));
         Some((ReviewReason::Untimely, why, timely_at))
     }
 

@@ -8,6 +8,8 @@ use ssid_protocol::voting::{Step, Timer};
 
 /// How often a node says what it holds (SPEC §10).
 pub const HEARTBEAT_EVERY: Duration = Duration::from_secs(15);
+/// Gossiped heartbeats of one member are taken this often at most.
+pub const HEARTBEAT_AT_LEAST: Duration = Duration::from_secs(1);
 /// How long observations that arrive after a decision still count into its record and into trust (SPEC §8).
 pub const CLOSING_WINDOW: Duration = Duration::from_mins(1);
 /// Decided subjects kept in memory for [`CLOSING_WINDOW`]; past that the oldest are closed early.
@@ -18,6 +20,11 @@ pub const LATE_RECORDS_EVERY: Duration = Duration::from_millis(200);
 pub const STALLED_AFTER: Duration = Duration::from_secs(2);
 /// The longest pause between two questions about one subject.
 pub const STALLED_AT_MOST: Duration = Duration::from_mins(1);
+/// The same for a subject in which nobody but its origin voted.
+pub const UNSUPPORTED_AT_MOST: Duration = Duration::from_hours(1);
+/// Open subjects of one origin in which nobody else voted, where its share of all open instances is not less: twice what
+/// an honest node announces at once.
+pub const UNSUPPORTED_OF_ORIGIN: usize = 2 * ANNOUNCED_AT_ONCE;
 /// How long a vote's event may be missing before it is asked for: it is usually on its way.
 pub const WANT_AFTER: Duration = Duration::from_millis(100);
 /// Votes for a subject of which no event is known are kept this long after the first of them.

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use ssid_protocol::batch::Kind;
 use ssid_protocol::id::{NodeId, UnixMillis};
@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::checking::Checker;
+use super::clock::{Now, Steady};
 use super::core::Engine;
 use super::evidence::evidence_answer;
 use super::handle::{COMMANDS, Command, EmitOutcome, EngineHandle, EngineStatus, NODE_EVENTS, NodeEvent};
@@ -151,7 +152,7 @@ struct Task {
     waiting: HashMap<Ticket, Waiting>,
     next_ticket: Ticket,
     unsent: VecDeque<(Topic, Vec<u8>)>,
-    wake_at: Option<UnixMillis>,
+    wake_at: Option<Steady>,
     status_at: tokio::time::Instant,
     connected: Arc<BTreeSet<NodeId>>,
 }
@@ -189,7 +190,7 @@ impl Task {
     }
 
     fn turn(&mut self, collected: Collected) {
-        let now = unix_now();
+        let now = Now::read();
         let effects = tokio::task::block_in_place(|| self.engine.tick(now, collected.inputs));
         self.carry_out(effects);
         for query in collected.queries {
@@ -203,7 +204,7 @@ impl Task {
 
     /// How long to wait if nothing arrives.
     fn pause(&self) -> Duration {
-        let now = unix_now();
+        let now = Now::read().steady;
         let engine = self.wake_at.map_or(Duration::from_secs(1), |at| at.since(now));
         let resend = if self.unsent.is_empty() { Duration::MAX } else { RESEND_AFTER };
         let status = STATUS_EVERY.saturating_sub(self.status_at.elapsed());
@@ -375,6 +376,9 @@ impl Task {
             self.network.add_address(node, addresses.iter().filter_map(|a| a.parse().ok()).collect());
             self.publish_peers();
         }
+        for node in effects.false_answers {
+            self.network.bad_answer(node);
+        }
         for event in effects.events {
             if let NodeEvent::ReadOnly { reason } = &event {
                 self.failed.send_replace(Some(reason.clone()));
@@ -531,6 +535,5 @@ fn verdict_of(worth: Worth) -> Verdict {
 
 /// This machine's clock. Before 1970 it counts as 1970: then every peer's heartbeat says that it is wrong.
 pub fn unix_now() -> UnixMillis {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    UnixMillis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    Now::read().wall
 }

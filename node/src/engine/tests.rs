@@ -16,8 +16,10 @@ use super::checking::Checker;
 use super::evidence::evidence_answer;
 use super::handle::{EmitOutcome, NodeEvent};
 use super::settings::EngineSettings;
-use super::{Effects, Engine, EngineParts, Inbound, Operated, OperatorRefusal, OwnLine, RegistryNews};
+use super::{Effects, Engine, EngineParts, Inbound, Now, Operated, OperatorRefusal, OwnLine, RegistryNews, Steady};
 
+mod bounds;
+mod clocks;
 mod configured;
 mod conflicts;
 mod evidence;
@@ -49,7 +51,12 @@ struct Net {
     manifest: Manifest,
     settings: EngineSettings,
     checker: Arc<Checker>,
+    /// The time: what the steady clocks show, and the wall clocks that are right.
     now: UnixMillis,
+    /// By how many milliseconds each node's wall clock is ahead.
+    ahead: Vec<i64>,
+    /// Whose answers who found false.
+    false_answers: Vec<(usize, NodeId)>,
     messages: VecDeque<(usize, Message)>,
     connected: BTreeSet<usize>,
     events: Vec<(usize, NodeEvent)>,
@@ -85,6 +92,8 @@ impl Net {
             settings,
             checker: Arc::new(checker),
             now: START,
+            ahead: vec![0; n],
+            false_answers: Vec::new(),
             messages: VecDeque::new(),
             connected: BTreeSet::new(),
             events: Vec::new(),
@@ -124,7 +133,7 @@ impl Net {
             journal,
             abstaining: None,
         };
-        let (engine, effects) = Engine::recover(parts, records, self.now).unwrap();
+        let (engine, effects) = Engine::recover(parts, records, self.clocks(node)).unwrap();
         self.engines[node] = Some(engine);
         self.carry_out(node, effects);
         self.connected.insert(node);
@@ -145,15 +154,21 @@ impl Net {
         }
     }
 
+    fn clocks(&self, node: usize) -> Now {
+        let wall = UnixMillis(self.now.0.saturating_add_signed(self.ahead[node]));
+        Now { wall, steady: Steady(self.now.0) }
+    }
+
     fn tick(&mut self, node: usize, inputs: Vec<Inbound>) {
+        let now = self.clocks(node);
         let Some(engine) = &mut self.engines[node] else { return };
-        let effects = engine.tick(self.now, inputs);
+        let effects = engine.tick(now, inputs);
         self.carry_out(node, effects);
     }
 
     fn carry_out(&mut self, node: usize, effects: Effects) {
         let look = effects.look.filter(|_| self.readers[node]);
-        if effects.wake_at.is_some_and(|at| at <= self.now) {
+        if effects.wake_at.is_some_and(|at| at <= Steady(self.now.0)) {
             self.messages.push_back((node, Message::Wake));
         }
         for batch in effects.publish {
@@ -174,6 +189,7 @@ impl Net {
             let to = self.ids.iter().position(|id| *id == to).unwrap();
             self.messages.push_back((to, Message::Ask(self.ids[node], request)));
         }
+        self.false_answers.extend(effects.false_answers.into_iter().map(|from| (node, from)));
         self.events.extend(effects.events.into_iter().map(|event| (node, event)));
         self.operated.extend(effects.operated.into_iter().map(|(_, outcome)| outcome));
         self.outcomes.extend(effects.emitted.into_iter().flat_map(|(_, outcomes)| outcomes));
@@ -208,7 +224,10 @@ impl Net {
     }
 
     fn ask_engine(&mut self, node: usize, input: Inbound) -> Answer {
-        let mut effects = self.engines[node].as_mut().unwrap().tick(self.now, vec![input]);
+        let mut effects = {
+            let now = self.clocks(node);
+            self.engines[node].as_mut().unwrap().tick(now, vec![input])
+        };
         let answer = effects.answers.pop().unwrap().1;
         self.carry_out(node, effects);
         answer
@@ -480,7 +499,7 @@ fn a_clock_that_is_off_refuses_to_announce() {
     net.settle();
     net.now = UnixMillis(START.0 + 16_000);
     (1..4).for_each(|node| net.tick(node, Vec::new()));
-    net.now = UnixMillis(START.0 - 600_000);
+    net.ahead[0] = -616_000;
     net.messages.retain(|(to, _)| *to == 0);
     net.settle();
     net.emit(0, &events(1));

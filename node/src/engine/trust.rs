@@ -7,10 +7,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ssid_protocol::id::{NodeId, UnixMillis};
-use ssid_protocol::trust::{ENDORSEMENT_FLOOR, TrustChange, TrustLabel, TrustNote};
+use ssid_protocol::trust::{ENDORSEMENT_FLOOR, TrustChange, TrustLabel, TrustNote, TrustReason};
 
+use super::clock::Steady;
 use super::core::{Engine, Tick};
 use super::handle::NodeEvent;
+use super::review::ReviewReason;
 
 /// A failed sync counts so long after it failed: by then it shows whether this node itself had lost the others.
 const FAILURE_COUNTS_AFTER: Duration = Duration::from_mins(1);
@@ -23,13 +25,13 @@ const SILENCE_EVERY: Duration = Duration::from_hours(1);
 #[derive(Debug, Default)]
 pub(super) struct TrustClock {
     /// Failed syncs that are still to be counted, and when.
-    failures: BTreeMap<NodeId, UnixMillis>,
+    failures: BTreeMap<NodeId, Steady>,
     /// When silence is looked at next; `None` without a quorum.
-    silence_at: Option<UnixMillis>,
+    silence_at: Option<Steady>,
 }
 
 impl TrustClock {
-    pub(super) fn next(&self) -> Option<UnixMillis> {
+    pub(super) fn next(&self) -> Option<Steady> {
         self.failures.values().copied().chain(self.silence_at).min()
     }
 }
@@ -58,6 +60,11 @@ impl Engine {
     /// Writes a row of the ledger, and alerts when it takes a member below what is configured.
     pub(super) fn record_trust(&mut self, tick: &mut Tick, change: impl Into<Option<TrustChange>>) {
         let Some(change) = change.into() else { return };
+        // how often these count is measured by the wall clock, and a wrong one must not take more than it may
+        let is_counted_by_time = matches!(change.reason, TrustReason::Disagreement | TrustReason::SyncFailed);
+        if is_counted_by_time && self.clock_is_off(tick.now()) {
+            return;
+        }
         let (before, after) = self.trust.apply(&change);
         let floor = self.settings.trust_alert_below;
         if before >= floor && after < floor {
@@ -74,6 +81,7 @@ impl Engine {
         let Adjustment { member, boost, note } = adjustment;
         let change = self.trust.by_hand(member, boost, note, tick.now);
         self.record_trust(tick, change.clone());
+        self.endorse_again(tick, ReviewReason::LowTrust);
         Adjusted { change, score: self.trust.score(&member) }
     }
 
@@ -83,25 +91,27 @@ impl Engine {
             let row = self.trust.sync(member, true, self.settings.sync_interval, "catch-up", tick.now);
             self.record_trust(tick, row);
         } else {
-            self.trust_clock.failures.entry(member).or_insert_with(|| tick.now.after(FAILURE_COUNTS_AFTER));
+            self.trust_clock.failures.entry(member).or_insert_with(|| tick.steady.after(FAILURE_COUNTS_AFTER));
         }
     }
 
     /// Counts what time has made due: failed syncs and days of silence, both only while a quorum is connected, because
     /// being cut off oneself says nothing about others.
     pub(super) fn count_time(&mut self, tick: &mut Tick) {
-        let (now, has_quorum) = (tick.now, self.has_quorum());
+        let (now, has_quorum) = (tick.steady, self.has_quorum());
         let due: Vec<_> = self.trust_clock.failures.iter().filter(|(_, at)| **at <= now).map(|(n, _)| *n).collect();
         for member in due {
             self.trust_clock.failures.remove(&member);
             if has_quorum {
                 let reference = "no answer, or one that does not verify";
-                let row = self.trust.sync(member, false, self.settings.sync_interval, reference, now);
+                let row = self.trust.sync(member, false, self.settings.sync_interval, reference, tick.now);
                 self.record_trust(tick, row);
             }
         }
         match self.trust_clock.silence_at {
             _ if !has_quorum => self.trust_clock.silence_at = None,
+            // days are counted by the wall clock, which was set, or this machine slept: who is silent shows anew
+            Some(_) if tick.clock_was_set => self.trust_clock.silence_at = Some(now.after(SILENCE_GRACE)),
             None => self.trust_clock.silence_at = Some(now.after(SILENCE_GRACE)),
             Some(at) if at <= now => {
                 self.trust_clock.silence_at = Some(now.after(SILENCE_EVERY));
@@ -112,6 +122,9 @@ impl Engine {
     }
 
     fn count_silence(&mut self, tick: &mut Tick) {
+        if self.clock_is_off(tick.now()) {
+            return; // the days it counts were none
+        }
         let silent: Vec<_> = self.names.keys().filter(|node| **node != self.me).copied().collect();
         for member in silent {
             let Some(state) = self.peers.states.get(&member) else { continue };

@@ -38,7 +38,8 @@ impl TrustBook {
     }
 
     /// The row for an observation, unless one for this origin still covers it: agreement counts once a day per origin,
-    /// disagreement once in 30 days.
+    /// disagreement once in 30 days. Where the origin is not known it counts for nothing: else those without one would be
+    /// one origin more.
     pub(super) fn observation(
         &self,
         member: NodeId,
@@ -47,6 +48,7 @@ impl TrustBook {
         reference: &str,
         now: UnixMillis,
     ) -> Option<TrustChange> {
+        let origin = Some(origin?);
         let (reason, pause) =
             if agrees { (TrustReason::Agreement, DAY) } else { (TrustReason::Disagreement, DISAGREEMENT_PAUSE) };
         self.is_due(member, reason, origin, pause, now).then(|| self.row(member, reason, origin, reference, now))

@@ -33,7 +33,7 @@ impl Engine {
         let worth = match batch.statements() {
             Statements::Events(events) => self.take_announcements(tick, batch, events),
             Statements::Votes(votes) => self.take_votes(tick, batch, votes),
-            Statements::Heartbeat(heartbeat) => return self.take_heartbeat(tick, batch, heartbeat, from),
+            Statements::Heartbeat(heartbeat) => return self.take_gossiped_heartbeat(tick, batch, heartbeat, from),
             Statements::Proposals(proposals) => self.take_proposals(tick, batch, proposals),
             Statements::Closes(closes) => self.take_closes(tick, batch, closes),
         };
@@ -103,7 +103,7 @@ impl Engine {
     /// Keeps a vote for a subject of which no event is known, and wants that event. Past the limits it comes again with a
     /// re-offer. Whether it was new.
     fn keep_waiting(&mut self, tick: &mut Tick, subject: SubjectId, vote: &Held) -> bool {
-        let conflicting = match self.waiting.keep(tick.now, subject, vote) {
+        let conflicting = match self.waiting.keep(tick.now(), subject, vote) {
             Kept::New => None,
             Kept::Conflicting(first) => Some(first),
             Kept::Known => return false,
@@ -113,7 +113,7 @@ impl Engine {
             }
         };
         if let Some(choice) = vote.ballot {
-            self.wants.add(choice.content_digest, subject, tick.now);
+            self.wants.add(choice.content_digest, subject, tick.steady);
         }
         if let Some(first) = conflicting {
             self.accuse_voter(tick, subject, &first, vote);
@@ -139,7 +139,7 @@ impl Engine {
         }
         if round <= open.machine.round().next() {
             // what helps nobody on is no progress: its sender must not keep a stalled subject from being asked about
-            open.asked = Asked::new(tick.now);
+            open.asked = Asked::new(tick.steady);
         } else {
             // of rounds that far ahead the machine keeps each voter's latest; so do the proofs
             let Open { held, machine, .. } = open;
@@ -147,9 +147,13 @@ impl Engine {
                 h.voter != voter || machine.tally(h.round, h.phase).is_some_and(|t| t.contains(voter, h.ballot))
             });
         }
+        if open.origin.is_none_or(|origin| self.voters.index_of(&origin) != Some(voter)) {
+            open.is_supported = true;
+        }
         if open.subject.is_some() && phase == Phase::Prevote {
             self.endorse(tick, subject);
         }
+        self.recount(&subject);
         true
     }
 
@@ -244,6 +248,7 @@ impl Engine {
     /// Drops an open instance and what is counted about it.
     pub(super) fn forget(&mut self, subject: &SubjectId) -> Option<Open> {
         let open = self.open.remove(subject)?;
+        self.uncount(&open);
         self.announced.remove(subject);
         self.reviews.forget(subject);
         self.commits.forget(subject);

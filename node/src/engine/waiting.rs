@@ -8,6 +8,7 @@ use ssid_protocol::id::{Choice, ContentDigest, SubjectId, UnixMillis};
 use ssid_protocol::limits;
 use ssid_protocol::quorum::{VoterIndex, VoterSet};
 
+use super::clock::{Now, Steady};
 use super::open::{Asked, Held};
 use super::proof::Proof;
 use super::settings::WAITING_AT_MOST;
@@ -15,7 +16,9 @@ use super::settings::WAITING_AT_MOST;
 /// The votes of one subject.
 #[derive(Debug)]
 pub(super) struct Unheard {
+    /// By the wall clock, to be shown.
     pub(super) first_seen: UnixMillis,
+    pub(super) since: Steady,
     /// In order of arrival.
     pub(super) votes: Vec<Held>,
     pub(super) asked: Asked,
@@ -39,13 +42,13 @@ pub(super) enum Kept {
 pub(super) struct Waiting {
     subjects: BTreeMap<SubjectId, Unheard>,
     /// The same, oldest first.
-    by_age: BTreeSet<(UnixMillis, SubjectId)>,
+    by_age: BTreeSet<(Steady, SubjectId)>,
     by_voter: HashMap<VoterIndex, usize>,
 }
 
 impl Waiting {
     /// Keeps a vote, within its voter's bounds.
-    pub(super) fn keep(&mut self, now: UnixMillis, subject: SubjectId, vote: &Held) -> Kept {
+    pub(super) fn keep(&mut self, now: Now, subject: SubjectId, vote: &Held) -> Kept {
         let known = self.subjects.get(&subject).map_or(&[][..], |unheard| &unheard.votes);
         let own = || known.iter().filter(|held| held.voter == vote.voter);
         let same_place: Vec<_> = own().filter(|held| (held.round, held.phase) == (vote.round, vote.phase)).collect();
@@ -59,10 +62,11 @@ impl Waiting {
         }
         let kept = same_place.first().map_or(Kept::New, |first| Kept::Conflicting((*first).clone()));
         self.by_voter.insert(vote.voter, count + 1);
-        let new = || Unheard { first_seen: now, votes: Vec::new(), asked: Asked::new(now) };
+        let new =
+            || Unheard { first_seen: now.wall, since: now.steady, votes: Vec::new(), asked: Asked::new(now.steady) };
         let unheard = self.subjects.entry(subject).or_insert_with(new);
-        self.by_age.insert((unheard.first_seen, subject));
-        unheard.asked = Asked::new(now);
+        self.by_age.insert((unheard.since, subject));
+        unheard.asked = Asked::new(now.steady);
         // exactly one more: most names are heard of once
         unheard.votes.reserve_exact(1);
         unheard.votes.push(vote.clone());
@@ -72,7 +76,7 @@ impl Waiting {
     /// Takes a subject's votes out: its instance opens.
     pub(super) fn take(&mut self, subject: &SubjectId) -> Option<Unheard> {
         let unheard = self.subjects.remove(subject)?;
-        self.by_age.remove(&(unheard.first_seen, *subject));
+        self.by_age.remove(&(unheard.since, *subject));
         for vote in &unheard.votes {
             if let Some(count) = self.by_voter.get_mut(&vote.voter) {
                 *count = count.saturating_sub(1);
@@ -83,9 +87,9 @@ impl Waiting {
 
     /// Drops votes whose event nobody had for [`WAITING_AT_MOST`]: names that somebody made up would take their voter's
     /// room for good. Whoever still holds a real one offers it again with its open instances.
-    pub(super) fn expire(&mut self, now: UnixMillis) {
-        while let Some((first_seen, subject)) = self.by_age.first().copied() {
-            if now.since(first_seen) < WAITING_AT_MOST {
+    pub(super) fn expire(&mut self, now: Steady) {
+        while let Some((since, subject)) = self.by_age.first().copied() {
+            if now.since(since) < WAITING_AT_MOST {
                 return;
             }
             self.take(&subject);
@@ -109,6 +113,11 @@ impl Waiting {
 
     pub(super) fn is_empty(&self) -> bool {
         self.subjects.is_empty()
+    }
+
+    /// Of how many subjects there are votes.
+    pub(super) fn subjects(&self) -> usize {
+        self.subjects.len()
     }
 
     /// How many votes there are.

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ssid_protocol::id::{ContentDigest, SubjectId, UnixMillis};
+use ssid_protocol::id::{ContentDigest, SubjectId};
 
+use super::clock::Steady;
 use super::settings::{STALLED_AT_MOST, WANT_AFTER};
 
 /// Wanted events remembered at once; further ones are found again through their stalled instances.
@@ -11,7 +12,7 @@ const WANTED: usize = 100_000;
 
 #[derive(Debug)]
 struct Want {
-    ask_at: UnixMillis,
+    ask_at: Steady,
     asked: u32,
 }
 
@@ -24,11 +25,11 @@ type Name = (ContentDigest, SubjectId);
 pub(super) struct Wants {
     wanted: BTreeMap<Name, Want>,
     /// The same, next first: looked at in every tick.
-    by_time: BTreeSet<(UnixMillis, Name)>,
+    by_time: BTreeSet<(Steady, Name)>,
 }
 
 impl Wants {
-    pub(super) fn add(&mut self, digest: ContentDigest, subject: SubjectId, now: UnixMillis) {
+    pub(super) fn add(&mut self, digest: ContentDigest, subject: SubjectId, now: Steady) {
         let name = (digest, subject);
         if self.wanted.len() < WANTED && !self.wanted.contains_key(&name) {
             self.put(name, Want { ask_at: now.after(WANT_AFTER), asked: 0 });
@@ -36,7 +37,7 @@ impl Wants {
     }
 
     /// Asks for it soon, however often that was done in vain: there is room for it now.
-    pub(super) fn ask_anew(&mut self, digest: ContentDigest, subject: SubjectId, now: UnixMillis) {
+    pub(super) fn ask_anew(&mut self, digest: ContentDigest, subject: SubjectId, now: Steady) {
         self.remove(&(digest, subject));
         self.add(digest, subject, now);
     }
@@ -64,7 +65,7 @@ impl Wants {
     /// for which `is_wanted` says no are forgotten.
     pub(super) fn due(
         &mut self,
-        now: UnixMillis,
+        now: Steady,
         limit: usize,
         is_wanted: impl Fn(&ContentDigest, &SubjectId) -> bool,
     ) -> Vec<(ContentDigest, SubjectId, u32)> {
@@ -83,7 +84,7 @@ impl Wants {
         due
     }
 
-    pub(super) fn next(&self) -> Option<UnixMillis> {
+    pub(super) fn next(&self) -> Option<Steady> {
         self.by_time.first().map(|(ask_at, _)| *ask_at)
     }
 }
@@ -98,9 +99,9 @@ mod tests {
         let (real, made_up) = (SubjectId([3; 32]), SubjectId([9; 32]));
         let mut wants = Wants::default();
         for (digest, subject) in [(digest, made_up), (digest, real), (other, real)] {
-            wants.add(digest, subject, UnixMillis(0));
+            wants.add(digest, subject, Steady(0));
         }
-        let late = UnixMillis(0).after(WANT_AFTER);
+        let late = Steady(0).after(WANT_AFTER);
         let due = wants.due(late, 10, |_, subject| *subject == real);
         assert_eq!(due, [(digest, real, 0), (other, real, 0)]);
         wants.add(digest, made_up, late);
@@ -114,10 +115,10 @@ mod tests {
         let mut wants = Wants::default();
         let name = |i: u8| (ContentDigest([i; 32]), SubjectId([i; 32]));
         for i in (0..6).rev() {
-            wants.add(name(i).0, name(i).1, UnixMillis(u64::from(6 - i)));
+            wants.add(name(i).0, name(i).1, Steady(u64::from(6 - i)));
         }
-        assert_eq!(wants.next(), Some(UnixMillis(1).after(WANT_AFTER)));
-        let late = UnixMillis(6).after(WANT_AFTER);
+        assert_eq!(wants.next(), Some(Steady(1).after(WANT_AFTER)));
+        let late = Steady(6).after(WANT_AFTER);
         let asked = |due: Vec<(ContentDigest, SubjectId, u32)>| due.iter().map(|(d, _, _)| d.0[0]).collect::<Vec<_>>();
         assert_eq!(asked(wants.due(late, 2, |digest, _| digest.0[0] != 4)), [5, 3]);
         assert_eq!(asked(wants.due(late, 9, |_, _| true)), [2, 1, 0]);

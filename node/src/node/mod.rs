@@ -23,7 +23,7 @@ use crate::config::{Config, ConfigError};
 use crate::conflicts::{self, Reports};
 use crate::engine::checking::Checker;
 use crate::engine::task::{self, Running, Surroundings, unix_now};
-use crate::engine::{Engine, EngineMetrics, EngineParts};
+use crate::engine::{Engine, EngineMetrics, EngineParts, Now};
 use crate::git::{GitMetrics, task as git_task};
 use crate::home::{Home, HomeError};
 use crate::keyfile::KeyFileError;
@@ -287,7 +287,7 @@ fn recover(
     parts: EngineParts,
     records: Vec<ssid_storage::JournalRecord>,
 ) -> Result<(Engine, crate::engine::Effects), NodeError> {
-    Ok(tokio::task::block_in_place(|| Engine::recover(parts, records, unix_now()))?)
+    Ok(tokio::task::block_in_place(|| Engine::recover(parts, records, Now::read()))?)
 }
 
 /// The engine names in its heartbeats where this node listens.

@@ -99,7 +99,11 @@ impl Model {
             }
         }
         self.peers.extend(changes.peers.iter().cloned());
-        self.cursors.extend(changes.cursors.iter().copied());
+        for (cursor, at) in &changes.cursors {
+            // of another incarnation of the peer's log nothing is kept
+            self.cursors.iter_mut().filter(|(other, _)| other.peer == cursor.peer).for_each(|(_, at)| *at = 0);
+            self.cursors.insert(*cursor, *at);
+        }
         self.conflicts.retain(|id, _| !changes.conflicts_ended.contains(id));
         self.conflicts.extend(changes.conflicts.iter().copied());
         self.evidence.extend(changes.evidence.iter().cloned());

@@ -19,7 +19,7 @@ pub(super) fn open(dir: &tempfile::TempDir) -> (Store, Writer) {
 
 pub(super) fn open_subject(number: u64, proof: Option<ProofRef>) -> OpenSubject {
     let candidates = vec![(event(number).choice(), proof)];
-    OpenSubject { subject: subject(number), first_seen: UnixMillis(number), candidates }
+    OpenSubject { subject: subject(number), first_seen: UnixMillis(number), candidates, prompt: Vec::new() }
 }
 
 fn trust(member: NodeId, at: u64) -> TrustChange {

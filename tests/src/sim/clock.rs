@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use ssid_node::engine::{Now, Steady};
 use ssid_protocol::id::UnixMillis;
 
 /// 2025-10-11T20:00:00Z: when a simulation begins, and when the fixtures' events happened.
@@ -42,8 +43,13 @@ impl<T> Clock<T> {
         UnixMillis((START + self.now).saturating_add_signed(skew))
     }
 
-    /// How long from now such a clock takes to show `at`.
-    pub(super) fn until(&self, at: UnixMillis, skew: i64) -> u64 {
-        at.0.saturating_sub(self.shown(skew).0)
+    /// Both clocks of a machine whose wall clock is off by `skew` milliseconds.
+    pub(super) fn both(&self, skew: i64) -> Now {
+        Now { wall: self.shown(skew), steady: Steady(START + self.now) }
+    }
+
+    /// How long from now it is until the steady clock shows `at`.
+    pub(super) fn until(&self, at: Steady) -> u64 {
+        at.0.saturating_sub(START + self.now)
     }
 }

@@ -95,11 +95,10 @@ impl World<'_> {
         Ok(())
     }
 
-    /// What origins that lie took from honest members, in the eyes of honest ones: −5 an origin in 30 days at most, once
-    /// more where the origin was not known.
+    /// What origins that lie took from honest members, in the eyes of honest ones: −5 an origin in 30 days at most.
     fn measure_trust(&mut self) -> Result<(), String> {
         let liars: Vec<_> = self.scenario.liars.keys().map(|member| self.fed.node_id(*member)).collect();
-        let bound = 5 * (liars.len() as u64 + 1);
+        let bound = 5 * liars.len() as u64;
         for at in self.honest_machines() {
             let Some(store) = &self.machines[at].store else { continue };
             for member in (0..self.fed.members()).filter(|member| self.scenario.is_honest(*member)) {

@@ -120,8 +120,8 @@ impl World<'_> {
                 machine.old = Some(machine.disk.snapshot(machine.home()));
             }
         }
-        let shown = self.clock.shown(machine.skew);
-        let started = machine.start(self.fed, &self.scenario.settings, shown, self.mutation);
+        let now = self.clock.both(machine.skew);
+        let started = machine.start(self.fed, &self.scenario.settings, now, self.mutation);
         let effects = match started {
             Ok(effects) => effects,
             // it died while it was starting: it is started again

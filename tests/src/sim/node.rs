@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ssid_node::engine::settings::EngineSettings;
-use ssid_node::engine::{Effects, Engine, EngineParts, Inbound, OwnLine, RegistryNews, Ticket};
+use ssid_node::engine::{Effects, Engine, EngineParts, Inbound, Now, OwnLine, RegistryNews, Ticket};
 use ssid_protocol::batch::{Statements, VerifiedBatch};
 use ssid_protocol::event::Event;
-use ssid_protocol::id::{LogId, MerkleHash, NodeId, UnixMillis};
+use ssid_protocol::id::{LogId, MerkleHash, NodeId};
 use ssid_protocol::sync::Request;
 use ssid_protocol::vote::Phase;
 use ssid_storage::simulation::{Disk, Snapshot};
@@ -120,7 +120,7 @@ impl Machine {
         &mut self,
         fed: &Federation,
         settings: &EngineSettings,
-        now: UnixMillis,
+        now: Now,
         mutation: Mutation,
     ) -> Result<Effects, String> {
         self.life += 1;

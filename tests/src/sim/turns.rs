@@ -44,10 +44,10 @@ impl World<'_> {
         }
         let rest = machine.inbox.split_off(machine.inbox.len().min(TICK_INPUTS));
         let inputs = std::mem::replace(&mut machine.inbox, rest);
-        let shown = self.clock.shown(machine.skew);
+        let now = self.clock.both(machine.skew);
         let Some(engine) = &mut machine.engine else { return Ok(()) };
         self.coverage.count("ticks");
-        let effects = engine.tick(shown, inputs);
+        let effects = engine.tick(now, inputs);
         self.ticked(at, effects)
     }
 
@@ -105,7 +105,7 @@ impl World<'_> {
                 self.coverage.count("conflicts");
             }
         }
-        let wake = effects.wake_at.map(|wake| self.clock.until(wake, self.machines[at].skew));
+        let wake = effects.wake_at.map(|wake| self.clock.until(wake));
         if !self.send_all(at, effects)? {
             self.coverage.count("died while sending");
             self.die(at, "died while sending");

@@ -132,6 +132,7 @@ fn voting(state: &ApiState, engine: &EngineStatus) -> VotingStatus {
         starting: engine.hearing.as_ref().map(|hearing| named(&hearing.heard)),
         read_only: engine.read_only.clone(),
         awaiting_review: engine.awaiting_review,
+        clock_offset_seconds: engine.clock_offset_seconds,
     }
 }
 

@@ -124,6 +124,7 @@ pub(crate) fn status(store: &Store) -> EngineStatus {
     let (_, _, _, keys) = testing::federation(MEMBERS);
     let ids: Vec<_> = keys.iter().map(ssid_protocol::identity::VotingKey::node_id).collect();
     EngineStatus {
+        clock_offset_seconds: None,
         epoch: Epoch::ZERO,
         abstaining: None,
         hearing: None,

@@ -121,6 +121,10 @@ pub struct VotingStatus {
     pub read_only: Option<String>,
     /// Subjects that wait for this node's own operator.
     pub awaiting_review: u64,
+    /// By how many seconds this machine's clock is behind (negative: ahead of) the connected members', in the median of
+    /// their latest heartbeats; `null` while none is recent. Past 300 either way own events are refused.
+    #[serde(default)]
+    pub clock_offset_seconds: Option<i64>,
 }
 
 /// Members that people should look at.

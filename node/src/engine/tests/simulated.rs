@@ -9,7 +9,7 @@ use ssid_protocol::testing;
 use ssid_protocol::vote::{Phase, Vote};
 
 use super::{Net, deliver};
-use crate::engine::{CheckedAnswer, Inbound};
+use crate::engine::{CheckedAnswer, Inbound, Now};
 
 /// Found by the simulation: what was due and could not be asked for kept the node ticking without a pause.
 #[test]
@@ -28,9 +28,9 @@ fn a_node_alone_does_not_wake_for_what_it_cannot_ask() {
     deliver(&mut net, 0, 1, Statements::Votes(vec![vote]));
     let engine = net.engines[0].as_mut().unwrap();
     engine.tick(net.now, vec![Inbound::Connected(BTreeSet::new())]);
-    let now = UnixMillis(net.now.0 + 5_000);
+    let now = Now::from(UnixMillis(net.now.0 + 5_000));
     let effects = engine.tick(now, Vec::new());
-    assert!(effects.wake_at.is_some_and(|at| at > now), "{:?} at {now:?}", effects.wake_at);
+    assert!(effects.wake_at.is_some_and(|at| at > now.steady), "{:?} at {now:?}", effects.wake_at);
 }
 
 /// Found by the simulation: a liar's votes, and then the events without a proof, made subjects that counted to nobody.

@@ -7,6 +7,7 @@ use ssid_protocol::trust::{TrustChange, TrustNote, TrustReason, TrustRules};
 
 use super::*;
 use crate::engine::Adjustment;
+use crate::engine::settings::HEARTBEAT_AT_LEAST;
 
 const DAY: u64 = 24 * 3600;
 
@@ -361,6 +362,7 @@ fn a_heartbeat_of_the_untrusted_starts_no_conversation_while_another_is_under_wa
             Statements::Heartbeat(Box::new(Heartbeat { epoch, sequence, log_id, ..testing::heartbeat(9) }))
         };
         net.asked.clear();
+        net.now = net.now.after(HEARTBEAT_AT_LEAST);
         deliver(&mut net, 0, 2, beat(2));
         deliver(&mut net, 0, 1, beat(1));
         net.asked.iter().map(|(_, to, _)| *to).filter(|to| *to == net.ids[1]).count()
