@@ -6,17 +6,21 @@ use std::collections::HashSet;
 
 use libp2p::allow_block_list::{self, AllowedPeers, BlockedPeers};
 use libp2p::connection_limits::{self, ConnectionLimits};
+use libp2p::core::muxing::StreamMuxerBox;
+use libp2p::core::transport::Boxed;
+use libp2p::core::upgrade::Version;
 use libp2p::gossipsub::{self, IdentTopic, MessageAuthenticity, MessageId, TopicHash, ValidationMode};
 use libp2p::identity::Keypair;
 use libp2p::request_response::{self, ProtocolSupport};
 use libp2p::swarm::NetworkBehaviour;
 use libp2p::swarm::behaviour::toggle::Toggle;
-use libp2p::{Swarm, SwarmBuilder, identify, mdns, noise, ping, tcp, yamux};
+use libp2p::{PeerId, Swarm, SwarmBuilder, Transport as _, identify, mdns, noise, ping, quic, tcp, yamux};
 use ssid_protocol::id::{FederationId, Sha256Hash};
 use ssid_protocol::limits::MESSAGE_BYTES;
 
 use super::codec::{PROTOCOL, SyncCodec};
 use super::config::NetworkError;
+use super::door::{Door, Doorkeeper};
 use super::handle::Topic;
 use super::metrics::Metrics;
 use super::scoring;
@@ -68,16 +72,17 @@ pub(super) fn swarm(
     identity: Keypair,
     topics: &Topics,
     mdns: bool,
+    door: &Doorkeeper,
     metrics: Metrics,
 ) -> Result<Swarm<Behaviour>, NetworkError> {
     let setup = |error: &dyn std::fmt::Display| NetworkError::Setup(error.to_string());
-    let behaviour = Behaviour::new(&identity, topics, mdns, metrics)?;
-    let tcp = tcp::Config::default().nodelay(true);
+    let behaviour = Behaviour::new(&identity, topics, mdns, metrics.clone())?;
+    let transport = transport(&identity).map_err(|error| setup(&error))?;
+    let door = Door::new(transport, door.clone(), metrics);
     let builder = SwarmBuilder::with_existing_identity(identity)
         .with_tokio()
-        .with_tcp(tcp, noise::Config::new, streams)
+        .with_other_transport(|_| door)
         .map_err(|error| setup(&error))?
-        .with_quic()
         .with_dns()
         .map_err(|error| NetworkError::Setup(format!("no resolver for domain names (/etc/resolv.conf): {error}")))?
         .with_behaviour(|_| behaviour)
@@ -85,10 +90,21 @@ pub(super) fn swarm(
     Ok(builder.with_swarm_config(|config| config.with_idle_connection_timeout(t::IDLE_CONNECTION)).build())
 }
 
+/// Noise and yamux over TCP, and QUIC.
+fn transport(identity: &Keypair) -> Result<Boxed<(PeerId, StreamMuxerBox)>, noise::Error> {
+    let tcp = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true))
+        .upgrade(Version::V1Lazy)
+        .authenticate(noise::Config::new(identity)?)
+        .multiplex(streams())
+        .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
+    let quic = quic::tokio::Transport::new(quic::Config::new(identity))
+        .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
+    Ok(quic.or_transport(tcp).map(|either, _| either.into_inner()).boxed())
+}
+
 impl Behaviour {
     fn new(identity: &Keypair, topics: &Topics, mdns: bool, metrics: Metrics) -> Result<Self, NetworkError> {
         let limits = ConnectionLimits::default()
-            .with_max_pending_incoming(Some(t::PENDING_INCOMING))
             .with_max_pending_outgoing(Some(t::PENDING_OUTGOING))
             .with_max_established_per_peer(Some(t::CONNECTIONS_PER_PEER));
         let agent = format!("ssid/{}", env!("CARGO_PKG_VERSION"));

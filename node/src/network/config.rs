@@ -62,8 +62,12 @@ pub struct NetworkLimits {
     pub publish_queue_bytes: usize,
     /// Messages published per second, sustained; bursts of as many are let through.
     pub publish_per_second: f64,
-    /// Gossip messages accepted per second from one delivering peer, sustained; bursts of twice as many.
+    /// Gossip messages accepted per second that one peer passes on for others, sustained; bursts of twice as many.
     pub peer_messages_per_second: f64,
+    /// Gossip messages accepted per second of one signer, whoever delivers them, sustained; bursts of four times as many.
+    /// Above what a node publishes, and well below what it passes on: one signer's flood must not use up what those
+    /// who pass it on have for others.
+    pub signer_messages_per_second: f64,
     /// Gossip bytes accepted per second from one delivering peer, sustained; bursts of twice as many.
     pub peer_bytes_per_second: f64,
     /// Statements accepted per second of one signer, sustained; bursts of four times as many.
@@ -82,8 +86,9 @@ impl Default for NetworkLimits {
             undecided_bytes: 32 << 20,
             publish_queue: 1024,
             publish_queue_bytes: 32 << 20,
-            publish_per_second: 1000.0,
+            publish_per_second: 400.0,
             peer_messages_per_second: 2000.0,
+            signer_messages_per_second: 500.0,
             peer_bytes_per_second: f64::from(32 << 20),
             signer_statements_per_second: 50_000.0,
             peer_requests_per_second: 50.0,

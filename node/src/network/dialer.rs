@@ -8,7 +8,7 @@ use libp2p::multiaddr::Protocol;
 use libp2p::swarm::ConnectionId;
 use libp2p::{Multiaddr, PeerId};
 
-use super::tuning::{ADDRESSES_PER_PEER, REDIAL_FIRST, REDIAL_LAST};
+use super::tuning::{ADDRESSES_PER_PEER, FOUND_FOR, FOUND_PER_PEER, REDIAL_FIRST, REDIAL_LAST};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -53,6 +53,21 @@ struct Peer {
     attempts: Attempts,
     /// The ones that worked first.
     addresses: Vec<Multiaddr>,
+    /// Those that multicast found, and until when each is tried. They are told to nobody, and so never stored.
+    found: Vec<(Multiaddr, Instant)>,
+}
+
+impl Peer {
+    fn has_places(&self) -> bool {
+        !(self.addresses.is_empty() && self.found.is_empty())
+    }
+
+    /// There is a new place to try: not after the pause that the old ones earned.
+    fn try_soon(&mut self, now: Instant) {
+        if matches!(self.attempts.state, State::Waiting(at) if at > now) && self.attempts.failures <= 3 {
+            self.attempts.state = State::Waiting(now);
+        }
+    }
 }
 
 /// An address of whom is not known.
@@ -84,7 +99,7 @@ impl Dialer {
     pub(super) fn set_members(&mut self, members: impl IntoIterator<Item = PeerId>, now: Instant) {
         let mut known = std::mem::take(&mut self.peers);
         let entry = |peer| {
-            let new = || Peer { attempts: Attempts::new(now), addresses: Vec::new() };
+            let new = || Peer { attempts: Attempts::new(now), addresses: Vec::new(), found: Vec::new() };
             (peer, known.remove(&peer).unwrap_or_else(new))
         };
         self.peers = members.into_iter().map(entry).collect();
@@ -111,16 +126,43 @@ impl Dialer {
             }
         }
         let grew = entry.addresses.len() > before;
-        if grew && matches!(entry.attempts.state, State::Waiting(at) if at > now) && entry.attempts.failures <= 3 {
-            entry.attempts.state = State::Waiting(now);
+        if grew {
+            entry.try_soon(now);
         }
         grew
+    }
+
+    /// An address that multicast found, of whoever says to be that member.
+    pub(super) fn found(&mut self, peer: &PeerId, address: Multiaddr, now: Instant) {
+        let Some(entry) = self.peers.get_mut(peer) else { return };
+        let Some(address) = without_peer(address, peer) else { return };
+        let is_new = !entry.found.iter().any(|(other, until)| *other == address && *until > now);
+        entry.found.retain(|(other, until)| *other != address && *until > now);
+        if entry.addresses.contains(&address) {
+            return;
+        }
+        entry.found.push((address, now + FOUND_FOR));
+        let too_many = entry.found.len().saturating_sub(FOUND_PER_PEER);
+        entry.found.drain(..too_many);
+        if is_new {
+            entry.try_soon(now);
+        }
+    }
+
+    /// An address that multicast found is there no more.
+    pub(super) fn lost(&mut self, peer: &PeerId, address: &Multiaddr) {
+        if let (Some(entry), Some(address)) = (self.peers.get_mut(peer), without_peer(address.clone(), peer)) {
+            entry.found.retain(|(other, _)| *other != address);
+        }
     }
 
     /// An address at which the member was reached: it comes to the front.
     pub(super) fn worked(&mut self, peer: &PeerId, address: Multiaddr) {
         let Some(entry) = self.peers.get_mut(peer) else { return };
         let Some(address) = without_peer(address, peer) else { return };
+        if entry.found.iter().any(|(other, _)| *other == address) {
+            return; // where it listens it says itself
+        }
         entry.addresses.retain(|other| *other != address);
         entry.addresses.insert(0, address);
         entry.addresses.truncate(ADDRESSES_PER_PEER);
@@ -133,7 +175,7 @@ impl Dialer {
 
     /// When something is to be dialed next.
     pub(super) fn next_due(&self) -> Option<Instant> {
-        let peers = self.peers.values().filter(|peer| !peer.addresses.is_empty()).map(|peer| &peer.attempts);
+        let peers = self.peers.values().filter(|peer| peer.has_places()).map(|peer| &peer.attempts);
         peers.chain(self.bootstrap.iter().map(|place| &place.attempts)).filter_map(Attempts::due).min()
     }
 
@@ -143,9 +185,15 @@ impl Dialer {
         let is_due = |attempts: &Attempts| attempts.due().is_some_and(|at| at <= now);
         let mut targets = Vec::new();
         for (id, peer) in &mut self.peers {
-            if is_due(&peer.attempts) && !peer.addresses.is_empty() {
+            if !is_due(&peer.attempts) || !peer.has_places() {
+                continue;
+            }
+            peer.found.retain(|(_, until)| *until > now);
+            let found = peer.found.iter().map(|(address, _)| address.clone());
+            let places: Vec<_> = peer.addresses.iter().cloned().chain(found).collect();
+            if !places.is_empty() {
                 peer.attempts.state = State::Dialing;
-                targets.push(Target::Peer(*id, peer.addresses.clone()));
+                targets.push(Target::Peer(*id, places));
             }
         }
         for place in &mut self.bootstrap {

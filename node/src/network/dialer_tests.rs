@@ -71,3 +71,26 @@ fn a_bootstrap_address_becomes_the_members_or_is_tried_again() {
     assert_eq!(dialer.addresses(&peer), [address(2), address(1)]);
     assert_eq!(dialer.next_due(), None);
 }
+
+#[test]
+fn what_multicast_found_is_tried_for_a_while_and_keeps_nothing_out() {
+    let (now, peer) = (Instant::now(), PeerId::random());
+    let mut dialer = dialer(&[peer], now);
+    for port in 1..=40 {
+        dialer.found(&peer, address(port), now);
+    }
+    let places = |dialer: &mut Dialer, now| match dialer.due(now).pop() {
+        Some(Target::Peer(_, places)) => places,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(places(&mut dialer, now), [37, 38, 39, 40].map(address), "the latest");
+    assert_eq!(dialer.addresses(&peer), [], "told to nobody");
+    dialer.worked(&peer, address(40));
+    assert_eq!(dialer.addresses(&peer), [], "nor if it worked");
+    assert!(dialer.add(&peer, [address(50)], now), "room for what the member itself says");
+    dialer.lost(&peer, &address(39));
+    dialer.failed(&peer, now);
+    assert_eq!(places(&mut dialer, now + REDIAL_LAST), [50, 37, 38, 40].map(address));
+    dialer.failed(&peer, now);
+    assert_eq!(places(&mut dialer, now + FOUND_FOR), [address(50)]);
+}

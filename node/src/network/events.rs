@@ -58,6 +58,7 @@ impl Owner {
             let _ = self.swarm.disconnect_peer_id(peer);
         }
         self.dialer.connected(&peer, id, now);
+        self.door.know([endpoint.get_remote_address()]);
         if let ConnectedPoint::Dialer { address, .. } = endpoint {
             self.dialer.worked(&peer, address);
         }
@@ -128,7 +129,12 @@ impl Owner {
             }
             BehaviourEvent::Mdns(mdns::Event::Discovered(found)) => {
                 for (peer, address) in found {
-                    self.dialer.add(&peer, [address], Instant::now());
+                    self.dialer.found(&peer, address, Instant::now());
+                }
+            }
+            BehaviourEvent::Mdns(mdns::Event::Expired(gone)) => {
+                for (peer, address) in gone {
+                    self.dialer.lost(&peer, &address);
                 }
             }
             _ => {}
@@ -221,6 +227,9 @@ impl Owner {
 
     /// Adds addresses of a member, and tells the consumer of new ones.
     pub(super) fn learn(&mut self, peer: PeerId, addresses: Vec<Multiaddr>) {
+        if self.directory.node_of(&peer).is_some() {
+            self.door.know(addresses.iter().take(t::ADDRESSES_PER_PEER));
+        }
         if self.dialer.add(&peer, addresses.into_iter().take(t::ADDRESSES_PER_PEER), Instant::now()) {
             self.tell_addresses(peer);
         }

@@ -44,7 +44,7 @@ pub(super) enum Decision {
     Ignore(Outcome),
     /// Not passed on, because this node's version or manifest does not do for it; nobody blamed.
     Unusable(&'static str),
-    /// Not passed on; past this rate, which counts a little against the deliverer.
+    /// Not passed on; past this rate, which counts a little against the deliverer, who says to have signed it.
     TooFast(&'static str),
     /// Not passed on, the deliverer blamed.
     Reject(&'static str),
@@ -57,6 +57,7 @@ pub(super) struct Gossiping {
     topics: Topics,
     peer_messages: Buckets<PeerId>,
     peer_bytes: Buckets<PeerId>,
+    signer_messages: Buckets<NodeId>,
     signer_statements: Buckets<NodeId>,
     accepted: Recent<Sha256Hash>,
     accepted_ids: Recent<MessageId>,
@@ -84,6 +85,7 @@ impl Gossiping {
             topics,
             peer_messages: Buckets::new(limits.peer_messages_per_second, 2.0),
             peer_bytes: Buckets::new(limits.peer_bytes_per_second, 2.0),
+            signer_messages: Buckets::new(limits.signer_messages_per_second, 4.0),
             signer_statements: Buckets::new(limits.signer_statements_per_second, 4.0),
             accepted: Recent::new(t::REMEMBERED_BATCHES),
             accepted_ids: Recent::new(t::REMEMBERED_BATCHES),
@@ -110,11 +112,17 @@ impl Gossiping {
         if data.len() > MESSAGE_BYTES {
             return Err(Decision::Reject(Refusal::MessageBytes.name()));
         }
-        if !self.peer_messages.take(source, 1.0, now) {
-            return Err(Decision::TooFast("peer_messages"));
+        // whose name it bears: if its deliverer's, nobody else is to blame for it
+        let own = directory.node_of(&source).filter(|node| data.starts_with(&node.0));
+        let (is_in_time, rate) = match own {
+            Some(node) => (self.signer_messages.take(node, 1.0, now), "signer_messages"),
+            None => (self.peer_messages.take(source, 1.0, now), "peer_messages"),
+        };
+        if !is_in_time {
+            return Err(self.past_rate(rate, own.is_some()));
         }
         if !self.peer_bytes.take(source, data.len() as f64, now) {
-            return Err(Decision::TooFast("peer_bytes"));
+            return Err(self.past_rate("peer_bytes", own.is_some()));
         }
         if self.accepted_ids.contains(&message) {
             return Err(Decision::Ignore(Outcome::Duplicate));
@@ -134,6 +142,15 @@ impl Gossiping {
             (arrival, checked.await.unwrap_or(Err(Refusal::Garbage)))
         });
         Ok(())
+    }
+
+    /// A message past a rate. Who passes on what others signed does not know what else those had room for.
+    fn past_rate(&self, rate: &'static str, is_own: bool) -> Decision {
+        if is_own {
+            return Decision::TooFast(rate);
+        }
+        self.metrics.count_rate_limited(rate);
+        Decision::Ignore(Outcome::RateLimited)
     }
 
     /// The next message whose checks are done; pends while there is none.
@@ -158,14 +175,15 @@ impl Gossiping {
         }
         // after the signature: else anybody could use up another signer's rate
         let is_direct = matches!(&content, Content::Batch(batch) if batch.signer() == from);
-        if let Content::Batch(batch) = &content
-            && !self.signer_statements.take(batch.signer(), batch.statements().len() as f64, Instant::now())
-        {
-            if is_direct {
-                return Err(Decision::TooFast("signer_statements"));
+        if let Content::Batch(batch) = &content {
+            let now = Instant::now();
+            // of its own deliverer it was counted when it arrived
+            if !is_direct && !self.signer_messages.take(batch.signer(), 1.0, now) {
+                return Err(self.past_rate("signer_messages", false));
             }
-            self.metrics.count_rate_limited("signer_statements");
-            return Err(Decision::Ignore(Outcome::RateLimited));
+            if !self.signer_statements.take(batch.signer(), batch.statements().len() as f64, now) {
+                return Err(self.past_rate("signer_statements", is_direct));
+            }
         }
         let busy = Decision::Ignore(Outcome::DroppedConsumerBusy);
         let cost = u32::try_from(arrival.size.max(t::UNDECIDED_LEAST)).unwrap_or(u32::MAX);
@@ -236,6 +254,7 @@ impl Gossiping {
     pub(super) fn retain(&mut self, directory: &Directory) {
         self.peer_messages.retain(|peer| directory.node_of(peer).is_some());
         self.peer_bytes.retain(|peer| directory.node_of(peer).is_some());
+        self.signer_messages.retain(|node| directory.member(node).is_some());
         self.signer_statements.retain(|node| directory.member(node).is_some());
     }
 }
@@ -301,7 +320,11 @@ mod tests {
         let mut fixture = fixture(&limits);
         assert_eq!(fixture.arrive(1, vec![0; MESSAGE_BYTES + 1]), Err(Decision::Reject("message_bytes")));
         assert_eq!(fixture.arrive(2, vec![0; 900]), Ok(()));
-        assert_eq!(fixture.arrive(3, vec![0; 900]), Err(Decision::TooFast("peer_bytes")));
+        assert_eq!(
+            fixture.arrive(3, vec![0; 900]),
+            Err(Decision::Ignore(Outcome::RateLimited)),
+            "passed on for somebody"
+        );
 
         let (consumer, _events) = mpsc::channel(8);
         assert_eq!(fixture.deliver(4, votes(2), &consumer), None);
@@ -309,5 +332,32 @@ mod tests {
         assert_eq!(fixture.deliver(6, heartbeat(1), &consumer), None);
         let busy = Some(Decision::Ignore(Outcome::DroppedConsumerBusy));
         assert_eq!(fixture.deliver(7, heartbeat(2), &consumer), busy, "two undecided use up the budget");
+    }
+
+    #[tokio::test]
+    async fn a_signer_has_a_rate_and_who_passes_it_on_is_not_blamed() {
+        let limits = NetworkLimits {
+            signer_messages_per_second: 0.5,
+            peer_messages_per_second: 2.0,
+            ..NetworkLimits::default()
+        };
+        let mut fixture = fixture(&limits);
+        let own = |i: u8| [&key(0).node_id().0[..], &[i]].concat();
+        assert_eq!([1, 2].map(|i| fixture.arrive(i, own(i))), [Ok(()); 2], "its own rate's burst");
+        assert_eq!(fixture.arrive(3, own(3)), Err(Decision::TooFast("signer_messages")));
+        // what it passes on for others has room of its own
+        let ignored = Decision::Ignore(Outcome::RateLimited);
+        assert_eq!([4, 5, 6, 7].map(|i| fixture.arrive(i, vec![i; 40])), [Ok(()); 4]);
+        assert_eq!(fixture.arrive(8, vec![8; 40]), Err(ignored));
+
+        // another's messages, whoever delivers them, are counted to their signer
+        let (consumer, _events) = mpsc::channel(8);
+        let mut passed_on = |id: u8, count: usize| {
+            let batch = VerifiedBatch::sign(&key(1), &FEDERATION, votes(count)).unwrap();
+            let message = MessageId::new(&[id]);
+            let arrival = Arrival { source: member(0).peer, message, topic: Topic::Votes, size: 100 };
+            fixture.gossiping.deliver(&arrival, Content::Batch(batch), key(0).node_id(), &consumer).err()
+        };
+        assert_eq!([passed_on(9, 1), passed_on(10, 2), passed_on(11, 3)], [None, None, Some(ignored)]);
     }
 }

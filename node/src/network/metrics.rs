@@ -152,12 +152,13 @@ impl Metrics {
         self.publish_failures.get_or_create(&ReasonLabel { reason }).get()
     }
 
-    /// Connections refused: `non_member`, `blocked`, `limit`.
+    /// Connections refused: `non_member`, `blocked`, `limit`, `handshakes`.
     pub fn refused_connections(&self, reason: &'static str) -> u64 {
         self.refused_connections.get_or_create(&ReasonLabel { reason }).get()
     }
 
-    /// What was refused for its rate: `peer_messages`, `peer_bytes`, `signer_statements`, `peer_requests`.
+    /// What was refused for its rate: `peer_messages`, `peer_bytes`, `signer_messages`, `signer_statements`,
+    /// `peer_requests`.
     pub fn rate_limited(&self, reason: &'static str) -> u64 {
         self.rate_limited.get_or_create(&ReasonLabel { reason }).get()
     }

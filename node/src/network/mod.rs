@@ -10,6 +10,7 @@ mod check;
 mod codec;
 mod config;
 mod dialer;
+mod door;
 mod events;
 mod gossip;
 mod handle;
@@ -44,6 +45,7 @@ use tokio_util::task::TaskTracker;
 
 use behaviour::Topics;
 use dialer::Dialer;
+use door::Doorkeeper;
 use gossip::Gossiping;
 use links::Links;
 use members::Directory;
@@ -67,7 +69,8 @@ pub fn start(
     check_own_membership(&config)?;
     let (metrics, limits) = (Metrics::default(), config.limits);
     let topics = Topics::of(&config.federation);
-    let mut swarm = behaviour::swarm(config.identity, &topics, config.mdns, metrics.clone())?;
+    let door = Doorkeeper::default();
+    let mut swarm = behaviour::swarm(config.identity, &topics, config.mdns, &door, metrics.clone())?;
     listen::listen(&mut swarm, &config.listen)?;
 
     let (consumer, events) = mpsc::channel(limits.event_queue.max(1));
@@ -83,6 +86,7 @@ pub fn start(
         topics: topics.clone(),
         directory: Directory::new([], config.local_node),
         dialer: Dialer::default(),
+        door,
         links: Links::default(),
         present: HashMap::new(),
         gossiping: Gossiping::new(config.federation, config.evidence, topics, &limits, metrics.clone()),
@@ -105,6 +109,7 @@ pub fn start(
     owner.on_members();
     let now = Instant::now();
     for (peer, addresses) in config.remembered {
+        owner.door.know(&addresses);
         owner.dialer.add(&peer, addresses, now);
     }
     for address in config.bootstrap {

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::behaviour::{Behaviour, Topics};
 use super::config::MemberPeer;
 use super::dialer::{Dialer, Target};
+use super::door::Doorkeeper;
 use super::gossip::{Checked, Decision, Gossiping};
 use super::handle::{Command, NetworkEvent, Outgoing, Reply, RequestError, Ticket, Verdict};
 use super::links::Links;
@@ -32,6 +33,8 @@ pub(super) struct Owner {
     pub(super) topics: Topics,
     pub(super) directory: Directory,
     pub(super) dialer: Dialer,
+    /// Who is in a handshake with this node.
+    pub(super) door: Doorkeeper,
     pub(super) links: Links,
     /// Members that take part now.
     pub(super) present: HashMap<PeerId, NodeId>,
@@ -184,6 +187,7 @@ impl Owner {
         }
         self.dialer.set_members(self.directory.others().map(|member| member.peer), now);
         for member in self.directory.others() {
+            self.door.know(&member.addresses);
             self.dialer.add(&member.peer, member.addresses.iter().cloned(), now);
         }
         for peer in self.offenders.retain(|peer| self.directory.node_of(peer).is_some()) {

@@ -8,7 +8,16 @@ use std::time::Duration;
 /// Connections kept to one peer: one, and a second where both dialed at once.
 pub(super) const CONNECTIONS_PER_PEER: u32 = 2;
 /// Incoming connections in their handshake, of whomever.
-pub(super) const PENDING_INCOMING: u32 = 128;
+pub(super) const PENDING_INCOMING: usize = 256;
+/// Of these, from addresses that no member is known by.
+pub(super) const PENDING_OF_STRANGERS: usize = 192;
+/// Of these, from one IPv4 address or one IPv6 network of 64 bits. A handshake takes some round trips: one source has to open
+/// hundreds a second before its own honest ones give way.
+pub(super) const PENDING_OF_SOURCE: usize = 64;
+/// An incoming handshake may take so long: some four round trips, also by satellite.
+pub(super) const HANDSHAKE: Duration = Duration::from_secs(3);
+/// Addresses that members are known by.
+pub(super) const KNOWN_SOURCES: usize = 16_384;
 /// Own dials under way.
 pub(super) const PENDING_OUTGOING: u32 = 128;
 /// Streams of one connection, of both sides: twice those of sync, and the few of gossip, ping and identify.
@@ -31,6 +40,10 @@ pub(super) const HOUSEKEEPING: Duration = Duration::from_secs(1);
 pub(super) const REDIAL_FIRST: Duration = Duration::from_millis(200);
 /// The longest wait between attempts.
 pub(super) const REDIAL_LAST: Duration = Duration::from_secs(30);
+/// Addresses per peer that multicast found, beside those; the oldest give way. Anybody on the local network may make them up.
+pub(super) const FOUND_PER_PEER: usize = 4;
+/// How long such an address is tried.
+pub(super) const FOUND_FOR: Duration = Duration::from_mins(5);
 /// Addresses kept per peer; the ones that worked last stay.
 pub(super) const ADDRESSES_PER_PEER: usize = 16;
 

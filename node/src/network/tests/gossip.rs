@@ -171,13 +171,13 @@ async fn a_reject_of_the_consumer_counts_against_the_deliverer() {
 
 #[tokio::test]
 async fn past_a_rate_messages_are_dropped_and_counted() {
-    let limits = NetworkLimits { peer_messages_per_second: 0.5, ..NetworkLimits::default() };
+    let limits = NetworkLimits { signer_messages_per_second: 0.25, ..NetworkLimits::default() };
     let (first, mut second) = pair_with(tcp(), limits, members(2)).await;
     for sequence in 0..5 {
         first.network.publish(Topic::Heartbeats, signed(0, heartbeat(sequence))).unwrap();
     }
     second.batch().await;
-    until("the rest is refused", || second.network.metrics().rate_limited("peer_messages") == 4).await;
+    until("the rest is refused", || second.network.metrics().rate_limited("signer_messages") == 4).await;
     second.connected_to(&[0]).await;
 }
 

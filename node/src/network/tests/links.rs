@@ -90,7 +90,9 @@ async fn members_that_dial_each_other_at_once_stay_connected() {
 #[tokio::test]
 async fn members_are_looked_for_on_the_local_network_only_where_that_is_wanted() {
     let looks = |mdns| {
-        let swarm = behaviour::swarm(identity(0), &Topics::of(&FEDERATION), mdns, Metrics::default()).unwrap();
+        let swarm =
+            behaviour::swarm(identity(0), &Topics::of(&FEDERATION), mdns, &Doorkeeper::default(), Metrics::default())
+                .unwrap();
         swarm.behaviour().mdns.is_enabled()
     };
     assert!(!looks(false));

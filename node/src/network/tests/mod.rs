@@ -169,7 +169,7 @@ fn hostile(index: u8) -> Swarm<Behaviour> {
 /// As [`hostile`], with what it sends counted in `metrics`.
 fn hostile_counted(index: u8, metrics: Metrics) -> Swarm<Behaviour> {
     let topics = Topics::of(&FEDERATION);
-    let mut swarm = behaviour::swarm(identity(index), &topics, false, metrics).unwrap();
+    let mut swarm = behaviour::swarm(identity(index), &topics, false, &Doorkeeper::default(), metrics).unwrap();
     for other in members(4) {
         swarm.behaviour_mut().allowed.allow_peer(other.peer);
     }
