@@ -174,7 +174,8 @@ impl Engine {
     fn opened_at(&self, now: Now, open: &Open) -> Steady {
         match open.opened {
             Some(at) => at,
-            None if self.knows_age(now, open) => now.steady.before(now.wall.since(open.first_seen)),
+            // a clock that was ahead may have written down a time to come
+            None if self.knows_age(now, open) => now.steady.before(now.wall.since(open.first_seen)).min(self.started),
             None => self.started,
         }
     }

@@ -1,5 +1,6 @@
 //! Clocks that are wrong, and are set right: no wait ends or begins by the wall clock, and nobody loses trust by it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ssid_protocol::batch::Statements;
@@ -245,4 +246,35 @@ fn promptness_is_kept_over_a_restart() {
         let choice = record.map(|record| record.choice);
         assert_eq!(choice, Some(prompt.choice()), "restarted: {restarts}; back-dating must not win");
     }
+}
+
+/// A node that heard of a subject while its clock was ahead, and is started again with the right one, does not wait until
+/// that time has come.
+#[test]
+fn a_subject_first_seen_in_the_future_waits_no_longer_than_any() {
+    let by_event = BTreeMap::from([("blueprint_tagged".to_owned(), Endorsement::Operator)]);
+    let settings = EngineSettings {
+        endorsement_by_event: by_event,
+        review_timeout: Duration::from_mins(10),
+        ..EngineSettings::default()
+    };
+    let mut net = Net::with(testing::manifest(4), settings);
+    net.settle();
+    net.ahead[3] = 7 * DAY;
+    net.emit(0, &[two().0]);
+    net.settle();
+    net.pass(10);
+    net.stop(3);
+    net.ahead[3] = 0;
+    net.start(3);
+    net.settle();
+    net.pass(9 * 60);
+    let prevoted = |net: &Net| {
+        let open = net.engines[3].as_ref().unwrap().open.values().next().unwrap();
+        let me = net.engines[3].as_ref().unwrap().rules.me.unwrap();
+        open.machine.tally(Round(0), Phase::Prevote).and_then(|tally| tally.first(me))
+    };
+    assert_eq!(prevoted(&net), None, "it waits for a person");
+    net.pass(2 * 60);
+    assert_eq!(prevoted(&net), Some(None));
 }
