@@ -217,6 +217,11 @@ impl Store {
         Ok(tables::CURSORS.get(self.database(), cursor)?.unwrap_or(0))
     }
 
+    /// How far each peer's log has been read, in order of peer.
+    pub fn cursors(&self) -> Result<Vec<(Cursor, u64)>, StorageError> {
+        tables::CURSORS.all(self.database()).collect()
+    }
+
     /// Subjects in conflict in order of id.
     pub fn conflicts(&self) -> Result<Vec<(SubjectId, ConflictRow)>, StorageError> {
         tables::CONFLICTS.all(self.database()).collect()

@@ -102,6 +102,7 @@ impl Liars {
             2 | 3 => self.replay(from),
             4 => self.heartbeat(fed, from, now),
             5 | 6 => self.propose(fed, from),
+            7 if self.rng.chance(500) => self.half_admissible(fed, from),
             7 => self.bad_event(fed, from),
             _ => self.equivocate(fed, from),
         }
@@ -190,6 +191,26 @@ impl Liars {
             _ => Event { event: "federation_epoch".into(), version: "1".into(), ..good },
         };
         Self::one(fed, from, "bad event", Statements::Events(vec![event]))
+    }
+
+    /// One good event to all, with another bad one beside it for each part: what is new to one node must not be worse to
+    /// the next.
+    fn half_admissible(&mut self, fed: &Federation, from: usize) -> Vec<Lie> {
+        self.made += 1;
+        let good = testing::event("blueprint_tagged", &format!("half-{}", self.made));
+        let of_another_epoch = self.rng.chance(300);
+        let mut lies = Vec::new();
+        for (number, part) in self.halves().into_iter().enumerate() {
+            let bad = if of_another_epoch {
+                Event { event: "federation_epoch".into(), version: (number + 2).to_string(), ..good.clone() }
+            } else {
+                Event { version: format!("a|{number}"), ..good.clone() }
+            };
+            let events = if self.rng.chance(500) { vec![bad, good.clone()] } else { vec![good.clone(), bad] };
+            let batch = fed.sign(from, Statements::Events(events)).map(Arc::new);
+            lies.extend(batch.map(|batch| Lie { from, part: Some(part), batch, name: "half bad" }));
+        }
+        lies
     }
 
     fn flood(&mut self, fed: &Federation, from: usize) -> Vec<Lie> {

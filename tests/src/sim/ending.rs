@@ -17,6 +17,7 @@ impl World<'_> {
         if self.is_settled() {
             self.measure_trust()?;
             self.look_at_evidence()?;
+            self.look_at_rows()?;
             let after = self.clock.now() - self.scenario.healed_at;
             self.coverage.most("simulated seconds until all was decided", after / 1000);
             self.coverage.add("simulated seconds", self.clock.now() / 1000);

@@ -20,6 +20,10 @@ impl World<'_> {
             Happening::Emit(member, event) => {
                 self.at_member(*member, || Inbound::Emit { events: vec![event.clone()], ticket: 0 });
             }
+            Happening::Burst(member, events) => {
+                self.coverage.count("bursts of own events");
+                self.at_member(*member, || Inbound::Emit { events: events.clone(), ticket: 0 });
+            }
             Happening::Observe(member, events) => self.write_lines(*member, events),
             Happening::Split(parts) if !self.healed => {
                 self.coverage.count("partitions");
@@ -32,7 +36,12 @@ impl World<'_> {
             }
             Happening::Crash(member, end, down) if !self.healed => self.crash(*member, *end, *down),
             Happening::Skew(member, skew) if !self.healed => {
-                self.coverage.count("clocks set wrong");
+                let is_jump = skew.unsigned_abs() > 3_600_000;
+                self.coverage.count(match skew {
+                    0 => "clocks put right",
+                    _ if is_jump => "clocks off by days",
+                    _ => "clocks set wrong",
+                });
                 self.set_clock(*member, *skew);
             }
             Happening::Split(_) | Happening::Crash(..) | Happening::Skew(..) => {}

@@ -5,16 +5,18 @@
 //! scenario    seed → federation, liars, network, disks, plan
 //! world       the loop: what happens next, in order of simulated time
 //! turns       a node's ticks and what comes of them, as `engine::task` does it
+//! blocks      what comes of verdicts
 //! faults      partitions, deaths, restarts, clocks; and the end of all of them
 //! people      operators
 //! byzantine   members that lie by script; twins are two real engines under one key
-//! checks      after every step;  ending: in the end
+//! checks      after every step;  ending, rows: in the end
 //! ```
 //!
 //! A seed is run by [`run`]; [`run_many`] runs a range of them on all cores. Nothing depends on the machine's clock, on
 //! threads or on the order of a hash map: the same seed does the same, to the byte.
 
 mod believing;
+mod blocks;
 mod byzantine;
 mod checks;
 mod clock;
@@ -28,6 +30,7 @@ mod network;
 mod node;
 mod people;
 mod rng;
+mod rows;
 mod scenario;
 mod trace;
 mod tracing;
@@ -86,6 +89,7 @@ pub fn run(seed: u64, options: &Options, tracing: Tracing) -> Outcome {
     };
     let violation = world.run().err();
     world.coverage.count("seeds");
+    world.coverage.count(&format!("endorsement {:?}", scenario.settings.endorsement));
     let mut story = String::new();
     if tracing != Tracing::Off {
         let lines = world.trace.lines().collect::<Vec<_>>().join("\n");

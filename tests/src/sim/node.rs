@@ -15,6 +15,7 @@ use ssid_storage::simulation::{Disk, Snapshot};
 use ssid_storage::{JournalRecord, Owner, Store};
 use tempfile::TempDir;
 
+use super::blocks::Offences;
 use super::federation::Federation;
 use super::mutation::Mutation;
 use super::world::Asker;
@@ -22,8 +23,8 @@ use super::world::Asker;
 /// Who waits for the outcome of a ticket.
 #[derive(Clone, Debug)]
 pub(super) enum Waiting {
-    /// A batch that is passed on if it was new.
-    Gossip(Arc<VerifiedBatch>),
+    /// A batch, passed on if it was new, and the member that handed it on.
+    Gossip(Arc<VerifiedBatch>, usize),
     /// Who asked what.
     Peer(Asker, Request),
 }
@@ -65,6 +66,8 @@ pub(super) struct Machine {
     pub(super) old: Option<Snapshot>,
     pub(super) flushed: Option<Snapshot>,
     pub(super) left: Option<Snapshot>,
+    /// What it holds against members.
+    pub(super) offences: Offences,
     /// Of a twin: the members that it talks to.
     pub(super) side: Option<BTreeSet<usize>>,
 }
@@ -100,6 +103,7 @@ impl Machine {
             old: None,
             flushed: None,
             left: None,
+            offences: Offences::default(),
             side: None,
         };
         let journal = ssid_storage::Journal::create(&machine.journal(), fed.node_id(member));
@@ -170,6 +174,7 @@ impl Machine {
         self.asked.clear();
         self.connected.clear();
         self.dies_after = None;
+        self.offences = Offences::default();
     }
 
     /// What the reader of the registry file tells: its new lines, and that a look is done if one was asked for.

@@ -40,6 +40,8 @@ pub(super) enum End {
 pub(super) enum Happening {
     /// Somebody offers an event at a member.
     Emit(usize, Event),
+    /// Somebody offers many at once.
+    Burst(usize, Vec<Event>),
     /// A member finds these in its registry file.
     Observe(usize, Vec<Event>),
     /// The network falls apart: each member's part.
@@ -77,6 +79,8 @@ pub(super) struct Scenario {
     pub(super) disk_ms: Vec<u64>,
     /// Whether databases are sled's files.
     pub(super) in_files: bool,
+    /// Whether members that do wrong are shut out.
+    pub(super) blocks: bool,
     /// Whether people resolve conflicts, at random first, and alike at the end.
     pub(super) operators: bool,
     pub(super) plan: Vec<(u64, Happening)>,
@@ -146,11 +150,16 @@ impl Scenario {
                 Databases::Mixed => seed % FILES_EVERY == 1,
             },
             operators: rng.chance(750),
+            blocks: rng.chance(500),
             plan: Vec::new(),
             healed_at,
             manifest,
         };
         scenario.plan_events(rng);
+        // each of its events costs every node a subject's whole life
+        if nodes <= 5 && !scenario.in_files && rng.chance(20) {
+            scenario.plan_burst(rng);
+        }
         if !calm {
             scenario.plan_faults(rng);
         }
@@ -188,6 +197,24 @@ impl Scenario {
         }
     }
 
+    /// A clock that is off by days for a while, and put right.
+    fn plan_jump(&mut self, rng: &mut Rng, member: usize) {
+        let days = rng.between(1, 100) * 24 * 3_600_000;
+        let skew = if rng.chance(600) { days.cast_signed() } else { -days.cast_signed() };
+        let at = rng.between(0, self.healed_at * 2 / 3);
+        self.plan.push((at, Happening::Skew(member, skew)));
+        if rng.chance(700) {
+            self.plan.push((at + rng.between(100, 30_000), Happening::Skew(member, 0)));
+        }
+    }
+
+    /// One member has more to say at once than is announced before some of it is decided.
+    fn plan_burst(&mut self, rng: &mut Rng) {
+        let event = |n| testing::event("blueprint_tagged", &format!("burst-{n}"));
+        let burst = Happening::Burst(rng.below(self.members()), (0..BURST).map(event).collect());
+        self.plan.push((rng.between(0, self.healed_at / 2), burst));
+    }
+
     fn plan_faults(&mut self, rng: &mut Rng) {
         let healed_at = self.healed_at;
         for _ in 0..rng.between(0, 3) {
@@ -207,13 +234,18 @@ impl Scenario {
             self.plan.push((rng.between(0, healed_at), Happening::Crash(member, end, rng.between(10, 20_000))));
         }
         for member in 0..self.members() {
-            if rng.chance(150) {
+            if rng.chance(60) {
+                self.plan_jump(rng, member);
+            } else if rng.chance(150) {
                 let skew = rng.between(0, 240_000).cast_signed() - 120_000;
                 self.plan.push((rng.between(0, healed_at / 2), Happening::Skew(member, skew)));
             }
         }
     }
 }
+
+/// Own events of one member at once: more than are announced before others are decided.
+const BURST: u64 = 1_100;
 
 /// A death in a write, somewhere.
 pub(super) fn death(rng: &mut Rng) -> Death {
@@ -275,9 +307,10 @@ fn liars(rng: &mut Rng, manifest: &Manifest, mutation: Mutation) -> BTreeMap<usi
 
 fn settings(rng: &mut Rng) -> EngineSettings {
     let seconds = Duration::from_secs;
-    let endorsement = match rng.below(8) {
+    let endorsement = match rng.below(9) {
         0 => Endorsement::Operator,
         1 => Endorsement::Commit,
+        2 => Endorsement::Observed,
         _ => Endorsement::Trusted,
     };
     EngineSettings {
@@ -355,6 +388,7 @@ impl fmt::Display for Happening {
             Self::Observe(member, events) => {
                 write!(f, "registry of {member}: {}", events.iter().map(name).collect::<Vec<_>>().join(", "))
             }
+            Self::Burst(member, events) => write!(f, "emit at {member}: {} events", events.len()),
             Self::Split(groups) => write!(f, "partition {groups:?}"),
             Self::Whole => write!(f, "network whole"),
             Self::Crash(member, end, down) => write!(f, "crash of {member}: {end:?}, up again after {down} ms"),

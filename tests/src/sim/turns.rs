@@ -144,8 +144,11 @@ impl World<'_> {
             }
         }
         for (ticket, worth) in effects.verdicts {
-            if let Some(Waiting::Gossip(batch)) = self.machines[at].waiting.remove(&ticket)
-                && worth == Worth::New
+            let Some(Waiting::Gossip(batch, from)) = self.machines[at].waiting.remove(&ticket) else { continue };
+            if worth == Worth::Invalid {
+                self.rejected(at, from, || format!("{:?}", batch.statements()))?;
+            }
+            if worth == Worth::New
                 && self.network.link.forwards
                 && self.machines[at].passed_on.insert((batch.signer(), batch.root()))
             {
@@ -212,14 +215,15 @@ impl World<'_> {
     }
 
     pub(super) fn deliver(&mut self, to: usize, from: usize, batch: &Arc<VerifiedBatch>) -> Result<(), String> {
-        if !self.machines[to].is_up() || self.network.is_cut(from, self.machines[to].member) {
+        if !self.machines[to].is_up() || self.network.is_cut(from, self.machines[to].member) || self.shuts_out(to, from)
+        {
             return Ok(());
         }
         let is_own = batch.signer() == self.fed.node_id(self.machines[to].member);
         if is_own && self.is_deaf_to_itself(to) {
             return Ok(());
         }
-        let ticket = Some(self.machines[to].ticket(Waiting::Gossip(batch.clone())));
+        let ticket = Some(self.machines[to].ticket(Waiting::Gossip(batch.clone(), from)));
         let input = Inbound::Batch { batch: batch.clone(), from: self.fed.node_id(from), ticket };
         self.trace_batch("gets", to, from, batch);
         if self.machines[to].is_honest {
@@ -230,7 +234,10 @@ impl World<'_> {
     }
 
     pub(super) fn deliver_evidence(&mut self, to: usize, from: usize, evidence: &Evidence) {
-        if self.machines[to].is_up() && !self.network.is_cut(from, self.machines[to].member) {
+        if self.machines[to].is_up()
+            && !self.network.is_cut(from, self.machines[to].member)
+            && !self.shuts_out(to, from)
+        {
             let evidence = Box::new(evidence.clone());
             self.give(to, Inbound::Evidence { evidence, from: self.fed.node_id(from), ticket: None });
         }
@@ -257,7 +264,7 @@ impl World<'_> {
     /// A question arrives: the log is answered from the store, beside the engine.
     pub(super) fn asked(&mut self, to: usize, asker: Asker, request: Request) -> Result<(), String> {
         let member = self.machines[asker.machine].member;
-        if self.network.is_cut(member, to) {
+        if self.network.is_cut(member, to) || self.shuts_out(asker.machine, to) {
             return Ok(());
         }
         if self.scenario.liars.get(&to) == Some(&Liar::Scripted) {
@@ -328,7 +335,9 @@ impl World<'_> {
                 }
                 let is_honest = self.scenario.is_honest(from);
                 let checked = self.signed.check(self.fed, node, &request, answer, is_honest)?;
-                self.coverage.add("answers refused", u64::from(checked.is_none()));
+                if checked.is_none() {
+                    self.false_answer(at, from);
+                }
                 checked
             }
             None => None,
@@ -348,7 +357,10 @@ impl World<'_> {
             .collect();
         let engineless =
             self.scenario.liars.iter().filter(|(_, liar)| **liar != Liar::Twins).map(|(member, _)| *member);
-        connected.extend(engineless.filter(|m| machine.hears(*m) && !self.network.is_cut(machine.member, *m)));
+        connected.extend(
+            engineless
+                .filter(|m| machine.hears(*m) && !self.network.is_cut(machine.member, *m) && !self.shuts_out(at, *m)),
+        );
         if self.machines[at].connected == connected {
             return;
         }

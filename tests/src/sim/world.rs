@@ -229,6 +229,8 @@ impl<'a> World<'a> {
             && first.hears(second.member)
             && second.hears(first.member)
             && !self.network.is_cut(first.member, second.member)
+            && !self.shuts_out(a, second.member)
+            && !self.shuts_out(b, first.member)
     }
 
     pub(super) fn honest_machines(&self) -> Vec<usize> {
