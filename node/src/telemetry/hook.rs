@@ -201,13 +201,11 @@ impl Hook {
         let parts = self.store.outbox(HOOK_BODY, ROWS)?;
         let body = parts.iter().flat_map(|(_, row)| row.payload.iter().copied()).collect();
         let rows = row.iter().chain(&parts).map(|(key, _)| *key).collect();
-        match row.and_then(|(_, row)| entries_of(&row)) {
-            Some(entries) => Ok(Progress { rows, entries, body }),
-            None => {
-                let (size, entries) = (self.store.log_head().size, 0..0);
-                self.keep(Progress { rows, entries, body }, Step::at(size)).await
-            }
+        if let Some(entries) = row.and_then(|(_, row)| entries_of(&row)) {
+            return Ok(Progress { rows, entries, body });
         }
+        let (size, entries) = (self.store.log_head().size, 0..0);
+        self.keep(Progress { rows, entries, body }, Step::at(size)).await
     }
 
     /// Puts a step on disk in place of what was there.

@@ -123,15 +123,12 @@ impl Mail {
         }
         let mut told = Told::default();
         let conversation = self.converse(&mail, to.clone(), &mut told);
-        let failure = match tokio::time::timeout(ATTEMPT_AT_MOST, conversation).await {
-            Ok(ended) => ended.err(),
-            Err(_) => {
-                let why = format!("no end within {} s", ATTEMPT_AT_MOST.as_secs());
-                Some(Failure { is_permanent: false, why })
-            }
-        };
+        let ended = tokio::time::timeout(ATTEMPT_AT_MOST, conversation).await.unwrap_or_else(|_| {
+            let why = format!("no end within {} s", ATTEMPT_AT_MOST.as_secs());
+            Err(Failure { is_permanent: false, why })
+        });
         let rest: Vec<Address> = to.into_iter().filter(|address| !told.names(address)).collect();
-        attempt(&self.address(), &told, &rest, failure)
+        attempt(&self.address(), &told, &rest, ended.err())
     }
 
     async fn converse(&self, mail: &[u8], to: Vec<Address>, told: &mut Told) -> Result<(), Failure> {
