@@ -22,6 +22,7 @@ pub(crate) use keys::{Keys, Rule};
 pub use settings::*;
 
 use crate::document::{Document, Unreadable};
+use crate::git::GitRemote;
 use crate::place::Place;
 
 /// Bytes of the largest configuration file that is read.
@@ -194,6 +195,8 @@ impl Config {
         if let Some(url) = settings.advanced.webhook_on_consensus.as_mut().filter(|url| !url.is_empty()) {
             "(hidden)".clone_into(url);
         }
+        let remote = &mut settings.local_node.git_remote;
+        *remote = GitRemote::shown(remote);
         settings
     }
 

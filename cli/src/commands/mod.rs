@@ -99,7 +99,7 @@ pub(crate) fn dispatch(command: Command, context: &Context) -> Result<()> {
         Command::Config(command) => config::run(&command, context),
         Command::ImportLegacy(args) => import_legacy::run(&args, context),
         Command::Ci(command) => ci::run(&command, context),
-        Command::Release(command) => release::run(command, context),
+        Command::Release(command) => runtime(false)?.block_on(release::run(command, context)),
         Command::Completions(args) => completions::run(&args, context),
         Command::Man(args) => man::run(&args, context),
         Command::Run(args) => runtime(true)?.block_on(run::run(args, context)),

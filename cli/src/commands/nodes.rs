@@ -13,7 +13,7 @@ use ssid_node::registry::manifest::FederationManifest;
 use ssid_node::registry::paths::RegistryPaths;
 
 use super::compat::put_in_manifest;
-use super::plain_sync;
+use super::plain_sync::{self, unless_signalled};
 use crate::context::Context;
 use crate::error::{Code, OrCode as _};
 use crate::output::{Output, Tone, band, clean, seconds, short, when};
@@ -118,7 +118,7 @@ async fn add(context: &Context, git_remote: &str, node_name: &str, organization:
     }
     let settings = plain_sync::places(context, &paths)?.settings;
     let is_read = allows_unsigned(&settings, has_keys);
-    let found = publishes(&settings, &remote).await;
+    let found = unless_signalled(publishes(&settings, &remote)).await?;
     let (branch, why) = (&settings.sync_settings.git_branch, found.as_ref().err().map(ToString::to_string));
     let shown = json!({ "node_name": node_name, "organization": organization,
         "git_remote": remote.to_string(), "added": is_new, "votes": false, "is_read": is_read,
@@ -149,7 +149,7 @@ pub(super) fn remember(context: &Context, remote: &GitRemote, node_name: &str, o
     let member = KnownMember {
         node_name: node_name.to_owned(),
         organization: organization.to_owned(),
-        git_remote: remote.as_arg().to_owned(),
+        git_remote: remote.secret().to_owned(),
     };
     let is_new = known.add(member).or_usage()?;
     known.save(&path).or_code(Code::Failed)?;

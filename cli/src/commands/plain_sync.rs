@@ -6,10 +6,12 @@ use std::time::Duration;
 use anyhow::Result;
 use ssid_node::api::view::now;
 use ssid_node::config::Config;
+use ssid_node::git::Teller;
 use ssid_node::legacy::PlainPlaces;
 use ssid_node::legacy::plain::{NodeReport, PlainSyncError, PlainSyncOptions, PlainSyncReport, Skipped, messages};
 use ssid_node::registry::manifest::FederationManifest;
 use ssid_node::registry::paths::RegistryPaths;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::compat::repository;
@@ -31,13 +33,29 @@ pub(crate) async fn run(context: &Context, paths: &RegistryPaths, force: bool) -
     let has_keys = context.home.genesis().exists() || members.into_iter().any(|node| node.has_key());
     let options = PlainSyncOptions { force, apply: false, has_keys };
     let bar = context.out.progress(None, "syncing");
-    let report = places.sync(options, &CancellationToken::new()).await;
+    let (out, told) = (context.out, bar.clone());
+    let teller = Teller::new(move |words| told.suspend(|| out.remark(&clean(words))));
+    let shutdown = CancellationToken::new();
+    let report = unless_signalled(places.sync(options, &shutdown, Some(teller))).await?;
     bar.finish_and_clear();
     let report = report.map_err(refused)?;
     if report.skipped.is_none() && places.settings.notifications.enabled {
         tell(context, &report, places.settings.compliance.anonymize_node_data).await;
     }
     Ok(report)
+}
+
+/// Waits for what runs Git, or for SIGINT or SIGTERM: Git's children are in process groups of their own, and end when
+/// what they are run for is dropped.
+pub(crate) async fn unless_signalled<T>(work: impl Future<Output = T>) -> Result<T> {
+    let mut interrupted = signal(SignalKind::interrupt())?;
+    let mut terminated = signal(SignalKind::terminate())?;
+    let broken_off = || CliError::new(Code::Failed, "broken off");
+    tokio::select! {
+        done = work => Ok(done),
+        _ = interrupted.recv() => Err(broken_off().into()),
+        _ = terminated.recv() => Err(broken_off().into()),
+    }
 }
 
 /// Notifies as `notifications` and telemetry_config.json say. What cannot be told is no reason against the sync.
@@ -100,7 +118,12 @@ pub(crate) fn text(report: &PlainSyncReport, out: Output) -> String {
     }
     let row = |node: &NodeReport| {
         let found = node.comparison.unwrap_or_default();
-        let (tone, word) = if node.error.is_none() { (Tone::Good, "read") } else { (Tone::Bad, "failed") };
+        let (tone, word) = match (&node.error, node.is_unusable) {
+            (None, _) => (Tone::Good, "read"),
+            // the repository was; what stands there is no log, and WHY says what it is
+            (Some(_), true) => (Tone::Bad, "read"),
+            (Some(_), false) => (Tone::Bad, "failed"),
+        };
         let skipped = match node.quarantined {
             0 => String::new(),
             count => format!("{count} stretches of it could not be read"),

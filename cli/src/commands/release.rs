@@ -1,12 +1,12 @@
 //! `ssid release`.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Subcommand;
 use ssid_node::api::EventDefaults;
 use ssid_node::api::view::{iso, now};
+use ssid_node::git;
 use ssid_node::registry::paths::RegistryPaths;
 use ssid_node::release::{self, Contents, Quarter, ReleaseError, ReleaseManifest, ReleaseOptions};
 
@@ -21,7 +21,8 @@ pub(crate) enum ReleaseCommand {
     /// Make the quarter's ZIP, with the SHA-256 of every file in it, and the release manifest
     ///
     /// The same files give the same bytes. The registry log goes in as it stood when the release was recorded as an
-    /// event governance_release_published of this version, else as it is.
+    /// event governance_release_published of this version, else as it is. The manifest names the commit that is
+    /// checked out; where Git does not tell it, no bundle is made without --allow-missing.
     ///
     /// Examples:
     ///   ssid release bundle --repo /srv/governance
@@ -34,7 +35,7 @@ pub(crate) enum ReleaseCommand {
         /// The blueprint in force
         #[arg(long, value_name = "B")]
         blueprint: Option<String>,
-        /// Leave out what is not there, even the compliance report
+        /// Leave out what is not there, even the compliance report or the commit
         #[arg(long)]
         allow_missing: bool,
     },
@@ -49,7 +50,7 @@ pub(crate) enum ReleaseCommand {
     },
 }
 
-pub(crate) fn run(command: ReleaseCommand, context: &Context) -> Result<()> {
+pub(crate) async fn run(command: ReleaseCommand, context: &Context) -> Result<()> {
     let out = context.out;
     match command {
         ReleaseCommand::Verify { file } => {
@@ -62,10 +63,22 @@ pub(crate) fn run(command: ReleaseCommand, context: &Context) -> Result<()> {
                 return Err(error.hint("run this in one, or name it with --repo DIR").into());
             };
             let quarter = quarter.as_deref().map_or_else(|| Ok(Quarter::at(jiff::Timestamp::now())), Quarter::parse);
+            let quarter = quarter.map_err(refused)?;
+            let git_commit = match git::head_commit(&repo).await {
+                Ok(commit) => commit,
+                Err(why) if allow_missing => {
+                    context.out.remark(&format!("the commit is not known: {}", clean(&why.to_string())));
+                    String::new()
+                }
+                Err(why) => {
+                    let error = CliError::new(Code::Failed, format!("the repository's commit is not known: {why}"));
+                    return Err(error.hint("see that Git can read it, or leave it out with --allow-missing").into());
+                }
+            };
             let options = ReleaseOptions {
-                quarter: quarter.map_err(refused)?,
+                quarter,
                 blueprint: blueprint.unwrap_or_else(|| EventDefaults::default().blueprint),
-                git_commit: commit_of(&repo),
+                git_commit,
                 allow_missing,
                 at: seconds(&iso(now())),
             };
@@ -84,14 +97,6 @@ fn refused(error: ReleaseError) -> CliError {
         _ => Code::Failed,
     };
     CliError::new(code, error)
-}
-
-/// The commit that is checked out; empty where that cannot be told.
-fn commit_of(repo: &Path) -> String {
-    let mut git = Command::new("git");
-    git.arg("-C").arg(repo).args(["rev-parse", "--verify", "HEAD"]).stdin(Stdio::null()).stderr(Stdio::null());
-    let said = git.output().ok().filter(|output| output.status.success());
-    said.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
 }
 
 fn bundled(made: &ReleaseManifest, out: Output) -> String {

@@ -67,6 +67,10 @@ pub(crate) fn block(status: &StatusView, out: Output) -> String {
         let look = format!("{} Git histories were rewritten: ssid evidence list", transport.rewritten_histories);
         line(format_args!("{}", out.paint(Tone::Bad, &look)));
     }
+    if let Some(why) = &transport.own_branch_error {
+        let look = format!("The own Git branch is not published: {}", clean(why));
+        line(format_args!("{}", out.paint(Tone::Bad, &look)));
+    }
     for reason in &status.voting.waiting_for {
         let waiting = out.paragraph(&format!("Waiting for {}", clean(reason)), 2);
         line(format_args!("{}", out.paint(Tone::Warn, &waiting)));

@@ -17,8 +17,9 @@ use crate::table::{named, prose, whole};
 /// In a governance repository whose nodes have no keys yet, and where none was made here, their plain registry logs are
 /// fetched and compared instead; what a quorum of all of them has is appended if the configuration says so.
 ///
-/// Without --force nothing is done if the last sync is less than sync_settings.interval_minutes ago. Exit 1 if no
-/// member's branch could be fetched.
+/// Without --force nothing is done if the last sync is less than sync_settings.interval_minutes ago. With it the own
+/// branch is published again if somebody has removed it. Exit 1 if no member's branch could be fetched, or the own one
+/// was not published.
 ///
 /// Examples:
 ///   ssid sync --force
@@ -62,8 +63,11 @@ pub(crate) async fn run(args: &SyncArgs, context: &Context) -> Result<()> {
     Ok(verdict(&outcome)?)
 }
 
-/// Exit 1 if there were branches and none could be fetched.
+/// Exit 1 if there were branches and none could be fetched, or if the own one was to be published and was not.
 pub(super) fn verdict(outcome: &SyncOutcome) -> Result<(), CliError> {
+    if outcome.own_published == Some(false) {
+        return Err(CliError::new(Code::Failed, "the own branch was not published"));
+    }
     if outcome.git_fetched > 0 && outcome.git_failed == outcome.git_fetched {
         return Err(CliError::new(Code::Failed, "no member's branch could be fetched"));
     }

@@ -172,6 +172,17 @@ fn a_secret_address_is_never_shown() {
 }
 
 #[test]
+fn a_password_in_a_git_address_is_not_shown() {
+    for remote in ["https://ada:topsecret@git.example/a", "ftp://ada:topsecret@git.example/a"] {
+        let text = format!("{{\"local_node\": {{\"git_remote\": \"{remote}\"}}}}");
+        let config = Config::load(&place(&text).1).unwrap();
+        let shown = serde_json::to_string(&config.to_show()).unwrap();
+        assert!(shown.contains("git.example/a") && !shown.contains("topsecret"), "{shown}");
+        assert_eq!(config.settings.local_node.git_remote, remote);
+    }
+}
+
+#[test]
 fn what_is_no_json_object_says_where() {
     for text in ["", "[]", "{\"a\": }", "{\"a\": 1} more", &"[".repeat(100_000), "\u{feff}\u{feff}{}"] {
         let refused = Config::load(&place(text).1).unwrap_err().to_string();

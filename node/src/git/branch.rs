@@ -82,7 +82,8 @@ impl<'a> Appender<'a> {
     }
 }
 
-fn tree(entries: &[(&str, &str, ObjectId)]) -> Vec<u8> {
+/// The bytes of a directory, its entries in Git's order: mode, name and object of each.
+pub(super) fn tree(entries: &[(&str, &str, ObjectId)]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for (mode, name, id) in entries {
         bytes.extend_from_slice(mode.as_bytes());
@@ -105,7 +106,7 @@ mod tests {
     use tokio_util::sync::CancellationToken;
 
     use super::super::command::{Git, Job};
-    use super::super::read::new_lines;
+    use super::super::read::{Budget, new_lines};
     use super::super::repository::Repository;
     use super::*;
 
@@ -139,7 +140,9 @@ mod tests {
                 String::from_utf8_lossy(&text[..text.len().min(9)])
             ));
         };
-        let reading = new_lines(objects, from, to, take).unwrap();
+        let known = from.map(|from| segments(objects, from).unwrap().0).unwrap_or_default();
+        let budget = Budget::new(Duration::from_mins(1), CancellationToken::new());
+        let reading = new_lines(objects, &known, to, budget, take).unwrap();
         (lines, reading.rewritten)
     }
 

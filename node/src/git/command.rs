@@ -1,18 +1,20 @@
 //! Runs the system's `git`: with the user's own SSH agent, credential helpers and proxies, and with nothing else that
 //! could make it run, ask, follow or keep what it should not (SPEC §10 *Git fallback*).
 
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{self, IsTerminal as _};
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
 
+use super::environment::{self, harden, log_in};
 use super::failure::GitError;
 use super::remote::GitRemote;
 use crate::config::GitProtocol;
@@ -30,48 +32,6 @@ const REMOTE: &str = "member";
 /// How long a command that asks nobody may take.
 const LOCAL: Duration = Duration::from_secs(30);
 
-/// Variables that begin with `GIT_` and are the user's way to a remote; all others are taken out of the environment,
-/// because they change which repository is used, or what is run.
-const KEPT: &[&str] = &[
-    "GIT_SSH",
-    "GIT_SSH_COMMAND",
-    "GIT_SSH_VARIANT",
-    "GIT_SSL_CAINFO",
-    "GIT_SSL_CAPATH",
-    "GIT_SSL_CERT",
-    "GIT_SSL_KEY",
-    "GIT_PROXY_COMMAND",
-    "GIT_PROXY_SSL_CAINFO",
-    "GIT_CONFIG_GLOBAL",
-    "GIT_CONFIG_SYSTEM",
-    "GIT_CONFIG_NOSYSTEM",
-];
-/// How branches are fetched: nothing besides what is named, whatever was there before.
-pub(super) const FETCH: &[&str] =
-    &["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--force"];
-/// Settings of every command; the protocols come besides.
-const SETTINGS: &[&str] = &[
-    "core.hooksPath=/dev/null",
-    "core.fsmonitor=false",
-    "core.bigFileThreshold=8m",
-    "credential.interactive=false",
-    "fetch.fsckObjects=true",
-    "fetch.recurseSubmodules=false",
-    "fetch.unpackLimit=1",
-    "fetch.writeCommitGraph=false",
-    "gc.auto=0",
-    "http.followRedirects=initial",
-    "http.lowSpeedLimit=1",
-    "maintenance.auto=false",
-    // files of lines are a MiB each: to look for the best base among ten costs three times the push
-    "pack.window=2",
-    "push.gpgSign=false",
-    "push.recurseSubmodules=no",
-    "submodule.recurse=false",
-    "transfer.bundleURI=false",
-    "transfer.fsckObjects=true",
-];
-
 /// The system's `git`, with what it may do.
 #[derive(Clone, Debug)]
 pub struct Git {
@@ -81,19 +41,47 @@ pub struct Git {
     shutdown: CancellationToken,
 }
 
-/// One command in a bare repository.
+/// One command.
 #[derive(Debug)]
 pub(super) struct Job<'a> {
-    repository: &'a Path,
+    place: Place<'a>,
     args: Vec<OsString>,
     remote: Option<&'a GitRemote>,
+    input: Vec<u8>,
     output: Option<File>,
+    /// Whether all that grows in the repository counts as received, not only packs that are not finished.
+    grows: bool,
+}
+
+/// Where a command runs.
+#[derive(Clone, Copy, Debug)]
+enum Place<'a> {
+    /// In this bare repository.
+    Bare(&'a Path),
+    /// In whichever repository this directory is a part of.
+    WorkTree(&'a Path),
 }
 
 impl<'a> Job<'a> {
+    fn new(place: Place<'a>, args: &[&str]) -> Self {
+        Self {
+            place,
+            args: args.iter().map(OsString::from).collect(),
+            remote: None,
+            input: Vec::new(),
+            output: None,
+            grows: false,
+        }
+    }
+
     /// A command with its arguments, nobody asked.
     pub(super) fn local(repository: &'a Path, args: &[&str]) -> Self {
-        Self { repository, args: args.iter().map(OsString::from).collect(), remote: None, output: None }
+        Self::new(Place::Bare(repository), args)
+    }
+
+    /// The same in whichever repository `directory` is a part of: Git finds it, as for a person who works there.
+    pub(super) fn work_tree(directory: &'a Path, args: &[&str]) -> Self {
+        Self::new(Place::WorkTree(directory), args)
     }
 
     /// The same, with its standard output going to a file.
@@ -101,19 +89,29 @@ impl<'a> Job<'a> {
         Self { output: Some(file), ..self }
     }
 
+    /// The same, with something on its standard input.
+    pub(super) fn given(self, input: &str) -> Self {
+        Self { input: input.as_bytes().to_vec(), ..self }
+    }
+
+    /// The same, for a server from which single files are fetched.
+    pub(super) fn growing(self) -> Self {
+        Self { grows: true, ..self }
+    }
+
     /// A command with its options, then `--`, the remote and what is meant there.
-    pub(super) fn remote(repository: &'a Path, options: &[&str], remote: &'a GitRemote, what: &str) -> Self {
-        let address = ["--", remote.as_arg(), what];
-        let args = options.iter().copied().chain(address).map(OsString::from).collect();
-        Self { repository, args, remote: Some(remote), output: None }
+    pub(super) fn remote(repository: &'a Path, options: &[&str], remote: &'a GitRemote, what: &[&str]) -> Self {
+        let address = remote.for_git();
+        let args = [options, &["--", &address], what].concat();
+        Self { remote: Some(remote), ..Self::local(repository, &args) }
     }
 
     /// The same for what notes the remote in the repository's configuration, as a fetch with a filter does: there it is
-    /// [`REMOTE`], and its address, which may hold a password, is not written down.
+    /// [`REMOTE`], and its address is not written down.
     pub(super) fn named(repository: &'a Path, options: &[&str], remote: &'a GitRemote, what: &str) -> Self {
-        let address = format!("remote.{REMOTE}.url={}", remote.as_arg());
-        let args = ["-c", &address].into_iter().chain(options.iter().copied()).chain(["--", REMOTE, what]);
-        Self { repository, args: args.map(OsString::from).collect(), remote: Some(remote), output: None }
+        let address = format!("remote.{REMOTE}.url={}", remote.for_git());
+        let args = [&["-c", &address], options, &["--", REMOTE, what]].concat();
+        Self { remote: Some(remote), ..Self::local(repository, &args) }
     }
 }
 
@@ -144,7 +142,7 @@ impl Git {
     /// Runs a command; what it wrote, cut at a MiB. Its whole process group ends with it, in time.
     pub(super) async fn run(&self, mut job: Job<'_>) -> Result<Vec<u8>, GitError> {
         let asks = job.remote.is_some();
-        let (repository, remote) = (job.repository.to_owned(), job.remote.cloned());
+        let received = Received::of(&job);
         let mut command = self.command(&job);
         command.stdout(job.output.take().map_or_else(Stdio::piped, Stdio::from));
         let mut child = command.spawn().map_err(|e| GitError::NotRun(e.to_string()))?;
@@ -153,8 +151,8 @@ impl Git {
         let ended = tokio::select! {
             () = self.shutdown.cancelled() => Err(GitError::Cancelled),
             () = tokio::time::sleep(limit) => Err(GitError::Timeout(limit)),
-            () = too_large(&repository), if asks => Err(GitError::TooLarge(FETCH_BYTES)),
-            ended = collect(&mut child) => ended.map_err(|e| GitError::NotRun(e.to_string())),
+            () = received.too_large(), if asks => Err(GitError::TooLarge(FETCH_BYTES)),
+            ended = collect(&mut child, &job.input) => ended.map_err(|e| GitError::NotRun(e.to_string())),
         };
         let (succeeded, output, said) = match ended {
             Ok(ended) => ended,
@@ -170,45 +168,35 @@ impl Git {
             return Ok(output);
         }
         let said = String::from_utf8_lossy(&said);
-        let said = remote.map_or_else(|| said.to_string(), |remote| remote.redact(&said));
+        let said = job.remote.map_or_else(|| said.to_string(), |remote| remote.redact(&said));
         Err(GitError::from_words(&said))
     }
 
-    fn command(&self, job: &Job<'_>) -> Command {
-        let mut command = Command::new("git");
-        let interactive = io::stdin().is_terminal();
-        for (name, _) in std::env::vars_os() {
-            let text = name.to_string_lossy();
-            // a helper that asks would wait for a person who is at this terminal for something else
-            let asks = matches!(&*text, "GIT_ASKPASS" | "SSH_ASKPASS");
-            let kept = if asks { !interactive } else { !text.starts_with("GIT_") || KEPT.contains(&&*text) };
-            if !kept {
-                command.env_remove(&name);
-            }
-        }
-        let names: Vec<_> = self.allowed.iter().map(|p| p.as_str()).collect();
-        command.env("GIT_ALLOW_PROTOCOL", names.join(":"));
-        command.env("GIT_TERMINAL_PROMPT", "0").env("GIT_NO_REPLACE_OBJECTS", "1").env("LC_ALL", "C");
-        command.env("GIT_NO_LAZY_FETCH", "1");
-        if let Some(ssh) = &self.ssh {
-            command.env("GIT_SSH_COMMAND", ssh);
-        }
-        command.args(self.settings());
-        command.arg("--git-dir").arg(job.repository).args(&job.args);
-        command.stdin(Stdio::null()).stderr(Stdio::piped());
-        command.process_group(0).kill_on_drop(true);
-        command
+    /// How long a command that asks a remote may take.
+    pub(super) fn timeout(&self) -> Duration {
+        self.timeout
     }
 
-    fn settings(&self) -> Vec<OsString> {
-        let mut settings: Vec<String> = SETTINGS.iter().map(ToString::to_string).collect();
-        settings.push(format!("http.lowSpeedTime={}", self.timeout.as_secs().max(1)));
-        settings.push("protocol.allow=never".to_owned());
-        for name in ["ext", "fd"].into_iter().chain(GitProtocol::NAMES.iter().copied()) {
-            let is_allowed = self.allowed.iter().any(|p| p.as_str() == name);
-            settings.push(format!("protocol.{name}.allow={}", if is_allowed { "always" } else { "never" }));
+    /// Ends what is under way.
+    pub(super) fn shutdown(&self) -> &CancellationToken {
+        &self.shutdown
+    }
+
+    fn command(&self, job: &Job<'_>) -> Command {
+        let mut command = std::process::Command::new("git");
+        harden(&mut command, &self.allowed, self.ssh.as_deref());
+        if let Some(login) = job.remote.and_then(GitRemote::login) {
+            log_in(&mut command, &login);
         }
-        settings.into_iter().flat_map(|setting| [OsString::from("-c"), OsString::from(setting)]).collect()
+        match job.place {
+            Place::WorkTree(directory) => command.arg("-C").arg(directory),
+            Place::Bare(repository) => command.arg("--git-dir").arg(repository),
+        };
+        command.args(environment::settings(&self.allowed, self.timeout)).args(&job.args);
+        let mut command = Command::from(command);
+        command.stdin(if job.input.is_empty() { Stdio::null() } else { Stdio::piped() });
+        command.stderr(Stdio::piped()).process_group(0).kill_on_drop(true);
+        command
     }
 }
 
@@ -231,9 +219,16 @@ impl Drop for Group {
 }
 
 /// Whether it ended well, what it wrote and what it said.
-async fn collect(child: &mut Child) -> io::Result<(bool, Vec<u8>, Vec<u8>)> {
-    let (output, said) = (child.stdout.take(), child.stderr.take());
-    let (output, said) = tokio::join!(bounded(output, OUTPUT_BYTES), bounded(said, SAID_BYTES));
+async fn collect(child: &mut Child, input: &[u8]) -> io::Result<(bool, Vec<u8>, Vec<u8>)> {
+    let (stdin, output, said) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    let give = async {
+        if let Some(mut stdin) = stdin {
+            // who ends without reading it says why
+            stdin.write_all(input).await.ok();
+        }
+    };
+    let (output, said) = (bounded(output, OUTPUT_BYTES), bounded(said, SAID_BYTES));
+    let (output, said, ()) = tokio::join!(output, said, give);
     let status = child.wait().await?;
     Ok((status.success(), output?, said?))
 }
@@ -247,21 +242,57 @@ async fn bounded(stream: Option<impl AsyncRead + Unpin>, limit: u64) -> io::Resu
     Ok(kept)
 }
 
-/// Returns once what is being received in this repository exceeds [`FETCH_BYTES`].
-async fn too_large(repository: &Path) {
-    let packs = repository.join("objects/pack");
-    loop {
-        tokio::time::sleep(LOOK_EVERY).await;
-        if received(&packs) > FETCH_BYTES {
-            return;
+/// What a command receives.
+struct Received {
+    objects: PathBuf,
+    /// The files that were there before, where everything new counts.
+    before: Option<BTreeMap<PathBuf, u64>>,
+}
+
+impl Received {
+    fn of(job: &Job<'_>) -> Self {
+        let (Place::Bare(repository) | Place::WorkTree(repository)) = job.place;
+        let objects = repository.join("objects");
+        let before = job.grows.then(|| object_files(&objects));
+        Self { objects, before }
+    }
+
+    /// Returns once more than [`FETCH_BYTES`] have come.
+    async fn too_large(&self) {
+        // every file of a repository is looked at, or one directory of them
+        let every = if self.before.is_some() { 10 * LOOK_EVERY } else { LOOK_EVERY };
+        loop {
+            tokio::time::sleep(every).await;
+            let bytes = match &self.before {
+                Some(before) => grown(&self.objects, before),
+                None => unfinished_bytes(&self.objects.join("pack")),
+            };
+            if bytes > FETCH_BYTES {
+                return;
+            }
         }
     }
 }
 
+/// The files in which a repository keeps its objects, with their sizes.
+pub(super) fn object_files(objects: &Path) -> BTreeMap<PathBuf, u64> {
+    let Ok(entries) = std::fs::read_dir(objects) else { return BTreeMap::new() };
+    let files = entries.flatten().flat_map(|entry| std::fs::read_dir(entry.path()));
+    let size = |file: std::fs::DirEntry| Some((file.path(), file.metadata().ok()?.len()));
+    files.flat_map(Iterator::flatten).filter_map(size).collect()
+}
+
+/// Bytes of objects that were not there before.
+fn grown(objects: &Path, before: &BTreeMap<PathBuf, u64>) -> u64 {
+    let files = object_files(objects).into_iter();
+    files.map(|(path, size)| size.saturating_sub(before.get(&path).copied().unwrap_or_default())).sum()
+}
+
 /// Bytes in the packs that are not finished.
-fn received(packs: &Path) -> u64 {
+fn unfinished_bytes(packs: &Path) -> u64 {
     let Ok(files) = std::fs::read_dir(packs) else { return 0 };
-    files.flatten().filter(|f| unfinished(&f.file_name())).filter_map(|f| Some(f.metadata().ok()?.len())).sum()
+    let unfinished = files.flatten().filter(|file| unfinished(&file.file_name()));
+    unfinished.filter_map(|file| Some(file.metadata().ok()?.len())).sum()
 }
 
 /// Whether a file has this name because it is being received.
@@ -301,12 +332,8 @@ mod tests {
         let git = git(&[GitProtocol::Https]).await;
         git.run(Job::local(&repository, &["init", "--bare", "--quiet", repository.to_str().unwrap()])).await.unwrap();
         let remote = GitRemote::parse(repository.to_str().unwrap(), GitRemote::PROTOCOLS).unwrap();
-        let refused = git.run(Job::remote(&repository, &["fetch"], &remote, "refs/heads/x")).await.unwrap_err();
+        let refused = git.run(Job::remote(&repository, &["fetch"], &remote, &["refs/heads/x"])).await.unwrap_err();
         assert!(refused.to_string().contains("not allowed"), "{refused}");
-        let settings: Vec<_> = git.settings().iter().map(|s| s.to_string_lossy().into_owned()).collect();
-        for expected in ["protocol.https.allow=always", "protocol.ext.allow=never", "protocol.file.allow=never"] {
-            assert!(settings.iter().any(|s| s == expected), "{expected}");
-        }
     }
 
     #[tokio::test]
@@ -322,7 +349,7 @@ mod tests {
         let shutdown = CancellationToken::new();
         let limit = Duration::from_millis(300);
         let git = Git::find(&[GitProtocol::Git], limit, shutdown.clone()).await.unwrap();
-        let job = || Job::remote(&repository, &["fetch"], &remote, "refs/heads/x");
+        let job = || Job::remote(&repository, &["fetch"], &remote, &["refs/heads/x"]);
         assert_eq!(git.run(job()).await, Err(GitError::Timeout(limit)));
         let (answer, ()) = tokio::join!(git.run(job()), async { shutdown.cancel() });
         assert_eq!(answer, Err(GitError::Cancelled));
@@ -338,10 +365,10 @@ mod tests {
         std::fs::create_dir_all(&packs).unwrap();
         std::fs::write(packs.join("tmp_pack_x"), [0; 70]).unwrap();
         std::fs::write(packs.join("pack-1.pack"), [0; 7]).unwrap();
-        assert_eq!(received(&packs), 70);
+        assert_eq!(unfinished_bytes(&packs), 70);
         std::fs::write(dir.path().join("shallow.lock"), "").unwrap();
         remove_unfinished(dir.path());
-        assert_eq!((received(&packs), std::fs::read_dir(&packs).unwrap().count()), (0, 1));
+        assert_eq!((unfinished_bytes(&packs), std::fs::read_dir(&packs).unwrap().count()), (0, 1));
         assert!(!dir.path().join("shallow.lock").exists());
     }
 }

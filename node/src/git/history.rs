@@ -4,17 +4,19 @@
 //! A commit counts if it stands in the history of the default branch. To ask a server for one commit by its id would
 //! prove less: large hosts serve the commits of everybody's forks from every repository of a family.
 
+use std::io::{Read as _, Seek as _};
 use std::path::PathBuf;
 
-use gix_hash::ObjectId;
-
-use super::command::{FETCH, Git, Job, remove_unfinished};
+use super::command::{Git, Job};
 use super::failure::GitError;
+use super::fetch::{Wanted, fetch_any};
 use super::remote::GitRemote;
 use super::repository::{FETCHED, Repository};
 
-/// Commits that are listed, however many were fetched: 20 bytes each.
+/// Commits that are listed, however many were fetched.
 const LISTED: usize = 100_000;
+/// Bytes of the longest id as a line.
+const ID_BYTES: u64 = 65;
 /// Packs after which a mirror is begun anew: each fetch that brings something adds one.
 const PACKS: usize = 64;
 
@@ -32,9 +34,9 @@ pub(super) struct Place {
 pub(super) struct History(Vec<String>);
 
 impl History {
-    fn of(mut ids: Vec<ObjectId>) -> Self {
+    fn of(mut ids: Vec<String>) -> Self {
         ids.sort_unstable();
-        Self(ids.into_iter().map(|id| id.to_string()).collect())
+        Self(ids)
     }
 
     /// Whether a commit's id begins with these digits.
@@ -49,8 +51,8 @@ pub(super) async fn kept(git: &Git, place: &Place) -> History {
     if !place.dir.join(FETCHED).exists() {
         return History::default();
     }
-    match Repository::open(git, place.dir.clone()).await {
-        Ok(repository) => list(repository).await.unwrap_or_default(),
+    match Repository::open_any(git, place.dir.clone()).await {
+        Ok(repository) => list(git, &repository).await.unwrap_or_default(),
         Err(_) => History::default(),
     }
 }
@@ -67,38 +69,37 @@ pub(super) async fn fetch(git: &Git, place: &Place) -> Result<History, GitError>
 
 async fn fetch_once(git: &Git, place: &Place) -> Result<History, GitError> {
     let packs = std::fs::read_dir(place.dir.join("objects/pack")).map_or(0, Iterator::count);
-    let repository = Repository::open(git, place.dir.clone()).await?;
-    let repository = if packs > FILES_OF_A_PACK * PACKS {
+    let mut repository = Repository::open_any(git, place.dir.clone()).await?;
+    if packs > FILES_OF_A_PACK * PACKS {
         repository.remove()?;
-        Repository::open(git, place.dir.clone()).await?
-    } else {
-        repository
-    };
-    // also of a node that was killed
-    remove_unfinished(repository.dir());
-    // Git would take one that is torn for a lock
-    repository.reference(FETCHED)?;
-    let depth = format!("--depth={}", place.depth);
-    let options = [FETCH, &["--filter=tree:0", &depth]].concat();
-    let fetched = git.run(Job::named(repository.dir(), &options, &place.remote, &format!("+HEAD:{FETCHED}"))).await;
-    if fetched.is_err() {
-        remove_unfinished(repository.dir());
+        repository = Repository::open_any(git, place.dir.clone()).await?;
     }
-    match fetched {
+    // Git would take one that is torn for a lock
+    repository.commit_named(FETCHED)?;
+    let wanted = Wanted::default_branch(place.depth, true);
+    match fetch_any(git, &repository, &place.remote, wanted).await {
         // an empty repository has no HEAD: nothing exists there
         Err(GitError::NoBranch) => Ok(History::default()),
         Err(error) => Err(error),
-        Ok(_) => list(repository).await,
+        Ok(()) => list(git, &repository).await,
     }
 }
 
 /// Files that a pack of a filtered fetch consists of: itself, its index, its reverse index, its mark.
 const FILES_OF_A_PACK: usize = 4;
 
-async fn list(repository: Repository) -> Result<History, GitError> {
-    let Some(tip) = repository.reference(FETCHED)? else { return Ok(History::default()) };
-    let listed = tokio::task::spawn_blocking(move || repository.objects()?.history(tip, LISTED)).await;
-    listed.map_err(|e| GitError::Failed(e.to_string()))?.map(History::of)
+async fn list(git: &Git, repository: &Repository) -> Result<History, GitError> {
+    let Some(tip) = repository.commit_named(FETCHED)? else { return Ok(History::default()) };
+    let failed = |e: std::io::Error| repository.failed(&e);
+    // 100,000 ids are more than Git's words are kept of
+    let mut file = tempfile::tempfile_in(repository.dir()).map_err(failed)?;
+    let limit = format!("--max-count={LISTED}");
+    let job = Job::local(repository.dir(), &["rev-list", &limit, &tip]);
+    git.run(job.into_file(file.try_clone().map_err(failed)?)).await?;
+    file.rewind().map_err(failed)?;
+    let mut ids = String::new();
+    file.take(LISTED as u64 * ID_BYTES).read_to_string(&mut ids).map_err(failed)?;
+    Ok(History::of(ids.lines().map(str::to_owned).collect()))
 }
 
 #[cfg(test)]
@@ -122,7 +123,7 @@ mod tests {
 
     #[test]
     fn a_commit_is_known_by_its_first_digits() {
-        let id = |text: &str| ObjectId::from_hex(text.repeat(8).as_bytes()).unwrap();
+        let id = |text: &str| text.repeat(8);
         let history = History::of(vec![id("abcde"), id("00000"), id("abcdf")]);
         for digits in ["abcdeab", "abcdfab", "0000000", &"abcde".repeat(8)] {
             assert!(history.has(digits), "{digits}");

@@ -22,7 +22,7 @@ pub async fn publishes(settings: &Settings, remote: &GitRemote) -> Result<bool, 
     let git = Git::find(&settings.security.allowed_git_protocols, timeout, CancellationToken::new()).await?;
     let name = format!("refs/heads/{}", settings.sync_settings.git_branch);
     // without a repository here: what is asked is there
-    let said = git.run(Job::remote(Path::new("."), &["ls-remote", "--quiet"], remote, &name)).await?;
+    let said = git.run(Job::remote(Path::new("."), &["ls-remote", "--quiet"], remote, &[&name])).await?;
     let said = String::from_utf8_lossy(&said);
     Ok(said.lines().any(|line| line.split_once('\t').is_some_and(|(_, found)| found == name)))
 }

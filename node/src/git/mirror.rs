@@ -4,19 +4,26 @@
 use std::path::PathBuf;
 
 use gix_hash::ObjectId;
-use ssid_protocol::git_lines::BranchHead;
+use gix_object::Kind;
+use ssid_protocol::git_lines::{BranchHead, LINES_DIR};
 use ssid_protocol::id::{NodeId, UnixMillis};
 use ssid_storage::RewrittenRow;
 
-use super::command::{FETCH, Git, Job, remove_unfinished};
+use super::branch::tree;
+use super::command::Git;
 use super::failure::GitError;
+use super::fetch::{self, Wanted};
 use super::intake::{Counts, Intake, Road};
-use super::read::{Reading, head_of, new_lines};
+use super::objects::Objects;
+use super::read::{Budget, Reading, Segments, head_of, new_lines, segments};
 use super::remote::GitRemote;
 use super::repository::{FETCHED, Repository};
 
 /// The last commit whose lines were handed to the engine.
 const READ: &str = "refs/ssid/read";
+/// How far reading has come in a branch that is too long for one sync: a commit with the lines that were read, after the
+/// one in which they stand.
+const PART: &str = "refs/ssid/part";
 /// The last commits of histories that were rewritten, by when that was seen and what was there instead.
 const REWRITTEN: &str = "refs/ssid/rewritten";
 /// Rewritten histories kept of one member; the oldest is given up for another.
@@ -46,6 +53,10 @@ pub(super) struct Brought {
     pub(super) rewritten: Vec<RewrittenRow>,
     /// What the branch says of itself.
     pub(super) head: Option<BranchHead>,
+    /// Whether lines are left for the next sync.
+    pub(super) is_part: bool,
+    /// If what was read before is offered again and not all of it was: up to where.
+    pub(super) again: Option<Segments>,
 }
 
 /// Fetches a branch into its repository; its tip. A repository that turns out damaged is set aside and filled anew.
@@ -67,34 +78,25 @@ async fn set_aside(git: &Git, source: &Source, reason: &str) -> Result<(), GitEr
 
 async fn fetch_once(git: &Git, source: &Source) -> Result<(Repository, ObjectId), GitError> {
     let repository = Repository::open(git, source.dir.clone()).await?;
-    // also of a node that was killed
-    remove_unfinished(repository.dir());
-    let depth = format!("--depth={}", source.depth);
-    let mut options = FETCH.to_vec();
-    if repository.reference(FETCHED)?.is_none() {
-        options.push(&depth);
-    }
-    let what = format!("+refs/heads/{}:{FETCHED}", source.branch);
-    let fetched = git.run(Job::remote(repository.dir(), &options, &source.remote, &what)).await;
-    if fetched.is_err() {
-        remove_unfinished(repository.dir());
-    }
-    fetched?;
+    let depth = repository.reference(FETCHED)?.is_none().then_some(source.depth);
+    let reference = format!("refs/heads/{}", source.branch);
+    let wanted = Wanted { reference: &reference, depth, commits_only: false };
+    fetch::fetch(git, &repository, &source.remote, wanted).await?;
     let tip = repository.reference(FETCHED)?.ok_or(GitError::NoBranch)?;
     Ok((repository, tip))
 }
 
 /// Fetches a member's branch and hands its new lines to the engine; with `again`, also those read before that are not
-/// settled.
+/// settled, from there on.
 pub(super) async fn follow(
     git: &Git,
     source: &Source,
     road: &Road,
-    again: bool,
+    again: Option<Segments>,
     now: UnixMillis,
 ) -> Result<Brought, GitError> {
     let (repository, tip) = fetch(git, source).await?;
-    match take(git, &repository, source, road, again, tip, now).await {
+    match take(git, &repository, source, road, again.clone(), tip, now).await {
         Err(GitError::Damaged(reason)) => {
             // what Git took for sound cannot be read: the disk, or what was kept from before
             set_aside(git, source, &reason).await?;
@@ -110,54 +112,112 @@ async fn take(
     repository: &Repository,
     source: &Source,
     road: &Road,
-    again: bool,
+    again: Option<Segments>,
     tip: ObjectId,
     now: UnixMillis,
 ) -> Result<Brought, GitError> {
-    let before = repository.reference(READ)?;
     let head = head_of(&repository.objects()?, tip)?;
     let federation = road.checker.federation();
     if head.as_ref().is_some_and(|head| (head.node_id, head.federation_id) != (source.node, federation)) {
-        return Err(GitError::Failed("the branch there is another node's or another federation's".to_owned()));
+        return Err(GitError::NotABranch("it is another node's or another federation's".to_owned()));
     }
-    let mut brought = Brought { commit: tip.to_string(), head, ..Brought::default() };
-    if before != Some(tip) {
-        let descends = match before {
-            Some(before) => repository.is_ancestor(git, before, tip).await?,
-            None => true,
-        };
-        let from = before.filter(|_| descends);
-        let (reading, counts) = read(repository, source.node, road, from, tip, before.is_none()).await?;
-        brought.bytes = reading.bytes;
-        brought.rewritten_now = !descends || reading.rewritten;
-        brought.counts = counts;
-        brought.counts.bad += reading.too_long;
-        if let Some(before) = before.filter(|_| brought.rewritten_now) {
-            keep_rewritten(repository, before, tip, now)?;
+    let before = Before::of(repository)?;
+    let mut brought = Brought { commit: tip.to_string(), head, again, ..Brought::default() };
+    if before.is_part || before.last != Some(tip) {
+        read_new(git, repository, source, road, &before, tip, &mut brought).await?;
+        if let Some(was) = before.last.filter(|_| brought.rewritten_now) {
+            keep_rewritten(repository, was, tip, now)?;
         }
-        repository.set_reference(READ, tip)?;
     }
-    if again && before.is_some() {
-        read(repository, source.node, road, None, tip, true).await?;
+    if !brought.is_part
+        && let Some(from) = brought.again.take()
+        && before.last.is_some()
+    {
+        let (reading, _) = read(git, repository, source.node, road, from, tip, true).await?;
+        brought.again = reading.stopped_at;
     }
     brought.rewritten = rewritten(repository, source);
     Ok(brought)
 }
 
-/// Reads lines on a thread that may block, into the engine.
+/// What of a branch was read before.
+struct Before {
+    /// The latest commit of which lines were read.
+    last: Option<ObjectId>,
+    /// Whether not all of its were.
+    is_part: bool,
+    /// The lines.
+    lines: Segments,
+}
+
+impl Before {
+    fn of(repository: &Repository) -> Result<Self, GitError> {
+        let objects = repository.objects()?;
+        if let Some(part) = repository.reference(PART)? {
+            let last = objects.commit(part)?.1.first().copied();
+            return Ok(Self { last, is_part: true, lines: segments(&objects, part)?.0 });
+        }
+        let last = repository.reference(READ)?;
+        let lines = last.map(|last| segments(&objects, last)).transpose()?.unwrap_or_default().0;
+        Ok(Self { last, is_part: false, lines })
+    }
+}
+
+/// Reads what was not read before, and notes how far that came.
+async fn read_new(
+    git: &Git,
+    repository: &Repository,
+    source: &Source,
+    road: &Road,
+    before: &Before,
+    tip: ObjectId,
+    brought: &mut Brought,
+) -> Result<(), GitError> {
+    let descends = match before.last {
+        Some(last) => repository.is_ancestor(git, last, tip).await?,
+        None => true,
+    };
+    let known = if descends { before.lines.clone() } else { Segments::new() };
+    let (reading, counts) = read(git, repository, source.node, road, known, tip, before.last.is_none()).await?;
+    brought.bytes = reading.bytes;
+    brought.rewritten_now = !descends || reading.rewritten;
+    brought.counts = counts;
+    brought.counts.bad += reading.too_long;
+    if let Some(stopped_at) = &reading.stopped_at {
+        brought.is_part = true;
+        let part = mark(&repository.objects()?, tip, stopped_at)?;
+        return repository.set_reference(PART, part);
+    }
+    repository.set_reference(READ, tip)?;
+    if repository.reference(PART)?.is_some() { repository.drop_reference(PART) } else { Ok(()) }
+}
+
+/// Writes down which lines were read, so that Git keeps them.
+fn mark(objects: &Objects, tip: ObjectId, read: &Segments) -> Result<ObjectId, GitError> {
+    let files: Vec<_> = read.iter().map(|(name, id)| ("100644", name.as_str(), *id)).collect();
+    let lines = objects.write(Kind::Tree, &tree(&files))?;
+    let root = objects.write(Kind::Tree, &tree(&[("40000", LINES_DIR, lines)]))?;
+    let who = "ssid <ssid@ssid.invalid> 0 +0000";
+    let commit = format!("tree {root}\nparent {tip}\nauthor {who}\ncommitter {who}\n\nread in part\n");
+    objects.write(Kind::Commit, commit.as_bytes())
+}
+
+/// Reads lines that are not known on a thread that may block, into the engine; within the time that a fetch may take.
 pub(super) async fn read(
+    git: &Git,
     repository: &Repository,
     from_node: NodeId,
     road: &Road,
-    from: Option<ObjectId>,
+    known: Segments,
     to: ObjectId,
     skip_settled: bool,
 ) -> Result<(Reading, Counts), GitError> {
     let (repository, road) = (repository.clone(), road.clone());
+    let budget = Budget::new(git.timeout(), git.shutdown().clone());
     let read = move || {
         let objects = repository.objects()?;
         let mut intake = Intake::new(road, from_node, skip_settled);
-        let reading = new_lines(&objects, from, to, |place, text| intake.take(place, text))?;
+        let reading = new_lines(&objects, &known, to, budget, |place, text| intake.take(place, text))?;
         Ok((reading, intake.finish()))
     };
     tokio::task::spawn_blocking(read).await.map_err(|e| GitError::Failed(e.to_string()))?
@@ -190,10 +250,43 @@ mod tests {
 
     use std::time::Duration;
 
+    use ssid_protocol::git_lines::segment_name;
     use tokio_util::sync::CancellationToken;
 
+    use super::super::testing::{commit_lines, road};
     use super::*;
     use crate::config::GitProtocol;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_branch_that_was_read_in_part_goes_on_where_that_stopped() {
+        let dir = tempfile::tempdir().unwrap();
+        let git = Git::find(&[GitProtocol::File], Duration::from_secs(20), CancellationToken::new()).await.unwrap();
+        let repository = Repository::open(&git, dir.path().join("mirror.git")).await.unwrap();
+        let road = road(&dir.path().join("db"), tokio::sync::mpsc::channel(8).0);
+        let remote = GitRemote::parse("/srv/a.git", GitRemote::PROTOCOLS).unwrap();
+        let node = NodeId([7; 32]);
+        let source = Source { node, remote, branch: "b".into(), dir: repository.dir().into(), depth: 10 };
+        let objects = repository.objects().unwrap();
+        // lines that do not hold are counted, and so those that are read
+        let file = |n: u64, text: &str| (segment_name(n), text.repeat(3).into_bytes());
+        let files = [file(0, "a\n"), file(1, "b\n"), file(2, "c\n")];
+        let tip = commit_lines(&objects, &files);
+        let first = segments(&objects, commit_lines(&objects, &files[..1])).unwrap().0;
+        let take_it = || take(&git, &repository, &source, &road, None, tip, UnixMillis(1));
+        repository.set_reference(PART, mark(&objects, tip, &first).unwrap()).unwrap();
+        let brought = take_it().await.unwrap();
+        assert_eq!((brought.counts.bad, brought.is_part, brought.rewritten_now), (6, false, false));
+        assert_eq!((repository.reference(PART), repository.reference(READ)), (Ok(None), Ok(Some(tip))));
+        assert_eq!(take_it().await.unwrap().counts.bad, 0, "all of it was read");
+
+        // what was read in part and is changed is a rewritten history
+        let other = commit_lines(&objects, &[file(0, "x\n")]);
+        let changed = segments(&objects, other).unwrap().0;
+        repository.set_reference(PART, mark(&objects, other, &changed).unwrap()).unwrap();
+        let brought = take_it().await.unwrap();
+        assert!(brought.rewritten_now && brought.counts.bad == 9, "{brought:?}");
+        assert_eq!((&brought.rewritten[0].was, &brought.rewritten[0].now), (&other.to_string(), &tip.to_string()));
+    }
 
     #[tokio::test]
     async fn the_latest_rewritten_histories_are_kept_though_the_clock_is_set_back() {

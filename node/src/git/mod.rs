@@ -4,6 +4,8 @@
 //!
 //! ```text
 //! remote      an address, checked          branch      own lines as commits, without a work tree
+//! environment what Git gets of this one's  checkout    what Git says of the governance repository
+//! fetch       one reference into a mirror       own         whether a branch is this node's
 //! command     the system's git, hardened   publish     what the engine holds of its own -> branch -> push
 //! objects     reading a bare repository    mirror      a member's branch, fetched
 //! read        new lines of a branch        sync        all members once, then publish
@@ -15,9 +17,12 @@
 //! ```
 
 mod branch;
+mod checkout;
 mod command;
 mod commits;
+mod environment;
 mod failure;
+mod fetch;
 mod handle;
 mod history;
 mod intake;
@@ -25,7 +30,10 @@ mod look;
 mod metrics;
 mod mirror;
 mod objects;
+mod own;
 mod plain;
+#[cfg(test)]
+mod plain_forms;
 #[cfg(test)]
 mod plain_signatures;
 mod plan;
@@ -40,12 +48,13 @@ pub mod task;
 #[cfg(test)]
 mod testing;
 
+pub use checkout::{Origin, head_commit};
 pub use command::{FETCH_BYTES, Git};
 pub use failure::GitError;
 pub use handle::{GitHandle, SyncRoad};
 pub use look::publishes;
 pub use metrics::GitMetrics;
-pub use plain::{PlainLogError, PlainLogs};
+pub use plain::{PlainLogError, PlainLogs, Teller};
 pub use plan::Plan;
 pub use remote::{GitRemote, RemoteError};
 pub use state::{MemberSync, OwnBranch, RewrittenHistory, SyncOutcome, SyncState};

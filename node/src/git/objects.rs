@@ -11,6 +11,8 @@ use super::failure::GitError;
 
 /// Bytes of the largest object that is read: a file of lines with room to spare.
 pub(super) const OBJECT_BYTES: u64 = 4 << 20;
+/// Bytes of the largest commit that is read: of a node's own making it has some hundred.
+const COMMIT_BYTES: u64 = 64 << 10;
 /// Bytes allocated at once to read one. In a pack it may be the last of a chain of differences, which are all held beside
 /// the two objects that a step has to do with: 50 of them by Git's default, the first nearly half the size of a file.
 const PACKED_BYTES: usize = 64 << 20;
@@ -43,6 +45,10 @@ impl Objects {
 
     /// The directory and the parents of a commit.
     pub(super) fn commit(&self, id: ObjectId) -> Result<(ObjectId, Vec<ObjectId>), GitError> {
+        let size = self.size(id)?;
+        if size > COMMIT_BYTES {
+            return Err(GitError::NotABranch(format!("commit {id} has {size} bytes, more than {COMMIT_BYTES}")));
+        }
         let bytes = self.read(id, Kind::Commit)?;
         let commit = CommitRef::from_bytes(&bytes, gix_hash::Kind::Sha1).map_err(|e| damaged(id, &e))?;
         Ok((commit.tree(), commit.parents().collect()))
@@ -70,18 +76,6 @@ impl Objects {
         Ok(Some(false))
     }
 
-    /// The commits of `tip`'s history that are here, at most `limit`, the tip first.
-    pub(super) fn history(&self, tip: ObjectId, limit: usize) -> Result<Vec<ObjectId>, GitError> {
-        let (mut found, mut seen, mut next) = (Vec::new(), HashSet::from([tip]), vec![tip]);
-        while let Some(id) = next.pop().filter(|_| found.len() < limit) {
-            if self.has(id)? {
-                found.push(id);
-                next.extend(self.commit(id)?.1.into_iter().filter(|parent| seen.insert(*parent)));
-            }
-        }
-        Ok(found)
-    }
-
     /// The entries of a directory.
     pub(super) fn entries(&self, id: ObjectId) -> Result<Vec<Entry>, GitError> {
         let bytes = self.read(id, Kind::Tree)?;
@@ -102,8 +96,7 @@ impl Objects {
         self.read(id, Kind::Blob).map(Some)
     }
 
-    /// How many bytes a file has.
-    pub(super) fn size(&self, id: ObjectId) -> Result<u64, GitError> {
+    fn size(&self, id: ObjectId) -> Result<u64, GitError> {
         let header = self.store.try_header(&id).map_err(|e| damaged(id, &e))?;
         header.map(|header| header.size).ok_or_else(|| GitError::Damaged(format!("object {id} is missing")))
     }
@@ -181,5 +174,7 @@ mod tests {
         assert!(error.contains("has 4194305 bytes, more than 4194304"), "{error}");
         let large = objects.write(Kind::Blob, &vec![b'x'; OBJECT_BYTES as usize + 1]).unwrap();
         assert_eq!(objects.file(large).unwrap(), None);
+        let large = objects.write(Kind::Commit, &vec![b'x'; COMMIT_BYTES as usize + 1]).unwrap();
+        assert!(matches!(objects.commit(large), Err(GitError::NotABranch(_))));
     }
 }

@@ -3,16 +3,16 @@
 //! the key whose fingerprint the federation manifest names.
 
 use std::fs::File;
-use std::io::Seek as _;
+use std::io::{Read as _, Seek as _};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use gix_hash::ObjectId;
 use tokio_util::sync::CancellationToken;
 
-use super::command::{FETCH, Git, Job, remove_unfinished};
+use super::command::{Git, Job};
 use super::failure::GitError;
-use super::objects::Objects;
+use super::fetch::{Wanted, fetch_any};
 use super::remote::GitRemote;
 use super::repository::{FETCHED, Repository};
 use crate::config::{GitProtocol, Settings};
@@ -21,6 +21,10 @@ use crate::registry::manifest::{ManifestNode, legacy_id};
 
 /// Longest time that a fetch may take, in seconds, whatever the configuration says (SPEC §10).
 const FETCH_SECONDS: u64 = 60;
+/// Bytes of a file that may be a Git LFS pointer; the format allows no more.
+const POINTER_BYTES: u64 = 1024;
+/// How a Git LFS pointer begins, today and before it was called so.
+const POINTERS: [&str; 2] = ["version https://git-lfs.github.com/spec/", "version https://hawser.github.com/spec/"];
 /// Digits of a GPG key's id that must agree at least.
 const KEY_ID_DIGITS: usize = 16;
 
@@ -36,6 +40,17 @@ pub enum PlainLogError {
     /// There is no log in it.
     #[error("no registry log is found there: neither {} nor {}", LOG_PATHS[0], LOG_PATHS[1])]
     NoLog,
+    /// There is a link where the log should be, and it leads to no file of the repository.
+    #[error("{0} is a link that leads to no file of that repository; its operators commit the log itself")]
+    Link(&'static str),
+    /// Where signatures are asked for, the commit of a link says nothing of what it leads to.
+    #[error("{0} leads through a link: where a signature is required its operators commit the log itself there")]
+    SignedLink(&'static str),
+    /// The log is kept elsewhere, by Git LFS.
+    #[error(
+        "{0} is a Git LFS pointer, not the log; its operators commit the log itself: git lfs untrack {0}, then git add --renormalize {0}"
+    )]
+    Pointer(&'static str),
     /// The log is too large.
     #[error(
         "its registry log has {0} bytes, more than log_bytes = {LOG_BYTES}; ask its operators to archive it and begin a new one"
@@ -44,6 +59,30 @@ pub enum PlainLogError {
     /// The commit that brought it is not signed as it must be.
     #[error("the commit that brought its log {0}")]
     Unsigned(String),
+}
+
+impl PlainLogError {
+    /// Whether the repository was read all the same, and what stands in it is no log.
+    pub fn is_of_content(&self) -> bool {
+        matches!(self, Self::Link(_) | Self::SignedLink(_) | Self::Pointer(_))
+    }
+}
+
+/// Told of every attempt that failed and is made again, in words without secrets.
+#[derive(Clone)]
+pub struct Teller(Arc<dyn Fn(&str) + Send + Sync>);
+
+impl Teller {
+    /// One that does this with the words.
+    pub fn new(tell: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(tell))
+    }
+}
+
+impl std::fmt::Debug for Teller {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Teller")
+    }
 }
 
 /// Which signature on the commit that brought a log is asked for.
@@ -67,6 +106,7 @@ pub struct PlainLogs {
     fresh_for: Duration,
     keeps: bool,
     asked: Asked,
+    teller: Option<Teller>,
 }
 
 impl PlainLogs {
@@ -94,7 +134,14 @@ impl PlainLogs {
             fresh_for: Duration::from_secs(minutes.saturating_mul(60)),
             keeps: performance.cache_remote_events,
             asked: Asked { gpg: security.require_gpg_signature, ssh: security.require_ssh_key_verification },
+            teller: None,
         })
+    }
+
+    /// The same, with somebody who is told of every attempt that is made again.
+    #[must_use]
+    pub fn telling(self, teller: Option<Teller>) -> Self {
+        Self { teller, ..self }
     }
 
     /// A member's registry log, in a file without a name that is at its beginning.
@@ -105,9 +152,9 @@ impl PlainLogs {
         let remote = GitRemote::parse(&node.git_remote, &self.allowed)?;
         // of the address, not the id that the file states: that could name any directory
         let dir = self.dir.join(format!("{}.git", legacy_id(&node.git_remote)));
-        let repository = Repository::open(&self.git, dir).await?;
+        let repository = Repository::open_any(&self.git, dir).await?;
         let read = match self.fetched(&repository, &remote).await {
-            Ok(tip) => self.read(&repository, tip, node).await,
+            Ok(tip) => self.read(&repository, &tip, node).await,
             Err(error) => Err(error.into()),
         };
         // what is damaged here is fetched anew the next time
@@ -118,54 +165,92 @@ impl PlainLogs {
     }
 
     /// The tip of the remote's default branch, fetched unless that was done a moment ago.
-    async fn fetched(&self, repository: &Repository, remote: &GitRemote) -> Result<ObjectId, GitError> {
+    async fn fetched(&self, repository: &Repository, remote: &GitRemote) -> Result<String, GitError> {
         let age = std::fs::metadata(repository.dir().join(FETCHED)).and_then(|meta| meta.modified());
         let age = age.ok().and_then(|at| SystemTime::now().duration_since(at).ok());
-        if let (Some(age), Some(tip)) = (age, repository.reference(FETCHED)?)
+        if let (Some(age), Some(tip)) = (age, repository.commit_named(FETCHED)?)
             && age < self.fresh_for
         {
             return Ok(tip);
         }
+        let wanted = Wanted::default_branch(self.depth, false);
         let mut attempt = 0;
         loop {
-            match self.fetch(repository, remote).await {
+            match fetch_any(&self.git, repository, remote, wanted).await {
                 Err(error) if error.is_passing() && attempt < self.retries => {
-                    tokio::time::sleep(self.delay.saturating_mul(1 << attempt.min(16))).await;
+                    let pause = self.delay.saturating_mul(1 << attempt.min(16));
                     attempt += 1;
+                    self.tell(remote, &error, attempt, pause);
+                    tokio::select! {
+                        () = self.git.shutdown().cancelled() => return Err(GitError::Cancelled),
+                        () = tokio::time::sleep(pause) => {}
+                    }
                 }
-                fetched => return fetched,
+                fetched => fetched?,
+            }
+            if let Some(tip) = repository.commit_named(FETCHED)? {
+                return Ok(tip);
             }
         }
     }
 
-    async fn fetch(&self, repository: &Repository, remote: &GitRemote) -> Result<ObjectId, GitError> {
-        remove_unfinished(repository.dir());
-        let depth = format!("--depth={}", self.depth);
-        let options = [FETCH, &[&depth]].concat();
-        let what = format!("+HEAD:{FETCHED}");
-        let fetched = self.git.run(Job::remote(repository.dir(), &options, remote, &what)).await;
-        if fetched.is_err() {
-            remove_unfinished(repository.dir());
+    fn tell(&self, remote: &GitRemote, error: &GitError, attempt: u64, pause: Duration) {
+        if let Some(teller) = &self.teller {
+            let (all, seconds) = (self.retries + 1, pause.as_secs());
+            (teller.0)(&format!("{remote}: {error} (attempt {attempt} of {all}; the next in {seconds} s)"));
         }
-        fetched?;
-        repository.reference(FETCHED)?.ok_or(GitError::NoBranch)
     }
 
-    async fn read(&self, repository: &Repository, tip: ObjectId, node: &ManifestNode) -> Result<File, PlainLogError> {
-        let opened = repository.clone();
-        let found = tokio::task::spawn_blocking(move || locate(&opened.objects()?, tip)).await;
-        let (path, id) = found.map_err(|e| GitError::Failed(e.to_string()))??;
+    async fn read(&self, repository: &Repository, tip: &str, node: &ManifestNode) -> Result<File, PlainLogError> {
+        let found = self.locate(repository, tip).await?;
         if self.asked != Asked::default() {
-            self.check_signature(repository, path, node).await?;
+            if self.look(repository, tip, found.path, false).await? != found.said {
+                return Err(PlainLogError::SignedLink(found.path));
+            }
+            self.check_signature(repository, found.path, node).await?;
         }
         // written by Git, not read into memory: a log may be as large as a fetch
         let failed = |e: std::io::Error| repository.failed(&e);
         let mut file = tempfile::tempfile_in(&self.dir).map_err(failed)?;
-        let id = id.to_string();
-        let job = Job::local(repository.dir(), &["cat-file", "blob", &id]);
+        let job = Job::local(repository.dir(), &["cat-file", "blob", &found.id]);
         self.git.run(job.into_file(file.try_clone().map_err(failed)?)).await?;
         file.rewind().map_err(failed)?;
+        if found.bytes <= POINTER_BYTES && is_pointer(&mut file).map_err(failed)? {
+            return Err(PlainLogError::Pointer(found.path));
+        }
+        file.rewind().map_err(failed)?;
         Ok(file)
+    }
+
+    /// The registry log in a commit's files. Git looks for it: it reads objects of every kind, and follows links that
+    /// stay in the repository.
+    async fn locate(&self, repository: &Repository, tip: &str) -> Result<Located, PlainLogError> {
+        for path in LOG_PATHS {
+            let said = self.look(repository, tip, path, true).await?;
+            let mut words = said.split_whitespace();
+            match (words.next(), words.next(), words.next()) {
+                (Some("blob"), Some(bytes), Some(id)) => {
+                    let bytes = bytes.parse().unwrap_or(u64::MAX);
+                    if bytes > LOG_BYTES {
+                        return Err(PlainLogError::TooLarge(bytes));
+                    }
+                    return Ok(Located { path, id: id.to_owned(), bytes, said });
+                }
+                (Some("dangling" | "loop" | "symlink"), ..) => return Err(PlainLogError::Link(path)),
+                // missing, a directory, another repository
+                _ => {}
+            }
+        }
+        Err(PlainLogError::NoLog)
+    }
+
+    /// What Git says stands at a path: kind, bytes and id.
+    async fn look(&self, repository: &Repository, tip: &str, path: &str, follows: bool) -> Result<String, GitError> {
+        let mut args = vec!["cat-file", "--batch-check=%(objecttype) %(objectsize) %(objectname)"];
+        args.extend(follows.then_some("--follow-symlinks"));
+        let job = Job::local(repository.dir(), &args).given(&format!("{tip}:{path}\n"));
+        let said = self.git.run(job).await?;
+        Ok(String::from_utf8_lossy(&said).into_owned())
     }
 
     /// Whether the latest commit that touched the log is signed with the member's key, as `git verify-commit` has it.
@@ -188,28 +273,21 @@ impl PlainLogs {
     }
 }
 
-/// The registry log in a commit's files: where it stands, and which object it is.
-fn locate(objects: &Objects, tip: ObjectId) -> Result<(&'static str, ObjectId), PlainLogError> {
-    let (root, _) = objects.commit(tip)?;
-    for path in LOG_PATHS {
-        if let Some(id) = walk(objects, root, path)? {
-            let bytes = objects.size(id)?;
-            return if bytes > LOG_BYTES { Err(PlainLogError::TooLarge(bytes)) } else { Ok((path, id)) };
-        }
-    }
-    Err(PlainLogError::NoLog)
+/// Where a registry log stands.
+struct Located {
+    path: &'static str,
+    /// Its object.
+    id: String,
+    bytes: u64,
+    /// All that Git said of it.
+    said: String,
 }
 
-fn walk(objects: &Objects, root: ObjectId, path: &str) -> Result<Option<ObjectId>, GitError> {
-    let (mut id, mut parts) = (root, path.split('/').peekable());
-    while let Some(part) = parts.next() {
-        let entries = objects.entries(id)?;
-        match entries.into_iter().find(|entry| entry.name == part && entry.is_dir == parts.peek().is_some()) {
-            Some(entry) => id = entry.id,
-            None => return Ok(None),
-        }
-    }
-    Ok(Some(id))
+/// Whether a file, read from its beginning, says where Git LFS keeps another.
+fn is_pointer(file: &mut File) -> std::io::Result<bool> {
+    let mut text = Vec::new();
+    file.take(POINTER_BYTES).read_to_end(&mut text)?;
+    Ok(POINTERS.iter().any(|words| text.starts_with(words.as_bytes())))
 }
 
 /// Judges what Git says of a signature: whether it is good, and the fingerprints of the key and of its primary key.
@@ -346,7 +424,7 @@ mod tests {
         for (holds, retries, expected) in [(false, 0, 1), (false, 2, 3), (true, 0, 1)] {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
             let remote = format!("git://{}/a.git", listener.local_addr().unwrap());
-            let taken = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+            let taken = Arc::new(std::sync::atomic::AtomicUsize::new(0));
             let count = taken.clone();
             let server = tokio::spawn(async move {
                 let mut held = Vec::new();

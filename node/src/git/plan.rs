@@ -6,6 +6,7 @@ use std::time::Duration;
 use ssid_protocol::id::NodeId;
 use ssid_protocol::manifest::Manifest;
 
+use super::checkout::Origin;
 use super::history::Place;
 use super::mirror::Source;
 use super::remote::GitRemote;
@@ -23,6 +24,8 @@ pub struct Plan {
     pub(super) branch: String,
     /// Where this node publishes, or why it does not.
     pub(super) own: Result<GitRemote, String>,
+    /// Where it is meant to publish, without secrets; nothing if nobody wants it to.
+    pub(super) own_shown: Option<String>,
     pub(super) own_dir: PathBuf,
     /// Where the mirrors of members' default branches are.
     pub(super) histories: PathBuf,
@@ -56,12 +59,11 @@ impl PlannedMember {
 
 impl Plan {
     /// The plan of member `me`, whose Git files are in `dir`. `origin` is where its governance repository comes from.
-    pub fn new(settings: &Settings, manifest: &Manifest, me: NodeId, dir: &Path, origin: Option<String>) -> Self {
+    pub fn new(settings: &Settings, manifest: &Manifest, me: NodeId, dir: &Path, origin: Origin) -> Self {
         let allowed = settings.security.allowed_git_protocols.clone();
         let (sync, performance, network) = (&settings.sync_settings, &settings.performance, &settings.network);
         let seconds = Duration::from_secs;
-        let own = Some(settings.local_node.git_remote.clone()).filter(|text| !text.is_empty()).or(origin);
-        let own = own.ok_or_else(|| "neither local_node.git_remote nor the repository's origin is set".to_owned());
+        let (own, own_shown) = own_remote(&settings.local_node.git_remote, origin, &allowed);
         let others = manifest.members.iter().filter(|member| member.node_id != me);
         let source = |member: &ssid_protocol::member::Member| {
             let name: String = member.node_id.to_string().chars().take(16).collect();
@@ -82,7 +84,8 @@ impl Plan {
         Self {
             me,
             branch: sync.git_branch.clone(),
-            own: own.and_then(|text| GitRemote::parse(&text, &allowed).map_err(|e| e.to_string())),
+            own,
+            own_shown,
             own_dir: dir.join("own.git"),
             histories: dir.join("commits"),
             members: members.collect(),
@@ -119,6 +122,25 @@ impl Plan {
     }
 }
 
+/// Where this node publishes, or why it does not; and where it is meant to, in words without secrets.
+fn own_remote(
+    configured: &str,
+    origin: Origin,
+    allowed: &[GitProtocol],
+) -> (Result<GitRemote, String>, Option<String>) {
+    let address = match origin {
+        _ if !configured.is_empty() => configured.to_owned(),
+        Origin::Address(address) => address,
+        Origin::Unknown(why) => return (Err(why), Some("origin".to_owned())),
+        Origin::None => {
+            let why = "neither local_node.git_remote nor the repository's origin is set";
+            return (Err(why.to_owned()), None);
+        }
+    };
+    let shown = GitRemote::shown(&address);
+    (GitRemote::parse(&address, allowed).map_err(|e| e.to_string()), Some(shown))
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
@@ -131,7 +153,8 @@ mod tests {
     fn every_setting_changes_the_plan() {
         let mut manifest = testing::manifest(4);
         let me = manifest.members[0].node_id;
-        let plan = |settings: &Settings, manifest: &Manifest| Plan::new(settings, manifest, me, Path::new("/d"), None);
+        let plan =
+            |settings: &Settings, manifest: &Manifest| Plan::new(settings, manifest, me, Path::new("/d"), Origin::None);
         let mut settings = Settings::default();
         let plain = plan(&settings, &manifest);
         assert!(!plain.uses_git() && plain.fetch_every().is_none() && plain.own.is_err());
@@ -161,7 +184,7 @@ mod tests {
         assert_eq!((made.schedule.interval, made.schedule.automatic), (Duration::from_mins(2), true));
         assert_eq!(made.schedule.fallback_after, Duration::from_secs(13));
         assert_eq!((made.fetch_every(), made.keeps_mirrors), (Some(Duration::from_secs(17)), false));
-        assert_eq!(made.own.unwrap().as_arg(), "git@host:own");
+        assert_eq!(made.own.unwrap().secret(), "git@host:own");
         // refused ones are named, and others are not asked
         assert!(made.members[1].source.clone().unwrap().unwrap_err().contains("file is not allowed"));
         assert!(made.members[2].source.is_none());
@@ -170,7 +193,12 @@ mod tests {
         assert!(made.own.is_err() && made.members[1].source.clone().unwrap().is_ok());
         // without a remote of its own, a node publishes where its repository comes from
         settings.local_node.git_remote.clear();
-        let made = Plan::new(&settings, &manifest, me, Path::new("/d"), Some("/srv/origin".to_owned()));
-        assert_eq!(made.own.unwrap().as_arg(), "/srv/origin");
+        let with = |origin| Plan::new(&settings, &manifest, me, Path::new("/d"), origin);
+        let made = with(Origin::Address("/srv/origin".to_owned()));
+        assert_eq!(made.own.unwrap().secret(), "/srv/origin");
+        let made = with(Origin::Address("https://ada:s3cret@host/a".to_owned()));
+        assert!(made.own.is_err() && made.own_shown.unwrap().ends_with("@host/a"));
+        let made = with(Origin::Unknown("because".to_owned()));
+        assert_eq!((made.own, made.own_shown), (Err("because".to_owned()), Some("origin".to_owned())));
     }
 }

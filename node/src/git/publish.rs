@@ -2,7 +2,7 @@
 //! the engine answers from after its last tick.
 //!
 //! A branch that is ahead of this node – another machine has the key, or this one was set back – is adopted, and its
-//! lines go to the engine, which compares them with the vote history.
+//! lines go to the engine, which compares them with the vote history. A branch that another has made is left as it is.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::PathBuf;
@@ -23,7 +23,8 @@ use super::failure::GitError;
 use super::intake::Road;
 use super::mirror::{self, Source};
 use super::objects::Objects;
-use super::read::{head_of, new_lines};
+use super::own::{self, There};
+use super::read::{Budget, Segments, head_of, new_lines, segments};
 use super::remote::GitRemote;
 use super::repository::Repository;
 use crate::engine::EngineHandle;
@@ -31,6 +32,9 @@ use crate::engine::EngineHandle;
 /// Certificates read from the log at once, and their bytes at most.
 const CERTIFICATES: usize = 256;
 const CERTIFICATES_BYTES: usize = 1 << 20;
+/// Files of lines in which is looked what of the present stands on the branch, the latest: what is only in earlier ones
+/// is said once more.
+const LOOKED_AT: usize = 128;
 /// Lines remembered beyond four times what is offered.
 const KNOWN_SLACK: usize = 10_000;
 
@@ -40,6 +44,8 @@ pub(super) struct Publisher {
     federation: FederationId,
     /// Whether the remote's branch was looked at since the start.
     met: bool,
+    /// If the remote's branch is being taken in by parts: up to where.
+    taken_in: Segments,
     /// Random: asks the others what they hold of this node's.
     start: Sha256Hash,
     /// What stands on the branch of what is still open; unknown until it is read.
@@ -85,7 +91,16 @@ impl Publisher {
         // all of it: what this node has said it must know
         let depth = u64::from(u32::MAX >> 1);
         let source = Source { node, remote, branch, dir, depth };
-        Self { source, federation, met: false, start: Sha256Hash(rand::random()), known: None, pushed: None, lines: 0 }
+        Self {
+            source,
+            federation,
+            met: false,
+            taken_in: Segments::new(),
+            start: Sha256Hash(rand::random()),
+            known: None,
+            pushed: None,
+            lines: 0,
+        }
     }
 
     pub(super) fn remote(&self) -> &GitRemote {
@@ -102,16 +117,18 @@ impl Publisher {
         self.met
     }
 
-    /// Publishes what is new; the commit that the remote has now, if it has any.
+    /// Publishes what is new; the commit that the remote has now, if it has any. With `force` it is looked first what the
+    /// remote has: somebody may have removed the branch there.
     pub(super) async fn publish(
         &mut self,
         git: &Git,
         engine: &EngineHandle,
         road: &Road,
         wanted: &Wanted,
+        force: bool,
         now: UnixMillis,
     ) -> Result<Option<String>, GitError> {
-        let published = self.try_publish(git, engine, road, wanted, now).await;
+        let published = self.try_publish(git, engine, road, wanted, force, now).await;
         if let Err(GitError::Damaged(reason)) = &published {
             // what stood in it is at the remote, and the next attempt takes it from there
             let aside = Repository::open(git, self.source.dir.clone()).await?.set_aside()?;
@@ -127,17 +144,18 @@ impl Publisher {
         engine: &EngineHandle,
         road: &Road,
         wanted: &Wanted,
+        force: bool,
         now: UnixMillis,
     ) -> Result<Option<String>, GitError> {
         let repository = Repository::open(git, self.source.dir.clone()).await?;
-        if !self.met {
+        if force || !self.met {
             self.meet(git, &repository, road).await?;
         }
-        self.append(&repository, engine, road, wanted, now).await?;
+        self.append(git, &repository, engine, road, wanted, now).await?;
         match self.push(git, &repository).await {
             Err(GitError::Moved) => {
                 self.meet(git, &repository, road).await?;
-                self.append(&repository, engine, road, wanted, now).await?;
+                self.append(git, &repository, engine, road, wanted, now).await?;
                 self.push(git, &repository).await?;
             }
             pushed => pushed?,
@@ -152,11 +170,7 @@ impl Publisher {
     /// Looks at what the remote has, and goes on from there if that is not what this node left. The first time, all that
     /// stands there of this node's goes to the engine: a journal that was set back does not know some of it.
     async fn meet(&mut self, git: &Git, repository: &Repository, road: &Road) -> Result<(), GitError> {
-        let theirs = match mirror::fetch(git, &self.source).await {
-            Ok((_, tip)) => Some(tip),
-            Err(GitError::NoBranch) => None,
-            Err(error) => return Err(error),
-        };
+        let theirs = self.theirs(git, repository).await?;
         let ours = repository.reference(&self.own_reference())?;
         let is_known = match (theirs, ours) {
             (Some(theirs), Some(ours)) => repository.is_ancestor(git, theirs, ours).await?,
@@ -164,7 +178,12 @@ impl Publisher {
         };
         let tip = if is_known { ours } else { theirs };
         if let Some(tip) = tip.filter(|_| !is_known || !self.met) {
-            mirror::read(repository, self.source.node, road, None, tip, true).await?;
+            let known = std::mem::take(&mut self.taken_in);
+            let (reading, _) = mirror::read(git, repository, self.source.node, road, known, tip, true).await?;
+            if let Some(stopped_at) = reading.stopped_at {
+                self.taken_in = stopped_at;
+                return Err(GitError::Partly);
+            }
         }
         if let Some(theirs) = theirs.filter(|_| !is_known) {
             tracing::info!(commit = %theirs, "the own Git branch goes on from what its remote has");
@@ -175,8 +194,26 @@ impl Publisher {
         Ok(())
     }
 
+    /// The commit of the own branch at the remote, fetched; nothing if there is no such branch.
+    async fn theirs(&self, git: &Git, repository: &Repository) -> Result<Option<ObjectId>, GitError> {
+        let Source { remote, branch, node, .. } = &self.source;
+        let there = There::ask(git, repository.dir(), remote, branch).await?;
+        if !there.exists {
+            return Ok(None);
+        }
+        let (_, tip) = mirror::fetch(git, &self.source).await?;
+        match own::check(&repository.objects()?, tip, *node, self.federation)? {
+            Ok(()) => Ok(Some(tip)),
+            Err(reason) => {
+                let default = if there.is_default { "it is the repository's default branch, and " } else { "" };
+                Err(GitError::NotOwn { branch: branch.clone(), reason: format!("{default}{reason}") })
+            }
+        }
+    }
+
     async fn append(
         &mut self,
+        git: &Git,
         repository: &Repository,
         engine: &EngineHandle,
         road: &Road,
@@ -189,11 +226,12 @@ impl Publisher {
         let (store, repository_here, node, federation) =
             (road.store.clone(), repository.clone(), self.source.node, self.federation);
         let (start, heard) = (self.start, wanted.heard.clone());
+        let budget = Budget::new(git.timeout(), git.shutdown().clone());
         let append = move || {
             let objects = repository_here.objects()?;
             let known = match (known, tip) {
                 (Some(known), _) => known,
-                (None, Some(tip)) => said_on(&objects, tip, &offered)?,
+                (None, Some(tip)) => said_on(&objects, tip, &offered, budget)?,
                 (None, None) => HashSet::new(),
             };
             let LogHead { log_id, .. } = store.log_head();
@@ -223,7 +261,8 @@ impl Publisher {
         let name = self.own_reference();
         let Some(tip) = repository.reference(&name)?.filter(|tip| self.pushed != Some(*tip)) else { return Ok(()) };
         let what = format!("{tip}:{name}");
-        git.run(Job::remote(repository.dir(), &["push", "--quiet", "--no-verify"], &self.source.remote, &what)).await?;
+        let push = ["push", "--quiet", "--no-verify"];
+        git.run(Job::remote(repository.dir(), &push, &self.source.remote, &[&what])).await?;
         self.pushed = Some(tip);
         Ok(())
     }
@@ -248,14 +287,22 @@ async fn gather(engine: &EngineHandle, relayed: &Arc<BTreeSet<NodeId>>) -> Resul
 }
 
 /// Which of `offered` stand on the branch already.
-fn said_on(objects: &Objects, tip: ObjectId, offered: &HashSet<Said>) -> Result<HashSet<Said>, GitError> {
+fn said_on(
+    objects: &Objects,
+    tip: ObjectId,
+    offered: &HashSet<Said>,
+    budget: Budget,
+) -> Result<HashSet<Said>, GitError> {
+    let (files, _) = segments(objects, tip)?;
+    let earlier = files.len().saturating_sub(LOOKED_AT);
+    let earlier: Segments = files.into_iter().take(earlier).collect();
     let mut said = HashSet::new();
     let note = |what: Said, said: &mut HashSet<Said>| {
         if offered.contains(&what) {
             said.insert(what);
         }
     };
-    new_lines(objects, None, tip, |_, text| match Line::parse(text) {
+    new_lines(objects, &earlier, tip, budget, |_, text| match Line::parse(text) {
         Ok(Line::Batch(batch)) => note(Said::Batch(batch.signer, batch.statements.root()), &mut said),
         Ok(Line::Statement(signed)) => note(said_alone(&signed), &mut said),
         Ok(Line::Event(proven)) => note(Said::Event(proven.event.content_digest()), &mut said),

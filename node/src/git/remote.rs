@@ -8,11 +8,20 @@ use crate::config::GitProtocol;
 /// Bytes of the longest address.
 const REMOTE_BYTES: usize = 2048;
 
-/// The address of a Git repository, checked. Its `Display` hides what may be secret; [`as_arg`](Self::as_arg) is for Git.
+/// The address of a Git repository, checked. Its `Display` hides what may be secret; [`secret`](Self::secret) does not.
 #[derive(Clone, PartialEq, Eq)]
 pub struct GitRemote {
     text: String,
     protocol: GitProtocol,
+}
+
+/// Who asks a server over HTTP.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Login {
+    /// The server: scheme, host and port.
+    pub(super) context: String,
+    pub(super) user: String,
+    pub(super) password: Option<String>,
 }
 
 /// Why an address is refused. The address in it is shown without secrets.
@@ -47,9 +56,32 @@ impl GitRemote {
         Ok(Self { text: text.to_owned(), protocol })
     }
 
-    /// The address as Git takes it, secrets included.
-    pub fn as_arg(&self) -> &str {
+    /// The address as it was given, secrets included: for where it is kept, never for a command's arguments.
+    pub fn secret(&self) -> &str {
         &self.text
+    }
+
+    /// The address as Git is given it: without a password, and without a user except of SSH.
+    pub(super) fn for_git(&self) -> String {
+        let Some(Parts { scheme, userinfo: Some(userinfo), rest }) = Parts::of(&self.text) else {
+            return self.text.clone();
+        };
+        let user = userinfo.split(':').next().filter(|_| self.protocol == GitProtocol::Ssh);
+        user.map_or_else(|| format!("{scheme}://{rest}"), |user| format!("{scheme}://{user}@{rest}"))
+    }
+
+    /// Who asks, if an HTTP address says so.
+    pub(super) fn login(&self) -> Option<Login> {
+        let Parts { scheme, userinfo, rest } = Parts::of(&self.text)?;
+        if !matches!(self.protocol, GitProtocol::Http | GitProtocol::Https) {
+            return None;
+        }
+        let (user, password) = match userinfo?.split_once(':') {
+            Some((user, password)) => (user, Some(decoded(password))),
+            None => (userinfo?, None),
+        };
+        let context = format!("{scheme}://{}", split_authority(rest).0);
+        Some(Login { context, user: decoded(user), password })
     }
 
     /// How it is reached.
@@ -69,16 +101,21 @@ impl GitRemote {
         format!("{scheme}://{user}{host}{path}")
     }
 
+    /// Any text that is meant as an address, without what would be secret in it.
+    pub fn shown(text: &str) -> String {
+        shown(text)
+    }
+
     /// `message` without what is secret in this address.
     pub fn redact(&self, message: &str) -> String {
         let mut message = message.replace(&self.text, &shown(&self.text));
         let authority = self.text.split_once("://").map(|(_, rest)| split_authority(rest).0);
         if let Some((user, _)) = authority.and_then(|authority| authority.rsplit_once('@')) {
-            let password = user.split_once(':').map(|(_, password)| password);
+            let (name, password) = user.split_once(':').unwrap_or((user, ""));
             // the user of an SSH address is no secret; of others it may be a token
-            let secrets = [password, Some(user).filter(|_| self.protocol != GitProtocol::Ssh)];
-            for secret in secrets.into_iter().flatten().filter(|secret| !secret.is_empty()) {
-                message = message.replace(secret, "…");
+            let name = Some(name).filter(|_| self.protocol != GitProtocol::Ssh && password.is_empty());
+            for secret in [password, name.unwrap_or_default()].into_iter().filter(|s| !s.is_empty()) {
+                message = message.replace(secret, "…").replace(&decoded(secret), "…");
             }
         }
         message
@@ -95,6 +132,29 @@ impl fmt::Debug for GitRemote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "GitRemote({self})")
     }
+}
+
+/// A URL, taken apart.
+struct Parts<'a> {
+    scheme: &'a str,
+    userinfo: Option<&'a str>,
+    /// Host, port, path and query.
+    rest: &'a str,
+}
+
+impl<'a> Parts<'a> {
+    fn of(text: &'a str) -> Option<Self> {
+        let (scheme, after) = text.split_once("://")?;
+        let (authority, _) = split_authority(after);
+        let userinfo = authority.rsplit_once('@').map(|(userinfo, _)| userinfo);
+        let rest = userinfo.map_or(after, |userinfo| &after[userinfo.len() + 1..]);
+        Some(Self { scheme, userinfo, rest })
+    }
+}
+
+/// A part of an address, its percent signs resolved.
+fn decoded(text: &str) -> String {
+    percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
 fn split_authority(rest: &str) -> (&str, &str) {
@@ -202,6 +262,8 @@ fn check_host(host: &str) -> Result<(), &'static str> {
 fn check_user(user: Option<&str>) -> Result<(), &'static str> {
     match user {
         Some(user) if user.is_empty() || user.starts_with(['-', '%']) => Err("its user is none"),
+        // Git tells a credential helper of it line by line
+        Some(user) if decoded(user).chars().any(char::is_control) => Err("its user or password has control characters"),
         _ => Ok(()),
     }
 }
@@ -264,6 +326,8 @@ mod tests {
             "file://relative",
             "relative/path",
             "~/x",
+            "https://ada:s3cret%0ahost=evil.example@host/x",
+            "https://ada%00:s3cret@host/x",
             &format!("https://host/{}", "x".repeat(3000)),
         ] {
             assert!(all(text).is_err(), "{text:?}");
@@ -282,6 +346,29 @@ mod tests {
     }
 
     #[test]
+    fn git_is_given_an_address_without_its_secrets_and_told_who_asks() {
+        for (text, address, login) in [
+            ("https://git.example/a", "https://git.example/a", None),
+            ("https://ada:s3%40@git.example:8443/a?b=c", "https://git.example:8443/a?b=c", Some("ada s3@")),
+            ("http://t0ken@git.example/a", "http://git.example/a", Some("t0ken -")),
+            ("https://t0ken:@git.example/a", "https://git.example/a", Some("t0ken ")),
+            ("ssh://git:s3cret@git.example/a", "ssh://git@git.example/a", None),
+            ("git://ada:s3cret@git.example/a", "git://git.example/a", None),
+            ("git@git.example:a", "git@git.example:a", None),
+            ("/srv/a@b/c.git", "/srv/a@b/c.git", None),
+            ("file:///srv/a@b/c.git", "file:///srv/a@b/c.git", None),
+        ] {
+            let remote = all(text).unwrap();
+            assert_eq!(remote.for_git(), address);
+            let told = remote.login().map(|login| {
+                assert!(address.starts_with(&login.context) && !login.context.ends_with("/a"));
+                format!("{} {}", login.user, login.password.as_deref().unwrap_or("-"))
+            });
+            assert_eq!(told.as_deref(), login, "{text}");
+        }
+    }
+
+    #[test]
     fn nothing_secret_is_shown() {
         for text in [
             "https://ada:s3cret@git.example/a?key=s3cret",
@@ -294,6 +381,8 @@ mod tests {
                 assert!(!shown.contains("s3cret") && shown.contains("git.example/a"), "{shown}");
             }
         }
+        let remote = all("https://ada:s3%40cret@git.example/a").unwrap();
+        assert_eq!(remote.redact("no s3@cret, no s3%40cret"), "no …, no …");
         let refused = GitRemote::parse("http://ada:s3cret@host/x", &[]).unwrap_err();
         assert!(!format!("{refused} {refused:?}").contains("s3cret"));
         assert_eq!(all("ssh://git@host/a").unwrap().public(), "ssh://git@host/a");

@@ -1,6 +1,7 @@
 //! A bare repository in the data directory: made, its references read and moved, set aside when damaged.
 
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use gix_hash::ObjectId;
@@ -13,6 +14,37 @@ use crate::config::write_atomic;
 /// What the last fetch brought.
 pub(super) const FETCHED: &str = "refs/ssid/fetched";
 
+/// Bytes of a repository's own configuration that are looked at.
+const CONFIG_BYTES: u64 = 64 << 10;
+
+/// Which ids a repository's objects have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Format {
+    /// 40 digits: what this node reads and writes itself.
+    #[default]
+    Sha1,
+    /// 64 digits: read by Git alone.
+    Sha256,
+}
+
+impl Format {
+    /// By the name that Git has for it.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        match name {
+            "sha1" => Some(Self::Sha1),
+            "sha256" => Some(Self::Sha256),
+            _ => None,
+        }
+    }
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Sha1 => "sha1",
+            Self::Sha256 => "sha256",
+        }
+    }
+}
+
 /// A bare repository. Nothing but this node writes to it.
 #[derive(Clone, Debug)]
 pub(super) struct Repository {
@@ -20,17 +52,60 @@ pub(super) struct Repository {
 }
 
 impl Repository {
-    /// The one at `dir`, made if it is not there.
+    /// The one at `dir` with 40-digit ids, made if it is not there.
     pub(super) async fn open(git: &Git, dir: PathBuf) -> Result<Self, GitError> {
         let repository = Self { dir };
-        if !repository.dir.join("HEAD").exists() {
-            let above = repository.dir.parent().unwrap_or(&repository.dir);
-            fs::create_dir_all(above).map_err(|e| repository.failed(&e))?;
-            let path = repository.dir.to_str().ok_or_else(|| repository.failed(&"its path is no text"))?;
-            let init = ["init", "--quiet", "--bare", "--template=", path];
-            git.run(Job::local(&repository.dir, &init)).await?;
-        }
+        repository.prepare(git, Some(Format::Sha1)).await?;
         Ok(repository)
+    }
+
+    /// The one at `dir`, whichever ids its objects have.
+    pub(super) async fn open_any(git: &Git, dir: PathBuf) -> Result<Self, GitError> {
+        let repository = Self { dir };
+        repository.prepare(git, None).await?;
+        Ok(repository)
+    }
+
+    /// Empties it, and makes it anew for objects with ids of another kind.
+    pub(super) async fn become_format(&self, git: &Git, format: Format) -> Result<(), GitError> {
+        self.remove()?;
+        self.prepare(git, Some(format)).await
+    }
+
+    /// Makes it if it is not there. One of another form than is read here, as a user's settings or a newer Git had it
+    /// made, is set aside.
+    async fn prepare(&self, git: &Git, wanted: Option<Format>) -> Result<(), GitError> {
+        let form = self.form();
+        let fits = |(format, files): (Format, bool)| files && wanted.is_none_or(|wanted| format == wanted);
+        if form.is_some_and(|form| !fits(form)) {
+            let aside = self.set_aside()?;
+            tracing::warn!(moved_to = %aside.display(), "a Git repository here is of another form: made anew");
+        }
+        if !self.dir.join("HEAD").exists() {
+            let above = self.dir.parent().unwrap_or(&self.dir);
+            fs::create_dir_all(above).map_err(|e| self.failed(&e))?;
+            let path = self.dir.to_str().ok_or_else(|| self.failed(&"its path is no text"))?;
+            let format = format!("--object-format={}", wanted.unwrap_or_default().as_str());
+            let init = ["init", "--quiet", "--bare", "--template=", &format, path];
+            git.run(Job::local(&self.dir, &init)).await?;
+        }
+        Ok(())
+    }
+
+    /// Which ids its objects have, and whether its references are files; nothing if there is none.
+    fn form(&self) -> Option<(Format, bool)> {
+        let file = fs::File::open(self.dir.join("config")).ok()?;
+        let mut text = Vec::new();
+        file.take(CONFIG_BYTES).read_to_end(&mut text).ok()?;
+        let text = String::from_utf8_lossy(&text).to_ascii_lowercase();
+        // as `git init` writes it: nobody else writes into this file
+        let value = |key: &str| {
+            let lines = text.lines().filter_map(|line| line.split_once('='));
+            lines.filter(|(name, _)| name.trim() == key).map(|(_, value)| value.trim().to_owned()).last()
+        };
+        let format = value("objectformat").map_or(Some(Format::Sha1), |name| Format::named(&name));
+        let has_files = value("refstorage").is_none_or(|name| name == "files") && format.is_some();
+        Some((format.unwrap_or_default(), has_files))
     }
 
     pub(super) fn dir(&self) -> &Path {
@@ -43,13 +118,21 @@ impl Repository {
 
     /// The commit that a reference names. References stand in files of their own here: nothing packs them.
     pub(super) fn reference(&self, name: &str) -> Result<Option<ObjectId>, GitError> {
-        match fs::read_to_string(self.dir.join(name)) {
-            Ok(text) => ObjectId::from_hex(text.trim().as_bytes())
-                .map(Some)
-                .map_err(|_| GitError::Damaged(format!("reference {name} names no commit"))),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(e) => Err(self.failed(&e)),
-        }
+        let Some(digits) = self.commit_named(name)? else { return Ok(None) };
+        ObjectId::from_hex(digits.as_bytes()).map(Some).map_err(|_| no_commit(name))
+    }
+
+    /// The same in digits, for repositories whose objects have either kind of id.
+    pub(super) fn commit_named(&self, name: &str) -> Result<Option<String>, GitError> {
+        let text = match fs::read_to_string(self.dir.join(name)) {
+            Ok(text) => text,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(e) if e.kind() == std::io::ErrorKind::InvalidData => return Err(no_commit(name)),
+            Err(e) => return Err(self.failed(&e)),
+        };
+        let digits = text.trim();
+        let is_id = matches!(digits.len(), 40 | 64) && digits.bytes().all(|b| b.is_ascii_hexdigit());
+        if is_id { Ok(Some(digits.to_owned())) } else { Err(no_commit(name)) }
     }
 
     /// Moves a reference: a file of one line, on disk when this returns.
@@ -115,5 +198,47 @@ impl Repository {
 
     pub(super) fn failed(&self, error: &dyn std::fmt::Display) -> GitError {
         GitError::Mirror { path: self.dir.display().to_string(), reason: error.to_string() }
+    }
+}
+
+fn no_commit(name: &str) -> GitError {
+    GitError::Damaged(format!("reference {name} names no commit"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use std::time::Duration;
+
+    use tokio_util::sync::CancellationToken;
+
+    use super::super::testing::{git, try_git};
+    use super::*;
+
+    #[tokio::test]
+    async fn a_repository_of_another_form_is_set_aside_and_made_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let system = Git::find(&[], Duration::from_secs(20), CancellationToken::new()).await.unwrap();
+        let reftable = try_git(dir.path(), &["init", "--quiet", "--bare", "--ref-format=reftable", "known"]);
+        let mut forms = vec!["--object-format=sha256"];
+        // Git 2.45 and later
+        forms.extend(reftable.is_ok().then_some("--ref-format=reftable"));
+        for form in forms {
+            let path = dir.path().join("a.git");
+            git(dir.path(), &["init", "--quiet", "--bare", form, path.to_str().unwrap()]);
+            let repository = Repository::open(&system, path.clone()).await.unwrap();
+            assert_eq!(repository.form(), Some((Format::Sha1, true)), "{form}");
+            assert!(path.with_extension("damaged").exists(), "{form}");
+            // and what is as it should be stays
+            fs::write(path.join("mark"), "").unwrap();
+            Repository::open(&system, path.clone()).await.unwrap();
+            assert!(path.join("mark").exists());
+            fs::remove_dir_all(&path).unwrap();
+        }
+        let any = Repository::open_any(&system, dir.path().join("any.git")).await.unwrap();
+        any.become_format(&system, Format::Sha256).await.unwrap();
+        let again = Repository::open_any(&system, any.dir.clone()).await.unwrap();
+        assert_eq!(again.form(), Some((Format::Sha256, true)));
     }
 }

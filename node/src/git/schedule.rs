@@ -13,6 +13,8 @@ pub(super) enum Why {
     Interval,
     /// Votes go over Git.
     Fallback,
+    /// What failed is tried again.
+    Retry,
     /// Somebody asked.
     Asked {
         /// Also for what was fetched a moment ago.

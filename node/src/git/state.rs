@@ -32,7 +32,7 @@ pub struct SyncState {
 /// The own branch.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OwnBranch {
-    /// Where it is; none if this node publishes nothing. No secrets.
+    /// Where it is meant to be; none if this node is to publish nothing. No secrets.
     pub remote: Option<String>,
     /// Its name.
     pub branch: String,
@@ -103,6 +103,9 @@ pub struct SyncOutcome {
     pub git_fetched: u64,
     /// See `git_fetched`.
     pub git_failed: u64,
+    /// Whether the own branch stands at its remote as it does here; none if Git was not asked for, or there is none to be.
+    #[serde(default)]
+    pub own_published: Option<bool>,
     /// The plain logs of members without a key; none if there are none, or they were not asked for.
     pub plain: Option<PlainSyncReport>,
     /// How it stands now.

@@ -1,17 +1,19 @@
-//! One sync: every member's branch once, the most trusted first, those that fail again after a pause while nobody waits
-//! for them.
+//! One sync: every member's branch once, the most trusted first; and when one that failed is tried again. No sync waits
+//! for a pause, so that who is away holds up nobody else.
 
 use std::cmp::Reverse;
 use std::time::Duration;
 
 use futures::StreamExt as _;
 use ssid_protocol::id::UnixMillis;
-use tokio_util::sync::CancellationToken;
+use tokio::time::Instant;
 
 use super::command::Git;
 use super::failure::GitError;
 use super::intake::Road;
 use super::mirror::{Brought, Source, follow};
+use super::read::Segments;
+use super::schedule::Why;
 
 /// The longest pause before another attempt.
 const PAUSE_AT_MOST: Duration = Duration::from_mins(10);
@@ -26,8 +28,8 @@ pub(super) struct Target {
     pub(super) trust: i32,
     /// Fetches that failed since the last that did not.
     pub(super) failures: u64,
-    /// Whether what was read before is offered to the engine again.
-    pub(super) again: bool,
+    /// Whether what was read before is offered to the engine again, and from where on.
+    pub(super) again: Option<Segments>,
 }
 
 /// How hard to try.
@@ -46,43 +48,51 @@ pub(super) fn order(targets: &mut [Target]) {
     targets.sort_by_key(|target| (target.failures > 0, Reverse(target.trust), target.place));
 }
 
-/// Fetches and reads every target; what became of each, by its place.
+/// When a branch that could not be had is tried again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Retry {
+    /// Attempts since one that went well, or since the last regular sync.
+    attempts: u64,
+    at: Option<Instant>,
+}
+
+impl Retry {
+    /// Notes how an attempt went; the pause before the next, if there is to be one.
+    pub(super) fn note(&mut self, may_pass: bool, why: Why, effort: Effort, now: Instant) -> Option<Duration> {
+        let attempts = if why == Why::Retry { self.attempts + 1 } else { 0 };
+        *self = Self { attempts, at: None };
+        // while votes go over Git the next sync is the next attempt
+        if !may_pass || attempts >= effort.retries || why == Why::Fallback {
+            return None;
+        }
+        let pause = effort.delay.saturating_mul(1 << attempts.min(16)).min(PAUSE_AT_MOST);
+        self.at = Some(now + pause);
+        Some(pause)
+    }
+
+    /// When the next attempt is due, if there is to be one.
+    pub(super) fn at(self) -> Option<Instant> {
+        self.at
+    }
+
+    pub(super) fn is_due(self, now: Instant) -> bool {
+        self.at.is_some_and(|at| at <= now)
+    }
+}
+
+/// Fetches and reads every target once; what became of each, by its place.
 pub(super) async fn run(
     git: &Git,
     road: &Road,
     mut targets: Vec<Target>,
-    effort: Effort,
+    parallel: usize,
     now: UnixMillis,
-    shutdown: &CancellationToken,
 ) -> Vec<(usize, Result<Brought, GitError>)> {
     order(&mut targets);
-    let mut outcomes = Vec::new();
-    for attempt in 0..=effort.retries {
-        let follow_one = |target: Target| async move {
-            let brought = follow(git, &target.source, road, target.again, now).await;
-            (target, brought)
-        };
-        let done: Vec<_> = futures::stream::iter(std::mem::take(&mut targets))
-            .map(follow_one)
-            .buffered(effort.parallel.max(1))
-            .collect()
-            .await;
-        for (target, brought) in done {
-            match brought {
-                Err(error) if error.is_passing() && attempt < effort.retries => targets.push(target),
-                brought => outcomes.push((target.place, brought)),
-            }
-        }
-        if targets.is_empty() {
-            break;
-        }
-        let factor = 1 << attempt.min(16);
-        tokio::select! {
-            () = shutdown.cancelled() => {}
-            () = tokio::time::sleep(effort.delay.saturating_mul(factor).min(PAUSE_AT_MOST)) => {}
-        }
-    }
-    outcomes
+    let follow_one =
+        |target: Target| async move { (target.place, follow(git, &target.source, road, target.again, now).await) };
+    let all = futures::stream::iter(targets).map(follow_one);
+    all.buffer_unordered(parallel.max(1)).collect().await
 }
 
 #[cfg(test)]
@@ -92,10 +102,10 @@ mod tests {
     use std::path::Path;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::time::Instant;
 
     use ssid_protocol::id::NodeId;
     use tokio::net::TcpListener;
+    use tokio_util::sync::CancellationToken;
 
     use super::*;
     use crate::config::GitProtocol;
@@ -120,31 +130,42 @@ mod tests {
         let remote = GitRemote::parse(address, GitRemote::PROTOCOLS).unwrap();
         let dir = dir.join(format!("{place}.git"));
         let source = Source { node: NodeId([place as u8; 32]), remote, branch: "b".into(), dir, depth: 10 };
-        Target { place, source, trust: 50, failures: 0, again: false }
+        Target { place, source, trust: 50, failures: 0, again: None }
     }
 
     /// How many failed, and how long that took.
-    async fn run_with(targets: Vec<Target>, effort: Effort, timeout: Duration) -> (usize, Duration) {
+    async fn run_with(targets: Vec<Target>, parallel: usize, timeout: Duration) -> (usize, Duration) {
         let dir = tempfile::tempdir().unwrap();
         let road = road(dir.path(), tokio::sync::mpsc::channel(1).0);
         let shutdown = CancellationToken::new();
         let git = Git::find(&[GitProtocol::Git], timeout, shutdown.clone()).await.unwrap();
         let started = Instant::now();
-        let outcomes = run(&git, &road, targets, effort, UnixMillis(1), &shutdown).await;
+        let outcomes = run(&git, &road, targets, parallel, UnixMillis(1)).await;
         (outcomes.iter().filter(|(_, outcome)| outcome.is_err()).count(), started.elapsed())
     }
 
     #[tokio::test]
-    async fn what_fails_is_tried_again_after_growing_pauses() {
+    async fn who_fails_is_asked_once_a_sync_and_again_after_growing_pauses() {
         let dir = tempfile::tempdir().unwrap();
         let (address, taken) = server(false).await;
-        let effort = |retries| Effort { retries, delay: Duration::from_millis(100), parallel: 1 };
-        let targets = || vec![target(0, &address, dir.path())];
-        let once = run_with(targets(), effort(0), Duration::from_secs(20)).await;
-        assert_eq!((once.0, taken.swap(0, Ordering::Relaxed)), (1, 1));
-        let (failed, took) = run_with(targets(), effort(2), Duration::from_secs(20)).await;
-        assert_eq!((failed, taken.load(Ordering::Relaxed)), (1, 3));
-        assert!(took >= Duration::from_millis(300), "{took:?}");
+        let (failed, _) = run_with(vec![target(0, &address, dir.path())], 1, Duration::from_secs(20)).await;
+        assert_eq!((failed, taken.load(Ordering::Relaxed)), (1, 1));
+
+        let effort = Effort { retries: 3, delay: Duration::from_secs(30), parallel: 1 };
+        let now = Instant::now();
+        let mut retry = Retry::default();
+        let asked = Why::Asked { force: true };
+        let mut pauses = vec![retry.note(true, asked, effort, now)];
+        assert!(!retry.is_due(now) && retry.is_due(now + Duration::from_secs(30)));
+        pauses.extend((0..3).map(|_| retry.note(true, Why::Retry, effort, now)));
+        let seconds: Vec<_> = pauses.into_iter().map(|pause| pause.map(|pause| pause.as_secs())).collect();
+        assert_eq!(seconds, [Some(30), Some(60), Some(120), None]);
+        assert_eq!(retry.at(), None);
+        // a regular sync counts anew; one that may not pass, and one while votes go over Git, is left to the next
+        assert!(retry.note(true, Why::Interval, effort, now).is_some());
+        for (may_pass, why) in [(false, Why::Interval), (false, Why::Retry), (true, Why::Fallback)] {
+            assert_eq!((retry.note(may_pass, why, effort, now), retry.at()), (None, None), "{why:?}");
+        }
     }
 
     #[tokio::test]
@@ -152,11 +173,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (address, _) = server(true).await;
         let targets = || (0..3).map(|place| target(place, &address, dir.path())).collect();
-        let (effort, limit) =
-            (|parallel| Effort { retries: 0, delay: Duration::ZERO, parallel }, Duration::from_secs(1));
-        let (failed, one_by_one) = run_with(targets(), effort(1), limit).await;
+        let limit = Duration::from_secs(1);
+        let (failed, one_by_one) = run_with(targets(), 1, limit).await;
         assert!(failed == 3 && one_by_one >= 3 * limit, "{one_by_one:?}");
-        let (failed, together) = run_with(targets(), effort(3), limit).await;
+        let (failed, together) = run_with(targets(), 3, limit).await;
         assert!(failed == 3 && together < 3 * limit, "{together:?}");
     }
 

@@ -21,10 +21,11 @@ use super::metrics::GitMetrics;
 use super::mirror::{Brought, REWRITTEN_KEPT};
 use super::plan::{Plan, PlannedMember};
 use super::publish::{Publisher, Wanted};
+use super::read::Segments;
 use super::repository::Repository;
 use super::schedule::Why;
 use super::state::{MemberSync, OwnBranch, SyncOutcome, SyncState};
-use super::sync::{self, Effort, Target};
+use super::sync::{self, Retry, Target};
 use crate::api::view::iso;
 use crate::engine::task::unix_now;
 use crate::engine::{EngineHandle, Inbound, NodeEvent};
@@ -64,7 +65,7 @@ pub fn start(plan: Plan, around: Surroundings, tracker: &tokio_util::task::TaskT
         .ok()
         .map(|remote| Publisher::new(plan.me, federation, remote, plan.branch.clone(), plan.own_dir.clone()));
     let known = |member: &PlannedMember| Known {
-        read_again: true,
+        read_again: Some(Segments::new()),
         rewritten: rewritten_before(&road.store, &member.node),
         ..Known::default()
     };
@@ -122,7 +123,7 @@ fn first_state(plan: &Plan, known: &[Known]) -> SyncState {
     SyncState {
         uses_git: plan.uses_git(),
         own: OwnBranch {
-            remote: plan.own.as_ref().ok().map(ToString::to_string),
+            remote: plan.own_shown.clone(),
             branch: plan.branch.clone(),
             error: plan.own.as_ref().err().cloned(),
             ..OwnBranch::default()
@@ -136,8 +137,11 @@ fn first_state(plan: &Plan, known: &[Known]) -> SyncState {
 #[derive(Default)]
 struct Known {
     fetched_at: Option<Instant>,
-    /// Whether what was read in an earlier life is still to be offered.
-    read_again: bool,
+    /// Whether what was read in an earlier life is still to be offered, and from where on.
+    read_again: Option<Segments>,
+    /// Whether the last sync left lines for the next.
+    is_part: bool,
+    retry: Retry,
     /// Its latest start, the one that the own branch answers, and whether it has answered this node's.
     start: Option<Sha256Hash>,
     answered: Option<Sha256Hash>,
@@ -165,20 +169,25 @@ struct Task {
 
 impl Task {
     async fn run(mut self, mut inbox: mpsc::Receiver<SyncRequest>) {
+        if let OwnBranch { remote: Some(remote), error: Some(error), .. } = &self.state.own {
+            tracing::warn!(remote, error, "this node publishes no branch of its own");
+        }
         let mut status = self.engine.status();
         loop {
             let now = Instant::now();
             let has_quorum = status.borrow_and_update().has_quorum;
             if self.plan.uses_git() {
                 self.note_quorum(has_quorum, now);
-                if let Some(why) = self.plan.schedule.due(now) {
+                if let Some(why) = self.plan.schedule.due(now).or_else(|| self.retry_due(now)) {
                     self.sync(why).await;
                     if self.shutdown.is_cancelled() {
                         return;
                     }
                 }
             }
-            let wake = self.plan.schedule.next(now).filter(|_| self.plan.uses_git());
+            let retries = self.members.iter().filter_map(|known| known.retry.at());
+            let wake = self.plan.schedule.next(now).into_iter().chain(retries).min();
+            let wake = wake.filter(|_| self.plan.uses_git());
             tokio::select! {
                 () = self.shutdown.cancelled() => return,
                 request = inbox.recv() => match request {
@@ -189,6 +198,10 @@ impl Task {
                 () = tokio::time::sleep_until(wake.unwrap_or(now)), if wake.is_some() => {}
             }
         }
+    }
+
+    fn retry_due(&self, now: Instant) -> Option<Why> {
+        self.members.iter().any(|known| known.retry.is_due(now)).then_some(Why::Retry)
     }
 
     fn note_quorum(&mut self, has_quorum: bool, now: Instant) {
@@ -217,6 +230,7 @@ impl Task {
             live_asked: 0,
             git_fetched: 0,
             git_failed: 0,
+            own_published: None,
             plain: None,
             state: self.state.clone(),
         };
@@ -250,7 +264,9 @@ impl Task {
                 outcome.remarks.push(format!("{}: {error}", self.plan.members[place].name));
             }
         }
-        let own = self.state.own.error.iter().map(|error| format!("own branch: {error}"));
+        let own = &self.state.own;
+        outcome.own_published = own.remote.as_ref().map(|_| own.error.is_none());
+        let own = own.error.iter().map(|error| format!("own branch: {error}"));
         outcome.remarks.extend(own);
     }
 
@@ -281,7 +297,9 @@ impl Task {
 
     /// Syncs over Git; which members were fetched, and why that failed, if it did.
     async fn sync(&mut self, why: Why) -> Vec<(usize, Option<String>)> {
-        self.plan.schedule.began(Instant::now());
+        if why != Why::Retry {
+            self.plan.schedule.began(Instant::now());
+        }
         self.state.running = true;
         self.show();
         let fetched = match self.git().await {
@@ -310,12 +328,10 @@ impl Task {
     async fn sync_with(&mut self, git: &Git, why: Why) -> Vec<(usize, Option<String>)> {
         let now = unix_now();
         let targets = self.targets(why);
-        let effort = match why {
-            // the next sync is the next attempt; and one that hangs must not hold up the others
-            Why::Fallback => Effort { retries: 0, parallel: targets.len(), ..self.plan.effort },
-            _ => self.plan.effort,
-        };
-        let outcomes = sync::run(git, &self.road, targets, effort, now, &self.shutdown).await;
+        let effort = self.plan.effort;
+        // one that hangs must not hold up the others' votes
+        let parallel = if why == Why::Fallback { targets.len() } else { effort.parallel };
+        let outcomes = sync::run(git, &self.road, targets, parallel, now).await;
         let mut new_bytes = 0;
         let mut fetched = Vec::new();
         for (place, outcome) in outcomes {
@@ -325,7 +341,11 @@ impl Task {
             new_bytes += outcome.as_ref().map_or(0, |brought| brought.bytes);
             let well = outcome.as_ref().ok().map(|brought| brought.counts.bad == 0 && !brought.rewritten_now);
             let histories = outcome.as_ref().ok().and_then(|brought| self.note_rewritten(place, brought));
-            fetched.push((place, self.note(place, outcome, now)));
+            let may_pass = outcome.as_ref().err().is_some_and(GitError::is_passing);
+            let error = self.note(place, outcome, now);
+            let pause = self.members[place].retry.note(may_pass, why, effort, Instant::now());
+            let next = pause.map(|pause| format!("; the next attempt is in {} s", pause.as_secs()));
+            fetched.push((place, error.map(|error| error + &next.unwrap_or_default())));
             if let Some(well) = well {
                 // the engine's task has ended if nobody takes it
                 let node = self.plan.members[place].node;
@@ -338,7 +358,7 @@ impl Task {
         }
         let is_waiting = self.engine.status().borrow().open > 0;
         self.quiet = if is_waiting && new_bytes == 0 { self.quiet + 1 } else { 0 };
-        self.publish(git, now).await;
+        self.publish(git, why == Why::Asked { force: true }, now).await;
         self.tell_heard().await;
         fetched
     }
@@ -351,12 +371,14 @@ impl Task {
         let target = |(place, member): (usize, &PlannedMember)| {
             let source = member.source.as_ref()?.as_ref().ok()?.clone();
             let known = &self.members[place];
-            if why.passes_over(known.fetched_at, self.plan.fresh_for, now) {
+            let is_left_out = why == Why::Retry && !known.retry.is_due(now);
+            if is_left_out || why.passes_over(known.fetched_at, self.plan.fresh_for, now) {
                 return None;
             }
+            let again = known.read_again.clone().or_else(|| stalled.then(Segments::new));
             let changes = self.road.store.trust_of(&member.node).unwrap_or_default();
             let (trust, failures) = (self.trust.score(&changes), self.state.members[place].failures);
-            Some(Target { place, source, trust, failures, again: known.read_again || stalled })
+            Some(Target { place, source, trust, failures, again })
         };
         self.plan.members.iter().enumerate().filter_map(target).collect()
     }
@@ -386,7 +408,8 @@ impl Task {
             Ok(brought) => {
                 self.state.successful += 1;
                 known.fetched_at = Some(Instant::now());
-                known.read_again = false;
+                known.read_again.clone_from(&brought.again);
+                known.is_part = brought.is_part;
                 known.brought += u64::from(brought.bytes > 0);
                 note_brought(member, known, &brought, now);
                 if let (Some(publisher), Some(head)) = (&self.publisher, &brought.head) {
@@ -415,12 +438,14 @@ impl Task {
     async fn look_after(&mut self, git: &Git, place: usize) {
         let Some(Ok(source)) = &self.plan.members[place].source else { return };
         let is_due = self.members[place].brought >= TIDY_AFTER;
-        if self.plan.keeps_mirrors && !is_due {
+        // what is read in part goes on from its mirror
+        let keeps = self.plan.keeps_mirrors || self.members[place].is_part;
+        if keeps && !is_due {
             return;
         }
         self.members[place].brought = 0;
         let looked_after = match Repository::open(git, source.dir.clone()).await {
-            Ok(repository) if self.plan.keeps_mirrors => repository.tidy(git).await,
+            Ok(repository) if keeps => repository.tidy(git).await,
             Ok(repository) => repository.remove(),
             Err(error) => Err(error),
         };
@@ -429,10 +454,10 @@ impl Task {
         }
     }
 
-    async fn publish(&mut self, git: &Git, now: UnixMillis) {
+    async fn publish(&mut self, git: &Git, force: bool, now: UnixMillis) {
         let wanted = self.wanted();
         let Some(publisher) = &mut self.publisher else { return };
-        let published = publisher.publish(git, &self.engine, &self.road, &wanted, now).await;
+        let published = publisher.publish(git, &self.engine, &self.road, &wanted, force, now).await;
         self.metrics.pushed(published.as_ref().map_or_else(GitError::word, |_| "ok"));
         let own = &mut self.state.own;
         own.lines = publisher.lines;

@@ -1,16 +1,21 @@
 //! For tests of syncs over Git: repositories as their owners make them, and where what they hold goes.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::panic, clippy::unwrap_used, reason = "tests")]
 
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
+use gix_hash::ObjectId;
+use gix_object::Kind;
+use ssid_protocol::git_lines::LINES_DIR;
 use ssid_protocol::id::LogId;
 use ssid_protocol::testing;
 use ssid_storage::{Owner, Store};
 use tokio::sync::mpsc;
 
+use super::branch::tree;
 use super::intake::Road;
+use super::objects::Objects;
 use crate::engine::Inbound;
 use crate::engine::checking::Checker;
 
@@ -23,12 +28,29 @@ pub(super) fn road(dir: &Path, inputs: mpsc::Sender<Inbound>) -> Road {
     Road { me: owner.node, checker: Arc::new(Checker::new(federation, manifest, voters, policies)), store, inputs }
 }
 
+/// A commit with these files of lines, by name.
+pub(super) fn commit_lines(objects: &Objects, files: &[(String, Vec<u8>)]) -> ObjectId {
+    let write = |(name, text): &(String, Vec<u8>)| (name.clone(), objects.write(Kind::Blob, text).unwrap());
+    let files: Vec<_> = files.iter().map(write).collect();
+    let files: Vec<_> = files.iter().map(|(name, id)| ("100644", name.as_str(), *id)).collect();
+    let lines = objects.write(Kind::Tree, &tree(&files)).unwrap();
+    let root = objects.write(Kind::Tree, &tree(&[("40000", LINES_DIR, lines)])).unwrap();
+    let who = "t <t@localhost> 0 +0000";
+    let text = format!("tree {root}\nauthor {who}\ncommitter {who}\n\nx\n");
+    objects.write(Kind::Commit, text.as_bytes()).unwrap()
+}
+
 /// Runs `git` in a repository, as somebody without a configuration of their own; what it wrote.
 #[track_caller]
 pub(super) fn git(dir: &Path, args: &[&str]) -> String {
+    try_git(dir, args).unwrap_or_else(|said| panic!("{args:?}: {said}"))
+}
+
+/// The same; what it said if it failed.
+pub(super) fn try_git(dir: &Path, args: &[&str]) -> Result<String, String> {
     let mut git = Command::new("git");
     git.args(["-c", "user.name=t", "-c", "user.email=t@localhost"]).args(args).current_dir(dir);
     let output = git.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1").output().unwrap();
-    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
 }

@@ -10,11 +10,11 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::plain::{
-    Deployment, PlainMember, PlainSyncError, PlainSyncOptions, PlainSyncReport, Skipped, allows_unsigned,
+    Deployment, PlainMember, PlainSyncError, PlainSyncOptions, PlainSyncReport, Skipped, Unread, allows_unsigned,
     plain_members, sync,
 };
 use crate::config::Settings;
-use crate::git::PlainLogs;
+use crate::git::{PlainLogError, PlainLogs, Teller};
 use crate::known_members::KnownMembers;
 use crate::registry::manifest::{FederationManifest, ManifestNode};
 use crate::registry::paths::RegistryPaths;
@@ -36,7 +36,7 @@ pub struct PlainPlaces {
 }
 
 impl PlainPlaces {
-    /// Reads the nodes' logs once.
+    /// Reads the nodes' logs once. Whoever waits for it is told by `teller` of attempts that are made again.
     ///
     /// # Errors
     /// If the registry's own files, or the list of known members, cannot be read or written.
@@ -44,6 +44,7 @@ impl PlainPlaces {
         &self,
         options: PlainSyncOptions,
         shutdown: &CancellationToken,
+        teller: Option<Teller>,
     ) -> Result<PlainSyncReport, PlainSyncError> {
         let (_, members) = self.members("")?;
         if members.is_empty() {
@@ -52,8 +53,9 @@ impl PlainPlaces {
         }
         let known = KnownMembers::load(&self.known_members)?;
         let logs = PlainLogs::new(&self.settings, self.mirrors.clone(), options.force, shutdown.clone()).await?;
-        let logs = &logs;
-        let fetch = |node: ManifestNode| async move { logs.log_of(&node).await.map_err(|error| error.to_string()) };
+        let logs = &logs.telling(teller);
+        let unread = |error: PlainLogError| Unread { why: error.to_string(), is_unusable: error.is_of_content() };
+        let fetch = |node: ManifestNode| async move { logs.log_of(&node).await.map_err(unread) };
         let (paths, settings) = (&self.paths, &self.settings);
         let deployment = Deployment { paths, settings, known: &known, scratch: &self.mirrors };
         sync(deployment, options, fetch).await
@@ -124,7 +126,7 @@ async fn follow(places: PlainPlaces, mut inbox: mpsc::Receiver<Request>, shutdow
         let options = PlainSyncOptions { force, apply: false, has_keys: true };
         let read = tokio::select! {
             () = shutdown.cancelled() => return,
-            read = places.sync(options, &shutdown) => read.map_err(|error| error.to_string()),
+            read = places.sync(options, &shutdown, None) => read.map_err(|error| error.to_string()),
         };
         tell(&read);
         if let Some((_, reply)) = request {

@@ -24,7 +24,7 @@ use crate::conflicts::{self, Reports};
 use crate::engine::checking::Checker;
 use crate::engine::task::{self, Running, Surroundings, unix_now};
 use crate::engine::{Engine, EngineMetrics, EngineParts, Now};
-use crate::git::{GitMetrics, task as git_task};
+use crate::git::{GitMetrics, Origin, task as git_task};
 use crate::home::{Home, HomeError};
 use crate::keyfile::KeyFileError;
 use crate::legacy::{self, PlainPlaces};
@@ -146,7 +146,8 @@ impl NodeError {
 /// # Errors
 /// If it cannot start; if it had to stop voting because storage failed; or if it does not end in time.
 pub async fn run(options: RunOptions, shutdown: CancellationToken) -> Result<(), NodeError> {
-    let opened = tokio::task::block_in_place(|| Opened::open(&options))?;
+    let origin = Origin::of(options.repo.as_deref()).await;
+    let opened = tokio::task::block_in_place(|| Opened::open(&options, origin))?;
     let tracker = TaskTracker::new();
     let end = shutdown.child_token();
     let started = start(opened, &tracker, &end);

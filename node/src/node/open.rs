@@ -23,16 +23,13 @@ use crate::config::{Config, Endorsement as ConfiguredEndorsement, Settings, Trus
 use crate::engine::EngineParts;
 use crate::engine::outbox::HOOK_CHANGED;
 use crate::engine::settings::{Endorsement, EngineSettings, Timeouts};
-use crate::git::Plan;
+use crate::git::{Origin, Plan};
 use crate::home::Home;
 use crate::keyfile;
 use crate::network::{NetworkConfig, NetworkLimits};
 use crate::registry::paths::RegistryPaths;
 use crate::telemetry::hook;
 use crate::telemetry::secret::SecretUrl;
-
-/// Bytes of a repository's configuration that are looked at.
-const ORIGIN_BYTES: u64 = 1 << 20;
 
 /// A node's parts, open and checked, nothing running yet.
 pub(super) struct Opened {
@@ -51,7 +48,8 @@ pub(super) struct Opened {
 }
 
 impl Opened {
-    pub(super) fn open(options: &RunOptions) -> Result<Self, NodeError> {
+    /// `origin` is where the governance repository comes from.
+    pub(super) fn open(options: &RunOptions, origin: Origin) -> Result<Self, NodeError> {
         let home = options.home.clone();
         home.check()?;
         let paths = RegistryPaths::choose(options.repo.as_deref(), home.root());
@@ -74,7 +72,6 @@ impl Opened {
             );
         }
         let History { journal, records, abstaining } = history::open(&home, key.node_id(), &store)?;
-        let origin = options.repo.as_deref().and_then(origin_of);
         let git = Plan::new(&config.settings, &manifest, key.node_id(), &home.git(), origin);
         let voters = manifest.voters().map_err(|e| invalid_genesis(&home.genesis(), &e))?;
         let network = network_config(&config, identity, &manifest, &key, &store, &voters)?;
@@ -112,16 +109,6 @@ fn configuration(path: &Path, variables: impl IntoIterator<Item = (String, Strin
     config.settings.federation.enabled |= !path.exists();
     config.apply_env(variables)?;
     if config.settings.federation.enabled { Ok(config) } else { Err(NodeError::Disabled(path.to_owned())) }
-}
-
-/// Where a repository comes from, by its own configuration; read as a file, because nothing has to be asked for it.
-fn origin_of(repo: &Path) -> Option<String> {
-    let file = std::fs::File::open(repo.join(".git/config")).ok()?;
-    let mut text = String::new();
-    std::io::Read::read_to_string(&mut std::io::Read::take(file, ORIGIN_BYTES), &mut text).ok()?;
-    let mut lines = text.lines().map(str::trim).skip_while(|line| *line != "[remote \"origin\"]").skip(1);
-    let url = lines.by_ref().take_while(|line| !line.starts_with('[')).find_map(|line| line.strip_prefix("url"))?;
-    Some(url.trim_start().strip_prefix('=')?.trim().to_owned())
 }
 
 fn identity(home: &Home, passphrase: Option<&str>) -> Result<Keypair, NodeError> {
@@ -238,16 +225,6 @@ mod tests {
 
     use super::*;
     use crate::engine::outbox::ANCHOR;
-
-    #[test]
-    fn a_repository_says_where_it_comes_from() {
-        let dir = tempfile::tempdir().unwrap();
-        assert_eq!(origin_of(dir.path()), None);
-        std::fs::create_dir(dir.path().join(".git")).unwrap();
-        let config = "[core]\n\turl = no\n[remote \"origin\"]\n\turl = git@host:a.git\n\tfetch = +x\n[remote \"b\"]\n\turl = c\n";
-        std::fs::write(dir.path().join(".git/config"), config).unwrap();
-        assert_eq!(origin_of(dir.path()).as_deref(), Some("git@host:a.git"));
-    }
 
     #[test]
     fn a_node_that_is_not_enabled_does_not_run() {

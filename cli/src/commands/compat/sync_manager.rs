@@ -93,7 +93,7 @@ async fn add(context: &Context, url: &str, args: &SyncManagerArgs) -> Result<()>
     if facts.nodes().await?.iter().any(|node| public_remote(&node.git_remote) == public) {
         return Err(CliError::new(Code::Failed, format!("Node already exists: {}", legacy_id(&public))).into());
     }
-    if public != remote.as_arg() {
+    if public != remote.secret() {
         // the manifest is in Git, where nothing is secret: the whole address is kept in the data directory
         context.home.create().or_usage()?;
         remember(context, &remote, name, &args.organization)?;

@@ -105,6 +105,7 @@ fn transport(state: &ApiState, engine: &EngineStatus) -> TransportStatus {
         last_sync: engine.syncs.last.map(iso).max(git.last_sync.clone()),
         // those of earlier lives among them
         rewritten_histories: git.members.iter().map(|member| member.rewritten.len() as u64).sum(),
+        own_branch_error: git.own.remote.as_ref().and(git.own.error.clone()),
     }
 }
 

@@ -97,6 +97,9 @@ pub struct TransportStatus {
     pub last_sync: Option<String>,
     /// Histories of members' Git branches that were rewritten; `GET /v1/evidence` lists them.
     pub rewritten_histories: u64,
+    /// Why the own Git branch was not published at the last attempt, if it is to be published at all.
+    #[serde(default)]
+    pub own_branch_error: Option<String>,
 }
 
 /// Whether the node can decide now, and if not, what it waits for.

@@ -25,7 +25,7 @@ impl PlainMember {
 
 /// The address of a repository without what is secret in it.
 pub fn public_remote(remote: &str) -> String {
-    GitRemote::parse(remote, GitRemote::PROTOCOLS).map_or_else(|_| remote.to_owned(), |remote| remote.public())
+    GitRemote::parse(remote, GitRemote::PROTOCOLS).map_or_else(|_| GitRemote::shown(remote), |remote| remote.public())
 }
 
 /// All nodes without a key, those of the manifest first. One of `known` that the manifest has, or whose repository is a

@@ -26,7 +26,7 @@ pub use gather::{EVENTS, GatherError};
 pub use members::{PlainMember, plain_members, public_remote};
 pub use record::{Observation, observations};
 pub use sync::{
-    Deployment, NodeReport, PlainSyncError, PlainSyncOptions, PlainSyncReport, Skipped, allows_unsigned, sync,
+    Deployment, NodeReport, PlainSyncError, PlainSyncOptions, PlainSyncReport, Skipped, Unread, allows_unsigned, sync,
 };
 
 /// Where a repository has its registry log, the first that is there: the 24-folder layout, or a data directory.

@@ -110,6 +110,24 @@ pub struct NodeReport {
     pub quarantined: u64,
     /// Why its log could not be had.
     pub error: Option<String>,
+    /// Whether its repository was read all the same, and what stands where the log should be is none.
+    #[serde(default)]
+    pub is_unusable: bool,
+}
+
+/// Why a node's log could not be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unread {
+    /// In words.
+    pub why: String,
+    /// Whether its repository was read, and what stands where the log should be is none.
+    pub is_unusable: bool,
+}
+
+impl From<String> for Unread {
+    fn from(why: String) -> Self {
+        Self { why, is_unusable: false }
+    }
 }
 
 /// How a sync went.
@@ -143,15 +161,16 @@ pub fn allows_unsigned(settings: &Settings, has_keys: bool) -> bool {
 ///
 /// # Errors
 /// If the registry's own files cannot be read or written.
-pub async fn sync<F, Fut, L>(
+pub async fn sync<F, Fut, L, E>(
     deployment: Deployment<'_>,
     options: PlainSyncOptions,
     fetch: F,
 ) -> Result<PlainSyncReport, PlainSyncError>
 where
     F: Fn(ManifestNode) -> Fut,
-    Fut: Future<Output = Result<L, String>>,
+    Fut: Future<Output = Result<L, E>>,
     L: Read + Send + 'static,
+    E: Into<Unread>,
 {
     let Deployment { paths, settings, known, scratch } = deployment;
     let began = now();
@@ -172,18 +191,20 @@ where
     let applied = work.applies;
     let done = blocking(move || work.run(gatherer)).await??;
 
+    let is_unusable = |read: &Result<u64, Unread>| read.as_ref().is_err_and(|unread| unread.is_unusable);
+    let unusable: Vec<bool> = read.iter().map(is_unusable).collect();
     let observations =
         read.into_iter().zip(done.comparisons.into_iter().skip(1)).map(|(read, comparison)| Observation {
             at: iso(began),
             comparison: read.is_ok().then_some(comparison),
             quarantined: read.as_ref().copied().unwrap_or_default(),
-            error: read.err(),
+            error: read.err().map(|unread| unread.why),
         });
     let nodes: Vec<_> = nodes.into_iter().map(|member| member.node).zip(observations).collect();
     let quorum = needed(nodes.len(), &Rules::of(settings, began));
     let own_id = manifest.map(|manifest| manifest.text("local_node.node_id")).filter(|id| !id.is_empty());
     let own_id = own_id.unwrap_or_else(|| "local_node".to_owned());
-    let mut report = report(&nodes, done.decided.as_ref(), done.appended);
+    let mut report = report(&nodes, &unusable, done.decided.as_ref(), done.appended);
     let outcome = Outcome { nodes, own_id, quorum, decided: done.decided, applied };
     if paths.keeps_manifest() {
         let at = iso(now());
@@ -203,16 +224,17 @@ where
 
 /// Phases 1 and 2: every log is fetched, as many at a time as configured, and read as it comes. Of each node how many
 /// stretches could not be read, or why its log could not be had.
-async fn gather<F, Fut, L>(
+async fn gather<F, Fut, L, E>(
     mut gatherer: Gatherer,
     nodes: &[PlainMember],
     settings: &Settings,
     fetch: F,
-) -> Result<(Gatherer, Vec<Result<u64, String>>), PlainSyncError>
+) -> Result<(Gatherer, Vec<Result<u64, Unread>>), PlainSyncError>
 where
     F: Fn(ManifestNode) -> Fut,
-    Fut: Future<Output = Result<L, String>>,
+    Fut: Future<Output = Result<L, E>>,
     L: Read + Send + 'static,
+    E: Into<Unread>,
 {
     let parallel = if settings.performance.parallel_sync { settings.performance.max_parallel_syncs } else { 1 };
     let fetching: Vec<_> = nodes.iter().map(|member| fetch(member.to_fetch())).collect();
@@ -222,7 +244,7 @@ where
         // the manifest has no more nodes than fit
         let observer = u16::try_from(read.len() + 1).unwrap_or(u16::MAX);
         read.push(match log {
-            Err(error) => Err(error),
+            Err(error) => Err(error.into()),
             Ok(log) => {
                 let (back, quarantined) = blocking(move || {
                     let quarantined = gatherer.add(observer, log);
@@ -230,7 +252,7 @@ where
                 })
                 .await?;
                 gatherer = back;
-                quarantined.map_err(|error| error.to_string())
+                quarantined.map_err(|error| Unread::from(error.to_string()))
             }
         });
     }
@@ -303,18 +325,24 @@ fn why_not(
     }
 }
 
-fn report(nodes: &[(ManifestNode, Observation)], decided: Option<&Decided>, applied: u64) -> PlainSyncReport {
-    let node = |(node, observation): &(ManifestNode, Observation)| NodeReport {
+fn report(
+    nodes: &[(ManifestNode, Observation)],
+    unusable: &[bool],
+    decided: Option<&Decided>,
+    applied: u64,
+) -> PlainSyncReport {
+    let node = |((node, observation), is_unusable): (&(ManifestNode, Observation), &bool)| NodeReport {
         node_id: node.node_id.clone(),
         node_name: node.node_name.clone(),
         comparison: observation.comparison,
         quarantined: observation.quarantined,
         error: observation.error.clone(),
+        is_unusable: *is_unusable,
     };
     let counts = decided.map(|decided| decided.all).unwrap_or_default();
     PlainSyncReport {
         skipped: None,
-        nodes: nodes.iter().map(node).collect(),
+        nodes: nodes.iter().zip(unusable).map(node).collect(),
         observed_only: decided.is_none(),
         achieved: counts.achieved,
         failed: counts.failed,
