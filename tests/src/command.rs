@@ -103,11 +103,15 @@ pub(crate) fn ssid_command(dir: &Path) -> Command {
     command
 }
 
-/// Takes from the environment what `ssid` would heed.
+/// Settings of Git as a user, or a later Git, may have them.
+const GIT_SETTINGS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/git/tomorrow.gitconfig");
+
+/// Takes from the environment what `ssid` would heed, and gives it settings of Git that it must not.
 pub(crate) fn isolate(command: &mut Command, dir: &Path) {
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("SSID_")) {
         command.env_remove(name);
     }
+    command.env("GIT_CONFIG_SYSTEM", GIT_SETTINGS);
     command.current_dir(dir).env("HOME", dir).env("XDG_DATA_HOME", dir).env("NO_COLOR", "1").stdin(Stdio::null());
 }
 

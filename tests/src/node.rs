@@ -55,6 +55,17 @@ impl Node {
         self.spawn(command);
     }
 
+    /// Starts `ssid run` for a governance repository, and waits until its API answers.
+    ///
+    /// # Panics
+    /// If it runs already, ends instead, or does not answer in time.
+    pub fn start_for(&mut self, repository: &Path) {
+        let mut command = ssid_command(&self.org.data);
+        command.env("SSID_REPO", repository);
+        self.spawn(command);
+        self.wait_answering();
+    }
+
     /// Starts `ssid run` so that [`limit_files`](Self::limit_files) is told to it by errors, not by a signal, and does
     /// not concern its log.
     ///

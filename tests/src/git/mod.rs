@@ -1,6 +1,7 @@
 //! Real Git servers on loopback, each over a directory of bare repositories; they end with the test.
 
 mod daemon;
+mod dumb;
 mod http;
 mod ssh;
 
@@ -8,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 pub use daemon::Daemon;
+pub use dumb::DumbServer;
 pub use http::HttpServer;
 pub use ssh::SshServer;
 
@@ -32,6 +34,8 @@ fn git_command(dir: &Path) -> Command {
     }
     let who = ["GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL"];
     command.envs(who.map(|name| (name, "test"))).env("GIT_TERMINAL_PROMPT", "0");
+    // what `ssid` finds there is not how the tests make repositories
+    command.env("GIT_CONFIG_SYSTEM", "/dev/null");
     command
 }
 
