@@ -127,8 +127,7 @@ impl<'a> Checks<'a> {
     /// An answer leaves an honest node.
     pub(super) fn answered(&mut self, at: usize, machine: &Machine, answer: &Answer) -> Result<(), String> {
         match answer {
-            Answer::Status(Some(batch)) => self.sent(at, machine, batch),
-            Answer::Own { heartbeat: Some(batch), .. } => self.sent(at, machine, batch),
+            Answer::Status(Some(batch)) | Answer::Own { heartbeat: Some(batch), .. } => self.sent(at, machine, batch),
             Answer::Open { batches, statements, .. } => {
                 batches.iter().try_for_each(|batch| self.sent(at, machine, batch))?;
                 statements.iter().try_for_each(|signed| self.sent(at, machine, &alone(signed)?))
