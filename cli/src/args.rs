@@ -12,7 +12,7 @@ Examples:
   ssid run                                     the node, in the foreground
   ssid status
   ssid events emit --event blueprint_tagged --version v4.4.0 --commit 3dd05d9 --wait
-  ssid cluster up --nodes 4 --dir /tmp/fed     four nodes on this machine, to try things out
+  ssid cluster up --nodes 4 --dir ~/fed     four nodes on this machine, to try things out
 
 Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 node not reachable,
 4 no consensus (open, in conflict, certified otherwise, differing, refused, expired),

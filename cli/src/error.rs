@@ -5,6 +5,7 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
+use ssid_node::text;
 
 /// Why the command ends other than well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,10 +105,12 @@ fn write_error(message: &str, hint: Option<&str>, code: u8, json: bool) {
     let mut err = io::stderr().lock();
     // standard error closed: there is nobody left to tell
     let _ = if json {
-        writeln!(err, "{}", serde_json::json!({ "error": message, "hint": hint, "code": code }))
+        let document = serde_json::json!({ "error": message, "hint": hint, "code": code });
+        writeln!(err, "{}", text::printable_json(&document.to_string()))
     } else {
         let hint = hint.map(|h| format!("\n  {}", h.replace('\n', "\n  "))).unwrap_or_default();
-        writeln!(err, "error: {message}{hint}")
+        // names, keys and words of others may stand in it
+        writeln!(err, "{}", text::printable(&format!("error: {message}{hint}"), false))
     };
 }
 

@@ -1,7 +1,8 @@
 //! Log lines on standard error.
 
-use std::io::IsTerminal as _;
+use std::io::{self, IsTerminal as _, Write};
 
+use ssid_node::text;
 use tracing_subscriber::EnvFilter;
 
 use crate::args::{Global, LogFormat};
@@ -17,10 +18,11 @@ pub(crate) fn start(global: &Global, usual: &str) {
         (_, 1) => format!("warn,{}", ours("debug")),
         (_, _) => format!("info,libp2p=debug,{}", ours("trace")),
     };
-    let color = std::io::stderr().is_terminal() && likes_color();
+    let color = io::stderr().is_terminal() && likes_color();
+    let is_json = matches!(global.log_format, LogFormat::Json);
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(filter))
-        .with_writer(std::io::stderr)
+        .with_writer(move || Cleaned { is_json, color })
         // it would tell standard error that standard error is gone, and panic: a node outlives the reader of its log
         .log_internal_errors(false)
         .with_ansi(color)
@@ -30,6 +32,28 @@ pub(crate) fn start(global: &Global, usual: &str) {
         LogFormat::Text => subscriber.try_init(),
         LogFormat::Json => subscriber.json().try_init(),
     };
+}
+
+/// Standard error, for whole log lines: what of others' text in them could steer a terminal is replaced.
+struct Cleaned {
+    is_json: bool,
+    color: bool,
+}
+
+impl Write for Cleaned {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let line_text = String::from_utf8_lossy(line);
+        let shown = match self.is_json {
+            true => text::printable_json(&line_text),
+            false => text::printable(&line_text, self.color),
+        };
+        io::stderr().lock().write_all(shown.as_bytes())?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().lock().flush()
+    }
 }
 
 fn ours(level: &str) -> String {

@@ -12,6 +12,7 @@ mod logging;
 mod memory;
 mod names;
 mod output;
+mod process;
 mod setup;
 mod table;
 
@@ -24,6 +25,7 @@ use args::Cli;
 use context::Context;
 
 fn main() -> ExitCode {
+    process::set_limits();
     let cli = match parse(std::env::args_os().collect()) {
         Ok(cli) => cli,
         Err(refusal) => return error::report_usage(&refusal),

@@ -3,11 +3,15 @@
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal as _, Write as _};
+use std::path::Path;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
 use serde::Serialize;
+
+use ssid_node::text;
+pub(crate) use ssid_node::text::clean;
 
 use crate::args::Color;
 use crate::table::{self, Cell, Column};
@@ -55,7 +59,7 @@ impl Output {
     pub(crate) fn show<T: Serialize + ?Sized>(self, value: &T, text: impl FnOnce(&T) -> String) -> io::Result<()> {
         if self.json {
             let document = serde_json::to_string_pretty(value).map_err(io::Error::other)?;
-            return self.line(&document);
+            return self.document(&document);
         }
         self.line(text(value).trim_end_matches('\n'))
     }
@@ -64,24 +68,27 @@ impl Output {
     pub(crate) fn item<T: Serialize>(self, value: &T, text: impl FnOnce(&T) -> String) -> io::Result<()> {
         if self.json {
             let line = serde_json::to_string(value).map_err(io::Error::other)?;
-            return self.line(&line);
+            return self.document(&line);
         }
         self.line(&text(value))
     }
 
-    /// A line as it is.
-    #[expect(clippy::unused_self, reason = "reads as its siblings")]
+    /// Lines for people; what of others' text in them could steer a terminal is replaced.
     pub(crate) fn line(self, text: &str) -> io::Result<()> {
-        let mut out = io::stdout().lock();
-        writeln!(out, "{text}")?;
-        out.flush()
+        write_line(&text::printable(text, self.color))
+    }
+
+    /// A JSON document, for programs and files: the same document, with nothing in it that could steer a terminal.
+    #[expect(clippy::unused_self, reason = "reads as its siblings")]
+    pub(crate) fn document(self, json: &str) -> io::Result<()> {
+        write_line(&text::printable_json(json))
     }
 
     /// A remark on standard error, unless `--quiet`.
     pub(crate) fn remark(self, text: &str) {
         if !self.quiet {
             // standard error closed: there is nobody left to tell
-            let _ = writeln!(io::stderr().lock(), "{text}");
+            let _ = writeln!(io::stderr().lock(), "{}", text::printable(text, false));
         }
     }
 
@@ -163,9 +170,15 @@ impl Output {
     }
 }
 
-/// Text of others on a terminal: without control characters, which could change what is shown elsewhere.
-pub(crate) fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+/// Whether a file that is to be written is standard output, `-`.
+pub(crate) fn is_standard_output(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+fn write_line(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{text}")?;
+    out.flush()
 }
 
 /// A trust label as people read it: `VERY LOW` for `very_low`.
@@ -227,11 +240,6 @@ pub(crate) fn seconds(iso: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn others_cannot_steer_the_terminal() {
-        assert_eq!(clean("a\u{1b}[2Jb\r\n"), "a\u{fffd}[2Jb\u{fffd}\u{fffd}");
-    }
 
     #[test]
     fn tables_are_plain_without_colour() {

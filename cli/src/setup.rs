@@ -5,12 +5,13 @@ use std::io::{IsTerminal as _, Read as _};
 use std::path::Path;
 
 use anyhow::Result;
-use ssid_node::config::{Config, Mode, write_atomic};
+use ssid_node::config::{self, Config, Mode, write_atomic};
 use ssid_node::git::GitRemote;
 use ssid_node::home::Home;
 use ssid_node::identity::NodeKeys;
 use ssid_node::keyfile;
 use ssid_node::registry::paths::RegistryPaths;
+use ssid_node::text::is_unseen;
 use ssid_protocol::card::MemberCard;
 use ssid_protocol::id::Epoch;
 use ssid_protocol::limits;
@@ -63,6 +64,12 @@ pub(crate) fn init_node(
         if node.listen.is_empty() { default_listen(&addresses) } else { multiaddrs("--listen", &node.listen)? };
     let remote = Some(&node.git_remote).filter(|text| !text.is_empty());
     let remote = remote.map(|text| git_remote(home, repo, text)).transpose()?;
+    if repo.is_some() && remote.as_ref().is_some_and(|remote| remote.public() != node.git_remote) {
+        let error = CliError::usage("--git-remote has a user or password in it, and others read a repository's files");
+        return Err(error
+            .hint("leave it out and set SSID_LOCAL_NODE_GIT_REMOTE, or use Git's credential helper")
+            .into());
+    }
     home.create().or_usage()?;
     let keys = NodeKeys::create(home, passphrase).or_usage()?;
     // together with the key: a key without its vote history may never vote
@@ -90,13 +97,20 @@ pub(crate) fn init_node(
 fn configure(home: &Home, repo: Option<&Path>, node: &NewNode, listen: Vec<String>) -> Result<()> {
     let path = RegistryPaths::choose(repo, home.root()).federation_config;
     let mut config = Config::load_or_default(&path).or_usage()?;
+    if repo.is_some() {
+        // where it listens is this machine's own: a repository's file does not say it
+        let mut own = Config::load_or_default(home.config()).or_usage()?;
+        own.settings.network.listen.clone_from(&listen);
+        own.save_atomic(home.config()).or_usage()?;
+    } else {
+        config.settings.network.listen = listen;
+    }
     let settings = &mut config.settings;
     settings.federation.enabled = true;
     settings.federation.mode = if node.observer { Mode::Observer } else { Mode::Participant };
     settings.local_node.node_name.clone_from(&node.name);
     settings.local_node.organization.clone_from(&node.organization);
     settings.local_node.git_remote.clone_from(&node.git_remote);
-    settings.network.listen = listen;
     settings.network.mdns = node.mdns;
     // without a repository the registry log is this node's own file: nobody else has to agree to lines in it
     settings.conflict_resolution.auto_apply_consensus |= repo.is_none();
@@ -105,14 +119,14 @@ fn configure(home: &Home, repo: Option<&Path>, node: &NewNode, listen: Vec<Strin
 
 /// An address that the node's configuration allows.
 pub(crate) fn git_remote(home: &Home, repo: Option<&Path>, text: &str) -> Result<GitRemote, CliError> {
-    let mut config = Config::load_or_default(&RegistryPaths::choose(repo, home.root()).federation_config).or_usage()?;
-    config.apply_env(std::env::vars()).or_usage()?;
+    let config =
+        Config::effective(&RegistryPaths::choose(repo, home.root()), home, config::environment()).or_usage()?;
     GitRemote::parse(text, &config.settings.security.allowed_git_protocols).or_usage()
 }
 
 /// Names go into signed documents and onto terminals.
 pub(crate) fn check_name(flag: &str, name: &str) -> Result<(), CliError> {
-    let fits = (1..=NAME_CHARS).contains(&name.chars().count()) && !name.chars().any(char::is_control);
+    let fits = (1..=NAME_CHARS).contains(&name.chars().count()) && !name.chars().any(is_unseen);
     if fits && name.trim() == name {
         return Ok(());
     }

@@ -354,3 +354,65 @@ fn the_allocator_has_its_settings() {
         assert!(said.contains(setting), "{setting:?} is not in: {said}");
     }
 }
+
+/// Runs with arguments that need not be Unicode.
+fn ssid_os(dir: &Path, args: &[&std::ffi::OsStr]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ssid"));
+    command.args(args).current_dir(dir).env("XDG_DATA_HOME", dir).env("HOME", dir).output().unwrap()
+}
+
+#[test]
+fn paths_that_are_not_unicode_are_paths() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let dir = temp();
+    let odd = dir.path().join(std::ffi::OsStr::from_bytes(b"nu\xff"));
+    fs::create_dir(&odd).unwrap();
+    let (data, repo) = (odd.join("n"), odd.join("r"));
+    fs::create_dir_all(repo.join("24_meta_orchestration/registry/logs")).unwrap();
+    let run = |args: &str, path: &Path| {
+        let args: Vec<_> =
+            args.split(' ').map(|arg| if arg == "@" { path.as_os_str() } else { arg.as_ref() }).collect();
+        let output = ssid_os(dir.path(), &args);
+        assert_eq!(output.status.code(), Some(0), "{args:?}: {}", err(&output));
+    };
+    run("init --data @ --name B --organization E --address /ip4/127.0.0.1/tcp/4999", &data);
+    run("config check --data @", &data);
+    run("config check --data @ --json", &data);
+    run("compat registry-event-trigger --repo @ --event blueprint_tagged --version v9 --hash 3dd05d9", &repo);
+    run("import-legacy --repo @ --dry-run --json", &repo);
+}
+
+#[test]
+fn escapes_in_files_of_others_do_not_reach_the_terminal() {
+    let dir = temp();
+    let path = dir.path().join("g.json");
+    fs::write(&path, "{\"\\u001b]0;owned\\u0007\\u001b[2J\\u202e\": 1}").unwrap();
+    for command in [&["federation", "show", "g.json"][..], &["certificate", "verify", "g.json", "--genesis", "g.json"]]
+    {
+        let output = ssid(dir.path(), command);
+        let said = err(&output) + &String::from_utf8_lossy(&output.stdout);
+        assert_ne!(output.status.code(), Some(0));
+        assert!(!said.contains(['\u{1b}', '\u{7}', '\u{202e}']), "{command:?}: {said:?}");
+    }
+}
+
+#[test]
+fn tokens_in_addresses_are_for_their_owner_only() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = temp();
+    let data = dir.path().join("d");
+    fs::create_dir(&data).unwrap();
+    fs::set_permissions(&data, fs::Permissions::from_mode(0o755)).unwrap();
+    let remote = "https://bot:s3cret@git.example.org/r.git";
+    let init = ["init", "--data", "d", "--name", "B", "--organization", "E", "--git-remote", remote];
+    well(dir.path(), &init);
+    let mode = fs::metadata(data.join("federation_config.json")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    assert!(!well(dir.path(), &["config", "show", "--data", "d"]).contains("s3cret"));
+    // a repository's files are read by others: nothing is made
+    let repo = dir.path().join("r/07_governance_legal");
+    fs::create_dir_all(&repo).unwrap();
+    let init = ["init", "--data", "e", "--repo", "r", "--name", "B", "--organization", "E", "--git-remote", remote];
+    let said = fails(dir.path(), &init, 2, &["--git-remote", "SSID_LOCAL_NODE_GIT_REMOTE"]);
+    assert!(!said.contains("s3cret") && !dir.path().join("e").exists());
+}

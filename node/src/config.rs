@@ -5,8 +5,10 @@ mod atomic;
 mod choices;
 mod finding;
 mod keys;
+mod layers;
 mod settings;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 
@@ -18,7 +20,8 @@ pub use finding::Finding;
 use finding::{contradictions, shown, without_effect};
 pub(crate) use finding::{finding, refusal, unknown};
 use keys::{FOR_PEOPLE, KEYS, names_in, variable_of};
-pub(crate) use keys::{Keys, Rule};
+pub(crate) use keys::{Keys, Rule, is_variable};
+pub use layers::{OF_THIS_MACHINE, environment, names_host};
 pub use settings::*;
 
 use crate::document::{Document, Unreadable};
@@ -44,6 +47,10 @@ pub struct Config {
     file: String,
     /// What was found in the environment.
     in_environment: Vec<Finding>,
+    /// What a repository's file says of keys that it does not decide.
+    not_taken: Vec<Finding>,
+    /// Addresses for secrets that the data directory or the environment names.
+    own: BTreeSet<&'static str>,
 }
 
 /// Why a configuration cannot be used. All but `Io` are the user's to mend (exit code 2).
@@ -88,7 +95,15 @@ impl Default for Config {
 
 impl Config {
     fn of(document: Document, file: &str, settings: Settings) -> Self {
-        Self { baseline: settings.clone(), settings, document, file: file.to_owned(), in_environment: Vec::new() }
+        Self {
+            baseline: settings.clone(),
+            settings,
+            document,
+            file: file.to_owned(),
+            in_environment: Vec::new(),
+            not_taken: Vec::new(),
+            own: BTreeSet::new(),
+        }
     }
 
     /// Reads the configuration at `path`.
@@ -160,6 +175,7 @@ impl Config {
         }
         self.settings = with(&self.settings, &chosen)?;
         self.baseline = with(&self.baseline, &chosen)?;
+        self.own.extend(chosen.iter().map(|(key, _)| *key));
         self.in_environment = unknown;
         Ok(())
     }
@@ -185,6 +201,7 @@ impl Config {
             value,
             allowed,
         }));
+        findings.extend(self.not_taken.iter().cloned());
         findings.extend(self.in_environment.iter().cloned());
         findings
     }
@@ -192,6 +209,7 @@ impl Config {
     /// The settings, for people to read: secrets left out.
     pub fn to_show(&self) -> Settings {
         let mut settings = self.settings.clone();
+        settings.local_node.git_remote = layers::without_password(&settings.local_node.git_remote);
         if let Some(url) = settings.advanced.webhook_on_consensus.as_mut().filter(|url| !url.is_empty()) {
             "(hidden)".clone_into(url);
         }
@@ -227,11 +245,9 @@ impl Config {
             return Err(ConfigError::Invalid(wrong));
         }
         let text = document.text().as_bytes();
-        write_atomic(path, text).map_err(|source| ConfigError::Io {
-            action: "write",
-            path: path.to_path_buf(),
-            source,
-        })?;
+        let is_secret = layers::has_password(&self.settings.local_node.git_remote);
+        let written = if is_secret { path.replace_secret(text) } else { path.replace(text) };
+        written.map_err(|source| ConfigError::Io { action: "write", path: path.to_path_buf(), source })?;
         self.document = document;
         self.baseline = self.settings.clone();
         self.file = path.display().to_string();

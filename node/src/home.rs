@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 /// Bytes of the longest path that a Unix socket can have (108 with the final NUL).
@@ -25,6 +25,9 @@ pub enum HomeError {
     /// It does not exist.
     #[error("there is no data directory {}\n  make one with: ssid init --data {}", .0.display(), .0.display())]
     Missing(PathBuf),
+    /// A link stands there whose target is not.
+    #[error("{} is a link that leads nowhere\n  make the directory that it names, or remove the link", .0.display())]
+    Dangling(PathBuf),
     /// Something else stands there.
     #[error("{} is not a directory\n  choose another with --data DIR", .0.display())]
     NotADirectory(PathBuf),
@@ -33,6 +36,31 @@ pub enum HomeError {
     Writable {
         /// Which directory.
         path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// It, or something in it, belongs to somebody else, who may change what this node does.
+    #[error(
+        "{} belongs to another user (uid {owner})\n  choose a data directory of your own with --data DIR, for example {}",
+        path.display(), "~/.local/share/ssid"
+    )]
+    NotOurs {
+        /// What does.
+        path: PathBuf,
+        /// Whose it is.
+        owner: u32,
+    },
+    /// Others could put another directory in its place.
+    #[error(
+        "others can exchange {}: they can write to {} (mode {mode:04o})\n  \
+         choose a directory below one that only you can write to, with --data DIR",
+        path.display(), above.display()
+    )]
+    Exchangeable {
+        /// The directory that is to be used.
+        path: PathBuf,
+        /// The directory above it.
+        above: PathBuf,
         /// Its permission bits.
         mode: u32,
     },
@@ -83,6 +111,10 @@ impl Home {
     /// If it cannot be made, or if what exists cannot be used.
     pub fn create(&self) -> Result<(), HomeError> {
         let failed = |source| HomeError::Io { path: self.root.clone(), source };
+        let is_link = fs::symlink_metadata(&self.root).is_ok_and(|meta| meta.is_symlink());
+        if is_link && !self.root.exists() {
+            return Err(HomeError::Dangling(self.root.clone()));
+        }
         if !self.root.exists() {
             if let Some(parent) = self.root.parent() {
                 fs::create_dir_all(parent).map_err(failed)?;
@@ -101,14 +133,21 @@ impl Home {
     /// What is wrong with it, and what to do.
     pub fn check(&self) -> Result<(), HomeError> {
         let meta = match fs::metadata(&self.root) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(HomeError::Missing(self.root.clone())),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                let is_link = fs::symlink_metadata(&self.root).is_ok();
+                let error = if is_link { HomeError::Dangling } else { HomeError::Missing };
+                return Err(error(self.root.clone()));
+            }
             Err(source) => return Err(HomeError::Io { path: self.root.clone(), source }),
             Ok(meta) if !meta.is_dir() => return Err(HomeError::NotADirectory(self.root.clone())),
             Ok(meta) => meta,
         };
-        let mode = meta.permissions().mode() & 0o7777;
-        if mode & 0o022 != 0 {
-            return Err(HomeError::Writable { path: self.root.clone(), mode });
+        check_private(&self.root, &meta)?;
+        let files = [self.voting_key(), self.network_key(), self.genesis(), self.votes_journal(), self.config()];
+        for path in files {
+            if let Ok(meta) = fs::metadata(&path) {
+                check_owner(&path, &meta)?;
+            }
         }
         self.api_socket().map(|_| ())
     }
@@ -191,6 +230,59 @@ impl Home {
     }
 }
 
+/// Whether a directory that is used as one's own is: nobody else can write to it, or put another in its place.
+///
+/// # Errors
+/// Whose it is, or who can.
+pub fn check_directory(path: &Path) -> Result<(), HomeError> {
+    let meta = fs::metadata(path).map_err(|source| HomeError::Io { path: path.to_owned(), source })?;
+    check_private(path, &meta)
+}
+
+fn check_private(path: &Path, meta: &fs::Metadata) -> Result<(), HomeError> {
+    check_owner(path, meta)?;
+    let mode = meta.permissions().mode() & 0o7777;
+    if mode & 0o022 != 0 {
+        return Err(HomeError::Writable { path: path.to_owned(), mode });
+    }
+    let failed = |source| HomeError::Io { path: path.to_owned(), source };
+    // the way as it is written, whose links may be others', and the way that it means
+    let written = std::path::absolute(path).map_err(failed)?;
+    let meant = path.canonicalize().map_err(failed)?;
+    for way in [written, meant] {
+        way.ancestors().zip(way.ancestors().skip(1)).try_for_each(|(child, above)| check_above(path, child, above))?;
+    }
+    Ok(())
+}
+
+/// Whether somebody else could put something in the place of `child`, which is in `above`.
+fn check_above(path: &Path, child: &Path, above: &Path) -> Result<(), HomeError> {
+    let failed = |source| HomeError::Io { path: path.to_owned(), source };
+    let meta = fs::metadata(above).map_err(failed)?;
+    check_owner(above, &meta)?;
+    let entry = fs::symlink_metadata(child).map_err(failed)?;
+    if entry.is_symlink() {
+        check_owner(child, &entry)?;
+    }
+    let mode = meta.permissions().mode() & 0o7777;
+    // a group of one's own has no other members, as a rule
+    let by_group = mode & 0o020 != 0 && meta.gid() != rustix::process::getegid().as_raw();
+    let by_all = mode & 0o002 != 0;
+    let is_sticky = mode & 0o1000 != 0;
+    if !(by_group || by_all) || is_sticky && check_owner(child, &entry).is_ok() {
+        return Ok(());
+    }
+    Err(HomeError::Exchangeable { path: path.to_owned(), above: above.to_owned(), mode })
+}
+
+fn check_owner(path: &Path, meta: &fs::Metadata) -> Result<(), HomeError> {
+    let owner = meta.uid();
+    if owner == 0 || owner == rustix::process::geteuid().as_raw() {
+        return Ok(());
+    }
+    Err(HomeError::NotOurs { path: path.to_owned(), owner })
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
@@ -229,6 +321,63 @@ mod tests {
         fs::write(above.path().join("file"), "").unwrap();
         assert!(matches!(Home::new(above.path().join("file")).create(), Err(HomeError::NotADirectory(_))));
         assert!(Home::new(above.path().join("file/below")).create().is_err());
+    }
+
+    #[test]
+    fn a_link_that_leads_nowhere_is_named_as_one() {
+        let above = tempfile::tempdir().unwrap();
+        let home = Home::new(above.path().join("link"));
+        std::os::unix::fs::symlink(above.path().join("nowhere"), home.root()).unwrap();
+        for refused in [home.create().unwrap_err(), home.check().unwrap_err()] {
+            assert!(refused.to_string().contains("a link that leads nowhere"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_directory_that_others_can_exchange_is_refused() {
+        let above = tempfile::tempdir().unwrap();
+        let shared = above.path().join("shared");
+        let home = Home::new(shared.join("ssid"));
+        home.create().unwrap();
+        let mode = |m| fs::set_permissions(&shared, fs::Permissions::from_mode(m)).unwrap();
+        mode(0o1777);
+        home.check().unwrap();
+        mode(0o777);
+        let refused = home.check().unwrap_err().to_string();
+        assert!(refused.contains("can exchange") && refused.contains("mode 0777"), "{refused}");
+        mode(0o755);
+        home.check().unwrap();
+    }
+
+    #[test]
+    fn what_belongs_to_another_user_is_refused() {
+        const NOBODY: u32 = 65_534;
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("SKIPPED: only root can give a directory to another user");
+            return;
+        }
+        let above = tempfile::tempdir().unwrap();
+        let home = Home::new(above.path().join("between/ssid"));
+        home.create().unwrap();
+        let give = |path: &Path, to| std::os::unix::fs::lchown(path, Some(to), None).unwrap();
+        let refused = |path: &Path| {
+            give(path, NOBODY);
+            let refused = home.check().unwrap_err().to_string();
+            assert!(refused.contains(&path.display().to_string()) && refused.contains("uid 65534"), "{refused}");
+            give(path, 0);
+            home.check().unwrap();
+        };
+        refused(home.root());
+        refused(&above.path().join("between"));
+        for path in [home.voting_key(), home.genesis(), home.votes_journal(), home.config()] {
+            fs::write(&path, "").unwrap();
+            refused(&path);
+        }
+        // a link of theirs, to a directory of ours
+        let link = above.path().join("link");
+        std::os::unix::fs::symlink(home.root(), &link).unwrap();
+        give(&link, NOBODY);
+        assert!(matches!(Home::new(&link).check(), Err(HomeError::NotOurs { .. })));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 pub mod anchor;
 pub mod api;
+mod client;
 pub mod config;
 pub mod conflicts;
 mod document;
@@ -20,5 +21,6 @@ pub mod registry;
 pub mod release;
 pub mod report;
 pub mod telemetry;
+pub mod text;
 #[cfg(test)]
 mod wild;

@@ -236,7 +236,14 @@ fn guard<T>(path: &Path, call: impl FnOnce() -> sled::Result<T>) -> Result<T, St
     match catch_unwind(AssertUnwindSafe(call)) {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(translate(path, error)),
-        Err(panic) => Err(StorageError::damaged(path, format!("sled panicked: {}", words_of(&*panic)))),
+        Err(panic) => {
+            let words = words_of(&*panic);
+            if is_shortage(&words) {
+                let reason = format!("the system has no memory, threads or files left for it ({words})");
+                return Err(StorageError::Database { path: path.to_owned(), reason });
+            }
+            Err(StorageError::damaged(path, format!("sled panicked: {words}")))
+        }
     }
 }
 
@@ -249,8 +256,40 @@ fn translate(path: &Path, error: sled::Error) -> StorageError {
     }
 }
 
+/// Whether a panic says that the system gave out, and nothing about what is on disk.
+fn is_shortage(words: &str) -> bool {
+    // ENOMEM, EAGAIN, EMFILE, ENFILE
+    const NUMBERS: [&str; 4] = ["code: 12,", "code: 11,", "code: 24,", "code: 23,"];
+    const WORDS: [&str; 5] = ["alloc", "memory", "too many open files", "spawn", "os error 12"];
+    let lower = words.to_lowercase();
+    WORDS.iter().chain(&NUMBERS).any(|word| lower.contains(word))
+}
+
 fn words_of(panic: &(dyn std::any::Any + Send)) -> String {
     let words = panic.downcast_ref::<String>().map(String::as_str);
     let words = words.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without words");
     words.chars().take(200).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_system_that_gives_out_is_no_damage() {
+        for words in [
+            "failed to allocate critical IO buffer",
+            "called `Result::unwrap()` on an `Err` value: Os { code: 12, kind: OutOfMemory, message: \"Cannot allocate memory\" }",
+            "failed to spawn thread: Os { code: 11, kind: WouldBlock, message: \"Resource temporarily unavailable\" }",
+            "Os { code: 24, kind: Uncategorized, message: \"Too many open files\" }",
+        ] {
+            let failed = guard(Path::new("db"), || -> sled::Result<()> { std::panic::panic_any(words.to_owned()) });
+            assert!(
+                matches!(&failed, Err(StorageError::Database { reason, .. }) if reason.contains("no memory")),
+                "{failed:?}"
+            );
+        }
+        let failed = guard(Path::new("db"), || -> sled::Result<()> { std::panic::panic_any("bad checksum") });
+        assert!(matches!(failed, Err(StorageError::Damaged { .. })));
+    }
 }

@@ -59,7 +59,7 @@ pub(crate) fn open_or_set_aside(
 ) -> Result<(Store, Writer, Option<SetAside>), StorageError> {
     let hooks = Hooks::default();
     let mut head = open_head(dir, &hooks)?;
-    let (loaded, aside) = match load(dir, owner, new_log, &mut head, &hooks) {
+    let (loaded, aside) = match load_twice(dir, owner, new_log, &mut head) {
         Ok(loaded) => (loaded, None),
         Err(StorageError::Damaged { reason, .. }) => {
             let moved_to = set_aside(dir, &mut head, new_log)?;
@@ -70,6 +70,19 @@ pub(crate) fn open_or_set_aside(
     };
     let (store, writer) = loaded.into_store(owner, head);
     Ok((store, writer, aside))
+}
+
+/// Loads what seems damaged once more: real damage is there again, and what only befell this process is not.
+fn load_twice(dir: &Path, owner: Owner, new_log: LogId, head: &mut HeadFile) -> Result<Loaded, StorageError> {
+    let hooks = Hooks::default();
+    match load(dir, owner, new_log, head, &hooks) {
+        Err(damaged @ StorageError::Damaged { .. }) => match load(dir, owner, new_log, head, &hooks) {
+            // what panicked may hold its lock until the process ends
+            Err(StorageError::InUse(_)) => Err(damaged),
+            again => again,
+        },
+        loaded => loaded,
+    }
 }
 
 fn open_head(dir: &Path, hooks: &Hooks) -> Result<HeadFile, StorageError> {

@@ -3,10 +3,12 @@
 use std::fmt;
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Result;
+use ssid_node::home::check_directory;
 use ssid_protocol::card::MemberCard;
 use ssid_protocol::manifest::TieBreak;
 
@@ -76,7 +78,9 @@ pub(super) fn build(dir: &Path, spec: &ClusterSpec) -> Result<()> {
         return Err(CliError::usage(message).into());
     }
     refuse_others(dir)?;
-    fs::create_dir_all(dir).map_err(|e| CliError::new(Code::Failed, format!("cannot make {}: {e}", dir.display())))?;
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
+    made.map_err(|e| CliError::new(Code::Failed, format!("cannot make {}: {e}", dir.display())))?;
+    check_directory(dir).or_usage()?;
     let dir = dir.canonicalize()?;
     let ports = (0..spec.nodes).map(|_| free_port()).collect::<Result<Vec<_>, _>>()?;
     let made = make_nodes(&dir, spec, &ports);

@@ -21,7 +21,7 @@ use std::process::Child;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use ssid_node::home::Home;
+use ssid_node::home::{Home, check_directory};
 use ssid_protocol::manifest::Manifest;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -29,7 +29,7 @@ pub(crate) use build::{ClusterSpec, Prepare};
 use process::Running;
 
 use crate::client::Client;
-use crate::error::{CliError, Code};
+use crate::error::{CliError, Code, OrCode as _};
 use crate::setup;
 
 /// Nodes one machine is asked to carry.
@@ -59,6 +59,7 @@ impl Cluster {
             let hint = format!("make one with: ssid cluster up --nodes 4 --dir {}", dir.display());
             return Err(CliError::usage(message).hint(hint).into());
         }
+        check_directory(dir).or_usage()?;
         // the nodes run in directories of their own: a relative path would lead them elsewhere
         let dir = std::path::absolute(dir).with_context(|| format!("cannot find out where {} is", dir.display()))?;
         Ok(Self { dir, nodes, children: BTreeMap::new(), started: BTreeSet::new() })

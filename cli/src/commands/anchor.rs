@@ -15,7 +15,7 @@ use ssid_node::anchor::run::{self, Item, Known, Progress, Session};
 use ssid_node::anchor::select::Wanted;
 use ssid_node::anchor::{environment, manifest_gateway};
 use ssid_node::api::view::{AnchorView, AnchorsView, Page};
-use ssid_node::config::{Anchoring, Config};
+use ssid_node::config::{self, Config};
 use ssid_node::registry::paths::RegistryPaths;
 
 use crate::client::Client;
@@ -92,12 +92,10 @@ pub(crate) async fn run(command: AnchorCommand, context: &Context) -> Result<()>
 }
 
 /// Where the registry's files are, and how this node anchors them.
-fn configured(context: &Context) -> Result<(RegistryPaths, Anchoring)> {
+fn configured(context: &Context) -> Result<(RegistryPaths, Config)> {
     let paths = RegistryPaths::choose(context.repo.as_deref(), context.home.root());
-    let mut config = Config::load_or_default(&paths.federation_config).or_usage()?;
-    let variables = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
-    config.apply_env(variables).or_usage()?;
-    Ok((paths, config.settings.anchoring))
+    let config = Config::effective(&paths, &context.home, config::environment()).or_usage()?;
+    Ok((paths, config))
 }
 
 /// The client of a node, if one runs.
@@ -169,8 +167,9 @@ async fn through_node(node: &Client, out: Output) -> Result<Session> {
 
 /// Without a node: the files and the manifest are all there is.
 async fn alone(context: &Context) -> Result<Session> {
-    let (paths, settings) = configured(context)?;
-    let providers = Providers::configured(&settings, &environment).or_usage()?;
+    let (paths, config) = configured(context)?;
+    let settings = config.settings.anchoring.clone();
+    let providers = Providers::configured(&settings, &environment(&config.secret_hosts())).or_usage()?;
     let files = Wanted::of_registry(&paths).and_then(|wanted| wanted.files(&paths)).or_code(Code::Failed)?;
     let known = AnchorManifest::read(&paths.ipfs_anchor_manifest).or_code(Code::Failed)?;
     let bar = context.out.progress(Some(files.len() as u64), "anchoring");
@@ -283,7 +282,7 @@ fn cids(args: &CidArgs, context: &Context) -> Result<()> {
     let import = match args.cid_version {
         Some(0) => Import::of(CidVersion::V0),
         Some(_) => Import::of(CidVersion::V1),
-        None => configured(context).map(|(_, settings)| import_of(&settings))?,
+        None => configured(context).map(|(_, config)| import_of(&config.settings.anchoring))?,
     };
     let name = |path: &PathBuf| {
         let content = cid::of_file(path, &[import]).with_context(|| format!("cannot read {}", path.display()))?;

@@ -18,6 +18,6 @@ pub(crate) struct CardArgs {}
 pub(crate) fn run(_: &CardArgs, context: &Context) -> Result<()> {
     let card = setup::read_card(&context.home.card())?;
     card.verify().or_usage()?;
-    context.out.line(card.to_pretty().trim_end())?;
+    context.out.document(card.to_pretty().trim_end())?;
     Ok(())
 }

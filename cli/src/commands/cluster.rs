@@ -22,25 +22,25 @@ pub(crate) enum ClusterCommand {
     /// Show which nodes run, and how far they are
     ///
     /// Example:
-    ///   ssid cluster status --dir /tmp/fed
+    ///   ssid cluster status --dir ~/fed
     #[command(verbatim_doc_comment)]
     Status(Place),
     /// End a node at once, as a power cut would (SIGKILL)
     ///
     /// Example:
-    ///   ssid cluster kill 2 --dir /tmp/fed
+    ///   ssid cluster kill 2 --dir ~/fed
     #[command(verbatim_doc_comment)]
     Kill(Which),
     /// Start a node again; stops it first if it runs
     ///
     /// Example:
-    ///   ssid cluster restart 2 --dir /tmp/fed
+    ///   ssid cluster restart 2 --dir ~/fed
     #[command(verbatim_doc_comment)]
     Restart(Which),
     /// Stop every node that the directory says is running
     ///
     /// Example:
-    ///   ssid cluster down --dir /tmp/fed
+    ///   ssid cluster down --dir ~/fed
     #[command(verbatim_doc_comment)]
     Down(Place),
 }
@@ -50,8 +50,8 @@ pub(crate) enum ClusterCommand {
 /// A directory that holds a cluster is started as it is. Without --detach the nodes are stopped at Ctrl-C.
 ///
 /// Examples:
-///   ssid cluster up --nodes 4 --dir /tmp/fed
-///   ssid cluster up --nodes 4 --dir /tmp/fed --detach && ssid --data /tmp/fed/node-0 status
+///   ssid cluster up --nodes 4 --dir ~/fed
+///   ssid cluster up --nodes 4 --dir ~/fed --detach && ssid --data ~/fed/node-0 status
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct UpArgs {
@@ -131,7 +131,11 @@ async fn up(args: UpArgs, out: Output) -> Result<()> {
     bar.finish_and_clear();
     let mut cluster = cluster?;
     let nodes = describe(&mut cluster).await?;
-    let answer = json!({ "dir": cluster.dir(), "genesis": cluster.genesis(), "nodes": nodes });
+    let answer = json!({
+        "dir": cluster.dir().display().to_string(),
+        "genesis": cluster.genesis().display().to_string(),
+        "nodes": nodes,
+    });
     let shown = out.show(&answer, |_| {
         let dir = dir.display();
         let next = if args.detach {
@@ -170,7 +174,7 @@ async fn describe(cluster: &mut Cluster) -> Result<Vec<Value>> {
             "node_index": index,
             "node_id": member.node_id,
             "node_name": member.node_name,
-            "data": cluster.home(index).root(),
+            "data": cluster.home(index).root().display().to_string(),
             "address": member.addresses.first(),
             "pid": pid,
             "answers": status.is_some(),

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::Subcommand;
 use serde_json::json;
-use ssid_node::config::{Config, Finding, Mode};
+use ssid_node::config::{self, Config, ConfigError, Finding, Mode};
 use ssid_node::registry::paths::RegistryPaths;
 use ssid_node::telemetry::config::TelemetryConfig;
 use ssid_protocol::manifest::Manifest;
@@ -36,10 +36,10 @@ pub(crate) enum ConfigCommand {
 pub(crate) fn run(command: &ConfigCommand, context: &Context) -> Result<()> {
     let paths = RegistryPaths::choose(context.repo.as_deref(), context.home.root());
     let path = &paths.federation_config;
-    let mut config = Config::load(path).or_usage()?;
-    config
-        .apply_env(std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))))
-        .or_usage()?;
+    if !path.exists() {
+        return Err(CliError::usage(ConfigError::Missing(path.to_path_buf())).into());
+    }
+    let config = Config::effective(&paths, &context.home, config::environment()).or_usage()?;
     match command {
         ConfigCommand::Show => {
             context

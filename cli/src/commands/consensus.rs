@@ -12,7 +12,7 @@ use super::conflicts::{self, Names, name, names};
 use super::emit::summary;
 use crate::context::Context;
 use crate::error::{CliError, Code};
-use crate::output::{Output, Tone, clean, counted, short, when};
+use crate::output::{Output, Tone, clean, counted, is_standard_output, short, when};
 use crate::table::{named, whole};
 
 /// How events were decided
@@ -98,10 +98,14 @@ pub(crate) async fn run(command: ConsensusCommand, context: &Context) -> Result<
         }
         ConsensusCommand::Export { hash, output } => {
             let certificate = client.get_text(&["v1", "certificates", &hash]).await?;
-            let Some(path) = output else { return Ok(out.line(certificate.trim_end())?) };
+            let Some(path) = output.filter(|path| !is_standard_output(path)) else {
+                return Ok(out.document(certificate.trim_end())?);
+            };
             fs::write(&path, certificate)
                 .map_err(|e| CliError::new(Code::Failed, format!("cannot write {}: {e}", path.display())))?;
-            out.show(&serde_json::json!({ "file": path }), |_| format!("certificate written to {}", path.display()))?;
+            out.show(&serde_json::json!({ "file": path.display().to_string() }), |_| {
+                format!("certificate written to {}", path.display())
+            })?;
         }
     }
     Ok(())

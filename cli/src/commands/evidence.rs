@@ -15,7 +15,7 @@ use ssid_protocol::manifest::Manifest;
 use super::certificate::{OfflineFederation, refused};
 use crate::context::Context;
 use crate::error::{CliError, Code, OrCode as _};
-use crate::output::{Output, Tone, clean, seconds, short, when};
+use crate::output::{Output, Tone, clean, is_standard_output, seconds, short, when};
 use crate::setup::read_document;
 use crate::table::{named, whole};
 
@@ -91,6 +91,9 @@ fn export(one: &EvidenceView, path: &Path, out: Output) -> Result<()> {
         let observation: Observation = serde_json::from_str(&bytes).or_code(Code::Verification)?;
         serde_json::to_string_pretty(&observation)? + "\n"
     };
+    if is_standard_output(path) {
+        return Ok(out.document(text.trim_end())?);
+    }
     write_atomic(path, text.as_bytes())
         .map_err(|e| CliError::new(Code::Failed, format!("cannot write {}: {e}", path.display())))?;
     let next =

@@ -11,7 +11,7 @@ use ssid_protocol::quorum::VoterSet;
 
 use crate::context::Context;
 use crate::error::{CliError, Code, OrCode as _};
-use crate::output::{Output, clean, short};
+use crate::output::{Output, clean, is_standard_output, short};
 use crate::setup::{self, NewFederation};
 use crate::table::{named, whole};
 
@@ -111,6 +111,9 @@ fn create(args: &CreateArgs, context: &Context) -> Result<()> {
         auto_resolve_conflicts: args.auto_resolve,
         recurring: args.recurring.clone(),
     })?;
+    if is_standard_output(&args.output) {
+        return Ok(context.out.document(manifest.to_pretty().trim_end())?);
+    }
     if args.output.exists() {
         let message = format!("{} exists and is not overwritten", args.output.display());
         return Err(CliError::usage(message).hint("choose another file with -o").into());

@@ -104,7 +104,7 @@ fn verdict(survey: &Survey, done: bool, out: Output) -> String {
 }
 
 fn text(survey: &Survey, out: Output) -> String {
-    let mut parts = vec![format!("Repository {}\n{}", survey.repository.display(), files(survey, out))];
+    let mut parts = vec![format!("Repository {}\n{}", survey.repository, files(survey, out))];
     if !survey.nodes.is_empty() {
         parts.push(format!("Nodes\n{}", indented(&nodes(&survey.nodes, out))));
     }

@@ -61,7 +61,7 @@ pub(crate) fn run(args: &InitArgs, context: &Context) -> Result<()> {
         "peer_id": card.member.peer_id,
         "node_name": card.member.node_name,
         "data": data,
-        "card": context.home.card(),
+        "card": context.home.card().display().to_string(),
         "encrypted": passphrase.is_some(),
     });
     context.out.show(&answer, |_| {

@@ -36,6 +36,7 @@ use clap::Subcommand;
 use crate::context::Context;
 use crate::demo;
 use crate::logging;
+use crate::process::{self, block_on};
 
 /// What to do.
 #[derive(Debug, Subcommand)]
@@ -91,6 +92,10 @@ pub(crate) enum Command {
 pub(crate) fn dispatch(command: Command, context: &Context) -> Result<()> {
     let is_node = matches!(command, Command::Run(_));
     logging::start(&context.global, if is_node { "info" } else { "warn" });
+    if !matches!(command, Command::Bench(_)) {
+        // a benchmark measures its own memory, which needs what this forbids
+        process::keep_private();
+    }
     match command {
         Command::Init(args) => init::run(&args, context),
         Command::Card(args) => card::run(&args, context),
@@ -102,24 +107,24 @@ pub(crate) fn dispatch(command: Command, context: &Context) -> Result<()> {
         Command::Release(command) => runtime(false)?.block_on(release::run(command, context)),
         Command::Completions(args) => completions::run(&args, context),
         Command::Man(args) => man::run(&args, context),
-        Command::Run(args) => runtime(true)?.block_on(run::run(args, context)),
-        Command::Status(args) => runtime(false)?.block_on(status::run(&args, context)),
-        Command::Quorum(args) => runtime(false)?.block_on(quorum::run(&args, context)),
-        Command::Sync(args) => runtime(false)?.block_on(sync::run(&args, context)),
-        Command::Nodes(command) => runtime(false)?.block_on(nodes::run(command, context)),
-        Command::Events(command) => runtime(false)?.block_on(events::run(command, context)),
-        Command::Consensus(command) => runtime(false)?.block_on(consensus::run(command, context)),
-        Command::Conflicts(command) => runtime(false)?.block_on(conflicts::run(command, context)),
-        Command::Trust(command) => runtime(false)?.block_on(trust::run(command, context)),
-        Command::Compat(command) => runtime(false)?.block_on(compat::run(command, context)),
-        Command::Evidence(command) => runtime(false)?.block_on(evidence::run(command, context)),
-        Command::Anchor(command) => runtime(false)?.block_on(anchor::run(command, context)),
-        Command::Telemetry(command) => runtime(false)?.block_on(telemetry::run(command, context)),
-        Command::Report(args) => runtime(false)?.block_on(report::run(args, context)),
-        Command::Log(command) => runtime(false)?.block_on(log::run(command, context)),
-        Command::Bench(args) => runtime(true)?.block_on(crate::bench::run(&args, context)),
-        Command::Demo(args) => runtime(false)?.block_on(demo::run(args, context)),
-        Command::Cluster(command) => runtime(false)?.block_on(cluster::run(command, context)),
+        Command::Run(args) => block_on(runtime(true)?, run::run(args, context)),
+        Command::Status(args) => block_on(runtime(false)?, status::run(&args, context)),
+        Command::Quorum(args) => block_on(runtime(false)?, quorum::run(&args, context)),
+        Command::Sync(args) => block_on(runtime(false)?, sync::run(&args, context)),
+        Command::Nodes(command) => block_on(runtime(false)?, nodes::run(command, context)),
+        Command::Events(command) => block_on(runtime(false)?, events::run(command, context)),
+        Command::Consensus(command) => block_on(runtime(false)?, consensus::run(command, context)),
+        Command::Conflicts(command) => block_on(runtime(false)?, conflicts::run(command, context)),
+        Command::Trust(command) => block_on(runtime(false)?, trust::run(command, context)),
+        Command::Compat(command) => block_on(runtime(false)?, compat::run(command, context)),
+        Command::Evidence(command) => block_on(runtime(false)?, evidence::run(command, context)),
+        Command::Anchor(command) => block_on(runtime(false)?, anchor::run(command, context)),
+        Command::Telemetry(command) => block_on(runtime(false)?, telemetry::run(command, context)),
+        Command::Report(args) => block_on(runtime(false)?, report::run(args, context)),
+        Command::Log(command) => block_on(runtime(false)?, log::run(command, context)),
+        Command::Bench(args) => block_on(runtime(true)?, crate::bench::run(&args, context)),
+        Command::Demo(args) => block_on(runtime(false)?, demo::run(args, context)),
+        Command::Cluster(command) => block_on(runtime(false)?, cluster::run(command, context)),
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use ssid_node::api::view::now;
-use ssid_node::config::Config;
+use ssid_node::config::{self, Config};
 use ssid_node::git::Teller;
 use ssid_node::legacy::PlainPlaces;
 use ssid_node::legacy::plain::{NodeReport, PlainSyncError, PlainSyncOptions, PlainSyncReport, Skipped, messages};
@@ -75,10 +75,7 @@ async fn tell(context: &Context, report: &PlainSyncReport, anonymize: bool) {
 
 /// Where plain logs and their nodes are, with the configuration that holds.
 pub(crate) fn places(context: &Context, paths: &RegistryPaths) -> Result<PlainPlaces> {
-    let mut config = Config::load_or_default(&paths.federation_config).or_usage()?;
-    config
-        .apply_env(std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))))
-        .or_usage()?;
+    let config = Config::effective(paths, &context.home, config::environment()).or_usage()?;
     Ok(PlainPlaces {
         paths: paths.clone(),
         settings: config.settings,

@@ -3,11 +3,10 @@
 use anyhow::Result;
 use clap::Args;
 use ssid_node::node::{self, NodeError, RunOptions};
-use tokio::signal::unix::{SignalKind, signal};
-use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
 use crate::error::{CliError, Code, OrCode as _};
+use crate::process;
 use crate::setup;
 
 /// Run the node in the foreground, until Ctrl-C or SIGTERM
@@ -29,24 +28,7 @@ pub(crate) async fn run(_: RunArgs, context: &Context) -> Result<()> {
         return Err(error.hint("name the governance repository, or leave it out to use the data directory").into());
     }
     let passphrase = setup::passphrase_for(&context.home)?;
-    let shutdown = CancellationToken::new();
-    let mut interrupted = signal(SignalKind::interrupt())?;
-    let mut terminated = signal(SignalKind::terminate())?;
-    let token = shutdown.clone();
-    tokio::spawn(async move {
-        let name = tokio::select! {
-            _ = interrupted.recv() => "SIGINT",
-            _ = terminated.recv() => "SIGTERM",
-        };
-        tracing::info!(signal = name, "stopping");
-        token.cancel();
-        // a second signal does not wait for an orderly end
-        tokio::select! {
-            _ = interrupted.recv() => {}
-            _ = terminated.recv() => {}
-        }
-        std::process::exit(i32::from(Code::Failed as u8));
-    });
+    let shutdown = process::stop_on_signals()?;
     let options = RunOptions { home: context.home.clone(), repo: context.repo.clone(), passphrase };
     let code = |error: &NodeError| if error.is_usage() { Code::Usage } else { Code::Failed };
     Ok(node::run(options, shutdown).await.map_err(|error| CliError::new(code(&error), error))?)

@@ -100,6 +100,7 @@ impl Report {
     pub(super) fn end(self, nodes: usize, held: bool, kept: Option<&std::path::Path>) -> Result<()> {
         let seconds = rounded(self.begun.elapsed());
         if self.out.is_json() {
+            let kept = kept.map(|path| path.display().to_string());
             let document =
                 json!({ "held": held, "nodes": nodes, "seconds": seconds, "directory": kept, "steps": self.steps });
             return Ok(self.out.show(&document, |_| String::new())?);
@@ -119,7 +120,7 @@ fn next(kept: Option<&std::path::Path>) -> String {
             let dir = dir.display();
             format!(" Kept in {dir}\nLook around:  ssid cluster up --dir {dir}    ssid --data {dir}/node-0 status")
         }
-        None => " Nothing is left behind.\nPlay on:  ssid cluster up --nodes 4 --dir /tmp/fed".to_owned(),
+        None => " Nothing is left behind.\nPlay on:  ssid cluster up --nodes 4 --dir ~/fed".to_owned(),
     }
 }
 

@@ -31,6 +31,25 @@ pub enum ProviderError {
         /// The variable that should have it.
         variable: String,
     },
+    /// No variable for tokens.
+    #[error("{variable} is not read for a token\n  name a variable SSID_…_TOKEN in the data directory's configuration")]
+    TokenVariable {
+        /// Which variable.
+        variable: String,
+    },
+    /// Nobody who may has said that this server gets the token.
+    #[error(
+        "the token in {variable} is not sent to {host}, which the provider `{provider}` is: nothing on this machine names it \
+         for that token\n  if it is right, set {variable}_HOST={host}, or the address in the data directory's configuration"
+    )]
+    TokenHost {
+        /// Which provider.
+        provider: &'static str,
+        /// The variable with the token.
+        variable: String,
+        /// Host and port of the server.
+        host: String,
+    },
     /// The file with the token cannot be used.
     #[error("cannot use the token file {}: {reason}\n  it must be readable by its owner only: chmod 600", path.display())]
     TokenFile {

@@ -10,6 +10,8 @@ use serde_json::Value;
 
 use super::error::ProviderError;
 use super::token::Token;
+use crate::client;
+use crate::text::is_unseen;
 
 /// Bytes of an answer that is not content.
 const ANSWER_BYTES: usize = 256 * 1024;
@@ -39,13 +41,10 @@ impl Endpoint {
         timeout: Duration,
     ) -> Result<Self, ProviderError> {
         let base = Url::parse(base).map_err(|e| ProviderError::Client(format!("{base}: {e}")))?;
-        if token.is_some() && base.scheme() == "http" && !is_loopback(&base) {
+        if token.is_some() && base.scheme() == "http" && !client::is_loopback(&base) {
             return Err(ProviderError::TokenInClear { provider, place: base.to_string() });
         }
-        let mut builder = Client::builder().connect_timeout(CONNECT).redirect(Policy::none());
-        if is_loopback(&base) {
-            builder = builder.no_proxy();
-        }
+        let builder = client::to(&base).connect_timeout(CONNECT).redirect(Policy::none());
         Ok(Self { provider, base, token, http: built(builder)?, timeout })
     }
 
@@ -132,11 +131,6 @@ pub(super) fn root_cause(error: &reqwest::Error) -> String {
     cause.map_or_else(|| "the request failed".to_owned(), ToString::to_string)
 }
 
-fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
 /// A server's own words: Kubo's `Message`, the Pinning Service's `error.reason` and `error.details`, or its text.
 fn reason_in(body: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(body).ok()?;
@@ -147,7 +141,7 @@ fn reason_in(body: &[u8]) -> Option<String> {
         (!parts.is_empty()).then(|| parts.join(": "))
     };
     let words = pointed("/Message").or_else(of_service).unwrap_or_else(|| text.to_owned());
-    let words: String = words.trim().chars().take(REASON_CHARS).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let words: String = words.trim().chars().take(REASON_CHARS).map(|c| if is_unseen(c) { ' ' } else { c }).collect();
     Some(words).filter(|words| !words.is_empty())
 }
 
@@ -176,8 +170,8 @@ mod tests {
 
     #[test]
     fn a_token_is_never_sent_in_the_clear() {
-        let token = |_: &str| Some("s3cret".to_owned());
-        let token = Token::find("remote", "T", &token).unwrap();
+        let set = |name: &str| Some(if name.ends_with("_HOST") { "a.example" } else { "s3cret" }.to_owned());
+        let token = Token::find("remote", "SSID_T_TOKEN", "https://a.example", &set).unwrap();
         let second = Duration::from_secs(1);
         let made = |base: &str| Endpoint::new("remote", base, Some(token.clone()), second);
         let refused = made("http://ipfs.example:5001").unwrap_err().to_string();

@@ -23,14 +23,22 @@ mod tests;
 mod token;
 pub mod verify;
 
+use std::collections::BTreeMap;
+
 use crate::config::Anchoring;
 
 /// Bytes of the largest file that is anchored or fetched back.
 pub const FILE_BYTES: u64 = 4 << 30;
 
-/// The environment, as [`provider::Providers::configured`] wants it.
-pub fn environment(name: &str) -> Option<String> {
-    std::env::var(name).ok()
+/// The environment, as [`provider::Providers::configured`] wants it. `hosts` are [`Config::secret_hosts`]: servers that this
+/// machine's configuration names for a token are added to those that the variables name.
+///
+/// [`Config::secret_hosts`]: crate::config::Config::secret_hosts
+pub fn environment(hosts: &BTreeMap<String, String>) -> impl Fn(&str) -> Option<String> {
+    |name| match (std::env::var(name).ok(), hosts.get(name)) {
+        (Some(set), Some(own)) => Some(format!("{set},{own}")),
+        (set, own) => set.or_else(|| own.cloned()),
+    }
 }
 
 /// The gateway that the manifest names.

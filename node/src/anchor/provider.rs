@@ -85,12 +85,12 @@ impl Providers {
                 IpfsProvider::Local => uploaders.push(Uploader::Kubo(local(settings)?)),
                 IpfsProvider::Remote => {
                     let base = needed("remote", "anchoring.remote_api", &settings.remote_api)?;
-                    let token = Token::find("remote", &settings.remote_token_env, lookup)?;
+                    let token = Token::find("remote", &settings.remote_token_env, base, lookup)?;
                     uploaders.push(Uploader::Kubo(Kubo(Endpoint::new("remote", base, Some(token), timeout)?)));
                 }
                 IpfsProvider::Pinning => {
                     let base = needed("pinning", "anchoring.pinning_api", &settings.pinning_api)?;
-                    let token = Token::find("pinning", &settings.pinning_token_env, lookup)?;
+                    let token = Token::find("pinning", &settings.pinning_token_env, base, lookup)?;
                     pinning = Some(Pinning(Endpoint::new("pinning", base, Some(token), timeout)?));
                 }
                 IpfsProvider::Web3 => uploaders.push(Uploader::Web3),

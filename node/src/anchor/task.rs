@@ -2,6 +2,7 @@
 //! provider takes it, and whoever asks gets a session at once. A task of its own with a bounded channel: nothing that
 //! certifies ever waits for it.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -46,6 +47,8 @@ pub const PACE: Pace =
 pub struct Anchorer {
     /// `anchoring`.
     pub settings: Anchoring,
+    /// Servers that tokens are for, besides those that variables name: [`Config::secret_hosts`](crate::config::Config::secret_hosts).
+    pub hosts: BTreeMap<String, String>,
     /// `advanced.ipfs_federation`.
     pub documents: IpfsFederation,
     /// Where the registry's files are.
@@ -151,7 +154,7 @@ impl Task {
             return Ok(None);
         }
         // while nobody is there, thousands of certificates are not put together again and again
-        let providers = Providers::configured(&self.anchorer.settings, &environment)?;
+        let providers = Providers::configured(&self.anchorer.settings, &environment(&self.anchorer.hosts))?;
         if let Err(away) = providers.any_answers().await {
             self.merge_rows().await?;
             return Err(away.into());
@@ -171,7 +174,7 @@ impl Task {
         let rows = self.waiting(ROWS)?;
         let (mut entries, _) = portion(ANCHOR, &rows, SESSION_ENTRIES);
         entries.push(0..0);
-        let providers = Providers::configured(&self.anchorer.settings, &environment)?;
+        let providers = Providers::configured(&self.anchorer.settings, &environment(&self.anchorer.hosts))?;
         let session = self.session(&providers, entries).await?;
         if session.must_retry() && !rows.iter().any(|(_, row)| entries_of(row).is_some_and(|e| e.is_empty())) {
             self.change(OutboxChange { add: vec![row_for(ANCHOR, 0..0)], ..OutboxChange::default() }).await?;

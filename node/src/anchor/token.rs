@@ -7,11 +7,13 @@ use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use reqwest::Url;
 use reqwest::header::HeaderValue;
 use ssid_storage::regular;
 use zeroize::Zeroizing;
 
 use super::error::ProviderError;
+use crate::config::{is_variable, names_host};
 
 /// Bytes of the longest token; the longest seen are JWTs of about 1 KiB.
 const TOKEN_BYTES: u64 = 16 * 1024;
@@ -27,11 +29,32 @@ impl fmt::Debug for Token {
 }
 
 impl Token {
-    /// The token that `variable` holds, or that stands in the file which `variable` + `_FILE` names.
+    /// The token that `variable` holds, or that stands in the file which `variable` + `_FILE` names, for the server at
+    /// `base`; `variable` + `_HOST` must name it, or a repository could have the token sent anywhere.
     ///
     /// # Errors
-    /// If neither is set, or the file cannot be used or can be read by others.
+    /// If neither is set, if the file cannot be used or can be read by others, or if the token is for another server.
     pub(super) fn find(
+        provider: &'static str,
+        variable: &str,
+        base: &str,
+        lookup: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, ProviderError> {
+        if !is_variable(variable) {
+            return Err(ProviderError::TokenVariable { variable: variable.to_owned() });
+        }
+        let token = Self::set(provider, variable, lookup)?;
+        let url = Url::parse(base).map_err(|e| ProviderError::Client(format!("{base}: {e}")))?;
+        let (host, port) = (url.host_str().unwrap_or_default(), url.port_or_known_default().unwrap_or_default());
+        let named = lookup(&format!("{variable}_HOST")).unwrap_or_default();
+        if !names_host(&named, host, port) {
+            let host = format!("{host}:{port}");
+            return Err(ProviderError::TokenHost { provider, variable: variable.to_owned(), host });
+        }
+        Ok(token)
+    }
+
+    fn set(
         provider: &'static str,
         variable: &str,
         lookup: &dyn Fn(&str) -> Option<String>,
@@ -85,20 +108,43 @@ mod tests {
         fs::write(&path, "s3cret\n").unwrap();
         let mode = |mode| fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
         let file = path.display().to_string();
-        let lookup = |name: &str| (name == "T_FILE").then(|| file.clone());
+        let lookup = |name: &str| (name == "SSID_T_TOKEN_FILE").then(|| file.clone());
         mode(0o640);
-        let refused = Token::find("remote", "T", &lookup).unwrap_err().to_string();
+        let refused = Token::set("remote", "SSID_T_TOKEN", &lookup).unwrap_err().to_string();
         assert!(refused.contains("0640") && refused.contains("chmod 600") && !refused.contains("s3cret"), "{refused}");
         mode(0o600);
-        let token = Token::find("remote", "T", &lookup).unwrap();
+        let token = Token::set("remote", "SSID_T_TOKEN", &lookup).unwrap();
         assert_eq!(token.header().unwrap(), "Bearer s3cret");
         assert!(!format!("{token:?} {:?}", token.header()).contains("s3cret"));
-        let direct = Token::find("remote", "T", &|name| (name == "T").then(|| "other".to_owned())).unwrap();
+        let direct =
+            Token::set("remote", "SSID_T_TOKEN", &|name| (name == "SSID_T_TOKEN").then(|| "other".to_owned())).unwrap();
         assert_eq!(direct.header().unwrap(), "Bearer other");
-        let empty = |name: &str| if name == "T" { Some(String::new()) } else { lookup(name) };
-        let token = Token::find("remote", "T", &empty).unwrap();
+        let empty = |name: &str| if name == "SSID_T_TOKEN" { Some(String::new()) } else { lookup(name) };
+        let token = Token::set("remote", "SSID_T_TOKEN", &empty).unwrap();
         assert_eq!(token.header().unwrap(), "Bearer s3cret", "an empty variable is not set");
-        let missing = Token::find("remote", "T", &|_| None).unwrap_err().to_string();
-        assert!(missing.contains("T_FILE") && missing.contains("`remote`"), "{missing}");
+        let missing = Token::set("remote", "SSID_T_TOKEN", &|_| None).unwrap_err().to_string();
+        assert!(missing.contains("SSID_T_TOKEN_FILE") && missing.contains("`remote`"), "{missing}");
+    }
+
+    #[test]
+    fn it_is_for_the_servers_that_are_named_for_it() {
+        let ask = |variable: &str, base: &str, host: Option<&str>| {
+            let lookup = |name: &str| match name {
+                "SSID_T_TOKEN_HOST" => host.map(str::to_owned),
+                _ => Some("s3cret".to_owned()),
+            };
+            Token::find("remote", variable, base, &lookup).map(|_| ()).map_err(|e| e.to_string())
+        };
+        let named = Some("ipfs.example, 127.0.0.1:5001");
+        assert_eq!(ask("SSID_T_TOKEN", "https://ipfs.example/x", named), Ok(()));
+        assert_eq!(ask("SSID_T_TOKEN", "http://127.0.0.1:5001", named), Ok(()));
+        for (base, named) in
+            [("https://evil.example", named), ("http://127.0.0.1:5002", named), ("https://a.example", None)]
+        {
+            let refused = ask("SSID_T_TOKEN", base, named).unwrap_err();
+            assert!(refused.contains("SSID_T_TOKEN_HOST") && !refused.contains("s3cret"), "{refused}");
+        }
+        let refused = ask("SSID_KEY_PASSPHRASE", "https://ipfs.example", named).unwrap_err();
+        assert!(refused.contains("SSID_…_TOKEN"), "{refused}");
     }
 }

@@ -4,17 +4,16 @@ use std::fs;
 
 use axum::Extension;
 use axum::extract::ConnectInfo;
-use axum::extract::connect_info::Connected;
-use axum::serve::IncomingStream;
-use tokio::net::UnixListener;
+use tokio::net::UnixStream;
 
 /// What the operating system says of the other end of a connection on the socket; `None` if it does not say.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SocketPeer(Option<u32>);
 
-impl Connected<IncomingStream<'_, UnixListener>> for SocketPeer {
-    fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
-        Self(stream.io().peer_cred().ok().map(|credentials| credentials.uid()))
+impl SocketPeer {
+    /// Who is at the other end of `stream`.
+    pub(super) fn of(stream: &UnixStream) -> Self {
+        Self(stream.peer_cred().ok().map(|credentials| credentials.uid()))
     }
 }
 

@@ -3,6 +3,7 @@
 //! no state of its own.
 
 mod access;
+mod body;
 mod caller;
 mod error;
 mod listen;

@@ -30,7 +30,7 @@ pub(crate) enum Rule {
     /// An HTTP address without a user or password in it, or empty.
     Url,
     Urls,
-    /// The name of an environment variable.
+    /// The name of an environment variable with a token.
     Variable,
     /// The name of a Git branch.
     Branch,
@@ -273,7 +273,7 @@ impl Rule {
             Self::SocketAddress => "an address and port such as 127.0.0.1:8080, or null".to_owned(),
             Self::Url => "an address such as http://127.0.0.1:5001, without user and password, or empty".to_owned(),
             Self::Urls => "a list of addresses such as https://ipfs.io/ipfs/".to_owned(),
-            Self::Variable => "the name of an environment variable".to_owned(),
+            Self::Variable => "the name of an environment variable such as SSID_MY_TOKEN".to_owned(),
             Self::Branch => "the name of a Git branch, of letters, digits, -, _, . and /".to_owned(),
             Self::WordByEvent(words) => format!("for each event type one of {}", words.join(", ")),
             Self::WholeByEvent(most) => format!("for each event type a whole number from 0 to {most}"),
@@ -357,8 +357,11 @@ fn is_branch(text: &str) -> bool {
     text.len() <= 128 && text.split('/').all(part)
 }
 
-fn is_variable(text: &str) -> bool {
-    !text.is_empty() && text.len() <= 128 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+/// `SSID_…_TOKEN`: no other variable is ever read for a token, and so none of somebody else's secrets.
+pub(crate) fn is_variable(text: &str) -> bool {
+    let between = text.strip_prefix("SSID_").and_then(|rest| rest.strip_suffix("_TOKEN"));
+    let fits = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
+    text.len() <= 128 && between.is_some_and(|name| !name.is_empty() && name.bytes().all(fits))
 }
 
 #[cfg(test)]
@@ -400,6 +403,16 @@ mod tests {
     }
 
     #[test]
+    fn only_tokens_are_read_for_tokens() {
+        assert!(is_variable("SSID_MY_2_TOKEN") && is_variable("SSID_API_TOKEN"));
+        for bad in
+            ["SSID_KEY_PASSPHRASE", "PATH", "AWS_SECRET_ACCESS_KEY", "SSID__TOKEN ", "SSID_TOKEN", "SSID_my_TOKEN"]
+        {
+            assert!(!is_variable(bad), "{bad}");
+        }
+    }
+
+    #[test]
     fn defaults_are_allowed() {
         let defaults = serde_json::to_value(Settings::default()).unwrap();
         for (key, rule) in KEYS {
@@ -435,7 +448,8 @@ mod tests {
                 Rule::Multiaddrs => "/ip4/127.0.0.1/tcp/1, /ip6/::1/udp/2/quic-v1".to_owned(),
                 Rule::SocketAddress => "[::1]:80".to_owned(),
                 Rule::Url | Rule::Urls => "https://[::1]:5001/x".to_owned(),
-                Rule::Text | Rule::TextOrNull | Rule::Texts | Rule::Variable | Rule::Branch => "A_B".to_owned(),
+                Rule::Variable => "SSID_A_TOKEN".to_owned(),
+                Rule::Text | Rule::TextOrNull | Rule::Texts | Rule::Branch => "A_B".to_owned(),
                 Rule::WebAddress | Rule::WebAddressOrNull => "https://example.org/".to_owned(),
                 Rule::Mailbox | Rule::Mailboxes => "a@example.org".to_owned(),
                 Rule::Headers => "{}".to_owned(),

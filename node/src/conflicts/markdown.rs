@@ -8,6 +8,7 @@ use ssid_protocol::vote::Phase;
 
 use super::{ConflictReport, ReportState};
 use crate::api::view::CandidateVotes;
+use crate::text::is_unseen;
 
 /// The whole page.
 pub(super) fn page(report: &ConflictReport) -> String {
@@ -145,7 +146,7 @@ fn safe(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
-            c if c.is_control() => out.push('\u{fffd}'),
+            c if is_unseen(c) => out.push('\u{fffd}'),
             '<' => out += "&lt;",
             '>' => out += "&gt;",
             '&' => out += "&amp;",

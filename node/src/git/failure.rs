@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::text::is_unseen;
+
 /// Characters of Git's and the server's words that are passed on.
 const SAID_CHARS: usize = 600;
 /// Branches that are named where the one that was meant is not there.
@@ -260,7 +262,7 @@ fn essence(said: &str) -> String {
     let bare = |line: &str| line.strip_prefix("remote:").unwrap_or(line).trim().to_owned();
     let chosen = if telling.is_empty() { lines } else { telling };
     let words: Vec<String> = chosen.into_iter().map(bare).filter(|line| !line.is_empty()).collect();
-    let clean = |c: char| if c.is_control() { ' ' } else { c };
+    let clean = |c: char| if is_unseen(c) { ' ' } else { c };
     let text: String = words.join("; ").chars().map(clean).take(SAID_CHARS).collect();
     if text.is_empty() { "it said nothing".to_owned() } else { text }
 }

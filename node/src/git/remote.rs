@@ -4,6 +4,7 @@
 use std::fmt;
 
 use crate::config::GitProtocol;
+use crate::text::is_unseen;
 
 /// Bytes of the longest address.
 const REMOTE_BYTES: usize = 2048;
@@ -163,7 +164,7 @@ fn split_authority(rest: &str) -> (&str, &str) {
 
 /// An address as messages show it: no password, no user of an HTTP address, no query, no control characters, bounded.
 fn shown(text: &str) -> String {
-    let clean: String = text.chars().take(200).map(|c| if c.is_control() { '?' } else { c }).collect();
+    let clean: String = text.chars().take(200).map(|c| if is_unseen(c) { '?' } else { c }).collect();
     let Some((scheme, rest)) = clean.split_once("://") else { return clean };
     let (authority, path) = split_authority(rest);
     let host = match authority.rsplit_once('@') {

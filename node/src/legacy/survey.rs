@@ -94,8 +94,8 @@ pub struct LogSurvey {
 /// Everything that was found.
 #[derive(Clone, Debug, Serialize)]
 pub struct Survey {
-    /// Where.
-    pub repository: PathBuf,
+    /// Its path, as far as it is Unicode.
+    pub repository: String,
     /// Whether there is a federation manifest.
     pub has_manifest: bool,
     /// Its nodes.
@@ -147,7 +147,7 @@ impl Survey {
         let mut apart = event_files(&paths.event_files)?;
         let log = survey_log(&paths.registry_log, &mut apart)?;
         Ok(Self {
-            repository: repository.to_owned(),
+            repository: repository.display().to_string(),
             has_manifest: read.is_some(),
             nodes: read.map(|m| survey_nodes(m, federation, &local.git_remote)).unwrap_or_default(),
             unreadable_records: history.into_iter().filter_map(Result::err).collect(),

@@ -16,9 +16,16 @@ pub(super) fn listen(swarm: &mut Swarm<Behaviour>, addresses: &[Multiaddr]) -> R
     for address in addresses {
         swarm
             .listen_on(address.clone())
-            .map_err(|error| NetworkError::Listen { address: address.clone(), reason: error.to_string() })?;
+            .map_err(|error| NetworkError::Listen { address: address.clone(), reason: words_of(&error) })?;
     }
     Ok(())
+}
+
+/// What an error says, with what caused it: libp2p's own is empty where the system refused.
+fn words_of(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string);
+    let words: Vec<_> = causes.map(|words| words.trim().to_owned()).filter(|words| !words.is_empty()).collect();
+    if words.is_empty() { format!("{error:?}") } else { words.join(": ") }
 }
 
 /// Binds the port without sharing it, and lets it go.

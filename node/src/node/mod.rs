@@ -273,6 +273,7 @@ fn start_anchoring(
 ) -> AnchorDesk {
     let anchorer = Anchorer {
         settings: config.settings.anchoring.clone(),
+        hosts: config.secret_hosts(),
         documents: config.settings.advanced.ipfs_federation.clone(),
         paths,
         store: store.clone(),

@@ -19,7 +19,7 @@ use ssid_storage::{JournalRecord, Owner, Store, regular};
 use super::history::{self, History};
 use super::{NodeError, RunOptions, members};
 use crate::anchor;
-use crate::config::{Config, Endorsement as ConfiguredEndorsement, Settings, TrustSettings};
+use crate::config::{self, Config, Endorsement as ConfiguredEndorsement, Settings, TrustSettings};
 use crate::engine::EngineParts;
 use crate::engine::outbox::HOOK_CHANGED;
 use crate::engine::settings::{Endorsement, EngineSettings, Timeouts};
@@ -30,6 +30,9 @@ use crate::network::{NetworkConfig, NetworkLimits};
 use crate::registry::paths::RegistryPaths;
 use crate::telemetry::hook;
 use crate::telemetry::secret::SecretUrl;
+
+/// The variable that says whether the node takes part.
+const ENABLED_VARIABLE: &str = "SSID_FEDERATION_ENABLED";
 
 /// A node's parts, open and checked, nothing running yet.
 pub(super) struct Opened {
@@ -53,7 +56,7 @@ impl Opened {
         let home = options.home.clone();
         home.check()?;
         let paths = RegistryPaths::choose(options.repo.as_deref(), home.root());
-        let config = configuration(&paths.federation_config, std::env::vars())?;
+        let config = configuration(&paths, &home, config::environment())?;
         for finding in config.check() {
             tracing::warn!("{finding}");
         }
@@ -103,12 +106,20 @@ impl Opened {
 }
 
 /// What the node runs with, unless that says that it is not to run.
-fn configuration(path: &Path, variables: impl IntoIterator<Item = (String, String)>) -> Result<Config, NodeError> {
-    let mut config = Config::load_or_default(path)?;
+fn configuration(
+    paths: &RegistryPaths,
+    home: &Home,
+    variables: impl IntoIterator<Item = (String, String)>,
+) -> Result<Config, NodeError> {
+    let path = &paths.federation_config;
+    let mut variables: Vec<_> = variables.into_iter().collect();
     // where there is no file nobody has said no: a node that lost it runs on with the defaults
-    config.settings.federation.enabled |= !path.exists();
-    config.apply_env(variables)?;
-    if config.settings.federation.enabled { Ok(config) } else { Err(NodeError::Disabled(path.to_owned())) }
+    let is_said = path.exists() || variables.iter().any(|(name, _)| name == ENABLED_VARIABLE);
+    if !is_said {
+        variables.push((ENABLED_VARIABLE.to_owned(), "true".to_owned()));
+    }
+    let config = Config::effective(paths, home, variables)?;
+    if config.settings.federation.enabled { Ok(config) } else { Err(NodeError::Disabled(path.to_path_buf())) }
 }
 
 fn identity(home: &Home, passphrase: Option<&str>) -> Result<Keypair, NodeError> {
@@ -232,7 +243,8 @@ mod tests {
         let path = dir.path().join("federation_config.json");
         let runs = |variable: Option<&str>| {
             let variable = variable.map(|value| ("SSID_FEDERATION_ENABLED".to_owned(), value.to_owned()));
-            match configuration(&path, variable) {
+            let home = Home::new(dir.path());
+            match configuration(&RegistryPaths::in_data_directory(dir.path()), &home, variable) {
                 Ok(config) => config.settings.federation.enabled,
                 Err(error) => {
                     assert!(matches!(error, NodeError::Disabled(_)) && error.is_usage(), "{error}");

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{ComplianceReport, INACTIVE_DAYS};
+use crate::text::is_unseen;
 
 /// The whole page.
 pub fn page(report: &ComplianceReport) -> String {
@@ -94,11 +95,11 @@ fn band(label: &str) -> String {
     label.to_uppercase().replace('_', " ")
 }
 
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::new();
     for c in text.chars() {
         match c {
-            c if c.is_control() => escaped.push(' '),
+            c if is_unseen(c) => escaped.push(' '),
             '<' => escaped.push_str("&lt;"),
             c if "\\`*_[]|#!".contains(c) => escaped.extend(['\\', c]),
             c => escaped.push(c),

@@ -1,7 +1,7 @@
 //! The monthly compliance report: what this node holds about a month, as facts. What it does not know it calls unknown;
 //! nothing is counted as good because nobody measured it.
 
-mod markdown;
+pub(crate) mod markdown;
 #[cfg(test)]
 mod tests;
 
@@ -204,11 +204,20 @@ impl Month {
 
     /// Its first moment, and the first after it.
     fn bounds(self) -> (UnixMillis, UnixMillis) {
-        let moment = |date: Date| {
-            let at = date.to_zoned(jiff::tz::TimeZone::UTC).map(|zoned| zoned.timestamp().as_millisecond());
-            UnixMillis(at.ok().and_then(|millis| u64::try_from(millis).ok()).unwrap_or_default())
-        };
-        (moment(self.first), moment(self.first.last_of_month().tomorrow().unwrap_or(Date::MAX)))
+        const DAY_MILLIS: u64 = 24 * 60 * 60 * 1000;
+        // in days: the last month that can be written ends after the last time that can
+        let days = self.first.duration_since(Date::constant(1970, 1, 1)).as_hours() / 24;
+        let days = u64::try_from(days).unwrap_or_default();
+        let length = u64::from(self.first.days_in_month().unsigned_abs());
+        (UnixMillis(days * DAY_MILLIS), UnixMillis((days + length) * DAY_MILLIS))
+    }
+
+    /// The first moment after it; of the last month that can be written, its last second.
+    fn end(self) -> String {
+        match self.first.last_of_month().tomorrow() {
+            Ok(next) => format!("{next}T00:00:00Z"),
+            Err(_) => format!("{}T23:59:59Z", self.first.last_of_month()),
+        }
     }
 }
 
@@ -275,7 +284,7 @@ impl ComplianceReport {
             format: FORMAT.to_owned(),
             month: month.to_string(),
             from: iso(from),
-            until: iso(until),
+            until: month.end(),
             is_complete: sources.now >= until,
             written_at: iso(sources.now),
             federation_id: manifest.federation_id(),

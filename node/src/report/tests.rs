@@ -93,6 +93,10 @@ fn anonymous_reports_have_ids() {
 fn months_are_read_and_refused() {
     assert_eq!(Month::of(OCTOBER), Month::parse("2026-10").unwrap());
     assert_eq!(Month::parse("2026-02").unwrap().bounds().1, Month::parse("2026-03").unwrap().bounds().0);
+    let last = Month::parse("9999-12").unwrap();
+    assert_eq!(last.bounds().1.0 - last.bounds().0.0, 31 * 24 * 60 * 60 * 1000, "not in 1970");
+    assert_eq!(last.end(), "9999-12-31T23:59:59Z");
+    assert_eq!(Month::parse("2026-12").unwrap().end(), "2027-01-01T00:00:00Z");
     for wrong in ["2026", "2026-13", "2026-1", "26-01-01", "2026-10-", ""] {
         assert!(Month::parse(wrong).unwrap_err().contains("for example"), "{wrong}");
     }

@@ -8,6 +8,8 @@ use sha2::{Digest as _, Sha256};
 use ssid_protocol::id::{FederationId, NodeId, UnixMillis};
 use ssid_protocol::manifest::Manifest;
 
+use crate::text::is_unseen;
+
 /// Characters of a title.
 pub const TITLE_CHARS: usize = 140;
 /// Characters of one line or fact.
@@ -224,7 +226,7 @@ impl Message {
 
 /// `text` on one line, without control characters, at most `limit` characters.
 pub fn plain(text: &str, limit: usize) -> String {
-    let clean: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let clean: String = text.chars().map(|c| if is_unseen(c) { ' ' } else { c }).collect();
     cut(&clean, limit)
 }
 

@@ -80,8 +80,14 @@ pub struct Secrets {
 }
 
 /// The variables that are looked at.
-pub const VARIABLES: [&str; 5] =
-    ["SLACK_WEBHOOK_URL", "DISCORD_WEBHOOK_URL", "SSID_WEBHOOK_URL", "SSID_WEBHOOK_SECRET", "SSID_SMTP_PASSWORD"];
+pub const VARIABLES: [&str; 6] = [
+    "SLACK_WEBHOOK_URL",
+    "DISCORD_WEBHOOK_URL",
+    "SSID_WEBHOOK_URL",
+    "SSID_WEBHOOK_SECRET",
+    "SSID_SMTP_PASSWORD",
+    "SSID_SMTP_PASSWORD_HOST",
+];
 
 impl Secrets {
     /// Looks the variables up, and whether secrets may stand in the file.

@@ -1,8 +1,8 @@
 //! A member of a local cluster that misbehaves, for trying out what its federation makes of it:
 //!
 //! ```text
-//! ssid cluster up 4 --dir /tmp/c && ssid cluster stop 3 --dir /tmp/c
-//! cargo run -p ssid-tests --bin adversary -- --cluster /tmp/c --member 3 --do equivocate --seconds 20
+//! ssid cluster up 4 --dir ~/c && ssid cluster stop 3 --dir ~/c
+//! cargo run -p ssid-tests --bin adversary -- --cluster ~/c --member 3 --do equivocate --seconds 20
 //! ```
 
 use std::path::PathBuf;

@@ -252,14 +252,19 @@ fn a_remote_node_wants_its_token_and_is_taken_where_the_local_one_is_down() {
         config["anchoring"]["providers"] = json!(["local", "remote"]);
         config["anchoring"]["remote_api"] = json!(remote);
     });
-    let wrong = repository.ssid_with(&[("SSID_IPFS_TOKEN", "hidden")], &["anchor", "run"]).exits(1).says(&["401"]);
+    let here = ("SSID_IPFS_TOKEN_HOST", "127.0.0.1");
+    let unnamed = repository.ssid_with(&[("SSID_IPFS_TOKEN", "hidden")], &["anchor", "run"]).exits(2);
+    let unnamed = unnamed.says(&["is not sent to 127.0.0.1", "SSID_IPFS_TOKEN_HOST=127.0.0.1"]);
+    assert!(!unnamed.stderr.contains("hidden"), "{unnamed:?}");
+    let wrong = [("SSID_IPFS_TOKEN", "hidden"), here];
+    let wrong = repository.ssid_with(&wrong, &["anchor", "run"]).exits(1).says(&["401"]);
     assert!(!wrong.stderr.contains("hidden") && !wrong.stdout.contains("hidden"), "a token is a secret: {wrong:?}");
     let _ = repository.ssid_with(&[], &["anchor", "run"]).exits(2).says(&["SSID_IPFS_TOKEN"]);
 
     let token = repository.path("token");
     fs::write(&token, "topsecret\n").unwrap();
     fs::set_permissions(&token, fs::Permissions::from_mode(0o600)).unwrap();
-    let variables = [("SSID_IPFS_TOKEN_FILE", token.to_str().unwrap())];
+    let variables = [("SSID_IPFS_TOKEN_FILE", token.to_str().unwrap()), here];
     let run = repository.ssid_with(&variables, &["anchor", "run"]).well().json();
     assert_eq!((count(&run["anchored"]), &run["anchored"][0]["storage_provider"]), (4, &json!("remote")), "{run}");
 

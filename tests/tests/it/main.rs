@@ -19,6 +19,7 @@ mod git_only;
 mod git_own_branch;
 mod git_remotes;
 mod git_servers;
+mod hangs;
 mod hostile_logs;
 mod kill;
 mod legacy_manifest;

@@ -31,7 +31,8 @@ pub(super) async fn run(args: &VerifyArgs, context: &Context) -> Result<()> {
 
 /// Fetches everything that is anchored, and looks whether it is what was recorded.
 pub(in crate::commands) async fn checked(args: &VerifyArgs, context: &Context) -> Result<Report> {
-    let (paths, settings) = configured(context)?;
+    let (paths, config) = configured(context)?;
+    let settings = config.settings.anchoring;
     let mut verifier = Verifier::configured(&settings).or_usage()?;
     verifier.everywhere = args.everywhere;
     let manifest = AnchorManifest::read(&paths.ipfs_anchor_manifest).or_code(Code::Failed)?;

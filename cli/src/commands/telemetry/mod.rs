@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
-use ssid_node::config::{Channel, Config};
+use ssid_node::config::{self, Channel, Config};
 use ssid_node::registry::paths::RegistryPaths;
 use ssid_node::telemetry::config::TelemetryConfig;
 use ssid_node::telemetry::desk::Desk;
@@ -166,7 +166,7 @@ pub(super) fn places(context: &Context) -> Result<Places, CliError> {
 /// Who tells people where no node runs.
 pub(super) fn desk(context: &Context) -> Result<Desk> {
     let places = places(context)?;
-    let wanted = federation(&places)?.settings.notifications;
+    let wanted = federation(context, &places)?.settings.notifications;
     let (secrets, source) = (secrets(&places), source(context, &places));
     Ok(Desk::without_node(places, wanted, &secrets).or_code(Code::Failed)?.of(source))
 }
@@ -175,7 +175,7 @@ pub(super) fn desk(context: &Context) -> Result<Desk> {
 pub(super) fn source(context: &Context, places: &Places) -> Option<Source> {
     let manifest = setup::read_genesis(&context.home.genesis()).ok()?;
     let node = setup::read_card(&context.home.card()).ok()?.member.node_id;
-    let anonymize = federation(places).ok()?.settings.compliance.anonymize_node_data;
+    let anonymize = federation(context, places).ok()?.settings.compliance.anonymize_node_data;
     Some(Source::new(&manifest, node, anonymize))
 }
 
@@ -184,9 +184,6 @@ fn secrets(places: &Places) -> Secrets {
 }
 
 /// The node's own configuration, for what it says of notifications.
-fn federation(places: &Places) -> Result<Config, CliError> {
-    let mut config = Config::load_or_default(&places.paths.federation_config).or_usage()?;
-    let variables = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
-    config.apply_env(variables).or_usage()?;
-    Ok(config)
+fn federation(context: &Context, places: &Places) -> Result<Config, CliError> {
+    Config::effective(&places.paths, &context.home, config::environment()).or_usage()
 }

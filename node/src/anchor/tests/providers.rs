@@ -216,11 +216,14 @@ fn what_is_missing_in_the_configuration_is_named() {
     assert!(refused(&local, &with_tokens).contains("anchoring.local_api is empty"));
     let remote = Anchoring { remote_api: "https://a.example".to_owned(), ..of(vec![IpfsProvider::Remote]) };
     assert!(refused(&remote, &|_| None).contains("SSID_IPFS_TOKEN is not set"));
-    let named = Anchoring { remote_token_env: "MY_TOKEN".to_owned(), ..remote };
-    assert!(refused(&named, &|_| None).contains("MY_TOKEN is not set"));
-    assert!(Providers::configured(&named, &|name| (name == "MY_TOKEN").then(|| "t".to_owned())).is_ok());
+    let named = Anchoring { remote_token_env: "SSID_MY_TOKEN".to_owned(), ..remote };
+    assert!(refused(&named, &|_| None).contains("SSID_MY_TOKEN is not set"));
+    let token = |name: &str| (name == "SSID_MY_TOKEN").then(|| "t".to_owned());
+    assert!(refused(&named, &token).contains("SSID_MY_TOKEN_HOST=a.example:443"));
+    let both = |name: &str| token(name).or_else(|| (name == "SSID_MY_TOKEN_HOST").then(|| "a.example".to_owned()));
+    assert!(Providers::configured(&named, &both).is_ok());
     let pinning = Anchoring { pinning_api: "https://a.example".to_owned(), ..of(vec![IpfsProvider::Pinning]) };
     assert!(refused(&pinning, &|_| None).contains("SSID_PINNING_TOKEN is not set"));
-    let named = Anchoring { pinning_token_env: "MY_TOKEN".to_owned(), ..pinning };
-    assert!(refused(&named, &|_| None).contains("MY_TOKEN is not set"));
+    let named = Anchoring { pinning_token_env: "SSID_MY_TOKEN".to_owned(), ..pinning };
+    assert!(refused(&named, &|_| None).contains("SSID_MY_TOKEN is not set"));
 }

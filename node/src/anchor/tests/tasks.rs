@@ -60,6 +60,7 @@ impl Node {
         let end = CancellationToken::new();
         let anchorer = Anchorer {
             settings,
+            hosts: std::collections::BTreeMap::new(),
             documents,
             paths: RegistryPaths::in_data_directory(home.path()),
             store: store.clone(),

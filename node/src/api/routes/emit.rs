@@ -15,6 +15,7 @@ use ssid_protocol::event::Event;
 use ssid_protocol::id::{SubjectId, UnixMillis};
 use tokio::time::Instant;
 
+use super::count::has_more_than;
 use crate::api::error::Failure;
 use crate::api::view::{EmitView, EventDraft, EventState, FieldDifference, Page, Problem, now};
 use crate::api::wait::{Ended, Waiter};
@@ -25,6 +26,9 @@ use crate::engine::{EMIT_EVENTS, EmitOutcome};
 const WAIT_SECONDS: u64 = 30;
 /// Longest wait.
 const WAIT_SECONDS_MAX: u64 = 3500;
+
+/// JSON values of an event: itself, and names and values of nine fields, with some room.
+const EVENT_VALUES: usize = 32;
 
 /// Whether, and how long, to wait.
 #[derive(Debug, Default, Deserialize)]
@@ -78,6 +82,14 @@ pub(super) async fn emit(
 /// One object, an array of objects, or one object after another.
 fn read_drafts(body: &[u8]) -> Result<(Vec<EventDraft>, bool), Failure> {
     let malformed = |e: serde_json::Error| Failure::bad_request(format!("the body is no JSON: {e}"));
+    let too_many = || {
+        let problem = Problem::new(413, "too_large", "Too many events", format!("more than {EMIT_EVENTS} events"));
+        let limit = Some("emit_events".to_owned());
+        Failure::from(Problem { limit, ..problem.hint("send them in parts, or import them as a log") })
+    };
+    if has_more_than(EMIT_EVENTS * EVENT_VALUES, body) {
+        return Err(too_many());
+    }
     let mut values = Vec::new();
     let mut saw_array = false;
     for value in serde_json::Deserializer::from_slice(body).into_iter::<Value>() {
@@ -89,12 +101,7 @@ fn read_drafts(body: &[u8]) -> Result<(Vec<EventDraft>, bool), Failure> {
             one => values.push(one),
         }
         if values.len() > EMIT_EVENTS {
-            let problem = Problem::new(413, "too_large", "Too many events", format!("more than {EMIT_EVENTS} events"));
-            let limit = Some("emit_events".to_owned());
-            return Err(Failure::from(Problem {
-                limit,
-                ..problem.hint("send them in parts, or import them as a log")
-            }));
+            return Err(too_many());
         }
     }
     if values.is_empty() {

@@ -6,7 +6,9 @@ use std::time::Duration;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, QueryRejection};
-use axum::extract::{Query, State};
+use axum::extract::{Query, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
 use ssid_protocol::event::Event;
 use ssid_protocol::id::{Choice, SubjectId};
 use tokio::sync::Semaphore;
@@ -31,6 +33,14 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Imports at once: each holds its whole file.
 static IMPORTS: Semaphore = Semaphore::const_new(1);
 
+/// Lets one import through at a time, from before its body is read.
+pub(super) async fn alone(request: Request, next: Next) -> Response {
+    match IMPORTS.try_acquire() {
+        Ok(_permit) => next.run(request).await,
+        Err(_) => Failure::busy("imports", "another import is under way").into_response(),
+    }
+}
+
 /// Reads the body as a registry log, offers its events, and says what became of each kind.
 pub(super) async fn import(
     State(state): State<ApiState>,
@@ -39,8 +49,6 @@ pub(super) async fn import(
 ) -> Answer<ImportView> {
     let deadline = wait?.deadline()?;
     let body = body?;
-    let busy = |_| Failure::busy("imports", "another import is under way");
-    let _permit = IMPORTS.try_acquire().map_err(busy)?;
     let (log, mut view) = tokio::task::spawn_blocking(move || read(&body)).await.map_err(Failure::internal)?;
     let waiter = Waiter::new(&state);
     let mut pending = HashMap::new();

@@ -2,6 +2,7 @@
 
 mod anchors;
 mod consensus;
+mod count;
 mod decide;
 mod emit;
 mod events;
@@ -20,9 +21,9 @@ mod verify;
 
 use std::time::Duration;
 
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::Uri;
-use axum::middleware::from_fn;
+use axum::middleware::{Next, from_fn};
 use axum::routing::{get, post};
 use axum::{Extension, Router};
 use serde::Deserialize;
@@ -32,11 +33,14 @@ pub(crate) use nodes::views as node_views;
 pub(crate) use status::view as status_view;
 
 use super::access::bounded;
+use super::body;
 use super::error::Failure;
 use super::{ApiState, view::Problem};
 
 /// Bytes of offered events in one request.
 const EVENTS_BYTES: usize = 16 << 20;
+/// Bytes of other bodies.
+const BODY_BYTES: usize = 256 << 10;
 /// Bytes of an imported log.
 const IMPORT_BYTES: usize = 128 << 20;
 /// How long an ordinary request may take.
@@ -50,6 +54,7 @@ const PAGE_DEFAULT: usize = 50;
 
 /// Every endpoint.
 pub(super) fn router(state: ApiState, shutdown: CancellationToken) -> Router {
+    let bodies_of = |most| from_fn(move |request: Request, next: Next| body::whole(most, request, next));
     let quick = Router::new()
         .route("/v1/status", get(status::status))
         .route("/v1/nodes", get(nodes::list))
@@ -84,17 +89,20 @@ pub(super) fn router(state: ApiState, shutdown: CancellationToken) -> Router {
         .route("/metrics", get(status::metrics))
         .route("/v1/events/apply", post(events::apply));
     let slow = Router::new()
-        .route("/v1/events", post(emit::emit).layer(DefaultBodyLimit::max(EVENTS_BYTES)))
-        .route("/v1/events/import", post(import::import).layer(DefaultBodyLimit::max(IMPORT_BYTES)))
+        .route("/v1/events", post(emit::emit).layer(bodies_of(EVENTS_BYTES)))
+        // the permit first: nobody else's body is read meanwhile
+        .route("/v1/events/import", post(import::import).layer(bodies_of(IMPORT_BYTES)).layer(from_fn(import::alone)))
         .route("/v1/anchors", get(anchors::list).post(anchors::run))
         .route("/v1/sync", get(sync::show).post(sync::start))
         .route("/v1/consensus/verify", get(verify::verify));
-    bounded(quick, QUICK)
+    bounded(quick.layer(bodies_of(BODY_BYTES)), QUICK)
         .merge(bounded(slow, SLOW))
         .route("/v1/stream", get(stream::stream))
         .route_layer(from_fn(index::known_parameters))
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
+        // bodies are read before, within limits of their own
+        .layer(DefaultBodyLimit::disable())
         .layer(from_fn(index::as_problem))
         .layer(Extension(shutdown))
         .with_state(state)

@@ -12,6 +12,7 @@ use crate::api::caller::{self, Caller};
 use crate::api::error::{Answer, Failure};
 use crate::api::view::{Page, TrustChangeView, TrustNoteView, TrustRequest, TrustView, iso};
 use crate::engine::Adjustment;
+use crate::text::is_unseen;
 
 /// Characters of a reason.
 const REASON_CHARS: usize = 500;
@@ -66,7 +67,7 @@ pub(super) async fn adjust(
 fn text(field: &str, value: &str, limit: usize) -> Result<String, Failure> {
     let value = value.trim();
     let count = value.chars().count();
-    if count == 0 || count > limit || value.chars().any(char::is_control) {
+    if count == 0 || count > limit || value.chars().any(is_unseen) {
         let why = format!("{field} has to be one line of 1 to {limit} characters; it has {count}");
         return Err(Failure::bad_request(why));
     }

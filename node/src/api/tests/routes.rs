@@ -253,3 +253,28 @@ async fn tcp_needs_the_token_and_shutdown_ends_streams() {
         tokio::task::yield_now().await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn silent_connections_on_tcp_never_shut_out_the_socket_and_are_closed() {
+    let served = served(accept, true).await;
+    let address = served.tcp.unwrap();
+    let mut silent = Vec::new();
+    for _ in 0..150 {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        // one too many is closed at once: to write may fail
+        stream.write_all(b"GET /v1/status HTTP/1.1\r\nhost:").await.ok();
+        silent.push(stream);
+    }
+    assert_eq!(served.get("/v1/log/head").await["size"], json!(0), "the operator is served");
+    for mut stream in silent {
+        let mut answer = Vec::new();
+        let closed = stream.read_to_end(&mut answer);
+        tokio::time::timeout(std::time::Duration::from_secs(60), closed).await.unwrap().ok();
+    }
+    let request = "GET /v1/log/head HTTP/1.0\r\nauthorization: Bearer 0123456789abcdef\r\n\r\n";
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.0 200"), "there is room again: {answer}");
+}

@@ -98,7 +98,7 @@ fn markdown(record: &HistoryRecord, state: &str, at: &str) -> String {
     );
     for (node, hash) in &record.node_hashes {
         // ids of nodes without a key come from a file that people write
-        let _ = writeln!(text, "| {} | `{hash}` |", node.replace(['|', '\n', '\r'], " "));
+        let _ = writeln!(text, "| {} | `{hash}` |", crate::report::markdown::escape(node));
     }
     text + "\nWhoever's log is wrong corrects it; the next sync decides again.\n"
 }

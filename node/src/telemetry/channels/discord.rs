@@ -56,7 +56,7 @@ impl Discord {
 fn render(settings: &DiscordSettings, message: &Message) -> Value {
     let mut left = TOTAL - FOOTER.len();
     let mut take = |text: &str, limit: usize| {
-        let kept = cut(text, limit.min(left));
+        let kept = escape(text, limit.min(left));
         left -= kept.chars().count();
         kept
     };
@@ -92,6 +92,29 @@ fn render(settings: &DiscordSettings, message: &Message) -> Value {
     document
 }
 
+/// Escapes what Discord would make links, mentions, headings or formatting of, and cuts to `limit` characters of what
+/// comes out, never within an escape: text of others cannot become a link to somewhere.
+fn escape(text: &str, limit: usize) -> String {
+    let mut escaped = String::new();
+    let mut length = 0;
+    for c in text.chars() {
+        let is_marked = "\\*_~`|>#[]()<@-".contains(c);
+        let size = 1 + usize::from(is_marked);
+        if length + size >= limit {
+            if length < limit {
+                escaped.push('…');
+            }
+            break;
+        }
+        length += size;
+        if is_marked {
+            escaped.push('\\');
+        }
+        escaped.push(c);
+    }
+    escaped
+}
+
 /// What an answer means.
 pub(super) fn meaning(answer: &Answer) -> Attempt {
     answer.usual_meaning(Channel::Discord, &[401, 403, 404])
@@ -121,6 +144,21 @@ mod tests {
         }
         assert!(total <= 6000, "{total}");
         assert_eq!(document["allowed_mentions"], json!({"parse": []}));
+    }
+
+    #[test]
+    fn text_of_others_becomes_no_link() {
+        let line = "[APPROVE](https://evil.example/) **now** `x`";
+        let message =
+            Message::new(Topic::Test, Severity::Info, "c", "t", UnixMillis(0)).line(line).fact("Version", line);
+        let document = render(&DiscordSettings::default(), &message);
+        let escaped = r"\[APPROVE\]\(https://evil.example/\) \*\*now\*\* \`x\`";
+        assert_eq!(document["embeds"][0]["description"], escaped);
+        assert_eq!(document["embeds"][0]["fields"][0]["value"], escaped);
+        for limit in 0..20 {
+            let cut = escape("[[[[[[[[", limit);
+            assert!(cut.chars().count() <= limit && !cut.trim_end_matches('…').ends_with('\\'), "{limit}: {cut}");
+        }
     }
 
     #[test]

@@ -4,11 +4,12 @@
 use std::time::Duration;
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT};
-use reqwest::{Client, Method, Response, StatusCode};
+use reqwest::{Client, Method, Response, StatusCode, Url};
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
 use super::Attempt;
+use crate::client;
 use crate::config::Channel;
 use crate::telemetry::message::plain;
 use crate::telemetry::secret::SecretUrl;
@@ -22,11 +23,18 @@ const ANSWER_BYTES: usize = 16 * 1024;
 /// The longest pause a receiver may ask for.
 const PAUSE_AT_MOST: Duration = Duration::from_hours(24);
 
-/// The HTTP client, made when it is first needed: without the system's certificates it cannot be made.
+/// The HTTP clients, made when they are first needed: without the system's certificates they cannot be made.
 #[derive(Clone, Debug)]
 pub struct Http {
-    client: std::sync::Arc<OnceCell<Client>>,
+    clients: std::sync::Arc<Clients>,
     limit: Duration,
+}
+
+/// One for this machine, which no proxy is asked for, and one for elsewhere.
+#[derive(Debug, Default)]
+struct Clients {
+    here: OnceCell<Client>,
+    elsewhere: OnceCell<Client>,
 }
 
 impl Default for Http {
@@ -113,12 +121,15 @@ impl Answer {
 impl Http {
     /// A client whose attempts take at most `limit`.
     pub fn within(limit: Duration) -> Self {
-        Self { client: std::sync::Arc::default(), limit }
+        Self { clients: std::sync::Arc::default(), limit }
     }
 
     /// Sends, and says what the answer means.
     pub(super) async fn send(&self, request: Request, meaning: fn(&Answer) -> Attempt) -> Attempt {
-        let client = match self.client.get_or_try_init(|| async { client() }).await {
+        let url = request.url.reveal();
+        let clients = &self.clients;
+        let kept = if client::is_loopback(url) { &clients.here } else { &clients.elsewhere };
+        let client = match kept.get_or_try_init(|| async { made_for(url) }).await {
             Ok(client) => client,
             Err(why) => return Attempt::Later { after: None, why: why.clone() },
         };
@@ -130,8 +141,8 @@ impl Http {
     }
 }
 
-fn client() -> Result<Client, String> {
-    let builder = Client::builder().redirect(reqwest::redirect::Policy::none()).referer(false);
+fn made_for(url: &Url) -> Result<Client, String> {
+    let builder = client::to(url).redirect(reqwest::redirect::Policy::none()).referer(false);
     builder.build().map_err(|error| {
         let error = error.without_url();
         format!(

@@ -15,10 +15,11 @@ use tokio_rustls::rustls::ClientConfig;
 
 use super::Attempt;
 use super::smtp::{Failure, Protection, Server, connect, tls};
+use crate::config::names_host;
 use crate::registry::paths::RegistryPaths;
 use crate::telemetry::config::{EmailSettings, Security};
 use crate::telemetry::message::{Message, plain};
-use crate::telemetry::secret::Secrets;
+use crate::telemetry::secret::{Secret, Secrets};
 
 /// How long one attempt may take.
 const ATTEMPT_AT_MOST: Duration = Duration::from_secs(30);
@@ -76,6 +77,15 @@ impl Mail {
             if protection == Security::None {
                 let why = "notifications.email: a password is not sent without TLS; set security to starttls or tls";
                 return Err(why.to_owned());
+            }
+            let hosts = secrets.variable("SSID_SMTP_PASSWORD_HOST").map(Secret::reveal).unwrap_or_default();
+            let server = &settings.smtp_server;
+            // whoever can commit to a repository names the server in its file
+            if paths.in_shared_repository() && !names_host(hosts, server, settings.smtp_port) {
+                return Err(format!(
+                    "notifications.email: the password is not sent to {server}, which the repository names; if it is right, \
+                     set SSID_SMTP_PASSWORD_HOST={server}"
+                ));
             }
             let password = secrets.variable("SSID_SMTP_PASSWORD");
             let password = password.ok_or("notifications.email.username is set; set SSID_SMTP_PASSWORD too")?;
@@ -284,6 +294,25 @@ mod tests {
         });
         assert!(refused.contains("not sent without TLS"), "{refused}");
         assert_eq!(refusal(|s| s.use_tls = false), "");
+    }
+
+    #[test]
+    fn a_password_goes_to_a_repositorys_server_only_if_this_machine_names_it() {
+        let settings = EmailSettings { username: "u".into(), ..settings() };
+        let mail = |hosts: &str| {
+            let set = |name: &str| Some(if name.ends_with("_HOST") { hosts } else { "s3cret" }.to_owned());
+            let secrets = Secrets::find(set, std::path::Path::new(""));
+            let paths = RegistryPaths::in_repository("/repo".as_ref());
+            Mail::new(&settings, &secrets, &paths).map(|_| ())
+        };
+        assert_eq!(mail("mail.example.org:587"), Ok(()));
+        for hosts in ["", "other.example.org", "mail.example.org:25"] {
+            let refused = mail(hosts).unwrap_err();
+            assert!(
+                refused.contains("SSID_SMTP_PASSWORD_HOST=mail.example.org") && !refused.contains("s3cret"),
+                "{refused}"
+            );
+        }
     }
 
     #[test]

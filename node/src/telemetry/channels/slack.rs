@@ -55,18 +55,21 @@ fn render(settings: &SlackSettings, message: &Message) -> Value {
     let summary = escape(&title, SUMMARY);
     let lines = take(&message.lines.join("\n"), SECTION);
     if !lines.is_empty() {
-        blocks.push(json!({"type": "section", "text": {"type": "mrkdwn", "text": lines}}));
+        blocks.push(json!({"type": "section", "text": {"type": "mrkdwn", "text": lines, "verbatim": true}}));
     }
     let mut fields = Vec::new();
     for (name, value) in message.details().iter().take(FIELDS) {
         let field = format!("*{}*\n{}", take(name, FIELD / 4), take(value, FIELD / 2));
-        fields.push(json!({"type": "mrkdwn", "text": field}));
+        fields.push(json!({"type": "mrkdwn", "text": field, "verbatim": true}));
     }
     if !fields.is_empty() {
         blocks.push(json!({"type": "section", "fields": fields}));
     }
     blocks.push(json!({"type": "context", "elements": [{"type": "mrkdwn", "text": "SSID Governance Telemetry"}]}));
-    let mut document = json!({"text": summary, "blocks": blocks});
+    // nothing in text of others is made a link, a mention or a preview of
+    let mut document = json!({
+        "text": summary, "blocks": blocks, "mrkdwn": false, "link_names": false, "unfurl_links": false, "unfurl_media": false,
+    });
     for (key, value) in
         [("channel", &settings.channel), ("username", &settings.username), ("icon_emoji", &settings.icon_emoji)]
     {
@@ -86,9 +89,13 @@ fn escape(text: &str, limit: usize) -> String {
             '&' => "&amp;",
             '<' => "&lt;",
             '>' => "&gt;",
+            // Slack has no escape for its marks
+            '*' => "∗",
+            '`' => "ˋ",
+            '~' => "∼",
             _ => "",
         };
-        let size = if piece.is_empty() { 1 } else { piece.len() };
+        let size = piece.chars().count().max(1);
         if length + size >= limit {
             if length < limit {
                 escaped.push('…');
@@ -156,6 +163,16 @@ mod tests {
         let chosen = render(&settings, &message);
         assert_eq!((&chosen["channel"], &chosen["username"]), (&json!("#ops"), &json!("Bot")));
         assert_eq!(chosen["icon_emoji"], ":shield:");
+    }
+
+    #[test]
+    fn text_of_others_is_shown_as_it_is() {
+        let line = "<https://evil.example|APPROVE> *now* `x`";
+        let message = Message::new(Topic::Test, Severity::Info, "c", "t", UnixMillis(0)).line(line);
+        let document = render(&SlackSettings::default(), &message);
+        let section = &document["blocks"][1]["text"];
+        assert_eq!(section["text"], "&lt;https://evil.example|APPROVE&gt; ∗now∗ ˋxˋ");
+        assert_eq!((&section["verbatim"], &document["unfurl_links"]), (&json!(true), &json!(false)));
     }
 
     #[test]
