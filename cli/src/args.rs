@@ -45,7 +45,7 @@ pub(crate) struct Global {
     /// Say more on standard error (twice: everything)
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub(crate) verbose: u8,
-    /// Say errors only
+    /// Say errors only: the exit code tells the rest; documents and --json are written all the same
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
     /// Colour on standard output

@@ -61,6 +61,9 @@ impl Output {
             let document = serde_json::to_string_pretty(value).map_err(io::Error::other)?;
             return self.document(&document);
         }
+        if self.quiet {
+            return Ok(());
+        }
         self.line(text(value).trim_end_matches('\n'))
     }
 

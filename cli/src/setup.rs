@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{IsTerminal as _, Read as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use ssid_node::config::{self, Config, Mode, write_atomic};
@@ -60,6 +60,7 @@ pub(crate) fn init_node(
     check_name("--name", &node.name)?;
     check_name("--organization", &node.organization)?;
     let addresses = multiaddrs("--address", &node.addresses)?;
+    addresses.iter().try_for_each(|address| reachable("--address", address))?;
     let listen =
         if node.listen.is_empty() { default_listen(&addresses) } else { multiaddrs("--listen", &node.listen)? };
     let remote = Some(&node.git_remote).filter(|text| !text.is_empty());
@@ -71,9 +72,13 @@ pub(crate) fn init_node(
             .into());
     }
     home.create().or_usage()?;
+    check_unused(home)?;
+    let mut made = Made::default();
     let keys = NodeKeys::create(home, passphrase).or_usage()?;
+    made.files.extend([home.voting_key(), home.network_key()]);
     // together with the key: a key without its vote history may never vote
     drop(Journal::create(&home.votes_journal(), keys.node_id()).or_code(Code::Failed)?);
+    made.files.push(home.votes_journal());
     configure(home, repo, node, listen)?;
     let member = Member {
         node_id: keys.node_id(),
@@ -90,12 +95,56 @@ pub(crate) fn init_node(
     };
     let card = MemberCard::sign(member, &keys.voting);
     write(&home.card(), &card.to_pretty())?;
+    made.files.clear();
     Ok(card)
+}
+
+/// Files made by an attempt that may fail yet; removed with this value, unless the list was emptied.
+#[derive(Default)]
+struct Made {
+    files: Vec<PathBuf>,
+}
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        for file in &self.files {
+            // best effort: the error that led here is told
+            let _ = fs::remove_file(file);
+        }
+    }
+}
+
+/// Looked at before anything is written: a new key beside an old vote history or database would be of no use.
+fn check_unused(home: &Home) -> Result<(), CliError> {
+    let all =
+        [home.voting_key(), home.network_key(), home.votes_journal(), home.card(), home.genesis(), home.database()];
+    let Some(there) = all.iter().find(|path| path.symlink_metadata().is_ok()) else { return Ok(()) };
+    let message = format!("{} is there already: this directory is a node's", there.display());
+    Err(CliError::usage(message).hint(
+        "make the new node in another directory, with --data DIR\n\
+         a node that has voted keeps its key and its vote history together: neither is of use without the other",
+    ))
+}
+
+/// Whether others could dial an address with what this program speaks: it goes into the signed card and the genesis file.
+fn reachable(flag: &str, address: &str) -> Result<(), CliError> {
+    let refused = |why: &str| {
+        let hint = "for example /ip4/192.0.2.7/tcp/4170 or /dns4/berlin.example/udp/4170/quic-v1";
+        Err(CliError::usage(format!("{flag} {address}: {why}")).hint(hint))
+    };
+    match ssid_node::network::undialable(address) {
+        Some(why) => refused(&why),
+        None => Ok(()),
+    }
 }
 
 /// Writes the node's part of the configuration; whatever else the file says stays.
 fn configure(home: &Home, repo: Option<&Path>, node: &NewNode, listen: Vec<String>) -> Result<()> {
     let path = RegistryPaths::choose(repo, home.root()).federation_config;
+    if let Some(folder) = path.parent() {
+        let failed = |e| CliError::new(Code::Failed, format!("cannot make {}: {e}", folder.display()));
+        fs::create_dir_all(folder).map_err(failed)?;
+    }
     let mut config = Config::load_or_default(&path).or_usage()?;
     if repo.is_some() {
         // where it listens is this machine's own: a repository's file does not say it
@@ -188,6 +237,9 @@ pub(crate) fn create_federation(new: &NewFederation) -> Result<Manifest> {
     let mut members = Vec::new();
     for card in &new.cards {
         card.verify().or_code(Code::Verification)?;
+        // the genesis file is for good
+        let name = format!("the card of {}:", card.member.node_name);
+        card.member.addresses.iter().try_for_each(|address| reachable(&name, address))?;
         if !card.member.git_remote.is_empty() {
             // which protocols it uses is every node's own decision; what no node may use is nobody's
             GitRemote::parse(&card.member.git_remote, GitRemote::PROTOCOLS).or_usage()?;

@@ -128,6 +128,64 @@ fn without_a_node_commands_are_exit_3_and_say_what_to_do() {
     fails(dir.path(), &["events", "import", "missing.log", "--data", "d"], 2, &["missing.log"]);
 }
 
+#[test]
+fn addresses_that_nobody_can_dial_are_refused_before_anything_is_made() {
+    let dir = temp();
+    for (address, why) in [
+        ("/ip4/0.0.0.0/tcp/4170", "no destination"),
+        ("/ip4/127.0.0.1/tcp/0", "port 0"),
+        ("/ip4/192.0.2.7/tcp/4170/ws", "does not speak"),
+        ("/ip4/192.0.2.7/udp/4170/quic", "quic-v1"),
+        ("/dns4/berlin example/tcp/4170", "no host name"),
+        ("/ip4/192.0.2.7/tcp/4170/p2p/12D3KooWBJ9xNqD9w4RA2XfGmFG41aJ1JsEQwNcupCuzNTCyGE1D", "leave /p2p out"),
+    ] {
+        let init = ["init", "--name", "A", "--organization", "B", "--data", "d", "--address", address];
+        fails(dir.path(), &init, 2, &[address, why]);
+        assert!(!dir.path().join("d").exists(), "{address}");
+    }
+}
+
+#[test]
+fn quiet_says_errors_only_and_documents_all_the_same() {
+    let dir = temp();
+    let init = ["-q", "init", "--name", "A", "--organization", "B", "--data", "d"];
+    assert_eq!(well(dir.path(), &init), "");
+    fails(dir.path(), &init, 2, &["another directory"]);
+    assert!(well(dir.path(), &["-q", "card", "--data", "d"]).contains("node_id"));
+    let json = ["-q", "--json", "init", "--name", "A", "--organization", "B", "--data", "e"];
+    assert!(well(dir.path(), &json).contains("node_id"));
+}
+
+#[test]
+fn a_failed_init_leaves_nothing_and_a_repository_gets_its_folder() {
+    let dir = temp();
+    let dir = dir.path();
+    let init = ["init", "--name", "A", "--organization", "B", "--data", "d"];
+    let listed = || {
+        let names = fs::read_dir(dir.join("d")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<_> = names.collect();
+        names.sort();
+        names
+    };
+    well(dir, &init);
+    let (key, before) = (fs::read(dir.join("d/voting.key")).unwrap(), listed());
+    fails(dir, &init, 2, &["voting.key", "another directory"]);
+    assert_eq!((fs::read(dir.join("d/voting.key")).unwrap(), listed()), (key, before));
+    // the keys are gone, the vote history is there: no new keys beside it
+    for name in ["voting.key", "network.key"] {
+        fs::remove_file(dir.join("d").join(name)).unwrap();
+    }
+    let before = listed();
+    fails(dir, &init, 2, &["votes.journal", "together"]);
+    assert_eq!(listed(), before);
+
+    let repo = dir.join("repo");
+    fs::create_dir_all(&repo).unwrap();
+    let data = ["init", "--name", "A", "--organization", "B", "--data", "e", "--repo", repo.to_str().unwrap()];
+    well(dir, &data);
+    assert!(repo.join("07_governance_legal/federation_config.json").exists());
+}
+
 /// Three nodes and their cards in `dir`.
 fn three_nodes(dir: &Path) {
     for name in ["Berlin", "Paris", "Rome"] {

@@ -11,14 +11,16 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use ssid_protocol::id::{FederationId, NodeId, SubjectId};
 use ssid_protocol::manifest::Manifest;
-use ssid_storage::{Store, SubjectState};
+use ssid_protocol::record::ConsensusRecord;
+use ssid_protocol::vote::Phase;
+use ssid_storage::{NoteKind, Store, SubjectState};
 use tokio_util::sync::CancellationToken;
 
 pub use markdown::{FIELDS, Field};
 
 use crate::api::view::{ConflictView, RecordView, iso, now};
 use crate::config::{ConflictResolution, Settings};
-use crate::engine::{EngineHandle, Listener, NodeEvent};
+use crate::engine::{EngineHandle, Listener, NodeEvent, VoteView};
 use crate::place::Place;
 use crate::registry::paths::RegistryPaths;
 
@@ -106,7 +108,9 @@ pub async fn follow(reports: Reports, engine: EngineHandle, shutdown: Cancellati
         let Some(heard) = heard else { return };
         for event in heard.events {
             match &*event {
-                NodeEvent::Conflict { subject_id, .. } => {
+                // … and anew when the operator has decided: who it was and why is part of it
+                NodeEvent::Conflict { subject_id, .. }
+                | NodeEvent::Decided { subject_id, decision: NoteKind::Stand, .. } => {
                     pending.insert(*subject_id);
                     report(&reports, &engine, *subject_id).await;
                 }
@@ -147,7 +151,11 @@ async fn look_around(reports: &Arc<Reports>, engine: &EngineHandle) -> HashSet<S
 async fn report(reports: &Arc<Reports>, engine: &EngineHandle, subject: SubjectId) {
     // the engine has stopped, or decided meanwhile: nothing to report
     let Ok(Some(open)) = engine.instance(subject).await else { return };
-    blocking(reports, move |reports| reports.write(&ConflictView::from(open))).await;
+    let write = move |reports: &Reports| {
+        let rows = reports.store.decisions_of(&subject).map_err(|error| error.to_string())?;
+        reports.write(&ConflictView::from(open).decided(rows))
+    };
+    blocking(reports, write).await;
 }
 
 async fn resolve(reports: &Arc<Reports>, subject: SubjectId) {
@@ -228,10 +236,13 @@ impl Reports {
         };
         let Some(record) = self.store.record(sequence).map_err(say)? else { return Ok(()) };
         let certificate = self.store.certificate(sequence).map_err(say)?;
-        let signed_by = certificate.into_iter().flat_map(|c| c.precommits).map(|proof| proof.signer).collect();
-        let resolution = Some(ReportedResolution { record: RecordView::of(&record, sequence), signed_by });
+        let signed_by: Vec<NodeId> =
+            certificate.into_iter().flat_map(|c| c.precommits).map(|proof| proof.signer).collect();
         let next_step = "none: it is certified".to_owned();
-        let conflict = ConflictView { in_conflict: false, next_step, ..report.conflict };
+        let rows = self.store.decisions_of(&subject).map_err(say)?;
+        let votes = with_precommits(report.conflict.votes, &record, &signed_by);
+        let resolution = Some(ReportedResolution { record: RecordView::of(&record, sequence), signed_by });
+        let conflict = ConflictView { in_conflict: false, next_step, votes, ..report.conflict }.decided(rows);
         self.save(ConflictReport {
             written_at: iso(now()),
             state: ReportState::Resolved,
@@ -261,6 +272,24 @@ impl Reports {
         put(&text, markdown::page(&report).as_bytes())?;
         put(&json, &document)
     }
+}
+
+/// The votes that were known, and the precommits of the certificate: the round in which people decided is there too.
+fn with_precommits(mut votes: Vec<VoteView>, record: &ConsensusRecord, signers: &[NodeId]) -> Vec<VoteView> {
+    let precommits = signers.iter().map(|signer| VoteView {
+        node: *signer,
+        round: record.round,
+        phase: Phase::Precommit,
+        choice: Some(record.choice),
+        observed: false,
+    });
+    let is_new = |vote: &VoteView| {
+        let same = |v: &VoteView| (v.node, v.round, v.phase) == (vote.node, vote.round, vote.phase);
+        !votes.iter().any(same)
+    };
+    let new: Vec<_> = precommits.filter(is_new).collect();
+    votes.extend(new);
+    votes
 }
 
 /// A report that was written before; `None` if there is none, or something else.

@@ -7,8 +7,8 @@ use ssid_protocol::record::ConsensusRecord;
 use ssid_protocol::trust::TrustChange;
 
 use crate::rows::{
-    AnchorRow, ConflictRow, Cursor, DivergenceRow, EpochRow, EvidenceRow, LogEntry, OpenSubject, OutboxKey, OutboxRow,
-    OwnLineRow, PeerRow, RewrittenRow, StoredBatchRow,
+    AnchorRow, ConflictRow, Cursor, DecisionRow, DivergenceRow, EpochRow, EvidenceRow, LogEntry, OpenSubject,
+    OutboxKey, OutboxRow, OwnLineRow, PeerRow, RewrittenRow, StoredBatchRow,
 };
 use crate::store::LogHead;
 
@@ -60,6 +60,8 @@ pub struct Changes {
     pub divergences: Vec<(SubjectId, DivergenceRow)>,
     /// Events offered while nothing could be signed; `None` removes one.
     pub kept_offers: Vec<(SubjectId, Option<Event>)>,
+    /// All that is kept of the operator's decisions about a subject, oldest first, in place of what was.
+    pub decisions: Vec<(SubjectId, Vec<DecisionRow>)>,
     /// Things that must leave the node.
     pub outbox: Vec<OutboxRow>,
     /// Things that have left.

@@ -49,8 +49,8 @@ pub use journal::{Journal, JournalRecord, NoteKind, OperatorNote, Recovery};
 pub use log_head::HeadState;
 pub use open::SetAside;
 pub use rows::{
-    AnchorRow, BatchKey, BatchRef, ConflictRow, Cursor, DivergenceRow, EpochRow, EvidenceRow, LogEntry, OpenSubject,
-    OutboxKey, OutboxRow, OwnLineRow, PeerRow, ProofRef, RewrittenRow, StoredBatchRow, SubjectState,
+    AnchorRow, BatchKey, BatchRef, ConflictRow, Cursor, DecisionRow, DivergenceRow, EpochRow, EvidenceRow, LogEntry,
+    OpenSubject, OutboxKey, OutboxRow, OwnLineRow, PeerRow, ProofRef, RewrittenRow, StoredBatchRow, SubjectState,
 };
 pub use store::{LogHead, Owner, Store};
 pub use writer::Writer;

@@ -9,6 +9,8 @@ use ssid_protocol::heartbeat::Heartbeat;
 use ssid_protocol::id::{Choice, Epoch, LogId, MerkleHash, NodeId, Round, Sha256Hash, Signature, UnixMillis};
 use ssid_protocol::subject::Subject;
 
+use crate::journal::NoteKind;
+
 /// The name of a stored batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct BatchKey {
@@ -173,6 +175,21 @@ pub struct EvidenceRow {
     pub at: UnixMillis,
     /// Who told; `None` if this node saw both halves itself.
     pub from: Option<NodeId>,
+}
+
+/// What this node's operator decided about a subject, who that was, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DecisionRow {
+    /// When, by this node's clock.
+    pub at: UnixMillis,
+    /// What kind of decision.
+    pub kind: NoteKind,
+    /// The candidate that it is about.
+    pub choice: Choice,
+    /// The name they gave, and the operating system's user.
+    pub by: String,
+    /// Their reason; empty if they gave none.
+    pub reason: String,
 }
 
 /// A history of a member's Git branch that is gone: seen by this node, signed by nobody.

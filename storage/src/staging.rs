@@ -73,6 +73,7 @@ pub(crate) fn stage(store: &Store, memory: &Memory, changes: Changes) -> Result<
     changes.cursors.iter().try_for_each(|(cursor, at)| stage.cursor(cursor, *at))?;
     stage.put_all(&tables::EVIDENCE, &changes.evidence)?;
     stage.put_all(&tables::REWRITTEN, &changes.rewritten)?;
+    stage.put_all(&tables::DECISIONS, &changes.decisions)?;
     stage.put_all(&tables::ANCHORS, &changes.anchors)?;
     stage.put_all(&tables::EPOCHS, &changes.epochs)?;
     if changes.own_lines_forgotten {

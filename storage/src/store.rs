@@ -20,8 +20,8 @@ use crate::error::StorageError;
 use crate::hooks::Hooks;
 use crate::open::{self, SetAside};
 use crate::rows::{
-    AnchorRow, ConflictRow, Cursor, DivergenceRow, EpochRow, EvidenceRow, LogEntry, OpenSubject, OutboxKey, OutboxRow,
-    OwnLineRow, PeerRow, RewrittenRow, SubjectState,
+    AnchorRow, ConflictRow, Cursor, DecisionRow, DivergenceRow, EpochRow, EvidenceRow, LogEntry, OpenSubject,
+    OutboxKey, OutboxRow, OwnLineRow, PeerRow, RewrittenRow, SubjectState,
 };
 use crate::tables;
 use crate::writer::Writer;
@@ -271,6 +271,11 @@ impl Store {
     /// Events offered while nothing could be signed.
     pub fn kept_offers(&self) -> impl Iterator<Item = Result<(SubjectId, Event), StorageError>> + '_ {
         tables::KEPT_OFFERS.all(self.database())
+    }
+
+    /// What this node's operator decided about a subject, oldest first.
+    pub fn decisions_of(&self, subject: &SubjectId) -> Result<Vec<DecisionRow>, StorageError> {
+        Ok(tables::DECISIONS.get(self.database(), subject)?.unwrap_or_default())
     }
 
     /// All anchored documents.

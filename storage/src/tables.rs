@@ -18,8 +18,8 @@ use crate::database::Database;
 use crate::error::StorageError;
 use crate::keys::Key;
 use crate::rows::{
-    AnchorRow, BatchKey, ConflictRow, Cursor, DivergenceRow, EpochRow, EvidenceRow, LogEntry, OpenSubject, OutboxKey,
-    OutboxRow, OwnLineRow, PeerRow, RewrittenRow,
+    AnchorRow, BatchKey, ConflictRow, Cursor, DecisionRow, DivergenceRow, EpochRow, EvidenceRow, LogEntry, OpenSubject,
+    OutboxKey, OutboxRow, OwnLineRow, PeerRow, RewrittenRow,
 };
 use crate::tally::State;
 
@@ -72,6 +72,9 @@ pub(crate) const DIVERGENCES: Table<SubjectId, DivergenceRow> = Table::new(0x24,
 /// Events offered while nothing could be signed.
 pub(crate) const KEPT_OFFERS: Table<SubjectId, Event> = Table::new(0x25, "kept_offers");
 
+/// What this node's operator decided, by subject, oldest first.
+pub(crate) const DECISIONS: Table<SubjectId, Vec<DecisionRow>> = Table::new(0x26, "decisions");
+
 /// Leaf hashes in one row of [`LEAVES`]; 32 rows hold a batch of 4096.
 pub(crate) const LEAVES_PER_ROW: usize = 128;
 /// Prefix of [`LOG`].
@@ -81,7 +84,7 @@ pub(crate) const STATE_PREFIX: u8 = 0x02;
 
 /// Name of the table with this prefix byte.
 pub(crate) fn name_of(prefix: u8) -> &'static str {
-    const NAMES: [&str; 22] = [
+    const NAMES: [&str; 23] = [
         "events",
         "hashes",
         "open",
@@ -104,6 +107,7 @@ pub(crate) fn name_of(prefix: u8) -> &'static str {
         "own_order",
         "divergences",
         "kept_offers",
+        "decisions",
     ];
     match prefix {
         0x01 => "identity",

@@ -1,17 +1,20 @@
 //! `ssid certificate`: offline; needs no node and no data directory.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use serde_json::json;
+use ssid_node::api::view::Page;
 use ssid_protocol::certificate::{Certificate, Verifier, verify_chain};
-use ssid_protocol::id::Epoch;
+use ssid_protocol::id::{Epoch, NodeId};
+use ssid_protocol::limits;
 use ssid_protocol::manifest::Manifest;
 
 use crate::context::Context;
 use crate::error::{CliError, Code};
-use crate::output::{Tone, clean, short};
+use crate::output::{Output, Tone, clean, counted, short};
 use crate::setup::read_document;
 
 /// Certificates, offline
@@ -20,18 +23,21 @@ pub(crate) enum CertificateCommand {
     Verify(VerifyArgs),
 }
 
-/// Verify a certificate with nothing but the genesis file; exit 5 with the reason if it does not hold
+/// Verify certificates with nothing but the genesis file; exit 5 with the reason if one does not hold
 ///
 /// A certificate of a later epoch needs that epoch's chain: in --epochs DIR, for each epoch N from 1 on, the manifest
 /// N.json and the certificate of its federation_epoch event N.certificate.json.
 ///
-/// Example:
+/// Examples:
 ///   ssid certificate verify c.json --genesis genesis.json
+///   ssid certificate verify certificates 2025/*.json --genesis genesis.json
+///   ssid consensus export 17973e79 | ssid certificate verify - --genesis genesis.json
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct VerifyArgs {
-    /// The certificate
-    file: PathBuf,
+    /// Certificates; - is standard input, a directory every .json file in it
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
     #[command(flatten)]
     federation: OfflineFederation,
 }
@@ -62,43 +68,166 @@ impl OfflineFederation {
 pub(crate) fn run(command: CertificateCommand, context: &Context) -> Result<()> {
     let CertificateCommand::Verify(args) = command;
     let genesis = args.federation.genesis()?;
-    let bytes = read_document(&args.file, "export one with: ssid consensus export HASH -o c.json")?;
-    let certificate = Certificate::parse(&bytes).map_err(|e| refused(&args.file, &e))?;
-    let manifest = args.federation.manifest_of(certificate.epoch, &genesis)?;
-    let federation = genesis.federation_id();
-    let mut verifier = Verifier::new(federation, &manifest, &genesis.event_policies)
-        .map_err(|e| refused(&args.federation.genesis, &e))?;
-    certificate.verify(&mut verifier).map_err(|e| refused(&args.file, &e))?;
-
-    let signer = |signer| {
-        let name = manifest.member(signer).map_or(String::new(), |m| clean(&m.node_name));
-        format!("{} {name}", short(signer))
-    };
-    let signers: Vec<_> = certificate.precommits.iter().map(|p| signer(&p.signer)).collect();
-    let answer = json!({
-        "valid": true,
-        "federation_id": federation,
-        "epoch": certificate.epoch,
-        "round": certificate.round,
-        "event_hash": certificate.choice.event_hash,
-        "content_digest": certificate.choice.content_digest,
-        "subject_id": certificate.subject_id(),
-        "signers": certificate.precommits.iter().map(|p| p.signer).collect::<Vec<_>>(),
-    });
-    context.out.show(&answer, |_| {
-        format!(
-            "{}: {} {}\n  event hash  {}\n  federation  {} ({federation})\n  decided     epoch {}, round {}\n  signed by   {}",
-            context.out.paint(Tone::Good, "valid"),
-            clean(&certificate.event.event),
-            clean(&certificate.event.version),
-            certificate.choice.event_hash,
-            clean(&genesis.name),
-            certificate.epoch,
-            certificate.round,
-            signers.join(", "),
-        )
-    })?;
+    let files = named_files(&args.files)?;
+    let out = context.out;
+    if let ([file], [given]) = (&files[..], &args.files[..])
+        && file == given
+    {
+        let verified = verify(file, &args.federation, &genesis)?;
+        out.show(&verified.document(&genesis), |_| verified.page(&genesis, out))?;
+        return Ok(());
+    }
+    let bar = out.progress(Some(files.len() as u64), "verifying");
+    let mut items = Vec::new();
+    let mut lines = Vec::new();
+    let mut failed = 0_u64;
+    for file in &files {
+        bar.inc(1);
+        match verify(file, &args.federation, &genesis) {
+            Ok(verified) => {
+                lines.push(verified.line(file, out));
+                let mut document = verified.document(&genesis);
+                document["file"] = file.display().to_string().into();
+                items.push(document);
+            }
+            Err(error) => {
+                failed += 1;
+                lines.push(format!("{}  {}", out.paint(Tone::Bad, "invalid"), clean(&format!("{error:#}"))));
+                items.push(
+                    json!({ "valid": false, "file": file.display().to_string(), "reason": format!("{error:#}") }),
+                );
+            }
+        }
+    }
+    bar.finish_and_clear();
+    let held = counted(files.len() as u64 - failed, "certificate", "certificates");
+    lines.push(format!("{held} verified, {failed} invalid"));
+    out.show(&Page::whole(items), |_| lines.join("\n"))?;
+    if failed > 0 {
+        let message = format!("{} of {} certificates did not verify", failed, files.len());
+        return Err(CliError::new(Code::Verification, message).into());
+    }
     Ok(())
+}
+
+/// Files in one directory that are taken.
+const FILES: usize = 1_000_000;
+
+/// What was named, with the .json files of directories in their place, in order.
+fn named_files(given: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for path in given {
+        if !path.is_dir() {
+            files.push(path.clone());
+            continue;
+        }
+        let failed = |e: std::io::Error| CliError::usage(format!("cannot read {}: {e}", path.display()));
+        let mut inside = Vec::new();
+        for entry in std::fs::read_dir(path).map_err(failed)?.take(FILES) {
+            let file = entry.map_err(failed)?.path();
+            if file.extension().is_some_and(|extension| extension == "json") {
+                inside.push(file);
+            }
+        }
+        if inside.is_empty() {
+            return Err(CliError::usage(format!("there is no .json file in {}", path.display())).into());
+        }
+        inside.sort();
+        files.extend(inside);
+    }
+    Ok(files)
+}
+
+/// A certificate that holds, and the manifest that it holds under.
+struct Verified {
+    certificate: Certificate,
+    manifest: Manifest,
+}
+
+fn verify(file: &Path, federation: &OfflineFederation, genesis: &Manifest) -> Result<Verified> {
+    let bytes = if file == Path::new("-") {
+        read_input()?
+    } else {
+        read_document(file, "export one with: ssid consensus export HASH -o c.json")?
+    };
+    let certificate = Certificate::parse(&bytes).map_err(|e| refused(file, &e))?;
+    if certificate.federation_id != genesis.federation_id() {
+        let why = format!(
+            "it is a certificate of another federation: {}, and not of {} ({})",
+            certificate.federation_id,
+            clean(&genesis.name),
+            genesis.federation_id()
+        );
+        return Err(refused(file, &why).hint("give the genesis file of its own federation").into());
+    }
+    let manifest = federation.manifest_of(certificate.epoch, genesis)?;
+    let mut verifier = Verifier::new(genesis.federation_id(), &manifest, &genesis.event_policies)
+        .map_err(|e| refused(&federation.genesis, &e))?;
+    certificate.verify(&mut verifier).map_err(|e| refused(file, &e))?;
+    Ok(Verified { certificate, manifest })
+}
+
+/// Standard input, no more than a document may have.
+fn read_input() -> Result<Vec<u8>, CliError> {
+    let mut bytes = Vec::new();
+    let limit = limits::DOCUMENT_BYTES as u64 + 1;
+    let read = std::io::stdin().lock().take(limit).read_to_end(&mut bytes);
+    read.map_err(|e| CliError::usage(format!("cannot read standard input: {e}")))?;
+    Ok(bytes)
+}
+
+impl Verified {
+    fn name_of(&self, signer: &NodeId) -> String {
+        self.manifest.member(signer).map_or(String::new(), |m| clean(&m.node_name))
+    }
+
+    fn document(&self, genesis: &Manifest) -> serde_json::Value {
+        let (certificate, event) = (&self.certificate, &self.certificate.event);
+        let signer = |signer: &NodeId| json!({ "node_id": signer, "node_name": self.name_of(signer) });
+        json!({
+            "valid": true,
+            "federation_id": genesis.federation_id(),
+            "epoch": certificate.epoch,
+            "round": certificate.round,
+            "event_type": event.event,
+            "event_version": event.version,
+            "timestamp": event.timestamp,
+            "commit_hash": event.commit_hash,
+            "event_hash": certificate.choice.event_hash,
+            "content_digest": certificate.choice.content_digest,
+            "subject_id": certificate.subject_id(),
+            "signers": certificate.precommits.iter().map(|p| signer(&p.signer)).collect::<Vec<_>>(),
+        })
+    }
+
+    fn page(&self, genesis: &Manifest, out: Output) -> String {
+        let (certificate, event) = (&self.certificate, &self.certificate.event);
+        let signers: Vec<_> = certificate.precommits.iter().map(|p| self.name_of(&p.signer)).collect();
+        let fields = out.fields(&[
+            ("  commit", clean(&event.commit_hash)),
+            ("  timestamp", clean(&event.timestamp)),
+            ("  event hash", certificate.choice.event_hash.to_string()),
+            ("  federation", clean(&genesis.name)),
+            ("", genesis.federation_id().to_string()),
+            ("  decided", format!("epoch {}, round {}", certificate.epoch, certificate.round)),
+            ("  signed by", signers.join(", ")),
+        ]);
+        let what = format!("{} {}", clean(&event.event), clean(&event.version));
+        format!("{}: {what}\n{fields}", out.paint(Tone::Good, "valid"))
+    }
+
+    fn line(&self, file: &Path, out: Output) -> String {
+        let event = &self.certificate.event;
+        format!(
+            "{}    {}  {} {}  {}  {}",
+            out.paint(Tone::Good, "valid"),
+            clean(&file.display().to_string()),
+            clean(&event.event),
+            clean(&event.version),
+            short(&clean(&event.commit_hash)),
+            clean(&event.timestamp),
+        )
+    }
 }
 
 fn parse_genesis(path: &Path) -> Result<Manifest> {

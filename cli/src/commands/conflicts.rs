@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use clap::Subcommand;
 use clap::builder::NonEmptyStringValueParser;
+use clap::{Args, Subcommand};
 use ssid_node::api::view::{CandidateVotes, ConflictView, NodeView, Operated, Page};
 use ssid_node::conflicts::FIELDS;
 use ssid_protocol::id::{Choice, NodeId, Round};
@@ -43,7 +43,7 @@ pub(crate) enum ConflictsCommand {
     /// later quorum of prevotes releases it, and says so.
     ///
     /// Example:
-    ///   ssid conflicts resolve 8c41 --choose 17973e79
+    ///   ssid conflicts resolve 8c41 --choose 17973e79 --reason 'the tag was moved by mistake'
     #[command(verbatim_doc_comment)]
     Resolve {
         /// The beginning of its subject id
@@ -52,7 +52,27 @@ pub(crate) enum ConflictsCommand {
         /// The beginning of the candidate's event hash or digest; HASH:DIGEST where one hash has two contents
         #[arg(long, value_name = "HASH", value_parser = NonEmptyStringValueParser::new())]
         choose: String,
+        #[command(flatten)]
+        said: SaidArgs,
     },
+}
+
+/// Why an operator decides, and who that is.
+#[derive(Debug, Args)]
+pub(crate) struct SaidArgs {
+    /// Why, in one line; it is kept with the decision
+    #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
+    reason: Option<String>,
+    /// Who decided it, recorded beside the operating system's user
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    by: Option<String>,
+}
+
+impl SaidArgs {
+    /// The same as the API takes it.
+    pub(crate) fn document(&self) -> serde_json::Value {
+        serde_json::json!({ "reason": self.reason, "by": self.by })
+    }
 }
 
 pub(crate) async fn run(command: ConflictsCommand, context: &Context) -> Result<()> {
@@ -69,9 +89,11 @@ pub(crate) async fn run(command: ConflictsCommand, context: &Context) -> Result<
             let names = names(nodes);
             out.show(&conflict, |conflict| page_with(conflict, &names, out))?;
         }
-        ConflictsCommand::Resolve { subject, choose } => {
+        ConflictsCommand::Resolve { subject, choose, said } => {
             let path = ["v1", "conflicts", &subject, "resolution"];
-            let done: Operated = client.post_json(&path, &[], &serde_json::json!({ "choice": choose })).await?;
+            let mut body = said.document();
+            body["choice"] = choose.into();
+            let done: Operated = client.post_json(&path, &[], &body).await?;
             out.show(&done, |done| decision(done, out))?;
         }
     }
@@ -112,8 +134,8 @@ pub(super) fn names(nodes: Page<NodeView>) -> Names {
 
 /// What the node says about an operator's decision.
 pub(super) fn decision(done: &Operated, out: Output) -> String {
-    let word = if done.certified { out.paint(Tone::Good, "certified") } else { out.paint(Tone::Good, "taken") };
-    format!("{word}: {}", clean(&done.explanation))
+    let word = if done.certified { out.paint(Tone::Good, "certified") } else { out.paint(Tone::Good, "recorded") };
+    out.paragraph(&format!("{word}: {}", clean(&done.explanation)), 2)
 }
 
 /// An open subject with its candidates side by side.
@@ -151,6 +173,12 @@ fn page_with(conflict: &ConflictView, names: &Names, out: Output) -> String {
     }
     if let Some(choice) = conflict.standing {
         lines.push(("Your choice", label(conflict, Some(choice))));
+    }
+    for decision in &conflict.decisions {
+        let what = label(conflict, Some(decision.choice));
+        let (by, word) = (clean(&decision.by), decision.decision.word());
+        let why = if decision.reason.is_empty() { String::new() } else { format!(": {}", clean(&decision.reason)) };
+        lines.push(("Decided", format!("{} {by} {word} {what}{why}", seconds(&decision.at))));
     }
     lines.push(("Next step", clean(&conflict.next_step)));
     let sides = side_by_side(&conflict.candidates, names, out);

@@ -1,18 +1,19 @@
 //! `ssid consensus`.
 
-use std::fs;
-use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Result;
 use clap::Subcommand;
 use clap::builder::NonEmptyStringValueParser;
-use ssid_node::api::view::{ConsensusCheck, Page, RecordView, StatusView, VerifyView};
+use ssid_node::api::view::{ConsensusCheck, Page, RecordView, StatusView, VerifyProgress, VerifyView};
 
 use super::conflicts::{self, Names, name, names};
 use super::emit::summary;
+use super::export;
+use crate::client::Client;
 use crate::context::Context;
 use crate::error::{CliError, Code};
-use crate::output::{Output, Tone, clean, counted, is_standard_output, short, when};
+use crate::output::{Output, Tone, clean, counted, short, when};
 use crate::table::{named, whole};
 
 /// How events were decided
@@ -49,20 +50,7 @@ pub(crate) enum ConsensusCommand {
     ///   ssid consensus verify
     #[command(verbatim_doc_comment)]
     Verify,
-    /// Write an event's certificate, which verifies offline
-    ///
-    /// Example:
-    ///   ssid consensus export 17973e79 -o c.json
-    ///   ssid certificate verify c.json --genesis genesis.json
-    #[command(verbatim_doc_comment)]
-    Export {
-        /// The beginning of its event hash
-        #[arg(value_parser = NonEmptyStringValueParser::new())]
-        hash: String,
-        /// Where to write it [default: standard output]
-        #[arg(short, long, value_name = "F")]
-        output: Option<PathBuf>,
-    },
+    Export(export::ExportArgs),
 }
 
 pub(crate) async fn run(command: ConsensusCommand, context: &Context) -> Result<()> {
@@ -88,7 +76,7 @@ pub(crate) async fn run(command: ConsensusCommand, context: &Context) -> Result<
             }
         }
         ConsensusCommand::Verify => {
-            let view: VerifyView = client.get_slowly(&["v1", "consensus", "verify"]).await?;
+            let view = verify(&client, out).await?;
             out.show(&view, |view| verified(view, out))?;
             if !view.ok {
                 let message = "the log does not verify";
@@ -96,19 +84,40 @@ pub(crate) async fn run(command: ConsensusCommand, context: &Context) -> Result<
                 return Err(CliError::new(Code::Verification, message).hint(hint).into());
             }
         }
-        ConsensusCommand::Export { hash, output } => {
-            let certificate = client.get_text(&["v1", "certificates", &hash]).await?;
-            let Some(path) = output.filter(|path| !is_standard_output(path)) else {
-                return Ok(out.document(certificate.trim_end())?);
-            };
-            fs::write(&path, certificate)
-                .map_err(|e| CliError::new(Code::Failed, format!("cannot write {}: {e}", path.display())))?;
-            out.show(&serde_json::json!({ "file": path.display().to_string() }), |_| {
-                format!("certificate written to {}", path.display())
-            })?;
-        }
+        ConsensusCommand::Export(args) => export::run(args, context).await?,
     }
     Ok(())
+}
+
+/// How often a verification under way is asked how far it is.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How often that is said where there is no terminal for a bar.
+const SAY_EVERY: u32 = 20;
+
+/// Verifies everything, and shows meanwhile how far it is.
+async fn verify(client: &Client, out: Output) -> Result<VerifyView> {
+    let path = ["v1", "consensus", "verify"];
+    let mut verified = std::pin::pin!(client.get_slowly(&path));
+    let bar = out.progress(Some(0), "verifying");
+    let mut looks = 0;
+    loop {
+        tokio::select! {
+            view = &mut verified => {
+                bar.finish_and_clear();
+                return view;
+            }
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+        }
+        let Ok(seen) = client.get::<VerifyProgress>(&["v1", "consensus", "verify", "progress"], &[]).await else {
+            continue;
+        };
+        bar.set_length(seen.total);
+        bar.set_position(seen.verified);
+        looks += 1;
+        if bar.is_hidden() && looks % SAY_EVERY == 0 && !out.is_json() {
+            out.remark(&format!("{} of {} certificates verified so far", seen.verified, seen.total));
+        }
+    }
 }
 
 /// What no record stands for yet, because it waits for people.

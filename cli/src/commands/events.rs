@@ -1,8 +1,8 @@
 //! `ssid events`.
 
 use anyhow::Result;
-use clap::Subcommand;
 use clap::builder::NonEmptyStringValueParser;
+use clap::{Args, Subcommand};
 use futures::StreamExt as _;
 use ssid_node::api::view::{AppliedView, EventState, EventView, Operated, Page, iso};
 use ssid_node::engine::NodeEvent;
@@ -24,7 +24,9 @@ pub(crate) enum EventsCommand {
     /// Examples:
     ///   ssid events list --limit 100
     ///   ssid events list --state conflict --json
-    #[command(verbatim_doc_comment)]
+    ///   ssid events list --event blueprint_tagged --since 2026-10-01 --until 2026-11-01
+    ///   ssid events list --commit 3dd05d9
+    #[command(verbatim_doc_comment, disable_version_flag = true)]
     List {
         /// How many
         #[arg(long, value_name = "N", default_value_t = 20)]
@@ -34,6 +36,8 @@ pub(crate) enum EventsCommand {
         /// `review`: those that wait for you to endorse or refuse them
         #[arg(long, value_name = "STATE", value_parser = ["certified", "open", "conflict", "review"])]
         state: Option<String>,
+        #[command(flatten)]
+        search: SearchArgs,
     },
     /// Show one event with both its hashes and where it stands
     ///
@@ -63,16 +67,20 @@ pub(crate) enum EventsCommand {
         /// The beginning of its event hash; HASH:DIGEST where one hash has two contents
         #[arg(value_parser = NonEmptyStringValueParser::new())]
         hash: String,
+        #[command(flatten)]
+        said: conflicts::SaidArgs,
     },
     /// Refuse an event that others announced: this node prevotes nil for its subject
     ///
     /// Example:
-    ///   ssid events refuse 17973e79
+    ///   ssid events refuse 17973e79 --reason 'never heard of it'
     #[command(verbatim_doc_comment)]
     Refuse {
         /// The beginning of its event hash; HASH:DIGEST where one hash has two contents
         #[arg(value_parser = NonEmptyStringValueParser::new())]
         hash: String,
+        #[command(flatten)]
+        said: conflicts::SaidArgs,
     },
     /// Write every certified event to the repository's registry log
     ///
@@ -84,28 +92,73 @@ pub(crate) enum EventsCommand {
     Apply,
 }
 
+/// Which events.
+#[derive(Debug, Default, Args)]
+pub(crate) struct SearchArgs {
+    /// Only those of this event type
+    #[arg(long, value_name = "E")]
+    event: Option<String>,
+    /// Only those of this version
+    #[arg(long, value_name = "V")]
+    version: Option<String>,
+    /// Only those of a commit that begins so
+    #[arg(long, value_name = "H")]
+    commit: Option<String>,
+    /// Only those that this member's registry has, or that it announced
+    #[arg(long, value_name = "NODE")]
+    member: Option<String>,
+    /// Only those that happened then or later: 2026-10-01, or with a time
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Only those that happened before then
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+    /// Only certified ones before this entry of the log: what --json calls next
+    #[arg(long, value_name = "ENTRY")]
+    before: Option<String>,
+}
+
+impl SearchArgs {
+    /// The same as the API takes it.
+    pub(crate) fn query(self) -> impl Iterator<Item = (&'static str, String)> {
+        let all = [
+            ("event_type", self.event),
+            ("event_version", self.version),
+            ("commit", self.commit),
+            ("member", self.member),
+            ("since", self.since),
+            ("until", self.until),
+            ("before", self.before),
+        ];
+        all.into_iter().filter_map(|(name, value)| Some((name, value?)))
+    }
+}
+
 pub(crate) async fn run(command: EventsCommand, context: &Context) -> Result<()> {
     let client = context.client()?;
     let out = context.out;
     match command {
         EventsCommand::Emit(args) => emit::run(args, context).await?,
         EventsCommand::Import(args) => import::run(args, context).await?,
-        EventsCommand::List { limit, state } => {
+        EventsCommand::List { limit, state, search } => {
             let query = |state: String| match state.as_str() {
                 "review" => ("review", "true".to_owned()),
                 _ => ("state", state),
             };
-            let query: Vec<_> = state.into_iter().map(query).collect();
+            let query: Vec<_> = state.into_iter().map(query).chain(search.query()).collect();
             let events: Page<EventView> = client.list(&["v1", "events"], &query, limit).await?;
             out.show(&events, |events| table(&events.items, out))?;
+            if let Some(next) = events.next.as_ref().filter(|_| !out.is_json()) {
+                out.remark(&format!("older ones: --before {next}, or a higher --limit"));
+            }
         }
         EventsCommand::Show { hash } => {
             let event: EventView = client.get(&["v1", "events", &hash], &[]).await?;
             out.show(&event, |event| page(event, out))?;
         }
         EventsCommand::Watch => watch(context).await?,
-        EventsCommand::Endorse { hash } => decide(context, &hash, "endorse").await?,
-        EventsCommand::Refuse { hash } => decide(context, &hash, "refuse").await?,
+        EventsCommand::Endorse { hash, said } => decide(context, &hash, "endorse", &said).await?,
+        EventsCommand::Refuse { hash, said } => decide(context, &hash, "refuse", &said).await?,
         EventsCommand::Apply => {
             let applied: AppliedView = client.post(&["v1", "events", "apply"], &[], Vec::new()).await?;
             out.show(&applied, |a| format!("{} written to {}, {} stood there already", a.applied, a.file, a.present))?;
@@ -114,8 +167,9 @@ pub(crate) async fn run(command: EventsCommand, context: &Context) -> Result<()>
     Ok(())
 }
 
-async fn decide(context: &Context, hash: &str, what: &str) -> Result<()> {
-    let done: Operated = context.client()?.post(&["v1", "events", hash, what], &[], Vec::new()).await?;
+async fn decide(context: &Context, hash: &str, what: &str, said: &conflicts::SaidArgs) -> Result<()> {
+    let path = ["v1", "events", hash, what];
+    let done: Operated = context.client()?.post_json(&path, &[], &said.document()).await?;
     context.out.show(&done, |done| conflicts::decision(done, context.out))?;
     Ok(())
 }
@@ -210,6 +264,10 @@ fn sentence(item: &StreamItem, out: Output) -> String {
         NodeEvent::Conflict { subject_id, event, version } => {
             let word = out.paint(Tone::Bad, "conflict");
             format!("{word}    {} {}  subject {}", clean(event), clean(version), short(subject_id))
+        }
+        NodeEvent::Decided { subject_id, decision, choice } => {
+            let (word, event) = (decision.word(), short(&choice.event_hash));
+            format!("operator    {word} event {event}  subject {}", short(subject_id))
         }
         NodeEvent::Connected { node } => format!("connected   {}", short(node)),
         NodeEvent::Disconnected { node } => out.paint(Tone::Warn, &format!("disconnected {}", short(node))),

@@ -6,12 +6,13 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use serde_json::json;
+use ssid_protocol::card::MemberCard;
 use ssid_protocol::manifest::Manifest;
 use ssid_protocol::quorum::VoterSet;
 
 use crate::context::Context;
 use crate::error::{CliError, Code, OrCode as _};
-use crate::output::{Output, clean, is_standard_output, short};
+use crate::output::{Output, clean, counted, is_standard_output, short};
 use crate::setup::{self, NewFederation};
 use crate::table::{named, whole};
 
@@ -100,7 +101,7 @@ fn create(args: &CreateArgs, context: &Context) -> Result<()> {
     }
     #[expect(clippy::cast_sign_loss, reason = "above 0 and at most 100, checked just before")]
     let threshold_bp = (args.threshold * 100.0).round() as u32;
-    let cards = args.cards.iter().map(|path| setup::read_card(path)).collect::<Result<Vec<_>>>()?;
+    let cards = args.cards.iter().map(|path| verified_card(path)).collect::<Result<Vec<_>>>()?;
     let manifest = setup::create_federation(&NewFederation {
         name: args.name.clone(),
         cards,
@@ -121,6 +122,13 @@ fn create(args: &CreateArgs, context: &Context) -> Result<()> {
     fs::write(&args.output, manifest.to_pretty())
         .map_err(|e| CliError::new(Code::Failed, format!("cannot write {}: {e}", args.output.display())))?;
     show(&manifest, context.out)
+}
+
+/// A card that its own key signed; the file is named if it is not.
+fn verified_card(path: &std::path::Path) -> Result<MemberCard> {
+    let card = setup::read_card(path)?;
+    card.verify().map_err(|e| CliError::new(Code::Verification, format!("{}: {e}", path.display())))?;
+    Ok(card)
 }
 
 fn show(manifest: &Manifest, out: Output) -> Result<()> {
@@ -147,6 +155,18 @@ fn show(manifest: &Manifest, out: Output) -> Result<()> {
         "members": manifest.members.iter().map(member).collect::<Vec<_>>(),
     });
     out.show(&answer, |_| text(manifest, &voters, out))?;
+    for member in &manifest.members {
+        for address in &member.addresses {
+            if let Some(why) = ssid_node::network::undialable(address) {
+                out.remark(&format!(
+                    "nobody can dial {} of {}: {}",
+                    clean(address),
+                    clean(&member.node_name),
+                    clean(&why)
+                ));
+            }
+        }
+    }
     Ok(())
 }
 
@@ -181,18 +201,19 @@ fn text(manifest: &Manifest, voters: &VoterSet, out: Output) -> String {
 
 /// How many members may fail or lie, in words.
 fn tolerance(voters: &VoterSet) -> String {
-    let members = |n: usize| if n == 1 { "1 member".to_owned() } else { format!("{n} members") };
+    let members = |n: usize| counted(n as u64, "member", "members");
     let failing = match voters.may_fail() {
         0 => "no member may be away for decisions to go on".to_owned(),
         n => format!("{} may be away and decisions go on", members(n)),
     };
     let lying = match voters.max_faulty() {
-        0 => "none may lie".to_owned(),
-        f => format!("weight {f} of {} may lie and decisions stay unique", voters.total()),
+        0 => "if one member lied, two contradicting certificates would be possible".to_owned(),
+        f => format!(
+            "members with {f} of {} votes may lie, and no two certificates contradict each other",
+            voters.total()
+        ),
     };
-    let breaking = match voters.heaviest_exceeding_faulty() {
-        1 => "the heaviest member alone exceeds that".to_owned(),
-        n => format!("the heaviest {n} members together exceed that"),
-    };
-    format!("{failing}; {lying}; {breaking}")
+    // with equal votes the number of members says more than their weight
+    let enough = if voters.max_faulty() == 0 { ". Four members with equal votes would exclude that" } else { "" };
+    format!("{failing}; {lying}{enough}")
 }

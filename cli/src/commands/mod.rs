@@ -13,6 +13,7 @@ mod consensus;
 mod emit;
 mod events;
 mod evidence;
+mod export;
 mod federation;
 mod import;
 mod import_legacy;
@@ -28,6 +29,7 @@ mod run;
 mod status;
 mod sync;
 mod telemetry;
+mod todo;
 mod trust;
 
 use anyhow::Result;
@@ -48,6 +50,7 @@ pub(crate) enum Command {
     Run(run::RunArgs),
     Status(status::StatusArgs),
     Quorum(quorum::QuorumArgs),
+    Todo(todo::TodoArgs),
     Sync(sync::SyncArgs),
     #[command(subcommand)]
     Nodes(nodes::NodesCommand),
@@ -110,6 +113,7 @@ pub(crate) fn dispatch(command: Command, context: &Context) -> Result<()> {
         Command::Run(args) => block_on(runtime(true)?, run::run(args, context)),
         Command::Status(args) => block_on(runtime(false)?, status::run(&args, context)),
         Command::Quorum(args) => block_on(runtime(false)?, quorum::run(&args, context)),
+        Command::Todo(args) => block_on(runtime(false)?, todo::run(&args, context)),
         Command::Sync(args) => block_on(runtime(false)?, sync::run(&args, context)),
         Command::Nodes(command) => block_on(runtime(false)?, nodes::run(command, context)),
         Command::Events(command) => block_on(runtime(false)?, events::run(command, context)),

@@ -1,8 +1,8 @@
 //! `ssid nodes`.
 
 use anyhow::Result;
-use clap::Subcommand;
 use clap::builder::NonEmptyStringValueParser;
+use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::json;
 use ssid_node::api::view::{NodeView, ObservedNodeView, Page};
@@ -12,7 +12,7 @@ use ssid_node::legacy::plain::{Comparison, allows_unsigned, public_remote};
 use ssid_node::registry::manifest::FederationManifest;
 use ssid_node::registry::paths::RegistryPaths;
 
-use super::compat::put_in_manifest;
+use super::compat::{put_in_manifest, unobserve};
 use super::plain_sync::{self, unless_signalled};
 use crate::context::Context;
 use crate::error::{Code, OrCode as _};
@@ -40,35 +40,58 @@ pub(crate) enum NodesCommand {
         #[arg(value_parser = NonEmptyStringValueParser::new())]
         id: String,
     },
-    /// Add a member of whom only a Git repository is known: it has no key, and is observed only
+    /// Observe a node of which only a Git repository is known: it has no key, and no vote
     ///
     /// What its registry log says is shown as an observation, by nodes list and sync, once
     /// security.allow_unsigned_members is true (where nobody has a key it need not be). It never counts to a quorum, a certificate or trust; for
     /// that an organisation makes a node of its own (ssid init) and hands over its card. Its repository is asked whether a
-    /// node publishes there already; one that does not answer is added all the same.
+    /// node publishes there already; one that does not answer is observed all the same.
     ///
     /// Examples:
+    ///   ssid nodes observe --git-remote https://git.example/registry.git --node-name Oslo --organization 'Eksempel AS'
+    #[command(verbatim_doc_comment)]
+    Observe(ObserveArgs),
+    /// Observe a node no more: nodes observe taken back
+    ///
+    /// What its logs said so far stays in the history of the manifest.
+    ///
+    /// Example:
+    ///   ssid nodes unobserve Oslo
+    #[command(verbatim_doc_comment)]
+    Unobserve {
+        /// Its name, or the beginning of its id
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
+        id: String,
+    },
+    /// The same as nodes observe, by the name it had before
+    ///
+    /// Example:
     ///   ssid nodes add --git-remote https://git.example/registry.git --node-name Oslo --organization 'Eksempel AS'
     #[command(verbatim_doc_comment)]
-    Add {
-        /// Its repository: https://…, ssh://… or user@host:path, as far as security.allowed_git_protocols allows
-        #[arg(long, value_name = "URL", allow_hyphen_values = true)]
-        git_remote: String,
-        /// What you call it
-        #[arg(long, value_name = "N")]
-        node_name: String,
-        /// Whose it is
-        #[arg(long, value_name = "O")]
-        organization: String,
-    },
+    Add(ObserveArgs),
+}
+
+/// Which repository, and whose it is.
+#[derive(Debug, Args)]
+pub(crate) struct ObserveArgs {
+    /// Its repository: https://…, ssh://… or user@host:path, as far as security.allowed_git_protocols allows
+    #[arg(long, value_name = "URL", allow_hyphen_values = true)]
+    git_remote: String,
+    /// What you call it
+    #[arg(long, value_name = "N")]
+    node_name: String,
+    /// Whose it is
+    #[arg(long, value_name = "O")]
+    organization: String,
 }
 
 pub(crate) async fn run(command: NodesCommand, context: &Context) -> Result<()> {
     let client = context.client();
     match command {
-        NodesCommand::Add { git_remote, node_name, organization } => {
-            add(context, &git_remote, &node_name, &organization).await?;
+        NodesCommand::Observe(args) | NodesCommand::Add(args) => {
+            add(context, &args.git_remote, &args.node_name, &args.organization).await?;
         }
+        NodesCommand::Unobserve { id } => unobserve(context, &id).await?,
         NodesCommand::List => {
             let client = client?;
             let nodes: Page<NodeView> = client.get(&["v1", "nodes"], &[]).await?;

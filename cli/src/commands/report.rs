@@ -43,8 +43,11 @@ pub(crate) async fn run(args: ReportArgs, context: &Context) -> Result<()> {
     });
     let report = report.with_dashboard(dashboard.as_ref().map(|(_, dashboard)| dashboard), now());
     let Some(path) = args.output else {
-        context.out.show(&report, report::page)?;
-        return Ok(());
+        if context.out.is_json() {
+            return Ok(context.out.show(&report, |_| String::new())?);
+        }
+        // a document, written also with --quiet
+        return Ok(context.out.line(report::page(&report).trim_end())?);
     };
     let (page, data) = (path.with_extension("md"), path.with_extension("json"));
     if path.extension().is_none_or(|extension| extension != "md" && extension != "json") {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
-use ssid_node::api::view::{Page, TrustChangeView, TrustRequest, TrustView};
+use ssid_node::api::view::{Page, TrustChangeView, TrustRequest, TrustRuleView, TrustView};
 
 use crate::client::Client;
 use crate::context::Context;
@@ -151,7 +151,7 @@ fn page(trust: &TrustView, out: Output) -> String {
 fn ledger(trust: &TrustView, out: Output) -> String {
     let about = |change: &TrustChangeView| match &change.note {
         Some(note) => format!("{}: {}", clean(&note.by), clean(&note.words)),
-        None => clean(&change.reference),
+        None => change.about.as_deref().map_or_else(|| short(&clean(&change.reference)), clean),
     };
     let row = |change: &TrustChangeView| {
         vec![
@@ -167,5 +167,10 @@ fn ledger(trust: &TrustView, out: Output) -> String {
     }
     let columns = [whole("AT"), whole("POINTS"), whole("SCORE"), whole("REASON"), prose("ABOUT")];
     let rows = out.table(&columns, trust.changes.iter().map(row));
-    format!("{}\n{rows}", title(trust, out))
+    let rules = [whole("REASON"), whole("POINTS"), prose("COUNTS")];
+    let rule = |rule: &TrustRuleView| {
+        vec![out.plain(&rule.reason), out.plain(format!("{:+}", rule.points)), out.plain(&rule.limit)]
+    };
+    let rules = out.table(&rules, trust.rules.iter().map(rule));
+    format!("{}\n{rows}\n\nHow points are counted here:\n{rules}", title(trust, out))
 }

@@ -6,6 +6,12 @@ use axum::Extension;
 use axum::extract::ConnectInfo;
 use tokio::net::UnixStream;
 
+use super::error::Failure;
+use super::routes::one_line;
+
+/// Characters of a name.
+const NAME_CHARS: usize = 100;
+
 /// What the operating system says of the other end of a connection on the socket; `None` if it does not say.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SocketPeer(Option<u32>);
@@ -27,6 +33,15 @@ pub(super) fn name_of(caller: Caller) -> String {
         Some(None) => "unknown user".to_owned(),
         None => "API token".to_owned(),
     }
+}
+
+/// Who decides, as it is kept: the name that was given, and the caller.
+pub(super) fn decider_name(given: Option<&str>, caller: Caller) -> Result<String, Failure> {
+    let caller = name_of(caller);
+    Ok(match given {
+        Some(name) => format!("{} ({caller})", one_line("by", name, NAME_CHARS)?),
+        None => caller,
+    })
 }
 
 /// The name of a user in the system's list, or the number.

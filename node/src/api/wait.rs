@@ -70,6 +70,27 @@ impl Waiter {
     }
 }
 
+impl Waiter {
+    /// Waits until one subject is certified, or the deadline; for what it is.
+    pub(super) async fn until_certified(
+        mut self,
+        state: &ApiState,
+        wanted: SubjectId,
+        deadline: Instant,
+    ) -> Result<Option<Choice>, Failure> {
+        loop {
+            if let Some(entry) = state.certified(&wanted)? {
+                return Ok(Some(entry.record.choice));
+            }
+            match timeout_at(deadline, self.events.recv()).await {
+                Err(_) | Ok(Err(RecvError::Closed)) => return Ok(None),
+                // something happened: what is on disk is looked at again
+                Ok(_) => {}
+            }
+        }
+    }
+}
+
 /// Where the pending subjects stand now: for what was decided before the waiter listened, or while it lagged.
 async fn look_up(
     state: &ApiState,

@@ -53,9 +53,13 @@ pub(super) fn page(report: &ConflictReport) -> String {
         },
     );
     let standing = conflict.standing.as_ref().map_or_else(|| "none".to_owned(), label);
+    let decisions = decisions(report);
     // writing to a String does not fail
-    let _ =
-        write!(text, "- Lock: {lock}\n- Operator's choice: {standing}\n- Next step: {}\n", safe(&conflict.next_step));
+    let _ = write!(
+        text,
+        "- Lock: {lock}\n- Operator's choice: {standing}\n- Next step: {}\n{decisions}",
+        safe(&conflict.next_step)
+    );
     if let Some(end) = &report.resolution {
         let signers: Vec<_> = end.signed_by.iter().map(|id| node(report, id)).collect();
         let certified = end.record.consensus_hash.map_or_else(String::new, |hash| hash.to_string());
@@ -66,6 +70,18 @@ pub(super) fn page(report: &ConflictReport) -> String {
             end.record.round,
             signers.join(", ")
         );
+    }
+    text
+}
+
+/// What this node's operator decided, when, who it was and why.
+fn decisions(report: &ConflictReport) -> String {
+    let mut text = String::new();
+    for decision in &report.conflict.decisions {
+        let why = if decision.reason.is_empty() { "no reason given".to_owned() } else { safe(&decision.reason) };
+        let what = candidate_label(report, Some(decision.choice));
+        // writing to a String does not fail
+        let _ = writeln!(text, "- {}: {} {} {what}: {why}", decision.at, safe(&decision.by), decision.decision.word());
     }
     text
 }

@@ -7,7 +7,7 @@ use ssid_protocol::id::{Epoch, LogId, Round, UnixMillis};
 use ssid_protocol::record::{ConsensusRecord, Resolution, Transport};
 use ssid_protocol::testing;
 use ssid_protocol::vote::Phase;
-use ssid_storage::{Certified, Changes, LogEntry, Owner, Writer};
+use ssid_storage::{Certified, Changes, DecisionRow, LogEntry, Owner, Writer};
 use tempfile::TempDir;
 
 use super::*;
@@ -98,6 +98,19 @@ fn a_report_is_written_once_and_updated_when_the_conflict_ends() {
     assert!(page.contains("| 0 | prevote | Node-2 (`"), "{page}");
     assert!(page.contains(&format!("ssid conflicts resolve {subject} --choose HASH")), "{page}");
     assert_eq!(reports.unfinished(), HashSet::from([subject]));
+    assert!(page.contains("- Operator's choice: none\n"), "{page}");
+
+    // the operator chooses: what it was, who and why is in the report
+    let choice = open.candidates[1].choice;
+    let (by, reason) = ("Ada (ada)".to_owned(), "moved | by mistake".to_owned());
+    let row = DecisionRow { at: UnixMillis(2_000), kind: NoteKind::Stand, choice, by, reason };
+    writer.write(Changes { decisions: vec![(subject, vec![row.clone()])], ..Changes::default() }).unwrap();
+    let standing = InstanceView { standing: Some(choice), round: Round(1), ..open.clone() };
+    reports.write(&ConflictView::from(standing).decided(vec![row])).unwrap();
+    let page = std::fs::read_to_string(&text).unwrap();
+    assert!(page.contains("- Operator's choice: candidate 2\n"), "{page}");
+    let words = r"- 1970-01-01T00:00:02Z: Ada (ada) chose candidate 2: moved \| by mistake";
+    assert!(page.contains(words), "{page}");
 
     reports.write_resolved(subject).unwrap();
     assert_eq!(reports.unfinished(), HashSet::from([subject]), "it is not certified");
@@ -110,8 +123,24 @@ fn a_report_is_written_once_and_updated_when_the_conflict_ends() {
     assert_eq!(report.conflict.votes.len(), 4);
     let page = std::fs::read_to_string(&text).unwrap();
     assert!(page.contains("resolved (manual_review) in round 1 at 1970-01-01T00:00:05Z"), "{page}");
+    assert!(page.contains(words), "the decision stays: {page}");
     let left: Vec<_> = std::fs::read_dir(&reports.directory).unwrap().collect();
     assert_eq!(left.len(), 2, "no temporary files: {left:?}");
+}
+
+#[test]
+fn the_votes_of_the_round_in_which_people_decided_are_in_the_report() {
+    let open = conflict();
+    let dir = tempfile::tempdir().unwrap();
+    let (reports, mut writer) = reports(&dir, true);
+    certify(&mut writer, &open);
+    let Some(SubjectState::Certified { sequence }) = reports.store.subject(&open.subject_id).unwrap() else { panic!() };
+    let record = reports.store.record(sequence).unwrap().unwrap();
+    let signers = [open.votes[0].node, open.votes[2].node];
+    let votes = with_precommits(open.votes.clone(), &record, &signers);
+    assert_eq!(votes.len(), 6);
+    assert!(votes[4..].iter().all(|vote| vote.round == Round(1) && vote.phase == Phase::Precommit));
+    assert_eq!(with_precommits(votes.clone(), &record, &signers), votes, "each vote once");
 }
 
 #[test]

@@ -398,8 +398,8 @@ impl Engine {
             Inbound::OwnAsked { from, ticket } => self.answer_own(tick, from, ticket),
             Inbound::Heard(nodes) => nodes.into_iter().for_each(|node| self.note_heard(tick, node)),
             Inbound::Emit { events, ticket } => self.take_emitted(tick, events, ticket),
-            Inbound::Operate { operation, ticket } => {
-                let outcome = self.operate(tick, operation);
+            Inbound::Operate { operation, decider, ticket } => {
+                let outcome = self.operate(tick, operation, decider);
                 tick.effects.operated.push((ticket, outcome));
             }
             Inbound::Adjust { adjustment, ticket } => {

@@ -11,12 +11,13 @@ use ssid_protocol::id::{Choice, Epoch, EventHash, EvidenceId, NodeId, Round, Sub
 use ssid_protocol::record::{Resolution, Transport};
 use ssid_protocol::subject::Subject;
 use ssid_protocol::vote::Phase;
-use ssid_storage::{LogHead, OutboxKey};
+use ssid_storage::{LogHead, NoteKind, OutboxKey};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::commits::CommitQuestion;
+use super::error::EngineError;
 use super::offer::OfferPage;
-use super::operator::{Operated, Operation, OperatorRefusal};
+use super::operator::{Decider, Operated, Operation, OperatorRefusal};
 use super::outbox::OutboxChange;
 use super::review::Review;
 use super::trust::{Adjusted, Adjustment};
@@ -73,6 +74,15 @@ pub enum NodeEvent {
         /// Its version.
         #[serde(rename = "event_version")]
         version: String,
+    },
+    /// This node's operator has decided something about a subject.
+    Decided {
+        /// Which.
+        subject_id: SubjectId,
+        /// What kind of decision.
+        decision: NoteKind,
+        /// About which candidate.
+        choice: Choice,
     },
     /// A member's connection came up.
     Connected {
@@ -388,20 +398,6 @@ pub struct Decision {
     pub resolution: Resolution,
 }
 
-/// The engine cannot be reached or will not do it.
-#[derive(Debug, thiserror::Error)]
-pub enum EngineError {
-    /// The engine's task has ended.
-    #[error("the node's engine has stopped; see the log for why, then start it again with: ssid run")]
-    Stopped,
-    /// The engine refuses this command now.
-    #[error("{0}")]
-    Refused(String),
-    /// An operator's decision cannot be taken now.
-    #[error("{}", .0.reason)]
-    NotTaken(OperatorRefusal),
-}
-
 /// What the handle sends to the engine's task.
 #[derive(Debug)]
 pub enum Command {
@@ -416,6 +412,8 @@ pub enum Command {
     Operate {
         /// Which.
         operation: Operation,
+        /// Who decides, and why.
+        decider: Decider,
         /// Sent when it is on disk.
         reply: oneshot::Sender<Result<Operated, OperatorRefusal>>,
     },
@@ -496,9 +494,9 @@ impl EngineHandle {
     ///
     /// # Errors
     /// If the engine has stopped, or the decision cannot be taken now: why, in words.
-    pub async fn operate(&self, operation: Operation) -> Result<Operated, EngineError> {
+    pub async fn operate(&self, operation: Operation, decider: Decider) -> Result<Operated, EngineError> {
         let (reply, answer) = oneshot::channel();
-        self.ask(Command::Operate { operation, reply }, answer).await?.map_err(EngineError::NotTaken)
+        self.ask(Command::Operate { operation, decider, reply }, answer).await?.map_err(EngineError::NotTaken)
     }
 
     /// Changes a member's score by hand (SPEC §9). Returns when it is on disk.

@@ -15,7 +15,7 @@ use ssid_storage::{OutboxKey, RewrittenRow};
 use super::clock::Steady;
 use super::commits::{CommitQuestion, CommitStanding};
 use super::handle::{EmitOutcome, NodeEvent};
-use super::operator::{Operated, Operation, OperatorRefusal};
+use super::operator::{Decider, Operated, Operation, OperatorRefusal};
 use super::outbox::OutboxChange;
 use super::own_registry::RegistryNews;
 use super::trust::{Adjusted, Adjustment};
@@ -125,6 +125,8 @@ pub enum Inbound {
     Operate {
         /// What.
         operation: Operation,
+        /// Who decides, and why.
+        decider: Decider,
         /// Who waits.
         ticket: Ticket,
     },

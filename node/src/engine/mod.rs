@@ -10,6 +10,7 @@ mod closing;
 mod commits;
 mod core;
 mod counts;
+mod error;
 mod events;
 mod evidence;
 mod handle;
@@ -43,16 +44,17 @@ mod wants;
 pub use clock::{Now, Steady};
 pub use commits::{CommitQuestion, CommitStanding};
 pub use core::{Engine, EngineParts};
+pub use error::EngineError;
 pub use evidence::evidence_answer;
 pub use handle::{
-    CandidateView, Command, Decision, EMIT_EVENTS, EmitOutcome, EngineError, EngineHandle, EngineStatus, HearingView,
-    InstanceView, LockView, NodeEvent, Refused, Syncs, VoteView,
+    CandidateView, Command, Decision, EMIT_EVENTS, EmitOutcome, EngineHandle, EngineStatus, HearingView, InstanceView,
+    LockView, NodeEvent, Refused, Syncs, VoteView,
 };
 pub use listener::{Heard, Listener};
 pub use messages::{CheckedAnswer, Effects, Inbound, Ticket, Worth};
 pub use metrics::EngineMetrics;
 pub use offer::OfferPage;
-pub use operator::{Operated, Operation, OperatorRefusal, RefusalKind};
+pub use operator::{Decider, Operated, Operation, OperatorRefusal, RefusalKind};
 pub use own_registry::{OwnLine, RegistryNews};
 pub use peers::PeerState;
 pub use review::{Review, ReviewReason};

@@ -8,9 +8,10 @@ use ssid_protocol::id::{Choice, NodeId, Round, SubjectId};
 use ssid_protocol::quorum::VoterIndex;
 use ssid_protocol::vote::{Ballot, Phase};
 use ssid_protocol::voting::Input;
-use ssid_storage::{JournalRecord, NoteKind, OperatorNote};
+use ssid_storage::{DecisionRow, JournalRecord, NoteKind, OperatorNote};
 
 use super::core::{Engine, Tick};
+use super::handle::NodeEvent;
 use super::open::Open;
 use super::settings::Endorsement;
 
@@ -24,6 +25,18 @@ pub struct Operation {
     /// For which candidate, or against it: a refusal is a nil prevote for its subject.
     pub choice: Choice,
 }
+
+/// Who decides, and why: kept beside the decision, for whoever asks later.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decider {
+    /// The name they gave, and the operating system's user.
+    pub by: String,
+    /// Their reason; empty if they gave none.
+    pub reason: String,
+}
+
+/// Decisions about one subject that are kept; the oldest go first.
+const DECISIONS_KEPT: usize = 16;
 
 /// A decision that was taken and is on disk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,7 +124,12 @@ impl OperatorRefusal {
 
 impl Engine {
     /// Takes an operator's decision. The note goes into the journal before anything that it makes the node sign.
-    pub(super) fn operate(&mut self, tick: &mut Tick, operation: Operation) -> Result<Operated, OperatorRefusal> {
+    pub(super) fn operate(
+        &mut self,
+        tick: &mut Tick,
+        operation: Operation,
+        decider: Decider,
+    ) -> Result<Operated, OperatorRefusal> {
         let Operation { kind, subject, choice } = operation;
         let is_done = match kind {
             NoteKind::Stand => self.check_choice(&subject, choice).map(|()| false),
@@ -134,10 +152,36 @@ impl Engine {
                 NoteKind::Endorse => self.endorse(tick, subject),
                 NoteKind::Refuse => self.apply(tick, subject, Input::Refuse),
             }
-            tracing::info!(%subject, ?kind, event = %choice.event_hash, "the operator decided");
+            tracing::info!(
+                %subject,
+                event = %choice.event_hash,
+                by = decider.by,
+                reason = decider.reason,
+                "the operator {} it",
+                kind.word()
+            );
+            self.keep_decision(tick, operation, decider);
         }
         let open = self.open.get(&subject).ok_or_else(|| refusal(RefusalKind::NotOpen, "it is gone"))?;
         Ok(self.operated(kind, subject, choice, open))
+    }
+
+    /// Writes down who decided and why, and tells subscribers.
+    fn keep_decision(&self, tick: &mut Tick, operation: Operation, Decider { by, reason }: Decider) {
+        let Operation { kind, subject, choice } = operation;
+        let of_tick = tick.changes.decisions.iter().position(|(of, _)| *of == subject);
+        let place = of_tick.unwrap_or_else(|| {
+            // what cannot be read is shown as not there; the decision itself is in the journal
+            let rows = self.store.decisions_of(&subject).unwrap_or_default();
+            tick.changes.decisions.push((subject, rows));
+            tick.changes.decisions.len() - 1
+        });
+        if let Some((_, rows)) = tick.changes.decisions.get_mut(place) {
+            rows.push(DecisionRow { at: tick.now, kind, choice, by, reason });
+            let surplus = rows.len().saturating_sub(DECISIONS_KEPT);
+            rows.drain(..surplus);
+        }
+        tick.effects.events.push(NodeEvent::Decided { subject_id: subject, decision: kind, choice });
     }
 
     pub(super) fn read_only_refusal(&self) -> OperatorRefusal {
@@ -295,7 +339,10 @@ impl Engine {
             // writing to a String does not fail
             let _ = write!(explanation, "; the subject is certified for event {}", decided.event_hash);
         } else if kind == NoteKind::Stand && weight < quorum {
-            let _ = write!(explanation, "; weight {weight} of {quorum} chose it in round {round}");
+            let missing = self
+                .missing(open, Phase::Prevote)
+                .map_or_else(String::new, |names| format!("; still to choose: {names}"));
+            let _ = write!(explanation, ". {weight} of {quorum} needed votes are for it{missing}");
         }
         Operated { subject_id, choice, round, weight, quorum, certified, explanation }
     }
@@ -305,7 +352,7 @@ impl Engine {
         let (round, event) = (machine.round(), choice.event_hash);
         let ballot = self.own_ballot(open, round);
         match (machine.locked().filter(|lock| lock.choice != choice), ballot) {
-            (_, Some(Some(voted))) if voted == choice => format!("this node prevoted event {event} in round {round}"),
+            (_, Some(Some(voted))) if voted == choice => format!("your choice is recorded: event {event}"),
             (Some(lock), _) => format!(
                 "this node is locked on event {} since round {}{}; it prevotes its lock in round {round}; your choice \
                  stands for later rounds, in case the lock is released",

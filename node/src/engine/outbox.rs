@@ -8,7 +8,7 @@ use ssid_protocol::record::ConsensusRecord;
 use ssid_storage::{AnchorRow, OutboxKey, OutboxRow, StorageError, Store};
 
 use super::core::{Engine, Tick};
-use super::handle::EngineError;
+use super::error::EngineError;
 use super::messages::Ticket;
 
 /// Rows for anchoring. Each kind of delivery reads only its own.

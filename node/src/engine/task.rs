@@ -226,9 +226,9 @@ impl Task {
                 let ticket = self.ticket(Waiting::Emitter(reply));
                 collected.inputs.push(Inbound::Emit { events, ticket });
             }
-            Arrived::Command(Command::Operate { operation, reply }) => {
+            Arrived::Command(Command::Operate { operation, decider, reply }) => {
                 let ticket = self.ticket(Waiting::Operator(reply));
-                collected.inputs.push(Inbound::Operate { operation, ticket });
+                collected.inputs.push(Inbound::Operate { operation, decider, ticket });
             }
             Arrived::Command(Command::Outbox { change, reply }) => {
                 collected.statements += change.add.len() + change.anchors.len();

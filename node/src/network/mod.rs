@@ -5,6 +5,7 @@
 //! reads one bounded channel of [`NetworkEvent`]s. No input of a peer can stall that task, make it panic or grow its
 //! memory without bound; each limit is in [`NetworkLimits`] or among the constants of `tuning`.
 
+mod address;
 mod behaviour;
 mod check;
 mod codec;
@@ -31,6 +32,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
+pub use address::undialable;
 pub use config::{MemberPeer, NetworkConfig, NetworkError, NetworkLimits};
 pub use handle::{Network, NetworkEvent, PublishRefused, ReplyHandle, RequestError, Ticket, Topic, Verdict};
 pub use metrics::Metrics;

@@ -127,6 +127,7 @@ pub fn message(event: &NodeEvent, names: &Names, now: UnixMillis) -> Option<Mess
         }
         // conditions are told by `turns`, when they have held for a while
         NodeEvent::Opened { .. }
+        | NodeEvent::Decided { .. }
         | NodeEvent::Connected { .. }
         | NodeEvent::Disconnected { .. }
         | NodeEvent::Abstaining { .. }

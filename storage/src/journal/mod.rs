@@ -63,13 +63,26 @@ pub struct OperatorNote {
 
 /// What an operator can decide (SPEC §7 rules 1 and 7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum NoteKind {
     /// Confirms an observation that is not the node's own.
     Endorse,
     /// Refuses one: a nil prevote.
     Refuse,
     /// A standing choice for operator rounds.
+    #[serde(rename = "choose")]
     Stand,
+}
+
+impl NoteKind {
+    /// What its operator has done, for people and logs.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Endorse => "endorsed",
+            Self::Refuse => "refused",
+            Self::Stand => "chose",
+        }
+    }
 }
 
 /// What opening a journal had to repair.

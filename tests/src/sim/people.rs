@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ssid_node::engine::{Inbound, InstanceView, Operation};
+use ssid_node::engine::{Decider, Inbound, InstanceView, Operation};
 use ssid_protocol::id::{Choice, Epoch, Round, SubjectId};
 use ssid_storage::NoteKind;
 
@@ -22,7 +22,7 @@ impl World<'_> {
     fn operate(&mut self, at: usize, operation: Operation) {
         self.coverage.count("operators' decisions");
         self.trace.line(self.clock.now(), || format!("operator of {at}: {operation:?}"));
-        self.give(at, Inbound::Operate { operation, ticket: 0 });
+        self.give(at, Inbound::Operate { operation, decider: Decider::default(), ticket: 0 });
     }
 
     fn views(&self, at: usize) -> Vec<InstanceView> {

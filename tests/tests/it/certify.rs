@@ -41,6 +41,28 @@ fn four_nodes_certify_200_events_of_a_log_in_the_wild_form() {
         assert!(verified["signers"].as_array().unwrap().len() >= 3, "{verified}");
     }
 
+    // all of them at once, and as a table
+    let (node, all) = (cluster.node(2), cluster.dir().join("all"));
+    let export = ["consensus", "export", "--all", "-o", all.to_str().unwrap()];
+    assert_eq!(node.ssid_json(&export)["written"], 200);
+    assert_eq!(node.ssid_json(&export)["present"], 200, "what is there stays");
+    let genesis = cluster.genesis().to_str().unwrap();
+    let verify = ["certificate", "verify", all.to_str().unwrap(), "--genesis", genesis];
+    let said = ssid_in(cluster.dir(), &verify).well().stdout;
+    assert!(said.ends_with("200 certificates verified, 0 invalid\n") && said.contains("blueprint_tagged"), "{said}");
+    let csv = node.ssid(&["consensus", "export", "--csv"]).well().stdout;
+    assert_eq!((csv.lines().count(), csv.lines().nth(1).unwrap().starts_with("0,blueprint_tagged,")), (201, true));
+    let one = fs::read_dir(&all).unwrap().next().unwrap().unwrap().path();
+    fs::write(&one, fs::read_to_string(&one).unwrap().replace("blueprint_tagged", "blueprint_taggee")).unwrap();
+    let refused = ssid_in(cluster.dir(), &[&["--json"], &verify[..]].concat()).exits(5);
+    let refused = refused.json()["items"].as_array().unwrap().iter().find(|item| item["valid"] == false).cloned();
+    assert_eq!(refused.unwrap()["file"], one.to_str().unwrap());
+    // … and found by what they say
+    let commit = &events[7].commit_hash;
+    let found = node.ssid_json(&["events", "list", "--commit", commit, "--event", "blueprint_tagged"]);
+    assert_eq!(found["items"].as_array().map(Vec::len), Some(1), "{found}");
+    assert_eq!(found["items"][0]["event_hash"], events[7].event_hash().to_string(), "{found}");
+
     // the same log again, at any node, changes nothing
     let again = cluster.node(1).ssid_json(&["events", "import", log.to_str().unwrap(), "--wait"]);
     assert_eq!((&again["certified"], &again["accepted"]), (&200.into(), &0.into()), "{again}");

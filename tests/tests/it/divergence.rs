@@ -131,13 +131,31 @@ fn a_conflict_that_three_operators_settle_alike_is_certified_and_the_fourth_foll
     let [first, second] = two_and_two(&cluster);
     let conflicts: Vec<Value> = cluster.nodes().iter().map(conflict_at).collect();
     let subject = &conflicts[0]["subject_id"].as_str().unwrap()[..12];
-    let resolve = |i: usize, hash: &str| cluster.node(i).ssid(&["conflicts", "resolve", subject, "--choose", hash]);
+    let resolve = |i: usize, hash: &str| {
+        let resolve = ["conflicts", "resolve", subject, "--choose", hash];
+        cluster.node(i).ssid(&[&resolve[..], &["--reason", "the tag was moved", "--by", "Ada"]].concat())
+    };
     let _ = resolve(0, "ffffff").exits(1).says(&["ffffff"]);
     // the fourth decides nothing
-    for i in 0..3 {
-        let _ = resolve(i, &second[..12]).well();
-    }
+    let todo = |i: usize| cluster.node(i).ssid_json(&["todo"])["items"].clone();
+    let waits = todo(0);
+    assert_eq!((&waits[0]["kind"], waits[0]["since"].is_string()), (&"conflict".into(), true), "{waits}");
+    let commands = waits[0]["commands"].to_string();
+    assert!(commands.contains(&format!("--choose {}", &second[..12])), "{commands}");
+    let said = [0, 1, 2].map(|i| resolve(i, &second[..12]).well().stdout.replace("\n  ", " "));
+    assert!(said[0].contains("1 of 3 needed votes") && said[0].contains("still to choose: node-1"), "{said:?}");
+    assert_eq!(todo(0), serde_json::json!([]), "nothing waits for who has chosen");
+    assert!(said[2].starts_with("certified"), "the last to choose is told what came of it: {said:?}");
     assert_recorded(&cluster, &second, "manual_review");
+    // who decided and why, and the round in which people did, stand in the report
+    let report = cluster.node(0).file(&format!("conflicts/{}.md", conflicts[0]["subject_id"].as_str().unwrap()));
+    eventually("the report tells of the end", SOON, || {
+        let page = std::fs::read_to_string(&report).unwrap_or_default();
+        let has = |words: &str| page.contains(words);
+        let is_whole = has("Ada (") && has(": the tag was moved") && has("- Operator's choice: candidate");
+        let is_over = has("resolved (manual_review)") && has("| 1 | precommit |");
+        if is_whole && is_over { Ok(()) } else { Err(page) }
+    });
     for node in cluster.nodes() {
         let _ = node.ssid(&["consensus", "check", &first]).exits(4).says(&["certified for another event"]);
     }

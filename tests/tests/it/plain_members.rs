@@ -75,4 +75,9 @@ fn a_member_without_a_key_is_read_once_that_is_allowed_and_counts_for_nothing() 
         2,
         "it has no trust that counts"
     );
+    let _ = first.ssid(&["nodes", "unobserve", "node-1"]).exits(1).says(&["no observed node", "ssid nodes list"]);
+    let said = first.ssid(&["nodes", "unobserve", "Oslo"]).well().stdout;
+    assert!(said.contains("Oslo is observed no more"), "{said}");
+    let left = first.ssid_json(&["nodes", "list"]);
+    assert_eq!(left["items"].as_array().map(Vec::len), Some(2), "{left}");
 }

@@ -61,7 +61,7 @@ fn tables_fit_80_columns_with_every_hash_and_time_whole() {
     let hash = &record["consensus_hash"].as_str().unwrap()[..12];
     let conflict = node.ssid_json(&["conflicts", "list"])["items"][0]["subject_id"].as_str().unwrap().to_owned();
     let ids: Vec<String> = cluster.nodes().iter().map(|node| node.org.node_id()[..12].to_owned()).collect();
-    let commands: [(&[&str], Vec<&str>); 11] = [
+    let commands: [(&[&str], Vec<&str>); 12] = [
         (&["nodes", "list"], ids.iter().map(String::as_str).collect()),
         (&["consensus", "history"], vec![hash]),
         (&["events", "list"], vec![hash]),
@@ -72,6 +72,7 @@ fn tables_fit_80_columns_with_every_hash_and_time_whole() {
         (&["trust", "list"], ids.iter().map(String::as_str).collect()),
         (&["trust", "explain", "node-3"], vec![]),
         (&["status"], vec![]),
+        (&["todo"], vec![]),
         (&["events", "show", hash], vec![]),
     ];
     for (args, whole) in commands {

@@ -93,7 +93,10 @@ fn arguments(command: &str, asked: &Asked) -> Vec<String> {
         "init" => format!("--name New --organization New --data {}", file("new")),
         "log consistency" => "--from 1".to_owned(),
         "man" => format!("-o {}", file("man")),
-        "nodes add" => "--git-remote https://127.0.0.1:1/x.git --node-name Oslo --organization Eksempel".to_owned(),
+        "nodes add" | "nodes observe" => {
+            "--git-remote https://127.0.0.1:1/x.git --node-name Oslo --organization Eksempel".to_owned()
+        }
+        "nodes unobserve" => "Oslo".to_owned(),
         "nodes show" | "trust show" | "trust explain" => "node-1".to_owned(),
         "report" => "--month 2026-11".to_owned(),
         "sync" => "--force".to_owned(),

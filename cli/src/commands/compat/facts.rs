@@ -115,6 +115,11 @@ impl Facts {
         })
     }
 
+    /// The nodes without a key.
+    pub(super) fn observed(&self) -> &[ManifestNode] {
+        &self.without_keys
+    }
+
     /// The other nodes: the members that the node knows, and those without a key that the manifest has.
     pub(super) async fn nodes(&self) -> Result<Vec<ManifestNode>> {
         let without_keys = self.without_keys.iter().cloned();

@@ -12,7 +12,7 @@ use anyhow::Result;
 use clap::Subcommand;
 
 pub(super) use facts::repository;
-pub(super) use sync_manager::put_in_manifest;
+pub(super) use sync_manager::{put_in_manifest, unobserve};
 
 use crate::context::Context;
 

@@ -137,6 +137,35 @@ async fn remove(context: &Context, id: &str) -> Result<()> {
         let hint = "see their ids with: ssid compat federation-sync-manager --list-nodes";
         return Err(CliError::new(Code::Failed, message).hint(hint).into());
     };
+    forget(context, &facts, node)?;
+    context.out.show(&json!({ "removed": node.node_id }), |_| {
+        context.out.paint(Tone::Good, &format!("OK Node removed: {}", clean(&node.node_id)))
+    })?;
+    Ok(())
+}
+
+/// `ssid nodes unobserve`: by name, or by the beginning of the id.
+pub(in crate::commands) async fn unobserve(context: &Context, id: &str) -> Result<()> {
+    let facts = Facts::gather(context).await?;
+    let is_it = |node: &&ManifestNode| node.node_name == id || node.node_id.starts_with(id);
+    let fitting: Vec<_> = facts.observed().iter().filter(is_it).collect();
+    let [node] = fitting[..] else {
+        let message = match fitting.len() {
+            0 => format!("no observed node is called {:?} or has an id that begins so", clean(id)),
+            many => format!("{many} observed nodes have an id that begins with {}", clean(id)),
+        };
+        return Err(CliError::new(Code::Failed, message).hint("see them with: ssid nodes list").into());
+    };
+    forget(context, &facts, node)?;
+    let (name, node_id) = (clean(&node.node_name), &node.node_id);
+    context.out.show(&json!({ "node_id": node_id, "node_name": node.node_name, "observed": false }), |_| {
+        format!("{name} is observed no more")
+    })?;
+    Ok(())
+}
+
+/// Takes a node without a key out of the list and the manifest.
+fn forget(context: &Context, facts: &Facts, node: &ManifestNode) -> Result<()> {
     if node.has_key() {
         let message = format!("{} is a member with a key: only an epoch change removes it", clean(&node.node_name));
         return Err(CliError::new(Code::Failed, message).into());
@@ -146,14 +175,13 @@ async fn remove(context: &Context, id: &str) -> Result<()> {
     if known.remove(|member| public_remote(&member.git_remote) == public_remote(&node.git_remote)) {
         known.save(&path).or_code(Code::Failed)?;
     }
-    let update = FederationManifest::update(&facts.paths.federation_manifest, &iso(now()), |manifest| {
-        manifest.remove_node(&node.node_id);
-        count_nodes(manifest);
-    });
-    update.or_code(Code::Failed)?;
-    context.out.show(&json!({ "removed": node.node_id }), |_| {
-        context.out.paint(Tone::Good, &format!("OK Node removed: {}", clean(&node.node_id)))
-    })?;
+    if facts.manifest().is_ok() {
+        let update = FederationManifest::update(&facts.paths.federation_manifest, &iso(now()), |manifest| {
+            manifest.remove_node(&node.node_id);
+            count_nodes(manifest);
+        });
+        update.or_code(Code::Failed)?;
+    }
     Ok(())
 }
 

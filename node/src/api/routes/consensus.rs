@@ -48,7 +48,8 @@ pub(super) async fn check(State(state): State<ApiState>, Path(hash): Path<String
         return Err(Failure::not_found(format!("event {} is known, but not being voted on", found.choice.event_hash)));
     };
     let record = open_record(&state, &open, found.choice, &found.event);
-    Ok(Json(ConsensusCheck { record, certified_as_asked: false, open: Some(ConflictView::from(open)) }))
+    let open = with_decisions(&state, open).await?;
+    Ok(Json(ConsensusCheck { record, certified_as_asked: false, open: Some(open) }))
 }
 
 /// The record of a subject that is not decided, seen from one of its events.
@@ -135,7 +136,8 @@ pub(super) async fn conflicts(
         if items.len() > paging.limit() {
             break;
         }
-        items.extend(state.engine.instance(id).await?.map(ConflictView::from));
+        let Some(open) = state.engine.instance(id).await? else { continue };
+        items.push(with_decisions(&state, open).await?);
     }
     let more = items.len() > paging.limit();
     items.truncate(paging.limit());
@@ -148,7 +150,14 @@ pub(super) async fn conflict(State(state): State<ApiState>, Path(subject): Path<
     let id = find_subject(&state, subject).await?;
     let open = state.engine.instance(id).await?;
     let open = open.ok_or_else(|| Failure::not_found(format!("subject {id} is not open")))?;
-    Ok(Json(ConflictView::from(open)))
+    with_decisions(&state, open).await.map(Json)
+}
+
+/// An open subject with what this node's operator decided about it.
+async fn with_decisions(state: &ApiState, open: InstanceView) -> Result<ConflictView, Failure> {
+    let id = open.subject_id;
+    let rows = state.read(move |state| Ok(state.store.decisions_of(&id)?)).await?;
+    Ok(ConflictView::from(open).decided(rows))
 }
 
 /// The subject of this id, or the one in conflict whose id begins so.

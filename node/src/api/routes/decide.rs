@@ -1,18 +1,24 @@
 //! What operators decide: `POST /v1/conflicts/{subject}/resolution`, `/v1/events/{hash}/endorse` and `/refuse`.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, State};
 use serde::Deserialize;
 use ssid_protocol::id::{Choice, SubjectId};
+use tokio::time::Instant;
 
 use super::consensus::find_subject;
+use super::trust::{REASON_CHARS, one_line};
 use crate::api::ApiState;
+use crate::api::caller::{Caller, decider_name};
 use crate::api::error::{Answer, Failure};
 use crate::api::lookup::choice_name;
 use crate::api::view::{Operated, Problem};
-use crate::engine::{NoteKind, Operation};
+use crate::api::wait::Waiter;
+use crate::engine::{Decider, NoteKind, Operation};
 
 /// Which candidate an operator chooses.
 #[derive(Debug, Deserialize)]
@@ -20,21 +26,72 @@ use crate::engine::{NoteKind, Operation};
 struct Resolution {
     /// The beginning of its event hash or of its content digest; `HASH:DIGEST` where one hash has two contents.
     choice: String,
+    /// Why, in one line.
+    #[serde(default)]
+    reason: Option<String>,
+    /// Who, where that is not who asks.
+    #[serde(default)]
+    by: Option<String>,
 }
+
+/// Who decides and why, where nothing else needs to be said.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Said {
+    #[serde(default)]
+    reason: Option<String>,
+    #[serde(default)]
+    by: Option<String>,
+}
+
+impl Said {
+    fn read(body: &[u8]) -> Result<Self, Failure> {
+        if body.is_empty() {
+            return Ok(Self::default());
+        }
+        let wanted = "if there is a body it is {\"reason\": \"…\", \"by\": \"…\"}";
+        serde_json::from_slice(body).map_err(|e| Failure::bad_request(format!("{wanted}: {e}")))
+    }
+
+    /// The same as the engine keeps it.
+    fn of(self, caller: Caller) -> Result<Decider, Failure> {
+        let reason = self.reason.map(|text| one_line("reason", &text, REASON_CHARS)).transpose()?;
+        Ok(Decider { by: decider_name(self.by.as_deref(), caller)?, reason: reason.unwrap_or_default() })
+    }
+}
+
+/// How long it is waited for the certificate of a choice that is a quorum's.
+const CERTIFICATE_WITHIN: Duration = Duration::from_secs(2);
 
 /// Rule 7: the operator's standing choice.
 pub(super) async fn resolve(
     State(state): State<ApiState>,
     Path(subject): Path<String>,
+    caller: Caller,
     body: Result<Bytes, BytesRejection>,
 ) -> Answer<Operated> {
-    let Resolution { choice } = serde_json::from_slice(&body?)
+    let Resolution { choice, reason, by } = serde_json::from_slice(&body?)
         .map_err(|e| Failure::bad_request(format!("needed is {{\"choice\": \"HASH\"}}: {e}")))?;
     let subject = find_subject(&state, subject).await?;
     let Some(open) = state.engine.instance(subject).await? else { return Err(not_open(&state, subject).await?) };
     let choices: Vec<_> = open.candidates.iter().map(|candidate| candidate.choice).collect();
     let operation = Operation { kind: NoteKind::Stand, subject, choice: find_choice(&choices, &choice)? };
-    Ok(Json(state.engine.operate(operation).await?))
+    let decider = Said { reason, by }.of(caller)?;
+    let waiter = Waiter::new(&state);
+    let done = state.engine.operate(operation, decider).await?;
+    Ok(Json(if_certified(&state, waiter, done).await?))
+}
+
+/// Whoever chose last is told that it is certified: the others' last votes come a moment later.
+async fn if_certified(state: &ApiState, waiter: Waiter, done: Operated) -> Result<Operated, Failure> {
+    if done.certified || done.weight < done.quorum {
+        return Ok(done);
+    }
+    let deadline = Instant::now() + CERTIFICATE_WITHIN;
+    let ended = waiter.until_certified(state, done.subject_id, deadline).await?;
+    let Some(certified) = ended else { return Ok(done) };
+    let explanation = format!("{}; event {} is certified", done.explanation, certified.event_hash);
+    Ok(Operated { certified: true, explanation, ..done })
 }
 
 async fn not_open(state: &ApiState, subject: SubjectId) -> Result<Failure, Failure> {
@@ -77,19 +134,29 @@ fn find_choice(choices: &[Choice], name: &str) -> Result<Choice, Failure> {
 }
 
 /// Rule 1: a person confirms what others announced.
-pub(super) async fn endorse(State(state): State<ApiState>, Path(hash): Path<String>) -> Answer<Operated> {
-    review(&state, hash, NoteKind::Endorse).await
+pub(super) async fn endorse(
+    State(state): State<ApiState>,
+    Path(hash): Path<String>,
+    caller: Caller,
+    body: Result<Bytes, BytesRejection>,
+) -> Answer<Operated> {
+    review(&state, hash, NoteKind::Endorse, Said::read(&body?)?.of(caller)?).await
 }
 
 /// Rule 1: a person refuses it.
-pub(super) async fn refuse(State(state): State<ApiState>, Path(hash): Path<String>) -> Answer<Operated> {
-    review(&state, hash, NoteKind::Refuse).await
+pub(super) async fn refuse(
+    State(state): State<ApiState>,
+    Path(hash): Path<String>,
+    caller: Caller,
+    body: Result<Bytes, BytesRejection>,
+) -> Answer<Operated> {
+    review(&state, hash, NoteKind::Refuse, Said::read(&body?)?.of(caller)?).await
 }
 
-async fn review(state: &ApiState, hash: String, kind: NoteKind) -> Answer<Operated> {
+async fn review(state: &ApiState, hash: String, kind: NoteKind, decider: Decider) -> Answer<Operated> {
     let found = state.read(move |state| state.find_event(&hash)).await?;
     let operation = Operation { kind, subject: found.subject_id, choice: found.choice };
-    Ok(Json(state.engine.operate(operation).await?))
+    Ok(Json(state.engine.operate(operation, decider).await?))
 }
 
 #[cfg(test)]

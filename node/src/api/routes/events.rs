@@ -3,72 +3,74 @@
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
-use serde::Deserialize;
+use ssid_protocol::event::Event;
+use ssid_protocol::record::ConsensusRecord;
 use tokio::sync::oneshot;
 
 use super::Paging;
+use super::search::{Filter, Wanted};
 use crate::api::error::{Answer, Failure};
 use crate::api::lookup::proof_anchor;
 use crate::api::view::{AppliedView, EventState, EventView, Page, Problem, ReviewView};
 use crate::api::{ApiState, ApplyRequest};
 use crate::engine::InstanceView;
 
-/// Which events.
-#[derive(Debug, Default, Deserialize)]
-pub(super) struct Filter {
-    /// Only those that stand there.
-    state: Option<EventState>,
-    /// Only those that wait for this node's operator.
-    #[serde(default)]
-    review: bool,
-    limit: Option<usize>,
-    before: Option<String>,
-}
-
 /// Open events first, then certified ones, the latest first.
 pub(super) async fn list(
     State(state): State<ApiState>,
     filter: Result<Query<Filter>, QueryRejection>,
 ) -> Answer<Page<EventView>> {
-    let Query(Filter { state: wanted, review, limit, before }) = filter?;
+    let Query(filter) = filter?;
+    let wanted = filter.wanted(&state)?;
+    let Filter { state: stands, review, limit, before, .. } = filter;
     let paging = Paging { limit, before };
     let (limit, before) = (paging.limit(), paging.before()?);
+    let open = Open { stands, review, wanted: &wanted };
     if review {
-        let items = if before.is_none() { open_events(&state, wanted, true, limit).await? } else { Vec::new() };
-        return Ok(Json(Page { items, next: None }));
+        let items = if before.is_none() { open.events(&state, limit).await? } else { Vec::new() };
+        return Ok(Json(Page::whole(items)));
     }
     let mut items = Vec::new();
-    if before.is_none() && wanted != Some(EventState::Certified) {
-        items = open_events(&state, wanted, false, limit).await?;
+    if before.is_none() && stands != Some(EventState::Certified) {
+        items = open.events(&state, limit).await?;
     }
     let left = limit - items.len();
-    if !matches!(wanted, None | Some(EventState::Certified)) || left == 0 {
-        let next = (left == 0 && wanted.is_none()).then(|| state.store.log_head().size.to_string());
+    if !matches!(stands, None | Some(EventState::Certified)) || left == 0 {
+        let next = (left == 0 && stands.is_none()).then(|| state.store.log_head().size.to_string());
         return Ok(Json(Page { items, next }));
     }
-    let (certified, next) = state.read(move |state| certified_events(state, left, before)).await?;
+    let (certified, next) = state.read(move |state| certified_events(state, &wanted, left, before)).await?;
     items.extend(certified);
     Ok(Json(Page { items, next }))
 }
 
-async fn open_events(
-    state: &ApiState,
-    wanted: Option<EventState>,
+/// Which of the events that are being voted on.
+struct Open<'a> {
+    stands: Option<EventState>,
     review: bool,
-    limit: usize,
-) -> Result<Vec<EventView>, Failure> {
-    let mut items = Vec::new();
-    let mut after = None;
-    loop {
-        let page = state.engine.instances(after, limit).await?;
-        after = page.last().map(|open| open.subject_id);
-        let is_last = page.len() < limit;
-        for open in page.into_iter().filter(|open| !review || open.awaiting_review) {
-            items.extend(candidates(open).into_iter().filter(|view| wanted.is_none_or(|w| w == view.state)));
-        }
-        if is_last || items.len() >= limit {
-            items.truncate(limit);
-            return Ok(items);
+    wanted: &'a Wanted,
+}
+
+impl Open<'_> {
+    async fn events(&self, state: &ApiState, limit: usize) -> Result<Vec<EventView>, Failure> {
+        let mut items = Vec::new();
+        let mut after = None;
+        let is_it = |view: &EventView| {
+            self.stands.is_none_or(|stands| stands == view.state)
+                && self.wanted.has(&view.event)
+                && self.wanted.is_by(view.announced_by)
+        };
+        loop {
+            let page = state.engine.instances(after, limit).await?;
+            after = page.last().map(|open| open.subject_id);
+            let is_last = page.len() < limit;
+            for open in page.into_iter().filter(|open| !self.review || open.awaiting_review) {
+                items.extend(candidates(open).into_iter().filter(is_it));
+            }
+            if is_last || items.len() >= limit {
+                items.truncate(limit);
+                return Ok(items);
+            }
         }
     }
 }
@@ -96,28 +98,23 @@ fn candidates(open: InstanceView) -> Vec<EventView> {
 /// A page of certified events and the cursor of the next.
 fn certified_events(
     state: &ApiState,
+    wanted: &Wanted,
     limit: usize,
     before: Option<u64>,
 ) -> Result<(Vec<EventView>, Option<String>), Failure> {
-    let records = state.store.records_latest(limit, before)?;
-    let next = records.last().map(|(sequence, _)| *sequence).filter(|last| *last > 0 && records.len() == limit);
-    let mut items = Vec::with_capacity(records.len());
-    for (sequence, record) in records {
-        let event = state.store.event(&record.choice.content_digest)?;
-        let event = event.ok_or_else(|| Failure::internal(format!("the event of log entry {sequence} is lost")))?;
-        items.push(EventView {
-            event_hash: record.choice.event_hash,
-            content_digest: record.choice.content_digest,
-            proof_anchor: proof_anchor(&event),
-            event,
-            subject_id: record.subject_id,
-            state: EventState::Certified,
-            sequence: Some(sequence),
-            announced_by: None,
-            review: None,
-        });
-    }
-    Ok((items, next.map(|sequence| sequence.to_string())))
+    let (found, next) = wanted.records(state, limit, before)?;
+    let view = |(sequence, record, event): (u64, ConsensusRecord, Event)| EventView {
+        event_hash: record.choice.event_hash,
+        content_digest: record.choice.content_digest,
+        proof_anchor: proof_anchor(&event),
+        event,
+        subject_id: record.subject_id,
+        state: EventState::Certified,
+        sequence: Some(sequence),
+        announced_by: None,
+        review: None,
+    };
+    Ok((found.into_iter().map(view).collect(), next.map(|sequence| sequence.to_string())))
 }
 
 pub(super) async fn show(State(state): State<ApiState>, Path(hash): Path<String>) -> Answer<EventView> {

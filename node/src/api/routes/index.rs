@@ -32,6 +32,8 @@ pub(super) struct Endpoint {
 const PAGING: &[&str] = &["limit", "before"];
 const WAITING: &[&str] = &["wait", "timeout_seconds"];
 const NONE: &[&str] = &[];
+const EVENTS: &[&str] =
+    &["state", "review", "event_type", "event_version", "commit", "member", "since", "until", "limit", "before"];
 
 const fn get(path: &'static str, parameters: &'static [&'static str], what: &'static str) -> Endpoint {
     Endpoint { method: "GET", path, parameters, what }
@@ -52,7 +54,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     get("/v1/nodes", NONE, "the members as this node sees them"),
     get("/v1/nodes/observed", NONE, "nodes without a key, which are observed only"),
     get("/v1/nodes/{id}", NONE, "one member, by name or the beginning of its id"),
-    get("/v1/events", &["state", "review", "limit", "before"], "events, open ones first, then the latest certified"),
+    get("/v1/events", EVENTS, "events, open ones first, then the latest certified"),
     post("/v1/events", WAITING, "offer one event, an array of them, or one after another"),
     post("/v1/events/import", WAITING, "offer a whole registry log, as it is found"),
     post("/v1/events/apply", NONE, "write certified events to the registry's log"),
@@ -61,6 +63,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     post("/v1/events/{hash}/refuse", NONE, "the operator refuses it"),
     get("/v1/consensus", PAGING, "consensus records, the latest first"),
     get("/v1/consensus/verify", NONE, "every certificate and the log's tree, verified again; takes long"),
+    get("/v1/consensus/verify/progress", NONE, "how far a verification under way is"),
     get("/v1/consensus/{hash}", NONE, "how an event's subject was decided, or how far it is"),
     get("/v1/certificates/{hash}", NONE, "an event's certificate, which verifies offline"),
     get("/v1/conflicts", PAGING, "subjects that wait for people"),

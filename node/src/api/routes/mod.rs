@@ -12,6 +12,7 @@ mod index;
 mod log;
 mod nodes;
 mod report;
+mod search;
 mod status;
 mod stream;
 mod sync;
@@ -31,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use nodes::views as node_views;
 pub(crate) use status::view as status_view;
+pub(super) use trust::one_line;
 
 use super::access::bounded;
 use super::body;
@@ -63,6 +65,7 @@ pub(super) fn router(state: ApiState, shutdown: CancellationToken) -> Router {
         .route("/v1/events", get(events::list))
         .route("/v1/events/{hash}", get(events::show))
         .route("/v1/consensus", get(consensus::history))
+        .route("/v1/consensus/verify/progress", get(verify::progress))
         .route("/v1/consensus/{hash}", get(consensus::check))
         .route("/v1/certificates/{hash}", get(consensus::certificate))
         .route("/v1/conflicts", get(consensus::conflicts))

@@ -47,6 +47,7 @@ fn as_sse(event: &NodeEvent) -> Event {
         NodeEvent::Opened { .. } => "opened",
         NodeEvent::Certified { .. } => "certified",
         NodeEvent::Conflict { .. } => "conflict",
+        NodeEvent::Decided { .. } => "decided",
         NodeEvent::Connected { .. } => "connected",
         NodeEvent::Disconnected { .. } => "disconnected",
         NodeEvent::Drift { .. } => "drift",

@@ -4,25 +4,26 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, State};
+use ssid_protocol::id::SubjectId;
 use ssid_protocol::member::Member;
-use ssid_protocol::trust::{ENDORSEMENT_FLOOR, REVIEW_FLOOR, TrustChange, TrustLabel, TrustNote, TrustRules};
+use ssid_protocol::trust::{
+    ENDORSEMENT_FLOOR, REVIEW_FLOOR, TrustChange, TrustLabel, TrustNote, TrustReason, TrustRules,
+};
 
 use crate::api::ApiState;
-use crate::api::caller::{self, Caller};
+use crate::api::caller::{Caller, decider_name};
 use crate::api::error::{Answer, Failure};
-use crate::api::view::{Page, TrustChangeView, TrustNoteView, TrustRequest, TrustView, iso};
+use crate::api::view::{Page, TrustChangeView, TrustNoteView, TrustRequest, TrustRuleView, TrustView, iso};
 use crate::engine::Adjustment;
 use crate::text::is_unseen;
 
 /// Characters of a reason.
-const REASON_CHARS: usize = 500;
-/// Characters of a name.
-const NAME_CHARS: usize = 100;
+pub(super) const REASON_CHARS: usize = 500;
 
 pub(super) async fn list(State(state): State<ApiState>) -> Answer<Page<TrustView>> {
     let all = |state: &ApiState| {
         let views = state.manifest.members.iter().map(|member| view(state, member));
-        let scores = views.map(|view| Ok(TrustView { changes: Vec::new(), ..view? }));
+        let scores = views.map(|view| Ok(TrustView { changes: Vec::new(), rules: Vec::new(), ..view? }));
         let mut scores: Vec<_> = scores.collect::<Result<_, Failure>>()?;
         scores.sort_by_key(|view| std::cmp::Reverse(view.trust_score));
         Ok(Page::whole(scores))
@@ -52,11 +53,8 @@ pub(super) async fn adjust(
             return Err(Failure::bad_request(format!("change is {shown:?}; it may be boost or penalize")));
         }
     };
-    let words = text("reason", &request.reason, REASON_CHARS)?;
-    let by = match &request.by {
-        Some(name) => format!("{} ({})", text("by", name, NAME_CHARS)?, caller::name_of(caller)),
-        None => caller::name_of(caller),
-    };
+    let words = one_line("reason", &request.reason, REASON_CHARS)?;
+    let by = decider_name(request.by.as_deref(), caller)?;
     let member = state.find_member(&id)?.clone();
     let adjustment = Adjustment { member: member.node_id, boost, note: TrustNote { by, words } };
     state.engine.adjust(adjustment).await?;
@@ -64,7 +62,7 @@ pub(super) async fn adjust(
 }
 
 /// One line of text that says something.
-fn text(field: &str, value: &str, limit: usize) -> Result<String, Failure> {
+pub(in crate::api) fn one_line(field: &str, value: &str, limit: usize) -> Result<String, Failure> {
     let value = value.trim();
     let count = value.chars().count();
     if count == 0 || count > limit || value.chars().any(is_unseen) {
@@ -84,8 +82,36 @@ fn view(state: &ApiState, member: &Member) -> Result<TrustView, Failure> {
         trust_label: TrustLabel::of(score).word().to_owned(),
         needs_review: score < REVIEW_FLOOR,
         effects: effects(score),
-        changes: with_running_score(&state.settings.trust, changes),
+        changes: with_running_score(state, changes)?,
+        rules: rules(&state.settings.trust),
     })
+}
+
+/// Every reason with its points and how often it counts (SPEC §9).
+fn rules(rules: &TrustRules) -> Vec<TrustRuleView> {
+    let all = [
+        (TrustReason::Agreement, "at most once a day for events of one origin"),
+        (TrustReason::Disagreement, "at most once in 30 days for events of one origin"),
+        (TrustReason::SyncSucceeded, "at most once a sync interval"),
+        (TrustReason::SyncFailed, "at most once a sync interval"),
+        (TrustReason::Inactive, "for each day without a sign of life, after 30"),
+        (TrustReason::ManualBoost, "as often as an operator does it"),
+        (TrustReason::ManualPenalty, "as often as an operator does it"),
+        (TrustReason::Equivocation, "once; then nothing is earned any more"),
+    ];
+    let view = |(reason, limit): (TrustReason, &str)| TrustRuleView {
+        reason: reason.as_str().to_owned(),
+        points: rules.points(reason),
+        limit: limit.to_owned(),
+    };
+    all.into_iter().map(view).collect()
+}
+
+/// The event that a change is about, in words.
+fn about(state: &ApiState, reference: &str) -> Result<Option<String>, Failure> {
+    let Ok(subject) = reference.parse::<SubjectId>() else { return Ok(None) };
+    let entry = state.certified(&subject)?;
+    Ok(entry.map(|entry| format!("{} {}", entry.record.event_type, entry.record.event_version)))
 }
 
 /// What a score changes on this node, in words.
@@ -98,11 +124,13 @@ fn effects(score: i32) -> Vec<String> {
     all.into_iter().filter(|(floor, _)| score < *floor).map(|(_, what)| what.to_owned()).collect()
 }
 
-fn with_running_score(rules: &TrustRules, changes: Vec<TrustChange>) -> Vec<TrustChangeView> {
+fn with_running_score(state: &ApiState, changes: Vec<TrustChange>) -> Result<Vec<TrustChangeView>, Failure> {
+    let rules = &state.settings.trust;
     let mut score = rules.initial;
     let view = |change: TrustChange| {
         score = rules.step(score, change.points);
-        TrustChangeView {
+        Ok(TrustChangeView {
+            about: about(state, &change.reference)?,
             at: iso(change.at),
             reason: change.reason.as_str().to_owned(),
             points: change.points,
@@ -110,7 +138,7 @@ fn with_running_score(rules: &TrustRules, changes: Vec<TrustChange>) -> Vec<Trus
             origin: change.origin,
             reference: change.reference,
             note: change.note.map(|TrustNote { by, words }| TrustNoteView { by, words }),
-        }
+        })
     };
     changes.into_iter().map(view).collect()
 }

@@ -1,5 +1,6 @@
 //! `/v1/consensus/verify`: every certificate and the log's tree, from what is on disk.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use axum::Json;
@@ -12,7 +13,7 @@ use tokio::sync::Semaphore;
 
 use crate::api::ApiState;
 use crate::api::error::{Answer, Failure};
-use crate::api::view::{FailedCertificate, VerifyView};
+use crate::api::view::{FailedCertificate, VerifyProgress, VerifyView};
 
 /// Failures an answer lists.
 const LISTED: usize = 100;
@@ -20,6 +21,16 @@ const LISTED: usize = 100;
 const REMEMBERED: usize = 4096;
 /// Verifications at once: one uses a core.
 static RUNS: Semaphore = Semaphore::const_new(1);
+
+/// How far the one under way is, and how far it goes.
+static DONE: AtomicU64 = AtomicU64::new(0);
+static TOTAL: AtomicU64 = AtomicU64::new(0);
+
+pub(super) async fn progress() -> Json<VerifyProgress> {
+    let count = |of: &AtomicU64| of.load(Ordering::Relaxed);
+    let is_running = RUNS.available_permits() == 0;
+    Json(VerifyProgress { is_running, verified: count(&DONE), total: count(&TOTAL) })
+}
 
 pub(super) async fn verify(State(state): State<ApiState>) -> Answer<VerifyView> {
     let permit = RUNS.try_acquire();
@@ -41,7 +52,9 @@ fn verify_all(state: &ApiState) -> VerifyView {
         root: head.root,
         milliseconds: 0,
     };
+    TOTAL.store(head.size, Ordering::Relaxed);
     for sequence in 0..head.size {
+        DONE.store(sequence, Ordering::Relaxed);
         match checks.check(sequence) {
             Ok(leaf) => leaves.push(leaf),
             Err(reason) => {

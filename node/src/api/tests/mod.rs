@@ -25,8 +25,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{ApiListen, ApiSettings, ApiState, EventDefaults, Peers, SOCKET_NAME, TcpListen, serve};
 use crate::engine::{
-    Adjusted, Adjustment, Command, EmitOutcome, EngineHandle, EngineStatus, NodeEvent, NoteKind, Operated, Operation,
-    OperatorRefusal, RefusalKind, Refused,
+    Adjusted, Adjustment, Command, Decider, EmitOutcome, EngineHandle, EngineStatus, NodeEvent, NoteKind, Operated,
+    Operation, OperatorRefusal, RefusalKind, Refused,
 };
 
 const MEMBERS: usize = 4;
@@ -39,6 +39,8 @@ struct Served {
     events: broadcast::Sender<Arc<NodeEvent>>,
     /// What was asked of the engine.
     adjusted: Arc<Mutex<Vec<Adjustment>>>,
+    /// Who decided, and why.
+    decided: Arc<Mutex<Vec<Decider>>>,
     shutdown: CancellationToken,
     tcp: Option<std::net::SocketAddr>,
 }
@@ -62,12 +64,17 @@ async fn served(engine: fn(&Event) -> EmitOutcome, with_tcp: bool) -> Served {
     let (_status, status) = watch::channel(Arc::new(as_of_now.clone()));
     let adjusted: Arc<Mutex<Vec<Adjustment>>> = Arc::default();
     let asked = adjusted.clone();
+    let decided: Arc<Mutex<Vec<Decider>>> = Arc::default();
+    let asked_by = decided.clone();
     let handle = EngineHandle { commands, events: events.clone(), status };
     tokio::spawn(async move {
         while let Some(command) = inbox.recv().await {
             match command {
                 Command::Emit { events, reply } => drop(reply.send(events.iter().map(engine).collect())),
-                Command::Operate { operation, reply } => drop(reply.send(operate(operation))),
+                Command::Operate { operation, decider, reply } => {
+                    asked_by.lock().unwrap().push(decider);
+                    drop(reply.send(operate(operation)));
+                }
                 Command::Adjust { adjustment, reply } => {
                     asked.lock().unwrap().push(adjustment.clone());
                     drop(reply.send(Ok(adjust(adjustment))));
@@ -117,7 +124,7 @@ async fn served(engine: fn(&Event) -> EmitOutcome, with_tcp: bool) -> Served {
     while UnixStream::connect(dir.path().join(SOCKET_NAME)).await.is_err() {
         tokio::task::yield_now().await;
     }
-    Served { dir, state, writer, events, adjusted, shutdown, tcp }
+    Served { dir, state, writer, events, adjusted, decided, shutdown, tcp }
 }
 
 pub(crate) fn status(store: &Store) -> EngineStatus {

@@ -53,6 +53,37 @@ async fn what_is_certified_is_shown_in_the_registrys_words_and_proven() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn events_are_found_by_type_version_commit_member_and_time_page_by_page() {
+    let mut served = served(accept, false).await;
+    for i in 0..7 {
+        let kind = if i % 2 == 0 { "audit" } else { "release" };
+        let at = format!("2025-10-{:02}T20:00:00Z", 10 + i);
+        let commit_hash = format!("{i}bcdef0");
+        let event = Event { timestamp: at, commit_hash, ..testing::event(kind, &format!("v{i}")) };
+        served.certify(&event);
+    }
+    let found = async |query: &str| {
+        let page = served.get(&format!("/v1/events?{query}")).await;
+        let items = page["items"].as_array().unwrap().iter();
+        let sequences = items.map(|item| item["sequence"].as_u64().unwrap()).collect::<Vec<_>>();
+        (sequences, page["next"].as_str().map(str::to_owned))
+    };
+    assert_eq!(found("event_type=audit").await, (vec![6, 4, 2, 0], None));
+    assert_eq!(found("event_type=release&event_version=v3").await.0, [3]);
+    assert_eq!(found("commit=4BCD").await.0, [4]);
+    assert_eq!(found("since=2025-10-12&until=2025-10-14T20:00:00Z").await.0, [3, 2]);
+    assert_eq!((found("member=Node-1").await.0.len(), found("member=Node-3").await.0.len()), (7, 0));
+    // page by page, nothing twice and nothing left out
+    let (first, next) = found("event_type=audit&limit=3").await;
+    assert_eq!((&first[..], next.as_deref()), (&[6, 4, 2][..], Some("2")));
+    assert_eq!(found("event_type=audit&limit=3&before=2").await, (vec![0], None));
+    for wrong in ["since=yesterday", "commit=xyz", "commit=", "event=audit", "state=well"] {
+        assert_eq!(served.ask(&format!("GET /v1/events?{wrong}"), "").await.0, 400, "{wrong}");
+    }
+    assert_eq!(served.ask("GET /v1/events?member=nobody", "").await.0, 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn one_hash_with_two_contents_is_asked_for_its_digest() {
     let mut served = served(accept, false).await;
     let one = testing::event("blueprint_tagged", "v1");
@@ -135,7 +166,14 @@ async fn operators_decide_and_are_told_why_not() {
     let (status, done) = served.ask(&format!("POST /v1/events/{hash}/endorse"), "").await;
     assert_eq!((status, &done["explanation"]), (200, &json!("this node prevoted it")));
     assert_eq!(done["choice"]["content_digest"], event.content_digest().to_string());
-    let (status, problem) = served.ask(&format!("POST /v1/events/{hash}/refuse"), "").await;
+    let said = json!({ "reason": " never heard of it ", "by": "Ada" }).to_string();
+    let (status, problem) = served.ask(&format!("POST /v1/events/{hash}/refuse"), &said).await;
+    let decided = served.decided.lock().unwrap().clone();
+    assert!(!decided[0].by.is_empty() && decided[0].reason.is_empty(), "{decided:?}");
+    assert_eq!((decided[1].reason.as_str(), decided[1].by.starts_with("Ada (")), ("never heard of it", true));
+    for wrong in ["{\"reason\":\"\"}", "{\"reason\":\"two\\nlines\"}", "{\"why\":\"x\"}", "nothing"] {
+        assert_eq!(served.ask(&format!("POST /v1/events/{hash}/endorse"), wrong).await.0, 400, "{wrong}");
+    }
     assert_eq!((status, &problem["type"]), (409, &json!("urn:ssid:problem:round_unfailed")));
     assert_eq!((&problem["detail"], &problem["hint"]), (&json!("round 0 has not failed yet"), &json!("wait")));
     assert_eq!(served.ask("POST /v1/events/ffff/endorse", "").await.0, 404);

@@ -5,6 +5,7 @@ use ssid_protocol::event::Event;
 use ssid_protocol::id::{Choice, ContentDigest, Epoch, EventHash, NodeId, Round, SubjectId};
 use ssid_protocol::subject::Subject;
 use ssid_protocol::vote::Phase;
+use ssid_storage::{DecisionRow, NoteKind};
 
 use super::iso;
 use crate::engine::{InstanceView, LockView, Review, ReviewReason, VoteView};
@@ -85,6 +86,38 @@ pub struct ConflictView {
     pub candidates: Vec<CandidateVotes>,
     /// Every vote held.
     pub votes: Vec<VoteView>,
+    /// What this node's operator decided about it, oldest first.
+    #[serde(default)]
+    pub decisions: Vec<DecisionView>,
+}
+
+/// A decision of this node's operator: who it was, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DecisionView {
+    /// When.
+    pub at: String,
+    /// `endorse`, `refuse` or `choose`.
+    pub decision: NoteKind,
+    /// About which candidate.
+    pub choice: Choice,
+    /// The name they gave, and the operating system's user.
+    pub by: String,
+    /// Their reason; empty if they gave none.
+    pub reason: String,
+}
+
+impl From<DecisionRow> for DecisionView {
+    fn from(row: DecisionRow) -> Self {
+        let DecisionRow { at, kind, choice, by, reason } = row;
+        Self { at: iso(at), decision: kind, choice, by, reason }
+    }
+}
+
+impl ConflictView {
+    /// The same with what this node's operator decided about it.
+    pub fn decided(self, rows: Vec<DecisionRow>) -> Self {
+        Self { decisions: rows.into_iter().map(DecisionView::from).collect(), ..self }
+    }
 }
 
 impl From<InstanceView> for ConflictView {
@@ -118,6 +151,7 @@ impl From<InstanceView> for ConflictView {
             no_choice_because: open.no_choice_because,
             quorum: open.quorum,
             votes: open.votes,
+            decisions: Vec::new(),
         }
     }
 }
@@ -144,14 +178,13 @@ fn next_step(open: &InstanceView) -> String {
     };
     match open.standing {
         Some(choice) if open.round > Round::ZERO => format!(
-            "other members' operators have to choose the same: {} prevoted event {} in round {}, a weight of {} decides",
+            "none: {} of {} needed votes are for event {}; the other members' operators have to choose the same",
             chosen(choice),
-            choice.event_hash,
-            open.round,
-            open.quorum
+            open.quorum,
+            choice.event_hash
         ),
         _ => format!(
-            "choose with: ssid conflicts resolve {} --choose HASH; operators of weight {} have to choose the same",
+            "choose with: ssid conflicts resolve {} --choose HASH; {} votes have to be for the same",
             open.subject_id, open.quorum
         ),
     }

@@ -157,6 +157,17 @@ pub struct FailedCertificate {
     pub reason: String,
 }
 
+/// `GET /v1/consensus/verify/progress`: how far a verification is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerifyProgress {
+    /// Whether one is under way.
+    pub is_running: bool,
+    /// Certificates looked at.
+    pub verified: u64,
+    /// Certificates in all.
+    pub total: u64,
+}
+
 /// `GET /v1/consensus/verify`: every certificate and the log's tree, verified again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VerifyView {

@@ -15,9 +15,9 @@ mod status;
 mod trust;
 
 pub use anchor::{AnchorFailure, AnchorProgress, AnchorSession, AnchorView, AnchorsView};
-pub use conflict::{CandidateVotes, ConflictView, ReviewView};
+pub use conflict::{CandidateVotes, ConflictView, DecisionView, ReviewView};
 pub(crate) use consensus::by_event;
-pub use consensus::{ConsensusCheck, FailedCertificate, FoundLaterView, RecordView, VerifyView};
+pub use consensus::{ConsensusCheck, FailedCertificate, FoundLaterView, RecordView, VerifyProgress, VerifyView};
 pub use event::{AppliedView, EmitView, EventDraft, EventState, EventView, FieldDifference, ImportView, LineNote};
 pub use evidence::EvidenceView;
 pub use log::{ConsistencyView, LogHeadView, ProofView};
@@ -28,7 +28,7 @@ pub use status::{
     FederationStatus, MembersStatus, NamedNode, OutboxStatus, ReadyView, Statistics, StatusView, TransportStatus,
     VotingStatus,
 };
-pub use trust::{TrustChangeView, TrustNoteView, TrustRequest, TrustView};
+pub use trust::{TrustChangeView, TrustNoteView, TrustRequest, TrustRuleView, TrustView};
 
 pub use crate::engine::Operated;
 pub use crate::git::{MemberSync, OwnBranch, RewrittenHistory, SyncOutcome, SyncState};

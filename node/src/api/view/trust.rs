@@ -22,6 +22,19 @@ pub struct TrustView {
     pub effects: Vec<String>,
     /// Every change in order; empty in lists.
     pub changes: Vec<TrustChangeView>,
+    /// How points are counted on this node, and how often; empty in lists.
+    pub rules: Vec<TrustRuleView>,
+}
+
+/// How one reason is counted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrustRuleView {
+    /// Which, as one word.
+    pub reason: String,
+    /// How much each time.
+    pub points: i32,
+    /// How often it counts, in words.
+    pub limit: String,
 }
 
 /// One change of a score.
@@ -39,6 +52,8 @@ pub struct TrustChangeView {
     pub origin: Option<NodeId>,
     /// What it is about.
     pub reference: String,
+    /// The same in words, where it is an event's subject that this node has certified.
+    pub about: Option<String>,
     /// Who did it and why, if a person did.
     pub note: Option<TrustNoteView>,
 }

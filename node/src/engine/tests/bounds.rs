@@ -8,7 +8,7 @@ use ssid_storage::{Cursor, NoteKind};
 
 use super::*;
 use crate::engine::settings::{Endorsement, UNSUPPORTED_OF_ORIGIN};
-use crate::engine::{CheckedAnswer, Operation, ReviewReason, Worth};
+use crate::engine::{CheckedAnswer, Decider, Operation, ReviewReason, Worth};
 
 const HOUR: u64 = 3_600_000;
 
@@ -71,7 +71,7 @@ fn every_wait_but_settling_ends() {
             assert_eq!((status.conflicts, status.awaiting_review), (1, 0), "{policy:?} at node {node}");
         }
         let operation = Operation { kind: NoteKind::Stand, subject, choice: a.choice() };
-        net.tick(0, vec![Inbound::Operate { operation, ticket: 1 }]);
+        net.tick(0, vec![Inbound::Operate { operation, decider: Decider::default(), ticket: 1 }]);
         assert!(net.operated.pop().unwrap().is_ok(), "{policy:?}: people may choose");
     }
 }
@@ -245,6 +245,6 @@ fn what_nobody_but_its_origin_votes_for_takes_little() {
     // people decide, and what they decided is counted as it changes
     let operation = Operation { kind: NoteKind::Refuse, subject: net.subject_id(&many[1]), choice: many[1].choice() };
     let before = open(&net).awaiting_review;
-    net.tick(0, vec![Inbound::Operate { operation, ticket: 1 }]);
+    net.tick(0, vec![Inbound::Operate { operation, decider: Decider::default(), ticket: 1 }]);
     assert_eq!(open(&net).awaiting_review, before - 1);
 }

@@ -4,7 +4,7 @@ use ssid_protocol::id::{Round, SubjectId};
 use ssid_storage::{Changes, ConflictRow, NoteKind};
 
 use super::super::core::Tick;
-use super::super::operator::Operation;
+use super::super::operator::{Decider, Operation};
 use super::*;
 
 fn two() -> (Event, Event) {
@@ -48,7 +48,7 @@ fn decided_behind_the_back_of_node_3() -> (Net, Vec<Inbound>, SubjectId) {
     let subject = rows(&net, 0)[0];
     for node in 0..3 {
         let operation = Operation { kind: NoteKind::Stand, subject, choice: a.choice() };
-        net.tick(node, vec![Inbound::Operate { operation, ticket: 1 }]);
+        net.tick(node, vec![Inbound::Operate { operation, decider: Decider::default(), ticket: 1 }]);
         settle(&mut net, &mut held);
     }
     assert_eq!(net.certified(0), BTreeSet::from([a.choice()]));

@@ -10,18 +10,23 @@ use ssid_protocol::manifest::{Manifest, TieBreak};
 use ssid_protocol::record::{ConsensusRecord, Resolution};
 use ssid_protocol::testing;
 use ssid_protocol::vote::Phase;
-use ssid_storage::NoteKind;
+use ssid_storage::{DecisionRow, NoteKind};
 
 use super::{Net, observed};
 use crate::engine::settings::{Endorsement, EngineSettings};
 use crate::engine::{
-    Engine, Inbound, InstanceView, NodeEvent, Operated, Operation, OperatorRefusal, RefusalKind, ReviewReason,
+    Decider, Engine, Inbound, InstanceView, NodeEvent, Operated, Operation, OperatorRefusal, RefusalKind, ReviewReason,
 };
 
 #[path = "commits.rs"]
 mod commits;
 
 const TYPE: &str = "blueprint_tagged";
+
+/// Who decides in these tests.
+fn by() -> Decider {
+    Decider { by: "Ada (ada)".into(), reason: "the other tag was moved".into() }
+}
 
 /// Two events of one subject that do not agree; the second is earlier.
 fn two() -> (Event, Event) {
@@ -57,7 +62,7 @@ impl Net {
 
     fn operate(&mut self, node: usize, kind: NoteKind, event: &Event) -> Result<Operated, OperatorRefusal> {
         let operation = Operation { kind, subject: self.subject(event), choice: event.choice() };
-        self.tick(node, vec![Inbound::Operate { operation, ticket: 1 }]);
+        self.tick(node, vec![Inbound::Operate { operation, decider: by(), ticket: 1 }]);
         self.operated.pop().unwrap()
     }
 
@@ -107,7 +112,16 @@ fn three_operators_decide_a_conflict_and_the_fourth_follows() {
         assert!(view.in_conflict && view.no_choice_because.is_none() && view.locked.is_none(), "{view:?}");
         let done = net.operate(node, NoteKind::Stand, &b).unwrap();
         assert_eq!((done.round, done.quorum), (Round(1), 3), "{done:?}");
-        assert!(done.explanation.contains("prevoted event"), "{done:?}");
+        assert!(done.explanation.contains("your choice is recorded: event"), "{done:?}");
+        // those who have not chosen yet have names
+        let waits_for =
+            |name: &str| done.explanation.split_once("still to choose").is_some_and(|(_, n)| n.contains(name));
+        assert_eq!((waits_for("Node-3"), waits_for("Node-0")), (node < 2, false), "{done:?}");
+        let decisions = net.engine(node).store.decisions_of(&net.subject(&b)).unwrap();
+        let [DecisionRow { kind: NoteKind::Stand, by, reason, choice, .. }] = &decisions[..] else {
+            panic!("{decisions:?}")
+        };
+        assert_eq!((by.as_str(), reason.as_str(), *choice), ("Ada (ada)", "the other tag was moved", b.choice()));
         net.settle();
         if node == 1 {
             assert_eq!(in_conflict(&net), [1; 4], "the others' operators are waited for");
@@ -138,7 +152,7 @@ fn choosing_is_refused_while_round_0_has_not_failed() {
     let unknown = testing::event(TYPE, "v9");
     assert_eq!(net.operate(0, NoteKind::Stand, &unknown).unwrap_err().kind, RefusalKind::NotOpen);
     let operation = Operation { kind: NoteKind::Stand, subject: net.subject(&a), choice: unknown.choice() };
-    net.tick(0, vec![Inbound::Operate { operation, ticket: 1 }]);
+    net.tick(0, vec![Inbound::Operate { operation, decider: by(), ticket: 1 }]);
     assert_eq!(net.operated.pop().unwrap().unwrap_err().kind, RefusalKind::UnknownCandidate);
     let refused = net.operate(0, NoteKind::Endorse, &b).unwrap_err();
     assert_eq!(refused.kind, RefusalKind::Voted, "{refused:?}");

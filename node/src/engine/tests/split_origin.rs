@@ -5,7 +5,7 @@ use ssid_protocol::batch::{Statements, VerifiedBatch};
 use ssid_protocol::id::SubjectId;
 use ssid_storage::NoteKind;
 
-use super::super::operator::{Operation, RefusalKind};
+use super::super::operator::{Decider, Operation, RefusalKind};
 use super::*;
 
 /// The member that lies; its node is down.
@@ -41,7 +41,7 @@ fn split() -> (Net, SubjectId) {
 
 fn choose(net: &mut Net, node: usize, subject: SubjectId, event: &Event) -> Result<Operated, OperatorRefusal> {
     let operation = Operation { kind: NoteKind::Stand, subject, choice: event.choice() };
-    net.tick(node, vec![Inbound::Operate { operation, ticket: 1 }]);
+    net.tick(node, vec![Inbound::Operate { operation, decider: Decider::default(), ticket: 1 }]);
     net.operated.pop().unwrap()
 }
 
@@ -91,6 +91,6 @@ fn what_no_vote_names_is_no_choice_and_what_is_not_here_is_not_endorsed() {
     let made_up = choose(&mut net, 0, subject, &shown(9)).unwrap_err();
     assert_eq!(made_up.kind, RefusalKind::UnknownCandidate);
     let operation = Operation { kind: NoteKind::Endorse, subject, choice: shown(1).choice() };
-    net.tick(0, vec![Inbound::Operate { operation, ticket: 1 }]);
+    net.tick(0, vec![Inbound::Operate { operation, decider: Decider::default(), ticket: 1 }]);
     assert_eq!(net.operated.pop().unwrap().unwrap_err().kind, RefusalKind::UnknownCandidate);
 }
