@@ -1,12 +1,15 @@
 //! `ssid log`.
 
+use std::path::PathBuf;
+
 use anyhow::Result;
 use clap::Subcommand;
 use clap::builder::NonEmptyStringValueParser;
-use ssid_node::api::view::{ConsistencyView, LogHeadView, ProofView};
+use ssid_node::api::view::{ConsistencyView, LogHeadView, ProofView, SignedHeadView};
 use ssid_protocol::id::Choice;
 use ssid_protocol::merkle;
 
+use super::log_verify;
 use crate::context::Context;
 use crate::error::{CliError, Code};
 use crate::output::{Output, Tone};
@@ -18,18 +21,36 @@ pub(crate) enum LogCommand {
     ///
     /// Example:
     ///   ssid log head --json
+    ///   ssid log head --signed > head.json      as this node signed it, for somebody else
     #[command(verbatim_doc_comment)]
-    Head,
+    Head {
+        /// The document that this node signed about it last, at most some seconds ago
+        #[arg(long)]
+        signed: bool,
+    },
     /// Prove that an event is in it; the proof is checked before it is shown
     ///
     /// Example:
     ///   ssid log proof 17973e79
+    ///   ssid log proof 17973e79 --head head.json --json > proof.json
     #[command(verbatim_doc_comment)]
     Proof {
         /// The beginning of its event hash
         #[arg(value_parser = NonEmptyStringValueParser::new())]
         hash: String,
+        /// Prove it in the log of this signed head [default: the log as it is]
+        #[arg(long, value_name = "HEAD")]
+        head: Option<PathBuf>,
     },
+    /// Verify somebody's proof, offline: exit 5 with the reason if it does not hold
+    ///
+    /// Needs the proof (ssid log proof --json), the head that a member signed (ssid log head --signed) and the genesis
+    /// file. What holds then: that member said so of its log, and the event is in it, at this place.
+    ///
+    /// Example:
+    ///   ssid log verify proof.json --head head.json --genesis genesis.json
+    #[command(verbatim_doc_comment)]
+    Verify(log_verify::VerifyArgs),
     /// Prove that it extends its own first N events; the proof is checked before it is shown
     ///
     /// Example:
@@ -43,15 +64,27 @@ pub(crate) enum LogCommand {
 }
 
 pub(crate) async fn run(command: LogCommand, context: &Context) -> Result<()> {
-    let client = context.client()?;
     let out = context.out;
+    if let LogCommand::Verify(args) = command {
+        return log_verify::run(&args, out);
+    }
+    let client = context.client()?;
     match command {
-        LogCommand::Head => {
+        LogCommand::Verify(_) => {}
+        LogCommand::Head { signed: true } => {
+            let head: SignedHeadView = client.get(&["v1", "log", "signed-head"], &[]).await?;
+            out.line(&serde_json::to_string_pretty(&head)?)?;
+        }
+        LogCommand::Head { signed: false } => {
             let head: LogHeadView = client.get(&["v1", "log", "head"], &[]).await?;
             out.show(&head, |head| lines(head, out))?;
         }
-        LogCommand::Proof { hash } => {
-            let proof: ProofView = client.get(&["v1", "log", "proof"], &[("hash", hash)]).await?;
+        LogCommand::Proof { hash, head } => {
+            let mut query = vec![("hash", hash)];
+            if let Some(path) = head {
+                query.push(("size", log_verify::read_head(&path)?.heartbeat.log_size.to_string()));
+            }
+            let proof: ProofView = client.get(&["v1", "log", "proof"], &query).await?;
             check(proves_inclusion(&proof), "the node's inclusion proof does not hold")?;
             out.show(&proof, |proof| {
                 let held = out.paint(Tone::Good, "in the log");
@@ -89,7 +122,7 @@ fn check(holds: bool, message: &str) -> Result<()> {
     }
 }
 
-fn proves_inclusion(proof: &ProofView) -> bool {
+pub(super) fn proves_inclusion(proof: &ProofView) -> bool {
     let choice = Choice { event_hash: proof.event_hash, content_digest: proof.content_digest };
     let leaf = merkle::leaf_hash(&choice.to_bytes());
     merkle::root_from_inclusion(leaf, proof.sequence, proof.head.size, &proof.path) == Some(proof.head.root)

@@ -19,6 +19,7 @@ mod import;
 mod import_legacy;
 mod init;
 mod log;
+mod log_verify;
 mod man;
 mod nodes;
 mod plain_sync;

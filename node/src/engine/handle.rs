@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use ssid_protocol::batch::VerifiedBatch;
 use ssid_protocol::event::{Event, Inadmissible};
 use ssid_protocol::heartbeat::CanSign;
 use ssid_protocol::id::{Choice, Epoch, EventHash, EvidenceId, NodeId, Round, SubjectId, UnixMillis};
@@ -229,6 +230,8 @@ impl From<Inadmissible> for EmitOutcome {
 /// The engine's state in numbers, published after every tick that changed it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EngineStatus {
+    /// What this node last signed about itself, its log's head in it; `None` until it has.
+    pub heartbeat: Option<Arc<VerifiedBatch>>,
     /// The epoch it acts in.
     pub epoch: Epoch,
     /// Why it signs nothing, if it does not: the vote history is incomplete.

@@ -23,6 +23,7 @@ impl Engine {
         let voter_ids = self.voters.iter().map(|(_, voter)| voter.key.id());
         let (connected_voters, missing_voters): (Vec<_>, Vec<_>) = voter_ids.partition(|node| self.is_here(node));
         EngineStatus {
+            heartbeat: self.heartbeat.clone(),
             epoch: self.epoch,
             abstaining: self.abstaining.clone(),
             hearing: self.hearing_view(),

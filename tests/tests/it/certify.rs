@@ -92,6 +92,32 @@ fn an_event_is_emitted_watched_shown_and_proven() {
     let head = last.ssid_json(&["log", "head"]);
     let proof = last.ssid_json(&["log", "proof", hash]);
     assert_eq!((&proof["root"], &head["size"]), (&head["root"], &1.into()), "{proof}");
+    // somebody else verifies it, with the head that the node signed and the genesis file
+    let (head_file, proof_file) = (cluster.dir().join("head.json"), cluster.dir().join("proof.json"));
+    eventually("the node has signed the head of its log", LONG, || {
+        let signed = last.ssid(&["log", "head", "--signed"]);
+        fs::write(&head_file, &signed.stdout).unwrap();
+        let is_there = signed.code == Some(0) && signed.json()["heartbeat"]["log_size"] == 1;
+        if is_there { Ok(()) } else { Err(signed) }
+    });
+    let proven = last.ssid(&["log", "proof", hash, "--head", head_file.to_str().unwrap(), "--json"]).well().stdout;
+    fs::write(&proof_file, &proven).unwrap();
+    let genesis = cluster.genesis().to_str().unwrap();
+    let verify = ["log", "verify", proof_file.to_str().unwrap(), "--head", head_file.to_str().unwrap()];
+    let verify = [&verify[..], &["--genesis", genesis]].concat();
+    let said = ssid_in(cluster.dir(), &[&["--json"], &verify[..]].concat()).well().json();
+    assert_eq!(
+        (&said["sequence"], &said["node_name"], &said["size"]),
+        (&0.into(), &"node-3".into(), &1.into()),
+        "{said}"
+    );
+    let swapped = proven.replace(&proof["content_digest"].as_str().unwrap()[..8], "00000000");
+    fs::write(&proof_file, swapped).unwrap();
+    let _ = ssid_in(cluster.dir(), &verify).exits(5).says(&["path does not lead"]);
+    fs::write(&proof_file, &proven).unwrap();
+    let forged = fs::read_to_string(&head_file).unwrap().replace("\"log_size\": 1", "\"log_size\": 2");
+    fs::write(&head_file, forged).unwrap();
+    let _ = ssid_in(cluster.dir(), &verify).exits(5).says(&["head.json", "signature"]);
     // late prevotes still enter the record
     eventually("all four observations are in the record", SOON, || {
         let record = first.ssid_json(&["consensus", "check", hash])["record"].clone();

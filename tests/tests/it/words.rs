@@ -91,6 +91,7 @@ fn arguments(command: &str, asked: &Asked) -> Vec<String> {
         "evidence verify" => format!("{} --genesis {}", file("c.json"), file("genesis.json")),
         "import-legacy" => format!("--dry-run --repo {}", file("repo")),
         "init" => format!("--name New --organization New --data {}", file("new")),
+        "log verify" => format!("{} --head {} --genesis {}", file("c.json"), file("c.json"), file("genesis.json")),
         "log consistency" => "--from 1".to_owned(),
         "man" => format!("-o {}", file("man")),
         "nodes add" | "nodes observe" => {

@@ -75,7 +75,12 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     get("/v1/evidence", NONE, "proven equivocations, and rewritten Git histories that were seen"),
     get("/v1/evidence/{id}", NONE, "one piece of evidence with its document"),
     get("/v1/log/head", NONE, "size and root of the certified log"),
-    get("/v1/log/proof", &["hash"], "that an event (hash=, needed) is in the log"),
+    get("/v1/log/signed-head", NONE, "the same as this node signed it last, for third parties"),
+    get(
+        "/v1/log/proof",
+        &["hash", "size"],
+        "that an event (hash=, needed) is in the log, or in its first size= entries",
+    ),
     get("/v1/log/consistency", &["from"], "that the log extends its first from= (needed) entries"),
     get("/v1/anchors", PAGING, "what is anchored on IPFS, and what waits"),
     post("/v1/anchors", NONE, "anchor now"),

@@ -4,26 +4,46 @@ use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use serde::Deserialize;
+use ssid_protocol::batch::Statements;
 
 use crate::api::ApiState;
 use crate::api::error::{Answer, Failure};
-use crate::api::view::{ConsistencyView, LogHeadView, Problem, ProofView};
+use crate::api::view::{ConsistencyView, LogHeadView, Problem, ProofView, SIGNED_HEAD_FORMAT, SignedHeadView};
 
 pub(super) async fn head(State(state): State<ApiState>) -> Json<LogHeadView> {
     Json(LogHeadView::from(state.store.log_head()))
 }
 
-/// Which event to prove.
+/// The head as this node last signed it: at most some seconds old.
+pub(super) async fn signed_head(State(state): State<ApiState>) -> Answer<SignedHeadView> {
+    let signed = state.engine.status().borrow().heartbeat.clone();
+    let none = || {
+        let detail = "this node has not signed the head of its log yet";
+        Failure::from(Problem::new(404, "not_found", "Not found", detail).hint("try again in some seconds"))
+    };
+    let signed = signed.ok_or_else(none)?;
+    let Statements::Heartbeat(heartbeat) = signed.statements() else { return Err(none()) };
+    Ok(Json(SignedHeadView {
+        format: SIGNED_HEAD_FORMAT.to_owned(),
+        federation_id: state.federation_id,
+        node_id: signed.signer(),
+        heartbeat: serde_json::from_str(&heartbeat.to_json().to_jcs()).map_err(Failure::internal)?,
+        signature: signed.batch().signature,
+    }))
+}
+
+/// Which event to prove, and in the log of which size; the present one if nothing is said.
 #[derive(Debug, Deserialize)]
 pub(super) struct Proven {
     hash: String,
+    size: Option<u64>,
 }
 
 pub(super) async fn proof(
     State(state): State<ApiState>,
     query: Result<Query<Proven>, QueryRejection>,
 ) -> Answer<ProofView> {
-    let Query(Proven { hash }) = query?;
+    let Query(Proven { hash, size }) = query?;
     let view = state.read(move |state| {
         let found = state.find_event(&hash)?;
         let asked = found.choice.event_hash;
@@ -33,7 +53,16 @@ pub(super) async fn proof(
             let problem = Problem::new(404, "not_certified", "Not in the log", detail);
             Failure::from(problem.hint(format!("see how far it is with: ssid consensus check {asked}")))
         })?;
-        let head = state.store.log_head();
+        let mut head = state.store.log_head();
+        if let Some(size) = size.filter(|size| *size != head.size) {
+            if size > head.size || size <= entry.sequence {
+                let detail = format!("size={size}: entry {} is in a log of {}", entry.sequence, head.size);
+                let problem = Problem::new(404, "not_certified", "Not in the log", detail);
+                return Err(Failure::from(problem.hint("a later signed head has it: ssid log head --signed")));
+            }
+            head.root = state.store.log_root(size)?.ok_or_else(lost)?;
+            head.size = size;
+        }
         Ok(ProofView {
             event_hash: asked,
             content_digest: found.choice.content_digest,

@@ -83,6 +83,7 @@ pub(super) fn router(state: ApiState, shutdown: CancellationToken) -> Router {
         .route("/v1/telemetry/outbox/{id}/retry", post(telemetry::retry))
         .route("/v1/telemetry/outbox/{id}/drop", post(telemetry::forget))
         .route("/v1/log/head", get(log::head))
+        .route("/v1/log/signed-head", get(log::signed_head))
         .route("/v1/log/proof", get(log::proof))
         .route("/v1/log/consistency", get(log::consistency))
         .route("/", get(index::index))

@@ -131,6 +131,7 @@ pub(crate) fn status(store: &Store) -> EngineStatus {
     let (_, _, _, keys) = testing::federation(MEMBERS);
     let ids: Vec<_> = keys.iter().map(ssid_protocol::identity::VotingKey::node_id).collect();
     EngineStatus {
+        heartbeat: None,
         clock_offset_seconds: None,
         epoch: Epoch::ZERO,
         abstaining: None,

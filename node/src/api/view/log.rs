@@ -1,7 +1,7 @@
 //! `/v1/log`: this node's certified log as a Merkle tree, with its proofs (RFC 9162).
 
 use serde::{Deserialize, Serialize};
-use ssid_protocol::id::{ContentDigest, EventHash, LogId, MerkleHash, SubjectId};
+use ssid_protocol::id::{ContentDigest, EventHash, FederationId, LogId, MerkleHash, NodeId, Signature, SubjectId};
 
 /// `GET /v1/log/head`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,6 +13,24 @@ pub struct LogHeadView {
     /// Its root.
     pub root: MerkleHash,
 }
+
+/// `GET /v1/log/signed-head`: the log's head as its node last signed it in a heartbeat (SPEC §10), for third parties.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignedHeadView {
+    /// [`SIGNED_HEAD_FORMAT`].
+    pub format: String,
+    /// In which federation.
+    pub federation_id: FederationId,
+    /// Who signed it.
+    pub node_id: NodeId,
+    /// The heartbeat as it was signed; `log_id`, `log_size` and `log_root` are the head.
+    pub heartbeat: serde_json::Value,
+    /// Over the batch that is this one heartbeat.
+    pub signature: Signature,
+}
+
+/// The `format` of every signed head.
+pub const SIGNED_HEAD_FORMAT: &str = "ssid-log-head/1";
 
 /// `GET /v1/log/proof?hash=`: an event is in the log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -20,7 +20,7 @@ pub(crate) use consensus::by_event;
 pub use consensus::{ConsensusCheck, FailedCertificate, FoundLaterView, RecordView, VerifyProgress, VerifyView};
 pub use event::{AppliedView, EmitView, EventDraft, EventState, EventView, FieldDifference, ImportView, LineNote};
 pub use evidence::EvidenceView;
-pub use log::{ConsistencyView, LogHeadView, ProofView};
+pub use log::{ConsistencyView, LogHeadView, ProofView, SIGNED_HEAD_FORMAT, SignedHeadView};
 pub use node::{NodeView, ObservedNodeView};
 pub use observation::{OBSERVATION_FORMAT, Observation, REWRITTEN_HISTORY};
 pub use problem::Problem;

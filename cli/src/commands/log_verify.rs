@@ -1,0 +1,123 @@
+//! `ssid log verify`: offline; needs no node and no data directory.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use clap::Args;
+use serde_json::json;
+use ssid_node::api::view::{ProofView, SIGNED_HEAD_FORMAT, iso};
+use ssid_protocol::batch::{SignedBatch, Statements};
+use ssid_protocol::heartbeat::Heartbeat;
+use ssid_protocol::id::{FederationId, NodeId, Signature};
+use ssid_protocol::identity::VerifyKey;
+use ssid_protocol::json::{Json, JsonError};
+use ssid_protocol::limits;
+use ssid_protocol::manifest::Manifest;
+
+use super::certificate::{OfflineFederation, refused};
+use super::log::proves_inclusion;
+use crate::output::{Output, Tone, clean};
+use crate::setup::read_document;
+
+/// What is needed to verify a proof.
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// The proof: what ssid log proof --json printed
+    proof: PathBuf,
+    /// The head that a member signed: what ssid log head --signed printed
+    #[arg(long, value_name = "HEAD")]
+    head: PathBuf,
+    #[command(flatten)]
+    federation: OfflineFederation,
+}
+
+/// A head as a member says to have signed it; nothing of it is believed yet.
+pub(super) struct SaidHead {
+    federation_id: FederationId,
+    node_id: NodeId,
+    pub(super) heartbeat: Heartbeat,
+    signature: Signature,
+}
+
+/// Reads a signed head.
+pub(super) fn read_head(path: &Path) -> Result<SaidHead> {
+    let bytes = read_document(path, "make one with: ssid log head --signed > head.json")?;
+    let json = Json::parse(&bytes, limits::DOCUMENT_BYTES).map_err(|e| refused(path, &e))?;
+    let read = |json: Json| -> Result<(String, SaidHead), String> {
+        let shape = |e: JsonError| e.to_string();
+        let mut fields = json.into_fields("").map_err(shape)?;
+        let format = fields.text("format").map_err(shape)?;
+        let head = SaidHead {
+            federation_id: fields.parsed("federation_id").map_err(shape)?,
+            node_id: fields.parsed("node_id").map_err(shape)?,
+            heartbeat: Heartbeat::parse_json(fields.value("heartbeat").map_err(shape)?).map_err(|e| e.to_string())?,
+            signature: fields.parsed("signature").map_err(shape)?,
+        };
+        fields.finish().map_err(shape)?;
+        Ok((format, head))
+    };
+    let (format, head) = read(json).map_err(|e| refused(path, &e))?;
+    if format != SIGNED_HEAD_FORMAT {
+        return Err(refused(path, &format!("its format is {:?}, and not {SIGNED_HEAD_FORMAT}", clean(&format))).into());
+    }
+    Ok(head)
+}
+
+impl SaidHead {
+    /// Whether a member of this federation signed it; why not, in words.
+    fn check(&self, genesis: &Manifest) -> Result<(), String> {
+        if self.federation_id != genesis.federation_id() {
+            return Err(format!("it is of another federation: {}", self.federation_id));
+        }
+        if genesis.member(&self.node_id).is_none() {
+            return Err(format!("{} is no member of {}", self.node_id, clean(&genesis.name)));
+        }
+        let key = VerifyKey::parse(self.node_id).map_err(|e| e.to_string())?;
+        let statements = Statements::Heartbeat(Box::new(self.heartbeat.clone()));
+        let batch = SignedBatch { signer: self.node_id, signature: self.signature, statements };
+        batch.verify(&key, &self.federation_id).map(|_| ()).map_err(|e| e.to_string())
+    }
+}
+
+pub(super) fn run(args: &VerifyArgs, out: Output) -> Result<()> {
+    let genesis = args.federation.genesis()?;
+    let head = read_head(&args.head)?;
+    head.check(&genesis).map_err(|e| refused(&args.head, &e))?;
+    let bytes = read_document(&args.proof, "make one with: ssid log proof HASH --head HEAD --json > proof.json")?;
+    let proof: ProofView = serde_json::from_slice(&bytes).map_err(|e| refused(&args.proof, &e))?;
+    let said = &head.heartbeat;
+    let is_of_head =
+        (proof.head.log_id, proof.head.size, proof.head.root) == (said.log_id, said.log_size, said.log_root);
+    if !is_of_head {
+        let why = format!(
+            "it is of a log of {} entries with the root {}; the head that was signed has {} and {}",
+            proof.head.size, proof.head.root, said.log_size, said.log_root
+        );
+        return Err(refused(&args.proof, &why).hint("make one for this head: ssid log proof HASH --head HEAD").into());
+    }
+    if !proves_inclusion(&proof) {
+        return Err(refused(&args.proof, &"its path does not lead from the event to the root").into());
+    }
+    let name = genesis.member(&head.node_id).map_or_else(String::new, |member| clean(&member.node_name));
+    let answer = json!({
+        "valid": true,
+        "event_hash": proof.event_hash,
+        "content_digest": proof.content_digest,
+        "sequence": proof.sequence,
+        "size": said.log_size,
+        "root": said.log_root,
+        "node_id": head.node_id,
+        "node_name": name,
+        "signed_at": iso(said.sent_at),
+    });
+    out.show(&answer, |_| {
+        let fields = out.fields(&[
+            ("  event hash", proof.event_hash.to_string()),
+            ("  entry", format!("{} of {}", proof.sequence, said.log_size)),
+            ("  root", said.log_root.to_string()),
+            ("  signed by", format!("{name}, {}", iso(said.sent_at))),
+        ]);
+        format!("{}: the event is in the log\n{fields}", out.paint(Tone::Good, "valid"))
+    })?;
+    Ok(())
+}
