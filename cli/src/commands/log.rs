@@ -73,7 +73,7 @@ pub(crate) async fn run(command: LogCommand, context: &Context) -> Result<()> {
         LogCommand::Verify(_) => {}
         LogCommand::Head { signed: true } => {
             let head: SignedHeadView = client.get(&["v1", "log", "signed-head"], &[]).await?;
-            out.line(&serde_json::to_string_pretty(&head)?)?;
+            out.document(&serde_json::to_string_pretty(&head)?)?;
         }
         LogCommand::Head { signed: false } => {
             let head: LogHeadView = client.get(&["v1", "log", "head"], &[]).await?;

@@ -205,11 +205,11 @@ fn page(quorum: &FederationHealth, out: Output) -> String {
         count(Health::Disagrees),
         count(Health::Missing)
     );
-    let _ = writeln!(
-        text,
-        "{} more may fail; weight {} may lie without two certificates of one subject ever differing\n",
-        quorum.may_fail, quorum.tolerated_weight
-    );
+    let lying = match quorum.tolerated_weight {
+        0 => "if one lied, two contradicting certificates would be possible".to_owned(),
+        weight => format!("members with {weight} of {total_weight} votes may lie, and no two certificates contradict"),
+    };
+    let _ = writeln!(text, "{}\n", out.paragraph(&format!("{} more may fail; {lying}", quorum.may_fail), 2));
     let row = |voter: &VoterHealth| {
         let (tone, word) = voter.health.word();
         vec![

@@ -124,8 +124,8 @@ fn of_the_node(status: &StatusView) -> Vec<Todo> {
         add("node", format!("this node abstains: {}", clean(why)), otherwise, &["ssid status"]);
     }
     if !voting.has_quorum {
-        let names: Vec<_> = voting.missing_voters.iter().map(|node| clean(&node.node_name)).collect();
-        let what = format!("too few members are connected; missing: {}", names.join(", "));
+        let why = voting.waiting_for.first().map_or_else(|| "too few members can vote".to_owned(), |why| clean(why));
+        let what = format!("nothing can be decided now: it waits for {why}");
         let otherwise = "nothing is certified until they are back; nothing is lost";
         add("node", what, otherwise, &["ssid quorum", "ssid nodes list"]);
     }
