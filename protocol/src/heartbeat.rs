@@ -120,7 +120,7 @@ impl Heartbeat {
             can_sign: fields.parsed("can_sign")?,
             can_sign_reason: fields.text("can_sign_reason")?,
             divergences: fields.number("divergences")?,
-            more: More::from_json(fields.value("more")?)?,
+            more: More::from_json(&fields.value("more")?)?,
         };
         fields.finish()?;
         heartbeat.check()?;

@@ -121,8 +121,9 @@ impl Cluster {
                 let connected = status["transport"]["connected_peers"].as_u64();
                 let voters = status["voting"]["connected_voters"].as_array().map(|v| v.len() as u64);
                 // a quorum has told it what it signed before: from then on it signs
-                let is_heard = status["voting"]["starting"].is_null() || status["voting"]["has_quorum"] == false;
-                let is_ready = connected == Some(others) && voters == Some(others + 1) && is_heard;
+                let is_quorum = status["federation"]["quorum"].as_u64() <= Some(others + 1);
+                let is_started = status["voting"]["starting"].is_null() && node.knows_nobody_to_be_starting();
+                let is_ready = connected == Some(others) && voters == Some(others + 1) && (is_started || !is_quorum);
                 if is_ready { Ok(()) } else { Err(status["voting"].to_string()) }
             });
         }

@@ -225,6 +225,16 @@ impl Node {
         Address(self.file("api.sock"))
     }
 
+    /// Whether every node that is connected to it has told it that its start is over.
+    ///
+    /// # Panics
+    /// If it does not answer.
+    pub fn knows_nobody_to_be_starting(&self) -> bool {
+        let nodes = self.get("/v1/nodes").json();
+        let mut connected = nodes["items"].as_array().unwrap().iter().filter(|node| node["connected"] == true);
+        connected.all(|node| !node["can_sign"].is_null() && node["can_sign"] != "starting")
+    }
+
     /// Its status.
     ///
     /// # Panics

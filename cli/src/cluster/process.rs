@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context as _, Result};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::error::{CliError, Code};
@@ -62,7 +63,7 @@ impl Running {
         let (pid, started) = (pid.parse::<u32>().ok()?, started.parse::<u64>().ok()?);
         let handle = pidfd_open(Pid::from_raw(i32::try_from(pid).ok()?)?, PidfdFlags::empty()).ok()?;
         // asked after the handle was taken: from here on the number cannot change hands
-        (started_at(pid) == Some(started)).then_some(Self { pid, handle })
+        (started_at(pid) == Some(started) && !has_ended(&handle)).then_some(Self { pid, handle })
     }
 
     /// Its number.
@@ -88,19 +89,22 @@ impl Running {
     }
 }
 
-/// When a process was started, in clock ticks since boot; `None` if there is none, or it has ended and only waits to
-/// be collected.
+/// Whether every thread of a process has ended: only then are its sockets and files closed. Its first thread alone may
+/// end before the others.
+fn has_ended(handle: &OwnedFd) -> bool {
+    let mut ended = [PollFd::new(handle, PollFlags::IN)];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut ended, Some(&now)).is_ok_and(|count| count > 0)
+}
+
+/// When a process was started, in clock ticks since boot; `None` if there is none.
 fn started_at(pid: u32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // the name in parentheses may hold anything, also parentheses
     let (_, rest) = stat.rsplit_once(')')?;
     let mut fields = rest.split_ascii_whitespace();
-    let state = fields.next()?;
-    if matches!(state, "Z" | "X") {
-        return None;
-    }
-    // field 22 of the line; the state is field 3
-    fields.nth(18)?.parse().ok()
+    // field 22 of the line; the first of these is field 3
+    fields.nth(19)?.parse().ok()
 }
 
 /// The last lines of a file.

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
-use ssid_node::api::view::{CandidateVotes, ConflictView, NodeView, Operated, Page};
+use serde::Serialize;
+use ssid_node::api::view::{CandidateVotes, ConflictView, DivergenceView, NodeView, Operated, Page};
 use ssid_node::conflicts::FIELDS;
 use ssid_protocol::id::{Choice, NodeId, Round};
 use ssid_protocol::vote::Phase;
@@ -17,7 +18,7 @@ use crate::table::{Cell, named, prose, whole};
 /// Subjects that could not be decided and wait for people
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConflictsCommand {
-    /// List them
+    /// List them, and apart from them the decisions that this node's registry contradicts
     ///
     /// Example:
     ///   ssid conflicts list --json
@@ -81,7 +82,9 @@ pub(crate) async fn run(command: ConflictsCommand, context: &Context) -> Result<
     match command {
         ConflictsCommand::List { limit } => {
             let conflicts: Page<ConflictView> = client.list(&["v1", "conflicts"], &[], limit).await?;
-            out.show(&conflicts, |conflicts| list(&conflicts.items, out))?;
+            let divergences: Page<DivergenceView> = client.list(&["v1", "divergences"], &[], limit).await?;
+            let listed = Listed { items: conflicts.items, next: conflicts.next, divergences: divergences.items };
+            out.show(&listed, |listed| list(&listed.items, out) + &diverging(&listed.divergences, out))?;
         }
         ConflictsCommand::Show { subject } => {
             let conflict: ConflictView = client.get(&["v1", "conflicts", &subject], &[]).await?;
@@ -98,6 +101,37 @@ pub(crate) async fn run(command: ConflictsCommand, context: &Context) -> Result<
         }
     }
     Ok(())
+}
+
+/// Open conflicts, and apart from them what the own registry says against decisions.
+#[derive(Debug, Serialize)]
+struct Listed {
+    items: Vec<ConflictView>,
+    next: Option<String>,
+    divergences: Vec<DivergenceView>,
+}
+
+/// Decisions that the own registry contradicts; nothing if there are none.
+fn diverging(divergences: &[DivergenceView], out: Output) -> String {
+    if divergences.is_empty() {
+        return String::new();
+    }
+    let row = |divergence: &DivergenceView| {
+        vec![
+            out.plain(divergence.sequence),
+            out.plain(clean(&divergence.event_type)),
+            out.plain(clean(&divergence.event_version)),
+            out.plain(short(&divergence.certified_hash)),
+            out.plain(short(&divergence.own_hash)),
+            out.plain(seconds(&divergence.found_at)),
+        ]
+    };
+    let table =
+        out.table(&["LOG", "EVENT", "VERSION", "CERTIFIED", "IN THE FILE", "FOUND"], divergences.iter().map(row));
+    let words = "The registry file contradicts these decisions, and was found to when it could no longer be voted for. \
+                 A decision stands:\nif the file is right, record a correction as a new event; if it is wrong, nothing \
+                 has to be done.";
+    format!("\n\n{}\n{words}\n{table}", out.paint(Tone::Warn, "Divergences"))
 }
 
 fn list(conflicts: &[ConflictView], out: Output) -> String {

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use clap::Args;
-use ssid_node::api::view::{EmitView, EventDraft, EventState, RecordView};
+use ssid_node::api::view::{EmitView, EventDraft, EventState, RecordView, StatusView};
 use ssid_node::engine::EmitOutcome;
 
 use crate::context::Context;
@@ -72,7 +72,11 @@ pub(crate) async fn run(args: EmitArgs, context: &Context) -> Result<()> {
     };
     let view: EmitView = context.client()?.post_json(&["v1", "events"], &query, &draft).await?;
     context.out.show(&view, |view| text(view, context.out))?;
-    verdict(&view, args.wait)
+    verdict(&view)?;
+    if args.wait && view.state == Some(EventState::Open) {
+        return Err(undecided(context, &view).await?.into());
+    }
+    Ok(())
 }
 
 fn text(view: &EmitView, out: Output) -> String {
@@ -89,6 +93,11 @@ fn text(view: &EmitView, out: Output) -> String {
         (Some(record), _) => {
             let words = out.paint(Tone::Bad, &format!("certified already with {}", differing(view)));
             format!("{what} is {words}\n{}", summary(record, out))
+        }
+        (None, EmitOutcome::Kept { reason, .. }) => {
+            let kept = out.paint(Tone::Warn, "kept");
+            let why = clean(reason);
+            format!("{kept}      {what}\n  event hash  {hash}\n  it is signed and sent once this node may sign: {why}")
         }
         (None, EmitOutcome::Known { .. }) => format!("known     {what}\n  event hash  {hash}"),
         (None, _) => format!("accepted  {what}\n  event hash  {hash}"),
@@ -113,21 +122,36 @@ pub(super) fn summary(record: &RecordView, out: Output) -> String {
         out.paint(Tone::Warn, &format!("; disagreeing: {}", names.join(", ")))
     };
     let hash = record.consensus_hash.map_or_else(|| "–".to_owned(), |hash| hash.to_string());
+    let found = record.found_later.as_ref().map_or_else(String::new, |found| {
+        let words = format!("this node's registry has event {}: ssid conflicts list", found.event_hash);
+        format!("\n  found later {}", out.paint(Tone::Warn, &words))
+    });
     format!(
         "  event hash  {hash}\n  log entry   {}\n  decided     epoch {}, round {}, quorum {} of {} voters\n  \
-         agreement   {:.2}% of {} observations{disagree}",
+         agreement   {:.2}%: {}{disagree}{found}",
         record.sequence.map_or_else(|| "–".to_owned(), |n| n.to_string()),
         record.epoch,
         record.round,
         record.quorum,
         record.eligible_nodes,
         record.agreement_percentage,
-        record.participating_nodes.len(),
+        record.in_words(),
     )
 }
 
+/// What an event that is not certified in time waits for.
+async fn undecided(context: &Context, view: &EmitView) -> Result<CliError> {
+    let status: StatusView = context.client()?.get(&["v1", "status"], &[]).await?;
+    let mut message = "not certified in time; the event is kept and being voted on".to_owned();
+    for reason in &status.voting.waiting_for {
+        message += &format!("\n  waiting for {}", clean(reason));
+    }
+    let hint = format!("see: ssid consensus check {}", view.event_hash);
+    Ok(CliError::new(Code::NoConsensus, message).hint(hint))
+}
+
 /// The exit code: what was asked for, or not.
-fn verdict(view: &EmitView, waited: bool) -> Result<()> {
+fn verdict(view: &EmitView) -> Result<()> {
     let certified = view.record.as_ref().and_then(|record| record.consensus_hash);
     let hash = certified.unwrap_or(view.event_hash);
     let hint = format!("see: ssid consensus check {hash}");
@@ -137,7 +161,6 @@ fn verdict(view: &EmitView, waited: bool) -> Result<()> {
             format!("{what} is certified for another event, with {}", differing(view))
         }
         Some(EventState::Conflict) => "the subject is in conflict".to_owned(),
-        Some(EventState::Open) if waited => "not certified in time; the event is kept and being voted on".to_owned(),
         _ => return Ok(()),
     };
     Err(CliError::new(Code::NoConsensus, message).hint(hint).into())

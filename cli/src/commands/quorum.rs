@@ -23,8 +23,9 @@ const UNDER_WAY: SignedDuration = SignedDuration::from_secs(5);
 
 /// Who agrees, is delayed, disagrees or is missing, and how many more may fail; exit 4 without a quorum
 ///
-/// Of each voter the worst that holds is said: it is missing (not connected), disagrees (in one of the last 100
-/// decisions its registry said something else), is delayed (it holds fewer certificates than this node), else it agrees.
+/// Of each voter the worst that holds is said: it is missing (not connected), cannot sign (it starts, abstains, is
+/// read-only, or cannot read its registry), disagrees (its registry says something else than one of the last 100
+/// decisions, or than any that it found later), is delayed (it holds fewer certificates than this node), else it agrees.
 ///
 /// Examples:
 ///   ssid quorum
@@ -40,6 +41,8 @@ enum Health {
     Agrees,
     Delayed,
     Disagrees,
+    /// Connected, and signs no votes.
+    Unable,
     Missing,
 }
 
@@ -49,6 +52,7 @@ impl Health {
             Self::Agrees => (Tone::Good, "agrees"),
             Self::Delayed => (Tone::Warn, "delayed"),
             Self::Disagrees => (Tone::Warn, "disagrees"),
+            Self::Unable => (Tone::Bad, "cannot sign"),
             Self::Missing => (Tone::Bad, "missing"),
         }
     }
@@ -91,7 +95,7 @@ pub(crate) async fn run(_: &QuorumArgs, context: &Context) -> Result<()> {
     let quorum = judge(&status, &nodes.items, &records.items);
     context.out.show(&quorum, |quorum| page(quorum, context.out))?;
     if !quorum.has_quorum {
-        let message = format!("no quorum: weight {} of {} is there", quorum.available_weight, quorum.quorum);
+        let message = format!("no quorum: weight {} of {} can sign", quorum.available_weight, quorum.quorum);
         let hint = "nothing is lost: events wait, and are decided when enough voters are back";
         return Err(CliError::new(Code::NoConsensus, message).hint(hint).into());
     }
@@ -101,7 +105,8 @@ pub(crate) async fn run(_: &QuorumArgs, context: &Context) -> Result<()> {
 fn judge(status: &StatusView, nodes: &[NodeView], records: &[RecordView]) -> FederationHealth {
     let voters: Vec<VoterHealth> =
         nodes.iter().filter(|node| node.weight > 0).map(|node| voter(status, node, records)).collect();
-    let mut weights: Vec<u64> = voters.iter().filter(|v| v.health != Health::Missing).map(|v| v.weight).collect();
+    let mut weights: Vec<u64> =
+        voters.iter().filter(|v| !matches!(v.health, Health::Missing | Health::Unable)).map(|v| v.weight).collect();
     let available_weight: u64 = weights.iter().sum();
     weights.sort_unstable_by(|a, b| b.cmp(a));
     let (mut left, quorum) = (available_weight, status.federation.quorum);
@@ -127,6 +132,7 @@ fn judge(status: &StatusView, nodes: &[NodeView], records: &[RecordView]) -> Fed
 
 fn voter(status: &StatusView, node: &NodeView, records: &[RecordView]) -> VoterHealth {
     let (health, why) = missing(status, node)
+        .or_else(|| unable(node))
         .or_else(|| disagrees(node, records))
         .or_else(|| delayed(status, node, records))
         .unwrap_or((Health::Agrees, String::new()));
@@ -142,10 +148,6 @@ fn voter(status: &StatusView, node: &NodeView, records: &[RecordView]) -> VoterH
 
 fn missing(status: &StatusView, node: &NodeView) -> Option<(Health, String)> {
     let voting = &status.voting;
-    let silent = voting.read_only.as_deref().or(voting.abstaining.as_deref()).filter(|_| node.is_self);
-    if let Some(why) = silent {
-        return Some((Health::Missing, format!("this node signs nothing: {}", clean(why))));
-    }
     let connected: BTreeSet<_> = voting.connected_voters.iter().map(|voter| voter.node_id).collect();
     if node.is_self || connected.contains(&node.node_id) {
         return None;
@@ -155,7 +157,18 @@ fn missing(status: &StatusView, node: &NodeView) -> Option<(Health, String)> {
     Some((Health::Missing, format!("not connected, {since}")))
 }
 
+/// It is there and signs no votes, as its heartbeat says.
+fn unable(node: &NodeView) -> Option<(Health, String)> {
+    let can_sign = node.can_sign.as_deref().filter(|can_sign| *can_sign != "yes")?;
+    let why = node.can_sign_reason.as_deref().unwrap_or_default();
+    Some((Health::Unable, format!("{}: {}", clean(can_sign).replace('_', "-"), clean(why))))
+}
+
 fn disagrees(node: &NodeView, records: &[RecordView]) -> Option<(Health, String)> {
+    if let Some(count) = node.divergences.filter(|count| *count > 0) {
+        let noun = if count == 1 { "decision" } else { "decisions" };
+        return Some((Health::Disagrees, format!("its registry contradicts {count} {noun}")));
+    }
     let mut differing = records.iter().filter(|record| record.disagreeing_nodes.contains(&node.node_id));
     // newest first
     let latest = differing.next()?;
@@ -193,16 +206,17 @@ fn page(quorum: &FederationHealth, out: Output) -> String {
     // writing to a String does not fail
     let _ = writeln!(
         text,
-        "Quorum: {}, weight {available_weight} of {total_weight} is there, {} decides",
+        "Quorum: {}, weight {available_weight} of {total_weight} can sign, {} decides",
         out.paint(tone, word),
         quorum.quorum
     );
     let _ = writeln!(
         text,
-        "{} agree, {} delayed, {} disagree, {} missing",
+        "{} agree, {} delayed, {} disagree, {} cannot sign, {} missing",
         count(Health::Agrees),
         count(Health::Delayed),
         count(Health::Disagrees),
+        count(Health::Unable),
         count(Health::Missing)
     );
     let lying = match quorum.tolerated_weight {

@@ -78,6 +78,15 @@ pub(crate) fn block(status: &StatusView, out: Output) -> String {
     if let Some(clock) = clock(status.voting.clock_offset_seconds) {
         line(format_args!("{}", out.paint(Tone::Warn, &clock)));
     }
+    if counts.kept_offers > 0 {
+        let kept = format!("{} events are kept and sent once this node may sign", counts.kept_offers);
+        line(format_args!("{}", out.paint(Tone::Warn, &kept)));
+    }
+    if counts.divergences > 0 {
+        let noun = if counts.divergences == 1 { "decision" } else { "decisions" };
+        let look = format!("The registry contradicts {} {noun}: ssid conflicts list", counts.divergences);
+        line(format_args!("{}", out.paint(Tone::Bad, &look)));
+    }
     if status.voting.awaiting_review > 0 {
         let review =
             format!("{} for your review: ssid events list --state review", waits(status.voting.awaiting_review));

@@ -2,12 +2,10 @@
 
 use anyhow::{Context as _, Result};
 use ssid_node::api::view::EventDraft;
-use ssid_node::config::{Config, Endorsement, write_atomic};
+use ssid_node::config::write_atomic;
 use ssid_node::home::Home;
 use ssid_node::registry::parse::{ParsedLog, Position, parse};
 use ssid_node::registry::paths::RegistryPaths;
-use ssid_protocol::event::Event;
-use ssid_protocol::id::EventHash;
 
 /// Prose, pretty-printed and one-line objects, both line endings, and a broken object in the middle.
 const LOG: &str = include_str!("sample.log");
@@ -57,25 +55,6 @@ fn log_of(index: usize, nodes: usize) -> String {
 pub(super) fn feed(index: usize, nodes: usize, home: &Home) -> Result<()> {
     let path = RegistryPaths::in_data_directory(home.root()).registry_log;
     write_atomic(&path, log_of(index, nodes).as_bytes()).with_context(|| format!("cannot write {}", path.display()))
-}
-
-/// What the last node's registry says of the disputed event.
-pub(super) fn divergent_hash(nodes: usize) -> Option<EventHash> {
-    let log = parse(log_of(nodes.saturating_sub(1), nodes).as_bytes(), Position::START);
-    log.entries
-        .iter()
-        .map(|e| &e.event)
-        .find(|e| (e.event.as_str(), e.version.as_str()) == DISPUTED)
-        .map(Event::event_hash)
-}
-
-/// Tells a node to vote on releases only by what stands in its own registry: so each organisation's own account is
-/// what it votes for, however fast the others are.
-pub(super) fn prepare(_: usize, _: usize, home: &Home) -> Result<()> {
-    let paths = RegistryPaths::in_data_directory(home.root());
-    let mut config = Config::load(&paths.federation_config)?;
-    config.settings.endorsement.by_event.insert(DISPUTED.0.to_owned(), Endorsement::Observed);
-    config.save_atomic(&paths.federation_config).context("the node's configuration")
 }
 
 /// What is announced while a node is down; the node that is offered it fills in the time and the rest.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
-use ssid_node::api::view::{ConflictView, ConsensusCheck, EmitView, Page, RecordView, TrustView, VerifyView};
+use ssid_node::api::view::{EmitView, Page, RecordView, TrustView, VerifyView};
 use ssid_protocol::id::NodeId;
 use ssid_protocol::manifest::Manifest;
 
@@ -64,7 +64,8 @@ impl<'a> Tour<'a> {
         let mut spec = ClusterSpec::new(self.nodes);
         "demo".clone_into(&mut spec.name);
         spec.names = sample::names();
-        spec.prepare = Prepare::new(sample::prepare);
+        // before the nodes start, as in every real deployment: the registries are there first
+        spec.prepare = Prepare::new(sample::feed);
         let mut cluster = Cluster::up(self.dir, &spec, LIMIT).await?;
         let manifest = cluster.manifest()?;
         let quorum = manifest.voters()?.quorum();
@@ -117,30 +118,8 @@ impl Running {
         self.manifest.member(id).map_or_else(|| short(id), |m| clean(&m.node_name))
     }
 
-    /// Each node gets its own registry's log. The one that differs comes first: what it says is heard by all before
-    /// the others decide.
-    async fn feed(&self) -> Result<()> {
-        let last = self.nodes - 1;
-        sample::feed(last, self.nodes, &self.cluster.home(last))?;
-        let hash = sample::divergent_hash(self.nodes).context("the sample has no disputed event")?.to_string();
-        let divergent = self.divergent()?;
-        for index in 0..last {
-            until(LIMIT, async || {
-                let check: Result<ConsensusCheck> =
-                    self.cluster.client(index)?.get(&["v1", "consensus", &hash], &[]).await;
-                let voted = |open: ConflictView| open.candidates.iter().any(|c| c.prevoted_by.contains(&divergent));
-                let is_heard = check.ok().and_then(|check| check.open).is_some_and(voted);
-                let missing = || format!("{} has not heard the vote of {}", self.name(index), self.name(last));
-                Ok(is_heard.then_some(()).ok_or_else(missing))
-            })
-            .await?;
-        }
-        (0..last).try_for_each(|index| sample::feed(index, self.nodes, &self.cluster.home(index)))
-    }
-
     /// Every event of the registry log is certified on every node; what is none was set aside.
     async fn certify(&self) -> Result<Shown> {
-        self.feed().await?;
         let log = sample::parsed();
         let events = log.entries.len();
         let held = until_equal(&self.cluster, &self.all(), events, LIMIT).await?;
@@ -170,7 +149,7 @@ impl Running {
         let own = record.node_hashes.get(&divergent).context("its own hash is not in the record")?;
         let certified = record.consensus_hash.context("no hash is certified")?;
         ensure!(*own != certified, "the divergent node's hash was certified");
-        let (total, agreeing) = (record.participating_nodes.len(), record.participating_nodes.len() - 1);
+        let (total, agreeing) = (record.node_hashes.len(), record.node_hashes.len() - 1);
         let line = format!(
             "{event} {version}: {agreeing} of {total} registries agree, {} differs; the majority's event is certified",
             self.name_of(&divergent)

@@ -131,7 +131,7 @@ fn a_new_file_has_every_key() {
     for (key, _) in KEYS {
         assert!(again.document.find(key).is_some(), "{key}");
     }
-    assert!(config.save_atomic(&directory.path().join("none/config.json")).is_err());
+    assert!(config.save_atomic(directory.path().join("none/config.json")).is_err());
 }
 
 #[test]

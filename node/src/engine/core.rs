@@ -33,7 +33,7 @@ use super::counts::Counts;
 use super::evidence::{Dossier, DoubleVote, note_rewritten};
 use super::handle::{NodeEvent, Refused};
 use super::hearing::Hearing;
-use super::late::LateObservations;
+use super::late::LatePrevotes;
 use super::messages::{Effects, Inbound, Ticket, Worth};
 use super::offers::Offers;
 use super::open::{Held, Open};
@@ -126,7 +126,7 @@ pub struct Engine {
     /// The own registry file.
     pub(super) registry: OwnRegistry,
     /// What was observed of subjects that were decided before this node could say so.
-    pub(super) late: LateObservations,
+    pub(super) late: LatePrevotes,
     /// Whether all that this node may have prevoted of what was decided just before its start is known.
     pub(super) knows_late: bool,
     /// Own events announced and not yet decided.
@@ -147,7 +147,7 @@ pub struct Engine {
     pub(super) disagreements: u64,
     pub(super) next_heartbeat: Steady,
     /// When the latest heartbeat was sent to everybody.
-    pub(super) told_at: Steady,
+    pub(super) told_at: Option<Steady>,
     /// What was last noticed of what it tells of this node's state.
     pub(super) told_state: (CanSign, u64),
     /// The greatest number that this node gave a heartbeat, in earlier lives too.
@@ -289,7 +289,7 @@ impl Engine {
             accepted: HashMap::new(),
             offers: Offers::default(),
             registry: OwnRegistry::default(),
-            late: LateObservations::default(),
+            late: LatePrevotes::default(),
             knows_late: true,
             announced: HashSet::new(),
             in_flight: HashSet::new(),
@@ -301,7 +301,7 @@ impl Engine {
             agreements: 0,
             disagreements: 0,
             next_heartbeat: Steady(0),
-            told_at: Steady(0),
+            told_at: None,
             told_state: (CanSign::Starting, 0),
             last_sequence: 0,
             heartbeat_made: Steady(0),
@@ -605,8 +605,7 @@ impl Engine {
 
     /// When the engine has something to do even if nothing arrives.
     fn wake_at(&self, now: Steady) -> Option<Steady> {
-        let has_own =
-            self.can_release() || self.has_lines_to_announce(now) || self.is_signing() && !self.late.is_empty();
+        let has_own = self.can_release() || self.has_lines_to_announce(now) || self.has_late_prevotes();
         let backlog = (has_own || !self.contested.is_empty()).then_some(now);
         let remember = self.unremembered.front().map(|(at, _)| *at);
         // what is missing is asked for on connecting; until then it is always due

@@ -258,6 +258,8 @@ pub struct EngineStatus {
     pub connected_voters: Vec<NodeId>,
     /// Voters not connected.
     pub missing_voters: Vec<NodeId>,
+    /// Whether the connected voters are a quorum, whatever they sign: whether the live network does.
+    pub is_connected: bool,
     /// Voters that sign votes as far as known, this node included if it does: those connected whose heartbeats say so.
     pub able_voters: Vec<NodeId>,
     /// Whether those are a quorum.

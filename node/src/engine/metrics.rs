@@ -7,6 +7,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
+use ssid_protocol::heartbeat::CanSign;
 use tokio::sync::watch;
 
 use super::handle::{EngineHandle, EngineStatus};
@@ -34,7 +35,12 @@ impl Collector for EngineMetrics {
             ("waiting_votes", "Votes for subjects of which no event is known", status.waiting_votes),
             ("batch_bytes", "Bytes of others' batches of which something is in use", status.batch_bytes),
             ("connected_voters", "Voters connected, this node included", status.connected_voters.len() as u64),
-            ("has_quorum", "1 while the connected voters are a quorum", u64::from(status.has_quorum)),
+            ("able_voters", "Voters that sign votes, as their heartbeats say", status.able_voters.len() as u64),
+            ("has_quorum", "1 while the voters that can sign are a quorum", u64::from(status.has_quorum)),
+            ("can_sign", "1 while this node signs votes", u64::from(status.can_sign == CanSign::Yes)),
+            ("registry_unread", "1 while the registry file cannot be read", u64::from(status.registry.is_some())),
+            ("divergences", "Decisions that the own registry contradicts", status.divergences),
+            ("kept_offers", "Events kept until this node may sign", status.kept_offers),
             ("abstaining", "1 while the vote history is incomplete", u64::from(status.abstaining.is_some())),
             ("read_only", "1 once storage failed", u64::from(status.read_only.is_some())),
         ];

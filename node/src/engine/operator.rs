@@ -150,7 +150,7 @@ impl Engine {
                     }
                 }
                 NoteKind::Endorse => self.endorse(tick, subject),
-                NoteKind::Refuse => self.apply(tick, subject, Input::Refuse),
+                NoteKind::Refuse => self.refuse(tick, subject),
             }
             tracing::info!(
                 %subject,

@@ -173,7 +173,7 @@ impl Engine {
             RegistryNews::Lines(lines) => lines.into_iter().for_each(|line| self.take_line(tick, line)),
             RegistryNews::Read { look } => self.note_read(tick, look),
             RegistryNews::Anew { what } => self.read_anew(tick, what),
-            RegistryNews::Unreadable { reason } => self.note_unreadable(tick, reason),
+            RegistryNews::Unreadable { reason } => self.note_unreadable(tick, &reason),
         }
     }
 
@@ -191,6 +191,10 @@ impl Engine {
                 Some(open) if open.look > done => self.registry.waiting.push(subject),
                 Some(open) => {
                     open.awaits_look = false;
+                    open.machine.hold_prevote(false);
+                    if open.machine.locked().is_some() {
+                        self.apply(tick, subject, Input::MaySign);
+                    }
                     self.endorse(tick, subject);
                 }
             }
@@ -214,7 +218,7 @@ impl Engine {
         self.ask_for_look(tick);
     }
 
-    fn note_unreadable(&mut self, tick: &mut Tick, reason: String) {
+    fn note_unreadable(&mut self, tick: &mut Tick, reason: &str) {
         let was_first = self.registry.reading == Reading::First;
         self.registry.reading = Reading::Unreadable(format!("its registry file cannot be read: {reason}"));
         if was_first {
@@ -313,6 +317,7 @@ impl Engine {
         let named = self.policies.subject_of(&event);
         let Some(open) = self.open.get_mut(&subject) else { return };
         open.subject.get_or_insert(named);
+        open.machine.hold_prevote(false); // what the file has is known
         self.wants.arrived(&choice.content_digest);
         tick.changes.events.push(event);
         tick.dirty.insert(subject);
@@ -387,6 +392,7 @@ impl Engine {
         let look = self.ask_for_look(tick);
         let Some(open) = self.open.get_mut(&subject) else { return };
         open.look = look;
+        open.machine.hold_prevote(true);
         if !std::mem::replace(&mut open.awaits_look, true) {
             self.registry.waiting.push(subject);
         }
@@ -402,8 +408,9 @@ impl Engine {
                 tick.changes.own_order.push((order, None));
             }
         }
-        if let Some(own) = own {
-            self.compare_line(tick, subject, own);
+        match own {
+            Some(own) => self.compare_line(tick, subject, own),
+            None => self.say_later(tick, subject),
         }
     }
 

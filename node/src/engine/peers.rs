@@ -186,6 +186,10 @@ impl Engine {
             self.told_state = state;
             self.tell_state_soon(tick.steady);
         }
+        // the first one tells the outcome of the start, if that does not take long
+        if self.told_at.is_none() && self.next_heartbeat == Steady(0) && state.0 == CanSign::Starting {
+            self.next_heartbeat = tick.steady.after(STATE_AFTER);
+        }
         if self.next_heartbeat <= tick.steady {
             self.next_sequence(tick);
         }
@@ -211,7 +215,7 @@ impl Engine {
         if self.next_heartbeat > tick.steady {
             return;
         }
-        self.told_at = tick.steady;
+        self.told_at = Some(tick.steady);
         self.next_heartbeat = tick.steady.after(HEARTBEAT_EVERY);
         if let Some(batch) = self.make_heartbeat(tick.now()) {
             tick.effects.publish.push(batch);
@@ -289,7 +293,7 @@ impl Engine {
 
     /// Others learn soon what has changed: the next heartbeat does not wait for its turn.
     pub(super) fn tell_state_soon(&mut self, now: Steady) {
-        let soon = self.told_at.after(STATE_AFTER).max(now);
+        let soon = self.told_at.map_or(now, |told| told.after(STATE_AFTER).max(now));
         self.next_heartbeat = self.next_heartbeat.min(soon);
     }
 

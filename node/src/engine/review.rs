@@ -135,7 +135,7 @@ impl Engine {
                 let deadline = self.deadline(now, open, reason);
                 if deadline.is_some_and(|at| at <= now.steady) {
                     tracing::info!(%subject, ?reason, "nobody reviewed it in time: a nil prevote");
-                    self.apply(tick, subject, Input::Refuse);
+                    self.refuse(tick, subject);
                 } else if let Some(at) = again_at.into_iter().chain(deadline).min() {
                     let at = if self.knows_age(now, open) { at } else { at.min(now.steady.after(LOOK_AGAIN)) };
                     self.reviews.schedule(subject, at);
@@ -143,6 +143,14 @@ impl Engine {
             }
             None => {}
         }
+    }
+
+    /// A nil prevote: it contradicts nothing that the own registry may have.
+    pub(super) fn refuse(&mut self, tick: &mut Tick, subject: SubjectId) {
+        if let Some(open) = self.open.get_mut(&subject) {
+            open.machine.hold_prevote(false);
+        }
+        self.apply(tick, subject, Input::Refuse);
     }
 
     /// What this node's prevote in round 0 waits for, if it does.

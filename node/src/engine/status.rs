@@ -35,6 +35,7 @@ impl Engine {
             certified: self.store.certified_count(),
             agreements: self.agreements,
             disagreements: self.disagreements,
+            is_connected: self.has_quorum(),
             able_voters: able,
             has_quorum: self.can_decide(),
             can_sign,

@@ -28,6 +28,7 @@ mod hearing;
 mod hollow;
 mod operator;
 pub(crate) mod outbox;
+mod own_registry;
 mod simulated;
 mod split_origin;
 mod trust;
@@ -70,6 +71,8 @@ struct Net {
     is_byzantine: bool,
     /// Whose registry file is looked at as soon as that is asked for.
     readers: Vec<bool>,
+    /// The latest look at the registry file that each node asked for.
+    looks: Vec<Option<u64>>,
 }
 
 impl Net {
@@ -103,6 +106,7 @@ impl Net {
             logs: 0,
             is_byzantine: false,
             readers: vec![true; n],
+            looks: vec![None; n],
         };
         for node in 0..n {
             Journal::create(&net.homes[node].path().join("votes.journal"), net.ids[node]).unwrap();
@@ -167,6 +171,7 @@ impl Net {
     }
 
     fn carry_out(&mut self, node: usize, effects: Effects) {
+        self.looks[node] = effects.look.or(self.looks[node]);
         let look = effects.look.filter(|_| self.readers[node]);
         if effects.wake_at.is_some_and(|at| at <= Steady(self.now.0)) {
             self.messages.push_back((node, Message::Wake));

@@ -101,7 +101,7 @@ impl Repository {
         // as `git init` writes it: nobody else writes into this file
         let value = |key: &str| {
             let lines = text.lines().filter_map(|line| line.split_once('='));
-            lines.filter(|(name, _)| name.trim() == key).map(|(_, value)| value.trim().to_owned()).last()
+            lines.filter(|(name, _)| name.trim() == key).map(|(_, value)| value.trim().to_owned()).next_back()
         };
         let format = value("objectformat").map_or(Some(Format::Sha1), |name| Format::named(&name));
         let has_files = value("refstorage").is_none_or(|name| name == "files") && format.is_some();

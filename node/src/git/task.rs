@@ -175,7 +175,7 @@ impl Task {
         let mut status = self.engine.status();
         loop {
             let now = Instant::now();
-            let has_quorum = status.borrow_and_update().has_quorum;
+            let has_quorum = status.borrow_and_update().is_connected;
             if self.plan.uses_git() {
                 self.note_quorum(has_quorum, now);
                 if let Some(why) = self.plan.schedule.due(now).or_else(|| self.retry_due(now)) {

@@ -84,7 +84,7 @@ impl Owner {
                 true = has_room(&self.consumer), if !self.notices.is_empty() => self.send_notices(),
             }
         }
-        self.finish().await;
+        Box::pin(self.finish()).await;
     }
 
     /// Publishes what still waits, gives it time to leave, closes the connections. Bounded by `DRAIN` and `CLOSE`.

@@ -142,7 +142,7 @@ mod tests {
     #[test]
     fn what_others_wrote_survives() {
         let directory = tempfile::tempdir().unwrap();
-        let path = State::path(&directory.path().join("logs/registry_events.log"));
+        let path = State::path(directory.path().join("logs/registry_events.log"));
         assert_eq!(State::load(&path).unwrap(), State::default());
         std::fs::create_dir(path.parent().unwrap()).unwrap();
         std::fs::write(&path, r#"{"last_score": 100, "their_own": {"a": [1]}}"#).unwrap();

@@ -56,15 +56,15 @@ impl More {
     /// # Errors
     /// If it breaks one of the limits above.
     pub fn of<const N: usize>(names: [(&str, Json); N]) -> Result<Self, MoreError> {
-        Self::from_json(Json::object(names))
+        Self::from_json(&Json::object(names))
     }
 
     /// The object that stands in a heartbeat's JSON.
     ///
     /// # Errors
     /// If it is no object, or breaks one of the limits above.
-    pub fn from_json(json: Json) -> Result<Self, MoreError> {
-        check_object(&json)?;
+    pub fn from_json(json: &Json) -> Result<Self, MoreError> {
+        check_object(json)?;
         let more = Self(json.to_jcs());
         more.check_bytes()?;
         Ok(more)
@@ -151,10 +151,10 @@ mod tests {
             (Json::from("text"), MoreError::Canonical),
         ];
         for (json, error) in cases {
-            assert_eq!(More::from_json(json.clone()), Err(error.clone()));
+            assert_eq!(More::from_json(&json), Err(error.clone()));
             assert_eq!(More::unchecked(&json.to_jcs()).check(), Err(error));
         }
-        assert!(More::from_json(many(16)).unwrap().check().is_ok());
+        assert!(More::from_json(&many(16)).unwrap().check().is_ok());
         assert_eq!(More::unchecked("{\"b\":1,\"a\":1}").check(), Err(MoreError::Canonical));
         assert_eq!(More::unchecked("").check(), Err(MoreError::Canonical));
     }

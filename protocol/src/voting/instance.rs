@@ -41,6 +41,17 @@ pub struct OwnHistory {
     pub inherited: Option<Polka>,
 }
 
+/// What stands in the way of a round-0 prevote for what a node endorses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Restraint {
+    /// Nothing.
+    None,
+    /// The caller does not know yet what the own registry has: the prevote waits.
+    Held,
+    /// A person refused, or nobody answered in time: the prevote is nil.
+    Refused,
+}
+
 /// What is known of one round.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct RoundState {
@@ -66,7 +77,7 @@ pub struct Instance {
     pub(super) wanted: BTreeSet<Choice>,
     pub(super) rounds: SmallMap<Round, RoundState>,
     ahead: Ahead,
-    pub(super) refused: bool,
+    pub(super) restraint: Restraint,
     pub(super) review_told: bool,
     pub(super) standing: Option<Choice>,
     pub(super) standing_rounds: u32,
@@ -88,7 +99,7 @@ impl Instance {
             wanted: BTreeSet::new(),
             rounds: SmallMap::default(),
             ahead: Ahead::default(),
-            refused: false,
+            restraint: Restraint::None,
             review_told: false,
             standing: None,
             standing_rounds: 0,
@@ -127,6 +138,15 @@ impl Instance {
         instance
     }
 
+    /// Makes the round-0 prevote wait, or not any more: [`Input::MaySign`] then says it. Polkas are followed meanwhile.
+    pub fn hold_prevote(&mut self, holds: bool) {
+        self.restraint = match self.restraint {
+            Restraint::Refused => Restraint::Refused,
+            _ if holds => Restraint::Held,
+            _ => Restraint::None,
+        };
+    }
+
     /// Takes one input and says what is to be done. Nothing comes after a decision.
     pub fn process(&mut self, voters: &VoterSet, rules: Rules, input: Input) -> Vec<Output> {
         let mut out = Vec::new();
@@ -150,7 +170,7 @@ impl Instance {
                     candidate.endorsed = true;
                 }
             }
-            Input::Refuse => self.refused = true,
+            Input::Refuse => self.restraint = Restraint::Refused,
             Input::Vote { voter, round, phase, ballot } => self.add_vote(voters, voter, round, phase, ballot, out),
             Input::Proposal { voter, proposal } => {
                 let strategy = rules.automatic.filter(|_| rules.is_automatic(proposal.round));
@@ -349,15 +369,23 @@ impl Instance {
     /// node endorses; nil if a person refused; `None` to wait. The flag says whether it is an observation: the own
     /// registry has it.
     fn first_prevote(&mut self, voters: &VoterSet, rules: Rules, out: &mut Vec<Output>) -> Option<(Ballot, bool)> {
-        if let Some(lock) = self.locked {
+        // one of this very round is followed, and binds what comes after it: what was observed is said all the same
+        let followed = self.locked.filter(|lock| lock.at == self.round_id());
+        if let Some(lock) = self.locked.filter(|_| followed.is_none()) {
             return Some((Some(lock.choice), false));
+        }
+        if self.restraint == Restraint::Held {
+            return None;
         }
         let allowed = |c: &&Candidate| !self.epoch_change || c.endorsed;
         if let Some(own) = self.candidates().filter(allowed).find(|c| c.own) {
             let same = self.candidates().filter(allowed).filter(|c| c.own || c.event.is_same_record_as(&own.event));
             return same.min_by(|a, b| tiebreak::earliest(a, b)).map(|c| (Some(c.choice), true));
         }
-        if self.refused {
+        if let Some(lock) = followed {
+            return Some((Some(lock.choice), false));
+        }
+        if self.restraint == Restraint::Refused {
             return Some((None, false));
         }
         let endorsed: Vec<_> = self.candidates().filter(|c| c.endorsed && c.announced_by.is_some()).collect();

@@ -165,7 +165,7 @@ fn a_torn_end_of_the_vote_history_is_cut_off_and_the_node_votes_on() {
     let own = cluster.node(0).org.node_id();
     eventually("its vote is in the record", SOON, || {
         let record = cluster.node(1).history()[0].clone();
-        if record["node_hashes"][&own].is_string() { Ok(()) } else { Err(record) }
+        if record["endorsing_nodes"][&own].is_string() { Ok(()) } else { Err(record) }
     });
 }
 

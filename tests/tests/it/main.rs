@@ -25,6 +25,7 @@ mod kill;
 mod legacy_manifest;
 mod load;
 mod membership;
+mod own_registry;
 mod plain_git;
 mod plain_members;
 mod process;

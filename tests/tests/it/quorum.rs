@@ -27,7 +27,7 @@ fn with_two_of_four_down_nothing_is_certified_and_status_names_them_and_one_back
     let health = cluster.node(0).ssid(&["--json", "quorum"]).exits(4).says(&["no quorum", "weight 2 of 3"]).json();
     assert_eq!(healths(&health), ["agrees", "agrees", "missing", "missing"], "{health}");
     assert_eq!((&health["has_quorum"], &health["may_fail"]), (&false.into(), &0.into()), "{health}");
-    let ready = cluster.node(0).get("/readyz");
+    let ready = cluster.node(0).get("/readyz?federation=true");
     assert_eq!((ready.status, &ready.json()["ready"]), (503, &false.into()), "{ready:?}");
     assert!(ready.body.contains("node-3"), "{ready:?}");
 
@@ -47,7 +47,7 @@ fn with_two_of_four_down_nothing_is_certified_and_status_names_them_and_one_back
 
     cluster.node_mut(2).start();
     cluster.wait_certified(31, SOON);
-    assert_eq!(cluster.node(0).get("/readyz").status, 200);
+    assert_eq!(cluster.node(0).get("/readyz?federation=true").status, 200);
     cluster.node_mut(3).start();
     cluster.wait_certified(31, SOON);
     assert_eq!(cluster.assert_agreed(), 31);

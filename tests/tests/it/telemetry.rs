@@ -132,11 +132,11 @@ fn the_command_tells_a_score_drop_once_without_a_node() {
     assert!(documents.try_recv().is_err());
 
     let tried = ssid_in(dir.path(), &["--data", ".", "--json", "telemetry", "test"]).well().json();
-    assert_eq!((&tried[0]["channel"], &tried[0]["delivered"]), (&json!("webhook"), &json!(true)));
+    assert_eq!((&tried["items"][0]["channel"], &tried["items"][0]["delivered"]), (&json!("webhook"), &json!(true)));
     assert_eq!(documents.recv_timeout(PATIENCE).unwrap()["topic"], "test");
     let history =
         ssid_in(dir.path(), &["--data", ".", "--json", "telemetry", "history", "--svg", "a.svg"]).well().json();
-    assert_eq!((&history[1]["score"], &history[1]["change"]), (&json!(89.0), &json!(-11.0)));
+    assert_eq!((&history["items"][1]["score"], &history["items"][1]["change"]), (&json!(89.0), &json!(-11.0)));
     assert!(std::fs::read_to_string(dir.path().join("a.svg")).unwrap().starts_with("<svg"));
 }
 
@@ -203,10 +203,10 @@ fn what_cannot_be_delivered_waits_and_is_listed() {
     assert!(!check.stderr.contains("topsecret"), "{check:?}");
     let list = || ssid_in(dir.path(), &["--data", ".", "--json", "telemetry", "outbox", "list"]).well().json();
     let rows = list();
-    assert_eq!((&rows[0]["state"], &rows[0]["channel"]), (&json!("waiting"), &json!("webhook")));
-    let id = rows[0]["id"].to_string();
+    assert_eq!((&rows["items"][0]["state"], &rows["items"][0]["channel"]), (&json!("waiting"), &json!("webhook")));
+    let id = rows["items"][0]["id"].to_string();
     let _ = ssid_in(dir.path(), &["--data", ".", "telemetry", "outbox", "drop", &id]).well();
-    assert_eq!(list(), json!([]));
+    assert_eq!(list()["items"], json!([]));
     let _ =
         ssid_in(dir.path(), &["--data", ".", "telemetry", "outbox", "drop", &id]).exits(1).says(&["no notification"]);
 }

@@ -83,7 +83,7 @@ impl Node {
     }
 
     fn manifest(&self) -> Vec<super::super::manifest::AnchorRecord> {
-        AnchorManifest::read(&self.home.path().join("ipfs_anchor_manifest.json")).unwrap().anchors
+        AnchorManifest::read(self.home.path().join("ipfs_anchor_manifest.json")).unwrap().anchors
     }
 
     async fn until_nothing_waits(&self) {

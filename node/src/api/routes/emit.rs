@@ -205,9 +205,12 @@ fn describe(
     })
 }
 
+/// One field of an event.
+type Part = fn(&Event) -> &String;
+
 /// The fields in which two events of one subject differ.
 fn differences(offered: &Event, certified: &Event) -> Vec<FieldDifference> {
-    let fields: [(&str, fn(&Event) -> &String); 6] = [
+    let fields: [(&str, Part); 6] = [
         ("commit_hash", |e| &e.commit_hash),
         ("blueprint", |e| &e.blueprint),
         ("timestamp", |e| &e.timestamp),

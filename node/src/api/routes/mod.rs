@@ -4,6 +4,7 @@ mod anchors;
 mod consensus;
 mod count;
 mod decide;
+mod divergences;
 mod emit;
 mod events;
 mod evidence;
@@ -82,6 +83,7 @@ pub(super) fn router(state: ApiState, shutdown: CancellationToken) -> Router {
         .route("/v1/telemetry/outbox", get(telemetry::outbox))
         .route("/v1/telemetry/outbox/{id}/retry", post(telemetry::retry))
         .route("/v1/telemetry/outbox/{id}/drop", post(telemetry::forget))
+        .route("/v1/divergences", get(divergences::list))
         .route("/v1/log/head", get(log::head))
         .route("/v1/log/signed-head", get(log::signed_head))
         .route("/v1/log/proof", get(log::proof))

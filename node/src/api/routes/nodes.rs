@@ -73,6 +73,7 @@ fn view(state: &ApiState, member: &Member) -> Result<NodeView, Failure> {
     let heard: Option<Heard> = peer.heartbeat;
     let said = |part: fn(&Heartbeat) -> u64| heard.as_ref().map(|(heartbeat, _)| part(heartbeat));
     let says = |part: fn(&Heartbeat) -> &String| heard.as_ref().map(|(heartbeat, _)| part(heartbeat).clone());
+    let can_sign = heard.as_ref().map(|(heartbeat, _)| heartbeat.can_sign);
     let engine = is_self.then(|| state.engine.status().borrow().clone());
     let own = engine.as_deref();
     let (_, trust_score) = state.trust_of(id)?;
@@ -98,6 +99,9 @@ fn view(state: &ApiState, member: &Member) -> Result<NodeView, Failure> {
         certified_count: own.map(|e| e.certified).or(said(|h| h.certified_count)),
         log_size: own.map(|e| e.log.size).or(said(|h| h.log_size)),
         open_count: own.map(|e| e.open).or(said(|h| h.open_count)),
+        can_sign: own.map(|e| e.can_sign).or(can_sign).map(|can| can.to_string()),
+        can_sign_reason: own.map(|e| e.can_sign_reason.clone()).or(says(|h| &h.can_sign_reason)),
+        divergences: own.map(|e| e.divergences).or(said(|h| h.divergences)),
         blueprint: says(|h| &h.blueprint),
         compliance_score: says(|h| &h.compliance_score),
         heartbeat_delay_ms: heard

@@ -4,9 +4,12 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
+use serde::Deserialize;
+use ssid_protocol::heartbeat::CanSign;
 use ssid_protocol::member::Status;
 use ssid_protocol::record::Transport;
 use tokio::time::timeout;
@@ -125,7 +128,11 @@ fn voting(state: &ApiState, engine: &EngineStatus) -> VotingStatus {
     let missing_voters = named(&engine.missing_voters);
     VotingStatus {
         has_quorum: engine.has_quorum,
-        waiting_for: waiting_for(state, engine, &missing_voters),
+        able_voters: named(&engine.able_voters),
+        can_sign: engine.can_sign.to_string(),
+        can_sign_reason: engine.can_sign_reason.clone(),
+        registry: engine.registry.clone(),
+        waiting_for: own_reasons(state, engine).into_iter().chain(no_quorum(state, engine, &missing_voters)).collect(),
         connected_voters: named(&engine.connected_voters),
         missing_voters,
         abstaining: engine.abstaining.clone(),
@@ -137,19 +144,40 @@ fn voting(state: &ApiState, engine: &EngineStatus) -> VotingStatus {
     }
 }
 
-/// What keeps the node from deciding, in words.
-fn waiting_for(state: &ApiState, engine: &EngineStatus, missing: &[NamedNode]) -> Vec<String> {
-    let mut reasons = Vec::new();
-    if !engine.has_quorum {
-        let names: Vec<_> = missing.iter().map(|n| n.node_name.as_str()).collect();
-        let (quorum, total) = (state.voters.quorum(), state.voters.total());
-        let connected = engine.connected_voters.len();
-        reasons.push(format!(
-            "a quorum: {connected} of {} voters connected, weight {quorum} of {total} decides; missing: {}",
-            state.voters.len(),
-            if names.is_empty() { "none".to_owned() } else { names.join(", ") }
-        ));
+/// Why nothing can be decided although this node may be well: too few voters that can sign.
+fn no_quorum(state: &ApiState, engine: &EngineStatus, missing: &[NamedNode]) -> Option<String> {
+    if engine.has_quorum {
+        return None;
     }
+    let or_none = |names: Vec<String>| if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    let missing = or_none(missing.iter().map(|node| node.node_name.clone()).collect());
+    let (quorum, total) = (state.voters.quorum(), state.voters.total());
+    let mut words = format!(
+        "a quorum: {} of {} voters connected, weight {quorum} of {total} decides; missing: {missing}",
+        engine.connected_voters.len(),
+        state.voters.len(),
+    );
+    let unable = engine.connected_voters.iter().filter(|node| !engine.able_voters.contains(node));
+    let unable: Vec<String> = unable.map(|node| unable_in_words(state, engine, node)).collect();
+    if !unable.is_empty() {
+        words.push_str("; connected and not signing: ");
+        words.push_str(&unable.join(", "));
+    }
+    Some(words)
+}
+
+fn unable_in_words(state: &ApiState, engine: &EngineStatus, node: &ssid_protocol::id::NodeId) -> String {
+    let name = state.named_node(node).node_name;
+    let peers = state.peers.borrow();
+    let said =
+        peers.members.get(node).and_then(|peer| peer.heartbeat.as_ref()).map(|(heartbeat, _)| heartbeat.can_sign);
+    let can_sign = if *node == state.node_id { Some(engine.can_sign) } else { said };
+    can_sign.map_or(name.clone(), |can_sign| format!("{name} ({can_sign})"))
+}
+
+/// Why this node itself does not sign, in words.
+fn own_reasons(state: &ApiState, engine: &EngineStatus) -> Vec<String> {
+    let mut reasons = Vec::new();
     if let Some(why) = &engine.read_only {
         reasons.push(format!("its operators: read-only because {why}"));
     }
@@ -163,6 +191,11 @@ fn waiting_for(state: &ApiState, engine: &EngineStatus, missing: &[NamedNode]) -
              before a quorum has",
             hearing.heard.len()
         ));
+    } else if engine.can_sign == CanSign::Starting {
+        reasons.push("its registry file: it is read to its end before anything is signed".to_owned());
+    }
+    if let Some(why) = &engine.registry {
+        reasons.push(format!("its registry file: {why}; until then it endorses and announces nothing"));
     }
     reasons
 }
@@ -180,6 +213,8 @@ fn statistics(state: &ApiState, engine: &EngineStatus) -> Statistics {
         consensus_disagreements: engine.disagreements,
         open: engine.open,
         conflicts: engine.conflicts,
+        divergences: engine.divergences,
+        kept_offers: engine.kept_offers,
         certified: engine.certified,
     }
 }
@@ -188,11 +223,28 @@ pub(super) async fn healthz() -> &'static str {
     "ok\n"
 }
 
-pub(super) async fn readyz(State(state): State<ApiState>) -> impl IntoResponse {
+/// What `/readyz` is asked.
+#[derive(Debug, Deserialize)]
+pub(super) struct Asked {
+    /// Whether the federation has to be able to decide, too.
+    #[serde(default)]
+    federation: bool,
+}
+
+/// Whether this node serves and signs; with `federation=true` also whether anything can be decided.
+pub(super) async fn readyz(
+    State(state): State<ApiState>,
+    asked: Result<Query<Asked>, QueryRejection>,
+) -> Result<impl IntoResponse, Failure> {
+    let Query(asked) = asked?;
     let engine = state.engine.status().borrow().clone();
-    let reasons = voting(&state, &engine).waiting_for;
+    let mut reasons = own_reasons(&state, &engine);
+    if asked.federation {
+        let missing: Vec<_> = engine.missing_voters.iter().map(|id| state.named_node(id)).collect();
+        reasons.extend(no_quorum(&state, &engine, &missing));
+    }
     let code = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (code, Json(ReadyView { ready: reasons.is_empty(), reasons }))
+    Ok((code, Json(ReadyView { ready: reasons.is_empty(), reasons })))
 }
 
 pub(super) async fn metrics(State(state): State<ApiState>) -> Result<impl IntoResponse, Failure> {

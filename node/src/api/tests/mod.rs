@@ -147,6 +147,7 @@ pub(crate) fn status(store: &Store) -> EngineStatus {
         disagreements: 0,
         connected_voters: ids[..2].to_vec(),
         missing_voters: ids[2..].to_vec(),
+        is_connected: false,
         able_voters: ids[..2].to_vec(),
         has_quorum: false,
         can_sign: CanSign::Yes,

@@ -1,6 +1,7 @@
 //! `/v1/consensus`: how subjects were decided.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 use ssid_protocol::id::{Choice, ContentDigest, Epoch, EventHash, NodeId, Round, SubjectId};
@@ -106,7 +107,8 @@ impl RecordView {
         let mut words = format!("{} of {} observed it", self.node_hashes.len() - differ, self.eligible_nodes);
         let mut add = |count: usize, one: &str, many: &str| {
             if count > 0 {
-                words.push_str(&format!(", {count} {}", if count == 1 { one } else { many }));
+                // writing to a String does not fail
+                let _ = write!(words, ", {count} {}", if count == 1 { one } else { many });
             }
         };
         add(differ, "differs", "differ");

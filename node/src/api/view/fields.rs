@@ -59,6 +59,7 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
 pub(super) mod optional {
     use super::{Deserialize as _, Deserializer, Event, Fields, Serialize as _, Serializer};
 
+    #[expect(clippy::ref_option, reason = "serde hands over the field itself")]
     pub(in super::super) fn serialize<S: Serializer>(event: &Option<Event>, serializer: S) -> Result<S::Ok, S::Error> {
         event.clone().map(Fields::from).serialize(serializer)
     }
@@ -80,6 +81,7 @@ pub(super) mod subject {
         occurrence: String,
     }
 
+    #[expect(clippy::ref_option, reason = "serde hands over the field itself")]
     pub(in super::super) fn serialize<S: Serializer>(
         subject: &Option<Subject>,
         serializer: S,

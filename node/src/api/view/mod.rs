@@ -4,6 +4,7 @@
 mod anchor;
 mod conflict;
 mod consensus;
+mod divergence;
 mod event;
 mod evidence;
 mod fields;
@@ -18,6 +19,7 @@ pub use anchor::{AnchorFailure, AnchorProgress, AnchorSession, AnchorView, Ancho
 pub use conflict::{CandidateVotes, ConflictView, DecisionView, ReviewView};
 pub(crate) use consensus::by_event;
 pub use consensus::{ConsensusCheck, FailedCertificate, FoundLaterView, RecordView, VerifyProgress, VerifyView};
+pub use divergence::DivergenceView;
 pub use event::{AppliedView, EmitView, EventDraft, EventState, EventView, FieldDifference, ImportView, LineNote};
 pub use evidence::EvidenceView;
 pub use log::{ConsistencyView, LogHeadView, ProofView, SIGNED_HEAD_FORMAT, SignedHeadView};

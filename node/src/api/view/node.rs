@@ -50,6 +50,12 @@ pub struct NodeView {
     pub log_size: Option<u64>,
     /// How many subjects it has open, from its heartbeat.
     pub open_count: Option<u64>,
+    /// Whether it signs votes: `yes`, `starting`, `abstaining`, `read_only` or `no_registry`, from its heartbeat.
+    pub can_sign: Option<String>,
+    /// Why it does not; empty if it does.
+    pub can_sign_reason: Option<String>,
+    /// How many decisions its own registry contradicts, found when it could no longer vote; from its heartbeat.
+    pub divergences: Option<u64>,
     /// Its registry's blueprint, from its heartbeat.
     pub blueprint: Option<String>,
     /// Its registry's compliance score, from its heartbeat.

@@ -105,8 +105,16 @@ pub struct TransportStatus {
 /// Whether the node can decide now, and if not, what it waits for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VotingStatus {
-    /// Whether the connected voters are a quorum.
+    /// Whether the voters that can sign, as far as known, are a quorum: whether anything can be decided.
     pub has_quorum: bool,
+    /// Voters that sign votes, as their heartbeats say, this node included if it does.
+    pub able_voters: Vec<NamedNode>,
+    /// Whether this node signs votes: `yes`, `starting`, `abstaining`, `read_only` or `no_registry`.
+    pub can_sign: String,
+    /// Why it does not; empty if it does.
+    pub can_sign_reason: String,
+    /// Why its registry file is not known as it is, if it is not.
+    pub registry: Option<String>,
     /// Voters connected, this node included if it is one.
     pub connected_voters: Vec<NamedNode>,
     /// Voters not connected.
@@ -162,6 +170,10 @@ pub struct Statistics {
     pub open: u64,
     /// Subjects that wait for people.
     pub conflicts: u64,
+    /// Decisions that this node's own registry contradicts: `GET /v1/divergences`.
+    pub divergences: u64,
+    /// Events offered while this node could not sign: kept, and sent once it can.
+    pub kept_offers: u64,
     /// Certified subjects.
     pub certified: u64,
 }
@@ -169,7 +181,7 @@ pub struct Statistics {
 /// `GET /readyz`: 200 if ready, else 503.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReadyView {
-    /// Whether events offered now can be decided.
+    /// Whether this node serves and signs; with `?federation=true` also whether anything can be decided.
     pub ready: bool,
     /// If not, why not.
     pub reasons: Vec<String>,
