@@ -1,6 +1,7 @@
 //! Text of others where people read it: without characters that steer a terminal, hide, or turn the order of what is
 //! shown. What is signed, stored and compared keeps them.
 
+use std::fmt::Write as _;
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory as _};
 
 /// Whether a character shows nothing of itself and may change how others are shown: controls (Cc), formats such as
@@ -47,8 +48,7 @@ fn color_at(text: &str) -> usize {
     }
     // normal, bold, dim, italic, and colours of the foreground
     let is_ours = match numbers[..length].split(';').collect::<Vec<_>>()[..] {
-        ["" | "0" | "1" | "2" | "3" | "22" | "23" | "39"] => true,
-        ["38", "5", _] => true,
+        ["" | "0" | "1" | "2" | "3" | "22" | "23" | "39"] | ["38", "5", _] => true,
         [one] => one.parse().is_ok_and(|code: u8| (31..=37).contains(&code) || (90..=97).contains(&code)),
         _ => false,
     };
@@ -64,7 +64,8 @@ pub fn printable_json(document: &str) -> String {
             continue;
         }
         for unit in c.encode_utf16(&mut [0; 2]) {
-            shown.push_str(&format!("\\u{unit:04x}"));
+            // writing to a String does not fail
+            let _ = write!(shown, "\\u{unit:04x}");
         }
     }
     shown

@@ -181,7 +181,9 @@ mod tests {
         if has_key {
             fs::write(home.voting_key(), "").unwrap();
         }
-        own.map(|text| fs::write(home.config(), text).unwrap());
+        if let Some(text) = own {
+            fs::write(home.config(), text).unwrap();
+        }
         let variable = ("SSID_ANCHORING_CID_VERSION".to_owned(), "1".to_owned());
         Config::effective(&RegistryPaths::choose(Some(&repo), home.root()), &home, [variable])
     }
@@ -252,7 +254,7 @@ mod tests {
         // and written so that it stays so
         fs::remove_file(home.config()).unwrap();
         config.settings.local_node.node_name = "A".into();
-        config.save_atomic(&home.config()).unwrap();
+        config.save_atomic(home.config()).unwrap();
         assert_eq!(fs::metadata(home.config()).unwrap().permissions().mode() & 0o777, 0o600);
     }
 

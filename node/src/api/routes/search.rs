@@ -46,11 +46,14 @@ pub(super) struct Wanted {
     until: Option<Timestamp>,
 }
 
+/// A record with its place in the log and its event.
+type Found = (u64, ConsensusRecord, Event);
+
 impl Filter {
     pub(super) fn wanted(&self, state: &ApiState) -> Result<Wanted, Failure> {
         let member = self.member.as_deref().map(|name| state.find_member(name)).transpose()?;
         let time = |name: &str, text: &Option<String>| text.as_deref().map(|text| moment(name, text)).transpose();
-        let commit = self.commit.as_deref().map(|text| text.to_ascii_lowercase());
+        let commit = self.commit.as_deref().map(str::to_ascii_lowercase);
         if commit.as_ref().is_some_and(|text| text.is_empty() || !text.bytes().all(|b| b.is_ascii_hexdigit())) {
             return Err(Failure::bad_request("commit takes the beginning of a commit hash: hex digits"));
         }
@@ -124,7 +127,7 @@ impl Wanted {
         state: &ApiState,
         limit: usize,
         mut before: Option<u64>,
-    ) -> Result<(Vec<(u64, ConsensusRecord, Event)>, Option<u64>), Failure> {
+    ) -> Result<(Vec<Found>, Option<u64>), Failure> {
         let mut found = Vec::new();
         let mut looked_at = 0;
         let page = if self.is_all() { limit.min(AT_ONCE) } else { AT_ONCE };

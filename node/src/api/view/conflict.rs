@@ -115,6 +115,7 @@ impl From<DecisionRow> for DecisionView {
 
 impl ConflictView {
     /// The same with what this node's operator decided about it.
+    #[must_use]
     pub fn decided(self, rows: Vec<DecisionRow>) -> Self {
         Self { decisions: rows.into_iter().map(DecisionView::from).collect(), ..self }
     }
