@@ -43,10 +43,8 @@ struct Cleaned {
 impl Write for Cleaned {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let line_text = String::from_utf8_lossy(line);
-        let shown = match self.is_json {
-            true => text::printable_json(&line_text),
-            false => text::printable(&line_text, self.color),
-        };
+        let shown =
+            if self.is_json { text::printable_json(&line_text) } else { text::printable(&line_text, self.color) };
         io::stderr().lock().write_all(shown.as_bytes())?;
         Ok(line.len())
     }

@@ -117,13 +117,13 @@ impl Output {
     }
 
     /// A cell in the colour of its meaning.
-    #[expect(clippy::unused_self, reason = "reads as its siblings")]
+    #[expect(clippy::unused_self, clippy::needless_pass_by_value, reason = "reads as its siblings")]
     pub(crate) fn cell(self, tone: Tone, text: impl ToString) -> Cell {
         Cell { text: text.to_string(), tone: Some(tone) }
     }
 
     /// A cell without colour.
-    #[expect(clippy::unused_self, reason = "reads as its sibling")]
+    #[expect(clippy::unused_self, clippy::needless_pass_by_value, reason = "reads as its sibling")]
     pub(crate) fn plain(self, text: impl ToString) -> Cell {
         Cell { text: text.to_string(), tone: None }
     }

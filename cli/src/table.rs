@@ -257,7 +257,7 @@ mod tests {
     #[test]
     fn a_column_that_may_go_and_says_nothing_goes() {
         let row = vec![Cell { text: "x".into(), tone: None }, Cell { text: String::new(), tone: None }];
-        assert!(!lay(&[whole("A"), whole("B").goes(1)], &[row.clone()], 80, false).contains('B'));
+        assert!(!lay(&[whole("A"), whole("B").goes(1)], std::slice::from_ref(&row), 80, false).contains('B'));
         assert!(lay(&[whole("A"), whole("B")], &[row], 80, false).contains('B'));
     }
 

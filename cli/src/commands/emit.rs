@@ -144,7 +144,8 @@ async fn undecided(context: &Context, view: &EmitView) -> Result<CliError> {
     let status: StatusView = context.client()?.get(&["v1", "status"], &[]).await?;
     let mut message = "not certified in time; the event is kept and being voted on".to_owned();
     for reason in &status.voting.waiting_for {
-        message += &format!("\n  waiting for {}", clean(reason));
+        message.push_str("\n  waiting for ");
+        message.push_str(&clean(reason));
     }
     let hint = format!("see: ssid consensus check {}", view.event_hash);
     Ok(CliError::new(Code::NoConsensus, message).hint(hint))

@@ -147,13 +147,12 @@ fn page(todo: &[Todo], out: Output) -> String {
         return out.paint(Tone::Good, "Nothing waits for you.");
     }
     let one = |todo: &Todo| {
-        let mut text = out.paint(Tone::Warn, &out.paragraph(&todo.what, 2));
+        let what = out.paint(Tone::Warn, &out.paragraph(&todo.what, 2));
         let since = todo.since.as_deref().map(|at| format!("  since      {}\n", when(at))).unwrap_or_default();
         let until = todo.until.as_deref().map(|at| format!("  until      {}\n", seconds(at))).unwrap_or_default();
         let otherwise = out.paragraph(&todo.otherwise, 13);
         let commands: Vec<_> = todo.commands.iter().map(|command| format!("    {command}\n")).collect();
-        text.push_str(&format!("\n{since}{until}  otherwise  {otherwise}\n{}", commands.concat()));
-        text
+        format!("{what}\n{since}{until}  otherwise  {otherwise}\n{}", commands.concat())
     };
     todo.iter().map(one).collect::<Vec<_>>().join("\n")
 }
