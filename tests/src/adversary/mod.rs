@@ -12,6 +12,7 @@ mod forgery;
 mod link;
 mod member;
 mod misdeeds;
+mod schemes;
 
 use std::path::Path;
 
@@ -23,6 +24,7 @@ pub use forgery::{forged_certificates, heartbeat, liar};
 pub use link::{Answering, Link};
 pub use member::{Member, Victim};
 pub use misdeeds::Misdeed;
+pub use schemes::Scheme;
 
 /// A member without a node, with one connection to each other member.
 #[derive(Debug)]

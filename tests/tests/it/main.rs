@@ -32,6 +32,7 @@ mod process;
 mod quorum;
 mod registry_file;
 mod rubbish;
+mod schemes;
 mod telemetry;
 mod terminal;
 mod vote_history;
