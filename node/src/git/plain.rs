@@ -41,16 +41,16 @@ pub enum PlainLogError {
     #[error("no registry log is found there: neither {} nor {}", LOG_PATHS[0], LOG_PATHS[1])]
     NoLog,
     /// There is a link where the log should be, and it leads to no file of the repository.
-    #[error("{0} is a link that leads to no file of that repository; its operators commit the log itself")]
-    Link(&'static str),
+    #[error("a link that leads to no file there stands in the log's place; its operators commit the log itself")]
+    Link,
     /// Where signatures are asked for, the commit of a link says nothing of what it leads to.
-    #[error("{0} leads through a link: where a signature is required its operators commit the log itself there")]
-    SignedLink(&'static str),
+    #[error("a link leads to its log; where a signature is required its operators commit the log itself")]
+    SignedLink,
     /// The log is kept elsewhere, by Git LFS.
     #[error(
-        "{0} is a Git LFS pointer, not the log; its operators commit the log itself: git lfs untrack {0}, then git add --renormalize {0}"
+        "a Git LFS pointer stands in the log's place; its operators commit the log itself: git lfs untrack, then git add --renormalize"
     )]
-    Pointer(&'static str),
+    Pointer,
     /// The log is too large.
     #[error(
         "its registry log has {0} bytes, more than log_bytes = {LOG_BYTES}; ask its operators to archive it and begin a new one"
@@ -64,7 +64,7 @@ pub enum PlainLogError {
 impl PlainLogError {
     /// Whether the repository was read all the same, and what stands in it is no log.
     pub fn is_of_content(&self) -> bool {
-        matches!(self, Self::Link(_) | Self::SignedLink(_) | Self::Pointer(_))
+        matches!(self, Self::Link | Self::SignedLink | Self::Pointer)
     }
 }
 
@@ -205,7 +205,7 @@ impl PlainLogs {
         let found = self.locate(repository, tip).await?;
         if self.asked != Asked::default() {
             if self.look(repository, tip, found.path, false).await? != found.said {
-                return Err(PlainLogError::SignedLink(found.path));
+                return Err(PlainLogError::SignedLink);
             }
             self.check_signature(repository, found.path, node).await?;
         }
@@ -216,7 +216,7 @@ impl PlainLogs {
         self.git.run(job.into_file(file.try_clone().map_err(failed)?)).await?;
         file.rewind().map_err(failed)?;
         if found.bytes <= POINTER_BYTES && is_pointer(&mut file).map_err(failed)? {
-            return Err(PlainLogError::Pointer(found.path));
+            return Err(PlainLogError::Pointer);
         }
         file.rewind().map_err(failed)?;
         Ok(file)
@@ -236,7 +236,7 @@ impl PlainLogs {
                     }
                     return Ok(Located { path, id: id.to_owned(), bytes, said });
                 }
-                (Some("dangling" | "loop" | "symlink"), ..) => return Err(PlainLogError::Link(path)),
+                (Some("dangling" | "loop" | "symlink"), ..) => return Err(PlainLogError::Link),
                 // missing, a directory, another repository
                 _ => {}
             }

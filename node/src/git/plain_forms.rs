@@ -92,7 +92,7 @@ async fn links_that_stay_in_the_repository_are_followed_and_others_named() {
     scene.commit();
     assert_eq!(scene.read().await.unwrap(), "one");
     let signed = scene.read_with(|settings| settings.security.require_gpg_signature = true).await;
-    assert!(matches!(signed, Err(PlainLogError::SignedLink(_))), "{signed:?}");
+    assert!(matches!(signed, Err(PlainLogError::SignedLink)), "{signed:?}");
     // a directory
     fs::remove_file(scene.log()).unwrap();
     let logs = scene.log().parent().unwrap().to_owned();
@@ -103,7 +103,7 @@ async fn links_that_stay_in_the_repository_are_followed_and_others_named() {
     scene.commit();
     assert_eq!(scene.read().await.unwrap(), "two");
     let signed = scene.read_with(|settings| settings.security.require_ssh_key_verification = true).await;
-    assert!(matches!(signed, Err(PlainLogError::SignedLink(_))), "{signed:?}");
+    assert!(matches!(signed, Err(PlainLogError::SignedLink)), "{signed:?}");
     fs::remove_file(&logs).unwrap();
     fs::create_dir(&logs).unwrap();
     for target in ["../../../gone.log", "/etc/hostname", "../../../../outside.log", "registry_events.log"] {
@@ -111,7 +111,7 @@ async fn links_that_stay_in_the_repository_are_followed_and_others_named() {
         symlink(target, scene.log()).unwrap();
         scene.commit();
         let refused = scene.read().await.unwrap_err();
-        assert!(matches!(refused, PlainLogError::Link(_)) && refused.is_of_content(), "{target}: {refused}");
+        assert!(matches!(refused, PlainLogError::Link) && refused.is_of_content(), "{target}: {refused}");
     }
 }
 
@@ -123,8 +123,8 @@ async fn a_pointer_of_git_lfs_is_no_log() {
         fs::write(scene.log(), pointer(url)).unwrap();
         scene.commit();
         let refused = scene.read().await.unwrap_err();
-        assert!(matches!(refused, PlainLogError::Pointer(_)) && refused.is_of_content(), "{refused}");
-        assert!(refused.to_string().contains("git lfs untrack 24_meta"), "{refused}");
+        assert!(matches!(refused, PlainLogError::Pointer) && refused.is_of_content(), "{refused}");
+        assert!(refused.to_string().starts_with("a Git LFS pointer "), "{refused}");
     }
     fs::write(scene.log(), "version of the log: 1").unwrap();
     scene.commit();
