@@ -36,7 +36,7 @@ use super::hearing::Hearing;
 use super::late::LatePrevotes;
 use super::messages::{Effects, Inbound, Ticket, Worth};
 use super::offers::Offers;
-use super::open::{Held, Open};
+use super::open::Open;
 use super::own_registry::OwnRegistry;
 use super::peers::Peers;
 use super::proof::WholeBatches;
@@ -460,7 +460,7 @@ impl Engine {
         let (Phase::Precommit, Some(choice)) = (vote.phase, vote.ballot) else { return };
         let Some(open) = self.open.get(&vote.subject) else { return };
         for held in open.votes_for(vote.round, Phase::Prevote, choice) {
-            tick.journal.extend(support(&mut self.journaled, held, vote.epoch, vote.subject));
+            tick.journal.extend(super::proof::support(&mut self.journaled, held, vote.epoch, vote.subject));
         }
     }
 
@@ -551,53 +551,6 @@ impl Engine {
         Ok(())
     }
 
-    fn halt(&mut self, mut tick: Tick, reason: String) -> Effects {
-        tracing::error!(error = reason, "a write failed: this node votes no more until it is restarted");
-        self.read_only = Some(reason.clone());
-        let waiting = tick.effects.emitted.drain(..).map(|(ticket, outcomes)| (ticket, outcomes.len()));
-        let held_back = self.offers.take_waiting();
-        let emitted = waiting.chain(held_back).map(|(ticket, count)| self.refused(ticket, count)).collect();
-        let operated =
-            tick.effects.operated.drain(..).map(|(ticket, _)| (ticket, Err(self.read_only_refusal()))).collect();
-        let adjusted =
-            tick.effects.adjusted.drain(..).map(|(ticket, _)| (ticket, Err(self.read_only_refusal()))).collect();
-        // also those whose rows are on disk already, if it was the journal's compaction that failed
-        let outbox = tick.outbox.drain(..).map(|(ticket, _)| ticket);
-        let outbox = outbox.chain(tick.effects.outbox.drain(..).map(|(ticket, _)| ticket));
-        let outbox = outbox.map(|ticket| (ticket, Err(self.read_only_refusal()))).collect();
-        // whoever waits is told, and nothing that this tick found out is
-        let verdicts = tick.effects.verdicts.drain(..).map(|(ticket, _)| (ticket, Worth::Nothing)).collect();
-        let answers = tick.effects.answers.drain(..).map(|(ticket, _)| (ticket, Self::read_only_answer())).collect();
-        let events = vec![NodeEvent::ReadOnly { reason }];
-        Effects { verdicts, answers, emitted, operated, outbox, adjusted, events, ..Effects::default() }
-    }
-
-    fn refuse_all(&mut self, inputs: Vec<Inbound>) -> Effects {
-        let mut effects = Effects::default();
-        for input in inputs {
-            match input {
-                Inbound::Batch { ticket, .. } => {
-                    effects.verdicts.extend(ticket.map(|ticket| (ticket, Worth::Nothing)));
-                }
-                Inbound::Emit { events, ticket } => effects.emitted.push(self.refused(ticket, events.len())),
-                Inbound::Adjust { ticket, .. } => effects.adjusted.push((ticket, Err(self.read_only_refusal()))),
-                Inbound::Outbox { ticket, .. } => effects.outbox.push((ticket, Err(self.read_only_refusal()))),
-                Inbound::Operate { ticket, .. } => effects.operated.push((ticket, Err(self.read_only_refusal()))),
-                Inbound::StatusAsked { ticket }
-                | Inbound::OpenAsked { ticket, .. }
-                | Inbound::OwnAsked { ticket, .. }
-                | Inbound::EventsAsked { ticket, .. } => effects.answers.push((ticket, Self::read_only_answer())),
-                _ => {}
-            }
-        }
-        effects
-    }
-
-    fn refused(&self, ticket: Ticket, count: usize) -> (Ticket, Vec<super::handle::EmitOutcome>) {
-        let reason = format!("this node is read-only: {}", self.read_only.as_deref().unwrap_or_default());
-        (ticket, vec![super::handle::EmitOutcome::Refused { reason, retry: false }; count])
-    }
-
     /// The head of the certified log.
     pub fn log_head(&self) -> LogHead {
         self.store.log_head()
@@ -633,24 +586,5 @@ impl Engine {
     pub(super) fn is_wanted(&self, digest: &ContentDigest, subject: &SubjectId) -> bool {
         let names = |open: &Open| open.machine.wanted().any(|choice| choice.content_digest == *digest);
         self.open.get(subject).is_some_and(names) || self.waiting.votes_for(subject, digest).next().is_some()
-    }
-}
-
-/// The record that keeps another's prevote beside the own vote that it justifies; none if its batch is in the journal.
-pub(super) fn support(
-    journaled: &mut HashSet<(NodeId, MerkleHash)>,
-    prevote: &Held,
-    epoch: Epoch,
-    subject: SubjectId,
-) -> Option<JournalRecord> {
-    if prevote.proof.batch().is_some_and(|batch| journaled.contains(&(batch.signer(), batch.root()))) {
-        return None;
-    }
-    match prevote.proof.full_batch() {
-        Some(batch) => {
-            journaled.insert((batch.signer(), batch.root()));
-            Some(JournalRecord::Support(batch.batch().clone()))
-        }
-        None => Some(JournalRecord::SupportAlone(Box::new(prevote.signed(epoch, subject)?))),
     }
 }

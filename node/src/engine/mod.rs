@@ -13,6 +13,7 @@ mod counts;
 mod error;
 mod events;
 mod evidence;
+mod halted;
 mod handle;
 mod hearing;
 mod late;

@@ -11,11 +11,12 @@ use std::sync::{Arc, Weak};
 
 use ssid_protocol::batch::{BatchProof, VerifiedBatch};
 use ssid_protocol::evidence::{Signed, Statement};
-use ssid_protocol::id::{MerkleHash, NodeId};
+use ssid_protocol::id::{Epoch, MerkleHash, NodeId, SubjectId};
 use ssid_protocol::limits;
-use ssid_storage::{BatchRef, ProofRef};
+use ssid_storage::{BatchRef, JournalRecord, ProofRef};
 
 use super::core::Engine;
+use super::open::Held;
 
 /// A batch of which less than one in so many statements is in use is hollow: proofs of those take less.
 pub(super) const HOLLOW: usize = 4;
@@ -169,5 +170,24 @@ impl Engine {
         if let Some(noted) = self.whole.0.get_mut(&signer) {
             noted.look_through();
         }
+    }
+}
+
+/// The record that keeps another's prevote beside the own vote that it justifies; none if its batch is in the journal.
+pub(super) fn support(
+    journaled: &mut HashSet<(NodeId, MerkleHash)>,
+    prevote: &Held,
+    epoch: Epoch,
+    subject: SubjectId,
+) -> Option<JournalRecord> {
+    if prevote.proof.batch().is_some_and(|batch| journaled.contains(&(batch.signer(), batch.root()))) {
+        return None;
+    }
+    match prevote.proof.full_batch() {
+        Some(batch) => {
+            journaled.insert((batch.signer(), batch.root()));
+            Some(JournalRecord::Support(batch.batch().clone()))
+        }
+        None => Some(JournalRecord::SupportAlone(Box::new(prevote.signed(epoch, subject)?))),
     }
 }

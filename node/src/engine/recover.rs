@@ -14,12 +14,12 @@ use ssid_protocol::voting::{Candidate, Input, Instance, OwnHistory};
 use ssid_storage::{Changes, JournalRecord, NoteKind, OperatorNote, ProofRef, StorageError, SubjectState};
 
 use super::clock::Now;
-use super::core::{Engine, EngineParts, Tick, support};
+use super::core::{Engine, EngineParts, Tick};
 use super::handle::NodeEvent;
 use super::messages::Effects;
 use super::open::{Held, Open, Proposed};
 use super::peers::PeerState;
-use super::proof::Proof;
+use super::proof::{Proof, support};
 
 /// Batches read from the journal, by the subjects that are still undecided.
 #[derive(Default)]
