@@ -122,6 +122,13 @@ pub(crate) fn wrapped(text: &str, limit: usize) -> Vec<String> {
     lines
 }
 
+/// The same with words that are longer than a line shortened; hashes stay whole.
+fn with_short_words(text: &str, limit: usize) -> String {
+    let is_hash = |word: &str| word.len() >= 12 && word.bytes().all(|b| b.is_ascii_hexdigit());
+    let word = |word: &str| if is_hash(word) { word.to_owned() } else { shortened(word, limit) };
+    text.split(' ').map(word).collect::<Vec<_>>().join(" ")
+}
+
 /// The widths that columns get of a line; a column without one is left out.
 fn widths(columns: &[Column<'_>], natural: &[usize], empty: &[bool], line: usize) -> Vec<Option<usize>> {
     let mut kept: Vec<bool> = columns.iter().zip(empty).map(|(column, empty)| column.goes == 0 || !empty).collect();
@@ -182,7 +189,7 @@ pub(crate) fn lay(columns: &[Column<'_>], rows: &[Vec<Cell>], line: usize, color
             let text = match columns[*i].giving {
                 Giving::Whole => cell.text.clone(),
                 Giving::Shortened(_) => shortened(&cell.text, *width),
-                Giving::Wrapped(_) => wrapped(&cell.text, *width).join("\n"),
+                Giving::Wrapped(_) => wrapped(&with_short_words(&cell.text, *width), *width).join("\n"),
             };
             laid(&text, cell.tone, color)
         };
@@ -269,5 +276,6 @@ mod tests {
         assert_eq!(wrapped("one two three", 7), ["one two", "three"]);
         assert_eq!(wrapped("one-very-long-word x", 4), ["one-very-long-word", "x"]);
         assert_eq!(wrapped("", 4), [""]);
+        assert_eq!(with_short_words("a_very_long_event_type of 8fe9165ff6e0", 8), "a_very_… of 8fe9165ff6e0");
     }
 }

@@ -147,8 +147,8 @@ async fn undecided(context: &Context, view: &EmitView) -> Result<CliError> {
         message.push_str("\n  waiting for ");
         message.push_str(&clean(reason));
     }
-    let hint = format!("see: ssid consensus check {}", view.event_hash);
-    Ok(CliError::new(Code::NoConsensus, message).hint(hint))
+    // lines after the first are the hint: another one would take their place
+    Ok(CliError::new(Code::NoConsensus, format!("{message}\n  see: ssid consensus check {}", view.event_hash)))
 }
 
 /// The exit code: what was asked for, or not.

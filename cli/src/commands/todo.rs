@@ -67,16 +67,20 @@ fn of_conflict(conflict: &ConflictView) -> Option<Todo> {
         subject.map_or_else(|| short(&conflict.subject_id), |s| format!("{} {}", clean(&s.event), clean(&s.version)));
     let id = short(&conflict.subject_id);
     let choose = conflict.candidates.iter().map(|candidate| {
-        let hash = short(&candidate.event_hash);
-        let commit = candidate.event.as_ref().map_or_else(String::new, |e| clean(&e.commit_hash));
-        format!("ssid conflicts resolve {id} --choose {hash} --reason TEXT    # commit {}", short(&commit))
+        format!("ssid conflicts resolve {id} --choose {} --reason TEXT", short(&candidate.event_hash))
     });
+    let versions = conflict.candidates.iter().map(|candidate| {
+        let commit = candidate.event.as_ref().map_or_else(|| "?".to_owned(), |e| short(&clean(&e.commit_hash)));
+        format!("{} of commit {commit}", short(&candidate.event_hash))
+    });
+    let versions: Vec<_> = versions.collect();
     let commands = std::iter::once(format!("ssid conflicts show {id}")).chain(choose).collect();
     Some(Todo {
         kind: "conflict",
         what: format!(
-            "{what}: the registries differ, and {} have to choose the same",
-            counted(conflict.quorum, "vote", "votes")
+            "{what}: the registries differ, and {} have to be for the same: {}",
+            counted(conflict.quorum, "vote", "votes"),
+            versions.join(", ")
         ),
         since: Some(conflict.since.clone()),
         until: None,
