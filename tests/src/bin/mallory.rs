@@ -1,7 +1,8 @@
 //! A member that plots against all others of a local cluster together, for trying out whether its federation goes on:
 //!
 //! ```text
-//! ssid cluster up 4 --dir /tmp/c && ssid cluster stop 3 --dir /tmp/c
+//! ssid cluster up --nodes 4 --dir /tmp/c          (in another terminal)
+//! ssid cluster kill 3 --dir /tmp/c
 //! cargo run -p ssid-tests --bin mallory -- --cluster /tmp/c --member 3 --do frame --count 40 --rate 5000 --seconds 120
 //! ```
 
