@@ -8,7 +8,7 @@ use ssid_node::api::view::{AppliedView, EventState, EventView, Operated, Page, i
 use ssid_node::engine::NodeEvent;
 use ssid_protocol::record::Transport;
 
-use super::{conflicts, emit, import};
+use super::{conflicts, emit, import, untimely};
 use crate::client::StreamItem;
 use crate::context::Context;
 use crate::output::{Output, Tone, clean, seconds, short, when};
@@ -60,13 +60,20 @@ pub(crate) enum EventsCommand {
     /// For event types whose policy asks a person, and for events that wait for one for another reason; see them with
     /// ssid events list --state review
     ///
-    /// Example:
+    /// What a member's old log has is too old for the others to endorse by themselves (security.max_event_age_days);
+    /// --untimely endorses all of that at once, after it has shown the list.
+    ///
+    /// Examples:
     ///   ssid events endorse 17973e79
+    ///   ssid events endorse --untimely --from Berlin --until 2025-01-01
     #[command(verbatim_doc_comment)]
     Endorse {
         /// The beginning of its event hash; HASH:DIGEST where one hash has two contents
-        #[arg(value_parser = NonEmptyStringValueParser::new())]
-        hash: String,
+        #[arg(value_parser = NonEmptyStringValueParser::new(), required_unless_present = "untimely",
+              conflicts_with = "untimely")]
+        hash: Option<String>,
+        #[command(flatten)]
+        many: untimely::UntimelyArgs,
         #[command(flatten)]
         said: conflicts::SaidArgs,
     },
@@ -157,7 +164,10 @@ pub(crate) async fn run(command: EventsCommand, context: &Context) -> Result<()>
             out.show(&event, |event| page(event, out))?;
         }
         EventsCommand::Watch => watch(context).await?,
-        EventsCommand::Endorse { hash, said } => decide(context, &hash, "endorse", &said).await?,
+        EventsCommand::Endorse { many, said, .. } if many.untimely => untimely::run(&many, &said, context).await?,
+        EventsCommand::Endorse { hash, said, .. } => {
+            decide(context, &hash.unwrap_or_default(), "endorse", &said).await?;
+        }
         EventsCommand::Refuse { hash, said } => decide(context, &hash, "refuse", &said).await?,
         EventsCommand::Apply => {
             let applied: AppliedView = client.post(&["v1", "events", "apply"], &[], Vec::new()).await?;

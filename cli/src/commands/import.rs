@@ -115,7 +115,7 @@ fn text(view: &ImportView, waited: bool, out: Output) -> String {
     }
     if view.old > 0 {
         let old = format!(
-            "{} older than max_event_age_days: other nodes vote for those only if they hold them too, so import them there as well",
+            "{} older than max_event_age_days: a node that has them not in its own registry asks its people, who take them over with: ssid events endorse --untimely --from NODE",
             counted(view.old, "is", "are")
         );
         text = format!("{text}\n{}", out.paint(Tone::Warn, &old));

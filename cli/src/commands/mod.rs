@@ -32,6 +32,7 @@ mod sync;
 mod telemetry;
 mod todo;
 mod trust;
+mod untimely;
 
 use anyhow::Result;
 use clap::Subcommand;

@@ -217,6 +217,30 @@ fn more_undecided_lines_than_may_be_open_at_once_are_read_and_announced_in_turn(
     assert_eq!(cluster.assert_agreed(), LINES);
 }
 
+/// In a federation in which nobody may lie the announcer's vote waives no limit: people take over an old log.
+#[test]
+fn an_old_log_is_taken_over_by_people_who_have_seen_the_list() {
+    let cluster = Cluster::start(3);
+    let events = Events::series("old");
+    for i in 0..3 {
+        append(cluster.node(0), &Event { timestamp: "2019-05-01T00:00:00Z".into(), ..events.event(i) });
+    }
+    let node = cluster.node(1);
+    eventually("they wait for people", SOON, || {
+        let waiting = node.status()["voting"]["awaiting_review"].clone();
+        if waiting == 3 { Ok(()) } else { Err(waiting) }
+    });
+    let many = ["events", "endorse", "--untimely", "--from", "node-0"];
+    let listed = node.ssid(&many).exits(1).says(&["nothing was endorsed", "--yes"]).stdout;
+    assert!((0..3).all(|i| listed.contains(&format!("old-{i}"))), "{listed}");
+    let none = node.ssid(&[&many[..], &["--until", "2019-01-01", "--yes"]].concat()).well().stdout;
+    assert!(none.contains("no event of node-0 waits"), "{none}");
+    assert_eq!(cluster.node(0).certified_count(), 0);
+    let done = node.ssid(&[&many[..], &["--until", "2020-01-01", "--yes"]].concat()).well().stdout;
+    assert!(done.contains("3 events endorsed"), "{done}");
+    cluster.wait_certified(3, SOON);
+}
+
 #[test]
 fn two_voters_that_cannot_sign_are_no_quorum_whoever_is_connected() {
     let mut cluster = Cluster::start(4);
