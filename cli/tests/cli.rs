@@ -241,7 +241,7 @@ fn what_does_not_belong_together_is_refused() {
     let dir = dir.path();
     three_nodes(dir);
     let init = |name, data| ["init", "--organization", "Org", "--name", name, "--data", data];
-    fails(dir, &init("X", "Berlin"), 2, &["exists and is not overwritten"]);
+    fails(dir, &init("X", "Berlin"), 2, &["is there already"]);
     fails(dir, &[&init("X", "n")[..], &["--address", "berlin:4170"]].concat(), 2, &["multiaddress", "/dns4/"]);
     fails(dir, &init("", "n"), 2, &["--name"]);
     fails(dir, &create("Madrid"), 2, &["Madrid", "Berlin", "Paris"]);
@@ -362,8 +362,8 @@ fn evidence_verifies_offline_or_is_exit_5_with_the_reason() {
     assert!(said.contains("proven") && said.contains("Node-2") && said.contains("blueprint_tagged v4.4.0"), "{said}");
     let said: Value = serde_json::from_str(&well(dir.path(), &[&verify[..], &["--json"]].concat())).unwrap();
     assert_eq!((&said["valid"], &said["kind"]), (&Value::Bool(true), &Value::String("event".into())));
-    assert_eq!(said["member"], keys[2].node_id().to_string());
-    assert_eq!(said["id"], evidence.id().to_string());
+    assert_eq!(said["member"]["node_id"], keys[2].node_id().to_string());
+    assert_eq!(said["evidence_id"], evidence.id().to_string());
     let other = keys[1].node_id().to_string();
     for (from, to, why) in [
         ("3dd05d9", "3dd05da", "the proof of the first statement"),

@@ -209,7 +209,6 @@ impl Config {
     /// The settings, for people to read: secrets left out.
     pub fn to_show(&self) -> Settings {
         let mut settings = self.settings.clone();
-        settings.local_node.git_remote = layers::without_password(&settings.local_node.git_remote);
         if let Some(url) = settings.advanced.webhook_on_consensus.as_mut().filter(|url| !url.is_empty()) {
             "(hidden)".clone_into(url);
         }

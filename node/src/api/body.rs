@@ -34,7 +34,7 @@ pub(super) async fn whole(most: usize, request: Request, next: Next) -> Response
     let (parts, body) = request.into_parts();
     let declared = if body.is_end_stream() { Some(0) } else { body.size_hint().exact() };
     let declared = declared.map(|length| usize::try_from(length).unwrap_or(usize::MAX));
-    match read(body, declared, most, PATIENCE).await {
+    match read(body, declared, most, PATIENCE, &BUDGET).await {
         Ok((bytes, _held)) => next.run(Request::from_parts(parts, Body::from(bytes))).await,
         Err(failure) => failure.into_response(),
     }
@@ -45,6 +45,7 @@ async fn read(
     declared: Option<usize>,
     most: usize,
     patience: Patience,
+    budget: &'static Semaphore,
 ) -> Result<(Bytes, SemaphorePermit<'static>), Failure> {
     let too_large = || {
         let problem = Problem::new(413, "too_large", "The body is too large", format!("more than {most} bytes"));
@@ -56,7 +57,7 @@ async fn read(
         return Err(too_large());
     }
     let busy = |_| Failure::busy("api_bodies", &format!("bodies of more than {BUDGET_KIB} KiB are on their way"));
-    let held = BUDGET.try_acquire_many(u32::try_from(expected.div_ceil(1024)).unwrap_or(u32::MAX)).map_err(busy)?;
+    let held = budget.try_acquire_many(u32::try_from(expected.div_ceil(1024)).unwrap_or(u32::MAX)).map_err(busy)?;
     let deadline = Instant::now() + patience.whole;
     let mut stream = body.into_data_stream();
     let mut bytes = Vec::new();
@@ -85,6 +86,9 @@ mod tests {
 
     use super::*;
 
+    /// Not the process's: other tests' requests hold of that.
+    static OWN: Semaphore = Semaphore::const_new(BUDGET_KIB);
+
     fn chunks(sizes: &[usize]) -> Body {
         let chunks: Vec<_> = sizes.iter().map(|size| Ok::<_, std::io::Error>(vec![b'x'; *size])).collect();
         Body::from_stream(stream::iter(chunks))
@@ -92,24 +96,24 @@ mod tests {
 
     #[tokio::test]
     async fn bodies_stay_within_their_size_and_the_budget_of_all() {
-        let read_of = |sizes: &'static [usize], declared| read(chunks(sizes), declared, 100, PATIENCE);
+        let read_of = |sizes: &'static [usize], declared| read(chunks(sizes), declared, 100, PATIENCE, &OWN);
         assert_eq!(read_of(&[60, 40], None).await.unwrap().0.len(), 100);
         for (sizes, declared) in [(&[60, 41][..], None), (&[1][..], Some(101)), (&[2][..], Some(1))] {
             assert_eq!(read_of(sizes, declared).await.unwrap_err().0.status, 413, "{sizes:?}");
         }
         let most = BUDGET_KIB * 1024;
-        let held = read(chunks(&[1]), Some(most), most, PATIENCE).await.unwrap();
-        let refused = read(chunks(&[1]), Some(1), most, PATIENCE).await.unwrap_err().0;
+        let held = read(chunks(&[1]), Some(most), most, PATIENCE, &OWN).await.unwrap();
+        let refused = read(chunks(&[1]), Some(1), most, PATIENCE, &OWN).await.unwrap_err().0;
         assert_eq!((refused.status, refused.limit.as_deref()), (503, Some("api_bodies")));
         drop(held);
-        assert!(read(chunks(&[1]), Some(1), most, PATIENCE).await.is_ok());
+        assert!(read(chunks(&[1]), Some(1), most, PATIENCE, &OWN).await.is_ok());
     }
 
     #[tokio::test]
     async fn a_body_that_pauses_or_never_ends_is_given_up() {
         let given_up = async |body: Body, pause, whole| {
             let patience = Patience { pause: Duration::from_millis(pause), whole: Duration::from_millis(whole) };
-            let refused = read(body, None, usize::MAX >> 40, patience).await.unwrap_err().0;
+            let refused = read(body, None, usize::MAX >> 40, patience, &BUDGET).await.unwrap_err().0;
             assert_eq!((refused.status, refused.kind.as_str()), (408, "urn:ssid:problem:body_timeout"));
         };
         let begun = stream::iter([Ok::<_, std::io::Error>("begun")]).chain(stream::pending());

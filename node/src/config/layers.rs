@@ -134,18 +134,6 @@ pub(super) fn has_password(address: &str) -> bool {
     url.password().is_some() || matches!(url.scheme(), "http" | "https") && !url.username().is_empty()
 }
 
-/// A Git address as it may be shown.
-pub(super) fn without_password(address: &str) -> String {
-    match address.split_once("://") {
-        Some((scheme, rest)) if has_password(address) => {
-            let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-            let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-            format!("{scheme}://(hidden)@{host}/{path}")
-        }
-        _ => address.to_owned(),
-    }
-}
-
 /// Whether `list`, hosts with commas between, names this one: `mail.example.org` for any port, or `127.0.0.1:8080`.
 pub fn names_host(list: &str, host: &str, port: u16) -> bool {
     let bare = |text: &str| text.trim_matches(['[', ']']).to_ascii_lowercase();
@@ -250,7 +238,7 @@ mod tests {
         assert!(load().unwrap_err().to_string().contains("chmod 600"));
         mode(&home.config(), 0o600);
         let mut config = load().unwrap();
-        assert_eq!(config.to_show().local_node.git_remote, "https://(hidden)@example.org/r.git");
+        assert_eq!(config.to_show().local_node.git_remote, "https://…@example.org/r.git");
         // and written so that it stays so
         fs::remove_file(home.config()).unwrap();
         config.settings.local_node.node_name = "A".into();

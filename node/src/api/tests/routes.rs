@@ -105,7 +105,8 @@ async fn status_says_what_the_node_waits_for() {
     let served = served(accept, false).await;
     let status = served.get("/v1/status").await;
     assert_eq!((&status["voting"]["has_quorum"], &status["federation"]["quorum"]), (&json!(false), &json!(3)));
-    let (code, ready) = served.ask("GET /readyz", "").await;
+    assert_eq!(served.ask("GET /readyz", "").await.0, 200);
+    let (code, ready) = served.ask("GET /readyz?federation=true", "").await;
     assert_eq!(code, 503);
     let reason = ready["reasons"][0].as_str().unwrap();
     assert!(reason.contains("2 of 4 voters") && reason.contains("Node-3"), "{reason}");
