@@ -121,7 +121,7 @@ fn a_file_that_is_none_is_exit_2() {
     let _ = import(cluster.dir().to_str().unwrap()).exits(2);
     let empty = cluster.dir().join("empty");
     fs::write(&empty, "").unwrap();
-    let _ = import(empty.to_str().unwrap()).well();
+    let _ = import(empty.to_str().unwrap()).exits(1).says(&["there is no event in", "/empty"]);
 }
 
 #[test]
