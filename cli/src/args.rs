@@ -18,8 +18,8 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 node not reachab
 4 no consensus (open, in conflict, certified otherwise, differing, refused, expired),
 5 verification failed.";
 
-/// A federation node for governance registries: organisations announce registry events to each other, vote on them,
-/// and keep what a quorum certified.
+/// A federation node for governance registries: organisations announce registry events to each
+/// other, vote on them, and keep what a quorum certified.
 #[derive(Debug, Parser)]
 #[command(name = "ssid", version, after_help = EXAMPLES, propagate_version = true, max_term_width = 100)]
 pub(crate) struct Cli {
@@ -34,10 +34,22 @@ pub(crate) struct Cli {
 #[command(next_help_heading = "Everywhere")]
 pub(crate) struct Global {
     /// The node's data directory [default: $XDG_DATA_HOME/ssid]
-    #[arg(long, global = true, env = "SSID_DATA", hide_env_values = true, value_name = "DIR")]
+    #[arg(
+        long,
+        global = true,
+        env = "SSID_DATA",
+        hide_env_values = true,
+        value_name = "DIR"
+    )]
     pub(crate) data: Option<PathBuf>,
     /// The governance repository, when the node serves one
-    #[arg(long, global = true, env = "SSID_REPO", hide_env_values = true, value_name = "DIR")]
+    #[arg(
+        long,
+        global = true,
+        env = "SSID_REPO",
+        hide_env_values = true,
+        value_name = "DIR"
+    )]
     pub(crate) repo: Option<PathBuf>,
     /// One JSON document on standard output, or JSON Lines for streams, and nothing else there
     #[arg(long, global = true)]

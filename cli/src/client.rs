@@ -36,14 +36,28 @@ impl Client {
     /// A client of the node of a data directory. Whether one runs shows with the first request.
     pub(crate) fn new(home: &Home) -> Result<Self> {
         let socket = home.api_socket().or_usage()?;
-        // no TLS on the socket: looking for the system's certificates would cost time, and fail where there are none
-        let http = reqwest::Client::builder().unix_socket(socket.clone()).tls_certs_only([]).build();
-        Ok(Self { http: http.context("cannot set up HTTP")?, socket, data: home.root().to_owned() })
+        // no TLS on the socket: looking for the system's certificates would cost time, and fail
+        // where there are none
+        let http = reqwest::Client::builder()
+            .unix_socket(socket.clone())
+            .tls_certs_only([])
+            .build();
+        Ok(Self {
+            http: http.context("cannot set up HTTP")?,
+            socket,
+            data: home.root().to_owned(),
+        })
     }
 
     /// `GET`, parsed.
-    pub(crate) async fn get<T: DeserializeOwned>(&self, path: &[&str], query: &[(&str, String)]) -> Result<T> {
-        let response = self.send(Method::GET, path, query, Vec::new(), Some(QUICK)).await?;
+    pub(crate) async fn get<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        query: &[(&str, String)],
+    ) -> Result<T> {
+        let response = self
+            .send(Method::GET, path, query, Vec::new(), Some(QUICK))
+            .await?;
         self.parsed(response).await
     }
 
@@ -55,7 +69,9 @@ impl Client {
 
     /// `GET`, as text.
     pub(crate) async fn get_text(&self, path: &[&str]) -> Result<String> {
-        let response = self.send(Method::GET, path, &[], Vec::new(), Some(QUICK)).await?;
+        let response = self
+            .send(Method::GET, path, &[], Vec::new(), Some(QUICK))
+            .await?;
         let body = self.body(response).await?;
         String::from_utf8(body).context("the node's answer is no text")
     }
@@ -108,15 +124,22 @@ impl Client {
 
     /// Whether the node is ready to decide; `None` if it does not answer.
     pub(crate) async fn ready(&self) -> Option<ssid_node::api::view::ReadyView> {
-        let request = self.http.get("http://ssid/readyz").timeout(Duration::from_secs(2));
+        let request = self
+            .http
+            .get("http://ssid/readyz")
+            .timeout(Duration::from_secs(2));
         request.send().await.ok()?.json().await.ok()
     }
 
     /// Everything that happens in the node from now on.
     pub(crate) async fn stream(&self) -> Result<impl Stream<Item = Result<StreamItem>> + use<>> {
-        let response = self.send(Method::GET, &["v1", "stream"], &[], Vec::new(), None).await?;
+        let response = self
+            .send(Method::GET, &["v1", "stream"], &[], Vec::new(), None)
+            .await?;
         let lost = self.unreachable("the node ended the stream");
-        let chunks = response.bytes_stream().map(|chunk| chunk.map(|bytes| bytes.to_vec()));
+        let chunks = response
+            .bytes_stream()
+            .map(|chunk| chunk.map(|bytes| bytes.to_vec()));
         Ok(stream::items(chunks, lost))
     }
 
@@ -146,15 +169,24 @@ impl Client {
         let status = response.status();
         let body = self.body(response).await?;
         let problem = serde_json::from_slice(&body).unwrap_or_else(|_| {
-            let text = String::from_utf8_lossy(&body).chars().take(200).collect::<String>();
-            Problem::new(status.as_u16(), "http", "HTTP error", format!("the node answered {status}: {text}"))
+            let text = String::from_utf8_lossy(&body)
+                .chars()
+                .take(200)
+                .collect::<String>();
+            Problem::new(
+                status.as_u16(),
+                "http",
+                "HTTP error",
+                format!("the node answered {status}: {text}"),
+            )
         });
         Err(from_problem(problem).into())
     }
 
     async fn parsed<T: DeserializeOwned>(&self, response: Response) -> Result<T> {
         let body = self.body(response).await?;
-        serde_json::from_slice(&body).context("the node's answer is not understood; are both of the same version?")
+        serde_json::from_slice(&body)
+            .context("the node's answer is not understood; are both of the same version?")
     }
 
     async fn body(&self, mut response: Response) -> Result<Vec<u8>> {
@@ -173,9 +205,15 @@ impl Client {
             return self.unreachable(&format!("no node answers at {}", self.socket.display()));
         }
         if error.is_timeout() {
-            return self.unreachable(&format!("the node at {} does not answer in time", self.socket.display()));
+            return self.unreachable(&format!(
+                "the node at {} does not answer in time",
+                self.socket.display()
+            ));
         }
-        self.unreachable(&format!("the node at {} broke off: {error}", self.socket.display()))
+        self.unreachable(&format!(
+            "the node at {} broke off: {error}",
+            self.socket.display()
+        ))
     }
 
     fn unreachable(&self, message: &str) -> CliError {
@@ -184,7 +222,9 @@ impl Client {
         let next = if is_made {
             format!("start one with: ssid run --data {data}")
         } else {
-            format!("make one with: ssid init --data {data}; then start it with: ssid run --data {data}")
+            format!(
+                "make one with: ssid init --data {data}; then start it with: ssid run --data {data}"
+            )
         };
         CliError::new(Code::Unreachable, message).hint(next)
     }
@@ -195,12 +235,17 @@ fn from_problem(problem: Problem) -> CliError {
     let kind = problem.kind.rsplit(':').next().unwrap_or_default();
     let code = match kind {
         "not_certified" | "certified_differently" => Code::NoConsensus,
-        "inadmissible" | "not_an_event" | "wrong_hash" | "bad_request" | "ambiguous" | "no_registry" => Code::Usage,
+        "inadmissible" | "not_an_event" | "wrong_hash" | "bad_request" | "ambiguous"
+        | "no_registry" => Code::Usage,
         "stopped" => Code::Unreachable,
         _ => Code::Failed,
     };
     let mut error = CliError::new(code, problem.detail);
-    let listed = if kind == "ambiguous" { problem.candidates } else { Vec::new() };
+    let listed = if kind == "ambiguous" {
+        problem.candidates
+    } else {
+        Vec::new()
+    };
     let hints: Vec<String> = problem.hint.into_iter().chain(listed).collect();
     error.hint = (!hints.is_empty()).then(|| hints.join("\n"));
     error

@@ -31,7 +31,12 @@ impl Context {
             None => Home::find(|name| std::env::var_os(name)).or_usage()?,
         };
         let out = Output::new(global.json, global.quiet, global.color);
-        Ok(Self { home, repo: global.repo.clone(), out, global: global.clone() })
+        Ok(Self {
+            home,
+            repo: global.repo.clone(),
+            out,
+            global: global.clone(),
+        })
     }
 
     /// A client of this data directory's node.

@@ -1,4 +1,5 @@
-//! Errors as people and scripts meet them: what went wrong on what, what to do next, and an exit code.
+//! Errors as people and scripts meet them: what went wrong on what, what to do next, and an exit
+//! code.
 
 use std::fmt::Display;
 use std::io::{self, Write as _};
@@ -35,8 +36,14 @@ impl CliError {
     /// An error; lines of `message` after the first are its hint.
     pub(crate) fn new(code: Code, message: impl Display) -> Self {
         let text = message.to_string();
-        let (first, rest) = text.split_once("\n  ").map_or((text.as_str(), None), |(a, b)| (a, Some(b)));
-        Self { code, message: first.to_owned(), hint: rest.map(|r| r.replace("\n  ", "\n")) }
+        let (first, rest) = text
+            .split_once("\n  ")
+            .map_or((text.as_str(), None), |(a, b)| (a, Some(b)));
+        Self {
+            code,
+            message: first.to_owned(),
+            hint: rest.map(|r| r.replace("\n  ", "\n")),
+        }
     }
 
     /// The same with a next step.
@@ -74,30 +81,56 @@ impl<T, E: Display> OrCode<T> for Result<T, E> {
 /// Writes the error to standard error; a pipe nobody reads any more is no error.
 pub(crate) fn report(failure: &anyhow::Error, json: bool) -> ExitCode {
     let is_pipe = |e: &io::Error| e.kind() == io::ErrorKind::BrokenPipe;
-    if failure.chain().any(|cause| cause.downcast_ref::<io::Error>().is_some_and(is_pipe)) {
+    if failure
+        .chain()
+        .any(|cause| cause.downcast_ref::<io::Error>().is_some_and(is_pipe))
+    {
         return ExitCode::SUCCESS;
     }
     let known = failure.downcast_ref::<CliError>();
     let code = known.map_or(Code::Failed, |e| e.code);
     // the chain of causes in one line; the CliError in it says its own message
-    write_error(&format!("{failure:#}"), known.and_then(|e| e.hint.as_deref()), code as u8, json);
+    write_error(
+        &format!("{failure:#}"),
+        known.and_then(|e| e.hint.as_deref()),
+        code as u8,
+        json,
+    );
     ExitCode::from(code as u8)
 }
 
 /// Writes what clap refused; help and version are no errors.
 pub(crate) fn report_usage(refusal: &clap::Error) -> ExitCode {
-    let is_answer = matches!(refusal.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
-    let wants_json = std::env::args_os().take_while(|arg| arg != "--").any(|arg| arg == "--json");
+    let is_answer = matches!(
+        refusal.kind(),
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+    );
+    let wants_json = std::env::args_os()
+        .take_while(|arg| arg != "--")
+        .any(|arg| arg == "--json");
     if is_answer || !wants_json {
         // standard output or error closed early: nobody reads it, nothing to say
         let _ = refusal.print();
-        return if is_answer { ExitCode::SUCCESS } else { ExitCode::from(Code::Usage as u8) };
+        return if is_answer {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::from(Code::Usage as u8)
+        };
     }
     let text = refusal.to_string();
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    let message = lines.next().unwrap_or("wrong usage").trim_start_matches("error: ").to_owned();
+    let message = lines
+        .next()
+        .unwrap_or("wrong usage")
+        .trim_start_matches("error: ")
+        .to_owned();
     let hint = lines.collect::<Vec<_>>().join("\n");
-    write_error(&message, Some(&hint).filter(|h| !h.is_empty()).map(String::as_str), Code::Usage as u8, true);
+    write_error(
+        &message,
+        Some(&hint).filter(|h| !h.is_empty()).map(String::as_str),
+        Code::Usage as u8,
+        true,
+    );
     ExitCode::from(Code::Usage as u8)
 }
 
@@ -108,9 +141,15 @@ fn write_error(message: &str, hint: Option<&str>, code: u8, json: bool) {
         let document = serde_json::json!({ "error": message, "hint": hint, "code": code });
         writeln!(err, "{}", text::printable_json(&document.to_string()))
     } else {
-        let hint = hint.map(|h| format!("\n  {}", h.replace('\n', "\n  "))).unwrap_or_default();
+        let hint = hint
+            .map(|h| format!("\n  {}", h.replace('\n', "\n  ")))
+            .unwrap_or_default();
         // names, keys and words of others may stand in it
-        writeln!(err, "{}", text::printable(&format!("error: {message}{hint}"), false))
+        writeln!(
+            err,
+            "{}",
+            text::printable(&format!("error: {message}{hint}"), false)
+        )
     };
 }
 
@@ -120,8 +159,12 @@ mod tests {
 
     #[test]
     fn lines_after_the_first_are_the_hint() {
-        let error = CliError::usage("no data directory\n  name one with --data DIR\n  or set SSID_DATA");
+        let error =
+            CliError::usage("no data directory\n  name one with --data DIR\n  or set SSID_DATA");
         assert_eq!(error.message, "no data directory");
-        assert_eq!(error.hint.as_deref(), Some("name one with --data DIR\nor set SSID_DATA"));
+        assert_eq!(
+            error.hint.as_deref(),
+            Some("name one with --data DIR\nor set SSID_DATA")
+        );
     }
 }

@@ -10,7 +10,8 @@ use crate::output::likes_color;
 
 /// Starts logging. `usual` is the level of this project's own crates without `-v` or `-q`.
 pub(crate) fn start(global: &Global, usual: &str) {
-    let debug = std::env::var_os("SSID_DEBUG").is_some_and(|value| !value.is_empty() && value != "0");
+    let debug =
+        std::env::var_os("SSID_DEBUG").is_some_and(|value| !value.is_empty() && value != "0");
     let verbosity = if debug { 2 } else { global.verbose };
     let filter = match (global.quiet && !debug, verbosity) {
         (true, _) => "error".to_owned(),
@@ -23,7 +24,8 @@ pub(crate) fn start(global: &Global, usual: &str) {
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(filter))
         .with_writer(move || Cleaned { is_json, color })
-        // it would tell standard error that standard error is gone, and panic: a node outlives the reader of its log
+        // it would tell standard error that standard error is gone, and panic: a node outlives the
+        // reader of its log
         .log_internal_errors(false)
         .with_ansi(color)
         .with_target(verbosity > 0);
@@ -34,7 +36,8 @@ pub(crate) fn start(global: &Global, usual: &str) {
     };
 }
 
-/// Standard error, for whole log lines: what of others' text in them could steer a terminal is replaced.
+/// Standard error, for whole log lines: what of others' text in them could steer a terminal is
+/// replaced.
 struct Cleaned {
     is_json: bool,
     color: bool,
@@ -43,8 +46,11 @@ struct Cleaned {
 impl Write for Cleaned {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let line_text = String::from_utf8_lossy(line);
-        let shown =
-            if self.is_json { text::printable_json(&line_text) } else { text::printable(&line_text, self.color) };
+        let shown = if self.is_json {
+            text::printable_json(&line_text)
+        } else {
+            text::printable(&line_text, self.color)
+        };
         io::stderr().lock().write_all(shown.as_bytes())?;
         Ok(line.len())
     }
@@ -55,5 +61,7 @@ impl Write for Cleaned {
 }
 
 fn ours(level: &str) -> String {
-    ["ssid", "ssid_node", "ssid_storage", "ssid_protocol"].map(|name| format!("{name}={level}")).join(",")
+    ["ssid", "ssid_node", "ssid_storage", "ssid_protocol"]
+        .map(|name| format!("{name}={level}"))
+        .join(",")
 }

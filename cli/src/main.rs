@@ -1,4 +1,5 @@
-//! The `ssid` command: starts nodes and local clusters, queries the local node, verifies certificates offline.
+//! The `ssid` command: starts nodes and local clusters, queries the local node, verifies
+//! certificates offline.
 
 mod args;
 mod bench;
@@ -37,7 +38,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Reads the command line. Help and usage errors, which come before it is read, follow `--color` as well.
+/// Reads the command line. Help and usage errors, which come before it is read, follow `--color` as
+/// well.
 fn parse(args: Vec<OsString>) -> Result<Cli, clap::Error> {
     let mut command = Cli::command().color(help_color(&args));
     let mut matches = command.try_get_matches_from_mut(args)?;
@@ -46,9 +48,20 @@ fn parse(args: Vec<OsString>) -> Result<Cli, clap::Error> {
 
 /// What `--color` says, wherever it stands.
 fn help_color(args: &[OsString]) -> ColorChoice {
-    let words: Vec<_> = args.iter().take_while(|arg| *arg != "--").filter_map(|arg| arg.to_str()).collect();
-    let joined = words.iter().filter_map(|word| word.strip_prefix("--color=")).next_back();
-    let apart = words.windows(2).filter(|pair| pair[0] == "--color").map(|pair| pair[1]).next_back();
+    let words: Vec<_> = args
+        .iter()
+        .take_while(|arg| *arg != "--")
+        .filter_map(|arg| arg.to_str())
+        .collect();
+    let joined = words
+        .iter()
+        .filter_map(|word| word.strip_prefix("--color="))
+        .next_back();
+    let apart = words
+        .windows(2)
+        .filter(|pair| pair[0] == "--color")
+        .map(|pair| pair[1])
+        .next_back();
     match joined.or(apart) {
         Some("never") => ColorChoice::Never,
         Some("always") => ColorChoice::Always,
@@ -64,9 +77,18 @@ mod tests {
     fn help_follows_color_wherever_it_stands() {
         let of = |words: &[&str]| help_color(&words.iter().map(OsString::from).collect::<Vec<_>>());
         assert_eq!(of(&["ssid", "--help"]), ColorChoice::Auto);
-        assert_eq!(of(&["ssid", "--color", "never", "--help"]), ColorChoice::Never);
-        assert_eq!(of(&["ssid", "nodes", "--help", "--color=never"]), ColorChoice::Never);
-        assert_eq!(of(&["ssid", "--color=always", "--help"]), ColorChoice::Always);
+        assert_eq!(
+            of(&["ssid", "--color", "never", "--help"]),
+            ColorChoice::Never
+        );
+        assert_eq!(
+            of(&["ssid", "nodes", "--help", "--color=never"]),
+            ColorChoice::Never
+        );
+        assert_eq!(
+            of(&["ssid", "--color=always", "--help"]),
+            ColorChoice::Always
+        );
         assert_eq!(of(&["ssid", "--", "--color=always"]), ColorChoice::Auto);
     }
 }

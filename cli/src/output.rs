@@ -1,5 +1,5 @@
-//! Answers on standard output: text and tables for people, JSON for programs. Colour and progress bars appear on a
-//! terminal only.
+//! Answers on standard output: text and tables for people, JSON for programs. Colour and progress
+//! bars appear on a terminal only.
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -47,7 +47,12 @@ impl Output {
             Color::Never => false,
             Color::Auto => likes_color() && io::stdout().is_terminal(),
         };
-        Self { json, quiet, color: color && !json, width: table::line_width() }
+        Self {
+            json,
+            quiet,
+            color: color && !json,
+            width: table::line_width(),
+        }
     }
 
     /// Whether answers are JSON.
@@ -56,7 +61,11 @@ impl Output {
     }
 
     /// One JSON document with `--json`, else what `text` makes of it.
-    pub(crate) fn show<T: Serialize + ?Sized>(self, value: &T, text: impl FnOnce(&T) -> String) -> io::Result<()> {
+    pub(crate) fn show<T: Serialize + ?Sized>(
+        self,
+        value: &T,
+        text: impl FnOnce(&T) -> String,
+    ) -> io::Result<()> {
         if self.json {
             let document = serde_json::to_string_pretty(value).map_err(io::Error::other)?;
             return self.document(&document);
@@ -68,7 +77,11 @@ impl Output {
     }
 
     /// One line of a stream: JSON with `--json`, else what `text` makes of it.
-    pub(crate) fn item<T: Serialize>(self, value: &T, text: impl FnOnce(&T) -> String) -> io::Result<()> {
+    pub(crate) fn item<T: Serialize>(
+        self,
+        value: &T,
+        text: impl FnOnce(&T) -> String,
+    ) -> io::Result<()> {
         if self.json {
             let line = serde_json::to_string(value).map_err(io::Error::other)?;
             return self.document(&line);
@@ -81,7 +94,8 @@ impl Output {
         write_line(&text::printable(text, self.color))
     }
 
-    /// A JSON document, for programs and files: the same document, with nothing in it that could steer a terminal.
+    /// A JSON document, for programs and files: the same document, with nothing in it that could
+    /// steer a terminal.
     #[expect(clippy::unused_self, reason = "reads as its siblings")]
     pub(crate) fn document(self, json: &str) -> io::Result<()> {
         write_line(&text::printable_json(json))
@@ -103,11 +117,19 @@ impl Output {
             Tone::Bad => "31",
             Tone::Dim => "2",
         };
-        if self.color { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+        if self.color {
+            format!("\u{1b}[{code}m{text}\u{1b}[0m")
+        } else {
+            text.to_owned()
+        }
     }
 
     /// A table that fits the line; see [`crate::table`].
-    pub(crate) fn table<'a, C>(self, columns: &[C], rows: impl IntoIterator<Item = Vec<Cell>>) -> String
+    pub(crate) fn table<'a, C>(
+        self,
+        columns: &[C],
+        rows: impl IntoIterator<Item = Vec<Cell>>,
+    ) -> String
     where
         C: Copy + Into<Column<'a>>,
     {
@@ -117,15 +139,29 @@ impl Output {
     }
 
     /// A cell in the colour of its meaning.
-    #[expect(clippy::unused_self, clippy::needless_pass_by_value, reason = "reads as its siblings")]
+    #[expect(
+        clippy::unused_self,
+        clippy::needless_pass_by_value,
+        reason = "reads as its siblings"
+    )]
     pub(crate) fn cell(self, tone: Tone, text: impl ToString) -> Cell {
-        Cell { text: text.to_string(), tone: Some(tone) }
+        Cell {
+            text: text.to_string(),
+            tone: Some(tone),
+        }
     }
 
     /// A cell without colour.
-    #[expect(clippy::unused_self, clippy::needless_pass_by_value, reason = "reads as its sibling")]
+    #[expect(
+        clippy::unused_self,
+        clippy::needless_pass_by_value,
+        reason = "reads as its sibling"
+    )]
     pub(crate) fn plain(self, text: impl ToString) -> Cell {
-        Cell { text: text.to_string(), tone: None }
+        Cell {
+            text: text.to_string(),
+            tone: None,
+        }
     }
 
     /// Columns of a line.
@@ -135,10 +171,14 @@ impl Output {
 
     /// The same for what stands `columns` to the right of the margin.
     pub(crate) fn indented(self, columns: usize) -> Self {
-        Self { width: self.width.saturating_sub(columns), ..self }
+        Self {
+            width: self.width.saturating_sub(columns),
+            ..self
+        }
     }
 
-    /// A sentence, wrapped between words to the line; what follows the first line is indented by `indent` columns.
+    /// A sentence, wrapped between words to the line; what follows the first line is indented by
+    /// `indent` columns.
     pub(crate) fn paragraph(self, text: &str, indent: usize) -> String {
         let blanks = " ".repeat(indent);
         table::wrapped(text, self.width.saturating_sub(indent)).join(&format!("\n{blanks}"))
@@ -146,10 +186,18 @@ impl Output {
 
     /// Names and values below each other, the values aligned and wrapped between words.
     pub(crate) fn fields(self, lines: &[(&str, String)]) -> String {
-        let width = lines.iter().map(|(name, _)| table::width_of(name)).max().unwrap_or_default();
+        let width = lines
+            .iter()
+            .map(|(name, _)| table::width_of(name))
+            .max()
+            .unwrap_or_default();
         let line = |(name, value): &(&str, String)| {
             let blanks = width.saturating_sub(table::width_of(name));
-            let value = if value.contains('\u{1b}') { value.clone() } else { self.paragraph(value, width + 2) };
+            let value = if value.contains('\u{1b}') {
+                value.clone()
+            } else {
+                self.paragraph(value, width + 2)
+            };
             format!("{name}{:blanks$}  {value}\n", "")
         };
         lines.iter().map(line).collect()
@@ -164,7 +212,8 @@ impl Output {
             Some(_) => "{msg} [{bar:30}] {pos}/{len} {per_sec} {eta}",
             None => "{spinner} {msg} {pos} {elapsed}",
         };
-        let style = ProgressStyle::with_template(form).unwrap_or_else(|_| ProgressStyle::default_bar());
+        let style =
+            ProgressStyle::with_template(form).unwrap_or_else(|_| ProgressStyle::default_bar());
         let bar = ProgressBar::with_draw_target(length, ProgressDrawTarget::stderr());
         bar.set_style(style.progress_chars("=> "));
         bar.set_message(what.to_owned());
@@ -199,13 +248,15 @@ pub(crate) fn counted(count: u64, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
 }
 
-/// Whether a terminal is to be coloured when nobody says: not with `NO_COLOR`, nor one that knows no colours.
+/// Whether a terminal is to be coloured when nobody says: not with `NO_COLOR`, nor one that knows
+/// no colours.
 pub(crate) fn likes_color() -> bool {
     allows_color(|name| std::env::var_os(name))
 }
 
 fn allows_color(variable: impl Fn(&str) -> Option<OsString>) -> bool {
-    variable("NO_COLOR").is_none_or(|value| value.is_empty()) && variable("TERM").is_none_or(|term| term != "dumb")
+    variable("NO_COLOR").is_none_or(|value| value.is_empty())
+        && variable("TERM").is_none_or(|term| term != "dumb")
 }
 
 /// The first digits of a hash or id.
@@ -214,9 +265,11 @@ pub(crate) fn short(id: &impl ToString) -> String {
     text.get(..12).map_or(text.clone(), ToOwned::to_owned)
 }
 
-/// How long ago a time was, as people say it – `3 min ago` – for a week; then its date. At most ten columns.
+/// How long ago a time was, as people say it – `3 min ago` – for a week; then its date. At most ten
+/// columns.
 pub(crate) fn when(iso: &str) -> String {
-    iso.parse().map_or_else(|_| clean(iso), |at| said_when(at, Timestamp::now()))
+    iso.parse()
+        .map_or_else(|_| clean(iso), |at| said_when(at, Timestamp::now()))
 }
 
 fn said_when(at: Timestamp, now: Timestamp) -> String {
@@ -237,7 +290,8 @@ fn said_when(at: Timestamp, now: Timestamp) -> String {
 
 /// An ISO time without its fraction.
 pub(crate) fn seconds(iso: &str) -> String {
-    iso.split_once('.').map_or_else(|| iso.to_owned(), |(whole, _)| format!("{whole}Z"))
+    iso.split_once('.')
+        .map_or_else(|| iso.to_owned(), |(whole, _)| format!("{whole}Z"))
 }
 
 #[cfg(test)]
@@ -246,9 +300,20 @@ mod tests {
 
     #[test]
     fn tables_are_plain_without_colour() {
-        let out = Output { json: false, quiet: false, color: false, width: 80 };
-        let table = out.table(&["NODE", "TRUST"], [vec![out.plain("Berlin"), out.cell(Tone::Good, 52)]]);
-        assert_eq!(table.lines().map(str::trim).collect::<Vec<_>>(), ["NODE    TRUST", "Berlin  52"]);
+        let out = Output {
+            json: false,
+            quiet: false,
+            color: false,
+            width: 80,
+        };
+        let table = out.table(
+            &["NODE", "TRUST"],
+            [vec![out.plain("Berlin"), out.cell(Tone::Good, 52)]],
+        );
+        assert_eq!(
+            table.lines().map(str::trim).collect::<Vec<_>>(),
+            ["NODE    TRUST", "Berlin  52"]
+        );
         assert!(!table.contains('\u{1b}'));
     }
 
@@ -268,8 +333,16 @@ mod tests {
 
     #[test]
     fn fields_are_aligned_and_wrapped_between_words() {
-        let out = Output { json: false, quiet: false, color: false, width: 20 };
-        let text = out.fields(&[("Name", "Käthe".to_owned()), ("Ort", "eins zwei drei vier".to_owned())]);
+        let out = Output {
+            json: false,
+            quiet: false,
+            color: false,
+            width: 20,
+        };
+        let text = out.fields(&[
+            ("Name", "Käthe".to_owned()),
+            ("Ort", "eins zwei drei vier".to_owned()),
+        ]);
         assert_eq!(text, "Name  Käthe\nOrt   eins zwei drei\n      vier\n");
     }
 
@@ -295,6 +368,9 @@ mod tests {
             (counted(1, "event", "events"), counted(0, "event", "events")),
             ("1 event".into(), "0 events".into())
         );
-        assert_eq!(clean_lines("refused\n  see\u{1b}[2J"), "refused\n  see\u{fffd}[2J");
+        assert_eq!(
+            clean_lines("refused\n  see\u{1b}[2J"),
+            "refused\n  see\u{fffd}[2J"
+        );
     }
 }

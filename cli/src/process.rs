@@ -3,28 +3,44 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
+use rustix::process::{
+    DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit,
+};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::Code;
 
-/// Files that are open at once, if the system allows so many: links, requests, Git and the database together.
+/// Files that are open at once, if the system allows so many: links, requests, Git and the database
+/// together.
 const FILES: u64 = 65_536;
 /// How long an orderly end may take. Service managers give at least 10 s, and people less.
 const STOP_AT_MOST: Duration = Duration::from_secs(4);
-/// How long threads that block may take once everything else has ended: what they do is of no use any more.
+/// How long threads that block may take once everything else has ended: what they do is of no use
+/// any more.
 const BLOCKED_AT_MOST: Duration = Duration::from_millis(200);
 
 /// No core, which would hold keys, and as many open files as are needed.
 pub(crate) fn set_limits() {
     // best effort: a system that refuses has its reasons, and everything works without
-    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+    let _ = setrlimit(
+        Resource::Core,
+        Rlimit {
+            current: Some(0),
+            maximum: Some(0),
+        },
+    );
     let files = getrlimit(Resource::Nofile);
     let wanted = files.maximum.map_or(FILES, |most| most.min(FILES));
     if files.current.is_some_and(|now| now < wanted) {
-        let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: files.maximum });
+        let _ = setrlimit(
+            Resource::Nofile,
+            Rlimit {
+                current: Some(wanted),
+                maximum: files.maximum,
+            },
+        );
     }
 }
 
@@ -33,15 +49,16 @@ pub(crate) fn keep_private() {
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
 }
 
-/// Runs `future` to its end. Threads that still block then – on a file system that hangs, or Git – are not waited for.
+/// Runs `future` to its end. Threads that still block then – on a file system that hangs, or Git –
+/// are not waited for.
 pub(crate) fn block_on<T>(runtime: Runtime, future: impl Future<Output = T>) -> T {
     let result = runtime.block_on(future);
     runtime.shutdown_timeout(BLOCKED_AT_MOST);
     result
 }
 
-/// Cancels the token at SIGTERM or SIGINT. Whatever hangs, the process has ended [`STOP_AT_MOST`] later, and at once at
-/// a second signal.
+/// Cancels the token at SIGTERM or SIGINT. Whatever hangs, the process has ended [`STOP_AT_MOST`]
+/// later, and at once at a second signal.
 ///
 /// # Errors
 /// If the system gives no thread or no signals.
@@ -49,10 +66,15 @@ pub(crate) fn stop_on_signals() -> Result<CancellationToken> {
     let shutdown = CancellationToken::new();
     let token = shutdown.clone();
     // a thread of its own: the runtime's may all be blocked
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let (mut interrupted, mut terminated) = {
         let _inside = runtime.enter();
-        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
+        (
+            signal(SignalKind::interrupt())?,
+            signal(SignalKind::terminate())?,
+        )
     };
     let ending = async move {
         let name = tokio::select! {
@@ -71,7 +93,9 @@ pub(crate) fn stop_on_signals() -> Result<CancellationToken> {
         }
         std::process::exit(i32::from(Code::Failed as u8));
     };
-    let spawned = std::thread::Builder::new().name("signals".to_owned()).spawn(move || runtime.block_on(ending));
+    let spawned = std::thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(move || runtime.block_on(ending));
     spawned.context("the system gives no thread for signals")?;
     Ok(shutdown)
 }
@@ -84,7 +108,11 @@ mod tests {
 
     #[test]
     fn a_thread_that_blocks_does_not_hold_up_the_end() {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
         let begun = Instant::now();
         let done = block_on(runtime, async {
             let (hangs, is_hanging) = std::sync::mpsc::channel::<()>();
@@ -97,7 +125,11 @@ mod tests {
             has_started.await.unwrap();
             hangs
         });
-        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+        assert!(
+            begun.elapsed() < Duration::from_secs(5),
+            "{:?}",
+            begun.elapsed()
+        );
         drop(done);
     }
 
@@ -106,6 +138,9 @@ mod tests {
         set_limits();
         assert_eq!(getrlimit(Resource::Core).current, Some(0));
         let files = getrlimit(Resource::Nofile);
-        assert!(files.current >= files.maximum.map(|most| most.min(FILES)), "{files:?}");
+        assert!(
+            files.current >= files.maximum.map(|most| most.min(FILES)),
+            "{files:?}"
+        );
     }
 }

@@ -60,13 +60,26 @@ pub(crate) fn init_node(
     check_name("--name", &node.name)?;
     check_name("--organization", &node.organization)?;
     let addresses = multiaddrs("--address", &node.addresses)?;
-    addresses.iter().try_for_each(|address| reachable("--address", address))?;
-    let listen =
-        if node.listen.is_empty() { default_listen(&addresses) } else { multiaddrs("--listen", &node.listen)? };
+    addresses
+        .iter()
+        .try_for_each(|address| reachable("--address", address))?;
+    let listen = if node.listen.is_empty() {
+        default_listen(&addresses)
+    } else {
+        multiaddrs("--listen", &node.listen)?
+    };
     let remote = Some(&node.git_remote).filter(|text| !text.is_empty());
-    let remote = remote.map(|text| git_remote(home, repo, text)).transpose()?;
-    if repo.is_some() && remote.as_ref().is_some_and(|remote| remote.public() != node.git_remote) {
-        let error = CliError::usage("--git-remote has a user or password in it, and others read a repository's files");
+    let remote = remote
+        .map(|text| git_remote(home, repo, text))
+        .transpose()?;
+    if repo.is_some()
+        && remote
+            .as_ref()
+            .is_some_and(|remote| remote.public() != node.git_remote)
+    {
+        let error = CliError::usage(
+            "--git-remote has a user or password in it, and others read a repository's files",
+        );
         return Err(error
             .hint("leave it out and set SSID_LOCAL_NODE_GIT_REMOTE, or use Git's credential helper")
             .into());
@@ -85,7 +98,11 @@ pub(crate) fn init_node(
         peer_id: keys.peer_id().to_string(),
         node_name: node.name.clone(),
         organization: node.organization.clone(),
-        role: if node.observer { Role::Observer } else { Role::Participant },
+        role: if node.observer {
+            Role::Observer
+        } else {
+            Role::Participant
+        },
         status: Status::Active,
         weight: u64::from(INITIAL_SCORE.unsigned_abs()),
         addresses,
@@ -99,7 +116,8 @@ pub(crate) fn init_node(
     Ok(card)
 }
 
-/// Files made by an attempt that may fail yet; removed with this value, unless the list was emptied.
+/// Files made by an attempt that may fail yet; removed with this value, unless the list was
+/// emptied.
 #[derive(Default)]
 struct Made {
     files: Vec<PathBuf>,
@@ -114,19 +132,32 @@ impl Drop for Made {
     }
 }
 
-/// Looked at before anything is written: a new key beside an old vote history or database would be of no use.
+/// Looked at before anything is written: a new key beside an old vote history or database would be
+/// of no use.
 fn check_unused(home: &Home) -> Result<(), CliError> {
-    let all =
-        [home.voting_key(), home.network_key(), home.votes_journal(), home.card(), home.genesis(), home.database()];
-    let Some(there) = all.iter().find(|path| path.symlink_metadata().is_ok()) else { return Ok(()) };
-    let message = format!("{} is there already: this directory is a node's", there.display());
+    let all = [
+        home.voting_key(),
+        home.network_key(),
+        home.votes_journal(),
+        home.card(),
+        home.genesis(),
+        home.database(),
+    ];
+    let Some(there) = all.iter().find(|path| path.symlink_metadata().is_ok()) else {
+        return Ok(());
+    };
+    let message = format!(
+        "{} is there already: this directory is a node's",
+        there.display()
+    );
     Err(CliError::usage(message).hint(
         "make the new node in another directory, with --data DIR\n\
          a node that has voted keeps its key and its vote history together: neither is of use without the other",
     ))
 }
 
-/// Whether others could dial an address with what this program speaks: it goes into the signed card and the genesis file.
+/// Whether others could dial an address with what this program speaks: it goes into the signed card
+/// and the genesis file.
 fn reachable(flag: &str, address: &str) -> Result<(), CliError> {
     let refused = |why: &str| {
         let hint = "for example /ip4/192.0.2.7/tcp/4170 or /dns4/berlin.example/udp/4170/quic-v1";
@@ -142,7 +173,12 @@ fn reachable(flag: &str, address: &str) -> Result<(), CliError> {
 fn configure(home: &Home, repo: Option<&Path>, node: &NewNode, listen: Vec<String>) -> Result<()> {
     let path = RegistryPaths::choose(repo, home.root()).federation_config;
     if let Some(folder) = path.parent() {
-        let failed = |e| CliError::new(Code::Failed, format!("cannot make {}: {e}", folder.display()));
+        let failed = |e| {
+            CliError::new(
+                Code::Failed,
+                format!("cannot make {}: {e}", folder.display()),
+            )
+        };
         fs::create_dir_all(folder).map_err(failed)?;
     }
     let mut config = Config::load_or_default(&path).or_usage()?;
@@ -156,20 +192,36 @@ fn configure(home: &Home, repo: Option<&Path>, node: &NewNode, listen: Vec<Strin
     }
     let settings = &mut config.settings;
     settings.federation.enabled = true;
-    settings.federation.mode = if node.observer { Mode::Observer } else { Mode::Participant };
+    settings.federation.mode = if node.observer {
+        Mode::Observer
+    } else {
+        Mode::Participant
+    };
     settings.local_node.node_name.clone_from(&node.name);
-    settings.local_node.organization.clone_from(&node.organization);
+    settings
+        .local_node
+        .organization
+        .clone_from(&node.organization);
     settings.local_node.git_remote.clone_from(&node.git_remote);
     settings.network.mdns = node.mdns;
-    // without a repository the registry log is this node's own file: nobody else has to agree to lines in it
+    // without a repository the registry log is this node's own file: nobody else has to agree to
+    // lines in it
     settings.conflict_resolution.auto_apply_consensus |= repo.is_none();
     Ok(config.save_atomic(&path).or_usage()?)
 }
 
 /// An address that the node's configuration allows.
-pub(crate) fn git_remote(home: &Home, repo: Option<&Path>, text: &str) -> Result<GitRemote, CliError> {
-    let config =
-        Config::effective(&RegistryPaths::choose(repo, home.root()), home, config::environment()).or_usage()?;
+pub(crate) fn git_remote(
+    home: &Home,
+    repo: Option<&Path>,
+    text: &str,
+) -> Result<GitRemote, CliError> {
+    let config = Config::effective(
+        &RegistryPaths::choose(repo, home.root()),
+        home,
+        config::environment(),
+    )
+    .or_usage()?;
     GitRemote::parse(text, &config.settings.security.allowed_git_protocols).or_usage()
 }
 
@@ -180,34 +232,52 @@ pub(crate) fn check_name(flag: &str, name: &str) -> Result<(), CliError> {
         return Ok(());
     }
     let shown: String = name.chars().take(80).collect();
-    let rule = format!("1 to {NAME_CHARS} characters without control characters or blanks at the ends");
+    let rule =
+        format!("1 to {NAME_CHARS} characters without control characters or blanks at the ends");
     Err(CliError::usage(format!("{flag} {shown:?}: {rule}")))
 }
 
 fn multiaddrs(flag: &str, texts: &[String]) -> Result<Vec<String>, CliError> {
     let parse = |text: &String| match text.parse::<ssid_node::identity::Multiaddr>() {
         Ok(address) => Ok(address.to_string()),
-        Err(e) => Err(CliError::usage(format!("{flag} {text:?} is no multiaddress: {e}"))
-            .hint("for example /ip4/192.0.2.7/tcp/4170 or /dns4/berlin.example/udp/4170/quic-v1")),
+        Err(e) => Err(
+            CliError::usage(format!("{flag} {text:?} is no multiaddress: {e}")).hint(
+                "for example /ip4/192.0.2.7/tcp/4170 or /dns4/berlin.example/udp/4170/quic-v1",
+            ),
+        ),
     };
     texts.iter().map(parse).collect()
 }
 
-/// Every interface, at the ports of the addresses others are told; TCP and QUIC at the usual port if they say none.
+/// Every interface, at the ports of the addresses others are told; TCP and QUIC at the usual port
+/// if they say none.
 fn default_listen(addresses: &[String]) -> Vec<String> {
     let at_any = |address: &String| {
         let parts: Vec<_> = address.split('/').collect();
-        let place = parts.iter().position(|part| matches!(*part, "tcp" | "udp"))?;
-        let any = if parts.get(1) == Some(&"ip6") { "/ip6/::" } else { "/ip4/0.0.0.0" };
+        let place = parts
+            .iter()
+            .position(|part| matches!(*part, "tcp" | "udp"))?;
+        let any = if parts.get(1) == Some(&"ip6") {
+            "/ip6/::"
+        } else {
+            "/ip4/0.0.0.0"
+        };
         let port = parts.get(place + 1)?;
-        let quic = if parts[place] == "udp" { "/quic-v1" } else { "" };
+        let quic = if parts[place] == "udp" {
+            "/quic-v1"
+        } else {
+            ""
+        };
         Some(format!("{any}/{}/{port}{quic}", parts[place]))
     };
     let listen: Vec<_> = addresses.iter().filter_map(at_any).collect();
     if !listen.is_empty() {
         return listen;
     }
-    vec![format!("/ip4/0.0.0.0/tcp/{PORT}"), format!("/ip4/0.0.0.0/udp/{PORT}/quic-v1")]
+    vec![
+        format!("/ip4/0.0.0.0/tcp/{PORT}"),
+        format!("/ip4/0.0.0.0/udp/{PORT}/quic-v1"),
+    ]
 }
 
 /// A federation to be made.
@@ -239,9 +309,13 @@ pub(crate) fn create_federation(new: &NewFederation) -> Result<Manifest> {
         card.verify().or_code(Code::Verification)?;
         // the genesis file is for good
         let name = format!("the card of {}:", card.member.node_name);
-        card.member.addresses.iter().try_for_each(|address| reachable(&name, address))?;
+        card.member
+            .addresses
+            .iter()
+            .try_for_each(|address| reachable(&name, address))?;
         if !card.member.git_remote.is_empty() {
-            // which protocols it uses is every node's own decision; what no node may use is nobody's
+            // which protocols it uses is every node's own decision; what no node may use is
+            // nobody's
             GitRemote::parse(&card.member.git_remote, GitRemote::PROTOCOLS).or_usage()?;
         }
         members.push(card.member.clone());
@@ -250,7 +324,11 @@ pub(crate) fn create_federation(new: &NewFederation) -> Result<Manifest> {
         let place = names::find_member(&members, name)?;
         members[place].role = Role::Coordinator;
     }
-    let policies = new.recurring.iter().map(|event| (event.clone(), Policy::Recurring)).collect();
+    let policies = new
+        .recurring
+        .iter()
+        .map(|event| (event.clone(), Policy::Recurring))
+        .collect();
     let now = jiff::Timestamp::now().round(jiff::Unit::Second)?;
     let manifest = Manifest {
         name: new.name.clone(),
@@ -268,26 +346,42 @@ pub(crate) fn create_federation(new: &NewFederation) -> Result<Manifest> {
     Ok(manifest)
 }
 
-/// Takes the genesis file at `path` into the node's directory, if its node is a member and in no other federation.
+/// Takes the genesis file at `path` into the node's directory, if its node is a member and in no
+/// other federation.
 pub(crate) fn join(home: &Home, path: &Path) -> Result<Manifest> {
     let manifest = read_genesis(path)?;
     home.check().or_usage()?;
     let card = read_card(&home.card())?;
     let (own, data) = (&card.member, home.root().display());
     let Some(member) = manifest.member(&own.node_id) else {
-        let message = format!("this node ({}) is not a member of federation {}", own.node_id, manifest.name);
-        return Err(CliError::usage(message).hint("give its card to whoever creates the federation: ssid card").into());
+        let message = format!(
+            "this node ({}) is not a member of federation {}",
+            own.node_id, manifest.name
+        );
+        return Err(CliError::usage(message)
+            .hint("give its card to whoever creates the federation: ssid card")
+            .into());
     };
     if member.peer_id != own.peer_id {
-        let message =
-            format!("the genesis file binds this node to peer {}, its own is {}", member.peer_id, own.peer_id);
-        return Err(CliError::usage(message).hint("the federation must be made with this node's present card").into());
+        let message = format!(
+            "the genesis file binds this node to peer {}, its own is {}",
+            member.peer_id, own.peer_id
+        );
+        return Err(CliError::usage(message)
+            .hint("the federation must be made with this node's present card")
+            .into());
     }
     if home.genesis().exists() {
         let joined = read_genesis(&home.genesis())?;
         if joined != manifest {
-            let message = format!("{data} belongs to federation {} ({}) already", joined.name, joined.federation_id());
-            return Err(CliError::usage(message).hint("use a data directory of its own for each federation").into());
+            let message = format!(
+                "{data} belongs to federation {} ({}) already",
+                joined.name,
+                joined.federation_id()
+            );
+            return Err(CliError::usage(message)
+                .hint("use a data directory of its own for each federation")
+                .into());
         }
     }
     write(&home.genesis(), &manifest.to_pretty())?;
@@ -297,12 +391,16 @@ pub(crate) fn join(home: &Home, path: &Path) -> Result<Manifest> {
 /// A member card from a file.
 pub(crate) fn read_card(path: &Path) -> Result<MemberCard> {
     let bytes = read_document(path, "make a node with: ssid init")?;
-    Ok(MemberCard::parse(&bytes).map_err(|e| CliError::usage(format!("{} is no member card: {e}", path.display())))?)
+    Ok(MemberCard::parse(&bytes)
+        .map_err(|e| CliError::usage(format!("{} is no member card: {e}", path.display())))?)
 }
 
 /// A valid genesis manifest from a file.
 pub(crate) fn read_genesis(path: &Path) -> Result<Manifest> {
-    let bytes = read_document(path, "join a federation with: ssid federation join genesis.json")?;
+    let bytes = read_document(
+        path,
+        "join a federation with: ssid federation join genesis.json",
+    )?;
     let invalid = |e| CliError::usage(format!("{} is no valid genesis file: {e}", path.display()));
     let manifest = Manifest::parse(&bytes).map_err(invalid)?;
     manifest.validate_genesis().map_err(invalid)?;
@@ -311,41 +409,61 @@ pub(crate) fn read_genesis(path: &Path) -> Result<Manifest> {
 
 /// The bytes of a file that a person named, no more than a document may have.
 pub(crate) fn read_document(path: &Path, hint: &str) -> Result<Vec<u8>, CliError> {
-    let failed = |e: std::io::Error| CliError::usage(format!("cannot read {}: {e}", path.display())).hint(hint);
+    let failed = |e: std::io::Error| {
+        CliError::usage(format!("cannot read {}: {e}", path.display())).hint(hint)
+    };
     let mut bytes = Vec::new();
     let limit = limits::DOCUMENT_BYTES as u64 + 1;
-    File::open(path).map_err(failed)?.take(limit).read_to_end(&mut bytes).map_err(failed)?;
+    File::open(path)
+        .map_err(failed)?
+        .take(limit)
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
     Ok(bytes)
 }
 
 fn write(path: &Path, text: &str) -> Result<()> {
-    let failed = |e| CliError::new(Code::Failed, format!("cannot write {}: {e}", path.display()));
+    let failed = |e| {
+        CliError::new(
+            Code::Failed,
+            format!("cannot write {}: {e}", path.display()),
+        )
+    };
     Ok(write_atomic(path, text.as_bytes()).map_err(failed)?)
 }
 
 /// The passphrase in the environment, if there is one.
 pub(crate) fn passphrase_from_env() -> Option<String> {
-    std::env::var(PASSPHRASE_ENV).ok().filter(|text| !text.is_empty())
+    std::env::var(PASSPHRASE_ENV)
+        .ok()
+        .filter(|text| !text.is_empty())
 }
 
-/// The passphrase of a node's keys, if they have one: from the environment, else asked on a terminal.
+/// The passphrase of a node's keys, if they have one: from the environment, else asked on a
+/// terminal.
 pub(crate) fn passphrase_for(home: &Home) -> Result<Option<String>> {
     if !keyfile::needs_passphrase(&home.voting_key()).or_usage()? {
         return Ok(None);
     }
     match passphrase_from_env() {
         Some(passphrase) => Ok(Some(passphrase)),
-        None if std::io::stdin().is_terminal() => Ok(Some(rpassword::prompt_password("Passphrase: ")?)),
-        None => Err(keyfile::KeyFileError::PassphraseNeeded(home.voting_key())).or_usage().map_err(Into::into),
+        None if std::io::stdin().is_terminal() => {
+            Ok(Some(rpassword::prompt_password("Passphrase: ")?))
+        }
+        None => Err(keyfile::KeyFileError::PassphraseNeeded(home.voting_key()))
+            .or_usage()
+            .map_err(Into::into),
     }
 }
 
 /// Removes what a failed attempt has made.
 pub(crate) fn remove_dir(path: &Path) -> Result<()> {
     match fs::remove_dir_all(path) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-            Err(CliError::new(Code::Failed, format!("cannot remove {}: {e}", path.display())).into())
-        }
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(CliError::new(
+            Code::Failed,
+            format!("cannot remove {}: {e}", path.display()),
+        )
+        .into()),
         _ => Ok(()),
     }
 }
@@ -356,9 +474,17 @@ mod tests {
 
     #[test]
     fn a_node_listens_where_others_are_told_to_reach_it() {
-        let listen = |texts: &[&str]| default_listen(&texts.iter().map(ToString::to_string).collect::<Vec<_>>());
-        assert_eq!(listen(&["/dns4/berlin.example/tcp/7000"]), ["/ip4/0.0.0.0/tcp/7000"]);
-        assert_eq!(listen(&["/ip6/2001:db8::1/udp/7001/quic-v1"]), ["/ip6/::/udp/7001/quic-v1"]);
+        let listen = |texts: &[&str]| {
+            default_listen(&texts.iter().map(ToString::to_string).collect::<Vec<_>>())
+        };
+        assert_eq!(
+            listen(&["/dns4/berlin.example/tcp/7000"]),
+            ["/ip4/0.0.0.0/tcp/7000"]
+        );
+        assert_eq!(
+            listen(&["/ip6/2001:db8::1/udp/7001/quic-v1"]),
+            ["/ip6/::/udp/7001/quic-v1"]
+        );
         assert_eq!(listen(&[]).len(), 2);
     }
 

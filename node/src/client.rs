@@ -2,18 +2,27 @@
 
 use reqwest::{Client, ClientBuilder, Url};
 
-/// A client for requests to `url`. What is on this machine is asked directly, whatever the environment says of proxies:
-/// what must not leave the machine in the clear would go to the proxy like that.
+/// A client for requests to `url`. What is on this machine is asked directly, whatever the
+/// environment says of proxies: what must not leave the machine in the clear would go to the proxy
+/// like that.
 pub(crate) fn to(url: &Url) -> ClientBuilder {
     let builder = Client::builder();
-    if is_loopback(url) { builder.no_proxy() } else { builder }
+    if is_loopback(url) {
+        builder.no_proxy()
+    } else {
+        builder
+    }
 }
 
 /// Whether `url` is on this machine.
 pub(crate) fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    let is_name = host.eq_ignore_ascii_case("localhost") || host.to_ascii_lowercase().ends_with(".localhost");
-    is_name || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
+    let is_name =
+        host.eq_ignore_ascii_case("localhost") || host.to_ascii_lowercase().ends_with(".localhost");
+    is_name
+        || host
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
 #[cfg(test)]
@@ -33,7 +42,11 @@ mod tests {
         ] {
             assert!(is_loopback(&here.parse().unwrap()), "{here}");
         }
-        for there in ["http://example.org", "http://127.0.0.1.example.org", "http://[2001:db8::1]"] {
+        for there in [
+            "http://example.org",
+            "http://127.0.0.1.example.org",
+            "http://[2001:db8::1]",
+        ] {
             assert!(!is_loopback(&there.parse().unwrap()), "{there}");
         }
     }

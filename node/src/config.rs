@@ -1,5 +1,5 @@
-//! The node's configuration, `federation_config.json`: typed settings over a file that people also edit. Whatever the
-//! file holds besides survives a rewrite, in its place and as it was written.
+//! The node's configuration, `federation_config.json`: typed settings over a file that people also
+//! edit. Whatever the file holds besides survives a rewrite, in its place and as it was written.
 
 mod atomic;
 mod choices;
@@ -83,13 +83,21 @@ pub enum ConfigError {
 }
 
 fn lines(findings: &[Finding]) -> String {
-    findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    findings
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 impl Default for Config {
     /// Works on a laptop.
     fn default() -> Self {
-        Self::of(Document::of(&Settings::default()), "federation_config.json", Settings::default())
+        Self::of(
+            Document::of(&Settings::default()),
+            "federation_config.json",
+            Settings::default(),
+        )
     }
 }
 
@@ -109,7 +117,8 @@ impl Config {
     /// Reads the configuration at `path`.
     ///
     /// # Errors
-    /// If it is missing, no JSON object, or sets a key to what is not allowed: then every such key is named.
+    /// If it is missing, no JSON object, or sets a key to what is not allowed: then every such key
+    /// is named.
     pub fn load(place: impl Into<Place>) -> Result<Self, ConfigError> {
         let path = &place.into();
         let document = read(path)?;
@@ -123,7 +132,10 @@ impl Config {
     pub fn load_or_default(place: impl Into<Place>) -> Result<Self, ConfigError> {
         let path = &place.into();
         match Self::load(path) {
-            Err(ConfigError::Missing(_)) => Ok(Self { file: path.display().to_string(), ..Self::default() }),
+            Err(ConfigError::Missing(_)) => Ok(Self {
+                file: path.display().to_string(),
+                ..Self::default()
+            }),
             result => result,
         }
     }
@@ -138,20 +150,28 @@ impl Config {
         if !wrong.is_empty() {
             return Err(ConfigError::Invalid(wrong));
         }
-        let syntax = |e: serde_json::Error| ConfigError::Syntax { path: file.into(), what: e.to_string() };
+        let syntax = |e: serde_json::Error| ConfigError::Syntax {
+            path: file.into(),
+            what: e.to_string(),
+        };
         // by way of a value, which takes the last of keys that stand twice, as the document does
         let value: Value = serde_json::from_str(document.text()).map_err(syntax)?;
         let settings = serde_json::from_value(value).map_err(syntax)?;
         Ok(Self::of(document, file, settings))
     }
 
-    /// Sets keys from environment variables: `sync_settings.timeout_seconds` from `SSID_SYNC_SETTINGS_TIMEOUT_SECONDS`.
-    /// Lists are separated by commas. What is set like this is not saved. Other variables are passed over; such as
-    /// begin like a section's and fit no key are named by [`check`](Self::check).
+    /// Sets keys from environment variables: `sync_settings.timeout_seconds` from
+    /// `SSID_SYNC_SETTINGS_TIMEOUT_SECONDS`. Lists are separated by commas. What is set like this
+    /// is not saved. Other variables are passed over; such as begin like a section's and fit no key
+    /// are named by [`check`](Self::check).
     ///
     /// # Errors
-    /// If variables have values that are not allowed: then every such variable is named, and nothing is set.
-    pub fn apply_env(&mut self, variables: impl IntoIterator<Item = (String, String)>) -> Result<(), ConfigError> {
+    /// If variables have values that are not allowed: then every such variable is named, and
+    /// nothing is set.
+    pub fn apply_env(
+        &mut self,
+        variables: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<(), ConfigError> {
         let (mut wrong, mut unknown, mut chosen) = (Vec::new(), Vec::new(), Vec::new());
         for (name, text) in variables {
             let found = |allowed: String| Finding {
@@ -164,7 +184,11 @@ impl Config {
             match KEYS.iter().find(|(key, _)| variable_of(key) == name) {
                 Some((key, rule)) => {
                     let value = rule.read(&text);
-                    if rule.allows(&value) { chosen.push((*key, value)) } else { wrong.push(found(rule.allowed())) }
+                    if rule.allows(&value) {
+                        chosen.push((*key, value));
+                    } else {
+                        wrong.push(found(rule.allowed()));
+                    }
                 }
                 None if is_like_an_override(&name) => unknown.push(found("no such key".to_owned())),
                 None => {}
@@ -180,8 +204,9 @@ impl Config {
         Ok(())
     }
 
-    /// What deserves a look though the node can run with it: keys it does not know, keys that stand twice, settings
-    /// that contradict each other or have no effect, variables of the environment that set nothing.
+    /// What deserves a look though the node can run with it: keys it does not know, keys that stand
+    /// twice, settings that contradict each other or have no effect, variables of the environment
+    /// that set nothing.
     pub fn check(&self) -> Vec<Finding> {
         let members = self.document.members();
         let mut findings = Vec::new();
@@ -193,7 +218,9 @@ impl Config {
                 findings.push(finding(&self.document, &self.file, member, allowed));
             }
         }
-        let remarks = contradictions(&self.settings).into_iter().chain(without_effect(&self.settings));
+        let remarks = contradictions(&self.settings)
+            .into_iter()
+            .chain(without_effect(&self.settings));
         findings.extend(remarks.map(|(key, value, allowed)| Finding {
             file: self.file.clone(),
             line: self.document.find(key).map(|m| m.line),
@@ -209,7 +236,12 @@ impl Config {
     /// The settings, for people to read: secrets left out.
     pub fn to_show(&self) -> Settings {
         let mut settings = self.settings.clone();
-        if let Some(url) = settings.advanced.webhook_on_consensus.as_mut().filter(|url| !url.is_empty()) {
+        if let Some(url) = settings
+            .advanced
+            .webhook_on_consensus
+            .as_mut()
+            .filter(|url| !url.is_empty())
+        {
             "(hidden)".clone_into(url);
         }
         let remote = &mut settings.local_node.git_remote;
@@ -217,11 +249,13 @@ impl Config {
         settings
     }
 
-    /// Writes what has been changed in `settings` since they were read to the file at `path`, whole or not at all.
-    /// The rest of the file stays as it is now; a file that is missing is made, with every key.
+    /// Writes what has been changed in `settings` since they were read to the file at `path`, whole
+    /// or not at all. The rest of the file stays as it is now; a file that is missing is made, with
+    /// every key.
     ///
     /// # Errors
-    /// If settings were changed to what is not allowed, or the file cannot be read as JSON, or not written.
+    /// If settings were changed to what is not allowed, or the file cannot be read as JSON, or not
+    /// written.
     pub fn save_atomic(&mut self, place: impl Into<Place>) -> Result<(), ConfigError> {
         let path = &place.into();
         let mut document = match read(path) {
@@ -230,7 +264,9 @@ impl Config {
         };
         let mut wrong = Vec::new();
         for (key, rule) in KEYS {
-            let (Some(now), before) = (value_of(&self.settings, key), value_of(&self.baseline, key)) else {
+            let (Some(now), before) =
+                (value_of(&self.settings, key), value_of(&self.baseline, key))
+            else {
                 continue;
             };
             if before.as_ref() == Some(&now) {
@@ -238,15 +274,25 @@ impl Config {
             }
             document.set(key, &now);
             let member = document.find(key).filter(|_| !rule.allows(&now));
-            wrong.extend(member.map(|m| finding(&document, &path.display().to_string(), m, rule.allowed())));
+            wrong.extend(
+                member.map(|m| finding(&document, &path.display().to_string(), m, rule.allowed())),
+            );
         }
         if !wrong.is_empty() {
             return Err(ConfigError::Invalid(wrong));
         }
         let text = document.text().as_bytes();
         let is_secret = layers::has_password(&self.settings.local_node.git_remote);
-        let written = if is_secret { path.replace_secret(text) } else { path.replace(text) };
-        written.map_err(|source| ConfigError::Io { action: "write", path: path.to_path_buf(), source })?;
+        let written = if is_secret {
+            path.replace_secret(text)
+        } else {
+            path.replace(text)
+        };
+        written.map_err(|source| ConfigError::Io {
+            action: "write",
+            path: path.to_path_buf(),
+            source,
+        })?;
         self.document = document;
         self.baseline = self.settings.clone();
         self.file = path.display().to_string();
@@ -258,23 +304,37 @@ impl Config {
 pub(crate) fn read(path: &Place) -> Result<Document, ConfigError> {
     Document::read(path, FILE_BYTES).map_err(|unreadable| match unreadable {
         Unreadable::Missing => ConfigError::Missing(path.to_path_buf()),
-        Unreadable::Syntax(what) => ConfigError::Syntax { path: path.to_path_buf(), what },
-        Unreadable::Io(source) => ConfigError::Io { action: "read", path: path.to_path_buf(), source },
+        Unreadable::Syntax(what) => ConfigError::Syntax {
+            path: path.to_path_buf(),
+            what,
+        },
+        Unreadable::Io(source) => ConfigError::Io {
+            action: "read",
+            path: path.to_path_buf(),
+            source,
+        },
     })
 }
 
 fn is_like_an_override(name: &str) -> bool {
-    names_in(KEYS, "").iter().any(|section| name.starts_with(&(variable_of(section) + "_")))
+    names_in(KEYS, "")
+        .iter()
+        .any(|section| name.starts_with(&(variable_of(section) + "_")))
         && !OTHER_VARIABLES.contains(&name)
 }
 
 fn value_of(settings: &Settings, key: &str) -> Option<Value> {
     let value = serde_json::to_value(settings).ok()?;
-    value.pointer(&format!("/{}", key.replace('.', "/"))).cloned()
+    value
+        .pointer(&format!("/{}", key.replace('.', "/")))
+        .cloned()
 }
 
 fn with(settings: &Settings, changes: &[(&str, Value)]) -> Result<Settings, ConfigError> {
-    let syntax = |e: serde_json::Error| ConfigError::Syntax { path: "environment".into(), what: e.to_string() };
+    let syntax = |e: serde_json::Error| ConfigError::Syntax {
+        path: "environment".into(),
+        what: e.to_string(),
+    };
     let mut value = serde_json::to_value(settings).map_err(syntax)?;
     for (key, change) in changes {
         if let Some(place) = value.pointer_mut(&format!("/{}", key.replace('.', "/"))) {

@@ -1,5 +1,6 @@
-//! Conflict reports: for each subject in conflict a JSON and a Markdown file in the registry, for people who decide and
-//! for those who read later why. A small task writes them as the engine tells of conflicts, and once more when they end.
+//! Conflict reports: for each subject in conflict a JSON and a Markdown file in the registry, for
+//! people who decide and for those who read later why. A small task writes them as the engine tells
+//! of conflicts, and once more when they end.
 
 mod markdown;
 #[cfg(test)]
@@ -86,8 +87,8 @@ pub struct Reports {
     pub store: Store,
 }
 
-/// The directory that the configuration names; its default is the registry's own place, whether in a repository or in a
-/// data directory.
+/// The directory that the configuration names; its default is the registry's own place, whether in
+/// a repository or in a data directory.
 pub(crate) fn directory(paths: &RegistryPaths, configured: &ConflictResolution) -> Place {
     if configured.conflict_report_path == ConflictResolution::default().conflict_report_path {
         return paths.conflicts.clone();
@@ -95,7 +96,8 @@ pub(crate) fn directory(paths: &RegistryPaths, configured: &ConflictResolution) 
     paths.at(&configured.conflict_report_path)
 }
 
-/// Writes reports until the end. Subscribes before it looks at what there is, so that nothing falls between.
+/// Writes reports until the end. Subscribes before it looks at what there is, so that nothing falls
+/// between.
 pub async fn follow(reports: Reports, engine: EngineHandle, shutdown: CancellationToken) {
     let mut listener = Listener::new(&engine);
     let reports = Arc::new(reports);
@@ -110,7 +112,11 @@ pub async fn follow(reports: Reports, engine: EngineHandle, shutdown: Cancellati
             match &*event {
                 // … and anew when the operator has decided: who it was and why is part of it
                 NodeEvent::Conflict { subject_id, .. }
-                | NodeEvent::Decided { subject_id, decision: NoteKind::Stand, .. } => {
+                | NodeEvent::Decided {
+                    subject_id,
+                    decision: NoteKind::Stand,
+                    ..
+                } => {
                     pending.insert(*subject_id);
                     report(&reports, &engine, *subject_id).await;
                 }
@@ -126,17 +132,28 @@ pub async fn follow(reports: Reports, engine: EngineHandle, shutdown: Cancellati
     }
 }
 
-/// Reports conflicts that nobody reported, ends reports whose subjects are certified; the subjects still in conflict.
+/// Reports conflicts that nobody reported, ends reports whose subjects are certified; the subjects
+/// still in conflict.
 async fn look_around(reports: &Arc<Reports>, engine: &EngineHandle) -> HashSet<SubjectId> {
     let looked = blocking(reports, |reports| {
         let unfinished = reports.unfinished();
-        let missing = reports.store.conflicts().unwrap_or_default().into_iter().map(|(id, _)| id);
+        let missing = reports
+            .store
+            .conflicts()
+            .unwrap_or_default()
+            .into_iter()
+            .map(|(id, _)| id);
         let missing: Vec<_> = missing.filter(|id| !unfinished.contains(id)).collect();
         Ok((unfinished, missing))
     });
-    let Some((mut pending, missing)) = looked.await else { return HashSet::new() };
+    let Some((mut pending, missing)) = looked.await else {
+        return HashSet::new();
+    };
     for subject in pending.clone() {
-        let is_certified = matches!(reports.store.subject(&subject), Ok(Some(SubjectState::Certified { .. })));
+        let is_certified = matches!(
+            reports.store.subject(&subject),
+            Ok(Some(SubjectState::Certified { .. }))
+        );
         if is_certified && pending.remove(&subject) {
             resolve(reports, subject).await;
         }
@@ -150,9 +167,14 @@ async fn look_around(reports: &Arc<Reports>, engine: &EngineHandle) -> HashSet<S
 
 async fn report(reports: &Arc<Reports>, engine: &EngineHandle, subject: SubjectId) {
     // the engine has stopped, or decided meanwhile: nothing to report
-    let Ok(Some(open)) = engine.instance(subject).await else { return };
+    let Ok(Some(open)) = engine.instance(subject).await else {
+        return;
+    };
     let write = move |reports: &Reports| {
-        let rows = reports.store.decisions_of(&subject).map_err(|error| error.to_string())?;
+        let rows = reports
+            .store
+            .decisions_of(&subject)
+            .map_err(|error| error.to_string())?;
         reports.write(&ConflictView::from(open).decided(rows))
     };
     blocking(reports, write).await;
@@ -162,7 +184,8 @@ async fn resolve(reports: &Arc<Reports>, subject: SubjectId) {
     blocking(reports, move |reports| reports.write_resolved(subject)).await;
 }
 
-/// Runs `work` where blocking is allowed. What fails is logged: reports are for people, the vote goes on without.
+/// Runs `work` where blocking is allowed. What fails is logged: reports are for people, the vote
+/// goes on without.
 async fn blocking<T: Send + 'static>(
     reports: &Arc<Reports>,
     work: impl FnOnce(&Reports) -> Result<T, String> + Send + 'static,
@@ -172,7 +195,10 @@ async fn blocking<T: Send + 'static>(
     let failed = |error: &String| {
         tracing::warn!(directory = %reports.directory.display(), error, "no conflict report");
     };
-    done.map_err(|error| error.to_string()).and_then(|done| done).inspect_err(failed).ok()
+    done.map_err(|error| error.to_string())
+        .and_then(|done| done)
+        .inspect_err(failed)
+        .ok()
 }
 
 impl Reports {
@@ -185,14 +211,21 @@ impl Reports {
         store: &Store,
     ) -> Option<Self> {
         let shows_names = !settings.compliance.anonymize_node_data;
-        let named = manifest.members.iter().filter(|_| shows_names).map(|m| (m.node_id, m.node_name.clone()));
-        settings.conflict_resolution.create_conflict_report.then(|| Self {
-            directory: directory(paths, &settings.conflict_resolution),
-            federation_id: manifest.federation_id(),
-            node_id,
-            names: named.collect(),
-            store: store.clone(),
-        })
+        let named = manifest
+            .members
+            .iter()
+            .filter(|_| shows_names)
+            .map(|m| (m.node_id, m.node_name.clone()));
+        settings
+            .conflict_resolution
+            .create_conflict_report
+            .then(|| Self {
+                directory: directory(paths, &settings.conflict_resolution),
+                federation_id: manifest.federation_id(),
+                node_id,
+                names: named.collect(),
+                store: store.clone(),
+            })
     }
 
     fn path(&self, subject: &SubjectId, extension: &str) -> Place {
@@ -201,15 +234,20 @@ impl Reports {
 
     /// Subjects whose reports say that they are in conflict.
     fn unfinished(&self) -> HashSet<SubjectId> {
-        let Ok(files) = self.directory.entries(REPORTS) else { return HashSet::new() };
-        let ours = files
-            .into_iter()
-            .map(|file| file.place)
-            .filter(|path| path.extension().is_some_and(|extension| extension == "json"));
+        let Ok(files) = self.directory.entries(REPORTS) else {
+            return HashSet::new();
+        };
+        let ours = files.into_iter().map(|file| file.place).filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "json")
+        });
         let reports = ours.filter_map(|path| read(&path));
-        let unfinished = reports
-            .filter(|report| report.state == ReportState::InConflict && report.federation_id == self.federation_id);
-        unfinished.map(|report| report.conflict.subject_id).collect()
+        let unfinished = reports.filter(|report| {
+            report.state == ReportState::InConflict && report.federation_id == self.federation_id
+        });
+        unfinished
+            .map(|report| report.conflict.subject_id)
+            .collect()
     }
 
     /// Writes the report of a conflict, or writes it anew when more is known.
@@ -230,19 +268,37 @@ impl Reports {
     /// Says in a report how its conflict ended.
     fn write_resolved(&self, subject: SubjectId) -> Result<(), String> {
         let say = |error: ssid_storage::StorageError| error.to_string();
-        let Some(report) = read(&self.path(&subject, "json")) else { return Ok(()) };
-        let Some(SubjectState::Certified { sequence }) = self.store.subject(&subject).map_err(say)? else {
+        let Some(report) = read(&self.path(&subject, "json")) else {
             return Ok(());
         };
-        let Some(record) = self.store.record(sequence).map_err(say)? else { return Ok(()) };
+        let Some(SubjectState::Certified { sequence }) =
+            self.store.subject(&subject).map_err(say)?
+        else {
+            return Ok(());
+        };
+        let Some(record) = self.store.record(sequence).map_err(say)? else {
+            return Ok(());
+        };
         let certificate = self.store.certificate(sequence).map_err(say)?;
-        let signed_by: Vec<NodeId> =
-            certificate.into_iter().flat_map(|c| c.precommits).map(|proof| proof.signer).collect();
+        let signed_by: Vec<NodeId> = certificate
+            .into_iter()
+            .flat_map(|c| c.precommits)
+            .map(|proof| proof.signer)
+            .collect();
         let next_step = "none: it is certified".to_owned();
         let rows = self.store.decisions_of(&subject).map_err(say)?;
         let votes = with_precommits(report.conflict.votes, &record, &signed_by);
-        let resolution = Some(ReportedResolution { record: RecordView::of(&record, sequence), signed_by });
-        let conflict = ConflictView { in_conflict: false, next_step, votes, ..report.conflict }.decided(rows);
+        let resolution = Some(ReportedResolution {
+            record: RecordView::of(&record, sequence),
+            signed_by,
+        });
+        let conflict = ConflictView {
+            in_conflict: false,
+            next_step,
+            votes,
+            ..report.conflict
+        }
+        .decided(rows);
         self.save(ConflictReport {
             written_at: iso(now()),
             state: ReportState::Resolved,
@@ -264,9 +320,15 @@ impl Reports {
             }
             report.written_at = written_at;
         }
-        let unwritten = |path: &Place, error: std::io::Error| format!("cannot write '{}': {error}", path.display());
-        let put = |path: &Place, bytes: &[u8]| path.replace(bytes).map_err(|error| unwritten(path, error));
-        self.directory.make().map_err(|error| unwritten(&self.directory, error))?;
+        let unwritten = |path: &Place, error: std::io::Error| {
+            format!("cannot write '{}': {error}", path.display())
+        };
+        let put = |path: &Place, bytes: &[u8]| {
+            path.replace(bytes).map_err(|error| unwritten(path, error))
+        };
+        self.directory
+            .make()
+            .map_err(|error| unwritten(&self.directory, error))?;
         let mut document = serde_json::to_vec_pretty(&report).map_err(|error| error.to_string())?;
         document.push(b'\n');
         put(&text, markdown::page(&report).as_bytes())?;
@@ -274,8 +336,13 @@ impl Reports {
     }
 }
 
-/// The votes that were known, and the precommits of the certificate: the round in which people decided is there too.
-fn with_precommits(mut votes: Vec<VoteView>, record: &ConsensusRecord, signers: &[NodeId]) -> Vec<VoteView> {
+/// The votes that were known, and the precommits of the certificate: the round in which people
+/// decided is there too.
+fn with_precommits(
+    mut votes: Vec<VoteView>,
+    record: &ConsensusRecord,
+    signers: &[NodeId],
+) -> Vec<VoteView> {
     let precommits = signers.iter().map(|signer| VoteView {
         node: *signer,
         round: record.round,

@@ -1,5 +1,5 @@
-//! JSON text that people also edit, as the registry's files are: knows on which line each key stands and changes single
-//! values, leaving every other byte as it is.
+//! JSON text that people also edit, as the registry's files are: knows on which line each key
+//! stands and changes single values, leaving every other byte as it is.
 
 use std::io;
 use std::ops::Range;
@@ -42,13 +42,21 @@ pub(crate) enum Unreadable {
 impl Document {
     /// Reads a file, which may have `limit` bytes and begin with a byte-order mark.
     pub(crate) fn read(place: impl Into<Place>, limit: u64) -> Result<Self, Unreadable> {
-        let bytes = place.into().read(limit).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => Unreadable::Missing,
-            io::ErrorKind::FileTooLarge => Unreadable::Syntax(format!("has more than {limit} bytes")),
-            _ => Unreadable::Io(error),
-        })?;
+        let bytes = place
+            .into()
+            .read(limit)
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::NotFound => Unreadable::Missing,
+                io::ErrorKind::FileTooLarge => {
+                    Unreadable::Syntax(format!("has more than {limit} bytes"))
+                }
+                _ => Unreadable::Io(error),
+            })?;
         let text = String::from_utf8(bytes).map_err(|e| Unreadable::Syntax(e.to_string()))?;
-        let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
+        let text = text
+            .strip_prefix('\u{feff}')
+            .map(str::to_owned)
+            .unwrap_or(text);
         Self::new(text).map_err(|e| Unreadable::Syntax(e.to_string()))
     }
 
@@ -62,7 +70,10 @@ impl Document {
     /// Every key of `value`, in its order; an empty document if it is no object.
     pub(crate) fn of(value: &impl Serialize) -> Self {
         let text = serde_json::to_string_pretty(value).map(|text| text + "\n");
-        text.and_then(Self::new).unwrap_or(Self { text: "{}\n".to_owned(), members: Vec::new() })
+        text.and_then(Self::new).unwrap_or(Self {
+            text: "{}\n".to_owned(),
+            members: Vec::new(),
+        })
     }
 
     pub(crate) fn text(&self) -> &str {
@@ -85,7 +96,8 @@ impl Document {
         self.members.iter().rev().find(|m| m.path == path)
     }
 
-    /// Sets the value of the key at `path`, which is made, with the objects above it, where it is missing.
+    /// Sets the value of the key at `path`, which is made, with the objects above it, where it is
+    /// missing.
     pub(crate) fn set(&mut self, path: &str, value: &Value) {
         if let Some(member) = self.find(path) {
             let text = render(value, &self.indentation_at(member.value.start));
@@ -114,28 +126,44 @@ impl Document {
         changes
     }
 
-    /// The text of each element of the list at `path`, as it stands there; none if there is no list.
+    /// The text of each element of the list at `path`, as it stands there; none if there is no
+    /// list.
     pub(crate) fn elements(&self, path: &str) -> Vec<String> {
-        let list = self.find(path).and_then(|member| self.text.get(member.value.clone()));
+        let list = self
+            .find(path)
+            .and_then(|member| self.text.get(member.value.clone()));
         Scanner::elements(list.unwrap_or_default())
     }
 
-    /// Puts `elements`, each JSON, in the place of the list at `path`, one below the other; one that is as
-    /// [`elements`](Self::elements) gave it stays as it is written.
+    /// Puts `elements`, each JSON, in the place of the list at `path`, one below the other; one
+    /// that is as [`elements`](Self::elements) gave it stays as it is written.
     pub(crate) fn set_elements(&mut self, path: &str, elements: &[String]) {
         if self.find(path).is_none() {
             self.set(path, &Value::Array(Vec::new()));
         }
-        let Some(range) = self.find(path).map(|member| member.value.clone()) else { return };
+        let Some(range) = self.find(path).map(|member| member.value.clone()) else {
+            return;
+        };
         let outer = self.indentation_at(range.start);
         let line_end = self.line_end();
-        let lines: Vec<_> = elements.iter().map(|element| format!("{line_end}{outer}  {element}")).collect();
-        let text = if lines.is_empty() { "[]".to_owned() } else { format!("[{}{line_end}{outer}]", lines.join(",")) };
+        let lines: Vec<_> = elements
+            .iter()
+            .map(|element| format!("{line_end}{outer}  {element}"))
+            .collect();
+        let text = if lines.is_empty() {
+            "[]".to_owned()
+        } else {
+            format!("[{}{line_end}{outer}]", lines.join(","))
+        };
         self.replace(range, &text);
     }
 
     fn line_end(&self) -> &'static str {
-        if self.text.contains("\r\n") { "\r\n" } else { "\n" }
+        if self.text.contains("\r\n") {
+            "\r\n"
+        } else {
+            "\n"
+        }
     }
 
     fn insert(&mut self, above: &str, name: &str, value: &Value) {
@@ -144,14 +172,26 @@ impl Document {
             _ => self.text.find('{').unwrap_or(0)..self.text.trim_end().len(),
         };
         let inside = |m: &&Member| m.value.start > object.start && m.value.end < object.end;
-        let last = self.members.iter().filter(inside).max_by_key(|m| m.value.end).map(|m| m.value.end);
+        let last = self
+            .members
+            .iter()
+            .filter(inside)
+            .max_by_key(|m| m.value.end)
+            .map(|m| m.value.end);
         let outer = self.indentation_at(object.start);
         let inner = format!("{outer}  ");
         let line_end = self.line_end();
-        let member = format!("{line_end}{inner}{}: {}", Value::from(name), render(value, &inner));
+        let member = format!(
+            "{line_end}{inner}{}: {}",
+            Value::from(name),
+            render(value, &inner)
+        );
         match last {
             Some(end) => self.replace(end..end, &format!(",{member}")),
-            None => self.replace(object.start + 1..object.end - 1, &format!("{member}{line_end}{outer}")),
+            None => self.replace(
+                object.start + 1..object.end - 1,
+                &format!("{member}{line_end}{outer}"),
+            ),
         }
     }
 
@@ -159,7 +199,9 @@ impl Document {
     fn indentation_at(&self, at: usize) -> String {
         let before = self.text.get(..at).unwrap_or_default();
         let line = &before[before.rfind('\n').map_or(0, |n| n + 1)..];
-        line.chars().take_while(|c| matches!(c, ' ' | '\t')).collect()
+        line.chars()
+            .take_while(|c| matches!(c, ' ' | '\t'))
+            .collect()
     }
 
     fn replace(&mut self, range: Range<usize>, with: &str) {
@@ -171,7 +213,8 @@ impl Document {
 /// The section that a key is in, empty at the top, and its name there.
 pub(crate) fn split_path(path: &str) -> (&str, &str) {
     let mut dots = path.rmatch_indices('.').map(|(at, _)| at);
-    dots.find(|at| !path[..*at].ends_with('\\')).map_or(("", path), |at| (&path[..at], &path[at + 1..]))
+    dots.find(|at| !path[..*at].ends_with('\\'))
+        .map_or(("", path), |at| (&path[..at], &path[at + 1..]))
 }
 
 /// A value as the registry's files are written: objects over several lines, lists on one.
@@ -180,12 +223,26 @@ fn render(value: &Value, indentation: &str) -> String {
         Value::Object(members) if !members.is_empty() => {
             let member = |(name, value): (&String, &Value)| {
                 let inner = format!("{indentation}  ");
-                format!("{inner}{}: {}", Value::from(name.as_str()), render(value, &inner))
+                format!(
+                    "{inner}{}: {}",
+                    Value::from(name.as_str()),
+                    render(value, &inner)
+                )
             };
-            format!("{{\n{}\n{indentation}}}", members.iter().map(member).collect::<Vec<_>>().join(",\n"))
+            format!(
+                "{{\n{}\n{indentation}}}",
+                members.iter().map(member).collect::<Vec<_>>().join(",\n")
+            )
         }
         Value::Array(items) => {
-            format!("[{}]", items.iter().map(|item| render(item, indentation)).collect::<Vec<_>>().join(", "))
+            format!(
+                "[{}]",
+                items
+                    .iter()
+                    .map(|item| render(item, indentation))
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            )
         }
         other => other.to_string(),
     }
@@ -201,14 +258,24 @@ struct Scanner<'a> {
 
 impl<'a> Scanner<'a> {
     fn scan(text: &'a str) -> Vec<Member> {
-        let mut scanner = Self { text, at: 0, line: 1, members: Vec::new() };
+        let mut scanner = Self {
+            text,
+            at: 0,
+            line: 1,
+            members: Vec::new(),
+        };
         scanner.value("");
         scanner.members
     }
 
     /// The texts of the elements of `list`, which is known to be JSON; none if it is no list.
     fn elements(list: &str) -> Vec<String> {
-        let mut scanner = Scanner { text: list, at: 0, line: 1, members: Vec::new() };
+        let mut scanner = Scanner {
+            text: list,
+            at: 0,
+            line: 1,
+            members: Vec::new(),
+        };
         let mut found = Vec::new();
         if scanner.peek() != Some(b'[') {
             return found;
@@ -249,7 +316,10 @@ impl<'a> Scanner<'a> {
             self.advance();
         }
         self.advance();
-        self.text.get(start..self.at).and_then(|t| serde_json::from_str(t).ok()).unwrap_or_default()
+        self.text
+            .get(start..self.at)
+            .and_then(|t| serde_json::from_str(t).ok())
+            .unwrap_or_default()
     }
 
     fn value(&mut self, path: &str) {
@@ -259,7 +329,10 @@ impl<'a> Scanner<'a> {
             Some(b'[') => self.array(),
             Some(b'"') => drop(self.string()),
             _ => {
-                while self.peek().is_some_and(|b| !b.is_ascii_whitespace() && !matches!(b, b',' | b'}' | b']')) {
+                while self
+                    .peek()
+                    .is_some_and(|b| !b.is_ascii_whitespace() && !matches!(b, b',' | b'}' | b']'))
+                {
                     self.advance();
                 }
             }
@@ -284,7 +357,11 @@ impl<'a> Scanner<'a> {
         while self.peek() == Some(b'"') {
             let line = self.line;
             let name = self.string().replace('.', "\\.");
-            let path = if path.is_empty() { name } else { format!("{path}.{name}") };
+            let path = if path.is_empty() {
+                name
+            } else {
+                format!("{path}.{name}")
+            };
             while self.peek().is_some_and(|b| b != b':') {
                 self.advance();
             }
@@ -293,7 +370,15 @@ impl<'a> Scanner<'a> {
             let (start, place) = (self.at, self.members.len());
             self.value(&path);
             let is_object = self.text.as_bytes().get(start) == Some(&b'{');
-            self.members.insert(place, Member { path, line, is_object, value: start..self.at });
+            self.members.insert(
+                place,
+                Member {
+                    path,
+                    line,
+                    is_object,
+                    value: start..self.at,
+                },
+            );
             self.skip_separator();
         }
         self.advance();

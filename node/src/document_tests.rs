@@ -19,7 +19,11 @@ const TEXT: &str = r#"{
 #[test]
 fn keys_have_lines_and_values() {
     let document = Document::new(TEXT.to_owned()).unwrap();
-    let found: Vec<(&str, usize)> = document.members().iter().map(|m| (m.path.as_str(), m.line)).collect();
+    let found: Vec<(&str, usize)> = document
+        .members()
+        .iter()
+        .map(|m| (m.path.as_str(), m.line))
+        .collect();
     let expected = [
         ("a", 2),
         ("list", 3),
@@ -41,7 +45,11 @@ fn one_value_changes_and_nothing_else() {
     let mut document = Document::new(TEXT.to_owned()).unwrap();
     document.set("section.b", &json!(2));
     document.set("list", &json!(["x", "y"]));
-    assert_eq!(document.text(), TEXT.replace("1.50", "2").replace(r#"[{"hidden": 1}, "]"]"#, r#"["x", "y"]"#));
+    assert_eq!(
+        document.text(),
+        TEXT.replace("1.50", "2")
+            .replace(r#"[{"hidden": 1}, "]"]"#, r#"["x", "y"]"#)
+    );
 }
 
 #[test]
@@ -50,9 +58,11 @@ fn missing_keys_are_made() {
     document.set("section.e", &json!(1));
     document.set("empty.f", &json!({"g": 1}));
     document.set("new.deeper.h", &json!([]));
-    let expected = TEXT.replace("{ \"d\": true }\n", "{ \"d\": true },\n    \"e\": 1\n").replace(
-        "\"empty\": {}\n",
-        r#""empty": {
+    let expected = TEXT
+        .replace("{ \"d\": true }\n", "{ \"d\": true },\n    \"e\": 1\n")
+        .replace(
+            "\"empty\": {}\n",
+            r#""empty": {
     "f": {
       "g": 1
     }
@@ -63,7 +73,7 @@ fn missing_keys_are_made() {
     }
   }
 "#,
-    );
+        );
     assert_eq!(document.text(), expected);
     let mut least = Document::new("{}".to_owned()).unwrap();
     least.set("a.b", &json!(1));
@@ -107,13 +117,28 @@ fn lists_keep_the_elements_that_are_put_back() {
     let mut document = Document::new(text.to_owned()).unwrap();
     let elements = document.elements("nodes");
     assert_eq!(elements, ["{\"a\": [1, 2], \"b\": \"],\"}", "7"]);
-    assert_eq!((document.elements("none").len(), document.elements("missing").len()), (0, 0));
+    assert_eq!(
+        (
+            document.elements("none").len(),
+            document.elements("missing").len()
+        ),
+        (0, 0)
+    );
     document.set_elements("nodes", &elements);
     document.set_elements("none", &[]);
-    assert_eq!(document.text(), text, "put back as it was: not a byte changed");
+    assert_eq!(
+        document.text(),
+        text,
+        "put back as it was: not a byte changed"
+    );
     document.set_elements("none", &["1".to_owned(), "2".to_owned()]);
-    assert_eq!(document.text(), text.replace("[]", "[\r\n    1,\r\n    2\r\n  ]"));
+    assert_eq!(
+        document.text(),
+        text.replace("[]", "[\r\n    1,\r\n    2\r\n  ]")
+    );
     document.set_elements("new.list", &["true".to_owned()]);
     assert_eq!(document.get("new.list"), Some(json!([true])));
-    assert!(!document.change("new.list", &json!([true])) && document.change("new.list", &json!([])));
+    assert!(
+        !document.change("new.list", &json!([true])) && document.change("new.list", &json!([]))
+    );
 }

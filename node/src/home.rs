@@ -1,4 +1,5 @@
-//! A node's data directory: which file in it is what, how it is made, and where it is when nobody says.
+//! A node's data directory: which file in it is what, how it is made, and where it is when nobody
+//! says.
 
 use std::ffi::OsString;
 use std::fs;
@@ -20,7 +21,9 @@ pub struct Home {
 #[derive(Debug, thiserror::Error)]
 pub enum HomeError {
     /// Nothing says where it should be.
-    #[error("no data directory is known: SSID_DATA, XDG_DATA_HOME and HOME are not set\n  name one with --data DIR")]
+    #[error(
+        "no data directory is known: SSID_DATA, XDG_DATA_HOME and HOME are not set\n  name one with --data DIR"
+    )]
     Unknown,
     /// It does not exist.
     #[error("there is no data directory {}\n  make one with: ssid init --data {}", .0.display(), .0.display())]
@@ -88,12 +91,17 @@ impl Home {
     }
 
     /// Where the data directory is unless `--data` says: `$SSID_DATA`, `$XDG_DATA_HOME/ssid` or
-    /// `$HOME/.local/share/ssid`. `variable` looks up an environment variable; empty ones count as unset.
+    /// `$HOME/.local/share/ssid`. `variable` looks up an environment variable; empty ones count as
+    /// unset.
     ///
     /// # Errors
     /// If none of the three is set.
     pub fn find(variable: impl Fn(&str) -> Option<OsString>) -> Result<Self, HomeError> {
-        let set = |name: &str| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let set = |name: &str| {
+            variable(name)
+                .filter(|value| !value.is_empty())
+                .map(PathBuf::from)
+        };
         if let Some(data) = set("SSID_DATA") {
             return Ok(Self::new(data));
         }
@@ -105,12 +113,16 @@ impl Home {
         Ok(Self::new(home.join(".local/share/ssid")))
     }
 
-    /// Makes the directory, readable by its owner only, unless it exists; then checks it as [`check`](Self::check).
+    /// Makes the directory, readable by its owner only, unless it exists; then checks it as
+    /// [`check`](Self::check).
     ///
     /// # Errors
     /// If it cannot be made, or if what exists cannot be used.
     pub fn create(&self) -> Result<(), HomeError> {
-        let failed = |source| HomeError::Io { path: self.root.clone(), source };
+        let failed = |source| HomeError::Io {
+            path: self.root.clone(),
+            source,
+        };
         let is_link = fs::symlink_metadata(&self.root).is_ok_and(|meta| meta.is_symlink());
         if is_link && !self.root.exists() {
             return Err(HomeError::Dangling(self.root.clone()));
@@ -127,7 +139,8 @@ impl Home {
         self.check()
     }
 
-    /// Whether the directory is there, is nobody else's to write to, and short enough for its socket.
+    /// Whether the directory is there, is nobody else's to write to, and short enough for its
+    /// socket.
     ///
     /// # Errors
     /// What is wrong with it, and what to do.
@@ -135,15 +148,30 @@ impl Home {
         let meta = match fs::metadata(&self.root) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
                 let is_link = fs::symlink_metadata(&self.root).is_ok();
-                let error = if is_link { HomeError::Dangling } else { HomeError::Missing };
+                let error = if is_link {
+                    HomeError::Dangling
+                } else {
+                    HomeError::Missing
+                };
                 return Err(error(self.root.clone()));
             }
-            Err(source) => return Err(HomeError::Io { path: self.root.clone(), source }),
+            Err(source) => {
+                return Err(HomeError::Io {
+                    path: self.root.clone(),
+                    source,
+                });
+            }
             Ok(meta) if !meta.is_dir() => return Err(HomeError::NotADirectory(self.root.clone())),
             Ok(meta) => meta,
         };
         check_private(&self.root, &meta)?;
-        let files = [self.voting_key(), self.network_key(), self.genesis(), self.votes_journal(), self.config()];
+        let files = [
+            self.voting_key(),
+            self.network_key(),
+            self.genesis(),
+            self.votes_journal(),
+            self.config(),
+        ];
         for path in files {
             if let Ok(meta) = fs::metadata(&path) {
                 check_owner(&path, &meta)?;
@@ -230,12 +258,16 @@ impl Home {
     }
 }
 
-/// Whether a directory that is used as one's own is: nobody else can write to it, or put another in its place.
+/// Whether a directory that is used as one's own is: nobody else can write to it, or put another in
+/// its place.
 ///
 /// # Errors
 /// Whose it is, or who can.
 pub fn check_directory(path: &Path) -> Result<(), HomeError> {
-    let meta = fs::metadata(path).map_err(|source| HomeError::Io { path: path.to_owned(), source })?;
+    let meta = fs::metadata(path).map_err(|source| HomeError::Io {
+        path: path.to_owned(),
+        source,
+    })?;
     check_private(path, &meta)
 }
 
@@ -243,21 +275,32 @@ fn check_private(path: &Path, meta: &fs::Metadata) -> Result<(), HomeError> {
     check_owner(path, meta)?;
     let mode = meta.permissions().mode() & 0o7777;
     if mode & 0o022 != 0 {
-        return Err(HomeError::Writable { path: path.to_owned(), mode });
+        return Err(HomeError::Writable {
+            path: path.to_owned(),
+            mode,
+        });
     }
-    let failed = |source| HomeError::Io { path: path.to_owned(), source };
+    let failed = |source| HomeError::Io {
+        path: path.to_owned(),
+        source,
+    };
     // the way as it is written, whose links may be others', and the way that it means
     let written = std::path::absolute(path).map_err(failed)?;
     let meant = path.canonicalize().map_err(failed)?;
     for way in [written, meant] {
-        way.ancestors().zip(way.ancestors().skip(1)).try_for_each(|(child, above)| check_above(path, child, above))?;
+        way.ancestors()
+            .zip(way.ancestors().skip(1))
+            .try_for_each(|(child, above)| check_above(path, child, above))?;
     }
     Ok(())
 }
 
 /// Whether somebody else could put something in the place of `child`, which is in `above`.
 fn check_above(path: &Path, child: &Path, above: &Path) -> Result<(), HomeError> {
-    let failed = |source| HomeError::Io { path: path.to_owned(), source };
+    let failed = |source| HomeError::Io {
+        path: path.to_owned(),
+        source,
+    };
     let meta = fs::metadata(above).map_err(failed)?;
     check_owner(above, &meta)?;
     let entry = fs::symlink_metadata(child).map_err(failed)?;
@@ -272,7 +315,11 @@ fn check_above(path: &Path, child: &Path, above: &Path) -> Result<(), HomeError>
     if !(by_group || by_all) || is_sticky && check_owner(child, &entry).is_ok() {
         return Ok(());
     }
-    Err(HomeError::Exchangeable { path: path.to_owned(), above: above.to_owned(), mode })
+    Err(HomeError::Exchangeable {
+        path: path.to_owned(),
+        above: above.to_owned(),
+        mode,
+    })
 }
 
 fn check_owner(path: &Path, meta: &fs::Metadata) -> Result<(), HomeError> {
@@ -280,7 +327,10 @@ fn check_owner(path: &Path, meta: &fs::Metadata) -> Result<(), HomeError> {
     if owner == 0 || owner == rustix::process::geteuid().as_raw() {
         return Ok(());
     }
-    Err(HomeError::NotOurs { path: path.to_owned(), owner })
+    Err(HomeError::NotOurs {
+        path: path.to_owned(),
+        owner,
+    })
 }
 
 #[cfg(test)]
@@ -290,36 +340,70 @@ mod tests {
     use super::*;
 
     fn found(variables: &[(&str, &str)]) -> Result<PathBuf, HomeError> {
-        Home::find(|name| variables.iter().find(|(n, _)| *n == name).map(|(_, v)| v.into())).map(|h| h.root)
+        Home::find(|name| {
+            variables
+                .iter()
+                .find(|(n, _)| *n == name)
+                .map(|(_, v)| v.into())
+        })
+        .map(|h| h.root)
     }
 
     #[test]
     fn the_directory_is_found_in_order() {
         let home = ("HOME", "/home/ada");
-        assert_eq!(found(&[home, ("SSID_DATA", "here"), ("XDG_DATA_HOME", "/xdg")]).unwrap(), Path::new("here"));
-        assert_eq!(found(&[home, ("SSID_DATA", ""), ("XDG_DATA_HOME", "/xdg")]).unwrap(), Path::new("/xdg/ssid"));
+        assert_eq!(
+            found(&[home, ("SSID_DATA", "here"), ("XDG_DATA_HOME", "/xdg")]).unwrap(),
+            Path::new("here")
+        );
+        assert_eq!(
+            found(&[home, ("SSID_DATA", ""), ("XDG_DATA_HOME", "/xdg")]).unwrap(),
+            Path::new("/xdg/ssid")
+        );
         let default = Path::new("/home/ada/.local/share/ssid");
-        assert_eq!(found(&[home, ("XDG_DATA_HOME", "relative")]).unwrap(), default);
+        assert_eq!(
+            found(&[home, ("XDG_DATA_HOME", "relative")]).unwrap(),
+            default
+        );
         assert_eq!(found(&[home]).unwrap(), default);
-        assert!(found(&[("HOME", "")]).unwrap_err().to_string().contains("--data"));
+        assert!(
+            found(&[("HOME", "")])
+                .unwrap_err()
+                .to_string()
+                .contains("--data")
+        );
     }
 
     #[test]
     fn it_is_made_for_its_owner_only() {
         let above = tempfile::tempdir().unwrap();
         let home = Home::new(above.path().join("a/ssid"));
-        assert!(home.check().unwrap_err().to_string().contains("ssid init --data"));
+        assert!(
+            home.check()
+                .unwrap_err()
+                .to_string()
+                .contains("ssid init --data")
+        );
         home.create().unwrap();
         home.create().unwrap();
         let mode = |m| fs::set_permissions(home.root(), fs::Permissions::from_mode(m)).unwrap();
-        assert_eq!(fs::metadata(home.root()).unwrap().permissions().mode() & 0o777, 0o700);
+        assert_eq!(
+            fs::metadata(home.root()).unwrap().permissions().mode() & 0o777,
+            0o700
+        );
         mode(0o755);
         home.check().unwrap();
         mode(0o775);
         let refused = home.check().unwrap_err().to_string();
-        assert!(refused.contains("mode 0775") && refused.contains("chmod 700"), "{refused}");
+        assert!(
+            refused.contains("mode 0775") && refused.contains("chmod 700"),
+            "{refused}"
+        );
         fs::write(above.path().join("file"), "").unwrap();
-        assert!(matches!(Home::new(above.path().join("file")).create(), Err(HomeError::NotADirectory(_))));
+        assert!(matches!(
+            Home::new(above.path().join("file")).create(),
+            Err(HomeError::NotADirectory(_))
+        ));
         assert!(Home::new(above.path().join("file/below")).create().is_err());
     }
 
@@ -329,7 +413,10 @@ mod tests {
         let home = Home::new(above.path().join("link"));
         std::os::unix::fs::symlink(above.path().join("nowhere"), home.root()).unwrap();
         for refused in [home.create().unwrap_err(), home.check().unwrap_err()] {
-            assert!(refused.to_string().contains("a link that leads nowhere"), "{refused}");
+            assert!(
+                refused.to_string().contains("a link that leads nowhere"),
+                "{refused}"
+            );
         }
     }
 
@@ -344,7 +431,10 @@ mod tests {
         home.check().unwrap();
         mode(0o777);
         let refused = home.check().unwrap_err().to_string();
-        assert!(refused.contains("can exchange") && refused.contains("mode 0777"), "{refused}");
+        assert!(
+            refused.contains("can exchange") && refused.contains("mode 0777"),
+            "{refused}"
+        );
         mode(0o755);
         home.check().unwrap();
     }
@@ -363,13 +453,21 @@ mod tests {
         let refused = |path: &Path| {
             give(path, NOBODY);
             let refused = home.check().unwrap_err().to_string();
-            assert!(refused.contains(&path.display().to_string()) && refused.contains("uid 65534"), "{refused}");
+            assert!(
+                refused.contains(&path.display().to_string()) && refused.contains("uid 65534"),
+                "{refused}"
+            );
             give(path, 0);
             home.check().unwrap();
         };
         refused(home.root());
         refused(&above.path().join("between"));
-        for path in [home.voting_key(), home.genesis(), home.votes_journal(), home.config()] {
+        for path in [
+            home.voting_key(),
+            home.genesis(),
+            home.votes_journal(),
+            home.config(),
+        ] {
             fs::write(&path, "").unwrap();
             refused(&path);
         }
@@ -377,15 +475,27 @@ mod tests {
         let link = above.path().join("link");
         std::os::unix::fs::symlink(home.root(), &link).unwrap();
         give(&link, NOBODY);
-        assert!(matches!(Home::new(&link).check(), Err(HomeError::NotOurs { .. })));
+        assert!(matches!(
+            Home::new(&link).check(),
+            Err(HomeError::NotOurs { .. })
+        ));
     }
 
     #[test]
     fn a_path_too_long_for_a_socket_is_refused_in_time() {
-        let fits = Home::new(format!("/{}", "x".repeat(SOCKET_PATH_BYTES - "/".len() - "/api.sock".len())));
-        assert_eq!(fits.api_socket().unwrap().as_os_str().len(), SOCKET_PATH_BYTES);
+        let fits = Home::new(format!(
+            "/{}",
+            "x".repeat(SOCKET_PATH_BYTES - "/".len() - "/api.sock".len())
+        ));
+        assert_eq!(
+            fits.api_socket().unwrap().as_os_str().len(),
+            SOCKET_PATH_BYTES
+        );
         let long = Home::new(format!("{}y", fits.root.display()));
         let refused = long.api_socket().unwrap_err().to_string();
-        assert!(refused.contains("has 108 bytes; at most 107") && refused.contains("shorter"), "{refused}");
+        assert!(
+            refused.contains("has 108 bytes; at most 107") && refused.contains("shorter"),
+            "{refused}"
+        );
     }
 }

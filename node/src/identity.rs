@@ -1,5 +1,5 @@
-//! A node's two keys: the one that votes, and the one the network knows it by. They share a data directory and a
-//! passphrase, nothing else: the voting key never enters the network code.
+//! A node's two keys: the one that votes, and the one the network knows it by. They share a data
+//! directory and a passphrase, nothing else: the voting key never enters the network code.
 
 use libp2p::identity::Keypair;
 pub use libp2p::{Multiaddr, PeerId};
@@ -46,8 +46,12 @@ impl NodeKeys {
     }
 
     fn from_seeds(voting: &[u8; 32], network: [u8; 32]) -> Result<Self, KeyFileError> {
-        let network = Keypair::ed25519_from_bytes(network).map_err(|e| KeyFileError::Crypto(e.to_string()))?;
-        Ok(Self { voting: VotingKey::from_seed(voting), network })
+        let network = Keypair::ed25519_from_bytes(network)
+            .map_err(|e| KeyFileError::Crypto(e.to_string()))?;
+        Ok(Self {
+            voting: VotingKey::from_seed(voting),
+            network,
+        })
     }
 
     /// The node's name in manifests.
@@ -72,7 +76,13 @@ mod tests {
         home.create().unwrap();
         let made = NodeKeys::create(&home, None).unwrap();
         let read = NodeKeys::load(&home, None).unwrap();
-        assert_eq!((read.node_id(), read.peer_id()), (made.node_id(), made.peer_id()));
-        assert!(matches!(NodeKeys::create(&home, None), Err(KeyFileError::Exists(_))));
+        assert_eq!(
+            (read.node_id(), read.peer_id()),
+            (made.node_id(), made.peer_id())
+        );
+        assert!(matches!(
+            NodeKeys::create(&home, None),
+            Err(KeyFileError::Exists(_))
+        ));
     }
 }

@@ -1,4 +1,5 @@
-//! Key files: a 32-byte seed as text, readable by its owner only, encrypted if a passphrase is given.
+//! Key files: a 32-byte seed as text, readable by its owner only, encrypted if a passphrase is
+//! given.
 //!
 //! ```text
 //! ssid-key/1                          ssid-key/1
@@ -10,8 +11,9 @@
 //!                                     check  16 hex digits
 //! ```
 //!
-//! `public` is the Ed25519 public key of the seed. `check` is the beginning of the SHA-256 of everything before its
-//! line: it tells a damaged file from a wrong passphrase. The lines before `sealed` are authenticated with it.
+//! `public` is the Ed25519 public key of the seed. `check` is the beginning of the SHA-256 of
+//! everything before its line: it tells a damaged file from a wrong passphrase. The lines before
+//! `sealed` are authenticated with it.
 
 mod text;
 
@@ -86,7 +88,8 @@ pub fn generate_seed() -> Result<Zeroizing<[u8; 32]>, KeyFileError> {
     Ok(seed)
 }
 
-/// Writes `seed` to a new file at `path`, encrypted if there is a passphrase, and waits until it is on disk.
+/// Writes `seed` to a new file at `path`, encrypted if there is a passphrase, and waits until it is
+/// on disk.
 ///
 /// # Errors
 /// If the file exists, which is never overwritten, or cannot be written.
@@ -95,12 +98,19 @@ pub fn write(path: &Path, seed: &[u8; 32], passphrase: Option<&str>) -> Result<(
         None => plain_text(seed),
         Some(passphrase) => sealed_text(seed, passphrase, Cost::USUAL)?,
     };
-    let opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    let opened = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path);
     let mut file = opened.map_err(|source| match source.kind() {
         io::ErrorKind::AlreadyExists => KeyFileError::Exists(path.to_owned()),
         _ => failed("create", path, source),
     })?;
-    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).and_then(|()| sync_directory_of(path));
+    let written = file
+        .write_all(text.as_bytes())
+        .and_then(|()| file.sync_all())
+        .and_then(|()| sync_directory_of(path));
     written.map_err(|source| {
         // nobody has seen the key yet; what stands there would be taken for a damaged one
         let _ = fs::remove_file(path);
@@ -108,23 +118,32 @@ pub fn write(path: &Path, seed: &[u8; 32], passphrase: Option<&str>) -> Result<(
     })
 }
 
-/// Reads the seed in the file at `path`. The passphrase is not looked at if the file is not encrypted.
+/// Reads the seed in the file at `path`. The passphrase is not looked at if the file is not
+/// encrypted.
 ///
 /// # Errors
 /// If the file is missing, readable by others, damaged, or encrypted with another passphrase.
 pub fn read(path: &Path, passphrase: Option<&str>) -> Result<Zeroizing<[u8; 32]>, KeyFileError> {
     let text = load(path)?;
-    let corrupt = |what: String| KeyFileError::Corrupt { path: path.to_owned(), what };
+    let corrupt = |what: String| KeyFileError::Corrupt {
+        path: path.to_owned(),
+        what,
+    };
     let key = KeyText::parse(&text).map_err(corrupt)?;
     let seed = match key.secret {
         Secret::Plain(seed) => seed,
         Secret::Sealed(sealed) => {
-            let passphrase = passphrase.ok_or_else(|| KeyFileError::PassphraseNeeded(path.to_owned()))?;
-            sealed.open(passphrase)?.ok_or_else(|| KeyFileError::WrongPassphrase(path.to_owned()))?
+            let passphrase =
+                passphrase.ok_or_else(|| KeyFileError::PassphraseNeeded(path.to_owned()))?;
+            sealed
+                .open(passphrase)?
+                .ok_or_else(|| KeyFileError::WrongPassphrase(path.to_owned()))?
         }
     };
     if VotingKey::from_seed(&seed).node_id() != key.public {
-        return Err(corrupt("its seed does not belong to its public key".to_owned()));
+        return Err(corrupt(
+            "its seed does not belong to its public key".to_owned(),
+        ));
     }
     Ok(seed)
 }
@@ -137,12 +156,19 @@ pub fn needs_passphrase(path: &Path) -> Result<bool, KeyFileError> {
     let text = load(path)?;
     match KeyText::parse(&text) {
         Ok(key) => Ok(matches!(key.secret, Secret::Sealed(_))),
-        Err(what) => Err(KeyFileError::Corrupt { path: path.to_owned(), what }),
+        Err(what) => Err(KeyFileError::Corrupt {
+            path: path.to_owned(),
+            what,
+        }),
     }
 }
 
 fn failed(action: &'static str, path: &Path, source: io::Error) -> KeyFileError {
-    KeyFileError::Io { action, path: path.to_owned(), source }
+    KeyFileError::Io {
+        action,
+        path: path.to_owned(),
+        source,
+    }
 }
 
 fn randomize(bytes: &mut [u8]) -> Result<(), KeyFileError> {
@@ -151,20 +177,34 @@ fn randomize(bytes: &mut [u8]) -> Result<(), KeyFileError> {
 }
 
 fn sync_directory_of(path: &Path) -> io::Result<()> {
-    let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let parent = path
+        .parent()
+        .filter(|p| !p.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     fs::File::open(parent)?.sync_all()
 }
 
 fn load(path: &Path) -> Result<Zeroizing<String>, KeyFileError> {
-    let corrupt = |what: &str| KeyFileError::Corrupt { path: path.to_owned(), what: what.to_owned() };
+    let corrupt = |what: &str| KeyFileError::Corrupt {
+        path: path.to_owned(),
+        what: what.to_owned(),
+    };
     let file = regular::open(OpenOptions::new().read(true), path).map_err(|e| match e.kind() {
         io::ErrorKind::NotFound => KeyFileError::Missing(path.to_owned()),
         io::ErrorKind::InvalidInput => corrupt("it is not a regular file"),
         _ => failed("read", path, e),
     })?;
-    let mode = file.metadata().map_err(|e| failed("read", path, e))?.permissions().mode() & 0o7777;
+    let mode = file
+        .metadata()
+        .map_err(|e| failed("read", path, e))?
+        .permissions()
+        .mode()
+        & 0o7777;
     if mode & 0o077 != 0 {
-        return Err(KeyFileError::Permissions { path: path.to_owned(), mode });
+        return Err(KeyFileError::Permissions {
+            path: path.to_owned(),
+            mode,
+        });
     }
     // large enough never to be moved, which would leave a copy behind
     let mut text = Zeroizing::new(String::with_capacity(2 * FILE_BYTES as usize));

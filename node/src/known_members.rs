@@ -1,5 +1,5 @@
-//! Members of whom only a Git repository is known. They have no key: what their registry logs say is shown as
-//! observations, and never counts to a quorum, a certificate or trust (SPEC §10).
+//! Members of whom only a Git repository is known. They have no key: what their registry logs say
+//! is shown as observations, and never counts to a quorum, a certificate or trust (SPEC §10).
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -68,18 +68,29 @@ impl KnownMembers {
     /// # Errors
     /// If it cannot be read, or is something else.
     pub fn load(path: &Path) -> Result<Self, KnownMembersError> {
-        let failed = |source| KnownMembersError::Io { path: path.to_owned(), source };
-        let malformed = |reason: String| KnownMembersError::Malformed { path: path.to_owned(), reason };
+        let failed = |source| KnownMembersError::Io {
+            path: path.to_owned(),
+            source,
+        };
+        let malformed = |reason: String| KnownMembersError::Malformed {
+            path: path.to_owned(),
+            reason,
+        };
         let bytes = match regular::read(path, FILE_BYTES) {
             Ok(bytes) => bytes,
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                return Ok(Self { format: FORMAT.to_owned(), members: Vec::new() });
+                return Ok(Self {
+                    format: FORMAT.to_owned(),
+                    members: Vec::new(),
+                });
             }
             Err(e) => return Err(failed(e)),
         };
         let known: Self = serde_json::from_slice(&bytes).map_err(|e| malformed(e.to_string()))?;
         if known.format != FORMAT || known.members.len() > MEMBERS {
-            return Err(malformed(format!("its format is not {FORMAT}, or it has more than {MEMBERS} members")));
+            return Err(malformed(format!(
+                "its format is not {FORMAT}, or it has more than {MEMBERS} members"
+            )));
         }
         Ok(known)
     }
@@ -89,10 +100,15 @@ impl KnownMembers {
     /// # Errors
     /// If the system refuses.
     pub fn save(&self, path: &Path) -> Result<(), KnownMembersError> {
-        let failed = |source| KnownMembersError::Io { path: path.to_owned(), source };
+        let failed = |source| KnownMembersError::Io {
+            path: path.to_owned(),
+            source,
+        };
         let text = serde_json::to_string_pretty(self).map_err(|e| failed(e.into()))?;
         // addresses may hold passwords
-        Place::from(path).replace_secret((text + "\n").as_bytes()).map_err(failed)
+        Place::from(path)
+            .replace_secret((text + "\n").as_bytes())
+            .map_err(failed)
     }
 
     /// Adds a member; `false` if it was there.
@@ -100,7 +116,11 @@ impl KnownMembers {
     /// # Errors
     /// If another has its name, or there are too many.
     pub fn add(&mut self, member: KnownMember) -> Result<bool, KnownMembersError> {
-        match self.members.iter().find(|known| known.node_name == member.node_name) {
+        match self
+            .members
+            .iter()
+            .find(|known| known.node_name == member.node_name)
+        {
             Some(known) if *known == member => Ok(false),
             Some(known) => Err(KnownMembersError::Taken(known.node_name.clone())),
             None if self.members.len() >= MEMBERS => Err(KnownMembersError::Full),
@@ -131,7 +151,11 @@ mod tests {
     use super::*;
 
     fn member(name: &str, remote: &str) -> KnownMember {
-        KnownMember { node_name: name.into(), organization: "O".into(), git_remote: remote.into() }
+        KnownMember {
+            node_name: name.into(),
+            organization: "O".into(),
+            git_remote: remote.into(),
+        }
     }
 
     #[test]
@@ -141,13 +165,26 @@ mod tests {
         let mut known = KnownMembers::load(&path).unwrap();
         assert!(known.add(member("Oslo", "git@host:a")).unwrap());
         assert!(!known.add(member("Oslo", "git@host:a")).unwrap());
-        assert!(matches!(known.add(member("Oslo", "git@host:b")), Err(KnownMembersError::Taken(_))));
+        assert!(matches!(
+            known.add(member("Oslo", "git@host:b")),
+            Err(KnownMembersError::Taken(_))
+        ));
         known.save(&path).unwrap();
         let again = KnownMembers::load(&path).unwrap();
         assert_eq!((again.iter().count(), &again), (1, &known));
-        for bad in ["", "{}", "{\"format\":\"ssid-known-members/2\",\"members\":[]}"] {
+        for bad in [
+            "",
+            "{}",
+            "{\"format\":\"ssid-known-members/2\",\"members\":[]}",
+        ] {
             std::fs::write(&path, bad).unwrap();
-            assert!(matches!(KnownMembers::load(&path), Err(KnownMembersError::Malformed { .. })), "{bad}");
+            assert!(
+                matches!(
+                    KnownMembers::load(&path),
+                    Err(KnownMembersError::Malformed { .. })
+                ),
+                "{bad}"
+            );
         }
     }
 }

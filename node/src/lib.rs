@@ -1,4 +1,5 @@
-//! The running federation node: the engine that drives voting, the network, registry files, the local API.
+//! The running federation node: the engine that drives voting, the network, registry files, the
+//! local API.
 
 pub mod anchor;
 pub mod api;

@@ -1,4 +1,5 @@
-//! When something that leaves the node is tried: soon after there is something, and ever more rarely while it fails.
+//! When something that leaves the node is tried: soon after there is something, and ever more
+//! rarely while it fails.
 
 use std::time::Duration;
 
@@ -14,9 +15,13 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// The pause after so many failures before this one, a fifth of it at random: many nodes may share one server.
+    /// The pause after so many failures before this one, a fifth of it at random: many nodes may
+    /// share one server.
     pub fn back_off(&self, failures: u32) -> Duration {
-        let pause = self.first_retry.saturating_mul(1 << failures.min(16)).min(self.last_retry);
+        let pause = self
+            .first_retry
+            .saturating_mul(1 << failures.min(16))
+            .min(self.last_retry);
         pause.mul_f64(rand::random_range(0.8..1.0))
     }
 }
@@ -27,12 +32,18 @@ mod tests {
 
     #[test]
     fn pauses_double_up_to_the_last() {
-        let pace =
-            Pace { settle: Duration::ZERO, first_retry: Duration::from_secs(5), last_retry: Duration::from_mins(1) };
+        let pace = Pace {
+            settle: Duration::ZERO,
+            first_retry: Duration::from_secs(5),
+            last_retry: Duration::from_mins(1),
+        };
         for (failures, seconds) in [(0, 5), (1, 10), (2, 20), (3, 40), (4, 60), (u32::MAX, 60)] {
             let pause = pace.back_off(failures);
             let most = Duration::from_secs(seconds);
-            assert!(pause <= most && pause >= most.mul_f64(0.8), "{failures}: {pause:?}");
+            assert!(
+                pause <= most && pause >= most.mul_f64(0.8),
+                "{failures}: {pause:?}"
+            );
         }
     }
 }

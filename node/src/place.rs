@@ -1,12 +1,14 @@
 //! Files of the registry: where one is, and the only way to it. Whoever can change a repository can
 //! put a link, a pipe or a device in the place of any file of it; what a [`Place`] opens is
 //!
-//! - beneath the directory that it belongs to: no link and no `..` leads out, in any part of the path;
+//! - beneath the directory that it belongs to: no link and no `..` leads out, in any part of the
+//!   path;
 //! - a regular file: opening it never waits, reading it ends;
 //! - read up to a limit that the caller names;
 //! - never one of the node's own data: its keys, its vote history, its database.
 //!
-//! A place outside any root is a file that the operator named; only the second and third hold for it.
+//! A place outside any root is a file that the operator named; only the second and third hold for
+//! it.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -50,27 +52,44 @@ pub struct Entry {
 impl Root {
     /// The directory `dir`. `data` is the data directory of the node, if there is one.
     pub fn new(dir: &Path, data: Option<&Path>) -> Arc<Self> {
-        Arc::new(Self { dir: dir.to_owned(), data: data.map(Path::to_owned) })
+        Arc::new(Self {
+            dir: dir.to_owned(),
+            data: data.map(Path::to_owned),
+        })
     }
 
     /// What is at `path` in it.
     pub fn place(self: &Arc<Self>, path: impl AsRef<Path>) -> Place {
-        Place { path: self.dir.join(path), within: Some(self.clone()) }
+        Place {
+            path: self.dir.join(path),
+            within: Some(self.clone()),
+        }
     }
 
     fn leads_out(&self) -> io::Error {
         let dir = self.dir.display();
-        let what = format!("it leads out of {dir} by a link or `..`, and is neither read nor written");
+        let what =
+            format!("it leads out of {dir} by a link or `..`, and is neither read nor written");
         io::Error::new(io::ErrorKind::PermissionDenied, what)
     }
 
     /// Refuses the file at `real`, a path without links, if it belongs to the node itself.
     fn check_not_own(&self, real: &Path, opened: Option<&fs::Metadata>) -> io::Result<()> {
-        let Some(data) = &self.data else { return Ok(()) };
-        let own = |what: &str| Err(io::Error::new(io::ErrorKind::PermissionDenied, what.to_owned()));
+        let Some(data) = &self.data else {
+            return Ok(());
+        };
+        let own = |what: &str| {
+            Err(io::Error::new(
+                io::ErrorKind::PermissionDenied,
+                what.to_owned(),
+            ))
+        };
         if let Ok(data) = data.canonicalize()
             && real.starts_with(&data)
-            && !self.dir.canonicalize().is_ok_and(|dir| dir.starts_with(&data))
+            && !self
+                .dir
+                .canonicalize()
+                .is_ok_and(|dir| dir.starts_with(&data))
         {
             return own("it leads into the node's data directory, and is neither read nor written");
         }
@@ -82,7 +101,9 @@ impl Root {
         let secret = [home.voting_key(), home.network_key(), home.votes_journal()];
         let is_same = |path: &PathBuf| fs::metadata(path).ok().map(|m| (m.dev(), m.ino())) == found;
         if found.is_some() && secret.iter().any(is_same) {
-            return own("it is a key or the vote history of this node, and is neither read nor written");
+            return own(
+                "it is a key or the vote history of this node, and is neither read nor written",
+            );
         }
         Ok(())
     }
@@ -127,7 +148,10 @@ impl Place {
     }
 
     fn at(&self, path: PathBuf) -> Self {
-        Self { path, within: self.within.clone() }
+        Self {
+            path,
+            within: self.within.clone(),
+        }
     }
 
     /// Opens the file to be read.
@@ -146,8 +170,8 @@ impl Place {
         regular::bytes_of(self.open()?, limit)
     }
 
-    /// Opens the file to be read, and written to at its end. It and its directories are made if they
-    /// are missing, and their names are on disk when this returns.
+    /// Opens the file to be read, and written to at its end. It and its directories are made if
+    /// they are missing, and their names are on disk when this returns.
     ///
     /// # Errors
     /// If the system refuses, or the place is refused.
@@ -163,8 +187,8 @@ impl Place {
         Ok(file)
     }
 
-    /// Puts `bytes` in the place of the file, which keeps its mode (new ones have 0644), whole or not
-    /// at all; when this returns they are on disk. The directory must exist.
+    /// Puts `bytes` in the place of the file, which keeps its mode (new ones have 0644), whole or
+    /// not at all; when this returns they are on disk. The directory must exist.
     ///
     /// # Errors
     /// If the system refuses, or the place is refused; what stood there is then untouched.
@@ -172,7 +196,8 @@ impl Place {
         self.replace_with_mode(bytes, None)
     }
 
-    /// As [`replace`](Self::replace), for what others may not read: the file has mode 0600 afterwards.
+    /// As [`replace`](Self::replace), for what others may not read: the file has mode 0600
+    /// afterwards.
     ///
     /// # Errors
     /// As [`replace`](Self::replace).
@@ -194,7 +219,8 @@ impl Place {
             return Err(regular::not_regular());
         }
         self.check(&way, &target, None)?;
-        let kept = standing.map(|meta| cap_std::fs::PermissionsExt::mode(&meta.permissions()) & 0o7777);
+        let kept =
+            standing.map(|meta| cap_std::fs::PermissionsExt::mode(&meta.permissions()) & 0o7777);
         let temporary = beside(&target);
         let written = write_new(&way.dir, &temporary, bytes, mode.or(kept))
             .and_then(|()| way.dir.rename(&temporary, &way.dir, &target));
@@ -220,15 +246,24 @@ impl Place {
             return Ok(());
         }
         // a link that leads out would only be said to exist already
-        for above in way.rest.ancestors().filter(|path| !path.as_os_str().is_empty()) {
+        for above in way
+            .rest
+            .ancestors()
+            .filter(|path| !path.as_os_str().is_empty())
+        {
             match way.dir.metadata(above) {
                 Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(self.told(e)),
                 _ => {}
             }
         }
-        way.dir.create_dir_all(&way.rest).map_err(|e| self.told(e))?;
+        way.dir
+            .create_dir_all(&way.rest)
+            .map_err(|e| self.told(e))?;
         // every directory on the way may have a new entry
-        way.rest.ancestors().skip(1).try_for_each(|above| sync_directory(&way.dir, above))
+        way.rest
+            .ancestors()
+            .skip(1)
+            .try_for_each(|above| sync_directory(&way.dir, above))
     }
 
     /// Makes what was renamed or made in the directory durable.
@@ -253,7 +288,10 @@ impl Place {
     /// If the system refuses, or the place is refused.
     pub fn open_directory(&self) -> io::Result<File> {
         let way = self.way()?;
-        let dir = way.dir.open_dir(or_here(&way.rest)).map_err(|e| self.told(e))?;
+        let dir = way
+            .dir
+            .open_dir(or_here(&way.rest))
+            .map_err(|e| self.told(e))?;
         self.check(&way, &way.rest, None)?;
         // the handle itself may be one that can only be looked through
         Ok(dir.open(".")?.into_std())
@@ -267,7 +305,11 @@ impl Place {
         let way = self.way()?;
         self.check(&way, &way.rest, None)?;
         let mut found = Vec::new();
-        for entry in way.dir.read_dir(or_here(&way.rest)).map_err(|e| self.told(e))? {
+        for entry in way
+            .dir
+            .read_dir(or_here(&way.rest))
+            .map_err(|e| self.told(e))?
+        {
             let entry = entry?;
             if found.len() == limit {
                 let what = format!("more than {limit} files are in it");
@@ -309,7 +351,9 @@ impl Place {
 
     fn metadata(&self) -> io::Result<cap_std::fs::Metadata> {
         let way = self.way()?;
-        way.dir.metadata(or_here(&way.rest)).map_err(|e| self.told(e))
+        way.dir
+            .metadata(or_here(&way.rest))
+            .map_err(|e| self.told(e))
     }
 
     fn open_with(&self, options: &mut OpenOptions) -> io::Result<File> {
@@ -321,7 +365,11 @@ impl Place {
             _ => {}
         }
         options.custom_flags(regular::UNKNOWN_FILE);
-        let file = way.dir.open_with(or_here(&way.rest), options).map_err(|e| self.told(e))?.into_std();
+        let file = way
+            .dir
+            .open_with(or_here(&way.rest), options)
+            .map_err(|e| self.told(e))?
+            .into_std();
         let meta = file.metadata()?;
         if !meta.is_file() {
             return Err(regular::not_regular());
@@ -331,9 +379,12 @@ impl Place {
         Ok(file)
     }
 
-    /// Refuses the node's own data. `rest` is the way from the open directory, without links for files.
+    /// Refuses the node's own data. `rest` is the way from the open directory, without links for
+    /// files.
     fn check(&self, way: &Way, rest: &Path, opened: Option<&fs::Metadata>) -> io::Result<()> {
-        let Some(root) = &self.within else { return Ok(()) };
+        let Some(root) = &self.within else {
+            return Ok(());
+        };
         let real = way.real.join(rest);
         root.check_not_own(&real.canonicalize().unwrap_or(real), opened)
     }
@@ -342,20 +393,35 @@ impl Place {
     fn way(&self) -> io::Result<Way> {
         let (dir, rest) = match &self.within {
             Some(root) => {
-                let rest = self.path.strip_prefix(&root.dir).map_err(|_| root.leads_out())?;
+                let rest = self
+                    .path
+                    .strip_prefix(&root.dir)
+                    .map_err(|_| root.leads_out())?;
                 (root.dir.as_path(), rest.to_owned())
             }
             None => return named(&self.path),
         };
-        let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
-        Ok(Way { dir: Dir::open_ambient_dir(dir, ambient_authority())?, real: dir.canonicalize()?, rest })
+        let dir = if dir.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            dir
+        };
+        Ok(Way {
+            dir: Dir::open_ambient_dir(dir, ambient_authority())?,
+            real: dir.canonicalize()?,
+            rest,
+        })
     }
 
     /// The refusal of what leads out, in this crate's words.
     fn told(&self, error: io::Error) -> io::Error {
         match &self.within {
             // cap-std's own refusal has no number, as the system's have
-            _ if error.kind() != io::ErrorKind::PermissionDenied || error.raw_os_error().is_some() => error,
+            _ if error.kind() != io::ErrorKind::PermissionDenied
+                || error.raw_os_error().is_some() =>
+            {
+                error
+            }
             Some(root) => root.leads_out(),
             // the way of a named file has no links left but one that leads nowhere
             None => io::Error::new(io::ErrorKind::NotFound, "it is a link that leads nowhere"),
@@ -371,8 +437,13 @@ fn named(path: &Path) -> io::Result<Way> {
     let mut above = resolved.as_path();
     loop {
         // `..` behind a directory that is not there has no meaning
-        let name = above.components().next_back().filter(|part| matches!(part, Component::Normal(_)));
-        let (Some(name), Some(next)) = (name, above.parent()) else { break };
+        let name = above
+            .components()
+            .next_back()
+            .filter(|part| matches!(part, Component::Normal(_)));
+        let (Some(name), Some(next)) = (name, above.parent()) else {
+            break;
+        };
         rest.push(name.as_os_str());
         above = next;
         if above.is_dir() {
@@ -380,7 +451,11 @@ fn named(path: &Path) -> io::Result<Way> {
         }
     }
     let rest = rest.into_iter().rev().collect();
-    Ok(Way { dir: Dir::open_ambient_dir(above, ambient_authority())?, real: above.canonicalize()?, rest })
+    Ok(Way {
+        dir: Dir::open_ambient_dir(above, ambient_authority())?,
+        real: above.canonicalize()?,
+        rest,
+    })
 }
 
 fn parent(path: &Path) -> &Path {
@@ -388,7 +463,11 @@ fn parent(path: &Path) -> &Path {
 }
 
 fn or_here(path: &Path) -> &Path {
-    if path.as_os_str().is_empty() { Path::new(".") } else { path }
+    if path.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        path
+    }
 }
 
 fn beside(target: &Path) -> PathBuf {
@@ -398,7 +477,13 @@ fn beside(target: &Path) -> PathBuf {
 
 fn write_new(dir: &Dir, path: &Path, bytes: &[u8], mode: Option<u32>) -> io::Result<()> {
     let mut options = OpenOptions::new();
-    let file = dir.open_with(path, options.write(true).create_new(true).mode(mode.unwrap_or(0o644)))?;
+    let file = dir.open_with(
+        path,
+        options
+            .write(true)
+            .create_new(true)
+            .mode(mode.unwrap_or(0o644)),
+    )?;
     let mut file = file.into_std();
     if let Some(mode) = mode {
         // the mode given when opening is narrowed by the umask

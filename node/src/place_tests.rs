@@ -15,7 +15,11 @@ fn scene() -> Scene {
     for dir in ["repo/logs", "outside", "data/db"] {
         fs::create_dir_all(above.path().join(dir)).unwrap();
     }
-    for (file, text) in [("outside/secret", "TOP"), ("data/voting.key", "KEY"), ("data/db/rows", "ROWS")] {
+    for (file, text) in [
+        ("outside/secret", "TOP"),
+        ("data/voting.key", "KEY"),
+        ("data/db/rows", "ROWS"),
+    ] {
         fs::write(above.path().join(file), text).unwrap();
     }
     let root = Root::new(&above.path().join("repo"), Some(&above.path().join("data")));
@@ -44,19 +48,33 @@ fn nothing_leads_out_neither_for_reading_nor_for_writing() {
     symlink("../outside", scene.path("repo/above")).unwrap();
     symlink("../../outside/new", scene.path("repo/logs/dangling")).unwrap();
     symlink("absolute", scene.path("repo/twice")).unwrap();
-    let places = ["absolute", "relative", "above/secret", "above/new", "above/new/deep", "twice", "logs/dangling"]
-        .into_iter()
-        .chain(["../outside/secret", "logs/../../outside/secret"]);
+    let places = [
+        "absolute",
+        "relative",
+        "above/secret",
+        "above/new",
+        "above/new/deep",
+        "twice",
+        "logs/dangling",
+    ]
+    .into_iter()
+    .chain(["../outside/secret", "logs/../../outside/secret"]);
     for path in places {
         let place = scene.root.place(path);
-        for said in [refused(place.open()), refused(place.open_to_append()), refused(place.replace(b"x"))] {
+        for said in [
+            refused(place.open()),
+            refused(place.open_to_append()),
+            refused(place.replace(b"x")),
+        ] {
             assert!(said.contains("leads out of"), "{path}: {said}");
         }
         assert!(!place.is_file(), "{path}");
     }
     assert!(refused(scene.root.place("above").entries(9)).contains("leads out of"));
     assert!(refused(scene.root.place("above/sub").make()).contains("leads out of"));
-    assert!(refused(scene.root.place(scene.path("outside/secret")).open()).contains("leads out of"));
+    assert!(
+        refused(scene.root.place(scene.path("outside/secret")).open()).contains("leads out of")
+    );
     assert_eq!(scene.text("outside/secret"), "TOP");
     assert_eq!(fs::read_dir(scene.path("outside")).unwrap().count(), 1);
 }
@@ -75,7 +93,10 @@ fn the_nodes_own_data_is_never_opened_wherever_it_is() {
     symlink("node/db", scene.path("repo/dir")).unwrap();
     fs::hard_link(data.join("voting.key"), scene.path("repo/hard")).unwrap();
     for path in ["link", "dir/rows", "node/voting.key", "hard"] {
-        for said in [refused(root.place(path).open()), refused(root.place(path).replace(b"x"))] {
+        for said in [
+            refused(root.place(path).open()),
+            refused(root.place(path).replace(b"x")),
+        ] {
             assert!(said.contains("neither read nor written"), "{path}: {said}");
         }
     }
@@ -91,13 +112,26 @@ fn the_nodes_own_data_is_never_opened_wherever_it_is() {
 fn what_is_no_regular_file_is_refused_at_once() {
     let scene = scene();
     let pipe = scene.path("repo/pipe");
-    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    assert!(
+        std::process::Command::new("mkfifo")
+            .arg(&pipe)
+            .status()
+            .unwrap()
+            .success()
+    );
     let _socket = std::os::unix::net::UnixListener::bind(scene.path("repo/socket")).unwrap();
     symlink("pipe", scene.path("repo/to_pipe")).unwrap();
     symlink("/dev/zero", scene.path("zero")).unwrap();
     let inside = ["pipe", "socket", "to_pipe", "logs"].map(|path| scene.root.place(path));
-    for place in inside.into_iter().chain([Place::from(scene.path("zero")), Place::from(pipe)]) {
-        for said in [refused(place.open()), refused(place.open_to_append()), refused(place.replace(b"x"))] {
+    for place in inside
+        .into_iter()
+        .chain([Place::from(scene.path("zero")), Place::from(pipe)])
+    {
+        for said in [
+            refused(place.open()),
+            refused(place.open_to_append()),
+            refused(place.replace(b"x")),
+        ] {
             assert!(said.contains("not a regular file"), "{place:?}: {said}");
         }
     }
@@ -110,13 +144,20 @@ fn links_that_stay_inside_are_followed_and_kept() {
     symlink("logs/real", scene.path("repo/link")).unwrap();
     let place = scene.root.place("link");
     assert_eq!(place.read(3).unwrap(), b"one");
-    assert_eq!(place.read(2).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+    assert_eq!(
+        place.read(2).unwrap_err().kind(),
+        io::ErrorKind::FileTooLarge
+    );
     place.replace(b"two").unwrap();
     assert_eq!(scene.text("repo/logs/real"), "two");
     assert!(scene.path("repo/link").is_symlink());
     place.open_to_append().unwrap().write_all(b"!").unwrap();
     assert_eq!(scene.text("repo/logs/real"), "two!");
-    assert_eq!(fs::read_dir(scene.path("repo/logs")).unwrap().count(), 1, "nothing is left beside it");
+    assert_eq!(
+        fs::read_dir(scene.path("repo/logs")).unwrap().count(),
+        1,
+        "nothing is left beside it"
+    );
 }
 
 #[test]
@@ -127,11 +168,20 @@ fn directories_are_made_and_modes_are_kept() {
     place.open_to_append().unwrap().write_all(b"1").unwrap();
     fs::set_permissions(&place, fs::Permissions::from_mode(0o640)).unwrap();
     place.replace(b"2").unwrap();
-    assert_eq!((place.mode().unwrap(), scene.text("repo/a/b/c.log").as_str()), (0o640, "2"));
+    assert_eq!(
+        (place.mode().unwrap(), scene.text("repo/a/b/c.log").as_str()),
+        (0o640, "2")
+    );
     place.replace_secret(b"3").unwrap();
     assert_eq!(place.mode().unwrap(), 0o600);
-    let names: Vec<_> =
-        scene.root.place("").entries(9).unwrap().into_iter().map(|e| (e.name, e.is_directory)).collect();
+    let names: Vec<_> = scene
+        .root
+        .place("")
+        .entries(9)
+        .unwrap()
+        .into_iter()
+        .map(|e| (e.name, e.is_directory))
+        .collect();
     assert_eq!(names, [("a".to_owned(), true), ("logs".to_owned(), true)]);
     assert!(scene.root.place("").entries(1).is_err());
     place.directory().open_directory().unwrap().lock().unwrap();
@@ -149,6 +199,8 @@ fn a_file_that_the_operator_named_may_be_a_link_anywhere() {
     let dangling = Place::from(scene.path("dangling"));
     assert_eq!(dangling.open().unwrap_err().kind(), io::ErrorKind::NotFound);
     assert!(refused(dangling.replace(b"x")).contains("leads nowhere"));
-    Place::from(scene.path("new/deep/file")).open_to_append().unwrap();
+    Place::from(scene.path("new/deep/file"))
+        .open_to_append()
+        .unwrap();
     assert!(scene.path("new/deep/file").is_file());
 }

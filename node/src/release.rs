@@ -1,6 +1,7 @@
-//! The quarterly release: the quarter's governance artifacts in one ZIP, with their SHA-256 in it, and a manifest of the
-//! release beside it. The same files give the same bytes, whoever bundles them and when: entries are in order of their
-//! names, stored, and without times or owners. The registry log goes in as it stood when the release was recorded.
+//! The quarterly release: the quarter's governance artifacts in one ZIP, with their SHA-256 in it,
+//! and a manifest of the release beside it. The same files give the same bytes, whoever bundles
+//! them and when: entries are in order of their names, stored, and without times or owners. The
+//! registry log goes in as it stood when the release was recorded.
 
 use std::collections::BTreeMap;
 use std::io::{self, Cursor, Read as _, Write as _};
@@ -83,7 +84,10 @@ impl Quarter {
     /// The quarter that a moment is in, in UTC.
     pub fn at(moment: jiff::Timestamp) -> Self {
         let date = moment.to_zoned(jiff::tz::TimeZone::UTC).date();
-        Self { year: date.year(), number: (date.month() - 1) / 3 + 1 }
+        Self {
+            year: date.year(),
+            number: (date.month() - 1) / 3 + 1,
+        }
     }
 
     /// Reads `2025-Q4`.
@@ -93,10 +97,16 @@ impl Quarter {
     pub fn parse(text: &str) -> Result<Self, ReleaseError> {
         let parsed = text.split_once("-Q").and_then(|(year, number)| {
             let fits = year.len() == 4 && number.len() == 1 && text.is_ascii();
-            Some(Self { year: year.parse().ok()?, number: number.parse().ok()? }).filter(|_| fits)
+            Some(Self {
+                year: year.parse().ok()?,
+                number: number.parse().ok()?,
+            })
+            .filter(|_| fits)
         });
         let is_quarter = |quarter: &Self| quarter.year > 0 && (1..=4).contains(&quarter.number);
-        parsed.filter(is_quarter).ok_or_else(|| ReleaseError::Quarter(text.chars().take(40).collect()))
+        parsed
+            .filter(is_quarter)
+            .ok_or_else(|| ReleaseError::Quarter(text.chars().take(40).collect()))
     }
 }
 
@@ -134,7 +144,8 @@ pub struct Contents {
     pub missing: Vec<String>,
 }
 
-/// The manifest of a release, beside the others in the registry: the registry's own keys, facts only.
+/// The manifest of a release, beside the others in the registry: the registry's own keys, facts
+/// only.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReleaseManifest {
     /// The bundle, relative to the repository.
@@ -187,14 +198,35 @@ struct Source {
 }
 
 fn sources(quarter: Quarter) -> Vec<Source> {
-    let source = |path: &str, required| Source { path: path.to_owned(), required };
+    let source = |path: &str, required| Source {
+        path: path.to_owned(),
+        required,
+    };
     vec![
-        source(&format!("05_documentation/reports/{quarter}/COMPLIANCE_REPORT.md"), true),
-        source("05_documentation/reports/dashboard/SSID_Governance_Dashboard.md", true),
-        source("05_documentation/reports/dashboard/dashboard_data.csv", false),
-        source("24_meta_orchestration/registry/logs/registry_events.log", true),
-        source("24_meta_orchestration/registry/manifests/integrity_checksums.json", false),
-        source("24_meta_orchestration/registry/manifests/dashboard_manifest.json", false),
+        source(
+            &format!("05_documentation/reports/{quarter}/COMPLIANCE_REPORT.md"),
+            true,
+        ),
+        source(
+            "05_documentation/reports/dashboard/SSID_Governance_Dashboard.md",
+            true,
+        ),
+        source(
+            "05_documentation/reports/dashboard/dashboard_data.csv",
+            false,
+        ),
+        source(
+            "24_meta_orchestration/registry/logs/registry_events.log",
+            true,
+        ),
+        source(
+            "24_meta_orchestration/registry/manifests/integrity_checksums.json",
+            false,
+        ),
+        source(
+            "24_meta_orchestration/registry/manifests/dashboard_manifest.json",
+            false,
+        ),
         source("24_meta_orchestration/promotion_rules.yaml", false),
         source("07_governance_legal/branch_protection_rules.yaml", false),
         source("05_documentation/OPERATIONS_GUIDE.md", false),
@@ -202,14 +234,19 @@ fn sources(quarter: Quarter) -> Vec<Source> {
     ]
 }
 
-/// Makes the bundle and the manifest of a release in the repository of `paths`. What would say the same is not written again.
+/// Makes the bundle and the manifest of a release in the repository of `paths`. What would say the
+/// same is not written again.
 ///
 /// # Errors
 /// If files are missing or too large, or cannot be read or written.
-pub fn bundle(paths: &RegistryPaths, options: &ReleaseOptions) -> Result<ReleaseManifest, ReleaseError> {
+pub fn bundle(
+    paths: &RegistryPaths,
+    options: &ReleaseOptions,
+) -> Result<ReleaseManifest, ReleaseError> {
     let quarter = options.quarter;
     let version = format!("{}-Q{}-{}", options.blueprint, quarter.number, quarter.year);
-    let (mut files, mut missing, mut needed, mut total) = (BTreeMap::new(), Vec::new(), Vec::new(), 0);
+    let (mut files, mut missing, mut needed, mut total) =
+        (BTreeMap::new(), Vec::new(), Vec::new(), 0);
     for source in sources(quarter) {
         let Some(mut bytes) = read(&paths.at(&source.path), BUNDLE_BYTES - total)? else {
             if source.required {
@@ -222,13 +259,23 @@ pub fn bundle(paths: &RegistryPaths, options: &ReleaseOptions) -> Result<Release
             bytes.truncate(recorded_at(&bytes, &version));
         }
         total += bytes.len() as u64;
-        let name = source.path.rsplit('/').next().unwrap_or_default().to_owned();
+        let name = source
+            .path
+            .rsplit('/')
+            .next()
+            .unwrap_or_default()
+            .to_owned();
         files.insert(name, (source.path, bytes));
     }
     if !needed.is_empty() && !options.allow_missing {
-        return Err(ReleaseError::Missing { quarter: quarter.to_string(), files: needed });
+        return Err(ReleaseError::Missing {
+            quarter: quarter.to_string(),
+            files: needed,
+        });
     }
-    let score = files.get("COMPLIANCE_REPORT.md").and_then(|(_, bytes)| stated_score(bytes));
+    let score = files
+        .get("COMPLIANCE_REPORT.md")
+        .and_then(|(_, bytes)| stated_score(bytes));
     let contents = contents(&files, &quarter.to_string(), &version, missing);
     let artifact = format!("05_documentation/releases/SSID_Quarterly_Release_{quarter}.zip");
     let place = paths.at(&artifact);
@@ -244,7 +291,11 @@ pub fn bundle(paths: &RegistryPaths, options: &ReleaseOptions) -> Result<Release
         created_at: options.at.clone(),
         git_commit: options.git_commit.clone(),
         proof_anchor: Sha256Hash::of(&[&packed]).to_string(),
-        files_included: contents.files.iter().map(|file| file.name.clone()).collect(),
+        files_included: contents
+            .files
+            .iter()
+            .map(|file| file.name.clone())
+            .collect(),
         files_missing: contents.missing.clone(),
         file_count: contents.files.len(),
         bundle_size_bytes: packed.len() as u64,
@@ -254,12 +305,15 @@ pub fn bundle(paths: &RegistryPaths, options: &ReleaseOptions) -> Result<Release
 
 /// The manifest that stands there if it is of the same bundle, else the new one, written.
 fn record(path: &Place, manifest: ReleaseManifest) -> Result<ReleaseManifest, ReleaseError> {
-    let standing =
-        path.read(BUNDLE_BYTES).ok().and_then(|bytes| serde_json::from_slice::<ReleaseManifest>(&bytes).ok());
+    let standing = path
+        .read(BUNDLE_BYTES)
+        .ok()
+        .and_then(|bytes| serde_json::from_slice::<ReleaseManifest>(&bytes).ok());
     if let Some(standing) = standing.filter(|standing| standing.hash == manifest.hash) {
         return Ok(standing);
     }
-    let text = serde_json::to_string_pretty(&manifest).map_err(|e| failed("write", path, e.into()))?;
+    let text =
+        serde_json::to_string_pretty(&manifest).map_err(|e| failed("write", path, e.into()))?;
     write_if_new(path, (text + "\n").as_bytes())?;
     Ok(manifest)
 }
@@ -274,7 +328,8 @@ fn read(path: &Place, limit: u64) -> Result<Option<Vec<u8>>, ReleaseError> {
     }
 }
 
-/// Where in the log the release was recorded: what stands there and after it came later than the release.
+/// Where in the log the release was recorded: what stands there and after it came later than the
+/// release.
 fn recorded_at(log: &[u8], version: &str) -> usize {
     let mut parts = LogParts::of(log);
     // bytes in memory cannot fail to be read
@@ -290,10 +345,19 @@ fn recorded_at(log: &[u8], version: &str) -> usize {
 /// `100/100` from a line such as `**Overall Compliance Score:** 100/100`.
 fn stated_score(report: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(report);
-    let line = text.lines().find_map(|line| line.split_once("Overall Compliance Score:").map(|(_, score)| score))?;
-    let score = line.trim_matches(|c: char| c == '*' || c.is_whitespace()).split_whitespace().next()?;
+    let line = text.lines().find_map(|line| {
+        line.split_once("Overall Compliance Score:")
+            .map(|(_, score)| score)
+    })?;
+    let score = line
+        .trim_matches(|c: char| c == '*' || c.is_whitespace())
+        .split_whitespace()
+        .next()?;
     let (points, of) = score.split_once('/')?;
-    [points, of].iter().all(|part| part.parse::<u16>().is_ok()).then(|| score.to_owned())
+    [points, of]
+        .iter()
+        .all(|part| part.parse::<u16>().is_ok())
+        .then(|| score.to_owned())
 }
 
 fn contents(
@@ -317,12 +381,17 @@ fn contents(
     }
 }
 
-/// The ZIP. Stored: compressors differ from one version to the next, and the same files are to give the same bytes.
+/// The ZIP. Stored: compressors differ from one version to the next, and the same files are to give
+/// the same bytes.
 fn pack(files: &BTreeMap<String, (String, Vec<u8>)>, contents: &Contents) -> io::Result<Vec<u8>> {
     let said = serde_json::to_string_pretty(contents)? + "\n";
-    let sums = contents.files.iter().fold(String::new(), |sums, file| sums + &file.sha256 + "  " + &file.name + "\n");
-    let mut entries: BTreeMap<&str, &[u8]> =
-        files.iter().map(|(name, (_, bytes))| (name.as_str(), &bytes[..])).collect();
+    let sums = contents.files.iter().fold(String::new(), |sums, file| {
+        sums + &file.sha256 + "  " + &file.name + "\n"
+    });
+    let mut entries: BTreeMap<&str, &[u8]> = files
+        .iter()
+        .map(|(name, (_, bytes))| (name.as_str(), &bytes[..]))
+        .collect();
     entries.insert(CONTENTS, said.as_bytes());
     entries.insert(SUMS, sums.as_bytes());
     let options = SimpleFileOptions::default()
@@ -337,13 +406,19 @@ fn pack(files: &BTreeMap<String, (String, Vec<u8>)>, contents: &Contents) -> io:
     Ok(zip.finish()?.into_inner())
 }
 
-/// Verifies a bundle: every file is there, says what its SHA-256 in the bundle says, and nothing else is in it.
+/// Verifies a bundle: every file is there, says what its SHA-256 in the bundle says, and nothing
+/// else is in it.
 ///
 /// # Errors
 /// If the file cannot be read, or what does not hold.
 pub fn verify(path: &Path) -> Result<Contents, ReleaseError> {
-    let spoiled = |reason: String| ReleaseError::Spoiled { path: path.to_owned(), reason };
-    let file = Place::from(path).open().map_err(|e| failed("read", path, e))?;
+    let spoiled = |reason: String| ReleaseError::Spoiled {
+        path: path.to_owned(),
+        reason,
+    };
+    let file = Place::from(path)
+        .open()
+        .map_err(|e| failed("read", path, e))?;
     let mut zip = ZipArchive::new(file).map_err(|e| spoiled(e.to_string()))?;
     if zip.len() > ENTRIES {
         return Err(spoiled(format!("it has more than {ENTRIES} entries")));
@@ -352,44 +427,79 @@ pub fn verify(path: &Path) -> Result<Contents, ReleaseError> {
     for index in 0..zip.len() {
         let mut entry = zip.by_index(index).map_err(|e| spoiled(e.to_string()))?;
         let mut bytes = Vec::new();
-        entry.by_ref().take(BUNDLE_BYTES + 1).read_to_end(&mut bytes).map_err(|e| spoiled(e.to_string()))?;
+        entry
+            .by_ref()
+            .take(BUNDLE_BYTES + 1)
+            .read_to_end(&mut bytes)
+            .map_err(|e| spoiled(e.to_string()))?;
         if bytes.len() as u64 > BUNDLE_BYTES {
             return Err(ReleaseError::TooLarge);
         }
-        let name = entry.name().map_err(|e| spoiled(e.to_string()))?.into_owned();
-        let said = if name == CONTENTS { bytes.clone() } else { Vec::new() };
-        if found.insert(name.clone(), (Sha256Hash::of(&[&bytes]).to_string(), said)).is_some() {
+        let name = entry
+            .name()
+            .map_err(|e| spoiled(e.to_string()))?
+            .into_owned();
+        let said = if name == CONTENTS {
+            bytes.clone()
+        } else {
+            Vec::new()
+        };
+        if found
+            .insert(name.clone(), (Sha256Hash::of(&[&bytes]).to_string(), said))
+            .is_some()
+        {
             return Err(spoiled(format!("{name} is in it twice")));
         }
     }
-    let (_, said) = found.remove(CONTENTS).ok_or_else(|| spoiled(format!("it has no {CONTENTS}")))?;
+    let (_, said) = found
+        .remove(CONTENTS)
+        .ok_or_else(|| spoiled(format!("it has no {CONTENTS}")))?;
     found.remove(SUMS);
-    let contents: Contents = serde_json::from_slice(&said).map_err(|e| spoiled(format!("{CONTENTS}: {e}")))?;
+    let contents: Contents =
+        serde_json::from_slice(&said).map_err(|e| spoiled(format!("{CONTENTS}: {e}")))?;
     if contents.format != FORMAT {
-        return Err(spoiled(format!("its format is {:?}, not {FORMAT:?}", contents.format)));
+        return Err(spoiled(format!(
+            "its format is {:?}, not {FORMAT:?}",
+            contents.format
+        )));
     }
     for file in &contents.files {
         match found.remove(&file.name) {
             None => return Err(spoiled(format!("{} is missing", file.name))),
             Some((hash, _)) if hash != file.sha256 => {
-                return Err(spoiled(format!("{} has SHA-256 {hash}, not {}", file.name, file.sha256)));
+                return Err(spoiled(format!(
+                    "{} has SHA-256 {hash}, not {}",
+                    file.name, file.sha256
+                )));
             }
             Some(_) => {}
         }
     }
     match found.keys().next() {
-        Some(more) => Err(spoiled(format!("{more} is in it, and not in its {CONTENTS}"))),
+        Some(more) => Err(spoiled(format!(
+            "{more} is in it, and not in its {CONTENTS}"
+        ))),
         None => Ok(contents),
     }
 }
 
 fn write_if_new(path: &Place, bytes: &[u8]) -> Result<(), ReleaseError> {
-    if path.read(bytes.len() as u64).is_ok_and(|standing| standing == bytes) {
+    if path
+        .read(bytes.len() as u64)
+        .is_ok_and(|standing| standing == bytes)
+    {
         return Ok(());
     }
-    path.directory().make().and_then(|()| path.replace(bytes)).map_err(|e| failed("write", path, e))
+    path.directory()
+        .make()
+        .and_then(|()| path.replace(bytes))
+        .map_err(|e| failed("write", path, e))
 }
 
 fn failed(action: &'static str, path: &Path, source: io::Error) -> ReleaseError {
-    ReleaseError::Io { action, path: path.to_owned(), source }
+    ReleaseError::Io {
+        action,
+        path: path.to_owned(),
+        source,
+    }
 }

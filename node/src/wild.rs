@@ -1,21 +1,27 @@
-//! Bytes as they may come from outside, for the property tests of this crate's decoders of foreign files and answers. Those
-//! of `protocol` and the registry log are fuzzed as well (`protocol/fuzz`); these stand behind files of the operator's own
-//! and services of their choice, and are asked with every run of the tests.
+//! Bytes as they may come from outside, for the property tests of this crate's decoders of foreign
+//! files and answers. Those of `protocol` and the registry log are fuzzed as well
+//! (`protocol/fuzz`); these stand behind files of the operator's own and services of their choice,
+//! and are asked with every run of the tests.
 
 use proptest::prelude::*;
 
-/// Valid texts, damaged in up to four places, or put together from two, and among them anything whatever.
+/// Valid texts, damaged in up to four places, or put together from two, and among them anything
+/// whatever.
 pub(crate) fn bytes(valid: &'static [&'static str]) -> impl Strategy<Value = Vec<u8>> {
     let one = proptest::sample::select(valid).prop_map(|text| text.as_bytes().to_vec());
     let damage = (any::<prop::sample::Index>(), any::<u8>(), 0..4_u8);
-    let damaged = (one.clone(), proptest::collection::vec(damage, 0..4)).prop_map(|(mut bytes, damage)| {
-        damage.into_iter().for_each(|(at, byte, how)| spoil(&mut bytes, at.index(4096), byte, how));
-        bytes
-    });
-    let joined = (one.clone(), one, any::<prop::sample::Index>()).prop_map(|(mut first, second, at)| {
-        first.truncate(at.index(first.len() + 1));
-        [first, second].concat()
-    });
+    let damaged =
+        (one.clone(), proptest::collection::vec(damage, 0..4)).prop_map(|(mut bytes, damage)| {
+            damage
+                .into_iter()
+                .for_each(|(at, byte, how)| spoil(&mut bytes, at.index(4096), byte, how));
+            bytes
+        });
+    let joined =
+        (one.clone(), one, any::<prop::sample::Index>()).prop_map(|(mut first, second, at)| {
+            first.truncate(at.index(first.len() + 1));
+            [first, second].concat()
+        });
     prop_oneof![6 => damaged, 2 => joined, 1 => proptest::collection::vec(any::<u8>(), 0..200)]
 }
 

@@ -1,14 +1,19 @@
-//! What voting on one subject costs one node: the voting machine alone, without signatures, network or disk.
+//! What voting on one subject costs one node: the voting machine alone, without signatures, network
+//! or disk.
 //!
 //! ```text
 //! cargo run --release -p ssid-protocol --example votebench [N…]
 //! ```
 //!
-//! For each number of voters N (4, 31, 100, 300 and 1000 if none is given) one subject is decided twice: with all voters
-//! honest, and after F liars have spread the most votes that are kept of them – two made-up choices each in both phases of
-//! rounds 0 and 1. Both must end decided for the event. The last column is what a heartbeat costs for one subject in
-//! conflict that changed since the one before.
-#![allow(clippy::expect_used, reason = "a measurement that cannot be made is to end at once")]
+//! For each number of voters N (4, 31, 100, 300 and 1000 if none is given) one subject is decided
+//! twice: with all voters honest, and after F liars have spread the most votes that are kept of
+//! them – two made-up choices each in both phases of rounds 0 and 1. Both must end decided for the
+//! event. The last column is what a heartbeat costs for one subject in conflict that changed since
+//! the one before.
+#![allow(
+    clippy::expect_used,
+    reason = "a measurement that cannot be made is to end at once"
+)]
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -27,10 +32,19 @@ const SIZES: [usize; 5] = [4, 31, 100, 300, 1000];
 /// Digests of which the mean is told.
 const DIGESTS: u32 = 20;
 const PHASES: [Phase; 2] = [Phase::Prevote, Phase::Precommit];
-const VOTING: Rules = Rules { me: Some(VoterIndex(0)), signing: Signing::Now, automatic: None };
-const WATCHING: Rules = Rules { me: None, signing: Signing::Never, automatic: None };
+const VOTING: Rules = Rules {
+    me: Some(VoterIndex(0)),
+    signing: Signing::Now,
+    automatic: None,
+};
+const WATCHING: Rules = Rules {
+    me: None,
+    signing: Signing::Never,
+    automatic: None,
+};
 
-/// The voters of a valid manifest of `count` members of equal weight, with keys from numbered seeds.
+/// The voters of a valid manifest of `count` members of equal weight, with keys from numbered
+/// seeds.
 fn voters(count: usize) -> VoterSet {
     let base = testing::manifest(4);
     let mut members = Vec::new();
@@ -51,7 +65,10 @@ fn voters(count: usize) -> VoterSet {
 fn made_up(number: u64) -> Choice {
     let mut bytes = [9; 32];
     bytes[..8].copy_from_slice(&number.to_be_bytes());
-    Choice { event_hash: EventHash(bytes), content_digest: ContentDigest(bytes) }
+    Choice {
+        event_hash: EventHash(bytes),
+        content_digest: ContentDigest(bytes),
+    }
 }
 
 /// One subject at voter 0, who observed the event itself.
@@ -75,12 +92,22 @@ impl<'a> Subject<'a> {
             endorsed: true,
         };
         machine.process(voters, VOTING, Input::Candidate(candidate));
-        Self { voters, machine, choice, slowest: Duration::ZERO }
+        Self {
+            voters,
+            machine,
+            choice,
+            slowest: Duration::ZERO,
+        }
     }
 
     fn vote(&mut self, voter: usize, round: u32, phase: Phase, ballot: Ballot) {
         let voter = VoterIndex(u16::try_from(voter).expect("at most 1000 voters"));
-        let vote = Input::Vote { voter, round: Round(round), phase, ballot };
+        let vote = Input::Vote {
+            voter,
+            round: Round(round),
+            phase,
+            ballot,
+        };
         let begun = Instant::now();
         black_box(self.machine.process(self.voters, VOTING, vote));
         self.slowest = self.slowest.max(begun.elapsed());
@@ -97,7 +124,12 @@ impl<'a> Subject<'a> {
             }
         }
         let took = begun.elapsed();
-        assert_eq!(self.machine.decided(), Some((Round(0), self.choice)), "{} voters do not decide", self.voters.len());
+        assert_eq!(
+            self.machine.decided(),
+            Some((Round(0), self.choice)),
+            "{} voters do not decide",
+            self.voters.len()
+        );
         took
     }
 
@@ -124,7 +156,16 @@ fn digest(voters: &VoterSet) -> Duration {
     let mut machine = Instance::new(Epoch(0), SubjectId([2; 32]), false);
     for (voter, _) in voters.iter() {
         for phase in PHASES {
-            machine.process(voters, WATCHING, Input::Vote { voter, round: Round(0), phase, ballot: None });
+            machine.process(
+                voters,
+                WATCHING,
+                Input::Vote {
+                    voter,
+                    round: Round(0),
+                    phase,
+                    ballot: None,
+                },
+            );
         }
     }
     assert!(machine.in_conflict());
@@ -136,10 +177,17 @@ fn digest(voters: &VoterSet) -> Duration {
 }
 
 fn main() {
-    let named: Vec<usize> = std::env::args().skip(1).filter_map(|arg| arg.parse().ok()).collect();
+    let named: Vec<usize> = std::env::args()
+        .skip(1)
+        .filter_map(|arg| arg.parse().ok())
+        .collect();
     let event = testing::event("blueprint_tagged", "v1");
     println!("voters     honest  lies taken  then honest  slowest vote   digest");
-    for count in if named.is_empty() { SIZES.to_vec() } else { named } {
+    for count in if named.is_empty() {
+        SIZES.to_vec()
+    } else {
+        named
+    } {
         let voters = voters(count);
         let honest = Subject::observed(&voters, &event).decide(count);
         let truthful = count - (count - 1) / 3;
@@ -147,6 +195,8 @@ fn main() {
         let lies = subject.lie(truthful);
         let under = subject.decide(truthful);
         let (slowest, digest) = (subject.slowest, digest(&voters));
-        println!("{count:>6} {honest:>10.1?} {lies:>11.1?} {under:>12.1?} {slowest:>13.1?} {digest:>8.1?}");
+        println!(
+            "{count:>6} {honest:>10.1?} {lies:>11.1?} {under:>12.1?} {slowest:>13.1?} {digest:>8.1?}"
+        );
     }
 }

@@ -1,7 +1,9 @@
-//! Signed batches: a node signs the Merkle root over all it has to say of one kind at once (SPEC §5).
+//! Signed batches: a node signs the Merkle root over all it has to say of one kind at once (SPEC
+//! §5).
 //!
-//! [`SignedBatch`] is what arrives; [`VerifiedBatch`] is one whose signature was checked, and the only form that the
-//! engine takes. [`BatchProof`] proves one statement alone: index, count, path, signature.
+//! [`SignedBatch`] is what arrives; [`VerifiedBatch`] is one whose signature was checked, and the
+//! only form that the engine takes. [`BatchProof`] proves one statement alone: index, count, path,
+//! signature.
 
 use serde::{Deserialize, Serialize};
 
@@ -92,11 +94,23 @@ impl Statements {
 
     fn leaf_hashes(&self) -> Vec<MerkleHash> {
         match self {
-            Self::Events(all) => all.iter().map(|e| merkle::leaf_hash(&e.choice().to_bytes())).collect(),
-            Self::Votes(all) => all.iter().map(|v| merkle::leaf_hash(&v.leaf_bytes())).collect(),
+            Self::Events(all) => all
+                .iter()
+                .map(|e| merkle::leaf_hash(&e.choice().to_bytes()))
+                .collect(),
+            Self::Votes(all) => all
+                .iter()
+                .map(|v| merkle::leaf_hash(&v.leaf_bytes()))
+                .collect(),
             Self::Heartbeat(one) => vec![merkle::leaf_hash(&one.leaf_bytes())],
-            Self::Proposals(all) => all.iter().map(|p| merkle::leaf_hash(&p.leaf_bytes())).collect(),
-            Self::Closes(all) => all.iter().map(|c| merkle::leaf_hash(&c.leaf_bytes())).collect(),
+            Self::Proposals(all) => all
+                .iter()
+                .map(|p| merkle::leaf_hash(&p.leaf_bytes()))
+                .collect(),
+            Self::Closes(all) => all
+                .iter()
+                .map(|c| merkle::leaf_hash(&c.leaf_bytes()))
+                .collect(),
         }
     }
 }
@@ -141,7 +155,14 @@ pub enum BatchError {
 
 /// `"ssid/batch/1\0" ‖ federation_id ‖ kind u8 ‖ count u32 ‖ root`.
 fn signed_message(federation: &FederationId, kind: Kind, count: u32, root: &MerkleHash) -> Vec<u8> {
-    [&b"ssid/batch/1\0"[..], &federation.0, &[kind.byte()], &count.to_be_bytes(), &root.0].concat()
+    [
+        &b"ssid/batch/1\0"[..],
+        &federation.0,
+        &[kind.byte()],
+        &count.to_be_bytes(),
+        &root.0,
+    ]
+    .concat()
 }
 
 /// A batch as it travels: nothing about it is believed yet.
@@ -155,8 +176,8 @@ pub struct SignedBatch {
     pub statements: Statements,
 }
 
-/// Whether `data` begins like a batch as it travels, but of a kind that this version does not know. A later one may read
-/// it: nobody who passes it on does wrong.
+/// Whether `data` begins like a batch as it travels, but of a kind that this version does not know.
+/// A later one may read it: nobody who passes it on does wrong.
 pub fn is_of_unknown_kind(data: &[u8]) -> bool {
     const KINDS: u8 = 5;
     // signer and signature come first
@@ -164,13 +185,22 @@ pub fn is_of_unknown_kind(data: &[u8]) -> bool {
 }
 
 impl SignedBatch {
-    /// Checks count and signature under the signer's key: one signature check however many statements.
+    /// Checks count and signature under the signer's key: one signature check however many
+    /// statements.
     ///
     /// # Errors
-    /// If there are none or too many statements, the key is another's, or the signature does not verify.
-    pub fn verify(self, key: &VerifyKey, federation: &FederationId) -> Result<VerifiedBatch, BatchError> {
+    /// If there are none or too many statements, the key is another's, or the signature does not
+    /// verify.
+    pub fn verify(
+        self,
+        key: &VerifyKey,
+        federation: &FederationId,
+    ) -> Result<VerifiedBatch, BatchError> {
         if self.signer != key.id() {
-            return Err(BatchError::WrongSigner { named: self.signer, key: key.id() });
+            return Err(BatchError::WrongSigner {
+                named: self.signer,
+                key: key.id(),
+            });
         }
         let count = checked_count(self.statements.len())?;
         if let Statements::Votes(votes) = &self.statements
@@ -180,8 +210,15 @@ impl SignedBatch {
         }
         let tree = MerkleTree::of(self.statements.leaf_hashes());
         let root = tree.root();
-        key.verify(&signed_message(federation, self.statements.kind(), count, &root), &self.signature)?;
-        Ok(VerifiedBatch { batch: self, tree, root })
+        key.verify(
+            &signed_message(federation, self.statements.kind(), count, &root),
+            &self.signature,
+        )?;
+        Ok(VerifiedBatch {
+            batch: self,
+            tree,
+            root,
+        })
     }
 }
 
@@ -196,7 +233,8 @@ fn checked_count(count: usize) -> Result<u32, BatchError> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifiedBatch {
     batch: SignedBatch,
-    /// Whole, since one statement's proof is asked for again and again: it costs the batch's hashes once.
+    /// Whole, since one statement's proof is asked for again and again: it costs the batch's hashes
+    /// once.
     tree: MerkleTree,
     root: MerkleHash,
 }
@@ -206,12 +244,24 @@ impl VerifiedBatch {
     ///
     /// # Errors
     /// If there are none, or more than [`limits::BATCH_STATEMENTS`].
-    pub fn sign(key: &VotingKey, federation: &FederationId, statements: Statements) -> Result<Self, BatchError> {
+    pub fn sign(
+        key: &VotingKey,
+        federation: &FederationId,
+        statements: Statements,
+    ) -> Result<Self, BatchError> {
         let count = checked_count(statements.len())?;
         let tree = MerkleTree::of(statements.leaf_hashes());
         let root = tree.root();
         let signature = key.sign(&signed_message(federation, statements.kind(), count, &root));
-        Ok(Self { batch: SignedBatch { signer: key.node_id(), signature, statements }, tree, root })
+        Ok(Self {
+            batch: SignedBatch {
+                signer: key.node_id(),
+                signature,
+                statements,
+            },
+            tree,
+            root,
+        })
     }
 
     /// The batch as it travels.
@@ -242,7 +292,10 @@ impl VerifiedBatch {
     /// Bytes it takes in memory, about.
     pub fn memory(&self) -> usize {
         let statements = match self.statements() {
-            Statements::Events(all) => all.iter().map(|event| size_of::<Event>() + event.size()).sum(),
+            Statements::Events(all) => all
+                .iter()
+                .map(|event| size_of::<Event>() + event.size())
+                .sum(),
             Statements::Votes(all) => size_of_val(all.as_slice()),
             Statements::Heartbeat(_) => size_of::<Heartbeat>(),
             Statements::Proposals(all) => size_of_val(all.as_slice()),
@@ -255,7 +308,13 @@ impl VerifiedBatch {
     pub fn proof(&self, index: u32) -> Option<BatchProof> {
         let path = self.tree.inclusion_path(usize::try_from(index).ok()?)?;
         let (signer, signature) = (self.signer(), self.batch.signature);
-        Some(BatchProof { signer, index, count: u32::try_from(self.leaves().len()).ok()?, path, signature })
+        Some(BatchProof {
+            signer,
+            index,
+            count: u32::try_from(self.leaves().len()).ok()?,
+            path,
+            signature,
+        })
     }
 }
 
@@ -285,8 +344,13 @@ impl BatchProof {
         if index >= count {
             return Err(BatchError::Index { index, count });
         }
-        merkle::root_from_inclusion(merkle::leaf_hash(leaf_bytes), index.into(), count.into(), &self.path)
-            .ok_or(BatchError::Path { index, count })
+        merkle::root_from_inclusion(
+            merkle::leaf_hash(leaf_bytes),
+            index.into(),
+            count.into(),
+            &self.path,
+        )
+        .ok_or(BatchError::Path { index, count })
     }
 
     /// Checks that `key` signed a batch of this kind with these leaf bytes at the index.
@@ -304,7 +368,8 @@ impl BatchProof {
         self.verify_root(kind, &root, key, federation)
     }
 
-    /// Checks only that `key` signed `root`; for a verifier that remembers the roots it has checked.
+    /// Checks only that `key` signed `root`; for a verifier that remembers the roots it has
+    /// checked.
     ///
     /// # Errors
     /// If the signature does not verify.
@@ -316,9 +381,15 @@ impl BatchProof {
         federation: &FederationId,
     ) -> Result<(), BatchError> {
         if self.signer != key.id() {
-            return Err(BatchError::WrongSigner { named: self.signer, key: key.id() });
+            return Err(BatchError::WrongSigner {
+                named: self.signer,
+                key: key.id(),
+            });
         }
-        Ok(key.verify(&signed_message(federation, kind, self.count, root), &self.signature)?)
+        Ok(key.verify(
+            &signed_message(federation, kind, self.count, root),
+            &self.signature,
+        )?)
     }
 }
 
@@ -350,14 +421,34 @@ mod tests {
     #[test]
     fn whole_batches_and_single_statements_verify() {
         let batch = VerifiedBatch::sign(&key(0), &FEDERATION, votes(5)).unwrap();
-        let checked = batch.batch().clone().verify(&verify_key(0), &FEDERATION).unwrap();
+        let checked = batch
+            .batch()
+            .clone()
+            .verify(&verify_key(0), &FEDERATION)
+            .unwrap();
         assert_eq!(checked, batch);
-        let Statements::Votes(all) = batch.statements() else { panic!("votes") };
+        let Statements::Votes(all) = batch.statements() else {
+            panic!("votes")
+        };
         for (i, vote) in (0..).zip(all) {
             let proof = batch.proof(i).unwrap();
-            proof.verify(Kind::Votes, &vote.leaf_bytes(), &verify_key(0), &FEDERATION).unwrap();
-            let other = Vote { round: Round(1), ..*vote };
-            assert!(proof.verify(Kind::Votes, &other.leaf_bytes(), &verify_key(0), &FEDERATION).is_err());
+            proof
+                .verify(Kind::Votes, &vote.leaf_bytes(), &verify_key(0), &FEDERATION)
+                .unwrap();
+            let other = Vote {
+                round: Round(1),
+                ..*vote
+            };
+            assert!(
+                proof
+                    .verify(
+                        Kind::Votes,
+                        &other.leaf_bytes(),
+                        &verify_key(0),
+                        &FEDERATION
+                    )
+                    .is_err()
+            );
         }
         assert_eq!(batch.proof(5), None);
     }
@@ -365,12 +456,19 @@ mod tests {
     #[test]
     fn another_federation_kind_count_signer_or_statement_is_refused() {
         let batch = VerifiedBatch::sign(&key(0), &FEDERATION, votes(3)).unwrap();
-        let again = |batch: SignedBatch, key, federation| batch.verify(&verify_key(key), &federation);
+        let again =
+            |batch: SignedBatch, key, federation| batch.verify(&verify_key(key), &federation);
         assert!(again(batch.batch().clone(), 0, FederationId([2; 32])).is_err());
-        assert!(matches!(again(batch.batch().clone(), 1, FEDERATION), Err(BatchError::WrongSigner { .. })));
+        assert!(matches!(
+            again(batch.batch().clone(), 1, FEDERATION),
+            Err(BatchError::WrongSigner { .. })
+        ));
         let mut renamed = batch.batch().clone();
         renamed.signer = key(1).node_id();
-        assert!(matches!(again(renamed, 1, FEDERATION), Err(BatchError::Identity(_))));
+        assert!(matches!(
+            again(renamed, 1, FEDERATION),
+            Err(BatchError::Identity(_))
+        ));
         let mut shorter = batch.batch().clone();
         shorter.statements = votes(2);
         assert!(again(shorter, 0, FEDERATION).is_err());
@@ -378,8 +476,19 @@ mod tests {
         empty.statements = votes(0);
         assert_eq!(again(empty, 0, FEDERATION), Err(BatchError::Count(0)));
         let proof = batch.proof(0).unwrap();
-        let Statements::Votes(all) = batch.statements() else { panic!("votes") };
-        assert!(proof.verify(Kind::Proposals, &all[0].leaf_bytes(), &verify_key(0), &FEDERATION).is_err());
+        let Statements::Votes(all) = batch.statements() else {
+            panic!("votes")
+        };
+        assert!(
+            proof
+                .verify(
+                    Kind::Proposals,
+                    &all[0].leaf_bytes(),
+                    &verify_key(0),
+                    &FEDERATION
+                )
+                .is_err()
+        );
     }
 
     #[test]
@@ -387,7 +496,10 @@ mod tests {
         let batch = VerifiedBatch::sign(&key(0), &FEDERATION, votes(3)).unwrap();
         let mut bytes = wire::encode(batch.batch());
         assert!(!is_of_unknown_kind(&bytes));
-        assert!(!is_of_unknown_kind(&bytes[..97]) && !is_of_unknown_kind(b"garbage"), "cut off, not unknown");
+        assert!(
+            !is_of_unknown_kind(&bytes[..97]) && !is_of_unknown_kind(b"garbage"),
+            "cut off, not unknown"
+        );
         bytes[32 + 64] = 5;
         assert!(is_of_unknown_kind(&bytes));
         assert!(wire::decode::<SignedBatch>(&bytes).is_err());

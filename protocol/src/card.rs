@@ -1,5 +1,5 @@
-//! Member cards: what an organisation hands over to be admitted (SPEC §4). The card proves that whoever wrote it has
-//! the voting key; that it is the organisation's is for people to check.
+//! Member cards: what an organisation hands over to be admitted (SPEC §4). The card proves that
+//! whoever wrote it has the voting key; that it is the organisation's is for people to check.
 
 use crate::id::Signature;
 use crate::identity::{IdentityError, VerifyKey, VotingKey};
@@ -17,7 +17,8 @@ pub struct MemberCard {
 }
 
 impl MemberCard {
-    /// The signed card of `member`, whose `node_id` must be the key's: with another, it does not verify.
+    /// The signed card of `member`, whose `node_id` must be the key's: with another, it does not
+    /// verify.
     pub fn sign(member: Member, key: &VotingKey) -> Self {
         let signature = key.sign(&signed_message(&member));
         Self { member, signature }
@@ -29,7 +30,10 @@ impl MemberCard {
     /// If it is no strict JSON or has not exactly the keys of a card, each with its type.
     pub fn parse(bytes: &[u8]) -> Result<Self, JsonError> {
         let mut fields = Json::parse(bytes, limits::MESSAGE_BYTES)?.into_fields("")?;
-        let card = Self { member: Member::take_from(&mut fields)?, signature: fields.parsed("signature")? };
+        let card = Self {
+            member: Member::take_from(&mut fields)?,
+            signature: fields.parsed("signature")?,
+        };
         fields.finish()?;
         Ok(card)
     }
@@ -39,14 +43,18 @@ impl MemberCard {
     /// # Errors
     /// If the node id is no voting key, or the signature is not its over this card.
     pub fn verify(&self) -> Result<(), IdentityError> {
-        VerifyKey::parse(self.member.node_id)?.verify(&signed_message(&self.member), &self.signature)
+        VerifyKey::parse(self.member.node_id)?
+            .verify(&signed_message(&self.member), &self.signature)
     }
 
     /// The member's ten keys and `signature`.
     pub fn to_json(&self) -> Json {
         let mut json = self.member.to_json();
         if let Json::Object(keys) = &mut json {
-            keys.insert("signature".to_owned(), Json::Text(self.signature.to_string()));
+            keys.insert(
+                "signature".to_owned(),
+                Json::Text(self.signature.to_string()),
+            );
         }
         json
     }
@@ -89,7 +97,10 @@ mod tests {
         for change in changes {
             let mut other = card();
             change(&mut other.member);
-            assert!(matches!(other.verify(), Err(IdentityError::BadSignature(_))));
+            assert!(matches!(
+                other.verify(),
+                Err(IdentityError::BadSignature(_))
+            ));
         }
         let foreign = MemberCard::sign(card().member, &key(0));
         assert!(foreign.verify().is_err());
@@ -98,10 +109,24 @@ mod tests {
     #[test]
     fn a_card_has_exactly_its_keys() {
         let text = card().to_json().to_jcs();
-        let refusal = |from: &str, to: &str| MemberCard::parse(text.replacen(from, to, 1).as_bytes()).unwrap_err();
-        assert!(refusal("\"signature\":\"", "\"signature\":\"00").to_string().contains("`signature`: expected 128"));
-        assert!(refusal("\"weight\"", "\"wait\"").to_string().contains("`weight` is missing"));
-        assert!(refusal("{", "{\"more\":1,").to_string().contains("`more` is not known"));
+        let refusal = |from: &str, to: &str| {
+            MemberCard::parse(text.replacen(from, to, 1).as_bytes()).unwrap_err()
+        };
+        assert!(
+            refusal("\"signature\":\"", "\"signature\":\"00")
+                .to_string()
+                .contains("`signature`: expected 128")
+        );
+        assert!(
+            refusal("\"weight\"", "\"wait\"")
+                .to_string()
+                .contains("`weight` is missing")
+        );
+        assert!(
+            refusal("{", "{\"more\":1,")
+                .to_string()
+                .contains("`more` is not known")
+        );
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Certificates: proof that a quorum agreed, verifiable offline by anyone (SPEC §8).
 //!
-//! A [`Verifier`] holds what certificates of one epoch are checked against; where that epoch's manifest comes from is
-//! proven by [`verify_chain`] (SPEC §4).
+//! A [`Verifier`] holds what certificates of one epoch are checked against; where that epoch's
+//! manifest comes from is proven by [`verify_chain`] (SPEC §4).
 
 mod chain;
 pub(crate) mod document;
@@ -43,8 +43,8 @@ pub struct Certificate {
 }
 
 impl Certificate {
-    /// Puts a certificate together from the proofs of precommits for `event`, which are brought into the order of
-    /// their signers. Whether it verifies is asked separately.
+    /// Puts a certificate together from the proofs of precommits for `event`, which are brought
+    /// into the order of their signers. Whether it verifies is asked separately.
     pub fn assemble(
         federation_id: FederationId,
         epoch: Epoch,
@@ -54,7 +54,15 @@ impl Certificate {
         mut precommits: Vec<BatchProof>,
     ) -> Self {
         precommits.sort_by_key(|proof| proof.signer);
-        Self { federation_id, epoch, subject, round, choice: event.choice(), event, precommits }
+        Self {
+            federation_id,
+            epoch,
+            subject,
+            round,
+            choice: event.choice(),
+            event,
+            precommits,
+        }
     }
 
     /// The id of what was voted on.

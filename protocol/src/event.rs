@@ -8,7 +8,8 @@ use crate::limits;
 /// The event type by which a federation changes its manifest (SPEC §4).
 pub const FEDERATION_EPOCH: &str = "federation_epoch";
 
-/// One registry event, as nodes announce and certify it. Every field is text, as in the registry's files.
+/// One registry event, as nodes announce and certify it. Every field is text, as in the registry's
+/// files.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Event {
@@ -55,19 +56,29 @@ impl Instant {
     /// How far apart two instants are, in whole seconds, rounded towards zero.
     pub fn distance_seconds(self, other: Self) -> u64 {
         let nanos = |t: Self| i128::from(t.seconds) * 1_000_000_000 + i128::from(t.nanoseconds);
-        u64::try_from((nanos(self) - nanos(other)).unsigned_abs() / 1_000_000_000).unwrap_or(u64::MAX)
+        u64::try_from((nanos(self) - nanos(other)).unsigned_abs() / 1_000_000_000)
+            .unwrap_or(u64::MAX)
     }
 
     /// Milliseconds since 1970, negative before; the fraction is cut off.
     pub fn unix_millis(self) -> i64 {
-        self.seconds.saturating_mul(1000).saturating_add(i64::from(self.nanoseconds / 1_000_000))
+        self.seconds
+            .saturating_mul(1000)
+            .saturating_add(i64::from(self.nanoseconds / 1_000_000))
     }
 }
 
 impl Event {
-    /// `H(timestamp "|" event "|" version "|" commit_hash "|" blueprint)`: the registry's canonical hash.
+    /// `H(timestamp "|" event "|" version "|" commit_hash "|" blueprint)`: the registry's canonical
+    /// hash.
     pub fn event_hash(&self) -> EventHash {
-        let fields = [&self.timestamp, &self.event, &self.version, &self.commit_hash, &self.blueprint];
+        let fields = [
+            &self.timestamp,
+            &self.event,
+            &self.version,
+            &self.commit_hash,
+            &self.blueprint,
+        ];
         EventHash(sha256(&[&fields.map(String::as_bytes).join(&b'|')]))
     }
 
@@ -84,7 +95,10 @@ impl Event {
 
     /// Both hashes: what a vote names.
     pub fn choice(&self) -> Choice {
-        Choice { event_hash: self.event_hash(), content_digest: self.content_digest() }
+        Choice {
+            event_hash: self.event_hash(),
+            content_digest: self.content_digest(),
+        }
     }
 
     /// The eight fields in their fixed order.
@@ -114,39 +128,75 @@ impl Event {
         self.check_in_any_epoch()?;
         if self.event == FEDERATION_EPOCH {
             let next = epoch.next().to_string();
-            require("version", &self.version, &format!("{next} (the epoch after {epoch})"), |s| s == next)?;
+            require(
+                "version",
+                &self.version,
+                &format!("{next} (the epoch after {epoch})"),
+                |s| s == next,
+            )?;
         }
         Ok(())
     }
 
-    /// Whether there is an epoch in which this event may be voted for; a function of the bytes alone. Whoever announces
-    /// one for which there is none is no honest node, whatever the epoch of whoever looks at it.
+    /// Whether there is an epoch in which this event may be voted for; a function of the bytes
+    /// alone. Whoever announces one for which there is none is no honest node, whatever the epoch
+    /// of whoever looks at it.
     ///
     /// # Errors
     /// The first field, in order, that breaks a rule.
     pub fn check_in_any_epoch(&self) -> Result<(), Inadmissible> {
-        require("timestamp", &self.timestamp, "a date-time YYYY-MM-DDThh:mm:ss[.1-9 digits]Z", |s| {
-            parse_timestamp(s).is_some()
-        })?;
-        require("event", &self.event, "1 to 64 characters [a-z0-9_.-], the first a letter or digit", is_event_type)?;
-        require("version", &self.version, "1 to 64 printable ASCII characters without '|'", |s| {
-            (1..=64).contains(&s.len()) && is_hashed_text(s)
-        })?;
-        require("commit_hash", &self.commit_hash, "7 to 64 lower-case hex digits", |s| {
-            (7..=64).contains(&s.len()) && s.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
-        })?;
-        require("blueprint", &self.blueprint, "v and numbers separated by dots, at most 64 characters", is_blueprint)?;
+        require(
+            "timestamp",
+            &self.timestamp,
+            "a date-time YYYY-MM-DDThh:mm:ss[.1-9 digits]Z",
+            |s| parse_timestamp(s).is_some(),
+        )?;
+        require(
+            "event",
+            &self.event,
+            "1 to 64 characters [a-z0-9_.-], the first a letter or digit",
+            is_event_type,
+        )?;
+        require(
+            "version",
+            &self.version,
+            "1 to 64 printable ASCII characters without '|'",
+            |s| (1..=64).contains(&s.len()) && is_hashed_text(s),
+        )?;
+        require(
+            "commit_hash",
+            &self.commit_hash,
+            "7 to 64 lower-case hex digits",
+            |s| {
+                (7..=64).contains(&s.len())
+                    && s.bytes()
+                        .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+            },
+        )?;
+        require(
+            "blueprint",
+            &self.blueprint,
+            "v and numbers separated by dots, at most 64 characters",
+            is_blueprint,
+        )?;
         let free = "UTF-8 text of at most 256 bytes without control characters";
-        let is_free = |s: &str| s.len() <= limits::FREE_FIELD_BYTES && !s.chars().any(char::is_control);
+        let is_free =
+            |s: &str| s.len() <= limits::FREE_FIELD_BYTES && !s.chars().any(char::is_control);
         require("root_24_lock", &self.root_24_lock, free, is_free)?;
         require("compliance_score", &self.compliance_score, free, is_free)?;
         require("emitted_by", &self.emitted_by, free, is_free)?;
         if self.event == FEDERATION_EPOCH {
             let rule = "an epoch's number after 0, in decimal without leading zeros";
             require("version", &self.version, rule, |s| {
-                s.parse::<u64>().is_ok_and(|number| number > 0 && number.to_string() == s)
+                s.parse::<u64>()
+                    .is_ok_and(|number| number > 0 && number.to_string() == s)
             })?;
-            require("commit_hash", &self.commit_hash, "all 64 digits of a manifest's hash", |s| s.len() == 64)?;
+            require(
+                "commit_hash",
+                &self.commit_hash,
+                "all 64 digits of a manifest's hash",
+                |s| s.len() == 64,
+            )?;
         }
         Ok(())
     }
@@ -156,16 +206,18 @@ impl Event {
         parse_timestamp(&self.timestamp)
     }
 
-    /// Whether both record the same fact (SPEC §2, *agree*): type, version and blueprint equal, one commit hash a
-    /// prefix of the other.
+    /// Whether both record the same fact (SPEC §2, *agree*): type, version and blueprint equal, one
+    /// commit hash a prefix of the other.
     pub fn agrees_with(&self, other: &Self) -> bool {
         self.event == other.event
             && self.version == other.version
             && self.blueprint == other.blueprint
-            && (self.commit_hash.starts_with(&other.commit_hash) || other.commit_hash.starts_with(&self.commit_hash))
+            && (self.commit_hash.starts_with(&other.commit_hash)
+                || other.commit_hash.starts_with(&self.commit_hash))
     }
 
-    /// Whether the two differ at most in `emitted_by` and, by less than 24 hours, in `timestamp` (SPEC §7 rule 1).
+    /// Whether the two differ at most in `emitted_by` and, by less than 24 hours, in `timestamp`
+    /// (SPEC §7 rule 1).
     pub fn is_same_record_as(&self, other: &Self) -> bool {
         let near = match (self.instant(), other.instant()) {
             (Some(a), Some(b)) => a.distance_seconds(b) < 24 * 60 * 60,
@@ -184,25 +236,39 @@ impl Event {
 pub fn is_event_type(text: &str) -> bool {
     let lower = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     let mut bytes = text.bytes();
-    text.len() <= 64 && bytes.next().is_some_and(lower) && bytes.all(|b| lower(b) || matches!(b, b'_' | b'.' | b'-'))
+    text.len() <= 64
+        && bytes.next().is_some_and(lower)
+        && bytes.all(|b| lower(b) || matches!(b, b'_' | b'.' | b'-'))
 }
 
-fn require(field: &'static str, value: &str, rule: &str, holds: impl Fn(&str) -> bool) -> Result<(), Inadmissible> {
+fn require(
+    field: &'static str,
+    value: &str,
+    rule: &str,
+    holds: impl Fn(&str) -> bool,
+) -> Result<(), Inadmissible> {
     if holds(value) {
         return Ok(());
     }
     let shown: String = value.chars().take(80).collect();
-    Err(Inadmissible { field, rule: rule.to_owned(), value: format!("{shown:?}") })
+    Err(Inadmissible {
+        field,
+        rule: rule.to_owned(),
+        value: format!("{shown:?}"),
+    })
 }
 
 fn is_hashed_text(text: &str) -> bool {
-    text.bytes().all(|b| (0x20..=0x7e).contains(&b) && b != b'|')
+    text.bytes()
+        .all(|b| (0x20..=0x7e).contains(&b) && b != b'|')
 }
 
 fn is_blueprint(text: &str) -> bool {
     text.len() <= 64
         && text.strip_prefix('v').is_some_and(|numbers| {
-            numbers.split('.').all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()))
+            numbers
+                .split('.')
+                .all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()))
         })
 }
 
@@ -211,17 +277,31 @@ fn parse_timestamp(text: &str) -> Option<Instant> {
     const SHAPE: &[u8] = b"dddd-dd-ddTdd:dd:dd";
     let body = text.strip_suffix('Z')?;
     let (whole, fraction) = body.as_bytes().split_at_checked(SHAPE.len())?;
-    let fits = |(b, s): (&u8, &u8)| if *s == b'd' { b.is_ascii_digit() } else { b == s };
+    let fits = |(b, s): (&u8, &u8)| {
+        if *s == b'd' {
+            b.is_ascii_digit()
+        } else {
+            b == s
+        }
+    };
     if !whole.iter().zip(SHAPE).all(fits) {
         return None;
     }
-    let number = |range: std::ops::Range<usize>| whole[range].iter().fold(0_i16, |n, b| n * 10 + i16::from(b - b'0'));
+    let number = |range: std::ops::Range<usize>| {
+        whole[range]
+            .iter()
+            .fold(0_i16, |n, b| n * 10 + i16::from(b - b'0'))
+    };
     let two = |start: usize| i8::try_from(number(start..start + 2)).ok();
     let year = number(0..4);
     let nanoseconds = match fraction {
         [] => 0,
-        [b'.', digits @ ..] if (1..=9).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit) => {
-            let value = digits.iter().fold(0_u32, |n, b| n * 10 + u32::from(b - b'0'));
+        [b'.', digits @ ..]
+            if (1..=9).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit) =>
+        {
+            let value = digits
+                .iter()
+                .fold(0_u32, |n, b| n * 10 + u32::from(b - b'0'));
             value * 10_u32.pow(9 - digits.len() as u32)
         }
         _ => return None,
@@ -229,10 +309,14 @@ fn parse_timestamp(text: &str) -> Option<Instant> {
     if year < 1 {
         return None;
     }
-    let civil = jiff::civil::DateTime::new(year, two(5)?, two(8)?, two(11)?, two(14)?, two(17)?, 0).ok()?;
+    let civil =
+        jiff::civil::DateTime::new(year, two(5)?, two(8)?, two(11)?, two(14)?, two(17)?, 0).ok()?;
     // not jiff's Timestamp: it ends a day before the year 9999 does
     let epoch = jiff::civil::DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
-    Some(Instant { seconds: civil.duration_since(epoch).as_secs(), nanoseconds })
+    Some(Instant {
+        seconds: civil.duration_since(epoch).as_secs(),
+        nanoseconds,
+    })
 }
 
 #[cfg(test)]
@@ -243,7 +327,10 @@ mod tests {
     #[test]
     fn the_blueprints_own_hash() {
         let hash = event("blueprint_tagged", "v4.4.0").event_hash().to_string();
-        assert_eq!(hash, "17973e79531f3dda3e1384b7e51e62d82401adc6bfbd90b2092ae9993546649f");
+        assert_eq!(
+            hash,
+            "17973e79531f3dda3e1384b7e51e62d82401adc6bfbd90b2092ae9993546649f"
+        );
     }
 
     #[test]
@@ -307,7 +394,9 @@ mod tests {
             spoil(&mut spoiled);
             let refusal = spoiled.check_admissible(Epoch(0)).unwrap_err();
             assert_eq!(refusal.field, *field);
-            assert!(refusal.to_string().contains(field) && refusal.to_string().contains(&refusal.rule));
+            assert!(
+                refusal.to_string().contains(field) && refusal.to_string().contains(&refusal.rule)
+            );
         }
     }
 
@@ -316,16 +405,30 @@ mod tests {
         let mut change = event(FEDERATION_EPOCH, "4");
         change.commit_hash = "a".repeat(64);
         assert!(change.check_admissible(Epoch(3)).is_ok());
-        assert_eq!(change.check_admissible(Epoch(4)).unwrap_err().field, "version");
-        assert_eq!(change.check_in_any_epoch(), Ok(()), "of another epoch, but not of none");
+        assert_eq!(
+            change.check_admissible(Epoch(4)).unwrap_err().field,
+            "version"
+        );
+        assert_eq!(
+            change.check_in_any_epoch(),
+            Ok(()),
+            "of another epoch, but not of none"
+        );
         for never in ["04", "0", "+4", "four", "18446744073709551616"] {
             change.version = never.into();
             assert!(change.check_admissible(Epoch(3)).is_err());
-            assert_eq!(change.check_in_any_epoch().unwrap_err().field, "version", "{never}");
+            assert_eq!(
+                change.check_in_any_epoch().unwrap_err().field,
+                "version",
+                "{never}"
+            );
         }
         change.version = "4".into();
         change.commit_hash.pop();
-        assert_eq!(change.check_admissible(Epoch(3)).unwrap_err().field, "commit_hash");
+        assert_eq!(
+            change.check_admissible(Epoch(3)).unwrap_err().field,
+            "commit_hash"
+        );
     }
 
     #[test]

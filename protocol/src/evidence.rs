@@ -1,5 +1,5 @@
-//! Evidence: two signed things that contradict each other, each with its proof, so that anyone who has the manifest can
-//! check who did what (SPEC §7, *Equivocation* and *Evidence*).
+//! Evidence: two signed things that contradict each other, each with its proof, so that anyone who
+//! has the manifest can check who did what (SPEC §7, *Equivocation* and *Evidence*).
 //!
 //! [`Evidence`] is what is kept, gossiped and exported; nothing about it is believed before
 //! [`Evidence::verify`]. `document` has the JSON form, `verify` the rules.
@@ -47,7 +47,9 @@ impl Statement {
         Some(match statements {
             Statements::Events(all) => Self::Event(all.get(index)?.clone()),
             Statements::Votes(all) => Self::Vote(*all.get(index)?),
-            Statements::Heartbeat(one) => Self::Heartbeat(Some(one.clone()).filter(|_| index == 0)?),
+            Statements::Heartbeat(one) => {
+                Self::Heartbeat(Some(one.clone()).filter(|_| index == 0)?)
+            }
             Statements::Proposals(all) => Self::Proposal(*all.get(index)?),
             Statements::Closes(all) => Self::Close(*all.get(index)?),
         })
@@ -88,7 +90,10 @@ pub struct Signed {
 impl Signed {
     /// The statement at `index` of a batch; `None` if there is none.
     pub fn of(batch: &VerifiedBatch, index: u32) -> Option<Self> {
-        Some(Self { statement: Statement::of(batch.statements(), index)?, proof: batch.proof(index)? })
+        Some(Self {
+            statement: Statement::of(batch.statements(), index)?,
+            proof: batch.proof(index)?,
+        })
     }
 
     /// Checks that `key` signed it.
@@ -99,7 +104,12 @@ impl Signed {
         if matches!(&self.statement, Statement::Vote(vote) if !vote.is_well_formed()) {
             return Err(BatchError::Vote(self.proof.index as usize));
         }
-        self.proof.verify(self.statement.batch_kind(), &self.statement.leaf_bytes(), key, federation)
+        self.proof.verify(
+            self.statement.batch_kind(),
+            &self.statement.leaf_bytes(),
+            key,
+            federation,
+        )
     }
 }
 
@@ -108,12 +118,13 @@ impl Signed {
 pub enum Pair {
     /// Two statements of one signer: equivocation.
     Statements(Box<[Signed; 2]>),
-    /// Two certificates of one subject for different choices: more than F of the weight is Byzantine (SPEC §1).
+    /// Two certificates of one subject for different choices: more than F of the weight is
+    /// Byzantine (SPEC §1).
     Certificates(Box<[Certificate; 2]>),
 }
 
-/// A self-contained contradiction. Of one pair there is one form: statements stand in order of their leaf bytes,
-/// certificates in order of their choices.
+/// A self-contained contradiction. Of one pair there is one form: statements stand in order of
+/// their leaf bytes, certificates in order of their choices.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evidence {
     /// In which federation it was signed.
@@ -141,8 +152,14 @@ pub enum EvidenceKind {
 
 impl EvidenceKind {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Event, Self::Vote, Self::LogHead, Self::Proposal, Self::Close, Self::Certificates];
+    pub const ALL: [Self; 6] = [
+        Self::Event,
+        Self::Vote,
+        Self::LogHead,
+        Self::Proposal,
+        Self::Close,
+        Self::Certificates,
+    ];
 
     /// The name in JSON and tables.
     pub fn as_str(self) -> &'static str {
@@ -169,8 +186,9 @@ impl EvidenceKind {
     }
 }
 
-/// What one piece suffices for: a member, a kind and an epoch. Events and log heads name none, so that there is one of
-/// them for a member, under epoch 0; certificates are nobody's alone, so that their member is 32 zero bytes.
+/// What one piece suffices for: a member, a kind and an epoch. Events and log heads name none, so
+/// that there is one of them for a member, under epoch 0; certificates are nobody's alone, so that
+/// their member is 32 zero bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct EvidenceSlot {
     /// Whose contradiction.
@@ -181,7 +199,8 @@ pub struct EvidenceSlot {
     pub epoch: Epoch,
 }
 
-/// Whether `data` begins like evidence as it travels, but of something that this version does not know.
+/// Whether `data` begins like evidence as it travels, but of something that this version does not
+/// know.
 pub fn is_of_unknown_kind(data: &[u8]) -> bool {
     const PAIRS: u8 = 2;
     const STATEMENTS: u8 = 5;
@@ -197,14 +216,24 @@ impl Evidence {
     pub fn of_statements(federation_id: FederationId, one: Signed, other: Signed) -> Self {
         let mut pair = [one, other];
         pair.sort_by_cached_key(|signed| signed.statement.leaf_bytes());
-        Self { federation_id, pair: Pair::Statements(Box::new(pair)) }
+        Self {
+            federation_id,
+            pair: Pair::Statements(Box::new(pair)),
+        }
     }
 
     /// Two certificates in their order. Whether they prove anything is asked separately.
-    pub fn of_certificates(federation_id: FederationId, one: Certificate, other: Certificate) -> Self {
+    pub fn of_certificates(
+        federation_id: FederationId,
+        one: Certificate,
+        other: Certificate,
+    ) -> Self {
         let mut pair = [one, other];
         pair.sort_by_key(|certificate| certificate.choice);
-        Self { federation_id, pair: Pair::Certificates(Box::new(pair)) }
+        Self {
+            federation_id,
+            pair: Pair::Certificates(Box::new(pair)),
+        }
     }
 
     /// What it is about, by its first half.
@@ -245,11 +274,18 @@ impl Evidence {
     /// What it suffices for.
     pub fn slot(&self) -> EvidenceSlot {
         let member = self.member().unwrap_or(NodeId([0; 32]));
-        EvidenceSlot { member, kind: self.kind(), epoch: self.epoch().unwrap_or_default() }
+        EvidenceSlot {
+            member,
+            kind: self.kind(),
+            epoch: self.epoch().unwrap_or_default(),
+        }
     }
 
     /// `H("ssid/evidence/1\0" ‖ JCS(document))`: its name.
     pub fn id(&self) -> EvidenceId {
-        EvidenceId(sha256(&[b"ssid/evidence/1\0", self.to_json().to_jcs().as_bytes()]))
+        EvidenceId(sha256(&[
+            b"ssid/evidence/1\0",
+            self.to_json().to_jcs().as_bytes(),
+        ]))
     }
 }

@@ -1,8 +1,9 @@
-//! What stands on a node's Git branch: one strict JSON object a line, and the file that says whose branch it is (SPEC
-//! §10 *Git fallback*).
+//! What stands on a node's Git branch: one strict JSON object a line, and the file that says whose
+//! branch it is (SPEC §10 *Git fallback*).
 //!
-//! A line is a whole signed batch, a statement alone, an event that somebody else announced, or a certificate. Each is checked on its own:
-//! a line that does not hold is skipped, and takes no other with it.
+//! A line is a whole signed batch, a statement alone, an event that somebody else announced, or a
+//! certificate. Each is checked on its own: a line that does not hold is skipped, and takes no
+//! other with it.
 
 use std::collections::BTreeMap;
 
@@ -32,7 +33,8 @@ pub enum Line {
     Batch(SignedBatch),
     /// A vote or proposal of a member that is relayed, alone: little else of its batch is of use.
     Statement(Box<Signed>),
-    /// An event voted for that somebody else announced, with the proof of that if the writer has it.
+    /// An event voted for that somebody else announced, with the proof of that if the writer has
+    /// it.
     Event(Box<ProvenEvent>),
     /// A certificate.
     Certificate(Box<Certificate>),
@@ -47,7 +49,9 @@ impl Line {
         let mut fields = Json::parse(bytes, LINE_BYTES)?.into_fields("")?;
         let line = match fields.keys().first().map(String::as_str) {
             Some("batch") => Self::Batch(whole(fields.object("batch")?, take_batch)?),
-            Some("statement") => Self::Statement(Box::new(whole(fields.object("statement")?, take_signed)?)),
+            Some("statement") => {
+                Self::Statement(Box::new(whole(fields.object("statement")?, take_signed)?))
+            }
             Some("event") => Self::Event(Box::new(whole(fields.object("event")?, take_proven)?)),
             _ => Self::Certificate(Box::new(take_certificate(&mut fields)?)),
         };
@@ -55,26 +59,35 @@ impl Line {
         Ok(line)
     }
 
-    /// The line without its end; `None` for what does not travel by Git: heartbeats and closes, and events in this form.
+    /// The line without its end; `None` for what does not travel by Git: heartbeats and closes, and
+    /// events in this form.
     pub fn to_text(&self) -> Option<String> {
         let json = match self {
             Self::Batch(batch) => Json::object([("batch", batch_to_json(batch)?)]),
             Self::Statement(signed) => Json::object([("statement", signed_to_json(signed)?)]),
             Self::Event(proven) => Json::object([("event", proven_to_json(proven))]),
-            Self::Certificate(certificate) => Json::object([("certificate", certificate.to_json())]),
+            Self::Certificate(certificate) => {
+                Json::object([("certificate", certificate.to_json())])
+            }
         };
         Some(json.to_jcs())
     }
 }
 
 fn take_certificate(fields: &mut Fields) -> Result<Certificate, JsonError> {
-    let refused = |reason: String| JsonError::Refused { path: "certificate".to_owned(), reason };
+    let refused = |reason: String| JsonError::Refused {
+        path: "certificate".to_owned(),
+        reason,
+    };
     Certificate::parse_json(fields.value("certificate")?).map_err(|e| refused(e.to_string()))
 }
 
 fn take_proven(fields: &mut Fields) -> Result<ProvenEvent, JsonError> {
     let event = whole(fields.object("body")?, take_event)?;
-    let announced = fields.has("announced").then(|| whole(fields.object("announced")?, take_proof)).transpose()?;
+    let announced = fields
+        .has("announced")
+        .then(|| whole(fields.object("announced")?, take_proof))
+        .transpose()?;
     Ok(ProvenEvent { event, announced })
 }
 
@@ -97,10 +110,18 @@ fn take_batch(fields: &mut Fields) -> Result<SignedBatch, JsonError> {
                 .collect::<Result<_, _>>()?,
         ),
         2 => Statements::Votes(take_leaves(fields, "a vote", Vote::from_leaf_bytes)?),
-        4 => Statements::Proposals(take_leaves(fields, "a proposal", Proposal::from_leaf_bytes)?),
+        4 => Statements::Proposals(take_leaves(
+            fields,
+            "a proposal",
+            Proposal::from_leaf_bytes,
+        )?),
         kind => return Err(fields.unexpected("kind", "1, 2 or 4", &kind.to_string())),
     };
-    Ok(SignedBatch { signer, signature, statements })
+    Ok(SignedBatch {
+        signer,
+        signature,
+        statements,
+    })
 }
 
 /// A statement as the hex form of the bytes that are signed, and its proof.
@@ -111,28 +132,54 @@ fn take_signed(fields: &mut Fields) -> Result<Signed, JsonError> {
         let vote = Vote::from_leaf_bytes(&bytes).map(Statement::Vote);
         vote.or_else(|| Proposal::from_leaf_bytes(&bytes).map(Statement::Proposal))
     });
-    let statement = statement.ok_or_else(|| fields.unexpected("leaf", "a vote or a proposal", &leaf))?;
+    let statement =
+        statement.ok_or_else(|| fields.unexpected("leaf", "a vote or a proposal", &leaf))?;
     if fields.number("kind")? != u64::from(statement.batch_kind().byte()) {
         return Err(fields.unexpected("kind", "that of the leaf", "another"));
     }
-    Ok(Signed { statement, proof: whole(fields.object("proof")?, take_proof)? })
+    Ok(Signed {
+        statement,
+        proof: whole(fields.object("proof")?, take_proof)?,
+    })
 }
 
 fn signed_to_json(signed: &Signed) -> Option<Json> {
-    matches!(signed.statement, Statement::Vote(_) | Statement::Proposal(_)).then(|| {
+    matches!(
+        signed.statement,
+        Statement::Vote(_) | Statement::Proposal(_)
+    )
+    .then(|| {
         Json::object([
-            ("kind", Json::from(u64::from(signed.statement.batch_kind().byte()))),
-            ("leaf", Json::Text(hex::encode(signed.statement.leaf_bytes()))),
+            (
+                "kind",
+                Json::from(u64::from(signed.statement.batch_kind().byte())),
+            ),
+            (
+                "leaf",
+                Json::Text(hex::encode(signed.statement.leaf_bytes())),
+            ),
             ("proof", proof_to_json(&signed.proof)),
         ])
     })
 }
 
 /// Statements as the hex form of the bytes that are signed.
-fn take_leaves<T>(fields: &mut Fields, what: &str, of: impl Fn(&[u8]) -> Option<T>) -> Result<Vec<T>, JsonError> {
+fn take_leaves<T>(
+    fields: &mut Fields,
+    what: &str,
+    of: impl Fn(&[u8]) -> Option<T>,
+) -> Result<Vec<T>, JsonError> {
     let texts = fields.texts("statements")?;
-    let read = |text: &String| hex::decode(text).ok().filter(|_| is_lower(text)).and_then(|bytes| of(&bytes));
-    texts.iter().map(|text| read(text).ok_or_else(|| fields.unexpected("statements", what, text))).collect()
+    let read = |text: &String| {
+        hex::decode(text)
+            .ok()
+            .filter(|_| is_lower(text))
+            .and_then(|bytes| of(&bytes))
+    };
+    texts
+        .iter()
+        .map(|text| read(text).ok_or_else(|| fields.unexpected("statements", what, text)))
+        .collect()
 }
 
 fn is_lower(text: &str) -> bool {
@@ -140,11 +187,27 @@ fn is_lower(text: &str) -> bool {
 }
 
 fn batch_to_json(batch: &SignedBatch) -> Option<Json> {
-    let leaves = |leaves: Vec<Vec<u8>>| Json::Array(leaves.iter().map(|leaf| Json::Text(hex::encode(leaf))).collect());
+    let leaves = |leaves: Vec<Vec<u8>>| {
+        Json::Array(
+            leaves
+                .iter()
+                .map(|leaf| Json::Text(hex::encode(leaf)))
+                .collect(),
+        )
+    };
     let (kind, statements) = match &batch.statements {
-        Statements::Events(all) => (Kind::Events, Json::Array(all.iter().map(event_to_json).collect())),
-        Statements::Votes(all) => (Kind::Votes, leaves(all.iter().map(Vote::leaf_bytes).collect())),
-        Statements::Proposals(all) => (Kind::Proposals, leaves(all.iter().map(Proposal::leaf_bytes).collect())),
+        Statements::Events(all) => (
+            Kind::Events,
+            Json::Array(all.iter().map(event_to_json).collect()),
+        ),
+        Statements::Votes(all) => (
+            Kind::Votes,
+            leaves(all.iter().map(Vote::leaf_bytes).collect()),
+        ),
+        Statements::Proposals(all) => (
+            Kind::Proposals,
+            leaves(all.iter().map(Proposal::leaf_bytes).collect()),
+        ),
         Statements::Heartbeat(_) | Statements::Closes(_) => return None,
     };
     Some(Json::object([
@@ -157,9 +220,9 @@ fn batch_to_json(batch: &SignedBatch) -> Option<Json> {
 
 /// Whose branch it is, how much of that node's log stands on it, and whom it has heard.
 ///
-/// A node that starts signs nothing before a quorum has told it what it signed earlier (SPEC §7 *State*). Over Git it asks
-/// by a new `start`, and a member has answered when its branch names that under `heard`: by then it holds what that
-/// member has of the asking node's statements.
+/// A node that starts signs nothing before a quorum has told it what it signed earlier (SPEC §7
+/// *State*). Over Git it asks by a new `start`, and a member has answered when its branch names
+/// that under `heard`: by then it holds what that member has of the asking node's statements.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BranchHead {
     /// The federation.
@@ -199,7 +262,10 @@ impl BranchHead {
     /// The file's text.
     pub fn to_pretty(&self) -> String {
         let text = |value: &dyn ToString| Json::Text(value.to_string());
-        let heard = self.heard.iter().map(|(node, start)| (node.to_string(), text(start)));
+        let heard = self
+            .heard
+            .iter()
+            .map(|(node, start)| (node.to_string(), text(start)));
         Json::object([
             ("format", Json::from(FORMAT)),
             ("federation_id", text(&self.federation_id)),
@@ -216,7 +282,9 @@ impl BranchHead {
 fn take_heard(fields: &mut Fields) -> Result<BTreeMap<NodeId, Sha256Hash>, JsonError> {
     let mut heard = BTreeMap::new();
     for key in fields.keys().into_iter().take(limits::MEMBERS) {
-        let node = key.parse().map_err(|_| fields.unexpected("", "a node id", &key))?;
+        let node = key
+            .parse()
+            .map_err(|_| fields.unexpected("", "a node id", &key))?;
         heard.insert(node, fields.parsed(&key)?);
     }
     Ok(heard)
@@ -242,7 +310,11 @@ mod tests {
             epoch: Epoch(0),
             subject: SubjectId([3; 32]),
             round: Round(round),
-            phase: if round == 0 { Phase::Prevote } else { Phase::Precommit },
+            phase: if round == 0 {
+                Phase::Prevote
+            } else {
+                Phase::Precommit
+            },
             ballot: ballot.then(|| event("a", "1").choice()),
             observed: round == 0 && ballot,
         }
@@ -254,20 +326,41 @@ mod tests {
             subject: SubjectId([3; 32]),
             round: Round(1),
             choice: event("a", "1").choice(),
-            valid: valid.then_some(RoundId { epoch: Epoch(2), round: Round(0) }),
+            valid: valid.then_some(RoundId {
+                epoch: Epoch(2),
+                round: Round(0),
+            }),
         }
     }
 
     fn signed(statements: Statements) -> Line {
-        Line::Batch(VerifiedBatch::sign(&key(0), &FEDERATION, statements).unwrap().batch().clone())
+        Line::Batch(
+            VerifiedBatch::sign(&key(0), &FEDERATION, statements)
+                .unwrap()
+                .batch()
+                .clone(),
+        )
     }
 
     #[test]
     fn every_line_reads_back_as_it_was_written() {
-        let announced = VerifiedBatch::sign(&key(0), &FEDERATION, Statements::Events(vec![event("a", "1")])).unwrap();
-        let proven = |announced| Line::Event(Box::new(ProvenEvent { event: event("a", "1"), announced }));
+        let announced = VerifiedBatch::sign(
+            &key(0),
+            &FEDERATION,
+            Statements::Events(vec![event("a", "1")]),
+        )
+        .unwrap();
+        let proven = |announced| {
+            Line::Event(Box::new(ProvenEvent {
+                event: event("a", "1"),
+                announced,
+            }))
+        };
         let lines = [
-            signed(Statements::Events(vec![event("a", "1"), event("b", "\u{e9}\"2")])),
+            signed(Statements::Events(vec![
+                event("a", "1"),
+                event("b", "\u{e9}\"2"),
+            ])),
             signed(Statements::Votes(vec![vote(0, true), vote(7, false)])),
             signed(Statements::Proposals(vec![proposal(true), proposal(false)])),
             proven(announced.proof(0)),
@@ -278,7 +371,10 @@ mod tests {
             assert!(!text.contains('\n'));
             assert_eq!(Line::parse(text.as_bytes()).unwrap(), line, "{text}");
         }
-        assert_eq!(signed(Statements::Heartbeat(Box::new(heartbeat(1)))).to_text(), None);
+        assert_eq!(
+            signed(Statements::Heartbeat(Box::new(heartbeat(1)))).to_text(),
+            None
+        );
     }
 
     #[test]
@@ -288,13 +384,19 @@ mod tests {
             Statements::Proposals(vec![proposal(true); limits::BATCH_STATEMENTS]),
         ] {
             let text = signed(statements).to_text().unwrap();
-            assert!(text.len() <= LINE_BYTES && Line::parse(text.as_bytes()).is_ok(), "{}", text.len());
+            assert!(
+                text.len() <= LINE_BYTES && Line::parse(text.as_bytes()).is_ok(),
+                "{}",
+                text.len()
+            );
         }
     }
 
     #[test]
     fn what_is_not_exactly_a_line_is_refused() {
-        let good = signed(Statements::Votes(vec![vote(0, true)])).to_text().unwrap();
+        let good = signed(Statements::Votes(vec![vote(0, true)]))
+            .to_text()
+            .unwrap();
         let bad = [
             "{}".to_owned(),
             "[]".to_owned(),
@@ -306,7 +408,10 @@ mod tests {
             good.replace("\"statements\":[\"0000", "\"statements\":[\"00G0"),
             good.replace("\"statements\":[\"", "\"statements\":[\"00"),
             format!("{good} {good}"),
-            format!("{{\"event\":{{\"body\":{{}}}},\"x\":\"{}\"}}", "y".repeat(LINE_BYTES)),
+            format!(
+                "{{\"event\":{{\"body\":{{}}}},\"x\":\"{}\"}}",
+                "y".repeat(LINE_BYTES)
+            ),
             "{\"certificate\":{\"format\":\"other\"}}".to_owned(),
         ];
         for text in bad {
@@ -326,7 +431,17 @@ mod tests {
             start: Sha256Hash([4; 32]),
             heard: BTreeMap::from([(NodeId([5; 32]), Sha256Hash([6; 32]))]),
         };
-        assert_eq!(BranchHead::parse(head.to_pretty().as_bytes()).unwrap(), head);
-        assert!(BranchHead::parse(head.to_pretty().replace("ssid-git/1", "ssid-git/2").as_bytes()).is_err());
+        assert_eq!(
+            BranchHead::parse(head.to_pretty().as_bytes()).unwrap(),
+            head
+        );
+        assert!(
+            BranchHead::parse(
+                head.to_pretty()
+                    .replace("ssid-git/1", "ssid-git/2")
+                    .as_bytes()
+            )
+            .is_err()
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! Heartbeats: what a node says about itself every 15 seconds (SPEC §10). The signed form is the JCS of its JSON.
+//! Heartbeats: what a node says about itself every 15 seconds (SPEC §10). The signed form is the
+//! JCS of its JSON.
 
 use serde::{Deserialize, Serialize};
 
@@ -196,11 +197,15 @@ impl Heartbeat {
 fn check_text(text: &str, field: impl Fn() -> String) -> Result<(), HeartbeatError> {
     match text.len() {
         0..=limits::HEARTBEAT_TEXT_BYTES => Ok(()),
-        found => Err(HeartbeatError::TextTooLong { field: field(), found }),
+        found => Err(HeartbeatError::TextTooLong {
+            field: field(),
+            found,
+        }),
     }
 }
 
-/// Digest of a certified set, independent of its order: the sum modulo 2²⁵⁶ of `H(subject_id ‖ choice)`.
+/// Digest of a certified set, independent of its order: the sum modulo 2²⁵⁶ of
+/// `H(subject_id ‖ choice)`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CertifiedDigest([u8; 32]);
 
@@ -250,12 +255,33 @@ mod tests {
     fn limits_hold_for_what_came_over_the_wire() {
         type Case<'a> = (fn(&mut Heartbeat), &'a [&'a str]);
         let cases: &[Case<'_>] = &[
-            (|h| h.software = "x".repeat(257), &["`software`", "heartbeat_text_bytes = 256", "it has 257"]),
-            (|h| h.blueprint = "é".repeat(129), &["`blueprint`", "it has 258"]),
-            (|h| h.compliance_score = "x".repeat(1000), &["`compliance_score`"]),
-            (|h| h.addresses = vec![String::new(); 17], &["`addresses`", "heartbeat_addresses = 16", "it has 17"]),
-            (|h| h.addresses = vec![String::new(), "x".repeat(257)], &["`addresses[1]`"]),
-            (|h| h.epoch.0 = 1 << 53, &["`epoch` must be at most 9007199254740991", "it is 9007199254740992"]),
+            (
+                |h| h.software = "x".repeat(257),
+                &["`software`", "heartbeat_text_bytes = 256", "it has 257"],
+            ),
+            (
+                |h| h.blueprint = "é".repeat(129),
+                &["`blueprint`", "it has 258"],
+            ),
+            (
+                |h| h.compliance_score = "x".repeat(1000),
+                &["`compliance_score`"],
+            ),
+            (
+                |h| h.addresses = vec![String::new(); 17],
+                &["`addresses`", "heartbeat_addresses = 16", "it has 17"],
+            ),
+            (
+                |h| h.addresses = vec![String::new(), "x".repeat(257)],
+                &["`addresses[1]`"],
+            ),
+            (
+                |h| h.epoch.0 = 1 << 53,
+                &[
+                    "`epoch` must be at most 9007199254740991",
+                    "it is 9007199254740992",
+                ],
+            ),
             (|h| h.sequence = u64::MAX, &["`sequence`"]),
             (|h| h.sent_at.0 = u64::MAX, &["`sent_at`"]),
             (|h| h.protocol_min = u64::MAX, &["`protocol_min`"]),
@@ -264,9 +290,18 @@ mod tests {
             (|h| h.certified_count = u64::MAX, &["`certified_count`"]),
             (|h| h.open_count = u64::MAX, &["`open_count`"]),
             (|h| h.divergences = u64::MAX, &["`divergences`"]),
-            (|h| h.can_sign_reason = "x".repeat(257), &["`can_sign_reason`", "it has 257"]),
-            (|h| h.more = More::unchecked("{\"a\": 1}"), &["`more`", "canonical"]),
-            (|h| h.more = More::unchecked(&format!("{{\"a\":\"{}\"}}", "x".repeat(1024))), &["`more`", "1024"]),
+            (
+                |h| h.can_sign_reason = "x".repeat(257),
+                &["`can_sign_reason`", "it has 257"],
+            ),
+            (
+                |h| h.more = More::unchecked("{\"a\": 1}"),
+                &["`more`", "canonical"],
+            ),
+            (
+                |h| h.more = More::unchecked(&format!("{{\"a\":\"{}\"}}", "x".repeat(1024))),
+                &["`more`", "1024"],
+            ),
         ];
         for (spoil, parts) in cases {
             let mut spoiled = heartbeat(1);
@@ -282,7 +317,9 @@ mod tests {
 
     #[test]
     fn the_certified_digest_ignores_order_and_sees_every_member() {
-        let items: Vec<_> = (0..5_u8).map(|i| (SubjectId([i; 32]), event("a", &i.to_string()).choice())).collect();
+        let items: Vec<_> = (0..5_u8)
+            .map(|i| (SubjectId([i; 32]), event("a", &i.to_string()).choice()))
+            .collect();
         let digest = |order: &[usize]| {
             let mut digest = CertifiedDigest::default();
             for &i in order {

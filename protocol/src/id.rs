@@ -1,6 +1,6 @@
-//! Identifiers, hashes and counters, each a type of its own, so that a round cannot be passed where an epoch belongs
-//! nor one hash where another is meant. Text form: lower-case hex of exactly the length (SPEC, Notation); wire form:
-//! the raw bytes.
+//! Identifiers, hashes and counters, each a type of its own, so that a round cannot be passed where
+//! an epoch belongs nor one hash where another is meant. Text form: lower-case hex of exactly the
+//! length (SPEC, Notation); wire form: the raw bytes.
 
 use std::fmt;
 
@@ -18,7 +18,10 @@ pub struct HexError {
 }
 
 fn decode_hex<const N: usize>(text: &str) -> Result<[u8; N], HexError> {
-    let refuse = || HexError { expected: 2 * N, found: format!("{:?}", text.chars().take(80).collect::<String>()) };
+    let refuse = || HexError {
+        expected: 2 * N,
+        found: format!("{:?}", text.chars().take(80).collect::<String>()),
+    };
     if text.len() != 2 * N || text.bytes().any(|b| b.is_ascii_uppercase()) {
         return Err(refuse());
     }
@@ -39,7 +42,9 @@ impl<'de, const N: usize> de::Visitor<'de> for BytesVisitor<N> {
     fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> Result<[u8; N], A::Error> {
         let mut bytes = [0; N];
         for (i, byte) in bytes.iter_mut().enumerate() {
-            *byte = seq.next_element()?.ok_or_else(|| de::Error::invalid_length(i, &self))?;
+            *byte = seq
+                .next_element()?
+                .ok_or_else(|| de::Error::invalid_length(i, &self))?;
         }
         Ok(bytes)
     }
@@ -168,7 +173,8 @@ pub(crate) fn sha256(parts: &[&[u8]]) -> [u8; 32] {
     hasher.finalize().into()
 }
 
-/// `lp(s)` of the specification: u32 big-endian byte length, then the bytes. Fields are bounded far below 4 GiB.
+/// `lp(s)` of the specification: u32 big-endian byte length, then the bytes. Fields are bounded far
+/// below 4 GiB.
 pub(crate) fn length_prefix(text: &str) -> [u8; 4] {
     u32::try_from(text.len()).unwrap_or(u32::MAX).to_be_bytes()
 }
@@ -227,14 +233,19 @@ counter!(
 );
 
 /// Milliseconds since 1970-01-01T00:00:00Z, from whichever clock the caller keeps.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct UnixMillis(pub u64);
 
 impl UnixMillis {
     /// This instant moved later; stays at the maximum rather than wrapping.
     #[must_use]
     pub fn after(self, duration: std::time::Duration) -> Self {
-        Self(self.0.saturating_add(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))
+        Self(
+            self.0
+                .saturating_add(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)),
+        )
     }
 
     /// How long ago `earlier` was; zero if it was not earlier.

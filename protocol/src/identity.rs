@@ -1,5 +1,5 @@
-//! Voting keys: signing and strict verification (SPEC §1, §5). The voting key signs §5 batches and member cards,
-//! nothing else, and never enters the network code.
+//! Voting keys: signing and strict verification (SPEC §1, §5). The voting key signs §5 batches and
+//! member cards, nothing else, and never enters the network code.
 
 use std::fmt;
 
@@ -87,7 +87,9 @@ impl VerifyKey {
     /// If the signature does not verify.
     pub fn verify(&self, message: &[u8], signature: &Signature) -> Result<(), IdentityError> {
         let parsed = ed25519_dalek::Signature::from_bytes(&signature.0);
-        self.key.verify_strict(message, &parsed).map_err(|_| IdentityError::BadSignature(self.id))
+        self.key
+            .verify_strict(message, &parsed)
+            .map_err(|_| IdentityError::BadSignature(self.id))
     }
 }
 
@@ -99,7 +101,10 @@ mod tests {
     fn weak_and_foreign_keys_are_refused() {
         let mut identity_point = [0; 32];
         identity_point[0] = 1;
-        assert!(matches!(VerifyKey::parse(NodeId(identity_point)), Err(IdentityError::WeakKey(_))));
+        assert!(matches!(
+            VerifyKey::parse(NodeId(identity_point)),
+            Err(IdentityError::WeakKey(_))
+        ));
         // y = 1 with the sign bit set: the same point, not canonically written
         identity_point[31] = 0x80;
         assert!(VerifyKey::parse(NodeId(identity_point)).is_err());

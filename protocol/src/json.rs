@@ -1,6 +1,7 @@
-//! Strict JSON: the documents of a federation in the one form that is read, and the one that is hashed (SPEC,
-//! Notation; RFC 8785). Numbers are integers 0…2⁵³−1 without sign, fraction or exponent, keys are ASCII, there is no
-//! null, and a missing, unknown or duplicate key or a wrong type is refused.
+//! Strict JSON: the documents of a federation in the one form that is read, and the one that is
+//! hashed (SPEC, Notation; RFC 8785). Numbers are integers 0…2⁵³−1 without sign, fraction or
+//! exponent, keys are ASCII, there is no null, and a missing, unknown or duplicate key or a wrong
+//! type is refused.
 
 mod fields;
 mod reader;
@@ -9,9 +10,11 @@ use std::collections::BTreeMap;
 
 pub use fields::Fields;
 
-/// The largest number a document may hold, 2⁵³−1: the largest that every JSON library reads exactly.
+/// The largest number a document may hold, 2⁵³−1: the largest that every JSON library reads
+/// exactly.
 pub const MAX_NUMBER: u64 = (1 << 53) - 1;
-/// Values one document may hold: a few bytes of text become some hundred of memory, so bytes alone bound too little.
+/// Values one document may hold: a few bytes of text become some hundred of memory, so bytes alone
+/// bound too little.
 pub const MAX_VALUES: usize = 100_000;
 
 /// A strict JSON value. There is no null.
@@ -82,14 +85,22 @@ impl Json {
     /// If it is too long, no JSON, followed by more, or outside the strict form.
     pub fn parse(bytes: &[u8], limit: usize) -> Result<Self, JsonError> {
         if bytes.len() > limit {
-            return Err(JsonError::TooLong { size: bytes.len(), limit });
+            return Err(JsonError::TooLong {
+                size: bytes.len(),
+                limit,
+            });
         }
         reader::read(bytes).map_err(|e| JsonError::Malformed(e.to_string()))
     }
 
     /// An object of the given members.
     pub fn object<const N: usize>(members: [(&str, Self); N]) -> Self {
-        Self::Object(members.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
+        Self::Object(
+            members
+                .into_iter()
+                .map(|(key, value)| (key.to_owned(), value))
+                .collect(),
+        )
     }
 
     /// An array of strings.
@@ -104,7 +115,8 @@ impl Json {
         out
     }
 
-    /// The form of files that people read: indented by two spaces, keys sorted, a newline at the end.
+    /// The form of files that people read: indented by two spaces, keys sorted, a newline at the
+    /// end.
     pub fn to_pretty(&self) -> String {
         let mut out = String::new();
         self.write(&mut out, Some(0));
@@ -118,15 +130,23 @@ impl Json {
             Self::Text(text) => write_text(out, text),
             Self::Number(number) => out.push_str(&number.to_string()),
             Self::Bool(bool) => out.push_str(if *bool { "true" } else { "false" }),
-            Self::Array(items) => write_list(out, depth, ['[', ']'], items, |out, depth, item| item.write(out, depth)),
+            Self::Array(items) => write_list(out, depth, ['[', ']'], items, |out, depth, item| {
+                item.write(out, depth);
+            }),
             Self::Object(members) => {
                 let mut sorted: Vec<_> = members.iter().collect();
                 sorted.sort_by(|(a, _), (b, _)| a.encode_utf16().cmp(b.encode_utf16()));
-                write_list(out, depth, ['{', '}'], sorted, |out, depth, (key, value)| {
-                    write_text(out, key);
-                    out.push_str(if depth.is_some() { ": " } else { ":" });
-                    value.write(out, depth);
-                });
+                write_list(
+                    out,
+                    depth,
+                    ['{', '}'],
+                    sorted,
+                    |out, depth, (key, value)| {
+                        write_text(out, key);
+                        out.push_str(if depth.is_some() { ": " } else { ":" });
+                        value.write(out, depth);
+                    },
+                );
             }
         }
     }
@@ -139,7 +159,11 @@ impl Json {
             Self::Array(_) => "an array".to_owned(),
             Self::Object(_) => "an object".to_owned(),
         };
-        JsonError::Unexpected { path: path.to_owned(), expected: expected.to_owned(), found }
+        JsonError::Unexpected {
+            path: path.to_owned(),
+            expected: expected.to_owned(),
+            found,
+        }
     }
 }
 
@@ -192,7 +216,8 @@ fn break_line(out: &mut String, depth: Option<usize>) {
     }
 }
 
-/// RFC 8785 §3.2.2.2: the two-character escapes where there is one, `\u00xx` for other control characters.
+/// RFC 8785 §3.2.2.2: the two-character escapes where there is one, `\u00xx` for other control
+/// characters.
 fn write_text(out: &mut String, text: &str) {
     out.push('"');
     for c in text.chars() {
@@ -233,8 +258,12 @@ mod tests {
 
     #[test]
     fn keys_are_sorted_by_utf_16_units() {
-        // U+FB33 sorts before U+1F600 by code point, after it in UTF-16: the order RFC 8785 asks for.
-        let json = Json::object([("\u{fb33}", Json::Number(1)), ("\u{1f600}", Json::Number(2))]);
+        // U+FB33 sorts before U+1F600 by code point, after it in UTF-16: the order RFC 8785 asks
+        // for.
+        let json = Json::object([
+            ("\u{fb33}", Json::Number(1)),
+            ("\u{1f600}", Json::Number(2)),
+        ]);
         assert_eq!(json.to_jcs(), "{\"\u{1f600}\":2,\"\u{fb33}\":1}");
     }
 
@@ -243,7 +272,10 @@ mod tests {
         let inner = Json::Array(vec![Json::from(1), Json::object([]), Json::Array(vec![])]);
         let json = Json::object([("list", inner), ("flag", Json::from(false))]);
         let pretty = json.to_pretty();
-        assert_eq!(pretty, "{\n  \"flag\": false,\n  \"list\": [\n    1,\n    {},\n    []\n  ]\n}\n");
+        assert_eq!(
+            pretty,
+            "{\n  \"flag\": false,\n  \"list\": [\n    1,\n    {},\n    []\n  ]\n}\n"
+        );
         assert_eq!(Json::parse(pretty.as_bytes(), 1000).unwrap(), json);
     }
 }

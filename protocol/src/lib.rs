@@ -1,8 +1,9 @@
-//! What an SSID federation signs, says and decides. The text of it is `SPEC.md` beside this crate; each module names
-//! the sections it implements.
+//! What an SSID federation signs, says and decides. The text of it is `SPEC.md` beside this crate;
+//! each module names the sections it implements.
 //!
-//! Nothing here does I/O, reads a clock, draws random numbers or awaits: time and messages come in as values, effects
-//! go out as values, so that every decision can be replayed, explored and proven.
+//! Nothing here does I/O, reads a clock, draws random numbers or awaits: time and messages come in
+//! as values, effects go out as values, so that every decision can be replayed, explored and
+//! proven.
 
 #![deny(missing_docs)]
 

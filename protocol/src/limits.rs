@@ -1,4 +1,5 @@
-//! Every bound of the protocol in one place (SPEC §12). What is past a limit is refused with the limit's name.
+//! Every bound of the protocol in one place (SPEC §12). What is past a limit is refused with the
+//! limit's name.
 
 /// Statements in one signed batch.
 pub const BATCH_STATEMENTS: usize = 4096;
@@ -18,8 +19,8 @@ pub const CANDIDATES: usize = 64;
 pub const UNKNOWN_VOTES: usize = 10_000;
 /// Of those for one subject: more than all rounds of its current life need.
 pub const UNKNOWN_VOTES_OF_SUBJECT: usize = 64;
-/// Bytes of one signer's batches that a node keeps whole in memory. Past that a statement whose batch says little else of
-/// use is kept alone, with its proof.
+/// Bytes of one signer's batches that a node keeps whole in memory. Past that a statement whose
+/// batch says little else of use is kept alone, with its proof.
 pub const WHOLE_BATCH_BYTES: usize = 4 * 1024 * 1024;
 /// Bytes of a manifest, card or certificate in its JSON form.
 pub const DOCUMENT_BYTES: usize = 4 * 1024 * 1024;

@@ -1,4 +1,5 @@
-//! The federation manifest: who votes, with what weight, and by which rules, for one epoch (SPEC §4).
+//! The federation manifest: who votes, with what weight, and by which rules, for one epoch (SPEC
+//! §4).
 
 mod validity;
 
@@ -85,7 +86,11 @@ pub enum ManifestError {
 /// A broken rule, in words.
 pub(crate) fn invalid(field: &str, rule: &str, value: &dyn std::fmt::Display) -> ManifestError {
     let value = value.to_string().chars().take(80).collect();
-    ManifestError::Invalid { field: field.to_owned(), rule: rule.to_owned(), value }
+    ManifestError::Invalid {
+        field: field.to_owned(),
+        rule: rule.to_owned(),
+        value,
+    }
 }
 
 /// The parsed voting key of the member at `index`.
@@ -97,7 +102,8 @@ pub(crate) fn voting_key(index: usize, member: &Member) -> Result<VerifyKey, Man
 }
 
 impl Manifest {
-    /// Reads a manifest of at most [`limits::DOCUMENT_BYTES`]. Whether it is valid is asked separately.
+    /// Reads a manifest of at most [`limits::DOCUMENT_BYTES`]. Whether it is valid is asked
+    /// separately.
     ///
     /// # Errors
     /// If it is no strict JSON or has not exactly the keys of a manifest, each with its type.
@@ -114,7 +120,11 @@ impl Manifest {
             tie_breaking_strategy: fields.parsed("tie_breaking_strategy")?,
             auto_resolve_conflicts: fields.bool("auto_resolve_conflicts")?,
             event_policies: policies_from(fields.object("event_policies")?)?,
-            members: fields.objects("members")?.into_iter().map(member_from).collect::<Result<_, _>>()?,
+            members: fields
+                .objects("members")?
+                .into_iter()
+                .map(member_from)
+                .collect::<Result<_, _>>()?,
         };
         fields.finish()?;
         Ok(manifest)
@@ -128,12 +138,24 @@ impl Manifest {
             ("epoch", Json::from(self.epoch.0)),
             ("created_at", Json::from(self.created_at.as_str())),
             ("threshold_bp", Json::from(u64::from(self.threshold_bp))),
-            ("min_participating_nodes", Json::from(u64::from(self.min_participating_nodes))),
+            (
+                "min_participating_nodes",
+                Json::from(u64::from(self.min_participating_nodes)),
+            ),
             ("vote_weighting", Json::from(self.vote_weighting.as_str())),
-            ("tie_breaking_strategy", Json::from(self.tie_breaking_strategy.as_str())),
-            ("auto_resolve_conflicts", Json::from(self.auto_resolve_conflicts)),
+            (
+                "tie_breaking_strategy",
+                Json::from(self.tie_breaking_strategy.as_str()),
+            ),
+            (
+                "auto_resolve_conflicts",
+                Json::from(self.auto_resolve_conflicts),
+            ),
             ("event_policies", policies_to_json(&self.event_policies)),
-            ("members", Json::Array(self.members.iter().map(Member::to_json).collect())),
+            (
+                "members",
+                Json::Array(self.members.iter().map(Member::to_json).collect()),
+            ),
         ])
     }
 
@@ -147,12 +169,14 @@ impl Manifest {
         self.to_json().to_pretty()
     }
 
-    /// `H("ssid/federation/1\0" ‖ JCS(genesis))`; the federation's name if this is its genesis manifest.
+    /// `H("ssid/federation/1\0" ‖ JCS(genesis))`; the federation's name if this is its genesis
+    /// manifest.
     pub fn federation_id(&self) -> FederationId {
         FederationId(sha256(&[b"ssid/federation/1\0", self.to_jcs().as_bytes()]))
     }
 
-    /// `H("ssid/epoch/1\0" ‖ JCS)`: the `commit_hash` of the `federation_epoch` event that brings this manifest in.
+    /// `H("ssid/epoch/1\0" ‖ JCS)`: the `commit_hash` of the `federation_epoch` event that brings
+    /// this manifest in.
     pub fn hash(&self) -> ManifestHash {
         ManifestHash(sha256(&[b"ssid/epoch/1\0", self.to_jcs().as_bytes()]))
     }
@@ -195,7 +219,13 @@ fn policies_to_json(policies: &EventPolicies) -> Json {
         Policy::Unique => Json::from("unique"),
         Policy::Recurring => Json::from("recurring"),
     };
-    Json::Object(policies.0.iter().map(|(key, policy)| (key.clone(), name(policy))).collect())
+    Json::Object(
+        policies
+            .0
+            .iter()
+            .map(|(key, policy)| (key.clone(), name(policy)))
+            .collect(),
+    )
 }
 
 #[cfg(test)]
@@ -205,7 +235,10 @@ mod tests {
 
     fn sample() -> Manifest {
         let mut manifest = manifest(4);
-        manifest.event_policies.0.insert("daily_report".into(), Policy::Unique);
+        manifest
+            .event_policies
+            .0
+            .insert("daily_report".into(), Policy::Unique);
         manifest.members[3].organization = "Österreich \"7\"\n".into();
         manifest
     }
@@ -213,7 +246,10 @@ mod tests {
     #[test]
     fn every_form_reads_back() {
         let manifest = sample();
-        assert_eq!(Manifest::parse(manifest.to_pretty().as_bytes()), Ok(manifest.clone()));
+        assert_eq!(
+            Manifest::parse(manifest.to_pretty().as_bytes()),
+            Ok(manifest.clone())
+        );
         assert_eq!(Manifest::parse(manifest.to_jcs().as_bytes()), Ok(manifest));
     }
 
@@ -222,29 +258,70 @@ mod tests {
         let refusal = |from: &str, to: &str| {
             let text = sample().to_jcs();
             assert!(text.contains(from), "{from}");
-            Manifest::parse(text.replacen(from, to, 1).as_bytes()).unwrap_err().to_string()
+            Manifest::parse(text.replacen(from, to, 1).as_bytes())
+                .unwrap_err()
+                .to_string()
         };
         let cases = [
-            ("\"ssid-federation/1\"", "\"ssid-federation/2\"", "`format`: expected \"ssid-federation/1\""),
-            ("\"epoch\":0", "\"epoch\":\"0\"", "`epoch`: expected a number, found \"0\""),
+            (
+                "\"ssid-federation/1\"",
+                "\"ssid-federation/2\"",
+                "`format`: expected \"ssid-federation/1\"",
+            ),
+            (
+                "\"epoch\":0",
+                "\"epoch\":\"0\"",
+                "`epoch`: expected a number, found \"0\"",
+            ),
             ("\"epoch\":0", "\"epoch\":-1", "integer `-1`"),
             ("\"epoch\":0,", "", "key `epoch` is missing"),
-            ("\"epoch\":0,", "\"epoch\":0,\"epoch\":0,", "duplicate key \"epoch\""),
-            ("\"epoch\":0,", "\"epoch\":0,\"comment\":\"\",", "key `comment` is not known"),
-            ("\"weight\":50", "\"weight\":50,\"vote\":1", "key `members[0].vote` is not known"),
-            ("\"threshold_bp\":6600", "\"threshold_bp\":4294973896", "`threshold_bp`: expected a number of at most 32"),
-            ("\"equal\"", "\"even\"", "`vote_weighting`: expected equal|trust, found \"even\""),
-            ("\"timestamp_priority\"", "\"dice\"", "`tie_breaking_strategy`: expected timestamp_priority|"),
+            (
+                "\"epoch\":0,",
+                "\"epoch\":0,\"epoch\":0,",
+                "duplicate key \"epoch\"",
+            ),
+            (
+                "\"epoch\":0,",
+                "\"epoch\":0,\"comment\":\"\",",
+                "key `comment` is not known",
+            ),
+            (
+                "\"weight\":50",
+                "\"weight\":50,\"vote\":1",
+                "key `members[0].vote` is not known",
+            ),
+            (
+                "\"threshold_bp\":6600",
+                "\"threshold_bp\":4294973896",
+                "`threshold_bp`: expected a number of at most 32",
+            ),
+            (
+                "\"equal\"",
+                "\"even\"",
+                "`vote_weighting`: expected equal|trust, found \"even\"",
+            ),
+            (
+                "\"timestamp_priority\"",
+                "\"dice\"",
+                "`tie_breaking_strategy`: expected timestamp_priority|",
+            ),
             (
                 "\"recurring\"",
                 "\"daily\"",
                 "`event_policies.compliance_audit`: expected unique|recurring, found \"daily\"",
             ),
-            ("\"addresses\":[", "\"addresses\":[1,", "`members[0].addresses[0]`: expected text, found 1"),
+            (
+                "\"addresses\":[",
+                "\"addresses\":[1,",
+                "`members[0].addresses[0]`: expected text, found 1",
+            ),
         ];
         for (from, to, expected) in cases {
             let message = refusal(from, to);
-            assert!(message.starts_with("manifest: ") && message.contains(expected), "{message}");
+            assert!(
+                message.starts_with("manifest: ") && message.contains(expected),
+                "{message}"
+            );
         }
     }
 
@@ -262,7 +339,8 @@ mod tests {
             |m| m.event_policies.0.clear(),
             |m| m.members[0].api_endpoint.push('x'),
         ];
-        let mut seen = std::collections::BTreeSet::from([sample().hash().0, sample().federation_id().0]);
+        let mut seen =
+            std::collections::BTreeSet::from([sample().hash().0, sample().federation_id().0]);
         for change in changes {
             let mut other = sample();
             change(&mut other);

@@ -157,7 +157,10 @@ mod tests {
             assert_eq!(serde_json::to_string(role).unwrap(), format!("\"{role}\""));
         }
         let refusal = "Observer".parse::<Role>().unwrap_err().to_string();
-        assert_eq!(refusal, "expected coordinator|participant|observer, found \"Observer\"");
+        assert_eq!(
+            refusal,
+            "expected coordinator|participant|observer, found \"Observer\""
+        );
     }
 
     #[test]
@@ -168,12 +171,17 @@ mod tests {
             Member::take_from(&mut fields).and_then(|member| fields.finish().map(|()| member))
         };
         assert_eq!(read(member.to_json()).as_ref(), Ok(&member));
-        let Json::Object(keys) = member.to_json() else { unreachable!() };
+        let Json::Object(keys) = member.to_json() else {
+            unreachable!()
+        };
         assert_eq!(keys.len(), 10);
         for key in keys.keys() {
             let mut less = keys.clone();
             less.remove(key);
-            assert_eq!(read(Json::Object(less)), Err(JsonError::Missing { path: key.clone() }));
+            assert_eq!(
+                read(Json::Object(less)),
+                Err(JsonError::Missing { path: key.clone() })
+            );
         }
     }
 

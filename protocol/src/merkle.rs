@@ -1,5 +1,5 @@
-//! RFC 6962 Merkle trees over SHA-256, with the proofs of RFC 9162 §2.1 (SPEC §5, §11): roots of batches and logs,
-//! inclusion of one leaf, consistency of two sizes of one log.
+//! RFC 6962 Merkle trees over SHA-256, with the proofs of RFC 9162 §2.1 (SPEC §5, §11): roots of
+//! batches and logs, inclusion of one leaf, consistency of two sizes of one log.
 
 use std::convert::Infallible;
 use std::ops::Range;
@@ -28,10 +28,14 @@ pub fn root(leaves: &[MerkleHash]) -> MerkleHash {
     while level.len() > 1 {
         level = level_above(&level);
     }
-    level.first().copied().unwrap_or_else(|| MerkleHash(sha256(&[])))
+    level
+        .first()
+        .copied()
+        .unwrap_or_else(|| MerkleHash(sha256(&[])))
 }
 
-/// A level's nodes in pairs; an odd last one rises as it is, which splits at the largest power of two below the count.
+/// A level's nodes in pairs; an odd last one rises as it is, which splits at the largest power of
+/// two below the count.
 fn level_above(level: &[MerkleHash]) -> Vec<MerkleHash> {
     let pair = |nodes: &[MerkleHash]| match nodes {
         [left, right] => node_hash(left, right),
@@ -64,7 +68,10 @@ impl MerkleTree {
 
     /// Bytes it takes in memory, about.
     pub fn memory(&self) -> usize {
-        self.levels.iter().map(|level| size_of_val(level.as_slice())).sum()
+        self.levels
+            .iter()
+            .map(|level| size_of_val(level.as_slice()))
+            .sum()
     }
 
     /// The same as [`root`] of the leaves.
@@ -76,7 +83,11 @@ impl MerkleTree {
     pub fn inclusion_path(&self, index: usize) -> Option<Vec<MerkleHash>> {
         self.levels.first()?.get(index)?;
         let levels = self.levels.iter().enumerate();
-        Some(levels.filter_map(|(height, level)| level.get((index >> height) ^ 1).copied()).collect())
+        Some(
+            levels
+                .filter_map(|(height, level)| level.get((index >> height) ^ 1).copied())
+                .collect(),
+        )
     }
 }
 
@@ -85,8 +96,9 @@ fn split(range: &Range<u64>) -> u64 {
     range.start + (1 << (range.end - range.start - 1).ilog2())
 }
 
-/// The inclusion path of leaf `index` in a tree of `size` leaves, from the leaf upwards. `subtree` is asked for the
-/// root of ranges of leaves. If there is no such leaf the path is empty and proves nothing.
+/// The inclusion path of leaf `index` in a tree of `size` leaves, from the leaf upwards. `subtree`
+/// is asked for the root of ranges of leaves. If there is no such leaf the path is empty and proves
+/// nothing.
 ///
 /// # Errors
 /// Those of `subtree`.
@@ -101,7 +113,8 @@ pub fn inclusion_path_with<E>(
     path_within(index, 0..size, subtree)
 }
 
-/// PATH(index, range) of RFC 9162 §2.1.3.1; `index` is in `range`. As deep as the tree is high, at most 64.
+/// PATH(index, range) of RFC 9162 §2.1.3.1; `index` is in `range`. As deep as the tree is high, at
+/// most 64.
 fn path_within<E>(
     index: u64,
     range: Range<u64>,
@@ -112,7 +125,11 @@ fn path_within<E>(
     }
     let middle = split(&range);
     let (left, right) = (range.start..middle, middle..range.end);
-    let (own, sibling) = if index < middle { (left, right) } else { (right, left) };
+    let (own, sibling) = if index < middle {
+        (left, right)
+    } else {
+        (right, left)
+    };
     let mut path = path_within(index, own, subtree)?;
     path.push(subtree(sibling)?);
     Ok(path)
@@ -148,7 +165,8 @@ impl Climb {
             return None;
         }
         let side = if self.node % 2 == 1 || self.node == self.last {
-            // a last node without a sibling rises as it is until it is a right child; it is not 0, as `last` is not
+            // a last node without a sibling rises as it is until it is a right child; it is not 0,
+            // as `last` is not
             self.rise(self.node.trailing_zeros());
             Sibling::Left
         } else {
@@ -164,13 +182,21 @@ impl Climb {
     }
 }
 
-/// The root of the tree of `size` leaves that has `leaf` at `index`, by its path (RFC 9162 §2.1.3.2); `None` if the
-/// path does not fit the index and size.
-pub fn root_from_inclusion(leaf: MerkleHash, index: u64, size: u64, path: &[MerkleHash]) -> Option<MerkleHash> {
+/// The root of the tree of `size` leaves that has `leaf` at `index`, by its path (RFC 9162
+/// §2.1.3.2); `None` if the path does not fit the index and size.
+pub fn root_from_inclusion(
+    leaf: MerkleHash,
+    index: u64,
+    size: u64,
+    path: &[MerkleHash],
+) -> Option<MerkleHash> {
     if index >= size {
         return None;
     }
-    let mut climb = Climb { node: index, last: size - 1 };
+    let mut climb = Climb {
+        node: index,
+        last: size - 1,
+    };
     let mut hash = leaf;
     for sibling in path {
         hash = match climb.next_sibling()? {
@@ -181,8 +207,8 @@ pub fn root_from_inclusion(leaf: MerkleHash, index: u64, size: u64, path: &[Merk
     (climb.last == 0).then_some(hash)
 }
 
-/// The proof that the tree of `new_size` leaves begins with the tree of its first `old_size`. Empty, as there is
-/// nothing to prove, unless `0 < old_size < new_size`.
+/// The proof that the tree of `new_size` leaves begins with the tree of its first `old_size`.
+/// Empty, as there is nothing to prove, unless `0 < old_size < new_size`.
 ///
 /// # Errors
 /// Those of `subtree`.
@@ -197,8 +223,9 @@ pub fn consistency_path_with<E>(
     subproof(old_size, 0..new_size, true, subtree)
 }
 
-/// SUBPROOF of RFC 9162 §2.1.4.1: the old tree ends at leaf `old_end`, inside `range` or at its end; `is_known` while
-/// the part of it in `range` is the whole old tree, whose root the verifier has.
+/// SUBPROOF of RFC 9162 §2.1.4.1: the old tree ends at leaf `old_end`, inside `range` or at its
+/// end; `is_known` while the part of it in `range` is the whole old tree, whose root the verifier
+/// has.
 fn subproof<E>(
     old_end: u64,
     range: Range<u64>,
@@ -206,7 +233,11 @@ fn subproof<E>(
     subtree: &mut impl FnMut(Range<u64>) -> Result<MerkleHash, E>,
 ) -> Result<Vec<MerkleHash>, E> {
     if old_end == range.end {
-        return if is_known { Ok(Vec::new()) } else { Ok(vec![subtree(range)?]) };
+        return if is_known {
+            Ok(Vec::new())
+        } else {
+            Ok(vec![subtree(range)?])
+        };
     }
     let middle = split(&range);
     let (left, right) = (range.start..middle, middle..range.end);
@@ -225,8 +256,8 @@ pub fn consistency_path(leaves: &[MerkleHash], old_size: usize) -> Vec<MerkleHas
     path
 }
 
-/// Whether a log of `new_size` leaves and `new_root` extends one of `old_size` and `old_root` (RFC 9162 §2.1.4.2).
-/// Every log extends the empty one, and itself, with an empty path.
+/// Whether a log of `new_size` leaves and `new_root` extends one of `old_size` and `old_root` (RFC
+/// 9162 §2.1.4.2). Every log extends the empty one, and itself, with an empty path.
 pub fn verify_consistency(
     old_size: u64,
     old_root: &MerkleHash,
@@ -240,9 +271,18 @@ pub fn verify_consistency(
     if old_size == 0 || old_size > new_size {
         return old_size == 0 && path.is_empty() && *old_root == root(&[]);
     }
-    let start = if old_size.is_power_of_two() { Some((old_root, path)) } else { path.split_first() };
-    let Some((first, path)) = start else { return false };
-    let mut climb = Climb { node: old_size - 1, last: new_size - 1 };
+    let start = if old_size.is_power_of_two() {
+        Some((old_root, path))
+    } else {
+        path.split_first()
+    };
+    let Some((first, path)) = start else {
+        return false;
+    };
+    let mut climb = Climb {
+        node: old_size - 1,
+        last: new_size - 1,
+    };
     climb.rise(climb.node.trailing_ones());
     let (mut old_hash, mut new_hash) = (*first, *first);
     for sibling in path {

@@ -1,4 +1,5 @@
-//! Quorums and voters (SPEC §6, §4): how much weight decides, how much may lie, and who has it. Integers only.
+//! Quorums and voters (SPEC §6, §4): how much weight decides, how much may lie, and who has it.
+//! Integers only.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,13 +14,15 @@ pub fn faults_tolerated(total: u64) -> u64 {
     total.saturating_sub(1) / 3
 }
 
-/// `max(ceil(threshold·W), floor((W+F)/2) + 1, min_participating)`. More than `total` means that no set of voters is a
-/// quorum, which a valid manifest rules out.
+/// `max(ceil(threshold·W), floor((W+F)/2) + 1, min_participating)`. More than `total` means that no
+/// set of voters is a quorum, which a valid manifest rules out.
 pub fn quorum(total: u64, threshold_bp: u32, min_participating: u64) -> u64 {
     let wide = u128::from(total);
     let by_threshold = (wide * u128::from(threshold_bp)).div_ceil(10_000);
     let by_intersection = u128::midpoint(wide, faults_tolerated(total).into()) + 1;
-    let needed = by_threshold.max(by_intersection).max(u128::from(min_participating));
+    let needed = by_threshold
+        .max(by_intersection)
+        .max(u128::from(min_participating));
     u64::try_from(needed).unwrap_or(u64::MAX)
 }
 
@@ -49,32 +52,60 @@ pub struct VoterSet {
 }
 
 impl VoterSet {
-    /// The voters of a manifest: its active coordinators and participants. Each weighs 1 with equal weighting, else
-    /// the weight that the manifest gives it.
+    /// The voters of a manifest: its active coordinators and participants. Each weighs 1 with equal
+    /// weighting, else the weight that the manifest gives it.
     ///
     /// # Errors
-    /// If a voter's node id is no voting key or stands there twice, or there are more than [`limits::MEMBERS`] voters.
+    /// If a voter's node id is no voting key or stands there twice, or there are more than
+    /// [`limits::MEMBERS`] voters.
     pub fn of(manifest: &Manifest) -> Result<Self, ManifestError> {
         let mut voters = Vec::new();
-        for (i, member) in manifest.members.iter().enumerate().filter(|(_, member)| member.is_voter()) {
+        for (i, member) in manifest
+            .members
+            .iter()
+            .enumerate()
+            .filter(|(_, member)| member.is_voter())
+        {
             let weight = match manifest.vote_weighting {
                 Weighting::Equal => 1,
                 Weighting::Trust => member.weight,
             };
             let key = voting_key(i, member)?;
-            voters.push(Voter { key, weight, is_coordinator: member.role == Role::Coordinator });
+            voters.push(Voter {
+                key,
+                weight,
+                is_coordinator: member.role == Role::Coordinator,
+            });
         }
         if voters.len() > limits::MEMBERS {
-            return Err(invalid("members", &format!("at most {} voters", limits::MEMBERS), &voters.len()));
+            return Err(invalid(
+                "members",
+                &format!("at most {} voters", limits::MEMBERS),
+                &voters.len(),
+            ));
         }
         voters.sort_by_key(|voter| voter.key.id());
-        if let Some(pair) = voters.windows(2).find(|pair| pair[0].key.id() == pair[1].key.id()) {
-            return Err(invalid("members", "voters with distinct node ids", &pair[0].key.id()));
+        if let Some(pair) = voters
+            .windows(2)
+            .find(|pair| pair[0].key.id() == pair[1].key.id())
+        {
+            return Err(invalid(
+                "members",
+                "voters with distinct node ids",
+                &pair[0].key.id(),
+            ));
         }
-        let total = voters.iter().fold(0_u64, |sum, voter| sum.saturating_add(voter.weight));
+        let total = voters
+            .iter()
+            .fold(0_u64, |sum, voter| sum.saturating_add(voter.weight));
         let min_signers = manifest.min_participating_nodes;
         let quorum = quorum(total, manifest.threshold_bp, min_signers.into());
-        Ok(Self { voters, total, quorum, min_signers: min_signers as usize })
+        Ok(Self {
+            voters,
+            total,
+            quorum,
+            min_signers: min_signers as usize,
+        })
     }
 
     /// How many voters there are.
@@ -89,7 +120,10 @@ impl VoterSet {
 
     /// The place of the voter with this node id; `None` if it is no voter.
     pub fn index_of(&self, id: &NodeId) -> Option<VoterIndex> {
-        let place = self.voters.binary_search_by_key(id, |voter| voter.key.id()).ok()?;
+        let place = self
+            .voters
+            .binary_search_by_key(id, |voter| voter.key.id())
+            .ok()?;
         u16::try_from(place).ok().map(VoterIndex)
     }
 
@@ -99,8 +133,13 @@ impl VoterSet {
     }
 
     /// All voters with their places, in order.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = (VoterIndex, &Voter)> + DoubleEndedIterator {
-        self.voters.iter().enumerate().map(|(place, voter)| (VoterIndex(place as u16), voter))
+    pub fn iter(
+        &self,
+    ) -> impl ExactSizeIterator<Item = (VoterIndex, &Voter)> + DoubleEndedIterator {
+        self.voters
+            .iter()
+            .enumerate()
+            .map(|(place, voter)| (VoterIndex(place as u16), voter))
     }
 
     /// The weight of the voter at a place; 0 if there is none.
@@ -123,7 +162,8 @@ impl VoterSet {
         self.quorum
     }
 
-    /// `min_participating_nodes`: how many distinct signers a polka, a certificate or a set of closes needs.
+    /// `min_participating_nodes`: how many distinct signers a polka, a certificate or a set of
+    /// closes needs.
     pub fn min_signers(&self) -> usize {
         self.min_signers
     }
@@ -175,7 +215,11 @@ mod tests {
     fn weighted(weights: &[u64]) -> Manifest {
         let mut manifest = manifest(weights.len());
         manifest.vote_weighting = Weighting::Trust;
-        manifest.members.iter_mut().zip(weights).for_each(|(member, weight)| member.weight = *weight);
+        manifest
+            .members
+            .iter_mut()
+            .zip(weights)
+            .for_each(|(member, weight)| member.weight = *weight);
         manifest
     }
 
@@ -185,7 +229,10 @@ mod tests {
         for (n, expected) in cases {
             assert_eq!(quorum(n, 6600, 2), expected, "{n} voters");
         }
-        assert_eq!([0, 1, 3, 4, 6, 7, 100].map(faults_tolerated), [0, 0, 0, 1, 1, 2, 33]);
+        assert_eq!(
+            [0, 1, 3, 4, 6, 7, 100].map(faults_tolerated),
+            [0, 0, 0, 1, 1, 2, 33]
+        );
         assert_eq!(quorum(0, 0, 0), 1);
         assert_eq!(quorum(u64::MAX, u32::MAX, 2), u64::MAX);
         assert_eq!(quorum(u64::MAX, 10_000, 2), u64::MAX);
@@ -198,7 +245,15 @@ mod tests {
         manifest.members[2].status = crate::member::Status::Suspended;
         manifest.members[3].status = crate::member::Status::Inactive;
         let voters = VoterSet::of(&manifest).unwrap();
-        assert_eq!((voters.len(), voters.total(), voters.quorum(), voters.max_faulty()), (3, 3, 2, 0));
+        assert_eq!(
+            (
+                voters.len(),
+                voters.total(),
+                voters.quorum(),
+                voters.max_faulty()
+            ),
+            (3, 3, 2, 0)
+        );
         let ids: Vec<_> = voters.iter().map(|(_, voter)| voter.key.id()).collect();
         assert!(ids.is_sorted());
         for (index, voter) in voters.iter() {
@@ -207,14 +262,22 @@ mod tests {
             assert_eq!(voter.is_coordinator, voter.key.id() == key(0).node_id());
         }
         assert_eq!(voters.index_of(&key(1).node_id()), None);
-        assert_eq!((voters.get(VoterIndex(3)), voters.weight(VoterIndex(3))), (None, 0));
+        assert_eq!(
+            (voters.get(VoterIndex(3)), voters.weight(VoterIndex(3))),
+            (None, 0)
+        );
     }
 
     #[test]
     fn what_may_lie_and_what_may_fail() {
         let facts = |manifest: &Manifest| {
             let voters = VoterSet::of(manifest).unwrap();
-            (voters.max_faulty(), voters.quorum(), voters.heaviest_exceeding_faulty(), voters.may_fail())
+            (
+                voters.max_faulty(),
+                voters.quorum(),
+                voters.heaviest_exceeding_faulty(),
+                voters.may_fail(),
+            )
         };
         assert_eq!(facts(&manifest(2)), (0, 2, 1, 0));
         assert_eq!(facts(&manifest(3)), (0, 2, 1, 1));
@@ -240,15 +303,28 @@ mod tests {
     fn a_key_that_is_none_or_stands_there_twice_is_refused() {
         let mut twice = manifest(3);
         twice.members[2].node_id = twice.members[1].node_id;
-        assert!(VoterSet::of(&twice).unwrap_err().to_string().contains("distinct"));
+        assert!(
+            VoterSet::of(&twice)
+                .unwrap_err()
+                .to_string()
+                .contains("distinct")
+        );
         let mut weak = manifest(3);
         weak.members[2].node_id = NodeId([0; 32]);
-        assert!(VoterSet::of(&weak).unwrap_err().to_string().contains("members[2].node_id"));
+        assert!(
+            VoterSet::of(&weak)
+                .unwrap_err()
+                .to_string()
+                .contains("members[2].node_id")
+        );
     }
 
-    /// The weight of the voters, in this order, until they are a quorum; `None` if all of them are not.
+    /// The weight of the voters, in this order, until they are a quorum; `None` if all of them are
+    /// not.
     fn first_quorum(order: &[(usize, u64)], needed: u64) -> Option<&[(usize, u64)]> {
-        (1..=order.len()).map(|n| &order[..n]).find(|some| some.iter().map(|(_, weight)| weight).sum::<u64>() >= needed)
+        (1..=order.len())
+            .map(|n| &order[..n])
+            .find(|some| some.iter().map(|(_, weight)| weight).sum::<u64>() >= needed)
     }
 
     proptest! {

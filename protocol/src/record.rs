@@ -1,5 +1,5 @@
-//! Consensus records: one node's own account of how a subject was decided (SPEC §8). Certificates are the shared
-//! truth; records say who observed what, in the registry's own schema.
+//! Consensus records: one node's own account of how a subject was decided (SPEC §8). Certificates
+//! are the shared truth; records say who observed what, in the registry's own schema.
 
 use std::collections::BTreeMap;
 
@@ -71,16 +71,19 @@ pub struct ConsensusRecord {
     pub eligible_nodes: u32,
     /// The weight that was needed.
     pub quorum: u64,
-    /// Voters whose own registry has an event for the subject, as their round-0 prevote says, with that event.
+    /// Voters whose own registry has an event for the subject, as their round-0 prevote says, with
+    /// that event.
     pub node_hashes: BTreeMap<NodeId, Choice>,
-    /// Voters whose own registry has none and whose round-0 prevote stood behind another member's event.
+    /// Voters whose own registry has none and whose round-0 prevote stood behind another member's
+    /// event.
     pub endorsing_nodes: BTreeMap<NodeId, Choice>,
-    /// The epoch's other voters: no round-0 prevote of theirs came in time, or it was nil. In order of node id.
+    /// The epoch's other voters: no round-0 prevote of theirs came in time, or it was nil. In order
+    /// of node id.
     pub silent_nodes: Vec<NodeId>,
     /// Those who observed what does not agree with the certified event. In order of node id.
     pub disagreeing_nodes: Vec<NodeId>,
-    /// An event of this node's own registry that contradicts the certified one and was found after this node had voted
-    /// otherwise, or after the decision.
+    /// An event of this node's own registry that contradicts the certified one and was found after
+    /// this node had voted otherwise, or after the decision.
     pub found_later: Option<FoundLater>,
     /// How it was resolved.
     pub resolution: Resolution,
@@ -109,25 +112,39 @@ pub struct FirstPrevote {
 }
 
 impl ConsensusRecord {
-    /// Share of the observations that agree with the consensus event, in hundredths of a percent; 0 if there are none.
+    /// Share of the observations that agree with the consensus event, in hundredths of a percent; 0
+    /// if there are none.
     pub fn agreement_basis_points(&self) -> u32 {
         let all = self.node_hashes.len() as u64;
         let agreeing = all - (self.disagreeing_nodes.len() as u64).min(all);
-        (agreeing * 10_000).checked_div(all).map_or(0, |share| u32::try_from(share).unwrap_or(10_000))
+        (agreeing * 10_000)
+            .checked_div(all)
+            .map_or(0, |share| u32::try_from(share).unwrap_or(10_000))
     }
 
-    /// Counts a round-0 prevote, also one that arrived after the decision (SPEC §8: within 60 s). `event` is the event
-    /// it names, if known; one that is not known cannot agree unless it is the certified choice itself.
+    /// Counts a round-0 prevote, also one that arrived after the decision (SPEC §8: within 60 s).
+    /// `event` is the event it names, if known; one that is not known cannot agree unless it is the
+    /// certified choice itself.
     ///
-    /// Returns whether the prevote agrees with the certified event, and `None` if the record did not change: a voter's
-    /// first prevote stands.
-    pub fn count(&mut self, prevote: FirstPrevote, event: Option<&Event>, certified: &Event) -> Option<bool> {
-        let FirstPrevote { node, choice, observed } = prevote;
+    /// Returns whether the prevote agrees with the certified event, and `None` if the record did
+    /// not change: a voter's first prevote stands.
+    pub fn count(
+        &mut self,
+        prevote: FirstPrevote,
+        event: Option<&Event>,
+        certified: &Event,
+    ) -> Option<bool> {
+        let FirstPrevote {
+            node,
+            choice,
+            observed,
+        } = prevote;
         if self.node_hashes.contains_key(&node) || self.endorsing_nodes.contains_key(&node) {
             return None;
         }
         self.silent_nodes.retain(|silent| *silent != node);
-        let agrees = choice == self.choice || event.is_some_and(|event| event.agrees_with(certified));
+        let agrees =
+            choice == self.choice || event.is_some_and(|event| event.agrees_with(certified));
         if !observed {
             self.endorsing_nodes.insert(node, choice);
             return Some(agrees);
@@ -171,30 +188,64 @@ mod tests {
     #[test]
     fn each_voter_stands_in_one_list_and_only_observations_are_shared_out() {
         let certified = event("blueprint_tagged", "v1");
-        let other = Event { commit_hash: "fffffff".into(), ..certified.clone() };
+        let other = Event {
+            commit_hash: "fffffff".into(),
+            ..certified.clone()
+        };
         let mut record = record(&certified);
         let [observer, dissenter, endorser, silent] = [0, 1, 2, 3].map(|i| key(i).node_id());
-        let prevote = |node, event: &Event, observed| FirstPrevote { node, choice: event.choice(), observed };
-        let mut count = |prevote: FirstPrevote, event: &Event| record.count(prevote, Some(event), &certified);
-        assert_eq!(count(prevote(observer, &certified, true), &certified), Some(true));
+        let prevote = |node, event: &Event, observed| FirstPrevote {
+            node,
+            choice: event.choice(),
+            observed,
+        };
+        let mut count =
+            |prevote: FirstPrevote, event: &Event| record.count(prevote, Some(event), &certified);
+        assert_eq!(
+            count(prevote(observer, &certified, true), &certified),
+            Some(true)
+        );
         assert_eq!(count(prevote(dissenter, &other, true), &other), Some(false));
-        assert_eq!(count(prevote(endorser, &certified, false), &certified), Some(true));
+        assert_eq!(
+            count(prevote(endorser, &certified, false), &certified),
+            Some(true)
+        );
         // the first stands
         assert_eq!(count(prevote(endorser, &certified, true), &certified), None);
         assert_eq!(count(prevote(observer, &other, true), &other), None);
         assert_eq!(record.node_hashes.len(), 2);
-        assert_eq!(record.endorsing_nodes.keys().collect::<Vec<_>>(), [&endorser]);
-        assert_eq!((record.silent_nodes, record.disagreeing_nodes), (vec![silent], vec![dissenter]));
+        assert_eq!(
+            record.endorsing_nodes.keys().collect::<Vec<_>>(),
+            [&endorser]
+        );
+        assert_eq!(
+            (record.silent_nodes, record.disagreeing_nodes),
+            (vec![silent], vec![dissenter])
+        );
     }
 
     #[test]
     fn an_endorsement_of_another_event_is_no_disagreement() {
         let certified = event("blueprint_tagged", "v1");
-        let other = Event { commit_hash: "fffffff".into(), ..certified.clone() };
+        let other = Event {
+            commit_hash: "fffffff".into(),
+            ..certified.clone()
+        };
         let mut record = record(&certified);
-        let endorsed = FirstPrevote { node: key(1).node_id(), choice: other.choice(), observed: false };
-        assert_eq!(record.count(endorsed, Some(&other), &certified), Some(false));
+        let endorsed = FirstPrevote {
+            node: key(1).node_id(),
+            choice: other.choice(),
+            observed: false,
+        };
+        assert_eq!(
+            record.count(endorsed, Some(&other), &certified),
+            Some(false)
+        );
         assert!(record.disagreeing_nodes.is_empty());
-        assert_eq!(record.agreement_basis_points(), 0, "nobody observed anything");
+        assert_eq!(
+            record.agreement_basis_points(),
+            0,
+            "nobody observed anything"
+        );
     }
 }

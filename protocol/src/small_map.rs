@@ -1,5 +1,6 @@
-//! A map of very few entries, sorted in one allocation. A node holds ten thousand open instances, most with one candidate
-//! and one round: a tree's node with room for eleven of each would be most of its memory.
+//! A map of very few entries, sorted in one allocation. A node holds ten thousand open instances,
+//! most with one candidate and one round: a tree's node with room for eleven of each would be most
+//! of its memory.
 
 /// Entries in order of their keys.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -33,12 +34,18 @@ impl<K: Ord, V> SmallMap<K, V> {
 
     /// The value of a key.
     pub fn get(&self, key: &K) -> Option<&V> {
-        self.find(key).ok().and_then(|at| self.0.get(at)).map(|(_, value)| value)
+        self.find(key)
+            .ok()
+            .and_then(|at| self.0.get(at))
+            .map(|(_, value)| value)
     }
 
     /// The value of a key, to change.
     pub fn get_mut(&mut self, key: &K) -> Option<&mut V> {
-        self.find(key).ok().and_then(|at| self.0.get_mut(at)).map(|(_, value)| value)
+        self.find(key)
+            .ok()
+            .and_then(|at| self.0.get_mut(at))
+            .map(|(_, value)| value)
     }
 
     /// Sets a key's value.
@@ -107,7 +114,10 @@ mod tests {
         }
         *map.or_default(4) += 1;
         *map.or_default(5) += 1;
-        assert_eq!(map.iter().map(|(k, v)| (*k, *v)).collect::<Vec<_>>(), [(1, 10), (3, 30), (4, 1), (5, 51)]);
+        assert_eq!(
+            map.iter().map(|(k, v)| (*k, *v)).collect::<Vec<_>>(),
+            [(1, 10), (3, 30), (4, 1), (5, 51)]
+        );
         assert!(map.contains_key(&3) && map.get(&2).is_none() && map.get_mut(&3) == Some(&mut 30));
         map.retain(|key, _| *key > 3);
         assert_eq!((map.len(), map.is_empty()), (2, false));

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::event::{Event, FEDERATION_EPOCH};
 use crate::id::{FederationId, SubjectId, length_prefix, sha256};
 
-/// Whether there is one event of a type and version, or one per timestamp. Fixed by the genesis manifest.
+/// Whether there is one event of a type and version, or one per timestamp. Fixed by the genesis
+/// manifest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Policy {
@@ -37,7 +38,11 @@ impl EventPolicies {
             Policy::Unique => String::new(),
             Policy::Recurring => event.timestamp.clone(),
         };
-        Subject { event: event.event.clone(), version: event.version.clone(), occurrence }
+        Subject {
+            event: event.event.clone(),
+            version: event.version.clone(),
+            occurrence,
+        }
     }
 }
 

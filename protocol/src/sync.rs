@@ -1,7 +1,8 @@
-//! Request–response messages between nodes, `/ssid/sync/1` (SPEC §10). Gossip is a hint; asking is the guarantee.
+//! Request–response messages between nodes, `/ssid/sync/1` (SPEC §10). Gossip is a hint; asking is
+//! the guarantee.
 //!
-//! Every answer fits one frame of [`limits::MESSAGE_BYTES`](crate::limits::MESSAGE_BYTES): whoever answers stops
-//! before that and says where to go on.
+//! Every answer fits one frame of [`limits::MESSAGE_BYTES`](crate::limits::MESSAGE_BYTES): whoever
+//! answers stops before that and says where to go on.
 
 use serde::{Deserialize, Serialize};
 
@@ -28,7 +29,8 @@ pub enum Request {
         /// At most this many, and never more than [`LOG_PAGE`].
         limit: u32,
     },
-    /// Everything needed to go on with open instances (rule 9): those named, or all when none is named.
+    /// Everything needed to go on with open instances (rule 9): those named, or all when none is
+    /// named.
     Open {
         /// At most [`NAMES`]; empty for all.
         subjects: Vec<SubjectId>,
@@ -40,8 +42,8 @@ pub enum Request {
         /// Which.
         digests: Vec<ContentDigest>,
     },
-    /// The latest heartbeat of the asker that the other holds: a node that starts asks what it signed in an earlier life
-    /// (SPEC §7 State). Its votes come with `Open`.
+    /// The latest heartbeat of the asker that the other holds: a node that starts asks what it
+    /// signed in an earlier life (SPEC §7 State). Its votes come with `Open`.
     Own,
     /// Evidence for members, kinds and epochs that are not among these.
     Evidence {
@@ -55,7 +57,8 @@ pub enum Request {
 pub struct ProvenEvent {
     /// The event.
     pub event: Event,
-    /// From the announcing batch (kind 1). Without it the event can be voted for but not endorsed (rule 1).
+    /// From the announcing batch (kind 1). Without it the event can be voted for but not endorsed
+    /// (rule 1).
     pub announced: Option<BatchProof>,
 }
 
@@ -99,6 +102,7 @@ pub enum Answer {
         /// Whether those are all of them: what does not fit a frame is left out.
         complete: bool,
     },
-    /// Evidence that was not named as known, as much as fits; empty if there is none. Whoever gets some asks again.
+    /// Evidence that was not named as known, as much as fits; empty if there is none. Whoever gets
+    /// some asks again.
     Evidence(Vec<Evidence>),
 }

@@ -1,4 +1,5 @@
-//! Fixtures for tests and simulations, here so that every crate's tests build the same federations and events.
+//! Fixtures for tests and simulations, here so that every crate's tests build the same federations
+//! and events.
 
 pub mod decoders;
 pub mod messages;
@@ -59,8 +60,8 @@ pub fn key(index: u8) -> VotingKey {
     VotingKey::from_seed(&[index.wrapping_add(1); 32])
 }
 
-/// A valid genesis manifest of `n` equal members, 2 to 256, with the keys `key(0)`, `key(1)`, …; the first is the
-/// coordinator. `compliance_audit` recurs. There are no automatic rounds.
+/// A valid genesis manifest of `n` equal members, 2 to 256, with the keys `key(0)`, `key(1)`, …;
+/// the first is the coordinator. `compliance_audit` recurs. There are no automatic rounds.
 pub fn manifest(n: usize) -> Manifest {
     Manifest {
         name: "test".into(),
@@ -71,7 +72,10 @@ pub fn manifest(n: usize) -> Manifest {
         vote_weighting: Weighting::Equal,
         tie_breaking_strategy: TieBreak::TimestampPriority,
         auto_resolve_conflicts: false,
-        event_policies: EventPolicies(BTreeMap::from([("compliance_audit".into(), Policy::Recurring)])),
+        event_policies: EventPolicies(BTreeMap::from([(
+            "compliance_audit".into(),
+            Policy::Recurring,
+        )])),
         members: (0..n).map(member).collect(),
     }
 }
@@ -82,7 +86,11 @@ fn member(index: usize) -> Member {
         peer_id: format!("peer-{index}"),
         node_name: format!("Node-{index}"),
         organization: format!("Org {index}"),
-        role: if index == 0 { Role::Coordinator } else { Role::Participant },
+        role: if index == 0 {
+            Role::Coordinator
+        } else {
+            Role::Participant
+        },
         status: Status::Active,
         weight: 50,
         addresses: vec![format!("/ip4/127.0.0.1/tcp/{}", 4000 + index)],
@@ -91,21 +99,28 @@ fn member(index: usize) -> Member {
     }
 }
 
-/// These voters with a quorum that is one less than the rule says (SPEC §6): a fault, so that a check of the voting rules
-/// can show that it would be seen.
+/// These voters with a quorum that is one less than the rule says (SPEC §6): a fault, so that a
+/// check of the voting rules can show that it would be seen.
 pub fn with_lower_quorum(mut voters: VoterSet) -> VoterSet {
     voters.quorum = voters.quorum.saturating_sub(1);
     voters
 }
 
-/// [`manifest`], its federation id, its voters (sorted by node id) and its members' keys (in order of the members: the
-/// key of voter `v` is in general not at `v`).
+/// [`manifest`], its federation id, its voters (sorted by node id) and its members' keys (in order
+/// of the members: the key of voter `v` is in general not at `v`).
 ///
 /// # Panics
 /// If `n` is above 256: keys would repeat.
 #[expect(clippy::expect_used, reason = "a fixture: the keys are its own")]
 pub fn federation(n: usize) -> (Manifest, FederationId, VoterSet, Vec<VotingKey>) {
     let manifest = manifest(n);
-    let voters = manifest.voters().expect("at most 256 members have distinct keys");
-    (manifest.clone(), manifest.federation_id(), voters, (0..n).map(|i| key(i as u8)).collect())
+    let voters = manifest
+        .voters()
+        .expect("at most 256 members have distinct keys");
+    (
+        manifest.clone(),
+        manifest.federation_id(),
+        voters,
+        (0..n).map(|i| key(i as u8)).collect(),
+    )
 }

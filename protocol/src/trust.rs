@@ -1,5 +1,5 @@
-//! Trust: an append-only ledger of points per member, and the score that follows from it (SPEC §9). Scores are each
-//! node's own view and never change who counts in the middle of an epoch.
+//! Trust: an append-only ledger of points per member, and the score that follows from it (SPEC §9).
+//! Scores are each node's own view and never change who counts in the middle of an epoch.
 
 use std::time::Duration;
 
@@ -11,7 +11,8 @@ use crate::id::{NodeId, UnixMillis};
 pub const INITIAL_SCORE: i32 = 50;
 /// Below this a member is flagged for review.
 pub const REVIEW_FLOOR: i32 = 50;
-/// Below this a member's events are not endorsed under the policy `trusted`, and it is synced from last.
+/// Below this a member's events are not endorsed under the policy `trusted`, and it is synced from
+/// last.
 pub const ENDORSEMENT_FLOOR: i32 = 25;
 /// A day, the unit of most caps.
 pub const DAY: Duration = Duration::from_hours(24);
@@ -22,7 +23,8 @@ pub const DAY: Duration = Duration::from_hours(24);
 pub enum TrustReason {
     /// Observed what was certified: +2, at most once a day per origin of the event.
     Agreement,
-    /// Observed something that does not agree with the certified event: −5, once in 30 days per origin.
+    /// Observed something that does not agree with the certified event: −5, once in 30 days per
+    /// origin.
     Disagreement,
     /// A sync with it succeeded: +1.
     SyncSucceeded,
@@ -84,8 +86,8 @@ pub struct TrustChange {
     pub member: NodeId,
     /// Why.
     pub reason: TrustReason,
-    /// By how much, as this node was configured when it happened. Days of silence are written together where the node
-    /// did not run on each of them, so it may be a multiple.
+    /// By how much, as this node was configured when it happened. Days of silence are written
+    /// together where the node did not run on each of them, so it may be a multiple.
     pub points: i32,
     /// When, by this node's clock.
     pub at: UnixMillis,
@@ -143,7 +145,9 @@ impl TrustRules {
 
     /// The score after `changes`, in order: kept within its bounds at every step.
     pub fn score<'a>(&self, changes: impl IntoIterator<Item = &'a TrustChange>) -> i32 {
-        changes.into_iter().fold(self.initial, |score, change| self.step(score, change.points))
+        changes.into_iter().fold(self.initial, |score, change| {
+            self.step(score, change.points)
+        })
     }
 
     /// One step of [`Self::score`].
@@ -210,20 +214,42 @@ mod tests {
     fn change(reason: TrustReason) -> TrustChange {
         let points = TrustRules::default().points(reason);
         let (member, reference) = (NodeId([1; 32]), String::new());
-        TrustChange { member, reason, points, at: UnixMillis(0), origin: None, reference, note: None }
+        TrustChange {
+            member,
+            reason,
+            points,
+            at: UnixMillis(0),
+            origin: None,
+            reference,
+            note: None,
+        }
     }
 
     #[test]
     fn a_score_is_kept_in_its_bounds_at_every_step() {
         use TrustReason::{Equivocation, ManualBoost, ManualPenalty};
         let after = |reasons: &[TrustReason], rules: TrustRules| {
-            rules.score(&reasons.iter().map(|reason| change(*reason)).collect::<Vec<_>>())
+            rules.score(
+                &reasons
+                    .iter()
+                    .map(|reason| change(*reason))
+                    .collect::<Vec<_>>(),
+            )
         };
         let rules = TrustRules::default();
         assert_eq!(after(&[], rules), 50);
-        assert_eq!(after(&[Equivocation, ManualBoost], rules), 10, "not 50 - 100 + 10");
+        assert_eq!(
+            after(&[Equivocation, ManualBoost], rules),
+            10,
+            "not 50 - 100 + 10"
+        );
         assert_eq!(after(&[ManualBoost; 7], rules), 100);
-        let narrow = TrustRules { initial: 40, min: 30, max: 55, ..rules };
+        let narrow = TrustRules {
+            initial: 40,
+            min: 30,
+            max: 55,
+            ..rules
+        };
         assert_eq!(after(&[], narrow), 40);
         assert_eq!(after(&[ManualPenalty], narrow), 30);
         assert_eq!(after(&[ManualBoost, ManualBoost], narrow), 55);
@@ -233,10 +259,19 @@ mod tests {
     fn silence_costs_from_the_thirty_first_day_on() {
         let rules = TrustRules::default();
         let day = |days: u64| UnixMillis(days * 86_400_000);
-        let days: Vec<_> = [0, 30, 31, 32, 400].map(|now| rules.days_inactive(day(0), day(now))).to_vec();
+        let days: Vec<_> = [0, 30, 31, 32, 400]
+            .map(|now| rules.days_inactive(day(0), day(now)))
+            .to_vec();
         assert_eq!(days, [0, 0, 1, 2, 370]);
-        assert_eq!(rules.days_inactive(day(9), day(3)), 0, "a clock that was set back");
-        let patient = TrustRules { inactive_after: 2 * DAY, ..rules };
+        assert_eq!(
+            rules.days_inactive(day(9), day(3)),
+            0,
+            "a clock that was set back"
+        );
+        let patient = TrustRules {
+            inactive_after: 2 * DAY,
+            ..rules
+        };
         assert_eq!(patient.days_inactive(day(0), day(4)), 2);
     }
 }

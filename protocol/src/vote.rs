@@ -1,10 +1,14 @@
-//! Statements a voter signs about a subject: votes, proposals, epoch closes, and their signed layouts (SPEC §4, §5).
+//! Statements a voter signs about a subject: votes, proposals, epoch closes, and their signed
+//! layouts (SPEC §4, §5).
 //!
-//! The layouts are the specification's, big-endian and fixed; the wire encoding of the same structs is never signed.
+//! The layouts are the specification's, big-endian and fixed; the wire encoding of the same structs
+//! is never signed.
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{Choice, ContentDigest, Epoch, EventHash, ManifestHash, MerkleHash, Round, SubjectId};
+use crate::id::{
+    Choice, ContentDigest, Epoch, EventHash, ManifestHash, MerkleHash, Round, SubjectId,
+};
 
 /// The two phases of a round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -42,20 +46,23 @@ pub struct Vote {
     pub phase: Phase,
     /// For what.
     pub ballot: Ballot,
-    /// Whether the voter's own registry has it: an observation. Only of a round-0 prevote for a choice; see
-    /// [`Vote::is_well_formed`]. Towards tallies, polkas and equivocation it makes no difference.
+    /// Whether the voter's own registry has it: an observation. Only of a round-0 prevote for a
+    /// choice; see [`Vote::is_well_formed`]. Towards tallies, polkas and equivocation it makes no
+    /// difference.
     pub observed: bool,
 }
 
 impl Vote {
-    /// Whether a node may sign it: `observed` belongs to round-0 prevotes for a choice and to nothing else.
+    /// Whether a node may sign it: `observed` belongs to round-0 prevotes for a choice and to
+    /// nothing else.
     pub fn is_well_formed(&self) -> bool {
-        let may_observe = self.round == Round::ZERO && self.phase == Phase::Prevote && self.ballot.is_some();
+        let may_observe =
+            self.round == Round::ZERO && self.phase == Phase::Prevote && self.ballot.is_some();
         may_observe || !self.observed
     }
 
-    /// `epoch u64 ‖ subject_id ‖ round u32 ‖ phase u8 ‖ ballot`; ballot `0x00` nil, `0x01 ‖ choice`, or
-    /// `0x02 ‖ choice` where it is observed.
+    /// `epoch u64 ‖ subject_id ‖ round u32 ‖ phase u8 ‖ ballot`; ballot `0x00` nil,
+    /// `0x01 ‖ choice`, or `0x02 ‖ choice` where it is observed.
     pub fn leaf_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(110);
         bytes.extend_from_slice(&self.epoch.0.to_be_bytes());
@@ -87,7 +94,14 @@ impl Vote {
             [2] => (Some(leaf.choice()?), true),
             _ => return None,
         };
-        let vote = Self { epoch, subject, round, phase, ballot, observed };
+        let vote = Self {
+            epoch,
+            subject,
+            round,
+            phase,
+            ballot,
+            observed,
+        };
         leaf.end(vote).filter(Self::is_well_formed)
     }
 }
@@ -111,7 +125,10 @@ impl Leaf<'_> {
     }
 
     fn choice(&mut self) -> Option<Choice> {
-        Some(Choice { event_hash: EventHash(self.take()?), content_digest: ContentDigest(self.take()?) })
+        Some(Choice {
+            event_hash: EventHash(self.take()?),
+            content_digest: ContentDigest(self.take()?),
+        })
     }
 
     /// A byte that says whether something follows.
@@ -176,8 +193,21 @@ impl Proposal {
         let mut leaf = Leaf(bytes);
         let (epoch, subject, round) = (leaf.epoch()?, SubjectId(leaf.take()?), leaf.round()?);
         let choice = leaf.choice()?;
-        let valid = if leaf.flag()? { Some(RoundId { epoch: leaf.epoch()?, round: leaf.round()? }) } else { None };
-        leaf.end(Self { epoch, subject, round, choice, valid })
+        let valid = if leaf.flag()? {
+            Some(RoundId {
+                epoch: leaf.epoch()?,
+                round: leaf.round()?,
+            })
+        } else {
+            None
+        };
+        leaf.end(Self {
+            epoch,
+            subject,
+            round,
+            choice,
+            valid,
+        })
     }
 }
 

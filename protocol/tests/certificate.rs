@@ -1,4 +1,5 @@
-//! Certificates under attack: however the bytes of a good one are changed, what verifies says the same.
+//! Certificates under attack: however the bytes of a good one are changed, what verifies says the
+//! same.
 
 use std::sync::LazyLock;
 
@@ -6,7 +7,8 @@ use proptest::prelude::*;
 use ssid_protocol::certificate::{Certificate, Verifier};
 use ssid_protocol::manifest::Manifest;
 
-static GENESIS: LazyLock<Manifest> = LazyLock::new(|| Manifest::parse(&vector("genesis")).expect("a manifest"));
+static GENESIS: LazyLock<Manifest> =
+    LazyLock::new(|| Manifest::parse(&vector("genesis")).expect("a manifest"));
 static CERTIFICATE: LazyLock<Certificate> =
     LazyLock::new(|| Certificate::parse(&vector("certificate")).expect("a certificate"));
 
@@ -17,12 +19,14 @@ fn vector(name: &str) -> Vec<u8> {
 }
 
 fn verifies(certificate: &Certificate) -> bool {
-    let mut verifier = Verifier::new(GENESIS.federation_id(), &GENESIS, &GENESIS.event_policies).expect("it is valid");
+    let mut verifier = Verifier::new(GENESIS.federation_id(), &GENESIS, &GENESIS.event_policies)
+        .expect("it is valid");
     certificate.verify(&mut verifier).is_ok()
 }
 
 /// The certificate in its two forms.
-static TEXTS: LazyLock<[String; 2]> = LazyLock::new(|| [CERTIFICATE.to_pretty(), CERTIFICATE.to_json().to_jcs()]);
+static TEXTS: LazyLock<[String; 2]> =
+    LazyLock::new(|| [CERTIFICATE.to_pretty(), CERTIFICATE.to_json().to_jcs()]);
 
 #[derive(Clone, Debug)]
 enum Change {
@@ -35,13 +39,13 @@ enum Change {
 
 fn change() -> impl Strategy<Value = Change> {
     // mostly characters that JSON or hex digits can be made of
-    let byte =
-        || prop_oneof![4 => prop::sample::select(&b" \n\t\"\\{}[]:,/0123456789abcdefABCDEF-.eu"[..]), 1 => any::<u8>()];
+    let byte = || prop_oneof![4 => prop::sample::select(&b" \n\t\"\\{}[]:,/0123456789abcdefABCDEF-.eu"[..]), 1 => any::<u8>()];
     prop_oneof![
         (any::<usize>(), byte()).prop_map(|(at, byte)| Change::Write(at, byte)),
         (any::<usize>(), byte()).prop_map(|(at, byte)| Change::Insert(at, byte)),
         (any::<usize>(), 1..400_usize).prop_map(|(at, len)| Change::Remove(at, len)),
-        (any::<usize>(), any::<usize>(), 1..400_usize).prop_map(|(from, to, len)| Change::Copy(from, to, len)),
+        (any::<usize>(), any::<usize>(), 1..400_usize)
+            .prop_map(|(from, to, len)| Change::Copy(from, to, len)),
     ]
 }
 
@@ -98,10 +102,15 @@ fn leaves_of(value: &serde_json::Value, pointer: String, leaves: &mut Vec<String
     use serde_json::Value;
     match value {
         Value::Object(members) => {
-            members.iter().for_each(|(key, value)| leaves_of(value, format!("{pointer}/{key}"), leaves));
+            members
+                .iter()
+                .for_each(|(key, value)| leaves_of(value, format!("{pointer}/{key}"), leaves));
         }
         Value::Array(items) => {
-            items.iter().enumerate().for_each(|(i, item)| leaves_of(item, format!("{pointer}/{i}"), leaves));
+            items
+                .iter()
+                .enumerate()
+                .for_each(|(i, item)| leaves_of(item, format!("{pointer}/{i}"), leaves));
         }
         _ => leaves.push(pointer),
     }
@@ -109,7 +118,9 @@ fn leaves_of(value: &serde_json::Value, pointer: String, leaves: &mut Vec<String
 
 /// A hash with another digit, a text with another character, another number.
 fn changed(leaf: &serde_json::Value, with: u64) -> serde_json::Value {
-    let Some(text) = leaf.as_str() else { return (with % 5000).into() };
+    let Some(text) = leaf.as_str() else {
+        return (with % 5000).into();
+    };
     let mut bytes = text.to_owned().into_bytes();
     let at = usize::try_from(with).unwrap_or(0) % bytes.len().max(1);
     match bytes.get_mut(at) {

@@ -1,5 +1,6 @@
-//! What comes from outside, decoded: arbitrary bytes, small numbers as lengths and variants are, and damaged messages of
-//! every kind. The properties are those of `protocol/fuzz`, which looks longer and knows where it has been.
+//! What comes from outside, decoded: arbitrary bytes, small numbers as lengths and variants are,
+//! and damaged messages of every kind. The properties are those of `protocol/fuzz`, which looks
+//! longer and knows where it has been.
 
 use std::sync::LazyLock;
 
@@ -8,14 +9,24 @@ use ssid_protocol::testing::decoders::{ALL, Decoder};
 
 /// Every seed with its decoder.
 static SEEDS: LazyLock<Vec<(Decoder, Vec<u8>)>> = LazyLock::new(|| {
-    ALL.iter().flat_map(|decoder| (decoder.seeds)().into_iter().map(|(_, bytes)| (*decoder, bytes))).collect()
+    ALL.iter()
+        .flat_map(|decoder| {
+            (decoder.seeds)()
+                .into_iter()
+                .map(|(_, bytes)| (*decoder, bytes))
+        })
+        .collect()
 });
 
 #[test]
 fn every_seed_is_accepted_and_keeps_every_promise() {
     for decoder in ALL {
         for (name, bytes) in (decoder.seeds)() {
-            assert!((decoder.check)(&bytes) && (decoder.decode)(&bytes), "{} refuses its seed {name}", decoder.name);
+            assert!(
+                (decoder.check)(&bytes) && (decoder.decode)(&bytes),
+                "{} refuses its seed {name}",
+                decoder.name
+            );
         }
     }
 }
@@ -24,7 +35,13 @@ fn every_seed_is_accepted_and_keeps_every_promise() {
 fn decoding_and_checking_agree_on_what_is_accepted() {
     for (from, bytes) in SEEDS.iter() {
         for to in ALL {
-            assert_eq!((to.decode)(bytes), (to.check)(bytes), "a seed of {} in {}", from.name, to.name);
+            assert_eq!(
+                (to.decode)(bytes),
+                (to.check)(bytes),
+                "a seed of {} in {}",
+                from.name,
+                to.name
+            );
         }
     }
 }

@@ -1,5 +1,6 @@
-//! `verify_certificate.py` is a second implementation of the specification. The two must agree on which certificates
-//! and manifests are valid; where they do not, one of them, or the text, is wrong.
+//! `verify_certificate.py` is a second implementation of the specification. The two must agree on
+//! which certificates and manifests are valid; where they do not, one of them, or the text, is
+//! wrong.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -24,13 +25,17 @@ fn checker() -> Option<Command> {
         return None;
     }
     let mut command = Command::new("python3");
-    command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/verify_certificate.py"));
+    command.arg(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/verify_certificate.py"
+    ));
     Some(command)
 }
 
 /// A new directory for the files of one test.
 fn directory(name: &str) -> PathBuf {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
+    let path =
+        Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
     std::fs::create_dir_all(&path).expect("the target directory can be written to");
     path
 }
@@ -41,7 +46,8 @@ fn write(path: PathBuf, bytes: &[u8]) -> PathBuf {
 }
 
 fn vector(name: &str) -> Value {
-    let mut vectors: Value = serde_json::from_slice(include_bytes!("vectors.json")).expect("vectors.json is JSON");
+    let mut vectors: Value =
+        serde_json::from_slice(include_bytes!("vectors.json")).expect("vectors.json is JSON");
     vectors[name].take()
 }
 
@@ -50,16 +56,25 @@ fn genesis() -> Manifest {
 }
 
 fn is_valid_here(genesis: &Manifest, certificate: &[u8]) -> bool {
-    let mut verifier =
-        Verifier::new(genesis.federation_id(), genesis, &genesis.event_policies).expect("the manifest is valid");
-    Certificate::parse(certificate).and_then(|certificate| certificate.verify(&mut verifier)).is_ok()
+    let mut verifier = Verifier::new(genesis.federation_id(), genesis, &genesis.event_policies)
+        .expect("the manifest is valid");
+    Certificate::parse(certificate)
+        .and_then(|certificate| certificate.verify(&mut verifier))
+        .is_ok()
 }
 
 /// Every path into a document, to inner values too.
 fn pointers(value: &Value, at: &str, found: &mut Vec<String>) {
     let children: Vec<(String, &Value)> = match value {
-        Value::Object(members) => members.iter().map(|(key, value)| (key.clone(), value)).collect(),
-        Value::Array(items) => items.iter().enumerate().map(|(i, item)| (i.to_string(), item)).collect(),
+        Value::Object(members) => members
+            .iter()
+            .map(|(key, value)| (key.clone(), value))
+            .collect(),
+        Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .map(|(i, item)| (i.to_string(), item))
+            .collect(),
         _ => vec![],
     };
     for (key, value) in children {
@@ -99,14 +114,35 @@ fn replacements(value: &Value) -> Vec<Value> {
             let mut longer = text.clone();
             longer.push('0');
             let changed = text.replacen(['0', '1', '2', '3', 'a', 'e'], "7", 1);
-            [longer, changed, text.to_uppercase(), String::new(), "\u{85}".into()].map(Value::from).to_vec()
+            [
+                longer,
+                changed,
+                text.to_uppercase(),
+                String::new(),
+                "\u{85}".into(),
+            ]
+            .map(Value::from)
+            .to_vec()
         }
-        Value::Number(_) => vec![json!(0), json!(1), json!(2), json!(4097), json!(1_u64 << 53), json!(-1), json!(1.0)],
+        Value::Number(_) => vec![
+            json!(0),
+            json!(1),
+            json!(2),
+            json!(4097),
+            json!(1_u64 << 53),
+            json!(-1),
+            json!(1.0),
+        ],
         Value::Bool(bool) => vec![json!(!bool), json!(1)],
         Value::Array(items) => {
             let twice: Vec<_> = items.iter().chain(items).cloned().collect();
             let reversed: Vec<_> = items.iter().rev().cloned().collect();
-            vec![Value::from(twice), Value::from(reversed), json!([]), Value::Null]
+            vec![
+                Value::from(twice),
+                Value::from(reversed),
+                json!([]),
+                Value::Null,
+            ]
         }
         Value::Object(_) | Value::Null => vec![json!({}), json!([]), Value::Null],
     }
@@ -145,20 +181,42 @@ fn the_two_agree_on_every_variant_of_the_certificate() {
     let Some(mut checker) = checker() else { return };
     let directory = directory("certificates");
     let genesis = genesis();
-    checker.arg(write(directory.join("genesis"), genesis.to_pretty().as_bytes()));
+    checker.arg(write(
+        directory.join("genesis"),
+        genesis.to_pretty().as_bytes(),
+    ));
     let document = vector("certificate");
-    let documents: Vec<_> = texts(&document.to_string()).into_iter().chain(variants(&document)).collect();
+    let documents: Vec<_> = texts(&document.to_string())
+        .into_iter()
+        .chain(variants(&document))
+        .collect();
     for (i, text) in documents.iter().enumerate() {
         checker.arg(write(directory.join(i.to_string()), text.as_bytes()));
     }
     let output = checker.output().expect("it ran before");
     let said = String::from_utf8(output.stdout).expect("the checker writes UTF-8");
-    assert_eq!(said.lines().count(), documents.len(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(
+        said.lines().count(),
+        documents.len(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     for (text, line) in documents.iter().zip(said.lines()) {
-        assert_eq!(line.ends_with(": valid"), is_valid_here(&genesis, text.as_bytes()), "{line}\n{text}");
+        assert_eq!(
+            line.ends_with(": valid"),
+            is_valid_here(&genesis, text.as_bytes()),
+            "{line}\n{text}"
+        );
     }
-    let valid = said.lines().filter(|line| line.ends_with(": valid")).count();
-    assert!((3..30).contains(&valid) && documents.len() > 250, "{valid} of {}", documents.len());
+    let valid = said
+        .lines()
+        .filter(|line| line.ends_with(": valid"))
+        .count();
+    assert!(
+        (3..30).contains(&valid) && documents.len() > 250,
+        "{valid} of {}",
+        documents.len()
+    );
     std::fs::remove_dir_all(directory).expect("it was made here");
 }
 
@@ -166,30 +224,55 @@ fn the_two_agree_on_every_variant_of_the_certificate() {
 fn the_two_agree_on_which_genesis_is_valid() {
     let Some(checker) = checker() else { return };
     let directory = directory("manifests");
-    // with another genesis the certificate is of another federation: what the two say of the manifest is the question
-    let certificate = write(directory.join("certificate"), vector("certificate").to_string().as_bytes());
+    // with another genesis the certificate is of another federation: what the two say of the
+    // manifest is the question
+    let certificate = write(
+        directory.join("certificate"),
+        vector("certificate").to_string().as_bytes(),
+    );
     let document = vector("genesis");
     // one process each: a sample of the variants, spread over all
     for text in variants(&document).into_iter().step_by(16) {
         let mut checker = Command::new(checker.get_program());
-        checker.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/verify_certificate.py"));
-        let output = checker.arg(write(directory.join("genesis"), text.as_bytes())).arg(&certificate).output();
-        let said = String::from_utf8(output.expect("it ran before").stderr).expect("the checker writes UTF-8");
-        let valid_here = Manifest::parse(text.as_bytes()).and_then(|m| m.validate_genesis()).is_ok();
-        assert!(said.is_empty() || said.starts_with("manifests refused: "), "{said}\n{text}");
+        checker.arg(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/tests/verify_certificate.py"
+        ));
+        let output = checker
+            .arg(write(directory.join("genesis"), text.as_bytes()))
+            .arg(&certificate)
+            .output();
+        let said = String::from_utf8(output.expect("it ran before").stderr)
+            .expect("the checker writes UTF-8");
+        let valid_here = Manifest::parse(text.as_bytes())
+            .and_then(|m| m.validate_genesis())
+            .is_ok();
+        assert!(
+            said.is_empty() || said.starts_with("manifests refused: "),
+            "{said}\n{text}"
+        );
         assert_eq!(said.is_empty(), valid_here, "{said}\n{text}");
     }
     std::fs::remove_dir_all(directory).expect("it was made here");
 }
 
-fn certify(manifest: &Manifest, genesis: &Manifest, event: Event, signers: std::ops::Range<u8>) -> Certificate {
+fn certify(
+    manifest: &Manifest,
+    genesis: &Manifest,
+    event: Event,
+    signers: std::ops::Range<u8>,
+) -> Certificate {
     let federation = genesis.federation_id();
     let subject = genesis.event_policies.subject_of(&event);
-    let mut certificate = Certificate::assemble(federation, manifest.epoch, subject, Round(1), event, vec![]);
+    let mut certificate =
+        Certificate::assemble(federation, manifest.epoch, subject, Round(1), event, vec![]);
     let batch = Statements::Votes(vec![certificate.vote(); 3]);
     for signer in signers {
-        let batch = VerifiedBatch::sign(&key(signer), &federation, batch.clone()).expect("three votes");
-        certificate.precommits.push(batch.proof(2).expect("the last of three"));
+        let batch =
+            VerifiedBatch::sign(&key(signer), &federation, batch.clone()).expect("three votes");
+        certificate
+            .precommits
+            .push(batch.proof(2).expect("the last of three"));
     }
     certificate
 }
@@ -209,14 +292,34 @@ fn the_two_agree_on_a_chain_of_epochs() {
     // recurring, and by two of the three voters that are left
     let good = certify(&first, &genesis, event("compliance_audit", "v1"), 0..2);
     let bad = certify(&first, &genesis, event("compliance_audit", "v1"), 2..4);
-    checker.arg(write(directory.join("genesis"), genesis.to_pretty().as_bytes())).arg("--epoch");
+    checker
+        .arg(write(
+            directory.join("genesis"),
+            genesis.to_pretty().as_bytes(),
+        ))
+        .arg("--epoch");
     checker.arg(write(directory.join("first"), first.to_pretty().as_bytes()));
-    checker.arg(write(directory.join("change"), change.to_pretty().as_bytes())).arg("--");
+    checker
+        .arg(write(
+            directory.join("change"),
+            change.to_pretty().as_bytes(),
+        ))
+        .arg("--");
     for (name, certificate) in [("good", &good), ("bad", &bad), ("old", &change)] {
-        checker.arg(write(directory.join(name), certificate.to_pretty().as_bytes()));
+        checker.arg(write(
+            directory.join(name),
+            certificate.to_pretty().as_bytes(),
+        ));
     }
-    let said = String::from_utf8(checker.output().expect("it ran before").stdout).expect("the checker writes UTF-8");
-    let verdicts: Vec<_> = said.lines().map(|line| line.split_once(": ").expect("file: verdict").1).collect();
-    assert_eq!(verdicts, ["valid", "refused: a signer is no voter", "valid"]);
+    let said = String::from_utf8(checker.output().expect("it ran before").stdout)
+        .expect("the checker writes UTF-8");
+    let verdicts: Vec<_> = said
+        .lines()
+        .map(|line| line.split_once(": ").expect("file: verdict").1)
+        .collect();
+    assert_eq!(
+        verdicts,
+        ["valid", "refused: a signer is no voter", "valid"]
+    );
     std::fs::remove_dir_all(directory).expect("it was made here");
 }

@@ -1,5 +1,6 @@
-//! The wire encoding (SPEC §10): its bytes are pinned. Where a hash is pinned, a change of it means a change of what nodes
-//! of another version can read. What becomes of bytes that are no encoding is in `decoders.rs`.
+//! The wire encoding (SPEC §10): its bytes are pinned. Where a hash is pinned, a change of it means
+//! a change of what nodes of another version can read. What becomes of bytes that are no encoding
+//! is in `decoders.rs`.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -21,8 +22,14 @@ fn assert_pinned<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(
     values: &[(&str, T)],
     expected: &[(&str, &str)],
 ) {
-    let found: Vec<_> = values.iter().map(|(name, value)| (*name, pin(value))).collect();
-    let found: Vec<_> = found.iter().map(|(name, hash)| (*name, hash.as_str())).collect();
+    let found: Vec<_> = values
+        .iter()
+        .map(|(name, value)| (*name, pin(value)))
+        .collect();
+    let found: Vec<_> = found
+        .iter()
+        .map(|(name, hash)| (*name, hash.as_str()))
+        .collect();
     assert_eq!(found, expected);
 }
 
@@ -69,7 +76,13 @@ fn batches_of_every_kind() {
 #[test]
 fn certificates() {
     let values = vec![("of none", certificate(0)), ("of four", certificate(4))];
-    assert_pinned(&values, &[("of none", "249d65aaab1b658d"), ("of four", "ff05672777c4dfe8")]);
+    assert_pinned(
+        &values,
+        &[
+            ("of none", "249d65aaab1b658d"),
+            ("of four", "ff05672777c4dfe8"),
+        ],
+    );
 }
 
 #[test]

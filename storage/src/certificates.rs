@@ -22,17 +22,29 @@ impl Store {
     /// # Errors
     /// If the database fails or is damaged; so for every method here.
     pub fn certificate(&self, sequence: u64) -> Result<Option<Certificate>, StorageError> {
-        let Some(entry) = self.log_entry(sequence)? else { return Ok(None) };
+        let Some(entry) = self.log_entry(sequence)? else {
+            return Ok(None);
+        };
         Prover::new(self).certificate(entry).map(Some)
     }
 
-    /// The certificates of log entries from `from` on: at most `limit`, and of `max_bytes` together on the wire, but
-    /// one at least if there is one.
-    pub fn certificates(&self, from: u64, limit: usize, max_bytes: usize) -> Result<Vec<Certificate>, StorageError> {
+    /// The certificates of log entries from `from` on: at most `limit`, and of `max_bytes` together
+    /// on the wire, but one at least if there is one.
+    pub fn certificates(
+        &self,
+        from: u64,
+        limit: usize,
+        max_bytes: usize,
+    ) -> Result<Vec<Certificate>, StorageError> {
         let mut prover = Prover::new(self);
         let (mut page, mut bytes) = (Vec::new(), 0);
-        let end = self.certified_count().min(from.saturating_add(limit as u64));
-        for row in tables::LOG.from(self.database(), &from).take(end.saturating_sub(from) as usize) {
+        let end = self
+            .certified_count()
+            .min(from.saturating_add(limit as u64));
+        for row in tables::LOG
+            .from(self.database(), &from)
+            .take(end.saturating_sub(from) as usize)
+        {
             let certificate = prover.certificate(row?.1)?;
             bytes += wire::encode(&certificate).len();
             if bytes > max_bytes && !page.is_empty() {
@@ -50,7 +62,9 @@ impl Store {
 
     /// A stored batch.
     pub fn batch(&self, key: &BatchKey) -> Result<Option<StoredBatchRow>, StorageError> {
-        let Some((signature, count)) = tables::BATCHES.get(self.database(), key)? else { return Ok(None) };
+        let Some((signature, count)) = tables::BATCHES.get(self.database(), key)? else {
+            return Ok(None);
+        };
         let mut leaves: Vec<MerkleHash> = Vec::new();
         for row in tables::LEAVES.from(self.database(), &(*key, 0)) {
             let ((of, _), more) = row?;
@@ -60,10 +74,19 @@ impl Store {
             leaves.extend(more);
         }
         if leaves.len() != count as usize {
-            let reason = format!("batch {} of {} has {} of {count} leaves", key.root, key.signer, leaves.len());
+            let reason = format!(
+                "batch {} of {} has {} of {count} leaves",
+                key.root,
+                key.signer,
+                leaves.len()
+            );
             return Err(StorageError::damaged(self.database().path(), reason));
         }
-        Ok(Some(StoredBatchRow { key: *key, signature, leaves }))
+        Ok(Some(StoredBatchRow {
+            key: *key,
+            signature,
+            leaves,
+        }))
     }
 }
 
@@ -75,13 +98,22 @@ struct Prover<'a> {
 
 impl<'a> Prover<'a> {
     fn new(store: &'a Store) -> Self {
-        Self { store, trees: HashMap::new() }
+        Self {
+            store,
+            trees: HashMap::new(),
+        }
     }
 
     fn certificate(&mut self, entry: LogEntry) -> Result<Certificate, StorageError> {
         let digest = entry.choice.content_digest;
-        let event = self.store.event(&digest)?.ok_or_else(|| self.missing(&format!("certified event {digest}")))?;
-        let precommits = entry.precommits.iter().map(|proof| self.proof(Kind::Votes, proof));
+        let event = self
+            .store
+            .event(&digest)?
+            .ok_or_else(|| self.missing(&format!("certified event {digest}")))?;
+        let precommits = entry
+            .precommits
+            .iter()
+            .map(|proof| self.proof(Kind::Votes, proof));
         let precommits = precommits.collect::<Result<_, _>>()?;
         Ok(Certificate {
             federation_id: self.store.owner().federation,
@@ -99,22 +131,38 @@ impl<'a> Prover<'a> {
             ProofRef::Alone(proof) => return Ok(proof.clone()),
             ProofRef::Batch(at) => at,
         };
-        let key = BatchKey { signer: at.signer, kind, root: at.root };
+        let key = BatchKey {
+            signer: at.signer,
+            kind,
+            root: at.root,
+        };
         let path = self.tree(&key)?.and_then(|(signature, count, tree)| {
             let path = tree.inclusion_path(usize::try_from(at.index).ok()?)?;
-            Some(BatchProof { signer: at.signer, index: at.index, count: *count, path, signature: *signature })
+            Some(BatchProof {
+                signer: at.signer,
+                index: at.index,
+                count: *count,
+                path,
+                signature: *signature,
+            })
         });
         path.ok_or_else(|| self.missing(&format!("statement {} of batch {}", at.index, at.root)))
     }
 
-    fn tree(&mut self, key: &BatchKey) -> Result<Option<&(Signature, u32, MerkleTree)>, StorageError> {
+    fn tree(
+        &mut self,
+        key: &BatchKey,
+    ) -> Result<Option<&(Signature, u32, MerkleTree)>, StorageError> {
         if !self.trees.contains_key(key) {
-            let Some(batch) = self.store.batch(key)? else { return Ok(None) };
+            let Some(batch) = self.store.batch(key)? else {
+                return Ok(None);
+            };
             if self.trees.len() >= TREES {
                 self.trees.clear();
             }
             let count = u32::try_from(batch.leaves.len()).unwrap_or(u32::MAX);
-            self.trees.insert(*key, (batch.signature, count, MerkleTree::of(batch.leaves)));
+            self.trees
+                .insert(*key, (batch.signature, count, MerkleTree::of(batch.leaves)));
         }
         Ok(self.trees.get(key))
     }

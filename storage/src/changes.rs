@@ -7,15 +7,16 @@ use ssid_protocol::record::ConsensusRecord;
 use ssid_protocol::trust::TrustChange;
 
 use crate::rows::{
-    AnchorRow, ConflictRow, Cursor, DecisionRow, DivergenceRow, EpochRow, EvidenceRow, LogEntry, OpenSubject,
-    OutboxKey, OutboxRow, OwnLineRow, PeerRow, RewrittenRow, StoredBatchRow,
+    AnchorRow, ConflictRow, Cursor, DecisionRow, DivergenceRow, EpochRow, EvidenceRow, LogEntry,
+    OpenSubject, OutboxKey, OutboxRow, OwnLineRow, PeerRow, RewrittenRow, StoredBatchRow,
 };
 use crate::store::LogHead;
 
 /// A subject that becomes certified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Certified {
-    /// The certificate by reference. Its event and batches are stored already or are in the same [`Changes`].
+    /// The certificate by reference. Its event and batches are stored already or are in the same
+    /// [`Changes`].
     pub entry: LogEntry,
     /// This node's account of it.
     pub record: ConsensusRecord,
@@ -32,7 +33,8 @@ pub struct Changes {
     pub open_subjects: Vec<OpenSubject>,
     /// Open subjects dropped at a limit, and their conflicts.
     pub dropped_subjects: Vec<SubjectId>,
-    /// Subjects certified, appended to the log in this order; they are no longer open nor in conflict.
+    /// Subjects certified, appended to the log in this order; they are no longer open nor in
+    /// conflict.
     pub certified: Vec<Certified>,
     /// Consensus records replaced, by log entry: observations that came late.
     pub records: Vec<(u64, ConsensusRecord)>,
@@ -42,15 +44,18 @@ pub struct Changes {
     pub peers: Vec<(NodeId, PeerRow)>,
     /// How far peers' logs have been read: the next sequence number to ask for.
     pub cursors: Vec<(Cursor, u64)>,
-    /// Subjects that came into conflict; those that are certified, also by this write, are left out.
+    /// Subjects that came into conflict; those that are certified, also by this write, are left
+    /// out.
     pub conflicts: Vec<(SubjectId, ConflictRow)>,
     /// Subjects no longer in conflict though not certified: they are not open any more.
     pub conflicts_ended: Vec<SubjectId>,
     /// Evidence of equivocation, by what it suffices for.
     pub evidence: Vec<(EvidenceSlot, EvidenceRow)>,
-    /// All that is kept of members' Git histories that are gone, oldest first, in place of what was.
+    /// All that is kept of members' Git histories that are gone, oldest first, in place of what
+    /// was.
     pub rewritten: Vec<(NodeId, Vec<RewrittenRow>)>,
-    /// Whether the own registry file is read anew: its lines are forgotten before those below are put.
+    /// Whether the own registry file is read anew: its lines are forgotten before those below are
+    /// put.
     pub own_lines_forgotten: bool,
     /// Lines of the own registry file, by subject; `None` removes one.
     pub own_lines: Vec<(SubjectId, Option<OwnLineRow>)>,
@@ -60,7 +65,8 @@ pub struct Changes {
     pub divergences: Vec<(SubjectId, DivergenceRow)>,
     /// Events offered while nothing could be signed; `None` removes one.
     pub kept_offers: Vec<(SubjectId, Option<Event>)>,
-    /// All that is kept of the operator's decisions about a subject, oldest first, in place of what was.
+    /// All that is kept of the operator's decisions about a subject, oldest first, in place of what
+    /// was.
     pub decisions: Vec<(SubjectId, Vec<DecisionRow>)>,
     /// Things that must leave the node.
     pub outbox: Vec<OutboxRow>,
@@ -70,14 +76,16 @@ pub struct Changes {
     pub anchors: Vec<(Sha256Hash, AnchorRow)>,
     /// Epochs entered.
     pub epochs: Vec<(Epoch, EpochRow)>,
-    /// [`Journal::sequence`](crate::Journal::sequence) as of now. A journal that is shorter later was rolled back.
+    /// [`Journal::sequence`](crate::Journal::sequence) as of now. A journal that is shorter later
+    /// was rolled back.
     pub journal_sequence: Option<u64>,
 }
 
 /// What a write did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Written {
-    /// Log sequence number of the first of [`Changes::certified`]; the log's size if there were none.
+    /// Log sequence number of the first of [`Changes::certified`]; the log's size if there were
+    /// none.
     pub first_sequence: u64,
     /// Keys of [`Changes::outbox`], in order.
     pub outbox: Vec<OutboxKey>,

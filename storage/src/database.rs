@@ -1,4 +1,5 @@
-//! sled, guarded. It panics on some damaged files and its `flush` does not sync, so every call goes through
+//! sled, guarded. It panics on some damaged files and its `flush` does not sync, so every call goes
+//! through
 //! [`Database`]: a panic becomes [`StorageError::Damaged`], and [`Database::apply`] syncs the file itself.
 
 use std::fmt;
@@ -13,12 +14,12 @@ use crate::hooks::{Hooks, Point};
 use crate::lock::patiently;
 use crate::open::sync_dir;
 
-/// Bytes of pages that sled keeps in memory, by its own count; the process holds two to three times that. sled divides
-/// it into 256 parts and keeps no page larger than one: with less than this, pages of batches are read from disk again
-/// for every row, and a scan takes three times as long.
+/// Bytes of pages that sled keeps in memory, by its own count; the process holds two to three times
+/// that. sled divides it into 256 parts and keeps no page larger than one: with less than this,
+/// pages of batches are read from disk again for every row, and a scan takes three times as long.
 const CACHE_BYTES: u64 = 32 * 1024 * 1024;
-/// sled puts a page of more than a quarter of this into a file of its own, which it never syncs; a page holds up to
-/// 16 neighbouring rows, so rows up to 32 KiB are safe from that.
+/// sled puts a page of more than a quarter of this into a file of its own, which it never syncs; a
+/// page holds up to 16 neighbouring rows, so rows up to 32 KiB are safe from that.
 const SEGMENT_BYTES: usize = 2 * 1024 * 1024;
 /// How often sled syncs in the background, in milliseconds.
 const FLUSH_EVERY_MS: u64 = 500;
@@ -70,7 +71,9 @@ impl Batch {
 
 impl fmt::Debug for Database {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Database").field("path", &self.path).finish_non_exhaustive()
+        f.debug_struct("Database")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
     }
 }
 
@@ -92,7 +95,11 @@ impl Database {
     pub(crate) fn open(path: &Path, hooks: &Hooks) -> Result<Self, StorageError> {
         #[cfg(feature = "simulation")]
         if let Some(rows) = hooks.disk.as_ref().and_then(crate::simulation::Disk::rows) {
-            return Ok(Self { rows: Backend::Memory(rows), path: path.to_owned(), hooks: hooks.clone() });
+            return Ok(Self {
+                rows: Backend::Memory(rows),
+                path: path.to_owned(),
+                hooks: hooks.clone(),
+            });
         }
         let config = sled::Config::new()
             .path(path)
@@ -103,7 +110,11 @@ impl Database {
         let db = patiently(|| guard(path, || config.open()))?;
         let file = path.join("db");
         let data = File::open(&file).map_err(StorageError::io("open", &file))?;
-        Ok(Self { rows: Backend::Sled { db, data }, path: path.to_owned(), hooks: hooks.clone() })
+        Ok(Self {
+            rows: Backend::Sled { db, data },
+            path: path.to_owned(),
+            hooks: hooks.clone(),
+        })
     }
 
     /// Its directory.
@@ -127,11 +138,18 @@ impl Database {
             #[cfg(feature = "simulation")]
             Backend::Memory(rows) => {
                 let range = IVec::from(from)..IVec::from(to);
-                let found: Vec<_> = rows_of(rows).range(range).map(|(k, v)| Ok((k.clone(), v.clone()))).collect();
+                let found: Vec<_> = rows_of(rows)
+                    .range(range)
+                    .map(|(k, v)| Ok((k.clone(), v.clone())))
+                    .collect();
                 Box::new(found.into_iter())
             }
         };
-        Rows { path: &self.path, iter: rows, failed: false }
+        Rows {
+            path: &self.path,
+            iter: rows,
+            failed: false,
+        }
     }
 
     /// Applies all of `batch` or nothing, and returns once it is on disk, also for a loss of power.
@@ -155,7 +173,8 @@ impl Database {
                 if self.hooks.is_simulated() {
                     return Ok(());
                 }
-                data.sync_data().map_err(StorageError::io("sync", &self.path))
+                data.sync_data()
+                    .map_err(StorageError::io("sync", &self.path))
             }
             #[cfg(feature = "simulation")]
             Backend::Memory(rows) => {
@@ -185,14 +204,20 @@ impl Database {
         match &self.rows {
             Backend::Sled { db, .. } => guard(&self.path, || db.size_on_disk()),
             #[cfg(feature = "simulation")]
-            Backend::Memory(rows) => Ok(rows_of(rows).iter().map(|(k, v)| (k.len() + v.len()) as u64).sum()),
+            Backend::Memory(rows) => Ok(rows_of(rows)
+                .iter()
+                .map(|(k, v)| (k.len() + v.len()) as u64)
+                .sum()),
         }
     }
 }
 
 #[cfg(feature = "simulation")]
-fn rows_of(rows: &std::sync::Mutex<crate::simulation::Rows>) -> std::sync::MutexGuard<'_, crate::simulation::Rows> {
-    rows.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+fn rows_of(
+    rows: &std::sync::Mutex<crate::simulation::Rows>,
+) -> std::sync::MutexGuard<'_, crate::simulation::Rows> {
+    rows.lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 type RowIter = Box<dyn DoubleEndedIterator<Item = sled::Result<Row>>>;
@@ -231,7 +256,8 @@ impl Iterator for Rows<'_> {
     }
 }
 
-/// Runs a call of sled, whose state is not used again by this crate after a panic: the store is closed or poisoned.
+/// Runs a call of sled, whose state is not used again by this crate after a panic: the store is
+/// closed or poisoned.
 fn guard<T>(path: &Path, call: impl FnOnce() -> sled::Result<T>) -> Result<T, StorageError> {
     match catch_unwind(AssertUnwindSafe(call)) {
         Ok(Ok(value)) => Ok(value),
@@ -239,10 +265,17 @@ fn guard<T>(path: &Path, call: impl FnOnce() -> sled::Result<T>) -> Result<T, St
         Err(panic) => {
             let words = words_of(&*panic);
             if is_shortage(&words) {
-                let reason = format!("the system has no memory, threads or files left for it ({words})");
-                return Err(StorageError::Database { path: path.to_owned(), reason });
+                let reason =
+                    format!("the system has no memory, threads or files left for it ({words})");
+                return Err(StorageError::Database {
+                    path: path.to_owned(),
+                    reason,
+                });
             }
-            Err(StorageError::damaged(path, format!("sled panicked: {words}")))
+            Err(StorageError::damaged(
+                path,
+                format!("sled panicked: {words}"),
+            ))
         }
     }
 }
@@ -251,8 +284,13 @@ fn translate(path: &Path, error: sled::Error) -> StorageError {
     match error {
         sled::Error::Corruption { .. } => StorageError::damaged(path, error.to_string()),
         // sled wraps the lock's error into one of kind `Other`
-        sled::Error::Io(e) if e.to_string().contains("could not acquire lock") => StorageError::InUse(path.to_owned()),
-        error => StorageError::Database { path: path.to_owned(), reason: error.to_string() },
+        sled::Error::Io(e) if e.to_string().contains("could not acquire lock") => {
+            StorageError::InUse(path.to_owned())
+        }
+        error => StorageError::Database {
+            path: path.to_owned(),
+            reason: error.to_string(),
+        },
     }
 }
 
@@ -260,14 +298,25 @@ fn translate(path: &Path, error: sled::Error) -> StorageError {
 fn is_shortage(words: &str) -> bool {
     // ENOMEM, EAGAIN, EMFILE, ENFILE
     const NUMBERS: [&str; 4] = ["code: 12,", "code: 11,", "code: 24,", "code: 23,"];
-    const WORDS: [&str; 5] = ["alloc", "memory", "too many open files", "spawn", "os error 12"];
+    const WORDS: [&str; 5] = [
+        "alloc",
+        "memory",
+        "too many open files",
+        "spawn",
+        "os error 12",
+    ];
     let lower = words.to_lowercase();
-    WORDS.iter().chain(&NUMBERS).any(|word| lower.contains(word))
+    WORDS
+        .iter()
+        .chain(&NUMBERS)
+        .any(|word| lower.contains(word))
 }
 
 fn words_of(panic: &(dyn std::any::Any + Send)) -> String {
     let words = panic.downcast_ref::<String>().map(String::as_str);
-    let words = words.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without words");
+    let words = words
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("without words");
     words.chars().take(200).collect()
 }
 
@@ -283,13 +332,17 @@ mod tests {
             "failed to spawn thread: Os { code: 11, kind: WouldBlock, message: \"Resource temporarily unavailable\" }",
             "Os { code: 24, kind: Uncategorized, message: \"Too many open files\" }",
         ] {
-            let failed = guard(Path::new("db"), || -> sled::Result<()> { std::panic::panic_any(words.to_owned()) });
+            let failed = guard(Path::new("db"), || -> sled::Result<()> {
+                std::panic::panic_any(words.to_owned())
+            });
             assert!(
                 matches!(&failed, Err(StorageError::Database { reason, .. }) if reason.contains("no memory")),
                 "{failed:?}"
             );
         }
-        let failed = guard(Path::new("db"), || -> sled::Result<()> { std::panic::panic_any("bad checksum") });
+        let failed = guard(Path::new("db"), || -> sled::Result<()> {
+            std::panic::panic_any("bad checksum")
+        });
         assert!(matches!(failed, Err(StorageError::Damaged { .. })));
     }
 }

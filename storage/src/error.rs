@@ -22,7 +22,9 @@ pub enum StorageError {
     #[error("'{0}' is in use by another process; stop that node or choose another data directory")]
     InUse(PathBuf),
     /// The data is of another federation.
-    #[error("'{path}' belongs to federation {found}, not to {expected}; choose the data directory of this federation")]
+    #[error(
+        "'{path}' belongs to federation {found}, not to {expected}; choose the data directory of this federation"
+    )]
     OtherFederation {
         /// Which data.
         path: PathBuf,
@@ -32,7 +34,9 @@ pub enum StorageError {
         expected: FederationId,
     },
     /// The data is of another node.
-    #[error("'{path}' belongs to node {found}, not to {expected}; choose the data directory that goes with this key")]
+    #[error(
+        "'{path}' belongs to node {found}, not to {expected}; choose the data directory that goes with this key"
+    )]
     OtherNode {
         /// Which data.
         path: PathBuf,
@@ -76,7 +80,9 @@ pub enum StorageError {
         reason: String,
     },
     /// A write or sync of the journal failed before; what is on disk is uncertain.
-    #[error("an earlier write to '{0}' failed, nothing may be signed any more; restart the node once the disk is well")]
+    #[error(
+        "an earlier write to '{0}' failed, nothing may be signed any more; restart the node once the disk is well"
+    )]
     JournalPoisoned(PathBuf),
     /// A record that does not fit.
     #[error("a record of {size} bytes for {place} exceeds document_bytes = {limit}")]
@@ -89,7 +95,9 @@ pub enum StorageError {
         limit: usize,
     },
     /// The database does not hold what it must.
-    #[error("the database '{path}' is damaged: {reason}; it has to be set aside and rebuilt from peers or Git")]
+    #[error(
+        "the database '{path}' is damaged: {reason}; it has to be set aside and rebuilt from peers or Git"
+    )]
     Damaged {
         /// Its directory.
         path: PathBuf,
@@ -97,7 +105,9 @@ pub enum StorageError {
         reason: String,
     },
     /// The database failed at run time: disk full, input/output error.
-    #[error("the database '{path}' failed: {reason}; check the disk's space and health, then restart the node")]
+    #[error(
+        "the database '{path}' failed: {reason}; check the disk's space and health, then restart the node"
+    )]
     Database {
         /// Its directory.
         path: PathBuf,
@@ -105,7 +115,9 @@ pub enum StorageError {
         reason: String,
     },
     /// A write of the database failed before; what is on disk is uncertain.
-    #[error("an earlier write to the database '{0}' failed, nothing more is written; restart the node")]
+    #[error(
+        "an earlier write to the database '{0}' failed, nothing more is written; restart the node"
+    )]
     Poisoned(PathBuf),
     /// Certifying, or opening again, what is certified.
     #[error("subject {subject} is certified already, as log entry {sequence}; nothing was written")]
@@ -134,8 +146,8 @@ pub enum StorageError {
 }
 
 impl StorageError {
-    /// Whether the node can no longer promise that what it signs or acknowledges is on disk: it must stop voting.
-    /// The others refuse one call, or the start.
+    /// Whether the node can no longer promise that what it signs or acknowledges is on disk: it
+    /// must stop voting. The others refuse one call, or the start.
     pub fn is_fatal(&self) -> bool {
         matches!(
             self,
@@ -148,10 +160,17 @@ impl StorageError {
     }
 
     pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
-        move |source| Self::Io { doing, path: path.to_owned(), source }
+        move |source| Self::Io {
+            doing,
+            path: path.to_owned(),
+            source,
+        }
     }
 
     pub(crate) fn damaged(path: &Path, reason: impl Into<String>) -> Self {
-        Self::Damaged { path: path.to_owned(), reason: reason.into() }
+        Self::Damaged {
+            path: path.to_owned(),
+            reason: reason.into(),
+        }
     }
 }

@@ -22,7 +22,10 @@ pub(crate) fn node(index: u8) -> NodeId {
 }
 
 pub(crate) fn owner() -> Owner {
-    Owner { federation: FEDERATION, node: node(0) }
+    Owner {
+        federation: FEDERATION,
+        node: node(0),
+    }
 }
 
 pub(crate) fn event(number: u64) -> Event {
@@ -30,7 +33,11 @@ pub(crate) fn event(number: u64) -> Event {
 }
 
 pub(crate) fn subject(number: u64) -> Subject {
-    Subject { event: "blueprint_tagged".into(), version: format!("v{number}"), occurrence: String::new() }
+    Subject {
+        event: "blueprint_tagged".into(),
+        version: format!("v{number}"),
+        occurrence: String::new(),
+    }
 }
 
 /// One signer's precommits for the events with these numbers.
@@ -43,7 +50,12 @@ pub(crate) fn precommits(signer: u8, numbers: std::ops::Range<u64>) -> VerifiedB
         ballot: Some(event(number).choice()),
         observed: false,
     };
-    VerifiedBatch::sign(&testing::key(signer), &FEDERATION, Statements::Votes(numbers.map(vote).collect())).unwrap()
+    VerifiedBatch::sign(
+        &testing::key(signer),
+        &FEDERATION,
+        Statements::Votes(numbers.map(vote).collect()),
+    )
+    .unwrap()
 }
 
 pub(crate) fn record(number: u64) -> ConsensusRecord {
@@ -71,17 +83,29 @@ pub(crate) fn record(number: u64) -> ConsensusRecord {
 
 /// Certifies the events with these numbers by precommits of three, each in one batch.
 pub(crate) fn certify(numbers: std::ops::Range<u64>) -> Changes {
-    let batches: Vec<_> = (0..3).map(|signer| precommits(signer, numbers.clone())).collect();
+    let batches: Vec<_> = (0..3)
+        .map(|signer| precommits(signer, numbers.clone()))
+        .collect();
     let certified = |(index, number)| {
-        let at = |batch: &VerifiedBatch| BatchRef { signer: batch.signer(), root: batch.root(), index };
+        let at = |batch: &VerifiedBatch| BatchRef {
+            signer: batch.signer(),
+            root: batch.root(),
+            index,
+        };
         let entry = LogEntry {
             subject: subject(number),
             epoch: Epoch(0),
             round: Round(0),
             choice: event(number).choice(),
-            precommits: batches.iter().map(|batch| ProofRef::Batch(at(batch))).collect(),
+            precommits: batches
+                .iter()
+                .map(|batch| ProofRef::Batch(at(batch)))
+                .collect(),
         };
-        Certified { entry, record: record(number) }
+        Certified {
+            entry,
+            record: record(number),
+        }
     };
     Changes {
         events: numbers.clone().map(event).collect(),
@@ -94,7 +118,10 @@ pub(crate) fn certify(numbers: std::ops::Range<u64>) -> Changes {
 /// Whether the certificate of log entry `sequence` verifies, signature by signature.
 pub(crate) fn check_certificate(store: &crate::Store, sequence: u64, number: u64) {
     let certificate = store.certificate(sequence).unwrap().unwrap();
-    assert_eq!((&certificate.event, &certificate.subject), (&event(number), &subject(number)));
+    assert_eq!(
+        (&certificate.event, &certificate.subject),
+        (&event(number), &subject(number))
+    );
     assert_eq!(certificate.precommits.len(), 3);
     for proof in &certificate.precommits {
         let vote = Vote {
@@ -106,6 +133,8 @@ pub(crate) fn check_certificate(store: &crate::Store, sequence: u64, number: u64
             observed: false,
         };
         let key = ssid_protocol::identity::VerifyKey::parse(proof.signer).unwrap();
-        proof.verify(Kind::Votes, &vote.leaf_bytes(), &key, &FEDERATION).unwrap();
+        proof
+            .verify(Kind::Votes, &vote.leaf_bytes(), &key, &FEDERATION)
+            .unwrap();
     }
 }

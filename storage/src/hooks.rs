@@ -1,11 +1,14 @@
-//! Where a simulation steps between a write and the disk. Built without the feature `simulation` there is nothing here:
-//! every point is passed.
+//! Where a simulation steps between a write and the disk. Built without the feature `simulation`
+//! there is nothing here: every point is passed.
 
 use std::io;
 
 /// The instants of a write at which a machine may die, in the order of one tick's writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[cfg_attr(not(feature = "simulation"), expect(unreachable_pub, reason = "simulations name them"))]
+#[cfg_attr(
+    not(feature = "simulation"),
+    expect(unreachable_pub, reason = "simulations name them")
+)]
 pub enum Point {
     /// The journal's records are not written yet.
     JournalWrite,
@@ -41,7 +44,8 @@ const PAGE: usize = 4096;
 pub(crate) struct Dead {
     /// How much of what was written and not synced is on disk all the same, of 1000.
     pub(crate) survives: u16,
-    /// `None`: that is the beginning of it. Else it is each page with that chance, by this number's bits.
+    /// `None`: that is the beginning of it. Else it is each page with that chance, by this number's
+    /// bits.
     pub(crate) pages: Option<u64>,
 }
 
@@ -58,7 +62,9 @@ impl Dead {
     fn leaves_beginning(self, synced: &[u8], written: &[u8]) -> Vec<u8> {
         let differs = |at: &usize| synced.get(*at) != written.get(*at);
         let first = (0..written.len()).find(differs).unwrap_or(written.len());
-        let end = (first..written.len()).rfind(differs).map_or(first, |last| last + 1);
+        let end = (first..written.len())
+            .rfind(differs)
+            .map_or(first, |last| last + 1);
         let kept = first + (end - first) * usize::from(self.survives.min(1000)) / 1000;
         let old = synced.get(kept..).unwrap_or_default();
         [&written[..kept], old].concat()
@@ -70,13 +76,21 @@ impl Dead {
     }
 
     pub(crate) fn error(self) -> io::Error {
-        io::Error::other(format!("the simulated machine died, and {} of 1000 survive", self.survives))
+        io::Error::other(format!(
+            "the simulated machine died, and {} of 1000 survive",
+            self.survives
+        ))
     }
 }
 
-/// `written` where `survives` says so of a page's number, else `synced`, or zeros behind its end. The file may be as long
-/// as it was written although its last pages are lost; or, by the page after the last, shorter.
-pub(crate) fn leaves_pages(synced: &[u8], written: &[u8], survives: impl Fn(u64) -> bool) -> Vec<u8> {
+/// `written` where `survives` says so of a page's number, else `synced`, or zeros behind its end.
+/// The file may be as long as it was written although its last pages are lost; or, by the page
+/// after the last, shorter.
+pub(crate) fn leaves_pages(
+    synced: &[u8],
+    written: &[u8],
+    survives: impl Fn(u64) -> bool,
+) -> Vec<u8> {
     let mut left = synced.to_vec();
     left.resize(written.len().max(synced.len()), 0);
     let mut end = synced.len();
@@ -121,7 +135,11 @@ impl Hooks {
 }
 
 #[cfg(not(feature = "simulation"))]
-#[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "the shape of the simulated one")]
+#[expect(
+    clippy::unused_self,
+    clippy::unnecessary_wraps,
+    reason = "the shape of the simulated one"
+)]
 impl Hooks {
     pub(crate) fn pass(&self, _: Point) -> Result<(), Dead> {
         Ok(())

@@ -1,8 +1,11 @@
-//! How keys of tables become bytes: big-endian and of fixed length, so that byte order is key order.
+//! How keys of tables become bytes: big-endian and of fixed length, so that byte order is key
+//! order.
 
 use ssid_protocol::batch::Kind;
 use ssid_protocol::evidence::{EvidenceKind, EvidenceSlot};
-use ssid_protocol::id::{Choice, ContentDigest, Epoch, EventHash, LogId, MerkleHash, NodeId, Sha256Hash, SubjectId};
+use ssid_protocol::id::{
+    Choice, ContentDigest, Epoch, EventHash, LogId, MerkleHash, NodeId, Sha256Hash, SubjectId,
+};
 
 use crate::rows::{BatchKey, Cursor, OutboxKey};
 
@@ -27,7 +30,15 @@ macro_rules! hash_keys {
         }
     )*};
 }
-hash_keys!(ContentDigest, SubjectId, NodeId, Sha256Hash, EventHash, LogId, MerkleHash);
+hash_keys!(
+    ContentDigest,
+    SubjectId,
+    NodeId,
+    Sha256Hash,
+    EventHash,
+    LogId,
+    MerkleHash
+);
 
 impl Key for () {
     fn write(&self, _: &mut Vec<u8>) {}
@@ -123,7 +134,10 @@ impl Key for Choice {
 
     fn parse(bytes: &[u8]) -> Option<Self> {
         let (event_hash, content_digest) = parse_pair::<EventHash, ContentDigest, 32>(bytes)?;
-        Some(Self { event_hash, content_digest })
+        Some(Self {
+            event_hash,
+            content_digest,
+        })
     }
 }
 
@@ -150,7 +164,11 @@ impl Key for EvidenceSlot {
         let (named, epoch) = parse_pair::<Vec<u8>, Epoch, 8>(bytes)?;
         let (member, kind) = parse_pair::<NodeId, u8, 1>(&named)?;
         let kind = EvidenceKind::ALL.into_iter().find(|k| k.byte() == kind)?;
-        Some(Self { member, kind, epoch })
+        Some(Self {
+            member,
+            kind,
+            epoch,
+        })
     }
 }
 
@@ -174,7 +192,13 @@ impl Key for BatchKey {
     }
 
     fn parse(bytes: &[u8]) -> Option<Self> {
-        const KINDS: [Kind; 5] = [Kind::Events, Kind::Votes, Kind::Heartbeat, Kind::Proposals, Kind::Closes];
+        const KINDS: [Kind; 5] = [
+            Kind::Events,
+            Kind::Votes,
+            Kind::Heartbeat,
+            Kind::Proposals,
+            Kind::Closes,
+        ];
         let (named, root) = parse_pair::<Vec<u8>, MerkleHash, 32>(bytes)?;
         let (signer, kind) = parse_pair::<NodeId, u8, 1>(&named)?;
         let kind = KINDS.into_iter().find(|k| k.byte() == kind)?;

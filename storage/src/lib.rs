@@ -1,5 +1,6 @@
-//! What an SSID node remembers, on one disk, as typed tables: the protocol's types go in and come out, nobody outside
-//! handles bytes. Knows nothing of networks, clocks or tasks; every call blocks until it is done.
+//! What an SSID node remembers, on one disk, as typed tables: the protocol's types go in and come
+//! out, nobody outside handles bytes. Knows nothing of networks, clocks or tasks; every call blocks
+//! until it is done.
 //!
 //! One data directory holds three things, in the order of how much their loss matters:
 //!
@@ -9,8 +10,9 @@
 //! | `log.head` | [`log_head`] | how much the database must hold at least (SPEC §11) | the database is set aside |
 //! | `db/` | [`store`], [`writer`] | everything else, in sled | rebuilt from peers or Git |
 //!
-//! A write goes journal first ([`Journal::commit`]), then database and head ([`Writer::write`]), and only then may
-//! anything be sent. Every record on disk begins with a format byte (see `codec`).
+//! A write goes journal first ([`Journal::commit`]), then database and head ([`Writer::write`]),
+//! and only then may anything be sent. Every record on disk begins with a format byte (see
+//! `codec`).
 
 #![deny(missing_docs)]
 
@@ -49,8 +51,9 @@ pub use journal::{Journal, JournalRecord, NoteKind, OperatorNote, Recovery};
 pub use log_head::HeadState;
 pub use open::SetAside;
 pub use rows::{
-    AnchorRow, BatchKey, BatchRef, ConflictRow, Cursor, DecisionRow, DivergenceRow, EpochRow, EvidenceRow, LogEntry,
-    OpenSubject, OutboxKey, OutboxRow, OwnLineRow, PeerRow, ProofRef, RewrittenRow, StoredBatchRow, SubjectState,
+    AnchorRow, BatchKey, BatchRef, ConflictRow, Cursor, DecisionRow, DivergenceRow, EpochRow,
+    EvidenceRow, LogEntry, OpenSubject, OutboxKey, OutboxRow, OwnLineRow, PeerRow, ProofRef,
+    RewrittenRow, StoredBatchRow, SubjectState,
 };
 pub use store::{LogHead, Owner, Store};
 pub use writer::Writer;

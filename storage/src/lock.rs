@@ -1,8 +1,8 @@
 //! Locks on files, so that one process at a time uses a data directory.
 //!
-//! A lock is the open file's, and a process that this one is just starting (Git, say) shares its open files for the
-//! instant between fork and exec: a file closed meanwhile stays locked as long. So a refusal is final only after a
-//! short while.
+//! A lock is the open file's, and a process that this one is just starting (Git, say) shares its
+//! open files for the instant between fork and exec: a file closed meanwhile stays locked as long.
+//! So a refusal is final only after a short while.
 
 use std::fs::{File, TryLockError};
 use std::path::Path;
@@ -18,7 +18,8 @@ const PAUSE: Duration = Duration::from_millis(30);
 /// Locks `file`, which is open at `path`, until it is closed.
 ///
 /// # Errors
-/// [`StorageError::InUse`] if another holds the lock for longer than 0.3 s; or if the operating system refuses.
+/// [`StorageError::InUse`] if another holds the lock for longer than 0.3 s; or if the operating
+/// system refuses.
 pub(crate) fn lock(path: &Path, file: &File) -> Result<(), StorageError> {
     patiently(|| match file.try_lock() {
         Ok(()) => Ok(()),
@@ -27,8 +28,8 @@ pub(crate) fn lock(path: &Path, file: &File) -> Result<(), StorageError> {
     })
 }
 
-/// As [`lock`], for a file that may be replaced: refused too if, between opening and locking, another process put another
-/// file in its place.
+/// As [`lock`], for a file that may be replaced: refused too if, between opening and locking,
+/// another process put another file in its place.
 pub(crate) fn lock_current(path: &Path, file: &File) -> Result<(), StorageError> {
     lock(path, file)?;
     if is_replaced(path, file).map_err(StorageError::io("open", path))? {
@@ -51,7 +52,9 @@ fn is_replaced(_: &Path, _: &File) -> std::io::Result<bool> {
 }
 
 /// Repeats `open` for a short while as long as what it opens is in use.
-pub(crate) fn patiently<T>(mut open: impl FnMut() -> Result<T, StorageError>) -> Result<T, StorageError> {
+pub(crate) fn patiently<T>(
+    mut open: impl FnMut() -> Result<T, StorageError>,
+) -> Result<T, StorageError> {
     for _ in 1..TRIES {
         match open() {
             Err(StorageError::InUse(_)) => std::thread::sleep(PAUSE),

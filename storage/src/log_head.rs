@@ -1,10 +1,10 @@
-//! `log.head`: how much the database must hold at least (SPEC §11), outside the database, so that a database that
-//! lost rows cannot hide it.
+//! `log.head`: how much the database must hold at least (SPEC §11), outside the database, so that a
+//! database that lost rows cannot hide it.
 //!
-//! Two slots, each in a page of its own. A write goes over the one that does not hold the latest state, so that a torn
-//! write leaves the other; a slot found torn is mended before anything else is written. Both are there from the start: the
-//! file is made as a whole and takes its place by a rename, so no crash leaves half of it, and a full disk cannot refuse
-//! a write.
+//! Two slots, each in a page of its own. A write goes over the one that does not hold the latest
+//! state, so that a torn write leaves the other; a slot found torn is mended before anything else
+//! is written. Both are there from the start: the file is made as a whole and takes its place by a
+//! rename, so no crash leaves half of it, and a full disk cannot refuse a write.
 //!
 //! ```text
 //! 0          4           5            13         21        53                   61          93          97
@@ -36,7 +36,11 @@ const SLOT_DISTANCE: usize = 4096;
 const FILE_BYTES: usize = 2 * SLOT_DISTANCE;
 
 /// Where making the file may be cut short.
-const CREATION: Points = Points { write: Point::HeadCreate, replace: Point::HeadReplace, sync: Point::HeadReplaceSync };
+const CREATION: Points = Points {
+    write: Point::HeadCreate,
+    replace: Point::HeadReplace,
+    sync: Point::HeadReplaceSync,
+};
 
 /// What `log.head` says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,7 +130,12 @@ impl HeadFile {
         options.read(true).write(true).create(true).truncate(false);
         let file = regular::open(&mut options, path).map_err(StorageError::io("open", path))?;
         lock_current(path, &file)?;
-        Ok(Self { path: path.to_owned(), file, hooks: hooks.clone(), next: 0 })
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+            hooks: hooks.clone(),
+            next: 0,
+        })
     }
 
     /// Where it is.
@@ -140,7 +149,9 @@ impl HeadFile {
     /// If it cannot be read or mended, or is of a later version.
     pub(crate) fn read(&mut self) -> Result<Found, StorageError> {
         let mut bytes = Vec::new();
-        self.file.seek(SeekFrom::Start(0)).map_err(StorageError::io("read", &self.path))?;
+        self.file
+            .seek(SeekFrom::Start(0))
+            .map_err(StorageError::io("read", &self.path))?;
         // nobody but us makes this file longer; a longer one is not read whole
         let read = (&self.file).take(FILE_BYTES as u64).read_to_end(&mut bytes);
         read.map_err(StorageError::io("read", &self.path))?;
@@ -164,25 +175,38 @@ impl HeadFile {
 
     /// The state in a slot; `None` if it is torn.
     fn slot(&self, bytes: &[u8], slot: usize) -> Result<Option<HeadState>, StorageError> {
-        let bytes = bytes.get(slot * SLOT_DISTANCE..).and_then(<[u8]>::first_chunk);
+        let bytes = bytes
+            .get(slot * SLOT_DISTANCE..)
+            .and_then(<[u8]>::first_chunk);
         match bytes.map(HeadState::of_slot) {
             Some(Slot::Valid(state)) => Ok(Some(state)),
             Some(Slot::OtherFormat(found)) if found > FORMAT => {
                 let place = format!("'{}'", self.path.display());
-                Err(StorageError::NewerFormat { place, found: found.into(), known: FORMAT.into() })
+                Err(StorageError::NewerFormat {
+                    place,
+                    found: found.into(),
+                    known: FORMAT.into(),
+                })
             }
             Some(Slot::OtherFormat(_) | Slot::Torn) | None => Ok(None),
         }
     }
 
-    /// Starts the file anew with `state` in both slots, on disk when this returns. A crash leaves it as it was.
+    /// Starts the file anew with `state` in both slots, on disk when this returns. A crash leaves
+    /// it as it was.
     pub(crate) fn reset(&mut self, state: HeadState) -> Result<(), StorageError> {
         let mut bytes = vec![0; FILE_BYTES];
         for start in [0, SLOT_DISTANCE] {
             bytes[start..start + SLOT_BYTES].copy_from_slice(&state.to_slot());
         }
         let mut options = OpenOptions::new();
-        let file = write_beside(&self.path, &bytes, options.read(true).write(true), &self.hooks, CREATION)?;
+        let file = write_beside(
+            &self.path,
+            &bytes,
+            options.read(true).write(true),
+            &self.hooks,
+            CREATION,
+        )?;
         take_place(&self.path, &self.hooks, CREATION)?;
         self.file = file;
         self.next = 0;
@@ -197,7 +221,12 @@ impl HeadFile {
         Ok(())
     }
 
-    fn write_slot(&mut self, slot: usize, state: HeadState, sync: bool) -> Result<(), StorageError> {
+    fn write_slot(
+        &mut self,
+        slot: usize,
+        state: HeadState,
+        sync: bool,
+    ) -> Result<(), StorageError> {
         let (start, bytes) = (slot * SLOT_DISTANCE, state.to_slot());
         if let Err(dead) = self.hooks.pass(Point::HeadWrite) {
             return Err(StorageError::io("write", &self.path)(dead.error()));
@@ -205,7 +234,9 @@ impl HeadFile {
         self.note_unsynced();
         if let Err(dead) = self.hooks.pass(Point::HeadSync) {
             let mut old = vec![0; SLOT_BYTES];
-            self.file.seek(SeekFrom::Start(start as u64)).map_err(StorageError::io("read", &self.path))?;
+            self.file
+                .seek(SeekFrom::Start(start as u64))
+                .map_err(StorageError::io("read", &self.path))?;
             // of a file that was cut there are zeros
             let read = (&self.file).take(SLOT_BYTES as u64).read(&mut old);
             read.map_err(StorageError::io("read", &self.path))?;
@@ -245,12 +276,18 @@ impl HeadFile {
             disk.head_synced();
             return Ok(());
         }
-        self.file.sync_data().map_err(StorageError::io("sync", &self.path))
+        self.file
+            .sync_data()
+            .map_err(StorageError::io("sync", &self.path))
     }
 
     fn put(&mut self, start: usize, bytes: &[u8]) -> Result<(), StorageError> {
-        self.file.seek(SeekFrom::Start(start as u64)).map_err(StorageError::io("write", &self.path))?;
-        self.file.write_all(bytes).map_err(StorageError::io("write", &self.path))
+        self.file
+            .seek(SeekFrom::Start(start as u64))
+            .map_err(StorageError::io("write", &self.path))?;
+        self.file
+            .write_all(bytes)
+            .map_err(StorageError::io("write", &self.path))
     }
 }
 
@@ -260,7 +297,13 @@ mod tests {
 
     fn state(writes: u64) -> HeadState {
         let root = MerkleHash([writes as u8; 32]);
-        HeadState { writes, size: writes * 3, root, journal_sequence: 7, log_id: LogId([9; 32]) }
+        HeadState {
+            writes,
+            size: writes * 3,
+            root,
+            journal_sequence: 7,
+            log_id: LogId([9; 32]),
+        }
     }
 
     fn open(path: &Path) -> HeadFile {
@@ -286,20 +329,32 @@ mod tests {
             let mut bytes = good.clone();
             bytes[latest * SLOT_DISTANCE + byte] ^= 0x10;
             std::fs::write(&path, &bytes).unwrap();
-            assert_eq!(open(&path).read().unwrap(), Found::State(state(4)), "byte {byte}");
+            assert_eq!(
+                open(&path).read().unwrap(),
+                Found::State(state(4)),
+                "byte {byte}"
+            );
             let mended = std::fs::read(&path).unwrap();
-            assert_eq!(mended[..SLOT_BYTES], mended[SLOT_DISTANCE..][..SLOT_BYTES], "byte {byte}");
+            assert_eq!(
+                mended[..SLOT_BYTES],
+                mended[SLOT_DISTANCE..][..SLOT_BYTES],
+                "byte {byte}"
+            );
         }
         for length in [1, 96, 97, 4096, 4192] {
             std::fs::write(&path, &good[..length]).unwrap();
             let found = open(&path).read().unwrap();
             let first = Found::State(state(if latest == 0 { 5 } else { 4 }));
-            assert_eq!(found, if length < 97 { Found::Damaged } else { first }, "length {length}");
+            assert_eq!(
+                found,
+                if length < 97 { Found::Damaged } else { first },
+                "length {length}"
+            );
         }
     }
 
-    /// Whatever the database's count of writes is after a crash, and however many writes are torn one after the other: each
-    /// tears the slot that does not hold what is known.
+    /// Whatever the database's count of writes is after a crash, and however many writes are torn
+    /// one after the other: each tears the slot that does not hold what is known.
     #[test]
     fn one_torn_write_after_the_other_leaves_the_latest_state() {
         for jump in [1, 2, 3] {
@@ -309,7 +364,11 @@ mod tests {
             let mut known = 0;
             for torn in 1..8 {
                 let mut head = open(&path);
-                assert_eq!(head.read().unwrap(), Found::State(state(known)), "jump {jump}, torn {torn}");
+                assert_eq!(
+                    head.read().unwrap(),
+                    Found::State(state(known)),
+                    "jump {jump}, torn {torn}"
+                );
                 // a crash between database and head leaves the database ahead
                 known += jump;
                 head.write(state(known), true).unwrap();
@@ -317,7 +376,9 @@ mod tests {
                 head.write(state(known + jump), false).unwrap();
                 drop(head);
                 let mut bytes = std::fs::read(&path).unwrap();
-                let changed = (0..FILE_BYTES).find(|at| bytes[*at] != before[*at]).unwrap();
+                let changed = (0..FILE_BYTES)
+                    .find(|at| bytes[*at] != before[*at])
+                    .unwrap();
                 bytes[changed + torn..changed + SLOT_BYTES - changed % SLOT_DISTANCE].fill(0xee);
                 std::fs::write(&path, &bytes).unwrap();
             }
@@ -331,7 +392,10 @@ mod tests {
         std::fs::write(dir.path().join("log.head.new"), vec![7; 3 * FILE_BYTES]).unwrap();
         let mut head = open(&path);
         head.reset(state(3)).unwrap();
-        assert!(matches!(HeadFile::open(&path, &Hooks::default()), Err(StorageError::InUse(_))));
+        assert!(matches!(
+            HeadFile::open(&path, &Hooks::default()),
+            Err(StorageError::InUse(_))
+        ));
         assert_eq!(head.read().unwrap(), Found::State(state(3)));
         head.reset(state(4)).unwrap();
         drop(head);
@@ -350,31 +414,62 @@ mod tests {
         let checksum = crc32fast::hash(&slot[..93]);
         slot[93..].copy_from_slice(&checksum.to_be_bytes());
         head.put(0, &slot).unwrap();
-        assert!(matches!(head.read(), Err(StorageError::NewerFormat { found: 2, .. })));
-        assert!(matches!(HeadFile::open(&path, &Hooks::default()), Err(StorageError::InUse(_))));
+        assert!(matches!(
+            head.read(),
+            Err(StorageError::NewerFormat { found: 2, .. })
+        ));
+        assert!(matches!(
+            HeadFile::open(&path, &Hooks::default()),
+            Err(StorageError::InUse(_))
+        ));
     }
 
-    /// Whatever instant of making it anew a machine dies at, and whatever survives, one of the two states is there.
+    /// Whatever instant of making it anew a machine dies at, and whatever survives, one of the two
+    /// states is there.
     #[cfg(feature = "simulation")]
     #[test]
     fn a_death_while_it_is_made_leaves_the_old_or_the_new() {
         use crate::simulation::{Death, Disk};
         for old in [None, Some(state(8))] {
-            for point in [Point::HeadCreate, Point::HeadReplace, Point::HeadReplaceSync] {
-                for (survives, pages) in [(0, None), (300, None), (999, None), (500, Some(1)), (500, Some(2))] {
+            for point in [
+                Point::HeadCreate,
+                Point::HeadReplace,
+                Point::HeadReplaceSync,
+            ] {
+                for (survives, pages) in [
+                    (0, None),
+                    (300, None),
+                    (999, None),
+                    (500, Some(1)),
+                    (500, Some(2)),
+                ] {
                     let dir = tempfile::tempdir().unwrap();
                     let path = dir.path().join("log.head");
-                    old.into_iter().for_each(|old| open(&path).reset(old).unwrap());
+                    old.into_iter()
+                        .for_each(|old| open(&path).reset(old).unwrap());
                     let disk = Disk::in_memory();
-                    disk.arm(Death { point, after: 0, survives, pages });
-                    let hooks = Hooks { disk: Some(disk.clone()) };
-                    HeadFile::open(&path, &hooks).unwrap().reset(state(9)).unwrap_err();
+                    disk.arm(Death {
+                        point,
+                        after: 0,
+                        survives,
+                        pages,
+                    });
+                    let hooks = Hooks {
+                        disk: Some(disk.clone()),
+                    };
+                    HeadFile::open(&path, &hooks)
+                        .unwrap()
+                        .reset(state(9))
+                        .unwrap_err();
                     assert_eq!(disk.died_at(), Some(point));
                     disk.revive(dir.path(), None).unwrap();
                     let mut head = open(&path);
                     let found = head.read().unwrap();
                     let before = old.map_or(Found::Nothing, Found::State);
-                    assert!([before, Found::State(state(9))].contains(&found), "{point:?}: {found:?}");
+                    assert!(
+                        [before, Found::State(state(9))].contains(&found),
+                        "{point:?}: {found:?}"
+                    );
                     head.reset(state(10)).unwrap();
                     assert_eq!(head.read().unwrap(), Found::State(state(10)));
                 }

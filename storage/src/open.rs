@@ -1,8 +1,9 @@
-//! Opening a store: whose it is, whether it is whole, and what to do if it is not (SPEC §11, §10 *log_id*).
+//! Opening a store: whose it is, whether it is whole, and what to do if it is not (SPEC §11, §10
+//! *log_id*).
 //!
-//! A start reads every row once: sled opens some damaged files without a word, so what it gives back is added up and
-//! compared with what was written (`tally`), and the log with its own root and with `log.head`. The same pass rebuilds
-//! what the writer keeps in memory.
+//! A start reads every row once: sled opens some damaged files without a word, so what it gives
+//! back is added up and compared with what was written (`tally`), and the log with its own root and
+//! with `log.head`. The same pass rebuilds what the writer keeps in memory.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -46,7 +47,12 @@ pub struct SetAside {
     pub reason: String,
 }
 
-pub(crate) fn open(dir: &Path, owner: Owner, new_log: LogId, hooks: &Hooks) -> Result<(Store, Writer), StorageError> {
+pub(crate) fn open(
+    dir: &Path,
+    owner: Owner,
+    new_log: LogId,
+    hooks: &Hooks,
+) -> Result<(Store, Writer), StorageError> {
     let mut head = open_head(dir, hooks)?;
     let loaded = load(dir, owner, new_log, &mut head, hooks)?;
     Ok(loaded.into_store(owner, head))
@@ -64,7 +70,10 @@ pub(crate) fn open_or_set_aside(
         Err(StorageError::Damaged { reason, .. }) => {
             let moved_to = set_aside(dir, &mut head, new_log)?;
             tracing::warn!(moved_to = %moved_to.display(), reason, "the database is damaged and was set aside");
-            (load(dir, owner, new_log, &mut head, &hooks)?, Some(SetAside { moved_to, reason }))
+            (
+                load(dir, owner, new_log, &mut head, &hooks)?,
+                Some(SetAside { moved_to, reason }),
+            )
         }
         Err(other) => return Err(other),
     };
@@ -72,15 +81,23 @@ pub(crate) fn open_or_set_aside(
     Ok((store, writer, aside))
 }
 
-/// Loads what seems damaged once more: real damage is there again, and what only befell this process is not.
-fn load_twice(dir: &Path, owner: Owner, new_log: LogId, head: &mut HeadFile) -> Result<Loaded, StorageError> {
+/// Loads what seems damaged once more: real damage is there again, and what only befell this
+/// process is not.
+fn load_twice(
+    dir: &Path,
+    owner: Owner,
+    new_log: LogId,
+    head: &mut HeadFile,
+) -> Result<Loaded, StorageError> {
     let hooks = Hooks::default();
     match load(dir, owner, new_log, head, &hooks) {
-        Err(damaged @ StorageError::Damaged { .. }) => match load(dir, owner, new_log, head, &hooks) {
-            // what panicked may hold its lock until the process ends
-            Err(StorageError::InUse(_)) => Err(damaged),
-            again => again,
-        },
+        Err(damaged @ StorageError::Damaged { .. }) => {
+            match load(dir, owner, new_log, head, &hooks) {
+                // what panicked may hold its lock until the process ends
+                Err(StorageError::InUse(_)) => Err(damaged),
+                again => again,
+            }
+        }
         loaded => loaded,
     }
 }
@@ -90,11 +107,14 @@ fn open_head(dir: &Path, hooks: &Hooks) -> Result<HeadFile, StorageError> {
     HeadFile::open(&dir.join(HEAD), hooks)
 }
 
-/// Moves the database and a copy of its head to the first free `db.damaged-<n>`, and starts the head anew. What the
-/// old head knew of the journal stays known.
+/// Moves the database and a copy of its head to the first free `db.damaged-<n>`, and starts the
+/// head anew. What the old head knew of the journal stays known.
 fn set_aside(dir: &Path, head: &mut HeadFile, new_log: LogId) -> Result<PathBuf, StorageError> {
     let names = (1_u32..).map(|n| dir.join(format!("{DATABASE}.damaged-{n}")));
-    let moved_to = names.into_iter().find(|path| !path.exists()).unwrap_or_else(|| dir.join("db.damaged"));
+    let moved_to = names
+        .into_iter()
+        .find(|path| !path.exists())
+        .unwrap_or_else(|| dir.join("db.damaged"));
     let database = dir.join(DATABASE);
     if database.exists() {
         std::fs::rename(&database, &moved_to).map_err(StorageError::io("set aside", &database))?;
@@ -105,19 +125,31 @@ fn set_aside(dir: &Path, head: &mut HeadFile, new_log: LogId) -> Result<PathBuf,
         Found::State(state) => state.journal_sequence,
         Found::Nothing | Found::Damaged => 0,
     };
-    std::fs::copy(head.path(), moved_to.join(HEAD)).map_err(StorageError::io("copy", head.path()))?;
-    head.reset(HeadState { journal_sequence, ..empty_head(new_log) })?;
+    std::fs::copy(head.path(), moved_to.join(HEAD))
+        .map_err(StorageError::io("copy", head.path()))?;
+    head.reset(HeadState {
+        journal_sequence,
+        ..empty_head(new_log)
+    })?;
     sync_dir(dir)?;
     Ok(moved_to)
 }
 
 /// Makes renames and new files in `dir` durable.
 pub(crate) fn sync_dir(dir: &Path) -> Result<(), StorageError> {
-    File::open(dir).and_then(|dir| dir.sync_all()).map_err(StorageError::io("sync", dir))
+    File::open(dir)
+        .and_then(|dir| dir.sync_all())
+        .map_err(StorageError::io("sync", dir))
 }
 
 fn empty_head(log_id: LogId) -> HeadState {
-    HeadState { writes: 0, size: 0, root: merkle::root(&[]), journal_sequence: 0, log_id }
+    HeadState {
+        writes: 0,
+        size: 0,
+        root: merkle::root(&[]),
+        journal_sequence: 0,
+        log_id,
+    }
 }
 
 /// A database that was found whole.
@@ -131,7 +163,11 @@ impl Loaded {
     fn into_store(self, owner: Owner, head: HeadFile) -> (Store, Writer) {
         let Memory { state, digest, .. } = &self.memory;
         let shown = Shown {
-            head: LogHead { log_id: self.log_id, size: state.log_size, root: state.log_root },
+            head: LogHead {
+                log_id: self.log_id,
+                size: state.log_size,
+                root: state.log_root,
+            },
             digest: *digest,
             journal_sequence: state.journal_sequence,
         };
@@ -140,12 +176,20 @@ impl Loaded {
     }
 }
 
-fn load(dir: &Path, owner: Owner, new_log: LogId, head: &mut HeadFile, hooks: &Hooks) -> Result<Loaded, StorageError> {
+fn load(
+    dir: &Path,
+    owner: Owner,
+    new_log: LogId,
+    head: &mut HeadFile,
+    hooks: &Hooks,
+) -> Result<Loaded, StorageError> {
     let path = dir.join(DATABASE);
     let damaged = |reason: &str| StorageError::damaged(&path, reason);
     let existed = Database::exists(&path, hooks);
     let expected = match head.read()? {
-        Found::State(state) if !existed && state.writes > 0 => return Err(damaged("it is missing")),
+        Found::State(state) if !existed && state.writes > 0 => {
+            return Err(damaged("it is missing"));
+        }
         Found::State(state) => state,
         Found::Damaged => return Err(damaged("log.head beside it is unreadable")),
         Found::Nothing if existed => return Err(damaged("log.head beside it is missing")),
@@ -162,17 +206,31 @@ fn load(dir: &Path, owner: Owner, new_log: LogId, head: &mut HeadFile, hooks: &H
     }
     check_identity(&database, owner, &expected)?;
     let memory = read_everything(&database, owner, &expected)?;
-    Ok(Loaded { database, log_id: expected.log_id, memory })
+    Ok(Loaded {
+        database,
+        log_id: expected.log_id,
+        memory,
+    })
 }
 
 /// The first rows of a new database; before them there must be none.
 fn initialise(database: &Database, owner: Owner, head: &HeadState) -> Result<(), StorageError> {
     if let Some(row) = database.range(vec![0], vec![u8::MAX]).next() {
         row?;
-        return Err(StorageError::damaged(database.path(), "it has rows and does not say whose"));
+        return Err(StorageError::damaged(
+            database.path(),
+            "it has rows and does not say whose",
+        ));
     }
-    let identity = Identity { federation: owner.federation, node: owner.node, log_id: head.log_id };
-    let (key, value) = (tables::IDENTITY.key(&()), tables::IDENTITY.value(&identity)?);
+    let identity = Identity {
+        federation: owner.federation,
+        node: owner.node,
+        log_id: head.log_id,
+    };
+    let (key, value) = (
+        tables::IDENTITY.key(&()),
+        tables::IDENTITY.value(&identity)?,
+    );
     let mut tallies = Tallies::default();
     tallies.add(&key, &value);
     let state = State {
@@ -194,31 +252,59 @@ fn check_identity(database: &Database, owner: Owner, head: &HeadState) -> Result
     let path = database.path().to_owned();
     let identity = tables::IDENTITY.get(database, &())?;
     let Some(identity) = identity else {
-        return Err(StorageError::damaged(&path, "the row that says whose it is is missing"));
+        return Err(StorageError::damaged(
+            &path,
+            "the row that says whose it is is missing",
+        ));
     };
     if identity.federation != owner.federation {
         let (found, expected) = (identity.federation, owner.federation);
-        return Err(StorageError::OtherFederation { path, found, expected });
+        return Err(StorageError::OtherFederation {
+            path,
+            found,
+            expected,
+        });
     }
     if identity.node != owner.node {
-        return Err(StorageError::OtherNode { path, found: identity.node, expected: owner.node });
+        return Err(StorageError::OtherNode {
+            path,
+            found: identity.node,
+            expected: owner.node,
+        });
     }
     if identity.log_id != head.log_id {
-        return Err(StorageError::damaged(&path, "log.head beside it belongs to another log"));
+        return Err(StorageError::damaged(
+            &path,
+            "log.head beside it belongs to another log",
+        ));
     }
     Ok(())
 }
 
 /// The one pass over all rows.
-fn read_everything(database: &Database, owner: Owner, head: &HeadState) -> Result<Memory, StorageError> {
+fn read_everything(
+    database: &Database,
+    owner: Owner,
+    head: &HeadState,
+) -> Result<Memory, StorageError> {
     let damaged = |reason: String| StorageError::damaged(database.path(), reason);
-    let state = tables::STATE.get(database, &())?.ok_or_else(|| damaged("its counts are missing".to_owned()))?;
+    let state = tables::STATE
+        .get(database, &())?
+        .ok_or_else(|| damaged("its counts are missing".to_owned()))?;
     if state.writes < head.writes {
         let (found, written) = (state.writes, head.writes);
-        return Err(damaged(format!("it ends with write {found}, log.head beside it knows of {written}")));
+        return Err(damaged(format!(
+            "it ends with write {found}, log.head beside it knows of {written}"
+        )));
     }
     let mut tallies = Tallies::default();
-    let mut log = LogPass { database, owner, head, edge: RightEdge::default(), digest: CertifiedDigest::default() };
+    let mut log = LogPass {
+        database,
+        owner,
+        head,
+        edge: RightEdge::default(),
+        digest: CertifiedDigest::default(),
+    };
     log.check_against_head()?;
     for row in database.range(vec![0], vec![u8::MAX]) {
         let (key, value) = row?;
@@ -234,9 +320,16 @@ fn read_everything(database: &Database, owner: Owner, head: &HeadState) -> Resul
     }
     let LogPass { edge, digest, .. } = log;
     if (edge.size(), edge.root()) != (state.log_size, state.log_root) || edge.size() < head.size {
-        return Err(damaged(format!("its log has {} entries and not the root that was written", edge.size())));
+        return Err(damaged(format!(
+            "its log has {} entries and not the root that was written",
+            edge.size()
+        )));
     }
-    Ok(Memory { state, edge, digest })
+    Ok(Memory {
+        state,
+        edge,
+        digest,
+    })
 }
 
 /// The log's part of the pass: entries come in order of sequence.
@@ -251,7 +344,9 @@ struct LogPass<'a> {
 impl LogPass<'_> {
     fn add(&mut self, sequence: &[u8], value: &[u8]) -> Result<(), StorageError> {
         let expected = self.edge.size();
-        let damaged = |what: &str| StorageError::damaged(self.database.path(), format!("log entry {expected} {what}"));
+        let damaged = |what: &str| {
+            StorageError::damaged(self.database.path(), format!("log entry {expected} {what}"))
+        };
         if sequence != expected.to_be_bytes() {
             return Err(damaged("is missing"));
         }
@@ -259,14 +354,19 @@ impl LogPass<'_> {
             Refusal::Newer(format) => damaged(&format!("has format {format}")),
             Refusal::Malformed(why) => damaged(&format!("is unreadable: {why}")),
         })?;
-        self.edge.append([merkle::leaf_hash(&entry.choice.to_bytes())]);
-        self.digest.add(&entry.subject.id(&self.owner.federation), &entry.choice);
+        self.edge
+            .append([merkle::leaf_hash(&entry.choice.to_bytes())]);
+        self.digest
+            .add(&entry.subject.id(&self.owner.federation), &entry.choice);
         self.check_against_head()
     }
 
     fn check_against_head(&self) -> Result<(), StorageError> {
         if self.edge.size() == self.head.size && self.edge.root() != self.head.root {
-            let reason = format!("its first {} log entries are not those that log.head knows", self.head.size);
+            let reason = format!(
+                "its first {} log entries are not those that log.head knows",
+                self.head.size
+            );
             return Err(StorageError::damaged(self.database.path(), reason));
         }
         Ok(())

@@ -11,20 +11,25 @@ use crate::tables;
 use crate::tiles::{self, TileKey};
 
 impl Store {
-    /// The RFC 9162 §2.1.3 path of entry `sequence` in the log's first `size` entries; `None` if the log, or that
-    /// part of it, has no such entry.
+    /// The RFC 9162 §2.1.3 path of entry `sequence` in the log's first `size` entries; `None` if
+    /// the log, or that part of it, has no such entry.
     ///
     /// # Errors
     /// If the database fails or is damaged.
-    pub fn inclusion(&self, sequence: u64, size: u64) -> Result<Option<Vec<MerkleHash>>, StorageError> {
+    pub fn inclusion(
+        &self,
+        sequence: u64,
+        size: u64,
+    ) -> Result<Option<Vec<MerkleHash>>, StorageError> {
         if sequence >= size || size > self.certified_count() {
             return Ok(None);
         }
-        merkle::inclusion_path_with(sequence, size, &mut |range| self.subtree(range)).map(Into::into)
+        merkle::inclusion_path_with(sequence, size, &mut |range| self.subtree(range))
+            .map(Into::into)
     }
 
-    /// The RFC 9162 §2.1.4 proof that the log's first `new` entries begin with its first `old`; `None` if the log is
-    /// shorter than `new`, or `new` than `old`.
+    /// The RFC 9162 §2.1.4 proof that the log's first `new` entries begin with its first `old`;
+    /// `None` if the log is shorter than `new`, or `new` than `old`.
     ///
     /// # Errors
     /// If the database fails or is damaged.
@@ -52,12 +57,19 @@ impl Store {
     }
 
     /// Some hashes of a tile.
-    pub(crate) fn tile(&self, key: TileKey, hashes: Range<usize>) -> Result<Vec<MerkleHash>, StorageError> {
+    pub(crate) fn tile(
+        &self,
+        key: TileKey,
+        hashes: Range<usize>,
+    ) -> Result<Vec<MerkleHash>, StorageError> {
         let tile = tables::MERKLE.get(self.database(), &key)?;
         let part = tile.as_deref().and_then(|tile| tile.get(hashes));
         part.map(<[_]>::to_vec).ok_or_else(|| {
             let (level, place) = key;
-            StorageError::damaged(self.database().path(), format!("Merkle tile {level}/{place} is missing or short"))
+            StorageError::damaged(
+                self.database().path(),
+                format!("Merkle tile {level}/{place} is missing or short"),
+            )
         })
     }
 }

@@ -22,7 +22,11 @@ pub fn open(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
         _ => {}
     }
     let file = options.custom_flags(UNKNOWN_FILE).open(path)?;
-    if file.metadata()?.is_file() { Ok(file) } else { Err(not_regular()) }
+    if file.metadata()?.is_file() {
+        Ok(file)
+    } else {
+        Err(not_regular())
+    }
 }
 
 /// The bytes of the regular file at `path`, at most `limit` of them.
@@ -61,7 +65,10 @@ mod tests {
     fn pipes_and_devices_are_refused_at_once() {
         let dir = tempfile::tempdir().unwrap();
         let pipe = dir.path().join("pipe");
-        let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+        let made = std::process::Command::new("mkfifo")
+            .arg(&pipe)
+            .status()
+            .unwrap();
         assert!(made.success());
         let endless = dir.path().join("endless");
         std::os::unix::fs::symlink("/dev/zero", &endless).unwrap();
@@ -79,7 +86,10 @@ mod tests {
         let path = dir.path().join("file");
         std::fs::write(&path, "12345").unwrap();
         assert_eq!(read(&path, 5).unwrap(), b"12345");
-        assert_eq!(read(&path, 4).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+        assert_eq!(
+            read(&path, 4).unwrap_err().kind(),
+            io::ErrorKind::FileTooLarge
+        );
         let missing = read(&dir.path().join("none"), 4).unwrap_err();
         assert_eq!(missing.kind(), io::ErrorKind::NotFound);
     }

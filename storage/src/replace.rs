@@ -1,5 +1,5 @@
-//! Putting a new file in an old one's place, so that a crash leaves one of the two whole: written beside it, locked,
-//! synced, renamed, the directory synced.
+//! Putting a new file in an old one's place, so that a crash leaves one of the two whole: written
+//! beside it, locked, synced, renamed, the directory synced.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
@@ -28,8 +28,8 @@ pub(crate) fn beside(path: &Path) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// Writes, syncs and locks the file [`beside`] `path`. One left over by a crash is overwritten. `options` say how the
-/// file is to be open afterwards.
+/// Writes, syncs and locks the file [`beside`] `path`. One left over by a crash is overwritten.
+/// `options` say how the file is to be open afterwards.
 pub(crate) fn write_beside(
     path: &Path,
     contents: &[u8],
@@ -68,10 +68,18 @@ pub(crate) fn take_place(path: &Path, hooks: &Hooks, points: Points) -> Result<(
         return Err(failed(renamed.err().unwrap_or_else(|| dead.error())));
     }
     rename().map_err(failed)?;
-    if hooks.is_simulated() { Ok(()) } else { sync_parent(path) }
+    if hooks.is_simulated() {
+        Ok(())
+    } else {
+        sync_parent(path)
+    }
 }
 
 /// Makes what was created or renamed beside `path` durable.
 pub(crate) fn sync_parent(path: &Path) -> Result<(), StorageError> {
-    sync_dir(path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new(".")))
+    sync_dir(
+        path.parent()
+            .filter(|dir| !dir.as_os_str().is_empty())
+            .unwrap_or(Path::new(".")),
+    )
 }

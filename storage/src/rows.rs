@@ -6,7 +6,9 @@ use ssid_protocol::certificate::Certificate;
 use ssid_protocol::event::Event;
 use ssid_protocol::evidence::Evidence;
 use ssid_protocol::heartbeat::Heartbeat;
-use ssid_protocol::id::{Choice, Epoch, LogId, MerkleHash, NodeId, Round, Sha256Hash, Signature, UnixMillis};
+use ssid_protocol::id::{
+    Choice, Epoch, LogId, MerkleHash, NodeId, Round, Sha256Hash, Signature, UnixMillis,
+};
 use ssid_protocol::subject::Subject;
 
 use crate::journal::NoteKind;
@@ -22,8 +24,8 @@ pub struct BatchKey {
     pub root: MerkleHash,
 }
 
-/// One statement of a stored batch. The kind follows from where the reference stands: *events* for a candidate's
-/// announcement, *votes* for a precommit.
+/// One statement of a stored batch. The kind follows from where the reference stands: *events* for
+/// a candidate's announcement, *votes* for a precommit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct BatchRef {
     /// Who signed it.
@@ -53,7 +55,8 @@ impl ProofRef {
     }
 }
 
-/// A batch to be stored: its signature and leaf hashes, from which the proof of each statement follows.
+/// A batch to be stored: its signature and leaf hashes, from which the proof of each statement
+/// follows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredBatchRow {
     /// Its name.
@@ -66,8 +69,16 @@ pub struct StoredBatchRow {
 
 impl From<&VerifiedBatch> for StoredBatchRow {
     fn from(batch: &VerifiedBatch) -> Self {
-        let key = BatchKey { signer: batch.signer(), kind: batch.statements().kind(), root: batch.root() };
-        Self { key, signature: batch.batch().signature, leaves: batch.leaves().to_vec() }
+        let key = BatchKey {
+            signer: batch.signer(),
+            kind: batch.statements().kind(),
+            root: batch.root(),
+        };
+        Self {
+            key,
+            signature: batch.batch().signature,
+            leaves: batch.leaves().to_vec(),
+        }
     }
 }
 
@@ -149,7 +160,8 @@ pub struct ConflictRow {
 pub struct OwnLineRow {
     /// What it says.
     pub event: Event,
-    /// Its place among the lines that are to be announced; `None` if it is not to be, or is no more.
+    /// Its place among the lines that are to be announced; `None` if it is not to be, or is no
+    /// more.
     pub order: Option<u64>,
 }
 

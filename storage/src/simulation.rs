@@ -1,6 +1,7 @@
-//! A disk for simulations (feature `simulation`): it dies at a chosen [`Point`] of a write and keeps of what was not
-//! synced the part, or the pages, that it is told to. Journal and log head are files all the same; the database's rows can be in memory,
-//! because sled's start and syncs cost more than all the rest of a simulated life.
+//! A disk for simulations (feature `simulation`): it dies at a chosen [`Point`] of a write and
+//! keeps of what was not synced the part, or the pages, that it is told to. Journal and log head
+//! are files all the same; the database's rows can be in memory, because sled's start and syncs
+//! cost more than all the rest of a simulated life.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -47,8 +48,9 @@ pub struct Death {
     pub after: u32,
     /// How much of what was written and not synced is on disk all the same, of 1000.
     pub survives: u16,
-    /// `None`: that is the beginning of it, as when a process is killed in a write. Else it is each page of 4 KiB with that
-    /// chance, drawn by this number: power went, and a disk writes in any order.
+    /// `None`: that is the beginning of it, as when a process is killed in a write. Else it is each
+    /// page of 4 KiB with that chance, drawn by this number: power went, and a disk writes in any
+    /// order.
     pub pages: Option<u64>,
 }
 
@@ -95,7 +97,12 @@ impl Disk {
     }
 
     fn new(rows: Option<Arc<Mutex<Rows>>>) -> Self {
-        Self(Arc::new(Mutex::new(State { rows, armed: None, died_at: None, synced_head: None })))
+        Self(Arc::new(Mutex::new(State {
+            rows,
+            armed: None,
+            died_at: None,
+            synced_head: None,
+        })))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -112,24 +119,31 @@ impl Disk {
         self.state().died_at
     }
 
-    /// The machine is started again. With `power_lost` each page of the log head that was written and never synced may be
-    /// as it was, drawn by that number.
+    /// The machine is started again. With `power_lost` each page of the log head that was written
+    /// and never synced may be as it was, drawn by that number.
     ///
     /// # Errors
     /// If the head in `dir` cannot be read or written.
     pub fn revive(&self, dir: &Path, power_lost: Option<u64>) -> std::io::Result<()> {
         let mut state = self.state();
         (state.armed, state.died_at) = (None, None);
-        let (Some(synced), Some(seed)) = (state.synced_head.take(), power_lost) else { return Ok(()) };
+        let (Some(synced), Some(seed)) = (state.synced_head.take(), power_lost) else {
+            return Ok(());
+        };
         let path = dir.join(open::HEAD);
         let written = std::fs::read(&path)?;
-        std::fs::write(path, leaves_pages(&synced, &written, |page| chance(seed, page, 500)))
+        std::fs::write(
+            path,
+            leaves_pages(&synced, &written, |page| chance(seed, page, 500)),
+        )
     }
 
-    /// What is on the disk of the data directory `dir` now. Of rows in sled there is no copy; a file that cannot be read is
-    /// empty.
+    /// What is on the disk of the data directory `dir` now. Of rows in sled there is no copy; a
+    /// file that cannot be read is empty.
     pub fn snapshot(&self, dir: &Path) -> Snapshot {
-        let rows = self.rows().map(|rows| rows.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        let rows = self
+            .rows()
+            .map(|rows| rows.lock().unwrap_or_else(PoisonError::into_inner).clone());
         let files = SNAPSHOT_FILES.map(|name| std::fs::read(dir.join(name)).unwrap_or_default());
         Snapshot { rows, files }
     }
@@ -140,20 +154,30 @@ impl Disk {
     /// If the files cannot be written.
     pub fn restore(&self, dir: &Path, snapshot: &Snapshot) -> std::io::Result<()> {
         if let (Some(rows), Some(old)) = (self.rows(), &snapshot.rows) {
-            rows.lock().unwrap_or_else(PoisonError::into_inner).clone_from(old);
+            rows.lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone_from(old);
         }
         let files = SNAPSHOT_FILES.iter().zip(&snapshot.files);
-        files.into_iter().try_for_each(|(name, bytes)| std::fs::write(dir.join(name), bytes))
+        files
+            .into_iter()
+            .try_for_each(|(name, bytes)| std::fs::write(dir.join(name), bytes))
     }
 
     pub(crate) fn pass(&self, point: Point) -> Result<(), Dead> {
         let mut state = self.state();
         if state.died_at.is_some() {
-            return Err(Dead { survives: 0, pages: None });
+            return Err(Dead {
+                survives: 0,
+                pages: None,
+            });
         }
         match &mut state.armed {
             Some(death) if death.point == point && death.after == 0 => {
-                let dead = Dead { survives: death.survives, pages: death.pages };
+                let dead = Dead {
+                    survives: death.survives,
+                    pages: death.pages,
+                };
                 state.died_at = Some(point);
                 Err(dead)
             }
@@ -179,14 +203,21 @@ impl Disk {
     }
 
     fn hooks(&self) -> Hooks {
-        Hooks { disk: Some(self.clone()) }
+        Hooks {
+            disk: Some(self.clone()),
+        }
     }
 
     /// As [`Store::open`], on this disk.
     ///
     /// # Errors
     /// As there.
-    pub fn open_store(&self, dir: &Path, owner: Owner, new_log: LogId) -> Result<(Store, Writer), StorageError> {
+    pub fn open_store(
+        &self,
+        dir: &Path,
+        owner: Owner,
+        new_log: LogId,
+    ) -> Result<(Store, Writer), StorageError> {
         open::open(dir, owner, new_log, &self.hooks())
     }
 

@@ -1,4 +1,5 @@
-//! From [`Changes`] to rows: everything that can be refused is refused here, before anything is written.
+//! From [`Changes`] to rows: everything that can be refused is refused here, before anything is
+//! written.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -12,7 +13,9 @@ use ssid_protocol::merkle;
 use crate::changes::{Certified, Changes};
 use crate::error::StorageError;
 use crate::keys::Key;
-use crate::rows::{BatchKey, ConflictRow, Cursor, OpenSubject, OutboxKey, OutboxRow, ProofRef, StoredBatchRow};
+use crate::rows::{
+    BatchKey, ConflictRow, Cursor, OpenSubject, OutboxKey, OutboxRow, ProofRef, StoredBatchRow,
+};
 use crate::store::Store;
 use crate::tables::{self, LEAVES_PER_ROW, Table};
 use crate::writer::Memory;
@@ -31,14 +34,19 @@ pub(crate) struct Staged {
 pub(crate) enum Row {
     /// Put, over an old one if there is one.
     Put(Vec<u8>),
-    /// Put where none is: that was looked up, or follows from the log's size. Saves looking for the old row.
+    /// Put where none is: that was looked up, or follows from the log's size. Saves looking for the
+    /// old row.
     New(Vec<u8>),
     /// Removed if it is there.
     Remove,
 }
 
 /// Checks `changes` against what is stored and turns them into rows.
-pub(crate) fn stage(store: &Store, memory: &Memory, changes: Changes) -> Result<Staged, StorageError> {
+pub(crate) fn stage(
+    store: &Store,
+    memory: &Memory,
+    changes: Changes,
+) -> Result<Staged, StorageError> {
     let mut stage = Stage {
         store,
         rows: BTreeMap::new(),
@@ -46,13 +54,22 @@ pub(crate) fn stage(store: &Store, memory: &Memory, changes: Changes) -> Result<
         batches: HashMap::new(),
         certified: HashMap::new(),
     };
-    changes.events.iter().try_for_each(|event| stage.event(event))?;
-    changes.batches.iter().try_for_each(|batch| stage.batch(batch))?;
+    changes
+        .events
+        .iter()
+        .try_for_each(|event| stage.event(event))?;
+    changes
+        .batches
+        .iter()
+        .try_for_each(|batch| stage.batch(batch))?;
     for id in &changes.dropped_subjects {
         stage.remove(&tables::OPEN, id);
         stage.remove(&tables::CONFLICTS, id);
     }
-    changes.open_subjects.iter().try_for_each(|open| stage.open_subject(open))?;
+    changes
+        .open_subjects
+        .iter()
+        .try_for_each(|open| stage.open_subject(open))?;
     stage.certified(&changes.certified)?;
     for (sequence, record) in &changes.records {
         if *sequence >= stage.memory.state.log_size {
@@ -68,9 +85,15 @@ pub(crate) fn stage(store: &Store, memory: &Memory, changes: Changes) -> Result<
     for id in &changes.conflicts_ended {
         stage.remove(&tables::CONFLICTS, id);
     }
-    changes.conflicts.iter().try_for_each(|(id, row)| stage.conflict(id, row))?;
+    changes
+        .conflicts
+        .iter()
+        .try_for_each(|(id, row)| stage.conflict(id, row))?;
     stage.put_all(&tables::PEERS, &changes.peers)?;
-    changes.cursors.iter().try_for_each(|(cursor, at)| stage.cursor(cursor, *at))?;
+    changes
+        .cursors
+        .iter()
+        .try_for_each(|(cursor, at)| stage.cursor(cursor, *at))?;
     stage.put_all(&tables::EVIDENCE, &changes.evidence)?;
     stage.put_all(&tables::REWRITTEN, &changes.rewritten)?;
     stage.put_all(&tables::DECISIONS, &changes.decisions)?;
@@ -87,11 +110,19 @@ pub(crate) fn stage(store: &Store, memory: &Memory, changes: Changes) -> Result<
     for key in &changes.outbox_done {
         stage.remove(&tables::OUTBOX, key);
     }
-    let outbox = changes.outbox.iter().map(|row| stage.outbox(row)).collect::<Result<_, _>>()?;
+    let outbox = changes
+        .outbox
+        .iter()
+        .map(|row| stage.outbox(row))
+        .collect::<Result<_, _>>()?;
     if let Some(sequence) = changes.journal_sequence {
         stage.memory.state.journal_sequence = sequence;
     }
-    Ok(Staged { rows: stage.rows, memory: stage.memory, outbox })
+    Ok(Staged {
+        rows: stage.rows,
+        memory: stage.memory,
+        outbox,
+    })
 }
 
 struct Stage<'a> {
@@ -111,7 +142,8 @@ impl Stage<'_> {
         key: &K,
         value: &V,
     ) -> Result<(), StorageError> {
-        self.rows.insert(table.key(key), Row::Put(table.value(value)?));
+        self.rows
+            .insert(table.key(key), Row::Put(table.value(value)?));
         Ok(())
     }
 
@@ -122,7 +154,8 @@ impl Stage<'_> {
         key: &K,
         value: &V,
     ) -> Result<(), StorageError> {
-        self.rows.insert(table.key(key), Row::New(table.value(value)?));
+        self.rows
+            .insert(table.key(key), Row::New(table.value(value)?));
         Ok(())
     }
 
@@ -131,7 +164,8 @@ impl Stage<'_> {
         table: &Table<K, V>,
         rows: &[(K, V)],
     ) -> Result<(), StorageError> {
-        rows.iter().try_for_each(|(key, value)| self.put(table, key, value))
+        rows.iter()
+            .try_for_each(|(key, value)| self.put(table, key, value))
     }
 
     /// Puts rows, and removes those that have no value.
@@ -150,7 +184,10 @@ impl Stage<'_> {
     }
 
     /// Removes every row of a table.
-    fn remove_all<K: Key, V: Serialize + DeserializeOwned>(&mut self, table: &Table<K, V>) -> Result<(), StorageError> {
+    fn remove_all<K: Key, V: Serialize + DeserializeOwned>(
+        &mut self,
+        table: &Table<K, V>,
+    ) -> Result<(), StorageError> {
         let store = self.store;
         for row in table.all(store.database()) {
             self.rows.insert(table.key(&row?.0), Row::Remove);
@@ -160,7 +197,8 @@ impl Stage<'_> {
 
     fn remove<K: Key, V: Serialize + DeserializeOwned>(&mut self, table: &Table<K, V>, key: &K) {
         let key = table.key(key);
-        let nothing_there = self.memory.state.tallies.is_empty(&key) && !self.rows.contains_key(&key);
+        let nothing_there =
+            self.memory.state.tallies.is_empty(&key) && !self.rows.contains_key(&key);
         if !nothing_there {
             self.rows.insert(key, Row::Remove);
         }
@@ -176,13 +214,18 @@ impl Stage<'_> {
     }
 
     fn has_event(&self, digest: &ContentDigest) -> Result<bool, StorageError> {
-        Ok(self.rows.contains_key(&tables::EVENTS.key(digest)) || tables::EVENTS.has(self.store.database(), digest)?)
+        Ok(self.rows.contains_key(&tables::EVENTS.key(digest))
+            || tables::EVENTS.has(self.store.database(), digest)?)
     }
 
-    /// One row a peer: of other incarnations of its log, of which it may name any number, nothing is kept.
+    /// One row a peer: of other incarnations of its log, of which it may name any number, nothing
+    /// is kept.
     fn cursor(&mut self, cursor: &Cursor, at: u64) -> Result<(), StorageError> {
         let table = &tables::CURSORS;
-        let first = Cursor { log_id: LogId([0; 32]), ..*cursor };
+        let first = Cursor {
+            log_id: LogId([0; 32]),
+            ..*cursor
+        };
         for row in table.from(self.store.database(), &first) {
             let (other, _) = row?;
             if other.peer != cursor.peer {
@@ -190,7 +233,10 @@ impl Stage<'_> {
             }
             self.rows.insert(table.key(&other), Row::Remove);
         }
-        let of_peer = table.key(&first)..=table.key(&Cursor { log_id: LogId([255; 32]), ..*cursor });
+        let of_peer = table.key(&first)..=table.key(&Cursor {
+            log_id: LogId([255; 32]),
+            ..*cursor
+        });
         for (_, staged) in self.rows.range_mut(of_peer) {
             *staged = Row::Remove;
         }
@@ -215,23 +261,38 @@ impl Stage<'_> {
         if let Some(count) = self.batches.get(key) {
             return Ok(*count);
         }
-        let count = tables::BATCHES.get(self.store.database(), key)?.map(|(_, count)| count);
+        let count = tables::BATCHES
+            .get(self.store.database(), key)?
+            .map(|(_, count)| count);
         self.batches.insert(*key, count);
         Ok(count)
     }
 
     fn check_proof(&mut self, kind: Kind, proof: &ProofRef) -> Result<(), StorageError> {
-        let ProofRef::Batch(at) = proof else { return Ok(()) };
-        let count = self.batch_count(&BatchKey { signer: at.signer, kind, root: at.root })?;
+        let ProofRef::Batch(at) = proof else {
+            return Ok(());
+        };
+        let count = self.batch_count(&BatchKey {
+            signer: at.signer,
+            kind,
+            root: at.root,
+        })?;
         if count.is_some_and(|count| at.index < count) {
             return Ok(());
         }
-        Err(StorageError::BatchMissing { signer: at.signer, root: at.root, index: at.index })
+        Err(StorageError::BatchMissing {
+            signer: at.signer,
+            root: at.root,
+            index: at.index,
+        })
     }
 
     fn check_uncertified(&self, subject: SubjectId) -> Result<(), StorageError> {
         let earlier = self.certified.get(&subject).copied();
-        match earlier.map_or_else(|| tables::CERTIFIED.get(self.store.database(), &subject), |s| Ok(Some(s)))? {
+        match earlier.map_or_else(
+            || tables::CERTIFIED.get(self.store.database(), &subject),
+            |s| Ok(Some(s)),
+        )? {
             Some(sequence) => Err(StorageError::AlreadyCertified { subject, sequence }),
             None => Ok(()),
         }
@@ -240,8 +301,13 @@ impl Stage<'_> {
     fn open_subject(&mut self, open: &OpenSubject) -> Result<(), StorageError> {
         let id = open.subject.id(&self.store.owner().federation);
         self.check_uncertified(id)?;
-        let announced = open.candidates.iter().filter_map(|(_, proof)| proof.as_ref());
-        announced.into_iter().try_for_each(|proof| self.check_proof(Kind::Events, proof))?;
+        let announced = open
+            .candidates
+            .iter()
+            .filter_map(|(_, proof)| proof.as_ref());
+        announced
+            .into_iter()
+            .try_for_each(|proof| self.check_proof(Kind::Events, proof))?;
         self.put(&tables::OPEN, &id, open)
     }
 
@@ -266,7 +332,10 @@ impl Stage<'_> {
         if !self.has_event(&entry.choice.content_digest)? {
             return Err(StorageError::EventMissing(entry.choice.content_digest));
         }
-        entry.precommits.iter().try_for_each(|proof| self.check_proof(Kind::Votes, proof))?;
+        entry
+            .precommits
+            .iter()
+            .try_for_each(|proof| self.check_proof(Kind::Votes, proof))?;
         self.put_new(&tables::LOG, &sequence, entry)?;
         self.put_new(&tables::RECORDS, &sequence, &one.record)?;
         self.put_new(&tables::CERTIFIED, &id, &sequence)?;
@@ -277,8 +346,8 @@ impl Stage<'_> {
         Ok(())
     }
 
-    /// A conflict and its certificate may come in one write, after a while without a network: what is certified is in
-    /// conflict no more.
+    /// A conflict and its certificate may come in one write, after a while without a network: what
+    /// is certified is in conflict no more.
     fn conflict(&mut self, id: &SubjectId, row: &ConflictRow) -> Result<(), StorageError> {
         match self.check_uncertified(*id) {
             Ok(()) => self.put(&tables::CONFLICTS, id, row),
@@ -288,7 +357,10 @@ impl Stage<'_> {
     }
 
     fn outbox(&mut self, row: &OutboxRow) -> Result<OutboxKey, StorageError> {
-        let key = OutboxKey { kind: row.kind, counter: self.memory.state.next_outbox };
+        let key = OutboxKey {
+            kind: row.kind,
+            counter: self.memory.state.next_outbox,
+        };
         self.memory.state.next_outbox += 1;
         self.put(&tables::OUTBOX, &key, row)?;
         Ok(key)

@@ -1,7 +1,8 @@
-//! Reading what the node remembers: a cheap handle that any thread may clone and use while the writer writes.
+//! Reading what the node remembers: a cheap handle that any thread may clone and use while the
+//! writer writes.
 //!
-//! Rows of one call may straddle a write, except where it says otherwise: what is joined (log, events, batches,
-//! Merkle tiles) only grows, and the log head is shown after it is synced.
+//! Rows of one call may straddle a write, except where it says otherwise: what is joined (log,
+//! events, batches, Merkle tiles) only grows, and the log head is shown after it is synced.
 
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -10,7 +11,8 @@ use ssid_protocol::event::Event;
 use ssid_protocol::evidence::EvidenceSlot;
 use ssid_protocol::heartbeat::CertifiedDigest;
 use ssid_protocol::id::{
-    Choice, ContentDigest, Epoch, EventHash, FederationId, LogId, MerkleHash, NodeId, Sha256Hash, SubjectId,
+    Choice, ContentDigest, Epoch, EventHash, FederationId, LogId, MerkleHash, NodeId, Sha256Hash,
+    SubjectId,
 };
 use ssid_protocol::record::ConsensusRecord;
 use ssid_protocol::trust::TrustChange;
@@ -20,8 +22,8 @@ use crate::error::StorageError;
 use crate::hooks::Hooks;
 use crate::open::{self, SetAside};
 use crate::rows::{
-    AnchorRow, ConflictRow, Cursor, DecisionRow, DivergenceRow, EpochRow, EvidenceRow, LogEntry, OpenSubject,
-    OutboxKey, OutboxRow, OwnLineRow, PeerRow, RewrittenRow, SubjectState,
+    AnchorRow, ConflictRow, Cursor, DecisionRow, DivergenceRow, EpochRow, EvidenceRow, LogEntry,
+    OpenSubject, OutboxKey, OutboxRow, OwnLineRow, PeerRow, RewrittenRow, SubjectState,
 };
 use crate::tables;
 use crate::writer::Writer;
@@ -66,18 +68,19 @@ struct Inner {
 pub struct Store(Arc<Inner>);
 
 impl Store {
-    /// Opens, or creates, `db` and `log.head` in `dir`, and checks every row of it. `new_log` is 32 random bytes,
-    /// the name of the log if it is created now.
+    /// Opens, or creates, `db` and `log.head` in `dir`, and checks every row of it. `new_log` is 32
+    /// random bytes, the name of the log if it is created now.
     ///
     /// # Errors
     /// If another process has it open; it is of another federation or node, or of a newer version;
-    /// [`StorageError::Damaged`] if rows are missing or changed; or if the operating system refuses.
+    /// [`StorageError::Damaged`] if rows are missing or changed; or if the operating system
+    /// refuses.
     pub fn open(dir: &Path, owner: Owner, new_log: LogId) -> Result<(Self, Writer), StorageError> {
         open::open(dir, owner, new_log, &Hooks::default())
     }
 
-    /// As [`Self::open`], but a damaged database is moved to `db.damaged-<n>` and an empty one started, with a new
-    /// log, to be filled from peers or Git.
+    /// As [`Self::open`], but a damaged database is moved to `db.damaged-<n>` and an empty one
+    /// started, with a new log, to be filled from peers or Git.
     ///
     /// # Errors
     /// As [`Self::open`], without `Damaged`.
@@ -90,7 +93,11 @@ impl Store {
     }
 
     pub(crate) fn new(database: Database, owner: Owner, shown: Shown) -> Self {
-        Self(Arc::new(Inner { database, owner, shown: RwLock::new(shown) }))
+        Self(Arc::new(Inner {
+            database,
+            owner,
+            shown: RwLock::new(shown),
+        }))
     }
 
     pub(crate) fn database(&self) -> &Database {
@@ -125,8 +132,9 @@ impl Store {
         self.shown().digest
     }
 
-    /// The last [`Changes::journal_sequence`](crate::Changes::journal_sequence), 0 if there was none. It survives a
-    /// set-aside. A journal whose sequence is less has lost records: the node must abstain.
+    /// The last [`Changes::journal_sequence`](crate::Changes::journal_sequence), 0 if there was
+    /// none. It survives a set-aside. A journal whose sequence is less has lost records: the node
+    /// must abstain.
     pub fn journal_sequence(&self) -> u64 {
         self.shown().journal_sequence
     }
@@ -139,10 +147,16 @@ impl Store {
         tables::EVENTS.get(self.database(), digest)
     }
 
-    /// Choices whose event hash begins with these hex digits (either case), in order, at most `limit`. None if it is
-    /// no hex or longer than a hash.
-    pub fn choices_by_hash_prefix(&self, hex: &str, limit: usize) -> Result<Vec<Choice>, StorageError> {
-        let Some((lowest, hex)) = lowest_hash(hex) else { return Ok(Vec::new()) };
+    /// Choices whose event hash begins with these hex digits (either case), in order, at most
+    /// `limit`. None if it is no hex or longer than a hash.
+    pub fn choices_by_hash_prefix(
+        &self,
+        hex: &str,
+        limit: usize,
+    ) -> Result<Vec<Choice>, StorageError> {
+        let Some((lowest, hex)) = lowest_hash(hex) else {
+            return Ok(Vec::new());
+        };
         let mut found = Vec::new();
         for row in tables::HASHES.from(self.database(), &lowest) {
             let (choice, ()) = row?;
@@ -159,11 +173,15 @@ impl Store {
         if let Some(sequence) = tables::CERTIFIED.get(self.database(), id)? {
             return Ok(Some(SubjectState::Certified { sequence }));
         }
-        Ok(tables::OPEN.get(self.database(), id)?.map(SubjectState::Open))
+        Ok(tables::OPEN
+            .get(self.database(), id)?
+            .map(SubjectState::Open))
     }
 
     /// All open subjects in order of id.
-    pub fn open_subjects(&self) -> impl Iterator<Item = Result<(SubjectId, OpenSubject), StorageError>> + '_ {
+    pub fn open_subjects(
+        &self,
+    ) -> impl Iterator<Item = Result<(SubjectId, OpenSubject), StorageError>> + '_ {
         tables::OPEN.all(self.database())
     }
 
@@ -180,14 +198,18 @@ impl Store {
         tables::RECORDS.get(self.database(), &sequence)
     }
 
-    /// The latest consensus records, newest first, at most `limit`, only those before `before` if it is given.
+    /// The latest consensus records, newest first, at most `limit`, only those before `before` if
+    /// it is given.
     pub fn records_latest(
         &self,
         limit: usize,
         before: Option<u64>,
     ) -> Result<Vec<(u64, ConsensusRecord)>, StorageError> {
         let end = before.unwrap_or(u64::MAX).min(self.certified_count());
-        tables::RECORDS.before(self.database(), &end).take(limit).collect()
+        tables::RECORDS
+            .before(self.database(), &end)
+            .take(limit)
+            .collect()
     }
 
     /// Trust changes of one member in the order they were written.
@@ -197,9 +219,12 @@ impl Store {
         own.map(|row| Ok(row?.1)).collect()
     }
 
-    /// All trust changes with their place in the ledger, member by member, each member's in the order written.
+    /// All trust changes with their place in the ledger, member by member, each member's in the
+    /// order written.
     pub fn trust(&self) -> impl Iterator<Item = Result<(u64, TrustChange), StorageError>> + '_ {
-        tables::TRUST.all(self.database()).map(|row| row.map(|((_, place), change)| (place, change)))
+        tables::TRUST
+            .all(self.database())
+            .map(|row| row.map(|((_, place), change)| (place, change)))
     }
 
     /// A peer.
@@ -228,13 +253,21 @@ impl Store {
     }
 
     /// Outbox rows of one kind, oldest first, at most `limit`.
-    pub fn outbox(&self, kind: u8, limit: usize) -> Result<Vec<(OutboxKey, OutboxRow)>, StorageError> {
+    pub fn outbox(
+        &self,
+        kind: u8,
+        limit: usize,
+    ) -> Result<Vec<(OutboxKey, OutboxRow)>, StorageError> {
         let rows = tables::OUTBOX.from(self.database(), &OutboxKey { kind, counter: 0 });
-        rows.take_while(|row| !matches!(row, Ok((key, _)) if key.kind != kind)).take(limit).collect()
+        rows.take_while(|row| !matches!(row, Ok((key, _)) if key.kind != kind))
+            .take(limit)
+            .collect()
     }
 
     /// All evidence, member by member.
-    pub fn evidence(&self) -> impl Iterator<Item = Result<(EvidenceSlot, EvidenceRow), StorageError>> + '_ {
+    pub fn evidence(
+        &self,
+    ) -> impl Iterator<Item = Result<(EvidenceSlot, EvidenceRow), StorageError>> + '_ {
         tables::EVIDENCE.all(self.database())
     }
 
@@ -245,7 +278,9 @@ impl Store {
 
     /// Histories of one member's Git branch that are gone, oldest first.
     pub fn rewritten_of(&self, member: &NodeId) -> Result<Vec<RewrittenRow>, StorageError> {
-        Ok(tables::REWRITTEN.get(self.database(), member)?.unwrap_or_default())
+        Ok(tables::REWRITTEN
+            .get(self.database(), member)?
+            .unwrap_or_default())
     }
 
     /// The first line of the own registry file that names this subject, while it is undecided.
@@ -254,32 +289,48 @@ impl Store {
     }
 
     /// Lines that are to be announced, in order of the file, at most `limit` from this place on.
-    pub fn own_order(&self, from: u64, limit: usize) -> Result<Vec<(u64, SubjectId)>, StorageError> {
-        tables::OWN_ORDER.from(self.database(), &from).take(limit).collect()
+    pub fn own_order(
+        &self,
+        from: u64,
+        limit: usize,
+    ) -> Result<Vec<(u64, SubjectId)>, StorageError> {
+        tables::OWN_ORDER
+            .from(self.database(), &from)
+            .take(limit)
+            .collect()
     }
 
-    /// What the own registry says against a decision, if that was found when it could no longer be voted for.
+    /// What the own registry says against a decision, if that was found when it could no longer be
+    /// voted for.
     pub fn divergence(&self, subject: &SubjectId) -> Result<Option<DivergenceRow>, StorageError> {
         tables::DIVERGENCES.get(self.database(), subject)
     }
 
     /// All divergences in order of subject id.
-    pub fn divergences(&self) -> impl Iterator<Item = Result<(SubjectId, DivergenceRow), StorageError>> + '_ {
+    pub fn divergences(
+        &self,
+    ) -> impl Iterator<Item = Result<(SubjectId, DivergenceRow), StorageError>> + '_ {
         tables::DIVERGENCES.all(self.database())
     }
 
     /// Events offered while nothing could be signed.
-    pub fn kept_offers(&self) -> impl Iterator<Item = Result<(SubjectId, Event), StorageError>> + '_ {
+    pub fn kept_offers(
+        &self,
+    ) -> impl Iterator<Item = Result<(SubjectId, Event), StorageError>> + '_ {
         tables::KEPT_OFFERS.all(self.database())
     }
 
     /// What this node's operator decided about a subject, oldest first.
     pub fn decisions_of(&self, subject: &SubjectId) -> Result<Vec<DecisionRow>, StorageError> {
-        Ok(tables::DECISIONS.get(self.database(), subject)?.unwrap_or_default())
+        Ok(tables::DECISIONS
+            .get(self.database(), subject)?
+            .unwrap_or_default())
     }
 
     /// All anchored documents.
-    pub fn anchors(&self) -> impl Iterator<Item = Result<(Sha256Hash, AnchorRow), StorageError>> + '_ {
+    pub fn anchors(
+        &self,
+    ) -> impl Iterator<Item = Result<(Sha256Hash, AnchorRow), StorageError>> + '_ {
         tables::ANCHORS.all(self.database())
     }
 
@@ -289,7 +340,10 @@ impl Store {
     }
 
     /// Epochs from this one on, in order.
-    pub fn epochs(&self, from: Epoch) -> impl Iterator<Item = Result<(Epoch, EpochRow), StorageError>> + '_ {
+    pub fn epochs(
+        &self,
+        from: Epoch,
+    ) -> impl Iterator<Item = Result<(Epoch, EpochRow), StorageError>> + '_ {
         tables::EPOCHS.from(self.database(), &from)
     }
 
@@ -306,5 +360,11 @@ fn lowest_hash(hex: &str) -> Option<(Choice, String)> {
     }
     let hex = hex.to_ascii_lowercase();
     let event_hash: EventHash = format!("{hex:0<64}").parse().ok()?;
-    Some((Choice { event_hash, content_digest: ContentDigest([0; 32]) }, hex))
+    Some((
+        Choice {
+            event_hash,
+            content_digest: ContentDigest([0; 32]),
+        },
+        hex,
+    ))
 }

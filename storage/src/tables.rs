@@ -1,7 +1,8 @@
 //! The schema: every table, its key and its value. Keys are big-endian, so that ranges are scans.
 //!
-//! All tables live in one sled tree, each under a prefix byte: one `Batch` is atomic within a tree and cheap,
-//! while a transaction over twenty trees locks each of them, runs a closure that may be retried, and is slower by far.
+//! All tables live in one sled tree, each under a prefix byte: one `Batch` is atomic within a tree
+//! and cheap, while a transaction over twenty trees locks each of them, runs a closure that may be
+//! retried, and is slower by far.
 
 use std::marker::PhantomData;
 
@@ -9,7 +10,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use ssid_protocol::event::Event;
 use ssid_protocol::evidence::EvidenceSlot;
-use ssid_protocol::id::{Choice, ContentDigest, Epoch, MerkleHash, NodeId, Sha256Hash, Signature, SubjectId};
+use ssid_protocol::id::{
+    Choice, ContentDigest, Epoch, MerkleHash, NodeId, Sha256Hash, Signature, SubjectId,
+};
 use ssid_protocol::record::ConsensusRecord;
 use ssid_protocol::trust::TrustChange;
 
@@ -18,8 +21,8 @@ use crate::database::Database;
 use crate::error::StorageError;
 use crate::keys::Key;
 use crate::rows::{
-    AnchorRow, BatchKey, ConflictRow, Cursor, DecisionRow, DivergenceRow, EpochRow, EvidenceRow, LogEntry, OpenSubject,
-    OutboxKey, OutboxRow, OwnLineRow, PeerRow, RewrittenRow,
+    AnchorRow, BatchKey, ConflictRow, Cursor, DecisionRow, DivergenceRow, EpochRow, EvidenceRow,
+    LogEntry, OpenSubject, OutboxKey, OutboxRow, OwnLineRow, PeerRow, RewrittenRow,
 };
 use crate::tally::State;
 
@@ -31,13 +34,15 @@ pub(crate) const STATE: Table<(), State> = Table::new(STATE_PREFIX, "state");
 pub(crate) const EVENTS: Table<ContentDigest, Event> = Table::new(0x10, "events");
 /// Which choices have an event hash; there for lookups by its first digits.
 pub(crate) const HASHES: Table<Choice, ()> = Table::new(0x11, "hashes");
-/// Subjects being voted on. Apart from the certified ones, so that listing them costs what is open, not the history.
+/// Subjects being voted on. Apart from the certified ones, so that listing them costs what is open,
+/// not the history.
 pub(crate) const OPEN: Table<SubjectId, OpenSubject> = Table::new(0x12, "open");
 /// Certified subjects and their place in the log.
 pub(crate) const CERTIFIED: Table<SubjectId, u64> = Table::new(0x13, "certified");
 /// Signatures of batches.
 pub(crate) const BATCHES: Table<BatchKey, (Signature, u32)> = Table::new(0x14, "batches");
-/// Leaf hashes of batches, [`LEAVES_PER_ROW`] a row; sled copies 16 neighbours at once, so rows stay small.
+/// Leaf hashes of batches, [`LEAVES_PER_ROW`] a row; sled copies 16 neighbours at once, so rows
+/// stay small.
 pub(crate) const LEAVES: Table<(BatchKey, u8), Vec<MerkleHash>> = Table::new(0x15, "leaves");
 /// The certified log.
 pub(crate) const LOG: Table<u64, LogEntry> = Table::new(LOG_PREFIX, "log");
@@ -63,7 +68,8 @@ pub(crate) const ANCHORS: Table<Sha256Hash, AnchorRow> = Table::new(0x1f, "ancho
 pub(crate) const EPOCHS: Table<Epoch, EpochRow> = Table::new(0x20, "epochs");
 /// Histories of members' Git branches that are gone, oldest first.
 pub(crate) const REWRITTEN: Table<NodeId, Vec<RewrittenRow>> = Table::new(0x21, "rewritten");
-/// The own registry file's undecided subjects, each with the first line that names it; made anew with every reading.
+/// The own registry file's undecided subjects, each with the first line that names it; made anew
+/// with every reading.
 pub(crate) const OWN_LINES: Table<SubjectId, OwnLineRow> = Table::new(0x22, "own_lines");
 /// Those of them that are to be announced, in order of the file.
 pub(crate) const OWN_ORDER: Table<u64, SubjectId> = Table::new(0x23, "own_order");
@@ -112,7 +118,10 @@ pub(crate) fn name_of(prefix: u8) -> &'static str {
     match prefix {
         0x01 => "identity",
         0x02 => "state",
-        0x10.. => NAMES.get(usize::from(prefix - 0x10)).copied().unwrap_or("unknown"),
+        0x10.. => NAMES
+            .get(usize::from(prefix - 0x10))
+            .copied()
+            .unwrap_or("unknown"),
         _ => "unknown",
     }
 }
@@ -126,7 +135,11 @@ pub(crate) struct Table<K, V> {
 
 impl<K: Key, V: Serialize + DeserializeOwned> Table<K, V> {
     const fn new(prefix: u8, name: &'static str) -> Self {
-        Self { prefix, name, types: PhantomData }
+        Self {
+            prefix,
+            name,
+            types: PhantomData,
+        }
     }
 
     /// The bytes under which a row stands.
@@ -143,7 +156,9 @@ impl<K: Key, V: Serialize + DeserializeOwned> Table<K, V> {
 
     /// The row under `key`.
     pub(crate) fn get(&self, database: &Database, key: &K) -> Result<Option<V>, StorageError> {
-        let Some(bytes) = database.get(&self.key(key))? else { return Ok(None) };
+        let Some(bytes) = database.get(&self.key(key))? else {
+            return Ok(None);
+        };
         self.decode(database, &bytes).map(Some)
     }
 
@@ -153,7 +168,10 @@ impl<K: Key, V: Serialize + DeserializeOwned> Table<K, V> {
     }
 
     /// All rows in order of key.
-    pub(crate) fn all<'a>(&'a self, database: &'a Database) -> impl Iterator<Item = Result<(K, V), StorageError>> + 'a {
+    pub(crate) fn all<'a>(
+        &'a self,
+        database: &'a Database,
+    ) -> impl Iterator<Item = Result<(K, V), StorageError>> + 'a {
         self.rows(database, vec![self.prefix], vec![self.prefix + 1])
     }
 
@@ -182,12 +200,21 @@ impl<K: Key, V: Serialize + DeserializeOwned> Table<K, V> {
         from: Vec<u8>,
         to: Vec<u8>,
     ) -> impl Iterator<Item = Result<(K, V), StorageError>> + use<'a, K, V> {
-        database.range(from, to).map(move |row| self.parse(database, &row?))
+        database
+            .range(from, to)
+            .map(move |row| self.parse(database, &row?))
     }
 
-    fn parse(&self, database: &Database, (key, value): &(sled::IVec, sled::IVec)) -> Result<(K, V), StorageError> {
+    fn parse(
+        &self,
+        database: &Database,
+        (key, value): &(sled::IVec, sled::IVec),
+    ) -> Result<(K, V), StorageError> {
         let key = key.get(1..).and_then(K::parse).ok_or_else(|| {
-            StorageError::damaged(database.path(), format!("table `{}` has an impossible key", self.name))
+            StorageError::damaged(
+                database.path(),
+                format!("table `{}` has an impossible key", self.name),
+            )
         })?;
         Ok((key, self.decode(database, value)?))
     }
@@ -199,9 +226,10 @@ impl<K: Key, V: Serialize + DeserializeOwned> Table<K, V> {
                 found: found.into(),
                 known: codec::FORMAT.into(),
             },
-            Refusal::Malformed(why) => {
-                StorageError::damaged(database.path(), format!("a row of table `{}` is unreadable: {why}", self.name))
-            }
+            Refusal::Malformed(why) => StorageError::damaged(
+                database.path(),
+                format!("a row of table `{}` is unreadable: {why}", self.name),
+            ),
         })
     }
 }

@@ -1,7 +1,7 @@
 //! Row counts and checksums, table by table: how a store knows that sled gave it back everything.
 //!
-//! sled may open a damaged file without an error, with rows missing or old values in place of new ones. Each write
-//! carries these tallies along, and a start adds all rows up again and compares.
+//! sled may open a damaged file without an error, with rows missing or old values in place of new
+//! ones. Each write carries these tallies along, and a start adds all rows up again and compares.
 
 use std::collections::BTreeMap;
 
@@ -38,7 +38,9 @@ impl Tallies {
 
     /// Whether the table of `key` has no rows.
     pub(crate) fn is_empty(&self, key: &[u8]) -> bool {
-        self.0.get(&key.first().copied().unwrap_or(0)).is_none_or(|tally| tally.rows == 0)
+        self.0
+            .get(&key.first().copied().unwrap_or(0))
+            .is_none_or(|tally| tally.rows == 0)
     }
 
     fn of(&mut self, key: &[u8]) -> &mut Tally {
@@ -56,7 +58,10 @@ impl Tallies {
             if found.rows == written.rows {
                 format!("table `{name}` has rows other than those written")
             } else {
-                format!("table `{name}` has {} rows, {} were written", found.rows, written.rows)
+                format!(
+                    "table `{name}` has {} rows, {} were written",
+                    found.rows, written.rows
+                )
             }
         })
     }
@@ -101,10 +106,17 @@ mod tests {
             tallies
         };
         let written = tallies(&[(b"\x10a", b"1"), (b"\x10b", b"2"), (b"\x19c", b"3")]);
-        assert_eq!(tallies(&[(b"\x19c", b"3"), (b"\x10b", b"2"), (b"\x10a", b"1")]).difference(&written), None);
-        let lost = tallies(&[(b"\x10a", b"1"), (b"\x19c", b"3")]).difference(&written).unwrap();
+        assert_eq!(
+            tallies(&[(b"\x19c", b"3"), (b"\x10b", b"2"), (b"\x10a", b"1")]).difference(&written),
+            None
+        );
+        let lost = tallies(&[(b"\x10a", b"1"), (b"\x19c", b"3")])
+            .difference(&written)
+            .unwrap();
         assert_eq!(lost, "table `events` has 1 rows, 2 were written");
-        let old = tallies(&[(b"\x10a", b"1"), (b"\x10b", b"2"), (b"\x19c", b"0")]).difference(&written).unwrap();
+        let old = tallies(&[(b"\x10a", b"1"), (b"\x10b", b"2"), (b"\x19c", b"0")])
+            .difference(&written)
+            .unwrap();
         assert_eq!(old, "table `trust` has rows other than those written");
         let mut more = written.clone();
         more.add(b"\x77x", b"");

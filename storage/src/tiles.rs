@@ -8,9 +8,10 @@
 //! level 0   [64][64][64][ l192 l193 … ]            tiles (0, 0) … (0, 3)
 //! ```
 //!
-//! A write changes the last tile of a level only; older ones never change again. Any complete subtree's root is found
-//! within one tile, so a proof reads about one row per six levels. 64 and not 256: sled copies a row's neighbours
-//! whenever it changes, and the last tile changes with every write.
+//! A write changes the last tile of a level only; older ones never change again. Any complete
+//! subtree's root is found within one tile, so a proof reads about one row per six levels. 64 and
+//! not 256: sled copies a row's neighbours whenever it changes, and the last tile changes with
+//! every write.
 
 use std::ops::Range;
 
@@ -40,15 +41,22 @@ impl RightEdge {
     }
 
     /// Appends leaf hashes. Returns the tiles that are new or changed.
-    pub(crate) fn append(&mut self, leaves: impl IntoIterator<Item = MerkleHash>) -> Vec<(TileKey, Vec<MerkleHash>)> {
+    pub(crate) fn append(
+        &mut self,
+        leaves: impl IntoIterator<Item = MerkleHash>,
+    ) -> Vec<(TileKey, Vec<MerkleHash>)> {
         let mut tiles = Vec::new();
         let before = self.size;
         for leaf in leaves {
             self.size += 1;
             self.push(0, leaf, &mut tiles);
         }
-        let changed = |level: &usize| filled(before, *level as u32) != filled(self.size, *level as u32);
-        for level in (0..self.levels.len()).filter(changed).filter(|&level| !self.levels[level].is_empty()) {
+        let changed =
+            |level: &usize| filled(before, *level as u32) != filled(self.size, *level as u32);
+        for level in (0..self.levels.len())
+            .filter(changed)
+            .filter(|&level| !self.levels[level].is_empty())
+        {
             let place = filled(self.size, level as u32) >> HEIGHT;
             tiles.push(((level as u8, place), self.levels[level].clone()));
         }
@@ -64,7 +72,10 @@ impl RightEdge {
         if tile.len() == WIDTH {
             let tile = std::mem::take(tile);
             let root = merkle::root(&tile);
-            full.push(((level as u8, (filled(self.size, level as u32) >> HEIGHT) - 1), tile));
+            full.push((
+                (level as u8, (filled(self.size, level as u32) >> HEIGHT) - 1),
+                tile,
+            ));
             self.push(level + 1, root, full);
         }
     }
@@ -76,7 +87,8 @@ impl RightEdge {
             let mut rest = &tile[..];
             while !rest.is_empty() {
                 // the last complete subtree in this tile
-                let (before, subtree) = rest.split_at(rest.len() - (1 << rest.len().trailing_zeros()));
+                let (before, subtree) =
+                    rest.split_at(rest.len() - (1 << rest.len().trailing_zeros()));
                 let left = merkle::root(subtree);
                 root = Some(root.map_or(left, |right| merkle::node_hash(&left, &right)));
                 rest = before;
@@ -91,7 +103,8 @@ fn filled(size: u64, level: u32) -> u64 {
     size.checked_shr(HEIGHT * level).unwrap_or(0)
 }
 
-/// The root over leaves `range`, one of the ranges that RFC 9162 proofs are made of, read from tiles.
+/// The root over leaves `range`, one of the ranges that RFC 9162 proofs are made of, read from
+/// tiles.
 ///
 /// # Errors
 /// Those of `tile`; it is asked for hashes of a tile, all of which are below the log's size.
@@ -109,7 +122,10 @@ pub(crate) fn subtree<E>(
     let first = range.start >> (HEIGHT * level);
     let start = (first as usize) % WIDTH;
     let width = 1_usize << (count.ilog2() % HEIGHT);
-    Ok(merkle::root(&tile((level as u8, first >> HEIGHT), start..start + width)?))
+    Ok(merkle::root(&tile(
+        (level as u8, first >> HEIGHT),
+        start..start + width,
+    )?))
 }
 
 #[cfg(test)]
@@ -135,19 +151,39 @@ mod tests {
             let tiles = edge.append(leaves[from..from + step].iter().copied());
             rows += tiles.len();
             stored.extend(tiles);
-            assert_eq!(edge.root(), merkle::root(&leaves[..from + step]), "size {}", from + step);
+            assert_eq!(
+                edge.root(),
+                merkle::root(&leaves[..from + step]),
+                "size {}",
+                from + step
+            );
         }
         assert!(rows < 9000 / 64 + 3 * 13 + 5, "{rows} rows");
         let mut read = |key, range: Range<usize>| Ok::<_, Infallible>(stored[&key][range].to_vec());
         let size = edge.size();
-        for (start, end) in
-            [(0, size), (0, 1), (63, 64), (64, 128), (0, 4096), (4096, 8192), (8192, size), (4096, 4224)]
-        {
+        for (start, end) in [
+            (0, size),
+            (0, 1),
+            (63, 64),
+            (64, 128),
+            (0, 4096),
+            (4096, 8192),
+            (8192, size),
+            (4096, 4224),
+        ] {
             let Ok(root) = subtree(start..end, &mut read);
-            assert_eq!(root, merkle::root(&leaves[start as usize..end as usize]), "{start}..{end}");
+            assert_eq!(
+                root,
+                merkle::root(&leaves[start as usize..end as usize]),
+                "{start}..{end}"
+            );
         }
-        let Ok(path) = merkle::inclusion_path_with(5000, size, &mut |range| subtree(range, &mut read));
-        assert_eq!(merkle::root_from_inclusion(leaves[5000], 5000, size, &path), Some(edge.root()));
+        let Ok(path) =
+            merkle::inclusion_path_with(5000, size, &mut |range| subtree(range, &mut read));
+        assert_eq!(
+            merkle::root_from_inclusion(leaves[5000], 5000, size, &path),
+            Some(edge.root())
+        );
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Writing: one writer, one atomic batch and one sync per write, `log.head` after it.
 //!
-//! What a write acknowledged survives `kill -9` and a loss of power. After an error that leaves the disk's state in
-//! doubt every later write is refused: the node must stop voting and be restarted.
+//! What a write acknowledged survives `kill -9` and a loss of power. After an error that leaves the
+//! disk's state in doubt every later write is refused: the node must stop voting and be restarted.
 
 use std::collections::BTreeMap;
 
@@ -36,7 +36,12 @@ pub struct Writer {
 
 impl Writer {
     pub(crate) fn new(store: Store, head: HeadFile, memory: Memory) -> Self {
-        Self { store, head, memory, poisoned: false }
+        Self {
+            store,
+            head,
+            memory,
+            poisoned: false,
+        }
     }
 
     /// The handle for reading.
@@ -47,35 +52,69 @@ impl Writer {
     /// Writes all of `changes`, or nothing, and returns once it is on disk.
     ///
     /// # Errors
-    /// If `changes` contradict what is stored or refer to what is not: nothing was written, the writer goes on. If the
-    /// disk or the database fails ([`StorageError::is_fatal`]): every later write is refused.
+    /// If `changes` contradict what is stored or refer to what is not: nothing was written, the
+    /// writer goes on. If the disk or the database fails ([`StorageError::is_fatal`]): every later
+    /// write is refused.
     pub fn write(&mut self, changes: Changes) -> Result<Written, StorageError> {
         if self.poisoned {
-            return Err(StorageError::Poisoned(self.store.database().path().to_owned()));
+            return Err(StorageError::Poisoned(
+                self.store.database().path().to_owned(),
+            ));
         }
         let staged = staging::stage(&self.store, &self.memory, changes)?;
         let first_sequence = self.memory.state.log_size;
         let outbox = staged.outbox.clone();
         self.commit(staged).inspect_err(|_| self.poisoned = true)?;
-        Ok(Written { first_sequence, outbox, head: self.store.log_head() })
+        Ok(Written {
+            first_sequence,
+            outbox,
+            head: self.store.log_head(),
+        })
     }
 
     fn commit(&mut self, staged: Staged) -> Result<(), StorageError> {
         let mut memory = staged.memory;
         let grew = memory.state.log_size > self.memory.state.log_size;
-        let Some(batch) = self.batch(staged.rows, &mut memory.state)? else { return Ok(()) };
+        let Some(batch) = self.batch(staged.rows, &mut memory.state)? else {
+            return Ok(());
+        };
         self.store.database().apply(batch)?;
         self.memory = memory;
-        let State { writes, log_size: size, log_root: root, journal_sequence, .. } = self.memory.state;
+        let State {
+            writes,
+            log_size: size,
+            log_root: root,
+            journal_sequence,
+            ..
+        } = self.memory.state;
         let log_id = self.store.log_head().log_id;
-        // a head that is behind only says less; what it says must be on disk where entries could be missed
-        self.head.write(HeadState { writes, size, root, journal_sequence, log_id }, grew)?;
-        self.store.show(Shown { head: LogHead { log_id, size, root }, digest: self.memory.digest, journal_sequence });
+        // a head that is behind only says less; what it says must be on disk where entries could be
+        // missed
+        self.head.write(
+            HeadState {
+                writes,
+                size,
+                root,
+                journal_sequence,
+                log_id,
+            },
+            grew,
+        )?;
+        self.store.show(Shown {
+            head: LogHead { log_id, size, root },
+            digest: self.memory.digest,
+            journal_sequence,
+        });
         Ok(())
     }
 
-    /// The rows that differ from those stored, with the state that counts them; `None` if nothing changes.
-    fn batch(&self, rows: BTreeMap<Vec<u8>, Row>, state: &mut State) -> Result<Option<Batch>, StorageError> {
+    /// The rows that differ from those stored, with the state that counts them; `None` if nothing
+    /// changes.
+    fn batch(
+        &self,
+        rows: BTreeMap<Vec<u8>, Row>,
+        state: &mut State,
+    ) -> Result<Option<Batch>, StorageError> {
         let mut batch = Batch::default();
         let mut changed = state.journal_sequence != self.memory.state.journal_sequence;
         for (key, row) in rows {

@@ -19,8 +19,8 @@ const PATH_BYTES: usize = 60;
 pub struct Shape {
     /// How many nodes.
     pub nodes: usize,
-    /// Whether nodes vote only for what stands in their own registry: then what differs between registries differs in
-    /// the votes, whoever is first.
+    /// Whether nodes vote only for what stands in their own registry: then what differs between
+    /// registries differs in the votes, whoever is first.
     pub observed_only: bool,
     /// Whether nodes append what is certified to their registry file.
     pub applies: bool,
@@ -31,7 +31,12 @@ pub struct Shape {
 impl Shape {
     /// A plain cluster of so many nodes.
     pub fn of(nodes: usize) -> Self {
-        Self { nodes, observed_only: false, applies: true, auto_resolve: false }
+        Self {
+            nodes,
+            observed_only: false,
+            applies: true,
+            auto_resolve: false,
+        }
     }
 
     fn configure(&self, config: &mut Value) {
@@ -70,7 +75,11 @@ impl Cluster {
     /// # Panics
     /// If a command fails.
     pub fn make(shape: Shape) -> Self {
-        Self::make_of(shape, |dir| (0..shape.nodes).map(|i| Organisation::init(dir, &format!("node-{i}"))).collect())
+        Self::make_of(shape, |dir| {
+            (0..shape.nodes)
+                .map(|i| Organisation::init(dir, &format!("node-{i}")))
+                .collect()
+        })
     }
 
     /// The same of organisations that `init` makes in a directory.
@@ -80,8 +89,15 @@ impl Cluster {
     pub fn make_of(shape: Shape, init: impl FnOnce(&Path) -> Vec<Organisation>) -> Self {
         let turn = Turn::take();
         let temp = std::env::temp_dir();
-        let place = if temp.as_os_str().len() <= PATH_BYTES { temp } else { "/tmp".into() };
-        let dir = tempfile::Builder::new().prefix("ssid-").tempdir_in(place).unwrap();
+        let place = if temp.as_os_str().len() <= PATH_BYTES {
+            temp
+        } else {
+            "/tmp".into()
+        };
+        let dir = tempfile::Builder::new()
+            .prefix("ssid-")
+            .tempdir_in(place)
+            .unwrap();
         let orgs = init(dir.path());
         let mut parameters = vec!["--recurring", "tick"];
         if shape.auto_resolve {
@@ -92,7 +108,12 @@ impl Cluster {
             org.configure(|config| shape.configure(config));
             org.join(&genesis);
         }
-        Self { nodes: orgs.into_iter().map(Node::of).collect(), genesis, dir, _turn: turn }
+        Self {
+            nodes: orgs.into_iter().map(Node::of).collect(),
+            genesis,
+            dir,
+            _turn: turn,
+        }
     }
 
     /// Starts every node that does not run, and waits until all are ready and connected.
@@ -105,7 +126,8 @@ impl Cluster {
         self.wait_ready();
     }
 
-    /// Waits until every running node is connected to every other running one, and ready if they are a quorum.
+    /// Waits until every running node is connected to every other running one, and ready if they
+    /// are a quorum.
     ///
     /// # Panics
     /// If one has ended, or at the deadline.
@@ -113,19 +135,39 @@ impl Cluster {
         for node in self.nodes.iter_mut().filter(|node| node.pid().is_some()) {
             node.wait_answering();
         }
-        let running: Vec<&Node> = self.nodes.iter().filter(|node| node.pid().is_some()).collect();
+        let running: Vec<&Node> = self
+            .nodes
+            .iter()
+            .filter(|node| node.pid().is_some())
+            .collect();
         let others = running.len() as u64 - 1;
         for node in &running {
-            eventually(&format!("{} is connected to {others} others", node.org.name), SOON, || {
-                let status = node.try_get("/v1/status").map_err(|e| e.to_string())?.json();
-                let connected = status["transport"]["connected_peers"].as_u64();
-                let voters = status["voting"]["connected_voters"].as_array().map(|v| v.len() as u64);
-                // a quorum has told it what it signed before: from then on it signs
-                let is_quorum = status["federation"]["quorum"].as_u64() <= Some(others + 1);
-                let is_started = status["voting"]["starting"].is_null() && node.knows_nobody_to_be_starting();
-                let is_ready = connected == Some(others) && voters == Some(others + 1) && (is_started || !is_quorum);
-                if is_ready { Ok(()) } else { Err(status["voting"].to_string()) }
-            });
+            eventually(
+                &format!("{} is connected to {others} others", node.org.name),
+                SOON,
+                || {
+                    let status = node
+                        .try_get("/v1/status")
+                        .map_err(|e| e.to_string())?
+                        .json();
+                    let connected = status["transport"]["connected_peers"].as_u64();
+                    let voters = status["voting"]["connected_voters"]
+                        .as_array()
+                        .map(|v| v.len() as u64);
+                    // a quorum has told it what it signed before: from then on it signs
+                    let is_quorum = status["federation"]["quorum"].as_u64() <= Some(others + 1);
+                    let is_started = status["voting"]["starting"].is_null()
+                        && node.knows_nobody_to_be_starting();
+                    let is_ready = connected == Some(others)
+                        && voters == Some(others + 1)
+                        && (is_started || !is_quorum);
+                    if is_ready {
+                        Ok(())
+                    } else {
+                        Err(status["voting"].to_string())
+                    }
+                },
+            );
         }
     }
 
@@ -165,14 +207,23 @@ impl Cluster {
     /// At the deadline.
     pub fn wait_certified(&self, count: usize, within: Duration) {
         for node in self.running() {
-            eventually(&format!("{} holds {count} certificates", node.org.name), within, || {
-                let held = node.certified_count();
-                if held == count as u64 { Ok(()) } else { Err(held) }
-            });
+            eventually(
+                &format!("{} holds {count} certificates", node.org.name),
+                within,
+                || {
+                    let held = node.certified_count();
+                    if held == count as u64 {
+                        Ok(())
+                    } else {
+                        Err(held)
+                    }
+                },
+            );
         }
     }
 
-    /// Asserts that every running node holds the same certified set and that each one's log verifies; its size.
+    /// Asserts that every running node holds the same certified set and that each one's log
+    /// verifies; its size.
     ///
     /// # Panics
     /// If not.
@@ -184,7 +235,12 @@ impl Cluster {
         for node in running {
             let own = node.certified_set();
             let differs: Vec<_> = own.symmetric_difference(&set).take(3).collect();
-            assert!(differs.is_empty(), "{} and {} differ, for example in {differs:?}", first.org.name, node.org.name);
+            assert!(
+                differs.is_empty(),
+                "{} and {} differ, for example in {differs:?}",
+                first.org.name,
+                node.org.name
+            );
             let _ = node.ssid(&["consensus", "verify"]).well();
         }
         set.len()
@@ -196,9 +252,17 @@ impl Drop for Cluster {
         if panicking() {
             for node in &self.nodes {
                 let said = node.try_get("/v1/status").ok().map(|reply| reply.json());
-                let state =
-                    said.map(|status| format!("{} {} {}", status["statistics"], status["log"], status["voting"]));
-                eprintln!("---- {}: {}", node.org.name, state.as_deref().unwrap_or("it does not answer"));
+                let state = said.map(|status| {
+                    format!(
+                        "{} {} {}",
+                        status["statistics"], status["log"], status["voting"]
+                    )
+                });
+                eprintln!(
+                    "---- {}: {}",
+                    node.org.name,
+                    state.as_deref().unwrap_or("it does not answer")
+                );
                 eprintln!(
                     "---- the end of the log of {} (process {:?})\n{}",
                     node.org.name,

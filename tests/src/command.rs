@@ -61,7 +61,10 @@ impl Outcome {
     #[must_use]
     pub fn says(self, words: &[&str]) -> Self {
         for word in words {
-            assert!(self.stderr.contains(word), "{word:?} is not said by {self:#?}");
+            assert!(
+                self.stderr.contains(word),
+                "{word:?} is not said by {self:#?}"
+            );
         }
         self
     }
@@ -72,7 +75,8 @@ impl Outcome {
     /// If it wrote anything else.
     #[track_caller]
     pub fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout).unwrap_or_else(|e| panic!("no JSON document ({e}): {self:#?}"))
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|e| panic!("no JSON document ({e}): {self:#?}"))
     }
 }
 
@@ -106,22 +110,37 @@ pub(crate) fn ssid_command(dir: &Path) -> Command {
 /// Settings of Git as a user, or a later Git, may have them.
 const GIT_SETTINGS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/git/tomorrow.gitconfig");
 
-/// Takes from the environment what `ssid` would heed, and gives it settings of Git that it must not.
+/// Takes from the environment what `ssid` would heed, and gives it settings of Git that it must
+/// not.
 pub(crate) fn isolate(command: &mut Command, dir: &Path) {
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("SSID_")) {
+    for (name, _) in
+        std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("SSID_"))
+    {
         command.env_remove(name);
     }
     command.env("GIT_CONFIG_SYSTEM", GIT_SETTINGS);
-    command.current_dir(dir).env("HOME", dir).env("XDG_DATA_HOME", dir).env("NO_COLOR", "1").stdin(Stdio::null());
+    command
+        .current_dir(dir)
+        .env("HOME", dir)
+        .env("XDG_DATA_HOME", dir)
+        .env("NO_COLOR", "1")
+        .stdin(Stdio::null());
 }
 
 /// Runs a command to its end; what it writes goes through files, so that no pipe can fill.
 fn run(mut command: Command, what: &str) -> Outcome {
-    let outputs = tempfile::Builder::new().prefix("ssid-out-").tempdir().unwrap();
+    let outputs = tempfile::Builder::new()
+        .prefix("ssid-out-")
+        .tempdir()
+        .unwrap();
     let (out, err) = (outputs.path().join("out"), outputs.path().join("err"));
-    command.stdout(File::create(&out).unwrap()).stderr(File::create(&err).unwrap());
+    command
+        .stdout(File::create(&out).unwrap())
+        .stderr(File::create(&err).unwrap());
     let started = Instant::now();
-    let mut child = command.spawn().unwrap_or_else(|e| panic!("cannot start ssid {what}: {e}"));
+    let mut child = command
+        .spawn()
+        .unwrap_or_else(|e| panic!("cannot start ssid {what}: {e}"));
     let code = wait(&mut child, PATIENCE).map(|status| status.code());
     let read = |path| String::from_utf8_lossy(&std::fs::read(path).unwrap()).into_owned();
     let outcome = Outcome {
@@ -131,7 +150,11 @@ fn run(mut command: Command, what: &str) -> Outcome {
         stderr: read(&err),
         took: started.elapsed(),
     };
-    assert!(code.is_some(), "does not end within {} s: {outcome:#?}", PATIENCE.as_secs());
+    assert!(
+        code.is_some(),
+        "does not end within {} s: {outcome:#?}",
+        PATIENCE.as_secs()
+    );
     outcome
 }
 

@@ -20,8 +20,13 @@ impl Events {
     /// # Panics
     /// If the clock stands before 1970.
     pub fn series(name: &str) -> Self {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-        Self { series: name.to_owned(), base: UnixMillis((now.as_secs() - 24 * 3600) * 1000) }
+        let now = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap();
+        Self {
+            series: name.to_owned(),
+            base: UnixMillis((now.as_secs() - 24 * 3600) * 1000),
+        }
     }
 
     /// Its event number `i`.
@@ -45,7 +50,9 @@ impl Events {
 
     /// Events `range` as lines of JSON.
     pub fn lines(&self, range: std::ops::Range<usize>) -> String {
-        self.range(range).iter().fold(String::new(), |text, event| text + &with_hash(event) + "\n")
+        self.range(range)
+            .iter()
+            .fold(String::new(), |text, event| text + &with_hash(event) + "\n")
     }
 }
 
@@ -67,8 +74,8 @@ pub fn pretty(event: &Event) -> String {
     serde_json::to_string_pretty(event).unwrap()
 }
 
-/// A registry log in the wild form: a byte-order mark, a line of prose, objects over many lines, some with CRLF, a
-/// broken object, objects of one line with their hash.
+/// A registry log in the wild form: a byte-order mark, a line of prose, objects over many lines,
+/// some with CRLF, a broken object, objects of one line with their hash.
 pub fn wild_log(events: &[Event]) -> Vec<u8> {
     let mut text = "\u{feff}Registry events initialized.\r\n".to_owned();
     let (early, late) = events.split_at(events.len() / 2);

@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use crate::ssid_in;
 
-/// Ports are taken from below those that systems give to outgoing connections, so that nobody takes the port of a
-/// node while it is down.
+/// Ports are taken from below those that systems give to outgoing connections, so that nobody takes
+/// the port of a node while it is down.
 const PORTS: std::ops::Range<u16> = 10_000..32_000;
 
 /// An organisation that has made its node: a data directory with keys, a configuration and a card.
@@ -33,7 +33,8 @@ impl Organisation {
         Self::init_at(dir, name, free_port(), None, &[])
     }
 
-    /// The same, told to others at the port `reached`, if that is another than its own, and with more arguments.
+    /// The same, told to others at the port `reached`, if that is another than its own, and with
+    /// more arguments.
     ///
     /// # Panics
     /// If that fails.
@@ -43,9 +44,30 @@ impl Organisation {
         let listen = format!("/ip4/127.0.0.1/tcp/{port}");
         let organization = format!("Organisation {name}");
         let path = data.to_str().unwrap();
-        let args = ["init", "--data", path, "--name", name, "--organization", &organization];
-        let _ = ssid_in(dir, &[&args[..], &["--address", &address, "--listen", &listen], more].concat()).well();
-        let own = Self { name: name.to_owned(), data, port };
+        let args = [
+            "init",
+            "--data",
+            path,
+            "--name",
+            name,
+            "--organization",
+            &organization,
+        ];
+        let _ = ssid_in(
+            dir,
+            &[
+                &args[..],
+                &["--address", &address, "--listen", &listen],
+                more,
+            ]
+            .concat(),
+        )
+        .well();
+        let own = Self {
+            name: name.to_owned(),
+            data,
+            port,
+        };
         own.configure(|config| config["network"]["mdns"] = false.into());
         own
     }
@@ -66,7 +88,9 @@ impl Organisation {
     /// # Panics
     /// If its card is not as `init` wrote it.
     pub fn node_id(&self) -> String {
-        let card: Value = serde_json::from_str(&fs::read_to_string(self.data.join("card.json")).unwrap()).unwrap();
+        let card: Value =
+            serde_json::from_str(&fs::read_to_string(self.data.join("card.json")).unwrap())
+                .unwrap();
         card["node_id"].as_str().unwrap().to_owned()
     }
 
@@ -84,10 +108,25 @@ impl Organisation {
 ///
 /// # Panics
 /// If that fails.
-pub fn create_federation(dir: &Path, name: &str, members: &[Organisation], more: &[&str]) -> PathBuf {
+pub fn create_federation(
+    dir: &Path,
+    name: &str,
+    members: &[Organisation],
+    more: &[&str],
+) -> PathBuf {
     let genesis = dir.join(format!("{name}.genesis.json"));
-    let mut args = vec!["federation", "create", "--name", name, "--coordinator", &members[0].name];
-    let cards: Vec<PathBuf> = members.iter().map(|member| member.data.join("card.json")).collect();
+    let mut args = vec![
+        "federation",
+        "create",
+        "--name",
+        name,
+        "--coordinator",
+        &members[0].name,
+    ];
+    let cards: Vec<PathBuf> = members
+        .iter()
+        .map(|member| member.data.join("card.json"))
+        .collect();
     for card in &cards {
         args.extend(["--card", card.to_str().unwrap()]);
     }

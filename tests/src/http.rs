@@ -35,13 +35,22 @@ pub(crate) fn request(socket: &Path, method: &str, path: &str, body: &[u8]) -> i
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     // HTTP/1.0: the answer comes in one piece and ends with the connection
-    write!(stream, "{method} {path} HTTP/1.0\r\nhost: ssid\r\ncontent-length: {}\r\n\r\n", body.len())?;
+    write!(
+        stream,
+        "{method} {path} HTTP/1.0\r\nhost: ssid\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    )?;
     stream.write_all(body)?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
     let answer = String::from_utf8(answer).map_err(io::Error::other)?;
-    let parts =
-        answer.split_once("\r\n\r\n").and_then(|(head, body)| Some((head.split(' ').nth(1)?.parse().ok()?, body)));
-    let (status, body) = parts.ok_or_else(|| io::Error::other(format!("no HTTP answer: {answer:?}")))?;
-    Ok(Reply { status, body: body.to_owned() })
+    let parts = answer
+        .split_once("\r\n\r\n")
+        .and_then(|(head, body)| Some((head.split(' ').nth(1)?.parse().ok()?, body)));
+    let (status, body) =
+        parts.ok_or_else(|| io::Error::other(format!("no HTTP answer: {answer:?}")))?;
+    Ok(Reply {
+        status,
+        body: body.to_owned(),
+    })
 }

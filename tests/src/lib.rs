@@ -1,5 +1,5 @@
-//! Clusters of real `ssid` processes for tests: made by the commands that people type, in a directory of their own, on
-//! free ports, ended with the test.
+//! Clusters of real `ssid` processes for tests: made by the commands that people type, in a
+//! directory of their own, on free ports, ended with the test.
 //!
 //! ```text
 //! Cluster::start(4)                    made, running, every node ready and connected
@@ -9,8 +9,8 @@
 //! eventually("…", SOON, || …)          waits for a condition; never for a time
 //! ```
 //!
-//! A failed wait or command panics with what was seen last; the end of every node's log follows when the cluster is
-//! dropped. Whatever happens in a test, its processes end with it.
+//! A failed wait or command panics with what was seen last; the end of every node's log follows
+//! when the cluster is dropped. Whatever happens in a test, its processes end with it.
 
 #![allow(
     clippy::panic,

@@ -66,8 +66,8 @@ impl Node {
         self.wait_answering();
     }
 
-    /// Starts `ssid run` so that [`limit_files`](Self::limit_files) is told to it by errors, not by a signal, and does
-    /// not concern its log.
+    /// Starts `ssid run` so that [`limit_files`](Self::limit_files) is told to it by errors, not by
+    /// a signal, and does not concern its log.
     ///
     /// # Panics
     /// If it runs already, or cannot be started.
@@ -79,14 +79,18 @@ impl Node {
         self.spawn(shell);
     }
 
-    /// Starts `ssid run` with standard error closed at the other end, as after `ssid run 2>&1 | head`.
+    /// Starts `ssid run` with standard error closed at the other end, as after
+    /// `ssid run 2>&1 | head`.
     ///
     /// # Panics
     /// If it runs already, or cannot be started.
     pub fn start_unheard(&mut self) {
         assert!(self.child.is_none(), "{} runs already", self.org.name);
         let mut command = ssid_command(&self.org.data);
-        command.args(["run", "--data", self.data()]).stdout(Stdio::null()).stderr(Stdio::piped());
+        command
+            .args(["run", "--data", self.data()])
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         drop(child.stderr.take());
         self.child = Some(child);
@@ -94,8 +98,15 @@ impl Node {
 
     fn spawn(&mut self, mut command: Command) {
         assert!(self.child.is_none(), "{} runs already", self.org.name);
-        let log = File::options().create(true).append(true).open(self.log_path()).unwrap();
-        command.args(["run", "--data", self.data()]).stdout(log.try_clone().unwrap()).stderr(log);
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.log_path())
+            .unwrap();
+        command
+            .args(["run", "--data", self.data()])
+            .stdout(log.try_clone().unwrap())
+            .stderr(log);
         self.child = Some(command.spawn().unwrap());
     }
 
@@ -104,8 +115,16 @@ impl Node {
     /// # Panics
     /// If it does not run.
     pub fn limit_files(&self, bytes: u64) {
-        let limit = Rlimit { current: Some(bytes), maximum: Some(bytes) };
-        prlimit(Some(Pid::from_child(self.child.as_ref().unwrap())), Resource::Fsize, limit).unwrap();
+        let limit = Rlimit {
+            current: Some(bytes),
+            maximum: Some(bytes),
+        };
+        prlimit(
+            Some(Pid::from_child(self.child.as_ref().unwrap())),
+            Resource::Fsize,
+            limit,
+        )
+        .unwrap();
     }
 
     /// Starts it and waits until its API answers.
@@ -124,7 +143,11 @@ impl Node {
     pub fn wait_answering(&mut self) {
         let name = self.org.name.clone();
         eventually(&format!("{name} answers"), SOON, || {
-            assert!(self.is_running(), "{name} ended at its start:\n{}", self.log_tail());
+            assert!(
+                self.is_running(),
+                "{name} ended at its start:\n{}",
+                self.log_tail()
+            );
             self.try_get("/healthz").map_err(|e| e.to_string())
         });
     }
@@ -139,7 +162,9 @@ impl Node {
     /// # Panics
     /// If the system cannot say.
     pub fn is_running(&mut self) -> bool {
-        self.child.as_mut().is_some_and(|child| child.try_wait().unwrap().is_none())
+        self.child
+            .as_mut()
+            .is_some_and(|child| child.try_wait().unwrap().is_none())
     }
 
     /// Sends its process a signal.
@@ -160,7 +185,13 @@ impl Node {
         let mut child = self.child.take().unwrap();
         child.kill().unwrap();
         let status = child.wait().unwrap();
-        assert_eq!(status.signal(), Some(9), "{} had ended before: {status}\n{}", self.org.name, self.log_tail());
+        assert_eq!(
+            status.signal(),
+            Some(9),
+            "{} had ended before: {status}\n{}",
+            self.org.name,
+            self.log_tail()
+        );
     }
 
     /// Asks it to end; how it did and how long it took.
@@ -217,7 +248,8 @@ impl Node {
     /// If it does not answer.
     #[track_caller]
     pub fn get(&self, path: &str) -> Reply {
-        self.try_get(path).unwrap_or_else(|e| panic!("{} does not answer GET {path}: {e}", self.org.name))
+        self.try_get(path)
+            .unwrap_or_else(|e| panic!("{} does not answer GET {path}: {e}", self.org.name))
     }
 
     /// Where its API is.
@@ -231,7 +263,11 @@ impl Node {
     /// If it does not answer.
     pub fn knows_nobody_to_be_starting(&self) -> bool {
         let nodes = self.get("/v1/nodes").json();
-        let mut connected = nodes["items"].as_array().unwrap().iter().filter(|node| node["connected"] == true);
+        let mut connected = nodes["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|node| node["connected"] == true);
         connected.all(|node| !node["can_sign"].is_null() && node["can_sign"] != "starting")
     }
 
@@ -246,20 +282,32 @@ impl Node {
 
     /// How many subjects it holds certificates for; 0 if it does not answer.
     pub fn certified_count(&self) -> u64 {
-        self.try_get("/v1/status").ok().and_then(|reply| reply.json()["statistics"]["certified"].as_u64()).unwrap_or(0)
+        self.try_get("/v1/status")
+            .ok()
+            .and_then(|reply| reply.json()["statistics"]["certified"].as_u64())
+            .unwrap_or(0)
     }
 
     /// Every consensus record it has, the latest first.
     #[track_caller]
     pub fn history(&self) -> Vec<Value> {
-        self.ssid_json(&["consensus", "history", "--limit", ALL])["items"].as_array().cloned().unwrap_or_default()
+        self.ssid_json(&["consensus", "history", "--limit", ALL])["items"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default()
     }
 
     /// What it holds certified: subject, event hash and content digest of each.
     #[track_caller]
     pub fn certified_set(&self) -> BTreeSet<[String; 3]> {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let of = |r: &Value| [text(&r["subject_id"]), text(&r["consensus_hash"]), text(&r["content_digest"])];
+        let of = |r: &Value| {
+            [
+                text(&r["subject_id"]),
+                text(&r["consensus_hash"]),
+                text(&r["content_digest"]),
+            ]
+        };
         self.history().iter().map(of).collect()
     }
 
@@ -269,8 +317,12 @@ impl Node {
     /// If it does not answer.
     pub fn metric(&self, name: &str, label: &str) -> u64 {
         let text = self.get("/metrics").body;
-        let lines = text.lines().filter(|line| line.starts_with(name) && line.contains(label));
-        lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
+        let lines = text
+            .lines()
+            .filter(|line| line.starts_with(name) && line.contains(label));
+        lines
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok())
+            .sum()
     }
 
     /// All it has written to its log.

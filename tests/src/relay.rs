@@ -1,4 +1,5 @@
-//! A network that can be switched on: connections to one port of loopback go to another once it is open.
+//! A network that can be switched on: connections to one port of loopback go to another once it is
+//! open.
 
 use std::io::{self, copy};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
@@ -18,7 +19,12 @@ pub struct Relay {
 impl Relay {
     /// Between two ports of loopback.
     pub fn closed(from: u16, to: u16) -> Self {
-        Self { from, to, ends: Arc::default(), thread: None }
+        Self {
+            from,
+            to,
+            ends: Arc::default(),
+            thread: None,
+        }
     }
 
     /// From now on connections go through.

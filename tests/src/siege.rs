@@ -1,5 +1,5 @@
-//! Three honest nodes of four at work while the fourth member's keys misbehave: what they certify meanwhile, what it
-//! costs them in memory, and whom they blame.
+//! Three honest nodes of four at work while the fourth member's keys misbehave: what they certify
+//! meanwhile, what it costs them in memory, and whom they blame.
 
 use std::fs;
 use std::path::PathBuf;
@@ -46,7 +46,8 @@ impl Siege {
         (0..HONEST).for_each(|i| cluster.node_mut(i).start());
         cluster.wait_ready();
         let (work, mut done) = (Events::series(name), 0);
-        // decided subjects stay in memory for a while: as many as there can be, or all honest work would count as attack
+        // decided subjects stay in memory for a while: as many as there can be, or all honest work
+        // would count as attack
         let _ = work_on(&cluster, &work, &mut done, CLOSING_SUBJECTS);
         cluster.wait_certified(done, SOON);
         honest(&cluster).for_each(forget_peak);
@@ -55,7 +56,13 @@ impl Siege {
         }
         let normal = honest(&cluster).map(peak_memory).collect();
         let mallory = Adversary::of(&cluster.node(HONEST).org.data).unwrap();
-        Self { mallory, cluster, work, done, normal }
+        Self {
+            mallory,
+            cluster,
+            work,
+            done,
+            normal,
+        }
     }
 
     /// The honest nodes.
@@ -73,9 +80,9 @@ impl Siege {
         self.done
     }
 
-    /// Lets the adversary do something, again and again with rising numbers, while the honest nodes work: at least
-    /// `rounds` rounds, and until `seen` is satisfied. Every round is certified in time, nobody takes more memory than
-    /// allowed, and nobody but the adversary is blamed.
+    /// Lets the adversary do something, again and again with rising numbers, while the honest nodes
+    /// work: at least `rounds` rounds, and until `seen` is satisfied. Every round is certified in
+    /// time, nobody takes more memory than allowed, and nobody but the adversary is blamed.
     ///
     /// # Panics
     /// If not.
@@ -89,7 +96,8 @@ impl Siege {
     ) {
         honest(&self.cluster).for_each(forget_peak);
         let over = std::sync::atomic::AtomicBool::new(false);
-        let (mallory, cluster, work, done) = (&self.mallory, &self.cluster, &self.work, &mut self.done);
+        let (mallory, cluster, work, done) =
+            (&self.mallory, &self.cluster, &self.work, &mut self.done);
         let (slowest, portions) = thread::scope(|scope| {
             let attack = scope.spawn(|| {
                 let mut portion = 0;
@@ -117,26 +125,44 @@ impl Siege {
             "{what}: {portions} portions; a round took {slowest:?} at most; memory {memory:?} kB, normal {:?} kB",
             self.normal
         );
-        assert!(slowest < ROUND_AT_MOST, "{what}: a round of honest work took {slowest:?}");
+        assert!(
+            slowest < ROUND_AT_MOST,
+            "{what}: a round of honest work took {slowest:?}"
+        );
         for (now, normal) in memory.iter().zip(&self.normal) {
             let most = *normal as f64 * MEMORY_FACTOR;
-            assert!((*now as f64) < most, "{what}: {now} kB of memory, normally {normal} kB, at most {most} kB");
+            assert!(
+                (*now as f64) < most,
+                "{what}: {now} kB of memory, normally {normal} kB, at most {most} kB"
+            );
         }
         self.assert_only_the_adversary_is_blamed(what);
     }
 
-    /// Honest nodes are connected with each other, and none was ever disconnected for what it relayed.
+    /// Honest nodes are connected with each other, and none was ever disconnected for what it
+    /// relayed.
     fn assert_only_the_adversary_is_blamed(&self, what: &str) {
         let adversary = self.mallory.member().node_id().to_string();
         for node in self.honest() {
             let log = node.log();
-            for line in log.lines().filter(|line| line.contains("disconnected and blocked")) {
-                assert!(line.contains(&adversary), "{what}: {} blames an honest member: {line}", node.org.name);
+            for line in log
+                .lines()
+                .filter(|line| line.contains("disconnected and blocked"))
+            {
+                assert!(
+                    line.contains(&adversary),
+                    "{what}: {} blames an honest member: {line}",
+                    node.org.name
+                );
             }
             let status = node.status();
             let connected = status["voting"]["connected_voters"].to_string();
             for other in self.honest() {
-                assert!(connected.contains(&other.org.node_id()), "{what}: {} is not with {connected}", node.org.name);
+                assert!(
+                    connected.contains(&other.org.node_id()),
+                    "{what}: {} is not with {connected}",
+                    node.org.name
+                );
             }
         }
     }
@@ -178,7 +204,9 @@ fn work_on(cluster: &Cluster, work: &Events, done: &mut usize, count: usize) -> 
     *done += count;
     let started = Instant::now();
     let node = cluster.node(from / WORK % HONEST);
-    let _ = node.ssid(&["events", "import", file.to_str().unwrap(), "--wait"]).well();
+    let _ = node
+        .ssid(&["events", "import", file.to_str().unwrap(), "--wait"])
+        .well();
     started.elapsed()
 }
 
@@ -186,11 +214,17 @@ fn proc_file(node: &Node, name: &str) -> PathBuf {
     PathBuf::from(format!("/proc/{}/{name}", node.pid().unwrap()))
 }
 
-/// Peak resident kilobytes since that was last forgotten, without the program's own file: that would hide what is held.
+/// Peak resident kilobytes since that was last forgotten, without the program's own file: that
+/// would hide what is held.
 fn peak_memory(node: &Node) -> u64 {
     let status = fs::read_to_string(proc_file(node, "status")).unwrap();
     let value = |line: &str| line.split_whitespace().next()?.parse::<u64>().ok();
-    let of = |name: &str| status.lines().find_map(|line| value(line.strip_prefix(name)?)).unwrap();
+    let of = |name: &str| {
+        status
+            .lines()
+            .find_map(|line| value(line.strip_prefix(name)?))
+            .unwrap()
+    };
     of("VmHWM:") - of("RssFile:")
 }
 

@@ -15,21 +15,28 @@ pub const LONG: Duration = Duration::from_secs(150);
 ///
 /// # Panics
 /// At the deadline, with what was seen last.
-pub fn eventually<T, E: Debug>(what: &str, within: Duration, mut look: impl FnMut() -> Result<T, E>) -> T {
+pub fn eventually<T, E: Debug>(
+    what: &str,
+    within: Duration,
+    mut look: impl FnMut() -> Result<T, E>,
+) -> T {
     let deadline = Instant::now() + within;
     loop {
         match look() {
             Ok(value) => return value,
             Err(seen) if Instant::now() >= deadline => {
-                panic!("not within {} s: {what}; last seen: {seen:?}", within.as_secs())
+                panic!(
+                    "not within {} s: {what}; last seen: {seen:?}",
+                    within.as_secs()
+                )
             }
             Err(_) => sleep(EVERY),
         }
     }
 }
 
-/// Looks for `long` whether `look` ever says that the forbidden has happened. For what must not happen there is no
-/// condition to wait for; `long` is a sample, not a proof.
+/// Looks for `long` whether `look` ever says that the forbidden has happened. For what must not
+/// happen there is no condition to wait for; `long` is a sample, not a proof.
 ///
 /// # Panics
 /// If it happens, with what was seen.

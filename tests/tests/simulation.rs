@@ -1,5 +1,6 @@
-//! The simulation as a test: 2,000 seeds in which everything holds, the same seed twice, and faults that must be found.
-//! Which 2,000 says [`FROM`]: CI draws them by the commit, so that each sees new ones.
+//! The simulation as a test: 2,000 seeds in which everything holds, the same seed twice, and faults
+//! that must be found. Which 2,000 says [`FROM`]: CI draws them by the commit, so that each sees
+//! new ones.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use std::time::Instant;
@@ -12,7 +13,9 @@ const FROM: &str = "SSID_SIMULATION_FROM";
 
 fn first_seed() -> u64 {
     match std::env::var(FROM) {
-        Ok(from) => from.parse().unwrap_or_else(|_| panic!("{FROM}={from} is no number")),
+        Ok(from) => from
+            .parse()
+            .unwrap_or_else(|_| panic!("{FROM}={from} is no number")),
         Err(_) => 0,
     }
 }
@@ -21,11 +24,22 @@ fn first_seed() -> u64 {
 fn two_thousand_seeds_hold() {
     let (options, started) = (Options::default(), Instant::now());
     let from = first_seed();
-    println!("seeds from {from}: cargo run -p ssid-tests --bin simulate -- --seeds {SEEDS} --from {from}");
+    println!(
+        "seeds from {from}: cargo run -p ssid-tests --bin simulate -- --seeds {SEEDS} --from {from}"
+    );
     let (coverage, failed) = sim::run_many(from..from + SEEDS, &options);
     let seconds = started.elapsed().as_secs_f64();
-    println!("{coverage}{SEEDS} seeds in {seconds:.1} s: {:.1} a second", SEEDS as f64 / seconds);
-    assert!(failed.is_none(), "{}", failed.map(|seed| sim::explain(seed, &options)).unwrap_or_default());
+    println!(
+        "{coverage}{SEEDS} seeds in {seconds:.1} s: {:.1} a second",
+        SEEDS as f64 / seconds
+    );
+    assert!(
+        failed.is_none(),
+        "{}",
+        failed
+            .map(|seed| sim::explain(seed, &options))
+            .unwrap_or_default()
+    );
     // what is never reached proves nothing
     for what in [
         "certified in round  0",
@@ -70,7 +84,8 @@ fn two_thousand_seeds_hold() {
     }
 }
 
-/// Seeds of every kind, with everything that happened in them: partitions, deaths, liars, sled's files.
+/// Seeds of every kind, with everything that happened in them: partitions, deaths, liars, sled's
+/// files.
 #[test]
 fn the_same_seed_does_the_same() {
     let options = Options::default();
@@ -78,7 +93,11 @@ fn the_same_seed_does_the_same() {
         let [one, two] = [(); 2].map(|()| sim::run(seed, &options, Tracing::All));
         assert!(one.story.len() > 1_000, "seed {seed} tells nothing");
         assert!(one.story == two.story, "seed {seed} differs from itself");
-        assert_eq!((one.coverage, one.violation), (two.coverage, two.violation), "seed {seed}");
+        assert_eq!(
+            (one.coverage, one.violation),
+            (two.coverage, two.violation),
+            "seed {seed}"
+        );
     }
 }
 
@@ -86,26 +105,54 @@ fn the_same_seed_does_the_same() {
 #[test]
 fn a_seed_does_the_same_over_sled_and_in_memory() {
     for seed in 0..6 {
-        let of = |databases| sim::run(seed, &Options { databases, ..Options::default() }, Tracing::All);
+        let of = |databases| {
+            sim::run(
+                seed,
+                &Options {
+                    databases,
+                    ..Options::default()
+                },
+                Tracing::All,
+            )
+        };
         let (memory, files) = (of(Databases::InMemory), of(Databases::InFiles));
-        assert!(files.story.contains("in files true"), "seed {seed} ran in memory");
-        assert!(files.story.replace("in files true", "in files false") == memory.story, "seed {seed} differs");
+        assert!(
+            files.story.contains("in files true"),
+            "seed {seed} ran in memory"
+        );
+        assert!(
+            files.story.replace("in files true", "in files false") == memory.story,
+            "seed {seed} differs"
+        );
         assert_eq!(memory.coverage, files.coverage, "seed {seed}");
     }
 }
 
-/// That one of the seeds before `within` fails in these words. A fault may show in other ways before: a node whose history
-/// is gone may hear of it from others, and be missed by them for good.
+/// That one of the seeds before `within` fails in these words. A fault may show in other ways
+/// before: a node whose history is gone may hear of it from others, and be missed by them for good.
 fn is_found(mutation: Mutation, within: u64, words: &[&str]) {
-    let most_nodes = if mutation == Mutation::TooManyLiars { 4 } else { 13 };
-    let options = Options { mutation, most_nodes, databases: Databases::InMemory, ..Options::default() };
+    let most_nodes = if mutation == Mutation::TooManyLiars {
+        4
+    } else {
+        13
+    };
+    let options = Options {
+        mutation,
+        most_nodes,
+        databases: Databases::InMemory,
+        ..Options::default()
+    };
     let mut from = 0;
     loop {
         let (_, failed) = sim::run_many(from..within, &options);
-        let seed = failed.unwrap_or_else(|| panic!("{mutation:?} is not found as {words:?} in {within} seeds"));
+        let seed = failed
+            .unwrap_or_else(|| panic!("{mutation:?} is not found as {words:?} in {within} seeds"));
         let story = sim::explain(seed, &options);
         let (_, failure) = story.split_once("FAILED: ").unwrap();
-        println!("{mutation:?} in seed {seed}: {}", failure.lines().next().unwrap());
+        println!(
+            "{mutation:?} in seed {seed}: {}",
+            failure.lines().next().unwrap()
+        );
         if words.iter().any(|words| failure.contains(words)) {
             return;
         }
@@ -120,7 +167,11 @@ fn a_restart_that_forgets_its_locks_is_found() {
 
 #[test]
 fn sending_before_flushing_is_found() {
-    is_found(Mutation::SendsBeforeFlush, 20, &["sends what is not on its disk"]);
+    is_found(
+        Mutation::SendsBeforeFlush,
+        20,
+        &["sends what is not on its disk"],
+    );
 }
 
 #[test]
@@ -128,16 +179,29 @@ fn losing_what_was_sent_is_found() {
     is_found(
         Mutation::LosesWhatWasSent,
         1500,
-        &["two votes of member", "does not extend itself", "never seen", "abstains"],
+        &[
+            "two votes of member",
+            "does not extend itself",
+            "never seen",
+            "abstains",
+        ],
     );
 }
 
 #[test]
 fn a_disk_that_is_an_old_one_is_found() {
-    is_found(Mutation::RestoresOldDisk, 300, &["does not extend itself", "abstains"]);
+    is_found(
+        Mutation::RestoresOldDisk,
+        300,
+        &["does not extend itself", "abstains"],
+    );
 }
 
 #[test]
 fn more_liars_than_a_third_break_safety() {
-    is_found(Mutation::TooManyLiars, 1500, &["SAFETY", "two certificates"]);
+    is_found(
+        Mutation::TooManyLiars,
+        1500,
+        &["SAFETY", "two certificates"],
+    );
 }

@@ -1,4 +1,5 @@
-//! `ssid bench anchor`: how fast content is named, and how long an IPFS node takes for many small files and a large one.
+//! `ssid bench anchor`: how fast content is named, and how long an IPFS node takes for many small
+//! files and a large one.
 
 use std::fs;
 use std::io::Write as _;
@@ -68,11 +69,19 @@ struct Uploads {
 
 pub(super) async fn run(args: &AnchorArgs, context: &Context) -> Result<()> {
     if !(1..=run::SESSION_FILES).contains(&args.files) || !(1..=4096).contains(&args.mib) {
-        return Err(CliError::usage("--files is 1 to 100, what one session takes, and --mib 1 to 4096").into());
+        return Err(CliError::usage(
+            "--files is 1 to 100, what one session takes, and --mib 1 to 4096",
+        )
+        .into());
     }
-    let dir = tempfile::Builder::new().prefix("ssid-bench-").tempdir().context("no temporary directory")?;
+    let dir = tempfile::Builder::new()
+        .prefix("ssid-bench-")
+        .tempdir()
+        .context("no temporary directory")?;
     let report = measure(args, dir.path()).await?;
-    context.out.show(&report, |report| words(report, context.out))?;
+    context
+        .out
+        .show(&report, |report| words(report, context.out))?;
     Ok(())
 }
 
@@ -87,7 +96,14 @@ async fn measure(args: &AnchorArgs, dir: &Path) -> Result<Report> {
         Some(api) => Some(uploads(api, args.files, dir, large).await?),
         None => None,
     };
-    Ok(Report { mib: args.mib, cid_v0_mb_per_second, cid_v1_mb_per_second, cid_memory_mib, uploads, machine })
+    Ok(Report {
+        mib: args.mib,
+        cid_v0_mb_per_second,
+        cid_v1_mb_per_second,
+        cid_memory_mib,
+        uploads,
+        machine,
+    })
 }
 
 /// No two chunks of it are equal, so that no server finds any of it again.
@@ -97,7 +113,8 @@ fn large_file(dir: &Path, mib: usize) -> Result<PathBuf> {
     let mut block = vec![0_u8; MIB];
     for number in 0..mib {
         rand::fill(&mut block[..]);
-        file.write_all(&block).with_context(|| format!("no room for {mib} MiB, at {number}"))?;
+        file.write_all(&block)
+            .with_context(|| format!("no room for {mib} MiB, at {number}"))?;
     }
     Ok(path)
 }
@@ -113,24 +130,42 @@ fn named_per_second(path: &Path, version: CidVersion) -> Result<f64> {
 }
 
 async fn uploads(api: &str, files: usize, dir: &Path, large: PathBuf) -> Result<Uploads> {
-    let settings = Anchoring { local_api: api.to_owned(), ..Anchoring::default() };
+    let settings = Anchoring {
+        local_api: api.to_owned(),
+        ..Anchoring::default()
+    };
     let providers = Providers::configured(&settings, &|_| None)?;
     let mut items = Vec::new();
     for number in 0..files {
         let name = format!("small-{number}.json");
         let mut content = [0_u8; 16];
         rand::fill(&mut content);
-        fs::write(dir.join(&name), format!("{{\"number\": {number}, \"content\": \"{}\"}}\n", hex::encode(content)))?;
+        fs::write(
+            dir.join(&name),
+            format!(
+                "{{\"number\": {number}, \"content\": \"{}\"}}\n",
+                hex::encode(content)
+            ),
+        )?;
         items.push(item(name.clone(), dir.join(name)));
     }
     let files_seconds = anchored(items, &providers).await?;
     let memory = PeakMemory::begin()?;
     let large_seconds = anchored(vec![item("large".to_owned(), large)], &providers).await?;
-    Ok(Uploads { files, files_seconds, large_seconds, large_memory_mib: memory.grown_mib()? })
+    Ok(Uploads {
+        files,
+        files_seconds,
+        large_seconds,
+        large_memory_mib: memory.grown_mib()?,
+    })
 }
 
 fn item(name: String, path: PathBuf) -> Item {
-    Item::from(Candidate { relative: name, place: path.into(), trigger: Trigger::default() })
+    Item::from(Candidate {
+        relative: name,
+        place: path.into(),
+        trigger: Trigger::default(),
+    })
 }
 
 /// Seconds from hashing to the last answer.
@@ -141,7 +176,11 @@ async fn anchored(items: Vec<Item>, providers: &Providers) -> Result<f64> {
     if let Some(failure) = session.failed.first() {
         anyhow::bail!("{}: {}", failure.file, failure.reason);
     }
-    anyhow::ensure!(session.anchored.len() == count, "{} of {count} were anchored", session.anchored.len());
+    anyhow::ensure!(
+        session.anchored.len() == count,
+        "{} of {count} were anchored",
+        session.anchored.len()
+    );
     Ok(took)
 }
 
@@ -151,7 +190,10 @@ fn words(report: &Report, out: Output) -> String {
             "named",
             format!(
                 "{} MB/s as CIDv0, {} MB/s as CIDv1 ({} MiB); memory grew by {:.1} MiB",
-                report.cid_v0_mb_per_second, report.cid_v1_mb_per_second, report.mib, report.cid_memory_mib
+                report.cid_v0_mb_per_second,
+                report.cid_v1_mb_per_second,
+                report.mib,
+                report.cid_memory_mib
             ),
         ),
         ("uploaded", "nothing: no --api was named".to_owned()),
@@ -160,7 +202,11 @@ fn words(report: &Report, out: Output) -> String {
     if let Some(uploads) = &report.uploads {
         fields[1].1 = format!(
             "{} small files in {:.2} s; {} MiB in {:.2} s, memory grew by {:.1} MiB",
-            uploads.files, uploads.files_seconds, report.mib, uploads.large_seconds, uploads.large_memory_mib
+            uploads.files,
+            uploads.files_seconds,
+            report.mib,
+            uploads.large_seconds,
+            uploads.large_memory_mib
         );
     }
     out.fields(&fields)

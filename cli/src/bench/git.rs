@@ -1,7 +1,9 @@
-//! `ssid bench git`: one real node that fetches the branches of many members from repositories on this machine.
+//! `ssid bench git`: one real node that fetches the branches of many members from repositories on
+//! this machine.
 //!
-//! Every member's branch holds announcements, votes and certificates of events of its own, signed with its key; so a
-//! cold sync ends when the node has certified all of them. A warm sync finds nothing new.
+//! Every member's branch holds announcements, votes and certificates of events of its own, signed
+//! with its key; so a cold sync ends when the node has certified all of them. A warm sync finds
+//! nothing new.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -38,7 +40,8 @@ use crate::setup::{self, NewFederation, NewNode};
 const PATIENCE: Duration = Duration::from_mins(2);
 /// Warm syncs that are timed; the middle one counts.
 const WARM: usize = 5;
-/// Statements signed together, and events announced before the first of them are certified, as nodes do.
+/// Statements signed together, and events announced before the first of them are certified, as
+/// nodes do.
 const BATCH: usize = 1024;
 /// Events announced together, as many as fit a message.
 const ANNOUNCED: usize = 256;
@@ -82,9 +85,15 @@ struct Report {
 
 pub(crate) async fn run(args: &GitArgs, context: &Context) -> Result<()> {
     if !(2..=200).contains(&args.members) {
-        return Err(CliError::usage("--members is 2 to 200: a quorum of them signs what the node fetches").into());
+        return Err(CliError::usage(
+            "--members is 2 to 200: a quorum of them signs what the node fetches",
+        )
+        .into());
     }
-    let dir = tempfile::Builder::new().prefix("ssid-bench-").tempdir().context("no temporary directory")?;
+    let dir = tempfile::Builder::new()
+        .prefix("ssid-bench-")
+        .tempdir()
+        .context("no temporary directory")?;
     let (manifest, keys) = make_members(dir.path(), args.members + 1)?;
     let mut branch_bytes = 0;
     for index in 1..=args.members {
@@ -95,15 +104,27 @@ pub(crate) async fn run(args: &GitArgs, context: &Context) -> Result<()> {
     let measured = measure(args, branch_bytes, &home, &node, context).await;
     node.end();
     let report = measured?;
-    context.out.show(&report, |report| words(report, context.out))?;
+    context
+        .out
+        .show(&report, |report| words(report, context.out))?;
     let all = (args.members * args.events) as u64;
     if report.certified < all {
-        return Err(CliError::new(Code::Failed, format!("{} of {all} events are certified", report.certified)).into());
+        return Err(CliError::new(
+            Code::Failed,
+            format!("{} of {all} events are certified", report.certified),
+        )
+        .into());
     }
     Ok(())
 }
 
-async fn measure(args: &GitArgs, branch_bytes: u64, home: &Home, node: &Node, context: &Context) -> Result<Report> {
+async fn measure(
+    args: &GitArgs,
+    branch_bytes: u64,
+    home: &Home,
+    node: &Node,
+    context: &Context,
+) -> Result<Report> {
     let client = Client::new(home)?;
     let started = Instant::now();
     while client.ready().await.is_none() {
@@ -129,7 +150,11 @@ async fn measure(args: &GitArgs, branch_bytes: u64, home: &Home, node: &Node, co
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     };
-    anyhow::ensure!(voting.is_none(), "the node abstains: {}", voting.unwrap_or_default());
+    anyhow::ensure!(
+        voting.is_none(),
+        "the node abstains: {}",
+        voting.unwrap_or_default()
+    );
     let mut warm = Vec::new();
     for _ in 0..WARM {
         let start = Instant::now();
@@ -153,7 +178,10 @@ async fn measure(args: &GitArgs, branch_bytes: u64, home: &Home, node: &Node, co
 }
 
 async fn sync(client: &Client, members: usize) -> Result<()> {
-    let query = [("force", "true".to_owned()), ("transport", "git".to_owned())];
+    let query = [
+        ("force", "true".to_owned()),
+        ("transport", "git".to_owned()),
+    ];
     let outcome: SyncOutcome = client.post(&["v1", "sync"], &query, Vec::new()).await?;
     anyhow::ensure!(
         outcome.git_fetched == members as u64 && outcome.git_failed == 0,
@@ -169,8 +197,15 @@ struct Node(Child);
 impl Node {
     fn start(home: &Home) -> Result<Self> {
         let log = fs::File::create(home.root().join("node.log"))?;
-        let mut command = Command::new(std::env::current_exe().context("cannot find this program's own file")?);
-        command.arg("run").arg("--data").arg(home.root()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        let mut command =
+            Command::new(std::env::current_exe().context("cannot find this program's own file")?);
+        command
+            .arg("run")
+            .arg("--data")
+            .arg(home.root())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log);
         Ok(Self(command.spawn().context("cannot start a node")?))
     }
 
@@ -199,7 +234,16 @@ fn make_members(dir: &Path, count: usize) -> Result<(Manifest, Vec<VotingKey>)> 
         home.create()?;
         let config = json!({ "security": { "allowed_git_protocols": ["file"] } });
         fs::write(home.config(), config.to_string())?;
-        git(dir, &["init", "--quiet", "--bare", &remote(dir, index).display().to_string()], b"")?;
+        git(
+            dir,
+            &[
+                "init",
+                "--quiet",
+                "--bare",
+                &remote(dir, index).display().to_string(),
+            ],
+            b"",
+        )?;
         let node = NewNode {
             name: format!("Node-{index}"),
             organization: format!("Organization {index}"),
@@ -230,7 +274,13 @@ fn make_members(dir: &Path, count: usize) -> Result<(Manifest, Vec<VotingKey>)> 
 }
 
 /// Puts a member's branch into its repository; bytes of its lines.
-fn publish(dir: &Path, index: usize, count: usize, manifest: &Manifest, keys: &[VotingKey]) -> Result<u64> {
+fn publish(
+    dir: &Path,
+    index: usize,
+    count: usize,
+    manifest: &Manifest,
+    keys: &[VotingKey],
+) -> Result<u64> {
     let events: Vec<Event> = (0..count).map(|i| event(index, i)).collect();
     let mut files = vec![String::new()];
     for line in lines(&events, &keys[index], manifest, keys)? {
@@ -247,9 +297,17 @@ fn publish(dir: &Path, index: usize, count: usize, manifest: &Manifest, keys: &[
             .to_owned();
     for (number, file) in (0..).zip(&files) {
         let name = segment_name(number);
-        let _ = write!(stream, "M 100644 inline {LINES_DIR}/{name}\ndata {}\n{file}\n", file.len());
+        let _ = write!(
+            stream,
+            "M 100644 inline {LINES_DIR}/{name}\ndata {}\n{file}\n",
+            file.len()
+        );
     }
-    git(&remote(dir, index), &["fast-import", "--quiet"], stream.as_bytes())?;
+    git(
+        &remote(dir, index),
+        &["fast-import", "--quiet"],
+        stream.as_bytes(),
+    )?;
     Ok(files.iter().map(|file| file.len() as u64).sum())
 }
 
@@ -267,9 +325,14 @@ fn event(member: usize, number: usize) -> Event {
     }
 }
 
-/// What a member says of its events, and a quorum of all with it. The node that syncs is not among them: it has signed
-/// nothing, and would take it for a vote history that was set back.
-fn lines(events: &[Event], own: &VotingKey, manifest: &Manifest, keys: &[VotingKey]) -> Result<Vec<Line>> {
+/// What a member says of its events, and a quorum of all with it. The node that syncs is not among
+/// them: it has signed nothing, and would take it for a vote history that was set back.
+fn lines(
+    events: &[Event],
+    own: &VotingKey,
+    manifest: &Manifest,
+    keys: &[VotingKey],
+) -> Result<Vec<Line>> {
     let (federation, policies) = (manifest.federation_id(), &manifest.event_policies);
     let mut lines = Vec::new();
     let quorum = usize::try_from(manifest.voters()?.quorum())?;
@@ -287,7 +350,8 @@ fn lines(events: &[Event], own: &VotingKey, manifest: &Manifest, keys: &[VotingK
     // a node announces no more before the first of these are certified
     for part in events.chunks(BATCH) {
         for announced in part.chunks(ANNOUNCED) {
-            let batch = VerifiedBatch::sign(own, &federation, Statements::Events(announced.to_vec()))?;
+            let batch =
+                VerifiedBatch::sign(own, &federation, Statements::Events(announced.to_vec()))?;
             lines.push(Line::Batch(batch.batch().clone()));
         }
         let prevotes = VerifiedBatch::sign(own, &federation, votes(part, Phase::Prevote))?;
@@ -299,10 +363,19 @@ fn lines(events: &[Event], own: &VotingKey, manifest: &Manifest, keys: &[VotingK
             .map(|key| VerifiedBatch::sign(key, &federation, votes(part, Phase::Precommit)));
         let precommits = signed.collect::<Result<Vec<_>, _>>()?;
         for (place, event) in (0..).zip(part) {
-            let proofs = precommits.iter().filter_map(|batch| batch.proof(place)).collect();
+            let proofs = precommits
+                .iter()
+                .filter_map(|batch| batch.proof(place))
+                .collect();
             let subject = policies.subject_of(event);
-            let certificate =
-                Certificate::assemble(federation, Epoch::ZERO, subject, Round::ZERO, event.clone(), proofs);
+            let certificate = Certificate::assemble(
+                federation,
+                Epoch::ZERO,
+                subject,
+                Round::ZERO,
+                event.clone(),
+                proofs,
+            );
             lines.push(Line::Certificate(Box::new(certificate)));
         }
     }
@@ -311,10 +384,17 @@ fn lines(events: &[Event], own: &VotingKey, manifest: &Manifest, keys: &[VotingK
 
 fn git(dir: &Path, args: &[&str], input: &[u8]) -> Result<()> {
     let mut command = Command::new("git");
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("GIT_")) {
+    for (name, _) in
+        std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("GIT_"))
+    {
         command.env_remove(name);
     }
-    command.arg("-C").arg(dir).args(args).stdin(Stdio::piped()).stdout(Stdio::null());
+    command
+        .arg("-C")
+        .arg(dir)
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null());
     let mut child = command.spawn().context("cannot run git")?;
     if let Some(mut stdin) = child.stdin.take() {
         stdin.write_all(input)?;
@@ -352,7 +432,10 @@ fn words(report: &Report, out: Output) -> String {
         ),
         (
             "processor",
-            format!("{:.2} s the node, {:.2} s git", report.usage.cpu_seconds, report.usage.children_cpu_seconds),
+            format!(
+                "{:.2} s the node, {:.2} s git",
+                report.usage.cpu_seconds, report.usage.children_cpu_seconds
+            ),
         ),
         ("machine", report.machine.to_string()),
     ])

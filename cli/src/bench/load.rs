@@ -24,7 +24,8 @@ const STUCK_AFTER: Duration = Duration::from_secs(30);
 /// Certifications seen and not yet looked at.
 const SEEN: usize = 65_536;
 
-/// Percentiles of the time from offering an event until all nodes have certified it, in milliseconds.
+/// Percentiles of the time from offering an event until all nodes have certified it, in
+/// milliseconds.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub(super) struct Latencies {
     pub(super) p50: f64,
@@ -40,7 +41,11 @@ impl Latencies {
             let time = times.get(rank.saturating_sub(1));
             time.map_or(0.0, |time| (time.as_secs_f64() * 100_000.0).round() / 100.0)
         };
-        Self { p50: at(50), p90: at(90), p99: at(99) }
+        Self {
+            p50: at(50),
+            p90: at(90),
+            p99: at(99),
+        }
     }
 }
 
@@ -60,10 +65,13 @@ fn event(kind: &str, number: usize) -> Event {
 }
 
 fn jiff_now() -> String {
-    jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+    jiff::Timestamp::now()
+        .strftime("%Y-%m-%dT%H:%M:%SZ")
+        .to_string()
 }
 
-/// Offers `samples` events of a kind that no others have, each to another node, and times each until every node has certified it.
+/// Offers `samples` events of a kind that no others have, each to another node, and times each
+/// until every node has certified it.
 pub(super) async fn at_rest(
     cluster: &Cluster,
     kind: &str,
@@ -87,7 +95,9 @@ pub(super) async fn at_rest(
         });
     }
     let progress = out.progress(Some(samples as u64), "timing");
-    let clients = (0..cluster.len()).map(|index| cluster.client(index)).collect::<Result<Vec<_>>>()?;
+    let clients = (0..cluster.len())
+        .map(|index| cluster.client(index))
+        .collect::<Result<Vec<_>>>()?;
     let mut offered: HashMap<SubjectId, Timed> = HashMap::new();
     let mut times = Vec::with_capacity(samples);
     let pause = rate.map(|rate| Duration::from_secs_f64(1.0 / rate));
@@ -115,8 +125,8 @@ pub(super) async fn at_rest(
     Ok(Latencies::of(times))
 }
 
-/// One event under way: when it was offered, and when nodes were seen to have certified it (perhaps before the answer to
-/// the offer was read).
+/// One event under way: when it was offered, and when nodes were seen to have certified it (perhaps
+/// before the answer to the offer was read).
 #[derive(Debug, Default)]
 struct Timed {
     start: Option<Instant>,
@@ -133,13 +143,27 @@ async fn take(
 ) -> Result<()> {
     let next = tokio::time::timeout(CERTIFIED_WITHIN, certified.recv()).await;
     let Ok(next) = next else {
-        bail!("{} events were not certified on all nodes within {} s", offered.len(), CERTIFIED_WITHIN.as_secs());
+        bail!(
+            "{} events were not certified on all nodes within {} s",
+            offered.len(),
+            CERTIFIED_WITHIN.as_secs()
+        );
     };
-    note(next.context("a node's stream ended")?, offered, times, nodes);
+    note(
+        next.context("a node's stream ended")?,
+        offered,
+        times,
+        nodes,
+    );
     Ok(())
 }
 
-fn note((subject, at): Seen, offered: &mut HashMap<SubjectId, Timed>, times: &mut Vec<Duration>, nodes: usize) {
+fn note(
+    (subject, at): Seen,
+    offered: &mut HashMap<SubjectId, Timed>,
+    times: &mut Vec<Duration>,
+    nodes: usize,
+) {
     let timed = offered.entry(subject).or_default();
     timed.seen.push(at);
     if let (Some(start), true) = (timed.start, timed.seen.len() == nodes) {
@@ -164,9 +188,12 @@ pub(super) struct Burst {
     pub(super) certified_per_second: f64,
 }
 
-/// Offers all events at once, spread over the nodes, and waits until the slowest node has certified the last of them.
+/// Offers all events at once, spread over the nodes, and waits until the slowest node has certified
+/// the last of them.
 pub(super) async fn burst(cluster: &Cluster, events: usize, out: Output) -> Result<Burst> {
-    let clients = (0..cluster.len()).map(|index| cluster.client(index)).collect::<Result<Vec<_>>>()?;
+    let clients = (0..cluster.len())
+        .map(|index| cluster.client(index))
+        .collect::<Result<Vec<_>>>()?;
     let before = certified(&clients).await?;
     let bodies = logs(events, clients.len());
 
@@ -176,7 +203,11 @@ pub(super) async fn burst(cluster: &Cluster, events: usize, out: Output) -> Resu
     let (mut least, mut moved) = (0, Instant::now());
     while least < accepted && moved.elapsed() < STUCK_AFTER {
         tokio::time::sleep(Duration::from_millis(10)).await;
-        let now = certified(&clients).await?.into_iter().zip(&before).map(|(now, before)| now - before);
+        let now = certified(&clients)
+            .await?
+            .into_iter()
+            .zip(&before)
+            .map(|(now, before)| now - before);
         let now = now.min().unwrap_or(0);
         if now > least {
             (least, moved) = (now, Instant::now());
@@ -215,6 +246,12 @@ async fn offer(clients: &[Client], logs: Vec<Vec<u8>>) -> Result<u64> {
 
 /// How many subjects each node has certified.
 async fn certified(clients: &[Client]) -> Result<Vec<u64>> {
-    let statuses = clients.iter().map(|client| client.get::<StatusView>(&["v1", "status"], &[]));
-    Ok(futures::future::try_join_all(statuses).await?.into_iter().map(|status| status.log.size).collect())
+    let statuses = clients
+        .iter()
+        .map(|client| client.get::<StatusView>(&["v1", "status"], &[]));
+    Ok(futures::future::try_join_all(statuses)
+        .await?
+        .into_iter()
+        .map(|status| status.log.size)
+        .collect())
 }

@@ -30,17 +30,31 @@ impl Machine {
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
         let value = |text: &str, key: &str| {
             let line = text.lines().find(|line| line.starts_with(key));
-            line.and_then(|line| line.split_once(':')).map(|(_, value)| value.trim().to_owned()).unwrap_or_default()
+            line.and_then(|line| line.split_once(':'))
+                .map(|(_, value)| value.trim().to_owned())
+                .unwrap_or_default()
         };
         let memory = value(&read("/proc/meminfo"), "MemTotal");
-        let memory_kib = memory.split_whitespace().next().and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
+        let memory_kib = memory
+            .split_whitespace()
+            .next()
+            .and_then(|n| n.parse::<u64>().ok())
+            .unwrap_or(0);
         Self {
             cpu: value(&read("/proc/cpuinfo"), "model name"),
             cores: std::thread::available_parallelism().map_or(0, std::num::NonZero::get),
             memory_mib: memory_kib / 1024,
             system: format!("Linux {}", read("/proc/sys/kernel/osrelease").trim()),
-            load: read("/proc/loadavg").split_whitespace().next().and_then(|n| n.parse().ok()).unwrap_or(0.0),
-            build: if cfg!(debug_assertions) { "dev" } else { "release" },
+            load: read("/proc/loadavg")
+                .split_whitespace()
+                .next()
+                .and_then(|n| n.parse().ok())
+                .unwrap_or(0.0),
+            build: if cfg!(debug_assertions) {
+                "dev"
+            } else {
+                "release"
+            },
             version: env!("CARGO_PKG_VERSION"),
         }
     }
@@ -48,7 +62,18 @@ impl Machine {
 
 impl fmt::Display for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { cpu, cores, memory_mib, system, load, build, .. } = self;
-        write!(f, "{cores} × {cpu}, {memory_mib} MiB, {system}, load {load} before, {build} build")
+        let Self {
+            cpu,
+            cores,
+            memory_mib,
+            system,
+            load,
+            build,
+            ..
+        } = self;
+        write!(
+            f,
+            "{cores} × {cpu}, {memory_mib} MiB, {system}, load {load} before, {build} build"
+        )
     }
 }

@@ -1,8 +1,9 @@
 //! `ssid bench`: real processes on this machine, measured from outside.
 //!
-//! Two phases. *At rest*: events one at a time (or at a steady rate), each timed from the moment it is offered until
-//! every node has announced on its stream that it is certified and on disk. *At once*: all events offered together,
-//! spread over the nodes; the rate is theirs divided by the time until the last node has certified the last of them.
+//! Two phases. *At rest*: events one at a time (or at a steady rate), each timed from the moment it
+//! is offered until every node has announced on its stream that it is certified and on disk. *At
+//! once*: all events offered together, spread over the nodes; the rate is theirs divided by the
+//! time until the last node has certified the last of them.
 
 mod anchor;
 mod git;
@@ -29,7 +30,8 @@ use process::Usage;
 /// How long the nodes may take to be ready.
 const READY_WITHIN: Duration = Duration::from_mins(1);
 
-/// Measure a local cluster of real processes: latency at rest, throughput, memory, processor time, disk
+/// Measure a local cluster of real processes: latency at rest, throughput, memory, processor time,
+/// disk
 ///
 /// Use the release build; the figures of a dev build say little.
 ///
@@ -92,14 +94,23 @@ pub(crate) async fn run(args: &BenchArgs, context: &Context) -> Result<()> {
     if args.events == 0 || !(rate.is_finite() && rate > 0.0) {
         return Err(CliError::usage("--events and --rate must be above 0").into());
     }
-    let dir = tempfile::Builder::new().prefix("ssid-bench-").tempdir().context("no temporary directory")?;
+    let dir = tempfile::Builder::new()
+        .prefix("ssid-bench-")
+        .tempdir()
+        .context("no temporary directory")?;
     let mut cluster = Cluster::up(dir.path(), &ClusterSpec::new(args.nodes), READY_WITHIN).await?;
     let measured = measure(args, context.out, &mut cluster).await;
     cluster.down().await?;
     let report = measured?;
-    context.out.show(&report, |report| words(report, context.out))?;
+    context
+        .out
+        .show(&report, |report| words(report, context.out))?;
     if report.lost > 0 {
-        return Err(CliError::new(Code::Failed, format!("{} of {} events are lost", report.lost, report.events)).into());
+        return Err(CliError::new(
+            Code::Failed,
+            format!("{} of {} events are lost", report.lost, report.events),
+        )
+        .into());
     }
     Ok(())
 }
@@ -108,7 +119,9 @@ async fn measure(args: &BenchArgs, out: Output, cluster: &mut Cluster) -> Result
     let machine = Machine::here();
     let latency_ms = load::at_rest(cluster, "rest", args.samples, args.rate, out).await?;
     let burst = load::burst(cluster, args.events, out).await?;
-    let per_node = (0..cluster.len()).map(|index| Usage::of(cluster, index)).collect::<Result<_>>()?;
+    let per_node = (0..cluster.len())
+        .map(|index| Usage::of(cluster, index))
+        .collect::<Result<_>>()?;
     Ok(Report {
         nodes: cluster.len(),
         events: args.events,
@@ -129,14 +142,26 @@ fn median(mut values: Vec<f64>) -> f64 {
 }
 
 fn words(report: &Report, out: Output) -> String {
-    let how = report.rate.map_or("one after the other".to_owned(), |rate| format!("{rate} a second"));
+    let how = report
+        .rate
+        .map_or("one after the other".to_owned(), |rate| {
+            format!("{rate} a second")
+        });
     let latency = &report.latency_ms;
     let head = out.fields(&[
         (
             "certified",
-            format!("{} of {} on all {} nodes", report.events as u64 - report.lost, report.events, report.nodes),
+            format!(
+                "{} of {} on all {} nodes",
+                report.events as u64 - report.lost,
+                report.events,
+                report.nodes
+            ),
         ),
-        ("throughput", format!("{} events/s, offered at once", report.certified_per_second)),
+        (
+            "throughput",
+            format!("{} events/s, offered at once", report.certified_per_second),
+        ),
         (
             "latency",
             format!(
@@ -156,5 +181,8 @@ fn words(report: &Report, out: Output) -> String {
         .map(|text| out.plain(text))
         .to_vec()
     });
-    format!("{head}\n{}", out.table(&["NODE", "RSS MiB", "CPU s", "DISK KiB"], rows))
+    format!(
+        "{head}\n{}",
+        out.table(&["NODE", "RSS MiB", "CPU s", "DISK KiB"], rows)
+    )
 }

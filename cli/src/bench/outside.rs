@@ -1,6 +1,6 @@
-//! `ssid bench outside`: whether certification is slowed when everything outside the federation is switched on and none
-//! of it can be reached. Clusters that are plain and clusters that are not take turns, so that a machine that becomes
-//! slower meanwhile slows both.
+//! `ssid bench outside`: whether certification is slowed when everything outside the federation is
+//! switched on and none of it can be reached. Clusters that are plain and clusters that are not
+//! take turns, so that a machine that becomes slower meanwhile slows both.
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
@@ -25,12 +25,14 @@ use crate::context::Context;
 use crate::error::{CliError, Code};
 use crate::output::Output;
 
-/// Measure what it costs that anchoring, notifications, webhook and Git are switched on and unreachable
+/// Measure what it costs that anchoring, notifications, webhook and Git are switched on and
+/// unreachable
 ///
-/// Two clusters take turns: one plain, one with `anchoring.after_certified`, `advanced.ipfs_federation`, telemetry with
-/// all four channels, `advanced.webhook_on_consensus` and a Git remote for each node. What they lead to are ports of this
-/// machine that refuse, and one that accepts and never answers. Medians over the rounds are compared. What a node does
-/// once, such as the first attempts at everything, falls into four seconds before.
+/// Two clusters take turns: one plain, one with `anchoring.after_certified`,
+/// `advanced.ipfs_federation`, telemetry with all four channels, `advanced.webhook_on_consensus`
+/// and a Git remote for each node. What they lead to are ports of this machine that refuse, and one
+/// that accepts and never answers. Medians over the rounds are compared. What a node does once,
+/// such as the first attempts at everything, falls into four seconds before.
 ///
 /// Example:
 ///   ssid bench outside --events 10000 --rounds 5
@@ -131,7 +133,11 @@ impl Nowhere {
         let (refusing, only) = (self.refusing, only.to_vec());
         let has_git = only.contains(&System::Git);
         Ok(ClusterSpec {
-            git_remotes: if has_git { format!("https://127.0.0.1:{refusing}") } else { String::new() },
+            git_remotes: if has_git {
+                format!("https://127.0.0.1:{refusing}")
+            } else {
+                String::new()
+            },
             prepare: Prepare::new(move |_, _, home| switch_on(home, &only, &silent, refusing)),
             ..ClusterSpec::new(nodes)
         })
@@ -144,15 +150,26 @@ pub(super) async fn run(args: &OutsideArgs, context: &Context) -> Result<()> {
     }
     let machine = Machine::here();
     let nowhere = Nowhere::new()?;
-    let (plain, outside) = (ClusterSpec::new(args.nodes), nowhere.spec(args.nodes, &args.only)?);
+    let (plain, outside) = (
+        ClusterSpec::new(args.nodes),
+        nowhere.spec(args.nodes, &args.only)?,
+    );
     let (mut rounds, mut waiting, mut lost) = (Vec::new(), Waiting::default(), 0);
     for number in 0..args.rounds {
-        context.out.remark(&format!("round {} of {}", number + 1, args.rounds));
+        context
+            .out
+            .remark(&format!("round {} of {}", number + 1, args.rounds));
         let mut round = Round::default();
         // who comes first changes
         for turn in 0..2 {
             let is_plain = (number + turn) % 2 == 0;
-            let measured = measure(args, if is_plain { &plain } else { &outside }, !is_plain, context.out).await?;
+            let measured = measure(
+                args,
+                if is_plain { &plain } else { &outside },
+                !is_plain,
+                context.out,
+            )
+            .await?;
             lost += measured.lost;
             if is_plain {
                 round.plain = measured.figures;
@@ -163,13 +180,21 @@ pub(super) async fn run(args: &OutsideArgs, context: &Context) -> Result<()> {
         rounds.push(round);
     }
     let report = report(args, rounds, waiting, lost, machine);
-    context.out.show(&report, |report| words(report, context.out))?;
+    context
+        .out
+        .show(&report, |report| words(report, context.out))?;
     if lost > 0 {
         return Err(CliError::new(Code::Failed, format!("{lost} events are lost")).into());
     }
     let is_missing = |system, count| args.only.contains(&system) && count == 0;
-    if is_missing(System::Anchoring, waiting.anchors) || is_missing(System::Telemetry, waiting.notifications) {
-        return Err(CliError::new(Code::Failed, "nothing waited to leave: what should be measured was not on").into());
+    if is_missing(System::Anchoring, waiting.anchors)
+        || is_missing(System::Telemetry, waiting.notifications)
+    {
+        return Err(CliError::new(
+            Code::Failed,
+            "nothing waited to leave: what should be measured was not on",
+        )
+        .into());
     }
     Ok(())
 }
@@ -180,18 +205,40 @@ struct Measured {
     waiting: Waiting,
 }
 
-async fn measure(args: &OutsideArgs, spec: &ClusterSpec, is_outside: bool, out: Output) -> Result<Measured> {
-    let dir = tempfile::Builder::new().prefix("ssid-bench-").tempdir().context("no temporary directory")?;
+async fn measure(
+    args: &OutsideArgs,
+    spec: &ClusterSpec,
+    is_outside: bool,
+    out: Output,
+) -> Result<Measured> {
+    let dir = tempfile::Builder::new()
+        .prefix("ssid-bench-")
+        .tempdir()
+        .context("no temporary directory")?;
     let mut cluster = Cluster::up(dir.path(), spec, READY_WITHIN).await?;
     let measured = async {
         load::at_rest(&cluster, "warm_up", WARM_UP, Some(WARM_UP_RATE), out).await?;
         let latency_ms = load::at_rest(&cluster, "rest", args.samples, None, out).await?;
         let burst = load::burst(&cluster, args.events, out).await?;
-        let waiting = if is_outside { waiting(&cluster).await? } else { Waiting::default() };
-        let usages = (0..cluster.len()).map(|index| Usage::of(&mut cluster, index)).collect::<Result<Vec<_>>>()?;
+        let waiting = if is_outside {
+            waiting(&cluster).await?
+        } else {
+            Waiting::default()
+        };
+        let usages = (0..cluster.len())
+            .map(|index| Usage::of(&mut cluster, index))
+            .collect::<Result<Vec<_>>>()?;
         let cpu_seconds = usages.iter().map(|usage| usage.cpu_seconds).sum();
-        let figures = Figures { certified_per_second: burst.certified_per_second, latency_ms, cpu_seconds };
-        anyhow::Ok(Measured { figures, lost: burst.lost, waiting })
+        let figures = Figures {
+            certified_per_second: burst.certified_per_second,
+            latency_ms,
+            cpu_seconds,
+        };
+        anyhow::Ok(Measured {
+            figures,
+            lost: burst.lost,
+            waiting,
+        })
     }
     .await;
     cluster.down().await?;
@@ -200,10 +247,18 @@ async fn measure(args: &OutsideArgs, spec: &ClusterSpec, is_outside: bool, out: 
 
 async fn waiting(cluster: &Cluster) -> Result<Waiting> {
     let client = cluster.client(0)?;
-    let anchors: AnchorsView = client.get(&["v1", "anchors"], &[("limit", "1".to_owned())]).await?;
+    let anchors: AnchorsView = client
+        .get(&["v1", "anchors"], &[("limit", "1".to_owned())])
+        .await?;
     // where telemetry is off there is no such list
-    let notifications: Vec<Value> = client.get(&["v1", "telemetry", "outbox"], &[]).await.unwrap_or_default();
-    Ok(Waiting { anchors: anchors.waiting, notifications: notifications.len() as u64 })
+    let notifications: Vec<Value> = client
+        .get(&["v1", "telemetry", "outbox"], &[])
+        .await
+        .unwrap_or_default();
+    Ok(Waiting {
+        anchors: anchors.waiting,
+        notifications: notifications.len() as u64,
+    })
 }
 
 /// What leaves the federation, for one node.
@@ -213,8 +268,15 @@ fn switch_on(home: &Home, only: &[System], silent: &str, refusing: u16) -> Resul
     for system in only {
         match system {
             System::Anchoring => anchoring(&mut config.settings, refusing),
-            System::Telemetry => telemetry(&mut config.settings, &paths.telemetry_config, silent, refusing)?,
-            System::Webhook => config.settings.advanced.webhook_on_consensus = Some(format!("{silent}/consensus")),
+            System::Telemetry => telemetry(
+                &mut config.settings,
+                &paths.telemetry_config,
+                silent,
+                refusing,
+            )?,
+            System::Webhook => {
+                config.settings.advanced.webhook_on_consensus = Some(format!("{silent}/consensus"));
+            }
             System::Git => {
                 config.settings.federation.auto_sync = true;
                 config.settings.sync_settings.interval_minutes = 1;
@@ -226,14 +288,22 @@ fn switch_on(home: &Home, only: &[System], silent: &str, refusing: u16) -> Resul
 }
 
 fn anchoring(settings: &mut Settings, refusing: u16) {
-    settings.advanced.ipfs_federation = IpfsFederation { enabled: true, pin_consensus_records: true };
+    settings.advanced.ipfs_federation = IpfsFederation {
+        enabled: true,
+        pin_consensus_records: true,
+    };
     settings.anchoring.after_certified = true;
     settings.anchoring.local_api = format!("http://127.0.0.1:{refusing}");
 }
 
 fn telemetry(settings: &mut Settings, file: &Path, silent: &str, refusing: u16) -> Result<()> {
     settings.notifications.enabled = true;
-    settings.notifications.channels = vec![Channel::Slack, Channel::Discord, Channel::Webhook, Channel::Email];
+    settings.notifications.channels = vec![
+        Channel::Slack,
+        Channel::Discord,
+        Channel::Webhook,
+        Channel::Email,
+    ];
     settings.notifications.events = NotifiedEvents {
         sync_completed: true,
         sync_failed: true,
@@ -266,12 +336,23 @@ fn telemetry(settings: &mut Settings, file: &Path, silent: &str, refusing: u16) 
 
 /// Addresses of webhooks are secrets: they are used only from files that nobody else can read.
 fn only_for_its_owner(file: &Path) -> Result<()> {
-    Ok(fs::set_permissions(file, fs::Permissions::from_mode(0o600))?)
+    Ok(fs::set_permissions(
+        file,
+        fs::Permissions::from_mode(0o600),
+    )?)
 }
 
-fn report(args: &OutsideArgs, rounds: Vec<Round>, waiting: Waiting, lost: u64, machine: Machine) -> Report {
+fn report(
+    args: &OutsideArgs,
+    rounds: Vec<Round>,
+    waiting: Waiting,
+    lost: u64,
+    machine: Machine,
+) -> Report {
     let over = |of: fn(&Round) -> Figures| {
-        let middle = |figure: fn(&Figures) -> f64| median(rounds.iter().map(|round| figure(&of(round))).collect());
+        let middle = |figure: fn(&Figures) -> f64| {
+            median(rounds.iter().map(|round| figure(&of(round))).collect())
+        };
         Figures {
             certified_per_second: middle(|f| f.certified_per_second),
             latency_ms: Latencies {
@@ -304,7 +385,9 @@ fn words(report: &Report, out: Output) -> String {
     let figures = |of: &Figures| {
         let (rate, latency, cpu) = (of.certified_per_second, of.latency_ms, of.cpu_seconds);
         let (p50, p99) = (latency.p50, latency.p99);
-        format!("{rate} events/s at once; p50 {p50:.1} ms, p99 {p99:.1} ms one by one; {cpu:.1} s of processors")
+        format!(
+            "{rate} events/s at once; p50 {p50:.1} ms, p99 {p99:.1} ms one by one; {cpu:.1} s of processors"
+        )
     };
     out.fields(&[
         ("plain", figures(&report.plain)),

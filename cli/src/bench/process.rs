@@ -9,7 +9,8 @@ use ssid_node::home::Home;
 
 use crate::cluster::Cluster;
 
-/// Clock ticks a second in `/proc/PID/stat`: the kernel's USER_HZ, 100 on every Linux that Rust supports.
+/// Clock ticks a second in `/proc/PID/stat`: the kernel's USER_HZ, 100 on every Linux that Rust
+/// supports.
 const TICKS_PER_SECOND: f64 = 100.0;
 
 /// Of one node.
@@ -29,7 +30,9 @@ pub(super) struct Usage {
 
 impl Usage {
     pub(super) fn of(cluster: &mut Cluster, index: usize) -> Result<Self> {
-        let pid = cluster.pid(index).with_context(|| format!("node {index} does not run any more"))?;
+        let pid = cluster
+            .pid(index)
+            .with_context(|| format!("node {index} does not run any more"))?;
         Self::of_process(pid, &cluster.home(index))
     }
 
@@ -59,32 +62,47 @@ pub(super) struct PeakMemory {
 impl PeakMemory {
     /// Forgets the peak that there was.
     pub(super) fn begin() -> Result<Self> {
-        fs::write("/proc/self/clear_refs", "5").context("the kernel does not forget the peak of memory")?;
-        Ok(Self { before_mib: own_mib("VmRSS:")? })
+        fs::write("/proc/self/clear_refs", "5")
+            .context("the kernel does not forget the peak of memory")?;
+        Ok(Self {
+            before_mib: own_mib("VmRSS:")?,
+        })
     }
 
     /// The most since then, less what there was.
     pub(super) fn grown_mib(&self) -> Result<f64> {
-        Ok(((own_mib("VmHWM:")? - self.before_mib) * 10.0).round().max(0.0) / 10.0)
+        Ok(((own_mib("VmHWM:")? - self.before_mib) * 10.0)
+            .round()
+            .max(0.0)
+            / 10.0)
     }
 }
 
 fn own_mib(key: &str) -> Result<f64> {
-    Ok(mib(&fs::read_to_string("/proc/self/status").context("cannot read /proc/self/status")?, key))
+    Ok(mib(
+        &fs::read_to_string("/proc/self/status").context("cannot read /proc/self/status")?,
+        key,
+    ))
 }
 
 /// One line of `/proc/PID/status`, in MiB; 0 if it is not there.
 fn mib(status: &str, key: &str) -> f64 {
     let line = status.lines().find_map(|line| line.strip_prefix(key));
-    let kib = line.and_then(|line| line.split_whitespace().next()).and_then(|n| n.parse::<f64>().ok());
+    let kib = line
+        .and_then(|line| line.split_whitespace().next())
+        .and_then(|n| n.parse::<f64>().ok());
     (kib.unwrap_or(0.0) / 1024.0 * 10.0).round() / 10.0
 }
 
-/// Two neighbouring fields of `/proc/PID/stat`, 14 and 15 or 16 and 17; the name in field 2 may hold blanks, so they are
-/// counted after it.
+/// Two neighbouring fields of `/proc/PID/stat`, 14 and 15 or 16 and 17; the name in field 2 may
+/// hold blanks, so they are counted after it.
 fn cpu_seconds(stat: &str, place: usize) -> f64 {
     let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-    let ticks = after_name.split_whitespace().skip(place).take(2).filter_map(|field| field.parse::<f64>().ok());
+    let ticks = after_name
+        .split_whitespace()
+        .skip(place)
+        .take(2)
+        .filter_map(|field| field.parse::<f64>().ok());
     ticks.sum::<f64>() / TICKS_PER_SECOND
 }
 
@@ -94,8 +112,14 @@ fn disk_bytes(dir: &Path) -> Result<u64> {
     for entry in fs::read_dir(dir).with_context(|| format!("cannot list {}", dir.display()))? {
         let entry = entry?;
         // a file may go while it is counted
-        let Ok(metadata) = entry.metadata() else { continue };
-        sum += if metadata.is_dir() { disk_bytes(&entry.path())? } else { metadata.blocks() * 512 };
+        let Ok(metadata) = entry.metadata() else {
+            continue;
+        };
+        sum += if metadata.is_dir() {
+            disk_bytes(&entry.path())?
+        } else {
+            metadata.blocks() * 512
+        };
     }
     Ok(sum)
 }

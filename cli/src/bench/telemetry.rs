@@ -1,4 +1,5 @@
-//! `ssid bench telemetry`: how long one check takes, over a dashboard and a registry log of a given length.
+//! `ssid bench telemetry`: how long one check takes, over a dashboard and a registry log of a given
+//! length.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -24,8 +25,9 @@ use crate::output::Output;
 
 /// Measure one check of dashboard and registry
 ///
-/// A check as `ssid telemetry check` makes it without a node: both files read, compared with the state, the state
-/// written. The first has everything to look at for the first time; the others find a new row and a new event.
+/// A check as `ssid telemetry check` makes it without a node: both files read, compared with the
+/// state, the state written. The first has everything to look at for the first time; the others
+/// find a new row and a new event.
 ///
 /// Example:
 ///   ssid bench telemetry --rows 10000 --events 10000 --json
@@ -56,11 +58,19 @@ struct Report {
 
 pub(super) async fn run(args: &TelemetryArgs, context: &Context) -> Result<()> {
     if args.rounds == 0 || args.rows > 1_000_000 || args.events > 1_000_000 {
-        return Err(CliError::usage("--rounds must be above 0, --rows and --events at most 1000000").into());
+        return Err(CliError::usage(
+            "--rounds must be above 0, --rows and --events at most 1000000",
+        )
+        .into());
     }
-    let dir = tempfile::Builder::new().prefix("ssid-bench-").tempdir().context("no temporary directory")?;
+    let dir = tempfile::Builder::new()
+        .prefix("ssid-bench-")
+        .tempdir()
+        .context("no temporary directory")?;
     let report = measure(args, dir.path()).await?;
-    context.out.show(&report, |report| words(report, context.out))?;
+    context
+        .out
+        .show(&report, |report| words(report, context.out))?;
     Ok(())
 }
 
@@ -68,8 +78,14 @@ async fn measure(args: &TelemetryArgs, dir: &Path) -> Result<Report> {
     let machine = Machine::here();
     let paths = RegistryPaths::in_data_directory(dir);
     let config = TelemetryConfig::load_or_default(&paths.telemetry_config)?;
-    let mut desk =
-        Desk::without_node(Places { config, paths: paths.clone() }, Notifications::default(), &Secrets::default())?;
+    let mut desk = Desk::without_node(
+        Places {
+            config,
+            paths: paths.clone(),
+        },
+        Notifications::default(),
+        &Secrets::default(),
+    )?;
     let mut times = Vec::new();
     for round in 0..=u32::try_from(args.rounds)? {
         std::fs::write(&paths.dashboard_csv, dashboard(args.rows + round))?;
@@ -77,22 +93,41 @@ async fn measure(args: &TelemetryArgs, dir: &Path) -> Result<Report> {
         let start = Instant::now();
         let view = desk.check(None, Names::default(), now()).await?;
         times.push(start.elapsed().as_secs_f64() * 1000.0);
-        anyhow::ensure!(view.score.is_some(), "the check saw no score: {:?}", view.notes);
+        anyhow::ensure!(
+            view.score.is_some(),
+            "the check saw no score: {:?}",
+            view.notes
+        );
     }
     let first_check_ms = times.remove(0);
     let (rows, events, rounds) = (args.rows, args.events, args.rounds);
-    Ok(Report { rows, events, rounds, first_check_ms, check_ms: median(times), machine })
+    Ok(Report {
+        rows,
+        events,
+        rounds,
+        first_check_ms,
+        check_ms: median(times),
+        machine,
+    })
 }
 
 /// A row a day, backwards from yesterday.
 fn dashboard(rows: u32) -> String {
     let mut csv =
-        "quarter,date,compliance_score,violations,commits,proof_anchors,hash_valid,root24_status\n".to_owned();
-    let first = jiff::Zoned::now().date().saturating_sub(jiff::Span::new().days(i64::from(rows)));
+        "quarter,date,compliance_score,violations,commits,proof_anchors,hash_valid,root24_status\n"
+            .to_owned();
+    let first = jiff::Zoned::now()
+        .date()
+        .saturating_sub(jiff::Span::new().days(i64::from(rows)));
     for n in 0..rows {
         let date = first.saturating_add(jiff::Span::new().days(i64::from(n)));
         // writing to a String does not fail
-        let _ = writeln!(csv, "2026-Q1,{date},{},{},{n},{n},true,active", 90 + n % 11, u32::from(n % 50 == 0));
+        let _ = writeln!(
+            csv,
+            "2026-Q1,{date},{},{},{n},{n},true,active",
+            90 + n % 11,
+            u32::from(n % 50 == 0)
+        );
     }
     csv
 }
@@ -101,7 +136,12 @@ fn dashboard(rows: u32) -> String {
 fn registry_log(events: u32) -> String {
     let mut log = "Registry events initialized.\n".to_owned();
     for n in 0..events {
-        let kind = ["release", "blueprint_tagged", "quarterly_release", "compliance_audit"][n as usize % 4];
+        let kind = [
+            "release",
+            "blueprint_tagged",
+            "quarterly_release",
+            "compliance_audit",
+        ][n as usize % 4];
         let _ = writeln!(
             log,
             "{{\n  \"timestamp\": \"2025-10-11T20:00:00Z\",\n  \"event\": \"{kind}\",\n  \"version\": \"v{n}\",\n  \
@@ -114,9 +154,15 @@ fn registry_log(events: u32) -> String {
 
 fn words(report: &Report, out: Output) -> String {
     out.fields(&[
-        ("looked at", format!("{} rows and {} events", report.rows, report.events)),
+        (
+            "looked at",
+            format!("{} rows and {} events", report.rows, report.events),
+        ),
         ("first check", format!("{:.1} ms", report.first_check_ms)),
-        ("a check", format!("{:.1} ms, the middle of {}", report.check_ms, report.rounds)),
+        (
+            "a check",
+            format!("{:.1} ms, the middle of {}", report.check_ms, report.rounds),
+        ),
         ("machine", report.machine.to_string()),
     ])
 }

@@ -25,7 +25,8 @@ pub(crate) enum StreamItem {
     },
 }
 
-/// Puts chunks of bytes together to events. Ends with an error: a stream of this kind has no end of its own.
+/// Puts chunks of bytes together to events. Ends with an error: a stream of this kind has no end of
+/// its own.
 pub(super) fn items<E: std::error::Error + Send + Sync + 'static>(
     chunks: impl Stream<Item = Result<Vec<u8>, E>>,
     lost: CliError,
@@ -84,9 +85,21 @@ mod tests {
              \"at\":\"2026-11-29T23:35:56.5Z\"}}"
         );
         let item: StreamItem = serde_json::from_str(&text).unwrap();
-        assert!(matches!(item, StreamItem::Event(NodeEvent::Certified { sequence: 4, .. })), "{item:?}");
-        assert_eq!(serde_json::to_value(&item).unwrap(), serde_json::from_str::<serde_json::Value>(&text).unwrap());
-        let low = StreamItem::Event(NodeEvent::LowTrust { member: id.parse().unwrap(), score: 7 });
+        assert!(
+            matches!(
+                item,
+                StreamItem::Event(NodeEvent::Certified { sequence: 4, .. })
+            ),
+            "{item:?}"
+        );
+        assert_eq!(
+            serde_json::to_value(&item).unwrap(),
+            serde_json::from_str::<serde_json::Value>(&text).unwrap()
+        );
+        let low = StreamItem::Event(NodeEvent::LowTrust {
+            member: id.parse().unwrap(),
+            score: 7,
+        });
         let said = serde_json::json!({ "type": "low_trust", "node_id": id, "trust_score": 7 });
         assert_eq!(serde_json::to_value(&low).unwrap(), said);
     }
@@ -95,11 +108,17 @@ mod tests {
     fn events_may_come_in_any_pieces() {
         let text = "event: read_only\ndata: {\"type\":\"read_only\",\"reason\":\"ü\"}\n\n:\n\n\
                     event: lagged\ndata: {\"type\":\"lagged\",\"missed\":7}\n\n";
-        let expected =
-            [StreamItem::Event(NodeEvent::ReadOnly { reason: "ü".into() }), StreamItem::Lagged { missed: 7 }];
+        let expected = [
+            StreamItem::Event(NodeEvent::ReadOnly {
+                reason: "ü".into()
+            }),
+            StreamItem::Lagged { missed: 7 },
+        ];
         for size in 1..text.len() {
             let mut reader = Reader::default();
-            text.as_bytes().chunks(size).for_each(|chunk| reader.push(chunk).unwrap());
+            text.as_bytes()
+                .chunks(size)
+                .for_each(|chunk| reader.push(chunk).unwrap());
             assert_eq!(reader.ready, expected);
         }
     }

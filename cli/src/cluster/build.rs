@@ -41,7 +41,9 @@ pub(crate) struct Prepare(Arc<Call>);
 type Call = dyn Fn(usize, usize, &Home) -> Result<()> + Send + Sync;
 
 impl Prepare {
-    pub(crate) fn new(prepare: impl Fn(usize, usize, &Home) -> Result<()> + Send + Sync + 'static) -> Self {
+    pub(crate) fn new(
+        prepare: impl Fn(usize, usize, &Home) -> Result<()> + Send + Sync + 'static,
+    ) -> Self {
         Self(Arc::new(prepare))
     }
 }
@@ -71,18 +73,27 @@ impl ClusterSpec {
     }
 }
 
-/// Makes the directories of a new cluster. The ports are held until everything is written, then let go for the nodes.
+/// Makes the directories of a new cluster. The ports are held until everything is written, then let
+/// go for the nodes.
 pub(super) fn build(dir: &Path, spec: &ClusterSpec) -> Result<()> {
     if !(2..=NODES_MAX).contains(&spec.nodes) {
-        let message = format!("--nodes {}: a federation on one machine has 2 to {NODES_MAX} nodes", spec.nodes);
+        let message = format!(
+            "--nodes {}: a federation on one machine has 2 to {NODES_MAX} nodes",
+            spec.nodes
+        );
         return Err(CliError::usage(message).into());
     }
     refuse_others(dir)?;
-    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
+    let made = fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir);
     made.map_err(|e| CliError::new(Code::Failed, format!("cannot make {}: {e}", dir.display())))?;
     check_directory(dir).or_usage()?;
     let dir = dir.canonicalize()?;
-    let ports = (0..spec.nodes).map(|_| free_port()).collect::<Result<Vec<_>, _>>()?;
+    let ports = (0..spec.nodes)
+        .map(|_| free_port())
+        .collect::<Result<Vec<_>, _>>()?;
     let made = make_nodes(&dir, spec, &ports);
     if made.is_err() {
         remove(&dir)?;
@@ -104,9 +115,19 @@ fn make_nodes(dir: &Path, spec: &ClusterSpec, ports: &[TcpListener]) -> Result<(
             observer: false,
             mdns: false,
         };
-        cards.push(setup::init_node(&Home::new(node_dir(dir, index)), None, &node, None)?);
+        cards.push(setup::init_node(
+            &Home::new(node_dir(dir, index)),
+            None,
+            &node,
+            None,
+        )?);
     }
-    let coordinators = vec![cards.first().map(|card| card.member.node_id.to_string()).unwrap_or_default()];
+    let coordinators = vec![
+        cards
+            .first()
+            .map(|card| card.member.node_id.to_string())
+            .unwrap_or_default(),
+    ];
     let manifest = setup::create_federation(&NewFederation {
         name: spec.name.clone(),
         cards,
@@ -130,7 +151,11 @@ fn make_nodes(dir: &Path, spec: &ClusterSpec, ports: &[TcpListener]) -> Result<(
 }
 
 fn git_remote(base: &str, index: usize) -> String {
-    if base.is_empty() { String::new() } else { format!("{base}/node-{index}.git") }
+    if base.is_empty() {
+        String::new()
+    } else {
+        format!("{base}/node-{index}.git")
+    }
 }
 
 /// Removes what [`build`] has made.
@@ -149,7 +174,9 @@ pub(super) fn remove(dir: &Path) -> Result<()> {
 fn refuse_others(dir: &Path) -> Result<()> {
     if node_dir(dir, 0).exists() {
         let message = format!("{} holds nodes, but no genesis.json", dir.display());
-        return Err(CliError::usage(message).hint("choose another --dir, or remove what is left there").into());
+        return Err(CliError::usage(message)
+            .hint("choose another --dir, or remove what is left there")
+            .into());
     }
     Ok(())
 }
@@ -174,7 +201,10 @@ mod tests {
         for index in 0..3 {
             let card = setup::read_card(&cluster.home(index).card()).unwrap();
             assert_eq!(card.member.node_id, manifest.members[index].node_id);
-            assert!(cluster.home(index).genesis().exists() && cluster.home(index).votes_journal().exists());
+            assert!(
+                cluster.home(index).genesis().exists()
+                    && cluster.home(index).votes_journal().exists()
+            );
         }
         assert!(build(&dir, &ClusterSpec::new(1)).is_err());
         remove(&dir).unwrap();

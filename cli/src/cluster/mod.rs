@@ -1,4 +1,5 @@
-//! A local federation of real processes: `ssid run` once for each node, on loopback, in one directory.
+//! A local federation of real processes: `ssid run` once for each node, on loopback, in one
+//! directory.
 //!
 //! ```text
 //! D/genesis.json        what all of them joined
@@ -8,8 +9,8 @@
 //! D/node-1/…
 //! ```
 //!
-//! The directory says everything: any later command finds the nodes again. A `Cluster` keeps the children it started
-//! itself, to collect them; it does not stop them when dropped.
+//! The directory says everything: any later command finds the nodes again. A `Cluster` keeps the
+//! children it started itself, to collect them; it does not stop them when dropped.
 
 mod build;
 mod process;
@@ -53,26 +54,41 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// The cluster in `dir`.
     pub(crate) fn open(dir: &Path) -> Result<Self> {
-        let nodes = (0..NODES_MAX).take_while(|i| node_dir(dir, *i).is_dir()).count();
+        let nodes = (0..NODES_MAX)
+            .take_while(|i| node_dir(dir, *i).is_dir())
+            .count();
         if nodes == 0 || !dir.join("genesis.json").exists() {
             let message = format!("there is no cluster in {}", dir.display());
-            let hint = format!("make one with: ssid cluster up --nodes 4 --dir {}", dir.display());
+            let hint = format!(
+                "make one with: ssid cluster up --nodes 4 --dir {}",
+                dir.display()
+            );
             return Err(CliError::usage(message).hint(hint).into());
         }
         check_directory(dir).or_usage()?;
         // the nodes run in directories of their own: a relative path would lead them elsewhere
-        let dir = std::path::absolute(dir).with_context(|| format!("cannot find out where {} is", dir.display()))?;
-        Ok(Self { dir, nodes, children: BTreeMap::new(), started: BTreeSet::new() })
+        let dir = std::path::absolute(dir)
+            .with_context(|| format!("cannot find out where {} is", dir.display()))?;
+        Ok(Self {
+            dir,
+            nodes,
+            children: BTreeMap::new(),
+            started: BTreeSet::new(),
+        })
     }
 
-    /// Starts every node that is not running, making the cluster first if `dir` has none, and waits until all are
-    /// ready and connected. Nodes are stopped again if they are not in time.
+    /// Starts every node that is not running, making the cluster first if `dir` has none, and waits
+    /// until all are ready and connected. Nodes are stopped again if they are not in time.
     pub(crate) async fn up(dir: &Path, spec: &ClusterSpec, limit: Duration) -> Result<Self> {
         if dir.join("genesis.json").exists() {
             let mut cluster = Self::open(dir)?;
             if cluster.nodes != spec.nodes {
-                let message =
-                    format!("the cluster in {} has {} nodes, not {}", dir.display(), cluster.nodes, spec.nodes);
+                let message = format!(
+                    "the cluster in {} has {} nodes, not {}",
+                    dir.display(),
+                    cluster.nodes,
+                    spec.nodes
+                );
                 let hint = "leave --nodes out to start it as it is, or choose another --dir";
                 return Err(CliError::usage(message).hint(hint).into());
             }
@@ -89,7 +105,8 @@ impl Cluster {
             };
             match started {
                 Ok(()) => return Ok(cluster),
-                // nothing was certified yet under these addresses: all of it is made again with other ports
+                // nothing was certified yet under these addresses: all of it is made again with
+                // other ports
                 Err(e) if attempt < ATTEMPTS && cluster.lost_a_port() => {
                     tracing::debug!(attempt, error = %e, "a port was taken meanwhile");
                     cluster.down().await?;
@@ -151,7 +168,9 @@ impl Cluster {
     pub(crate) async fn kill(&mut self, index: usize) -> Result<bool> {
         self.check(index)?;
         self.started.remove(&index);
-        let Some(running) = self.running(index) else { return Ok(false) };
+        let Some(running) = self.running(index) else {
+            return Ok(false);
+        };
         running.kill()?;
         self.wait_ended(index, STOP).await;
         Ok(true)
@@ -161,7 +180,9 @@ impl Cluster {
     pub(crate) async fn stop(&mut self, index: usize) -> Result<bool> {
         self.check(index)?;
         self.started.remove(&index);
-        let Some(running) = self.running(index) else { return Ok(false) };
+        let Some(running) = self.running(index) else {
+            return Ok(false);
+        };
         running.terminate()?;
         if !self.wait_ended(index, STOP).await {
             running.kill()?;
@@ -183,7 +204,9 @@ impl Cluster {
 
     /// Stops the nodes that this program has started.
     pub(crate) async fn stop_children(&mut self) -> Result<()> {
-        self.stop_together(self.started.iter().copied().collect()).await.map(|_| ())
+        self.stop_together(self.started.iter().copied().collect())
+            .await
+            .map(|_| ())
     }
 
     /// Asks all of them to end before waiting for each; how many were running.
@@ -254,7 +277,10 @@ impl Cluster {
         if index < self.nodes {
             return Ok(());
         }
-        let message = format!("there is no node {index}; the cluster has nodes 0 to {}", self.nodes - 1);
+        let message = format!(
+            "there is no node {index}; the cluster has nodes 0 to {}",
+            self.nodes - 1
+        );
         Err(CliError::usage(message).into())
     }
 }

@@ -1,5 +1,5 @@
-//! The processes of a cluster: started, found again, and ended. A process is named by its number and the time it was
-//! started, so that a number in use again is never mistaken for a node.
+//! The processes of a cluster: started, found again, and ended. A process is named by its number
+//! and the time it was started, so that a number in use again is never mistaken for a node.
 
 use std::fs::{self, File};
 use std::io::{Read as _, Seek as _, SeekFrom};
@@ -18,27 +18,55 @@ use crate::setup::PASSPHRASE_ENV;
 /// Which process a node is.
 const PID_FILE: &str = "cluster.pid";
 /// Variables that would give every node of a cluster the same places and secrets.
-const NOT_INHERITED: [&str; 6] =
-    ["SSID_DATA", "SSID_REPO", "SSID_NETWORK_LISTEN", "SSID_NETWORK_BOOTSTRAP", "SSID_API_LISTEN", PASSPHRASE_ENV];
+const NOT_INHERITED: [&str; 6] = [
+    "SSID_DATA",
+    "SSID_REPO",
+    "SSID_NETWORK_LISTEN",
+    "SSID_NETWORK_BOOTSTRAP",
+    "SSID_API_LISTEN",
+    PASSPHRASE_ENV,
+];
 /// Bytes of the end of a log that are looked at.
 const TAIL_BYTES: u64 = 16 * 1024;
 
-/// Starts `ssid run` on a data directory, in a process group of its own: Ctrl-C on the terminal ends the cluster's
-/// command, which ends its nodes in order.
+/// Starts `ssid run` on a data directory, in a process group of its own: Ctrl-C on the terminal
+/// ends the cluster's command, which ends its nodes in order.
 pub(super) fn spawn(data: &Path, log: &Path) -> Result<Child> {
-    let failed =
-        |e: std::io::Error| CliError::new(Code::Failed, format!("cannot start a node on {}: {e}", data.display()));
-    let output = File::options().create(true).append(true).open(log).map_err(failed)?;
-    let mut command = Command::new(std::env::current_exe().context("cannot find this program's own file")?);
-    command.arg("run").arg("--data").arg(data).current_dir(data).process_group(0);
-    command.stdin(Stdio::null()).stdout(output.try_clone().map_err(failed)?).stderr(output);
+    let failed = |e: std::io::Error| {
+        CliError::new(
+            Code::Failed,
+            format!("cannot start a node on {}: {e}", data.display()),
+        )
+    };
+    let output = File::options()
+        .create(true)
+        .append(true)
+        .open(log)
+        .map_err(failed)?;
+    let mut command =
+        Command::new(std::env::current_exe().context("cannot find this program's own file")?);
+    command
+        .arg("run")
+        .arg("--data")
+        .arg(data)
+        .current_dir(data)
+        .process_group(0);
+    command
+        .stdin(Stdio::null())
+        .stdout(output.try_clone().map_err(failed)?)
+        .stderr(output);
     for name in NOT_INHERITED {
         command.env_remove(name);
     }
     let mut child = command.spawn().map_err(failed)?;
     let written = started_at(child.id())
         .context("the node ended at once")
-        .and_then(|started| Ok(fs::write(data.join(PID_FILE), format!("{} {started}\n", child.id()))?));
+        .and_then(|started| {
+            Ok(fs::write(
+                data.join(PID_FILE),
+                format!("{} {started}\n", child.id()),
+            )?)
+        });
     if let Err(e) = written {
         // the child would be found by nobody
         let _ = child.kill();
@@ -61,7 +89,11 @@ impl Running {
         let text = fs::read_to_string(data.join(PID_FILE)).ok()?;
         let (pid, started) = text.trim().split_once(' ')?;
         let (pid, started) = (pid.parse::<u32>().ok()?, started.parse::<u64>().ok()?);
-        let handle = pidfd_open(Pid::from_raw(i32::try_from(pid).ok()?)?, PidfdFlags::empty()).ok()?;
+        let handle = pidfd_open(
+            Pid::from_raw(i32::try_from(pid).ok()?)?,
+            PidfdFlags::empty(),
+        )
+        .ok()?;
         // asked after the handle was taken: from here on the number cannot change hands
         (started_at(pid) == Some(started) && !has_ended(&handle)).then_some(Self { pid, handle })
     }
@@ -84,16 +116,23 @@ impl Running {
     fn signal(&self, signal: Signal) -> Result<()> {
         match pidfd_send_signal(&self.handle, signal) {
             Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
-            Err(e) => Err(CliError::new(Code::Failed, format!("cannot signal process {}: {e}", self.pid)).into()),
+            Err(e) => Err(CliError::new(
+                Code::Failed,
+                format!("cannot signal process {}: {e}", self.pid),
+            )
+            .into()),
         }
     }
 }
 
-/// Whether every thread of a process has ended: only then are its sockets and files closed. Its first thread alone may
-/// end before the others.
+/// Whether every thread of a process has ended: only then are its sockets and files closed. Its
+/// first thread alone may end before the others.
 fn has_ended(handle: &OwnedFd) -> bool {
     let mut ended = [PollFd::new(handle, PollFlags::IN)];
-    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    let now = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
     poll(&mut ended, Some(&now)).is_ok_and(|count| count > 0)
 }
 
@@ -134,9 +173,18 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut child = Command::new("sleep").arg("60").spawn().unwrap();
         let started = started_at(child.id()).unwrap();
-        let name = |started: u64| fs::write(dir.path().join(PID_FILE), format!("{} {started}\n", child.id())).unwrap();
+        let name = |started: u64| {
+            fs::write(
+                dir.path().join(PID_FILE),
+                format!("{} {started}\n", child.id()),
+            )
+            .unwrap();
+        };
         name(started + 1);
-        assert!(Running::find(dir.path()).is_none(), "another process with that number");
+        assert!(
+            Running::find(dir.path()).is_none(),
+            "another process with that number"
+        );
         name(started);
         let running = Running::find(dir.path()).unwrap();
         running.kill().unwrap();
@@ -152,7 +200,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("node.log");
         assert!(tail(&path, 3).is_empty());
-        fs::write(&path, (0..5000).map(|i| format!("line {i}")).collect::<Vec<_>>().join("\n")).unwrap();
+        fs::write(
+            &path,
+            (0..5000)
+                .map(|i| format!("line {i}"))
+                .collect::<Vec<_>>()
+                .join("\n"),
+        )
+        .unwrap();
         assert_eq!(tail(&path, 2), ["line 4998", "line 4999"]);
     }
 }

@@ -21,7 +21,9 @@ impl Cluster {
     pub(crate) async fn wait_ready(&mut self, limit: Duration) -> Result<()> {
         let deadline = Instant::now() + limit;
         loop {
-            let running: Vec<usize> = (0..self.len()).filter(|index| self.pid(*index).is_some()).collect();
+            let running: Vec<usize> = (0..self.len())
+                .filter(|index| self.pid(*index).is_some())
+                .collect();
             if let Some(ended) = self.children_ended(&running) {
                 return Err(self.not_ready(ended, "ended before it was ready"));
             }
@@ -32,7 +34,9 @@ impl Cluster {
                     break;
                 }
             }
-            let Some((index, reason)) = waiting else { return Ok(()) };
+            let Some((index, reason)) = waiting else {
+                return Ok(());
+            };
             if Instant::now() >= deadline {
                 let what = format!("is not ready after {} s: {reason}", limit.as_secs());
                 return Err(self.not_ready(index, &what));
@@ -49,7 +53,10 @@ impl Cluster {
                 return Err(self.not_ready(index, "ended before it was ready"));
             }
             if Instant::now() >= deadline {
-                return Err(self.not_ready(index, &format!("does not answer after {} s", limit.as_secs())));
+                return Err(self.not_ready(
+                    index,
+                    &format!("does not answer after {} s", limit.as_secs()),
+                ));
             }
             sleep(POLL).await;
         }
@@ -58,25 +65,35 @@ impl Cluster {
 
     /// Whether a node that ended named its port as the reason.
     pub(super) fn lost_a_port(&self) -> bool {
-        (0..self.len()).any(|index| process::tail(&self.log_file(index), LINES).iter().any(|l| l.contains(PORT_IN_USE)))
+        (0..self.len()).any(|index| {
+            process::tail(&self.log_file(index), LINES)
+                .iter()
+                .any(|l| l.contains(PORT_IN_USE))
+        })
     }
 
     /// A node that this program started and that is not among the running ones.
     fn children_ended(&self, running: &[usize]) -> Option<usize> {
-        self.started.iter().copied().find(|index| !running.contains(index))
+        self.started
+            .iter()
+            .copied()
+            .find(|index| !running.contains(index))
     }
 
     /// What a node still waits for; `None` if nothing.
     async fn not_yet(&self, index: usize, running: usize) -> Result<Option<String>> {
         let client = self.client(index)?;
-        let Some(ready) = client.ready().await else { return Ok(Some("it does not answer yet".to_owned())) };
+        let Some(ready) = client.ready().await else {
+            return Ok(Some("it does not answer yet".to_owned()));
+        };
         if !ready.ready {
             return Ok(Some(format!("it waits for {}", ready.reasons.join("; "))));
         }
         let status: StatusView = client.get(&["v1", "status"], &[]).await?;
         let connected = status.transport.connected_peers;
         let others = running as u64 - 1;
-        Ok((connected < others).then(|| format!("it is connected to {connected} of {others} others")))
+        Ok((connected < others)
+            .then(|| format!("it is connected to {connected} of {others} others")))
     }
 
     fn not_ready(&self, index: usize, what: &str) -> anyhow::Error {
@@ -85,8 +102,14 @@ impl Cluster {
         let hint = if lines.is_empty() {
             format!("its log {} is empty", log.display())
         } else {
-            format!("the end of its log {}:\n{}", log.display(), lines.join("\n"))
+            format!(
+                "the end of its log {}:\n{}",
+                log.display(),
+                lines.join("\n")
+            )
         };
-        CliError::new(Code::Failed, format!("node {index} {what}")).hint(hint).into()
+        CliError::new(Code::Failed, format!("node {index} {what}"))
+            .hint(hint)
+            .into()
     }
 }

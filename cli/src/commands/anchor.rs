@@ -34,10 +34,10 @@ const PAGE: usize = 1000;
 pub(crate) enum AnchorCommand {
     /// Anchor what has changed: hash, upload, compare the CID, pin, record
     ///
-    /// Takes the files that the events in the registry log call for: always the log itself; for releases their bundles
-    /// and manifests, for quarterly events dashboard data and compliance reports, for governance and dashboard events
-    /// those files. Nothing is anchored twice. With a node running, what no provider takes waits in its outbox and goes
-    /// out by itself.
+    /// Takes the files that the events in the registry log call for: always the log itself; for
+    /// releases their bundles and manifests, for quarterly events dashboard data and compliance
+    /// reports, for governance and dashboard events those files. Nothing is anchored twice. With a
+    /// node running, what no provider takes waits in its outbox and goes out by itself.
     ///
     /// Examples:
     ///   ssid anchor run
@@ -46,8 +46,8 @@ pub(crate) enum AnchorCommand {
     Run,
     /// Fetch everything anchored and prove that it is what was recorded
     ///
-    /// Asks the local IPFS node first, then the gateways of anchoring.gateways. Exit code 5 if any content differs,
-    /// 1 if some could not be reached.
+    /// Asks the local IPFS node first, then the gateways of anchoring.gateways. Exit code 5 if any
+    /// content differs, 1 if some could not be reached.
     ///
     /// Example:
     ///   ssid anchor verify --everywhere
@@ -133,14 +133,20 @@ pub(super) async fn anchored(context: &Context) -> Result<(Session, bool)> {
 
 /// The command's end: what deserves a remark, and exit 1 if something was not anchored.
 pub(super) fn conclude(session: &Session, has_node: bool, out: Output) -> Result<()> {
-    session.remarks.iter().for_each(|remark| out.remark(&clean_lines(remark)));
+    session
+        .remarks
+        .iter()
+        .for_each(|remark| out.remark(&clean_lines(remark)));
     failed(session, has_node)
 }
 
 /// How many anchors the manifest has.
 pub(super) fn recorded(context: &Context) -> Result<usize> {
     let (paths, _) = configured(context)?;
-    Ok(AnchorManifest::read(&paths.ipfs_anchor_manifest).or_code(Code::Failed)?.anchors.len())
+    Ok(AnchorManifest::read(&paths.ipfs_anchor_manifest)
+        .or_code(Code::Failed)?
+        .anchors
+        .len())
 }
 
 async fn through_node(node: &Client, out: Output) -> Result<Session> {
@@ -169,60 +175,112 @@ async fn through_node(node: &Client, out: Output) -> Result<Session> {
 async fn alone(context: &Context) -> Result<Session> {
     let (paths, config) = configured(context)?;
     let settings = config.settings.anchoring.clone();
-    let providers = Providers::configured(&settings, &environment(&config.secret_hosts())).or_usage()?;
-    let files = Wanted::of_registry(&paths).and_then(|wanted| wanted.files(&paths)).or_code(Code::Failed)?;
+    let providers =
+        Providers::configured(&settings, &environment(&config.secret_hosts())).or_usage()?;
+    let files = Wanted::of_registry(&paths)
+        .and_then(|wanted| wanted.files(&paths))
+        .or_code(Code::Failed)?;
     let known = AnchorManifest::read(&paths.ipfs_anchor_manifest).or_code(Code::Failed)?;
     let bar = context.out.progress(Some(files.len() as u64), "anchoring");
     let progress = |progress: Progress| {
         bar.set_length(progress.total);
         bar.set_position(progress.done);
     };
-    let (items, known) = (files.into_iter().map(Item::from).collect(), Known::of(&known.anchors));
-    let session = run::session(items, &known, &providers, manifest_gateway(&settings), &progress).await;
+    let (items, known) = (
+        files.into_iter().map(Item::from).collect(),
+        Known::of(&known.anchors),
+    );
+    let session = run::session(
+        items,
+        &known,
+        &providers,
+        manifest_gateway(&settings),
+        &progress,
+    )
+    .await;
     bar.finish_and_clear();
-    session.record(&paths.ipfs_anchor_manifest).or_code(Code::Failed)?;
+    session
+        .record(&paths.ipfs_anchor_manifest)
+        .or_code(Code::Failed)?;
     Ok(session)
 }
 
 fn summary(session: &Session, out: Output) -> String {
     let row = |record: &ssid_node::anchor::manifest::AnchorRecord| {
-        let services = [&record.storage_provider, &record.pin_service].into_iter().flatten();
+        let services = [&record.storage_provider, &record.pin_service]
+            .into_iter()
+            .flatten();
         let services: Vec<&str> = services.map(String::as_str).collect();
-        vec![out.plain(clean(&record.file_path)), out.plain(&record.ipfs_cid), out.plain(services.join(", "))]
+        vec![
+            out.plain(clean(&record.file_path)),
+            out.plain(&record.ipfs_cid),
+            out.plain(services.join(", ")),
+        ]
     };
-    let (anchored, unchanged, failed) = (session.anchored.len(), session.unchanged, session.failed.len());
+    let (anchored, unchanged, failed) = (
+        session.anchored.len(),
+        session.unchanged,
+        session.failed.len(),
+    );
     let mut text = String::new();
     if anchored > 0 {
-        text = out.table(&[named("FILE", 12), whole("CID"), named("ON", 6).goes(1)], session.anchored.iter().map(row))
-            + "\n\n";
+        text = out.table(
+            &[named("FILE", 12), whole("CID"), named("ON", 6).goes(1)],
+            session.anchored.iter().map(row),
+        ) + "\n\n";
     }
     for failure in &session.failed {
         let reason = failure.reason.lines().next().unwrap_or_default();
-        text = format!("{text}{} {}: {}\n", out.paint(Tone::Bad, "failed"), clean(&failure.file), clean(reason));
+        text = format!(
+            "{text}{} {}: {}\n",
+            out.paint(Tone::Bad, "failed"),
+            clean(&failure.file),
+            clean(reason)
+        );
     }
     text + &format!("{anchored} anchored, {unchanged} unchanged, {failed} failed")
 }
 
 fn failed(session: &Session, has_node: bool) -> Result<()> {
-    let Some(first) = session.failed.iter().find(|failure| failure.retry).or(session.failed.first()) else {
+    let Some(first) = session
+        .failed
+        .iter()
+        .find(|failure| failure.retry)
+        .or(session.failed.first())
+    else {
         return Ok(());
     };
-    let (what, step) = first.reason.split_once("\n  ").unwrap_or((&first.reason, ""));
+    let (what, step) = first
+        .reason
+        .split_once("\n  ")
+        .unwrap_or((&first.reason, ""));
     let count = counted(session.failed.len() as u64, "file is", "files are");
-    let error = CliError::new(Code::Failed, format!("{count} not anchored as configured: {what}"));
+    let error = CliError::new(
+        Code::Failed,
+        format!("{count} not anchored as configured: {what}"),
+    );
     let later = match (first.retry, has_node) {
         (false, _) => "",
         (true, true) => "they wait, and go out by themselves when it works again: ssid anchor list",
         (true, false) => "no node runs here, so nothing is tried again by itself: run this again",
     };
-    let hint: Vec<&str> = [step, later].into_iter().filter(|line| !line.is_empty()).collect();
+    let hint: Vec<&str> = [step, later]
+        .into_iter()
+        .filter(|line| !line.is_empty())
+        .collect();
     Err(error.hint(hint.join("\n").replace("\n  ", "\n")).into())
 }
 
 async fn list(limit: usize, context: &Context) -> Result<()> {
     let out = context.out;
     let view: AnchorsView = match running(context).await {
-        Some(node) => node.get(&["v1", "anchors"], &[("limit", limit.min(PAGE).to_string())]).await?,
+        Some(node) => {
+            node.get(
+                &["v1", "anchors"],
+                &[("limit", limit.min(PAGE).to_string())],
+            )
+            .await?
+        }
         None => in_manifest(limit, context)?,
     };
     out.show(&view, |view| listed(view, out))?;
@@ -233,13 +291,41 @@ fn in_manifest(limit: usize, context: &Context) -> Result<AnchorsView> {
     let (paths, _) = configured(context)?;
     let manifest = AnchorManifest::read(&paths.ipfs_anchor_manifest).or_code(Code::Failed)?;
     let view = |record: &ssid_node::anchor::manifest::AnchorRecord| {
-        let services = [&record.storage_provider, &record.pin_service].into_iter().flatten().cloned().collect();
-        let (name, cid, at) = (record.file_path.clone(), record.ipfs_cid.clone(), record.anchored_at.clone());
-        Some(AnchorView { name, sha256: record.file_hash.parse().ok()?, cid, at, services })
+        let services = [&record.storage_provider, &record.pin_service]
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect();
+        let (name, cid, at) = (
+            record.file_path.clone(),
+            record.ipfs_cid.clone(),
+            record.anchored_at.clone(),
+        );
+        Some(AnchorView {
+            name,
+            sha256: record.file_hash.parse().ok()?,
+            cid,
+            at,
+            services,
+        })
     };
     let total = manifest.anchors.len() as u64;
-    let items = manifest.anchors.iter().rev().filter_map(view).take(limit).collect();
-    Ok(AnchorsView { items, next: None, total, waiting: 0, running: None, problem: None, next_try_at: None })
+    let items = manifest
+        .anchors
+        .iter()
+        .rev()
+        .filter_map(view)
+        .take(limit)
+        .collect();
+    Ok(AnchorsView {
+        items,
+        next: None,
+        total,
+        waiting: 0,
+        running: None,
+        problem: None,
+        next_try_at: None,
+    })
 }
 
 fn listed(view: &AnchorsView, out: Output) -> String {
@@ -255,16 +341,28 @@ fn listed(view: &AnchorsView, out: Output) -> String {
         "nothing is anchored".to_owned()
     } else {
         out.table(
-            &[named("FILE", 12), whole("CID"), whole("AT").goes(1), named("ON", 6).goes(2)],
+            &[
+                named("FILE", 12),
+                whole("CID"),
+                whole("AT").goes(1),
+                named("ON", 6).goes(2),
+            ],
             view.items.iter().map(row),
         )
     };
     if view.waiting > 0 {
-        let next = view.next_try_at.as_ref().map(|at| format!(", tried again at {}", seconds(at))).unwrap_or_default();
+        let next = view
+            .next_try_at
+            .as_ref()
+            .map(|at| format!(", tried again at {}", seconds(at)))
+            .unwrap_or_default();
         text = format!("{text}\n\n{} in the outbox{next}", view.waiting);
     }
     if let Some(problem) = &view.problem {
-        text = format!("{text}\nlast problem: {}", clean(&problem.replace("\n  ", "; ")));
+        text = format!(
+            "{text}\nlast problem: {}",
+            clean(&problem.replace("\n  ", "; "))
+        );
     }
     text
 }
@@ -285,12 +383,20 @@ fn cids(args: &CidArgs, context: &Context) -> Result<()> {
         None => configured(context).map(|(_, config)| import_of(&config.settings.anchoring))?,
     };
     let name = |path: &PathBuf| {
-        let content = cid::of_file(path, &[import]).with_context(|| format!("cannot read {}", path.display()))?;
+        let content = cid::of_file(path, &[import])
+            .with_context(|| format!("cannot read {}", path.display()))?;
         let cid = content.cids.iter().map(ToString::to_string).collect();
-        Ok(Named { cid, file: path.display().to_string(), sha256: content.sha256.to_string(), bytes: content.bytes })
+        Ok(Named {
+            cid,
+            file: path.display().to_string(),
+            sha256: content.sha256.to_string(),
+            bytes: content.bytes,
+        })
     };
     let named: Vec<Named> = args.files.iter().map(name).collect::<Result<_>>()?;
     let line = |named: &Named| format!("{}  {}", named.cid, clean(&named.file));
-    context.out.show(&Page::whole(named), |named| named.items.iter().map(line).collect::<Vec<_>>().join("\n"))?;
+    context.out.show(&Page::whole(named), |named| {
+        named.items.iter().map(line).collect::<Vec<_>>().join("\n")
+    })?;
     Ok(())
 }

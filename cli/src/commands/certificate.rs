@@ -23,10 +23,11 @@ pub(crate) enum CertificateCommand {
     Verify(VerifyArgs),
 }
 
-/// Verify certificates with nothing but the genesis file; exit 5 with the reason if one does not hold
+/// Verify certificates with nothing but the genesis file; exit 5 with the reason if one does not
+/// hold
 ///
-/// A certificate of a later epoch needs that epoch's chain: in --epochs DIR, for each epoch N from 1 on, the manifest
-/// N.json and the certificate of its federation_epoch event N.certificate.json.
+/// A certificate of a later epoch needs that epoch's chain: in --epochs DIR, for each epoch N from
+/// 1 on, the manifest N.json and the certificate of its federation_epoch event N.certificate.json.
 ///
 /// Examples:
 ///   ssid certificate verify c.json --genesis genesis.json
@@ -74,7 +75,9 @@ pub(crate) fn run(command: CertificateCommand, context: &Context) -> Result<()> 
         && file == given
     {
         let verified = verify(file, &args.federation, &genesis)?;
-        out.show(&verified.document(&genesis), |_| verified.page(&genesis, out))?;
+        out.show(&verified.document(&genesis), |_| {
+            verified.page(&genesis, out)
+        })?;
         return Ok(());
     }
     let bar = out.progress(Some(files.len() as u64), "verifying");
@@ -92,7 +95,11 @@ pub(crate) fn run(command: CertificateCommand, context: &Context) -> Result<()> 
             }
             Err(error) => {
                 failed += 1;
-                lines.push(format!("{}  {}", out.paint(Tone::Bad, "invalid"), clean(&format!("{error:#}"))));
+                lines.push(format!(
+                    "{}  {}",
+                    out.paint(Tone::Bad, "invalid"),
+                    clean(&format!("{error:#}"))
+                ));
                 items.push(
                     json!({ "valid": false, "file": file.display().to_string(), "reason": format!("{error:#}") }),
                 );
@@ -121,16 +128,22 @@ fn named_files(given: &[PathBuf]) -> Result<Vec<PathBuf>> {
             files.push(path.clone());
             continue;
         }
-        let failed = |e: std::io::Error| CliError::usage(format!("cannot read {}: {e}", path.display()));
+        let failed =
+            |e: std::io::Error| CliError::usage(format!("cannot read {}: {e}", path.display()));
         let mut inside = Vec::new();
         for entry in std::fs::read_dir(path).map_err(failed)?.take(FILES) {
             let file = entry.map_err(failed)?.path();
-            if file.extension().is_some_and(|extension| extension == "json") {
+            if file
+                .extension()
+                .is_some_and(|extension| extension == "json")
+            {
                 inside.push(file);
             }
         }
         if inside.is_empty() {
-            return Err(CliError::usage(format!("there is no .json file in {}", path.display())).into());
+            return Err(
+                CliError::usage(format!("there is no .json file in {}", path.display())).into(),
+            );
         }
         inside.sort();
         files.extend(inside);
@@ -148,7 +161,10 @@ fn verify(file: &Path, federation: &OfflineFederation, genesis: &Manifest) -> Re
     let bytes = if file == Path::new("-") {
         read_input()?
     } else {
-        read_document(file, "export one with: ssid consensus export HASH -o c.json")?
+        read_document(
+            file,
+            "export one with: ssid consensus export HASH -o c.json",
+        )?
     };
     let certificate = Certificate::parse(&bytes).map_err(|e| refused(file, &e))?;
     if certificate.federation_id != genesis.federation_id() {
@@ -158,13 +174,20 @@ fn verify(file: &Path, federation: &OfflineFederation, genesis: &Manifest) -> Re
             clean(&genesis.name),
             genesis.federation_id()
         );
-        return Err(refused(file, &why).hint("give the genesis file of its own federation").into());
+        return Err(refused(file, &why)
+            .hint("give the genesis file of its own federation")
+            .into());
     }
     let manifest = federation.manifest_of(certificate.epoch, genesis)?;
     let mut verifier = Verifier::new(genesis.federation_id(), &manifest, &genesis.event_policies)
         .map_err(|e| refused(&federation.genesis, &e))?;
-    certificate.verify(&mut verifier).map_err(|e| refused(file, &e))?;
-    Ok(Verified { certificate, manifest })
+    certificate
+        .verify(&mut verifier)
+        .map_err(|e| refused(file, &e))?;
+    Ok(Verified {
+        certificate,
+        manifest,
+    })
 }
 
 /// Standard input, no more than a document may have.
@@ -178,12 +201,15 @@ fn read_input() -> Result<Vec<u8>, CliError> {
 
 impl Verified {
     fn name_of(&self, signer: &NodeId) -> String {
-        self.manifest.member(signer).map_or(String::new(), |m| clean(&m.node_name))
+        self.manifest
+            .member(signer)
+            .map_or(String::new(), |m| clean(&m.node_name))
     }
 
     fn document(&self, genesis: &Manifest) -> serde_json::Value {
         let (certificate, event) = (&self.certificate, &self.certificate.event);
-        let signer = |signer: &NodeId| json!({ "node_id": signer, "node_name": self.name_of(signer) });
+        let signer =
+            |signer: &NodeId| json!({ "node_id": signer, "node_name": self.name_of(signer) });
         json!({
             "valid": true,
             "federation_id": genesis.federation_id(),
@@ -202,14 +228,21 @@ impl Verified {
 
     fn page(&self, genesis: &Manifest, out: Output) -> String {
         let (certificate, event) = (&self.certificate, &self.certificate.event);
-        let signers: Vec<_> = certificate.precommits.iter().map(|p| self.name_of(&p.signer)).collect();
+        let signers: Vec<_> = certificate
+            .precommits
+            .iter()
+            .map(|p| self.name_of(&p.signer))
+            .collect();
         let fields = out.fields(&[
             ("  commit", clean(&event.commit_hash)),
             ("  timestamp", clean(&event.timestamp)),
             ("  event hash", certificate.choice.event_hash.to_string()),
             ("  federation", clean(&genesis.name)),
             ("", genesis.federation_id().to_string()),
-            ("  decided", format!("epoch {}, round {}", certificate.epoch, certificate.round)),
+            (
+                "  decided",
+                format!("epoch {}, round {}", certificate.epoch, certificate.round),
+            ),
             ("  signed by", signers.join(", ")),
         ]);
         let what = format!("{} {}", clean(&event.event), clean(&event.version));
@@ -231,7 +264,10 @@ impl Verified {
 }
 
 fn parse_genesis(path: &Path) -> Result<Manifest> {
-    let bytes = read_document(path, "--genesis takes the file that the federation began with")?;
+    let bytes = read_document(
+        path,
+        "--genesis takes the file that the federation began with",
+    )?;
     let genesis = Manifest::parse(&bytes).map_err(|e| refused(path, &e))?;
     genesis.validate_genesis().map_err(|e| refused(path, &e))?;
     Ok(genesis)
@@ -246,7 +282,8 @@ fn manifest_of(epoch: Epoch, genesis: &Manifest, epochs: Option<&Path>) -> Resul
         return Ok(genesis.clone());
     }
     let Some(dir) = epochs else {
-        let message = format!("it is of epoch {epoch}: its manifest is not proven by the genesis file alone");
+        let message =
+            format!("it is of epoch {epoch}: its manifest is not proven by the genesis file alone");
         let hint = "give the directory of the later manifests and their certificates with --epochs";
         return Err(CliError::new(Code::Verification, message).hint(hint).into());
     };
@@ -254,14 +291,24 @@ fn manifest_of(epoch: Epoch, genesis: &Manifest, epochs: Option<&Path>) -> Resul
     let mut next = Epoch::ZERO;
     while next < epoch {
         next = next.next();
-        let (manifest, certificate) = (dir.join(format!("{next}.json")), dir.join(format!("{next}.certificate.json")));
+        let (manifest, certificate) = (
+            dir.join(format!("{next}.json")),
+            dir.join(format!("{next}.certificate.json")),
+        );
         let hint = format!("the chain needs every epoch from 1 to {epoch}");
-        let read = |path: &Path| read_document(path, &hint).map_err(|e| CliError { code: Code::Verification, ..e });
+        let read = |path: &Path| {
+            read_document(path, &hint).map_err(|e| CliError {
+                code: Code::Verification,
+                ..e
+            })
+        };
         chain.push((
             Manifest::parse(&read(&manifest)?).map_err(|e| refused(&manifest, &e))?,
             Certificate::parse(&read(&certificate)?).map_err(|e| refused(&certificate, &e))?,
         ));
     }
     let mut proven = verify_chain(genesis, &chain).map_err(|e| refused(dir, &e))?;
-    proven.pop().ok_or_else(|| refused(dir, &"the chain is empty").into())
+    proven
+        .pop()
+        .ok_or_else(|| refused(dir, &"the chain is empty").into())
 }

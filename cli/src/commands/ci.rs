@@ -18,7 +18,10 @@ use crate::output::{Output, Tone, clean};
 /// The workflows, by their names in `.github/workflows/`.
 const WORKFLOWS: [(&str, &str); 2] = [
     ("federated_sync.yml", include_str!("ci/federated_sync.yml")),
-    ("quarterly_release.yml", include_str!("ci/quarterly_release.yml")),
+    (
+        "quarterly_release.yml",
+        include_str!("ci/quarterly_release.yml"),
+    ),
 ];
 
 /// Workflows that run ssid in a governance repository
@@ -26,11 +29,12 @@ const WORKFLOWS: [(&str, &str); 2] = [
 pub(crate) enum CiCommand {
     /// Write .github/workflows/federated_sync.yml and quarterly_release.yml
     ///
-    /// A file that is there and says something else is shown as a diff and left alone, unless --force is given: then it
-    /// is replaced. Exit 1 if one was left alone.
+    /// A file that is there and says something else is shown as a diff and left alone, unless
+    /// --force is given: then it is replaced. Exit 1 if one was left alone.
     ///
-    /// They install ssid from a GitHub repository's releases: set the repository variables SSID_RELEASES (OWNER/REPO)
-    /// and SSID_VERSION (a tag; without one the latest is taken). Actions must be allowed to create pull requests.
+    /// They install ssid from a GitHub repository's releases: set the repository variables
+    /// SSID_RELEASES (OWNER/REPO) and SSID_VERSION (a tag; without one the latest is taken).
+    /// Actions must be allowed to create pull requests.
     ///
     /// Examples:
     ///   ssid ci init --repo /srv/governance
@@ -56,33 +60,54 @@ enum Done {
 struct Workflow {
     file: PathBuf,
     done: Done,
-    /// From what is there to what `ssid` would write; empty if that is the same, or nothing was there.
+    /// From what is there to what `ssid` would write; empty if that is the same, or nothing was
+    /// there.
     diff: String,
 }
 
 pub(crate) fn run(command: &CiCommand, context: &Context) -> Result<()> {
     let CiCommand::Init { force } = command;
     let Some(repo) = &context.repo else {
-        return Err(CliError::usage("which repository are the workflows for?").hint("name it with --repo DIR").into());
+        return Err(CliError::usage("which repository are the workflows for?")
+            .hint("name it with --repo DIR")
+            .into());
     };
     if !repo.is_dir() {
         return Err(CliError::usage(format!("{} is not a directory", repo.display())).into());
     }
     let directory = repo.join(".github/workflows");
-    let written = WORKFLOWS.iter().map(|(name, text)| write(&directory, name, text, *force));
+    let written = WORKFLOWS
+        .iter()
+        .map(|(name, text)| write(&directory, name, text, *force));
     let workflows = written.collect::<Result<Vec<_>, CliError>>()?;
     let workflows = Page::whole(workflows);
-    context.out.show(&workflows, |workflows| text(&workflows.items, context.out))?;
-    if workflows.items.iter().any(|workflow| workflow.done == Done::LeftAlone) {
-        let error = CliError::new(Code::Failed, "a workflow that is there says something else, and was left alone");
-        return Err(error.hint("see the diff above; replace it with: ssid ci init --force").into());
+    context
+        .out
+        .show(&workflows, |workflows| text(&workflows.items, context.out))?;
+    if workflows
+        .items
+        .iter()
+        .any(|workflow| workflow.done == Done::LeftAlone)
+    {
+        let error = CliError::new(
+            Code::Failed,
+            "a workflow that is there says something else, and was left alone",
+        );
+        return Err(error
+            .hint("see the diff above; replace it with: ssid ci init --force")
+            .into());
     }
     Ok(())
 }
 
 fn write(directory: &Path, name: &str, text: &str, force: bool) -> Result<Workflow, CliError> {
     let file = directory.join(name);
-    let failed = |e: io::Error| CliError::new(Code::Failed, format!("cannot write {}: {e}", file.display()));
+    let failed = |e: io::Error| {
+        CliError::new(
+            Code::Failed,
+            format!("cannot write {}: {e}", file.display()),
+        )
+    };
     let before = match fs::read_to_string(&file) {
         Ok(before) => Some(before),
         Err(e) if e.kind() == io::ErrorKind::NotFound => None,
@@ -91,7 +116,12 @@ fn write(directory: &Path, name: &str, text: &str, force: bool) -> Result<Workfl
     let diff = before
         .as_deref()
         .filter(|before| *before != text)
-        .map(|before| TextDiff::from_lines(before, text).unified_diff().header(name, "what ssid writes").to_string());
+        .map(|before| {
+            TextDiff::from_lines(before, text)
+                .unified_diff()
+                .header(name, "what ssid writes")
+                .to_string()
+        });
     let done = match (&before, &diff) {
         (None, _) => Done::Written,
         (Some(_), None) => Done::Unchanged,
@@ -99,9 +129,15 @@ fn write(directory: &Path, name: &str, text: &str, force: bool) -> Result<Workfl
         (Some(_), Some(_)) => Done::LeftAlone,
     };
     if matches!(done, Done::Written | Done::Replaced) {
-        fs::create_dir_all(directory).and_then(|()| write_atomic(&file, text.as_bytes())).map_err(failed)?;
+        fs::create_dir_all(directory)
+            .and_then(|()| write_atomic(&file, text.as_bytes()))
+            .map_err(failed)?;
     }
-    Ok(Workflow { file, done, diff: diff.unwrap_or_default() })
+    Ok(Workflow {
+        file,
+        done,
+        diff: diff.unwrap_or_default(),
+    })
 }
 
 fn text(workflows: &[Workflow], out: Output) -> String {
@@ -121,13 +157,19 @@ fn text(workflows: &[Workflow], out: Output) -> String {
             }
         });
         let diff = lines.fold(String::new(), |diff, line| diff + "\n  " + &line);
-        format!("{}  {}{diff}", out.paint(tone, word), workflow.file.display())
+        format!(
+            "{}  {}{diff}",
+            out.paint(tone, word),
+            workflow.file.display()
+        )
     };
     let told = workflows.iter().map(one).collect::<Vec<_>>().join("\n");
-    if workflows.iter().all(|workflow| workflow.done == Done::Unchanged) {
+    if workflows
+        .iter()
+        .all(|workflow| workflow.done == Done::Unchanged)
+    {
         return told;
     }
-    let next =
-        "Set the repository variables SSID_RELEASES (OWNER/REPO of the releases of ssid) and SSID_VERSION (a tag).";
+    let next = "Set the repository variables SSID_RELEASES (OWNER/REPO of the releases of ssid) and SSID_VERSION (a tag).";
     format!("{told}\n{next}")
 }

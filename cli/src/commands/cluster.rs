@@ -47,7 +47,8 @@ pub(crate) enum ClusterCommand {
 
 /// Start a federation on this machine: ports chosen free, data under DIR/node-0, DIR/node-1, …
 ///
-/// A directory that holds a cluster is started as it is. Without --detach the nodes are stopped at Ctrl-C.
+/// A directory that holds a cluster is started as it is. Without --detach the nodes are stopped at
+/// Ctrl-C.
 ///
 /// Examples:
 ///   ssid cluster up --nodes 4 --dir ~/fed
@@ -102,20 +103,27 @@ pub(crate) async fn run(command: ClusterCommand, context: &Context) -> Result<()
             if !killed {
                 return Err(CliError::usage(format!("node {} is not running", which.index)).into());
             }
-            out.show(&json!({ "node_index": which.index, "killed": true }), |_| {
-                format!("node {} killed", which.index)
-            })?;
+            out.show(
+                &json!({ "node_index": which.index, "killed": true }),
+                |_| format!("node {} killed", which.index),
+            )?;
         }
         ClusterCommand::Restart(which) => {
             let mut cluster = Cluster::open(&which.place.dir)?;
             cluster.restart(which.index).await?;
-            cluster.wait_answering(which.index, Duration::from_mins(1)).await?;
+            cluster
+                .wait_answering(which.index, Duration::from_mins(1))
+                .await?;
             let pid = cluster.pid(which.index);
-            out.show(&json!({ "node_index": which.index, "pid": pid }), |_| format!("node {} started", which.index))?;
+            out.show(&json!({ "node_index": which.index, "pid": pid }), |_| {
+                format!("node {} started", which.index)
+            })?;
         }
         ClusterCommand::Down(place) => {
             let stopped = Cluster::open(&place.dir)?.down().await?;
-            out.show(&json!({ "stopped": stopped }), |_| format!("{stopped} nodes stopped"))?;
+            out.show(&json!({ "stopped": stopped }), |_| {
+                format!("{stopped} nodes stopped")
+            })?;
         }
     }
     Ok(())
@@ -143,7 +151,10 @@ async fn up(args: UpArgs, out: Output) -> Result<()> {
         } else {
             "stop it with Ctrl-C".to_owned()
         };
-        format!("{}\n\nask a node with: ssid --data {dir}/node-0 status\n{next}", table(&nodes, out))
+        format!(
+            "{}\n\nask a node with: ssid --data {dir}/node-0 status\n{next}",
+            table(&nodes, out)
+        )
     });
     if args.detach {
         return Ok(shown?);
@@ -167,7 +178,11 @@ async fn describe(cluster: &mut Cluster) -> Result<Vec<Value>> {
     for (index, member) in manifest.members.iter().enumerate().take(cluster.len()) {
         let pid = cluster.pid(index);
         let status: Option<StatusView> = match pid {
-            Some(_) => cluster.client(index)?.get(&["v1", "status"], &[]).await.ok(),
+            Some(_) => cluster
+                .client(index)?
+                .get(&["v1", "status"], &[])
+                .await
+                .ok(),
             None => None,
         };
         nodes.push(json!({
@@ -199,10 +214,16 @@ fn table(nodes: &[Value], out: Output) -> String {
             (_, Some(false)) => out.cell(Tone::Warn, "waiting for a quorum"),
             (_, Some(true)) => out.cell(Tone::Good, "ready"),
         };
-        let mut row: Vec<_> =
-            ["node_index", "node_name", "pid"].iter().map(|key| out.plain(text(&node[*key]))).collect();
+        let mut row: Vec<_> = ["node_index", "node_name", "pid"]
+            .iter()
+            .map(|key| out.plain(text(&node[*key])))
+            .collect();
         row.push(state);
-        row.extend(["connected_peers", "certified", "address", "data"].iter().map(|key| out.plain(text(&node[*key]))));
+        row.extend(
+            ["connected_peers", "certified", "address", "data"]
+                .iter()
+                .map(|key| out.plain(text(&node[*key]))),
+        );
         row
     };
     out.table(

@@ -18,8 +18,8 @@ use crate::setup;
 pub(crate) enum ConfigCommand {
     /// Check the configuration file and the SSID_… variables
     ///
-    /// Names file, line, key, the value and what is allowed. Exit 2 if the node cannot run with it; what only deserves
-    /// a look is shown and is exit 0.
+    /// Names file, line, key, the value and what is allowed. Exit 2 if the node cannot run with it;
+    /// what only deserves a look is shown and is exit 0.
     ///
     /// Example:
     ///   ssid config check --repo /srv/governance
@@ -42,13 +42,17 @@ pub(crate) fn run(command: &ConfigCommand, context: &Context) -> Result<()> {
     let config = Config::effective(&paths, &context.home, config::environment()).or_usage()?;
     match command {
         ConfigCommand::Show => {
-            context
-                .out
-                .show(&config.to_show(), |settings| serde_json::to_string_pretty(settings).unwrap_or_default())?;
+            context.out.show(&config.to_show(), |settings| {
+                serde_json::to_string_pretty(settings).unwrap_or_default()
+            })?;
         }
         ConfigCommand::Check => {
             let mut findings = config.check();
-            findings.extend(TelemetryConfig::load_or_default(&paths.telemetry_config).or_usage()?.findings);
+            findings.extend(
+                TelemetryConfig::load_or_default(&paths.telemetry_config)
+                    .or_usage()?
+                    .findings,
+            );
             let overruled = overruled(&config, context)?;
             let answer = json!({
                 "file": path.display().to_string(),
@@ -56,10 +60,19 @@ pub(crate) fn run(command: &ConfigCommand, context: &Context) -> Result<()> {
                 "overruled": overruled,
             });
             context.out.show(&answer, |_| {
-                let told = findings.iter().map(ToString::to_string).chain(overruled.iter().cloned());
-                let told: Vec<_> = told.map(|text| context.out.paint(Tone::Warn, &clean(&text))).collect();
+                let told = findings
+                    .iter()
+                    .map(ToString::to_string)
+                    .chain(overruled.iter().cloned());
+                let told: Vec<_> = told
+                    .map(|text| context.out.paint(Tone::Warn, &clean(&text)))
+                    .collect();
                 if told.is_empty() {
-                    format!("{}: {}", path.display(), context.out.paint(Tone::Good, "well"))
+                    format!(
+                        "{}: {}",
+                        path.display(),
+                        context.out.paint(Tone::Good, "well")
+                    )
                 } else {
                     told.join("\n")
                 }
@@ -85,7 +98,11 @@ fn overruled(config: &Config, context: &Context) -> Result<Vec<String>, CliError
     let manifest: Manifest = setup::read_genesis(&genesis).or_usage()?;
     let settings = &config.settings.consensus_settings;
     let pairs = [
-        ("threshold", settings.threshold_bp().to_string(), manifest.threshold_bp.to_string()),
+        (
+            "threshold",
+            settings.threshold_bp().to_string(),
+            manifest.threshold_bp.to_string(),
+        ),
         (
             "min_participating_nodes",
             settings.min_participating_nodes.to_string(),
@@ -103,17 +120,32 @@ fn overruled(config: &Config, context: &Context) -> Result<Vec<String>, CliError
         ),
     ];
     let differing = pairs.into_iter().filter(|(_, here, there)| here != there);
-    let differing = differing.map(|(key, here, there)| (format!("consensus_settings.{key}"), here, there));
-    let tell =
-        |(key, here, there)| format!("{key} is {here} here and {there} in the federation's manifest, which holds");
-    Ok(differing.chain(role(config, &manifest, context)).map(tell).collect())
+    let differing =
+        differing.map(|(key, here, there)| (format!("consensus_settings.{key}"), here, there));
+    let tell = |(key, here, there)| {
+        format!("{key} is {here} here and {there} in the federation's manifest, which holds")
+    };
+    Ok(differing
+        .chain(role(config, &manifest, context))
+        .map(tell)
+        .collect())
 }
 
-/// `federation.mode`, here and there, where one says that this node votes and the other that it does not.
-fn role(config: &Config, manifest: &Manifest, context: &Context) -> Option<(String, String, String)> {
+/// `federation.mode`, here and there, where one says that this node votes and the other that it
+/// does not.
+fn role(
+    config: &Config,
+    manifest: &Manifest,
+    context: &Context,
+) -> Option<(String, String, String)> {
     let own = setup::read_card(&context.home.card()).ok()?.member.node_id;
     let there = manifest.member(&own)?;
     let here = config.settings.federation.mode;
-    ((here != Mode::Observer) != there.is_voter())
-        .then(|| ("federation.mode".to_owned(), here.as_str().to_owned(), there.role.to_string()))
+    ((here != Mode::Observer) != there.is_voter()).then(|| {
+        (
+            "federation.mode".to_owned(),
+            here.as_str().to_owned(),
+            there.role.to_string(),
+        )
+    })
 }

@@ -6,7 +6,9 @@ use anyhow::Result;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
 use serde::Serialize;
-use ssid_node::api::view::{CandidateVotes, ConflictView, DivergenceView, NodeView, Operated, Page};
+use ssid_node::api::view::{
+    CandidateVotes, ConflictView, DivergenceView, NodeView, Operated, Page,
+};
 use ssid_node::conflicts::FIELDS;
 use ssid_protocol::id::{Choice, NodeId, Round};
 use ssid_protocol::vote::Phase;
@@ -40,8 +42,8 @@ pub(crate) enum ConflictsCommand {
     },
     /// Choose a candidate: this node prevotes it, and a quorum of operators decides for all
     ///
-    /// The choice stands for up to ten rounds. A node that is locked on another candidate prevotes its lock until a
-    /// later quorum of prevotes releases it, and says so.
+    /// The choice stands for up to ten rounds. A node that is locked on another candidate prevotes
+    /// its lock until a later quorum of prevotes releases it, and says so.
     ///
     /// Example:
     ///   ssid conflicts resolve 8c41 --choose 17973e79 --reason 'the tag was moved by mistake'
@@ -50,7 +52,8 @@ pub(crate) enum ConflictsCommand {
         /// The beginning of its subject id
         #[arg(value_parser = NonEmptyStringValueParser::new())]
         subject: String,
-        /// The beginning of the candidate's event hash or digest; HASH:DIGEST where one hash has two contents
+        /// The beginning of the candidate's event hash or digest; HASH:DIGEST where one hash has
+        /// two contents
         #[arg(long, value_name = "HASH", value_parser = NonEmptyStringValueParser::new())]
         choose: String,
         #[command(flatten)]
@@ -81,18 +84,34 @@ pub(crate) async fn run(command: ConflictsCommand, context: &Context) -> Result<
     let out = context.out;
     match command {
         ConflictsCommand::List { limit } => {
-            let conflicts: Page<ConflictView> = client.list(&["v1", "conflicts"], &[], limit).await?;
-            let divergences: Page<DivergenceView> = client.list(&["v1", "divergences"], &[], limit).await?;
-            let listed = Listed { items: conflicts.items, next: conflicts.next, divergences: divergences.items };
-            out.show(&listed, |listed| list(&listed.items, out) + &diverging(&listed.divergences, out))?;
+            let conflicts: Page<ConflictView> =
+                client.list(&["v1", "conflicts"], &[], limit).await?;
+            let divergences: Page<DivergenceView> =
+                client.list(&["v1", "divergences"], &[], limit).await?;
+            let listed = Listed {
+                items: conflicts.items,
+                next: conflicts.next,
+                divergences: divergences.items,
+            };
+            out.show(&listed, |listed| {
+                list(&listed.items, out) + &diverging(&listed.divergences, out)
+            })?;
         }
         ConflictsCommand::Show { subject } => {
             let conflict: ConflictView = client.get(&["v1", "conflicts", &subject], &[]).await?;
-            let nodes = if out.is_json() { Page::whole(Vec::new()) } else { client.get(&["v1", "nodes"], &[]).await? };
+            let nodes = if out.is_json() {
+                Page::whole(Vec::new())
+            } else {
+                client.get(&["v1", "nodes"], &[]).await?
+            };
             let names = names(nodes);
             out.show(&conflict, |conflict| page_with(conflict, &names, out))?;
         }
-        ConflictsCommand::Resolve { subject, choose, said } => {
+        ConflictsCommand::Resolve {
+            subject,
+            choose,
+            said,
+        } => {
             let path = ["v1", "conflicts", &subject, "resolution"];
             let mut body = said.document();
             body["choice"] = choose.into();
@@ -126,12 +145,24 @@ fn diverging(divergences: &[DivergenceView], out: Output) -> String {
             out.plain(seconds(&divergence.found_at)),
         ]
     };
-    let table =
-        out.table(&["LOG", "EVENT", "VERSION", "CERTIFIED", "IN THE FILE", "FOUND"], divergences.iter().map(row));
+    let table = out.table(
+        &[
+            "LOG",
+            "EVENT",
+            "VERSION",
+            "CERTIFIED",
+            "IN THE FILE",
+            "FOUND",
+        ],
+        divergences.iter().map(row),
+    );
     let words = "The registry file contradicts these decisions, and was found to when it could no longer be voted for. \
                  A decision stands:\nif the file is right, record a correction as a new event; if it is wrong, nothing \
                  has to be done.";
-    format!("\n\n{}\n{words}\n{table}", out.paint(Tone::Warn, "Divergences"))
+    format!(
+        "\n\n{}\n{words}\n{table}",
+        out.paint(Tone::Warn, "Divergences")
+    )
 }
 
 fn list(conflicts: &[ConflictView], out: Output) -> String {
@@ -141,8 +172,16 @@ fn list(conflicts: &[ConflictView], out: Output) -> String {
     let row = |c: &ConflictView| {
         vec![
             out.plain(short(&c.subject_id)),
-            out.plain(c.subject.as_ref().map_or(String::new(), |s| clean(&s.event))),
-            out.plain(c.subject.as_ref().map_or(String::new(), |s| clean(&s.version))),
+            out.plain(
+                c.subject
+                    .as_ref()
+                    .map_or(String::new(), |s| clean(&s.event)),
+            ),
+            out.plain(
+                c.subject
+                    .as_ref()
+                    .map_or(String::new(), |s| clean(&s.version)),
+            ),
             out.plain(c.candidates.len()),
             out.plain(c.round),
             out.plain(when(&c.since)),
@@ -163,12 +202,20 @@ fn list(conflicts: &[ConflictView], out: Output) -> String {
 pub(super) type Names = BTreeMap<NodeId, String>;
 
 pub(super) fn names(nodes: Page<NodeView>) -> Names {
-    nodes.items.into_iter().map(|node| (node.node_id, clean(&node.node_name))).collect()
+    nodes
+        .items
+        .into_iter()
+        .map(|node| (node.node_id, clean(&node.node_name)))
+        .collect()
 }
 
 /// What the node says about an operator's decision.
 pub(super) fn decision(done: &Operated, out: Output) -> String {
-    let word = if done.certified { out.paint(Tone::Good, "certified") } else { out.paint(Tone::Good, "recorded") };
+    let word = if done.certified {
+        out.paint(Tone::Good, "certified")
+    } else {
+        out.paint(Tone::Good, "recorded")
+    };
     out.paragraph(&format!("{word}: {}", clean(&done.explanation)), 2)
 }
 
@@ -178,8 +225,9 @@ pub(super) fn page(conflict: &ConflictView, out: Output) -> String {
 }
 
 fn page_with(conflict: &ConflictView, names: &Names, out: Output) -> String {
-    let what =
-        conflict.subject.as_ref().map_or("?".to_owned(), |s| format!("{} {}", clean(&s.event), clean(&s.version)));
+    let what = conflict.subject.as_ref().map_or("?".to_owned(), |s| {
+        format!("{} {}", clean(&s.event), clean(&s.version))
+    });
     let word = if conflict.in_conflict {
         out.paint(Tone::Bad, "in conflict")
     } else {
@@ -189,7 +237,12 @@ fn page_with(conflict: &ConflictView, names: &Names, out: Output) -> String {
         ("Subject", conflict.subject_id.to_string()),
         (
             "State",
-            format!("{word}, epoch {}, round {}, since {}", conflict.epoch, conflict.round, seconds(&conflict.since)),
+            format!(
+                "{word}, epoch {}, round {}, since {}",
+                conflict.epoch,
+                conflict.round,
+                seconds(&conflict.since)
+            ),
         ),
     ];
     if let Some(review) = &conflict.review {
@@ -211,24 +264,46 @@ fn page_with(conflict: &ConflictView, names: &Names, out: Output) -> String {
     for decision in &conflict.decisions {
         let what = label(conflict, Some(decision.choice));
         let (by, word) = (clean(&decision.by), decision.decision.word());
-        let why = if decision.reason.is_empty() { String::new() } else { format!(": {}", clean(&decision.reason)) };
-        lines.push(("Decided", format!("{} {by} {word} {what}{why}", seconds(&decision.at))));
+        let why = if decision.reason.is_empty() {
+            String::new()
+        } else {
+            format!(": {}", clean(&decision.reason))
+        };
+        lines.push((
+            "Decided",
+            format!("{} {by} {word} {what}{why}", seconds(&decision.at)),
+        ));
     }
     lines.push(("Next step", clean(&conflict.next_step)));
     let sides = side_by_side(&conflict.candidates, names, out);
-    format!("{what}\n{}\n{sides}\n\n{}", out.fields(&lines), votes(conflict, names, out))
+    format!(
+        "{what}\n{}\n{sides}\n\n{}",
+        out.fields(&lines),
+        votes(conflict, names, out)
+    )
 }
 
 pub(super) fn name(node: &NodeId, names: &Names) -> String {
-    names.get(node).filter(|name| !name.is_empty()).cloned().unwrap_or_else(|| short(node))
+    names
+        .get(node)
+        .filter(|name| !name.is_empty())
+        .cloned()
+        .unwrap_or_else(|| short(node))
 }
 
 /// A vote's choice as the number of its column.
 fn label(conflict: &ConflictView, choice: Option<Choice>) -> String {
-    let Some(choice) = choice else { return "nil".to_owned() };
-    let is_it = |c: &CandidateVotes| (c.event_hash, c.content_digest) == (choice.event_hash, choice.content_digest);
+    let Some(choice) = choice else {
+        return "nil".to_owned();
+    };
+    let is_it = |c: &CandidateVotes| {
+        (c.event_hash, c.content_digest) == (choice.event_hash, choice.content_digest)
+    };
     let place = conflict.candidates.iter().position(is_it);
-    place.map_or_else(|| short(&choice.event_hash), |place| format!("candidate {}", place + 1))
+    place.map_or_else(
+        || short(&choice.event_hash),
+        |place| format!("candidate {}", place + 1),
+    )
 }
 
 /// Who voted what, a round and phase a line.
@@ -236,39 +311,68 @@ fn votes(conflict: &ConflictView, names: &Names, out: Output) -> String {
     let mut lines: BTreeMap<_, BTreeMap<String, Vec<String>>> = BTreeMap::new();
     for vote in &conflict.votes {
         let by_choice = lines.entry((vote.round, vote.phase)).or_default();
-        by_choice.entry(label(conflict, vote.choice)).or_default().push(name(&vote.node, names));
+        by_choice
+            .entry(label(conflict, vote.choice))
+            .or_default()
+            .push(name(&vote.node, names));
     }
     let row = |((round, phase), by_choice): ((Round, Phase), BTreeMap<String, Vec<String>>)| {
         let phase = match phase {
             Phase::Prevote => "prevote",
             Phase::Precommit => "precommit",
         };
-        let said: Vec<_> = by_choice.iter().map(|(what, who)| format!("{what}: {}", who.join(" "))).collect();
-        vec![out.plain(round), out.plain(phase), out.plain(said.join("; "))]
+        let said: Vec<_> = by_choice
+            .iter()
+            .map(|(what, who)| format!("{what}: {}", who.join(" ")))
+            .collect();
+        vec![
+            out.plain(round),
+            out.plain(phase),
+            out.plain(said.join("; ")),
+        ]
     };
-    out.table(&[whole("ROUND"), whole("PHASE"), prose("VOTES")], lines.into_iter().map(row))
+    out.table(
+        &[whole("ROUND"), whole("PHASE"), prose("VOTES")],
+        lines.into_iter().map(row),
+    )
 }
 
 /// The candidates of a table that is too wide for the line, one after another.
 fn one_below_the_other(headers: &[String], rows: &[Vec<Cell>], out: Output) -> String {
     let one = |(i, header): (usize, &String)| {
-        let cell = |row: &Vec<Cell>, i: usize| row.get(i).map_or_else(String::new, |cell| cell.text.clone());
+        let cell = |row: &Vec<Cell>, i: usize| {
+            row.get(i)
+                .map_or_else(String::new, |cell| cell.text.clone())
+        };
         let names: Vec<String> = rows.iter().map(|row| cell(row, 0)).collect();
         let values = rows.iter().map(|row| cell(row, i + 1));
         let lines: Vec<_> = names.iter().map(String::as_str).zip(values).collect();
         format!("{header}\n{}", out.fields(&lines))
     };
-    headers.iter().enumerate().map(one).collect::<Vec<_>>().join("\n")
+    headers
+        .iter()
+        .enumerate()
+        .map(one)
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 fn side_by_side(candidates: &[CandidateVotes], names: &Names, out: Output) -> String {
     let mut rows = Vec::new();
     for (name, field) in FIELDS {
-        let values: Vec<_> =
-            candidates.iter().map(|c| c.event.as_ref().map_or("?".to_owned(), |e| clean(field(e)))).collect();
+        let values: Vec<_> = candidates
+            .iter()
+            .map(|c| c.event.as_ref().map_or("?".to_owned(), |e| clean(field(e))))
+            .collect();
         let differ = values.windows(2).any(|pair| pair[0] != pair[1]);
         let mut row = vec![out.plain(name)];
-        row.extend(values.iter().map(|v| if differ { out.cell(Tone::Warn, v) } else { out.plain(v) }));
+        row.extend(values.iter().map(|v| {
+            if differ {
+                out.cell(Tone::Warn, v)
+            } else {
+                out.plain(v)
+            }
+        }));
         rows.push(row);
     }
     let mut row = |name: &str, value: &dyn Fn(&CandidateVotes) -> String| {
@@ -278,12 +382,37 @@ fn side_by_side(candidates: &[CandidateVotes], names: &Names, out: Output) -> St
     };
     row("event_hash", &|c| short(&c.event_hash));
     row("digest", &|c| short(&c.content_digest));
-    row("announced by", &|c| c.announced_by.as_ref().map_or("?".to_owned(), |id| name(id, names)));
-    row("own", &|c| if c.own { "yes".to_owned() } else { String::new() });
-    row("prevoted by", &|c| c.prevoted_by.iter().map(|id| name(id, names)).collect::<Vec<_>>().join(" "));
-    let headers: Vec<String> = (1..=candidates.len()).map(|n| format!("CANDIDATE {n}")).collect();
+    row("announced by", &|c| {
+        c.announced_by
+            .as_ref()
+            .map_or("?".to_owned(), |id| name(id, names))
+    });
+    row("own", &|c| {
+        if c.own {
+            "yes".to_owned()
+        } else {
+            String::new()
+        }
+    });
+    row("prevoted by", &|c| {
+        c.prevoted_by
+            .iter()
+            .map(|id| name(id, names))
+            .collect::<Vec<_>>()
+            .join(" ")
+    });
+    let headers: Vec<String> = (1..=candidates.len())
+        .map(|n| format!("CANDIDATE {n}"))
+        .collect();
     let fits = |line: &str| crate::table::width_of(line) <= out.width();
-    let columns: Vec<_> = std::iter::once("").chain(headers.iter().map(String::as_str)).map(whole).collect();
+    let columns: Vec<_> = std::iter::once("")
+        .chain(headers.iter().map(String::as_str))
+        .map(whole)
+        .collect();
     let table = out.table(&columns, rows.iter().cloned());
-    if table.lines().all(fits) { table } else { one_below_the_other(&headers, &rows, out) }
+    if table.lines().all(fits) {
+        table
+    } else {
+        one_below_the_other(&headers, &rows, out)
+    }
 }

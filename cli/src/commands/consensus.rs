@@ -5,7 +5,9 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::Subcommand;
 use clap::builder::NonEmptyStringValueParser;
-use ssid_node::api::view::{ConsensusCheck, Page, RecordView, StatusView, VerifyProgress, VerifyView};
+use ssid_node::api::view::{
+    ConsensusCheck, Page, RecordView, StatusView, VerifyProgress, VerifyView,
+};
 
 use super::conflicts::{self, Names, name, names};
 use super::emit::summary;
@@ -58,12 +60,20 @@ pub(crate) async fn run(command: ConsensusCommand, context: &Context) -> Result<
     let out = context.out;
     match command {
         ConsensusCommand::History { limit, before } => {
-            let records: Page<RecordView> = client.list(&["v1", "consensus"], &page_before(before), limit).await?;
-            let names = if out.is_json() { Names::new() } else { names(client.get(&["v1", "nodes"], &[]).await?) };
+            let records: Page<RecordView> = client
+                .list(&["v1", "consensus"], &page_before(before), limit)
+                .await?;
+            let names = if out.is_json() {
+                Names::new()
+            } else {
+                names(client.get(&["v1", "nodes"], &[]).await?)
+            };
             out.show(&records, |records| table(&records.items, &names, out))?;
             if !out.is_json() {
-                let left =
-                    records.next.as_ref().map(|next| format!("older ones: --before {next}, or a higher --limit"));
+                let left = records
+                    .next
+                    .as_ref()
+                    .map(|next| format!("older ones: --before {next}, or a higher --limit"));
                 left.iter().for_each(|text| out.remark(text));
                 undecided(&client.get(&["v1", "status"], &[]).await?, out);
             }
@@ -108,14 +118,20 @@ async fn verify(client: &Client, out: Output) -> Result<VerifyView> {
             }
             () = tokio::time::sleep(LOOK_EVERY) => {}
         }
-        let Ok(seen) = client.get::<VerifyProgress>(&["v1", "consensus", "verify", "progress"], &[]).await else {
+        let Ok(seen) = client
+            .get::<VerifyProgress>(&["v1", "consensus", "verify", "progress"], &[])
+            .await
+        else {
             continue;
         };
         bar.set_length(seen.total);
         bar.set_position(seen.verified);
         looks += 1;
         if bar.is_hidden() && looks % SAY_EVERY == 0 && !out.is_json() {
-            out.remark(&format!("{} of {} certificates verified so far", seen.verified, seen.total));
+            out.remark(&format!(
+                "{} of {} certificates verified so far",
+                seen.verified, seen.total
+            ));
         }
     }
 }
@@ -124,23 +140,38 @@ async fn verify(client: &Client, out: Output) -> Result<VerifyView> {
 fn undecided(status: &StatusView, out: Output) {
     let (review, conflicts) = (status.voting.awaiting_review, status.statistics.conflicts);
     if review > 0 {
-        out.remark(&format!("not among them: {review} waiting for your review: ssid events list --state review"));
+        out.remark(&format!(
+            "not among them: {review} waiting for your review: ssid events list --state review"
+        ));
     }
     if conflicts > 0 {
-        out.remark(&format!("not among them: {conflicts} in conflict: ssid conflicts list"));
+        out.remark(&format!(
+            "not among them: {conflicts} in conflict: ssid conflicts list"
+        ));
     }
 }
 
 /// The cursor of a page, as the API takes it.
 pub(super) fn page_before(before: Option<String>) -> Vec<(&'static str, String)> {
-    before.into_iter().map(|cursor| ("before", cursor)).collect()
+    before
+        .into_iter()
+        .map(|cursor| ("before", cursor))
+        .collect()
 }
 
 fn table(records: &[RecordView], names: &Names, out: Output) -> String {
     let row = |r: &RecordView| {
-        let disagreeing: Vec<_> = r.disagreeing_nodes.iter().map(|node| name(node, names)).collect();
+        let disagreeing: Vec<_> = r
+            .disagreeing_nodes
+            .iter()
+            .map(|node| name(node, names))
+            .collect();
         let agreeing = r.node_hashes.len().saturating_sub(disagreeing.len());
-        let tone = if disagreeing.is_empty() { Tone::Good } else { Tone::Warn };
+        let tone = if disagreeing.is_empty() {
+            Tone::Good
+        } else {
+            Tone::Warn
+        };
         vec![
             out.plain(r.sequence.map_or(String::new(), |n| n.to_string())),
             out.plain(r.consensus_hash.as_ref().map_or(String::new(), short)),
@@ -169,38 +200,61 @@ fn table(records: &[RecordView], names: &Names, out: Output) -> String {
 
 fn checked(check: &ConsensusCheck, out: Output) -> String {
     let record = &check.record;
-    let what = format!("{} {}", clean(&record.event_type), clean(&record.event_version));
+    let what = format!(
+        "{} {}",
+        clean(&record.event_type),
+        clean(&record.event_version)
+    );
     match &check.open {
         Some(open) => conflicts::page(open, out),
         None if check.certified_as_asked => {
-            format!("{} {what}\n{}", out.paint(Tone::Good, "certified"), summary(record, out))
+            format!(
+                "{} {what}\n{}",
+                out.paint(Tone::Good, "certified"),
+                summary(record, out)
+            )
         }
-        None => format!("{} {what} for another event\n{}", out.paint(Tone::Bad, "certified"), summary(record, out)),
+        None => format!(
+            "{} {what} for another event\n{}",
+            out.paint(Tone::Bad, "certified"),
+            summary(record, out)
+        ),
     }
 }
 
 fn not_certified(check: &ConsensusCheck) -> CliError {
     let subject = check.record.subject_id;
     match &check.open {
-        None => CliError::new(Code::NoConsensus, "the subject is certified for another event"),
-        Some(open) if open.in_conflict => CliError::new(Code::NoConsensus, "the subject is in conflict")
-            .hint(format!("see: ssid conflicts show {subject}")),
-        Some(_) => {
-            CliError::new(Code::NoConsensus, "not certified yet").hint("see what the node waits for: ssid status")
+        None => CliError::new(
+            Code::NoConsensus,
+            "the subject is certified for another event",
+        ),
+        Some(open) if open.in_conflict => {
+            CliError::new(Code::NoConsensus, "the subject is in conflict")
+                .hint(format!("see: ssid conflicts show {subject}"))
         }
+        Some(_) => CliError::new(Code::NoConsensus, "not certified yet")
+            .hint("see what the node waits for: ssid status"),
     }
 }
 
 fn verified(view: &VerifyView, out: Output) -> String {
     let mut text = format!(
         "{} verified in {:.1} s",
-        counted(view.certificates - view.failures, "certificate", "certificates"),
+        counted(
+            view.certificates - view.failures,
+            "certificate",
+            "certificates"
+        ),
         view.milliseconds as f64 / 1000.0
     );
     for failed in &view.failed {
         text = format!(
             "{text}\n{}",
-            out.paint(Tone::Bad, &format!("entry {}: {}", failed.sequence, clean(&failed.reason)))
+            out.paint(
+                Tone::Bad,
+                &format!("entry {}: {}", failed.sequence, clean(&failed.reason))
+            )
         );
     }
     let root = if view.root_matches {

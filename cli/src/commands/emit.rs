@@ -11,13 +11,13 @@ use crate::output::{Output, Tone, clean};
 
 /// Offer one event to the federation
 ///
-/// Returns when the event is signed and on this node's disk; with --wait when it is certified, with the certificate's
-/// summary. The same fact again – type, version, blueprint and commit – is exit 0: it says which entry has it. Exit 4 if
-/// another event is certified for this type and version, if they are in conflict, or not decided in time.
+/// Returns when the event is signed and on this node's disk; with --wait when it is certified, with
+/// the certificate's summary. The same fact again – type, version, blueprint and commit – is exit
+/// 0: it says which entry has it. Exit 4 if another event is certified for this type and version,
+/// if they are in conflict, or not decided in time.
 ///
-/// Examples:
-///   ssid events emit --event blueprint_tagged --version v4.4.0 --commit 3dd05d9
-///   ssid events emit --event blueprint_tagged --version v4.4.0 --commit 3dd05d9 --wait --timeout 10
+/// Examples: ssid events emit --event blueprint_tagged --version v4.4.0 --commit 3dd05d9 ssid
+/// events emit --event blueprint_tagged --version v4.4.0 --commit 3dd05d9 --wait --timeout 10
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment, disable_version_flag = true)]
 pub(crate) struct EmitArgs {
@@ -66,11 +66,17 @@ pub(crate) async fn run(args: EmitArgs, context: &Context) -> Result<()> {
         event_hash: None,
     };
     let query = if args.wait {
-        vec![("wait", "certified".to_owned()), ("timeout_seconds", args.timeout.to_string())]
+        vec![
+            ("wait", "certified".to_owned()),
+            ("timeout_seconds", args.timeout.to_string()),
+        ]
     } else {
         Vec::new()
     };
-    let view: EmitView = context.client()?.post_json(&["v1", "events"], &query, &draft).await?;
+    let view: EmitView = context
+        .client()?
+        .post_json(&["v1", "events"], &query, &draft)
+        .await?;
     context.out.show(&view, |view| text(view, context.out))?;
     verdict(&view)?;
     if args.wait && view.state == Some(EventState::Open) {
@@ -81,23 +87,40 @@ pub(crate) async fn run(args: EmitArgs, context: &Context) -> Result<()> {
 
 fn text(view: &EmitView, out: Output) -> String {
     let hash = view.event_hash;
-    let what = format!("{} {}", clean(&view.event.event), clean(&view.event.version));
+    let what = format!(
+        "{} {}",
+        clean(&view.event.event),
+        clean(&view.event.version)
+    );
     match (&view.record, &view.outcome) {
         (Some(record), EmitOutcome::Certified { sequence, .. }) if view.is_certified() => {
             let words = format!("certified already, entry {sequence}");
-            format!("{}: {what}\n{}", out.paint(Tone::Good, &words), summary(record, out))
+            format!(
+                "{}: {what}\n{}",
+                out.paint(Tone::Good, &words),
+                summary(record, out)
+            )
         }
         (Some(record), _) if view.is_certified() => {
-            format!("{} {what}\n{}", out.paint(Tone::Good, "certified"), summary(record, out))
+            format!(
+                "{} {what}\n{}",
+                out.paint(Tone::Good, "certified"),
+                summary(record, out)
+            )
         }
         (Some(record), _) => {
-            let words = out.paint(Tone::Bad, &format!("certified already with {}", differing(view)));
+            let words = out.paint(
+                Tone::Bad,
+                &format!("certified already with {}", differing(view)),
+            );
             format!("{what} is {words}\n{}", summary(record, out))
         }
         (None, EmitOutcome::Kept { reason, .. }) => {
             let kept = out.paint(Tone::Warn, "kept");
             let why = clean(reason);
-            format!("{kept}      {what}\n  event hash  {hash}\n  it is signed and sent once this node may sign: {why}")
+            format!(
+                "{kept}      {what}\n  event hash  {hash}\n  it is signed and sent once this node may sign: {why}"
+            )
         }
         (None, EmitOutcome::Known { .. }) => format!("known     {what}\n  event hash  {hash}"),
         (None, _) => format!("accepted  {what}\n  event hash  {hash}"),
@@ -109,7 +132,14 @@ fn differing(view: &EmitView) -> String {
     let one = view.differences.first();
     one.map_or_else(
         || "other content".to_owned(),
-        |d| format!("another {}: {}, not {}", d.field, clean(&d.certified), clean(&d.offered)),
+        |d| {
+            format!(
+                "another {}: {}, not {}",
+                d.field,
+                clean(&d.certified),
+                clean(&d.offered)
+            )
+        },
     )
 }
 
@@ -118,18 +148,32 @@ pub(super) fn summary(record: &RecordView, out: Output) -> String {
     let disagree = if record.disagreeing_nodes.is_empty() {
         String::new()
     } else {
-        let names: Vec<_> = record.disagreeing_nodes.iter().map(crate::output::short).collect();
+        let names: Vec<_> = record
+            .disagreeing_nodes
+            .iter()
+            .map(crate::output::short)
+            .collect();
         out.paint(Tone::Warn, &format!("; disagreeing: {}", names.join(", ")))
     };
-    let hash = record.consensus_hash.map_or_else(|| "–".to_owned(), |hash| hash.to_string());
-    let found = record.found_later.as_ref().map_or_else(String::new, |found| {
-        let words = format!("this node's registry has event {}: ssid conflicts list", found.event_hash);
-        format!("\n  found later {}", out.paint(Tone::Warn, &words))
-    });
+    let hash = record
+        .consensus_hash
+        .map_or_else(|| "–".to_owned(), |hash| hash.to_string());
+    let found = record
+        .found_later
+        .as_ref()
+        .map_or_else(String::new, |found| {
+            let words = format!(
+                "this node's registry has event {}: ssid conflicts list",
+                found.event_hash
+            );
+            format!("\n  found later {}", out.paint(Tone::Warn, &words))
+        });
     format!(
         "  event hash  {hash}\n  log entry   {}\n  decided     epoch {}, round {}, quorum {} of {} voters\n  \
          agreement   {:.2}%: {}{disagree}{found}",
-        record.sequence.map_or_else(|| "–".to_owned(), |n| n.to_string()),
+        record
+            .sequence
+            .map_or_else(|| "–".to_owned(), |n| n.to_string()),
         record.epoch,
         record.round,
         record.quorum,
@@ -148,18 +192,31 @@ async fn undecided(context: &Context, view: &EmitView) -> Result<CliError> {
         message.push_str(&clean(reason));
     }
     // lines after the first are the hint: another one would take their place
-    Ok(CliError::new(Code::NoConsensus, format!("{message}\n  see: ssid consensus check {}", view.event_hash)))
+    Ok(CliError::new(
+        Code::NoConsensus,
+        format!("{message}\n  see: ssid consensus check {}", view.event_hash),
+    ))
 }
 
 /// The exit code: what was asked for, or not.
 fn verdict(view: &EmitView) -> Result<()> {
-    let certified = view.record.as_ref().and_then(|record| record.consensus_hash);
+    let certified = view
+        .record
+        .as_ref()
+        .and_then(|record| record.consensus_hash);
     let hash = certified.unwrap_or(view.event_hash);
     let hint = format!("see: ssid consensus check {hash}");
     let message = match view.state {
         Some(EventState::Outvoted) => {
-            let what = format!("{} {}", clean(&view.event.event), clean(&view.event.version));
-            format!("{what} is certified for another event, with {}", differing(view))
+            let what = format!(
+                "{} {}",
+                clean(&view.event.event),
+                clean(&view.event.version)
+            );
+            format!(
+                "{what} is certified for another event, with {}",
+                differing(view)
+            )
         }
         Some(EventState::Conflict) => "the subject is in conflict".to_owned(),
         _ => return Ok(()),

@@ -57,11 +57,12 @@ pub(crate) enum EventsCommand {
     Watch,
     /// Confirm an event that others announced: this node prevotes it
     ///
-    /// For event types whose policy asks a person, and for events that wait for one for another reason; see them with
-    /// ssid events list --state review
+    /// For event types whose policy asks a person, and for events that wait for one for another
+    /// reason; see them with ssid events list --state review
     ///
-    /// What a member's old log has is too old for the others to endorse by themselves (security.max_event_age_days);
-    /// --untimely endorses all of that at once, after it has shown the list.
+    /// What a member's old log has is too old for the others to endorse by themselves
+    /// (security.max_event_age_days); --untimely endorses all of that at once, after it has shown
+    /// the list.
     ///
     /// Examples:
     ///   ssid events endorse 17973e79
@@ -137,7 +138,8 @@ impl SearchArgs {
             ("until", self.until),
             ("before", self.before),
         ];
-        all.into_iter().filter_map(|(name, value)| Some((name, value?)))
+        all.into_iter()
+            .filter_map(|(name, value)| Some((name, value?)))
     }
 }
 
@@ -147,7 +149,11 @@ pub(crate) async fn run(command: EventsCommand, context: &Context) -> Result<()>
     match command {
         EventsCommand::Emit(args) => emit::run(args, context).await?,
         EventsCommand::Import(args) => import::run(args, context).await?,
-        EventsCommand::List { limit, state, search } => {
+        EventsCommand::List {
+            limit,
+            state,
+            search,
+        } => {
             let query = |state: String| match state.as_str() {
                 "review" => ("review", "true".to_owned()),
                 _ => ("state", state),
@@ -164,23 +170,42 @@ pub(crate) async fn run(command: EventsCommand, context: &Context) -> Result<()>
             out.show(&event, |event| page(event, out))?;
         }
         EventsCommand::Watch => watch(context).await?,
-        EventsCommand::Endorse { many, said, .. } if many.untimely => untimely::run(&many, &said, context).await?,
+        EventsCommand::Endorse { many, said, .. } if many.untimely => {
+            untimely::run(&many, &said, context).await?;
+        }
         EventsCommand::Endorse { hash, said, .. } => {
             decide(context, &hash.unwrap_or_default(), "endorse", &said).await?;
         }
         EventsCommand::Refuse { hash, said } => decide(context, &hash, "refuse", &said).await?,
         EventsCommand::Apply => {
-            let applied: AppliedView = client.post(&["v1", "events", "apply"], &[], Vec::new()).await?;
-            out.show(&applied, |a| format!("{} written to {}, {} stood there already", a.applied, a.file, a.present))?;
+            let applied: AppliedView = client
+                .post(&["v1", "events", "apply"], &[], Vec::new())
+                .await?;
+            out.show(&applied, |a| {
+                format!(
+                    "{} written to {}, {} stood there already",
+                    a.applied, a.file, a.present
+                )
+            })?;
         }
     }
     Ok(())
 }
 
-async fn decide(context: &Context, hash: &str, what: &str, said: &conflicts::SaidArgs) -> Result<()> {
+async fn decide(
+    context: &Context,
+    hash: &str,
+    what: &str,
+    said: &conflicts::SaidArgs,
+) -> Result<()> {
     let path = ["v1", "events", hash, what];
-    let done: Operated = context.client()?.post_json(&path, &[], &said.document()).await?;
-    context.out.show(&done, |done| conflicts::decision(done, context.out))?;
+    let done: Operated = context
+        .client()?
+        .post_json(&path, &[], &said.document())
+        .await?;
+    context
+        .out
+        .show(&done, |done| conflicts::decision(done, context.out))?;
     Ok(())
 }
 
@@ -219,7 +244,9 @@ fn table(events: &[EventView], out: Output) -> String {
 
 fn page(view: &EventView, out: Output) -> String {
     let e = &view.event;
-    let place = view.sequence.map_or(String::new(), |n| format!(", entry {n} of the log"));
+    let place = view
+        .sequence
+        .map_or(String::new(), |n| format!(", entry {n} of the log"));
     let mut lines = vec![
         ("Event", clean(&e.event)),
         ("Version", clean(&e.version)),
@@ -231,15 +258,27 @@ fn page(view: &EventView, out: Output) -> String {
         ("Emitted by", clean(&e.emitted_by)),
         ("Event hash", view.event_hash.to_string()),
         ("Digest", view.content_digest.to_string()),
-        ("Proof anchor", view.proof_anchor.clone().unwrap_or_default()),
+        (
+            "Proof anchor",
+            view.proof_anchor.clone().unwrap_or_default(),
+        ),
         ("Subject", view.subject_id.to_string()),
-        ("State", format!("{}{place}", out.paint(tone(view.state), view.state.as_str()))),
+        (
+            "State",
+            format!(
+                "{}{place}",
+                out.paint(tone(view.state), view.state.as_str())
+            ),
+        ),
     ];
     if let Some(node) = view.announced_by {
         lines.push(("Announced by", node.to_string()));
     }
     if let Some(review) = &view.review {
-        let until = review.until.as_deref().map_or_else(String::new, |at| format!(", until {}", seconds(at)));
+        let until = review
+            .until
+            .as_deref()
+            .map_or_else(String::new, |at| format!(", until {}", seconds(at)));
         lines.push(("Waits", clean(&review.explanation) + &until));
     }
     out.fields(&lines)
@@ -253,35 +292,77 @@ async fn watch(context: &Context) -> Result<()> {
             _ = tokio::signal::ctrl_c() => None,
         };
         let Some(item) = item else { return Ok(()) };
-        context.out.item(&item?, |item| sentence(item, context.out))?;
+        context
+            .out
+            .item(&item?, |item| sentence(item, context.out))?;
     }
 }
 
 fn sentence(item: &StreamItem, out: Output) -> String {
     let event = match item {
         StreamItem::Lagged { missed } => {
-            return out.paint(Tone::Warn, &format!("{missed} events missed: too slow to read them"));
+            return out.paint(
+                Tone::Warn,
+                &format!("{missed} events missed: too slow to read them"),
+            );
         }
         StreamItem::Event(event) => event,
     };
     match event {
-        NodeEvent::Opened { event, version, .. } => format!("opened      {} {}", clean(event), clean(version)),
-        NodeEvent::Certified { sequence, choice, event, version, at, .. } => {
+        NodeEvent::Opened { event, version, .. } => {
+            format!("opened      {} {}", clean(event), clean(version))
+        }
+        NodeEvent::Certified {
+            sequence,
+            choice,
+            event,
+            version,
+            at,
+            ..
+        } => {
             let word = out.paint(Tone::Good, "certified");
             let (event, version) = (clean(event), clean(version));
-            format!("{word}   {event} {version}  {}  entry {sequence}  {}", short(&choice.event_hash), iso(*at))
+            format!(
+                "{word}   {event} {version}  {}  entry {sequence}  {}",
+                short(&choice.event_hash),
+                iso(*at)
+            )
         }
-        NodeEvent::Conflict { subject_id, event, version } => {
+        NodeEvent::Conflict {
+            subject_id,
+            event,
+            version,
+        } => {
             let word = out.paint(Tone::Bad, "conflict");
-            format!("{word}    {} {}  subject {}", clean(event), clean(version), short(subject_id))
+            format!(
+                "{word}    {} {}  subject {}",
+                clean(event),
+                clean(version),
+                short(subject_id)
+            )
         }
-        NodeEvent::Decided { subject_id, decision, choice } => {
+        NodeEvent::Decided {
+            subject_id,
+            decision,
+            choice,
+        } => {
             let (word, event) = (decision.word(), short(&choice.event_hash));
-            format!("operator    {word} event {event}  subject {}", short(subject_id))
+            format!(
+                "operator    {word} event {event}  subject {}",
+                short(subject_id)
+            )
         }
         NodeEvent::Connected { node } => format!("connected   {}", short(node)),
-        NodeEvent::Disconnected { node } => out.paint(Tone::Warn, &format!("disconnected {}", short(node))),
-        NodeEvent::Divergence { event, version, own, certified, .. } => {
+        NodeEvent::Disconnected { node } => {
+            out.paint(Tone::Warn, &format!("disconnected {}", short(node)))
+        }
+        NodeEvent::Divergence {
+            event,
+            version,
+            own,
+            certified,
+            ..
+        } => {
             let (event, version) = (clean(event), clean(version));
             let words = format!(
                 "divergence  {event} {version}: the registry file has {}, certified is {}",
@@ -291,22 +372,43 @@ fn sentence(item: &StreamItem, out: Output) -> String {
             out.paint(Tone::Warn, &words)
         }
         NodeEvent::Drift { what } => out.paint(Tone::Warn, &format!("drift       {}", clean(what))),
-        NodeEvent::Abstaining { reason } => out.paint(Tone::Bad, &format!("abstaining  {}", clean(reason))),
-        NodeEvent::Evidence { id, member, what, .. } => {
-            let who = member.as_ref().map_or_else(|| "the federation".to_owned(), short);
-            out.paint(Tone::Bad, &format!("evidence    {} against {who}: {}", short(id), clean(what)))
+        NodeEvent::Abstaining { reason } => {
+            out.paint(Tone::Bad, &format!("abstaining  {}", clean(reason)))
         }
-        NodeEvent::LowTrust { member, score } => {
-            out.paint(Tone::Warn, &format!("low trust   {} fell to {score}", short(member)))
+        NodeEvent::Evidence {
+            id, member, what, ..
+        } => {
+            let who = member
+                .as_ref()
+                .map_or_else(|| "the federation".to_owned(), short);
+            out.paint(
+                Tone::Bad,
+                &format!("evidence    {} against {who}: {}", short(id), clean(what)),
+            )
         }
-        NodeEvent::ReadOnly { reason } => out.paint(Tone::Bad, &format!("read-only   {}", clean(reason))),
+        NodeEvent::LowTrust { member, score } => out.paint(
+            Tone::Warn,
+            &format!("low trust   {} fell to {score}", short(member)),
+        ),
+        NodeEvent::ReadOnly { reason } => {
+            out.paint(Tone::Bad, &format!("read-only   {}", clean(reason)))
+        }
         NodeEvent::Transport { transport } => {
-            let word = if *transport == Transport::Git { "git" } else { "live" };
+            let word = if *transport == Transport::Git {
+                "git"
+            } else {
+                "live"
+            };
             out.paint(Tone::Warn, &format!("transport   {word}"))
         }
         NodeEvent::HistoryRewritten { node, was, now } => out.paint(
             Tone::Bad,
-            &format!("rewritten   the Git branch of {}: {} is gone, there is {}", short(node), clean(was), clean(now)),
+            &format!(
+                "rewritten   the Git branch of {}: {} is gone, there is {}",
+                short(node),
+                clean(was),
+                clean(now)
+            ),
         ),
     }
 }

@@ -1,4 +1,5 @@
-//! `ssid evidence`: what proves that somebody contradicted itself, and what this node saw of rewritten Git branches.
+//! `ssid evidence`: what proves that somebody contradicted itself, and what this node saw of
+//! rewritten Git branches.
 
 use std::path::{Path, PathBuf};
 
@@ -19,7 +20,8 @@ use crate::output::{Output, Tone, clean, is_standard_output, seconds, short, whe
 use crate::setup::read_document;
 use crate::table::{named, whole};
 
-/// Who signed two things that contradict each other, proven; and whose Git branch was rewritten, as this node saw it
+/// Who signed two things that contradict each other, proven; and whose Git branch was rewritten, as
+/// this node saw it
 #[derive(Debug, Subcommand)]
 pub(crate) enum EvidenceCommand {
     /// List what this node has
@@ -46,9 +48,9 @@ pub(crate) enum EvidenceCommand {
 
 /// Verify evidence with nothing but the genesis file; exit 5 with the reason if it proves nothing
 ///
-/// Evidence of a later epoch needs that epoch's chain, as for: ssid certificate verify. Events and log heads are of no
-/// epoch: their signer is looked for among the members of genesis. A rewritten Git history proves nothing to others: its
-/// commits are unsigned.
+/// Evidence of a later epoch needs that epoch's chain, as for: ssid certificate verify. Events and
+/// log heads are of no epoch: their signer is looked for among the members of genesis. A rewritten
+/// Git history proves nothing to others: its commits are unsigned.
 ///
 /// Example:
 ///   ssid evidence verify evidence.json --genesis genesis.json
@@ -82,11 +84,16 @@ pub(crate) async fn run(command: EvidenceCommand, context: &Context) -> Result<(
 }
 
 fn export(one: &EvidenceView, path: &Path, out: Output) -> Result<()> {
-    let document = one.document.as_ref().ok_or_else(|| CliError::new(Code::Failed, "the node sent no document"))?;
+    let document = one
+        .document
+        .as_ref()
+        .ok_or_else(|| CliError::new(Code::Failed, "the node sent no document"))?;
     let bytes = document.to_string();
     // read as the strict document that it is, and written in its one pretty form
     let text = if one.proven {
-        Evidence::parse(bytes.as_bytes()).or_code(Code::Verification)?.to_pretty()
+        Evidence::parse(bytes.as_bytes())
+            .or_code(Code::Verification)?
+            .to_pretty()
     } else {
         let observation: Observation = serde_json::from_str(&bytes).or_code(Code::Verification)?;
         serde_json::to_string_pretty(&observation)? + "\n"
@@ -94,16 +101,29 @@ fn export(one: &EvidenceView, path: &Path, out: Output) -> Result<()> {
     if is_standard_output(path) {
         return Ok(out.document(text.trim_end())?);
     }
-    write_atomic(path, text.as_bytes())
-        .map_err(|e| CliError::new(Code::Failed, format!("cannot write {}: {e}", path.display())))?;
-    let next =
-        if one.proven { "verify it with: ssid evidence verify" } else { "it proves nothing: ssid evidence verify" };
-    out.remark(&format!("wrote {0}; {next} {0} --genesis G", path.display()));
+    write_atomic(path, text.as_bytes()).map_err(|e| {
+        CliError::new(
+            Code::Failed,
+            format!("cannot write {}: {e}", path.display()),
+        )
+    })?;
+    let next = if one.proven {
+        "verify it with: ssid evidence verify"
+    } else {
+        "it proves nothing: ssid evidence verify"
+    };
+    out.remark(&format!(
+        "wrote {0}; {next} {0} --genesis G",
+        path.display()
+    ));
     Ok(())
 }
 
 fn name(node: Option<&NamedNode>, nobody: &str) -> String {
-    node.map_or_else(|| nobody.to_owned(), |node| format!("{} {}", short(&node.node_id), clean(&node.node_name)))
+    node.map_or_else(
+        || nobody.to_owned(),
+        |node| format!("{} {}", short(&node.node_id), clean(&node.node_name)),
+    )
 }
 
 fn table(all: &[EvidenceView], out: Output) -> String {
@@ -116,7 +136,11 @@ fn table(all: &[EvidenceView], out: Output) -> String {
             out.plain(short(&one.evidence_id)),
             out.cell(Tone::Bad, name(one.member.as_ref(), "the federation")),
             out.plain(&one.kind),
-            if one.proven { out.plain("proven") } else { out.cell(Tone::Warn, "observed") },
+            if one.proven {
+                out.plain("proven")
+            } else {
+                out.cell(Tone::Warn, "observed")
+            },
             out.plain(when(&one.at)),
             out.plain(name(one.told_by.as_ref(), "seen here")),
         ]
@@ -136,10 +160,17 @@ fn table(all: &[EvidenceView], out: Output) -> String {
 
 fn page(one: &EvidenceView, out: Output) -> String {
     let against = match &one.member {
-        Some(node) => format!("{} {} of {}", node.node_id, clean(&node.node_name), clean(&node.organization)),
+        Some(node) => format!(
+            "{} {} of {}",
+            node.node_id,
+            clean(&node.node_name),
+            clean(&node.organization)
+        ),
         None => "the federation: more than it tolerates is Byzantine".to_owned(),
     };
-    let epoch = one.epoch.map_or_else(|| "any".to_owned(), |epoch| epoch.to_string());
+    let epoch = one
+        .epoch
+        .map_or_else(|| "any".to_owned(), |epoch| epoch.to_string());
     out.fields(&[
         ("evidence", one.evidence_id.to_string()),
         ("against", out.paint(Tone::Bad, &against)),
@@ -156,7 +187,14 @@ fn standing(one: &EvidenceView) -> String {
     if one.proven {
         return "proven: the document shows it to anyone".to_owned();
     }
-    let mirror = one.member.as_ref().map(|member| member.node_id.to_string().chars().take(16).collect::<String>());
+    let mirror = one.member.as_ref().map(|member| {
+        member
+            .node_id
+            .to_string()
+            .chars()
+            .take(16)
+            .collect::<String>()
+    });
     let mirror = mirror.unwrap_or_default();
     format!(
         "observed by this node: commits are unsigned, so that it proves nothing to others; both commits are in its mirror: \
@@ -169,8 +207,16 @@ fn refuse_observation(observation: &Observation, genesis: &Manifest) -> String {
     if observation.federation_id != genesis.federation_id() {
         return format!("it is of another federation: {}", observation.federation_id);
     }
-    let name = |id| genesis.member(id).map_or_else(|| id.to_string(), |member| clean(&member.node_name));
-    let (who, whose, when) = (name(&observation.observer), name(&observation.member), clean(&observation.seen_at));
+    let name = |id| {
+        genesis
+            .member(id)
+            .map_or_else(|| id.to_string(), |member| clean(&member.node_name))
+    };
+    let (who, whose, when) = (
+        name(&observation.observer),
+        name(&observation.member),
+        clean(&observation.seen_at),
+    );
     format!(
         "it proves nothing: {who} says that on {when} it saw a rewritten history of {whose}: {}. Neither commit is signed; ask \
          other members what their ssid evidence list says",
@@ -180,7 +226,10 @@ fn refuse_observation(observation: &Observation, genesis: &Manifest) -> String {
 
 fn verify(args: &VerifyArgs, context: &Context) -> Result<()> {
     let genesis = args.federation.genesis()?;
-    let bytes = read_document(&args.file, "export one with: ssid evidence show ID -o evidence.json")?;
+    let bytes = read_document(
+        &args.file,
+        "export one with: ssid evidence show ID -o evidence.json",
+    )?;
     if let Ok(observation) = serde_json::from_slice::<Observation>(&bytes)
         && observation.format == OBSERVATION_FORMAT
     {
@@ -189,10 +238,14 @@ fn verify(args: &VerifyArgs, context: &Context) -> Result<()> {
     let evidence = Evidence::parse(&bytes).map_err(|e| refused(&args.file, &e))?;
     let epoch = evidence.epoch().unwrap_or(Epoch::ZERO);
     let manifest = args.federation.manifest_of(epoch, &genesis)?;
-    let voters = manifest.voters().map_err(|e| refused(&args.federation.genesis, &e))?;
+    let voters = manifest
+        .voters()
+        .map_err(|e| refused(&args.federation.genesis, &e))?;
     let policies = genesis.event_policies.clone();
     let verifier = Verifier::new(genesis.federation_id(), &manifest, voters, policies);
-    let proven = evidence.verify(&verifier).map_err(|e| refused(&args.file, &e))?;
+    let proven = evidence
+        .verify(&verifier)
+        .map_err(|e| refused(&args.file, &e))?;
     let member = proven.member.and_then(|id| manifest.member(&id));
     let answer = json!({
         "valid": true,
@@ -208,9 +261,20 @@ fn verify(args: &VerifyArgs, context: &Context) -> Result<()> {
     context.out.show(&answer, |_| {
         let who = member.map_or_else(
             || "the federation".to_owned(),
-            |m| format!("{} {} of {}", short(&m.node_id), clean(&m.node_name), clean(&m.organization)),
+            |m| {
+                format!(
+                    "{} {} of {}",
+                    short(&m.node_id),
+                    clean(&m.node_name),
+                    clean(&m.organization)
+                )
+            },
         );
-        format!("{}: {who}\n  {}", context.out.paint(Tone::Bad, "proven"), clean(&proven.what))
+        format!(
+            "{}: {who}\n  {}",
+            context.out.paint(Tone::Bad, "proven"),
+            clean(&proven.what)
+        )
     })?;
     Ok(())
 }

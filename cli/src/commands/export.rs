@@ -1,4 +1,5 @@
-//! `ssid consensus export`: certificates that verify offline, one or all of them, or what they say as a table of commas.
+//! `ssid consensus export`: certificates that verify offline, one or all of them, or what they say
+//! as a table of commas.
 
 use std::fs;
 use std::io::Write as _;
@@ -23,8 +24,8 @@ const HEADINGS: &str = "sequence,event_type,event_version,timestamp,commit_hash,
 
 /// Write certificates, which verify offline: of one event, or of all; or what is certified as CSV
 ///
-/// With --all a directory gets one file a certificate, named by its place in the log; files that are there stay.
-/// --since takes the events that happened then or later.
+/// With --all a directory gets one file a certificate, named by its place in the log; files that
+/// are there stay. --since takes the events that happened then or later.
 ///
 /// Examples:
 ///   ssid consensus export 17973e79 -o c.json
@@ -57,7 +58,13 @@ pub(crate) async fn run(args: ExportArgs, context: &Context) -> Result<()> {
         return one(&client, hash, args.output.as_deref(), context).await;
     }
     if args.csv {
-        return csv(&client, args.since.as_deref(), args.output.as_deref(), context).await;
+        return csv(
+            &client,
+            args.since.as_deref(),
+            args.output.as_deref(),
+            context,
+        )
+        .await;
     }
     let Some(directory) = &args.output else {
         let error = CliError::usage("--all writes a file for each certificate: where to?");
@@ -73,14 +80,27 @@ async fn one(client: &Client, hash: &str, output: Option<&Path>, context: &Conte
         return Ok(out.document(certificate.trim_end())?);
     };
     write(path, certificate.as_bytes())?;
-    out.show(&json!({ "file": path.display().to_string() }), |_| format!("certificate written to {}", path.display()))?;
+    out.show(&json!({ "file": path.display().to_string() }), |_| {
+        format!("certificate written to {}", path.display())
+    })?;
     Ok(())
 }
 
-async fn all(client: &Client, since: Option<&str>, directory: &Path, context: &Context) -> Result<()> {
-    fs::create_dir_all(directory)
-        .map_err(|e| CliError::new(Code::Failed, format!("cannot make {}: {e}", directory.display())))?;
-    let bar = context.out.progress(Some(certified(client).await?), "exporting");
+async fn all(
+    client: &Client,
+    since: Option<&str>,
+    directory: &Path,
+    context: &Context,
+) -> Result<()> {
+    fs::create_dir_all(directory).map_err(|e| {
+        CliError::new(
+            Code::Failed,
+            format!("cannot make {}: {e}", directory.display()),
+        )
+    })?;
+    let bar = context
+        .out
+        .progress(Some(certified(client).await?), "exporting");
     let mut written = 0_u64;
     let mut present = 0_u64;
     let mut pages = Pages::new(client, since);
@@ -103,15 +123,26 @@ async fn all(client: &Client, since: Option<&str>, directory: &Path, context: &C
     bar.finish_and_clear();
     let answer = json!({ "directory": directory.display().to_string(), "written": written, "present": present });
     context.out.show(&answer, |_| {
-        let there = if present > 0 { format!(", {present} were there already") } else { String::new() };
+        let there = if present > 0 {
+            format!(", {present} were there already")
+        } else {
+            String::new()
+        };
         let written = counted(written, "certificate", "certificates");
         format!("{written} written to {}{there}", directory.display())
     })?;
     Ok(())
 }
 
-async fn csv(client: &Client, since: Option<&str>, output: Option<&Path>, context: &Context) -> Result<()> {
-    let bar = context.out.progress(Some(certified(client).await?), "reading");
+async fn csv(
+    client: &Client,
+    since: Option<&str>,
+    output: Option<&Path>,
+    context: &Context,
+) -> Result<()> {
+    let bar = context
+        .out
+        .progress(Some(certified(client).await?), "reading");
     let mut lines = Vec::new();
     let mut pages = Pages::new(client, since);
     while let Some(events) = pages.next().await? {
@@ -130,7 +161,13 @@ async fn csv(client: &Client, since: Option<&str>, output: Option<&Path>, contex
     write(path, text.as_bytes())?;
     let count = lines.len() as u64 - 1;
     let answer = json!({ "file": path.display().to_string(), "written": count });
-    context.out.show(&answer, |_| format!("{} written to {}", counted(count, "event", "events"), path.display()))?;
+    context.out.show(&answer, |_| {
+        format!(
+            "{} written to {}",
+            counted(count, "event", "events"),
+            path.display()
+        )
+    })?;
     Ok(())
 }
 
@@ -144,9 +181,17 @@ struct Pages<'a> {
 
 impl<'a> Pages<'a> {
     fn new(client: &'a Client, since: Option<&str>) -> Self {
-        let mut query = vec![("state", "certified".to_owned()), ("limit", PAGE.to_string())];
+        let mut query = vec![
+            ("state", "certified".to_owned()),
+            ("limit", PAGE.to_string()),
+        ];
         query.extend(since.map(|since| ("since", since.to_owned())));
-        Self { client, query, before: None, is_over: false }
+        Self {
+            client,
+            query,
+            before: None,
+            is_over: false,
+        }
     }
 
     async fn next(&mut self) -> Result<Option<Vec<EventView>>> {
@@ -181,7 +226,10 @@ fn line(view: &EventView) -> String {
         &event.emitted_by,
     ];
     let texts = texts.map(|text| cell(text)).join(",");
-    format!("{sequence},{texts},{},{},{}", view.event_hash, view.content_digest, view.subject_id)
+    format!(
+        "{sequence},{texts},{},{},{}",
+        view.event_hash, view.content_digest, view.subject_id
+    )
 }
 
 /// Text of others in a table of commas (RFC 4180): no formula, for a spreadsheet would run it.
@@ -189,11 +237,20 @@ fn cell(text: &str) -> String {
     let text = clean(text);
     let is_formula = text.starts_with(['=', '+', '-', '@']);
     let text = if is_formula { format!("'{text}") } else { text };
-    if text.contains([',', '"', '\n']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
+    if text.contains([',', '"', '\n']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text
+    }
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
-    fs::write(path, bytes).map_err(|e| CliError::new(Code::Failed, format!("cannot write {}: {e}", path.display())))
+    fs::write(path, bytes).map_err(|e| {
+        CliError::new(
+            Code::Failed,
+            format!("cannot write {}: {e}", path.display()),
+        )
+    })
 }
 
 #[cfg(test)]
@@ -202,7 +259,10 @@ mod tests {
 
     #[test]
     fn cells_are_quoted_and_no_formulas() {
-        assert_eq!((cell("v4.4.0"), cell("a,b")), ("v4.4.0".to_owned(), "\"a,b\"".to_owned()));
+        assert_eq!(
+            (cell("v4.4.0"), cell("a,b")),
+            ("v4.4.0".to_owned(), "\"a,b\"".to_owned())
+        );
         assert_eq!(cell("say \"x\""), "\"say \"\"x\"\"\"");
         assert_eq!(cell("=HYPERLINK(1)"), "'=HYPERLINK(1)");
     }

@@ -29,7 +29,8 @@ pub(crate) enum FederationCommand {
         /// The genesis file
         genesis: PathBuf,
     },
-    /// Show the federation of this node, or of a genesis file: its rules, members, and how many may fail or lie
+    /// Show the federation of this node, or of a genesis file: its rules, members, and how many may
+    /// fail or lie
     ///
     /// Examples:
     ///   ssid federation show
@@ -43,8 +44,8 @@ pub(crate) enum FederationCommand {
 
 /// Make a genesis file from member cards
 ///
-/// Everybody who is handed the file can check that it holds the cards they know; its hash, the federation id, is in
-/// every signature. At least one member is a coordinator.
+/// Everybody who is handed the file can check that it holds the cards they know; its hash, the
+/// federation id, is in every signature. At least one member is a coordinator.
 ///
 /// Example:
 ///   ssid federation create --name demo --card berlin.json --card paris.json --card rome.json \
@@ -97,11 +98,22 @@ pub(crate) fn run(command: FederationCommand, context: &Context) -> Result<()> {
 
 fn create(args: &CreateArgs, context: &Context) -> Result<()> {
     if !(args.threshold > 0.0 && args.threshold <= 100.0) {
-        return Err(CliError::usage(format!("--threshold {}: above 0 and at most 100", args.threshold)).into());
+        return Err(CliError::usage(format!(
+            "--threshold {}: above 0 and at most 100",
+            args.threshold
+        ))
+        .into());
     }
-    #[expect(clippy::cast_sign_loss, reason = "above 0 and at most 100, checked just before")]
+    #[expect(
+        clippy::cast_sign_loss,
+        reason = "above 0 and at most 100, checked just before"
+    )]
     let threshold_bp = (args.threshold * 100.0).round() as u32;
-    let cards = args.cards.iter().map(|path| verified_card(path)).collect::<Result<Vec<_>>>()?;
+    let cards = args
+        .cards
+        .iter()
+        .map(|path| verified_card(path))
+        .collect::<Result<Vec<_>>>()?;
     let manifest = setup::create_federation(&NewFederation {
         name: args.name.clone(),
         cards,
@@ -117,17 +129,24 @@ fn create(args: &CreateArgs, context: &Context) -> Result<()> {
     }
     if args.output.exists() {
         let message = format!("{} exists and is not overwritten", args.output.display());
-        return Err(CliError::usage(message).hint("choose another file with -o").into());
+        return Err(CliError::usage(message)
+            .hint("choose another file with -o")
+            .into());
     }
-    fs::write(&args.output, manifest.to_pretty())
-        .map_err(|e| CliError::new(Code::Failed, format!("cannot write {}: {e}", args.output.display())))?;
+    fs::write(&args.output, manifest.to_pretty()).map_err(|e| {
+        CliError::new(
+            Code::Failed,
+            format!("cannot write {}: {e}", args.output.display()),
+        )
+    })?;
     show(&manifest, context.out)
 }
 
 /// A card that its own key signed; the file is named if it is not.
 fn verified_card(path: &std::path::Path) -> Result<MemberCard> {
     let card = setup::read_card(path)?;
-    card.verify().map_err(|e| CliError::new(Code::Verification, format!("{}: {e}", path.display())))?;
+    card.verify()
+        .map_err(|e| CliError::new(Code::Verification, format!("{}: {e}", path.display())))?;
     Ok(card)
 }
 
@@ -172,8 +191,13 @@ fn show(manifest: &Manifest, out: Output) -> Result<()> {
 
 fn text(manifest: &Manifest, voters: &VoterSet, out: Output) -> String {
     let members = manifest.members.iter().map(|m| {
-        let cells =
-            [short(&m.node_id), clean(&m.node_name), clean(&m.organization), m.role.to_string(), m.status.to_string()];
+        let cells = [
+            short(&m.node_id),
+            clean(&m.node_name),
+            clean(&m.organization),
+            m.role.to_string(),
+            m.status.to_string(),
+        ];
         let mut row: Vec<_> = cells.iter().map(|text| out.plain(text)).collect();
         row.push(out.plain(clean(&m.addresses.join(" "))));
         row
@@ -214,6 +238,10 @@ fn tolerance(voters: &VoterSet) -> String {
         ),
     };
     // with equal votes the number of members says more than their weight
-    let enough = if voters.max_faulty() == 0 { ". Four members with equal votes would exclude that" } else { "" };
+    let enough = if voters.max_faulty() == 0 {
+        ". Four members with equal votes would exclude that"
+    } else {
+        ""
+    };
     format!("{failing}; {lying}{enough}")
 }

@@ -21,9 +21,10 @@ const FILE_BYTES: u64 = 128 << 20;
 
 /// Offer every event of a registry log, as found in the wild
 ///
-/// Prose, pretty-printed and one-line objects, CRLF and a byte-order mark are read; what is no event is reported with
-/// its lines. Importing a file twice changes nothing. Exit 1 if there is no event in the file. Exit 4 if an event's subject is certified for another event or,
-/// with --wait, in conflict or not decided in time; exit 1 if events were refused.
+/// Prose, pretty-printed and one-line objects, CRLF and a byte-order mark are read; what is no
+/// event is reported with its lines. Importing a file twice changes nothing. Exit 1 if there is no
+/// event in the file. Exit 4 if an event's subject is certified for another event or, with --wait,
+/// in conflict or not decided in time; exit 1 if events were refused.
 ///
 /// Examples:
 ///   ssid events import registry_events.log --wait
@@ -45,7 +46,10 @@ pub(crate) async fn run(args: ImportArgs, context: &Context) -> Result<()> {
     let body = read(&args.file)?;
     let client = context.client()?;
     let query = if args.wait {
-        vec![("wait", "certified".to_owned()), ("timeout_seconds", args.timeout.to_string())]
+        vec![
+            ("wait", "certified".to_owned()),
+            ("timeout_seconds", args.timeout.to_string()),
+        ]
     } else {
         Vec::new()
     };
@@ -55,28 +59,43 @@ pub(crate) async fn run(args: ImportArgs, context: &Context) -> Result<()> {
     counting.abort();
     bar.finish_and_clear();
     let view: ImportView = view?;
-    context.out.show(&view, |view| text(view, args.wait, context.out))?;
+    context
+        .out
+        .show(&view, |view| text(view, args.wait, context.out))?;
     verdict(&view, &args)
 }
 
 fn read(file: &PathBuf) -> Result<Vec<u8>> {
-    let failed = |e: std::io::Error| CliError::usage(format!("cannot read {}: {e}", file.display()));
+    let failed =
+        |e: std::io::Error| CliError::usage(format!("cannot read {}: {e}", file.display()));
     let mut body = Vec::new();
     if file.as_os_str() == "-" {
-        std::io::stdin().lock().take(FILE_BYTES + 1).read_to_end(&mut body).map_err(failed)?
+        std::io::stdin()
+            .lock()
+            .take(FILE_BYTES + 1)
+            .read_to_end(&mut body)
+            .map_err(failed)?
     } else {
-        fs::File::open(file).map_err(failed)?.take(FILE_BYTES + 1).read_to_end(&mut body).map_err(failed)?
+        fs::File::open(file)
+            .map_err(failed)?
+            .take(FILE_BYTES + 1)
+            .read_to_end(&mut body)
+            .map_err(failed)?
     };
     if body.len() as u64 > FILE_BYTES {
         let message = format!("{} has more than {FILE_BYTES} bytes", file.display());
-        return Err(CliError::usage(message).hint("split it between two events and import the parts").into());
+        return Err(CliError::usage(message)
+            .hint("split it between two events and import the parts")
+            .into());
     }
     Ok(body)
 }
 
 /// Moves the bar with what the node certifies; best effort.
 async fn count_certified(client: Client, bar: ProgressBar) {
-    let Ok(stream) = client.stream().await else { return };
+    let Ok(stream) = client.stream().await else {
+        return;
+    };
     let mut stream = Box::pin(stream);
     while let Some(Ok(item)) = stream.next().await {
         match item {
@@ -97,18 +116,32 @@ fn text(view: &ImportView, waited: bool, out: Output) -> String {
     part(view.accepted, "accepted");
     part(view.known, "known already");
     part(view.certified, "certified already");
-    part(view.certified_differently, "certified already for another event");
+    part(
+        view.certified_differently,
+        "certified already for another event",
+    );
     part(view.refused, "refused");
-    part(view.skipped, if view.skipped == 1 { "part that is no event" } else { "parts that are no events" });
+    part(
+        view.skipped,
+        if view.skipped == 1 {
+            "part that is no event"
+        } else {
+            "parts that are no events"
+        },
+    );
     let mut text = parts.join(", ");
     if waited {
-        let mut parts = vec![out.paint(Tone::Good, &format!("{} certified now", view.now_certified))];
+        let mut parts =
+            vec![out.paint(Tone::Good, &format!("{} certified now", view.now_certified))];
         let mut part = |count: u64, words: &str| {
             if count > 0 {
                 parts.push(out.paint(Tone::Bad, &format!("{count} {words}")));
             }
         };
-        part(view.now_certified_differently, "certified for another event");
+        part(
+            view.now_certified_differently,
+            "certified for another event",
+        );
         part(view.now_in_conflict, "in conflict");
         part(view.still_open, "still open");
         text = format!("{text}\n{}", parts.join(", "));
@@ -134,22 +167,34 @@ fn text(view: &ImportView, waited: bool, out: Output) -> String {
 fn verdict(view: &ImportView, args: &ImportArgs) -> Result<()> {
     if view.events == 0 {
         let message = format!("there is no event in {}", args.file.display());
-        return Err(CliError::new(Code::Failed, message).hint("is it a registry log?").into());
+        return Err(CliError::new(Code::Failed, message)
+            .hint("is it a registry log?")
+            .into());
     }
-    let differently = view.certified_differently + view.now_certified_differently + view.now_in_conflict;
+    let differently =
+        view.certified_differently + view.now_certified_differently + view.now_in_conflict;
     if differently > 0 {
         let events = counted(differently, "event has a subject", "events have subjects");
         let message = format!("{events} certified for another event, or in conflict");
-        return Err(CliError::new(Code::NoConsensus, message).hint("see: ssid conflicts list").into());
+        return Err(CliError::new(Code::NoConsensus, message)
+            .hint("see: ssid conflicts list")
+            .into());
     }
     if args.wait && view.still_open > 0 {
         let events = counted(view.still_open, "event is", "events are");
         let message = format!("{events} not decided in time, kept, and being voted on");
-        return Err(CliError::new(Code::NoConsensus, message).hint("see: ssid status").into());
+        return Err(CliError::new(Code::NoConsensus, message)
+            .hint("see: ssid status")
+            .into());
     }
     if view.refused > 0 {
-        let message = format!("{} refused", counted(view.refused, "event was", "events were"));
-        return Err(CliError::new(Code::Failed, message).hint("the reasons stand above, by line").into());
+        let message = format!(
+            "{} refused",
+            counted(view.refused, "event was", "events were")
+        );
+        return Err(CliError::new(Code::Failed, message)
+            .hint("the reasons stand above, by line")
+            .into());
     }
     Ok(())
 }
@@ -162,16 +207,39 @@ mod tests {
 
     #[test]
     fn a_file_without_events_is_no_success_and_counts_have_their_noun() {
-        let args = |wait| ImportArgs { file: "README.md".into(), wait, timeout: 1 };
-        let none = ImportView { skipped: 3, ..ImportView::default() };
+        let args = |wait| ImportArgs {
+            file: "README.md".into(),
+            wait,
+            timeout: 1,
+        };
+        let none = ImportView {
+            skipped: 3,
+            ..ImportView::default()
+        };
         for wait in [false, true] {
             let refused = verdict(&none, &args(wait)).unwrap_err();
-            assert_eq!(refused.downcast_ref::<CliError>().unwrap().code, Code::Failed);
-            assert!(refused.to_string().contains("there is no event in README.md"), "{refused}");
+            assert_eq!(
+                refused.downcast_ref::<CliError>().unwrap().code,
+                Code::Failed
+            );
+            assert!(
+                refused
+                    .to_string()
+                    .contains("there is no event in README.md"),
+                "{refused}"
+            );
         }
-        let one = ImportView { events: 1, accepted: 1, skipped: 1, ..ImportView::default() };
+        let one = ImportView {
+            events: 1,
+            accepted: 1,
+            skipped: 1,
+            ..ImportView::default()
+        };
         assert!(verdict(&one, &args(false)).is_ok());
         let out = Output::new(false, false, crate::args::Color::Never);
-        assert_eq!(text(&one, false, out), "1 event, 1 accepted, 1 part that is no event");
+        assert_eq!(
+            text(&one, false, out),
+            "1 event, 1 accepted, 1 part that is no event"
+        );
     }
 }

@@ -11,8 +11,8 @@ use crate::setup::{self, NewNode};
 
 /// Make a node: its keys, an empty vote history, its configuration and its member card
 ///
-/// The keys are readable by you only. They are encrypted if SSID_KEY_PASSPHRASE is set, or with --passphrase, which
-/// asks on the terminal.
+/// The keys are readable by you only. They are encrypted if SSID_KEY_PASSPHRASE is set, or with
+/// --passphrase, which asks on the terminal.
 ///
 /// Examples:
 ///   ssid init --name Berlin --organization 'Example e.V.' --address /dns4/berlin.example/tcp/4170
@@ -27,12 +27,18 @@ pub(crate) struct InitArgs {
     #[arg(long, value_name = "O")]
     organization: String,
     /// Its Git repository: https://… or git@…
-    #[arg(long, value_name = "URL", default_value = "", allow_hyphen_values = true)]
+    #[arg(
+        long,
+        value_name = "URL",
+        default_value = "",
+        allow_hyphen_values = true
+    )]
     git_remote: String,
     /// Address at which the others reach it, for example /dns4/berlin.example/tcp/4170 (repeatable)
     #[arg(long = "address", value_name = "MULTIADDR")]
     addresses: Vec<String>,
-    /// Address to listen on (repeatable) [default: the port of --address on every interface, else 4170]
+    /// Address to listen on (repeatable) [default: the port of --address on every interface, else
+    /// 4170]
     #[arg(long = "listen", value_name = "MULTIADDR")]
     listen: Vec<String>,
     /// Receive and verify, but do not vote
@@ -44,7 +50,11 @@ pub(crate) struct InitArgs {
 }
 
 pub(crate) fn run(args: &InitArgs, context: &Context) -> Result<()> {
-    let passphrase = if args.passphrase { Some(ask_twice()?) } else { setup::passphrase_from_env() };
+    let passphrase = if args.passphrase {
+        Some(ask_twice()?)
+    } else {
+        setup::passphrase_from_env()
+    };
     let node = NewNode {
         name: args.name.clone(),
         organization: args.organization.clone(),
@@ -54,7 +64,12 @@ pub(crate) fn run(args: &InitArgs, context: &Context) -> Result<()> {
         observer: args.observer,
         mdns: true,
     };
-    let card = setup::init_node(&context.home, context.repo.as_deref(), &node, passphrase.as_deref())?;
+    let card = setup::init_node(
+        &context.home,
+        context.repo.as_deref(),
+        &node,
+        passphrase.as_deref(),
+    )?;
     let data = context.home.root().display().to_string();
     let answer = json!({
         "node_id": card.member.node_id,

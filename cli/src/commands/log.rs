@@ -44,8 +44,9 @@ pub(crate) enum LogCommand {
     },
     /// Verify somebody's proof, offline: exit 5 with the reason if it does not hold
     ///
-    /// Needs the proof (ssid log proof --json), the head that a member signed (ssid log head --signed) and the genesis
-    /// file. What holds then: that member said so of its log, and the event is in it, at this place.
+    /// Needs the proof (ssid log proof --json), the head that a member signed (ssid log head
+    /// --signed) and the genesis file. What holds then: that member said so of its log, and the
+    /// event is in it, at this place.
     ///
     /// Example:
     ///   ssid log verify proof.json --head head.json --genesis genesis.json
@@ -82,10 +83,16 @@ pub(crate) async fn run(command: LogCommand, context: &Context) -> Result<()> {
         LogCommand::Proof { hash, head } => {
             let mut query = vec![("hash", hash)];
             if let Some(path) = head {
-                query.push(("size", log_verify::read_head(&path)?.heartbeat.log_size.to_string()));
+                query.push((
+                    "size",
+                    log_verify::read_head(&path)?.heartbeat.log_size.to_string(),
+                ));
             }
             let proof: ProofView = client.get(&["v1", "log", "proof"], &query).await?;
-            check(proves_inclusion(&proof), "the node's inclusion proof does not hold")?;
+            check(
+                proves_inclusion(&proof),
+                "the node's inclusion proof does not hold",
+            )?;
             out.show(&proof, |proof| {
                 let held = out.paint(Tone::Good, "in the log");
                 format!(
@@ -97,9 +104,13 @@ pub(crate) async fn run(command: LogCommand, context: &Context) -> Result<()> {
             })?;
         }
         LogCommand::Consistency { from } => {
-            let proof: ConsistencyView =
-                client.get(&["v1", "log", "consistency"], &[("from", from.to_string())]).await?;
-            check(proves_consistency(&proof), "the node's consistency proof does not hold")?;
+            let proof: ConsistencyView = client
+                .get(&["v1", "log", "consistency"], &[("from", from.to_string())])
+                .await?;
+            check(
+                proves_consistency(&proof),
+                "the node's consistency proof does not hold",
+            )?;
             out.show(&proof, |proof| {
                 let held = out.paint(Tone::Good, "extends");
                 format!(
@@ -118,22 +129,38 @@ fn check(holds: bool, message: &str) -> Result<()> {
     if holds {
         Ok(())
     } else {
-        Err(CliError::new(Code::Verification, message).hint("check the node with: ssid consensus verify").into())
+        Err(CliError::new(Code::Verification, message)
+            .hint("check the node with: ssid consensus verify")
+            .into())
     }
 }
 
 pub(super) fn proves_inclusion(proof: &ProofView) -> bool {
-    let choice = Choice { event_hash: proof.event_hash, content_digest: proof.content_digest };
+    let choice = Choice {
+        event_hash: proof.event_hash,
+        content_digest: proof.content_digest,
+    };
     let leaf = merkle::leaf_hash(&choice.to_bytes());
-    merkle::root_from_inclusion(leaf, proof.sequence, proof.head.size, &proof.path) == Some(proof.head.root)
+    merkle::root_from_inclusion(leaf, proof.sequence, proof.head.size, &proof.path)
+        == Some(proof.head.root)
 }
 
 fn proves_consistency(proof: &ConsistencyView) -> bool {
-    merkle::verify_consistency(proof.from, &proof.from_root, proof.head.size, &proof.head.root, &proof.path)
+    merkle::verify_consistency(
+        proof.from,
+        &proof.from_root,
+        proof.head.size,
+        &proof.head.root,
+        &proof.path,
+    )
 }
 
 fn lines(head: &LogHeadView, out: Output) -> String {
-    let lines = [("Size", head.size.to_string()), ("Root", head.root.to_string()), ("Log", head.log_id.to_string())];
+    let lines = [
+        ("Size", head.size.to_string()),
+        ("Root", head.root.to_string()),
+        ("Log", head.log_id.to_string()),
+    ];
     out.fields(&lines)
 }
 

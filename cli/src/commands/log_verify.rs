@@ -50,7 +50,8 @@ pub(super) fn read_head(path: &Path) -> Result<SaidHead> {
         let head = SaidHead {
             federation_id: fields.parsed("federation_id").map_err(shape)?,
             node_id: fields.parsed("node_id").map_err(shape)?,
-            heartbeat: Heartbeat::parse_json(fields.value("heartbeat").map_err(shape)?).map_err(|e| e.to_string())?,
+            heartbeat: Heartbeat::parse_json(fields.value("heartbeat").map_err(shape)?)
+                .map_err(|e| e.to_string())?,
             signature: fields.parsed("signature").map_err(shape)?,
         };
         fields.finish().map_err(shape)?;
@@ -58,7 +59,14 @@ pub(super) fn read_head(path: &Path) -> Result<SaidHead> {
     };
     let (format, head) = read(json).map_err(|e| refused(path, &e))?;
     if format != SIGNED_HEAD_FORMAT {
-        return Err(refused(path, &format!("its format is {:?}, and not {SIGNED_HEAD_FORMAT}", clean(&format))).into());
+        return Err(refused(
+            path,
+            &format!(
+                "its format is {:?}, and not {SIGNED_HEAD_FORMAT}",
+                clean(&format)
+            ),
+        )
+        .into());
     }
     Ok(head)
 }
@@ -67,15 +75,29 @@ impl SaidHead {
     /// Whether a member of this federation signed it; why not, in words.
     fn check(&self, genesis: &Manifest) -> Result<(), String> {
         if self.federation_id != genesis.federation_id() {
-            return Err(format!("it is of another federation: {}", self.federation_id));
+            return Err(format!(
+                "it is of another federation: {}",
+                self.federation_id
+            ));
         }
         if genesis.member(&self.node_id).is_none() {
-            return Err(format!("{} is no member of {}", self.node_id, clean(&genesis.name)));
+            return Err(format!(
+                "{} is no member of {}",
+                self.node_id,
+                clean(&genesis.name)
+            ));
         }
         let key = VerifyKey::parse(self.node_id).map_err(|e| e.to_string())?;
         let statements = Statements::Heartbeat(Box::new(self.heartbeat.clone()));
-        let batch = SignedBatch { signer: self.node_id, signature: self.signature, statements };
-        batch.verify(&key, &self.federation_id).map(|_| ()).map_err(|e| e.to_string())
+        let batch = SignedBatch {
+            signer: self.node_id,
+            signature: self.signature,
+            statements,
+        };
+        batch
+            .verify(&key, &self.federation_id)
+            .map(|_| ())
+            .map_err(|e| e.to_string())
     }
 }
 
@@ -83,22 +105,33 @@ pub(super) fn run(args: &VerifyArgs, out: Output) -> Result<()> {
     let genesis = args.federation.genesis()?;
     let head = read_head(&args.head)?;
     head.check(&genesis).map_err(|e| refused(&args.head, &e))?;
-    let bytes = read_document(&args.proof, "make one with: ssid log proof HASH --head HEAD --json > proof.json")?;
+    let bytes = read_document(
+        &args.proof,
+        "make one with: ssid log proof HASH --head HEAD --json > proof.json",
+    )?;
     let proof: ProofView = serde_json::from_slice(&bytes).map_err(|e| refused(&args.proof, &e))?;
     let said = &head.heartbeat;
-    let is_of_head =
-        (proof.head.log_id, proof.head.size, proof.head.root) == (said.log_id, said.log_size, said.log_root);
+    let is_of_head = (proof.head.log_id, proof.head.size, proof.head.root)
+        == (said.log_id, said.log_size, said.log_root);
     if !is_of_head {
         let why = format!(
             "it is of a log of {} entries with the root {}; the head that was signed has {} and {}",
             proof.head.size, proof.head.root, said.log_size, said.log_root
         );
-        return Err(refused(&args.proof, &why).hint("make one for this head: ssid log proof HASH --head HEAD").into());
+        return Err(refused(&args.proof, &why)
+            .hint("make one for this head: ssid log proof HASH --head HEAD")
+            .into());
     }
     if !proves_inclusion(&proof) {
-        return Err(refused(&args.proof, &"its path does not lead from the event to the root").into());
+        return Err(refused(
+            &args.proof,
+            &"its path does not lead from the event to the root",
+        )
+        .into());
     }
-    let name = genesis.member(&head.node_id).map_or_else(String::new, |member| clean(&member.node_name));
+    let name = genesis
+        .member(&head.node_id)
+        .map_or_else(String::new, |member| clean(&member.node_name));
     let answer = json!({
         "valid": true,
         "event_hash": proof.event_hash,
@@ -113,11 +146,17 @@ pub(super) fn run(args: &VerifyArgs, out: Output) -> Result<()> {
     out.show(&answer, |_| {
         let fields = out.fields(&[
             ("  event hash", proof.event_hash.to_string()),
-            ("  entry", format!("{} of {}", proof.sequence, said.log_size)),
+            (
+                "  entry",
+                format!("{} of {}", proof.sequence, said.log_size),
+            ),
             ("  root", said.log_root.to_string()),
             ("  signed by", format!("{name}, {}", iso(said.sent_at))),
         ]);
-        format!("{}: the event is in the log\n{fields}", out.paint(Tone::Good, "valid"))
+        format!(
+            "{}: the event is in the log\n{fields}",
+            out.paint(Tone::Good, "valid")
+        )
     })?;
     Ok(())
 }

@@ -22,11 +22,14 @@ pub(crate) struct ManArgs {
 }
 
 pub(crate) fn run(args: &ManArgs, context: &Context) -> Result<()> {
-    fs::create_dir_all(&args.output).with_context(|| format!("cannot make {}", args.output.display()))?;
+    fs::create_dir_all(&args.output)
+        .with_context(|| format!("cannot make {}", args.output.display()))?;
     clap_mangen::generate_to(Cli::command(), &args.output)
         .with_context(|| format!("cannot write to {}", args.output.display()))?;
     let directory = args.output.display().to_string();
     let answer = serde_json::json!({ "directory": directory });
-    context.out.show(&answer, |_| format!("manual pages are in {directory}"))?;
+    context
+        .out
+        .show(&answer, |_| format!("manual pages are in {directory}"))?;
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! The commands: one file each, with its arguments and one function. A doc comment is the help text.
+//! The commands: one file each, with its arguments and one function. A doc comment is the help
+//! text.
 
 mod anchor;
 mod card;

@@ -43,12 +43,13 @@ pub(crate) enum NodesCommand {
     /// Observe a node of which only a Git repository is known: it has no key, and no vote
     ///
     /// What its registry log says is shown as an observation, by nodes list and sync, once
-    /// security.allow_unsigned_members is true (where nobody has a key it need not be). It never counts to a quorum, a certificate or trust; for
-    /// that an organisation makes a node of its own (ssid init) and hands over its card. Its repository is asked whether a
-    /// node publishes there already; one that does not answer is observed all the same.
+    /// security.allow_unsigned_members is true (where nobody has a key it need not be). It never
+    /// counts to a quorum, a certificate or trust; for that an organisation makes a node of its own
+    /// (ssid init) and hands over its card. Its repository is asked whether a node publishes there
+    /// already; one that does not answer is observed all the same.
     ///
-    /// Examples:
-    ///   ssid nodes observe --git-remote https://git.example/registry.git --node-name Oslo --organization 'Eksempel AS'
+    /// Examples: ssid nodes observe --git-remote https://git.example/registry.git --node-name Oslo
+    /// --organization 'Eksempel AS'
     #[command(verbatim_doc_comment)]
     Observe(ObserveArgs),
     /// Observe a node no more: nodes observe taken back
@@ -65,8 +66,8 @@ pub(crate) enum NodesCommand {
     },
     /// The same as nodes observe, by the name it had before
     ///
-    /// Example:
-    ///   ssid nodes add --git-remote https://git.example/registry.git --node-name Oslo --organization 'Eksempel AS'
+    /// Example: ssid nodes add --git-remote https://git.example/registry.git --node-name Oslo
+    /// --organization 'Eksempel AS'
     #[command(verbatim_doc_comment)]
     Add(ObserveArgs),
 }
@@ -74,7 +75,8 @@ pub(crate) enum NodesCommand {
 /// Which repository, and whose it is.
 #[derive(Debug, Args)]
 pub(crate) struct ObserveArgs {
-    /// Its repository: https://…, ssh://… or user@host:path, as far as security.allowed_git_protocols allows
+    /// Its repository: https://…, ssh://… or user@host:path, as far as
+    /// security.allowed_git_protocols allows
     #[arg(long, value_name = "URL", allow_hyphen_values = true)]
     git_remote: String,
     /// What you call it
@@ -89,20 +91,35 @@ pub(crate) async fn run(command: NodesCommand, context: &Context) -> Result<()> 
     let client = context.client();
     match command {
         NodesCommand::Observe(args) | NodesCommand::Add(args) => {
-            add(context, &args.git_remote, &args.node_name, &args.organization).await?;
+            add(
+                context,
+                &args.git_remote,
+                &args.node_name,
+                &args.organization,
+            )
+            .await?;
         }
         NodesCommand::Unobserve { id } => unobserve(context, &id).await?,
         NodesCommand::List => {
             let client = client?;
             let nodes: Page<NodeView> = client.get(&["v1", "nodes"], &[]).await?;
             let nodes = nodes.items;
-            let observed: Page<ObservedNodeView> = client.get(&["v1", "nodes", "observed"], &[]).await?;
+            let observed: Page<ObservedNodeView> =
+                client.get(&["v1", "nodes", "observed"], &[]).await?;
             let observed = observed.items;
             let members = nodes.iter().map(Listed::Member);
-            let all = Page::whole(members.chain(observed.iter().map(Listed::Observed)).collect());
+            let all = Page::whole(
+                members
+                    .chain(observed.iter().map(Listed::Observed))
+                    .collect(),
+            );
             context.out.show(&all, |_| {
                 let members = table(&nodes, context.out);
-                if observed.is_empty() { members } else { members + "\n\n" + &observed_table(&observed, context.out) }
+                if observed.is_empty() {
+                    members
+                } else {
+                    members + "\n\n" + &observed_table(&observed, context.out)
+                }
             })?;
         }
         NodesCommand::Show { id } => {
@@ -111,11 +128,18 @@ pub(crate) async fn run(command: NodesCommand, context: &Context) -> Result<()> 
             match found {
                 Ok(node) => context.out.show(&node, |node| page(node, context.out))?,
                 Err(error) => {
-                    let observed: Page<ObservedNodeView> = client.get(&["v1", "nodes", "observed"], &[]).await?;
-                    let is_it = |node: &&ObservedNodeView| node.node_name == id || node.node_id.starts_with(&id);
+                    let observed: Page<ObservedNodeView> =
+                        client.get(&["v1", "nodes", "observed"], &[]).await?;
+                    let is_it = |node: &&ObservedNodeView| {
+                        node.node_name == id || node.node_id.starts_with(&id)
+                    };
                     let fitting: Vec<_> = observed.items.iter().filter(is_it).collect();
-                    let [node] = fitting[..] else { return Err(error) };
-                    context.out.show(node, |node| observed_table(std::slice::from_ref(node), context.out))?;
+                    let [node] = fitting[..] else {
+                        return Err(error);
+                    };
+                    context.out.show(node, |node| {
+                        observed_table(std::slice::from_ref(node), context.out)
+                    })?;
                 }
             }
         }
@@ -124,25 +148,45 @@ pub(crate) async fn run(command: NodesCommand, context: &Context) -> Result<()> 
 }
 
 /// Needs no running node: it is a file.
-async fn add(context: &Context, git_remote: &str, node_name: &str, organization: &str) -> Result<()> {
+async fn add(
+    context: &Context,
+    git_remote: &str,
+    node_name: &str,
+    organization: &str,
+) -> Result<()> {
     setup::check_name("--node-name", node_name)?;
     setup::check_name("--organization", organization)?;
     let paths = RegistryPaths::choose(context.repo.as_deref(), context.home.root());
     let has_keys = context.home.voting_key().exists();
     // where nobody has a key the repository's files are the deployment, and its manifest is in Git
     let in_manifest = !has_keys && context.repo.is_some() && paths.federation_manifest.exists();
-    if in_manifest { context.home.create() } else { context.home.check() }.or_usage()?;
+    if in_manifest {
+        context.home.create()
+    } else {
+        context.home.check()
+    }
+    .or_usage()?;
     let remote = setup::git_remote(&context.home, context.repo.as_deref(), git_remote)?;
     let is_new = remember(context, &remote, node_name, organization)?;
     let manifest = FederationManifest::read(&paths.federation_manifest).or_code(Code::Failed)?;
-    let nodes: Vec<_> = manifest.iter().flat_map(FederationManifest::known_nodes).collect();
-    if in_manifest && !nodes.iter().any(|node| public_remote(&node.git_remote) == remote.public()) {
+    let nodes: Vec<_> = manifest
+        .iter()
+        .flat_map(FederationManifest::known_nodes)
+        .collect();
+    if in_manifest
+        && !nodes
+            .iter()
+            .any(|node| public_remote(&node.git_remote) == remote.public())
+    {
         put_in_manifest(&paths, &remote, node_name, organization)?;
     }
     let settings = plain_sync::places(context, &paths)?.settings;
     let is_read = allows_unsigned(&settings, has_keys);
     let found = unless_signalled(publishes(&settings, &remote)).await?;
-    let (branch, why) = (&settings.sync_settings.git_branch, found.as_ref().err().map(ToString::to_string));
+    let (branch, why) = (
+        &settings.sync_settings.git_branch,
+        found.as_ref().err().map(ToString::to_string),
+    );
     let shown = json!({ "node_name": node_name, "organization": organization,
         "git_remote": remote.to_string(), "added": is_new, "votes": false, "is_read": is_read,
         "branch": branch, "reached": found.is_ok(), "publishes": found.as_ref().ok(), "not_reached_because": why });
@@ -165,8 +209,14 @@ async fn add(context: &Context, git_remote: &str, node_name: &str, organization:
     Ok(())
 }
 
-/// Puts a member into the list of those without a key, with its whole address; whether it was not there.
-pub(super) fn remember(context: &Context, remote: &GitRemote, node_name: &str, organization: &str) -> Result<bool> {
+/// Puts a member into the list of those without a key, with its whole address; whether it was not
+/// there.
+pub(super) fn remember(
+    context: &Context,
+    remote: &GitRemote,
+    node_name: &str,
+    organization: &str,
+) -> Result<bool> {
     let path = context.home.known_members();
     let mut known = KnownMembers::load(&path).or_usage()?;
     let member = KnownMember {
@@ -189,16 +239,25 @@ enum Listed<'a> {
 
 fn observed_table(nodes: &[ObservedNodeView], out: Output) -> String {
     let row = |node: &ObservedNodeView| {
-        let found = node.observation.as_ref().and_then(|observation| observation.comparison);
-        let error = node.observation.as_ref().and_then(|observation| observation.error.clone());
+        let found = node
+            .observation
+            .as_ref()
+            .and_then(|observation| observation.comparison);
+        let error = node
+            .observation
+            .as_ref()
+            .and_then(|observation| observation.error.clone());
         let (tone, word) = match (node.is_read, &error, found) {
             (false, ..) => (Tone::Warn, "not read"),
             (_, Some(_), _) => (Tone::Bad, "failed"),
             (_, _, Some(_)) => (Tone::Good, "read"),
             _ => (Tone::Dim, "to be read"),
         };
-        let count =
-            |part: fn(&Comparison) -> u64| found.as_ref().map_or("–".to_owned(), |found| part(found).to_string());
+        let count = |part: fn(&Comparison) -> u64| {
+            found
+                .as_ref()
+                .map_or("–".to_owned(), |found| part(found).to_string())
+        };
         vec![
             out.plain(short(&node.node_id)),
             out.plain(clean(&node.node_name)),
@@ -223,13 +282,25 @@ fn observed_table(nodes: &[ObservedNodeView], out: Output) -> String {
         whole("DIVERGENT"),
     ];
     let whys = nodes.iter().filter_map(|node| {
-        let error = node.observation.as_ref().and_then(|observation| observation.error.as_deref())?;
-        Some(format!("\n{}", out.paragraph(&format!("{}: {}", clean(&node.node_name), clean(error)), 2)))
+        let error = node
+            .observation
+            .as_ref()
+            .and_then(|observation| observation.error.as_deref())?;
+        Some(format!(
+            "\n{}",
+            out.paragraph(&format!("{}: {}", clean(&node.node_name), clean(error)), 2)
+        ))
     });
     let whys: String = whys.collect();
     let table = out.table(&columns, nodes.iter().map(row));
-    let unread = nodes.iter().any(|node| !node.is_read && node.status == "active");
-    let how = if unread { "\nTheir logs are read once security.allow_unsigned_members is true." } else { "" };
+    let unread = nodes
+        .iter()
+        .any(|node| !node.is_read && node.status == "active");
+    let how = if unread {
+        "\nTheir logs are read once security.allow_unsigned_members is true."
+    } else {
+        ""
+    };
     format!("Without a key: observed, no vote\n{table}{whys}{how}")
 }
 
@@ -259,7 +330,12 @@ fn table(nodes: &[NodeView], out: Output) -> String {
             out.plain(clean(&node.organization)),
             out.plain(&node.role),
             out.cell(tone, word),
-            out.plain(node.last_seen.as_deref().filter(|_| !node.is_self).map_or_else(|| last_seen(node), when)),
+            out.plain(
+                node.last_seen
+                    .as_deref()
+                    .filter(|_| !node.is_self)
+                    .map_or_else(|| last_seen(node), when),
+            ),
             out.plain(format!("{} {}", node.trust_score, band(&node.trust_label))),
             out.plain(number(node.certified_count)),
         ]
@@ -279,20 +355,32 @@ fn table(nodes: &[NodeView], out: Output) -> String {
 
 fn page(node: &NodeView, out: Output) -> String {
     let (tone, word) = state(node);
-    let or = |text: &Option<String>| text.as_deref().filter(|t| !t.is_empty()).map_or("–".to_owned(), clean);
+    let or = |text: &Option<String>| {
+        text.as_deref()
+            .filter(|t| !t.is_empty())
+            .map_or("–".to_owned(), clean)
+    };
     let number = |n: Option<u64>| n.map_or("–".to_owned(), |n| n.to_string());
-    let round_trip = node.round_trip_ms.map_or(String::new(), |ms| format!(", {ms:.1} ms away"));
+    let round_trip = node
+        .round_trip_ms
+        .map_or(String::new(), |ms| format!(", {ms:.1} ms away"));
     let lines = [
         ("Node", node.node_id.to_string()),
         ("Name", clean(&node.node_name)),
         ("Organization", clean(&node.organization)),
-        ("Role", format!("{}, {}, weight {}", node.role, node.status, node.weight)),
+        (
+            "Role",
+            format!("{}, {}, weight {}", node.role, node.status, node.weight),
+        ),
         ("State", format!("{}{round_trip}", out.paint(tone, word))),
         ("Last seen", last_seen(node)),
         ("Peer", clean(&node.peer_id)),
         ("Addresses", clean(&node.addresses.join(", "))),
         ("Git remote", or(&Some(node.git_remote.clone()))),
-        ("Trust", format!("{} {}", node.trust_score, band(&node.trust_label))),
+        (
+            "Trust",
+            format!("{} {}", node.trust_score, band(&node.trust_label)),
+        ),
         ("Software", or(&node.software)),
         ("Blueprint", or(&node.blueprint)),
         ("Compliance", or(&node.compliance_score)),

@@ -1,5 +1,5 @@
-//! Syncing where no node runs: a deployment without keys, from its repository's files. `ssid sync` and `ssid compat`
-//! share it.
+//! Syncing where no node runs: a deployment without keys, from its repository's files. `ssid sync`
+//! and `ssid compat` share it.
 
 use std::time::Duration;
 
@@ -8,7 +8,9 @@ use ssid_node::api::view::now;
 use ssid_node::config::{self, Config};
 use ssid_node::git::Teller;
 use ssid_node::legacy::PlainPlaces;
-use ssid_node::legacy::plain::{NodeReport, PlainSyncError, PlainSyncOptions, PlainSyncReport, Skipped, messages};
+use ssid_node::legacy::plain::{
+    NodeReport, PlainSyncError, PlainSyncOptions, PlainSyncReport, Skipped, messages,
+};
 use ssid_node::registry::manifest::FederationManifest;
 use ssid_node::registry::paths::RegistryPaths;
 use tokio::signal::unix::{SignalKind, signal};
@@ -21,17 +23,27 @@ use crate::error::{CliError, Code, OrCode as _};
 use crate::output::{Output, Tone, clean};
 use crate::table::{named, prose, whole};
 
-/// How long a sync waits for its notifications to be delivered; what is not goes out with the next check.
+/// How long a sync waits for its notifications to be delivered; what is not goes out with the next
+/// check.
 const TOLD_WITHIN: Duration = Duration::from_secs(10);
 
 /// Syncs with every node that has no key: those of the manifest, and those of `ssid nodes add`.
-pub(crate) async fn run(context: &Context, paths: &RegistryPaths, force: bool) -> Result<PlainSyncReport> {
+pub(crate) async fn run(
+    context: &Context,
+    paths: &RegistryPaths,
+    force: bool,
+) -> Result<PlainSyncReport> {
     context.home.create().or_usage()?;
     let places = places(context, paths)?;
     let (manifest, _) = places.members("").map_err(refused)?;
     let members = manifest.iter().flat_map(FederationManifest::known_nodes);
-    let has_keys = context.home.genesis().exists() || members.into_iter().any(|node| node.has_key());
-    let options = PlainSyncOptions { force, apply: false, has_keys };
+    let has_keys =
+        context.home.genesis().exists() || members.into_iter().any(|node| node.has_key());
+    let options = PlainSyncOptions {
+        force,
+        apply: false,
+        has_keys,
+    };
     let bar = context.out.progress(None, "syncing");
     let (out, told) = (context.out, bar.clone());
     let teller = Teller::new(move |words| told.suspend(|| out.remark(&clean(words))));
@@ -40,13 +52,18 @@ pub(crate) async fn run(context: &Context, paths: &RegistryPaths, force: bool) -
     bar.finish_and_clear();
     let report = report.map_err(refused)?;
     if report.skipped.is_none() && places.settings.notifications.enabled {
-        tell(context, &report, places.settings.compliance.anonymize_node_data).await;
+        tell(
+            context,
+            &report,
+            places.settings.compliance.anonymize_node_data,
+        )
+        .await;
     }
     Ok(report)
 }
 
-/// Waits for what runs Git, or for SIGINT or SIGTERM: Git's children are in process groups of their own, and end when
-/// what they are run for is dropped.
+/// Waits for what runs Git, or for SIGINT or SIGTERM: Git's children are in process groups of their
+/// own, and end when what they are run for is dropped.
 pub(crate) async fn unless_signalled<T>(work: impl Future<Output = T>) -> Result<T> {
     let mut interrupted = signal(SignalKind::interrupt())?;
     let mut terminated = signal(SignalKind::terminate())?;
@@ -58,18 +75,24 @@ pub(crate) async fn unless_signalled<T>(work: impl Future<Output = T>) -> Result
     }
 }
 
-/// Notifies as `notifications` and telemetry_config.json say. What cannot be told is no reason against the sync.
+/// Notifies as `notifications` and telemetry_config.json say. What cannot be told is no reason
+/// against the sync.
 async fn tell(context: &Context, report: &PlainSyncReport, anonymize: bool) {
     let at = now();
     let told = async {
-        let here = Context { repo: repository(context), ..context.clone() };
+        let here = Context {
+            repo: repository(context),
+            ..context.clone()
+        };
         let mut desk = telemetry::desk(&here)?;
         desk.tell(&messages(report, at, anonymize), at).await?;
         desk.deliver(at.after(TOLD_WITHIN)).await;
         anyhow::Ok(())
     };
     if let Err(error) = told.await {
-        context.out.remark(&format!("nobody was told of this sync: {error}"));
+        context
+            .out
+            .remark(&format!("nobody was told of this sync: {error}"));
     }
 }
 
@@ -91,7 +114,14 @@ fn refused(error: PlainSyncError) -> CliError {
 /// The command's end: exit 1 if there were nodes and none could be reached.
 pub(crate) fn verdict(report: &PlainSyncReport) -> Result<(), CliError> {
     let is_lost = !report.nodes.is_empty() && report.nodes.iter().all(|node| node.error.is_some());
-    if is_lost { Err(CliError::new(Code::Failed, "no node's registry log could be fetched")) } else { Ok(()) }
+    if is_lost {
+        Err(CliError::new(
+            Code::Failed,
+            "no node's registry log could be fetched",
+        ))
+    } else {
+        Ok(())
+    }
 }
 
 /// Why nothing was done, in words.
@@ -111,7 +141,10 @@ pub(crate) fn why(skipped: &Skipped) -> String {
 /// How it went, as `ssid sync` tells it.
 pub(crate) fn text(report: &PlainSyncReport, out: Output) -> String {
     if let Some(skipped) = &report.skipped {
-        return format!("Nothing was done. {}", out.paint(Tone::Warn, &clean(&why(skipped))));
+        return format!(
+            "Nothing was done. {}",
+            out.paint(Tone::Warn, &clean(&why(skipped)))
+        );
     }
     let row = |node: &NodeReport| {
         let found = node.comparison.unwrap_or_default();

@@ -18,14 +18,17 @@ use crate::table::{named, prose, whole};
 /// Decisions that are looked at for who disagreed.
 const LOOKED_AT: usize = 100;
 
-/// A heartbeat may be this much older than the certificates it should tell of: those were still under way.
+/// A heartbeat may be this much older than the certificates it should tell of: those were still
+/// under way.
 const UNDER_WAY: SignedDuration = SignedDuration::from_secs(5);
 
-/// Who agrees, is delayed, disagrees or is missing, and how many more may fail; exit 4 without a quorum
+/// Who agrees, is delayed, disagrees or is missing, and how many more may fail; exit 4 without a
+/// quorum
 ///
-/// Of each voter the worst that holds is said: it is missing (not connected), cannot sign (it starts, abstains, is
-/// read-only, or cannot read its registry), disagrees (its registry says something else than one of the last 100
-/// decisions, or than any that it found later), is delayed (it holds fewer certificates than this node), else it agrees.
+/// Of each voter the worst that holds is said: it is missing (not connected), cannot sign (it
+/// starts, abstains, is read-only, or cannot read its registry), disagrees (its registry says
+/// something else than one of the last 100 decisions, or than any that it found later), is delayed
+/// (it holds fewer certificates than this node), else it agrees.
 ///
 /// Examples:
 ///   ssid quorum
@@ -93,9 +96,14 @@ pub(crate) async fn run(_: &QuorumArgs, context: &Context) -> Result<()> {
     let nodes: Page<NodeView> = client.get(&["v1", "nodes"], &[]).await?;
     let records: Page<RecordView> = client.list(&["v1", "consensus"], &[], LOOKED_AT).await?;
     let quorum = judge(&status, &nodes.items, &records.items);
-    context.out.show(&quorum, |quorum| page(quorum, context.out))?;
+    context
+        .out
+        .show(&quorum, |quorum| page(quorum, context.out))?;
     if !quorum.has_quorum {
-        let message = format!("no quorum: weight {} of {} can sign", quorum.available_weight, quorum.quorum);
+        let message = format!(
+            "no quorum: weight {} of {} can sign",
+            quorum.available_weight, quorum.quorum
+        );
         let hint = "nothing is lost: events wait, and are decided when enough voters are back";
         return Err(CliError::new(Code::NoConsensus, message).hint(hint).into());
     }
@@ -103,10 +111,16 @@ pub(crate) async fn run(_: &QuorumArgs, context: &Context) -> Result<()> {
 }
 
 fn judge(status: &StatusView, nodes: &[NodeView], records: &[RecordView]) -> FederationHealth {
-    let voters: Vec<VoterHealth> =
-        nodes.iter().filter(|node| node.weight > 0).map(|node| voter(status, node, records)).collect();
-    let mut weights: Vec<u64> =
-        voters.iter().filter(|v| !matches!(v.health, Health::Missing | Health::Unable)).map(|v| v.weight).collect();
+    let voters: Vec<VoterHealth> = nodes
+        .iter()
+        .filter(|node| node.weight > 0)
+        .map(|node| voter(status, node, records))
+        .collect();
+    let mut weights: Vec<u64> = voters
+        .iter()
+        .filter(|v| !matches!(v.health, Health::Missing | Health::Unable))
+        .map(|v| v.weight)
+        .collect();
     let available_weight: u64 = weights.iter().sum();
     weights.sort_unstable_by(|a, b| b.cmp(a));
     let (mut left, quorum) = (available_weight, status.federation.quorum);
@@ -148,37 +162,67 @@ fn voter(status: &StatusView, node: &NodeView, records: &[RecordView]) -> VoterH
 
 fn missing(status: &StatusView, node: &NodeView) -> Option<(Health, String)> {
     let voting = &status.voting;
-    let connected: BTreeSet<_> = voting.connected_voters.iter().map(|voter| voter.node_id).collect();
+    let connected: BTreeSet<_> = voting
+        .connected_voters
+        .iter()
+        .map(|voter| voter.node_id)
+        .collect();
     if node.is_self || connected.contains(&node.node_id) {
         return None;
     }
-    let since =
-        node.last_seen.as_deref().map_or("never heard of".to_owned(), |at| format!("last seen {}", seconds(at)));
+    let since = node
+        .last_seen
+        .as_deref()
+        .map_or("never heard of".to_owned(), |at| {
+            format!("last seen {}", seconds(at))
+        });
     Some((Health::Missing, format!("not connected, {since}")))
 }
 
 /// It is there and signs no votes, as its heartbeat says.
 fn unable(node: &NodeView) -> Option<(Health, String)> {
-    let can_sign = node.can_sign.as_deref().filter(|can_sign| *can_sign != "yes")?;
+    let can_sign = node
+        .can_sign
+        .as_deref()
+        .filter(|can_sign| *can_sign != "yes")?;
     let why = node.can_sign_reason.as_deref().unwrap_or_default();
-    Some((Health::Unable, format!("{}: {}", clean(can_sign).replace('_', "-"), clean(why))))
+    Some((
+        Health::Unable,
+        format!("{}: {}", clean(can_sign).replace('_', "-"), clean(why)),
+    ))
 }
 
 fn disagrees(node: &NodeView, records: &[RecordView]) -> Option<(Health, String)> {
     if let Some(count) = node.divergences.filter(|count| *count > 0) {
         let noun = if count == 1 { "decision" } else { "decisions" };
-        return Some((Health::Disagrees, format!("its registry contradicts {count} {noun}")));
+        return Some((
+            Health::Disagrees,
+            format!("its registry contradicts {count} {noun}"),
+        ));
     }
-    let mut differing = records.iter().filter(|record| record.disagreeing_nodes.contains(&node.node_id));
+    let mut differing = records
+        .iter()
+        .filter(|record| record.disagreeing_nodes.contains(&node.node_id));
     // newest first
     let latest = differing.next()?;
     let (count, of) = (1 + differing.count(), records.len());
-    let what = format!("{} {}", clean(&latest.event_type), clean(&latest.event_version));
-    Some((Health::Disagrees, format!("in {count} of the last {of} decisions, the latest {what}")))
+    let what = format!(
+        "{} {}",
+        clean(&latest.event_type),
+        clean(&latest.event_version)
+    );
+    Some((
+        Health::Disagrees,
+        format!("in {count} of the last {of} decisions, the latest {what}"),
+    ))
 }
 
 /// It holds fewer certificates than this node held when its latest heartbeat came.
-fn delayed(status: &StatusView, node: &NodeView, records: &[RecordView]) -> Option<(Health, String)> {
+fn delayed(
+    status: &StatusView,
+    node: &NodeView,
+    records: &[RecordView],
+) -> Option<(Health, String)> {
     if node.is_self {
         return None;
     }
@@ -187,22 +231,47 @@ fn delayed(status: &StatusView, node: &NodeView, records: &[RecordView]) -> Opti
     };
     let told_of = seen.parse::<Timestamp>().ok()? - UNDER_WAY;
     let is_later = |record: &&RecordView| {
-        record.completed_at.as_deref().and_then(|at| at.parse::<Timestamp>().ok()).is_none_or(|at| at > told_of)
+        record
+            .completed_at
+            .as_deref()
+            .and_then(|at| at.parse::<Timestamp>().ok())
+            .is_none_or(|at| at > told_of)
     };
     let later = records.iter().filter(is_later).count();
     if later == LOOKED_AT {
         return None; // more was decided since than is looked at
     }
-    let behind =
-        status.statistics.certified.saturating_sub(later as u64).checked_sub(held).filter(|behind| *behind > 0)?;
-    Some((Health::Delayed, format!("{behind} certificates behind as of {}", seconds(seen))))
+    let behind = status
+        .statistics
+        .certified
+        .saturating_sub(later as u64)
+        .checked_sub(held)
+        .filter(|behind| *behind > 0)?;
+    Some((
+        Health::Delayed,
+        format!("{behind} certificates behind as of {}", seconds(seen)),
+    ))
 }
 
 fn page(quorum: &FederationHealth, out: Output) -> String {
-    let count = |health| quorum.voter_list.iter().filter(|voter| voter.health == health).count();
+    let count = |health| {
+        quorum
+            .voter_list
+            .iter()
+            .filter(|voter| voter.health == health)
+            .count()
+    };
     let mut text = String::new();
-    let (tone, word) = if quorum.has_quorum { (Tone::Good, "yes") } else { (Tone::Bad, "no") };
-    let FederationHealth { available_weight, total_weight, .. } = quorum;
+    let (tone, word) = if quorum.has_quorum {
+        (Tone::Good, "yes")
+    } else {
+        (Tone::Bad, "no")
+    };
+    let FederationHealth {
+        available_weight,
+        total_weight,
+        ..
+    } = quorum;
     // writing to a String does not fail
     let _ = writeln!(
         text,
@@ -221,9 +290,15 @@ fn page(quorum: &FederationHealth, out: Output) -> String {
     );
     let lying = match quorum.tolerated_weight {
         0 => "if one lied, two contradicting certificates would be possible".to_owned(),
-        weight => format!("members with {weight} of {total_weight} votes may lie, and no two certificates contradict"),
+        weight => format!(
+            "members with {weight} of {total_weight} votes may lie, and no two certificates contradict"
+        ),
     };
-    let _ = writeln!(text, "{}\n", out.paragraph(&format!("{} more may fail; {lying}", quorum.may_fail), 2));
+    let _ = writeln!(
+        text,
+        "{}\n",
+        out.paragraph(&format!("{} more may fail; {lying}", quorum.may_fail), 2)
+    );
     let row = |voter: &VoterHealth| {
         let (tone, word) = voter.health.word();
         vec![

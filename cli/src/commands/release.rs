@@ -20,9 +20,10 @@ use crate::output::{Output, Tone, clean, seconds};
 pub(crate) enum ReleaseCommand {
     /// Make the quarter's ZIP, with the SHA-256 of every file in it, and the release manifest
     ///
-    /// The same files give the same bytes. The registry log goes in as it stood when the release was recorded as an
-    /// event governance_release_published of this version, else as it is. The manifest names the commit that is
-    /// checked out; where Git does not tell it, no bundle is made without --allow-missing.
+    /// The same files give the same bytes. The registry log goes in as it stood when the release
+    /// was recorded as an event governance_release_published of this version, else as it is. The
+    /// manifest names the commit that is checked out; where Git does not tell it, no bundle is made
+    /// without --allow-missing.
     ///
     /// Examples:
     ///   ssid release bundle --repo /srv/governance
@@ -39,7 +40,8 @@ pub(crate) enum ReleaseCommand {
         #[arg(long)]
         allow_missing: bool,
     },
-    /// Verify a ZIP: every file's SHA-256, and that there is nothing else in it; exit 5 if it does not hold
+    /// Verify a ZIP: every file's SHA-256, and that there is nothing else in it; exit 5 if it does
+    /// not hold
     ///
     /// Example:
     ///   ssid release verify 05_documentation/releases/SSID_Quarterly_Release_2025-Q4.zip
@@ -57,22 +59,38 @@ pub(crate) async fn run(command: ReleaseCommand, context: &Context) -> Result<()
             let contents = release::verify(&file).map_err(refused)?;
             out.show(&contents, |contents| verified(contents, out))?;
         }
-        ReleaseCommand::Bundle { quarter, blueprint, allow_missing } => {
+        ReleaseCommand::Bundle {
+            quarter,
+            blueprint,
+            allow_missing,
+        } => {
             let Some(repo) = repository(context) else {
                 let error = CliError::usage("this is no governance repository");
-                return Err(error.hint("run this in one, or name it with --repo DIR").into());
+                return Err(error
+                    .hint("run this in one, or name it with --repo DIR")
+                    .into());
             };
-            let quarter = quarter.as_deref().map_or_else(|| Ok(Quarter::at(jiff::Timestamp::now())), Quarter::parse);
+            let quarter = quarter
+                .as_deref()
+                .map_or_else(|| Ok(Quarter::at(jiff::Timestamp::now())), Quarter::parse);
             let quarter = quarter.map_err(refused)?;
             let git_commit = match git::head_commit(&repo).await {
                 Ok(commit) => commit,
                 Err(why) if allow_missing => {
-                    context.out.remark(&format!("the commit is not known: {}", clean(&why.to_string())));
+                    context.out.remark(&format!(
+                        "the commit is not known: {}",
+                        clean(&why.to_string())
+                    ));
                     String::new()
                 }
                 Err(why) => {
-                    let error = CliError::new(Code::Failed, format!("the repository's commit is not known: {why}"));
-                    return Err(error.hint("see that Git can read it, or leave it out with --allow-missing").into());
+                    let error = CliError::new(
+                        Code::Failed,
+                        format!("the repository's commit is not known: {why}"),
+                    );
+                    return Err(error
+                        .hint("see that Git can read it, or leave it out with --allow-missing")
+                        .into());
                 }
             };
             let options = ReleaseOptions {
@@ -82,8 +100,11 @@ pub(crate) async fn run(command: ReleaseCommand, context: &Context) -> Result<()
                 allow_missing,
                 at: seconds(&iso(now())),
             };
-            let made =
-                release::bundle(&RegistryPaths::choose(Some(&repo), context.home.root()), &options).map_err(refused)?;
+            let made = release::bundle(
+                &RegistryPaths::choose(Some(&repo), context.home.root()),
+                &options,
+            )
+            .map_err(refused)?;
             out.show(&made, |made| bundled(made, out))?;
         }
     }
@@ -100,12 +121,19 @@ fn refused(error: ReleaseError) -> CliError {
 }
 
 fn bundled(made: &ReleaseManifest, out: Output) -> String {
-    let commit = if made.git_commit.is_empty() { "unknown".to_owned() } else { clean(&made.git_commit) };
+    let commit = if made.git_commit.is_empty() {
+        "unknown".to_owned()
+    } else {
+        clean(&made.git_commit)
+    };
     let mut text = out.fields(&[
         ("Bundle", clean(&made.artifact)),
         ("Version", clean(&made.version)),
         ("SHA-256", made.hash.clone()),
-        ("Files", format!("{}, {} bytes", made.file_count, made.bundle_size_bytes)),
+        (
+            "Files",
+            format!("{}, {} bytes", made.file_count, made.bundle_size_bytes),
+        ),
         ("Compliance", clean(&made.compliance_score)),
         ("Commit", commit),
     ]);
@@ -117,9 +145,19 @@ fn bundled(made: &ReleaseManifest, out: Output) -> String {
 
 fn verified(contents: &Contents, out: Output) -> String {
     let row = |file: &release::BundledFile| {
-        vec![out.plain(clean(&file.name)), out.plain(file.bytes), out.plain(clean(&file.sha256))]
+        vec![
+            out.plain(clean(&file.name)),
+            out.plain(file.bytes),
+            out.plain(clean(&file.sha256)),
+        ]
     };
-    let table = out.table(&["FILE", "BYTES", "SHA-256"], contents.files.iter().map(row));
-    let held = out.paint(Tone::Good, &format!("release {} holds", clean(&contents.quarter)));
+    let table = out.table(
+        &["FILE", "BYTES", "SHA-256"],
+        contents.files.iter().map(row),
+    );
+    let held = out.paint(
+        Tone::Good,
+        &format!("release {} holds", clean(&contents.quarter)),
+    );
     format!("{table}\n{held}: {} files", contents.files.len())
 }

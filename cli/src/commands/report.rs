@@ -14,7 +14,8 @@ use crate::error::CliError;
 
 /// Write the compliance report of a month, as the running node holds it
 ///
-/// Markdown on standard output, JSON with --json; with -o both into files. What is not known is called unknown.
+/// Markdown on standard output, JSON with --json; with -o both into files. What is not known is
+/// called unknown.
 ///
 /// Examples:
 ///   ssid report --month 2026-10
@@ -35,7 +36,11 @@ fn month(text: &str) -> Result<String, String> {
 }
 
 pub(crate) async fn run(args: ReportArgs, context: &Context) -> Result<()> {
-    let query: Vec<_> = args.month.map(|month| ("month", month)).into_iter().collect();
+    let query: Vec<_> = args
+        .month
+        .map(|month| ("month", month))
+        .into_iter()
+        .collect();
     let report: ComplianceReport = context.client()?.get(&["v1", "report"], &query).await?;
     let dashboard = places(context)?.dashboard().unwrap_or_else(|error| {
         context.out.remark(&error);
@@ -50,16 +55,23 @@ pub(crate) async fn run(args: ReportArgs, context: &Context) -> Result<()> {
         return Ok(context.out.line(report::page(&report).trim_end())?);
     };
     let (page, data) = (path.with_extension("md"), path.with_extension("json"));
-    if path.extension().is_none_or(|extension| extension != "md" && extension != "json") {
-        return Err(
-            CliError::usage(format!("'{}' should end in .md or .json; both are written", path.display())).into()
-        );
+    if path
+        .extension()
+        .is_none_or(|extension| extension != "md" && extension != "json")
+    {
+        return Err(CliError::usage(format!(
+            "'{}' should end in .md or .json; both are written",
+            path.display()
+        ))
+        .into());
     }
     let mut document = serde_json::to_vec_pretty(&report)?;
     document.push(b'\n');
     put(&page, report::page(&report).as_bytes())?;
     put(&data, &document)?;
-    context.out.show(&report, |_| format!("{}\n{}", page.display(), data.display()))?;
+    context.out.show(&report, |_| {
+        format!("{}\n{}", page.display(), data.display())
+    })?;
     Ok(())
 }
 

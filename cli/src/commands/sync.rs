@@ -14,12 +14,13 @@ use crate::table::{named, prose, whole};
 
 /// Sync now: ask the connected members, fetch the others' Git branches, publish the own
 ///
-/// In a governance repository whose nodes have no keys yet, and where none was made here, their plain registry logs are
-/// fetched and compared instead; what a quorum of all of them has is appended if the configuration says so.
+/// In a governance repository whose nodes have no keys yet, and where none was made here, their
+/// plain registry logs are fetched and compared instead; what a quorum of all of them has is
+/// appended if the configuration says so.
 ///
-/// Without --force nothing is done if the last sync is less than sync_settings.interval_minutes ago. With it the own
-/// branch is published again if somebody has removed it. Exit 1 if no member's branch could be fetched, or the own one
-/// was not published.
+/// Without --force nothing is done if the last sync is less than sync_settings.interval_minutes
+/// ago. With it the own branch is published again if somebody has removed it. Exit 1 if no member's
+/// branch could be fetched, or the own one was not published.
 ///
 /// Examples:
 ///   ssid sync --force
@@ -54,22 +55,37 @@ pub(crate) async fn run(args: &SyncArgs, context: &Context) -> Result<()> {
         Road::Live => "live",
         Road::Git => "git",
     };
-    let query = [("force", args.force.to_string()), ("transport", road.to_owned())];
+    let query = [
+        ("force", args.force.to_string()),
+        ("transport", road.to_owned()),
+    ];
     let bar = context.out.progress(None, "syncing");
-    let outcome = context.client()?.post::<SyncOutcome>(&["v1", "sync"], &query, Vec::new()).await;
+    let outcome = context
+        .client()?
+        .post::<SyncOutcome>(&["v1", "sync"], &query, Vec::new())
+        .await;
     bar.finish_and_clear();
     let outcome = outcome?;
-    context.out.show(&outcome, |outcome| text(outcome, context.out))?;
+    context
+        .out
+        .show(&outcome, |outcome| text(outcome, context.out))?;
     Ok(verdict(&outcome)?)
 }
 
-/// Exit 1 if there were branches and none could be fetched, or if the own one was to be published and was not.
+/// Exit 1 if there were branches and none could be fetched, or if the own one was to be published
+/// and was not.
 pub(super) fn verdict(outcome: &SyncOutcome) -> Result<(), CliError> {
     if outcome.own_published == Some(false) {
-        return Err(CliError::new(Code::Failed, "the own branch was not published"));
+        return Err(CliError::new(
+            Code::Failed,
+            "the own branch was not published",
+        ));
     }
     if outcome.git_fetched > 0 && outcome.git_failed == outcome.git_fetched {
-        return Err(CliError::new(Code::Failed, "no member's branch could be fetched"));
+        return Err(CliError::new(
+            Code::Failed,
+            "no member's branch could be fetched",
+        ));
     }
     Ok(())
 }
@@ -78,12 +94,15 @@ pub(super) fn verdict(outcome: &SyncOutcome) -> Result<(), CliError> {
 async fn plain(args: &SyncArgs, context: &Context) -> Result<bool> {
     let repo = repository(context);
     let paths = RegistryPaths::choose(repo.as_deref(), context.home.root());
-    let has_nodes = repo.is_some() && paths.federation_manifest.exists() || context.home.known_members().exists();
+    let has_nodes = repo.is_some() && paths.federation_manifest.exists()
+        || context.home.known_members().exists();
     if context.home.voting_key().exists() || args.transport == Road::Live || !has_nodes {
         return Ok(false);
     }
     let report = plain_sync::run(context, &paths, args.force).await?;
-    context.out.show(&report, |report| plain_sync::text(report, context.out))?;
+    context
+        .out
+        .show(&report, |report| plain_sync::text(report, context.out))?;
     plain_sync::verdict(&report)?;
     Ok(true)
 }
@@ -104,9 +123,17 @@ fn text(outcome: &SyncOutcome, out: Output) -> String {
         lines.push("Nothing was done.".to_owned());
     }
     if let Some(plain) = &outcome.plain {
-        lines.push(format!("Members without a key\n{}", plain_sync::text(plain, out)));
+        lines.push(format!(
+            "Members without a key\n{}",
+            plain_sync::text(plain, out)
+        ));
     }
-    lines.extend(outcome.remarks.iter().map(|remark| out.paint(Tone::Warn, &clean(remark))));
+    lines.extend(
+        outcome
+            .remarks
+            .iter()
+            .map(|remark| out.paint(Tone::Warn, &clean(remark))),
+    );
     lines.join("\n")
 }
 
@@ -127,7 +154,14 @@ fn table(members: &[MemberSync], out: Output) -> String {
         ]
     };
     out.table(
-        &[named("NAME", 8), prose("STATE"), whole("LAST SYNC"), whole("LINES"), whole("BAD"), whole("REWRITTEN")],
+        &[
+            named("NAME", 8),
+            prose("STATE"),
+            whole("LAST SYNC"),
+            whole("LINES"),
+            whole("BAD"),
+            whole("REWRITTEN"),
+        ],
         members.iter().map(row),
     )
 }

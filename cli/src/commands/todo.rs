@@ -11,7 +11,8 @@ use crate::output::{Output, Tone, clean, counted, seconds, short, when};
 /// How many of a kind are listed.
 const LISTED: usize = 100;
 
-/// What waits for you, the operator of this node: since when, until when, and what happens if you do nothing
+/// What waits for you, the operator of this node: since when, until when, and what happens if you
+/// do nothing
 ///
 /// Each with the command for every answer. Exit 0 also if there is something.
 ///
@@ -43,17 +44,27 @@ pub(crate) async fn run(_: &TodoArgs, context: &Context) -> Result<()> {
     let client = context.client()?;
     let status: StatusView = client.get(&["v1", "status"], &[]).await?;
     let conflicts: Page<ConflictView> = client.list(&["v1", "conflicts"], &[], LISTED).await?;
-    let reviews: Page<EventView> = client.list(&["v1", "events"], &[("review", "true".to_owned())], LISTED).await?;
+    let reviews: Page<EventView> = client
+        .list(&["v1", "events"], &[("review", "true".to_owned())], LISTED)
+        .await?;
     let mut todo: Vec<Todo> = of_the_node(&status);
     todo.extend(conflicts.items.iter().filter_map(of_conflict));
     for event in &reviews.items {
         // since when it is open here; it may be decided meanwhile
         let id = event.subject_id.to_string();
-        let open = client.get::<ConflictView>(&["v1", "conflicts", &id], &[]).await.ok();
+        let open = client
+            .get::<ConflictView>(&["v1", "conflicts", &id], &[])
+            .await
+            .ok();
         todo.push(of_review(event, open.map(|open| open.since)));
     }
-    let todo = Page { items: todo, next: None };
-    context.out.show(&todo, |todo| page(&todo.items, context.out))?;
+    let todo = Page {
+        items: todo,
+        next: None,
+    };
+    context
+        .out
+        .show(&todo, |todo| page(&todo.items, context.out))?;
     Ok(())
 }
 
@@ -63,18 +74,28 @@ fn of_conflict(conflict: &ConflictView) -> Option<Todo> {
         return None;
     }
     let subject = conflict.subject.as_ref();
-    let what =
-        subject.map_or_else(|| short(&conflict.subject_id), |s| format!("{} {}", clean(&s.event), clean(&s.version)));
+    let what = subject.map_or_else(
+        || short(&conflict.subject_id),
+        |s| format!("{} {}", clean(&s.event), clean(&s.version)),
+    );
     let id = short(&conflict.subject_id);
     let choose = conflict.candidates.iter().map(|candidate| {
-        format!("ssid conflicts resolve {id} --choose {} --reason TEXT", short(&candidate.event_hash))
+        format!(
+            "ssid conflicts resolve {id} --choose {} --reason TEXT",
+            short(&candidate.event_hash)
+        )
     });
     let versions = conflict.candidates.iter().map(|candidate| {
-        let commit = candidate.event.as_ref().map_or_else(|| "?".to_owned(), |e| short(&clean(&e.commit_hash)));
+        let commit = candidate
+            .event
+            .as_ref()
+            .map_or_else(|| "?".to_owned(), |e| short(&clean(&e.commit_hash)));
         format!("{} of commit {commit}", short(&candidate.event_hash))
     });
     let versions: Vec<_> = versions.collect();
-    let commands = std::iter::once(format!("ssid conflicts show {id}")).chain(choose).collect();
+    let commands = std::iter::once(format!("ssid conflicts show {id}"))
+        .chain(choose)
+        .collect();
     Some(Todo {
         kind: "conflict",
         what: format!(
@@ -84,7 +105,8 @@ fn of_conflict(conflict: &ConflictView) -> Option<Todo> {
         ),
         since: Some(conflict.since.clone()),
         until: None,
-        otherwise: "nothing is certified for it, for good, until enough operators choose the same".to_owned(),
+        otherwise: "nothing is certified for it, for good, until enough operators choose the same"
+            .to_owned(),
         commands,
     })
 }
@@ -98,11 +120,16 @@ fn of_review(event: &EventView, since: Option<String>) -> Todo {
             "{} {}: {}",
             clean(&event.event.event),
             clean(&event.event.version),
-            review.map_or_else(|| "it waits for your word".to_owned(), |review| clean(&review.explanation))
+            review.map_or_else(
+                || "it waits for your word".to_owned(),
+                |review| clean(&review.explanation)
+            )
         ),
         since,
         until: review.and_then(|review| review.until.clone()),
-        otherwise: "this node votes for none of the versions then; the others may still decide without it".to_owned(),
+        otherwise:
+            "this node votes for none of the versions then; the others may still decide without it"
+                .to_owned(),
         commands: vec![
             format!("ssid events show {hash}"),
             format!("ssid events endorse {hash} --reason TEXT"),
@@ -115,33 +142,68 @@ fn of_review(event: &EventView, since: Option<String>) -> Todo {
 fn of_the_node(status: &StatusView) -> Vec<Todo> {
     let mut todo = Vec::new();
     let mut add = |kind, what: String, otherwise: &str, commands: &[&str]| {
-        let commands = commands.iter().map(|command| (*command).to_owned()).collect();
-        todo.push(Todo { kind, what, since: None, until: None, otherwise: otherwise.to_owned(), commands });
+        let commands = commands
+            .iter()
+            .map(|command| (*command).to_owned())
+            .collect();
+        todo.push(Todo {
+            kind,
+            what,
+            since: None,
+            until: None,
+            otherwise: otherwise.to_owned(),
+            commands,
+        });
     };
     let voting = &status.voting;
     if let Some(why) = &voting.read_only {
         let otherwise = "this node votes for nothing, and is missing to the others";
-        add("node", format!("this node is read-only: {}", clean(why)), otherwise, &["ssid status"]);
+        add(
+            "node",
+            format!("this node is read-only: {}", clean(why)),
+            otherwise,
+            &["ssid status"],
+        );
     }
     if let Some(why) = &voting.abstaining {
         let otherwise = "this node votes for nothing, and is missing to the others";
-        add("node", format!("this node abstains: {}", clean(why)), otherwise, &["ssid status"]);
+        add(
+            "node",
+            format!("this node abstains: {}", clean(why)),
+            otherwise,
+            &["ssid status"],
+        );
     }
     if !voting.has_quorum {
-        let why = voting.waiting_for.first().map_or_else(|| "too few members can vote".to_owned(), |why| clean(why));
+        let why = voting
+            .waiting_for
+            .first()
+            .map_or_else(|| "too few members can vote".to_owned(), |why| clean(why));
         let what = format!("nothing can be decided now: it waits for {why}");
         let otherwise = "nothing is certified until they are back; nothing is lost";
         add("node", what, otherwise, &["ssid quorum", "ssid nodes list"]);
     }
     let evidence = status.members.evidence;
     if evidence > 0 {
-        let what = format!("{} that a member contradicted itself", counted(evidence, "proof", "proofs"));
-        let otherwise = "its trust is 0 on this node; it keeps its vote until the members are changed";
+        let what = format!(
+            "{} that a member contradicted itself",
+            counted(evidence, "proof", "proofs")
+        );
+        let otherwise =
+            "its trust is 0 on this node; it keeps its vote until the members are changed";
         add("evidence", what, otherwise, &["ssid evidence list"]);
     }
     if status.outbox.notifications > 0 {
-        let what = format!("{} not delivered", counted(status.outbox.notifications, "notification", "notifications"));
-        add("notifications", what, "they are tried again, and given up in the end", &["ssid telemetry outbox list"]);
+        let what = format!(
+            "{} not delivered",
+            counted(status.outbox.notifications, "notification", "notifications")
+        );
+        add(
+            "notifications",
+            what,
+            "they are tried again, and given up in the end",
+            &["ssid telemetry outbox list"],
+        );
     }
     todo
 }
@@ -152,11 +214,26 @@ fn page(todo: &[Todo], out: Output) -> String {
     }
     let one = |todo: &Todo| {
         let what = out.paint(Tone::Warn, &out.paragraph(&todo.what, 2));
-        let since = todo.since.as_deref().map(|at| format!("  since      {}\n", when(at))).unwrap_or_default();
-        let until = todo.until.as_deref().map(|at| format!("  until      {}\n", seconds(at))).unwrap_or_default();
+        let since = todo
+            .since
+            .as_deref()
+            .map(|at| format!("  since      {}\n", when(at)))
+            .unwrap_or_default();
+        let until = todo
+            .until
+            .as_deref()
+            .map(|at| format!("  until      {}\n", seconds(at)))
+            .unwrap_or_default();
         let otherwise = out.paragraph(&todo.otherwise, 13);
-        let commands: Vec<_> = todo.commands.iter().map(|command| format!("    {command}\n")).collect();
-        format!("{what}\n{since}{until}  otherwise  {otherwise}\n{}", commands.concat())
+        let commands: Vec<_> = todo
+            .commands
+            .iter()
+            .map(|command| format!("    {command}\n"))
+            .collect();
+        format!(
+            "{what}\n{since}{until}  otherwise  {otherwise}\n{}",
+            commands.concat()
+        )
     };
     todo.iter().map(one).collect::<Vec<_>>().join("\n")
 }
@@ -178,9 +255,11 @@ mod tests {
             commands: vec!["ssid events endorse 17973e79".to_owned()],
         };
         let text = page(&[todo], out);
-        for words in
-            ["until      2026-12-01T00:00:00Z", "otherwise  this node votes for none", "    ssid events endorse"]
-        {
+        for words in [
+            "until      2026-12-01T00:00:00Z",
+            "otherwise  this node votes for none",
+            "    ssid events endorse",
+        ] {
             assert!(text.contains(words), "{words}: {text}");
         }
     }

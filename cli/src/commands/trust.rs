@@ -93,8 +93,14 @@ pub(crate) async fn run(command: TrustCommand, context: &Context) -> Result<()> 
 
 async fn adjust(change: &str, args: AdjustArgs, client: &Client, out: Output) -> Result<()> {
     let AdjustArgs { id, reason, by } = args;
-    let request = TrustRequest { change: change.to_owned(), reason, by };
-    let one: TrustView = client.post_json(&["v1", "trust", &id], &[], &request).await?;
+    let request = TrustRequest {
+        change: change.to_owned(),
+        reason,
+        by,
+    };
+    let one: TrustView = client
+        .post_json(&["v1", "trust", &id], &[], &request)
+        .await?;
     out.show(&one, |one| page(one, out))?;
     Ok(())
 }
@@ -118,14 +124,27 @@ fn table(all: &[TrustView], out: Output) -> String {
         ]
     };
     out.table(
-        &[whole("NODE"), named("NAME", 8), named("ORGANIZATION", 10).goes(1), whole("SCORE"), whole("TRUST")],
+        &[
+            whole("NODE"),
+            named("NAME", 8),
+            named("ORGANIZATION", 10).goes(1),
+            whole("SCORE"),
+            whole("TRUST"),
+        ],
         all.iter().map(row),
     )
 }
 
 fn title(trust: &TrustView, out: Output) -> String {
-    let score = out.paint(tone(trust.trust_score), &format!("{} {}", trust.trust_score, band(&trust.trust_label)));
-    format!("{} of {}: {score}", clean(&trust.node_name), clean(&trust.organization))
+    let score = out.paint(
+        tone(trust.trust_score),
+        &format!("{} {}", trust.trust_score, band(&trust.trust_label)),
+    );
+    format!(
+        "{} of {}: {score}",
+        clean(&trust.node_name),
+        clean(&trust.organization)
+    )
 }
 
 /// The points by their causes, and what the score changes.
@@ -135,42 +154,82 @@ fn page(trust: &TrustView, out: Output) -> String {
         let sum = sums.entry(&change.reason).or_default();
         *sum = (sum.0 + change.points, sum.1 + 1);
     }
-    let effects = trust.effects.iter().map(|effect| out.paint(Tone::Warn, &format!("  {effect}")));
-    let text = [title(trust, out)].into_iter().chain(effects).collect::<Vec<_>>().join("\n");
+    let effects = trust
+        .effects
+        .iter()
+        .map(|effect| out.paint(Tone::Warn, &format!("  {effect}")));
+    let text = [title(trust, out)]
+        .into_iter()
+        .chain(effects)
+        .collect::<Vec<_>>()
+        .join("\n");
     if trust.changes.is_empty() {
         return text + "\nno changes: where every member starts";
     }
     let row = |(reason, (points, times)): (&&str, &(i32, u64))| {
         let tone = if *points < 0 { Tone::Bad } else { Tone::Good };
-        vec![out.plain(reason), out.plain(times), out.cell(tone, format!("{points:+}"))]
+        vec![
+            out.plain(reason),
+            out.plain(times),
+            out.cell(tone, format!("{points:+}")),
+        ]
     };
-    format!("{text}\n{}", out.table(&["REASON", "TIMES", "POINTS"], sums.iter().map(row)))
+    format!(
+        "{text}\n{}",
+        out.table(&["REASON", "TIMES", "POINTS"], sums.iter().map(row))
+    )
 }
 
 /// Every row with the running sum.
 fn ledger(trust: &TrustView, out: Output) -> String {
     let about = |change: &TrustChangeView| match &change.note {
         Some(note) => format!("{}: {}", clean(&note.by), clean(&note.words)),
-        None => change.about.as_deref().map_or_else(|| short(&clean(&change.reference)), clean),
+        None => change
+            .about
+            .as_deref()
+            .map_or_else(|| short(&clean(&change.reference)), clean),
     };
     let row = |change: &TrustChangeView| {
         vec![
             out.plain(when(&change.at)),
-            out.cell(if change.points < 0 { Tone::Bad } else { Tone::Good }, format!("{:+}", change.points)),
+            out.cell(
+                if change.points < 0 {
+                    Tone::Bad
+                } else {
+                    Tone::Good
+                },
+                format!("{:+}", change.points),
+            ),
             out.plain(change.trust_score),
             out.plain(&change.reason),
             out.plain(about(change)),
         ]
     };
     if trust.changes.is_empty() {
-        return format!("{}\nno changes: where every member starts", title(trust, out));
+        return format!(
+            "{}\nno changes: where every member starts",
+            title(trust, out)
+        );
     }
-    let columns = [whole("AT"), whole("POINTS"), whole("SCORE"), whole("REASON"), prose("ABOUT")];
+    let columns = [
+        whole("AT"),
+        whole("POINTS"),
+        whole("SCORE"),
+        whole("REASON"),
+        prose("ABOUT"),
+    ];
     let rows = out.table(&columns, trust.changes.iter().map(row));
     let rules = [whole("REASON"), whole("POINTS"), prose("COUNTS")];
     let rule = |rule: &TrustRuleView| {
-        vec![out.plain(&rule.reason), out.plain(format!("{:+}", rule.points)), out.plain(&rule.limit)]
+        vec![
+            out.plain(&rule.reason),
+            out.plain(format!("{:+}", rule.points)),
+            out.plain(&rule.limit),
+        ]
     };
     let rules = out.table(&rules, trust.rules.iter().map(rule));
-    format!("{}\n{rows}\n\nHow points are counted here:\n{rules}", title(trust, out))
+    format!(
+        "{}\n{rows}\n\nHow points are counted here:\n{rules}",
+        title(trust, out)
+    )
 }

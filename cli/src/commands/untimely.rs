@@ -1,4 +1,5 @@
-//! `ssid events endorse --untimely`: takes over what another member's old log has, after people have looked at the list.
+//! `ssid events endorse --untimely`: takes over what another member's old log has, after people
+//! have looked at the list.
 
 use std::io::{self, IsTerminal as _, Write as _};
 
@@ -48,9 +49,15 @@ struct TakenOver {
 }
 
 fn instant(text: &str) -> Result<Timestamp, String> {
-    let of_day = |text: &str| text.parse::<Date>().ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok();
+    let of_day = |text: &str| {
+        text.parse::<Date>()
+            .ok()?
+            .to_zoned(jiff::tz::TimeZone::UTC)
+            .ok()
+    };
     let date = of_day(text).map(|day| day.timestamp());
-    date.or_else(|| text.parse().ok()).ok_or_else(|| "expected a date (2024-12-31) or a time in UTC".to_owned())
+    date.or_else(|| text.parse().ok())
+        .ok_or_else(|| "expected a date (2024-12-31) or a time in UTC".to_owned())
 }
 
 pub(crate) async fn run(args: &UntimelyArgs, said: &SaidArgs, context: &Context) -> Result<()> {
@@ -61,19 +68,34 @@ pub(crate) async fn run(args: &UntimelyArgs, said: &SaidArgs, context: &Context)
     let query = [("review", "true".to_owned())];
     let waiting: Page<EventView> = client.list(&["v1", "events"], &query, LISTED).await?;
     let is_wanted = |event: &EventView| {
-        let is_untimely = event.review.as_ref().is_some_and(|review| review.reason == ReviewReason::Untimely);
-        let is_before =
-            args.until.is_none_or(|until| event.event.timestamp.parse::<Timestamp>().is_ok_and(|at| at < until));
+        let is_untimely = event
+            .review
+            .as_ref()
+            .is_some_and(|review| review.reason == ReviewReason::Untimely);
+        let is_before = args.until.is_none_or(|until| {
+            event
+                .event
+                .timestamp
+                .parse::<Timestamp>()
+                .is_ok_and(|at| at < until)
+        });
         event.announced_by == Some(node.node_id) && is_untimely && is_before
     };
     let events: Vec<EventView> = waiting.items.into_iter().filter(is_wanted).collect();
     if !out.is_json() {
         out.line(&list(&events, &node, out))?;
     }
-    let mut done = TakenOver { items: Vec::new(), next: None, endorsed: 0, certified: 0 };
+    let mut done = TakenOver {
+        items: Vec::new(),
+        next: None,
+        endorsed: 0,
+        certified: 0,
+    };
     if !events.is_empty() && !args.yes && !asked(out, events.len())? {
         let message = "nothing was endorsed";
-        return Err(CliError::new(Code::Failed, message).hint("look at the list, then add --yes").into());
+        return Err(CliError::new(Code::Failed, message)
+            .hint("look at the list, then add --yes")
+            .into());
     }
     let bar = out.progress(Some(events.len() as u64), "endorsed");
     for event in &events {
@@ -107,9 +129,16 @@ fn list(events: &[EventView], node: &NodeView, out: Output) -> String {
             out.plain(event.event.commit_hash.chars().take(12).collect::<String>()),
         ]
     };
-    let table = out.table(&["HASH", "EVENT", "VERSION", "HAPPENED", "COMMIT"], events.iter().take(SHOWN).map(row));
+    let table = out.table(
+        &["HASH", "EVENT", "VERSION", "HAPPENED", "COMMIT"],
+        events.iter().take(SHOWN).map(row),
+    );
     let more = events.len().saturating_sub(SHOWN);
-    let more = if more > 0 { format!("\n… and {more} more: ssid events list --state review") } else { String::new() };
+    let more = if more > 0 {
+        format!("\n… and {more} more: ssid events list --state review")
+    } else {
+        String::new()
+    };
     format!("{table}{more}")
 }
 
@@ -119,9 +148,15 @@ fn asked(out: Output, count: usize) -> Result<bool> {
         return Ok(false);
     }
     let what = counted(count as u64, "event", "events");
-    write!(io::stdout(), "Endorse {what}: this node then votes that they are right? [y/N] ")?;
+    write!(
+        io::stdout(),
+        "Endorse {what}: this node then votes that they are right? [y/N] "
+    )?;
     io::stdout().flush()?;
     let mut answer = String::new();
     io::stdin().read_line(&mut answer)?;
-    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+    Ok(matches!(
+        answer.trim().to_ascii_lowercase().as_str(),
+        "y" | "yes"
+    ))
 }

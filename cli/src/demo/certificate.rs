@@ -14,28 +14,50 @@ use crate::cluster::Cluster;
 use crate::error::Code;
 use crate::output::{clean, short};
 
-/// Exports the certificate of the disputed event from node `index`, verifies it with the very command that people
-/// type, and shows that a copy with one changed digit does not verify.
+/// Exports the certificate of the disputed event from node `index`, verifies it with the very
+/// command that people type, and shows that a copy with one changed digit does not verify.
 pub(super) async fn check(cluster: &Cluster, index: usize) -> Result<Shown> {
     let (event, version) = sample::disputed();
     let held = Held::of(cluster, index).await?;
-    let hash = held.find(event, version).and_then(|r| r.consensus_hash).context("the event is not certified")?;
-    let text = cluster.client(index)?.get_text(&["v1", "certificates", &hash.to_string()]).await?;
-    let (good, bad) = (cluster.dir().join("certificate.json"), cluster.dir().join("spoiled.json"));
+    let hash = held
+        .find(event, version)
+        .and_then(|r| r.consensus_hash)
+        .context("the event is not certified")?;
+    let text = cluster
+        .client(index)?
+        .get_text(&["v1", "certificates", &hash.to_string()])
+        .await?;
+    let (good, bad) = (
+        cluster.dir().join("certificate.json"),
+        cluster.dir().join("spoiled.json"),
+    );
     fs::write(&good, &text)?;
     fs::write(&bad, spoil(&text)?)?;
 
     let verified = verify(&good, &cluster.genesis()).await?;
-    ensure!(verified.status.success(), "the certificate does not verify: {}", reason(&verified));
-    let answer: Value = serde_json::from_slice(&verified.stdout).context("the verifier's answer is no JSON")?;
-    ensure!(answer["event_hash"] == json!(hash), "another event was verified");
+    ensure!(
+        verified.status.success(),
+        "the certificate does not verify: {}",
+        reason(&verified)
+    );
+    let answer: Value =
+        serde_json::from_slice(&verified.stdout).context("the verifier's answer is no JSON")?;
+    ensure!(
+        answer["event_hash"] == json!(hash),
+        "another event was verified"
+    );
     let signers = answer["signers"].as_array().map_or(0, Vec::len);
 
     let refused = verify(&bad, &cluster.genesis()).await?;
     let code = refused.status.code();
-    ensure!(code == Some(Code::Verification as i32), "a spoiled certificate was not refused (exit {code:?})");
+    ensure!(
+        code == Some(Code::Verification as i32),
+        "a spoiled certificate was not refused (exit {code:?})"
+    );
     let why: String = reason(&refused).chars().take_while(|c| *c != ';').collect();
-    let brief = why.split_once(" must ").map_or(why.as_str(), |(field, _)| field);
+    let brief = why
+        .split_once(" must ")
+        .map_or(why.as_str(), |(field, _)| field);
     let line = format!(
         "a certificate verified offline with only the genesis file: {event} {version}, signed by {signers} nodes"
     );
@@ -52,9 +74,19 @@ pub(super) async fn check(cluster: &Cluster, index: usize) -> Result<Shown> {
 /// The certificate with one digit of its first signature changed.
 fn spoil(text: &str) -> Result<String> {
     const KEY: &str = "\"signature\"";
-    let key = text.find(KEY).context("a certificate without a signature")? + KEY.len();
-    let digit = text[key..].find(|c: char| c.is_ascii_hexdigit()).context("a signature without digits")? + key;
-    let other = if text[digit..].starts_with('0') { "1" } else { "0" };
+    let key = text
+        .find(KEY)
+        .context("a certificate without a signature")?
+        + KEY.len();
+    let digit = text[key..]
+        .find(|c: char| c.is_ascii_hexdigit())
+        .context("a signature without digits")?
+        + key;
+    let other = if text[digit..].starts_with('0') {
+        "1"
+    } else {
+        "0"
+    };
     Ok(format!("{}{other}{}", &text[..digit], &text[digit + 1..]))
 }
 
@@ -62,17 +94,29 @@ fn spoil(text: &str) -> Result<String> {
 async fn verify(file: &Path, genesis: &Path) -> Result<Output> {
     let program = std::env::current_exe().context("cannot find this program's own file")?;
     let mut command = tokio::process::Command::new(program);
-    command.args(["--json", "certificate", "verify"]).arg(file).arg("--genesis").arg(genesis);
-    command.env_remove("SSID_DATA").stdin(Stdio::null()).kill_on_drop(true);
+    command
+        .args(["--json", "certificate", "verify"])
+        .arg(file)
+        .arg("--genesis")
+        .arg(genesis);
+    command
+        .env_remove("SSID_DATA")
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
     command.output().await.context("cannot start the verifier")
 }
 
 /// Why it refused, without the file's name.
 fn reason(output: &Output) -> String {
     let error: Value = serde_json::from_slice(&output.stderr).unwrap_or_default();
-    let text =
-        error["error"].as_str().map_or_else(|| String::from_utf8_lossy(&output.stderr).into_owned(), str::to_owned);
-    clean(text.split_once(".json: ").map_or(text.as_str(), |(_, why)| why))
+    let text = error["error"].as_str().map_or_else(
+        || String::from_utf8_lossy(&output.stderr).into_owned(),
+        str::to_owned,
+    );
+    clean(
+        text.split_once(".json: ")
+            .map_or(text.as_str(), |(_, why)| why),
+    )
 }
 
 #[cfg(test)]

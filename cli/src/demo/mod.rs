@@ -1,7 +1,7 @@
 //! `ssid demo`: the tour, with real node processes on loopback.
 //!
-//! Every step waits for a condition and fails at a deadline. Whatever happens, no process is left running; the
-//! directory is left only if a step did not hold, or with `--keep`.
+//! Every step waits for a condition and fails at a deadline. Whatever happens, no process is left
+//! running; the directory is left only if a step did not hold, or with `--keep`.
 
 mod certificate;
 mod report;
@@ -26,10 +26,12 @@ use tour::Tour;
 /// Where the directory goes if the usual place's path is too long for a socket.
 const SHORT: &str = "/tmp";
 
-/// Watch a federation decide: nodes on this machine, a registry log, one node that differs, one that is killed
+/// Watch a federation decide: nodes on this machine, a registry log, one node that differs, one
+/// that is killed
 ///
-/// Starts real nodes on loopback, gives each a sample registry log, kills and restarts one, and shows what they
-/// certified, whom they trust, and a certificate verified offline. Exit 0 only if all of it held.
+/// Starts real nodes on loopback, gives each a sample registry log, kills and restarts one, and
+/// shows what they certified, whom they trust, and a certificate verified offline. Exit 0 only if
+/// all of it held.
 ///
 /// Examples:
 ///   ssid demo
@@ -66,8 +68,12 @@ pub(crate) async fn run(args: DemoArgs, context: &Context) -> Result<()> {
 fn directory(nodes: usize) -> Result<TempDir> {
     let make = |above: &Path| tempfile::Builder::new().prefix("ssid-").tempdir_in(above);
     let above = std::env::temp_dir();
-    let dir = make(&above).with_context(|| format!("cannot make a directory in {}", above.display()))?;
-    if Home::new(dir.path().join(format!("node-{nodes}"))).api_socket().is_ok() {
+    let dir =
+        make(&above).with_context(|| format!("cannot make a directory in {}", above.display()))?;
+    if Home::new(dir.path().join(format!("node-{nodes}")))
+        .api_socket()
+        .is_ok()
+    {
         return Ok(dir);
     }
     make(Path::new(SHORT)).context("cannot make a directory in /tmp")
@@ -84,15 +90,28 @@ async fn interruption() -> Result<()> {
 
 async fn stop(dir: &Path) -> Result<()> {
     // no cluster: it was not made yet, so nothing runs
-    let Ok(mut cluster) = Cluster::open(dir) else { return Ok(()) };
+    let Ok(mut cluster) = Cluster::open(dir) else {
+        return Ok(());
+    };
     cluster.down().await.context("the nodes did not stop")?;
     Ok(())
 }
 
 fn not_held(reason: &anyhow::Error, kept: Option<&Path>) -> CliError {
-    let hint = reason.downcast_ref::<CliError>().and_then(|e| e.hint.clone());
-    let place = kept.map(|dir| format!("everything is kept in {}, each node's log in node-N/node.log", dir.display()));
+    let hint = reason
+        .downcast_ref::<CliError>()
+        .and_then(|e| e.hint.clone());
+    let place = kept.map(|dir| {
+        format!(
+            "everything is kept in {}, each node's log in node-N/node.log",
+            dir.display()
+        )
+    });
     let hints: Vec<_> = place.into_iter().chain(hint).collect();
     let error = CliError::new(Code::Failed, format!("{reason:#}"));
-    if hints.is_empty() { error } else { error.hint(hints.join("\n")) }
+    if hints.is_empty() {
+        error
+    } else {
+        error.hint(hints.join("\n"))
+    }
 }

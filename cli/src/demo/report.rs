@@ -28,7 +28,11 @@ pub(super) struct Shown {
 
 impl Shown {
     pub(super) fn new(facts: Value, line: String) -> Self {
-        Self { facts, line, below: String::new() }
+        Self {
+            facts,
+            line,
+            below: String::new(),
+        }
     }
 
     /// The same with a table or lines below it.
@@ -40,20 +44,25 @@ impl Shown {
 
 impl Report {
     pub(super) fn new(out: Output) -> Self {
-        Self { out, begun: Instant::now(), steps: Vec::new() }
+        Self {
+            out,
+            begun: Instant::now(),
+            steps: Vec::new(),
+        }
     }
 
     /// What is said before the first step.
     pub(super) fn begin(&self, nodes: usize) -> Result<()> {
         if !self.out.is_json() {
-            self.out
-                .line(&format!("A federation of {nodes} organisations, on this machine, from a registry log.\n"))?;
+            self.out.line(&format!(
+                "A federation of {nodes} organisations, on this machine, from a registry log.\n"
+            ))?;
         }
         Ok(())
     }
 
-    /// Does a step, with a spinner meanwhile, and tells what it has shown. Its name is part of the error if it did not
-    /// hold.
+    /// Does a step, with a spinner meanwhile, and tells what it has shown. Its name is part of the
+    /// error if it did not hold.
     pub(super) async fn step(
         &mut self,
         name: &'static str,
@@ -68,12 +77,16 @@ impl Report {
         match done {
             Ok(shown) => {
                 self.tell(&shown, seconds)?;
-                self.steps.push(json!({ "step": name, "held": true, "seconds": seconds, "facts": shown.facts }));
+                self.steps.push(
+                    json!({ "step": name, "held": true, "seconds": seconds, "facts": shown.facts }),
+                );
                 Ok(())
             }
             Err(e) => {
                 let reason = format!("{e:#}");
-                self.steps.push(json!({ "step": name, "held": false, "seconds": seconds, "reason": reason }));
+                self.steps.push(
+                    json!({ "step": name, "held": false, "seconds": seconds, "reason": reason }),
+                );
                 Err(e.context(format!("step {} ({name}) did not hold", self.steps.len())))
             }
         }
@@ -87,27 +100,39 @@ impl Report {
         let time = self.out.paint(Tone::Dim, &format!("({seconds:.1} s)"));
         // the colours of mark and time take no room
         let line = self.out.indented(INDENT + 8).paragraph(&shown.line, INDENT);
-        self.out.line(&format!("{} {mark} {line} {time}", self.steps.len() + 1))?;
+        self.out
+            .line(&format!("{} {mark} {line} {time}", self.steps.len() + 1))?;
         if !shown.below.is_empty() {
-            let indented: Vec<_> =
-                shown.below.trim_end().lines().map(|line| format!("    {}", line.trim_end())).collect();
+            let indented: Vec<_> = shown
+                .below
+                .trim_end()
+                .lines()
+                .map(|line| format!("    {}", line.trim_end()))
+                .collect();
             self.out.line(&format!("\n{}\n", indented.join("\n")))?;
         }
         Ok(())
     }
 
     /// The end: everything in one document, or a closing line.
-    pub(super) fn end(self, nodes: usize, held: bool, kept: Option<&std::path::Path>) -> Result<()> {
+    pub(super) fn end(
+        self,
+        nodes: usize,
+        held: bool,
+        kept: Option<&std::path::Path>,
+    ) -> Result<()> {
         let seconds = rounded(self.begun.elapsed());
         if self.out.is_json() {
             let kept = kept.map(|path| path.display().to_string());
-            let document =
-                json!({ "held": held, "nodes": nodes, "seconds": seconds, "directory": kept, "steps": self.steps });
+            let document = json!({ "held": held, "nodes": nodes, "seconds": seconds, "directory": kept, "steps": self.steps });
             return Ok(self.out.show(&document, |_| String::new())?);
         }
         if held {
             let steps = self.steps.len();
-            self.out.line(&format!("All {steps} steps held, in {seconds:.1} s.{}", next(kept)))?;
+            self.out.line(&format!(
+                "All {steps} steps held, in {seconds:.1} s.{}",
+                next(kept)
+            ))?;
         }
         Ok(())
     }
@@ -118,9 +143,13 @@ fn next(kept: Option<&std::path::Path>) -> String {
     match kept {
         Some(dir) => {
             let dir = dir.display();
-            format!(" Kept in {dir}\nLook around:  ssid cluster up --dir {dir}    ssid --data {dir}/node-0 status")
+            format!(
+                " Kept in {dir}\nLook around:  ssid cluster up --dir {dir}    ssid --data {dir}/node-0 status"
+            )
         }
-        None => " Nothing is left behind.\nPlay on:  ssid cluster up --nodes 4 --dir ~/fed".to_owned(),
+        None => {
+            " Nothing is left behind.\nPlay on:  ssid cluster up --nodes 4 --dir ~/fed".to_owned()
+        }
     }
 }
 

@@ -49,15 +49,37 @@ impl<'a> Tour<'a> {
     /// Takes all steps, or ends at the first that does not hold.
     pub(super) async fn take(self, report: &mut Report) -> Result<()> {
         let mut running = None;
-        report.step("nodes", "starting nodes", self.start(&mut running)).await?;
+        report
+            .step("nodes", "starting nodes", self.start(&mut running))
+            .await?;
         let mut tour = running.context("the nodes do not run")?;
         report.step("certified", "voting", tour.certify()).await?;
-        report.step("divergence", "looking for who differs", tour.divergence()).await?;
-        report.step("killed", "deciding without one node", tour.kill()).await?;
-        report.step("caught_up", "catching up", tour.catch_up()).await?;
-        report.step("history", "verifying every certificate on every node", tour.history()).await?;
-        report.step("trust", "asking for trust", tour.trust()).await?;
-        report.step("certificate", "verifying offline", certificate::check(&tour.cluster, VICTIM)).await
+        report
+            .step("divergence", "looking for who differs", tour.divergence())
+            .await?;
+        report
+            .step("killed", "deciding without one node", tour.kill())
+            .await?;
+        report
+            .step("caught_up", "catching up", tour.catch_up())
+            .await?;
+        report
+            .step(
+                "history",
+                "verifying every certificate on every node",
+                tour.history(),
+            )
+            .await?;
+        report
+            .step("trust", "asking for trust", tour.trust())
+            .await?;
+        report
+            .step(
+                "certificate",
+                "verifying offline",
+                certificate::check(&tour.cluster, VICTIM),
+            )
+            .await
     }
 
     async fn start(&self, running: &mut Option<Running>) -> Result<Shown> {
@@ -78,16 +100,27 @@ impl<'a> Tour<'a> {
                 json!({ "node_id": member.node_id, "node_name": member.node_name, "pid": pid, "address": address }),
             );
             let process = pid.map_or_else(String::new, |pid| pid.to_string());
-            let cells =
-                [short(&member.node_id), clean(&member.node_name), clean(&member.organization), process, address];
+            let cells = [
+                short(&member.node_id),
+                clean(&member.node_name),
+                clean(&member.organization),
+                process,
+                address,
+            ];
             rows.push(cells.iter().map(|text| self.out.plain(text)).collect());
         }
         let line = format!(
             "{} nodes, each with its own key, process and registry, found each other; {quorum} of {} votes decide",
             self.nodes, self.nodes
         );
-        let facts = json!({ "federation_id": manifest.federation_id(), "quorum": quorum, "nodes": facts });
-        *running = Some(Running { cluster, manifest, nodes: self.nodes, out: self.out });
+        let facts =
+            json!({ "federation_id": manifest.federation_id(), "quorum": quorum, "nodes": facts });
+        *running = Some(Running {
+            cluster,
+            manifest,
+            nodes: self.nodes,
+            out: self.out,
+        });
         let columns = [
             whole("NODE"),
             named("NAME", 6),
@@ -107,15 +140,25 @@ impl Running {
 
     /// The node whose registry differs in one event: the last.
     fn divergent(&self) -> Result<NodeId> {
-        Ok(self.manifest.members.last().context("a federation without members")?.node_id)
+        Ok(self
+            .manifest
+            .members
+            .last()
+            .context("a federation without members")?
+            .node_id)
     }
 
     fn name(&self, index: usize) -> String {
-        self.manifest.members.get(index).map_or_else(|| index.to_string(), |m| clean(&m.node_name))
+        self.manifest
+            .members
+            .get(index)
+            .map_or_else(|| index.to_string(), |m| clean(&m.node_name))
     }
 
     fn name_of(&self, id: &NodeId) -> String {
-        self.manifest.member(id).map_or_else(|| short(id), |m| clean(&m.node_name))
+        self.manifest
+            .member(id)
+            .map_or_else(|| short(id), |m| clean(&m.node_name))
     }
 
     /// Every event of the registry log is certified on every node; what is none was set aside.
@@ -123,8 +166,16 @@ impl Running {
         let log = sample::parsed();
         let events = log.entries.len();
         let held = until_equal(&self.cluster, &self.all(), events, LIMIT).await?;
-        let first = log.quarantined().map(|s| s.first_line).min().unwrap_or_default();
-        let last = log.quarantined().map(|s| s.last_line).max().unwrap_or_default();
+        let first = log
+            .quarantined()
+            .map(|s| s.first_line)
+            .min()
+            .unwrap_or_default();
+        let last = log
+            .quarantined()
+            .map(|s| s.last_line)
+            .max()
+            .unwrap_or_default();
         let line = format!(
             "{events} events of the registry log certified on all {} nodes; a broken object (lines {first}–{last}) set aside",
             self.nodes
@@ -133,20 +184,35 @@ impl Running {
         Ok(Shown::new(facts, line))
     }
 
-    /// The record names the node whose registry says otherwise, and the majority's event is certified.
+    /// The record names the node whose registry says otherwise, and the majority's event is
+    /// certified.
     async fn divergence(&self) -> Result<Shown> {
         let (event, version) = sample::disputed();
         let divergent = self.divergent()?;
         let record = until(LIMIT, async || {
             let held = Held::of(&self.cluster, SPEAKER).await?;
-            let record = held.find(event, version).context("the disputed event has no record")?;
+            let record = held
+                .find(event, version)
+                .context("the disputed event has no record")?;
             let is_named = record.disagreeing_nodes.contains(&divergent);
-            let missing = || format!("no record names {} as disagreeing", self.name_of(&divergent));
+            let missing = || {
+                format!(
+                    "no record names {} as disagreeing",
+                    self.name_of(&divergent)
+                )
+            };
             Ok(is_named.then(|| record.clone()).ok_or_else(missing))
         })
         .await?;
-        ensure!(record.disagreeing_nodes == [divergent], "the record names others than {}", self.name_of(&divergent));
-        let own = record.node_hashes.get(&divergent).context("its own hash is not in the record")?;
+        ensure!(
+            record.disagreeing_nodes == [divergent],
+            "the record names others than {}",
+            self.name_of(&divergent)
+        );
+        let own = record
+            .node_hashes
+            .get(&divergent)
+            .context("its own hash is not in the record")?;
         let certified = record.consensus_hash.context("no hash is certified")?;
         ensure!(*own != certified, "the divergent node's hash was certified");
         let (total, agreeing) = (record.node_hashes.len(), record.node_hashes.len() - 1);
@@ -154,7 +220,10 @@ impl Running {
             "{event} {version}: {agreeing} of {total} registries agree, {} differs; the majority's event is certified",
             self.name_of(&divergent)
         );
-        let below = format!("certified:\n{certified}\n{}:\n{own}", self.name_of(&divergent));
+        let below = format!(
+            "certified:\n{certified}\n{}:\n{own}",
+            self.name_of(&divergent)
+        );
         let facts = json!({ "event_type": event, "event_version": version, "consensus_hash": certified,
             "node_id": divergent, "node_name": self.name_of(&divergent), "event_hash": own });
         Ok(Shown::new(facts, line).below(below))
@@ -162,17 +231,37 @@ impl Running {
 
     /// One node ends as by a power cut; the others decide without it.
     async fn kill(&mut self) -> Result<Shown> {
-        ensure!(self.cluster.kill(VICTIM).await?, "{} was not running", self.name(VICTIM));
+        ensure!(
+            self.cluster.kill(VICTIM).await?,
+            "{} was not running",
+            self.name(VICTIM)
+        );
         let drafts = sample::later();
-        let query = [("wait", "certified".to_owned()), ("timeout_seconds", LIMIT.as_secs().to_string())];
+        let query = [
+            ("wait", "certified".to_owned()),
+            ("timeout_seconds", LIMIT.as_secs().to_string()),
+        ];
         let client = self.cluster.client(SPEAKER)?;
         let emitted: Page<EmitView> = client.post_json(&["v1", "events"], &query, &drafts).await?;
         let emitted = emitted.items;
-        ensure!(emitted.len() == drafts.len(), "{} answers for {} events", emitted.len(), drafts.len());
+        ensure!(
+            emitted.len() == drafts.len(),
+            "{} answers for {} events",
+            emitted.len(),
+            drafts.len()
+        );
         if let Some(open) = emitted.iter().find(|e| !e.is_certified()) {
-            anyhow::bail!("{} {} is not certified", open.event.event, open.event.version);
+            anyhow::bail!(
+                "{} {} is not certified",
+                open.event.event,
+                open.event.version
+            );
         }
-        let others: Vec<usize> = self.all().into_iter().filter(|index| *index != VICTIM).collect();
+        let others: Vec<usize> = self
+            .all()
+            .into_iter()
+            .filter(|index| *index != VICTIM)
+            .collect();
         until_equal(&self.cluster, &others, sample::count(), LIMIT).await?;
         let line = format!(
             "{} killed (SIGKILL); the other {} certified {} new events that {} announced",
@@ -181,7 +270,10 @@ impl Running {
             drafts.len(),
             self.name(SPEAKER)
         );
-        Ok(Shown::new(json!({ "killed": self.name(VICTIM), "events": drafts.len() }), line))
+        Ok(Shown::new(
+            json!({ "killed": self.name(VICTIM), "events": drafts.len() }),
+            line,
+        ))
     }
 
     /// The killed node, started again, has what the others have.
@@ -199,7 +291,10 @@ impl Running {
         );
         let facts = json!({ "restarted": self.name(VICTIM), "fetched": fetched, "certified": held.records.len(),
             "certified_digest": held.digest });
-        let below = format!("certified set, on every node; {fetched} fetched from peers:\n{}", held.digest);
+        let below = format!(
+            "certified set, on every node; {fetched} fetched from peers:\n{}",
+            held.digest
+        );
         Ok(Shown::new(facts, line).below(below))
     }
 
@@ -207,8 +302,17 @@ impl Running {
     async fn history(&self) -> Result<Shown> {
         let mut verified = 0;
         for index in self.all() {
-            let view: VerifyView = self.cluster.client(index)?.get_slowly(&["v1", "consensus", "verify"]).await?;
-            ensure!(view.ok, "{}: {} certificates do not verify", self.name(index), view.failures);
+            let view: VerifyView = self
+                .cluster
+                .client(index)?
+                .get_slowly(&["v1", "consensus", "verify"])
+                .await?;
+            ensure!(
+                view.ok,
+                "{}: {} certificates do not verify",
+                self.name(index),
+                view.failures
+            );
             ensure!(
                 view.certificates == sample::count() as u64,
                 "{} verified {} certificates",
@@ -218,21 +322,38 @@ impl Running {
             verified += view.certificates;
         }
         let records = Held::of(&self.cluster, SPEAKER).await?.records;
-        let line = format!("{verified} certificates verified again, {} on each node; the history:", sample::count());
-        Ok(Shown::new(json!({ "verified": verified, "history": records }), line).below(self.table(&records)))
+        let line = format!(
+            "{verified} certificates verified again, {} on each node; the history:",
+            sample::count()
+        );
+        Ok(
+            Shown::new(json!({ "verified": verified, "history": records }), line)
+                .below(self.table(&records)),
+        )
     }
 
     fn table(&self, records: &[RecordView]) -> String {
         let row = |r: &RecordView| {
-            let disagreeing: Vec<_> = r.disagreeing_nodes.iter().map(|id| self.name_of(id)).collect();
-            let tone = if disagreeing.is_empty() { Tone::Good } else { Tone::Warn };
+            let disagreeing: Vec<_> = r
+                .disagreeing_nodes
+                .iter()
+                .map(|id| self.name_of(id))
+                .collect();
+            let tone = if disagreeing.is_empty() {
+                Tone::Good
+            } else {
+                Tone::Warn
+            };
             let agreeing = r.node_hashes.len().saturating_sub(disagreeing.len());
             vec![
-                self.out.plain(r.consensus_hash.as_ref().map_or(String::new(), short)),
+                self.out
+                    .plain(r.consensus_hash.as_ref().map_or(String::new(), short)),
                 self.out.plain(clean(&r.event_type)),
                 self.out.plain(clean(&r.event_version)),
-                self.out.plain(r.completed_at.as_deref().map_or(String::new(), when)),
-                self.out.cell(tone, format!("{agreeing} of {}", r.eligible_nodes)),
+                self.out
+                    .plain(r.completed_at.as_deref().map_or(String::new(), when)),
+                self.out
+                    .cell(tone, format!("{agreeing} of {}", r.eligible_nodes)),
                 self.out.cell(Tone::Warn, disagreeing.join(" ")),
             ]
         };
@@ -244,42 +365,80 @@ impl Running {
             whole("OBSERVED"),
             named("DIFFERING", 9),
         ];
-        self.out.indented(INDENT).table(&columns, records.iter().map(row))
+        self.out
+            .indented(INDENT)
+            .table(&columns, records.iter().map(row))
     }
 
-    /// In the coordinator's ledger the node that differed has lost points for it, and nobody else has.
+    /// In the coordinator's ledger the node that differed has lost points for it, and nobody else
+    /// has.
     async fn trust(&self) -> Result<Shown> {
         let client = self.cluster.client(SPEAKER)?;
         let divergent = self.divergent()?;
         let mut all = Vec::new();
         for member in &self.manifest.members {
-            let trust: TrustView = client.get(&["v1", "trust", &member.node_id.to_string()], &[]).await?;
-            let disagreed = trust.changes.iter().any(|change| change.reason == "disagreement");
+            let trust: TrustView = client
+                .get(&["v1", "trust", &member.node_id.to_string()], &[])
+                .await?;
+            let disagreed = trust
+                .changes
+                .iter()
+                .any(|change| change.reason == "disagreement");
             let is_divergent = member.node_id == divergent;
-            ensure!(disagreed == is_divergent, "{}: {:?}", clean(&member.node_name), trust.changes);
+            ensure!(
+                disagreed == is_divergent,
+                "{}: {:?}",
+                clean(&member.node_name),
+                trust.changes
+            );
             all.push(trust);
         }
         let row = |t: &TrustView| {
-            let tone = if t.node_id == divergent { Tone::Warn } else { Tone::Good };
+            let tone = if t.node_id == divergent {
+                Tone::Warn
+            } else {
+                Tone::Good
+            };
             let cells = [
                 self.out.plain(clean(&t.node_name)),
                 self.out.cell(tone, t.trust_score),
                 self.out.cell(tone, band(&t.trust_label)),
             ];
-            cells.into_iter().chain([self.out.plain(points(t))]).collect()
+            cells
+                .into_iter()
+                .chain([self.out.plain(points(t))])
+                .collect()
         };
-        let table = self
-            .out
-            .indented(INDENT)
-            .table(&[whole("NAME"), whole("SCORE"), whole("TRUST"), prose("POINTS")], all.iter().map(row));
-        let line = format!("trust follows: {}'s ledger, in which everybody began with 50", self.name(SPEAKER));
-        Ok(Shown::new(json!({ "as_seen_by": self.name(SPEAKER), "trust": all }), line).below(table))
+        let table = self.out.indented(INDENT).table(
+            &[
+                whole("NAME"),
+                whole("SCORE"),
+                whole("TRUST"),
+                prose("POINTS"),
+            ],
+            all.iter().map(row),
+        );
+        let line = format!(
+            "trust follows: {}'s ledger, in which everybody began with 50",
+            self.name(SPEAKER)
+        );
+        Ok(Shown::new(
+            json!({ "as_seen_by": self.name(SPEAKER), "trust": all }),
+            line,
+        )
+        .below(table))
     }
 }
 
 /// Points by reason.
 fn points(trust: &TrustView) -> String {
     let mut sums: BTreeMap<&str, i32> = BTreeMap::new();
-    trust.changes.iter().for_each(|change| *sums.entry(&change.reason).or_default() += change.points);
-    sums.iter().map(|(reason, points)| format!("{points:+} {reason}")).collect::<Vec<_>>().join(", ")
+    trust
+        .changes
+        .iter()
+        .for_each(|change| *sums.entry(&change.reason).or_default() += change.points);
+    sums.iter()
+        .map(|(reason, points)| format!("{points:+} {reason}"))
+        .collect::<Vec<_>>()
+        .join(", ")
 }

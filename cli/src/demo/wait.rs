@@ -27,27 +27,45 @@ pub(super) struct Held {
 impl Held {
     /// As node `index` says.
     pub(super) async fn of(cluster: &Cluster, index: usize) -> Result<Self> {
-        let records: Page<RecordView> = cluster.client(index)?.list(&["v1", "consensus"], &[], RECORDS).await?;
+        let records: Page<RecordView> = cluster
+            .client(index)?
+            .list(&["v1", "consensus"], &[], RECORDS)
+            .await?;
         let records = records.items;
-        let certified: BTreeSet<(SubjectId, Choice)> = records.iter().filter_map(certified).collect();
+        let certified: BTreeSet<(SubjectId, Choice)> =
+            records.iter().filter_map(certified).collect();
         let mut digest = CertifiedDigest::default();
-        certified.iter().for_each(|(subject, choice)| digest.add(subject, choice));
-        Ok(Self { records, digest: digest.value() })
+        certified
+            .iter()
+            .for_each(|(subject, choice)| digest.add(subject, choice));
+        Ok(Self {
+            records,
+            digest: digest.value(),
+        })
     }
 
     /// The record of an event type and version.
     pub(super) fn find(&self, event_type: &str, version: &str) -> Option<&RecordView> {
-        self.records.iter().find(|r| r.event_type == event_type && r.event_version == version)
+        self.records
+            .iter()
+            .find(|r| r.event_type == event_type && r.event_version == version)
     }
 }
 
 fn certified(record: &RecordView) -> Option<(SubjectId, Choice)> {
-    let choice = Choice { event_hash: record.consensus_hash?, content_digest: record.content_digest? };
+    let choice = Choice {
+        event_hash: record.consensus_hash?,
+        content_digest: record.content_digest?,
+    };
     Some((record.subject_id, choice))
 }
 
-/// Asks again until the answer is there; when the time is over, the error is what was still missing.
-pub(super) async fn until<T>(limit: Duration, mut ask: impl AsyncFnMut() -> Result<Result<T, String>>) -> Result<T> {
+/// Asks again until the answer is there; when the time is over, the error is what was still
+/// missing.
+pub(super) async fn until<T>(
+    limit: Duration,
+    mut ask: impl AsyncFnMut() -> Result<Result<T, String>>,
+) -> Result<T> {
     let deadline = Instant::now() + limit;
     loop {
         let missing = match ask().await? {
@@ -62,17 +80,28 @@ pub(super) async fn until<T>(limit: Duration, mut ask: impl AsyncFnMut() -> Resu
 }
 
 /// Waits until each of `nodes` holds `count` certificates and all hold the same ones.
-pub(super) async fn until_equal(cluster: &Cluster, nodes: &[usize], count: usize, limit: Duration) -> Result<Held> {
+pub(super) async fn until_equal(
+    cluster: &Cluster,
+    nodes: &[usize],
+    count: usize,
+    limit: Duration,
+) -> Result<Held> {
     until(limit, async || {
         let mut first: Option<Held> = None;
         for index in nodes {
             let held = Held::of(cluster, *index).await?;
             if held.records.len() != count {
-                return Ok(Err(format!("node {index} holds {} certificates of {count}", held.records.len())));
+                return Ok(Err(format!(
+                    "node {index} holds {} certificates of {count}",
+                    held.records.len()
+                )));
             }
             match &first {
                 Some(first) if first.digest != held.digest => {
-                    return Ok(Err(format!("nodes {} and {index} hold different certified sets", nodes[0])));
+                    return Ok(Err(format!(
+                        "nodes {} and {index} hold different certified sets",
+                        nodes[0]
+                    )));
                 }
                 Some(_) => {}
                 None => first = Some(held),

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 pub(crate) const LOG: &str = "24_meta_orchestration/registry/logs/registry_events.log";
-pub(crate) const MANIFEST: &str = "24_meta_orchestration/registry/manifests/federation_manifest.json";
+pub(crate) const MANIFEST: &str =
+    "24_meta_orchestration/registry/manifests/federation_manifest.json";
 pub(crate) const CONFIG: &str = "07_governance_legal/federation_config.json";
 pub(crate) const TELEMETRY: &str = "07_governance_legal/telemetry_config.json";
 pub(crate) const DASHBOARD: &str = "05_documentation/reports/dashboard/dashboard_data.csv";
@@ -17,10 +18,15 @@ pub(crate) const EVENTS: usize = 12;
 /// The program with nothing of this machine's settings.
 pub(crate) fn command(dir: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ssid"));
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("SSID_")) {
+    for (name, _) in
+        std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("SSID_"))
+    {
         command.env_remove(name);
     }
-    command.current_dir(dir).env("XDG_DATA_HOME", dir.join(".data")).env("HOME", dir);
+    command
+        .current_dir(dir)
+        .env("XDG_DATA_HOME", dir.join(".data"))
+        .env("HOME", dir);
     command
 }
 
@@ -31,11 +37,17 @@ pub(crate) fn ssid(dir: &Path, args: &[&str]) -> Output {
 /// Runs and expects the exit code; standard output and error.
 pub(crate) fn runs(dir: &Path, args: &[&str], code: i32) -> (String, String) {
     let output = ssid(dir, args);
-    let (out, err) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    let (out, err) = (
+        String::from_utf8(output.stdout).unwrap(),
+        String::from_utf8(output.stderr).unwrap(),
+    );
     assert_eq!(output.status.code(), Some(code), "{args:?}: {out}{err}");
     assert!(!err.contains("panicked"), "{err}");
     // a temporary directory's path is ASCII, and so are the fixtures: anything else would be ours
-    assert!(!args.contains(&"compat") || out.is_ascii(), "no terminal, so plain ASCII: {out}");
+    assert!(
+        !args.contains(&"compat") || out.is_ascii(),
+        "no terminal, so plain ASCII: {out}"
+    );
     (out, err)
 }
 
@@ -62,14 +74,21 @@ pub(crate) fn object(n: usize) -> String {
     )
 }
 
-/// A log of the wild form: prose, pretty-printed objects, one with more keys, one-line ones, a broken object.
+/// A log of the wild form: prose, pretty-printed objects, one with more keys, one-line ones, a
+/// broken object.
 pub(crate) fn log() -> String {
     let mut text = "Registry events initialized.\n".to_owned();
     for n in 0..EVENTS {
         match n {
-            4 => text += &(object(90).replace("governance_update", "governance\"update") + &object(n)),
+            4 => {
+                text +=
+                    &(object(90).replace("governance_update", "governance\"update") + &object(n));
+            }
             7 => {
-                text += &object(n).replace("\n}", ",\n  \"quarter\": \"2025-Q4\",\n  \"files\": [{\"hash\": null}]\n}");
+                text += &object(n).replace(
+                    "\n}",
+                    ",\n  \"quarter\": \"2025-Q4\",\n  \"files\": [{\"hash\": null}]\n}",
+                );
             }
             8 => text += &object(n).replace('\n', "\r\n"),
             9.. => text += &(object(n).replace("\n  ", " ").replace("\n}", "}")),
@@ -154,7 +173,10 @@ pub(crate) fn partners(repo: &Path, count: usize) -> Vec<PathBuf> {
 pub(crate) fn append(partner: &Path, version: &str) {
     let mut text = fs::read_to_string(partner.join(LOG)).unwrap();
     let line = text.lines().last().unwrap().to_owned();
-    let was = line.split('"').find(|part| part.starts_with("v4.") || part.starts_with("v9.")).unwrap();
+    let was = line
+        .split('"')
+        .find(|part| part.starts_with("v4.") || part.starts_with("v9."))
+        .unwrap();
     text += &(line.replace(was, version) + "\n");
     fs::write(partner.join(LOG), text).unwrap();
     commit(partner, "more");
@@ -166,9 +188,12 @@ pub(crate) fn federate(repo: &Path, remotes: &[PathBuf]) {
         json!({"node_id": format!("{i:016x}"), "node_name": format!("P{i}"),
             "organization": "Org", "git_remote": remote, "status": "active", "trust_score": 50})
     };
-    change(repo, MANIFEST, |manifest| manifest["nodes"] = remotes.iter().enumerate().map(node).collect());
+    change(repo, MANIFEST, |manifest| {
+        manifest["nodes"] = remotes.iter().enumerate().map(node).collect();
+    });
     change(repo, CONFIG, |config| {
-        config["security"] = json!({"allowed_git_protocols": ["file"], "max_event_age_days": 36_500});
+        config["security"] =
+            json!({"allowed_git_protocols": ["file"], "max_event_age_days": 36_500});
         config["sync_settings"] = json!({"max_retry_attempts": 0});
         config["conflict_resolution"] = json!({"auto_apply_consensus": true});
     });
@@ -176,21 +201,42 @@ pub(crate) fn federate(repo: &Path, remotes: &[PathBuf]) {
 
 pub(crate) fn commit(repo: &Path, message: &str) {
     git(repo, &["add", "."]);
-    git(repo, &["-c", "user.name=t", "-c", "user.email=t@localhost", "commit", "--quiet", "-m", message]);
+    git(
+        repo,
+        &[
+            "-c",
+            "user.name=t",
+            "-c",
+            "user.email=t@localhost",
+            "commit",
+            "--quiet",
+            "-m",
+            message,
+        ],
+    );
 }
 
 pub(crate) fn git(repo: &Path, args: &[&str]) -> String {
     let mut git = Command::new("git");
-    git.args(args).current_dir(repo).env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1");
+    git.args(args)
+        .current_dir(repo)
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .env("GIT_CONFIG_NOSYSTEM", "1");
     let output = git.output().unwrap();
-    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{args:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     String::from_utf8(output.stdout).unwrap()
 }
 
 /// Names at a repository's root.
 pub(crate) fn at_root(repo: &Path) -> Vec<String> {
-    let mut names: Vec<_> =
-        fs::read_dir(repo).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: Vec<_> = fs::read_dir(repo)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
     names.sort();
     names
 }

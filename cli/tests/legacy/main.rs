@@ -1,4 +1,5 @@
-//! The built binary on repositories of deployments without keys: what their scripts did, carried over.
+//! The built binary on repositories of deployments without keys: what their scripts did, carried
+//! over.
 #![allow(clippy::panic, clippy::unwrap_used, reason = "tests")]
 
 mod deployment;

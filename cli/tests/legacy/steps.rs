@@ -1,5 +1,6 @@
-//! Runs the steps of a workflow of ours as a runner would: the scripts by bash, the actions and expressions as far as
-//! these workflows use them, and `gh` and `jq` as small programs that note what they were asked.
+//! Runs the steps of a workflow of ours as a runner would: the scripts by bash, the actions and
+//! expressions as far as these workflows use them, and `gh` and `jq` as small programs that note
+//! what they were asked.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,7 +19,8 @@ if [ "$1 $2" = "release download" ]; then
 fi
 "#;
 
-/// As much of jq as the workflows need: one key, or a text with keys in it. A real one is on every runner.
+/// As much of jq as the workflows need: one key, or a text with keys in it. A real one is on every
+/// runner.
 const JQ: &str = r#"#!/usr/bin/env python3
 import json, re, sys
 args = [a for a in sys.argv[1:] if a != "-r"]
@@ -41,7 +43,8 @@ pub(crate) struct Step {
     pub(crate) script: String,
 }
 
-/// The steps of a job that run something, read by the indentation in which `ssid ci init` writes them.
+/// The steps of a job that run something, read by the indentation in which `ssid ci init` writes
+/// them.
 pub(crate) fn steps(workflow: &str, job: &str) -> Vec<Step> {
     let begin = workflow.find(&format!("\n  {job}:\n")).unwrap() + 1;
     let mut steps: Vec<Step> = Vec::new();
@@ -52,10 +55,15 @@ pub(crate) fn steps(workflow: &str, job: &str) -> Vec<Step> {
             break;
         }
         if let Some(name) = line.strip_prefix("      - name: ") {
-            steps.push(Step { name: name.to_owned(), ..Step::default() });
+            steps.push(Step {
+                name: name.to_owned(),
+                ..Step::default()
+            });
             (in_env, in_script) = (false, false);
         }
-        let Some(step) = steps.last_mut() else { continue };
+        let Some(step) = steps.last_mut() else {
+            continue;
+        };
         if in_script && (depth >= 10 || line.is_empty()) {
             step.script += line.get(10..).unwrap_or_default();
             step.script.push('\n');
@@ -68,7 +76,9 @@ pub(crate) fn steps(workflow: &str, job: &str) -> Vec<Step> {
             ("env:", _) if depth == 8 => in_env = true,
             ("run", "|") if depth == 8 => in_script = true,
             ("run", script) if depth == 8 => script.clone_into(&mut step.script),
-            (name, value) if in_env && depth == 10 => step.env.push((name.to_owned(), value.to_owned())),
+            (name, value) if in_env && depth == 10 => {
+                step.env.push((name.to_owned(), value.to_owned()));
+            }
             _ => in_env = in_env && depth > 8,
         }
     }
@@ -94,9 +104,20 @@ impl Runner {
             fs::write(&path, text).unwrap();
             fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         }
-        let values = [("github.ref_name", "main"), ("github.run_id", "7"), ("github.repository", "org/registry")];
-        let values = values.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-        Self { dir, repo: repo.to_owned(), values, failed: false }
+        let values = [
+            ("github.ref_name", "main"),
+            ("github.run_id", "7"),
+            ("github.repository", "org/registry"),
+        ];
+        let values = values
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into();
+        Self {
+            dir,
+            repo: repo.to_owned(),
+            values,
+            failed: false,
+        }
     }
 
     pub(crate) fn set(&mut self, name: &str, value: &str) {
@@ -135,14 +156,19 @@ impl Runner {
             _ => !self.failed,
         };
         let is_value = |term: &str| match term.trim().split_once(" == ") {
-            Some((name, value)) if !name.contains('(') => self.value(name) == value.trim_matches('\''),
+            Some((name, value)) if !name.contains('(') => {
+                self.value(name) == value.trim_matches('\'')
+            }
             _ => !term.contains("inputs.") || self.value(term.trim()) == "true",
         };
         by_state && condition.split("&&").all(is_value)
     }
 
     fn value(&self, expression: &str) -> String {
-        self.values.get(expression.trim()).cloned().unwrap_or_default()
+        self.values
+            .get(expression.trim())
+            .cloned()
+            .unwrap_or_default()
     }
 
     /// A text with its expressions replaced.
@@ -162,25 +188,59 @@ impl Runner {
         let (output, path) = (dir.join("output"), dir.join("path"));
         fs::create_dir_all(self.temp()).unwrap();
         fs::write(&output, "").unwrap();
-        let added = fs::read_to_string(&path).unwrap_or_default().replace('\n', ":");
-        let search = format!("{}:{added}{}", dir.join("tools").display(), std::env::var("PATH").unwrap());
+        let added = fs::read_to_string(&path)
+            .unwrap_or_default()
+            .replace('\n', ":");
+        let search = format!(
+            "{}:{added}{}",
+            dir.join("tools").display(),
+            std::env::var("PATH").unwrap()
+        );
         let mut bash = Command::new("bash");
-        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("SSID_")) {
+        for (name, _) in
+            std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("SSID_"))
+        {
             bash.env_remove(name);
         }
-        bash.args(["--noprofile", "--norc", "-eo", "pipefail", "-c", &self.filled(&step.script)]);
-        bash.current_dir(&self.repo).env("PATH", search).env("HOME", dir).env("XDG_DATA_HOME", dir.join("data"));
-        bash.env("GITHUB_OUTPUT", &output).env("GITHUB_PATH", &path).env("RUNNER_TEMP", self.temp());
-        bash.env("GH_NOTES", dir.join("gh.notes")).env("SSID_BUILT", env!("CARGO_BIN_EXE_ssid"));
-        bash.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1");
-        bash.env("SSID_RELEASES", "org/ssid").env("SSID_VERSION", "v1");
-        bash.envs(step.env.iter().map(|(name, value)| (name, self.filled(value))));
+        bash.args([
+            "--noprofile",
+            "--norc",
+            "-eo",
+            "pipefail",
+            "-c",
+            &self.filled(&step.script),
+        ]);
+        bash.current_dir(&self.repo)
+            .env("PATH", search)
+            .env("HOME", dir)
+            .env("XDG_DATA_HOME", dir.join("data"));
+        bash.env("GITHUB_OUTPUT", &output)
+            .env("GITHUB_PATH", &path)
+            .env("RUNNER_TEMP", self.temp());
+        bash.env("GH_NOTES", dir.join("gh.notes"))
+            .env("SSID_BUILT", env!("CARGO_BIN_EXE_ssid"));
+        bash.env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .env("GIT_CONFIG_NOSYSTEM", "1");
+        bash.env("SSID_RELEASES", "org/ssid")
+            .env("SSID_VERSION", "v1");
+        bash.envs(
+            step.env
+                .iter()
+                .map(|(name, value)| (name, self.filled(value))),
+        );
         let ended = bash.output().unwrap();
         println!("--- {} (exit {:?})", step.name, ended.status.code());
-        println!("{}{}", String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
+        println!(
+            "{}{}",
+            String::from_utf8_lossy(&ended.stdout),
+            String::from_utf8_lossy(&ended.stderr)
+        );
         for line in fs::read_to_string(&output).unwrap().lines() {
             let (name, value) = line.split_once('=').unwrap();
-            self.values.insert(format!("steps.{}.outputs.{name}", step.id), value.to_owned());
+            self.values.insert(
+                format!("steps.{}.outputs.{name}", step.id),
+                value.to_owned(),
+            );
         }
         ended.status.success()
     }

@@ -1,9 +1,10 @@
-//! Content identifiers as `ipfs add` has always given them, computed here: what a server answers is compared with this,
-//! never believed.
+//! Content identifiers as `ipfs add` has always given them, computed here: what a server answers is
+//! compared with this, never believed.
 //!
-//! A file is cut into chunks; each is a leaf, and every [`Import::links`] nodes get a node above them until one is left
-//! (UnixFS, balanced layout). With CIDv0 leaves are wrapped as dag-pb, with CIDv1 they are the bytes themselves. Memory
-//! does not grow with the file: one chunk, and at most `links` links a level.
+//! A file is cut into chunks; each is a leaf, and every [`Import::links`] nodes get a node above
+//! them until one is left (UnixFS, balanced layout). With CIDv0 leaves are wrapped as dag-pb, with
+//! CIDv1 they are the bytes themselves. Memory does not grow with the file: one chunk, and at most
+//! `links` links a level.
 
 use std::io::{self, Read};
 
@@ -46,11 +47,20 @@ pub struct Import {
 impl Import {
     /// What this node sends and asks for: 256 KiB chunks, 174 links.
     pub const fn of(version: CidVersion) -> Self {
-        Self { version, chunk: 256 * 1024, links: 174 }
+        Self {
+            version,
+            chunk: 256 * 1024,
+            links: 174,
+        }
     }
 
-    /// The profile `unixfs-v1-2025`, which newer servers may use unasked: 1 MiB chunks, 1024 links, raw leaves.
-    pub const LARGE: Self = Self { version: CidVersion::V1, chunk: 1024 * 1024, links: 1024 };
+    /// The profile `unixfs-v1-2025`, which newer servers may use unasked: 1 MiB chunks, 1024 links,
+    /// raw leaves.
+    pub const LARGE: Self = Self {
+        version: CidVersion::V1,
+        chunk: 1024 * 1024,
+        links: 1024,
+    };
 
     /// The imports that may have given this CID.
     pub fn candidates(cid: &Cid) -> Vec<Self> {
@@ -83,7 +93,11 @@ pub struct ContentHasher {
 impl ContentHasher {
     /// Names them under each of these imports.
     pub fn new(imports: &[Import]) -> Self {
-        Self { whole: Sha256::new(), bytes: 0, trees: imports.iter().copied().map(Tree::new).collect() }
+        Self {
+            whole: Sha256::new(),
+            bytes: 0,
+            trees: imports.iter().copied().map(Tree::new).collect(),
+        }
     }
 
     /// Takes the next bytes.
@@ -153,12 +167,17 @@ struct Tree {
 
 impl Tree {
     fn new(import: Import) -> Self {
-        Self { import, chunk: Vec::new(), levels: Vec::new() }
+        Self {
+            import,
+            chunk: Vec::new(),
+            levels: Vec::new(),
+        }
     }
 
     fn update(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
-            let (now, later) = bytes.split_at(bytes.len().min(self.import.chunk - self.chunk.len()));
+            let (now, later) =
+                bytes.split_at(bytes.len().min(self.import.chunk - self.chunk.len()));
             self.chunk.extend_from_slice(now);
             bytes = later;
             if self.chunk.len() == self.import.chunk {
@@ -176,11 +195,19 @@ impl Tree {
     fn leaf(&self, chunk: &[u8]) -> Link {
         let content = chunk.len() as u64;
         match self.import.version {
-            CidVersion::V1 => Link { cid: cid_of(CidVersion::V1, RAW, &[chunk]), content, total: content },
+            CidVersion::V1 => Link {
+                cid: cid_of(CidVersion::V1, RAW, &[chunk]),
+                content,
+                total: content,
+            },
             CidVersion::V0 => {
                 let (before, after) = wrapped_leaf(content);
                 let total = (before.len() + after.len()) as u64 + content;
-                Link { cid: cid_of(CidVersion::V0, DAG_PB, &[&before, chunk, &after]), content, total }
+                Link {
+                    cid: cid_of(CidVersion::V0, DAG_PB, &[&before, chunk, &after]),
+                    content,
+                    total,
+                }
             }
         }
     }
@@ -202,7 +229,11 @@ impl Tree {
         let block = node(children);
         let total = block.len() as u64 + children.iter().map(|child| child.total).sum::<u64>();
         let content = children.iter().map(|child| child.content).sum();
-        Link { cid: cid_of(self.import.version, DAG_PB, &[&block]), content, total }
+        Link {
+            cid: cid_of(self.import.version, DAG_PB, &[&block]),
+            content,
+            total,
+        }
     }
 
     /// Every leaf is equally deep, so also a single node of a lower level gets its parent.

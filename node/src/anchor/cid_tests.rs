@@ -4,9 +4,11 @@
 
 use super::*;
 
-/// The first `length` bytes of SHA-256("fed-fixture" ‖ 0) ‖ SHA-256("fed-fixture" ‖ 1) ‖ …, numbers as big-endian u64.
+/// The first `length` bytes of SHA-256("fed-fixture" ‖ 0) ‖ SHA-256("fed-fixture" ‖ 1) ‖ …, numbers
+/// as big-endian u64.
 fn fixture(length: usize) -> Vec<u8> {
-    let blocks = (0..length.div_ceil(32) as u64).map(|n| Sha256Hash::of(&[b"fed-fixture", &n.to_be_bytes()]).0);
+    let blocks = (0..length.div_ceil(32) as u64)
+        .map(|n| Sha256Hash::of(&[b"fed-fixture", &n.to_be_bytes()]).0);
     let mut bytes: Vec<u8> = blocks.flatten().collect();
     bytes.truncate(length);
     bytes
@@ -20,16 +22,36 @@ struct Vector {
 
 /// js-ipfs, ipfs-unixfs-importer and aleph-cid agree on all columns, Kubo 0.22 on the first.
 fn vectors() -> Vec<Vector> {
-    let vector = |bytes, sha256, cids| Vector { bytes, sha256, cids };
+    let vector = |bytes, sha256, cids| Vector {
+        bytes,
+        sha256,
+        cids,
+    };
     let (empty, one) = (
         "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku",
         "bafkreigks6arfsq3xxfpvqrrwonchxcnu6do76auprhhfomao6c273sixm",
     );
     let k256 = "bafkreie6mnrmpw4c2g3rqbinhkykdrwbnttxiduvr56ezafzwgegvpsnum";
     vec![
-        vector(vec![], "e3b0c44298fc1c14", ["QmbFMke1KXqnYyBBWxB74N4c5SBnJMVAiMNRcGu6x1AwQH", empty, empty]),
-        vector(vec![0x61], "ca978112ca1bbdca", ["QmfDmsHTywy6L9Ne5RXsj5YumDedfBLMvCvmaxjBoe6w4d", one, one]),
-        vector(fixture(262_144), "9e6362c7db82d1b7", ["Qme7juxumejKjP5cWEnnGyFhGDuChQRYRa7bGcX9NsWnrJ", k256, k256]),
+        vector(
+            vec![],
+            "e3b0c44298fc1c14",
+            [
+                "QmbFMke1KXqnYyBBWxB74N4c5SBnJMVAiMNRcGu6x1AwQH",
+                empty,
+                empty,
+            ],
+        ),
+        vector(
+            vec![0x61],
+            "ca978112ca1bbdca",
+            ["QmfDmsHTywy6L9Ne5RXsj5YumDedfBLMvCvmaxjBoe6w4d", one, one],
+        ),
+        vector(
+            fixture(262_144),
+            "9e6362c7db82d1b7",
+            ["Qme7juxumejKjP5cWEnnGyFhGDuChQRYRa7bGcX9NsWnrJ", k256, k256],
+        ),
         vector(
             fixture(262_145),
             "2d0f66d85aa8d0d7",
@@ -72,7 +94,11 @@ fn vectors() -> Vec<Vector> {
 
 #[test]
 fn other_implementations_give_the_same_cids() {
-    let imports = [Import::of(CidVersion::V0), Import::of(CidVersion::V1), Import::LARGE];
+    let imports = [
+        Import::of(CidVersion::V0),
+        Import::of(CidVersion::V1),
+        Import::LARGE,
+    ];
     for vector in vectors() {
         let content = of_reader(&vector.bytes[..], &imports).unwrap();
         assert_eq!(content.bytes, vector.bytes.len() as u64);
@@ -102,11 +128,17 @@ fn a_cid_says_how_it_may_have_been_made() {
 /// A tree of many levels holds a chunk and a few links, however long the file is.
 #[test]
 fn memory_is_flat() {
-    let import = Import { version: CidVersion::V1, chunk: 16, links: 2 };
+    let import = Import {
+        version: CidVersion::V1,
+        chunk: 16,
+        links: 2,
+    };
     let mut tree = Tree::new(import);
     for n in 0..100_000_u32 {
         tree.update(&n.to_be_bytes().repeat(4));
-        assert!(tree.levels.iter().map(Vec::len).sum::<usize>() <= import.links * tree.levels.len());
+        assert!(
+            tree.levels.iter().map(Vec::len).sum::<usize>() <= import.links * tree.levels.len()
+        );
     }
     assert!(tree.levels.len() < 20 && tree.chunk.capacity() <= 64);
 }

@@ -1,5 +1,6 @@
-//! Certificates and consensus records as documents: JSON Lines, a certificate or a record a line, in the order of this
-//! node's log. The same entries give the same bytes, so that what was anchored before is found again.
+//! Certificates and consensus records as documents: JSON Lines, a certificate or a record a line,
+//! in the order of this node's log. The same entries give the same bytes, so that what was anchored
+//! before is found again.
 
 use std::ops::Range;
 
@@ -17,7 +18,11 @@ pub(super) const DOCUMENT_ENTRIES: u64 = 256;
 ///
 /// # Errors
 /// If storage fails.
-pub(super) fn of_entries(store: &Store, entries: Range<u64>, pin: bool) -> Result<Vec<Item>, StorageError> {
+pub(super) fn of_entries(
+    store: &Store,
+    entries: Range<u64>,
+    pin: bool,
+) -> Result<Vec<Item>, StorageError> {
     let mut items = Vec::new();
     let (mut from, end) = (entries.start, entries.end.min(store.log_head().size));
     while from < end {
@@ -37,7 +42,8 @@ fn pair(store: &Store, entries: Range<u64>, pin: bool) -> Result<Vec<Item>, Stor
             certificates.push('\n');
         }
         if let Some(record) = store.record(sequence)? {
-            records += &serde_json::to_string(&RecordView::of(&record, sequence)).unwrap_or_default();
+            records +=
+                &serde_json::to_string(&RecordView::of(&record, sequence)).unwrap_or_default();
             records.push('\n');
             if let Some(event) = store.event(&record.choice.content_digest)? {
                 trigger = Trigger::from(&event);
@@ -45,11 +51,18 @@ fn pair(store: &Store, entries: Range<u64>, pin: bool) -> Result<Vec<Item>, Stor
         }
     }
     let item = |kind: &str, text: String| Item {
-        name: format!("consensus/{kind}-{:010}-{:010}.jsonl", entries.start, entries.end - 1),
+        name: format!(
+            "consensus/{kind}-{:010}-{:010}.jsonl",
+            entries.start,
+            entries.end - 1
+        ),
         source: Source::Bytes(text.into_bytes()),
         trigger: trigger.clone(),
         pin,
     };
     let documents = [item("certificates", certificates), item("records", records)];
-    Ok(documents.into_iter().filter(|item| !matches!(&item.source, Source::Bytes(bytes) if bytes.is_empty())).collect())
+    Ok(documents
+        .into_iter()
+        .filter(|item| !matches!(&item.source, Source::Bytes(bytes) if bytes.is_empty()))
+        .collect())
 }

@@ -1,5 +1,6 @@
-//! Why something was not anchored: what happened, to what, and the next step. No address with a secret and no token is
-//! ever in a message: addresses in the configuration have none, and tokens are not shown.
+//! Why something was not anchored: what happened, to what, and the next step. No address with a
+//! secret and no token is ever in a message: addresses in the configuration have none, and tokens
+//! are not shown.
 
 use std::path::PathBuf;
 
@@ -32,7 +33,9 @@ pub enum ProviderError {
         variable: String,
     },
     /// No variable for tokens.
-    #[error("{variable} is not read for a token\n  name a variable SSID_…_TOKEN in the data directory's configuration")]
+    #[error(
+        "{variable} is not read for a token\n  name a variable SSID_…_TOKEN in the data directory's configuration"
+    )]
     TokenVariable {
         /// Which variable.
         variable: String,
@@ -74,7 +77,10 @@ pub enum ProviderError {
     )]
     Client(String),
     /// Nobody answers there.
-    #[error("`{provider}` at {place} cannot be reached: {reason}\n  {}", next_step(provider))]
+    #[error(
+        "`{provider}` at {place} cannot be reached: {reason}\n  {}",
+        next_step(provider)
+    )]
     Unreachable {
         /// Which provider.
         provider: &'static str,
@@ -108,7 +114,10 @@ pub enum ProviderError {
         reason: String,
     },
     /// What it answered is not what such a server answers.
-    #[error("`{provider}` at {place} gave an answer that cannot be used: {what}\n  {}", address_step(provider))]
+    #[error(
+        "`{provider}` at {place} gave an answer that cannot be used: {what}\n  {}",
+        address_step(provider)
+    )]
     Unusable {
         /// Which provider.
         provider: &'static str,
@@ -162,10 +171,13 @@ pub enum ProviderError {
 }
 
 impl ProviderError {
-    /// Whether it is the place that fails rather than this one file: it need not be asked again now.
+    /// Whether it is the place that fails rather than this one file: it need not be asked again
+    /// now.
     pub fn is_outage(&self) -> bool {
-        !matches!(self, Self::WrongCid { .. } | Self::OnlyQueued { .. } | Self::GaveUp { .. } | Self::Down(_))
-            && !self.is_about_content()
+        !matches!(
+            self,
+            Self::WrongCid { .. } | Self::OnlyQueued { .. } | Self::GaveUp { .. } | Self::Down(_)
+        ) && !self.is_about_content()
     }
 
     fn is_about_content(&self) -> bool {
@@ -194,7 +206,11 @@ fn refusal_step(provider: &str, status: u16) -> String {
         404 | 405 => address_step(provider),
         status => other_refusal_step(status),
     };
-    if step.is_empty() { String::new() } else { format!("\n  {step}") }
+    if step.is_empty() {
+        String::new()
+    } else {
+        format!("\n  {step}")
+    }
 }
 
 fn other_refusal_step(status: u16) -> &'static str {

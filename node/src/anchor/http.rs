@@ -1,4 +1,5 @@
-//! One server that is asked over HTTP: its address, its token, how long it may take, and its failures in words.
+//! One server that is asked over HTTP: its address, its token, how long it may take, and its
+//! failures in words.
 
 use std::error::Error as _;
 use std::time::Duration;
@@ -42,10 +43,21 @@ impl Endpoint {
     ) -> Result<Self, ProviderError> {
         let base = Url::parse(base).map_err(|e| ProviderError::Client(format!("{base}: {e}")))?;
         if token.is_some() && base.scheme() == "http" && !client::is_loopback(&base) {
-            return Err(ProviderError::TokenInClear { provider, place: base.to_string() });
+            return Err(ProviderError::TokenInClear {
+                provider,
+                place: base.to_string(),
+            });
         }
-        let builder = client::to(&base).connect_timeout(CONNECT).redirect(Policy::none());
-        Ok(Self { provider, base, token, http: built(builder)?, timeout })
+        let builder = client::to(&base)
+            .connect_timeout(CONNECT)
+            .redirect(Policy::none());
+        Ok(Self {
+            provider,
+            base,
+            token,
+            http: built(builder)?,
+            timeout,
+        })
     }
 
     /// Where it is, for messages.
@@ -59,7 +71,12 @@ impl Endpoint {
     }
 
     /// A request to `path` below its address.
-    pub(super) fn request(&self, method: Method, path: &[&str], query: &[(&str, String)]) -> RequestBuilder {
+    pub(super) fn request(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &[(&str, String)],
+    ) -> RequestBuilder {
         let mut url = self.base.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(path);
@@ -72,23 +89,43 @@ impl Endpoint {
     }
 
     /// Sends a request that may take `limit`; what is not 2xx is an error.
-    pub(super) async fn send(&self, request: RequestBuilder, limit: Duration) -> Result<Response, ProviderError> {
-        let response = request.timeout(limit).send().await.map_err(|e| self.failed(&e, limit))?;
+    pub(super) async fn send(
+        &self,
+        request: RequestBuilder,
+        limit: Duration,
+    ) -> Result<Response, ProviderError> {
+        let response = request
+            .timeout(limit)
+            .send()
+            .await
+            .map_err(|e| self.failed(&e, limit))?;
         let status = response.status();
         if status.is_success() {
             return Ok(response);
         }
         let body = self.body(response, limit).await.unwrap_or_default();
-        let reason = reason_in(&body).unwrap_or_else(|| status.canonical_reason().unwrap_or("no reason").to_owned());
-        Err(ProviderError::Refused { provider: self.provider, place: self.place(), status: status.as_u16(), reason })
+        let reason = reason_in(&body)
+            .unwrap_or_else(|| status.canonical_reason().unwrap_or("no reason").to_owned());
+        Err(ProviderError::Refused {
+            provider: self.provider,
+            place: self.place(),
+            status: status.as_u16(),
+            reason,
+        })
     }
 
     /// The whole of a short answer.
-    pub(super) async fn body(&self, mut response: Response, limit: Duration) -> Result<Vec<u8>, ProviderError> {
+    pub(super) async fn body(
+        &self,
+        mut response: Response,
+        limit: Duration,
+    ) -> Result<Vec<u8>, ProviderError> {
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|e| self.failed(&e, limit))? {
             if body.len() + chunk.len() > ANSWER_BYTES {
-                return Err(self.unusable(format!("it is longer than answer_bytes = {ANSWER_BYTES}")));
+                return Err(
+                    self.unusable(format!("it is longer than answer_bytes = {ANSWER_BYTES}"))
+                );
             }
             body.extend_from_slice(&chunk);
         }
@@ -97,22 +134,38 @@ impl Endpoint {
 
     /// An answer that makes no sense.
     pub(super) fn unusable(&self, what: impl Into<String>) -> ProviderError {
-        ProviderError::Unusable { provider: self.provider, place: self.place(), what: what.into() }
+        ProviderError::Unusable {
+            provider: self.provider,
+            place: self.place(),
+            what: what.into(),
+        }
     }
 
     /// A request that came to nothing.
     pub(super) fn failed(&self, error: &reqwest::Error, limit: Duration) -> ProviderError {
         let (provider, place) = (self.provider, self.place());
         if error.is_timeout() && !error.is_connect() {
-            return ProviderError::TimedOut { provider, place, seconds: limit.as_secs() };
+            return ProviderError::TimedOut {
+                provider,
+                place,
+                seconds: limit.as_secs(),
+            };
         }
-        ProviderError::Unreachable { provider, place, reason: root_cause(error) }
+        ProviderError::Unreachable {
+            provider,
+            place,
+            reason: root_cause(error),
+        }
     }
 }
 
 /// A client of gateways: without a token, following their redirects.
 pub(super) fn gateway_client() -> Result<Client, ProviderError> {
-    built(Client::builder().connect_timeout(CONNECT).redirect(Policy::limited(GATEWAY_REDIRECTS)))
+    built(
+        Client::builder()
+            .connect_timeout(CONNECT)
+            .redirect(Policy::limited(GATEWAY_REDIRECTS)),
+    )
 }
 
 fn built(builder: reqwest::ClientBuilder) -> Result<Client, ProviderError> {
@@ -131,17 +184,28 @@ pub(super) fn root_cause(error: &reqwest::Error) -> String {
     cause.map_or_else(|| "the request failed".to_owned(), ToString::to_string)
 }
 
-/// A server's own words: Kubo's `Message`, the Pinning Service's `error.reason` and `error.details`, or its text.
+/// A server's own words: Kubo's `Message`, the Pinning Service's `error.reason` and
+/// `error.details`, or its text.
 fn reason_in(body: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(body).ok()?;
     let json: Option<Value> = serde_json::from_str(text).ok();
     let pointed = |at: &str| Some(json.as_ref()?.pointer(at)?.as_str()?.to_owned());
     let of_service = || {
-        let parts: Vec<String> = ["/error/reason", "/error/details"].into_iter().filter_map(pointed).collect();
+        let parts: Vec<String> = ["/error/reason", "/error/details"]
+            .into_iter()
+            .filter_map(pointed)
+            .collect();
         (!parts.is_empty()).then(|| parts.join(": "))
     };
-    let words = pointed("/Message").or_else(of_service).unwrap_or_else(|| text.to_owned());
-    let words: String = words.trim().chars().take(REASON_CHARS).map(|c| if is_unseen(c) { ' ' } else { c }).collect();
+    let words = pointed("/Message")
+        .or_else(of_service)
+        .unwrap_or_else(|| text.to_owned());
+    let words: String = words
+        .trim()
+        .chars()
+        .take(REASON_CHARS)
+        .map(|c| if is_unseen(c) { ' ' } else { c })
+        .collect();
     Some(words).filter(|words| !words.is_empty())
 }
 
@@ -170,21 +234,42 @@ mod tests {
 
     #[test]
     fn a_token_is_never_sent_in_the_clear() {
-        let set = |name: &str| Some(if name.ends_with("_HOST") { "a.example" } else { "s3cret" }.to_owned());
+        let set = |name: &str| {
+            Some(
+                if name.ends_with("_HOST") {
+                    "a.example"
+                } else {
+                    "s3cret"
+                }
+                .to_owned(),
+            )
+        };
         let token = Token::find("remote", "SSID_T_TOKEN", "https://a.example", &set).unwrap();
         let second = Duration::from_secs(1);
         let made = |base: &str| Endpoint::new("remote", base, Some(token.clone()), second);
         let refused = made("http://ipfs.example:5001").unwrap_err().to_string();
-        assert!(refused.contains("in the clear") && !refused.contains("s3cret"), "{refused}");
+        assert!(
+            refused.contains("in the clear") && !refused.contains("s3cret"),
+            "{refused}"
+        );
         assert!(made("http://127.0.0.1:5001").is_ok() && made("http://[::1]:5001").is_ok());
         assert!(made("https://ipfs.example/x").is_ok());
     }
 
     #[test]
     fn servers_words_are_found_and_cut() {
-        assert_eq!(reason_in(br#"{"Message":"not pinned","Code":0}"#).unwrap(), "not pinned");
-        assert_eq!(reason_in(br#"{"error":{"reason":"FULL","details":"no space"}}"#).unwrap(), "FULL: no space");
-        assert_eq!(reason_in(b"plain\n\x1b[2Jwords").unwrap(), "plain  [2Jwords");
+        assert_eq!(
+            reason_in(br#"{"Message":"not pinned","Code":0}"#).unwrap(),
+            "not pinned"
+        );
+        assert_eq!(
+            reason_in(br#"{"error":{"reason":"FULL","details":"no space"}}"#).unwrap(),
+            "FULL: no space"
+        );
+        assert_eq!(
+            reason_in(b"plain\n\x1b[2Jwords").unwrap(),
+            "plain  [2Jwords"
+        );
         assert_eq!(reason_in(&[b'x'; 9999]).unwrap().len(), REASON_CHARS);
         assert_eq!(reason_in(b" "), None);
     }

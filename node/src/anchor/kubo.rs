@@ -1,5 +1,6 @@
-//! An IPFS node through the RPC that Kubo made usual: `add`, `cat`, `id`, `swarm/connect`. Everything is a POST. Every
-//! import option is sent, because servers' defaults differ and are changing.
+//! An IPFS node through the RPC that Kubo made usual: `add`, `cat`, `id`, `swarm/connect`.
+//! Everything is a POST. Every import option is sent, because servers' defaults differ and are
+//! changing.
 
 use std::time::Duration;
 
@@ -58,9 +59,14 @@ impl Kubo {
     /// If the node cannot be reached, refuses, or names other content.
     pub(super) async fn add(&self, upload: &Upload) -> Result<(), ProviderError> {
         let limit = self.0.timeout() + Duration::from_secs(upload.bytes >> 20);
-        let part = part(upload).await.map_err(|e| self.0.unusable(format!("cannot read {}: {e}", upload.name)))?;
+        let part = part(upload)
+            .await
+            .map_err(|e| self.0.unusable(format!("cannot read {}: {e}", upload.name)))?;
         let form = Form::new().part("file", part);
-        let request = self.0.request(Method::POST, &["api", "v0", "add"], &import_options(upload)).multipart(form);
+        let request = self
+            .0
+            .request(Method::POST, &["api", "v0", "add"], &import_options(upload))
+            .multipart(form);
         let response = self.0.send(request, limit).await?;
         let answered = self.added(&self.0.body(response, limit).await?)?;
         // a server may answer a CIDv1 for a CIDv0: the same block under another name
@@ -68,7 +74,11 @@ impl Kubo {
             return Ok(());
         }
         let (expected, answered) = (Box::new(upload.cid), Box::new(answered));
-        Err(ProviderError::WrongCid { provider: self.0.provider, expected, answered })
+        Err(ProviderError::WrongCid {
+            provider: self.0.provider,
+            expected,
+            answered,
+        })
     }
 
     fn added(&self, body: &[u8]) -> Result<Cid, ProviderError> {
@@ -99,16 +109,21 @@ impl Kubo {
     /// Multiaddresses at which it can be reached, as it says; none if it does not say.
     pub(super) async fn addresses(&self) -> Vec<String> {
         let request = self.0.request(Method::POST, &["api", "v0", "id"], &[]);
-        let Ok(response) = self.0.send(request, ASIDE).await else { return Vec::new() };
+        let Ok(response) = self.0.send(request, ASIDE).await else {
+            return Vec::new();
+        };
         let body = self.0.body(response, ASIDE).await.unwrap_or_default();
         addresses_in(&body)
     }
 
-    /// Connects it to a pinning service's own nodes, so that they find the content at once; a failure is no harm.
+    /// Connects it to a pinning service's own nodes, so that they find the content at once; a
+    /// failure is no harm.
     pub(super) async fn connect(&self, delegates: &[String]) {
         for delegate in delegates.iter().take(ADDRESSES) {
             let query = [("arg", delegate.clone()), ("timeout", "5s".to_owned())];
-            let request = self.0.request(Method::POST, &["api", "v0", "swarm", "connect"], &query);
+            let request = self
+                .0
+                .request(Method::POST, &["api", "v0", "swarm", "connect"], &query);
             if let Err(error) = self.0.send(request, ASIDE).await {
                 tracing::debug!(delegate, %error, "the pinning service's node is not reached from here");
             }
@@ -118,15 +133,26 @@ impl Kubo {
 
 /// The CID in the answer to an upload: JSON lines, progress among them, in any order.
 fn cid_in(body: &[u8]) -> Option<Cid> {
-    let lines = body.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice::<Value>(line).ok());
-    lines.rev().find_map(|line| line.get("Hash")?.as_str()?.parse().ok())
+    let lines = body
+        .split(|byte| *byte == b'\n')
+        .filter_map(|line| serde_json::from_slice::<Value>(line).ok());
+    lines
+        .rev()
+        .find_map(|line| line.get("Hash")?.as_str()?.parse().ok())
 }
 
 /// The addresses in what a node says of itself.
 fn addresses_in(body: &[u8]) -> Vec<String> {
     let json: Value = serde_json::from_slice(body).unwrap_or_default();
-    let listed = json.get("Addresses").and_then(Value::as_array).into_iter().flatten();
-    listed.filter_map(|text| text.as_str().map(ToOwned::to_owned)).take(ADDRESSES).collect()
+    let listed = json
+        .get("Addresses")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten();
+    listed
+        .filter_map(|text| text.as_str().map(ToOwned::to_owned))
+        .take(ADDRESSES)
+        .collect()
 }
 
 /// Every option that decides which CID comes out, and no other output than it.
@@ -155,9 +181,13 @@ fn import_options(upload: &Upload) -> Vec<(&'static str, String)> {
 async fn part(upload: &Upload) -> std::io::Result<Part> {
     let part = match &upload.source {
         Source::Bytes(bytes) => Part::bytes(bytes.clone()),
-        Source::File(path) => Part::stream_with_length(file_body(path, upload.bytes).await?, upload.bytes),
+        Source::File(path) => {
+            Part::stream_with_length(file_body(path, upload.bytes).await?, upload.bytes)
+        }
     };
-    part.file_name(upload.name.clone()).mime_str("application/octet-stream").map_err(std::io::Error::other)
+    part.file_name(upload.name.clone())
+        .mime_str("application/octet-stream")
+        .map_err(std::io::Error::other)
 }
 
 /// The first `bytes` of a file, read as they are sent.
@@ -183,8 +213,10 @@ mod tests {
 
     const ADDED: &str = "{\"Name\":\"a\",\"Bytes\":262144}\n\
         {\"Name\":\"a\",\"Hash\":\"QmdfTbBqBPQ7VNxZEYEj14VmRuZBkqFbiwReogJgS1zR1n\",\"Size\":\"4\"}\n";
-    const ADDED_1: &str = r#"{"Hash":"bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku","Size":"4"}"#;
-    const ID: &str = r#"{"ID":"12D3Koo","Addresses":["/ip4/127.0.0.1/tcp/4001","/ip6/::1/tcp/4001",7,null]}"#;
+    const ADDED_1: &str =
+        r#"{"Hash":"bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku","Size":"4"}"#;
+    const ID: &str =
+        r#"{"ID":"12D3Koo","Addresses":["/ip4/127.0.0.1/tcp/4001","/ip6/::1/tcp/4001",7,null]}"#;
 
     #[test]
     fn what_a_node_answers_is_read() {

@@ -1,6 +1,6 @@
-//! `ipfs_anchor_manifest.json`: what is anchored, in the registry's own schema. People and other tools write it too:
-//! whatever they have put there stays as it is, byte for byte; records are added at the end, `statistics` follow, and
-//! the file is replaced whole or not at all.
+//! `ipfs_anchor_manifest.json`: what is anchored, in the registry's own schema. People and other
+//! tools write it too: whatever they have put there stays as it is, byte for byte; records are
+//! added at the end, `statistics` follow, and the file is replaced whole or not at all.
 
 use std::collections::BTreeSet;
 
@@ -64,41 +64,74 @@ impl AnchorManifest {
     /// If it cannot be read, is too large or no JSON object with a list of anchors.
     pub fn read(place: impl Into<Place>) -> Result<Self, AnchorError> {
         let path = &place.into();
-        let unusable = |reason: String| AnchorError::Manifest { path: path.to_path_buf(), reason };
+        let unusable = |reason: String| AnchorError::Manifest {
+            path: path.to_path_buf(),
+            reason,
+        };
         // what the old instructions make with touch
         let is_empty = path.read(0).is_ok();
-        let document = match if is_empty { Err(Unreadable::Missing) } else { Document::read(path, MANIFEST_BYTES) } {
+        let document = match if is_empty {
+            Err(Unreadable::Missing)
+        } else {
+            Document::read(path, MANIFEST_BYTES)
+        } {
             Ok(document) => document,
-            Err(Unreadable::Missing) => Document::new(fresh()).map_err(|e| unusable(e.to_string()))?,
+            Err(Unreadable::Missing) => {
+                Document::new(fresh()).map_err(|e| unusable(e.to_string()))?
+            }
             Err(Unreadable::Syntax(reason)) => return Err(unusable(reason)),
-            Err(Unreadable::Io(source)) => return Err(AnchorError::Read { path: path.to_path_buf(), source }),
+            Err(Unreadable::Io(source)) => {
+                return Err(AnchorError::Read {
+                    path: path.to_path_buf(),
+                    source,
+                });
+            }
         };
         let listed = document.get("anchors").unwrap_or_else(|| json!([]));
-        let Value::Array(listed) = listed else { return Err(unusable("`anchors` is no list".to_owned())) };
-        let anchors = listed.into_iter().filter_map(|item| serde_json::from_value(item).ok()).collect();
+        let Value::Array(listed) = listed else {
+            return Err(unusable("`anchors` is no list".to_owned()));
+        };
+        let anchors = listed
+            .into_iter()
+            .filter_map(|item| serde_json::from_value(item).ok())
+            .collect();
         Ok(Self { document, anchors })
     }
 
-    /// Adds records to the file at `path`, which is made where it is missing. Another process that does the same waits.
+    /// Adds records to the file at `path`, which is made where it is missing. Another process that
+    /// does the same waits.
     ///
     /// # Errors
     /// If it cannot be read or written; it is then as it was.
-    pub fn append(place: impl Into<Place>, records: &[AnchorRecord], now: &str) -> Result<(), AnchorError> {
+    pub fn append(
+        place: impl Into<Place>,
+        records: &[AnchorRecord],
+        now: &str,
+    ) -> Result<(), AnchorError> {
         let path = &place.into();
-        let unwritten = |source| AnchorError::Write { path: path.to_path_buf(), source };
+        let unwritten = |source| AnchorError::Write {
+            path: path.to_path_buf(),
+            source,
+        };
         let directory = path.directory();
         directory.make().map_err(unwritten)?;
         let lock = directory.open_directory().map_err(unwritten)?;
         lock.lock().map_err(unwritten)?;
         let mut manifest = Self::read(path)?;
         manifest.add(records, now);
-        path.replace(manifest.document.text().as_bytes()).map_err(unwritten)
+        path.replace(manifest.document.text().as_bytes())
+            .map_err(unwritten)
     }
 
     fn add(&mut self, records: &[AnchorRecord], now: &str) {
         let mut elements = self.document.elements("anchors");
         let indented = |text: String| text.replace('\n', "\n    ");
-        elements.extend(records.iter().filter_map(|r| serde_json::to_string_pretty(r).ok()).map(indented));
+        elements.extend(
+            records
+                .iter()
+                .filter_map(|r| serde_json::to_string_pretty(r).ok())
+                .map(indented),
+        );
         self.document.set_elements("anchors", &elements);
         self.anchors.extend_from_slice(records);
         for (name, value) in self.statistics() {
@@ -110,14 +143,26 @@ impl AnchorManifest {
     fn statistics(&self) -> [(&'static str, Value); 5] {
         let paths: BTreeSet<&str> = self.anchors.iter().map(|a| a.file_path.as_str()).collect();
         // times are ISO 8601 in UTC: their order is that of their text
-        let dates = || self.anchors.iter().map(|a| a.anchored_at.as_str()).filter(|date| !date.is_empty());
-        let providers = self.anchors.iter().flat_map(|a| [&a.storage_provider, &a.pin_service]).flatten();
+        let dates = || {
+            self.anchors
+                .iter()
+                .map(|a| a.anchored_at.as_str())
+                .filter(|date| !date.is_empty())
+        };
+        let providers = self
+            .anchors
+            .iter()
+            .flat_map(|a| [&a.storage_provider, &a.pin_service])
+            .flatten();
         [
             ("total_anchors", json!(self.anchors.len())),
             ("total_files_anchored", json!(paths.len())),
             ("first_anchor_date", json!(dates().min())),
             ("last_anchor_date", json!(dates().max())),
-            ("storage_providers", json!(providers.collect::<BTreeSet<_>>())),
+            (
+                "storage_providers",
+                json!(providers.collect::<BTreeSet<_>>()),
+            ),
         ]
     }
 }
@@ -170,15 +215,28 @@ mod tests {
         fs::create_dir(home.path().join("deep")).unwrap();
         let before = "{\n  \"house\": {\"ours\": 1},\n  \"anchors\": [\n    {\"file_path\": \"a\", \"own\": true, \"anchored_at\": \"2025-01-01T00:00:00Z\"}\n  ],\n  \"statistics\": {\n    \"total_anchors\": 1,\n    \"note\": \"kept\"\n  }\n}\n";
         fs::write(&path, before).unwrap();
-        let added = [record("a", "2025-03-01T00:00:00Z", "local"), record("b", "2025-02-01T00:00:00Z", "remote")];
+        let added = [
+            record("a", "2025-03-01T00:00:00Z", "local"),
+            record("b", "2025-02-01T00:00:00Z", "remote"),
+        ];
         AnchorManifest::append(&path, &added, "2025-03-01T00:00:01Z").unwrap();
         let text = fs::read_to_string(&path).unwrap();
-        for kept in ["\"house\": {\"ours\": 1}", "{\"file_path\": \"a\", \"own\": true, ", "\"note\": \"kept\""] {
+        for kept in [
+            "\"house\": {\"ours\": 1}",
+            "{\"file_path\": \"a\", \"own\": true, ",
+            "\"note\": \"kept\"",
+        ] {
             assert!(text.contains(kept), "{text}");
         }
         let json: Value = serde_json::from_str(&text).unwrap();
         let statistics = &json["statistics"];
-        assert_eq!((&statistics["total_anchors"], &statistics["total_files_anchored"]), (&json!(3), &json!(2)));
+        assert_eq!(
+            (
+                &statistics["total_anchors"],
+                &statistics["total_files_anchored"]
+            ),
+            (&json!(3), &json!(2))
+        );
         assert_eq!(statistics["first_anchor_date"], "2025-01-01T00:00:00Z");
         assert_eq!(statistics["last_anchor_date"], "2025-03-01T00:00:00Z");
         assert_eq!(statistics["storage_providers"], json!(["local", "remote"]));
@@ -190,14 +248,24 @@ mod tests {
     fn a_missing_or_empty_one_is_made_and_a_broken_one_is_left_alone() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("new/manifest.json");
-        AnchorManifest::append(&path, &[record("a", "2025-03-01T00:00:00Z", "local")], "now").unwrap();
+        AnchorManifest::append(
+            &path,
+            &[record("a", "2025-03-01T00:00:00Z", "local")],
+            "now",
+        )
+        .unwrap();
         assert_eq!(AnchorManifest::read(&path).unwrap().anchors.len(), 1);
         fs::write(&path, "").unwrap();
         assert!(AnchorManifest::read(&path).unwrap().anchors.is_empty());
         for broken in ["{\"anchors\": [", "{\"anchors\": 7}", "[]"] {
             fs::write(&path, broken).unwrap();
-            let refused = AnchorManifest::append(&path, &[record("a", "x", "local")], "now").unwrap_err().to_string();
-            assert!(refused.contains("manifest.json") && refused.contains("move it away"), "{refused}");
+            let refused = AnchorManifest::append(&path, &[record("a", "x", "local")], "now")
+                .unwrap_err()
+                .to_string();
+            assert!(
+                refused.contains("manifest.json") && refused.contains("move it away"),
+                "{refused}"
+            );
             assert_eq!(fs::read_to_string(&path).unwrap(), broken);
         }
     }
@@ -210,8 +278,12 @@ mod tests {
             for n in 0..8 {
                 let path = &path;
                 scope.spawn(move || {
-                    AnchorManifest::append(path, &[record(&n.to_string(), "2025-03-01T00:00:00Z", "local")], "now")
-                        .unwrap();
+                    AnchorManifest::append(
+                        path,
+                        &[record(&n.to_string(), "2025-03-01T00:00:00Z", "local")],
+                        "now",
+                    )
+                    .unwrap();
                 });
             }
         });

@@ -1,9 +1,10 @@
-//! Anchoring: copies of registry files, certificates and consensus records on IPFS, where anybody can fetch them by what
-//! they contain (blueprint v4.3; ARCHITECTURE, *Anchoring*).
+//! Anchoring: copies of registry files, certificates and consensus records on IPFS, where anybody
+//! can fetch them by what they contain (blueprint v4.3; ARCHITECTURE, *Anchoring*).
 //!
-//! [`select`] says which files an event calls for, [`cid`] names their content, [`provider`] holds the places they are put,
-//! [`run`] puts them there, [`manifest`] and storage remember it, [`verify`] fetches them back, and [`task`] does all of
-//! it inside a running node, from the outbox.
+//! [`select`] says which files an event calls for, [`cid`] names their content, [`provider`] holds
+//! the places they are put, [`run`] puts them there, [`manifest`] and storage remember it,
+//! [`verify`] fetches them back, and [`task`] does all of it inside a running node, from the
+//! outbox.
 
 pub mod cid;
 mod documents;
@@ -30,8 +31,9 @@ use crate::config::Anchoring;
 /// Bytes of the largest file that is anchored or fetched back.
 pub const FILE_BYTES: u64 = 4 << 30;
 
-/// The environment, as [`provider::Providers::configured`] wants it. `hosts` are [`Config::secret_hosts`]: servers that this
-/// machine's configuration names for a token are added to those that the variables name.
+/// The environment, as [`provider::Providers::configured`] wants it. `hosts` are
+/// [`Config::secret_hosts`]: servers that this machine's configuration names for a token are added
+/// to those that the variables name.
 ///
 /// [`Config::secret_hosts`]: crate::config::Config::secret_hosts
 pub fn environment(hosts: &BTreeMap<String, String>) -> impl Fn(&str) -> Option<String> {

@@ -1,5 +1,5 @@
-//! A Pinning Service API: a service that fetches content from whoever has it, and keeps it. Pinata, Filebase and others
-//! speak it.
+//! A Pinning Service API: a service that fetches content from whoever has it, and keeps it. Pinata,
+//! Filebase and others speak it.
 
 use std::time::Duration;
 
@@ -56,7 +56,11 @@ impl From<String> for PinState {
 /// What services send, which is not always what the specification says.
 #[derive(Deserialize)]
 struct PinStatus {
-    #[serde(alias = "requestId", alias = "request_id", deserialize_with = "text_or_number")]
+    #[serde(
+        alias = "requestId",
+        alias = "request_id",
+        deserialize_with = "text_or_number"
+    )]
     requestid: String,
     status: PinState,
     #[serde(default, deserialize_with = "list_or_null")]
@@ -77,7 +81,9 @@ fn text_or_number<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error
     }
 }
 
-fn list_or_null<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Vec<T>, D::Error> {
+fn list_or_null<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    from: D,
+) -> Result<Vec<T>, D::Error> {
     Option::<Vec<T>>::deserialize(from).map(Option::unwrap_or_default)
 }
 
@@ -93,18 +99,45 @@ pub(super) struct Ordered {
 
 impl Pinning {
     /// Orders a pin, unless the service has one of it: an order is never given twice.
-    pub(super) async fn order(&self, cid: &Cid, name: &str, origins: &[String]) -> Result<Ordered, ProviderError> {
+    pub(super) async fn order(
+        &self,
+        cid: &Cid,
+        name: &str,
+        origins: &[String],
+    ) -> Result<Ordered, ProviderError> {
         if let Some(ordered) = self.find(cid, "queued,pinning,pinned").await? {
             return Ok(ordered);
         }
         // the API's own limit of a name is 255 characters
-        let name = name.char_indices().nth(255).map_or(name, |(at, _)| &name[..at]);
-        let order = Order { cid: cid.to_string(), name, origins };
-        match self.ask::<PinStatus>(self.0.request(Method::POST, &["pins"], &[]).json(&order)).await {
-            Err(ProviderError::Refused { status: 400 | 409, reason, .. }) if says_duplicate(&reason) => {
-                // it has it, under whatever name; one that does not list it has said that it keeps it
-                let kept = Ordered { request: String::new(), state: PinState::Pinned, delegates: Vec::new() };
-                Ok(self.find(cid, "queued,pinning,pinned,failed").await?.unwrap_or(kept))
+        let name = name
+            .char_indices()
+            .nth(255)
+            .map_or(name, |(at, _)| &name[..at]);
+        let order = Order {
+            cid: cid.to_string(),
+            name,
+            origins,
+        };
+        match self
+            .ask::<PinStatus>(self.0.request(Method::POST, &["pins"], &[]).json(&order))
+            .await
+        {
+            Err(ProviderError::Refused {
+                status: 400 | 409,
+                reason,
+                ..
+            }) if says_duplicate(&reason) => {
+                // it has it, under whatever name; one that does not list it has said that it keeps
+                // it
+                let kept = Ordered {
+                    request: String::new(),
+                    state: PinState::Pinned,
+                    delegates: Vec::new(),
+                };
+                Ok(self
+                    .find(cid, "queued,pinning,pinned,failed")
+                    .await?
+                    .unwrap_or(kept))
             }
             answer => answer.map(Into::into),
         }
@@ -112,8 +145,14 @@ impl Pinning {
 
     /// The furthest of the service's pins of some content in these states.
     async fn find(&self, cid: &Cid, states: &str) -> Result<Option<Ordered>, ProviderError> {
-        let query = [("cid", cid.to_string()), ("status", states.to_owned()), ("limit", "10".to_owned())];
-        let found: Page = self.ask(self.0.request(Method::GET, &["pins"], &query)).await?;
+        let query = [
+            ("cid", cid.to_string()),
+            ("status", states.to_owned()),
+            ("limit", "10".to_owned()),
+        ];
+        let found: Page = self
+            .ask(self.0.request(Method::GET, &["pins"], &query))
+            .await?;
         let rank = |status: &PinStatus| match status.status {
             PinState::Pinned => 3,
             PinState::Pinning => 2,
@@ -127,35 +166,52 @@ impl Pinning {
     pub(super) async fn wait(&self, mut ordered: Ordered) -> Result<PinState, ProviderError> {
         let until = Instant::now() + self.0.timeout();
         let mut pause = LOOK_AGAIN.0;
-        while matches!(ordered.state, PinState::Queued | PinState::Pinning) && Instant::now() < until {
+        while matches!(ordered.state, PinState::Queued | PinState::Pinning)
+            && Instant::now() < until
+        {
             sleep(pause.min(until - Instant::now())).await;
             pause = (pause * 2).min(LOOK_AGAIN.1);
-            let request = self.0.request(Method::GET, &["pins", &ordered.request], &[]);
+            let request = self
+                .0
+                .request(Method::GET, &["pins", &ordered.request], &[]);
             ordered = self.ask::<PinStatus>(request).await?.into();
         }
         match ordered.state {
-            PinState::Failed => Err(ProviderError::GaveUp { provider: self.0.provider, place: self.0.place() }),
+            PinState::Failed => Err(ProviderError::GaveUp {
+                provider: self.0.provider,
+                place: self.0.place(),
+            }),
             state => Ok(state),
         }
     }
 
-    async fn ask<T: for<'de> Deserialize<'de>>(&self, request: reqwest::RequestBuilder) -> Result<T, ProviderError> {
+    async fn ask<T: for<'de> Deserialize<'de>>(
+        &self,
+        request: reqwest::RequestBuilder,
+    ) -> Result<T, ProviderError> {
         let limit = self.0.timeout();
         let response = self.0.send(request, limit).await?;
         let body = self.0.body(response, limit).await?;
-        serde_json::from_slice(&body).map_err(|e| self.0.unusable(format!("it is no pin status: {e}")))
+        serde_json::from_slice(&body)
+            .map_err(|e| self.0.unusable(format!("it is no pin status: {e}")))
     }
 }
 
 /// Whether a service refuses an order because it has one like it.
 fn says_duplicate(reason: &str) -> bool {
     let reason = reason.to_ascii_lowercase();
-    ["duplicate", "already pinned", "already exists"].iter().any(|words| reason.contains(words))
+    ["duplicate", "already pinned", "already exists"]
+        .iter()
+        .any(|words| reason.contains(words))
 }
 
 impl From<PinStatus> for Ordered {
     fn from(status: PinStatus) -> Self {
-        Self { request: status.requestid, state: status.status, delegates: status.delegates }
+        Self {
+            request: status.requestid,
+            state: status.status,
+            delegates: status.delegates,
+        }
     }
 }
 
@@ -170,23 +226,42 @@ mod tests {
 
     const STATUS: &str = r#"{"requestid":"ab/../c?d#e","status":"pinned","created":"2025-10-11T20:00:00Z",
         "pin":{"cid":"QmdfTbBqBPQ7VNxZEYEj14VmRuZBkqFbiwReogJgS1zR1n"},"delegates":["/dnsaddr/a.example"],"info":{}}"#;
-    const PAGE: &str = r#"{"count":1,"results":[{"requestid":"1","status":"queued","delegates":[]}]}"#;
+    const PAGE: &str =
+        r#"{"count":1,"results":[{"requestid":"1","status":"queued","delegates":[]}]}"#;
 
     #[test]
     fn statuses_are_read_as_services_write_them() {
-        let state =
-            |text: &str| serde_json::from_str::<PinStatus>(text).map(|status| (status.requestid, status.status));
+        let state = |text: &str| {
+            serde_json::from_str::<PinStatus>(text).map(|status| (status.requestid, status.status))
+        };
         for (text, expected) in [
-            (r#"{"requestid":"a","status":"pinned","delegates":null}"#, ("a", PinState::Pinned)),
-            (r#"{"requestId":"a","status":"PINNED"}"#, ("a", PinState::Pinned)),
-            (r#"{"requestid":17,"status":"Queued","delegates":[],"info":null}"#, ("17", PinState::Queued)),
-            (r#"{"request_id":"a","status":"backing-up-to-filecoin"}"#, ("a", PinState::Pinning)),
+            (
+                r#"{"requestid":"a","status":"pinned","delegates":null}"#,
+                ("a", PinState::Pinned),
+            ),
+            (
+                r#"{"requestId":"a","status":"PINNED"}"#,
+                ("a", PinState::Pinned),
+            ),
+            (
+                r#"{"requestid":17,"status":"Queued","delegates":[],"info":null}"#,
+                ("17", PinState::Queued),
+            ),
+            (
+                r#"{"request_id":"a","status":"backing-up-to-filecoin"}"#,
+                ("a", PinState::Pinning),
+            ),
         ] {
             let (name, status) = state(text).unwrap();
             assert_eq!((name.as_str(), status), expected, "{text}");
         }
         assert!(state(r#"{"requestid":{},"status":"pinned"}"#).is_err());
-        assert!(serde_json::from_str::<Page>(r#"{"count":0,"results":null}"#).unwrap().results.is_empty());
+        assert!(
+            serde_json::from_str::<Page>(r#"{"count":0,"results":null}"#)
+                .unwrap()
+                .results
+                .is_empty()
+        );
     }
 
     proptest! {

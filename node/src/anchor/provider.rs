@@ -1,5 +1,5 @@
-//! The places content is put, in the order of `anchoring.providers`: the first that takes it is enough to upload, and a
-//! pinning service, if one is named, is asked to keep it besides.
+//! The places content is put, in the order of `anchoring.providers`: the first that takes it is
+//! enough to upload, and a pinning service, if one is named, is asked to keep it besides.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
@@ -62,22 +62,32 @@ pub struct Outages(Mutex<BTreeSet<&'static str>>);
 
 impl Outages {
     fn has(&self, provider: &'static str) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(provider)
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains(provider)
     }
 
     fn note(&self, provider: &'static str, error: &ProviderError) {
         if error.is_outage() {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(provider);
+            self.0
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(provider);
         }
     }
 }
 
 impl Providers {
-    /// The places of the configuration. `lookup` reads an environment variable; nothing is connected to yet.
+    /// The places of the configuration. `lookup` reads an environment variable; nothing is
+    /// connected to yet.
     ///
     /// # Errors
     /// If one lacks its address or token, or none is named.
-    pub fn configured(settings: &Anchoring, lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, ProviderError> {
+    pub fn configured(
+        settings: &Anchoring,
+        lookup: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, ProviderError> {
         let timeout = Duration::from_secs(settings.timeout_seconds);
         let (mut uploaders, mut pinning) = (Vec::new(), None);
         for provider in &settings.providers {
@@ -86,12 +96,22 @@ impl Providers {
                 IpfsProvider::Remote => {
                     let base = needed("remote", "anchoring.remote_api", &settings.remote_api)?;
                     let token = Token::find("remote", &settings.remote_token_env, base, lookup)?;
-                    uploaders.push(Uploader::Kubo(Kubo(Endpoint::new("remote", base, Some(token), timeout)?)));
+                    uploaders.push(Uploader::Kubo(Kubo(Endpoint::new(
+                        "remote",
+                        base,
+                        Some(token),
+                        timeout,
+                    )?)));
                 }
                 IpfsProvider::Pinning => {
                     let base = needed("pinning", "anchoring.pinning_api", &settings.pinning_api)?;
                     let token = Token::find("pinning", &settings.pinning_token_env, base, lookup)?;
-                    pinning = Some(Pinning(Endpoint::new("pinning", base, Some(token), timeout)?));
+                    pinning = Some(Pinning(Endpoint::new(
+                        "pinning",
+                        base,
+                        Some(token),
+                        timeout,
+                    )?));
                 }
                 IpfsProvider::Web3 => uploaders.push(Uploader::Web3),
             }
@@ -99,8 +119,15 @@ impl Providers {
         if uploaders.is_empty() && pinning.is_none() {
             return Err(ProviderError::NoProvider);
         }
-        let parallel = usize::try_from(settings.parallel_uploads).unwrap_or(1).max(1);
-        Ok(Self { uploaders, pinning, import: import_of(settings), parallel })
+        let parallel = usize::try_from(settings.parallel_uploads)
+            .unwrap_or(1)
+            .max(1);
+        Ok(Self {
+            uploaders,
+            pinning,
+            import: import_of(settings),
+            parallel,
+        })
     }
 
     /// The pinning service that content should have, if one is named.
@@ -115,9 +142,13 @@ impl Providers {
     pub async fn any_answers(&self) -> Result<(), ProviderError> {
         let mut first = None;
         for uploader in &self.uploaders {
-            let Uploader::Kubo(kubo) = uploader else { continue };
+            let Uploader::Kubo(kubo) = uploader else {
+                continue;
+            };
             match kubo.answers().await {
-                Err(error @ (ProviderError::Unreachable { .. } | ProviderError::TimedOut { .. })) => {
+                Err(
+                    error @ (ProviderError::Unreachable { .. } | ProviderError::TimedOut { .. }),
+                ) => {
                     first = first.or(Some(error));
                 }
                 // who refuses this may take content all the same, or say why not
@@ -131,7 +162,11 @@ impl Providers {
     ///
     /// # Errors
     /// Why each place did not take it, in order.
-    pub async fn put(&self, upload: &Upload, outages: &Outages) -> Result<Placed, Vec<ProviderError>> {
+    pub async fn put(
+        &self,
+        upload: &Upload,
+        outages: &Outages,
+    ) -> Result<Placed, Vec<ProviderError>> {
         let (taken_by, mut errors) = self.upload(upload, outages).await;
         let mut placed = Placed::default();
         if let Some(kubo) = taken_by {
@@ -162,7 +197,11 @@ impl Providers {
         Ok(placed)
     }
 
-    async fn upload(&self, upload: &Upload, outages: &Outages) -> (Option<&Kubo>, Vec<ProviderError>) {
+    async fn upload(
+        &self,
+        upload: &Upload,
+        outages: &Outages,
+    ) -> (Option<&Kubo>, Vec<ProviderError>) {
         let mut errors = Vec::new();
         for uploader in &self.uploaders {
             let name = uploader.name();
@@ -214,14 +253,32 @@ impl Providers {
 /// The IPFS node on this machine.
 pub(super) fn local(settings: &Anchoring) -> Result<Kubo, ProviderError> {
     let base = needed("local", "anchoring.local_api", &settings.local_api)?;
-    Endpoint::new("local", base, None, Duration::from_secs(settings.timeout_seconds)).map(Kubo)
+    Endpoint::new(
+        "local",
+        base,
+        None,
+        Duration::from_secs(settings.timeout_seconds),
+    )
+    .map(Kubo)
 }
 
 /// How content is imported under this configuration.
 pub fn import_of(settings: &Anchoring) -> Import {
-    Import::of(if settings.cid_version == 0 { CidVersion::V0 } else { CidVersion::V1 })
+    Import::of(if settings.cid_version == 0 {
+        CidVersion::V0
+    } else {
+        CidVersion::V1
+    })
 }
 
-fn needed<'a>(provider: &'static str, key: &'static str, value: &'a str) -> Result<&'a str, ProviderError> {
-    if value.is_empty() { Err(ProviderError::NotConfigured { provider, key }) } else { Ok(value) }
+fn needed<'a>(
+    provider: &'static str,
+    key: &'static str,
+    value: &'a str,
+) -> Result<&'a str, ProviderError> {
+    if value.is_empty() {
+        Err(ProviderError::NotConfigured { provider, key })
+    } else {
+        Ok(value)
+    }
 }

@@ -1,5 +1,6 @@
-//! One anchoring session: what is not anchored yet is named here, uploaded, compared, pinned, and recorded. The same
-//! content is never anchored twice, and a file whose content has changed is anchored again.
+//! One anchoring session: what is not anchored yet is named here, uploaded, compared, pinned, and
+//! recorded. The same content is never anchored twice, and a file whose content has changed is
+//! anchored again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -37,7 +38,12 @@ pub struct Item {
 
 impl From<Candidate> for Item {
     fn from(file: Candidate) -> Self {
-        Self { name: file.relative, source: Source::File(file.place), trigger: file.trigger, pin: true }
+        Self {
+            name: file.relative,
+            source: Source::File(file.place),
+            trigger: file.trigger,
+            pin: true,
+        }
     }
 }
 
@@ -49,7 +55,9 @@ impl Known {
     /// What a manifest lists.
     pub fn of(records: &[AnchorRecord]) -> Self {
         let mut known = Self::default();
-        records.iter().for_each(|record| known.add(&record.file_hash, record.pin_service.is_some()));
+        records
+            .iter()
+            .for_each(|record| known.add(&record.file_hash, record.pin_service.is_some()));
         known
     }
 
@@ -96,15 +104,31 @@ impl Session {
     /// # Errors
     /// If it cannot be read or written.
     pub fn record(&self, manifest: &Place) -> Result<(), AnchorError> {
-        if self.anchored.is_empty() { Ok(()) } else { AnchorManifest::append(manifest, &self.anchored, &iso(now())) }
+        if self.anchored.is_empty() {
+            Ok(())
+        } else {
+            AnchorManifest::append(manifest, &self.anchored, &iso(now()))
+        }
     }
 
     /// The same as rows for storage.
     pub fn rows(&self, at: UnixMillis) -> Vec<(Sha256Hash, AnchorRow)> {
         let row = |record: &AnchorRecord| {
-            let services = [&record.storage_provider, &record.pin_service].into_iter().flatten().cloned().collect();
+            let services = [&record.storage_provider, &record.pin_service]
+                .into_iter()
+                .flatten()
+                .cloned()
+                .collect();
             let (name, cid) = (record.file_path.clone(), record.ipfs_cid.clone());
-            Some((record.file_hash.parse().ok()?, AnchorRow { name, cid, at, services }))
+            Some((
+                record.file_hash.parse().ok()?,
+                AnchorRow {
+                    name,
+                    cid,
+                    at,
+                    services,
+                },
+            ))
         };
         self.anchored.iter().filter_map(row).collect()
     }
@@ -119,7 +143,8 @@ pub struct Progress {
     pub total: u64,
 }
 
-/// Anchors what of `items` is not known, [`SESSION_FILES`] at most, several at once. `progress` is told how far it is.
+/// Anchors what of `items` is not known, [`SESSION_FILES`] at most, several at once. `progress` is
+/// told how far it is.
 pub async fn session(
     items: Vec<Item>,
     known: &Known,
@@ -129,13 +154,18 @@ pub async fn session(
 ) -> Session {
     let mut session = Session::default();
     let import = providers.import;
-    let mut named = stream::iter(items.into_iter().map(|item| name(item, import))).buffered(providers.parallel);
+    let mut named =
+        stream::iter(items.into_iter().map(|item| name(item, import))).buffered(providers.parallel);
     let (mut uploads, mut seen) = (Vec::new(), BTreeSet::new());
     while let Some((item, content)) = named.next().await {
         let content = match content {
             Ok(content) => content,
             Err(reason) => {
-                session.failed.push(Failure { file: item.name, reason, retry: false });
+                session.failed.push(Failure {
+                    file: item.name,
+                    reason,
+                    retry: false,
+                });
                 continue;
             }
         };
@@ -162,21 +192,34 @@ pub async fn session(
         progress(Progress { done, total });
         match outcome {
             Ok(placed) => {
-                session.remarks.extend(placed.remarks.iter().map(|remark| format!("{}: {remark}", item.name)));
+                session.remarks.extend(
+                    placed
+                        .remarks
+                        .iter()
+                        .map(|remark| format!("{}: {remark}", item.name)),
+                );
                 if let Some(why) = &placed.lacks {
                     let reason = format!("it is on {}, but {why}", placed.services.join(", "));
-                    session.failed.push(Failure { file: item.name.clone(), reason, retry: true });
+                    session.failed.push(Failure {
+                        file: item.name.clone(),
+                        reason,
+                        retry: true,
+                    });
                 }
                 // what stands in the manifest already, and got no further, is no news
                 if !is_again || placed.pin_service.is_some() {
-                    session.anchored.push(record(&item, &content, &placed, gateway));
+                    session
+                        .anchored
+                        .push(record(&item, &content, &placed, gateway));
                 }
             }
             Err(failure) => session.failed.push(failure),
         }
     }
     // uploads end in any order; people and the manifest get them in one
-    session.anchored.sort_by(|a, b| a.file_path.cmp(&b.file_path));
+    session
+        .anchored
+        .sort_by(|a, b| a.file_path.cmp(&b.file_path));
     session.failed.sort_by(|a, b| a.file.cmp(&b.file));
     session
 }
@@ -189,7 +232,9 @@ async fn name(item: Item, import: Import) -> (Item, Result<Content, String>) {
 
 fn content_of(source: &Source, import: Import) -> Result<Content, String> {
     let path = match source {
-        Source::Bytes(bytes) => return of_reader(bytes.as_slice(), &[import]).map_err(|e| e.to_string()),
+        Source::Bytes(bytes) => {
+            return of_reader(bytes.as_slice(), &[import]).map_err(|e| e.to_string());
+        }
         Source::File(place) => place,
     };
     let unread = |e: std::io::Error| format!("cannot be read: {e}");
@@ -223,15 +268,29 @@ async fn put(
 }
 
 /// A file that was written to while it was uploaded is nobody's failure.
-async fn explain(item: &Item, before: &Content, import: Import, errors: &[super::error::ProviderError]) -> Failure {
+async fn explain(
+    item: &Item,
+    before: &Content,
+    import: Import,
+    errors: &[super::error::ProviderError],
+) -> Failure {
     let file = item.name.clone();
     let (_, after) = name(item.clone(), import).await;
     if after.is_ok_and(|after| after.sha256 != before.sha256) {
-        let reason = "it was changed while it was uploaded\n  the next run takes it as it is then".to_owned();
-        return Failure { file, reason, retry: true };
+        let reason = "it was changed while it was uploaded\n  the next run takes it as it is then"
+            .to_owned();
+        return Failure {
+            file,
+            reason,
+            retry: true,
+        };
     }
     let reasons: Vec<String> = errors.iter().map(ToString::to_string).collect();
-    Failure { file, reason: reasons.join("; "), retry: true }
+    Failure {
+        file,
+        reason: reasons.join("; "),
+        retry: true,
+    }
 }
 
 fn record(item: &Item, content: &Content, placed: &Placed, gateway: Option<&str>) -> AnchorRecord {
@@ -240,7 +299,9 @@ fn record(item: &Item, content: &Content, placed: &Placed, gateway: Option<&str>
         file_path: item.name.clone(),
         file_name: file_name(&item.name).to_owned(),
         file_hash: content.sha256.to_string(),
-        ipfs_gateway_url: gateway.map(|gateway| format!("{}/{cid}", gateway.trim_end_matches('/'))).unwrap_or_default(),
+        ipfs_gateway_url: gateway
+            .map(|gateway| format!("{}/{cid}", gateway.trim_end_matches('/')))
+            .unwrap_or_default(),
         ipfs_cid: cid,
         anchored_at: iso(now()),
         event_type: item.trigger.event.clone(),

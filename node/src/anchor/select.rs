@@ -1,7 +1,7 @@
 //! Which files an event calls for: the table of blueprint v4.3.
 //!
-//! Only the kinds of files named here are ever published, by directory, ending and name: configuration, keys and data
-//! files of other tools lie beside them.
+//! Only the kinds of files named here are ever published, by directory, ending and name:
+//! configuration, keys and data files of other tools lie beside them.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -31,12 +31,23 @@ enum Kind {
     GovernanceDocuments,
 }
 
-/// A word in the event type, and the kinds of files that events with it call for. Every event calls for the registry log.
+/// A word in the event type, and the kinds of files that events with it call for. Every event calls
+/// for the registry log.
 const TABLE: &[(&str, &[Kind])] = &[
     ("", &[Kind::RegistryLog]),
     ("release", &[Kind::ReleaseBundles, Kind::ReleaseManifests]),
-    ("quarterly", &[Kind::RegistryLog, Kind::DashboardCsv, Kind::ComplianceReports]),
-    ("governance", &[Kind::DashboardFiles, Kind::GovernanceDocuments]),
+    (
+        "quarterly",
+        &[
+            Kind::RegistryLog,
+            Kind::DashboardCsv,
+            Kind::ComplianceReports,
+        ],
+    ),
+    (
+        "governance",
+        &[Kind::DashboardFiles, Kind::GovernanceDocuments],
+    ),
     ("dashboard", &[Kind::DashboardMarkdown, Kind::DashboardCsv]),
 ];
 
@@ -75,7 +86,8 @@ pub struct Candidate {
     pub trigger: Trigger,
 }
 
-/// The kinds of files that events call for, each with the latest event that does. Events come in order.
+/// The kinds of files that events call for, each with the latest event that does. Events come in
+/// order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wanted(BTreeMap<Kind, Trigger>);
 
@@ -133,8 +145,16 @@ impl Wanted {
             }
         }
         let candidate = |(place, trigger): (Place, &Trigger)| {
-            let relative = place.strip_prefix(&paths.root).unwrap_or(&place).to_string_lossy().into_owned();
-            Candidate { place, relative, trigger: trigger.clone() }
+            let relative = place
+                .strip_prefix(&paths.root)
+                .unwrap_or(&place)
+                .to_string_lossy()
+                .into_owned();
+            Candidate {
+                place,
+                relative,
+                trigger: trigger.clone(),
+            }
         };
         Ok(found.into_iter().map(candidate).collect())
     }
@@ -145,9 +165,12 @@ impl Kind {
         match self {
             Self::RegistryLog => Ok(existing(&paths.registry_log)),
             Self::DashboardCsv => Ok(existing(&paths.dashboard_csv)),
-            Self::ReleaseBundles => walk(&paths.releases, DEPTH, &|name| has_ending(name, &["zip"])),
+            Self::ReleaseBundles => {
+                walk(&paths.releases, DEPTH, &|name| has_ending(name, &["zip"]))
+            }
             Self::ReleaseManifests => {
-                let is_manifest = |name: &str| name.contains("release_manifest") && has_ending(name, &["json"]);
+                let is_manifest =
+                    |name: &str| name.contains("release_manifest") && has_ending(name, &["json"]);
                 let mut files = walk(&paths.federation_manifest.directory(), 0, &is_manifest)?;
                 files.extend(walk(&paths.releases, DEPTH, &is_manifest)?);
                 Ok(files)
@@ -157,38 +180,59 @@ impl Kind {
             }),
             Self::DashboardMarkdown => dashboard(paths, &["md"]),
             Self::DashboardFiles => dashboard(paths, &["md", "csv", "html", "svg", "png"]),
-            Self::GovernanceDocuments => {
-                walk(&paths.federation_config.directory(), depth_of(paths), &|name| has_ending(name, &["md", "pdf"]))
-            }
+            Self::GovernanceDocuments => walk(
+                &paths.federation_config.directory(),
+                depth_of(paths),
+                &|name| has_ending(name, &["md", "pdf"]),
+            ),
         }
     }
 }
 
-/// In a repository everything in the dashboard's directory belongs to it; in a data directory its names say so.
+/// In a repository everything in the dashboard's directory belongs to it; in a data directory its
+/// names say so.
 fn dashboard(paths: &RegistryPaths, endings: &[&str]) -> Result<Vec<Place>, AnchorError> {
     let directory = paths.dashboard_csv.directory();
-    let all = directory.file_name().is_some_and(|name| name == "dashboard");
-    walk(&directory, depth_of(paths), &|name| (all || name.contains("dashboard")) && has_ending(name, endings))
+    let all = directory
+        .file_name()
+        .is_some_and(|name| name == "dashboard");
+    walk(&directory, depth_of(paths), &|name| {
+        (all || name.contains("dashboard")) && has_ending(name, endings)
+    })
 }
 
-/// A data directory's own folders hold the database and keys: only what lies beside the registry's files is looked at.
+/// A data directory's own folders hold the database and keys: only what lies beside the registry's
+/// files is looked at.
 fn depth_of(paths: &RegistryPaths) -> usize {
-    if paths.in_shared_repository() { DEPTH } else { 0 }
+    if paths.in_shared_repository() {
+        DEPTH
+    } else {
+        0
+    }
 }
 
 /// A file that must not be opened is one that is there: whoever opens it learns why not.
 fn existing(place: &Place) -> Vec<Place> {
-    if place.exists() { vec![place.clone()] } else { Vec::new() }
+    if place.exists() {
+        vec![place.clone()]
+    } else {
+        Vec::new()
+    }
 }
 
 fn has_ending(name: &str, endings: &[&str]) -> bool {
-    name.rsplit_once('.').is_some_and(|(_, ending)| endings.contains(&ending))
+    name.rsplit_once('.')
+        .is_some_and(|(_, ending)| endings.contains(&ending))
 }
 
-/// Files below `directory` whose lower-case names are wanted. Hidden ones, and links to directories, are passed over; a
-/// directory that is missing is empty. What must not be opened is found too, a start directory itself: whoever opens it
-/// says by name why not.
-fn walk(directory: &Place, depth: usize, wanted: &dyn Fn(&str) -> bool) -> Result<Vec<Place>, AnchorError> {
+/// Files below `directory` whose lower-case names are wanted. Hidden ones, and links to
+/// directories, are passed over; a directory that is missing is empty. What must not be opened is
+/// found too, a start directory itself: whoever opens it says by name why not.
+fn walk(
+    directory: &Place,
+    depth: usize,
+    wanted: &dyn Fn(&str) -> bool,
+) -> Result<Vec<Place>, AnchorError> {
     let mut files = Vec::new();
     let mut open = vec![(directory.clone(), depth)];
     let mut room = FILES;
@@ -196,11 +240,21 @@ fn walk(directory: &Place, depth: usize, wanted: &dyn Fn(&str) -> bool) -> Resul
         let entries = match directory.entries(room) {
             Err(e) if e.kind() == ErrorKind::NotFound => continue,
             // a link in the place of a directory, or a file
-            Err(e) if matches!(e.kind(), ErrorKind::PermissionDenied | ErrorKind::NotADirectory) => {
+            Err(e)
+                if matches!(
+                    e.kind(),
+                    ErrorKind::PermissionDenied | ErrorKind::NotADirectory
+                ) =>
+            {
                 files.push(directory);
                 continue;
             }
-            Err(source) => return Err(AnchorError::Read { path: directory.to_path_buf(), source }),
+            Err(source) => {
+                return Err(AnchorError::Read {
+                    path: directory.to_path_buf(),
+                    source,
+                });
+            }
             Ok(entries) => entries,
         };
         room -= entries.len();

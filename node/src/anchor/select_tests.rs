@@ -49,7 +49,9 @@ fn event(kind: &str, hour: u8) -> Event {
 
 fn chosen(paths: &RegistryPaths, kinds: &[&str]) -> Vec<Candidate> {
     let mut wanted = Wanted::default();
-    (0..).zip(kinds).for_each(|(hour, kind)| wanted.add(&event(kind, hour)));
+    (0..)
+        .zip(kinds)
+        .for_each(|(hour, kind)| wanted.add(&event(kind, hour)));
     wanted.files(paths).unwrap()
 }
 
@@ -64,13 +66,41 @@ fn each_kind_of_event_calls_for_its_files() {
     let log = "registry_events.log";
     assert_eq!(names(&paths, "blueprint_tagged"), [log]);
     let release = names(&paths, "Blueprint_RELEASE_committed");
-    assert_eq!(release, ["old.ZIP", "ssid_2025-Q4.zip", log, "quarterly_release_manifest_2025-Q4.json"]);
+    assert_eq!(
+        release,
+        [
+            "old.ZIP",
+            "ssid_2025-Q4.zip",
+            log,
+            "quarterly_release_manifest_2025-Q4.json"
+        ]
+    );
     let quarterly = names(&paths, "quarterly_review");
-    assert_eq!(quarterly, ["compliance_q4.json", "compliance_2025.md", "dashboard_data.csv", log]);
+    assert_eq!(
+        quarterly,
+        [
+            "compliance_q4.json",
+            "compliance_2025.md",
+            "dashboard_data.csv",
+            log
+        ]
+    );
     let dashboard = names(&paths, "dashboard_updated");
-    assert_eq!(dashboard, ["dashboard_data.csv", "governance_dashboard.md", log]);
+    assert_eq!(
+        dashboard,
+        ["dashboard_data.csv", "governance_dashboard.md", log]
+    );
     let governance = names(&paths, "governance_activation_committed");
-    assert_eq!(governance, ["chart.svg", "dashboard_data.csv", "governance_dashboard.md", "charter.md", log]);
+    assert_eq!(
+        governance,
+        [
+            "chart.svg",
+            "dashboard_data.csv",
+            "governance_dashboard.md",
+            "charter.md",
+            log
+        ]
+    );
 }
 
 #[test]
@@ -78,14 +108,29 @@ fn secrets_and_configuration_are_never_chosen() {
     let (home, paths) = repository();
     let outside = tempfile::tempdir().unwrap();
     fs::write(outside.path().join("secret.md"), "x").unwrap();
-    std::os::unix::fs::symlink(outside.path(), home.path().join("07_governance_legal/link")).unwrap();
-    std::os::unix::fs::symlink(outside.path().join("secret.md"), home.path().join("07_governance_legal/s.md")).unwrap();
+    std::os::unix::fs::symlink(outside.path(), home.path().join("07_governance_legal/link"))
+        .unwrap();
+    std::os::unix::fs::symlink(
+        outside.path().join("secret.md"),
+        home.path().join("07_governance_legal/s.md"),
+    )
+    .unwrap();
     let all = chosen(&paths, &["quarterly_governance_dashboard_release"]);
     // a link that leads out is found, and refused by name when it is to be read
     let (refused, all): (Vec<_>, Vec<_>) = all.into_iter().partition(|c| c.place.open().is_err());
-    assert_eq!(refused.iter().map(|c| c.relative.as_str()).collect::<Vec<_>>(), ["07_governance_legal/s.md"]);
+    assert_eq!(
+        refused
+            .iter()
+            .map(|c| c.relative.as_str())
+            .collect::<Vec<_>>(),
+        ["07_governance_legal/s.md"]
+    );
     assert_eq!(all.len(), 10, "{all:?}");
-    assert!(all.iter().all(|c| !["config", "hidden", "env", "secret"].iter().any(|w| c.relative.contains(w))));
+    assert!(all.iter().all(|c| {
+        !["config", "hidden", "env", "secret"]
+            .iter()
+            .any(|w| c.relative.contains(w))
+    }));
 }
 
 #[test]
@@ -94,28 +139,46 @@ fn links_in_the_place_of_directories_and_files_are_refused_by_name() {
     let outside = tempfile::tempdir().unwrap();
     fs::write(outside.path().join("secret.zip"), "TOP").unwrap();
     let replace = |path: &Place| {
-        if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }.unwrap();
+        if path.is_dir() {
+            fs::remove_dir_all(path)
+        } else {
+            fs::remove_file(path)
+        }
+        .unwrap();
         std::os::unix::fs::symlink(outside.path(), path).unwrap();
     };
     for path in [&paths.releases, &paths.dashboard_csv, &paths.registry_log] {
         replace(path);
     }
     let all = chosen(&paths, &["release", "quarterly"]);
-    let refused: Vec<_> = all.iter().filter(|c| c.place.open().is_err()).map(|c| c.relative.as_str()).collect();
+    let refused: Vec<_> = all
+        .iter()
+        .filter(|c| c.place.open().is_err())
+        .map(|c| c.relative.as_str())
+        .collect();
     let named = [
         "05_documentation/releases",
         "05_documentation/reports/dashboard/dashboard_data.csv",
         "24_meta_orchestration/registry/logs/registry_events.log",
     ];
     assert_eq!(refused, named);
-    assert!(all.iter().all(|c| !c.relative.contains("secret")), "{all:?}");
+    assert!(
+        all.iter().all(|c| !c.relative.contains("secret")),
+        "{all:?}"
+    );
     drop(home);
 }
 
 #[test]
 fn a_data_directory_is_looked_at_by_name_only() {
     let home = tempfile::tempdir().unwrap();
-    for name in ["registry_events.log", "voting.key", "notes.csv", "dashboard_data.csv", "db.zip"] {
+    for name in [
+        "registry_events.log",
+        "voting.key",
+        "notes.csv",
+        "dashboard_data.csv",
+        "db.zip",
+    ] {
         fs::write(home.path().join(name), name).unwrap();
     }
     let paths = RegistryPaths::in_data_directory(home.path());
@@ -127,7 +190,23 @@ fn a_data_directory_is_looked_at_by_name_only() {
 #[test]
 fn a_file_is_anchored_for_the_latest_event_that_calls_for_it() {
     let (_home, paths) = repository();
-    let all = chosen(&paths, &["dashboard_updated", "governance_x", "blueprint_tagged"]);
-    let version = |name: &str| all.iter().find(|c| c.relative.ends_with(name)).unwrap().trigger.version.clone();
-    assert_eq!((version("registry_events.log"), version("governance_dashboard.md")), ("v2".into(), "v1".into()));
+    let all = chosen(
+        &paths,
+        &["dashboard_updated", "governance_x", "blueprint_tagged"],
+    );
+    let version = |name: &str| {
+        all.iter()
+            .find(|c| c.relative.ends_with(name))
+            .unwrap()
+            .trigger
+            .version
+            .clone()
+    };
+    assert_eq!(
+        (
+            version("registry_events.log"),
+            version("governance_dashboard.md")
+        ),
+        ("v2".into(), "v1".into())
+    );
 }

@@ -1,6 +1,6 @@
-//! Anchoring inside a running node: what the engine put into the outbox goes out by itself, with back-off while no
-//! provider takes it, and whoever asks gets a session at once. A task of its own with a bounded channel: nothing that
-//! certifies ever waits for it.
+//! Anchoring inside a running node: what the engine put into the outbox goes out by itself, with
+//! back-off while no provider takes it, and whoever asks gets a session at once. A task of its own
+//! with a bounded channel: nothing that certifies ever waits for it.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -30,8 +30,8 @@ use crate::registry::paths::RegistryPaths;
 
 /// Rows of the outbox in one session.
 const ROWS: usize = 32;
-/// Log entries in one session: what certificates and records of them are made of is in memory at once. A multiple of what
-/// goes into one document, so that a long row is cut between documents.
+/// Log entries in one session: what certificates and records of them are made of is in memory at
+/// once. A multiple of what goes into one document, so that a long row is cut between documents.
 const SESSION_ENTRIES: u64 = 8 * DOCUMENT_ENTRIES;
 /// Rows that wait at most; past that they become one.
 const WAITING_ROWS: usize = 4096;
@@ -39,15 +39,19 @@ const WAITING_ROWS: usize = 4096;
 const REQUESTS: usize = 4;
 
 /// When the task looks at the outbox.
-pub const PACE: Pace =
-    Pace { settle: Duration::from_secs(2), first_retry: Duration::from_secs(5), last_retry: Duration::from_mins(10) };
+pub const PACE: Pace = Pace {
+    settle: Duration::from_secs(2),
+    first_retry: Duration::from_secs(5),
+    last_retry: Duration::from_mins(10),
+};
 
 /// What the task works with.
 #[derive(Debug)]
 pub struct Anchorer {
     /// `anchoring`.
     pub settings: Anchoring,
-    /// Servers that tokens are for, besides those that variables name: [`Config::secret_hosts`](crate::config::Config::secret_hosts).
+    /// Servers that tokens are for, besides those that variables name:
+    /// [`Config::secret_hosts`](crate::config::Config::secret_hosts).
     pub hosts: BTreeMap<String, String>,
     /// `advanced.ipfs_federation`.
     pub documents: IpfsFederation,
@@ -95,10 +99,18 @@ pub fn outbox_kinds(settings: &Settings) -> Vec<u8> {
 }
 
 /// Makes the task; whoever starts the node spawns it.
-pub fn prepare(anchorer: Anchorer, shutdown: CancellationToken) -> (AnchorDesk, impl Future<Output = ()> + use<>) {
+pub fn prepare(
+    anchorer: Anchorer,
+    shutdown: CancellationToken,
+) -> (AnchorDesk, impl Future<Output = ()> + use<>) {
     let (requests, inbox) = mpsc::channel(REQUESTS);
     let (sender, state) = watch::channel(AnchorState::default());
-    let task = Task { anchorer, state: sender, failures: 0, due: Some(Instant::now()) };
+    let task = Task {
+        anchorer,
+        state: sender,
+        failures: 0,
+        due: Some(Instant::now()),
+    };
     (AnchorDesk { requests, state }, task.follow(inbox, shutdown))
 }
 
@@ -112,7 +124,11 @@ struct Task {
 }
 
 impl Task {
-    async fn follow(mut self, mut inbox: mpsc::Receiver<AnchorRequest>, shutdown: CancellationToken) {
+    async fn follow(
+        mut self,
+        mut inbox: mpsc::Receiver<AnchorRequest>,
+        shutdown: CancellationToken,
+    ) {
         let mut status = self.anchorer.engine.status();
         let mut size = status.borrow().log.size;
         loop {
@@ -121,7 +137,8 @@ impl Task {
                 () = shutdown.cancelled() => return,
                 request = inbox.recv() => {
                     let Some(request) = request else { return };
-                    // a stop may come in the middle: whatever was uploaded is found again by its content
+                    // a stop may come in the middle: whatever was uploaded is found again by its
+                    // content
                     tokio::select! {
                         () = shutdown.cancelled() => return,
                         outcome = self.all() => { request.reply.send(outcome.map_err(|e| e.to_string())).ok(); }
@@ -154,7 +171,8 @@ impl Task {
             return Ok(None);
         }
         // while nobody is there, thousands of certificates are not put together again and again
-        let providers = Providers::configured(&self.anchorer.settings, &environment(&self.anchorer.hosts))?;
+        let providers =
+            Providers::configured(&self.anchorer.settings, &environment(&self.anchorer.hosts))?;
         if let Err(away) = providers.any_answers().await {
             self.merge_rows().await?;
             return Err(away.into());
@@ -169,33 +187,62 @@ impl Task {
         Ok(Some(session))
     }
 
-    /// One session over everything the registry's log calls for, and what waits. If no provider takes it, it waits too.
+    /// One session over everything the registry's log calls for, and what waits. If no provider
+    /// takes it, it waits too.
     async fn all(&mut self) -> Result<Session, AnchorError> {
         let rows = self.waiting(ROWS)?;
         let (mut entries, _) = portion(ANCHOR, &rows, SESSION_ENTRIES);
         entries.push(0..0);
-        let providers = Providers::configured(&self.anchorer.settings, &environment(&self.anchorer.hosts))?;
+        let providers =
+            Providers::configured(&self.anchorer.settings, &environment(&self.anchorer.hosts))?;
         let session = self.session(&providers, entries).await?;
-        if session.must_retry() && !rows.iter().any(|(_, row)| entries_of(row).is_some_and(|e| e.is_empty())) {
-            self.change(OutboxChange { add: vec![row_for(ANCHOR, 0..0)], ..OutboxChange::default() }).await?;
+        if session.must_retry()
+            && !rows
+                .iter()
+                .any(|(_, row)| entries_of(row).is_some_and(|e| e.is_empty()))
+        {
+            self.change(OutboxChange {
+                add: vec![row_for(ANCHOR, 0..0)],
+                ..OutboxChange::default()
+            })
+            .await?;
         }
         self.ended(Ok(Some(session.clone())));
         Ok(session)
     }
 
-    async fn session(&self, providers: &Providers, entries: Vec<Range<u64>>) -> Result<Session, AnchorError> {
+    async fn session(
+        &self,
+        providers: &Providers,
+        entries: Vec<Range<u64>>,
+    ) -> Result<Session, AnchorError> {
         let settings = &self.anchorer.settings;
         let work = self.anchorer.work();
         let (items, known) = blocking(move || work.collect(&entries)).await?;
         let state = &self.state;
-        let progress = |progress: Progress| state.send_modify(|state| state.running = Some(progress));
-        let session = run::session(items, &known, providers, manifest_gateway(settings), &progress).await;
+        let progress =
+            |progress: Progress| state.send_modify(|state| state.running = Some(progress));
+        let session = run::session(
+            items,
+            &known,
+            providers,
+            manifest_gateway(settings),
+            &progress,
+        )
+        .await;
         self.state.send_modify(|state| state.running = None);
-        let (anchored, manifest) = (session.clone(), self.anchorer.paths.ipfs_anchor_manifest.clone());
+        let (anchored, manifest) = (
+            session.clone(),
+            self.anchorer.paths.ipfs_anchor_manifest.clone(),
+        );
         blocking(move || anchored.record(&manifest)).await?;
         let anchors = session.rows(now());
         if !anchors.is_empty() {
-            self.change(OutboxChange { anchors, ..OutboxChange::default() }).await?;
+            self.change(OutboxChange {
+                anchors,
+                ..OutboxChange::default()
+            })
+            .await?;
         }
         Ok(session)
     }
@@ -212,20 +259,29 @@ impl Task {
             (None, false) => Some(Instant::now()),
             (None, true) => None,
         };
-        self.failures = if problem.is_some() { self.failures.saturating_add(1) } else { 0 };
+        self.failures = if problem.is_some() {
+            self.failures.saturating_add(1)
+        } else {
+            0
+        };
         if let Some(problem) = problem.as_ref().filter(|_| self.failures == 1) {
             tracing::warn!("anchoring waits and is tried again: {problem}");
         }
-        let wait = self.due.filter(|_| problem.is_some()).map(|due| due.saturating_duration_since(Instant::now()));
+        let wait = self
+            .due
+            .filter(|_| problem.is_some())
+            .map(|due| due.saturating_duration_since(Instant::now()));
         let next_try_at = wait.map(|wait| now().after(wait));
-        self.state.send_modify(|state| (state.problem, state.next_try_at) = (problem, next_try_at));
+        self.state
+            .send_modify(|state| (state.problem, state.next_try_at) = (problem, next_try_at));
     }
 
     fn waiting(&self, limit: usize) -> Result<Vec<(OutboxKey, OutboxRow)>, AnchorError> {
         Ok(ready(&self.anchorer.store, ANCHOR, limit)?)
     }
 
-    /// A long outage does not grow the outbox without bound: many rows become one over all their entries.
+    /// A long outage does not grow the outbox without bound: many rows become one over all their
+    /// entries.
     async fn merge_rows(&self) -> Result<(), AnchorError> {
         // some at a time: the engine has other things to write
         loop {
@@ -237,15 +293,16 @@ impl Task {
         }
     }
 
-    /// On disk when it returns, so that storage shows it. What is lost with an error is done again: content that was
-    /// uploaded is found by its hash.
+    /// On disk when it returns, so that storage shows it. What is lost with an error is done again:
+    /// content that was uploaded is found by its hash.
     async fn change(&self, change: OutboxChange) -> Result<(), AnchorError> {
         self.anchorer.engine.outbox(change).await?;
         Ok(())
     }
 }
 
-/// What collecting a session needs, apart from the task so that it can run where blocking is allowed.
+/// What collecting a session needs, apart from the task so that it can run where blocking is
+/// allowed.
 struct Work {
     files: bool,
     documents: IpfsFederation,
@@ -267,7 +324,8 @@ impl Anchorer {
 }
 
 impl Work {
-    /// What these entries of the log call for, and what is anchored already. An empty range is the registry's own log.
+    /// What these entries of the log call for, and what is anchored already. An empty range is the
+    /// registry's own log.
     fn collect(&self, rows: &[Range<u64>]) -> Result<(Vec<Item>, Known), AnchorError> {
         let mut wanted = Wanted::default();
         let mut items = Vec::new();
@@ -287,14 +345,19 @@ impl Work {
         let mut known = Known::of(&AnchorManifest::read(&self.manifest)?.anchors);
         for row in self.store.anchors() {
             let (sha256, row) = row?;
-            known.add(&sha256.to_string(), row.services.iter().any(|service| service == "pinning"));
+            known.add(
+                &sha256.to_string(),
+                row.services.iter().any(|service| service == "pinning"),
+            );
         }
         Ok((items, known))
     }
 
     fn note_events(&self, wanted: &mut Wanted, entries: Range<u64>) -> Result<(), AnchorError> {
         for sequence in entries {
-            let Some(entry) = self.store.log_entry(sequence)? else { break };
+            let Some(entry) = self.store.log_entry(sequence)? else {
+                break;
+            };
             if let Some(event) = self.store.event(&entry.choice.content_digest)? {
                 wanted.add(&event);
             }
@@ -311,7 +374,11 @@ fn problem_of(session: &Session) -> Option<String> {
     for remark in &session.remarks {
         tracing::warn!("anchored, but {remark}");
     }
-    tracing::debug!(anchored = session.anchored.len(), unchanged = session.unchanged, "anchoring session");
+    tracing::debug!(
+        anchored = session.anchored.len(),
+        unchanged = session.unchanged,
+        "anchoring session"
+    );
     let failed = session.failed.iter().find(|failure| failure.retry);
     failed.map(|failure| format!("{}: {}", failure.file, failure.reason))
 }

@@ -1,5 +1,5 @@
-//! A small IPFS node, gateway and pinning service in this process, which does what a test asks: it works, refuses, names
-//! other content, or never answers.
+//! A small IPFS node, gateway and pinning service in this process, which does what a test asks: it
+//! works, refuses, names other content, or never answers.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -68,12 +68,17 @@ type Reply = (StatusCode, String);
 impl Server {
     /// Starts one on a free port of this machine; it ends with the test's runtime.
     pub(super) async fn start() -> Self {
-        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0))
+            .await
+            .unwrap();
         Self::on(listener)
     }
 
     pub(super) fn on(listener: tokio::net::TcpListener) -> Self {
-        let held = Arc::new(Mutex::new(Held { pin_states: ("queued", "pinned"), ..Held::default() }));
+        let held = Arc::new(Mutex::new(Held {
+            pin_states: ("queued", "pinned"),
+            ..Held::default()
+        }));
         let address = format!("http://{}", listener.local_addr().unwrap());
         let router = Router::new()
             .route("/api/v0/add", post(add))
@@ -110,10 +115,19 @@ impl Server {
 }
 
 fn note_token(held: &mut Held, headers: &HeaderMap) {
-    held.tokens.extend(headers.get("authorization").map(|value| value.to_str().unwrap().to_owned()));
+    held.tokens.extend(
+        headers
+            .get("authorization")
+            .map(|value| value.to_str().unwrap().to_owned()),
+    );
 }
 
-async fn add(State(held): Shared, Query(options): Options, headers: HeaderMap, body: Bytes) -> Reply {
+async fn add(
+    State(held): Shared,
+    Query(options): Options,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Reply {
     let mood = {
         let mut held = held.lock().unwrap();
         note_token(&mut held, &headers);
@@ -130,12 +144,26 @@ async fn add(State(held): Shared, Query(options): Options, headers: HeaderMap, b
         Mood::Garbage => (StatusCode::OK, "<html>a gateway</html>".to_owned()),
         Mood::Works | Mood::NamesOther => {
             let content = part_in(&body);
-            let version = if options["cid-version"] == "1" { CidVersion::V1 } else { CidVersion::V0 };
-            let named = if matches!(mood, Mood::NamesOther) { &b"other"[..] } else { content };
+            let version = if options["cid-version"] == "1" {
+                CidVersion::V1
+            } else {
+                CidVersion::V0
+            };
+            let named = if matches!(mood, Mood::NamesOther) {
+                &b"other"[..]
+            } else {
+                content
+            };
             let cid = of_reader(named, &[Import::of(version)]).unwrap().cids[0].to_string();
-            held.lock().unwrap().content.insert(cid.clone(), content.to_vec());
+            held.lock()
+                .unwrap()
+                .content
+                .insert(cid.clone(), content.to_vec());
             // the entry comes before the progress, and its size as text, as some servers do
-            (StatusCode::OK, format!("{{\"Hash\":\"{cid}\",\"Size\":\"7\"}}\n{{\"Bytes\":7}}\n"))
+            (
+                StatusCode::OK,
+                format!("{{\"Hash\":\"{cid}\",\"Size\":\"7\"}}\n{{\"Bytes\":7}}\n"),
+            )
         }
     };
     held.lock().unwrap().under_way -= 1;
@@ -144,11 +172,20 @@ async fn add(State(held): Shared, Query(options): Options, headers: HeaderMap, b
 
 /// The content of a body's only part.
 fn part_in(body: &[u8]) -> &[u8] {
-    let find =
-        |needle: &[u8], from: usize| from + body[from..].windows(needle.len()).position(|w| w == needle).unwrap();
+    let find = |needle: &[u8], from: usize| {
+        from + body[from..]
+            .windows(needle.len())
+            .position(|w| w == needle)
+            .unwrap()
+    };
     let boundary = &body[..find(b"\r\n", 0)];
     let head_end = find(b"\r\n\r\n", 0);
-    assert!(body[..head_end].windows(12).any(|w| w.eq_ignore_ascii_case(b"content-type")), "js-ipfs wants a type");
+    assert!(
+        body[..head_end]
+            .windows(12)
+            .any(|w| w.eq_ignore_ascii_case(b"content-type")),
+        "js-ipfs wants a type"
+    );
     let end = body.len() - boundary.len() - b"\r\n--\r\n".len();
     &body[head_end + 4..end]
 }
@@ -156,12 +193,18 @@ fn part_in(body: &[u8]) -> &[u8] {
 fn deliver(held: &Mutex<Held>, cid: &str) -> (StatusCode, Vec<u8>) {
     match held.lock().unwrap().content.get(cid) {
         Some(content) => (StatusCode::OK, content.clone()),
-        None => (StatusCode::INTERNAL_SERVER_ERROR, br#"{"Message":"request timed out"}"#.to_vec()),
+        None => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            br#"{"Message":"request timed out"}"#.to_vec(),
+        ),
     }
 }
 
 async fn cat(State(held): Shared, Query(options): Options) -> (StatusCode, Vec<u8>) {
-    assert!(options["timeout"].ends_with('s'), "absent content waits for ever without a limit");
+    assert!(
+        options["timeout"].ends_with('s'),
+        "absent content waits for ever without a limit"
+    );
     let mood = held.lock().unwrap().mood.clone();
     match mood {
         Mood::NeverAnswers => std::future::pending().await,
@@ -182,21 +225,33 @@ async fn connect(State(held): Shared, Query(options): Options) -> Json<Value> {
     Json(json!({}))
 }
 
-async fn find_pin(State(held): Shared, Query(options): Options, headers: HeaderMap) -> (StatusCode, Json<Value>) {
+async fn find_pin(
+    State(held): Shared,
+    Query(options): Options,
+    headers: HeaderMap,
+) -> (StatusCode, Json<Value>) {
     let mut held = held.lock().unwrap();
     note_token(&mut held, &headers);
     if let Mood::Refuses(status, _) = held.mood {
-        let error = json!({ "error": { "reason": "INSUFFICIENT_FUNDS", "details": "the plan is full" } });
+        let error =
+            json!({ "error": { "reason": "INSUFFICIENT_FUNDS", "details": "the plan is full" } });
         return (StatusCode::from_u16(status).unwrap(), Json(error));
     }
     let is_listed = held.duplicate.is_none() || held.lists_duplicates;
-    let ordered = is_listed && held.pins.iter().any(|pin| pin["cid"] == options["cid"].as_str());
+    let ordered = is_listed
+        && held
+            .pins
+            .iter()
+            .any(|pin| pin["cid"] == options["cid"].as_str());
     let results = match (ordered, held.nulls) {
         (true, nulls) => json!([status("pinned", nulls)]),
         (false, true) => Value::Null,
         (false, false) => json!([]),
     };
-    (StatusCode::OK, Json(json!({ "count": u8::from(ordered), "results": results })))
+    (
+        StatusCode::OK,
+        Json(json!({ "count": u8::from(ordered), "results": results })),
+    )
 }
 
 async fn order_pin(State(held): Shared, Json(order): Json<Value>) -> (StatusCode, Json<Value>) {
@@ -206,7 +261,10 @@ async fn order_pin(State(held): Shared, Json(order): Json<Value>) -> (StatusCode
         let error = json!({ "error": { "reason": reason, "details": "see the list" } });
         return (StatusCode::from_u16(code).unwrap(), Json(error));
     }
-    (StatusCode::ACCEPTED, Json(status(held.pin_states.0, held.nulls)))
+    (
+        StatusCode::ACCEPTED,
+        Json(status(held.pin_states.0, held.nulls)),
+    )
 }
 
 async fn pin_status(State(held): Shared, Path(id): Path<String>) -> Json<Value> {
@@ -216,7 +274,11 @@ async fn pin_status(State(held): Shared, Path(id): Path<String>) -> Json<Value> 
 }
 
 fn status(state: &str, nulls: bool) -> Value {
-    let delegates = if nulls { Value::Null } else { json!(["/ip4/192.0.2.9/tcp/4001/p2p/12D9"]) };
+    let delegates = if nulls {
+        Value::Null
+    } else {
+        json!(["/ip4/192.0.2.9/tcp/4001/p2p/12D9"])
+    };
     json!({
         "requestid": "order-1", "status": state, "created": "2025-10-11T20:00:00Z", "pin": {}, "delegates": delegates,
     })

@@ -30,13 +30,26 @@ fn with_tokens(name: &str) -> Option<String> {
 fn file(home: &Path, name: &str, content: &[u8]) -> Item {
     let path: PathBuf = home.join(name);
     std::fs::write(&path, content).unwrap();
-    let trigger = Trigger { event: "blueprint_tagged".to_owned(), ..Trigger::default() };
-    Item { name: name.to_owned(), source: Source::File(path.into()), trigger, pin: true }
+    let trigger = Trigger {
+        event: "blueprint_tagged".to_owned(),
+        ..Trigger::default()
+    };
+    Item {
+        name: name.to_owned(),
+        source: Source::File(path.into()),
+        trigger,
+        pin: true,
+    }
 }
 
 fn document(name: &str, content: &str) -> Item {
     let source = Source::Bytes(content.as_bytes().to_vec());
-    Item { name: name.to_owned(), source, trigger: Trigger::default(), pin: true }
+    Item {
+        name: name.to_owned(),
+        source,
+        trigger: Trigger::default(),
+        pin: true,
+    }
 }
 
 async fn session(items: Vec<Item>, settings: &Anchoring) -> Session {
@@ -45,5 +58,12 @@ async fn session(items: Vec<Item>, settings: &Anchoring) -> Session {
 
 async fn session_after(items: Vec<Item>, known: &Known, settings: &Anchoring) -> Session {
     let providers = Providers::configured(settings, &with_tokens).unwrap();
-    run::session(items, known, &providers, super::manifest_gateway(settings), &|_| ()).await
+    run::session(
+        items,
+        known,
+        &providers,
+        super::manifest_gateway(settings),
+        &|_| (),
+    )
+    .await
 }

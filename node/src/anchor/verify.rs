@@ -1,5 +1,5 @@
-//! Fetches anchored content back and proves it: the bytes are hashed again, against the SHA-256 that was recorded and
-//! against the CID. Who delivers them is not believed.
+//! Fetches anchored content back and proves it: the bytes are hashed again, against the SHA-256
+//! that was recorded and against the CID. Who delivers them is not believed.
 
 use std::time::Duration;
 
@@ -18,7 +18,8 @@ use super::manifest::AnchorRecord;
 use super::provider::local;
 use crate::config::Anchoring;
 
-/// How long one fetch may take in all; between two parts of it no more than the configured time may pass.
+/// How long one fetch may take in all; between two parts of it no more than the configured time may
+/// pass.
 pub(super) const LONGEST: Duration = Duration::from_hours(1);
 
 /// An anchor to prove.
@@ -34,8 +35,15 @@ pub struct Target {
 
 impl From<&AnchorRecord> for Target {
     fn from(record: &AnchorRecord) -> Self {
-        let (file, sha256) = (record.file_path.clone(), record.file_hash.to_ascii_lowercase());
-        Self { file, sha256, cid: record.ipfs_cid.clone() }
+        let (file, sha256) = (
+            record.file_path.clone(),
+            record.file_hash.to_ascii_lowercase(),
+        );
+        Self {
+            file,
+            sha256,
+            cid: record.ipfs_cid.clone(),
+        }
     }
 }
 
@@ -90,17 +98,30 @@ impl Verifier {
     /// # Errors
     /// If HTTPS cannot be set up, or there is no place at all.
     pub fn configured(settings: &Anchoring) -> Result<Self, ProviderError> {
-        let local = if settings.local_api.is_empty() { None } else { Some(local(settings)?) };
-        let gateways: Vec<Url> = settings.gateways.iter().filter_map(|text| Url::parse(text).ok()).collect();
+        let local = if settings.local_api.is_empty() {
+            None
+        } else {
+            Some(local(settings)?)
+        };
+        let gateways: Vec<Url> = settings
+            .gateways
+            .iter()
+            .filter_map(|text| Url::parse(text).ok())
+            .collect();
         if local.is_none() && gateways.is_empty() {
-            return Err(ProviderError::NotConfigured { provider: "gateways", key: "anchoring.gateways" });
+            return Err(ProviderError::NotConfigured {
+                provider: "gateways",
+                key: "anchoring.gateways",
+            });
         }
         Ok(Self {
             local,
             gateways,
             http: gateway_client()?,
             timeout: Duration::from_secs(settings.timeout_seconds),
-            parallel: usize::try_from(settings.parallel_uploads).unwrap_or(1).max(1),
+            parallel: usize::try_from(settings.parallel_uploads)
+                .unwrap_or(1)
+                .max(1),
             everywhere: false,
         })
     }
@@ -112,7 +133,10 @@ impl Verifier {
             progress();
             checked
         };
-        stream::iter(targets.into_iter().map(one)).buffered(self.parallel).collect().await
+        stream::iter(targets.into_iter().map(one))
+            .buffered(self.parallel)
+            .collect()
+            .await
     }
 
     async fn check_one(&self, target: &Target) -> Checked {
@@ -123,9 +147,14 @@ impl Verifier {
             from: None,
             notes: Vec::new(),
         };
-        let (Ok(cid), Ok(sha256)) = (target.cid.parse::<Cid>(), target.sha256.parse::<Sha256Hash>()) else {
+        let (Ok(cid), Ok(sha256)) = (
+            target.cid.parse::<Cid>(),
+            target.sha256.parse::<Sha256Hash>(),
+        ) else {
             checked.verdict = Verdict::Differs;
-            checked.notes.push("the record has no readable CID and SHA-256".to_owned());
+            checked
+                .notes
+                .push("the record has no readable CID and SHA-256".to_owned());
             return checked;
         };
         if let Some(local) = &self.local {
@@ -165,9 +194,19 @@ impl Verifier {
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().push(&cid.to_string());
         }
-        let response = self.http.get(url).timeout(LONGEST).send().await.map_err(|e| root_cause(&e))?;
+        let response = self
+            .http
+            .get(url)
+            .timeout(LONGEST)
+            .send()
+            .await
+            .map_err(|e| root_cause(&e))?;
         let status = response.status();
-        if status.is_success() { Ok(response) } else { Err(format!("HTTP {status}")) }
+        if status.is_success() {
+            Ok(response)
+        } else {
+            Err(format!("HTTP {status}"))
+        }
     }
 
     async fn fetch<E: ToString>(
@@ -177,12 +216,21 @@ impl Verifier {
         sha256: &Sha256Hash,
     ) -> Fetched {
         let late = || Fetched::Nothing(format!("nothing within {} s", self.timeout.as_secs()));
-        let Ok(response) = tokio::time::timeout(self.timeout, response).await else { return late() };
+        let Ok(response) = tokio::time::timeout(self.timeout, response).await else {
+            return late();
+        };
         let mut response = match response {
             Ok(response) => response,
             Err(error) => {
                 // the first line says what happened; the step after it is for those who upload
-                return Fetched::Nothing(error.to_string().lines().next().unwrap_or_default().to_owned());
+                return Fetched::Nothing(
+                    error
+                        .to_string()
+                        .lines()
+                        .next()
+                        .unwrap_or_default()
+                        .to_owned(),
+                );
             }
         };
         let mut hasher = ContentHasher::new(&Import::candidates(cid));
@@ -199,10 +247,19 @@ impl Verifier {
         }
         let content = hasher.finish();
         if content.sha256 != *sha256 {
-            return Fetched::Other(format!("delivered SHA-256 {}, recorded is {sha256}", content.sha256));
+            return Fetched::Other(format!(
+                "delivered SHA-256 {}, recorded is {sha256}",
+                content.sha256
+            ));
         }
-        if !content.cids.iter().any(|named| (named.codec(), named.hash()) == (cid.codec(), cid.hash())) {
-            return Fetched::Other("the bytes have the recorded SHA-256, but not this CID".to_owned());
+        if !content
+            .cids
+            .iter()
+            .any(|named| (named.codec(), named.hash()) == (cid.codec(), cid.hash()))
+        {
+            return Fetched::Other(
+                "the bytes have the recorded SHA-256, but not this CID".to_owned(),
+            );
         }
         Fetched::Same
     }

@@ -1,4 +1,5 @@
-//! Who may ask, and how much at once: the bearer token of the TCP listener, limits on requests, a time limit on each.
+//! Who may ask, and how much at once: the bearer token of the TCP listener, limits on requests, a
+//! time limit on each.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,35 +24,57 @@ pub(super) fn require_token(router: Router, token: &str) -> Router {
 }
 
 async fn check_token(State(expected): State<Arc<[u8]>>, request: Request, next: Next) -> Response {
-    let given = request.headers().get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
+    let given = request
+        .headers()
+        .get(header::AUTHORIZATION)
+        .map(HeaderValue::as_bytes);
     if given.is_some_and(|given| equal_in_constant_time(given, &expected)) {
         return next.run(request).await;
     }
-    let problem = Problem::new(401, "unauthorized", "A bearer token is needed", "the request carries no valid token")
-        .hint("send the token of api.token_env as: Authorization: Bearer …");
-    ([(header::WWW_AUTHENTICATE, "Bearer")], Failure::from(problem)).into_response()
+    let problem = Problem::new(
+        401,
+        "unauthorized",
+        "A bearer token is needed",
+        "the request carries no valid token",
+    )
+    .hint("send the token of api.token_env as: Authorization: Bearer …");
+    (
+        [(header::WWW_AUTHENTICATE, "Bearer")],
+        Failure::from(problem),
+    )
+        .into_response()
 }
 
-/// Takes as long for a wrong first byte as for a wrong last one; only the length can be told from outside.
+/// Takes as long for a wrong first byte as for a wrong last one; only the length can be told from
+/// outside.
 fn equal_in_constant_time(a: &[u8], b: &[u8]) -> bool {
-    a.len() == b.len() && std::hint::black_box(a.iter().zip(b).fold(0, |differ, (a, b)| differ | (a ^ b))) == 0
+    a.len() == b.len()
+        && std::hint::black_box(a.iter().zip(b).fold(0, |differ, (a, b)| differ | (a ^ b))) == 0
 }
 
 /// Answers 503 past [`REQUESTS`] at once, and after `limit` for each request.
-pub(super) fn bounded<S: Clone + Send + Sync + 'static>(router: Router<S>, limit: Duration) -> Router<S> {
+pub(super) fn bounded<S: Clone + Send + Sync + 'static>(
+    router: Router<S>,
+    limit: Duration,
+) -> Router<S> {
     let permits = Arc::new(Semaphore::new(REQUESTS));
     router.layer(from_fn(move |request: Request, next: Next| {
         let permits = permits.clone();
         async move {
             let Ok(_permit) = permits.try_acquire() else {
-                return Failure::busy("api_requests", &format!("more than {REQUESTS} requests are under way"))
-                    .into_response();
+                return Failure::busy(
+                    "api_requests",
+                    &format!("more than {REQUESTS} requests are under way"),
+                )
+                .into_response();
             };
             match tokio::time::timeout(limit, next.run(request)).await {
                 Ok(response) => response,
-                Err(_) => {
-                    Failure::busy("api_seconds", &format!("no answer within {} s", limit.as_secs())).into_response()
-                }
+                Err(_) => Failure::busy(
+                    "api_seconds",
+                    &format!("no answer within {} s", limit.as_secs()),
+                )
+                .into_response(),
             }
         }
     }))

@@ -12,7 +12,8 @@ use super::routes::one_line;
 /// Characters of a name.
 const NAME_CHARS: usize = 100;
 
-/// What the operating system says of the other end of a connection on the socket; `None` if it does not say.
+/// What the operating system says of the other end of a connection on the socket; `None` if it does
+/// not say.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SocketPeer(Option<u32>);
 
@@ -23,7 +24,8 @@ impl SocketPeer {
     }
 }
 
-/// The part of a request that says who asks; there is none over TCP, where the token is all that is known.
+/// The part of a request that says who asks; there is none over TCP, where the token is all that is
+/// known.
 pub(super) type Caller = Option<Extension<ConnectInfo<SocketPeer>>>;
 
 /// The caller in words: the operating system's user, or the holder of the token.
@@ -61,7 +63,8 @@ mod tests {
 
     #[test]
     fn users_are_named_or_numbered() {
-        let passwd = "root:x:0:0:root:/root:/bin/sh\nada:x:1000:1000::/home/ada:/bin/sh\n:x:7:\nbroken";
+        let passwd =
+            "root:x:0:0:root:/root:/bin/sh\nada:x:1000:1000::/home/ada:/bin/sh\n:x:7:\nbroken";
         assert_eq!(user_name(1000, passwd), "ada");
         assert_eq!(user_name(0, passwd), "root");
         assert_eq!(user_name(7, passwd), "uid 7");

@@ -1,4 +1,5 @@
-//! Where the API listens: the Unix socket always, a TCP address with a token when one is configured.
+//! Where the API listens: the Unix socket always, a TCP address with a token when one is
+//! configured.
 
 use std::fs;
 use std::io;
@@ -36,7 +37,9 @@ pub struct TcpListen {
 
 impl std::fmt::Debug for TcpListen {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TcpListen").field("address", &self.address).finish_non_exhaustive()
+        f.debug_struct("TcpListen")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
     }
 }
 
@@ -51,9 +54,16 @@ impl TcpListen {
     pub fn from_env(address: SocketAddr, token_env: &str) -> Result<Self, ApiError> {
         let token = std::env::var(token_env).unwrap_or_default();
         if token.len() < Self::TOKEN_CHARS {
-            return Err(ApiError::Token { address, token_env: token_env.to_owned() });
+            return Err(ApiError::Token {
+                address,
+                token_env: token_env.to_owned(),
+            });
         }
-        Ok(Self { address, token_env: token_env.to_owned(), token })
+        Ok(Self {
+            address,
+            token_env: token_env.to_owned(),
+            token,
+        })
     }
 }
 
@@ -113,11 +123,14 @@ impl Drop for SocketFile {
 /// Binds the Unix socket with mode 0600. A socket file nobody answers on is removed first.
 pub(super) fn bind_socket(path: &Path) -> Result<(UnixListener, impl Drop + use<>), ApiError> {
     if path.as_os_str().len() >= SOCKET_PATH_BYTES {
-        return Err(ApiError::PathTooLong { path: path.to_owned() });
+        return Err(ApiError::PathTooLong {
+            path: path.to_owned(),
+        });
     }
     remove_stale(path)?;
     let fail = || ApiError::io(path.display().to_string());
-    // Bound under another name and renamed once its mode is right: at no instant could another user connect.
+    // Bound under another name and renamed once its mode is right: at no instant could another user
+    // connect.
     let unready = path.with_extension("new");
     let _ = fs::remove_file(&unready);
     let listener = UnixListener::bind(&unready).map_err(fail())?;
@@ -149,7 +162,9 @@ pub(super) async fn bind_tcp(listen: &TcpListen) -> Result<TcpListener, ApiError
     if !listen.address.ip().is_loopback() {
         tracing::warn!(address = %listen.address, "the API listens beyond this machine, without encryption of its own");
     }
-    TcpListener::bind(listen.address).await.map_err(ApiError::io(listen.address.to_string()))
+    TcpListener::bind(listen.address)
+        .await
+        .map_err(ApiError::io(listen.address.to_string()))
 }
 
 #[cfg(test)]
@@ -163,7 +178,10 @@ mod tests {
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
         assert!(path.exists(), "std leaves the file behind");
         let (_listener, file) = bind_socket(&path).unwrap();
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
         assert!(matches!(bind_socket(&path), Err(ApiError::InUse(_))));
         drop(file);
         assert!(!path.exists());
@@ -177,13 +195,20 @@ mod tests {
         assert!(matches!(bind_socket(&path), Err(ApiError::NotASocket(_))));
         assert_eq!(fs::read(&path).unwrap(), b"precious");
         let long = dir.path().join("x".repeat(120));
-        assert!(matches!(bind_socket(&long), Err(ApiError::PathTooLong { .. })));
+        assert!(matches!(
+            bind_socket(&long),
+            Err(ApiError::PathTooLong { .. })
+        ));
     }
 
     #[test]
     fn no_token_no_port() {
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         let refused = TcpListen::from_env(address, "SSID_TEST_TOKEN_THAT_IS_NOT_SET").unwrap_err();
-        assert!(refused.to_string().contains("SSID_TEST_TOKEN_THAT_IS_NOT_SET"));
+        assert!(
+            refused
+                .to_string()
+                .contains("SSID_TEST_TOKEN_THAT_IS_NOT_SET")
+        );
     }
 }

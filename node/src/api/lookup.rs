@@ -1,4 +1,5 @@
-//! Reading storage for a request: events by the start of their hash, subjects by where they stand, members by name.
+//! Reading storage for a request: events by the start of their hash, subjects by where they stand,
+//! members by name.
 
 use ssid_protocol::event::Event;
 use ssid_protocol::id::{Choice, NodeId, Sha256Hash, SubjectId, UnixMillis};
@@ -53,14 +54,22 @@ impl ApiState {
         work: impl FnOnce(&Self) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Failure> {
         let state = self.clone();
-        tokio::task::spawn_blocking(move || work(&state)).await.map_err(Failure::internal)?
+        tokio::task::spawn_blocking(move || work(&state))
+            .await
+            .map_err(Failure::internal)?
     }
 
     /// A subject's record, if it is certified.
-    pub(super) fn certified(&self, subject: &SubjectId) -> Result<Option<CertifiedSubject>, Failure> {
-        let Some(SubjectState::Certified { sequence }) = self.store.subject(subject)? else { return Ok(None) };
+    pub(super) fn certified(
+        &self,
+        subject: &SubjectId,
+    ) -> Result<Option<CertifiedSubject>, Failure> {
+        let Some(SubjectState::Certified { sequence }) = self.store.subject(subject)? else {
+            return Ok(None);
+        };
         let record = self.store.record(sequence)?;
-        let record = record.ok_or_else(|| Failure::internal(format!("log entry {sequence} has no record")))?;
+        let record = record
+            .ok_or_else(|| Failure::internal(format!("log entry {sequence} has no record")))?;
         Ok(Some(CertifiedSubject { sequence, record }))
     }
 
@@ -70,16 +79,25 @@ impl ApiState {
     }
 
     /// Whether a certified choice records the same fact as an event (SPEC §2, *agree*).
-    pub(super) fn records_the_same(&self, certified: &Choice, event: &Event) -> Result<bool, Failure> {
+    pub(super) fn records_the_same(
+        &self,
+        certified: &Choice,
+        event: &Event,
+    ) -> Result<bool, Failure> {
         if *certified == event.choice() {
             return Ok(true);
         }
-        Ok(self.event_of(certified)?.is_some_and(|other| other.agrees_with(event)))
+        Ok(self
+            .event_of(certified)?
+            .is_some_and(|other| other.agrees_with(event)))
     }
 
     /// What an event is a candidate for.
     pub(super) fn subject_of(&self, event: &Event) -> SubjectId {
-        self.manifest.event_policies.subject_of(event).id(&self.federation_id)
+        self.manifest
+            .event_policies
+            .subject_of(event)
+            .id(&self.federation_id)
     }
 
     /// The event whose hash begins with `name`; `HASH:DIGEST` where one hash fits two choices.
@@ -88,19 +106,32 @@ impl ApiState {
         let digest = digest.to_ascii_lowercase();
         if hash.is_empty() || hash.len() > 64 || !hash.bytes().all(|b| b.is_ascii_hexdigit()) {
             let shown: String = name.chars().take(80).collect();
-            return Err(Failure::bad_request(format!("{shown:?} is no event hash: 1 to 64 hex digits are")));
+            return Err(Failure::bad_request(format!(
+                "{shown:?} is no event hash: 1 to 64 hex digits are"
+            )));
         }
         let mut choices = self.store.choices_by_hash_prefix(hash, CHOICES)?;
         choices.retain(|choice| choice.content_digest.to_string().starts_with(&digest));
         match choices[..] {
-            [] => Err(Failure::unknown(&format!("there is no event {name}"), self.nearest_hashes(hash)?)),
+            [] => Err(Failure::unknown(
+                &format!("there is no event {name}"),
+                self.nearest_hashes(hash)?,
+            )),
             [choice] => {
                 let event = self.store.event(&choice.content_digest)?;
-                let event =
-                    event.ok_or_else(|| Failure::internal(format!("event {} is lost", choice.content_digest)))?;
-                Ok(FoundEvent { choice, subject_id: self.subject_of(&event), event })
+                let event = event.ok_or_else(|| {
+                    Failure::internal(format!("event {} is lost", choice.content_digest))
+                })?;
+                Ok(FoundEvent {
+                    choice,
+                    subject_id: self.subject_of(&event),
+                    event,
+                })
             }
-            _ => Err(Failure::ambiguous(&format!("event {name}"), choices.iter().map(choice_name).collect())),
+            _ => Err(Failure::ambiguous(
+                &format!("event {name}"),
+                choices.iter().map(choice_name).collect(),
+            )),
         }
     }
 
@@ -109,7 +140,10 @@ impl ApiState {
         for length in (0..hash.len()).rev() {
             let near = self.store.choices_by_hash_prefix(&hash[..length], 3)?;
             if !near.is_empty() {
-                return Ok(near.iter().map(|choice| choice.event_hash.to_string()).collect());
+                return Ok(near
+                    .iter()
+                    .map(|choice| choice.event_hash.to_string())
+                    .collect());
             }
         }
         Ok(Vec::new())
@@ -121,7 +155,14 @@ impl ApiState {
         let state = match &certified {
             Some(entry) if entry.record.choice == found.choice => EventState::Certified,
             Some(_) => EventState::Outvoted,
-            None if self.store.conflicts()?.iter().any(|(id, _)| *id == found.subject_id) => EventState::Conflict,
+            None if self
+                .store
+                .conflicts()?
+                .iter()
+                .any(|(id, _)| *id == found.subject_id) =>
+            {
+                EventState::Conflict
+            }
             None => EventState::Open,
         };
         Ok(EventView {
@@ -131,7 +172,9 @@ impl ApiState {
             event: found.event,
             subject_id: found.subject_id,
             state,
-            sequence: certified.filter(|_| state == EventState::Certified).map(|entry| entry.sequence),
+            sequence: certified
+                .filter(|_| state == EventState::Certified)
+                .map(|entry| entry.sequence),
             announced_by: None,
             review: None,
         })
@@ -140,7 +183,11 @@ impl ApiState {
     /// The member with this name, or whose id begins with it.
     pub(super) fn find_member(&self, name: &str) -> Result<&Member, Failure> {
         let members = self.manifest.members.iter();
-        let named = members.map(|m| Named { id: m.node_id.to_string(), name: m.node_name.clone(), item: m });
+        let named = members.map(|m| Named {
+            id: m.node_id.to_string(),
+            name: m.node_name.clone(),
+            item: m,
+        });
         resolve("node", name, named.collect())
     }
 
@@ -148,7 +195,11 @@ impl ApiState {
     pub(super) fn named_node(&self, node: &NodeId) -> NamedNode {
         let member = self.manifest.member(node);
         let text = |part: fn(&Member) -> &String| member.map(part).cloned().unwrap_or_default();
-        NamedNode { node_id: *node, node_name: text(|m| &m.node_name), organization: text(|m| &m.organization) }
+        NamedNode {
+            node_id: *node,
+            node_name: text(|m| &m.node_name),
+            organization: text(|m| &m.organization),
+        }
     }
 
     /// A member's ledger and score.
@@ -160,8 +211,20 @@ impl ApiState {
 
     /// When a member was last heard of.
     pub(super) fn last_seen(&self, node: &NodeId) -> Result<Option<UnixMillis>, Failure> {
-        let live = self.peers.borrow().members.get(node).and_then(|peer| peer.last_seen);
-        let stored = || Ok::<_, StorageError>(self.store.peer(node)?.map(|row| row.last_seen).filter(|at| at.0 > 0));
+        let live = self
+            .peers
+            .borrow()
+            .members
+            .get(node)
+            .and_then(|peer| peer.last_seen);
+        let stored = || {
+            Ok::<_, StorageError>(
+                self.store
+                    .peer(node)?
+                    .map(|row| row.last_seen)
+                    .filter(|at| at.0 > 0),
+            )
+        };
         Ok(if live.is_some() { live } else { stored()? })
     }
 }
@@ -171,8 +234,8 @@ pub(super) fn choice_name(choice: &Choice) -> String {
     format!("{}:{}", choice.event_hash, choice.content_digest)
 }
 
-/// SHA-256 of the pretty-printed object's text without a final newline: the second hash by which release notes name
-/// events.
+/// SHA-256 of the pretty-printed object's text without a final newline: the second hash by which
+/// release notes name events.
 pub(super) fn proof_anchor(event: &Event) -> Option<String> {
     let text = serde_json::to_string_pretty(event).ok()?;
     Some(Sha256Hash::of(&[text.as_bytes()]).to_string())

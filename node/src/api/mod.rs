@@ -1,6 +1,6 @@
-//! The local API: HTTP on a Unix socket in the data directory, and on a TCP address when one is configured. It reads
-//! snapshots (storage, the engine's status, what the network last reported) and hands commands to the engine; it owns
-//! no state of its own.
+//! The local API: HTTP on a Unix socket in the data directory, and on a TCP address when one is
+//! configured. It reads snapshots (storage, the engine's status, what the network last reported)
+//! and hands commands to the engine; it owns no state of its own.
 
 mod access;
 mod body;

@@ -1,4 +1,5 @@
-//! Finding a thing by the start of its id, or by its name, and saying what was meant when there is none.
+//! Finding a thing by the start of its id, or by its name, and saying what was meant when there is
+//! none.
 
 use super::error::Failure;
 use super::view::Problem;
@@ -20,7 +21,11 @@ pub(super) struct Named<T> {
 pub(super) fn resolve<T>(what: &str, text: &str, mut all: Vec<Named<T>>) -> Result<T, Failure> {
     let wanted = text.to_ascii_lowercase();
     let is_exact = |n: &Named<T>| n.id == wanted || (!n.name.is_empty() && n.name == text);
-    let mut exact = all.iter().enumerate().filter(|(_, n)| is_exact(n)).map(|(place, _)| place);
+    let mut exact = all
+        .iter()
+        .enumerate()
+        .filter(|(_, n)| is_exact(n))
+        .map(|(place, _)| place);
     if let (Some(place), None) = (exact.next(), exact.next()) {
         return Ok(all.swap_remove(place).item);
     }
@@ -28,13 +33,24 @@ pub(super) fn resolve<T>(what: &str, text: &str, mut all: Vec<Named<T>>) -> Resu
     let fits = |n: &Named<T>| !wanted.is_empty() && n.id.starts_with(&wanted);
     let (fitting, rest): (Vec<_>, Vec<_>) = all.into_iter().partition(|n| fits(n) || is_exact(n));
     if fitting.len() > 1 {
-        return Err(Failure::ambiguous(&format!("{what} {text:?}"), fitting.iter().take(10).map(label).collect()));
+        return Err(Failure::ambiguous(
+            &format!("{what} {text:?}"),
+            fitting.iter().take(10).map(label).collect(),
+        ));
     }
-    fitting.into_iter().next().map(|n| n.item).ok_or_else(|| unknown(what, text, &rest))
+    fitting
+        .into_iter()
+        .next()
+        .map(|n| n.item)
+        .ok_or_else(|| unknown(what, text, &rest))
 }
 
 fn label<T>(named: &Named<T>) -> String {
-    if named.name.is_empty() { named.id.clone() } else { format!("{} {}", named.id, named.name) }
+    if named.name.is_empty() {
+        named.id.clone()
+    } else {
+        format!("{} {}", named.id, named.name)
+    }
 }
 
 fn unknown<T>(what: &str, text: &str, all: &[Named<T>]) -> Failure {
@@ -42,7 +58,11 @@ fn unknown<T>(what: &str, text: &str, all: &[Named<T>]) -> Failure {
     let wanted: Vec<char> = shown.to_lowercase().chars().collect();
     let mut near: Vec<_> = all.iter().map(|n| (distance(&wanted, n), n)).collect();
     near.sort_by_key(|(distance, _)| *distance);
-    let candidates: Vec<String> = near.into_iter().take(NEAREST).map(|(_, n)| label(n)).collect();
+    let candidates: Vec<String> = near
+        .into_iter()
+        .take(NEAREST)
+        .map(|(_, n)| label(n))
+        .collect();
     Failure::unknown(&format!("there is no {what} {shown:?}"), candidates)
 }
 
@@ -55,7 +75,10 @@ impl Failure {
         } else {
             problem.hint(format!("the nearest: {}", candidates.join(", ")))
         };
-        Self::from(Problem { candidates, ..problem })
+        Self::from(Problem {
+            candidates,
+            ..problem
+        })
     }
 }
 
@@ -86,8 +109,16 @@ mod tests {
     use super::*;
 
     fn all() -> Vec<Named<u8>> {
-        let named = |id: &str, name: &str, item| Named { id: id.into(), name: name.into(), item };
-        vec![named("aa11", "Berlin", 0), named("aa22", "Bern", 1), named("bb33", "Paris", 2)]
+        let named = |id: &str, name: &str, item| Named {
+            id: id.into(),
+            name: name.into(),
+            item,
+        };
+        vec![
+            named("aa11", "Berlin", 0),
+            named("aa22", "Bern", 1),
+            named("bb33", "Paris", 2),
+        ]
     }
 
     #[test]
@@ -100,15 +131,34 @@ mod tests {
     #[test]
     fn others_are_told_what_there_is() {
         let many = *resolve("node", "aa", all()).unwrap_err().0;
-        assert_eq!((many.status, many.candidates), (409, vec!["aa11 Berlin".into(), "aa22 Bern".into()]));
+        assert_eq!(
+            (many.status, many.candidates),
+            (409, vec!["aa11 Berlin".into(), "aa22 Bern".into()])
+        );
         let none = *resolve("node", "pariss", all()).unwrap_err().0;
-        assert_eq!((none.status, none.candidates[0].as_str()), (404, "bb33 Paris"));
+        assert_eq!(
+            (none.status, none.candidates[0].as_str()),
+            (404, "bb33 Paris")
+        );
         assert_eq!(resolve("node", "", all()).unwrap_err().0.status, 404);
     }
 
     #[test]
     fn edits_are_counted() {
-        let of = |a: &str, b: &str| edits(&a.chars().collect::<Vec<_>>(), &b.chars().collect::<Vec<_>>());
-        assert_eq!((of("kitten", "sitting"), of("", "ab"), of("ab", ""), of("x", "x")), (3, 2, 2, 0));
+        let of = |a: &str, b: &str| {
+            edits(
+                &a.chars().collect::<Vec<_>>(),
+                &b.chars().collect::<Vec<_>>(),
+            )
+        };
+        assert_eq!(
+            (
+                of("kitten", "sitting"),
+                of("", "ab"),
+                of("ab", ""),
+                of("x", "x")
+            ),
+            (3, 2, 2, 0)
+        );
     }
 }

@@ -1,5 +1,6 @@
-//! Serving: one router on the Unix socket, the same behind a token on TCP, both ended by one token. Each listener has
-//! connections of its own, so that whoever reaches the TCP address never shuts out the operator on the socket.
+//! Serving: one router on the Unix socket, the same behind a token on TCP, both ended by one token.
+//! Each listener has connections of its own, so that whoever reaches the TCP address never shuts
+//! out the operator on the socket.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,7 +33,11 @@ const TCP_CONNECTIONS: usize = 128;
 ///
 /// # Errors
 /// If the socket or the address cannot be bound.
-pub async fn serve(state: ApiState, listen: ApiListen, shutdown: CancellationToken) -> Result<(), ApiError> {
+pub async fn serve(
+    state: ApiState,
+    listen: ApiListen,
+    shutdown: CancellationToken,
+) -> Result<(), ApiError> {
     let (socket, _file) = bind_socket(&listen.socket)?;
     let tcp = match &listen.tcp {
         Some(tcp) => Some((bind_tcp(tcp).await?, tcp.token.clone())),
@@ -49,11 +54,15 @@ pub async fn serve(state: ApiState, listen: ApiListen, shutdown: CancellationTok
         let peer = ConnectInfo(SocketPeer::of(stream));
         router.clone().layer(Extension(peer))
     };
-    tokio::join!(serve_on(socket, SOCKET_CONNECTIONS, for_caller, &shutdown), on_tcp);
+    tokio::join!(
+        serve_on(socket, SOCKET_CONNECTIONS, for_caller, &shutdown),
+        on_tcp
+    );
     Ok(())
 }
 
-/// Serves at most `most` connections of a listener at once, each with the router that `router_for` makes for it.
+/// Serves at most `most` connections of a listener at once, each with the router that `router_for`
+/// makes for it.
 async fn serve_on<L: Listener>(
     mut listener: L,
     most: usize,
@@ -68,7 +77,9 @@ async fn serve_on<L: Listener>(
             () = shutdown.cancelled() => break,
         };
         // one too many is closed: whoever is there already is served
-        let Ok(permit) = permits.clone().try_acquire_owned() else { continue };
+        let Ok(permit) = permits.clone().try_acquire_owned() else {
+            continue;
+        };
         let router = router_for(&stream);
         let serving = connection(stream, router, shutdown.clone());
         connections.spawn(async move {
@@ -88,7 +99,9 @@ where
 {
     let service = TowerToHyperService::new(router);
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(HEADERS);
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADERS);
     let serving = builder.serve_connection(TokioIo::new(stream), service);
     let mut serving = std::pin::pin!(serving);
     tokio::select! {

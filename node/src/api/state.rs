@@ -64,7 +64,8 @@ pub struct ApiSettings {
     pub mode: String,
     /// `sync_settings.interval_minutes`.
     pub sync_interval_minutes: u64,
-    /// `security.max_event_age_days`: what is older is endorsed by no other node, unless it has it too.
+    /// `security.max_event_age_days`: what is older is endorsed by no other node, unless it has it
+    /// too.
     pub max_event_age_days: u64,
     /// `trust_settings`: how points are counted.
     pub trust: TrustRules,

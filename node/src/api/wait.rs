@@ -31,10 +31,13 @@ pub(super) struct Waiter {
 impl Waiter {
     /// Listens from now on.
     pub(super) fn new(state: &ApiState) -> Self {
-        Self { events: state.engine.subscribe() }
+        Self {
+            events: state.engine.subscribe(),
+        }
     }
 
-    /// Waits until every one of `pending` is certified or in conflict, or the deadline; says how those that did ended.
+    /// Waits until every one of `pending` is certified or in conflict, or the deadline; says how
+    /// those that did ended.
     pub(super) async fn until_decided(
         mut self,
         state: &ApiState,
@@ -58,7 +61,9 @@ impl Waiter {
                 Ok(Ok(event)) => event,
             };
             let (subject, end) = match &*event {
-                NodeEvent::Certified { subject_id, choice, .. } => (subject_id, Ended::Certified(*choice)),
+                NodeEvent::Certified {
+                    subject_id, choice, ..
+                } => (subject_id, Ended::Certified(*choice)),
                 NodeEvent::Conflict { subject_id, .. } => (subject_id, Ended::Conflict),
                 _ => continue,
             };
@@ -91,7 +96,8 @@ impl Waiter {
     }
 }
 
-/// Where the pending subjects stand now: for what was decided before the waiter listened, or while it lagged.
+/// Where the pending subjects stand now: for what was decided before the waiter listened, or while
+/// it lagged.
 async fn look_up(
     state: &ApiState,
     pending: &HashSet<SubjectId>,
@@ -105,7 +111,9 @@ async fn look_up(
     let mut after = None;
     loop {
         let page = state.engine.instances(after, PAGE).await?;
-        let in_conflict = page.iter().filter(|open| open.in_conflict && pending.contains(&open.subject_id));
+        let in_conflict = page
+            .iter()
+            .filter(|open| open.in_conflict && pending.contains(&open.subject_id));
         for open in in_conflict {
             ended.entry(open.subject_id).or_insert(Ended::Conflict);
         }

@@ -79,7 +79,8 @@ choice!(
         Ssh = "ssh",
         /// A directory of this machine.
         File = "file",
-        /// `http://…`: neither secret nor known to come from the server; signatures hold all the same.
+        /// `http://…`: neither secret nor known to come from the server; signatures hold all the
+        /// same.
         Http = "http",
         /// `git://…`: as `http`.
         Git = "git",
@@ -109,7 +110,8 @@ choice!(
         Remote = "remote",
         /// A service that pins what another provider was given: Pinata, Filebase and others.
         Pinning = "pinning",
-        /// Web3.Storage, whose upload API was switched off: named in errors with what to use instead.
+        /// Web3.Storage, whose upload API was switched off: named in errors with what to use
+        /// instead.
         Web3 = "web3",
     }
 );

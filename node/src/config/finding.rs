@@ -31,7 +31,11 @@ impl fmt::Display for Finding {
         if let Some(line) = self.line {
             write!(f, ":{line}")?;
         }
-        write!(f, ": `{}` is {}; allowed: {}", self.key, self.value, self.allowed)
+        write!(
+            f,
+            ": `{}` is {}; allowed: {}",
+            self.key, self.value, self.allowed
+        )
     }
 }
 
@@ -45,7 +49,8 @@ pub(crate) fn refusal(keys: &Keys, document: &Document, member: &Member) -> Opti
     (!rule.allows(&document.value(member))).then(|| rule.allowed())
 }
 
-/// What is allowed instead of a key that is not known. What stands under `for_people` is left alone.
+/// What is allowed instead of a key that is not known. What stands under `for_people` is left
+/// alone.
 pub(crate) fn unknown(keys: &Keys, for_people: &[&str], path: &str) -> Option<String> {
     let (section, name) = split_path(path);
     let top = path.split('.').next().unwrap_or_default();
@@ -54,10 +59,18 @@ pub(crate) fn unknown(keys: &Keys, for_people: &[&str], path: &str) -> Option<St
     if known || told_with_its_section || for_people.contains(&top) || name == "description" {
         return None;
     }
-    Some(format!("no such key; known here are {}", names_in(keys, section).join(", ")))
+    Some(format!(
+        "no such key; known here are {}",
+        names_in(keys, section).join(", ")
+    ))
 }
 
-pub(crate) fn finding(document: &Document, file: &str, member: &Member, allowed: String) -> Finding {
+pub(crate) fn finding(
+    document: &Document,
+    file: &str,
+    member: &Member,
+    allowed: String,
+) -> Finding {
     Finding {
         file: file.to_owned(),
         line: Some(member.line),
@@ -67,8 +80,8 @@ pub(crate) fn finding(document: &Document, file: &str, member: &Member, allowed:
     }
 }
 
-/// What may be shown of a value: nothing of one that is a secret or may hold one, and of every other web address only
-/// where it leads, in case it stands under a name that was mistyped.
+/// What may be shown of a value: nothing of one that is a secret or may hold one, and of every
+/// other web address only where it leads, in case it stands under a name that was mistyped.
 pub(super) fn shown(key: &str, value: &Value) -> String {
     let text = value.to_string();
     if is_secret(key) && !value.is_null() {
@@ -79,7 +92,9 @@ pub(super) fn shown(key: &str, value: &Value) -> String {
 
 /// Whether a key's value is a secret, or holds some.
 pub(super) fn is_secret(key: &str) -> bool {
-    key.to_ascii_lowercase().contains("webhook") && !key.ends_with(".enabled") && !key.ends_with(".method")
+    key.to_ascii_lowercase().contains("webhook")
+        && !key.ends_with(".enabled")
+        && !key.ends_with(".method")
 }
 
 /// `https://host/…` for every web address in a text.
@@ -92,7 +107,11 @@ fn without_paths(text: &str) -> String {
         let host = address.split(['/', '?', '#']).next().unwrap_or_default();
         // a name and password before the host are secrets as well
         let bare = host.rsplit_once('@').map_or(host, |(_, bare)| bare);
-        let cut = if address.len() > bare.len() { "/…" } else { "" };
+        let cut = if address.len() > bare.len() {
+            "/…"
+        } else {
+            ""
+        };
         masked = format!("{masked}://{bare}{cut}{rest}");
     }
     masked
@@ -110,7 +129,13 @@ pub(super) fn without_effect(settings: &Settings) -> Vec<(&'static str, String, 
     let defaults = Settings::default();
     let told = |(key, instead): &(&'static str, &str)| {
         let (value, default) = (value_of(settings, key)?, value_of(&defaults, key)?);
-        (value != default).then(|| (*key, shown(key, &value), format!("anything, but it has no effect: {instead}")))
+        (value != default).then(|| {
+            (
+                *key,
+                shown(key, &value),
+                format!("anything, but it has no effect: {instead}"),
+            )
+        })
     };
     WITHOUT_EFFECT.iter().filter_map(told).collect()
 }
@@ -120,28 +145,64 @@ pub(super) fn contradictions(settings: &Settings) -> Vec<(&'static str, String, 
     let mut found = Vec::new();
     let trust = &settings.trust_settings;
     if trust.min_trust_score > trust.max_trust_score {
-        let allowed = format!("at most max_trust_score, which is {}", trust.max_trust_score);
-        found.push(("trust_settings.min_trust_score", trust.min_trust_score.to_string(), allowed));
-    } else if !(trust.min_trust_score..=trust.max_trust_score).contains(&trust.initial_trust_score) {
-        let allowed = format!("a whole number from {} to {}", trust.min_trust_score, trust.max_trust_score);
-        found.push(("trust_settings.initial_trust_score", trust.initial_trust_score.to_string(), allowed));
+        let allowed = format!(
+            "at most max_trust_score, which is {}",
+            trust.max_trust_score
+        );
+        found.push((
+            "trust_settings.min_trust_score",
+            trust.min_trust_score.to_string(),
+            allowed,
+        ));
+    } else if !(trust.min_trust_score..=trust.max_trust_score).contains(&trust.initial_trust_score)
+    {
+        let allowed = format!(
+            "a whole number from {} to {}",
+            trust.min_trust_score, trust.max_trust_score
+        );
+        found.push((
+            "trust_settings.initial_trust_score",
+            trust.initial_trust_score.to_string(),
+            allowed,
+        ));
     }
     let filters = &settings.event_filters;
-    for both in filters.sync_event_types.iter().filter(|t| filters.exclude_event_types.contains(t)) {
+    for both in filters
+        .sync_event_types
+        .iter()
+        .filter(|t| filters.exclude_event_types.contains(t))
+    {
         let allowed = "types that sync_event_types does not name; exclusion holds".to_owned();
-        found.push(("event_filters.exclude_event_types", format!("{both:?}"), allowed));
+        found.push((
+            "event_filters.exclude_event_types",
+            format!("{both:?}"),
+            allowed,
+        ));
     }
     if settings.notifications.enabled && settings.notifications.channels.is_empty() {
-        let allowed = format!("some of {} while notifications are enabled", Channel::NAMES.join(", "));
+        let allowed = format!(
+            "some of {} while notifications are enabled",
+            Channel::NAMES.join(", ")
+        );
         found.push(("notifications.channels", "[]".to_owned(), allowed));
     }
     let unsupported = [
-        ("advanced.custom_consensus_algorithm", &settings.advanced.custom_consensus_algorithm),
-        ("advanced.external_validator_api", &settings.advanced.external_validator_api),
+        (
+            "advanced.custom_consensus_algorithm",
+            &settings.advanced.custom_consensus_algorithm,
+        ),
+        (
+            "advanced.external_validator_api",
+            &settings.advanced.external_validator_api,
+        ),
     ];
     for (key, value) in unsupported {
         if let Some(value) = value {
-            found.push((key, shorten(&format!("{value:?}")), "null; this node has no such thing".to_owned()));
+            found.push((
+                key,
+                shorten(&format!("{value:?}")),
+                "null; this node has no such thing".to_owned(),
+            ));
         }
     }
     found

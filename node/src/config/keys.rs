@@ -3,7 +3,9 @@
 use serde_json::Value;
 use ssid_protocol::event::is_event_type;
 
-use super::choices::{Channel, ConflictStrategy, Endorsement, GitProtocol, IpfsProvider, Mode, TieBreaking};
+use super::choices::{
+    Channel, ConflictStrategy, Endorsement, GitProtocol, IpfsProvider, Mode, TieBreaking,
+};
 
 /// Keys with what each may be set to.
 pub(crate) type Keys = [(&'static str, Rule)];
@@ -63,27 +65,51 @@ pub(super) const KEYS: &[(&str, Rule)] = &[
     ("local_node.organization", Rule::Text),
     ("local_node.git_remote", Rule::Text),
     ("local_node.api_endpoint", Rule::Text),
-    ("sync_settings.interval_minutes", Rule::Whole(1, 365 * 24 * 60)),
+    (
+        "sync_settings.interval_minutes",
+        Rule::Whole(1, 365 * 24 * 60),
+    ),
     ("sync_settings.max_retry_attempts", Rule::Whole(0, 100)),
-    ("sync_settings.retry_delay_seconds", Rule::Whole(0, DAY_SECONDS)),
+    (
+        "sync_settings.retry_delay_seconds",
+        Rule::Whole(0, DAY_SECONDS),
+    ),
     ("sync_settings.timeout_seconds", Rule::Whole(1, DAY_SECONDS)),
     ("sync_settings.max_clone_depth", Rule::Whole(1, 1_000_000)),
     ("sync_settings.git_branch", Rule::Branch),
     ("consensus_settings.threshold", Rule::Share(1, 1000)),
-    ("consensus_settings.min_participating_nodes", Rule::Whole(2, 1000)),
-    ("consensus_settings.tie_breaking_strategy", Rule::Word(TieBreaking::NAMES)),
+    (
+        "consensus_settings.min_participating_nodes",
+        Rule::Whole(2, 1000),
+    ),
+    (
+        "consensus_settings.tie_breaking_strategy",
+        Rule::Word(TieBreaking::NAMES),
+    ),
     ("consensus_settings.auto_resolve_conflicts", Rule::Flag),
-    ("consensus_settings.trust_score_weight", Rule::Share(0, 1000)),
+    (
+        "consensus_settings.trust_score_weight",
+        Rule::Share(0, 1000),
+    ),
     ("trust_settings.initial_trust_score", Rule::Whole(0, 100)),
     ("trust_settings.max_trust_score", Rule::Whole(0, 100)),
     ("trust_settings.min_trust_score", Rule::Whole(0, 100)),
     ("trust_settings.agreement_bonus", Rule::Whole(0, 100)),
     ("trust_settings.disagreement_penalty", Rule::Whole(0, 100)),
-    ("trust_settings.inactive_penalty_days", Rule::Whole(1, CENTURY_DAYS)),
-    ("trust_settings.inactive_penalty_amount", Rule::Whole(0, 100)),
+    (
+        "trust_settings.inactive_penalty_days",
+        Rule::Whole(1, CENTURY_DAYS),
+    ),
+    (
+        "trust_settings.inactive_penalty_amount",
+        Rule::Whole(0, 100),
+    ),
     ("security.require_ssh_key_verification", Rule::Flag),
     ("security.require_gpg_signature", Rule::Flag),
-    ("security.allowed_git_protocols", Rule::Words(GitProtocol::NAMES)),
+    (
+        "security.allowed_git_protocols",
+        Rule::Words(GitProtocol::NAMES),
+    ),
     ("security.allow_unsigned_members", Rule::FlagOrNull),
     ("security.max_event_age_days", Rule::Whole(1, CENTURY_DAYS)),
     ("notifications.enabled", Rule::Flag),
@@ -103,17 +129,29 @@ pub(super) const KEYS: &[(&str, Rule)] = &[
     ("notifications.low_trust_threshold", Rule::Whole(0, 100)),
     ("event_filters.sync_event_types", Rule::EventTypes),
     ("event_filters.exclude_event_types", Rule::EventTypes),
-    ("conflict_resolution.strategy", Rule::Word(ConflictStrategy::NAMES)),
-    ("conflict_resolution.fallback_strategy", Rule::Word(TieBreaking::NAMES)),
+    (
+        "conflict_resolution.strategy",
+        Rule::Word(ConflictStrategy::NAMES),
+    ),
+    (
+        "conflict_resolution.fallback_strategy",
+        Rule::Word(TieBreaking::NAMES),
+    ),
     ("conflict_resolution.auto_apply_consensus", Rule::Flag),
     ("conflict_resolution.create_conflict_report", Rule::Flag),
     ("conflict_resolution.conflict_report_path", Rule::Text),
     ("performance.parallel_sync", Rule::Flag),
     ("performance.max_parallel_syncs", Rule::Whole(1, 64)),
     ("performance.cache_remote_events", Rule::Flag),
-    ("performance.cache_ttl_minutes", Rule::Whole(0, 365 * 24 * 60)),
+    (
+        "performance.cache_ttl_minutes",
+        Rule::Whole(0, 365 * 24 * 60),
+    ),
     ("compliance.gdpr_compliant", Rule::Flag),
-    ("compliance.log_retention_days", Rule::Whole(1, CENTURY_DAYS)),
+    (
+        "compliance.log_retention_days",
+        Rule::Whole(1, CENTURY_DAYS),
+    ),
     ("compliance.anonymize_node_data", Rule::Flag),
     ("compliance.data_location_restrictions", Rule::Texts),
     ("advanced.custom_consensus_algorithm", Rule::TextOrNull),
@@ -127,14 +165,26 @@ pub(super) const KEYS: &[(&str, Rule)] = &[
     ("network.listen", Rule::Multiaddrs),
     ("network.bootstrap", Rule::Multiaddrs),
     ("network.mdns", Rule::Flag),
-    ("network.fallback_after_seconds", Rule::Whole(1, DAY_SECONDS)),
-    ("network.fallback_interval_seconds", Rule::Whole(1, DAY_SECONDS)),
+    (
+        "network.fallback_after_seconds",
+        Rule::Whole(1, DAY_SECONDS),
+    ),
+    (
+        "network.fallback_interval_seconds",
+        Rule::Whole(1, DAY_SECONDS),
+    ),
     ("network.observers", Rule::Flag),
     ("api.listen", Rule::SocketAddress),
     ("api.token_env", Rule::Variable),
     ("endorsement.default", Rule::Word(Endorsement::NAMES)),
-    ("endorsement.by_event", Rule::WordByEvent(Endorsement::NAMES)),
-    ("endorsement.settle_seconds", Rule::WholeByEvent(DAY_SECONDS)),
+    (
+        "endorsement.by_event",
+        Rule::WordByEvent(Endorsement::NAMES),
+    ),
+    (
+        "endorsement.settle_seconds",
+        Rule::WholeByEvent(DAY_SECONDS),
+    ),
     ("endorsement.review_timeout_hours", Rule::Whole(1, 365 * 24)),
     ("voting.observe_timeout_ms", Rule::Whole(1, DAY_MILLIS)),
     ("voting.propose_timeout_ms", Rule::Whole(1, DAY_MILLIS)),
@@ -155,9 +205,13 @@ pub(super) const KEYS: &[(&str, Rule)] = &[
     ("anchoring.timeout_seconds", Rule::Whole(1, DAY_SECONDS)),
 ];
 
-/// Keys that are carried for other tools, and what holds instead of them. Their documentation says the same.
+/// Keys that are carried for other tools, and what holds instead of them. Their documentation says
+/// the same.
 pub(super) const WITHOUT_EFFECT: &[(&str, &str)] = &[
-    ("local_node.api_endpoint", "others are told the member card's"),
+    (
+        "local_node.api_endpoint",
+        "others are told the member card's",
+    ),
     (
         "consensus_settings.trust_score_weight",
         "votes count by their weight in the federation's manifest, trust never does",
@@ -167,11 +221,26 @@ pub(super) const WITHOUT_EFFECT: &[(&str, &str)] = &[
         "the federation's tie_breaking_strategy holds, and after it people decide",
     ),
     ("compliance.gdpr_compliant", "a statement"),
-    ("compliance.log_retention_days", "nothing that was certified is ever deleted"),
-    ("compliance.data_location_restrictions", "every member holds all of the log"),
-    ("advanced.blockchain_anchoring.enabled", "no blockchain is spoken to; anchoring.after_certified anchors on IPFS"),
-    ("advanced.blockchain_anchoring.network", "no blockchain is spoken to"),
-    ("advanced.blockchain_anchoring.contract_address", "no blockchain is spoken to"),
+    (
+        "compliance.log_retention_days",
+        "nothing that was certified is ever deleted",
+    ),
+    (
+        "compliance.data_location_restrictions",
+        "every member holds all of the log",
+    ),
+    (
+        "advanced.blockchain_anchoring.enabled",
+        "no blockchain is spoken to; anchoring.after_certified anchors on IPFS",
+    ),
+    (
+        "advanced.blockchain_anchoring.network",
+        "no blockchain is spoken to",
+    ),
+    (
+        "advanced.blockchain_anchoring.contract_address",
+        "no blockchain is spoken to",
+    ),
     ("membership.auto_approve", "members cannot be suspended yet"),
 ];
 
@@ -189,12 +258,17 @@ pub(super) const FOR_PEOPLE: &[&str] = &[
 
 /// The rule of a key.
 pub(super) fn rule_of(keys: &Keys, path: &str) -> Option<Rule> {
-    keys.iter().find(|(key, _)| *key == path).map(|(_, rule)| *rule)
+    keys.iter()
+        .find(|(key, _)| *key == path)
+        .map(|(_, rule)| *rule)
 }
 
 /// Whether keys stand under this one.
 pub(super) fn is_section(keys: &Keys, path: &str) -> bool {
-    keys.iter().any(|(key, _)| key.strip_prefix(path).is_some_and(|rest| rest.starts_with('.')))
+    keys.iter().any(|(key, _)| {
+        key.strip_prefix(path)
+            .is_some_and(|rest| rest.starts_with('.'))
+    })
 }
 
 /// The names of the keys directly under `section`, which is empty for the whole file.
@@ -203,7 +277,10 @@ pub(super) fn names_in(keys: &Keys, section: &str) -> Vec<&'static str> {
         "" => Some(key),
         _ => key.strip_prefix(section)?.strip_prefix('.'),
     };
-    let mut names: Vec<&str> = keys.iter().filter_map(|(key, _)| below(key)?.split('.').next()).collect();
+    let mut names: Vec<&str> = keys
+        .iter()
+        .filter_map(|(key, _)| below(key)?.split('.').next())
+        .collect();
     names.dedup();
     names
 }
@@ -217,10 +294,15 @@ impl Rule {
     /// Whether a key with this rule may be set to `value`.
     pub(crate) fn allows(self, value: &Value) -> bool {
         let every = |holds: &dyn Fn(&str) -> bool| {
-            value.as_array().is_some_and(|list| list.iter().all(|item| item.as_str().is_some_and(holds)))
+            value
+                .as_array()
+                .is_some_and(|list| list.iter().all(|item| item.as_str().is_some_and(holds)))
         };
         let by_event = |holds: &dyn Fn(&Value) -> bool| {
-            value.as_object().is_some_and(|map| map.iter().all(|(event, item)| is_event_type(event) && holds(item)))
+            value.as_object().is_some_and(|map| {
+                map.iter()
+                    .all(|(event, item)| is_event_type(event) && holds(item))
+            })
         };
         let text = value.as_str();
         match self {
@@ -230,27 +312,33 @@ impl Rule {
             Self::TextOrNull => value.is_string() || value.is_null(),
             Self::Word(words) => text.is_some_and(|t| words.contains(&t)),
             Self::Whole(least, most) => value.as_u64().is_some_and(|n| (least..=most).contains(&n)),
-            Self::Share(least, most) => {
-                value.as_f64().is_some_and(|n| (f64::from(least)..=f64::from(most)).contains(&(n * 1000.0)))
-            }
+            Self::Share(least, most) => value
+                .as_f64()
+                .is_some_and(|n| (f64::from(least)..=f64::from(most)).contains(&(n * 1000.0))),
             Self::Texts => every(&|_| true),
             Self::Words(words) => every(&|t| words.contains(&t)),
             Self::EventTypes => every(&is_event_type),
             Self::Multiaddrs => every(&|t| t.parse::<libp2p::Multiaddr>().is_ok()),
             Self::SocketAddress => {
-                value.is_null() || text.is_some_and(|t| t.is_empty() || t.parse::<std::net::SocketAddr>().is_ok())
+                value.is_null()
+                    || text
+                        .is_some_and(|t| t.is_empty() || t.parse::<std::net::SocketAddr>().is_ok())
             }
             Self::Url => text.is_some_and(|t| t.is_empty() || is_url(t)),
             Self::Urls => every(&is_url),
             Self::Variable => text.is_some_and(is_variable),
             Self::Branch => text.is_some_and(is_branch),
-            Self::WordByEvent(words) => by_event(&|item| item.as_str().is_some_and(|t| words.contains(&t))),
+            Self::WordByEvent(words) => {
+                by_event(&|item| item.as_str().is_some_and(|t| words.contains(&t)))
+            }
             Self::WholeByEvent(most) => by_event(&|item| item.as_u64().is_some_and(|n| n <= most)),
             Self::WebAddress => text.is_some_and(|t| t.is_empty() || is_web_address(t)),
             Self::WebAddressOrNull => value.is_null() || Self::WebAddress.allows(value),
             Self::Mailbox => text.is_some_and(|t| t.is_empty() || is_mailbox(t)),
             Self::Mailboxes => every(&is_mailbox),
-            Self::Headers => value.as_object().is_some_and(|map| map.values().all(Value::is_string)),
+            Self::Headers => value
+                .as_object()
+                .is_some_and(|map| map.values().all(Value::is_string)),
         }
     }
 
@@ -264,33 +352,51 @@ impl Rule {
             Self::Word(words) => words.join(", "),
             Self::Whole(least, most) => format!("a whole number from {least} to {most}"),
             Self::Share(least, most) => {
-                format!("a number from {} to {}", f64::from(least) / 1000.0, f64::from(most) / 1000.0)
+                format!(
+                    "a number from {} to {}",
+                    f64::from(least) / 1000.0,
+                    f64::from(most) / 1000.0
+                )
             }
             Self::Texts => "a list of texts".to_owned(),
             Self::Words(words) => format!("a list of {}", words.join(", ")),
             Self::EventTypes => "a list of event types such as blueprint_tagged".to_owned(),
             Self::Multiaddrs => "a list of multiaddrs such as /ip4/0.0.0.0/tcp/4001".to_owned(),
             Self::SocketAddress => "an address and port such as 127.0.0.1:8080, or null".to_owned(),
-            Self::Url => "an address such as http://127.0.0.1:5001, without user and password, or empty".to_owned(),
+            Self::Url => {
+                "an address such as http://127.0.0.1:5001, without user and password, or empty"
+                    .to_owned()
+            }
             Self::Urls => "a list of addresses such as https://ipfs.io/ipfs/".to_owned(),
-            Self::Variable => "the name of an environment variable such as SSID_MY_TOKEN".to_owned(),
-            Self::Branch => "the name of a Git branch, of letters, digits, -, _, . and /".to_owned(),
+            Self::Variable => {
+                "the name of an environment variable such as SSID_MY_TOKEN".to_owned()
+            }
+            Self::Branch => {
+                "the name of a Git branch, of letters, digits, -, _, . and /".to_owned()
+            }
             Self::WordByEvent(words) => format!("for each event type one of {}", words.join(", ")),
-            Self::WholeByEvent(most) => format!("for each event type a whole number from 0 to {most}"),
+            Self::WholeByEvent(most) => {
+                format!("for each event type a whole number from 0 to {most}")
+            }
             Self::WebAddress => "an https address (http only on this machine), or empty".to_owned(),
-            Self::WebAddressOrNull => "an https address (http only on this machine), or null".to_owned(),
+            Self::WebAddressOrNull => {
+                "an https address (http only on this machine), or null".to_owned()
+            }
             Self::Mailbox => "a mail address such as ops@example.org, or empty".to_owned(),
             Self::Mailboxes => "a list of mail addresses such as ops@example.org".to_owned(),
             Self::Headers => "an object of header names and texts".to_owned(),
         }
     }
 
-    /// The value that the text of an environment variable stands for; lists are separated by commas, or JSON.
+    /// The value that the text of an environment variable stands for; lists are separated by
+    /// commas, or JSON.
     pub(super) fn read(self, text: &str) -> Value {
         let text_itself = || Value::String(text.to_owned());
         let json = || serde_json::from_str(text).unwrap_or_else(|_| text_itself());
         match self {
-            Self::TextOrNull | Self::FlagOrNull | Self::WebAddressOrNull if text.is_empty() => Value::Null,
+            Self::TextOrNull | Self::FlagOrNull | Self::WebAddressOrNull if text.is_empty() => {
+                Value::Null
+            }
             Self::Text
             | Self::TextOrNull
             | Self::Word(_)
@@ -309,8 +415,16 @@ impl Rule {
             | Self::WholeByEvent(_)
             | Self::Headers => json(),
             _ if text.starts_with('[') => json(),
-            Self::Texts | Self::Words(_) | Self::EventTypes | Self::Multiaddrs | Self::Urls | Self::Mailboxes => {
-                let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+            Self::Texts
+            | Self::Words(_)
+            | Self::EventTypes
+            | Self::Multiaddrs
+            | Self::Urls
+            | Self::Mailboxes => {
+                let items = text
+                    .split(',')
+                    .map(str::trim)
+                    .filter(|item| !item.is_empty());
                 Value::Array(items.map(|item| Value::String(item.to_owned())).collect())
             }
         }
@@ -329,7 +443,9 @@ fn is_url(text: &str) -> bool {
 
 /// Whether a webhook may be there: what is posted, and often the address itself, is a secret.
 fn is_web_address(text: &str) -> bool {
-    let Ok(url) = text.parse::<reqwest::Url>() else { return false };
+    let Ok(url) = text.parse::<reqwest::Url>() else {
+        return false;
+    };
     let host = url.host_str().unwrap_or_default();
     let is_here = ["localhost", "127.0.0.1", "[::1]"].contains(&host);
     match url.scheme() {
@@ -344,22 +460,30 @@ fn is_mailbox(text: &str) -> bool {
 }
 
 fn is_lock(part: &str) -> bool {
-    std::path::Path::new(part).extension().is_some_and(|extension| extension.eq_ignore_ascii_case("lock"))
+    std::path::Path::new(part)
+        .extension()
+        .is_some_and(|extension| extension.eq_ignore_ascii_case("lock"))
 }
 
 /// Narrower than Git's own rule, and never mistaken for an option or a refspec.
 fn is_branch(text: &str) -> bool {
     let part = |part: &str| {
         let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-        let odd = part.starts_with(['.', '-']) || part.ends_with('.') || is_lock(part) || part.contains("..");
+        let odd = part.starts_with(['.', '-'])
+            || part.ends_with('.')
+            || is_lock(part)
+            || part.contains("..");
         !part.is_empty() && part.bytes().all(fits) && !odd
     };
     text.len() <= 128 && text.split('/').all(part)
 }
 
-/// `SSID_…_TOKEN`: no other variable is ever read for a token, and so none of somebody else's secrets.
+/// `SSID_…_TOKEN`: no other variable is ever read for a token, and so none of somebody else's
+/// secrets.
 pub(crate) fn is_variable(text: &str) -> bool {
-    let between = text.strip_prefix("SSID_").and_then(|rest| rest.strip_suffix("_TOKEN"));
+    let between = text
+        .strip_prefix("SSID_")
+        .and_then(|rest| rest.strip_suffix("_TOKEN"));
     let fits = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
     text.len() <= 128 && between.is_some_and(|name| !name.is_empty() && name.bytes().all(fits))
 }
@@ -375,9 +499,19 @@ mod tests {
 
     fn leaves(value: &Value, path: &str, found: &mut BTreeSet<String>) {
         match value {
-            Value::Object(members) if !path.ends_with("by_event") && !path.ends_with("settle_seconds") => {
+            Value::Object(members)
+                if !path.ends_with("by_event") && !path.ends_with("settle_seconds") =>
+            {
                 for (name, member) in members {
-                    leaves(member, &if path.is_empty() { name.clone() } else { format!("{path}.{name}") }, found);
+                    leaves(
+                        member,
+                        &if path.is_empty() {
+                            name.clone()
+                        } else {
+                            format!("{path}.{name}")
+                        },
+                        found,
+                    );
                 }
             }
             _ => assert!(found.insert(path.to_owned())),
@@ -387,17 +521,30 @@ mod tests {
     #[test]
     fn the_table_has_every_field_and_no_other() {
         let mut fields = BTreeSet::new();
-        leaves(&serde_json::to_value(Settings::default()).unwrap(), "", &mut fields);
-        assert_eq!(fields, KEYS.iter().map(|(key, _)| (*key).to_owned()).collect());
+        leaves(
+            &serde_json::to_value(Settings::default()).unwrap(),
+            "",
+            &mut fields,
+        );
+        assert_eq!(
+            fields,
+            KEYS.iter().map(|(key, _)| (*key).to_owned()).collect()
+        );
         let variables: BTreeSet<String> = KEYS.iter().map(|(key, _)| variable_of(key)).collect();
-        assert_eq!(variables.len(), KEYS.len(), "each has a variable of its own");
+        assert_eq!(
+            variables.len(),
+            KEYS.len(),
+            "each has a variable of its own"
+        );
     }
 
     #[test]
     fn addresses_carry_no_secrets() {
         let allows = |text: &str| Rule::Url.allows(&Value::from(text));
         assert!(allows("") && allows("http://127.0.0.1:5001") && allows("https://a.example/psa"));
-        assert!(!allows("https://me:secret@a.example") && !allows("https://a.example/?token=secret"));
+        assert!(
+            !allows("https://me:secret@a.example") && !allows("https://a.example/?token=secret")
+        );
         assert!(!allows("file:///etc/passwd") && !allows("a.example"));
         assert!(!Rule::Urls.allows(&serde_json::json!([""])));
     }
@@ -405,9 +552,14 @@ mod tests {
     #[test]
     fn only_tokens_are_read_for_tokens() {
         assert!(is_variable("SSID_MY_2_TOKEN") && is_variable("SSID_API_TOKEN"));
-        for bad in
-            ["SSID_KEY_PASSPHRASE", "PATH", "AWS_SECRET_ACCESS_KEY", "SSID__TOKEN ", "SSID_TOKEN", "SSID_my_TOKEN"]
-        {
+        for bad in [
+            "SSID_KEY_PASSPHRASE",
+            "PATH",
+            "AWS_SECRET_ACCESS_KEY",
+            "SSID__TOKEN ",
+            "SSID_TOKEN",
+            "SSID_my_TOKEN",
+        ] {
             assert!(!is_variable(bad), "{bad}");
         }
     }
@@ -416,8 +568,14 @@ mod tests {
     fn defaults_are_allowed() {
         let defaults = serde_json::to_value(Settings::default()).unwrap();
         for (key, rule) in KEYS {
-            let value = defaults.pointer(&format!("/{}", key.replace('.', "/"))).unwrap();
-            assert!(rule.allows(value), "{key} = {value}, allowed {}", rule.allowed());
+            let value = defaults
+                .pointer(&format!("/{}", key.replace('.', "/")))
+                .unwrap();
+            assert!(
+                rule.allows(value),
+                "{key} = {value}, allowed {}",
+                rule.allowed()
+            );
         }
     }
 
@@ -427,8 +585,8 @@ mod tests {
             assert!(is_branch(good), "{good}");
         }
         for bad in [
-            "", "-x", "a/", "/a", "a..b", "a:b", "+a", "a b", "a/-b", ".a", "a.lock", "a.LOCK", "a.", "a\n", "@{1}",
-            "é",
+            "", "-x", "a/", "/a", "a..b", "a:b", "+a", "a b", "a/-b", ".a", "a.lock", "a.LOCK",
+            "a.", "a\n", "@{1}", "é",
         ] {
             assert!(!is_branch(bad), "{bad:?}");
         }

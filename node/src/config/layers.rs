@@ -1,6 +1,7 @@
-//! What holds where a node serves a repository. Whoever can commit to the repository writes its file, so what is this
-//! machine's own – where it listens, which secrets it uses, what it may do to the log – is taken from the data directory's
-//! `federation_config.json` and from the environment only. Other keys are the repository's.
+//! What holds where a node serves a repository. Whoever can commit to the repository writes its
+//! file, so what is this machine's own – where it listens, which secrets it uses, what it may do to
+//! the log – is taken from the data directory's `federation_config.json` and from the environment
+//! only. Other keys are the repository's.
 
 use std::collections::BTreeMap;
 
@@ -19,20 +20,27 @@ pub const OF_THIS_MACHINE: &[&str] = &[
     "anchoring.pinning_token_env",
 ];
 
-/// Of these, what a repository decides as long as the data directory has no key: nothing is signed or published then, and
-/// a sync of plain logs writes nothing but the repository itself.
-const WITHOUT_KEYS: &[&str] = &["security.allowed_git_protocols", "conflict_resolution.auto_apply_consensus"];
+/// Of these, what a repository decides as long as the data directory has no key: nothing is signed
+/// or published then, and a sync of plain logs writes nothing but the repository itself.
+const WITHOUT_KEYS: &[&str] = &[
+    "security.allowed_git_protocols",
+    "conflict_resolution.auto_apply_consensus",
+];
 
 /// Addresses that a secret is sent to, and the key that names its variable.
-const ADDRESSED: &[(&str, &str)] =
-    &[("anchoring.remote_api", "anchoring.remote_token_env"), ("anchoring.pinning_api", "anchoring.pinning_token_env")];
+const ADDRESSED: &[(&str, &str)] = &[
+    ("anchoring.remote_api", "anchoring.remote_token_env"),
+    ("anchoring.pinning_api", "anchoring.pinning_token_env"),
+];
 
 impl Config {
-    /// What holds for the node of `home`: the file that `paths` name over the defaults, for [`OF_THIS_MACHINE`] the data
-    /// directory's where that is another file, and the environment's `variables` over all of them.
+    /// What holds for the node of `home`: the file that `paths` name over the defaults, for
+    /// [`OF_THIS_MACHINE`] the data directory's where that is another file, and the environment's
+    /// `variables` over all of them.
     ///
     /// # Errors
-    /// If a file or variable cannot be used, or a Git address with a password stands where others can read it.
+    /// If a file or variable cannot be used, or a Git address with a password stands where others
+    /// can read it.
     pub fn effective(
         paths: &RegistryPaths,
         home: &Home,
@@ -40,9 +48,16 @@ impl Config {
     ) -> Result<Self, ConfigError> {
         let mut config = Self::load_or_default(&paths.federation_config)?;
         let is_shared = paths.in_shared_repository();
-        let is_readable = || paths.federation_config.mode().is_ok_and(|mode| mode & 0o077 != 0);
+        let is_readable = || {
+            paths
+                .federation_config
+                .mode()
+                .is_ok_and(|mode| mode & 0o077 != 0)
+        };
         if has_password(&config.settings.local_node.git_remote) && (is_shared || is_readable()) {
-            return Err(ConfigError::Invalid(vec![config.password_in_file(is_shared)]));
+            return Err(ConfigError::Invalid(vec![
+                config.password_in_file(is_shared),
+            ]));
         }
         if is_shared {
             let is_there = paths.federation_config.is_file();
@@ -57,16 +72,29 @@ impl Config {
     /// Puts what is this machine's own in the place of what the repository's file says of it.
     fn take_from(&mut self, home: &Home, has_file: bool) -> Result<(), ConfigError> {
         let path = home.config();
-        let local = if path.exists() { Some(Self::load(&path)?) } else { None };
+        let local = if path.exists() {
+            Some(Self::load(&path)?)
+        } else {
+            None
+        };
         let has_keys = home.voting_key().exists();
         let defaults = Settings::default();
         let mut changes = Vec::new();
-        for key in OF_THIS_MACHINE.iter().filter(|key| has_keys || !WITHOUT_KEYS.contains(key)) {
-            let (Some(there), Some(default)) = (value_of(&self.settings, key), value_of(&defaults, key)) else {
+        for key in OF_THIS_MACHINE
+            .iter()
+            .filter(|key| has_keys || !WITHOUT_KEYS.contains(key))
+        {
+            let (Some(there), Some(default)) =
+                (value_of(&self.settings, key), value_of(&defaults, key))
+            else {
                 continue;
             };
-            let named = local.as_ref().filter(|local| local.document.find(key).is_some());
-            let holds = named.and_then(|local| value_of(&local.settings, key)).unwrap_or_else(|| default.clone());
+            let named = local
+                .as_ref()
+                .filter(|local| local.document.find(key).is_some());
+            let holds = named
+                .and_then(|local| value_of(&local.settings, key))
+                .unwrap_or_else(|| default.clone());
             if has_file && there != default && there != holds {
                 self.not_taken.push(Finding {
                     file: self.file.clone(),
@@ -83,8 +111,11 @@ impl Config {
             changes.push((*key, holds));
         }
         for (address, _) in ADDRESSED {
-            let own = local.as_ref().and_then(|local| value_of(&local.settings, address));
-            if let Some(own) = own.filter(|own| Some(own) != value_of(&defaults, address).as_ref()) {
+            let own = local
+                .as_ref()
+                .and_then(|local| value_of(&local.settings, address));
+            if let Some(own) = own.filter(|own| Some(own) != value_of(&defaults, address).as_ref())
+            {
                 changes.push((*address, own));
                 self.own.insert(*address);
             }
@@ -94,12 +125,15 @@ impl Config {
         Ok(())
     }
 
-    /// The hosts that this machine names itself for its secrets: by the variable that would name them otherwise,
-    /// `SSID_PINNING_TOKEN_HOST` for the token in `SSID_PINNING_TOKEN`.
+    /// The hosts that this machine names itself for its secrets: by the variable that would name
+    /// them otherwise, `SSID_PINNING_TOKEN_HOST` for the token in `SSID_PINNING_TOKEN`.
     pub fn secret_hosts(&self) -> BTreeMap<String, String> {
         let host = |(address, variable): &(&str, &str)| {
             let text = |key: &str| Some(value_of(&self.settings, key)?.as_str()?.to_owned());
-            let url: reqwest::Url = text(address).filter(|_| self.own.contains(address))?.parse().ok()?;
+            let url: reqwest::Url = text(address)
+                .filter(|_| self.own.contains(address))?
+                .parse()
+                .ok()?;
             let named = format!("{}:{}", url.host_str()?, url.port_or_known_default()?);
             Some((format!("{}_HOST", text(variable)?), named))
         };
@@ -115,9 +149,14 @@ impl Config {
             key: key.to_owned(),
             value: shown(key, &self.settings.local_node.git_remote.clone().into()),
             allowed: if is_shared {
-                format!("an address without user and password: others read a repository's file; {instead}")
+                format!(
+                    "an address without user and password: others read a repository's file; {instead}"
+                )
             } else {
-                format!("an address without user and password, or a file of mode 0600: chmod 600 {}", self.file)
+                format!(
+                    "an address without user and password, or a file of mode 0600: chmod 600 {}",
+                    self.file
+                )
             },
         }
     }
@@ -125,24 +164,33 @@ impl Config {
 
 /// The environment's variables, as far as they are Unicode.
 pub fn environment() -> impl Iterator<Item = (String, String)> {
-    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
 /// Whether an address of a Git repository has a password or token in it.
 pub(super) fn has_password(address: &str) -> bool {
-    let Ok(url) = address.parse::<reqwest::Url>() else { return false };
-    url.password().is_some() || matches!(url.scheme(), "http" | "https") && !url.username().is_empty()
+    let Ok(url) = address.parse::<reqwest::Url>() else {
+        return false;
+    };
+    url.password().is_some()
+        || matches!(url.scheme(), "http" | "https") && !url.username().is_empty()
 }
 
-/// Whether `list`, hosts with commas between, names this one: `mail.example.org` for any port, or `127.0.0.1:8080`.
+/// Whether `list`, hosts with commas between, names this one: `mail.example.org` for any port, or
+/// `127.0.0.1:8080`.
 pub fn names_host(list: &str, host: &str, port: u16) -> bool {
     let bare = |text: &str| text.trim_matches(['[', ']']).to_ascii_lowercase();
     let host = bare(host);
     list.split(',').map(str::trim).any(|named| {
-        let with_port = named.rsplit_once(':').and_then(|(name, port)| Some((name, port.parse::<u16>().ok()?)));
+        let with_port = named
+            .rsplit_once(':')
+            .and_then(|(name, port)| Some((name, port.parse::<u16>().ok()?)));
         match with_port {
             // an IPv6 address without a port has colons too
-            Some((name, of)) if !name.contains(':') || name.ends_with(']') => bare(name) == host && of == port,
+            Some((name, of)) if !name.contains(':') || name.ends_with(']') => {
+                bare(name) == host && of == port
+            }
             _ => !host.is_empty() && bare(named) == host,
         }
     })
@@ -159,13 +207,22 @@ mod tests {
     use super::*;
     use crate::config::GitProtocol;
 
-    /// A repository whose file says `repository`, and a data directory whose file says `own`, with a key or without.
-    fn effective(repository: &str, own: Option<&str>, has_key: bool) -> Result<Config, ConfigError> {
+    /// A repository whose file says `repository`, and a data directory whose file says `own`, with
+    /// a key or without.
+    fn effective(
+        repository: &str,
+        own: Option<&str>,
+        has_key: bool,
+    ) -> Result<Config, ConfigError> {
         let dir = tempfile::tempdir().unwrap();
         let (repo, home) = (dir.path().join("repo"), Home::new(dir.path().join("data")));
         home.create().unwrap();
         fs::create_dir_all(repo.join("07_governance_legal")).unwrap();
-        fs::write(repo.join("07_governance_legal/federation_config.json"), repository).unwrap();
+        fs::write(
+            repo.join("07_governance_legal/federation_config.json"),
+            repository,
+        )
+        .unwrap();
         if has_key {
             fs::write(home.voting_key(), "").unwrap();
         }
@@ -173,7 +230,11 @@ mod tests {
             fs::write(home.config(), text).unwrap();
         }
         let variable = ("SSID_ANCHORING_CID_VERSION".to_owned(), "1".to_owned());
-        Config::effective(&RegistryPaths::choose(Some(&repo), home.root()), &home, [variable])
+        Config::effective(
+            &RegistryPaths::choose(Some(&repo), home.root()),
+            &home,
+            [variable],
+        )
     }
 
     const HOSTILE: &str = r#"{
@@ -193,10 +254,24 @@ mod tests {
         expected.anchoring.remote_api = "https://evil.example".to_owned();
         expected.anchoring.cid_version = 1;
         assert_eq!(config.settings, expected);
-        let said: Vec<_> = config.check().into_iter().filter(|f| f.allowed.contains("does not decide")).collect();
-        assert_eq!(said.iter().map(|f| f.key.as_str()).collect::<Vec<_>>(), OF_THIS_MACHINE);
-        assert!(said[0].allowed.contains("SSID_API_LISTEN") && said[0].line == Some(2), "{}", said[0]);
-        assert!(config.secret_hosts().is_empty(), "an address of the repository's names no host for a secret");
+        let said: Vec<_> = config
+            .check()
+            .into_iter()
+            .filter(|f| f.allowed.contains("does not decide"))
+            .collect();
+        assert_eq!(
+            said.iter().map(|f| f.key.as_str()).collect::<Vec<_>>(),
+            OF_THIS_MACHINE
+        );
+        assert!(
+            said[0].allowed.contains("SSID_API_LISTEN") && said[0].line == Some(2),
+            "{}",
+            said[0]
+        );
+        assert!(
+            config.secret_hosts().is_empty(),
+            "an address of the repository's names no host for a secret"
+        );
     }
 
     #[test]
@@ -205,10 +280,22 @@ mod tests {
             "security": {"allowed_git_protocols": ["file"]}, "anchoring": {"pinning_api": "https://pin.example/psa"}}"#;
         let config = effective(HOSTILE, Some(own), true).unwrap();
         assert_eq!(config.settings.network.listen, ["/ip4/127.0.0.1/tcp/2"]);
-        assert_eq!(config.settings.security.allowed_git_protocols, [GitProtocol::File]);
-        assert_eq!((config.settings.local_node.node_name.as_str(), config.settings.api.listen.as_ref()), ("", None));
+        assert_eq!(
+            config.settings.security.allowed_git_protocols,
+            [GitProtocol::File]
+        );
+        assert_eq!(
+            (
+                config.settings.local_node.node_name.as_str(),
+                config.settings.api.listen.as_ref()
+            ),
+            ("", None)
+        );
         let hosts = config.secret_hosts();
-        assert_eq!(hosts.get("SSID_PINNING_TOKEN_HOST").map(String::as_str), Some("pin.example:443"));
+        assert_eq!(
+            hosts.get("SSID_PINNING_TOKEN_HOST").map(String::as_str),
+            Some("pin.example:443")
+        );
         assert_eq!(hosts.len(), 1, "{hosts:?}");
     }
 
@@ -218,7 +305,10 @@ mod tests {
         assert!(config.settings.conflict_resolution.auto_apply_consensus);
         assert_eq!(config.settings.security.allowed_git_protocols.len(), 3);
         assert_eq!(
-            (&config.settings.api.listen, &config.settings.anchoring.remote_token_env),
+            (
+                &config.settings.api.listen,
+                &config.settings.anchoring.remote_token_env
+            ),
             (&None, &"SSID_IPFS_TOKEN".to_owned())
         );
     }
@@ -227,23 +317,34 @@ mod tests {
     fn passwords_in_addresses_are_for_files_of_their_owner() {
         let text = r#"{"local_node": {"git_remote": "https://ada:s3cret@example.org/r.git"}}"#;
         let refused = effective(text, None, true).unwrap_err().to_string();
-        assert!(refused.contains("SSID_LOCAL_NODE_GIT_REMOTE") && !refused.contains("s3cret"), "{refused}");
+        assert!(
+            refused.contains("SSID_LOCAL_NODE_GIT_REMOTE") && !refused.contains("s3cret"),
+            "{refused}"
+        );
         let dir = tempfile::tempdir().unwrap();
         let home = Home::new(dir.path().join("data"));
         home.create().unwrap();
         let load = || Config::effective(&RegistryPaths::choose(None, home.root()), &home, []);
-        let mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        let mode = |path: &Path, mode| {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        };
         fs::write(home.config(), text).unwrap();
         mode(&home.config(), 0o644);
         assert!(load().unwrap_err().to_string().contains("chmod 600"));
         mode(&home.config(), 0o600);
         let mut config = load().unwrap();
-        assert_eq!(config.to_show().local_node.git_remote, "https://…@example.org/r.git");
+        assert_eq!(
+            config.to_show().local_node.git_remote,
+            "https://…@example.org/r.git"
+        );
         // and written so that it stays so
         fs::remove_file(home.config()).unwrap();
         config.settings.local_node.node_name = "A".into();
         config.save_atomic(home.config()).unwrap();
-        assert_eq!(fs::metadata(home.config()).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            fs::metadata(home.config()).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! What can be configured: one struct a section, in the order and with the names of the file. Every default works on a
-//! laptop. What is allowed beyond the types is in [`keys`](super::keys).
+//! What can be configured: one struct a section, in the order and with the names of the file. Every
+//! default works on a laptop. What is allowed beyond the types is in [`keys`](super::keys).
 
 use serde::{Deserialize, Serialize};
 use ssid_protocol::event::FEDERATION_EPOCH;
@@ -74,8 +74,8 @@ section!(
     Federation {
         /// Whether the node takes part at all: if not, `ssid run` refuses to start.
         enabled: bool = false,
-        /// As what, for `status` and the federation's manifest file; what a member may do is said by the manifest of the
-        /// federation, and `config check` says where the two differ.
+        /// As what, for `status` and the federation's manifest file; what a member may do is said
+        /// by the manifest of the federation, and `config check` says where the two differ.
         mode: Mode = Mode::Participant,
         /// Whether it syncs every `sync_settings.interval_minutes` without being asked.
         auto_sync: bool = false,
@@ -127,7 +127,8 @@ section!(
         tie_breaking_strategy: TieBreaking = TieBreaking::TimestampPriority,
         /// Whether there are automatic rounds.
         auto_resolve_conflicts: bool = false,
-        /// 0 to 1. Carried, without effect: votes count by their weight in the federation's manifest, trust never does.
+        /// 0 to 1. Carried, without effect: votes count by their weight in the federation's
+        /// manifest, trust never does.
         trust_score_weight: f64 = 0.3,
     }
 );
@@ -161,7 +162,8 @@ section!(
         require_gpg_signature: bool = false,
         /// How remotes may be reached.
         allowed_git_protocols: Vec<GitProtocol> = vec![GitProtocol::Https, GitProtocol::Ssh],
-        /// Whether the plain logs of members without a key are read; null: as long as no member has a key.
+        /// Whether the plain logs of members without a key are read; null: as long as no member has
+        /// a key.
         allow_unsigned_members: Option<bool> = None,
         /// Days after which an event is too old to be endorsed.
         max_event_age_days: u64 = 365,
@@ -201,13 +203,16 @@ section!(
         trust_score_low: bool = true,
         /// An event that waits for this node's operator, and when none does any more.
         review_waiting: bool = true,
-        /// A voter that has not been connected, or signed no votes, for a minute, and when it does again.
+        /// A voter that has not been connected, or signed no votes, for a minute, and when it does
+        /// again.
         node_down: bool = true,
         /// Too few voters that sign votes to decide anything, and when there are enough again.
         quorum_lost: bool = true,
-        /// This node that abstains, is read-only or cannot read its registry, and when that is over.
+        /// This node that abstains, is read-only or cannot read its registry, and when that is
+        /// over.
         node_stopped: bool = true,
-        /// The own registry that contradicts what was certified, or of which lines that were read are changed or gone.
+        /// The own registry that contradicts what was certified, or of which lines that were read
+        /// are changed or gone.
         divergence: bool = true,
     }
 );
@@ -227,8 +232,8 @@ section!(
     ConflictResolution {
         /// How conflicting events are decided.
         strategy: ConflictStrategy = ConflictStrategy::HashMajorityVoting,
-        /// Carried, without effect: automatic rounds are the federation's `tie_breaking_strategy`, and after them people
-        /// decide.
+        /// Carried, without effect: automatic rounds are the federation's `tie_breaking_strategy`,
+        /// and after them people decide.
         fallback_strategy: TieBreaking = TieBreaking::ManualReview,
         /// Whether certified events are written to the repository's log at once.
         auto_apply_consensus: bool = false,
@@ -276,10 +281,12 @@ impl ConsensusSettings {
 }
 
 impl EventFilters {
-    /// Whether events of this type are federated. Those that change the federation itself always are.
+    /// Whether events of this type are federated. Those that change the federation itself always
+    /// are.
     pub fn admits(&self, event_type: &str) -> bool {
         let named = |list: &[String]| list.iter().any(|t| t == event_type);
         event_type == FEDERATION_EPOCH
-            || (self.sync_event_types.is_empty() || named(&self.sync_event_types)) && !named(&self.exclude_event_types)
+            || (self.sync_event_types.is_empty() || named(&self.sync_event_types))
+                && !named(&self.exclude_event_types)
     }
 }

@@ -59,14 +59,29 @@ fn a_file_of_the_wild_is_read() {
     let (_directory, path) = place(WILD);
     let config = Config::load(&path).unwrap();
     let settings = &config.settings;
-    assert_eq!((settings.federation.enabled, settings.federation.mode), (true, Mode::Coordinator));
+    assert_eq!(
+        (settings.federation.enabled, settings.federation.mode),
+        (true, Mode::Coordinator)
+    );
     assert_eq!(settings.sync_settings.interval_minutes, 15);
     assert_eq!(settings.sync_settings.timeout_seconds, 120);
     assert_eq!(settings.consensus_settings.threshold_bp(), 10_000);
-    let named: Vec<(String, Option<usize>)> = config.check().into_iter().map(|f| (f.key, f.line)).collect();
-    assert_eq!(named, [("sync_settings.jitter".to_owned(), Some(9)), ("house_rules".to_owned(), Some(22))]);
+    let named: Vec<(String, Option<usize>)> = config
+        .check()
+        .into_iter()
+        .map(|f| (f.key, f.line))
+        .collect();
+    assert_eq!(
+        named,
+        [
+            ("sync_settings.jitter".to_owned(), Some(9)),
+            ("house_rules".to_owned(), Some(22))
+        ]
+    );
     assert!(
-        config.check()[0].to_string().contains("federation_config.json:9: `sync_settings.jitter` is [1,{\"a\":2}]")
+        config.check()[0]
+            .to_string()
+            .contains("federation_config.json:9: `sync_settings.jitter` is [1,{\"a\":2}]")
     );
 }
 
@@ -80,12 +95,19 @@ fn a_rewrite_changes_what_was_set_and_nothing_else() {
     config.settings.sync_settings.interval_minutes = 20;
     config.settings.security.allowed_git_protocols = vec![GitProtocol::Ssh];
     config.settings.consensus_settings.min_participating_nodes = 3;
-    config.settings.endorsement.by_event.insert("blueprint_tagged".into(), Endorsement::Commit);
+    config
+        .settings
+        .endorsement
+        .by_event
+        .insert("blueprint_tagged".into(), Endorsement::Commit);
     config.save_atomic(&path).unwrap();
     let expected = WILD
         .replace("15", "20")
         .replace("[\"https\", \"ssh\"]", "[\"ssh\"]")
-        .replace("\"threshold\": 1\n", "\"threshold\": 1,\n    \"min_participating_nodes\": 3\n")
+        .replace(
+            "\"threshold\": 1\n",
+            "\"threshold\": 1,\n    \"min_participating_nodes\": 3\n",
+        )
         .replace(
             "{\"by\": {\"us\": 1}}\n",
             r#"{"by": {"us": 1}},
@@ -97,8 +119,15 @@ fn a_rewrite_changes_what_was_set_and_nothing_else() {
 "#,
         );
     assert_eq!(fs::read_to_string(&path).unwrap(), expected);
-    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
-    assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "nothing is left beside it");
+    assert_eq!(
+        fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+        0o640
+    );
+    assert_eq!(
+        fs::read_dir(path.parent().unwrap()).unwrap().count(),
+        1,
+        "nothing is left beside it"
+    );
     assert_eq!(Config::load(&path).unwrap().settings, config.settings);
 }
 
@@ -106,14 +135,27 @@ fn a_rewrite_changes_what_was_set_and_nothing_else() {
 fn what_somebody_else_changed_meanwhile_stays() {
     let (_directory, path) = place(WILD);
     let mut config = Config::load(&path).unwrap();
-    fs::write(&path, WILD.replace("\"threshold\": 1", "\"threshold\": 0.9")).unwrap();
+    fs::write(
+        &path,
+        WILD.replace("\"threshold\": 1", "\"threshold\": 0.9"),
+    )
+    .unwrap();
     config.settings.federation.enabled = false;
     config.save_atomic(&path).unwrap();
     let now = Config::load(&path).unwrap().settings;
-    assert_eq!((now.federation.enabled, now.consensus_settings.threshold_bp()), (false, 9000));
+    assert_eq!(
+        (
+            now.federation.enabled,
+            now.consensus_settings.threshold_bp()
+        ),
+        (false, 9000)
+    );
     fs::write(&path, "{ broken").unwrap();
     config.settings.federation.enabled = true;
-    assert!(matches!(config.save_atomic(&path), Err(ConfigError::Syntax { .. })));
+    assert!(matches!(
+        config.save_atomic(&path),
+        Err(ConfigError::Syntax { .. })
+    ));
     assert_eq!(fs::read_to_string(&path).unwrap(), "{ broken");
 }
 
@@ -131,65 +173,161 @@ fn a_new_file_has_every_key() {
     for (key, _) in KEYS {
         assert!(again.document.find(key).is_some(), "{key}");
     }
-    assert!(config.save_atomic(directory.path().join("none/config.json")).is_err());
+    assert!(
+        config
+            .save_atomic(directory.path().join("none/config.json"))
+            .is_err()
+    );
 }
 
 #[test]
 fn a_wrong_value_names_file_line_key_value_and_what_is_allowed() {
     let cases = [
-        ("\"enabled\": true", "\"enabled\": \"yes\"", 5, "federation.enabled", "true or false"),
-        ("\"coordinator\",", "\"boss\",", 6, "federation.mode", "coordinator, participant, observer"),
-        ("15", "0", 9, "sync_settings.interval_minutes", "a whole number from 1 to 525600"),
-        ("15", "1.5", 9, "sync_settings.interval_minutes", "a whole number"),
-        ("\"threshold\": 1", "\"threshold\": 66", 11, "consensus_settings.threshold", "a number from 0.001 to 1"),
-        ("\"https\"", "\"ftp\"", 14, "security.allowed_git_protocols", "a list of https, ssh, file"),
-        ("null", "7", 17, "advanced.webhook_on_consensus", "an https address (http only on this machine), or null"),
-        ("{ \"interval_minutes\": 15", "15, \"x\": { \"a\": 1", 9, "sync_settings", "an object with the keys interval"),
+        (
+            "\"enabled\": true",
+            "\"enabled\": \"yes\"",
+            5,
+            "federation.enabled",
+            "true or false",
+        ),
+        (
+            "\"coordinator\",",
+            "\"boss\",",
+            6,
+            "federation.mode",
+            "coordinator, participant, observer",
+        ),
+        (
+            "15",
+            "0",
+            9,
+            "sync_settings.interval_minutes",
+            "a whole number from 1 to 525600",
+        ),
+        (
+            "15",
+            "1.5",
+            9,
+            "sync_settings.interval_minutes",
+            "a whole number",
+        ),
+        (
+            "\"threshold\": 1",
+            "\"threshold\": 66",
+            11,
+            "consensus_settings.threshold",
+            "a number from 0.001 to 1",
+        ),
+        (
+            "\"https\"",
+            "\"ftp\"",
+            14,
+            "security.allowed_git_protocols",
+            "a list of https, ssh, file",
+        ),
+        (
+            "null",
+            "7",
+            17,
+            "advanced.webhook_on_consensus",
+            "an https address (http only on this machine), or null",
+        ),
+        (
+            "{ \"interval_minutes\": 15",
+            "15, \"x\": { \"a\": 1",
+            9,
+            "sync_settings",
+            "an object with the keys interval",
+        ),
     ];
     for (from, to, line, key, allowed) in cases {
         let found = wrong(&WILD.replacen(from, to, 1));
-        assert_eq!((found.len(), found[0].line, found[0].key.as_str()), (1, Some(line), key), "{found:?}");
+        assert_eq!(
+            (found.len(), found[0].line, found[0].key.as_str()),
+            (1, Some(line), key),
+            "{found:?}"
+        );
         assert!(found[0].allowed.contains(allowed), "{found:?}");
     }
     let two = wrong(r#"{"network": {"listen": ["127.0.0.1"]}, "api": {"listen": "localhost"}}"#);
     let said = ConfigError::Invalid(two).to_string();
-    assert!(said.contains("`network.listen` is [\"127.0.0.1\"]; allowed: a list of multiaddrs"), "{said}");
-    assert!(said.contains("`api.listen` is \"localhost\"; allowed: an address and port"), "{said}");
+    assert!(
+        said.contains("`network.listen` is [\"127.0.0.1\"]; allowed: a list of multiaddrs"),
+        "{said}"
+    );
+    assert!(
+        said.contains("`api.listen` is \"localhost\"; allowed: an address and port"),
+        "{said}"
+    );
 }
 
 #[test]
 fn a_secret_address_is_never_shown() {
     let text = |url: &str| format!("{{\"advanced\": {{\"webhook_on_consensus\": \"{url}\"}}}}");
     let refused = ConfigError::Invalid(wrong(&text("hooks.example.org/topsecret"))).to_string();
-    assert!(refused.contains("is (hidden)") && !refused.contains("topsecret"), "{refused}");
+    assert!(
+        refused.contains("is (hidden)") && !refused.contains("topsecret"),
+        "{refused}"
+    );
     let config = Config::load(&place(&text("https://example.org/topsecret")).1).unwrap();
     let shown = serde_json::to_string(&config.to_show()).unwrap();
-    assert!(shown.contains("\"webhook_on_consensus\":\"(hidden)\"") && !shown.contains("topsecret"));
+    assert!(
+        shown.contains("\"webhook_on_consensus\":\"(hidden)\"") && !shown.contains("topsecret")
+    );
     let mut config = Config::default();
-    let variable = ("SSID_ADVANCED_WEBHOOK_ON_CONSENSUS".to_owned(), "http://example.org/topsecret".to_owned());
+    let variable = (
+        "SSID_ADVANCED_WEBHOOK_ON_CONSENSUS".to_owned(),
+        "http://example.org/topsecret".to_owned(),
+    );
     let refused = config.apply_env([variable]).unwrap_err().to_string();
-    assert!(refused.contains("is (hidden)") && !refused.contains("topsecret"), "{refused}");
+    assert!(
+        refused.contains("is (hidden)") && !refused.contains("topsecret"),
+        "{refused}"
+    );
 }
 
 #[test]
 fn a_password_in_a_git_address_is_not_shown() {
-    for remote in ["https://ada:topsecret@git.example/a", "ftp://ada:topsecret@git.example/a"] {
+    for remote in [
+        "https://ada:topsecret@git.example/a",
+        "ftp://ada:topsecret@git.example/a",
+    ] {
         let text = format!("{{\"local_node\": {{\"git_remote\": \"{remote}\"}}}}");
         let config = Config::load(&place(&text).1).unwrap();
         let shown = serde_json::to_string(&config.to_show()).unwrap();
-        assert!(shown.contains("git.example/a") && !shown.contains("topsecret"), "{shown}");
+        assert!(
+            shown.contains("git.example/a") && !shown.contains("topsecret"),
+            "{shown}"
+        );
         assert_eq!(config.settings.local_node.git_remote, remote);
     }
 }
 
 #[test]
 fn what_is_no_json_object_says_where() {
-    for text in ["", "[]", "{\"a\": }", "{\"a\": 1} more", &"[".repeat(100_000), "\u{feff}\u{feff}{}"] {
+    for text in [
+        "",
+        "[]",
+        "{\"a\": }",
+        "{\"a\": 1} more",
+        &"[".repeat(100_000),
+        "\u{feff}\u{feff}{}",
+    ] {
         let refused = Config::load(&place(text).1).unwrap_err().to_string();
-        assert!(refused.contains("federation_config.json") && refused.contains("line 1"), "{refused}");
+        assert!(
+            refused.contains("federation_config.json") && refused.contains("line 1"),
+            "{refused}"
+        );
     }
-    assert!(Config::load(&place("\u{feff}{}").1).unwrap().check().is_empty());
-    let huge = Config::load(&place(&" ".repeat(2_000_000)).1).unwrap_err().to_string();
+    assert!(
+        Config::load(&place("\u{feff}{}").1)
+            .unwrap()
+            .check()
+            .is_empty()
+    );
+    let huge = Config::load(&place(&" ".repeat(2_000_000)).1)
+        .unwrap_err()
+        .to_string();
     assert!(huge.contains("more than 1048576 bytes"));
     let (_directory, path) = place("");
     fs::write(&path, [b'{', 0xff, b'}']).unwrap();
@@ -217,10 +355,16 @@ fn the_environment_overrides_and_is_not_saved() {
     let variables = [
         set("SSID_SYNC_SETTINGS_INTERVAL_MINUTES", "5"),
         set("SSID_FEDERATION_MODE", "observer"),
-        set("SSID_NETWORK_BOOTSTRAP", "/ip4/10.0.0.1/tcp/4001, /dns4/a.example/tcp/1"),
+        set(
+            "SSID_NETWORK_BOOTSTRAP",
+            "/ip4/10.0.0.1/tcp/4001, /dns4/a.example/tcp/1",
+        ),
         set("SSID_NOTIFICATIONS_EVENTS_SYNC_FAILED", "true"),
         set("SSID_ADVANCED_IPFS_FEDERATION_ENABLED", "true"),
-        set("SSID_ENDORSEMENT_BY_EVENT", "{\"quarterly_release\": \"operator\"}"),
+        set(
+            "SSID_ENDORSEMENT_BY_EVENT",
+            "{\"quarterly_release\": \"operator\"}",
+        ),
         set("SSID_API_TOKEN", "secret"),
         set("SSID_DATA", "/data"),
         set("PATH", "/bin"),
@@ -228,20 +372,40 @@ fn the_environment_overrides_and_is_not_saved() {
     ];
     config.apply_env(variables).unwrap();
     let settings = &config.settings;
-    assert_eq!((settings.sync_settings.interval_minutes, settings.federation.mode), (5, Mode::Observer));
+    assert_eq!(
+        (
+            settings.sync_settings.interval_minutes,
+            settings.federation.mode
+        ),
+        (5, Mode::Observer)
+    );
     assert_eq!(settings.network.bootstrap.len(), 2);
     assert!(settings.notifications.events.sync_failed && settings.advanced.ipfs_federation.enabled);
-    assert_eq!(settings.endorsement.policy("quarterly_release"), Endorsement::Operator);
+    assert_eq!(
+        settings.endorsement.policy("quarterly_release"),
+        Endorsement::Operator
+    );
     assert!(settings.federation.auto_sync);
     let last = config.check().pop().unwrap();
-    assert_eq!((last.file.as_str(), last.key.as_str()), ("environment", "SSID_NETWORK_LISTN"));
+    assert_eq!(
+        (last.file.as_str(), last.key.as_str()),
+        ("environment", "SSID_NETWORK_LISTN")
+    );
     config.save_atomic(&path).unwrap();
     let saved = fs::read_to_string(&path).unwrap();
-    assert!(saved.contains("\"interval_minutes\": 15") && saved.contains("\"auto_sync\": true"), "{saved}");
-
-    let refused = config.apply_env([set("SSID_FEDERATION_ENABLED", "maybe")]).unwrap_err().to_string();
     assert!(
-        refused.contains("environment: `SSID_FEDERATION_ENABLED` is \"maybe\"; allowed: true or false"),
+        saved.contains("\"interval_minutes\": 15") && saved.contains("\"auto_sync\": true"),
+        "{saved}"
+    );
+
+    let refused = config
+        .apply_env([set("SSID_FEDERATION_ENABLED", "maybe")])
+        .unwrap_err()
+        .to_string();
+    assert!(
+        refused.contains(
+            "environment: `SSID_FEDERATION_ENABLED` is \"maybe\"; allowed: true or false"
+        ),
         "{refused}"
     );
 }
@@ -263,7 +427,10 @@ fn contradictions_are_named() {
         "advanced.external_validator_api",
     ];
     assert_eq!(named, expected);
-    assert!(!config.settings.event_filters.admits("a") && config.settings.event_filters.admits("federation_epoch"));
+    assert!(
+        !config.settings.event_filters.admits("a")
+            && config.settings.event_filters.admits("federation_epoch")
+    );
 }
 
 #[test]
@@ -272,7 +439,10 @@ fn settings_that_are_not_allowed_are_not_saved() {
     let mut config = Config::load(&path).unwrap();
     config.settings.voting.observe_timeout_ms = 0;
     let refused = config.save_atomic(&path).unwrap_err().to_string();
-    assert!(refused.contains("`voting.observe_timeout_ms` is 0; allowed: a whole number from 1"), "{refused}");
+    assert!(
+        refused.contains("`voting.observe_timeout_ms` is 0; allowed: a whole number from 1"),
+        "{refused}"
+    );
     assert_eq!(fs::read_to_string(&path).unwrap(), WILD);
 }
 
@@ -281,15 +451,36 @@ fn keys_that_do_nothing_are_named_once_they_are_set() {
     assert_eq!(Config::default().check(), [], "the defaults need no remark");
     for (key, _) in keys::WITHOUT_EFFECT {
         let rule = keys::rule_of(KEYS, key).unwrap();
-        let other = ["false", "true", "0.5", "7", "timestamp_priority", "elsewhere"].map(|text| rule.read(text));
+        let other = [
+            "false",
+            "true",
+            "0.5",
+            "7",
+            "timestamp_priority",
+            "elsewhere",
+        ]
+        .map(|text| rule.read(text));
         let default = value_of(&Settings::default(), key).unwrap();
-        let other = other.into_iter().find(|value| rule.allows(value) && *value != default).unwrap();
+        let other = other
+            .into_iter()
+            .find(|value| rule.allows(value) && *value != default)
+            .unwrap();
         let mut document = Document::of(&Settings::default());
         document.set(key, &other);
         let config = Config::load(&place(document.text()).1).unwrap();
         let named: Vec<Finding> = config.check();
-        assert_eq!(named.iter().map(|found| found.key.as_str()).collect::<Vec<_>>(), [*key]);
-        assert!(named[0].line.is_some() && named[0].allowed.contains("no effect"), "{}", named[0]);
+        assert_eq!(
+            named
+                .iter()
+                .map(|found| found.key.as_str())
+                .collect::<Vec<_>>(),
+            [*key]
+        );
+        assert!(
+            named[0].line.is_some() && named[0].allowed.contains("no effect"),
+            "{}",
+            named[0]
+        );
     }
 }
 

@@ -1,4 +1,5 @@
-//! A conflict report for people. Everything in it that came from others is escaped: an event cannot write the page.
+//! A conflict report for people. Everything in it that came from others is escaped: an event cannot
+//! write the page.
 
 use std::fmt::Write as _;
 
@@ -13,10 +14,10 @@ use crate::text::is_unseen;
 /// The whole page.
 pub(super) fn page(report: &ConflictReport) -> String {
     let conflict = &report.conflict;
-    let what = conflict
-        .subject
-        .as_ref()
-        .map_or_else(|| "unknown subject".to_owned(), |s| format!("{} {}", safe(&s.event), safe(&s.version)));
+    let what = conflict.subject.as_ref().map_or_else(
+        || "unknown subject".to_owned(),
+        |s| format!("{} {}", safe(&s.event), safe(&s.version)),
+    );
     let state = match (report.state, &report.resolution) {
         (ReportState::Resolved, Some(end)) => format!(
             "resolved ({}) in round {} at {}",
@@ -24,7 +25,10 @@ pub(super) fn page(report: &ConflictReport) -> String {
             end.record.round,
             end.record.completed_at.as_deref().unwrap_or("?")
         ),
-        _ => format!("in conflict, epoch {}, round {}", conflict.epoch, conflict.round),
+        _ => format!(
+            "in conflict, epoch {}, round {}",
+            conflict.epoch, conflict.round
+        ),
     };
     let mut text = format!(
         "# Conflict: {what}\n\n- State: {state}\n- Open since: {}\n- Subject: `{}`\n- Federation: `{}`\n\
@@ -52,7 +56,10 @@ pub(super) fn page(report: &ConflictReport) -> String {
             )
         },
     );
-    let standing = conflict.standing.as_ref().map_or_else(|| "none".to_owned(), label);
+    let standing = conflict
+        .standing
+        .as_ref()
+        .map_or_else(|| "none".to_owned(), label);
     let decisions = decisions(report);
     // writing to a String does not fail
     let _ = write!(
@@ -62,7 +69,10 @@ pub(super) fn page(report: &ConflictReport) -> String {
     );
     if let Some(end) = &report.resolution {
         let signers: Vec<_> = end.signed_by.iter().map(|id| node(report, id)).collect();
-        let certified = end.record.consensus_hash.map_or_else(String::new, |hash| hash.to_string());
+        let certified = end
+            .record
+            .consensus_hash
+            .map_or_else(String::new, |hash| hash.to_string());
         let _ = write!(
             text,
             "\n## Resolution\n\n- Certified: event `{certified}`\n- How: {}, round {}\n- Certificate signed by: {}\n",
@@ -78,10 +88,20 @@ pub(super) fn page(report: &ConflictReport) -> String {
 fn decisions(report: &ConflictReport) -> String {
     let mut text = String::new();
     for decision in &report.conflict.decisions {
-        let why = if decision.reason.is_empty() { "no reason given".to_owned() } else { safe(&decision.reason) };
+        let why = if decision.reason.is_empty() {
+            "no reason given".to_owned()
+        } else {
+            safe(&decision.reason)
+        };
         let what = candidate_label(report, Some(decision.choice));
         // writing to a String does not fail
-        let _ = writeln!(text, "- {}: {} {} {what}: {why}", decision.at, safe(&decision.by), decision.decision.word());
+        let _ = writeln!(
+            text,
+            "- {}: {} {} {what}: {why}",
+            decision.at,
+            safe(&decision.by),
+            decision.decision.word()
+        );
     }
     text
 }
@@ -116,18 +136,43 @@ fn candidates(report: &ConflictReport) -> String {
         let differs = values.windows(2).any(|pair| pair[0] != pair[1]);
         let cells: Vec<_> = values
             .into_iter()
-            .map(|value| if differs && !value.is_empty() { format!("**{value}**") } else { value })
+            .map(|value| {
+                if differs && !value.is_empty() {
+                    format!("**{value}**")
+                } else {
+                    value
+                }
+            })
             .collect();
         let _ = writeln!(text, "| {name} | {} |", cells.join(" | "));
     };
     for (name, field) in FIELDS {
-        row(name, &|c| c.event.as_ref().map_or_else(|| "?".to_owned(), |event| safe(field(event))));
+        row(name, &|c| {
+            c.event
+                .as_ref()
+                .map_or_else(|| "?".to_owned(), |event| safe(field(event)))
+        });
     }
     row("event hash", &|c| format!("`{}`", c.event_hash));
     row("content digest", &|c| format!("`{}`", c.content_digest));
-    row("announced by", &|c| c.announced_by.map_or_else(|| "?".to_owned(), |id| node(report, &id)));
-    row("in this node's registry", &|c| if c.own { "yes".to_owned() } else { String::new() });
-    row("prevoted in round 0 by", &|c| c.prevoted_by.iter().map(|id| node(report, id)).collect::<Vec<_>>().join(", "));
+    row("announced by", &|c| {
+        c.announced_by
+            .map_or_else(|| "?".to_owned(), |id| node(report, &id))
+    });
+    row("in this node's registry", &|c| {
+        if c.own {
+            "yes".to_owned()
+        } else {
+            String::new()
+        }
+    });
+    row("prevoted in round 0 by", &|c| {
+        c.prevoted_by
+            .iter()
+            .map(|id| node(report, id))
+            .collect::<Vec<_>>()
+            .join(", ")
+    });
     text
 }
 
@@ -139,22 +184,37 @@ fn votes(report: &ConflictReport) -> String {
             Phase::Precommit => "precommit",
         };
         let choice = candidate_label(report, vote.choice);
-        let _ = writeln!(text, "| {} | {phase} | {} | {choice} |", vote.round, node(report, &vote.node));
+        let _ = writeln!(
+            text,
+            "| {} | {phase} | {} | {choice} |",
+            vote.round,
+            node(report, &vote.node)
+        );
     }
     text
 }
 
 fn candidate_label(report: &ConflictReport, choice: Option<Choice>) -> String {
-    let Some(choice) = choice else { return "nil".to_owned() };
-    let is_it = |c: &CandidateVotes| (c.event_hash, c.content_digest) == (choice.event_hash, choice.content_digest);
+    let Some(choice) = choice else {
+        return "nil".to_owned();
+    };
+    let is_it = |c: &CandidateVotes| {
+        (c.event_hash, c.content_digest) == (choice.event_hash, choice.content_digest)
+    };
     let place = report.conflict.candidates.iter().position(is_it);
-    place.map_or_else(|| format!("event `{}`", choice.event_hash), |place| format!("candidate {}", place + 1))
+    place.map_or_else(
+        || format!("event `{}`", choice.event_hash),
+        |place| format!("candidate {}", place + 1),
+    )
 }
 
 /// A node's name with the beginning of its id, or the id where names are not to be shown.
 fn node(report: &ConflictReport, id: &NodeId) -> String {
     let short: String = id.to_string().chars().take(12).collect();
-    report.names.get(id).map_or_else(|| format!("`{id}`"), |name| format!("{} (`{short}`)", safe(name)))
+    report.names.get(id).map_or_else(
+        || format!("`{id}`"),
+        |name| format!("{} (`{short}`)", safe(name)),
+    )
 }
 
 /// Text of others in a Markdown table: on one line, nothing in it means anything.

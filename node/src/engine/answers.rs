@@ -1,4 +1,5 @@
-//! What this node tells those who ask: open instances with all that is needed to go on, and events (SPEC §7 rule 9).
+//! What this node tells those who ask: open instances with all that is needed to go on, and events
+//! (SPEC §7 rule 9).
 
 use std::collections::HashMap;
 use std::ops::Bound;
@@ -23,7 +24,8 @@ use super::waiting::Unheard;
 const STATEMENT_BYTES: usize = 128;
 /// The same for an event with its proof beside the fields.
 const PROOF_BYTES: usize = 768;
-/// An answer carries at least this many subjects, whatever they need: otherwise a page could be empty for ever.
+/// An answer carries at least this many subjects, whatever they need: otherwise a page could be
+/// empty for ever.
 const SUBJECTS_AT_LEAST: usize = 1;
 
 impl Engine {
@@ -38,7 +40,10 @@ impl Engine {
         let mut page = Page::new(self.answers);
         let mut next = None;
         if names.is_empty() {
-            let range = (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
+            let range = (
+                after.map_or(Bound::Unbounded, Bound::Excluded),
+                Bound::Unbounded,
+            );
             let mut open = self.open.range(range).peekable();
             let mut waiting = self.waiting.after(after).peekable();
             let mut last = None;
@@ -79,7 +84,9 @@ impl Engine {
     }
 
     pub(super) fn certificate(&self, subject: &SubjectId) -> Option<Certificate> {
-        let SubjectState::Certified { sequence } = self.store.subject(subject).ok()?? else { return None };
+        let SubjectState::Certified { sequence } = self.store.subject(subject).ok()?? else {
+            return None;
+        };
         self.store.certificate(sequence).ok()?
     }
 
@@ -87,14 +94,22 @@ impl Engine {
         let mut events = Vec::new();
         let mut bytes = 0;
         for digest in digests.iter().take(NAMES) {
-            let Ok(Some(event)) = self.store.event(digest) else { continue };
+            let Ok(Some(event)) = self.store.event(digest) else {
+                continue;
+            };
             bytes += event.size() + PROOF_BYTES;
             if bytes > ANSWER_BYTES {
                 break;
             }
             let subject = self.policies.subject_of(&event).id(&self.federation);
-            let announced = self.open.get(&subject).and_then(|open| open.announced.get(&event.choice()));
-            events.push(ProvenEvent { announced: announced.and_then(Proof::proof), event });
+            let announced = self
+                .open
+                .get(&subject)
+                .and_then(|open| open.announced.get(&event.choice()));
+            events.push(ProvenEvent {
+                announced: announced.and_then(Proof::proof),
+                event,
+            });
         }
         tick.effects.answers.push((ticket, Answer::Events(events)));
     }
@@ -104,12 +119,29 @@ impl Engine {
     }
 
     /// Open instances in order of subject id, for people.
-    pub fn instances(&self, only: Option<SubjectId>, after: Option<SubjectId>, limit: usize) -> Vec<InstanceView> {
+    pub fn instances(
+        &self,
+        only: Option<SubjectId>,
+        after: Option<SubjectId>,
+        limit: usize,
+    ) -> Vec<InstanceView> {
         if let Some(subject) = only {
-            return self.open.get(&subject).map(|open| self.view(&subject, open)).into_iter().collect();
+            return self
+                .open
+                .get(&subject)
+                .map(|open| self.view(&subject, open))
+                .into_iter()
+                .collect();
         }
-        let range = (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
-        self.open.range(range).take(limit).map(|(subject, open)| self.view(subject, open)).collect()
+        let range = (
+            after.map_or(Bound::Unbounded, Bound::Excluded),
+            Bound::Unbounded,
+        );
+        self.open
+            .range(range)
+            .take(limit)
+            .map(|(subject, open)| self.view(subject, open))
+            .collect()
     }
 
     fn view(&self, subject: &SubjectId, open: &Open) -> InstanceView {
@@ -130,7 +162,9 @@ impl Engine {
                 choice: lock.choice,
             }),
             standing: machine.standing(),
-            no_choice_because: self.no_choice_because(subject, open).map(|refusal| refusal.reason),
+            no_choice_because: self
+                .no_choice_because(subject, open)
+                .map(|refusal| refusal.reason),
             quorum: self.voters.quorum(),
             candidates: machine
                 .candidates()
@@ -151,18 +185,29 @@ impl Engine {
                 .votes()
                 .filter_map(|(round, phase, index, choice)| {
                     let is_this = |held: &&Held| (held.voter, held.ballot) == (index, choice);
-                    let first = open.held.iter().filter(|held| held.is_first_prevote()).find(is_this);
+                    let first = open
+                        .held
+                        .iter()
+                        .filter(|held| held.is_first_prevote())
+                        .find(is_this);
                     let is_first = round == Round::ZERO && phase == Phase::Prevote;
                     let observed = is_first && first.is_some_and(|held| held.observed);
-                    Some(VoteView { node: voter(index)?, round, phase, choice, observed })
+                    Some(VoteView {
+                        node: voter(index)?,
+                        round,
+                        phase,
+                        choice,
+                        observed,
+                    })
                 })
                 .collect(),
         }
     }
 }
 
-/// What one answer says. The statements of all its subjects are gathered first: a batch that says much of them then goes
-/// whole, of any other only what is of use, so that nobody's full batches fill the answer with what nobody asked for.
+/// What one answer says. The statements of all its subjects are gathered first: a batch that says
+/// much of them then goes whole, of any other only what is of use, so that nobody's full batches
+/// fill the answer with what nobody asked for.
 struct Page<'a> {
     alone: Vec<(&'a Proof, Statement)>,
     batches: Vec<Said<'a>>,
@@ -197,15 +242,24 @@ impl Said<'_> {
 impl<'a> Page<'a> {
     fn new(turn: usize) -> Self {
         let (alone, batches, places) = (Vec::new(), Vec::new(), HashMap::new());
-        Self { alone, batches, places, events: Vec::new(), certificates: Vec::new(), subjects: 0, bytes: 0, turn }
+        Self {
+            alone,
+            batches,
+            places,
+            events: Vec::new(),
+            certificates: Vec::new(),
+            subjects: 0,
+            bytes: 0,
+            turn,
+        }
     }
 
     fn is_full(&self) -> bool {
         self.subjects >= SUBJECTS_AT_LEAST && self.bytes > ANSWER_BYTES / 2
     }
 
-    /// Adds what one instance needs, as far as it fits a frame. Which votes come first changes from answer to answer, so
-    /// that whoever asks again gets the rest.
+    /// Adds what one instance needs, as far as it fits a frame. Which votes come first changes from
+    /// answer to answer, so that whoever asks again gets the rest.
     fn add(&mut self, subject: &SubjectId, open: &'a Open) {
         self.subjects += 1;
         for event in open.proven_events() {
@@ -213,15 +267,27 @@ impl<'a> Page<'a> {
             self.events.push(event);
         }
         let epoch = open.machine.epoch();
-        let votes = open.offered_votes().map(|vote| (&vote.proof, vote.statement(epoch, *subject)));
-        let proposals = open.proposals.iter().map(|p| (&p.proof, Statement::Proposal(p.proposal)));
+        let votes = open
+            .offered_votes()
+            .map(|vote| (&vote.proof, vote.statement(epoch, *subject)));
+        let proposals = open
+            .proposals
+            .iter()
+            .map(|p| (&p.proof, Statement::Proposal(p.proposal)));
         self.say(proposals.chain(votes).collect());
     }
 
-    /// Adds the votes that are held of a subject of which no event is known: whose they are may have forgotten them.
+    /// Adds the votes that are held of a subject of which no event is known: whose they are may
+    /// have forgotten them.
     fn add_waiting(&mut self, epoch: Epoch, subject: &SubjectId, unheard: &'a Unheard) {
         self.subjects += 1;
-        self.say(unheard.votes.iter().map(|vote| (&vote.proof, vote.statement(epoch, *subject))).collect());
+        self.say(
+            unheard
+                .votes
+                .iter()
+                .map(|vote| (&vote.proof, vote.statement(epoch, *subject)))
+                .collect(),
+        );
     }
 
     fn say(&mut self, mut statements: Vec<(&'a Proof, Statement)>) {
@@ -236,9 +302,15 @@ impl<'a> Page<'a> {
                 self.alone.push((proof, statement));
                 continue;
             };
-            let place = *self.places.entry((batch.signer(), batch.root())).or_insert(self.batches.len());
+            let place = *self
+                .places
+                .entry((batch.signer(), batch.root()))
+                .or_insert(self.batches.len());
             if place == self.batches.len() {
-                self.batches.push(Said { batch, statements: Vec::new() });
+                self.batches.push(Said {
+                    batch,
+                    statements: Vec::new(),
+                });
             }
             let said = &mut self.batches[place];
             self.bytes -= said.bytes();
@@ -250,17 +322,26 @@ impl<'a> Page<'a> {
     fn add_certificate(&mut self, certificate: Option<Certificate>) {
         if let Some(certificate) = certificate {
             self.subjects += 1;
-            self.bytes += certificate.event.size() + PROOF_BYTES * (certificate.precommits.len() + 1);
+            self.bytes +=
+                certificate.event.size() + PROOF_BYTES * (certificate.precommits.len() + 1);
             self.certificates.push(certificate);
         }
     }
 
     fn answer(self, next: Option<SubjectId>) -> Answer {
         let (whole, parts): (Vec<_>, Vec<_>) = self.batches.into_iter().partition(Said::goes_whole);
-        let alone = parts.into_iter().flat_map(|said| said.statements).chain(self.alone);
+        let alone = parts
+            .into_iter()
+            .flat_map(|said| said.statements)
+            .chain(self.alone);
         Answer::Open {
-            batches: whole.iter().map(|said| said.batch.batch().clone()).collect(),
-            statements: alone.filter_map(|(proof, statement)| proof.of(statement)).collect(),
+            batches: whole
+                .iter()
+                .map(|said| said.batch.batch().clone())
+                .collect(),
+            statements: alone
+                .filter_map(|(proof, statement)| proof.of(statement))
+                .collect(),
             events: self.events,
             certificates: self.certificates,
             next,

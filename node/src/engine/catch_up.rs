@@ -1,8 +1,9 @@
-//! Catching up: asking a peer for its log and its open instances when it holds something this node lacks (SPEC §7
-//! rule 9, §10), and asking about single subjects and events that are late.
+//! Catching up: asking a peer for its log and its open instances when it holds something this node
+//! lacks (SPEC §7 rule 9, §10), and asking about single subjects and events that are late.
 //!
-//! Per peer there is at most one conversation: its status, then pages of its log from the cursor, then pages of its open
-//! instances. A conversation that breaks off starts again with the peer's next heartbeat.
+//! Per peer there is at most one conversation: its status, then pages of its log from the cursor,
+//! then pages of its open instances. A conversation that breaks off starts again with the peer's
+//! next heartbeat.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,7 +24,8 @@ use super::open::Asked;
 use super::proof::Proof;
 use super::settings::STALLED_AFTER;
 
-/// While this node itself still certifies, a peer's different set is no news; but it is looked at at least this often.
+/// While this node itself still certifies, a peer's different set is no news; but it is looked at
+/// at least this often.
 const COMPARE_AT_LEAST: Duration = Duration::from_mins(1);
 /// Stalled instances are looked for this often.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -37,7 +39,8 @@ const ASK_SUBJECTS: usize = 256;
 pub(super) struct CatchUp {
     /// Whom this node is asking, and how far that has come.
     under_way: BTreeMap<NodeId, Conversation>,
-    /// When a connected peer was last asked for its status, with which every conversation that this node starts begins.
+    /// When a connected peer was last asked for its status, with which every conversation that this
+    /// node starts begins.
     started: BTreeMap<NodeId, Steady>,
     compared: BTreeMap<NodeId, Steady>,
     last_certified: Option<Steady>,
@@ -46,7 +49,8 @@ pub(super) struct CatchUp {
     pub(super) syncs: Syncs,
 }
 
-/// A conversation under way. Each page of one may be true while all of them cannot: what they may add up to is bounded.
+/// A conversation under way. Each page of one may be true while all of them cannot: what they may
+/// add up to is bounded.
 #[derive(Debug, Default)]
 struct Conversation {
     /// Entries of the peer's log that this node held already.
@@ -56,7 +60,8 @@ struct Conversation {
 }
 
 impl CatchUp {
-    /// A conversation has ended; whether there was one: given up when the peer went away, it was counted there.
+    /// A conversation has ended; whether there was one: given up when the peer went away, it was
+    /// counted there.
     fn ended(&mut self, node: &NodeId, now: UnixMillis, well: bool) -> bool {
         if self.under_way.remove(node).is_none() {
             return false;
@@ -96,8 +101,14 @@ impl Engine {
     pub(super) fn start_catch_up(&mut self, tick: &mut Tick, node: NodeId) {
         self.catch_up.started.insert(node, tick.steady);
         if !self.catch_up.is_under_way(&node) {
-            self.catch_up.under_way.insert(node, Conversation::default());
-            let first = if self.hearing.is_some() { Request::Own } else { Request::Status };
+            self.catch_up
+                .under_way
+                .insert(node, Conversation::default());
+            let first = if self.hearing.is_some() {
+                Request::Own
+            } else {
+                Request::Status
+            };
             tick.effects.asks.push((node, first));
         }
         tick.effects.asks.push((node, self.evidence_question()));
@@ -111,12 +122,20 @@ impl Engine {
         }
     }
 
-    /// Looks at a peer's heartbeat: the same certified set moves the cursor, another one starts a conversation.
+    /// Looks at a peer's heartbeat: the same certified set moves the cursor, another one starts a
+    /// conversation.
     pub(super) fn compare(&mut self, tick: &mut Tick, node: NodeId, heartbeat: &Heartbeat) {
         let same_certified = heartbeat.certified_digest == self.store.certified_digest().value();
         if same_certified {
-            let cursor = Cursor { peer: node, log_id: heartbeat.log_id };
-            if self.store.cursor(&cursor).is_ok_and(|at| at < heartbeat.log_size) {
+            let cursor = Cursor {
+                peer: node,
+                log_id: heartbeat.log_id,
+            };
+            if self
+                .store
+                .cursor(&cursor)
+                .is_ok_and(|at| at < heartbeat.log_size)
+            {
                 tick.changes.cursors.push((cursor, heartbeat.log_size));
             }
         }
@@ -129,23 +148,43 @@ impl Engine {
             return;
         }
         // the digest last: it is the dear one
-        let same_open =
-            || heartbeat.open_count == self.open.len() as u64 && heartbeat.open_digest == self.open_digest();
+        let same_open = || {
+            heartbeat.open_count == self.open.len() as u64
+                && heartbeat.open_digest == self.open_digest()
+        };
         if same_certified && same_open() {
             return;
         }
-        let busy = self.catch_up.last_certified.is_some_and(|at| tick.steady.since(at) < STALLED_AFTER);
-        let compared = self.catch_up.compared.get(&node).is_some_and(|at| tick.steady.since(*at) < COMPARE_AT_LEAST);
+        let busy = self
+            .catch_up
+            .last_certified
+            .is_some_and(|at| tick.steady.since(at) < STALLED_AFTER);
+        let compared = self
+            .catch_up
+            .compared
+            .get(&node)
+            .is_some_and(|at| tick.steady.since(*at) < COMPARE_AT_LEAST);
         if !(busy && compared) {
             self.catch_up.compared.insert(node, tick.steady);
-            self.catch_up.under_way.insert(node, Conversation::default());
+            self.catch_up
+                .under_way
+                .insert(node, Conversation::default());
             self.ask_log(tick, node, heartbeat.log_id);
         }
     }
 
     fn ask_log(&mut self, tick: &mut Tick, node: NodeId, log_id: LogId) {
-        let from = self.store.cursor(&Cursor { peer: node, log_id }).unwrap_or_default();
-        tick.effects.asks.push((node, Request::Log { from, limit: LOG_PAGE }));
+        let from = self
+            .store
+            .cursor(&Cursor { peer: node, log_id })
+            .unwrap_or_default();
+        tick.effects.asks.push((
+            node,
+            Request::Log {
+                from,
+                limit: LOG_PAGE,
+            },
+        ));
     }
 
     /// A peer's answer, and the next question of the conversation it belongs to.
@@ -176,7 +215,9 @@ impl Engine {
         }
         let next = answer.and_then(|answer| self.use_answer(tick, from, request, answer));
         match next {
-            Some(question) if self.peers.connected.contains(&from) => tick.effects.asks.push((from, question)),
+            Some(question) if self.peers.connected.contains(&from) => {
+                tick.effects.asks.push((from, question));
+            }
             next if in_conversation => {
                 let well = is_answered && next.is_none();
                 if well && matches!(request, Request::Open { .. }) {
@@ -191,22 +232,34 @@ impl Engine {
         }
     }
 
-    /// Whether an answer can be true beside the earlier ones of its conversation. A log has each subject once: of what
-    /// this node has certified it has no more entries than this node itself; twice that and a page, because an answer to
-    /// a conversation that broke off may still come in. Pages of open subjects have one each at
-    /// least, which is open or certified here by then, or was refused because many are.
+    /// Whether an answer can be true beside the earlier ones of its conversation. A log has each
+    /// subject once: of what this node has certified it has no more entries than this node itself;
+    /// twice that and a page, because an answer to a conversation that broke off may still come in.
+    /// Pages of open subjects have one each at least, which is open or certified here by then, or
+    /// was refused because many are.
     fn may_be_true(&mut self, from: &NodeId, request: &Request, answer: &CheckedAnswer) -> bool {
-        let (certified, open) = (self.store.certified_count(), self.open.len() + self.waiting.subjects());
+        let (certified, open) = (
+            self.store.certified_count(),
+            self.open.len() + self.waiting.subjects(),
+        );
         match (request, answer) {
             (Request::Log { .. }, CheckedAnswer::Log { certificates, .. }) => {
-                let subjects = certificates.iter().map(|certificate| certificate.subject.id(&self.federation));
-                let known = subjects.filter(|subject| self.is_certified(subject)).count() as u64;
-                let Some(conversation) = self.catch_up.under_way.get_mut(from) else { return true };
+                let subjects = certificates
+                    .iter()
+                    .map(|certificate| certificate.subject.id(&self.federation));
+                let known = subjects
+                    .filter(|subject| self.is_certified(subject))
+                    .count() as u64;
+                let Some(conversation) = self.catch_up.under_way.get_mut(from) else {
+                    return true;
+                };
                 conversation.known_entries += known;
                 conversation.known_entries <= 2 * certified + u64::from(LOG_PAGE)
             }
             (Request::Open { subjects, .. }, CheckedAnswer::Open { .. }) if subjects.is_empty() => {
-                let Some(conversation) = self.catch_up.under_way.get_mut(from) else { return true };
+                let Some(conversation) = self.catch_up.under_way.get_mut(from) else {
+                    return true;
+                };
                 conversation.open_pages += 1;
                 conversation.open_pages <= certified + open as u64 + OPEN_PAGES
             }
@@ -222,41 +275,81 @@ impl Engine {
         request: &Request,
         answer: CheckedAnswer,
     ) -> Option<Request> {
-        let open_page = |after| Request::Open { subjects: Vec::new(), after };
+        let open_page = |after| Request::Open {
+            subjects: Vec::new(),
+            after,
+        };
         match answer {
             CheckedAnswer::Status(batch) => {
                 let heartbeat = batch.as_ref().and_then(|batch| match batch.statements() {
-                    Statements::Heartbeat(heartbeat) if batch.signer() == from => Some((batch, heartbeat.clone())),
+                    Statements::Heartbeat(heartbeat) if batch.signer() == from => {
+                        Some((batch, heartbeat.clone()))
+                    }
                     _ => None,
                 });
-                let Some((batch, heartbeat)) = heartbeat else { return Some(open_page(None)) };
+                let Some((batch, heartbeat)) = heartbeat else {
+                    return Some(open_page(None));
+                };
                 self.take_heartbeat(tick, batch, &heartbeat, from);
                 if heartbeat.certified_digest == self.store.certified_digest().value() {
                     return Some(open_page(None));
                 }
-                let at = self.store.cursor(&Cursor { peer: from, log_id: heartbeat.log_id }).unwrap_or_default();
-                Some(Request::Log { from: at, limit: LOG_PAGE })
+                let at = self
+                    .store
+                    .cursor(&Cursor {
+                        peer: from,
+                        log_id: heartbeat.log_id,
+                    })
+                    .unwrap_or_default();
+                Some(Request::Log {
+                    from: at,
+                    limit: LOG_PAGE,
+                })
             }
-            CheckedAnswer::Own { heartbeat, votes, complete } => {
+            CheckedAnswer::Own {
+                heartbeat,
+                votes,
+                complete,
+            } => {
                 self.take_own(tick, heartbeat, votes, complete);
                 Some(Request::Status)
             }
-            CheckedAnswer::Log { log_id, size, certificates } => {
-                let Request::Log { from: asked, .. } = request else { return None };
+            CheckedAnswer::Log {
+                log_id,
+                size,
+                certificates,
+            } => {
+                let Request::Log { from: asked, .. } = request else {
+                    return None;
+                };
                 let next = asked + certificates.len() as u64;
                 let got_some = !certificates.is_empty();
                 self.take_certificates(tick, certificates);
                 let cursor = Cursor { peer: from, log_id };
                 let known = self.store.cursor(&cursor).unwrap_or_default();
                 if *asked > known {
-                    // the place of another incarnation of its log: this one is asked for with the next heartbeat
+                    // the place of another incarnation of its log: this one is asked for with the
+                    // next heartbeat
                     return None;
                 }
                 tick.changes.cursors.push((cursor, next.max(known)));
                 let goes_on = got_some && next < size;
-                Some(if goes_on { Request::Log { from: next, limit: LOG_PAGE } } else { open_page(None) })
+                Some(if goes_on {
+                    Request::Log {
+                        from: next,
+                        limit: LOG_PAGE,
+                    }
+                } else {
+                    open_page(None)
+                })
             }
-            CheckedAnswer::Open { batches, statements, events, certificates, next } => {
+            CheckedAnswer::Open {
+                batches,
+                statements,
+                events,
+                certificates,
+                next,
+            } => {
                 self.take_certificates(tick, certificates);
                 self.take_events(tick, events);
                 for batch in &batches {
@@ -265,8 +358,12 @@ impl Engine {
                 for signed in statements {
                     self.take_alone(tick, signed);
                 }
-                let Request::Open { subjects, after } = request else { return None };
-                let goes_on = |next: &SubjectId| subjects.is_empty() && after.is_none_or(|after| *next > after);
+                let Request::Open { subjects, after } = request else {
+                    return None;
+                };
+                let goes_on = |next: &SubjectId| {
+                    subjects.is_empty() && after.is_none_or(|after| *next > after)
+                };
                 next.filter(goes_on).map(|next| open_page(Some(next)))
             }
             CheckedAnswer::Events(events) => {
@@ -290,7 +387,11 @@ impl Engine {
         }
     }
 
-    pub(super) fn take_events(&mut self, tick: &mut Tick, events: Vec<(Event, Option<BatchProof>)>) {
+    pub(super) fn take_events(
+        &mut self,
+        tick: &mut Tick,
+        events: Vec<(Event, Option<BatchProof>)>,
+    ) {
         for (event, proof) in events {
             if event.check_admissible(self.epoch).is_ok() {
                 self.add_candidate(tick, &event, proof.map(Proof::alone), false);
@@ -298,8 +399,8 @@ impl Engine {
         }
     }
 
-    /// Asks for events that are late, and about instances in which nothing new arrives. Each time a different peer, with
-    /// growing pauses.
+    /// Asks for events that are late, and about instances in which nothing new arrives. Each time a
+    /// different peer, with growing pauses.
     pub(super) fn ask_what_is_missing(&mut self, tick: &mut Tick) {
         let count = self.store.certified_count();
         if count != self.catch_up.last_count {
@@ -314,8 +415,8 @@ impl Engine {
         self.ask_events(tick);
         if self.catch_up.look_at.is_none_or(|at| at <= tick.steady) {
             self.ask_stalled(tick);
-            self.catch_up.look_at =
-                (!self.open.is_empty() || !self.waiting.is_empty()).then(|| tick.steady.after(LOOK_EVERY));
+            self.catch_up.look_at = (!self.open.is_empty() || !self.waiting.is_empty())
+                .then(|| tick.steady.after(LOOK_EVERY));
         }
     }
 
@@ -331,28 +432,55 @@ impl Engine {
 
     fn ask_events(&mut self, tick: &mut Tick) {
         let mut wants = std::mem::take(&mut self.wants);
-        let due = wants.due(tick.steady, NAMES, |digest, subject| self.is_wanted(digest, subject));
+        let due = wants.due(tick.steady, NAMES, |digest, subject| {
+            self.is_wanted(digest, subject)
+        });
         self.wants = wants;
         let mut by_peer: BTreeMap<NodeId, Vec<_>> = BTreeMap::new();
         for (digest, subject, asked) in due {
             // whoever voted for it serves it
-            let held = self.open.get(&subject).into_iter().flat_map(|open| &open.held);
+            let held = self
+                .open
+                .get(&subject)
+                .into_iter()
+                .flat_map(|open| &open.held);
             let counted = held.filter(|v| v.ballot.is_some_and(|c| c.content_digest == digest));
-            let signers = counted.chain(self.waiting.votes_for(&subject, &digest)).map(|vote| vote.proof.signer());
-            let voted: Vec<NodeId> = signers.filter(|node| self.peers.connected.contains(node)).collect();
-            let pool = if voted.is_empty() { self.peers.connected.iter().copied().collect() } else { voted };
+            let signers = counted
+                .chain(self.waiting.votes_for(&subject, &digest))
+                .map(|vote| vote.proof.signer());
+            let voted: Vec<NodeId> = signers
+                .filter(|node| self.peers.connected.contains(node))
+                .collect();
+            let pool = if voted.is_empty() {
+                self.peers.connected.iter().copied().collect()
+            } else {
+                voted
+            };
             let pool = self.by_trust(pool);
             if let Some(node) = pool.get(asked as usize % pool.len().max(1)) {
                 by_peer.entry(*node).or_default().push(digest);
             }
         }
-        tick.effects.asks.extend(by_peer.into_iter().map(|(node, digests)| (node, Request::Events { digests })));
+        tick.effects.asks.extend(
+            by_peer
+                .into_iter()
+                .map(|(node, digests)| (node, Request::Events { digests })),
+        );
     }
 
     fn ask_stalled(&mut self, tick: &mut Tick) {
-        let (last, first): (Vec<NodeId>, Vec<NodeId>) =
-            self.peers.connected.iter().copied().partition(|node| self.is_asked_last(node));
-        let mut questions = Questions { now: tick.steady, first, last, by_peer: BTreeMap::new() };
+        let (last, first): (Vec<NodeId>, Vec<NodeId>) = self
+            .peers
+            .connected
+            .iter()
+            .copied()
+            .partition(|node| self.is_asked_last(node));
+        let mut questions = Questions {
+            now: tick.steady,
+            first,
+            last,
+            by_peer: BTreeMap::new(),
+        };
         let mut retry_endorsement = Vec::new();
         for (subject, open) in &mut self.open {
             if questions.ask(*subject, &mut open.asked, open.is_supported) {
@@ -367,7 +495,15 @@ impl Engine {
             self.endorse(tick, subject);
         }
         let asks = questions.by_peer.into_iter();
-        tick.effects.asks.extend(asks.map(|(node, subjects)| (node, Request::Open { subjects, after: None })));
+        tick.effects.asks.extend(asks.map(|(node, subjects)| {
+            (
+                node,
+                Request::Open {
+                    subjects,
+                    after: None,
+                },
+            )
+        }));
     }
 }
 
@@ -381,16 +517,23 @@ struct Questions {
 }
 
 impl Questions {
-    /// Asks about a subject if that is due; whether it did. Spread over the peers, and another one each time; who is not
-    /// trusted when all others have been asked.
+    /// Asks about a subject if that is due; whether it did. Spread over the peers, and another one
+    /// each time; who is not trusted when all others have been asked.
     fn ask(&mut self, subject: SubjectId, asked: &mut Asked, is_supported: bool) -> bool {
-        let Some(times) = asked.due(self.now, is_supported) else { return false };
-        let (spread, turn) = (usize::from(subject.0[0]), times % (self.first.len() + self.last.len()).max(1));
+        let Some(times) = asked.due(self.now, is_supported) else {
+            return false;
+        };
+        let (spread, turn) = (
+            usize::from(subject.0[0]),
+            times % (self.first.len() + self.last.len()).max(1),
+        );
         let node = match turn.checked_sub(self.first.len()) {
             None => self.first.get((spread + turn) % self.first.len()),
             Some(turn) => self.last.get((spread + turn) % self.last.len().max(1)),
         };
-        let Some(names) = node.map(|node| self.by_peer.entry(*node).or_default()) else { return false };
+        let Some(names) = node.map(|node| self.by_peer.entry(*node).or_default()) else {
+            return false;
+        };
         if names.len() >= ASK_SUBJECTS {
             return false;
         }

@@ -1,4 +1,5 @@
-//! Decisions: the certificate's reference, this node's record, trust, and the end of the instance (SPEC §7 rule 3, §8).
+//! Decisions: the certificate's reference, this node's record, trust, and the end of the instance
+//! (SPEC §7 rule 3, §8).
 
 use std::collections::BTreeMap;
 
@@ -17,7 +18,8 @@ use super::handle::NodeEvent;
 use super::open::{Held, Open};
 use super::proof::Proof;
 
-/// Certificates kept for the next tick because they contradict a decision of this one; others come again.
+/// Certificates kept for the next tick because they contradict a decision of this one; others come
+/// again.
 const CONTESTED: usize = 16;
 
 impl Engine {
@@ -31,19 +33,34 @@ impl Engine {
                 continue;
             }
             self.look_for_lost_precommit(tick, id, &certificate);
-            let Some(open) = self.open.get_mut(&id) else { continue };
+            let Some(open) = self.open.get_mut(&id) else {
+                continue;
+            };
             if let Some((_, decided)) = open.machine.decided() {
                 if decided != choice && self.contested.len() < CONTESTED {
                     self.contested.push(certificate);
                 }
                 continue;
             }
-            open.subject.get_or_insert_with(|| certificate.subject.clone());
+            open.subject
+                .get_or_insert_with(|| certificate.subject.clone());
             let event = certificate.event.clone();
-            let candidate = Candidate { choice, event, announced_by: None, prompt: false, own: false, endorsed: false };
-            let road = if tick.road == Transport::Git { Transport::Git } else { Transport::Sync };
+            let candidate = Candidate {
+                choice,
+                event,
+                announced_by: None,
+                prompt: false,
+                own: false,
+                endorsed: false,
+            };
+            let road = if tick.road == Transport::Git {
+                Transport::Git
+            } else {
+                Transport::Sync
+            };
             tick.certificates.insert(id, (certificate, road));
-            // the certificate first: a candidate may complete a vote, and nothing is signed for what is decided
+            // the certificate first: a candidate may complete a vote, and nothing is signed for
+            // what is decided
             self.apply(tick, id, Input::Certified { round, choice });
             if let Some(open) = self.open.get_mut(&id) {
                 open.certified_event = Some(candidate.event);
@@ -55,16 +72,21 @@ impl Engine {
     pub(super) fn finish_decided(&mut self, tick: &mut Tick) {
         for (subject, round, choice) in std::mem::take(&mut tick.decided) {
             let own = self.own_event(&subject);
-            let Some(open) = self.forget(&subject) else { continue };
+            let Some(open) = self.forget(&subject) else {
+                continue;
+            };
             tick.dirty.remove(&subject);
             let certificate = tick.certificates.remove(&subject);
             let by_certificate = self.road_of_votes(&open, round, choice).is_none();
-            let Some(decided) = self.decide(tick, subject, &open, round, choice, certificate) else {
-                // a node that abstains took its own vote back: the others' certificate comes. Any other was to sign nothing
-                // for the subject any more, and has just forgotten that
+            let Some(decided) = self.decide(tick, subject, &open, round, choice, certificate)
+            else {
+                // a node that abstains took its own vote back: the others' certificate comes. Any
+                // other was to sign nothing for the subject any more, and has just forgotten that
                 if self.abstaining.is_none() {
                     let why = "its event or the votes that decided it are not held";
-                    tick.failure.get_or_insert(format!("the decision of subject {subject} cannot be written: {why}"));
+                    tick.failure.get_or_insert(format!(
+                        "the decision of subject {subject} cannot be written: {why}"
+                    ));
                 }
                 continue;
             };
@@ -77,7 +99,11 @@ impl Engine {
             } else {
                 self.disagreements += 1;
             }
-            let decided = Decided { held: open.held, announced: open.announced, ..decided };
+            let decided = Decided {
+                held: open.held,
+                announced: open.announced,
+                ..decided
+            };
             self.done.remove(&subject);
             tick.effects.events.push(NodeEvent::Certified {
                 sequence: 0, // numbered once it is on disk
@@ -110,35 +136,73 @@ impl Engine {
             event
         };
         let subject = open.subject.clone()?;
-        let (epoch, references, transport) = if let Some(road) = self.road_of_votes(open, round, choice) {
+        let (epoch, references, transport) = if let Some(road) =
+            self.road_of_votes(open, round, choice)
+        {
             let precommits: Vec<&Held> = open.votes_for(round, Phase::Precommit, choice).collect();
             for batch in precommits.iter().filter_map(|held| held.proof.batch()) {
                 self.store_batch(tick, batch);
             }
-            (self.epoch, precommits.iter().map(|held| held.proof.reference()).collect(), road)
+            (
+                self.epoch,
+                precommits
+                    .iter()
+                    .map(|held| held.proof.reference())
+                    .collect(),
+                road,
+            )
         } else {
             let (certificate, road) = certificate?;
             let alone: Vec<BatchProof> = certificate.precommits;
-            (certificate.epoch, alone.into_iter().map(ProofRef::Alone).collect(), road)
+            (
+                certificate.epoch,
+                alone.into_iter().map(ProofRef::Alone).collect(),
+                road,
+            )
         };
         let record = self.record(tick, subject_id, open, round, choice, transport, &event)?;
-        let entry = LogEntry { subject, epoch, round, choice, precommits: references };
-        tick.changes.certified.push(Certified { entry, record: record.clone() });
-        let others: BTreeMap<_, _> =
-            open.machine.candidates().filter(|c| c.choice != choice).map(|c| (c.choice, c.event.clone())).collect();
+        let entry = LogEntry {
+            subject,
+            epoch,
+            round,
+            choice,
+            precommits: references,
+        };
+        tick.changes.certified.push(Certified {
+            entry,
+            record: record.clone(),
+        });
+        let others: BTreeMap<_, _> = open
+            .machine
+            .candidates()
+            .filter(|c| c.choice != choice)
+            .map(|c| (c.choice, c.event.clone()))
+            .collect();
         let origin = open.announced.get(&choice).map(Proof::signer);
         let (held, announced) = (Vec::new(), SmallMap::default()); // moved here when the instance has ended
         let may_sign = open.may_sign;
-        Some(Decided { sequence: None, record, event, others, origin, held, announced, may_sign })
+        Some(Decided {
+            sequence: None,
+            record,
+            event,
+            others,
+            origin,
+            held,
+            announced,
+            may_sign,
+        })
     }
 
-    /// The road by which a quorum of precommits came: `live` if those alone are one that came live, `git` if some more
-    /// were needed; `None` if they are no quorum.
+    /// The road by which a quorum of precommits came: `live` if those alone are one that came live,
+    /// `git` if some more were needed; `None` if they are no quorum.
     fn road_of_votes(&self, open: &Open, round: Round, choice: Choice) -> Option<Transport> {
         let is_quorum = |votes: &dyn Fn(&Held) -> bool| {
-            let precommits = open.votes_for(round, Phase::Precommit, choice).filter(|held| votes(held));
-            let (weight, count) =
-                precommits.fold((0, 0), |(weight, count), held| (weight + self.voters.weight(held.voter), count + 1));
+            let precommits = open
+                .votes_for(round, Phase::Precommit, choice)
+                .filter(|held| votes(held));
+            let (weight, count) = precommits.fold((0, 0), |(weight, count), held| {
+                (weight + self.voters.weight(held.voter), count + 1)
+            });
             self.voters.is_quorum(weight, count)
         };
         match () {
@@ -148,7 +212,10 @@ impl Engine {
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one record, made in one place from what the decision knows")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one record, made in one place from what the decision knows"
+    )]
     fn record(
         &self,
         tick: &Tick,
@@ -173,18 +240,30 @@ impl Engine {
             quorum: self.voters.quorum(),
             node_hashes: BTreeMap::new(),
             endorsing_nodes: BTreeMap::new(),
-            silent_nodes: self.voters.iter().map(|(_, voter)| voter.key.id()).collect(),
+            silent_nodes: self
+                .voters
+                .iter()
+                .map(|(_, voter)| voter.key.id())
+                .collect(),
             disagreeing_nodes: Vec::new(),
             found_later: None,
             resolution: self.resolution(round),
             transport,
         };
-        let Some(round0) = open.machine.tally(Round::ZERO, Phase::Prevote) else { return Some(record) };
+        let Some(round0) = open.machine.tally(Round::ZERO, Phase::Prevote) else {
+            return Some(record);
+        };
         for held in open.held.iter().filter(|held| held.is_first_prevote()) {
             // of an equivocator's two the first counts
             let is_first = round0.first(held.voter) == Some(held.ballot);
-            let (Some(choice), true) = (held.ballot, is_first) else { continue };
-            let prevote = FirstPrevote { node: held.proof.signer(), choice, observed: held.observed };
+            let (Some(choice), true) = (held.ballot, is_first) else {
+                continue;
+            };
+            let prevote = FirstPrevote {
+                node: held.proof.signer(),
+                choice,
+                observed: held.observed,
+            };
             let known = open.machine.candidate(choice).map(|c| &c.event);
             record.count(prevote, known, event);
         }
@@ -199,27 +278,52 @@ impl Engine {
         }
     }
 
-    /// The others decided without this node: what it observed may never have reached them, and still counts into their
-    /// records and into trust for a while (SPEC §8).
+    /// The others decided without this node: what it observed may never have reached them, and
+    /// still counts into their records and into trust for a while (SPEC §8).
     fn tell_own_observation(&self, tick: &mut Tick, open: &Open) {
-        let own = open.held.iter().find(|vote| Some(vote.voter) == self.rules.me && vote.is_first_prevote());
+        let own = open
+            .held
+            .iter()
+            .find(|vote| Some(vote.voter) == self.rules.me && vote.is_first_prevote());
         let batch = own.and_then(|vote| vote.proof.batch());
-        if let Some(batch) = batch.filter(|own| !tick.effects.publish.iter().any(|batch| batch.root() == own.root())) {
+        if let Some(batch) = batch.filter(|own| {
+            !tick
+                .effects
+                .publish
+                .iter()
+                .any(|batch| batch.root() == own.root())
+        }) {
             tick.effects.publish.push(batch.clone());
         }
     }
 
     fn note_trust(&mut self, tick: &mut Tick, subject: SubjectId, decided: &Decided) {
-        let Decided { record, event, origin, .. } = decided;
-        let observed = record.node_hashes.keys().map(|node| (*node, !record.disagreeing_nodes.contains(node)));
+        let Decided {
+            record,
+            event,
+            origin,
+            ..
+        } = decided;
+        let observed = record
+            .node_hashes
+            .keys()
+            .map(|node| (*node, !record.disagreeing_nodes.contains(node)));
         // an endorsement that was for another event costs nothing
         let agrees = |choice: &Choice| {
-            *choice == record.choice || decided.event_of(choice).is_some_and(|other| other.agrees_with(event))
+            *choice == record.choice
+                || decided
+                    .event_of(choice)
+                    .is_some_and(|other| other.agrees_with(event))
         };
-        let endorsed =
-            record.endorsing_nodes.iter().filter(|(_, choice)| agrees(choice)).map(|(node, _)| (*node, true));
+        let endorsed = record
+            .endorsing_nodes
+            .iter()
+            .filter(|(_, choice)| agrees(choice))
+            .map(|(node, _)| (*node, true));
         for (node, agrees) in observed.chain(endorsed) {
-            let change = self.trust.observation(node, agrees, *origin, &subject.to_string(), tick.now);
+            let change =
+                self.trust
+                    .observation(node, agrees, *origin, &subject.to_string(), tick.now);
             self.record_trust(tick, change);
         }
     }
@@ -228,7 +332,12 @@ impl Engine {
     pub(super) fn number_certified(&mut self, tick: &mut Tick, first_sequence: u64) {
         let mut next = first_sequence;
         for event in &mut tick.effects.events {
-            if let NodeEvent::Certified { sequence, subject_id, .. } = event {
+            if let NodeEvent::Certified {
+                sequence,
+                subject_id,
+                ..
+            } = event
+            {
                 *sequence = next;
                 self.closing.set_sequence(subject_id, next);
                 next += 1;

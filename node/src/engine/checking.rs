@@ -1,4 +1,5 @@
-//! Checks what peers answer, away from the engine: every signature and certificate, before anything is believed.
+//! Checks what peers answer, away from the engine: every signature and certificate, before anything
+//! is believed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -40,7 +41,12 @@ pub struct BadAnswer {
 
 impl BadAnswer {
     fn new(from: NodeId, what: &'static str, reason: &impl ToString) -> Self {
-        Self { from, what, reason: reason.to_string(), needs_another_manifest: false }
+        Self {
+            from,
+            what,
+            reason: reason.to_string(),
+            needs_another_manifest: false,
+        }
     }
 
     /// Whether it may hold by another epoch's manifest, which whoever sent it may have.
@@ -49,7 +55,8 @@ impl BadAnswer {
     }
 }
 
-/// What was checked; `None` if that takes another manifest, which is no reason to believe less of the rest.
+/// What was checked; `None` if that takes another manifest, which is no reason to believe less of
+/// the rest.
 fn usable<T>(checked: Result<T, BadAnswer>) -> Result<Option<T>, BadAnswer> {
     match checked {
         Ok(found) => Ok(Some(found)),
@@ -59,53 +66,117 @@ fn usable<T>(checked: Result<T, BadAnswer>) -> Result<Option<T>, BadAnswer> {
 }
 
 /// What of `items` is usable.
-fn usable_of<T, U>(items: Vec<T>, check: impl Fn(T) -> Result<U, BadAnswer>) -> Result<Vec<U>, BadAnswer> {
-    items.into_iter().filter_map(|item| usable(check(item)).transpose()).collect()
+fn usable_of<T, U>(
+    items: Vec<T>,
+    check: impl Fn(T) -> Result<U, BadAnswer>,
+) -> Result<Vec<U>, BadAnswer> {
+    items
+        .into_iter()
+        .filter_map(|item| usable(check(item)).transpose())
+        .collect()
 }
 
 impl Checker {
     /// Of a validated manifest.
-    pub fn new(federation: FederationId, manifest: Manifest, voters: VoterSet, policies: EventPolicies) -> Self {
-        let evidence = evidence::Verifier::new(federation, &manifest, voters.clone(), policies.clone());
-        let keys = manifest.members.iter().filter_map(|member| VerifyKey::parse(member.node_id).ok());
+    pub fn new(
+        federation: FederationId,
+        manifest: Manifest,
+        voters: VoterSet,
+        policies: EventPolicies,
+    ) -> Self {
+        let evidence =
+            evidence::Verifier::new(federation, &manifest, voters.clone(), policies.clone());
+        let keys = manifest
+            .members
+            .iter()
+            .filter_map(|member| VerifyKey::parse(member.node_id).ok());
         let keys = keys.map(|key| (key.id(), key)).collect();
-        Self { federation, manifest, voters, policies, keys, evidence }
+        Self {
+            federation,
+            manifest,
+            voters,
+            policies,
+            keys,
+            evidence,
+        }
     }
 
-    /// Checks everything in `answer`, which must be one to `request`. What takes another epoch's manifest is left out.
+    /// Checks everything in `answer`, which must be one to `request`. What takes another epoch's
+    /// manifest is left out.
     ///
     /// # Errors
     /// The first thing that does not hold; then nothing of the answer is used.
-    pub fn check(&self, from: NodeId, request: &Request, answer: Answer) -> Result<CheckedAnswer, BadAnswer> {
+    pub fn check(
+        &self,
+        from: NodeId,
+        request: &Request,
+        answer: Answer,
+    ) -> Result<CheckedAnswer, BadAnswer> {
         match (request, answer) {
-            (_, Answer::Refused(reason)) => Ok(CheckedAnswer::Refused(reason.chars().take(200).collect())),
-            (Request::Status, Answer::Status(batch)) => Ok(CheckedAnswer::Status(self.one(from, batch)?)),
-            (Request::Own, Answer::Own { heartbeat, votes, complete }) => Ok(CheckedAnswer::Own {
+            (_, Answer::Refused(reason)) => {
+                Ok(CheckedAnswer::Refused(reason.chars().take(200).collect()))
+            }
+            (Request::Status, Answer::Status(batch)) => {
+                Ok(CheckedAnswer::Status(self.one(from, batch)?))
+            }
+            (
+                Request::Own,
+                Answer::Own {
+                    heartbeat,
+                    votes,
+                    complete,
+                },
+            ) => Ok(CheckedAnswer::Own {
                 heartbeat: self.one(from, heartbeat)?,
-                votes: usable_of(votes, |signed| self.statement(from, &signed).map(|()| signed))?,
+                votes: usable_of(votes, |signed| {
+                    self.statement(from, &signed).map(|()| signed)
+                })?,
                 complete,
             }),
-            (Request::Log { .. }, Answer::Log { log_id, size, entries }) if entries.len() <= LOG_PAGE as usize => {
+            (
+                Request::Log { .. },
+                Answer::Log {
+                    log_id,
+                    size,
+                    entries,
+                },
+            ) if entries.len() <= LOG_PAGE as usize => {
                 let count = entries.len();
                 let certificates = self.certificates(from, entries)?;
                 if certificates.len() < count {
-                    let reason = "its log has certificates of an epoch whose manifest is not known here";
+                    let reason =
+                        "its log has certificates of an epoch whose manifest is not known here";
                     return Ok(CheckedAnswer::Refused(reason.to_owned()));
                 }
-                Ok(CheckedAnswer::Log { log_id, size, certificates })
-            }
-            (Request::Open { .. }, Answer::Open { batches, statements, events, certificates, next }) => {
-                Ok(CheckedAnswer::Open {
-                    batches: usable_of(batches, |batch| self.batch(from, batch))?,
-                    statements: usable_of(statements, |signed| self.statement(from, &signed).map(|()| signed))?,
-                    certificates: self.certificates(from, certificates)?,
-                    events: self.events(from, events)?,
-                    next,
+                Ok(CheckedAnswer::Log {
+                    log_id,
+                    size,
+                    certificates,
                 })
             }
+            (
+                Request::Open { .. },
+                Answer::Open {
+                    batches,
+                    statements,
+                    events,
+                    certificates,
+                    next,
+                },
+            ) => Ok(CheckedAnswer::Open {
+                batches: usable_of(batches, |batch| self.batch(from, batch))?,
+                statements: usable_of(statements, |signed| {
+                    self.statement(from, &signed).map(|()| signed)
+                })?,
+                certificates: self.certificates(from, certificates)?,
+                events: self.events(from, events)?,
+                next,
+            }),
             (Request::Events { digests }, Answer::Events(events)) => {
                 let events = self.events(from, events)?;
-                let asked = events.into_iter().filter(|(event, _)| digests.contains(&event.content_digest()));
+                let asked = events
+                    .into_iter()
+                    .filter(|(event, _)| digests.contains(&event.content_digest()));
                 Ok(CheckedAnswer::Events(asked.collect()))
             }
             (Request::Evidence { .. }, Answer::Evidence(pieces)) => {
@@ -118,11 +189,19 @@ impl Checker {
                 };
                 Ok(CheckedAnswer::Evidence(usable_of(pieces, check)?))
             }
-            _ => Err(BadAnswer::new(from, "the kind of answer", &"it answers another question")),
+            _ => Err(BadAnswer::new(
+                from,
+                "the kind of answer",
+                &"it answers another question",
+            )),
         }
     }
 
-    fn one(&self, from: NodeId, batch: Option<Box<SignedBatch>>) -> Result<Option<Arc<VerifiedBatch>>, BadAnswer> {
+    fn one(
+        &self,
+        from: NodeId,
+        batch: Option<Box<SignedBatch>>,
+    ) -> Result<Option<Arc<VerifiedBatch>>, BadAnswer> {
         let Some(batch) = batch else { return Ok(None) };
         usable(self.batch(from, *batch))
     }
@@ -141,7 +220,11 @@ impl Checker {
     ///
     /// # Errors
     /// If its signature does not hold.
-    pub fn carried_batch(&self, from: NodeId, batch: SignedBatch) -> Result<Arc<VerifiedBatch>, BadAnswer> {
+    pub fn carried_batch(
+        &self,
+        from: NodeId,
+        batch: SignedBatch,
+    ) -> Result<Arc<VerifiedBatch>, BadAnswer> {
         self.batch(from, batch)
     }
 
@@ -165,9 +248,18 @@ impl Checker {
         Ok(self.events(from, vec![event])?.pop())
     }
 
-    /// Those of the certificates that hold, each on its own, and why others do not; of those of other epochs neither.
-    pub fn carried_certificates(&self, certificates: Vec<Certificate>) -> (Vec<Certificate>, Vec<String>) {
-        let mut verifier = Verifier::with_voters(self.federation, self.manifest.epoch, &self.voters, &self.policies);
+    /// Those of the certificates that hold, each on its own, and why others do not; of those of
+    /// other epochs neither.
+    pub fn carried_certificates(
+        &self,
+        certificates: Vec<Certificate>,
+    ) -> (Vec<Certificate>, Vec<String>) {
+        let mut verifier = Verifier::with_voters(
+            self.federation,
+            self.manifest.epoch,
+            &self.voters,
+            &self.policies,
+        );
         let (mut good, mut bad) = (Vec::new(), Vec::new());
         for certificate in certificates {
             match certificate.verify(&mut verifier) {
@@ -182,7 +274,11 @@ impl Checker {
     fn key(&self, from: NodeId, signer: NodeId) -> Result<&VerifyKey, BadAnswer> {
         self.keys.get(&signer).ok_or_else(|| BadAnswer {
             needs_another_manifest: true,
-            ..BadAnswer::new(from, "a signature", &format!("its signer {signer} is no member"))
+            ..BadAnswer::new(
+                from,
+                "a signature",
+                &format!("its signer {signer} is no member"),
+            )
         })
     }
 
@@ -198,12 +294,26 @@ impl Checker {
         verified.map_err(|error| BadAnswer::new(from, "a statement", &error))
     }
 
-    /// Events, each with its announcement; without it if its signer is known to another manifest only.
-    fn events(&self, from: NodeId, events: Vec<ProvenEvent>) -> Result<Vec<(Event, Option<BatchProof>)>, BadAnswer> {
+    /// Events, each with its announcement; without it if its signer is known to another manifest
+    /// only.
+    fn events(
+        &self,
+        from: NodeId,
+        events: Vec<ProvenEvent>,
+    ) -> Result<Vec<(Event, Option<BatchProof>)>, BadAnswer> {
         let check = |ProvenEvent { event, announced }: ProvenEvent| {
-            let Some(proof) = announced else { return Ok((event, None)) };
-            let Some(key) = usable(self.key(from, proof.signer))? else { return Ok((event, None)) };
-            let verified = proof.verify(Kind::Events, &event.choice().to_bytes(), key, &self.federation);
+            let Some(proof) = announced else {
+                return Ok((event, None));
+            };
+            let Some(key) = usable(self.key(from, proof.signer))? else {
+                return Ok((event, None));
+            };
+            let verified = proof.verify(
+                Kind::Events,
+                &event.choice().to_bytes(),
+                key,
+                &self.federation,
+            );
             verified.map_err(|error| BadAnswer::new(from, "an announcement", &error))?;
             Ok((event, Some(proof)))
         };
@@ -211,8 +321,17 @@ impl Checker {
     }
 
     /// Those of the certificates that are of the epoch whose manifest is known.
-    fn certificates(&self, from: NodeId, certificates: Vec<Certificate>) -> Result<Vec<Certificate>, BadAnswer> {
-        let mut verifier = Verifier::with_voters(self.federation, self.manifest.epoch, &self.voters, &self.policies);
+    fn certificates(
+        &self,
+        from: NodeId,
+        certificates: Vec<Certificate>,
+    ) -> Result<Vec<Certificate>, BadAnswer> {
+        let mut verifier = Verifier::with_voters(
+            self.federation,
+            self.manifest.epoch,
+            &self.voters,
+            &self.policies,
+        );
         let mut good = Vec::with_capacity(certificates.len());
         for certificate in certificates {
             match certificate.verify(&mut verifier) {

@@ -1,16 +1,18 @@
-//! The two clocks of a tick. What is signed, shown or compared with timestamps goes by the wall clock, which people and NTP
-//! set; every wait goes by one that only runs on, so that a wall clock set forward or back ends no wait and starts none.
+//! The two clocks of a tick. What is signed, shown or compared with timestamps goes by the wall
+//! clock, which people and NTP set; every wait goes by one that only runs on, so that a wall clock
+//! set forward or back ends no wait and starts none.
 
 use std::sync::LazyLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ssid_protocol::id::UnixMillis;
 
-/// What the steady clock shows when a process first looks at it, in milliseconds: so long ago that what was waited for
-/// before a restart lies after 0.
+/// What the steady clock shows when a process first looks at it, in milliseconds: so long ago that
+/// what was waited for before a restart lies after 0.
 const STEADY_START: u64 = 100 * 366 * 24 * 3_600_000;
 
-/// A time by the steady clock, in milliseconds; compared only within one life of a node, and never shown or stored.
+/// A time by the steady clock, in milliseconds; compared only within one life of a node, and never
+/// shown or stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Steady(pub u64);
 
@@ -43,12 +45,18 @@ pub struct Now {
 }
 
 impl Now {
-    /// This machine's clocks. A wall clock before 1970 counts as 1970: then every peer's heartbeat says that it is wrong.
+    /// This machine's clocks. A wall clock before 1970 counts as 1970: then every peer's heartbeat
+    /// says that it is wrong.
     pub fn read() -> Self {
         static FIRST: LazyLock<Instant> = LazyLock::new(Instant::now);
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let since = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         let steady = Steady(STEADY_START).after(FIRST.elapsed());
-        Self { wall: UnixMillis(millis(since)), steady }
+        Self {
+            wall: UnixMillis(millis(since)),
+            steady,
+        }
     }
 
     /// What the wall clock shows at `at` if nobody sets it.
@@ -65,7 +73,10 @@ impl Now {
 /// A moment at which both clocks show the same: for simulated nodes whose clocks are right.
 impl From<UnixMillis> for Now {
     fn from(at: UnixMillis) -> Self {
-        Self { wall: at, steady: Steady(at.0) }
+        Self {
+            wall: at,
+            steady: Steady(at.0),
+        }
     }
 }
 

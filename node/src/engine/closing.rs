@@ -1,4 +1,5 @@
-//! Decided subjects for the while in which late observations still count into their records (SPEC §8).
+//! Decided subjects for the while in which late observations still count into their records (SPEC
+//! §8).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
@@ -23,7 +24,8 @@ pub(super) struct Decided {
     pub(super) sequence: Option<u64>,
     pub(super) record: ConsensusRecord,
     pub(super) event: Event,
-    /// The other candidates that were known, by choice: a late observation of one may agree with the certified event.
+    /// The other candidates that were known, by choice: a late observation of one may agree with
+    /// the certified event.
     pub(super) others: BTreeMap<Choice, Event>,
     /// Who announced the certified event.
     pub(super) origin: Option<NodeId>,
@@ -31,7 +33,8 @@ pub(super) struct Decided {
     pub(super) held: Vec<Held>,
     /// The proofs of announcements, by choice; for the same reason.
     pub(super) announced: SmallMap<Choice, Proof>,
-    /// False if this node may have signed more for it than it remembers: it was decided before the database was lost.
+    /// False if this node may have signed more for it than it remembers: it was decided before the
+    /// database was lost.
     pub(super) may_sign: bool,
 }
 
@@ -39,12 +42,16 @@ impl Decided {
     /// Whether this vote of `voter` is held.
     pub(super) fn holds(&self, voter: VoterIndex, vote: &Vote) -> bool {
         let place = (voter, vote.round, vote.phase, vote.ballot);
-        self.held.iter().any(|held| (held.voter, held.round, held.phase, held.ballot) == place)
+        self.held
+            .iter()
+            .any(|held| (held.voter, held.round, held.phase, held.ballot) == place)
     }
 
     /// The event of a choice that was known.
     pub(super) fn event_of(&self, choice: &Choice) -> Option<&Event> {
-        Some(&self.event).filter(|event| event.choice() == *choice).or_else(|| self.others.get(choice))
+        Some(&self.event)
+            .filter(|event| event.choice() == *choice)
+            .or_else(|| self.others.get(choice))
     }
 }
 
@@ -63,7 +70,9 @@ impl Closing {
     }
 
     pub(super) fn decision(&self, subject: &SubjectId) -> Option<(u64, Choice)> {
-        self.subjects.get(subject).and_then(|decided| Some((decided.sequence?, decided.record.choice)))
+        self.subjects
+            .get(subject)
+            .and_then(|decided| Some((decided.sequence?, decided.record.choice)))
     }
 
     pub(super) fn add(&mut self, now: Steady, subject: SubjectId, decided: Decided) {
@@ -80,18 +89,33 @@ impl Closing {
     }
 
     /// Up to so many round-0 prevotes that a member signed for these subjects, with their proofs.
-    pub(super) fn first_prevotes_of(&self, member: NodeId, epoch: Epoch, at_most: usize) -> Vec<Signed> {
+    pub(super) fn first_prevotes_of(
+        &self,
+        member: NodeId,
+        epoch: Epoch,
+        at_most: usize,
+    ) -> Vec<Signed> {
         let held = self.subjects.iter().flat_map(|(subject, decided)| {
             let of_member = |held: &&Held| held.is_first_prevote() && held.proof.signer() == member;
-            decided.held.iter().filter(of_member).map(move |held| (subject, held))
+            decided
+                .held
+                .iter()
+                .filter(of_member)
+                .map(move |held| (subject, held))
         });
-        held.filter_map(|(subject, held)| held.signed(epoch, *subject)).take(at_most).collect()
+        held.filter_map(|(subject, held)| held.signed(epoch, *subject))
+            .take(at_most)
+            .collect()
     }
 
     pub(super) fn proofs_mut(&mut self) -> impl Iterator<Item = &mut Proof> {
         self.subjects.values_mut().flat_map(|decided| {
-            let Decided { held, announced, .. } = &mut **decided;
-            held.iter_mut().map(|held| &mut held.proof).chain(announced.values_mut())
+            let Decided {
+                held, announced, ..
+            } = &mut **decided;
+            held.iter_mut()
+                .map(|held| &mut held.proof)
+                .chain(announced.values_mut())
         })
     }
 
@@ -106,13 +130,16 @@ impl Closing {
         self.write_at.get_or_insert(now.after(LATE_RECORDS_EVERY));
     }
 
-    /// Records changed by late observations, together once they are due; then drops what is past its window.
+    /// Records changed by late observations, together once they are due; then drops what is past
+    /// its window.
     fn due(&mut self, now: Steady) -> Vec<(u64, ConsensusRecord)> {
         let mut records = Vec::new();
         if self.write_at.is_some_and(|at| at <= now) {
             self.write_at = None;
             for id in std::mem::take(&mut self.changed) {
-                let Some(decided) = self.subjects.get(&id) else { continue };
+                let Some(decided) = self.subjects.get(&id) else {
+                    continue;
+                };
                 match decided.sequence {
                     Some(sequence) => records.push((sequence, decided.record.clone())),
                     // decided in this very tick: it has no place in the log yet
@@ -121,7 +148,8 @@ impl Closing {
             }
         }
         while self.order.front().is_some_and(|(at, id)| {
-            (now.since(*at) > CLOSING_WINDOW || self.order.len() > CLOSING_SUBJECTS) && !self.changed.contains(id)
+            (now.since(*at) > CLOSING_WINDOW || self.order.len() > CLOSING_SUBJECTS)
+                && !self.changed.contains(id)
         }) {
             if let Some((_, id)) = self.order.pop_front() {
                 self.subjects.remove(&id);
@@ -136,12 +164,17 @@ impl Closing {
 }
 
 impl Engine {
-    /// Counts this tick's late observations, and writes the records that they changed once they are due.
+    /// Counts this tick's late observations, and writes the records that they changed once they are
+    /// due.
     pub(super) fn close_late(&mut self, tick: &mut Tick) {
         for (subject, prevote) in std::mem::take(&mut tick.late) {
-            let Some(decided) = self.closing.get_mut(&subject) else { continue };
+            let Some(decided) = self.closing.get_mut(&subject) else {
+                continue;
+            };
             let event = decided.others.get(&prevote.choice);
-            let Some(agrees) = decided.record.count(prevote, event, &decided.event) else { continue };
+            let Some(agrees) = decided.record.count(prevote, event, &decided.event) else {
+                continue;
+            };
             if prevote.observed && !agrees && decided.record.disagreeing_nodes.len() == 1 {
                 self.agreements = self.agreements.saturating_sub(1);
                 self.disagreements += 1;
@@ -151,7 +184,9 @@ impl Engine {
             // an endorsement that was for another event costs nothing
             if agrees || prevote.observed {
                 let reference = subject.to_string();
-                let change = self.trust.observation(prevote.node, agrees, origin, &reference, tick.now);
+                let change =
+                    self.trust
+                        .observation(prevote.node, agrees, origin, &reference, tick.now);
                 self.record_trust(tick, change);
             }
         }
@@ -204,12 +239,17 @@ mod tests {
         let mut closing = Closing::default();
         closing.add(Steady(0), earlier, decided(Some(7)));
         closing.mark_changed(Steady(0), earlier);
-        // a tick later this one is decided and hears of a late vote, before it has a place in the log
+        // a tick later this one is decided and hears of a late vote, before it has a place in the
+        // log
         let due = Steady(0).after(LATE_RECORDS_EVERY);
         closing.add(due, new, decided(None));
         closing.mark_changed(due, new);
-        let places =
-            |records: Vec<(u64, ConsensusRecord)>| records.into_iter().map(|(place, _)| place).collect::<Vec<_>>();
+        let places = |records: Vec<(u64, ConsensusRecord)>| {
+            records
+                .into_iter()
+                .map(|(place, _)| place)
+                .collect::<Vec<_>>()
+        };
         assert_eq!(places(closing.due(due)), [7]);
         closing.set_sequence(&new, 8);
         assert_eq!(places(closing.due(due.after(LATE_RECORDS_EVERY))), [8]);

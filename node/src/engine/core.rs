@@ -1,8 +1,10 @@
-//! The engine itself: everything one tick does, in order, without a clock, a task or a socket (ARCHITECTURE, *Ticks*).
+//! The engine itself: everything one tick does, in order, without a clock, a task or a socket
+//! (ARCHITECTURE, *Ticks*).
 //!
-//! [`Engine::tick`] takes what arrived, steps the state machines, signs what they want said, writes the journal and
-//! one storage batch, flushes both, and only then gives out what may be shown. If either write fails the engine is
-//! read-only for good: its memory is ahead of its disk, so nothing it would say could be kept.
+//! [`Engine::tick`] takes what arrived, steps the state machines, signs what they want said, writes
+//! the journal and one storage batch, flushes both, and only then gives out what may be shown. If
+//! either write fails the engine is read-only for good: its memory is ahead of its disk, so nothing
+//! it would say could be kept.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::ops::Range;
@@ -13,7 +15,9 @@ use ssid_protocol::certificate::Certificate;
 use ssid_protocol::event::Event;
 use ssid_protocol::evidence;
 use ssid_protocol::heartbeat::CanSign;
-use ssid_protocol::id::{Choice, ContentDigest, Epoch, FederationId, MerkleHash, NodeId, Round, SubjectId, UnixMillis};
+use ssid_protocol::id::{
+    Choice, ContentDigest, Epoch, FederationId, MerkleHash, NodeId, Round, SubjectId, UnixMillis,
+};
 use ssid_protocol::identity::VotingKey;
 use ssid_protocol::manifest::Manifest;
 use ssid_protocol::quorum::VoterSet;
@@ -22,7 +26,8 @@ use ssid_protocol::subject::EventPolicies;
 use ssid_protocol::vote::{Proposal, Vote};
 use ssid_protocol::voting::{Input, Instance, Output, Rules, Signing};
 use ssid_storage::{
-    Changes, ConflictRow, DivergenceRow, Journal, JournalRecord, LogHead, StorageError, Store, StoredBatchRow, Writer,
+    Changes, ConflictRow, DivergenceRow, Journal, JournalRecord, LogHead, StorageError, Store,
+    StoredBatchRow, Writer,
 };
 
 use super::catch_up::CatchUp;
@@ -102,7 +107,8 @@ pub struct Engine {
     pub(super) hearing: Option<Hearing>,
     pub(super) read_only: Option<String>,
     pub(super) open: BTreeMap<SubjectId, Open>,
-    /// Decided in an earlier life, their certificates lost with the database: nothing more is signed for them.
+    /// Decided in an earlier life, their certificates lost with the database: nothing more is
+    /// signed for them.
     pub(super) done: HashSet<SubjectId>,
     pub(super) closing: Closing,
     pub(super) timers: Timers,
@@ -112,7 +118,8 @@ pub struct Engine {
     pub(super) trust_clock: TrustClock,
     pub(super) dossier: Dossier,
     pub(super) evidence_verifier: evidence::Verifier,
-    /// Verified certificates of subjects that another one decided in the same tick: looked at once that is on disk.
+    /// Verified certificates of subjects that another one decided in the same tick: looked at once
+    /// that is on disk.
     pub(super) contested: Vec<Certificate>,
     pub(super) wants: Wants,
     pub(super) peers: Peers,
@@ -127,11 +134,13 @@ pub struct Engine {
     pub(super) registry: OwnRegistry,
     /// What was observed of subjects that were decided before this node could say so.
     pub(super) late: LatePrevotes,
-    /// Whether all that this node may have prevoted of what was decided just before its start is known.
+    /// Whether all that this node may have prevoted of what was decided just before its start is
+    /// known.
     pub(super) knows_late: bool,
     /// Own events announced and not yet decided.
     pub(super) announced: HashSet<SubjectId>,
-    /// Of those, the ones that are not in conflict either: what waits for people must not hold up what does not.
+    /// Of those, the ones that are not in conflict either: what waits for people must not hold up
+    /// what does not.
     pub(super) in_flight: HashSet<SubjectId>,
     /// Open subjects by the origin of their first candidate, oldest first.
     pub(super) by_origin: HashMap<NodeId, BTreeSet<(UnixMillis, SubjectId)>>,
@@ -193,10 +202,12 @@ pub(super) struct Tick {
     pub(super) failure: Option<String>,
     /// Why this node must certify nothing more, once this tick is on disk.
     pub(super) forked: Option<String>,
-    /// Decisions that the own registry contradicts, to be written once their places in the log are known.
+    /// Decisions that the own registry contradicts, to be written once their places in the log are
+    /// known.
     pub(super) divergent: Vec<(SubjectId, DivergenceRow)>,
     pub(super) dirty: BTreeSet<SubjectId>,
-    /// Who waits for the keys of which of the new rows in the outbox; other parts of a tick may add rows of their own.
+    /// Who waits for the keys of which of the new rows in the outbox; other parts of a tick may add
+    /// rows of their own.
     pub(super) outbox: Vec<(Ticket, Range<usize>)>,
     pub(super) effects: Effects,
 }
@@ -229,7 +240,10 @@ impl Tick {
 
     /// The moment of the tick, by both clocks.
     pub(super) fn now(&self) -> Now {
-        Now { wall: self.now, steady: self.steady }
+        Now {
+            wall: self.now,
+            steady: self.steady,
+        }
     }
 }
 
@@ -237,14 +251,19 @@ impl Engine {
     /// An engine that has not looked at its disk yet.
     pub(super) fn empty(parts: EngineParts) -> Self {
         let (voters, policies) = (parts.voters.clone(), parts.policies.clone());
-        let evidence_verifier = evidence::Verifier::new(parts.federation, &parts.manifest, voters, policies);
+        let evidence_verifier =
+            evidence::Verifier::new(parts.federation, &parts.manifest, voters, policies);
         let trust = TrustBook::new(parts.settings.trust);
         let me = parts.key.node_id();
         let epoch = parts.manifest.epoch;
         let may_wait = |strategy| strategy != ssid_protocol::manifest::TieBreak::ManualReview;
         let automatic = Some(parts.manifest.tie_breaking_strategy)
             .filter(|strategy| parts.manifest.auto_resolve_conflicts && may_wait(*strategy));
-        let rules = Rules { me: parts.voters.index_of(&me), signing: Signing::Later, automatic };
+        let rules = Rules {
+            me: parts.voters.index_of(&me),
+            signing: Signing::Later,
+            automatic,
+        };
         let epoch_subject = ssid_protocol::subject::Subject {
             event: ssid_protocol::event::FEDERATION_EPOCH.to_owned(),
             version: epoch.next().to_string(),
@@ -256,7 +275,12 @@ impl Engine {
             federation: parts.federation,
             epoch,
             members: parts.manifest.members.len(),
-            names: parts.manifest.members.into_iter().map(|m| (m.node_id, m.node_name)).collect(),
+            names: parts
+                .manifest
+                .members
+                .into_iter()
+                .map(|m| (m.node_id, m.node_name))
+                .collect(),
             policies: parts.policies,
             settings: parts.settings,
             rules,
@@ -316,15 +340,18 @@ impl Engine {
         }
     }
 
-    /// Takes what arrived, decides, writes, and says what to do. Never fails: an engine whose disk failed answers that
-    /// it is read-only.
+    /// Takes what arrived, decides, writes, and says what to do. Never fails: an engine whose disk
+    /// failed answers that it is read-only.
     pub fn tick(&mut self, now: impl Into<Now>, inputs: Vec<Inbound>) -> Effects {
         if self.read_only.is_some() {
             return self.refuse_all(inputs);
         }
         let Now { wall, steady } = now.into();
         // whatever it is given, this clock does not run back
-        let now = Now { wall, steady: steady.max(self.now.steady) };
+        let now = Now {
+            wall,
+            steady: steady.max(self.now.steady),
+        };
         let clock_was_set = self.was_clock_set(now);
         self.now = now;
         let mut tick = self.recovered.take().unwrap_or_else(|| Tick::new(now));
@@ -363,7 +390,10 @@ impl Engine {
             Err(failure) => return self.halt(tick, failure.to_string()),
         }
         if let Some(reason) = tick.forked {
-            tracing::error!(reason, "two certificates of one subject: this node certifies nothing more");
+            tracing::error!(
+                reason,
+                "two certificates of one subject: this node certifies nothing more"
+            );
             self.read_only = Some(reason.clone());
             tick.effects.events.push(NodeEvent::ReadOnly { reason });
         }
@@ -373,19 +403,40 @@ impl Engine {
 
     pub(super) fn take(&mut self, tick: &mut Tick, input: Inbound) {
         match input {
-            Inbound::Batch { batch, from, ticket } => {
+            Inbound::Batch {
+                batch,
+                from,
+                ticket,
+            } => {
                 let worth = self.take_batch(tick, &batch, from);
-                tick.effects.verdicts.extend(ticket.map(|ticket| (ticket, worth)));
+                tick.effects
+                    .verdicts
+                    .extend(ticket.map(|ticket| (ticket, worth)));
             }
-            Inbound::Evidence { evidence, from, ticket } => {
+            Inbound::Evidence {
+                evidence,
+                from,
+                ticket,
+            } => {
                 let worth = self.file(tick, &evidence, Some(from));
                 if worth == Worth::New && ticket.is_none() {
                     tick.effects.evidence.push(Arc::new(*evidence));
                 }
-                tick.effects.verdicts.extend(ticket.map(|ticket| (ticket, worth)));
+                tick.effects
+                    .verdicts
+                    .extend(ticket.map(|ticket| (ticket, worth)));
             }
-            Inbound::Answered { from, request, answer } => self.take_answer(tick, from, &request, answer),
-            Inbound::Carried { batches, statements, events, certificates } => {
+            Inbound::Answered {
+                from,
+                request,
+                answer,
+            } => self.take_answer(tick, from, &request, answer),
+            Inbound::Carried {
+                batches,
+                statements,
+                events,
+                certificates,
+            } => {
                 self.take_carried(tick, &batches, statements, events, certificates);
             }
             Inbound::Fetched { node, well } => self.note_sync(tick, node, well),
@@ -393,12 +444,22 @@ impl Engine {
             Inbound::Commits(answers) => self.take_commits(tick, answers),
             Inbound::CatchUp => self.catch_up_with_all(tick),
             Inbound::StatusAsked { ticket } => self.answer_status(tick, ticket),
-            Inbound::OpenAsked { subjects, after, ticket } => self.answer_open(tick, &subjects, after, ticket),
+            Inbound::OpenAsked {
+                subjects,
+                after,
+                ticket,
+            } => self.answer_open(tick, &subjects, after, ticket),
             Inbound::EventsAsked { digests, ticket } => self.answer_events(tick, &digests, ticket),
             Inbound::OwnAsked { from, ticket } => self.answer_own(tick, from, ticket),
-            Inbound::Heard(nodes) => nodes.into_iter().for_each(|node| self.note_heard(tick, node)),
+            Inbound::Heard(nodes) => nodes
+                .into_iter()
+                .for_each(|node| self.note_heard(tick, node)),
             Inbound::Emit { events, ticket } => self.take_emitted(tick, events, ticket),
-            Inbound::Operate { operation, decider, ticket } => {
+            Inbound::Operate {
+                operation,
+                decider,
+                ticket,
+            } => {
                 let outcome = self.operate(tick, operation, decider);
                 tick.effects.operated.push((ticket, outcome));
             }
@@ -416,7 +477,9 @@ impl Engine {
 
     /// Steps one instance and notes what it wants.
     pub(super) fn apply(&mut self, tick: &mut Tick, subject: SubjectId, input: Input) {
-        let Some(open) = self.open.get_mut(&subject) else { return };
+        let Some(open) = self.open.get_mut(&subject) else {
+            return;
+        };
         let rules = open.rules(self.rules);
         for output in open.step(&self.voters, rules, input) {
             self.note_output(tick, subject, &output);
@@ -441,30 +504,65 @@ impl Engine {
             Output::Decided { round, choice } => tick.decided.push((subject, round, choice)),
             Output::Conflict(round) => {
                 self.in_flight.remove(&subject);
-                tick.changes.conflicts.push((subject, ConflictRow { since: tick.now, round }));
+                tick.changes.conflicts.push((
+                    subject,
+                    ConflictRow {
+                        since: tick.now,
+                        round,
+                    },
+                ));
                 let (event, version) = self.words_for(subject);
                 tracing::warn!(%subject, event, version, round = round.0, "in conflict: people have to choose");
-                tick.effects.events.push(NodeEvent::Conflict { subject_id: subject, event, version });
+                tick.effects.events.push(NodeEvent::Conflict {
+                    subject_id: subject,
+                    event,
+                    version,
+                });
             }
-            Output::Review => tracing::info!(%subject, "candidates do not agree: waiting for review"),
-            Output::Equivocation { voter, round, phase, first, second } => {
-                tick.double_votes.push(DoubleVote { subject, voter, round, phase, ballots: [first, second] });
+            Output::Review => {
+                tracing::info!(%subject, "candidates do not agree: waiting for review");
+            }
+            Output::Equivocation {
+                voter,
+                round,
+                phase,
+                first,
+                second,
+            } => {
+                tick.double_votes.push(DoubleVote {
+                    subject,
+                    voter,
+                    round,
+                    phase,
+                    ballots: [first, second],
+                });
             }
         }
     }
 
-    /// A non-nil precommit goes to disk with the prevotes that justify it (SPEC §7 State). Once all that arrived is
-    /// taken: a batch of which the first votes are taken looks hollow, and each of them would be kept alone.
+    /// A non-nil precommit goes to disk with the prevotes that justify it (SPEC §7 State). Once all
+    /// that arrived is taken: a batch of which the first votes are taken looks hollow, and each of
+    /// them would be kept alone.
     pub(super) fn keep_justification(&mut self, tick: &mut Tick, vote: Vote) {
         use ssid_protocol::vote::Phase;
-        let (Phase::Precommit, Some(choice)) = (vote.phase, vote.ballot) else { return };
-        let Some(open) = self.open.get(&vote.subject) else { return };
+        let (Phase::Precommit, Some(choice)) = (vote.phase, vote.ballot) else {
+            return;
+        };
+        let Some(open) = self.open.get(&vote.subject) else {
+            return;
+        };
         for held in open.votes_for(vote.round, Phase::Prevote, choice) {
-            tick.journal.extend(super::proof::support(&mut self.journaled, held, vote.epoch, vote.subject));
+            tick.journal.extend(super::proof::support(
+                &mut self.journaled,
+                held,
+                vote.epoch,
+                vote.subject,
+            ));
         }
     }
 
-    /// The instance of a subject, made if it is new, with the votes that waited for it; `None` if it is decided already.
+    /// The instance of a subject, made if it is new, with the votes that waited for it; `None` if
+    /// it is decided already.
     pub(super) fn ensure_open(&mut self, tick: &mut Tick, subject: SubjectId) -> Option<&mut Open> {
         if !self.open.contains_key(&subject) {
             if self.has_decision(&subject) {
@@ -472,7 +570,10 @@ impl Engine {
             }
             let machine = Instance::new(self.epoch, subject, subject == self.epoch_subject);
             let waiting = self.waiting.take(&subject);
-            let heard = waiting.as_ref().map(|unheard| Now { wall: unheard.first_seen, steady: unheard.since });
+            let heard = waiting.as_ref().map(|unheard| Now {
+                wall: unheard.first_seen,
+                steady: unheard.since,
+            });
             let mut open = Open::new(machine, heard.unwrap_or(tick.now()));
             open.may_sign = !self.done.contains(&subject);
             self.open.insert(subject, open);
@@ -491,7 +592,8 @@ impl Engine {
         match self.store.subject(subject) {
             Ok(state) => matches!(state, Some(ssid_storage::SubjectState::Certified { .. })),
             Err(error) => {
-                // claiming it certified signs nothing for it, which is safe; the next write will fail for good
+                // claiming it certified signs nothing for it, which is safe; the next write will
+                // fail for good
                 tracing::error!(%error, %subject, "cannot look up a subject");
                 true
             }
@@ -510,18 +612,35 @@ impl Engine {
 
     /// Event type and version of an open subject, empty while unknown.
     pub(super) fn words_for(&self, subject: SubjectId) -> (String, String) {
-        let known = self.open.get(&subject).and_then(|open| open.subject.as_ref());
-        known.map(|s| (s.event.clone(), s.version.clone())).unwrap_or_default()
+        let known = self
+            .open
+            .get(&subject)
+            .and_then(|open| open.subject.as_ref());
+        known
+            .map(|s| (s.event.clone(), s.version.clone()))
+            .unwrap_or_default()
     }
 
-    /// Writes down candidates that have been open for a while: most subjects are decided before, and a restart can ask
-    /// peers for the others. What was voted for is in the journal and among the events already.
+    /// Writes down candidates that have been open for a while: most subjects are decided before,
+    /// and a restart can ask peers for the others. What was voted for is in the journal and among
+    /// the events already.
     fn remember_open(&mut self, tick: &mut Tick) {
         let due = tick.steady.after(REMEMBER_AFTER);
-        self.unremembered.extend(std::mem::take(&mut tick.dirty).into_iter().map(|subject| (due, subject)));
-        while let Some((_, subject)) = self.unremembered.front().copied().filter(|(at, _)| *at <= tick.steady) {
+        self.unremembered.extend(
+            std::mem::take(&mut tick.dirty)
+                .into_iter()
+                .map(|subject| (due, subject)),
+        );
+        while let Some((_, subject)) = self
+            .unremembered
+            .front()
+            .copied()
+            .filter(|(at, _)| *at <= tick.steady)
+        {
             self.unremembered.pop_front();
-            tick.changes.open_subjects.extend(self.open.get(&subject).and_then(Open::row));
+            tick.changes
+                .open_subjects
+                .extend(self.open.get(&subject).and_then(Open::row));
         }
     }
 
@@ -558,7 +677,8 @@ impl Engine {
 
     /// When the engine has something to do even if nothing arrives.
     fn wake_at(&self, now: Steady) -> Option<Steady> {
-        let has_own = self.can_release() || self.has_lines_to_announce(now) || self.has_late_prevotes();
+        let has_own =
+            self.can_release() || self.has_lines_to_announce(now) || self.has_late_prevotes();
         let backlog = (has_own || !self.contested.is_empty()).then_some(now);
         let remember = self.unremembered.front().map(|(at, _)| *at);
         // what is missing is asked for on connecting; until then it is always due
@@ -584,7 +704,12 @@ impl Engine {
 
     /// Digests of events that votes name and nobody has sent yet.
     pub(super) fn is_wanted(&self, digest: &ContentDigest, subject: &SubjectId) -> bool {
-        let names = |open: &Open| open.machine.wanted().any(|choice| choice.content_digest == *digest);
-        self.open.get(subject).is_some_and(names) || self.waiting.votes_for(subject, digest).next().is_some()
+        let names = |open: &Open| {
+            open.machine
+                .wanted()
+                .any(|choice| choice.content_digest == *digest)
+        };
+        self.open.get(subject).is_some_and(names)
+            || self.waiting.votes_for(subject, digest).next().is_some()
     }
 }

@@ -6,7 +6,9 @@ use super::operator::OperatorRefusal;
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// The engine's task has ended.
-    #[error("the node's engine has stopped; see the log for why, then start it again with: ssid run")]
+    #[error(
+        "the node's engine has stopped; see the log for why, then start it again with: ssid run"
+    )]
     Stopped,
     /// The engine refuses this command now.
     #[error("{0}")]

@@ -1,5 +1,6 @@
-//! Equivocation: what contradicts what is noticed as it arrives, kept with the tick that saw it, and told to everybody
-//! (SPEC §7, *Equivocation* and *Evidence*). A decision is never changed by it.
+//! Equivocation: what contradicts what is noticed as it arrives, kept with the tick that saw it,
+//! and told to everybody (SPEC §7, *Equivocation* and *Evidence*). A decision is never changed by
+//! it.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -38,7 +39,8 @@ pub(super) struct Dossier {
     closes: BTreeMap<NodeId, Signed>,
 }
 
-/// Two votes of one voter that its instance has counted; their proofs are looked up once the tick's own are signed.
+/// Two votes of one voter that its instance has counted; their proofs are looked up once the tick's
+/// own are signed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct DoubleVote {
     pub(super) subject: SubjectId,
@@ -49,11 +51,18 @@ pub(super) struct DoubleVote {
 }
 
 impl Dossier {
-    /// Remembers a log head; gives back an earlier one of the same log and size that names another root.
-    fn note_head(&mut self, batch: &Arc<VerifiedBatch>, heartbeat: &Heartbeat) -> Option<Arc<VerifiedBatch>> {
+    /// Remembers a log head; gives back an earlier one of the same log and size that names another
+    /// root.
+    fn note_head(
+        &mut self,
+        batch: &Arc<VerifiedBatch>,
+        heartbeat: &Heartbeat,
+    ) -> Option<Arc<VerifiedBatch>> {
         let heads = self.heads.entry(batch.signer()).or_default();
         let same_size = heads.iter().find_map(|known| match known.statements() {
-            Statements::Heartbeat(head) if (head.log_id, head.log_size) == (heartbeat.log_id, heartbeat.log_size) => {
+            Statements::Heartbeat(head)
+                if (head.log_id, head.log_size) == (heartbeat.log_id, heartbeat.log_size) =>
+            {
                 Some((known, head.log_root))
             }
             _ => None,
@@ -69,10 +78,13 @@ impl Dossier {
     }
 }
 
-/// Adds a late vote to those held of a decided subject; gives back an earlier one that it contradicts. Rounds far beyond
-/// the decision are not kept: nobody needs them, and anyone could make up any number of them.
+/// Adds a late vote to those held of a decided subject; gives back an earlier one that it
+/// contradicts. Rounds far beyond the decision are not kept: nobody needs them, and anyone could
+/// make up any number of them.
 pub(super) fn hold_late(held: &mut Vec<Held>, decided: Round, vote: &Held) -> Option<Held> {
-    let earlier = held.iter().find(|h| (h.voter, h.round, h.phase) == (vote.voter, vote.round, vote.phase));
+    let earlier = held
+        .iter()
+        .find(|h| (h.voter, h.round, h.phase) == (vote.voter, vote.round, vote.phase));
     if let Some(earlier) = earlier {
         return Some(earlier.clone()).filter(|earlier| earlier.ballot != vote.ballot);
     }
@@ -83,9 +95,15 @@ pub(super) fn hold_late(held: &mut Vec<Held>, decided: Round, vote: &Held) -> Op
 }
 
 impl Engine {
-    /// Keeps the first piece of evidence for its member, kind and epoch, and what follows from it. Whether it was new, or
-    /// proves nothing. What is new is to be told to others; where it came by gossip, gossip does that.
-    pub(super) fn file(&mut self, tick: &mut Tick, evidence: &Evidence, from: Option<NodeId>) -> Worth {
+    /// Keeps the first piece of evidence for its member, kind and epoch, and what follows from it.
+    /// Whether it was new, or proves nothing. What is new is to be told to others; where it came by
+    /// gossip, gossip does that.
+    pub(super) fn file(
+        &mut self,
+        tick: &mut Tick,
+        evidence: &Evidence,
+        from: Option<NodeId>,
+    ) -> Worth {
         let slot = evidence.slot();
         if self.dossier.held.contains(&slot) {
             return Worth::Nothing;
@@ -100,7 +118,10 @@ impl Engine {
         };
         self.dossier.held.insert(slot);
         let id = evidence.id();
-        let name = proven.member.map_or_else(|| "the federation".to_owned(), |member| self.name_of(&member));
+        let name = proven.member.map_or_else(
+            || "the federation".to_owned(),
+            |member| self.name_of(&member),
+        );
         let what = proven.what;
         if proven.member == Some(self.me) {
             tracing::error!(%id, what, "EQUIVOCATION OF THIS NODE'S OWN KEY: another program signs with it, or its \
@@ -112,12 +133,26 @@ impl Engine {
             let change = self.trust.equivocation(member, &id.to_string(), tick.now);
             self.record_trust(tick, change);
         } else {
-            tick.forked = Some(format!("{what}; certificates can no longer be relied on: see ssid evidence show {id}"));
+            tick.forked = Some(format!(
+                "{what}; certificates can no longer be relied on: see ssid evidence show {id}"
+            ));
         }
         let kind = proven.kind.as_str().to_owned();
-        tick.effects.events.push(NodeEvent::Evidence { id, member: proven.member, kind, what });
+        tick.effects.events.push(NodeEvent::Evidence {
+            id,
+            member: proven.member,
+            kind,
+            what,
+        });
         let evidence = evidence.clone();
-        tick.changes.evidence.push((slot, EvidenceRow { evidence, at: tick.now, from }));
+        tick.changes.evidence.push((
+            slot,
+            EvidenceRow {
+                evidence,
+                at: tick.now,
+                from,
+            },
+        ));
         Worth::New
     }
 
@@ -129,7 +164,9 @@ impl Engine {
             self.dossier.held.insert(slot);
             if slot.kind == EvidenceKind::Certificates {
                 let id = row.evidence.id();
-                forked = Some(format!("two certificates of one subject are known: see ssid evidence show {id}"));
+                forked = Some(format!(
+                    "two certificates of one subject are known: see ssid evidence show {id}"
+                ));
             }
         }
         Ok(forked)
@@ -137,16 +174,23 @@ impl Engine {
 
     /// The question that brings what this node lacks.
     pub(super) fn evidence_question(&self) -> Request {
-        Request::Evidence { known: self.dossier.held.iter().copied().take(NAMES).collect() }
+        Request::Evidence {
+            known: self.dossier.held.iter().copied().take(NAMES).collect(),
+        }
     }
 
     /// Looks up the proofs of the double votes that the tick's instances reported.
     pub(super) fn accuse_voters(&mut self, tick: &mut Tick) {
         for double in std::mem::take(&mut tick.double_votes) {
-            let Some(open) = self.open.get(&double.subject) else { continue };
+            let Some(open) = self.open.get(&double.subject) else {
+                continue;
+            };
             let place = (double.voter, double.round, double.phase);
             let [one, other] = double.ballots.map(|ballot| {
-                open.held.iter().find(|h| (h.voter, h.round, h.phase) == place && h.ballot == ballot).cloned()
+                open.held
+                    .iter()
+                    .find(|h| (h.voter, h.round, h.phase) == place && h.ballot == ballot)
+                    .cloned()
             });
             if let (Some(one), Some(other)) = (one, other) {
                 self.accuse_voter(tick, double.subject, &one, &other);
@@ -155,72 +199,142 @@ impl Engine {
     }
 
     /// Files two votes that contradict each other.
-    pub(super) fn accuse_voter(&mut self, tick: &mut Tick, subject: SubjectId, one: &Held, other: &Held) {
+    pub(super) fn accuse_voter(
+        &mut self,
+        tick: &mut Tick,
+        subject: SubjectId,
+        one: &Held,
+        other: &Held,
+    ) {
         let [one, other] = [one, other].map(|held| held.signed(self.epoch, subject));
         self.accuse(tick, one, other);
     }
 
     /// Whether a proposal contradicts the one that counts in its round.
-    pub(super) fn compare_proposals(&mut self, tick: &mut Tick, proposal: &Proposal, proof: &Proof) {
-        let Some(open) = self.open.get(&proposal.subject) else { return };
-        let Some(counted) = open.machine.proposal(proposal.round).filter(|counted| *counted != proposal) else {
+    pub(super) fn compare_proposals(
+        &mut self,
+        tick: &mut Tick,
+        proposal: &Proposal,
+        proof: &Proof,
+    ) {
+        let Some(open) = self.open.get(&proposal.subject) else {
+            return;
+        };
+        let Some(counted) = open
+            .machine
+            .proposal(proposal.round)
+            .filter(|counted| *counted != proposal)
+        else {
             return;
         };
         // of another signer it is none of this one's business
-        let first = open.proposals.iter().find(|p| p.proposal == *counted && p.proof.signer() == proof.signer());
+        let first = open
+            .proposals
+            .iter()
+            .find(|p| p.proposal == *counted && p.proof.signer() == proof.signer());
         let first = first.and_then(|first| first.proof.of(Statement::Proposal(first.proposal)));
         self.accuse(tick, first, proof.of(Statement::Proposal(*proposal)));
     }
 
-    /// Whether the origin of an announcement has announced another event for the same unique subject.
-    pub(super) fn compare_announcements(&mut self, tick: &mut Tick, subject: &SubjectId, event: &Event, proof: &Proof) {
+    /// Whether the origin of an announcement has announced another event for the same unique
+    /// subject.
+    pub(super) fn compare_announcements(
+        &mut self,
+        tick: &mut Tick,
+        subject: &SubjectId,
+        event: &Event,
+        proof: &Proof,
+    ) {
         if self.policies.of(&event.event) != Policy::Unique {
             return;
         }
         let (choice, origin) = (event.choice(), proof.signer());
         let differs = |known: &&Proof, other| known.signer() == origin && other != choice;
         let in_open = |open: &Open| {
-            let mut known = open.announced.iter().filter(|(other, known)| differs(known, **other));
+            let mut known = open
+                .announced
+                .iter()
+                .filter(|(other, known)| differs(known, **other));
             let (other, known) = known.next()?;
-            Some((open.machine.candidate(*other)?.event.clone(), known.proof()?))
+            Some((
+                open.machine.candidate(*other)?.event.clone(),
+                known.proof()?,
+            ))
         };
         let first = match self.open.get(subject) {
             Some(open) => in_open(open),
             None => self.closing.get_mut(subject).and_then(|decided| {
-                let mut known = decided.announced.iter().filter(|(other, known)| differs(known, **other));
+                let mut known = decided
+                    .announced
+                    .iter()
+                    .filter(|(other, known)| differs(known, **other));
                 let (other, known) = known.next()?;
                 Some((decided.event_of(other)?.clone(), known.proof()?))
             }),
         };
-        let Some((first, first_proof)) = first else { return };
-        let signed = |event, proof| Signed { statement: Statement::Event(event), proof };
+        let Some((first, first_proof)) = first else {
+            return;
+        };
+        let signed = |event, proof| Signed {
+            statement: Statement::Event(event),
+            proof,
+        };
         let second = proof.proof().map(|proof| signed(event.clone(), proof));
         self.accuse(tick, Some(signed(first, first_proof)), second);
     }
 
-    /// Whether a vote for a certified subject contradicts its voter's precommit in the certificate. Of other votes for it
-    /// nothing is kept.
-    pub(super) fn compare_with_certificate(&mut self, tick: &mut Tick, subject: SubjectId, vote: &Held) {
+    /// Whether a vote for a certified subject contradicts its voter's precommit in the certificate.
+    /// Of other votes for it nothing is kept.
+    pub(super) fn compare_with_certificate(
+        &mut self,
+        tick: &mut Tick,
+        subject: SubjectId,
+        vote: &Held,
+    ) {
         let member = vote.proof.signer();
-        let slot = EvidenceSlot { member, kind: EvidenceKind::Vote, epoch: self.epoch };
+        let slot = EvidenceSlot {
+            member,
+            kind: EvidenceKind::Vote,
+            epoch: self.epoch,
+        };
         if vote.phase != Phase::Precommit || self.dossier.held.contains(&slot) {
             return; // one piece suffices: what the store is read for is bounded
         }
-        let Ok(Some(SubjectState::Certified { sequence })) = self.store.subject(&subject) else { return };
-        let Ok(Some(entry)) = self.store.log_entry(sequence) else { return };
-        let is_other = (entry.epoch, entry.round) == (self.epoch, vote.round) && vote.ballot != Some(entry.choice);
-        if !is_other || !entry.precommits.iter().any(|precommit| precommit.signer() == member) {
+        let Ok(Some(SubjectState::Certified { sequence })) = self.store.subject(&subject) else {
+            return;
+        };
+        let Ok(Some(entry)) = self.store.log_entry(sequence) else {
+            return;
+        };
+        let is_other = (entry.epoch, entry.round) == (self.epoch, vote.round)
+            && vote.ballot != Some(entry.choice);
+        if !is_other
+            || !entry
+                .precommits
+                .iter()
+                .any(|precommit| precommit.signer() == member)
+        {
             return;
         }
-        let Some(certificate) = self.certificate(&subject) else { return };
+        let Some(certificate) = self.certificate(&subject) else {
+            return;
+        };
         let statement = Statement::Vote(certificate.vote());
-        let first = certificate.precommits.into_iter().find(|proof| proof.signer == member);
+        let first = certificate
+            .precommits
+            .into_iter()
+            .find(|proof| proof.signer == member);
         let first = first.map(|proof| Signed { statement, proof });
         self.accuse(tick, first, vote.signed(self.epoch, subject));
     }
 
     /// Remembers the first close of each voter; another one contradicts it.
-    pub(super) fn take_closes(&mut self, tick: &mut Tick, batch: &Arc<VerifiedBatch>, closes: &[EpochClose]) -> Worth {
+    pub(super) fn take_closes(
+        &mut self,
+        tick: &mut Tick,
+        batch: &Arc<VerifiedBatch>,
+        closes: &[EpochClose],
+    ) -> Worth {
         let signer = batch.signer();
         if self.voters.index_of(&signer).is_none() {
             return Worth::Nothing;
@@ -228,7 +342,9 @@ impl Engine {
         let mut worth = Worth::Nothing;
         let epoch = self.epoch;
         for (index, _) in (0..).zip(closes).filter(|(_, close)| close.epoch == epoch) {
-            let Some(signed) = Signed::of(batch, index) else { continue };
+            let Some(signed) = Signed::of(batch, index) else {
+                continue;
+            };
             match self.dossier.closes.get(&signer) {
                 Some(first) if first.statement == signed.statement => {}
                 Some(first) => {
@@ -245,7 +361,12 @@ impl Engine {
     }
 
     /// Whether a heartbeat names another root than an earlier one for its log and size.
-    pub(super) fn compare_heads(&mut self, tick: &mut Tick, batch: &Arc<VerifiedBatch>, heartbeat: &Heartbeat) {
+    pub(super) fn compare_heads(
+        &mut self,
+        tick: &mut Tick,
+        batch: &Arc<VerifiedBatch>,
+        heartbeat: &Heartbeat,
+    ) {
         if let Some(earlier) = self.dossier.note_head(batch, heartbeat) {
             self.accuse(tick, Signed::of(&earlier, 0), Signed::of(batch, 0));
         }
@@ -264,29 +385,43 @@ impl Engine {
         }
     }
 
-    /// A verified certificate of a subject that is certified here: for another choice it breaks the assumption of
-    /// SPEC §1.
-    pub(super) fn compare_certificates(&mut self, tick: &mut Tick, subject: &SubjectId, other: Certificate) {
-        let Some((_, certified)) = self.certified_choice(subject).filter(|(_, own)| *own != other.choice) else {
+    /// A verified certificate of a subject that is certified here: for another choice it breaks the
+    /// assumption of SPEC §1.
+    pub(super) fn compare_certificates(
+        &mut self,
+        tick: &mut Tick,
+        subject: &SubjectId,
+        other: Certificate,
+    ) {
+        let Some((_, certified)) = self
+            .certified_choice(subject)
+            .filter(|(_, own)| *own != other.choice)
+        else {
             return;
         };
-        if let Some(own) = self.certificate(subject).filter(|own| own.choice == certified) {
+        if let Some(own) = self
+            .certificate(subject)
+            .filter(|own| own.choice == certified)
+        {
             self.report(tick, Evidence::of_certificates(self.federation, own, other));
         }
     }
 }
 
-/// Keeps what this node saw of a member's Git branch. It is no evidence that others could check – commits are unsigned –
-/// so that it is told to nobody and counts for nothing but the sync that showed it (SPEC §14).
+/// Keeps what this node saw of a member's Git branch. It is no evidence that others could check –
+/// commits are unsigned – so that it is told to nobody and counts for nothing but the sync that
+/// showed it (SPEC §14).
 pub(super) fn note_rewritten(tick: &mut Tick, node: NodeId, histories: Vec<RewrittenRow>) {
     if let Some(RewrittenRow { was, now, .. }) = histories.last().cloned() {
-        tick.effects.events.push(NodeEvent::HistoryRewritten { node, was, now });
+        tick.effects
+            .events
+            .push(NodeEvent::HistoryRewritten { node, was, now });
     }
     tick.changes.rewritten.push((node, histories));
 }
 
-/// The answer to a peer that asks for evidence: what it did not name, as much as fits. A piece that no frame could carry
-/// is left out; each certificate of it is in the logs.
+/// The answer to a peer that asks for evidence: what it did not name, as much as fits. A piece that
+/// no frame could carry is left out; each certificate of it is in the logs.
 pub fn evidence_answer(store: &Store, known: &[EvidenceSlot]) -> Answer {
     let known: BTreeSet<_> = known.iter().collect();
     let (mut pieces, mut bytes) = (Vec::new(), 0);

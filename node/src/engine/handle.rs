@@ -1,5 +1,5 @@
-//! The engine as the rest of the node sees it: a cheap handle that sends commands in, a stream of typed events and a
-//! watched status that come out.
+//! The engine as the rest of the node sees it: a cheap handle that sends commands in, a stream of
+//! typed events and a watched status that come out.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 use ssid_protocol::batch::VerifiedBatch;
 use ssid_protocol::event::{Event, Inadmissible};
 use ssid_protocol::heartbeat::CanSign;
-use ssid_protocol::id::{Choice, Epoch, EventHash, EvidenceId, NodeId, Round, SubjectId, UnixMillis};
+use ssid_protocol::id::{
+    Choice, Epoch, EventHash, EvidenceId, NodeId, Round, SubjectId, UnixMillis,
+};
 use ssid_protocol::record::{Resolution, Transport};
 use ssid_protocol::subject::Subject;
 use ssid_protocol::vote::Phase;
@@ -119,12 +121,14 @@ pub enum NodeEvent {
         #[serde(rename = "trust_score")]
         score: i32,
     },
-    /// Bytes of the registry file that had been read are no longer what they were: it is read from its beginning.
+    /// Bytes of the registry file that had been read are no longer what they were: it is read from
+    /// its beginning.
     Drift {
         /// What differs, with line numbers.
         what: String,
     },
-    /// The own registry file contradicts a decision, and that was found when it could no longer be voted for.
+    /// The own registry file contradicts a decision, and that was found when it could no longer be
+    /// voted for.
     Divergence {
         /// Which subject.
         subject_id: SubjectId,
@@ -152,7 +156,8 @@ pub enum NodeEvent {
         /// `live`, or `git` while fewer than a quorum is connected.
         transport: Transport,
     },
-    /// A member's Git branch is not the one it was: commits or lines that were read are gone. What was accepted stays.
+    /// A member's Git branch is not the one it was: commits or lines that were read are gone. What
+    /// was accepted stays.
     HistoryRewritten {
         /// Whose.
         #[serde(rename = "node_id")]
@@ -164,8 +169,8 @@ pub enum NodeEvent {
     },
 }
 
-/// A node that has just started asks what it signed before, and signs nothing until voters that make a quorum with it
-/// have answered (SPEC §7 State).
+/// A node that has just started asks what it signed before, and signs nothing until voters that
+/// make a quorum with it have answered (SPEC §7 State).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HearingView {
     /// The voters that have.
@@ -183,8 +188,8 @@ pub enum EmitOutcome {
         /// Its hashes.
         choice: Choice,
     },
-    /// This very event, or one that records the same fact, is already announced by this node, or being voted on with
-    /// this node's prevote for it.
+    /// This very event, or one that records the same fact, is already announced by this node, or
+    /// being voted on with this node's prevote for it.
     Known {
         /// Its subject.
         subject_id: SubjectId,
@@ -223,7 +228,10 @@ pub enum EmitOutcome {
 
 impl From<Inadmissible> for EmitOutcome {
     fn from(refusal: Inadmissible) -> Self {
-        Self::Refused { reason: refusal.to_string(), retry: false }
+        Self::Refused {
+            reason: refusal.to_string(),
+            retry: false,
+        }
     }
 }
 
@@ -258,9 +266,11 @@ pub struct EngineStatus {
     pub connected_voters: Vec<NodeId>,
     /// Voters not connected.
     pub missing_voters: Vec<NodeId>,
-    /// Whether the connected voters are a quorum, whatever they sign: whether the live network does.
+    /// Whether the connected voters are a quorum, whatever they sign: whether the live network
+    /// does.
     pub is_connected: bool,
-    /// Voters that sign votes as far as known, this node included if it does: those connected whose heartbeats say so.
+    /// Voters that sign votes as far as known, this node included if it does: those connected whose
+    /// heartbeats say so.
     pub able_voters: Vec<NodeId>,
     /// Whether those are a quorum.
     pub has_quorum: bool,
@@ -274,8 +284,9 @@ pub struct EngineStatus {
     pub divergences: u64,
     /// Events offered while nothing could be signed, kept on disk.
     pub kept_offers: u64,
-    /// By how many seconds this machine's clock is behind (ahead if negative) what the connected peers' clocks show, as
-    /// the median of their latest heartbeats says; `None` while none is recent.
+    /// By how many seconds this machine's clock is behind (ahead if negative) what the connected
+    /// peers' clocks show, as the median of their latest heartbeats says; `None` while none is
+    /// recent.
     pub clock_offset_seconds: Option<i64>,
     /// Conversations with members to catch up.
     pub syncs: Syncs,
@@ -372,7 +383,8 @@ pub struct InstanceView {
     pub round: Round,
     /// When this node first heard of it.
     pub since: UnixMillis,
-    /// Whether it waits for people: its round failed and no automatic one follows, or people vote in it.
+    /// Whether it waits for people: its round failed and no automatic one follows, or people vote
+    /// in it.
     pub in_conflict: bool,
     /// Whether this node's operator is awaited to endorse or refuse.
     pub awaiting_review: bool,
@@ -479,7 +491,8 @@ pub struct EngineHandle {
 }
 
 impl EngineHandle {
-    /// Offers events to the federation. Returns when every accepted one is on disk; waits while the engine is busy.
+    /// Offers events to the federation. Returns when every accepted one is on disk; waits while the
+    /// engine is busy.
     ///
     /// # Errors
     /// If the engine has stopped, or more than [`EMIT_EVENTS`] are offered at once.
@@ -494,14 +507,27 @@ impl EngineHandle {
         self.ask(Command::Emit { events, reply }, answer).await
     }
 
-    /// Takes an operator's decision: endorses or refuses a candidate (SPEC §7 rule 1), or chooses one in a conflict
-    /// (rule 7). Returns when it is on disk.
+    /// Takes an operator's decision: endorses or refuses a candidate (SPEC §7 rule 1), or chooses
+    /// one in a conflict (rule 7). Returns when it is on disk.
     ///
     /// # Errors
     /// If the engine has stopped, or the decision cannot be taken now: why, in words.
-    pub async fn operate(&self, operation: Operation, decider: Decider) -> Result<Operated, EngineError> {
+    pub async fn operate(
+        &self,
+        operation: Operation,
+        decider: Decider,
+    ) -> Result<Operated, EngineError> {
         let (reply, answer) = oneshot::channel();
-        self.ask(Command::Operate { operation, decider, reply }, answer).await?.map_err(EngineError::NotTaken)
+        self.ask(
+            Command::Operate {
+                operation,
+                decider,
+                reply,
+            },
+            answer,
+        )
+        .await?
+        .map_err(EngineError::NotTaken)
     }
 
     /// Changes a member's score by hand (SPEC §9). Returns when it is on disk.
@@ -510,27 +536,44 @@ impl EngineHandle {
     /// If the engine has stopped, or is read-only.
     pub async fn adjust(&self, adjustment: Adjustment) -> Result<Adjusted, EngineError> {
         let (reply, answer) = oneshot::channel();
-        self.ask(Command::Adjust { adjustment, reply }, answer).await?.map_err(EngineError::NotTaken)
+        self.ask(Command::Adjust { adjustment, reply }, answer)
+            .await?
+            .map_err(EngineError::NotTaken)
     }
 
-    /// Keeps rows of the outbox, and forgets others, in one write beside what the engine writes anyway. Returns the keys
-    /// of the new rows, in order, when all of it is on disk.
+    /// Keeps rows of the outbox, and forgets others, in one write beside what the engine writes
+    /// anyway. Returns the keys of the new rows, in order, when all of it is on disk.
     ///
     /// # Errors
     /// If the engine has stopped or is read-only, or a limit is exceeded.
     pub async fn outbox(&self, change: OutboxChange) -> Result<Vec<OutboxKey>, EngineError> {
         change.check()?;
         let (reply, answer) = oneshot::channel();
-        self.ask(Command::Outbox { change, reply }, answer).await?.map_err(EngineError::NotTaken)
+        self.ask(Command::Outbox { change, reply }, answer)
+            .await?
+            .map_err(EngineError::NotTaken)
     }
 
     /// Open instances in order of subject id.
     ///
     /// # Errors
     /// If the engine has stopped.
-    pub async fn instances(&self, after: Option<SubjectId>, limit: usize) -> Result<Vec<InstanceView>, EngineError> {
+    pub async fn instances(
+        &self,
+        after: Option<SubjectId>,
+        limit: usize,
+    ) -> Result<Vec<InstanceView>, EngineError> {
         let (reply, answer) = oneshot::channel();
-        self.ask(Command::Instances { subject: None, limit, after, reply }, answer).await
+        self.ask(
+            Command::Instances {
+                subject: None,
+                limit,
+                after,
+                reply,
+            },
+            answer,
+        )
+        .await
     }
 
     /// One open instance, if it is open.
@@ -539,13 +582,22 @@ impl EngineHandle {
     /// If the engine has stopped.
     pub async fn instance(&self, subject: SubjectId) -> Result<Option<InstanceView>, EngineError> {
         let (reply, answer) = oneshot::channel();
-        let mut found =
-            self.ask(Command::Instances { subject: Some(subject), limit: 1, after: None, reply }, answer).await?;
+        let mut found = self
+            .ask(
+                Command::Instances {
+                    subject: Some(subject),
+                    limit: 1,
+                    after: None,
+                    reply,
+                },
+                answer,
+            )
+            .await?;
         Ok(found.pop())
     }
 
-    /// A page of what stands on this node's Git branch of open instances: its own batches, those of the members in
-    /// `relayed`, and the events it voted for. All of it is on disk.
+    /// A page of what stands on this node's Git branch of open instances: its own batches, those of
+    /// the members in `relayed`, and the events it voted for. All of it is on disk.
     ///
     /// # Errors
     /// If the engine has stopped.
@@ -555,7 +607,15 @@ impl EngineHandle {
         after: Option<SubjectId>,
     ) -> Result<OfferPage, EngineError> {
         let (reply, answer) = oneshot::channel();
-        self.ask(Command::Offer { relayed, after, reply }, answer).await
+        self.ask(
+            Command::Offer {
+                relayed,
+                after,
+                reply,
+            },
+            answer,
+        )
+        .await
     }
 
     /// A page of the commits that votes of this node wait for, in order; answered with
@@ -563,13 +623,24 @@ impl EngineHandle {
     ///
     /// # Errors
     /// If the engine has stopped.
-    pub async fn commit_questions(&self, after: Option<CommitQuestion>) -> Result<Vec<CommitQuestion>, EngineError> {
+    pub async fn commit_questions(
+        &self,
+        after: Option<CommitQuestion>,
+    ) -> Result<Vec<CommitQuestion>, EngineError> {
         let (reply, answer) = oneshot::channel();
-        self.ask(Command::CommitQuestions { after, reply }, answer).await
+        self.ask(Command::CommitQuestions { after, reply }, answer)
+            .await
     }
 
-    async fn ask<T>(&self, command: Command, answer: oneshot::Receiver<T>) -> Result<T, EngineError> {
-        self.commands.send(command).await.map_err(|_| EngineError::Stopped)?;
+    async fn ask<T>(
+        &self,
+        command: Command,
+        answer: oneshot::Receiver<T>,
+    ) -> Result<T, EngineError> {
+        self.commands
+            .send(command)
+            .await
+            .map_err(|_| EngineError::Stopped)?;
         answer.await.map_err(|_| EngineError::Stopped)
     }
 
@@ -578,8 +649,8 @@ impl EngineHandle {
         self.events.subscribe()
     }
 
-    /// The engine's state in numbers as it is now: what [`status`](Self::status) shows may be older by some milliseconds
-    /// than what this caller has been told of.
+    /// The engine's state in numbers as it is now: what [`status`](Self::status) shows may be older
+    /// by some milliseconds than what this caller has been told of.
     ///
     /// # Errors
     /// If the engine has stopped.

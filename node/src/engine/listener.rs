@@ -1,5 +1,6 @@
-//! Listening to the engine at leisure: what follows it all the time (telemetry, conflict reports) is not woken by each of
-//! thousands of events a second, which would take processor time from voting on the same machine.
+//! Listening to the engine at leisure: what follows it all the time (telemetry, conflict reports)
+//! is not woken by each of thousands of events a second, which would take processor time from
+//! voting on the same machine.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,8 +11,8 @@ use tokio::time::Instant;
 
 use super::handle::{EngineHandle, NodeEvent};
 
-/// From one waking to the next. Nobody who reads a message or a report notices it, and the engine's channel holds what
-/// happens meanwhile at some hundred times the rate that a node certifies at.
+/// From one waking to the next. Nobody who reads a message or a report notices it, and the engine's
+/// channel holds what happens meanwhile at some hundred times the rate that a node certifies at.
 const PAUSE: Duration = Duration::from_millis(25);
 /// Events handed over together.
 const AT_ONCE: usize = 1024;
@@ -35,10 +36,14 @@ pub struct Heard {
 impl Listener {
     /// Hears what happens from now on.
     pub fn new(engine: &EngineHandle) -> Self {
-        Self { events: engine.subscribe(), not_before: Instant::now() }
+        Self {
+            events: engine.subscribe(),
+            not_before: Instant::now(),
+        }
     }
 
-    /// Waits until something happens; `None` once the engine has ended. Loses nothing if it is dropped meanwhile.
+    /// Waits until something happens; `None` once the engine has ended. Loses nothing if it is
+    /// dropped meanwhile.
     pub async fn hear(&mut self) -> Option<Heard> {
         tokio::time::sleep_until(self.not_before).await;
         let mut heard = Heard::default();
@@ -70,13 +75,19 @@ mod tests {
     use super::*;
 
     fn event(score: i32) -> Arc<NodeEvent> {
-        Arc::new(NodeEvent::LowTrust { member: NodeId([1; 32]), score })
+        Arc::new(NodeEvent::LowTrust {
+            member: NodeId([1; 32]),
+            score,
+        })
     }
 
     #[tokio::test]
     async fn what_comes_within_the_pause_is_heard_at_once() {
         let (sender, events) = broadcast::channel(4096);
-        let mut listener = Listener { events, not_before: Instant::now() };
+        let mut listener = Listener {
+            events,
+            not_before: Instant::now(),
+        };
         drop(sender.send(event(0)));
         let begun = Instant::now();
         assert_eq!(listener.hear().await.unwrap().events.len(), 1);
@@ -92,7 +103,10 @@ mod tests {
     #[tokio::test]
     async fn what_is_lost_is_counted() {
         let (sender, events) = broadcast::channel(4);
-        let mut listener = Listener { events, not_before: Instant::now() };
+        let mut listener = Listener {
+            events,
+            not_before: Instant::now(),
+        };
         (0..7).for_each(|score| drop(sender.send(event(score))));
         let heard = listener.hear().await.unwrap();
         assert_eq!((heard.events.len(), heard.missed), (4, 3));

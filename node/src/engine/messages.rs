@@ -1,5 +1,6 @@
-//! What goes into one tick of the engine and what comes out of it. Tickets name who is waiting for an outcome; the
-//! engine gives them back and never looks behind them, so that it runs the same over a real network and a simulated one.
+//! What goes into one tick of the engine and what comes out of it. Tickets name who is waiting for
+//! an outcome; the engine gives them back and never looks behind them, so that it runs the same
+//! over a real network and a simulated one.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -23,7 +24,8 @@ use super::trust::{Adjusted, Adjustment};
 /// Names one waiting party in its caller's own numbering.
 pub type Ticket = u64;
 
-/// What the engine takes. Signatures and certificates were checked before; the engine checks everything else.
+/// What the engine takes. Signatures and certificates were checked before; the engine checks
+/// everything else.
 #[derive(Debug)]
 pub enum Inbound {
     /// A batch whose signature holds.
@@ -112,7 +114,8 @@ pub enum Inbound {
         /// Who waits.
         ticket: Ticket,
     },
-    /// What these members said and what they hold of this node's was taken in by another road than asking: Git.
+    /// What these members said and what they hold of this node's was taken in by another road than
+    /// asking: Git.
     Heard(BTreeSet<NodeId>),
     /// Someone offers events to the federation through this node.
     Emit {
@@ -212,8 +215,8 @@ pub enum Worth {
     Nothing,
     /// Nothing of it could be taken, something of it for a limit: more than an honest node sends.
     Excess,
-    /// Nothing an honest node sends or passes on: whoever looks at the same bytes finds the same, whatever it holds and
-    /// whichever manifest it has.
+    /// Nothing an honest node sends or passes on: whoever looks at the same bytes finds the same,
+    /// whatever it holds and whichever manifest it has.
     Invalid,
 }
 
@@ -244,7 +247,8 @@ pub struct Effects {
     pub events: Vec<NodeEvent>,
     /// Addresses that members say they listen on.
     pub addresses: Vec<(NodeId, Vec<String>)>,
-    /// A look at the own registry file that is wanted, by its number: once it is done, [`RegistryNews::Read`] names it.
+    /// A look at the own registry file that is wanted, by its number: once it is done,
+    /// [`RegistryNews::Read`] names it.
     pub look: Option<u64>,
     /// When to come back even if nothing arrives.
     pub wake_at: Option<Steady>,

@@ -28,21 +28,77 @@ impl Collector for EngineMetrics {
         let status = self.0.borrow().clone();
         let gauges = [
             ("open_instances", "Subjects being voted on", status.open),
-            ("conflicts", "Subjects in conflict: people have to choose", status.conflicts),
-            ("awaiting_review", "Subjects that wait for this node's operator", status.awaiting_review),
+            (
+                "conflicts",
+                "Subjects in conflict: people have to choose",
+                status.conflicts,
+            ),
+            (
+                "awaiting_review",
+                "Subjects that wait for this node's operator",
+                status.awaiting_review,
+            ),
             ("certified", "Subjects certified", status.certified),
-            ("evidence", "Proven contradictions of members", status.evidence),
-            ("waiting_votes", "Votes for subjects of which no event is known", status.waiting_votes),
-            ("batch_bytes", "Bytes of others' batches of which something is in use", status.batch_bytes),
-            ("connected_voters", "Voters connected, this node included", status.connected_voters.len() as u64),
-            ("able_voters", "Voters that sign votes, as their heartbeats say", status.able_voters.len() as u64),
-            ("has_quorum", "1 while the voters that can sign are a quorum", u64::from(status.has_quorum)),
-            ("can_sign", "1 while this node signs votes", u64::from(status.can_sign == CanSign::Yes)),
-            ("registry_unread", "1 while the registry file cannot be read", u64::from(status.registry.is_some())),
-            ("divergences", "Decisions that the own registry contradicts", status.divergences),
-            ("kept_offers", "Events kept until this node may sign", status.kept_offers),
-            ("abstaining", "1 while the vote history is incomplete", u64::from(status.abstaining.is_some())),
-            ("read_only", "1 once storage failed", u64::from(status.read_only.is_some())),
+            (
+                "evidence",
+                "Proven contradictions of members",
+                status.evidence,
+            ),
+            (
+                "waiting_votes",
+                "Votes for subjects of which no event is known",
+                status.waiting_votes,
+            ),
+            (
+                "batch_bytes",
+                "Bytes of others' batches of which something is in use",
+                status.batch_bytes,
+            ),
+            (
+                "connected_voters",
+                "Voters connected, this node included",
+                status.connected_voters.len() as u64,
+            ),
+            (
+                "able_voters",
+                "Voters that sign votes, as their heartbeats say",
+                status.able_voters.len() as u64,
+            ),
+            (
+                "has_quorum",
+                "1 while the voters that can sign are a quorum",
+                u64::from(status.has_quorum),
+            ),
+            (
+                "can_sign",
+                "1 while this node signs votes",
+                u64::from(status.can_sign == CanSign::Yes),
+            ),
+            (
+                "registry_unread",
+                "1 while the registry file cannot be read",
+                u64::from(status.registry.is_some()),
+            ),
+            (
+                "divergences",
+                "Decisions that the own registry contradicts",
+                status.divergences,
+            ),
+            (
+                "kept_offers",
+                "Events kept until this node may sign",
+                status.kept_offers,
+            ),
+            (
+                "abstaining",
+                "1 while the vote history is incomplete",
+                u64::from(status.abstaining.is_some()),
+            ),
+            (
+                "read_only",
+                "1 once storage failed",
+                u64::from(status.read_only.is_some()),
+            ),
         ];
         for (name, help, value) in gauges {
             let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
@@ -54,9 +110,24 @@ impl Collector for EngineMetrics {
             ("other_epochs", refused.other_epochs),
             ("open_instances", refused.open_instances),
         ];
-        counters(&mut encoder, "refused", "Votes and subjects refused, by limit", "limit", &by_limit)?;
-        let syncs = [("successful", status.syncs.successful), ("failed", status.syncs.failed)];
-        counters(&mut encoder, "syncs", "Conversations to catch up, by outcome", "outcome", &syncs)
+        counters(
+            &mut encoder,
+            "refused",
+            "Votes and subjects refused, by limit",
+            "limit",
+            &by_limit,
+        )?;
+        let syncs = [
+            ("successful", status.syncs.successful),
+            ("failed", status.syncs.failed),
+        ];
+        counters(
+            &mut encoder,
+            "syncs",
+            "Conversations to catch up, by outcome",
+            "outcome",
+            &syncs,
+        )
     }
 }
 

@@ -1,5 +1,6 @@
-//! The engine: one task that owns the voting instances, the membership and the write side of storage (ARCHITECTURE,
-//! *Data flow*). [`Engine`] is all of it without a clock, a task or a socket; [`task`] runs it.
+//! The engine: one task that owns the voting instances, the membership and the write side of
+//! storage (ARCHITECTURE, *Data flow*). [`Engine`] is all of it without a clock, a task or a
+//! socket; [`task`] runs it.
 
 mod answers;
 mod catch_up;
@@ -48,8 +49,8 @@ pub use core::{Engine, EngineParts};
 pub use error::EngineError;
 pub use evidence::evidence_answer;
 pub use handle::{
-    CandidateView, Command, Decision, EMIT_EVENTS, EmitOutcome, EngineHandle, EngineStatus, HearingView, InstanceView,
-    LockView, NodeEvent, Refused, Syncs, VoteView,
+    CandidateView, Command, Decision, EMIT_EVENTS, EmitOutcome, EngineHandle, EngineStatus,
+    HearingView, InstanceView, LockView, NodeEvent, Refused, Syncs, VoteView,
 };
 pub use listener::{Heard, Listener};
 pub use messages::{CheckedAnswer, Effects, Inbound, Ticket, Worth};

@@ -1,8 +1,9 @@
-//! Git as a road for votes (SPEC §10 *Git fallback*): what this node says on its branch of open instances, and taking
-//! in what others' branches say.
+//! Git as a road for votes (SPEC §10 *Git fallback*): what this node says on its branch of open
+//! instances, and taking in what others' branches say.
 //!
-//! An open instance is offered until it is certified; then its certificate stands on the branch instead. So nothing has
-//! to be remembered about what is still to be published: the engine's state, which is on disk, says it.
+//! An open instance is offered until it is certified; then its certificate stands on the branch
+//! instead. So nothing has to be remembered about what is still to be published: the engine's
+//! state, which is on disk, says it.
 
 use std::collections::{BTreeSet, HashSet};
 use std::ops::Bound;
@@ -24,7 +25,8 @@ use super::proof::Proof;
 
 /// Instances in one page.
 const PAGE: usize = 512;
-/// Timeouts are at least so many fetch intervals while a voter that is needed is reached only through Git (SPEC §7).
+/// Timeouts are at least so many fetch intervals while a voter that is needed is reached only
+/// through Git (SPEC §7).
 const FETCHES: u32 = 3;
 
 /// A page of what a node says on its branch.
@@ -41,8 +43,8 @@ pub struct OfferPage {
 }
 
 impl Engine {
-    /// A page of what stands on this node's branch of open instances after `after`. Nothing once storage has failed:
-    /// memory is ahead of the disk then.
+    /// A page of what stands on this node's branch of open instances after `after`. Nothing once
+    /// storage has failed: memory is ahead of the disk then.
     pub fn offer(&self, relayed: &BTreeSet<NodeId>, after: Option<SubjectId>) -> OfferPage {
         let mut page = OfferPage::default();
         if self.read_only.is_some() {
@@ -51,7 +53,10 @@ impl Engine {
         let mut seen = HashSet::new();
         let (mut announced, mut said) = (Vec::new(), Vec::new());
         let speaks = |node: NodeId| node == self.me || relayed.contains(&node);
-        let range = (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
+        let range = (
+            after.map_or(Bound::Unbounded, Bound::Excluded),
+            Bound::Unbounded,
+        );
         let mut last = None;
         for (place, (subject, open)) in self.open.range(range).enumerate() {
             if place == PAGE {
@@ -59,24 +64,45 @@ impl Engine {
                 break;
             }
             last = Some(*subject);
-            let own = open.announced.values().filter_map(Proof::batch).filter(|batch| speaks(batch.signer()));
-            announced.extend(own.filter(|batch| seen.insert((batch.signer(), batch.root()))).cloned());
-            let held = open.held.iter().map(|vote| (&vote.proof, vote.statement(self.epoch, *subject)));
-            let proposals = open.proposals.iter().map(|p| (&p.proof, Statement::Proposal(p.proposal)));
-            said.extend(held.chain(proposals).filter(|(proof, _)| speaks(proof.signer())));
+            let own = open
+                .announced
+                .values()
+                .filter_map(Proof::batch)
+                .filter(|batch| speaks(batch.signer()));
+            announced.extend(
+                own.filter(|batch| seen.insert((batch.signer(), batch.root())))
+                    .cloned(),
+            );
+            let held = open
+                .held
+                .iter()
+                .map(|vote| (&vote.proof, vote.statement(self.epoch, *subject)));
+            let proposals = open
+                .proposals
+                .iter()
+                .map(|p| (&p.proof, Statement::Proposal(p.proposal)));
+            said.extend(
+                held.chain(proposals)
+                    .filter(|(proof, _)| speaks(proof.signer())),
+            );
             page.events.extend(self.events_stood_for(open, &speaks));
         }
         if page.next.is_none() {
             // of subjects of which no event is known: who signed that may have forgotten it
             for (subject, unheard) in self.waiting.after(None) {
-                let votes = unheard.votes.iter().filter(|vote| speaks(vote.proof.signer()));
+                let votes = unheard
+                    .votes
+                    .iter()
+                    .filter(|vote| speaks(vote.proof.signer()));
                 said.extend(votes.map(|vote| (&vote.proof, vote.statement(self.epoch, *subject))));
             }
         }
         page.batches = announced;
         for (proof, statement) in said {
             match proof.batch() {
-                Some(batch) if seen.insert((batch.signer(), batch.root())) => page.batches.push(batch.clone()),
+                Some(batch) if seen.insert((batch.signer(), batch.root())) => {
+                    page.batches.push(batch.clone());
+                }
                 Some(_) => {}
                 None => page.statements.extend(proof.of(statement)),
             }
@@ -86,8 +112,16 @@ impl Engine {
 
     /// Events this node voted for, unless a batch that is offered announces them.
     fn events_stood_for(&self, open: &Open, speaks: &dyn Fn(NodeId) -> bool) -> Vec<ProvenEvent> {
-        let voted = |choice| open.held.iter().any(|v| Some(v.voter) == self.rules.me && v.ballot == Some(choice));
-        let is_offered = |announced: &Proof| announced.batch().is_some_and(|batch| speaks(batch.signer()));
+        let voted = |choice| {
+            open.held
+                .iter()
+                .any(|v| Some(v.voter) == self.rules.me && v.ballot == Some(choice))
+        };
+        let is_offered = |announced: &Proof| {
+            announced
+                .batch()
+                .is_some_and(|batch| speaks(batch.signer()))
+        };
         let proven = open.proven_events().filter(|proven| {
             let choice = proven.event.choice();
             voted(choice) && !open.announced.get(&choice).is_some_and(is_offered)
@@ -116,7 +150,8 @@ impl Engine {
         tick.road = Transport::Live;
     }
 
-    /// How long a timer runs: longer while a voter that the quorum needs is reached only through Git.
+    /// How long a timer runs: longer while a voter that the quorum needs is reached only through
+    /// Git.
     pub(super) fn timeout_of(&self, timer: Timer) -> Duration {
         let usual = self.settings.timeouts.of(timer);
         match self.settings.git_fetch_every {

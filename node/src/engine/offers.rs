@@ -1,5 +1,6 @@
-//! Events that somebody offers through this node (`events emit`, `import`): they wait until the own registry file has been
-//! looked at, and while the node starts they are kept on disk, to be signed later.
+//! Events that somebody offers through this node (`events emit`, `import`): they wait until the own
+//! registry file has been looked at, and while the node starts they are kept on disk, to be signed
+//! later.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -13,7 +14,8 @@ use super::core::{Engine, Tick};
 use super::handle::EmitOutcome;
 use super::messages::Ticket;
 
-/// Offers wait this long for a starting node; then they are kept, and whoever offered them is told so.
+/// Offers wait this long for a starting node; then they are kept, and whoever offered them is told
+/// so.
 const WAITS_FOR_START: Duration = Duration::from_secs(1);
 /// Offers that wait at once.
 const OFFERS: usize = 4096;
@@ -56,7 +58,9 @@ impl Offers {
 
     /// Who waits, and for how many outcomes; nobody does afterwards.
     pub(super) fn take_waiting(&mut self) -> impl Iterator<Item = (Ticket, usize)> + use<> {
-        std::mem::take(&mut self.waiting).into_iter().map(|offer| (offer.ticket, offer.events.len()))
+        std::mem::take(&mut self.waiting)
+            .into_iter()
+            .map(|offer| (offer.ticket, offer.events.len()))
     }
 }
 
@@ -67,8 +71,9 @@ impl Engine {
         Ok(())
     }
 
-    /// Events offered through the API: they wait for a look at the registry file, which may have an event of its own for
-    /// their subjects. Where there is nothing to sign the answer comes at once.
+    /// Events offered through the API: they wait for a look at the registry file, which may have an
+    /// event of its own for their subjects. Where there is nothing to sign the answer comes at
+    /// once.
     pub(super) fn take_emitted(&mut self, tick: &mut Tick, events: Vec<Event>, ticket: Ticket) {
         if events.iter().all(|event| self.judge(event).is_err()) {
             self.answer_offer(tick, events, ticket);
@@ -76,13 +81,23 @@ impl Engine {
         }
         if self.offers.waiting.len() >= OFFERS {
             let reason = format!("{OFFERS} offers wait already; try again in a moment");
-            let outcome = EmitOutcome::Refused { reason, retry: true };
-            tick.effects.emitted.push((ticket, vec![outcome; events.len()]));
+            let outcome = EmitOutcome::Refused {
+                reason,
+                retry: true,
+            };
+            tick.effects
+                .emitted
+                .push((ticket, vec![outcome; events.len()]));
             return;
         }
         let look = self.ask_for_look(tick);
         let until = tick.steady.after(WAITS_FOR_START);
-        self.offers.waiting.push_back(Offer { look, until, events, ticket });
+        self.offers.waiting.push_back(Offer {
+            look,
+            until,
+            events,
+            ticket,
+        });
         if self.registry.trouble().is_some() {
             self.refuse_offers(tick);
         }
@@ -93,7 +108,12 @@ impl Engine {
         if !self.is_signing() {
             return;
         }
-        while self.offers.waiting.front().is_some_and(|offer| self.registry.has_looked(offer.look)) {
+        while self
+            .offers
+            .waiting
+            .front()
+            .is_some_and(|offer| self.registry.has_looked(offer.look))
+        {
             if let Some(offer) = self.offers.waiting.pop_front() {
                 self.answer_offer(tick, offer.events, offer.ticket);
             }
@@ -101,15 +121,27 @@ impl Engine {
     }
 
     fn answer_offer(&mut self, tick: &mut Tick, events: Vec<Event>, ticket: Ticket) {
-        let outcomes = events.into_iter().map(|event| self.accept(tick, event)).collect();
+        let outcomes = events
+            .into_iter()
+            .map(|event| self.accept(tick, event))
+            .collect();
         tick.effects.emitted.push((ticket, outcomes));
     }
 
-    /// While the registry file cannot be read no own event is signed, and none is kept: it might contradict the file.
+    /// While the registry file cannot be read no own event is signed, and none is kept: it might
+    /// contradict the file.
     pub(super) fn refuse_offers(&mut self, tick: &mut Tick) {
-        let reason = format!("nothing is signed: {}", self.registry.trouble().unwrap_or("the registry file is read"));
+        let reason = format!(
+            "nothing is signed: {}",
+            self.registry
+                .trouble()
+                .unwrap_or("the registry file is read")
+        );
         for (ticket, count) in self.offers.take_waiting() {
-            let outcome = EmitOutcome::Refused { reason: reason.clone(), retry: true };
+            let outcome = EmitOutcome::Refused {
+                reason: reason.clone(),
+                retry: true,
+            };
             tick.effects.emitted.push((ticket, vec![outcome; count]));
         }
     }
@@ -119,9 +151,20 @@ impl Engine {
         if self.is_signing() {
             return;
         }
-        while self.offers.waiting.front().is_some_and(|offer| offer.until <= tick.steady) {
-            let Some(offer) = self.offers.waiting.pop_front() else { return };
-            let outcomes = offer.events.into_iter().map(|event| self.keep_offer(tick, event)).collect();
+        while self
+            .offers
+            .waiting
+            .front()
+            .is_some_and(|offer| offer.until <= tick.steady)
+        {
+            let Some(offer) = self.offers.waiting.pop_front() else {
+                return;
+            };
+            let outcomes = offer
+                .events
+                .into_iter()
+                .map(|event| self.keep_offer(tick, event))
+                .collect();
             tick.effects.emitted.push((offer.ticket, outcomes));
         }
     }
@@ -132,12 +175,23 @@ impl Engine {
             Err(outcome) => return *outcome,
         };
         if self.offers.kept.len() >= KEPT {
-            let reason = format!("this node is starting, and {KEPT} events are kept already; try again later");
-            return EmitOutcome::Refused { reason, retry: true };
+            let reason = format!(
+                "this node is starting, and {KEPT} events are kept already; try again later"
+            );
+            return EmitOutcome::Refused {
+                reason,
+                retry: true,
+            };
         }
-        tick.changes.kept_offers.push((subject_id, Some(event.clone())));
+        tick.changes
+            .kept_offers
+            .push((subject_id, Some(event.clone())));
         self.offers.kept.insert(subject_id, event);
-        EmitOutcome::Kept { subject_id, choice, reason: self.can_sign().1 }
+        EmitOutcome::Kept {
+            subject_id,
+            choice,
+            reason: self.can_sign().1,
+        }
     }
 
     /// Signing is possible: what was kept is accepted now, or was decided otherwise meanwhile.
@@ -146,7 +200,11 @@ impl Engine {
             let words = format!("{} {}", event.event, event.version);
             tick.changes.kept_offers.push((subject, None));
             if let EmitOutcome::Refused { reason, .. } = self.accept(tick, event) {
-                tracing::warn!(event = words, reason, "an event kept while this node started is not announced");
+                tracing::warn!(
+                    event = words,
+                    reason,
+                    "an event kept while this node started is not announced"
+                );
             }
         }
     }

@@ -1,4 +1,5 @@
-//! One open instance as the engine keeps it: the pure state machine, and beside it the proofs that it does not know.
+//! One open instance as the engine keeps it: the pure state machine, and beside it the proofs that
+//! it does not know.
 
 use std::sync::OnceLock;
 
@@ -40,8 +41,21 @@ impl Held {
 
     /// What was said, on a subject of an epoch.
     pub(super) fn statement(&self, epoch: Epoch, subject: SubjectId) -> Statement {
-        let Self { round, phase, ballot, observed, .. } = *self;
-        Statement::Vote(Vote { epoch, subject, round, phase, ballot, observed })
+        let Self {
+            round,
+            phase,
+            ballot,
+            observed,
+            ..
+        } = *self;
+        Statement::Vote(Vote {
+            epoch,
+            subject,
+            round,
+            phase,
+            ballot,
+            observed,
+        })
     }
 
     /// The same, with its proof.
@@ -67,19 +81,32 @@ pub(super) struct Asked {
 impl Asked {
     /// Something new arrived now.
     pub(super) fn new(now: Steady) -> Self {
-        Self { since: now, times: 0 }
+        Self {
+            since: now,
+            times: 0,
+        }
     }
 
-    /// Whether it has been quiet for long enough to ask, and how often it was asked about. What nobody supports is asked
-    /// about ever more rarely: whoever holds votes for it says so by the digest of its heartbeats.
+    /// Whether it has been quiet for long enough to ask, and how often it was asked about. What
+    /// nobody supports is asked about ever more rarely: whoever holds votes for it says so by the
+    /// digest of its heartbeats.
     pub(super) fn due(&self, now: Steady, is_supported: bool) -> Option<usize> {
-        let at_most = if is_supported { STALLED_AT_MOST } else { UNSUPPORTED_AT_MOST };
-        let pause = STALLED_AFTER.saturating_mul(1 << self.times.min(16)).min(at_most);
+        let at_most = if is_supported {
+            STALLED_AT_MOST
+        } else {
+            UNSUPPORTED_AT_MOST
+        };
+        let pause = STALLED_AFTER
+            .saturating_mul(1 << self.times.min(16))
+            .min(at_most);
         (now.since(self.since) >= pause).then_some(self.times as usize)
     }
 
     pub(super) fn ask(&mut self, now: Steady) {
-        *self = Self { since: now, times: self.times.saturating_add(1) };
+        *self = Self {
+            since: now,
+            times: self.times.saturating_add(1),
+        };
     }
 }
 
@@ -99,7 +126,8 @@ pub(super) struct Counted {
 pub(super) struct Open {
     /// To read; [`Self::step`] alone changes it.
     pub(super) machine: Instance,
-    /// Its part of `open_digest` until it is stepped: heartbeats of every peer are compared with that.
+    /// Its part of `open_digest` until it is stepped: heartbeats of every peer are compared with
+    /// that.
     digest: OnceLock<Vec<u8>>,
     /// Known once a candidate is.
     pub(super) subject: Option<Subject>,
@@ -120,14 +148,17 @@ pub(super) struct Open {
     pub(super) waits_for: Option<ReviewReason>,
     /// As what it is counted in the status.
     pub(super) counted: Counted,
-    /// What its operator decided, the latest of each kind, in that order; on disk as long as the subject is open.
+    /// What its operator decided, the latest of each kind, in that order; on disk as long as the
+    /// subject is open.
     pub(super) notes: Vec<OperatorNote>,
-    /// False for a subject that was decided before the database was lost: only its certificate may end it.
+    /// False for a subject that was decided before the database was lost: only its certificate may
+    /// end it.
     pub(super) may_sign: bool,
     /// The event of a certificate that decided it, if no candidate brought it.
     pub(super) certified_event: Option<ssid_protocol::event::Event>,
     pub(super) asked: Asked,
-    /// The look at the own registry file that has to be done before another's candidate is endorsed.
+    /// The look at the own registry file that has to be done before another's candidate is
+    /// endorsed.
     pub(super) look: u64,
     /// Whether it is among those that wait for a look.
     pub(super) awaits_look: bool,
@@ -165,14 +196,23 @@ impl Open {
 
     /// Its part of `open_digest` (SPEC §10).
     pub(super) fn digest_entry(&self, voters: &VoterSet) -> &[u8] {
-        self.digest.get_or_init(|| self.machine.digest_entry(voters))
+        self.digest
+            .get_or_init(|| self.machine.digest_entry(voters))
     }
 
     /// What holds for this instance of what holds for all.
     pub(super) fn rules(&self, all: Rules) -> Rules {
         let automatic = all.automatic.filter(|_| !self.machine.is_epoch_change());
-        let signing = if self.may_sign { all.signing } else { Signing::Never };
-        Rules { signing, automatic, ..all }
+        let signing = if self.may_sign {
+            all.signing
+        } else {
+            Signing::Never
+        };
+        Rules {
+            signing,
+            automatic,
+            ..all
+        }
     }
 
     /// Keeps an operator's decision; the latest of its kind holds.
@@ -189,29 +229,52 @@ impl Open {
     /// All proofs held, to change.
     pub(super) fn proofs_mut(&mut self) -> impl Iterator<Item = &mut Proof> {
         let votes = self.held.iter_mut().map(|held| &mut held.proof);
-        votes.chain(self.proposals.iter_mut().map(|proposed| &mut proposed.proof)).chain(self.announced.values_mut())
+        votes
+            .chain(
+                self.proposals
+                    .iter_mut()
+                    .map(|proposed| &mut proposed.proof),
+            )
+            .chain(self.announced.values_mut())
     }
 
     /// The row that lets a restart know the candidates again; `None` while there is none.
     pub(super) fn row(&self) -> Option<OpenSubject> {
-        let candidates =
-            self.machine.candidates().map(|c| (c.choice, self.announced.get(&c.choice).map(Proof::reference)));
+        let candidates = self.machine.candidates().map(|c| {
+            (
+                c.choice,
+                self.announced.get(&c.choice).map(Proof::reference),
+            )
+        });
         Some(OpenSubject {
             subject: self.subject.clone()?,
             first_seen: self.first_seen,
             candidates: candidates.collect(),
-            prompt: self.machine.candidates().filter(|c| c.prompt).map(|c| c.choice).collect(),
+            prompt: self
+                .machine
+                .candidates()
+                .filter(|c| c.prompt)
+                .map(|c| c.choice)
+                .collect(),
         })
     }
 
-    /// The votes that prove a quorum, or part of one, for `choice` in one round and phase; one a voter.
-    pub(super) fn votes_for(&self, round: Round, phase: Phase, choice: Choice) -> impl Iterator<Item = &Held> {
-        self.held.iter().filter(move |v| v.round == round && v.phase == phase && v.ballot == Some(choice))
+    /// The votes that prove a quorum, or part of one, for `choice` in one round and phase; one a
+    /// voter.
+    pub(super) fn votes_for(
+        &self,
+        round: Round,
+        phase: Phase,
+        choice: Choice,
+    ) -> impl Iterator<Item = &Held> {
+        self.held
+            .iter()
+            .filter(move |v| v.round == round && v.phase == phase && v.ballot == Some(choice))
     }
 
-    /// What another node needs to go on from here (rule 9): the votes of the current round and of round 0, the prevotes
-    /// behind `locked` and `valid`; and the votes of the round before, because what made this node leave it may have
-    /// reached nobody else.
+    /// What another node needs to go on from here (rule 9): the votes of the current round and of
+    /// round 0, the prevotes behind `locked` and `valid`; and the votes of the round before,
+    /// because what made this node leave it may have reached nobody else.
     pub(super) fn offered_votes(&self) -> impl Iterator<Item = &Held> {
         let polkas = [self.machine.locked(), self.machine.valid()];
         self.held.iter().filter(move |vote| {
@@ -219,7 +282,10 @@ impl Open {
                 || vote.round == self.machine.round()
                 || vote.round.next() == self.machine.round()
                 || vote.phase == Phase::Prevote
-                    && polkas.iter().flatten().any(|p| p.at.round == vote.round && vote.ballot == Some(p.choice))
+                    && polkas
+                        .iter()
+                        .flatten()
+                        .any(|p| p.at.round == vote.round && vote.ballot == Some(p.choice))
         })
     }
 
@@ -241,12 +307,31 @@ mod tests {
     #[test]
     fn the_digest_follows_what_the_machine_holds() {
         let (_, _, voters, _) = federation(4);
-        let rules = Rules { me: None, signing: Signing::Never, automatic: None };
-        let mut open = Open::new(Instance::new(Epoch(0), SubjectId([1; 32]), false), UnixMillis(0).into());
+        let rules = Rules {
+            me: None,
+            signing: Signing::Never,
+            automatic: None,
+        };
+        let mut open = Open::new(
+            Instance::new(Epoch(0), SubjectId([1; 32]), false),
+            UnixMillis(0).into(),
+        );
         for (number, round) in [(0, 0), (1, 0), (1, 0), (2, 1), (3, 9)] {
             let (voter, round) = (VoterIndex(number), Round(round));
-            open.step(&voters, rules, Input::Vote { voter, round, phase: Phase::Prevote, ballot: None });
-            assert_eq!(open.digest_entry(&voters), open.machine.digest_entry(&voters));
+            open.step(
+                &voters,
+                rules,
+                Input::Vote {
+                    voter,
+                    round,
+                    phase: Phase::Prevote,
+                    ballot: None,
+                },
+            );
+            assert_eq!(
+                open.digest_entry(&voters),
+                open.machine.digest_entry(&voters)
+            );
         }
     }
 }

@@ -1,5 +1,6 @@
-//! The outbox: what must leave the node at least once, as rows written in the same batch as the decision that caused them
-//! (ARCHITECTURE, *Outbox*). The engine owns the write side of storage, so whoever delivers tells it what has left.
+//! The outbox: what must leave the node at least once, as rows written in the same batch as the
+//! decision that caused them (ARCHITECTURE, *Outbox*). The engine owns the write side of storage,
+//! so whoever delivers tells it what has left.
 
 use std::ops::Range;
 
@@ -15,8 +16,8 @@ use super::messages::Ticket;
 pub const ANCHOR: u8 = 1;
 /// Rows for telemetry.
 pub const TELEMETRY: u8 = 2;
-/// The one row for `advanced.webhook_on_consensus`: the log entries from its start on have yet to be told, those up to
-/// its end are under way.
+/// The one row for `advanced.webhook_on_consensus`: the log entries from its start on have yet to
+/// be told, those up to its end are under way.
 pub const HOOK: u8 = 3;
 /// The body that `advanced.webhook_on_consensus` is being sent, in parts.
 pub const HOOK_BODY: u8 = 4;
@@ -42,13 +43,30 @@ pub struct OutboxChange {
 impl OutboxChange {
     /// Refuses what would make one write too large.
     pub(super) fn check(&self) -> Result<(), EngineError> {
-        let largest = self.add.iter().map(|row| row.payload.len()).max().unwrap_or_default();
+        let largest = self
+            .add
+            .iter()
+            .map(|row| row.payload.len())
+            .max()
+            .unwrap_or_default();
         for (what, size, name, limit) in [
-            ("rows at once", self.add.len() + self.anchors.len(), "outbox_rows", OUTBOX_ROWS),
-            ("bytes in a row", largest, "outbox_row_bytes", OUTBOX_ROW_BYTES),
+            (
+                "rows at once",
+                self.add.len() + self.anchors.len(),
+                "outbox_rows",
+                OUTBOX_ROWS,
+            ),
+            (
+                "bytes in a row",
+                largest,
+                "outbox_row_bytes",
+                OUTBOX_ROW_BYTES,
+            ),
         ] {
             if size > limit {
-                return Err(EngineError::Refused(format!("{size} {what} exceed {name} = {limit}")));
+                return Err(EngineError::Refused(format!(
+                    "{size} {what} exceed {name} = {limit}"
+                )));
             }
         }
         Ok(())
@@ -57,7 +75,10 @@ impl OutboxChange {
 
 /// A row for these entries of the own certified log.
 pub fn row_for(kind: u8, entries: Range<u64>) -> OutboxRow {
-    OutboxRow { kind, payload: [entries.start.to_be_bytes(), entries.end.to_be_bytes()].concat() }
+    OutboxRow {
+        kind,
+        payload: [entries.start.to_be_bytes(), entries.end.to_be_bytes()].concat(),
+    }
 }
 
 /// The entries that a row made by [`row_for`] is for; `None` if it was not.
@@ -76,15 +97,22 @@ pub fn row_of(kind: u8, sequences: impl IntoIterator<Item = u64>) -> OutboxRow {
 /// The entries that a row made by [`row_of`] is for.
 pub fn sequences_of(row: &OutboxRow) -> Vec<u64> {
     let (sequences, _) = row.payload.as_chunks::<8>();
-    sequences.iter().map(|bytes| u64::from_be_bytes(*bytes)).collect()
+    sequences
+        .iter()
+        .map(|bytes| u64::from_be_bytes(*bytes))
+        .collect()
 }
 
-/// The oldest rows of a kind whose entries can be read, at most `limit`. A row is there a moment before the log shows the
-/// entries it was written with: it is left for the next look.
+/// The oldest rows of a kind whose entries can be read, at most `limit`. A row is there a moment
+/// before the log shows the entries it was written with: it is left for the next look.
 ///
 /// # Errors
 /// If storage fails.
-pub fn ready(store: &Store, kind: u8, limit: usize) -> Result<Vec<(OutboxKey, OutboxRow)>, StorageError> {
+pub fn ready(
+    store: &Store,
+    kind: u8,
+    limit: usize,
+) -> Result<Vec<(OutboxKey, OutboxRow)>, StorageError> {
     Ok(shown(store.outbox(kind, limit)?, store.log_head().size))
 }
 
@@ -96,9 +124,14 @@ fn shown(mut rows: Vec<(OutboxKey, OutboxRow)>, size: u64) -> Vec<(OutboxKey, Ou
     rows
 }
 
-/// The first `limit` entries that rows of a kind are for, and what changes when they are done: what is left of the row in
-/// which the limit lies is a row again. So a row over very many entries does not have to be done at once.
-pub fn portion(kind: u8, rows: &[(OutboxKey, OutboxRow)], limit: u64) -> (Vec<Range<u64>>, OutboxChange) {
+/// The first `limit` entries that rows of a kind are for, and what changes when they are done: what
+/// is left of the row in which the limit lies is a row again. So a row over very many entries does
+/// not have to be done at once.
+pub fn portion(
+    kind: u8,
+    rows: &[(OutboxKey, OutboxRow)],
+    limit: u64,
+) -> (Vec<Range<u64>>, OutboxChange) {
     let (mut parts, mut change, mut left) = (Vec::new(), OutboxChange::default(), limit);
     for (key, row) in rows {
         if left == 0 {
@@ -108,22 +141,39 @@ pub fn portion(kind: u8, rows: &[(OutboxKey, OutboxRow)], limit: u64) -> (Vec<Ra
         let until = entries.end.min(entries.start.saturating_add(left));
         left -= until - entries.start;
         change.done.push(*key);
-        change.add.extend((until < entries.end).then(|| row_for(kind, until..entries.end)));
+        change
+            .add
+            .extend((until < entries.end).then(|| row_for(kind, until..entries.end)));
         parts.push(entries.start..until);
     }
     (parts, change)
 }
 
-/// A long outage does not grow the outbox without bound: many rows made by [`row_for`] become one over all their
-/// entries. Empty ones, which stand for something else, become one of their own.
+/// A long outage does not grow the outbox without bound: many rows made by [`row_for`] become one
+/// over all their entries. Empty ones, which stand for something else, become one of their own.
 pub fn merged(kind: u8, rows: &[(OutboxKey, OutboxRow)]) -> OutboxChange {
-    let (empty, full): (Vec<_>, Vec<_>) = rows.iter().filter_map(|(_, row)| entries_of(row)).partition(Range::is_empty);
-    let from = full.iter().map(|entries| entries.start).min().unwrap_or_default();
-    let until = full.iter().map(|entries| entries.end).max().unwrap_or_default();
+    let (empty, full): (Vec<_>, Vec<_>) = rows
+        .iter()
+        .filter_map(|(_, row)| entries_of(row))
+        .partition(Range::is_empty);
+    let from = full
+        .iter()
+        .map(|entries| entries.start)
+        .min()
+        .unwrap_or_default();
+    let until = full
+        .iter()
+        .map(|entries| entries.end)
+        .max()
+        .unwrap_or_default();
     let mut add = Vec::new();
     add.extend((from < until).then(|| row_for(kind, from..until)));
     add.extend((!empty.is_empty()).then(|| row_for(kind, 0..0)));
-    OutboxChange { add, done: rows.iter().map(|(key, _)| *key).collect(), ..OutboxChange::default() }
+    OutboxChange {
+        add,
+        done: rows.iter().map(|(key, _)| *key).collect(),
+        ..OutboxChange::default()
+    }
 }
 
 impl Engine {
@@ -132,17 +182,24 @@ impl Engine {
         let count = tick.changes.certified.len() as u64;
         if count > 0 {
             let from = self.store.log_head().size;
-            let rows = self.settings.certified_outbox.iter().map(|kind| row_for(*kind, from..from + count));
+            let rows = self
+                .settings
+                .certified_outbox
+                .iter()
+                .map(|kind| row_for(*kind, from..from + count));
             tick.changes.outbox.extend(rows);
         }
     }
 
-    /// Writes records that changed since they were written, with a row of each kind that wants to know.
+    /// Writes records that changed since they were written, with a row of each kind that wants to
+    /// know.
     pub(super) fn rewrite_records(&self, tick: &mut Tick, records: Vec<(u64, ConsensusRecord)>) {
         if !records.is_empty() {
             let sequences = || records.iter().map(|(sequence, _)| *sequence);
             let kinds = self.settings.changed_outbox.iter();
-            tick.changes.outbox.extend(kinds.map(|kind| row_of(*kind, sequences())));
+            tick.changes
+                .outbox
+                .extend(kinds.map(|kind| row_of(*kind, sequences())));
         }
         tick.changes.records.extend(records);
     }
@@ -163,31 +220,83 @@ mod tests {
 
     #[test]
     fn a_portion_ends_at_the_limit_and_the_rest_is_a_row_again() {
-        let row = |counter, entries| (OutboxKey { kind: ANCHOR, counter }, row_for(ANCHOR, entries));
+        let row = |counter, entries| {
+            (
+                OutboxKey {
+                    kind: ANCHOR,
+                    counter,
+                },
+                row_for(ANCHOR, entries),
+            )
+        };
         let rows = [row(1, 3..5), row(2, 0..0), row(3, 5..1 << 40), row(4, 0..0)];
         let (parts, change) = portion(ANCHOR, &rows, 10);
         assert_eq!(parts, [3..5, 0..0, 5..13]);
-        assert_eq!(change.done.iter().map(|key| key.counter).collect::<Vec<_>>(), [1, 2, 3]);
+        assert_eq!(
+            change
+                .done
+                .iter()
+                .map(|key| key.counter)
+                .collect::<Vec<_>>(),
+            [1, 2, 3]
+        );
         assert_eq!(change.add, [row_for(ANCHOR, 13..1 << 40)]);
         let (parts, change) = portion(ANCHOR, &rows[..2], 10);
-        assert_eq!((parts.len(), change.done.len(), change.add.len()), (2, 2, 0));
+        assert_eq!(
+            (parts.len(), change.done.len(), change.add.len()),
+            (2, 2, 0)
+        );
     }
 
     #[test]
     fn many_rows_become_one_over_all_their_entries() {
-        let row = |counter, entries| (OutboxKey { kind: ANCHOR, counter }, row_for(ANCHOR, entries));
-        let change = merged(ANCHOR, &[row(1, 3..5), row(2, 0..0), row(3, 5..9), row(4, 0..0)]);
+        let row = |counter, entries| {
+            (
+                OutboxKey {
+                    kind: ANCHOR,
+                    counter,
+                },
+                row_for(ANCHOR, entries),
+            )
+        };
+        let change = merged(
+            ANCHOR,
+            &[row(1, 3..5), row(2, 0..0), row(3, 5..9), row(4, 0..0)],
+        );
         assert_eq!(change.add, [row_for(ANCHOR, 3..9), row_for(ANCHOR, 0..0)]);
-        assert_eq!(change.done.iter().map(|key| key.counter).collect::<Vec<_>>(), [1, 2, 3, 4]);
+        assert_eq!(
+            change
+                .done
+                .iter()
+                .map(|key| key.counter)
+                .collect::<Vec<_>>(),
+            [1, 2, 3, 4]
+        );
         assert_eq!(merged(ANCHOR, &[row(1, 0..0)]).add, [row_for(ANCHOR, 0..0)]);
     }
 
     #[test]
     fn a_row_whose_entries_are_not_shown_yet_waits_with_all_behind_it() {
-        let row = |counter, entries| (OutboxKey { kind: ANCHOR, counter }, row_for(ANCHOR, entries));
+        let row = |counter, entries| {
+            (
+                OutboxKey {
+                    kind: ANCHOR,
+                    counter,
+                },
+                row_for(ANCHOR, entries),
+            )
+        };
         let rows = [row(1, 0..0), row(2, 3..5), row(3, 5..6), row(4, 0..0)];
-        let counters = |size| shown(rows.to_vec(), size).iter().map(|(key, _)| key.counter).collect::<Vec<_>>();
-        assert_eq!((counters(6), counters(5), counters(4)), (vec![1, 2, 3, 4], vec![1, 2], vec![1]));
+        let counters = |size| {
+            shown(rows.to_vec(), size)
+                .iter()
+                .map(|(key, _)| key.counter)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            (counters(6), counters(5), counters(4)),
+            (vec![1, 2, 3, 4], vec![1, 2], vec![1])
+        );
     }
 
     #[test]
@@ -195,7 +304,13 @@ mod tests {
         let row = row_for(ANCHOR, 7..1 << 40);
         assert_eq!((row.kind, entries_of(&row)), (ANCHOR, Some(7..1 << 40)));
         for payload in [vec![], vec![0; 15], vec![0; 17]] {
-            assert_eq!(entries_of(&OutboxRow { kind: ANCHOR, payload }), None);
+            assert_eq!(
+                entries_of(&OutboxRow {
+                    kind: ANCHOR,
+                    payload
+                }),
+                None
+            );
         }
     }
 }

@@ -1,10 +1,11 @@
-//! The node's own registry file as far as voting asks it (SPEC §7 rule 1, *Own registry*): what it says of undecided
-//! subjects, and up to where it has been read.
+//! The node's own registry file as far as voting asks it (SPEC §7 rule 1, *Own registry*): what it
+//! says of undecided subjects, and up to where it has been read.
 //!
-//! A reader hands over its lines and the engine never waits for it: it asks for a *look* by a number, and the reader says
-//! which look is done: the file has been read up to the size that it had when that look began, which was after whatever
-//! the look was asked for. Until then this node endorses nothing that its file might contradict. The lines themselves are
-//! rows on disk, so that memory does not grow with the file.
+//! A reader hands over its lines and the engine never waits for it: it asks for a *look* by a
+//! number, and the reader says which look is done: the file has been read up to the size that it
+//! had when that look began, which was after whatever the look was asked for. Until then this node
+//! endorses nothing that its file might contradict. The lines themselves are rows on disk, so that
+//! memory does not grow with the file.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -31,7 +32,8 @@ const ANNOUNCE_AGAIN: Duration = Duration::from_secs(1);
 pub struct OwnLine {
     /// The event that stands there.
     pub event: Event,
-    /// Whether this node announces it without being asked (`federation.auto_consensus` and the event filters).
+    /// Whether this node announces it without being asked (`federation.auto_consensus` and the
+    /// event filters).
     pub announce: bool,
 }
 
@@ -114,7 +116,8 @@ impl Default for OwnRegistry {
 }
 
 impl OwnRegistry {
-    /// Whether the file has been read to its end since the start, or cannot be: nothing is signed before.
+    /// Whether the file has been read to its end since the start, or cannot be: nothing is signed
+    /// before.
     pub(super) fn has_begun(&self) -> bool {
         self.reading != Reading::First
     }
@@ -142,7 +145,11 @@ impl OwnRegistry {
         if let Some(fresh) = self.fresh.get(subject) {
             return Ok(fresh.clone());
         }
-        if self.rows == 0 { Ok(None) } else { store.own_line(subject) }
+        if self.rows == 0 {
+            Ok(None)
+        } else {
+            store.own_line(subject)
+        }
     }
 
     /// What stands in this tick's rows is on disk from now on.
@@ -152,7 +159,8 @@ impl OwnRegistry {
 }
 
 impl Engine {
-    /// Asks for a look at the file that begins after everything that has been taken so far; its number.
+    /// Asks for a look at the file that begins after everything that has been taken so far; its
+    /// number.
     pub(super) fn ask_for_look(&mut self, tick: &mut Tick) -> u64 {
         if tick.effects.look.is_none() {
             self.registry.asked += 1;
@@ -170,7 +178,9 @@ impl Engine {
     /// What the reader of the file tells.
     pub(super) fn take_registry(&mut self, tick: &mut Tick, news: RegistryNews) {
         match news {
-            RegistryNews::Lines(lines) => lines.into_iter().for_each(|line| self.take_line(tick, line)),
+            RegistryNews::Lines(lines) => lines
+                .into_iter()
+                .for_each(|line| self.take_line(tick, line)),
             RegistryNews::Read { look } => self.note_read(tick, look),
             RegistryNews::Anew { what } => self.read_anew(tick, what),
             RegistryNews::Unreadable { reason } => self.note_unreadable(tick, &reason),
@@ -201,9 +211,13 @@ impl Engine {
         }
     }
 
-    /// Of a file that was replaced, rotated or merged nothing that was read holds. What was announced stays announced.
+    /// Of a file that was replaced, rotated or merged nothing that was read holds. What was
+    /// announced stays announced.
     fn read_anew(&mut self, tick: &mut Tick, what: String) {
-        tracing::warn!(what, "the registry file has changed where it had been read: it is read from its beginning");
+        tracing::warn!(
+            what,
+            "the registry file has changed where it had been read: it is read from its beginning"
+        );
         let reason = format!("its registry file is read again from its beginning: {what}");
         tick.effects.events.push(NodeEvent::Drift { what });
         self.registry.reading = Reading::Again(reason);
@@ -220,7 +234,8 @@ impl Engine {
 
     fn note_unreadable(&mut self, tick: &mut Tick, reason: &str) {
         let was_first = self.registry.reading == Reading::First;
-        self.registry.reading = Reading::Unreadable(format!("its registry file cannot be read: {reason}"));
+        self.registry.reading =
+            Reading::Unreadable(format!("its registry file cannot be read: {reason}"));
         if was_first {
             self.go_on_starting(tick);
         }
@@ -256,8 +271,18 @@ impl Engine {
         }
         self.registry.rows += 1;
         if announce && self.may_announce_at_once(tick) {
-            self.put_line(tick, subject, Some(OwnLineRow { event: event.clone(), order: None }));
-            if !matches!(self.accept(tick, event.clone()), EmitOutcome::Refused { retry: true, .. }) {
+            self.put_line(
+                tick,
+                subject,
+                Some(OwnLineRow {
+                    event: event.clone(),
+                    order: None,
+                }),
+            );
+            if !matches!(
+                self.accept(tick, event.clone()),
+                EmitOutcome::Refused { retry: true, .. }
+            ) {
                 return;
             }
         }
@@ -275,7 +300,9 @@ impl Engine {
 
     /// Whether a line that was just read is announced with this tick: no earlier one waits.
     fn may_announce_at_once(&self, tick: &Tick) -> bool {
-        self.registry.to_announce == 0 && tick.own_events.len() < ANNOUNCED_LINES && self.may_announce()
+        self.registry.to_announce == 0
+            && tick.own_events.len() < ANNOUNCED_LINES
+            && self.may_announce()
     }
 
     fn put_line(&mut self, tick: &mut Tick, subject: SubjectId, row: Option<OwnLineRow>) {
@@ -283,13 +310,21 @@ impl Engine {
         self.registry.fresh.insert(subject, row);
     }
 
-    /// The event that this node's own registry has for a subject, or that it accepted: announced, waiting to be, or
-    /// read in the file. What was accepted first counts.
+    /// The event that this node's own registry has for a subject, or that it accepted: announced,
+    /// waiting to be, or read in the file. What was accepted first counts.
     pub(super) fn own_event(&self, subject: &SubjectId) -> Option<Event> {
-        if let Some(own) = self.open.get(subject).and_then(|open| open.machine.candidates().find(|c| c.own)) {
+        if let Some(own) = self
+            .open
+            .get(subject)
+            .and_then(|open| open.machine.candidates().find(|c| c.own))
+        {
             return Some(own.event.clone());
         }
-        if let Some(event) = self.accepted.get(subject).or_else(|| self.offers.kept(subject)) {
+        if let Some(event) = self
+            .accepted
+            .get(subject)
+            .or_else(|| self.offers.kept(subject))
+        {
             return Some(event.clone());
         }
         match self.registry.line(&self.store, subject) {
@@ -301,21 +336,33 @@ impl Engine {
         }
     }
 
-    /// Makes what the own registry says of an open subject a candidate, before anything of others is endorsed. A line
-    /// that is to be announced is announced now.
+    /// Makes what the own registry says of an open subject a candidate, before anything of others
+    /// is endorsed. A line that is to be announced is announced now.
     pub(super) fn adopt_own(&mut self, tick: &mut Tick, subject: SubjectId) {
-        let is_known =
-            |open: &Open| open.machine.decided().is_some() || open.machine.candidates().any(|candidate| candidate.own);
+        let is_known = |open: &Open| {
+            open.machine.decided().is_some()
+                || open.machine.candidates().any(|candidate| candidate.own)
+        };
         if self.open.get(&subject).is_none_or(is_known) {
             return;
         }
-        let Some(event) = self.own_event(&subject) else { return };
+        let Some(event) = self.own_event(&subject) else {
+            return;
+        };
         let choice = event.choice();
         let prompt = is_near(tick.now, &event);
-        let candidate =
-            Candidate { choice, event: event.clone(), announced_by: None, prompt, own: true, endorsed: false };
+        let candidate = Candidate {
+            choice,
+            event: event.clone(),
+            announced_by: None,
+            prompt,
+            own: true,
+            endorsed: false,
+        };
         let named = self.policies.subject_of(&event);
-        let Some(open) = self.open.get_mut(&subject) else { return };
+        let Some(open) = self.open.get_mut(&subject) else {
+            return;
+        };
         open.subject.get_or_insert(named);
         open.machine.hold_prevote(false); // what the file has is known
         self.wants.arrived(&choice.content_digest);
@@ -329,7 +376,10 @@ impl Engine {
         if !self.has_lines_to_announce(tick.steady) {
             return;
         }
-        let page = match self.store.own_order(self.registry.announced_until, ANNOUNCED_LINES) {
+        let page = match self
+            .store
+            .own_order(self.registry.announced_until, ANNOUNCED_LINES)
+        {
             Ok(page) => page,
             Err(error) => {
                 tracing::error!(%error, "cannot read the order of the registry file's lines");
@@ -366,8 +416,8 @@ impl Engine {
         is_later.then_some(self.registry.announce_at)
     }
 
-    /// Announces the event of one line, unless the subject is decided or this node stands for an event of it already.
-    /// False if it has to wait.
+    /// Announces the event of one line, unless the subject is decided or this node stands for an
+    /// event of it already. False if it has to wait.
     fn announce_line(&mut self, tick: &mut Tick, subject: &SubjectId) -> bool {
         let event = match self.registry.line(&self.store, subject) {
             Ok(Some(row)) => row.event,
@@ -375,22 +425,39 @@ impl Engine {
         };
         let words = format!("{} {}", event.event, event.version);
         match self.accept(tick, event) {
-            EmitOutcome::Refused { reason, retry: true } => {
-                tracing::debug!(event = words, reason, "announcing the registry file's lines waits");
+            EmitOutcome::Refused {
+                reason,
+                retry: true,
+            } => {
+                tracing::debug!(
+                    event = words,
+                    reason,
+                    "announcing the registry file's lines waits"
+                );
                 false
             }
-            EmitOutcome::Refused { reason, retry: false } => {
-                tracing::warn!(event = words, reason, "a line of the registry file is not announced");
+            EmitOutcome::Refused {
+                reason,
+                retry: false,
+            } => {
+                tracing::warn!(
+                    event = words,
+                    reason,
+                    "a line of the registry file is not announced"
+                );
                 true
             }
             _ => true,
         }
     }
 
-    /// A candidate of others has arrived: it is endorsed only once the file has been read after that.
+    /// A candidate of others has arrived: it is endorsed only once the file has been read after
+    /// that.
     pub(super) fn look_before_endorsing(&mut self, tick: &mut Tick, subject: SubjectId) {
         let look = self.ask_for_look(tick);
-        let Some(open) = self.open.get_mut(&subject) else { return };
+        let Some(open) = self.open.get_mut(&subject) else {
+            return;
+        };
         open.look = look;
         open.machine.hold_prevote(true);
         if !std::mem::replace(&mut open.awaits_look, true) {
@@ -403,7 +470,10 @@ impl Engine {
         if let Ok(Some(row)) = self.registry.line(&self.store, &subject) {
             self.registry.rows = self.registry.rows.saturating_sub(1);
             self.put_line(tick, subject, None);
-            if let Some(order) = row.order.filter(|order| *order >= self.registry.announced_until) {
+            if let Some(order) = row
+                .order
+                .filter(|order| *order >= self.registry.announced_until)
+            {
                 self.registry.to_announce = self.registry.to_announce.saturating_sub(1);
                 tick.changes.own_order.push((order, None));
             }
@@ -414,13 +484,16 @@ impl Engine {
         }
     }
 
-    /// Compares an event of the own registry with the certificate of its subject. If this node has prevoted nothing for it
-    /// yet and the others still count, it says what it observed; else, if they contradict each other, it is a divergence.
+    /// Compares an event of the own registry with the certificate of its subject. If this node has
+    /// prevoted nothing for it yet and the others still count, it says what it observed; else, if
+    /// they contradict each other, it is a divergence.
     pub(super) fn compare_line(&mut self, tick: &mut Tick, subject: SubjectId, own: &Event) {
         if self.observe_late(subject, own) {
             return;
         }
-        let Some((sequence, certified)) = self.decision_of(&subject) else { return };
+        let Some((sequence, certified)) = self.decision_of(&subject) else {
+            return;
+        };
         let choice = own.choice();
         if certified == choice || self.is_told(&subject, sequence, choice) {
             return;
@@ -433,10 +506,18 @@ impl Engine {
 
     /// Whether this node's record says already that it observed this.
     fn is_told(&self, subject: &SubjectId, sequence: Option<u64>, choice: Choice) -> bool {
-        let own = |record: &ssid_protocol::record::ConsensusRecord| record.node_hashes.get(&self.me) == Some(&choice);
+        let own = |record: &ssid_protocol::record::ConsensusRecord| {
+            record.node_hashes.get(&self.me) == Some(&choice)
+        };
         match (self.closing.get(subject), sequence) {
             (Some(decided), _) => own(&decided.record),
-            (None, Some(sequence)) => self.store.record(sequence).ok().flatten().as_ref().is_some_and(own),
+            (None, Some(sequence)) => self
+                .store
+                .record(sequence)
+                .ok()
+                .flatten()
+                .as_ref()
+                .is_some_and(own),
             (None, None) => false,
         }
     }
@@ -449,7 +530,10 @@ impl Engine {
         certified: Choice,
         own: &Event,
     ) {
-        let is_pending = tick.divergent.iter().any(|(pending, _)| *pending == subject);
+        let is_pending = tick
+            .divergent
+            .iter()
+            .any(|(pending, _)| *pending == subject);
         if is_pending || !matches!(self.store.divergence(&subject), Ok(None)) {
             return;
         }
@@ -459,7 +543,10 @@ impl Engine {
             "the registry file contradicts a decision; see: ssid conflicts list"
         );
         self.registry.divergences += 1;
-        let found_later = Some(FoundLater { choice, at: tick.now });
+        let found_later = Some(FoundLater {
+            choice,
+            at: tick.now,
+        });
         if let Some(decided) = self.closing.get_mut(&subject) {
             decided.record.found_later = found_later;
             self.closing.mark_changed(tick.steady, subject);
@@ -469,8 +556,12 @@ impl Engine {
             record.found_later = found_later;
             self.rewrite_records(tick, vec![(sequence, record)]);
         }
-        let row =
-            DivergenceRow { sequence: sequence.unwrap_or_default(), certified, own: own.clone(), found_at: tick.now };
+        let row = DivergenceRow {
+            sequence: sequence.unwrap_or_default(),
+            certified,
+            own: own.clone(),
+            found_at: tick.now,
+        };
         tick.divergent.push((subject, row));
         tick.effects.events.push(NodeEvent::Divergence {
             subject_id: subject,
@@ -485,7 +576,11 @@ impl Engine {
     /// Divergences whose decision has its place in the log, for the write that follows.
     pub(super) fn queue_divergences(&mut self, tick: &mut Tick, first_sequence: u64) {
         for (subject, mut row) in std::mem::take(&mut tick.divergent) {
-            let certified = tick.changes.certified.iter().position(|one| one.record.subject_id == subject);
+            let certified = tick
+                .changes
+                .certified
+                .iter()
+                .position(|one| one.record.subject_id == subject);
             if let Some(place) = certified {
                 row.sequence = first_sequence + place as u64;
             } else if let Some((sequence, _)) = self.certified_choice(&subject) {
@@ -500,7 +595,8 @@ impl Engine {
         if let Some(decided) = self.closing.get(subject) {
             return Some((decided.sequence, decided.record.choice));
         }
-        self.certified_choice(subject).map(|(sequence, choice)| (Some(sequence), choice))
+        self.certified_choice(subject)
+            .map(|(sequence, choice)| (Some(sequence), choice))
     }
 
     fn certified_event(&self, subject: &SubjectId, certified: &Choice) -> Option<Event> {

@@ -1,4 +1,5 @@
-//! Heartbeats in and out: who is there, what they hold, how far their clocks are from this one (SPEC §10).
+//! Heartbeats in and out: who is there, what they hold, how far their clocks are from this one
+//! (SPEC §10).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -19,7 +20,8 @@ use super::settings::{CLOCK_TOLERANCE, HEARTBEAT_AT_LEAST, HEARTBEAT_EVERY};
 
 /// A heartbeat older than this says nothing about a clock.
 const CLOCK_SAMPLE_AGE: Duration = Duration::from_mins(1);
-/// A heartbeat that says something new about this node's state comes so long after the one before, at the earliest.
+/// A heartbeat that says something new about this node's state comes so long after the one before,
+/// at the earliest.
 const STATE_AFTER: Duration = Duration::from_millis(1100);
 /// A heartbeat asked for is made anew if the last is older than this.
 const FRESH: Duration = Duration::from_secs(1);
@@ -31,7 +33,8 @@ const CLOCK_SET: Duration = Duration::from_mins(1);
 pub struct PeerState {
     /// What goes to disk.
     pub row: PeerRow,
-    /// Its clock minus this one, in milliseconds, when its latest heartbeat came; network delay included.
+    /// Its clock minus this one, in milliseconds, when its latest heartbeat came; network delay
+    /// included.
     pub clock_offset_ms: Option<i64>,
     /// When its latest heartbeat came, and what its clock showed when it made that.
     pub(crate) heard: Option<(Steady, UnixMillis)>,
@@ -44,11 +47,16 @@ pub struct PeerState {
 }
 
 impl PeerState {
-    /// Whether a heartbeat of this number is newer than what was seen. One numbered far ahead of this node's clock, as by
-    /// a node whose clock was wrong for a while, raises no mark on disk, and none for numbers that are near.
+    /// Whether a heartbeat of this number is newer than what was seen. One numbered far ahead of
+    /// this node's clock, as by a node whose clock was wrong for a while, raises no mark on disk,
+    /// and none for numbers that are near.
     fn is_news(&mut self, now: UnixMillis, sequence: u64) -> bool {
         let is_near = sequence <= now.after(CLOCK_TOLERANCE).0;
-        let mark = if is_near { &mut self.row.last_sequence } else { &mut self.far_sequence };
+        let mark = if is_near {
+            &mut self.row.last_sequence
+        } else {
+            &mut self.far_sequence
+        };
         let is_news = sequence > *mark;
         *mark = sequence.max(*mark);
         is_news
@@ -65,10 +73,14 @@ pub(super) struct Peers {
 }
 
 impl Peers {
-    /// The median of the peers' clocks minus this one, in milliseconds, over recent heartbeats of connected peers. What
-    /// their clocks show now follows from how long ago those came: a wall clock that was just set is seen at once.
+    /// The median of the peers' clocks minus this one, in milliseconds, over recent heartbeats of
+    /// connected peers. What their clocks show now follows from how long ago those came: a wall
+    /// clock that was just set is seen at once.
     pub(super) fn clock_offset(&self, now: Now) -> Option<i64> {
-        let connected = self.states.iter().filter(|(node, _)| self.connected.contains(node));
+        let connected = self
+            .states
+            .iter()
+            .filter(|(node, _)| self.connected.contains(node));
         let heard = connected.filter_map(|(_, state)| state.heard);
         let recent = heard.filter(|(at, _)| now.steady.since(*at) < CLOCK_SAMPLE_AGE);
         let offset = |(at, sent_at): (Steady, UnixMillis)| {
@@ -123,7 +135,8 @@ impl Engine {
         if heartbeat.check().is_err() {
             return Worth::Invalid;
         }
-        // before its sequence is looked at: who shows different heads to different peers may number them alike
+        // before its sequence is looked at: who shows different heads to different peers may number
+        // them alike
         self.compare_heads(tick, batch, heartbeat);
         if node == self.me {
             return Worth::Nothing;
@@ -134,8 +147,11 @@ impl Engine {
         }
         state.row.last_seen = tick.now;
         state.heard = Some((tick.steady, heartbeat.sent_at));
-        state.clock_offset_ms = i64::try_from(i128::from(heartbeat.sent_at.0) - i128::from(tick.now.0)).ok();
-        tick.effects.addresses.push((node, heartbeat.addresses.clone()));
+        state.clock_offset_ms =
+            i64::try_from(i128::from(heartbeat.sent_at.0) - i128::from(tick.now.0)).ok();
+        tick.effects
+            .addresses
+            .push((node, heartbeat.addresses.clone()));
         state.heartbeat = Some(batch.clone());
         state.row.last_heartbeat = Some(heartbeat.clone());
         tick.changes.peers.push((node, state.row.clone()));
@@ -157,7 +173,8 @@ impl Engine {
         }
     }
 
-    /// A heartbeat that came by gossip: one a second of each member is taken and passed on, however many it signs.
+    /// A heartbeat that came by gossip: one a second of each member is taken and passed on, however
+    /// many it signs.
     pub(super) fn take_gossiped_heartbeat(
         &mut self,
         tick: &mut Tick,
@@ -167,19 +184,26 @@ impl Engine {
     ) -> Worth {
         let state = self.peers.states.get_mut(&batch.signer());
         let is_soon = |at: Steady| tick.steady.since(at) < HEARTBEAT_AT_LEAST;
-        if heartbeat.check().is_ok() && state.is_some_and(|state| state.gossiped.is_some_and(is_soon)) {
+        if heartbeat.check().is_ok()
+            && state.is_some_and(|state| state.gossiped.is_some_and(is_soon))
+        {
             self.compare_heads(tick, batch, heartbeat);
             return Worth::Nothing;
         }
         let worth = self.take_heartbeat(tick, batch, heartbeat, from);
-        if let Some(state) = self.peers.states.get_mut(&batch.signer()).filter(|_| worth == Worth::New) {
+        if let Some(state) = self
+            .peers
+            .states
+            .get_mut(&batch.signer())
+            .filter(|_| worth == Worth::New)
+        {
             state.gossiped = Some(tick.steady);
         }
         worth
     }
 
-    /// Gives the heartbeat that is due its number, which goes to disk with this tick: after a restart, and whatever the
-    /// clock shows then, numbers go on from there.
+    /// Gives the heartbeat that is due its number, which goes to disk with this tick: after a
+    /// restart, and whatever the clock shows then, numbers go on from there.
     pub(super) fn number_heartbeat(&mut self, tick: &mut Tick) {
         let state = (self.can_sign_kind(), self.registry.divergences);
         if state != self.told_state {
@@ -187,7 +211,10 @@ impl Engine {
             self.tell_state_soon(tick.steady);
         }
         // the first one tells the outcome of the start, if that does not take long
-        if self.told_at.is_none() && self.next_heartbeat == Steady(0) && state.0 == CanSign::Starting {
+        if self.told_at.is_none()
+            && self.next_heartbeat == Steady(0)
+            && state.0 == CanSign::Starting
+        {
             self.next_heartbeat = tick.steady.after(STATE_AFTER);
         }
         if self.next_heartbeat <= tick.steady {
@@ -197,11 +224,15 @@ impl Engine {
 
     fn next_sequence(&mut self, tick: &mut Tick) {
         self.last_sequence = tick.now.0.max(self.last_sequence + 1);
-        let row = PeerRow { last_sequence: self.last_sequence, ..PeerRow::default() };
+        let row = PeerRow {
+            last_sequence: self.last_sequence,
+            ..PeerRow::default()
+        };
         tick.changes.peers.push((self.me, row));
     }
 
-    /// An own heartbeat that somebody holds: this node may have forgotten how far it had numbered them.
+    /// An own heartbeat that somebody holds: this node may have forgotten how far it had numbered
+    /// them.
     pub(super) fn go_on_from(&mut self, own: &VerifiedBatch) {
         if let Statements::Heartbeat(heartbeat) = own.statements()
             && own.signer() == self.me
@@ -210,7 +241,8 @@ impl Engine {
         }
     }
 
-    /// Sends a heartbeat when it is due. Called after the tick is on disk: the log head it names is, and its number.
+    /// Sends a heartbeat when it is due. Called after the tick is on disk: the log head it names
+    /// is, and its number.
     pub(super) fn beat(&mut self, tick: &mut Tick) {
         if self.next_heartbeat > tick.steady {
             return;
@@ -249,8 +281,12 @@ impl Engine {
             divergences: self.registry.divergences,
             more: More::default(),
         };
-        let batch =
-            VerifiedBatch::sign(&self.key, &self.federation, Statements::Heartbeat(Box::new(heartbeat))).ok()?;
+        let batch = VerifiedBatch::sign(
+            &self.key,
+            &self.federation,
+            Statements::Heartbeat(Box::new(heartbeat)),
+        )
+        .ok()?;
         let batch = Arc::new(batch);
         self.heartbeat = Some(batch.clone());
         Some(batch)
@@ -281,9 +317,14 @@ impl Engine {
             (CanSign::NoRegistry, _) => self.registry.trouble().unwrap_or_default().to_owned(),
             (CanSign::Starting, None) => "it reads its registry file".to_owned(),
             (CanSign::Starting, Some(hearing)) => {
-                let others = self.voters.len().saturating_sub(usize::from(self.rules.me.is_some()));
+                let others = self
+                    .voters
+                    .len()
+                    .saturating_sub(usize::from(self.rules.me.is_some()));
                 let heard = hearing.heard.len();
-                format!("it asks what it signed before its start: {heard} of {others} other voters have answered")
+                format!(
+                    "it asks what it signed before its start: {heard} of {others} other voters have answered"
+                )
             }
         };
         let end = reason.floor_char_boundary(limits::HEARTBEAT_TEXT_BYTES);
@@ -293,29 +334,42 @@ impl Engine {
 
     /// Others learn soon what has changed: the next heartbeat does not wait for its turn.
     pub(super) fn tell_state_soon(&mut self, now: Steady) {
-        let soon = self.told_at.map_or(now, |told| told.after(STATE_AFTER).max(now));
+        let soon = self
+            .told_at
+            .map_or(now, |told| told.after(STATE_AFTER).max(now));
         self.next_heartbeat = self.next_heartbeat.min(soon);
     }
 
     /// `H` over the open instances in order of subject id.
     pub(super) fn open_digest(&self) -> Sha256Hash {
-        let entries: Vec<&[u8]> = self.open.values().map(|open| open.digest_entry(&self.voters)).collect();
+        let entries: Vec<&[u8]> = self
+            .open
+            .values()
+            .map(|open| open.digest_entry(&self.voters))
+            .collect();
         Sha256Hash::of(&entries)
     }
 
     /// Answers with a heartbeat that is at most a second old and names the log as it is.
     pub(super) fn answer_status(&mut self, tick: &mut Tick, ticket: Ticket) {
-        let is_current = self.heartbeat.as_ref().is_some_and(|batch| match batch.statements() {
-            Statements::Heartbeat(last) => {
-                last.log_size == self.head_to_sign().size && last.open_count == self.open.len() as u64
-            }
-            _ => false,
-        });
+        let is_current = self
+            .heartbeat
+            .as_ref()
+            .is_some_and(|batch| match batch.statements() {
+                Statements::Heartbeat(last) => {
+                    last.log_size == self.head_to_sign().size
+                        && last.open_count == self.open.len() as u64
+                }
+                _ => false,
+            });
         if !is_current || tick.steady.since(self.heartbeat_made) > FRESH {
             self.next_sequence(tick);
             self.make_heartbeat(tick.now());
         }
-        let batch = self.heartbeat.as_ref().map(|batch| Box::new(batch.batch().clone()));
+        let batch = self
+            .heartbeat
+            .as_ref()
+            .map(|batch| Box::new(batch.batch().clone()));
         tick.effects.answers.push((ticket, Answer::Status(batch)));
     }
 }

@@ -1,10 +1,11 @@
-//! How a node proves what others said: by the whole batch that it came in, or alone once the rest of that batch is of
-//! no use.
+//! How a node proves what others said: by the whole batch that it came in, or alone once the rest
+//! of that batch is of no use.
 //!
-//! A batch kept for one of its 4096 statements takes half a megabyte; a member that sends many of those, or whose
-//! batches are decided but for one subject in conflict, would fill the memory. So whole batches are counted by signer,
-//! and past [`limits::WHOLE_BATCH_BYTES`] what is left of the hollow ones is kept alone: nothing is dropped, and every
-//! statement in use takes less than a kilobyte.
+//! A batch kept for one of its 4096 statements takes half a megabyte; a member that sends many of
+//! those, or whose batches are decided but for one subject in conflict, would fill the memory. So
+//! whole batches are counted by signer, and past [`limits::WHOLE_BATCH_BYTES`] what is left of the
+//! hollow ones is kept alone: nothing is dropped, and every statement in use takes less than a
+//! kilobyte.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Weak};
@@ -18,7 +19,8 @@ use ssid_storage::{BatchRef, JournalRecord, ProofRef};
 use super::core::Engine;
 use super::open::Held;
 
-/// A batch of which less than one in so many statements is in use is hollow: proofs of those take less.
+/// A batch of which less than one in so many statements is in use is hollow: proofs of those take
+/// less.
 pub(super) const HOLLOW: usize = 4;
 /// Batches of one signer noted before those that are gone are looked for.
 const NOTED: usize = 256;
@@ -66,21 +68,28 @@ impl Proof {
 
     /// A statement with this proof.
     pub(super) fn of(&self, statement: Statement) -> Option<Signed> {
-        Some(Signed { statement, proof: self.proof()? })
+        Some(Signed {
+            statement,
+            proof: self.proof()?,
+        })
     }
 
     pub(super) fn reference(&self) -> ProofRef {
         match self {
-            Self::Batch(batch, index) => {
-                ProofRef::Batch(BatchRef { signer: batch.signer(), root: batch.root(), index: *index })
-            }
+            Self::Batch(batch, index) => ProofRef::Batch(BatchRef {
+                signer: batch.signer(),
+                root: batch.root(),
+                index: *index,
+            }),
             Self::Alone(proof) => ProofRef::Alone((**proof).clone()),
         }
     }
 
     /// Lets go of its batch if that is one of these.
     pub(super) fn leave(&mut self, batches: &HashSet<(NodeId, MerkleHash)>) {
-        let left = self.batch().filter(|batch| batches.contains(&(batch.signer(), batch.root())));
+        let left = self
+            .batch()
+            .filter(|batch| batches.contains(&(batch.signer(), batch.root())));
         if let Some(proof) = left.and_then(|_| self.proof()) {
             *self = Self::alone(proof);
         }
@@ -106,7 +115,8 @@ struct Noted {
 
 impl Noted {
     fn is_full(&self) -> bool {
-        self.batches.len() >= self.full_at.0.max(NOTED) || self.bytes > self.full_at.1.max(limits::WHOLE_BATCH_BYTES)
+        self.batches.len() >= self.full_at.0.max(NOTED)
+            || self.bytes > self.full_at.1.max(limits::WHOLE_BATCH_BYTES)
     }
 
     /// Forgets batches that are gone. What is left may double before it is looked through again.
@@ -120,7 +130,8 @@ impl Noted {
     fn hollow(&self) -> HashSet<(NodeId, MerkleHash)> {
         let alive = self.batches.iter().filter_map(|(batch, _)| batch.upgrade());
         // looking at it holds it once more
-        let hollow = alive.filter(|batch| batch.statements().len() > HOLLOW * (Arc::strong_count(batch) - 1));
+        let hollow = alive
+            .filter(|batch| batch.statements().len() > HOLLOW * (Arc::strong_count(batch) - 1));
         hollow.map(|batch| (batch.signer(), batch.root())).collect()
     }
 }
@@ -153,19 +164,30 @@ impl WholeBatches {
 }
 
 impl Engine {
-    /// Notes a batch that something was kept of. If its signer's take too much memory, what is left of the hollow ones
-    /// is kept alone.
+    /// Notes a batch that something was kept of. If its signer's take too much memory, what is left
+    /// of the hollow ones is kept alone.
     pub(super) fn note_kept(&mut self, batch: &Arc<VerifiedBatch>) {
         if batch.signer() == self.me || !self.whole.add(batch) {
             return;
         }
         let signer = batch.signer();
-        let Some(hollow) = self.whole.0.get(&signer).map(Noted::hollow).filter(|hollow| !hollow.is_empty()) else {
+        let Some(hollow) = self
+            .whole
+            .0
+            .get(&signer)
+            .map(Noted::hollow)
+            .filter(|hollow| !hollow.is_empty())
+        else {
             return;
         };
         tracing::debug!(%signer, batches = hollow.len(), "hollow batches: what is left of them is kept alone");
-        let open = self.open.values_mut().flat_map(super::open::Open::proofs_mut);
-        let proofs = open.chain(self.closing.proofs_mut()).chain(self.waiting.proofs_mut());
+        let open = self
+            .open
+            .values_mut()
+            .flat_map(super::open::Open::proofs_mut);
+        let proofs = open
+            .chain(self.closing.proofs_mut())
+            .chain(self.waiting.proofs_mut());
         proofs.for_each(|proof| proof.leave(&hollow));
         if let Some(noted) = self.whole.0.get_mut(&signer) {
             noted.look_through();
@@ -173,14 +195,19 @@ impl Engine {
     }
 }
 
-/// The record that keeps another's prevote beside the own vote that it justifies; none if its batch is in the journal.
+/// The record that keeps another's prevote beside the own vote that it justifies; none if its batch
+/// is in the journal.
 pub(super) fn support(
     journaled: &mut HashSet<(NodeId, MerkleHash)>,
     prevote: &Held,
     epoch: Epoch,
     subject: SubjectId,
 ) -> Option<JournalRecord> {
-    if prevote.proof.batch().is_some_and(|batch| journaled.contains(&(batch.signer(), batch.root()))) {
+    if prevote
+        .proof
+        .batch()
+        .is_some_and(|batch| journaled.contains(&(batch.signer(), batch.root())))
+    {
         return None;
     }
     match prevote.proof.full_batch() {
@@ -188,6 +215,8 @@ pub(super) fn support(
             journaled.insert((batch.signer(), batch.root()));
             Some(JournalRecord::Support(batch.batch().clone()))
         }
-        None => Some(JournalRecord::SupportAlone(Box::new(prevote.signed(epoch, subject)?))),
+        None => Some(JournalRecord::SupportAlone(Box::new(
+            prevote.signed(epoch, subject)?,
+        ))),
     }
 }

@@ -1,7 +1,8 @@
-//! Runs the engine: one loop that owns it, drains what has arrived, ticks, and carries out what the tick gave.
+//! Runs the engine: one loop that owns it, drains what has arrived, ticks, and carries out what the
+//! tick gave.
 //!
-//! Everything that can wait is bounded: commands and local inputs by their channels, network events by the network's,
-//! and what one tick takes by [`TICK_INPUTS`] and [`TICK_STATEMENTS`].
+//! Everything that can wait is bounded: commands and local inputs by their channels, network events
+//! by the network's, and what one tick takes by [`TICK_INPUTS`] and [`TICK_STATEMENTS`].
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -20,7 +21,9 @@ use super::checking::Checker;
 use super::clock::{Now, Steady};
 use super::core::Engine;
 use super::evidence::evidence_answer;
-use super::handle::{COMMANDS, Command, EmitOutcome, EngineHandle, EngineStatus, NODE_EVENTS, NodeEvent};
+use super::handle::{
+    COMMANDS, Command, EmitOutcome, EngineHandle, EngineStatus, NODE_EVENTS, NodeEvent,
+};
 use super::messages::{CheckedAnswer, Effects, Inbound, Ticket, Worth};
 use super::operator::{Operated, OperatorRefusal};
 use super::own_registry::RegistryNews;
@@ -80,7 +83,11 @@ pub fn start(engine: Engine, first: Effects, surroundings: Surroundings) -> Runn
     let (looks_sender, looks) = watch::channel(0);
     let (failed_sender, failed) = watch::channel(None);
     let running = Running {
-        handle: EngineHandle { commands, events: events.clone(), status },
+        handle: EngineHandle {
+            commands,
+            events: events.clone(),
+            status,
+        },
         inputs: inputs.clone(),
         looks,
         peers,
@@ -106,7 +113,11 @@ pub fn start(engine: Engine, first: Effects, surroundings: Surroundings) -> Runn
         status_at: tokio::time::Instant::now(),
         connected: Arc::default(),
     };
-    let inbox = Inbox { network: surroundings.network_events, commands: commands_inbox, local: inputs_inbox };
+    let inbox = Inbox {
+        network: surroundings.network_events,
+        commands: commands_inbox,
+        local: inputs_inbox,
+    };
     tracker.spawn(task.run(inbox, first));
     running
 }
@@ -180,7 +191,9 @@ impl Task {
                 () = tokio::time::sleep(self.pause()) => {}
             }
             while collected.inputs.len() < TICK_INPUTS && collected.statements < TICK_STATEMENTS {
-                let Some(arrived) = inbox.try_next() else { break };
+                let Some(arrived) = inbox.try_next() else {
+                    break;
+                };
                 self.collect(&mut collected, arrived);
             }
             self.turn(collected);
@@ -205,10 +218,20 @@ impl Task {
     /// How long to wait if nothing arrives.
     fn pause(&self) -> Duration {
         let now = Now::read().steady;
-        let engine = self.wake_at.map_or(Duration::from_secs(1), |at| at.since(now));
-        let resend = if self.unsent.is_empty() { Duration::MAX } else { RESEND_AFTER };
+        let engine = self
+            .wake_at
+            .map_or(Duration::from_secs(1), |at| at.since(now));
+        let resend = if self.unsent.is_empty() {
+            Duration::MAX
+        } else {
+            RESEND_AFTER
+        };
         let status = STATUS_EVERY.saturating_sub(self.status_at.elapsed());
-        let status = if status.is_zero() { Duration::MAX } else { status };
+        let status = if status.is_zero() {
+            Duration::MAX
+        } else {
+            status
+        };
         engine.min(resend).min(status).min(Duration::from_secs(1))
     }
 
@@ -226,9 +249,17 @@ impl Task {
                 let ticket = self.ticket(Waiting::Emitter(reply));
                 collected.inputs.push(Inbound::Emit { events, ticket });
             }
-            Arrived::Command(Command::Operate { operation, decider, reply }) => {
+            Arrived::Command(Command::Operate {
+                operation,
+                decider,
+                reply,
+            }) => {
                 let ticket = self.ticket(Waiting::Operator(reply));
-                collected.inputs.push(Inbound::Operate { operation, decider, ticket });
+                collected.inputs.push(Inbound::Operate {
+                    operation,
+                    decider,
+                    ticket,
+                });
             }
             Arrived::Command(Command::Outbox { change, reply }) => {
                 collected.statements += change.add.len() + change.anchors.len();
@@ -237,7 +268,9 @@ impl Task {
             }
             Arrived::Command(Command::Adjust { adjustment, reply }) => {
                 let ticket = self.ticket(Waiting::Adjuster(reply));
-                collected.inputs.push(Inbound::Adjust { adjustment, ticket });
+                collected
+                    .inputs
+                    .push(Inbound::Adjust { adjustment, ticket });
             }
             Arrived::Command(query) => collected.queries.push(query),
             Arrived::Local(input) => {
@@ -249,16 +282,37 @@ impl Task {
 
     fn collect_network(&mut self, collected: &mut Collected, event: NetworkEvent) {
         match event {
-            NetworkEvent::Batch { from, batch, ticket, .. } => {
+            NetworkEvent::Batch {
+                from,
+                batch,
+                ticket,
+                ..
+            } => {
                 collected.statements += batch.statements().len();
                 let ticket = Some(self.ticket(Waiting::Gossip(ticket)));
-                collected.inputs.push(Inbound::Batch { batch, from, ticket });
+                collected.inputs.push(Inbound::Batch {
+                    batch,
+                    from,
+                    ticket,
+                });
             }
-            NetworkEvent::Evidence { from, evidence, ticket } => {
+            NetworkEvent::Evidence {
+                from,
+                evidence,
+                ticket,
+            } => {
                 let ticket = Some(self.ticket(Waiting::Gossip(ticket)));
-                collected.inputs.push(Inbound::Evidence { evidence, from, ticket });
+                collected.inputs.push(Inbound::Evidence {
+                    evidence,
+                    from,
+                    ticket,
+                });
             }
-            NetworkEvent::Asked { from, request, reply } => self.collect_question(collected, from, request, reply),
+            NetworkEvent::Asked {
+                from,
+                request,
+                reply,
+            } => self.collect_question(collected, from, request, reply),
             NetworkEvent::Connected(node) => {
                 let mut connected = (*self.connected).clone();
                 connected.insert(node);
@@ -269,24 +323,40 @@ impl Task {
                 connected.remove(&node);
                 self.set_connected(collected, connected);
             }
-            NetworkEvent::Addresses { node, addresses, .. } => {
+            NetworkEvent::Addresses {
+                node, addresses, ..
+            } => {
                 let addresses = addresses.iter().map(ToString::to_string).collect();
-                collected.inputs.push(Inbound::Addresses { node, addresses });
+                collected
+                    .inputs
+                    .push(Inbound::Addresses { node, addresses });
             }
         }
     }
 
     fn set_connected(&mut self, collected: &mut Collected, connected: BTreeSet<NodeId>) {
         self.connected = Arc::new(connected);
-        collected.inputs.push(Inbound::Connected((*self.connected).clone()));
+        collected
+            .inputs
+            .push(Inbound::Connected((*self.connected).clone()));
     }
 
-    fn collect_question(&mut self, collected: &mut Collected, from: NodeId, request: Request, reply: ReplyHandle) {
+    fn collect_question(
+        &mut self,
+        collected: &mut Collected,
+        from: NodeId,
+        request: Request,
+        reply: ReplyHandle,
+    ) {
         match request {
-            Request::Log { from: sequence, limit } => self.answer_log(sequence, limit, reply),
+            Request::Log {
+                from: sequence,
+                limit,
+            } => self.answer_log(sequence, limit, reply),
             Request::Evidence { known } => {
                 let store = self.engine.store.clone();
-                self.tracker.spawn_blocking(move || reply.answer(evidence_answer(&store, &known)));
+                self.tracker
+                    .spawn_blocking(move || reply.answer(evidence_answer(&store, &known)));
             }
             Request::Status => {
                 let ticket = self.ticket(Waiting::Peer(reply));
@@ -298,11 +368,17 @@ impl Task {
             }
             Request::Open { subjects, after } => {
                 let ticket = self.ticket(Waiting::Peer(reply));
-                collected.inputs.push(Inbound::OpenAsked { subjects, after, ticket });
+                collected.inputs.push(Inbound::OpenAsked {
+                    subjects,
+                    after,
+                    ticket,
+                });
             }
             Request::Events { digests } => {
                 let ticket = self.ticket(Waiting::Peer(reply));
-                collected.inputs.push(Inbound::EventsAsked { digests, ticket });
+                collected
+                    .inputs
+                    .push(Inbound::EventsAsked { digests, ticket });
             }
         }
         tracing::trace!(%from, "asked");
@@ -313,8 +389,13 @@ impl Task {
         let store = self.engine.store.clone();
         self.tracker.spawn_blocking(move || {
             let head = store.log_head();
-            let answer = match store.certificates(from, limit.min(LOG_PAGE) as usize, ANSWER_BYTES) {
-                Ok(entries) => Answer::Log { log_id: head.log_id, size: head.size, entries },
+            let answer = match store.certificates(from, limit.min(LOG_PAGE) as usize, ANSWER_BYTES)
+            {
+                Ok(entries) => Answer::Log {
+                    log_id: head.log_id,
+                    size: head.size,
+                    entries,
+                },
                 Err(error) => {
                     tracing::error!(%error, "cannot read the log for a peer");
                     Answer::Refused("this node cannot read its log".to_owned())
@@ -330,7 +411,10 @@ impl Task {
             self.looks.send_replace(look);
         }
         for batch in effects.publish {
-            self.publish(topic_of(batch.statements().kind()), wire::encode(batch.batch()));
+            self.publish(
+                topic_of(batch.statements().kind()),
+                wire::encode(batch.batch()),
+            );
         }
         for evidence in effects.evidence {
             self.publish(Topic::Evidence, wire::encode(&*evidence));
@@ -373,7 +457,10 @@ impl Task {
             self.ask(node, request);
         }
         for (node, addresses) in effects.addresses {
-            self.network.add_address(node, addresses.iter().filter_map(|a| a.parse().ok()).collect());
+            self.network.add_address(
+                node,
+                addresses.iter().filter_map(|a| a.parse().ok()).collect(),
+            );
             self.publish_peers();
         }
         for node in effects.false_answers {
@@ -409,7 +496,11 @@ impl Task {
 
     /// Asks a peer beside the engine, checks what it answers, and hands that in.
     fn ask(&self, node: NodeId, request: Request) {
-        let (network, checker, inputs) = (self.network.clone(), self.checker.clone(), self.inputs.clone());
+        let (network, checker, inputs) = (
+            self.network.clone(),
+            self.checker.clone(),
+            self.inputs.clone(),
+        );
         let shutdown = self.shutdown.clone();
         self.tracker.spawn(async move {
             let question = request.clone();
@@ -440,20 +531,36 @@ impl Task {
 
     fn answer_query(&self, query: Command) {
         match query {
-            Command::Instances { subject, limit, after, reply } => {
-                reply.send(self.engine.instances(subject, after, limit)).ok();
+            Command::Instances {
+                subject,
+                limit,
+                after,
+                reply,
+            } => {
+                reply
+                    .send(self.engine.instances(subject, after, limit))
+                    .ok();
             }
             Command::CommitQuestions { after, reply } => {
-                reply.send(self.engine.commit_questions(after.as_ref())).ok();
+                reply
+                    .send(self.engine.commit_questions(after.as_ref()))
+                    .ok();
             }
             Command::Status { reply } => {
                 reply.send(self.engine.status()).ok();
             }
-            Command::Offer { relayed, after, reply } => {
+            Command::Offer {
+                relayed,
+                after,
+                reply,
+            } => {
                 reply.send(self.engine.offer(&relayed, after)).ok();
             }
             // taken into a tick
-            Command::Emit { .. } | Command::Operate { .. } | Command::Adjust { .. } | Command::Outbox { .. } => {}
+            Command::Emit { .. }
+            | Command::Operate { .. }
+            | Command::Adjust { .. }
+            | Command::Outbox { .. } => {}
         }
     }
 
@@ -468,7 +575,12 @@ impl Task {
     }
 
     fn publish_peers(&self) {
-        let peers = self.engine.peers().iter().map(|(node, state)| (*node, state.clone())).collect();
+        let peers = self
+            .engine
+            .peers()
+            .iter()
+            .map(|(node, state)| (*node, state.clone()))
+            .collect();
         self.peers.send_replace(Arc::new(peers));
     }
 }
@@ -482,11 +594,14 @@ impl Inbox {
         }
     }
 
-    /// Answers of peers first, then the network, then people: what is under way ends before more begins.
+    /// Answers of peers first, then the network, then people: what is under way ends before more
+    /// begins.
     fn try_next(&mut self) -> Option<Arrived> {
         let local = self.local.try_recv().ok().map(Arrived::Local);
         let network = || self.network.try_recv().ok().map(Arrived::Network);
-        local.or_else(network).or_else(|| self.commands.try_recv().ok().map(Arrived::Command))
+        local
+            .or_else(network)
+            .or_else(|| self.commands.try_recv().ok().map(Arrived::Command))
     }
 }
 
@@ -494,23 +609,42 @@ fn weight(input: &Inbound) -> usize {
     match input {
         Inbound::Registry(RegistryNews::Lines(lines)) => lines.len(),
         Inbound::Commits(answers) => answers.len(),
-        Inbound::Answered { answer: Some(CheckedAnswer::Log { certificates, .. }), .. } => {
-            certificates.len() * CERTIFICATE_STATEMENTS
-        }
-        Inbound::Carried { batches, statements, events, certificates } => {
+        Inbound::Answered {
+            answer: Some(CheckedAnswer::Log { certificates, .. }),
+            ..
+        } => certificates.len() * CERTIFICATE_STATEMENTS,
+        Inbound::Carried {
+            batches,
+            statements,
+            events,
+            certificates,
+        } => {
             certificates.len() * CERTIFICATE_STATEMENTS
                 + statements.len()
                 + events.len()
-                + batches.iter().map(|batch| batch.statements().len()).sum::<usize>()
+                + batches
+                    .iter()
+                    .map(|batch| batch.statements().len())
+                    .sum::<usize>()
         }
         Inbound::Answered {
-            answer: Some(CheckedAnswer::Open { batches, statements, events, certificates, .. }),
+            answer:
+                Some(CheckedAnswer::Open {
+                    batches,
+                    statements,
+                    events,
+                    certificates,
+                    ..
+                }),
             ..
         } => {
             certificates.len() * CERTIFICATE_STATEMENTS
                 + statements.len()
                 + events.len()
-                + batches.iter().map(|batch| batch.statements().len()).sum::<usize>()
+                + batches
+                    .iter()
+                    .map(|batch| batch.statements().len())
+                    .sum::<usize>()
         }
         _ => 1,
     }
@@ -533,7 +667,8 @@ fn verdict_of(worth: Worth) -> Verdict {
     }
 }
 
-/// This machine's clock. Before 1970 it counts as 1970: then every peer's heartbeat says that it is wrong.
+/// This machine's clock. Before 1970 it counts as 1970: then every peer's heartbeat says that it is
+/// wrong.
 pub fn unix_now() -> UnixMillis {
     Now::read().wall
 }

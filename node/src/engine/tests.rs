@@ -1,5 +1,5 @@
-//! Engines over real storage, joined by a network that the test is: every message is delivered, dropped or held by hand,
-//! and time is a number.
+//! Engines over real storage, joined by a network that the test is: every message is delivered,
+//! dropped or held by hand, and time is a number.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -16,7 +16,10 @@ use super::checking::Checker;
 use super::evidence::evidence_answer;
 use super::handle::{EmitOutcome, NodeEvent};
 use super::settings::EngineSettings;
-use super::{Effects, Engine, EngineParts, Inbound, Now, Operated, OperatorRefusal, OwnLine, RegistryNews, Steady};
+use super::{
+    Effects, Engine, EngineParts, Inbound, Now, Operated, OperatorRefusal, OwnLine, RegistryNews,
+    Steady,
+};
 
 mod announcing;
 mod bounds;
@@ -81,13 +84,22 @@ impl Net {
         Self::with(testing::manifest(n), EngineSettings::default())
     }
 
-    /// Of nodes with these settings, in a federation of this genesis whose members are the fixtures'.
+    /// Of nodes with these settings, in a federation of this genesis whose members are the
+    /// fixtures'.
     fn with(manifest: Manifest, settings: EngineSettings) -> Self {
         let n = manifest.members.len();
         let (_, _, _, keys) = testing::federation(n);
         let (federation, voters) = (manifest.federation_id(), manifest.voters().unwrap());
-        let checker = Checker::new(federation, manifest.clone(), voters, manifest.event_policies.clone());
-        let ids = keys.iter().map(ssid_protocol::identity::VotingKey::node_id).collect();
+        let checker = Checker::new(
+            federation,
+            manifest.clone(),
+            voters,
+            manifest.event_policies.clone(),
+        );
+        let ids = keys
+            .iter()
+            .map(ssid_protocol::identity::VotingKey::node_id)
+            .collect();
         let mut net = Self {
             homes: (0..n).map(|_| TempDir::new().unwrap()).collect(),
             engines: (0..n).map(|_| None).collect(),
@@ -121,11 +133,18 @@ impl Net {
         let (manifest, federation) = (self.manifest.clone(), self.manifest.federation_id());
         let voters = manifest.voters().unwrap();
         let home = self.homes[node].path();
-        let owner = Owner { federation, node: self.ids[node] };
+        let owner = Owner {
+            federation,
+            node: self.ids[node],
+        };
         self.logs += 1;
         let (store, writer) = Store::open(home, owner, LogId([self.logs; 32])).unwrap();
-        let (journal, records, _) =
-            Journal::open(&home.join("votes.journal"), self.ids[node], store.journal_sequence()).unwrap();
+        let (journal, records, _) = Journal::open(
+            &home.join("votes.journal"),
+            self.ids[node],
+            store.journal_sequence(),
+        )
+        .unwrap();
         let parts = EngineParts {
             key: keys[node].clone(),
             federation,
@@ -154,19 +173,30 @@ impl Net {
 
     fn tell_connections(&mut self) {
         for node in self.connected.clone() {
-            let others = self.connected.iter().filter(|other| **other != node).map(|other| self.ids[*other]).collect();
-            self.messages.push_back((node, Message::In(Inbound::Connected(others))));
+            let others = self
+                .connected
+                .iter()
+                .filter(|other| **other != node)
+                .map(|other| self.ids[*other])
+                .collect();
+            self.messages
+                .push_back((node, Message::In(Inbound::Connected(others))));
         }
     }
 
     fn clocks(&self, node: usize) -> Now {
         let wall = UnixMillis(self.now.0.saturating_add_signed(self.ahead[node]));
-        Now { wall, steady: Steady(self.now.0) }
+        Now {
+            wall,
+            steady: Steady(self.now.0),
+        }
     }
 
     fn tick(&mut self, node: usize, inputs: Vec<Inbound>) {
         let now = self.clocks(node);
-        let Some(engine) = &mut self.engines[node] else { return };
+        let Some(engine) = &mut self.engines[node] else {
+            return;
+        };
         let effects = engine.tick(now, inputs);
         self.carry_out(node, effects);
     }
@@ -179,26 +209,43 @@ impl Net {
         }
         for batch in effects.publish {
             for other in self.connected.iter().filter(|other| **other != node) {
-                let input = Inbound::Batch { batch: batch.clone(), from: self.ids[node], ticket: None };
+                let input = Inbound::Batch {
+                    batch: batch.clone(),
+                    from: self.ids[node],
+                    ticket: None,
+                };
                 self.messages.push_back((*other, Message::In(input)));
             }
         }
         for evidence in effects.evidence {
             for other in self.connected.iter().filter(|other| **other != node) {
                 let evidence = Box::new((*evidence).clone());
-                let input = Inbound::Evidence { evidence, from: self.ids[node], ticket: None };
+                let input = Inbound::Evidence {
+                    evidence,
+                    from: self.ids[node],
+                    ticket: None,
+                };
                 self.messages.push_back((*other, Message::In(input)));
             }
         }
         for (to, request) in effects.asks {
             self.asked.push((node, to, request.clone()));
             let to = self.ids.iter().position(|id| *id == to).unwrap();
-            self.messages.push_back((to, Message::Ask(self.ids[node], request)));
+            self.messages
+                .push_back((to, Message::Ask(self.ids[node], request)));
         }
-        self.false_answers.extend(effects.false_answers.into_iter().map(|from| (node, from)));
-        self.events.extend(effects.events.into_iter().map(|event| (node, event)));
-        self.operated.extend(effects.operated.into_iter().map(|(_, outcome)| outcome));
-        self.outcomes.extend(effects.emitted.into_iter().flat_map(|(_, outcomes)| outcomes));
+        self.false_answers
+            .extend(effects.false_answers.into_iter().map(|from| (node, from)));
+        self.events
+            .extend(effects.events.into_iter().map(|event| (node, event)));
+        self.operated
+            .extend(effects.operated.into_iter().map(|(_, outcome)| outcome));
+        self.outcomes.extend(
+            effects
+                .emitted
+                .into_iter()
+                .flat_map(|(_, outcomes)| outcomes),
+        );
         if let Some(look) = look {
             // its reader has handed over all that stands in the file
             self.tick(node, vec![Inbound::Registry(RegistryNews::Read { look })]);
@@ -206,26 +253,53 @@ impl Net {
     }
 
     fn answer(&mut self, node: usize, asker: NodeId, request: Request) {
-        let Some(engine) = &mut self.engines[node] else { return };
+        let Some(engine) = &mut self.engines[node] else {
+            return;
+        };
         let answer = match &request {
             Request::Log { from, limit } => Answer::Log {
                 log_id: engine.log_head().log_id,
                 size: engine.log_head().size,
-                entries: engine.store.certificates(*from, *limit as usize, 500_000).unwrap(),
+                entries: engine
+                    .store
+                    .certificates(*from, *limit as usize, 500_000)
+                    .unwrap(),
             },
             Request::Status => self.ask_engine(node, Inbound::StatusAsked { ticket: 1 }),
-            Request::Own => self.ask_engine(node, Inbound::OwnAsked { from: asker, ticket: 1 }),
-            Request::Open { subjects, after } => {
-                self.ask_engine(node, Inbound::OpenAsked { subjects: subjects.clone(), after: *after, ticket: 1 })
-            }
+            Request::Own => self.ask_engine(
+                node,
+                Inbound::OwnAsked {
+                    from: asker,
+                    ticket: 1,
+                },
+            ),
+            Request::Open { subjects, after } => self.ask_engine(
+                node,
+                Inbound::OpenAsked {
+                    subjects: subjects.clone(),
+                    after: *after,
+                    ticket: 1,
+                },
+            ),
             Request::Evidence { known } => evidence_answer(&engine.store, known),
-            Request::Events { digests } => {
-                self.ask_engine(node, Inbound::EventsAsked { digests: digests.clone(), ticket: 1 })
-            }
+            Request::Events { digests } => self.ask_engine(
+                node,
+                Inbound::EventsAsked {
+                    digests: digests.clone(),
+                    ticket: 1,
+                },
+            ),
         };
-        let checked = self.checker.check(self.ids[node], &request, answer).unwrap();
+        let checked = self
+            .checker
+            .check(self.ids[node], &request, answer)
+            .unwrap();
         let to = self.ids.iter().position(|id| *id == asker).unwrap();
-        let input = Inbound::Answered { from: self.ids[node], request, answer: Some(checked) };
+        let input = Inbound::Answered {
+            from: self.ids[node],
+            request,
+            answer: Some(checked),
+        };
         self.messages.push_back((to, Message::In(input)));
     }
 
@@ -268,25 +342,43 @@ impl Net {
     }
 
     fn emit(&mut self, node: usize, events: &[Event]) {
-        self.tick(node, vec![Inbound::Emit { events: events.to_vec(), ticket: 1 }]);
+        self.tick(
+            node,
+            vec![Inbound::Emit {
+                events: events.to_vec(),
+                ticket: 1,
+            }],
+        );
     }
 
     fn certified(&self, node: usize) -> BTreeSet<Choice> {
         let store = &self.engines[node].as_ref().unwrap().store;
-        (0..store.certified_count()).map(|at| store.log_entry(at).unwrap().unwrap().choice).collect()
+        (0..store.certified_count())
+            .map(|at| store.log_entry(at).unwrap().unwrap().choice)
+            .collect()
     }
 
     fn assert_all_certified(&self, events: &[Event]) {
-        let accused = self.events.iter().any(|(_, event)| matches!(event, NodeEvent::Evidence { .. }));
-        assert!(self.is_byzantine || !accused, "honest nodes are never accused: {:?}", self.events);
+        let accused = self
+            .events
+            .iter()
+            .any(|(_, event)| matches!(event, NodeEvent::Evidence { .. }));
+        assert!(
+            self.is_byzantine || !accused,
+            "honest nodes are never accused: {:?}",
+            self.events
+        );
         let expected: BTreeSet<_> = events.iter().map(Event::choice).collect();
         for node in self.connected.iter().copied() {
             assert_eq!(self.certified(node), expected, "node {node}");
             let store = &self.engines[node].as_ref().unwrap().store;
             let policies = &self.manifest.event_policies;
-            let mut verifier =
-                ssid_protocol::certificate::Verifier::new(self.manifest.federation_id(), &self.manifest, policies)
-                    .unwrap();
+            let mut verifier = ssid_protocol::certificate::Verifier::new(
+                self.manifest.federation_id(),
+                &self.manifest,
+                policies,
+            )
+            .unwrap();
             for certificate in store.certificates(0, usize::MAX, usize::MAX).unwrap() {
                 certificate.verify(&mut verifier).unwrap();
             }
@@ -296,12 +388,17 @@ impl Net {
 
 /// Lines in the own registry file, to be announced.
 fn observed(events: Vec<Event>) -> Inbound {
-    let lines = events.into_iter().map(|event| OwnLine { event, announce: true });
+    let lines = events.into_iter().map(|event| OwnLine {
+        event,
+        announce: true,
+    });
     Inbound::Registry(RegistryNews::Lines(lines.collect()))
 }
 
 fn events(count: usize) -> Vec<Event> {
-    (0..count).map(|i| testing::event("blueprint_tagged", &format!("v{i}"))).collect()
+    (0..count)
+        .map(|i| testing::event("blueprint_tagged", &format!("v{i}")))
+        .collect()
 }
 
 #[test]
@@ -312,12 +409,28 @@ fn four_certify_what_one_emits() {
     net.emit(0, &all);
     net.settle();
     net.assert_all_certified(&all);
-    assert!(net.outcomes.iter().all(|outcome| matches!(outcome, EmitOutcome::Accepted { .. })));
+    assert!(
+        net.outcomes
+            .iter()
+            .all(|outcome| matches!(outcome, EmitOutcome::Accepted { .. }))
+    );
     let engine = net.engines[1].as_ref().unwrap();
     let record = engine.store.record(0).unwrap().unwrap();
-    let lists = (record.node_hashes.len(), record.endorsing_nodes.len(), record.silent_nodes.len());
-    assert_eq!(lists, (1, 3, 0), "late prevotes are in the record: {record:?}");
-    assert_eq!(engine.trust.score(&net.ids[2]), 53, "a sync, and agreement, which counts once a day per origin");
+    let lists = (
+        record.node_hashes.len(),
+        record.endorsing_nodes.len(),
+        record.silent_nodes.len(),
+    );
+    assert_eq!(
+        lists,
+        (1, 3, 0),
+        "late prevotes are in the record: {record:?}"
+    );
+    assert_eq!(
+        engine.trust.score(&net.ids[2]),
+        53,
+        "a sync, and agreement, which counts once a day per origin"
+    );
 }
 
 #[test]
@@ -339,19 +452,32 @@ fn the_majoritys_event_is_certified_and_the_record_names_who_disagreed() {
     let mut net = Net::new(4);
     net.settle();
     let right = testing::event("blueprint_tagged", "v4.4.0");
-    let wrong = Event { commit_hash: "fffffff".into(), ..right.clone() };
+    let wrong = Event {
+        commit_hash: "fffffff".into(),
+        ..right.clone()
+    };
     net.tick(3, vec![observed(vec![wrong.clone()])]);
     (0..3).for_each(|node| net.tick(node, vec![observed(vec![right.clone()])]));
     net.settle();
     net.assert_all_certified(std::slice::from_ref(&right));
     for node in 0..4 {
-        let record = net.engines[node].as_ref().unwrap().store.record(0).unwrap().unwrap();
+        let record = net.engines[node]
+            .as_ref()
+            .unwrap()
+            .store
+            .record(0)
+            .unwrap()
+            .unwrap();
         assert_eq!(record.disagreeing_nodes, [net.ids[3]], "node {node}");
         assert_eq!(record.agreement_basis_points(), 7500);
     }
     let status = net.engines[0].as_ref().unwrap().status();
     assert_eq!((status.agreements, status.disagreements), (0, 1));
-    assert_eq!(net.engines[0].as_ref().unwrap().trust.score(&net.ids[3]), 46, "a sync and a disagreement");
+    assert_eq!(
+        net.engines[0].as_ref().unwrap().trust.score(&net.ids[3]),
+        46,
+        "a sync and a disagreement"
+    );
 }
 
 #[test]
@@ -359,7 +485,10 @@ fn two_to_two_certifies_nothing_and_is_a_conflict_everywhere() {
     let mut net = Net::new(4);
     net.settle();
     let a = testing::event("blueprint_tagged", "v4.4.0");
-    let b = Event { commit_hash: "fffffff".into(), ..a.clone() };
+    let b = Event {
+        commit_hash: "fffffff".into(),
+        ..a.clone()
+    };
     for (node, event) in [(0, &a), (1, &a), (2, &b), (3, &b)] {
         net.tick(node, vec![observed(vec![event.clone()])]);
     }
@@ -367,8 +496,21 @@ fn two_to_two_certifies_nothing_and_is_a_conflict_everywhere() {
     net.pass(90);
     net.assert_all_certified(&[]);
     for node in 0..4 {
-        assert_eq!(net.engines[node].as_ref().unwrap().status().conflicts, 1, "node {node}");
-        assert_eq!(net.engines[node].as_ref().unwrap().store.conflicts().unwrap().len(), 1);
+        assert_eq!(
+            net.engines[node].as_ref().unwrap().status().conflicts,
+            1,
+            "node {node}"
+        );
+        assert_eq!(
+            net.engines[node]
+                .as_ref()
+                .unwrap()
+                .store
+                .conflicts()
+                .unwrap()
+                .len(),
+            1
+        );
     }
 }
 
@@ -385,7 +527,10 @@ fn two_of_four_wait_and_go_on_with_a_third() {
     net.pass(10);
     net.assert_all_certified(&[]);
     let status = net.engines[0].as_ref().unwrap().status();
-    assert!(!status.has_quorum && status.missing_voters.len() == 2 && status.open == 5, "{status:?}");
+    assert!(
+        !status.has_quorum && status.missing_voters.len() == 2 && status.open == 5,
+        "{status:?}"
+    );
     net.start(2);
     net.settle();
     net.pass(10);
@@ -429,7 +574,10 @@ fn a_restart_goes_on_where_it_was_and_never_votes_twice() {
     net.emit(0, &all);
     // prevotes arrive nowhere: everybody has voted, nobody knows
     net.settle_except(|_, input| match input {
-        Inbound::Batch { batch, .. } => matches!(batch.statements(), ssid_protocol::batch::Statements::Votes(_)),
+        Inbound::Batch { batch, .. } => matches!(
+            batch.statements(),
+            ssid_protocol::batch::Statements::Votes(_)
+        ),
         _ => false,
     });
     for node in 0..4 {
@@ -455,14 +603,25 @@ fn the_journal_is_compacted_and_remembers_what_was_decided() {
     let before = engine.journal.bytes();
     engine.compact_journal().unwrap();
     assert!(engine.journal.bytes() < before);
-    // the database is lost, the journal is not: nothing is signed again for the ten that were decided
+    // the database is lost, the journal is not: nothing is signed again for the ten that were
+    // decided
     net.stop(0);
     std::fs::remove_dir_all(net.homes[0].path().join("db")).unwrap();
     std::fs::remove_file(net.homes[0].path().join("log.head")).unwrap();
     net.start(0);
-    let other = Event { commit_hash: "fffffff".into(), ..all[0].clone() };
+    let other = Event {
+        commit_hash: "fffffff".into(),
+        ..all[0].clone()
+    };
     net.emit(0, &[other]);
-    assert!(matches!(net.outcomes.last(), Some(EmitOutcome::Refused { retry: true, .. })), "{:?}", net.outcomes.last());
+    assert!(
+        matches!(
+            net.outcomes.last(),
+            Some(EmitOutcome::Refused { retry: true, .. })
+        ),
+        "{:?}",
+        net.outcomes.last()
+    );
     net.start(1);
     net.settle();
     net.pass(5);
@@ -489,7 +648,10 @@ fn an_observation_from_before_the_connection_still_counts() {
     let mut net = Net::new(4);
     net.settle();
     let right = testing::event("blueprint_tagged", "v4.4.0");
-    let wrong = Event { commit_hash: "fffffff".into(), ..right.clone() };
+    let wrong = Event {
+        commit_hash: "fffffff".into(),
+        ..right.clone()
+    };
     net.tick(3, vec![observed(vec![wrong])]);
     net.messages.clear();
     // the others decide while node 3 is alone
@@ -502,7 +664,13 @@ fn an_observation_from_before_the_connection_still_counts() {
     net.settle();
     net.pass(1);
     for node in 0..3 {
-        let record = net.engines[node].as_ref().unwrap().store.record(0).unwrap().unwrap();
+        let record = net.engines[node]
+            .as_ref()
+            .unwrap()
+            .store
+            .record(0)
+            .unwrap()
+            .unwrap();
         assert_eq!(record.node_hashes.len(), 4, "node {node}");
         assert_eq!(record.disagreeing_nodes, [net.ids[3]], "node {node}");
     }
@@ -510,8 +678,13 @@ fn an_observation_from_before_the_connection_still_counts() {
 
 fn deliver(net: &mut Net, to: usize, signer: usize, statements: ssid_protocol::batch::Statements) {
     let (_, federation, _, keys) = testing::federation(net.ids.len());
-    let batch = ssid_protocol::batch::VerifiedBatch::sign(&keys[signer], &federation, statements).unwrap();
-    let input = Inbound::Batch { batch: Arc::new(batch), from: net.ids[signer], ticket: Some(9) };
+    let batch =
+        ssid_protocol::batch::VerifiedBatch::sign(&keys[signer], &federation, statements).unwrap();
+    let input = Inbound::Batch {
+        batch: Arc::new(batch),
+        from: net.ids[signer],
+        ticket: Some(9),
+    };
     net.tick(to, vec![input]);
 }
 

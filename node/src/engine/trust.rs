@@ -1,6 +1,7 @@
-//! What this node's trust in the members rests on and what it changes here (SPEC §9): every row of the ledger is written
-//! by [`Engine::record_trust`]. Whoever is VERY LOW is asked last; under `trusted` it is not endorsed (`review`). The
-//! suspension that a coordinator's node drafts for it belongs here too, once epochs change.
+//! What this node's trust in the members rests on and what it changes here (SPEC §9): every row of
+//! the ledger is written by [`Engine::record_trust`]. Whoever is VERY LOW is asked last; under
+//! `trusted` it is not endorsed (`review`). The suspension that a coordinator's node drafts for it
+//! belongs here too, once epochs change.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -14,9 +15,11 @@ use super::core::{Engine, Tick};
 use super::handle::NodeEvent;
 use super::review::ReviewReason;
 
-/// A failed sync counts so long after it failed: by then it shows whether this node itself had lost the others.
+/// A failed sync counts so long after it failed: by then it shows whether this node itself had lost
+/// the others.
 const FAILURE_COUNTS_AFTER: Duration = Duration::from_mins(1);
-/// Silence is looked at only once a quorum has been connected for so long: whoever is alive has connected too.
+/// Silence is looked at only once a quorum has been connected for so long: whoever is alive has
+/// connected too.
 const SILENCE_GRACE: Duration = Duration::from_mins(5);
 /// And then this often; it is counted in days.
 const SILENCE_EVERY: Duration = Duration::from_hours(1);
@@ -60,8 +63,12 @@ impl Engine {
     /// Writes a row of the ledger, and alerts when it takes a member below what is configured.
     pub(super) fn record_trust(&mut self, tick: &mut Tick, change: impl Into<Option<TrustChange>>) {
         let Some(change) = change.into() else { return };
-        // how often these count is measured by the wall clock, and a wrong one must not take more than it may
-        let is_counted_by_time = matches!(change.reason, TrustReason::Disagreement | TrustReason::SyncFailed);
+        // how often these count is measured by the wall clock, and a wrong one must not take more
+        // than it may
+        let is_counted_by_time = matches!(
+            change.reason,
+            TrustReason::Disagreement | TrustReason::SyncFailed
+        );
         if is_counted_by_time && self.clock_is_off(tick.now()) {
             return;
         }
@@ -70,48 +77,88 @@ impl Engine {
         if before >= floor && after < floor {
             let (name, reason) = (self.name_of(&change.member), change.reason.as_str());
             let label = TrustLabel::of(after).as_str();
-            tracing::warn!(member = name, score = after, label, reason, "trust fell; see: ssid trust explain {name}");
-            tick.effects.events.push(NodeEvent::LowTrust { member: change.member, score: after });
+            tracing::warn!(
+                member = name,
+                score = after,
+                label,
+                reason,
+                "trust fell; see: ssid trust explain {name}"
+            );
+            tick.effects.events.push(NodeEvent::LowTrust {
+                member: change.member,
+                score: after,
+            });
         }
         tick.changes.trust.push(change);
     }
 
     /// An operator's boost or penalty.
     pub(super) fn adjust(&mut self, tick: &mut Tick, adjustment: Adjustment) -> Adjusted {
-        let Adjustment { member, boost, note } = adjustment;
+        let Adjustment {
+            member,
+            boost,
+            note,
+        } = adjustment;
         let change = self.trust.by_hand(member, boost, note, tick.now);
         self.record_trust(tick, change.clone());
         self.endorse_again(tick, ReviewReason::LowTrust);
-        Adjusted { change, score: self.trust.score(&member) }
+        Adjusted {
+            change,
+            score: self.trust.score(&member),
+        }
     }
 
     /// A conversation with a member has ended, or an answer of it was none.
     pub(super) fn note_sync(&mut self, tick: &mut Tick, member: NodeId, succeeded: bool) {
         if succeeded {
-            let row = self.trust.sync(member, true, self.settings.sync_interval, "catch-up", tick.now);
+            let row = self.trust.sync(
+                member,
+                true,
+                self.settings.sync_interval,
+                "catch-up",
+                tick.now,
+            );
             self.record_trust(tick, row);
         } else {
-            self.trust_clock.failures.entry(member).or_insert_with(|| tick.steady.after(FAILURE_COUNTS_AFTER));
+            self.trust_clock
+                .failures
+                .entry(member)
+                .or_insert_with(|| tick.steady.after(FAILURE_COUNTS_AFTER));
         }
     }
 
-    /// Counts what time has made due: failed syncs and days of silence, both only while a quorum is connected, because
-    /// being cut off oneself says nothing about others.
+    /// Counts what time has made due: failed syncs and days of silence, both only while a quorum is
+    /// connected, because being cut off oneself says nothing about others.
     pub(super) fn count_time(&mut self, tick: &mut Tick) {
         let (now, has_quorum) = (tick.steady, self.has_quorum());
-        let due: Vec<_> = self.trust_clock.failures.iter().filter(|(_, at)| **at <= now).map(|(n, _)| *n).collect();
+        let due: Vec<_> = self
+            .trust_clock
+            .failures
+            .iter()
+            .filter(|(_, at)| **at <= now)
+            .map(|(n, _)| *n)
+            .collect();
         for member in due {
             self.trust_clock.failures.remove(&member);
             if has_quorum {
                 let reference = "no answer, or one that does not verify";
-                let row = self.trust.sync(member, false, self.settings.sync_interval, reference, tick.now);
+                let row = self.trust.sync(
+                    member,
+                    false,
+                    self.settings.sync_interval,
+                    reference,
+                    tick.now,
+                );
                 self.record_trust(tick, row);
             }
         }
         match self.trust_clock.silence_at {
             _ if !has_quorum => self.trust_clock.silence_at = None,
-            // days are counted by the wall clock, which was set, or this machine slept: who is silent shows anew
-            Some(_) if tick.clock_was_set => self.trust_clock.silence_at = Some(now.after(SILENCE_GRACE)),
+            // days are counted by the wall clock, which was set, or this machine slept: who is
+            // silent shows anew
+            Some(_) if tick.clock_was_set => {
+                self.trust_clock.silence_at = Some(now.after(SILENCE_GRACE));
+            }
             None => self.trust_clock.silence_at = Some(now.after(SILENCE_GRACE)),
             Some(at) if at <= now => {
                 self.trust_clock.silence_at = Some(now.after(SILENCE_EVERY));
@@ -125,9 +172,16 @@ impl Engine {
         if self.clock_is_off(tick.now()) {
             return; // the days it counts were none
         }
-        let silent: Vec<_> = self.names.keys().filter(|node| **node != self.me).copied().collect();
+        let silent: Vec<_> = self
+            .names
+            .keys()
+            .filter(|node| **node != self.me)
+            .copied()
+            .collect();
         for member in silent {
-            let Some(state) = self.peers.states.get(&member) else { continue };
+            let Some(state) = self.peers.states.get(&member) else {
+                continue;
+            };
             let last_sign = state.row.last_seen.max(state.row.known_since);
             if !self.peers.connected.contains(&member) {
                 let row = self.trust.silence(member, last_sign, tick.now);
@@ -136,9 +190,15 @@ impl Engine {
         }
     }
 
-    /// Members that this node has never heard of are silent from now on, not since the beginning of time.
+    /// Members that this node has never heard of are silent from now on, not since the beginning of
+    /// time.
     pub(super) fn note_known(&mut self, tick: &mut Tick) {
-        let members: Vec<_> = self.names.keys().filter(|node| **node != self.me).copied().collect();
+        let members: Vec<_> = self
+            .names
+            .keys()
+            .filter(|node| **node != self.me)
+            .copied()
+            .collect();
         for member in members {
             let state = self.peers.states.entry(member).or_default();
             if state.row.known_since == UnixMillis(0) {

@@ -19,8 +19,8 @@ struct Want {
 /// A wanted event, and the subject under which votes name it.
 type Name = (ContentDigest, SubjectId);
 
-/// What is wanted, and when to ask for it. Of each subject that votes name it under apart: else one that was made up could
-/// stand for the real one, whose voters have the event.
+/// What is wanted, and when to ask for it. Of each subject that votes name it under apart: else one
+/// that was made up could stand for the real one, whose voters have the event.
 #[derive(Debug, Default)]
 pub(super) struct Wants {
     wanted: BTreeMap<Name, Want>,
@@ -32,7 +32,13 @@ impl Wants {
     pub(super) fn add(&mut self, digest: ContentDigest, subject: SubjectId, now: Steady) {
         let name = (digest, subject);
         if self.wanted.len() < WANTED && !self.wanted.contains_key(&name) {
-            self.put(name, Want { ask_at: now.after(WANT_AFTER), asked: 0 });
+            self.put(
+                name,
+                Want {
+                    ask_at: now.after(WANT_AFTER),
+                    asked: 0,
+                },
+            );
         }
     }
 
@@ -55,14 +61,18 @@ impl Wants {
 
     pub(super) fn arrived(&mut self, digest: &ContentDigest) {
         let of_digest = (*digest, SubjectId([0; 32]))..=(*digest, SubjectId([255; 32]));
-        let arrived: Vec<_> = self.wanted.range(of_digest).map(|(name, _)| *name).collect();
+        let arrived: Vec<_> = self
+            .wanted
+            .range(of_digest)
+            .map(|(name, _)| *name)
+            .collect();
         for name in arrived {
             self.remove(&name);
         }
     }
 
-    /// What to ask for now, the latest due last, at most `limit`, with the number of times it was asked for before. Those
-    /// for which `is_wanted` says no are forgotten.
+    /// What to ask for now, the latest due last, at most `limit`, with the number of times it was
+    /// asked for before. Those for which `is_wanted` says no are forgotten.
     pub(super) fn due(
         &mut self,
         now: Steady,
@@ -71,15 +81,30 @@ impl Wants {
     ) -> Vec<(ContentDigest, SubjectId, u32)> {
         let mut due = Vec::new();
         while due.len() < limit {
-            let Some((_, name)) = self.by_time.first().copied().filter(|(ask_at, _)| *ask_at <= now) else { break };
-            let Some(want) = self.remove(&name) else { break };
+            let Some((_, name)) = self
+                .by_time
+                .first()
+                .copied()
+                .filter(|(ask_at, _)| *ask_at <= now)
+            else {
+                break;
+            };
+            let Some(want) = self.remove(&name) else {
+                break;
+            };
             let (digest, subject) = name;
             if !is_wanted(&digest, &subject) {
                 continue;
             }
             due.push((digest, subject, want.asked));
             let pause = WANT_AFTER.saturating_mul(10_u32.saturating_mul(1 << want.asked.min(16)));
-            self.put(name, Want { ask_at: now.after(pause.min(STALLED_AT_MOST)), asked: want.asked + 1 });
+            self.put(
+                name,
+                Want {
+                    ask_at: now.after(pause.min(STALLED_AT_MOST)),
+                    asked: want.asked + 1,
+                },
+            );
         }
         due
     }
@@ -119,8 +144,13 @@ mod tests {
         }
         assert_eq!(wants.next(), Some(Steady(1).after(WANT_AFTER)));
         let late = Steady(6).after(WANT_AFTER);
-        let asked = |due: Vec<(ContentDigest, SubjectId, u32)>| due.iter().map(|(d, _, _)| d.0[0]).collect::<Vec<_>>();
-        assert_eq!(asked(wants.due(late, 2, |digest, _| digest.0[0] != 4)), [5, 3]);
+        let asked = |due: Vec<(ContentDigest, SubjectId, u32)>| {
+            due.iter().map(|(d, _, _)| d.0[0]).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            asked(wants.due(late, 2, |digest, _| digest.0[0] != 4)),
+            [5, 3]
+        );
         assert_eq!(asked(wants.due(late, 9, |_, _| true)), [2, 1, 0]);
         assert_eq!(asked(wants.due(late, 9, |_, _| true)), [0; 0]);
         assert_eq!(wants.wanted.len(), wants.by_time.len());

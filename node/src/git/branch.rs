@@ -1,4 +1,5 @@
-//! Own lines as commits: made from objects alone, so that no work tree, index or HEAD is ever touched.
+//! Own lines as commits: made from objects alone, so that no work tree, index or HEAD is ever
+//! touched.
 
 use gix_hash::ObjectId;
 use gix_object::Kind;
@@ -25,9 +26,23 @@ pub(super) struct Appender<'a> {
 impl<'a> Appender<'a> {
     /// Goes on after `tip`, or begins a branch.
     pub(super) fn new(objects: &'a Objects, tip: Option<ObjectId>) -> Result<Self, GitError> {
-        let files = tip.map(|tip| segments(objects, tip)).transpose()?.unwrap_or_default().0;
-        let mut appender = Self { objects, parent: tip, files, number: 0, last: Vec::new(), lines: 0 };
-        while appender.files.contains_key(&segment_name(appender.number + 1)) {
+        let files = tip
+            .map(|tip| segments(objects, tip))
+            .transpose()?
+            .unwrap_or_default()
+            .0;
+        let mut appender = Self {
+            objects,
+            parent: tip,
+            files,
+            number: 0,
+            last: Vec::new(),
+            lines: 0,
+        };
+        while appender
+            .files
+            .contains_key(&segment_name(appender.number + 1))
+        {
             appender.number += 1;
         }
         if let Some(id) = appender.files.get(&segment_name(appender.number)) {
@@ -39,7 +54,11 @@ impl<'a> Appender<'a> {
     /// Adds a line; one that is too long for any reader is left out.
     pub(super) fn push(&mut self, line: &str) -> Result<(), GitError> {
         if line.len() > LINE_BYTES {
-            tracing::error!(bytes = line.len(), limit = LINE_BYTES, "a statement is too long to be published over Git");
+            tracing::error!(
+                bytes = line.len(),
+                limit = LINE_BYTES,
+                "a statement is too long to be published over Git"
+            );
             return Ok(());
         }
         if self.last.len() >= SEGMENT_BYTES {
@@ -65,19 +84,34 @@ impl<'a> Appender<'a> {
     }
 
     /// Makes the commit; its id.
-    pub(super) fn commit(mut self, head: &BranchHead, now: UnixMillis) -> Result<ObjectId, GitError> {
+    pub(super) fn commit(
+        mut self,
+        head: &BranchHead,
+        now: UnixMillis,
+    ) -> Result<ObjectId, GitError> {
         self.close_segment()?;
-        let said = self.objects.write(Kind::Blob, head.to_pretty().as_bytes())?;
+        let said = self
+            .objects
+            .write(Kind::Blob, head.to_pretty().as_bytes())?;
         // both in Git's order: by name
-        let files: Vec<_> = self.files.iter().map(|(name, id)| ("100644", name.as_str(), *id)).collect();
+        let files: Vec<_> = self
+            .files
+            .iter()
+            .map(|(name, id)| ("100644", name.as_str(), *id))
+            .collect();
         let lines = self.objects.write(Kind::Tree, &tree(&files))?;
         let root = [("100644", HEAD_FILE, said), ("40000", LINES_DIR, lines)];
         let root = self.objects.write(Kind::Tree, &tree(&root))?;
-        let parent = self.parent.map(|id| format!("parent {id}\n")).unwrap_or_default();
+        let parent = self
+            .parent
+            .map(|id| format!("parent {id}\n"))
+            .unwrap_or_default();
         let node: String = head.node_id.to_string().chars().take(12).collect();
         let signature = format!("ssid {node} <{node}@ssid.invalid> {} +0000", now.0 / 1000);
         let message = format!("{} lines, {} certificates", self.lines, head.log_size);
-        let commit = format!("tree {root}\n{parent}author {signature}\ncommitter {signature}\n\n{message}\n");
+        let commit = format!(
+            "tree {root}\n{parent}author {signature}\ncommitter {signature}\n\n{message}\n"
+        );
         self.objects.write(Kind::Commit, commit.as_bytes())
     }
 }
@@ -126,8 +160,13 @@ mod tests {
         for line in lines {
             appender.push(line).unwrap();
         }
-        assert_eq!(appender.lines(), lines.iter().filter(|line| line.len() <= LINE_BYTES).count() as u64);
-        appender.commit(&head(), UnixMillis(1_700_000_000_000)).unwrap()
+        assert_eq!(
+            appender.lines(),
+            lines.iter().filter(|line| line.len() <= LINE_BYTES).count() as u64
+        );
+        appender
+            .commit(&head(), UnixMillis(1_700_000_000_000))
+            .unwrap()
     }
 
     fn read(objects: &Objects, from: Option<ObjectId>, to: ObjectId) -> (Vec<String>, bool) {
@@ -140,7 +179,9 @@ mod tests {
                 String::from_utf8_lossy(&text[..text.len().min(9)])
             ));
         };
-        let known = from.map(|from| segments(objects, from).unwrap().0).unwrap_or_default();
+        let known = from
+            .map(|from| segments(objects, from).unwrap().0)
+            .unwrap_or_default();
         let budget = Budget::new(Duration::from_mins(1), CancellationToken::new());
         let reading = new_lines(objects, &known, to, budget, take).unwrap();
         (lines, reading.rewritten)
@@ -149,19 +190,37 @@ mod tests {
     #[tokio::test]
     async fn lines_are_appended_and_only_new_ones_are_read() {
         let dir = tempfile::tempdir().unwrap();
-        let git = Git::find(&[], Duration::from_secs(5), CancellationToken::new()).await.unwrap();
-        let repository = Repository::open(&git, dir.path().join("a.git")).await.unwrap();
+        let git = Git::find(&[], Duration::from_secs(5), CancellationToken::new())
+            .await
+            .unwrap();
+        let repository = Repository::open(&git, dir.path().join("a.git"))
+            .await
+            .unwrap();
         let objects = repository.objects().unwrap();
         let first = append(&objects, None, &["one", "two"]);
-        assert_eq!(read(&objects, None, first).0, ["00000000.jsonl:1 one", "00000000.jsonl:2 two"]);
+        assert_eq!(
+            read(&objects, None, first).0,
+            ["00000000.jsonl:1 one", "00000000.jsonl:2 two"]
+        );
         let second = append(&objects, Some(first), &["three"]);
-        assert_eq!(read(&objects, Some(first), second), (vec!["00000000.jsonl:3 three".to_owned()], false));
+        assert_eq!(
+            read(&objects, Some(first), second),
+            (vec!["00000000.jsonl:3 three".to_owned()], false)
+        );
         assert_eq!(read(&objects, Some(second), second).0, Vec::<String>::new());
 
         // a full file gets a successor, and what is too long for readers is left out
         let long = "x".repeat(LINE_BYTES);
-        let third = append(&objects, Some(second), &[&long, "four", &format!("{long}y"), "five"]);
-        let expected = ["00000000.jsonl:4 xxxxxxxxx", "00000001.jsonl:1 four", "00000001.jsonl:2 five"];
+        let third = append(
+            &objects,
+            Some(second),
+            &[&long, "four", &format!("{long}y"), "five"],
+        );
+        let expected = [
+            "00000000.jsonl:4 xxxxxxxxx",
+            "00000001.jsonl:1 four",
+            "00000001.jsonl:2 five",
+        ];
         assert_eq!(read(&objects, Some(second), third).0, expected);
         assert_eq!(read(&objects, None, third).0.len(), 6);
 
@@ -173,7 +232,12 @@ mod tests {
         assert!(!repository.is_ancestor(&git, second, other).await.unwrap());
         // what is written is what Git itself takes for sound
         repository.set_reference("refs/heads/x", third).unwrap();
-        git.run(Job::local(repository.dir(), &["fsck", "--strict", "--no-dangling"])).await.unwrap();
+        git.run(Job::local(
+            repository.dir(),
+            &["fsck", "--strict", "--no-dangling"],
+        ))
+        .await
+        .unwrap();
         assert_eq!(repository.reference("refs/heads/x").unwrap(), Some(third));
     }
 }

@@ -1,6 +1,7 @@
-//! What Git says of a governance repository that is checked out here: where it comes from, and which commit it is. Git
-//! itself is asked, because it alone knows what worktrees, submodules, included files and quotes amount to; with nothing
-//! of the environment that would make it speak of another repository.
+//! What Git says of a governance repository that is checked out here: where it comes from, and
+//! which commit it is. Git itself is asked, because it alone knows what worktrees, submodules,
+//! included files and quotes amount to; with nothing of the environment that would make it speak of
+//! another repository.
 
 use std::path::Path;
 use std::time::Duration;
@@ -25,16 +26,22 @@ pub enum Origin {
 impl Origin {
     /// Asks Git, if there is a repository.
     pub async fn of(repository: Option<&Path>) -> Self {
-        let Some(repository) = repository else { return Self::None };
+        let Some(repository) = repository else {
+            return Self::None;
+        };
         match origin(repository).await {
             Ok(address) => address.map_or(Self::None, Self::Address),
-            Err(why) => Self::Unknown(format!("the origin of '{}' is not known: {why}", repository.display())),
+            Err(why) => Self::Unknown(format!(
+                "the origin of '{}' is not known: {why}",
+                repository.display()
+            )),
         }
     }
 }
 
-/// The address of the remote `origin` of the repository that `directory` is a part of. One that is a relative path is
-/// taken from the top of its work tree, as Git does. `None` if there is no such remote, or no repository.
+/// The address of the remote `origin` of the repository that `directory` is a part of. One that is
+/// a relative path is taken from the top of its work tree, as Git does. `None` if there is no such
+/// remote, or no repository.
 ///
 /// # Errors
 /// If there is no `git`, or it refuses to look, with its own words.
@@ -49,7 +56,9 @@ async fn origin(directory: &Path) -> Result<Option<String>, GitError> {
     }
     // a bare repository has no work tree: Git works inside it
     let top = match ask(&git, directory, &["rev-parse", "--show-toplevel"]).await {
-        Err(GitError::Failed(_)) => ask(&git, directory, &["rev-parse", "--absolute-git-dir"]).await?,
+        Err(GitError::Failed(_)) => {
+            ask(&git, directory, &["rev-parse", "--absolute-git-dir"]).await?
+        }
         top => top?,
     };
     let path = Path::new(&top).join(&url);
@@ -79,10 +88,17 @@ async fn ask(git: &Git, directory: &Path, args: &[&str]) -> Result<String, GitEr
 
 /// Whether Git's words mean that there is no such remote.
 fn is_none(said: &str) -> bool {
-    ["No such remote", "no URLs configured", "not a git repository"].iter().any(|words| said.contains(words))
+    [
+        "No such remote",
+        "no URLs configured",
+        "not a git repository",
+    ]
+    .iter()
+    .any(|words| said.contains(words))
 }
 
-/// Whether an address is a path from the work tree, by Git's own rule: no colon before the first slash.
+/// Whether an address is a path from the work tree, by Git's own rule: no colon before the first
+/// slash.
 fn is_relative(url: &str) -> bool {
     let has_host = match (url.find(':'), url.find('/')) {
         (Some(colon), Some(slash)) => colon < slash,
@@ -128,17 +144,35 @@ mod tests {
         let separate = repository(dir, "separate", &["--separate-git-dir=kept.git"]);
         assert_eq!(url(&separate).await, "git@host:a.git");
         for (config, expected) in [
-            ("[remote \"origin\"] # ours\n\turl = https://host/b ; by ops\n", "https://host/b"),
-            ("[Remote \"origin\"]\n\turl = \"https://host/#c\"\n", "https://host/#c"),
+            (
+                "[remote \"origin\"] # ours\n\turl = https://host/b ; by ops\n",
+                "https://host/b",
+            ),
+            (
+                "[Remote \"origin\"]\n\turl = \"https://host/#c\"\n",
+                "https://host/#c",
+            ),
             ("[include]\n\tpath = more\n", "https://host/included"),
         ] {
             fs::write(plain.join(".git/config"), config).unwrap();
-            fs::write(plain.join(".git/more"), "[remote \"origin\"]\nurl=https://host/included\n").unwrap();
+            fs::write(
+                plain.join(".git/more"),
+                "[remote \"origin\"]\nurl=https://host/included\n",
+            )
+            .unwrap();
             assert_eq!(url(&plain).await, expected, "{config}");
         }
-        fs::write(plain.join(".git/config"), "[remote \"origin\"]\n\turl = ../r.git\n").unwrap();
+        fs::write(
+            plain.join(".git/config"),
+            "[remote \"origin\"]\n\turl = ../r.git\n",
+        )
+        .unwrap();
         for there in [&plain, &plain.join("below")] {
-            assert_eq!(url(there).await, format!("{}/plain/../r.git", dir.display()), "it is not there");
+            assert_eq!(
+                url(there).await,
+                format!("{}/plain/../r.git", dir.display()),
+                "it is not there"
+            );
         }
         fs::create_dir(dir.join("r.git")).unwrap();
         assert_eq!(url(&plain).await, dir.join("r.git").to_str().unwrap());
@@ -152,9 +186,15 @@ mod tests {
     async fn the_commit_is_named_or_git_says_why_not() {
         let dir = tempfile::tempdir().unwrap();
         let path = repository(dir.path(), "a", &[]);
-        assert_eq!(head_commit(&path).await.unwrap(), git(&path, &["rev-parse", "HEAD"]));
+        assert_eq!(
+            head_commit(&path).await.unwrap(),
+            git(&path, &["rev-parse", "HEAD"])
+        );
         fs::create_dir(dir.path().join("none")).unwrap();
-        let said = head_commit(&dir.path().join("none")).await.unwrap_err().to_string();
+        let said = head_commit(&dir.path().join("none"))
+            .await
+            .unwrap_err()
+            .to_string();
         assert!(said.contains("not a git repository"), "{said}");
         git(dir.path(), &["init", "--quiet", "empty"]);
         assert!(head_commit(&dir.path().join("empty")).await.is_err());
@@ -165,7 +205,15 @@ mod tests {
         for url in ["../r.git", "r.git", "./a:b"] {
             assert!(is_relative(url), "{url}");
         }
-        for url in ["", "/srv/r.git", "host:r.git", "git@host:a/b", "https://host/r", "file:///r", "ext::sh -c x"] {
+        for url in [
+            "",
+            "/srv/r.git",
+            "host:r.git",
+            "git@host:a/b",
+            "https://host/r",
+            "file:///r",
+            "ext::sh -c x",
+        ] {
             assert!(!is_relative(url), "{url}");
         }
     }

@@ -1,5 +1,6 @@
-//! Runs the system's `git`: with the user's own SSH agent, credential helpers and proxies, and with nothing else that
-//! could make it run, ask, follow or keep what it should not (SPEC §10 *Git fallback*).
+//! Runs the system's `git`: with the user's own SSH agent, credential helpers and proxies, and with
+//! nothing else that could make it run, ask, follow or keep what it should not (SPEC §10 *Git
+//! fallback*).
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -49,7 +50,8 @@ pub(super) struct Job<'a> {
     remote: Option<&'a GitRemote>,
     input: Vec<u8>,
     output: Option<File>,
-    /// Whether all that grows in the repository counts as received, not only packs that are not finished.
+    /// Whether all that grows in the repository counts as received, not only packs that are not
+    /// finished.
     grows: bool,
 }
 
@@ -79,44 +81,71 @@ impl<'a> Job<'a> {
         Self::new(Place::Bare(repository), args)
     }
 
-    /// The same in whichever repository `directory` is a part of: Git finds it, as for a person who works there.
+    /// The same in whichever repository `directory` is a part of: Git finds it, as for a person who
+    /// works there.
     pub(super) fn work_tree(directory: &'a Path, args: &[&str]) -> Self {
         Self::new(Place::WorkTree(directory), args)
     }
 
     /// The same, with its standard output going to a file.
     pub(super) fn into_file(self, file: File) -> Self {
-        Self { output: Some(file), ..self }
+        Self {
+            output: Some(file),
+            ..self
+        }
     }
 
     /// The same, with something on its standard input.
     pub(super) fn given(self, input: &str) -> Self {
-        Self { input: input.as_bytes().to_vec(), ..self }
+        Self {
+            input: input.as_bytes().to_vec(),
+            ..self
+        }
     }
 
     /// The same, for a server from which single files are fetched.
     pub(super) fn growing(self) -> Self {
-        Self { grows: true, ..self }
+        Self {
+            grows: true,
+            ..self
+        }
     }
 
     /// A command with its options, then `--`, the remote and what is meant there.
-    pub(super) fn remote(repository: &'a Path, options: &[&str], remote: &'a GitRemote, what: &[&str]) -> Self {
+    pub(super) fn remote(
+        repository: &'a Path,
+        options: &[&str],
+        remote: &'a GitRemote,
+        what: &[&str],
+    ) -> Self {
         let address = remote.for_git();
         let args = [options, &["--", &address], what].concat();
-        Self { remote: Some(remote), ..Self::local(repository, &args) }
+        Self {
+            remote: Some(remote),
+            ..Self::local(repository, &args)
+        }
     }
 
-    /// The same for what notes the remote in the repository's configuration, as a fetch with a filter does: there it is
-    /// [`REMOTE`], and its address is not written down.
-    pub(super) fn named(repository: &'a Path, options: &[&str], remote: &'a GitRemote, what: &str) -> Self {
+    /// The same for what notes the remote in the repository's configuration, as a fetch with a
+    /// filter does: there it is [`REMOTE`], and its address is not written down.
+    pub(super) fn named(
+        repository: &'a Path,
+        options: &[&str],
+        remote: &'a GitRemote,
+        what: &str,
+    ) -> Self {
         let address = format!("remote.{REMOTE}.url={}", remote.for_git());
         let args = [&["-c", &address], options, &["--", REMOTE, what]].concat();
-        Self { remote: Some(remote), ..Self::local(repository, &args) }
+        Self {
+            remote: Some(remote),
+            ..Self::local(repository, &args)
+        }
     }
 }
 
 impl Git {
-    /// Looks for `git` and the user's way to run SSH. `timeout` bounds each command that asks a remote.
+    /// Looks for `git` and the user's way to run SSH. `timeout` bounds each command that asks a
+    /// remote.
     ///
     /// # Errors
     /// If it cannot be run.
@@ -125,13 +154,21 @@ impl Git {
         timeout: Duration,
         shutdown: CancellationToken,
     ) -> Result<Self, GitError> {
-        let mut git = Self { allowed: allowed.to_vec(), timeout, ssh: None, shutdown };
+        let mut git = Self {
+            allowed: allowed.to_vec(),
+            timeout,
+            ssh: None,
+            shutdown,
+        };
         let here = Path::new(".");
         let version = git.run(Job::local(here, &["--version"])).await?;
         tracing::debug!(version = %String::from_utf8_lossy(&version).trim(), "git found");
         let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         // git exits 1 if nothing is set
-        let configured = git.run(Job::local(here, &["config", "--get", "core.sshCommand"])).await.is_ok();
+        let configured = git
+            .run(Job::local(here, &["config", "--get", "core.sshCommand"]))
+            .await
+            .is_ok();
         if !configured && !is_set("GIT_SSH_COMMAND") && !is_set("GIT_SSH") {
             let seconds = timeout.as_secs().clamp(1, 30);
             git.ssh = Some(format!("ssh -o BatchMode=yes -o ConnectTimeout={seconds}").into());
@@ -145,7 +182,9 @@ impl Git {
         let received = Received::of(&job);
         let mut command = self.command(&job);
         command.stdout(job.output.take().map_or_else(Stdio::piped, Stdio::from));
-        let mut child = command.spawn().map_err(|e| GitError::NotRun(e.to_string()))?;
+        let mut child = command
+            .spawn()
+            .map_err(|e| GitError::NotRun(e.to_string()))?;
         let mut group = Group(child.id().and_then(|id| Pid::from_raw(id.cast_signed())));
         let limit = if asks { self.timeout } else { LOCAL };
         let ended = tokio::select! {
@@ -168,7 +207,9 @@ impl Git {
             return Ok(output);
         }
         let said = String::from_utf8_lossy(&said);
-        let said = job.remote.map_or_else(|| said.to_string(), |remote| remote.redact(&said));
+        let said = job
+            .remote
+            .map_or_else(|| said.to_string(), |remote| remote.redact(&said));
         Err(GitError::from_words(&said))
     }
 
@@ -192,10 +233,19 @@ impl Git {
             Place::WorkTree(directory) => command.arg("-C").arg(directory),
             Place::Bare(repository) => command.arg("--git-dir").arg(repository),
         };
-        command.args(environment::settings(&self.allowed, self.timeout)).args(&job.args);
+        command
+            .args(environment::settings(&self.allowed, self.timeout))
+            .args(&job.args);
         let mut command = Command::from(command);
-        command.stdin(if job.input.is_empty() { Stdio::null() } else { Stdio::piped() });
-        command.stderr(Stdio::piped()).process_group(0).kill_on_drop(true);
+        command.stdin(if job.input.is_empty() {
+            Stdio::null()
+        } else {
+            Stdio::piped()
+        });
+        command
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .kill_on_drop(true);
         command
     }
 }
@@ -235,7 +285,9 @@ async fn collect(child: &mut Child, input: &[u8]) -> io::Result<(bool, Vec<u8>, 
 
 /// The beginning of a stream; the rest is read and forgotten, so that its writer does not wait.
 async fn bounded(stream: Option<impl AsyncRead + Unpin>, limit: u64) -> io::Result<Vec<u8>> {
-    let Some(mut stream) = stream else { return Ok(Vec::new()) };
+    let Some(mut stream) = stream else {
+        return Ok(Vec::new());
+    };
     let mut kept = Vec::new();
     (&mut stream).take(limit).read_to_end(&mut kept).await?;
     tokio::io::copy(&mut stream, &mut tokio::io::sink()).await?;
@@ -260,7 +312,11 @@ impl Received {
     /// Returns once more than [`FETCH_BYTES`] have come.
     async fn too_large(&self) {
         // every file of a repository is looked at, or one directory of them
-        let every = if self.before.is_some() { 10 * LOOK_EVERY } else { LOOK_EVERY };
+        let every = if self.before.is_some() {
+            10 * LOOK_EVERY
+        } else {
+            LOOK_EVERY
+        };
         loop {
             tokio::time::sleep(every).await;
             let bytes = match &self.before {
@@ -276,8 +332,12 @@ impl Received {
 
 /// The files in which a repository keeps its objects, with their sizes.
 pub(super) fn object_files(objects: &Path) -> BTreeMap<PathBuf, u64> {
-    let Ok(entries) = std::fs::read_dir(objects) else { return BTreeMap::new() };
-    let files = entries.flatten().flat_map(|entry| std::fs::read_dir(entry.path()));
+    let Ok(entries) = std::fs::read_dir(objects) else {
+        return BTreeMap::new();
+    };
+    let files = entries
+        .flatten()
+        .flat_map(|entry| std::fs::read_dir(entry.path()));
     let size = |file: std::fs::DirEntry| Some((file.path(), file.metadata().ok()?.len()));
     files.flat_map(Iterator::flatten).filter_map(size).collect()
 }
@@ -285,14 +345,20 @@ pub(super) fn object_files(objects: &Path) -> BTreeMap<PathBuf, u64> {
 /// Bytes of objects that were not there before.
 fn grown(objects: &Path, before: &BTreeMap<PathBuf, u64>) -> u64 {
     let files = object_files(objects).into_iter();
-    files.map(|(path, size)| size.saturating_sub(before.get(&path).copied().unwrap_or_default())).sum()
+    files
+        .map(|(path, size)| size.saturating_sub(before.get(&path).copied().unwrap_or_default()))
+        .sum()
 }
 
 /// Bytes in the packs that are not finished.
 fn unfinished_bytes(packs: &Path) -> u64 {
-    let Ok(files) = std::fs::read_dir(packs) else { return 0 };
+    let Ok(files) = std::fs::read_dir(packs) else {
+        return 0;
+    };
     let unfinished = files.flatten().filter(|file| unfinished(&file.file_name()));
-    unfinished.filter_map(|file| Some(file.metadata().ok()?.len())).sum()
+    unfinished
+        .filter_map(|file| Some(file.metadata().ok()?.len()))
+        .sum()
 }
 
 /// Whether a file has this name because it is being received.
@@ -300,13 +366,17 @@ fn unfinished(name: &OsStr) -> bool {
     name.to_string_lossy().starts_with("tmp_")
 }
 
-/// Removes what a command that was broken off has left. Only this node works in these repositories, one command at a
-/// time in each, so that a lock whose command has ended is nobody's.
+/// Removes what a command that was broken off has left. Only this node works in these repositories,
+/// one command at a time in each, so that a lock whose command has ended is nobody's.
 pub(super) fn remove_unfinished(repository: &Path) {
     for dir in ["", "objects/pack", "refs/ssid", "refs/heads"] {
-        let Ok(files) = std::fs::read_dir(repository.join(dir)) else { continue };
+        let Ok(files) = std::fs::read_dir(repository.join(dir)) else {
+            continue;
+        };
         for path in files.flatten().map(|file| file.path()) {
-            let is_lock = path.extension().is_some_and(|extension| extension == "lock");
+            let is_lock = path
+                .extension()
+                .is_some_and(|extension| extension == "lock");
             if is_lock || path.file_name().is_some_and(unfinished) {
                 // what stays is named by the next command that minds it
                 std::fs::remove_file(path).ok();
@@ -322,7 +392,9 @@ mod tests {
     use super::*;
 
     async fn git(allowed: &[GitProtocol]) -> Git {
-        Git::find(allowed, Duration::from_secs(5), CancellationToken::new()).await.unwrap()
+        Git::find(allowed, Duration::from_secs(5), CancellationToken::new())
+            .await
+            .unwrap()
     }
 
     #[tokio::test]
@@ -330,9 +402,22 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let repository = dir.path().join("a.git");
         let git = git(&[GitProtocol::Https]).await;
-        git.run(Job::local(&repository, &["init", "--bare", "--quiet", repository.to_str().unwrap()])).await.unwrap();
+        git.run(Job::local(
+            &repository,
+            &["init", "--bare", "--quiet", repository.to_str().unwrap()],
+        ))
+        .await
+        .unwrap();
         let remote = GitRemote::parse(repository.to_str().unwrap(), GitRemote::PROTOCOLS).unwrap();
-        let refused = git.run(Job::remote(&repository, &["fetch"], &remote, &["refs/heads/x"])).await.unwrap_err();
+        let refused = git
+            .run(Job::remote(
+                &repository,
+                &["fetch"],
+                &remote,
+                &["refs/heads/x"],
+            ))
+            .await
+            .unwrap_err();
         assert!(refused.to_string().contains("not allowed"), "{refused}");
     }
 
@@ -341,19 +426,31 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let repository = dir.path().join("a.git");
         let local = git(&[]).await;
-        local.run(Job::local(&repository, &["init", "--bare", "--quiet", repository.to_str().unwrap()])).await.unwrap();
+        local
+            .run(Job::local(
+                &repository,
+                &["init", "--bare", "--quiet", repository.to_str().unwrap()],
+            ))
+            .await
+            .unwrap();
         // a server that takes the connection and never answers
         let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("git://{}/a.git", server.local_addr().unwrap());
         let remote = GitRemote::parse(&address, GitRemote::PROTOCOLS).unwrap();
         let shutdown = CancellationToken::new();
         let limit = Duration::from_millis(300);
-        let git = Git::find(&[GitProtocol::Git], limit, shutdown.clone()).await.unwrap();
+        let git = Git::find(&[GitProtocol::Git], limit, shutdown.clone())
+            .await
+            .unwrap();
         let job = || Job::remote(&repository, &["fetch"], &remote, &["refs/heads/x"]);
         assert_eq!(git.run(job()).await, Err(GitError::Timeout(limit)));
         let (answer, ()) = tokio::join!(git.run(job()), async { shutdown.cancel() });
         assert_eq!(answer, Err(GitError::Cancelled));
-        assert!(GitError::Timeout(limit).to_string().contains("within 0.3 s"));
+        assert!(
+            GitError::Timeout(limit)
+                .to_string()
+                .contains("within 0.3 s")
+        );
     }
 
     #[tokio::test]
@@ -368,7 +465,13 @@ mod tests {
         assert_eq!(unfinished_bytes(&packs), 70);
         std::fs::write(dir.path().join("shallow.lock"), "").unwrap();
         remove_unfinished(dir.path());
-        assert_eq!((unfinished_bytes(&packs), std::fs::read_dir(&packs).unwrap().count()), (0, 1));
+        assert_eq!(
+            (
+                unfinished_bytes(&packs),
+                std::fs::read_dir(&packs).unwrap().count()
+            ),
+            (0, 1)
+        );
         assert!(!dir.path().join("shallow.lock").exists());
     }
 }

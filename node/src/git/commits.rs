@@ -1,8 +1,9 @@
-//! Looks for the commits that events name, in the repositories of the members that announced them (SPEC §7 rule 1,
-//! policy `commit`): asks the engine what it wants to know, looks, and answers with an input.
+//! Looks for the commits that events name, in the repositories of the members that announced them
+//! (SPEC §7 rule 1, policy `commit`): asks the engine what it wants to know, looks, and answers
+//! with an input.
 //!
-//! Beside the task that syncs, so that neither waits for the other; every member's repository is looked at on its own,
-//! so that one that hangs holds up no other.
+//! Beside the task that syncs, so that neither waits for the other; every member's repository is
+//! looked at on its own, so that one that hangs holds up no other.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -26,7 +27,8 @@ use crate::engine::{CommitQuestion, CommitStanding, EngineHandle, Inbound};
 
 /// One repository is fetched for new questions at most this often.
 const PAUSE: Duration = Duration::from_secs(2);
-/// Questions to one member that are kept in mind at a time; the others follow once these are answered.
+/// Questions to one member that are kept in mind at a time; the others follow once these are
+/// answered.
 const QUESTIONS: usize = 4096;
 
 /// What the task lives among.
@@ -38,11 +40,12 @@ pub(super) struct Surroundings {
     pub(super) shutdown: CancellationToken,
 }
 
-/// When a member's repository is looked at: at once for a new question, then after growing pauses while a commit is
-/// missing.
+/// When a member's repository is looked at: at once for a new question, then after growing pauses
+/// while a commit is missing.
 #[derive(Clone, Copy, Debug)]
 struct Rhythm {
-    /// The pause after the first look: `network.fallback_interval_seconds`. Each next is twice as long.
+    /// The pause after the first look: `network.fallback_interval_seconds`. Each next is twice as
+    /// long.
     first: Duration,
     /// The longest pause: `sync_settings.interval_minutes`.
     longest: Duration,
@@ -53,10 +56,17 @@ struct Rhythm {
 
 impl Rhythm {
     fn new(first: Duration, longest: Duration) -> Self {
-        Self { first, longest: longest.max(first), started: None, looks: 0, due: None }
+        Self {
+            first,
+            longest: longest.max(first),
+            started: None,
+            looks: 0,
+            due: None,
+        }
     }
 
-    /// There is something to look for that was not looked for yet, or a person wants it looked for again.
+    /// There is something to look for that was not looked for yet, or a person wants it looked for
+    /// again.
     fn hurry(&mut self, now: Instant) {
         self.looks = 0;
         let soonest = self.started.map_or(now, |started| started + PAUSE).max(now);
@@ -73,15 +83,18 @@ impl Rhythm {
 
     /// A look has ended with something still missing.
     fn ended_without(&mut self, now: Instant) {
-        let pause = self.first.saturating_mul(1 << self.looks.min(16)).min(self.longest);
+        let pause = self
+            .first
+            .saturating_mul(1 << self.looks.min(16))
+            .min(self.longest);
         self.looks = self.looks.saturating_add(1);
         // somebody may have hurried it meanwhile
         self.due = Some(self.due.map_or(now + pause, |due| due.min(now + pause)));
     }
 }
 
-/// When the engine is asked what it wants to know: for new questions, after a sync and before a look, but at most once in
-/// [`PAUSE`], because it tells all of them each time.
+/// When the engine is asked what it wants to know: for new questions, after a sync and before a
+/// look, but at most once in [`PAUSE`], because it tells all of them each time.
 #[derive(Debug, Default)]
 struct Listing {
     /// Questions that the engine had counted when it was asked last.
@@ -96,7 +109,8 @@ impl Listing {
     /// Notes what the engine counts and which sync was the last.
     fn note(&mut self, count: u64, synced: Option<&String>, now: Instant) {
         if count != self.count || synced != self.synced.as_ref() {
-            self.due.get_or_insert(self.at.map_or(now, |at| at + PAUSE).max(now));
+            self.due
+                .get_or_insert(self.at.map_or(now, |at| at + PAUSE).max(now));
         }
     }
 
@@ -109,7 +123,12 @@ impl Listing {
     fn begin(&mut self, count: u64, synced: Option<String>, now: Instant) -> Option<bool> {
         self.due.filter(|due| *due <= now)?;
         let hurries = synced != self.synced;
-        *self = Self { count, synced, at: Some(now), due: None };
+        *self = Self {
+            count,
+            synced,
+            at: Some(now),
+            due: None,
+        };
         Some(hurries)
     }
 }
@@ -146,10 +165,25 @@ impl Task {
         let rhythm = Rhythm::new(plan.schedule.fallback_every, plan.schedule.interval);
         let member = |planned: &super::plan::PlannedMember| {
             let place = planned.place(&plan.histories);
-            (planned.node, Member { place, rhythm, questions: BTreeSet::new(), is_busy: false, fetched_at: None })
+            (
+                planned.node,
+                Member {
+                    place,
+                    rhythm,
+                    questions: BTreeSet::new(),
+                    is_busy: false,
+                    fetched_at: None,
+                },
+            )
         };
         let members = plan.members.iter().map(member).collect();
-        Self { members, plan: plan.clone(), around, git: None, looks: FuturesUnordered::new() }
+        Self {
+            members,
+            plan: plan.clone(),
+            around,
+            git: None,
+            looks: FuturesUnordered::new(),
+        }
     }
 
     pub(super) async fn run(mut self) {
@@ -186,12 +220,19 @@ impl Task {
 
     /// When the next look may begin; none while as many are under way as may be.
     fn next_look(&self) -> Option<Instant> {
-        let idle = self.members.values().filter(|member| !member.is_busy && self.free() > 0);
+        let idle = self
+            .members
+            .values()
+            .filter(|member| !member.is_busy && self.free() > 0);
         idle.filter_map(|member| member.rhythm.due).min()
     }
 
     fn free(&self) -> usize {
-        self.plan.effort.parallel.max(1).saturating_sub(self.looks.len())
+        self.plan
+            .effort
+            .parallel
+            .max(1)
+            .saturating_sub(self.looks.len())
     }
 
     fn last_sync(&mut self) -> Option<String> {
@@ -230,25 +271,45 @@ impl Task {
 
     /// Starts what is due, as many at a time as syncs are.
     async fn look(&mut self, now: Instant) {
-        let due: Vec<NodeId> =
-            self.members.iter().filter(|(_, m)| m.rhythm.is_due(now) && !m.is_busy).map(|(node, _)| *node).collect();
+        let due: Vec<NodeId> = self
+            .members
+            .iter()
+            .filter(|(_, m)| m.rhythm.is_due(now) && !m.is_busy)
+            .map(|(node, _)| *node)
+            .collect();
         for node in due {
             let git = self.git().await;
-            let Some(member) = self.members.get_mut(&node) else { continue };
+            let Some(member) = self.members.get_mut(&node) else {
+                continue;
+            };
             let place = member.place.clone().and_then(|place| Ok((place, git?)));
             let (asked, fetched_at) = (member.questions.clone(), member.fetched_at);
             match place {
                 Ok((place, git)) if self.plan.effort.parallel.max(1) > self.looks.len() => {
                     member.is_busy = true;
                     member.rhythm.began(now);
-                    self.looks.push(Box::pin(look_at(git, place, node, asked, fetched_at)));
+                    self.looks
+                        .push(Box::pin(look_at(git, place, node, asked, fetched_at)));
                 }
                 Ok(_) => {} // one of those under way ends first
                 Err(reason) => {
                     member.rhythm.began(now);
-                    let unseen = |question| (question, CommitStanding::Unseen { reason: reason.clone() });
+                    let unseen = |question| {
+                        (
+                            question,
+                            CommitStanding::Unseen {
+                                reason: reason.clone(),
+                            },
+                        )
+                    };
                     let answers = asked.iter().cloned().map(unseen).collect();
-                    self.note(Seen { node, asked, answers, fetched_at }).await;
+                    self.note(Seen {
+                        node,
+                        asked,
+                        answers,
+                        fetched_at,
+                    })
+                    .await;
                 }
             }
         }
@@ -258,15 +319,27 @@ impl Task {
         if let Some(git) = &self.git {
             return Ok(git.clone());
         }
-        let found = Git::find(&self.plan.allowed, self.plan.timeout, self.around.shutdown.clone()).await;
+        let found = Git::find(
+            &self.plan.allowed,
+            self.plan.timeout,
+            self.around.shutdown.clone(),
+        )
+        .await;
         let git = found.map_err(|error| error.to_string())?;
         self.git = Some(git.clone());
         Ok(git)
     }
 
     async fn note(&mut self, seen: Seen) {
-        let Seen { node, asked, answers, fetched_at } = seen;
-        let is_missing = answers.iter().any(|(_, standing)| *standing != CommitStanding::Exists);
+        let Seen {
+            node,
+            asked,
+            answers,
+            fetched_at,
+        } = seen;
+        let is_missing = answers
+            .iter()
+            .any(|(_, standing)| *standing != CommitStanding::Exists);
         if let Some(member) = self.members.get_mut(&node) {
             (member.is_busy, member.fetched_at) = (false, fetched_at);
             if is_missing || !member.questions.is_subset(&asked) {
@@ -275,7 +348,11 @@ impl Task {
         }
         tracing::debug!(%node, answers = answers.len(), is_missing, "a repository was looked at for commits");
         // the engine's task has ended if nobody takes it
-        self.around.inputs.send(Inbound::Commits(answers)).await.ok();
+        self.around
+            .inputs
+            .send(Inbound::Commits(answers))
+            .await
+            .ok();
     }
 }
 
@@ -295,7 +372,9 @@ async fn look_at(
         match history::fetch(&git, &place).await {
             Ok(history) => (history, Some(unix_now()), None),
             Err(error) => {
-                let last = fetched_at.map(|at| format!("; it was last fetched at {}", iso(at))).unwrap_or_default();
+                let last = fetched_at
+                    .map(|at| format!("; it was last fetched at {}", iso(at)))
+                    .unwrap_or_default();
                 (here, fetched_at, Some(format!("{error}{last}")))
             }
         }
@@ -303,10 +382,20 @@ async fn look_at(
     let standing = |question: &CommitQuestion| match (&failure, fetched_at) {
         _ if found.has(&question.commit) => CommitStanding::Exists,
         (None, Some(fetched_at)) => CommitStanding::Missing { fetched_at },
-        (failure, _) => CommitStanding::Unseen { reason: failure.clone().unwrap_or_default() },
+        (failure, _) => CommitStanding::Unseen {
+            reason: failure.clone().unwrap_or_default(),
+        },
     };
-    let answers = asked.iter().map(|question| (question.clone(), standing(question))).collect();
-    Seen { node, asked, answers, fetched_at }
+    let answers = asked
+        .iter()
+        .map(|question| (question.clone(), standing(question)))
+        .collect();
+    Seen {
+        node,
+        asked,
+        answers,
+        fetched_at,
+    }
 }
 
 #[cfg(test)]
@@ -323,7 +412,8 @@ mod tests {
         assert!(rhythm.is_due(at(0)));
         rhythm.began(at(0));
         assert!(!rhythm.is_due(at(50)), "it is under way");
-        // another question a moment later waits for a pause, and not for the pause after a look without success
+        // another question a moment later waits for a pause, and not for the pause after a look
+        // without success
         rhythm.ended_without(at(1));
         rhythm.hurry(at(1));
         assert_eq!(rhythm.due, Some(at(2)));

@@ -1,5 +1,6 @@
-//! What a Git child gets of this process's environment, and the settings that it runs with: the user's way to a remote,
-//! nothing of which this node's secrets are a part, and a bound on what one object may make it allocate.
+//! What a Git child gets of this process's environment, and the settings that it runs with: the
+//! user's way to a remote, nothing of which this node's secrets are a part, and a bound on what one
+//! object may make it allocate.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal as _};
@@ -9,12 +10,12 @@ use std::time::Duration;
 use super::remote::Login;
 use crate::config::GitProtocol;
 
-/// Bytes that a Git child may allocate at once. What a delta in a small pack unpacks to is bounded by nothing else.
-/// A registry log, the largest object that is read, has at most 64 MiB.
+/// Bytes that a Git child may allocate at once. What a delta in a small pack unpacks to is bounded
+/// by nothing else. A registry log, the largest object that is read, has at most 64 MiB.
 pub(super) const ALLOC_BYTES: u64 = 80 << 20;
 
-/// Variables that begin with `GIT_` and are the user's way to a remote. All others are taken out of the environment,
-/// because they change which repository is used, or what is run.
+/// Variables that begin with `GIT_` and are the user's way to a remote. All others are taken out of
+/// the environment, because they change which repository is used, or what is run.
 const KEPT: &[&str] = &[
     "GIT_SSH",
     "GIT_SSH_COMMAND",
@@ -63,7 +64,8 @@ const SETTINGS: &[&str] = &[
     "transfer.fsckObjects=true",
 ];
 
-/// A credential helper that answers with [`USER`] and [`PASSWORD`]. It is a program text without a secret in it.
+/// A credential helper that answers with [`USER`] and [`PASSWORD`]. It is a program text without a
+/// secret in it.
 const HELPER: &str = concat!(
     r#"!f() { test "$1" = get && "#,
     r#"printf 'username=%s\npassword=%s\n' "$SSID_GIT_USER" "$SSID_GIT_PASSWORD"; }; f"#
@@ -71,8 +73,8 @@ const HELPER: &str = concat!(
 const USER: &str = "SSID_GIT_USER";
 const PASSWORD: &str = "SSID_GIT_PASSWORD";
 
-/// Takes out of a command's environment what could change what it does or is a secret of this node, and sets what
-/// holds for every command.
+/// Takes out of a command's environment what could change what it does or is a secret of this node,
+/// and sets what holds for every command.
 pub(super) fn harden(command: &mut Command, allowed: &[GitProtocol], ssh: Option<&OsStr>) {
     let interactive = io::stdin().is_terminal();
     for (name, _) in std::env::vars_os() {
@@ -110,7 +112,10 @@ pub(super) fn log_in(command: &mut Command, login: &Login) {
         Some(password) => {
             command.env(USER, &login.user).env(PASSWORD, password);
             // the user's own helpers are neither asked, nor told what to remember
-            vec![(key("helper"), String::new()), (key("helper"), HELPER.to_owned())]
+            vec![
+                (key("helper"), String::new()),
+                (key("helper"), HELPER.to_owned()),
+            ]
         }
     };
     command.env("GIT_CONFIG_COUNT", settings.len().to_string());
@@ -125,12 +130,17 @@ pub(super) fn settings(allowed: &[GitProtocol], timeout: Duration) -> Vec<OsStri
     let mut settings: Vec<String> = SETTINGS.iter().map(ToString::to_string).collect();
     settings.push(format!("http.lowSpeedTime={}", timeout.as_secs().max(1)));
     settings.push("protocol.allow=never".to_owned());
-    for name in ["ext", "fd"].into_iter().chain(GitProtocol::NAMES.iter().copied()) {
+    for name in ["ext", "fd"]
+        .into_iter()
+        .chain(GitProtocol::NAMES.iter().copied())
+    {
         let is_allowed = allowed.iter().any(|protocol| protocol.as_str() == name);
         let word = if is_allowed { "always" } else { "never" };
         settings.push(format!("protocol.{name}.allow={word}"));
     }
-    let options = settings.into_iter().flat_map(|setting| ["-c".to_owned(), setting]);
+    let options = settings
+        .into_iter()
+        .flat_map(|setting| ["-c".to_owned(), setting]);
     options.map(OsString::from).collect()
 }
 
@@ -156,7 +166,14 @@ mod tests {
         for name in dropped {
             assert!(!is_kept(name, false), "{name}");
         }
-        for name in ["HOME", "PATH", "SSH_AUTH_SOCK", "https_proxy", "GIT_SSH_COMMAND", "GIT_CONFIG_GLOBAL"] {
+        for name in [
+            "HOME",
+            "PATH",
+            "SSH_AUTH_SOCK",
+            "https_proxy",
+            "GIT_SSH_COMMAND",
+            "GIT_CONFIG_GLOBAL",
+        ] {
             assert!(is_kept(name, false), "{name}");
         }
         assert!(is_kept("GIT_ASKPASS", false) && !is_kept("GIT_ASKPASS", true));
@@ -188,11 +205,20 @@ mod tests {
         let variable = |name: &str| {
             let mut all = command.get_envs();
             let found = all.find(|(known, _)| *known == OsStr::new(name));
-            found.and_then(|(_, value)| value).map(|value| value.to_string_lossy().into_owned())
+            found
+                .and_then(|(_, value)| value)
+                .map(|value| value.to_string_lossy().into_owned())
         };
         assert_eq!(variable("GIT_CONFIG_COUNT").as_deref(), Some("2"));
-        assert_eq!(variable("GIT_CONFIG_KEY_1").as_deref(), Some("credential.https://git.example.helper"));
-        assert_eq!(variable("GIT_CONFIG_VALUE_0").as_deref(), Some(""), "the user's helpers are passed over");
+        assert_eq!(
+            variable("GIT_CONFIG_KEY_1").as_deref(),
+            Some("credential.https://git.example.helper")
+        );
+        assert_eq!(
+            variable("GIT_CONFIG_VALUE_0").as_deref(),
+            Some(""),
+            "the user's helpers are passed over"
+        );
         assert_eq!(variable(PASSWORD).as_deref(), Some("s3cret"));
         assert!(!format!("{:?}", command.get_args()).contains("s3cret"));
         assert!(!format!("{:?}", variable("GIT_CONFIG_VALUE_1")).contains("s3cret"));

@@ -25,7 +25,9 @@ pub enum GitError {
     #[error("more than fetch_bytes = {0} bytes came: broken off, nothing of it is kept")]
     TooLarge(u64),
     /// What came unpacks to more than a Git child may allocate.
-    #[error("an object there unpacks to more than alloc_bytes = {0}: broken off, nothing of it is kept")]
+    #[error(
+        "an object there unpacks to more than alloc_bytes = {0}: broken off, nothing of it is kept"
+    )]
     Expands(u64),
     /// Who asks is not let in.
     #[error("not let in: {0}; see this machine's SSH agent or Git credential helper")]
@@ -80,7 +82,9 @@ pub enum GitError {
     #[error("the branch is long: it is read in parts, and goes on at the next sync")]
     Partly,
     /// The repository's objects have ids of another kind.
-    #[error("its objects have {0} ids: a node's branch needs a repository made with git init --object-format=sha1")]
+    #[error(
+        "its objects have {0} ids: a node's branch needs a repository made with git init --object-format=sha1"
+    )]
     Format(String),
     /// The server hands out files and cannot cut a history at a depth.
     #[error("the server cannot cut a history at a depth")]
@@ -104,7 +108,10 @@ pub enum GitError {
 impl GitError {
     /// Whether trying again soon may help. Who refuses at once will do so in a minute.
     pub fn is_passing(&self) -> bool {
-        matches!(self, Self::Timeout(_) | Self::Unreachable(_) | Self::Failed(_) | Self::Damaged(_))
+        matches!(
+            self,
+            Self::Timeout(_) | Self::Unreachable(_) | Self::Failed(_) | Self::Damaged(_)
+        )
     }
 
     /// The word that metrics count it under.
@@ -132,7 +139,11 @@ impl GitError {
     pub(super) fn from_words(said: &str) -> Self {
         let has = |words: &[&str]| words.iter().any(|word| said.contains(word));
         let line = essence(said);
-        if has(&["couldn't find remote ref", "Remote branch", "could not find remote ref"]) {
+        if has(&[
+            "couldn't find remote ref",
+            "Remote branch",
+            "could not find remote ref",
+        ]) {
             Self::NoBranch
         } else if has(MOVED) {
             Self::Moved
@@ -229,13 +240,23 @@ fn other_format(said: &str) -> Option<String> {
         return Some("other".to_owned());
     }
     let rest = said.split_once("mismatched algorithms:")?.1;
-    let name: String = rest.split_once("server ")?.1.chars().take_while(char::is_ascii_alphanumeric).collect();
+    let name: String = rest
+        .split_once("server ")?
+        .1
+        .chars()
+        .take_while(char::is_ascii_alphanumeric)
+        .collect();
     Some(name).filter(|name| !name.is_empty())
 }
 
 /// Some branches by name.
 fn named(branches: &[String]) -> String {
-    let mut text = branches.iter().take(BRANCHES_NAMED).cloned().collect::<Vec<_>>().join(", ");
+    let mut text = branches
+        .iter()
+        .take(BRANCHES_NAMED)
+        .cloned()
+        .collect::<Vec<_>>()
+        .join(", ");
     if branches.len() > BRANCHES_NAMED {
         text += ", …";
     }
@@ -243,12 +264,22 @@ fn named(branches: &[String]) -> String {
 }
 
 /// Lines that say nothing of what is wrong.
-const NOISE: &[&str] = &["hint:", "warning:", "To ", "Please make sure you have", "and the repository exists"];
+const NOISE: &[&str] = &[
+    "hint:",
+    "warning:",
+    "To ",
+    "Please make sure you have",
+    "and the repository exists",
+];
 
-/// The lines that say what is wrong, the server's own first, then Git's, then those of whatever else was run, as one,
-/// bounded.
+/// The lines that say what is wrong, the server's own first, then Git's, then those of whatever
+/// else was run, as one, bounded.
 fn essence(said: &str) -> String {
-    let lines: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let lines: Vec<&str> = said
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect();
     let is_noise = |line: &str| NOISE.iter().any(|words| line.starts_with(words));
     let rank = |line: &str| match line {
         _ if line.starts_with("remote:") => 0,
@@ -256,15 +287,37 @@ fn essence(said: &str) -> String {
         _ if line.starts_with("fatal:") || line.starts_with("error:") => 2,
         _ => 3,
     };
-    let mut telling: Vec<&str> = lines.iter().copied().filter(|line| !is_noise(line)).collect();
+    let mut telling: Vec<&str> = lines
+        .iter()
+        .copied()
+        .filter(|line| !is_noise(line))
+        .collect();
     // in the order in which they were said otherwise
     telling.sort_by_key(|line| rank(line));
-    let bare = |line: &str| line.strip_prefix("remote:").unwrap_or(line).trim().to_owned();
+    let bare = |line: &str| {
+        line.strip_prefix("remote:")
+            .unwrap_or(line)
+            .trim()
+            .to_owned()
+    };
     let chosen = if telling.is_empty() { lines } else { telling };
-    let words: Vec<String> = chosen.into_iter().map(bare).filter(|line| !line.is_empty()).collect();
+    let words: Vec<String> = chosen
+        .into_iter()
+        .map(bare)
+        .filter(|line| !line.is_empty())
+        .collect();
     let clean = |c: char| if is_unseen(c) { ' ' } else { c };
-    let text: String = words.join("; ").chars().map(clean).take(SAID_CHARS).collect();
-    if text.is_empty() { "it said nothing".to_owned() } else { text }
+    let text: String = words
+        .join("; ")
+        .chars()
+        .map(clean)
+        .take(SAID_CHARS)
+        .collect();
+    if text.is_empty() {
+        "it said nothing".to_owned()
+    } else {
+        text
+    }
 }
 
 #[cfg(test)]
@@ -274,18 +327,48 @@ mod tests {
     #[test]
     fn what_git_says_is_sorted() {
         for (said, word) in [
-            ("fatal: couldn't find remote ref refs/heads/ssid-federation", "no_branch"),
+            (
+                "fatal: couldn't find remote ref refs/heads/ssid-federation",
+                "no_branch",
+            ),
             ("fatal: Authentication failed for 'http://x/'", "denied"),
-            ("git@host: Permission denied (publickey).\nfatal: Could not read from remote repository.", "denied"),
-            ("fatal: unable to access 'http://x/': Failed to connect to x port 1", "unreachable"),
-            ("fatal: '/x' does not appear to be a git repository", "unreachable"),
-            ("error: inflate: data stream error\nfatal: index-pack failed", "damaged"),
+            (
+                "git@host: Permission denied (publickey).\nfatal: Could not read from remote repository.",
+                "denied",
+            ),
+            (
+                "fatal: unable to access 'http://x/': Failed to connect to x port 1",
+                "unreachable",
+            ),
+            (
+                "fatal: '/x' does not appear to be a git repository",
+                "unreachable",
+            ),
+            (
+                "error: inflate: data stream error\nfatal: index-pack failed",
+                "damaged",
+            ),
             (" ! [rejected] a -> b (fetch first)", "moved"),
-            (" ! [remote rejected] a -> b (cannot lock ref 'b': is at 1 but expected 2)", "moved"),
-            (" ! [remote rejected] a -> b (pre-receive hook declined)", "refused"),
-            ("fatal: attempting to allocate 1610612737 over limit 83886080\nfatal: index-pack failed", "too_large"),
-            ("fatal: mismatched algorithms: client sha1; server sha256", "format"),
-            ("fatal: the receiving end does not support this repository's hash algorithm", "format"),
+            (
+                " ! [remote rejected] a -> b (cannot lock ref 'b': is at 1 but expected 2)",
+                "moved",
+            ),
+            (
+                " ! [remote rejected] a -> b (pre-receive hook declined)",
+                "refused",
+            ),
+            (
+                "fatal: attempting to allocate 1610612737 over limit 83886080\nfatal: index-pack failed",
+                "too_large",
+            ),
+            (
+                "fatal: mismatched algorithms: client sha1; server sha256",
+                "format",
+            ),
+            (
+                "fatal: the receiving end does not support this repository's hash algorithm",
+                "format",
+            ),
             ("something new", "failed"),
             ("", "failed"),
         ] {
@@ -306,17 +389,24 @@ mod tests {
         // a server's words over SSH have no mark
         let said = "ERROR: Permission to a/b denied to c.\nfatal: Could not read from remote repository.\n\n\
                     Please make sure you have the correct access rights\nand the repository exists.";
-        let expected =
-            "not reached: fatal: Could not read from remote repository.; ERROR: Permission to a/b denied to c.";
+        let expected = "not reached: fatal: Could not read from remote repository.; ERROR: Permission to a/b denied to c.";
         assert_eq!(GitError::from_words(said).to_string(), expected);
     }
 
     #[test]
     fn who_refuses_at_once_is_not_asked_again_soon() {
-        for said in ["Failed to connect to 127.0.0.1 port 1", "Connection refused", "fatal: '/x' does not exist"] {
+        for said in [
+            "Failed to connect to 127.0.0.1 port 1",
+            "Connection refused",
+            "fatal: '/x' does not exist",
+        ] {
             assert!(!GitError::from_words(said).is_passing(), "{said}");
         }
-        for said in ["Could not resolve host: git.example", "The requested URL returned error: 503", "early EOF"] {
+        for said in [
+            "Could not resolve host: git.example",
+            "The requested URL returned error: 503",
+            "early EOF",
+        ] {
             assert!(GitError::from_words(said).is_passing(), "{said}");
         }
     }
@@ -325,6 +415,9 @@ mod tests {
     fn a_head_that_names_nothing_is_told_with_what_is_there() {
         let branches: Vec<String> = (0..7).map(|i| format!("b{i}")).collect();
         let said = GitError::NoHead(branches).to_string();
-        assert!(said.contains("beside b0, b1, b2, b3, b4, …;") && said.ends_with("refs/heads/b0"), "{said}");
+        assert!(
+            said.contains("beside b0, b1, b2, b3, b4, …;") && said.ends_with("refs/heads/b0"),
+            "{said}"
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! Fetching into a bare mirror: one reference of a remote, as deep as is wanted and the server can do.
+//! Fetching into a bare mirror: one reference of a remote, as deep as is wanted and the server can
+//! do.
 
 use std::fs;
 
@@ -8,12 +9,18 @@ use super::remote::GitRemote;
 use super::repository::{FETCHED, Format, Repository};
 
 /// How references are fetched: nothing besides what is named, whatever was there before.
-const FETCH: &[&str] =
-    &["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--force"];
+const FETCH: &[&str] = &[
+    "fetch",
+    "--quiet",
+    "--no-tags",
+    "--no-write-fetch-head",
+    "--no-recurse-submodules",
+    "--force",
+];
 
-/// What Git may find in a history that is only looked at, without refusing all of it: what old tools wrote far back,
-/// `git fsck` warns of or hosts have long taken, and what matters only to who checks files out. Names that a Git does
-/// not know it passes over.
+/// What Git may find in a history that is only looked at, without refusing all of it: what old
+/// tools wrote far back, `git fsck` warns of or hosts have long taken, and what matters only to who
+/// checks files out. Names that a Git does not know it passes over.
 const WARNED: &[&str] = &[
     "badDate",
     "badDateOverflow",
@@ -63,7 +70,11 @@ pub(super) struct Wanted<'a> {
 impl Wanted<'_> {
     /// The default branch of a repository that somebody else keeps for other ends.
     pub(super) fn default_branch(depth: u64, commits_only: bool) -> Self {
-        Self { reference: "HEAD", depth: Some(depth), commits_only }
+        Self {
+            reference: "HEAD",
+            depth: Some(depth),
+            commits_only,
+        }
     }
 
     fn is_observed(&self) -> bool {
@@ -88,12 +99,15 @@ pub(super) async fn fetch(
         remove_unfinished(repository.dir());
     }
     match fetched {
-        Err(GitError::NoBranch) if wanted.is_observed() => Err(headless(git, repository, remote).await),
+        Err(GitError::NoBranch) if wanted.is_observed() => {
+            Err(headless(git, repository, remote).await)
+        }
         fetched => fetched,
     }
 }
 
-/// The same of a repository whose objects may have either kind of id: the mirror becomes one of its kind.
+/// The same of a repository whose objects may have either kind of id: the mirror becomes one of its
+/// kind.
 pub(super) async fn fetch_any(
     git: &Git,
     repository: &Repository,
@@ -102,7 +116,9 @@ pub(super) async fn fetch_any(
 ) -> Result<(), GitError> {
     match fetch(git, repository, remote, wanted).await {
         Err(GitError::Format(name)) => {
-            let Some(format) = Format::named(&name) else { return Err(GitError::Format(name)) };
+            let Some(format) = Format::named(&name) else {
+                return Err(GitError::Format(name));
+            };
             repository.become_format(git, format).await?;
             fetch(git, repository, remote, wanted).await
         }
@@ -110,7 +126,12 @@ pub(super) async fn fetch_any(
     }
 }
 
-async fn fetch_as(git: &Git, repository: &Repository, remote: &GitRemote, wanted: Wanted<'_>) -> Result<(), GitError> {
+async fn fetch_as(
+    git: &Git,
+    repository: &Repository,
+    remote: &GitRemote,
+    wanted: Wanted<'_>,
+) -> Result<(), GitError> {
     let depth = wanted.depth.map(|depth| format!("--depth={depth}"));
     let mut options = leniency(wanted);
     options.extend(FETCH.iter().map(ToString::to_string));
@@ -125,8 +146,8 @@ async fn fetch_as(git: &Git, repository: &Repository, remote: &GitRemote, wanted
     git.run(job).await.map(drop)
 }
 
-/// From a server that only hands out files (dumb HTTP), or that cannot cut histories: all of it, as far as that is
-/// little enough.
+/// From a server that only hands out files (dumb HTTP), or that cannot cut histories: all of it, as
+/// far as that is little enough.
 async fn fetch_files(
     git: &Git,
     repository: &Repository,
@@ -142,7 +163,10 @@ async fn fetch_files(
     let fetched = git.run(job.growing()).await;
     if fetched.is_err() {
         // each came whole, and nothing will ever name it
-        for file in object_files(&objects).into_keys().filter(|file| !before.contains_key(file)) {
+        for file in object_files(&objects)
+            .into_keys()
+            .filter(|file| !before.contains_key(file))
+        {
             fs::remove_file(file).ok();
         }
     }
@@ -155,7 +179,9 @@ fn leniency(wanted: Wanted<'_>) -> Vec<String> {
         return vec!["-c".to_owned(), "fetch.fsckObjects=false".to_owned()];
     }
     let warned = WARNED.iter().filter(|_| wanted.is_observed());
-    warned.flat_map(|id| ["-c".to_owned(), format!("fetch.fsck.{id}=warn")]).collect()
+    warned
+        .flat_map(|id| ["-c".to_owned(), format!("fetch.fsck.{id}=warn")])
+        .collect()
 }
 
 fn strs(texts: &[String]) -> Vec<&str> {
@@ -164,14 +190,25 @@ fn strs(texts: &[String]) -> Vec<&str> {
 
 /// Why there is no HEAD: nothing was published yet, or HEAD names a branch that is not there.
 async fn headless(git: &Git, repository: &Repository, remote: &GitRemote) -> GitError {
-    let list = Job::remote(repository.dir(), &["ls-remote", "--quiet"], remote, &["refs/heads/*"]);
+    let list = Job::remote(
+        repository.dir(),
+        &["ls-remote", "--quiet"],
+        remote,
+        &["refs/heads/*"],
+    );
     let said = match git.run(list).await {
         Ok(said) => said,
         Err(error) => return error,
     };
     let said = String::from_utf8_lossy(&said);
-    let names = said.lines().filter_map(|line| line.split_once("\trefs/heads/"));
+    let names = said
+        .lines()
+        .filter_map(|line| line.split_once("\trefs/heads/"));
     let clean = |name: &str| name.chars().filter(|c| !c.is_control()).take(100).collect();
     let branches: Vec<String> = names.map(|(_, name)| clean(name)).collect();
-    if branches.is_empty() { GitError::NoBranch } else { GitError::NoHead(branches) }
+    if branches.is_empty() {
+        GitError::NoBranch
+    } else {
+        GitError::NoHead(branches)
+    }
 }

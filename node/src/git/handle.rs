@@ -39,10 +39,14 @@ pub struct GitHandle {
 }
 
 impl GitHandle {
-    /// Syncs now, unless that was done within the interval and is not forced. `None` if the node is ending.
+    /// Syncs now, unless that was done within the interval and is not forced. `None` if the node is
+    /// ending.
     pub async fn sync(&self, force: bool, road: SyncRoad) -> Option<SyncOutcome> {
         let (reply, outcome) = oneshot::channel();
-        self.requests.send(SyncRequest { force, road, reply }).await.ok()?;
+        self.requests
+            .send(SyncRequest { force, road, reply })
+            .await
+            .ok()?;
         outcome.await.ok()
     }
 
@@ -54,6 +58,9 @@ impl GitHandle {
     /// One for tests of what stands around it: it syncs nothing.
     #[cfg(test)]
     pub(crate) fn idle() -> Self {
-        Self { requests: mpsc::channel(1).0, state: watch::channel(Arc::new(SyncState::unused())).1 }
+        Self {
+            requests: mpsc::channel(1).0,
+            state: watch::channel(Arc::new(SyncState::unused())).1,
+        }
     }
 }

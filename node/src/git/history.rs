@@ -1,8 +1,10 @@
-//! Which commits stand in a member's repository, for events that are endorsed if their commit exists (SPEC §7 rule 1,
-//! policy `commit`): the default branch's latest commits, fetched without their files where the server can do that.
+//! Which commits stand in a member's repository, for events that are endorsed if their commit
+//! exists (SPEC §7 rule 1, policy `commit`): the default branch's latest commits, fetched without
+//! their files where the server can do that.
 //!
-//! A commit counts if it stands in the history of the default branch. To ask a server for one commit by its id would
-//! prove less: large hosts serve the commits of everybody's forks from every repository of a family.
+//! A commit counts if it stands in the history of the default branch. To ask a server for one
+//! commit by its id would prove less: large hosts serve the commits of everybody's forks from every
+//! repository of a family.
 
 use std::io::{Read as _, Seek as _};
 use std::path::PathBuf;
@@ -57,7 +59,8 @@ pub(super) async fn kept(git: &Git, place: &Place) -> History {
     }
 }
 
-/// Fetches the default branch's latest commits. What is damaged here is thrown away: all of it is at the remote.
+/// Fetches the default branch's latest commits. What is damaged here is thrown away: all of it is
+/// at the remote.
 pub(super) async fn fetch(git: &Git, place: &Place) -> Result<History, GitError> {
     let fetched = fetch_once(git, place).await;
     if matches!(fetched, Err(GitError::Damaged(_))) && place.dir.join(FETCHED).exists() {
@@ -85,20 +88,26 @@ async fn fetch_once(git: &Git, place: &Place) -> Result<History, GitError> {
     }
 }
 
-/// Files that a pack of a filtered fetch consists of: itself, its index, its reverse index, its mark.
+/// Files that a pack of a filtered fetch consists of: itself, its index, its reverse index, its
+/// mark.
 const FILES_OF_A_PACK: usize = 4;
 
 async fn list(git: &Git, repository: &Repository) -> Result<History, GitError> {
-    let Some(tip) = repository.commit_named(FETCHED)? else { return Ok(History::default()) };
+    let Some(tip) = repository.commit_named(FETCHED)? else {
+        return Ok(History::default());
+    };
     let failed = |e: std::io::Error| repository.failed(&e);
     // 100,000 ids are more than Git's words are kept of
     let mut file = tempfile::tempfile_in(repository.dir()).map_err(failed)?;
     let limit = format!("--max-count={LISTED}");
     let job = Job::local(repository.dir(), &["rev-list", &limit, &tip]);
-    git.run(job.into_file(file.try_clone().map_err(failed)?)).await?;
+    git.run(job.into_file(file.try_clone().map_err(failed)?))
+        .await?;
     file.rewind().map_err(failed)?;
     let mut ids = String::new();
-    file.take(LISTED as u64 * ID_BYTES).read_to_string(&mut ids).map_err(failed)?;
+    file.take(LISTED as u64 * ID_BYTES)
+        .read_to_string(&mut ids)
+        .map_err(failed)?;
     Ok(History::of(ids.lines().map(str::to_owned).collect()))
 }
 
@@ -128,7 +137,13 @@ mod tests {
         for digits in ["abcdeab", "abcdfab", "0000000", &"abcde".repeat(8)] {
             assert!(history.has(digits), "{digits}");
         }
-        for digits in ["abcdea1", "abcdd00", "fffffff", "0000001", &"abcde".repeat(9)] {
+        for digits in [
+            "abcdea1",
+            "abcdd00",
+            "fffffff",
+            "0000001",
+            &"abcde".repeat(9),
+        ] {
             assert!(!history.has(digits), "{digits}");
         }
     }
@@ -140,16 +155,37 @@ mod tests {
         fs::create_dir(&origin).unwrap();
         git(&origin, &["init", "--quiet"]);
         let remote = GitRemote::parse(origin.to_str().unwrap(), GitRemote::PROTOCOLS).unwrap();
-        let place = Place { remote, dir: dir.path().join("mirror.git"), depth: 2 };
-        let system = Git::find(&[GitProtocol::File], Duration::from_secs(20), CancellationToken::new()).await.unwrap();
-        assert!(!fetch(&system, &place).await.unwrap().has("0000000"), "nothing is published yet");
+        let place = Place {
+            remote,
+            dir: dir.path().join("mirror.git"),
+            depth: 2,
+        };
+        let system = Git::find(
+            &[GitProtocol::File],
+            Duration::from_secs(20),
+            CancellationToken::new(),
+        )
+        .await
+        .unwrap();
+        assert!(
+            !fetch(&system, &place).await.unwrap().has("0000000"),
+            "nothing is published yet"
+        );
         let commits: Vec<_> = (0..3).map(|_| commit(&origin)).collect();
         git(&origin, &["checkout", "--quiet", "-b", "other"]);
         let elsewhere = commit(&origin);
         git(&origin, &["checkout", "--quiet", "-"]);
         let history = fetch(&system, &place).await.unwrap();
-        let known: Vec<_> = commits.iter().chain([&elsewhere]).map(|id| history.has(&id[..9])).collect();
-        assert_eq!(known, [false, true, true, false], "two of the branch's three, and no other branch's");
+        let known: Vec<_> = commits
+            .iter()
+            .chain([&elsewhere])
+            .map(|id| history.has(&id[..9]))
+            .collect();
+        assert_eq!(
+            known,
+            [false, true, true, false],
+            "two of the branch's three, and no other branch's"
+        );
         assert!(kept(&system, &place).await.has(&commits[2]));
         let config = fs::read_to_string(place.dir.join("config")).unwrap();
         assert!(!config.contains(origin.to_str().unwrap()), "{config}");

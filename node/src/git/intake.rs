@@ -1,5 +1,5 @@
-//! From lines to the engine: each line parsed and checked on its own, off the engine's task, and handed over in parts
-//! that a tick can take.
+//! From lines to the engine: each line parsed and checked on its own, off the engine's task, and
+//! handed over in parts that a tick can take.
 
 use std::sync::Arc;
 
@@ -58,46 +58,63 @@ pub(super) struct Intake {
 struct Carried {
     batches: Vec<Arc<ssid_protocol::batch::VerifiedBatch>>,
     statements: Vec<Signed>,
-    events: Vec<(ssid_protocol::event::Event, Option<ssid_protocol::batch::BatchProof>)>,
+    events: Vec<(
+        ssid_protocol::event::Event,
+        Option<ssid_protocol::batch::BatchProof>,
+    )>,
     certificates: Vec<Certificate>,
 }
 
 impl Intake {
-    /// For the branch of `from`. With `skip_settled`, what is about certified subjects alone is passed over unchecked:
-    /// for lines that were read before.
+    /// For the branch of `from`. With `skip_settled`, what is about certified subjects alone is
+    /// passed over unchecked: for lines that were read before.
     pub(super) fn new(road: Road, from: NodeId, skip_settled: bool) -> Self {
         let (carried, counts) = (Carried::default(), Counts::default());
-        Self { road, from, skip_settled, carried, certificates: Vec::new(), weight: 0, counts }
+        Self {
+            road,
+            from,
+            skip_settled,
+            carried,
+            certificates: Vec::new(),
+            weight: 0,
+            counts,
+        }
     }
 
     /// Takes one line.
     pub(super) fn take(&mut self, place: Place<'_>, text: &[u8]) {
-        let checked = Line::parse(text).map_err(|e| e.to_string()).and_then(|line| match line {
-            Line::Batch(batch) => self.batch(batch),
-            Line::Statement(signed) => self.statement(*signed),
-            Line::Event(proven) => {
-                let subject = self.road.checker.subject_of(&proven.event);
-                if self.is_settled(subject) {
-                    self.counts.settled += 1;
-                    return Ok(());
+        let checked = Line::parse(text)
+            .map_err(|e| e.to_string())
+            .and_then(|line| match line {
+                Line::Batch(batch) => self.batch(batch),
+                Line::Statement(signed) => self.statement(*signed),
+                Line::Event(proven) => {
+                    let subject = self.road.checker.subject_of(&proven.event);
+                    if self.is_settled(subject) {
+                        self.counts.settled += 1;
+                        return Ok(());
+                    }
+                    let event = self
+                        .road
+                        .checker
+                        .carried_event(self.from, *proven)
+                        .map_err(|e| e.to_string())?;
+                    self.counts.taken += 1;
+                    self.weight += 1;
+                    self.carried.events.extend(event);
+                    Ok(())
                 }
-                let event = self.road.checker.carried_event(self.from, *proven).map_err(|e| e.to_string())?;
-                self.counts.taken += 1;
-                self.weight += 1;
-                self.carried.events.extend(event);
-                Ok(())
-            }
-            Line::Certificate(certificate) => {
-                // another one for a certified subject is looked at: there must not be two
-                let subject = certificate.subject.id(&self.road.checker.federation());
-                if self.certified(subject) == Some(certificate.choice) {
-                    self.counts.settled += 1;
-                } else {
-                    self.certificates.push(*certificate);
+                Line::Certificate(certificate) => {
+                    // another one for a certified subject is looked at: there must not be two
+                    let subject = certificate.subject.id(&self.road.checker.federation());
+                    if self.certified(subject) == Some(certificate.choice) {
+                        self.counts.settled += 1;
+                    } else {
+                        self.certificates.push(*certificate);
+                    }
+                    Ok(())
                 }
-                Ok(())
-            }
-        });
+            });
         if let Err(reason) = checked {
             self.note_bad(&format!("{} line {}: {reason}", place.file, place.line));
         }
@@ -129,8 +146,16 @@ impl Intake {
         };
         self.counts.taken += 1;
         if self.from == self.road.me && batch.signer() == self.road.me {
-            // own statements that this node may not know: the engine compares them with its vote history
-            self.road.inputs.blocking_send(Inbound::Batch { batch, from: self.from, ticket: None }).ok();
+            // own statements that this node may not know: the engine compares them with its vote
+            // history
+            self.road
+                .inputs
+                .blocking_send(Inbound::Batch {
+                    batch,
+                    from: self.from,
+                    ticket: None,
+                })
+                .ok();
             return Ok(());
         }
         self.weight += batch.statements().len();
@@ -161,7 +186,9 @@ impl Intake {
 
     fn is_all_settled(&self, statements: &Statements) -> bool {
         match statements {
-            Statements::Events(all) => all.iter().all(|e| self.is_settled(self.road.checker.subject_of(e))),
+            Statements::Events(all) => all
+                .iter()
+                .all(|e| self.is_settled(self.road.checker.subject_of(e))),
             Statements::Votes(all) => all.iter().all(|v| self.is_settled(v.subject)),
             Statements::Proposals(all) => all.iter().all(|p| self.is_settled(p.subject)),
             Statements::Heartbeat(_) | Statements::Closes(_) => false,
@@ -169,16 +196,29 @@ impl Intake {
     }
 
     fn is_settled(&self, subject: SubjectId) -> bool {
-        matches!(self.road.store.subject(&subject), Ok(Some(SubjectState::Certified { .. })))
+        matches!(
+            self.road.store.subject(&subject),
+            Ok(Some(SubjectState::Certified { .. }))
+        )
     }
 
     fn certified(&self, subject: SubjectId) -> Option<Choice> {
-        let Ok(Some(SubjectState::Certified { sequence })) = self.road.store.subject(&subject) else { return None };
-        self.road.store.log_entry(sequence).ok()?.map(|entry| entry.choice)
+        let Ok(Some(SubjectState::Certified { sequence })) = self.road.store.subject(&subject)
+        else {
+            return None;
+        };
+        self.road
+            .store
+            .log_entry(sequence)
+            .ok()?
+            .map(|entry| entry.choice)
     }
 
     fn check_certificates(&mut self) {
-        let (good, bad) = self.road.checker.carried_certificates(std::mem::take(&mut self.certificates));
+        let (good, bad) = self
+            .road
+            .checker
+            .carried_certificates(std::mem::take(&mut self.certificates));
         self.counts.taken += good.len() as u64;
         self.weight += good.len() * CERTIFICATE_STATEMENTS;
         self.carried.certificates.extend(good);
@@ -189,15 +229,34 @@ impl Intake {
 
     fn note_bad(&mut self, reason: &str) {
         self.counts.bad += 1;
-        self.counts.example.get_or_insert_with(|| reason.chars().take(300).collect());
+        self.counts
+            .example
+            .get_or_insert_with(|| reason.chars().take(300).collect());
     }
 
     fn hand_over(&mut self) {
         self.weight = 0;
-        let Carried { batches, statements, events, certificates } = std::mem::take(&mut self.carried);
-        if !(batches.is_empty() && statements.is_empty() && events.is_empty() && certificates.is_empty()) {
+        let Carried {
+            batches,
+            statements,
+            events,
+            certificates,
+        } = std::mem::take(&mut self.carried);
+        if !(batches.is_empty()
+            && statements.is_empty()
+            && events.is_empty()
+            && certificates.is_empty())
+        {
             // nobody takes it any more only when the node ends
-            self.road.inputs.blocking_send(Inbound::Carried { batches, statements, events, certificates }).ok();
+            self.road
+                .inputs
+                .blocking_send(Inbound::Carried {
+                    batches,
+                    statements,
+                    events,
+                    certificates,
+                })
+                .ok();
         }
     }
 }
@@ -225,22 +284,38 @@ mod tests {
         let road = road(dir.path(), inputs.clone());
         let line = move |number: usize| {
             let version = |i: usize| format!("v{number}.{i}");
-            let events = (0..ANNOUNCED).map(|i| testing::event("blueprint_tagged", &version(i))).collect();
-            let batch = VerifiedBatch::sign(&keys[1], &federation, Statements::Events(events)).unwrap();
-            (keys[1].node_id(), Line::Batch(batch.batch().clone()).to_text().unwrap())
+            let events = (0..ANNOUNCED)
+                .map(|i| testing::event("blueprint_tagged", &version(i)))
+                .collect();
+            let batch =
+                VerifiedBatch::sign(&keys[1], &federation, Statements::Events(events)).unwrap();
+            (
+                keys[1].node_id(),
+                Line::Batch(batch.batch().clone()).to_text().unwrap(),
+            )
         };
         let (read, lines_read) = tokio::sync::watch::channel(0);
         let reader = tokio::task::spawn_blocking(move || {
             let mut intake = Intake::new(road, line(0).0, false);
             for number in 0..LINES {
-                intake.take(Place { file: "f", line: number }, line(number).1.as_bytes());
+                intake.take(
+                    Place {
+                        file: "f",
+                        line: number,
+                    },
+                    line(number).1.as_bytes(),
+                );
                 read.send_replace(number + 1);
             }
             intake.finish()
         });
-        // while nobody takes anything, reading stops: the channel fills before the branch is at its end
+        // while nobody takes anything, reading stops: the channel fills before the branch is at its
+        // end
         while inputs.capacity() > 0 {
-            assert!(*lines_read.borrow() < LINES, "the whole branch was read, and nothing handed over");
+            assert!(
+                *lines_read.borrow() < LINES,
+                "the whole branch was read, and nothing handed over"
+            );
             tokio::task::yield_now().await;
         }
         drop(inputs);
@@ -253,6 +328,12 @@ mod tests {
             assert!(held * ANNOUNCED <= 3 * STATEMENTS, "{held} lines are held");
         }
         assert_eq!((taken, most), (LINES, STATEMENTS));
-        assert_eq!(reader.await.unwrap(), Counts { taken: LINES as u64, ..Counts::default() });
+        assert_eq!(
+            reader.await.unwrap(),
+            Counts {
+                taken: LINES as u64,
+                ..Counts::default()
+            }
+        );
     }
 }

@@ -27,12 +27,37 @@ pub struct GitMetrics {
 impl GitMetrics {
     /// Registers them.
     pub fn register(&self, registry: &mut Registry) {
-        registry.register("fetches", "Fetches of members' branches, by outcome", self.fetches.clone());
-        registry.register("pushes", "Pushes of the own branch, by outcome", self.pushes.clone());
-        registry.register("lines", "Lines of members' branches, by what became of them", self.lines.clone());
-        registry.register_with_unit("received", "New lines of members' branches", Unit::Bytes, self.bytes.clone());
-        registry.register("rewritten", "Branches whose history was rewritten", self.rewritten.clone());
-        registry.register("fallback", "1 while votes go over Git", self.fallback.clone());
+        registry.register(
+            "fetches",
+            "Fetches of members' branches, by outcome",
+            self.fetches.clone(),
+        );
+        registry.register(
+            "pushes",
+            "Pushes of the own branch, by outcome",
+            self.pushes.clone(),
+        );
+        registry.register(
+            "lines",
+            "Lines of members' branches, by what became of them",
+            self.lines.clone(),
+        );
+        registry.register_with_unit(
+            "received",
+            "New lines of members' branches",
+            Unit::Bytes,
+            self.bytes.clone(),
+        );
+        registry.register(
+            "rewritten",
+            "Branches whose history was rewritten",
+            self.rewritten.clone(),
+        );
+        registry.register(
+            "fallback",
+            "1 while votes go over Git",
+            self.fallback.clone(),
+        );
     }
 
     pub(super) fn fetched(&self, outcome: &'static str) {
@@ -46,7 +71,9 @@ impl GitMetrics {
     pub(super) fn read(&self, bytes: u64, taken: u64, settled: u64, bad: u64) {
         self.bytes.inc_by(bytes);
         for (outcome, count) in [("taken", taken), ("settled", settled), ("bad", bad)] {
-            self.lines.get_or_create(&OutcomeLabel { outcome }).inc_by(count);
+            self.lines
+                .get_or_create(&OutcomeLabel { outcome })
+                .inc_by(count);
         }
     }
 

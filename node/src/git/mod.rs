@@ -1,6 +1,6 @@
-//! Git as the other road (SPEC §10 *Git fallback*): each node publishes what it signed on a branch of its own
-//! repository, and fetches the others' branches. The engine takes from here the same signed batches and certificates as
-//! from the live network.
+//! Git as the other road (SPEC §10 *Git fallback*): each node publishes what it signed on a branch
+//! of its own repository, and fetches the others' branches. The engine takes from here the same
+//! signed batches and certificates as from the live network.
 //!
 //! ```text
 //! remote      an address, checked          branch      own lines as commits, without a work tree

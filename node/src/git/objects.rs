@@ -1,5 +1,5 @@
-//! Reading and writing the objects of a bare repository, with a library: no process per object, and nothing is
-//! allocated for what is larger than a branch may hold.
+//! Reading and writing the objects of a bare repository, with a library: no process per object, and
+//! nothing is allocated for what is larger than a branch may hold.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -13,8 +13,9 @@ use super::failure::GitError;
 pub(super) const OBJECT_BYTES: u64 = 4 << 20;
 /// Bytes of the largest commit that is read: of a node's own making it has some hundred.
 const COMMIT_BYTES: u64 = 64 << 10;
-/// Bytes allocated at once to read one. In a pack it may be the last of a chain of differences, which are all held beside
-/// the two objects that a step has to do with: 50 of them by Git's default, the first nearly half the size of a file.
+/// Bytes allocated at once to read one. In a pack it may be the last of a chain of differences,
+/// which are all held beside the two objects that a step has to do with: 50 of them by Git's
+/// default, the first nearly half the size of a file.
 const PACKED_BYTES: usize = 64 << 20;
 /// Commits that are walked; for more, Git itself is asked, which is bounded in time.
 const COMMITS: usize = 1000;
@@ -36,10 +37,20 @@ pub(super) struct Entry {
 
 impl Objects {
     pub(super) fn open(repository: &Path) -> Result<Self, GitError> {
-        let options = gix_odb::store::init::Options { alloc_limit_bytes: Some(PACKED_BYTES), ..Default::default() };
-        let store = gix_odb::at_opts(repository.join("objects"), gix_hash::Kind::Sha1, None, options);
-        let store =
-            store.map_err(|e| GitError::Mirror { path: repository.display().to_string(), reason: e.to_string() })?;
+        let options = gix_odb::store::init::Options {
+            alloc_limit_bytes: Some(PACKED_BYTES),
+            ..Default::default()
+        };
+        let store = gix_odb::at_opts(
+            repository.join("objects"),
+            gix_hash::Kind::Sha1,
+            None,
+            options,
+        );
+        let store = store.map_err(|e| GitError::Mirror {
+            path: repository.display().to_string(),
+            reason: e.to_string(),
+        })?;
         Ok(Self { store })
     }
 
@@ -47,20 +58,30 @@ impl Objects {
     pub(super) fn commit(&self, id: ObjectId) -> Result<(ObjectId, Vec<ObjectId>), GitError> {
         let size = self.size(id)?;
         if size > COMMIT_BYTES {
-            return Err(GitError::NotABranch(format!("commit {id} has {size} bytes, more than {COMMIT_BYTES}")));
+            return Err(GitError::NotABranch(format!(
+                "commit {id} has {size} bytes, more than {COMMIT_BYTES}"
+            )));
         }
         let bytes = self.read(id, Kind::Commit)?;
-        let commit = CommitRef::from_bytes(&bytes, gix_hash::Kind::Sha1).map_err(|e| damaged(id, &e))?;
+        let commit =
+            CommitRef::from_bytes(&bytes, gix_hash::Kind::Sha1).map_err(|e| damaged(id, &e))?;
         Ok((commit.tree(), commit.parents().collect()))
     }
 
     /// Whether an object is there: of a history that was cut at a depth, parents are not.
     fn has(&self, id: ObjectId) -> Result<bool, GitError> {
-        self.store.try_header(&id).map(|header| header.is_some()).map_err(|e| damaged(id, &e))
+        self.store
+            .try_header(&id)
+            .map(|header| header.is_some())
+            .map_err(|e| damaged(id, &e))
     }
 
     /// Whether `old` is `new` or before it; `None` if that takes more than [`COMMITS`] to see.
-    pub(super) fn is_ancestor(&self, old: ObjectId, new: ObjectId) -> Result<Option<bool>, GitError> {
+    pub(super) fn is_ancestor(
+        &self,
+        old: ObjectId,
+        new: ObjectId,
+    ) -> Result<Option<bool>, GitError> {
         let (mut seen, mut next) = (HashSet::from([new]), vec![new]);
         while let Some(id) = next.pop() {
             if id == old {
@@ -70,7 +91,12 @@ impl Objects {
                 return Ok(None);
             }
             if self.has(id)? {
-                next.extend(self.commit(id)?.1.into_iter().filter(|parent| seen.insert(*parent)));
+                next.extend(
+                    self.commit(id)?
+                        .1
+                        .into_iter()
+                        .filter(|parent| seen.insert(*parent)),
+                );
             }
         }
         Ok(Some(false))
@@ -83,7 +109,11 @@ impl Objects {
         let entry = |entry: Result<gix_object::tree::EntryRef<'_>, _>| {
             let entry = entry.map_err(|e| damaged(id, &e))?;
             let name = String::from_utf8_lossy(entry.filename).into_owned();
-            Ok(Entry { name, is_dir: entry.mode.is_tree(), id: entry.oid.to_owned() })
+            Ok(Entry {
+                name,
+                is_dir: entry.mode.is_tree(),
+                id: entry.oid.to_owned(),
+            })
         };
         entries.map(entry).collect()
     }
@@ -98,26 +128,37 @@ impl Objects {
 
     fn size(&self, id: ObjectId) -> Result<u64, GitError> {
         let header = self.store.try_header(&id).map_err(|e| damaged(id, &e))?;
-        header.map(|header| header.size).ok_or_else(|| GitError::Damaged(format!("object {id} is missing")))
+        header
+            .map(|header| header.size)
+            .ok_or_else(|| GitError::Damaged(format!("object {id} is missing")))
     }
 
     fn read(&self, id: ObjectId, kind: Kind) -> Result<Vec<u8>, GitError> {
         let size = self.size(id)?;
         if size > OBJECT_BYTES {
-            return Err(GitError::Damaged(format!("object {id} has {size} bytes, more than {OBJECT_BYTES}")));
+            return Err(GitError::Damaged(format!(
+                "object {id} has {size} bytes, more than {OBJECT_BYTES}"
+            )));
         }
         let mut bytes = Vec::new();
-        let found = self.store.try_find(&id, &mut bytes).map_err(|e| damaged(id, &e))?;
+        let found = self
+            .store
+            .try_find(&id, &mut bytes)
+            .map_err(|e| damaged(id, &e))?;
         match found.map(|data| data.kind) {
             Some(found) if found == kind => Ok(bytes),
-            Some(found) => Err(GitError::Damaged(format!("object {id} is a {found}, expected a {kind}"))),
+            Some(found) => Err(GitError::Damaged(format!(
+                "object {id} is a {found}, expected a {kind}"
+            ))),
             None => Err(GitError::Damaged(format!("object {id} is missing"))),
         }
     }
 
     /// Writes an object; its id.
     pub(super) fn write(&self, kind: Kind, bytes: &[u8]) -> Result<ObjectId, GitError> {
-        self.store.write_buf(kind, bytes).map_err(|e| GitError::Failed(format!("cannot write an object: {e}")))
+        self.store
+            .write_buf(kind, bytes)
+            .map_err(|e| GitError::Failed(format!("cannot write an object: {e}")))
     }
 }
 
@@ -137,7 +178,8 @@ mod tests {
     use super::*;
     use crate::git::testing::git;
 
-    /// Files of lines have their keys in common and their values not, so that Git stores them as large differences.
+    /// Files of lines have their keys in common and their values not, so that Git stores them as
+    /// large differences.
     fn lines(random: &mut rand::rngs::StdRng) -> String {
         let line = |_| {
             let value: [u8; 24] = random.random();
@@ -153,14 +195,21 @@ mod tests {
         let objects = Objects::open(dir.path()).unwrap();
         let mut random = rand::rngs::StdRng::seed_from_u64(1);
         let files: Vec<_> = (0..3).map(|_| lines(&mut random)).collect();
-        let ids: Vec<_> = files.iter().map(|file| objects.write(Kind::Blob, file.as_bytes()).unwrap()).collect();
+        let ids: Vec<_> = files
+            .iter()
+            .map(|file| objects.write(Kind::Blob, file.as_bytes()).unwrap())
+            .collect();
         let names: Vec<String> = ids.iter().map(ToString::to_string).collect();
         fs::write(dir.path().join("names"), names.join("\n")).unwrap();
-        let pack = "git pack-objects --window=50 --depth=50 objects/pack/pack < names && git prune-packed";
+        let pack =
+            "git pack-objects --window=50 --depth=50 objects/pack/pack < names && git prune-packed";
         git(dir.path(), &["-c", &format!("alias.p=!{pack}"), "p"]);
         let objects = Objects::open(dir.path()).unwrap();
         for (id, file) in ids.iter().zip(&files) {
-            assert!(objects.file(*id).unwrap().unwrap() == file.as_bytes(), "{id} is read as something else");
+            assert!(
+                objects.file(*id).unwrap().unwrap() == file.as_bytes(),
+                "{id} is read as something else"
+            );
         }
     }
 
@@ -169,12 +218,24 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         git(dir.path(), &["init", "--quiet", "--bare"]);
         let objects = Objects::open(dir.path()).unwrap();
-        let large = objects.write(Kind::Tree, &vec![b'x'; OBJECT_BYTES as usize + 1]).unwrap();
+        let large = objects
+            .write(Kind::Tree, &vec![b'x'; OBJECT_BYTES as usize + 1])
+            .unwrap();
         let error = objects.entries(large).unwrap_err().to_string();
-        assert!(error.contains("has 4194305 bytes, more than 4194304"), "{error}");
-        let large = objects.write(Kind::Blob, &vec![b'x'; OBJECT_BYTES as usize + 1]).unwrap();
+        assert!(
+            error.contains("has 4194305 bytes, more than 4194304"),
+            "{error}"
+        );
+        let large = objects
+            .write(Kind::Blob, &vec![b'x'; OBJECT_BYTES as usize + 1])
+            .unwrap();
         assert_eq!(objects.file(large).unwrap(), None);
-        let large = objects.write(Kind::Commit, &vec![b'x'; COMMIT_BYTES as usize + 1]).unwrap();
-        assert!(matches!(objects.commit(large), Err(GitError::NotABranch(_))));
+        let large = objects
+            .write(Kind::Commit, &vec![b'x'; COMMIT_BYTES as usize + 1])
+            .unwrap();
+        assert!(matches!(
+            objects.commit(large),
+            Err(GitError::NotABranch(_))
+        ));
     }
 }

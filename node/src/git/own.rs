@@ -1,5 +1,6 @@
-//! Whether the branch that a node is to publish on is its own: asked before anything is pushed, so that a name that
-//! means another branch, by mistake or by somebody's design, never costs that branch its files.
+//! Whether the branch that a node is to publish on is its own: asked before anything is pushed, so
+//! that a name that means another branch, by mistake or by somebody's design, never costs that
+//! branch its files.
 
 use std::path::Path;
 
@@ -31,15 +32,29 @@ impl There {
     ///
     /// # Errors
     /// If it cannot be asked, or another branch is in the way of this one.
-    pub(super) async fn ask(git: &Git, repository: &Path, remote: &GitRemote, branch: &str) -> Result<Self, GitError> {
-        let mut names = vec!["HEAD".to_owned(), full(branch), format!("{}/*", full(branch))];
+    pub(super) async fn ask(
+        git: &Git,
+        repository: &Path,
+        remote: &GitRemote,
+        branch: &str,
+    ) -> Result<Self, GitError> {
+        let mut names = vec![
+            "HEAD".to_owned(),
+            full(branch),
+            format!("{}/*", full(branch)),
+        ];
         names.extend(above(branch).map(|above| full(&above)));
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let options = ["ls-remote", "--quiet", "--symref"];
-        let said = git.run(Job::remote(repository, &options, remote, &names)).await?;
+        let said = git
+            .run(Job::remote(repository, &options, remote, &names))
+            .await?;
         let there = Self::of(&String::from_utf8_lossy(&said), branch);
         match there.in_the_way {
-            Some(taken) => Err(GitError::NameTaken { wanted: branch.to_owned(), taken }),
+            Some(taken) => Err(GitError::NameTaken {
+                wanted: branch.to_owned(),
+                taken,
+            }),
             None => Ok(there),
         }
     }
@@ -54,7 +69,8 @@ impl There {
             there.is_default |= name == "HEAD" && what.strip_prefix("ref: ") == Some(&own);
             if name.starts_with(&below) || above.iter().any(|above| above == name) {
                 let name = name.strip_prefix("refs/heads/").unwrap_or(name);
-                there.in_the_way = Some(name.chars().filter(|c| !c.is_control()).take(200).collect());
+                there.in_the_way =
+                    Some(name.chars().filter(|c| !c.is_control()).take(200).collect());
             }
         }
         there
@@ -67,10 +83,13 @@ fn full(branch: &str) -> String {
 
 /// The names that a branch's name goes on from: `a` and `a/b` of `a/b/c`.
 fn above(branch: &str) -> impl Iterator<Item = String> {
-    branch.match_indices('/').map(|(at, _)| branch[..at].to_owned())
+    branch
+        .match_indices('/')
+        .map(|(at, _)| branch[..at].to_owned())
 }
 
-/// Whether a branch is one that this node has published: it says so itself, and has nothing else on it.
+/// Whether a branch is one that this node has published: it says so itself, and has nothing else on
+/// it.
 ///
 /// # Errors
 /// If it cannot be read; else, as the inner error, by what it is seen to be another's.
@@ -91,18 +110,34 @@ pub(super) fn check(
         }
     }
     if !others.is_empty() {
-        let named: Vec<_> = others.iter().take(FILES_NAMED).map(String::as_str).collect();
-        let more = if others.len() > FILES_NAMED { ", …" } else { "" };
-        return Ok(Err(format!("it has other files: {}{more}", named.join(", "))));
+        let named: Vec<_> = others
+            .iter()
+            .take(FILES_NAMED)
+            .map(String::as_str)
+            .collect();
+        let more = if others.len() > FILES_NAMED {
+            ", …"
+        } else {
+            ""
+        };
+        return Ok(Err(format!(
+            "it has other files: {}{more}",
+            named.join(", ")
+        )));
     }
-    let Some(id) = head else { return Ok(Err(format!("it has no {HEAD_FILE}"))) };
-    let head = objects.file(id)?.and_then(|bytes| BranchHead::parse(&bytes).ok());
+    let Some(id) = head else {
+        return Ok(Err(format!("it has no {HEAD_FILE}")));
+    };
+    let head = objects
+        .file(id)?
+        .and_then(|bytes| BranchHead::parse(&bytes).ok());
     Ok(match head {
         None => Err(format!("its {HEAD_FILE} cannot be read")),
         Some(head) if head.node_id != node => Err(format!("it is node {}'s", head.node_id)),
-        Some(head) if head.federation_id != federation => {
-            Err(format!("it is of another federation, {}", head.federation_id))
-        }
+        Some(head) if head.federation_id != federation => Err(format!(
+            "it is of another federation, {}",
+            head.federation_id
+        )),
         Some(_) => Ok(()),
     })
 }
@@ -116,11 +151,27 @@ mod tests {
         let there = |said: &str, branch| There::of(said, branch);
         assert_eq!(there("", "a"), There::default());
         let said = "ref: refs/heads/main\tHEAD\n11\tHEAD\n22\trefs/heads/a\n33\trefs/remotes/o/refs/heads/b\n";
-        assert_eq!(there(said, "a"), There { exists: true, ..There::default() });
+        assert_eq!(
+            there(said, "a"),
+            There {
+                exists: true,
+                ..There::default()
+            }
+        );
         assert_eq!(there(said, "b"), There::default());
         let main = "ref: refs/heads/main\tHEAD\n11\tHEAD\n11\trefs/heads/main\n";
-        assert_eq!(there(main, "main"), There { exists: true, is_default: true, in_the_way: None });
-        for (said, branch, taken) in [("1\trefs/heads/a/old\n", "a", "a/old"), ("1\trefs/heads/a\n", "a/b/c", "a")] {
+        assert_eq!(
+            there(main, "main"),
+            There {
+                exists: true,
+                is_default: true,
+                in_the_way: None
+            }
+        );
+        for (said, branch, taken) in [
+            ("1\trefs/heads/a/old\n", "a", "a/old"),
+            ("1\trefs/heads/a\n", "a/b/c", "a"),
+        ] {
             assert_eq!(there(said, branch).in_the_way.as_deref(), Some(taken));
         }
         assert_eq!(there("1\trefs/heads/abc\n", "a").in_the_way, None);

@@ -1,6 +1,7 @@
-//! The registry logs of members without a key: the default branch of each one's repository, fetched into a bare mirror,
-//! and one file of it read. Where the configuration asks for it, the commit that brought the file must be signed with
-//! the key whose fingerprint the federation manifest names.
+//! The registry logs of members without a key: the default branch of each one's repository, fetched
+//! into a bare mirror, and one file of it read. Where the configuration asks for it, the commit
+//! that brought the file must be signed with the key whose fingerprint the federation manifest
+//! names.
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _};
@@ -24,7 +25,10 @@ const FETCH_SECONDS: u64 = 60;
 /// Bytes of a file that may be a Git LFS pointer; the format allows no more.
 const POINTER_BYTES: u64 = 1024;
 /// How a Git LFS pointer begins, today and before it was called so.
-const POINTERS: [&str; 2] = ["version https://git-lfs.github.com/spec/", "version https://hawser.github.com/spec/"];
+const POINTERS: [&str; 2] = [
+    "version https://git-lfs.github.com/spec/",
+    "version https://hawser.github.com/spec/",
+];
 /// Digits of a GPG key's id that must agree at least.
 const KEY_ID_DIGITS: usize = 16;
 
@@ -41,10 +45,14 @@ pub enum PlainLogError {
     #[error("no registry log is found there: neither {} nor {}", LOG_PATHS[0], LOG_PATHS[1])]
     NoLog,
     /// There is a link where the log should be, and it leads to no file of the repository.
-    #[error("a link that leads to no file there stands in the log's place; its operators commit the log itself")]
+    #[error(
+        "a link that leads to no file there stands in the log's place; its operators commit the log itself"
+    )]
     Link,
     /// Where signatures are asked for, the commit of a link says nothing of what it leads to.
-    #[error("a link leads to its log; where a signature is required its operators commit the log itself")]
+    #[error(
+        "a link leads to its log; where a signature is required its operators commit the log itself"
+    )]
     SignedLink,
     /// The log is kept elsewhere, by Git LFS.
     #[error(
@@ -110,7 +118,8 @@ pub struct PlainLogs {
 }
 
 impl PlainLogs {
-    /// Mirrors are kept in `dir`. With `force`, what was fetched a moment ago is fetched again. `shutdown` breaks off.
+    /// Mirrors are kept in `dir`. With `force`, what was fetched a moment ago is fetched again.
+    /// `shutdown` breaks off.
     ///
     /// # Errors
     /// If there is no `git`.
@@ -120,10 +129,18 @@ impl PlainLogs {
         force: bool,
         shutdown: CancellationToken,
     ) -> Result<Self, GitError> {
-        let (sync, performance, security) = (&settings.sync_settings, &settings.performance, &settings.security);
+        let (sync, performance, security) = (
+            &settings.sync_settings,
+            &settings.performance,
+            &settings.security,
+        );
         let timeout = Duration::from_secs(sync.timeout_seconds.min(FETCH_SECONDS));
         let allowed = security.allowed_git_protocols.clone();
-        let minutes = if force { 0 } else { performance.cache_ttl_minutes };
+        let minutes = if force {
+            0
+        } else {
+            performance.cache_ttl_minutes
+        };
         Ok(Self {
             git: Git::find(&allowed, timeout, shutdown).await?,
             dir,
@@ -133,7 +150,10 @@ impl PlainLogs {
             delay: Duration::from_secs(sync.retry_delay_seconds),
             fresh_for: Duration::from_secs(minutes.saturating_mul(60)),
             keeps: performance.cache_remote_events,
-            asked: Asked { gpg: security.require_gpg_signature, ssh: security.require_ssh_key_verification },
+            asked: Asked {
+                gpg: security.require_gpg_signature,
+                ssh: security.require_ssh_key_verification,
+            },
             teller: None,
         })
     }
@@ -151,7 +171,9 @@ impl PlainLogs {
     pub async fn log_of(&self, node: &ManifestNode) -> Result<File, PlainLogError> {
         let remote = GitRemote::parse(&node.git_remote, &self.allowed)?;
         // of the address, not the id that the file states: that could name any directory
-        let dir = self.dir.join(format!("{}.git", legacy_id(&node.git_remote)));
+        let dir = self
+            .dir
+            .join(format!("{}.git", legacy_id(&node.git_remote)));
         let repository = Repository::open_any(&self.git, dir).await?;
         let read = match self.fetched(&repository, &remote).await {
             Ok(tip) => self.read(&repository, &tip, node).await,
@@ -165,9 +187,16 @@ impl PlainLogs {
     }
 
     /// The tip of the remote's default branch, fetched unless that was done a moment ago.
-    async fn fetched(&self, repository: &Repository, remote: &GitRemote) -> Result<String, GitError> {
-        let age = std::fs::metadata(repository.dir().join(FETCHED)).and_then(|meta| meta.modified());
-        let age = age.ok().and_then(|at| SystemTime::now().duration_since(at).ok());
+    async fn fetched(
+        &self,
+        repository: &Repository,
+        remote: &GitRemote,
+    ) -> Result<String, GitError> {
+        let age =
+            std::fs::metadata(repository.dir().join(FETCHED)).and_then(|meta| meta.modified());
+        let age = age
+            .ok()
+            .and_then(|at| SystemTime::now().duration_since(at).ok());
         if let (Some(age), Some(tip)) = (age, repository.commit_named(FETCHED)?)
             && age < self.fresh_for
         {
@@ -197,11 +226,18 @@ impl PlainLogs {
     fn tell(&self, remote: &GitRemote, error: &GitError, attempt: u64, pause: Duration) {
         if let Some(teller) = &self.teller {
             let (all, seconds) = (self.retries + 1, pause.as_secs());
-            (teller.0)(&format!("{remote}: {error} (attempt {attempt} of {all}; the next in {seconds} s)"));
+            (teller.0)(&format!(
+                "{remote}: {error} (attempt {attempt} of {all}; the next in {seconds} s)"
+            ));
         }
     }
 
-    async fn read(&self, repository: &Repository, tip: &str, node: &ManifestNode) -> Result<File, PlainLogError> {
+    async fn read(
+        &self,
+        repository: &Repository,
+        tip: &str,
+        node: &ManifestNode,
+    ) -> Result<File, PlainLogError> {
         let found = self.locate(repository, tip).await?;
         if self.asked != Asked::default() {
             if self.look(repository, tip, found.path, false).await? != found.said {
@@ -213,7 +249,9 @@ impl PlainLogs {
         let failed = |e: std::io::Error| repository.failed(&e);
         let mut file = tempfile::tempfile_in(&self.dir).map_err(failed)?;
         let job = Job::local(repository.dir(), &["cat-file", "blob", &found.id]);
-        self.git.run(job.into_file(file.try_clone().map_err(failed)?)).await?;
+        self.git
+            .run(job.into_file(file.try_clone().map_err(failed)?))
+            .await?;
         file.rewind().map_err(failed)?;
         if found.bytes <= POINTER_BYTES && is_pointer(&mut file).map_err(failed)? {
             return Err(PlainLogError::Pointer);
@@ -222,8 +260,8 @@ impl PlainLogs {
         Ok(file)
     }
 
-    /// The registry log in a commit's files. Git looks for it: it reads objects of every kind, and follows links that
-    /// stay in the repository.
+    /// The registry log in a commit's files. Git looks for it: it reads objects of every kind, and
+    /// follows links that stay in the repository.
     async fn locate(&self, repository: &Repository, tip: &str) -> Result<Located, PlainLogError> {
         for path in LOG_PATHS {
             let said = self.look(repository, tip, path, true).await?;
@@ -234,7 +272,12 @@ impl PlainLogs {
                     if bytes > LOG_BYTES {
                         return Err(PlainLogError::TooLarge(bytes));
                     }
-                    return Ok(Located { path, id: id.to_owned(), bytes, said });
+                    return Ok(Located {
+                        path,
+                        id: id.to_owned(),
+                        bytes,
+                        said,
+                    });
                 }
                 (Some("dangling" | "loop" | "symlink"), ..) => return Err(PlainLogError::Link),
                 // missing, a directory, another repository
@@ -245,15 +288,25 @@ impl PlainLogs {
     }
 
     /// What Git says stands at a path: kind, bytes and id.
-    async fn look(&self, repository: &Repository, tip: &str, path: &str, follows: bool) -> Result<String, GitError> {
-        let mut args = vec!["cat-file", "--batch-check=%(objecttype) %(objectsize) %(objectname)"];
+    async fn look(
+        &self,
+        repository: &Repository,
+        tip: &str,
+        path: &str,
+        follows: bool,
+    ) -> Result<String, GitError> {
+        let mut args = vec![
+            "cat-file",
+            "--batch-check=%(objecttype) %(objectsize) %(objectname)",
+        ];
         args.extend(follows.then_some("--follow-symlinks"));
         let job = Job::local(repository.dir(), &args).given(&format!("{tip}:{path}\n"));
         let said = self.git.run(job).await?;
         Ok(String::from_utf8_lossy(&said).into_owned())
     }
 
-    /// Whether the latest commit that touched the log is signed with the member's key, as `git verify-commit` has it.
+    /// Whether the latest commit that touched the log is signed with the member's key, as
+    /// `git verify-commit` has it.
     async fn check_signature(
         &self,
         repository: &Repository,
@@ -264,12 +317,26 @@ impl PlainLogs {
             let why = "must be signed, and public_key_fingerprint names no key of this member";
             return Err(PlainLogError::Unsigned(why.to_owned()));
         }
-        // an SSH key is judged by its fingerprint below; without a file Git would not look at the signature at all
+        // an SSH key is judged by its fingerprint below; without a file Git would not look at the
+        // signature at all
         let signers = "gpg.ssh.allowedSignersFile=/dev/null";
-        let args = ["-c", signers, "log", "-1", "--format=%G?%n%GF%n%GP", FETCHED, "--", path];
+        let args = [
+            "-c",
+            signers,
+            "log",
+            "-1",
+            "--format=%G?%n%GF%n%GP",
+            FETCHED,
+            "--",
+            path,
+        ];
         let said = self.git.run(Job::local(repository.dir(), &args)).await?;
-        judge(&String::from_utf8_lossy(&said), &node.public_key_fingerprint, self.asked)
-            .map_err(PlainLogError::Unsigned)
+        judge(
+            &String::from_utf8_lossy(&said),
+            &node.public_key_fingerprint,
+            self.asked,
+        )
+        .map_err(PlainLogError::Unsigned)
     }
 }
 
@@ -287,19 +354,28 @@ struct Located {
 fn is_pointer(file: &mut File) -> std::io::Result<bool> {
     let mut text = Vec::new();
     file.take(POINTER_BYTES).read_to_end(&mut text)?;
-    Ok(POINTERS.iter().any(|words| text.starts_with(words.as_bytes())))
+    Ok(POINTERS
+        .iter()
+        .any(|words| text.starts_with(words.as_bytes())))
 }
 
-/// Judges what Git says of a signature: whether it is good, and the fingerprints of the key and of its primary key.
+/// Judges what Git says of a signature: whether it is good, and the fingerprints of the key and of
+/// its primary key.
 fn judge(said: &str, expected: &str, asked: Asked) -> Result<(), String> {
     let mut lines = said.lines().map(str::trim);
-    let (state, key, primary) = (lines.next(), lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
+    let (state, key, primary) = (
+        lines.next(),
+        lines.next().unwrap_or_default(),
+        lines.next().unwrap_or_default(),
+    );
     match state.unwrap_or_default() {
         // U: nobody has vouched for the key; its fingerprint is compared, which is better
         "G" | "U" => {}
         "N" | "" => return Err("is not signed".to_owned()),
         "E" => return Err("is signed with a key that this machine does not have".to_owned()),
-        "X" | "Y" | "R" => return Err("is signed with a key that has expired or was revoked".to_owned()),
+        "X" | "Y" | "R" => {
+            return Err("is signed with a key that has expired or was revoked".to_owned());
+        }
         _ => return Err("has a bad signature".to_owned()),
     }
     let is_ssh = key.starts_with("SHA256:");
@@ -312,17 +388,30 @@ fn judge(said: &str, expected: &str, asked: Asked) -> Result<(), String> {
         }
         _ => {}
     }
-    let fits = |found: &str| if is_ssh { found == expected.trim() } else { is_same_key(found, expected) };
+    let fits = |found: &str| {
+        if is_ssh {
+            found == expected.trim()
+        } else {
+            is_same_key(found, expected)
+        }
+    };
     if fits(key) || fits(primary) {
         return Ok(());
     }
-    Err(format!("is signed with {key}, not with {}", expected.chars().take(100).collect::<String>()))
+    Err(format!(
+        "is signed with {key}, not with {}",
+        expected.chars().take(100).collect::<String>()
+    ))
 }
 
 /// Whether two GPG fingerprints or long key ids name one key: they end alike.
 fn is_same_key(found: &str, expected: &str) -> bool {
-    let digits =
-        |text: &str| -> String { text.chars().filter(char::is_ascii_hexdigit).collect::<String>().to_uppercase() };
+    let digits = |text: &str| -> String {
+        text.chars()
+            .filter(char::is_ascii_hexdigit)
+            .collect::<String>()
+            .to_uppercase()
+    };
     let (found, expected) = (digits(found), digits(expected));
     expected.len() >= KEY_ID_DIGITS && found.ends_with(&expected)
 }
@@ -339,7 +428,10 @@ mod tests {
 
     const GPG: &str = "0123456789ABCDEF0123456789ABCDEF01234567";
     const SSH: &str = "SHA256:abcDEF0123456789abcDEF0123456789abcDEF01234";
-    const BOTH: Asked = Asked { gpg: true, ssh: true };
+    const BOTH: Asked = Asked {
+        gpg: true,
+        ssh: true,
+    };
 
     fn commit(dir: &Path, path: &str, text: &str) {
         fs::create_dir_all(dir.join(path).parent().unwrap()).unwrap();
@@ -370,32 +462,78 @@ mod tests {
         fs::create_dir(&origin).unwrap();
         git(&origin, &["init", "--quiet"]);
         let mirrors = dir.path().join("mirrors");
-        let logs = PlainLogs::new(&settings(), mirrors.clone(), false, CancellationToken::new()).await.unwrap();
+        let logs = PlainLogs::new(
+            &settings(),
+            mirrors.clone(),
+            false,
+            CancellationToken::new(),
+        )
+        .await
+        .unwrap();
         let north = node(&origin);
         commit(&origin, "README.md", "nothing yet");
-        assert!(matches!(logs.log_of(&north).await, Err(PlainLogError::NoLog)));
+        assert!(matches!(
+            logs.log_of(&north).await,
+            Err(PlainLogError::NoLog)
+        ));
         commit(&origin, LOG_PATHS[0], "one");
-        assert!(matches!(logs.log_of(&north).await, Err(PlainLogError::NoLog)), "fetched a moment ago");
-        let forced = PlainLogs::new(&settings(), mirrors.clone(), true, CancellationToken::new()).await.unwrap();
+        assert!(
+            matches!(logs.log_of(&north).await, Err(PlainLogError::NoLog)),
+            "fetched a moment ago"
+        );
+        let forced = PlainLogs::new(&settings(), mirrors.clone(), true, CancellationToken::new())
+            .await
+            .unwrap();
         assert_eq!(text(&forced, &north).await, "one");
         commit(&origin, LOG_PATHS[1], "elsewhere");
-        assert_eq!(text(&forced, &north).await, "one", "the registry's own place comes first");
+        assert_eq!(
+            text(&forced, &north).await,
+            "one",
+            "the registry's own place comes first"
+        );
         let mut keeping_nothing = settings();
         keeping_nothing.performance.cache_remote_events = false;
-        let logs = PlainLogs::new(&keeping_nothing, mirrors.clone(), false, CancellationToken::new()).await.unwrap();
+        let logs = PlainLogs::new(
+            &keeping_nothing,
+            mirrors.clone(),
+            false,
+            CancellationToken::new(),
+        )
+        .await
+        .unwrap();
         assert_eq!(text(&logs, &north).await, "one");
-        assert_eq!(fs::read_dir(&mirrors).unwrap().count(), 0, "nothing is left of it");
+        assert_eq!(
+            fs::read_dir(&mirrors).unwrap().count(),
+            0,
+            "nothing is left of it"
+        );
     }
 
     #[tokio::test]
     async fn what_cannot_be_had_says_why() {
         let dir = tempfile::tempdir().unwrap();
-        let logs =
-            PlainLogs::new(&settings(), dir.path().join("mirrors"), true, CancellationToken::new()).await.unwrap();
-        let gone = logs.log_of(&node(&dir.path().join("gone"))).await.unwrap_err();
+        let logs = PlainLogs::new(
+            &settings(),
+            dir.path().join("mirrors"),
+            true,
+            CancellationToken::new(),
+        )
+        .await
+        .unwrap();
+        let gone = logs
+            .log_of(&node(&dir.path().join("gone")))
+            .await
+            .unwrap_err();
         assert!(matches!(gone, PlainLogError::Git(_)), "{gone}");
-        for address in ["https://git.example/a.git", "ext::sh -c true", "--upload-pack=touch"] {
-            let refused = logs.log_of(&ManifestNode::new(address, "N", "O", "t")).await.unwrap_err();
+        for address in [
+            "https://git.example/a.git",
+            "ext::sh -c true",
+            "--upload-pack=touch",
+        ] {
+            let refused = logs
+                .log_of(&ManifestNode::new(address, "N", "O", "t"))
+                .await
+                .unwrap_err();
             assert!(matches!(refused, PlainLogError::Remote(_)), "{refused}");
         }
     }
@@ -413,11 +551,21 @@ mod tests {
             let mut settings = settings();
             settings.sync_settings.max_clone_depth = depth;
             let mirrors = dir.path().join(format!("mirrors-{depth}"));
-            let logs = PlainLogs::new(&settings, mirrors.clone(), true, CancellationToken::new()).await.unwrap();
+            let logs = PlainLogs::new(&settings, mirrors.clone(), true, CancellationToken::new())
+                .await
+                .unwrap();
             assert_eq!(text(&logs, &node(&origin)).await, "three");
-            let mirror = fs::read_dir(&mirrors).unwrap().next().unwrap().unwrap().path();
+            let mirror = fs::read_dir(&mirrors)
+                .unwrap()
+                .next()
+                .unwrap()
+                .unwrap()
+                .path();
             let count = Job::local(&mirror, &["rev-list", "--count", FETCHED]);
-            assert_eq!(String::from_utf8(logs.git.run(count).await.unwrap()).unwrap(), expected);
+            assert_eq!(
+                String::from_utf8(logs.git.run(count).await.unwrap()).unwrap(),
+                expected
+            );
         }
 
         // a server that ends every connection at once, or holds it
@@ -438,10 +586,19 @@ mod tests {
             settings.sync_settings.max_retry_attempts = retries;
             settings.sync_settings.timeout_seconds = 1;
             let mirrors = dir.path().join("away");
-            let logs = PlainLogs::new(&settings, mirrors, true, CancellationToken::new()).await.unwrap();
-            let away = logs.log_of(&ManifestNode::new(&remote, "N", "O", "t")).await.unwrap_err();
+            let logs = PlainLogs::new(&settings, mirrors, true, CancellationToken::new())
+                .await
+                .unwrap();
+            let away = logs
+                .log_of(&ManifestNode::new(&remote, "N", "O", "t"))
+                .await
+                .unwrap_err();
             let is_timeout = matches!(away, PlainLogError::Git(GitError::Timeout(_)));
-            assert_eq!((is_timeout, taken.load(std::sync::atomic::Ordering::Relaxed)), (holds, expected), "{away}");
+            assert_eq!(
+                (is_timeout, taken.load(std::sync::atomic::Ordering::Relaxed)),
+                (holds, expected),
+                "{away}"
+            );
             server.abort();
         }
     }
@@ -456,11 +613,24 @@ mod tests {
             settings.security.require_gpg_signature = gpg;
             settings.security.require_ssh_key_verification = ssh;
             let mirrors = tempfile::tempdir().unwrap();
-            let logs =
-                PlainLogs::new(&settings, mirrors.path().to_owned(), true, CancellationToken::new()).await.unwrap();
-            let unknown = logs.log_of(&node(dir.path())).await.unwrap_err().to_string();
+            let logs = PlainLogs::new(
+                &settings,
+                mirrors.path().to_owned(),
+                true,
+                CancellationToken::new(),
+            )
+            .await
+            .unwrap();
+            let unknown = logs
+                .log_of(&node(dir.path()))
+                .await
+                .unwrap_err()
+                .to_string();
             assert!(unknown.contains("names no key"), "{unknown}");
-            let north = ManifestNode { public_key_fingerprint: GPG.to_owned(), ..node(dir.path()) };
+            let north = ManifestNode {
+                public_key_fingerprint: GPG.to_owned(),
+                ..node(dir.path())
+            };
             let unsigned = logs.log_of(&north).await.unwrap_err().to_string();
             assert!(unsigned.ends_with("is not signed"), "{unsigned}");
         }
@@ -468,7 +638,10 @@ mod tests {
 
     #[test]
     fn a_signature_counts_if_it_is_good_and_by_the_named_key() {
-        assert_eq!(judge(&format!("G\n{GPG}\n{GPG}\n"), &GPG.to_lowercase(), BOTH), Ok(()));
+        assert_eq!(
+            judge(&format!("G\n{GPG}\n{GPG}\n"), &GPG.to_lowercase(), BOTH),
+            Ok(())
+        );
         assert_eq!(
             judge(&format!("U\nother\n{GPG}\n"), &GPG[24..], BOTH),
             Ok(()),
@@ -481,9 +654,32 @@ mod tests {
         assert!(refused(&format!("B\n{GPG}\n"), GPG, BOTH).contains("bad"));
         assert!(refused(&format!("E\n{GPG}\n"), GPG, BOTH).contains("does not have"));
         assert!(refused(&format!("X\n{GPG}\n"), GPG, BOTH).contains("expired"));
-        assert!(refused(&format!("G\n{GPG}\n"), &GPG[36..], BOTH).contains("not with"), "too short an id names no key");
+        assert!(
+            refused(&format!("G\n{GPG}\n"), &GPG[36..], BOTH).contains("not with"),
+            "too short an id names no key"
+        );
         assert!(refused(&format!("U\n{SSH}\n"), "SHA256:abc", BOTH).contains("not with"));
-        assert!(refused(&format!("U\n{SSH}\n"), SSH, Asked { gpg: true, ssh: false }).contains("GPG"));
-        assert!(refused(&format!("G\n{GPG}\n"), GPG, Asked { gpg: false, ssh: true }).contains("SSH"));
+        assert!(
+            refused(
+                &format!("U\n{SSH}\n"),
+                SSH,
+                Asked {
+                    gpg: true,
+                    ssh: false
+                }
+            )
+            .contains("GPG")
+        );
+        assert!(
+            refused(
+                &format!("G\n{GPG}\n"),
+                GPG,
+                Asked {
+                    gpg: false,
+                    ssh: true
+                }
+            )
+            .contains("SSH")
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! What the configuration and the manifest say of Git: whose branches there are, where, and how hard to try.
+//! What the configuration and the manifest say of Git: whose branches there are, where, and how
+//! hard to try.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -44,27 +45,53 @@ pub struct Plan {
 pub(super) struct PlannedMember {
     pub(super) node: NodeId,
     pub(super) name: String,
-    /// Its branch; why there is none, if the manifest names one that is refused; nothing if it names none.
+    /// Its branch; why there is none, if the manifest names one that is refused; nothing if it
+    /// names none.
     pub(super) source: Option<Result<Source, String>>,
 }
 
 impl PlannedMember {
     /// Its repository as a place to look for commits in, with mirrors in `dir`; or why it is none.
     pub(super) fn place(&self, dir: &Path) -> Result<Place, String> {
-        let source = self.source.clone().unwrap_or_else(|| Err("it has no Git remote".to_owned()))?;
-        let mirror = source.dir.file_name().map(|name| dir.join(name)).unwrap_or_default();
-        Ok(Place { remote: source.remote, dir: mirror, depth: source.depth })
+        let source = self
+            .source
+            .clone()
+            .unwrap_or_else(|| Err("it has no Git remote".to_owned()))?;
+        let mirror = source
+            .dir
+            .file_name()
+            .map(|name| dir.join(name))
+            .unwrap_or_default();
+        Ok(Place {
+            remote: source.remote,
+            dir: mirror,
+            depth: source.depth,
+        })
     }
 }
 
 impl Plan {
-    /// The plan of member `me`, whose Git files are in `dir`. `origin` is where its governance repository comes from.
-    pub fn new(settings: &Settings, manifest: &Manifest, me: NodeId, dir: &Path, origin: Origin) -> Self {
+    /// The plan of member `me`, whose Git files are in `dir`. `origin` is where its governance
+    /// repository comes from.
+    pub fn new(
+        settings: &Settings,
+        manifest: &Manifest,
+        me: NodeId,
+        dir: &Path,
+        origin: Origin,
+    ) -> Self {
         let allowed = settings.security.allowed_git_protocols.clone();
-        let (sync, performance, network) = (&settings.sync_settings, &settings.performance, &settings.network);
+        let (sync, performance, network) = (
+            &settings.sync_settings,
+            &settings.performance,
+            &settings.network,
+        );
         let seconds = Duration::from_secs;
         let (own, own_shown) = own_remote(&settings.local_node.git_remote, origin, &allowed);
-        let others = manifest.members.iter().filter(|member| member.node_id != me);
+        let others = manifest
+            .members
+            .iter()
+            .filter(|member| member.node_id != me);
         let source = |member: &ssid_protocol::member::Member| {
             let name: String = member.node_id.to_string().chars().take(16).collect();
             let remote = GitRemote::parse(&member.git_remote, &allowed).map_err(|e| e.to_string());
@@ -113,16 +140,22 @@ impl Plan {
 
     /// Whether there is anything to fetch or to publish.
     pub fn uses_git(&self) -> bool {
-        self.own.is_ok() || self.members.iter().any(|member| matches!(member.source, Some(Ok(_))))
+        self.own.is_ok()
+            || self
+                .members
+                .iter()
+                .any(|member| matches!(member.source, Some(Ok(_))))
     }
 
-    /// How often branches are fetched while votes go over Git, for the engine's timeouts; `None` if there are none.
+    /// How often branches are fetched while votes go over Git, for the engine's timeouts; `None` if
+    /// there are none.
     pub fn fetch_every(&self) -> Option<Duration> {
         self.uses_git().then_some(self.schedule.fallback_every)
     }
 }
 
-/// Where this node publishes, or why it does not; and where it is meant to, in words without secrets.
+/// Where this node publishes, or why it does not; and where it is meant to, in words without
+/// secrets.
 fn own_remote(
     configured: &str,
     origin: Origin,
@@ -138,7 +171,10 @@ fn own_remote(
         }
     };
     let shown = GitRemote::shown(&address);
-    (GitRemote::parse(&address, allowed).map_err(|e| e.to_string()), Some(shown))
+    (
+        GitRemote::parse(&address, allowed).map_err(|e| e.to_string()),
+        Some(shown),
+    )
 }
 
 #[cfg(test)]
@@ -153,12 +189,16 @@ mod tests {
     fn every_setting_changes_the_plan() {
         let mut manifest = testing::manifest(4);
         let me = manifest.members[0].node_id;
-        let plan =
-            |settings: &Settings, manifest: &Manifest| Plan::new(settings, manifest, me, Path::new("/d"), Origin::None);
+        let plan = |settings: &Settings, manifest: &Manifest| {
+            Plan::new(settings, manifest, me, Path::new("/d"), Origin::None)
+        };
         let mut settings = Settings::default();
         let plain = plan(&settings, &manifest);
         assert!(!plain.uses_git() && plain.fetch_every().is_none() && plain.own.is_err());
-        assert_eq!((plain.timeout, plain.effort.parallel), (Duration::from_mins(1), 1));
+        assert_eq!(
+            (plain.timeout, plain.effort.parallel),
+            (Duration::from_mins(1), 1)
+        );
 
         manifest.members[1].git_remote = "https://git.example/a".to_owned();
         manifest.members[2].git_remote = "file:///b".to_owned();
@@ -178,15 +218,41 @@ mod tests {
         settings.local_node.git_remote = "git@host:own".to_owned();
         let made = plan(&settings, &manifest);
         let source = made.members[0].source.clone().unwrap().unwrap();
-        assert_eq!((source.depth, source.branch.as_str(), made.branch.as_str()), (11, "other", "other"));
-        assert_eq!((made.timeout, made.fresh_for), (Duration::from_secs(7), Duration::from_mins(1)));
-        assert_eq!(made.effort, Effort { retries: 5, delay: Duration::from_secs(9), parallel: 6 });
-        assert_eq!((made.schedule.interval, made.schedule.automatic), (Duration::from_mins(2), true));
+        assert_eq!(
+            (source.depth, source.branch.as_str(), made.branch.as_str()),
+            (11, "other", "other")
+        );
+        assert_eq!(
+            (made.timeout, made.fresh_for),
+            (Duration::from_secs(7), Duration::from_mins(1))
+        );
+        assert_eq!(
+            made.effort,
+            Effort {
+                retries: 5,
+                delay: Duration::from_secs(9),
+                parallel: 6
+            }
+        );
+        assert_eq!(
+            (made.schedule.interval, made.schedule.automatic),
+            (Duration::from_mins(2), true)
+        );
         assert_eq!(made.schedule.fallback_after, Duration::from_secs(13));
-        assert_eq!((made.fetch_every(), made.keeps_mirrors), (Some(Duration::from_secs(17)), false));
+        assert_eq!(
+            (made.fetch_every(), made.keeps_mirrors),
+            (Some(Duration::from_secs(17)), false)
+        );
         assert_eq!(made.own.unwrap().secret(), "git@host:own");
         // refused ones are named, and others are not asked
-        assert!(made.members[1].source.clone().unwrap().unwrap_err().contains("file is not allowed"));
+        assert!(
+            made.members[1]
+                .source
+                .clone()
+                .unwrap()
+                .unwrap_err()
+                .contains("file is not allowed")
+        );
         assert!(made.members[2].source.is_none());
         settings.security.allowed_git_protocols = vec![GitProtocol::File];
         let made = plan(&settings, &manifest);
@@ -199,6 +265,9 @@ mod tests {
         let made = with(Origin::Address("https://ada:s3cret@host/a".to_owned()));
         assert!(made.own.is_err() && made.own_shown.unwrap().ends_with("@host/a"));
         let made = with(Origin::Unknown("because".to_owned()));
-        assert_eq!((made.own, made.own_shown), (Err("because".to_owned()), Some("origin".to_owned())));
+        assert_eq!(
+            (made.own, made.own_shown),
+            (Err("because".to_owned()), Some("origin".to_owned()))
+        );
     }
 }

@@ -1,8 +1,9 @@
-//! The new lines of a branch: what stands in one commit and not yet in what was read. A branch only grows; one in which a
-//! line that was read has changed or gone is rewritten, whatever its commits say.
+//! The new lines of a branch: what stands in one commit and not yet in what was read. A branch only
+//! grows; one in which a line that was read has changed or gone is rewritten, whatever its commits
+//! say.
 //!
-//! How much a branch holds is its owner's to say: 100 KiB can unpack to gigabytes. So a reading has a budget, ends
-//! between two files when that is spent, and says how far it came.
+//! How much a branch holds is its owner's to say: 100 KiB can unpack to gigabytes. So a reading has
+//! a budget, ends between two files when that is spent, and says how far it came.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -34,7 +35,12 @@ pub(super) struct Budget {
 impl Budget {
     /// The usual one, with this much time, broken off by `shutdown`.
     pub(super) fn new(time: Duration, shutdown: CancellationToken) -> Self {
-        Self { bytes: BYTES, lines: LINES, until: Instant::now() + time, shutdown }
+        Self {
+            bytes: BYTES,
+            lines: LINES,
+            until: Instant::now() + time,
+            shutdown,
+        }
     }
 
     fn is_spent(&self) -> bool {
@@ -62,8 +68,12 @@ pub(super) struct Place<'a> {
     pub(super) line: usize,
 }
 
-/// The files of lines, and the file that says whose branch it is. What has another name is no part of a branch.
-pub(super) fn segments(objects: &Objects, commit: ObjectId) -> Result<(Segments, Option<ObjectId>), GitError> {
+/// The files of lines, and the file that says whose branch it is. What has another name is no part
+/// of a branch.
+pub(super) fn segments(
+    objects: &Objects,
+    commit: ObjectId,
+) -> Result<(Segments, Option<ObjectId>), GitError> {
     let (root, _) = objects.commit(commit)?;
     let (mut files, mut head) = (Segments::new(), None);
     for entry in objects.entries(root)? {
@@ -81,17 +91,25 @@ pub(super) fn segments(objects: &Objects, commit: ObjectId) -> Result<(Segments,
 }
 
 fn is_segment(name: &str) -> bool {
-    let number = name.split('.').next().and_then(|digits| digits.parse().ok());
+    let number = name
+        .split('.')
+        .next()
+        .and_then(|digits| digits.parse().ok());
     number.is_some_and(|number| segment_name(number) == name)
 }
 
 /// What a branch says of itself, if it does so readably.
 pub(super) fn head_of(objects: &Objects, commit: ObjectId) -> Result<Option<BranchHead>, GitError> {
-    let Some(id) = segments(objects, commit)?.1 else { return Ok(None) };
-    Ok(objects.file(id)?.and_then(|bytes| BranchHead::parse(&bytes).ok()))
+    let Some(id) = segments(objects, commit)?.1 else {
+        return Ok(None);
+    };
+    Ok(objects
+        .file(id)?
+        .and_then(|bytes| BranchHead::parse(&bytes).ok()))
 }
 
-/// Gives `take` every line that stands in `to` and not in `known`, in order, as far as the budget goes.
+/// Gives `take` every line that stands in `to` and not in `known`, in order, as far as the budget
+/// goes.
 ///
 /// # Errors
 /// If the branch cannot be read, holds one file twice, or the node is stopping.
@@ -104,13 +122,26 @@ pub(super) fn new_lines(
 ) -> Result<Reading, GitError> {
     let (files, _) = segments(objects, to)?;
     check_distinct(&files)?;
-    let mut reading = Reading { rewritten: !only_grew(objects, known, &files)?, ..Reading::default() };
+    let mut reading = Reading {
+        rewritten: !only_grew(objects, known, &files)?,
+        ..Reading::default()
+    };
     let nothing = Segments::new();
     let known = if reading.rewritten { &nothing } else { known };
     let mut read = known.clone();
-    let mut new = files.iter().filter(|(name, id)| known.get(*name) != Some(id)).peekable();
+    let mut new = files
+        .iter()
+        .filter(|(name, id)| known.get(*name) != Some(id))
+        .peekable();
     while let Some((name, id)) = new.next() {
-        read_file(objects, (name, *id), known.get(name).copied(), &mut budget, &mut reading, &mut take)?;
+        read_file(
+            objects,
+            (name, *id),
+            known.get(name).copied(),
+            &mut budget,
+            &mut reading,
+            &mut take,
+        )?;
         read.insert(name.clone(), *id);
         if new.peek().is_some() && budget.is_spent() {
             reading.stopped_at = Some(read);
@@ -133,7 +164,11 @@ fn read_file(
         reading.too_long += 1;
         return Ok(());
     };
-    let before = before.map(|id| objects.file(id)).transpose()?.flatten().unwrap_or_default();
+    let before = before
+        .map(|id| objects.file(id))
+        .transpose()?
+        .flatten()
+        .unwrap_or_default();
     let new = bytes.get(before.len()..).unwrap_or_default();
     reading.bytes += new.len() as u64;
     budget.bytes = budget.bytes.saturating_sub(bytes.len() as u64);
@@ -152,12 +187,14 @@ fn read_file(
     Ok(())
 }
 
-/// No two files that a node has written are the same. A branch of one file under many names would cost much to read and
-/// nothing to send.
+/// No two files that a node has written are the same. A branch of one file under many names would
+/// cost much to read and nothing to send.
 fn check_distinct(files: &Segments) -> Result<(), GitError> {
     let mut seen = BTreeSet::new();
     match files.iter().find(|(_, id)| !seen.insert(**id)) {
-        Some((name, _)) => Err(GitError::NotABranch(format!("{LINES_DIR}/{name} is there twice"))),
+        Some((name, _)) => Err(GitError::NotABranch(format!(
+            "{LINES_DIR}/{name} is there twice"
+        ))),
         None => Ok(()),
     }
 }
@@ -166,14 +203,18 @@ fn check_distinct(files: &Segments) -> Result<(), GitError> {
 fn only_grew(objects: &Objects, before: &Segments, now: &Segments) -> Result<bool, GitError> {
     let last = before.last_key_value().map(|(name, _)| name);
     for (name, old) in before {
-        let Some(new) = now.get(name) else { return Ok(false) };
+        let Some(new) = now.get(name) else {
+            return Ok(false);
+        };
         if new == old {
             continue;
         }
         if Some(name) != last {
             return Ok(false);
         }
-        let (Some(old), Some(new)) = (objects.file(*old)?, objects.file(*new)?) else { return Ok(false) };
+        let (Some(old), Some(new)) = (objects.file(*old)?, objects.file(*new)?) else {
+            return Ok(false);
+        };
         // a line that was cut off in the middle is not one that grew
         if !new.starts_with(&old) || old.last().is_some_and(|last| *last != b'\n') {
             return Ok(false);
@@ -203,9 +244,15 @@ mod tests {
     }
 
     /// The lines that one reading gives, and the reading.
-    fn read(objects: &Objects, known: &Segments, to: ObjectId, budget: Budget) -> (Vec<String>, Reading) {
+    fn read(
+        objects: &Objects,
+        known: &Segments,
+        to: ObjectId,
+        budget: Budget,
+    ) -> (Vec<String>, Reading) {
         let mut lines = Vec::new();
-        let take = |_: Place<'_>, text: &[u8]| lines.push(String::from_utf8_lossy(text).into_owned());
+        let take =
+            |_: Place<'_>, text: &[u8]| lines.push(String::from_utf8_lossy(text).into_owned());
         let reading = new_lines(objects, known, to, budget, take).unwrap();
         (lines, reading)
     }
@@ -214,12 +261,23 @@ mod tests {
     fn a_reading_stops_when_its_budget_is_spent_and_the_next_goes_on_there() {
         let dir = tempfile::tempdir().unwrap();
         let objects = objects(dir.path());
-        let mut files: Vec<_> = (0..4).map(|n| file(n, &format!("{n} a\n{n} b\n"))).collect();
+        let mut files: Vec<_> = (0..4)
+            .map(|n| file(n, &format!("{n} a\n{n} b\n")))
+            .collect();
         let tip = commit(&objects, &files);
         for spent in [
-            Budget { bytes: 16, ..budget() },
-            Budget { lines: 4, ..budget() },
-            Budget { until: Instant::now(), ..budget() },
+            Budget {
+                bytes: 16,
+                ..budget()
+            },
+            Budget {
+                lines: 4,
+                ..budget()
+            },
+            Budget {
+                until: Instant::now(),
+                ..budget()
+            },
         ] {
             let (mut all, mut known, mut readings) = (Vec::new(), Segments::new(), 0);
             loop {
@@ -232,16 +290,33 @@ mod tests {
                     None => break,
                 }
             }
-            let expected: Vec<_> = (0..4).flat_map(|n| [format!("{n} a"), format!("{n} b")]).collect();
+            let expected: Vec<_> = (0..4)
+                .flat_map(|n| [format!("{n} a"), format!("{n} b")])
+                .collect();
             assert_eq!(all, expected, "each line once, in order");
             assert!(readings > 1, "{spent:?}");
         }
         // what grew meanwhile is read too, and what changed meanwhile is seen
-        let (_, reading) = read(&objects, &Segments::new(), tip, Budget { bytes: 16, ..budget() });
+        let (_, reading) = read(
+            &objects,
+            &Segments::new(),
+            tip,
+            Budget {
+                bytes: 16,
+                ..budget()
+            },
+        );
         let known = reading.stopped_at.unwrap();
         files.push(file(4, "4 a\n"));
         let (lines, reading) = read(&objects, &known, commit(&objects, &files), budget());
-        assert_eq!((lines.len(), lines.last().unwrap().as_str(), reading.rewritten), (5, "4 a", false));
+        assert_eq!(
+            (
+                lines.len(),
+                lines.last().unwrap().as_str(),
+                reading.rewritten
+            ),
+            (5, "4 a", false)
+        );
         files[0] = file(0, "0 a\n0 b\n0 c\n");
         let (lines, reading) = read(&objects, &known, commit(&objects, &files), budget());
         assert!(reading.rewritten && lines.len() == 10, "{lines:?}");
@@ -259,7 +334,10 @@ mod tests {
             shutdown.cancel();
         };
         let budget = Budget::new(Duration::from_mins(1), shutdown.clone());
-        assert_eq!(new_lines(&objects, &Segments::new(), tip, budget, take), Err(GitError::Cancelled));
+        assert_eq!(
+            new_lines(&objects, &Segments::new(), tip, budget, take),
+            Err(GitError::Cancelled)
+        );
         assert_eq!(taken, 1);
     }
 
@@ -269,12 +347,33 @@ mod tests {
         let objects = objects(dir.path());
         let tip = commit(&objects, &[file(0, "a\n"), file(1, "b\n"), file(2, "a\n")]);
         let refused = new_lines(&objects, &Segments::new(), tip, budget(), |_, _| {}).unwrap_err();
-        assert_eq!(refused, GitError::NotABranch("lines/00000002.jsonl is there twice".to_owned()));
+        assert_eq!(
+            refused,
+            GitError::NotABranch("lines/00000002.jsonl is there twice".to_owned())
+        );
         // and what has no name of a file of lines is none
-        let names = ["0.jsonl", "00000000.json", "0000000000001.jsonl", "00000001.jsonl.x", "x"];
-        let files: Vec<_> = names.iter().map(|name| ((*name).to_owned(), b"a\n".to_vec())).collect();
+        let names = [
+            "0.jsonl",
+            "00000000.json",
+            "0000000000001.jsonl",
+            "00000001.jsonl.x",
+            "x",
+        ];
+        let files: Vec<_> = names
+            .iter()
+            .map(|name| ((*name).to_owned(), b"a\n".to_vec()))
+            .collect();
         let mut files = [vec![file(0, "b\n")], files].concat();
         files.sort();
-        assert_eq!(read(&objects, &Segments::new(), commit(&objects, &files), budget()).0, ["b"]);
+        assert_eq!(
+            read(
+                &objects,
+                &Segments::new(),
+                commit(&objects, &files),
+                budget()
+            )
+            .0,
+            ["b"]
+        );
     }
 }

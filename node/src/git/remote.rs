@@ -1,5 +1,6 @@
-//! Checked addresses of Git repositories (SPEC §10 *Git fallback*): nothing that Git would take for an option or a
-//! helper program gets as far as Git, and nothing secret in an address gets into a message.
+//! Checked addresses of Git repositories (SPEC §10 *Git fallback*): nothing that Git would take for
+//! an option or a helper program gets as far as Git, and nothing secret in an address gets into a
+//! message.
 
 use std::fmt;
 
@@ -9,7 +10,8 @@ use crate::text::is_unseen;
 /// Bytes of the longest address.
 const REMOTE_BYTES: usize = 2048;
 
-/// The address of a Git repository, checked. Its `Display` hides what may be secret; [`secret`](Self::secret) does not.
+/// The address of a Git repository, checked. Its `Display` hides what may be secret;
+/// [`secret`](Self::secret) does not.
 #[derive(Clone, PartialEq, Eq)]
 pub struct GitRemote {
     text: String,
@@ -35,16 +37,25 @@ pub struct RemoteError {
 
 impl GitRemote {
     /// Every protocol that a configuration can allow.
-    pub const PROTOCOLS: &'static [GitProtocol] =
-        &[GitProtocol::Https, GitProtocol::Ssh, GitProtocol::File, GitProtocol::Http, GitProtocol::Git];
+    pub const PROTOCOLS: &'static [GitProtocol] = &[
+        GitProtocol::Https,
+        GitProtocol::Ssh,
+        GitProtocol::File,
+        GitProtocol::Http,
+        GitProtocol::Git,
+    ];
 
-    /// Checks an address: `https://`, `ssh://`, `user@host:path`, `http://`, `git://`, `file://` or an absolute path,
-    /// as far as `allowed`.
+    /// Checks an address: `https://`, `ssh://`, `user@host:path`, `http://`, `git://`, `file://` or
+    /// an absolute path, as far as `allowed`.
     ///
     /// # Errors
-    /// If it is of no such form, of a protocol that is not allowed, or could be taken for an option or a helper.
+    /// If it is of no such form, of a protocol that is not allowed, or could be taken for an option
+    /// or a helper.
     pub fn parse(text: &str, allowed: &[GitProtocol]) -> Result<Self, RemoteError> {
-        let refuse = |reason: String| RemoteError { shown: shown(text), reason };
+        let refuse = |reason: String| RemoteError {
+            shown: shown(text),
+            reason,
+        };
         let protocol = protocol_of(text).map_err(|reason| refuse(reason.to_owned()))?;
         if !allowed.contains(&protocol) {
             let names: Vec<_> = allowed.iter().map(|p| p.as_str()).collect();
@@ -54,26 +65,45 @@ impl GitRemote {
                 names.join(", ")
             )));
         }
-        Ok(Self { text: text.to_owned(), protocol })
+        Ok(Self {
+            text: text.to_owned(),
+            protocol,
+        })
     }
 
-    /// The address as it was given, secrets included: for where it is kept, never for a command's arguments.
+    /// The address as it was given, secrets included: for where it is kept, never for a command's
+    /// arguments.
     pub fn secret(&self) -> &str {
         &self.text
     }
 
     /// The address as Git is given it: without a password, and without a user except of SSH.
     pub(super) fn for_git(&self) -> String {
-        let Some(Parts { scheme, userinfo: Some(userinfo), rest }) = Parts::of(&self.text) else {
+        let Some(Parts {
+            scheme,
+            userinfo: Some(userinfo),
+            rest,
+        }) = Parts::of(&self.text)
+        else {
             return self.text.clone();
         };
-        let user = userinfo.split(':').next().filter(|_| self.protocol == GitProtocol::Ssh);
-        user.map_or_else(|| format!("{scheme}://{rest}"), |user| format!("{scheme}://{user}@{rest}"))
+        let user = userinfo
+            .split(':')
+            .next()
+            .filter(|_| self.protocol == GitProtocol::Ssh);
+        user.map_or_else(
+            || format!("{scheme}://{rest}"),
+            |user| format!("{scheme}://{user}@{rest}"),
+        )
     }
 
     /// Who asks, if an HTTP address says so.
     pub(super) fn login(&self) -> Option<Login> {
-        let Parts { scheme, userinfo, rest } = Parts::of(&self.text)?;
+        let Parts {
+            scheme,
+            userinfo,
+            rest,
+        } = Parts::of(&self.text)?;
         if !matches!(self.protocol, GitProtocol::Http | GitProtocol::Https) {
             return None;
         }
@@ -82,7 +112,11 @@ impl GitRemote {
             None => (userinfo?, None),
         };
         let context = format!("{scheme}://{}", split_authority(rest).0);
-        Some(Login { context, user: decoded(user), password })
+        Some(Login {
+            context,
+            user: decoded(user),
+            password,
+        })
     }
 
     /// How it is reached.
@@ -92,12 +126,18 @@ impl GitRemote {
 
     /// The address without password, token or query: what may stand in a member card.
     pub fn public(&self) -> String {
-        let Some((scheme, rest)) = self.text.split_once("://") else { return self.text.clone() };
+        let Some((scheme, rest)) = self.text.split_once("://") else {
+            return self.text.clone();
+        };
         let (authority, path) = split_authority(rest);
         let path = path.split(['?', '#']).next().unwrap_or_default();
-        let (user, host) = authority.rsplit_once('@').map_or((None, authority), |(user, host)| (Some(user), host));
+        let (user, host) = authority
+            .rsplit_once('@')
+            .map_or((None, authority), |(user, host)| (Some(user), host));
         // of an SSH address the user is a part; of others it is half of a password
-        let user = user.filter(|_| self.protocol == GitProtocol::Ssh).and_then(|user| user.split(':').next());
+        let user = user
+            .filter(|_| self.protocol == GitProtocol::Ssh)
+            .and_then(|user| user.split(':').next());
         let user = user.map(|user| format!("{user}@")).unwrap_or_default();
         format!("{scheme}://{user}{host}{path}")
     }
@@ -110,12 +150,19 @@ impl GitRemote {
     /// `message` without what is secret in this address.
     pub fn redact(&self, message: &str) -> String {
         let mut message = message.replace(&self.text, &shown(&self.text));
-        let authority = self.text.split_once("://").map(|(_, rest)| split_authority(rest).0);
+        let authority = self
+            .text
+            .split_once("://")
+            .map(|(_, rest)| split_authority(rest).0);
         if let Some((user, _)) = authority.and_then(|authority| authority.rsplit_once('@')) {
             let (name, password) = user.split_once(':').unwrap_or((user, ""));
             // the user of an SSH address is no secret; of others it may be a token
-            let name = Some(name).filter(|_| self.protocol != GitProtocol::Ssh && password.is_empty());
-            for secret in [password, name.unwrap_or_default()].into_iter().filter(|s| !s.is_empty()) {
+            let name =
+                Some(name).filter(|_| self.protocol != GitProtocol::Ssh && password.is_empty());
+            for secret in [password, name.unwrap_or_default()]
+                .into_iter()
+                .filter(|s| !s.is_empty())
+            {
                 message = message.replace(secret, "…").replace(&decoded(secret), "…");
             }
         }
@@ -149,30 +196,45 @@ impl<'a> Parts<'a> {
         let (authority, _) = split_authority(after);
         let userinfo = authority.rsplit_once('@').map(|(userinfo, _)| userinfo);
         let rest = userinfo.map_or(after, |userinfo| &after[userinfo.len() + 1..]);
-        Some(Self { scheme, userinfo, rest })
+        Some(Self {
+            scheme,
+            userinfo,
+            rest,
+        })
     }
 }
 
 /// A part of an address, its percent signs resolved.
 fn decoded(text: &str) -> String {
-    percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned()
+    percent_encoding::percent_decode_str(text)
+        .decode_utf8_lossy()
+        .into_owned()
 }
 
 fn split_authority(rest: &str) -> (&str, &str) {
     rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()))
 }
 
-/// An address as messages show it: no password, no user of an HTTP address, no query, no control characters, bounded.
+/// An address as messages show it: no password, no user of an HTTP address, no query, no control
+/// characters, bounded.
 fn shown(text: &str) -> String {
-    let clean: String = text.chars().take(200).map(|c| if is_unseen(c) { '?' } else { c }).collect();
-    let Some((scheme, rest)) = clean.split_once("://") else { return clean };
+    let clean: String = text
+        .chars()
+        .take(200)
+        .map(|c| if is_unseen(c) { '?' } else { c })
+        .collect();
+    let Some((scheme, rest)) = clean.split_once("://") else {
+        return clean;
+    };
     let (authority, path) = split_authority(rest);
     let host = match authority.rsplit_once('@') {
         Some((user, host)) if scheme == "ssh" && !user.contains(':') => format!("{user}@{host}"),
         Some((_, host)) => format!("…@{host}"),
         None => authority.to_owned(),
     };
-    let path = path.split_once(['?', '#']).map_or_else(|| path.to_owned(), |(path, _)| format!("{path}?…"));
+    let path = path
+        .split_once(['?', '#'])
+        .map_or_else(|| path.to_owned(), |(path, _)| format!("{path}?…"));
     format!("{scheme}://{host}{path}")
 }
 
@@ -197,7 +259,9 @@ fn protocol_of(text: &str) -> Result<GitProtocol, &'static str> {
     }
     // as Git has it: a colon before the first slash means SSH
     match (text.find(':'), text.find('/')) {
-        (Some(colon), slash) if slash.is_none_or(|slash| colon < slash) || text.starts_with('[') => {
+        (Some(colon), slash)
+            if slash.is_none_or(|slash| colon < slash) || text.starts_with('[') =>
+        {
             scp(text).map(|()| GitProtocol::Ssh)
         }
         _ if text.starts_with('/') => Ok(GitProtocol::File),
@@ -223,9 +287,15 @@ fn url(scheme: &str, rest: &str) -> Result<GitProtocol, &'static str> {
     let (authority, path) = split_authority(rest);
     if protocol == GitProtocol::File {
         let is_local = authority.is_empty() && path.starts_with('/');
-        return if is_local { Ok(protocol) } else { Err("a file address is file:///absolute/path") };
+        return if is_local {
+            Ok(protocol)
+        } else {
+            Err("a file address is file:///absolute/path")
+        };
     }
-    let (user, host) = authority.rsplit_once('@').map_or((None, authority), |(user, host)| (Some(user), host));
+    let (user, host) = authority
+        .rsplit_once('@')
+        .map_or((None, authority), |(user, host)| (Some(user), host));
     check_host(host)?;
     check_user(user)?;
     if path.len() < 2 || path.starts_with("/-") {
@@ -235,12 +305,19 @@ fn url(scheme: &str, rest: &str) -> Result<GitProtocol, &'static str> {
 }
 
 fn scp(text: &str) -> Result<(), &'static str> {
-    let (user, rest) = match text.find('@').filter(|at| text.find(':').is_some_and(|colon| *at < colon)) {
+    let (user, rest) = match text
+        .find('@')
+        .filter(|at| text.find(':').is_some_and(|colon| *at < colon))
+    {
         Some(at) => (Some(&text[..at]), &text[at + 1..]),
         None => (None, text),
     };
     check_user(user)?;
-    let end = if rest.starts_with('[') { rest.find(']').map(|i| i + 1) } else { rest.find(':') };
+    let end = if rest.starts_with('[') {
+        rest.find(']').map(|i| i + 1)
+    } else {
+        rest.find(':')
+    };
     let (host, path) = rest.split_at(end.ok_or("its host does not end")?);
     check_host(host)?;
     match path.strip_prefix(':') {
@@ -249,9 +326,11 @@ fn scp(text: &str) -> Result<(), &'static str> {
     }
 }
 
-/// A name or address, perhaps with a port. No percent signs: Git decodes them, and what they hide is not seen here.
+/// A name or address, perhaps with a port. No percent signs: Git decodes them, and what they hide
+/// is not seen here.
 fn check_host(host: &str) -> Result<(), &'static str> {
-    let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':' | b'[' | b']');
+    let fits =
+        |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':' | b'[' | b']');
     match host.as_bytes() {
         [] => Err("it has no host"),
         [b'-' | b':', ..] => Err("its host is none"),
@@ -264,7 +343,9 @@ fn check_user(user: Option<&str>) -> Result<(), &'static str> {
     match user {
         Some(user) if user.is_empty() || user.starts_with(['-', '%']) => Err("its user is none"),
         // Git tells a credential helper of it line by line
-        Some(user) if decoded(user).chars().any(char::is_control) => Err("its user or password has control characters"),
+        Some(user) if decoded(user).chars().any(char::is_control) => {
+            Err("its user or password has control characters")
+        }
         _ => Ok(()),
     }
 }
@@ -283,7 +364,10 @@ mod tests {
     fn addresses_that_people_use_are_taken() {
         for (text, protocol) in [
             ("https://git.example/registry.git", GitProtocol::Https),
-            ("https://token:x@git.example:8443/a/b?c=d", GitProtocol::Https),
+            (
+                "https://token:x@git.example:8443/a/b?c=d",
+                GitProtocol::Https,
+            ),
             ("ssh://git@git.example:2222/~/registry", GitProtocol::Ssh),
             ("ssh://git@[::1]:22/srv/a.git", GitProtocol::Ssh),
             ("git@git.example:org/registry.git", GitProtocol::Ssh),
@@ -341,7 +425,10 @@ mod tests {
         assert!(GitRemote::parse("git@host:a", &usual).is_ok());
         for text in ["file:///a", "/a/b", "http://host/a", "git://host/a"] {
             let refused = GitRemote::parse(text, &usual).unwrap_err().to_string();
-            assert!(refused.contains("is not allowed; security.allowed_git_protocols is [https, ssh]"), "{refused}");
+            assert!(
+                refused.contains("is not allowed; security.allowed_git_protocols is [https, ssh]"),
+                "{refused}"
+            );
         }
         assert!(GitRemote::parse("git@host:a", &[GitProtocol::Https]).is_err());
     }
@@ -350,11 +437,31 @@ mod tests {
     fn git_is_given_an_address_without_its_secrets_and_told_who_asks() {
         for (text, address, login) in [
             ("https://git.example/a", "https://git.example/a", None),
-            ("https://ada:s3%40@git.example:8443/a?b=c", "https://git.example:8443/a?b=c", Some("ada s3@")),
-            ("http://t0ken@git.example/a", "http://git.example/a", Some("t0ken -")),
-            ("https://t0ken:@git.example/a", "https://git.example/a", Some("t0ken ")),
-            ("ssh://git:s3cret@git.example/a", "ssh://git@git.example/a", None),
-            ("git://ada:s3cret@git.example/a", "git://git.example/a", None),
+            (
+                "https://ada:s3%40@git.example:8443/a?b=c",
+                "https://git.example:8443/a?b=c",
+                Some("ada s3@"),
+            ),
+            (
+                "http://t0ken@git.example/a",
+                "http://git.example/a",
+                Some("t0ken -"),
+            ),
+            (
+                "https://t0ken:@git.example/a",
+                "https://git.example/a",
+                Some("t0ken "),
+            ),
+            (
+                "ssh://git:s3cret@git.example/a",
+                "ssh://git@git.example/a",
+                None,
+            ),
+            (
+                "git://ada:s3cret@git.example/a",
+                "git://git.example/a",
+                None,
+            ),
             ("git@git.example:a", "git@git.example:a", None),
             ("/srv/a@b/c.git", "/srv/a@b/c.git", None),
             ("file:///srv/a@b/c.git", "file:///srv/a@b/c.git", None),
@@ -363,7 +470,11 @@ mod tests {
             assert_eq!(remote.for_git(), address);
             let told = remote.login().map(|login| {
                 assert!(address.starts_with(&login.context) && !login.context.ends_with("/a"));
-                format!("{} {}", login.user, login.password.as_deref().unwrap_or("-"))
+                format!(
+                    "{} {}",
+                    login.user,
+                    login.password.as_deref().unwrap_or("-")
+                )
             });
             assert_eq!(told.as_deref(), login, "{text}");
         }
@@ -378,15 +489,26 @@ mod tests {
         ] {
             let remote = all(text).unwrap();
             let said = remote.redact(&format!("fatal: unable to access '{text}': wrong s3cret"));
-            for shown in [remote.to_string(), format!("{remote:?}"), remote.public(), said] {
-                assert!(!shown.contains("s3cret") && shown.contains("git.example/a"), "{shown}");
+            for shown in [
+                remote.to_string(),
+                format!("{remote:?}"),
+                remote.public(),
+                said,
+            ] {
+                assert!(
+                    !shown.contains("s3cret") && shown.contains("git.example/a"),
+                    "{shown}"
+                );
             }
         }
         let remote = all("https://ada:s3%40cret@git.example/a").unwrap();
         assert_eq!(remote.redact("no s3@cret, no s3%40cret"), "no …, no …");
         let refused = GitRemote::parse("http://ada:s3cret@host/x", &[]).unwrap_err();
         assert!(!format!("{refused} {refused:?}").contains("s3cret"));
-        assert_eq!(all("ssh://git@host/a").unwrap().public(), "ssh://git@host/a");
+        assert_eq!(
+            all("ssh://git@host/a").unwrap().public(),
+            "ssh://git@host/a"
+        );
         assert_eq!(all("git@host:a").unwrap().to_string(), "git@host:a");
     }
 }

@@ -1,4 +1,5 @@
-//! A bare repository in the data directory: made, its references read and moved, set aside when damaged.
+//! A bare repository in the data directory: made, its references read and moved, set aside when
+//! damaged.
 
 use std::fs;
 use std::io::Read as _;
@@ -72,11 +73,12 @@ impl Repository {
         self.prepare(git, Some(format)).await
     }
 
-    /// Makes it if it is not there. One of another form than is read here, as a user's settings or a newer Git had it
-    /// made, is set aside.
+    /// Makes it if it is not there. One of another form than is read here, as a user's settings or
+    /// a newer Git had it made, is set aside.
     async fn prepare(&self, git: &Git, wanted: Option<Format>) -> Result<(), GitError> {
         let form = self.form();
-        let fits = |(format, files): (Format, bool)| files && wanted.is_none_or(|wanted| format == wanted);
+        let fits =
+            |(format, files): (Format, bool)| files && wanted.is_none_or(|wanted| format == wanted);
         if form.is_some_and(|form| !fits(form)) {
             let aside = self.set_aside()?;
             tracing::warn!(moved_to = %aside.display(), "a Git repository here is of another form: made anew");
@@ -84,7 +86,10 @@ impl Repository {
         if !self.dir.join("HEAD").exists() {
             let above = self.dir.parent().unwrap_or(&self.dir);
             fs::create_dir_all(above).map_err(|e| self.failed(&e))?;
-            let path = self.dir.to_str().ok_or_else(|| self.failed(&"its path is no text"))?;
+            let path = self
+                .dir
+                .to_str()
+                .ok_or_else(|| self.failed(&"its path is no text"))?;
             let format = format!("--object-format={}", wanted.unwrap_or_default().as_str());
             let init = ["init", "--quiet", "--bare", "--template=", &format, path];
             git.run(Job::local(&self.dir, &init)).await?;
@@ -101,7 +106,10 @@ impl Repository {
         // as `git init` writes it: nobody else writes into this file
         let value = |key: &str| {
             let lines = text.lines().filter_map(|line| line.split_once('='));
-            lines.filter(|(name, _)| name.trim() == key).map(|(_, value)| value.trim().to_owned()).next_back()
+            lines
+                .filter(|(name, _)| name.trim() == key)
+                .map(|(_, value)| value.trim().to_owned())
+                .next_back()
         };
         let format = value("objectformat").map_or(Some(Format::Sha1), |name| Format::named(&name));
         let has_files = value("refstorage").is_none_or(|name| name == "files") && format.is_some();
@@ -116,10 +124,15 @@ impl Repository {
         Objects::open(&self.dir)
     }
 
-    /// The commit that a reference names. References stand in files of their own here: nothing packs them.
+    /// The commit that a reference names. References stand in files of their own here: nothing
+    /// packs them.
     pub(super) fn reference(&self, name: &str) -> Result<Option<ObjectId>, GitError> {
-        let Some(digits) = self.commit_named(name)? else { return Ok(None) };
-        ObjectId::from_hex(digits.as_bytes()).map(Some).map_err(|_| no_commit(name))
+        let Some(digits) = self.commit_named(name)? else {
+            return Ok(None);
+        };
+        ObjectId::from_hex(digits.as_bytes())
+            .map(Some)
+            .map_err(|_| no_commit(name))
     }
 
     /// The same in digits, for repositories whose objects have either kind of id.
@@ -131,8 +144,13 @@ impl Repository {
             Err(e) => return Err(self.failed(&e)),
         };
         let digits = text.trim();
-        let is_id = matches!(digits.len(), 40 | 64) && digits.bytes().all(|b| b.is_ascii_hexdigit());
-        if is_id { Ok(Some(digits.to_owned())) } else { Err(no_commit(name)) }
+        let is_id =
+            matches!(digits.len(), 40 | 64) && digits.bytes().all(|b| b.is_ascii_hexdigit());
+        if is_id {
+            Ok(Some(digits.to_owned()))
+        } else {
+            Err(no_commit(name))
+        }
     }
 
     /// Moves a reference: a file of one line, on disk when this returns.
@@ -151,21 +169,42 @@ impl Repository {
 
     /// The references directly under `prefix`, by their last part.
     pub(super) fn references(&self, prefix: &str) -> Vec<(String, ObjectId)> {
-        let Ok(files) = fs::read_dir(self.dir.join(prefix)) else { return Vec::new() };
-        let names = files.flatten().filter_map(|file| file.file_name().into_string().ok());
-        let mut found: Vec<_> =
-            names.filter_map(|name| Some((name.clone(), self.reference(&format!("{prefix}/{name}")).ok()??))).collect();
+        let Ok(files) = fs::read_dir(self.dir.join(prefix)) else {
+            return Vec::new();
+        };
+        let names = files
+            .flatten()
+            .filter_map(|file| file.file_name().into_string().ok());
+        let mut found: Vec<_> = names
+            .filter_map(|name| {
+                Some((
+                    name.clone(),
+                    self.reference(&format!("{prefix}/{name}")).ok()??,
+                ))
+            })
+            .collect();
         found.sort();
         found
     }
 
     /// Whether `old` is `new` or before it.
-    pub(super) async fn is_ancestor(&self, git: &Git, old: ObjectId, new: ObjectId) -> Result<bool, GitError> {
+    pub(super) async fn is_ancestor(
+        &self,
+        git: &Git,
+        old: ObjectId,
+        new: ObjectId,
+    ) -> Result<bool, GitError> {
         if let Some(known) = self.objects()?.is_ancestor(old, new)? {
             return Ok(known);
         }
         let (old, new) = (old.to_string(), new.to_string());
-        match git.run(Job::local(&self.dir, &["merge-base", "--is-ancestor", &old, &new])).await {
+        match git
+            .run(Job::local(
+                &self.dir,
+                &["merge-base", "--is-ancestor", &old, &new],
+            ))
+            .await
+        {
             Ok(_) => Ok(true),
             // it says nothing when the answer is no
             Err(GitError::Failed(said)) if said == "it said nothing" => Ok(false),
@@ -175,12 +214,22 @@ impl Repository {
 
     /// Puts what accumulated into one pack, if it has become much.
     pub(super) async fn tidy(&self, git: &Git) -> Result<(), GitError> {
-        let settings = ["-c", "gc.auto=2000", "-c", "gc.autoPackLimit=50", "-c", "gc.packRefs=false"];
+        let settings = [
+            "-c",
+            "gc.auto=2000",
+            "-c",
+            "gc.autoPackLimit=50",
+            "-c",
+            "gc.packRefs=false",
+        ];
         let gc = ["-c", "gc.autoDetach=false", "gc", "--auto", "--quiet"];
-        git.run(Job::local(&self.dir, &[&settings[..], &gc].concat())).await.map(drop)
+        git.run(Job::local(&self.dir, &[&settings[..], &gc].concat()))
+            .await
+            .map(drop)
     }
 
-    /// Moves a damaged repository out of the way; an earlier one that was is removed. Where it is now.
+    /// Moves a damaged repository out of the way; an earlier one that was is removed. Where it is
+    /// now.
     pub(super) fn set_aside(&self) -> Result<PathBuf, GitError> {
         let aside = self.dir.with_extension("damaged");
         match fs::remove_dir_all(&aside) {
@@ -197,7 +246,10 @@ impl Repository {
     }
 
     pub(super) fn failed(&self, error: &dyn std::fmt::Display) -> GitError {
-        GitError::Mirror { path: self.dir.display().to_string(), reason: error.to_string() }
+        GitError::Mirror {
+            path: self.dir.display().to_string(),
+            reason: error.to_string(),
+        }
     }
 }
 
@@ -219,14 +271,28 @@ mod tests {
     #[tokio::test]
     async fn a_repository_of_another_form_is_set_aside_and_made_again() {
         let dir = tempfile::tempdir().unwrap();
-        let system = Git::find(&[], Duration::from_secs(20), CancellationToken::new()).await.unwrap();
-        let reftable = try_git(dir.path(), &["init", "--quiet", "--bare", "--ref-format=reftable", "known"]);
+        let system = Git::find(&[], Duration::from_secs(20), CancellationToken::new())
+            .await
+            .unwrap();
+        let reftable = try_git(
+            dir.path(),
+            &[
+                "init",
+                "--quiet",
+                "--bare",
+                "--ref-format=reftable",
+                "known",
+            ],
+        );
         let mut forms = vec!["--object-format=sha256"];
         // Git 2.45 and later
         forms.extend(reftable.is_ok().then_some("--ref-format=reftable"));
         for form in forms {
             let path = dir.path().join("a.git");
-            git(dir.path(), &["init", "--quiet", "--bare", form, path.to_str().unwrap()]);
+            git(
+                dir.path(),
+                &["init", "--quiet", "--bare", form, path.to_str().unwrap()],
+            );
             let repository = Repository::open(&system, path.clone()).await.unwrap();
             assert_eq!(repository.form(), Some((Format::Sha1, true)), "{form}");
             assert!(path.with_extension("damaged").exists(), "{form}");
@@ -236,9 +302,13 @@ mod tests {
             assert!(path.join("mark").exists());
             fs::remove_dir_all(&path).unwrap();
         }
-        let any = Repository::open_any(&system, dir.path().join("any.git")).await.unwrap();
+        let any = Repository::open_any(&system, dir.path().join("any.git"))
+            .await
+            .unwrap();
         any.become_format(&system, Format::Sha256).await.unwrap();
-        let again = Repository::open_any(&system, any.dir.clone()).await.unwrap();
+        let again = Repository::open_any(&system, any.dir.clone())
+            .await
+            .unwrap();
         assert_eq!(again.form(), Some((Format::Sha256, true)));
     }
 }

@@ -1,5 +1,5 @@
-//! When to sync over Git: every interval, and oftener while fewer than a quorum is connected. Decided from times that
-//! are handed in.
+//! When to sync over Git: every interval, and oftener while fewer than a quorum is connected.
+//! Decided from times that are handed in.
 
 use std::time::Duration;
 
@@ -23,9 +23,14 @@ pub(super) enum Why {
 }
 
 impl Why {
-    /// Whether a mirror of this age is new enough not to be fetched again: `performance.cache_ttl_minutes`. While votes
-    /// go over Git, and if somebody insists, none is.
-    pub(super) fn passes_over(self, fetched_at: Option<Instant>, fresh_for: Duration, now: Instant) -> bool {
+    /// Whether a mirror of this age is new enough not to be fetched again:
+    /// `performance.cache_ttl_minutes`. While votes go over Git, and if somebody insists, none is.
+    pub(super) fn passes_over(
+        self,
+        fetched_at: Option<Instant>,
+        fresh_for: Duration,
+        now: Instant,
+    ) -> bool {
         let is_fresh = fetched_at.is_some_and(|at| now.duration_since(at) < fresh_for);
         is_fresh && matches!(self, Self::Interval | Self::Asked { force: false })
     }
@@ -48,10 +53,23 @@ pub(super) struct Schedule {
 }
 
 impl Schedule {
-    pub(super) fn new(interval: Duration, automatic: bool, after: Duration, every: Duration) -> Self {
+    pub(super) fn new(
+        interval: Duration,
+        automatic: bool,
+        after: Duration,
+        every: Duration,
+    ) -> Self {
         let (fallback_after, fallback_every) = (after, every);
         let (lost_since, last, in_fallback) = (None, None, false);
-        Self { interval, automatic, fallback_after, fallback_every, lost_since, last, in_fallback }
+        Self {
+            interval,
+            automatic,
+            fallback_after,
+            fallback_every,
+            lost_since,
+            last,
+            in_fallback,
+        }
     }
 
     /// Notes whether a quorum is connected; the road of votes, if that changes it.
@@ -71,13 +89,20 @@ impl Schedule {
     /// Whether a sync is due.
     pub(super) fn due(&self, now: Instant) -> Option<Why> {
         let (every, why) = self.rhythm()?;
-        self.last.is_none_or(|last| now.duration_since(last) >= every).then_some(why)
+        self.last
+            .is_none_or(|last| now.duration_since(last) >= every)
+            .then_some(why)
     }
 
     /// When to look again.
     pub(super) fn next(&self, now: Instant) -> Option<Instant> {
-        let lost = self.lost_since.filter(|_| !self.in_fallback).map(|since| since + self.fallback_after);
-        let sync = self.rhythm().map(|(every, _)| self.last.map_or(now, |last| last + every));
+        let lost = self
+            .lost_since
+            .filter(|_| !self.in_fallback)
+            .map(|since| since + self.fallback_after);
+        let sync = self
+            .rhythm()
+            .map(|(every, _)| self.last.map_or(now, |last| last + every));
         lost.into_iter().chain(sync).min()
     }
 
@@ -96,7 +121,8 @@ impl Schedule {
 
     /// Whether the last sync is less than an interval ago.
     pub(super) fn is_recent(&self, now: Instant) -> bool {
-        self.last.is_some_and(|last| now.duration_since(last) < self.interval)
+        self.last
+            .is_some_and(|last| now.duration_since(last) < self.interval)
     }
 }
 
@@ -106,25 +132,53 @@ mod tests {
 
     fn schedule(automatic: bool) -> (Schedule, Instant) {
         let seconds = Duration::from_secs;
-        (Schedule::new(seconds(3600), automatic, seconds(300), seconds(30)), Instant::now())
+        (
+            Schedule::new(seconds(3600), automatic, seconds(300), seconds(30)),
+            Instant::now(),
+        )
     }
 
     #[tokio::test]
     async fn git_is_used_once_a_quorum_is_away_long_enough_and_no_longer_than_that() {
         let (mut times, start) = schedule(false);
         let at = |seconds| start + Duration::from_secs(seconds);
-        assert_eq!((times.note_quorum(true, at(0)), times.due(at(0)), times.next(at(0))), (None, None, None));
-        assert_eq!((times.note_quorum(false, at(10)), times.next(at(10))), (None, Some(at(310))));
+        assert_eq!(
+            (
+                times.note_quorum(true, at(0)),
+                times.due(at(0)),
+                times.next(at(0))
+            ),
+            (None, None, None)
+        );
+        assert_eq!(
+            (times.note_quorum(false, at(10)), times.next(at(10))),
+            (None, Some(at(310)))
+        );
         assert_eq!(times.note_quorum(false, at(309)), None);
         assert_eq!(times.note_quorum(false, at(310)), Some(Transport::Git));
-        assert_eq!((times.note_quorum(false, at(311)), times.due(at(311))), (None, Some(Why::Fallback)));
+        assert_eq!(
+            (times.note_quorum(false, at(311)), times.due(at(311))),
+            (None, Some(Why::Fallback))
+        );
         times.began(at(311));
-        assert_eq!((times.due(at(340)), times.next(at(340))), (None, Some(at(341))));
+        assert_eq!(
+            (times.due(at(340)), times.next(at(340))),
+            (None, Some(at(341)))
+        );
         assert_eq!(times.due(at(341)), Some(Why::Fallback));
         assert_eq!(times.note_quorum(true, at(342)), Some(Transport::Live));
-        assert_eq!((times.in_fallback, times.due(at(9999)), times.next(at(9999))), (false, None, None));
+        assert_eq!(
+            (times.in_fallback, times.due(at(9999)), times.next(at(9999))),
+            (false, None, None)
+        );
         // the count begins anew
-        assert_eq!((times.note_quorum(false, at(400)), times.note_quorum(false, at(600))), (None, None));
+        assert_eq!(
+            (
+                times.note_quorum(false, at(400)),
+                times.note_quorum(false, at(600))
+            ),
+            (None, None)
+        );
     }
 
     #[tokio::test]
@@ -133,7 +187,10 @@ mod tests {
         let later = now + minute;
         for why in [Why::Interval, Why::Asked { force: false }] {
             assert!(!why.passes_over(None, minute, now), "it was never fetched");
-            assert!(why.passes_over(Some(now), 2 * minute, later) && !why.passes_over(Some(now), minute, later));
+            assert!(
+                why.passes_over(Some(now), 2 * minute, later)
+                    && !why.passes_over(Some(now), minute, later)
+            );
         }
         for why in [Why::Fallback, Why::Asked { force: true }] {
             assert!(!why.passes_over(Some(now), 2 * minute, later));
@@ -144,10 +201,19 @@ mod tests {
     async fn automatic_syncs_come_every_interval() {
         let (mut times, start) = schedule(true);
         let at = |seconds| start + Duration::from_secs(seconds);
-        assert_eq!((times.due(at(0)), times.is_recent(at(0))), (Some(Why::Interval), false));
+        assert_eq!(
+            (times.due(at(0)), times.is_recent(at(0))),
+            (Some(Why::Interval), false)
+        );
         times.began(at(0));
-        assert_eq!((times.due(at(3599)), times.is_recent(at(3599))), (None, true));
-        assert_eq!((times.due(at(3600)), times.is_recent(at(3600))), (Some(Why::Interval), false));
+        assert_eq!(
+            (times.due(at(3599)), times.is_recent(at(3599))),
+            (None, true)
+        );
+        assert_eq!(
+            (times.due(at(3600)), times.is_recent(at(3600))),
+            (Some(Why::Interval), false)
+        );
         let (times, now) = schedule(false);
         assert_eq!(times.due(now), None);
     }

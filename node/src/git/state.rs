@@ -69,7 +69,8 @@ pub struct MemberSync {
     pub bad_lines: u64,
     /// Where and why the first of those does not.
     pub bad_example: Option<String>,
-    /// Histories that were rewritten, oldest first; also in `GET /v1/evidence`. What had been accepted stays.
+    /// Histories that were rewritten, oldest first; also in `GET /v1/evidence`. What had been
+    /// accepted stays.
     pub rewritten: Vec<RewrittenHistory>,
 }
 
@@ -86,7 +87,11 @@ pub struct RewrittenHistory {
 
 impl From<&RewrittenRow> for RewrittenHistory {
     fn from(row: &RewrittenRow) -> Self {
-        Self { seen_at: iso(row.seen_at), was: row.was.clone(), now: row.now.clone() }
+        Self {
+            seen_at: iso(row.seen_at),
+            was: row.was.clone(),
+            now: row.now.clone(),
+        }
     }
 }
 
@@ -103,7 +108,8 @@ pub struct SyncOutcome {
     pub git_fetched: u64,
     /// See `git_fetched`.
     pub git_failed: u64,
-    /// Whether the own branch stands at its remote as it does here; none if Git was not asked for, or there is none to be.
+    /// Whether the own branch stands at its remote as it does here; none if Git was not asked for,
+    /// or there is none to be.
     #[serde(default)]
     pub own_published: Option<bool>,
     /// The plain logs of members without a key; none if there are none, or they were not asked for.

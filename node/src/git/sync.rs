@@ -1,5 +1,5 @@
-//! One sync: every member's branch once, the most trusted first; and when one that failed is tried again. No sync waits
-//! for a pause, so that who is away holds up nobody else.
+//! One sync: every member's branch once, the most trusted first; and when one that failed is tried
+//! again. No sync waits for a pause, so that who is away holds up nobody else.
 
 use std::cmp::Reverse;
 use std::time::Duration;
@@ -43,7 +43,8 @@ pub(super) struct Effort {
     pub(super) parallel: usize,
 }
 
-/// Those that failed last time come last, so that nobody waits for them; among the others the most trusted is first.
+/// Those that failed last time come last, so that nobody waits for them; among the others the most
+/// trusted is first.
 pub(super) fn order(targets: &mut [Target]) {
     targets.sort_by_key(|target| (target.failures > 0, Reverse(target.trust), target.place));
 }
@@ -58,14 +59,27 @@ pub(super) struct Retry {
 
 impl Retry {
     /// Notes how an attempt went; the pause before the next, if there is to be one.
-    pub(super) fn note(&mut self, may_pass: bool, why: Why, effort: Effort, now: Instant) -> Option<Duration> {
-        let attempts = if why == Why::Retry { self.attempts + 1 } else { 0 };
+    pub(super) fn note(
+        &mut self,
+        may_pass: bool,
+        why: Why,
+        effort: Effort,
+        now: Instant,
+    ) -> Option<Duration> {
+        let attempts = if why == Why::Retry {
+            self.attempts + 1
+        } else {
+            0
+        };
         *self = Self { attempts, at: None };
         // while votes go over Git the next sync is the next attempt
         if !may_pass || attempts >= effort.retries || why == Why::Fallback {
             return None;
         }
-        let pause = effort.delay.saturating_mul(1 << attempts.min(16)).min(PAUSE_AT_MOST);
+        let pause = effort
+            .delay
+            .saturating_mul(1 << attempts.min(16))
+            .min(PAUSE_AT_MOST);
         self.at = Some(now + pause);
         Some(pause)
     }
@@ -89,8 +103,12 @@ pub(super) async fn run(
     now: UnixMillis,
 ) -> Vec<(usize, Result<Brought, GitError>)> {
     order(&mut targets);
-    let follow_one =
-        |target: Target| async move { (target.place, follow(git, &target.source, road, target.again, now).await) };
+    let follow_one = |target: Target| async move {
+        (
+            target.place,
+            follow(git, &target.source, road, target.again, now).await,
+        )
+    };
     let all = futures::stream::iter(targets).map(follow_one);
     all.buffer_unordered(parallel.max(1)).collect().await
 }
@@ -114,8 +132,14 @@ mod tests {
 
     /// A server that ends every connection at once, or holds it; how many connections it took.
     async fn server(holds: bool) -> (String, Arc<AtomicUsize>) {
-        let (listener, taken) = (TcpListener::bind("127.0.0.1:0").await.unwrap(), Arc::new(AtomicUsize::new(0)));
-        let (address, count) = (format!("git://{}/a.git", listener.local_addr().unwrap()), taken.clone());
+        let (listener, taken) = (
+            TcpListener::bind("127.0.0.1:0").await.unwrap(),
+            Arc::new(AtomicUsize::new(0)),
+        );
+        let (address, count) = (
+            format!("git://{}/a.git", listener.local_addr().unwrap()),
+            taken.clone(),
+        );
         tokio::spawn(async move {
             let mut held = Vec::new();
             while let Ok((connection, _)) = listener.accept().await {
@@ -129,42 +153,87 @@ mod tests {
     fn target(place: usize, address: &str, dir: &Path) -> Target {
         let remote = GitRemote::parse(address, GitRemote::PROTOCOLS).unwrap();
         let dir = dir.join(format!("{place}.git"));
-        let source = Source { node: NodeId([place as u8; 32]), remote, branch: "b".into(), dir, depth: 10 };
-        Target { place, source, trust: 50, failures: 0, again: None }
+        let source = Source {
+            node: NodeId([place as u8; 32]),
+            remote,
+            branch: "b".into(),
+            dir,
+            depth: 10,
+        };
+        Target {
+            place,
+            source,
+            trust: 50,
+            failures: 0,
+            again: None,
+        }
     }
 
     /// How many failed, and how long that took.
-    async fn run_with(targets: Vec<Target>, parallel: usize, timeout: Duration) -> (usize, Duration) {
+    async fn run_with(
+        targets: Vec<Target>,
+        parallel: usize,
+        timeout: Duration,
+    ) -> (usize, Duration) {
         let dir = tempfile::tempdir().unwrap();
         let road = road(dir.path(), tokio::sync::mpsc::channel(1).0);
         let shutdown = CancellationToken::new();
-        let git = Git::find(&[GitProtocol::Git], timeout, shutdown.clone()).await.unwrap();
+        let git = Git::find(&[GitProtocol::Git], timeout, shutdown.clone())
+            .await
+            .unwrap();
         let started = Instant::now();
         let outcomes = run(&git, &road, targets, parallel, UnixMillis(1)).await;
-        (outcomes.iter().filter(|(_, outcome)| outcome.is_err()).count(), started.elapsed())
+        (
+            outcomes
+                .iter()
+                .filter(|(_, outcome)| outcome.is_err())
+                .count(),
+            started.elapsed(),
+        )
     }
 
     #[tokio::test]
     async fn who_fails_is_asked_once_a_sync_and_again_after_growing_pauses() {
         let dir = tempfile::tempdir().unwrap();
         let (address, taken) = server(false).await;
-        let (failed, _) = run_with(vec![target(0, &address, dir.path())], 1, Duration::from_secs(20)).await;
+        let (failed, _) = run_with(
+            vec![target(0, &address, dir.path())],
+            1,
+            Duration::from_secs(20),
+        )
+        .await;
         assert_eq!((failed, taken.load(Ordering::Relaxed)), (1, 1));
 
-        let effort = Effort { retries: 3, delay: Duration::from_secs(30), parallel: 1 };
+        let effort = Effort {
+            retries: 3,
+            delay: Duration::from_secs(30),
+            parallel: 1,
+        };
         let now = Instant::now();
         let mut retry = Retry::default();
         let asked = Why::Asked { force: true };
         let mut pauses = vec![retry.note(true, asked, effort, now)];
         assert!(!retry.is_due(now) && retry.is_due(now + Duration::from_secs(30)));
         pauses.extend((0..3).map(|_| retry.note(true, Why::Retry, effort, now)));
-        let seconds: Vec<_> = pauses.into_iter().map(|pause| pause.map(|pause| pause.as_secs())).collect();
+        let seconds: Vec<_> = pauses
+            .into_iter()
+            .map(|pause| pause.map(|pause| pause.as_secs()))
+            .collect();
         assert_eq!(seconds, [Some(30), Some(60), Some(120), None]);
         assert_eq!(retry.at(), None);
-        // a regular sync counts anew; one that may not pass, and one while votes go over Git, is left to the next
+        // a regular sync counts anew; one that may not pass, and one while votes go over Git, is
+        // left to the next
         assert!(retry.note(true, Why::Interval, effort, now).is_some());
-        for (may_pass, why) in [(false, Why::Interval), (false, Why::Retry), (true, Why::Fallback)] {
-            assert_eq!((retry.note(may_pass, why, effort, now), retry.at()), (None, None), "{why:?}");
+        for (may_pass, why) in [
+            (false, Why::Interval),
+            (false, Why::Retry),
+            (true, Why::Fallback),
+        ] {
+            assert_eq!(
+                (retry.note(may_pass, why, effort, now), retry.at()),
+                (None, None),
+                "{why:?}"
+            );
         }
     }
 
@@ -172,7 +241,11 @@ mod tests {
     async fn as_many_are_fetched_at_a_time_as_that_is_wanted() {
         let dir = tempfile::tempdir().unwrap();
         let (address, _) = server(true).await;
-        let targets = || (0..3).map(|place| target(place, &address, dir.path())).collect();
+        let targets = || {
+            (0..3)
+                .map(|place| target(place, &address, dir.path()))
+                .collect()
+        };
         let limit = Duration::from_secs(1);
         let (failed, one_by_one) = run_with(targets(), 1, limit).await;
         assert!(failed == 3 && one_by_one >= 3 * limit, "{one_by_one:?}");
@@ -182,9 +255,16 @@ mod tests {
 
     #[test]
     fn the_most_trusted_come_first_and_those_that_failed_last() {
-        let of = |place, trust, failures| Target { trust, failures, ..target(place, "git://h/a", Path::new("/d")) };
+        let of = |place, trust, failures| Target {
+            trust,
+            failures,
+            ..target(place, "git://h/a", Path::new("/d"))
+        };
         let mut targets = vec![of(0, 40, 0), of(1, 90, 1), of(2, 70, 0), of(3, 70, 0)];
         order(&mut targets);
-        assert_eq!(targets.iter().map(|t| t.place).collect::<Vec<_>>(), [2, 3, 0, 1]);
+        assert_eq!(
+            targets.iter().map(|t| t.place).collect::<Vec<_>>(),
+            [2, 3, 0, 1]
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! Runs Git: one loop that owns mirrors and branch, syncs when that is due or asked for, and says which road votes take.
+//! Runs Git: one loop that owns mirrors and branch, syncs when that is due or asked for, and says
+//! which road votes take.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -54,16 +55,37 @@ pub struct Surroundings {
 }
 
 /// Starts the task on the tracker.
-pub fn start(plan: Plan, around: Surroundings, tracker: &tokio_util::task::TaskTracker) -> GitHandle {
+pub fn start(
+    plan: Plan,
+    around: Surroundings,
+    tracker: &tokio_util::task::TaskTracker,
+) -> GitHandle {
     let (requests, inbox) = mpsc::channel(REQUESTS);
-    let Surroundings { engine, inputs, store, checker, trust, metrics, shutdown } = around;
-    let road = Road { me: plan.me, checker, store, inputs };
+    let Surroundings {
+        engine,
+        inputs,
+        store,
+        checker,
+        trust,
+        metrics,
+        shutdown,
+    } = around;
+    let road = Road {
+        me: plan.me,
+        checker,
+        store,
+        inputs,
+    };
     let federation = road.checker.federation();
-    let publisher = plan
-        .own
-        .clone()
-        .ok()
-        .map(|remote| Publisher::new(plan.me, federation, remote, plan.branch.clone(), plan.own_dir.clone()));
+    let publisher = plan.own.clone().ok().map(|remote| {
+        Publisher::new(
+            plan.me,
+            federation,
+            remote,
+            plan.branch.clone(),
+            plan.own_dir.clone(),
+        )
+    });
     let known = |member: &PlannedMember| Known {
         read_again: Some(Segments::new()),
         rewritten: rewritten_before(&road.store, &member.node),
@@ -94,7 +116,10 @@ pub fn start(plan: Plan, around: Surroundings, tracker: &tokio_util::task::TaskT
         shown: sender,
     };
     tracker.spawn(task.run(inbox));
-    GitHandle { requests, state: receiver }
+    GitHandle {
+        requests,
+        state: receiver,
+    }
 }
 
 /// What was seen in earlier lives.
@@ -109,11 +134,19 @@ fn first_state(plan: &Plan, known: &[Known]) -> SyncState {
     let member = |(member, known): (&PlannedMember, &Known)| MemberSync {
         node_id: member.node,
         node_name: member.name.clone(),
-        remote: member.source.as_ref().and_then(|s| s.as_ref().ok()).map(|s| s.remote.to_string()),
+        remote: member
+            .source
+            .as_ref()
+            .and_then(|s| s.as_ref().ok())
+            .map(|s| s.remote.to_string()),
         commit: None,
         last_sync: None,
         failures: 0,
-        error: member.source.as_ref().and_then(|source| source.as_ref().err()).cloned(),
+        error: member
+            .source
+            .as_ref()
+            .and_then(|source| source.as_ref().err())
+            .cloned(),
         bytes: 0,
         lines: 0,
         bad_lines: 0,
@@ -142,7 +175,8 @@ struct Known {
     /// Whether the last sync left lines for the next.
     is_part: bool,
     retry: Retry,
-    /// Its latest start, the one that the own branch answers, and whether it has answered this node's.
+    /// Its latest start, the one that the own branch answers, and whether it has answered this
+    /// node's.
     start: Option<Sha256Hash>,
     answered: Option<Sha256Hash>,
     has_heard: bool,
@@ -169,7 +203,12 @@ struct Task {
 
 impl Task {
     async fn run(mut self, mut inbox: mpsc::Receiver<SyncRequest>) {
-        if let OwnBranch { remote: Some(remote), error: Some(error), .. } = &self.state.own {
+        if let OwnBranch {
+            remote: Some(remote),
+            error: Some(error),
+            ..
+        } = &self.state.own
+        {
             tracing::warn!(remote, error, "this node publishes no branch of its own");
         }
         let mut status = self.engine.status();
@@ -186,7 +225,13 @@ impl Task {
                 }
             }
             let retries = self.members.iter().filter_map(|known| known.retry.at());
-            let wake = self.plan.schedule.next(now).into_iter().chain(retries).min();
+            let wake = self
+                .plan
+                .schedule
+                .next(now)
+                .into_iter()
+                .chain(retries)
+                .min();
             let wake = wake.filter(|_| self.plan.uses_git());
             tokio::select! {
                 () = self.shutdown.cancelled() => return,
@@ -201,11 +246,16 @@ impl Task {
     }
 
     fn retry_due(&self, now: Instant) -> Option<Why> {
-        self.members.iter().any(|known| known.retry.is_due(now)).then_some(Why::Retry)
+        self.members
+            .iter()
+            .any(|known| known.retry.is_due(now))
+            .then_some(Why::Retry)
     }
 
     fn note_quorum(&mut self, has_quorum: bool, now: Instant) {
-        let Some(transport) = self.plan.schedule.note_quorum(has_quorum, now) else { return };
+        let Some(transport) = self.plan.schedule.note_quorum(has_quorum, now) else {
+            return;
+        };
         tracing::warn!(?transport, "votes go by this road now");
         self.metrics.fallback(transport == Transport::Git);
         self.state.transport = transport;
@@ -235,10 +285,14 @@ impl Task {
             state: self.state.clone(),
         };
         if road == SyncRoad::Git && !self.plan.uses_git() {
-            outcome.remarks.push("no member has a Git remote that may be used".to_owned());
+            outcome
+                .remarks
+                .push("no member has a Git remote that may be used".to_owned());
         } else if !force && self.plan.schedule.is_recent(Instant::now()) {
             let minutes = self.plan.schedule.interval.as_secs() / 60;
-            outcome.remarks.push(format!("the last sync is less than sync_settings.interval_minutes = {minutes} old"));
+            outcome.remarks.push(format!(
+                "the last sync is less than sync_settings.interval_minutes = {minutes} old"
+            ));
         } else {
             outcome.done = true;
             if road != SyncRoad::Git {
@@ -261,7 +315,9 @@ impl Task {
         for (place, error) in fetched {
             if let Some(error) = error {
                 outcome.git_failed += 1;
-                outcome.remarks.push(format!("{}: {error}", self.plan.members[place].name));
+                outcome
+                    .remarks
+                    .push(format!("{}: {error}", self.plan.members[place].name));
             }
         }
         let own = &self.state.own;
@@ -276,7 +332,13 @@ impl Task {
         let ended = |s: &crate::engine::EngineStatus| s.syncs.successful + s.syncs.failed;
         let (before, asked) = {
             let now = status.borrow();
-            (ended(&now), now.connected_voters.iter().filter(|node| **node != self.plan.me).count() as u64)
+            (
+                ended(&now),
+                now.connected_voters
+                    .iter()
+                    .filter(|node| **node != self.plan.me)
+                    .count() as u64,
+            )
         };
         if asked == 0 {
             remarks.push("no member is connected".to_owned());
@@ -330,7 +392,11 @@ impl Task {
         let targets = self.targets(why);
         let effort = self.plan.effort;
         // one that hangs must not hold up the others' votes
-        let parallel = if why == Why::Fallback { targets.len() } else { effort.parallel };
+        let parallel = if why == Why::Fallback {
+            targets.len()
+        } else {
+            effort.parallel
+        };
         let outcomes = sync::run(git, &self.road, targets, parallel, now).await;
         let mut new_bytes = 0;
         let mut fetched = Vec::new();
@@ -339,26 +405,47 @@ impl Task {
                 return fetched;
             }
             new_bytes += outcome.as_ref().map_or(0, |brought| brought.bytes);
-            let well = outcome.as_ref().ok().map(|brought| brought.counts.bad == 0 && !brought.rewritten_now);
-            let histories = outcome.as_ref().ok().and_then(|brought| self.note_rewritten(place, brought));
+            let well = outcome
+                .as_ref()
+                .ok()
+                .map(|brought| brought.counts.bad == 0 && !brought.rewritten_now);
+            let histories = outcome
+                .as_ref()
+                .ok()
+                .and_then(|brought| self.note_rewritten(place, brought));
             let may_pass = outcome.as_ref().err().is_some_and(GitError::is_passing);
             let error = self.note(place, outcome, now);
-            let pause = self.members[place].retry.note(may_pass, why, effort, Instant::now());
+            let pause = self.members[place]
+                .retry
+                .note(may_pass, why, effort, Instant::now());
             let next = pause.map(|pause| format!("; the next attempt is in {} s", pause.as_secs()));
             fetched.push((place, error.map(|error| error + &next.unwrap_or_default())));
             if let Some(well) = well {
                 // the engine's task has ended if nobody takes it
                 let node = self.plan.members[place].node;
                 if let Some(histories) = histories {
-                    self.road.inputs.send(Inbound::Rewritten { node, histories }).await.ok();
+                    self.road
+                        .inputs
+                        .send(Inbound::Rewritten { node, histories })
+                        .await
+                        .ok();
                 }
-                self.road.inputs.send(Inbound::Fetched { node, well }).await.ok();
+                self.road
+                    .inputs
+                    .send(Inbound::Fetched { node, well })
+                    .await
+                    .ok();
             }
             self.look_after(git, place).await;
         }
         let is_waiting = self.engine.status().borrow().open > 0;
-        self.quiet = if is_waiting && new_bytes == 0 { self.quiet + 1 } else { 0 };
-        self.publish(git, why == Why::Asked { force: true }, now).await;
+        self.quiet = if is_waiting && new_bytes == 0 {
+            self.quiet + 1
+        } else {
+            0
+        };
+        self.publish(git, why == Why::Asked { force: true }, now)
+            .await;
         self.tell_heard().await;
         fetched
     }
@@ -366,7 +453,8 @@ impl Task {
     /// Whom to fetch: everybody, or those whose mirror is not new enough.
     fn targets(&self, why: Why) -> Vec<Target> {
         let now = Instant::now();
-        // after 2, 4, 8, … syncs without news: what the engine had no room for may be what it waits for
+        // after 2, 4, 8, … syncs without news: what the engine had no room for may be what it waits
+        // for
         let stalled = self.quiet >= 2 && self.quiet.is_power_of_two();
         let target = |(place, member): (usize, &PlannedMember)| {
             let source = member.source.as_ref()?.as_ref().ok()?.clone();
@@ -375,19 +463,44 @@ impl Task {
             if is_left_out || why.passes_over(known.fetched_at, self.plan.fresh_for, now) {
                 return None;
             }
-            let again = known.read_again.clone().or_else(|| stalled.then(Segments::new));
+            let again = known
+                .read_again
+                .clone()
+                .or_else(|| stalled.then(Segments::new));
             let changes = self.road.store.trust_of(&member.node).unwrap_or_default();
-            let (trust, failures) = (self.trust.score(&changes), self.state.members[place].failures);
-            Some(Target { place, source, trust, failures, again })
+            let (trust, failures) = (
+                self.trust.score(&changes),
+                self.state.members[place].failures,
+            );
+            Some(Target {
+                place,
+                source,
+                trust,
+                failures,
+                again,
+            })
         };
-        self.plan.members.iter().enumerate().filter_map(target).collect()
+        self.plan
+            .members
+            .iter()
+            .enumerate()
+            .filter_map(target)
+            .collect()
     }
 
-    /// Notes histories that are gone and that were not known yet, also those that a node that was killed had no time to
-    /// store; all of them, if there are such.
+    /// Notes histories that are gone and that were not known yet, also those that a node that was
+    /// killed had no time to store; all of them, if there are such.
     fn note_rewritten(&mut self, place: usize, brought: &Brought) -> Option<Vec<RewrittenRow>> {
-        let (member, known) = (&mut self.state.members[place], &mut self.members[place].rewritten);
-        let new: Vec<_> = brought.rewritten.iter().filter(|row| !known.contains(row)).cloned().collect();
+        let (member, known) = (
+            &mut self.state.members[place],
+            &mut self.members[place].rewritten,
+        );
+        let new: Vec<_> = brought
+            .rewritten
+            .iter()
+            .filter(|row| !known.contains(row))
+            .cloned()
+            .collect();
         for RewrittenRow { was, now, .. } in &new {
             let node = member.node_id;
             tracing::error!(%node, was, now, "this member's Git history was rewritten; what was accepted stays");
@@ -401,9 +514,15 @@ impl Task {
     }
 
     /// Notes what became of a fetch; why it failed, if it did.
-    fn note(&mut self, place: usize, outcome: Result<Brought, GitError>, now: UnixMillis) -> Option<String> {
+    fn note(
+        &mut self,
+        place: usize,
+        outcome: Result<Brought, GitError>,
+        now: UnixMillis,
+    ) -> Option<String> {
         let (member, known) = (&mut self.state.members[place], &mut self.members[place]);
-        self.metrics.fetched(outcome.as_ref().map_or_else(GitError::word, |_| "ok"));
+        self.metrics
+            .fetched(outcome.as_ref().map_or_else(GitError::word, |_| "ok"));
         match outcome {
             Ok(brought) => {
                 self.state.successful += 1;
@@ -416,7 +535,8 @@ impl Task {
                     known.has_heard = head.heard.get(&self.plan.me) == Some(&publisher.start());
                 }
                 let counts = &brought.counts;
-                self.metrics.read(brought.bytes, counts.taken, counts.settled, counts.bad);
+                self.metrics
+                    .read(brought.bytes, counts.taken, counts.settled, counts.bad);
                 None
             }
             Err(GitError::NoBranch) => {
@@ -436,7 +556,9 @@ impl Task {
 
     /// Packs a mirror that has grown, or removes it if none are to be kept.
     async fn look_after(&mut self, git: &Git, place: usize) {
-        let Some(Ok(source)) = &self.plan.members[place].source else { return };
+        let Some(Ok(source)) = &self.plan.members[place].source else {
+            return;
+        };
         let is_due = self.members[place].brought >= TIDY_AFTER;
         // what is read in part goes on from its mirror
         let keeps = self.plan.keeps_mirrors || self.members[place].is_part;
@@ -456,9 +578,14 @@ impl Task {
 
     async fn publish(&mut self, git: &Git, force: bool, now: UnixMillis) {
         let wanted = self.wanted();
-        let Some(publisher) = &mut self.publisher else { return };
-        let published = publisher.publish(git, &self.engine, &self.road, &wanted, force, now).await;
-        self.metrics.pushed(published.as_ref().map_or_else(GitError::word, |_| "ok"));
+        let Some(publisher) = &mut self.publisher else {
+            return;
+        };
+        let published = publisher
+            .publish(git, &self.engine, &self.road, &wanted, force, now)
+            .await;
+        self.metrics
+            .pushed(published.as_ref().map_or_else(GitError::word, |_| "ok"));
         let own = &mut self.state.own;
         own.lines = publisher.lines;
         own.error = published.as_ref().err().map(ToString::to_string);
@@ -470,27 +597,46 @@ impl Task {
                 }
             }
             Err(GitError::Cancelled) => {}
-            Err(error) => tracing::warn!(remote = %publisher.remote(), %error, "the own branch was not published"),
+            Err(error) => {
+                tracing::warn!(remote = %publisher.remote(), %error, "the own branch was not published");
+            }
         }
     }
 
-    /// Members who cannot publish themselves, and those who ask what they signed, are spoken for too.
+    /// Members who cannot publish themselves, and those who ask what they signed, are spoken for
+    /// too.
     fn wanted(&self) -> Wanted {
-        let all = || self.plan.members.iter().zip(&self.members).zip(&self.state.members);
+        let all = || {
+            self.plan
+                .members
+                .iter()
+                .zip(&self.members)
+                .zip(&self.state.members)
+        };
         let relayed = all().filter(|((planned, known), shown)| {
             let is_mute = !matches!(planned.source, Some(Ok(_))) || shown.failures > 0;
             is_mute || known.start != known.answered
         });
         let relayed = relayed.map(|((planned, _), _)| planned.node).collect();
-        let heard = all().filter_map(|((planned, known), _)| Some((planned.node, known.start?))).collect();
-        Wanted { relayed: Arc::new(relayed), heard }
+        let heard = all()
+            .filter_map(|((planned, known), _)| Some((planned.node, known.start?)))
+            .collect();
+        Wanted {
+            relayed: Arc::new(relayed),
+            heard,
+        }
     }
 
     /// A node that has just started may sign once a quorum's branches answer its start.
     async fn tell_heard(&self) {
         let has_met = self.publisher.as_ref().is_some_and(Publisher::has_met);
         if has_met && self.engine.status().borrow().hearing.is_some() {
-            let heard = self.plan.members.iter().zip(&self.members).filter(|(_, known)| known.has_heard);
+            let heard = self
+                .plan
+                .members
+                .iter()
+                .zip(&self.members)
+                .filter(|(_, known)| known.has_heard);
             let heard: BTreeSet<_> = heard.map(|(planned, _)| planned.node).collect();
             // the engine's task has ended if nobody takes it
             self.road.inputs.send(Inbound::Heard(heard)).await.ok();

@@ -37,12 +37,21 @@ fn what_is_written_is_read() {
     let seed = generate_seed().unwrap();
     assert_ne!(*seed, *generate_seed().unwrap());
     write(&place.key(), &seed, None).unwrap();
-    assert_eq!(fs::metadata(place.key()).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(
+        fs::metadata(place.key()).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
     assert_eq!(*read(&place.key(), None).unwrap(), *seed);
     assert!(!needs_passphrase(&place.key()).unwrap());
     let text = fs::read_to_string(place.key()).unwrap();
-    assert!(text.starts_with(&format!("ssid-key/1\npublic {}\nseed ", VotingKey::from_seed(&seed).node_id())));
-    assert!(matches!(write(&place.key(), &seed, None), Err(KeyFileError::Exists(_))));
+    assert!(text.starts_with(&format!(
+        "ssid-key/1\npublic {}\nseed ",
+        VotingKey::from_seed(&seed).node_id()
+    )));
+    assert!(matches!(
+        write(&place.key(), &seed, None),
+        Err(KeyFileError::Exists(_))
+    ));
     assert_eq!(fs::read_to_string(place.key()).unwrap(), text);
 }
 
@@ -54,23 +63,37 @@ fn a_passphrase_is_needed_and_must_be_right() {
     assert!(!text.contains(&"07".repeat(32)));
     assert!(needs_passphrase(&place.key()).unwrap());
     assert_eq!(*read(&place.key(), Some("correct horse")).unwrap(), [7; 32]);
-    assert!(matches!(read(&place.key(), Some("correct hose")), Err(KeyFileError::WrongPassphrase(_))));
+    assert!(matches!(
+        read(&place.key(), Some("correct hose")),
+        Err(KeyFileError::WrongPassphrase(_))
+    ));
     let none = read(&place.key(), None).unwrap_err();
     assert!(none.to_string().contains("SSID_KEY_PASSPHRASE"));
     // the parameters are authenticated: cheaper ones do not open it
     place.put(&rechecked(&text, "t=3", "t=1"));
-    assert!(matches!(read(&place.key(), Some("correct horse")), Err(KeyFileError::WrongPassphrase(_))));
+    assert!(matches!(
+        read(&place.key(), Some("correct horse")),
+        Err(KeyFileError::WrongPassphrase(_))
+    ));
 }
 
 #[test]
 fn a_missing_or_open_file_says_what_to_do() {
     let place = Place::new();
-    assert!(read(&place.key(), None).unwrap_err().to_string().contains("ssid init"));
+    assert!(
+        read(&place.key(), None)
+            .unwrap_err()
+            .to_string()
+            .contains("ssid init")
+    );
     write(&place.key(), &[7; 32], None).unwrap();
     for mode in [0o640, 0o604, 0o660] {
         fs::set_permissions(place.key(), fs::Permissions::from_mode(mode)).unwrap();
         let refused = read(&place.key(), None).unwrap_err().to_string();
-        assert!(refused.contains(&format!("mode 0{mode:o}")) && refused.contains("chmod 600"), "{refused}");
+        assert!(
+            refused.contains(&format!("mode 0{mode:o}")) && refused.contains("chmod 600"),
+            "{refused}"
+        );
     }
     fs::set_permissions(place.key(), fs::Permissions::from_mode(0o400)).unwrap();
     read(&place.key(), None).unwrap();
@@ -96,17 +119,38 @@ fn every_damage_is_named_as_damage() {
         assert!(refused(&format!("{}more\n", text.as_str())).contains("check"));
         refused(&text.replace('\n', "\r\n"));
     }
-    assert!(refused(&rechecked(&plain, "seed 07", "seed 08")).contains("does not belong to its public key"));
+    assert!(
+        refused(&rechecked(&plain, "seed 07", "seed 08"))
+            .contains("does not belong to its public key")
+    );
     assert!(refused(&rechecked(&plain, "seed", "sead")).contains("neither a line `seed`"));
     assert!(refused(&rechecked(&plain, "ssid-key/1", "ssid-key/2")).contains("first line"));
-    for (from, to) in [("m=8192", "m=4194304"), ("m=8192", "m=8"), ("t=1", "t=100"), ("p=1", "p=0"), ("p=1", "p=1 x=1")]
-    {
+    for (from, to) in [
+        ("m=8192", "m=4194304"),
+        ("m=8192", "m=8"),
+        ("t=1", "t=100"),
+        ("p=1", "p=0"),
+        ("p=1", "p=1 x=1"),
+    ] {
         let what = refused(&rechecked(&sealed, from, to));
-        assert!(what.contains("outside") || what.contains("neither"), "{what}");
+        assert!(
+            what.contains("outside") || what.contains("neither"),
+            "{what}"
+        );
     }
     assert!(refused(&"x".repeat(5000)).contains("too large"));
     let path = place.put("");
     fs::write(&path, [0xff; 100]).unwrap();
-    assert!(read(&path, None).unwrap_err().to_string().contains("no text"));
-    assert!(read(place.0.path(), None).unwrap_err().to_string().contains("not a regular file"));
+    assert!(
+        read(&path, None)
+            .unwrap_err()
+            .to_string()
+            .contains("no text")
+    );
+    assert!(
+        read(place.0.path(), None)
+            .unwrap_err()
+            .to_string()
+            .contains("not a regular file")
+    );
 }

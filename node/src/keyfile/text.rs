@@ -15,7 +15,8 @@ const NONCE_BYTES: usize = 12;
 const SEALED_BYTES: usize = 32 + 16;
 const CHECK_BYTES: usize = 8;
 
-/// What deriving the key from the passphrase costs: chosen when a file is written, bounded when one is read.
+/// What deriving the key from the passphrase costs: chosen when a file is written, bounded when one
+/// is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Cost {
     /// Memory in KiB.
@@ -27,9 +28,21 @@ pub(super) struct Cost {
 }
 
 impl Cost {
-    pub(super) const USUAL: Self = Self { memory: 64 * 1024, passes: 3, lanes: 1 };
-    pub(super) const LEAST: Self = Self { memory: 8 * 1024, passes: 1, lanes: 1 };
-    const MOST: Self = Self { memory: 256 * 1024, passes: 10, lanes: 4 };
+    pub(super) const USUAL: Self = Self {
+        memory: 64 * 1024,
+        passes: 3,
+        lanes: 1,
+    };
+    pub(super) const LEAST: Self = Self {
+        memory: 8 * 1024,
+        passes: 1,
+        lanes: 1,
+    };
+    const MOST: Self = Self {
+        memory: 256 * 1024,
+        passes: 10,
+        lanes: 4,
+    };
 }
 
 /// A key file's contents.
@@ -55,11 +68,22 @@ pub(super) struct Sealed<'a> {
 
 impl Sealed<'_> {
     /// The seed; `None` if the passphrase is wrong.
-    pub(super) fn open(&self, passphrase: &str) -> Result<Option<Zeroizing<[u8; 32]>>, KeyFileError> {
+    pub(super) fn open(
+        &self,
+        passphrase: &str,
+    ) -> Result<Option<Zeroizing<[u8; 32]>>, KeyFileError> {
         let cipher = cipher(passphrase, &self.salt, self.cost)?;
-        let payload = Payload { msg: &self.bytes, aad: self.header.as_bytes() };
-        let opened = cipher.decrypt(&Nonce::from(self.nonce), payload).ok().map(Zeroizing::new);
-        Ok(opened.and_then(|bytes| <[u8; 32]>::try_from(bytes.as_slice()).ok()).map(Zeroizing::new))
+        let payload = Payload {
+            msg: &self.bytes,
+            aad: self.header.as_bytes(),
+        };
+        let opened = cipher
+            .decrypt(&Nonce::from(self.nonce), payload)
+            .ok()
+            .map(Zeroizing::new);
+        Ok(opened
+            .and_then(|bytes| <[u8; 32]>::try_from(bytes.as_slice()).ok())
+            .map(Zeroizing::new))
     }
 }
 
@@ -68,7 +92,9 @@ fn cipher(passphrase: &str, salt: &[u8], cost: Cost) -> Result<ChaCha20Poly1305,
     let params = Params::new(cost.memory, cost.passes, cost.lanes, Some(32)).map_err(refused)?;
     let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
     let mut key = Zeroizing::new([0; 32]);
-    argon2.hash_password_into(passphrase.as_bytes(), salt, &mut *key).map_err(refused)?;
+    argon2
+        .hash_password_into(passphrase.as_bytes(), salt, &mut *key)
+        .map_err(refused)?;
     Ok(ChaCha20Poly1305::new(<&Key>::from(&*key)))
 }
 
@@ -80,16 +106,26 @@ pub(super) fn plain_text(seed: &[u8; 32]) -> Zeroizing<String> {
 }
 
 /// The file of a seed that is encrypted.
-pub(super) fn sealed_text(seed: &[u8; 32], passphrase: &str, cost: Cost) -> Result<Zeroizing<String>, KeyFileError> {
+pub(super) fn sealed_text(
+    seed: &[u8; 32],
+    passphrase: &str,
+    cost: Cost,
+) -> Result<Zeroizing<String>, KeyFileError> {
     let (mut salt, mut nonce) = ([0; SALT_BYTES], [0; NONCE_BYTES]);
     randomize(&mut salt)?;
     randomize(&mut nonce)?;
     let mut text = header(seed);
-    let kdf = format!("kdf argon2id m={} t={} p={}\n", cost.memory, cost.passes, cost.lanes);
+    let kdf = format!(
+        "kdf argon2id m={} t={} p={}\n",
+        cost.memory, cost.passes, cost.lanes
+    );
     text.push_str(&kdf);
     line(&mut text, "salt", &salt);
     line(&mut text, "nonce", &nonce);
-    let payload = Payload { msg: seed, aad: text.as_bytes() };
+    let payload = Payload {
+        msg: seed,
+        aad: text.as_bytes(),
+    };
     let sealed = cipher(passphrase, &salt, cost)?.encrypt(&Nonce::from(nonce), payload);
     let sealed = sealed.map_err(|_| KeyFileError::Crypto("encryption failed".to_owned()))?;
     line(&mut text, "sealed", &sealed);
@@ -101,7 +137,11 @@ fn header(seed: &[u8; 32]) -> Zeroizing<String> {
     let mut text = Zeroizing::new(String::with_capacity(1024));
     text.push_str(FORMAT);
     text.push('\n');
-    line(&mut text, "public", VotingKey::from_seed(seed).node_id().as_bytes());
+    line(
+        &mut text,
+        "public",
+        VotingKey::from_seed(seed).node_id().as_bytes(),
+    );
     text
 }
 
@@ -130,9 +170,13 @@ impl<'a> KeyText<'a> {
         if text.lines().next() != Some(FORMAT) {
             return Err(format!("its first line is not {FORMAT}"));
         }
-        let body = text.find("\ncheck ").map(|at| &text[..=at]).ok_or("its end is missing")?;
+        let body = text
+            .find("\ncheck ")
+            .map(|at| &text[..=at])
+            .ok_or("its end is missing")?;
         let check: [u8; CHECK_BYTES] = field(&mut text[body.len()..].lines(), "check")?;
-        if check != check_of(body) || text.len() != body.len() + "check \n".len() + 2 * CHECK_BYTES {
+        if check != check_of(body) || text.len() != body.len() + "check \n".len() + 2 * CHECK_BYTES
+        {
             return Err("its check does not match its text".to_owned());
         }
         let mut lines = body.lines().skip(1).peekable();
@@ -143,7 +187,13 @@ impl<'a> KeyText<'a> {
             let cost = Cost::parse(lines.next().unwrap_or_default())?;
             let (salt, nonce) = (field(&mut lines, "salt")?, field(&mut lines, "nonce")?);
             let header = body.find("sealed ").map_or(body, |at| &body[..at]);
-            Secret::Sealed(Sealed { cost, salt, nonce, bytes: field(&mut lines, "sealed")?, header })
+            Secret::Sealed(Sealed {
+                cost,
+                salt,
+                nonce,
+                bytes: field(&mut lines, "sealed")?,
+                header,
+            })
         };
         match lines.next() {
             None => Ok(Self { public, secret }),
@@ -152,29 +202,55 @@ impl<'a> KeyText<'a> {
     }
 }
 
-fn field<'a, const N: usize>(lines: &mut impl Iterator<Item = &'a str>, name: &str) -> Result<[u8; N], String> {
-    let value = lines.next().and_then(|l| l.strip_prefix(name)).and_then(|l| l.strip_prefix(' '));
+fn field<'a, const N: usize>(
+    lines: &mut impl Iterator<Item = &'a str>,
+    name: &str,
+) -> Result<[u8; N], String> {
+    let value = lines
+        .next()
+        .and_then(|l| l.strip_prefix(name))
+        .and_then(|l| l.strip_prefix(' '));
     let mut bytes = [0; N];
     match value.map(|digits| hex::decode_to_slice(digits, &mut bytes)) {
         Some(Ok(())) => Ok(bytes),
-        _ => Err(format!("it has no line `{name}` with {} hex digits where one is expected", 2 * N)),
+        _ => Err(format!(
+            "it has no line `{name}` with {} hex digits where one is expected",
+            2 * N
+        )),
     }
 }
 
 impl Cost {
-    /// Reads `kdf argon2id m=… t=… p=…`. A file cannot ask for more than a laptop has, nor for next to nothing.
+    /// Reads `kdf argon2id m=… t=… p=…`. A file cannot ask for more than a laptop has, nor for next
+    /// to nothing.
     fn parse(line: &str) -> Result<Self, String> {
         let numbers = || {
             let mut parts = line.strip_prefix("kdf argon2id ")?.split(' ');
-            let mut number = |name: &str| parts.next()?.strip_prefix(name)?.strip_prefix('=')?.parse::<u32>().ok();
-            let cost = Self { memory: number("m")?, passes: number("t")?, lanes: number("p")? };
+            let mut number = |name: &str| {
+                parts
+                    .next()?
+                    .strip_prefix(name)?
+                    .strip_prefix('=')?
+                    .parse::<u32>()
+                    .ok()
+            };
+            let cost = Self {
+                memory: number("m")?,
+                passes: number("t")?,
+                lanes: number("p")?,
+            };
             parts.next().is_none().then_some(cost)
         };
-        let cost = numbers().ok_or("it has neither a line `seed` nor a line `kdf argon2id m=… t=… p=…`")?;
+        let cost = numbers()
+            .ok_or("it has neither a line `seed` nor a line `kdf argon2id m=… t=… p=…`")?;
         let (least, most) = (Self::LEAST, Self::MOST);
         let fits = (least.memory..=most.memory).contains(&cost.memory)
             && (least.passes..=most.passes).contains(&cost.passes)
             && (least.lanes..=most.lanes).contains(&cost.lanes);
-        if fits { Ok(cost) } else { Err(format!("its `{line}` is outside {least:?} to {most:?}")) }
+        if fits {
+            Ok(cost)
+        } else {
+            Err(format!("its `{line}` is outside {least:?} to {most:?}"))
+        }
     }
 }

@@ -1,6 +1,6 @@
-//! Deployments of before: nodes that have a repository and no key, with a registry log, a manifest and a configuration
-//! that scripts wrote. They are read, shown and carried over; what they say is observed and never counts to a quorum, a
-//! certificate or trust of members with keys (SPEC §10).
+//! Deployments of before: nodes that have a repository and no key, with a registry log, a manifest
+//! and a configuration that scripts wrote. They are read, shown and carried over; what they say is
+//! observed and never counts to a quorum, a certificate or trust of members with keys (SPEC §10).
 
 mod carry_over;
 pub mod plain;

@@ -121,11 +121,16 @@ pub struct Survey {
 }
 
 impl Survey {
-    /// Looks at `repository`. `federation` is the manifest of the federation that this node is in, if it is in one.
+    /// Looks at `repository`. `federation` is the manifest of the federation that this node is in,
+    /// if it is in one.
     ///
     /// # Errors
     /// If it is no governance repository, or one of its files is there and cannot be read.
-    pub fn of(repository: &Path, federation: Option<&Manifest>, now: &str) -> Result<Self, SurveyError> {
+    pub fn of(
+        repository: &Path,
+        federation: Option<&Manifest>,
+        now: &str,
+    ) -> Result<Self, SurveyError> {
         let paths = RegistryPaths::in_repository(repository);
         let has = |name: &str| repository.join(name).is_dir();
         if !has("24_meta_orchestration") && !has("07_governance_legal") {
@@ -140,7 +145,10 @@ impl Survey {
             (Some(manifest), Some(config)) => disagreements(manifest, &config.settings),
             _ => Vec::new(),
         };
-        let local = config.as_ref().map(|config| config.settings.local_node.clone()).unwrap_or_default();
+        let local = config
+            .as_ref()
+            .map(|config| config.settings.local_node.clone())
+            .unwrap_or_default();
         let read = manifest.as_ref();
         let history = read.map(FederationManifest::history).unwrap_or_default();
         let carried = read.and_then(FederationManifest::carried_over);
@@ -149,11 +157,16 @@ impl Survey {
         Ok(Self {
             repository: repository.display().to_string(),
             has_manifest: read.is_some(),
-            nodes: read.map(|m| survey_nodes(m, federation, &local.git_remote)).unwrap_or_default(),
+            nodes: read
+                .map(|m| survey_nodes(m, federation, &local.git_remote))
+                .unwrap_or_default(),
             unreadable_records: history.into_iter().filter_map(Result::err).collect(),
             carries: read.and_then(|m| in_numbers(m, now)),
             carried,
-            apart: apart.into_iter().map(|(file, hash)| (file, hash.to_string())).collect(),
+            apart: apart
+                .into_iter()
+                .map(|(file, hash)| (file, hash.to_string()))
+                .collect(),
             log,
             config: config.map(|config| config.check().iter().map(ToString::to_string).collect()),
             disagreements,
@@ -163,17 +176,35 @@ impl Survey {
     }
 }
 
-/// The scripts read these from the manifest and nothing from the configuration; here it is the other way round.
+/// The scripts read these from the manifest and nothing from the configuration; here it is the
+/// other way round.
 fn disagreements(manifest: &FederationManifest, settings: &Settings) -> Vec<String> {
     let expected = [
-        ("enabled", "federation.enabled", json!(settings.federation.enabled)),
-        ("mode", "federation.mode", json!(settings.federation.mode.as_str())),
-        ("consensus_threshold", "consensus_settings.threshold", json!(settings.consensus_settings.threshold)),
-        ("sync_interval_minutes", "sync_settings.interval_minutes", json!(settings.sync_settings.interval_minutes)),
+        (
+            "enabled",
+            "federation.enabled",
+            json!(settings.federation.enabled),
+        ),
+        (
+            "mode",
+            "federation.mode",
+            json!(settings.federation.mode.as_str()),
+        ),
+        (
+            "consensus_threshold",
+            "consensus_settings.threshold",
+            json!(settings.consensus_settings.threshold),
+        ),
+        (
+            "sync_interval_minutes",
+            "sync_settings.interval_minutes",
+            json!(settings.sync_settings.interval_minutes),
+        ),
     ];
     let differs = |(key, configured, expected): &(&str, &str, Value)| {
         let found = manifest.get(&format!("federation.{key}"))?;
-        let is_same = found == *expected || found.as_f64().is_some() && found.as_f64() == expected.as_f64();
+        let is_same =
+            found == *expected || found.as_f64().is_some() && found.as_f64() == expected.as_f64();
         (!is_same).then(|| {
             let found: String = found.to_string().chars().take(100).collect();
             format!(
@@ -184,48 +215,83 @@ fn disagreements(manifest: &FederationManifest, settings: &Settings) -> Vec<Stri
     expected.iter().filter_map(differs).collect()
 }
 
-fn survey_nodes(manifest: &FederationManifest, federation: Option<&Manifest>, own_remote: &str) -> Vec<SurveyedNode> {
+fn survey_nodes(
+    manifest: &FederationManifest,
+    federation: Option<&Manifest>,
+    own_remote: &str,
+) -> Vec<SurveyedNode> {
     let mut seen = BTreeSet::new();
     let judge = |read: Result<ManifestNode, String>| {
         let node = match read {
             Ok(node) => node,
-            Err(why) => return SurveyedNode { node: None, action: Action::Skipped, why },
+            Err(why) => {
+                return SurveyedNode {
+                    node: None,
+                    action: Action::Skipped,
+                    why,
+                };
+            }
         };
         let members = federation.map(|f| f.members.as_slice()).unwrap_or_default();
         let is_it = |m: &&ssid_protocol::member::Member| {
-            m.node_id.to_string() == node.node_id || !m.git_remote.is_empty() && m.git_remote == node.git_remote
+            m.node_id.to_string() == node.node_id
+                || !m.git_remote.is_empty() && m.git_remote == node.git_remote
         };
         let (action, why) = if !seen.insert(node.node_id.clone()) {
-            (Action::Skipped, "its id stands in the manifest twice".to_owned())
+            (
+                Action::Skipped,
+                "its id stands in the manifest twice".to_owned(),
+            )
         } else if let Some(member) = members.iter().find(is_it) {
-            (Action::Member, format!("is member {} with a key", member.node_name))
+            (
+                Action::Member,
+                format!("is member {} with a key", member.node_name),
+            )
         } else if node.git_remote.is_empty() {
-            (Action::Skipped, "it has no repository and no key".to_owned())
+            (
+                Action::Skipped,
+                "it has no repository and no key".to_owned(),
+            )
         } else if node.git_remote == own_remote {
             (Action::Skipped, "it is this repository itself".to_owned())
         } else if node.has_key() {
-            (Action::Skipped, "it has a key, but is in no federation that this node is in".to_owned())
+            (
+                Action::Skipped,
+                "it has a key, but is in no federation that this node is in".to_owned(),
+            )
         } else {
             (Action::ObservationsOnly, String::new())
         };
-        SurveyedNode { node: Some(node), action, why }
+        SurveyedNode {
+            node: Some(node),
+            action,
+            why,
+        }
     };
     manifest.nodes().into_iter().map(judge).collect()
 }
 
 /// The log in numbers. Events that stand in it are taken out of `apart`.
-fn survey_log(path: &Place, apart: &mut Vec<(String, EventHash)>) -> Result<Option<LogSurvey>, SurveyError> {
+fn survey_log(
+    path: &Place,
+    apart: &mut Vec<(String, EventHash)>,
+) -> Result<Option<LogSurvey>, SurveyError> {
     let mut survey = LogSurvey::default();
     let mut elsewhere: BTreeSet<EventHash> = apart.iter().map(|(_, hash)| *hash).collect();
     let read = read_all(path, |log| {
         survey.events += log.entries.len() as u64;
-        survey.with_hash += log.entries.iter().filter(|entry| entry.stated_hash.is_some()).count() as u64;
+        survey.with_hash += log
+            .entries
+            .iter()
+            .filter(|entry| entry.stated_hash.is_some())
+            .count() as u64;
         for entry in log.entries.iter().filter(|_| !apart.is_empty()) {
             elsewhere.remove(&entry.event.event_hash());
         }
         let quarantined = log.quarantined();
-        let lines: Vec<_> =
-            quarantined.map(|s| format!("lines {}-{}: {}", s.first_line, s.last_line, s.reason)).collect();
+        let lines: Vec<_> = quarantined
+            .map(|s| format!("lines {}-{}: {}", s.first_line, s.last_line, s.reason))
+            .collect();
         survey.prose += (log.skipped.len() - lines.len()) as u64;
         survey.quarantined += lines.len() as u64;
         let room = QUARANTINED.saturating_sub(survey.examples.len());
@@ -238,18 +304,42 @@ fn survey_log(path: &Place, apart: &mut Vec<(String, EventHash)>) -> Result<Opti
 
 /// Events in `registry/events/*.json`. Most files there are no events at all.
 fn event_files(directory: &Place) -> Result<Vec<(String, EventHash)>, SurveyError> {
-    let failed = |path: &Path, e: io::Error| SurveyError::Read { path: path.to_owned(), reason: e.to_string() };
+    let failed = |path: &Path, e: io::Error| SurveyError::Read {
+        path: path.to_owned(),
+        reason: e.to_string(),
+    };
     let listed = match directory.entries(EVENT_FILES) {
-        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(Vec::new()),
+        Err(e)
+            if matches!(
+                e.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+            ) =>
+        {
+            return Ok(Vec::new());
+        }
         listed => listed.map_err(|e| failed(directory, e))?,
     };
-    let is_event = |entry: &Entry| entry.place.extension().is_some_and(|ending| ending == "json");
+    let is_event = |entry: &Entry| {
+        entry
+            .place
+            .extension()
+            .is_some_and(|ending| ending == "json")
+    };
     let mut found = Vec::new();
-    for entry in listed.into_iter().filter(|entry| is_event(entry) && entry.place.is_file()) {
+    for entry in listed
+        .into_iter()
+        .filter(|entry| is_event(entry) && entry.place.is_file())
+    {
         let mut bytes = Vec::new();
-        let read = entry.place.open().and_then(|file| file.take(EVENT_FILE_BYTES).read_to_end(&mut bytes));
+        let read = entry
+            .place
+            .open()
+            .and_then(|file| file.take(EVENT_FILE_BYTES).read_to_end(&mut bytes));
         read.map_err(|e| failed(&entry.place, e))?;
-        let events = parse(&bytes, Position::START).entries.into_iter().map(|entry| entry.event.event_hash());
+        let events = parse(&bytes, Position::START)
+            .entries
+            .into_iter()
+            .map(|entry| entry.event.event_hash());
         found.extend(events.map(|hash| (entry.name.clone(), hash)));
     }
     Ok(found)
@@ -260,7 +350,13 @@ fn is_document(path: &Place) -> Result<bool, SurveyError> {
     match Document::read(path, crate::config::FILE_BYTES) {
         Ok(_) => Ok(true),
         Err(Unreadable::Missing) => Ok(false),
-        Err(Unreadable::Syntax(reason)) => Err(SurveyError::Read { path: path.to_path_buf(), reason }),
-        Err(Unreadable::Io(e)) => Err(SurveyError::Read { path: path.to_path_buf(), reason: e.to_string() }),
+        Err(Unreadable::Syntax(reason)) => Err(SurveyError::Read {
+            path: path.to_path_buf(),
+            reason,
+        }),
+        Err(Unreadable::Io(e)) => Err(SurveyError::Read {
+            path: path.to_path_buf(),
+            reason: e.to_string(),
+        }),
     }
 }

@@ -1,6 +1,7 @@
-//! Members without a key in a federation whose members have keys: where `security.allow_unsigned_members` says so, their
-//! plain logs are read every sync interval, and when somebody asks. What they say is put into the federation manifest as
-//! observations, and nowhere else.
+//! Members without a key in a federation whose members have keys: where
+//! `security.allow_unsigned_members` says so, their plain logs are read every sync interval, and
+//! when somebody asks. What they say is put into the federation manifest as observations, and
+//! nowhere else.
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -10,8 +11,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::plain::{
-    Deployment, PlainMember, PlainSyncError, PlainSyncOptions, PlainSyncReport, Skipped, Unread, allows_unsigned,
-    plain_members, sync,
+    Deployment, PlainMember, PlainSyncError, PlainSyncOptions, PlainSyncReport, Skipped, Unread,
+    allows_unsigned, plain_members, sync,
 };
 use crate::config::Settings;
 use crate::git::{PlainLogError, PlainLogs, Teller};
@@ -36,7 +37,8 @@ pub struct PlainPlaces {
 }
 
 impl PlainPlaces {
-    /// Reads the nodes' logs once. Whoever waits for it is told by `teller` of attempts that are made again.
+    /// Reads the nodes' logs once. Whoever waits for it is told by `teller` of attempts that are
+    /// made again.
     ///
     /// # Errors
     /// If the registry's own files, or the list of known members, cannot be read or written.
@@ -49,15 +51,32 @@ impl PlainPlaces {
         let (_, members) = self.members("")?;
         if members.is_empty() {
             // without anybody to fetch from, whether there is a usable Git does not matter
-            return Ok(PlainSyncReport { skipped: Some(Skipped::NoNodes), ..PlainSyncReport::default() });
+            return Ok(PlainSyncReport {
+                skipped: Some(Skipped::NoNodes),
+                ..PlainSyncReport::default()
+            });
         }
         let known = KnownMembers::load(&self.known_members)?;
-        let logs = PlainLogs::new(&self.settings, self.mirrors.clone(), options.force, shutdown.clone()).await?;
+        let logs = PlainLogs::new(
+            &self.settings,
+            self.mirrors.clone(),
+            options.force,
+            shutdown.clone(),
+        )
+        .await?;
         let logs = &logs.telling(teller);
-        let unread = |error: PlainLogError| Unread { why: error.to_string(), is_unusable: error.is_of_content() };
+        let unread = |error: PlainLogError| Unread {
+            why: error.to_string(),
+            is_unusable: error.is_of_content(),
+        };
         let fetch = |node: ManifestNode| async move { logs.log_of(&node).await.map_err(unread) };
         let (paths, settings) = (&self.paths, &self.settings);
-        let deployment = Deployment { paths, settings, known: &known, scratch: &self.mirrors };
+        let deployment = Deployment {
+            paths,
+            settings,
+            known: &known,
+            scratch: &self.mirrors,
+        };
         sync(deployment, options, fetch).await
     }
 
@@ -65,7 +84,10 @@ impl PlainPlaces {
     ///
     /// # Errors
     /// If one of the two files cannot be read.
-    pub fn members(&self, at: &str) -> Result<(Option<FederationManifest>, Vec<PlainMember>), PlainSyncError> {
+    pub fn members(
+        &self,
+        at: &str,
+    ) -> Result<(Option<FederationManifest>, Vec<PlainMember>), PlainSyncError> {
         let manifest = FederationManifest::read(&self.paths.federation_manifest)?;
         let known = KnownMembers::load(&self.known_members)?;
         let members = plain_members(manifest.as_ref(), &known, at);
@@ -84,14 +106,18 @@ pub struct PlainHandle {
 }
 
 impl PlainHandle {
-    /// Reads the nodes' logs now, unless that was done within the interval and is not forced; in words if it failed.
+    /// Reads the nodes' logs now, unless that was done within the interval and is not forced; in
+    /// words if it failed.
     ///
     /// # Errors
     /// As [`PlainPlaces::sync`], or if the node is ending.
     pub async fn sync(&self, force: bool) -> Result<PlainSyncReport, String> {
         let (reply, report) = oneshot::channel();
         let ending = || "the node is ending".to_owned();
-        self.requests.send((force, reply)).await.map_err(|_| ending())?;
+        self.requests
+            .send((force, reply))
+            .await
+            .map_err(|_| ending())?;
         report.await.map_err(|_| ending())?
     }
 
@@ -102,15 +128,36 @@ impl PlainHandle {
 }
 
 /// The task of a node with a key, and the way to it.
-pub fn prepare(places: PlainPlaces, shutdown: CancellationToken) -> (PlainHandle, impl Future<Output = ()>) {
+pub fn prepare(
+    places: PlainPlaces,
+    shutdown: CancellationToken,
+) -> (PlainHandle, impl Future<Output = ()>) {
     let (requests, inbox) = mpsc::channel(REQUESTS);
-    (PlainHandle { places: places.clone(), requests }, follow(places, inbox, shutdown))
+    (
+        PlainHandle {
+            places: places.clone(),
+            requests,
+        },
+        follow(places, inbox, shutdown),
+    )
 }
 
-/// Reads the logs every `sync_settings.interval_minutes` where that is allowed, and when asked, until the end.
-async fn follow(places: PlainPlaces, mut inbox: mpsc::Receiver<Request>, shutdown: CancellationToken) {
+/// Reads the logs every `sync_settings.interval_minutes` where that is allowed, and when asked,
+/// until the end.
+async fn follow(
+    places: PlainPlaces,
+    mut inbox: mpsc::Receiver<Request>,
+    shutdown: CancellationToken,
+) {
     let by_itself = allows_unsigned(&places.settings, true);
-    let interval = Duration::from_secs(places.settings.sync_settings.interval_minutes.saturating_mul(60).max(1));
+    let interval = Duration::from_secs(
+        places
+            .settings
+            .sync_settings
+            .interval_minutes
+            .saturating_mul(60)
+            .max(1),
+    );
     let mut look = tokio::time::interval(interval);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -123,7 +170,11 @@ async fn follow(places: PlainPlaces, mut inbox: mpsc::Receiver<Request>, shutdow
             _ = look.tick(), if by_itself => None,
         };
         let force = request.as_ref().is_none_or(|(force, _)| *force);
-        let options = PlainSyncOptions { force, apply: false, has_keys: true };
+        let options = PlainSyncOptions {
+            force,
+            apply: false,
+            has_keys: true,
+        };
         let read = tokio::select! {
             () = shutdown.cancelled() => return,
             read = places.sync(options, &shutdown, None) => read.map_err(|error| error.to_string()),
@@ -140,11 +191,17 @@ async fn follow(places: PlainPlaces, mut inbox: mpsc::Receiver<Request>, shutdow
 fn tell(read: &Result<PlainSyncReport, String>) {
     let report = match read {
         Ok(report) => report,
-        Err(error) => return tracing::warn!("the plain logs of members without a key were not read: {error}"),
+        Err(error) => {
+            return tracing::warn!(
+                "the plain logs of members without a key were not read: {error}"
+            );
+        }
     };
     for node in &report.nodes {
         match (&node.error, node.comparison) {
-            (Some(error), _) => tracing::warn!(node = node.node_name, "its plain log was not read: {error}"),
+            (Some(error), _) => {
+                tracing::warn!(node = node.node_name, "its plain log was not read: {error}");
+            }
             (None, Some(found)) => tracing::debug!(node = node.node_name, ?found, "plain log read"),
             (None, None) => {}
         }

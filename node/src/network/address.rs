@@ -1,4 +1,5 @@
-//! Which addresses members can dial: what stands on a card goes into the genesis file, which is for good.
+//! Which addresses members can dial: what stands on a card goes into the genesis file, which is for
+//! good.
 
 use libp2p::Multiaddr;
 use libp2p::multiaddr::Protocol;
@@ -14,7 +15,9 @@ pub fn undialable(text: &str) -> Option<String> {
         Err(error) => return Some(format!("it is no multiaddress: {error}")),
     };
     let parts: Vec<Protocol<'_>> = address.iter().collect();
-    let Some((host, rest)) = parts.split_first() else { return Some("it is empty".to_owned()) };
+    let Some((host, rest)) = parts.split_first() else {
+        return Some("it is empty".to_owned());
+    };
     host_fault(host).or_else(|| transport_fault(rest))
 }
 
@@ -24,34 +27,55 @@ fn host_fault(host: &Protocol<'_>) -> Option<String> {
         Protocol::Ip4(ip) if ip.is_unspecified() || ip.is_multicast() || ip.is_broadcast() => {
             Some(format!("{ip} {is_no_destination}"))
         }
-        Protocol::Ip6(ip) if ip.is_unspecified() || ip.is_multicast() => Some(format!("{ip} {is_no_destination}")),
+        Protocol::Ip6(ip) if ip.is_unspecified() || ip.is_multicast() => {
+            Some(format!("{ip} {is_no_destination}"))
+        }
         Protocol::Ip4(_) | Protocol::Ip6(_) => None,
         Protocol::Dns(name) | Protocol::Dns4(name) | Protocol::Dns6(name) if is_host(name) => None,
-        Protocol::Dns(name) | Protocol::Dns4(name) | Protocol::Dns6(name) => {
-            Some(format!("{name:?} is no host name: letters, digits and - between dots are"))
-        }
+        Protocol::Dns(name) | Protocol::Dns4(name) | Protocol::Dns6(name) => Some(format!(
+            "{name:?} is no host name: letters, digits and - between dots are"
+        )),
         _ => Some("it has to begin with /ip4, /ip6, /dns, /dns4 or /dns6".to_owned()),
     }
 }
 
 fn is_host(name: &str) -> bool {
     let is_label = |label: &str| {
-        let fits = (1..=LABEL_CHARS).contains(&label.len()) && !label.starts_with('-') && !label.ends_with('-');
-        fits && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+        let fits = (1..=LABEL_CHARS).contains(&label.len())
+            && !label.starts_with('-')
+            && !label.ends_with('-');
+        fits && label
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
     };
-    name.len() <= HOST_CHARS && name.strip_suffix('.').unwrap_or(name).split('.').all(is_label)
+    name.len() <= HOST_CHARS
+        && name
+            .strip_suffix('.')
+            .unwrap_or(name)
+            .split('.')
+            .all(is_label)
 }
 
 fn transport_fault(parts: &[Protocol<'_>]) -> Option<String> {
     let rest = match parts {
-        [Protocol::Tcp(0) | Protocol::Udp(0), ..] => return Some("port 0 is none that others could dial".to_owned()),
+        [Protocol::Tcp(0) | Protocol::Udp(0), ..] => {
+            return Some("port 0 is none that others could dial".to_owned());
+        }
         [Protocol::Tcp(_), rest @ ..] | [Protocol::Udp(_), Protocol::QuicV1, rest @ ..] => rest,
-        [Protocol::Udp(_), ..] => return Some("over UDP this program speaks /quic-v1, and nothing else".to_owned()),
-        _ => return Some("after the host a port is missing: /tcp/PORT or /udp/PORT/quic-v1".to_owned()),
+        [Protocol::Udp(_), ..] => {
+            return Some("over UDP this program speaks /quic-v1, and nothing else".to_owned());
+        }
+        _ => {
+            return Some(
+                "after the host a port is missing: /tcp/PORT or /udp/PORT/quic-v1".to_owned(),
+            );
+        }
     };
     match rest {
         [] => None,
-        [Protocol::P2p(_), ..] => Some("leave /p2p out: whose address it is says the card".to_owned()),
+        [Protocol::P2p(_), ..] => {
+            Some("leave /p2p out: whose address it is says the card".to_owned())
+        }
         [other, ..] => Some(format!("this program does not speak{other}")),
     }
 }
@@ -94,12 +118,18 @@ mod tests {
             ("/dns4/a..b/tcp/4170", "no host name"),
             ("/tcp/4170", "begin with"),
             ("/unix/tmp", "begin with"),
-            ("/ip4/192.0.2.7/tcp/4170/p2p/12D3KooWBJ9xNqD9w4RA2XfGmFG41aJ1JsEQwNcupCuzNTCyGE1D", "leave /p2p out"),
+            (
+                "/ip4/192.0.2.7/tcp/4170/p2p/12D3KooWBJ9xNqD9w4RA2XfGmFG41aJ1JsEQwNcupCuzNTCyGE1D",
+                "leave /p2p out",
+            ),
             ("berlin.example:4170", "no multiaddress"),
             ("", "empty"),
         ] {
             let said = undialable(address);
-            assert!(said.as_ref().is_some_and(|said| said.contains(why)), "{address}: {said:?}");
+            assert!(
+                said.as_ref().is_some_and(|said| said.contains(why)),
+                "{address}: {said:?}"
+            );
         }
     }
 }

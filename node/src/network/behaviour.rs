@@ -1,6 +1,7 @@
 //! The swarm: transports, behaviours and their settings (SPEC §10).
 //!
-//! The order of the behaviours is the order in which they are asked about a connection: bounds first, then who it is.
+//! The order of the behaviours is the order in which they are asked about a connection: bounds
+//! first, then who it is.
 
 use std::collections::HashSet;
 
@@ -9,12 +10,16 @@ use libp2p::connection_limits::{self, ConnectionLimits};
 use libp2p::core::muxing::StreamMuxerBox;
 use libp2p::core::transport::Boxed;
 use libp2p::core::upgrade::Version;
-use libp2p::gossipsub::{self, IdentTopic, MessageAuthenticity, MessageId, TopicHash, ValidationMode};
+use libp2p::gossipsub::{
+    self, IdentTopic, MessageAuthenticity, MessageId, TopicHash, ValidationMode,
+};
 use libp2p::identity::Keypair;
 use libp2p::request_response::{self, ProtocolSupport};
 use libp2p::swarm::NetworkBehaviour;
 use libp2p::swarm::behaviour::toggle::Toggle;
-use libp2p::{PeerId, Swarm, SwarmBuilder, Transport as _, identify, mdns, noise, ping, quic, tcp, yamux};
+use libp2p::{
+    PeerId, Swarm, SwarmBuilder, Transport as _, identify, mdns, noise, ping, quic, tcp, yamux,
+};
 use ssid_protocol::id::{FederationId, Sha256Hash};
 use ssid_protocol::limits::MESSAGE_BYTES;
 
@@ -27,7 +32,8 @@ use super::scoring;
 use super::tuning as t;
 
 /// Gossip in which peers can subscribe to the federation's topics only.
-pub(super) type Gossip = gossipsub::Behaviour<gossipsub::IdentityTransform, gossipsub::WhitelistSubscriptionFilter>;
+pub(super) type Gossip =
+    gossipsub::Behaviour<gossipsub::IdentityTransform, gossipsub::WhitelistSubscriptionFilter>;
 
 #[derive(NetworkBehaviour)]
 pub(super) struct Behaviour {
@@ -48,17 +54,28 @@ pub(super) struct Topics([(Topic, IdentTopic); 4]);
 impl Topics {
     /// `/ssid/<federation_id>/<name>/1`.
     pub(super) fn of(federation: &FederationId) -> Self {
-        Self(Topic::ALL.map(|topic| (topic, IdentTopic::new(format!("/ssid/{federation}/{}/1", topic.name())))))
+        Self(Topic::ALL.map(|topic| {
+            (
+                topic,
+                IdentTopic::new(format!("/ssid/{federation}/{}/1", topic.name())),
+            )
+        }))
     }
 
     /// The topic of that hash.
     pub(super) fn find(&self, hash: &TopicHash) -> Option<Topic> {
-        self.0.iter().find(|(_, ident)| ident.hash() == *hash).map(|(topic, _)| *topic)
+        self.0
+            .iter()
+            .find(|(_, ident)| ident.hash() == *hash)
+            .map(|(topic, _)| *topic)
     }
 
     /// The hash of a topic.
     pub(super) fn hash(&self, topic: Topic) -> Option<TopicHash> {
-        self.0.iter().find(|(other, _)| *other == topic).map(|(_, ident)| ident.hash())
+        self.0
+            .iter()
+            .find(|(other, _)| *other == topic)
+            .map(|(_, ident)| ident.hash())
     }
 
     /// All of them.
@@ -84,10 +101,16 @@ pub(super) fn swarm(
         .with_other_transport(|_| door)
         .map_err(|error| setup(&error))?
         .with_dns()
-        .map_err(|error| NetworkError::Setup(format!("no resolver for domain names (/etc/resolv.conf): {error}")))?
+        .map_err(|error| {
+            NetworkError::Setup(format!(
+                "no resolver for domain names (/etc/resolv.conf): {error}"
+            ))
+        })?
         .with_behaviour(|_| behaviour)
         .map_err(|error| setup(&error))?;
-    Ok(builder.with_swarm_config(|config| config.with_idle_connection_timeout(t::IDLE_CONNECTION)).build())
+    Ok(builder
+        .with_swarm_config(|config| config.with_idle_connection_timeout(t::IDLE_CONNECTION))
+        .build())
 }
 
 /// Noise and yamux over TCP, and QUIC.
@@ -99,17 +122,28 @@ fn transport(identity: &Keypair) -> Result<Boxed<(PeerId, StreamMuxerBox)>, nois
         .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
     let quic = quic::tokio::Transport::new(quic::Config::new(identity))
         .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
-    Ok(quic.or_transport(tcp).map(|either, _| either.into_inner()).boxed())
+    Ok(quic
+        .or_transport(tcp)
+        .map(|either, _| either.into_inner())
+        .boxed())
 }
 
 impl Behaviour {
-    fn new(identity: &Keypair, topics: &Topics, mdns: bool, metrics: Metrics) -> Result<Self, NetworkError> {
+    fn new(
+        identity: &Keypair,
+        topics: &Topics,
+        mdns: bool,
+        metrics: Metrics,
+    ) -> Result<Self, NetworkError> {
         let limits = ConnectionLimits::default()
             .with_max_pending_outgoing(Some(t::PENDING_OUTGOING))
             .with_max_established_per_peer(Some(t::CONNECTIONS_PER_PEER));
         let agent = format!("ssid/{}", env!("CARGO_PKG_VERSION"));
-        let naming = identify::Config::new("/ssid/1".into(), identity.public()).with_agent_version(agent);
-        let ping = ping::Config::new().with_interval(t::PING_INTERVAL).with_timeout(t::PING_TIMEOUT);
+        let naming =
+            identify::Config::new("/ssid/1".into(), identity.public()).with_agent_version(agent);
+        let ping = ping::Config::new()
+            .with_interval(t::PING_INTERVAL)
+            .with_timeout(t::PING_TIMEOUT);
         let sync = request_response::Config::default()
             .with_request_timeout(t::SYNC_TIMEOUT)
             .with_max_concurrent_streams(t::SYNC_STREAMS);
@@ -127,7 +161,8 @@ impl Behaviour {
     }
 }
 
-/// Each stream may buffer 256 KiB of what nobody has read yet: their number bounds what a peer can make this node hold.
+/// Each stream may buffer 256 KiB of what nobody has read yet: their number bounds what a peer can
+/// make this node hold.
 fn streams() -> yamux::Config {
     let mut config = yamux::Config::default();
     config.set_max_num_streams(t::STREAMS);
@@ -145,8 +180,11 @@ pub(super) fn gossip(topics: &Topics) -> Result<Gossip, String> {
     let config = gossipsub::ConfigBuilder::default()
         .validation_mode(ValidationMode::Anonymous)
         .validate_messages()
-        // the topic too: else bytes sent on a wrong one first would be taken for seen on the right one
-        .message_id_fn(|m| MessageId::new(&Sha256Hash::of(&[m.topic.as_str().as_bytes(), b"\0", &m.data]).0))
+        // the topic too: else bytes sent on a wrong one first would be taken for seen on the right
+        // one
+        .message_id_fn(|m| {
+            MessageId::new(&Sha256Hash::of(&[m.topic.as_str().as_bytes(), b"\0", &m.data]).0)
+        })
         .max_transmit_size(MESSAGE_BYTES + t::GOSSIP_ENVELOPE_BYTES)
         .heartbeat_interval(t::GOSSIP_HEARTBEAT)
         .heartbeat_initial_delay(t::GOSSIP_HEARTBEAT)
@@ -164,7 +202,8 @@ pub(super) fn gossip(topics: &Topics) -> Result<Gossip, String> {
         .map_err(|error| error.to_string())?;
     let names: HashSet<_> = topics.idents().map(IdentTopic::hash).collect();
     let filter = gossipsub::WhitelistSubscriptionFilter(names);
-    let mut gossip = Gossip::new_with_subscription_filter(MessageAuthenticity::Anonymous, config, filter)?;
+    let mut gossip =
+        Gossip::new_with_subscription_filter(MessageAuthenticity::Anonymous, config, filter)?;
     gossip.with_peer_score(scoring::params(topics), scoring::thresholds())?;
     for topic in topics.idents() {
         gossip.subscribe(topic).map_err(|error| error.to_string())?;

@@ -1,5 +1,5 @@
-//! What is asked of a gossip message before anybody sees it (SPEC §5, §10, §12). Runs off the swarm's task: decoding
-//! and hashing a full message takes milliseconds.
+//! What is asked of a gossip message before anybody sees it (SPEC §5, §10, §12). Runs off the
+//! swarm's task: decoding and hashing a full message takes milliseconds.
 
 use ssid_protocol::batch::{self, Kind, SignedBatch, Statements, VerifiedBatch};
 use ssid_protocol::evidence::{self, Evidence};
@@ -10,8 +10,9 @@ use super::handle::Topic;
 use super::members::Directory;
 use super::tuning::HEARTBEAT_BYTES;
 
-/// Why a message is not taken; the name is the metric's label. What every node finds that has the same bytes is an offence
-/// of whoever delivers it; what another manifest or version may make of it is none ([`Refusal::is_offence`]).
+/// Why a message is not taken; the name is the metric's label. What every node finds that has the
+/// same bytes is an offence of whoever delivers it; what another manifest or version may make of it
+/// is none ([`Refusal::is_offence`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
     /// Longer than a message may be.
@@ -62,10 +63,14 @@ impl Refusal {
         }
     }
 
-    /// Whether no honest node passes such a message on. An honest node forwards what it finds good, so that a verdict
-    /// that is not a function of the bytes would have honest nodes blame each other.
+    /// Whether no honest node passes such a message on. An honest node forwards what it finds good,
+    /// so that a verdict that is not a function of the bytes would have honest nodes blame each
+    /// other.
     pub(super) fn is_offence(self) -> bool {
-        !matches!(self, Self::UnknownKind | Self::NotAMember | Self::NotAVoter | Self::OtherManifest)
+        !matches!(
+            self,
+            Self::UnknownKind | Self::NotAMember | Self::NotAVoter | Self::OtherManifest
+        )
     }
 }
 
@@ -87,7 +92,9 @@ pub(super) fn check(
     verifier: &evidence::Verifier,
 ) -> Result<Content, Refusal> {
     match topic {
-        Topic::Evidence => check_evidence(data, verifier).map(|evidence| Content::Evidence(Box::new(evidence))),
+        Topic::Evidence => {
+            check_evidence(data, verifier).map(|evidence| Content::Evidence(Box::new(evidence)))
+        }
         _ => check_batch(topic, data, directory, federation).map(Content::Batch),
     }
 }
@@ -130,19 +137,30 @@ fn check_batch(
         return Err(Refusal::BatchStatements);
     }
     check_contents(&batch.statements)?;
-    batch.verify(&signer.key, federation).map_err(|_| Refusal::Signature)
+    batch
+        .verify(&signer.key, federation)
+        .map_err(|_| Refusal::Signature)
 }
 
-/// What no honest node signs. One such event spoils its batch, whatever else is in it: a node to which that is new must not
-/// find the batch better than one that knows it.
+/// What no honest node signs. One such event spoils its batch, whatever else is in it: a node to
+/// which that is new must not find the batch better than one that knows it.
 fn check_contents(statements: &Statements) -> Result<(), Refusal> {
     match statements {
         Statements::Events(events) => {
-            if events.iter().any(|event| event.size() > limits::EVENT_BYTES) {
+            if events
+                .iter()
+                .any(|event| event.size() > limits::EVENT_BYTES)
+            {
                 return Err(Refusal::EventBytes);
             }
-            let inadmissible = events.iter().any(|event| event.check_in_any_epoch().is_err());
-            if inadmissible { Err(Refusal::Inadmissible) } else { Ok(()) }
+            let inadmissible = events
+                .iter()
+                .any(|event| event.check_in_any_epoch().is_err());
+            if inadmissible {
+                Err(Refusal::Inadmissible)
+            } else {
+                Ok(())
+            }
         }
         Statements::Heartbeat(heartbeat) => heartbeat.check().map_err(|_| Refusal::HeartbeatBytes),
         Statements::Votes(_) | Statements::Proposals(_) | Statements::Closes(_) => Ok(()),
@@ -161,9 +179,11 @@ impl Content {
     /// The name of what was said: the same statements under another signature have the same.
     pub(super) fn name(&self) -> Sha256Hash {
         match self {
-            Self::Batch(batch) => {
-                Sha256Hash::of(&[&batch.signer().0, &[batch.statements().kind().byte()], &batch.root().0])
-            }
+            Self::Batch(batch) => Sha256Hash::of(&[
+                &batch.signer().0,
+                &[batch.statements().kind().byte()],
+                &batch.root().0,
+            ]),
             Self::Evidence(evidence) => Sha256Hash(evidence.id().0),
         }
     }
@@ -172,7 +192,9 @@ impl Content {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::network::testing::{FEDERATION, evidence, heartbeat, member, observer, verifier, votes};
+    use crate::network::testing::{
+        FEDERATION, evidence, heartbeat, member, observer, verifier, votes,
+    };
     use ssid_protocol::event::{Event, FEDERATION_EPOCH};
     use ssid_protocol::testing::{event, key};
 
@@ -193,8 +215,11 @@ mod tests {
     fn each_kind_passes_on_its_topic_only() {
         let events = bytes(1, Statements::Events(vec![event("a", "1")]));
         let beat = bytes(1, heartbeat(1));
-        for (data, home) in [(&events, Topic::Events), (&bytes(1, votes(3)), Topic::Votes), (&beat, Topic::Heartbeats)]
-        {
+        for (data, home) in [
+            (&events, Topic::Events),
+            (&bytes(1, votes(3)), Topic::Votes),
+            (&beat, Topic::Heartbeats),
+        ] {
             for topic in [Topic::Events, Topic::Votes, Topic::Heartbeats] {
                 let expected = (topic != home).then_some(Refusal::WrongTopic);
                 assert_eq!(refusal(topic, data), expected, "{home:?} on {topic:?}");
@@ -205,56 +230,112 @@ mod tests {
     #[test]
     fn observers_send_heartbeats_only_and_strangers_nothing() {
         assert_eq!(refusal(Topic::Heartbeats, &bytes(2, heartbeat(1))), None);
-        assert_eq!(refusal(Topic::Votes, &bytes(2, votes(1))), Some(Refusal::NotAVoter));
-        assert_eq!(refusal(Topic::Votes, &bytes(3, votes(1))), Some(Refusal::NotAMember));
+        assert_eq!(
+            refusal(Topic::Votes, &bytes(2, votes(1))),
+            Some(Refusal::NotAVoter)
+        );
+        assert_eq!(
+            refusal(Topic::Votes, &bytes(3, votes(1))),
+            Some(Refusal::NotAMember)
+        );
     }
 
     #[test]
     fn damage_is_named() {
         let good = bytes(1, votes(2));
-        assert_eq!(refusal(Topic::Votes, &good[..good.len() - 1]), Some(Refusal::Garbage));
+        assert_eq!(
+            refusal(Topic::Votes, &good[..good.len() - 1]),
+            Some(Refusal::Garbage)
+        );
         assert_eq!(refusal(Topic::Votes, b"garbage"), Some(Refusal::Garbage));
         let mut flipped = good.clone();
         flipped[40] ^= 1;
         assert_eq!(refusal(Topic::Votes, &flipped), Some(Refusal::Signature));
         let other = VerifiedBatch::sign(&key(1), &FederationId([9; 32]), votes(2)).unwrap();
-        assert_eq!(refusal(Topic::Votes, &wire::encode(other.batch())), Some(Refusal::Signature));
+        assert_eq!(
+            refusal(Topic::Votes, &wire::encode(other.batch())),
+            Some(Refusal::Signature)
+        );
         let mut long = event("a", "1");
         long.version = "x".repeat(limits::EVENT_BYTES + 1);
-        assert_eq!(refusal(Topic::Events, &bytes(1, Statements::Events(vec![long]))), Some(Refusal::EventBytes));
+        assert_eq!(
+            refusal(Topic::Events, &bytes(1, Statements::Events(vec![long]))),
+            Some(Refusal::EventBytes)
+        );
         let mut empty = other.batch().clone();
         empty.statements = Statements::Votes(Vec::new());
-        assert_eq!(refusal(Topic::Votes, &wire::encode(&empty)), Some(Refusal::BatchStatements));
-        assert_eq!(refusal(Topic::Heartbeats, &vec![0; HEARTBEAT_BYTES + 1]), Some(Refusal::HeartbeatBytes));
+        assert_eq!(
+            refusal(Topic::Votes, &wire::encode(&empty)),
+            Some(Refusal::BatchStatements)
+        );
+        assert_eq!(
+            refusal(Topic::Heartbeats, &vec![0; HEARTBEAT_BYTES + 1]),
+            Some(Refusal::HeartbeatBytes)
+        );
     }
 
     #[test]
     fn evidence_passes_on_its_topic_if_it_proves_something() {
         let good = evidence(1);
         assert_eq!(refusal(Topic::Evidence, &wire::encode(&good)), None);
-        assert_eq!(refusal(Topic::Votes, &wire::encode(&good)), Some(Refusal::Garbage));
-        assert_eq!(refusal(Topic::Evidence, &bytes(1, votes(1))), Some(Refusal::Garbage));
+        assert_eq!(
+            refusal(Topic::Votes, &wire::encode(&good)),
+            Some(Refusal::Garbage)
+        );
+        assert_eq!(
+            refusal(Topic::Evidence, &bytes(1, votes(1))),
+            Some(Refusal::Garbage)
+        );
         let strangers = refusal(Topic::Evidence, &wire::encode(&evidence(9)));
-        assert_eq!(strangers, Some(Refusal::OtherManifest), "a later manifest may know the signer");
-        let elsewhere = Evidence { federation_id: FederationId([9; 32]), ..good };
-        assert_eq!(refusal(Topic::Evidence, &wire::encode(&elsewhere)), Some(Refusal::Unproven));
+        assert_eq!(
+            strangers,
+            Some(Refusal::OtherManifest),
+            "a later manifest may know the signer"
+        );
+        let elsewhere = Evidence {
+            federation_id: FederationId([9; 32]),
+            ..good
+        };
+        assert_eq!(
+            refusal(Topic::Evidence, &wire::encode(&elsewhere)),
+            Some(Refusal::Unproven)
+        );
     }
 
     #[test]
     fn one_event_that_no_epoch_admits_spoils_its_batch() {
         let good = event("blueprint_tagged", "1");
-        let bad = Event { version: "a|b".into(), ..good.clone() };
-        for events in [vec![bad.clone()], vec![bad.clone(), good.clone()], vec![good.clone(), bad]] {
+        let bad = Event {
+            version: "a|b".into(),
+            ..good.clone()
+        };
+        for events in [
+            vec![bad.clone()],
+            vec![bad.clone(), good.clone()],
+            vec![good.clone(), bad],
+        ] {
             let data = bytes(1, Statements::Events(events));
             assert_eq!(refusal(Topic::Events, &data), Some(Refusal::Inadmissible));
         }
         let mut change = event(FEDERATION_EPOCH, "7");
         change.commit_hash = "a".repeat(64);
-        assert_eq!(refusal(Topic::Events, &bytes(1, Statements::Events(vec![good, change]))), None, "another epoch's");
-        let Statements::Heartbeat(mut long) = heartbeat(1) else { panic!("a heartbeat") };
+        assert_eq!(
+            refusal(
+                Topic::Events,
+                &bytes(1, Statements::Events(vec![good, change]))
+            ),
+            None,
+            "another epoch's"
+        );
+        let Statements::Heartbeat(mut long) = heartbeat(1) else {
+            panic!("a heartbeat")
+        };
         long.software = "x".repeat(limits::HEARTBEAT_TEXT_BYTES + 1);
         let data = bytes(1, Statements::Heartbeat(long));
-        assert_eq!(refusal(Topic::Heartbeats, &data), Some(Refusal::HeartbeatBytes));
+        assert_eq!(
+            refusal(Topic::Heartbeats, &data),
+            Some(Refusal::HeartbeatBytes)
+        );
     }
 
     #[test]
@@ -279,7 +360,8 @@ mod tests {
     #[test]
     fn the_name_of_a_batch_is_its_signer_kind_and_statements() {
         let name = |signer, count| {
-            Content::Batch(VerifiedBatch::sign(&key(signer), &FEDERATION, votes(count)).unwrap()).name()
+            Content::Batch(VerifiedBatch::sign(&key(signer), &FEDERATION, votes(count)).unwrap())
+                .name()
         };
         assert_eq!(name(0, 2), name(0, 2));
         assert_ne!(name(0, 2), name(1, 2));

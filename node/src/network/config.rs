@@ -30,8 +30,8 @@ pub struct NetworkConfig {
     pub identity: Keypair,
     /// The federation: part of every topic and of everything signed.
     pub federation: FederationId,
-    /// Addresses to listen on, TCP (`/ip4/…/tcp/PORT`) and QUIC (`/ip4/…/udp/PORT/quic-v1`); port 0 lets the system
-    /// choose. None: this node only dials.
+    /// Addresses to listen on, TCP (`/ip4/…/tcp/PORT`) and QUIC (`/ip4/…/udp/PORT/quic-v1`); port 0
+    /// lets the system choose. None: this node only dials.
     pub listen: Vec<Multiaddr>,
     /// Addresses to try beside those of the members; with or without `/p2p/…`.
     pub bootstrap: Vec<Multiaddr>,
@@ -39,11 +39,13 @@ pub struct NetworkConfig {
     pub mdns: bool,
     /// All members of the epoch, this node included.
     pub members: Vec<MemberPeer>,
-    /// What evidence is checked against before it is passed on: the same members, with the epoch and its policies.
+    /// What evidence is checked against before it is passed on: the same members, with the epoch
+    /// and its policies.
     pub evidence: Arc<evidence::Verifier>,
     /// This node's own name among the members.
     pub local_node: NodeId,
-    /// Addresses that [`NetworkEvent::Addresses`](super::NetworkEvent::Addresses) reported in earlier runs.
+    /// Addresses that [`NetworkEvent::Addresses`](super::NetworkEvent::Addresses) reported in
+    /// earlier runs.
     pub remembered: Vec<(PeerId, Vec<Multiaddr>)>,
     /// Bounds; the default fits federations of 2 to 100 members.
     pub limits: NetworkLimits,
@@ -62,20 +64,22 @@ pub struct NetworkLimits {
     pub publish_queue_bytes: usize,
     /// Messages published per second, sustained; bursts of as many are let through.
     pub publish_per_second: f64,
-    /// Gossip messages accepted per second that one peer passes on for others, sustained; bursts of twice as many.
+    /// Gossip messages accepted per second that one peer passes on for others, sustained; bursts of
+    /// twice as many.
     pub peer_messages_per_second: f64,
-    /// Gossip messages accepted per second of one signer, whoever delivers them, sustained; bursts of four times as many.
-    /// Above what a node publishes, and well below what it passes on: one signer's flood must not use up what those
-    /// who pass it on have for others.
+    /// Gossip messages accepted per second of one signer, whoever delivers them, sustained; bursts
+    /// of four times as many. Above what a node publishes, and well below what it passes on: one
+    /// signer's flood must not use up what those who pass it on have for others.
     pub signer_messages_per_second: f64,
-    /// Gossip bytes accepted per second from one delivering peer, sustained; bursts of twice as many.
+    /// Gossip bytes accepted per second from one delivering peer, sustained; bursts of twice as
+    /// many.
     pub peer_bytes_per_second: f64,
     /// Statements accepted per second of one signer, sustained; bursts of four times as many.
     pub signer_statements_per_second: f64,
     /// Sync requests answered per second and peer, sustained; bursts of four times as many.
     pub peer_requests_per_second: f64,
-    /// Weighted misdeeds, halved every minute, past which a peer is disconnected and blocked. An invalid message weighs
-    /// 10, so that the tenth in a row is one too many.
+    /// Weighted misdeeds, halved every minute, past which a peer is disconnected and blocked. An
+    /// invalid message weighs 10, so that the tenth in a row is one too many.
     pub offence_limit: f64,
 }
 
@@ -109,7 +113,9 @@ pub enum NetworkError {
         address: Multiaddr,
     },
     /// Not an address of this machine, no permission, or not a transport of this node.
-    #[error("cannot listen on {address}: {reason}; network.listen takes /ip4/…/tcp/PORT and /ip4/…/udp/PORT/quic-v1")]
+    #[error(
+        "cannot listen on {address}: {reason}; network.listen takes /ip4/…/tcp/PORT and /ip4/…/udp/PORT/quic-v1"
+    )]
     Listen {
         /// The address as configured.
         address: Multiaddr,
@@ -120,7 +126,9 @@ pub enum NetworkError {
     #[error("cannot set up the network: {0}")]
     Setup(String),
     /// This node is not in the list of members.
-    #[error("this node ({0}) is not a member of the epoch's manifest; ask a coordinator to admit its member card")]
+    #[error(
+        "this node ({0}) is not a member of the epoch's manifest; ask a coordinator to admit its member card"
+    )]
     NotAMember(NodeId),
     /// The key given is not the one the members expect this node to connect with.
     #[error(

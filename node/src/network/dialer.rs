@@ -1,5 +1,6 @@
-//! When to dial whom, and where: one attempt at a time for each peer, back-off with jitter, addresses from the
-//! manifest, earlier runs, mDNS, heartbeats and identify. Decides only; the owner dials.
+//! When to dial whom, and where: one attempt at a time for each peer, back-off with jitter,
+//! addresses from the manifest, earlier runs, mDNS, heartbeats and identify. Decides only; the
+//! owner dials.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -26,7 +27,10 @@ struct Attempts {
 
 impl Attempts {
     fn new(now: Instant) -> Self {
-        Self { state: State::Waiting(now), failures: 0 }
+        Self {
+            state: State::Waiting(now),
+            failures: 0,
+        }
     }
 
     fn retry(&mut self, now: Instant) {
@@ -42,9 +46,12 @@ impl Attempts {
     }
 }
 
-/// `REDIAL_FIRST` doubled with each failure up to `REDIAL_LAST`, of which `jitter` (0 to 1) takes off up to a half.
+/// `REDIAL_FIRST` doubled with each failure up to `REDIAL_LAST`, of which `jitter` (0 to 1) takes
+/// off up to a half.
 fn back_off(failures: u32, jitter: f64) -> Duration {
-    let full = REDIAL_FIRST.saturating_mul(1_u32.checked_shl(failures).unwrap_or(u32::MAX)).min(REDIAL_LAST);
+    let full = REDIAL_FIRST
+        .saturating_mul(1_u32.checked_shl(failures).unwrap_or(u32::MAX))
+        .min(REDIAL_LAST);
     full.mul_f64(1.0 - jitter.clamp(0.0, 1.0) / 2.0)
 }
 
@@ -53,7 +60,8 @@ struct Peer {
     attempts: Attempts,
     /// The ones that worked first.
     addresses: Vec<Multiaddr>,
-    /// Those that multicast found, and until when each is tried. They are told to nobody, and so never stored.
+    /// Those that multicast found, and until when each is tried. They are told to nobody, and so
+    /// never stored.
     found: Vec<(Multiaddr, Instant)>,
 }
 
@@ -64,7 +72,9 @@ impl Peer {
 
     /// There is a new place to try: not after the pause that the old ones earned.
     fn try_soon(&mut self, now: Instant) {
-        if matches!(self.attempts.state, State::Waiting(at) if at > now) && self.attempts.failures <= 3 {
+        if matches!(self.attempts.state, State::Waiting(at) if at > now)
+            && self.attempts.failures <= 3
+        {
             self.attempts.state = State::Waiting(now);
         }
     }
@@ -99,7 +109,11 @@ impl Dialer {
     pub(super) fn set_members(&mut self, members: impl IntoIterator<Item = PeerId>, now: Instant) {
         let mut known = std::mem::take(&mut self.peers);
         let entry = |peer| {
-            let new = || Peer { attempts: Attempts::new(now), addresses: Vec::new(), found: Vec::new() };
+            let new = || Peer {
+                attempts: Attempts::new(now),
+                addresses: Vec::new(),
+                found: Vec::new(),
+            };
             (peer, known.remove(&peer).unwrap_or_else(new))
         };
         self.peers = members.into_iter().map(entry).collect();
@@ -111,16 +125,30 @@ impl Dialer {
             Some(peer) => {
                 self.add(&peer, [address], now);
             }
-            None => self.bootstrap.push(Bootstrap { attempts: Attempts::new(now), address, dial: None }),
+            None => self.bootstrap.push(Bootstrap {
+                attempts: Attempts::new(now),
+                address,
+                dial: None,
+            }),
         }
     }
 
-    /// Adds addresses of a member, and tries a member again at once that has new ones; `true` if any was new. Past
-    /// [`ADDRESSES_PER_PEER`] nothing is added.
-    pub(super) fn add(&mut self, peer: &PeerId, addresses: impl IntoIterator<Item = Multiaddr>, now: Instant) -> bool {
-        let Some(entry) = self.peers.get_mut(peer) else { return false };
+    /// Adds addresses of a member, and tries a member again at once that has new ones; `true` if
+    /// any was new. Past [`ADDRESSES_PER_PEER`] nothing is added.
+    pub(super) fn add(
+        &mut self,
+        peer: &PeerId,
+        addresses: impl IntoIterator<Item = Multiaddr>,
+        now: Instant,
+    ) -> bool {
+        let Some(entry) = self.peers.get_mut(peer) else {
+            return false;
+        };
         let before = entry.addresses.len();
-        for address in addresses.into_iter().filter_map(|address| without_peer(address, peer)) {
+        for address in addresses
+            .into_iter()
+            .filter_map(|address| without_peer(address, peer))
+        {
             if entry.addresses.len() < ADDRESSES_PER_PEER && !entry.addresses.contains(&address) {
                 entry.addresses.push(address);
             }
@@ -134,10 +162,19 @@ impl Dialer {
 
     /// An address that multicast found, of whoever says to be that member.
     pub(super) fn found(&mut self, peer: &PeerId, address: Multiaddr, now: Instant) {
-        let Some(entry) = self.peers.get_mut(peer) else { return };
-        let Some(address) = without_peer(address, peer) else { return };
-        let is_new = !entry.found.iter().any(|(other, until)| *other == address && *until > now);
-        entry.found.retain(|(other, until)| *other != address && *until > now);
+        let Some(entry) = self.peers.get_mut(peer) else {
+            return;
+        };
+        let Some(address) = without_peer(address, peer) else {
+            return;
+        };
+        let is_new = !entry
+            .found
+            .iter()
+            .any(|(other, until)| *other == address && *until > now);
+        entry
+            .found
+            .retain(|(other, until)| *other != address && *until > now);
         if entry.addresses.contains(&address) {
             return;
         }
@@ -151,15 +188,22 @@ impl Dialer {
 
     /// An address that multicast found is there no more.
     pub(super) fn lost(&mut self, peer: &PeerId, address: &Multiaddr) {
-        if let (Some(entry), Some(address)) = (self.peers.get_mut(peer), without_peer(address.clone(), peer)) {
+        if let (Some(entry), Some(address)) = (
+            self.peers.get_mut(peer),
+            without_peer(address.clone(), peer),
+        ) {
             entry.found.retain(|(other, _)| *other != address);
         }
     }
 
     /// An address at which the member was reached: it comes to the front.
     pub(super) fn worked(&mut self, peer: &PeerId, address: Multiaddr) {
-        let Some(entry) = self.peers.get_mut(peer) else { return };
-        let Some(address) = without_peer(address, peer) else { return };
+        let Some(entry) = self.peers.get_mut(peer) else {
+            return;
+        };
+        let Some(address) = without_peer(address, peer) else {
+            return;
+        };
         if entry.found.iter().any(|(other, _)| *other == address) {
             return; // where it listens it says itself
         }
@@ -175,8 +219,15 @@ impl Dialer {
 
     /// When something is to be dialed next.
     pub(super) fn next_due(&self) -> Option<Instant> {
-        let peers = self.peers.values().filter(|peer| peer.has_places()).map(|peer| &peer.attempts);
-        peers.chain(self.bootstrap.iter().map(|place| &place.attempts)).filter_map(Attempts::due).min()
+        let peers = self
+            .peers
+            .values()
+            .filter(|peer| peer.has_places())
+            .map(|peer| &peer.attempts);
+        peers
+            .chain(self.bootstrap.iter().map(|place| &place.attempts))
+            .filter_map(Attempts::due)
+            .min()
     }
 
     /// What is to be dialed now; each is then under way until it [`connected`](Self::connected) or
@@ -207,24 +258,33 @@ impl Dialer {
 
     /// The dial of a bootstrap address has this id.
     pub(super) fn dialing(&mut self, address: &Multiaddr, dial: ConnectionId) {
-        if let Some(place) = self.bootstrap.iter_mut().find(|place| place.address == *address) {
+        if let Some(place) = self
+            .bootstrap
+            .iter_mut()
+            .find(|place| place.address == *address)
+        {
             place.dial = Some(dial);
         }
     }
 
-    /// A connection is up, from either side. A bootstrap address that led to a member becomes one of its addresses.
+    /// A connection is up, from either side. A bootstrap address that led to a member becomes one
+    /// of its addresses.
     pub(super) fn connected(&mut self, peer: &PeerId, dial: ConnectionId, now: Instant) {
         if let Some(entry) = self.peers.get_mut(peer) {
             entry.attempts.state = State::Connected;
         }
-        if let Some(at) = self.bootstrap.iter().position(|place| place.dial == Some(dial)) {
+        if let Some(at) = self
+            .bootstrap
+            .iter()
+            .position(|place| place.dial == Some(dial))
+        {
             let place = self.bootstrap.swap_remove(at);
             self.add(peer, [place.address], now);
         }
     }
 
-    /// The peer takes part in gossip: the next attempts after a loss begin quickly again. Not yet when a connection
-    /// is up, for the other side may refuse it right after.
+    /// The peer takes part in gossip: the next attempts after a loss begin quickly again. Not yet
+    /// when a connection is up, for the other side may refuse it right after.
     pub(super) fn succeeded(&mut self, peer: &PeerId) {
         if let Some(entry) = self.peers.get_mut(peer) {
             entry.attempts.failures = 0;
@@ -240,7 +300,11 @@ impl Dialer {
 
     /// The dial of a bootstrap address failed, or led to a stranger.
     pub(super) fn dial_failed(&mut self, dial: ConnectionId, now: Instant) {
-        if let Some(place) = self.bootstrap.iter_mut().find(|place| place.dial == Some(dial)) {
+        if let Some(place) = self
+            .bootstrap
+            .iter_mut()
+            .find(|place| place.dial == Some(dial))
+        {
             place.dial = None;
             place.attempts.retry(now);
         }

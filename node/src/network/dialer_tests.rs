@@ -15,16 +15,27 @@ fn back_off_doubles_to_its_bound_with_jitter_below_it() {
     assert_eq!(back_off(0, 0.0), REDIAL_FIRST);
     assert_eq!(back_off(0, 1.0), REDIAL_FIRST / 2);
     assert_eq!(back_off(3, 0.0), REDIAL_FIRST * 8);
-    assert!([8, 31, 32, u32::MAX].into_iter().all(|n| back_off(n, 0.0) == REDIAL_LAST));
+    assert!(
+        [8, 31, 32, u32::MAX]
+            .into_iter()
+            .all(|n| back_off(n, 0.0) == REDIAL_LAST)
+    );
 }
 
 #[test]
 fn a_peer_is_dialed_once_at_a_time_and_not_while_connected() {
     let (now, peer) = (Instant::now(), PeerId::random());
     let mut dialer = dialer(&[peer], now);
-    assert_eq!((dialer.next_due(), dialer.due(now)), (None, vec![]), "no address, nothing to dial");
+    assert_eq!(
+        (dialer.next_due(), dialer.due(now)),
+        (None, vec![]),
+        "no address, nothing to dial"
+    );
     assert!(dialer.add(&peer, [address(1), address(2), address(1)], now));
-    assert_eq!(dialer.due(now), [Target::Peer(peer, vec![address(1), address(2)])]);
+    assert_eq!(
+        dialer.due(now),
+        [Target::Peer(peer, vec![address(1), address(2)])]
+    );
     assert_eq!(dialer.due(now + REDIAL_LAST), []);
     dialer.failed(&peer, now);
     assert_eq!(dialer.due(now), []);
@@ -33,7 +44,10 @@ fn a_peer_is_dialed_once_at_a_time_and_not_while_connected() {
     assert_eq!(dialer.next_due(), None);
     dialer.failed(&peer, now);
     let longer = dialer.next_due().unwrap() - now;
-    assert!(longer >= REDIAL_FIRST, "refused right after connecting, the wait grows: {longer:?}");
+    assert!(
+        longer >= REDIAL_FIRST,
+        "refused right after connecting, the wait grows: {longer:?}"
+    );
     dialer.succeeded(&peer);
     dialer.failed(&peer, now);
     assert!(dialer.next_due().unwrap() - now <= REDIAL_FIRST);
@@ -43,7 +57,11 @@ fn a_peer_is_dialed_once_at_a_time_and_not_while_connected() {
 fn addresses_are_bounded_ordered_and_those_of_the_peer() {
     let (now, peer, other) = (Instant::now(), PeerId::random(), PeerId::random());
     let mut dialer = dialer(&[peer], now);
-    assert!(!dialer.add(&peer, [address(1).with(Protocol::P2p(other)), Multiaddr::empty()], now));
+    assert!(!dialer.add(
+        &peer,
+        [address(1).with(Protocol::P2p(other)), Multiaddr::empty()],
+        now
+    ));
     assert!(dialer.add(&peer, [address(1).with(Protocol::P2p(peer))], now));
     assert!(!dialer.add(&other, [address(1)], now), "no member");
     dialer.add(&peer, (2..100).map(address), now);
@@ -60,8 +78,17 @@ fn a_bootstrap_address_becomes_the_members_or_is_tried_again() {
     let mut dialer = dialer(&[peer], now);
     dialer.add_bootstrap(address(1), now);
     dialer.add_bootstrap(address(2).with(Protocol::P2p(peer)), now);
-    let (first, second) = (ConnectionId::new_unchecked(1), ConnectionId::new_unchecked(2));
-    assert_eq!(dialer.due(now), [Target::Peer(peer, vec![address(2)]), Target::Address(address(1))]);
+    let (first, second) = (
+        ConnectionId::new_unchecked(1),
+        ConnectionId::new_unchecked(2),
+    );
+    assert_eq!(
+        dialer.due(now),
+        [
+            Target::Peer(peer, vec![address(2)]),
+            Target::Address(address(1))
+        ]
+    );
     dialer.dialing(&address(1), first);
     dialer.dial_failed(first, now);
     dialer.failed(&peer, now);
@@ -83,14 +110,24 @@ fn what_multicast_found_is_tried_for_a_while_and_keeps_nothing_out() {
         Some(Target::Peer(_, places)) => places,
         other => panic!("{other:?}"),
     };
-    assert_eq!(places(&mut dialer, now), [37, 38, 39, 40].map(address), "the latest");
+    assert_eq!(
+        places(&mut dialer, now),
+        [37, 38, 39, 40].map(address),
+        "the latest"
+    );
     assert_eq!(dialer.addresses(&peer), [], "told to nobody");
     dialer.worked(&peer, address(40));
     assert_eq!(dialer.addresses(&peer), [], "nor if it worked");
-    assert!(dialer.add(&peer, [address(50)], now), "room for what the member itself says");
+    assert!(
+        dialer.add(&peer, [address(50)], now),
+        "room for what the member itself says"
+    );
     dialer.lost(&peer, &address(39));
     dialer.failed(&peer, now);
-    assert_eq!(places(&mut dialer, now + REDIAL_LAST), [50, 37, 38, 40].map(address));
+    assert_eq!(
+        places(&mut dialer, now + REDIAL_LAST),
+        [50, 37, 38, 40].map(address)
+    );
     dialer.failed(&peer, now);
     assert_eq!(places(&mut dialer, now + FOUND_FOR), [address(50)]);
 }

@@ -1,6 +1,7 @@
-//! Who may be in a handshake with this node, before anything is known of them but their address. Whoever opens connections
-//! and says nothing must not keep members out: each source has its share, some room is for addresses that members are known
-//! by, a handshake has [`HANDSHAKE`] to end, and where there is no room the oldest gives way to the newest.
+//! Who may be in a handshake with this node, before anything is known of them but their address.
+//! Whoever opens connections and says nothing must not keep members out: each source has its share,
+//! some room is for addresses that members are known by, a handshake has [`HANDSHAKE`] to end, and
+//! where there is no room the oldest gives way to the newest.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -18,11 +19,14 @@ use tokio::sync::oneshot;
 use tokio::time::Sleep;
 
 use super::metrics::Metrics;
-use super::tuning::{HANDSHAKE, KNOWN_SOURCES, PENDING_INCOMING, PENDING_OF_SOURCE, PENDING_OF_STRANGERS};
+use super::tuning::{
+    HANDSHAKE, KNOWN_SOURCES, PENDING_INCOMING, PENDING_OF_SOURCE, PENDING_OF_STRANGERS,
+};
 
 type Secured = Boxed<(PeerId, StreamMuxerBox)>;
 
-/// Where a connection comes from: an IPv4 address, or an IPv6 network of 64 bits; `None` where there is no IP.
+/// Where a connection comes from: an IPv4 address, or an IPv6 network of 64 bits; `None` where
+/// there is no IP.
 type Source = Option<IpAddr>;
 
 /// The source that a multiaddr begins with.
@@ -63,11 +67,17 @@ impl Guests {
         let before = self.pending.len();
         self.make_room(PENDING_OF_SOURCE, |_, guest| guest.source == source);
         if !self.is_known(source) {
-            self.make_room(PENDING_OF_STRANGERS, |guests, guest| !guests.is_known(guest.source));
+            self.make_room(PENDING_OF_STRANGERS, |guests, guest| {
+                !guests.is_known(guest.source)
+            });
         }
         // strangers give way first
         if self.pending.len() >= PENDING_INCOMING {
-            let strangers = self.pending.values().filter(|guest| !self.is_known(guest.source)).count();
+            let strangers = self
+                .pending
+                .values()
+                .filter(|guest| !self.is_known(guest.source))
+                .count();
             if strangers > 0 {
                 self.make_room(strangers, |guests, guest| !guests.is_known(guest.source));
             }
@@ -77,14 +87,24 @@ impl Guests {
         let (stay, gone) = oneshot::channel();
         let id = self.next;
         self.next += 1;
-        self.pending.insert(id, Guest { source, _stay: stay });
+        self.pending.insert(
+            id,
+            Guest {
+                source,
+                _stay: stay,
+            },
+        );
         (id, gone, turned_away)
     }
 
     /// Turns the oldest away until fewer than `most` of those that `counts` are left.
     fn make_room(&mut self, most: usize, counts: impl Fn(&Self, &Guest) -> bool) {
-        let counted: Vec<u64> =
-            self.pending.iter().filter(|(_, guest)| counts(self, guest)).map(|(id, _)| *id).collect();
+        let counted: Vec<u64> = self
+            .pending
+            .iter()
+            .filter(|(_, guest)| counts(self, guest))
+            .map(|(id, _)| *id)
+            .collect();
         let too_many = (counted.len() + 1).saturating_sub(most);
         for id in counted.into_iter().take(too_many) {
             self.pending.remove(&id);
@@ -122,7 +142,11 @@ pub(super) struct Door {
 
 impl Door {
     pub(super) fn new(inner: Secured, keeper: Doorkeeper, metrics: Metrics) -> Self {
-        Self { inner, keeper, metrics }
+        Self {
+            inner,
+            keeper,
+            metrics,
+        }
     }
 
     fn admit(&self, source: Source, upgrade: <Secured as Transport>::ListenerUpgrade) -> Handshake {
@@ -130,7 +154,13 @@ impl Door {
         for _ in 0..turned_away {
             self.metrics.count_refused_connection("handshakes");
         }
-        Handshake { upgrade, gone, time: Box::pin(tokio::time::sleep(HANDSHAKE)), id, keeper: self.keeper.clone() }
+        Handshake {
+            upgrade,
+            gone,
+            time: Box::pin(tokio::time::sleep(HANDSHAKE)),
+            id,
+            keeper: self.keeper.clone(),
+        }
     }
 }
 
@@ -140,7 +170,11 @@ impl Transport for Door {
     type ListenerUpgrade = Handshake;
     type Dial = <Secured as Transport>::Dial;
 
-    fn listen_on(&mut self, id: ListenerId, address: Multiaddr) -> Result<(), TransportError<io::Error>> {
+    fn listen_on(
+        &mut self,
+        id: ListenerId,
+        address: Multiaddr,
+    ) -> Result<(), TransportError<io::Error>> {
         self.inner.listen_on(id, address)
     }
 
@@ -148,7 +182,11 @@ impl Transport for Door {
         self.inner.remove_listener(id)
     }
 
-    fn dial(&mut self, address: Multiaddr, options: DialOpts) -> Result<Self::Dial, TransportError<io::Error>> {
+    fn dial(
+        &mut self,
+        address: Multiaddr,
+        options: DialOpts,
+    ) -> Result<Self::Dial, TransportError<io::Error>> {
         self.inner.dial(address, options)
     }
 
@@ -183,10 +221,16 @@ impl Future for Handshake {
         }
         if self.gone.poll_unpin(context).is_ready() {
             let reason = "too many handshakes at once: the oldest gives way";
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::ConnectionAborted, reason)));
+            return Poll::Ready(Err(io::Error::new(
+                io::ErrorKind::ConnectionAborted,
+                reason,
+            )));
         }
         if self.time.poll_unpin(context).is_ready() {
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the handshake did not end in time")));
+            return Poll::Ready(Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                "the handshake did not end in time",
+            )));
         }
         Poll::Pending
     }
@@ -210,23 +254,38 @@ mod tests {
     fn a_source_is_an_address_or_half_of_one() {
         assert_eq!(from("/ip4/192.0.2.1/tcp/1"), from("/ip4/192.0.2.1/tcp/2"));
         assert_ne!(from("/ip4/192.0.2.1/tcp/1"), from("/ip4/192.0.2.2/tcp/1"));
-        assert_eq!(from("/ip6/2001:db8::1/tcp/1"), from("/ip6/2001:db8::2/udp/1/quic-v1"));
-        assert_ne!(from("/ip6/2001:db8::1/tcp/1"), from("/ip6/2001:db8:0:1::1/tcp/1"));
-        assert_eq!(from("/ip6/::ffff:192.0.2.1/tcp/1"), from("/ip4/192.0.2.1/tcp/1"));
+        assert_eq!(
+            from("/ip6/2001:db8::1/tcp/1"),
+            from("/ip6/2001:db8::2/udp/1/quic-v1")
+        );
+        assert_ne!(
+            from("/ip6/2001:db8::1/tcp/1"),
+            from("/ip6/2001:db8:0:1::1/tcp/1")
+        );
+        assert_eq!(
+            from("/ip6/::ffff:192.0.2.1/tcp/1"),
+            from("/ip4/192.0.2.1/tcp/1")
+        );
     }
 
     #[test]
     fn one_source_takes_its_share_and_its_oldest_give_way() {
         let mut guests = Guests::default();
-        let mut stays: Vec<_> =
-            (0..3 * PENDING_OF_SOURCE).map(|_| guests.admit(from("/ip4/192.0.2.1/tcp/1"))).collect();
+        let mut stays: Vec<_> = (0..3 * PENDING_OF_SOURCE)
+            .map(|_| guests.admit(from("/ip4/192.0.2.1/tcp/1")))
+            .collect();
         assert_eq!(guests.pending.len(), PENDING_OF_SOURCE);
         let is_gone = |(_, gone, _): &mut (u64, oneshot::Receiver<()>, usize)| {
-            gone.try_recv().is_err_and(|e| e == oneshot::error::TryRecvError::Closed)
+            gone.try_recv()
+                .is_err_and(|e| e == oneshot::error::TryRecvError::Closed)
         };
         assert!(is_gone(&mut stays[0]) && !is_gone(stays.last_mut().unwrap()));
         let mut other = guests.admit(from("/ip4/192.0.2.2/tcp/1"));
-        assert_eq!(guests.pending.len(), PENDING_OF_SOURCE + 1, "another source has its own");
+        assert_eq!(
+            guests.pending.len(),
+            PENDING_OF_SOURCE + 1,
+            "another source has its own"
+        );
         assert!(!is_gone(&mut other));
     }
 
@@ -239,11 +298,18 @@ mod tests {
             guests.admit(Some(std::net::Ipv4Addr::from_bits(0x0a00_0000 + i).into()));
         }
         assert_eq!(guests.pending.len(), PENDING_OF_STRANGERS);
-        let members: Vec<_> = (0..PENDING_OF_SOURCE).map(|_| guests.admit(from("/ip4/198.51.100.1/tcp/9"))).collect();
+        let members: Vec<_> = (0..PENDING_OF_SOURCE)
+            .map(|_| guests.admit(from("/ip4/198.51.100.1/tcp/9")))
+            .collect();
         for i in 0..10_000_u32 {
             guests.admit(Some(std::net::Ipv4Addr::from_bits(0x0b00_0000 + i).into()));
         }
-        assert!(members.iter().all(|(id, ..)| guests.pending.contains_key(id)), "no stranger displaces a member");
+        assert!(
+            members
+                .iter()
+                .all(|(id, ..)| guests.pending.contains_key(id)),
+            "no stranger displaces a member"
+        );
         assert!(guests.pending.len() <= PENDING_INCOMING);
     }
 }

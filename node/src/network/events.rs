@@ -21,39 +21,66 @@ impl Owner {
     pub(super) fn on_swarm_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
         match event {
             SwarmEvent::Behaviour(event) => self.on_behaviour_event(event),
-            SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
+            SwarmEvent::ConnectionEstablished {
+                peer_id,
+                connection_id,
+                endpoint,
+                ..
+            } => {
                 self.on_established(peer_id, connection_id, endpoint);
             }
-            SwarmEvent::ConnectionClosed { peer_id, connection_id, .. } => self.on_closed(peer_id, connection_id),
-            SwarmEvent::IncomingConnectionError { error, peer_id, send_back_addr, .. } => {
+            SwarmEvent::ConnectionClosed {
+                peer_id,
+                connection_id,
+                ..
+            } => self.on_closed(peer_id, connection_id),
+            SwarmEvent::IncomingConnectionError {
+                error,
+                peer_id,
+                send_back_addr,
+                ..
+            } => {
                 self.on_incoming_error(error, peer_id, &send_back_addr);
             }
-            SwarmEvent::OutgoingConnectionError { connection_id, peer_id, error } => {
+            SwarmEvent::OutgoingConnectionError {
+                connection_id,
+                peer_id,
+                error,
+            } => {
                 self.on_dial_error(connection_id, peer_id, &error);
             }
             SwarmEvent::NewListenAddr { address, .. } => {
                 tracing::info!(%address, "listening");
-                self.listening.send_modify(|all| _ = Arc::make_mut(all).insert(address));
+                self.listening
+                    .send_modify(|all| _ = Arc::make_mut(all).insert(address));
             }
             SwarmEvent::ExpiredListenAddr { address, .. } => self.stopped_listening(&[address]),
-            SwarmEvent::ListenerClosed { addresses, reason, .. } => {
+            SwarmEvent::ListenerClosed {
+                addresses, reason, ..
+            } => {
                 if let Err(error) = reason {
                     tracing::error!(?addresses, %error, "a listener failed; restart the node to listen there again");
                 }
                 self.stopped_listening(&addresses);
             }
-            SwarmEvent::ListenerError { error, .. } => tracing::warn!(%error, "a listener reports an error"),
+            SwarmEvent::ListenerError { error, .. } => {
+                tracing::warn!(%error, "a listener reports an error");
+            }
             _ => {}
         }
     }
 
     fn stopped_listening(&self, addresses: &[Multiaddr]) {
-        self.listening.send_modify(|all| Arc::make_mut(all).retain(|address| !addresses.contains(address)));
+        self.listening
+            .send_modify(|all| Arc::make_mut(all).retain(|address| !addresses.contains(address)));
     }
 
     fn on_established(&mut self, peer: PeerId, id: ConnectionId, endpoint: ConnectedPoint) {
         let now = Instant::now();
-        if self.links.established(peer, id, endpoint.is_listener(), now) {
+        if self
+            .links
+            .established(peer, id, endpoint.is_listener(), now)
+        {
             tracing::debug!(%peer, "came back while an earlier connection was held; starting afresh");
             let _ = self.swarm.disconnect_peer_id(peer);
         }
@@ -65,7 +92,9 @@ impl Owner {
     }
 
     fn on_closed(&mut self, peer: PeerId, id: ConnectionId) {
-        let Some(was_announced) = self.links.closed(&peer, id) else { return };
+        let Some(was_announced) = self.links.closed(&peer, id) else {
+            return;
+        };
         self.dialer.failed(&peer, Instant::now());
         if let Some(node) = self.present.remove(&peer).filter(|_| was_announced) {
             tracing::info!(%node, "disconnected");
@@ -113,14 +142,18 @@ impl Owner {
             BehaviourEvent::Gossip(event) => self.on_gossip_event(event),
             BehaviourEvent::Sync(event) => {
                 let protocol = &mut self.swarm.behaviour_mut().sync;
-                let offence = self.syncing.on_event(protocol, event, &self.directory, &self.consumer);
+                let offence =
+                    self.syncing
+                        .on_event(protocol, event, &self.directory, &self.consumer);
                 if let Some((peer, weight)) = offence {
                     self.blame(peer, weight);
                 }
             }
-            BehaviourEvent::Ping(ping::Event { peer, connection, result: Err(error) })
-                if !matches!(error, ping::Failure::Unsupported) =>
-            {
+            BehaviourEvent::Ping(ping::Event {
+                peer,
+                connection,
+                result: Err(error),
+            }) if !matches!(error, ping::Failure::Unsupported) => {
                 tracing::debug!(%peer, %error, "no answer to ping; closing the connection");
                 self.swarm.close_connection(connection);
             }
@@ -143,9 +176,21 @@ impl Owner {
 
     fn on_gossip_event(&mut self, event: gossipsub::Event) {
         match event {
-            gossipsub::Event::Message { propagation_source: source, message_id, message } => {
-                let Some(topic) = self.topics.find(&message.topic) else { return };
-                let arrived = self.gossiping.arrive(source, message_id.clone(), topic, message.data, &self.directory);
+            gossipsub::Event::Message {
+                propagation_source: source,
+                message_id,
+                message,
+            } => {
+                let Some(topic) = self.topics.find(&message.topic) else {
+                    return;
+                };
+                let arrived = self.gossiping.arrive(
+                    source,
+                    message_id.clone(),
+                    topic,
+                    message.data,
+                    &self.directory,
+                );
                 if let Err(decision) = arrived {
                     self.on_decision(&source, &message_id, topic, decision);
                 }
@@ -157,7 +202,10 @@ impl Owner {
                     self.announce(peer_id);
                 }
             }
-            gossipsub::Event::SlowPeer { peer_id, failed_messages } => {
+            gossipsub::Event::SlowPeer {
+                peer_id,
+                failed_messages,
+            } => {
                 let lost = failed_messages.priority + failed_messages.non_priority;
                 tracing::debug!(peer = %peer_id, lost, "too slow for what is sent to it");
                 self.metrics.count_publish_failure("slow_peer", lost);
@@ -167,7 +215,13 @@ impl Owner {
     }
 
     /// Tells gossipsub what this node itself decided about a message, and blames whom it must.
-    pub(super) fn on_decision(&mut self, source: &PeerId, message: &MessageId, topic: Topic, decision: Decision) {
+    pub(super) fn on_decision(
+        &mut self,
+        source: &PeerId,
+        message: &MessageId,
+        topic: Topic,
+        decision: Decision,
+    ) {
         let (acceptance, weight) = match decision {
             Decision::Ignore(outcome) => {
                 self.metrics.count_message(topic, outcome);
@@ -188,7 +242,10 @@ impl Owner {
                 (MessageAcceptance::Reject, t::OFFENCE_INVALID)
             }
         };
-        self.swarm.behaviour_mut().gossip.report_message_validation_result(message, source, acceptance);
+        self.swarm
+            .behaviour_mut()
+            .gossip
+            .report_message_validation_result(message, source, acceptance);
         if weight > 0.0 {
             self.blame(*source, weight);
         }
@@ -222,7 +279,8 @@ impl Owner {
 
     fn presence_changed(&self) {
         self.metrics.set_connected(self.present.len());
-        self.connected.send_replace(Arc::new(self.present.values().copied().collect()));
+        self.connected
+            .send_replace(Arc::new(self.present.values().copied().collect()));
     }
 
     /// Adds addresses of a member, and tells the consumer of new ones.
@@ -230,15 +288,27 @@ impl Owner {
         if self.directory.node_of(&peer).is_some() {
             self.door.know(addresses.iter().take(t::ADDRESSES_PER_PEER));
         }
-        if self.dialer.add(&peer, addresses.into_iter().take(t::ADDRESSES_PER_PEER), Instant::now()) {
+        if self.dialer.add(
+            &peer,
+            addresses.into_iter().take(t::ADDRESSES_PER_PEER),
+            Instant::now(),
+        ) {
             self.tell_addresses(peer);
         }
     }
 
     fn tell_addresses(&mut self, peer: PeerId) {
         let addresses = self.dialer.addresses(&peer).to_vec();
-        if let Some(node) = self.directory.node_of(&peer).filter(|_| !addresses.is_empty()) {
-            self.notice(NetworkEvent::Addresses { node, peer, addresses });
+        if let Some(node) = self
+            .directory
+            .node_of(&peer)
+            .filter(|_| !addresses.is_empty())
+        {
+            self.notice(NetworkEvent::Addresses {
+                node,
+                peer,
+                addresses,
+            });
         }
     }
 

@@ -1,8 +1,9 @@
 //! Gossip in and out: rate, check, hand over, verdict; and paced publishing (SPEC §10, §12).
 //!
-//! In: rates first, on the owner's task; then decoding and the signature on other threads, bounded in number and in
-//! what waits for them; then the consumer, as far as it keeps up. gossipsub passes a message on only when it hears
-//! [`Accept`](MessageAcceptance::Accept), and forgets an undecided one after five heartbeats by itself.
+//! In: rates first, on the owner's task; then decoding and the signature on other threads, bounded
+//! in number and in what waits for them; then the consumer, as far as it keeps up. gossipsub passes
+//! a message on only when it hears [`Accept`](MessageAcceptance::Accept), and forgets an undecided
+//! one after five heartbeats by itself.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -44,7 +45,8 @@ pub(super) enum Decision {
     Ignore(Outcome),
     /// Not passed on, because this node's version or manifest does not do for it; nobody blamed.
     Unusable(&'static str),
-    /// Not passed on; past this rate, which counts a little against the deliverer, who says to have signed it.
+    /// Not passed on; past this rate, which counts a little against the deliverer, who says to have
+    /// signed it.
     TooFast(&'static str),
     /// Not passed on, the deliverer blamed.
     Reject(&'static str),
@@ -113,7 +115,9 @@ impl Gossiping {
             return Err(Decision::Reject(Refusal::MessageBytes.name()));
         }
         // whose name it bears: if its deliverer's, nobody else is to blame for it
-        let own = directory.node_of(&source).filter(|node| data.starts_with(&node.0));
+        let own = directory
+            .node_of(&source)
+            .filter(|node| data.starts_with(&node.0));
         let (is_in_time, rate) = match own {
             Some(node) => (self.signer_messages.take(node, 1.0, now), "signer_messages"),
             None => (self.peer_messages.take(source, 1.0, now), "peer_messages"),
@@ -132,8 +136,17 @@ impl Gossiping {
             return Err(Decision::Ignore(Outcome::DroppedVerifierBusy));
         }
         self.checking_bytes += size;
-        let arrival = Arrival { source, message, topic, size };
-        let (threads, directory, federation) = (Arc::clone(&self.threads), directory.clone(), self.federation);
+        let arrival = Arrival {
+            source,
+            message,
+            topic,
+            size,
+        };
+        let (threads, directory, federation) = (
+            Arc::clone(&self.threads),
+            directory.clone(),
+            self.federation,
+        );
         let verifier = Arc::clone(&self.verifier);
         self.checks.spawn(async move {
             let _turn = threads.acquire_owned().await;
@@ -144,7 +157,8 @@ impl Gossiping {
         Ok(())
     }
 
-    /// A message past a rate. Who passes on what others signed does not know what else those had room for.
+    /// A message past a rate. Who passes on what others signed does not know what else those had
+    /// room for.
     fn past_rate(&self, rate: &'static str, is_own: bool) -> Decision {
         if is_own {
             return Decision::TooFast(rate);
@@ -155,7 +169,8 @@ impl Gossiping {
 
     /// The next message whose checks are done; pends while there is none.
     pub(super) async fn checked(&mut self) -> Option<Checked> {
-        // a task that panicked or was aborted is none: the checks have no failing path but their result
+        // a task that panicked or was aborted is none: the checks have no failing path but their
+        // result
         let checked = self.checks.join_next().await?.ok()?;
         self.checking_bytes = self.checking_bytes.saturating_sub(checked.0.size);
         Some(checked)
@@ -181,36 +196,66 @@ impl Gossiping {
             if !is_direct && !self.signer_messages.take(batch.signer(), 1.0, now) {
                 return Err(self.past_rate("signer_messages", false));
             }
-            if !self.signer_statements.take(batch.signer(), batch.statements().len() as f64, now) {
+            if !self
+                .signer_statements
+                .take(batch.signer(), batch.statements().len() as f64, now)
+            {
                 return Err(self.past_rate("signer_statements", is_direct));
             }
         }
         let busy = Decision::Ignore(Outcome::DroppedConsumerBusy);
         let cost = u32::try_from(arrival.size.max(t::UNDECIDED_LEAST)).unwrap_or(u32::MAX);
-        let Ok(budget) = Arc::clone(&self.undecided).try_acquire_many_owned(cost) else { return Err(busy) };
-        let Ok(place) = consumer.try_reserve() else { return Err(busy) };
+        let Ok(budget) = Arc::clone(&self.undecided).try_acquire_many_owned(cost) else {
+            return Err(busy);
+        };
+        let Ok(place) = consumer.try_reserve() else {
+            return Err(busy);
+        };
         let Arrival { source, topic, .. } = *arrival;
         let message = arrival.message.clone();
-        let ticket = Ticket { message, name, source, is_direct, topic, _budget: budget };
+        let ticket = Ticket {
+            message,
+            name,
+            source,
+            is_direct,
+            topic,
+            _budget: budget,
+        };
         place.send(match content {
-            Content::Batch(batch) => NetworkEvent::Batch { from, batch: Arc::new(batch), ticket, topic },
-            Content::Evidence(evidence) => NetworkEvent::Evidence { from, evidence, ticket },
+            Content::Batch(batch) => NetworkEvent::Batch {
+                from,
+                batch: Arc::new(batch),
+                ticket,
+                topic,
+            },
+            Content::Evidence(evidence) => NetworkEvent::Evidence {
+                from,
+                evidence,
+                ticket,
+            },
         });
         self.metrics.count_message(topic, Outcome::Delivered);
         Ok(())
     }
 
     /// Tells gossipsub the consumer's verdict; the weight of the deliverer's offence, if it is one.
-    pub(super) fn decide(&mut self, gossip: &mut Gossip, ticket: Ticket, verdict: Verdict) -> Option<f64> {
+    pub(super) fn decide(
+        &mut self,
+        gossip: &mut Gossip,
+        ticket: Ticket,
+        verdict: Verdict,
+    ) -> Option<f64> {
         let (acceptance, outcome) = match verdict {
             Verdict::Accept => (MessageAcceptance::Accept, Outcome::Accepted),
             Verdict::Ignore => (MessageAcceptance::Ignore, Outcome::Ignored),
             Verdict::Excess => (MessageAcceptance::Ignore, Outcome::Excess),
             Verdict::Reject => (MessageAcceptance::Reject, Outcome::Rejected),
         };
-        let in_time = gossip.report_message_validation_result(&ticket.message, &ticket.source, acceptance);
+        let in_time =
+            gossip.report_message_validation_result(&ticket.message, &ticket.source, acceptance);
         if !in_time {
-            self.metrics.count_message(ticket.topic, Outcome::VerdictLate);
+            self.metrics
+                .count_message(ticket.topic, Outcome::VerdictLate);
         }
         match verdict {
             Verdict::Reject => self.metrics.count_reject(ticket.topic, "consumer"),
@@ -233,15 +278,22 @@ impl Gossiping {
         self.pace.ready_at()
     }
 
-    /// Publishes one message to `peers` connected ones and counts what became of it. A refused one is not tried again:
-    /// gossipsub would call it a duplicate.
+    /// Publishes one message to `peers` connected ones and counts what became of it. A refused one
+    /// is not tried again: gossipsub would call it a duplicate.
     pub(super) fn publish(&mut self, gossip: &mut Gossip, outgoing: Outgoing, peers: usize) {
         let bytes = outgoing.data.len() as f64 * peers as f64;
         let cost = (bytes / t::PUBLISH_BYTES_PER_SECOND).max(1.0 / self.publish_per_second);
-        self.pace.spend(Duration::from_secs_f64(cost), Instant::now());
-        let Some(hash) = self.topics.hash(outgoing.topic) else { return };
+        self.pace
+            .spend(Duration::from_secs_f64(cost), Instant::now());
+        let Some(hash) = self.topics.hash(outgoing.topic) else {
+            return;
+        };
         let failure = match gossip.publish(hash, outgoing.data) {
-            Ok(_) => return self.metrics.count_message(outgoing.topic, Outcome::Published),
+            Ok(_) => {
+                return self
+                    .metrics
+                    .count_message(outgoing.topic, Outcome::Published);
+            }
             Err(PublishError::AllQueuesFull(_)) => "all_queues_full",
             Err(PublishError::NoPeersSubscribedToTopic) => "no_peers_subscribed",
             Err(PublishError::Duplicate) => "duplicate",
@@ -252,10 +304,14 @@ impl Gossiping {
 
     /// Forgets the rates of those who are no longer members.
     pub(super) fn retain(&mut self, directory: &Directory) {
-        self.peer_messages.retain(|peer| directory.node_of(peer).is_some());
-        self.peer_bytes.retain(|peer| directory.node_of(peer).is_some());
-        self.signer_messages.retain(|node| directory.member(node).is_some());
-        self.signer_statements.retain(|node| directory.member(node).is_some());
+        self.peer_messages
+            .retain(|peer| directory.node_of(peer).is_some());
+        self.peer_bytes
+            .retain(|peer| directory.node_of(peer).is_some());
+        self.signer_messages
+            .retain(|node| directory.member(node).is_some());
+        self.signer_statements
+            .retain(|node| directory.member(node).is_some());
     }
 }
 
@@ -277,21 +333,49 @@ mod tests {
         let topics = Topics::of(&FEDERATION);
         let gossip = behaviour::gossip(&topics).unwrap();
         let directory = Directory::new([member(0), member(1)], key(1).node_id());
-        let gossiping = Gossiping::new(FEDERATION, Arc::new(verifier()), topics, limits, Metrics::default());
-        Fixture { gossiping, gossip, directory }
+        let gossiping = Gossiping::new(
+            FEDERATION,
+            Arc::new(verifier()),
+            topics,
+            limits,
+            Metrics::default(),
+        );
+        Fixture {
+            gossiping,
+            gossip,
+            directory,
+        }
     }
 
     impl Fixture {
         fn arrive(&mut self, id: u8, data: Vec<u8>) -> Result<(), Decision> {
             let source = member(0).peer;
-            self.gossiping.arrive(source, MessageId::new(&[id]), Topic::Votes, data, &self.directory)
+            self.gossiping.arrive(
+                source,
+                MessageId::new(&[id]),
+                Topic::Votes,
+                data,
+                &self.directory,
+            )
         }
 
-        fn deliver(&mut self, id: u8, statements: Statements, to: &mpsc::Sender<NetworkEvent>) -> Option<Decision> {
+        fn deliver(
+            &mut self,
+            id: u8,
+            statements: Statements,
+            to: &mpsc::Sender<NetworkEvent>,
+        ) -> Option<Decision> {
             let batch = VerifiedBatch::sign(&key(0), &FEDERATION, statements).unwrap();
             let message = MessageId::new(&[id]);
-            let arrival = Arrival { source: member(0).peer, message, topic: Topic::Votes, size: 100 };
-            self.gossiping.deliver(&arrival, Content::Batch(batch), key(0).node_id(), to).err()
+            let arrival = Arrival {
+                source: member(0).peer,
+                message,
+                topic: Topic::Votes,
+                size: 100,
+            };
+            self.gossiping
+                .deliver(&arrival, Content::Batch(batch), key(0).node_id(), to)
+                .err()
         }
     }
 
@@ -300,12 +384,31 @@ mod tests {
         let mut fixture = fixture(&NetworkLimits::default());
         let (consumer, mut events) = mpsc::channel(8);
         assert_eq!(fixture.deliver(1, votes(2), &consumer), None);
-        let Ok(NetworkEvent::Batch { ticket, .. }) = events.try_recv() else { panic!("a batch") };
-        assert_eq!(fixture.deliver(2, votes(2), &consumer), None, "no verdict yet");
-        assert_eq!(fixture.gossiping.decide(&mut fixture.gossip, ticket, Verdict::Accept), None);
+        let Ok(NetworkEvent::Batch { ticket, .. }) = events.try_recv() else {
+            panic!("a batch")
+        };
+        assert_eq!(
+            fixture.deliver(2, votes(2), &consumer),
+            None,
+            "no verdict yet"
+        );
+        assert_eq!(
+            fixture
+                .gossiping
+                .decide(&mut fixture.gossip, ticket, Verdict::Accept),
+            None
+        );
         let duplicate = Decision::Ignore(Outcome::Duplicate);
-        assert_eq!(fixture.arrive(1, vec![0; 10]), Err(duplicate), "the same bytes");
-        assert_eq!(fixture.deliver(3, votes(2), &consumer), Some(duplicate), "the same statements");
+        assert_eq!(
+            fixture.arrive(1, vec![0; 10]),
+            Err(duplicate),
+            "the same bytes"
+        );
+        assert_eq!(
+            fixture.deliver(3, votes(2), &consumer),
+            Some(duplicate),
+            "the same statements"
+        );
         assert_eq!(fixture.deliver(4, votes(3), &consumer), None);
     }
 
@@ -318,7 +421,10 @@ mod tests {
             ..NetworkLimits::default()
         };
         let mut fixture = fixture(&limits);
-        assert_eq!(fixture.arrive(1, vec![0; MESSAGE_BYTES + 1]), Err(Decision::Reject("message_bytes")));
+        assert_eq!(
+            fixture.arrive(1, vec![0; MESSAGE_BYTES + 1]),
+            Err(Decision::Reject("message_bytes"))
+        );
         assert_eq!(fixture.arrive(2, vec![0; 900]), Ok(()));
         assert_eq!(
             fixture.arrive(3, vec![0; 900]),
@@ -328,10 +434,17 @@ mod tests {
 
         let (consumer, _events) = mpsc::channel(8);
         assert_eq!(fixture.deliver(4, votes(2), &consumer), None);
-        assert_eq!(fixture.deliver(5, votes(3), &consumer), Some(Decision::TooFast("signer_statements")));
+        assert_eq!(
+            fixture.deliver(5, votes(3), &consumer),
+            Some(Decision::TooFast("signer_statements"))
+        );
         assert_eq!(fixture.deliver(6, heartbeat(1), &consumer), None);
         let busy = Some(Decision::Ignore(Outcome::DroppedConsumerBusy));
-        assert_eq!(fixture.deliver(7, heartbeat(2), &consumer), busy, "two undecided use up the budget");
+        assert_eq!(
+            fixture.deliver(7, heartbeat(2), &consumer),
+            busy,
+            "two undecided use up the budget"
+        );
     }
 
     #[tokio::test]
@@ -343,11 +456,21 @@ mod tests {
         };
         let mut fixture = fixture(&limits);
         let own = |i: u8| [&key(0).node_id().0[..], &[i]].concat();
-        assert_eq!([1, 2].map(|i| fixture.arrive(i, own(i))), [Ok(()); 2], "its own rate's burst");
-        assert_eq!(fixture.arrive(3, own(3)), Err(Decision::TooFast("signer_messages")));
+        assert_eq!(
+            [1, 2].map(|i| fixture.arrive(i, own(i))),
+            [Ok(()); 2],
+            "its own rate's burst"
+        );
+        assert_eq!(
+            fixture.arrive(3, own(3)),
+            Err(Decision::TooFast("signer_messages"))
+        );
         // what it passes on for others has room of its own
         let ignored = Decision::Ignore(Outcome::RateLimited);
-        assert_eq!([4, 5, 6, 7].map(|i| fixture.arrive(i, vec![i; 40])), [Ok(()); 4]);
+        assert_eq!(
+            [4, 5, 6, 7].map(|i| fixture.arrive(i, vec![i; 40])),
+            [Ok(()); 4]
+        );
         assert_eq!(fixture.arrive(8, vec![8; 40]), Err(ignored));
 
         // another's messages, whoever delivers them, are counted to their signer
@@ -355,9 +478,20 @@ mod tests {
         let mut passed_on = |id: u8, count: usize| {
             let batch = VerifiedBatch::sign(&key(1), &FEDERATION, votes(count)).unwrap();
             let message = MessageId::new(&[id]);
-            let arrival = Arrival { source: member(0).peer, message, topic: Topic::Votes, size: 100 };
-            fixture.gossiping.deliver(&arrival, Content::Batch(batch), key(0).node_id(), &consumer).err()
+            let arrival = Arrival {
+                source: member(0).peer,
+                message,
+                topic: Topic::Votes,
+                size: 100,
+            };
+            fixture
+                .gossiping
+                .deliver(&arrival, Content::Batch(batch), key(0).node_id(), &consumer)
+                .err()
         };
-        assert_eq!([passed_on(9, 1), passed_on(10, 2), passed_on(11, 3)], [None, None, Some(ignored)]);
+        assert_eq!(
+            [passed_on(9, 1), passed_on(10, 2), passed_on(11, 3)],
+            [None, None, Some(ignored)]
+        );
     }
 }

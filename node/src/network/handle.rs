@@ -1,7 +1,7 @@
 //! What others hold of the network: the handle to act on it and the events that come out of it.
 //!
-//! Every channel to the owner is bounded. Those whose senders hold a permit (verdicts, answers) have room for every
-//! permit there is, so that a verdict or an answer is never refused.
+//! Every channel to the owner is bounded. Those whose senders hold a permit (verdicts, answers)
+//! have room for every permit there is, so that a verdict or an answer is never refused.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -54,7 +54,8 @@ pub enum Verdict {
     Accept,
     /// Nothing new, or not now: not passed on, nobody blamed.
     Ignore,
-    /// Nothing but what is past a limit: not passed on, and its signer, where it delivers this itself, blamed a little.
+    /// Nothing but what is past a limit: not passed on, and its signer, where it delivers this
+    /// itself, blamed a little.
     Excess,
     /// No honest node passes this on: the peer that delivered it is scored down.
     Reject,
@@ -91,10 +92,16 @@ pub struct ReplyHandle {
 }
 
 impl ReplyHandle {
-    /// Sends the answer; never blocks. One that does not fit a frame is replaced by [`Answer::Refused`].
+    /// Sends the answer; never blocks. One that does not fit a frame is replaced by
+    /// [`Answer::Refused`].
     pub fn answer(self, answer: Answer) {
-        // room is reserved by the permit; a closed channel is the network shut down, and then nobody waits
-        let _ = self.replies.try_send(Reply { channel: self.channel, answer, _permit: self.permit });
+        // room is reserved by the permit; a closed channel is the network shut down, and then
+        // nobody waits
+        let _ = self.replies.try_send(Reply {
+            channel: self.channel,
+            answer,
+            _permit: self.permit,
+        });
     }
 
     /// Whether the other side still waits.
@@ -106,8 +113,9 @@ impl ReplyHandle {
 /// What the network tells its consumer, over one bounded channel.
 #[derive(Debug)]
 pub enum NetworkEvent {
-    /// A batch whose signature holds, of a signer that may sign its kind, on the topic of its kind. Every ticket wants
-    /// a [`Network::verdict`] soon: gossip forgets an undecided message after about five seconds.
+    /// A batch whose signature holds, of a signer that may sign its kind, on the topic of its kind.
+    /// Every ticket wants a [`Network::verdict`] soon: gossip forgets an undecided message after
+    /// about five seconds.
     Batch {
         /// The member that delivered it; not always its signer.
         from: NodeId,
@@ -127,7 +135,8 @@ pub enum NetworkEvent {
         /// For the verdict.
         ticket: Ticket,
     },
-    /// A member is connected and receives gossip; comes once per connection, and also if it was never away for long.
+    /// A member is connected and receives gossip; comes once per connection, and also if it was
+    /// never away for long.
     Connected(NodeId),
     /// The last connection to a member is gone.
     Disconnected(NodeId),
@@ -140,7 +149,8 @@ pub enum NetworkEvent {
         /// For the answer.
         reply: ReplyHandle,
     },
-    /// Addresses at which a member was reached or says it listens: to be remembered across restarts.
+    /// Addresses at which a member was reached or says it listens: to be remembered across
+    /// restarts.
     Addresses {
         /// Whose.
         node: NodeId,
@@ -205,11 +215,18 @@ pub(super) struct Outgoing {
 #[derive(Debug)]
 pub(super) enum Command {
     /// Ask a member.
-    Request { node: NodeId, request: Request, reply: oneshot::Sender<Result<Answer, RequestError>> },
+    Request {
+        node: NodeId,
+        request: Request,
+        reply: oneshot::Sender<Result<Answer, RequestError>>,
+    },
     /// What a member answered does not hold.
     BadAnswer { node: NodeId },
     /// Addresses of a member.
-    AddAddress { node: NodeId, addresses: Vec<Multiaddr> },
+    AddAddress {
+        node: NodeId,
+        addresses: Vec<Multiaddr>,
+    },
 }
 
 /// The handle: cheap to clone, none of its methods blocks.
@@ -226,23 +243,32 @@ pub struct Network {
 }
 
 impl Network {
-    /// Offers an encoded batch to all peers. Publishing is paced; what is taken can still be lost on the way, which
-    /// rule 9 makes good.
+    /// Offers an encoded batch to all peers. Publishing is paced; what is taken can still be lost
+    /// on the way, which rule 9 makes good.
     ///
     /// # Errors
     /// If the queue is full, the message too long, or the network shut down.
     pub fn publish(&self, topic: Topic, data: Vec<u8>) -> Result<(), PublishRefused> {
         let size = data.len();
         if size > MESSAGE_BYTES {
-            return Err(PublishRefused::TooLarge { size, limit: MESSAGE_BYTES });
+            return Err(PublishRefused::TooLarge {
+                size,
+                limit: MESSAGE_BYTES,
+            });
         }
         let bytes = u32::try_from(size).unwrap_or(u32::MAX);
         let taken = Arc::clone(&self.outgoing_bytes).try_acquire_many_owned(bytes);
         let budget = taken.map_err(|_| PublishRefused::QueueFull)?;
-        self.outgoing.try_send(Outgoing { topic, data, _budget: budget }).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => PublishRefused::QueueFull,
-            mpsc::error::TrySendError::Closed(_) => PublishRefused::Closed,
-        })
+        self.outgoing
+            .try_send(Outgoing {
+                topic,
+                data,
+                _budget: budget,
+            })
+            .map_err(|error| match error {
+                mpsc::error::TrySendError::Full(_) => PublishRefused::QueueFull,
+                mpsc::error::TrySendError::Closed(_) => PublishRefused::Closed,
+            })
     }
 
     /// Says what became of a delivered batch; only then is it passed on, or its deliverer blamed.
@@ -257,15 +283,21 @@ impl Network {
     /// If it is not connected, does not answer, or answers what is no answer.
     pub async fn request(&self, node: NodeId, request: Request) -> Result<Answer, RequestError> {
         let (reply, answer) = oneshot::channel();
-        self.commands.try_send(Command::Request { node, request, reply }).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => RequestError::Busy,
-            mpsc::error::TrySendError::Closed(_) => RequestError::Closed,
-        })?;
+        self.commands
+            .try_send(Command::Request {
+                node,
+                request,
+                reply,
+            })
+            .map_err(|error| match error {
+                mpsc::error::TrySendError::Full(_) => RequestError::Busy,
+                mpsc::error::TrySendError::Closed(_) => RequestError::Closed,
+            })?;
         answer.await.unwrap_or(Err(RequestError::Closed))
     }
 
-    /// Says that what a member answered to [`Self::request`] does not hold: it is counted, and the member blamed. Under
-    /// load it may be dropped.
+    /// Says that what a member answered to [`Self::request`] does not hold: it is counted, and the
+    /// member blamed. Under load it may be dropped.
     pub fn bad_answer(&self, node: NodeId) {
         let _ = self.commands.try_send(Command::BadAnswer { node });
     }
@@ -285,9 +317,12 @@ impl Network {
         &self.metrics
     }
 
-    /// Addresses of a member learned elsewhere, for example from its heartbeat. A hint: under load it may be dropped.
+    /// Addresses of a member learned elsewhere, for example from its heartbeat. A hint: under load
+    /// it may be dropped.
     pub fn add_address(&self, node: NodeId, addresses: Vec<Multiaddr>) {
-        let _ = self.commands.try_send(Command::AddAddress { node, addresses });
+        let _ = self
+            .commands
+            .try_send(Command::AddAddress { node, addresses });
     }
 
     /// The members of a new epoch: who is no longer among them is disconnected.

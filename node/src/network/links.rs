@@ -1,8 +1,9 @@
 //! Which members are connected, over which connections, and whether gossip flows over them.
 //!
-//! libp2p's gossipsub tells a peer its topics on the first of several connections only. A peer that lost its end of a
-//! connection and comes back while this node still holds the other end would never hear them: such a peer, and one
-//! that says nothing in time, is to be disconnected altogether, so that both sides start afresh.
+//! libp2p's gossipsub tells a peer its topics on the first of several connections only. A peer that
+//! lost its end of a connection and comes back while this node still holds the other end would
+//! never hear them: such a peer, and one that says nothing in time, is to be disconnected
+//! altogether, so that both sides start afresh.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Instant;
@@ -37,12 +38,25 @@ pub(super) struct Links {
 }
 
 impl Links {
-    /// A connection is up. `true` if the peer seems to have lost an earlier one that this node still holds: nobody
-    /// dials while connected, and two who dial at once do so in each other's direction, and soon.
-    pub(super) fn established(&mut self, peer: PeerId, id: ConnectionId, inbound: bool, now: Instant) -> bool {
-        let new = || Link { since: now, connections: Vec::new(), topics: BTreeSet::new(), announced: false };
+    /// A connection is up. `true` if the peer seems to have lost an earlier one that this node
+    /// still holds: nobody dials while connected, and two who dial at once do so in each other's
+    /// direction, and soon.
+    pub(super) fn established(
+        &mut self,
+        peer: PeerId,
+        id: ConnectionId,
+        inbound: bool,
+        now: Instant,
+    ) -> bool {
+        let new = || Link {
+            since: now,
+            connections: Vec::new(),
+            topics: BTreeSet::new(),
+            announced: false,
+        };
         let link = self.of.entry(peer).or_insert_with(new);
-        let older = link.connections.iter().any(|c| c.inbound) || now.saturating_duration_since(link.since) > GREETING;
+        let older = link.connections.iter().any(|c| c.inbound)
+            || now.saturating_duration_since(link.since) > GREETING;
         let stale = inbound && !link.connections.is_empty() && older;
         link.connections.push(Connection { id, inbound });
         stale
@@ -60,7 +74,9 @@ impl Links {
 
     /// The peer reads a topic. `true` if with it the peer takes part, and is to be announced.
     pub(super) fn subscribed(&mut self, peer: &PeerId, topic: Topic) -> bool {
-        let Some(link) = self.of.get_mut(peer) else { return false };
+        let Some(link) = self.of.get_mut(peer) else {
+            return false;
+        };
         link.topics.insert(topic);
         let complete = NEEDED.iter().all(|needed| link.topics.contains(needed));
         let news = complete && !link.announced;
@@ -70,8 +86,13 @@ impl Links {
 
     /// Peers connected for a while that take no part.
     pub(super) fn silent(&self, now: Instant) -> Vec<PeerId> {
-        let silent = |link: &Link| !link.announced && now.saturating_duration_since(link.since) > GREETING;
-        self.of.iter().filter(|(_, link)| silent(link)).map(|(peer, _)| *peer).collect()
+        let silent =
+            |link: &Link| !link.announced && now.saturating_duration_since(link.since) > GREETING;
+        self.of
+            .iter()
+            .filter(|(_, link)| silent(link))
+            .map(|(peer, _)| *peer)
+            .collect()
     }
 
     /// How many connected peers there are.
@@ -124,6 +145,9 @@ mod tests {
         let (mut links, peer, now) = (Links::default(), PeerId::random(), Instant::now());
         links.established(peer, id(1), true, now);
         assert!(links.silent(now + GREETING).is_empty());
-        assert_eq!(links.silent(now + GREETING + Duration::from_millis(1)), [peer]);
+        assert_eq!(
+            links.silent(now + GREETING + Duration::from_millis(1)),
+            [peer]
+        );
     }
 }

@@ -1,5 +1,6 @@
-//! Listening, with an error that names the address. libp2p shares its TCP ports (`SO_REUSEPORT`), so that a second
-//! node on the same port would take half of the first one's connections without a word: each port is tried first.
+//! Listening, with an error that names the address. libp2p shares its TCP ports (`SO_REUSEPORT`),
+//! so that a second node on the same port would take half of the first one's connections without a
+//! word: each port is tried first.
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
@@ -11,21 +12,35 @@ use super::behaviour::Behaviour;
 use super::config::NetworkError;
 
 /// Listens on all of `addresses`.
-pub(super) fn listen(swarm: &mut Swarm<Behaviour>, addresses: &[Multiaddr]) -> Result<(), NetworkError> {
+pub(super) fn listen(
+    swarm: &mut Swarm<Behaviour>,
+    addresses: &[Multiaddr],
+) -> Result<(), NetworkError> {
     addresses.iter().try_for_each(try_port)?;
     for address in addresses {
         swarm
             .listen_on(address.clone())
-            .map_err(|error| NetworkError::Listen { address: address.clone(), reason: words_of(&error) })?;
+            .map_err(|error| NetworkError::Listen {
+                address: address.clone(),
+                reason: words_of(&error),
+            })?;
     }
     Ok(())
 }
 
 /// What an error says, with what caused it: libp2p's own is empty where the system refused.
 fn words_of(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string);
-    let words: Vec<_> = causes.map(|words| words.trim().to_owned()).filter(|words| !words.is_empty()).collect();
-    if words.is_empty() { format!("{error:?}") } else { words.join(": ") }
+    let causes =
+        std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string);
+    let words: Vec<_> = causes
+        .map(|words| words.trim().to_owned())
+        .filter(|words| !words.is_empty())
+        .collect();
+    if words.is_empty() {
+        format!("{error:?}")
+    } else {
+        words.join(": ")
+    }
 }
 
 /// Binds the port without sharing it, and lets it go.
@@ -36,8 +51,13 @@ fn try_port(address: &Multiaddr) -> Result<(), NetworkError> {
         None => return Ok(()),
     };
     tried.map_err(|error| match error.kind() {
-        ErrorKind::AddrInUse => NetworkError::AddressInUse { address: address.clone() },
-        _ => NetworkError::Listen { address: address.clone(), reason: error.to_string() },
+        ErrorKind::AddrInUse => NetworkError::AddressInUse {
+            address: address.clone(),
+        },
+        _ => NetworkError::Listen {
+            address: address.clone(),
+            reason: error.to_string(),
+        },
     })
 }
 
@@ -66,11 +86,17 @@ mod tests {
         let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
         let taken = [
             format!("/ip4/127.0.0.1/tcp/{}", tcp.local_addr().unwrap().port()),
-            format!("/ip4/127.0.0.1/udp/{}/quic-v1", udp.local_addr().unwrap().port()),
+            format!(
+                "/ip4/127.0.0.1/udp/{}/quic-v1",
+                udp.local_addr().unwrap().port()
+            ),
         ];
         for address in taken {
             let error = try_port(&address.parse().unwrap()).unwrap_err().to_string();
-            assert!(error.contains(&address) && error.contains("in use"), "{error}");
+            assert!(
+                error.contains(&address) && error.contains("in use"),
+                "{error}"
+            );
         }
     }
 

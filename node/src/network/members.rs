@@ -22,9 +22,19 @@ struct Maps {
 impl Directory {
     /// From the manifest's list.
     pub(super) fn new(members: impl IntoIterator<Item = MemberPeer>, local: NodeId) -> Self {
-        let members: HashMap<_, _> = members.into_iter().map(|member| (member.node, member)).collect();
-        let nodes = members.values().map(|member| (member.peer, member.node)).collect();
-        Self(Arc::new(Maps { members, nodes, local }))
+        let members: HashMap<_, _> = members
+            .into_iter()
+            .map(|member| (member.node, member))
+            .collect();
+        let nodes = members
+            .values()
+            .map(|member| (member.peer, member.node))
+            .collect();
+        Self(Arc::new(Maps {
+            members,
+            nodes,
+            local,
+        }))
     }
 
     /// The member of that name.
@@ -39,12 +49,17 @@ impl Directory {
 
     /// The identity under which another member connects; `None` for this node itself.
     pub(super) fn peer_of(&self, node: &NodeId) -> Option<PeerId> {
-        self.member(node).filter(|_| *node != self.0.local).map(|member| member.peer)
+        self.member(node)
+            .filter(|_| *node != self.0.local)
+            .map(|member| member.peer)
     }
 
     /// All but this node.
     pub(super) fn others(&self) -> impl Iterator<Item = &MemberPeer> {
-        self.0.members.values().filter(|member| member.node != self.0.local)
+        self.0
+            .members
+            .values()
+            .filter(|member| member.node != self.0.local)
     }
 
     /// This node.

@@ -112,55 +112,109 @@ pub struct Metrics {
 impl Metrics {
     /// Registers every counter; the caller chooses the prefix.
     pub fn register(&self, registry: &mut Registry) {
-        registry.register("messages", "Gossip messages by topic and what became of them", self.messages.clone());
-        registry.register("rejects", "Invalid gossip messages by reason", self.rejects.clone());
+        registry.register(
+            "messages",
+            "Gossip messages by topic and what became of them",
+            self.messages.clone(),
+        );
+        registry.register(
+            "rejects",
+            "Invalid gossip messages by reason",
+            self.rejects.clone(),
+        );
         let unusable = "Gossip messages that another version or manifest may take, by reason";
         registry.register("unusable", unusable, self.unusable.clone());
-        registry.register("publish_failures", "Messages that were not sent, by kind", self.publish_failures.clone());
-        registry.register("refused_connections", "Connections refused, by reason", self.refused_connections.clone());
-        registry.register("rate_limited", "What was refused for its rate, by limit", self.rate_limited.clone());
+        registry.register(
+            "publish_failures",
+            "Messages that were not sent, by kind",
+            self.publish_failures.clone(),
+        );
+        registry.register(
+            "refused_connections",
+            "Connections refused, by reason",
+            self.refused_connections.clone(),
+        );
+        registry.register(
+            "rate_limited",
+            "What was refused for its rate, by limit",
+            self.rate_limited.clone(),
+        );
         let offenders = self.disconnected_offenders.clone();
-        registry.register("disconnected_offenders", "Peers disconnected and blocked for a while", offenders);
-        registry.register("connected_members", "Members connected now", self.connected.clone());
-        registry.register("sync_requests", "Sync requests by direction and outcome", self.sync_requests.clone());
-        registry.register_with_unit("sync", "Sync frames' size", Unit::Bytes, self.sync_bytes.clone());
+        registry.register(
+            "disconnected_offenders",
+            "Peers disconnected and blocked for a while",
+            offenders,
+        );
+        registry.register(
+            "connected_members",
+            "Members connected now",
+            self.connected.clone(),
+        );
+        registry.register(
+            "sync_requests",
+            "Sync requests by direction and outcome",
+            self.sync_requests.clone(),
+        );
+        registry.register_with_unit(
+            "sync",
+            "Sync frames' size",
+            Unit::Bytes,
+            self.sync_bytes.clone(),
+        );
         let dropped = self.notices_dropped.clone();
-        registry.register("notices_dropped", "Connection notices that the consumer did not take", dropped);
+        registry.register(
+            "notices_dropped",
+            "Connection notices that the consumer did not take",
+            dropped,
+        );
     }
 
-    /// Gossip messages on `topic` with that outcome: `delivered`, `accepted`, `ignored`, `excess`, `rejected`,
-    /// `duplicate`, `rate_limited`, `dropped_consumer_busy`, `dropped_verifier_busy`, `verdict_late`, `published`.
+    /// Gossip messages on `topic` with that outcome: `delivered`, `accepted`, `ignored`, `excess`,
+    /// `rejected`, `duplicate`, `rate_limited`, `dropped_consumer_busy`, `dropped_verifier_busy`,
+    /// `verdict_late`, `published`.
     pub fn messages(&self, topic: Topic, outcome: &'static str) -> u64 {
-        self.messages.get_or_create(&MessageLabels { topic: topic.name(), outcome }).get()
+        self.messages
+            .get_or_create(&MessageLabels {
+                topic: topic.name(),
+                outcome,
+            })
+            .get()
     }
 
-    /// Messages rejected for that reason: `message_bytes`, `garbage`, `wrong_topic`, `batch_statements`, `event_bytes`,
-    /// `inadmissible`, `heartbeat_bytes`, `signature`, `unproven`, `consumer`.
+    /// Messages rejected for that reason: `message_bytes`, `garbage`, `wrong_topic`,
+    /// `batch_statements`, `event_bytes`, `inadmissible`, `heartbeat_bytes`, `signature`,
+    /// `unproven`, `consumer`.
     pub fn rejects(&self, reason: &'static str) -> u64 {
         self.rejects.get_or_create(&ReasonLabel { reason }).get()
     }
 
-    /// Messages that this node's version or manifest does not do for: `unknown_kind`, `not_a_member`, `not_a_voter`,
-    /// `other_manifest`.
+    /// Messages that this node's version or manifest does not do for: `unknown_kind`,
+    /// `not_a_member`, `not_a_voter`, `other_manifest`.
     pub fn unusable(&self, reason: &'static str) -> u64 {
         self.unusable.get_or_create(&ReasonLabel { reason }).get()
     }
 
-    /// Messages not published, or not to all, by kind: `all_queues_full`, `no_peers_subscribed`, `duplicate`,
-    /// `slow_peer`, `other`.
+    /// Messages not published, or not to all, by kind: `all_queues_full`, `no_peers_subscribed`,
+    /// `duplicate`, `slow_peer`, `other`.
     pub fn publish_failures(&self, reason: &'static str) -> u64 {
-        self.publish_failures.get_or_create(&ReasonLabel { reason }).get()
+        self.publish_failures
+            .get_or_create(&ReasonLabel { reason })
+            .get()
     }
 
     /// Connections refused: `non_member`, `blocked`, `limit`, `handshakes`.
     pub fn refused_connections(&self, reason: &'static str) -> u64 {
-        self.refused_connections.get_or_create(&ReasonLabel { reason }).get()
+        self.refused_connections
+            .get_or_create(&ReasonLabel { reason })
+            .get()
     }
 
-    /// What was refused for its rate: `peer_messages`, `peer_bytes`, `signer_messages`, `signer_statements`,
-    /// `peer_requests`.
+    /// What was refused for its rate: `peer_messages`, `peer_bytes`, `signer_messages`,
+    /// `signer_statements`, `peer_requests`.
     pub fn rate_limited(&self, reason: &'static str) -> u64 {
-        self.rate_limited.get_or_create(&ReasonLabel { reason }).get()
+        self.rate_limited
+            .get_or_create(&ReasonLabel { reason })
+            .get()
     }
 
     /// Peers disconnected and blocked for what they did.
@@ -168,19 +222,29 @@ impl Metrics {
         self.disconnected_offenders.get()
     }
 
-    /// Sync requests of others (`in`: `asked`, `answered`, `refused`, `malformed`, `failed`) and own ones (`out`:
-    /// `answered`, `refused`, `malformed`, `failed`, `timeout`; and `invalid`: answered, but with what does not hold).
+    /// Sync requests of others (`in`: `asked`, `answered`, `refused`, `malformed`, `failed`) and
+    /// own ones (`out`: `answered`, `refused`, `malformed`, `failed`, `timeout`; and `invalid`:
+    /// answered, but with what does not hold).
     pub fn sync_requests(&self, direction: &'static str, outcome: &'static str) -> u64 {
-        self.sync_requests.get_or_create(&SyncLabels { direction, outcome }).get()
+        self.sync_requests
+            .get_or_create(&SyncLabels { direction, outcome })
+            .get()
     }
 
     /// Bytes of sync frames, `in` or `out`.
     pub fn sync_bytes(&self, direction: &'static str) -> u64 {
-        self.sync_bytes.get_or_create(&DirectionLabel { direction }).get()
+        self.sync_bytes
+            .get_or_create(&DirectionLabel { direction })
+            .get()
     }
 
     pub(super) fn count_message(&self, topic: Topic, outcome: Outcome) {
-        self.messages.get_or_create(&MessageLabels { topic: topic.name(), outcome: outcome.name() }).inc();
+        self.messages
+            .get_or_create(&MessageLabels {
+                topic: topic.name(),
+                outcome: outcome.name(),
+            })
+            .inc();
     }
 
     pub(super) fn count_reject(&self, topic: Topic, reason: &'static str) {
@@ -194,15 +258,21 @@ impl Metrics {
     }
 
     pub(super) fn count_publish_failure(&self, reason: &'static str, messages: usize) {
-        self.publish_failures.get_or_create(&ReasonLabel { reason }).inc_by(messages as u64);
+        self.publish_failures
+            .get_or_create(&ReasonLabel { reason })
+            .inc_by(messages as u64);
     }
 
     pub(super) fn count_refused_connection(&self, reason: &'static str) {
-        self.refused_connections.get_or_create(&ReasonLabel { reason }).inc();
+        self.refused_connections
+            .get_or_create(&ReasonLabel { reason })
+            .inc();
     }
 
     pub(super) fn count_rate_limited(&self, reason: &'static str) {
-        self.rate_limited.get_or_create(&ReasonLabel { reason }).inc();
+        self.rate_limited
+            .get_or_create(&ReasonLabel { reason })
+            .inc();
     }
 
     pub(super) fn count_offender(&self) {
@@ -210,15 +280,25 @@ impl Metrics {
     }
 
     pub(super) fn set_connected(&self, members: usize) {
-        self.connected.set(i64::try_from(members).unwrap_or(i64::MAX));
+        self.connected
+            .set(i64::try_from(members).unwrap_or(i64::MAX));
     }
 
     pub(super) fn count_sync(&self, direction: Direction, outcome: &'static str) {
-        self.sync_requests.get_or_create(&SyncLabels { direction: direction.name(), outcome }).inc();
+        self.sync_requests
+            .get_or_create(&SyncLabels {
+                direction: direction.name(),
+                outcome,
+            })
+            .inc();
     }
 
     pub(super) fn count_sync_bytes(&self, direction: Direction, bytes: usize) {
-        self.sync_bytes.get_or_create(&DirectionLabel { direction: direction.name() }).inc_by(bytes as u64);
+        self.sync_bytes
+            .get_or_create(&DirectionLabel {
+                direction: direction.name(),
+            })
+            .inc_by(bytes as u64);
     }
 
     pub(super) fn count_notice_dropped(&self) {

@@ -1,9 +1,10 @@
-//! The live network between the members of one federation (SPEC §10, §12): who may connect, what is passed on, how a
-//! peer is asked. It carries signed batches and knows nothing of voting.
+//! The live network between the members of one federation (SPEC §10, §12): who may connect, what is
+//! passed on, how a peer is asked. It carries signed batches and knows nothing of voting.
 //!
-//! One task, started by [`start`], owns the libp2p swarm. Everybody else holds a cheap [`Network`] to act on it and
-//! reads one bounded channel of [`NetworkEvent`]s. No input of a peer can stall that task, make it panic or grow its
-//! memory without bound; each limit is in [`NetworkLimits`] or among the constants of `tuning`.
+//! One task, started by [`start`], owns the libp2p swarm. Everybody else holds a cheap [`Network`]
+//! to act on it and reads one bounded channel of [`NetworkEvent`]s. No input of a peer can stall
+//! that task, make it panic or grow its memory without bound; each limit is in [`NetworkLimits`] or
+//! among the constants of `tuning`.
 
 mod address;
 mod behaviour;
@@ -34,7 +35,9 @@ mod tests;
 
 pub use address::undialable;
 pub use config::{MemberPeer, NetworkConfig, NetworkError, NetworkLimits};
-pub use handle::{Network, NetworkEvent, PublishRefused, ReplyHandle, RequestError, Ticket, Topic, Verdict};
+pub use handle::{
+    Network, NetworkEvent, PublishRefused, ReplyHandle, RequestError, Ticket, Topic, Verdict,
+};
 pub use metrics::Metrics;
 
 use std::collections::{HashMap, VecDeque};
@@ -58,8 +61,9 @@ use sync::Syncing;
 
 /// Starts listening, dialing and the task that owns the swarm; call it inside a tokio runtime.
 ///
-/// The task is spawned on `tracker` and ends within two seconds of `shutdown` being cancelled: it hands what is still
-/// to be published to its peers, closes the connections, and then the event channel.
+/// The task is spawned on `tracker` and ends within two seconds of `shutdown` being cancelled: it
+/// hands what is still to be published to its peers, closes the connections, and then the event
+/// channel.
 ///
 /// # Errors
 /// If this node is no member, an address cannot be listened on, or the transports cannot be set up.
@@ -72,12 +76,19 @@ pub fn start(
     let (metrics, limits) = (Metrics::default(), config.limits);
     let topics = Topics::of(&config.federation);
     let door = Doorkeeper::default();
-    let mut swarm = behaviour::swarm(config.identity, &topics, config.mdns, &door, metrics.clone())?;
+    let mut swarm = behaviour::swarm(
+        config.identity,
+        &topics,
+        config.mdns,
+        &door,
+        metrics.clone(),
+    )?;
     listen::listen(&mut swarm, &config.listen)?;
 
     let (consumer, events) = mpsc::channel(limits.event_queue.max(1));
     let (outgoing, outgoing_inbox) = mpsc::channel(limits.publish_queue.max(1));
-    let (verdicts, verdicts_inbox) = mpsc::channel(limits.undecided_bytes / tuning::UNDECIDED_LEAST + 1);
+    let (verdicts, verdicts_inbox) =
+        mpsc::channel(limits.undecided_bytes / tuning::UNDECIDED_LEAST + 1);
     let (commands, commands_inbox) = mpsc::channel(tuning::SYNC_ASKED);
     let (members, members_inbox) = watch::channel(config.members);
     let (connected_sender, connected) = watch::channel(Arc::default());
@@ -91,7 +102,13 @@ pub fn start(
         door,
         links: Links::default(),
         present: HashMap::new(),
-        gossiping: Gossiping::new(config.federation, config.evidence, topics, &limits, metrics.clone()),
+        gossiping: Gossiping::new(
+            config.federation,
+            config.evidence,
+            topics,
+            &limits,
+            metrics.clone(),
+        ),
         syncing,
         offenders: Offenders::new(limits.offence_limit),
         strangers: Recent::new(tuning::STRANGERS),
@@ -120,16 +137,33 @@ pub fn start(
     tracker.spawn(owner.run(shutdown));
     let outgoing_bytes = Arc::new(Semaphore::new(limits.publish_queue_bytes));
     let members = Arc::new(members);
-    Ok((Network { outgoing, outgoing_bytes, verdicts, commands, members, connected, listening, metrics }, events))
+    Ok((
+        Network {
+            outgoing,
+            outgoing_bytes,
+            verdicts,
+            commands,
+            members,
+            connected,
+            listening,
+            metrics,
+        },
+        events,
+    ))
 }
 
 fn check_own_membership(config: &NetworkConfig) -> Result<(), NetworkError> {
     let own = config.identity.public().to_peer_id();
-    match config.members.iter().find(|member| member.node == config.local_node) {
+    match config
+        .members
+        .iter()
+        .find(|member| member.node == config.local_node)
+    {
         None => Err(NetworkError::NotAMember(config.local_node)),
-        Some(member) if member.peer != own => {
-            Err(NetworkError::WrongPeer { own: Box::new(own), manifest: Box::new(member.peer) })
-        }
+        Some(member) if member.peer != own => Err(NetworkError::WrongPeer {
+            own: Box::new(own),
+            manifest: Box::new(member.peer),
+        }),
         Some(_) => Ok(()),
     }
 }

@@ -1,5 +1,5 @@
-//! Peers that misbehave: what they did, weighted and halved every minute, and how long they stay outside (SPEC §12).
-//! Only members can connect, so that their number bounds this memory.
+//! Peers that misbehave: what they did, weighted and halved every minute, and how long they stay
+//! outside (SPEC §12). Only members can connect, so that their number bounds this memory.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -26,13 +26,17 @@ pub(super) struct Offenders {
 impl Offenders {
     /// Past `limit` points a peer is blocked.
     pub(super) fn new(limit: f64) -> Self {
-        Self { limit, of: HashMap::new() }
+        Self {
+            limit,
+            of: HashMap::new(),
+        }
     }
 
     /// Notes an offence; if it is one too many, for how long the peer is to be blocked.
     pub(super) fn note(&mut self, peer: PeerId, weight: f64, now: Instant) -> Option<Duration> {
         let record = self.record(peer, now);
-        let half_lives = now.saturating_duration_since(record.at).as_secs_f64() / OFFENCE_HALF_LIFE.as_secs_f64();
+        let half_lives = now.saturating_duration_since(record.at).as_secs_f64()
+            / OFFENCE_HALF_LIFE.as_secs_f64();
         record.points = record.points * 0.5_f64.powf(half_lives) + weight;
         record.at = now;
         let past = record.points >= self.limit;
@@ -45,7 +49,9 @@ impl Offenders {
         if record.blocked_until.is_some() {
             return None;
         }
-        let time = BLOCK_FIRST.saturating_mul(1_u32.checked_shl(record.blocks).unwrap_or(u32::MAX)).min(BLOCK_LAST);
+        let time = BLOCK_FIRST
+            .saturating_mul(1_u32.checked_shl(record.blocks).unwrap_or(u32::MAX))
+            .min(BLOCK_LAST);
         record.blocks = (record.blocks + 1).min(16);
         record.blocked_until = Some(now + time);
         record.points = 0.0;
@@ -67,20 +73,28 @@ impl Offenders {
 
     /// Whether the peer is blocked.
     pub(super) fn is_blocked(&self, peer: &PeerId) -> bool {
-        self.of.get(peer).is_some_and(|record| record.blocked_until.is_some())
+        self.of
+            .get(peer)
+            .is_some_and(|record| record.blocked_until.is_some())
     }
 
     /// Forgets those who are no longer members; names those of them that were blocked.
     pub(super) fn retain(&mut self, keep: impl Fn(&PeerId) -> bool) -> Vec<PeerId> {
-        let gone =
-            |(peer, record): (&PeerId, &Record)| (!keep(peer) && record.blocked_until.is_some()).then_some(*peer);
+        let gone = |(peer, record): (&PeerId, &Record)| {
+            (!keep(peer) && record.blocked_until.is_some()).then_some(*peer)
+        };
         let released = self.of.iter().filter_map(gone).collect();
         self.of.retain(|peer, _| keep(peer));
         released
     }
 
     fn record(&mut self, peer: PeerId, now: Instant) -> &mut Record {
-        let record = self.of.entry(peer).or_insert(Record { points: 0.0, at: now, blocks: 0, blocked_until: None });
+        let record = self.of.entry(peer).or_insert(Record {
+            points: 0.0,
+            at: now,
+            blocks: 0,
+            blocked_until: None,
+        });
         if now.saturating_duration_since(record.at) > BLOCK_FORGET {
             record.blocks = 0;
         }
@@ -103,7 +117,10 @@ mod tests {
         assert_eq!(offenders.block(peer, start), None);
         assert!(offenders.release(start + BLOCK_FIRST / 2).is_empty());
         assert_eq!(offenders.release(start + BLOCK_FIRST), [peer]);
-        assert_eq!(offenders.block(peer, start + BLOCK_FIRST), Some(2 * BLOCK_FIRST));
+        assert_eq!(
+            offenders.block(peer, start + BLOCK_FIRST),
+            Some(2 * BLOCK_FIRST)
+        );
     }
 
     #[test]
@@ -112,11 +129,18 @@ mod tests {
         let peer = PeerId::random();
         let mut offenders = Offenders::new(100.0);
         for minute in 0..60 {
-            assert_eq!(offenders.note(peer, 40.0, start + minute * OFFENCE_HALF_LIFE), None);
+            assert_eq!(
+                offenders.note(peer, 40.0, start + minute * OFFENCE_HALF_LIFE),
+                None
+            );
         }
         let mut now = start + 60 * OFFENCE_HALF_LIFE;
         for _ in 0..40 {
-            assert!(offenders.block(peer, now).is_some_and(|time| time <= BLOCK_LAST));
+            assert!(
+                offenders
+                    .block(peer, now)
+                    .is_some_and(|time| time <= BLOCK_LAST)
+            );
             now += BLOCK_LAST;
             offenders.release(now);
         }

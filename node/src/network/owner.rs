@@ -1,5 +1,6 @@
-//! The task that owns the swarm: one loop over what the swarm says, what the handles ask, and the clock. It awaits
-//! nothing but that loop; whatever takes long runs elsewhere, whatever is full is refused.
+//! The task that owns the swarm: one loop over what the swarm says, what the handles ask, and the
+//! clock. It awaits nothing but that loop; whatever takes long runs elsewhere, whatever is full is
+//! refused.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -87,7 +88,8 @@ impl Owner {
         Box::pin(self.finish()).await;
     }
 
-    /// Publishes what still waits, gives it time to leave, closes the connections. Bounded by `DRAIN` and `CLOSE`.
+    /// Publishes what still waits, gives it time to leave, closes the connections. Bounded by
+    /// `DRAIN` and `CLOSE`.
     async fn finish(mut self) {
         self.inbox.outgoing.close();
         while let Ok(outgoing) = self.inbox.outgoing.try_recv() {
@@ -118,12 +120,15 @@ impl Owner {
 
     fn publish(&mut self, outgoing: Outgoing) {
         let peers = self.present.len().max(1);
-        self.gossiping.publish(&mut self.swarm.behaviour_mut().gossip, outgoing, peers);
+        self.gossiping
+            .publish(&mut self.swarm.behaviour_mut().gossip, outgoing, peers);
     }
 
     fn send_notices(&mut self) {
         while let Ok(place) = self.consumer.try_reserve() {
-            let Some(notice) = self.notices.pop_front() else { return };
+            let Some(notice) = self.notices.pop_front() else {
+                return;
+            };
             place.send(notice);
         }
     }
@@ -133,7 +138,10 @@ impl Owner {
             (Err(refusal), _) if refusal.is_offence() => Err(Decision::Reject(refusal.name())),
             (Err(refusal), _) => Err(Decision::Unusable(refusal.name())),
             (Ok(_), None) => Err(Decision::Ignore(Outcome::Ignored)),
-            (Ok(content), Some(from)) => self.gossiping.deliver(&arrival, content, from, &self.consumer),
+            (Ok(content), Some(from)) => {
+                self.gossiping
+                    .deliver(&arrival, content, from, &self.consumer)
+            }
         };
         if let Err(decision) = decision {
             self.on_decision(&arrival.source, &arrival.message, arrival.topic, decision);
@@ -142,7 +150,9 @@ impl Owner {
 
     fn on_verdict(&mut self, ticket: Ticket, verdict: Verdict) {
         let source = ticket.source;
-        let weight = self.gossiping.decide(&mut self.swarm.behaviour_mut().gossip, ticket, verdict);
+        let weight = self
+            .gossiping
+            .decide(&mut self.swarm.behaviour_mut().gossip, ticket, verdict);
         if let Some(weight) = weight {
             self.blame(source, weight);
         }
@@ -150,10 +160,24 @@ impl Owner {
 
     fn on_command(&mut self, command: Command) {
         match command {
-            Command::Request { node, request, reply } => {
-                let peer = self.directory.peer_of(&node).filter(|peer| self.swarm.is_connected(peer));
+            Command::Request {
+                node,
+                request,
+                reply,
+            } => {
+                let peer = self
+                    .directory
+                    .peer_of(&node)
+                    .filter(|peer| self.swarm.is_connected(peer));
                 match peer {
-                    Some(peer) => self.syncing.ask(&mut self.swarm.behaviour_mut().sync, peer, request, reply),
+                    Some(peer) => {
+                        self.syncing.ask(
+                            &mut self.swarm.behaviour_mut().sync,
+                            peer,
+                            request,
+                            reply,
+                        );
+                    }
                     None => drop(reply.send(Err(RequestError::NotConnected(node)))),
                 }
             }
@@ -177,20 +201,29 @@ impl Owner {
         self.directory = Directory::new(members, self.directory.local());
         let now = Instant::now();
         let allowed = &mut self.swarm.behaviour_mut().allowed;
-        let gone: Vec<_> =
-            allowed.allowed_peers().iter().filter(|p| self.directory.node_of(p).is_none()).copied().collect();
+        let gone: Vec<_> = allowed
+            .allowed_peers()
+            .iter()
+            .filter(|p| self.directory.node_of(p).is_none())
+            .copied()
+            .collect();
         for peer in gone {
             allowed.disallow_peer(peer);
         }
         for member in self.directory.others() {
             allowed.allow_peer(member.peer);
         }
-        self.dialer.set_members(self.directory.others().map(|member| member.peer), now);
+        self.dialer
+            .set_members(self.directory.others().map(|member| member.peer), now);
         for member in self.directory.others() {
             self.door.know(&member.addresses);
-            self.dialer.add(&member.peer, member.addresses.iter().cloned(), now);
+            self.dialer
+                .add(&member.peer, member.addresses.iter().cloned(), now);
         }
-        for peer in self.offenders.retain(|peer| self.directory.node_of(peer).is_some()) {
+        for peer in self
+            .offenders
+            .retain(|peer| self.directory.node_of(peer).is_some())
+        {
             self.swarm.behaviour_mut().blocked.unblock_peer(peer);
         }
         self.gossiping.retain(&self.directory);
@@ -200,18 +233,30 @@ impl Owner {
     fn dial(&mut self) {
         let now = Instant::now();
         for target in self.dialer.due(now) {
-            // always from a new port: two nodes that dial each other from their listening ports would meet half-way
+            // always from a new port: two nodes that dial each other from their listening ports
+            // would meet half-way
             match target {
-                Target::Peer(peer, _) if self.offenders.is_blocked(&peer) => self.dialer.failed(&peer, now),
+                Target::Peer(peer, _) if self.offenders.is_blocked(&peer) => {
+                    self.dialer.failed(&peer, now);
+                }
                 Target::Peer(peer, addresses) => {
                     let condition = PeerCondition::DisconnectedAndNotDialing;
-                    let options = DialOpts::peer_id(peer).condition(condition).addresses(addresses);
-                    if self.swarm.dial(options.allocate_new_port().build()).is_err() {
+                    let options = DialOpts::peer_id(peer)
+                        .condition(condition)
+                        .addresses(addresses);
+                    if self
+                        .swarm
+                        .dial(options.allocate_new_port().build())
+                        .is_err()
+                    {
                         self.dialer.failed(&peer, now);
                     }
                 }
                 Target::Address(address) => {
-                    let options = DialOpts::unknown_peer_id().address(address.clone()).allocate_new_port().build();
+                    let options = DialOpts::unknown_peer_id()
+                        .address(address.clone())
+                        .allocate_new_port()
+                        .build();
                     let id = options.connection_id();
                     self.dialer.dialing(&address, id);
                     if self.swarm.dial(options).is_err() {
@@ -228,7 +273,11 @@ impl Owner {
             self.swarm.behaviour_mut().blocked.unblock_peer(peer);
         }
         let gossip = &self.swarm.behaviour().gossip;
-        let bad = |peer: &PeerId| gossip.peer_score(peer).is_some_and(|score| score < t::DISCONNECT_SCORE);
+        let bad = |peer: &PeerId| {
+            gossip
+                .peer_score(peer)
+                .is_some_and(|score| score < t::DISCONNECT_SCORE)
+        };
         let bad: Vec<_> = self.present.keys().copied().filter(bad).collect();
         for peer in bad {
             if let Some(time) = self.offenders.block(peer, now) {

@@ -16,10 +16,16 @@ pub(super) struct TokenBucket {
 impl TokenBucket {
     /// A full bucket.
     pub(super) fn new(rate: f64, burst: f64, now: Instant) -> Self {
-        Self { rate, burst, level: burst, at: now }
+        Self {
+            rate,
+            burst,
+            level: burst,
+            at: now,
+        }
     }
 
-    /// Takes `amount` if it is there. More than a whole burst passes when the bucket is full, and is paid back after.
+    /// Takes `amount` if it is there. More than a whole burst passes when the bucket is full, and
+    /// is paid back after.
     pub(super) fn take(&mut self, amount: f64, now: Instant) -> bool {
         let refill = now.saturating_duration_since(self.at).as_secs_f64() * self.rate;
         self.level = (self.level + refill).min(self.burst);
@@ -43,12 +49,19 @@ pub(super) struct Buckets<K> {
 impl<K: Eq + Hash> Buckets<K> {
     /// Buckets of `rate` a second and a burst of `seconds` times that.
     pub(super) fn new(rate: f64, seconds: f64) -> Self {
-        Self { rate, burst: rate * seconds, of: HashMap::new() }
+        Self {
+            rate,
+            burst: rate * seconds,
+            of: HashMap::new(),
+        }
     }
 
     /// As [`TokenBucket::take`], from the bucket of `key`.
     pub(super) fn take(&mut self, key: K, amount: f64, now: Instant) -> bool {
-        self.of.entry(key).or_insert_with(|| TokenBucket::new(self.rate, self.burst, now)).take(amount, now)
+        self.of
+            .entry(key)
+            .or_insert_with(|| TokenBucket::new(self.rate, self.burst, now))
+            .take(amount, now)
     }
 
     /// Forgets the buckets of those who are no longer members.
@@ -57,7 +70,8 @@ impl<K: Eq + Hash> Buckets<K> {
     }
 }
 
-/// When the next thing may leave, if each takes its time and a pause is made up for by at most `burst`.
+/// When the next thing may leave, if each takes its time and a pause is made up for by at most
+/// `burst`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
     burst: Duration,

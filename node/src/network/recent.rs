@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::hash::Hash;
 
-/// Remembers at least the last half of its capacity, at most all of it: two generations, the older of which is
-/// dropped whole.
+/// Remembers at least the last half of its capacity, at most all of it: two generations, the older
+/// of which is dropped whole.
 #[derive(Debug)]
 pub(super) struct Recent<T> {
     half: usize,
@@ -15,7 +15,11 @@ pub(super) struct Recent<T> {
 impl<T: Eq + Hash> Recent<T> {
     /// Remembers at most `capacity`.
     pub(super) fn new(capacity: usize) -> Self {
-        Self { half: (capacity / 2).max(1), young: HashSet::new(), old: HashSet::new() }
+        Self {
+            half: (capacity / 2).max(1),
+            young: HashSet::new(),
+            old: HashSet::new(),
+        }
     }
 
     /// Whether it was seen lately.

@@ -1,13 +1,16 @@
-//! Gossipsub peer scores: every parameter is set, because the defaults reward mere presence with +1800 and let
-//! invalid messages cost nothing.
+//! Gossipsub peer scores: every parameter is set, because the defaults reward mere presence with
+//! +1800 and let invalid messages cost nothing.
 //!
-//! What counts is invalid messages. A score falls with their square: one costs 1, nine cost 81, which is past the
-//! threshold below which a peer's messages are no longer read and the owner disconnects it. Nothing here asks for a
-//! minimum of deliveries: in a federation of two to four members a mesh is thin and often silent.
+//! What counts is invalid messages. A score falls with their square: one costs 1, nine cost 81,
+//! which is past the threshold below which a peer's messages are no longer read and the owner
+//! disconnects it. Nothing here asks for a minimum of deliveries: in a federation of two to four
+//! members a mesh is thin and often silent.
 
 use std::time::Duration;
 
-use libp2p::gossipsub::{IdentTopic, PeerScoreParams, PeerScoreThresholds, TopicScoreParams, score_parameter_decay};
+use libp2p::gossipsub::{
+    IdentTopic, PeerScoreParams, PeerScoreThresholds, TopicScoreParams, score_parameter_decay,
+};
 
 use super::behaviour::Topics;
 use super::tuning::{DISCONNECT_SCORE, GOSSIP_HEARTBEAT};
@@ -27,7 +30,10 @@ pub(super) fn thresholds() -> PeerScoreThresholds {
 /// The parameters of all topics together.
 pub(super) fn params(topics: &Topics) -> PeerScoreParams {
     PeerScoreParams {
-        topics: topics.idents().map(|topic: &IdentTopic| (topic.hash(), topic_params())).collect(),
+        topics: topics
+            .idents()
+            .map(|topic: &IdentTopic| (topic.hash(), topic_params()))
+            .collect(),
         // good conduct saves at most three invalid messages
         topic_score_cap: 10.0,
         app_specific_weight: 0.0,

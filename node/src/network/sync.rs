@@ -1,4 +1,5 @@
-//! Asking and being asked, `/ssid/sync/1` (SPEC §10): bounded in number both ways, and in rate for each asking peer.
+//! Asking and being asked, `/ssid/sync/1` (SPEC §10): bounded in number both ways, and in rate for
+//! each asking peer.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,7 +7,8 @@ use std::time::Instant;
 
 use libp2p::PeerId;
 use libp2p::request_response::{
-    self, InboundFailure, InboundRequestId, Message, OutboundFailure, OutboundRequestId, ResponseChannel,
+    self, InboundFailure, InboundRequestId, Message, OutboundFailure, OutboundRequestId,
+    ResponseChannel,
 };
 use ssid_protocol::id::NodeId;
 use ssid_protocol::sync::{self, Answer, Request};
@@ -43,21 +45,44 @@ impl Syncing {
         let (replies, answers) = mpsc::channel(t::SYNC_UNANSWERED);
         let rates = Buckets::new(limits.peer_requests_per_second, 4.0);
         let unanswered = Arc::new(Semaphore::new(t::SYNC_UNANSWERED));
-        (Self { asked: HashMap::new(), serving: HashMap::new(), rates, unanswered, replies, metrics }, answers)
+        (
+            Self {
+                asked: HashMap::new(),
+                serving: HashMap::new(),
+                rates,
+                unanswered,
+                replies,
+                metrics,
+            },
+            answers,
+        )
     }
 
     /// Asks a member; the answer or the reason for none goes to `reply`.
-    pub(super) fn ask(&mut self, protocol: &mut Protocol, peer: PeerId, request: Request, reply: Waiting) {
+    pub(super) fn ask(
+        &mut self,
+        protocol: &mut Protocol,
+        peer: PeerId,
+        request: Request,
+        reply: Waiting,
+    ) {
         if self.asked.len() >= t::SYNC_ASKED {
             let _ = reply.send(Err(RequestError::Busy));
             return;
         }
-        self.asked.insert(protocol.send_request(&peer, Incoming::Request(request)), reply);
+        self.asked.insert(
+            protocol.send_request(&peer, Incoming::Request(request)),
+            reply,
+        );
     }
 
     /// Sends what the consumer answered.
     pub(super) fn answer(&self, protocol: &mut Protocol, reply: Reply) {
-        let outcome = if matches!(reply.answer, Answer::Refused(_)) { "refused" } else { "answered" };
+        let outcome = if matches!(reply.answer, Answer::Refused(_)) {
+            "refused"
+        } else {
+            "answered"
+        };
         match protocol.send_response(reply.channel, reply.answer) {
             Ok(()) => self.metrics.count_sync(Direction::In, outcome),
             Err(_) => self.metrics.count_sync(Direction::In, "failed"),
@@ -73,29 +98,62 @@ impl Syncing {
         consumer: &mpsc::Sender<NetworkEvent>,
     ) -> Option<(PeerId, f64)> {
         match event {
-            Event::Message { message: Message::Response { request_id, response }, .. } => {
-                let outcome = if matches!(response, Answer::Refused(_)) { "refused" } else { "answered" };
+            Event::Message {
+                message:
+                    Message::Response {
+                        request_id,
+                        response,
+                    },
+                ..
+            } => {
+                let outcome = if matches!(response, Answer::Refused(_)) {
+                    "refused"
+                } else {
+                    "answered"
+                };
                 self.metrics.count_sync(Direction::Out, outcome);
                 self.finish(request_id, Ok(response));
                 None
             }
-            Event::Message { peer, message: Message::Request { request_id, request, channel }, .. } => {
+            Event::Message {
+                peer,
+                message:
+                    Message::Request {
+                        request_id,
+                        request,
+                        channel,
+                    },
+                ..
+            } => {
                 let from = directory.node_of(&peer)?;
                 self.serving.insert(request_id, peer);
-                self.asked_by(protocol, peer, from, request, channel, consumer).map(|weight| (peer, weight))
+                self.asked_by(protocol, peer, from, request, channel, consumer)
+                    .map(|weight| (peer, weight))
             }
-            Event::OutboundFailure { peer, request_id, error, .. } => {
+            Event::OutboundFailure {
+                peer,
+                request_id,
+                error,
+                ..
+            } => {
                 let (outcome, error) = failure(error);
                 self.metrics.count_sync(Direction::Out, outcome);
                 let malformed = matches!(error, RequestError::Malformed(_));
                 self.finish(request_id, Err(error));
                 malformed.then_some((peer, t::OFFENCE_INVALID))
             }
-            Event::InboundFailure { peer, request_id, error, .. } => {
+            Event::InboundFailure {
+                peer,
+                request_id,
+                error,
+                ..
+            } => {
                 self.serving.remove(&request_id);
                 self.metrics.count_sync(Direction::In, "failed");
-                // the others are a broken link, or an answer that this node itself did not give in time
-                matches!(error, InboundFailure::Io(error) if is_unread(&error)).then_some((peer, t::OFFENCE_SLOW))
+                // the others are a broken link, or an answer that this node itself did not give in
+                // time
+                matches!(error, InboundFailure::Io(error) if is_unread(&error))
+                    .then_some((peer, t::OFFENCE_SLOW))
             }
             Event::ResponseSent { request_id, .. } => {
                 self.serving.remove(&request_id);
@@ -132,12 +190,30 @@ impl Syncing {
         };
         let refused = if !self.rates.take(peer, 1.0, Instant::now()) {
             self.metrics.count_rate_limited("peer_requests");
-            Some(("too many requests: peer_requests_per_second".to_owned(), Some(t::OFFENCE_REQUEST)))
-        } else if self.serving.values().filter(|served| **served == peer).count() > t::SYNC_SERVED {
+            Some((
+                "too many requests: peer_requests_per_second".to_owned(),
+                Some(t::OFFENCE_REQUEST),
+            ))
+        } else if self
+            .serving
+            .values()
+            .filter(|served| **served == peer)
+            .count()
+            > t::SYNC_SERVED
+        {
             self.metrics.count_rate_limited("peer_answers");
-            Some((format!("busy: {} answers are on their way to you; read them, then ask again", t::SYNC_SERVED), None))
+            Some((
+                format!(
+                    "busy: {} answers are on their way to you; read them, then ask again",
+                    t::SYNC_SERVED
+                ),
+                None,
+            ))
         } else if names(&request) > sync::NAMES {
-            Some((format!("a request names at most {} subjects or events", sync::NAMES), Some(t::OFFENCE_INVALID)))
+            Some((
+                format!("a request names at most {} subjects or events", sync::NAMES),
+                Some(t::OFFENCE_INVALID),
+            ))
         } else {
             None
         };
@@ -145,11 +221,22 @@ impl Syncing {
             self.refuse(protocol, channel, reason);
             return weight;
         }
-        let (permit, place) = (Arc::clone(&self.unanswered).try_acquire_owned(), consumer.try_reserve());
+        let (permit, place) = (
+            Arc::clone(&self.unanswered).try_acquire_owned(),
+            consumer.try_reserve(),
+        );
         if let (Ok(permit), Ok(place)) = (permit, place) {
             self.metrics.count_sync(Direction::In, "asked");
-            let reply = ReplyHandle { channel, replies: self.replies.clone(), permit };
-            place.send(NetworkEvent::Asked { from, request, reply });
+            let reply = ReplyHandle {
+                channel,
+                replies: self.replies.clone(),
+                permit,
+            };
+            place.send(NetworkEvent::Asked {
+                from,
+                request,
+                reply,
+            });
         } else {
             self.refuse(protocol, channel, "busy; ask again later".to_owned());
         }

@@ -4,7 +4,9 @@ use libp2p::identity::Keypair;
 use ssid_protocol::batch::{Statements, VerifiedBatch};
 use ssid_protocol::evidence::{Evidence, Signed, Verifier};
 use ssid_protocol::heartbeat::{CanSign, Heartbeat, More};
-use ssid_protocol::id::{Epoch, FederationId, LogId, MerkleHash, Round, Sha256Hash, SubjectId, UnixMillis};
+use ssid_protocol::id::{
+    Epoch, FederationId, LogId, MerkleHash, Round, Sha256Hash, SubjectId, UnixMillis,
+};
 use ssid_protocol::identity::VerifyKey;
 use ssid_protocol::testing::{event, key};
 use ssid_protocol::vote::{Phase, Vote};
@@ -32,7 +34,10 @@ pub(super) fn member(index: u8) -> MemberPeer {
 
 /// Test member `index` as an observer.
 pub(super) fn observer(index: u8) -> MemberPeer {
-    MemberPeer { is_voter: false, ..member(index) }
+    MemberPeer {
+        is_voter: false,
+        ..member(index)
+    }
 }
 
 /// As many votes, on subjects of their own.
@@ -40,7 +45,14 @@ pub(super) fn votes(count: usize) -> Statements {
     let vote = |i: usize| {
         let subject = SubjectId(Sha256Hash::of(&[&i.to_be_bytes()]).0);
         let ballot = Some(event("a", "1").choice());
-        Vote { epoch: Epoch(0), subject, round: Round(0), phase: Phase::Prevote, ballot, observed: false }
+        Vote {
+            epoch: Epoch(0),
+            subject,
+            round: Round(0),
+            phase: Phase::Prevote,
+            ballot,
+            observed: false,
+        }
     };
     Statements::Votes((0..count).map(vote).collect())
 }
@@ -48,15 +60,23 @@ pub(super) fn votes(count: usize) -> Statements {
 /// What evidence of the fixtures is checked against: members 0 to 3.
 pub(super) fn verifier() -> Verifier {
     let manifest = ssid_protocol::testing::manifest(4);
-    Verifier::new(FEDERATION, &manifest, manifest.voters().unwrap(), manifest.event_policies.clone())
+    Verifier::new(
+        FEDERATION,
+        &manifest,
+        manifest.voters().unwrap(),
+        manifest.event_policies.clone(),
+    )
 }
 
 /// Two log heads of one size that a test member signed.
 pub(super) fn evidence(signer: u8) -> Evidence {
     let signed = |root: u8| {
-        let Statements::Heartbeat(mut beat) = heartbeat(1) else { panic!("a heartbeat") };
+        let Statements::Heartbeat(mut beat) = heartbeat(1) else {
+            panic!("a heartbeat")
+        };
         beat.log_root = MerkleHash([root; 32]);
-        let batch = VerifiedBatch::sign(&key(signer), &FEDERATION, Statements::Heartbeat(beat)).unwrap();
+        let batch =
+            VerifiedBatch::sign(&key(signer), &FEDERATION, Statements::Heartbeat(beat)).unwrap();
         Signed::of(&batch, 0).unwrap()
     };
     Evidence::of_statements(FEDERATION, signed(1), signed(2))

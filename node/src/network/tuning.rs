@@ -11,8 +11,8 @@ pub(super) const CONNECTIONS_PER_PEER: u32 = 2;
 pub(super) const PENDING_INCOMING: usize = 256;
 /// Of these, from addresses that no member is known by.
 pub(super) const PENDING_OF_STRANGERS: usize = 192;
-/// Of these, from one IPv4 address or one IPv6 network of 64 bits. A handshake takes some round trips: one source has to open
-/// hundreds a second before its own honest ones give way.
+/// Of these, from one IPv4 address or one IPv6 network of 64 bits. A handshake takes some round
+/// trips: one source has to open hundreds a second before its own honest ones give way.
 pub(super) const PENDING_OF_SOURCE: usize = 64;
 /// An incoming handshake may take so long: some four round trips, also by satellite.
 pub(super) const HANDSHAKE: Duration = Duration::from_secs(3);
@@ -20,7 +20,8 @@ pub(super) const HANDSHAKE: Duration = Duration::from_secs(3);
 pub(super) const KNOWN_SOURCES: usize = 16_384;
 /// Own dials under way.
 pub(super) const PENDING_OUTGOING: u32 = 128;
-/// Streams of one connection, of both sides: twice those of sync, and the few of gossip, ping and identify.
+/// Streams of one connection, of both sides: twice those of sync, and the few of gossip, ping and
+/// identify.
 pub(super) const STREAMS: usize = 2 * SYNC_STREAMS + 32;
 /// A connection between members is kept however quiet it is; ping finds out the dead ones.
 pub(super) const IDLE_CONNECTION: Duration = Duration::from_hours(365 * 24);
@@ -40,7 +41,8 @@ pub(super) const HOUSEKEEPING: Duration = Duration::from_secs(1);
 pub(super) const REDIAL_FIRST: Duration = Duration::from_millis(200);
 /// The longest wait between attempts.
 pub(super) const REDIAL_LAST: Duration = Duration::from_secs(30);
-/// Addresses per peer that multicast found, beside those; the oldest give way. Anybody on the local network may make them up.
+/// Addresses per peer that multicast found, beside those; the oldest give way. Anybody on the local
+/// network may make them up.
 pub(super) const FOUND_PER_PEER: usize = 4;
 /// How long such an address is tried.
 pub(super) const FOUND_FOR: Duration = Duration::from_mins(5);
@@ -57,8 +59,8 @@ pub(super) const GOSSIP_ENVELOPE_BYTES: usize = 4096;
 pub(super) const GOSSIP_SEND_QUEUE: usize = 8192;
 /// How long a message may wait in it for a slow peer.
 pub(super) const GOSSIP_SEND_WAIT: Duration = Duration::from_secs(5);
-/// Bytes of one message times its receivers, published per second, sustained. With the times above and below it bounds
-/// what stalled peers can pile up here: about 150 MiB.
+/// Bytes of one message times its receivers, published per second, sustained. With the times above
+/// and below it bounds what stalled peers can pile up here: about 150 MiB.
 pub(super) const PUBLISH_BYTES_PER_SECOND: f64 = 24.0 * 1024.0 * 1024.0;
 /// A pause in publishing is made up for by a burst of at most what this long would have carried.
 pub(super) const PUBLISH_BURST: Duration = Duration::from_secs(1);
@@ -72,30 +74,34 @@ pub(super) const HEARTBEAT_BYTES: usize = 16 * 1024;
 pub(super) const UNDECIDED_LEAST: usize = 4096;
 /// Accepted batches remembered, so that none is verified or delivered twice.
 pub(super) const REMEMBERED_BATCHES: usize = 8192;
-/// Notices of connections and addresses that wait for a busy consumer; past it the oldest are dropped.
+/// Notices of connections and addresses that wait for a busy consumer; past it the oldest are
+/// dropped.
 pub(super) const NOTICES: usize = 4096;
 
 // ---- scores and offences
 
-/// Gossipsub score below which a peer is disconnected and blocked; ten invalid messages within a minute reach it.
+/// Gossipsub score below which a peer is disconnected and blocked; ten invalid messages within a
+/// minute reach it.
 pub(super) const DISCONNECT_SCORE: f64 = -80.0;
 /// Offence weight of one invalid message or malformed frame.
 pub(super) const OFFENCE_INVALID: f64 = 10.0;
-/// Offence weight of a batch of votes that its own signer delivers and that has nothing but what is past a limit: a
-/// node far behind finds that in what honest members send too, though not a hundred times a minute.
+/// Offence weight of a batch of votes that its own signer delivers and that has nothing but what is
+/// past a limit: a node far behind finds that in what honest members send too, though not a hundred
+/// times a minute.
 pub(super) const OFFENCE_EXCESS: f64 = 1.0;
-/// Offence weight of an answer that does not hold: whoever gives one has checked all that is in it, so that a single one
-/// is no accident.
+/// Offence weight of an answer that does not hold: whoever gives one has checked all that is in it,
+/// so that a single one is no accident.
 pub(super) const OFFENCE_FALSE_ANSWER: f64 = 100.0;
 /// Offence weight of one sync request past the rate.
 pub(super) const OFFENCE_REQUEST: f64 = 1.0;
 /// Offence weight of one gossip message past the rate.
 pub(super) const OFFENCE_RATE: f64 = 0.1;
-/// Offence weight of a request that never ended, or of an answer that was never read, on a stream that stayed open. Small,
-/// because a link that breaks without a word looks like it until ping notices: an honest member then has a handful of
-/// requests under way, and all [`SYNC_STREAMS`] of one connection at once are below the default limit of 95. A link that
-/// breaks with an error is never held against anybody. Who goes on, fills its streams every [`SYNC_PATIENCE`], which
-/// the second time is past the limit.
+/// Offence weight of a request that never ended, or of an answer that was never read, on a stream
+/// that stayed open. Small, because a link that breaks without a word looks like it until ping
+/// notices: an honest member then has a handful of requests under way, and all [`SYNC_STREAMS`] of
+/// one connection at once are below the default limit of 95. A link that breaks with an error is
+/// never held against anybody. Who goes on, fills its streams every [`SYNC_PATIENCE`], which the
+/// second time is past the limit.
 pub(super) const OFFENCE_SLOW: f64 = 2.0;
 /// Half-life of offences.
 pub(super) const OFFENCE_HALF_LIFE: Duration = Duration::from_mins(1);
@@ -112,13 +118,14 @@ pub(super) const STRANGERS: usize = 1024;
 
 /// For a request to be answered, and for an answer to be written.
 pub(super) const SYNC_TIMEOUT: Duration = Duration::from_secs(10);
-/// For a request to arrive, once its stream is open, and for each piece of an answer to be taken. Less than [`SYNC_TIMEOUT`], at which
-/// libp2p drops a stream and tells nobody: who needs longer does not get its answer within its own time either.
+/// For a request to arrive, once its stream is open, and for each piece of an answer to be taken.
+/// Less than [`SYNC_TIMEOUT`], at which libp2p drops a stream and tells nobody: who needs longer
+/// does not get its answer within its own time either.
 pub(super) const SYNC_PATIENCE: Duration = Duration::from_secs(8);
 /// Sync streams of one connection, both ways together.
 pub(super) const SYNC_STREAMS: usize = 32;
-/// Requests of one peer that are being answered; with an answer's 1 MiB it bounds what a peer that reads nothing makes this
-/// node hold. An honest one has a question or two under way at a time.
+/// Requests of one peer that are being answered; with an answer's 1 MiB it bounds what a peer that
+/// reads nothing makes this node hold. An honest one has a question or two under way at a time.
 pub(super) const SYNC_SERVED: usize = 8;
 /// Requests of others waiting for this node's answer.
 pub(super) const SYNC_UNANSWERED: usize = 256;

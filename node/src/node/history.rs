@@ -1,8 +1,9 @@
-//! The vote history and whether it is complete (SPEC §7 State, ARCHITECTURE *Storage*). A key whose history is missing,
-//! damaged or rolled back could contradict what it signed; it signs nothing until that is ended.
+//! The vote history and whether it is complete (SPEC §7 State, ARCHITECTURE *Storage*). A key whose
+//! history is missing, damaged or rolled back could contradict what it signed; it signs nothing
+//! until that is ended.
 //!
-//! `votes.abstain` beside the journal says that and why. It is on disk before a new journal is begun, so that no later
-//! start takes the new journal for a complete one.
+//! `votes.abstain` beside the journal says that and why. It is on disk before a new journal is
+//! begun, so that no later start takes the new journal for a complete one.
 
 use std::path::{Path, PathBuf};
 
@@ -53,31 +54,53 @@ pub(super) fn open(home: &Home, node: NodeId, store: &Store) -> Result<History, 
     }
     if journal.sequence() < known {
         let has = journal.sequence();
-        begin_abstaining(&marker, &format!("its vote history was rolled back: {has} records of {known}"))?;
+        begin_abstaining(
+            &marker,
+            &format!("its vote history was rolled back: {has} records of {known}"),
+        )?;
     }
     let abstaining = match regular::read(&marker, REASON_BYTES) {
         Ok(reason) => Some(String::from_utf8_lossy(&reason).trim().to_owned()),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
-        Err(source) => return Err(NodeError::Read { path: marker, source }),
+        Err(source) => {
+            return Err(NodeError::Read {
+                path: marker,
+                source,
+            });
+        }
     };
     if let Some(reason) = &abstaining {
-        tracing::error!(reason, "abstaining: this node syncs and serves, but signs nothing under this key");
+        tracing::error!(
+            reason,
+            "abstaining: this node syncs and serves, but signs nothing under this key"
+        );
     }
-    Ok(History { journal, records, abstaining })
+    Ok(History {
+        journal,
+        records,
+        abstaining,
+    })
 }
 
 fn begin_abstaining(marker: &Path, reason: &str) -> Result<(), NodeError> {
     if marker.exists() {
         return Ok(());
     }
-    write_atomic(marker, format!("{reason}\n").as_bytes())
-        .map_err(|source| NodeError::Read { path: marker.to_owned(), source })
+    write_atomic(marker, format!("{reason}\n").as_bytes()).map_err(|source| NodeError::Read {
+        path: marker.to_owned(),
+        source,
+    })
 }
 
 fn set_aside(path: &Path) -> Result<PathBuf, NodeError> {
-    let free = (1..u32::MAX).map(|n| path.with_extension(format!("journal.damaged-{n}"))).find(|p| !p.exists());
+    let free = (1..u32::MAX)
+        .map(|n| path.with_extension(format!("journal.damaged-{n}")))
+        .find(|p| !p.exists());
     let aside = free.unwrap_or_else(|| path.with_extension("journal.damaged"));
-    std::fs::rename(path, &aside).map_err(|source| NodeError::Read { path: path.to_owned(), source })?;
+    std::fs::rename(path, &aside).map_err(|source| NodeError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
     Ok(aside)
 }
 
@@ -104,15 +127,27 @@ mod tests {
             observed: false,
         };
         let statements = Statements::Votes((0..90).map(vote).collect());
-        JournalRecord::Own(VerifiedBatch::sign(&testing::key(0), &FEDERATION, statements).unwrap().batch().clone())
+        JournalRecord::Own(
+            VerifiedBatch::sign(&testing::key(0), &FEDERATION, statements)
+                .unwrap()
+                .batch()
+                .clone(),
+        )
     }
 
     /// A node that ticked twice, what it wrote last, and what the last write went over.
     fn torn(dir: &Path, last_is_known: bool) -> (Home, NodeId, Store) {
         let (home, node) = (Home::new(dir.to_owned()), testing::key(0).node_id());
         let mut journal = Journal::create(&home.votes_journal(), node).unwrap();
-        let (store, mut writer) =
-            Store::open(home.root(), Owner { federation: FEDERATION, node }, LogId([1; 32])).unwrap();
+        let (store, mut writer) = Store::open(
+            home.root(),
+            Owner {
+                federation: FEDERATION,
+                node,
+            },
+            LogId([1; 32]),
+        )
+        .unwrap();
         journal.append(&[votes(0)]).unwrap();
         journal.commit().unwrap();
         let begun = journal.bytes() as usize;
@@ -122,7 +157,12 @@ mod tests {
         if last_is_known {
             known = journal.sequence();
         }
-        writer.write(Changes { journal_sequence: Some(known), ..Changes::default() }).unwrap();
+        writer
+            .write(Changes {
+                journal_sequence: Some(known),
+                ..Changes::default()
+            })
+            .unwrap();
         drop(journal);
         let mut bytes = std::fs::read(home.votes_journal()).unwrap();
         let page = (begun / 4096 + 1) * 4096;
@@ -145,7 +185,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (home, node, store) = torn(dir.path(), true);
         let history = open(&home, node, &store).unwrap();
-        assert!(history.abstaining.is_some_and(|why| why.contains("is damaged at byte")));
-        assert!(home.votes_journal().with_extension("journal.damaged-1").exists());
+        assert!(
+            history
+                .abstaining
+                .is_some_and(|why| why.contains("is damaged at byte"))
+        );
+        assert!(
+            home.votes_journal()
+                .with_extension("journal.damaged-1")
+                .exists()
+        );
     }
 }

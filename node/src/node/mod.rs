@@ -1,4 +1,5 @@
-//! A whole node: its parts opened in order, joined, and stopped together (ARCHITECTURE, *The house*).
+//! A whole node: its parts opened in order, joined, and stopped together (ARCHITECTURE, *The
+//! house*).
 
 mod history;
 mod members;
@@ -144,7 +145,8 @@ impl NodeError {
 /// Runs a node until `shutdown`, then ends every task within five seconds, the last tick on disk.
 ///
 /// # Errors
-/// If it cannot start; if it had to stop voting because storage failed; or if it does not end in time.
+/// If it cannot start; if it had to stop voting because storage failed; or if it does not end in
+/// time.
 pub async fn run(options: RunOptions, shutdown: CancellationToken) -> Result<(), NodeError> {
     let origin = Origin::of(options.repo.as_deref()).await;
     let opened = tokio::task::block_in_place(|| Opened::open(&options, origin))?;
@@ -158,7 +160,8 @@ pub async fn run(options: RunOptions, shutdown: CancellationToken) -> Result<(),
                 () = shutdown.cancelled() => Ok(()),
             };
             let read_only = running.failed.borrow().clone();
-            served.and_then(|()| read_only.map_or(Ok(()), |reason| Err(NodeError::ReadOnly(reason))))
+            served
+                .and_then(|()| read_only.map_or(Ok(()), |reason| Err(NodeError::ReadOnly(reason))))
         }
         Err(error) => Err(error),
     };
@@ -179,9 +182,24 @@ fn start(
     tracker: &TaskTracker,
     end: &CancellationToken,
 ) -> Result<Started<impl Future<Output = Result<(), ApiError>> + use<>>, NodeError> {
-    let Opened { config, home, paths, parts, records, manifest, network: network_config, git, applies, hook } = opened;
+    let Opened {
+        config,
+        home,
+        paths,
+        parts,
+        records,
+        manifest,
+        network: network_config,
+        git,
+        applies,
+        hook,
+    } = opened;
     let (node_id, federation_id) = (parts.key.node_id(), parts.federation);
-    let (store, voters, policies) = (parts.store.clone(), parts.voters.clone(), parts.policies.clone());
+    let (store, voters, policies) = (
+        parts.store.clone(),
+        parts.voters.clone(),
+        parts.policies.clone(),
+    );
     let checker = Checker::new(federation_id, manifest.clone(), voters.clone(), policies);
 
     let checker = Arc::new(checker);
@@ -197,8 +215,13 @@ fn start(
     let running = task::start(engine, first, surroundings);
     tell_own_addresses(node_id, &network, &running, tracker, end);
 
-    if let Some(reports) = Reports::configured(&config.settings, &paths, &manifest, node_id, &store) {
-        tracker.spawn(conflicts::follow(reports, running.handle.clone(), end.clone()));
+    if let Some(reports) = Reports::configured(&config.settings, &paths, &manifest, node_id, &store)
+    {
+        tracker.spawn(conflicts::follow(
+            reports,
+            running.handle.clone(),
+            end.clone(),
+        ));
     }
     let file = RegistryFile::open(&paths.registry_log)?;
     let (applier, apply) = mpsc::channel(APPLY_REQUESTS);
@@ -214,8 +237,22 @@ fn start(
     tracker.spawn(registry::follow(file, projection, around));
 
     let anchors = start_anchoring(&config, paths.clone(), &store, &running, tracker, end);
-    let telemetry = telemetry::start(&config, &paths, &manifest, node_id, (&running.handle, &store), tracker, end);
-    telemetry::start_hook(hook, (federation_id, node_id), (&running.handle, &store), tracker, end);
+    let telemetry = telemetry::start(
+        &config,
+        &paths,
+        &manifest,
+        node_id,
+        (&running.handle, &store),
+        tracker,
+        end,
+    );
+    telemetry::start_hook(
+        hook,
+        (federation_id, node_id),
+        (&running.handle, &store),
+        tracker,
+        end,
+    );
     let git_metrics = GitMetrics::default();
     let around = git_task::Surroundings {
         engine: running.handle.clone(),
@@ -258,9 +295,15 @@ fn start(
     if let Some(target) = projection::Target::choose(&paths, interval) {
         tracker.spawn(projection::follow(state.clone(), target, end.clone()));
     }
-    let listen = ApiListen { socket: home.api_socket()?, tcp: tcp_listen(&config)? };
+    let listen = ApiListen {
+        socket: home.api_socket()?,
+        tcp: tcp_listen(&config)?,
+    };
     tracing::info!(node = %node_id, federation = %federation_id, home = %home.root().display(), "started");
-    Ok(Started { api: api::serve(state, listen, end.clone()), running })
+    Ok(Started {
+        api: api::serve(state, listen, end.clone()),
+        running,
+    })
 }
 
 fn start_anchoring(
@@ -289,7 +332,9 @@ fn recover(
     parts: EngineParts,
     records: Vec<ssid_storage::JournalRecord>,
 ) -> Result<(Engine, crate::engine::Effects), NodeError> {
-    Ok(tokio::task::block_in_place(|| Engine::recover(parts, records, Now::read()))?)
+    Ok(tokio::task::block_in_place(|| {
+        Engine::recover(parts, records, Now::read())
+    })?)
 }
 
 /// The engine names in its heartbeats where this node listens.
@@ -303,8 +348,16 @@ fn tell_own_addresses(
     let (mut listening, inputs, end) = (network.listening(), running.inputs.clone(), end.clone());
     tracker.spawn(async move {
         loop {
-            let addresses = listening.borrow_and_update().iter().map(ToString::to_string).collect();
-            if inputs.send(crate::engine::Inbound::Addresses { node, addresses }).await.is_err() {
+            let addresses = listening
+                .borrow_and_update()
+                .iter()
+                .map(ToString::to_string)
+                .collect();
+            if inputs
+                .send(crate::engine::Inbound::Addresses { node, addresses })
+                .await
+                .is_err()
+            {
                 return;
             }
             tokio::select! {
@@ -317,7 +370,9 @@ fn tell_own_addresses(
 
 fn metrics(network: &Network, running: &Running, git: &GitMetrics) -> Registry {
     let mut registry = Registry::with_prefix("ssid");
-    network.metrics().register(registry.sub_registry_with_prefix("network"));
+    network
+        .metrics()
+        .register(registry.sub_registry_with_prefix("network"));
     registry.register_collector(Box::new(EngineMetrics::of(&running.handle)));
     git.register(registry.sub_registry_with_prefix("git"));
     registry
@@ -337,9 +392,20 @@ fn api_settings(config: &Config) -> ApiSettings {
 }
 
 fn tcp_listen(config: &Config) -> Result<Option<TcpListen>, NodeError> {
-    let Some(address) = config.settings.api.listen.as_ref().filter(|address| !address.is_empty()) else {
+    let Some(address) = config
+        .settings
+        .api
+        .listen
+        .as_ref()
+        .filter(|address| !address.is_empty())
+    else {
         return Ok(None);
     };
-    let address = address.parse().map_err(|_| NodeError::ApiAddress(address.clone()))?;
-    Ok(Some(TcpListen::from_env(address, &config.settings.api.token_env)?))
+    let address = address
+        .parse()
+        .map_err(|_| NodeError::ApiAddress(address.clone()))?;
+    Ok(Some(TcpListen::from_env(
+        address,
+        &config.settings.api.token_env,
+    )?))
 }

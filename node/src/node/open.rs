@@ -64,7 +64,10 @@ impl Opened {
         let key = VotingKey::from_seed(&seed);
         let identity = identity(&home, options.passphrase.as_deref())?;
         let manifest = genesis(&home.genesis())?;
-        let owner = Owner { federation: manifest.federation_id(), node: key.node_id() };
+        let owner = Owner {
+            federation: manifest.federation_id(),
+            node: key.node_id(),
+        };
 
         let log_id = LogId(*keyfile::generate_seed()?);
         let (store, writer, set_aside) = Store::open_or_set_aside(home.root(), owner, log_id)?;
@@ -74,15 +77,31 @@ impl Opened {
                 "the database was damaged: it is set aside, and filled again from peers"
             );
         }
-        let History { journal, records, abstaining } = history::open(&home, key.node_id(), &store)?;
-        let git = Plan::new(&config.settings, &manifest, key.node_id(), &home.git(), origin);
-        let voters = manifest.voters().map_err(|e| invalid_genesis(&home.genesis(), &e))?;
+        let History {
+            journal,
+            records,
+            abstaining,
+        } = history::open(&home, key.node_id(), &store)?;
+        let git = Plan::new(
+            &config.settings,
+            &manifest,
+            key.node_id(),
+            &home.git(),
+            origin,
+        );
+        let voters = manifest
+            .voters()
+            .map_err(|e| invalid_genesis(&home.genesis(), &e))?;
         let network = network_config(&config, identity, &manifest, &key, &store, &voters)?;
-        let hook =
-            hook::address(&config.settings, &paths.federation_config, std::env::var_os(hook::VARIABLE).is_some());
+        let hook = hook::address(
+            &config.settings,
+            &paths.federation_config,
+            std::env::var_os(hook::VARIABLE).is_some(),
+        );
         // a node that cannot tell others still votes
-        let hook =
-            hook.inspect_err(|why| tracing::error!(why, "certified events are not told to it")).unwrap_or_default();
+        let hook = hook
+            .inspect_err(|why| tracing::error!(why, "certified events are not told to it"))
+            .unwrap_or_default();
         let settings = EngineSettings {
             git_fetch_every: git.fetch_every(),
             changed_outbox: hook.iter().map(|_| HOOK_CHANGED).collect(),
@@ -101,7 +120,18 @@ impl Opened {
             abstaining,
         };
         let applies = config.settings.conflict_resolution.auto_apply_consensus;
-        Ok(Self { config, home, paths, parts, records, manifest, network, git, applies, hook })
+        Ok(Self {
+            config,
+            home,
+            paths,
+            parts,
+            records,
+            manifest,
+            network,
+            git,
+            applies,
+            hook,
+        })
     }
 }
 
@@ -119,29 +149,48 @@ fn configuration(
         variables.push((ENABLED_VARIABLE.to_owned(), "true".to_owned()));
     }
     let config = Config::effective(paths, home, variables)?;
-    if config.settings.federation.enabled { Ok(config) } else { Err(NodeError::Disabled(path.to_path_buf())) }
+    if config.settings.federation.enabled {
+        Ok(config)
+    } else {
+        Err(NodeError::Disabled(path.to_path_buf()))
+    }
 }
 
 fn identity(home: &Home, passphrase: Option<&str>) -> Result<Keypair, NodeError> {
     let mut seed = keyfile::read(&home.network_key(), passphrase)?;
     // cannot fail: every 32 bytes are an Ed25519 seed; a failure would be libp2p's own
-    Keypair::ed25519_from_bytes(&mut seed[..])
-        .map_err(|e| NodeError::Network(crate::network::NetworkError::Setup(format!("network key: {e}"))))
+    Keypair::ed25519_from_bytes(&mut seed[..]).map_err(|e| {
+        NodeError::Network(crate::network::NetworkError::Setup(format!(
+            "network key: {e}"
+        )))
+    })
 }
 
 fn genesis(path: &Path) -> Result<Manifest, NodeError> {
     let bytes = match regular::read(path, limits::DOCUMENT_BYTES as u64) {
         Ok(bytes) => bytes,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Err(NodeError::NoGenesis(path.to_owned())),
-        Err(source) => return Err(NodeError::Read { path: path.to_owned(), source }),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            return Err(NodeError::NoGenesis(path.to_owned()));
+        }
+        Err(source) => {
+            return Err(NodeError::Read {
+                path: path.to_owned(),
+                source,
+            });
+        }
     };
     let manifest = Manifest::parse(&bytes).map_err(|e| invalid_genesis(path, &e))?;
-    manifest.validate_genesis().map_err(|e| invalid_genesis(path, &e))?;
+    manifest
+        .validate_genesis()
+        .map_err(|e| invalid_genesis(path, &e))?;
     Ok(manifest)
 }
 
 fn invalid_genesis(path: &Path, error: &dyn std::error::Error) -> NodeError {
-    NodeError::Genesis { path: path.to_owned(), reason: error.to_string() }
+    NodeError::Genesis {
+        path: path.to_owned(),
+        reason: error.to_string(),
+    }
 }
 
 fn network_config(
@@ -154,16 +203,27 @@ fn network_config(
 ) -> Result<NetworkConfig, NodeError> {
     let settings = &config.settings.network;
     let parse_all = |place: &str, texts: &[String]| -> Result<Vec<_>, NodeError> {
-        texts.iter().map(|text| members::address(place.to_owned(), text)).collect()
+        texts
+            .iter()
+            .map(|text| members::address(place.to_owned(), text))
+            .collect()
     };
     let members = members::peers(manifest, key.node_id(), settings.observers)?;
-    let peer_ids: BTreeMap<_, PeerId> = members.iter().map(|member| (member.node, member.peer)).collect();
+    let peer_ids: BTreeMap<_, PeerId> = members
+        .iter()
+        .map(|member| (member.node, member.peer))
+        .collect();
     let remembered = store.peers()?.into_iter().filter_map(|(node, row)| {
-        let addresses = row.addresses.iter().filter_map(|text| text.parse().ok()).collect();
+        let addresses = row
+            .addresses
+            .iter()
+            .filter_map(|text| text.parse().ok())
+            .collect();
         Some((*peer_ids.get(&node)?, addresses))
     });
     let policies = manifest.event_policies.clone();
-    let evidence = evidence::Verifier::new(manifest.federation_id(), manifest, voters.clone(), policies);
+    let evidence =
+        evidence::Verifier::new(manifest.federation_id(), manifest, voters.clone(), policies);
     Ok(NetworkConfig {
         identity,
         federation: manifest.federation_id(),
@@ -189,15 +249,30 @@ pub(crate) fn engine_settings(settings: &Settings) -> EngineSettings {
     let millis = Duration::from_millis;
     EngineSettings {
         endorsement: endorsement(settings.endorsement.default),
-        endorsement_by_event: settings.endorsement.by_event.iter().map(|(k, v)| (k.clone(), endorsement(*v))).collect(),
+        endorsement_by_event: settings
+            .endorsement
+            .by_event
+            .iter()
+            .map(|(k, v)| (k.clone(), endorsement(*v)))
+            .collect(),
         settle_by_event: settings
             .endorsement
             .settle_seconds
             .iter()
             .map(|(k, v)| (k.clone(), Duration::from_secs(*v)))
             .collect(),
-        review_timeout: Duration::from_secs(settings.endorsement.review_timeout_hours.saturating_mul(60 * 60)),
-        max_event_age: Duration::from_secs(settings.security.max_event_age_days.saturating_mul(24 * 60 * 60)),
+        review_timeout: Duration::from_secs(
+            settings
+                .endorsement
+                .review_timeout_hours
+                .saturating_mul(60 * 60),
+        ),
+        max_event_age: Duration::from_secs(
+            settings
+                .security
+                .max_event_age_days
+                .saturating_mul(24 * 60 * 60),
+        ),
         timeouts: Timeouts {
             observe: millis(voting.observe_timeout_ms),
             propose: millis(voting.propose_timeout_ms),
@@ -207,7 +282,9 @@ pub(crate) fn engine_settings(settings: &Settings) -> EngineSettings {
         },
         trust: trust_rules(&settings.trust_settings),
         trust_alert_below: points(settings.notifications.low_trust_threshold),
-        sync_interval: Duration::from_secs(settings.sync_settings.interval_minutes.saturating_mul(60)),
+        sync_interval: Duration::from_secs(
+            settings.sync_settings.interval_minutes.saturating_mul(60),
+        ),
         certified_outbox: anchor::task::outbox_kinds(settings),
         ..EngineSettings::default()
     }
@@ -220,7 +297,8 @@ pub(super) fn trust_rules(settings: &TrustSettings) -> TrustRules {
         max: points(settings.max_trust_score),
         agreement: points(settings.agreement_bonus),
         disagreement: -points(settings.disagreement_penalty),
-        inactive_after: DAY.saturating_mul(u32::try_from(settings.inactive_penalty_days).unwrap_or(u32::MAX)),
+        inactive_after: DAY
+            .saturating_mul(u32::try_from(settings.inactive_penalty_days).unwrap_or(u32::MAX)),
         inactive: -points(settings.inactive_penalty_amount),
     }
 }
@@ -242,18 +320,30 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("federation_config.json");
         let runs = |variable: Option<&str>| {
-            let variable = variable.map(|value| ("SSID_FEDERATION_ENABLED".to_owned(), value.to_owned()));
+            let variable =
+                variable.map(|value| ("SSID_FEDERATION_ENABLED".to_owned(), value.to_owned()));
             let home = Home::new(dir.path());
-            match configuration(&RegistryPaths::in_data_directory(dir.path()), &home, variable) {
+            match configuration(
+                &RegistryPaths::in_data_directory(dir.path()),
+                &home,
+                variable,
+            ) {
                 Ok(config) => config.settings.federation.enabled,
                 Err(error) => {
-                    assert!(matches!(error, NodeError::Disabled(_)) && error.is_usage(), "{error}");
+                    assert!(
+                        matches!(error, NodeError::Disabled(_)) && error.is_usage(),
+                        "{error}"
+                    );
                     false
                 }
             }
         };
         assert!(runs(None) && !runs(Some("false")), "without a file");
-        for (text, is_enabled) in [("{}", false), (ENABLED, true), (r#"{"federation": {"enabled": false}}"#, false)] {
+        for (text, is_enabled) in [
+            ("{}", false),
+            (ENABLED, true),
+            (r#"{"federation": {"enabled": false}}"#, false),
+        ] {
             std::fs::write(&path, text).unwrap();
             assert_eq!(runs(None), is_enabled, "{text}");
         }
@@ -267,34 +357,68 @@ mod tests {
         use ssid_protocol::member::Role;
         let (mut manifest, _, voters, keys) = ssid_protocol::testing::federation(4);
         for member in &mut manifest.members {
-            member.peer_id = Keypair::generate_ed25519().public().to_peer_id().to_string();
+            member.peer_id = Keypair::generate_ed25519()
+                .public()
+                .to_peer_id()
+                .to_string();
         }
         manifest.members[3].role = Role::Observer;
         let dir = tempfile::tempdir().unwrap();
-        let owner = Owner { federation: manifest.federation_id(), node: keys[0].node_id() };
+        let owner = Owner {
+            federation: manifest.federation_id(),
+            node: keys[0].node_id(),
+        };
         let (store, _writer) = Store::open(dir.path(), owner, LogId([1; 32])).unwrap();
         let made = |change: fn(&mut Settings)| {
             let mut config = Config::default();
             change(&mut config.settings);
-            let made = network_config(&config, Keypair::generate_ed25519(), &manifest, &keys[0], &store, &voters);
+            let made = network_config(
+                &config,
+                Keypair::generate_ed25519(),
+                &manifest,
+                &keys[0],
+                &store,
+                &voters,
+            );
             let NetworkConfig { members, mdns, .. } = made.unwrap();
-            (members.iter().any(|member| member.node == keys[3].node_id()), mdns)
+            (
+                members
+                    .iter()
+                    .any(|member| member.node == keys[3].node_id()),
+                mdns,
+            )
         };
         assert_eq!(made(|_| {}), (false, true));
-        assert_eq!(made(|settings| settings.network.observers = true), (true, true), "observers may connect");
-        assert_eq!(made(|settings| settings.network.mdns = false), (false, false));
+        assert_eq!(
+            made(|settings| settings.network.observers = true),
+            (true, true),
+            "observers may connect"
+        );
+        assert_eq!(
+            made(|settings| settings.network.mdns = false),
+            (false, false)
+        );
     }
 
     #[test]
     fn endorsement_settings_reach_the_engine() {
         let mut settings = Settings::default();
         let plain = engine_settings(&settings);
-        assert_eq!((plain.settle_of("a"), plain.review_timeout), (Duration::ZERO, Duration::from_hours(72)));
+        assert_eq!(
+            (plain.settle_of("a"), plain.review_timeout),
+            (Duration::ZERO, Duration::from_hours(72))
+        );
         settings.endorsement.settle_seconds.insert("a".into(), 7);
         settings.endorsement.review_timeout_hours = 5;
-        settings.endorsement.by_event.insert("a".into(), ConfiguredEndorsement::Operator);
+        settings
+            .endorsement
+            .by_event
+            .insert("a".into(), ConfiguredEndorsement::Operator);
         let made = engine_settings(&settings);
-        assert_eq!((made.settle_of("a"), made.settle_of("b")), (Duration::from_secs(7), Duration::ZERO));
+        assert_eq!(
+            (made.settle_of("a"), made.settle_of("b")),
+            (Duration::from_secs(7), Duration::ZERO)
+        );
         assert_eq!(made.review_timeout, Duration::from_hours(5));
         assert_eq!(made.endorsement_of("a"), Endorsement::Operator);
     }
@@ -314,18 +438,33 @@ mod tests {
     fn trust_settings_reach_the_engine() {
         let mut settings = Settings::default();
         let plain = engine_settings(&settings);
-        assert_eq!((plain.trust, plain.trust_alert_below), (TrustRules::default(), 25), "the specification's");
+        assert_eq!(
+            (plain.trust, plain.trust_alert_below),
+            (TrustRules::default(), 25),
+            "the specification's"
+        );
         assert_eq!(plain.sync_interval, Duration::from_hours(1));
         let trust = &mut settings.trust_settings;
-        (trust.initial_trust_score, trust.min_trust_score, trust.max_trust_score) = (40, 10, 90);
+        (
+            trust.initial_trust_score,
+            trust.min_trust_score,
+            trust.max_trust_score,
+        ) = (40, 10, 90);
         (trust.agreement_bonus, trust.disagreement_penalty) = (3, 7);
         (trust.inactive_penalty_days, trust.inactive_penalty_amount) = (2, 4);
         settings.notifications.low_trust_threshold = 30;
         settings.sync_settings.interval_minutes = 5;
         let made = engine_settings(&settings);
         let (inactive_after, inactive) = (2 * DAY, -4);
-        let expected =
-            TrustRules { initial: 40, min: 10, max: 90, agreement: 3, disagreement: -7, inactive_after, inactive };
+        let expected = TrustRules {
+            initial: 40,
+            min: 10,
+            max: 90,
+            agreement: 3,
+            disagreement: -7,
+            inactive_after,
+            inactive,
+        };
         assert_eq!((made.trust, made.trust_alert_below), (expected, 30));
         assert_eq!(made.sync_interval, Duration::from_mins(5));
     }

@@ -1,4 +1,5 @@
-//! What the API shows of the other members: heartbeats from the engine, connections from the network, in one place.
+//! What the API shows of the other members: heartbeats from the engine, connections from the
+//! network, in one place.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,7 +19,11 @@ pub(super) fn watch(
     tracker: &TaskTracker,
     end: &CancellationToken,
 ) -> watch::Receiver<Arc<Peers>> {
-    let (mut connected, mut listening, mut states) = (network.connected(), network.listening(), running.peers.clone());
+    let (mut connected, mut listening, mut states) = (
+        network.connected(),
+        network.listening(),
+        running.peers.clone(),
+    );
     let (sender, receiver) = watch::channel(Arc::default());
     let end = end.clone();
     tracker.spawn(async move {
@@ -26,14 +31,33 @@ pub(super) fn watch(
             let mut members: BTreeMap<_, PeerInfo> = BTreeMap::new();
             for (node, state) in states.borrow_and_update().iter() {
                 let last_seen = Some(state.row.last_seen).filter(|at| at.0 > 0);
-                let heartbeat = state.row.last_heartbeat.clone().map(|beat| (Arc::new(beat), state.row.last_seen));
-                members.insert(*node, PeerInfo { connected: false, last_seen, heartbeat, round_trip: None });
+                let heartbeat = state
+                    .row
+                    .last_heartbeat
+                    .clone()
+                    .map(|beat| (Arc::new(beat), state.row.last_seen));
+                members.insert(
+                    *node,
+                    PeerInfo {
+                        connected: false,
+                        last_seen,
+                        heartbeat,
+                        round_trip: None,
+                    },
+                );
             }
             for node in connected.borrow_and_update().iter() {
                 members.entry(*node).or_default().connected = true;
             }
-            let listening_now = listening.borrow_and_update().iter().map(ToString::to_string).collect();
-            sender.send_replace(Arc::new(Peers { listening: listening_now, members }));
+            let listening_now = listening
+                .borrow_and_update()
+                .iter()
+                .map(ToString::to_string)
+                .collect();
+            sender.send_replace(Arc::new(Peers {
+                listening: listening_now,
+                members,
+            }));
             let changed = tokio::select! {
                 () = end.cancelled() => return,
                 changed = connected.changed() => changed,

@@ -1,5 +1,5 @@
-//! Starts telemetry beside the rest, where a telemetry configuration asks for it. What is wrong with it is said loudly
-//! and holds nothing else up: a node that cannot tell people still votes.
+//! Starts telemetry beside the rest, where a telemetry configuration asks for it. What is wrong
+//! with it is said loudly and holds nothing else up: a node that cannot tell people still votes.
 
 use ssid_protocol::id::{FederationId, NodeId};
 use ssid_protocol::manifest::Manifest;
@@ -18,7 +18,8 @@ use crate::telemetry::look::Places;
 use crate::telemetry::secret::{SecretUrl, Secrets};
 use crate::telemetry::task::{self, Surroundings, TelemetryHandle};
 
-/// The way to the task; `None` where there is no `telemetry_config.json`, or one that cannot be used.
+/// The way to the task; `None` where there is no `telemetry_config.json`, or one that cannot be
+/// used.
 pub(super) fn start(
     config: &Config,
     paths: &RegistryPaths,
@@ -31,9 +32,14 @@ pub(super) fn start(
     if !paths.telemetry_config.exists() {
         return None;
     }
-    let keeper = Keeper::Node { engine: engine.clone(), store: store.clone() };
+    let keeper = Keeper::Node {
+        engine: engine.clone(),
+        store: store.clone(),
+    };
     let opened = tokio::task::block_in_place(|| open(config, paths, keeper));
-    let desk = opened.inspect_err(|error| tracing::error!(error, "telemetry does not run")).ok()?;
+    let desk = opened
+        .inspect_err(|error| tracing::error!(error, "telemetry does not run"))
+        .ok()?;
     let (handle, requests) = task::requests();
     let around = Surroundings {
         engine: engine.clone(),
@@ -47,7 +53,8 @@ pub(super) fn start(
     Some(handle)
 }
 
-/// Tells `advanced.webhook_on_consensus` what is certified; without it, what waits from before is forgotten.
+/// Tells `advanced.webhook_on_consensus` what is certified; without it, what waits from before is
+/// forgotten.
 pub(super) fn start_hook(
     url: Option<SecretUrl>,
     (federation, node): (FederationId, NodeId),
@@ -64,17 +71,37 @@ pub(super) fn start_hook(
         });
         return;
     };
-    let secret = Secrets::in_environment().variable("SSID_WEBHOOK_SECRET").cloned();
-    let hook = Hook { url, secret, federation, node, engine, store, pace: hook::PACE };
+    let secret = Secrets::in_environment()
+        .variable("SSID_WEBHOOK_SECRET")
+        .cloned();
+    let hook = Hook {
+        url,
+        secret,
+        federation,
+        node,
+        engine,
+        store,
+        pace: hook::PACE,
+    };
     tracker.spawn(hook.follow(end));
 }
 
 fn open(config: &Config, paths: &RegistryPaths, keeper: Keeper) -> Result<Desk, String> {
-    let telemetry = TelemetryConfig::load_or_default(&paths.telemetry_config).map_err(|error| error.to_string())?;
+    let telemetry = TelemetryConfig::load_or_default(&paths.telemetry_config)
+        .map_err(|error| error.to_string())?;
     for finding in &telemetry.findings {
         tracing::warn!("{finding}");
     }
     let secrets = Secrets::find(|name| std::env::var(name).ok(), &paths.telemetry_config);
-    let places = Places { config: telemetry, paths: paths.clone() };
-    Desk::open(places, config.settings.notifications.clone(), &secrets, keeper).map_err(|error| error.to_string())
+    let places = Places {
+        config: telemetry,
+        paths: paths.clone(),
+    };
+    Desk::open(
+        places,
+        config.settings.notifications.clone(),
+        &secrets,
+        keeper,
+    )
+    .map_err(|error| error.to_string())
 }

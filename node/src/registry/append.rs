@@ -12,36 +12,63 @@ use super::file::{FileError, Stamp, events_behind, failed};
 use super::parse::Position;
 use crate::place::Place;
 
-/// Appends those of `events` that do not stand behind `from` in the log at `path`, one line each; what stands before it
-/// the caller knows. How many lines were written, and behind where to look before more are appended.
+/// Appends those of `events` that do not stand behind `from` in the log at `path`, one line each;
+/// what stands before it the caller knows. How many lines were written, and behind where to look
+/// before more are appended.
 ///
 /// # Errors
-/// If the file cannot be read or written. Part of the lines may then be in it, the last of them cut off.
-pub fn append_behind(path: &Place, from: Position, events: &[Event]) -> Result<(u64, Position), FileError> {
+/// If the file cannot be read or written. Part of the lines may then be in it, the last of them cut
+/// off.
+pub fn append_behind(
+    path: &Place,
+    from: Position,
+    events: &[Event],
+) -> Result<(u64, Position), FileError> {
     let (standing, at) = events_behind(path, from)?;
-    let new = events.iter().filter(|event| !standing.contains(&event.content_digest()));
-    let lines = new.map(to_line).collect::<io::Result<Vec<_>>>().map_err(|e| failed("write", path, e))?;
+    let new = events
+        .iter()
+        .filter(|event| !standing.contains(&event.content_digest()));
+    let lines = new
+        .map(to_line)
+        .collect::<io::Result<Vec<_>>>()
+        .map_err(|e| failed("write", path, e))?;
     if !lines.is_empty() {
         append_lines(path, &lines.concat())?;
     }
     Ok((lines.len() as u64, at))
 }
 
-/// Appends whole lines in one write and waits until they are on disk, the file's name included. Returns the file's size
-/// before and what it was after; the size differs by more than the lines if a last line had to be ended, or if somebody
-/// else wrote at the same time.
+/// Appends whole lines in one write and waits until they are on disk, the file's name included.
+/// Returns the file's size before and what it was after; the size differs by more than the lines if
+/// a last line had to be ended, or if somebody else wrote at the same time.
 pub(super) fn append_lines(path: &Place, lines: &str) -> Result<(u64, Stamp), FileError> {
-    let file = path.open_to_append().map_err(|e| failed("open for writing", path, e))?;
+    let file = path
+        .open_to_append()
+        .map_err(|e| failed("open for writing", path, e))?;
     append_to(file, path, lines)
 }
 
 /// Appends to the open file at `path`, waiting until the lines are on disk.
-pub(super) fn append_to(mut file: File, path: &Path, lines: &str) -> Result<(u64, Stamp), FileError> {
-    let stamp = |file: &File| file.metadata().map(|meta| Stamp::of(&meta)).map_err(|e| failed("read", path, e));
+pub(super) fn append_to(
+    mut file: File,
+    path: &Path,
+    lines: &str,
+) -> Result<(u64, Stamp), FileError> {
+    let stamp = |file: &File| {
+        file.metadata()
+            .map(|meta| Stamp::of(&meta))
+            .map_err(|e| failed("read", path, e))
+    };
     let before = stamp(&file)?.size();
     let ended = ends_with_newline(&mut file).map_err(|e| failed("read", path, e))?;
-    let text = if ended { lines.to_owned() } else { format!("\n{lines}") };
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(|e| failed("append to", path, e))?;
+    let text = if ended {
+        lines.to_owned()
+    } else {
+        format!("\n{lines}")
+    };
+    file.write_all(text.as_bytes())
+        .and_then(|()| file.sync_all())
+        .map_err(|e| failed("append to", path, e))?;
     Ok((before, stamp(&file)?))
 }
 
@@ -64,6 +91,9 @@ struct Line<'a> {
 }
 
 pub(super) fn to_line(event: &Event) -> io::Result<String> {
-    let line = Line { event, event_hash: event.event_hash() };
+    let line = Line {
+        event,
+        event_hash: event.event_hash(),
+    };
     Ok(serde_json::to_string(&line)? + "\n")
 }

@@ -1,5 +1,6 @@
-//! The registry log on disk: reads what is new, notices when what was read has been changed by somebody else, and
-//! appends. Nothing that stands in the file is ever overwritten. Everything here blocks.
+//! The registry log on disk: reads what is new, notices when what was read has been changed by
+//! somebody else, and appends. Nothing that stands in the file is ever overwritten. Everything here
+//! blocks.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -67,16 +68,21 @@ fn advice(error: &io::Error) -> &'static str {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             "\n  free space on that disk; what could not be written is written at the next attempt"
         }
-        io::ErrorKind::PermissionDenied if error.raw_os_error().is_none() => "\n  put a regular file in its place",
-        io::ErrorKind::PermissionDenied => "\n  give the user that runs the node permission to read and write it",
+        io::ErrorKind::PermissionDenied if error.raw_os_error().is_none() => {
+            "\n  put a regular file in its place"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "\n  give the user that runs the node permission to read and write it"
+        }
         io::ErrorKind::ReadOnlyFilesystem => "\n  mount that file system writable",
         io::ErrorKind::InvalidInput => "\n  move it away, or choose another repository with --repo",
         _ => "",
     }
 }
 
-/// A file that was touched so recently may still be written to: an unfinished object at its end counts as unread, and a
-/// later write could leave the same times, since clocks of file systems tick slowly.
+/// A file that was touched so recently may still be written to: an unfinished object at its end
+/// counts as unread, and a later write could leave the same times, since clocks of file systems
+/// tick slowly.
 const QUIET_AFTER: Duration = Duration::from_secs(2);
 
 /// What of a file's metadata tells that it has been touched.
@@ -104,7 +110,9 @@ impl Stamp {
 
     /// Whether it was touched within this time.
     fn is_within(&self, time: Duration) -> bool {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let now = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
         let changed = Duration::from_secs(u64::try_from(self.changed.0).unwrap_or(0));
         now < changed + time
     }
@@ -120,9 +128,11 @@ pub struct RegistryFile {
     tail: Vec<u8>,
     /// Whether `tail` holds the beginning of an object.
     is_unfinished: bool,
-    /// The file's state when it last agreed with `seen` and `tail`, by its own account or by what this node appended.
+    /// The file's state when it last agreed with `seen` and `tail`, by its own account or by what
+    /// this node appended.
     stamp: Option<Stamp>,
-    /// Whether its bytes were compared while it was quiet: a write within the same tick would have been seen.
+    /// Whether its bytes were compared while it was quiet: a write within the same tick would have
+    /// been seen.
     is_compared: bool,
     quiet_after: Duration,
     /// Every event that has been read.
@@ -130,7 +140,8 @@ pub struct RegistryFile {
 }
 
 impl RegistryFile {
-    /// Begins to follow the log at `path`; the first [`read_new`](Self::read_new) begins at its first line.
+    /// Begins to follow the log at `path`; the first [`read_new`](Self::read_new) begins at its
+    /// first line.
     ///
     /// # Errors
     /// If something stands there that is no readable file.
@@ -159,7 +170,8 @@ impl RegistryFile {
         self.seen.position()
     }
 
-    /// Forgets what has been read: the next read begins at the first line again, as after a drift that was looked at.
+    /// Forgets what has been read: the next read begins at the first line again, as after a drift
+    /// that was looked at.
     pub fn start_over(&mut self) {
         self.seen = Seen::default();
         self.tail.clear();
@@ -168,9 +180,10 @@ impl RegistryFile {
         self.standing.clear();
     }
 
-    /// What is new since the last call, at most [`READ_BYTES`] of it: call again until it says `Unchanged`. What was read is
-    /// compared again whenever the file was touched by somebody else; after its own appends once it is quiet. A drift is
-    /// reported at every call until the file is as it was, or until [`start_over`](Self::start_over).
+    /// What is new since the last call, at most [`READ_BYTES`] of it: call again until it says
+    /// `Unchanged`. What was read is compared again whenever the file was touched by somebody else;
+    /// after its own appends once it is quiet. A drift is reported at every call until the file is
+    /// as it was, or until [`start_over`](Self::start_over).
     ///
     /// # Errors
     /// If the file cannot be read, or is too large.
@@ -181,14 +194,20 @@ impl RegistryFile {
         let from = self.seen.position();
         let is_recent = stamp.is_within(self.quiet_after);
         let is_same = self.stamp == Some(stamp);
-        if is_same && stamp.size == from.offset + self.tail.len() as u64 && (self.is_compared || is_recent) {
+        if is_same
+            && stamp.size == from.offset + self.tail.len() as u64
+            && (self.is_compared || is_recent)
+        {
             return Ok(Change::Unchanged);
         }
         if !is_same || !self.is_compared {
             self.stamp = None;
             let compared = file.rewind().and_then(|()| self.seen.compare(&mut file));
             if let Some(drift) = compared.map_err(|e| failed("read", &self.path, e))? {
-                return Ok(Change::Drift { from_line: drift.from_line, what: drift.what.to_owned() });
+                return Ok(Change::Drift {
+                    from_line: drift.from_line,
+                    what: drift.what.to_owned(),
+                });
             }
         }
         let bytes = read_at(&mut file, from.offset).map_err(|e| failed("read", &self.path, e))?;
@@ -198,7 +217,8 @@ impl RegistryFile {
 
     fn take_in(&mut self, bytes: &[u8]) -> Change {
         let log = parse(bytes, self.seen.position());
-        let consumed = usize::try_from(log.complete_until.offset - self.seen.position().offset).unwrap_or(usize::MAX);
+        let consumed = usize::try_from(log.complete_until.offset - self.seen.position().offset)
+            .unwrap_or(usize::MAX);
         let (read, tail) = bytes.split_at(consumed.min(bytes.len()));
         if read.is_empty() && tail == self.tail {
             return Change::Unchanged;
@@ -206,7 +226,8 @@ impl RegistryFile {
         self.seen.add(read, log.complete_until);
         self.tail = tail.to_vec();
         self.is_unfinished = log.incomplete.is_some();
-        self.standing.extend(log.entries.iter().map(|e| e.event.content_digest()));
+        self.standing
+            .extend(log.entries.iter().map(|e| e.event.content_digest()));
         Change::Appended(log)
     }
 
@@ -217,22 +238,31 @@ impl RegistryFile {
         if self.seen.position() == Position::START {
             return Change::Unchanged;
         }
-        Change::Drift { from_line: 1, what: "the file is gone".to_owned() }
+        Change::Drift {
+            from_line: 1,
+            what: "the file is gone".to_owned(),
+        }
     }
 
-    /// Whether what was read ends in the middle of an object that somebody may still be writing: it counts as unread
-    /// until it is whole, or nobody has written for two seconds.
+    /// Whether what was read ends in the middle of an object that somebody may still be writing: it
+    /// counts as unread until it is whole, or nobody has written for two seconds.
     pub fn ends_unfinished(&self) -> bool {
-        self.is_unfinished && self.stamp.is_none_or(|stamp| stamp.is_within(self.quiet_after))
+        self.is_unfinished
+            && self
+                .stamp
+                .is_none_or(|stamp| stamp.is_within(self.quiet_after))
     }
 
-    /// Whether the file ends in the middle of an object that somebody wrote at within the last two seconds: to append now
-    /// would cut their line in two. One left unfinished for longer was cut off by a crash.
+    /// Whether the file ends in the middle of an object that somebody wrote at within the last two
+    /// seconds: to append now would cut their line in two. One left unfinished for longer was cut
+    /// off by a crash.
     ///
     /// # Errors
     /// If the file cannot be read.
     pub fn is_being_written(&self) -> Result<bool, FileError> {
-        let Some((mut file, stamp)) = open_existing(&self.path)? else { return Ok(false) };
+        let Some((mut file, stamp)) = open_existing(&self.path)? else {
+            return Ok(false);
+        };
         let mut at = self.seen.position();
         if !stamp.is_within(QUIET_AFTER) || stamp.size < at.offset {
             return Ok(false);
@@ -247,19 +277,24 @@ impl RegistryFile {
         }
     }
 
-    /// Appends `events`, one line each, but not those that already stand in the file with all eight fields: to append
-    /// again what an interrupted call left out is harmless. Returns how many lines were written; they are on disk.
-    /// The file and its directories are made if missing, and a last line without an end is ended first.
+    /// Appends `events`, one line each, but not those that already stand in the file with all eight
+    /// fields: to append again what an interrupted call left out is harmless. Returns how many
+    /// lines were written; they are on disk. The file and its directories are made if missing, and
+    /// a last line without an end is ended first.
     ///
     /// # Errors
-    /// If the file cannot be read or written. Part of the lines may then be in it, the last of them cut off.
+    /// If the file cannot be read or written. Part of the lines may then be in it, the last of them
+    /// cut off.
     pub fn append(&mut self, events: &[Event]) -> Result<usize, FileError> {
         let (unread, _) = events_behind(&self.path, self.seen.position())?;
         let mut chosen = HashSet::new();
         let mut text = String::new();
         for event in events {
             let digest = event.content_digest();
-            if !self.standing.contains(&digest) && !unread.contains(&digest) && chosen.insert(digest) {
+            if !self.standing.contains(&digest)
+                && !unread.contains(&digest)
+                && chosen.insert(digest)
+            {
                 text.push_str(&to_line(event).map_err(|e| failed("write", &self.path, e))?);
             }
         }
@@ -271,23 +306,42 @@ impl RegistryFile {
     }
 
     /// What this node appended need not be read back, if nobody else wrote meanwhile.
-    fn note_appended(&mut self, text: &str, before: u64, after: Stamp, chosen: &HashSet<ContentDigest>) {
+    fn note_appended(
+        &mut self,
+        text: &str,
+        before: u64,
+        after: Stamp,
+        chosen: &HashSet<ContentDigest>,
+    ) {
         let at = self.seen.position();
-        if !self.tail.is_empty() || before != at.offset || after.size != before + text.len() as u64 {
+        if !self.tail.is_empty() || before != at.offset || after.size != before + text.len() as u64
+        {
             return;
         }
-        let Some(until) = at.behind(text.len() as u64, chosen.len() as u64) else { return };
+        let Some(until) = at.behind(text.len() as u64, chosen.len() as u64) else {
+            return;
+        };
         self.seen.add(text.as_bytes(), until);
         self.standing.extend(chosen);
         (self.stamp, self.is_compared) = (Some(after), false);
     }
 }
 
-/// The events that stand in the log at `path` behind `from`, or in all of it if it is shorter, and up to where.
-pub(super) fn events_behind(path: &Place, from: Position) -> Result<(HashSet<ContentDigest>, Position), FileError> {
+/// The events that stand in the log at `path` behind `from`, or in all of it if it is shorter, and
+/// up to where.
+pub(super) fn events_behind(
+    path: &Place,
+    from: Position,
+) -> Result<(HashSet<ContentDigest>, Position), FileError> {
     let mut found = HashSet::new();
-    let Some((mut file, stamp)) = open_existing(path)? else { return Ok((found, Position::START)) };
-    let mut at = if stamp.size < from.offset { Position::START } else { from };
+    let Some((mut file, stamp)) = open_existing(path)? else {
+        return Ok((found, Position::START));
+    };
+    let mut at = if stamp.size < from.offset {
+        Position::START
+    } else {
+        from
+    };
     loop {
         let bytes = read_at(&mut file, at.offset).map_err(|e| failed("read", path, e))?;
         let log = parse(&bytes, at);
@@ -300,7 +354,11 @@ pub(super) fn events_behind(path: &Place, from: Position) -> Result<(HashSet<Con
 }
 
 pub(super) fn failed(action: &'static str, path: &Path, source: io::Error) -> FileError {
-    FileError::Io { action, path: path.to_owned(), source }
+    FileError::Io {
+        action,
+        path: path.to_owned(),
+        source,
+    }
 }
 
 pub(super) fn open_existing(path: &Place) -> Result<Option<(File, Stamp)>, FileError> {
@@ -310,7 +368,10 @@ pub(super) fn open_existing(path: &Place) -> Result<Option<(File, Stamp)>, FileE
     };
     let stamp = Stamp::of(&file.metadata().map_err(|e| failed("read", path, e))?);
     if stamp.size > FILE_BYTES {
-        return Err(FileError::TooLarge { path: path.to_path_buf(), size: stamp.size });
+        return Err(FileError::TooLarge {
+            path: path.to_path_buf(),
+            size: stamp.size,
+        });
     }
     Ok(Some((file, stamp)))
 }

@@ -18,14 +18,24 @@ pub(crate) fn event(n: u32) -> Event {
 
 /// As the trigger script writes it: pretty-printed, eight keys, no final newline.
 pub(crate) fn pretty(event: &Event) -> String {
-    let keys = KEYS.iter().zip(event.fields()).map(|(key, value)| format!("  \"{key}\": \"{value}\""));
+    let keys = KEYS
+        .iter()
+        .zip(event.fields())
+        .map(|(key, value)| format!("  \"{key}\": \"{value}\""));
     format!("{{\n{}\n}}", keys.collect::<Vec<_>>().join(",\n"))
 }
 
 /// As the old sync script writes it: one line with the hash as a ninth key, no final newline.
 pub(crate) fn one_line(event: &Event) -> String {
-    let keys = KEYS.iter().zip(event.fields()).map(|(key, value)| format!("\"{key}\": \"{value}\", "));
-    format!("{{{}\"event_hash\": \"{}\"}}", keys.collect::<String>(), event.event_hash())
+    let keys = KEYS
+        .iter()
+        .zip(event.fields())
+        .map(|(key, value)| format!("\"{key}\": \"{value}\", "));
+    format!(
+        "{{{}\"event_hash\": \"{}\"}}",
+        keys.collect::<String>(),
+        event.event_hash()
+    )
 }
 
 /// As a release writes it: with further keys, one of them nested.
@@ -34,10 +44,19 @@ pub(crate) fn release(event: &Event) -> String {
     pretty(event).replace("\n}", more)
 }
 
-/// As the trigger script writes it when `--event` holds a quote: no JSON, and its strings seem not to end.
+/// As the trigger script writes it when `--event` holds a quote: no JSON, and its strings seem not
+/// to end.
 pub(crate) fn stray_quote(event: &Event) -> String {
     pretty(event).replace("blueprint_v4.4", "blueprint\"v4.4")
 }
 
-const KEYS: [&str; 8] =
-    ["timestamp", "event", "version", "commit_hash", "blueprint", "root_24_lock", "compliance_score", "emitted_by"];
+const KEYS: [&str; 8] = [
+    "timestamp",
+    "event",
+    "version",
+    "commit_hash",
+    "blueprint",
+    "root_24_lock",
+    "compliance_score",
+    "emitted_by",
+];

@@ -1,4 +1,5 @@
-//! The registry's own files: reading the log as it is found in the wild, appending to it, and where things live.
+//! The registry's own files: reading the log as it is found in the wild, appending to it, and where
+//! things live.
 
 pub mod append;
 pub mod file;

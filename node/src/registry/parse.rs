@@ -1,6 +1,7 @@
-//! The registry log as it is found in the wild: a stream of JSON objects, one-line and pretty-printed, with prose
-//! between them. Every byte that is no blank ends up in an entry, in a skipped range with the reason, or in the
-//! incomplete tail, which is read again when the file has grown.
+//! The registry log as it is found in the wild: a stream of JSON objects, one-line and
+//! pretty-printed, with prose between them. Every byte that is no blank ends up in an entry, in a
+//! skipped range with the reason, or in the incomplete tail, which is read again when the file has
+//! grown.
 
 use std::ops::Range;
 
@@ -26,19 +27,29 @@ pub struct Position {
 
 impl Position {
     /// The beginning of a file.
-    pub const START: Self = Self { offset: 0, line: 1, state: State::Between };
+    pub const START: Self = Self {
+        offset: 0,
+        line: 1,
+        state: State::Between,
+    };
 
-    /// Behind whole lines that were appended here; `None` where they would stand in the middle of something.
+    /// Behind whole lines that were appended here; `None` where they would stand in the middle of
+    /// something.
     pub(super) fn behind(self, bytes: u64, lines: u64) -> Option<Self> {
         let is_between = self.state == State::Between;
-        is_between.then(|| Self { offset: self.offset + bytes, line: self.line + lines, ..self })
+        is_between.then(|| Self {
+            offset: self.offset + bytes,
+            line: self.line + lines,
+            ..self
+        })
     }
 }
 
 /// An event found in the log, with where and how it stands there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoggedEvent {
-    /// The eight fields. Admissible in some epoch; which one a `federation_epoch` belongs to is the caller's to check.
+    /// The eight fields. Admissible in some epoch; which one a `federation_epoch` belongs to is the
+    /// caller's to check.
     pub event: Event,
     /// Where its object stands in the file, from `{` to `}`.
     pub byte_range: Range<u64>,
@@ -72,7 +83,9 @@ pub enum SkipReason {
     #[error("text between the objects")]
     Prose,
     /// Zero bytes: text in UTF-16 or UTF-32, or what a crash left.
-    #[error("zero bytes: text in UTF-16 or UTF-32, which has to be written again as UTF-8, or what a crash left")]
+    #[error(
+        "zero bytes: text in UTF-16 or UTF-32, which has to be written again as UTF-8, or what a crash left"
+    )]
     ZeroBytes,
     /// Text that names an event's fields as keys and is no object.
     #[error("text that was meant as an event and is no JSON object: {0}")]
@@ -120,32 +133,46 @@ impl SkipReason {
 pub struct ParsedLog {
     /// The events.
     pub entries: Vec<LoggedEvent>,
-    /// What holds no event, with reasons; neighbouring stretches of prose, or of zero bytes, are one.
+    /// What holds no event, with reasons; neighbouring stretches of prose, or of zero bytes, are
+    /// one.
     pub skipped: Vec<Skipped>,
     /// Where to go on: everything before is accounted for, for good.
     pub complete_until: Position,
-    /// An object or a line that is not complete yet, from its first byte to its last; it lies after `complete_until`.
+    /// An object or a line that is not complete yet, from its first byte to its last; it lies after
+    /// `complete_until`.
     pub incomplete: Option<Range<u64>>,
 }
 
 impl ParsedLog {
     /// What was skipped and is not plain prose: what somebody should look at.
     pub fn quarantined(&self) -> impl Iterator<Item = &Skipped> {
-        self.skipped.iter().filter(|s| s.reason != SkipReason::Prose)
+        self.skipped
+            .iter()
+            .filter(|s| s.reason != SkipReason::Prose)
     }
 }
 
-/// Reads the part of a log that begins at `from`. `bytes` may end anywhere: what cannot be told yet is left for the
-/// next call, which passes the bytes from `complete_until` on.
+/// Reads the part of a log that begins at `from`. `bytes` may end anywhere: what cannot be told yet
+/// is left for the next call, which passes the bytes from `complete_until` on.
 pub fn parse(bytes: &[u8], from: Position) -> ParsedLog {
     parse_with_limit(bytes, from, OBJECT_BYTES)
 }
 
 /// [`parse`] with another limit than [`OBJECT_BYTES`].
 pub(super) fn parse_with_limit(bytes: &[u8], from: Position, limit: usize) -> ParsedLog {
-    let mut log = ParsedLog { entries: Vec::new(), skipped: Vec::new(), complete_until: from, incomplete: None };
+    let mut log = ParsedLog {
+        entries: Vec::new(),
+        skipped: Vec::new(),
+        complete_until: from,
+        incomplete: None,
+    };
     let mut rest = bytes;
-    while let Some(step) = scan::step(rest, log.complete_until.state, log.complete_until.offset == 0, limit) {
+    while let Some(step) = scan::step(
+        rest,
+        log.complete_until.state,
+        log.complete_until.offset == 0,
+        limit,
+    ) {
         let here = log.complete_until;
         let piece = &rest[step.start..step.end];
         let first_line = here.line + newlines(&rest[..step.start]);
@@ -205,7 +232,9 @@ impl ParsedLog {
         let after_entry = self.entries.last().map_or(0, |e| e.byte_range.end);
         let joins = reason.joins();
         match self.skipped.last_mut() {
-            Some(last) if joins && last.reason == reason && after_entry <= last.byte_range.start => {
+            Some(last)
+                if joins && last.reason == reason && after_entry <= last.byte_range.start =>
+            {
                 last.byte_range.end = place.bytes.end;
                 last.last_line = place.lines.1;
             }
@@ -234,7 +263,8 @@ struct Written {
 }
 
 fn read_event(object: &[u8]) -> Result<(Event, Option<EventHash>), SkipReason> {
-    let written: Written = serde_json::from_slice(object).map_err(|e| SkipReason::NotAnEvent(without_place(&e)))?;
+    let written: Written =
+        serde_json::from_slice(object).map_err(|e| SkipReason::NotAnEvent(without_place(&e)))?;
     let event = Event {
         timestamp: written.timestamp,
         event: written.event,
@@ -247,16 +277,28 @@ fn read_event(object: &[u8]) -> Result<(Event, Option<EventHash>), SkipReason> {
     };
     event.check_admissible(epoch_before(&event))?;
     let computed = event.event_hash();
-    match written.event_hash.as_deref().map(|stated| (stated, stated.parse::<EventHash>())) {
+    match written
+        .event_hash
+        .as_deref()
+        .map(|stated| (stated, stated.parse::<EventHash>()))
+    {
         None => Ok((event, None)),
         Some((_, Ok(hash))) if hash == computed => Ok((event, Some(hash))),
-        Some((stated, _)) => Err(SkipReason::WrongHash { stated: stated.chars().take(80).collect(), computed }),
+        Some((stated, _)) => Err(SkipReason::WrongHash {
+            stated: stated.chars().take(80).collect(),
+            computed,
+        }),
     }
 }
 
-/// The epoch in which the event could be admissible: an epoch event of any epoch can stand in the log.
+/// The epoch in which the event could be admissible: an epoch event of any epoch can stand in the
+/// log.
 fn epoch_before(event: &Event) -> Epoch {
-    let version = if event.event == FEDERATION_EPOCH { event.version.parse::<u64>().ok() } else { None };
+    let version = if event.event == FEDERATION_EPOCH {
+        event.version.parse::<u64>().ok()
+    } else {
+        None
+    };
     Epoch(version.map_or(0, |v| v.saturating_sub(1)))
 }
 
@@ -269,7 +311,10 @@ fn without_place(error: &serde_json::Error) -> String {
     }
 }
 
-#[expect(clippy::naive_bytecount, reason = "no bottleneck: hashing the same bytes costs more")]
+#[expect(
+    clippy::naive_bytecount,
+    reason = "no bottleneck: hashing the same bytes costs more"
+)]
 fn newlines(bytes: &[u8]) -> u64 {
     bytes.iter().filter(|b| **b == b'\n').count() as u64
 }

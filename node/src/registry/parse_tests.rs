@@ -20,26 +20,62 @@ fn reasons(log: &ParsedLog) -> Vec<&SkipReason> {
 
 #[test]
 fn a_log_as_the_trigger_script_leaves_it() {
-    let text = format!("Registry events initialized.\n{}\n{}\n\n", pretty(&event(1)), pretty(&event(2)));
+    let text = format!(
+        "Registry events initialized.\n{}\n{}\n\n",
+        pretty(&event(1)),
+        pretty(&event(2))
+    );
     let log = parse_all(&text);
     assert_eq!(events(&log), [event(1), event(2)]);
     assert_eq!(reasons(&log), [&SkipReason::Prose]);
-    assert_eq!((log.skipped[0].byte_range.clone(), log.skipped[0].last_line), (0..28, 1));
+    assert_eq!(
+        (log.skipped[0].byte_range.clone(), log.skipped[0].last_line),
+        (0..28, 1)
+    );
     assert_eq!(log.quarantined().count(), 0);
     let second = &log.entries[1];
-    assert_eq!((second.first_line, second.last_line, second.stated_hash), (12, 21, None));
+    assert_eq!(
+        (second.first_line, second.last_line, second.stated_hash),
+        (12, 21, None)
+    );
     let range = second.byte_range.start as usize..second.byte_range.end as usize;
     assert_eq!(text[range], pretty(&event(2)));
-    assert_eq!(second.proof_anchor, Sha256Hash::of(&[pretty(&event(2)).as_bytes()]));
-    assert_eq!((log.complete_until.offset, log.complete_until.line), (text.len() as u64, 23));
+    assert_eq!(
+        second.proof_anchor,
+        Sha256Hash::of(&[pretty(&event(2)).as_bytes()])
+    );
+    assert_eq!(
+        (log.complete_until.offset, log.complete_until.line),
+        (text.len() as u64, 23)
+    );
     assert_eq!(log.incomplete, None);
 }
 
 #[test]
 fn one_line_objects_bom_crlf_extra_keys_and_no_separators() {
-    let mut text = format!("\u{feff}Registry events initialized.\r\n{}\r\n", pretty(&event(1)).replace('\n', "\r\n"));
-    text.push_str(&[one_line(&event(2)), one_line(&event(3)), " ".into(), pretty(&event(4)), "\n".into()].concat());
-    text.push_str(&["note without newline", &release(&event(5)), "\n  ", &one_line(&event(6))].concat());
+    let mut text = format!(
+        "\u{feff}Registry events initialized.\r\n{}\r\n",
+        pretty(&event(1)).replace('\n', "\r\n")
+    );
+    text.push_str(
+        &[
+            one_line(&event(2)),
+            one_line(&event(3)),
+            " ".into(),
+            pretty(&event(4)),
+            "\n".into(),
+        ]
+        .concat(),
+    );
+    text.push_str(
+        &[
+            "note without newline",
+            &release(&event(5)),
+            "\n  ",
+            &one_line(&event(6)),
+        ]
+        .concat(),
+    );
     let log = parse_all(&text);
     assert_eq!(events(&log), (1..=6).map(event).collect::<Vec<_>>());
     assert_eq!(log.entries[1].stated_hash, Some(event(2).event_hash()));
@@ -53,13 +89,24 @@ fn one_line_objects_bom_crlf_extra_keys_and_no_separators() {
 fn a_broken_object_is_quarantined_and_reading_goes_on() {
     let hurts: [(&str, String); 5] = [
         ("stray quote", stray_quote(&event(2))),
-        ("two stray quotes", stray_quote(&event(2)).replace("readiness", "readi\"ness")),
-        ("missing comma", pretty(&event(2)).replacen("\",\n", "\"\n", 1)),
+        (
+            "two stray quotes",
+            stray_quote(&event(2)).replace("readiness", "readi\"ness"),
+        ),
+        (
+            "missing comma",
+            pretty(&event(2)).replacen("\",\n", "\"\n", 1),
+        ),
         ("cut off in a string", one_line(&event(2))[..100].to_owned()),
         ("cut off between keys", pretty(&event(2))[..40].to_owned()),
     ];
     for (what, broken) in hurts {
-        let text = format!("{}\n{broken}\n{}\ntext\n{}\n", pretty(&event(1)), pretty(&event(3)), one_line(&event(4)));
+        let text = format!(
+            "{}\n{broken}\n{}\ntext\n{}\n",
+            pretty(&event(1)),
+            pretty(&event(3)),
+            one_line(&event(4))
+        );
         let log = parse_all(&text);
         assert_eq!(events(&log), [event(1), event(3), event(4)], "{what}");
         assert_eq!(log.quarantined().count(), 1, "{what}: {:?}", log.skipped);
@@ -67,7 +114,11 @@ fn a_broken_object_is_quarantined_and_reading_goes_on() {
         let range = skipped.byte_range.start as usize..skipped.byte_range.end as usize;
         assert_eq!(text[range], *broken.trim_end(), "{what}");
         assert_eq!(skipped.first_line, 11, "{what}");
-        assert_eq!(skipped.last_line, 11 + broken.trim_end().matches('\n').count() as u64, "{what}");
+        assert_eq!(
+            skipped.last_line,
+            11 + broken.trim_end().matches('\n').count() as u64,
+            "{what}"
+        );
     }
 }
 
@@ -76,34 +127,68 @@ fn a_brace_behind_a_stray_quote_does_not_end_the_quarantine() {
     let broken = pretty(&event(2)).replace("\"active\"", "\"active\"x}\"{\"");
     let log = parse_all(&format!("{broken}\n{}\n", pretty(&event(3))));
     assert_eq!(events(&log), [event(3)]);
-    assert_eq!((log.skipped.len(), log.skipped[0].byte_range.end), (1, broken.len() as u64));
+    assert_eq!(
+        (log.skipped.len(), log.skipped[0].byte_range.end),
+        (1, broken.len() as u64)
+    );
 }
 
 #[test]
 fn a_hash_that_does_not_match_is_reported() {
     let text = one_line(&event(1)).replace("v4.2.1", "v4.2.2");
     let log = parse_all(&text);
-    assert!(matches!(&log.skipped[0].reason, SkipReason::WrongHash { stated, .. } if stated.len() == 64));
+    assert!(
+        matches!(&log.skipped[0].reason, SkipReason::WrongHash { stated, .. } if stated.len() == 64)
+    );
     let longer = format!("{}66", event(1).event_hash());
     let log = parse_all(&one_line(&event(1)).replace(&event(1).event_hash().to_string(), &longer));
-    assert!(log.skipped[0].reason.to_string().contains(&format!("but its fields hash to {}", event(1).event_hash())));
+    assert!(
+        log.skipped[0]
+            .reason
+            .to_string()
+            .contains(&format!("but its fields hash to {}", event(1).event_hash()))
+    );
 }
 
 #[test]
 fn what_is_no_event_names_the_field() {
     let cases = [
-        (pretty(&event(1)).replace("\"version\"", "\"versoin\""), "missing field `version`"),
-        (pretty(&event(1)).replace("\"active\"", "1"), "expected a string"),
-        (pretty(&event(1)).replace("\"blueprint\"", "\"event\""), "duplicate field `event`"),
-        (pretty(&event(1)).replace("7050f93", "7050F93"), "event field `commit_hash` must be 7 to 64 lower-case"),
-        (pretty(&event(1)).replace("2025-10", "2025-13"), "event field `timestamp`"),
+        (
+            pretty(&event(1)).replace("\"version\"", "\"versoin\""),
+            "missing field `version`",
+        ),
+        (
+            pretty(&event(1)).replace("\"active\"", "1"),
+            "expected a string",
+        ),
+        (
+            pretty(&event(1)).replace("\"blueprint\"", "\"event\""),
+            "duplicate field `event`",
+        ),
+        (
+            pretty(&event(1)).replace("7050f93", "7050F93"),
+            "event field `commit_hash` must be 7 to 64 lower-case",
+        ),
+        (
+            pretty(&event(1)).replace("2025-10", "2025-13"),
+            "event field `timestamp`",
+        ),
         ("{}".to_owned(), "missing field"),
-        (format!("{{\"a\":{}{}}}", "[".repeat(30_000), "]".repeat(30_000)), "missing field"),
-        (pretty(&event(1)).replace("active", "a\u{0}b"), "no valid JSON: control character"),
+        (
+            format!("{{\"a\":{}{}}}", "[".repeat(30_000), "]".repeat(30_000)),
+            "missing field",
+        ),
+        (
+            pretty(&event(1)).replace("active", "a\u{0}b"),
+            "no valid JSON: control character",
+        ),
     ];
     for (text, expected) in cases {
         let log = parse_all(&format!("{text}\n"));
-        assert!(log.entries.is_empty() && log.skipped.len() == 1, "{expected}: {log:?}");
+        assert!(
+            log.entries.is_empty() && log.skipped.len() == 1,
+            "{expected}: {log:?}"
+        );
         let said = log.skipped[0].reason.to_string();
         assert!(said.contains(expected), "{said}");
     }
@@ -154,16 +239,25 @@ fn invalid_utf8_and_nuls_are_skipped() {
 #[test]
 fn objects_past_the_limit_are_skipped_in_bounded_pieces() {
     let nested = format!("\n    {}\n", one_line(&event(9)));
-    let huge = format!("{{\n  \"filler\": \"{}\",\n  \"list\": [{nested}  ]\n}}", "x".repeat(3 * OBJECT_BYTES));
+    let huge = format!(
+        "{{\n  \"filler\": \"{}\",\n  \"list\": [{nested}  ]\n}}",
+        "x".repeat(3 * OBJECT_BYTES)
+    );
     let text = format!("{}\n{huge}\n{}\n", pretty(&event(1)), pretty(&event(2)));
     let log = parse_all(&text);
     assert_eq!(events(&log), [event(1), event(2)]);
     assert_eq!(reasons(&log), [&SkipReason::TooLarge, &SkipReason::Rest]);
-    assert_eq!(log.skipped[1].byte_range.end, log.skipped[0].byte_range.start + huge.len() as u64);
+    assert_eq!(
+        log.skipped[1].byte_range.end,
+        log.skipped[0].byte_range.start + huge.len() as u64
+    );
 
     let endless = parse(&vec![b'{'; 10 * OBJECT_BYTES], Position::START);
     let tail = endless.incomplete.map_or(0, |r| r.end - r.start);
-    assert!(tail <= 4 * OBJECT_BYTES as u64, "{tail} bytes are kept waiting");
+    assert!(
+        tail <= 4 * OBJECT_BYTES as u64,
+        "{tail} bytes are kept waiting"
+    );
 }
 
 /// Pieces of logs: whole, damaged and hostile.
@@ -186,8 +280,10 @@ fn fragment() -> impl Strategy<Value = Vec<u8>> {
         };
         text.into_bytes()
     });
-    let noise =
-        proptest::collection::vec(prop_oneof![Just(b'{'), Just(b'}'), Just(b'"'), Just(b'\n'), any::<u8>()], 0..12);
+    let noise = proptest::collection::vec(
+        prop_oneof![Just(b'{'), Just(b'}'), Just(b'"'), Just(b'\n'), any::<u8>()],
+        0..12,
+    );
     prop_oneof![4 => shaped, 1 => noise]
 }
 

@@ -1,6 +1,6 @@
-//! Keeps `federation_manifest.json` what it says it is: the node's own state in the registry's schema. A small task
-//! looks every few seconds; a file that would say the same again is not touched, and times and counters alone are
-//! written no more often than the node syncs.
+//! Keeps `federation_manifest.json` what it says it is: the node's own state in the registry's
+//! schema. A small task looks every few seconds; a file that would say the same again is not
+//! touched, and times and counters alone are written no more often than the node syncs.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::manifest::{
-    FederationManifest, HISTORY_RECORDS, HistoryRecord, ManifestFileError, ManifestNode, ManifestStatistics, legacy_id,
+    FederationManifest, HISTORY_RECORDS, HistoryRecord, ManifestFileError, ManifestNode,
+    ManifestStatistics, legacy_id,
 };
 use super::paths::RegistryPaths;
 use crate::api::view::{NodeView, RecordView, StatusView, iso, now};
@@ -30,10 +31,14 @@ pub struct Target {
 }
 
 impl Target {
-    /// The manifest's place; none in a repository that is no governance repository: nothing new is put at its root.
+    /// The manifest's place; none in a repository that is no governance repository: nothing new is
+    /// put at its root.
     pub fn choose(paths: &RegistryPaths, interval_minutes: u64) -> Option<Self> {
         let quiet = Duration::from_secs(interval_minutes.saturating_mul(60));
-        paths.keeps_manifest().then(|| Self { path: paths.federation_manifest.clone(), quiet })
+        paths.keeps_manifest().then(|| Self {
+            path: paths.federation_manifest.clone(),
+            quiet,
+        })
     }
 }
 
@@ -59,11 +64,23 @@ impl Facts {
     /// If storage cannot be read, in words.
     pub fn of(state: &ApiState) -> Result<Self, String> {
         let nodes = api::node_views(state)?;
-        let mut records = state.store.records_latest(HISTORY_RECORDS, None).map_err(|e| e.to_string())?;
+        let mut records = state
+            .store
+            .records_latest(HISTORY_RECORDS, None)
+            .map_err(|e| e.to_string())?;
         records.reverse();
-        let history = records.iter().map(|(n, record)| HistoryRecord::from(&RecordView::of(record, *n))).collect();
+        let history = records
+            .iter()
+            .map(|(n, record)| HistoryRecord::from(&RecordView::of(record, *n)))
+            .collect();
         let own = nodes.iter().find(|node| node.is_self).cloned();
-        Ok(Self { status: api::status_view(state), nodes, history, created_at: state.manifest.created_at.clone(), own })
+        Ok(Self {
+            status: api::status_view(state),
+            nodes,
+            history,
+            created_at: state.manifest.created_at.clone(),
+            own,
+        })
     }
 
     /// The same without what changes all the time and is worth no rewrite.
@@ -94,19 +111,28 @@ impl Facts {
         facts
     }
 
-    /// Puts the facts into `manifest`. `before` are the counts that stood there when this process began: its own count
-    /// from zero.
+    /// Puts the facts into `manifest`. `before` are the counts that stood there when this process
+    /// began: its own count from zero.
     pub fn put(&self, manifest: &mut FederationManifest, before: &ManifestStatistics, at: &str) {
         carry_over(manifest, at);
         let status = &self.status;
         manifest.set("federation.enabled", &json!(status.federation.enabled));
         manifest.set("federation.mode", &json!(status.federation.mode));
-        manifest.set("federation.consensus_threshold", &json!(status.federation.threshold_percent / 100.0));
-        manifest.set("federation.sync_interval_minutes", &json!(status.transport.sync_interval_minutes));
+        manifest.set(
+            "federation.consensus_threshold",
+            &json!(status.federation.threshold_percent / 100.0),
+        );
+        manifest.set(
+            "federation.sync_interval_minutes",
+            &json!(status.transport.sync_interval_minutes),
+        );
         if let Some(last) = &status.transport.last_sync {
             manifest.set("federation.last_sync", &json!(last));
         }
-        manifest.set("ssid.federation_id", &json!(status.federation.federation_id.to_string()));
+        manifest.set(
+            "ssid.federation_id",
+            &json!(status.federation.federation_id.to_string()),
+        );
         self.put_local_node(manifest);
         self.put_nodes(manifest);
         manifest.add_history(&self.history);
@@ -115,7 +141,8 @@ impl Facts {
 
     fn put_local_node(&self, manifest: &mut FederationManifest) {
         let node = &self.status.node;
-        let mut set = |key: &str, value: &str| manifest.set(&format!("local_node.{key}"), &json!(value));
+        let mut set =
+            |key: &str, value: &str| manifest.set(&format!("local_node.{key}"), &json!(value));
         set("node_id", &node.node_id.to_string());
         set("node_name", &node.node_name);
         set("organization", &node.organization);
@@ -132,12 +159,15 @@ impl Facts {
         let known = manifest.known_nodes();
         for view in self.nodes.iter().filter(|node| !node.is_self) {
             let id = view.node_id.to_string();
-            let was = known
-                .iter()
-                .find(|node| !view.git_remote.is_empty() && !node.has_key() && node.git_remote == view.git_remote);
+            let was = known.iter().find(|node| {
+                !view.git_remote.is_empty() && !node.has_key() && node.git_remote == view.git_remote
+            });
             let there = was.or_else(|| known.iter().find(|node| node.node_id == id));
             if !view.git_remote.is_empty() {
-                manifest.set(&format!("ssid.legacy_ids.{id}"), &json!(legacy_id(&view.git_remote)));
+                manifest.set(
+                    &format!("ssid.legacy_ids.{id}"),
+                    &json!(legacy_id(&view.git_remote)),
+                );
             }
             let said = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
             let node = ManifestNode {
@@ -146,9 +176,16 @@ impl Facts {
                 organization: view.organization.clone(),
                 git_remote: view.git_remote.clone(),
                 api_endpoint: view.api_endpoint.clone(),
-                public_key_fingerprint: there.map(|n| n.public_key_fingerprint.clone()).unwrap_or_default(),
-                added_at: there.and_then(|n| n.added_at.clone()).or_else(|| Some(self.created_at.clone())),
-                last_seen: view.last_seen.clone().or_else(|| there.and_then(|n| n.last_seen.clone())),
+                public_key_fingerprint: there
+                    .map(|n| n.public_key_fingerprint.clone())
+                    .unwrap_or_default(),
+                added_at: there
+                    .and_then(|n| n.added_at.clone())
+                    .or_else(|| Some(self.created_at.clone())),
+                last_seen: view
+                    .last_seen
+                    .clone()
+                    .or_else(|| there.and_then(|n| n.last_seen.clone())),
                 status: view.status.clone(),
                 compliance_score: said(&view.compliance_score)
                     .map(Value::from)
@@ -163,14 +200,27 @@ impl Facts {
         }
     }
 
-    fn statistics(&self, manifest: &FederationManifest, before: &ManifestStatistics) -> ManifestStatistics {
+    fn statistics(
+        &self,
+        manifest: &FederationManifest,
+        before: &ManifestStatistics,
+    ) -> ManifestStatistics {
         let own = &self.status.statistics;
         let carried = manifest.carried_over().unwrap_or_default().statistics;
-        let keyless: Vec<_> = manifest.known_nodes().into_iter().filter(|node| !node.has_key()).collect();
-        let last = self.history.iter().filter_map(|record| record.completed_at.clone()).max();
+        let keyless: Vec<_> = manifest
+            .known_nodes()
+            .into_iter()
+            .filter(|node| !node.has_key())
+            .collect();
+        let last = self
+            .history
+            .iter()
+            .filter_map(|record| record.completed_at.clone())
+            .max();
         ManifestStatistics {
             total_nodes: own.total_nodes + keyless.len() as u64,
-            active_nodes: own.active_nodes + keyless.iter().filter(|node| node.is_active()).count() as u64,
+            active_nodes: own.active_nodes
+                + keyless.iter().filter(|node| node.is_active()).count() as u64,
             total_syncs: before.total_syncs + own.total_syncs,
             successful_syncs: before.successful_syncs + own.successful_syncs,
             failed_syncs: before.failed_syncs + own.failed_syncs,
@@ -185,7 +235,13 @@ impl Facts {
 pub async fn follow(state: ApiState, target: Target, shutdown: CancellationToken) {
     let mut look = tokio::time::interval(LOOK_EVERY);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut writer = Writer { state: Arc::new(state), target, before: None, written: None, reported: String::new() };
+    let mut writer = Writer {
+        state: Arc::new(state),
+        target,
+        before: None,
+        written: None,
+        reported: String::new(),
+    };
     loop {
         tokio::select! {
             () = shutdown.cancelled() => {
@@ -222,20 +278,25 @@ impl Writer {
     fn write(&mut self, in_any_case: bool) -> Result<(), String> {
         let facts = Facts::of(&self.state)?;
         let lasting = facts.without_times();
-        let is_due = |(written, at): &(Facts, Instant)| *written != lasting || at.elapsed() >= self.target.quiet;
+        let is_due = |(written, at): &(Facts, Instant)| {
+            *written != lasting || at.elapsed() >= self.target.quiet
+        };
         if !in_any_case && !self.written.as_ref().is_none_or(is_due) {
             return Ok(());
         }
         let failed = |error: ManifestFileError| error.to_string();
         let before = match &self.before {
             Some(before) => before.clone(),
-            None => {
-                FederationManifest::read(&self.target.path).map_err(failed)?.map(|m| m.statistics()).unwrap_or_default()
-            }
+            None => FederationManifest::read(&self.target.path)
+                .map_err(failed)?
+                .map(|m| m.statistics())
+                .unwrap_or_default(),
         };
         let at = iso(now());
-        FederationManifest::update(&self.target.path, &at, |manifest| facts.put(manifest, &before, &at))
-            .map_err(failed)?;
+        FederationManifest::update(&self.target.path, &at, |manifest| {
+            facts.put(manifest, &before, &at);
+        })
+        .map_err(failed)?;
         self.before = Some(before);
         self.written = Some((lasting, Instant::now()));
         self.reported.clear();

@@ -1,15 +1,17 @@
 //! Cuts the registry log into pieces: objects, what stands between them, and broken objects.
 //!
-//! A step looks at the bytes from a position on and either names the next piece or says that too little has been
-//! written yet. Bytes that are appended later never change a piece already named, so that a log read as it grows gives
-//! what reading it at once gives.
+//! A step looks at the bytes from a position on and either names the next piece or says that too
+//! little has been written yet. Bytes that are appended later never change a piece already named,
+//! so that a log read as it grows gives what reading it at once gives.
 //!
-//! An object begins at a `{` that is followed by a key or by `}`. It is broken when a string does not end on its line,
-//! when a line begins with `{` indented no deeper than the object itself (nested objects are indented, or stand behind
-//! a key), or when what its braces enclose is no JSON. A broken object reaches to the next such line, or to a line that
-//! begins with `}` indented no deeper.
+//! An object begins at a `{` that is followed by a key or by `}`. It is broken when a string does
+//! not end on its line, when a line begins with `{` indented no deeper than the object itself
+//! (nested objects are indented, or stand behind a key), or when what its braces enclose is no
+//! JSON. A broken object reaches to the next such line, or to a line that begins with `}` indented
+//! no deeper.
 
-/// Where scanning stands: between the objects, or in what is left of a broken one that was too large for one piece.
+/// Where scanning stands: between the objects, or in what is left of a broken one that was too
+/// large for one piece.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum State {
     /// Prose, blanks or an object may come.
@@ -40,7 +42,8 @@ pub(super) enum Kind {
     Rest,
 }
 
-/// One piece: `start..end` are its bytes without surrounding blanks, scanning goes on at `next` in `state`.
+/// One piece: `start..end` are its bytes without surrounding blanks, scanning goes on at `next` in
+/// `state`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Step {
     pub(super) kind: Kind,
@@ -52,23 +55,36 @@ pub(super) struct Step {
 
 impl Step {
     fn between(kind: Kind, start: usize, next: usize) -> Self {
-        Self { kind, start, end: next, next, state: State::Between }
+        Self {
+            kind,
+            start,
+            end: next,
+            next,
+            state: State::Between,
+        }
     }
 }
 
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
-/// The piece that begins with the first of `bytes`, or `None` if more must be written before it can be told. No piece
-/// is larger than `limit` bytes and a line's indentation; `None` is answered for at most four times that.
+/// The piece that begins with the first of `bytes`, or `None` if more must be written before it can
+/// be told. No piece is larger than `limit` bytes and a line's indentation; `None` is answered for
+/// at most four times that.
 pub(super) fn step(bytes: &[u8], state: State, at_file_start: bool, limit: usize) -> Option<Step> {
     let mut step = match state {
-        State::Between if at_file_start && bytes.starts_with(BOM) => Step::between(Kind::Blank, 0, BOM.len()),
+        State::Between if at_file_start && bytes.starts_with(BOM) => {
+            Step::between(Kind::Blank, 0, BOM.len())
+        }
         State::Between if at_file_start && BOM.starts_with(bytes) => return None,
         State::Between => between(bytes, limit)?,
         State::Broken { indent, mid_line } => rest_of_broken(bytes, indent, mid_line, limit)?,
     };
     let piece = bytes.get(step.start..step.end)?;
-    step.end = step.start + piece.iter().rposition(|b| !is_blank(*b)).map_or(0, |last| last + 1);
+    step.end = step.start
+        + piece
+            .iter()
+            .rposition(|b| !is_blank(*b))
+            .map_or(0, |last| last + 1);
     Some(step)
 }
 
@@ -120,7 +136,8 @@ fn prose(bytes: &[u8], at: usize, limit: usize) -> Option<Step> {
     None
 }
 
-/// The object that begins at `at`, which is also how deep its line is indented (or 0, behind something else).
+/// The object that begins at `at`, which is also how deep its line is indented (or 0, behind
+/// something else).
 fn object(bytes: &[u8], at: usize, limit: usize) -> Option<Step> {
     let indent = at;
     let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
@@ -143,7 +160,8 @@ fn object(bytes: &[u8], at: usize, limit: usize) -> Option<Step> {
     (bytes.len() >= at + limit).then(|| cut(bytes, at, indent, limit, Kind::TooLarge))
 }
 
-/// An object whose braces match: if it is no JSON, a stray quote may have hidden where it really ends.
+/// An object whose braces match: if it is no JSON, a stray quote may have hidden where it really
+/// ends.
 fn closed(bytes: &[u8], at: usize, end: usize, indent: usize, limit: usize) -> Option<Step> {
     let Err(reason) = check_json(&bytes[at..end]) else {
         return Some(Step::between(Kind::Object, at, end));
@@ -165,7 +183,14 @@ fn check_json(bytes: &[u8]) -> Result<(), String> {
 }
 
 /// From `from`, inside the broken object that begins at `start`, to where objects can begin again.
-fn resync(bytes: &[u8], start: usize, from: usize, indent: usize, limit: usize, kind: Kind) -> Option<Step> {
+fn resync(
+    bytes: &[u8],
+    start: usize,
+    from: usize,
+    indent: usize,
+    limit: usize,
+    kind: Kind,
+) -> Option<Step> {
     let stop = bytes.len().min(start + limit);
     for here in from..stop {
         if bytes[here] != b'\n' {
@@ -183,7 +208,13 @@ fn resync(bytes: &[u8], start: usize, from: usize, indent: usize, limit: usize, 
 fn cut(bytes: &[u8], start: usize, indent: usize, limit: usize, kind: Kind) -> Step {
     let next = start + limit;
     let mid_line = bytes.get(next.saturating_sub(1)) != Some(&b'\n');
-    Step { kind, start, end: next, next, state: State::Broken { indent, mid_line } }
+    Step {
+        kind,
+        start,
+        end: next,
+        next,
+        state: State::Broken { indent, mid_line },
+    }
 }
 
 fn rest_of_broken(bytes: &[u8], indent: usize, mid_line: bool, limit: usize) -> Option<Step> {
@@ -195,7 +226,10 @@ fn rest_of_broken(bytes: &[u8], indent: usize, mid_line: bool, limit: usize) -> 
         }
     }
     let mut step = resync(bytes, 0, 0, indent, limit, Kind::Rest)?;
-    step.start = bytes[..step.end].iter().position(|b| !is_blank(*b)).unwrap_or(step.end);
+    step.start = bytes[..step.end]
+        .iter()
+        .position(|b| !is_blank(*b))
+        .unwrap_or(step.end);
     Some(step)
 }
 

@@ -1,4 +1,5 @@
-//! Remembers what has been read of a file by its hash, so that a change to it is noticed and its place found.
+//! Remembers what has been read of a file by its hash, so that a change to it is noticed and its
+//! place found.
 
 use std::io::{self, Read};
 
@@ -6,7 +7,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::parse::Position;
 
-/// Digests kept along the file. Up to this many lines a change is found to the line, in longer files to a stretch.
+/// Digests kept along the file. Up to this many lines a change is found to the line, in longer
+/// files to a stretch.
 const CHECKPOINTS: usize = 16 * 1024;
 
 /// The part of a file that has been read for good.
@@ -37,7 +39,12 @@ pub(super) struct Drift {
 
 impl Default for Seen {
     fn default() -> Self {
-        Self { position: Position::START, hasher: Sha256::new(), checkpoints: Vec::new(), stride: 1 }
+        Self {
+            position: Position::START,
+            hasher: Sha256::new(),
+            checkpoints: Vec::new(),
+            stride: 1,
+        }
     }
 }
 
@@ -72,27 +79,42 @@ impl Seen {
             });
             self.stride *= 2;
         }
-        self.checkpoints.push(Checkpoint { offset, line, digest: self.digest() });
+        self.checkpoints.push(Checkpoint {
+            offset,
+            line,
+            digest: self.digest(),
+        });
     }
 
     fn digest(&self) -> [u8; 32] {
         self.hasher.clone().finalize().into()
     }
 
-    /// Reads the beginning of `file` again and says where it first differs; `None`: it is as it was.
+    /// Reads the beginning of `file` again and says where it first differs; `None`: it is as it
+    /// was.
     pub(super) fn compare(&self, file: &mut impl Read) -> io::Result<Option<Drift>> {
-        let end = Checkpoint { offset: self.position.offset, line: self.position.line, digest: self.digest() };
+        let end = Checkpoint {
+            offset: self.position.offset,
+            line: self.position.line,
+            digest: self.digest(),
+        };
         let mut file = io::BufReader::with_capacity(64 * 1024, file);
         let mut hasher = HashWriter(Sha256::new());
         let (mut at, mut from_line) = (0, 1);
         for checkpoint in self.checkpoints.iter().chain([&end]) {
             let wanted = checkpoint.offset - at;
             if io::copy(&mut file.by_ref().take(wanted), &mut hasher)? < wanted {
-                return Ok(Some(Drift { from_line, what: "lines that had been read are gone" }));
+                return Ok(Some(Drift {
+                    from_line,
+                    what: "lines that had been read are gone",
+                }));
             }
             let digest: [u8; 32] = hasher.0.clone().finalize().into();
             if digest != checkpoint.digest {
-                return Ok(Some(Drift { from_line, what: "lines that had been read have been changed" }));
+                return Ok(Some(Drift {
+                    from_line,
+                    what: "lines that had been read have been changed",
+                }));
             }
             (at, from_line) = (checkpoint.offset, checkpoint.line);
         }
@@ -130,24 +152,41 @@ mod tests {
 
     #[test]
     fn a_change_is_found_to_the_line() -> io::Result<()> {
-        let text = (0..100).map(|n| format!("line {n}\n")).collect::<Vec<_>>().concat();
+        let text = (0..100)
+            .map(|n| format!("line {n}\n"))
+            .collect::<Vec<_>>()
+            .concat();
         let seen = seen(&text);
         assert_eq!(seen.compare(&mut text.as_bytes())?, None);
         assert_eq!(seen.compare(&mut (text.clone() + "more").as_bytes())?, None);
         let edited = text.replace("line 41\n", "line 4l\n");
-        assert_eq!(seen.compare(&mut edited.as_bytes())?.map(|d| d.from_line), Some(42));
+        assert_eq!(
+            seen.compare(&mut edited.as_bytes())?.map(|d| d.from_line),
+            Some(42)
+        );
         let cut = seen.compare(&mut &text.as_bytes()[..text.len() - 3])?;
-        assert_eq!(cut, Some(Drift { from_line: 100, what: "lines that had been read are gone" }));
+        assert_eq!(
+            cut,
+            Some(Drift {
+                from_line: 100,
+                what: "lines that had been read are gone"
+            })
+        );
         Ok(())
     }
 
     #[test]
     fn long_files_keep_a_bounded_number_of_checkpoints() -> io::Result<()> {
-        let text = (0..3 * CHECKPOINTS).map(|n| format!("{n}\n")).collect::<Vec<_>>().concat();
+        let text = (0..3 * CHECKPOINTS)
+            .map(|n| format!("{n}\n"))
+            .collect::<Vec<_>>()
+            .concat();
         let seen = seen(&text);
         assert!(seen.checkpoints.len() <= CHECKPOINTS && seen.stride == 4);
         let edited = text.replace("\n20000\n", "\n2000O\n");
-        let found = seen.compare(&mut edited.as_bytes())?.map_or(0, |d| d.from_line);
+        let found = seen
+            .compare(&mut edited.as_bytes())?
+            .map_or(0, |d| d.from_line);
         assert!((19_998..=20_001).contains(&found), "{found}");
         Ok(())
     }

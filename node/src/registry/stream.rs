@@ -1,5 +1,5 @@
-//! Reads a whole registry log a bounded part at a time: however long it is, and whoever wrote it, no more than
-//! [`READ_BYTES`] of it are held.
+//! Reads a whole registry log a bounded part at a time: however long it is, and whoever wrote it,
+//! no more than [`READ_BYTES`] of it are held.
 
 use std::io::{self, Read};
 
@@ -7,7 +7,8 @@ use super::file::{FileError, READ_BYTES, failed, open_existing};
 use super::parse::{ParsedLog, Position, parse};
 use crate::place::Place;
 
-/// The parts of a log, from its first line to its end. Its events and what was skipped are those of reading it at once.
+/// The parts of a log, from its first line to its end. Its events and what was skipped are those of
+/// reading it at once.
 #[derive(Debug)]
 pub struct LogParts<R> {
     source: R,
@@ -20,7 +21,12 @@ pub struct LogParts<R> {
 impl<R: Read> LogParts<R> {
     /// The parts of what `source` gives until it ends.
     pub fn of(source: R) -> Self {
-        Self { source, held: Vec::new(), at: Position::START, is_done: false }
+        Self {
+            source,
+            held: Vec::new(),
+            at: Position::START,
+            is_done: false,
+        }
     }
 
     /// The next part; none after the last. Only the last one says what is incomplete at the end.
@@ -32,9 +38,12 @@ impl<R: Read> LogParts<R> {
             return Ok(None);
         }
         let wanted = READ_BYTES.saturating_sub(self.held.len());
-        let read = (&mut self.source).take(wanted as u64).read_to_end(&mut self.held)?;
+        let read = (&mut self.source)
+            .take(wanted as u64)
+            .read_to_end(&mut self.held)?;
         let mut part = parse(&self.held, self.at);
-        let parsed = usize::try_from(part.complete_until.offset - self.at.offset).unwrap_or(usize::MAX);
+        let parsed =
+            usize::try_from(part.complete_until.offset - self.at.offset).unwrap_or(usize::MAX);
         self.held.drain(..parsed.min(self.held.len()));
         self.at = part.complete_until;
         // a full window always has a piece that can be told; without one nothing more will come
@@ -46,12 +55,18 @@ impl<R: Read> LogParts<R> {
     }
 }
 
-/// Gives every part of the log at `path` to `take`. Up to where it has been read for good; none if there is no file.
+/// Gives every part of the log at `path` to `take`. Up to where it has been read for good; none if
+/// there is no file.
 ///
 /// # Errors
 /// If the log cannot be read, or is too large.
-pub fn read_all(path: &Place, mut take: impl FnMut(ParsedLog)) -> Result<Option<Position>, FileError> {
-    let Some((file, _)) = open_existing(path)? else { return Ok(None) };
+pub fn read_all(
+    path: &Place,
+    mut take: impl FnMut(ParsedLog),
+) -> Result<Option<Position>, FileError> {
+    let Some((file, _)) = open_existing(path)? else {
+        return Ok(None);
+    };
     let mut parts = LogParts::of(file);
     while let Some(part) = parts.next_part().map_err(|e| failed("read", path, e))? {
         take(part);
@@ -93,9 +108,16 @@ mod tests {
         assert!(text.len() > 3 * READ_BYTES);
         let at_once = parse(text.as_bytes(), Position::START);
         let (events, quarantined, is_cut_off, most) = whole(text.as_bytes());
-        let expected: Vec<_> = at_once.entries.iter().map(|entry| entry.event.version.clone()).collect();
+        let expected: Vec<_> = at_once
+            .entries
+            .iter()
+            .map(|entry| entry.event.version.clone())
+            .collect();
         assert_eq!(events, expected);
-        assert_eq!((quarantined, is_cut_off), (at_once.quarantined().count(), true));
+        assert_eq!(
+            (quarantined, is_cut_off),
+            (at_once.quarantined().count(), true)
+        );
         assert!(most <= 2 * READ_BYTES, "{most} bytes were held");
     }
 

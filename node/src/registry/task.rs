@@ -1,6 +1,7 @@
-//! Keeps the registry file and the federation together: lines that others append become this node's observations,
-//! certified events are appended to it (SPEC §7 rule 1, §11). One task owns the file. It is told of changes by the
-//! operating system where that can, polls where it cannot, and looks whenever the engine asks.
+//! Keeps the registry file and the federation together: lines that others append become this node's
+//! observations, certified events are appended to it (SPEC §7 rule 1, §11). One task owns the file.
+//! It is told of changes by the operating system where that can, polls where it cannot, and looks
+//! whenever the engine asks.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,15 +35,18 @@ const NAMED_LINES: usize = 5;
 pub struct Projection {
     /// `federation.auto_consensus`: whether the file's events are announced without being asked.
     pub announce: bool,
-    /// `conflict_resolution.auto_apply_consensus`: whether certified events are appended at once, or after
-    /// `ssid events apply`.
+    /// `conflict_resolution.auto_apply_consensus`: whether certified events are appended at once,
+    /// or after `ssid events apply`.
     pub apply: bool,
 }
 
 impl Projection {
     /// As configured; `apply` may differ for a node without a repository.
     pub(crate) fn of(settings: &Settings, apply: bool) -> Self {
-        Self { announce: settings.federation.auto_consensus, apply }
+        Self {
+            announce: settings.federation.auto_consensus,
+            apply,
+        }
     }
 }
 
@@ -71,7 +75,13 @@ struct Stopped;
 pub async fn follow(file: RegistryFile, projection: Projection, mut around: Surroundings) {
     let touched = Arc::new(Notify::new());
     let mut watch = Watch::of(file.path(), touched.clone());
-    let mut follower = Follower { file, projection, reported: String::new(), told: Told::Nothing, again: false };
+    let mut follower = Follower {
+        file,
+        projection,
+        reported: String::new(),
+        told: Told::Nothing,
+        again: false,
+    };
     let mut look = tokio::time::interval(LOOK_EVERY);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -123,7 +133,11 @@ struct Follower {
 
 impl Follower {
     /// Reads what is new, tells the engine how far, and appends what is certified.
-    async fn turn(&mut self, around: &mut Surroundings, request: Option<ApplyRequest>) -> Result<(), Stopped> {
+    async fn turn(
+        &mut self,
+        around: &mut Surroundings,
+        request: Option<ApplyRequest>,
+    ) -> Result<(), Stopped> {
         self.look(around).await?;
         if !self.projection.apply && request.is_none() {
             return Ok(());
@@ -144,7 +158,8 @@ impl Follower {
         }
     }
 
-    /// One look: whatever stood in the file when it was asked for is handed over before it is told to be done.
+    /// One look: whatever stood in the file when it was asked for is handed over before it is told
+    /// to be done.
     async fn look(&mut self, around: &mut Surroundings) -> Result<(), Stopped> {
         let wanted = *around.looks.borrow_and_update();
         let end = self.read(around).await?;
@@ -154,7 +169,10 @@ impl Follower {
             End::Unfinished => return Ok(()),
             End::Unreadable(reason) => {
                 self.report(&reason);
-                (Told::Unreadable(reason.clone()), RegistryNews::Unreadable { reason })
+                (
+                    Told::Unreadable(reason.clone()),
+                    RegistryNews::Unreadable { reason },
+                )
             }
         };
         if self.told != told {
@@ -164,7 +182,8 @@ impl Follower {
         Ok(())
     }
 
-    /// Hands over what is new, in parts. What changed where it had been read is read from the beginning.
+    /// Hands over what is new, in parts. What changed where it had been read is read from the
+    /// beginning.
     async fn read(&mut self, around: &Surroundings) -> Result<End, Stopped> {
         loop {
             match tokio::task::block_in_place(|| self.file.read_new()) {
@@ -177,7 +196,13 @@ impl Follower {
                 Ok(Change::Drift { from_line, what }) => {
                     self.file.start_over();
                     self.told = Told::Nothing;
-                    tell(around, RegistryNews::Anew { what: format!("line {from_line}: {what}") }).await?;
+                    tell(
+                        around,
+                        RegistryNews::Anew {
+                            what: format!("line {from_line}: {what}"),
+                        },
+                    )
+                    .await?;
                 }
                 Err(error) => return Ok(End::Unreadable(error.to_string())),
             }
@@ -191,7 +216,11 @@ impl Follower {
         });
         let mut lines = lines.peekable();
         while lines.peek().is_some() {
-            tell(around, RegistryNews::Lines(lines.by_ref().take(LINES_AT_ONCE).collect())).await?;
+            tell(
+                around,
+                RegistryNews::Lines(lines.by_ref().take(LINES_AT_ONCE).collect()),
+            )
+            .await?;
         }
         Ok(())
     }
@@ -200,7 +229,12 @@ impl Follower {
         let lines: Vec<String> = log
             .quarantined()
             .take(NAMED_LINES)
-            .map(|skipped| format!("lines {}-{}: {}", skipped.first_line, skipped.last_line, skipped.reason))
+            .map(|skipped| {
+                format!(
+                    "lines {}-{}: {}",
+                    skipped.first_line, skipped.last_line, skipped.reason
+                )
+            })
             .collect();
         if !lines.is_empty() {
             let count = log.quarantined().count();
@@ -208,27 +242,42 @@ impl Follower {
         }
     }
 
-    /// Appends what is certified and not in the file yet: one part and comes back soon for more, or `all` of it. The
-    /// cursor moves only once the lines are on disk.
-    async fn append(&mut self, around: &mut Surroundings, all: bool) -> Result<Result<AppliedView, String>, Stopped> {
-        let mut view = AppliedView { file: self.file.path().display().to_string(), ..AppliedView::default() };
+    /// Appends what is certified and not in the file yet: one part and comes back soon for more, or
+    /// `all` of it. The cursor moves only once the lines are on disk.
+    async fn append(
+        &mut self,
+        around: &mut Surroundings,
+        all: bool,
+    ) -> Result<Result<AppliedView, String>, Stopped> {
+        let mut view = AppliedView {
+            file: self.file.path().display().to_string(),
+            ..AppliedView::default()
+        };
         let store = around.store.clone();
         let head = store.log_head();
-        let cursor = Cursor { peer: store.owner().node, log_id: head.log_id };
+        let cursor = Cursor {
+            peer: store.owner().node,
+            log_id: head.log_id,
+        };
         let mut next = match store.cursor(&cursor) {
             Ok(next) => next,
             Err(error) => return Ok(Err(error.to_string())),
         };
         while next < head.size {
             let until = head.size.min(next + APPENDED_AT_ONCE);
-            let written = match tokio::task::block_in_place(|| self.append_part(&store, next, until)) {
-                Ok(written) => written,
-                Err(error) => return Ok(Err(error)),
-            };
+            let written =
+                match tokio::task::block_in_place(|| self.append_part(&store, next, until)) {
+                    Ok(written) => written,
+                    Err(error) => return Ok(Err(error)),
+                };
             view.applied += written as u64;
             view.present += (until - next) - written as u64;
             next = until;
-            around.inputs.send(Inbound::Projected(next)).await.map_err(|_| Stopped)?;
+            around
+                .inputs
+                .send(Inbound::Projected(next))
+                .await
+                .map_err(|_| Stopped)?;
             if next < head.size {
                 // votes wait for looks, appending can wait
                 self.look(around).await?;
@@ -242,18 +291,31 @@ impl Follower {
     }
 
     fn append_part(&mut self, store: &Store, from: u64, until: u64) -> Result<usize, String> {
-        if self.file.is_being_written().map_err(|error| error.to_string())? {
+        if self
+            .file
+            .is_being_written()
+            .map_err(|error| error.to_string())?
+        {
             let file = self.file.path().display();
-            return Err(format!("{file} is being written by another program; trying again"));
+            return Err(format!(
+                "{file} is being written by another program; trying again"
+            ));
         }
         let mut events = Vec::new();
         for sequence in from..until {
-            let entry = store.log_entry(sequence).map_err(|error| error.to_string())?;
+            let entry = store
+                .log_entry(sequence)
+                .map_err(|error| error.to_string())?;
             let digest = entry.map(|entry| entry.choice.content_digest);
-            let event = digest.map(|digest| store.event(&digest)).transpose().map_err(|error| error.to_string())?;
+            let event = digest
+                .map(|digest| store.event(&digest))
+                .transpose()
+                .map_err(|error| error.to_string())?;
             events.extend(event.flatten());
         }
-        self.file.append(&events).map_err(|error: FileError| error.to_string())
+        self.file
+            .append(&events)
+            .map_err(|error: FileError| error.to_string())
     }
 }
 

@@ -9,24 +9,48 @@ use tokio::sync::oneshot;
 use super::*;
 use crate::registry::fixtures;
 
-/// Types of the events that a node with these settings takes from a file of two, both of its own registry.
+/// Types of the events that a node with these settings takes from a file of two, both of its own
+/// registry.
 async fn taken(change: impl FnOnce(&mut Settings)) -> Vec<String> {
     let mut settings = Settings::default();
     change(&mut settings);
     let dir = tempfile::tempdir().unwrap();
     let (_, federation, _, keys) = testing::federation(4);
-    let owner = Owner { federation, node: keys[0].node_id() };
+    let owner = Owner {
+        federation,
+        node: keys[0].node_id(),
+    };
     let (store, _writer) = Store::open(dir.path(), owner, LogId([1; 32])).unwrap();
     let path = dir.path().join("registry_events.log");
-    let other = Event { event: "telemetry_notification".into(), ..fixtures::event(2) };
-    std::fs::write(&path, [fixtures::event(1), other].map(|event| fixtures::pretty(&event)).join("\n")).unwrap();
+    let other = Event {
+        event: "telemetry_notification".into(),
+        ..fixtures::event(2)
+    };
+    std::fs::write(
+        &path,
+        [fixtures::event(1), other]
+            .map(|event| fixtures::pretty(&event))
+            .join("\n"),
+    )
+    .unwrap();
     let (inputs, mut taken) = mpsc::channel(8);
     let (_looks, looks) = watch::channel(1);
     let (applier, apply) = mpsc::channel(1);
     let shutdown = CancellationToken::new();
     let filters = settings.event_filters.clone();
-    let around = Surroundings { store, inputs, looks, filters, apply, shutdown: shutdown.clone() };
-    let following = tokio::spawn(follow(RegistryFile::open(path).unwrap(), Projection::of(&settings, false), around));
+    let around = Surroundings {
+        store,
+        inputs,
+        looks,
+        filters,
+        apply,
+        shutdown: shutdown.clone(),
+    };
+    let following = tokio::spawn(follow(
+        RegistryFile::open(path).unwrap(),
+        Projection::of(&settings, false),
+        around,
+    ));
     // it has read the file by the time that it has appended
     let (reply, applied) = oneshot::channel();
     applier.send(ApplyRequest { reply }).await.unwrap();
@@ -49,9 +73,16 @@ async fn taken(change: impl FnOnce(&mut Settings)) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_node_takes_from_its_registry_is_configured() {
-    let (plain, other) = (fixtures::event(1).event, "telemetry_notification".to_owned());
+    let (plain, other) = (
+        fixtures::event(1).event,
+        "telemetry_notification".to_owned(),
+    );
     assert_eq!(taken(|_| {}).await, std::slice::from_ref(&plain));
-    assert!(taken(|settings| settings.federation.auto_consensus = false).await.is_empty());
+    assert!(
+        taken(|settings| settings.federation.auto_consensus = false)
+            .await
+            .is_empty()
+    );
     let types = taken(|settings| settings.event_filters.exclude_event_types.clear()).await;
     assert_eq!(types, [plain, other.clone()]);
     let only = |settings: &mut Settings| {

@@ -1,5 +1,5 @@
-//! The monthly compliance report: what this node holds about a month, as facts. What it does not know it calls unknown;
-//! nothing is counted as good because nobody measured it.
+//! The monthly compliance report: what this node holds about a month, as facts. What it does not
+//! know it calls unknown; nothing is counted as good because nobody measured it.
 
 pub(crate) mod markdown;
 #[cfg(test)]
@@ -110,7 +110,8 @@ pub struct Summary {
     pub with_disagreement: u64,
     /// Mean agreement of the observations, in percent; `null` if there were none.
     pub agreement_percent: Option<f64>,
-    /// Median time from a subject's first sight to its certificate, in seconds; `null` if nothing was certified.
+    /// Median time from a subject's first sight to its certificate, in seconds; `null` if nothing
+    /// was certified.
     pub median_seconds: Option<f64>,
     /// Subjects in conflict, now.
     pub open_conflicts: u64,
@@ -193,23 +194,36 @@ impl Month {
     /// # Errors
     /// If it is no month: what would be.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let first = (text.len() == 7).then(|| format!("{text}-01").parse().ok()).flatten();
-        first.map(|first| Self { first }).ok_or_else(|| format!("{text:?} is no month; for example 2026-10"))
+        let first = (text.len() == 7)
+            .then(|| format!("{text}-01").parse().ok())
+            .flatten();
+        first
+            .map(|first| Self { first })
+            .ok_or_else(|| format!("{text:?} is no month; for example 2026-10"))
     }
 
     /// The month of a time.
     pub fn of(at: UnixMillis) -> Self {
-        Self { first: day_of(at).first_of_month() }
+        Self {
+            first: day_of(at).first_of_month(),
+        }
     }
 
     /// Its first moment, and the first after it.
     fn bounds(self) -> (UnixMillis, UnixMillis) {
         const DAY_MILLIS: u64 = 24 * 60 * 60 * 1000;
         // in days: the last month that can be written ends after the last time that can
-        let days = self.first.duration_since(Date::constant(1970, 1, 1)).as_hours() / 24;
+        let days = self
+            .first
+            .duration_since(Date::constant(1970, 1, 1))
+            .as_hours()
+            / 24;
         let days = u64::try_from(days).unwrap_or_default();
         let length = u64::from(self.first.days_in_month().unsigned_abs());
-        (UnixMillis(days * DAY_MILLIS), UnixMillis((days + length) * DAY_MILLIS))
+        (
+            UnixMillis(days * DAY_MILLIS),
+            UnixMillis((days + length) * DAY_MILLIS),
+        )
     }
 
     /// The first moment after it; of the last month that can be written, its last second.
@@ -228,14 +242,21 @@ impl fmt::Display for Month {
 }
 
 impl ComplianceReport {
-    /// With what the registry's dashboard says of the month: its last row until the month's end that is not in the
-    /// future. Call it once, also without a dashboard: then score and violations are named as unknown.
+    /// With what the registry's dashboard says of the month: its last row until the month's end
+    /// that is not in the future. Call it once, also without a dashboard: then score and violations
+    /// are named as unknown.
     #[must_use]
     pub fn with_dashboard(mut self, dashboard: Option<&Dashboard>, now: UnixMillis) -> Self {
         let bounds = Month::parse(&self.month).ok().map(Month::bounds);
         let row = bounds.and_then(|(from, until)| {
-            let (first, today) = (day_of(from), day_of(now.min(UnixMillis(until.0.saturating_sub(1)))));
-            dashboard?.until(today).last().filter(|row| row.date >= first)
+            let (first, today) = (
+                day_of(from),
+                day_of(now.min(UnixMillis(until.0.saturating_sub(1)))),
+            );
+            dashboard?
+                .until(today)
+                .last()
+                .filter(|row| row.date >= first)
         });
         self.summary.compliance_score = row.and_then(|row| row.score);
         self.summary.violations = row.and_then(|row| row.violations);
@@ -244,7 +265,9 @@ impl ComplianceReport {
             ("violations", self.summary.violations.is_some()),
         ] {
             if !is_known {
-                self.unknown.push(format!("{what}: the dashboard says nothing about this month"));
+                self.unknown.push(format!(
+                    "{what}: the dashboard says nothing about this month"
+                ));
             }
         }
         self
@@ -258,7 +281,10 @@ impl ComplianceReport {
         let (from, until) = month.bounds();
         let is_within = |at: UnixMillis| from <= at && at < until;
         let manifest = sources.manifest;
-        let members = manifest.members.iter().map(|m| (m.node_id, m.node_name.clone()));
+        let members = manifest
+            .members
+            .iter()
+            .map(|m| (m.node_id, m.node_name.clone()));
         let names = Names::new(members, sources.anonymize);
         let ledger = Ledger::read(sources, is_within)?;
         let records = records(sources.store, is_within)?;
@@ -278,7 +304,9 @@ impl ComplianceReport {
         lines.sort_by_key(|line| line.trust_score);
         let mut trust_distribution = BTreeMap::new();
         for line in &lines {
-            *trust_distribution.entry(line.trust_label.clone()).or_default() += 1;
+            *trust_distribution
+                .entry(line.trust_label.clone())
+                .or_default() += 1;
         }
         Ok(Self {
             format: FORMAT.to_owned(),
@@ -306,14 +334,23 @@ impl ComplianceReport {
 struct Ledger(Vec<(NodeId, i32, i32, u64)>);
 
 impl Ledger {
-    fn read(sources: &Sources<'_>, is_within: impl Fn(UnixMillis) -> bool) -> Result<Self, StorageError> {
+    fn read(
+        sources: &Sources<'_>,
+        is_within: impl Fn(UnixMillis) -> bool,
+    ) -> Result<Self, StorageError> {
         let mut members = Vec::new();
         for member in &sources.manifest.members {
             let changes = sources.store.trust_of(&member.node_id)?;
             let score = sources.trust.score(&changes);
-            let of_month: Vec<_> = changes.iter().filter(|change| is_within(change.at)).collect();
+            let of_month: Vec<_> = changes
+                .iter()
+                .filter(|change| is_within(change.at))
+                .collect();
             let points = of_month.iter().map(|change| change.points).sum();
-            let failures = of_month.iter().filter(|change| change.reason == TrustReason::SyncFailed).count();
+            let failures = of_month
+                .iter()
+                .filter(|change| change.reason == TrustReason::SyncFailed)
+                .count();
             members.push((member.node_id, score, points, failures as u64));
         }
         Ok(Self(members))
@@ -332,33 +369,60 @@ impl Ledger {
 
     fn sync_failures(&self, names: &Names) -> Vec<CountLine> {
         let failed = self.0.iter().filter(|(.., count)| *count > 0);
-        failed.map(|(id, .., count)| CountLine { node_id: *id, node_name: names.of(id), count: *count }).collect()
+        failed
+            .map(|(id, .., count)| CountLine {
+                node_id: *id,
+                node_name: names.of(id),
+                count: *count,
+            })
+            .collect()
     }
 }
 
 /// The month's records, newest first.
-fn records(store: &Store, is_within: impl Fn(UnixMillis) -> bool) -> Result<Vec<ConsensusRecord>, StorageError> {
+fn records(
+    store: &Store,
+    is_within: impl Fn(UnixMillis) -> bool,
+) -> Result<Vec<ConsensusRecord>, StorageError> {
     let mut found = Vec::new();
     let mut before = None;
     loop {
         let page = store.records_latest(PAGE, before)?;
-        let Some((last, _)) = page.last() else { return Ok(found) };
+        let Some((last, _)) = page.last() else {
+            return Ok(found);
+        };
         before = Some(*last);
-        found.extend(page.into_iter().map(|(_, record)| record).filter(|record| is_within(record.completed_at)));
+        found.extend(
+            page.into_iter()
+                .map(|(_, record)| record)
+                .filter(|record| is_within(record.completed_at)),
+        );
     }
 }
 
 fn summary(records: &[ConsensusRecord]) -> Summary {
-    let observed = records.iter().filter(|record| !record.node_hashes.is_empty());
-    let shares: Vec<f64> = observed.map(|record| f64::from(record.agreement_basis_points()) / 100.0).collect();
+    let observed = records
+        .iter()
+        .filter(|record| !record.node_hashes.is_empty());
+    let shares: Vec<f64> = observed
+        .map(|record| f64::from(record.agreement_basis_points()) / 100.0)
+        .collect();
     let mean = shares.iter().sum::<f64>() / shares.len().max(1) as f64;
-    let mut took: Vec<_> = records.iter().map(|record| record.completed_at.since(record.initiated_at)).collect();
+    let mut took: Vec<_> = records
+        .iter()
+        .map(|record| record.completed_at.since(record.initiated_at))
+        .collect();
     took.sort_unstable();
     Summary {
         certified: records.len() as u64,
-        with_disagreement: records.iter().filter(|record| !record.disagreeing_nodes.is_empty()).count() as u64,
+        with_disagreement: records
+            .iter()
+            .filter(|record| !record.disagreeing_nodes.is_empty())
+            .count() as u64,
         agreement_percent: (!shares.is_empty()).then(|| (mean * 100.0).round() / 100.0),
-        median_seconds: took.get(took.len() / 2).map(std::time::Duration::as_secs_f64),
+        median_seconds: took
+            .get(took.len() / 2)
+            .map(std::time::Duration::as_secs_f64),
         ..Summary::default()
     }
 }
@@ -366,12 +430,14 @@ fn summary(records: &[ConsensusRecord]) -> Summary {
 fn by_event_type(records: &[ConsensusRecord]) -> Vec<EventTypeLine> {
     let mut lines: BTreeMap<&str, EventTypeLine> = BTreeMap::new();
     for record in records {
-        let line = lines.entry(&record.event_type).or_insert_with(|| EventTypeLine {
-            event_type: record.event_type.clone(),
-            certified: 0,
-            with_disagreement: 0,
-            later_rounds: 0,
-        });
+        let line = lines
+            .entry(&record.event_type)
+            .or_insert_with(|| EventTypeLine {
+                event_type: record.event_type.clone(),
+                certified: 0,
+                with_disagreement: 0,
+                later_rounds: 0,
+            });
         line.certified += 1;
         line.with_disagreement += u64::from(!record.disagreeing_nodes.is_empty());
         line.later_rounds += u64::from(record.round.0 > 0);
@@ -381,28 +447,51 @@ fn by_event_type(records: &[ConsensusRecord]) -> Vec<EventTypeLine> {
 
 fn inactive(sources: &Sources<'_>, names: &Names, at: UnixMillis) -> Vec<InactiveLine> {
     let limit = std::time::Duration::from_hours(INACTIVE_DAYS * 24);
-    let others = sources.manifest.members.iter().map(|m| m.node_id).filter(|node| *node != sources.node);
+    let others = sources
+        .manifest
+        .members
+        .iter()
+        .map(|m| m.node_id)
+        .filter(|node| *node != sources.node);
     let seen = others.map(|node| (node, (sources.last_seen)(&node)));
     let silent = seen.filter(|(_, seen)| seen.is_none_or(|seen| at.since(seen) > limit));
     silent
-        .map(|(node_id, seen)| InactiveLine { node_id, node_name: names.of(&node_id), last_seen: seen.map(iso) })
+        .map(|(node_id, seen)| InactiveLine {
+            node_id,
+            node_name: names.of(&node_id),
+            last_seen: seen.map(iso),
+        })
         .collect()
 }
 
-fn anchors(store: &Store, is_within: impl Fn(UnixMillis) -> bool) -> Result<Vec<AnchorLine>, StorageError> {
+fn anchors(
+    store: &Store,
+    is_within: impl Fn(UnixMillis) -> bool,
+) -> Result<Vec<AnchorLine>, StorageError> {
     let mut lines = Vec::new();
     for row in store.anchors() {
         let (sha256, row) = row?;
         if is_within(row.at) {
             let (sha256, at) = (sha256.to_string(), iso(row.at));
-            lines.push(AnchorLine { name: row.name, sha256, cid: row.cid, at, services: row.services });
+            lines.push(AnchorLine {
+                name: row.name,
+                sha256,
+                cid: row.cid,
+                at,
+                services: row.services,
+            });
         }
     }
     lines.sort_by(|a, b| (&a.at, &a.name).cmp(&(&b.at, &b.name)));
     Ok(lines)
 }
 
-fn unknown(summary: &Summary, sources: &Sources<'_>, from: UnixMillis, until: UnixMillis) -> Vec<String> {
+fn unknown(
+    summary: &Summary,
+    sources: &Sources<'_>,
+    from: UnixMillis,
+    until: UnixMillis,
+) -> Vec<String> {
     let mut unknown = Vec::new();
     if summary.agreement_percent.is_none() {
         unknown.push("agreement: no voter's observation is recorded in this month".to_owned());
@@ -412,7 +501,9 @@ fn unknown(summary: &Summary, sources: &Sources<'_>, from: UnixMillis, until: Un
     }
     if from < sources.started_at && sources.started_at < until {
         let since = iso(sources.started_at);
-        unknown.push(format!("whether this node ran all the month: it was last started {since}, and was away before"));
+        unknown.push(format!(
+            "whether this node ran all the month: it was last started {since}, and was away before"
+        ));
     }
     unknown
         .push("failed syncs are counted as the trust ledger counts them, at most one a member and interval".to_owned());

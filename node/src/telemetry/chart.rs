@@ -1,4 +1,5 @@
-//! The score over time as an SVG picture: one line, its thresholds, and a mark where a score left its usual range.
+//! The score over time as an SVG picture: one line, its thresholds, and a mark where a score left
+//! its usual range.
 
 use std::fmt::Write as _;
 
@@ -19,9 +20,15 @@ const POINTS: usize = 2000;
 
 /// Draws the scores that are known of `rows`, which are in order of date.
 pub fn svg(rows: &[Row], limits: &Thresholds) -> String {
-    let known: Vec<(&Row, f64)> = rows.iter().filter_map(|row| Some((row, row.score?))).collect();
+    let known: Vec<(&Row, f64)> = rows
+        .iter()
+        .filter_map(|row| Some((row, row.score?)))
+        .collect();
     let known = &known[known.len().saturating_sub(POINTS)..];
-    let lowest = known.iter().map(|(_, score)| *score).fold(limits.compliance_score_critical, f64::min);
+    let lowest = known
+        .iter()
+        .map(|(_, score)| *score)
+        .fold(limits.compliance_score_critical, f64::min);
     // whole tens, so that the picture does not make much of little
     let floor = ((lowest / 10.0).floor() * 10.0 - 10.0).max(0.0);
     let y = |score: f64| TOP + (100.0 - score) / (100.0 - floor) * (HEIGHT - TOP - BOTTOM);
@@ -50,8 +57,11 @@ pub fn svg(rows: &[Row], limits: &Thresholds) -> String {
             at + 4.0
         );
     }
-    let points: Vec<String> =
-        known.iter().enumerate().map(|(n, (_, score))| format!("{:.1},{:.1}", x(n), y(*score))).collect();
+    let points: Vec<String> = known
+        .iter()
+        .enumerate()
+        .map(|(n, (_, score))| format!("{:.1},{:.1}", x(n), y(*score)))
+        .collect();
     let _ = writeln!(
         picture,
         "<polyline points=\"{}\" fill=\"none\" stroke=\"#2c3e50\" stroke-width=\"2\"/>",
@@ -60,8 +70,14 @@ pub fn svg(rows: &[Row], limits: &Thresholds) -> String {
     let scores: Vec<f64> = known.iter().map(|(_, score)| *score).collect();
     for (n, (row, score)) in known.iter().enumerate() {
         let unusual = anomaly(&scores[..n], *score);
-        let (color, radius) = if unusual.is_some() { ("#e74c3c", 5) } else { ("#2c3e50", 2) };
-        let words = unusual.map(|words| format!(". {words}")).unwrap_or_default();
+        let (color, radius) = if unusual.is_some() {
+            ("#e74c3c", 5)
+        } else {
+            ("#2c3e50", 2)
+        };
+        let words = unusual
+            .map(|words| format!(". {words}"))
+            .unwrap_or_default();
         let _ = writeln!(
             picture,
             "<circle cx=\"{:.1}\" cy=\"{:.1}\" r=\"{radius}\" fill=\"{color}\"><title>{}: {}{words}</title></circle>",
@@ -74,11 +90,21 @@ pub fn svg(rows: &[Row], limits: &Thresholds) -> String {
     let base = HEIGHT - 16.0;
     match (known.first(), known.last()) {
         (Some((first, _)), Some((last, _))) => {
-            let _ = writeln!(picture, "<text x=\"{LEFT}\" y=\"{base}\">{}</text>", first.date);
+            let _ = writeln!(
+                picture,
+                "<text x=\"{LEFT}\" y=\"{base}\">{}</text>",
+                first.date
+            );
             let end = WIDTH - RIGHT;
-            let _ = writeln!(picture, "<text x=\"{end}\" y=\"{base}\" text-anchor=\"end\">{}</text>", last.date);
+            let _ = writeln!(
+                picture,
+                "<text x=\"{end}\" y=\"{base}\" text-anchor=\"end\">{}</text>",
+                last.date
+            );
         }
-        _ => picture.push_str("<text x=\"480\" y=\"180\" text-anchor=\"middle\">no score is known</text>\n"),
+        _ => picture.push_str(
+            "<text x=\"480\" y=\"180\" text-anchor=\"middle\">no score is known</text>\n",
+        ),
     }
     picture.push_str("</svg>\n");
     picture
@@ -96,15 +122,25 @@ mod tests {
         for (n, score) in scores.iter().enumerate() {
             let _ = writeln!(text, "2026-01-{:02},{score}", n + 1);
         }
-        svg(&Dashboard::parse(text.as_bytes()).unwrap().rows, &Thresholds::default())
+        svg(
+            &Dashboard::parse(text.as_bytes()).unwrap().rows,
+            &Thresholds::default(),
+        )
     }
 
     #[test]
     fn known_scores_are_points_and_unusual_ones_are_marked() {
         let picture = draw(&["99", "98", "99", "98", "99", "unknown", "70"]);
-        assert_eq!(picture.matches("<circle").count(), 6, "what is unknown is no point");
+        assert_eq!(
+            picture.matches("<circle").count(),
+            6,
+            "what is unknown is no point"
+        );
         assert_eq!(picture.matches("r=\"5\"").count(), 1);
-        assert!(picture.contains("2026-01-07: 70. This is outside the usual range"), "{picture}");
+        assert!(
+            picture.contains("2026-01-07: 70. This is outside the usual range"),
+            "{picture}"
+        );
         assert!(picture.contains(">2026-01-01</text>") && picture.contains(">2026-01-07</text>"));
         assert!(!picture.contains("NaN") && !picture.contains("inf"));
     }
@@ -113,6 +149,9 @@ mod tests {
     fn nothing_and_one_are_pictures_too() {
         assert!(draw(&[]).contains("no score is known"));
         let one = draw(&["0"]);
-        assert!(one.matches("<circle").count() == 1 && !one.contains("NaN"), "{one}");
+        assert!(
+            one.matches("<circle").count() == 1 && !one.contains("NaN"),
+            "{one}"
+        );
     }
 }

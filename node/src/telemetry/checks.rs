@@ -1,4 +1,5 @@
-//! What is new since the last check, as messages: a pure function of what was seen then and what is there now.
+//! What is new since the last check, as messages: a pure function of what was seen then and what is
+//! there now.
 
 use std::collections::BTreeMap;
 
@@ -55,18 +56,40 @@ pub fn day_of(now: UnixMillis) -> Date {
 /// Compares what is there with what was there.
 pub fn check(settings: &TelemetrySettings, previous: &State, seen: Seen<'_>) -> Checked {
     let (messages, notes) = (Vec::new(), Vec::new());
-    let mut checking =
-        Checking { settings, seen, state: previous.clone(), score: None, violations: None, messages, notes };
+    let mut checking = Checking {
+        settings,
+        seen,
+        state: previous.clone(),
+        score: None,
+        violations: None,
+        messages,
+        notes,
+    };
     if settings.enabled {
         checking.dashboard();
         checking.registry();
         checking.members();
         checking.state.last_check = Some(iso(seen.now));
     } else {
-        checking.notes.push("telemetry is switched off: `enabled` is false in telemetry_config.json".to_owned());
+        checking.notes.push(
+            "telemetry is switched off: `enabled` is false in telemetry_config.json".to_owned(),
+        );
     }
-    let Checking { state, score, violations, messages, notes, .. } = checking;
-    Checked { score, violations, messages, state, notes }
+    let Checking {
+        state,
+        score,
+        violations,
+        messages,
+        notes,
+        ..
+    } = checking;
+    Checked {
+        score,
+        violations,
+        messages,
+        state,
+        notes,
+    }
 }
 
 struct Checking<'a> {
@@ -80,9 +103,16 @@ struct Checking<'a> {
 }
 
 impl Checking<'_> {
-    /// A message about a change, unless its filter is off. The cause is numbered: the same change later is another one,
-    /// the same check again is not.
-    fn tell(&mut self, wanted: bool, topic: Topic, severity: Severity, what: &str, title: &str) -> Option<Message> {
+    /// A message about a change, unless its filter is off. The cause is numbered: the same change
+    /// later is another one, the same check again is not.
+    fn tell(
+        &mut self,
+        wanted: bool,
+        topic: Topic,
+        severity: Severity,
+        what: &str,
+        title: &str,
+    ) -> Option<Message> {
         self.state.changes += 1;
         let cause = format!("{}:{}:{what}", topic.as_str(), self.state.changes);
         wanted.then(|| Message::new(topic, severity, cause, title, self.seen.now))
@@ -90,17 +120,26 @@ impl Checking<'_> {
 
     fn dashboard(&mut self) {
         let Some(dashboard) = self.seen.dashboard else {
-            self.notes.push("no dashboard: score and violations are not known".to_owned());
+            self.notes
+                .push("no dashboard: score and violations are not known".to_owned());
             match self.seen.unreadable {
                 Some(why) => self.unknown(why),
                 None => self.gone("it is not there any more"),
             }
             return;
         };
-        self.notes.extend(dashboard.problems.iter().map(|problem| format!("dashboard: {problem}")));
+        self.notes.extend(
+            dashboard
+                .problems
+                .iter()
+                .map(|problem| format!("dashboard: {problem}")),
+        );
         let rows = dashboard.until(day_of(self.seen.now));
         let Some((row, earlier)) = rows.split_last() else {
-            self.notes.push("the dashboard has no row up to today: score and violations are not known".to_owned());
+            self.notes.push(
+                "the dashboard has no row up to today: score and violations are not known"
+                    .to_owned(),
+            );
             match dashboard.problems.first() {
                 Some(problem) => self.unknown(problem),
                 None => self.gone("it has no row up to today any more"),
@@ -128,20 +167,27 @@ impl Checking<'_> {
         }
     }
 
-    /// The last score must not pass for the current one. Told once, until the dashboard can be read again.
+    /// The last score must not pass for the current one. Told once, until the dashboard can be read
+    /// again.
     fn unknown(&mut self, why: &str) {
         if std::mem::replace(&mut self.state.dashboard_unknown, true) {
             return;
         }
         let title = "The dashboard cannot be read: score and violations are not known";
-        if let Some(message) = self.tell(true, Topic::DashboardUnknown, Severity::Warning, "", title) {
-            self.messages.push(message.line(why).line("See also: ssid telemetry check"));
+        if let Some(message) =
+            self.tell(true, Topic::DashboardUnknown, Severity::Warning, "", title)
+        {
+            self.messages
+                .push(message.line(why).line("See also: ssid telemetry check"));
         }
     }
 
     fn score(&mut self, row: &Row, earlier: &[Row]) {
         let Some(score) = row.score else {
-            self.notes.push(format!("the dashboard's current row, line {}, has no score: it is not known", row.line));
+            self.notes.push(format!(
+                "the dashboard's current row, line {}, has no score: it is not known",
+                row.line
+            ));
             return;
         };
         self.score = Some(score);
@@ -163,7 +209,10 @@ impl Checking<'_> {
         let wanted = self.settings.event_filters.notify_on_score_change;
         let what = format!("{}:{}", row.date, number(score));
         let title = "SSID Governance Score Changed";
-        let Some(mut message) = self.tell(wanted, Topic::ScoreChange, severity, &what, title) else { return };
+        let Some(mut message) = self.tell(wanted, Topic::ScoreChange, severity, &what, title)
+        else {
+            return;
+        };
         message = message.line(&match previous {
             Some(before) if trend != Trend::Stable => format!(
                 "Compliance score: {}/100 ({}). It was {}: a change of {}{}.",
@@ -175,9 +224,15 @@ impl Checking<'_> {
             ),
             _ => format!("Compliance score: {}/100.", number(score)),
         });
-        for (limit, word) in [(limits.compliance_score_critical, "critical"), (limits.compliance_score_min, "least")] {
+        for (limit, word) in [
+            (limits.compliance_score_critical, "critical"),
+            (limits.compliance_score_min, "least"),
+        ] {
             if score < limit {
-                message = message.line(&format!("That is below the {word} score {}.", number(limit)));
+                message = message.line(&format!(
+                    "That is below the {word} score {}.",
+                    number(limit)
+                ));
                 break;
             }
         }
@@ -189,8 +244,10 @@ impl Checking<'_> {
 
     fn violations(&mut self, row: &Row) {
         let Some(violations) = row.violations else {
-            self.notes
-                .push(format!("the dashboard's current row, line {}, does not say how many violations", row.line));
+            self.notes.push(format!(
+                "the dashboard's current row, line {}, does not say how many violations",
+                row.line
+            ));
             return;
         };
         self.violations = Some(violations);
@@ -202,24 +259,39 @@ impl Checking<'_> {
         let wanted = self.settings.event_filters.notify_on_violation;
         let what = format!("{}:{violations}", row.date);
         let title = "SSID Governance Violation Detected";
-        if let Some(message) = self.tell(wanted, Topic::Violation, Severity::Critical, &what, title) {
-            let message = message.line(&format!("Violations: {violations}; at most {most} are allowed."));
+        if let Some(message) = self.tell(wanted, Topic::Violation, Severity::Critical, &what, title)
+        {
+            let message = message.line(&format!(
+                "Violations: {violations}; at most {most} are allowed."
+            ));
             self.messages.push(facts(message, row));
         }
     }
 
     fn blueprint(&mut self, blueprint: &str) {
         let before = self.state.last_blueprint.replace(blueprint.to_owned());
-        let Some(before) = before.filter(|before| before != blueprint) else { return };
+        let Some(before) = before.filter(|before| before != blueprint) else {
+            return;
+        };
         let wanted = self.settings.event_filters.notify_on_blueprint_update;
         let title = "SSID Blueprint Updated";
-        if let Some(message) = self.tell(wanted, Topic::BlueprintUpdate, Severity::Info, blueprint, title) {
-            self.messages.push(message.line(&format!("Blueprint {blueprint} is in force; before it was {before}.")));
+        if let Some(message) = self.tell(
+            wanted,
+            Topic::BlueprintUpdate,
+            Severity::Info,
+            blueprint,
+            title,
+        ) {
+            self.messages.push(message.line(&format!(
+                "Blueprint {blueprint} is in force; before it was {before}."
+            )));
         }
     }
 
     fn registry(&mut self) {
-        let Some(events) = self.seen.events else { return };
+        let Some(events) = self.seen.events else {
+            return;
+        };
         let new = self.new_events(events);
         for event in new {
             self.registry_event(event);
@@ -232,18 +304,27 @@ impl Checking<'_> {
 
     /// Events after the last one looked at; none at the first check, which tells no history.
     fn new_events<'e>(&mut self, events: &'e [Event]) -> &'e [Event] {
-        let Some(last) = self.state.last_event else { return &[] };
+        let Some(last) = self.state.last_event else {
+            return &[];
+        };
         if let Some(place) = events.iter().rposition(|event| event.event_hash() == last) {
             return &events[place + 1..];
         }
-        self.notes.push("the last event looked at is no longer in the registry: beginning anew at its end".to_owned());
+        self.notes.push(
+            "the last event looked at is no longer in the registry: beginning anew at its end"
+                .to_owned(),
+        );
         &[]
     }
 
     fn registry_event(&mut self, event: &Event) {
         let filters = &self.settings.event_filters;
         let (topic, wanted, title) = if event.event.contains("quarterly") {
-            (Topic::QuarterlyReport, filters.notify_on_quarterly_report, "SSID Quarterly Report")
+            (
+                Topic::QuarterlyReport,
+                filters.notify_on_quarterly_report,
+                "SSID Quarterly Report",
+            )
         } else if event.event.contains("release") {
             (Topic::Release, filters.notify_on_release, "SSID Release")
         } else {
@@ -253,26 +334,57 @@ impl Checking<'_> {
             return;
         }
         let hash = event.event_hash();
-        let message = Message::new(topic, Severity::Info, format!("{}:{hash}", topic.as_str()), title, self.seen.now);
-        let message = message.line(&format!("The registry records {} {}.", event.event, event.version));
-        let message = message.fact("Event Hash", hash).fact("Commit", &event.commit_hash);
-        self.messages.push(message.fact("Blueprint Version", &event.blueprint).fact("Recorded", &event.timestamp));
+        let message = Message::new(
+            topic,
+            Severity::Info,
+            format!("{}:{hash}", topic.as_str()),
+            title,
+            self.seen.now,
+        );
+        let message = message.line(&format!(
+            "The registry records {} {}.",
+            event.event, event.version
+        ));
+        let message = message
+            .fact("Event Hash", hash)
+            .fact("Commit", &event.commit_hash);
+        self.messages.push(
+            message
+                .fact("Blueprint Version", &event.blueprint)
+                .fact("Recorded", &event.timestamp),
+        );
     }
 
     fn members(&mut self) {
-        let Some(members) = self.seen.members else { return };
-        let Some(before) = self.state.members.replace(members.clone()) else { return };
+        let Some(members) = self.seen.members else {
+            return;
+        };
+        let Some(before) = self.state.members.replace(members.clone()) else {
+            return;
+        };
         let added = members.keys().filter(|node| !before.contains_key(node));
         let removed = before.keys().filter(|node| !members.contains_key(node));
-        let changes: Vec<_> = added.map(|node| (*node, true)).chain(removed.map(|node| (*node, false))).collect();
+        let changes: Vec<_> = added
+            .map(|node| (*node, true))
+            .chain(removed.map(|node| (*node, false)))
+            .collect();
         for (node, is_added) in changes {
-            let (topic, verb) = if is_added { (Topic::NodeAdded, "joined") } else { (Topic::NodeRemoved, "left") };
+            let (topic, verb) = if is_added {
+                (Topic::NodeAdded, "joined")
+            } else {
+                (Topic::NodeRemoved, "left")
+            };
             let name = self.seen.names.of(&node);
             let title = format!("{name} {verb} the federation");
-            let severity = if is_added { Severity::Info } else { Severity::Warning };
+            let severity = if is_added {
+                Severity::Info
+            } else {
+                Severity::Warning
+            };
             // the federation's own filters are applied where it is sent
             if let Some(message) = self.tell(true, topic, severity, &node.to_string(), &title) {
-                self.messages.push(message.fact("Node", node).fact("Members", members.len()));
+                self.messages
+                    .push(message.fact("Node", node).fact("Members", members.len()));
             }
         }
     }
@@ -280,9 +392,13 @@ impl Checking<'_> {
 
 fn score_severity(limits: &Thresholds, previous: Option<f64>, score: f64) -> Severity {
     let drop = previous.map_or(0.0, |before| before - score);
-    if score < limits.compliance_score_critical || (drop > 0.0 && drop >= limits.score_drop_critical) {
+    if score < limits.compliance_score_critical
+        || (drop > 0.0 && drop >= limits.score_drop_critical)
+    {
         Severity::Critical
-    } else if score < limits.compliance_score_min || (drop > 0.0 && drop >= limits.score_drop_warning) {
+    } else if score < limits.compliance_score_min
+        || (drop > 0.0 && drop >= limits.score_drop_warning)
+    {
         Severity::Warning
     } else {
         Severity::Info
@@ -293,10 +409,24 @@ fn score_severity(limits: &Thresholds, previous: Option<f64>, score: f64) -> Sev
 fn facts(message: Message, row: &Row) -> Message {
     let unknown = || "unknown".to_owned();
     message
-        .fact("Compliance Score", row.score.map_or_else(unknown, |score| format!("{}/100", number(score))))
-        .fact("Blueprint Version", row.blueprint.clone().unwrap_or_else(unknown))
-        .fact("Root-24-LOCK", row.root_lock.clone().unwrap_or_else(unknown))
-        .fact("Violations", row.violations.map_or_else(unknown, |count| count.to_string()))
+        .fact(
+            "Compliance Score",
+            row.score
+                .map_or_else(unknown, |score| format!("{}/100", number(score))),
+        )
+        .fact(
+            "Blueprint Version",
+            row.blueprint.clone().unwrap_or_else(unknown),
+        )
+        .fact(
+            "Root-24-LOCK",
+            row.root_lock.clone().unwrap_or_else(unknown),
+        )
+        .fact(
+            "Violations",
+            row.violations
+                .map_or_else(unknown, |count| count.to_string()),
+        )
         .fact("Date", row.date)
 }
 

@@ -30,7 +30,12 @@ fn event(name: &str, version: &str, blueprint: &str) -> Event {
 }
 
 /// A check of scores and events, and the next one's state.
-fn step(settings: &TelemetrySettings, state: &mut State, scores: &[(&str, &str)], events: &[Event]) -> Vec<Message> {
+fn step(
+    settings: &TelemetrySettings,
+    state: &mut State,
+    scores: &[(&str, &str)],
+    events: &[Event],
+) -> Vec<Message> {
     let dashboard = dashboard(scores);
     let seen = Seen {
         dashboard: Some(&dashboard),
@@ -51,20 +56,38 @@ fn a_drop_from_100_to_89_is_one_critical_message_and_then_none() {
     assert!(step(&settings, &mut state, &[("100", "0")], &[]).is_empty());
     let messages = step(&settings, &mut state, &[("100", "0"), ("89", "0")], &[]);
     assert_eq!(messages.len(), 1, "{messages:?}");
-    assert_eq!((messages[0].topic, messages[0].severity), (Topic::ScoreChange, Severity::Critical));
+    assert_eq!(
+        (messages[0].topic, messages[0].severity),
+        (Topic::ScoreChange, Severity::Critical)
+    );
     let text = messages[0].text();
-    assert!(text.contains("89/100 (declining). It was 100: a change of -11."), "{text}");
-    assert!(text.contains("below the critical score 90") && text.contains("Blueprint Version: v4.3"), "{text}");
+    assert!(
+        text.contains("89/100 (declining). It was 100: a change of -11."),
+        "{text}"
+    );
+    assert!(
+        text.contains("below the critical score 90") && text.contains("Blueprint Version: v4.3"),
+        "{text}"
+    );
     assert!(step(&settings, &mut state, &[("100", "0"), ("89", "0")], &[]).is_empty());
     let rising = step(&settings, &mut state, &[("89", "0"), ("100", "0")], &[]);
     assert_eq!(rising[0].severity, Severity::Info);
-    assert!(rising[0].text().contains("(improving). It was 89: a change of +11."));
+    assert!(
+        rising[0]
+            .text()
+            .contains("(improving). It was 89: a change of +11.")
+    );
 }
 
 #[test]
 fn without_a_state_the_dashboard_itself_says_what_was_before() {
     let settings = TelemetrySettings::default();
-    let first = step(&settings, &mut State::default(), &[("100", "0"), ("89", "0")], &[]);
+    let first = step(
+        &settings,
+        &mut State::default(),
+        &[("100", "0"), ("89", "0")],
+        &[],
+    );
     assert_eq!((first.len(), first[0].severity), (1, Severity::Critical));
     let low = step(&settings, &mut State::default(), &[("91", "0")], &[]);
     assert_eq!((low.len(), low[0].severity), (1, Severity::Warning));
@@ -73,33 +96,65 @@ fn without_a_state_the_dashboard_itself_says_what_was_before() {
 
 #[test]
 fn each_threshold_and_filter_makes_a_difference() {
-    fn severity(change: impl FnOnce(&mut TelemetrySettings), scores: [&str; 2]) -> Option<Severity> {
+    fn severity(
+        change: impl FnOnce(&mut TelemetrySettings),
+        scores: [&str; 2],
+    ) -> Option<Severity> {
         let mut settings = TelemetrySettings::default();
         let limits = &mut settings.thresholds;
         // only what the test sets can tell
-        (limits.compliance_score_min, limits.compliance_score_critical) = (0.0, 0.0);
+        (
+            limits.compliance_score_min,
+            limits.compliance_score_critical,
+        ) = (0.0, 0.0);
         (limits.score_drop_warning, limits.score_drop_critical) = (100.0, 100.0);
         change(&mut settings);
         let rows = scores.map(|score| (score, "0"));
-        step(&settings, &mut State::default(), &rows, &[]).first().map(|message| message.severity)
+        step(&settings, &mut State::default(), &rows, &[])
+            .first()
+            .map(|message| message.severity)
     }
     let scores = ["100", "94"];
     assert_eq!(severity(|_| {}, scores), Some(Severity::Info));
-    assert_eq!(severity(|s| s.thresholds.compliance_score_min = 95.0, scores), Some(Severity::Warning));
-    assert_eq!(severity(|s| s.thresholds.compliance_score_critical = 95.0, scores), Some(Severity::Critical));
-    assert_eq!(severity(|s| s.thresholds.score_drop_warning = 6.0, scores), Some(Severity::Warning));
-    assert_eq!(severity(|s| s.thresholds.score_drop_warning = 6.5, scores), Some(Severity::Info));
-    assert_eq!(severity(|s| s.thresholds.score_drop_critical = 6.0, scores), Some(Severity::Critical));
-    assert_eq!(severity(|s| s.event_filters.notify_on_score_change = false, scores), None);
+    assert_eq!(
+        severity(|s| s.thresholds.compliance_score_min = 95.0, scores),
+        Some(Severity::Warning)
+    );
+    assert_eq!(
+        severity(|s| s.thresholds.compliance_score_critical = 95.0, scores),
+        Some(Severity::Critical)
+    );
+    assert_eq!(
+        severity(|s| s.thresholds.score_drop_warning = 6.0, scores),
+        Some(Severity::Warning)
+    );
+    assert_eq!(
+        severity(|s| s.thresholds.score_drop_warning = 6.5, scores),
+        Some(Severity::Info)
+    );
+    assert_eq!(
+        severity(|s| s.thresholds.score_drop_critical = 6.0, scores),
+        Some(Severity::Critical)
+    );
+    assert_eq!(
+        severity(|s| s.event_filters.notify_on_score_change = false, scores),
+        None
+    );
     assert_eq!(severity(|s| s.enabled = false, scores), None);
-    assert_eq!(severity(|s| s.thresholds.score_drop_warning = 0.0, ["94", "100"]), Some(Severity::Info));
+    assert_eq!(
+        severity(|s| s.thresholds.score_drop_warning = 0.0, ["94", "100"]),
+        Some(Severity::Info)
+    );
 }
 
 #[test]
 fn violations_above_the_limit_are_told_once() {
     let (mut settings, mut state) = (TelemetrySettings::default(), State::default());
     let told = step(&settings, &mut state, &[("100", "2")], &[]);
-    assert_eq!((told.len(), told[0].topic, told[0].severity), (1, Topic::Violation, Severity::Critical));
+    assert_eq!(
+        (told.len(), told[0].topic, told[0].severity),
+        (1, Topic::Violation, Severity::Critical)
+    );
     assert!(step(&settings, &mut state, &[("100", "2")], &[]).is_empty());
     assert_eq!(step(&settings, &mut state, &[("100", "3")], &[]).len(), 1);
     assert!(step(&settings, &mut state, &[("100", "0")], &[]).is_empty());
@@ -114,13 +169,23 @@ fn violations_above_the_limit_are_told_once() {
 fn the_registry_tells_releases_quarters_and_blueprints_but_no_history() {
     let (mut settings, mut state) = (TelemetrySettings::default(), State::default());
     let mut events = vec![event("release_published", "v1", "v4.2")];
-    assert!(step(&settings, &mut state, &[("100", "0")], &events).is_empty(), "history is no news");
+    assert!(
+        step(&settings, &mut state, &[("100", "0")], &events).is_empty(),
+        "history is no news"
+    );
     events.push(event("release_published", "v2", "v4.2"));
     events.push(event("quarterly_release", "v3", "v4.2"));
     events.push(event("blueprint_tagged", "v4.4", "v4.4"));
     let told = step(&settings, &mut state, &[("100", "0")], &events);
     let topics: Vec<_> = told.iter().map(|message| message.topic).collect();
-    assert_eq!(topics, [Topic::Release, Topic::QuarterlyReport, Topic::BlueprintUpdate]);
+    assert_eq!(
+        topics,
+        [
+            Topic::Release,
+            Topic::QuarterlyReport,
+            Topic::BlueprintUpdate
+        ]
+    );
     assert_eq!(told[0].cause, format!("release:{}", events[1].event_hash()));
     assert!(step(&settings, &mut state, &[("100", "0")], &events).is_empty());
     let flips: [fn(&mut TelemetrySettings); 3] = [
@@ -134,7 +199,10 @@ fn the_registry_tells_releases_quarters_and_blueprints_but_no_history() {
         let mut state = State::default();
         step(&settings, &mut state, &[("100", "0")], &events[..1]);
         let told = step(&settings, &mut state, &[("100", "0")], &events);
-        assert!(told.len() == 2 && told.iter().all(|message| message.topic != missing), "{told:?}");
+        assert!(
+            told.len() == 2 && told.iter().all(|message| message.topic != missing),
+            "{told:?}"
+        );
     }
 }
 
@@ -142,7 +210,9 @@ fn the_registry_tells_releases_quarters_and_blueprints_but_no_history() {
 fn a_registry_that_was_replaced_is_not_told_again() {
     let (settings, mut state) = (TelemetrySettings::default(), State::default());
     step(&settings, &mut state, &[], &[event("release", "v1", "b")]);
-    let others: Vec<_> = (0..9).map(|n| event("release", &format!("w{n}"), "b")).collect();
+    let others: Vec<_> = (0..9)
+        .map(|n| event("release", &format!("w{n}"), "b"))
+        .collect();
     assert!(step(&settings, &mut state, &[], &others).is_empty());
     assert_eq!(state.last_event, others.last().map(Event::event_hash));
 }
@@ -151,20 +221,32 @@ fn a_registry_that_was_replaced_is_not_told_again() {
 fn members_that_join_and_leave_are_told() {
     let settings = TelemetrySettings::default();
     let of = |bytes: &[u8]| -> BTreeMap<NodeId, String> {
-        bytes.iter().map(|byte| (NodeId([*byte; 32]), format!("Node {byte}"))).collect()
+        bytes
+            .iter()
+            .map(|byte| (NodeId([*byte; 32]), format!("Node {byte}")))
+            .collect()
     };
     let (first, second) = (of(&[1, 2]), of(&[2, 3]));
     let names = Names::new(first.clone().into_iter().chain(second.clone()), false);
     let look = |state: &State, members: &BTreeMap<NodeId, String>| {
-        let seen =
-            Seen { dashboard: None, unreadable: None, events: None, members: Some(members), names: &names, now: NOW };
+        let seen = Seen {
+            dashboard: None,
+            unreadable: None,
+            events: None,
+            members: Some(members),
+            names: &names,
+            now: NOW,
+        };
         check(&settings, state, seen)
     };
     let checked = look(&State::default(), &first);
     assert!(checked.messages.is_empty() && checked.notes[0].contains("not known"));
     let told = look(&checked.state, &second).messages;
     let titles: Vec<_> = told.iter().map(|message| message.title.as_str()).collect();
-    assert_eq!(titles, ["Node 3 joined the federation", "Node 1 left the federation"]);
+    assert_eq!(
+        titles,
+        ["Node 3 joined the federation", "Node 1 left the federation"]
+    );
 }
 
 #[test]
@@ -181,7 +263,11 @@ fn unknown_scores_are_noted_and_change_nothing() {
         now: NOW,
     };
     let checked = check(&settings, &state, seen);
-    assert!(checked.messages.is_empty() && checked.notes.len() == 2, "{:?}", checked.notes);
+    assert!(
+        checked.messages.is_empty() && checked.notes.len() == 2,
+        "{:?}",
+        checked.notes
+    );
     assert_eq!(checked.state.last_score, Some(100.0));
 }
 
@@ -190,8 +276,21 @@ fn the_same_check_again_has_the_same_causes() {
     let settings = TelemetrySettings::default();
     let mut state = State::default();
     step(&settings, &mut state, &[("100", "0")], &[]);
-    let again = || step(&settings, &mut state.clone(), &[("100", "0"), ("80", "5")], &[]);
+    let again = || {
+        step(
+            &settings,
+            &mut state.clone(),
+            &[("100", "0"), ("80", "5")],
+            &[],
+        )
+    };
     let causes: Vec<_> = again().into_iter().map(|message| message.cause).collect();
     assert_eq!(causes.len(), 2);
-    assert_eq!(causes, again().into_iter().map(|message| message.cause).collect::<Vec<_>>());
+    assert_eq!(
+        causes,
+        again()
+            .into_iter()
+            .map(|message| message.cause)
+            .collect::<Vec<_>>()
+    );
 }

@@ -1,6 +1,7 @@
-//! What holds for a while and then is over: a voter that is away, a lost quorum, a node that cannot vote, a review that
-//! waits. Each is told once when it has held long enough, and once when it has been over long enough: a partner that
-//! restarts is no news, and one that comes and goes is one message.
+//! What holds for a while and then is over: a voter that is away, a lost quorum, a node that cannot
+//! vote, a review that waits. Each is told once when it has held long enough, and once when it has
+//! been over long enough: a partner that restarts is no news, and one that comes and goes is one
+//! message.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -44,16 +45,22 @@ impl Condition {
     /// How long it has to be over before that is told.
     const fn over_after(self) -> Duration {
         match self {
-            Self::ReadOnly | Self::Abstaining | Self::NoRegistry | Self::Review(_) => Duration::ZERO,
+            Self::ReadOnly | Self::Abstaining | Self::NoRegistry | Self::Review(_) => {
+                Duration::ZERO
+            }
             Self::NoQuorum => Duration::from_secs(10),
             Self::Away(_) | Self::Mute(_) => Duration::from_secs(30),
         }
     }
 }
 
-/// What the state of this engine says holds now, reviews left out: which they are, only a list of instances says.
+/// What the state of this engine says holds now, reviews left out: which they are, only a list of
+/// instances says.
 pub fn holding(status: &EngineStatus, me: &NodeId) -> BTreeSet<Condition> {
-    let mute = status.connected_voters.iter().filter(|node| *node != me && !status.able_voters.contains(node));
+    let mute = status
+        .connected_voters
+        .iter()
+        .filter(|node| *node != me && !status.able_voters.contains(node));
     let mut holding: BTreeSet<_> = mute.copied().map(Condition::Mute).collect();
     holding.extend(status.missing_voters.iter().copied().map(Condition::Away));
     holding.extend(status.registry.is_some().then_some(Condition::NoRegistry));
@@ -71,7 +78,8 @@ pub struct Conditions {
     changed: BTreeMap<Condition, Instant>,
 }
 
-/// What is to be told: conditions that hold now or are over, each with the time under which it was or is told.
+/// What is to be told: conditions that hold now or are over, each with the time under which it was
+/// or is told.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Turns {
     /// Those that hold.
@@ -83,27 +91,41 @@ pub struct Turns {
 impl Conditions {
     /// With what was told in an earlier life.
     pub fn new(told: &[(Condition, UnixMillis)]) -> Self {
-        Self { told: told.iter().copied().collect(), changed: BTreeMap::new() }
+        Self {
+            told: told.iter().copied().collect(),
+            changed: BTreeMap::new(),
+        }
     }
 
     /// What was told and is not over.
     pub fn told(&self) -> Vec<(Condition, UnixMillis)> {
-        self.told.iter().map(|(condition, since)| (*condition, *since)).collect()
+        self.told
+            .iter()
+            .map(|(condition, since)| (*condition, *since))
+            .collect()
     }
 
-    /// Takes in what holds now, and says what is to be told. `at` runs on whatever the clock does, `now` is the clock.
+    /// Takes in what holds now, and says what is to be told. `at` runs on whatever the clock does,
+    /// `now` is the clock.
     pub fn look(&mut self, holding: &BTreeSet<Condition>, at: Instant, now: UnixMillis) -> Turns {
         let mut turns = Turns::default();
         let all: BTreeSet<_> = holding.iter().chain(self.told.keys()).copied().collect();
         self.changed.retain(|condition, _| all.contains(condition));
         for condition in all {
-            let (holds, is_told) = (holding.contains(&condition), self.told.contains_key(&condition));
+            let (holds, is_told) = (
+                holding.contains(&condition),
+                self.told.contains_key(&condition),
+            );
             if holds == is_told {
                 self.changed.remove(&condition);
                 continue;
             }
             let since = *self.changed.entry(condition).or_insert(at);
-            let patience = if holds { condition.told_after() } else { condition.over_after() };
+            let patience = if holds {
+                condition.told_after()
+            } else {
+                condition.over_after()
+            };
             if at.saturating_duration_since(since) < patience {
                 continue;
             }
@@ -132,18 +154,27 @@ mod tests {
 
     impl Watched {
         fn new() -> Self {
-            Self { conditions: Conditions::default(), begun: Instant::now() }
+            Self {
+                conditions: Conditions::default(),
+                begun: Instant::now(),
+            }
         }
 
         /// What is told of Rome `second` seconds after the beginning: begun, over.
         fn see(&mut self, second: u64, is_away: bool) -> (usize, usize) {
             let holding = is_away.then_some(ROME).into_iter().collect();
             let at = self.begun + Duration::from_secs(second);
-            let turns = self.conditions.look(&holding, at, UnixMillis(second * 1000));
+            let turns = self
+                .conditions
+                .look(&holding, at, UnixMillis(second * 1000));
             (turns.begun.len(), turns.over.len())
         }
 
-        fn see_all(&mut self, seconds: std::ops::Range<u64>, is_away: impl Fn(u64) -> bool) -> (usize, usize) {
+        fn see_all(
+            &mut self,
+            seconds: std::ops::Range<u64>,
+            is_away: impl Fn(u64) -> bool,
+        ) -> (usize, usize) {
             seconds.fold((0, 0), |(begun, over), second| {
                 let (more_begun, more_over) = self.see(second, is_away(second));
                 (begun + more_begun, over + more_over)
@@ -165,9 +196,17 @@ mod tests {
     #[test]
     fn a_restart_is_no_news_and_who_comes_and_goes_is_one_message() {
         let mut rome = Watched::new();
-        assert_eq!(rome.see_all(0..600, |second| second % 100 < 50), (0, 0), "away for 50 s at a time");
+        assert_eq!(
+            rome.see_all(0..600, |second| second % 100 < 50),
+            (0, 0),
+            "away for 50 s at a time"
+        );
         let mut rome = Watched::new();
-        assert_eq!(rome.see_all(0..6000, |second| second % 100 < 80), (1, 0), "back for 20 s at a time");
+        assert_eq!(
+            rome.see_all(0..6000, |second| second % 100 < 80),
+            (1, 0),
+            "back for 20 s at a time"
+        );
     }
 
     #[test]
@@ -176,7 +215,10 @@ mod tests {
         rome.see_all(0..61, |_| true);
         let told = rome.conditions.told();
         assert_eq!(told, [(ROME, UnixMillis(60_000))]);
-        let mut restarted = Watched { conditions: Conditions::new(&told), begun: Instant::now() };
+        let mut restarted = Watched {
+            conditions: Conditions::new(&told),
+            begun: Instant::now(),
+        };
         assert_eq!(restarted.see_all(0..100, |_| true), (0, 0));
         assert_eq!(restarted.see_all(100..200, |_| false), (0, 1));
     }

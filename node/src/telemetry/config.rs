@@ -1,5 +1,5 @@
-//! `telemetry_config.json`: thresholds, filters and channels. Read only, so that every key it holds besides survives;
-//! keys that are not known are named with their line.
+//! `telemetry_config.json`: thresholds, filters and channels. Read only, so that every key it holds
+//! besides survives; keys that are not known are named with their line.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -37,7 +37,10 @@ const KEYS: &Keys = &[
     ("notifications.discord.avatar_url", Rule::WebAddress),
     ("notifications.webhook.enabled", Rule::Flag),
     ("notifications.webhook.url", Rule::WebAddress),
-    ("notifications.webhook.method", Rule::Word(&["POST", "PUT", "PATCH"])),
+    (
+        "notifications.webhook.method",
+        Rule::Word(&["POST", "PUT", "PATCH"]),
+    ),
     ("notifications.webhook.headers", Rule::Headers),
     ("notifications.email.enabled", Rule::Flag),
     ("notifications.email.smtp_server", Rule::Text),
@@ -59,8 +62,14 @@ const KEYS: &Keys = &[
 const SCORE: Rule = Rule::Share(0, 100_000);
 
 /// Keys at the top that say something to people only.
-const FOR_PEOPLE: &[&str] =
-    &["blueprint_version", "config_version", "description", "compliance", "documentation", "examples"];
+const FOR_PEOPLE: &[&str] = &[
+    "blueprint_version",
+    "config_version",
+    "description",
+    "compliance",
+    "documentation",
+    "examples",
+];
 
 /// The configuration of telemetry.
 #[derive(Clone, Debug)]
@@ -92,19 +101,28 @@ impl TelemetryConfig {
         };
         let file = path.display().to_string();
         let told = |judge: &dyn Fn(&str, &Member) -> Option<String>| -> Vec<Finding> {
-            let judged = document.members().iter().filter_map(|member| Some((member, judge(&member.path, member)?)));
-            judged.map(|(member, allowed)| config::finding(&document, &file, member, allowed)).collect()
+            let judged = document
+                .members()
+                .iter()
+                .filter_map(|member| Some((member, judge(&member.path, member)?)));
+            judged
+                .map(|(member, allowed)| config::finding(&document, &file, member, allowed))
+                .collect()
         };
         let wrong = told(&|_, member| config::refusal(KEYS, &document, member));
         if !wrong.is_empty() {
             return Err(ConfigError::Invalid(wrong));
         }
         let findings = told(&|key, _| config::unknown(KEYS, FOR_PEOPLE, key));
-        Ok(Self { settings: parse(&document, path)?, file: path.to_path_buf(), findings })
+        Ok(Self {
+            settings: parse(&document, path)?,
+            file: path.to_path_buf(),
+            findings,
+        })
     }
 
-    /// Where the dashboard is looked for, in order: where `dashboard_csv` says, or the two places that deployments and
-    /// the blueprint name.
+    /// Where the dashboard is looked for, in order: where `dashboard_csv` says, or the two places
+    /// that deployments and the blueprint name.
     pub fn dashboard_places(&self, paths: &RegistryPaths) -> Vec<Place> {
         if !self.settings.dashboard_csv.is_empty() {
             return vec![paths.at(&self.settings.dashboard_csv)];
@@ -117,7 +135,10 @@ impl TelemetryConfig {
 }
 
 fn parse(document: &Document, path: &Path) -> Result<TelemetrySettings, ConfigError> {
-    let syntax = |e: serde_json::Error| ConfigError::Syntax { path: path.to_owned(), what: e.to_string() };
+    let syntax = |e: serde_json::Error| ConfigError::Syntax {
+        path: path.to_owned(),
+        what: e.to_string(),
+    };
     // by way of a value, which takes the last of keys that stand twice, as the document does
     let value: Value = serde_json::from_str(document.text()).map_err(syntax)?;
     serde_json::from_value(value).map_err(syntax)

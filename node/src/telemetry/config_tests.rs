@@ -17,15 +17,30 @@ fn every_key_has_a_rule_and_every_rule_a_key() {
         match value {
             Value::Object(members) if !path.ends_with("headers") => {
                 for (name, member) in members {
-                    leaves(member, &if path.is_empty() { name.clone() } else { format!("{path}.{name}") }, found);
+                    leaves(
+                        member,
+                        &if path.is_empty() {
+                            name.clone()
+                        } else {
+                            format!("{path}.{name}")
+                        },
+                        found,
+                    );
                 }
             }
             _ => drop(found.insert(path.to_owned())),
         }
     }
     let mut fields = BTreeSet::new();
-    leaves(&serde_json::to_value(TelemetrySettings::default()).unwrap(), "", &mut fields);
-    assert_eq!(fields, KEYS.iter().map(|(key, _)| (*key).to_owned()).collect());
+    leaves(
+        &serde_json::to_value(TelemetrySettings::default()).unwrap(),
+        "",
+        &mut fields,
+    );
+    assert_eq!(
+        fields,
+        KEYS.iter().map(|(key, _)| (*key).to_owned()).collect()
+    );
 }
 
 #[test]
@@ -41,8 +56,20 @@ fn a_file_as_deployments_have_it_is_read() {
     let config = config.unwrap();
     assert!(config.findings.is_empty(), "{:?}", config.findings);
     let settings = &config.settings;
-    assert_eq!((settings.check_interval_seconds, settings.thresholds.max_violations), (60, 3));
-    assert_eq!((settings.thresholds.score_drop_warning, settings.thresholds.score_drop_critical), (2.5, 10.0));
+    assert_eq!(
+        (
+            settings.check_interval_seconds,
+            settings.thresholds.max_violations
+        ),
+        (60, 3)
+    );
+    assert_eq!(
+        (
+            settings.thresholds.score_drop_warning,
+            settings.thresholds.score_drop_critical
+        ),
+        (2.5, 10.0)
+    );
     assert!(settings.notifications.slack.enabled && !settings.notifications.discord.enabled);
     assert_eq!(settings.notifications.email.protection(), Security::Tls);
 }
@@ -51,8 +78,13 @@ fn a_file_as_deployments_have_it_is_read() {
 fn what_is_wrong_is_named_with_its_line_and_secrets_are_not_shown() {
     let text = "{\n \"check_interval_seconds\": 0,\n \"notifications\": {\n  \"slack\": {\"webhook_url\": \"http://example.org/topsecret\"},\n  \
         \"email\": {\"to_addresses\": [\"nobody\"], \"security\": \"ssl\"}}}";
-    let Err(ConfigError::Invalid(findings)) = load(text) else { panic!("taken") };
-    let named: Vec<_> = findings.iter().map(|f| (f.line.unwrap(), f.key.as_str())).collect();
+    let Err(ConfigError::Invalid(findings)) = load(text) else {
+        panic!("taken")
+    };
+    let named: Vec<_> = findings
+        .iter()
+        .map(|f| (f.line.unwrap(), f.key.as_str()))
+        .collect();
     let expected = [
         (2, "check_interval_seconds"),
         (4, "notifications.slack.webhook_url"),
@@ -60,10 +92,17 @@ fn what_is_wrong_is_named_with_its_line_and_secrets_are_not_shown() {
         (5, "notifications.email.security"),
     ];
     assert_eq!(named, expected);
-    assert!(!ConfigError::Invalid(findings).to_string().contains("topsecret"));
+    assert!(
+        !ConfigError::Invalid(findings)
+            .to_string()
+            .contains("topsecret")
+    );
     let mistyped = r#"{"notifications": {"slack": {"webhok_url": "https://user:topsecret@example.org/topsecret"}}}"#;
     let finding = load(mistyped).unwrap().findings[0].to_string();
-    assert!(finding.contains("\"https://example.org/…\"") && !finding.contains("topsecret"), "{finding}");
+    assert!(
+        finding.contains("\"https://example.org/…\"") && !finding.contains("topsecret"),
+        "{finding}"
+    );
     let unknown = load("{\"tresholds\": {}, \"thresholds\": {\"min\": 1}}").unwrap();
     let named: Vec<_> = unknown.findings.iter().map(|f| f.key.as_str()).collect();
     assert_eq!(named, ["tresholds", "thresholds.min"]);
@@ -75,11 +114,22 @@ fn the_dashboard_is_where_the_file_says_or_in_the_known_places() {
     let mut config = load("{}").unwrap();
     let places = config.dashboard_places(&paths);
     let known = ["05_documentation/reports/dashboard", "07_governance_legal"];
-    assert_eq!(places, known.map(|place| Path::new("/repo").join(place).join("dashboard_data.csv")));
+    assert_eq!(
+        places,
+        known.map(|place| Path::new("/repo").join(place).join("dashboard_data.csv"))
+    );
     config.settings.dashboard_csv = "scores.csv".into();
-    assert_eq!(config.dashboard_places(&paths), [PathBuf::from("/repo/scores.csv")]);
+    assert_eq!(
+        config.dashboard_places(&paths),
+        [PathBuf::from("/repo/scores.csv")]
+    );
     config.settings.dashboard_csv.clear();
-    assert_eq!(config.dashboard_places(&RegistryPaths::in_data_directory(Path::new("/d"))).len(), 1);
+    assert_eq!(
+        config
+            .dashboard_places(&RegistryPaths::in_data_directory(Path::new("/d")))
+            .len(),
+        1
+    );
 }
 
 #[test]
@@ -88,6 +138,12 @@ fn protection_follows_the_newer_key_first() {
     let of = |text: &str| of(text).settings.notifications.email.protection();
     assert_eq!(of("{}"), Security::Starttls);
     assert_eq!(of("{\"use_tls\": false}"), Security::None);
-    assert_eq!(of("{\"use_tls\": false, \"security\": \"tls\"}"), Security::Tls);
-    assert_eq!(of("{\"smtp_port\": 465, \"security\": \"starttls\"}"), Security::Starttls);
+    assert_eq!(
+        of("{\"use_tls\": false, \"security\": \"tls\"}"),
+        Security::Tls
+    );
+    assert_eq!(
+        of("{\"smtp_port\": 465, \"security\": \"starttls\"}"),
+        Security::Starttls
+    );
 }

@@ -1,5 +1,5 @@
-//! Delivers what waits: one attempt at a time for each channel, all channels at once, rows kept before anything is sent
-//! and forgotten only when a channel has them.
+//! Delivers what waits: one attempt at a time for each channel, all channels at once, rows kept
+//! before anything is sent and forgotten only when a channel has them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -32,12 +32,16 @@ pub struct Courier {
 }
 
 impl Courier {
-    /// Takes the rows that are kept. `gone` are channels that must not be used again, by the fingerprint of the address
-    /// that said so.
+    /// Takes the rows that are kept. `gone` are channels that must not be used again, by the
+    /// fingerprint of the address that said so.
     ///
     /// # Errors
     /// If the rows cannot be read: why.
-    pub fn new(keeper: Keeper, senders: Vec<Sender>, gone: BTreeMap<String, String>) -> Result<Self, String> {
+    pub fn new(
+        keeper: Keeper,
+        senders: Vec<Sender>,
+        gone: BTreeMap<String, String>,
+    ) -> Result<Self, String> {
         let queue = Queue::new(keeper.rows()?);
         let mut courier = Self {
             queue,
@@ -57,7 +61,10 @@ impl Courier {
                 );
             }
         }
-        courier.senders = std::mem::take(&mut courier.senders).into_iter().filter(|s| !courier.is_gone(s)).collect();
+        courier.senders = std::mem::take(&mut courier.senders)
+            .into_iter()
+            .filter(|s| !courier.is_gone(s))
+            .collect();
         Ok(courier)
     }
 
@@ -84,8 +91,11 @@ impl Courier {
     pub async fn enqueue(&mut self, messages: &[(Message, Vec<Channel>)], now: UnixMillis) {
         let mut all = Change::default();
         for channel in self.channels() {
-            let of_channel: Vec<_> =
-                messages.iter().filter(|(_, to)| to.contains(&channel)).map(|(message, _)| message.clone()).collect();
+            let of_channel: Vec<_> = messages
+                .iter()
+                .filter(|(_, to)| to.contains(&channel))
+                .map(|(message, _)| message.clone())
+                .collect();
             if !of_channel.is_empty() {
                 let change = self.queue.admit(channel, &of_channel, now);
                 all.put.extend(change.put);
@@ -111,23 +121,38 @@ impl Courier {
     pub async fn forget(&mut self, id: u64) -> bool {
         let found = self.queue.get(id).is_some() && !self.is_under_way(id);
         if found {
-            self.write(Change { put: Vec::new(), done: vec![id] }).await;
+            self.write(Change {
+                put: Vec::new(),
+                done: vec![id],
+            })
+            .await;
         }
         found
     }
 
     /// What is being sent must not be changed meanwhile.
     fn is_under_way(&self, id: u64) -> bool {
-        self.queue.get(id).is_some_and(|entry| self.busy.contains(&entry.channel))
+        self.queue
+            .get(id)
+            .is_some_and(|entry| self.busy.contains(&entry.channel))
     }
 
     /// Begins every attempt that is due.
     pub fn begin(&mut self, now: UnixMillis) {
         let usable = self.channels();
         let mut busy = self.busy.clone();
-        busy.extend(super::channels::ALL.into_iter().filter(|channel| !usable.contains(channel)));
+        busy.extend(
+            super::channels::ALL
+                .into_iter()
+                .filter(|channel| !usable.contains(channel)),
+        );
         for job in self.queue.due(now, &busy) {
-            let Some(sender) = self.senders.iter().find(|sender| sender.channel() == job.channel).cloned() else {
+            let Some(sender) = self
+                .senders
+                .iter()
+                .find(|sender| sender.channel() == job.channel)
+                .cloned()
+            else {
                 continue;
             };
             let http = self.http.clone();
@@ -139,8 +164,9 @@ impl Courier {
         }
     }
 
-    /// Waits until an attempt ends, which is then to be [settled](Self::settle), or until another one is due. Never ends
-    /// while nothing is under way and nothing waits. May be dropped at any time.
+    /// Waits until an attempt ends, which is then to be [settled](Self::settle), or until another
+    /// one is due. Never ends while nothing is under way and nothing waits. May be dropped at any
+    /// time.
     pub async fn wait(&mut self, now: UnixMillis) -> Option<(Job, Attempt)> {
         let pause = self.next_at(now).map(|at| at.since(now).min(SLEEP_AT_MOST));
         let ended = tokio::select! {
@@ -149,44 +175,84 @@ impl Courier {
             else => std::future::pending().await,
         };
         // which channel's attempt panicked cannot be told, so all are free again
-        ended.inspect_err(|error| tracing::error!(%error, "an attempt to deliver broke off")).map_or_else(
-            |_| {
-                self.busy.clear();
-                None
-            },
-            Some,
-        )
+        ended
+            .inspect_err(|error| tracing::error!(%error, "an attempt to deliver broke off"))
+            .map_or_else(
+                |_| {
+                    self.busy.clear();
+                    None
+                },
+                Some,
+            )
     }
 
     /// Takes in what became of an attempt.
     pub async fn settle(&mut self, (job, attempt): (Job, Attempt), now: UnixMillis) {
-        let (channel, title, count) = (job.channel.as_str(), job.message.title.as_str(), job.rows.len());
+        let (channel, title, count) = (
+            job.channel.as_str(),
+            job.message.title.as_str(),
+            job.rows.len(),
+        );
         match &attempt {
             Attempt::Delivered => tracing::info!(channel, title, count, "notification delivered"),
-            Attempt::Later { why, .. } => tracing::warn!(channel, title, why, "notification not delivered yet"),
-            Attempt::Partly { later, refused, why } => {
+            Attempt::Later { why, .. } => {
+                tracing::warn!(channel, title, why, "notification not delivered yet");
+            }
+            Attempt::Partly {
+                later,
+                refused,
+                why,
+            } => {
                 let (later, refused) = (later.join(", "), refused.join(", "));
-                tracing::warn!(channel, title, later, refused, why, "notification delivered to some of its recipients");
+                tracing::warn!(
+                    channel,
+                    title,
+                    later,
+                    refused,
+                    why,
+                    "notification delivered to some of its recipients"
+                );
             }
             Attempt::Refused(why) | Attempt::Gone(why) => {
-                tracing::error!(channel, title, why, "notification given up; see: ssid telemetry outbox list");
+                tracing::error!(
+                    channel,
+                    title,
+                    why,
+                    "notification given up; see: ssid telemetry outbox list"
+                );
             }
         }
-        if let (Attempt::Gone(_), Some(sender)) = (&attempt, self.senders.iter().find(|s| s.channel() == job.channel)) {
+        if let (Attempt::Gone(_), Some(sender)) = (
+            &attempt,
+            self.senders.iter().find(|s| s.channel() == job.channel),
+        ) {
             self.gone.insert(channel.to_owned(), sender.fingerprint());
-            self.senders.retain(|sender| sender.channel() != job.channel);
+            self.senders
+                .retain(|sender| sender.channel() != job.channel);
         }
         let change = self.queue.settle(&job, &attempt, now, rand::random());
         self.write(change).await;
         self.busy.remove(&job.channel);
     }
 
-    /// Keeps a change, then takes it. What cannot be kept is still tried, and forgotten with the process: a node whose
-    /// storage failed has to be able to say so.
+    /// Keeps a change, then takes it. What cannot be kept is still tried, and forgotten with the
+    /// process: a node whose storage failed has to be able to say so.
     async fn write(&mut self, change: Change) {
-        let done = change.done.iter().copied().filter(|id| *id < VOLATILE).collect();
-        let kept = Change { put: change.put.clone(), done };
-        let ids = if kept == Change::default() { Ok(Vec::new()) } else { self.keeper.write(&kept).await };
+        let done = change
+            .done
+            .iter()
+            .copied()
+            .filter(|id| *id < VOLATILE)
+            .collect();
+        let kept = Change {
+            put: change.put.clone(),
+            done,
+        };
+        let ids = if kept == Change::default() {
+            Ok(Vec::new())
+        } else {
+            self.keeper.write(&kept).await
+        };
         let ids = ids.unwrap_or_else(|error| {
             tracing::warn!(error, "a notification is not kept on disk");
             let first = self.next_volatile;
@@ -200,7 +266,11 @@ impl Courier {
     fn next_at(&self, now: UnixMillis) -> Option<UnixMillis> {
         let usable = self.channels();
         let mut busy = self.busy.clone();
-        busy.extend(super::channels::ALL.into_iter().filter(|channel| !usable.contains(channel)));
+        busy.extend(
+            super::channels::ALL
+                .into_iter()
+                .filter(|channel| !usable.contains(channel)),
+        );
         self.queue.next_at(now, &busy)
     }
 

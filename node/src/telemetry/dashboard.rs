@@ -1,6 +1,7 @@
-//! The dashboard's CSV: compliance scores by quarter, in both forms that exist. The last rows of real files are quarters
-//! to come with invented scores, so what counts as current is the latest row whose date is not in the future. What
-//! spreadsheets make of such a file is read too: semicolons or tabs, a line `sep=;`, decimal commas, UTF-16.
+//! The dashboard's CSV: compliance scores by quarter, in both forms that exist. The last rows of
+//! real files are quarters to come with invented scores, so what counts as current is the latest
+//! row whose date is not in the future. What spreadsheets make of such a file is read too:
+//! semicolons or tabs, a line `sep=;`, decimal commas, UTF-16.
 
 use std::borrow::Cow;
 use std::io;
@@ -93,7 +94,9 @@ impl Dashboard {
             let bytes = match place.read(FILE_BYTES) {
                 Ok(bytes) => bytes,
                 Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
-                Err(e) if e.kind() == io::ErrorKind::FileTooLarge => return Err(DashboardError::TooLarge(path)),
+                Err(e) if e.kind() == io::ErrorKind::FileTooLarge => {
+                    return Err(DashboardError::TooLarge(path));
+                }
                 Err(source) => return Err(DashboardError::Io { path, source }),
             };
             return match Self::parse(&bytes) {
@@ -121,13 +124,15 @@ impl Dashboard {
                 Err(error) => Err(error.to_string()),
             };
             if read.rows.len() == ROWS {
-                read.problems.push(format!("more than {ROWS} rows; the rest is not read"));
+                read.problems
+                    .push(format!("more than {ROWS} rows; the rest is not read"));
                 break;
             }
             match row {
                 Ok(row) => {
                     let room = PROBLEMS.saturating_sub(read.problems.len());
-                    read.problems.extend(row.problem.clone().into_iter().take(room));
+                    read.problems
+                        .extend(row.problem.clone().into_iter().take(room));
                     read.rows.push(row);
                 }
                 Err(what) if read.problems.len() < PROBLEMS => read.problems.push(what),
@@ -148,7 +153,12 @@ impl Dashboard {
 /// A file's text as UTF-8, without its byte order mark.
 fn utf8_of(bytes: &[u8]) -> Cow<'_, [u8]> {
     let wide = |bytes: &[u8], unit: fn([u8; 2]) -> u16| {
-        let units: Vec<u16> = bytes.as_chunks::<2>().0.iter().map(|pair| unit(*pair)).collect();
+        let units: Vec<u16> = bytes
+            .as_chunks::<2>()
+            .0
+            .iter()
+            .map(|pair| unit(*pair))
+            .collect();
         Cow::Owned(String::from_utf16_lossy(&units).into_bytes())
     };
     match bytes {
@@ -163,7 +173,13 @@ fn utf8_of(bytes: &[u8]) -> Cow<'_, [u8]> {
 fn without_hint(bytes: &[u8]) -> (&[u8], u64) {
     let end = bytes.iter().take(16).position(|byte| *byte == b'\n');
     match end.map(|end| bytes.split_at(end + 1)) {
-        Some((first, rest)) if first.get(..4).is_some_and(|word| word.eq_ignore_ascii_case(b"sep=")) => (rest, 1),
+        Some((first, rest))
+            if first
+                .get(..4)
+                .is_some_and(|word| word.eq_ignore_ascii_case(b"sep=")) =>
+        {
+            (rest, 1)
+        }
         _ => (bytes, 0),
     }
 }
@@ -173,7 +189,11 @@ fn columns_of(bytes: &[u8]) -> Result<(csv::Reader<&[u8]>, Columns), String> {
     let mut refused = None;
     for separator in [b',', b';', b'\t'] {
         let mut builder = csv::ReaderBuilder::new();
-        let mut reader = builder.delimiter(separator).flexible(true).trim(csv::Trim::All).from_reader(bytes);
+        let mut reader = builder
+            .delimiter(separator)
+            .flexible(true)
+            .trim(csv::Trim::All)
+            .from_reader(bytes);
         match Columns::of(reader.byte_headers().map_err(|e| e.to_string())?) {
             Ok(columns) => return Ok((reader, columns)),
             Err(why) => refused = refused.or(Some(why)),
@@ -184,7 +204,11 @@ fn columns_of(bytes: &[u8]) -> Result<(csv::Reader<&[u8]>, Columns), String> {
 
 impl Columns {
     fn of(header: &csv::ByteRecord) -> Result<Self, String> {
-        let find = |name: &str| header.iter().position(|field| field.eq_ignore_ascii_case(name.as_bytes()));
+        let find = |name: &str| {
+            header
+                .iter()
+                .position(|field| field.eq_ignore_ascii_case(name.as_bytes()))
+        };
         let date = find("date").or_else(|| find("timestamp"));
         Ok(Self {
             date: date.ok_or("its header has neither `date` nor `timestamp`")?,
@@ -200,19 +224,34 @@ impl Columns {
         let text = |at: usize| -> Result<&str, String> {
             let bytes = record.get(at).unwrap_or_default();
             if bytes.len() > FIELD_BYTES {
-                return Err(format!("line {line}: a field has {} bytes; at most {FIELD_BYTES} are read", bytes.len()));
+                return Err(format!(
+                    "line {line}: a field has {} bytes; at most {FIELD_BYTES} are read",
+                    bytes.len()
+                ));
             }
             std::str::from_utf8(bytes).map_err(|_| format!("line {line}: not UTF-8"))
         };
-        let optional = |at: Option<usize>| at.map(text).transpose().map(|found| found.filter(|t| !t.is_empty()));
+        let optional = |at: Option<usize>| {
+            at.map(text)
+                .transpose()
+                .map(|found| found.filter(|t| !t.is_empty()))
+        };
         let date = text(self.date)?;
         // of a timestamp only its day
         let day = date.get(..10).and_then(|day| day.parse().ok());
-        let (score, violations) = (score(text(self.score)?), violations(optional(self.violations)?));
-        let wrong = score.as_ref().err().or(violations.as_ref().err()).map(|what| format!("line {line}: {what}"));
+        let (score, violations) = (
+            score(text(self.score)?),
+            violations(optional(self.violations)?),
+        );
+        let wrong = score
+            .as_ref()
+            .err()
+            .or(violations.as_ref().err())
+            .map(|what| format!("line {line}: {what}"));
         Ok(Row {
             line,
-            date: day.ok_or_else(|| format!("line {line}: {date:?} is no date such as 2025-12-31"))?,
+            date: day
+                .ok_or_else(|| format!("line {line}: {date:?} is no date such as 2025-12-31"))?,
             quarter: optional(self.quarter)?.unwrap_or_default().to_owned(),
             // a row that cannot be read is the current one all the same
             score: score.unwrap_or_default(),
@@ -226,15 +265,23 @@ impl Columns {
 
 /// The line that a record begins on; the reader counts the empty lines before it to it.
 fn line_of(record: &csv::ByteRecord, bytes: &[u8]) -> u64 {
-    let Some(position) = record.position() else { return 0 };
+    let Some(position) = record.position() else {
+        return 0;
+    };
     let begin = usize::try_from(position.byte()).unwrap_or(usize::MAX);
     let rest = bytes.get(begin..).unwrap_or_default();
-    let empty = rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).filter(|byte| **byte == b'\n').count();
+    let empty = rest
+        .iter()
+        .take_while(|byte| matches!(byte, b'\r' | b'\n'))
+        .filter(|byte| **byte == b'\n')
+        .count();
     position.line() + empty as u64
 }
 
 fn is_unknown(text: &str) -> bool {
-    ["", "-", "unknown", "pending", "n/a"].iter().any(|word| text.eq_ignore_ascii_case(word))
+    ["", "-", "unknown", "pending", "n/a"]
+        .iter()
+        .any(|word| text.eq_ignore_ascii_case(word))
 }
 
 /// `95`, `95.5`, `95,5`, `95%` or `95/100`.
@@ -242,18 +289,33 @@ fn score(text: &str) -> Result<Option<f64>, String> {
     if is_unknown(text) {
         return Ok(None);
     }
-    let number = text.trim_end_matches("/100").trim_end_matches('%').trim_end();
+    let number = text
+        .trim_end_matches("/100")
+        .trim_end_matches('%')
+        .trim_end();
     let allowed = |score: &f64| (0.0..=100.0).contains(score);
     // two digits at most: three would be thousands
-    let decimal = number.split_once(',').filter(|(_, digits)| matches!(digits.len(), 1 | 2));
-    let number = decimal.map_or_else(|| number.to_owned(), |(whole, digits)| format!("{whole}.{digits}"));
+    let decimal = number
+        .split_once(',')
+        .filter(|(_, digits)| matches!(digits.len(), 1 | 2));
+    let number = decimal.map_or_else(
+        || number.to_owned(),
+        |(whole, digits)| format!("{whole}.{digits}"),
+    );
     let score = number.parse().ok().filter(allowed);
-    score.map(Some).ok_or_else(|| format!("{text:?} is no score from 0 to 100"))
+    score
+        .map(Some)
+        .ok_or_else(|| format!("{text:?} is no score from 0 to 100"))
 }
 
 fn violations(text: Option<&str>) -> Result<Option<u64>, String> {
     let known = text.filter(|text| !is_unknown(text));
-    known.map(|text| text.parse().map_err(|_| format!("{text:?} is no number of violations"))).transpose()
+    known
+        .map(|text| {
+            text.parse()
+                .map_err(|_| format!("{text:?} is no number of violations"))
+        })
+        .transpose()
 }
 
 #[cfg(test)]
@@ -292,19 +354,38 @@ mod tests {
     fn both_headers_are_read() {
         let first = Dashboard::parse(FIRST.as_bytes()).unwrap();
         assert_eq!((first.rows.len(), first.problems.len()), (3, 0));
-        assert_eq!((first.rows[1].score, first.rows[1].violations, first.rows[1].line), (Some(97.5), Some(1), 3));
+        assert_eq!(
+            (
+                first.rows[1].score,
+                first.rows[1].violations,
+                first.rows[1].line
+            ),
+            (Some(97.5), Some(1), 3)
+        );
         assert_eq!(first.rows[0].root_lock.as_deref(), Some("PASS"));
         let second = Dashboard::parse(SECOND.as_bytes()).unwrap();
         let row = &second.rows[0];
-        assert_eq!((row.score, row.violations, row.date), (Some(95.0), Some(2), date(2025, 10, 11)));
-        assert_eq!((row.blueprint.as_deref(), row.root_lock.as_deref()), (Some("v4.3"), Some("active")));
+        assert_eq!(
+            (row.score, row.violations, row.date),
+            (Some(95.0), Some(2), date(2025, 10, 11))
+        );
+        assert_eq!(
+            (row.blueprint.as_deref(), row.root_lock.as_deref()),
+            (Some("v4.3"), Some("active"))
+        );
     }
 
     #[test]
     fn quarters_to_come_are_not_current() {
         let dashboard = Dashboard::parse(FIRST.as_bytes()).unwrap();
-        assert_eq!(dashboard.until(date(2026, 6, 29)).last().unwrap().quarter, "2026-Q1");
-        assert_eq!(dashboard.until(date(2026, 6, 30)).last().unwrap().quarter, "2026-Q2");
+        assert_eq!(
+            dashboard.until(date(2026, 6, 29)).last().unwrap().quarter,
+            "2026-Q1"
+        );
+        assert_eq!(
+            dashboard.until(date(2026, 6, 30)).last().unwrap().quarter,
+            "2026-Q2"
+        );
         assert!(dashboard.until(date(2025, 1, 1)).is_empty());
     }
 
@@ -312,39 +393,83 @@ mod tests {
     fn what_is_unknown_is_not_a_hundred() {
         let text = "date,compliance_score,violations\n2026-01-01,unknown,\n2026-01-02,,n/a\n";
         let rows = Dashboard::parse(text.as_bytes()).unwrap().rows;
-        assert!(rows.iter().all(|row| row.score.is_none() && row.violations.is_none()));
+        assert!(
+            rows.iter()
+                .all(|row| row.score.is_none() && row.violations.is_none())
+        );
     }
 
     #[test]
     fn what_cannot_be_read_is_named_with_its_line() {
         let text = "date,compliance_score\n\nyesterday,90\n2026-01-01,101\n2026-01-02,nan\n2026-01-03,88\n2026-01-04\n";
         let dashboard = Dashboard::parse(text.as_bytes()).unwrap();
-        let scores: Vec<_> = dashboard.rows.iter().map(|row| (row.score, row.problem.is_some())).collect();
-        assert_eq!(scores, [(None, true), (None, true), (Some(88.0), false), (None, false)], "{dashboard:?}");
-        let expected = ["line 3: \"yesterday\"", "line 4: \"101\"", "line 5: \"nan\""];
+        let scores: Vec<_> = dashboard
+            .rows
+            .iter()
+            .map(|row| (row.score, row.problem.is_some()))
+            .collect();
+        assert_eq!(
+            scores,
+            [
+                (None, true),
+                (None, true),
+                (Some(88.0), false),
+                (None, false)
+            ],
+            "{dashboard:?}"
+        );
+        let expected = [
+            "line 3: \"yesterday\"",
+            "line 4: \"101\"",
+            "line 5: \"nan\"",
+        ];
         for (problem, begins) in dashboard.problems.iter().zip(expected) {
             assert!(problem.starts_with(begins), "{problem}");
         }
-        assert!(Dashboard::parse(b"a,b\n1,2\n").unwrap_err().contains("neither `date` nor `timestamp`"));
-        assert!(Dashboard::parse(b"date\n1\n").unwrap_err().contains("compliance_score"));
+        assert!(
+            Dashboard::parse(b"a,b\n1,2\n")
+                .unwrap_err()
+                .contains("neither `date` nor `timestamp`")
+        );
+        assert!(
+            Dashboard::parse(b"date\n1\n")
+                .unwrap_err()
+                .contains("compliance_score")
+        );
         let broken = "date,compliance_score\n".to_owned() + &"x,1\n".repeat(50);
-        assert_eq!(Dashboard::parse(broken.as_bytes()).unwrap().problems.len(), PROBLEMS);
+        assert_eq!(
+            Dashboard::parse(broken.as_bytes()).unwrap().problems.len(),
+            PROBLEMS
+        );
     }
 
     #[test]
     fn what_a_spreadsheet_makes_of_it_is_read() {
-        let semicolons = "quarter;date;compliance_score;violations\r\n2026-Q1;2026-03-31;12,5;9\r\n";
+        let semicolons =
+            "quarter;date;compliance_score;violations\r\n2026-Q1;2026-03-31;12,5;9\r\n";
         let wide = |text: &str| -> Vec<u8> {
-            std::iter::once(0xfeff).chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect()
+            std::iter::once(0xfeff)
+                .chain(text.encode_utf16())
+                .flat_map(u16::to_le_bytes)
+                .collect()
         };
         let quoted = "date,compliance_score,violations\n2026-03-31,\"12,5\",9\n".to_owned();
         let hinted = format!("sep=;\r\n{semicolons}");
-        let forms = [semicolons.to_owned(), semicolons.replace(';', "\t"), hinted.clone(), quoted];
+        let forms = [
+            semicolons.to_owned(),
+            semicolons.replace(';', "\t"),
+            hinted.clone(),
+            quoted,
+        ];
         let bytes = forms.iter().map(|text| text.clone().into_bytes());
         for form in bytes.chain([wide(&semicolons.replace(';', "\t"))]) {
             let read = Dashboard::parse(&form).unwrap();
             let row = &read.rows[0];
-            assert_eq!((row.score, row.violations, read.problems.len()), (Some(12.5), Some(9), 0), "{row:?}");
+            assert_eq!(
+                (row.score, row.violations, read.problems.len()),
+                (Some(12.5), Some(9), 0),
+                "{row:?}"
+            );
         }
         assert_eq!(Dashboard::parse(hinted.as_bytes()).unwrap().rows[0].line, 3);
         assert!(score("1,000").is_err());
@@ -356,10 +481,22 @@ mod tests {
         let places = ["a.csv", "b.csv"].map(|name| Place::from(directory.path().join(name)));
         assert!(Dashboard::read_first(&places).unwrap().is_none());
         std::fs::write(&places[1], FIRST).unwrap();
-        assert_eq!(Dashboard::read_first(&places).unwrap().unwrap().0, places[1].as_path());
+        assert_eq!(
+            Dashboard::read_first(&places).unwrap().unwrap().0,
+            places[1].as_path()
+        );
         std::fs::write(&places[0], SECOND).unwrap();
-        assert_eq!(Dashboard::read_first(&places).unwrap().unwrap().0, places[0].as_path());
-        std::fs::File::create(&places[0]).unwrap().set_len(FILE_BYTES + 1).unwrap();
-        assert!(matches!(Dashboard::read_first(&places), Err(DashboardError::TooLarge(_))));
+        assert_eq!(
+            Dashboard::read_first(&places).unwrap().unwrap().0,
+            places[0].as_path()
+        );
+        std::fs::File::create(&places[0])
+            .unwrap()
+            .set_len(FILE_BYTES + 1)
+            .unwrap();
+        assert!(matches!(
+            Dashboard::read_first(&places),
+            Err(DashboardError::TooLarge(_))
+        ));
     }
 }

@@ -1,5 +1,5 @@
-//! Telemetry's one owner of state and outbox: looks, tells each cause once, delivers. The task in a running node has one,
-//! and so has a command without a node.
+//! Telemetry's one owner of state and outbox: looks, tells each cause once, delivers. The task in a
+//! running node has one, and so has a command without a node.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -47,11 +47,24 @@ impl Desk {
     ///
     /// # Errors
     /// If the state or the rows cannot be read.
-    pub fn open(places: Places, wanted: Notifications, secrets: &Secrets, keeper: Keeper) -> Result<Self, DeskError> {
+    pub fn open(
+        places: Places,
+        wanted: Notifications,
+        secrets: &Secrets,
+        keeper: Keeper,
+    ) -> Result<Self, DeskError> {
         let senders = Senders::configured(&places.config, secrets, &places.paths);
         let state = State::load(&places.state())?;
-        let courier = Courier::new(keeper, senders.usable.clone(), state.gone.clone()).map_err(DeskError::Outbox)?;
-        Ok(Self { places, wanted, senders, state, courier, source: None })
+        let courier = Courier::new(keeper, senders.usable.clone(), state.gone.clone())
+            .map_err(DeskError::Outbox)?;
+        Ok(Self {
+            places,
+            wanted,
+            senders,
+            state,
+            courier,
+            source: None,
+        })
     }
 
     /// The same for this node, which its messages name.
@@ -75,7 +88,11 @@ impl Desk {
     ///
     /// # Errors
     /// As [`open`](Self::open).
-    pub fn without_node(places: Places, wanted: Notifications, secrets: &Secrets) -> Result<Self, DeskError> {
+    pub fn without_node(
+        places: Places,
+        wanted: Notifications,
+        secrets: &Secrets,
+    ) -> Result<Self, DeskError> {
         let rows = FileRows::open(&FileRows::path(&places.state()))?;
         Self::open(places, wanted, secrets, Keeper::File(rows))
     }
@@ -88,7 +105,9 @@ impl Desk {
         let path = FileRows::path(&self.places.state());
         let rows = FileRows::open(&path)?;
         let waiting = rows.rows().iter().filter(|(_, entry)| !entry.dead);
-        let waiting: Vec<_> = waiting.map(|(_, entry)| (entry.message.clone(), vec![entry.channel])).collect();
+        let waiting: Vec<_> = waiting
+            .map(|(_, entry)| (entry.message.clone(), vec![entry.channel]))
+            .collect();
         if !waiting.is_empty() {
             self.courier.enqueue(&waiting, now).await;
             super::keeper::remove(&path)?;
@@ -127,31 +146,59 @@ impl Desk {
         now: UnixMillis,
     ) -> Result<CheckView, StateError> {
         let (places, previous) = (self.places.clone(), self.state.clone());
-        let looking = tokio::task::spawn_blocking(move || places.look(&previous, members.as_ref(), &names, now));
+        let looking = tokio::task::spawn_blocking(move || {
+            places.look(&previous, members.as_ref(), &names, now)
+        });
         let checked = looking.await.unwrap_or_else(|error| {
             let notes = vec![format!("the check broke off: {error}")];
-            Checked { score: None, violations: None, messages: Vec::new(), state: self.state.clone(), notes }
+            Checked {
+                score: None,
+                violations: None,
+                messages: Vec::new(),
+                state: self.state.clone(),
+                notes,
+            }
         });
         let told = std::mem::take(&mut self.state.told);
-        self.state = State { told, gone: self.courier.gone().clone(), ..checked.state.clone() };
+        self.state = State {
+            told,
+            gone: self.courier.gone().clone(),
+            ..checked.state.clone()
+        };
         self.tell(&checked.messages, now).await?;
-        Ok(CheckView::of(&checked, self.courier.channels(), &self.senders, self.courier.queue(), now))
+        Ok(CheckView::of(
+            &checked,
+            self.courier.channels(),
+            &self.senders,
+            self.courier.queue(),
+            now,
+        ))
     }
 
-    /// Keeps messages to be delivered, those left out that were told before, then remembers that they are told.
+    /// Keeps messages to be delivered, those left out that were told before, then remembers that
+    /// they are told.
     ///
     /// # Errors
     /// If the state cannot be written: after a restart they are told again.
     pub async fn tell(&mut self, messages: &[Message], now: UnixMillis) -> Result<(), StateError> {
         let channels = self.courier.channels();
-        let new = messages.iter().filter(|message| !self.state.was_told(&message.cause));
+        let new = messages
+            .iter()
+            .filter(|message| !self.state.was_told(&message.cause));
         let routed = new.map(|message| {
             let to = route(&self.wanted, message.topic, &channels);
-            (Message { source: self.source.clone(), ..message.clone() }, to)
+            (
+                Message {
+                    source: self.source.clone(),
+                    ..message.clone()
+                },
+                to,
+            )
         });
         let routed: Vec<_> = routed.collect();
         self.courier.enqueue(&routed, now).await;
-        self.state.tell(routed.into_iter().map(|(message, _)| message.cause));
+        self.state
+            .tell(routed.into_iter().map(|(message, _)| message.cause));
         self.save().await
     }
 
@@ -171,7 +218,11 @@ impl Desk {
         let written = tokio::task::spawn_blocking(move || state.save(&path)).await;
         written.unwrap_or_else(|error| {
             let source = std::io::Error::other(error);
-            Err(StateError::Io { action: "write", path: Path::new("telemetry_state.json").to_owned(), source })
+            Err(StateError::Io {
+                action: "write",
+                path: Path::new("telemetry_state.json").to_owned(),
+                source,
+            })
         })
     }
 
@@ -183,7 +234,10 @@ impl Desk {
             if now >= until || self.courier.is_idle(now, until) {
                 return;
             }
-            let ended = tokio::time::timeout(until.since(now), self.courier.wait(now)).await.ok().flatten();
+            let ended = tokio::time::timeout(until.since(now), self.courier.wait(now))
+                .await
+                .ok()
+                .flatten();
             if let Some(ended) = ended {
                 self.settle(ended, super::now()).await;
             }

@@ -1,4 +1,5 @@
-//! What happens in the federation, as messages: from the engine's events and from its count of syncs.
+//! What happens in the federation, as messages: from the engine's events and from its count of
+//! syncs.
 
 use ssid_protocol::id::{NodeId, UnixMillis};
 
@@ -6,8 +7,8 @@ use super::message::{Message, Names, Severity, Topic};
 use crate::config::{Channel, Notifications, NotifiedEvents};
 use crate::engine::{NodeEvent, Syncs};
 
-/// Whether `notifications` of the node's configuration wants such messages at all. Where it is on, proof that somebody
-/// lied and a rewritten history are always wanted.
+/// Whether `notifications` of the node's configuration wants such messages at all. Where it is on,
+/// proof that somebody lied and a rewritten history are always wanted.
 pub fn is_wanted(wanted: &Notifications, topic: Topic) -> bool {
     let events: &NotifiedEvents = &wanted.events;
     wanted.enabled
@@ -28,8 +29,8 @@ pub fn is_wanted(wanted: &Notifications, topic: Topic) -> bool {
         }
 }
 
-/// Whether messages of this topic are the federation's: `notifications` of the node's configuration decides about them,
-/// the telemetry configuration about the others.
+/// Whether messages of this topic are the federation's: `notifications` of the node's configuration
+/// decides about them, the telemetry configuration about the others.
 pub fn is_of_federation(topic: Topic) -> bool {
     matches!(
         topic,
@@ -57,22 +58,43 @@ pub fn route(wanted: &Notifications, topic: Topic, channels: &[Channel]) -> Vec<
     if !is_of_federation(topic) {
         return channels.to_vec();
     }
-    let named = channels.iter().filter(|channel| wanted.channels.contains(channel) && is_wanted(wanted, topic));
+    let named = channels
+        .iter()
+        .filter(|channel| wanted.channels.contains(channel) && is_wanted(wanted, topic));
     named.copied().collect()
 }
 
 /// What an event of the engine is worth telling, if anything.
 pub fn message(event: &NodeEvent, names: &Names, now: UnixMillis) -> Option<Message> {
-    let message = |topic, severity, cause: String, title: &str| Message::new(topic, severity, cause, title, now);
+    let message = |topic, severity, cause: String, title: &str| {
+        Message::new(topic, severity, cause, title, now)
+    };
     Some(match event {
-        NodeEvent::Certified { subject_id, choice, event, version, sequence, round, .. } => {
+        NodeEvent::Certified {
+            subject_id,
+            choice,
+            event,
+            version,
+            sequence,
+            round,
+            ..
+        } => {
             let title = format!("Certified: {event} {version}");
-            message(Topic::ConsensusAchieved, Severity::Info, format!("certified:{subject_id}"), &title)
-                .fact("Event Hash", choice.event_hash)
-                .fact("Log Entry", sequence)
-                .fact("Round", round.0)
+            message(
+                Topic::ConsensusAchieved,
+                Severity::Info,
+                format!("certified:{subject_id}"),
+                &title,
+            )
+            .fact("Event Hash", choice.event_hash)
+            .fact("Log Entry", sequence)
+            .fact("Round", round.0)
         }
-        NodeEvent::Conflict { subject_id, event, version } => {
+        NodeEvent::Conflict {
+            subject_id,
+            event,
+            version,
+        } => {
             let subject: String = subject_id.to_string().chars().take(12).collect();
             message(
                 Topic::ConsensusFailed,
@@ -81,19 +103,30 @@ pub fn message(event: &NodeEvent, names: &Names, now: UnixMillis) -> Option<Mess
                 &format!("Conflict: {event} {version}"),
             )
             .line("The vote ended without a decision: people have to choose.")
-            .line(&format!("See who voted for what with: ssid conflicts show {subject}"))
+            .line(&format!(
+                "See who voted for what with: ssid conflicts show {subject}"
+            ))
             .fact("Subject", subject_id)
         }
         NodeEvent::LowTrust { member, score } => {
             let name = names.of(member);
             let cause = format!("trust:{member}:{score}:{}", now.0 / 60_000);
-            message(Topic::TrustScoreLow, Severity::Warning, cause, &format!("Trust in {name} is low: {score}"))
-                .line("Each point and its cause are listed with: ssid trust explain")
-                .fact("Node", member)
-                .fact("Score", score)
+            message(
+                Topic::TrustScoreLow,
+                Severity::Warning,
+                cause,
+                &format!("Trust in {name} is low: {score}"),
+            )
+            .line("Each point and its cause are listed with: ssid trust explain")
+            .fact("Node", member)
+            .fact("Score", score)
         }
-        NodeEvent::Evidence { id, member, what, .. } => {
-            let who = member.as_ref().map_or_else(|| "Members".to_owned(), |member| names.of(member));
+        NodeEvent::Evidence {
+            id, member, what, ..
+        } => {
+            let who = member
+                .as_ref()
+                .map_or_else(|| "Members".to_owned(), |member| names.of(member));
             message(
                 Topic::Equivocation,
                 Severity::Critical,
@@ -110,7 +143,13 @@ pub fn message(event: &NodeEvent, names: &Names, now: UnixMillis) -> Option<Mess
                 .line(what)
                 .line("It is read again from its beginning; nothing is endorsed or announced until that is done.")
         }
-        NodeEvent::Divergence { subject_id, event, version, own, certified } => {
+        NodeEvent::Divergence {
+            subject_id,
+            event,
+            version,
+            own,
+            certified,
+        } => {
             let title = format!("The registry contradicts a decision: {event} {version}");
             message(Topic::Divergence, Severity::Warning, format!("divergence:{subject_id}"), &title)
                 .line("The registry file of this node has another event than the one that was certified, and it was found when it could no longer be voted for. The decision stands.")
@@ -120,10 +159,15 @@ pub fn message(event: &NodeEvent, names: &Names, now: UnixMillis) -> Option<Mess
         }
         NodeEvent::HistoryRewritten { node, was, now: is } => {
             let title = format!("The Git branch of {} was rewritten", names.of(node));
-            message(Topic::HistoryRewritten, Severity::Warning, format!("rewritten:{node}:{is}"), &title)
-                .line("Commits or lines that were read are gone; what was accepted stays.")
-                .fact("Read Last", was)
-                .fact("There Now", is)
+            message(
+                Topic::HistoryRewritten,
+                Severity::Warning,
+                format!("rewritten:{node}:{is}"),
+                &title,
+            )
+            .line("Commits or lines that were read are gone; what was accepted stays.")
+            .fact("Read Last", was)
+            .fact("There Now", is)
         }
         // conditions are told by `turns`, when they have held for a while
         NodeEvent::Opened { .. }
@@ -149,13 +193,31 @@ pub fn syncs(before: Syncs, now: Syncs, node: &NodeId, at: UnixMillis) -> Vec<Me
         if count > 0 {
             let noun = if count == 1 { "sync" } else { "syncs" };
             let cause = format!("{verb}:{node}:{}:{now}", at.0);
-            let mut message = Message::new(topic, severity, cause, &format!("{count} {noun} {verb}"), at);
+            let mut message = Message::new(
+                topic,
+                severity,
+                cause,
+                &format!("{count} {noun} {verb}"),
+                at,
+            );
             message.count = count;
             messages.push(message.fact("Since the node's start", now));
         }
     };
-    tell(Topic::SyncCompleted, Severity::Info, before.successful, now.successful, "completed");
-    tell(Topic::SyncFailed, Severity::Warning, before.failed, now.failed, "failed");
+    tell(
+        Topic::SyncCompleted,
+        Severity::Info,
+        before.successful,
+        now.successful,
+        "completed",
+    );
+    tell(
+        Topic::SyncFailed,
+        Severity::Warning,
+        before.failed,
+        now.failed,
+        "failed",
+    );
     messages
 }
 
@@ -175,7 +237,11 @@ mod tests {
     }
 
     fn conflict() -> NodeEvent {
-        NodeEvent::Conflict { subject_id: SubjectId([1; 32]), event: "release".into(), version: "v1".into() }
+        NodeEvent::Conflict {
+            subject_id: SubjectId([1; 32]),
+            event: "release".into(),
+            version: "v1".into(),
+        }
     }
 
     #[test]
@@ -187,25 +253,40 @@ mod tests {
             what: "two prevotes in round 0".into(),
         };
         let message = told(&equivocation);
-        assert!(
-            message.as_ref().is_some_and(|m| m.severity == Severity::Critical && m.title.contains("Berlin signed two"))
-        );
-        let low = told(&NodeEvent::LowTrust { member: NODE, score: 20 });
+        assert!(message.as_ref().is_some_and(
+            |m| m.severity == Severity::Critical && m.title.contains("Berlin signed two")
+        ));
+        let low = told(&NodeEvent::LowTrust {
+            member: NODE,
+            score: 20,
+        });
         assert!(low.is_some_and(|m| m.title == "Trust in Berlin is low: 20"));
-        assert!(told(&conflict()).is_some_and(|m| m.text().contains("ssid conflicts show 010101010101")));
-        let differs = told(&NodeEvent::Drift { what: "line 7".into() });
+        assert!(
+            told(&conflict())
+                .is_some_and(|m| m.text().contains("ssid conflicts show 010101010101"))
+        );
+        let differs = told(&NodeEvent::Drift {
+            what: "line 7".into(),
+        });
         assert!(differs.is_some_and(|m| m.lines[0] == "line 7" && !m.text().contains("by hand")));
         assert!(told(&NodeEvent::Connected { node: NODE }).is_none());
     }
 
     #[test]
     fn the_same_conflict_has_the_same_cause() {
-        assert_eq!(told(&conflict()).map(|m| m.cause), told(&conflict()).map(|m| m.cause));
+        assert_eq!(
+            told(&conflict()).map(|m| m.cause),
+            told(&conflict()).map(|m| m.cause)
+        );
     }
 
     #[test]
     fn syncs_are_told_by_their_number() {
-        let counted = |successful, failed| Syncs { successful, failed, last: None };
+        let counted = |successful, failed| Syncs {
+            successful,
+            failed,
+            last: None,
+        };
         assert!(syncs(counted(3, 1), counted(3, 1), &NODE, UnixMillis(0)).is_empty());
         let told = syncs(counted(3, 1), counted(4, 3), &NODE, UnixMillis(0));
         let titles: Vec<_> = told.iter().map(|message| message.title.as_str()).collect();
@@ -229,8 +310,12 @@ mod tests {
             divergence: true,
         };
         let channels = vec![Channel::Slack, Channel::Email];
-        let wanted =
-            Notifications { enabled: true, channels: channels.clone(), events: all, ..Notifications::default() };
+        let wanted = Notifications {
+            enabled: true,
+            channels: channels.clone(),
+            events: all,
+            ..Notifications::default()
+        };
         let flips: [(Topic, Flip); 12] = [
             (Topic::SyncCompleted, |e| e.sync_completed = false),
             (Topic::SyncFailed, |e| e.sync_failed = false),
@@ -251,10 +336,23 @@ mod tests {
             flip(&mut other.events);
             assert!(route(&other, topic, &channels).is_empty(), "{topic:?}");
         }
-        let only_slack = Notifications { channels: vec![Channel::Slack], ..wanted.clone() };
-        assert_eq!(route(&only_slack, Topic::HistoryRewritten, &channels), [Channel::Slack]);
-        let off = Notifications { enabled: false, ..wanted };
+        let only_slack = Notifications {
+            channels: vec![Channel::Slack],
+            ..wanted.clone()
+        };
+        assert_eq!(
+            route(&only_slack, Topic::HistoryRewritten, &channels),
+            [Channel::Slack]
+        );
+        let off = Notifications {
+            enabled: false,
+            ..wanted
+        };
         assert!(route(&off, Topic::Equivocation, &channels).is_empty());
-        assert_eq!(route(&off, Topic::ScoreChange, &channels), channels, "telemetry's own");
+        assert_eq!(
+            route(&off, Topic::ScoreChange, &channels),
+            channels,
+            "telemetry's own"
+        );
     }
 }

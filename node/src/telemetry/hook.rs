@@ -1,13 +1,16 @@
-//! `advanced.webhook_on_consensus`: an address that is told of every certified event, for programs rather than people.
-//! The certified log itself is what waits: one row of the outbox says which entry is next, so an outage grows nothing, and
-//! the order is the log's. Telling begins with what is certified after the key was set.
+//! `advanced.webhook_on_consensus`: an address that is told of every certified event, for programs
+//! rather than people. The certified log itself is what waits: one row of the outbox says which
+//! entry is next, so an outage grows nothing, and the order is the log's. Telling begins with what
+//! is certified after the key was set.
 //!
-//! The body is `{"format": "ssid-consensus/1", "federation_id", "node_id", "corrected", "records": […]}`, each record as
-//! `/v1/consensus` shows it. It is on disk before it is sent, so that what is sent again, also by a node that was killed
-//! meanwhile, is the same bytes under the same key. A record that changes after it was told – an observation came late –
-//! is told again in a delivery of its own, with `corrected` true and a key of its own. Bodies are signed like the webhook
-//! of `telemetry_config.json`, where `SSID_WEBHOOK_SECRET` is set. Delivery is at least once: a receiver knows a delivery
-//! by its key, and a record by its `subject_id`.
+//! The body is
+//! `{"format": "ssid-consensus/1", "federation_id", "node_id", "corrected", "records": […]}`, each
+//! record as `/v1/consensus` shows it. It is on disk before it is sent, so that what is sent again,
+//! also by a node that was killed meanwhile, is the same bytes under the same key. A record that
+//! changes after it was told – an observation came late – is told again in a delivery of its own,
+//! with `corrected` true and a key of its own. Bodies are signed like the webhook of
+//! `telemetry_config.json`, where `SSID_WEBHOOK_SECRET` is set. Delivery is at least once: a
+//! receiver knows a delivery by its key, and a record by its `subject_id`.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -25,7 +28,8 @@ use super::secret::{Secret, SecretUrl, others_can_read};
 use crate::api::view::RecordView;
 use crate::config::Settings;
 use crate::engine::outbox::{
-    HOOK, HOOK_BODY, HOOK_CHANGED, OUTBOX_ROW_BYTES, OutboxChange, entries_of, row_for, row_of, sequences_of,
+    HOOK, HOOK_BODY, HOOK_CHANGED, OUTBOX_ROW_BYTES, OutboxChange, entries_of, row_for, row_of,
+    sequences_of,
 };
 use crate::engine::{EngineError, EngineHandle};
 use crate::pace::Pace;
@@ -43,7 +47,8 @@ const ROWS: usize = 1000;
 /// How often changed records are looked for while nothing is certified.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
-/// When the task sends. It waits until the observations that come right after a decision are in its record.
+/// When the task sends. It waits until the observations that come right after a decision are in its
+/// record.
 pub const PACE: Pace = Pace {
     settle: Duration::from_millis(500),
     first_retry: Duration::from_secs(5),
@@ -54,8 +59,16 @@ pub const PACE: Pace = Pace {
 ///
 /// # Errors
 /// If it is no address, or stands in a file that others can read: what to do, without showing it.
-pub fn address(settings: &Settings, file: &Path, in_environment: bool) -> Result<Option<SecretUrl>, String> {
-    let text = settings.advanced.webhook_on_consensus.as_deref().unwrap_or_default();
+pub fn address(
+    settings: &Settings,
+    file: &Path,
+    in_environment: bool,
+) -> Result<Option<SecretUrl>, String> {
+    let text = settings
+        .advanced
+        .webhook_on_consensus
+        .as_deref()
+        .unwrap_or_default();
     if text.is_empty() {
         return Ok(None);
     }
@@ -65,7 +78,9 @@ pub fn address(settings: &Settings, file: &Path, in_environment: bool) -> Result
             "{KEY} is a secret, and others can read '{file}'; set {VARIABLE} instead, or run: chmod 600 {file}"
         ));
     }
-    SecretUrl::parse(text).map(Some).ok_or_else(|| format!("{KEY} is no https address (http only on this machine)"))
+    SecretUrl::parse(text)
+        .map(Some)
+        .ok_or_else(|| format!("{KEY} is no https address (http only on this machine)"))
 }
 
 /// Forgets what waits: the key is not set any more, and when it is set again telling begins anew.
@@ -79,7 +94,12 @@ pub async fn forget(engine: &EngineHandle, store: &Store) -> Result<(), Halt> {
             if done.is_empty() {
                 break;
             }
-            engine.outbox(OutboxChange { done, ..OutboxChange::default() }).await?;
+            engine
+                .outbox(OutboxChange {
+                    done,
+                    ..OutboxChange::default()
+                })
+                .await?;
         }
     }
     Ok(())
@@ -199,26 +219,55 @@ impl Hook {
     async fn resume(&self) -> Result<Progress, Halt> {
         let row = self.store.outbox(HOOK, 1)?.into_iter().next();
         let parts = self.store.outbox(HOOK_BODY, ROWS)?;
-        let body = parts.iter().flat_map(|(_, row)| row.payload.iter().copied()).collect();
+        let body = parts
+            .iter()
+            .flat_map(|(_, row)| row.payload.iter().copied())
+            .collect();
         let rows = row.iter().chain(&parts).map(|(key, _)| *key).collect();
         if let Some(entries) = row.and_then(|(_, row)| entries_of(&row)) {
-            return Ok(Progress { rows, entries, body });
+            return Ok(Progress {
+                rows,
+                entries,
+                body,
+            });
         }
         let (size, entries) = (self.store.log_head().size, 0..0);
-        self.keep(Progress { rows, entries, body }, Step::at(size)).await
+        self.keep(
+            Progress {
+                rows,
+                entries,
+                body,
+            },
+            Step::at(size),
+        )
+        .await
     }
 
     /// Puts a step on disk in place of what was there.
     async fn keep(&self, before: Progress, step: Step) -> Result<Progress, Halt> {
         let mut add = vec![row_for(HOOK, step.entries.clone())];
         let parts = step.body.chunks(OUTBOX_ROW_BYTES);
-        add.extend(parts.map(|part| OutboxRow { kind: HOOK_BODY, payload: part.to_vec() }));
+        add.extend(parts.map(|part| OutboxRow {
+            kind: HOOK_BODY,
+            payload: part.to_vec(),
+        }));
         let count = add.len();
         add.extend((!step.changed.is_empty()).then(|| row_of(HOOK_CHANGED, step.changed)));
         let done = before.rows.into_iter().chain(step.looked_at).collect();
-        let mut rows = self.engine.outbox(OutboxChange { add, done, ..OutboxChange::default() }).await?;
+        let mut rows = self
+            .engine
+            .outbox(OutboxChange {
+                add,
+                done,
+                ..OutboxChange::default()
+            })
+            .await?;
         rows.truncate(count);
-        Ok(Progress { rows, entries: step.entries, body: step.body })
+        Ok(Progress {
+            rows,
+            entries: step.entries,
+            body: step.body,
+        })
     }
 
     /// What is to be sent after the entries before `next` were told; `None` if that is all.
@@ -227,20 +276,38 @@ impl Hook {
         let (looked_at, mut changed) = self.changed(next)?;
         let (records, until) = self.load(next..self.store.log_head().size)?;
         if until > next {
-            let body = if records.is_empty() { Vec::new() } else { self.body(&records, false) };
-            return Ok(Some(Step { entries: next..until, body, looked_at, changed }));
+            let body = if records.is_empty() {
+                Vec::new()
+            } else {
+                self.body(&records, false)
+            };
+            return Ok(Some(Step {
+                entries: next..until,
+                body,
+                looked_at,
+                changed,
+            }));
         }
         if looked_at.is_empty() {
             return Ok(None);
         }
         let (records, count) = self.load(changed.iter().copied())?;
         let changed = changed.split_off(&count);
-        let body = if records.is_empty() { Vec::new() } else { self.body(&records, true) };
-        Ok(Some(Step { entries: next..next, body, looked_at, changed }))
+        let body = if records.is_empty() {
+            Vec::new()
+        } else {
+            self.body(&records, true)
+        };
+        Ok(Some(Step {
+            entries: next..next,
+            body,
+            looked_at,
+            changed,
+        }))
     }
 
-    /// The oldest rows about changed records, as many as can be one row again, and their entries before `next`: what
-    /// comes after is told as it is then.
+    /// The oldest rows about changed records, as many as can be one row again, and their entries
+    /// before `next`: what comes after is told as it is then.
     fn changed(&self, next: u64) -> Result<(Vec<OutboxKey>, BTreeSet<u64>), StorageError> {
         let (mut looked_at, mut changed, mut bytes) = (Vec::new(), BTreeSet::new(), 0);
         for (key, row) in self.store.outbox(HOOK_CHANGED, ROWS)? {
@@ -249,7 +316,11 @@ impl Hook {
                 break;
             }
             looked_at.push(key);
-            changed.extend(sequences_of(&row).into_iter().filter(|sequence| *sequence < next));
+            changed.extend(
+                sequences_of(&row)
+                    .into_iter()
+                    .filter(|sequence| *sequence < next),
+            );
         }
         Ok((looked_at, changed))
     }
@@ -265,8 +336,8 @@ impl Hook {
         document.to_string().into_bytes()
     }
 
-    /// The records of entries in their order, as many as go together, and the entry after the last of them: 0 if there
-    /// are no entries.
+    /// The records of entries in their order, as many as go together, and the entry after the last
+    /// of them: 0 if there are no entries.
     fn load(&self, entries: impl Iterator<Item = u64>) -> Result<(Vec<Value>, u64), StorageError> {
         let (mut records, mut bytes, mut next) = (Vec::new(), 0, 0);
         for sequence in entries {
@@ -287,7 +358,12 @@ impl Hook {
 impl Step {
     /// Nothing is under way, and this entry is next.
     fn at(next: u64) -> Self {
-        Self { entries: next..next, body: Vec::new(), looked_at: Vec::new(), changed: BTreeSet::new() }
+        Self {
+            entries: next..next,
+            body: Vec::new(),
+            looked_at: Vec::new(),
+            changed: BTreeSet::new(),
+        }
     }
 }
 

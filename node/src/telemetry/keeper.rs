@@ -1,5 +1,5 @@
-//! Where rows are kept: in the running node's storage, through the engine, or, for a command without a node, in a file
-//! that the node takes over when it starts.
+//! Where rows are kept: in the running node's storage, through the engine, or, for a command
+//! without a node, in a file that the node takes over when it starts.
 
 use serde::{Deserialize, Serialize};
 use ssid_storage::{OutboxKey, OutboxRow, Store};
@@ -51,7 +51,10 @@ impl FileRows {
     /// # Errors
     /// If it cannot be read, or holds something else.
     pub fn open(path: &Place) -> Result<Self, StateError> {
-        Ok(Self { path: path.clone(), kept: read_json(path)?.unwrap_or_default() })
+        Ok(Self {
+            path: path.clone(),
+            kept: read_json(path)?.unwrap_or_default(),
+        })
     }
 
     /// The rows.
@@ -61,9 +64,19 @@ impl FileRows {
 
     fn write(&mut self, change: &Change) -> Result<Vec<u64>, StateError> {
         let ids: Vec<u64> = (self.kept.next..).take(change.put.len()).collect();
-        let kept = self.kept.rows.iter().filter(|(id, _)| !change.done.contains(id)).cloned();
-        let rows: Vec<_> = kept.chain(ids.iter().copied().zip(change.put.iter().cloned())).collect();
-        let next = Kept { next: self.kept.next + ids.len() as u64, rows };
+        let kept = self
+            .kept
+            .rows
+            .iter()
+            .filter(|(id, _)| !change.done.contains(id))
+            .cloned();
+        let rows: Vec<_> = kept
+            .chain(ids.iter().copied().zip(change.put.iter().cloned()))
+            .collect();
+        let next = Kept {
+            next: self.kept.next + ids.len() as u64,
+            rows,
+        };
         if next.rows.is_empty() {
             remove(&self.path)?;
         } else {
@@ -80,9 +93,11 @@ impl FileRows {
 /// If it is there and cannot be removed.
 pub fn remove(path: &Place) -> Result<(), StateError> {
     match path.remove() {
-        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-            Err(StateError::Io { action: "remove", path: path.to_path_buf(), source })
-        }
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(StateError::Io {
+            action: "remove",
+            path: path.to_path_buf(),
+            source,
+        }),
         _ => Ok(()),
     }
 }
@@ -96,7 +111,9 @@ impl Keeper {
         match self {
             Self::File(file) => Ok(file.rows().to_vec()),
             Self::Node { store, .. } => {
-                let rows = store.outbox(TELEMETRY, ROWS).map_err(|error| error.to_string())?;
+                let rows = store
+                    .outbox(TELEMETRY, ROWS)
+                    .map_err(|error| error.to_string())?;
                 let parsed = rows.into_iter().filter_map(|(key, row)| match serde_json::from_slice(&row.payload) {
                     Ok(entry) => Some((key.counter, entry)),
                     Err(error) => {
@@ -118,11 +135,30 @@ impl Keeper {
             Self::File(file) => file.write(change).map_err(|error| error.to_string()),
             Self::Node { engine, .. } => {
                 let payload = |entry| serde_json::to_vec(entry).map_err(|error| error.to_string());
-                let add = change.put.iter().map(|entry| Ok(OutboxRow { kind: TELEMETRY, payload: payload(entry)? }));
+                let add = change.put.iter().map(|entry| {
+                    Ok(OutboxRow {
+                        kind: TELEMETRY,
+                        payload: payload(entry)?,
+                    })
+                });
                 let add = add.collect::<Result<_, String>>()?;
-                let done = change.done.iter().map(|counter| OutboxKey { kind: TELEMETRY, counter: *counter }).collect();
-                let change = OutboxChange { add, done, ..OutboxChange::default() };
-                let keys = engine.outbox(change).await.map_err(|error| error.to_string())?;
+                let done = change
+                    .done
+                    .iter()
+                    .map(|counter| OutboxKey {
+                        kind: TELEMETRY,
+                        counter: *counter,
+                    })
+                    .collect();
+                let change = OutboxChange {
+                    add,
+                    done,
+                    ..OutboxChange::default()
+                };
+                let keys = engine
+                    .outbox(change)
+                    .await
+                    .map_err(|error| error.to_string())?;
                 Ok(keys.into_iter().map(|key| key.counter).collect())
             }
         }
@@ -143,7 +179,16 @@ mod tests {
         let message = Message::new(Topic::Test, Severity::Info, cause, "t", UnixMillis(0));
         let (queued_at, next_at) = (UnixMillis(0), UnixMillis(0));
         let (recipients, last_error) = (Vec::new(), None);
-        Entry { channel: Channel::Slack, message, recipients, queued_at, attempts: 0, next_at, last_error, dead: false }
+        Entry {
+            channel: Channel::Slack,
+            message,
+            recipients,
+            queued_at,
+            attempts: 0,
+            next_at,
+            last_error,
+            dead: false,
+        }
     }
 
     #[test]
@@ -152,16 +197,37 @@ mod tests {
         let path = FileRows::path(&directory.path().join("telemetry_state.json").into());
         let mut file = FileRows::open(&path).unwrap();
         let put = vec![entry("a"), entry("b")];
-        assert_eq!(file.write(&Change { put, done: Vec::new() }).unwrap(), [0, 1]);
+        assert_eq!(
+            file.write(&Change {
+                put,
+                done: Vec::new()
+            })
+            .unwrap(),
+            [0, 1]
+        );
         let mut file = FileRows::open(&path).unwrap();
-        assert_eq!(file.write(&Change { put: vec![entry("c")], done: vec![0] }).unwrap(), [2]);
+        assert_eq!(
+            file.write(&Change {
+                put: vec![entry("c")],
+                done: vec![0]
+            })
+            .unwrap(),
+            [2]
+        );
         let file = FileRows::open(&path).unwrap();
         assert_eq!(
-            file.rows().iter().map(|(id, entry)| (*id, entry.message.cause.as_str())).collect::<Vec<_>>(),
+            file.rows()
+                .iter()
+                .map(|(id, entry)| (*id, entry.message.cause.as_str()))
+                .collect::<Vec<_>>(),
             [(1, "b"), (2, "c")]
         );
         let mut file = FileRows::open(&path).unwrap();
-        file.write(&Change { put: Vec::new(), done: vec![1, 2] }).unwrap();
+        file.write(&Change {
+            put: Vec::new(),
+            done: vec![1, 2],
+        })
+        .unwrap();
         assert!(!path.exists(), "nothing waits");
     }
 }

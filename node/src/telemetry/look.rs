@@ -1,4 +1,5 @@
-//! Reads what a check compares: the dashboard, the registry, the members. What cannot be read is noted, and says nothing.
+//! Reads what a check compares: the dashboard, the registry, the members. What cannot be read is
+//! noted, and says nothing.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -60,7 +61,14 @@ impl Places {
         });
         let dashboard = dashboard.as_ref().map(|(_, dashboard)| dashboard);
         let (unreadable, events) = (unreadable.as_deref(), events.as_deref());
-        let seen = Seen { dashboard, unreadable, events, members, names, now };
+        let seen = Seen {
+            dashboard,
+            unreadable,
+            events,
+            members,
+            names,
+            now,
+        };
         let mut checked = check(&self.config.settings, previous, seen);
         notes.append(&mut checked.notes);
         Checked { notes, ..checked }
@@ -73,11 +81,20 @@ fn registry(path: &Place) -> Result<Option<Vec<Event>>, String> {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
-            return Err(format!("'{}' has more than {LOG_BYTES} bytes: releases are not looked for", path.display()));
+            return Err(format!(
+                "'{}' has more than {LOG_BYTES} bytes: releases are not looked for",
+                path.display()
+            ));
         }
         Err(error) => return Err(format!("cannot read '{}': {error}", path.display())),
     };
-    Ok(Some(parse(&bytes, Position::START).entries.into_iter().map(|entry| entry.event).collect()))
+    Ok(Some(
+        parse(&bytes, Position::START)
+            .entries
+            .into_iter()
+            .map(|entry| entry.event)
+            .collect(),
+    ))
 }
 
 #[cfg(test)]
@@ -90,8 +107,8 @@ mod tests {
     use super::*;
     use crate::telemetry::message::Topic;
 
-    /// Prints how long a check takes over 10,000 rows and 10,000 events; a generous limit catches what is wrong by a
-    /// power of ten.
+    /// Prints how long a check takes over 10,000 rows and 10,000 events; a generous limit catches
+    /// what is wrong by a power of ten.
     #[test]
     fn a_check_of_ten_thousand_rows_and_events_is_quick() {
         let directory = tempfile::tempdir().unwrap();
@@ -99,7 +116,14 @@ mod tests {
         let mut csv = "date,compliance_score,violations\n".to_owned();
         let mut log = "Registry events initialized.\n".to_owned();
         for n in 0..10_000 {
-            let _ = writeln!(csv, "{}-{:02}-{:02},{},0", 1990 + n / 336, n / 28 % 12 + 1, n % 28 + 1, 90 + n % 11);
+            let _ = writeln!(
+                csv,
+                "{}-{:02}-{:02},{},0",
+                1990 + n / 336,
+                n / 28 % 12 + 1,
+                n % 28 + 1,
+                90 + n % 11
+            );
             let _ = writeln!(
                 log,
                 "{{\n  \"timestamp\": \"2025-10-11T20:00:00Z\",\n  \"event\": \"release\",\n  \"version\": \"v{n}\",\n  \
@@ -112,10 +136,19 @@ mod tests {
         let config = TelemetryConfig::load_or_default(&paths.telemetry_config).unwrap();
         let places = Places { config, paths };
         let begun = Instant::now();
-        let checked = places.look(&State::default(), None, &Names::default(), UnixMillis(1_795_305_600_000));
+        let checked = places.look(
+            &State::default(),
+            None,
+            &Names::default(),
+            UnixMillis(1_795_305_600_000),
+        );
         let took = begun.elapsed();
         println!("telemetry check over 10,000 rows and 10,000 events: {took:.1?}");
-        assert!(checked.state.last_event.is_some() && checked.state.last_score.is_some(), "{:?}", checked.notes);
+        assert!(
+            checked.state.last_event.is_some() && checked.state.last_score.is_some(),
+            "{:?}",
+            checked.notes
+        );
         assert!(took < Duration::from_secs(5), "{took:?}");
     }
 
@@ -126,13 +159,31 @@ mod tests {
         std::fs::write(&paths.dashboard_csv, "a,b\n").unwrap();
         let config = TelemetryConfig::load_or_default(&paths.telemetry_config).unwrap();
         let places = Places { config, paths };
-        let look = |state: &State| places.look(state, None, &Names::default(), UnixMillis(1_795_305_600_000));
+        let look = |state: &State| {
+            places.look(
+                state,
+                None,
+                &Names::default(),
+                UnixMillis(1_795_305_600_000),
+            )
+        };
         let checked = look(&State::default());
-        assert!(checked.notes[0].contains("is no dashboard"), "{:?}", checked.notes);
-        let told: Vec<_> = checked.messages.iter().map(|message| message.topic).collect();
+        assert!(
+            checked.notes[0].contains("is no dashboard"),
+            "{:?}",
+            checked.notes
+        );
+        let told: Vec<_> = checked
+            .messages
+            .iter()
+            .map(|message| message.topic)
+            .collect();
         assert_eq!((told, checked.score), (vec![Topic::DashboardUnknown], None));
         std::fs::remove_file(&places.paths.dashboard_csv).unwrap();
-        assert!(look(&State::default()).messages.is_empty(), "there never was one");
+        assert!(
+            look(&State::default()).messages.is_empty(),
+            "there never was one"
+        );
     }
 
     #[test]
@@ -147,15 +198,36 @@ mod tests {
                 Some(text) => std::fs::write(&places.paths.dashboard_csv, text).unwrap(),
                 None => std::fs::remove_file(&places.paths.dashboard_csv).unwrap(),
             }
-            let checked = places.look(&state, None, &Names::default(), UnixMillis(1_795_305_600_000));
+            let checked = places.look(
+                &state,
+                None,
+                &Names::default(),
+                UnixMillis(1_795_305_600_000),
+            );
             state = checked.state;
-            (checked.score, checked.messages.iter().map(|message| message.topic).collect::<Vec<_>>())
+            (
+                checked.score,
+                checked
+                    .messages
+                    .iter()
+                    .map(|message| message.topic)
+                    .collect::<Vec<_>>(),
+            )
         };
         let good = "date,compliance_score,violations\n2026-03-31,100,0\n";
         let bad_score = "date,compliance_score,violations\n2026-03-31,100,0\n2026-06-30,1O,0\n";
-        for unreadable in [Some("a;b\n1;2\n"), Some("date,compliance_score\n31.03.2026,12\n"), Some(bad_score), None] {
+        for unreadable in [
+            Some("a;b\n1;2\n"),
+            Some("date,compliance_score\n31.03.2026,12\n"),
+            Some(bad_score),
+            None,
+        ] {
             assert_eq!(look(Some(good)), (Some(100.0), vec![]));
-            assert_eq!(look(unreadable), (None, vec![Topic::DashboardUnknown]), "{unreadable:?}");
+            assert_eq!(
+                look(unreadable),
+                (None, vec![Topic::DashboardUnknown]),
+                "{unreadable:?}"
+            );
             if unreadable.is_some() {
                 assert_eq!(look(unreadable), (None, vec![]), "{unreadable:?}");
             }

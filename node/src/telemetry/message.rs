@@ -1,5 +1,5 @@
-//! What there is to tell, before any channel gives it a form. Messages hold hashes, numbers and the names of nodes and
-//! organisations as configured; no personal data.
+//! What there is to tell, before any channel gives it a form. Messages hold hashes, numbers and the
+//! names of nodes and organisations as configured; no personal data.
 
 use std::collections::BTreeMap;
 
@@ -81,7 +81,8 @@ pub enum Topic {
     TrustScoreLow,
     /// Somebody signed two things that contradict each other.
     Equivocation,
-    /// The own registry contradicts what was certified, or lines that were read are changed or gone.
+    /// The own registry contradicts what was certified, or lines that were read are changed or
+    /// gone.
     Divergence,
     /// A member's Git branch was rewritten.
     HistoryRewritten,
@@ -169,7 +170,10 @@ pub struct Source {
 impl Source {
     /// A node of the federation whose manifest this is.
     pub fn new(manifest: &Manifest, node: NodeId, anonymize: bool) -> Self {
-        let members = manifest.members.iter().map(|member| (member.node_id, member.node_name.clone()));
+        let members = manifest
+            .members
+            .iter()
+            .map(|member| (member.node_id, member.node_name.clone()));
         Self {
             node_id: node,
             node_name: plain(&Names::new(members, anonymize).of(&node), TITLE_CHARS),
@@ -181,10 +185,26 @@ impl Source {
 
 impl Message {
     /// A message without lines and facts, for one happening.
-    pub fn new(topic: Topic, severity: Severity, cause: impl Into<String>, title: &str, at: UnixMillis) -> Self {
+    pub fn new(
+        topic: Topic,
+        severity: Severity,
+        cause: impl Into<String>,
+        title: &str,
+        at: UnixMillis,
+    ) -> Self {
         let title = plain(title, TITLE_CHARS);
         let (lines, facts) = (Vec::new(), Vec::new());
-        Self { cause: cause.into(), topic, severity, title, lines, facts, at, count: 1, source: None }
+        Self {
+            cause: cause.into(),
+            topic,
+            severity,
+            title,
+            lines,
+            facts,
+            at,
+            count: 1,
+            source: None,
+        }
     }
 
     /// With one more sentence.
@@ -196,13 +216,20 @@ impl Message {
 
     /// With one more fact.
     #[must_use]
-    #[expect(clippy::needless_pass_by_value, reason = "reads better where it is called")]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "reads better where it is called"
+    )]
     pub fn fact(mut self, name: &str, value: impl ToString) -> Self {
-        self.facts.push((plain(name, TITLE_CHARS), plain(&value.to_string(), LINE_CHARS)));
+        self.facts.push((
+            plain(name, TITLE_CHARS),
+            plain(&value.to_string(), LINE_CHARS),
+        ));
         self
     }
 
-    /// The key under which receivers recognise a message that comes twice: 32 hex digits, the same for the same cause.
+    /// The key under which receivers recognise a message that comes twice: 32 hex digits, the same
+    /// for the same cause.
     pub fn idempotency_key(&self) -> String {
         hex::encode(&Sha256::digest(self.cause.as_bytes())[..16])
     }
@@ -210,23 +237,43 @@ impl Message {
     /// Whose message it is, then the facts: names and values.
     pub fn details(&self) -> Vec<(String, String)> {
         let source = self.source.iter().flat_map(|source| {
-            let node = format!("{} ({})", source.node_name, short_id(&source.node_id.to_string()));
-            [("Told By".to_owned(), node), ("Federation".to_owned(), source.federation_name.clone())]
+            let node = format!(
+                "{} ({})",
+                source.node_name,
+                short_id(&source.node_id.to_string())
+            );
+            [
+                ("Told By".to_owned(), node),
+                ("Federation".to_owned(), source.federation_name.clone()),
+            ]
         });
         source.chain(self.facts.iter().cloned()).collect()
     }
 
     /// Title, lines and facts as plain text.
     pub fn text(&self) -> String {
-        let details = self.details().into_iter().map(|(name, value)| format!("{name}: {value}"));
+        let details = self
+            .details()
+            .into_iter()
+            .map(|(name, value)| format!("{name}: {value}"));
         let body: Vec<_> = self.lines.iter().cloned().chain(details).collect();
-        format!("{} {}\n\n{}", self.severity.sign(), self.title, body.join("\n")).trim_end().to_owned()
+        format!(
+            "{} {}\n\n{}",
+            self.severity.sign(),
+            self.title,
+            body.join("\n")
+        )
+        .trim_end()
+        .to_owned()
     }
 }
 
 /// `text` on one line, without control characters, at most `limit` characters.
 pub fn plain(text: &str, limit: usize) -> String {
-    let clean: String = text.chars().map(|c| if is_unseen(c) { ' ' } else { c }).collect();
+    let clean: String = text
+        .chars()
+        .map(|c| if is_unseen(c) { ' ' } else { c })
+        .collect();
     cut(&clean, limit)
 }
 
@@ -235,7 +282,9 @@ pub fn cut(text: &str, limit: usize) -> String {
     if text.chars().count() <= limit {
         return text.to_owned();
     }
-    let Some(kept) = limit.checked_sub(1) else { return String::new() };
+    let Some(kept) = limit.checked_sub(1) else {
+        return String::new();
+    };
     text.chars().take(kept).chain(['…']).collect()
 }
 
@@ -246,15 +295,24 @@ pub struct Names {
 }
 
 impl Names {
-    /// The configured names, or with `compliance.anonymize_node_data` none: then short ids stand for them.
+    /// The configured names, or with `compliance.anonymize_node_data` none: then short ids stand
+    /// for them.
     pub fn new(members: impl IntoIterator<Item = (NodeId, String)>, anonymize: bool) -> Self {
-        Self { by_id: if anonymize { BTreeMap::new() } else { members.into_iter().collect() } }
+        Self {
+            by_id: if anonymize {
+                BTreeMap::new()
+            } else {
+                members.into_iter().collect()
+            },
+        }
     }
 
     /// The name of a member, or the beginning of its id.
     pub fn of(&self, node: &NodeId) -> String {
         let named = self.by_id.get(node).filter(|name| !name.is_empty());
-        named.cloned().unwrap_or_else(|| short_id(&node.to_string()))
+        named
+            .cloned()
+            .unwrap_or_else(|| short_id(&node.to_string()))
     }
 }
 
@@ -269,7 +327,13 @@ mod tests {
 
     #[test]
     fn one_line_stays_one_line() {
-        let message = Message::new(Topic::Divergence, Severity::Warning, "c", "a\r\nBcc: x", UnixMillis(0));
+        let message = Message::new(
+            Topic::Divergence,
+            Severity::Warning,
+            "c",
+            "a\r\nBcc: x",
+            UnixMillis(0),
+        );
         assert_eq!(message.title, "a  Bcc: x");
         assert_eq!(cut("abcdef", 4), "abc…");
         assert_eq!(cut("äöüß", 4), "äöüß");
@@ -277,7 +341,8 @@ mod tests {
 
     #[test]
     fn the_key_follows_the_cause_alone() {
-        let at = |cause: &str, at| Message::new(Topic::Test, Severity::Info, cause, "t", UnixMillis(at));
+        let at =
+            |cause: &str, at| Message::new(Topic::Test, Severity::Info, cause, "t", UnixMillis(at));
         assert_eq!(at("a", 1).idempotency_key(), at("a", 2).idempotency_key());
         assert_ne!(at("a", 1).idempotency_key(), at("b", 1).idempotency_key());
         assert_eq!(at("a", 1).idempotency_key().len(), 32);
@@ -289,12 +354,28 @@ mod tests {
         let node = manifest.members[1].node_id;
         let told = |anonymize| {
             let source = Some(Source::new(&manifest, node, anonymize));
-            Message { source, ..Message::new(Topic::Test, Severity::Info, "c", "t", UnixMillis(0)) }.text()
+            Message {
+                source,
+                ..Message::new(Topic::Test, Severity::Info, "c", "t", UnixMillis(0))
+            }
+            .text()
         };
         let (name, short) = (&manifest.members[1].node_name, short_id(&node.to_string()));
-        assert!(told(false).contains(&format!("Told By: {name} ({short})")), "{}", told(false));
-        assert!(told(false).contains(&format!("Federation: {}", manifest.name)), "{}", told(false));
-        assert!(!told(true).contains(name) && told(true).contains(&short), "{}", told(true));
+        assert!(
+            told(false).contains(&format!("Told By: {name} ({short})")),
+            "{}",
+            told(false)
+        );
+        assert!(
+            told(false).contains(&format!("Federation: {}", manifest.name)),
+            "{}",
+            told(false)
+        );
+        assert!(
+            !told(true).contains(name) && told(true).contains(&short),
+            "{}",
+            told(true)
+        );
     }
 
     #[test]

@@ -1,7 +1,8 @@
-//! Governance telemetry: what changed in the dashboard, the registry and the federation is told to people by Slack,
-//! Discord, a webhook or mail. [`checks`], [`happenings`] and [`turns`] say what there is to tell, [`outbox`] keeps it until it is
-//! delivered, [`courier`] delivers, [`task`] does all of it inside a running node. Nothing here can slow certification
-//! down: it listens to the engine's events on a bounded channel and writes through it in batches.
+//! Governance telemetry: what changed in the dashboard, the registry and the federation is told to
+//! people by Slack, Discord, a webhook or mail. [`checks`], [`happenings`] and [`turns`] say what
+//! there is to tell, [`outbox`] keeps it until it is delivered, [`courier`] delivers, [`task`] does
+//! all of it inside a running node. Nothing here can slow certification down: it listens to the
+//! engine's events on a bounded channel and writes through it in batches.
 
 pub mod channels;
 pub mod chart;

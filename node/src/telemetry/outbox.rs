@@ -1,10 +1,10 @@
-//! What waits to be delivered: which rows are due, what becomes one message, how long to wait, what is given up. Pure:
-//! rows are kept by `keeper`, sent by `courier`.
+//! What waits to be delivered: which rows are due, what becomes one message, how long to wait, what
+//! is given up. Pure: rows are kept by `keeper`, sent by `courier`.
 //!
-//! A message is one row a channel, from the moment it is told until its channel has it. A channel that asks to wait holds
-//! all its rows. A few messages go out singly; more than a channel's allowance become one digest, so that a storm is a
-//! handful of messages. What was sent once, and may have arrived, is never changed: it is sent again as it was, before
-//! anything newer.
+//! A message is one row a channel, from the moment it is told until its channel has it. A channel
+//! that asks to wait holds all its rows. A few messages go out singly; more than a channel's
+//! allowance become one digest, so that a storm is a handful of messages. What was sent once, and
+//! may have arrived, is never changed: it is sent again as it was, before anything newer.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -95,7 +95,10 @@ pub struct Queue {
 impl Queue {
     /// The rows that were kept.
     pub fn new(rows: impl IntoIterator<Item = (u64, Entry)>) -> Self {
-        Self { rows: rows.into_iter().collect(), allowances: BTreeMap::new() }
+        Self {
+            rows: rows.into_iter().collect(),
+            allowances: BTreeMap::new(),
+        }
     }
 
     /// Every row, oldest first.
@@ -118,22 +121,43 @@ impl Queue {
 
     /// Rows for new messages of a channel, those left out that wait already. Too many are made one.
     pub fn admit(&self, channel: Channel, messages: &[Message], now: UnixMillis) -> Change {
-        let held: BTreeSet<&str> = self.of(channel).map(|(_, entry)| entry.message.cause.as_str()).collect();
+        let held: BTreeSet<&str> = self
+            .of(channel)
+            .map(|(_, entry)| entry.message.cause.as_str())
+            .collect();
         let mut new: Vec<Message> = Vec::new();
-        for message in messages.iter().filter(|message| !held.contains(message.cause.as_str())) {
+        for message in messages
+            .iter()
+            .filter(|message| !held.contains(message.cause.as_str()))
+        {
             if new.iter().all(|other| other.cause != message.cause) {
                 new.push(message.clone());
             }
         }
-        let waiting: Vec<_> = self.waiting(channel).filter(|(_, entry)| entry.attempts == 0).collect();
+        let waiting: Vec<_> = self
+            .waiting(channel)
+            .filter(|(_, entry)| entry.attempts == 0)
+            .collect();
         let mut change = Change::default();
         if waiting.len() + new.len() > WAITING {
-            let hold = waiting.iter().fold(now, |at, (_, entry)| at.max(entry.next_at));
-            let all: Vec<_> = waiting.iter().map(|(_, entry)| &entry.message).chain(&new).collect();
+            let hold = waiting
+                .iter()
+                .fold(now, |at, (_, entry)| at.max(entry.next_at));
+            let all: Vec<_> = waiting
+                .iter()
+                .map(|(_, entry)| &entry.message)
+                .chain(&new)
+                .collect();
             change.done = waiting.iter().map(|(id, _)| *id).collect();
-            change.put.push(Entry { next_at: hold, ..entry(channel, digest(&all), now) });
+            change.put.push(Entry {
+                next_at: hold,
+                ..entry(channel, digest(&all), now)
+            });
         } else {
-            change.put = new.into_iter().map(|message| entry(channel, message, now)).collect();
+            change.put = new
+                .into_iter()
+                .map(|message| entry(channel, message, now))
+                .collect();
         }
         change
     }
@@ -141,11 +165,17 @@ impl Queue {
     /// What each channel that is not `busy` may be sent now.
     pub fn due(&mut self, now: UnixMillis, busy: &BTreeSet<Channel>) -> Vec<Job> {
         let channels: BTreeSet<Channel> = self.rows.values().map(|entry| entry.channel).collect();
-        channels.into_iter().filter(|channel| !busy.contains(channel)).filter_map(|c| self.job(c, now)).collect()
+        channels
+            .into_iter()
+            .filter(|channel| !busy.contains(channel))
+            .filter_map(|c| self.job(c, now))
+            .collect()
     }
 
     fn job(&mut self, channel: Channel, now: UnixMillis) -> Option<Job> {
-        if self.held_until(channel).is_none_or(|until| until > now) || self.allowance(channel, now) < 1.0 {
+        if self.held_until(channel).is_none_or(|until| until > now)
+            || self.allowance(channel, now) < 1.0
+        {
             return None;
         }
         let allowed = self.allowance(channel, now);
@@ -155,20 +185,38 @@ impl Queue {
         let first = tried.or_else(|| waiting.first())?;
         let job = if tried.is_some() || waiting.len() == 1 || waiting.len() as f64 <= allowed {
             let recipients = first.1.recipients.clone();
-            Job { channel, rows: vec![first.0], message: first.1.message.clone(), recipients }
+            Job {
+                channel,
+                rows: vec![first.0],
+                message: first.1.message.clone(),
+                recipients,
+            }
         } else {
             let messages: Vec<_> = waiting.iter().map(|(_, entry)| &entry.message).collect();
             let rows = waiting.iter().map(|(id, _)| *id).collect();
-            Job { channel, rows, message: digest(&messages), recipients: Vec::new() }
+            Job {
+                channel,
+                rows,
+                message: digest(&messages),
+                recipients: Vec::new(),
+            }
         };
-        self.allowances.insert(channel, Allowance { left: allowed - 1.0, at: now });
+        self.allowances.insert(
+            channel,
+            Allowance {
+                left: allowed - 1.0,
+                at: now,
+            },
+        );
         Some(job)
     }
 
     /// When something is due next, if anything waits.
     pub fn next_at(&self, now: UnixMillis, busy: &BTreeSet<Channel>) -> Option<UnixMillis> {
         let channels: BTreeSet<Channel> = self.rows.values().map(|entry| entry.channel).collect();
-        let free = channels.into_iter().filter(|channel| !busy.contains(channel));
+        let free = channels
+            .into_iter()
+            .filter(|channel| !busy.contains(channel));
         free.filter_map(|channel| {
             let held = self.held_until(channel)?;
             let missing = (1.0 - self.allowance(channel, now)).max(0.0);
@@ -179,20 +227,38 @@ impl Queue {
 
     /// What an attempt changes. `jitter` is a random number from 0 to 1.
     pub fn settle(&self, job: &Job, attempt: &Attempt, now: UnixMillis, jitter: f64) -> Change {
-        let mut change = Change { put: Vec::new(), done: job.rows.clone() };
+        let mut change = Change {
+            put: Vec::new(),
+            done: job.rows.clone(),
+        };
         let entries = job.rows.iter().filter_map(|id| self.rows.get(id));
         match attempt {
             Attempt::Delivered => {}
             Attempt::Later { after, why } => {
-                change.put.extend(as_sent(job, entries).map(|entry| again(entry, *after, why, now, jitter)));
+                change.put.extend(
+                    as_sent(job, entries).map(|entry| again(entry, *after, why, now, jitter)),
+                );
             }
-            Attempt::Partly { later, refused, why } => {
+            Attempt::Partly {
+                later,
+                refused,
+                why,
+            } => {
                 for entry in as_sent(job, entries) {
                     if !refused.is_empty() {
-                        change.put.push(given_up(&Entry { recipients: refused.clone(), ..entry.clone() }, why));
+                        change.put.push(given_up(
+                            &Entry {
+                                recipients: refused.clone(),
+                                ..entry.clone()
+                            },
+                            why,
+                        ));
                     }
                     if !later.is_empty() {
-                        let entry = Entry { recipients: later.clone(), ..entry };
+                        let entry = Entry {
+                            recipients: later.clone(),
+                            ..entry
+                        };
                         change.put.push(again(entry, None, why, now, jitter));
                     }
                 }
@@ -202,10 +268,16 @@ impl Queue {
                 // whatever else waits for it is given up as well
                 let all: Vec<_> = self.waiting(job.channel).collect();
                 change.done = all.iter().map(|(id, _)| *id).collect();
-                change.put.extend(all.iter().map(|(_, entry)| given_up(entry, why)));
+                change
+                    .put
+                    .extend(all.iter().map(|(_, entry)| given_up(entry, why)));
             }
         }
-        let dead = self.rows.iter().filter(|(_, entry)| entry.dead).map(|(id, _)| *id);
+        let dead = self
+            .rows
+            .iter()
+            .filter(|(_, entry)| entry.dead)
+            .map(|(id, _)| *id);
         let new = change.put.iter().filter(|entry| entry.dead).count();
         let excess = (dead.clone().count() + new).saturating_sub(DEAD);
         change.done.extend(dead.take(excess));
@@ -215,12 +287,21 @@ impl Queue {
     /// A row to be sent again at once, whether it was given up or not.
     pub fn retry(&self, id: u64, now: UnixMillis) -> Option<Change> {
         let entry = self.rows.get(&id)?;
-        let again = Entry { attempts: 0, next_at: now, dead: false, ..entry.clone() };
-        Some(Change { put: vec![again], done: vec![id] })
+        let again = Entry {
+            attempts: 0,
+            next_at: now,
+            dead: false,
+            ..entry.clone()
+        };
+        Some(Change {
+            put: vec![again],
+            done: vec![id],
+        })
     }
 
     fn of(&self, channel: Channel) -> impl Iterator<Item = (u64, &Entry)> {
-        self.rows().filter(move |(_, entry)| entry.channel == channel)
+        self.rows()
+            .filter(move |(_, entry)| entry.channel == channel)
     }
 
     fn waiting(&self, channel: Channel) -> impl Iterator<Item = (u64, &Entry)> {
@@ -233,20 +314,39 @@ impl Queue {
     }
 
     fn allowance(&self, channel: Channel, now: UnixMillis) -> f64 {
-        let Some(allowance) = self.allowances.get(&channel) else { return ALLOWANCE };
+        let Some(allowance) = self.allowances.get(&channel) else {
+            return ALLOWANCE;
+        };
         let earned = now.since(allowance.at).as_secs_f64() / ALLOWANCE_EVERY.as_secs_f64();
         (allowance.left + earned).min(ALLOWANCE)
     }
 }
 
 /// What a job sent, as a row: several became one.
-fn as_sent<'a>(job: &Job, mut rows: impl Iterator<Item = &'a Entry>) -> impl Iterator<Item = Entry> {
-    rows.next().map(|first| Entry { message: job.message.clone(), ..first.clone() }).into_iter()
+fn as_sent<'a>(
+    job: &Job,
+    mut rows: impl Iterator<Item = &'a Entry>,
+) -> impl Iterator<Item = Entry> {
+    rows.next()
+        .map(|first| Entry {
+            message: job.message.clone(),
+            ..first.clone()
+        })
+        .into_iter()
 }
 
 fn entry(channel: Channel, message: Message, now: UnixMillis) -> Entry {
     let (queued_at, next_at, recipients) = (now, now, Vec::new());
-    Entry { channel, message, recipients, queued_at, attempts: 0, next_at, last_error: None, dead: false }
+    Entry {
+        channel,
+        message,
+        recipients,
+        queued_at,
+        attempts: 0,
+        next_at,
+        last_error: None,
+        dead: false,
+    }
 }
 
 /// A row whose attempt failed and that is tried again, or was tried often enough.
@@ -256,21 +356,34 @@ fn again(entry: Entry, after: Option<Duration>, why: &str, now: UnixMillis, jitt
     // who says when to come back is believed, only not over and over at once
     let pause = after.map_or(pause, |after| after.max(pause / 5));
     let (last_error, dead) = (Some(why.to_owned()), attempts >= ATTEMPTS);
-    Entry { attempts, next_at: now.after(pause), last_error, dead, ..entry }
+    Entry {
+        attempts,
+        next_at: now.after(pause),
+        last_error,
+        dead,
+        ..entry
+    }
 }
 
 fn given_up(entry: &Entry, why: &str) -> Entry {
-    Entry { attempts: entry.attempts + 1, last_error: Some(why.to_owned()), dead: true, ..entry.clone() }
+    Entry {
+        attempts: entry.attempts + 1,
+        last_error: Some(why.to_owned()),
+        dead: true,
+        ..entry.clone()
+    }
 }
 
 /// The pause after so many failed attempts: doubling, with up to half of it left out at random.
 fn pause(attempts: u32, jitter: f64) -> Duration {
-    let doubled = FIRST_PAUSE.saturating_mul(1 << attempts.saturating_sub(1).min(20)).min(LONGEST_PAUSE);
+    let doubled = FIRST_PAUSE
+        .saturating_mul(1 << attempts.saturating_sub(1).min(20))
+        .min(LONGEST_PAUSE);
     doubled.mul_f64(1.0 - jitter.clamp(0.0, 1.0) / 2.0)
 }
 
-/// Many messages in one, of the time of the latest: how many of what, and the first titles, most urgent first. The same
-/// messages are the same digest.
+/// Many messages in one, of the time of the latest: how many of what, and the first titles, most
+/// urgent first. The same messages are the same digest.
 pub fn digest(messages: &[&Message]) -> Message {
     let mut counts: BTreeMap<String, u64> = BTreeMap::new();
     let mut ordered: Vec<(Severity, &str)> = Vec::new();
@@ -282,7 +395,12 @@ pub fn digest(messages: &[&Message]) -> Message {
             for (topic, count) in &message.facts {
                 *counts.entry(topic.clone()).or_default() += count.parse().unwrap_or(1);
             }
-            ordered.extend(message.lines.iter().map(|line| (message.severity, line.as_str())));
+            ordered.extend(
+                message
+                    .lines
+                    .iter()
+                    .map(|line| (message.severity, line.as_str())),
+            );
         } else {
             *counts.entry(message.topic.as_str().to_owned()).or_default() += message.count;
             ordered.push((message.severity, message.title.as_str()));
@@ -290,18 +408,38 @@ pub fn digest(messages: &[&Message]) -> Message {
     }
     ordered.sort_by_key(|(severity, _)| std::cmp::Reverse(*severity));
     let count = messages.iter().map(|message| message.count).sum();
-    let severity = messages.iter().map(|message| message.severity).max().unwrap_or(Severity::Info);
+    let severity = messages
+        .iter()
+        .map(|message| message.severity)
+        .max()
+        .unwrap_or(Severity::Info);
     let cause = format!("digest:{}", hex::encode(&causes.finalize()[..16]));
-    let at = messages.iter().map(|message| message.at).max().unwrap_or(UnixMillis(0));
-    let mut digest = Message::new(Topic::Digest, severity, cause, &format!("{count} notifications in one"), at);
+    let at = messages
+        .iter()
+        .map(|message| message.at)
+        .max()
+        .unwrap_or(UnixMillis(0));
+    let mut digest = Message::new(
+        Topic::Digest,
+        severity,
+        cause,
+        &format!("{count} notifications in one"),
+        at,
+    );
     digest.count = count;
     digest.source = messages.iter().find_map(|message| message.source.clone());
     for (severity, title) in ordered.iter().take(DIGEST_LINES) {
         let signs = [Severity::Info, Severity::Warning, Severity::Critical].map(Severity::sign);
         let has_sign = signs.iter().any(|sign| title.starts_with(sign));
-        digest = digest.line(&if has_sign { (*title).to_owned() } else { format!("{} {title}", severity.sign()) });
+        digest = digest.line(&if has_sign {
+            (*title).to_owned()
+        } else {
+            format!("{} {title}", severity.sign())
+        });
     }
-    counts.iter().fold(digest, |digest, (topic, count)| digest.fact(topic, count))
+    counts
+        .iter()
+        .fold(digest, |digest, (topic, count)| digest.fact(topic, count))
 }
 
 #[cfg(test)]

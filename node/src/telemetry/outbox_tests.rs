@@ -5,11 +5,20 @@ use super::*;
 const SECOND: u64 = 1000;
 
 fn message(n: u64) -> Message {
-    Message::new(Topic::SyncFailed, Severity::Warning, format!("cause {n}"), &format!("sync {n} failed"), UnixMillis(0))
+    Message::new(
+        Topic::SyncFailed,
+        Severity::Warning,
+        format!("cause {n}"),
+        &format!("sync {n} failed"),
+        UnixMillis(0),
+    )
 }
 
 fn later(after: Option<u64>) -> Attempt {
-    Attempt::Later { after: after.map(Duration::from_secs), why: "busy".into() }
+    Attempt::Later {
+        after: after.map(Duration::from_secs),
+        why: "busy".into(),
+    }
 }
 
 /// A queue whose rows are numbered as they are written.
@@ -41,7 +50,9 @@ impl Kept {
     }
 
     fn next_at(&self, now: u64) -> Option<u64> {
-        self.queue.next_at(UnixMillis(now), &BTreeSet::new()).map(|at| at.0)
+        self.queue
+            .next_at(UnixMillis(now), &BTreeSet::new())
+            .map(|at| at.0)
     }
 }
 
@@ -52,7 +63,12 @@ fn a_message_goes_out_once() {
     kept.tell(&[message(1)], 1);
     let job = kept.due(1).unwrap();
     assert_eq!((job.rows.len(), job.message.cause.as_str()), (1, "cause 1"));
-    assert!(kept.queue.due(UnixMillis(1), &BTreeSet::from([Channel::Slack])).is_empty(), "on its way");
+    assert!(
+        kept.queue
+            .due(UnixMillis(1), &BTreeSet::from([Channel::Slack]))
+            .is_empty(),
+        "on its way"
+    );
     kept.settle(&job, &Attempt::Delivered, 2);
     assert_eq!((kept.due(2), kept.next_at(2)), (None, None));
 }
@@ -76,7 +92,11 @@ fn a_storm_of_a_thousand_is_a_handful() {
     kept.settle(&last, &Attempt::Delivered, end);
     sent.push(last.message);
     assert!(sent.len() <= 8, "{}", sent.len());
-    assert_eq!(sent.iter().map(|message| message.count).sum::<u64>(), 1000, "none is lost");
+    assert_eq!(
+        sent.iter().map(|message| message.count).sum::<u64>(),
+        1000,
+        "none is lost"
+    );
     assert_eq!(kept.queue.rows().count(), 0);
 }
 
@@ -84,38 +104,73 @@ fn a_storm_of_a_thousand_is_a_handful() {
 fn a_burst_is_one_digest_with_the_urgent_first() {
     let mut kept = Kept::default();
     let mut burst: Vec<_> = (0..999).map(message).collect();
-    burst.push(Message::new(Topic::Equivocation, Severity::Critical, "e", "Berlin lied", UnixMillis(0)));
+    burst.push(Message::new(
+        Topic::Equivocation,
+        Severity::Critical,
+        "e",
+        "Berlin lied",
+        UnixMillis(0),
+    ));
     kept.tell(&burst, 0);
     let job = kept.due(0).unwrap();
-    assert_eq!((job.message.count, job.message.severity), (1000, Severity::Critical));
-    assert!(job.message.lines[0].contains("Berlin lied") && job.message.lines.len() == DIGEST_LINES);
-    let facts = [("equivocation", "1"), ("sync_failed", "999")].map(|(a, b)| (a.to_owned(), b.to_owned()));
+    assert_eq!(
+        (job.message.count, job.message.severity),
+        (1000, Severity::Critical)
+    );
+    assert!(
+        job.message.lines[0].contains("Berlin lied") && job.message.lines.len() == DIGEST_LINES
+    );
+    let facts =
+        [("equivocation", "1"), ("sync_failed", "999")].map(|(a, b)| (a.to_owned(), b.to_owned()));
     assert_eq!(job.message.facts, facts);
     kept.settle(&job, &later(None), 0);
     kept.tell(
-        &burst[..500].iter().map(|m| Message { cause: format!("b{}", m.cause), ..m.clone() }).collect::<Vec<_>>(),
+        &burst[..500]
+            .iter()
+            .map(|m| Message {
+                cause: format!("b{}", m.cause),
+                ..m.clone()
+            })
+            .collect::<Vec<_>>(),
         1,
     );
     assert_eq!(kept.queue.rows().count(), 2, "what was sent stays as it is");
     kept.tell(
-        &burst[500..600].iter().map(|m| Message { cause: format!("c{}", m.cause), ..m.clone() }).collect::<Vec<_>>(),
+        &burst[500..600]
+            .iter()
+            .map(|m| Message {
+                cause: format!("c{}", m.cause),
+                ..m.clone()
+            })
+            .collect::<Vec<_>>(),
         2,
     );
-    assert_eq!(kept.queue.rows().count(), 2, "digests that nobody was sent join");
+    assert_eq!(
+        kept.queue.rows().count(),
+        2,
+        "digests that nobody was sent join"
+    );
     let again = kept.due(5 * SECOND).unwrap();
     assert_eq!(again.message, job.message);
     kept.settle(&again, &Attempt::Delivered, 5 * SECOND);
     assert_eq!(kept.due(5 * SECOND).unwrap().message.count, 600);
 }
 
-/// The receiver may have got it: under the same key nothing else may come, nor the same within something else.
+/// The receiver may have got it: under the same key nothing else may come, nor the same within
+/// something else.
 #[test]
 fn what_was_sent_is_sent_again_as_it_was() {
     let mut kept = Kept::default();
     kept.tell(&[message(1)], 0);
     let job = kept.due(0).unwrap();
     kept.settle(&job, &later(None), 0);
-    let urgent = Message::new(Topic::Equivocation, Severity::Critical, "e", "Berlin lied", UnixMillis(1));
+    let urgent = Message::new(
+        Topic::Equivocation,
+        Severity::Critical,
+        "e",
+        "Berlin lied",
+        UnixMillis(1),
+    );
     kept.tell(&(2..30).map(message).chain([urgent]).collect::<Vec<_>>(), 1);
     let again = kept.due(5 * SECOND).unwrap();
     assert_eq!(again.message, job.message);
@@ -128,8 +183,14 @@ fn what_was_sent_is_sent_again_as_it_was() {
 fn the_same_rows_are_the_same_digest_at_any_time() {
     let mut kept = Kept::default();
     kept.tell(&(0..10).map(message).collect::<Vec<_>>(), 0);
-    let mut restarted = Kept { queue: Queue::new(kept.queue.rows().map(|(id, entry)| (id, entry.clone()))), next: 99 };
-    assert_eq!(kept.due(0).unwrap().message, restarted.due(7 * SECOND).unwrap().message);
+    let mut restarted = Kept {
+        queue: Queue::new(kept.queue.rows().map(|(id, entry)| (id, entry.clone()))),
+        next: 99,
+    };
+    assert_eq!(
+        kept.due(0).unwrap().message,
+        restarted.due(7 * SECOND).unwrap().message
+    );
 }
 
 #[test]
@@ -165,8 +226,16 @@ fn what_never_succeeds_is_given_up_and_can_be_tried_again() {
         now += 3600 * SECOND;
     }
     assert_eq!(kept.due(now), None);
-    let (id, dead) = kept.queue.rows().next().map(|(id, entry)| (id, entry.clone())).unwrap();
-    assert_eq!((dead.dead, dead.attempts, dead.last_error.as_deref()), (true, ATTEMPTS, Some("busy")));
+    let (id, dead) = kept
+        .queue
+        .rows()
+        .next()
+        .map(|(id, entry)| (id, entry.clone()))
+        .unwrap();
+    assert_eq!(
+        (dead.dead, dead.attempts, dead.last_error.as_deref()),
+        (true, ATTEMPTS, Some("busy"))
+    );
     let again = kept.queue.retry(id, UnixMillis(now)).unwrap();
     kept.write(again);
     assert!(kept.due(now).is_some());
@@ -202,8 +271,13 @@ fn channels_do_not_wait_for_each_other() {
         let change = kept.queue.admit(channel, &[message(1)], UnixMillis(0));
         kept.write(change);
     }
-    let jobs = kept.queue.due(UnixMillis(0), &BTreeSet::from([Channel::Slack]));
-    assert_eq!(jobs.iter().map(|job| job.channel).collect::<Vec<_>>(), [Channel::Email]);
+    let jobs = kept
+        .queue
+        .due(UnixMillis(0), &BTreeSet::from([Channel::Slack]));
+    assert_eq!(
+        jobs.iter().map(|job| job.channel).collect::<Vec<_>>(),
+        [Channel::Email]
+    );
 }
 
 /// Who refuses for good is given up and named; who has it does not get it again.
@@ -215,12 +289,36 @@ fn of_several_recipients_only_those_who_lack_it_are_tried_again() {
     assert!(job.recipients.is_empty());
     let named = |name: &str| vec![format!("{name}@example.org")];
     let why = "gone@example.org: 550; grey@example.org: 450".to_owned();
-    kept.settle(&job, &Attempt::Partly { later: named("grey"), refused: named("gone"), why }, 0);
-    let rows: Vec<_> = kept.queue.rows().map(|(_, entry)| (entry.recipients.clone(), entry.dead)).collect();
+    kept.settle(
+        &job,
+        &Attempt::Partly {
+            later: named("grey"),
+            refused: named("gone"),
+            why,
+        },
+        0,
+    );
+    let rows: Vec<_> = kept
+        .queue
+        .rows()
+        .map(|(_, entry)| (entry.recipients.clone(), entry.dead))
+        .collect();
     assert_eq!(rows, [(named("gone"), true), (named("grey"), false)]);
-    assert!(kept.queue.rows().all(|(_, entry)| entry.last_error.as_ref().unwrap().contains("gone@example.org")));
+    assert!(kept.queue.rows().all(|(_, entry)| {
+        entry
+            .last_error
+            .as_ref()
+            .unwrap()
+            .contains("gone@example.org")
+    }));
     let again = kept.due(5 * SECOND).unwrap();
-    assert_eq!((again.recipients.clone(), again.message.clone()), (named("grey"), job.message));
+    assert_eq!(
+        (again.recipients.clone(), again.message.clone()),
+        (named("grey"), job.message)
+    );
     kept.settle(&again, &Attempt::Delivered, 5 * SECOND);
-    assert_eq!(kept.queue.rows().filter(|(_, entry)| !entry.dead).count(), 0);
+    assert_eq!(
+        kept.queue.rows().filter(|(_, entry)| !entry.dead).count(),
+        0
+    );
 }

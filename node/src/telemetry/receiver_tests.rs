@@ -66,7 +66,11 @@ impl Receiver {
     pub(super) async fn start(answer: fn(usize) -> Answer) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let place = format!("http://{}", listener.local_addr().unwrap());
-        let receiver = Self { answer, got: Arc::default(), place };
+        let receiver = Self {
+            answer,
+            got: Arc::default(),
+            place,
+        };
         let router = Router::new().fallback(take).with_state(receiver.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
         receiver
@@ -77,15 +81,26 @@ impl Receiver {
     }
 }
 
-async fn take(State(receiver): State<Receiver>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
+async fn take(
+    State(receiver): State<Receiver>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
     let n = {
         let mut got = receiver.got.lock().unwrap();
-        got.push(Got { uri: uri.to_string(), headers, body });
+        got.push(Got {
+            uri: uri.to_string(),
+            headers,
+            body,
+        });
         got.len() - 1
     };
     match (receiver.answer)(n) {
         Answer::Now(status, body, "") => (status, body).into_response(),
-        Answer::Now(status, body, retry_after) => (status, [("retry-after", retry_after)], body).into_response(),
+        Answer::Now(status, body, retry_after) => {
+            (status, [("retry-after", retry_after)], body).into_response()
+        }
         Answer::After(pause) => {
             tokio::time::sleep(pause).await;
             StatusCode::OK.into_response()
@@ -108,12 +123,18 @@ const CHANNELS: [(Channel, &str); 3] = [
 
 impl Site {
     async fn new(answer: fn(usize) -> Answer) -> Self {
-        Self { directory: tempfile::tempdir().unwrap(), receiver: Receiver::start(answer).await }
+        Self {
+            directory: tempfile::tempdir().unwrap(),
+            receiver: Receiver::start(answer).await,
+        }
     }
 
     fn secrets(&self) -> Secrets {
         let address = |channel: Channel| {
-            let (_, path) = CHANNELS.iter().find(|(named, _)| *named == channel).unwrap();
+            let (_, path) = CHANNELS
+                .iter()
+                .find(|(named, _)| *named == channel)
+                .unwrap();
             Some(format!("{}{path}", self.receiver.place))
         };
         let variable = |name: &str| match name {
@@ -142,18 +163,29 @@ impl Site {
     }
 
     fn desk(&self, channels: &[Channel]) -> Desk {
-        Desk::without_node(self.places(channels), Notifications::default(), &self.secrets()).unwrap()
+        Desk::without_node(
+            self.places(channels),
+            Notifications::default(),
+            &self.secrets(),
+        )
+        .unwrap()
     }
 
     fn scores(&self, scores: &[u32]) {
-        let rows = scores.iter().enumerate().map(|(n, score)| format!("2026-01-{:02},{score},0\n", n + 1));
+        let rows = scores
+            .iter()
+            .enumerate()
+            .map(|(n, score)| format!("2026-01-{:02},{score},0\n", n + 1));
         let text = "date,compliance_score,violations\n".to_owned() + &rows.collect::<String>();
         std::fs::write(self.directory.path().join("dashboard_data.csv"), text).unwrap();
     }
 }
 
 async fn check(desk: &mut Desk, deliver: Duration) -> CheckView {
-    let view = desk.check(None, Names::default(), super::now()).await.unwrap();
+    let view = desk
+        .check(None, Names::default(), super::now())
+        .await
+        .unwrap();
     desk.deliver(super::now().after(deliver)).await;
     view
 }
@@ -172,20 +204,36 @@ async fn a_score_drop_from_100_to_89_is_one_critical_message_a_channel_and_then_
     let mut desk = site.desk(&ALL);
     assert!(check(&mut desk, SOON).await.messages.is_empty());
     site.scores(&[100, 89]);
-    assert_eq!(check(&mut desk, SOON).await.messages[0].severity, Severity::Critical);
+    assert_eq!(
+        check(&mut desk, SOON).await.messages[0].severity,
+        Severity::Critical
+    );
     let got = site.receiver.got();
     let mut paths: Vec<_> = got.iter().map(|got| got.uri.as_str()).collect();
     paths.sort_unstable();
-    assert_eq!(paths, ["/any/topsecret", "/discord/topsecret?wait=true", "/slack/topsecret"]);
+    assert_eq!(
+        paths,
+        [
+            "/any/topsecret",
+            "/discord/topsecret?wait=true",
+            "/slack/topsecret"
+        ]
+    );
     assert!(check(&mut desk, SOON).await.messages.is_empty());
     // after a restart too
     assert!(check(&mut site.desk(&ALL), SOON).await.messages.is_empty());
     assert_eq!(site.receiver.got().len(), 3);
     let signed = got.iter().find(|got| got.uri.starts_with("/any")).unwrap();
     let document: Value = serde_json::from_slice(&signed.body).unwrap();
-    assert_eq!((&document["severity"], &document["topic"]), (&json!("critical"), &json!("score_change")));
+    assert_eq!(
+        (&document["severity"], &document["topic"]),
+        (&json!("critical"), &json!("score_change"))
+    );
     let header = |name: &str| signed.headers[name].to_str().unwrap().to_owned();
-    assert_eq!(header("x-ssid-signature"), hmac_of("key", &header("x-ssid-timestamp"), &signed.body));
+    assert_eq!(
+        header("x-ssid-signature"),
+        hmac_of("key", &header("x-ssid-timestamp"), &signed.body)
+    );
     assert_eq!(document["id"], json!(header("idempotency-key")));
 }
 
@@ -197,13 +245,27 @@ async fn a_429_is_waited_out() {
     };
     let site = Site::new(busy).await;
     let begun = Instant::now();
-    let trials = try_out(&site.senders(&[Channel::Slack]).usable, None, SOON, UnixMillis(0)).await;
-    assert_eq!((trials[0].delivered, trials[0].attempts), (true, 2), "{trials:?}");
+    let trials = try_out(
+        &site.senders(&[Channel::Slack]).usable,
+        None,
+        SOON,
+        UnixMillis(0),
+    )
+    .await;
+    assert_eq!(
+        (trials[0].delivered, trials[0].attempts),
+        (true, 2),
+        "{trials:?}"
+    );
     assert!(begun.elapsed() >= Duration::from_secs(1));
 
     // the same through the outbox, in Discord's form
     let busy = |n| match n {
-        0 => Answer::Now(StatusCode::TOO_MANY_REQUESTS, r#"{"retry_after": 1.2, "global": false}"#, "2"),
+        0 => Answer::Now(
+            StatusCode::TOO_MANY_REQUESTS,
+            r#"{"retry_after": 1.2, "global": false}"#,
+            "2",
+        ),
         _ => ok(n),
     };
     let site = Site::new(busy).await;
@@ -218,18 +280,40 @@ async fn a_429_is_waited_out() {
 
 #[tokio::test]
 async fn what_fails_waits_over_a_restart_and_goes_out_later() {
-    let failing = |n| if n == 0 { Answer::Now(StatusCode::INTERNAL_SERVER_ERROR, "oops", "") } else { ok(n) };
+    let failing = |n| {
+        if n == 0 {
+            Answer::Now(StatusCode::INTERNAL_SERVER_ERROR, "oops", "")
+        } else {
+            ok(n)
+        }
+    };
     let site = Site::new(failing).await;
     site.scores(&[100, 89]);
-    check(&mut site.desk(&[Channel::Slack]), Duration::from_millis(1500)).await;
+    check(
+        &mut site.desk(&[Channel::Slack]),
+        Duration::from_millis(1500),
+    )
+    .await;
     let mut desk = site.desk(&[Channel::Slack]);
     let rows = EntryView::all(desk.courier().queue());
-    assert_eq!((rows.len(), rows[0].attempts, rows[0].state.as_str()), (1, 1, "waiting"));
-    assert_eq!(rows[0].last_error.as_deref(), Some("slack answered 500: oops"));
+    assert_eq!(
+        (rows.len(), rows[0].attempts, rows[0].state.as_str()),
+        (1, 1, "waiting")
+    );
+    assert_eq!(
+        rows[0].last_error.as_deref(),
+        Some("slack answered 500: oops")
+    );
     assert!(!serde_json::to_string(&rows).unwrap().contains("topsecret"));
     assert!(desk.courier().retry(rows[0].id, super::now()).await);
     desk.deliver(super::now().after(SOON)).await;
-    assert_eq!((site.receiver.got().len(), desk.courier().queue().rows().count()), (2, 0));
+    assert_eq!(
+        (
+            site.receiver.got().len(),
+            desk.courier().queue().rows().count()
+        ),
+        (2, 0)
+    );
 }
 
 #[tokio::test]
@@ -252,8 +336,13 @@ async fn a_discord_webhook_that_answers_404_is_never_used_again() {
 async fn who_answers_slowly_is_waited_for() {
     let slow = Site::new(|_| Answer::After(Duration::from_millis(300))).await;
     for sender in &slow.senders(&ALL).usable {
-        assert_eq!(sender.send(&Http::default(), &message(), &[]).await, Attempt::Delivered);
-        let hasty = sender.send(&Http::within(Duration::from_millis(50)), &message(), &[]).await;
+        assert_eq!(
+            sender.send(&Http::default(), &message(), &[]).await,
+            Attempt::Delivered
+        );
+        let hasty = sender
+            .send(&Http::within(Duration::from_millis(50)), &message(), &[])
+            .await;
         assert!(matches!(hasty, Attempt::Later { .. }), "{hasty:?}");
     }
 }
@@ -271,23 +360,42 @@ async fn who_never_answers_or_is_not_there_is_tried_later_and_no_error_shows_the
     }
     let mut gone = Site::new(ok).await;
     // a port that was just free
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
     gone.receiver.place = format!("http://{port}");
     for sender in &gone.senders(&ALL).usable {
         let attempt = sender.send(&http, &message(), &[]).await;
-        assert!(matches!(&attempt, Attempt::Later { why, .. } if why.contains("cannot be reached")), "{attempt:?}");
-        assert!(!format!("{attempt:?} {sender:?}").contains("topsecret"), "{attempt:?}");
+        assert!(
+            matches!(&attempt, Attempt::Later { why, .. } if why.contains("cannot be reached")),
+            "{attempt:?}"
+        );
+        assert!(
+            !format!("{attempt:?} {sender:?}").contains("topsecret"),
+            "{attempt:?}"
+        );
     }
 }
 
 #[tokio::test]
 async fn redirects_are_not_followed_and_long_answers_not_read() {
     let site = Site::new(|_| Answer::Now(StatusCode::TEMPORARY_REDIRECT, "", "")).await;
-    let attempt = site.senders(&[Channel::Webhook]).usable[0].send(&Http::default(), &message(), &[]).await;
-    assert!(matches!(&attempt, Attempt::Refused(why) if why.contains("redirects")), "{attempt:?}");
+    let attempt = site.senders(&[Channel::Webhook]).usable[0]
+        .send(&Http::default(), &message(), &[])
+        .await;
+    assert!(
+        matches!(&attempt, Attempt::Refused(why) if why.contains("redirects")),
+        "{attempt:?}"
+    );
     let long = Site::new(|_| Answer::Now(StatusCode::BAD_REQUEST, LONG, "")).await;
-    let attempt = long.senders(&[Channel::Slack]).usable[0].send(&Http::default(), &message(), &[]).await;
-    assert!(matches!(&attempt, Attempt::Refused(why) if why.len() < 300), "{attempt:?}");
+    let attempt = long.senders(&[Channel::Slack]).usable[0]
+        .send(&Http::default(), &message(), &[])
+        .await;
+    assert!(
+        matches!(&attempt, Attempt::Refused(why) if why.len() < 300),
+        "{attempt:?}"
+    );
 }
 
 /// Longer than what is read of an answer.
@@ -296,7 +404,8 @@ const LONG: &str = match std::str::from_utf8(&[b'x'; 100_000]) {
     Err(_) => "",
 };
 
-/// Answers every request with `answer`, byte by byte as it stands, then closes or waits: how often it was asked.
+/// Answers every request with `answer`, byte by byte as it stands, then closes or waits: how often
+/// it was asked.
 async fn raw(answer: &'static str, closes: bool) -> (String, Arc<Mutex<usize>>) {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -328,8 +437,14 @@ async fn what_is_answered_with_2xx_is_delivered_however_the_body_ends() {
     let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n";
     let cases = [
         ("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nok", true),
-        ("HTTP/1.1 202 Accepted\r\nContent-Length: 100\r\n\r\nok", false),
-        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nok\r\n", true),
+        (
+            "HTTP/1.1 202 Accepted\r\nContent-Length: 100\r\n\r\nok",
+            false,
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nok\r\n",
+            true,
+        ),
         (chunked, true),
         (chunked, false),
     ];
@@ -337,14 +452,33 @@ async fn what_is_answered_with_2xx_is_delivered_however_the_body_ends() {
         let (place, asked) = raw(answer, closes).await;
         let mut site = Site::new(ok).await;
         site.receiver.place = place;
-        let trials = try_out(&site.senders(&[Channel::Slack]).usable, None, SOON, UnixMillis(0)).await;
-        assert_eq!((trials[0].delivered, trials[0].attempts), (true, 1), "{answer:?}: {trials:?}");
+        let trials = try_out(
+            &site.senders(&[Channel::Slack]).usable,
+            None,
+            SOON,
+            UnixMillis(0),
+        )
+        .await;
+        assert_eq!(
+            (trials[0].delivered, trials[0].attempts),
+            (true, 1),
+            "{answer:?}: {trials:?}"
+        );
         assert_eq!(*asked.lock().unwrap(), 1);
     }
     // a refusal is one too, with the words that came
-    let (place, _) = raw("HTTP/1.1 400 Bad Request\r\nContent-Length: 100\r\n\r\nno_service", true).await;
+    let (place, _) = raw(
+        "HTTP/1.1 400 Bad Request\r\nContent-Length: 100\r\n\r\nno_service",
+        true,
+    )
+    .await;
     let mut site = Site::new(ok).await;
     site.receiver.place = place;
-    let attempt = site.senders(&[Channel::Slack]).usable[0].send(&Http::default(), &message(), &[]).await;
-    assert!(matches!(&attempt, Attempt::Refused(why) if why.contains("no_service")), "{attempt:?}");
+    let attempt = site.senders(&[Channel::Slack]).usable[0]
+        .send(&Http::default(), &message(), &[])
+        .await;
+    assert!(
+        matches!(&attempt, Attempt::Refused(why) if why.contains("no_service")),
+        "{attempt:?}"
+    );
 }

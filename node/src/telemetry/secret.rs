@@ -1,5 +1,5 @@
-//! Secrets: a webhook's URL is as good as a password. They have no `Serialize`, and neither `Debug` nor `Display` shows
-//! more of them than the host.
+//! Secrets: a webhook's URL is as good as a password. They have no `Serialize`, and neither `Debug`
+//! nor `Display` shows more of them than the host.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,9 @@ impl SecretUrl {
     /// Takes an address: https, or http on this machine.
     pub fn parse(text: &str) -> Option<Self> {
         let is_allowed = crate::config::Rule::WebAddress.allows(&serde_json::Value::from(text));
-        (is_allowed && !text.is_empty()).then(|| text.parse().ok().map(Self)).flatten()
+        (is_allowed && !text.is_empty())
+            .then(|| text.parse().ok().map(Self))
+            .flatten()
     }
 
     /// The address itself, to be handed to the HTTP client and to nothing else.
@@ -26,14 +28,22 @@ impl SecretUrl {
 
     /// Eight bytes of a hash in hex: tells two addresses apart without showing them.
     pub fn fingerprint(&self) -> String {
-        let digest = Sha256::new().chain_update("ssid-telemetry/url/1\0").chain_update(self.0.as_str()).finalize();
+        let digest = Sha256::new()
+            .chain_update("ssid-telemetry/url/1\0")
+            .chain_update(self.0.as_str())
+            .finalize();
         hex::encode(&digest[..8])
     }
 }
 
 impl fmt::Display for SecretUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}/…", self.0.scheme(), self.0.host_str().unwrap_or_default())
+        write!(
+            f,
+            "{}://{}/…",
+            self.0.scheme(),
+            self.0.host_str().unwrap_or_default()
+        )
     }
 }
 
@@ -72,7 +82,8 @@ pub fn others_can_read(path: &Path) -> Option<bool> {
     Some(mode & 0o077 != 0)
 }
 
-/// Where secrets come from: the environment first, then the configuration file if only its owner can read it.
+/// Where secrets come from: the environment first, then the configuration file if only its owner
+/// can read it.
 #[derive(Clone, Debug, Default)]
 pub struct Secrets {
     variables: std::collections::BTreeMap<String, Secret>,
@@ -93,8 +104,13 @@ impl Secrets {
     /// Looks the variables up, and whether secrets may stand in the file.
     pub fn find(variable: impl Fn(&str) -> Option<String>, config_file: &Path) -> Self {
         let set = |name: &&str| Some(((*name).to_owned(), Secret::new(variable(name)?)?));
-        let shared_file = others_can_read(config_file).unwrap_or(false).then(|| config_file.to_owned());
-        Self { variables: VARIABLES.iter().filter_map(set).collect(), shared_file }
+        let shared_file = others_can_read(config_file)
+            .unwrap_or(false)
+            .then(|| config_file.to_owned());
+        Self {
+            variables: VARIABLES.iter().filter_map(set).collect(),
+            shared_file,
+        }
     }
 
     /// Only the environment's.
@@ -110,11 +126,14 @@ impl Secrets {
     /// The address in `variable`, else the one that the configuration file has under `key`.
     ///
     /// # Errors
-    /// If there is none, if it is none, or if it stands in a file that others can read: what to do, without showing it.
+    /// If there is none, if it is none, or if it stands in a file that others can read: what to do,
+    /// without showing it.
     pub fn address(&self, variable: &str, key: &str, in_file: &str) -> Result<SecretUrl, String> {
         let (text, place) = match self.variable(variable) {
             Some(secret) => (secret.reveal(), format!("the variable {variable}")),
-            None if in_file.is_empty() => return Err(format!("its address is not set; set {variable}, or {key}")),
+            None if in_file.is_empty() => {
+                return Err(format!("its address is not set; set {variable}, or {key}"));
+            }
             None => (in_file, key.to_owned()),
         };
         if let (None, Some(file)) = (self.variable(variable), &self.shared_file) {
@@ -123,7 +142,8 @@ impl Secrets {
                 "{key} is a secret, and others can read '{file}'; set {variable} instead, or run: chmod 600 {file}"
             ));
         }
-        SecretUrl::parse(text).ok_or_else(|| format!("{place} is no https address (http only on this machine)"))
+        SecretUrl::parse(text)
+            .ok_or_else(|| format!("{place} is no https address (http only on this machine)"))
     }
 }
 
@@ -140,13 +160,22 @@ mod tests {
     #[test]
     fn nothing_shows_the_path() {
         let url = SecretUrl::parse(URL).unwrap();
-        for shown in [format!("{url}"), format!("{url:?}"), format!("{:?}", Secret::new("hidden".into()))] {
-            assert!(!shown.contains("hidden") && !shown.contains("T0"), "{shown}");
+        for shown in [
+            format!("{url}"),
+            format!("{url:?}"),
+            format!("{:?}", Secret::new("hidden".into())),
+        ] {
+            assert!(
+                !shown.contains("hidden") && !shown.contains("T0"),
+                "{shown}"
+            );
         }
         assert_eq!(url.fingerprint().len(), 16);
         assert_ne!(
             url.fingerprint(),
-            SecretUrl::parse("https://hooks.slack.com/services/T0/B0/x").unwrap().fingerprint()
+            SecretUrl::parse("https://hooks.slack.com/services/T0/B0/x")
+                .unwrap()
+                .fingerprint()
         );
     }
 
@@ -164,19 +193,40 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("telemetry_config.json");
         std::fs::write(&file, "{}").unwrap();
-        let mode = |mode| std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+        let mode =
+            |mode| std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
         let ask = |variable: Option<&str>| {
-            let secrets =
-                Secrets::find(|name| variable.filter(|_| name == "SLACK_WEBHOOK_URL").map(str::to_owned), &file);
+            let secrets = Secrets::find(
+                |name| {
+                    variable
+                        .filter(|_| name == "SLACK_WEBHOOK_URL")
+                        .map(str::to_owned)
+                },
+                &file,
+            );
             secrets.address("SLACK_WEBHOOK_URL", "notifications.slack.webhook_url", URL)
         };
         mode(0o644);
         let refused = ask(None).unwrap_err();
-        assert!(refused.contains("chmod 600") && !refused.contains("hidden"), "{refused}");
-        assert_eq!(ask(Some("https://example.org/a")).unwrap().to_string(), "https://example.org/…");
+        assert!(
+            refused.contains("chmod 600") && !refused.contains("hidden"),
+            "{refused}"
+        );
+        assert_eq!(
+            ask(Some("https://example.org/a")).unwrap().to_string(),
+            "https://example.org/…"
+        );
         mode(0o600);
         assert_eq!(ask(None).unwrap().to_string(), "https://hooks.slack.com/…");
-        assert_eq!(ask(Some("")).unwrap().to_string(), "https://hooks.slack.com/…", "an empty one is not set");
-        assert!(ask(Some("no address hidden")).unwrap_err().starts_with("the variable SLACK_WEBHOOK_URL is no https"));
+        assert_eq!(
+            ask(Some("")).unwrap().to_string(),
+            "https://hooks.slack.com/…",
+            "an empty one is not set"
+        );
+        assert!(
+            ask(Some("no address hidden"))
+                .unwrap_err()
+                .starts_with("the variable SLACK_WEBHOOK_URL is no https")
+        );
     }
 }

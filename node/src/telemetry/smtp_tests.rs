@@ -1,5 +1,5 @@
-//! Mail to a real SMTP server with STARTTLS, TLS and a login: `tests/peers/smtp_server.py`. Needs a Python that has
-//! aiosmtpd, named by `SSID_TEST_SMTP_PYTHON`; `.ci/run` makes one.
+//! Mail to a real SMTP server with STARTTLS, TLS and a login: `tests/peers/smtp_server.py`. Needs a
+//! Python that has aiosmtpd, named by `SSID_TEST_SMTP_PYTHON`; `.ci/run` makes one.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -47,16 +47,35 @@ impl Server {
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let ready: Value =
-            serde_json::from_str(&lines.next().expect("the server says that it is ready").unwrap()).unwrap();
+        let ready: Value = serde_json::from_str(
+            &lines
+                .next()
+                .expect("the server says that it is ready")
+                .unwrap(),
+        )
+        .unwrap();
         let port = u16::try_from(ready["port"].as_u64().unwrap()).unwrap();
         let ca = ready["ca"].as_str().unwrap().to_owned();
-        Some(Self { input: child.stdin.take(), child, lines, port, ca, _directory: directory })
+        Some(Self {
+            input: child.stdin.take(),
+            child,
+            lines,
+            port,
+            ca,
+            _directory: directory,
+        })
     }
 
     /// The next thing that happens.
     fn next(&mut self) -> Value {
-        serde_json::from_str(&self.lines.next().expect("the server tells what happens").unwrap()).unwrap()
+        serde_json::from_str(
+            &self
+                .lines
+                .next()
+                .expect("the server tells what happens")
+                .unwrap(),
+        )
+        .unwrap()
     }
 
     fn attempt(&self, security: Security, with_ca: bool, password: &str) -> Attempt {
@@ -72,17 +91,28 @@ impl Server {
         if with_ca {
             email.ca_file.clone_from(&self.ca);
         }
-        let secrets =
-            Secrets::find(|name| (name == "SSID_SMTP_PASSWORD").then(|| password.to_owned()), Path::new("/nowhere"));
+        let secrets = Secrets::find(
+            |name| (name == "SSID_SMTP_PASSWORD").then(|| password.to_owned()),
+            Path::new("/nowhere"),
+        );
         let senders = Senders::configured(
             &config,
             &secrets,
             &crate::registry::paths::RegistryPaths::in_data_directory("/".as_ref()),
         );
         assert_eq!(senders.unusable, []);
-        let message = Message::new(Topic::ScoreChange, Severity::Critical, "c", "Übergang: score 89", UnixMillis(0));
+        let message = Message::new(
+            Topic::ScoreChange,
+            Severity::Critical,
+            "c",
+            "Übergang: score 89",
+            UnixMillis(0),
+        );
         let message = message.line(".a line that begins with a dot");
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
         runtime.block_on(senders.usable[0].send(&Http::default(), &message, &[]))
     }
 }
@@ -96,48 +126,105 @@ impl Drop for Server {
 
 #[test]
 fn the_mail_arrives_with_starttls_and_authentication() {
-    let Some(mut server) = Server::start(&[]) else { return };
-    assert_eq!(server.attempt(Security::Starttls, true, "secret"), Attempt::Delivered);
+    let Some(mut server) = Server::start(&[]) else {
+        return;
+    };
+    assert_eq!(
+        server.attempt(Security::Starttls, true, "secret"),
+        Attempt::Delivered
+    );
     assert_eq!(server.next()["right"], true);
     let mail = server.next();
-    assert_eq!((&mail["authenticated"], &mail["tls"]), (&Value::Bool(true), &Value::from("TLSv1.3")), "{mail}");
-    assert_eq!(mail["recipients"], serde_json::json!(["ops@example.org", "board@example.org"]));
+    assert_eq!(
+        (&mail["authenticated"], &mail["tls"]),
+        (&Value::Bool(true), &Value::from("TLSv1.3")),
+        "{mail}"
+    );
+    assert_eq!(
+        mail["recipients"],
+        serde_json::json!(["ops@example.org", "board@example.org"])
+    );
     assert_eq!(mail["subject"], "[SSID critical] Übergang: score 89");
-    assert!(mail["text"].as_str().unwrap().contains("\n.a line that begins with a dot"), "{mail}");
+    assert!(
+        mail["text"]
+            .as_str()
+            .unwrap()
+            .contains("\n.a line that begins with a dot"),
+        "{mail}"
+    );
 }
 
 #[test]
 fn the_mail_arrives_with_tls_from_the_first_byte() {
-    let Some(mut server) = Server::start(&["--mode", "tls"]) else { return };
-    assert_eq!(server.attempt(Security::Tls, true, "secret"), Attempt::Delivered);
+    let Some(mut server) = Server::start(&["--mode", "tls"]) else {
+        return;
+    };
+    assert_eq!(
+        server.attempt(Security::Tls, true, "secret"),
+        Attempt::Delivered
+    );
     assert_eq!(server.next()["event"], "login");
     assert_eq!(server.next()["tls"], "TLSv1.3");
 }
 
 #[test]
 fn a_server_that_nobody_vouches_for_gets_nothing() {
-    let Some(server) = Server::start(&[]) else { return };
+    let Some(server) = Server::start(&[]) else {
+        return;
+    };
     let attempt = server.attempt(Security::Starttls, false, "secret");
-    assert!(matches!(&attempt, Attempt::Later { why, .. } if why.contains("certificate")), "{attempt:?}");
+    assert!(
+        matches!(&attempt, Attempt::Later { why, .. } if why.contains("certificate")),
+        "{attempt:?}"
+    );
 }
 
 #[test]
 fn a_wrong_password_is_given_up_and_a_busy_server_tried_again() {
-    let Some(server) = Server::start(&["--tempfail", "1"]) else { return };
+    let Some(server) = Server::start(&["--tempfail", "1"]) else {
+        return;
+    };
     let wrong = server.attempt(Security::Starttls, true, "topsecret");
-    assert!(matches!(&wrong, Attempt::Refused(why) if why.contains("535") && !why.contains("topsecret")), "{wrong:?}");
+    assert!(
+        matches!(&wrong, Attempt::Refused(why) if why.contains("535") && !why.contains("topsecret")),
+        "{wrong:?}"
+    );
     let busy = server.attempt(Security::Starttls, true, "secret");
-    assert!(matches!(&busy, Attempt::Later { why, .. } if why.contains("451")), "{busy:?}");
-    assert_eq!(server.attempt(Security::Starttls, true, "secret"), Attempt::Delivered);
+    assert!(
+        matches!(&busy, Attempt::Later { why, .. } if why.contains("451")),
+        "{busy:?}"
+    );
+    assert_eq!(
+        server.attempt(Security::Starttls, true, "secret"),
+        Attempt::Delivered
+    );
 }
 
 #[test]
 fn a_recipient_that_does_not_exist_is_given_up_and_the_others_get_the_mail() {
-    let Some(mut server) = Server::start(&["--reject", "board@example.org"]) else { return };
+    let Some(mut server) = Server::start(&["--reject", "board@example.org"]) else {
+        return;
+    };
     let attempt = server.attempt(Security::Starttls, true, "secret");
-    let Attempt::Partly { later, refused, why } = &attempt else { panic!("{attempt:?}") };
-    assert_eq!((later.len(), refused.as_slice()), (0, &["board@example.org".to_owned()][..]));
-    assert!(why.contains("550") && why.contains("board@example.org"), "{why}");
+    let Attempt::Partly {
+        later,
+        refused,
+        why,
+    } = &attempt
+    else {
+        panic!("{attempt:?}")
+    };
+    assert_eq!(
+        (later.len(), refused.as_slice()),
+        (0, &["board@example.org".to_owned()][..])
+    );
+    assert!(
+        why.contains("550") && why.contains("board@example.org"),
+        "{why}"
+    );
     assert_eq!(server.next()["right"], true);
-    assert_eq!(server.next()["recipients"], serde_json::json!(["ops@example.org"]));
+    assert_eq!(
+        server.next()["recipients"],
+        serde_json::json!(["ops@example.org"])
+    );
 }

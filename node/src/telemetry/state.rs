@@ -1,5 +1,5 @@
-//! `telemetry_state.json`: what the last check saw, so that the next one tells only what is new. Keys that others put
-//! there survive.
+//! `telemetry_state.json`: what the last check saw, so that the next one tells only what is new.
+//! Keys that others put there survive.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -43,7 +43,8 @@ pub struct State {
     pub told: Vec<String>,
     /// Conditions that were told and are not over, since when.
     pub conditions: Vec<(Condition, UnixMillis)>,
-    /// Channels whose address answered that it is gone, by the address' fingerprint: never used again.
+    /// Channels whose address answered that it is gone, by the address' fingerprint: never used
+    /// again.
     pub gone: BTreeMap<String, String>,
     /// What others put there.
     #[serde(flatten)]
@@ -113,24 +114,44 @@ impl State {
 }
 
 /// Reads a JSON file of at most [`FILE_BYTES`]; `None` if there is none.
-pub(super) fn read_json<T: serde::de::DeserializeOwned>(path: &Place) -> Result<Option<T>, StateError> {
-    let failed = |source| StateError::Io { action: "read", path: path.to_path_buf(), source };
-    let malformed = |what: String| StateError::Malformed { path: path.to_path_buf(), what };
+pub(super) fn read_json<T: serde::de::DeserializeOwned>(
+    path: &Place,
+) -> Result<Option<T>, StateError> {
+    let failed = |source| StateError::Io {
+        action: "read",
+        path: path.to_path_buf(),
+        source,
+    };
+    let malformed = |what: String| StateError::Malformed {
+        path: path.to_path_buf(),
+        what,
+    };
     let bytes = match path.read(FILE_BYTES) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) if error.kind() == io::ErrorKind::FileTooLarge => return Err(malformed(error.to_string())),
+        Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
+            return Err(malformed(error.to_string()));
+        }
         Err(error) => return Err(failed(error)),
     };
-    serde_json::from_slice(&bytes).map(Some).map_err(|error| malformed(error.to_string()))
+    serde_json::from_slice(&bytes)
+        .map(Some)
+        .map_err(|error| malformed(error.to_string()))
 }
 
 /// Writes a JSON file, whole or not at all; its directory is made if it is missing.
 pub(super) fn write_json(path: &Place, value: &impl Serialize) -> Result<(), StateError> {
-    let failed = |source| StateError::Io { action: "write", path: path.to_path_buf(), source };
+    let failed = |source| StateError::Io {
+        action: "write",
+        path: path.to_path_buf(),
+        source,
+    };
     let mut text = serde_json::to_vec_pretty(value).map_err(|error| failed(error.into()))?;
     text.push(b'\n');
-    path.directory().make().and_then(|()| path.replace(&text)).map_err(failed)
+    path.directory()
+        .make()
+        .and_then(|()| path.replace(&text))
+        .map_err(failed)
 }
 
 #[cfg(test)]
@@ -155,7 +176,12 @@ mod tests {
         assert!(text.contains("their_own") && text.contains("89"), "{text}");
         assert_eq!(State::load(&path).unwrap(), state);
         std::fs::write(&path, "[]").unwrap();
-        assert!(State::load(&path).unwrap_err().to_string().contains("move it away"));
+        assert!(
+            State::load(&path)
+                .unwrap_err()
+                .to_string()
+                .contains("move it away")
+        );
     }
 
     #[test]

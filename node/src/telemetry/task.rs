@@ -1,5 +1,6 @@
-//! Telemetry inside a running node: one task, apart from everything that certifies. It listens to the engine's events,
-//! gathers what comes together, checks at its interval, and delivers. What it misses because it was slow it counts.
+//! Telemetry inside a running node: one task, apart from everything that certifies. It listens to
+//! the engine's events, gathers what comes together, checks at its interval, and delivers. What it
+//! misses because it was slow it counts.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -74,7 +75,11 @@ pub fn requests() -> (TelemetryHandle, mpsc::Receiver<Request>) {
 pub async fn follow(desk: Desk, mut requests: mpsc::Receiver<Request>, around: Surroundings) {
     let interval = Duration::from_secs(desk.places().config.settings.check_interval_seconds);
     for (channel, why) in &desk.senders().unusable {
-        tracing::warn!(channel = channel.as_str(), why, "a channel is switched on and cannot be used");
+        tracing::warn!(
+            channel = channel.as_str(),
+            why,
+            "a channel is switched on and cannot be used"
+        );
     }
     let mut listener = Listener::new(&around.engine);
     let mut check = tokio::time::interval(interval);
@@ -107,8 +112,14 @@ pub async fn follow(desk: Desk, mut requests: mpsc::Receiver<Request>, around: S
 
 /// So many certified events as one message, gathered after `last`.
 fn more_certified(count: u64, last: Option<&Message>, now: UnixMillis) -> Option<Message> {
-    let cause = format!("certified-more:{}:{count}", last.map_or("", |message| message.cause.as_str()));
-    let title = format!("Certified: {count} more {}", if count == 1 { "event" } else { "events" });
+    let cause = format!(
+        "certified-more:{}:{count}",
+        last.map_or("", |message| message.cause.as_str())
+    );
+    let title = format!(
+        "Certified: {count} more {}",
+        if count == 1 { "event" } else { "events" }
+    );
     let message = Message::new(Topic::ConsensusAchieved, Severity::Info, cause, &title, now);
     (count > 0).then_some(Message { count, ..message })
 }
@@ -120,7 +131,8 @@ struct Follower<'a> {
     names: Names,
     syncs: Syncs,
     gathered: Vec<Message>,
-    /// Events certified besides those gathered: of thousands a second only the first are worth a message of their own.
+    /// Events certified besides those gathered: of thousands a second only the first are worth a
+    /// message of their own.
     more_certified: u64,
     gather_until: tokio::time::Instant,
     conditions: Conditions,
@@ -159,10 +171,20 @@ impl<'a> Follower<'a> {
             tracing::warn!(%error, "notifications left by a command are not taken over");
         }
         let store = &self.around.store;
-        let conflicts = store.conflicts().unwrap_or_default().into_iter().filter_map(|(subject_id, _)| {
-            let Ok(Some(SubjectState::Open(open))) = store.subject(&subject_id) else { return None };
-            Some(NodeEvent::Conflict { subject_id, event: open.subject.event, version: open.subject.version })
-        });
+        let conflicts = store
+            .conflicts()
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(|(subject_id, _)| {
+                let Ok(Some(SubjectState::Open(open))) = store.subject(&subject_id) else {
+                    return None;
+                };
+                Some(NodeEvent::Conflict {
+                    subject_id,
+                    event: open.subject.event,
+                    version: open.subject.version,
+                })
+            });
         let events: Vec<_> = conflicts.collect();
         for event in &events {
             self.gather(event);
@@ -171,13 +193,24 @@ impl<'a> Follower<'a> {
 
     /// The members of the latest epoch, as this node knows it.
     fn name_members(&mut self) {
-        let latest = self.around.store.epochs(Epoch::ZERO).filter_map(Result::ok).last();
+        let latest = self
+            .around
+            .store
+            .epochs(Epoch::ZERO)
+            .filter_map(Result::ok)
+            .last();
         let manifest = latest.and_then(|(_, row)| Manifest::parse(row.manifest.as_bytes()).ok());
         let members = &manifest.as_ref().unwrap_or(&self.around.manifest).members;
-        self.members = members.iter().map(|member| (member.node_id, member.node_name.clone())).collect();
+        self.members = members
+            .iter()
+            .map(|member| (member.node_id, member.node_name.clone()))
+            .collect();
         // those who left are still called what they were called
         let all = members.iter().chain(&self.around.manifest.members);
-        self.names = Names::new(all.map(|m| (m.node_id, m.node_name.clone())), self.around.anonymize);
+        self.names = Names::new(
+            all.map(|m| (m.node_id, m.node_name.clone())),
+            self.around.anonymize,
+        );
     }
 
     fn take(&mut self, heard: &Heard) {
@@ -190,7 +223,10 @@ impl<'a> Follower<'a> {
     fn gather(&mut self, event: &NodeEvent) {
         let is_certified = matches!(event, NodeEvent::Certified { .. });
         // more than wait singly become a digest anyway, in which these count
-        if is_certified && self.gathered.len() > WAITING && self.desk.wants(Topic::ConsensusAchieved) {
+        if is_certified
+            && self.gathered.len() > WAITING
+            && self.desk.wants(Topic::ConsensusAchieved)
+        {
             self.more_certified += 1;
             return;
         }
@@ -211,12 +247,19 @@ impl<'a> Follower<'a> {
             return;
         }
         self.desk.set_conditions(self.conditions.told());
-        let known = Known { status: &status, reviews: &self.reviews, names: &self.names, now };
-        turns::messages(&turns, known).into_iter().for_each(|message| self.add(message));
+        let known = Known {
+            status: &status,
+            reviews: &self.reviews,
+            names: &self.names,
+            now,
+        };
+        turns::messages(&turns, known)
+            .into_iter()
+            .for_each(|message| self.add(message));
     }
 
-    /// Which subjects wait for this node's operator: asked again when their number changes, and now and then while there
-    /// are some.
+    /// Which subjects wait for this node's operator: asked again when their number changes, and now
+    /// and then while there are some.
     async fn list_reviews(&mut self, status: &EngineStatus) {
         self.looks += 1;
         let is_unchanged = status.awaiting_review == self.reviews.len() as u64;
@@ -229,7 +272,8 @@ impl<'a> Follower<'a> {
         while let Ok(page) = self.around.engine.instances(after, PAGE).await {
             after = page.last().map(|view| view.subject_id);
             let waiting = page.into_iter().filter(|view| view.awaiting_review);
-            self.reviews.extend(waiting.map(|view| (view.subject_id, view)));
+            self.reviews
+                .extend(waiting.map(|view| (view.subject_id, view)));
             if after.is_none() {
                 break;
             }
@@ -237,10 +281,20 @@ impl<'a> Follower<'a> {
     }
 
     fn missed(&mut self, count: u64) {
-        let noun = if count == 1 { "notification was" } else { "notifications were" };
+        let noun = if count == 1 {
+            "notification was"
+        } else {
+            "notifications were"
+        };
         let title = format!("{count} {noun} not made: this node was too busy");
         let at = super::now();
-        let mut message = Message::new(Topic::Digest, Severity::Warning, format!("missed:{}", at.0), &title, at);
+        let mut message = Message::new(
+            Topic::Digest,
+            Severity::Warning,
+            format!("missed:{}", at.0),
+            &title,
+            at,
+        );
         message.count = count;
         self.add(message.fact("not told", count));
     }
@@ -263,7 +317,11 @@ impl<'a> Follower<'a> {
     async fn tell_gathered(&mut self) {
         let now = super::now();
         let mut messages = std::mem::take(&mut self.gathered);
-        messages.extend(more_certified(std::mem::take(&mut self.more_certified), messages.last(), now));
+        messages.extend(more_certified(
+            std::mem::take(&mut self.more_certified),
+            messages.last(),
+            now,
+        ));
         if messages.len() > WAITING {
             messages = vec![digest(&messages.iter().collect::<Vec<_>>())];
         }
@@ -280,11 +338,18 @@ impl<'a> Follower<'a> {
             self.add(message);
         }
         self.syncs = syncs;
-        let checked = self.desk.check(Some(self.members.clone()), self.names.clone(), now).await;
+        let checked = self
+            .desk
+            .check(Some(self.members.clone()), self.names.clone(), now)
+            .await;
         if let Ok(view) = &checked {
-            view.notes.iter().for_each(|note| tracing::debug!(note, "telemetry"));
+            view.notes
+                .iter()
+                .for_each(|note| tracing::debug!(note, "telemetry"));
         }
-        checked.map_err(|error| error.to_string()).inspect_err(|error| tracing::warn!(error, "telemetry check"))
+        checked
+            .map_err(|error| error.to_string())
+            .inspect_err(|error| tracing::warn!(error, "telemetry check"))
     }
 
     async fn answer(&mut self, request: Request) {

@@ -31,9 +31,12 @@ impl Stage {
         let directory = tempfile::tempdir().unwrap();
         let (manifest, federation, _, keys) = testing::federation(4);
         let node = keys[0].node_id();
-        let (store, _) = Store::open(directory.path(), Owner { federation, node }, LogId([1; 32])).unwrap();
+        let (store, _) =
+            Store::open(directory.path(), Owner { federation, node }, LogId([1; 32])).unwrap();
         let mut all_here = crate::api::tests::status(&store);
-        all_here.connected_voters.append(&mut all_here.missing_voters);
+        all_here
+            .connected_voters
+            .append(&mut all_here.missing_voters);
         all_here.able_voters.clone_from(&all_here.connected_voters);
         all_here.has_quorum = true;
         let (status, told) = watch::channel(Arc::new(all_here));
@@ -42,15 +45,35 @@ impl Stage {
         let views = waiting.clone();
         tokio::spawn(async move {
             while let Some(command) = inbox.recv().await {
-                if let Command::Instances { after: None, reply, .. } = command {
+                if let Command::Instances {
+                    after: None, reply, ..
+                } = command
+                {
                     drop(reply.send(views.lock().unwrap().clone()));
                 }
             }
         });
-        let engine = EngineHandle { commands, events: broadcast::Sender::new(1), status: told };
+        let engine = EngineHandle {
+            commands,
+            events: broadcast::Sender::new(1),
+            status: told,
+        };
         let shutdown = CancellationToken::new();
-        let around = Surroundings { engine, store, manifest, anonymize: false, node, shutdown };
-        Self { directory, status, waiting, around, begun: Instant::now() }
+        let around = Surroundings {
+            engine,
+            store,
+            manifest,
+            anonymize: false,
+            node,
+            shutdown,
+        };
+        Self {
+            directory,
+            status,
+            waiting,
+            around,
+            begun: Instant::now(),
+        }
     }
 
     fn set(&self, change: impl FnOnce(&mut EngineStatus)) {
@@ -60,7 +83,13 @@ impl Stage {
     }
 
     fn away(&self, members: &[usize], has_quorum: bool) {
-        let all: Vec<_> = self.around.manifest.members.iter().map(|member| member.node_id).collect();
+        let all: Vec<_> = self
+            .around
+            .manifest
+            .members
+            .iter()
+            .map(|member| member.node_id)
+            .collect();
         let (away, here): (Vec<_>, Vec<_>) = (0..all.len()).partition(|n| members.contains(n));
         let ids = |places: Vec<usize>| places.into_iter().map(|n| all[n]).collect::<Vec<_>>();
         self.set(|status| {
@@ -78,8 +107,13 @@ impl Stage {
     fn wait_for_review(&self, versions: &[&str]) {
         let (manifest, federation) = (&self.around.manifest, self.around.manifest.federation_id());
         let views = versions.iter().map(|version| {
-            let subject = manifest.event_policies.subject_of(&testing::event("policy_update", version));
-            let (reason, explanation) = (ReviewReason::Operator, "its policy asks a person".to_owned());
+            let subject = manifest
+                .event_policies
+                .subject_of(&testing::event("policy_update", version));
+            let (reason, explanation) = (
+                ReviewReason::Operator,
+                "its policy asks a person".to_owned(),
+            );
             InstanceView {
                 subject_id: subject.id(&federation),
                 subject: Some(subject),
@@ -88,7 +122,11 @@ impl Stage {
                 since: UnixMillis(0),
                 in_conflict: false,
                 awaiting_review: true,
-                review: Some(Review { reason, explanation, until: Some(UnixMillis(1_760_212_800_000)) }),
+                review: Some(Review {
+                    reason,
+                    explanation,
+                    until: Some(UnixMillis(1_760_212_800_000)),
+                }),
                 locked: None,
                 standing: None,
                 no_choice_because: None,
@@ -106,26 +144,42 @@ impl Stage {
         let paths = RegistryPaths::in_data_directory(self.directory.path());
         let mut config = TelemetryConfig::load_or_default(&paths.telemetry_config).unwrap();
         config.settings.notifications.webhook.enabled = true;
-        let address = |name: &str| (name == "SSID_WEBHOOK_URL").then(|| "http://127.0.0.1:1/".to_owned());
+        let address =
+            |name: &str| (name == "SSID_WEBHOOK_URL").then(|| "http://127.0.0.1:1/".to_owned());
         let secrets = Secrets::find(address, "/nowhere".as_ref());
         let channels = vec![Channel::Webhook];
-        let wanted = crate::config::Notifications { enabled: true, channels, events, ..Default::default() };
+        let wanted = crate::config::Notifications {
+            enabled: true,
+            channels,
+            events,
+            ..Default::default()
+        };
         let desk = Desk::without_node(Places { config, paths }, wanted, &secrets).unwrap();
         let source = Source::new(&self.around.manifest, self.around.node, false);
         Follower::new(desk.of(Some(source)), &self.around)
     }
 
-    /// What is told when the task looks every second from one second to another: titles and severities.
-    async fn told(&self, follower: &mut Follower<'_>, seconds: std::ops::RangeInclusive<u64>) -> Vec<Message> {
+    /// What is told when the task looks every second from one second to another: titles and
+    /// severities.
+    async fn told(
+        &self,
+        follower: &mut Follower<'_>,
+        seconds: std::ops::RangeInclusive<u64>,
+    ) -> Vec<Message> {
         for second in seconds {
-            follower.look(self.begun + Duration::from_secs(second)).await;
+            follower
+                .look(self.begun + Duration::from_secs(second))
+                .await;
         }
         std::mem::take(&mut follower.gathered)
     }
 }
 
 fn titles(messages: &[Message]) -> Vec<&str> {
-    messages.iter().map(|message| message.title.as_str()).collect()
+    messages
+        .iter()
+        .map(|message| message.title.as_str())
+        .collect()
 }
 
 #[tokio::test]
@@ -135,10 +189,16 @@ async fn a_partner_that_is_away_is_told_once_each_way_and_a_restart_not_at_all()
     stage.away(&[3], true);
     assert!(stage.told(&mut follower, 0..=50).await.is_empty());
     stage.away(&[], true);
-    assert!(stage.told(&mut follower, 51..=52).await.is_empty(), "it had restarted");
+    assert!(
+        stage.told(&mut follower, 51..=52).await.is_empty(),
+        "it had restarted"
+    );
     stage.away(&[3], true);
     let told = stage.told(&mut follower, 53..=500).await;
-    assert_eq!(titles(&told), [format!("{} cannot be reached", stage.name(3))]);
+    assert_eq!(
+        titles(&told),
+        [format!("{} cannot be reached", stage.name(3))]
+    );
     // over a restart of this node too
     follower.gathered = told;
     follower.tell_gathered().await;
@@ -147,7 +207,10 @@ async fn a_partner_that_is_away_is_told_once_each_way_and_a_restart_not_at_all()
     assert!(stage.told(&mut follower, 501..=900).await.is_empty());
     stage.away(&[], true);
     let told = stage.told(&mut follower, 901..=1000).await;
-    assert_eq!(titles(&told), [format!("{} can be reached again", stage.name(3))]);
+    assert_eq!(
+        titles(&told),
+        [format!("{} can be reached again", stage.name(3))]
+    );
     assert_eq!(told[0].severity, Severity::Info);
 }
 
@@ -157,14 +220,26 @@ async fn a_lost_quorum_is_told_once_each_way_and_those_who_left_together_in_one(
     let mut follower = stage.follower(NotifiedEvents::default());
     stage.away(&[2, 3], false);
     let told = stage.told(&mut follower, 0..=500).await;
-    assert_eq!(titles(&told)[0], "There is no quorum: nothing can be decided");
-    assert!(told[0].text().contains(stage.name(2)) && told[0].text().contains("ssid quorum"), "{told:?}");
+    assert_eq!(
+        titles(&told)[0],
+        "There is no quorum: nothing can be decided"
+    );
+    assert!(
+        told[0].text().contains(stage.name(2)) && told[0].text().contains("ssid quorum"),
+        "{told:?}"
+    );
     assert_eq!(told[0].severity, Severity::Critical);
-    assert!(told[1].title.starts_with("2 members do not take part: ") && told.len() == 2, "{told:?}");
+    assert!(
+        told[1].title.starts_with("2 members do not take part: ") && told.len() == 2,
+        "{told:?}"
+    );
     stage.away(&[], true);
     let told = stage.told(&mut follower, 501..=600).await;
     assert_eq!(titles(&told)[0], "There is a quorum again");
-    assert!(told[1].title.starts_with("2 members are back: ") && told.len() == 2, "{told:?}");
+    assert!(
+        told[1].title.starts_with("2 members are back: ") && told.len() == 2,
+        "{told:?}"
+    );
 }
 
 #[tokio::test]
@@ -176,13 +251,22 @@ async fn this_node_that_votes_no_more_is_told_at_once_and_when_it_votes_again() 
     assert_eq!((told.len(), told[0].severity), (1, Severity::Critical));
     assert!(told[0].text().contains("rolled back"), "{told:?}");
     stage.set(|status| status.abstaining = None);
-    assert_eq!(titles(&stage.told(&mut follower, 4..=9).await), ["This node votes again"]);
+    assert_eq!(
+        titles(&stage.told(&mut follower, 4..=9).await),
+        ["This node votes again"]
+    );
     stage.set(|status| status.read_only = Some("the disk is full".into()));
     let told = stage.told(&mut follower, 10..=12).await;
-    assert!(told.len() == 1 && told[0].text().contains("the disk is full"), "{told:?}");
+    assert!(
+        told.len() == 1 && told[0].text().contains("the disk is full"),
+        "{told:?}"
+    );
     stage.set(|status| status.registry = Some("it is a directory".into()));
     let told = stage.told(&mut follower, 13..=40).await;
-    assert!(told.len() == 1 && told[0].text().contains("it is a directory"), "{told:?}");
+    assert!(
+        told.len() == 1 && told[0].text().contains("it is a directory"),
+        "{told:?}"
+    );
 }
 
 #[tokio::test]
@@ -193,15 +277,27 @@ async fn a_member_that_is_there_and_signs_nothing_is_told_and_named_where_the_qu
     let mute = stage.around.manifest.members[2].node_id;
     stage.set(|status| status.able_voters.retain(|node| *node != mute));
     let told = stage.told(&mut follower, 0..=59).await;
-    assert_eq!(titles(&told), ["There is no quorum: nothing can be decided"]);
-    assert!(told[0].text().contains(stage.name(2)) && told[0].text().contains(stage.name(3)), "{told:?}");
+    assert_eq!(
+        titles(&told),
+        ["There is no quorum: nothing can be decided"]
+    );
+    assert!(
+        told[0].text().contains(stage.name(2)) && told[0].text().contains(stage.name(3)),
+        "{told:?}"
+    );
     stage.away(&[], true);
     stage.set(|status| status.able_voters.retain(|node| *node != mute));
     let told = stage.told(&mut follower, 60..=200).await;
-    assert!(titles(&told).contains(&format!("{} signs no votes", stage.name(2)).as_str()), "{told:?}");
+    assert!(
+        titles(&told).contains(&format!("{} signs no votes", stage.name(2)).as_str()),
+        "{told:?}"
+    );
     stage.away(&[], true);
     let told = stage.told(&mut follower, 201..=300).await;
-    assert_eq!(titles(&told), [format!("{} signs votes again", stage.name(2))]);
+    assert_eq!(
+        titles(&told),
+        [format!("{} signs votes again", stage.name(2))]
+    );
 }
 
 #[tokio::test]
@@ -213,11 +309,19 @@ async fn what_waits_for_review_is_told_with_its_time_and_the_commands_and_when_n
     let told = stage.told(&mut follower, 10..=100).await;
     assert_eq!(titles(&told), ["Waits for your review: policy_update v1"]);
     let text = told[0].text();
-    for part in ["its policy asks a person", "2025-10-11T20:00:00", "ssid events endorse", "ssid events refuse"] {
+    for part in [
+        "its policy asks a person",
+        "2025-10-11T20:00:00",
+        "ssid events endorse",
+        "ssid events refuse",
+    ] {
         assert!(text.contains(part), "{text}");
     }
     stage.wait_for_review(&["v1", "v2", "v3"]);
-    assert_eq!(titles(&stage.told(&mut follower, 101..=200).await), ["2 events wait for your review"]);
+    assert_eq!(
+        titles(&stage.told(&mut follower, 101..=200).await),
+        ["2 events wait for your review"]
+    );
     // another one in the place of one that was answered
     stage.wait_for_review(&["v1", "v2", "v4"]);
     let told = stage.told(&mut follower, 201..=300).await;
@@ -225,7 +329,10 @@ async fn what_waits_for_review_is_told_with_its_time_and_the_commands_and_when_n
     stage.wait_for_review(&["v1"]);
     assert!(stage.told(&mut follower, 301..=400).await.is_empty());
     stage.wait_for_review(&[]);
-    assert_eq!(titles(&stage.told(&mut follower, 401..=500).await), ["No event waits for review any more"]);
+    assert_eq!(
+        titles(&stage.told(&mut follower, 401..=500).await),
+        ["No event waits for review any more"]
+    );
 }
 
 #[tokio::test]
@@ -235,18 +342,37 @@ async fn every_message_names_node_and_federation() {
     stage.away(&[1], true);
     follower.gathered = stage.told(&mut follower, 0..=60).await;
     follower.tell_gathered().await;
-    let rows: Vec<_> = follower.desk.courier().queue().rows().map(|(_, entry)| entry.message.text()).collect();
+    let rows: Vec<_> = follower
+        .desk
+        .courier()
+        .queue()
+        .rows()
+        .map(|(_, entry)| entry.message.text())
+        .collect();
     assert_eq!(rows.len(), 1);
-    assert!(rows[0].contains(&format!("Told By: {}", stage.name(0))), "{rows:?}");
-    assert!(rows[0].contains(&format!("Federation: {}", stage.around.manifest.name)), "{rows:?}");
+    assert!(
+        rows[0].contains(&format!("Told By: {}", stage.name(0))),
+        "{rows:?}"
+    );
+    assert!(
+        rows[0].contains(&format!("Federation: {}", stage.around.manifest.name)),
+        "{rows:?}"
+    );
 }
 
 #[tokio::test]
 async fn what_is_switched_off_is_not_told() {
     let stage = Stage::new();
-    let events =
-        NotifiedEvents { review_waiting: false, node_down: false, quorum_lost: false, ..NotifiedEvents::default() };
-    let mut follower = stage.follower(NotifiedEvents { node_stopped: false, ..events });
+    let events = NotifiedEvents {
+        review_waiting: false,
+        node_down: false,
+        quorum_lost: false,
+        ..NotifiedEvents::default()
+    };
+    let mut follower = stage.follower(NotifiedEvents {
+        node_stopped: false,
+        ..events
+    });
     stage.away(&[2, 3], false);
     stage.wait_for_review(&["v1"]);
     stage.set(|status| status.abstaining = Some("a reason".into()));
@@ -256,10 +382,24 @@ async fn what_is_switched_off_is_not_told() {
 #[test]
 fn what_is_not_worth_a_message_of_its_own_counts_in_the_digest() {
     let at = UnixMillis(0);
-    let message = |n| Message::new(Topic::ConsensusAchieved, Severity::Info, format!("c{n}"), "Certified: a v1", at);
+    let message = |n| {
+        Message::new(
+            Topic::ConsensusAchieved,
+            Severity::Info,
+            format!("c{n}"),
+            "Certified: a v1",
+            at,
+        )
+    };
     let mut messages: Vec<Message> = (0..=WAITING).map(message).collect();
     assert_eq!(more_certified(0, messages.last(), at), None);
     messages.extend(more_certified(979, messages.last(), at));
     let one = digest(&messages.iter().collect::<Vec<_>>());
-    assert_eq!((one.count, &one.facts[..]), (1000, &[("consensus_achieved".to_owned(), "1000".to_owned())][..]));
+    assert_eq!(
+        (one.count, &one.facts[..]),
+        (
+            1000,
+            &[("consensus_achieved".to_owned(), "1000".to_owned())][..]
+        )
+    );
 }

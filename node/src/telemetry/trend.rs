@@ -45,7 +45,8 @@ impl Trend {
     }
 }
 
-/// In words, why `score` is out of the range of the scores before it; `None` if it is not, or if there are too few.
+/// In words, why `score` is out of the range of the scores before it; `None` if it is not, or if
+/// there are too few.
 pub fn anomaly(before: &[f64], score: f64) -> Option<String> {
     let window = &before[before.len().saturating_sub(WINDOW)..];
     if window.len() < FEWEST {
@@ -93,8 +94,14 @@ mod tests {
     fn a_score_out_of_range_is_explained() {
         let steady = [98.0, 99.0, 98.0, 97.0, 98.0, 99.0];
         let words = anomaly(&steady, 89.0).unwrap();
-        assert!(words.contains("9 points below the median 98 of the 6 scores before"), "{words}");
-        assert!(words.contains("12.1 times their usual spread of 0.74"), "{words}");
+        assert!(
+            words.contains("9 points below the median 98 of the 6 scores before"),
+            "{words}"
+        );
+        assert!(
+            words.contains("12.1 times their usual spread of 0.74"),
+            "{words}"
+        );
         assert_eq!(anomaly(&steady, 97.0), None);
     }
 
@@ -104,7 +111,11 @@ mod tests {
         assert_eq!(anomaly(&[100.0; 9], 99.0), None);
         assert!(anomaly(&[100.0; 9], 98.0).is_some());
         let wide = [60.0, 95.0, 70.0, 100.0, 80.0, 65.0];
-        assert_eq!(anomaly(&wide, 55.0), None, "what always varies is not unusual");
+        assert_eq!(
+            anomaly(&wide, 55.0),
+            None,
+            "what always varies is not unusual"
+        );
     }
 
     #[test]
@@ -116,7 +127,10 @@ mod tests {
 
     #[test]
     fn numbers_are_short() {
-        assert_eq!(["100", "97.5", "0"].map(String::from), [100.0, 97.5, 0.0].map(number));
+        assert_eq!(
+            ["100", "97.5", "0"].map(String::from),
+            [100.0, 97.5, 0.0].map(number)
+        );
         assert_eq!(Trend::between(100.0, 89.0).as_str(), "declining");
         assert_eq!(Trend::between(89.0, 89.0), Trend::Stable);
         assert_eq!(Trend::between(89.0, 90.0), Trend::Improving);

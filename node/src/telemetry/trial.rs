@@ -1,4 +1,5 @@
-//! Trying the channels: one test message to each, now, past outbox and allowance, waiting out what a receiver asks for.
+//! Trying the channels: one test message to each, now, past outbox and allowance, waiting out what
+//! a receiver asks for.
 
 use std::time::{Duration, Instant};
 
@@ -30,13 +31,30 @@ pub struct TrialView {
     pub reason: Option<String>,
 }
 
-/// Sends a test message, of this node if it is of any, to every channel, all at once, for at most `wait`.
-pub async fn try_out(senders: &[Sender], source: Option<Source>, wait: Duration, now: UnixMillis) -> Vec<TrialView> {
-    let message = Message::new(Topic::Test, Severity::Info, format!("test:{}", now.0), "SSID Telemetry Test", now)
-        .line("If you can read this, notifications of this node reach you here.");
+/// Sends a test message, of this node if it is of any, to every channel, all at once, for at most
+/// `wait`.
+pub async fn try_out(
+    senders: &[Sender],
+    source: Option<Source>,
+    wait: Duration,
+    now: UnixMillis,
+) -> Vec<TrialView> {
+    let message = Message::new(
+        Topic::Test,
+        Severity::Info,
+        format!("test:{}", now.0),
+        "SSID Telemetry Test",
+        now,
+    )
+    .line("If you can read this, notifications of this node reach you here.");
     let message = Message { source, ..message };
     let http = Http::default();
-    join_all(senders.iter().map(|sender| try_one(sender, &http, &message, wait))).await
+    join_all(
+        senders
+            .iter()
+            .map(|sender| try_one(sender, &http, &message, wait)),
+    )
+    .await
 }
 
 async fn try_one(sender: &Sender, http: &Http, message: &Message, wait: Duration) -> TrialView {
@@ -52,7 +70,11 @@ async fn try_one(sender: &Sender, http: &Http, message: &Message, wait: Duration
                 reason = reason.filter(|_| is_refused).or(Some(why));
                 after
             }
-            Attempt::Partly { later, refused, why } => {
+            Attempt::Partly {
+                later,
+                refused,
+                why,
+            } => {
                 is_refused |= !refused.is_empty();
                 reason = Some(why);
                 if later.is_empty() {
@@ -73,5 +95,12 @@ async fn try_one(sender: &Sender, http: &Http, message: &Message, wait: Duration
         tokio::time::sleep(pause).await;
     };
     let seconds = begun.elapsed().as_secs_f64();
-    TrialView { channel: sender.channel(), place: sender.place(), delivered, attempts, seconds, reason }
+    TrialView {
+        channel: sender.channel(),
+        place: sender.place(),
+        delivered,
+        attempts,
+        seconds,
+        reason,
+    }
 }

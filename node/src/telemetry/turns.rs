@@ -31,17 +31,35 @@ pub fn messages(turns: &Turns, known: Known<'_>) -> Vec<Message> {
     let mut messages = Vec::new();
     let is_able = |node: &NodeId| known.status.able_voters.contains(node);
     for (list, is_over) in [(&turns.begun, false), (&turns.over, true)] {
-        for topic in [Topic::NodeStopped, Topic::QuorumLost, Topic::NodeDown, Topic::ReviewWaiting] {
-            let mut these: Vec<_> = list.iter().filter(|(condition, _)| topic_of(*condition) == topic).collect();
+        for topic in [
+            Topic::NodeStopped,
+            Topic::QuorumLost,
+            Topic::NodeDown,
+            Topic::ReviewWaiting,
+        ] {
+            let mut these: Vec<_> = list
+                .iter()
+                .filter(|(condition, _)| topic_of(*condition) == topic)
+                .collect();
             // who signed nothing and is away now does not sign again
-            these.retain(|(condition, _)| !(is_over && matches!(condition, Condition::Mute(node) if !is_able(node))));
+            these.retain(|(condition, _)| {
+                !(is_over && matches!(condition, Condition::Mute(node) if !is_able(node)))
+            });
             // of reviews that are done one after the other, the last is told
             let is_told = topic != Topic::ReviewWaiting || !is_over || known.reviews.is_empty();
             if let (Some((first, since)), true) = (these.first(), is_told) {
                 let conditions: Vec<_> = these.iter().map(|(condition, _)| *condition).collect();
-                let cause = format!("{}:{}:{is_over}:{}", topic.as_str(), since.0, digest(&conditions));
+                let cause = format!(
+                    "{}:{}:{is_over}:{}",
+                    topic.as_str(),
+                    since.0,
+                    digest(&conditions)
+                );
                 let make = if is_over { over } else { begun };
-                messages.push(Message { cause, ..make(*first, &conditions, known) });
+                messages.push(Message {
+                    cause,
+                    ..make(*first, &conditions, known)
+                });
             }
         }
     }
@@ -62,31 +80,52 @@ fn digest(conditions: &[Condition]) -> String {
 }
 
 fn begun(first: Condition, all: &[Condition], known: Known<'_>) -> Message {
-    let message = |severity, title: &str| Message::new(topic_of(first), severity, "", title, known.now);
+    let message =
+        |severity, title: &str| Message::new(topic_of(first), severity, "", title, known.now);
     match first {
         Condition::ReadOnly => message(Severity::Critical, "This node has stopped voting")
             .line(known.status.read_only.as_deref().unwrap_or_default()),
-        Condition::Abstaining => message(Severity::Critical, "This node abstains: it signs nothing")
-            .line(known.status.abstaining.as_deref().unwrap_or_default()),
-        Condition::NoRegistry => message(Severity::Critical, "This node does not know what its registry file says")
-            .line(known.status.registry.as_deref().unwrap_or_default())
-            .line("Until it does it endorses and announces nothing. See also: ssid status"),
-        Condition::NoQuorum => message(Severity::Critical, "There is no quorum: nothing can be decided")
-            .line("Events wait until there is, and none is lost.")
-            .line("See who is missing with: ssid quorum")
-            .fact("Missing", listed(unable(known))),
+        Condition::Abstaining => {
+            message(Severity::Critical, "This node abstains: it signs nothing")
+                .line(known.status.abstaining.as_deref().unwrap_or_default())
+        }
+        Condition::NoRegistry => message(
+            Severity::Critical,
+            "This node does not know what its registry file says",
+        )
+        .line(known.status.registry.as_deref().unwrap_or_default())
+        .line("Until it does it endorses and announces nothing. See also: ssid status"),
+        Condition::NoQuorum => message(
+            Severity::Critical,
+            "There is no quorum: nothing can be decided",
+        )
+        .line("Events wait until there is, and none is lost.")
+        .line("See who is missing with: ssid quorum")
+        .fact("Missing", listed(unable(known))),
         Condition::Away(_) | Condition::Mute(_) => {
             let title = match &names(all, known)[..] {
                 [name] if matches!(first, Condition::Mute(_)) => format!("{name} signs no votes"),
                 [name] => format!("{name} cannot be reached"),
-                names => format!("{} members do not take part: {}", names.len(), listed(names.to_vec())),
+                names => format!(
+                    "{} members do not take part: {}",
+                    names.len(),
+                    listed(names.to_vec())
+                ),
             };
             let mut message = message(Severity::Warning, &title);
-            if all.iter().any(|condition| matches!(condition, Condition::Away(_))) {
+            if all
+                .iter()
+                .any(|condition| matches!(condition, Condition::Away(_)))
+            {
                 message = message.line("Not connected for a minute.");
             }
-            if all.iter().any(|condition| matches!(condition, Condition::Mute(_))) {
-                message = message.line("Connected, and signing nothing for a minute; that node's status says why.");
+            if all
+                .iter()
+                .any(|condition| matches!(condition, Condition::Mute(_)))
+            {
+                message = message.line(
+                    "Connected, and signing nothing for a minute; that node's status says why.",
+                );
             }
             message.line("Whether the others can decide says: ssid quorum")
         }
@@ -102,7 +141,11 @@ fn over(first: Condition, all: &[Condition], known: Known<'_>) -> Message {
         Condition::Away(_) | Condition::Mute(_) => match &names(all, known)[..] {
             [name] if matches!(first, Condition::Mute(_)) => format!("{name} signs votes again"),
             [name] => format!("{name} can be reached again"),
-            names => format!("{} members are back: {}", names.len(), listed(names.to_vec())),
+            names => format!(
+                "{} members are back: {}",
+                names.len(),
+                listed(names.to_vec())
+            ),
         },
         Condition::Review(_) => "No event waits for review any more".to_owned(),
     };
@@ -115,23 +158,33 @@ fn review(all: &[Condition], known: Known<'_>) -> Message {
         Condition::Review(subject) => known.reviews.get(subject),
         _ => None,
     });
-    let described: Vec<_> = waiting.map(|view| (words(view), view.review.as_ref())).collect();
+    let described: Vec<_> = waiting
+        .map(|view| (words(view), view.review.as_ref()))
+        .collect();
     let title = match &described[..] {
         [(what, _)] => format!("Waits for your review: {what}"),
         _ => format!("{} events wait for your review", all.len()),
     };
-    let mut message = Message::new(Topic::ReviewWaiting, Severity::Warning, "", &title, known.now);
+    let mut message = Message::new(
+        Topic::ReviewWaiting,
+        Severity::Warning,
+        "",
+        &title,
+        known.now,
+    );
     for (what, review) in described.iter().take(NAMED) {
-        let why = review.map(|review| format!(": {}", review.explanation)).unwrap_or_default();
+        let why = review
+            .map(|review| format!(": {}", review.explanation))
+            .unwrap_or_default();
         let until = review.and_then(|review| review.until);
-        let until = until.map(|at| format!(" Without an answer this node votes nil at {}.", iso(at)));
+        let until =
+            until.map(|at| format!(" Without an answer this node votes nil at {}.", iso(at)));
         message = message.line(&format!("{what}{why}.{}", until.unwrap_or_default()));
     }
     if all.len() > NAMED {
         message = message.line(&format!("and {} more", all.len() - NAMED));
     }
-    let commands =
-        "See them with: ssid events list --state review. Answer with: ssid events endorse, ssid events refuse";
+    let commands = "See them with: ssid events list --state review. Answer with: ssid events endorse, ssid events refuse";
     let mut message = message.line(commands);
     message.count = all.len() as u64;
     message
@@ -139,7 +192,10 @@ fn review(all: &[Condition], known: Known<'_>) -> Message {
 
 /// A subject as people call it.
 fn words(view: &InstanceView) -> String {
-    view.subject.as_ref().map_or_else(|| view.subject_id.to_string(), |s| format!("{} {}", s.event, s.version))
+    view.subject.as_ref().map_or_else(
+        || view.subject_id.to_string(),
+        |s| format!("{} {}", s.event, s.version),
+    )
 }
 
 fn names(all: &[Condition], known: Known<'_>) -> Vec<String> {
@@ -152,7 +208,11 @@ fn names(all: &[Condition], known: Known<'_>) -> Vec<String> {
 
 /// The voters that sign nothing: those who are away, and those who are here and cannot.
 fn unable(known: Known<'_>) -> Vec<String> {
-    let voters = known.status.missing_voters.iter().chain(&known.status.connected_voters);
+    let voters = known
+        .status
+        .missing_voters
+        .iter()
+        .chain(&known.status.connected_voters);
     let unable = voters.filter(|node| !known.status.able_voters.contains(node));
     unable.map(|node| known.names.of(node)).collect()
 }
@@ -162,5 +222,9 @@ fn listed(mut names: Vec<String>) -> String {
     let more = names.len().saturating_sub(NAMED);
     names.truncate(NAMED);
     let named = names.join(", ");
-    if more > 0 { format!("{named} and {more} more") } else { named }
+    if more > 0 {
+        format!("{named} and {more} more")
+    } else {
+        named
+    }
 }

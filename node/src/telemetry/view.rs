@@ -95,13 +95,22 @@ impl EntryView {
 
     /// Every row, oldest first.
     pub fn all(queue: &Queue) -> Vec<Self> {
-        queue.rows().map(|(id, entry)| Self::of(id, entry)).collect()
+        queue
+            .rows()
+            .map(|(id, entry)| Self::of(id, entry))
+            .collect()
     }
 }
 
 impl CheckView {
     /// What a check found, and what waits.
-    pub fn of(checked: &Checked, channels: Vec<Channel>, senders: &Senders, queue: &Queue, now: UnixMillis) -> Self {
+    pub fn of(
+        checked: &Checked,
+        channels: Vec<Channel>,
+        senders: &Senders,
+        queue: &Queue,
+        now: UnixMillis,
+    ) -> Self {
         let state = &checked.state;
         let dead = queue.rows().filter(|(_, entry)| entry.dead).count();
         let unusable = senders.unusable.iter();
@@ -113,7 +122,12 @@ impl CheckView {
             messages: checked.messages.clone(),
             notes: checked.notes.clone(),
             channels,
-            unusable: unusable.map(|(channel, why)| UnusableView { channel: *channel, reason: why.clone() }).collect(),
+            unusable: unusable
+                .map(|(channel, why)| UnusableView {
+                    channel: *channel,
+                    reason: why.clone(),
+                })
+                .collect(),
             waiting: (queue.rows().count() - dead) as u64,
             dead: dead as u64,
         }

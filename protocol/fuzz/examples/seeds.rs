@@ -1,5 +1,5 @@
-//! Writes `seeds/TARGET/NAME`, the bytes that fuzzing begins with; run it where a format has changed:
-//! `cargo run --example seeds` in protocol/fuzz.
+//! Writes `seeds/TARGET/NAME`, the bytes that fuzzing begins with; run it where a format has
+//! changed: `cargo run --example seeds` in protocol/fuzz.
 
 use std::error::Error;
 use std::fs;
@@ -11,7 +11,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         let dir = seeds.join(decoder.name);
         fs::create_dir_all(&dir)?;
         for (name, bytes) in (decoder.seeds)() {
-            assert!((decoder.check)(&bytes), "{} refuses its seed {name}", decoder.name);
+            assert!(
+                (decoder.check)(&bytes),
+                "{} refuses its seed {name}",
+                decoder.name
+            );
             fs::write(dir.join(name), bytes)?;
         }
     }

@@ -12,10 +12,12 @@ use crate::subject::Subject;
 pub const FORMAT: &str = "ssid-certificate/1";
 
 impl Certificate {
-    /// Reads a certificate of at most [`limits::DOCUMENT_BYTES`]. Whether it verifies is asked separately.
+    /// Reads a certificate of at most [`limits::DOCUMENT_BYTES`]. Whether it verifies is asked
+    /// separately.
     ///
     /// # Errors
-    /// If it is no strict JSON, of another format, or has not exactly the keys of a certificate, each with its type.
+    /// If it is no strict JSON, of another format, or has not exactly the keys of a certificate,
+    /// each with its type.
     pub fn parse(bytes: &[u8]) -> Result<Self, CertificateError> {
         Self::parse_json(Json::parse(bytes, limits::DOCUMENT_BYTES)?)
     }
@@ -58,7 +60,10 @@ impl Certificate {
             ("round", Json::from(u64::from(self.round.0))),
             ("choice", choice_to_json(&self.choice)),
             ("event", event_to_json(&self.event)),
-            ("precommits", Json::Array(self.precommits.iter().map(proof_to_json).collect())),
+            (
+                "precommits",
+                Json::Array(self.precommits.iter().map(proof_to_json).collect()),
+            ),
         ])
     }
 
@@ -87,7 +92,10 @@ fn take_subject(fields: &mut Fields) -> Result<Subject, JsonError> {
 }
 
 pub(crate) fn take_choice(fields: &mut Fields) -> Result<Choice, JsonError> {
-    Ok(Choice { event_hash: fields.parsed("event_hash")?, content_digest: fields.parsed("content_digest")? })
+    Ok(Choice {
+        event_hash: fields.parsed("event_hash")?,
+        content_digest: fields.parsed("content_digest")?,
+    })
 }
 
 pub(crate) fn take_event(fields: &mut Fields) -> Result<Event, JsonError> {
@@ -116,7 +124,10 @@ pub(crate) fn take_proof(fields: &mut Fields) -> Result<BatchProof, JsonError> {
 pub(crate) fn choice_to_json(choice: &Choice) -> Json {
     Json::object([
         ("event_hash", Json::Text(choice.event_hash.to_string())),
-        ("content_digest", Json::Text(choice.content_digest.to_string())),
+        (
+            "content_digest",
+            Json::Text(choice.content_digest.to_string()),
+        ),
     ])
 }
 
@@ -136,7 +147,10 @@ pub(crate) fn event_to_json(event: &Event) -> Json {
         ("commit_hash", Json::from(event.commit_hash.as_str())),
         ("blueprint", Json::from(event.blueprint.as_str())),
         ("root_24_lock", Json::from(event.root_24_lock.as_str())),
-        ("compliance_score", Json::from(event.compliance_score.as_str())),
+        (
+            "compliance_score",
+            Json::from(event.compliance_score.as_str()),
+        ),
         ("emitted_by", Json::from(event.emitted_by.as_str())),
     ])
 }
@@ -146,7 +160,16 @@ pub(crate) fn proof_to_json(proof: &BatchProof) -> Json {
         ("node_id", Json::Text(proof.signer.to_string())),
         ("index", Json::from(u64::from(proof.index))),
         ("count", Json::from(u64::from(proof.count))),
-        ("path", Json::Array(proof.path.iter().map(|hash| Json::Text(hash.to_string())).collect())),
+        (
+            "path",
+            Json::Array(
+                proof
+                    .path
+                    .iter()
+                    .map(|hash| Json::Text(hash.to_string()))
+                    .collect(),
+            ),
+        ),
         ("signature", Json::Text(proof.signature.to_string())),
     ])
 }

@@ -24,7 +24,9 @@ pub enum CertificateError {
         found: FederationId,
     },
     /// It belongs to another epoch than the one it is checked for.
-    #[error("certificate field `epoch` must be {expected}, the epoch of the manifest; it is {found}")]
+    #[error(
+        "certificate field `epoch` must be {expected}, the epoch of the manifest; it is {found}"
+    )]
     Epoch {
         /// The verifier's epoch.
         expected: Epoch,
@@ -35,7 +37,9 @@ pub enum CertificateError {
     #[error("certificate: {0}")]
     Inadmissible(#[from] Inadmissible),
     /// Its event has other hashes than its choice names.
-    #[error("certificate field `choice.{field}` must be {expected}, that of the event; it is {found}")]
+    #[error(
+        "certificate field `choice.{field}` must be {expected}, that of the event; it is {found}"
+    )]
     Choice {
         /// `event_hash` or `content_digest`.
         field: &'static str,
@@ -45,7 +49,9 @@ pub enum CertificateError {
         found: String,
     },
     /// Its event is of another subject.
-    #[error("certificate field `subject.{field}` must be {expected}, that of the event; it is {found}")]
+    #[error(
+        "certificate field `subject.{field}` must be {expected}, that of the event; it is {found}"
+    )]
     Subject {
         /// `event` or `version`.
         field: &'static str,
@@ -55,7 +61,9 @@ pub enum CertificateError {
         found: String,
     },
     /// The occurrence is not the one that the policy for the event type asks for.
-    #[error("certificate field `subject.occurrence` must be {expected} for a {policy} event type; it is {found}")]
+    #[error(
+        "certificate field `subject.occurrence` must be {expected} for a {policy} event type; it is {found}"
+    )]
     Occurrence {
         /// The policy: `unique` or `recurring`.
         policy: &'static str,
@@ -76,7 +84,9 @@ pub enum CertificateError {
         found: u32,
     },
     /// A place outside the batch.
-    #[error("certificate field `precommits[{at}].index` must be below the batch's count {count}; it is {found}")]
+    #[error(
+        "certificate field `precommits[{at}].index` must be below the batch's count {count}; it is {found}"
+    )]
     Index {
         /// Which precommit.
         at: usize,
@@ -86,7 +96,9 @@ pub enum CertificateError {
         found: u32,
     },
     /// A signer that does not vote in the epoch.
-    #[error("certificate field `precommits[{at}].node_id` must be a voter of epoch {epoch}; it is {found}")]
+    #[error(
+        "certificate field `precommits[{at}].node_id` must be a voter of epoch {epoch}; it is {found}"
+    )]
     NotAVoter {
         /// Which precommit.
         at: usize,
@@ -134,7 +146,9 @@ pub enum CertificateError {
         signer: NodeId,
     },
     /// The signers weigh too little.
-    #[error("certificate field `precommits` must weigh at least the quorum of {quorum}; it weighs {weight}")]
+    #[error(
+        "certificate field `precommits` must weigh at least the quorum of {quorum}; it weighs {weight}"
+    )]
     Weight {
         /// What decides.
         quorum: u64,

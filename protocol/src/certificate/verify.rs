@@ -11,20 +11,23 @@ use crate::manifest::{Manifest, ManifestError};
 use crate::quorum::{Voter, VoterIndex, VoterSet};
 use crate::subject::{EventPolicies, Policy};
 
-/// What certificates of one epoch are checked against, and the batch signatures found good so far: certificates from
-/// the same batches cost one signature check per batch. It grows by an entry per batch, so it is made anew per page.
+/// What certificates of one epoch are checked against, and the batch signatures found good so far:
+/// certificates from the same batches cost one signature check per batch. It grows by an entry per
+/// batch, so it is made anew per page.
 #[derive(Clone, Debug)]
 pub struct Verifier<'a> {
     federation: FederationId,
     epoch: Epoch,
     voters: Cow<'a, VoterSet>,
     policies: &'a EventPolicies,
-    // the signature is part of the key: a root that is proven once does not make every signature beside it good
+    // the signature is part of the key: a root that is proven once does not make every signature
+    // beside it good
     verified: HashSet<(VoterIndex, u32, MerkleHash, Signature)>,
 }
 
 impl<'a> Verifier<'a> {
-    /// A verifier for the epoch of `manifest`, which the caller has validated. The policies are the genesis manifest's.
+    /// A verifier for the epoch of `manifest`, which the caller has validated. The policies are the
+    /// genesis manifest's.
     ///
     /// # Errors
     /// As [`Manifest::voters`]; not if the manifest is valid.
@@ -34,7 +37,13 @@ impl<'a> Verifier<'a> {
         policies: &'a EventPolicies,
     ) -> Result<Self, ManifestError> {
         let voters = Cow::Owned(manifest.voters()?);
-        Ok(Self { federation, epoch: manifest.epoch, voters, policies, verified: HashSet::new() })
+        Ok(Self {
+            federation,
+            epoch: manifest.epoch,
+            voters,
+            policies,
+            verified: HashSet::new(),
+        })
     }
 
     /// A verifier for an epoch whose voters are known already.
@@ -44,7 +53,13 @@ impl<'a> Verifier<'a> {
         voters: &'a VoterSet,
         policies: &'a EventPolicies,
     ) -> Self {
-        Self { federation, epoch, voters: Cow::Borrowed(voters), policies, verified: HashSet::new() }
+        Self {
+            federation,
+            epoch,
+            voters: Cow::Borrowed(voters),
+            policies,
+            verified: HashSet::new(),
+        }
     }
 
     /// The epoch whose certificates it verifies.
@@ -67,7 +82,8 @@ struct Claim<'a> {
 }
 
 impl Certificate {
-    /// Checks all that SPEC §8 asks of a certificate of the verifier's epoch; signatures last, as they cost most.
+    /// Checks all that SPEC §8 asks of a certificate of the verifier's epoch; signatures last, as
+    /// they cost most.
     ///
     /// # Errors
     /// The first rule that it breaks.
@@ -76,18 +92,38 @@ impl Certificate {
         let voters = &*against.voters;
         let claims = self.claims(voters)?;
         if claims.len() < voters.min_signers() {
-            return Err(CertificateError::Signers { min: voters.min_signers(), found: claims.len() });
+            return Err(CertificateError::Signers {
+                min: voters.min_signers(),
+                found: claims.len(),
+            });
         }
-        let weight = claims.iter().fold(0_u64, |sum, claim| sum.saturating_add(claim.voter.weight));
+        let weight = claims
+            .iter()
+            .fold(0_u64, |sum, claim| sum.saturating_add(claim.voter.weight));
         if weight < voters.quorum() {
-            return Err(CertificateError::Weight { quorum: voters.quorum(), weight });
+            return Err(CertificateError::Weight {
+                quorum: voters.quorum(),
+                weight,
+            });
         }
-        for (at, Claim { place, voter, proof, root }) in claims.into_iter().enumerate() {
+        for (
+            at,
+            Claim {
+                place,
+                voter,
+                proof,
+                root,
+            },
+        ) in claims.into_iter().enumerate()
+        {
             let batch = (place, proof.count, root, proof.signature);
             if !against.verified.contains(&batch) {
                 proof
                     .verify_root(Kind::Votes, &root, &voter.key, &against.federation)
-                    .map_err(|_| CertificateError::Signature { at, signer: proof.signer })?;
+                    .map_err(|_| CertificateError::Signature {
+                        at,
+                        signer: proof.signer,
+                    })?;
                 against.verified.insert(batch);
             }
         }
@@ -97,10 +133,16 @@ impl Certificate {
     /// What can be checked without looking at the precommits.
     fn check_contents(&self, against: &Verifier<'_>) -> Result<(), CertificateError> {
         if self.federation_id != against.federation {
-            return Err(CertificateError::Federation { expected: against.federation, found: self.federation_id });
+            return Err(CertificateError::Federation {
+                expected: against.federation,
+                found: self.federation_id,
+            });
         }
         if self.epoch != against.epoch {
-            return Err(CertificateError::Epoch { expected: against.epoch, found: self.epoch });
+            return Err(CertificateError::Epoch {
+                expected: against.epoch,
+                found: self.epoch,
+            });
         }
         self.event.check_admissible(self.epoch)?;
         self.check_choice()?;
@@ -109,24 +151,41 @@ impl Certificate {
 
     fn check_choice(&self) -> Result<(), CertificateError> {
         let (actual, named) = (self.event.choice(), self.choice);
-        let differs = |field, expected: String, found: String| CertificateError::Choice { field, expected, found };
+        let differs = |field, expected: String, found: String| CertificateError::Choice {
+            field,
+            expected,
+            found,
+        };
         if actual.event_hash != named.event_hash {
-            return Err(differs("event_hash", actual.event_hash.to_string(), named.event_hash.to_string()));
+            return Err(differs(
+                "event_hash",
+                actual.event_hash.to_string(),
+                named.event_hash.to_string(),
+            ));
         }
         if actual.content_digest != named.content_digest {
-            return Err(differs("content_digest", actual.content_digest.to_string(), named.content_digest.to_string()));
+            return Err(differs(
+                "content_digest",
+                actual.content_digest.to_string(),
+                named.content_digest.to_string(),
+            ));
         }
         Ok(())
     }
 
     fn check_subject(&self, policies: &EventPolicies) -> Result<(), CertificateError> {
         let (actual, named) = (policies.subject_of(&self.event), &self.subject);
-        for (field, expected, found) in
-            [("event", &actual.event, &named.event), ("version", &actual.version, &named.version)]
-        {
+        for (field, expected, found) in [
+            ("event", &actual.event, &named.event),
+            ("version", &actual.version, &named.version),
+        ] {
             if expected != found {
                 let (expected, found) = (excerpt(expected), excerpt(found));
-                return Err(CertificateError::Subject { field, expected, found });
+                return Err(CertificateError::Subject {
+                    field,
+                    expected,
+                    found,
+                });
             }
         }
         if actual.occurrence != named.occurrence {
@@ -135,7 +194,11 @@ impl Certificate {
                 Policy::Recurring => "recurring",
             };
             let (expected, found) = (excerpt(&actual.occurrence), excerpt(&named.occurrence));
-            return Err(CertificateError::Occurrence { policy, expected, found });
+            return Err(CertificateError::Occurrence {
+                policy,
+                expected,
+                found,
+            });
         }
         Ok(())
     }
@@ -146,15 +209,32 @@ impl Certificate {
         let mut first_at = HashMap::new();
         let mut claims = Vec::new();
         for (at, proof) in self.precommits.iter().enumerate() {
-            let voter = voters.index_of(&proof.signer).and_then(|place| Some((place, voters.get(place)?)));
+            let voter = voters
+                .index_of(&proof.signer)
+                .and_then(|place| Some((place, voters.get(place)?)));
             let Some((place, voter)) = voter else {
-                return Err(CertificateError::NotAVoter { at, epoch: self.epoch, found: proof.signer });
+                return Err(CertificateError::NotAVoter {
+                    at,
+                    epoch: self.epoch,
+                    found: proof.signer,
+                });
             };
             if let Some(first) = first_at.insert(place, at) {
-                return Err(CertificateError::CountedTwice { at, first, found: proof.signer });
+                return Err(CertificateError::CountedTwice {
+                    at,
+                    first,
+                    found: proof.signer,
+                });
             }
-            let root = proof.root(&leaf).map_err(|e| out_of_bounds(at, proof, &e))?;
-            claims.push(Claim { place, voter, proof, root });
+            let root = proof
+                .root(&leaf)
+                .map_err(|e| out_of_bounds(at, proof, &e))?;
+            claims.push(Claim {
+                place,
+                voter,
+                proof,
+                root,
+            });
         }
         Ok(claims)
     }
@@ -165,7 +245,16 @@ fn out_of_bounds(at: usize, proof: &BatchProof, reason: &BatchError) -> Certific
     let BatchProof { index, count, .. } = *proof;
     match reason {
         BatchError::Count(_) => CertificateError::Count { at, found: count },
-        BatchError::Index { .. } => CertificateError::Index { at, count, found: index },
-        _ => CertificateError::Path { at, index, count, found: proof.path.len() },
+        BatchError::Index { .. } => CertificateError::Index {
+            at,
+            count,
+            found: index,
+        },
+        _ => CertificateError::Path {
+            at,
+            index,
+            count,
+            found: proof.path.len(),
+        },
     }
 }

@@ -17,10 +17,12 @@ pub const FORMAT: &str = "ssid-evidence/1";
 const HALVES: [&str; 2] = ["first", "second"];
 
 impl Evidence {
-    /// Reads a document of at most [`limits::DOCUMENT_BYTES`]. Whether it proves anything is asked separately.
+    /// Reads a document of at most [`limits::DOCUMENT_BYTES`]. Whether it proves anything is asked
+    /// separately.
     ///
     /// # Errors
-    /// If it is no strict JSON, of another format, or has not exactly the keys of evidence, each with its type.
+    /// If it is no strict JSON, of another format, or has not exactly the keys of evidence, each
+    /// with its type.
     pub fn parse(bytes: &[u8]) -> Result<Self, EvidenceError> {
         let mut fields = Json::parse(bytes, limits::DOCUMENT_BYTES)?.into_fields("")?;
         let format = fields.text("format")?;
@@ -39,7 +41,10 @@ impl Evidence {
             Pair::Statements(Box::new([one?, other?]))
         };
         fields.finish()?;
-        Ok(Self { federation_id, pair })
+        Ok(Self {
+            federation_id,
+            pair,
+        })
     }
 
     /// The JSON object of the specification.
@@ -63,21 +68,33 @@ impl Evidence {
     }
 }
 
-fn take_certificate(fields: &mut Fields, which: &'static str) -> Result<Certificate, EvidenceError> {
+fn take_certificate(
+    fields: &mut Fields,
+    which: &'static str,
+) -> Result<Certificate, EvidenceError> {
     let json = fields.value(which)?;
-    Certificate::parse_json(json).map_err(|reason| EvidenceError::Certificate { which, reason: Box::new(reason) })
+    Certificate::parse_json(json).map_err(|reason| EvidenceError::Certificate {
+        which,
+        reason: Box::new(reason),
+    })
 }
 
 /// Takes one kind of statement.
 type Reader = fn(Json) -> Result<Statement, EvidenceError>;
 
 fn reader_of(kind: &str) -> Option<Reader> {
-    let kind = EvidenceKind::ALL.into_iter().find(|known| known.as_str() == kind)?;
+    let kind = EvidenceKind::ALL
+        .into_iter()
+        .find(|known| known.as_str() == kind)?;
     Some(match kind {
         EvidenceKind::Event => |json| Ok(Statement::Event(whole(inside(json)?, take_event)?)),
         EvidenceKind::Vote => |json| Ok(Statement::Vote(whole(inside(json)?, take_vote)?)),
-        EvidenceKind::LogHead => |json| Ok(Statement::Heartbeat(Box::new(Heartbeat::parse_json(json)?))),
-        EvidenceKind::Proposal => |json| Ok(Statement::Proposal(whole(inside(json)?, take_proposal)?)),
+        EvidenceKind::LogHead => {
+            |json| Ok(Statement::Heartbeat(Box::new(Heartbeat::parse_json(json)?)))
+        }
+        EvidenceKind::Proposal => {
+            |json| Ok(Statement::Proposal(whole(inside(json)?, take_proposal)?))
+        }
         EvidenceKind::Close => |json| Ok(Statement::Close(whole(inside(json)?, take_close)?)),
         EvidenceKind::Certificates => return None,
     })
@@ -136,7 +153,10 @@ fn take_phase(fields: &mut Fields) -> Result<Phase, JsonError> {
 }
 
 fn take_round_id(fields: &mut Fields) -> Result<RoundId, JsonError> {
-    Ok(RoundId { epoch: Epoch(fields.number("epoch")?), round: Round(fields.number_u32("round")?) })
+    Ok(RoundId {
+        epoch: Epoch(fields.number("epoch")?),
+        round: Round(fields.number_u32("round")?),
+    })
 }
 
 /// An array of no or one object: there is no null.
@@ -154,7 +174,10 @@ fn at_most_one<T>(
 }
 
 fn signed_to_json(signed: &Signed) -> Json {
-    Json::object([("statement", statement_to_json(&signed.statement)), ("proof", proof_to_json(&signed.proof))])
+    Json::object([
+        ("statement", statement_to_json(&signed.statement)),
+        ("proof", proof_to_json(&signed.proof)),
+    ])
 }
 
 fn statement_to_json(statement: &Statement) -> Json {
@@ -168,12 +191,24 @@ fn statement_to_json(statement: &Statement) -> Json {
             ("epoch", Json::from(vote.epoch.0)),
             ("subject_id", text(&vote.subject)),
             ("round", round(vote.round)),
-            ("phase", Json::from(if vote.phase == Phase::Prevote { "prevote" } else { "precommit" })),
+            (
+                "phase",
+                Json::from(if vote.phase == Phase::Prevote {
+                    "prevote"
+                } else {
+                    "precommit"
+                }),
+            ),
             ("ballot", one(vote.ballot.as_ref().map(choice_to_json))),
             ("observed", Json::Bool(vote.observed)),
         ]),
         Statement::Proposal(proposal) => {
-            let valid = |at: RoundId| Json::object([("epoch", Json::from(at.epoch.0)), ("round", round(at.round))]);
+            let valid = |at: RoundId| {
+                Json::object([
+                    ("epoch", Json::from(at.epoch.0)),
+                    ("round", round(at.round)),
+                ])
+            };
             Json::object([
                 ("epoch", Json::from(proposal.epoch.0)),
                 ("subject_id", text(&proposal.subject)),

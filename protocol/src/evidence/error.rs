@@ -89,7 +89,8 @@ pub enum EvidenceError {
 }
 
 impl EvidenceError {
-    /// Whether it may hold by another manifest than the one it was checked with: whoever passed it on may have that.
+    /// Whether it may hold by another manifest than the one it was checked with: whoever passed it
+    /// on may have that.
     pub fn needs_another_manifest(&self) -> bool {
         match self {
             Self::Epoch { .. } | Self::NotASigner { .. } => true,

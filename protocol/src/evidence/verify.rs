@@ -1,4 +1,5 @@
-//! Whether evidence proves what it says (SPEC §7, *Evidence*): the cheap questions first, signatures last.
+//! Whether evidence proves what it says (SPEC §7, *Evidence*): the cheap questions first,
+//! signatures last.
 
 use std::collections::BTreeMap;
 
@@ -26,19 +27,34 @@ pub struct Verifier {
 }
 
 impl Verifier {
-    /// A verifier for the epoch of `manifest`, which the caller has validated, and whose voters are `voters`. The
-    /// policies are the genesis manifest's.
-    pub fn new(federation: FederationId, manifest: &Manifest, voters: VoterSet, policies: EventPolicies) -> Self {
-        let keys = manifest.members.iter().filter_map(|member| VerifyKey::parse(member.node_id).ok());
+    /// A verifier for the epoch of `manifest`, which the caller has validated, and whose voters are
+    /// `voters`. The policies are the genesis manifest's.
+    pub fn new(
+        federation: FederationId,
+        manifest: &Manifest,
+        voters: VoterSet,
+        policies: EventPolicies,
+    ) -> Self {
+        let keys = manifest
+            .members
+            .iter()
+            .filter_map(|member| VerifyKey::parse(member.node_id).ok());
         let members = keys.map(|key| (key.id(), key)).collect();
-        Self { federation, epoch: manifest.epoch, voters, members, policies }
+        Self {
+            federation,
+            epoch: manifest.epoch,
+            voters,
+            members,
+            policies,
+        }
     }
 }
 
 /// What verified evidence proves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Contradiction {
-    /// Who contradicted itself; `None` for certificates, which more than F of the weight had to sign.
+    /// Who contradicted itself; `None` for certificates, which more than F of the weight had to
+    /// sign.
     pub member: Option<NodeId>,
     /// What about.
     pub kind: EvidenceKind,
@@ -55,16 +71,27 @@ impl Evidence {
     /// The first rule that it breaks: then it proves nothing about anybody.
     pub fn verify(&self, against: &Verifier) -> Result<Contradiction, EvidenceError> {
         if self.federation_id != against.federation {
-            return Err(EvidenceError::Federation { expected: against.federation, found: self.federation_id });
+            return Err(EvidenceError::Federation {
+                expected: against.federation,
+                found: self.federation_id,
+            });
         }
         if let Some(found) = self.epoch().filter(|epoch| *epoch != against.epoch) {
-            return Err(EvidenceError::Epoch { expected: against.epoch, found });
+            return Err(EvidenceError::Epoch {
+                expected: against.epoch,
+                found,
+            });
         }
         let what = match &self.pair {
             Pair::Statements(pair) => verify_statements(pair, against)?,
             Pair::Certificates(pair) => verify_certificates(pair, against)?,
         };
-        Ok(Contradiction { member: self.member(), kind: self.kind(), epoch: self.epoch(), what })
+        Ok(Contradiction {
+            member: self.member(),
+            kind: self.kind(),
+            epoch: self.epoch(),
+            what,
+        })
     }
 }
 
@@ -72,7 +99,10 @@ fn verify_statements(pair: &[Signed; 2], against: &Verifier) -> Result<String, E
     let [first, second] = pair;
     let (signer, other) = (first.proof.signer, second.proof.signer);
     if signer != other {
-        return Err(EvidenceError::TwoSigners { first: signer, second: other });
+        return Err(EvidenceError::TwoSigners {
+            first: signer,
+            second: other,
+        });
     }
     for (which, signed) in HALVES.into_iter().zip(pair) {
         check_bounds(which, &signed.statement, against)?;
@@ -90,20 +120,40 @@ fn verify_statements(pair: &[Signed; 2], against: &Verifier) -> Result<String, E
 }
 
 /// Heartbeats are every member's, all else is the voters'.
-fn key_of<'a>(signer: NodeId, statement: &Statement, against: &'a Verifier) -> Result<&'a VerifyKey, EvidenceError> {
-    let role = if matches!(statement, Statement::Heartbeat(_)) { "member" } else { "voter" };
+fn key_of<'a>(
+    signer: NodeId,
+    statement: &Statement,
+    against: &'a Verifier,
+) -> Result<&'a VerifyKey, EvidenceError> {
+    let role = if matches!(statement, Statement::Heartbeat(_)) {
+        "member"
+    } else {
+        "voter"
+    };
     let may_sign = role == "member" || against.voters.index_of(&signer).is_some();
     let key = against.members.get(&signer).filter(|_| may_sign);
-    key.ok_or(EvidenceError::NotASigner { signer, role, epoch: against.epoch })
+    key.ok_or(EvidenceError::NotASigner {
+        signer,
+        role,
+        epoch: against.epoch,
+    })
 }
 
-/// What an honest node cannot have signed is not looked at further: it could not be shown as strict JSON.
-fn check_bounds(which: &'static str, statement: &Statement, against: &Verifier) -> Result<(), EvidenceError> {
+/// What an honest node cannot have signed is not looked at further: it could not be shown as strict
+/// JSON.
+fn check_bounds(
+    which: &'static str,
+    statement: &Statement,
+    against: &Verifier,
+) -> Result<(), EvidenceError> {
     let within = |numbers: &[u64]| numbers.iter().all(|number| *number <= MAX_NUMBER);
     let fits = match statement {
         Statement::Event(event) => {
             let admissible = event.check_admissible(against.epoch);
-            admissible.map_err(|reason| EvidenceError::Event { which, reason: Box::new(reason) })?;
+            admissible.map_err(|reason| EvidenceError::Event {
+                which,
+                reason: Box::new(reason),
+            })?;
             true
         }
         Statement::Heartbeat(heartbeat) => heartbeat.check().map(|()| true)?,
@@ -111,49 +161,102 @@ fn check_bounds(which: &'static str, statement: &Statement, against: &Verifier) 
         Statement::Close(close) => within(&[close.certified_count, close.locks_count]),
         Statement::Vote(vote) => vote.is_well_formed(),
     };
-    if fits { Ok(()) } else { Err(EvidenceError::Number(which)) }
+    if fits {
+        Ok(())
+    } else {
+        Err(EvidenceError::Number(which))
+    }
 }
 
 /// Why the two cannot both be said, in words.
-fn contradiction(first: &Statement, second: &Statement, against: &Verifier) -> Result<String, EvidenceError> {
-    let unless = |same: bool, why: &'static str| if same { Ok(()) } else { Err(EvidenceError::NoContradiction(why)) };
+fn contradiction(
+    first: &Statement,
+    second: &Statement,
+    against: &Verifier,
+) -> Result<String, EvidenceError> {
+    let unless = |same: bool, why: &'static str| {
+        if same {
+            Ok(())
+        } else {
+            Err(EvidenceError::NoContradiction(why))
+        }
+    };
     match (first, second) {
         (Statement::Vote(a), Statement::Vote(b)) => {
             let place = |vote: &Vote| (vote.epoch, vote.subject, vote.round, vote.phase);
-            unless(place(a) == place(b), "they are votes of different rounds, phases or subjects")?;
+            unless(
+                place(a) == place(b),
+                "they are votes of different rounds, phases or subjects",
+            )?;
             unless(a.ballot != b.ballot, "they are one vote")?;
-            let phase = if a.phase == Phase::Prevote { "prevoted" } else { "precommitted" };
+            let phase = if a.phase == Phase::Prevote {
+                "prevoted"
+            } else {
+                "precommitted"
+            };
             let (one, other) = (ballot_words(a.ballot), ballot_words(b.ballot));
-            Ok(format!("{phase} both {one} and {other} in round {} of subject {}", a.round, a.subject))
+            Ok(format!(
+                "{phase} both {one} and {other} in round {} of subject {}",
+                a.round, a.subject
+            ))
         }
         (Statement::Proposal(a), Statement::Proposal(b)) => {
             let place = |proposal: &Proposal| (proposal.epoch, proposal.subject, proposal.round);
-            unless(place(a) == place(b), "they are proposals of different rounds or subjects")?;
+            unless(
+                place(a) == place(b),
+                "they are proposals of different rounds or subjects",
+            )?;
             unless(a != b, "they are one proposal")?;
             let (one, other) = (choice_words(a.choice), choice_words(b.choice));
-            Ok(format!("proposed both {one} and {other} in round {} of subject {}", a.round, a.subject))
+            Ok(format!(
+                "proposed both {one} and {other} in round {} of subject {}",
+                a.round, a.subject
+            ))
         }
         (Statement::Close(a), Statement::Close(b)) => {
             unless(a.epoch == b.epoch, "they are closes of different epochs")?;
             unless(a != b, "they are one close")?;
-            Ok(format!("closed epoch {} twice: {} and {}", a.epoch, close_words(a), close_words(b)))
+            Ok(format!(
+                "closed epoch {} twice: {} and {}",
+                a.epoch,
+                close_words(a),
+                close_words(b)
+            ))
         }
         (Statement::Event(a), Statement::Event(b)) => {
-            unless(is_one_of_its_kind(a, against), "its type recurs, or is federation_epoch")?;
-            let (subject, other) = (against.policies.subject_of(a), against.policies.subject_of(b));
+            unless(
+                is_one_of_its_kind(a, against),
+                "its type recurs, or is federation_epoch",
+            )?;
+            let (subject, other) = (
+                against.policies.subject_of(a),
+                against.policies.subject_of(b),
+            );
             unless(subject == other, "they are events for different subjects")?;
             unless(a.choice() != b.choice(), "they are one event")?;
             let (one, other) = (choice_words(a.choice()), choice_words(b.choice()));
-            Ok(format!("announced both {one} and {other} for {} {}", a.event, a.version))
+            Ok(format!(
+                "announced both {one} and {other} for {} {}",
+                a.event, a.version
+            ))
         }
         (Statement::Heartbeat(a), Statement::Heartbeat(b)) => {
-            let place = |heartbeat: &crate::heartbeat::Heartbeat| (heartbeat.log_id, heartbeat.log_size);
-            unless(place(a) == place(b), "they are heads of different logs or sizes")?;
+            let place =
+                |heartbeat: &crate::heartbeat::Heartbeat| (heartbeat.log_id, heartbeat.log_size);
+            unless(
+                place(a) == place(b),
+                "they are heads of different logs or sizes",
+            )?;
             unless(a.log_root != b.log_root, "they name one log head")?;
             let (size, log) = (a.log_size, a.log_id);
-            Ok(format!("showed two heads of size {size} of its log {log}: {} and {}", a.log_root, b.log_root))
+            Ok(format!(
+                "showed two heads of size {size} of its log {log}: {} and {}",
+                a.log_root, b.log_root
+            ))
         }
-        _ => Err(EvidenceError::NoContradiction("they are of different kinds")),
+        _ => Err(EvidenceError::NoContradiction(
+            "they are of different kinds",
+        )),
     }
 }
 
@@ -163,7 +266,10 @@ fn is_one_of_its_kind(event: &Event, against: &Verifier) -> bool {
 
 /// By digest: two contents may share an event hash.
 fn choice_words(choice: Choice) -> String {
-    format!("event {} (content {})", choice.event_hash, choice.content_digest)
+    format!(
+        "event {} (content {})",
+        choice.event_hash, choice.content_digest
+    )
 }
 
 fn ballot_words(ballot: Ballot) -> String {
@@ -173,15 +279,24 @@ fn ballot_words(ballot: Ballot) -> String {
 fn close_words(close: &EpochClose) -> String {
     format!(
         "next {} with {} certified ({}) and {} locks ({})",
-        close.next, close.certified_count, close.certified_root, close.locks_count, close.locks_root
+        close.next,
+        close.certified_count,
+        close.certified_root,
+        close.locks_count,
+        close.locks_root
     )
 }
 
-fn verify_certificates(pair: &[Certificate; 2], against: &Verifier) -> Result<String, EvidenceError> {
+fn verify_certificates(
+    pair: &[Certificate; 2],
+    against: &Verifier,
+) -> Result<String, EvidenceError> {
     let [first, second] = pair;
     let subject = first.subject_id();
     if subject != second.subject_id() {
-        return Err(EvidenceError::NoContradiction("they certify different subjects"));
+        return Err(EvidenceError::NoContradiction(
+            "they certify different subjects",
+        ));
     }
     if first.choice == second.choice {
         return Err(EvidenceError::NoContradiction("they certify one choice"));
@@ -189,12 +304,21 @@ fn verify_certificates(pair: &[Certificate; 2], against: &Verifier) -> Result<St
     if first.choice > second.choice {
         return Err(EvidenceError::Order);
     }
-    let mut verifier =
-        certificate::Verifier::with_voters(against.federation, against.epoch, &against.voters, &against.policies);
+    let mut verifier = certificate::Verifier::with_voters(
+        against.federation,
+        against.epoch,
+        &against.voters,
+        &against.policies,
+    );
     for (which, certificate) in HALVES.into_iter().zip(pair) {
         let checked = certificate.verify(&mut verifier);
-        checked.map_err(|reason| EvidenceError::Certificate { which, reason: Box::new(reason) })?;
+        checked.map_err(|reason| EvidenceError::Certificate {
+            which,
+            reason: Box::new(reason),
+        })?;
     }
     let (one, other) = (choice_words(first.choice), choice_words(second.choice));
-    Ok(format!("both {one} and {other} are certified for subject {subject}: more than F of the weight is Byzantine"))
+    Ok(format!(
+        "both {one} and {other} are certified for subject {subject}: more than F of the weight is Byzantine"
+    ))
 }

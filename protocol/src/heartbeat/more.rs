@@ -1,8 +1,9 @@
-//! What a heartbeat may say besides its fixed fields, so that later versions can add to it without changing its form.
+//! What a heartbeat may say besides its fixed fields, so that later versions can add to it without
+//! changing its form.
 //!
-//! An object of at most [`limits::HEARTBEAT_MORE`] names `[a-z0-9_.-]{1,32}`, each with a text or a number, at most
-//! [`limits::HEARTBEAT_MORE_BYTES`] as JCS. It is signed and kept as it came; names that a version does not know mean
-//! nothing to it.
+//! An object of at most [`limits::HEARTBEAT_MORE`] names `[a-z0-9_.-]{1,32}`, each with a text or a
+//! number, at most [`limits::HEARTBEAT_MORE_BYTES`] as JCS. It is signed and kept as it came; names
+//! that a version does not know mean nothing to it.
 //!
 //! ```
 //! use ssid_protocol::heartbeat::More;
@@ -76,7 +77,8 @@ impl More {
     /// If it is not the canonical text of an object within the limits.
     pub fn check(&self) -> Result<(), MoreError> {
         self.check_bytes()?;
-        let json = Json::parse(self.0.as_bytes(), self.0.len()).map_err(|_| MoreError::Canonical)?;
+        let json =
+            Json::parse(self.0.as_bytes(), self.0.len()).map_err(|_| MoreError::Canonical)?;
         if json.to_jcs() != self.0 {
             return Err(MoreError::Canonical);
         }
@@ -116,7 +118,9 @@ impl More {
 }
 
 fn check_object(json: &Json) -> Result<(), MoreError> {
-    let Json::Object(names) = json else { return Err(MoreError::Canonical) };
+    let Json::Object(names) = json else {
+        return Err(MoreError::Canonical);
+    };
     if names.len() > limits::HEARTBEAT_MORE {
         return Err(MoreError::Names(names.len()));
     }
@@ -132,7 +136,8 @@ fn check_object(json: &Json) -> Result<(), MoreError> {
 }
 
 fn is_name(name: &str) -> bool {
-    let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'.' | b'-');
+    let fits =
+        |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'.' | b'-');
     (1..=32).contains(&name.len()) && name.bytes().all(fits)
 }
 
@@ -142,12 +147,27 @@ mod tests {
 
     #[test]
     fn its_limits_hold_in_both_forms() {
-        let many = |count: usize| Json::Object((0..count).map(|i| (format!("n{i}"), Json::from(1))).collect());
+        let many = |count: usize| {
+            Json::Object(
+                (0..count)
+                    .map(|i| (format!("n{i}"), Json::from(1)))
+                    .collect(),
+            )
+        };
         let cases = [
             (many(17), MoreError::Names(17)),
-            (Json::Object([("x y".to_owned(), Json::from(1))].into()), MoreError::Name("x y".to_owned())),
-            (Json::Object([(String::new(), Json::from(1))].into()), MoreError::Name(String::new())),
-            (Json::Object([("a".to_owned(), Json::Bool(true))].into()), MoreError::Value("a".to_owned())),
+            (
+                Json::Object([("x y".to_owned(), Json::from(1))].into()),
+                MoreError::Name("x y".to_owned()),
+            ),
+            (
+                Json::Object([(String::new(), Json::from(1))].into()),
+                MoreError::Name(String::new()),
+            ),
+            (
+                Json::Object([("a".to_owned(), Json::Bool(true))].into()),
+                MoreError::Value("a".to_owned()),
+            ),
             (Json::from("text"), MoreError::Canonical),
         ];
         for (json, error) in cases {
@@ -155,7 +175,10 @@ mod tests {
             assert_eq!(More::unchecked(&json.to_jcs()).check(), Err(error));
         }
         assert!(More::from_json(&many(16)).unwrap().check().is_ok());
-        assert_eq!(More::unchecked("{\"b\":1,\"a\":1}").check(), Err(MoreError::Canonical));
+        assert_eq!(
+            More::unchecked("{\"b\":1,\"a\":1}").check(),
+            Err(MoreError::Canonical)
+        );
         assert_eq!(More::unchecked("").check(), Err(MoreError::Canonical));
     }
 }

@@ -1,4 +1,5 @@
-//! Whether a node signs votes, as its heartbeat says it: whoever counts a quorum counts those who can.
+//! Whether a node signs votes, as its heartbeat says it: whoever counts a quorum counts those who
+//! can.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,7 +7,9 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 /// Whether the sender of a heartbeat signs votes now.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum CanSign {
     /// It does.
@@ -18,14 +21,20 @@ pub enum CanSign {
     Abstaining,
     /// Not before a restart: its storage failed.
     ReadOnly,
-    /// Its own registry cannot be read, or is being read again: it follows the others' votes and signs nothing of its
-    /// own accord.
+    /// Its own registry cannot be read, or is being read again: it follows the others' votes and
+    /// signs nothing of its own accord.
     NoRegistry,
 }
 
 impl CanSign {
     /// Every value, in order.
-    pub const ALL: [Self; 5] = [Self::Yes, Self::Starting, Self::Abstaining, Self::ReadOnly, Self::NoRegistry];
+    pub const ALL: [Self; 5] = [
+        Self::Yes,
+        Self::Starting,
+        Self::Abstaining,
+        Self::ReadOnly,
+        Self::NoRegistry,
+    ];
 
     /// The word on the wire and in JSON.
     pub fn as_str(self) -> &'static str {
@@ -54,6 +63,9 @@ impl FromStr for CanSign {
     type Err = NotCanSign;
 
     fn from_str(text: &str) -> Result<Self, NotCanSign> {
-        Self::ALL.into_iter().find(|value| value.as_str() == text).ok_or(NotCanSign)
+        Self::ALL
+            .into_iter()
+            .find(|value| value.as_str() == text)
+            .ok_or(NotCanSign)
     }
 }

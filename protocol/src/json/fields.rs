@@ -14,14 +14,20 @@ pub struct Fields {
 }
 
 impl Json {
-    /// The members of an object, to be taken one by one. `path` is where it stands, empty for the document itself.
+    /// The members of an object, to be taken one by one. `path` is where it stands, empty for the
+    /// document itself.
     ///
     /// # Errors
     /// If it is no object.
     pub fn into_fields(self, path: &str) -> Result<Fields, JsonError> {
         match self {
-            Self::Object(members) => Ok(Fields { path: path.to_owned(), members }),
-            other => Err(other.unexpected(if path.is_empty() { "document" } else { path }, "an object")),
+            Self::Object(members) => Ok(Fields {
+                path: path.to_owned(),
+                members,
+            }),
+            other => {
+                Err(other.unexpected(if path.is_empty() { "document" } else { path }, "an object"))
+            }
         }
     }
 }
@@ -66,8 +72,9 @@ impl Fields {
     /// If the key is missing or holds something else.
     pub fn number_u32(&mut self, key: &str) -> Result<u32, JsonError> {
         let number = self.number(key)?;
-        u32::try_from(number)
-            .map_err(|_| Json::Number(number).unexpected(&self.path_of(key), "a number of at most 32 bits"))
+        u32::try_from(number).map_err(|_| {
+            Json::Number(number).unexpected(&self.path_of(key), "a number of at most 32 bits")
+        })
     }
 
     /// Takes `true` or `false`.
@@ -99,7 +106,9 @@ impl Fields {
     pub fn objects(&mut self, key: &str) -> Result<Vec<Fields>, JsonError> {
         let path = self.path_of(key);
         let items = self.array(key)?.into_iter().enumerate();
-        items.map(|(i, item)| item.into_fields(&format!("{path}[{i}]"))).collect()
+        items
+            .map(|(i, item)| item.into_fields(&format!("{path}[{i}]")))
+            .collect()
     }
 
     /// Takes an array of strings.
@@ -145,10 +154,15 @@ impl Fields {
     ///
     /// # Errors
     /// If the key is missing, holds something else, or `T` refuses a text.
-    pub fn parsed_array<T: FromStr<Err: Display>>(&mut self, key: &str) -> Result<Vec<T>, JsonError> {
+    pub fn parsed_array<T: FromStr<Err: Display>>(
+        &mut self,
+        key: &str,
+    ) -> Result<Vec<T>, JsonError> {
         let path = self.path_of(key);
         let items = self.array(key)?.into_iter().enumerate();
-        items.map(|(i, item)| parse(item, format!("{path}[{i}]"))).collect()
+        items
+            .map(|(i, item)| parse(item, format!("{path}[{i}]")))
+            .collect()
     }
 
     /// The keys not taken yet, sorted: for objects whose keys are data.
@@ -158,7 +172,11 @@ impl Fields {
 
     /// Where `key` of this object stands in the document, for the caller's own refusals.
     pub fn path_of(&self, key: &str) -> String {
-        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+        if self.path.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{}.{key}", self.path)
+        }
     }
 
     /// A refusal of text taken from `key`.
@@ -173,18 +191,25 @@ impl Fields {
     pub fn finish(self) -> Result<(), JsonError> {
         match self.members.keys().next() {
             None => Ok(()),
-            Some(key) => Err(JsonError::Unknown { path: self.path_of(&key.chars().take(80).collect::<String>()) }),
+            Some(key) => Err(JsonError::Unknown {
+                path: self.path_of(&key.chars().take(80).collect::<String>()),
+            }),
         }
     }
 
     fn take(&mut self, key: &str) -> Result<Json, JsonError> {
-        self.members.remove(key).ok_or_else(|| JsonError::Missing { path: self.path_of(key) })
+        self.members.remove(key).ok_or_else(|| JsonError::Missing {
+            path: self.path_of(key),
+        })
     }
 }
 
 fn parse<T: FromStr<Err: Display>>(json: Json, path: String) -> Result<T, JsonError> {
     match json {
-        Json::Text(text) => text.parse().map_err(|e: T::Err| JsonError::Refused { path, reason: e.to_string() }),
+        Json::Text(text) => text.parse().map_err(|e: T::Err| JsonError::Refused {
+            path,
+            reason: e.to_string(),
+        }),
         other => Err(other.unexpected(&path, "text")),
     }
 }
@@ -195,7 +220,10 @@ mod tests {
     use crate::id::NodeId;
 
     fn fields(text: &str) -> Fields {
-        Json::parse(text.as_bytes(), 1000).unwrap().into_fields("").unwrap()
+        Json::parse(text.as_bytes(), 1000)
+            .unwrap()
+            .into_fields("")
+            .unwrap()
     }
 
     #[test]
@@ -205,14 +233,20 @@ mod tests {
             r#"{{"t":"x","n":7,"b":true,"a":[1],"o":{{"k":"v"}},"id":"{id}","ids":["{id}"],"f":"one/1","s":["",""]}}"#
         ));
         assert_eq!(all.text("t").unwrap(), "x");
-        assert_eq!((all.number("n").unwrap(), all.bool("b").unwrap()), (7, true));
+        assert_eq!(
+            (all.number("n").unwrap(), all.bool("b").unwrap()),
+            (7, true)
+        );
         assert_eq!(all.array("a").unwrap(), [Json::Number(1)]);
         assert_eq!(all.parsed::<NodeId>("id").unwrap(), id);
         assert_eq!(all.parsed_array::<NodeId>("ids").unwrap(), [id]);
         assert_eq!(all.texts("s").unwrap(), ["", ""]);
         all.literal("f", "one/1").unwrap();
         let mut inner = all.object("o").unwrap();
-        assert_eq!((inner.keys(), inner.text("k").unwrap()), (vec!["k".to_owned()], "v".to_owned()));
+        assert_eq!(
+            (inner.keys(), inner.text("k").unwrap()),
+            (vec!["k".to_owned()], "v".to_owned())
+        );
         assert!(inner.finish().is_ok() && all.finish().is_ok());
     }
 
@@ -224,15 +258,45 @@ mod tests {
             let message = error.to_string();
             assert!(parts.iter().all(|part| message.contains(part)), "{message}");
         };
-        says(member(text).text("name").unwrap_err(), &["`members[1].name` is missing"]);
-        says(member(text).parsed::<NodeId>("id").unwrap_err(), &["`members[1].id`", "64 lower-case hex", "\"AB\""]);
-        says(member(text).parsed::<NodeId>("n").unwrap_err(), &["`members[1].n`", "expected text", "4294967296"]);
-        says(member(text).number_u32("n").unwrap_err(), &["32 bits", "found 4294967296"]);
-        says(member(text).object("x").unwrap().text("y").unwrap_err(), &["`members[1].x.y`", "found an array"]);
-        says(member(text).literal("id", "one/1").unwrap_err(), &["expected \"one/1\", found \"AB\""]);
-        says(member(text).finish().unwrap_err(), &["`members[1].id` is not known"]);
-        says(fields(r#"{"a":[1]}"#).texts("a").unwrap_err(), &["`a[0]`: expected text, found 1"]);
-        says(fields(r#"{"a":[1]}"#).objects("a").unwrap_err(), &["`a[0]`: expected an object, found 1"]);
-        says(Json::Bool(true).into_fields("").unwrap_err(), &["`document`: expected an object, found true"]);
+        says(
+            member(text).text("name").unwrap_err(),
+            &["`members[1].name` is missing"],
+        );
+        says(
+            member(text).parsed::<NodeId>("id").unwrap_err(),
+            &["`members[1].id`", "64 lower-case hex", "\"AB\""],
+        );
+        says(
+            member(text).parsed::<NodeId>("n").unwrap_err(),
+            &["`members[1].n`", "expected text", "4294967296"],
+        );
+        says(
+            member(text).number_u32("n").unwrap_err(),
+            &["32 bits", "found 4294967296"],
+        );
+        says(
+            member(text).object("x").unwrap().text("y").unwrap_err(),
+            &["`members[1].x.y`", "found an array"],
+        );
+        says(
+            member(text).literal("id", "one/1").unwrap_err(),
+            &["expected \"one/1\", found \"AB\""],
+        );
+        says(
+            member(text).finish().unwrap_err(),
+            &["`members[1].id` is not known"],
+        );
+        says(
+            fields(r#"{"a":[1]}"#).texts("a").unwrap_err(),
+            &["`a[0]`: expected text, found 1"],
+        );
+        says(
+            fields(r#"{"a":[1]}"#).objects("a").unwrap_err(),
+            &["`a[0]`: expected an object, found 1"],
+        );
+        says(
+            Json::Bool(true).into_fields("").unwrap_err(),
+            &["`document`: expected an object, found true"],
+        );
     }
 }

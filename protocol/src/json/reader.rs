@@ -1,5 +1,5 @@
-//! From bytes to [`Json`], over serde_json's parser: it checks the grammar, UTF-8, surrogates and a depth of 128, this
-//! module everything in which the strict form asks for more.
+//! From bytes to [`Json`], over serde_json's parser: it checks the grammar, UTF-8, surrogates and a
+//! depth of 128, this module everything in which the strict form asks for more.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -30,7 +30,9 @@ impl<'de> DeserializeSeed<'de> for Reader<'_> {
 
     fn deserialize<D: de::Deserializer<'de>>(self, deserializer: D) -> Result<Json, D::Error> {
         let left = self.left.get().checked_sub(1);
-        self.left.set(left.ok_or_else(|| D::Error::custom(format!("more than max_values = {MAX_VALUES} values")))?);
+        self.left.set(left.ok_or_else(|| {
+            D::Error::custom(format!("more than max_values = {MAX_VALUES} values"))
+        })?);
         deserializer.deserialize_any(self)
     }
 }
@@ -69,7 +71,10 @@ impl<'de> Visitor<'de> for Reader<'_> {
         let mut members = BTreeMap::new();
         while let Some(key) = access.next_key::<String>()? {
             if !key.is_ascii() {
-                return Err(A::Error::custom(format!("key {} is not ASCII", excerpt(&key))));
+                return Err(A::Error::custom(format!(
+                    "key {} is not ASCII",
+                    excerpt(&key)
+                )));
             }
             if members.contains_key(&key) {
                 return Err(A::Error::custom(format!("duplicate key {}", excerpt(&key))));
@@ -86,20 +91,59 @@ mod tests {
     use super::*;
 
     fn refusal(text: &str) -> String {
-        Json::parse(text.as_bytes(), 1 << 20).unwrap_err().to_string()
+        Json::parse(text.as_bytes(), 1 << 20)
+            .unwrap_err()
+            .to_string()
     }
 
     #[test]
     fn only_the_strict_form_is_read() {
-        let numbers = ["1.0", "1e3", "1E0", "-0", "-1", "+1", "01", "0x1", "9007199254740992", "18446744073709551616"];
-        let shapes =
-            ["null", "[null]", "{\"a\":null}", "", " ", "[1,]", "{\"a\":1,}", "{a:1}", "'a'", "NaN", "[1] [2]"];
-        let text = ["\"\\ud800\"", "\"\n\"", "\"\\x41\"", "\"a", "\u{feff}1", "1//", "{\"é\":1}", "{\"\\u00e9\":1}"];
+        let numbers = [
+            "1.0",
+            "1e3",
+            "1E0",
+            "-0",
+            "-1",
+            "+1",
+            "01",
+            "0x1",
+            "9007199254740992",
+            "18446744073709551616",
+        ];
+        let shapes = [
+            "null",
+            "[null]",
+            "{\"a\":null}",
+            "",
+            " ",
+            "[1,]",
+            "{\"a\":1,}",
+            "{a:1}",
+            "'a'",
+            "NaN",
+            "[1] [2]",
+        ];
+        let text = [
+            "\"\\ud800\"",
+            "\"\n\"",
+            "\"\\x41\"",
+            "\"a",
+            "\u{feff}1",
+            "1//",
+            "{\"é\":1}",
+            "{\"\\u00e9\":1}",
+        ];
         for refused in numbers.iter().chain(&shapes).chain(&text) {
-            assert!(refusal(refused).starts_with("not a strict JSON document"), "{refused}");
+            assert!(
+                refusal(refused).starts_with("not a strict JSON document"),
+                "{refused}"
+            );
         }
         assert!(Json::parse(b"\"\xff\"", 9).is_err());
-        assert_eq!(Json::parse(b" 9007199254740991\n", 99), Ok(Json::Number(MAX_NUMBER)));
+        assert_eq!(
+            Json::parse(b" 9007199254740991\n", 99),
+            Ok(Json::Number(MAX_NUMBER))
+        );
     }
 
     #[test]
@@ -112,7 +156,10 @@ mod tests {
 
     #[test]
     fn size_depth_and_number_of_values_are_bounded() {
-        assert_eq!(Json::parse(b"[1]", 2), Err(JsonError::TooLong { size: 3, limit: 2 }));
+        assert_eq!(
+            Json::parse(b"[1]", 2),
+            Err(JsonError::TooLong { size: 3, limit: 2 })
+        );
         assert!(refusal(&"[".repeat(100_000)).contains("recursion limit"));
         let most = format!("[{}0]", "0,".repeat(MAX_VALUES - 2));
         assert!(Json::parse(most.as_bytes(), 1 << 20).is_ok());

@@ -1,4 +1,5 @@
-//! *Valid* (SPEC §4): the rules that a manifest of the right shape must keep, each refusal with field, rule and value.
+//! *Valid* (SPEC §4): the rules that a manifest of the right shape must keep, each refusal with
+//! field, rule and value.
 
 use std::collections::BTreeMap;
 
@@ -20,17 +21,26 @@ impl Manifest {
         self.validate_alone()
     }
 
-    /// Whether this is a valid manifest for the epoch after `previous`, in the federation of `genesis`.
+    /// Whether this is a valid manifest for the epoch after `previous`, in the federation of
+    /// `genesis`.
     ///
     /// # Errors
     /// The first rule that it breaks.
     pub fn validate_successor(&self, previous: &Self, genesis: &Self) -> Result<(), ManifestError> {
         if previous.epoch.0.checked_add(1) != Some(self.epoch.0) {
-            return Err(invalid("epoch", &format!("the one after {}", previous.epoch), &self.epoch));
+            return Err(invalid(
+                "epoch",
+                &format!("the one after {}", previous.epoch),
+                &self.epoch,
+            ));
         }
         if self.event_policies != genesis.event_policies {
             let own = policies_to_json(&self.event_policies).to_jcs();
-            return Err(invalid("event_policies", "those of the genesis manifest", &own));
+            return Err(invalid(
+                "event_policies",
+                "those of the genesis manifest",
+                &own,
+            ));
         }
         self.validate_alone()
     }
@@ -50,7 +60,11 @@ impl Manifest {
 
     fn validate_members(&self) -> Result<(), ManifestError> {
         if self.members.len() > limits::MEMBERS {
-            return Err(invalid("members", &format!("at most {}", limits::MEMBERS), &self.members.len()));
+            return Err(invalid(
+                "members",
+                &format!("at most {}", limits::MEMBERS),
+                &self.members.len(),
+            ));
         }
         let (mut node_ids, mut peer_ids) = (BTreeMap::new(), BTreeMap::new());
         for (i, member) in self.members.iter().enumerate() {
@@ -59,13 +73,21 @@ impl Manifest {
             };
             voting_key(i, member)?;
             if let Some(other) = node_ids.insert(member.node_id, i) {
-                return refuse("node_id", &format!("another than that of members[{other}]"), &member.node_id);
+                return refuse(
+                    "node_id",
+                    &format!("another than that of members[{other}]"),
+                    &member.node_id,
+                );
             }
             if member.peer_id.is_empty() {
                 return refuse("peer_id", "a libp2p peer id", &"empty");
             }
             if let Some(other) = peer_ids.insert(&member.peer_id, i) {
-                return refuse("peer_id", &format!("another than that of members[{other}]"), &member.peer_id);
+                return refuse(
+                    "peer_id",
+                    &format!("another than that of members[{other}]"),
+                    &member.peer_id,
+                );
             }
             if !(1..=100).contains(&member.weight) {
                 return refuse("weight", "1 to 100", &member.weight);
@@ -78,22 +100,39 @@ impl Manifest {
         let count = voters.len();
         if !(2..=count).contains(&voters.min_signers()) {
             let rule = format!("2 to {count} (the number of voters)");
-            return Err(invalid("min_participating_nodes", &rule, &self.min_participating_nodes));
+            return Err(invalid(
+                "min_participating_nodes",
+                &rule,
+                &self.min_participating_nodes,
+            ));
         }
         if !voters.iter().any(|(_, voter)| voter.is_coordinator) {
-            return Err(invalid("members", "with a coordinator among the voters", &"without one"));
+            return Err(invalid(
+                "members",
+                "with a coordinator among the voters",
+                &"without one",
+            ));
         }
         if voters.quorum() > voters.total() {
-            let rule = format!("such that a quorum is at most {} (all votes)", voters.total());
+            let rule = format!(
+                "such that a quorum is at most {} (all votes)",
+                voters.total()
+            );
             let value = format!("{}, a quorum of {}", self.threshold_bp, voters.quorum());
             return Err(invalid("threshold_bp", &rule, &value));
         }
         if self.vote_weighting == Weighting::Trust && count >= 4 {
             let most = voters.max_faulty();
-            let too_heavy = |(_, member): &(usize, &crate::member::Member)| member.is_voter() && member.weight > most;
+            let too_heavy = |(_, member): &(usize, &crate::member::Member)| {
+                member.is_voter() && member.weight > most
+            };
             if let Some((i, member)) = self.members.iter().enumerate().find(too_heavy) {
                 let rule = format!("at most {most} (what may be faulty) with weighting by trust");
-                return Err(invalid(&format!("members[{i}].weight"), &rule, &member.weight));
+                return Err(invalid(
+                    &format!("members[{i}].weight"),
+                    &rule,
+                    &member.weight,
+                ));
             }
         }
         Ok(())
@@ -111,7 +150,10 @@ mod tests {
     fn refused(what: Result<(), ManifestError>, field: &str, parts: &[&str]) {
         let error = what.unwrap_err();
         let message = error.to_string();
-        assert!(matches!(error, ManifestError::Invalid { field: f, .. } if f == field), "{message}");
+        assert!(
+            matches!(error, ManifestError::Invalid { field: f, .. } if f == field),
+            "{message}"
+        );
         assert!(parts.iter().all(|part| message.contains(part)), "{message}");
     }
 
@@ -127,22 +169,82 @@ mod tests {
         type Case = (fn(&mut Manifest), &'static str, &'static [&'static str]);
         let cases: &[Case] = &[
             (|m| m.epoch = Epoch(1), "epoch", &["genesis", "it is 1"]),
-            (|m| m.threshold_bp = 0, "threshold_bp", &["1 to 10000", "it is 0"]),
+            (
+                |m| m.threshold_bp = 0,
+                "threshold_bp",
+                &["1 to 10000", "it is 0"],
+            ),
             (|m| m.threshold_bp = 10_001, "threshold_bp", &["10001"]),
-            (|m| m.min_participating_nodes = 1, "min_participating_nodes", &["2 to 4", "it is 1"]),
-            (|m| m.min_participating_nodes = 5, "min_participating_nodes", &["2 to 4", "it is 5"]),
-            (|m| m.members[0].role = Role::Participant, "members", &["coordinator"]),
-            (|m| m.members[0].status = Status::Suspended, "members", &["coordinator"]),
-            (|m| m.members[2].node_id = NodeId([0; 32]), "members[2].node_id", &["canonical", "000000"]),
-            (|m| m.members[2].node_id = NodeId([0xff; 32]), "members[2].node_id", &["canonical", "ffffff"]),
-            (|m| m.members[2].node_id = key(1).node_id(), "members[2].node_id", &["members[1]"]),
-            (|m| m.members[2].peer_id = "peer-1".into(), "members[2].peer_id", &["members[1]", "peer-1"]),
-            (|m| m.members[2].peer_id.clear(), "members[2].peer_id", &["empty"]),
-            (|m| m.members[2].weight = 0, "members[2].weight", &["1 to 100", "it is 0"]),
-            (|m| m.members[2].weight = 101, "members[2].weight", &["1 to 100", "it is 101"]),
-            (|m| m.members.clear(), "min_participating_nodes", &["2 to 0"]),
-            (|m| m.members.truncate(1), "min_participating_nodes", &["2 to 1"]),
-            (|m| m.members = vec![m.members[0].clone(); 1001], "members", &["at most 1000", "1001"]),
+            (
+                |m| m.min_participating_nodes = 1,
+                "min_participating_nodes",
+                &["2 to 4", "it is 1"],
+            ),
+            (
+                |m| m.min_participating_nodes = 5,
+                "min_participating_nodes",
+                &["2 to 4", "it is 5"],
+            ),
+            (
+                |m| m.members[0].role = Role::Participant,
+                "members",
+                &["coordinator"],
+            ),
+            (
+                |m| m.members[0].status = Status::Suspended,
+                "members",
+                &["coordinator"],
+            ),
+            (
+                |m| m.members[2].node_id = NodeId([0; 32]),
+                "members[2].node_id",
+                &["canonical", "000000"],
+            ),
+            (
+                |m| m.members[2].node_id = NodeId([0xff; 32]),
+                "members[2].node_id",
+                &["canonical", "ffffff"],
+            ),
+            (
+                |m| m.members[2].node_id = key(1).node_id(),
+                "members[2].node_id",
+                &["members[1]"],
+            ),
+            (
+                |m| m.members[2].peer_id = "peer-1".into(),
+                "members[2].peer_id",
+                &["members[1]", "peer-1"],
+            ),
+            (
+                |m| m.members[2].peer_id.clear(),
+                "members[2].peer_id",
+                &["empty"],
+            ),
+            (
+                |m| m.members[2].weight = 0,
+                "members[2].weight",
+                &["1 to 100", "it is 0"],
+            ),
+            (
+                |m| m.members[2].weight = 101,
+                "members[2].weight",
+                &["1 to 100", "it is 101"],
+            ),
+            (
+                |m| m.members.clear(),
+                "min_participating_nodes",
+                &["2 to 0"],
+            ),
+            (
+                |m| m.members.truncate(1),
+                "min_participating_nodes",
+                &["2 to 1"],
+            ),
+            (
+                |m| m.members = vec![m.members[0].clone(); 1001],
+                "members",
+                &["at most 1000", "1001"],
+            ),
             (
                 |m| m.event_policies.0.extend([("No".into(), Policy::Unique)]),
                 "event_policies",
@@ -173,7 +275,11 @@ mod tests {
         assert_eq!(weighted.validate_genesis(), Ok(()));
         weighted.members[1].weight = 75;
         // 75 of 225: F = 74
-        refused(weighted.validate_genesis(), "members[1].weight", &["at most 74", "it is 75"]);
+        refused(
+            weighted.validate_genesis(),
+            "members[1].weight",
+            &["at most 74", "it is 75"],
+        );
         weighted.vote_weighting = Weighting::Equal;
         assert_eq!(weighted.validate_genesis(), Ok(()));
         weighted.vote_weighting = Weighting::Trust;
@@ -191,11 +297,27 @@ mod tests {
         let mut second = first.clone();
         second.epoch = Epoch(2);
         assert_eq!(second.validate_successor(&first, &genesis), Ok(()));
-        refused(second.validate_successor(&genesis, &genesis), "epoch", &["the one after 0", "it is 2"]);
-        refused(first.validate_successor(&first, &genesis), "epoch", &["the one after 1"]);
+        refused(
+            second.validate_successor(&genesis, &genesis),
+            "epoch",
+            &["the one after 0", "it is 2"],
+        );
+        refused(
+            first.validate_successor(&first, &genesis),
+            "epoch",
+            &["the one after 1"],
+        );
         second.event_policies.0.clear();
-        refused(second.validate_successor(&first, &genesis), "event_policies", &["genesis", "it is {}"]);
+        refused(
+            second.validate_successor(&first, &genesis),
+            "event_policies",
+            &["genesis", "it is {}"],
+        );
         first.members[2].weight = 0;
-        refused(first.validate_successor(&genesis, &genesis), "members[2].weight", &[]);
+        refused(
+            first.validate_successor(&genesis, &genesis),
+            "members[2].weight",
+            &[],
+        );
     }
 }

@@ -5,7 +5,9 @@ use proptest::prelude::*;
 use super::*;
 
 fn leaves(count: usize) -> Vec<MerkleHash> {
-    (0..count).map(|i| leaf_hash(&(i as u32).to_be_bytes())).collect()
+    (0..count)
+        .map(|i| leaf_hash(&(i as u32).to_be_bytes()))
+        .collect()
 }
 
 /// MTH(D), over leaf hashes.
@@ -50,7 +52,11 @@ fn naive_subproof(m: usize, leaves: &[MerkleHash], b: bool) -> Vec<MerkleHash> {
     if m <= left.len() {
         [naive_subproof(m, left, b), vec![naive_root(right)]].concat()
     } else {
-        [naive_subproof(m - left.len(), right, false), vec![naive_root(left)]].concat()
+        [
+            naive_subproof(m - left.len(), right, false),
+            vec![naive_root(left)],
+        ]
+        .concat()
     }
 }
 
@@ -65,7 +71,10 @@ fn every_leaf_of_every_small_tree_is_proven() {
             let path = inclusion_path(&leaves, index).unwrap();
             assert_eq!(path, naive_path(index, &leaves));
             assert_eq!(tree.inclusion_path(index).as_ref(), Some(&path));
-            assert_eq!(root_from_inclusion(leaves[index], index as u64, size as u64, &path), Some(expected));
+            assert_eq!(
+                root_from_inclusion(leaves[index], index as u64, size as u64, &path),
+                Some(expected)
+            );
         }
         assert!(inclusion_path(&leaves, size).is_none() && tree.inclusion_path(size).is_none());
     }
@@ -84,11 +93,16 @@ fn every_pair_of_small_sizes_is_consistent() {
             } else {
                 assert!(path.is_empty());
             }
-            let verify =
-                |o: &MerkleHash, n: &MerkleHash, p: &[MerkleHash]| verify_consistency(old as u64, o, new as u64, n, p);
+            let verify = |o: &MerkleHash, n: &MerkleHash, p: &[MerkleHash]| {
+                verify_consistency(old as u64, o, new as u64, n, p)
+            };
             assert_eq!(verify(&old_root, &new_root, &path), old <= new);
             assert!(!verify(&leaf_hash(b"other"), &new_root, &path));
-            assert!(!verify(&old_root, &new_root, &[path, vec![new_root]].concat()));
+            assert!(!verify(
+                &old_root,
+                &new_root,
+                &[path, vec![new_root]].concat()
+            ));
         }
     }
 }
@@ -101,7 +115,10 @@ fn a_stored_log_proves_without_its_leaves_and_passes_its_errors_on() {
         asked.push(range.clone());
         Ok::<_, String>(root(&leaves[range.start as usize..range.end as usize]))
     };
-    assert_eq!(inclusion_path_with(17, 21, &mut stored).ok(), inclusion_path(&leaves, 17));
+    assert_eq!(
+        inclusion_path_with(17, 21, &mut stored).ok(),
+        inclusion_path(&leaves, 17)
+    );
     assert_eq!(asked, [16..17, 18..20, 20..21, 0..16]);
     let mut broken = |_| Err("disk");
     assert_eq!(inclusion_path_with(17, 21, &mut broken), Err("disk"));

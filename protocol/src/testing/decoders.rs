@@ -1,6 +1,7 @@
-//! Every decoder of foreign bytes with what must hold of it whatever the bytes are: no panic, one value has one
-//! encoding, limits hold for what was decoded, and what reads as a document reads back from every form it is written in.
-//! The fuzz targets of `protocol/fuzz` and the property tests of `tests/decoders.rs` ask the same functions.
+//! Every decoder of foreign bytes with what must hold of it whatever the bytes are: no panic, one
+//! value has one encoding, limits hold for what was decoded, and what reads as a document reads
+//! back from every form it is written in. The fuzz targets of `protocol/fuzz` and the property
+//! tests of `tests/decoders.rs` ask the same functions.
 
 use std::collections::BTreeSet;
 
@@ -26,7 +27,8 @@ use crate::wire;
 pub struct Decoder {
     /// Its name: of the fuzz target, too.
     pub name: &'static str,
-    /// Decodes and drops; whether the bytes were accepted. What this costs in memory is bounded by the bytes' length.
+    /// Decodes and drops; whether the bytes were accepted. What this costs in memory is bounded by
+    /// the bytes' length.
     pub decode: fn(&[u8]) -> bool,
     /// Panics if a property does not hold; whether the bytes were accepted.
     pub check: fn(&[u8]) -> bool,
@@ -36,11 +38,36 @@ pub struct Decoder {
 
 /// All of them but the registry log's parser, which is the node's.
 pub const ALL: [Decoder; 13] = [
-    Decoder { name: "signed_batch", decode: decodes::<SignedBatch>, check: signed_batch, seeds: batch_seeds },
-    Decoder { name: "batch_proof", decode: decodes::<BatchProof>, check: batch_proof, seeds: proof_seeds },
-    Decoder { name: "sync_request", decode: decodes::<Request>, check: sync_request, seeds: request_seeds },
-    Decoder { name: "sync_answer", decode: decodes::<Answer>, check: sync_answer, seeds: answer_seeds },
-    Decoder { name: "evidence", decode: decodes::<Evidence>, check: evidence, seeds: evidence_seeds },
+    Decoder {
+        name: "signed_batch",
+        decode: decodes::<SignedBatch>,
+        check: signed_batch,
+        seeds: batch_seeds,
+    },
+    Decoder {
+        name: "batch_proof",
+        decode: decodes::<BatchProof>,
+        check: batch_proof,
+        seeds: proof_seeds,
+    },
+    Decoder {
+        name: "sync_request",
+        decode: decodes::<Request>,
+        check: sync_request,
+        seeds: request_seeds,
+    },
+    Decoder {
+        name: "sync_answer",
+        decode: decodes::<Answer>,
+        check: sync_answer,
+        seeds: answer_seeds,
+    },
+    Decoder {
+        name: "evidence",
+        decode: decodes::<Evidence>,
+        check: evidence,
+        seeds: evidence_seeds,
+    },
     Decoder {
         name: "evidence_json",
         decode: |bytes| Evidence::parse(bytes).is_ok(),
@@ -71,8 +98,18 @@ pub const ALL: [Decoder; 13] = [
         check: heartbeat_json,
         seeds: heartbeat_seeds,
     },
-    Decoder { name: "git_line", decode: |bytes| Line::parse(bytes).is_ok(), check: git_line, seeds: line_seeds },
-    Decoder { name: "git_head", decode: |bytes| BranchHead::parse(bytes).is_ok(), check: git_head, seeds: head_seeds },
+    Decoder {
+        name: "git_line",
+        decode: |bytes| Line::parse(bytes).is_ok(),
+        check: git_line,
+        seeds: line_seeds,
+    },
+    Decoder {
+        name: "git_head",
+        decode: |bytes| BranchHead::parse(bytes).is_ok(),
+        check: git_head,
+        seeds: head_seeds,
+    },
     Decoder {
         name: "strict_json",
         decode: |bytes| Json::parse(bytes, limits::MESSAGE_BYTES).is_ok(),
@@ -88,12 +125,17 @@ fn decodes<T: DeserializeOwned>(bytes: &[u8]) -> bool {
 /// Decodes; what decodes, encodes to the very bytes that it was decoded from.
 fn exact<T: Serialize + DeserializeOwned>(bytes: &[u8]) -> Option<T> {
     let value = wire::decode::<T>(bytes).ok()?;
-    assert!(wire::encode(&value) == bytes, "a second encoding of one value");
+    assert!(
+        wire::encode(&value) == bytes,
+        "a second encoding of one value"
+    );
     Some(value)
 }
 
 fn signed_batch(bytes: &[u8]) -> bool {
-    exact::<SignedBatch>(bytes).map(|batch| check_batch(&batch)).is_some()
+    exact::<SignedBatch>(bytes)
+        .map(|batch| check_batch(&batch))
+        .is_some()
 }
 
 fn check_batch(batch: &SignedBatch) {
@@ -101,20 +143,32 @@ fn check_batch(batch: &SignedBatch) {
         check_heartbeat(heartbeat);
     }
     let (_, federation, ..) = federation(4);
-    let Ok(key) = VerifyKey::parse(batch.signer) else { return };
-    let Ok(verified) = batch.clone().verify(&key, &federation) else { return };
+    let Ok(key) = VerifyKey::parse(batch.signer) else {
+        return;
+    };
+    let Ok(verified) = batch.clone().verify(&key, &federation) else {
+        return;
+    };
     let count = verified.statements().len();
-    assert!((1..=limits::BATCH_STATEMENTS).contains(&count), "{count} statements were believed");
+    assert!(
+        (1..=limits::BATCH_STATEMENTS).contains(&count),
+        "{count} statements were believed"
+    );
     assert_eq!(verified.leaves().len(), count);
     for index in [0, count / 2, count - 1] {
         let proof = verified.proof(index as u32).map(|proof| proof.path.len());
-        assert!(proof.is_some_and(|hashes| hashes <= 12), "a path of {proof:?} in {count}");
+        assert!(
+            proof.is_some_and(|hashes| hashes <= 12),
+            "a path of {proof:?} in {count}"
+        );
     }
     assert_eq!(verified.proof(count as u32), None);
 }
 
 fn batch_proof(bytes: &[u8]) -> bool {
-    exact::<BatchProof>(bytes).map(|proof| check_proof(&proof)).is_some()
+    exact::<BatchProof>(bytes)
+        .map(|proof| check_proof(&proof))
+        .is_some()
 }
 
 fn check_proof(proof: &BatchProof) {
@@ -126,9 +180,17 @@ fn check_proof(proof: &BatchProof) {
             assert!(proof.path.len() <= 12, "a path of {}", proof.path.len());
             if let Ok(key) = VerifyKey::parse(proof.signer) {
                 let whole = proof.verify(Kind::Votes, &leaf, &key, &federation);
-                assert_eq!(whole, proof.verify_root(Kind::Votes, &root, &key, &federation));
+                assert_eq!(
+                    whole,
+                    proof.verify_root(Kind::Votes, &root, &key, &federation)
+                );
                 // what is signed as one kind is nothing as another
-                assert!(whole.is_err() || proof.verify(Kind::Events, &leaf, &key, &federation).is_err());
+                assert!(
+                    whole.is_err()
+                        || proof
+                            .verify(Kind::Events, &leaf, &key, &federation)
+                            .is_err()
+                );
             }
         }
         Err(error) => drop(error.to_string()),
@@ -140,20 +202,34 @@ fn sync_request(bytes: &[u8]) -> bool {
 }
 
 fn sync_answer(bytes: &[u8]) -> bool {
-    let Some(answer) = exact::<Answer>(bytes) else { return false };
+    let Some(answer) = exact::<Answer>(bytes) else {
+        return false;
+    };
     match &answer {
         Answer::Status(batch) => batch.iter().for_each(|batch| check_batch(batch)),
-        Answer::Own { heartbeat, votes, .. } => {
+        Answer::Own {
+            heartbeat, votes, ..
+        } => {
             heartbeat.iter().for_each(|batch| check_batch(batch));
             votes.iter().for_each(|signed| check_proof(&signed.proof));
         }
         Answer::Log { entries, .. } => entries.iter().for_each(check_certificate),
-        Answer::Open { batches, statements, certificates, .. } => {
+        Answer::Open {
+            batches,
+            statements,
+            certificates,
+            ..
+        } => {
             batches.iter().for_each(check_batch);
-            statements.iter().for_each(|signed| check_proof(&signed.proof));
+            statements
+                .iter()
+                .for_each(|signed| check_proof(&signed.proof));
             certificates.iter().for_each(check_certificate);
         }
-        Answer::Events(events) => events.iter().filter_map(|event| event.announced.as_ref()).for_each(check_proof),
+        Answer::Events(events) => events
+            .iter()
+            .filter_map(|event| event.announced.as_ref())
+            .for_each(check_proof),
         Answer::Evidence(all) => all.iter().for_each(check_evidence),
         Answer::Refused(_) => {}
     }
@@ -161,13 +237,21 @@ fn sync_answer(bytes: &[u8]) -> bool {
 }
 
 fn evidence(bytes: &[u8]) -> bool {
-    exact::<Evidence>(bytes).map(|evidence| check_evidence(&evidence)).is_some()
+    exact::<Evidence>(bytes)
+        .map(|evidence| check_evidence(&evidence))
+        .is_some()
 }
 
-/// That what is believed names its member, and that nothing is believed of somebody who signed neither half.
+/// That what is believed names its member, and that nothing is believed of somebody who signed
+/// neither half.
 fn check_evidence(evidence: &Evidence) {
     let (manifest, federation, voters, _) = federation(4);
-    let verifier = evidence::Verifier::new(federation, &manifest, voters, manifest.event_policies.clone());
+    let verifier = evidence::Verifier::new(
+        federation,
+        &manifest,
+        voters,
+        manifest.event_policies.clone(),
+    );
     if evidence.verify(&verifier).is_ok() {
         assert_eq!(evidence.federation_id, federation);
         if let Some(member) = evidence.member() {
@@ -177,7 +261,9 @@ fn check_evidence(evidence: &Evidence) {
 }
 
 fn evidence_json(bytes: &[u8]) -> bool {
-    let Ok(evidence) = Evidence::parse(bytes) else { return false };
+    let Ok(evidence) = Evidence::parse(bytes) else {
+        return false;
+    };
     check_evidence(&evidence);
     assert!(Evidence::parse(evidence.to_pretty().as_bytes()).as_ref() == Ok(&evidence));
     assert!(exact::<Evidence>(&wire::encode(&evidence)).as_ref() == Some(&evidence));
@@ -188,21 +274,41 @@ fn evidence_json(bytes: &[u8]) -> bool {
 fn check_certificate(certificate: &Certificate) {
     if certificate.epoch.0 <= MAX_NUMBER {
         let json = certificate.to_json();
-        assert_eq!(Certificate::parse_json(json.clone()).as_ref(), Ok(certificate));
+        assert_eq!(
+            Certificate::parse_json(json.clone()).as_ref(),
+            Ok(certificate)
+        );
         assert!(Certificate::parse(json.to_jcs().as_bytes()).as_ref() == Ok(certificate));
     }
     let (manifest, federation, voters, _) = federation(4);
-    let mut verifier = Verifier::with_voters(federation, manifest.epoch, &voters, &manifest.event_policies);
+    let mut verifier = Verifier::with_voters(
+        federation,
+        manifest.epoch,
+        &voters,
+        &manifest.event_policies,
+    );
     if certificate.verify(&mut verifier).is_ok() {
-        let signers: BTreeSet<_> = certificate.precommits.iter().map(|proof| proof.signer).collect();
-        assert!(signers.len() == certificate.precommits.len() && signers.len() >= 3, "{signers:?} are no quorum");
+        let signers: BTreeSet<_> = certificate
+            .precommits
+            .iter()
+            .map(|proof| proof.signer)
+            .collect();
+        assert!(
+            signers.len() == certificate.precommits.len() && signers.len() >= 3,
+            "{signers:?} are no quorum"
+        );
         assert_eq!(certificate.choice, certificate.event.choice());
-        assert_eq!(certificate.event.check_admissible(certificate.epoch), Ok(()));
+        assert_eq!(
+            certificate.event.check_admissible(certificate.epoch),
+            Ok(())
+        );
     }
 }
 
 fn certificate_json(bytes: &[u8]) -> bool {
-    let Ok(certificate) = Certificate::parse(bytes) else { return false };
+    let Ok(certificate) = Certificate::parse(bytes) else {
+        return false;
+    };
     check_certificate(&certificate);
     assert!(Certificate::parse(certificate.to_pretty().as_bytes()).as_ref() == Ok(&certificate));
     assert!(exact::<Certificate>(&wire::encode(&certificate)).as_ref() == Some(&certificate));
@@ -210,22 +316,33 @@ fn certificate_json(bytes: &[u8]) -> bool {
 }
 
 fn manifest_json(bytes: &[u8]) -> bool {
-    let Ok(manifest) = Manifest::parse(bytes) else { return false };
+    let Ok(manifest) = Manifest::parse(bytes) else {
+        return false;
+    };
     for form in [manifest.to_jcs(), manifest.to_pretty()] {
         let read = Manifest::parse(form.as_bytes());
         assert!(read.as_ref() == Ok(&manifest));
-        assert_eq!(read.map(|read| read.federation_id()), Ok(manifest.federation_id()));
+        assert_eq!(
+            read.map(|read| read.federation_id()),
+            Ok(manifest.federation_id())
+        );
     }
     if manifest.validate_genesis().is_ok() {
         let voters = manifest.voters();
-        assert!(voters.is_ok_and(|v| v.len() >= 2 && v.quorum() <= v.total() && 2 * v.quorum() > v.total()));
+        assert!(
+            voters.is_ok_and(|v| v.len() >= 2
+                && v.quorum() <= v.total()
+                && 2 * v.quorum() > v.total())
+        );
         assert!(manifest.members.len() <= limits::MEMBERS);
     }
     true
 }
 
 fn card_json(bytes: &[u8]) -> bool {
-    let Ok(card) = MemberCard::parse(bytes) else { return false };
+    let Ok(card) = MemberCard::parse(bytes) else {
+        return false;
+    };
     for form in [card.to_json().to_jcs(), card.to_pretty()] {
         assert!(MemberCard::parse(form.as_bytes()).as_ref() == Ok(&card));
     }
@@ -242,7 +359,9 @@ fn read_heartbeat(bytes: &[u8]) -> Option<Heartbeat> {
 }
 
 fn heartbeat_json(bytes: &[u8]) -> bool {
-    let Some(heartbeat) = read_heartbeat(bytes) else { return false };
+    let Some(heartbeat) = read_heartbeat(bytes) else {
+        return false;
+    };
     assert_eq!(heartbeat.check(), Ok(()));
     check_heartbeat(&heartbeat);
     true
@@ -257,9 +376,14 @@ fn check_heartbeat(heartbeat: &Heartbeat) {
 }
 
 fn strict_json(bytes: &[u8]) -> bool {
-    let Ok(json) = Json::parse(bytes, limits::MESSAGE_BYTES) else { return false };
+    let Ok(json) = Json::parse(bytes, limits::MESSAGE_BYTES) else {
+        return false;
+    };
     let jcs = json.to_jcs();
-    assert!(jcs.len() <= bytes.len(), "the canonical form is the shortest");
+    assert!(
+        jcs.len() <= bytes.len(),
+        "the canonical form is the shortest"
+    );
     for form in [&jcs, &json.to_pretty()] {
         // indentation can make more than it bounds, and only of what is written by this node itself
         assert!(Json::parse(form.as_bytes(), usize::MAX).as_ref() == Ok(&json));
@@ -272,7 +396,9 @@ fn strict_json(bytes: &[u8]) -> bool {
 
 /// A line that is read is one that can be written, and reads the same again.
 fn git_line(bytes: &[u8]) -> bool {
-    let Ok(line) = Line::parse(bytes) else { return false };
+    let Ok(line) = Line::parse(bytes) else {
+        return false;
+    };
     match &line {
         Line::Batch(batch) => check_batch(batch),
         Line::Statement(signed) => check_proof(&signed.proof),
@@ -285,14 +411,19 @@ fn git_line(bytes: &[u8]) -> bool {
 }
 
 fn git_head(bytes: &[u8]) -> bool {
-    let Ok(head) = BranchHead::parse(bytes) else { return false };
+    let Ok(head) = BranchHead::parse(bytes) else {
+        return false;
+    };
     assert!(head.heard.len() <= limits::MEMBERS);
     assert!(BranchHead::parse(head.to_pretty().as_bytes()).as_ref() == Ok(&head));
     true
 }
 
 fn named<T: Serialize>(values: Vec<(&'static str, T)>) -> Vec<(String, Vec<u8>)> {
-    values.into_iter().map(|(name, value)| (name.replace(' ', "_"), wire::encode(&value))).collect()
+    values
+        .into_iter()
+        .map(|(name, value)| (name.replace(' ', "_"), wire::encode(&value)))
+        .collect()
 }
 
 fn batch_seeds() -> Vec<(String, Vec<u8>)> {
@@ -301,7 +432,10 @@ fn batch_seeds() -> Vec<(String, Vec<u8>)> {
 
 fn proof_seeds() -> Vec<(String, Vec<u8>)> {
     let proofs = messages::certificate(4).precommits;
-    proofs.iter().map(|proof| (format!("of_{}", proof.count), wire::encode(proof))).collect()
+    proofs
+        .iter()
+        .map(|proof| (format!("of_{}", proof.count), wire::encode(proof)))
+        .collect()
 }
 
 fn request_seeds() -> Vec<(String, Vec<u8>)> {
@@ -317,8 +451,11 @@ fn evidence_seeds() -> Vec<(String, Vec<u8>)> {
 }
 
 fn evidence_json_seeds() -> Vec<(String, Vec<u8>)> {
-    let all = messages::evidence().into_iter().filter(|(name, _)| *name != "proposals");
-    all.map(|(name, evidence)| text(name, evidence.to_json().to_jcs())).collect()
+    let all = messages::evidence()
+        .into_iter()
+        .filter(|(name, _)| *name != "proposals");
+    all.map(|(name, evidence)| text(name, evidence.to_json().to_jcs()))
+        .collect()
 }
 
 fn text(name: &str, text: impl Into<String>) -> (String, Vec<u8>) {
@@ -327,35 +464,59 @@ fn text(name: &str, text: impl Into<String>) -> (String, Vec<u8>) {
 
 fn certificate_seeds() -> Vec<(String, Vec<u8>)> {
     let (small, whole) = (messages::certificate(0), messages::certificate(3));
-    vec![text("unsigned", small.to_pretty()), text("of_three", whole.to_json().to_jcs())]
+    vec![
+        text("unsigned", small.to_pretty()),
+        text("of_three", whole.to_json().to_jcs()),
+    ]
 }
 
 fn manifest_seeds() -> Vec<(String, Vec<u8>)> {
-    vec![text("of_two", manifest(2).to_jcs()), text("of_four", manifest(4).to_pretty())]
+    vec![
+        text("of_two", manifest(2).to_jcs()),
+        text("of_four", manifest(4).to_pretty()),
+    ]
 }
 
 fn card_seeds() -> Vec<(String, Vec<u8>)> {
     let card = MemberCard::sign(manifest(2).members.remove(1), &super::key(1));
-    vec![text("pretty", card.to_pretty()), text("canonical", card.to_json().to_jcs())]
+    vec![
+        text("pretty", card.to_pretty()),
+        text("canonical", card.to_json().to_jcs()),
+    ]
 }
 
 fn heartbeat_seeds() -> Vec<(String, Vec<u8>)> {
-    [1, MAX_NUMBER].map(|n| (format!("at_{n}"), heartbeat(n).leaf_bytes())).into()
+    [1, MAX_NUMBER]
+        .map(|n| (format!("at_{n}"), heartbeat(n).leaf_bytes()))
+        .into()
 }
 
 fn line_seeds() -> Vec<(String, Vec<u8>)> {
     let batches = messages::batches();
     let alone = [("vote", &batches[1].1), ("proposal", &batches[3].1)];
-    let alone = alone.map(|(name, batch)| (name, Line::Statement(Box::new(messages::first_of(batch)))));
-    let batches = batches.iter().map(|(name, batch)| (*name, Line::Batch(batch.clone())));
+    let alone =
+        alone.map(|(name, batch)| (name, Line::Statement(Box::new(messages::first_of(batch)))));
+    let batches = batches
+        .iter()
+        .map(|(name, batch)| (*name, Line::Batch(batch.clone())));
     let proof = messages::certificate(3).precommits.remove(2);
-    let event = ProvenEvent { event: event("release", "1"), announced: Some(proof) };
+    let event = ProvenEvent {
+        event: event("release", "1"),
+        announced: Some(proof),
+    };
     let others = [
         ("event", Line::Event(Box::new(event))),
-        ("certificate", Line::Certificate(Box::new(messages::certificate(3)))),
+        (
+            "certificate",
+            Line::Certificate(Box::new(messages::certificate(3))),
+        ),
     ];
     // heartbeats and closes do not travel by Git
-    batches.chain(alone).chain(others).filter_map(|(name, line)| Some(text(name, line.to_text()?))).collect()
+    batches
+        .chain(alone)
+        .chain(others)
+        .filter_map(|(name, line)| Some(text(name, line.to_text()?)))
+        .collect()
 }
 
 fn head_seeds() -> Vec<(String, Vec<u8>)> {
@@ -364,7 +525,14 @@ fn head_seeds() -> Vec<(String, Vec<u8>)> {
     let start = crate::id::Sha256Hash::of(&[b"start"]);
     let heard = [(other, crate::id::Sha256Hash::of(&[b"another"]))].into();
     let log_id = crate::id::LogId([7; 32]);
-    let head = BranchHead { federation_id, node_id, log_id, log_size: 1 << 40, start, heard };
+    let head = BranchHead {
+        federation_id,
+        node_id,
+        log_id,
+        log_size: 1 << 40,
+        start,
+        heard,
+    };
     vec![text("one_heard", head.to_pretty())]
 }
 
@@ -375,6 +543,9 @@ fn json_seeds() -> Vec<(String, Vec<u8>)> {
             r#"{ "b": [1, true, {}, []], "a\u0041": "€\n\ud83d\ude00\u000f\"\\\/", "": 9007199254740991 }"#,
         ),
         text("deep", "[".repeat(100) + &"]".repeat(100)),
-        text("event", serde_json::to_string(&event("blueprint_tagged", "v4.4.0")).unwrap_or_default()),
+        text(
+            "event",
+            serde_json::to_string(&event("blueprint_tagged", "v4.4.0")).unwrap_or_default(),
+        ),
     ]
 }

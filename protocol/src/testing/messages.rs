@@ -1,4 +1,5 @@
-//! One message of every kind, signed by test members: what the encodings are pinned with, and what fuzzing starts from.
+//! One message of every kind, signed by test members: what the encodings are pinned with, and what
+//! fuzzing starts from.
 
 use super::{event, federation, heartbeat, key};
 use crate::batch::{SignedBatch, Statements, VerifiedBatch};
@@ -16,7 +17,11 @@ fn vote(i: u8) -> Vote {
         epoch: Epoch(i.into()),
         subject: SubjectId([i; 32]),
         round: Round(u32::from(i) << 16),
-        phase: if i.is_multiple_of(2) { Phase::Prevote } else { Phase::Precommit },
+        phase: if i.is_multiple_of(2) {
+            Phase::Prevote
+        } else {
+            Phase::Precommit
+        },
         ballot: (!i.is_multiple_of(3)).then(|| announced(i).choice()),
         observed: false,
     }
@@ -24,15 +29,26 @@ fn vote(i: u8) -> Vote {
 
 /// A round-0 prevote for what its voter's own registry has.
 fn observation() -> Vote {
-    Vote { round: Round::ZERO, phase: Phase::Prevote, observed: true, ..vote(1) }
+    Vote {
+        round: Round::ZERO,
+        phase: Phase::Prevote,
+        observed: true,
+        ..vote(1)
+    }
 }
 
 fn announced(i: u8) -> Event {
-    Event { emitted_by: "überprüft".repeat(i.into()), ..event("blueprint_tagged", &format!("v{i}")) }
+    Event {
+        emitted_by: "überprüft".repeat(i.into()),
+        ..event("blueprint_tagged", &format!("v{i}"))
+    }
 }
 
 fn proposal(i: u8) -> Proposal {
-    let valid = i.is_multiple_of(2).then_some(RoundId { epoch: Epoch(1), round: Round(i.into()) });
+    let valid = i.is_multiple_of(2).then_some(RoundId {
+        epoch: Epoch(1),
+        round: Round(i.into()),
+    });
     Proposal {
         epoch: Epoch(u64::MAX),
         subject: SubjectId([i; 32]),
@@ -61,17 +77,38 @@ fn close(i: u8) -> EpochClose {
 pub fn batches() -> Vec<(&'static str, SignedBatch)> {
     let (_, federation, ..) = federation(4);
     let statements = [
-        ("events", Statements::Events((0..4).map(announced).collect())),
-        ("votes", Statements::Votes((0..9).map(vote).chain([observation()]).collect())),
-        ("heartbeat", Statements::Heartbeat(Box::new(heartbeat(1 << 40)))),
-        ("proposals", Statements::Proposals((0..3).map(proposal).collect())),
+        (
+            "events",
+            Statements::Events((0..4).map(announced).collect()),
+        ),
+        (
+            "votes",
+            Statements::Votes((0..9).map(vote).chain([observation()]).collect()),
+        ),
+        (
+            "heartbeat",
+            Statements::Heartbeat(Box::new(heartbeat(1 << 40))),
+        ),
+        (
+            "proposals",
+            Statements::Proposals((0..3).map(proposal).collect()),
+        ),
         ("closes", Statements::Closes((0..2).map(close).collect())),
     ];
-    let sign = |statements| VerifiedBatch::sign(&key(2), &federation, statements).expect("a few").batch().clone();
-    statements.into_iter().map(|(name, statements)| (name, sign(statements))).collect()
+    let sign = |statements| {
+        VerifiedBatch::sign(&key(2), &federation, statements)
+            .expect("a few")
+            .batch()
+            .clone()
+    };
+    statements
+        .into_iter()
+        .map(|(name, statements)| (name, sign(statements)))
+        .collect()
 }
 
-/// A certificate of `test` federation of four, with so many of their precommits, each from a batch of another size.
+/// A certificate of `test` federation of four, with so many of their precommits, each from a batch
+/// of another size.
 ///
 /// # Panics
 /// Never: they are its own.
@@ -83,11 +120,19 @@ pub fn certificate(signers: u8) -> Certificate {
     let blank = Certificate::assemble(federation, Epoch(0), subject, Round(1), event, vec![]);
     let prove = |i: u8| {
         let votes = (0..i).map(vote).chain([blank.vote()]).collect();
-        let batch = VerifiedBatch::sign(&key(i), &federation, Statements::Votes(votes)).expect("a few");
+        let batch =
+            VerifiedBatch::sign(&key(i), &federation, Statements::Votes(votes)).expect("a few");
         batch.proof(i.into()).expect("the last one")
     };
     let proofs = (0..signers).map(prove).collect();
-    let Certificate { federation_id, epoch, subject, round, event, .. } = blank.clone();
+    let Certificate {
+        federation_id,
+        epoch,
+        subject,
+        round,
+        event,
+        ..
+    } = blank.clone();
     Certificate::assemble(federation_id, epoch, subject, round, event, proofs)
 }
 
@@ -95,21 +140,33 @@ pub fn certificate(signers: u8) -> Certificate {
 pub(super) fn first_of(batch: &SignedBatch) -> Signed {
     let (_, federation, ..) = federation(4);
     let key = VerifyKey::parse(batch.signer).expect("a test key");
-    let verified = batch.clone().verify(&key, &federation).expect("signed above");
+    let verified = batch
+        .clone()
+        .verify(&key, &federation)
+        .expect("signed above");
     Signed::of(&verified, 0).expect("the first")
 }
 
-/// Each kind of statement against itself, and two certificates: what is pinned is the encoding, not what it proves.
+/// Each kind of statement against itself, and two certificates: what is pinned is the encoding, not
+/// what it proves.
 ///
 /// # Panics
 /// Never: they are its own.
 pub fn evidence() -> Vec<(&'static str, Evidence)> {
     let (_, federation, ..) = federation(4);
     let signed = first_of;
-    let pairs = batches()
-        .into_iter()
-        .map(|(name, batch)| (name, Evidence::of_statements(federation, signed(&batch), signed(&batch))));
-    pairs.chain([("certificates", Evidence::of_certificates(federation, certificate(1), certificate(3)))]).collect()
+    let pairs = batches().into_iter().map(|(name, batch)| {
+        (
+            name,
+            Evidence::of_statements(federation, signed(&batch), signed(&batch)),
+        )
+    });
+    pairs
+        .chain([(
+            "certificates",
+            Evidence::of_certificates(federation, certificate(1), certificate(3)),
+        )])
+        .collect()
 }
 
 /// Requests of every kind, by name.
@@ -117,29 +174,74 @@ pub fn requests() -> Vec<(&'static str, Request)> {
     let subjects = vec![SubjectId([1; 32]), SubjectId([2; 32])];
     vec![
         ("status", Request::Status),
-        ("log", Request::Log { from: 1 << 33, limit: 512 }),
-        ("open all", Request::Open { subjects: vec![], after: None }),
-        ("open", Request::Open { subjects, after: Some(SubjectId([3; 32])) }),
-        ("events", Request::Events { digests: vec![announced(1).content_digest(), announced(2).content_digest()] }),
+        (
+            "log",
+            Request::Log {
+                from: 1 << 33,
+                limit: 512,
+            },
+        ),
+        (
+            "open all",
+            Request::Open {
+                subjects: vec![],
+                after: None,
+            },
+        ),
+        (
+            "open",
+            Request::Open {
+                subjects,
+                after: Some(SubjectId([3; 32])),
+            },
+        ),
+        (
+            "events",
+            Request::Events {
+                digests: vec![announced(1).content_digest(), announced(2).content_digest()],
+            },
+        ),
         ("own", Request::Own),
-        ("evidence", Request::Evidence { known: EvidenceKind::ALL.map(slot).to_vec() }),
+        (
+            "evidence",
+            Request::Evidence {
+                known: EvidenceKind::ALL.map(slot).to_vec(),
+            },
+        ),
     ]
 }
 
 fn slot(kind: EvidenceKind) -> EvidenceSlot {
-    EvidenceSlot { member: key(1).node_id(), kind, epoch: Epoch(1 << 40) }
+    EvidenceSlot {
+        member: key(1).node_id(),
+        kind,
+        epoch: Epoch(1 << 40),
+    }
 }
 
 /// Answers of every kind, by name.
 pub fn answers() -> Vec<(&'static str, Answer)> {
-    let batches = batches().into_iter().map(|(_, batch)| batch).collect::<Vec<_>>();
+    let batches = batches()
+        .into_iter()
+        .map(|(_, batch)| batch)
+        .collect::<Vec<_>>();
     let proof = certificate(3).precommits.remove(2);
     let own = batches[2].clone();
-    let proven = |announced| ProvenEvent { event: event("release", "1"), announced };
+    let proven = |announced| ProvenEvent {
+        event: event("release", "1"),
+        announced,
+    };
     vec![
         ("no status", Answer::Status(None)),
         ("status", Answer::Status(Some(Box::new(batches[2].clone())))),
-        ("log", Answer::Log { log_id: LogId([5; 32]), size: 7, entries: vec![certificate(0), certificate(3)] }),
+        (
+            "log",
+            Answer::Log {
+                log_id: LogId([5; 32]),
+                size: 7,
+                entries: vec![certificate(0), certificate(3)],
+            },
+        ),
         (
             "open",
             Answer::Open {
@@ -150,9 +252,27 @@ pub fn answers() -> Vec<(&'static str, Answer)> {
                 next: Some(SubjectId([6; 32])),
             },
         ),
-        ("events", Answer::Events(vec![proven(None), proven(Some(proof))])),
+        (
+            "events",
+            Answer::Events(vec![proven(None), proven(Some(proof))]),
+        ),
         ("refused", Answer::Refused("rate_limit".into())),
-        ("own", Answer::Own { heartbeat: Some(Box::new(own)), votes: vec![first_of(&batches[1])], complete: true }),
-        ("evidence", Answer::Evidence(evidence().into_iter().map(|(_, evidence)| evidence).collect())),
+        (
+            "own",
+            Answer::Own {
+                heartbeat: Some(Box::new(own)),
+                votes: vec![first_of(&batches[1])],
+                complete: true,
+            },
+        ),
+        (
+            "evidence",
+            Answer::Evidence(
+                evidence()
+                    .into_iter()
+                    .map(|(_, evidence)| evidence)
+                    .collect(),
+            ),
+        ),
     ]
 }

@@ -4,8 +4,8 @@ use crate::id::Round;
 use crate::quorum::{VoterIndex, VoterSet};
 use crate::small_map::SmallMap;
 
-/// For each voter the latest round in which a vote of it is held; only of those that voted after round 0. It never goes
-/// back: what is forgotten is of rounds before the latest.
+/// For each voter the latest round in which a vote of it is held; only of those that voted after
+/// round 0. It never goes back: what is forgotten is of rounds before the latest.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Ahead {
     latest: SmallMap<VoterIndex, Round>,
@@ -57,7 +57,11 @@ mod tests {
     use crate::testing::federation;
 
     /// Rule 8 as it reads, over all votes held.
-    fn by_the_rule(voters: &VoterSet, votes: &BTreeMap<Round, BTreeSet<VoterIndex>>, round: Round) -> Option<Round> {
+    fn by_the_rule(
+        voters: &VoterSet,
+        votes: &BTreeMap<Round, BTreeSet<VoterIndex>>,
+        round: Round,
+    ) -> Option<Round> {
         let mut seen = BTreeSet::new();
         for (at, here) in votes.iter().rev().filter(|(at, _)| **at > round) {
             seen.extend(here.iter().copied());

@@ -1,5 +1,5 @@
-//! What a node's heartbeat says of an open instance (SPEC §10, `open_digest`): enough to see that two nodes hold
-//! different votes or polkas, so that they ask each other (rule 9).
+//! What a node's heartbeat says of an open instance (SPEC §10, `open_digest`): enough to see that
+//! two nodes hold different votes or polkas, so that they ask each other (rule 9).
 
 use super::Instance;
 use crate::id::{Round, sha256};
@@ -7,9 +7,9 @@ use crate::quorum::VoterSet;
 use crate::vote::Phase;
 
 impl Instance {
-    /// This instance's part of `open_digest`: `subject_id ‖ epoch u64 ‖ round u32 ‖ H(sorted round u32 ‖ phase u8 ‖
-    /// node_id of the votes held) ‖ (0x00 | 0x01 ‖ epoch u64 ‖ round u32 ‖ choice of valid)`. An equivocator's votes
-    /// stand there one by one.
+    /// This instance's part of `open_digest`:
+    /// `subject_id ‖ epoch u64 ‖ round u32 ‖ H(sorted round u32 ‖ phase u8 ‖ node_id of the votes held) ‖ (0x00 | 0x01 ‖ epoch u64 ‖ round u32 ‖ choice of valid)`.
+    /// An equivocator's votes stand there one by one.
     pub fn digest_entry(&self, voters: &VoterSet) -> Vec<u8> {
         let mut entry = Vec::with_capacity(153);
         entry.extend_from_slice(&self.subject().0);
@@ -52,7 +52,11 @@ mod tests {
     use crate::voting::{Candidate, Input, Polka, Rules, Signing};
 
     const SUBJECT: SubjectId = SubjectId([3; 32]);
-    const WATCHING: Rules = Rules { me: None, signing: Signing::Never, automatic: None };
+    const WATCHING: Rules = Rules {
+        me: None,
+        signing: Signing::Never,
+        automatic: None,
+    };
 
     fn choice() -> Choice {
         event("blueprint_tagged", "v1").choice()
@@ -61,11 +65,23 @@ mod tests {
     fn candidate() -> Input {
         let event = event("blueprint_tagged", "v1");
         let choice = event.choice();
-        Input::Candidate(Candidate { choice, event, announced_by: None, prompt: false, own: false, endorsed: false })
+        Input::Candidate(Candidate {
+            choice,
+            event,
+            announced_by: None,
+            prompt: false,
+            own: false,
+            endorsed: false,
+        })
     }
 
     fn vote(voter: u16, round: u32, phase: Phase, ballot: Option<Choice>) -> Input {
-        Input::Vote { voter: VoterIndex(voter), round: Round(round), phase, ballot }
+        Input::Vote {
+            voter: VoterIndex(voter),
+            round: Round(round),
+            phase,
+            ballot,
+        }
     }
 
     fn after(inputs: Vec<Input>) -> Vec<u8> {
@@ -79,7 +95,14 @@ mod tests {
 
     #[test]
     fn an_untouched_instance() {
-        let expected = [&SUBJECT.0[..], &7_u64.to_be_bytes(), &[0; 4], &sha256(&[]), &[0]].concat();
+        let expected = [
+            &SUBJECT.0[..],
+            &7_u64.to_be_bytes(),
+            &[0; 4],
+            &sha256(&[]),
+            &[0],
+        ]
+        .concat();
         assert_eq!(after(vec![]), expected);
     }
 
@@ -97,9 +120,18 @@ mod tests {
         ];
         let held: Vec<u8> = [(0_u32, 1, 1), (0, 1, 1), (0, 1, 2), (0, 2, 2), (1, 1, 3)]
             .into_iter()
-            .flat_map(|(round, phase, voter)| [&round.to_be_bytes()[..], &[phase], &id(voter).0].concat())
+            .flat_map(|(round, phase, voter)| {
+                [&round.to_be_bytes()[..], &[phase], &id(voter).0].concat()
+            })
             .collect();
-        let expected = [&SUBJECT.0[..], &7_u64.to_be_bytes(), &[0; 4], &sha256(&[&held]), &[0]].concat();
+        let expected = [
+            &SUBJECT.0[..],
+            &7_u64.to_be_bytes(),
+            &[0; 4],
+            &sha256(&[&held]),
+            &[0],
+        ]
+        .concat();
         assert_eq!(after(inputs.clone()), expected);
         inputs.reverse();
         assert_eq!(after(inputs), expected);
@@ -107,15 +139,38 @@ mod tests {
 
     #[test]
     fn a_polka_stands_with_epoch_round_and_choice() {
-        let mut inputs: Vec<_> = (0..3).map(|i| vote(i, 0, Phase::Prevote, Some(choice()))).collect();
+        let mut inputs: Vec<_> = (0..3)
+            .map(|i| vote(i, 0, Phase::Prevote, Some(choice())))
+            .collect();
         inputs.insert(0, candidate());
         let entry = after(inputs);
-        let valid = [&[1][..], &7_u64.to_be_bytes(), &0_u32.to_be_bytes(), &choice().to_bytes()].concat();
+        let valid = [
+            &[1][..],
+            &7_u64.to_be_bytes(),
+            &0_u32.to_be_bytes(),
+            &choice().to_bytes(),
+        ]
+        .concat();
         assert_eq!(entry[76..], valid);
         assert_eq!(entry.len(), 153);
-        let at = RoundId { epoch: Epoch(6), round: Round(4) };
-        let entry = after(vec![candidate(), Input::EarlierPolka(Polka { at, choice: choice() })]);
-        let valid = [&[1][..], &6_u64.to_be_bytes(), &4_u32.to_be_bytes(), &choice().to_bytes()].concat();
+        let at = RoundId {
+            epoch: Epoch(6),
+            round: Round(4),
+        };
+        let entry = after(vec![
+            candidate(),
+            Input::EarlierPolka(Polka {
+                at,
+                choice: choice(),
+            }),
+        ]);
+        let valid = [
+            &[1][..],
+            &6_u64.to_be_bytes(),
+            &4_u32.to_be_bytes(),
+            &choice().to_bytes(),
+        ]
+        .concat();
         assert_eq!(entry[76..], valid);
     }
 }

@@ -26,7 +26,8 @@ pub struct Candidate {
     pub prompt: bool,
     /// Whether it stands in the node's own registry.
     pub own: bool,
-    /// Whether the node's policy or operator stands behind it; counts only if the announcement's proof is held.
+    /// Whether the node's policy or operator stands behind it; counts only if the announcement's
+    /// proof is held.
     pub endorsed: bool,
 }
 
@@ -109,8 +110,8 @@ impl Instance {
         instance
     }
 
-    /// An instance after a restart (SPEC §7 State): the highest round in which anything was signed, and locked on the
-    /// latest non-nil precommit of this epoch, else on the inherited lock.
+    /// An instance after a restart (SPEC §7 State): the highest round in which anything was signed,
+    /// and locked on the latest non-nil precommit of this epoch, else on the inherited lock.
     pub fn resume(
         epoch: Epoch,
         subject: SubjectId,
@@ -125,9 +126,14 @@ impl Instance {
         for &(round, phase, ballot) in &history.votes {
             instance.set_round(instance.round.max(round));
             instance.tally_mut(round, phase).add(voters, me, ballot);
-            let latest = instance.locked.is_none_or(|lock| lock.at < RoundId { epoch, round });
+            let latest = instance
+                .locked
+                .is_none_or(|lock| lock.at < RoundId { epoch, round });
             if let (Phase::Precommit, Some(choice), true) = (phase, ballot, latest) {
-                instance.locked = Some(Polka { at: RoundId { epoch, round }, choice });
+                instance.locked = Some(Polka {
+                    at: RoundId { epoch, round },
+                    choice,
+                });
                 instance.valid = instance.locked;
             }
         }
@@ -138,7 +144,8 @@ impl Instance {
         instance
     }
 
-    /// Makes the round-0 prevote wait, or not any more: [`Input::MaySign`] then says it. Polkas are followed meanwhile.
+    /// Makes the round-0 prevote wait, or not any more: [`Input::MaySign`] then says it. Polkas are
+    /// followed meanwhile.
     pub fn hold_prevote(&mut self, holds: bool) {
         self.restraint = match self.restraint {
             Restraint::Refused => Restraint::Refused,
@@ -171,11 +178,21 @@ impl Instance {
                 }
             }
             Input::Refuse => self.restraint = Restraint::Refused,
-            Input::Vote { voter, round, phase, ballot } => self.add_vote(voters, voter, round, phase, ballot, out),
+            Input::Vote {
+                voter,
+                round,
+                phase,
+                ballot,
+            } => self.add_vote(voters, voter, round, phase, ballot, out),
             Input::Proposal { voter, proposal } => {
-                let strategy = rules.automatic.filter(|_| rules.is_automatic(proposal.round));
+                let strategy = rules
+                    .automatic
+                    .filter(|_| rules.is_automatic(proposal.round));
                 if strategy.and_then(|s| self.proposer(voters, s, proposal.round)) == Some(voter) {
-                    self.rounds.or_default(proposal.round).proposal.get_or_insert(proposal);
+                    self.rounds
+                        .or_default(proposal.round)
+                        .proposal
+                        .get_or_insert(proposal);
                     self.want(proposal.choice, out);
                 }
             }
@@ -186,7 +203,10 @@ impl Instance {
                 }
             }
             Input::Timeout(timer) => {
-                self.rounds.or_default(timer.round).elapsed.insert(timer.step);
+                self.rounds
+                    .or_default(timer.round)
+                    .elapsed
+                    .insert(timer.step);
             }
             Input::Choose(choice) => {
                 self.standing = Some(choice);
@@ -214,17 +234,23 @@ impl Instance {
         self.candidates.insert(candidate.choice, candidate);
     }
 
-    /// Whether a candidate would be taken (SPEC §12): 64 a subject, one an origin; the own event, what the operator chose
-    /// and what prevotes of weight > F name always.
+    /// Whether a candidate would be taken (SPEC §12): 64 a subject, one an origin; the own event,
+    /// what the operator chose and what prevotes of weight > F name always.
     pub fn has_room_for(&self, voters: &VoterSet, candidate: &Candidate) -> bool {
         let choice = candidate.choice;
-        let from_same_origin =
-            candidate.announced_by.is_some() && self.candidates().any(|c| c.announced_by == candidate.announced_by);
+        let from_same_origin = candidate.announced_by.is_some()
+            && self
+                .candidates()
+                .any(|c| c.announced_by == candidate.announced_by);
         candidate.own
             || self.standing == Some(choice)
             || self.candidates.contains_key(&choice)
-            || self.candidates.len() < limits::CANDIDATES && (!from_same_origin || self.epoch_change)
-            || self.rounds.values().any(|round| round.prevotes.is_supported(voters, choice))
+            || self.candidates.len() < limits::CANDIDATES
+                && (!from_same_origin || self.epoch_change)
+            || self
+                .rounds
+                .values()
+                .any(|round| round.prevotes.is_supported(voters, choice))
     }
 
     fn add_vote(
@@ -247,7 +273,13 @@ impl Instance {
             Added::Known | Added::Dropped => return,
             Added::First => {}
             Added::Conflicting { first } => {
-                out.push(Output::Equivocation { voter, round, phase, first, second: ballot });
+                out.push(Output::Equivocation {
+                    voter,
+                    round,
+                    phase,
+                    first,
+                    second: ballot,
+                });
             }
         }
         if let Some(choice) = ballot {
@@ -255,9 +287,14 @@ impl Instance {
         }
     }
 
-    /// Of rounds beyond the next, only each voter's latest is kept (SPEC §12). Returns whether `round` is that.
+    /// Of rounds beyond the next, only each voter's latest is kept (SPEC §12). Returns whether
+    /// `round` is that.
     fn keep_latest_only(&mut self, voters: &VoterSet, voter: VoterIndex, round: Round) -> bool {
-        if self.ahead.latest(voter).is_some_and(|latest| latest > round) {
+        if self
+            .ahead
+            .latest(voter)
+            .is_some_and(|latest| latest > round)
+        {
             return false;
         }
         let beyond = self.round.next();
@@ -267,7 +304,8 @@ impl Instance {
                 state.precommits.forget(voters, voter);
             }
         }
-        self.rounds.retain(|at, state| *at <= beyond || *at == round || !state.is_empty());
+        self.rounds
+            .retain(|at, state| *at <= beyond || *at == round || !state.is_empty());
         true
     }
 
@@ -314,7 +352,9 @@ impl Instance {
     fn certified(&self, voters: &VoterSet) -> Option<(Round, Choice)> {
         self.rounds.iter().find_map(|(round, state)| {
             let choice = state.precommits.quorum_choice(voters)?;
-            self.candidates.contains_key(&choice).then_some((*round, choice))
+            self.candidates
+                .contains_key(&choice)
+                .then_some((*round, choice))
         })
     }
 
@@ -325,14 +365,24 @@ impl Instance {
         }
     }
 
-    /// Rule 2, first half: the latest polka not later than the current round becomes `valid`, and releases an older
-    /// lock on another choice.
+    /// Rule 2, first half: the latest polka not later than the current round becomes `valid`, and
+    /// releases an older lock on another choice.
     fn note_polkas(&mut self, voters: &VoterSet) {
         let current = self.round_id();
-        let here = self.rounds.iter().filter(|(round, _)| **round <= self.round).filter_map(|(round, state)| {
-            let at = RoundId { epoch: self.epoch, round: *round };
-            state.prevotes.quorum_choice(voters).map(|choice| Polka { at, choice })
-        });
+        let here = self
+            .rounds
+            .iter()
+            .filter(|(round, _)| **round <= self.round)
+            .filter_map(|(round, state)| {
+                let at = RoundId {
+                    epoch: self.epoch,
+                    round: *round,
+                };
+                state
+                    .prevotes
+                    .quorum_choice(voters)
+                    .map(|choice| Polka { at, choice })
+            });
         let latest = here
             .chain(self.earlier.iter().copied())
             .filter(|polka| polka.at <= current && self.candidates.contains_key(&polka.choice))
@@ -341,7 +391,10 @@ impl Instance {
         if self.valid.is_none_or(|valid| polka.at > valid.at) {
             self.valid = Some(polka);
         }
-        if self.locked.is_some_and(|lock| lock.choice != polka.choice && lock.at < polka.at) {
+        if self
+            .locked
+            .is_some_and(|lock| lock.choice != polka.choice && lock.at < polka.at)
+        {
             self.locked = None;
         }
     }
@@ -365,11 +418,17 @@ impl Instance {
         ballot.is_some_and(|ballot| self.sign(voters, rules, Phase::Prevote, ballot, out))
     }
 
-    /// Rule 1: the lock; else of the own event and the candidates that record the same, the earliest; else what the
-    /// node endorses; nil if a person refused; `None` to wait. The flag says whether it is an observation: the own
-    /// registry has it.
-    fn first_prevote(&mut self, voters: &VoterSet, rules: Rules, out: &mut Vec<Output>) -> Option<(Ballot, bool)> {
-        // one of this very round is followed, and binds what comes after it: what was observed is said all the same
+    /// Rule 1: the lock; else of the own event and the candidates that record the same, the
+    /// earliest; else what the node endorses; nil if a person refused; `None` to wait. The flag
+    /// says whether it is an observation: the own registry has it.
+    fn first_prevote(
+        &mut self,
+        voters: &VoterSet,
+        rules: Rules,
+        out: &mut Vec<Output>,
+    ) -> Option<(Ballot, bool)> {
+        // one of this very round is followed, and binds what comes after it: what was observed is
+        // said all the same
         let followed = self.locked.filter(|lock| lock.at == self.round_id());
         if let Some(lock) = self.locked.filter(|_| followed.is_none()) {
             return Some((Some(lock.choice), false));
@@ -379,8 +438,13 @@ impl Instance {
         }
         let allowed = |c: &&Candidate| !self.epoch_change || c.endorsed;
         if let Some(own) = self.candidates().filter(allowed).find(|c| c.own) {
-            let same = self.candidates().filter(allowed).filter(|c| c.own || c.event.is_same_record_as(&own.event));
-            return same.min_by(|a, b| tiebreak::earliest(a, b)).map(|c| (Some(c.choice), true));
+            let same = self
+                .candidates()
+                .filter(allowed)
+                .filter(|c| c.own || c.event.is_same_record_as(&own.event));
+            return same
+                .min_by(|a, b| tiebreak::earliest(a, b))
+                .map(|c| (Some(c.choice), true));
         }
         if let Some(lock) = followed {
             return Some((Some(lock.choice), false));
@@ -388,7 +452,10 @@ impl Instance {
         if self.restraint == Restraint::Refused {
             return Some((None, false));
         }
-        let endorsed: Vec<_> = self.candidates().filter(|c| c.endorsed && c.announced_by.is_some()).collect();
+        let endorsed: Vec<_> = self
+            .candidates()
+            .filter(|c| c.endorsed && c.announced_by.is_some())
+            .collect();
         let preferred = self.prefer(voters, rules, &endorsed);
         let is_split = preferred.is_none() && !endorsed.is_empty();
         if is_split && !self.review_told {
@@ -398,29 +465,44 @@ impl Instance {
         preferred.map(|choice| (Some(choice), false))
     }
 
-    /// Rule 1, of several that would do: the earliest if they agree, else the tie-break winner where rounds are
-    /// automatic, else none.
-    pub(super) fn prefer(&self, voters: &VoterSet, rules: Rules, candidates: &[&Candidate]) -> Option<Choice> {
-        let all_agree = candidates.iter().all(|a| candidates.iter().all(|b| a.event.agrees_with(&b.event)));
+    /// Rule 1, of several that would do: the earliest if they agree, else the tie-break winner
+    /// where rounds are automatic, else none.
+    pub(super) fn prefer(
+        &self,
+        voters: &VoterSet,
+        rules: Rules,
+        candidates: &[&Candidate],
+    ) -> Option<Choice> {
+        let all_agree = candidates
+            .iter()
+            .all(|a| candidates.iter().all(|b| a.event.agrees_with(&b.event)));
         let candidates = candidates.iter().copied();
         if all_agree {
-            return candidates.min_by(|a, b| tiebreak::earliest(a, b)).map(|c| c.choice);
+            return candidates
+                .min_by(|a, b| tiebreak::earliest(a, b))
+                .map(|c| c.choice);
         }
         let round0 = &self.rounds.get(&Round::ZERO)?.prevotes;
         tiebreak::winner(rules.automatic?, voters, round0, candidates).map(|c| c.choice)
     }
 
-    /// Rule 2, second half, and rule 4; and a round that failed before this node precommitted in it gets its nil, or
-    /// others who saw less of that round could wait in it for a vote that never comes.
+    /// Rule 2, second half, and rule 4; and a round that failed before this node precommitted in it
+    /// gets its nil, or others who saw less of that round could wait in it for a vote that never
+    /// comes.
     fn precommit(&mut self, voters: &VoterSet, rules: Rules, out: &mut Vec<Output>) {
         if self.has_signed(rules, Phase::Precommit) {
             return;
         }
         let prevotes = &self.current().prevotes;
-        let polka = prevotes.quorum_choice(voters).filter(|choice| self.candidates.contains_key(choice));
+        let polka = prevotes
+            .quorum_choice(voters)
+            .filter(|choice| self.candidates.contains_key(choice));
         if let Some(choice) = polka {
             if self.sign(voters, rules, Phase::Precommit, Some(choice), out) {
-                self.locked = Some(Polka { at: self.round_id(), choice });
+                self.locked = Some(Polka {
+                    at: self.round_id(),
+                    choice,
+                });
             }
         } else if prevotes.quorum_choice(voters).is_none() && prevotes.is_hopeless(voters)
             || self.has_elapsed(Step::Prevote)
@@ -461,10 +543,14 @@ impl Instance {
     }
 
     pub(super) fn has_signed(&self, rules: Rules, phase: Phase) -> bool {
-        rules.me.is_none_or(|me| self.tally(self.round, phase).is_some_and(|t| t.first(me).is_some()))
+        rules.me.is_none_or(|me| {
+            self.tally(self.round, phase)
+                .is_some_and(|t| t.first(me).is_some())
+        })
     }
 
-    /// Signs a vote of the current round: counted at once, never a second one. Returns whether it was signed.
+    /// Signs a vote of the current round: counted at once, never a second one. Returns whether it
+    /// was signed.
     pub(super) fn sign(
         &mut self,
         voters: &VoterSet,
@@ -485,12 +571,21 @@ impl Instance {
         observed: bool,
         out: &mut Vec<Output>,
     ) -> bool {
-        let Some(me) = rules.me.filter(|_| rules.signing == Signing::Now) else { return false };
+        let Some(me) = rules.me.filter(|_| rules.signing == Signing::Now) else {
+            return false;
+        };
         let round = self.round;
         if self.tally_mut(round, phase).add(voters, me, ballot) != Added::First {
             return false;
         }
-        out.push(Output::Sign(Vote { epoch: self.epoch, subject: self.subject, round, phase, ballot, observed }));
+        out.push(Output::Sign(Vote {
+            epoch: self.epoch,
+            subject: self.subject,
+            round,
+            phase,
+            ballot,
+            observed,
+        }));
         true
     }
 
@@ -506,9 +601,14 @@ impl Instance {
         self.rounds.or_default(self.round);
     }
 
-    #[expect(clippy::expect_used, reason = "set_round makes the state of every round it enters; none is removed")]
+    #[expect(
+        clippy::expect_used,
+        reason = "set_round makes the state of every round it enters; none is removed"
+    )]
     pub(super) fn current(&self) -> &RoundState {
-        self.rounds.get(&self.round).expect("the current round has a state")
+        self.rounds
+            .get(&self.round)
+            .expect("the current round has a state")
     }
 
     pub(super) fn current_mut(&mut self) -> &mut RoundState {

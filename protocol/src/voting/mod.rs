@@ -1,12 +1,15 @@
-//! Voting on one subject in one epoch (SPEC §7): Tendermint's rounds with a first round that needs no proposer.
+//! Voting on one subject in one epoch (SPEC §7): Tendermint's rounds with a first round that needs
+//! no proposer.
 //!
-//! [`Instance`] is a pure state machine: [`Instance::process`] takes one [`Input`] and gives [`Output`]s. It knows no
-//! signatures, clock or disk: who may vote is the caller's check, timers leave as outputs and come back as inputs, and
-//! a vote that leaves as [`Output::Sign`] is already counted, because the caller stops for good if it cannot be kept.
+//! [`Instance`] is a pure state machine: [`Instance::process`] takes one [`Input`] and gives
+//! [`Output`]s. It knows no signatures, clock or disk: who may vote is the caller's check, timers
+//! leave as outputs and come back as inputs, and a vote that leaves as [`Output::Sign`] is already
+//! counted, because the caller stops for good if it cannot be kept.
 //!
-//! [`tally`](Tally) counts, and `ahead` who is in later rounds; `instance` acts on what was counted (rules 1–5 and 8); `rounds` holds what differs after
-//! round 0 (rules 6 and 7); `tiebreak` orders candidates; `digest` sums the instance up for heartbeats. Rule 9
-//! is the caller's: it needs proofs, which it keeps.
+//! [`tally`](Tally) counts, and `ahead` who is in later rounds; `instance` acts on what was counted
+//! (rules 1–5 and 8); `rounds` holds what differs after round 0 (rules 6 and 7); `tiebreak` orders
+//! candidates; `digest` sums the instance up for heartbeats. Rule 9 is the caller's: it needs
+//! proofs, which it keeps.
 
 mod ahead;
 mod digest;
@@ -26,7 +29,8 @@ use crate::manifest::TieBreak;
 use crate::quorum::VoterIndex;
 use crate::vote::{Ballot, Phase, Proposal, RoundId, Vote};
 
-/// A choice and the round in which a quorum of prevotes for it was seen: a lock, or the latest valid choice.
+/// A choice and the round in which a quorum of prevotes for it was seen: a lock, or the latest
+/// valid choice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Polka {
     /// Where.
@@ -51,8 +55,8 @@ pub struct Rules {
 pub enum Signing {
     /// It does.
     Now,
-    /// Not before it has heard what it signed in an earlier life: [`Input::MaySign`] comes then. Until then it stays in a
-    /// failed round, because others may wait in it for its nil.
+    /// Not before it has heard what it signed in an earlier life: [`Input::MaySign`] comes then.
+    /// Until then it stays in a failed round, because others may wait in it for its nil.
     Later,
     /// Never here: its vote history is incomplete, or it only watches.
     Never,
@@ -89,8 +93,8 @@ pub enum Input {
     Endorse(Choice),
     /// A person refused, or the review timed out: a nil prevote (rule 1).
     Refuse,
-    /// A verified vote of this epoch and subject. One's own come back from the journal only, through
-    /// [`Instance::resume`].
+    /// A verified vote of this epoch and subject. One's own come back from the journal only,
+    /// through [`Instance::resume`].
     Vote {
         /// Whose.
         voter: VoterIndex,
@@ -112,7 +116,8 @@ pub enum Input {
     EarlierPolka(Polka),
     /// A timer that was scheduled has run out.
     Timeout(Timer),
-    /// An operator's standing choice (rule 7). The caller has asked [`Instance::may_choose`]. Its event need not be known.
+    /// An operator's standing choice (rule 7). The caller has asked [`Instance::may_choose`]. Its
+    /// event need not be known.
     Choose(Choice),
     /// Signing was to come later, and may be done from now on: nothing else is new.
     MaySign,
@@ -145,7 +150,8 @@ pub enum Output {
     },
     /// The current round failed and the next is an operator's (rule 5).
     Conflict(Round),
-    /// Several candidates that do not agree are known and none is preferred: people are asked (rule 1).
+    /// Several candidates that do not agree are known and none is preferred: people are asked (rule
+    /// 1).
     Review,
     /// Two different votes of one voter for one round and phase: evidence.
     Equivocation {

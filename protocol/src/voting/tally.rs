@@ -1,10 +1,10 @@
 //! Counting the votes of one round and phase (SPEC §7, *Equivocation*).
 //!
-//! Towards a quorum or "weight > F" for a choice a voter counts once for each choice it signed, so that what convinced
-//! one honest node convinces all; everywhere else only its first vote counts.
+//! Towards a quorum or "weight > F" for a choice a voter counts once for each choice it signed, so
+//! that what convinced one honest node convinces all; everywhere else only its first vote counts.
 //!
-//! Everything is counted as votes come: a question costs as much as there are choices at the most, whatever number of
-//! voters there is, because each vote of a thousand asks several.
+//! Everything is counted as votes come: a question costs as much as there are choices at the most,
+//! whatever number of voters there is, because each vote of a thousand asks several.
 
 use std::hash::{Hash, Hasher};
 
@@ -93,7 +93,8 @@ pub(super) enum Added {
 }
 
 impl Tally {
-    /// Adds a vote. A voter's second, conflicting vote is kept; further ones only if they bring their choice above F.
+    /// Adds a vote. A voter's second, conflicting vote is kept; further ones only if they bring
+    /// their choice above F.
     pub(super) fn add(&mut self, voters: &VoterSet, voter: VoterIndex, ballot: Ballot) -> Added {
         let Some(first) = self.first(voter) else {
             self.count_in(voters, voter, ballot);
@@ -102,7 +103,8 @@ impl Tally {
         if self.contains(voter, ballot) {
             return Added::Known;
         }
-        let weighty = |c: Choice| voters.exceeds_faulty(self.behind(c).weight + voters.weight(voter));
+        let weighty =
+            |c: Choice| voters.exceeds_faulty(self.behind(c).weight + voters.weight(voter));
         if self.places(voter).len() >= 2 && !ballot.is_some_and(weighty) {
             return Added::Dropped;
         }
@@ -131,7 +133,11 @@ impl Tally {
         }
         if let Some(choice) = ballot {
             let at = self.place_of(choice).unwrap_or_else(|| {
-                self.counts.push(Count { choice, all: Behind::default(), first: Behind::default() });
+                self.counts.push(Count {
+                    choice,
+                    all: Behind::default(),
+                    first: Behind::default(),
+                });
                 self.counts.len() - 1
             });
             let count = &mut self.counts[at];
@@ -144,7 +150,8 @@ impl Tally {
         }
         let after = self.by_voter.partition_point(|(of, _)| *of <= voter);
         // a voter has few votes more than there are choices: far below u32::MAX
-        self.by_voter.insert(after, (voter, self.votes.len() as u32));
+        self.by_voter
+            .insert(after, (voter, self.votes.len() as u32));
         self.votes.push((voter, ballot));
     }
 
@@ -161,7 +168,9 @@ impl Tally {
 
     /// The voters that signed `choice`.
     fn behind(&self, choice: Choice) -> Behind {
-        self.place_of(choice).map(|at| self.counts[at].all).unwrap_or_default()
+        self.place_of(choice)
+            .map(|at| self.counts[at].all)
+            .unwrap_or_default()
     }
 
     /// Every vote held, in order of arrival.
@@ -171,12 +180,16 @@ impl Tally {
 
     /// A voter's first vote.
     pub fn first(&self, voter: VoterIndex) -> Option<Ballot> {
-        self.places(voter).first().map(|(_, at)| self.votes[*at as usize].1)
+        self.places(voter)
+            .first()
+            .map(|(_, at)| self.votes[*at as usize].1)
     }
 
     /// Whether this voter's vote for this very ballot is held.
     pub fn contains(&self, voter: VoterIndex, ballot: Ballot) -> bool {
-        self.places(voter).iter().any(|(_, at)| self.votes[*at as usize].1 == ballot)
+        self.places(voter)
+            .iter()
+            .any(|(_, at)| self.votes[*at as usize].1 == ballot)
     }
 
     /// The choices voted for, each once, in order of arrival.
@@ -189,7 +202,10 @@ impl Tally {
         if !self.most.is_quorum(voters) {
             return None;
         }
-        self.counts.iter().find(|count| count.all.is_quorum(voters)).map(|count| count.choice)
+        self.counts
+            .iter()
+            .find(|count| count.all.is_quorum(voters))
+            .map(|count| count.choice)
     }
 
     /// Whether voters of weight above F signed `choice`: an honest one among them.
@@ -217,8 +233,12 @@ impl Tally {
     pub fn is_hopeless(&self, voters: &VoterSet) -> bool {
         let missing_weight = voters.total() - self.voted.weight;
         let missing_signers = voters.len() - self.voted.signers;
-        let reachable =
-            |behind: Behind| voters.is_quorum(behind.weight + missing_weight, behind.signers + missing_signers);
+        let reachable = |behind: Behind| {
+            voters.is_quorum(
+                behind.weight + missing_weight,
+                behind.signers + missing_signers,
+            )
+        };
         if reachable(Behind::default()) {
             return false;
         }
@@ -227,7 +247,11 @@ impl Tally {
 
     /// The voters that voted anything, in order of arrival.
     pub fn voters(&self) -> impl Iterator<Item = VoterIndex> {
-        let is_first = |at: usize, voter| self.places(voter).first().is_some_and(|(_, first)| *first as usize == at);
+        let is_first = |at: usize, voter| {
+            self.places(voter)
+                .first()
+                .is_some_and(|(_, first)| *first as usize == at)
+        };
         self.votes
             .iter()
             .enumerate()

@@ -1,4 +1,5 @@
-//! Whole elections among pure instances: a table of rounds, then the same under every order of delivery.
+//! Whole elections among pure instances: a table of rounds, then the same under every order of
+//! delivery.
 
 use proptest::prelude::*;
 
@@ -9,7 +10,8 @@ use crate::testing;
 
 const SUBJECT: SubjectId = SubjectId([3; 32]);
 
-/// Four (or n) instances and the messages between them, delivered in an order that the test chooses.
+/// Four (or n) instances and the messages between them, delivered in an order that the test
+/// chooses.
 struct Net {
     voters: VoterSet,
     rules: Vec<Rules>,
@@ -24,28 +26,58 @@ struct Net {
 impl Net {
     fn new(n: usize, automatic: Option<TieBreak>) -> Self {
         let (_, _, voters, _) = testing::federation(n);
-        let rules = voters.iter().map(|(me, _)| Rules { me: Some(me), signing: Signing::Now, automatic }).collect();
-        let nodes = (0..n).map(|_| Instance::new(Epoch(0), SUBJECT, false)).collect();
-        Self { voters, rules, nodes, in_flight: vec![], timers: vec![], signed: vec![], seen: vec![] }
+        let rules = voters
+            .iter()
+            .map(|(me, _)| Rules {
+                me: Some(me),
+                signing: Signing::Now,
+                automatic,
+            })
+            .collect();
+        let nodes = (0..n)
+            .map(|_| Instance::new(Epoch(0), SUBJECT, false))
+            .collect();
+        Self {
+            voters,
+            rules,
+            nodes,
+            in_flight: vec![],
+            timers: vec![],
+            signed: vec![],
+            seen: vec![],
+        }
     }
 
     fn input(&mut self, node: usize, input: Input) {
         for output in self.nodes[node].process(&self.voters, self.rules[node], input) {
             match &output {
                 Output::Sign(vote) => {
-                    let twice = self
-                        .signed
-                        .iter()
-                        .any(|(who, old)| *who == node && (old.round, old.phase) == (vote.round, vote.phase));
+                    let twice = self.signed.iter().any(|(who, old)| {
+                        *who == node && (old.round, old.phase) == (vote.round, vote.phase)
+                    });
                     assert!(!twice, "node {node} signed twice: {vote:?}");
                     self.signed.push((node, *vote));
                     let (round, phase, ballot) = (vote.round, vote.phase, vote.ballot);
                     let voter = self.rules[node].me.unwrap();
-                    self.send(node, &Input::Vote { voter, round, phase, ballot });
+                    self.send(
+                        node,
+                        &Input::Vote {
+                            voter,
+                            round,
+                            phase,
+                            ballot,
+                        },
+                    );
                 }
                 Output::Propose(proposal) => {
                     let voter = self.rules[node].me.unwrap();
-                    self.send(node, &Input::Proposal { voter, proposal: *proposal });
+                    self.send(
+                        node,
+                        &Input::Proposal {
+                            voter,
+                            proposal: *proposal,
+                        },
+                    );
                 }
                 Output::Schedule(timer) => self.timers.push((node, *timer)),
                 _ => {}
@@ -98,14 +130,20 @@ impl Net {
     }
 
     fn decisions(&self) -> Vec<Option<Choice>> {
-        self.nodes.iter().map(|node| node.decided().map(|(_, choice)| choice)).collect()
+        self.nodes
+            .iter()
+            .map(|node| node.decided().map(|(_, choice)| choice))
+            .collect()
     }
 }
 
 use crate::event::Event;
 
 fn event(commit: &str) -> Event {
-    Event { commit_hash: commit.into(), ..testing::event("blueprint_tagged", "v4.4.0") }
+    Event {
+        commit_hash: commit.into(),
+        ..testing::event("blueprint_tagged", "v4.4.0")
+    }
 }
 
 #[test]
@@ -124,15 +162,25 @@ fn one_announces_and_the_others_endorse() {
     let a = event("aaaaaaa");
     net.announce(&a, 0, &[1, 2]);
     net.settle();
-    assert_eq!(net.decisions(), vec![Some(a.choice()); 4], "the fourth follows without endorsing");
+    assert_eq!(
+        net.decisions(),
+        vec![Some(a.choice()); 4],
+        "the fourth follows without endorsing"
+    );
 }
 
 #[test]
 fn a_candidate_without_its_announcements_proof_is_not_endorsed() {
     let mut net = Net::new(4, None);
     let a = event("aaaaaaa");
-    let candidate =
-        Candidate { choice: a.choice(), event: a, announced_by: None, prompt: true, own: false, endorsed: true };
+    let candidate = Candidate {
+        choice: a.choice(),
+        event: a,
+        announced_by: None,
+        prompt: true,
+        own: false,
+        endorsed: true,
+    };
     net.input(0, Input::Candidate(candidate));
     assert!(net.signed.is_empty());
 }
@@ -145,7 +193,11 @@ fn three_to_one_certifies_the_majority_and_the_fourth_precommits_it() {
     (0..3).for_each(|node| net.announce(&a, node, &[]));
     net.settle();
     assert_eq!(net.decisions(), vec![Some(a.choice()); 4]);
-    let prevote = net.signed.iter().find(|(who, vote)| *who == 3 && vote.phase == Phase::Prevote).unwrap();
+    let prevote = net
+        .signed
+        .iter()
+        .find(|(who, vote)| *who == 3 && vote.phase == Phase::Prevote)
+        .unwrap();
     assert_eq!(prevote.1.ballot, Some(b.choice()));
 }
 
@@ -153,7 +205,9 @@ fn three_to_one_certifies_the_majority_and_the_fourth_precommits_it() {
 fn two_to_two_is_a_conflict_that_operators_resolve() {
     let mut net = Net::new(4, None);
     let (a, b) = (event("aaaaaaa"), event("bbbbbbb"));
-    [(&a, 0), (&a, 1), (&b, 2), (&b, 3)].iter().for_each(|(event, node)| net.announce(event, *node, &[]));
+    [(&a, 0), (&a, 1), (&b, 2), (&b, 3)]
+        .iter()
+        .for_each(|(event, node)| net.announce(event, *node, &[]));
     net.settle();
     net.fire_timers();
     net.settle();
@@ -164,7 +218,11 @@ fn two_to_two_is_a_conflict_that_operators_resolve() {
         net.input(node, Input::Choose(b.choice()));
         net.settle();
     }
-    assert_eq!(net.decisions(), vec![Some(b.choice()); 4], "a quorum of operators decides for all");
+    assert_eq!(
+        net.decisions(),
+        vec![Some(b.choice()); 4],
+        "a quorum of operators decides for all"
+    );
     assert_eq!(net.nodes[3].decided().unwrap().0, Round(1));
 }
 
@@ -173,7 +231,9 @@ fn two_to_two_with_automatic_rounds_takes_the_earliest() {
     let mut net = Net::new(4, Some(TieBreak::TimestampPriority));
     let (mut a, b) = (event("aaaaaaa"), event("bbbbbbb"));
     a.timestamp = "2025-10-13T20:00:00Z".into();
-    [(&a, 0), (&a, 1), (&b, 2), (&b, 3)].iter().for_each(|(event, node)| net.announce(event, *node, &[]));
+    [(&a, 0), (&a, 1), (&b, 2), (&b, 3)]
+        .iter()
+        .for_each(|(event, node)| net.announce(event, *node, &[]));
     net.settle();
     net.fire_timers();
     net.settle();
@@ -220,8 +280,10 @@ fn candidates_that_do_not_agree_wait_for_review() {
         };
         net.input(3, Input::Candidate(candidate));
     }
-    both.iter().for_each(|event| net.input(3, Input::Endorse(event.choice())));
-    // the first endorsement stood alone, so it was voted for; a node that learns of both first asks people
+    both.iter()
+        .for_each(|event| net.input(3, Input::Endorse(event.choice())));
+    // the first endorsement stood alone, so it was voted for; a node that learns of both first asks
+    // people
     assert_eq!(net.signed.len(), 1);
     let mut late = Net::new(4, None);
     late.announce(&both[0], 0, &[]);
@@ -229,7 +291,8 @@ fn candidates_that_do_not_agree_wait_for_review() {
     late.in_flight.retain(|(to, _)| *to == 3);
     late.rules[3].signing = Signing::Never;
     late.settle();
-    both.iter().for_each(|event| late.input(3, Input::Endorse(event.choice())));
+    both.iter()
+        .for_each(|event| late.input(3, Input::Endorse(event.choice())));
     assert!(late.seen.contains(&(3, Output::Review)));
 }
 
@@ -244,7 +307,11 @@ fn own_records_of_one_fact_meet_at_the_earliest() {
     net.settle();
     net.announce(&second, 1, &[]);
     net.settle();
-    let prevote = net.signed.iter().find(|(who, vote)| *who == 1 && vote.phase == Phase::Prevote).unwrap();
+    let prevote = net
+        .signed
+        .iter()
+        .find(|(who, vote)| *who == 1 && vote.phase == Phase::Prevote)
+        .unwrap();
     assert_eq!(prevote.1.ballot, Some(first.choice()));
 }
 
@@ -256,19 +323,50 @@ fn an_equivocators_votes_both_count_towards_choices_and_are_reported() {
     net.announce(&b, 1, &[]);
     net.in_flight.clear();
     let voter = net.rules[3].me.unwrap();
-    let vote = |ballot| Input::Vote { voter, round: Round(0), phase: Phase::Prevote, ballot };
+    let vote = |ballot| Input::Vote {
+        voter,
+        round: Round(0),
+        phase: Phase::Prevote,
+        ballot,
+    };
     net.input(0, vote(Some(b.choice())));
     net.input(0, vote(Some(a.choice())));
     let second = net.rules[2].me.unwrap();
-    net.input(0, Input::Vote { voter: second, round: Round(0), phase: Phase::Prevote, ballot: Some(a.choice()) });
+    net.input(
+        0,
+        Input::Vote {
+            voter: second,
+            round: Round(0),
+            phase: Phase::Prevote,
+            ballot: Some(a.choice()),
+        },
+    );
     let polka = net.nodes[0].locked().map(|lock| lock.choice);
-    assert_eq!(polka, Some(a.choice()), "own, the equivocator's second and another's are a quorum");
-    assert!(net.seen.iter().any(|(_, output)| matches!(output, Output::Equivocation { .. })));
-    let precommit = |ballot| Input::Vote { voter, round: Round(0), phase: Phase::Precommit, ballot };
+    assert_eq!(
+        polka,
+        Some(a.choice()),
+        "own, the equivocator's second and another's are a quorum"
+    );
+    assert!(
+        net.seen
+            .iter()
+            .any(|(_, output)| matches!(output, Output::Equivocation { .. }))
+    );
+    let precommit = |ballot| Input::Vote {
+        voter,
+        round: Round(0),
+        phase: Phase::Precommit,
+        ballot,
+    };
     for ballot in [None, Some(a.choice()), Some(b.choice())] {
         net.input(0, precommit(ballot));
     }
-    let held = net.nodes[0].tally(Round(0), Phase::Precommit).unwrap().iter().filter(|(v, _)| *v == voter).count();
+    let held = net.nodes[0]
+        .tally(Round(0), Phase::Precommit)
+        .unwrap()
+        .iter()
+        .filter(|(v, _)| *v == voter)
+        .count();
     assert_eq!(held, 2, "a third vote that proves nothing is dropped");
 }
 
@@ -277,13 +375,29 @@ fn a_restart_resumes_locked_in_the_highest_signed_round() {
     let (a, b) = (event("aaaaaaa"), event("bbbbbbb"));
     let mut net = Net::new(4, None);
     (0..3).for_each(|node| net.announce(&a, node, &[]));
-    net.in_flight.retain(|(to, input)| *to == 0 && matches!(input, Input::Vote { phase: Phase::Prevote, .. }));
+    net.in_flight.retain(|(to, input)| {
+        *to == 0
+            && matches!(
+                input,
+                Input::Vote {
+                    phase: Phase::Prevote,
+                    ..
+                }
+            )
+    });
     net.settle();
-    let votes: Vec<_> =
-        net.signed.iter().filter(|(who, _)| *who == 0).map(|(_, v)| (v.round, v.phase, v.ballot)).collect();
+    let votes: Vec<_> = net
+        .signed
+        .iter()
+        .filter(|(who, _)| *who == 0)
+        .map(|(_, v)| (v.round, v.phase, v.ballot))
+        .collect();
     assert_eq!(votes.len(), 2, "a prevote and a precommit");
     let me = net.rules[0].me.unwrap();
-    let history = OwnHistory { votes, ..OwnHistory::default() };
+    let history = OwnHistory {
+        votes,
+        ..OwnHistory::default()
+    };
     let mut again = Instance::resume(Epoch(0), SUBJECT, false, &history, &net.voters, me);
     assert_eq!(again.locked().map(|lock| lock.choice), Some(a.choice()));
     let other = Candidate {
@@ -294,7 +408,12 @@ fn a_restart_resumes_locked_in_the_highest_signed_round() {
         own: true,
         endorsed: true,
     };
-    assert!(again.process(&net.voters, net.rules[0], Input::Candidate(other)).is_empty(), "signs nothing twice");
+    assert!(
+        again
+            .process(&net.voters, net.rules[0], Input::Candidate(other))
+            .is_empty(),
+        "signs nothing twice"
+    );
 }
 
 #[test]
@@ -302,7 +421,8 @@ fn a_polka_completed_by_the_own_prevote_is_valid_at_once() {
     let mut net = Net::new(4, None);
     let a = event("aaaaaaa");
     (1..3).for_each(|node| net.announce(&a, node, &[]));
-    net.in_flight.retain(|(to, input)| *to == 0 && matches!(input, Input::Vote { .. }));
+    net.in_flight
+        .retain(|(to, input)| *to == 0 && matches!(input, Input::Vote { .. }));
     net.settle();
     net.announce(&a, 0, &[]);
     let node = &net.nodes[0];
@@ -316,12 +436,28 @@ fn who_leaves_a_failed_round_has_precommitted_in_it() {
     net.announce(&event("aaaaaaa"), 0, &[]);
     for who in [1, 2] {
         let voter = net.rules[who].me.unwrap();
-        net.input(0, Input::Vote { voter, round: Round(0), phase: Phase::Precommit, ballot: None });
+        net.input(
+            0,
+            Input::Vote {
+                voter,
+                round: Round(0),
+                phase: Phase::Precommit,
+                ballot: None,
+            },
+        );
     }
-    assert_eq!(net.nodes[0].round(), Round(1), "two nils of four: round 0 can certify nothing");
+    assert_eq!(
+        net.nodes[0].round(),
+        Round(1),
+        "two nils of four: round 0 can certify nothing"
+    );
     let own = net.rules[0].me.unwrap();
     let precommits = net.nodes[0].tally(Round(0), Phase::Precommit).unwrap();
-    assert_eq!(precommits.first(own), Some(None), "one of the nils may have been sent to this node only");
+    assert_eq!(
+        precommits.first(own),
+        Some(None),
+        "one of the nils may have been sent to this node only"
+    );
 }
 
 #[test]
@@ -329,12 +465,28 @@ fn who_leaves_a_failed_round_has_prevoted_in_it() {
     let mut net = Net::new(4, Some(TieBreak::TimestampPriority));
     for who in [1, 2] {
         let voter = net.rules[who].me.unwrap();
-        net.input(0, Input::Vote { voter, round: Round(0), phase: Phase::Precommit, ballot: None });
+        net.input(
+            0,
+            Input::Vote {
+                voter,
+                round: Round(0),
+                phase: Phase::Precommit,
+                ballot: None,
+            },
+        );
     }
-    assert_eq!(net.nodes[0].round(), Round(1), "it knows no event, and round 0 can certify nothing");
+    assert_eq!(
+        net.nodes[0].round(),
+        Round(1),
+        "it knows no event, and round 0 can certify nothing"
+    );
     let own = net.rules[0].me.unwrap();
     let prevotes = net.nodes[0].tally(Round(0), Phase::Prevote).unwrap();
-    assert_eq!(prevotes.first(own), Some(None), "others may wait for it in round 0");
+    assert_eq!(
+        prevotes.first(own),
+        Some(None),
+        "others may wait for it in round 0"
+    );
 }
 
 #[test]
@@ -360,7 +512,15 @@ fn votes_far_ahead_are_bounded_to_each_voters_latest() {
     let mut net = Net::new(4, None);
     let voter = net.rules[1].me.unwrap();
     for round in 2..5000 {
-        net.input(0, Input::Vote { voter, round: Round(round), phase: Phase::Prevote, ballot: None });
+        net.input(
+            0,
+            Input::Vote {
+                voter,
+                round: Round(round),
+                phase: Phase::Prevote,
+                ballot: None,
+            },
+        );
     }
     assert_eq!(net.nodes[0].votes().count(), 1);
 }
@@ -368,8 +528,8 @@ fn votes_far_ahead_are_bounded_to_each_voters_latest() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
-    /// Whatever the order of delivery and whoever observed what: no two decisions differ, no vote is signed twice, and
-    /// once everything is delivered all have decided, or all are in conflict.
+    /// Whatever the order of delivery and whoever observed what: no two decisions differ, no vote
+    /// is signed twice, and once everything is delivered all have decided, or all are in conflict.
     #[test]
     fn every_order_of_delivery_agrees(
         observed in proptest::collection::vec(0..3_usize, 4..8),
@@ -399,8 +559,17 @@ proptest! {
 fn a_restart_in_an_automatic_round_waits_for_its_proposal_anew() {
     let net = Net::new(4, Some(TieBreak::TimestampPriority));
     let me = net.rules[0].me.unwrap();
-    let history = OwnHistory { votes: vec![(Round(1), Phase::Precommit, None)], ..OwnHistory::default() };
+    let history = OwnHistory {
+        votes: vec![(Round(1), Phase::Precommit, None)],
+        ..OwnHistory::default()
+    };
     let mut again = Instance::resume(Epoch(0), SUBJECT, false, &history, &net.voters, me);
     let out = again.process(&net.voters, net.rules[0], Input::Refuse);
-    assert!(out.contains(&Output::Schedule(Timer { round: Round(1), step: Step::Propose })), "{out:?}");
+    assert!(
+        out.contains(&Output::Schedule(Timer {
+            round: Round(1),
+            step: Step::Propose
+        })),
+        "{out:?}"
+    );
 }

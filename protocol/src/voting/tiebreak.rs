@@ -8,14 +8,15 @@ use crate::id::NodeId;
 use crate::manifest::TieBreak;
 use crate::quorum::VoterSet;
 
-/// Earliest instant, then lowest event hash, then lowest digest. An event without an instant comes last.
+/// Earliest instant, then lowest event hash, then lowest digest. An event without an instant comes
+/// last.
 pub(super) fn earliest(a: &Candidate, b: &Candidate) -> Ordering {
     let key = |c: &Candidate| (c.event.instant().is_none(), c.event.instant(), c.choice);
     key(a).cmp(&key(b))
 }
 
-/// `timestamp_priority`: candidates announced within 5 minutes of their own timestamp come before all others, so that
-/// back-dating does not win; then the earliest.
+/// `timestamp_priority`: candidates announced within 5 minutes of their own timestamp come before
+/// all others, so that back-dating does not win; then the earliest.
 fn timestamp_priority(a: &Candidate, b: &Candidate) -> Ordering {
     b.prompt.cmp(&a.prompt).then_with(|| earliest(a, b))
 }
@@ -42,7 +43,8 @@ pub(super) fn winner<'a>(
         let first = match strategy {
             TieBreak::TimestampPriority | TieBreak::ManualReview => Ordering::Equal,
             TieBreak::CoordinatorPriority => {
-                let key = |c| coordinator_behind(voters, round0, c).map_or((1, None), |id| (0, Some(id)));
+                let key =
+                    |c| coordinator_behind(voters, round0, c).map_or((1, None), |id| (0, Some(id)));
                 key(*a).cmp(&key(*b))
             }
             TieBreak::TrustWeighted => round0.weight_of(b.choice).cmp(&round0.weight_of(a.choice)),

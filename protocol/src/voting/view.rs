@@ -30,7 +30,10 @@ impl Instance {
 
     /// The current round with its epoch.
     pub fn round_id(&self) -> RoundId {
-        RoundId { epoch: self.epoch, round: self.round }
+        RoundId {
+            epoch: self.epoch,
+            round: self.round,
+        }
     }
 
     /// What this node is locked on.
@@ -91,34 +94,51 @@ impl Instance {
         if at.epoch == self.epoch {
             return self.prevotes(at.round)?.quorum_choice(voters);
         }
-        self.earlier.iter().find(|polka| polka.at == at).map(|polka| polka.choice)
+        self.earlier
+            .iter()
+            .find(|polka| polka.at == at)
+            .map(|polka| polka.choice)
     }
 
     /// Every vote held, in order of round and phase.
     pub fn votes(&self) -> impl Iterator<Item = (Round, Phase, VoterIndex, Ballot)> {
         self.rounds.iter().flat_map(|(&round, state)| {
-            let prevotes = state.prevotes.iter().map(move |(voter, ballot)| (round, Phase::Prevote, voter, ballot));
-            prevotes.chain(state.precommits.iter().map(move |(voter, ballot)| (round, Phase::Precommit, voter, ballot)))
+            let prevotes = state
+                .prevotes
+                .iter()
+                .map(move |(voter, ballot)| (round, Phase::Prevote, voter, ballot));
+            prevotes.chain(
+                state
+                    .precommits
+                    .iter()
+                    .map(move |(voter, ballot)| (round, Phase::Precommit, voter, ballot)),
+            )
         })
     }
 
     /// Whether a vote that is held names `choice`.
     pub fn is_named(&self, choice: Choice) -> bool {
         let names = |tally: &Tally| tally.choices().any(|named| named == choice);
-        self.rounds.values().any(|round| names(&round.prevotes) || names(&round.precommits))
+        self.rounds
+            .values()
+            .any(|round| names(&round.prevotes) || names(&round.precommits))
     }
 
-    /// Whether voters of weight > F, an honest one among them, voted for `choice` in one round and phase.
+    /// Whether voters of weight > F, an honest one among them, voted for `choice` in one round and
+    /// phase.
     pub fn is_backed(&self, voters: &VoterSet, choice: Choice) -> bool {
         let backs = |tally: &Tally| tally.is_supported(voters, choice);
-        self.rounds.values().any(|round| backs(&round.prevotes) || backs(&round.precommits))
+        self.rounds
+            .values()
+            .any(|round| backs(&round.prevotes) || backs(&round.precommits))
     }
 
-    /// Whether `voter`, this node itself, has any part in it that must not be forgotten: a vote, a lock, an own event or a
-    /// round that was entered.
+    /// Whether `voter`, this node itself, has any part in it that must not be forgotten: a vote, a
+    /// lock, an own event or a round that was entered.
     pub fn has_part_of(&self, voter: VoterIndex) -> bool {
-        let voted =
-            |state: &RoundState| state.prevotes.first(voter).is_some() || state.precommits.first(voter).is_some();
+        let voted = |state: &RoundState| {
+            state.prevotes.first(voter).is_some() || state.precommits.first(voter).is_some()
+        };
         self.round > Round::ZERO
             || self.locked.is_some()
             || self.standing.is_some()
@@ -131,19 +151,25 @@ impl Instance {
         self.decided.is_none() && self.current().conflict_told
     }
 
-    /// Of known candidates that this node would endorse the one it would prevote in round 0 (rule 1); none if they do
-    /// not agree and no strategy chooses. Whoever endorses several endorses this one: the first endorsed is voted for.
+    /// Of known candidates that this node would endorse the one it would prevote in round 0 (rule
+    /// 1); none if they do not agree and no strategy chooses. Whoever endorses several endorses
+    /// this one: the first endorsed is voted for.
     pub fn preferred(&self, voters: &VoterSet, rules: Rules, choices: &[Choice]) -> Option<Choice> {
-        let candidates: Vec<_> = choices.iter().filter_map(|choice| self.candidate(*choice)).collect();
+        let candidates: Vec<_> = choices
+            .iter()
+            .filter_map(|choice| self.candidate(*choice))
+            .collect();
         self.prefer(voters, rules, &candidates)
     }
 
-    /// Whether people were asked to choose among candidates that do not agree, and this node has not prevoted since.
+    /// Whether people were asked to choose among candidates that do not agree, and this node has
+    /// not prevoted since.
     pub fn awaits_review(&self) -> bool {
         self.review_told && self.round == Round::ZERO && self.decided.is_none()
     }
 
-    /// Whether an operator may choose now (rule 7): not while round 0 or an automatic round has not failed.
+    /// Whether an operator may choose now (rule 7): not while round 0 or an automatic round has not
+    /// failed.
     pub fn may_choose(&self, voters: &VoterSet, rules: Rules) -> bool {
         let unattended = self.round == Round::ZERO || rules.is_automatic(self.round);
         self.decided.is_none() && (!unattended || self.has_failed(voters))

@@ -11,9 +11,9 @@
 //!                      of the len bytes that follow it; len is 5 to 4 Mi
 //! ```
 //!
-//! Integers are big-endian. `sequence` and `kept` are as of the last compaction: how many records had ever been
-//! committed, and how many of the file's records it wrote. So the sequence now is `sequence` + records − `kept`, and a
-//! file with fewer than `kept` records was cut.
+//! Integers are big-endian. `sequence` and `kept` are as of the last compaction: how many records
+//! had ever been committed, and how many of the file's records it wrote. So the sequence now is
+//! `sequence` + records − `kept`, and a file with fewer than `kept` records was cut.
 
 use ssid_protocol::id::SubjectId;
 
@@ -57,15 +57,24 @@ impl Header {
             return Err(Refusal::Malformed("the header is cut".to_owned()));
         };
         if bytes[..6] != MAGIC || crc32fast::hash(&bytes[..23]).to_be_bytes() != bytes[23..] {
-            return Err(Refusal::Malformed("the header is not a journal's".to_owned()));
+            return Err(Refusal::Malformed(
+                "the header is not a journal's".to_owned(),
+            ));
         }
         match bytes[6] {
             FORMAT => {}
             newer if newer > FORMAT => return Err(Refusal::Newer(newer)),
             other => return Err(Refusal::Malformed(format!("format byte {other}"))),
         }
-        let number = |at: usize| bytes[at..at + 8].iter().fold(0, |n, b| n << 8 | u64::from(*b));
-        Ok(Self { sequence: number(7), kept: number(15) })
+        let number = |at: usize| {
+            bytes[at..at + 8]
+                .iter()
+                .fold(0, |n, b| n << 8 | u64::from(*b))
+        };
+        Ok(Self {
+            sequence: number(7),
+            kept: number(15),
+        })
     }
 }
 
@@ -90,8 +99,8 @@ fn write_one(buffer: &mut Vec<u8>, record: &JournalRecord) -> Result<(), Storage
     Ok(())
 }
 
-/// The payload of the frame that begins at `start`, and where the next one does; `None` if it is cut or its checksum
-/// does not hold.
+/// The payload of the frame that begins at `start`, and where the next one does; `None` if it is
+/// cut or its checksum does not hold.
 pub(super) fn payload(contents: &[u8], start: usize) -> Option<(&[u8], usize)> {
     let rest = contents.get(start..)?;
     let len = u32::from_be_bytes(*rest.first_chunk()?) as usize;
@@ -106,7 +115,10 @@ pub(super) fn payload(contents: &[u8], start: usize) -> Option<(&[u8], usize)> {
 
 /// Spares most of the noise behind a damaged place its checksum.
 fn looks_like_a_record(payload: &[u8]) -> bool {
-    let kind = payload.get(1..).and_then(|rest| rest.first_chunk()).map(|kind| u32::from_le_bytes(*kind));
+    let kind = payload
+        .get(1..)
+        .and_then(|rest| rest.first_chunk())
+        .map(|kind| u32::from_le_bytes(*kind));
     let format = payload.first().copied().unwrap_or(0);
     format > FORMAT || (format == FORMAT && kind.is_some_and(|kind| kind < KINDS))
 }

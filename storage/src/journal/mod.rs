@@ -1,6 +1,7 @@
-//! `votes.journal`: what this node signed and must not contradict (SPEC §7, *State*). The one file whose loss could
-//! make a node lie; so it is synced before anything leaves, refuses to go on after a failed write, and tells a torn
-//! end, which is cut off, from damage, which is not repaired. The format is drawn in `frame`.
+//! `votes.journal`: what this node signed and must not contradict (SPEC §7, *State*). The one file
+//! whose loss could make a node lie; so it is synced before anything leaves, refuses to go on after
+//! a failed write, and tells a torn end, which is cut off, from damage, which is not repaired. The
+//! format is drawn in `frame`.
 
 mod frame;
 mod recover;
@@ -25,8 +26,11 @@ use frame::Header;
 use sink::Sink;
 
 /// Where a compaction may be cut short.
-const COMPACTION: Points =
-    Points { write: Point::CompactionWrite, replace: Point::CompactionReplace, sync: Point::CompactionSync };
+const COMPACTION: Points = Points {
+    write: Point::CompactionWrite,
+    replace: Point::CompactionReplace,
+    sync: Point::CompactionSync,
+};
 
 /// One record of the journal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,7 +48,8 @@ pub enum JournalRecord {
     Done(Vec<SubjectId>),
     /// What an operator decided.
     Note(OperatorNote),
-    /// Others hold statements of this node's that stood in no journal: it was rolled back, and this node abstains. Why.
+    /// Others hold statements of this node's that stood in no journal: it was rolled back, and this
+    /// node abstains. Why.
     Abstain(String),
     /// A foreign prevote that justifies an own precommit, without the batch it came in.
     SupportAlone(Box<Signed>),
@@ -107,35 +112,61 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Creates the journal of a new key, on disk when this returns. Goes with creating the key, and only with that.
+    /// Creates the journal of a new key, on disk when this returns. Goes with creating the key, and
+    /// only with that.
     ///
     /// # Errors
     /// [`StorageError::JournalExists`], or if the operating system refuses.
     pub fn create(path: &Path, node: NodeId) -> Result<Self, StorageError> {
         let mut options = OpenOptions::new();
-        let file = options.append(true).read(true).create_new(true).open(path).map_err(|e| match e.kind() {
-            std::io::ErrorKind::AlreadyExists => StorageError::JournalExists(path.to_owned()),
-            _ => StorageError::io("create", path)(e),
-        })?;
+        let file = options
+            .append(true)
+            .read(true)
+            .create_new(true)
+            .open(path)
+            .map_err(|e| match e.kind() {
+                std::io::ErrorKind::AlreadyExists => StorageError::JournalExists(path.to_owned()),
+                _ => StorageError::io("create", path)(e),
+            })?;
         lock(path, &file)?;
-        let mut contents = Header { sequence: 1, kept: 1 }.to_bytes().to_vec();
+        let mut contents = Header {
+            sequence: 1,
+            kept: 1,
+        }
+        .to_bytes()
+        .to_vec();
         frame::write(&mut contents, &JournalRecord::Created { node })?;
-        let mut journal = Self::over(path, node, file, Hooks::default(), (1, contents.len() as u64));
-        journal.sink.append(&contents).and_then(|()| journal.sink.sync()).map_err(StorageError::io("write", path))?;
+        let mut journal = Self::over(
+            path,
+            node,
+            file,
+            Hooks::default(),
+            (1, contents.len() as u64),
+        );
+        journal
+            .sink
+            .append(&contents)
+            .and_then(|()| journal.sink.sync())
+            .map_err(StorageError::io("write", path))?;
         sync_parent(path)?;
         Ok(journal)
     }
 
-    /// Opens the journal of `node` and reads all of it; the first record is `Created`. `known` is the sequence that the
-    /// database holds ([`Store::journal_sequence`](crate::Store::journal_sequence)), 0 if nobody knows one: what comes
-    /// after it was never sent.
+    /// Opens the journal of `node` and reads all of it; the first record is `Created`. `known` is
+    /// the sequence that the database holds
+    /// ([`Store::journal_sequence`](crate::Store::journal_sequence)), 0 if nobody knows one: what
+    /// comes after it was never sent.
     ///
     /// A last write that was torn is cut off, and the cut synced.
     ///
     /// # Errors
-    /// [`StorageError::JournalMissing`]; `JournalDamaged` if it is damaged anywhere else; another node's, a newer
-    /// version's, in use; or if the operating system refuses.
-    pub fn open(path: &Path, node: NodeId, known: u64) -> Result<(Self, Vec<JournalRecord>, Recovery), StorageError> {
+    /// [`StorageError::JournalMissing`]; `JournalDamaged` if it is damaged anywhere else; another
+    /// node's, a newer version's, in use; or if the operating system refuses.
+    pub fn open(
+        path: &Path,
+        node: NodeId,
+        known: u64,
+    ) -> Result<(Self, Vec<JournalRecord>, Recovery), StorageError> {
         Self::open_on(path, node, known, Hooks::default())
     }
 
@@ -148,7 +179,9 @@ impl Journal {
         let file = open_locked(path)?;
         let contents = regular::read(path, u64::MAX).map_err(StorageError::io("read", path))?;
         let read = recover::read(path, &contents, node, known)?;
-        let recovery = Recovery { torn_bytes: (contents.len() - read.end) as u64 };
+        let recovery = Recovery {
+            torn_bytes: (contents.len() - read.end) as u64,
+        };
         if recovery.torn_bytes > 0 {
             tracing::warn!(path = %path.display(), bytes = recovery.torn_bytes, "cut a torn write off the journal");
             file.set_len(read.end as u64)
@@ -159,10 +192,26 @@ impl Journal {
         Ok((journal, read.records, recovery))
     }
 
-    fn over(path: &Path, node: NodeId, file: File, hooks: Hooks, (sequence, bytes): (u64, u64)) -> Self {
+    fn over(
+        path: &Path,
+        node: NodeId,
+        file: File,
+        hooks: Hooks,
+        (sequence, bytes): (u64, u64),
+    ) -> Self {
         let (buffer, buffered) = (Vec::new(), 0);
         let sink = Sink::file(file, hooks.clone());
-        Self { path: path.to_owned(), node, sink, hooks, sequence, bytes, buffer, buffered, poisoned: false }
+        Self {
+            path: path.to_owned(),
+            node,
+            sink,
+            hooks,
+            sequence,
+            bytes,
+            buffer,
+            buffered,
+            poisoned: false,
+        }
     }
 
     /// Takes records in, to be written by the next [`Self::commit`].
@@ -174,23 +223,29 @@ impl Journal {
         let start = self.buffer.len();
         let mut frames = 0;
         for record in records {
-            frames += frame::write(&mut self.buffer, record).inspect_err(|_| self.buffer.truncate(start))?;
+            frames += frame::write(&mut self.buffer, record)
+                .inspect_err(|_| self.buffer.truncate(start))?;
         }
         self.buffered += frames;
         Ok(())
     }
 
-    /// Writes what was appended, in one write, and returns once it is on disk. Only then may it be sent.
+    /// Writes what was appended, in one write, and returns once it is on disk. Only then may it be
+    /// sent.
     ///
     /// # Errors
-    /// If the write or the sync fails. The journal is poisoned then: this and every later call fails, as nobody knows
-    /// what is on disk until it is opened again.
+    /// If the write or the sync fails. The journal is poisoned then: this and every later call
+    /// fails, as nobody knows what is on disk until it is opened again.
     pub fn commit(&mut self) -> Result<(), StorageError> {
         self.check_poison()?;
         if self.buffer.is_empty() {
             return Ok(());
         }
-        if let Err(e) = self.sink.append(&self.buffer).and_then(|()| self.sink.sync()) {
+        if let Err(e) = self
+            .sink
+            .append(&self.buffer)
+            .and_then(|()| self.sink.sync())
+        {
             self.poisoned = true;
             return Err(StorageError::io("write", &self.path)(e));
         }
@@ -203,8 +258,8 @@ impl Journal {
         Ok(())
     }
 
-    /// How many records were ever committed, those compacted away included; `Created` is the first. Never decreases:
-    /// a journal whose sequence is less than it was has been rolled back.
+    /// How many records were ever committed, those compacted away included; `Created` is the first.
+    /// Never decreases: a journal whose sequence is less than it was has been rolled back.
     pub fn sequence(&self) -> u64 {
         self.sequence
     }
@@ -214,24 +269,38 @@ impl Journal {
         self.bytes
     }
 
-    /// Compaction: puts a file with just `records` (and `Created` before them) in the journal's place, on disk when
-    /// this returns. The sequence stays. What is appended and not committed stays so.
+    /// Compaction: puts a file with just `records` (and `Created` before them) in the journal's
+    /// place, on disk when this returns. The sequence stays. What is appended and not committed
+    /// stays so.
     ///
     /// # Errors
-    /// If a record is too large, or a write fails: the journal is as it was then, but poisoned if the failure came so
-    /// late that either file may be the journal.
+    /// If a record is too large, or a write fails: the journal is as it was then, but poisoned if
+    /// the failure came so late that either file may be the journal.
     pub fn rewrite(&mut self, records: Vec<JournalRecord>) -> Result<(), StorageError> {
         self.check_poison()?;
         let mut frames = Vec::new();
         let mut kept = frame::write(&mut frames, &JournalRecord::Created { node: self.node })?;
-        for record in records.iter().filter(|record| !matches!(record, JournalRecord::Created { .. })) {
+        for record in records
+            .iter()
+            .filter(|record| !matches!(record, JournalRecord::Created { .. }))
+        {
             kept += frame::write(&mut frames, record)?;
         }
         drop(records);
-        let mut contents = Header { sequence: self.sequence, kept }.to_bytes().to_vec();
+        let mut contents = Header {
+            sequence: self.sequence,
+            kept,
+        }
+        .to_bytes()
+        .to_vec();
         contents.append(&mut frames);
-        let file =
-            write_beside(&self.path, &contents, OpenOptions::new().append(true).read(true), &self.hooks, COMPACTION)?;
+        let file = write_beside(
+            &self.path,
+            &contents,
+            OpenOptions::new().append(true).read(true),
+            &self.hooks,
+            COMPACTION,
+        )?;
         take_place(&self.path, &self.hooks, COMPACTION).inspect_err(|_| self.poisoned = true)?;
         self.sink = Sink::file(file, self.hooks.clone());
         self.bytes = contents.len() as u64;
@@ -239,15 +308,22 @@ impl Journal {
     }
 
     fn check_poison(&self) -> Result<(), StorageError> {
-        if self.poisoned { Err(StorageError::JournalPoisoned(self.path.clone())) } else { Ok(()) }
+        if self.poisoned {
+            Err(StorageError::JournalPoisoned(self.path.clone()))
+        } else {
+            Ok(())
+        }
     }
 }
 
 fn open_locked(path: &Path) -> Result<File, StorageError> {
-    let file = regular::open(OpenOptions::new().append(true).read(true), path).map_err(|e| match e.kind() {
-        std::io::ErrorKind::NotFound => StorageError::JournalMissing(path.to_owned()),
-        _ => StorageError::io("open", path)(e),
-    })?;
+    let file =
+        regular::open(OpenOptions::new().append(true).read(true), path).map_err(|e| {
+            match e.kind() {
+                std::io::ErrorKind::NotFound => StorageError::JournalMissing(path.to_owned()),
+                _ => StorageError::io("open", path)(e),
+            }
+        })?;
     lock_current(path, &file)?;
     Ok(file)
 }

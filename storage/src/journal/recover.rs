@@ -1,9 +1,10 @@
 //! Reading a journal back: what is whole, what was torn, what is damaged.
 //!
-//! A crash can only leave the last write incomplete: that is cut off. A loss of power may leave any of its pages, so
-//! valid records may stand behind a place that does not check. The database says how many records were on disk before
-//! anything that followed from them was sent: at or behind that number a place that does not check is a torn write. Before
-//! it, or where no number is known, valid records behind such a place mean damage, and nothing is guessed then.
+//! A crash can only leave the last write incomplete: that is cut off. A loss of power may leave any
+//! of its pages, so valid records may stand behind a place that does not check. The database says
+//! how many records were on disk before anything that followed from them was sent: at or behind
+//! that number a place that does not check is a torn write. Before it, or where no number is known,
+//! valid records behind such a place mean damage, and nothing is guessed then.
 
 use std::path::Path;
 
@@ -25,7 +26,12 @@ pub(super) struct Read {
     pub(super) end: usize,
 }
 
-pub(super) fn read(path: &Path, contents: &[u8], node: NodeId, known: u64) -> Result<Read, StorageError> {
+pub(super) fn read(
+    path: &Path,
+    contents: &[u8],
+    node: NodeId,
+    known: u64,
+) -> Result<Read, StorageError> {
     let header = Header::parse(contents).map_err(|refusal| translate(path, 0, refusal))?;
     let (mut records, mut end) = (Vec::new(), HEADER_BYTES);
     while let Some((payload, next)) = frame::payload(contents, end) {
@@ -36,14 +42,29 @@ pub(super) fn read(path: &Path, contents: &[u8], node: NodeId, known: u64) -> Re
     }
     let count = records.len() as u64;
     let Some(appended) = count.checked_sub(header.kept).filter(|_| count > 0) else {
-        return Err(damaged(path, end, format!("{count} records are left of {} written at once", header.kept)));
+        return Err(damaged(
+            path,
+            end,
+            format!(
+                "{count} records are left of {} written at once",
+                header.kept
+            ),
+        ));
     };
     let sequence = header.sequence.saturating_add(appended);
     let was_never_sent = known > 0 && sequence >= known;
     if !was_never_sent && let Some(later) = valid_behind(contents, end) {
-        return Err(damaged(path, end, format!("a record does not check, and valid ones follow at byte {later}")));
+        return Err(damaged(
+            path,
+            end,
+            format!("a record does not check, and valid ones follow at byte {later}"),
+        ));
     }
-    Ok(Read { records, sequence, end })
+    Ok(Read {
+        records,
+        sequence,
+        end,
+    })
 }
 
 /// Where the first valid record behind the place `end` begins.
@@ -60,24 +81,38 @@ fn check_creator(
 ) -> Result<(), StorageError> {
     match *record {
         JournalRecord::Created { node } if first && node == expected => Ok(()),
-        JournalRecord::Created { node } if first => {
-            Err(StorageError::OtherNode { path: path.to_owned(), found: node, expected })
-        }
+        JournalRecord::Created { node } if first => Err(StorageError::OtherNode {
+            path: path.to_owned(),
+            found: node,
+            expected,
+        }),
         JournalRecord::Created { .. } => Err(damaged(path, offset, "it begins anew".to_owned())),
-        _ if first => Err(damaged(path, offset, "it does not say whose it is".to_owned())),
+        _ if first => Err(damaged(
+            path,
+            offset,
+            "it does not say whose it is".to_owned(),
+        )),
         _ => Ok(()),
     }
 }
 
 fn damaged(path: &Path, offset: usize, reason: String) -> StorageError {
-    StorageError::JournalDamaged { path: path.to_owned(), offset: offset as u64, reason }
+    StorageError::JournalDamaged {
+        path: path.to_owned(),
+        offset: offset as u64,
+        reason,
+    }
 }
 
 fn translate(path: &Path, offset: usize, refusal: Refusal) -> StorageError {
     match refusal {
         Refusal::Newer(found) => {
             let place = format!("'{}' at byte {offset}", path.display());
-            StorageError::NewerFormat { place, found: found.into(), known: FORMAT.into() }
+            StorageError::NewerFormat {
+                place,
+                found: found.into(),
+                known: FORMAT.into(),
+            }
         }
         Refusal::Malformed(why) => damaged(path, offset, why),
     }

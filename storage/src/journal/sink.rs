@@ -62,7 +62,11 @@ impl Sink {
             self.leave(dead, unsynced)?;
             return Err(dead.error());
         }
-        if self.hooks.is_simulated() { Ok(()) } else { self.file.sync_data() }
+        if self.hooks.is_simulated() {
+            Ok(())
+        } else {
+            self.file.sync_data()
+        }
     }
 
     /// Leaves in the file what a dead machine's disk holds of the last `unsynced` bytes.

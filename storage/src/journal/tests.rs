@@ -16,15 +16,22 @@ fn sample(seed: u64) -> JournalRecord {
         1 => JournalRecord::Support(precommits(1, seed..seed + 1).batch().clone()),
         2 => JournalRecord::Done(vec![SubjectId([seed as u8; 32]); (seed % 4) as usize]),
         3 => JournalRecord::Abstain(format!("reason {seed}")),
-        5 => JournalRecord::SupportAlone(Box::new(Signed::of(&precommits(1, seed..seed + 3), 1).unwrap())),
+        5 => JournalRecord::SupportAlone(Box::new(
+            Signed::of(&precommits(1, seed..seed + 3), 1).unwrap(),
+        )),
         _ => {
             let choice = seed.is_multiple_of(2).then(|| event(seed).choice());
-            JournalRecord::Note(OperatorNote { subject: SubjectId([1; 32]), kind: NoteKind::Stand, choice })
+            JournalRecord::Note(OperatorNote {
+                subject: SubjectId([1; 32]),
+                kind: NoteKind::Stand,
+                choice,
+            })
         }
     }
 }
 
-/// A journal with `count` records after `Created`, each committed alone; and where each record ends.
+/// A journal with `count` records after `Created`, each committed alone; and where each record
+/// ends.
 fn journal(path: &Path, count: u64) -> (Vec<JournalRecord>, Vec<usize>) {
     let mut journal = Journal::create(path, node(0)).unwrap();
     let mut records = vec![JournalRecord::Created { node: node(0) }];
@@ -48,18 +55,37 @@ fn place() -> (tempfile::TempDir, PathBuf) {
 #[test]
 fn what_is_committed_is_read_back_and_nothing_else() {
     let (_dir, path) = place();
-    assert!(matches!(Journal::open(&path, node(0), 0), Err(StorageError::JournalMissing(_))));
+    assert!(matches!(
+        Journal::open(&path, node(0), 0),
+        Err(StorageError::JournalMissing(_))
+    ));
     let (records, ends) = journal(&path, 9);
-    assert!(matches!(Journal::create(&path, node(0)), Err(StorageError::JournalExists(_))));
+    assert!(matches!(
+        Journal::create(&path, node(0)),
+        Err(StorageError::JournalExists(_))
+    ));
     let (mut journal, read, recovery) = Journal::open(&path, node(0), 0).unwrap();
     assert_eq!((read, recovery), (records, Recovery { torn_bytes: 0 }));
-    assert_eq!((journal.sequence(), journal.bytes()), (10, *ends.last().unwrap() as u64));
+    assert_eq!(
+        (journal.sequence(), journal.bytes()),
+        (10, *ends.last().unwrap() as u64)
+    );
     journal.append(&[sample(4)]).unwrap();
-    assert!(matches!(Journal::open(&path, node(0), 0), Err(StorageError::InUse(_))));
+    assert!(matches!(
+        Journal::open(&path, node(0), 0),
+        Err(StorageError::InUse(_))
+    ));
     drop(journal);
     let (_, read, _) = Journal::open(&path, node(0), 0).unwrap();
-    assert_eq!(read.len(), 10, "an appended record without commit is not there");
-    assert!(matches!(Journal::open(&path, node(1), 0), Err(StorageError::OtherNode { .. })));
+    assert_eq!(
+        read.len(),
+        10,
+        "an appended record without commit is not there"
+    );
+    assert!(matches!(
+        Journal::open(&path, node(1), 0),
+        Err(StorageError::OtherNode { .. })
+    ));
 }
 
 #[test]
@@ -77,7 +103,9 @@ fn every_truncation_keeps_every_whole_record_or_says_damaged() {
                 assert_eq!(fs::metadata(&path).unwrap().len() as usize, ends[kept - 1]);
                 assert_eq!(journal.sequence() as usize, kept);
             }
-            Err(StorageError::JournalDamaged { .. }) => assert!(length < ends[0], "cut at {length}"),
+            Err(StorageError::JournalDamaged { .. }) => {
+                assert!(length < ends[0], "cut at {length}");
+            }
             Err(other) => panic!("cut at {length}: {other}"),
         }
     }
@@ -112,7 +140,11 @@ fn a_flipped_bit_is_damage_or_a_torn_end_never_another_record() {
             Err(StorageError::JournalDamaged { offset, .. }) => {
                 assert!(byte < ends[3], "byte {byte}");
                 let start = ends.iter().rfind(|&&end| end <= byte).copied();
-                let expected = if byte < HEADER_BYTES { 0 } else { start.unwrap_or(HEADER_BYTES) };
+                let expected = if byte < HEADER_BYTES {
+                    0
+                } else {
+                    start.unwrap_or(HEADER_BYTES)
+                };
                 assert_eq!(offset as usize, expected, "byte {byte}");
             }
             Err(other) => panic!("byte {byte}: {other}"),
@@ -125,11 +157,16 @@ fn a_tail_of_zeros_or_noise_is_cut_off() {
     let (_dir, path) = place();
     let (records, _) = journal(&path, 3);
     let whole = fs::read(&path).unwrap();
-    let noise: Vec<u8> = (0..100_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let noise: Vec<u8> = (0..100_000_u32)
+        .map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8)
+        .collect();
     for tail in [vec![0; 100_000], vec![1; 100_000], noise] {
         fs::write(&path, [&whole[..], &tail].concat()).unwrap();
         let (_, read, recovery) = Journal::open(&path, node(0), 0).unwrap();
-        assert_eq!((read.as_slice(), recovery.torn_bytes), (&records[..], 100_000));
+        assert_eq!(
+            (read.as_slice(), recovery.torn_bytes),
+            (&records[..], 100_000)
+        );
     }
 }
 
@@ -148,7 +185,10 @@ fn a_newer_format_is_named_and_not_cut_off() {
     newer_file[23..27].copy_from_slice(&checksum.to_be_bytes());
     for bytes in [newer_record, newer_file] {
         fs::write(&path, &bytes).unwrap();
-        assert!(matches!(Journal::open(&path, node(0), 0), Err(StorageError::NewerFormat { found: 2, .. })));
+        assert!(matches!(
+            Journal::open(&path, node(0), 0),
+            Err(StorageError::NewerFormat { found: 2, .. })
+        ));
         assert_eq!(fs::read(&path).unwrap(), bytes);
     }
 }
@@ -162,11 +202,23 @@ fn after_a_failed_write_or_sync_nothing_goes_on() {
         journal.sink.fault = Some(Fault::FullAfter(room));
         journal.append(&[sample(0)]).unwrap();
         let error = journal.commit().unwrap_err();
-        assert!(error.is_fatal() && error.to_string().contains("votes.journal"), "{error}");
+        assert!(
+            error.is_fatal() && error.to_string().contains("votes.journal"),
+            "{error}"
+        );
         journal.sink.fault = None;
-        assert!(matches!(journal.commit(), Err(StorageError::JournalPoisoned(_))));
-        assert!(matches!(journal.append(&[]), Err(StorageError::JournalPoisoned(_))));
-        assert!(matches!(journal.rewrite(vec![]), Err(StorageError::JournalPoisoned(_))));
+        assert!(matches!(
+            journal.commit(),
+            Err(StorageError::JournalPoisoned(_))
+        ));
+        assert!(matches!(
+            journal.append(&[]),
+            Err(StorageError::JournalPoisoned(_))
+        ));
+        assert!(matches!(
+            journal.rewrite(vec![]),
+            Err(StorageError::JournalPoisoned(_))
+        ));
         assert_eq!(journal.sequence(), 3);
         drop(journal);
         let (_, read, recovery) = Journal::open(&path, node(0), 0).unwrap();
@@ -178,7 +230,10 @@ fn after_a_failed_write_or_sync_nothing_goes_on() {
     journal.append(&[sample(0)]).unwrap();
     assert!(journal.commit().is_err());
     journal.sink.fault = None;
-    assert!(matches!(journal.commit(), Err(StorageError::JournalPoisoned(_))));
+    assert!(matches!(
+        journal.commit(),
+        Err(StorageError::JournalPoisoned(_))
+    ));
 }
 
 #[test]
@@ -187,25 +242,46 @@ fn compaction_keeps_the_sequence_and_what_is_not_committed() {
     journal(&path, 20);
     let (mut journal, ..) = Journal::open(&path, node(0), 0).unwrap();
     let before = journal.bytes();
-    fs::write(beside(&path), b"left over by a crash, and longer than what is written now".repeat(100)).unwrap();
+    fs::write(
+        beside(&path),
+        b"left over by a crash, and longer than what is written now".repeat(100),
+    )
+    .unwrap();
     journal.append(&[sample(1)]).unwrap();
     let done = JournalRecord::Done(vec![SubjectId([3; 32])]);
-    journal.rewrite(vec![JournalRecord::Created { node: node(0) }, done.clone()]).unwrap();
+    journal
+        .rewrite(vec![JournalRecord::Created { node: node(0) }, done.clone()])
+        .unwrap();
     assert_eq!(journal.sequence(), 21);
     assert!(journal.bytes() < before);
     assert!(!beside(&path).exists());
     journal.commit().unwrap();
     assert_eq!(journal.sequence(), 22);
-    assert!(matches!(Journal::open(&path, node(0), 0), Err(StorageError::InUse(_))), "the new file is locked too");
+    assert!(
+        matches!(
+            Journal::open(&path, node(0), 0),
+            Err(StorageError::InUse(_))
+        ),
+        "the new file is locked too"
+    );
     drop(journal);
     let (journal, read, _) = Journal::open(&path, node(0), 0).unwrap();
-    assert_eq!(read, [JournalRecord::Created { node: node(0) }, done, sample(1)]);
-    assert_eq!((journal.sequence(), journal.bytes()), (22, fs::metadata(&path).unwrap().len()));
+    assert_eq!(
+        read,
+        [JournalRecord::Created { node: node(0) }, done, sample(1)]
+    );
+    assert_eq!(
+        (journal.sequence(), journal.bytes()),
+        (22, fs::metadata(&path).unwrap().len())
+    );
     drop(journal);
     // what compaction wrote was synced as a whole: a cut in it is no torn write
     let whole = fs::read(&path).unwrap();
     fs::write(&path, &whole[..100]).unwrap();
-    assert!(matches!(Journal::open(&path, node(0), 0), Err(StorageError::JournalDamaged { .. })));
+    assert!(matches!(
+        Journal::open(&path, node(0), 0),
+        Err(StorageError::JournalDamaged { .. })
+    ));
 }
 
 #[test]
@@ -213,7 +289,9 @@ fn a_list_of_any_length_fits_and_an_oversize_record_is_refused() {
     let (_dir, path) = place();
     let mut journal = Journal::create(&path, node(0)).unwrap();
     let subjects = vec![SubjectId([9; 32]); DONE_SUBJECTS * 2 + 1];
-    journal.rewrite(vec![JournalRecord::Done(subjects.clone())]).unwrap();
+    journal
+        .rewrite(vec![JournalRecord::Done(subjects.clone())])
+        .unwrap();
     journal.append(&[JournalRecord::Done(subjects)]).unwrap();
     journal.commit().unwrap();
     assert_eq!(journal.sequence(), 4);
@@ -221,13 +299,39 @@ fn a_list_of_any_length_fits_and_an_oversize_record_is_refused() {
     events.emitted_by = "x".repeat(5 << 20);
     let statements = ssid_protocol::batch::Statements::Events(vec![events]);
     let batch = precommits(0, 0..1).batch().clone();
-    let oversize = JournalRecord::Own(SignedBatch { statements, ..batch });
-    assert!(matches!(journal.append(&[sample(1), oversize]), Err(StorageError::RecordTooLarge { .. })));
+    let oversize = JournalRecord::Own(SignedBatch {
+        statements,
+        ..batch
+    });
+    assert!(matches!(
+        journal.append(&[sample(1), oversize]),
+        Err(StorageError::RecordTooLarge { .. })
+    ));
     journal.commit().unwrap();
     drop(journal);
     let (journal, read, _) = Journal::open(&path, node(0), 0).unwrap();
-    let lengths: Vec<_> = read.iter().map(|r| if let JournalRecord::Done(d) = r { d.len() } else { 0 }).collect();
-    assert_eq!(lengths, [0, DONE_SUBJECTS, DONE_SUBJECTS, 1, DONE_SUBJECTS, DONE_SUBJECTS, 1]);
+    let lengths: Vec<_> = read
+        .iter()
+        .map(|r| {
+            if let JournalRecord::Done(d) = r {
+                d.len()
+            } else {
+                0
+            }
+        })
+        .collect();
+    assert_eq!(
+        lengths,
+        [
+            0,
+            DONE_SUBJECTS,
+            DONE_SUBJECTS,
+            1,
+            DONE_SUBJECTS,
+            DONE_SUBJECTS,
+            1
+        ]
+    );
     assert_eq!(journal.sequence(), 4);
 }
 

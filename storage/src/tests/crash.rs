@@ -1,5 +1,6 @@
-//! `kill -9` at any instant loses nothing that was acknowledged. The test's own binary is the victim: started again
-//! with [`CHILD`] set, it writes and says so, line by line, until it is killed.
+//! `kill -9` at any instant loses nothing that was acknowledged. The test's own binary is the
+//! victim: started again with [`CHILD`] set, it writes and says so, line by line, until it is
+//! killed.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -16,36 +17,66 @@ const STEP: u64 = 3;
 
 fn victim(dir: &Path, shell: Option<&str>) -> Child {
     let exe = std::env::current_exe().unwrap();
-    let args = ["--exact", "tests::crash::child", "--nocapture", "--test-threads=1"];
+    let args = [
+        "--exact",
+        "tests::crash::child",
+        "--nocapture",
+        "--test-threads=1",
+    ];
     let mut command = match shell {
         None => Command::new(&exe),
         Some(before) => {
             let mut command = Command::new("bash");
-            command.args(["-c", &format!("{before}; exec \"$0\" \"$@\"")]).arg(&exe);
+            command
+                .args(["-c", &format!("{before}; exec \"$0\" \"$@\"")])
+                .arg(&exe);
             command
         }
     };
-    command.args(args).env(CHILD, dir).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .args(args)
+        .env(CHILD, dir)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     command.spawn().unwrap()
 }
 
-/// Not a test of its own: the victim. Each step is a journal commit and then a write, as the engine does it.
+/// Not a test of its own: the victim. Each step is a journal commit and then a write, as the engine
+/// does it.
 #[test]
 fn child() {
-    let Some(dir) = std::env::var_os(CHILD) else { return };
+    let Some(dir) = std::env::var_os(CHILD) else {
+        return;
+    };
     let dir = Path::new(&dir);
     let (store, mut writer) = match Store::open(dir, owner(), LOG) {
         Ok(opened) => opened,
         Err(error) => return println!("refused {error}"),
     };
-    let (mut journal, ..) = Journal::open(&dir.join("votes.journal"), node(0), store.journal_sequence()).unwrap();
+    let (mut journal, ..) = Journal::open(
+        &dir.join("votes.journal"),
+        node(0),
+        store.journal_sequence(),
+    )
+    .unwrap();
     for step in writer.store().certified_count() / STEP.. {
         let numbers = step * STEP..(step + 1) * STEP;
-        journal.append(&[JournalRecord::Own(precommits(0, numbers.clone()).batch().clone())]).unwrap();
+        journal
+            .append(&[JournalRecord::Own(
+                precommits(0, numbers.clone()).batch().clone(),
+            )])
+            .unwrap();
         journal.commit().unwrap();
         println!("signed {}", journal.sequence());
-        let outbox = vec![OutboxRow { kind: 1, payload: step.to_be_bytes().to_vec() }];
-        let changes = Changes { outbox, journal_sequence: Some(journal.sequence()), ..certify(numbers) };
+        let outbox = vec![OutboxRow {
+            kind: 1,
+            payload: step.to_be_bytes().to_vec(),
+        }];
+        let changes = Changes {
+            outbox,
+            journal_sequence: Some(journal.sequence()),
+            ..certify(numbers)
+        };
         match writer.write(changes) {
             Ok(written) => println!("written {}", written.head.size),
             Err(error) => return println!("failed {} {error}", error.is_fatal()),
@@ -64,7 +95,10 @@ struct Said {
 
 fn listen(child: &mut Child) -> Said {
     let mut said = Said::default();
-    for line in BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok) {
+    for line in BufReader::new(child.stdout.take().unwrap())
+        .lines()
+        .map_while(Result::ok)
+    {
         // the harness puts its own words in front of the first line
         let words = |word: &str| line.split_once(word).map(|(_, rest)| rest.to_owned());
         if let Some(n) = words("signed ").and_then(|n| n.parse().ok()) {
@@ -83,11 +117,22 @@ fn check(dir: &Path, said: &Said) {
     let (store, writer, aside) = Store::open_or_set_aside(dir, owner(), LOG).unwrap();
     assert_eq!(aside, None);
     let size = store.certified_count();
-    assert!(size >= said.written && size.is_multiple_of(STEP), "{size} of {said:?}");
+    assert!(
+        size >= said.written && size.is_multiple_of(STEP),
+        "{size} of {said:?}"
+    );
     assert_eq!(store.verify_log().unwrap(), size);
-    assert_eq!(store.outbox(1, usize::MAX).unwrap().len() as u64, size / STEP);
+    assert_eq!(
+        store.outbox(1, usize::MAX).unwrap().len() as u64,
+        size / STEP
+    );
     (0..size).for_each(|sequence| check_certificate(&store, sequence, sequence));
-    let (journal, records, _) = Journal::open(&dir.join("votes.journal"), node(0), store.journal_sequence()).unwrap();
+    let (journal, records, _) = Journal::open(
+        &dir.join("votes.journal"),
+        node(0),
+        store.journal_sequence(),
+    )
+    .unwrap();
     assert!(journal.sequence() >= said.signed && journal.sequence() >= store.journal_sequence());
     assert_eq!(records.len() as u64, journal.sequence());
     drop(writer);

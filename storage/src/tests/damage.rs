@@ -1,5 +1,5 @@
-//! Damage to the database's files ends in the database being set aside and named, or in nothing being lost; never in
-//! silent loss, a panic or a start on half of the data.
+//! Damage to the database's files ends in the database being set aside and named, or in nothing
+//! being lost; never in silent loss, a panic or a start on half of the data.
 
 use std::fs;
 use std::os::unix::fs::FileExt as _;
@@ -23,8 +23,21 @@ fn fill(dir: &Path) {
     for step in 0..ENTRIES / 200 {
         writer.write(certify(step * 200..step * 200 + 200)).unwrap();
         // and values that replace others
-        let late = |n| (n, ConsensusRecord { completed_at: UnixMillis(step), ..record(n) });
-        writer.write(Changes { records: (0..step * 50).map(late).collect(), ..Changes::default() }).unwrap();
+        let late = |n| {
+            (
+                n,
+                ConsensusRecord {
+                    completed_at: UnixMillis(step),
+                    ..record(n)
+                },
+            )
+        };
+        writer
+            .write(Changes {
+                records: (0..step * 50).map(late).collect(),
+                ..Changes::default()
+            })
+            .unwrap();
     }
     let change = |at| TrustChange {
         member: node(1),
@@ -35,9 +48,23 @@ fn fill(dir: &Path) {
         reference: String::new(),
         note: None,
     };
-    let outbox = (0..20_u8).map(|n| OutboxRow { kind: n, payload: vec![n; 100] }).collect();
-    let changes = Changes { trust: (0..20).map(change).collect(), outbox, ..Changes::default() };
-    writer.write(Changes { journal_sequence: Some(77), ..changes }).unwrap();
+    let outbox = (0..20_u8)
+        .map(|n| OutboxRow {
+            kind: n,
+            payload: vec![n; 100],
+        })
+        .collect();
+    let changes = Changes {
+        trust: (0..20).map(change).collect(),
+        outbox,
+        ..Changes::default()
+    };
+    writer
+        .write(Changes {
+            journal_sequence: Some(77),
+            ..changes
+        })
+        .unwrap();
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -63,15 +90,31 @@ fn ends_well(dir: &Path, what: &str) -> bool {
     let (store, mut writer, aside) = Store::open_or_set_aside(dir, owner(), NEW_LOG).unwrap();
     assert_eq!(store.journal_sequence(), 77, "{what}");
     if let Some(aside) = &aside {
-        assert!(refused.is_some() && aside.moved_to.join("log.head").exists(), "{what}: {aside:?}");
-        assert_eq!((store.certified_count(), store.log_head().log_id), (0, NEW_LOG));
+        assert!(
+            refused.is_some() && aside.moved_to.join("log.head").exists(),
+            "{what}: {aside:?}"
+        );
+        assert_eq!(
+            (store.certified_count(), store.log_head().log_id),
+            (0, NEW_LOG)
+        );
         writer.write(certify(0..2)).unwrap();
     } else {
         assert_eq!(refused, None, "{what}");
-        assert_eq!((store.certified_count(), store.log_head().log_id), (ENTRIES, LOG), "{what}");
+        assert_eq!(
+            (store.certified_count(), store.log_head().log_id),
+            (ENTRIES, LOG),
+            "{what}"
+        );
         assert_eq!(store.verify_log().unwrap(), ENTRIES);
-        (0..ENTRIES).step_by(137).for_each(|n| check_certificate(&store, n, n));
-        assert_eq!((store.trust().count(), store.outbox_len()), (20, 20), "{what}");
+        (0..ENTRIES)
+            .step_by(137)
+            .for_each(|n| check_certificate(&store, n, n));
+        assert_eq!(
+            (store.trust().count(), store.outbox_len()),
+            (20, 20),
+            "{what}"
+        );
     }
     aside.is_some()
 }
@@ -86,20 +129,33 @@ fn zeroed_pages_and_cut_files_are_never_silent() {
     let dir = tempfile::tempdir().unwrap();
     copy(original.path(), dir.path());
     assert!(!ends_well(dir.path(), "an unharmed copy"));
-    let cuts = [512, 4096, 100 * 1024, 1024 * 1024, 3 * 1024 * 1024].into_iter().filter(|&cut| cut < length);
+    let cuts = [512, 4096, 100 * 1024, 1024 * 1024, 3 * 1024 * 1024]
+        .into_iter()
+        .filter(|&cut| cut < length);
     for cut in cuts {
         let dir = tempfile::tempdir().unwrap();
         copy(original.path(), dir.path());
-        fs::OpenOptions::new().write(true).open(dir.path().join(&data)).unwrap().set_len(length - cut).unwrap();
+        fs::OpenOptions::new()
+            .write(true)
+            .open(dir.path().join(&data))
+            .unwrap()
+            .set_len(length - cut)
+            .unwrap();
         set_aside += usize::from(ends_well(dir.path(), &format!("cut by {cut}")));
     }
     for nth in 0..18 {
         let dir = tempfile::tempdir().unwrap();
         copy(original.path(), dir.path());
         let at = length * nth / 18 / 4096 * 4096;
-        let file = fs::OpenOptions::new().write(true).open(dir.path().join(&data)).unwrap();
+        let file = fs::OpenOptions::new()
+            .write(true)
+            .open(dir.path().join(&data))
+            .unwrap();
         file.write_all_at(&[0; 4096], at).unwrap();
-        set_aside += usize::from(ends_well(dir.path(), &format!("zeroed at {at} of {length}")));
+        set_aside += usize::from(ends_well(
+            dir.path(),
+            &format!("zeroed at {at} of {length}"),
+        ));
     }
     assert!(set_aside > 0, "something was damaged");
 }
@@ -115,7 +171,9 @@ fn a_missing_database_head_or_file_of_it_is_damage() {
             fs::remove_dir_all(dir.join("db")).unwrap();
             fs::create_dir(dir.join("db")).unwrap();
         }),
-        ("emptied file", |dir| drop(fs::File::create(dir.join("db").join("db")).unwrap())),
+        ("emptied file", |dir| {
+            drop(fs::File::create(dir.join("db").join("db")).unwrap());
+        }),
     ];
     for (what, damage) in damages {
         let dir = tempfile::tempdir().unwrap();
@@ -127,8 +185,14 @@ fn a_missing_database_head_or_file_of_it_is_damage() {
         let dir = tempfile::tempdir().unwrap();
         copy(original.path(), dir.path());
         let head = dir.path().join("log.head");
-        contents.map_or_else(|| fs::remove_file(&head), |contents| fs::write(&head, contents)).unwrap();
-        let (store, _writer, aside) = Store::open_or_set_aside(dir.path(), owner(), NEW_LOG).unwrap();
+        contents
+            .map_or_else(
+                || fs::remove_file(&head),
+                |contents| fs::write(&head, contents),
+            )
+            .unwrap();
+        let (store, _writer, aside) =
+            Store::open_or_set_aside(dir.path(), owner(), NEW_LOG).unwrap();
         assert!(aside.unwrap().reason.contains("log.head") && store.certified_count() == 0);
     }
 }
@@ -144,7 +208,10 @@ fn an_older_database_under_a_newer_head_is_damage() {
         writer
             .write(Changes {
                 journal_sequence: Some(77),
-                outbox: vec![OutboxRow { kind: 0, payload: vec![] }],
+                outbox: vec![OutboxRow {
+                    kind: 0,
+                    payload: vec![],
+                }],
                 ..Changes::default()
             })
             .unwrap();
@@ -172,7 +239,13 @@ fn a_newer_database_over_an_older_head_goes_on() {
     assert_eq!(store.certified_count(), ENTRIES + 5);
     writer.write(certify(ENTRIES + 5..ENTRIES + 6)).unwrap();
     drop((store, writer));
-    assert_eq!(Store::open(dir.path(), owner(), LOG).unwrap().0.certified_count(), ENTRIES + 6);
+    assert_eq!(
+        Store::open(dir.path(), owner(), LOG)
+            .unwrap()
+            .0
+            .certified_count(),
+        ENTRIES + 6
+    );
 }
 
 /// Rows changed by hand: the log's own check names the entry, a start sets the database aside.
@@ -193,5 +266,8 @@ fn a_changed_log_entry_is_named() {
     assert_eq!(store.verify_log(), Err(100));
     drop((store, writer));
     let error = Store::open(dir.path(), owner(), LOG).unwrap_err();
-    assert!(error.to_string().contains("log entry 100 is missing"), "{error}");
+    assert!(
+        error.to_string().contains("log entry 100 is missing"),
+        "{error}"
+    );
 }

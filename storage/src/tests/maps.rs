@@ -8,7 +8,9 @@ use ssid_protocol::testing;
 
 use super::remember::{conflict, open, open_subject};
 use crate::fixtures::{FEDERATION, node, subject};
-use crate::{AnchorRow, Changes, ConflictRow, Cursor, EpochRow, EvidenceRow, PeerRow, RewrittenRow, Store};
+use crate::{
+    AnchorRow, Changes, ConflictRow, Cursor, EpochRow, EvidenceRow, PeerRow, RewrittenRow, Store,
+};
 
 /// Rows of the tables that are plain maps, as small numbers.
 #[derive(Clone, Debug)]
@@ -46,7 +48,11 @@ fn steps() -> impl Strategy<Value = Vec<Vec<Step>>> {
 fn evidence(number: u64) -> Evidence {
     let beat = |number| {
         let statements = Statements::Heartbeat(Box::new(testing::heartbeat(number)));
-        Signed::of(&VerifiedBatch::sign(&testing::key(1), &FEDERATION, statements).unwrap(), 0).unwrap()
+        Signed::of(
+            &VerifiedBatch::sign(&testing::key(1), &FEDERATION, statements).unwrap(),
+            0,
+        )
+        .unwrap()
     };
     Evidence::of_statements(FEDERATION, beat(number % 4), beat(number % 4 + 1))
 }
@@ -71,29 +77,67 @@ impl Model {
             match step {
                 Step::Peer(n, seen) => changes.peers.push((
                     node(n),
-                    PeerRow { addresses: vec![format!("/{seen}")], last_seen: UnixMillis(seen), ..PeerRow::default() },
+                    PeerRow {
+                        addresses: vec![format!("/{seen}")],
+                        last_seen: UnixMillis(seen),
+                        ..PeerRow::default()
+                    },
                 )),
                 Step::Cursor(n, log, at) => {
-                    changes.cursors.push((Cursor { peer: node(n), log_id: LogId([log; 32]) }, at));
+                    changes.cursors.push((
+                        Cursor {
+                            peer: node(n),
+                            log_id: LogId([log; 32]),
+                        },
+                        at,
+                    ));
                 }
-                Step::Conflict(n, round) => changes.conflicts.push((SubjectId([n; 32]), conflict(round))),
+                Step::Conflict(n, round) => changes
+                    .conflicts
+                    .push((SubjectId([n; 32]), conflict(round))),
                 Step::ConflictEnded(n) => changes.conflicts_ended.push(SubjectId([n; 32])),
                 Step::Evidence(member, kind, epoch, at) => {
-                    let slot =
-                        EvidenceSlot { member: node(member), kind: EvidenceKind::ALL[kind], epoch: Epoch(epoch) };
+                    let slot = EvidenceSlot {
+                        member: node(member),
+                        kind: EvidenceKind::ALL[kind],
+                        epoch: Epoch(epoch),
+                    };
                     let from = at.is_multiple_of(2).then(|| node(9));
-                    changes.evidence.push((slot, EvidenceRow { evidence: evidence(at), at: UnixMillis(at), from }));
+                    changes.evidence.push((
+                        slot,
+                        EvidenceRow {
+                            evidence: evidence(at),
+                            at: UnixMillis(at),
+                            from,
+                        },
+                    ));
                 }
                 Step::Rewritten(n, at) => {
                     let text = || at.to_string();
-                    let row = RewrittenRow { seen_at: UnixMillis(at), remote: text(), was: text(), now: text() };
+                    let row = RewrittenRow {
+                        seen_at: UnixMillis(at),
+                        remote: text(),
+                        was: text(),
+                        now: text(),
+                    };
                     changes.rewritten.push((node(n), vec![row]));
                 }
                 Step::Anchor(n, at) => changes.anchors.push((
                     Sha256Hash([n; 32]),
-                    AnchorRow { name: "n".into(), cid: "c".into(), at: UnixMillis(at), services: vec![] },
+                    AnchorRow {
+                        name: "n".into(),
+                        cid: "c".into(),
+                        at: UnixMillis(at),
+                        services: vec![],
+                    },
                 )),
-                Step::Epoch(n, manifest) => changes.epochs.push((Epoch(n), EpochRow { manifest, certificate: None })),
+                Step::Epoch(n, manifest) => changes.epochs.push((
+                    Epoch(n),
+                    EpochRow {
+                        manifest,
+                        certificate: None,
+                    },
+                )),
                 Step::Opened(n) => changes.open_subjects.push(open_subject(n, None)),
                 Step::Dropped(n) => changes.dropped_subjects.push(subject(n).id(&FEDERATION)),
             }
@@ -101,24 +145,36 @@ impl Model {
         self.peers.extend(changes.peers.iter().cloned());
         for (cursor, at) in &changes.cursors {
             // of another incarnation of the peer's log nothing is kept
-            self.cursors.iter_mut().filter(|(other, _)| other.peer == cursor.peer).for_each(|(_, at)| *at = 0);
+            self.cursors
+                .iter_mut()
+                .filter(|(other, _)| other.peer == cursor.peer)
+                .for_each(|(_, at)| *at = 0);
             self.cursors.insert(*cursor, *at);
         }
-        self.conflicts.retain(|id, _| !changes.conflicts_ended.contains(id));
+        self.conflicts
+            .retain(|id, _| !changes.conflicts_ended.contains(id));
         self.conflicts.extend(changes.conflicts.iter().copied());
         self.evidence.extend(changes.evidence.iter().cloned());
         self.rewritten.extend(changes.rewritten.iter().cloned());
         self.anchors.extend(changes.anchors.iter().cloned());
         self.epochs.extend(changes.epochs.iter().cloned());
-        self.open.retain(|id| !changes.dropped_subjects.contains(id));
-        self.open.extend(changes.open_subjects.iter().map(|open| open.subject.id(&FEDERATION)));
+        self.open
+            .retain(|id| !changes.dropped_subjects.contains(id));
+        self.open.extend(
+            changes
+                .open_subjects
+                .iter()
+                .map(|open| open.subject.id(&FEDERATION)),
+        );
         changes
     }
 
     fn read(store: &Store, cursors: impl Iterator<Item = Cursor>) -> Self {
         Self {
             peers: store.peers().unwrap().into_iter().collect(),
-            cursors: cursors.map(|cursor| (cursor, store.cursor(&cursor).unwrap())).collect(),
+            cursors: cursors
+                .map(|cursor| (cursor, store.cursor(&cursor).unwrap()))
+                .collect(),
             conflicts: store.conflicts().unwrap().into_iter().collect(),
             evidence: store.evidence().map(Result::unwrap).collect(),
             rewritten: store.rewritten().unwrap().into_iter().collect(),

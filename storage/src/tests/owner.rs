@@ -8,11 +8,20 @@ use crate::{Changes, Owner, StorageError, Store};
 fn another_federations_or_nodes_data_is_refused_and_not_set_aside() {
     let dir = tempfile::tempdir().unwrap();
     drop(Store::open(dir.path(), owner(), LOG).unwrap());
-    let other = Owner { federation: FederationId([8; 32]), ..owner() };
+    let other = Owner {
+        federation: FederationId([8; 32]),
+        ..owner()
+    };
     let error = Store::open_or_set_aside(dir.path(), other, LOG).unwrap_err();
     assert!(matches!(error, StorageError::OtherFederation { .. }));
-    assert!(error.to_string().contains(&FEDERATION.to_string()), "{error}");
-    let other = Owner { node: node(1), ..owner() };
+    assert!(
+        error.to_string().contains(&FEDERATION.to_string()),
+        "{error}"
+    );
+    let other = Owner {
+        node: node(1),
+        ..owner()
+    };
     let error = Store::open_or_set_aside(dir.path(), other, LOG).unwrap_err();
     assert!(matches!(error, StorageError::OtherNode { .. }));
     Store::open(dir.path(), owner(), LogId([1; 32])).unwrap();
@@ -35,15 +44,34 @@ fn a_newer_schema_is_named_and_not_set_aside() {
     for newer in ["identity", "state"] {
         let dir = tempfile::tempdir().unwrap();
         drop(Store::open(dir.path(), owner(), LOG).unwrap());
-        let config = sled::Config::new().path(dir.path().join("db")).segment_size(2 * 1024 * 1024);
+        let config = sled::Config::new()
+            .path(dir.path().join("db"))
+            .segment_size(2 * 1024 * 1024);
         let db = eventually(|| config.open());
-        let key = if newer == "state" { tables::STATE.key(&()) } else { tables::IDENTITY.key(&()) };
+        let key = if newer == "state" {
+            tables::STATE.key(&())
+        } else {
+            tables::IDENTITY.key(&())
+        };
         db.insert(key, &[2_u8, 0, 0][..]).unwrap();
         db.flush().unwrap();
         drop(db);
         let error = Store::open_or_set_aside(dir.path(), owner(), LOG).unwrap_err();
-        assert!(matches!(error, StorageError::NewerFormat { found: 2, known: 1, .. }), "{error}");
-        assert!(error.to_string().contains(newer) && error.to_string().contains("newer schema"), "{error}");
+        assert!(
+            matches!(
+                error,
+                StorageError::NewerFormat {
+                    found: 2,
+                    known: 1,
+                    ..
+                }
+            ),
+            "{error}"
+        );
+        assert!(
+            error.to_string().contains(newer) && error.to_string().contains("newer schema"),
+            "{error}"
+        );
     }
 }
 
@@ -51,10 +79,16 @@ fn a_newer_schema_is_named_and_not_set_aside() {
 fn one_directory_one_opener() {
     let dir = tempfile::tempdir().unwrap();
     let (store, writer) = Store::open(dir.path(), owner(), LOG).unwrap();
-    assert!(matches!(Store::open(dir.path(), owner(), LOG), Err(StorageError::InUse(_))));
+    assert!(matches!(
+        Store::open(dir.path(), owner(), LOG),
+        Err(StorageError::InUse(_))
+    ));
     drop(writer);
     // a reader alone still holds the database
-    assert!(matches!(Store::open(dir.path(), owner(), LOG), Err(StorageError::InUse(_))));
+    assert!(matches!(
+        Store::open(dir.path(), owner(), LOG),
+        Err(StorageError::InUse(_))
+    ));
     drop(store);
     Store::open(dir.path(), owner(), LOG).unwrap();
 }
@@ -75,7 +109,12 @@ fn readers_read_while_the_writer_writes() {
     });
     for n in 0..20 {
         writer.write(certify(n * 10..n * 10 + 10)).unwrap();
-        writer.write(Changes { journal_sequence: Some(n), ..Changes::default() }).unwrap();
+        writer
+            .write(Changes {
+                journal_sequence: Some(n),
+                ..Changes::default()
+            })
+            .unwrap();
     }
     reader.join().unwrap();
 }

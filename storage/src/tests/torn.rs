@@ -1,5 +1,5 @@
-//! Power goes in the middle of a commit, and any of its pages may be on disk: what was never sent is cut off, what was
-//! sent is kept or its loss is told (SPEC §7, *State*).
+//! Power goes in the middle of a commit, and any of its pages may be on disk: what was never sent
+//! is cut off, what was sent is kept or its loss is told (SPEC §7, *State*).
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -33,7 +33,9 @@ fn written(commits: &[u64]) -> Written {
     let mut records = vec![JournalRecord::Created { node: node(0) }];
     let mut ends = vec![(journal.bytes() as usize, 1)];
     for count in commits {
-        let more: Vec<_> = (0..*count).map(|n| record((records.len() as u64 + n) * 100)).collect();
+        let more: Vec<_> = (0..*count)
+            .map(|n| record((records.len() as u64 + n) * 100))
+            .collect();
         journal.append(&more).unwrap();
         journal.commit().unwrap();
         records.extend(more);
@@ -47,7 +49,14 @@ fn written(commits: &[u64]) -> Written {
         let length = u32::from_be_bytes(bytes[start..start + 4].try_into().unwrap()) as usize;
         record_ends.push(start + 8 + length);
     }
-    Written { dir, path, bytes, ends, records, record_ends }
+    Written {
+        dir,
+        path,
+        bytes,
+        ends,
+        records,
+        record_ends,
+    }
 }
 
 impl Written {
@@ -70,12 +79,16 @@ impl Written {
 
     /// How many records are whole at the beginning of these bytes.
     fn whole_records(&self, bytes: &[u8]) -> usize {
-        self.record_ends.iter().take_while(|end| bytes.get(..**end) == self.bytes.get(..**end)).count()
+        self.record_ends
+            .iter()
+            .take_while(|end| bytes.get(..**end) == self.bytes.get(..**end))
+            .count()
     }
 }
 
 fn open(path: &Path, known: u64) -> Result<(u64, Vec<JournalRecord>, u64), StorageError> {
-    Journal::open(path, node(0), known).map(|(journal, read, recovery)| (journal.sequence(), read, recovery.torn_bytes))
+    Journal::open(path, node(0), known)
+        .map(|(journal, read, recovery)| (journal.sequence(), read, recovery.torn_bytes))
 }
 
 #[test]
@@ -89,9 +102,18 @@ fn any_pages_of_a_commit_may_be_lost() {
         fs::write(&all.path, &bytes).unwrap();
         let whole = all.whole_records(&bytes);
         assert!(whole as u64 >= known);
-        let (sequence, read, torn) = open(&all.path, known).unwrap_or_else(|e| panic!("pages {lost:b}: {e}"));
-        assert_eq!((sequence, &read[..]), (whole as u64, &all.records[..whole]), "pages {lost:b}");
-        assert_eq!(torn as usize, all.bytes.len() - all.record_ends[whole - 1], "pages {lost:b}");
+        let (sequence, read, torn) =
+            open(&all.path, known).unwrap_or_else(|e| panic!("pages {lost:b}: {e}"));
+        assert_eq!(
+            (sequence, &read[..]),
+            (whole as u64, &all.records[..whole]),
+            "pages {lost:b}"
+        );
+        assert_eq!(
+            torn as usize,
+            all.bytes.len() - all.record_ends[whole - 1],
+            "pages {lost:b}"
+        );
         assert!(all.record_ends[whole - 1] >= synced);
         // and the next commit stands where the torn one was cut off
         let (mut journal, ..) = Journal::open(&all.path, node(0), known).unwrap();
@@ -99,7 +121,10 @@ fn any_pages_of_a_commit_may_be_lost() {
         journal.commit().unwrap();
         drop(journal);
         let (sequence, read, torn) = open(&all.path, whole as u64 + 1).unwrap();
-        assert_eq!((sequence, torn, read.last()), (whole as u64 + 1, 0, Some(&record(9000))));
+        assert_eq!(
+            (sequence, torn, read.last()),
+            (whole as u64 + 1, 0, Some(&record(9000)))
+        );
     }
 }
 
@@ -111,16 +136,24 @@ fn where_no_sequence_is_known_valid_records_behind_a_torn_one_are_damage() {
         let bytes = all.without_pages(lost);
         fs::write(&all.path, &bytes).unwrap();
         match open(&all.path, 0) {
-            Ok((_, read, _)) => assert_eq!(read, all.records[..all.whole_records(&bytes)], "pages {lost:b}"),
+            Ok((_, read, _)) => assert_eq!(
+                read,
+                all.records[..all.whole_records(&bytes)],
+                "pages {lost:b}"
+            ),
             Err(StorageError::JournalDamaged { .. }) => damaged += 1,
             Err(other) => panic!("pages {lost:b}: {other}"),
         }
-        assert_eq!(fs::read(&all.path).unwrap().len() < bytes.len(), open(&all.path, 0).is_ok());
+        assert_eq!(
+            fs::read(&all.path).unwrap().len() < bytes.len(),
+            open(&all.path, 0).is_ok()
+        );
     }
     assert!(damaged > 0);
 }
 
-/// A crash between journal and database leaves the database a tick behind; what the journal holds is kept all the same.
+/// A crash between journal and database leaves the database a tick behind; what the journal holds
+/// is kept all the same.
 #[test]
 fn a_database_that_is_a_tick_behind_costs_no_record() {
     let all = written(&[2, 3, 5]);
@@ -129,18 +162,26 @@ fn a_database_that_is_a_tick_behind_costs_no_record() {
         let bytes = all.without_pages(lost);
         fs::write(&all.path, &bytes).unwrap();
         let (sequence, read, _) = open(&all.path, known).unwrap();
-        assert!(sequence >= all.ends[2].1 && read[..] == all.records[..sequence as usize], "pages {lost:b}");
+        assert!(
+            sequence >= all.ends[2].1 && read[..] == all.records[..sequence as usize],
+            "pages {lost:b}"
+        );
     }
 }
 
-/// A journal put back from an older copy, or damaged in what was sent, is never taken for a torn one.
+/// A journal put back from an older copy, or damaged in what was sent, is never taken for a torn
+/// one.
 #[test]
 fn what_was_sent_is_missed() {
     let all = written(&[2, 3, 2]);
     let known = all.ends[3].1;
     fs::write(&all.path, &all.bytes[..all.ends[2].0]).unwrap();
     let (sequence, _, torn) = open(&all.path, known).unwrap();
-    assert_eq!((sequence, torn), (all.ends[2].1, 0), "fewer than the database knows of: rolled back");
+    assert_eq!(
+        (sequence, torn),
+        (all.ends[2].1, 0),
+        "fewer than the database knows of: rolled back"
+    );
     for byte in (all.ends[0].0..all.ends[3].0).step_by(97) {
         let mut bytes = all.bytes.clone();
         bytes[byte] ^= 4;
@@ -159,12 +200,21 @@ fn a_torn_commit_is_known_without_the_database() {
     let all = written(&[2, 5]);
     let known = all.ends[1].1;
     let (_, mut writer) = Store::open(all.dir.path(), owner(), LOG).unwrap();
-    writer.write(Changes { journal_sequence: Some(known), ..Changes::default() }).unwrap();
+    writer
+        .write(Changes {
+            journal_sequence: Some(known),
+            ..Changes::default()
+        })
+        .unwrap();
     drop(writer);
     fs::write(&all.path, all.without_pages(0b10)).unwrap();
-    assert!(matches!(open(&all.path, 0), Err(StorageError::JournalDamaged { .. })));
+    assert!(matches!(
+        open(&all.path, 0),
+        Err(StorageError::JournalDamaged { .. })
+    ));
     fs::remove_dir_all(all.dir.path().join("db")).unwrap();
-    let (store, _, aside) = Store::open_or_set_aside(all.dir.path(), owner(), LogId([6; 32])).unwrap();
+    let (store, _, aside) =
+        Store::open_or_set_aside(all.dir.path(), owner(), LogId([6; 32])).unwrap();
     assert!(aside.is_some());
     assert_eq!(store.journal_sequence(), known);
     let (sequence, read, _) = open(&all.path, store.journal_sequence()).unwrap();

@@ -1,4 +1,5 @@
-//! `/ssid/sync/1` as nobody should speak it: frames of any bytes, streams that are never finished or never read.
+//! `/ssid/sync/1` as nobody should speak it: frames of any bytes, streams that are never finished
+//! or never read.
 
 use std::future::pending;
 use std::io;
@@ -49,7 +50,9 @@ async fn read_frame<T: AsyncRead + Unpin>(io: &mut T) -> io::Result<Vec<u8>> {
     let mut length = [0; 4];
     io.read_exact(&mut length).await?;
     let mut bytes = Vec::new();
-    io.take(u32::from_be_bytes(length).into()).read_to_end(&mut bytes).await?;
+    io.take(u32::from_be_bytes(length).into())
+        .read_to_end(&mut bytes)
+        .await?;
     Ok(bytes)
 }
 
@@ -76,11 +79,18 @@ impl Codec for RawCodec {
         read_frame(io).await
     }
 
-    async fn write_request<T>(&mut self, _: &StreamProtocol, io: &mut T, question: Question) -> io::Result<()>
+    async fn write_request<T>(
+        &mut self,
+        _: &StreamProtocol,
+        io: &mut T,
+        question: Question,
+    ) -> io::Result<()>
     where
         T: AsyncWrite + Unpin + Send,
     {
-        let Question::Out(bytes, after) = question else { return Ok(()) };
+        let Question::Out(bytes, after) = question else {
+            return Ok(());
+        };
         io.write_all(&bytes).await?;
         io.flush().await?;
         self.is_deaf = after == After::NeverRead;
@@ -95,7 +105,12 @@ impl Codec for RawCodec {
         }
     }
 
-    async fn write_response<T>(&mut self, _: &StreamProtocol, io: &mut T, answer: Vec<u8>) -> io::Result<()>
+    async fn write_response<T>(
+        &mut self,
+        _: &StreamProtocol,
+        io: &mut T,
+        answer: Vec<u8>,
+    ) -> io::Result<()>
     where
         T: AsyncWrite + Unpin + Send,
     {

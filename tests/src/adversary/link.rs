@@ -1,4 +1,5 @@
-//! One connection of the adversary to one victim. Several of them may hold the same keys and say different things.
+//! One connection of the adversary to one victim. Several of them may hold the same keys and say
+//! different things.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -59,7 +60,11 @@ pub struct Link {
 impl fmt::Debug for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.state();
-        write!(f, "connected {}, {} times, refused {} times", state.is_connected, state.connections, state.refusals)
+        write!(
+            f,
+            "connected {}, {} times, refused {} times",
+            state.is_connected, state.connections, state.refusals
+        )
     }
 }
 
@@ -69,7 +74,12 @@ impl Link {
         let state = Arc::new(Mutex::new(State::default()));
         let _inside = runtime.enter();
         let swarm = swarm(member);
-        let task = Task { swarm, federation: member.federation, victim: victim.clone(), state: state.clone() };
+        let task = Task {
+            swarm,
+            federation: member.federation,
+            victim: victim.clone(),
+            state: state.clone(),
+        };
         runtime.spawn(task.run(inbox));
         Self { orders, state }
     }
@@ -90,7 +100,11 @@ impl Link {
     pub fn wait_connected(&self) {
         eventually("the adversary is let in", SOON, || {
             let state = self.state();
-            if state.is_connected && state.is_subscribed { Ok(()) } else { Err(state.refusals) }
+            if state.is_connected && state.is_subscribed {
+                Ok(())
+            } else {
+                Err(state.refusals)
+            }
         });
     }
 
@@ -165,17 +179,30 @@ fn swarm(member: &Member) -> Swarm<Behaviour> {
         .with_request_timeout(Duration::from_hours(1))
         .with_max_concurrent_streams(10_000);
     let behaviour = Behaviour {
-        identify: identify::Behaviour::new(identify::Config::new("/ssid/1".into(), member.network.public())),
+        identify: identify::Behaviour::new(identify::Config::new(
+            "/ssid/1".into(),
+            member.network.public(),
+        )),
         ping: ping::Behaviour::default(),
         gossip,
-        sync: request_response::Behaviour::with_codec(RawCodec::default(), [(PROTOCOL, ProtocolSupport::Full)], sync),
+        sync: request_response::Behaviour::with_codec(
+            RawCodec::default(),
+            [(PROTOCOL, ProtocolSupport::Full)],
+            sync,
+        ),
     };
     let builder = SwarmBuilder::with_existing_identity(member.network.clone())
         .with_tokio()
-        .with_tcp(tcp::Config::default().nodelay(true), noise::Config::new, yamux::Config::default)
+        .with_tcp(
+            tcp::Config::default().nodelay(true),
+            noise::Config::new,
+            yamux::Config::default,
+        )
         .unwrap();
     let builder = builder.with_behaviour(|_| behaviour).unwrap();
-    builder.with_swarm_config(|config| config.with_idle_connection_timeout(Duration::from_hours(1))).build()
+    builder
+        .with_swarm_config(|config| config.with_idle_connection_timeout(Duration::from_hours(1)))
+        .build()
 }
 
 fn ident(federation: FederationId, topic: &str) -> IdentTopic {
@@ -222,10 +249,14 @@ impl Task {
         match order {
             Order::Gossip(topic, data) => {
                 // not connected any more: the victim has shut it out
-                let _ = behaviour.gossip.publish(ident(self.federation, topic), data);
+                let _ = behaviour
+                    .gossip
+                    .publish(ident(self.federation, topic), data);
             }
             Order::Stream(bytes, after) => {
-                behaviour.sync.send_request(&self.victim.peer, Question::Out(bytes, after));
+                behaviour
+                    .sync
+                    .send_request(&self.victim.peer, Question::Out(bytes, after));
             }
         }
     }
@@ -237,30 +268,51 @@ impl Task {
                 state.is_connected = true;
                 state.connections += 1;
             }
-            SwarmEvent::ConnectionClosed { num_established: 0, .. } => {
+            SwarmEvent::ConnectionClosed {
+                num_established: 0, ..
+            } => {
                 state.is_connected = false;
                 state.is_subscribed = false;
                 state.refusals += 1;
             }
             SwarmEvent::OutgoingConnectionError { .. } => state.refusals += 1,
-            SwarmEvent::Behaviour(BehaviourEvent::Gossip(gossipsub::Event::Subscribed { .. })) => {
+            SwarmEvent::Behaviour(BehaviourEvent::Gossip(gossipsub::Event::Subscribed {
+                ..
+            })) => {
                 state.is_subscribed = true;
             }
-            SwarmEvent::Behaviour(BehaviourEvent::Gossip(gossipsub::Event::Message { message, .. })) => {
+            SwarmEvent::Behaviour(BehaviourEvent::Gossip(gossipsub::Event::Message {
+                message,
+                ..
+            })) => {
                 if state.heard.len() >= HEARD {
                     state.heard.pop_front();
                 }
                 state.heard.push_back(message.data);
             }
-            SwarmEvent::Behaviour(BehaviourEvent::Sync(request_response::Event::Message { message, .. })) => {
+            SwarmEvent::Behaviour(BehaviourEvent::Sync(request_response::Event::Message {
+                message,
+                ..
+            })) => {
                 match message {
-                    Message::Request { request: Question::In(Some(request)), channel, .. } => {
+                    Message::Request {
+                        request: Question::In(Some(request)),
+                        channel,
+                        ..
+                    } => {
                         let refusal = || wire::encode(&Answer::Refused("no".to_owned()));
-                        let answer = state.answering.as_ref().map_or_else(refusal, |answering| answering(&request));
+                        let answer = state
+                            .answering
+                            .as_ref()
+                            .map_or_else(refusal, |answering| answering(&request));
                         state.asked.push(request);
                         drop(state);
                         // the victim may have gone
-                        let _ = self.swarm.behaviour_mut().sync.send_response(channel, answer);
+                        let _ = self
+                            .swarm
+                            .behaviour_mut()
+                            .sync
+                            .send_response(channel, answer);
                     }
                     Message::Request { .. } => {}
                     Message::Response { response, .. } => state.answers.push(response),

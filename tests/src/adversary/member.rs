@@ -45,11 +45,21 @@ impl Member {
     pub fn load(data: &Path) -> Result<Self> {
         let keys = NodeKeys::load(&Home::new(data), None).context("the member's keys")?;
         let genesis = data.join("genesis.json");
-        let text = fs::read(&genesis).with_context(|| format!("cannot read {}", genesis.display()))?;
+        let text =
+            fs::read(&genesis).with_context(|| format!("cannot read {}", genesis.display()))?;
         let manifest = Manifest::parse(&text)?;
         let federation = manifest.federation_id();
-        ensure!(manifest.member(&keys.node_id()).is_some(), "{} holds no member's keys", data.display());
-        Ok(Self { key: keys.voting, network: keys.network, manifest, federation })
+        ensure!(
+            manifest.member(&keys.node_id()).is_some(),
+            "{} holds no member's keys",
+            data.display()
+        );
+        Ok(Self {
+            key: keys.voting,
+            network: keys.network,
+            manifest,
+            federation,
+        })
     }
 
     /// Its node id.
@@ -62,10 +72,21 @@ impl Member {
     /// # Errors
     /// If one has no address.
     pub fn victims(&self) -> Result<Vec<Victim>> {
-        let others = self.manifest.members.iter().filter(|member| member.node_id != self.node_id());
+        let others = self
+            .manifest
+            .members
+            .iter()
+            .filter(|member| member.node_id != self.node_id());
         let victim = |member: &ssid_protocol::member::Member| {
-            let address = member.addresses.first().context("a member without an address")?;
-            Ok(Victim { node: member.node_id, peer: member.peer_id.parse()?, address: address.parse()? })
+            let address = member
+                .addresses
+                .first()
+                .context("a member without an address")?;
+            Ok(Victim {
+                node: member.node_id,
+                peer: member.peer_id.parse()?,
+                address: address.parse()?,
+            })
         };
         others.map(victim).collect()
     }
@@ -75,7 +96,10 @@ impl Member {
     /// # Panics
     /// If there are none or too many.
     pub fn sign(&self, statements: Statements) -> SignedBatch {
-        VerifiedBatch::sign(&self.key, &self.federation, statements).unwrap().batch().clone()
+        VerifiedBatch::sign(&self.key, &self.federation, statements)
+            .unwrap()
+            .batch()
+            .clone()
     }
 
     /// The same, as it travels.
@@ -88,11 +112,21 @@ impl Member {
 
     /// What an event is about.
     pub fn subject(&self, event: &Event) -> SubjectId {
-        self.manifest.event_policies.subject_of(event).id(&self.federation)
+        self.manifest
+            .event_policies
+            .subject_of(event)
+            .id(&self.federation)
     }
 
     /// A vote in epoch 0.
     pub fn vote(&self, subject: SubjectId, round: u32, phase: Phase, ballot: Ballot) -> Vote {
-        Vote { epoch: Epoch(0), subject, round: Round(round), phase, ballot, observed: false }
+        Vote {
+            epoch: Epoch(0),
+            subject,
+            round: Round(round),
+            phase,
+            ballot,
+            observed: false,
+        }
     }
 }

@@ -1,5 +1,6 @@
-//! What the adversary can be told to do. Each is done in portions against one victim, so that several misdeeds and
-//! victims can be mixed, and a person can let one run for as long as they like.
+//! What the adversary can be told to do. Each is done in portions against one victim, so that
+//! several misdeeds and victims can be mixed, and a person can let one run for as long as they
+//! like.
 
 use std::io::Write as _;
 use std::net::TcpStream;
@@ -54,7 +55,9 @@ impl Misdeed {
     pub fn commit(self, mallory: &Adversary, victim: usize, portion: u64) {
         let (member, link) = (mallory.member(), mallory.link(victim));
         match self {
-            Self::Garbage => garbage(member, portion).into_iter().for_each(|(topic, data)| link.gossip(topic, data)),
+            Self::Garbage => garbage(member, portion)
+                .into_iter()
+                .for_each(|(topic, data)| link.gossip(topic, data)),
             Self::Oversize => {
                 link.gossip("votes", vec![portion as u8; MESSAGE_BYTES + 1]);
                 link.stream(u32::MAX.to_be_bytes().to_vec(), After::Read);
@@ -66,31 +69,55 @@ impl Misdeed {
                 }
             }
             Self::SlowStreams => {
-                let log = Request::Log { from: 0, limit: LOG_PAGE };
+                let log = Request::Log {
+                    from: 0,
+                    limit: LOG_PAGE,
+                };
                 link.stream(frame(&wire::encode(&log)), After::NeverRead);
                 // within the limit of a request, so that nothing but slowness is wrong with them
                 let promised = [&10_000_u32.to_be_bytes()[..], &[0; 5000]].concat();
                 link.stream(promised.clone(), After::NeverFinish);
                 link.stream(promised, After::Trickle);
             }
-            Self::UnknownVotes => link.gossip("votes", member.signed(unknown_votes(member, portion))),
-            Self::HollowBatches => link.gossip("votes", member.signed(hollow_batch(member, portion))),
+            Self::UnknownVotes => {
+                link.gossip("votes", member.signed(unknown_votes(member, portion)));
+            }
+            Self::HollowBatches => {
+                link.gossip("votes", member.signed(hollow_batch(member, portion)));
+            }
             Self::Replays => replays(mallory, victim),
             Self::Epochs => {
                 for epoch in [1, 7, u64::MAX] {
-                    let of = |vote| Vote { epoch: Epoch(epoch), ..vote };
-                    let Statements::Votes(votes) = unknown_votes(member, portion) else { return };
-                    link.gossip("votes", member.signed(Statements::Votes(votes.into_iter().map(of).collect())));
+                    let of = |vote| Vote {
+                        epoch: Epoch(epoch),
+                        ..vote
+                    };
+                    let Statements::Votes(votes) = unknown_votes(member, portion) else {
+                        return;
+                    };
+                    link.gossip(
+                        "votes",
+                        member.signed(Statements::Votes(votes.into_iter().map(of).collect())),
+                    );
                 }
             }
             Self::Forgeries => {
-                link.answer_with(liar(member, &Events::series("forged").event(portion as usize)));
+                link.answer_with(liar(
+                    member,
+                    &Events::series("forged").event(portion as usize),
+                ));
                 link.gossip("heartbeats", signed_heartbeat(member, portion, |_| {}));
             }
             Self::Connections => knock(mallory, victim),
             Self::Heartbeats => {
-                link.gossip("heartbeats", signed_heartbeat(member, portion, |h| h.sent_at = UnixMillis(portion)));
-                link.gossip("heartbeats", signed_heartbeat(member, portion, |h| h.log_size = u64::MAX));
+                link.gossip(
+                    "heartbeats",
+                    signed_heartbeat(member, portion, |h| h.sent_at = UnixMillis(portion)),
+                );
+                link.gossip(
+                    "heartbeats",
+                    signed_heartbeat(member, portion, |h| h.log_size = u64::MAX),
+                );
             }
             Self::Equivocate => equivocate(mallory, victim, portion),
         }
@@ -121,38 +148,64 @@ fn unknown_votes(member: &Member, portion: u64) -> Statements {
 fn hollow_batch(member: &Member, portion: u64) -> Statements {
     let vote = |subject| member.vote(subject, 0, Phase::Prevote, None);
     let useful = vote(nowhere(portion, usize::MAX));
-    Statements::Votes((1..BATCH_STATEMENTS).map(|_| vote(nowhere(0, 0))).chain([useful]).collect())
+    Statements::Votes(
+        (1..BATCH_STATEMENTS)
+            .map(|_| vote(nowhere(0, 0)))
+            .chain([useful])
+            .collect(),
+    )
 }
 
 fn garbage(member: &Member, portion: u64) -> Vec<(&'static str, Vec<u8>)> {
     let noise = portion.to_be_bytes().repeat(50);
     let votes = member.signed(unknown_votes(member, portion));
-    let other_federation = Member { federation: ssid_protocol::id::FederationId([9; 32]), ..member.clone() };
+    let other_federation = Member {
+        federation: ssid_protocol::id::FederationId([9; 32]),
+        ..member.clone()
+    };
     vec![
         ("votes", noise.clone()),
         ("events", noise),
         ("heartbeats", votes.clone()),
-        ("votes", other_federation.signed(unknown_votes(member, portion))),
+        (
+            "votes",
+            other_federation.signed(unknown_votes(member, portion)),
+        ),
         ("votes", votes[..votes.len() / 2].to_vec()),
     ]
 }
 
 /// A batch whose list says to be 2^60 long.
 fn bomb(member: &Member, portion: u64) -> Vec<u8> {
-    let mut bytes = member.signed(Statements::Votes(vec![member.vote(nowhere(portion, 0), 0, Phase::Prevote, None)]));
+    let mut bytes = member.signed(Statements::Votes(vec![member.vote(
+        nowhere(portion, 0),
+        0,
+        Phase::Prevote,
+        None,
+    )]));
     // signer, signature, variant; then the count
     bytes[32 + 64 + 4..][..8].copy_from_slice(&(1_u64 << 60).to_le_bytes());
     bytes
 }
 
 fn bombs() -> Vec<Vec<u8>> {
-    let mut lying = wire::encode(&Request::Open { subjects: Vec::new(), after: None });
+    let mut lying = wire::encode(&Request::Open {
+        subjects: Vec::new(),
+        after: None,
+    });
     lying[4..12].copy_from_slice(&(1_u64 << 60).to_le_bytes());
     let many = (0..=NAMES).map(|i| nowhere(0, i)).collect();
-    vec![lying, wire::encode(&Request::Open { subjects: many, after: None })]
+    vec![
+        lying,
+        wire::encode(&Request::Open {
+            subjects: many,
+            after: None,
+        }),
+    ]
 }
 
-/// What it heard others and itself say before, recombined so that no memory of messages sees through it.
+/// What it heard others and itself say before, recombined so that no memory of messages sees
+/// through it.
 fn replays(mallory: &Adversary, victim: usize) {
     let member = mallory.member();
     let heard = mallory.links().iter().flat_map(super::Link::heard);
@@ -165,18 +218,31 @@ fn replays(mallory: &Adversary, victim: usize) {
         };
         mallory.link(victim).gossip(topic, wire::encode(batch));
         if let Statements::Votes(votes) = &batch.statements {
-            let again = votes.iter().copied().chain([votes[0]]).take(BATCH_STATEMENTS).collect();
-            mallory.link(victim).gossip("votes", member.signed(Statements::Votes(again)));
+            let again = votes
+                .iter()
+                .copied()
+                .chain([votes[0]])
+                .take(BATCH_STATEMENTS)
+                .collect();
+            mallory
+                .link(victim)
+                .gossip("votes", member.signed(Statements::Votes(again)));
         }
     }
 }
 
-/// Twenty connections under its own name, which end as they come, and some hundred that never say a word.
+/// Twenty connections under its own name, which end as they come, and some hundred that never say a
+/// word.
 fn knock(mallory: &Adversary, victim: usize) {
     let more: Vec<_> = (0..20).map(|_| mallory.another_link(victim)).collect();
     let mut address = mallory.victims()[victim].address.iter();
-    let (Some(Protocol::Ip4(ip)), Some(Protocol::Tcp(port))) = (address.next(), address.next()) else { return };
-    let mut silent: Vec<TcpStream> = (0..300).filter_map(|_| TcpStream::connect((ip, port)).ok()).collect();
+    let (Some(Protocol::Ip4(ip)), Some(Protocol::Tcp(port))) = (address.next(), address.next())
+    else {
+        return;
+    };
+    let mut silent: Vec<TcpStream> = (0..300)
+        .filter_map(|_| TcpStream::connect((ip, port)).ok())
+        .collect();
     for stream in silent.iter_mut().step_by(2) {
         // it may have been closed already: that is what is wanted
         let _ = stream.write_all(b"GET / HTTP/1.1\r\n");
@@ -192,10 +258,23 @@ fn knock(mallory: &Adversary, victim: usize) {
 fn equivocate(mallory: &Adversary, victim: usize, portion: u64) {
     let (member, link) = (mallory.member(), mallory.link(victim));
     let one = Events::series("two-faced").event(portion as usize);
-    let other = Event { commit_hash: format!("{}ff", one.commit_hash), ..one.clone() };
-    let mine = if victim.is_multiple_of(2) { &one } else { &other };
-    link.gossip("events", member.signed(Statements::Events(vec![mine.clone()])));
-    let heard = link.heard().into_iter().filter_map(|data| wire::decode::<SignedBatch>(&data).ok());
+    let other = Event {
+        commit_hash: format!("{}ff", one.commit_hash),
+        ..one.clone()
+    };
+    let mine = if victim.is_multiple_of(2) {
+        &one
+    } else {
+        &other
+    };
+    link.gossip(
+        "events",
+        member.signed(Statements::Events(vec![mine.clone()])),
+    );
+    let heard = link
+        .heard()
+        .into_iter()
+        .filter_map(|data| wire::decode::<SignedBatch>(&data).ok());
     let announced = heard.filter_map(|batch| match batch.statements {
         Statements::Events(events) => Some(events),
         _ => None,
@@ -205,10 +284,21 @@ fn equivocate(mallory: &Adversary, victim: usize, portion: u64) {
     for event in known.collect::<Vec<_>>().iter().rev().take(500) {
         let subject = member.subject(event);
         let ballot = (victim.is_multiple_of(2) || event == mine).then(|| event.choice());
-        votes.extend([Phase::Prevote, Phase::Precommit].map(|phase| member.vote(subject, 0, phase, ballot)));
+        votes.extend(
+            [Phase::Prevote, Phase::Precommit].map(|phase| member.vote(subject, 0, phase, ballot)),
+        );
     }
     link.gossip("votes", member.signed(Statements::Votes(votes)));
     let subject = member.subject(mine);
-    let proposal = Proposal { epoch: Epoch(0), subject, round: Round(1), choice: mine.choice(), valid: None };
-    link.gossip("votes", member.signed(Statements::Proposals(vec![proposal])));
+    let proposal = Proposal {
+        epoch: Epoch(0),
+        subject,
+        round: Round(1),
+        choice: mine.choice(),
+        valid: None,
+    };
+    link.gossip(
+        "votes",
+        member.signed(Statements::Proposals(vec![proposal])),
+    );
 }

@@ -1,5 +1,6 @@
-//! A member that speaks the protocol badly, over the real network and with its own keys: what the honest others must
-//! withstand (SPEC §1, §10, §12). Built on libp2p directly, since a node's own network refuses to say most of this.
+//! A member that speaks the protocol badly, over the real network and with its own keys: what the
+//! honest others must withstand (SPEC §1, §10, §12). Built on libp2p directly, since a node's own
+//! network refuses to say most of this.
 //!
 //! ```text
 //! let mallory = Adversary::of(&data_directory)?;   its node must not run
@@ -42,11 +43,22 @@ impl Adversary {
     /// If the directory is not that of a member, or no thread can be started.
     pub fn of(data: &Path) -> Result<Self> {
         let member = Member::load(data)?;
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()?;
         let victims = member.victims()?;
-        let links: Vec<_> = victims.iter().map(|victim| Link::open(runtime.handle(), &member, victim)).collect();
+        let links: Vec<_> = victims
+            .iter()
+            .map(|victim| Link::open(runtime.handle(), &member, victim))
+            .collect();
         links.iter().for_each(Link::wait_connected);
-        Ok(Self { links, victims, member, runtime })
+        Ok(Self {
+            links,
+            victims,
+            member,
+            runtime,
+        })
     }
 
     /// Its connection to the victim of that place among the other members.

@@ -1,4 +1,5 @@
-//! A member that plots against all others of a local cluster together, for trying out whether its federation goes on:
+//! A member that plots against all others of a local cluster together, for trying out whether its
+//! federation goes on:
 //!
 //! ```text
 //! ssid cluster up --nodes 4 --dir /tmp/c          (in another terminal)

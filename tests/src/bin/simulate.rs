@@ -38,7 +38,8 @@ fn parse(mut args: impl Iterator<Item = String>) -> Option<Arguments> {
                 let range = args.next()?;
                 let (least, most) = range.split_once("..")?;
                 let nodes: (usize, usize) = (least.parse().ok()?, most.parse().ok()?);
-                parsed.nodes = Some(nodes).filter(|(least, most)| 4 <= *least && least <= most && *most <= 13);
+                parsed.nodes =
+                    Some(nodes).filter(|(least, most)| 4 <= *least && least <= most && *most <= 13);
                 parsed.nodes?;
             }
             "--json" => parsed.json = true,
@@ -71,15 +72,30 @@ fn main() -> ExitCode {
 }
 
 fn one(seed: u64, options: &Options, arguments: &Arguments) -> ExitCode {
-    let Outcome { coverage, violation, story, .. } =
-        sim::run(seed, options, if arguments.trace { Tracing::All } else { Tracing::Last });
+    let Outcome {
+        coverage,
+        violation,
+        story,
+        ..
+    } = sim::run(
+        seed,
+        options,
+        if arguments.trace {
+            Tracing::All
+        } else {
+            Tracing::Last
+        },
+    );
     if arguments.json {
         let outcome = serde_json::json!({
             "seed": seed, "held": violation.is_none(), "violation": violation, "coverage": coverage.to_json(),
         });
         println!("{outcome:#}");
     } else {
-        let outcome = violation.as_ref().map_or_else(|| "everything held".to_owned(), |what| format!("FAILED: {what}"));
+        let outcome = violation.as_ref().map_or_else(
+            || "everything held".to_owned(),
+            |what| format!("FAILED: {what}"),
+        );
         println!("{story}{coverage}seed {seed}: {outcome}");
     }
     ExitCode::from(u8::from(violation.is_some()))
@@ -87,7 +103,10 @@ fn one(seed: u64, options: &Options, arguments: &Arguments) -> ExitCode {
 
 fn many(count: u64, options: &Options, arguments: &Arguments) -> ExitCode {
     let started = Instant::now();
-    let (coverage, failed) = sim::run_many(arguments.from..arguments.from.saturating_add(count), options);
+    let (coverage, failed) = sim::run_many(
+        arguments.from..arguments.from.saturating_add(count),
+        options,
+    );
     let seconds = started.elapsed().as_secs_f64();
     let ran = coverage.of("seeds");
     if arguments.json {
@@ -98,7 +117,10 @@ fn many(count: u64, options: &Options, arguments: &Arguments) -> ExitCode {
         println!("{outcome:#}");
     } else {
         print!("{coverage}");
-        println!("{ran} seeds in {seconds:.1} s: {:.1} a second", ran as f64 / seconds);
+        println!(
+            "{ran} seeds in {seconds:.1} s: {:.1} a second",
+            ran as f64 / seconds
+        );
     }
     if let Some(seed) = failed {
         eprint!("{}", sim::explain(seed, options));

@@ -26,13 +26,31 @@ impl Daemon {
         let mut command: Command = git_command(root);
         let path = std::env::var_os("PATH").unwrap_or_default();
         let mut own = Command::new(program);
-        own.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?)))).env("PATH", path);
-        own.args(["--listen=127.0.0.1", &format!("--port={port}"), "--export-all", "--enable=receive-pack"]);
-        own.arg("--reuseaddr").arg(format!("--base-path={}", root.display()));
+        own.envs(
+            command
+                .get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        )
+        .env("PATH", path);
+        own.args([
+            "--listen=127.0.0.1",
+            &format!("--port={port}"),
+            "--export-all",
+            "--enable=receive-pack",
+        ]);
+        own.arg("--reuseaddr")
+            .arg(format!("--base-path={}", root.display()));
         command = own;
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
         let daemon = Self { child, port };
-        eventually("git daemon listens", SOON, || std::net::TcpStream::connect(("127.0.0.1", port)).map(drop));
+        eventually("git daemon listens", SOON, || {
+            std::net::TcpStream::connect(("127.0.0.1", port)).map(drop)
+        });
         daemon
     }
 

@@ -22,10 +22,26 @@ impl DumbServer {
     pub fn start(root: &Path) -> Self {
         let port = free_port();
         let mut python = Command::new("python3");
-        python.args(["-m", "http.server", &port.to_string(), "--bind", "127.0.0.1"]).current_dir(root);
-        let silent = python.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let server = Self { child: silent.spawn().unwrap(), port };
-        eventually("the web server listens", SOON, || std::net::TcpStream::connect(("127.0.0.1", port)).map(drop));
+        python
+            .args([
+                "-m",
+                "http.server",
+                &port.to_string(),
+                "--bind",
+                "127.0.0.1",
+            ])
+            .current_dir(root);
+        let silent = python
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        let server = Self {
+            child: silent.spawn().unwrap(),
+            port,
+        };
+        eventually("the web server listens", SOON, || {
+            std::net::TcpStream::connect(("127.0.0.1", port)).map(drop)
+        });
         server
     }
 

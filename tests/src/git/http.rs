@@ -28,7 +28,10 @@ impl HttpServer {
     /// If no port is free.
     pub fn start(root: &Path) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let (port, ends) = (listener.local_addr().unwrap().port(), Arc::new(AtomicBool::new(false)));
+        let (port, ends) = (
+            listener.local_addr().unwrap().port(),
+            Arc::new(AtomicBool::new(false)),
+        );
         let (root, end) = (root.to_owned(), ends.clone());
         let thread = spawn(move || {
             for connection in listener.incoming().flatten() {
@@ -40,7 +43,11 @@ impl HttpServer {
                 spawn(move || drop(serve(&connection, &root)));
             }
         });
-        Self { port, ends, thread: Some(thread) }
+        Self {
+            port,
+            ends,
+            thread: Some(thread),
+        }
     }
 
     /// The address of a repository, without user and password.
@@ -79,17 +86,28 @@ impl Question {
         let mut line = String::new();
         reader.read_line(&mut line)?;
         let mut words = line.split_whitespace();
-        let (method, target) = (words.next().unwrap_or_default().to_owned(), words.next().unwrap_or_default());
+        let (method, target) = (
+            words.next().unwrap_or_default().to_owned(),
+            words.next().unwrap_or_default(),
+        );
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let (path, query) = (path.to_owned(), query.to_owned());
         let mut headers = Vec::new();
         loop {
             let mut line = String::new();
             reader.read_line(&mut line)?;
-            let Some((name, value)) = line.trim_end().split_once(": ") else { break };
+            let Some((name, value)) = line.trim_end().split_once(": ") else {
+                break;
+            };
             headers.push((name.to_ascii_lowercase(), value.to_owned()));
         }
-        let mut question = Self { method, path, query, headers, body: Vec::new() };
+        let mut question = Self {
+            method,
+            path,
+            query,
+            headers,
+            body: Vec::new(),
+        };
         if question.header("expect").is_some() {
             (&mut &*connection).write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
         }
@@ -100,7 +118,10 @@ impl Question {
     fn read_body(&self, reader: &mut impl BufRead) -> io::Result<Vec<u8>> {
         let mut body = Vec::new();
         if self.header("transfer-encoding") != Some("chunked") {
-            let length = self.header("content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
+            let length = self
+                .header("content-length")
+                .and_then(|text| text.parse().ok())
+                .unwrap_or(0);
             reader.take(length).read_to_end(&mut body)?;
             return Ok(body);
         }
@@ -117,7 +138,10 @@ impl Question {
     }
 
     fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
     }
 }
 
@@ -125,13 +149,26 @@ fn serve(mut connection: &TcpStream, root: &PathBuf) -> io::Result<()> {
     let question = Question::read(connection)?;
     if question.header("authorization") != Some(BASIC) {
         let refusal = "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"git\"\r\n";
-        return connection.write_all(format!("{refusal}Content-Length: 0\r\nConnection: close\r\n\r\n").as_bytes());
+        return connection.write_all(
+            format!("{refusal}Content-Length: 0\r\nConnection: close\r\n\r\n").as_bytes(),
+        );
     }
     let mut backend = git_command(root);
-    backend.arg("http-backend").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-    backend.env("GIT_PROJECT_ROOT", root).env("GIT_HTTP_EXPORT_ALL", "1").env("REMOTE_USER", "ada");
-    backend.env("REQUEST_METHOD", &question.method).env("QUERY_STRING", &question.query);
-    backend.env("PATH_INFO", &question.path).env("CONTENT_LENGTH", question.body.len().to_string());
+    backend
+        .arg("http-backend")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    backend
+        .env("GIT_PROJECT_ROOT", root)
+        .env("GIT_HTTP_EXPORT_ALL", "1")
+        .env("REMOTE_USER", "ada");
+    backend
+        .env("REQUEST_METHOD", &question.method)
+        .env("QUERY_STRING", &question.query);
+    backend
+        .env("PATH_INFO", &question.path)
+        .env("CONTENT_LENGTH", question.body.len().to_string());
     for (variable, header) in [
         ("CONTENT_TYPE", "content-type"),
         ("HTTP_CONTENT_ENCODING", "content-encoding"),
@@ -147,13 +184,22 @@ fn serve(mut connection: &TcpStream, root: &PathBuf) -> io::Result<()> {
     let output = child.wait_with_output()?.stdout;
     // what it did not read it did not need
     let _ = writer.join();
-    let end = output.windows(4).position(|window| window == b"\r\n\r\n").ok_or(io::ErrorKind::InvalidData)?;
+    let end = output
+        .windows(4)
+        .position(|window| window == b"\r\n\r\n")
+        .ok_or(io::ErrorKind::InvalidData)?;
     let head = String::from_utf8_lossy(&output[..end]).into_owned();
-    let status = head.lines().find_map(|line| line.strip_prefix("Status: ")).unwrap_or("200 OK");
+    let status = head
+        .lines()
+        .find_map(|line| line.strip_prefix("Status: "))
+        .unwrap_or("200 OK");
     let headers = head.lines().filter(|line| !line.starts_with("Status: "));
     let headers = headers.fold(String::new(), |text, line| text + line + "\r\n");
     let rest = &output[end + 4..];
-    let answer = format!("HTTP/1.1 {status}\r\n{headers}Content-Length: {}\r\nConnection: close\r\n\r\n", rest.len());
+    let answer = format!(
+        "HTTP/1.1 {status}\r\n{headers}Content-Length: {}\r\nConnection: close\r\n\r\n",
+        rest.len()
+    );
     connection.write_all(answer.as_bytes())?;
     connection.write_all(rest)
 }

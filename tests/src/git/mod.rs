@@ -1,4 +1,5 @@
-//! Real Git servers on loopback, each over a directory of bare repositories; they end with the test.
+//! Real Git servers on loopback, each over a directory of bare repositories; they end with the
+//! test.
 
 mod daemon;
 mod dumb;
@@ -22,18 +23,31 @@ use crate::command::isolate;
 #[track_caller]
 pub fn git(dir: &Path, args: &[&str]) -> String {
     let output = git_command(dir).args(args).output().unwrap();
-    assert!(output.status.success(), "git {args:?} in {}: {output:?}", dir.display());
+    assert!(
+        output.status.success(),
+        "git {args:?} in {}: {output:?}",
+        dir.display()
+    );
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
 fn git_command(dir: &Path) -> Command {
     let mut command = Command::new("git");
     isolate(&mut command, dir);
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("GIT_")) {
+    for (name, _) in
+        std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("GIT_"))
+    {
         command.env_remove(name);
     }
-    let who = ["GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL"];
-    command.envs(who.map(|name| (name, "test"))).env("GIT_TERMINAL_PROMPT", "0");
+    let who = [
+        "GIT_AUTHOR_NAME",
+        "GIT_AUTHOR_EMAIL",
+        "GIT_COMMITTER_NAME",
+        "GIT_COMMITTER_EMAIL",
+    ];
+    command
+        .envs(who.map(|name| (name, "test")))
+        .env("GIT_TERMINAL_PROMPT", "0");
     // what `ssid` finds there is not how the tests make repositories
     command.env("GIT_CONFIG_SYSTEM", "/dev/null");
     command
@@ -54,7 +68,12 @@ pub fn bare_repository(dir: &Path, name: &str) -> PathBuf {
 ///
 /// # Panics
 /// If Git refuses.
-pub fn commit_files(repository: &Path, branch: &str, files: &[(&str, &[u8])], parent: Option<&str>) -> String {
+pub fn commit_files(
+    repository: &Path,
+    branch: &str,
+    files: &[(&str, &[u8])],
+    parent: Option<&str>,
+) -> String {
     let mut entries = Vec::new();
     for (name, bytes) in files {
         let file = repository.join("file.new");
@@ -65,17 +84,29 @@ pub fn commit_files(repository: &Path, branch: &str, files: &[(&str, &[u8])], pa
     }
     let index = repository.join("index.new");
     let command = |args: &[&str]| {
-        let output = git_command(repository).env("GIT_INDEX_FILE", &index).args(args).output().unwrap();
+        let output = git_command(repository)
+            .env("GIT_INDEX_FILE", &index)
+            .args(args)
+            .output()
+            .unwrap();
         assert!(output.status.success(), "git {args:?}: {output:?}");
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     };
     for (id, name) in &entries {
-        command(&["update-index", "--add", "--cacheinfo", &format!("100644,{id},{name}")]);
+        command(&[
+            "update-index",
+            "--add",
+            "--cacheinfo",
+            &format!("100644,{id},{name}"),
+        ]);
     }
     let tree = command(&["write-tree"]);
     let parent = parent.map(|id| vec!["-p", id]).unwrap_or_default();
     let commit = command(&[&["commit-tree", &tree, "-m", "test"], &parent[..]].concat());
     std::fs::remove_file(&index).unwrap();
-    git(repository, &["update-ref", &format!("refs/heads/{branch}"), &commit]);
+    git(
+        repository,
+        &["update-ref", &format!("refs/heads/{branch}"), &commit],
+    );
     commit
 }

@@ -19,8 +19,8 @@ pub struct SshServer {
 }
 
 impl SshServer {
-    /// Starts it with keys in `keys`, and waits until it takes connections; `None`, said on standard error, if this
-    /// machine has no `sshd` that runs.
+    /// Starts it with keys in `keys`, and waits until it takes connections; `None`, said on
+    /// standard error, if this machine has no `sshd` that runs.
     ///
     /// # Panics
     /// If it does not start.
@@ -33,17 +33,40 @@ impl SshServer {
         fs::create_dir_all(keys).unwrap();
         for name in ["host", "client"] {
             let made = Command::new("ssh-keygen")
-                .args(["-q", "-t", "ed25519", "-N", "", "-f", keys.join(name).to_str().unwrap()])
+                .args([
+                    "-q",
+                    "-t",
+                    "ed25519",
+                    "-N",
+                    "",
+                    "-f",
+                    keys.join(name).to_str().unwrap(),
+                ])
                 .status();
             assert!(made.unwrap().success());
         }
         let read = |name: &str| fs::read_to_string(keys.join(name)).unwrap();
         let shell = Path::new(&git(root, &["--exec-path"])).join("git-shell");
-        let shell = if shell.exists() { shell } else { "/usr/bin/git-shell".into() };
-        let forced = format!("restrict,command=\"{} -c \\\"$SSH_ORIGINAL_COMMAND\\\"\" ", shell.display());
+        let shell = if shell.exists() {
+            shell
+        } else {
+            "/usr/bin/git-shell".into()
+        };
+        let forced = format!(
+            "restrict,command=\"{} -c \\\"$SSH_ORIGINAL_COMMAND\\\"\" ",
+            shell.display()
+        );
         fs::write(keys.join("authorized_keys"), forced + &read("client.pub")).unwrap();
-        let host: Vec<_> = read("host.pub").split_whitespace().take(2).map(str::to_owned).collect();
-        fs::write(keys.join("known_hosts"), format!("[127.0.0.1]:{port} {}\n", host.join(" "))).unwrap();
+        let host: Vec<_> = read("host.pub")
+            .split_whitespace()
+            .take(2)
+            .map(str::to_owned)
+            .collect();
+        fs::write(
+            keys.join("known_hosts"),
+            format!("[127.0.0.1]:{port} {}\n", host.join(" ")),
+        )
+        .unwrap();
         let at = |name: &str| keys.join(name).display().to_string();
         let config = format!(
             "ListenAddress 127.0.0.1\nPort {port}\nHostKey {}\nPidFile none\nAuthorizedKeysFile {}\nStrictModes no\n\
@@ -56,8 +79,17 @@ impl SshServer {
         let _ = fs::create_dir_all("/run/sshd");
         let log = fs::File::create(keys.join("sshd.log")).unwrap();
         let mut command = Command::new(program);
-        command.args(["-D", "-e", "-f", &at("sshd_config")]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-        let mut server = Self { child: command.spawn().unwrap(), port, root: root.to_owned(), keys: keys.to_owned() };
+        command
+            .args(["-D", "-e", "-f", &at("sshd_config")])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log);
+        let mut server = Self {
+            child: command.spawn().unwrap(),
+            port,
+            root: root.to_owned(),
+            keys: keys.to_owned(),
+        };
         let is_up = eventually("sshd listens or ends", SOON, || {
             if server.child.try_wait().unwrap().is_some() {
                 return Ok(false);
@@ -65,7 +97,10 @@ impl SshServer {
             std::net::TcpStream::connect(("127.0.0.1", port)).map(|_| true)
         });
         if !is_up {
-            skipped(&format!("sshd does not run here: {}", read("sshd.log").trim()));
+            skipped(&format!(
+                "sshd does not run here: {}",
+                read("sshd.log").trim()
+            ));
         }
         is_up.then_some(server)
     }
@@ -77,7 +112,11 @@ impl SshServer {
     pub fn url(&self, name: &str) -> String {
         let user = Command::new("id").arg("-un").output().unwrap().stdout;
         let user = String::from_utf8_lossy(&user).trim().to_owned();
-        format!("ssh://{user}@127.0.0.1:{}{}", self.port, self.root.join(name).display())
+        format!(
+            "ssh://{user}@127.0.0.1:{}{}",
+            self.port,
+            self.root.join(name).display()
+        )
     }
 
     /// What a client's Git configuration says to be let in.
@@ -85,7 +124,9 @@ impl SshServer {
         let at = |name: &str| self.keys.join(name).display().to_string();
         let options = "-o IdentitiesOnly=yes -o BatchMode=yes -o StrictHostKeyChecking=yes";
         let (key, hosts) = (at("client"), at("known_hosts"));
-        format!("[core]\n\tsshCommand = ssh -F /dev/null -i {key} {options} -o UserKnownHostsFile={hosts}\n")
+        format!(
+            "[core]\n\tsshCommand = ssh -F /dev/null -i {key} {options} -o UserKnownHostsFile={hosts}\n"
+        )
     }
 }
 

@@ -1,6 +1,7 @@
-//! Checking answers, which is most of a simulation's cost. Whatever liars answer goes through the real `Checker`, always.
-//! Of honest answers one in [`CHECKED_EVERY`] does, and must pass; in the others every batch is looked up among those that
-//! were really signed in this simulation, which comes to the same.
+//! Checking answers, which is most of a simulation's cost. Whatever liars answer goes through the
+//! real `Checker`, always. Of honest answers one in [`CHECKED_EVERY`] does, and must pass; in the
+//! others every batch is looked up among those that were really signed in this simulation, which
+//! comes to the same.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,7 +25,9 @@ pub(super) struct Signed {
 
 impl Signed {
     pub(super) fn note(&mut self, batch: &Arc<VerifiedBatch>) {
-        self.batches.entry(batch.batch().signature.0).or_insert_with(|| batch.clone());
+        self.batches
+            .entry(batch.batch().signature.0)
+            .or_insert_with(|| batch.clone());
     }
 
     /// The answer with everything in it verified; `None` if a liar's does not verify.
@@ -45,19 +48,55 @@ impl Signed {
         self.honest += 1;
         if self.honest.is_multiple_of(CHECKED_EVERY) {
             let checked = fed.checker.check(from, request, answer);
-            return checked.map(Some).map_err(|error| format!("an honest answer is refused: {error}"));
+            return checked
+                .map(Some)
+                .map_err(|error| format!("an honest answer is refused: {error}"));
         }
-        let events = |events: Vec<ProvenEvent>| events.into_iter().map(|e| (e.event, e.announced)).collect();
+        let events =
+            |events: Vec<ProvenEvent>| events.into_iter().map(|e| (e.event, e.announced)).collect();
         Ok(Some(match answer {
-            Answer::Status(batch) => CheckedAnswer::Status(batch.map(|batch| self.batch(fed, *batch)).transpose()?),
-            Answer::Log { log_id, size, entries } => CheckedAnswer::Log { log_id, size, certificates: entries },
-            Answer::Open { batches, statements, events: all, certificates, next } => {
-                let batches = batches.into_iter().map(|batch| self.batch(fed, batch)).collect::<Result<_, _>>()?;
-                CheckedAnswer::Open { batches, statements, events: events(all), certificates, next }
+            Answer::Status(batch) => {
+                CheckedAnswer::Status(batch.map(|batch| self.batch(fed, *batch)).transpose()?)
             }
-            Answer::Own { heartbeat, votes, complete } => {
+            Answer::Log {
+                log_id,
+                size,
+                entries,
+            } => CheckedAnswer::Log {
+                log_id,
+                size,
+                certificates: entries,
+            },
+            Answer::Open {
+                batches,
+                statements,
+                events: all,
+                certificates,
+                next,
+            } => {
+                let batches = batches
+                    .into_iter()
+                    .map(|batch| self.batch(fed, batch))
+                    .collect::<Result<_, _>>()?;
+                CheckedAnswer::Open {
+                    batches,
+                    statements,
+                    events: events(all),
+                    certificates,
+                    next,
+                }
+            }
+            Answer::Own {
+                heartbeat,
+                votes,
+                complete,
+            } => {
                 let heartbeat = heartbeat.map(|batch| self.batch(fed, *batch)).transpose()?;
-                CheckedAnswer::Own { heartbeat, votes, complete }
+                CheckedAnswer::Own {
+                    heartbeat,
+                    votes,
+                    complete,
+                }
             }
             Answer::Evidence(pieces) => CheckedAnswer::Evidence(pieces),
             Answer::Events(all) => CheckedAnswer::Events(events(all)),
@@ -65,8 +104,16 @@ impl Signed {
         }))
     }
 
-    fn batch(&mut self, fed: &Federation, batch: SignedBatch) -> Result<Arc<VerifiedBatch>, String> {
-        if let Some(known) = self.batches.get(&batch.signature.0).filter(|known| *known.batch() == batch) {
+    fn batch(
+        &mut self,
+        fed: &Federation,
+        batch: SignedBatch,
+    ) -> Result<Arc<VerifiedBatch>, String> {
+        if let Some(known) = self
+            .batches
+            .get(&batch.signature.0)
+            .filter(|known| *known.batch() == batch)
+        {
             return Ok(known.clone());
         }
         // signed for one asker only: a heartbeat

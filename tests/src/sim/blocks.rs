@@ -1,11 +1,13 @@
-//! What comes of verdicts, as `network` does it: whoever hands on what a node rejects, or answers what does not hold, is
-//! shut out by that node for a while. An honest node must never do that to an honest one, whatever liars make.
+//! What comes of verdicts, as `network` does it: whoever hands on what a node rejects, or answers
+//! what does not hold, is shut out by that node for a while. An honest node must never do that to
+//! an honest one, whatever liars make.
 
 use std::collections::BTreeMap;
 
 use super::world::{Step, World};
 
-/// Points of one rejected message, of one false answer, and at which a member is shut out: those of `network::tuning`.
+/// Points of one rejected message, of one false answer, and at which a member is shut out: those of
+/// `network::tuning`.
 const INVALID: u32 = 10;
 const FALSE_ANSWER: u32 = 100;
 const LIMIT: u32 = 95;
@@ -38,7 +40,11 @@ impl Offences {
     fn note(&mut self, member: usize, points: u32, now: u64) -> Option<u64> {
         let record = self.0.entry(member).or_default();
         let half_lives = (now - record.since) / HALF_LIFE_MS;
-        record.points = record.points.checked_shr(half_lives.try_into().unwrap_or(u32::MAX)).unwrap_or(0) + points;
+        record.points = record
+            .points
+            .checked_shr(half_lives.try_into().unwrap_or(u32::MAX))
+            .unwrap_or(0)
+            + points;
         record.since += half_lives * HALF_LIFE_MS;
         if record.points < LIMIT || record.until > now {
             return None;
@@ -53,13 +59,23 @@ impl Offences {
 impl World<'_> {
     /// Whether a machine has nothing to do with a member for now.
     pub(super) fn shuts_out(&self, at: usize, member: usize) -> bool {
-        self.machines[at].offences.shuts_out(member, self.clock.now())
+        self.machines[at]
+            .offences
+            .shuts_out(member, self.clock.now())
     }
 
     /// A machine rejects a message that a member handed on.
-    pub(super) fn rejected(&mut self, at: usize, member: usize, what: impl FnOnce() -> String) -> Result<(), String> {
+    pub(super) fn rejected(
+        &mut self,
+        at: usize,
+        member: usize,
+        what: impl FnOnce() -> String,
+    ) -> Result<(), String> {
         if self.machines[at].is_honest && self.scenario.is_honest(member) {
-            return Err(format!("machine {at} rejects what honest member {member} handed on: {}", what()));
+            return Err(format!(
+                "machine {at} rejects what honest member {member} handed on: {}",
+                what()
+            ));
         }
         self.coverage.count("messages rejected");
         self.blame(at, member, INVALID);
@@ -79,7 +95,9 @@ impl World<'_> {
         let now = self.clock.now();
         if let Some(until) = self.machines[at].offences.note(member, points, now) {
             self.coverage.count("members shut out");
-            self.trace.line(now, || format!("{at} shuts member {member} out until {until}"));
+            self.trace.line(now, || {
+                format!("{at} shuts member {member} out until {until}")
+            });
             self.clock.after(0, Step::Connections(at));
             self.clock.after(until - now, Step::Connections(at));
         }
@@ -99,7 +117,11 @@ mod tests {
         assert_eq!(told(FIRST_MS, FALSE_ANSWER), Some(FIRST_MS + 2 * FIRST_MS));
         let later = 1_000_000;
         assert!((0..9).all(|n| told(later + n, INVALID).is_none()));
-        assert_eq!(told(later + HALF_LIFE_MS, INVALID), None, "half is forgotten");
+        assert_eq!(
+            told(later + HALF_LIFE_MS, INVALID),
+            None,
+            "half is forgotten"
+        );
         assert!(!offences.shuts_out(3, later) && !offences.shuts_out(4, 0));
     }
 }

@@ -1,5 +1,6 @@
-//! What must hold after every step (SPEC §1, §7 *State*, §11): one choice a subject, one vote a round and phase, nothing
-//! sent that is not on disk, a log that only grows, certificates that verify.
+//! What must hold after every step (SPEC §1, §7 *State*, §11): one choice a subject, one vote a
+//! round and phase, nothing sent that is not on disk, a log that only grows, certificates that
+//! verify.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -45,10 +46,20 @@ pub(super) struct Checks<'a> {
 
 impl<'a> Checks<'a> {
     pub(super) fn new(fed: &'a Federation, machines: usize) -> Self {
-        let seen = || Seen { leaves: Vec::new(), root: merkle::root(&[]), journaled: HashSet::new(), read: 0 };
+        let seen = || Seen {
+            leaves: Vec::new(),
+            root: merkle::root(&[]),
+            journaled: HashSet::new(),
+            read: 0,
+        };
         Self {
             fed,
-            verifier: Verifier::with_voters(fed.id, fed.manifest.epoch, &fed.voters, &fed.manifest.event_policies),
+            verifier: Verifier::with_voters(
+                fed.id,
+                fed.manifest.epoch,
+                &fed.voters,
+                &fed.manifest.event_policies,
+            ),
             certified: BTreeMap::new(),
             votes: HashMap::new(),
             proposals: HashMap::new(),
@@ -60,7 +71,12 @@ impl<'a> Checks<'a> {
     }
 
     /// A batch leaves an honest node.
-    pub(super) fn sent(&mut self, at: usize, machine: &Machine, batch: &SignedBatch) -> Result<(), String> {
+    pub(super) fn sent(
+        &mut self,
+        at: usize,
+        machine: &Machine,
+        batch: &SignedBatch,
+    ) -> Result<(), String> {
         let node = self.fed.node_id(machine.member);
         if batch.signer != node {
             return Ok(()); // handed on
@@ -72,7 +88,10 @@ impl<'a> Checks<'a> {
                     let slot = (node, vote.subject, vote.round, vote.phase);
                     let first = *self.votes.entry(slot).or_insert(vote.ballot);
                     if first != vote.ballot {
-                        return Err(format!("two votes of member {}: {vote:?}, and before {first:?}", machine.member));
+                        return Err(format!(
+                            "two votes of member {}: {vote:?}, and before {first:?}",
+                            machine.member
+                        ));
                     }
                 }
             }
@@ -81,16 +100,27 @@ impl<'a> Checks<'a> {
                     let slot = (node, proposal.subject, proposal.round);
                     let first = *self.proposals.entry(slot).or_insert(*proposal);
                     if first != *proposal {
-                        return Err(format!("two proposals of member {}: {proposal:?}, {first:?}", machine.member));
+                        return Err(format!(
+                            "two proposals of member {}: {proposal:?}, {first:?}",
+                            machine.member
+                        ));
                     }
                 }
             }
             Statements::Events(events) => {
                 for event in events {
-                    let subject = self.fed.manifest.event_policies.subject_of(event).id(&self.fed.id);
+                    let subject = self
+                        .fed
+                        .manifest
+                        .event_policies
+                        .subject_of(event)
+                        .id(&self.fed.id);
                     let first = *self.events.entry((node, subject)).or_insert(event.choice());
                     if first != event.choice() {
-                        return Err(format!("two events of member {} for one subject: {event:?}", machine.member));
+                        return Err(format!(
+                            "two events of member {} for one subject: {event:?}",
+                            machine.member
+                        ));
                     }
                 }
             }
@@ -99,8 +129,9 @@ impl<'a> Checks<'a> {
         self.is_on_disk(at, machine, batch)
     }
 
-    /// A batch reaches an honest node. Two votes of one member for one slot, in the first rounds of a subject that is not
-    /// decided there, are an equivocation that this node sees: of later rounds it keeps only a voter's latest.
+    /// A batch reaches an honest node. Two votes of one member for one slot, in the first rounds of
+    /// a subject that is not decided there, are an equivocation that this node sees: of later
+    /// rounds it keeps only a voter's latest.
     pub(super) fn heard(
         &mut self,
         at: usize,
@@ -108,14 +139,30 @@ impl<'a> Checks<'a> {
         batch: &VerifiedBatch,
         coverage: &mut Coverage,
     ) -> Result<(), String> {
-        let Statements::Votes(votes) = batch.statements() else { return Ok(()) };
-        let Some(store) = &machine.store else { return Ok(()) };
-        for vote in votes.iter().filter(|vote| vote.epoch == self.fed.manifest.epoch && vote.round <= Round(1)) {
-            let slot = (at, machine.life, batch.signer(), vote.subject, vote.round, vote.phase);
+        let Statements::Votes(votes) = batch.statements() else {
+            return Ok(());
+        };
+        let Some(store) = &machine.store else {
+            return Ok(());
+        };
+        for vote in votes
+            .iter()
+            .filter(|vote| vote.epoch == self.fed.manifest.epoch && vote.round <= Round(1))
+        {
+            let slot = (
+                at,
+                machine.life,
+                batch.signer(),
+                vote.subject,
+                vote.round,
+                vote.phase,
+            );
             let first = *self.heard.entry(slot).or_insert(vote.ballot);
             if first != vote.ballot {
                 coverage.count("equivocations of liars that reached honest nodes");
-                let state = store.subject(&vote.subject).map_err(|error| error.to_string())?;
+                let state = store
+                    .subject(&vote.subject)
+                    .map_err(|error| error.to_string())?;
                 if !matches!(state, Some(SubjectState::Certified { .. })) {
                     self.equivocators.insert(batch.signer());
                 }
@@ -125,20 +172,42 @@ impl<'a> Checks<'a> {
     }
 
     /// An answer leaves an honest node.
-    pub(super) fn answered(&mut self, at: usize, machine: &Machine, answer: &Answer) -> Result<(), String> {
+    pub(super) fn answered(
+        &mut self,
+        at: usize,
+        machine: &Machine,
+        answer: &Answer,
+    ) -> Result<(), String> {
         match answer {
-            Answer::Status(Some(batch)) | Answer::Own { heartbeat: Some(batch), .. } => self.sent(at, machine, batch),
-            Answer::Open { batches, statements, .. } => {
-                batches.iter().try_for_each(|batch| self.sent(at, machine, batch))?;
-                statements.iter().try_for_each(|signed| self.sent(at, machine, &alone(signed)?))
+            Answer::Status(Some(batch))
+            | Answer::Own {
+                heartbeat: Some(batch),
+                ..
+            } => self.sent(at, machine, batch),
+            Answer::Open {
+                batches,
+                statements,
+                ..
+            } => {
+                batches
+                    .iter()
+                    .try_for_each(|batch| self.sent(at, machine, batch))?;
+                statements
+                    .iter()
+                    .try_for_each(|signed| self.sent(at, machine, &alone(signed)?))
             }
             _ => Ok(()),
         }
     }
 
-    /// The signature is in the journal, as a death now would leave it; or all that it is about is decided, and compaction
-    /// left only that.
-    fn is_on_disk(&mut self, at: usize, machine: &Machine, batch: &SignedBatch) -> Result<(), String> {
+    /// The signature is in the journal, as a death now would leave it; or all that it is about is
+    /// decided, and compaction left only that.
+    fn is_on_disk(
+        &mut self,
+        at: usize,
+        machine: &Machine,
+        batch: &SignedBatch,
+    ) -> Result<(), String> {
         let seen = &self.machines[at];
         if seen.journaled.contains(&batch.signature.0) {
             return Ok(());
@@ -150,7 +219,10 @@ impl<'a> Checks<'a> {
         let new = journal.get(seen.read..).unwrap_or(&journal);
         let there = contains(new, &batch.signature.0) || contains(&journal, &batch.signature.0);
         if !there && !self.is_all_decided(machine, batch)? {
-            return Err(format!("member {} sends what is not on its disk: {:?}", machine.member, batch.statements));
+            return Err(format!(
+                "member {} sends what is not on its disk: {:?}",
+                machine.member, batch.statements
+            ));
         }
         let seen = &mut self.machines[at];
         seen.read = journal.len();
@@ -159,12 +231,19 @@ impl<'a> Checks<'a> {
     }
 
     fn is_all_decided(&self, machine: &Machine, batch: &SignedBatch) -> Result<bool, String> {
-        let Some(store) = &machine.store else { return Ok(false) };
+        let Some(store) = &machine.store else {
+            return Ok(false);
+        };
         let policies = &self.fed.manifest.event_policies;
         let subjects: Vec<SubjectId> = match &batch.statements {
-            Statements::Events(events) => events.iter().map(|e| policies.subject_of(e).id(&self.fed.id)).collect(),
+            Statements::Events(events) => events
+                .iter()
+                .map(|e| policies.subject_of(e).id(&self.fed.id))
+                .collect(),
             Statements::Votes(votes) => votes.iter().map(|vote| vote.subject).collect(),
-            Statements::Proposals(proposals) => proposals.iter().map(|proposal| proposal.subject).collect(),
+            Statements::Proposals(proposals) => {
+                proposals.iter().map(|proposal| proposal.subject).collect()
+            }
             Statements::Heartbeat(_) | Statements::Closes(_) => return Ok(false),
         };
         for subject in subjects {
@@ -178,25 +257,43 @@ impl<'a> Checks<'a> {
 
     fn head_sent(&self, at: usize, heartbeat: &Heartbeat) -> Result<(), String> {
         let seen = &self.machines[at];
-        let known = seen.leaves.get(..heartbeat.log_size as usize).map(merkle::root);
+        let known = seen
+            .leaves
+            .get(..heartbeat.log_size as usize)
+            .map(merkle::root);
         if known != Some(heartbeat.log_root) {
-            return Err(format!("a heartbeat names a log of {} entries that was never seen", heartbeat.log_size));
+            return Err(format!(
+                "a heartbeat names a log of {} entries that was never seen",
+                heartbeat.log_size
+            ));
         }
         Ok(())
     }
 
     /// The log of an honest node after a write, or after a restart.
-    pub(super) fn log(&mut self, at: usize, store: &Store, coverage: &mut Coverage) -> Result<(), String> {
+    pub(super) fn log(
+        &mut self,
+        at: usize,
+        store: &Store,
+        coverage: &mut Coverage,
+    ) -> Result<(), String> {
         let head = store.log_head();
         let seen = &self.machines[at];
         let old = seen.leaves.len() as u64;
         if head.size == old && head.root == seen.root {
             return Ok(());
         }
-        let path = store.consistency(old, head.size).map_err(|e| e.to_string())?;
-        let extends = path.is_some_and(|p| merkle::verify_consistency(old, &seen.root, head.size, &head.root, &p));
+        let path = store
+            .consistency(old, head.size)
+            .map_err(|e| e.to_string())?;
+        let extends = path.is_some_and(|p| {
+            merkle::verify_consistency(old, &seen.root, head.size, &head.root, &p)
+        });
         if !extends {
-            return Err(format!("the log of machine {at} does not extend itself: {old} to {} entries", head.size));
+            return Err(format!(
+                "the log of machine {at} does not extend itself: {old} to {} entries",
+                head.size
+            ));
         }
         for sequence in old..head.size {
             self.certificate(at, store, sequence, coverage)?;
@@ -204,18 +301,31 @@ impl<'a> Checks<'a> {
         let seen = &mut self.machines[at];
         seen.root = head.root;
         if merkle::root(&seen.leaves) != head.root {
-            return Err(format!("the log of machine {at} has another root than its entries"));
+            return Err(format!(
+                "the log of machine {at} has another root than its entries"
+            ));
         }
         Ok(())
     }
 
-    fn certificate(&mut self, at: usize, store: &Store, sequence: u64, coverage: &mut Coverage) -> Result<(), String> {
+    fn certificate(
+        &mut self,
+        at: usize,
+        store: &Store,
+        sequence: u64,
+        coverage: &mut Coverage,
+    ) -> Result<(), String> {
         let missing = || format!("entry {sequence} of machine {at} has no certificate");
-        let certificate = store.certificate(sequence).map_err(|e| e.to_string())?.ok_or_else(missing)?;
-        certificate
-            .verify(&mut self.verifier)
-            .map_err(|error| format!("certificate {sequence} of machine {at} does not verify: {error}"))?;
-        self.machines[at].leaves.push(merkle::leaf_hash(&certificate.choice.to_bytes()));
+        let certificate = store
+            .certificate(sequence)
+            .map_err(|e| e.to_string())?
+            .ok_or_else(missing)?;
+        certificate.verify(&mut self.verifier).map_err(|error| {
+            format!("certificate {sequence} of machine {at} does not verify: {error}")
+        })?;
+        self.machines[at]
+            .leaves
+            .push(merkle::leaf_hash(&certificate.choice.to_bytes()));
         let subject = certificate.subject_id();
         let (choice, first) = match self.certified.entry(subject) {
             Entry::Occupied(known) => *known.get(),
@@ -253,12 +363,17 @@ fn contains(bytes: &[u8], what: &[u8; 64]) -> bool {
     (0..rest).any(|start| bytes[start] == first && bytes[start..].starts_with(what))
 }
 
-/// A statement that is handed out alone, as if its batch had no others: the signature is the batch's.
+/// A statement that is handed out alone, as if its batch had no others: the signature is the
+/// batch's.
 fn alone(signed: &Signed) -> Result<SignedBatch, String> {
     let statements = match &signed.statement {
         Statement::Vote(vote) => Statements::Votes(vec![*vote]),
         Statement::Proposal(proposal) => Statements::Proposals(vec![*proposal]),
         other => return Err(format!("an answer with {other:?}")),
     };
-    Ok(SignedBatch { signer: signed.proof.signer, signature: signed.proof.signature, statements })
+    Ok(SignedBatch {
+        signer: signed.proof.signer,
+        signature: signed.proof.signature,
+        statements,
+    })
 }

@@ -18,7 +18,11 @@ pub(super) struct Clock<T> {
 
 impl<T> Clock<T> {
     pub(super) fn new() -> Self {
-        Self { now: 0, made: 0, agenda: BTreeMap::new() }
+        Self {
+            now: 0,
+            made: 0,
+            agenda: BTreeMap::new(),
+        }
     }
 
     pub(super) fn now(&self) -> u64 {
@@ -45,7 +49,10 @@ impl<T> Clock<T> {
 
     /// Both clocks of a machine whose wall clock is off by `skew` milliseconds.
     pub(super) fn both(&self, skew: i64) -> Now {
-        Now { wall: self.shown(skew), steady: Steady(START + self.now) }
+        Now {
+            wall: self.shown(skew),
+            steady: Steady(START + self.now),
+        }
     }
 
     /// How long from now it is until the steady clock shows `at`.

@@ -47,12 +47,17 @@ impl Coverage {
 
     /// As a JSON object.
     pub fn to_json(&self) -> serde_json::Value {
-        self.0.iter().map(|(what, count)| (what.clone(), serde_json::Value::from(*count))).collect()
+        self.0
+            .iter()
+            .map(|(what, count)| (what.clone(), serde_json::Value::from(*count)))
+            .collect()
     }
 }
 
 impl fmt::Display for Coverage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|(what, count)| writeln!(f, "{count:>12}  {what}"))
+        self.0
+            .iter()
+            .try_for_each(|(what, count)| writeln!(f, "{count:>12}  {what}"))
     }
 }

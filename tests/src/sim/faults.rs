@@ -14,15 +14,24 @@ const NOTICED_WITHIN_MS: u64 = 600;
 
 impl World<'_> {
     pub(super) fn happen(&mut self, number: usize) {
-        let Some((_, happening)) = self.scenario.plan.get(number) else { return };
-        self.trace.line(self.clock.now(), || format!("PLAN {happening}"));
+        let Some((_, happening)) = self.scenario.plan.get(number) else {
+            return;
+        };
+        self.trace
+            .line(self.clock.now(), || format!("PLAN {happening}"));
         match happening {
             Happening::Emit(member, event) => {
-                self.at_member(*member, || Inbound::Emit { events: vec![event.clone()], ticket: 0 });
+                self.at_member(*member, || Inbound::Emit {
+                    events: vec![event.clone()],
+                    ticket: 0,
+                });
             }
             Happening::Burst(member, events) => {
                 self.coverage.count("bursts of own events");
-                self.at_member(*member, || Inbound::Emit { events: events.clone(), ticket: 0 });
+                self.at_member(*member, || Inbound::Emit {
+                    events: events.clone(),
+                    ticket: 0,
+                });
             }
             Happening::Observe(member, events) => self.write_lines(*member, events),
             Happening::Split(parts) if !self.healed => {
@@ -48,12 +57,16 @@ impl World<'_> {
         }
     }
 
-    /// Lines are written into a member's registry file, whether its node is up or not; it notices them soon.
+    /// Lines are written into a member's registry file, whether its node is up or not; it notices
+    /// them soon.
     fn write_lines(&mut self, member: usize, events: &[Event]) {
         for at in 0..self.machines.len() {
             if self.machines[at].member == member {
                 self.machines[at].file.extend_from_slice(events);
-                let (life, after) = (self.machines[at].life, self.rng.between(0, NOTICED_WITHIN_MS));
+                let (life, after) = (
+                    self.machines[at].life,
+                    self.rng.between(0, NOTICED_WITHIN_MS),
+                );
                 self.clock.after(after, Step::File(at, life, None));
             }
         }
@@ -99,7 +112,8 @@ impl World<'_> {
 
     /// A node is gone, and comes back after a while.
     pub(super) fn die(&mut self, at: usize, how: &str) {
-        self.trace.line(self.clock.now(), || format!("DEATH of {at}: {how}"));
+        self.trace
+            .line(self.clock.now(), || format!("DEATH of {at}: {how}"));
         self.coverage.count("crashes");
         let machine = &mut self.machines[at];
         machine.stop();
@@ -118,13 +132,19 @@ impl World<'_> {
         }
         let power_lost = self.rng.chance(500).then(|| self.rng.between(0, u64::MAX));
         let machine = &mut self.machines[at];
-        machine.disk.revive(machine.home(), power_lost).map_err(|error| error.to_string())?;
+        machine
+            .disk
+            .revive(machine.home(), power_lost)
+            .map_err(|error| error.to_string())?;
         if !self.healed && self.rng.chance(150) {
             machine.disk.arm(death(&mut self.rng));
         }
         if self.mutation == Mutation::RestoresOldDisk && machine.is_honest {
             if let Some(old) = &machine.old {
-                machine.disk.restore(machine.home(), old).map_err(|error| error.to_string())?;
+                machine
+                    .disk
+                    .restore(machine.home(), old)
+                    .map_err(|error| error.to_string())?;
             } else if machine.life > 0 {
                 machine.old = Some(machine.disk.snapshot(machine.home()));
             }
@@ -135,21 +155,25 @@ impl World<'_> {
             Ok(effects) => effects,
             // it died while it was starting: it is started again
             Err(error) => {
-                let Some(point) = machine.disk.died_at() else { return Err(format!("machine {at}: {error}")) };
+                let Some(point) = machine.disk.died_at() else {
+                    return Err(format!("machine {at}: {error}"));
+                };
                 self.coverage.count(&format!("died in a write: {point:?}"));
                 self.die(at, "died while starting");
                 return Ok(());
             }
         };
         let life = machine.life;
-        self.trace.line(self.clock.now(), || format!("START of {at}, life {life}"));
+        self.trace
+            .line(self.clock.now(), || format!("START of {at}, life {life}"));
         self.reconnect();
         self.ticked(at, effects)
     }
 
     /// The network is whole, clocks are right, all nodes are up and stay so. Liars lie on.
     pub(super) fn heal(&mut self) -> Result<(), String> {
-        self.trace.line(self.clock.now(), || "EVERYTHING HEALS".to_owned());
+        self.trace
+            .line(self.clock.now(), || "EVERYTHING HEALS".to_owned());
         self.healed = true;
         self.network.make_whole();
         self.network.link.loss = 0;
@@ -158,7 +182,10 @@ impl World<'_> {
             self.machines[at].skew = 0;
             self.machines[at].dies_after = None;
             if self.machines[at].disk.died_at().is_none() {
-                self.machines[at].disk.revive(self.machines[at].home(), None).map_err(|e| e.to_string())?;
+                self.machines[at]
+                    .disk
+                    .revive(self.machines[at].home(), None)
+                    .map_err(|e| e.to_string())?;
             }
             self.start(at)?;
             self.want_turn(at, 0);

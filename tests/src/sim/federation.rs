@@ -23,10 +23,17 @@ impl Federation {
     pub(super) fn of(manifest: &Manifest) -> Result<Self, String> {
         let voters = manifest.voters().map_err(|error| error.to_string())?;
         let id = manifest.federation_id();
-        let keys: Vec<_> = (0..manifest.members.len()).map(|member| testing::key(member as u8)).collect();
+        let keys: Vec<_> = (0..manifest.members.len())
+            .map(|member| testing::key(member as u8))
+            .collect();
         Ok(Self {
             id,
-            checker: Checker::new(id, manifest.clone(), voters.clone(), manifest.event_policies.clone()),
+            checker: Checker::new(
+                id,
+                manifest.clone(),
+                voters.clone(),
+                manifest.event_policies.clone(),
+            ),
             manifest: manifest.clone(),
             voters,
             ids: keys.iter().map(VotingKey::node_id).collect(),
@@ -52,9 +59,13 @@ impl Federation {
 
     /// The batch, if its signature holds.
     pub(super) fn verify(&self, batch: SignedBatch) -> Result<VerifiedBatch, String> {
-        let refused = |error: &dyn std::fmt::Display| format!("a batch of an honest answer does not verify: {error}");
+        let refused = |error: &dyn std::fmt::Display| {
+            format!("a batch of an honest answer does not verify: {error}")
+        };
         let key = VerifyKey::parse(batch.signer).map_err(|error| refused(&error))?;
-        batch.verify(&key, &self.id).map_err(|error| refused(&error))
+        batch
+            .verify(&key, &self.id)
+            .map_err(|error| refused(&error))
     }
 
     pub(super) fn sign(&self, member: usize, statements: Statements) -> Option<VerifiedBatch> {

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{Coverage, Options, Tracing, run};
 
-/// Runs the seeds, each on one thread, until one fails: what they covered, and the lowest that failed.
+/// Runs the seeds, each on one thread, until one fails: what they covered, and the lowest that
+/// failed.
 pub fn run_many(seeds: Range<u64>, options: &Options) -> (Coverage, Option<u64>) {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let (next, failed) = (AtomicU64::new(seeds.start), AtomicU64::new(u64::MAX));
@@ -13,7 +14,8 @@ pub fn run_many(seeds: Range<u64>, options: &Options) -> (Coverage, Option<u64>)
         let mut coverage = Coverage::default();
         loop {
             let seed = next.fetch_add(1, Ordering::Relaxed);
-            // lower seeds than one that failed are finished: the lowest failure is always the same one
+            // lower seeds than one that failed are finished: the lowest failure is always the same
+            // one
             if seed >= seeds.end || seed > failed.load(Ordering::Relaxed) {
                 return coverage;
             }
@@ -34,5 +36,8 @@ pub fn run_many(seeds: Range<u64>, options: &Options) -> (Coverage, Option<u64>)
             }
         }
     });
-    (coverage, Some(failed.into_inner()).filter(|seed| *seed != u64::MAX))
+    (
+        coverage,
+        Some(failed.into_inner()).filter(|seed| *seed != u64::MAX),
+    )
 }

@@ -1,5 +1,5 @@
-//! Deterministic simulation: the real engine and the real storage under a simulated network, clock and disk, all of it
-//! drawn from one seed (SPEC §1; ARCHITECTURE, *What must stay true*).
+//! Deterministic simulation: the real engine and the real storage under a simulated network, clock
+//! and disk, all of it drawn from one seed (SPEC §1; ARCHITECTURE, *What must stay true*).
 //!
 //! ```text
 //! scenario    seed → federation, liars, network, disks, plan
@@ -12,8 +12,9 @@
 //! checks      after every step;  ending, rows: in the end
 //! ```
 //!
-//! A seed is run by [`run`]; [`run_many`] runs a range of them on all cores. Nothing depends on the machine's clock, on
-//! threads or on the order of a hash map: the same seed does the same, to the byte.
+//! A seed is run by [`run`]; [`run_many`] runs a range of them on all cores. Nothing depends on the
+//! machine's clock, on threads or on the order of a hash map: the same seed does the same, to the
+//! byte.
 
 mod believing;
 mod blocks;
@@ -78,30 +79,50 @@ pub fn run(seed: u64, options: &Options, tracing: Tracing) -> Outcome {
     let fed = match Federation::of(&scenario.manifest) {
         Ok(fed) => fed,
         Err(error) => {
-            return Outcome { seed, coverage: Coverage::default(), violation: Some(error), story: String::new() };
+            return Outcome {
+                seed,
+                coverage: Coverage::default(),
+                violation: Some(error),
+                story: String::new(),
+            };
         }
     };
     let mut world = match World::new(&scenario, &fed, options.mutation, trace) {
         Ok(world) => world,
         Err(error) => {
-            return Outcome { seed, coverage: Coverage::default(), violation: Some(error), story: String::new() };
+            return Outcome {
+                seed,
+                coverage: Coverage::default(),
+                violation: Some(error),
+                story: String::new(),
+            };
         }
     };
     let violation = world.run().err();
     world.coverage.count("seeds");
-    world.coverage.count(&format!("endorsement {:?}", scenario.settings.endorsement));
+    world
+        .coverage
+        .count(&format!("endorsement {:?}", scenario.settings.endorsement));
     let mut story = String::new();
     if tracing != Tracing::Off {
         let lines = world.trace.lines().collect::<Vec<_>>().join("\n");
         story = format!("{scenario}\n{lines}\n{}\n", world.trace.summary());
     }
-    Outcome { seed, coverage: std::mem::take(&mut world.coverage), violation, story }
+    Outcome {
+        seed,
+        coverage: std::mem::take(&mut world.coverage),
+        violation,
+        story,
+    }
 }
 
 /// Runs a seed that failed again, and says everything there is to say about it.
 pub fn explain(seed: u64, options: &Options) -> String {
-    let Outcome { violation, story, .. } = run(seed, options, Tracing::Last);
-    let violation = violation.unwrap_or_else(|| "nothing, this time: the simulation is not deterministic".to_owned());
+    let Outcome {
+        violation, story, ..
+    } = run(seed, options, Tracing::Last);
+    let violation = violation
+        .unwrap_or_else(|| "nothing, this time: the simulation is not deterministic".to_owned());
     format!(
         "{story}seed {seed} FAILED: {violation}\nrun it again: cargo run -p ssid-tests --bin simulate -- --seed {seed}\n"
     )

@@ -13,7 +13,11 @@ pub(super) struct Network {
 
 impl Network {
     pub(super) fn new(rng: Rng, link: Link, members: usize) -> Self {
-        Self { rng, link, parts: vec![0; members] }
+        Self {
+            rng,
+            link,
+            parts: vec![0; members],
+        }
     }
 
     pub(super) fn split(&mut self, parts: &[u8]) {
@@ -30,7 +34,12 @@ impl Network {
 
     /// After how many milliseconds a message arrives: once, twice, or never.
     pub(super) fn arrivals(&mut self) -> Vec<u64> {
-        let Link { delay: (least, most), loss, duplication, .. } = self.link;
+        let Link {
+            delay: (least, most),
+            loss,
+            duplication,
+            ..
+        } = self.link;
         if self.rng.chance(loss) {
             return Vec::new();
         }

@@ -1,11 +1,14 @@
-//! One simulated machine: the real engine over the real storage, fed and obeyed as `engine::task` does it.
+//! One simulated machine: the real engine over the real storage, fed and obeyed as `engine::task`
+//! does it.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ssid_node::engine::settings::EngineSettings;
-use ssid_node::engine::{Effects, Engine, EngineParts, Inbound, Now, OwnLine, RegistryNews, Ticket};
+use ssid_node::engine::{
+    Effects, Engine, EngineParts, Inbound, Now, OwnLine, RegistryNews, Ticket,
+};
 use ssid_protocol::batch::{Statements, VerifiedBatch};
 use ssid_protocol::event::Event;
 use ssid_protocol::id::{LogId, MerkleHash, NodeId};
@@ -73,15 +76,32 @@ pub(super) struct Machine {
 }
 
 impl Machine {
-    /// A machine with a new key: an empty data directory, in memory where the system has such a place.
-    pub(super) fn new(fed: &Federation, member: usize, is_honest: bool, in_files: bool) -> Result<Self, String> {
+    /// A machine with a new key: an empty data directory, in memory where the system has such a
+    /// place.
+    pub(super) fn new(
+        fed: &Federation,
+        member: usize,
+        is_honest: bool,
+        in_files: bool,
+    ) -> Result<Self, String> {
         let shared = Path::new("/dev/shm");
-        let parent = if shared.is_dir() { shared.to_owned() } else { std::env::temp_dir() };
-        let home = tempfile::Builder::new().prefix("ssid-simulation-").tempdir_in(parent).map_err(|e| e.to_string())?;
+        let parent = if shared.is_dir() {
+            shared.to_owned()
+        } else {
+            std::env::temp_dir()
+        };
+        let home = tempfile::Builder::new()
+            .prefix("ssid-simulation-")
+            .tempdir_in(parent)
+            .map_err(|e| e.to_string())?;
         let machine = Self {
             member,
             is_honest,
-            disk: if in_files { Disk::in_files() } else { Disk::in_memory() },
+            disk: if in_files {
+                Disk::in_files()
+            } else {
+                Disk::in_memory()
+            },
             home,
             engine: None,
             store: None,
@@ -130,17 +150,28 @@ impl Machine {
         self.life += 1;
         self.handed = 0;
         let node = fed.node_id(self.member);
-        let failed = |what: &str, error: &dyn std::fmt::Display| format!("{what} after a restart: {error}");
-        let owner = Owner { federation: fed.id, node };
+        let failed =
+            |what: &str, error: &dyn std::fmt::Display| format!("{what} after a restart: {error}");
+        let owner = Owner {
+            federation: fed.id,
+            node,
+        };
         let log = LogId([self.member as u8; 32]);
-        let (store, writer) =
-            self.disk.open_store(self.home.path(), owner, log).map_err(|e| failed("the database", &e))?;
+        let (store, writer) = self
+            .disk
+            .open_store(self.home.path(), owner, log)
+            .map_err(|e| failed("the database", &e))?;
         let had = store.journal_sequence();
-        let (journal, mut records, _) =
-            self.disk.open_journal(&self.journal(), node, had).map_err(|e| failed("the journal", &e))?;
+        let (journal, mut records, _) = self
+            .disk
+            .open_journal(&self.journal(), node, had)
+            .map_err(|e| failed("the journal", &e))?;
         if journal.sequence() < had {
             let has = journal.sequence();
-            return Err(failed("the journal", &format!("rolled back, {has} records of {had}")));
+            return Err(failed(
+                "the journal",
+                &format!("rolled back, {has} records of {had}"),
+            ));
         }
         if mutation == Mutation::DropsLocks {
             records.retain(|record| !is_precommit(record));
@@ -157,7 +188,8 @@ impl Machine {
             journal,
             abstaining: None,
         };
-        let (engine, effects) = Engine::recover(parts, records, now).map_err(|e| failed("the engine", &e))?;
+        let (engine, effects) =
+            Engine::recover(parts, records, now).map_err(|e| failed("the engine", &e))?;
         (self.engine, self.store) = (Some(engine), Some(store));
         Ok(effects)
     }
@@ -177,14 +209,24 @@ impl Machine {
         self.offences = Offences::default();
     }
 
-    /// What the reader of the registry file tells: its new lines, and that a look is done if one was asked for.
+    /// What the reader of the registry file tells: its new lines, and that a look is done if one
+    /// was asked for.
     pub(super) fn read_file(&mut self, look: Option<u64>) -> Vec<Inbound> {
-        let lines: Vec<_> =
-            self.file[self.handed..].iter().map(|event| OwnLine { event: event.clone(), announce: true }).collect();
+        let lines: Vec<_> = self.file[self.handed..]
+            .iter()
+            .map(|event| OwnLine {
+                event: event.clone(),
+                announce: true,
+            })
+            .collect();
         self.handed = self.file.len();
         let lines = (!lines.is_empty()).then_some(RegistryNews::Lines(lines));
         let read = look.map(|look| RegistryNews::Read { look });
-        lines.into_iter().chain(read).map(Inbound::Registry).collect()
+        lines
+            .into_iter()
+            .chain(read)
+            .map(Inbound::Registry)
+            .collect()
     }
 
     pub(super) fn is_up(&self) -> bool {
@@ -204,7 +246,11 @@ impl Machine {
 }
 
 fn is_precommit(record: &JournalRecord) -> bool {
-    let JournalRecord::Own(batch) = record else { return false };
-    let Statements::Votes(votes) = &batch.statements else { return false };
+    let JournalRecord::Own(batch) = record else {
+        return false;
+    };
+    let Statements::Votes(votes) = &batch.statements else {
+        return false;
+    };
     votes.iter().any(|vote| vote.phase == Phase::Precommit)
 }

@@ -1,4 +1,5 @@
-//! Operators. While things go wrong each does anything that the interface lets them; in the end all choose the same.
+//! Operators. While things go wrong each does anything that the interface lets them; in the end all
+//! choose the same.
 
 use std::collections::BTreeMap;
 
@@ -15,29 +16,65 @@ impl World<'_> {
         } else if self.scenario.operators && self.rng.chance(300) {
             self.do_anything();
         }
-        let pause = if self.healed { 5_000 } else { self.rng.between(500, 5_000) };
+        let pause = if self.healed {
+            5_000
+        } else {
+            self.rng.between(500, 5_000)
+        };
         self.clock.after(pause, Step::Operators);
     }
 
     fn operate(&mut self, at: usize, operation: Operation) {
         self.coverage.count("operators' decisions");
-        self.trace.line(self.clock.now(), || format!("operator of {at}: {operation:?}"));
-        self.give(at, Inbound::Operate { operation, decider: Decider::default(), ticket: 0 });
+        self.trace.line(self.clock.now(), || {
+            format!("operator of {at}: {operation:?}")
+        });
+        self.give(
+            at,
+            Inbound::Operate {
+                operation,
+                decider: Decider::default(),
+                ticket: 0,
+            },
+        );
     }
 
     fn views(&self, at: usize) -> Vec<InstanceView> {
-        self.machines[at].engine.as_ref().map(|engine| engine.instances(None, None, usize::MAX)).unwrap_or_default()
+        self.machines[at]
+            .engine
+            .as_ref()
+            .map(|engine| engine.instances(None, None, usize::MAX))
+            .unwrap_or_default()
     }
 
     fn do_anything(&mut self) {
         let at = self.rng.below(self.machines.len());
         let views = self.views(at);
-        let Some(view) = views.get(self.rng.below(views.len())) else { return };
-        let known: Vec<Choice> = view.candidates.iter().filter(|c| c.event.is_some()).map(|c| c.choice).collect();
-        let Some(choice) = self.rng.pick(&known) else { return };
-        let kind =
-            if view.in_conflict { NoteKind::Stand } else { [NoteKind::Endorse, NoteKind::Refuse][self.rng.below(2)] };
-        self.operate(at, Operation { kind, subject: view.subject_id, choice });
+        let Some(view) = views.get(self.rng.below(views.len())) else {
+            return;
+        };
+        let known: Vec<Choice> = view
+            .candidates
+            .iter()
+            .filter(|c| c.event.is_some())
+            .map(|c| c.choice)
+            .collect();
+        let Some(choice) = self.rng.pick(&known) else {
+            return;
+        };
+        let kind = if view.in_conflict {
+            NoteKind::Stand
+        } else {
+            [NoteKind::Endorse, NoteKind::Refuse][self.rng.below(2)]
+        };
+        self.operate(
+            at,
+            Operation {
+                kind,
+                subject: view.subject_id,
+                choice,
+            },
+        );
     }
 
     /// Everybody chooses the latest lock's choice, else the lowest that anybody knows.
@@ -46,8 +83,15 @@ impl World<'_> {
         let views: Vec<_> = honest.iter().map(|at| (*at, self.views(*at))).collect();
         let mut picks: BTreeMap<SubjectId, (Option<(Epoch, Round)>, Choice)> = BTreeMap::new();
         for view in views.iter().flat_map(|(_, views)| views) {
-            let locks = view.locked.iter().map(|lock| (Some((lock.epoch, lock.round)), lock.choice));
-            let known = view.candidates.iter().filter(|c| c.event.is_some()).map(|c| (None, c.choice));
+            let locks = view
+                .locked
+                .iter()
+                .map(|lock| (Some((lock.epoch, lock.round)), lock.choice));
+            let known = view
+                .candidates
+                .iter()
+                .filter(|c| c.event.is_some())
+                .map(|c| (None, c.choice));
             for (lock, choice) in locks.chain(known) {
                 let pick = picks.entry(view.subject_id).or_insert((lock, choice));
                 if lock > pick.0 || (lock == pick.0 && choice < pick.1) {
@@ -57,12 +101,28 @@ impl World<'_> {
         }
         for (at, views) in views {
             for view in views {
-                let Some((_, choice)) = picks.get(&view.subject_id).copied() else { continue };
+                let Some((_, choice)) = picks.get(&view.subject_id).copied() else {
+                    continue;
+                };
                 let subject = view.subject_id;
                 if view.awaiting_review {
-                    self.operate(at, Operation { kind: NoteKind::Endorse, subject, choice });
+                    self.operate(
+                        at,
+                        Operation {
+                            kind: NoteKind::Endorse,
+                            subject,
+                            choice,
+                        },
+                    );
                 } else if view.in_conflict && view.no_choice_because.is_none() {
-                    self.operate(at, Operation { kind: NoteKind::Stand, subject, choice });
+                    self.operate(
+                        at,
+                        Operation {
+                            kind: NoteKind::Stand,
+                            subject,
+                            choice,
+                        },
+                    );
                 }
             }
         }

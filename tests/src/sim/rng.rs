@@ -1,5 +1,5 @@
-//! Randomness of a simulation: everything that is drawn follows from the seed, in streams of their own, so that more
-//! draws in one place do not change what another sees.
+//! Randomness of a simulation: everything that is drawn follows from the seed, in streams of their
+//! own, so that more draws in one place do not change what another sees.
 
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -11,7 +11,10 @@ pub(super) struct Rng(StdRng);
 impl Rng {
     /// The stream of that number.
     pub(super) fn stream(seed: u64, number: u64) -> Self {
-        Self(StdRng::seed_from_u64(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(number)))
+        Self(StdRng::seed_from_u64(
+            seed.wrapping_mul(0x9E37_79B9_7F4A_7C15)
+                .wrapping_add(number),
+        ))
     }
 
     /// Between `least` and `most`, both included.
@@ -31,7 +34,11 @@ impl Rng {
 
     /// One of `all`.
     pub(super) fn pick<T: Copy>(&mut self, all: &[T]) -> Option<T> {
-        if all.is_empty() { None } else { all.get(self.below(all.len())).copied() }
+        if all.is_empty() {
+            None
+        } else {
+            all.get(self.below(all.len())).copied()
+        }
     }
 
     /// `count` of the numbers below `of`, in random order.

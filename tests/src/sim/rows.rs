@@ -1,5 +1,5 @@
-//! Rows that follow from others, in the end: conflicts, open subjects, cursors and records say what the engine and the log
-//! say.
+//! Rows that follow from others, in the end: conflicts, open subjects, cursors and records say what
+//! the engine and the log say.
 
 use std::collections::BTreeSet;
 
@@ -12,29 +12,54 @@ impl World<'_> {
     /// Every honest machine's derived rows.
     pub(super) fn look_at_rows(&mut self) -> Result<(), String> {
         for at in self.honest_machines() {
-            let (Some(store), Some(engine)) = (&self.machines[at].store, &self.machines[at].engine) else { continue };
+            let (Some(store), Some(engine)) = (&self.machines[at].store, &self.machines[at].engine)
+            else {
+                continue;
+            };
             let views = engine.instances(None, None, usize::MAX);
             let open: BTreeSet<SubjectId> = views.iter().map(|view| view.subject_id).collect();
-            let in_conflict: BTreeSet<SubjectId> =
-                views.iter().filter(|view| view.in_conflict).map(|view| view.subject_id).collect();
+            let in_conflict: BTreeSet<SubjectId> = views
+                .iter()
+                .filter(|view| view.in_conflict)
+                .map(|view| view.subject_id)
+                .collect();
             let failed = |error: StorageError| error.to_string();
-            let rows = store.conflicts().map_err(failed)?.into_iter().map(|(id, _)| id).collect::<BTreeSet<_>>();
+            let rows = store
+                .conflicts()
+                .map_err(failed)?
+                .into_iter()
+                .map(|(id, _)| id)
+                .collect::<BTreeSet<_>>();
             if let Some(id) = rows.difference(&open).next() {
-                return Err(format!("machine {at} holds the row of a conflict about {id}, which is not open"));
+                return Err(format!(
+                    "machine {at} holds the row of a conflict about {id}, which is not open"
+                ));
             }
             if let Some(id) = in_conflict.difference(&rows).next() {
-                return Err(format!("machine {at} has no row of the conflict about {id}"));
+                return Err(format!(
+                    "machine {at} has no row of the conflict about {id}"
+                ));
             }
-            let stored = store.open_subjects().map(|row| row.map(|(id, _)| id)).collect::<Result<BTreeSet<_>, _>>();
+            let stored = store
+                .open_subjects()
+                .map(|row| row.map(|(id, _)| id))
+                .collect::<Result<BTreeSet<_>, _>>();
             if let Some(id) = stored.map_err(failed)?.difference(&open).next() {
-                return Err(format!("machine {at} holds the row of subject {id}, which is not open"));
+                return Err(format!(
+                    "machine {at} holds the row of subject {id}, which is not open"
+                ));
             }
             let cursors = store.cursors().map_err(failed)?;
             if cursors.len() > self.fed.members() {
-                return Err(format!("machine {at} holds {} cursors for {} members", cursors.len(), self.fed.members()));
+                return Err(format!(
+                    "machine {at} holds {} cursors for {} members",
+                    cursors.len(),
+                    self.fed.members()
+                ));
             }
             records(store).map_err(|what| format!("machine {at}: {what}"))?;
-            self.coverage.add("rows of conflicts in the end", rows.len() as u64);
+            self.coverage
+                .add("rows of conflicts in the end", rows.len() as u64);
         }
         Ok(())
     }
@@ -51,7 +76,9 @@ fn records(store: &Store) -> Result<(), String> {
         };
         let id = entry.subject.id(&store.owner().federation);
         if (record.subject_id, record.choice, record.round) != (id, entry.choice, entry.round) {
-            return Err(format!("the record of log entry {sequence} is of something else: {record:?}"));
+            return Err(format!(
+                "the record of log entry {sequence} is of something else: {record:?}"
+            ));
         }
     }
     Ok(())

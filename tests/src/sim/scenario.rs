@@ -1,4 +1,5 @@
-//! What a seed stands for: a federation, its liars, its network and disks, and a plan of what happens when.
+//! What a seed stands for: a federation, its liars, its network and disks, and a plan of what
+//! happens when.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -117,7 +118,12 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { least_nodes: 4, most_nodes: 13, databases: Databases::Mixed, mutation: Mutation::None }
+        Self {
+            least_nodes: 4,
+            most_nodes: 13,
+            databases: Databases::Mixed,
+            mutation: Mutation::None,
+        }
     }
 }
 
@@ -125,7 +131,10 @@ impl Scenario {
     pub(super) fn of(seed: u64, options: &Options) -> Self {
         let rng = &mut Rng::stream(seed, 0);
         // small federations are cheap and find most
-        let nodes = rng.between(4, 13).min(rng.between(4, 13)).min(rng.between(4, 13)) as usize;
+        let nodes = rng
+            .between(4, 13)
+            .min(rng.between(4, 13))
+            .min(rng.between(4, 13)) as usize;
         let nodes = nodes.clamp(options.least_nodes, options.most_nodes);
         let manifest = manifest(rng, nodes);
         let liars = liars(rng, &manifest, options.mutation);
@@ -134,8 +143,16 @@ impl Scenario {
         let slowest = if rng.chance(200) { 4_000 } else { 400 };
         let link = Link {
             delay: (rng.between(1, 20), rng.between(20, slowest)),
-            loss: if calm || rng.chance(300) { 0 } else { rng.between(1, 300) as u32 },
-            duplication: if rng.chance(500) { 0 } else { rng.between(1, 200) as u32 },
+            loss: if calm || rng.chance(300) {
+                0
+            } else {
+                rng.between(1, 300) as u32
+            },
+            duplication: if rng.chance(500) {
+                0
+            } else {
+                rng.between(1, 200) as u32
+            },
             forwards: rng.chance(400),
         };
         let mut scenario = Self {
@@ -143,7 +160,15 @@ impl Scenario {
             settings: settings(rng),
             liars,
             link,
-            disk_ms: (0..nodes).map(|_| if rng.chance(200) { rng.between(10, 3_000) } else { 5 }).collect(),
+            disk_ms: (0..nodes)
+                .map(|_| {
+                    if rng.chance(200) {
+                        rng.between(10, 3_000)
+                    } else {
+                        5
+                    }
+                })
+                .collect(),
             in_files: match options.databases {
                 Databases::InMemory => false,
                 Databases::InFiles => true,
@@ -156,8 +181,8 @@ impl Scenario {
             manifest,
         };
         scenario.plan_events(rng);
-        // each of its events costs every node a subject's whole life, so not in seeds whose databases are files; by the
-        // seed, so that a seed is the same over either
+        // each of its events costs every node a subject's whole life, so not in seeds whose
+        // databases are files; by the seed, so that a seed is the same over either
         if nodes <= 5 && seed % FILES_EVERY != 1 && rng.chance(20) {
             scenario.plan_burst(rng);
         }
@@ -187,7 +212,12 @@ impl Scenario {
                     continue;
                 }
                 let event = variants[rng.below(variants.len())].clone();
-                let later = at + if rng.chance(500) { rng.between(0, 200) } else { rng.between(0, self.healed_at / 3) };
+                let later = at
+                    + if rng.chance(500) {
+                        rng.between(0, 200)
+                    } else {
+                        rng.between(0, self.healed_at / 3)
+                    };
                 let happening = if rng.chance(500) {
                     Happening::Emit(member, event)
                 } else {
@@ -201,11 +231,16 @@ impl Scenario {
     /// A clock that is off by days for a while, and put right.
     fn plan_jump(&mut self, rng: &mut Rng, member: usize) {
         let days = rng.between(1, 100) * 24 * 3_600_000;
-        let skew = if rng.chance(600) { days.cast_signed() } else { -days.cast_signed() };
+        let skew = if rng.chance(600) {
+            days.cast_signed()
+        } else {
+            -days.cast_signed()
+        };
         let at = rng.between(0, self.healed_at * 2 / 3);
         self.plan.push((at, Happening::Skew(member, skew)));
         if rng.chance(700) {
-            self.plan.push((at + rng.between(100, 30_000), Happening::Skew(member, 0)));
+            self.plan
+                .push((at + rng.between(100, 30_000), Happening::Skew(member, 0)));
         }
     }
 
@@ -221,9 +256,12 @@ impl Scenario {
         for _ in 0..rng.between(0, 3) {
             let at = rng.between(0, healed_at);
             let parts = rng.between(2, 3);
-            let groups = (0..self.members()).map(|_| rng.between(1, parts) as u8).collect();
+            let groups = (0..self.members())
+                .map(|_| rng.between(1, parts) as u8)
+                .collect();
             self.plan.push((at, Happening::Split(groups)));
-            self.plan.push((at + rng.between(500, 30_000), Happening::Whole));
+            self.plan
+                .push((at + rng.between(500, 30_000), Happening::Whole));
         }
         for _ in 0..rng.between(0, 4) {
             let member = rng.below(self.members());
@@ -232,14 +270,18 @@ impl Scenario {
                 1 => End::Sending(rng.between(0, 6) as u32),
                 _ => End::Writing(death(rng)),
             };
-            self.plan.push((rng.between(0, healed_at), Happening::Crash(member, end, rng.between(10, 20_000))));
+            self.plan.push((
+                rng.between(0, healed_at),
+                Happening::Crash(member, end, rng.between(10, 20_000)),
+            ));
         }
         for member in 0..self.members() {
             if rng.chance(60) {
                 self.plan_jump(rng, member);
             } else if rng.chance(150) {
                 let skew = rng.between(0, 240_000).cast_signed() - 120_000;
-                self.plan.push((rng.between(0, healed_at / 2), Happening::Skew(member, skew)));
+                self.plan
+                    .push((rng.between(0, healed_at / 2), Happening::Skew(member, skew)));
             }
         }
     }
@@ -255,15 +297,27 @@ pub(super) fn death(rng: &mut Rng) -> Death {
     let pages = rng.chance(500).then(|| rng.between(0, u64::MAX));
     let after = rng.between(0, 4) as u32;
     // a life has thousands of writes, and a compaction or two: the death must be in the next
-    let is_rare = matches!(point, Point::CompactionWrite | Point::CompactionReplace | Point::CompactionSync);
-    Death { point, after: if is_rare { 0 } else { after }, survives, pages }
+    let is_rare = matches!(
+        point,
+        Point::CompactionWrite | Point::CompactionReplace | Point::CompactionSync
+    );
+    Death {
+        point,
+        after: if is_rare { 0 } else { after },
+        survives,
+        pages,
+    }
 }
 
 fn manifest(rng: &mut Rng, nodes: usize) -> Manifest {
     let mut manifest = testing::manifest(nodes);
     manifest.auto_resolve_conflicts = rng.chance(600);
-    let strategies =
-        [TieBreak::TimestampPriority, TieBreak::CoordinatorPriority, TieBreak::TrustWeighted, TieBreak::ManualReview];
+    let strategies = [
+        TieBreak::TimestampPriority,
+        TieBreak::CoordinatorPriority,
+        TieBreak::TrustWeighted,
+        TieBreak::ManualReview,
+    ];
     manifest.tie_breaking_strategy = strategies[rng.below(4)];
     manifest.threshold_bp = [6600, 6600, 5000][rng.below(3)];
     if rng.chance(300) {
@@ -276,14 +330,23 @@ fn manifest(rng: &mut Rng, nodes: usize) -> Manifest {
     manifest
 }
 
-/// Liars of at most weight F, such that the others are a quorum. The mutated federation has one more than it bears.
+/// Liars of at most weight F, such that the others are a quorum. The mutated federation has one
+/// more than it bears.
 fn liars(rng: &mut Rng, manifest: &Manifest, mutation: Mutation) -> BTreeMap<usize, Liar> {
     let mut liars = BTreeMap::new();
-    let Ok(voters) = manifest.voters() else { return liars };
-    let wanted = if rng.chance(200) && mutation != Mutation::TooManyLiars { 0 } else { manifest.members.len() };
+    let Ok(voters) = manifest.voters() else {
+        return liars;
+    };
+    let wanted = if rng.chance(200) && mutation != Mutation::TooManyLiars {
+        0
+    } else {
+        manifest.members.len()
+    };
     let mut weight = 0;
     for member in rng.some_of(manifest.members.len(), wanted) {
-        let Some(index) = voters.index_of(&manifest.members[member].node_id) else { continue };
+        let Some(index) = voters.index_of(&manifest.members[member].node_id) else {
+            continue;
+        };
         let sum = weight + voters.weight(index);
         let left = manifest.members.len() - liars.len() - 1;
         if sum > voters.max_faulty() || !voters.is_quorum(voters.total() - sum, left) {
@@ -322,23 +385,36 @@ fn settings(rng: &mut Rng) -> EngineSettings {
         } else {
             BTreeMap::new()
         },
-        timeouts: Timeouts { observe: seconds(rng.between(2, 60)), ..Timeouts::default() },
+        timeouts: Timeouts {
+            observe: seconds(rng.between(2, 60)),
+            ..Timeouts::default()
+        },
         // compactions within a simulated life
-        journal_slack_bytes: if rng.chance(400) { rng.between(0, 1_000) } else { 8 << 20 },
+        journal_slack_bytes: if rng.chance(400) {
+            rng.between(0, 1_000)
+        } else {
+            8 << 20
+        },
         ..EngineSettings::default()
     }
 }
 
 /// One event, or several that differ: in what decides, or only in how it was recorded.
 fn variants(rng: &mut Rng, number: u64) -> Vec<Event> {
-    let kind = if rng.chance(800) { "blueprint_tagged" } else { "compliance_audit" };
+    let kind = if rng.chance(800) {
+        "blueprint_tagged"
+    } else {
+        "compliance_audit"
+    };
     let first = testing::event(kind, &format!("v{number}"));
     let mut all = vec![first.clone()];
     for variant in 1..=rng.between(0, 2) {
         let mut event = first.clone();
         match rng.below(4) {
             0 => event.emitted_by = format!("other-{variant}"),
-            1 if kind != "compliance_audit" => event.timestamp = format!("2025-10-11T20:0{variant}:00Z"),
+            1 if kind != "compliance_audit" => {
+                event.timestamp = format!("2025-10-11T20:0{variant}:00Z");
+            }
             _ => event.commit_hash = format!("fffff{variant}{number}"),
         }
         all.push(event);
@@ -348,8 +424,13 @@ fn variants(rng: &mut Rng, number: u64) -> Vec<Event> {
 
 impl fmt::Display for Scenario {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Manifest { vote_weighting, tie_breaking_strategy, auto_resolve_conflicts, threshold_bp, .. } =
-            &self.manifest;
+        let Manifest {
+            vote_weighting,
+            tie_breaking_strategy,
+            auto_resolve_conflicts,
+            threshold_bp,
+            ..
+        } = &self.manifest;
         writeln!(
             f,
             "seed {}: {} nodes, {vote_weighting:?} weights, threshold {threshold_bp} bp",
@@ -357,12 +438,30 @@ impl fmt::Display for Scenario {
             self.members()
         )?;
         if *vote_weighting == Weighting::Trust {
-            writeln!(f, "  weights {:?}", self.manifest.members.iter().map(|m| m.weight).collect::<Vec<_>>())?;
+            writeln!(
+                f,
+                "  weights {:?}",
+                self.manifest
+                    .members
+                    .iter()
+                    .map(|m| m.weight)
+                    .collect::<Vec<_>>()
+            )?;
         }
-        writeln!(f, "  automatic rounds {auto_resolve_conflicts} by {}", tie_breaking_strategy.as_str())?;
+        writeln!(
+            f,
+            "  automatic rounds {auto_resolve_conflicts} by {}",
+            tie_breaking_strategy.as_str()
+        )?;
         writeln!(f, "  Byzantine {:?}", self.liars)?;
-        let EngineSettings { endorsement, review_timeout, settle_by_event, timeouts, journal_slack_bytes, .. } =
-            &self.settings;
+        let EngineSettings {
+            endorsement,
+            review_timeout,
+            settle_by_event,
+            timeouts,
+            journal_slack_bytes,
+            ..
+        } = &self.settings;
         writeln!(
             f,
             "  endorsement {endorsement:?}, review {review_timeout:?}, settle {settle_by_event:?}, observe {:?}, \
@@ -370,7 +469,11 @@ impl fmt::Display for Scenario {
             timeouts.observe
         )?;
         writeln!(f, "  {:?}", self.link)?;
-        writeln!(f, "  disks up to {:?} ms, in files {}, operators {}", self.disk_ms, self.in_files, self.operators)?;
+        writeln!(
+            f,
+            "  disks up to {:?} ms, in files {}, operators {}",
+            self.disk_ms, self.in_files, self.operators
+        )?;
         for (at, happening) in &self.plan {
             writeln!(f, "  {at:>7} ms {happening}")?;
         }
@@ -381,18 +484,31 @@ impl fmt::Display for Scenario {
 impl fmt::Display for Happening {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = |event: &Event| {
-            let Event { event, version, commit_hash, timestamp, emitted_by, .. } = event;
+            let Event {
+                event,
+                version,
+                commit_hash,
+                timestamp,
+                emitted_by,
+                ..
+            } = event;
             format!("{event} {version} {commit_hash} {timestamp} {emitted_by}")
         };
         match self {
             Self::Emit(member, event) => write!(f, "emit at {member}: {}", name(event)),
             Self::Observe(member, events) => {
-                write!(f, "registry of {member}: {}", events.iter().map(name).collect::<Vec<_>>().join(", "))
+                write!(
+                    f,
+                    "registry of {member}: {}",
+                    events.iter().map(name).collect::<Vec<_>>().join(", ")
+                )
             }
             Self::Burst(member, events) => write!(f, "emit at {member}: {} events", events.len()),
             Self::Split(groups) => write!(f, "partition {groups:?}"),
             Self::Whole => write!(f, "network whole"),
-            Self::Crash(member, end, down) => write!(f, "crash of {member}: {end:?}, up again after {down} ms"),
+            Self::Crash(member, end, down) => {
+                write!(f, "crash of {member}: {end:?}, up again after {down} ms")
+            }
             Self::Skew(member, skew) => write!(f, "clock of {member} off by {skew} ms"),
         }
     }

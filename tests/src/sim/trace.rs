@@ -1,5 +1,5 @@
-//! What happened in one seed, line by line: the last lines for whoever looks for a fault, and a digest of all of them,
-//! which is equal if and only if a seed did the same twice.
+//! What happened in one seed, line by line: the last lines for whoever looks for a fault, and a
+//! digest of all of them, which is equal if and only if a seed did the same twice.
 
 use std::collections::VecDeque;
 
@@ -8,7 +8,8 @@ use ssid_protocol::id::Sha256Hash;
 /// Lines kept.
 const LAST: usize = 80;
 
-/// The lines of one seed; nothing is written unless it is on, because most seeds are never looked at.
+/// The lines of one seed; nothing is written unless it is on, because most seeds are never looked
+/// at.
 #[derive(Debug)]
 pub(super) struct Trace {
     on: bool,
@@ -20,7 +21,13 @@ pub(super) struct Trace {
 
 impl Trace {
     pub(super) fn new(on: bool, keep_all: bool) -> Self {
-        Self { on, keep_all, lines: VecDeque::new(), count: 0, digest: Sha256Hash([0; 32]) }
+        Self {
+            on,
+            keep_all,
+            lines: VecDeque::new(),
+            count: 0,
+            digest: Sha256Hash([0; 32]),
+        }
     }
 
     pub(super) fn line(&mut self, now: u64, line: impl FnOnce() -> String) {

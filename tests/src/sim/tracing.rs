@@ -7,28 +7,47 @@ use ssid_protocol::vote::{Ballot, Phase, Vote};
 use super::world::World;
 
 impl World<'_> {
-    pub(super) fn trace_batch(&mut self, verb: &str, at: usize, from: usize, batch: &VerifiedBatch) {
+    pub(super) fn trace_batch(
+        &mut self,
+        verb: &str,
+        at: usize,
+        from: usize,
+        batch: &VerifiedBatch,
+    ) {
         let now = self.clock.now();
         let signer = self.fed.member(&batch.signer());
-        self.trace.line(now, || format!("{at} {verb} from {from}, of {}: {}", signer.unwrap_or(99), words(batch)));
+        self.trace.line(now, || {
+            format!(
+                "{at} {verb} from {from}, of {}: {}",
+                signer.unwrap_or(99),
+                words(batch)
+            )
+        });
     }
 
     pub(super) fn trace_effects(&mut self, at: usize, effects: &Effects) {
         let now = self.clock.now();
         for batch in &effects.publish {
-            self.trace.line(now, || format!("{at} says {}", words(batch)));
+            self.trace
+                .line(now, || format!("{at} says {}", words(batch)));
         }
         for (node, request) in &effects.asks {
             let to = self.fed.member(node);
-            self.trace.line(now, || format!("{at} asks {}: {request:?}", to.unwrap_or(99)));
+            self.trace.line(now, || {
+                format!("{at} asks {}: {request:?}", to.unwrap_or(99))
+            });
         }
         for event in &effects.events {
-            if !matches!(event, NodeEvent::Connected { .. } | NodeEvent::Disconnected { .. }) {
+            if !matches!(
+                event,
+                NodeEvent::Connected { .. } | NodeEvent::Disconnected { .. }
+            ) {
                 self.trace.line(now, || format!("{at}: {event:?}"));
             }
         }
         for (_, outcome) in &effects.operated {
-            self.trace.line(now, || format!("{at} operated: {outcome:?}"));
+            self.trace
+                .line(now, || format!("{at} operated: {outcome:?}"));
         }
     }
 }
@@ -37,18 +56,40 @@ fn words(batch: &VerifiedBatch) -> String {
     match batch.statements() {
         Statements::Events(events) => events
             .iter()
-            .map(|event| format!("event {} {} {}", event.event, event.version, short(Some(event.choice()))))
+            .map(|event| {
+                format!(
+                    "event {} {} {}",
+                    event.event,
+                    event.version,
+                    short(Some(event.choice()))
+                )
+            })
             .collect::<Vec<_>>()
             .join(", "),
-        Statements::Votes(votes) => votes.iter().take(8).map(vote_words).collect::<Vec<_>>().join(", "),
+        Statements::Votes(votes) => votes
+            .iter()
+            .take(8)
+            .map(vote_words)
+            .collect::<Vec<_>>()
+            .join(", "),
         Statements::Heartbeat(heartbeat) => {
-            let (log, open, digest) = (heartbeat.log_size, heartbeat.open_count, heartbeat.open_digest);
+            let (log, open, digest) = (
+                heartbeat.log_size,
+                heartbeat.open_count,
+                heartbeat.open_digest,
+            );
             format!("heartbeat: log {log}, open {open} {digest:?}")
         }
         Statements::Proposals(proposals) => proposals
             .iter()
             .map(|p| {
-                format!("proposal {:?} round {} {} valid {:?}", p.subject, p.round, short(Some(p.choice)), p.valid)
+                format!(
+                    "proposal {:?} round {} {} valid {:?}",
+                    p.subject,
+                    p.round,
+                    short(Some(p.choice)),
+                    p.valid
+                )
             })
             .collect::<Vec<_>>()
             .join(", "),
@@ -57,10 +98,22 @@ fn words(batch: &VerifiedBatch) -> String {
 }
 
 fn vote_words(vote: &Vote) -> String {
-    let phase = if vote.phase == Phase::Prevote { "prevote" } else { "precommit" };
-    format!("{phase} {:?} round {} {}", vote.subject, vote.round, short(vote.ballot))
+    let phase = if vote.phase == Phase::Prevote {
+        "prevote"
+    } else {
+        "precommit"
+    };
+    format!(
+        "{phase} {:?} round {} {}",
+        vote.subject,
+        vote.round,
+        short(vote.ballot)
+    )
 }
 
 fn short(ballot: Ballot) -> String {
-    ballot.map_or_else(|| "nil".to_owned(), |choice| choice.content_digest.to_string()[..6].to_owned())
+    ballot.map_or_else(
+        || "nil".to_owned(),
+        |choice| choice.content_digest.to_string()[..6].to_owned(),
+    )
 }

@@ -33,25 +33,43 @@ impl World<'_> {
             return Ok(());
         }
         machine.turn_at = None;
-        machine.ticks = (now, if machine.ticks.0 == now { machine.ticks.1 + 1 } else { 0 });
+        machine.ticks = (
+            now,
+            if machine.ticks.0 == now {
+                machine.ticks.1 + 1
+            } else {
+                0
+            },
+        );
         if machine.ticks.1 > TICKS_AT_ONCE {
-            return Err(format!("machine {at} ticks without end and without a pause"));
+            return Err(format!(
+                "machine {at} ticks without end and without a pause"
+            ));
         }
         match self.mutation {
-            Mutation::SendsBeforeFlush => machine.flushed = Some(machine.disk.snapshot(machine.home())),
-            Mutation::LosesWhatWasSent => machine.left = Some(machine.disk.snapshot(machine.home())),
+            Mutation::SendsBeforeFlush => {
+                machine.flushed = Some(machine.disk.snapshot(machine.home()));
+            }
+            Mutation::LosesWhatWasSent => {
+                machine.left = Some(machine.disk.snapshot(machine.home()));
+            }
             _ => {}
         }
-        let rest = machine.inbox.split_off(machine.inbox.len().min(TICK_INPUTS));
+        let rest = machine
+            .inbox
+            .split_off(machine.inbox.len().min(TICK_INPUTS));
         let inputs = std::mem::replace(&mut machine.inbox, rest);
         let now = self.clock.both(machine.skew);
-        let Some(engine) = &mut machine.engine else { return Ok(()) };
+        let Some(engine) = &mut machine.engine else {
+            return Ok(());
+        };
         self.coverage.count("ticks");
         let effects = engine.tick(now, inputs);
         self.ticked(at, effects)
     }
 
-    /// What a tick, or a start, gave: the machine may have died over it, and else its disk takes its time.
+    /// What a tick, or a start, gave: the machine may have died over it, and else its disk takes
+    /// its time.
     pub(super) fn ticked(&mut self, at: usize, effects: Effects) -> Result<(), String> {
         if let Some(point) = self.machines[at].disk.died_at() {
             self.coverage.count(&format!("died in a write: {point:?}"));
@@ -60,7 +78,9 @@ impl World<'_> {
         }
         for event in &effects.events {
             match event {
-                NodeEvent::ReadOnly { reason } => return Err(format!("machine {at} is read-only: {reason}")),
+                NodeEvent::ReadOnly { reason } => {
+                    return Err(format!("machine {at} is read-only: {reason}"));
+                }
                 // whoever forgets on purpose is to be found by its votes
                 NodeEvent::Abstaining { reason }
                     if self.machines[at].is_honest && self.mutation != Mutation::DropsLocks =>
@@ -71,9 +91,21 @@ impl World<'_> {
             }
         }
         self.look_at_log(at)?;
-        let wrote = !(effects.publish.is_empty() && effects.emitted.is_empty() && effects.operated.is_empty());
-        let most = self.scenario.disk_ms.get(self.machines[at].member).copied().unwrap_or(1);
-        let takes = if wrote { self.rng.between(0, if self.healed { most.min(50) } else { most }) } else { 0 };
+        let wrote = !(effects.publish.is_empty()
+            && effects.emitted.is_empty()
+            && effects.operated.is_empty());
+        let most = self
+            .scenario
+            .disk_ms
+            .get(self.machines[at].member)
+            .copied()
+            .unwrap_or(1);
+        let takes = if wrote {
+            self.rng
+                .between(0, if self.healed { most.min(50) } else { most })
+        } else {
+            0
+        };
         self.machines[at].pending = Some(effects);
         let life = self.machines[at].life;
         if takes == 0 {
@@ -96,7 +128,9 @@ impl World<'_> {
         if self.machines[at].life != life {
             return Ok(());
         }
-        let Some(effects) = self.machines[at].pending.take() else { return Ok(()) };
+        let Some(effects) = self.machines[at].pending.take() else {
+            return Ok(());
+        };
         if self.trace.is_on() {
             self.trace_effects(at, &effects);
         }
@@ -111,7 +145,11 @@ impl World<'_> {
             self.die(at, "died while sending");
             return Ok(());
         }
-        let delay = if self.machines[at].inbox.is_empty() { wake } else { Some(0) };
+        let delay = if self.machines[at].inbox.is_empty() {
+            wake
+        } else {
+            Some(0)
+        };
         if let Some(delay) = delay {
             self.want_turn(at, delay);
         }
@@ -122,7 +160,8 @@ impl World<'_> {
     fn send_all(&mut self, at: usize, effects: Effects) -> Result<bool, String> {
         if let Some(look) = effects.look {
             let after = self.rng.between(0, LOOK_TAKES_MS);
-            self.clock.after(after, Step::File(at, self.machines[at].life, Some(look)));
+            self.clock
+                .after(after, Step::File(at, self.machines[at].life, Some(look)));
         }
         for batch in effects.publish {
             if !self.lives_on(at) {
@@ -138,19 +177,31 @@ impl World<'_> {
                 if to != at && self.linked(at, to) {
                     let from = self.machines[at].member;
                     for delay in self.network.arrivals() {
-                        self.clock.after(delay, Step::Evidence { to, from, evidence: evidence.clone() });
+                        self.clock.after(
+                            delay,
+                            Step::Evidence {
+                                to,
+                                from,
+                                evidence: evidence.clone(),
+                            },
+                        );
                     }
                 }
             }
         }
         for (ticket, worth) in effects.verdicts {
-            let Some(Waiting::Gossip(batch, from)) = self.machines[at].waiting.remove(&ticket) else { continue };
+            let Some(Waiting::Gossip(batch, from)) = self.machines[at].waiting.remove(&ticket)
+            else {
+                continue;
+            };
             if worth == Worth::Invalid {
                 self.rejected(at, from, || format!("{:?}", batch.statements()))?;
             }
             if worth == Worth::New
                 && self.network.link.forwards
-                && self.machines[at].passed_on.insert((batch.signer(), batch.root()))
+                && self.machines[at]
+                    .passed_on
+                    .insert((batch.signer(), batch.root()))
             {
                 self.broadcast(at, &batch);
             }
@@ -195,7 +246,11 @@ impl World<'_> {
                 self.travel(to, from, batch);
             }
         }
-        let heard = self.liars.members().iter().any(|liar| !self.network.is_cut(from, *liar));
+        let heard = self
+            .liars
+            .members()
+            .iter()
+            .any(|liar| !self.network.is_cut(from, *liar));
         if heard {
             self.liars.hear(self.fed, batch);
         }
@@ -210,12 +265,26 @@ impl World<'_> {
             _ => self.coverage.count("messages duplicated"),
         }
         for delay in arrivals {
-            self.clock.after(delay, Step::Batch { to, from, batch: batch.clone() });
+            self.clock.after(
+                delay,
+                Step::Batch {
+                    to,
+                    from,
+                    batch: batch.clone(),
+                },
+            );
         }
     }
 
-    pub(super) fn deliver(&mut self, to: usize, from: usize, batch: &Arc<VerifiedBatch>) -> Result<(), String> {
-        if !self.machines[to].is_up() || self.network.is_cut(from, self.machines[to].member) || self.shuts_out(to, from)
+    pub(super) fn deliver(
+        &mut self,
+        to: usize,
+        from: usize,
+        batch: &Arc<VerifiedBatch>,
+    ) -> Result<(), String> {
+        if !self.machines[to].is_up()
+            || self.network.is_cut(from, self.machines[to].member)
+            || self.shuts_out(to, from)
         {
             return Ok(());
         }
@@ -224,10 +293,15 @@ impl World<'_> {
             return Ok(());
         }
         let ticket = Some(self.machines[to].ticket(Waiting::Gossip(batch.clone(), from)));
-        let input = Inbound::Batch { batch: batch.clone(), from: self.fed.node_id(from), ticket };
+        let input = Inbound::Batch {
+            batch: batch.clone(),
+            from: self.fed.node_id(from),
+            ticket,
+        };
         self.trace_batch("gets", to, from, batch);
         if self.machines[to].is_honest {
-            self.checks.heard(to, &self.machines[to], batch, &mut self.coverage)?;
+            self.checks
+                .heard(to, &self.machines[to], batch, &mut self.coverage)?;
         }
         self.give(to, input);
         Ok(())
@@ -239,21 +313,40 @@ impl World<'_> {
             && !self.shuts_out(to, from)
         {
             let evidence = Box::new(evidence.clone());
-            self.give(to, Inbound::Evidence { evidence, from: self.fed.node_id(from), ticket: None });
+            self.give(
+                to,
+                Inbound::Evidence {
+                    evidence,
+                    from: self.fed.node_id(from),
+                    ticket: None,
+                },
+            );
         }
     }
 
-    /// Whether it does not listen to what its own key signed: a twin would see what the other did, and stop.
+    /// Whether it does not listen to what its own key signed: a twin would see what the other did,
+    /// and stop.
     fn is_deaf_to_itself(&self, at: usize) -> bool {
         !self.machines[at].is_honest || self.mutation == Mutation::DropsLocks
     }
 
     fn ask(&mut self, at: usize, node: &NodeId, request: Request) {
         self.questions += 1;
-        let asker = Asker { machine: at, life: self.machines[at].life, number: self.questions };
+        let asker = Asker {
+            machine: at,
+            life: self.machines[at].life,
+            number: self.questions,
+        };
         self.machines[at].asked.insert(asker.number);
-        let Some(to) = self.fed.member(node) else { return };
-        let give_up = Step::Answer { asker, from: to, request: request.clone(), answer: None };
+        let Some(to) = self.fed.member(node) else {
+            return;
+        };
+        let give_up = Step::Answer {
+            asker,
+            from: to,
+            request: request.clone(),
+            answer: None,
+        };
         self.clock.after(ANSWER_WITHIN_MS, give_up);
         self.coverage.count("questions");
         if let Some(delay) = self.network.arrivals().first() {
@@ -262,7 +355,12 @@ impl World<'_> {
     }
 
     /// A question arrives: the log is answered from the store, beside the engine.
-    pub(super) fn asked(&mut self, to: usize, asker: Asker, request: Request) -> Result<(), String> {
+    pub(super) fn asked(
+        &mut self,
+        to: usize,
+        asker: Asker,
+        request: Request,
+    ) -> Result<(), String> {
         let member = self.machines[asker.machine].member;
         if self.network.is_cut(member, to) || self.shuts_out(asker.machine, to) {
             return Ok(());
@@ -271,13 +369,22 @@ impl World<'_> {
             let now = self.clock.shown(0);
             let answer = self.liars.answer(self.fed, to, &request, now);
             if let (Some(answer), Some(delay)) = (answer, self.network.arrivals().first()) {
-                self.clock.after(*delay, Step::Answer { asker, from: to, request, answer: Some(answer) });
+                self.clock.after(
+                    *delay,
+                    Step::Answer {
+                        asker,
+                        from: to,
+                        request,
+                        answer: Some(answer),
+                    },
+                );
             }
             return Ok(());
         }
         let machines = 0..self.machines.len();
-        let Some(at) =
-            machines.into_iter().find(|at| self.machines[*at].member == to && self.linked(*at, asker.machine))
+        let Some(at) = machines
+            .into_iter()
+            .find(|at| self.machines[*at].member == to && self.linked(*at, asker.machine))
         else {
             return Ok(());
         };
@@ -285,7 +392,11 @@ impl World<'_> {
             let head = store.log_head();
             let entries = store.certificates(*from, (*limit).min(LOG_PAGE) as usize, LOG_BYTES);
             let entries = entries.map_err(|error| error.to_string())?;
-            let answer = Answer::Log { log_id: head.log_id, size: head.size, entries };
+            let answer = Answer::Log {
+                log_id: head.log_id,
+                size: head.size,
+                entries,
+            };
             self.answer_travels(at, asker, request, answer);
             return Ok(());
         }
@@ -297,9 +408,16 @@ impl World<'_> {
         let ticket = self.machines[at].ticket(Waiting::Peer(asker, request.clone()));
         let input = match request {
             Request::Status => Inbound::StatusAsked { ticket },
-            Request::Open { subjects, after } => Inbound::OpenAsked { subjects, after, ticket },
+            Request::Open { subjects, after } => Inbound::OpenAsked {
+                subjects,
+                after,
+                ticket,
+            },
             Request::Events { digests } => Inbound::EventsAsked { digests, ticket },
-            Request::Own => Inbound::OwnAsked { from: self.fed.node_id(member), ticket },
+            Request::Own => Inbound::OwnAsked {
+                from: self.fed.node_id(member),
+                ticket,
+            },
             Request::Log { .. } | Request::Evidence { .. } => return Ok(()),
         };
         self.give(at, input);
@@ -311,7 +429,15 @@ impl World<'_> {
             && self.linked(at, asker.machine)
         {
             let from = self.machines[at].member;
-            self.clock.after(*delay, Step::Answer { asker, from, request, answer: Some(answer) });
+            self.clock.after(
+                *delay,
+                Step::Answer {
+                    asker,
+                    from,
+                    request,
+                    answer: Some(answer),
+                },
+            );
         }
     }
 
@@ -323,7 +449,11 @@ impl World<'_> {
         request: Request,
         answer: Option<Answer>,
     ) -> Result<(), String> {
-        let Asker { machine: at, life, number } = asker;
+        let Asker {
+            machine: at,
+            life,
+            number,
+        } = asker;
         if self.machines[at].life != life || !self.machines[at].asked.remove(&number) {
             return Ok(());
         }
@@ -334,7 +464,9 @@ impl World<'_> {
                     leave_out(&mut answer, self.fed.node_id(self.machines[at].member));
                 }
                 let is_honest = self.scenario.is_honest(from);
-                let checked = self.signed.check(self.fed, node, &request, answer, is_honest)?;
+                let checked = self
+                    .signed
+                    .check(self.fed, node, &request, answer, is_honest)?;
                 if checked.is_none() {
                     self.false_answer(at, from);
                 }
@@ -342,7 +474,14 @@ impl World<'_> {
             }
             None => None,
         };
-        self.give(at, Inbound::Answered { from: node, request, answer: checked });
+        self.give(
+            at,
+            Inbound::Answered {
+                from: node,
+                request,
+                answer: checked,
+            },
+        );
         Ok(())
     }
 
@@ -355,17 +494,25 @@ impl World<'_> {
             .filter(|other| self.linked(at, *other))
             .map(|other| self.machines[other].member)
             .collect();
-        let engineless =
-            self.scenario.liars.iter().filter(|(_, liar)| **liar != Liar::Twins).map(|(member, _)| *member);
-        connected.extend(
-            engineless
-                .filter(|m| machine.hears(*m) && !self.network.is_cut(machine.member, *m) && !self.shuts_out(at, *m)),
-        );
+        let engineless = self
+            .scenario
+            .liars
+            .iter()
+            .filter(|(_, liar)| **liar != Liar::Twins)
+            .map(|(member, _)| *member);
+        connected.extend(engineless.filter(|m| {
+            machine.hears(*m) && !self.network.is_cut(machine.member, *m) && !self.shuts_out(at, *m)
+        }));
         if self.machines[at].connected == connected {
             return;
         }
-        let nodes = connected.iter().map(|member| self.fed.node_id(*member)).collect();
-        self.trace.line(self.clock.now(), || format!("{at} is connected to {connected:?}"));
+        let nodes = connected
+            .iter()
+            .map(|member| self.fed.node_id(*member))
+            .collect();
+        self.trace.line(self.clock.now(), || {
+            format!("{at} is connected to {connected:?}")
+        });
         self.machines[at].connected = connected;
         self.give(at, Inbound::Connected(nodes));
     }
@@ -382,11 +529,17 @@ impl World<'_> {
 /// An answer without what `own` signed.
 fn leave_out(answer: &mut Answer, own: NodeId) {
     match answer {
-        Answer::Own { heartbeat, votes, .. } => {
+        Answer::Own {
+            heartbeat, votes, ..
+        } => {
             *heartbeat = None;
             votes.clear();
         }
-        Answer::Open { batches, statements, .. } => {
+        Answer::Open {
+            batches,
+            statements,
+            ..
+        } => {
             batches.retain(|batch| batch.signer != own);
             statements.retain(|signed| signed.proof.signer != own);
         }

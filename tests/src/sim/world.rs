@@ -1,4 +1,5 @@
-//! One simulated federation: machines, liars, network and clock, and the loop that lets happen what is next.
+//! One simulated federation: machines, liars, network and clock, and the loop that lets happen what
+//! is next.
 
 use std::sync::Arc;
 
@@ -31,13 +32,30 @@ pub(super) enum Step {
     /// A tick's writes are done.
     Finish(usize, u32),
     /// A batch arrives at a machine.
-    Batch { to: usize, from: usize, batch: Arc<VerifiedBatch> },
+    Batch {
+        to: usize,
+        from: usize,
+        batch: Arc<VerifiedBatch>,
+    },
     /// Evidence arrives at a machine.
-    Evidence { to: usize, from: usize, evidence: Arc<Evidence> },
+    Evidence {
+        to: usize,
+        from: usize,
+        evidence: Arc<Evidence>,
+    },
     /// A question arrives at a member.
-    Ask { to: usize, asker: Asker, request: Request },
+    Ask {
+        to: usize,
+        asker: Asker,
+        request: Request,
+    },
     /// An answer arrives.
-    Answer { asker: Asker, from: usize, request: Request, answer: Option<Answer> },
+    Answer {
+        asker: Asker,
+        from: usize,
+        request: Request,
+        answer: Option<Answer>,
+    },
     /// A machine sees who is connected.
     Connections(usize),
     /// A node's registry file is read, for this look if one was asked for.
@@ -103,9 +121,22 @@ impl<'a> World<'a> {
             }
         }
         let mut rng = Rng::stream(scenario.seed, 1);
-        take_sides(&mut machines, fed.members(), &mut rng, mutation == Mutation::TooManyLiars);
-        let scripted = scenario.liars.iter().filter(|(_, liar)| **liar == Liar::Scripted).map(|(member, _)| *member);
-        let liars = Liars::new(Rng::stream(scenario.seed, 2), scripted.collect(), machines.len());
+        take_sides(
+            &mut machines,
+            fed.members(),
+            &mut rng,
+            mutation == Mutation::TooManyLiars,
+        );
+        let scripted = scenario
+            .liars
+            .iter()
+            .filter(|(_, liar)| **liar == Liar::Scripted)
+            .map(|(member, _)| *member);
+        let liars = Liars::new(
+            Rng::stream(scenario.seed, 2),
+            scripted.collect(),
+            machines.len(),
+        );
         Ok(Self {
             scenario,
             fed,
@@ -138,7 +169,9 @@ impl<'a> World<'a> {
             self.clock.after(500, Step::Lie);
         }
         for _ in 0..MOST_STEPS {
-            let Some(step) = self.clock.next() else { return Err("nothing happens any more".to_owned()) };
+            let Some(step) = self.clock.next() else {
+                return Err("nothing happens any more".to_owned());
+            };
             if matches!(step, Step::Look) {
                 if self.is_over()? {
                     return Ok(());
@@ -160,7 +193,12 @@ impl<'a> World<'a> {
                 Ok(())
             }
             Step::Ask { to, asker, request } => self.asked(to, asker, request),
-            Step::Answer { asker, from, request, answer } => self.answered(asker, from, request, answer),
+            Step::Answer {
+                asker,
+                from,
+                request,
+                answer,
+            } => self.answered(asker, from, request, answer),
             Step::Connections(at) => {
                 self.see_connections(at);
                 Ok(())
@@ -234,7 +272,9 @@ impl<'a> World<'a> {
     }
 
     pub(super) fn honest_machines(&self) -> Vec<usize> {
-        (0..self.machines.len()).filter(|at| self.machines[*at].is_honest).collect()
+        (0..self.machines.len())
+            .filter(|at| self.machines[*at].is_honest)
+            .collect()
     }
 
     fn lie(&mut self) {
@@ -244,22 +284,34 @@ impl<'a> World<'a> {
             self.signed.note(&lie.batch);
             let all = 0..self.machines.len();
             for to in all.filter(|to| lie.part.as_ref().is_none_or(|part| part.contains(to))) {
-                if !self.network.is_cut(lie.from, self.machines[to].member) && self.machines[to].hears(lie.from) {
+                if !self.network.is_cut(lie.from, self.machines[to].member)
+                    && self.machines[to].hears(lie.from)
+                {
                     self.travel(to, lie.from, &lie.batch);
                 }
             }
         }
-        let pause = self.rng.between(50, if self.healed { 6_000 } else { 2_000 });
+        let pause = self
+            .rng
+            .between(50, if self.healed { 6_000 } else { 2_000 });
         self.clock.after(pause, Step::Lie);
     }
 }
 
-/// Each of two twins talks to a part of the members, and to some both do. Those that conspire divide the honest alike.
+/// Each of two twins talks to a part of the members, and to some both do. Those that conspire
+/// divide the honest alike.
 fn take_sides(machines: &mut [Machine], members: usize, rng: &mut Rng, conspire: bool) {
-    let honest: Vec<bool> = (0..members).map(|m| machines.iter().any(|at| at.member == m && at.is_honest)).collect();
-    let twins: Vec<usize> = (1..machines.len()).filter(|at| machines[*at].member == machines[at - 1].member).collect();
+    let honest: Vec<bool> = (0..members)
+        .map(|m| machines.iter().any(|at| at.member == m && at.is_honest))
+        .collect();
+    let twins: Vec<usize> = (1..machines.len())
+        .filter(|at| machines[*at].member == machines[at - 1].member)
+        .collect();
     for second in twins {
-        let mut sides = [std::collections::BTreeSet::new(), std::collections::BTreeSet::new()];
+        let mut sides = [
+            std::collections::BTreeSet::new(),
+            std::collections::BTreeSet::new(),
+        ];
         for (member, honest) in honest.iter().copied().enumerate() {
             let side = match (conspire, honest) {
                 (true, true) => member % 2 * 2,

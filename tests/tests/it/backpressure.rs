@@ -23,7 +23,9 @@ fn offer(node: &Address, events: &Events, count: usize) -> (BTreeSet<String>, Ve
         }
         for outcome in reply.json()["items"].as_array().unwrap() {
             match outcome["outcome"].as_str() {
-                Some("accepted") => drop(accepted.insert(outcome["event_hash"].as_str().unwrap().to_owned())),
+                Some("accepted") => {
+                    accepted.insert(outcome["event_hash"].as_str().unwrap().to_owned());
+                }
                 Some("refused") => {
                     assert_eq!(outcome["retry"], true, "a limit is no rule: {outcome}");
                     refused.push(outcome["reason"].as_str().unwrap().to_owned());
@@ -37,7 +39,10 @@ fn offer(node: &Address, events: &Events, count: usize) -> (BTreeSet<String>, Ve
 
 #[test]
 fn far_more_than_is_carried_at_once_from_two_origins_is_certified_or_refused_by_name() {
-    let cluster = Cluster::start_shaped(Shape { applies: false, ..Shape::of(2) });
+    let cluster = Cluster::start_shaped(Shape {
+        applies: false,
+        ..Shape::of(2)
+    });
     let started = Instant::now();
     let addresses = [0, 1].map(|i| cluster.node(i).address());
     let all = thread::scope(|scope| {
@@ -51,27 +56,44 @@ fn far_more_than_is_carried_at_once_from_two_origins_is_certified_or_refused_by_
     for reason in all.iter().flat_map(|(_, refused)| refused) {
         assert!(reason.contains("open_instances"), "{reason}");
     }
-    println!("{taken} of {} accepted after {:?}", 2 * OFFERED, started.elapsed());
+    println!(
+        "{taken} of {} accepted after {:?}",
+        2 * OFFERED,
+        started.elapsed()
+    );
     cluster.wait_certified(taken, Duration::from_mins(4));
     println!("certified on both after {:?}", started.elapsed());
-    let certified: BTreeSet<String> = cluster.node(1).certified_set().into_iter().map(|[_, hash, _]| hash).collect();
+    let certified: BTreeSet<String> = cluster
+        .node(1)
+        .certified_set()
+        .into_iter()
+        .map(|[_, hash, _]| hash)
+        .collect();
     for (accepted, _) in &all {
         assert!(accepted.is_subset(&certified));
     }
-    assert_eq!(cluster.node(0).certified_set(), cluster.node(1).certified_set());
+    assert_eq!(
+        cluster.node(0).certified_set(),
+        cluster.node(1).certified_set()
+    );
 }
 
 #[test]
 fn past_an_origins_share_events_are_refused_with_the_limits_name_and_taken_later() {
     // alone, nothing is ever certified: the share of one of two members fills up
-    let mut cluster = Cluster::make(Shape { applies: false, ..Shape::of(2) });
+    let mut cluster = Cluster::make(Shape {
+        applies: false,
+        ..Shape::of(2)
+    });
     cluster.start_all(); // a node that has just started hears the others before it signs anything
     cluster.node_mut(1).kill();
     let node = cluster.node(0).address();
     let (accepted, refused) = offer(&node, &Events::series("share"), 52_000);
     assert_eq!((accepted.len(), refused.len()), (50_000, 2_000));
     assert!(
-        refused.iter().all(|reason| reason.contains("open_instances") && reason.contains("50000")),
+        refused
+            .iter()
+            .all(|reason| reason.contains("open_instances") && reason.contains("50000")),
         "{:?}",
         refused[0]
     );
@@ -80,13 +102,27 @@ fn past_an_origins_share_events_are_refused_with_the_limits_name_and_taken_later
     let reply = node.post("/v1/events", &event).unwrap();
     let problem: Value = reply.json();
     assert!(matches!(reply.status, 429 | 503), "{reply:?}");
-    assert!(problem["detail"].as_str().unwrap().contains("open_instances"), "{problem}");
+    assert!(
+        problem["detail"]
+            .as_str()
+            .unwrap()
+            .contains("open_instances"),
+        "{problem}"
+    );
     // and what is too much for one request is refused before anything is done
     let many = serde_json::to_vec(&Events::series("many").range(0..17_000)).unwrap();
     let reply = node.post("/v1/events", &many).unwrap();
-    assert_eq!((reply.status, &reply.json()["limit"]), (413, &"emit_events".into()), "{reply:?}");
+    assert_eq!(
+        (reply.status, &reply.json()["limit"]),
+        (413, &"emit_events".into()),
+        "{reply:?}"
+    );
     eventually("the node answers as ever", LONG, || {
         let status = cluster.node(0).status();
-        if status["statistics"]["open"] == 50_000 { Ok(()) } else { Err(status["statistics"].to_string()) }
+        if status["statistics"]["open"] == 50_000 {
+            Ok(())
+        } else {
+            Err(status["statistics"].to_string())
+        }
     });
 }

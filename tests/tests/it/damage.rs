@@ -13,7 +13,10 @@ fn cluster_with_log() -> Cluster {
     let mut cluster = Cluster::start(4);
     let log = cluster.dir().join("log");
     fs::write(&log, Events::series("damage").lines(0..EVENTS)).unwrap();
-    let _ = cluster.node(0).ssid(&["events", "import", log.to_str().unwrap(), "--wait"]).well();
+    let _ = cluster
+        .node(0)
+        .ssid(&["events", "import", log.to_str().unwrap(), "--wait"])
+        .well();
     cluster.wait_certified(EVENTS, LONG);
     assert!(cluster.node_mut(0).terminate().0.success());
     cluster
@@ -21,7 +24,17 @@ fn cluster_with_log() -> Cluster {
 
 /// One more event at another node.
 fn emit_one(cluster: &Cluster, version: &str) {
-    let emit = ["events", "emit", "--event", "tick", "--version", version, "--commit", "0123abc", "--wait"];
+    let emit = [
+        "events",
+        "emit",
+        "--event",
+        "tick",
+        "--version",
+        version,
+        "--commit",
+        "0123abc",
+        "--wait",
+    ];
     let _ = cluster.node(1).ssid(&emit).well();
 }
 
@@ -29,18 +42,30 @@ fn files_below(dir: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
-        if path.is_dir() { files.extend(files_below(&path)) } else { files.push(path) }
+        if path.is_dir() {
+            files.extend(files_below(&path));
+        } else {
+            files.push(path);
+        }
     }
     files
 }
 
 /// The database's file with the records.
 fn largest_file(dir: &Path) -> PathBuf {
-    files_below(dir).into_iter().max_by_key(|path| fs::metadata(path).unwrap().len()).unwrap()
+    files_below(dir)
+        .into_iter()
+        .max_by_key(|path| fs::metadata(path).unwrap().len())
+        .unwrap()
 }
 
 fn cut(path: &Path, keep: u64) {
-    OpenOptions::new().write(true).open(path).unwrap().set_len(keep).unwrap();
+    OpenOptions::new()
+        .write(true)
+        .open(path)
+        .unwrap()
+        .set_len(keep)
+        .unwrap();
 }
 
 fn zero(path: &Path, from: u64, bytes: usize) {
@@ -72,12 +97,25 @@ fn a_damaged_database_is_set_aside_and_filled_again_from_peers() {
     let head = fs::read(cluster.node(0).file("log.head")).unwrap();
 
     let damages: [(&str, Damage); 5] = [
-        ("its end cut off", |db| cut(&largest_file(db), fs::metadata(largest_file(db)).unwrap().len() / 2)),
-        ("a page of zeros in its middle", |db| {
-            zero(&largest_file(db), fs::metadata(largest_file(db)).unwrap().len() / 3, 16384);
+        ("its end cut off", |db| {
+            cut(
+                &largest_file(db),
+                fs::metadata(largest_file(db)).unwrap().len() / 2,
+            );
         }),
-        ("a page of zeros at its beginning", |db| zero(&largest_file(db), 0, 4096)),
-        ("every file emptied", |db| files_below(db).iter().for_each(|file| cut(file, 0))),
+        ("a page of zeros in its middle", |db| {
+            zero(
+                &largest_file(db),
+                fs::metadata(largest_file(db)).unwrap().len() / 3,
+                16384,
+            );
+        }),
+        ("a page of zeros at its beginning", |db| {
+            zero(&largest_file(db), 0, 4096);
+        }),
+        ("every file emptied", |db| {
+            files_below(db).iter().for_each(|file| cut(file, 0));
+        }),
         ("its directory gone", |db| fs::remove_dir_all(db).unwrap()),
     ];
     for (what, damage) in damages {
@@ -94,7 +132,10 @@ fn a_damaged_database_is_set_aside_and_filled_again_from_peers() {
         cluster.wait_certified(EVENTS, LONG);
         assert_eq!(cluster.assert_agreed(), EVENTS, "{what}");
         let log = cluster.node(0).log()[before..].to_owned();
-        assert!(!log.contains("panicked") || log.contains("set aside"), "{what}: {log}");
+        assert!(
+            !log.contains("panicked") || log.contains("set aside"),
+            "{what}: {log}"
+        );
         assert!(log.contains("set aside"), "{what} is not said: {log}");
         // it votes on: its vote history is whole
         let status = cluster.node(0).status();
@@ -110,19 +151,46 @@ fn without_its_vote_history_a_node_abstains_says_why_and_the_others_go_on() {
     cluster.node_mut(0).start_answering();
     cluster.wait_ready();
     let voting = cluster.node(0).ssid_json(&["status"])["voting"].clone();
-    assert!(voting["abstaining"].as_str().is_some_and(|why| why.contains("votes.journal")), "{voting}");
-    assert!(voting["waiting_for"].to_string().contains("vote history"), "{voting}");
+    assert!(
+        voting["abstaining"]
+            .as_str()
+            .is_some_and(|why| why.contains("votes.journal")),
+        "{voting}"
+    );
+    assert!(
+        voting["waiting_for"].to_string().contains("vote history"),
+        "{voting}"
+    );
     let text = cluster.node(0).ssid(&["status"]).well().stdout;
-    assert!(text.contains("vote history") && text.contains("votes.journal"), "{text}");
+    assert!(
+        text.contains("vote history") && text.contains("votes.journal"),
+        "{text}"
+    );
     assert_eq!(cluster.node(0).get("/readyz").status, 503);
-    let emit = ["events", "emit", "--event", "tick", "--version", "own", "--commit", "0123abc"];
-    let _ = cluster.node(0).ssid(&emit).exits(1).says(&["abstains", "votes.journal"]);
+    let emit = [
+        "events",
+        "emit",
+        "--event",
+        "tick",
+        "--version",
+        "own",
+        "--commit",
+        "0123abc",
+    ];
+    let _ = cluster
+        .node(0)
+        .ssid(&emit)
+        .exits(1)
+        .says(&["abstains", "votes.journal"]);
 
     emit_one(&cluster, "while-abstaining");
     cluster.wait_certified(EVENTS + 1, SOON);
     let own = cluster.node(0).org.node_id();
     let check = cluster.node(1).history()[0].clone();
-    assert!(check["node_hashes"][&own].is_null(), "it has signed nothing: {check}");
+    assert!(
+        check["node_hashes"][&own].is_null(),
+        "it has signed nothing: {check}"
+    );
     // the reason stays over a restart: the new journal is no complete history
     cluster.node_mut(0).kill();
     cluster.node_mut(0).start_answering();
@@ -144,7 +212,12 @@ fn a_vote_history_that_was_rolled_back_is_noticed() {
     fs::write(&journal, old).unwrap();
     cluster.node_mut(0).start_answering();
     let status = cluster.node(0).status();
-    assert!(status["voting"]["abstaining"].to_string().contains("rolled back"), "{status}");
+    assert!(
+        status["voting"]["abstaining"]
+            .to_string()
+            .contains("rolled back"),
+        "{status}"
+    );
 }
 
 #[test]
@@ -158,14 +231,22 @@ fn a_torn_end_of_the_vote_history_is_cut_off_and_the_node_votes_on() {
     cluster.node_mut(0).start_answering();
     cluster.wait_ready();
     let log = cluster.node(0).log();
-    assert!(log.contains("torn record"), "{}", cluster.node(0).log_tail());
+    assert!(
+        log.contains("torn record"),
+        "{}",
+        cluster.node(0).log_tail()
+    );
     assert!(cluster.node(0).status()["voting"]["abstaining"].is_null());
     emit_one(&cluster, "after-the-cut");
     cluster.wait_certified(EVENTS + 1, SOON);
     let own = cluster.node(0).org.node_id();
     eventually("its vote is in the record", SOON, || {
         let record = cluster.node(1).history()[0].clone();
-        if record["endorsing_nodes"][&own].is_string() { Ok(()) } else { Err(record) }
+        if record["endorsing_nodes"][&own].is_string() {
+            Ok(())
+        } else {
+            Err(record)
+        }
     });
 }
 
@@ -177,7 +258,12 @@ fn a_vote_history_damaged_in_its_middle_makes_the_node_abstain() {
     zero(&journal, middle, 64);
     cluster.node_mut(0).start_answering();
     let status = cluster.node(0).status();
-    assert!(status["voting"]["abstaining"].to_string().contains("damaged"), "{status}");
+    assert!(
+        status["voting"]["abstaining"]
+            .to_string()
+            .contains("damaged"),
+        "{status}"
+    );
     emit_one(&cluster, "without-it");
     cluster.wait_certified(EVENTS + 1, SOON);
 }

@@ -1,4 +1,5 @@
-//! A full disk: the node stops voting and says so, the others go on, and with space again it catches up.
+//! A full disk: the node stops voting and says so, the others go on, and with space again it
+//! catches up.
 
 use std::fs;
 use std::path::Path;
@@ -20,7 +21,10 @@ impl Mount {
     fn tmpfs(at: &Path, megabytes: u32) -> Option<Self> {
         let at = at.to_str()?.to_owned();
         let options = format!("size={megabytes}m,mode=0700");
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs", &at]).output().ok()?;
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &options, "tmpfs", &at])
+            .output()
+            .ok()?;
         mounted.status.success().then_some(Self(at))
     }
 }
@@ -44,14 +48,21 @@ fn mounted(node: &Node) -> Option<Mount> {
         fs::rename(&aside, data).unwrap();
         return None;
     }
-    let copied = Command::new("cp").arg("-a").arg(format!("{}/.", aside.display())).arg(data).status().unwrap();
+    let copied = Command::new("cp")
+        .arg("-a")
+        .arg(format!("{}/.", aside.display()))
+        .arg(data)
+        .status()
+        .unwrap();
     assert!(copied.success());
     mount
 }
 
 fn import(node: &Node, log: &Path, events: &str) {
     fs::write(log, events).unwrap();
-    let _ = node.ssid(&["events", "import", log.to_str().unwrap(), "--wait"]).well();
+    let _ = node
+        .ssid(&["events", "import", log.to_str().unwrap(), "--wait"])
+        .well();
 }
 
 #[test]
@@ -81,7 +92,9 @@ fn a_node_whose_disk_is_full_goes_read_only_says_so_and_catches_up_with_space_ag
             cluster.node_mut(0).start_to_be_limited();
             cluster.wait_ready();
             // the file that grows with every vote grows no more
-            let journal = fs::metadata(cluster.node(0).file("votes.journal")).unwrap().len();
+            let journal = fs::metadata(cluster.node(0).file("votes.journal"))
+                .unwrap()
+                .len();
             cluster.node(0).limit_files(journal);
         }
     }
@@ -90,37 +103,80 @@ fn a_node_whose_disk_is_full_goes_read_only_says_so_and_catches_up_with_space_ag
     import(cluster.node(1), &log, &events.lines(20..300));
     let status = eventually("it is read-only and says so", LONG, || {
         let status = cluster.node(0).status();
-        if status["voting"]["read_only"].is_string() { Ok(status) } else { Err(status["statistics"].to_string()) }
+        if status["voting"]["read_only"].is_string() {
+            Ok(status)
+        } else {
+            Err(status["statistics"].to_string())
+        }
     });
-    assert!(status["voting"]["waiting_for"].to_string().contains("read-only"), "{status}");
-    assert!(cluster.node(0).ssid(&["status"]).well().stdout.contains("read-only"));
+    assert!(
+        status["voting"]["waiting_for"]
+            .to_string()
+            .contains("read-only"),
+        "{status}"
+    );
+    assert!(
+        cluster
+            .node(0)
+            .ssid(&["status"])
+            .well()
+            .stdout
+            .contains("read-only")
+    );
     let ready = cluster.node(0).get("/readyz");
-    assert!(ready.status == 503 && ready.body.contains("read-only"), "{ready:?}");
-    let emit = ["events", "emit", "--event", "tick", "--version", "v1", "--commit", "0123abc"];
+    assert!(
+        ready.status == 503 && ready.body.contains("read-only"),
+        "{ready:?}"
+    );
+    let emit = [
+        "events",
+        "emit",
+        "--event",
+        "tick",
+        "--version",
+        "v1",
+        "--commit",
+        "0123abc",
+    ];
     let refused = cluster.node(0).ssid(&emit);
-    assert!(refused.code == Some(1) && refused.stderr.contains("read-only"), "{refused:#?}");
+    assert!(
+        refused.code == Some(1) && refused.stderr.contains("read-only"),
+        "{refused:#?}"
+    );
     // the others go on
     import(cluster.node(1), &log, &events.lines(300..310));
     for i in 1..4 {
-        eventually("the others hold all of it", SOON, || match cluster.node(i).certified_count() {
-            310 => Ok(()),
-            n => Err(n),
+        eventually("the others hold all of it", SOON, || {
+            match cluster.node(i).certified_count() {
+                310 => Ok(()),
+                n => Err(n),
+            }
         });
     }
     let (status, _) = cluster.node_mut(0).terminate();
     assert_eq!(status.code(), Some(1), "{}", cluster.node(0).log_tail());
-    assert!(cluster.node(0).log_tail().contains("read-only"), "{}", cluster.node(0).log_tail());
+    assert!(
+        cluster.node(0).log_tail().contains("read-only"),
+        "{}",
+        cluster.node(0).log_tail()
+    );
 
     // with space again
     if let Disk::Mounted(_) = &disk {
         let full = cluster.node(0).ssid_run();
-        assert!(full.code == Some(1), "a start without any space ends with a message: {full:#?}");
+        assert!(
+            full.code == Some(1),
+            "a start without any space ends with a message: {full:#?}"
+        );
         fs::remove_file(&ballast).unwrap();
     }
     cluster.node_mut(0).start_answering();
     cluster.wait_certified(310, LONG);
     assert_eq!(cluster.assert_agreed(), 310);
     let status = cluster.node(0).status();
-    assert!(status["voting"]["abstaining"].is_null() && status["voting"]["read_only"].is_null(), "{status}");
+    assert!(
+        status["voting"]["abstaining"].is_null() && status["voting"]["read_only"].is_null(),
+        "{status}"
+    );
     cluster.node_mut(0).terminate();
 }

@@ -1,4 +1,5 @@
-//! The own branch: published again and again, in the server's words if it refuses, and never where another's stands.
+//! The own branch: published again and again, in the server's words if it refuses, and never where
+//! another's stands.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -20,9 +21,16 @@ fn members(remote: Option<&Path>, branches: [&str; 2]) -> Cluster {
                 "security": {"allowed_git_protocols": ["file"]},
                 "sync_settings": {"git_branch": branch, "max_retry_attempts": 0},
             });
-            fs::write(dir.join(&name).join("federation_config.json"), config.to_string()).unwrap();
+            fs::write(
+                dir.join(&name).join("federation_config.json"),
+                config.to_string(),
+            )
+            .unwrap();
             let remote = remote.map(|remote| format!("file://{}", remote.display()));
-            let more: Vec<&str> = remote.iter().flat_map(|remote| ["--git-remote", remote]).collect();
+            let more: Vec<&str> = remote
+                .iter()
+                .flat_map(|remote| ["--git-remote", remote])
+                .collect();
             Organisation::init_at(dir, &name, free_port(), None, &more)
         };
         branches.into_iter().enumerate().map(init).collect()
@@ -43,20 +51,35 @@ fn sync(node: &Node) -> Outcome {
 
 /// Where a branch stands.
 fn tip(repository: &Path, branch: &str) -> String {
-    git(repository, &["for-each-ref", "--format=%(objectname)", &format!("refs/heads/{branch}")])
+    git(
+        repository,
+        &[
+            "for-each-ref",
+            "--format=%(objectname)",
+            &format!("refs/heads/{branch}"),
+        ],
+    )
 }
 
 /// The own branch is published, however it stands with the other member's.
 fn published(node: &Node) {
-    let outcome = node.ssid(&["--json", "sync", "--force", "--transport", "git"]).json();
+    let outcome = node
+        .ssid(&["--json", "sync", "--force", "--transport", "git"])
+        .json();
     assert_eq!(outcome["own_published"], true, "{outcome}");
 }
 
 /// The sync says this of the own branch and exits 1, and so does the status.
 fn refused(node: &Node, words: &[&str]) {
-    let said = sync(node).exits(1).says(&["the own branch was not published"]).stdout;
+    let said = sync(node)
+        .exits(1)
+        .says(&["the own branch was not published"])
+        .stdout;
     let status = node.ssid(&["status"]).well().stdout;
-    let error = node.status()["transport"]["own_branch_error"].as_str().unwrap().to_owned();
+    let error = node.status()["transport"]["own_branch_error"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     for word in words {
         for text in [&said, &status, &error] {
             assert!(text.contains(word), "{word:?} is not in {text}");
@@ -92,7 +115,10 @@ fn a_branch_that_somebody_removed_is_published_again() {
     let node = cluster.node(0);
     let _ = sync(node).well();
     let before = tip(&remote, BRANCH);
-    git(&remote, &["update-ref", "-d", &format!("refs/heads/{BRANCH}")]);
+    git(
+        &remote,
+        &["update-ref", "-d", &format!("refs/heads/{BRANCH}")],
+    );
     let outcome: Value = node.ssid_json(&["sync", "--force", "--transport", "git"]);
     assert_eq!(outcome["own_published"], true, "{outcome}");
     let after = tip(&remote, BRANCH);
@@ -103,11 +129,17 @@ fn a_branch_that_somebody_removed_is_published_again() {
 fn a_name_that_another_branch_takes_is_told() {
     let dir = tempfile::tempdir().unwrap();
     let (remote, commit) = repository(dir.path(), "r.git");
-    git(&remote, &["update-ref", &format!("refs/heads/{BRANCH}/old"), &commit]);
+    git(
+        &remote,
+        &["update-ref", &format!("refs/heads/{BRANCH}/old"), &commit],
+    );
     let mut cluster = members(Some(&remote), [BRANCH, "main/below"]);
     for (i, taken) in [(0, "ssid-federation/old"), (1, "a branch main:")] {
         cluster.node_mut(i).start_answering();
-        refused(cluster.node(i), &["cannot be made", taken, "sync_settings.git_branch"]);
+        refused(
+            cluster.node(i),
+            &["cannot be made", taken, "sync_settings.git_branch"],
+        );
     }
 }
 
@@ -115,11 +147,26 @@ fn a_name_that_another_branch_takes_is_told() {
 fn no_branch_is_written_to_that_is_not_the_nodes_own() {
     let dir = tempfile::tempdir().unwrap();
     let (remote, main) = repository(dir.path(), "r.git");
-    let notes = commit_files(&remote, "notes", &[("head.json", b"{}"), ("lines/00000000.jsonl", b"x\n")], None);
+    let notes = commit_files(
+        &remote,
+        "notes",
+        &[("head.json", b"{}"), ("lines/00000000.jsonl", b"x\n")],
+        None,
+    );
     let mut cluster = members(Some(&remote), ["main", "notes"]);
     for (i, words) in [
-        (0, ["it is the repository's default branch", "README.md", "is left as it is"]),
-        (1, ["its head.json cannot be read", "notes", "is left as it is"]),
+        (
+            0,
+            [
+                "it is the repository's default branch",
+                "README.md",
+                "is left as it is",
+            ],
+        ),
+        (
+            1,
+            ["its head.json cannot be read", "notes", "is left as it is"],
+        ),
     ] {
         cluster.node_mut(i).start_answering();
         refused(cluster.node(i), &words);
@@ -132,7 +179,10 @@ fn no_branch_is_written_to_that_is_not_the_nodes_own() {
     published(cluster.node(0));
     let shared = tip(&remote, "shared");
     cluster.node_mut(1).start_answering();
-    refused(cluster.node(1), &["it is node", &cluster.node(0).org.node_id()]);
+    refused(
+        cluster.node(1),
+        &["it is node", &cluster.node(0).org.node_id()],
+    );
     assert_eq!(tip(&remote, "shared"), shared);
     let head = git(&remote, &["cat-file", "blob", "shared:head.json"]);
     let merged = [("head.json", head.as_bytes()), ("README.md", b"mine")];
@@ -140,7 +190,8 @@ fn no_branch_is_written_to_that_is_not_the_nodes_own() {
     refused(cluster.node(0), &["it has other files: README.md"]);
     assert_eq!(tip(&remote, "shared"), merged);
     git(&remote, &["update-ref", "refs/heads/shared", &shared]);
-    // that it became the default branch meanwhile, as the first one pushed does at some hosts, changes nothing
+    // that it became the default branch meanwhile, as the first one pushed does at some hosts,
+    // changes nothing
     git(&remote, &["symbolic-ref", "HEAD", "refs/heads/shared"]);
     published(cluster.node(0));
 }
@@ -152,16 +203,28 @@ fn a_node_publishes_where_git_says_that_its_repository_comes_from() {
     git(dir.path(), &["clone", "--quiet", "r.git", "clone"]);
     let clone = dir.path().join("clone");
     git(&clone, &["remote", "set-url", "origin", "../r.git"]);
-    git(&clone, &["worktree", "add", "--quiet", "../linked", "-b", "linked"]);
+    git(
+        &clone,
+        &["worktree", "add", "--quiet", "../linked", "-b", "linked"],
+    );
     let linked = dir.path().join("linked");
     let mut cluster = members(None, [BRANCH, "other"]);
     let governance = linked.join("07_governance_legal");
     fs::create_dir_all(&governance).unwrap();
-    fs::copy(cluster.node(0).file("federation_config.json"), governance.join("federation_config.json")).unwrap();
+    fs::copy(
+        cluster.node(0).file("federation_config.json"),
+        governance.join("federation_config.json"),
+    )
+    .unwrap();
     cluster.node_mut(0).start_for(&linked);
-    let outcome = cluster.node(0).ssid_json(&["sync", "--force", "--transport", "git"]);
+    let outcome = cluster
+        .node(0)
+        .ssid_json(&["sync", "--force", "--transport", "git"]);
     let own = &outcome["state"]["own"];
     let expected = remote.canonicalize().unwrap();
-    assert_eq!((own["remote"].as_str(), &own["error"]), (expected.to_str(), &Value::Null));
+    assert_eq!(
+        (own["remote"].as_str(), &own["error"]),
+        (expected.to_str(), &Value::Null)
+    );
     assert_ne!(tip(&remote, BRANCH), "");
 }

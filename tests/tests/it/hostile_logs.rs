@@ -9,7 +9,13 @@ use ssid_tests::{Cluster, Events, Outcome, SOON, eventually, pretty, with_hash};
 fn import(cluster: &Cluster, bytes: &[u8]) -> Outcome {
     let log = cluster.dir().join("hostile.log");
     fs::write(&log, bytes).unwrap();
-    cluster.node(0).ssid(&["--json", "events", "import", log.to_str().unwrap(), "--wait"])
+    cluster.node(0).ssid(&[
+        "--json",
+        "events",
+        "import",
+        log.to_str().unwrap(),
+        "--wait",
+    ])
 }
 
 fn counts(said: &Value) -> [u64; 3] {
@@ -42,8 +48,14 @@ fn hostile_registry_logs_are_counted_named_and_survived() {
         ("NULs", nuls.as_bytes()),
         ("brackets", brackets.as_bytes()),
         ("an unfinished string", quotes.as_bytes()),
-        ("invalid UTF-8 in an object", b"{\"timestamp\":\"\xff\xfe\",\"event\":\"x\"}"),
-        ("other JSON", b"[1,2,{\"a\":null}] 7 true \"text\" {\"event\":5}"),
+        (
+            "invalid UTF-8 in an object",
+            b"{\"timestamp\":\"\xff\xfe\",\"event\":\"x\"}",
+        ),
+        (
+            "other JSON",
+            b"[1,2,{\"a\":null}] 7 true \"text\" {\"event\":5}",
+        ),
         ("nothing", b""),
     ];
     for (what, stretch) in stretches {
@@ -54,12 +66,20 @@ fn hostile_registry_logs_are_counted_named_and_survived() {
         let outcome = import(&cluster, &bytes);
         let said = outcome.clone().well().json();
         let [found, accepted, refused] = counts(&said);
-        assert_eq!((found, accepted, refused), (3, 3, 0), "{what} hides no event: {said}");
+        assert_eq!(
+            (found, accepted, refused),
+            (3, 3, 0),
+            "{what} hides no event: {said}"
+        );
         assert_eq!(said["now_certified"], 3, "{what}: {said}");
         let is_named = said["skipped"].as_u64().unwrap() > 0;
         let is_prose = ["one long line", "nothing", "NULs"].contains(&what);
         assert!(is_named || is_prose, "{what} is not named: {said}");
-        assert!(outcome.stdout.len() < 100_000, "{what} is repeated in the answer: {} bytes", outcome.stdout.len());
+        assert!(
+            outcome.stdout.len() < 100_000,
+            "{what} is repeated in the answer: {} bytes",
+            outcome.stdout.len()
+        );
     }
     cluster.wait_certified(36, SOON);
     assert_eq!(cluster.assert_agreed(), 36);
@@ -91,7 +111,14 @@ fn events_that_break_a_rule_are_refused_one_by_one_with_line_field_and_rule() {
     let said = outcome.clone().json();
     let (accepted, refused, skipped) = (&said["accepted"], &said["refused"], &said["skipped"]);
     // event 8 differs only in what its hash does not cover; event 9's hash is another
-    assert_eq!((accepted, refused.as_u64().unwrap() + skipped.as_u64().unwrap()), (&2.into(), 8), "{said}");
+    assert_eq!(
+        (
+            accepted,
+            refused.as_u64().unwrap() + skipped.as_u64().unwrap()
+        ),
+        (&2.into(), 8),
+        "{said}"
+    );
     for (line, word) in [
         (2, "timestamp"),
         (3, "event"),
@@ -104,8 +131,13 @@ fn events_that_break_a_rule_are_refused_one_by_one_with_line_field_and_rule() {
     ] {
         let notes = said["notes"].as_array().unwrap();
         let note = notes.iter().find(|note| note["line"] == line);
-        let reason = note.unwrap_or_else(|| panic!("line {line} is not named: {said}"))["reason"].as_str().unwrap();
-        assert!(reason.contains(word) && reason.len() < 600, "line {line}: {reason}");
+        let reason = note.unwrap_or_else(|| panic!("line {line} is not named: {said}"))["reason"]
+            .as_str()
+            .unwrap();
+        assert!(
+            reason.contains(word) && reason.len() < 600,
+            "line {line}: {reason}"
+        );
     }
     if refused.as_u64() > Some(0) {
         let _ = outcome.exits(1).says(&["refused"]);
@@ -117,11 +149,15 @@ fn events_that_break_a_rule_are_refused_one_by_one_with_line_field_and_rule() {
 fn a_file_that_is_none_is_exit_2() {
     let cluster = Cluster::start(2);
     let import = |path: &str| cluster.node(0).ssid(&["events", "import", path]);
-    let _ = import("/nonexistent/log").exits(2).says(&["/nonexistent/log"]);
+    let _ = import("/nonexistent/log")
+        .exits(2)
+        .says(&["/nonexistent/log"]);
     let _ = import(cluster.dir().to_str().unwrap()).exits(2);
     let empty = cluster.dir().join("empty");
     fs::write(&empty, "").unwrap();
-    let _ = import(empty.to_str().unwrap()).exits(1).says(&["there is no event in", "/empty"]);
+    let _ = import(empty.to_str().unwrap())
+        .exits(1)
+        .says(&["there is no event in", "/empty"]);
 }
 
 #[test]
@@ -136,8 +172,15 @@ fn a_registry_file_turned_hostile_while_the_node_runs_is_survived() {
     cluster.wait_certified(1, SOON);
     eventually("what was skipped is said", SOON, || {
         let log = cluster.node(0).log_tail();
-        if log.contains("skipped in the registry file") { Ok(()) } else { Err(log) }
+        if log.contains("skipped in the registry file") {
+            Ok(())
+        } else {
+            Err(log)
+        }
     });
-    assert!(fs::read(&path).unwrap().starts_with(&bytes), "it is not rewritten");
+    assert!(
+        fs::read(&path).unwrap().starts_with(&bytes),
+        "it is not rewritten"
+    );
     assert_eq!(cluster.assert_agreed(), 1);
 }

@@ -1,5 +1,5 @@
-//! The federation manifest in the registry's schema: what the node says stands in it, what people wrote stays, and what
-//! was counted before is counted once.
+//! The federation manifest in the registry's schema: what the node says stands in it, what people
+//! wrote stays, and what was counted before is counted once.
 
 use std::fs;
 
@@ -14,12 +14,20 @@ fn manifest(node: &Node) -> Value {
 }
 
 fn wait_counted(node: &Node, agreements: u64, records: usize) {
-    eventually(&format!("{} records in the manifest of {}", records, node.org.name), SOON, || {
-        let manifest = manifest(node);
-        let counted = manifest["statistics"]["consensus_agreements"].as_u64();
-        let recorded = manifest["consensus_history"].as_array().map_or(0, Vec::len);
-        if (counted, recorded) == (Some(agreements), records) { Ok(()) } else { Err((counted, recorded)) }
-    });
+    eventually(
+        &format!("{} records in the manifest of {}", records, node.org.name),
+        SOON,
+        || {
+            let manifest = manifest(node);
+            let counted = manifest["statistics"]["consensus_agreements"].as_u64();
+            let recorded = manifest["consensus_history"].as_array().map_or(0, Vec::len);
+            if (counted, recorded) == (Some(agreements), records) {
+                Ok(())
+            } else {
+                Err((counted, recorded))
+            }
+        },
+    );
 }
 
 #[test]
@@ -44,13 +52,31 @@ fn a_manifest_of_before_goes_on_with_what_the_node_decides() {
 
     let first = cluster.node_mut(0);
     let said = first.ssid_json(&["compat", "federation-sync-manager", "--check-status"]);
-    assert_eq!(said["statistics"]["consensus_agreements"], 3, "a running node is asked itself");
+    assert_eq!(
+        said["statistics"]["consensus_agreements"], 3,
+        "a running node is asked itself"
+    );
     let says = |args: &[&str], words: &[&str]| {
-        let said = first.ssid(&[&["compat", "consensus-validator"], args].concat()).well().stdout;
-        words.iter().for_each(|word| assert!(said.contains(word), "{word:?} is not in {said}"));
+        let said = first
+            .ssid(&[&["compat", "consensus-validator"], args].concat())
+            .well()
+            .stdout;
+        words
+            .iter()
+            .for_each(|word| assert!(said.contains(word), "{word:?} is not in {said}"));
     };
-    says(&["--analyze-trust"], &["Node: Partner", "85/100 (HIGH), as recorded", "Node: node-3"]);
-    says(&["--show-history"], &["Event Hash: ab...", "Agreement: 100.0%"]);
+    says(
+        &["--analyze-trust"],
+        &[
+            "Node: Partner",
+            "85/100 (HIGH), as recorded",
+            "Node: node-3",
+        ],
+    );
+    says(
+        &["--show-history"],
+        &["Event Hash: ab...", "Agreement: 100.0%"],
+    );
     says(&["--verify"], &["Valid: 3", "Certificates: 3 valid"]);
 
     // a restart counts nothing twice, and what says the same is not written again
@@ -59,7 +85,11 @@ fn a_manifest_of_before_goes_on_with_what_the_node_decides() {
     first.start_answering();
     wait_counted(first, 98, 4);
     let now = manifest(first);
-    assert_eq!(now["nodes"].as_array().unwrap().len(), 4, "three members and the partner without a key");
+    assert_eq!(
+        now["nodes"].as_array().unwrap().len(),
+        4,
+        "three members and the partner without a key"
+    );
     assert_eq!(now["our_own"], before["our_own"]);
     assert_eq!(now["ssid"]["carried_over"], stopped["ssid"]["carried_over"]);
     assert!(now["statistics"]["total_syncs"].as_u64().unwrap() >= 120);

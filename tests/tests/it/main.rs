@@ -1,4 +1,5 @@
-//! What spans crates, with real processes: the names of these tests are the promises that a federation keeps.
+//! What spans crates, with real processes: the names of these tests are the promises that a
+//! federation keeps.
 
 #![allow(clippy::panic, clippy::unwrap_used, reason = "tests")]
 
@@ -41,12 +42,19 @@ mod words;
 /// A module that is not named above would never run.
 #[test]
 fn no_module_is_forgotten() {
-    let named: Vec<&str> =
-        include_str!("main.rs").lines().filter_map(|line| line.strip_prefix("mod ")?.strip_suffix(';')).collect();
+    let named: Vec<&str> = include_str!("main.rs")
+        .lines()
+        .filter_map(|line| line.strip_prefix("mod ")?.strip_suffix(';'))
+        .collect();
     let here = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it");
-    let files = std::fs::read_dir(here).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let files = std::fs::read_dir(here)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap());
     for file in files.filter(|file| file != "main.rs") {
         let name = file.strip_suffix(".rs").unwrap_or(&file);
-        assert!(named.contains(&name), "tests/it/{file} is not in main.rs: its tests do not run");
+        assert!(
+            named.contains(&name),
+            "tests/it/{file} is not in main.rs: its tests do not run"
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! What stands in a node's own registry file decides what it votes for, whenever it was written and whoever is first.
+//! What stands in a node's own registry file decides what it votes for, whenever it was written and
+//! whoever is first.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
@@ -12,20 +13,36 @@ use ssid_tests::{Cluster, Events, LONG, Node, SOON, Shape, eventually, never_whi
 const FILE: &str = "registry_events.log";
 
 fn append(node: &Node, event: &Event) {
-    let mut file = OpenOptions::new().append(true).create(true).open(node.file(FILE)).unwrap();
-    file.write_all((with_hash(event) + "\n").as_bytes()).unwrap();
+    let mut file = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(node.file(FILE))
+        .unwrap();
+    file.write_all((with_hash(event) + "\n").as_bytes())
+        .unwrap();
 }
 
 fn with_commit(event: &Event, commit: &str) -> Event {
-    Event { commit_hash: commit.into(), ..event.clone() }
+    Event {
+        commit_hash: commit.into(),
+        ..event.clone()
+    }
 }
 
-/// Of three types each: three registries say one thing and the odd one another; and two say one thing, two another.
+/// Of three types each: three registries say one thing and the odd one another; and two say one
+/// thing, two another.
 fn disputed(series: &str) -> (Vec<Event>, Vec<Event>) {
     let events = Events::series(series);
     let make = |from: usize| {
-        let kinds = ["audit", "blueprint_tagged", "quarterly_release"].into_iter().enumerate();
-        kinds.map(|(i, kind)| Event { event: kind.into(), ..events.event(from + i) }).collect()
+        let kinds = ["audit", "blueprint_tagged", "quarterly_release"]
+            .into_iter()
+            .enumerate();
+        kinds
+            .map(|(i, kind)| Event {
+                event: kind.into(),
+                ..events.event(from + i)
+            })
+            .collect()
     };
     (make(0), make(10))
 }
@@ -33,45 +50,90 @@ fn disputed(series: &str) -> (Vec<Event>, Vec<Event>) {
 fn write_disputes(cluster: &Cluster, odd: usize, three_to_one: &[Event], two_to_two: &[Event]) {
     for (at, node) in cluster.nodes().iter().enumerate() {
         let commit = if at == odd { "bbbbbbb" } else { "aaaaaaa" };
-        three_to_one.iter().for_each(|event| append(node, &with_commit(event, commit)));
+        three_to_one
+            .iter()
+            .for_each(|event| append(node, &with_commit(event, commit)));
         let commit = if at < 2 { "aaaaaaa" } else { "bbbbbbb" };
-        two_to_two.iter().for_each(|event| append(node, &with_commit(event, commit)));
+        two_to_two
+            .iter()
+            .for_each(|event| append(node, &with_commit(event, commit)));
     }
 }
 
 fn record_of(node: &Node, event: &Event) -> Option<Value> {
     let is_it = |record: &Value| {
-        record["event_type"] == event.event.as_str() && record["event_version"] == event.version.as_str()
+        record["event_type"] == event.event.as_str()
+            && record["event_version"] == event.version.as_str()
     };
     node.history().into_iter().find(is_it)
 }
 
-/// The majority is certified and every record names the odd one; what stands two to two is in conflict everywhere.
-fn assert_voted_as_registered(cluster: &Cluster, odd: usize, three_to_one: &[Event], two_to_two: &[Event]) {
+/// The majority is certified and every record names the odd one; what stands two to two is in
+/// conflict everywhere.
+fn assert_voted_as_registered(
+    cluster: &Cluster,
+    odd: usize,
+    three_to_one: &[Event],
+    two_to_two: &[Event],
+) {
     let odd_id = cluster.node(odd).org.node_id();
     for node in cluster.nodes() {
         for event in three_to_one {
             let majority = with_commit(event, "aaaaaaa");
-            let record = eventually(&format!("{} names the odd one", node.org.name), LONG, || {
-                let record = record_of(node, event).unwrap_or_default();
-                let is_named = record["disagreeing_nodes"] == json!([odd_id]);
-                let has_all = record["node_hashes"].as_object().is_some_and(|hashes| hashes.len() == 4);
-                if is_named && has_all { Ok(record) } else { Err(record) }
-            });
-            assert_eq!(record["consensus_hash"], majority.event_hash().to_string().as_str(), "{record}");
+            let record = eventually(
+                &format!("{} names the odd one", node.org.name),
+                LONG,
+                || {
+                    let record = record_of(node, event).unwrap_or_default();
+                    let is_named = record["disagreeing_nodes"] == json!([odd_id]);
+                    let has_all = record["node_hashes"]
+                        .as_object()
+                        .is_some_and(|hashes| hashes.len() == 4);
+                    if is_named && has_all {
+                        Ok(record)
+                    } else {
+                        Err(record)
+                    }
+                },
+            );
+            assert_eq!(
+                record["consensus_hash"],
+                majority.event_hash().to_string().as_str(),
+                "{record}"
+            );
             assert_eq!(record["agreement_percentage"], 75.0, "{record}");
             let own = with_commit(event, "bbbbbbb").event_hash().to_string();
             assert_eq!(record["node_hashes"][&odd_id], own.as_str(), "{record}");
         }
-        eventually(&format!("{} shows what stands two to two", node.org.name), LONG, || {
-            let listed = node.ssid_json(&["conflicts", "list"]);
-            let versions: Vec<_> =
-                listed["items"].as_array().unwrap().iter().map(|one| &one["subject"]["event_version"]).collect();
-            let is_shown = |event: &Event| versions.iter().any(|version| **version == event.version.as_str());
-            if two_to_two.iter().all(is_shown) { Ok(()) } else { Err(listed) }
-        });
+        eventually(
+            &format!("{} shows what stands two to two", node.org.name),
+            LONG,
+            || {
+                let listed = node.ssid_json(&["conflicts", "list"]);
+                let versions: Vec<_> = listed["items"]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .map(|one| &one["subject"]["event_version"])
+                    .collect();
+                let is_shown = |event: &Event| {
+                    versions
+                        .iter()
+                        .any(|version| **version == event.version.as_str())
+                };
+                if two_to_two.iter().all(is_shown) {
+                    Ok(())
+                } else {
+                    Err(listed)
+                }
+            },
+        );
         for event in two_to_two {
-            assert!(record_of(node, event).is_none(), "certified at {}: {event:?}", node.org.name);
+            assert!(
+                record_of(node, event).is_none(),
+                "certified at {}: {event:?}",
+                node.org.name
+            );
         }
     }
 }
@@ -99,10 +161,16 @@ fn lines_written_while_the_nodes_run_are_what_is_voted_for_whoever_wakes_first()
     let cluster = Cluster::start(4);
     for odd in [3, 0, 2] {
         let (three_to_one, two_to_two) = disputed(&format!("running-{odd}"));
-        cluster.nodes().iter().for_each(|node| node.signal(Signal::STOP));
+        cluster
+            .nodes()
+            .iter()
+            .for_each(|node| node.signal(Signal::STOP));
         write_disputes(&cluster, odd, &three_to_one, &two_to_two);
         // node 3 wakes last, node 0 first
-        cluster.nodes().iter().for_each(|node| node.signal(Signal::CONT));
+        cluster
+            .nodes()
+            .iter()
+            .for_each(|node| node.signal(Signal::CONT));
         assert_voted_as_registered(&cluster, odd, &three_to_one, &two_to_two);
     }
 }
@@ -115,30 +183,54 @@ fn a_contradicting_line_that_comes_after_the_decision_is_a_divergence_everywhere
     cluster.wait_certified(1, SOON);
     let other = with_commit(&event, "fffffff");
     append(cluster.node(2), &other);
-    let (certified, own) = (event.event_hash().to_string(), other.event_hash().to_string());
+    let (certified, own) = (
+        event.event_hash().to_string(),
+        other.event_hash().to_string(),
+    );
     eventually("node-2 says that it diverges", SOON, || {
         let listed = cluster.node(2).ssid_json(&["conflicts", "list"])["divergences"].clone();
-        let is_it = listed[0]["own_hash"] == own.as_str() && listed[0]["certified_hash"] == certified.as_str();
+        let is_it = listed[0]["own_hash"] == own.as_str()
+            && listed[0]["certified_hash"] == certified.as_str();
         if is_it { Ok(()) } else { Err(listed) }
     });
     let assert_shown = |cluster: &Cluster| {
         let node = cluster.node(2);
         let text = node.ssid(&["conflicts", "list"]).well().stdout;
-        assert!(text.contains("Divergences") && text.contains(&own[..8]) && text.contains("correction"), "{text}");
+        assert!(
+            text.contains("Divergences") && text.contains(&own[..8]) && text.contains("correction"),
+            "{text}"
+        );
         assert_eq!(node.status()["statistics"]["divergences"], 1);
-        assert!(node.ssid(&["status"]).well().stdout.contains("contradicts 1 decision"));
+        assert!(
+            node.ssid(&["status"])
+                .well()
+                .stdout
+                .contains("contradicts 1 decision")
+        );
         assert_eq!(node.metric("ssid_divergences", ""), 1);
         let found = eventually("the record says what was found later", SOON, || {
             let record = record_of(node, &event).unwrap();
-            if record["found_later"].is_null() { Err(record) } else { Ok(record["found_later"].clone()) }
+            if record["found_later"].is_null() {
+                Err(record)
+            } else {
+                Ok(record["found_later"].clone())
+            }
         });
         assert_eq!(found["event_hash"], own.as_str());
-        assert!(node.ssid(&["consensus", "check", &certified]).well().stdout.contains("found later"));
+        assert!(
+            node.ssid(&["consensus", "check", &certified])
+                .well()
+                .stdout
+                .contains("found later")
+        );
         let odd_id = node.org.node_id();
         eventually("the others' quorum names it", LONG, || {
             let health = cluster.node(0).ssid_json(&["quorum"]);
             let voters = health["voter_list"].as_array().unwrap().clone();
-            let odd = voters.into_iter().find(|voter| voter["node_id"] == odd_id.as_str()).unwrap();
+            let odd = voters
+                .into_iter()
+                .find(|voter| voter["node_id"] == odd_id.as_str())
+                .unwrap();
             let why = odd["why"].as_str().unwrap_or_default();
             let is_named = odd["health"] == "disagrees" && why.contains("contradicts 1 decision");
             if is_named { Ok(()) } else { Err(health) }
@@ -150,7 +242,11 @@ fn a_contradicting_line_that_comes_after_the_decision_is_a_divergence_everywhere
     cluster.node_mut(2).start_answering();
     cluster.wait_ready();
     assert_shown(&cluster);
-    let told = cluster.node(2).log().matches("the registry file contradicts a decision").count();
+    let told = cluster
+        .node(2)
+        .log()
+        .matches("the registry file contradicts a decision")
+        .count();
     assert_eq!(told, 1);
 }
 
@@ -161,29 +257,60 @@ fn a_registry_that_cannot_be_read_endorses_nothing_and_says_so() {
     fs::create_dir(node.file(FILE)).unwrap();
     eventually("it says why it does not sign", SOON, || {
         let voting = node.status()["voting"].clone();
-        if voting["can_sign"] == "no_registry" { Ok(()) } else { Err(voting) }
+        if voting["can_sign"] == "no_registry" {
+            Ok(())
+        } else {
+            Err(voting)
+        }
     });
     let ready = eventually("it is not ready", SOON, || {
         let ready = node.get("/readyz");
-        if ready.status == 503 { Ok(ready) } else { Err(ready) }
+        if ready.status == 503 {
+            Ok(ready)
+        } else {
+            Err(ready)
+        }
     });
     assert!(ready.body.contains("not a regular file"), "{ready:?}");
-    let emit = ["events", "emit", "--event", "tick", "--version", "v1", "--commit", "0123abc"];
-    let _ = node.ssid(&emit).exits(1).says(&["registry file", "not a regular file"]);
+    let emit = [
+        "events",
+        "emit",
+        "--event",
+        "tick",
+        "--version",
+        "v1",
+        "--commit",
+        "0123abc",
+    ];
+    let _ = node
+        .ssid(&emit)
+        .exits(1)
+        .says(&["registry file", "not a regular file"]);
     eventually("the others know", LONG, || {
         let health = cluster.node(0).ssid_json(&["quorum"]);
-        let is_known = health["voter_list"].to_string().contains("no-registry: its registry file cannot be read");
+        let is_known = health["voter_list"]
+            .to_string()
+            .contains("no-registry: its registry file cannot be read");
         if is_known { Ok(()) } else { Err(health) }
     });
     // the others decide, and it follows what they decided
     append(cluster.node(0), &Events::series("unread").event(0));
     cluster.wait_certified(1, SOON);
     let record = record_of(node, &Events::series("unread").event(0)).unwrap();
-    assert!(record["silent_nodes"].to_string().contains(&node.org.node_id()), "{record}");
+    assert!(
+        record["silent_nodes"]
+            .to_string()
+            .contains(&node.org.node_id()),
+        "{record}"
+    );
     fs::remove_dir(node.file(FILE)).unwrap();
     eventually("it signs again", SOON, || {
         let voting = node.status()["voting"].clone();
-        if voting["can_sign"] == "yes" { Ok(()) } else { Err(voting) }
+        if voting["can_sign"] == "yes" {
+            Ok(())
+        } else {
+            Err(voting)
+        }
     });
 }
 
@@ -199,7 +326,11 @@ fn a_registry_file_that_was_rotated_or_replaced_is_read_again() {
     cluster.wait_certified(2, SOON);
     // a merge: a line comes before those that were read
     let text = fs::read_to_string(&file).unwrap();
-    fs::write(cluster.node(0).file("new"), with_hash(&events.event(2)) + "\n" + &text).unwrap();
+    fs::write(
+        cluster.node(0).file("new"),
+        with_hash(&events.event(2)) + "\n" + &text,
+    )
+    .unwrap();
     fs::rename(cluster.node(0).file("new"), &file).unwrap();
     cluster.wait_certified(3, SOON);
     assert!(cluster.node(0).log().contains("read from its beginning"));
@@ -217,13 +348,20 @@ fn more_undecided_lines_than_may_be_open_at_once_are_read_and_announced_in_turn(
     assert_eq!(cluster.assert_agreed(), LINES);
 }
 
-/// In a federation in which nobody may lie the announcer's vote waives no limit: people take over an old log.
+/// In a federation in which nobody may lie the announcer's vote waives no limit: people take over
+/// an old log.
 #[test]
 fn an_old_log_is_taken_over_by_people_who_have_seen_the_list() {
     let cluster = Cluster::start(3);
     let events = Events::series("old");
     for i in 0..3 {
-        append(cluster.node(0), &Event { timestamp: "2019-05-01T00:00:00Z".into(), ..events.event(i) });
+        append(
+            cluster.node(0),
+            &Event {
+                timestamp: "2019-05-01T00:00:00Z".into(),
+                ..events.event(i)
+            },
+        );
     }
     let node = cluster.node(1);
     eventually("they wait for people", SOON, || {
@@ -231,12 +369,25 @@ fn an_old_log_is_taken_over_by_people_who_have_seen_the_list() {
         if waiting == 3 { Ok(()) } else { Err(waiting) }
     });
     let many = ["events", "endorse", "--untimely", "--from", "node-0"];
-    let listed = node.ssid(&many).exits(1).says(&["nothing was endorsed", "--yes"]).stdout;
-    assert!((0..3).all(|i| listed.contains(&format!("old-{i}"))), "{listed}");
-    let none = node.ssid(&[&many[..], &["--until", "2019-01-01", "--yes"]].concat()).well().stdout;
+    let listed = node
+        .ssid(&many)
+        .exits(1)
+        .says(&["nothing was endorsed", "--yes"])
+        .stdout;
+    assert!(
+        (0..3).all(|i| listed.contains(&format!("old-{i}"))),
+        "{listed}"
+    );
+    let none = node
+        .ssid(&[&many[..], &["--until", "2019-01-01", "--yes"]].concat())
+        .well()
+        .stdout;
     assert!(none.contains("no event of node-0 waits"), "{none}");
     assert_eq!(cluster.node(0).certified_count(), 0);
-    let done = node.ssid(&[&many[..], &["--until", "2020-01-01", "--yes"]].concat()).well().stdout;
+    let done = node
+        .ssid(&[&many[..], &["--until", "2020-01-01", "--yes"]].concat())
+        .well()
+        .stdout;
     assert!(done.contains("3 events endorsed"), "{done}");
     cluster.wait_certified(3, SOON);
 }
@@ -256,22 +407,62 @@ fn two_voters_that_cannot_sign_are_no_quorum_whoever_is_connected() {
     let observer = cluster.node(1);
     eventually("it is known that nothing can be decided", LONG, || {
         let ready = observer.get("/readyz?federation=true");
-        let is_said =
-            ready.status == 503 && ready.body.contains("node-0 (abstaining)") && ready.body.contains("node-3");
+        let is_said = ready.status == 503
+            && ready.body.contains("node-0 (abstaining)")
+            && ready.body.contains("node-3");
         if is_said { Ok(()) } else { Err(ready) }
     });
-    assert_eq!(observer.get("/readyz").status, 200, "this node itself serves and signs");
+    assert_eq!(
+        observer.get("/readyz").status,
+        200,
+        "this node itself serves and signs"
+    );
     assert_eq!(observer.metric("ssid_has_quorum", ""), 0);
-    let health = observer.ssid(&["--json", "quorum"]).exits(4).says(&["no quorum", "weight 2 of 3 can sign"]).json();
+    let health = observer
+        .ssid(&["--json", "quorum"])
+        .exits(4)
+        .says(&["no quorum", "weight 2 of 3 can sign"])
+        .json();
     let of = |name: &str| {
         let voters = health["voter_list"].as_array().unwrap();
-        voters.iter().find(|voter| voter["node_name"] == name).unwrap()["health"].clone()
+        voters
+            .iter()
+            .find(|voter| voter["node_name"] == name)
+            .unwrap()["health"]
+            .clone()
     };
-    assert_eq!([of("node-0"), of("node-3")], [json!("unable"), json!("missing")], "{health}");
-    let emit =
-        ["events", "emit", "--event", "tick", "--version", "stuck", "--commit", "0123abc", "--wait", "--timeout", "1"];
-    let _ = observer.ssid(&emit).exits(4).says(&["not certified in time", "node-0 (abstaining)", "node-3"]);
-    never_while("something is certified by two", Duration::from_secs(1), || {
-        if observer.certified_count() == 1 { Ok(()) } else { Err("certified".to_owned()) }
-    });
+    assert_eq!(
+        [of("node-0"), of("node-3")],
+        [json!("unable"), json!("missing")],
+        "{health}"
+    );
+    let emit = [
+        "events",
+        "emit",
+        "--event",
+        "tick",
+        "--version",
+        "stuck",
+        "--commit",
+        "0123abc",
+        "--wait",
+        "--timeout",
+        "1",
+    ];
+    let _ = observer.ssid(&emit).exits(4).says(&[
+        "not certified in time",
+        "node-0 (abstaining)",
+        "node-3",
+    ]);
+    never_while(
+        "something is certified by two",
+        Duration::from_secs(1),
+        || {
+            if observer.certified_count() == 1 {
+                Ok(())
+            } else {
+                Err("certified".to_owned())
+            }
+        },
+    );
 }

@@ -8,7 +8,12 @@ use ssid_tests::{Cluster, Events, Node, SOON, Shape, eventually};
 
 fn observed(node: &Node) -> Value {
     let nodes = node.ssid_json(&["nodes", "list"]);
-    let found = nodes["items"].as_array().unwrap().iter().find(|node| node["role"] == "observed").cloned();
+    let found = nodes["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|node| node["role"] == "observed")
+        .cloned();
     found.unwrap_or_default()
 }
 
@@ -24,16 +29,33 @@ fn a_member_without_a_key_is_read_once_that_is_allowed_and_counts_for_nothing() 
     git(&oslo, &["commit", "--quiet", "-m", "log"]);
     for node in cluster.nodes() {
         fs::write(node.file("registry_events.log"), events.lines(0..2)).unwrap();
-        node.org.configure(|config| config["security"]["allowed_git_protocols"] = serde_json::json!(["file"]));
+        node.org.configure(|config| {
+            config["security"]["allowed_git_protocols"] = serde_json::json!(["file"]);
+        });
     }
     let remote = format!("file://{}", oslo.display());
-    let add = ["nodes", "add", "--git-remote", &remote, "--node-name", "Oslo", "--organization", "Eksempel"];
+    let add = [
+        "nodes",
+        "add",
+        "--git-remote",
+        &remote,
+        "--node-name",
+        "Oslo",
+        "--organization",
+        "Eksempel",
+    ];
     let said = cluster.node(0).ssid(&add).well().stdout;
-    assert!(said.contains("once security.allow_unsigned_members is true"), "{said}");
+    assert!(
+        said.contains("once security.allow_unsigned_members is true"),
+        "{said}"
+    );
     cluster.start_all();
     cluster.wait_certified(2, SOON);
     let first = cluster.node(0);
-    assert_eq!(first.ssid_json(&["sync", "--force"])["plain"]["skipped"], "not_allowed");
+    assert_eq!(
+        first.ssid_json(&["sync", "--force"])["plain"]["skipped"],
+        "not_allowed"
+    );
     let seen = observed(first);
     assert_eq!(
         (&seen["node_name"], &seen["is_read"], &seen["observation"]),
@@ -42,7 +64,9 @@ fn a_member_without_a_key_is_read_once_that_is_allowed_and_counts_for_nothing() 
 
     let first = cluster.node_mut(0);
     first.terminate();
-    first.org.configure(|config| config["security"]["allow_unsigned_members"] = true.into());
+    first
+        .org
+        .configure(|config| config["security"]["allow_unsigned_members"] = true.into());
     first.start_answering();
     let first = cluster.node(0);
     // by itself at the start, as every interval
@@ -50,32 +74,58 @@ fn a_member_without_a_key_is_read_once_that_is_allowed_and_counts_for_nothing() 
         let seen = observed(first);
         let found = &seen["observation"];
         let is_read = (found["same"].as_u64(), found["new"].as_u64()) == (Some(2), Some(1));
-        if is_read && seen["last_seen"].is_string() { Ok(()) } else { Err(seen) }
+        if is_read && seen["last_seen"].is_string() {
+            Ok(())
+        } else {
+            Err(seen)
+        }
     });
     fs::write(oslo.join("registry_events.log"), events.lines(0..4)).unwrap();
     git(&oslo, &["commit", "--quiet", "-am", "one more"]);
     let plain = &first.ssid_json(&["sync", "--force"])["plain"];
-    assert_eq!((&plain["observed_only"], &plain["nodes"][0]["comparison"]["new"]), (&true.into(), &2.into()));
+    assert_eq!(
+        (
+            &plain["observed_only"],
+            &plain["nodes"][0]["comparison"]["new"]
+        ),
+        (&true.into(), &2.into())
+    );
     assert_eq!(observed(first)["observation"]["new"], 2);
     let said = first.ssid(&["nodes", "list"]).well().stdout;
-    assert!(said.contains("Without a key") && said.contains("DIVERGENT"), "{said}");
+    assert!(
+        said.contains("Without a key") && said.contains("DIVERGENT"),
+        "{said}"
+    );
 
-    assert_eq!(first.ssid_json(&["nodes", "show", "Oslo"])["role"], "observed");
+    assert_eq!(
+        first.ssid_json(&["nodes", "show", "Oslo"])["role"],
+        "observed"
+    );
     let _ = first.ssid(&["nodes", "show", "Osl0"]).exits(1);
 
     // what only Oslo says is nowhere but there
     assert_eq!((first.certified_count(), first.history().len()), (2, 2));
     let log = fs::read_to_string(first.file("registry_events.log")).unwrap();
     assert_eq!(log, events.lines(0..2), "nothing of it is appended");
-    let manifest: Value = serde_json::from_slice(&fs::read(first.file("federation_manifest.json")).unwrap()).unwrap();
+    let manifest: Value =
+        serde_json::from_slice(&fs::read(first.file("federation_manifest.json")).unwrap()).unwrap();
     let history = manifest["consensus_history"].as_array().unwrap();
-    assert!(history.len() == 2 && history.iter().all(|record| record["signed"].is_null()), "{manifest}");
+    assert!(
+        history.len() == 2 && history.iter().all(|record| record["signed"].is_null()),
+        "{manifest}"
+    );
     assert_eq!(
-        first.ssid_json(&["trust", "list"])["items"].as_array().unwrap().len(),
+        first.ssid_json(&["trust", "list"])["items"]
+            .as_array()
+            .unwrap()
+            .len(),
         2,
         "it has no trust that counts"
     );
-    let _ = first.ssid(&["nodes", "unobserve", "node-1"]).exits(1).says(&["no observed node", "ssid nodes list"]);
+    let _ = first
+        .ssid(&["nodes", "unobserve", "node-1"])
+        .exits(1)
+        .says(&["no observed node", "ssid nodes list"]);
     let said = first.ssid(&["nodes", "unobserve", "Oslo"]).well().stdout;
     assert!(said.contains("Oslo is observed no more"), "{said}");
     let left = first.ssid_json(&["nodes", "list"]);

@@ -1,4 +1,5 @@
-//! Without a quorum nothing is decided, nothing is lost, and everybody is told whom the node waits for.
+//! Without a quorum nothing is decided, nothing is lost, and everybody is told whom the node waits
+//! for.
 
 use std::fs;
 use std::time::Duration;
@@ -15,7 +16,11 @@ fn with_two_of_four_down_nothing_is_certified_and_status_names_them_and_one_back
     let waiting = eventually("node-0 says what it waits for", SOON, || {
         let voting = cluster.node(0).ssid_json(&["status"])["voting"].clone();
         let missing = voting["missing_voters"].as_array().unwrap().len();
-        if missing == 2 { Ok(voting) } else { Err(voting) }
+        if missing == 2 {
+            Ok(voting)
+        } else {
+            Err(voting)
+        }
     });
     assert_eq!(waiting["has_quorum"], false, "{waiting}");
     let reason = waiting["waiting_for"][0].as_str().unwrap();
@@ -23,34 +28,96 @@ fn with_two_of_four_down_nothing_is_certified_and_status_names_them_and_one_back
         assert!(reason.contains(word), "{word:?} is not in {reason:?}");
     }
     let text = cluster.node(0).ssid(&["status"]).well().stdout;
-    assert!(text.contains("Waiting for a quorum") && text.contains("node-2") && text.contains("node-3"), "{text}");
-    let health = cluster.node(0).ssid(&["--json", "quorum"]).exits(4).says(&["no quorum", "weight 2 of 3"]).json();
-    assert_eq!(healths(&health), ["agrees", "agrees", "missing", "missing"], "{health}");
-    assert_eq!((&health["has_quorum"], &health["may_fail"]), (&false.into(), &0.into()), "{health}");
+    assert!(
+        text.contains("Waiting for a quorum") && text.contains("node-2") && text.contains("node-3"),
+        "{text}"
+    );
+    let health = cluster
+        .node(0)
+        .ssid(&["--json", "quorum"])
+        .exits(4)
+        .says(&["no quorum", "weight 2 of 3"])
+        .json();
+    assert_eq!(
+        healths(&health),
+        ["agrees", "agrees", "missing", "missing"],
+        "{health}"
+    );
+    assert_eq!(
+        (&health["has_quorum"], &health["may_fail"]),
+        (&false.into(), &0.into()),
+        "{health}"
+    );
     let ready = cluster.node(0).get("/readyz?federation=true");
-    assert_eq!((ready.status, &ready.json()["ready"]), (503, &false.into()), "{ready:?}");
+    assert_eq!(
+        (ready.status, &ready.json()["ready"]),
+        (503, &false.into()),
+        "{ready:?}"
+    );
     assert!(ready.body.contains("node-3"), "{ready:?}");
 
     // what is offered meanwhile is taken and kept
     let log = cluster.dir().join("log");
     fs::write(&log, Events::series("quorum").lines(0..30)).unwrap();
-    let said = cluster.node(0).ssid(&["--json", "events", "import", log.to_str().unwrap(), "--wait", "--timeout", "1"]);
+    let said = cluster.node(0).ssid(&[
+        "--json",
+        "events",
+        "import",
+        log.to_str().unwrap(),
+        "--wait",
+        "--timeout",
+        "1",
+    ]);
     let said = said.exits(4).says(&["not decided in time"]).json();
-    assert_eq!((&said["accepted"], &said["still_open"]), (&30.into(), &30.into()), "{said}");
-    let emit =
-        ["events", "emit", "--event", "tick", "--version", "v1", "--commit", "0123abc", "--wait", "--timeout", "1"];
-    let _ = cluster.node(1).ssid(&emit).exits(4).says(&["not certified in time", "kept"]);
-    never_while("something is certified by two of four", Duration::from_secs(2), || {
-        let certified: Vec<u64> = cluster.running().map(ssid_tests::Node::certified_count).collect();
-        if certified == [0, 0] { Ok(()) } else { Err(format!("{certified:?}")) }
-    });
+    assert_eq!(
+        (&said["accepted"], &said["still_open"]),
+        (&30.into(), &30.into()),
+        "{said}"
+    );
+    let emit = [
+        "events",
+        "emit",
+        "--event",
+        "tick",
+        "--version",
+        "v1",
+        "--commit",
+        "0123abc",
+        "--wait",
+        "--timeout",
+        "1",
+    ];
+    let _ = cluster
+        .node(1)
+        .ssid(&emit)
+        .exits(4)
+        .says(&["not certified in time", "kept"]);
+    never_while(
+        "something is certified by two of four",
+        Duration::from_secs(2),
+        || {
+            let certified: Vec<u64> = cluster
+                .running()
+                .map(ssid_tests::Node::certified_count)
+                .collect();
+            if certified == [0, 0] {
+                Ok(())
+            } else {
+                Err(format!("{certified:?}"))
+            }
+        },
+    );
 
     cluster.node_mut(2).start();
     cluster.wait_certified(31, SOON);
     // its heartbeat says a moment later that it can sign again
     eventually("three of four are ready", SOON, || {
         let ready = cluster.node(0).get("/readyz?federation=true");
-        if ready.status == 200 { Ok(()) } else { Err(ready.body) }
+        if ready.status == 200 {
+            Ok(())
+        } else {
+            Err(ready.body)
+        }
     });
     cluster.node_mut(3).start();
     cluster.wait_certified(31, SOON);
@@ -66,5 +133,8 @@ fn with_two_of_four_down_nothing_is_certified_and_status_names_them_and_one_back
 fn healths(quorum: &Value) -> Vec<&str> {
     let mut voters: Vec<_> = quorum["voter_list"].as_array().unwrap().iter().collect();
     voters.sort_by_key(|voter| voter["node_name"].as_str());
-    voters.iter().map(|voter| voter["health"].as_str().unwrap()).collect()
+    voters
+        .iter()
+        .map(|voter| voter["health"].as_str().unwrap())
+        .collect()
 }

@@ -1,4 +1,5 @@
-//! A member that sends rubbish is counted by what it sent, shut out by whom it sent it to, and disturbs nobody else.
+//! A member that sends rubbish is counted by what it sent, shut out by whom it sent it to, and
+//! disturbs nobody else.
 
 use std::time::Duration;
 
@@ -10,7 +11,9 @@ const PAUSE: Duration = Duration::from_millis(30);
 /// That node `victim` counts the name under each label, and has shut the adversary out.
 fn counted(cluster: &Cluster, victim: usize, names: &[(&str, &str)]) -> Result<(), String> {
     let node = cluster.node(victim);
-    let missing = names.iter().find(|(name, label)| node.metric(name, label) == 0);
+    let missing = names
+        .iter()
+        .find(|(name, label)| node.metric(name, label) == 0);
     match missing {
         Some(missing) => Err(format!("node {victim} does not count {missing:?}")),
         None if node.metric("ssid_network_disconnected_offenders_total", "") == 0 => {
@@ -41,7 +44,11 @@ fn garbage_oversize_and_bombs_are_counted_and_their_sender_is_shut_out() {
         let garbage = ["garbage", "signature", "heartbeat_bytes"].map(|reason| (REJECTS, reason));
         counted(cluster, 0, &garbage)?;
         counted(cluster, 1, &[(SYNC, "malformed")])?;
-        counted(cluster, 2, &[(REJECTS, "garbage"), (SYNC, "malformed"), (SYNC, "refused")])?;
+        counted(
+            cluster,
+            2,
+            &[(REJECTS, "garbage"), (SYNC, "malformed"), (SYNC, "refused")],
+        )?;
         (0..3).try_for_each(|victim| counted(cluster, victim, &[(REFUSED_CONNECTIONS, "blocked")]))
     });
     siege.assert_only_the_work_is_certified();
@@ -50,11 +57,18 @@ fn garbage_oversize_and_bombs_are_counted_and_their_sender_is_shut_out() {
 #[test]
 fn forged_answers_and_lying_heartbeats_convince_nobody() {
     let mut siege = Siege::begin("forged", |_| {});
-    // what is asked is answered with certificates without a quorum, an altered event, an answer to another question
+    // what is asked is answered with certificates without a quorum, an altered event, an answer to
+    // another question
     let lies = each([Misdeed::Heartbeats, Misdeed::Forgeries, Misdeed::Forgeries]);
-    siege.withstands("forgeries and lying heartbeats", 3, PAUSE, lies, |cluster| {
-        counted(cluster, 0, &[(REJECTS, "heartbeat_bytes")])?;
-        (1..3).try_for_each(|victim| counted(cluster, victim, &[(SYNC, "invalid")]))
-    });
+    siege.withstands(
+        "forgeries and lying heartbeats",
+        3,
+        PAUSE,
+        lies,
+        |cluster| {
+            counted(cluster, 0, &[(REJECTS, "heartbeat_bytes")])?;
+            (1..3).try_for_each(|victim| counted(cluster, victim, &[(SYNC, "invalid")]))
+        },
+    );
     siege.assert_only_the_work_is_certified();
 }

@@ -1,4 +1,5 @@
-//! A member that plots against all others together neither parts them nor makes them work without end.
+//! A member that plots against all others together neither parts them nor makes them work without
+//! end.
 
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,7 +20,9 @@ fn bursts(scheme: Scheme, count: u64) -> impl Fn(&Adversary, u64) + Sync {
 fn everywhere(name: &'static str, label: &'static str) -> impl Fn(&Cluster) -> Result<(), String> {
     move |cluster| {
         let blind = (0..3).find(|i| cluster.node(*i).metric(name, label) == 0);
-        blind.map_or(Ok(()), |i| Err(format!("node {i} does not count {name} {label}")))
+        blind.map_or(Ok(()), |i| {
+            Err(format!("node {i} does not count {name} {label}"))
+        })
     }
 }
 
@@ -39,7 +42,13 @@ fn heartbeats_without_end_are_ignored() {
     let mut siege = Siege::begin("beats", |_| {});
     let ignored = everywhere("ssid_network_messages_total", "ignored");
     siege.withstands("heartbeats", 2, PAUSE, bursts(Scheme::Beats, 20), &ignored);
-    siege.withstands("heartbeats of ever new logs", 2, PAUSE, bursts(Scheme::Cursors, 20), &ignored);
+    siege.withstands(
+        "heartbeats of ever new logs",
+        2,
+        PAUSE,
+        bursts(Scheme::Cursors, 20),
+        &ignored,
+    );
     siege.assert_only_the_work_is_certified();
 }
 
@@ -47,10 +56,16 @@ fn heartbeats_without_end_are_ignored() {
 fn who_shows_a_log_without_end_is_shut_out() {
     let mut siege = Siege::begin("endless", |_| {});
     Scheme::Endless.prepare(&siege.mallory);
-    siege.withstands("a log without end", 2, 10 * PAUSE, bursts(Scheme::Endless, 1), |cluster| {
-        everywhere("ssid_network_sync_requests_total", "invalid")(cluster)?;
-        everywhere(SHUT_OUT, "")(cluster)
-    });
+    siege.withstands(
+        "a log without end",
+        2,
+        10 * PAUSE,
+        bursts(Scheme::Endless, 1),
+        |cluster| {
+            everywhere("ssid_network_sync_requests_total", "invalid")(cluster)?;
+            everywhere(SHUT_OUT, "")(cluster)
+        },
+    );
     siege.assert_only_the_work_is_certified();
 }
 
@@ -58,7 +73,13 @@ fn who_shows_a_log_without_end_is_shut_out() {
 fn subjects_that_nobody_endorses_are_few_and_hold_nothing_up() {
     let mut siege = Siege::begin("unendorsed", |_| {});
     let full = everywhere("ssid_refused_total", "open_instances");
-    siege.withstands("events that nobody may endorse", 2, PAUSE, bursts(Scheme::Open, 1), full);
+    siege.withstands(
+        "events that nobody may endorse",
+        2,
+        PAUSE,
+        bursts(Scheme::Open, 1),
+        full,
+    );
     siege.assert_only_the_work_is_certified();
 }
 
@@ -97,10 +118,19 @@ fn a_member_comes_back_while_silent_connections_flood_all() {
         }
         // until the flood is what it will be
         let counted = |cluster: &Cluster| {
-            (0..4).all(|i| cluster.node(i).metric("ssid_network_refused_connections_total", "handshakes") > 0)
+            (0..4).all(|i| {
+                cluster
+                    .node(i)
+                    .metric("ssid_network_refused_connections_total", "handshakes")
+                    > 0
+            })
         };
         ssid_tests::eventually("handshakes are turned away", SOON, || {
-            if counted(&cluster) { Ok(()) } else { Err("none yet") }
+            if counted(&cluster) {
+                Ok(())
+            } else {
+                Err("none yet")
+            }
         });
         cluster.node_mut(3).kill();
         let started = Instant::now();

@@ -1,4 +1,5 @@
-//! A key without its whole vote history, however it was lost: it signs nothing a second time, says why and what ends that.
+//! A key without its whole vote history, however it was lost: it signs nothing a second time, says
+//! why and what ends that.
 
 use std::fs;
 use std::path::Path;
@@ -25,7 +26,8 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Four nodes that vote for promotions only as their own registries say, and for everything else as it is announced.
+/// Four nodes that vote for promotions only as their own registries say, and for everything else as
+/// it is announced.
 fn four() -> Cluster {
     let mut cluster = Cluster::make(Shape::of(4));
     for node in cluster.nodes() {
@@ -39,7 +41,10 @@ fn four() -> Cluster {
 }
 
 fn offer(node: &Node, event: &Event) {
-    let reply = node.address().post("/v1/events", &serde_json::to_vec(event).unwrap()).unwrap();
+    let reply = node
+        .address()
+        .post("/v1/events", &serde_json::to_vec(event).unwrap())
+        .unwrap();
     assert!(matches!(reply.status, 200 | 202), "{reply:?}");
 }
 
@@ -50,12 +55,16 @@ fn signed(node: &Node, scratch: &Path) -> Vec<String> {
         return Vec::new();
     }
     let id = ssid_protocol::id::NodeId(hex(&node.org.node_id()));
-    let Ok((_, records, _)) = Journal::open(&copy, id, 0) else { return Vec::new() };
+    let Ok((_, records, _)) = Journal::open(&copy, id, 0) else {
+        return Vec::new();
+    };
     let own = records.into_iter().filter_map(|record| match record {
         JournalRecord::Own(batch) => Some(batch.statements),
         _ => None,
     });
-    own.filter(|s| !matches!(s, Statements::Heartbeat(_))).map(|statements| format!("{statements:?}")).collect()
+    own.filter(|s| !matches!(s, Statements::Heartbeat(_)))
+        .map(|statements| format!("{statements:?}"))
+        .collect()
 }
 
 fn hex(text: &str) -> [u8; 32] {
@@ -67,7 +76,12 @@ fn hex(text: &str) -> [u8; 32] {
 fn conflict(node: &Node) -> Value {
     eventually("the conflict is shown", SOON, || {
         let list = node.ssid_json(&["conflicts", "list"]);
-        list["items"].as_array().unwrap().first().cloned().ok_or(list)
+        list["items"]
+            .as_array()
+            .unwrap()
+            .first()
+            .cloned()
+            .ok_or(list)
     })
 }
 
@@ -75,7 +89,13 @@ fn conflict(node: &Node) -> Value {
 fn prevoted(node: &Node, of: &str) -> Vec<Choice> {
     let conflict = conflict(node);
     let candidates = conflict["candidates"].as_array().unwrap();
-    let its = candidates.iter().filter(|c| c["prevoted_by"].as_array().unwrap().iter().any(|by| by == of));
+    let its = candidates.iter().filter(|c| {
+        c["prevoted_by"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|by| by == of)
+    });
     its.map(|c| Choice {
         event_hash: serde_json::from_value(c["event_hash"].clone()).unwrap(),
         content_digest: serde_json::from_value(c["content_digest"].clone()).unwrap(),
@@ -83,8 +103,8 @@ fn prevoted(node: &Node, of: &str) -> Vec<Choice> {
     .collect()
 }
 
-/// Loses the history of node 0 under load, by `lose`, given the data directory and how it was before anything was voted
-/// on; starts it again with a registry that says something else now.
+/// Loses the history of node 0 under load, by `lose`, given the data directory and how it was
+/// before anything was voted on; starts it again with a registry that says something else now.
 fn loses(lose: impl Fn(&Path, &Path), why: &str) {
     let mut cluster = four();
     let scratch = tempfile::tempdir().unwrap();
@@ -94,33 +114,56 @@ fn loses(lose: impl Fn(&Path, &Path), why: &str) {
     cluster.start_all();
 
     let series = Events::series("history");
-    let first = Event { event: "policy_promoted".into(), version: "v4.4.0".into(), ..series.event(0) };
-    let second = Event { commit_hash: "fffffff".into(), ..first.clone() };
+    let first = Event {
+        event: "policy_promoted".into(),
+        version: "v4.4.0".into(),
+        ..series.event(0)
+    };
+    let second = Event {
+        commit_hash: "fffffff".into(),
+        ..first.clone()
+    };
     for (node, event) in [(0, &first), (1, &first), (2, &second), (3, &second)] {
         offer(cluster.node(node), event);
     }
     let own = cluster.node(0).org.node_id();
     for node in cluster.nodes() {
-        eventually("all four have prevoted", SOON, || match prevoted(node, &own).as_slice() {
-            [one] if *one == first.choice() => Ok(()),
-            other => Err(format!("{other:?}")),
+        eventually("all four have prevoted", SOON, || {
+            match prevoted(node, &own).as_slice() {
+                [one] if *one == first.choice() => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
         });
     }
     let log = scratch.path().join("load");
     fs::write(&log, series.lines(1..LOAD + 1)).unwrap();
-    let _ = cluster.node(1).ssid(&["events", "import", log.to_str().unwrap()]).well();
+    let _ = cluster
+        .node(1)
+        .ssid(&["events", "import", log.to_str().unwrap()])
+        .well();
     cluster.node_mut(0).kill();
     lose(Path::new(cluster.node(0).data()), &before);
-    fs::write(cluster.node(0).file("registry_events.log"), with_hash(&second) + "\n").unwrap();
+    fs::write(
+        cluster.node(0).file("registry_events.log"),
+        with_hash(&second) + "\n",
+    )
+    .unwrap();
     let kept = signed(cluster.node(0), scratch.path());
 
     cluster.node_mut(0).start_answering();
     let voting = eventually("it abstains", SOON, || {
         let voting = cluster.node(0).status()["voting"].clone();
-        if voting["abstaining"].is_string() { Ok(voting) } else { Err(voting) }
+        if voting["abstaining"].is_string() {
+            Ok(voting)
+        } else {
+            Err(voting)
+        }
     });
     assert!(voting["abstaining"].to_string().contains(why), "{voting}");
-    assert!(voting["abstaining_ends"].to_string().contains("new key"), "{voting}");
+    assert!(
+        voting["abstaining_ends"].to_string().contains("new key"),
+        "{voting}"
+    );
     let text = cluster.node(0).ssid(&["status"]).well().stdout;
     assert!(text.contains(why) && text.contains("new key"), "{text}");
 
@@ -129,19 +172,29 @@ fn loses(lose: impl Fn(&Path, &Path), why: &str) {
         assert_eq!(prevoted(node, &own), [first.choice()], "{}", node.org.name);
     }
     assert!(cluster.node_mut(0).terminate().0.success());
-    assert_eq!(signed(cluster.node(0), scratch.path()), kept, "nothing was signed after the loss");
+    assert_eq!(
+        signed(cluster.node(0), scratch.path()),
+        kept,
+        "nothing was signed after the loss"
+    );
 }
 
 #[test]
 fn a_node_whose_journal_was_deleted_signs_nothing_a_second_time() {
-    loses(|data, _| fs::remove_file(data.join("votes.journal")).unwrap(), "votes.journal");
+    loses(
+        |data, _| fs::remove_file(data.join("votes.journal")).unwrap(),
+        "votes.journal",
+    );
 }
 
 #[test]
 fn a_node_whose_journal_was_cut_signs_nothing_a_second_time() {
     let cut = |data: &Path, _: &Path| {
         // into its second record: what it signed first is gone, and others have it
-        let journal = fs::OpenOptions::new().write(true).open(data.join("votes.journal")).unwrap();
+        let journal = fs::OpenOptions::new()
+            .write(true)
+            .open(data.join("votes.journal"))
+            .unwrap();
         journal.set_len(100).unwrap();
     };
     loses(cut, "rolled back");

@@ -1,11 +1,13 @@
-//! One name for one thing: a walk through `--json` of every command and through every answer of the API.
+//! One name for one thing: a walk through `--json` of every command and through every answer of the
+//! API.
 
 use std::path::Path;
 
 use serde_json::Value;
 use ssid_tests::{Cluster, Node, Reply, SOON, Shape, eventually, ssid_in};
 
-/// Names that something had before, or has in the registry's own files, and what every answer calls it.
+/// Names that something had before, or has in the registry's own files, and what every answer calls
+/// it.
 const OLD_NAMES: [(&str, &str); 8] = [
     ("may_still_fail", "may_fail"),
     ("hearing", "starting"),
@@ -14,7 +16,10 @@ const OLD_NAMES: [(&str, &str); 8] = [
     ("version", "event_version"),
     ("node", "node_id, unless it is an object"),
     ("event", "event_type, unless it is an object"),
-    ("federation", "federation_name or federation_id, unless it is an object"),
+    (
+        "federation",
+        "federation_name or federation_id, unless it is an object",
+    ),
 ];
 /// Of these, the names that an object may have: what is told of a thing, not its name.
 const OBJECTS: [&str; 3] = ["node", "event", "federation"];
@@ -38,11 +43,21 @@ const WORDS: [&str; 16] = [
     "verdict",
 ];
 /// Keys that hold a time, besides those that end in `_at`.
-const TIMES: [&str; 6] = ["at", "last_seen", "last_sync", "since", "timestamp", "until"];
+const TIMES: [&str; 6] = [
+    "at",
+    "last_seen",
+    "last_sync",
+    "since",
+    "timestamp",
+    "until",
+];
 
 /// Commands that are not walked, and why.
 const NOT_WALKED: [(&str, &str); 12] = [
-    ("bench", "measures a cluster of its own; its report is of machines and times"),
+    (
+        "bench",
+        "measures a cluster of its own; its report is of machines and times",
+    ),
     ("card", "prints the member card of SPEC"),
     ("cluster kill", "below: a cluster of this command's own"),
     ("cluster restart", "below: a cluster of this command's own"),
@@ -50,9 +65,15 @@ const NOT_WALKED: [(&str, &str); 12] = [
     ("compat", "speaks the words of the scripts it replaces"),
     ("config show", "prints the registry's configuration file"),
     ("demo", "walked by its own test"),
-    ("events watch", "stays until it is interrupted; its words are tested with the stream"),
+    (
+        "events watch",
+        "stays until it is interrupted; its words are tested with the stream",
+    ),
     ("run", "is the node"),
-    ("release", "prints the release manifest, which is the registry's own"),
+    (
+        "release",
+        "prints the release manifest, which is the registry's own",
+    ),
     ("telemetry watch", "stays until it is interrupted"),
 ];
 
@@ -92,11 +113,17 @@ fn arguments(command: &str, asked: &Asked) -> Vec<String> {
         "evidence show" => "ffff".to_owned(),
         "import-legacy" => format!("--dry-run --repo {}", file("repo")),
         "init" => format!("--name New --organization New --data {}", file("new")),
-        "log verify" => format!("{} --head {} --genesis {}", file("c.json"), file("c.json"), file("genesis.json")),
+        "log verify" => format!(
+            "{} --head {} --genesis {}",
+            file("c.json"),
+            file("c.json"),
+            file("genesis.json")
+        ),
         "log consistency" => "--from 1".to_owned(),
         "man" => format!("-o {}", file("man")),
         "nodes add" | "nodes observe" => {
-            "--git-remote https://127.0.0.1:1/x.git --node-name Oslo --organization Eksempel".to_owned()
+            "--git-remote https://127.0.0.1:1/x.git --node-name Oslo --organization Eksempel"
+                .to_owned()
         }
         "nodes unobserve" => "Oslo".to_owned(),
         "nodes show" | "trust show" | "trust explain" => "node-1".to_owned(),
@@ -106,20 +133,35 @@ fn arguments(command: &str, asked: &Asked) -> Vec<String> {
         "trust boost" | "trust penalize" => "node-2 --reason because".to_owned(),
         _ => String::new(),
     };
-    text.split(' ').filter(|word| !word.is_empty()).map(str::to_owned).collect()
+    text.split(' ')
+        .filter(|word| !word.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 /// Every command that has none below it, as the help lists them.
 fn commands(dir: &Path, above: &[String]) -> Vec<String> {
     let args: Vec<&str> = above.iter().map(String::as_str).chain(["--help"]).collect();
     let help = ssid_in(dir, &args).well().stdout;
-    let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| line.starts_with("  "));
-    let names = listed.filter(|line| !line.starts_with("   ")).filter_map(|line| line.split_whitespace().next());
-    let names: Vec<_> = names.filter(|name| *name != "help").map(str::to_owned).collect();
+    let listed = help
+        .lines()
+        .skip_while(|line| *line != "Commands:")
+        .skip(1)
+        .take_while(|line| line.starts_with("  "));
+    let names = listed
+        .filter(|line| !line.starts_with("   "))
+        .filter_map(|line| line.split_whitespace().next());
+    let names: Vec<_> = names
+        .filter(|name| *name != "help")
+        .map(str::to_owned)
+        .collect();
     if names.is_empty() {
         return vec![above.join(" ")];
     }
-    names.into_iter().flat_map(|name| commands(dir, &[above, &[name]].concat())).collect()
+    names
+        .into_iter()
+        .flat_map(|name| commands(dir, &[above, &[name]].concat()))
+        .collect()
 }
 
 /// Every fault of a document, each with the place where it is.
@@ -140,7 +182,12 @@ fn faults(place: &str, value: &Value) -> Vec<String> {
             }
         }
         Value::Array(items) => {
-            found.extend(items.iter().enumerate().flat_map(|(i, item)| faults(&format!("{place}[{i}]"), item)));
+            found.extend(
+                items
+                    .iter()
+                    .enumerate()
+                    .flat_map(|(i, item)| faults(&format!("{place}[{i}]"), item)),
+            );
         }
         _ => {}
     }
@@ -163,34 +210,60 @@ fn fault(key: &str, value: &Value) -> Option<String> {
         return Some("not a lower-case word".to_owned());
     }
     match key {
-        "voters" | "sequence" | "trust_score" | "may_fail" if !value.is_number() && !value.is_null() => {
+        "voters" | "sequence" | "trust_score" | "may_fail"
+            if !value.is_number() && !value.is_null() =>
+        {
             Some("not a number".to_owned())
         }
         "voter_list" | "items" if !value.is_array() => Some("not a list".to_owned()),
-        "node_id" | "node_name" | "event_type" | "event_version" if !is_text => Some("not a text".to_owned()),
+        "node_id" | "node_name" | "event_type" | "event_version" if !is_text => {
+            Some("not a text".to_owned())
+        }
         _ => None,
     }
 }
 
 fn is_word(text: &str) -> bool {
-    text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_:".contains(&b))
+    text.bytes()
+        .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_:".contains(&b))
 }
 
 /// `2026-11-29T23:35:56Z`, with or without a fraction.
 fn is_rfc_3339(text: &str) -> bool {
-    let shape: String = text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
-    let Some(rest) = shape.strip_prefix("0000-00-00T00:00:00") else { return false };
+    let shape: String = text
+        .chars()
+        .map(|c| if c.is_ascii_digit() { '0' } else { c })
+        .collect();
+    let Some(rest) = shape.strip_prefix("0000-00-00T00:00:00") else {
+        return false;
+    };
     let fraction = rest.strip_suffix('Z').unwrap_or("x");
-    fraction.is_empty() || fraction.strip_prefix('.').is_some_and(|digits| digits.bytes().all(|b| b == b'0'))
+    fraction.is_empty()
+        || fraction
+            .strip_prefix('.')
+            .is_some_and(|digits| digits.bytes().all(|b| b == b'0'))
 }
 
-/// A federation with an event that is certified and one that is in conflict, each node with its own registry.
+/// A federation with an event that is certified and one that is in conflict, each node with its own
+/// registry.
 fn federation() -> (Cluster, Asked) {
-    let cluster = Cluster::start_shaped(Shape { observed_only: true, ..Shape::of(4) });
+    let cluster = Cluster::start_shaped(Shape {
+        observed_only: true,
+        ..Shape::of(4)
+    });
     let emit = |node: usize, version: &str, commit: &str| {
-        let what = ["--event", "blueprint_tagged", "--version", version, "--commit", commit];
+        let what = [
+            "--event",
+            "blueprint_tagged",
+            "--version",
+            version,
+            "--commit",
+            commit,
+        ];
         let at = ["--timestamp", "2026-10-11T20:00:00Z"];
-        let said = cluster.node(node).ssid_json(&[&["events", "emit"], &what[..], &at].concat());
+        let said = cluster
+            .node(node)
+            .ssid_json(&[&["events", "emit"], &what[..], &at].concat());
         said["event_hash"].as_str().unwrap().to_owned()
     };
     let certified: Vec<_> = (0..4).map(|node| emit(node, "v1", "3dd05d9")).collect();
@@ -203,24 +276,52 @@ fn federation() -> (Cluster, Asked) {
     let conflict = eventually("the conflict is listed", SOON, || {
         let list = cluster.node(0).ssid_json(&["conflicts", "list"]);
         let subject = list["items"][0]["subject_id"].as_str().map(str::to_owned);
-        subject.filter(|_| list["items"][0]["in_conflict"] == true).ok_or(list)
+        subject
+            .filter(|_| list["items"][0]["in_conflict"] == true)
+            .ok_or(list)
     });
     let files = cluster.dir().to_owned();
-    (cluster, Asked { certified, conflict, candidate, files })
+    (
+        cluster,
+        Asked {
+            certified,
+            conflict,
+            candidate,
+            files,
+        },
+    )
 }
 
 fn prepare(asked: &Asked, node: &Node) {
     let files = &asked.files;
-    std::fs::write(files.join("log"), "{\"timestamp\": \"2026-10-11T20:00:00Z\", \"event\": \"x\"}\n").unwrap();
+    std::fs::write(
+        files.join("log"),
+        "{\"timestamp\": \"2026-10-11T20:00:00Z\", \"event\": \"x\"}\n",
+    )
+    .unwrap();
     let registry = files.join("repo/24_meta_orchestration/registry/manifests");
     std::fs::create_dir_all(&registry).unwrap();
     std::fs::write(registry.join("federation_manifest.json"), "{\"nodes\": []}").unwrap();
     std::fs::create_dir_all(files.join("repo/07_governance_legal")).unwrap();
     let cluster = files.join("cluster");
-    let made = ["cluster", "up", "--nodes", "2", "--detach", "--dir", cluster.to_str().unwrap()];
+    let made = [
+        "cluster",
+        "up",
+        "--nodes",
+        "2",
+        "--detach",
+        "--dir",
+        cluster.to_str().unwrap(),
+    ];
     let _ = ssid_in(files, &made).well();
     let certificate = files.join("c.json");
-    let export = ["consensus", "export", &asked.certified, "-o", certificate.to_str().unwrap()];
+    let export = [
+        "consensus",
+        "export",
+        &asked.certified,
+        "-o",
+        certificate.to_str().unwrap(),
+    ];
     let _ = node.ssid(&export).well();
     std::fs::copy(node.file("genesis.json"), files.join("genesis.json")).unwrap();
 }
@@ -231,21 +332,38 @@ fn every_command_calls_one_thing_by_one_name() {
     let node = cluster.node(0);
     prepare(&asked, node);
     let is_walked = |command: &&String| {
-        !NOT_WALKED.iter().any(|(name, _)| *command == name || command.starts_with(&format!("{name} ")))
+        !NOT_WALKED
+            .iter()
+            .any(|(name, _)| *command == name || command.starts_with(&format!("{name} ")))
     };
     let mut found = Vec::new();
     let mut answered = 0;
     for command in commands(cluster.dir(), &[]).iter().filter(is_walked) {
         let words = command.split(' ').map(str::to_owned);
-        let args: Vec<String> = words.chain(arguments(command, &asked)).chain(["--json".to_owned()]).collect();
+        let args: Vec<String> = words
+            .chain(arguments(command, &asked))
+            .chain(["--json".to_owned()])
+            .collect();
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         let own_data = args.contains(&"--data");
-        let said = if own_data { ssid_in(cluster.dir(), &args) } else { node.ssid(&args) };
-        let is_misused = said.code == Some(2) && ["argument", "required"].iter().any(|word| said.stderr.contains(word));
+        let said = if own_data {
+            ssid_in(cluster.dir(), &args)
+        } else {
+            node.ssid(&args)
+        };
+        let is_misused = said.code == Some(2)
+            && ["argument", "required"]
+                .iter()
+                .any(|word| said.stderr.contains(word));
         assert!(said.code.is_some() && !is_misused, "{said:#?}");
         // one that was refused says so on standard error, as JSON too
-        let text = if said.stdout.is_empty() { &said.stderr } else { &said.stdout };
-        let value: Value = serde_json::from_str(text).unwrap_or_else(|e| panic!("no JSON document ({e}): {said:#?}"));
+        let text = if said.stdout.is_empty() {
+            &said.stderr
+        } else {
+            &said.stdout
+        };
+        let value: Value = serde_json::from_str(text)
+            .unwrap_or_else(|e| panic!("no JSON document ({e}): {said:#?}"));
         answered += usize::from(!said.stdout.is_empty());
         if value.is_array() {
             found.push(format!("{command}: a list that is no {{items, next}}"));
@@ -262,7 +380,11 @@ fn every_answer_of_the_api_calls_one_thing_by_one_name() {
     let node = cluster.node(0);
     let list = node.get("/v1").json();
     let mut found = faults("/v1", &list);
-    let gets = list["items"].as_array().unwrap().iter().filter(|endpoint| endpoint["method"] == "GET");
+    let gets = list["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|endpoint| endpoint["method"] == "GET");
     let mut answered = 0;
     for path in gets.filter_map(|endpoint| endpoint["path"].as_str()) {
         let path = match path {
@@ -270,10 +392,13 @@ fn every_answer_of_the_api_calls_one_thing_by_one_name() {
             "/v1/stream" | "/metrics" | "/healthz" | "/v1/certificates/{hash}" => continue,
             "/v1/log/proof" => format!("{path}?hash={}", asked.certified),
             "/v1/log/consistency" => format!("{path}?from=1"),
-            other => other.replace("{hash}", &asked.certified).replace("{subject}", &asked.conflict),
+            other => other
+                .replace("{hash}", &asked.certified)
+                .replace("{subject}", &asked.conflict),
         };
         let Reply { status, body } = node.get(&path.replace("{id}", "node-1"));
-        let value: Value = serde_json::from_str(&body).unwrap_or_else(|e| panic!("{path}: {status} {e}: {body}"));
+        let value: Value =
+            serde_json::from_str(&body).unwrap_or_else(|e| panic!("{path}: {status} {e}: {body}"));
         if status == 200 {
             answered += 1;
             assert!(value.is_object(), "{path}: {value}");

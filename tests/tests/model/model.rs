@@ -1,4 +1,5 @@
-//! The federation as a stateright model: a global state is three honest nodes; everything else follows from them.
+//! The federation as a stateright model: a global state is three honest nodes; everything else
+//! follows from them.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -44,7 +45,8 @@ type Key = (usize, Id, Part, Said, Said);
 /// The nodes, by number and the other way round.
 type Numbered = (Vec<Arc<Node>>, HashMap<Arc<Node>, Id>);
 
-/// The nodes met so far, by number, and the steps from them: each is worked out by the real machine once.
+/// The nodes met so far, by number, and the steps from them: each is worked out by the real machine
+/// once.
 #[derive(Default)]
 struct Table {
     nodes: RwLock<Numbered>,
@@ -94,7 +96,13 @@ pub(crate) struct Voting {
 
 impl Voting {
     pub(crate) fn new(setting: Setting, observes: [&'static [Pick]; HONEST], ask: Ask) -> Self {
-        Self { setting, observes, ask, start: Default::default(), table: Table::default() }
+        Self {
+            setting,
+            observes,
+            ask,
+            start: Default::default(),
+            table: Table::default(),
+        }
     }
 
     pub(crate) fn nodes(&self, state: &State) -> [Arc<Node>; HONEST] {
@@ -111,21 +119,40 @@ impl Voting {
         if let Some(steps) = self.table.steps.read().unwrap().get(&key) {
             return steps.clone();
         }
-        let found =
-            runs(&self.setting, self.setting.fed.voter(node), &self.table.node(id), part, others, self.observes[node]);
-        let steps: Steps = found.into_iter().map(|Run { path, to }| (self.table.id(to), path.into())).collect();
+        let found = runs(
+            &self.setting,
+            self.setting.fed.voter(node),
+            &self.table.node(id),
+            part,
+            others,
+            self.observes[node],
+        );
+        let steps: Steps = found
+            .into_iter()
+            .map(|Run { path, to }| (self.table.id(to), path.into()))
+            .collect();
         self.table.steps.write().unwrap().insert(key, steps.clone());
         steps
     }
 
-    fn actions_of(&self, state: &State, nodes: &[Arc<Node>; HONEST], node: usize, actions: &mut Vec<Action>) {
+    fn actions_of(
+        &self,
+        state: &State,
+        nodes: &[Arc<Node>; HONEST],
+        node: usize,
+        actions: &mut Vec<Action>,
+    ) {
         let others = [(node + 1) % HONEST, (node + 2) % HONEST];
         let others: Others = others.map(|other| (self.setting.fed.voter(other), nodes[other].said));
         let start = actions.len();
         for (part, others) in parts(&self.setting, &nodes[node], &others) {
             for (to, path) in self.steps(node, state[node], part, &others).iter() {
                 if !actions[start..].iter().any(|known| known.to == *to) {
-                    actions.push(Action { node, to: *to, path: path.clone() });
+                    actions.push(Action {
+                        node,
+                        to: *to,
+                        path: path.clone(),
+                    });
                 }
             }
         }
@@ -133,7 +160,8 @@ impl Voting {
 
     fn restart(&self, node: usize, before: &Node) -> Id {
         let before = self.setting.mutation.truncated(before);
-        self.table.id(before.restart(&self.setting.fed, self.setting.fed.voter(node)))
+        self.table
+            .id(before.restart(&self.setting.fed, self.setting.fed.voter(node)))
     }
 }
 
@@ -152,7 +180,11 @@ impl Model for Voting {
             self.actions_of(state, &nodes, node, actions);
             if may_restart && !nodes[node].said.is_empty() {
                 let to = self.restart(node, &nodes[node]);
-                actions.push(Action { node, to, path: [Told::Restart].into() });
+                actions.push(Action {
+                    node,
+                    to,
+                    path: [Told::Restart].into(),
+                });
             }
         }
     }
@@ -170,24 +202,36 @@ impl Model for Voting {
             let first = decisions.next();
             decisions.all(|decision| Some(decision) == first)
         });
-        let once = Property::always(ONCE, |model: &Self, state| !model.nodes(state).iter().any(|n| n.signed_twice));
-        let never_lower =
-            Property::always(LOWER, |model: &Self, state| !model.nodes(state).iter().any(|n| n.signed_lower));
+        let once = Property::always(ONCE, |model: &Self, state| {
+            !model.nodes(state).iter().any(|n| n.signed_twice)
+        });
+        let never_lower = Property::always(LOWER, |model: &Self, state| {
+            !model.nodes(state).iter().any(|n| n.signed_lower)
+        });
         let completes = Property::always(COMPLETES, |model: &Self, state| {
             completion::completes(&model.setting.fed, &model.nodes(state))
         });
         let decides = Property::sometimes(DECIDES, |model: &Self, state| {
-            model.nodes(state).iter().all(|node| node.first_decision == Some(Pick::B))
+            model
+                .nodes(state)
+                .iter()
+                .all(|node| node.first_decision == Some(Pick::B))
         });
         let crossed = Property::sometimes(CROSSED, |model: &Self, state| {
             let nodes = model.nodes(state);
-            let locked = |round, pick| nodes.iter().any(|n| n.decided.is_none() && n.locked == Some((round, pick)));
+            let locked = |round, pick| {
+                nodes
+                    .iter()
+                    .any(|n| n.decided.is_none() && n.locked == Some((round, pick)))
+            };
             locked(0, Pick::A) && locked(1, Pick::B)
         });
         match self.ask {
             Ask::Agreement => vec![agreement],
             Ask::Safety => vec![agreement, once, never_lower, decides, crossed],
-            Ask::SafetyAndCompletion => vec![agreement, once, never_lower, decides, crossed, completes],
+            Ask::SafetyAndCompletion => {
+                vec![agreement, once, never_lower, decides, crossed, completes]
+            }
         }
     }
 }

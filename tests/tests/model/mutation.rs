@@ -22,7 +22,8 @@ pub(crate) enum Mutation {
 }
 
 impl Mutation {
-    /// Whether the step that leads from `node` to `next` by `path` is one of an instance that knows no lock.
+    /// Whether the step that leads from `node` to `next` by `path` is one of an instance that knows
+    /// no lock.
     pub(crate) fn unlocks(self, node: &Node, path: &[Told], next: &Node) -> bool {
         let chosen = path.iter().any(|told| matches!(told, Told::Choose(_)));
         match self {
@@ -37,8 +38,13 @@ impl Mutation {
         let mut node = node.clone();
         if self == Self::ResumesEarlier {
             let highest = node.said.highest();
-            node.said.votes_in(highest).for_each(|cast| node.lost.add(cast));
-            node.said.bids().filter(|bid| bid.round == highest).for_each(|bid| node.lost.add_bid(bid));
+            node.said
+                .votes_in(highest)
+                .for_each(|cast| node.lost.add(cast));
+            node.said
+                .bids()
+                .filter(|bid| bid.round == highest)
+                .for_each(|bid| node.lost.add_bid(bid));
         }
         node
     }
@@ -47,8 +53,16 @@ impl Mutation {
 /// `node` without its lock: its precommits are counted, and lock nothing.
 pub(crate) fn unlocked(node: &Node) -> Node {
     let mut lockless = node.lockless;
-    let precommits = node.said.votes().filter(|cast| cast.phase == Phase::Precommit && cast.pick != Pick::Nil);
+    let precommits = node
+        .said
+        .votes()
+        .filter(|cast| cast.phase == Phase::Precommit && cast.pick != Pick::Nil);
     precommits.for_each(|cast| lockless.add(cast));
     let valid = node.polkas.last().copied();
-    Node { lockless, locked: None, valid, ..node.clone() }
+    Node {
+        lockless,
+        locked: None,
+        valid,
+        ..node.clone()
+    }
 }

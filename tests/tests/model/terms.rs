@@ -1,4 +1,5 @@
-//! Small words for what nodes say, so that a whole node fits in a few bytes, and the federation they stand for.
+//! Small words for what nodes say, so that a whole node fits in a few bytes, and the federation
+//! they stand for.
 
 use ssid_protocol::event::Event;
 use ssid_protocol::id::{Choice, Epoch, Round, SubjectId};
@@ -74,7 +75,10 @@ impl Said {
     }
 
     pub(crate) fn without(self, other: Self) -> Self {
-        Self { votes: self.votes & !other.votes, bids: self.bids & !other.bids }
+        Self {
+            votes: self.votes & !other.votes,
+            bids: self.bids & !other.bids,
+        }
     }
 
     pub(crate) fn add_bid(&mut self, bid: Bid) {
@@ -87,15 +91,22 @@ impl Said {
     }
 
     pub(crate) fn votes_in(self, round: u8) -> impl Iterator<Item = Cast> {
-        PHASES.into_iter().flat_map(move |phase| self.votes_of(round, phase))
+        PHASES
+            .into_iter()
+            .flat_map(move |phase| self.votes_of(round, phase))
     }
 
     pub(crate) fn votes_of(self, round: u8, phase: Phase) -> impl Iterator<Item = Cast> {
-        PICKS.into_iter().map(move |pick| Cast { round, phase, pick }).filter(move |cast| self.has(*cast))
+        PICKS
+            .into_iter()
+            .map(move |pick| Cast { round, phase, pick })
+            .filter(move |cast| self.has(*cast))
     }
 
     pub(crate) fn bids(self) -> impl Iterator<Item = Bid> {
-        (1..ROUNDS).flat_map(bids_of).filter(move |bid| self.bids & bid.bit() != 0)
+        (1..ROUNDS)
+            .flat_map(bids_of)
+            .filter(move |bid| self.bids & bid.bit() != 0)
     }
 
     /// The votes of one round and phase.
@@ -105,12 +116,17 @@ impl Said {
 
     /// With `bid`, if `other` has it.
     pub(crate) fn with_bid_of(self, other: Self, bid: Bid) -> Self {
-        Self { bids: self.bids | other.bids & bid.bit(), ..self }
+        Self {
+            bids: self.bids | other.bids & bid.bit(),
+            ..self
+        }
     }
 
     /// The first vote of each later round.
     pub(crate) fn one_a_round_after(self, round: u8) -> Self {
-        (round + 1..ROUNDS).filter_map(|round| self.votes_in(round).next()).collect()
+        (round + 1..ROUNDS)
+            .filter_map(|round| self.votes_in(round).next())
+            .collect()
     }
 
     pub(crate) fn is_empty(self) -> bool {
@@ -119,20 +135,29 @@ impl Said {
 
     /// The highest round in which anything was said.
     pub(crate) fn highest(self) -> u8 {
-        self.votes().map(|c| c.round).chain(self.bids().map(|b| b.round)).max().unwrap_or(0)
+        self.votes()
+            .map(|c| c.round)
+            .chain(self.bids().map(|b| b.round))
+            .max()
+            .unwrap_or(0)
     }
 }
 
 impl FromIterator<Cast> for Said {
     fn from_iter<I: IntoIterator<Item = Cast>>(casts: I) -> Self {
-        Self { votes: casts.into_iter().fold(0, |votes, cast| votes | cast.bit()), bids: 0 }
+        Self {
+            votes: casts.into_iter().fold(0, |votes, cast| votes | cast.bit()),
+            bids: 0,
+        }
     }
 }
 
 /// Every proposal that is possible in a round.
 pub(crate) fn bids_of(round: u8) -> impl Iterator<Item = Bid> {
     let valids = std::iter::once(None).chain((0..round.min(4)).map(Some));
-    CHOICES.into_iter().flat_map(move |pick| valids.clone().map(move |valid| Bid { round, pick, valid }))
+    CHOICES
+        .into_iter()
+        .flat_map(move |pick| valids.clone().map(move |valid| Bid { round, pick, valid }))
 }
 
 /// What happens at one node.
@@ -167,20 +192,40 @@ impl Federation {
     /// `low_quorum`: two of the four voters decide, where the rule says three.
     pub(crate) fn new(byzantine: u8, automatic: Option<TieBreak>, low_quorum: bool) -> Self {
         let (_, _, voters, _) = testing::federation(VOTERS.into());
-        let voters = if low_quorum { testing::with_lower_quorum(voters) } else { voters };
-        let event = |commit: &str| Event { commit_hash: commit.into(), ..testing::event("blueprint_tagged", "v4.4.0") };
+        let voters = if low_quorum {
+            testing::with_lower_quorum(voters)
+        } else {
+            voters
+        };
+        let event = |commit: &str| Event {
+            commit_hash: commit.into(),
+            ..testing::event("blueprint_tagged", "v4.4.0")
+        };
         let events = [event("aaaaaaa"), event("bbbbbbb")];
         let choices = [events[0].choice(), events[1].choice()];
-        Self { voters, byzantine, automatic, events, choices }
+        Self {
+            voters,
+            byzantine,
+            automatic,
+            events,
+            choices,
+        }
     }
 
     /// The voter that honest node `node` (0 to 2) is.
     pub(crate) fn voter(&self, node: usize) -> u8 {
-        (0..VOTERS).filter(|voter| *voter != self.byzantine).nth(node).unwrap()
+        (0..VOTERS)
+            .filter(|voter| *voter != self.byzantine)
+            .nth(node)
+            .unwrap()
     }
 
     pub(crate) fn rules(&self, me: u8) -> Rules {
-        Rules { me: Some(VoterIndex(me.into())), signing: Signing::Now, automatic: self.automatic }
+        Rules {
+            me: Some(VoterIndex(me.into())),
+            signing: Signing::Now,
+            automatic: self.automatic,
+        }
     }
 
     pub(crate) fn is_automatic(&self, round: u8) -> bool {
@@ -196,25 +241,48 @@ impl Federation {
     }
 
     pub(crate) fn pick(&self, ballot: Ballot) -> Pick {
-        PICKS.into_iter().find(|pick| self.ballot(*pick) == ballot).unwrap()
+        PICKS
+            .into_iter()
+            .find(|pick| self.ballot(*pick) == ballot)
+            .unwrap()
     }
 
     pub(crate) fn proposal(&self, bid: Bid) -> Proposal {
-        let valid = bid.valid.map(|round| RoundId { epoch: EPOCH, round: Round(round.into()) });
+        let valid = bid.valid.map(|round| RoundId {
+            epoch: EPOCH,
+            round: Round(round.into()),
+        });
         let choice = self.ballot(bid.pick).unwrap();
-        Proposal { epoch: EPOCH, subject: SUBJECT, round: Round(bid.round.into()), choice, valid }
+        Proposal {
+            epoch: EPOCH,
+            subject: SUBJECT,
+            round: Round(bid.round.into()),
+            choice,
+            valid,
+        }
     }
 
     pub(crate) fn bid(&self, proposal: &Proposal) -> Bid {
         let valid = proposal.valid.map(|at| at.round.0 as u8);
-        Bid { round: proposal.round.0 as u8, pick: self.pick(Some(proposal.choice)), valid }
+        Bid {
+            round: proposal.round.0 as u8,
+            pick: self.pick(Some(proposal.choice)),
+            valid,
+        }
     }
 
     /// The event of `pick` as a candidate; `own`: from the node's own registry.
     pub(crate) fn candidate(&self, pick: Pick, own: bool) -> Input {
         let event = self.events[pick as usize - 1].clone();
         let choice = event.choice();
-        Input::Candidate(Candidate { choice, event, announced_by: None, prompt: true, own, endorsed: false })
+        Input::Candidate(Candidate {
+            choice,
+            event,
+            announced_by: None,
+            prompt: true,
+            own,
+            endorsed: false,
+        })
     }
 
     /// What the instance is given. A restart is none: it makes a new instance.
@@ -226,7 +294,10 @@ impl Federation {
                 phase: cast.phase,
                 ballot: self.ballot(cast.pick),
             },
-            Told::Bid(voter, bid) => Input::Proposal { voter: VoterIndex(voter.into()), proposal: self.proposal(bid) },
+            Told::Bid(voter, bid) => Input::Proposal {
+                voter: VoterIndex(voter.into()),
+                proposal: self.proposal(bid),
+            },
             Told::Timeout(timer) => Input::Timeout(timer),
             Told::Observe(Pick::Nil) => Input::Refuse,
             Told::Observe(pick) => self.candidate(pick, true),
@@ -237,5 +308,8 @@ impl Federation {
 }
 
 pub(crate) fn timer(round: u8, step: Step) -> Timer {
-    Timer { round: Round(round.into()), step }
+    Timer {
+        round: Round(round.into()),
+        step,
+    }
 }

@@ -25,7 +25,9 @@ pub(crate) struct VerifyArgs {
 
 pub(super) async fn run(args: &VerifyArgs, context: &Context) -> Result<()> {
     let report = checked(args, context).await?;
-    context.out.show(&report, |report| lines(report, context.out))?;
+    context
+        .out
+        .show(&report, |report| lines(report, context.out))?;
     conclude(&report)
 }
 
@@ -38,35 +40,62 @@ pub(in crate::commands) async fn checked(args: &VerifyArgs, context: &Context) -
     let manifest = AnchorManifest::read(&paths.ipfs_anchor_manifest).or_code(Code::Failed)?;
     let mut targets: Vec<Target> = manifest.anchors.iter().map(Target::from).collect();
     if let Some(node) = running(context).await {
-        let held: AnchorsView = node.get(&["v1", "anchors"], &[("limit", PAGE.to_string())]).await?;
+        let held: AnchorsView = node
+            .get(&["v1", "anchors"], &[("limit", PAGE.to_string())])
+            .await?;
         targets.extend(held.items.into_iter().map(target));
     }
     let mut seen = BTreeSet::new();
     targets.retain(|target| seen.insert((target.cid.clone(), target.sha256.clone())));
-    let bar = context.out.progress(Some(targets.len() as u64), "verifying");
+    let bar = context
+        .out
+        .progress(Some(targets.len() as u64), "verifying");
     let checked = verifier.check(targets, &|| bar.inc(1)).await;
     bar.finish_and_clear();
     let count = |verdict| checked.iter().filter(|c| c.verdict == verdict).count();
-    let (proven, differ, lost) = (count(Verdict::Proven), count(Verdict::Differs), count(Verdict::Unreachable));
-    Ok(Report { proven, differ, unreachable: lost, anchors: checked })
+    let (proven, differ, lost) = (
+        count(Verdict::Proven),
+        count(Verdict::Differs),
+        count(Verdict::Unreachable),
+    );
+    Ok(Report {
+        proven,
+        differ,
+        unreachable: lost,
+        anchors: checked,
+    })
 }
 
 /// The command's end: exit 5 if any content differs, 1 if some could not be reached.
 pub(in crate::commands) fn conclude(report: &Report) -> Result<()> {
     let (differ, lost) = (report.differ, report.unreachable);
     if differ > 0 {
-        let error = CliError::new(Code::Verification, format!("{differ} of the anchors are not what was recorded"));
-        return Err(error.hint("do not rely on them; whoever delivered the content is named above").into());
+        let error = CliError::new(
+            Code::Verification,
+            format!("{differ} of the anchors are not what was recorded"),
+        );
+        return Err(error
+            .hint("do not rely on them; whoever delivered the content is named above")
+            .into());
     }
     if lost > 0 {
-        let error = CliError::new(Code::Failed, format!("{lost} of the anchors could not be reached"));
-        return Err(error.hint("start the IPFS node (ipfs daemon), or add gateways to anchoring.gateways").into());
+        let error = CliError::new(
+            Code::Failed,
+            format!("{lost} of the anchors could not be reached"),
+        );
+        return Err(error
+            .hint("start the IPFS node (ipfs daemon), or add gateways to anchoring.gateways")
+            .into());
     }
     Ok(())
 }
 
 fn target(anchor: AnchorView) -> Target {
-    Target { file: anchor.name, sha256: anchor.sha256.to_string(), cid: anchor.cid }
+    Target {
+        file: anchor.name,
+        sha256: anchor.sha256.to_string(),
+        cid: anchor.cid,
+    }
 }
 
 /// What was proved of all anchors.
@@ -89,16 +118,33 @@ fn lines(report: &Report, out: Output) -> String {
             Verdict::Unreachable => (Tone::Warn, "unreachable"),
         };
         let from = checked.from.clone().unwrap_or_default();
-        vec![out.plain(clean(&checked.file)), out.plain(&checked.cid), out.cell(tone, word), out.plain(from)]
+        vec![
+            out.plain(clean(&checked.file)),
+            out.plain(&checked.cid),
+            out.cell(tone, word),
+            out.plain(from),
+        ]
     };
     let mut text = out.table(
-        &[named("FILE", 12), whole("CID"), whole("CONTENT"), named("FROM", 8).goes(1)],
+        &[
+            named("FILE", 12),
+            whole("CID"),
+            whole("CONTENT"),
+            named("FROM", 8).goes(1),
+        ],
         report.anchors.iter().map(row),
     ) + "\n";
-    for checked in report.anchors.iter().filter(|checked| checked.verdict != Verdict::Proven) {
+    for checked in report
+        .anchors
+        .iter()
+        .filter(|checked| checked.verdict != Verdict::Proven)
+    {
         for note in &checked.notes {
             text = format!("{text}\n{}: {}", clean(&checked.file), clean(note));
         }
     }
-    text + &format!("\n{} proven, {} differ, {} unreachable", report.proven, report.differ, report.unreachable)
+    text + &format!(
+        "\n{} proven, {} differ, {} unreachable",
+        report.proven, report.differ, report.unreachable
+    )
 }

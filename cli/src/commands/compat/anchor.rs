@@ -18,9 +18,9 @@ use crate::output::{Output, Tone, clean};
 
 /// auto_ipfs_anchor.py: anchor governance artifacts on IPFS
 ///
-/// As ssid anchor run and verify. Unlike the script, a file whose content changed is anchored again, what is verified is
-/// the content (exit 5 if it differs), and what was not anchored or reached is exit 1. Web3.Storage switched off the API
-/// that --web3-storage used: it is exit 1.
+/// As ssid anchor run and verify. Unlike the script, a file whose content changed is anchored
+/// again, what is verified is the content (exit 5 if it differs), and what was not anchored or
+/// reached is exit 1. Web3.Storage switched off the API that --web3-storage used: it is exit 1.
 ///
 /// Example:
 ///   ssid compat auto-ipfs-anchor --verify
@@ -46,13 +46,19 @@ pub(crate) async fn run(args: &AnchorArgs, context: &Context) -> Result<()> {
     let before = (events, recorded(&here)?);
     if args.verify {
         let report = verify::checked(&VerifyArgs::default(), &here).await?;
-        here.out.show(&report, |report| verified_text(report, before, here.out))?;
+        here.out
+            .show(&report, |report| verified_text(report, before, here.out))?;
         return verify::conclude(&report);
     }
     let (session, has_node) = anchored(&here).await?;
-    let manifest = paths.ipfs_anchor_manifest.strip_prefix(&paths.root).unwrap_or(&paths.ipfs_anchor_manifest);
+    let manifest = paths
+        .ipfs_anchor_manifest
+        .strip_prefix(&paths.root)
+        .unwrap_or(&paths.ipfs_anchor_manifest);
     let manifest = manifest.display().to_string();
-    here.out.show(&session, |session| anchored_text(session, before, &manifest, here.out))?;
+    here.out.show(&session, |session| {
+        anchored_text(session, before, &manifest, here.out)
+    })?;
     conclude(&session, has_node, here.out)
 }
 
@@ -76,11 +82,17 @@ fn verified_text(report: &Report, before: (usize, usize), out: Output) -> String
             Verdict::Unreachable => (Tone::Bad, "X not reached"),
         };
         let word = paper.paint(tone, word);
-        paper.line(&format!("  Verifying {}... {word}", clean(name_of(&anchor.file))));
+        paper.line(&format!(
+            "  Verifying {}... {word}",
+            clean(name_of(&anchor.file))
+        ));
     }
     paper.line("");
     let failed = report.differ + report.unreachable;
-    paper.line(&format!("Verification complete: {} verified, {failed} failed", report.proven));
+    paper.line(&format!(
+        "Verification complete: {} verified, {failed} failed",
+        report.proven
+    ));
     paper.finish()
 }
 
@@ -88,19 +100,32 @@ fn anchored_text(session: &Session, before: (usize, usize), manifest: &str, out:
     let mut paper = head(out, before);
     for record in &session.anchored {
         paper.line(&format!("[?] Anchoring: {}", clean(&record.file_name)));
-        paper.painted(Tone::Good, &format!("OK Anchored: {}", clean(&record.ipfs_cid)));
+        paper.painted(
+            Tone::Good,
+            &format!("OK Anchored: {}", clean(&record.ipfs_cid)),
+        );
         paper.line(&format!("  URL: {}", clean(&record.ipfs_gateway_url)));
     }
     for failure in &session.failed {
         paper.line(&format!("[?] Anchoring: {}", clean(name_of(&failure.file))));
         let reason = failure.reason.lines().next().unwrap_or_default();
-        paper.painted(Tone::Bad, &format!("X Failed to anchor {}: {}", clean(name_of(&failure.file)), clean(reason)));
+        paper.painted(
+            Tone::Bad,
+            &format!(
+                "X Failed to anchor {}: {}",
+                clean(name_of(&failure.file)),
+                clean(reason)
+            ),
+        );
     }
     if session.anchored.is_empty() && session.failed.is_empty() {
         paper.painted(Tone::Warn, "[i] No new files to anchor");
     } else if !session.anchored.is_empty() {
         paper.line("");
-        paper.painted(Tone::Good, &format!("OK Anchored {} new files", session.anchored.len()));
+        paper.painted(
+            Tone::Good,
+            &format!("OK Anchored {} new files", session.anchored.len()),
+        );
         paper.painted(Tone::Good, &format!("OK Manifest updated: {manifest}"));
     }
     paper.line("");

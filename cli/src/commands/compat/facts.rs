@@ -8,7 +8,9 @@ use ssid_node::api::view::{NodeView, Page, RecordView, StatusView, iso, now};
 use ssid_node::config::Config;
 use ssid_node::known_members::KnownMembers;
 use ssid_node::legacy::plain::plain_members;
-use ssid_node::registry::manifest::{FederationManifest, HistoryRecord, ManifestNode, ManifestStatistics};
+use ssid_node::registry::manifest::{
+    FederationManifest, HistoryRecord, ManifestNode, ManifestStatistics,
+};
 use ssid_node::registry::paths::RegistryPaths;
 
 use crate::client::Client;
@@ -40,25 +42,33 @@ pub(super) struct Status {
     pub(super) statistics: ManifestStatistics,
 }
 
-/// The repository that the scripts would have found: `--repo`, else the one that the command is run in.
+/// The repository that the scripts would have found: `--repo`, else the one that the command is run
+/// in.
 pub(in crate::commands) fn repository(context: &Context) -> Option<PathBuf> {
     let is_registry = |at: &Path| at.join("24_meta_orchestration").is_dir();
-    context
-        .repo
-        .clone()
-        .or_else(|| std::env::current_dir().ok()?.ancestors().find(|at| is_registry(at)).map(Path::to_owned))
+    context.repo.clone().or_else(|| {
+        std::env::current_dir()
+            .ok()?
+            .ancestors()
+            .find(|at| is_registry(at))
+            .map(Path::to_owned)
+    })
 }
 
 /// The same for the commands that the scripts' names stand for.
 pub(super) fn in_repository(context: &Context) -> Context {
-    Context { repo: repository(context), ..context.clone() }
+    Context {
+        repo: repository(context),
+        ..context.clone()
+    }
 }
 
 impl Facts {
     /// Asks the node, and reads the manifest.
     pub(super) async fn gather(context: &Context) -> Result<Self> {
         let paths = RegistryPaths::choose(repository(context).as_deref(), context.home.root());
-        let manifest = FederationManifest::read(&paths.federation_manifest).or_code(Code::Failed)?;
+        let manifest =
+            FederationManifest::read(&paths.federation_manifest).or_code(Code::Failed)?;
         let client = context.client()?;
         let node = match client.get::<StatusView>(&["v1", "status"], &[]).await {
             Ok(status) => Some((client, status)),
@@ -68,15 +78,23 @@ impl Facts {
         let known = KnownMembers::load(&context.home.known_members()).or_code(Code::Failed)?;
         let members = plain_members(manifest.as_ref(), &known, &seconds(&iso(now())));
         let without_keys = members.into_iter().map(|member| member.node).collect();
-        Ok(Self { node, paths, manifest, without_keys })
+        Ok(Self {
+            node,
+            paths,
+            manifest,
+            without_keys,
+        })
     }
 
     /// The manifest, in the scripts' words if there is none.
     pub(super) fn manifest(&self) -> Result<&FederationManifest, CliError> {
         let missing = || {
             let path = self.paths.federation_manifest.display();
-            CliError::new(Code::Failed, format!("Federation manifest not found: {path}"))
-                .hint("run this in the governance repository, or name it with --repo DIR")
+            CliError::new(
+                Code::Failed,
+                format!("Federation manifest not found: {path}"),
+            )
+            .hint("run this in the governance repository, or name it with --repo DIR")
         };
         self.manifest.as_ref().ok_or_else(missing)
     }
@@ -103,7 +121,9 @@ impl Facts {
             });
         }
         let manifest = self.manifest()?;
-        let settings = Config::load_or_default(&self.paths.federation_config).or_usage()?.settings;
+        let settings = Config::load_or_default(&self.paths.federation_config)
+            .or_usage()?
+            .settings;
         let last = manifest.text("federation.last_sync");
         Ok(Status {
             enabled: settings.federation.enabled,
@@ -120,22 +140,33 @@ impl Facts {
         &self.without_keys
     }
 
-    /// The other nodes: the members that the node knows, and those without a key that the manifest has.
+    /// The other nodes: the members that the node knows, and those without a key that the manifest
+    /// has.
     pub(super) async fn nodes(&self) -> Result<Vec<ManifestNode>> {
         let without_keys = self.without_keys.iter().cloned();
         let Some((client, _)) = &self.node else {
-            let with_keys = self.manifest()?.known_nodes().into_iter().filter(ManifestNode::has_key);
+            let with_keys = self
+                .manifest()?
+                .known_nodes()
+                .into_iter()
+                .filter(ManifestNode::has_key);
             return Ok(with_keys.chain(without_keys).collect());
         };
         let members: Page<NodeView> = client.get(&["v1", "nodes"], &[]).await?;
         let members = members.items;
-        Ok(members.iter().filter(|member| !member.is_self).map(as_node).chain(without_keys).collect())
+        Ok(members
+            .iter()
+            .filter(|member| !member.is_self)
+            .map(as_node)
+            .chain(without_keys)
+            .collect())
     }
 
     /// The latest decisions, the oldest first.
     pub(super) async fn history(&self, limit: usize) -> Result<Vec<HistoryRecord>> {
-        let of_before =
-            |manifest: &FederationManifest| -> Vec<_> { manifest.history().into_iter().flatten().collect() };
+        let of_before = |manifest: &FederationManifest| -> Vec<_> {
+            manifest.history().into_iter().flatten().collect()
+        };
         let Some((client, _)) = &self.node else {
             let mut all = of_before(self.manifest()?);
             all.drain(..all.len().saturating_sub(limit));
@@ -144,15 +175,23 @@ impl Facts {
         let records: Page<RecordView> = client.list(&["v1", "consensus"], &[], limit).await?;
         let mut records = records.items;
         records.reverse();
-        let before = self.manifest.iter().flat_map(of_before).filter(|record| record.subject_id.is_none());
-        let mut all: Vec<_> = before.chain(records.iter().map(HistoryRecord::from)).collect();
+        let before = self
+            .manifest
+            .iter()
+            .flat_map(of_before)
+            .filter(|record| record.subject_id.is_none());
+        let mut all: Vec<_> = before
+            .chain(records.iter().map(HistoryRecord::from))
+            .collect();
         all.drain(..all.len().saturating_sub(limit));
         Ok(all)
     }
 }
 
 fn is_unreachable(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<CliError>().is_some_and(|error| error.code == Code::Unreachable)
+    error
+        .downcast_ref::<CliError>()
+        .is_some_and(|error| error.code == Code::Unreachable)
 }
 
 /// A member in the scripts' words.
@@ -167,8 +206,16 @@ fn as_node(view: &NodeView) -> ManifestNode {
         added_at: None,
         last_seen: view.last_seen.clone(),
         status: view.status.clone(),
-        compliance_score: view.compliance_score.clone().map(Into::into).unwrap_or_default(),
-        blueprint_version: view.blueprint.clone().filter(|b| !b.is_empty()).unwrap_or_else(|| "unknown".to_owned()),
+        compliance_score: view
+            .compliance_score
+            .clone()
+            .map(Into::into)
+            .unwrap_or_default(),
+        blueprint_version: view
+            .blueprint
+            .clone()
+            .filter(|b| !b.is_empty())
+            .unwrap_or_else(|| "unknown".to_owned()),
         trust_score: Some(i64::from(view.trust_score)),
     }
 }

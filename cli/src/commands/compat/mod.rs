@@ -1,4 +1,5 @@
-//! `ssid compat`: the registry's own scripts by their names, with their flags and the words of their output.
+//! `ssid compat`: the registry's own scripts by their names, with their flags and the words of
+//! their output.
 
 mod anchor;
 mod facts;
@@ -18,8 +19,9 @@ use crate::context::Context;
 
 /// The registry's own scripts, with their flags and words
 ///
-/// A workflow changes only the command's name. With a running node they ask it; without one they read the repository's
-/// files, as the scripts did: that of --repo, else the one they are run in. Differences are told in each one's help.
+/// A workflow changes only the command's name. With a running node they ask it; without one they
+/// read the repository's files, as the scripts did: that of --repo, else the one they are run in.
+/// Differences are told in each one's help.
 ///
 /// Examples:
 ///   ssid compat federation-sync-manager --check-status

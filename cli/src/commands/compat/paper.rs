@@ -1,4 +1,5 @@
-//! The scripts' page layout: a heading between two rules, then lines. Plain ASCII where there is no terminal.
+//! The scripts' page layout: a heading between two rules, then lines. Plain ASCII where there is no
+//! terminal.
 
 use std::io::{self, IsTerminal as _};
 
@@ -17,7 +18,11 @@ pub(super) struct Paper {
 
 impl Paper {
     pub(super) fn new(out: Output) -> Self {
-        Self { out, text: String::new(), is_terminal: io::stdout().is_terminal() }
+        Self {
+            out,
+            text: String::new(),
+            is_terminal: io::stdout().is_terminal(),
+        }
     }
 
     /// A heading, and an empty line.

@@ -21,8 +21,8 @@ use crate::setup;
 
 /// federation_sync_manager.py: nodes, status and synchronization of the federation
 ///
-/// Unlike the script, a sync that is not due yet is exit 0, and what another node's log says is appended only if a
-/// quorum of all active nodes has it.
+/// Unlike the script, a sync that is not due yet is exit 0, and what another node's log says is
+/// appended only if a quorum of all active nodes has it.
 ///
 /// Examples:
 ///   ssid compat federation-sync-manager --check-status
@@ -33,10 +33,21 @@ pub(crate) struct SyncManagerArgs {
     #[command(flatten)]
     what: What,
     /// Name of the node to add [default: the repository's]
-    #[arg(long, value_name = "N", requires = "add_node", default_value = "", hide_default_value = true)]
+    #[arg(
+        long,
+        value_name = "N",
+        requires = "add_node",
+        default_value = "",
+        hide_default_value = true
+    )]
     node_name: String,
     /// Whose the node to add is
-    #[arg(long, value_name = "O", requires = "add_node", default_value = "Unknown")]
+    #[arg(
+        long,
+        value_name = "O",
+        requires = "add_node",
+        default_value = "Unknown"
+    )]
     organization: String,
     /// Sync although the last sync was a moment ago
     #[arg(long, requires = "sync")]
@@ -67,9 +78,17 @@ pub(crate) async fn run(args: &SyncManagerArgs, context: &Context) -> Result<()>
     let out = context.out;
     match &args.what {
         What { sync: true, .. } => sync(args.force, context).await,
-        What { add_node: Some(url), .. } => add(context, url, args).await,
-        What { remove_node: Some(id), .. } => remove(context, id).await,
-        What { list_nodes: true, .. } => {
+        What {
+            add_node: Some(url),
+            ..
+        } => add(context, url, args).await,
+        What {
+            remove_node: Some(id),
+            ..
+        } => remove(context, id).await,
+        What {
+            list_nodes: true, ..
+        } => {
             let nodes = Facts::gather(context).await?.nodes().await?;
             Ok(out.show(&nodes, |nodes| list_text(nodes, out))?)
         }
@@ -83,18 +102,36 @@ pub(crate) async fn run(args: &SyncManagerArgs, context: &Context) -> Result<()>
 async fn add(context: &Context, url: &str, args: &SyncManagerArgs) -> Result<()> {
     let facts = Facts::gather(context).await?;
     facts.manifest()?;
-    let of_repository =
-        url.trim_end_matches('/').rsplit(['/', ':']).next().unwrap_or_default().trim_end_matches(".git");
-    let name = if args.node_name.is_empty() { of_repository } else { &args.node_name };
+    let of_repository = url
+        .trim_end_matches('/')
+        .rsplit(['/', ':'])
+        .next()
+        .unwrap_or_default()
+        .trim_end_matches(".git");
+    let name = if args.node_name.is_empty() {
+        of_repository
+    } else {
+        &args.node_name
+    };
     setup::check_name("--node-name", name)?;
     setup::check_name("--organization", &args.organization)?;
     let remote = setup::git_remote(&context.home, repository(context).as_deref(), url)?;
     let public = remote.public();
-    if facts.nodes().await?.iter().any(|node| public_remote(&node.git_remote) == public) {
-        return Err(CliError::new(Code::Failed, format!("Node already exists: {}", legacy_id(&public))).into());
+    if facts
+        .nodes()
+        .await?
+        .iter()
+        .any(|node| public_remote(&node.git_remote) == public)
+    {
+        return Err(CliError::new(
+            Code::Failed,
+            format!("Node already exists: {}", legacy_id(&public)),
+        )
+        .into());
     }
     if public != remote.secret() {
-        // the manifest is in Git, where nothing is secret: the whole address is kept in the data directory
+        // the manifest is in Git, where nothing is secret: the whole address is kept in the data
+        // directory
         context.home.create().or_usage()?;
         remember(context, &remote, name, &args.organization)?;
     }
@@ -131,7 +168,10 @@ pub(in crate::commands) fn put_in_manifest(
 async fn remove(context: &Context, id: &str) -> Result<()> {
     let facts = Facts::gather(context).await?;
     let nodes = facts.nodes().await?;
-    let fitting: Vec<_> = nodes.iter().filter(|node| !id.is_empty() && node.node_id.starts_with(id)).collect();
+    let fitting: Vec<_> = nodes
+        .iter()
+        .filter(|node| !id.is_empty() && node.node_id.starts_with(id))
+        .collect();
     let [node] = fitting[..] else {
         let message = format!("Node not found: {}", clean(id));
         let hint = "see their ids with: ssid compat federation-sync-manager --list-nodes";
@@ -139,7 +179,10 @@ async fn remove(context: &Context, id: &str) -> Result<()> {
     };
     forget(context, &facts, node)?;
     context.out.show(&json!({ "removed": node.node_id }), |_| {
-        context.out.paint(Tone::Good, &format!("OK Node removed: {}", clean(&node.node_id)))
+        context.out.paint(
+            Tone::Good,
+            &format!("OK Node removed: {}", clean(&node.node_id)),
+        )
     })?;
     Ok(())
 }
@@ -151,23 +194,35 @@ pub(in crate::commands) async fn unobserve(context: &Context, id: &str) -> Resul
     let fitting: Vec<_> = facts.observed().iter().filter(is_it).collect();
     let [node] = fitting[..] else {
         let message = match fitting.len() {
-            0 => format!("no observed node is called {:?} or has an id that begins so", clean(id)),
-            many => format!("{many} observed nodes have an id that begins with {}", clean(id)),
+            0 => format!(
+                "no observed node is called {:?} or has an id that begins so",
+                clean(id)
+            ),
+            many => format!(
+                "{many} observed nodes have an id that begins with {}",
+                clean(id)
+            ),
         };
-        return Err(CliError::new(Code::Failed, message).hint("see them with: ssid nodes list").into());
+        return Err(CliError::new(Code::Failed, message)
+            .hint("see them with: ssid nodes list")
+            .into());
     };
     forget(context, &facts, node)?;
     let (name, node_id) = (clean(&node.node_name), &node.node_id);
-    context.out.show(&json!({ "node_id": node_id, "node_name": node.node_name, "observed": false }), |_| {
-        format!("{name} is observed no more")
-    })?;
+    context.out.show(
+        &json!({ "node_id": node_id, "node_name": node.node_name, "observed": false }),
+        |_| format!("{name} is observed no more"),
+    )?;
     Ok(())
 }
 
 /// Takes a node without a key out of the list and the manifest.
 fn forget(context: &Context, facts: &Facts, node: &ManifestNode) -> Result<()> {
     if node.has_key() {
-        let message = format!("{} is a member with a key: only an epoch change removes it", clean(&node.node_name));
+        let message = format!(
+            "{} is a member with a key: only an epoch change removes it",
+            clean(&node.node_name)
+        );
         return Err(CliError::new(Code::Failed, message).into());
     }
     let path = context.home.known_members();
@@ -176,10 +231,11 @@ fn forget(context: &Context, facts: &Facts, node: &ManifestNode) -> Result<()> {
         known.save(&path).or_code(Code::Failed)?;
     }
     if facts.manifest().is_ok() {
-        let update = FederationManifest::update(&facts.paths.federation_manifest, &iso(now()), |manifest| {
-            manifest.remove_node(&node.node_id);
-            count_nodes(manifest);
-        });
+        let update =
+            FederationManifest::update(&facts.paths.federation_manifest, &iso(now()), |manifest| {
+                manifest.remove_node(&node.node_id);
+                count_nodes(manifest);
+            });
         update.or_code(Code::Failed)?;
     }
     Ok(())
@@ -201,15 +257,25 @@ fn list_text(nodes: &[ManifestNode], out: Output) -> String {
         paper.painted(Tone::Warn, "No federated nodes configured");
     }
     for node in nodes {
-        let tone = if node.is_active() { Tone::Good } else { Tone::Bad };
+        let tone = if node.is_active() {
+            Tone::Good
+        } else {
+            Tone::Bad
+        };
         let status = paper.paint(tone, &clean(&node.status));
         paper.line(&format!("Node ID: {}", clean(&node.node_id)));
         paper.line(&format!("  Name: {}", clean(&node.node_name)));
         paper.line(&format!("  Organization: {}", clean(&node.organization)));
         paper.line(&format!("  Status: {status}"));
         paper.line(&format!("  Git Remote: {}", clean(&node.git_remote)));
-        paper.line(&format!("  Trust Score: {}/100", node.trust_score.unwrap_or_default()));
-        paper.line(&format!("  Last Seen: {}", clean(node.last_seen.as_deref().unwrap_or("Never"))));
+        paper.line(&format!(
+            "  Trust Score: {}/100",
+            node.trust_score.unwrap_or_default()
+        ));
+        paper.line(&format!(
+            "  Last Seen: {}",
+            clean(node.last_seen.as_deref().unwrap_or("Never"))
+        ));
         paper.line(&format!("  Blueprint: {}", clean(&node.blueprint_version)));
         paper.line("");
     }
@@ -219,14 +285,27 @@ fn list_text(nodes: &[ManifestNode], out: Output) -> String {
 fn status_text(status: &Status, out: Output) -> String {
     let mut paper = Paper::new(out);
     paper.heading("Federation Status");
-    let (tone, word) = if status.enabled { (Tone::Good, "True") } else { (Tone::Bad, "False") };
+    let (tone, word) = if status.enabled {
+        (Tone::Good, "True")
+    } else {
+        (Tone::Bad, "False")
+    };
     let enabled = paper.paint(tone, word);
     let counts = &status.statistics;
     paper.line(&format!("  Enabled: {enabled}"));
     paper.line(&format!("  Mode: {}", clean(&status.mode)));
-    paper.line(&format!("  Consensus Threshold: {:.1}%", status.consensus_threshold));
-    paper.line(&format!("  Sync Interval: {} minutes", status.sync_interval_minutes));
-    paper.line(&format!("  Last Sync: {}", clean(status.last_sync.as_deref().unwrap_or("Never"))));
+    paper.line(&format!(
+        "  Consensus Threshold: {:.1}%",
+        status.consensus_threshold
+    ));
+    paper.line(&format!(
+        "  Sync Interval: {} minutes",
+        status.sync_interval_minutes
+    ));
+    paper.line(&format!(
+        "  Last Sync: {}",
+        clean(status.last_sync.as_deref().unwrap_or("Never"))
+    ));
     paper.line("");
     paper.line("Statistics:");
     paper.line(&format!("  Total Nodes: {}", counts.total_nodes));
@@ -234,12 +313,19 @@ fn status_text(status: &Status, out: Output) -> String {
     paper.line(&format!("  Total Syncs: {}", counts.total_syncs));
     paper.line(&format!("  Successful: {}", counts.successful_syncs));
     paper.line(&format!("  Failed: {}", counts.failed_syncs));
-    paper.line(&format!("  Consensus Agreements: {}", counts.consensus_agreements));
-    paper.line(&format!("  Consensus Disagreements: {}", counts.consensus_disagreements));
+    paper.line(&format!(
+        "  Consensus Agreements: {}",
+        counts.consensus_agreements
+    ));
+    paper.line(&format!(
+        "  Consensus Disagreements: {}",
+        counts.consensus_disagreements
+    ));
     paper.finish()
 }
 
-/// A running node syncs itself; without one the repository's files are synced with the nodes' plain logs.
+/// A running node syncs itself; without one the repository's files are synced with the nodes' plain
+/// logs.
 async fn sync(force: bool, context: &Context) -> Result<()> {
     let facts = Facts::gather(context).await?;
     let out = context.out;
@@ -254,13 +340,21 @@ async fn sync(force: bool, context: &Context) -> Result<()> {
         None => None,
     };
     if let Some(client) = client {
-        let query = [("force", force.to_string()), ("transport", "auto".to_owned())];
+        let query = [
+            ("force", force.to_string()),
+            ("transport", "auto".to_owned()),
+        ];
         let outcome: SyncOutcome = client.post(&["v1", "sync"], &query, Vec::new()).await?;
         out.show(&outcome, |outcome| synced_text(outcome, out))?;
         return Ok(live_sync::verdict(&outcome)?);
     }
     facts.manifest()?;
-    let inactive = facts.nodes().await?.into_iter().filter(|node| !node.is_active()).map(|node| node.node_name);
+    let inactive = facts
+        .nodes()
+        .await?
+        .into_iter()
+        .filter(|node| !node.is_active())
+        .map(|node| node.node_name);
     let inactive: Vec<_> = inactive.collect();
     let report = plain_sync::run(context, &facts.paths, force).await?;
     out.show(&report, |report| report_text(report, &inactive, out))?;
@@ -290,11 +384,18 @@ fn synced_text(outcome: &SyncOutcome, out: Output) -> String {
 /// Why nothing was done, and what to do.
 fn in_words(skipped: &Skipped) -> (String, &'static str) {
     match skipped {
-        Skipped::NotEnabled => {
-            ("Federation is not enabled".to_owned(), "Enable in: federation.enabled of federation_config.json")
-        }
-        Skipped::Recent(at) => (format!("Recent sync detected: {at}"), "Use --force to sync anyway"),
-        Skipped::NoNodes => ("No federated nodes configured".to_owned(), "Add one with: --add-node GIT_URL"),
+        Skipped::NotEnabled => (
+            "Federation is not enabled".to_owned(),
+            "Enable in: federation.enabled of federation_config.json",
+        ),
+        Skipped::Recent(at) => (
+            format!("Recent sync detected: {at}"),
+            "Use --force to sync anyway",
+        ),
+        Skipped::NoNodes => (
+            "No federated nodes configured".to_owned(),
+            "Add one with: --add-node GIT_URL",
+        ),
         Skipped::NotAllowed => (plain_sync::why(skipped), "Set it to true to observe them"),
     }
 }
@@ -309,40 +410,71 @@ fn report_text(report: &PlainSyncReport, inactive: &[String], out: Output) -> St
     }
     paper.heading("Federation Synchronization");
     for name in inactive {
-        paper.painted(Tone::Warn, &format!("SKIP Skipping inactive node: {}", clean(name)));
+        paper.painted(
+            Tone::Warn,
+            &format!("SKIP Skipping inactive node: {}", clean(name)),
+        );
     }
     for node in &report.nodes {
         paper.line(&format!("-> Syncing with: {}", clean(&node.node_name)));
         match (&node.comparison, &node.error) {
-            (Some(found), _) if found.new + found.divergent == 0 => paper.line("  No new events to sync"),
-            (Some(found), _) => {
-                paper.line(&format!("  Found {} new event(s), {} divergent", found.new, found.divergent));
+            (Some(found), _) if found.new + found.divergent == 0 => {
+                paper.line("  No new events to sync");
             }
-            (None, error) => paper.painted(Tone::Bad, &format!("  {}", clean(error.as_deref().unwrap_or_default()))),
+            (Some(found), _) => {
+                paper.line(&format!(
+                    "  Found {} new event(s), {} divergent",
+                    found.new, found.divergent
+                ));
+            }
+            (None, error) => paper.painted(
+                Tone::Bad,
+                &format!("  {}", clean(error.as_deref().unwrap_or_default())),
+            ),
         }
         if node.quarantined > 0 {
-            paper.painted(Tone::Warn, &format!("  {} stretch(es) of it could not be read", node.quarantined));
+            paper.painted(
+                Tone::Warn,
+                &format!("  {} stretch(es) of it could not be read", node.quarantined),
+            );
         }
-        let (tone, word) =
-            if node.error.is_none() { (Tone::Good, "OK Sync successful") } else { (Tone::Bad, "X Sync failed") };
+        let (tone, word) = if node.error.is_none() {
+            (Tone::Good, "OK Sync successful")
+        } else {
+            (Tone::Bad, "X Sync failed")
+        };
         let word = paper.paint(tone, word);
         paper.line(&format!("  {word}"));
         paper.line("");
     }
     paper.heading("Sync Summary");
-    let failed = report.nodes.iter().filter(|node| node.error.is_some()).count();
+    let failed = report
+        .nodes
+        .iter()
+        .filter(|node| node.error.is_some())
+        .count();
     paper.line(&format!("  Successful: {}", report.nodes.len() - failed));
     paper.line(&format!("  Failed: {failed}"));
     if report.observed_only {
         paper.line("  Members have keys: plain logs are observed, nothing is decided by them");
         return paper.finish();
     }
-    paper.line(&format!("  Consensus achieved: {}, failed: {}", report.achieved, report.failed));
+    paper.line(&format!(
+        "  Consensus achieved: {}, failed: {}",
+        report.achieved, report.failed
+    ));
     paper.line(&format!("  Too few nodes have: {}", report.insufficient));
     paper.line(&format!("  Applied {} event(s)", report.applied));
     if report.applied < report.achieved {
-        let how = "set conflict_resolution.auto_apply_consensus in federation_config.json to append them";
-        paper.painted(Tone::Warn, &format!("! {} event(s) wait: {how}", report.achieved - report.applied));
+        let how =
+            "set conflict_resolution.auto_apply_consensus in federation_config.json to append them";
+        paper.painted(
+            Tone::Warn,
+            &format!(
+                "! {} event(s) wait: {how}",
+                report.achieved - report.applied
+            ),
+        );
     }
     paper.finish()
 }

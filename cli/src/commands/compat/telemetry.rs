@@ -19,8 +19,8 @@ use crate::output::{Output, Tone, clean};
 
 /// governance_telemetry.py: check governance metrics and notify
 ///
-/// As ssid telemetry check, watch and test. Unlike the script, --test sends, and is exit 1 unless every channel that is
-/// switched on has the message; what stands is told once.
+/// As ssid telemetry check, watch and test. Unlike the script, --test sends, and is exit 1 unless
+/// every channel that is switched on has the message; what stands is told once.
 ///
 /// Example:
 ///   ssid compat governance-telemetry --test
@@ -67,17 +67,29 @@ pub(crate) async fn run(args: &TelemetryArgs, context: &Context) -> Result<()> {
                 out.line(&paper.finish())?;
             }
             let next = format!("[WAIT] Next check in {every}s... (Ctrl+C to stop)\n");
-            watch_as(&here, |view| checked_text(view, root_lock(&places).as_deref(), out) + "\n" + &next).await
+            watch_as(&here, |view| {
+                checked_text(view, root_lock(&places).as_deref(), out) + "\n" + &next
+            })
+            .await
         }
-        What { test: true, .. } => trial::run_as(&here, None, wait, |trials| tried_text(trials, out)).await,
-        What { .. } => once_as(&here, wait, |view| checked_text(view, root_lock(&places).as_deref(), out)).await,
+        What { test: true, .. } => {
+            trial::run_as(&here, None, wait, |trials| tried_text(trials, out)).await
+        }
+        What { .. } => {
+            once_as(&here, wait, |view| {
+                checked_text(view, root_lock(&places).as_deref(), out)
+            })
+            .await
+        }
     }
 }
 
 /// The state of the root lock in the dashboard's present row.
 fn root_lock(places: &Places) -> Option<String> {
     let (_, dashboard) = places.dashboard().ok()??;
-    let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
+    let today = jiff::Timestamp::now()
+        .to_zoned(jiff::tz::TimeZone::UTC)
+        .date();
     dashboard.until(today).last()?.root_lock.clone()
 }
 
@@ -88,10 +100,18 @@ fn checked_text(view: &CheckView, root_lock: Option<&str>, out: Output) -> Strin
         None => paper.painted(Tone::Warn, "! No metrics available"),
         Some(score) => {
             paper.line(&format!("  Compliance Score: {}/100", number(score)));
-            let violations = view.violations.map_or_else(|| "unknown".to_owned(), |count| count.to_string());
+            let violations = view
+                .violations
+                .map_or_else(|| "unknown".to_owned(), |count| count.to_string());
             paper.line(&format!("  Violations: {violations}"));
-            paper.line(&format!("  Root-24-LOCK: {}", clean(root_lock.unwrap_or("unknown"))));
-            paper.line(&format!("  Trend: {}", view.trend.as_deref().unwrap_or("unknown")));
+            paper.line(&format!(
+                "  Root-24-LOCK: {}",
+                clean(root_lock.unwrap_or("unknown"))
+            ));
+            paper.line(&format!(
+                "  Trend: {}",
+                view.trend.as_deref().unwrap_or("unknown")
+            ));
         }
     }
     for message in &view.messages {
@@ -101,20 +121,32 @@ fn checked_text(view: &CheckView, root_lock: Option<&str>, out: Output) -> Strin
             Severity::Critical => (Tone::Bad, "!!"),
         };
         paper.painted(tone, &format!("{mark} {}", clean(&message.title)));
-        message.lines.iter().for_each(|line| paper.line(&format!("  {}", clean(line))));
+        message
+            .lines
+            .iter()
+            .for_each(|line| paper.line(&format!("  {}", clean(line))));
     }
     let waiting = view.waiting + view.dead;
     if waiting > 0 {
-        paper.painted(Tone::Warn, &format!("! {waiting} notification(s) not delivered; they are kept"));
+        paper.painted(
+            Tone::Warn,
+            &format!("! {waiting} notification(s) not delivered; they are kept"),
+        );
     } else if !view.messages.is_empty() && !view.channels.is_empty() {
         let sent = view.messages.len() * view.channels.len();
         paper.painted(Tone::Good, &format!("OK Sent {sent} notification(s)"));
     } else if !view.messages.is_empty() {
         paper.painted(Tone::Warn, "! No notifications configured or all failed");
     }
-    view.notes.iter().for_each(|note| paper.line(&format!("  note: {}", clean(note))));
+    view.notes
+        .iter()
+        .for_each(|note| paper.line(&format!("  note: {}", clean(note))));
     for unusable in &view.unusable {
-        let why = format!("! {} cannot be used: {}", unusable.channel.as_str(), clean(&unusable.reason));
+        let why = format!(
+            "! {} cannot be used: {}",
+            unusable.channel.as_str(),
+            clean(&unusable.reason)
+        );
         paper.painted(Tone::Warn, &why);
     }
     paper.finish()
@@ -125,12 +157,16 @@ fn tried_text(trials: &[TrialView], out: Output) -> String {
     paper.painted(Tone::Warn, "[NOTIFY] Test mode: Sending test notification");
     for trial in trials {
         let name = trial.channel.as_str();
-        let name = name.get(..1).unwrap_or_default().to_uppercase() + name.get(1..).unwrap_or_default();
+        let name =
+            name.get(..1).unwrap_or_default().to_uppercase() + name.get(1..).unwrap_or_default();
         if trial.delivered {
             paper.painted(Tone::Good, &format!("OK {name} notification sent"));
         } else {
             let reason = clean(trial.reason.as_deref().unwrap_or_default());
-            paper.painted(Tone::Bad, &format!("X {name} notification failed: {reason}"));
+            paper.painted(
+                Tone::Bad,
+                &format!("X {name} notification failed: {reason}"),
+            );
         }
     }
     let sent = trials.iter().filter(|trial| trial.delivered).count();

@@ -16,9 +16,10 @@ use crate::output::{Output, Tone, clean, seconds};
 
 /// registry_event_trigger.sh: write an event to the registry log
 ///
-/// A running node is offered the event, signs and announces it. Without one it is appended to the repository's log, one
-/// line with its hash; a node finds it there when it starts. Unlike the script, an event that nobody could vote for is
-/// refused (exit 2), and the compliance score is not claimed to be 100/100: set SSID_COMPLIANCE_SCORE to state one.
+/// A running node is offered the event, signs and announces it. Without one it is appended to the
+/// repository's log, one line with its hash; a node finds it there when it starts. Unlike the
+/// script, an event that nobody could vote for is refused (exit 2), and the compliance score is not
+/// claimed to be 100/100: set SSID_COMPLIANCE_SCORE to state one.
 ///
 /// Example:
 ///   ssid compat registry-event-trigger --event blueprint_tagged --version v4.4.0 --hash 3dd05d9
@@ -35,7 +36,12 @@ pub(crate) struct TriggerArgs {
     #[arg(long, value_name = "H")]
     hash: String,
     /// The registry's compliance score
-    #[arg(long, value_name = "TEXT", env = "SSID_COMPLIANCE_SCORE", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "TEXT",
+        env = "SSID_COMPLIANCE_SCORE",
+        hide_env_values = true
+    )]
     compliance_score: Option<String>,
 }
 
@@ -56,17 +62,23 @@ pub(crate) async fn run(args: TriggerArgs, context: &Context) -> Result<()> {
                 emitted_by,
                 event_hash: None,
             };
-            client.post_json::<EmitView>(&["v1", "events"], &[], &draft).await?.event
+            client
+                .post_json::<EmitView>(&["v1", "events"], &[], &draft)
+                .await?
+                .event
         }
         None => append(args, &path)?,
     };
-    let anchor = serde_json::to_string_pretty(&event).map(|text| Sha256Hash::of(&[text.as_bytes()]).to_string())?;
+    let anchor = serde_json::to_string_pretty(&event)
+        .map(|text| Sha256Hash::of(&[text.as_bytes()]).to_string())?;
     let answer = json!({
         "event": event, "event_hash": event.event_hash().to_string(), "proof_anchor": anchor, "registry_log": path.display().to_string(),
         "announced": facts.node.is_some(),
     });
     let place = path.display().to_string();
-    context.out.show(&answer, |_| text(&event, &anchor, &place, context.out))?;
+    context
+        .out
+        .show(&answer, |_| text(&event, &anchor, &place, context.out))?;
     Ok(())
 }
 
@@ -84,7 +96,8 @@ fn append(args: TriggerArgs, path: &std::path::Path) -> Result<Event> {
     };
     event.check_admissible(Epoch::ZERO).or_usage()?;
     let mut file = RegistryFile::open(path).or_code(Code::Failed)?;
-    file.append(std::slice::from_ref(&event)).or_code(Code::Failed)?;
+    file.append(std::slice::from_ref(&event))
+        .or_code(Code::Failed)?;
     Ok(event)
 }
 

@@ -18,9 +18,9 @@ use crate::output::{Output, Tone, clean, seconds};
 
 /// consensus_validator.py: verify the registry's events, show decisions and trust
 ///
-/// Unlike the script, --verify reads every form of the log, compares the hashes that stand in it, and is exit 5 if one
-/// is wrong or a certificate does not hold; --check-event tells how the event was really decided, and is exit 4 if it
-/// was not.
+/// Unlike the script, --verify reads every form of the log, compares the hashes that stand in it,
+/// and is exit 5 if one is wrong or a certificate does not hold; --check-event tells how the event
+/// was really decided, and is exit 4 if it was not.
 ///
 /// Examples:
 ///   ssid compat consensus-validator --verify
@@ -56,9 +56,14 @@ pub(crate) async fn run(args: &ValidatorArgs, context: &Context) -> Result<()> {
     let facts = Facts::gather(context).await?;
     let out = context.out;
     match &args.what {
-        What { check_event: Some(hash), .. } => check_event(&facts, hash, out).await,
+        What {
+            check_event: Some(hash),
+            ..
+        } => check_event(&facts, hash, out).await,
         What { verify: true, .. } => verify(&facts, out).await,
-        What { show_history: true, .. } => {
+        What {
+            show_history: true, ..
+        } => {
             let history = facts.history(args.limit).await?;
             Ok(out.show(&history, |history| history_text(history, args.limit, out))?)
         }
@@ -105,8 +110,15 @@ async fn verify(facts: &Facts, out: Output) -> Result<()> {
         skipped: Vec::new(),
         certificates,
     };
-    if read_all(path, |part| verified.add(&part)).or_code(Code::Failed)?.is_none() {
-        return Err(CliError::new(Code::Failed, format!("Registry log not found: {}", path.display())).into());
+    if read_all(path, |part| verified.add(&part))
+        .or_code(Code::Failed)?
+        .is_none()
+    {
+        return Err(CliError::new(
+            Code::Failed,
+            format!("Registry log not found: {}", path.display()),
+        )
+        .into());
     }
     out.show(&verified, |verified| verified_text(verified, out))?;
     let broken = verified.certificates.as_ref().is_some_and(|view| !view.ok);
@@ -119,18 +131,26 @@ async fn verify(facts: &Facts, out: Output) -> Result<()> {
 impl Verified {
     fn add(&mut self, part: &ParsedLog) {
         let is_wrong = |reason: &SkipReason| matches!(reason, SkipReason::WrongHash { .. });
-        self.events.extend(part.entries.iter().map(|entry| VerifiedEvent {
-            event: entry.event.event.clone(),
-            version: entry.event.version.clone(),
-            timestamp: entry.event.timestamp.clone(),
-            event_hash: entry.event.event_hash().to_string(),
-        }));
+        self.events
+            .extend(part.entries.iter().map(|entry| VerifiedEvent {
+                event: entry.event.event.clone(),
+                version: entry.event.version.clone(),
+                timestamp: entry.event.timestamp.clone(),
+                event_hash: entry.event.event_hash().to_string(),
+            }));
         self.valid += part.entries.len() as u64;
-        self.invalid += part.quarantined().filter(|skipped| is_wrong(&skipped.reason)).count() as u64;
+        self.invalid += part
+            .quarantined()
+            .filter(|skipped| is_wrong(&skipped.reason))
+            .count() as u64;
         let quarantined = part.quarantined();
-        let lines = quarantined.map(|s| format!("lines {}-{}: {}", s.first_line, s.last_line, s.reason));
+        let lines =
+            quarantined.map(|s| format!("lines {}-{}: {}", s.first_line, s.last_line, s.reason));
         self.skipped.extend(lines);
-        let cut_off = part.incomplete.as_ref().map(|range| format!("bytes {}-{}: cut off", range.start, range.end));
+        let cut_off = part
+            .incomplete
+            .as_ref()
+            .map(|range| format!("bytes {}-{}: cut off", range.start, range.end));
         self.skipped.extend(cut_off);
     }
 }
@@ -145,7 +165,11 @@ fn verified_text(verified: &Verified, out: Output) -> String {
     paper.line(&format!("Verifying {} event(s)...", verified.events.len()));
     paper.line("");
     for event in &verified.events {
-        paper.line(&format!("Event: {} ({})", clean(&event.event), clean(&event.version)));
+        paper.line(&format!(
+            "Event: {} ({})",
+            clean(&event.event),
+            clean(&event.version)
+        ));
         paper.line(&format!("  Timestamp: {}", clean(&event.timestamp)));
         paper.line(&format!("  Hash: {}...", beginning(&event.event_hash, 16)));
         let valid = paper.paint(Tone::Good, "OK Valid");
@@ -156,20 +180,35 @@ fn verified_text(verified: &Verified, out: Output) -> String {
     }
     paper.rule();
     paper.line(&format!("Valid: {}", verified.valid));
-    let tone = if verified.invalid == 0 { Tone::Good } else { Tone::Bad };
+    let tone = if verified.invalid == 0 {
+        Tone::Good
+    } else {
+        Tone::Bad
+    };
     let invalid = paper.paint(tone, &verified.invalid.to_string());
     paper.line(&format!("Invalid: {invalid}"));
-    paper.line(&format!("Skipped: {}", verified.skipped.len() as u64 - verified.invalid));
+    paper.line(&format!(
+        "Skipped: {}",
+        verified.skipped.len() as u64 - verified.invalid
+    ));
     if let Some(view) = &verified.certificates {
-        paper.line(&format!("Certificates: {} valid, {} invalid", view.certificates - view.failures, view.failures));
+        paper.line(&format!(
+            "Certificates: {} valid, {} invalid",
+            view.certificates - view.failures,
+            view.failures
+        ));
     }
     paper.finish()
 }
 
 async fn check_event(facts: &Facts, hash: &str, out: Output) -> Result<()> {
     let wanted = hash.trim().to_ascii_lowercase();
-    let found: Vec<_> =
-        facts.history(usize::MAX).await?.into_iter().filter(|r| r.event_hash.starts_with(&wanted)).collect();
+    let found: Vec<_> = facts
+        .history(usize::MAX)
+        .await?
+        .into_iter()
+        .filter(|r| r.event_hash.starts_with(&wanted))
+        .collect();
     let Some(record) = found.last().filter(|_| !wanted.is_empty()) else {
         return Err(undecided(facts, &wanted)?.into());
     };
@@ -177,31 +216,55 @@ async fn check_event(facts: &Facts, hash: &str, out: Output) -> Result<()> {
     if record.consensus_achieved {
         return Ok(());
     }
-    Err(CliError::new(Code::NoConsensus, format!("Consensus failed: {}", clean(&record.resolution))).into())
+    Err(CliError::new(
+        Code::NoConsensus,
+        format!("Consensus failed: {}", clean(&record.resolution)),
+    )
+    .into())
 }
 
 /// What there is to say of an event that no decision is about.
 fn undecided(facts: &Facts, wanted: &str) -> Result<CliError> {
     let mut found = None;
     read_all(&facts.paths.registry_log, |part| {
-        let is_it = |event: &Event| !wanted.is_empty() && event.event_hash().to_string().starts_with(wanted);
-        found = found.take().or_else(|| part.entries.into_iter().map(|entry| entry.event).find(is_it));
+        let is_it = |event: &Event| {
+            !wanted.is_empty() && event.event_hash().to_string().starts_with(wanted)
+        };
+        found = found.take().or_else(|| {
+            part.entries
+                .into_iter()
+                .map(|entry| entry.event)
+                .find(is_it)
+        });
     })
     .or_code(Code::Failed)?;
     let shown = clean(beginning(wanted, 64));
     Ok(match found {
         Some(event) => {
-            let what = format!("{} {} stands in the local registry", clean(&event.event), clean(&event.version));
-            CliError::new(Code::NoConsensus, format!("No consensus record of {shown}: {what}, and was not voted on"))
+            let what = format!(
+                "{} {} stands in the local registry",
+                clean(&event.event),
+                clean(&event.version)
+            );
+            CliError::new(
+                Code::NoConsensus,
+                format!("No consensus record of {shown}: {what}, and was not voted on"),
+            )
         }
-        None => CliError::new(Code::NoConsensus, format!("Event not found in local registry: {shown}"))
-            .hint("see: ssid compat consensus-validator --show-history"),
+        None => CliError::new(
+            Code::NoConsensus,
+            format!("Event not found in local registry: {shown}"),
+        )
+        .hint("see: ssid compat consensus-validator --show-history"),
     })
 }
 
 fn checked_text(record: &HistoryRecord, out: Output) -> String {
     let mut paper = Paper::new(out);
-    paper.line(&format!("Checking consensus for event: {}...", beginning(&record.event_hash, 16)));
+    paper.line(&format!(
+        "Checking consensus for event: {}...",
+        beginning(&record.event_hash, 16)
+    ));
     paper.line("");
     paper.heading("Consensus Validation");
     paper.line("Hash Distribution:");
@@ -212,17 +275,35 @@ fn checked_text(record: &HistoryRecord, out: Output) -> String {
     }
     for (hash, count) in counts {
         let share = count as f64 * 100.0 / total.max(1) as f64;
-        paper.line(&format!("  {}... : {count}/{total} ({share:.1}%)", clean(beginning(hash, 12))));
+        paper.line(&format!(
+            "  {}... : {count}/{total} ({share:.1}%)",
+            clean(beginning(hash, 12))
+        ));
     }
     paper.line("");
     let share = record.agreement_percentage;
     if record.consensus_achieved {
-        paper.painted(Tone::Good, &format!("OK Consensus achieved: {share:.1}% agreement"));
+        paper.painted(
+            Tone::Good,
+            &format!("OK Consensus achieved: {share:.1}% agreement"),
+        );
     } else {
-        paper.painted(Tone::Bad, &format!("X Consensus failed: {share:.1}%, {}", clean(&record.resolution)));
+        paper.painted(
+            Tone::Bad,
+            &format!(
+                "X Consensus failed: {share:.1}%, {}",
+                clean(&record.resolution)
+            ),
+        );
     }
     if !record.disagreeing_nodes.is_empty() {
-        paper.painted(Tone::Warn, &format!("! Disagreeing nodes: {}", clean(&record.disagreeing_nodes.join(", "))));
+        paper.painted(
+            Tone::Warn,
+            &format!(
+                "! Disagreeing nodes: {}",
+                clean(&record.disagreeing_nodes.join(", "))
+            ),
+        );
     }
     paper.finish()
 }
@@ -234,15 +315,31 @@ fn history_text(history: &[HistoryRecord], limit: usize, out: Output) -> String 
         paper.painted(Tone::Warn, "No consensus records found");
     }
     for record in history {
-        let (tone, word) = if record.consensus_achieved { (Tone::Good, "ACHIEVED") } else { (Tone::Bad, "FAILED") };
+        let (tone, word) = if record.consensus_achieved {
+            (Tone::Good, "ACHIEVED")
+        } else {
+            (Tone::Bad, "FAILED")
+        };
         let status = paper.paint(tone, word);
-        paper.line(&format!("Event Hash: {}...", clean(beginning(&record.event_hash, 16))));
+        paper.line(&format!(
+            "Event Hash: {}...",
+            clean(beginning(&record.event_hash, 16))
+        ));
         paper.line(&format!("  Type: {}", clean(&record.event_type)));
         paper.line(&format!("  Status: {status}"));
         paper.line(&format!("  Agreement: {:.1}%", record.agreement_percentage));
-        paper.line(&format!("  Participating Nodes: {}", record.participating_nodes.len()));
-        paper.line(&format!("  Disagreeing Nodes: {}", record.disagreeing_nodes.len()));
-        let completed = record.completed_at.as_deref().map_or("N/A".to_owned(), |at| seconds(&clean(at)));
+        paper.line(&format!(
+            "  Participating Nodes: {}",
+            record.participating_nodes.len()
+        ));
+        paper.line(&format!(
+            "  Disagreeing Nodes: {}",
+            record.disagreeing_nodes.len()
+        ));
+        let completed = record
+            .completed_at
+            .as_deref()
+            .map_or("N/A".to_owned(), |at| seconds(&clean(at)));
         paper.line(&format!("  Completed: {completed}"));
         paper.line("");
     }
@@ -267,18 +364,26 @@ fn trust_text(nodes: &[ManifestNode], out: Output) -> String {
         let trust = paper.paint(tone, &format!("{score}/100 ({})", label.as_str()));
         paper.line(&format!("Node: {}", clean(&node.node_name)));
         paper.line(&format!("  ID: {}", clean(&node.node_id)));
-        paper.line(&format!("  Trust Score: {trust}{}", if node.has_key() { "" } else { ", as recorded" }));
+        paper.line(&format!(
+            "  Trust Score: {trust}{}",
+            if node.has_key() { "" } else { ", as recorded" }
+        ));
         paper.line(&format!("  Status: {}", clean(&node.status)));
         paper.line(&format!("  Organization: {}", clean(&node.organization)));
         paper.line("");
     }
     let sum: i64 = nodes.iter().filter_map(|node| node.trust_score).sum();
     paper.rule();
-    paper.line(&format!("Average Trust Score: {:.1}/100", sum as f64 / nodes.len() as f64));
+    paper.line(&format!(
+        "Average Trust Score: {:.1}/100",
+        sum as f64 / nodes.len() as f64
+    ));
     paper.finish()
 }
 
 /// The first characters of a text.
 fn beginning(text: &str, characters: usize) -> &str {
-    text.char_indices().nth(characters).map_or(text, |(end, _)| &text[..end])
+    text.char_indices()
+        .nth(characters)
+        .map_or(text, |(end, _)| &text[..end])
 }

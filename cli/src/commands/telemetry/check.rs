@@ -56,7 +56,12 @@ impl Checker {
     /// How many wait and how many are given up, now.
     fn count(&mut self, view: &mut CheckView) {
         if let Self::Here(desk) = self {
-            let rows: Vec<_> = desk.courier().queue().rows().map(|(_, entry)| entry.dead).collect();
+            let rows: Vec<_> = desk
+                .courier()
+                .queue()
+                .rows()
+                .map(|(_, entry)| entry.dead)
+                .collect();
             view.dead = rows.iter().filter(|dead| **dead).count() as u64;
             view.waiting = rows.len() as u64 - view.dead;
         }
@@ -64,16 +69,24 @@ impl Checker {
 }
 
 async fn by_node(context: &Context) -> Result<CheckView> {
-    context.client()?.post(&["v1", "telemetry", "check"], &[], Vec::new()).await
+    context
+        .client()?
+        .post(&["v1", "telemetry", "check"], &[], Vec::new())
+        .await
 }
 
 async fn check_here(desk: &mut Desk) -> Result<CheckView> {
     // who the members are only a node knows
-    Ok(desk.check(None, Names::default(), now()).await.or_code(Code::Failed)?)
+    Ok(desk
+        .check(None, Names::default(), now())
+        .await
+        .or_code(Code::Failed)?)
 }
 
 fn is_unreachable(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<CliError>().is_some_and(|error| error.code == Code::Unreachable)
+    error
+        .downcast_ref::<CliError>()
+        .is_some_and(|error| error.code == Code::Unreachable)
 }
 
 pub(super) async fn once(context: &Context, wait: Duration) -> Result<()> {
@@ -98,9 +111,14 @@ pub(in crate::commands) async fn once_as(
     if matches!(checker, Checker::Here(_)) && undelivered > 0 {
         let error = CliError::new(
             Code::Failed,
-            format!("{} not delivered", counted(undelivered, "notification is", "notifications are")),
+            format!(
+                "{} not delivered",
+                counted(undelivered, "notification is", "notifications are")
+            ),
         );
-        return Err(error.hint("kept, and tried again; see: ssid telemetry outbox list").into());
+        return Err(error
+            .hint("kept, and tried again; see: ssid telemetry outbox list")
+            .into());
     }
     Ok(())
 }
@@ -110,7 +128,10 @@ pub(super) async fn watch(context: &Context) -> Result<()> {
 }
 
 /// Checks again and again, each told as `page` has it.
-pub(in crate::commands) async fn watch_as(context: &Context, page: impl Fn(&CheckView) -> String) -> Result<()> {
+pub(in crate::commands) async fn watch_as(
+    context: &Context,
+    page: impl Fn(&CheckView) -> String,
+) -> Result<()> {
     let every = Duration::from_secs(places(context)?.config.settings.check_interval_seconds);
     // before the first check: whoever has read its line can end this
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -137,15 +158,39 @@ pub(in crate::commands) async fn watch_as(context: &Context, page: impl Fn(&Chec
 
 fn page(view: &CheckView, out: Output) -> String {
     let unknown = || "unknown".to_owned();
-    let score = view.score.map_or_else(unknown, |score| format!("{}/100", number(score)));
-    let trend = view.trend.as_ref().map(|trend| format!(" ({trend})")).unwrap_or_default();
-    let channels: Vec<_> = view.channels.iter().map(|channel| channel.as_str()).collect();
+    let score = view
+        .score
+        .map_or_else(unknown, |score| format!("{}/100", number(score)));
+    let trend = view
+        .trend
+        .as_ref()
+        .map(|trend| format!(" ({trend})"))
+        .unwrap_or_default();
+    let channels: Vec<_> = view
+        .channels
+        .iter()
+        .map(|channel| channel.as_str())
+        .collect();
     let mut page = out.fields(&[
         ("Checked", view.checked_at.clone()),
         ("Compliance Score", format!("{score}{trend}")),
-        ("Violations", view.violations.map_or_else(unknown, |count| count.to_string())),
-        ("Channels", if channels.is_empty() { "none is switched on".to_owned() } else { channels.join(", ") }),
-        ("Outbox", format!("{} waiting, {} given up", view.waiting, view.dead)),
+        (
+            "Violations",
+            view.violations
+                .map_or_else(unknown, |count| count.to_string()),
+        ),
+        (
+            "Channels",
+            if channels.is_empty() {
+                "none is switched on".to_owned()
+            } else {
+                channels.join(", ")
+            },
+        ),
+        (
+            "Outbox",
+            format!("{} waiting, {} given up", view.waiting, view.dead),
+        ),
     ]);
     for message in &view.messages {
         let tone = match message.severity {
@@ -153,15 +198,33 @@ fn page(view: &CheckView, out: Output) -> String {
             Severity::Warning => Tone::Warn,
             Severity::Critical => Tone::Bad,
         };
-        let _ = writeln!(page, "{}: {}", out.paint(tone, message.severity.as_str()), clean(&message.title));
-        page.extend(message.lines.iter().map(|line| format!("  {}\n", clean(line))));
+        let _ = writeln!(
+            page,
+            "{}: {}",
+            out.paint(tone, message.severity.as_str()),
+            clean(&message.title)
+        );
+        page.extend(
+            message
+                .lines
+                .iter()
+                .map(|line| format!("  {}\n", clean(line))),
+        );
     }
     if view.messages.is_empty() {
         page += "Nothing new.\n";
     }
-    page.extend(view.notes.iter().map(|note| out.paint(Tone::Dim, &format!("note: {}\n", clean(note)))));
+    page.extend(
+        view.notes
+            .iter()
+            .map(|note| out.paint(Tone::Dim, &format!("note: {}\n", clean(note)))),
+    );
     for unusable in &view.unusable {
-        let text = format!("{} cannot be used: {}\n", unusable.channel.as_str(), clean(&unusable.reason));
+        let text = format!(
+            "{} cannot be used: {}\n",
+            unusable.channel.as_str(),
+            clean(&unusable.reason)
+        );
         page += &out.paint(Tone::Warn, &text);
     }
     page

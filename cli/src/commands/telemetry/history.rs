@@ -27,30 +27,55 @@ struct HistoryRow {
 
 pub(super) fn run(context: &Context, args: &HistoryArgs) -> Result<()> {
     let places = places(context)?;
-    let found = places.dashboard().map_err(|error| CliError::new(Code::Failed, error))?;
+    let found = places
+        .dashboard()
+        .map_err(|error| CliError::new(Code::Failed, error))?;
     let Some((file, dashboard)) = found else {
-        let tried: Vec<_> =
-            places.config.dashboard_places(&places.paths).iter().map(|p| p.display().to_string()).collect();
-        let error = CliError::new(Code::Failed, format!("there is no dashboard; tried {}", tried.join(" and ")));
-        return Err(error.hint("name it with dashboard_csv in telemetry_config.json").into());
+        let tried: Vec<_> = places
+            .config
+            .dashboard_places(&places.paths)
+            .iter()
+            .map(|p| p.display().to_string())
+            .collect();
+        let error = CliError::new(
+            Code::Failed,
+            format!("there is no dashboard; tried {}", tried.join(" and ")),
+        );
+        return Err(error
+            .hint("name it with dashboard_csv in telemetry_config.json")
+            .into());
     };
-    dashboard.problems.iter().for_each(|problem| context.out.remark(&format!("{}: {problem}", file.display())));
+    dashboard.problems.iter().for_each(|problem| {
+        context
+            .out
+            .remark(&format!("{}: {problem}", file.display()));
+    });
     let rows = dashboard.until(day_of(now()));
     if let Some(path) = &args.svg {
         let picture = chart::svg(rows, &places.config.settings.thresholds);
-        write_atomic(path, picture.as_bytes()).with_context(|| format!("cannot write '{}'", path.display()))?;
-        context.out.remark(&format!("drawn into {}", path.display()));
+        write_atomic(path, picture.as_bytes())
+            .with_context(|| format!("cannot write '{}'", path.display()))?;
+        context
+            .out
+            .remark(&format!("drawn into {}", path.display()));
     }
     let history = history(rows);
     let shown = &history[history.len().saturating_sub(args.limit)..];
-    context.out.show(&Page::whole(shown.iter().collect()), |rows| table(&rows.items, context.out))?;
+    context
+        .out
+        .show(&Page::whole(shown.iter().collect()), |rows| {
+            table(&rows.items, context.out)
+        })?;
     Ok(())
 }
 
 fn history(rows: &[Row]) -> Vec<HistoryRow> {
     let mut known: Vec<f64> = Vec::new();
     let row = |row: &Row| {
-        let change = row.score.zip(known.last().copied()).map(|(score, before)| score - before);
+        let change = row
+            .score
+            .zip(known.last().copied())
+            .map(|(score, before)| score - before);
         let anomaly = row.score.and_then(|score| anomaly(&known, score));
         known.extend(row.score);
         HistoryRow {
@@ -68,16 +93,30 @@ fn history(rows: &[Row]) -> Vec<HistoryRow> {
 fn table(rows: &[&HistoryRow], out: Output) -> String {
     let unknown = || "unknown".to_owned();
     let rows = rows.iter().map(|row| {
-        let change =
-            row.change.map_or_else(String::new, |c| format!("{}{}", if c > 0.0 { "+" } else { "" }, number(c)));
+        let change = row.change.map_or_else(String::new, |c| {
+            format!("{}{}", if c > 0.0 { "+" } else { "" }, number(c))
+        });
         vec![
             out.plain(&row.date),
             out.plain(clean(&row.quarter)),
             out.plain(row.score.map_or_else(unknown, number)),
-            out.cell(if row.change.is_some_and(|c| c < 0.0) { Tone::Warn } else { Tone::Good }, change),
-            out.plain(row.violations.map_or_else(unknown, |count| count.to_string())),
+            out.cell(
+                if row.change.is_some_and(|c| c < 0.0) {
+                    Tone::Warn
+                } else {
+                    Tone::Good
+                },
+                change,
+            ),
+            out.plain(
+                row.violations
+                    .map_or_else(unknown, |count| count.to_string()),
+            ),
             out.plain(row.anomaly.as_deref().map_or("", |_| "unusual")),
         ]
     });
-    out.table(&["DATE", "QUARTER", "SCORE", "CHANGE", "VIOLATIONS", ""], rows)
+    out.table(
+        &["DATE", "QUARTER", "SCORE", "CHANGE", "VIOLATIONS", ""],
+        rows,
+    )
 }

@@ -28,15 +28,16 @@ pub(super) const DELIVERY_SECONDS: u64 = 30;
 
 /// Tell people what changes: scores, violations, releases, what happens in the federation
 ///
-/// Configured in telemetry_config.json. Secrets come from SLACK_WEBHOOK_URL, DISCORD_WEBHOOK_URL, SSID_WEBHOOK_URL,
-/// SSID_WEBHOOK_SECRET and SSID_SMTP_PASSWORD. A running node does all of it by itself.
+/// Configured in telemetry_config.json. Secrets come from SLACK_WEBHOOK_URL, DISCORD_WEBHOOK_URL,
+/// SSID_WEBHOOK_URL, SSID_WEBHOOK_SECRET and SSID_SMTP_PASSWORD. A running node does all of it by
+/// itself.
 #[derive(Debug, Subcommand)]
 #[command(verbatim_doc_comment)]
 pub(crate) enum TelemetryCommand {
     /// Check once and tell what is new: by the running node, or without one
     ///
-    /// Exit 1 if something could not be delivered in time: it waits, and goes out with the next check or by the node.
-    /// Exit 2 if a channel is switched on and cannot be used.
+    /// Exit 1 if something could not be delivered in time: it waits, and goes out with the next
+    /// check or by the node. Exit 2 if a channel is switched on and cannot be used.
     ///
     /// Example:
     ///   ssid telemetry check --repo /srv/governance
@@ -50,7 +51,8 @@ pub(crate) enum TelemetryCommand {
     Watch,
     /// Send a test message to every channel that is switched on; exit 1 unless all have it
     ///
-    /// A receiver that asks to wait is waited for, within --wait. Uses this command's environment, not the node's.
+    /// A receiver that asks to wait is waited for, within --wait. Uses this command's environment,
+    /// not the node's.
     ///
     /// Example:
     ///   SLACK_WEBHOOK_URL=https://hooks.slack.com/… ssid telemetry test --channel slack
@@ -128,13 +130,16 @@ pub(crate) async fn run(command: TelemetryCommand, context: &Context) -> Result<
     match command {
         TelemetryCommand::Check(args) => check::once(context, args.time()).await,
         TelemetryCommand::Watch => check::watch(context).await,
-        TelemetryCommand::Test(args) => trial::run(context, args.channel.as_deref(), args.wait.time()).await,
+        TelemetryCommand::Test(args) => {
+            trial::run(context, args.channel.as_deref(), args.wait.time()).await
+        }
         TelemetryCommand::History(args) => history::run(context, &args),
         TelemetryCommand::Outbox(command) => outbox::run(command, context).await,
     }
 }
 
-/// Reads `telemetry_config.json` and says what in it deserves a look; an error if it cannot be used.
+/// Reads `telemetry_config.json` and says what in it deserves a look; an error if it cannot be
+/// used.
 pub(super) fn check_config(context: &Context) -> Result<()> {
     let path = RegistryPaths::choose(context.repo.as_deref(), context.home.root()).telemetry_config;
     let config = TelemetryConfig::load_or_default(&path).or_usage()?;
@@ -168,19 +173,29 @@ pub(super) fn desk(context: &Context) -> Result<Desk> {
     let places = places(context)?;
     let wanted = federation(context, &places)?.settings.notifications;
     let (secrets, source) = (secrets(&places), source(context, &places));
-    Ok(Desk::without_node(places, wanted, &secrets).or_code(Code::Failed)?.of(source))
+    Ok(Desk::without_node(places, wanted, &secrets)
+        .or_code(Code::Failed)?
+        .of(source))
 }
 
-/// Which node of which federation the data directory is of; `None` where it is of none, as in a repository alone.
+/// Which node of which federation the data directory is of; `None` where it is of none, as in a
+/// repository alone.
 pub(super) fn source(context: &Context, places: &Places) -> Option<Source> {
     let manifest = setup::read_genesis(&context.home.genesis()).ok()?;
     let node = setup::read_card(&context.home.card()).ok()?.member.node_id;
-    let anonymize = federation(context, places).ok()?.settings.compliance.anonymize_node_data;
+    let anonymize = federation(context, places)
+        .ok()?
+        .settings
+        .compliance
+        .anonymize_node_data;
     Some(Source::new(&manifest, node, anonymize))
 }
 
 fn secrets(places: &Places) -> Secrets {
-    Secrets::find(|name| std::env::var(name).ok(), &places.paths.telemetry_config)
+    Secrets::find(
+        |name| std::env::var(name).ok(),
+        &places.paths.telemetry_config,
+    )
 }
 
 /// The node's own configuration, for what it says of notifications.

@@ -14,14 +14,20 @@ use crate::table::{named, prose, whole};
 pub(super) async fn run(command: OutboxCommand, context: &Context) -> Result<()> {
     let client = context.client()?;
     // without a node the rows are in a file of this command's own
-    let mut here = if client.ready().await.is_none() { Some(desk(context)?) } else { None };
+    let mut here = if client.ready().await.is_none() {
+        Some(desk(context)?)
+    } else {
+        None
+    };
     let (id, verb) = match command {
         OutboxCommand::List => {
             let rows = match &mut here {
                 Some(desk) => Page::whole(EntryView::all(desk.courier().queue())),
                 None => client.get(&["v1", "telemetry", "outbox"], &[]).await?,
             };
-            context.out.show(&rows, |rows| table(&rows.items, context.out))?;
+            context
+                .out
+                .show(&rows, |rows| table(&rows.items, context.out))?;
             return Ok(());
         }
         OutboxCommand::Retry { id } => (id, "retry"),
@@ -29,20 +35,38 @@ pub(super) async fn run(command: OutboxCommand, context: &Context) -> Result<()>
     };
     match here {
         None => {
-            let _: Value = client.post(&["v1", "telemetry", "outbox", &id.to_string(), verb], &[], Vec::new()).await?;
+            let _: Value = client
+                .post(
+                    &["v1", "telemetry", "outbox", &id.to_string(), verb],
+                    &[],
+                    Vec::new(),
+                )
+                .await?;
         }
         Some(mut desk) => {
             let courier = desk.courier();
-            let found = if verb == "retry" { courier.retry(id, now()).await } else { courier.forget(id).await };
+            let found = if verb == "retry" {
+                courier.retry(id, now()).await
+            } else {
+                courier.forget(id).await
+            };
             if !found {
-                return Err(CliError::new(Code::Failed, format!("there is no notification {id} in the outbox")).into());
+                return Err(CliError::new(
+                    Code::Failed,
+                    format!("there is no notification {id} in the outbox"),
+                )
+                .into());
             }
         }
     }
-    context.out.show(&json!({"id": id, "done": verb}), |_| match verb {
-        "retry" => format!("notification {id} is sent again: by the running node, or with the next check"),
-        _ => format!("notification {id} is forgotten"),
-    })?;
+    context
+        .out
+        .show(&json!({"id": id, "done": verb}), |_| match verb {
+            "retry" => format!(
+                "notification {id} is sent again: by the running node, or with the next check"
+            ),
+            _ => format!("notification {id} is forgotten"),
+        })?;
     Ok(())
 }
 
@@ -54,7 +78,14 @@ fn table(rows: &[EntryView], out: Output) -> String {
         vec![
             out.plain(row.id),
             out.plain(row.channel.as_str()),
-            out.cell(if row.state == "dead" { Tone::Bad } else { Tone::Warn }, &row.state),
+            out.cell(
+                if row.state == "dead" {
+                    Tone::Bad
+                } else {
+                    Tone::Warn
+                },
+                &row.state,
+            ),
             out.plain(row.attempts),
             out.plain(row.next_at.as_deref().map_or_else(String::new, seconds)),
             out.plain(clean(&row.title)),

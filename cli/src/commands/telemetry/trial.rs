@@ -26,13 +26,23 @@ pub(in crate::commands) async fn run_as(
 ) -> Result<()> {
     let places = places(context)?;
     let mut senders = Senders::configured(&places.config, &secrets(&places), &places.paths);
-    senders.usable.retain(|sender| only.is_none_or(|name| sender.channel().as_str() == name));
-    senders.unusable.retain(|(channel, _)| only.is_none_or(|name| channel.as_str() == name));
+    senders
+        .usable
+        .retain(|sender| only.is_none_or(|name| sender.channel().as_str() == name));
+    senders
+        .unusable
+        .retain(|(channel, _)| only.is_none_or(|name| channel.as_str() == name));
     if senders.usable.is_empty() && senders.unusable.is_empty() {
         let file = places.paths.telemetry_config.display();
-        let error =
-            CliError::usage(format!("no channel{} is switched on", only.map_or(String::new(), |n| format!(" {n}"))));
-        return Err(error.hint(format!("set notifications.slack.enabled (or another's) to true in {file}")).into());
+        let error = CliError::usage(format!(
+            "no channel{} is switched on",
+            only.map_or(String::new(), |n| format!(" {n}"))
+        ));
+        return Err(error
+            .hint(format!(
+                "set notifications.slack.enabled (or another's) to true in {file}"
+            ))
+            .into());
     }
     let trials = try_out(&senders.usable, source(context, &places), wait, now()).await;
     let trials = Page::whole(trials);
@@ -45,7 +55,10 @@ pub(in crate::commands) async fn run_as(
     if failed > 0 {
         return Err(CliError::new(
             Code::Failed,
-            format!("not reached: {failed} of {}", counted(trials.len() as u64, "channel", "channels")),
+            format!(
+                "not reached: {failed} of {}",
+                counted(trials.len() as u64, "channel", "channels")
+            ),
         )
         .into());
     }
@@ -54,7 +67,11 @@ pub(in crate::commands) async fn run_as(
 
 fn table(trials: &[TrialView], out: Output) -> String {
     let rows = trials.iter().map(|trial| {
-        let (tone, word) = if trial.delivered { (Tone::Good, "delivered") } else { (Tone::Bad, "failed") };
+        let (tone, word) = if trial.delivered {
+            (Tone::Good, "delivered")
+        } else {
+            (Tone::Bad, "failed")
+        };
         vec![
             out.plain(trial.channel.as_str()),
             out.cell(tone, word),

@@ -14,16 +14,24 @@ fn nowhere() -> String {
 }
 
 fn refused(settings: &Anchoring, lookup: &dyn Fn(&str) -> Option<String>) -> String {
-    Providers::configured(settings, lookup).unwrap_err().to_string()
+    Providers::configured(settings, lookup)
+        .unwrap_err()
+        .to_string()
 }
 
 #[tokio::test]
 async fn every_import_option_is_sent_for_either_version() {
     let server = Server::start().await;
     for (cid_version, raw_leaves, prefix) in [(0, "false", "Qm"), (1, "true", "bafk")] {
-        let settings = Anchoring { cid_version, ..server.settings() };
+        let settings = Anchoring {
+            cid_version,
+            ..server.settings()
+        };
         let session = session(vec![document("a", "some content")], &settings).await;
-        assert!(session.anchored[0].ipfs_cid.starts_with(prefix), "{session:?}");
+        assert!(
+            session.anchored[0].ipfs_cid.starts_with(prefix),
+            "{session:?}"
+        );
         let options = server.held().adds.pop().unwrap();
         let version = cid_version.to_string();
         for (name, value) in [
@@ -52,13 +60,41 @@ async fn providers_are_tried_in_order_and_a_failed_one_is_not_asked_for_every_fi
     };
     let items = || vec![document("a", "1"), document("b", "2"), document("c", "3")];
     let session = session(items(), &settings).await;
-    assert_eq!((session.anchored.len(), first.held().adds.len(), second.held().adds.len()), (3, 1, 3));
-    assert!(session.anchored.iter().all(|record| record.storage_provider.as_deref() == Some("remote")));
-    assert!(session.remarks[0].contains("HTTP 403"), "{:?}", session.remarks);
-    assert!(second.held().tokens.iter().all(|token| *token == format!("Bearer {TOKEN}")));
-    assert!(first.held().tokens.is_empty(), "the local node gets no token");
+    assert_eq!(
+        (
+            session.anchored.len(),
+            first.held().adds.len(),
+            second.held().adds.len()
+        ),
+        (3, 1, 3)
+    );
+    assert!(
+        session
+            .anchored
+            .iter()
+            .all(|record| record.storage_provider.as_deref() == Some("remote"))
+    );
+    assert!(
+        session.remarks[0].contains("HTTP 403"),
+        "{:?}",
+        session.remarks
+    );
+    assert!(
+        second
+            .held()
+            .tokens
+            .iter()
+            .all(|token| *token == format!("Bearer {TOKEN}"))
+    );
+    assert!(
+        first.held().tokens.is_empty(),
+        "the local node gets no token"
+    );
 
-    let swapped = Anchoring { providers: vec![IpfsProvider::Remote, IpfsProvider::Local], ..settings };
+    let swapped = Anchoring {
+        providers: vec![IpfsProvider::Remote, IpfsProvider::Local],
+        ..settings
+    };
     super::session(items(), &swapped).await;
     assert_eq!(first.held().adds.len(), 1);
 }
@@ -66,9 +102,18 @@ async fn providers_are_tried_in_order_and_a_failed_one_is_not_asked_for_every_fi
 #[tokio::test]
 async fn a_node_that_is_down_is_named_with_the_next_step() {
     let server = Server::start().await;
-    let settings = Anchoring { local_api: nowhere(), ..server.settings() };
+    let settings = Anchoring {
+        local_api: nowhere(),
+        ..server.settings()
+    };
     let said = reason(&session(vec![document("a", "1")], &settings).await);
-    for word in ["`local`", &settings.local_api, "cannot be reached", "efused", "ipfs daemon"] {
+    for word in [
+        "`local`",
+        &settings.local_api,
+        "cannot be reached",
+        "efused",
+        "ipfs daemon",
+    ] {
         assert!(said.contains(word), "{word} is not in {said}");
     }
 }
@@ -77,15 +122,26 @@ async fn a_node_that_is_down_is_named_with_the_next_step() {
 async fn other_content_garbage_and_refusals_are_never_recorded() {
     let server = Server::start().await;
     for (mood, words) in [
-        (Mood::NamesOther, vec!["answered Qm", "but the content is Qm"]),
+        (
+            Mood::NamesOther,
+            vec!["answered Qm", "but the content is Qm"],
+        ),
         (Mood::Garbage, vec!["names no CID", "port 5001"]),
-        (Mood::Refuses(500, r#"{"Message":"no space left","Code":0}"#), vec!["HTTP 500", "no space left"]),
-        (Mood::Refuses(401, "s3cret"), vec!["HTTP 401", "token is wrong"]),
+        (
+            Mood::Refuses(500, r#"{"Message":"no space left","Code":0}"#),
+            vec!["HTTP 500", "no space left"],
+        ),
+        (
+            Mood::Refuses(401, "s3cret"),
+            vec!["HTTP 401", "token is wrong"],
+        ),
         (Mood::Refuses(302, ""), vec!["HTTP 302"]),
     ] {
         server.mood(mood);
         let said = reason(&session(vec![document("a", "1")], &server.settings()).await);
-        words.iter().for_each(|word| assert!(said.contains(word), "{word} is not in {said}"));
+        words
+            .iter()
+            .for_each(|word| assert!(said.contains(word), "{word} is not in {said}"));
         assert!(!said.contains(TOKEN));
     }
 }
@@ -95,10 +151,16 @@ async fn silence_ends_after_the_configured_time() {
     let server = Server::start().await;
     server.mood(Mood::NeverAnswers);
     for timeout_seconds in [1, 2] {
-        let settings = Anchoring { timeout_seconds, ..server.settings() };
+        let settings = Anchoring {
+            timeout_seconds,
+            ..server.settings()
+        };
         let begun = std::time::Instant::now();
         let said = reason(&session(vec![document("a", "1")], &settings).await);
-        assert!(said.contains(&format!("did not answer within {timeout_seconds} s")), "{said}");
+        assert!(
+            said.contains(&format!("did not answer within {timeout_seconds} s")),
+            "{said}"
+        );
         assert!(begun.elapsed().as_secs() >= timeout_seconds);
     }
 }
@@ -113,14 +175,25 @@ async fn a_pinning_service_keeps_what_a_node_was_given() {
     };
     let first = session(vec![document("dir/a", "1")], &settings).await;
     let record = &first.anchored[0];
-    let kept = (record.storage_provider.as_deref(), record.pin_service.as_deref(), record.pinned);
+    let kept = (
+        record.storage_provider.as_deref(),
+        record.pin_service.as_deref(),
+        record.pinned,
+    );
     assert_eq!(kept, (Some("local"), Some("pinning"), Some(true)));
     {
         let held = server.held();
-        let order =
-            serde_json::json!({ "cid": record.ipfs_cid, "name": "a", "origins": ["/ip4/192.0.2.1/tcp/4001/p2p/12D3"] });
-        assert_eq!((held.pins.as_slice(), held.connected.len()), (&[order][..], 1));
-        assert!(held.tokens.iter().all(|token| *token == format!("Bearer {TOKEN}")) && !held.tokens.is_empty());
+        let order = serde_json::json!({ "cid": record.ipfs_cid, "name": "a", "origins": ["/ip4/192.0.2.1/tcp/4001/p2p/12D3"] });
+        assert_eq!(
+            (held.pins.as_slice(), held.connected.len()),
+            (&[order][..], 1)
+        );
+        assert!(
+            held.tokens
+                .iter()
+                .all(|token| *token == format!("Bearer {TOKEN}"))
+                && !held.tokens.is_empty()
+        );
     }
     session(vec![document("dir/a", "1")], &settings).await;
     assert_eq!(server.held().pins.len(), 1, "an order is never given twice");
@@ -136,18 +209,36 @@ async fn a_service_that_failed_is_asked_again_for_content_that_lacks_it() {
         ..server.settings()
     };
     let first = session(vec![document("a", "1")], &settings).await;
-    assert_eq!((first.anchored[0].pin_service.clone(), first.failed.len()), (None, 1));
+    assert_eq!(
+        (first.anchored[0].pin_service.clone(), first.failed.len()),
+        (None, 1)
+    );
     let said = &first.failed[0].reason;
-    assert!(said.contains("it is on local, but `pinning`") && said.contains("the plan is full"), "{said}");
+    assert!(
+        said.contains("it is on local, but `pinning`") && said.contains("the plan is full"),
+        "{said}"
+    );
     assert!(first.must_retry());
     let known = Known::of(&first.anchored);
     let second = session_after(vec![document("a", "1")], &known, &settings).await;
-    assert_eq!((second.anchored.len(), second.failed.len()), (0, 1), "what stands there is not recorded again");
+    assert_eq!(
+        (second.anchored.len(), second.failed.len()),
+        (0, 1),
+        "what stands there is not recorded again"
+    );
     service.mood(Mood::Works);
     let second = session_after(vec![document("a", "1")], &known, &settings).await;
     assert_eq!(second.anchored[0].pin_service.as_deref(), Some("pinning"));
-    let without = Anchoring { providers: vec![IpfsProvider::Local], ..settings };
-    assert_eq!(session_after(vec![document("a", "1")], &known, &without).await.unchanged, 1);
+    let without = Anchoring {
+        providers: vec![IpfsProvider::Local],
+        ..settings
+    };
+    assert_eq!(
+        session_after(vec![document("a", "1")], &known, &without)
+            .await
+            .unchanged,
+        1
+    );
 }
 
 #[tokio::test]
@@ -170,8 +261,15 @@ async fn a_service_that_has_it_already_or_answers_null_keeps_it() {
             ..server.settings()
         };
         let done = session(vec![document("a", "1")], &settings).await;
-        assert!(done.failed.is_empty() && done.remarks.is_empty(), "{duplicate:?}: {done:?}");
-        assert_eq!(done.anchored[0].pin_service.as_deref(), Some("pinning"), "{duplicate:?}");
+        assert!(
+            done.failed.is_empty() && done.remarks.is_empty(),
+            "{duplicate:?}: {done:?}"
+        );
+        assert_eq!(
+            done.anchored[0].pin_service.as_deref(),
+            Some("pinning"),
+            "{duplicate:?}"
+        );
     }
 }
 
@@ -186,44 +284,98 @@ async fn a_service_alone_must_have_the_content() {
     };
     server.held().pin_states = ("queued", "pinning");
     let said = reason(&session(vec![document("a", "1")], &settings).await);
-    assert!(said.contains("queued") && said.contains("`local` or `remote` before it"), "{said}");
+    assert!(
+        said.contains("queued") && said.contains("`local` or `remote` before it"),
+        "{said}"
+    );
     server.held().pin_states = ("queued", "failed");
     let said = reason(&session(vec![document("b", "2")], &settings).await);
     assert!(said.contains("gave the pin up"), "{said}");
     server.held().pin_states = ("pinned", "pinned");
-    assert_eq!(session(vec![document("c", "3")], &settings).await.anchored.len(), 1);
+    assert_eq!(
+        session(vec![document("c", "3")], &settings)
+            .await
+            .anchored
+            .len(),
+        1
+    );
 }
 
 #[tokio::test]
 async fn web3_storage_says_what_to_use_instead_and_others_are_tried() {
     let server = Server::start().await;
-    let web3 = Anchoring { providers: vec![IpfsProvider::Web3], ..server.settings() };
+    let web3 = Anchoring {
+        providers: vec![IpfsProvider::Web3],
+        ..server.settings()
+    };
     let said = reason(&session(vec![document("a", "1")], &web3).await);
-    for word in ["2024", "WEB3_STORAGE_TOKEN", "Pinning Service API", "anchoring.pinning_api"] {
+    for word in [
+        "2024",
+        "WEB3_STORAGE_TOKEN",
+        "Pinning Service API",
+        "anchoring.pinning_api",
+    ] {
         assert!(said.contains(word), "{word} is not in {said}");
     }
-    let both = Anchoring { providers: vec![IpfsProvider::Web3, IpfsProvider::Local], ..server.settings() };
-    assert_eq!(session(vec![document("a", "1")], &both).await.anchored[0].storage_provider.as_deref(), Some("local"));
+    let both = Anchoring {
+        providers: vec![IpfsProvider::Web3, IpfsProvider::Local],
+        ..server.settings()
+    };
+    assert_eq!(
+        session(vec![document("a", "1")], &both).await.anchored[0]
+            .storage_provider
+            .as_deref(),
+        Some("local")
+    );
 }
 
 #[test]
 fn what_is_missing_in_the_configuration_is_named() {
-    let of = |providers: Vec<IpfsProvider>| Anchoring { providers, ..Anchoring::default() };
-    assert_eq!(refused(&of(vec![]), &with_tokens), ProviderError::NoProvider.to_string());
-    assert!(refused(&of(vec![IpfsProvider::Remote]), &with_tokens).contains("anchoring.remote_api is empty"));
-    assert!(refused(&of(vec![IpfsProvider::Pinning]), &with_tokens).contains("anchoring.pinning_api is empty"));
-    let local = Anchoring { local_api: String::new(), ..Anchoring::default() };
+    let of = |providers: Vec<IpfsProvider>| Anchoring {
+        providers,
+        ..Anchoring::default()
+    };
+    assert_eq!(
+        refused(&of(vec![]), &with_tokens),
+        ProviderError::NoProvider.to_string()
+    );
+    assert!(
+        refused(&of(vec![IpfsProvider::Remote]), &with_tokens)
+            .contains("anchoring.remote_api is empty")
+    );
+    assert!(
+        refused(&of(vec![IpfsProvider::Pinning]), &with_tokens)
+            .contains("anchoring.pinning_api is empty")
+    );
+    let local = Anchoring {
+        local_api: String::new(),
+        ..Anchoring::default()
+    };
     assert!(refused(&local, &with_tokens).contains("anchoring.local_api is empty"));
-    let remote = Anchoring { remote_api: "https://a.example".to_owned(), ..of(vec![IpfsProvider::Remote]) };
+    let remote = Anchoring {
+        remote_api: "https://a.example".to_owned(),
+        ..of(vec![IpfsProvider::Remote])
+    };
     assert!(refused(&remote, &|_| None).contains("SSID_IPFS_TOKEN is not set"));
-    let named = Anchoring { remote_token_env: "SSID_MY_TOKEN".to_owned(), ..remote };
+    let named = Anchoring {
+        remote_token_env: "SSID_MY_TOKEN".to_owned(),
+        ..remote
+    };
     assert!(refused(&named, &|_| None).contains("SSID_MY_TOKEN is not set"));
     let token = |name: &str| (name == "SSID_MY_TOKEN").then(|| "t".to_owned());
     assert!(refused(&named, &token).contains("SSID_MY_TOKEN_HOST=a.example:443"));
-    let both = |name: &str| token(name).or_else(|| (name == "SSID_MY_TOKEN_HOST").then(|| "a.example".to_owned()));
+    let both = |name: &str| {
+        token(name).or_else(|| (name == "SSID_MY_TOKEN_HOST").then(|| "a.example".to_owned()))
+    };
     assert!(Providers::configured(&named, &both).is_ok());
-    let pinning = Anchoring { pinning_api: "https://a.example".to_owned(), ..of(vec![IpfsProvider::Pinning]) };
+    let pinning = Anchoring {
+        pinning_api: "https://a.example".to_owned(),
+        ..of(vec![IpfsProvider::Pinning])
+    };
     assert!(refused(&pinning, &|_| None).contains("SSID_PINNING_TOKEN is not set"));
-    let named = Anchoring { pinning_token_env: "SSID_MY_TOKEN".to_owned(), ..pinning };
+    let named = Anchoring {
+        pinning_token_env: "SSID_MY_TOKEN".to_owned(),
+        ..pinning
+    };
     assert!(refused(&named, &|_| None).contains("SSID_MY_TOKEN is not set"));
 }

@@ -22,7 +22,10 @@ pub(super) async fn list(
     let Query(paging) = paging?;
     let (limit, seen) = (paging.limit(), paging.before()?.unwrap_or_default());
     let seen = usize::try_from(seen).unwrap_or(usize::MAX);
-    state.read(move |state| anchors(state, limit, seen)).await.map(Json)
+    state
+        .read(move |state| anchors(state, limit, seen))
+        .await
+        .map(Json)
 }
 
 /// A page of what is anchored, after so many that the caller has seen.
@@ -40,7 +43,11 @@ fn anchors(state: &ApiState, limit: usize, seen: usize) -> Result<AnchorsView, F
         at: iso(row.at),
         services: row.services,
     };
-    let doing = state.anchors.as_ref().map(|desk| desk.state.borrow().clone()).unwrap_or_default();
+    let doing = state
+        .anchors
+        .as_ref()
+        .map(|desk| desk.state.borrow().clone())
+        .unwrap_or_default();
     Ok(AnchorsView {
         items: rows.map(view).collect(),
         next,
@@ -55,7 +62,9 @@ fn anchors(state: &ApiState, limit: usize, seen: usize) -> Result<AnchorsView, F
 /// Anchors what the registry's log calls for, and what waits.
 pub(super) async fn run(State(state): State<ApiState>) -> Answer<AnchorSession> {
     let unable = |detail: String| {
-        let (detail, hint) = detail.split_once("\n  ").map_or((detail.as_str(), None), |(a, b)| (a, Some(b)));
+        let (detail, hint) = detail
+            .split_once("\n  ")
+            .map_or((detail.as_str(), None), |(a, b)| (a, Some(b)));
         let problem = Problem::new(409, "not_anchored", "Nothing was anchored", detail);
         Failure::from(match hint {
             Some(hint) => problem.hint(hint),
@@ -66,8 +75,18 @@ pub(super) async fn run(State(state): State<ApiState>) -> Answer<AnchorSession> 
         return Err(unable("this node anchors nothing".to_owned()));
     };
     let (reply, answer) = oneshot::channel();
-    let stopping = |_| Failure::from(Problem::new(503, "stopped", "The node is stopping", "anchoring has stopped"));
-    requests.send(AnchorRequest { reply }).await.map_err(|e| stopping(e.to_string()))?;
+    let stopping = |_| {
+        Failure::from(Problem::new(
+            503,
+            "stopped",
+            "The node is stopping",
+            "anchoring has stopped",
+        ))
+    };
+    requests
+        .send(AnchorRequest { reply })
+        .await
+        .map_err(|e| stopping(e.to_string()))?;
     let session = answer.await.map_err(|e| stopping(e.to_string()))?;
     session.map(Json).map_err(unable)
 }

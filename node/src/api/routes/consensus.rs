@@ -1,4 +1,5 @@
-//! `/v1/consensus`, `/v1/certificates` and `/v1/conflicts`: what was decided, its proof, and what was not.
+//! `/v1/consensus`, `/v1/certificates` and `/v1/conflicts`: what was decided, its proof, and what
+//! was not.
 
 use std::collections::BTreeMap;
 
@@ -26,14 +27,28 @@ pub(super) async fn history(
 ) -> Answer<Page<RecordView>> {
     let Query(paging) = paging?;
     let (limit, before) = (paging.limit(), paging.before()?);
-    let records = state.read(move |state| Ok(state.store.records_latest(limit, before)?)).await?;
-    let next = records.last().map(|(sequence, _)| *sequence).filter(|last| *last > 0 && records.len() == limit);
-    let items = records.iter().map(|(sequence, record)| RecordView::of(record, *sequence)).collect();
-    Ok(Json(Page { items, next: next.map(|sequence| sequence.to_string()) }))
+    let records = state
+        .read(move |state| Ok(state.store.records_latest(limit, before)?))
+        .await?;
+    let next = records
+        .last()
+        .map(|(sequence, _)| *sequence)
+        .filter(|last| *last > 0 && records.len() == limit);
+    let items = records
+        .iter()
+        .map(|(sequence, record)| RecordView::of(record, *sequence))
+        .collect();
+    Ok(Json(Page {
+        items,
+        next: next.map(|sequence| sequence.to_string()),
+    }))
 }
 
 /// How the subject of an event was decided, or how far it is.
-pub(super) async fn check(State(state): State<ApiState>, Path(hash): Path<String>) -> Answer<ConsensusCheck> {
+pub(super) async fn check(
+    State(state): State<ApiState>,
+    Path(hash): Path<String>,
+) -> Answer<ConsensusCheck> {
     let found = state.read(move |state| {
         let found = state.find_event(&hash)?;
         let certified = state.certified(&found.subject_id)?;
@@ -42,31 +57,62 @@ pub(super) async fn check(State(state): State<ApiState>, Path(hash): Path<String
     let (found, certified) = found.await?;
     if let Some(entry) = certified {
         let certified_as_asked = entry.record.choice == found.choice;
-        return Ok(Json(ConsensusCheck { record: entry.view(), certified_as_asked, open: None }));
+        return Ok(Json(ConsensusCheck {
+            record: entry.view(),
+            certified_as_asked,
+            open: None,
+        }));
     }
     let Some(open) = state.engine.instance(found.subject_id).await? else {
-        return Err(Failure::not_found(format!("event {} is known, but not being voted on", found.choice.event_hash)));
+        return Err(Failure::not_found(format!(
+            "event {} is known, but not being voted on",
+            found.choice.event_hash
+        )));
     };
     let record = open_record(&state, &open, found.choice, &found.event);
     let open = with_decisions(&state, open).await?;
-    Ok(Json(ConsensusCheck { record, certified_as_asked: false, open: Some(open) }))
+    Ok(Json(ConsensusCheck {
+        record,
+        certified_as_asked: false,
+        open: Some(open),
+    }))
 }
 
 /// The record of a subject that is not decided, seen from one of its events.
 fn open_record(state: &ApiState, open: &InstanceView, asked: Choice, event: &Event) -> RecordView {
     let first = |v: &&crate::engine::VoteView| v.round == Round::ZERO && v.phase == Phase::Prevote;
     let prevotes = |observed: bool| -> BTreeMap<_, _> {
-        let prevotes = open.votes.iter().filter(first).filter(|vote| vote.observed == observed);
-        prevotes.filter_map(|vote| Some((vote.node, vote.choice?))).collect()
+        let prevotes = open
+            .votes
+            .iter()
+            .filter(first)
+            .filter(|vote| vote.observed == observed);
+        prevotes
+            .filter_map(|vote| Some((vote.node, vote.choice?)))
+            .collect()
     };
     let (observed, endorsed) = (prevotes(true), prevotes(false));
     let said: Vec<_> = observed.keys().chain(endorsed.keys()).copied().collect();
     let voters = state.voters.iter().map(|(_, voter)| voter.key.id());
-    let of = |choice| open.candidates.iter().find(|c| c.choice == choice).and_then(|c| c.event.as_ref());
-    let agrees = |choice| choice == asked || of(choice).is_some_and(|other| other.agrees_with(event));
-    let disagreeing: Vec<_> = observed.iter().filter(|(_, choice)| !agrees(**choice)).map(|(node, _)| *node).collect();
+    let of = |choice| {
+        open.candidates
+            .iter()
+            .find(|c| c.choice == choice)
+            .and_then(|c| c.event.as_ref())
+    };
+    let agrees =
+        |choice| choice == asked || of(choice).is_some_and(|other| other.agrees_with(event));
+    let disagreeing: Vec<_> = observed
+        .iter()
+        .filter(|(_, choice)| !agrees(**choice))
+        .map(|(node, _)| *node)
+        .collect();
     let share = (observed.len() - disagreeing.len()) as f64 / observed.len().max(1) as f64;
-    let resolution = if open.in_conflict { Resolution::Failed } else { Resolution::InsufficientNodes };
+    let resolution = if open.in_conflict {
+        Resolution::Failed
+    } else {
+        Resolution::InsufficientNodes
+    };
     RecordView {
         event_hash: asked.event_hash,
         event_type: event.event.clone(),
@@ -105,16 +151,30 @@ pub(super) async fn certificate(
         let Some(entry) = state.certified(&found.subject_id)? else {
             let detail = format!("event {asked} is not certified");
             let problem = Problem::new(404, "not_certified", "There is no certificate", detail);
-            return Err(Failure::from(problem.hint(format!("see how far it is with: ssid consensus check {asked}"))));
+            return Err(Failure::from(problem.hint(format!(
+                "see how far it is with: ssid consensus check {asked}"
+            ))));
         };
         if entry.record.choice != found.choice {
             let certified = entry.record.choice.event_hash;
             let detail = format!("the subject of event {asked} is certified for event {certified}");
-            let problem = Problem::new(409, "certified_differently", "Another event is certified", detail);
-            return Err(Failure::from(problem.hint(format!("its certificate: ssid consensus export {certified}"))));
+            let problem = Problem::new(
+                409,
+                "certified_differently",
+                "Another event is certified",
+                detail,
+            );
+            return Err(Failure::from(problem.hint(format!(
+                "its certificate: ssid consensus export {certified}"
+            ))));
         }
         let certificate = state.store.certificate(entry.sequence)?;
-        let lost = || Failure::internal(format!("the certificate of log entry {} is lost", entry.sequence));
+        let lost = || {
+            Failure::internal(format!(
+                "the certificate of log entry {} is lost",
+                entry.sequence
+            ))
+        };
         Ok(certificate.ok_or_else(lost)?.to_pretty())
     });
     Ok(([(header::CONTENT_TYPE, "application/json")], text.await?))
@@ -127,26 +187,40 @@ pub(super) async fn conflicts(
 ) -> Answer<Page<ConflictView>> {
     let Query(paging) = paging?;
     let after = paging.before.as_ref().map(|text| text.parse::<SubjectId>());
-    let after = after.transpose().map_err(|e| Failure::bad_request(format!("before is no cursor: {e}")))?;
+    let after = after
+        .transpose()
+        .map_err(|e| Failure::bad_request(format!("before is no cursor: {e}")))?;
     let rows = state.read(|state| Ok(state.store.conflicts()?)).await?;
-    let subjects = rows.into_iter().map(|(id, _)| id).filter(|id| after.is_none_or(|after| *id > after));
-    // one more than asked for tells whether there is another page; what was decided meanwhile is not open
+    let subjects = rows
+        .into_iter()
+        .map(|(id, _)| id)
+        .filter(|id| after.is_none_or(|after| *id > after));
+    // one more than asked for tells whether there is another page; what was decided meanwhile is
+    // not open
     let mut items = Vec::new();
     for id in subjects {
         if items.len() > paging.limit() {
             break;
         }
-        let Some(open) = state.engine.instance(id).await? else { continue };
+        let Some(open) = state.engine.instance(id).await? else {
+            continue;
+        };
         items.push(with_decisions(&state, open).await?);
     }
     let more = items.len() > paging.limit();
     items.truncate(paging.limit());
-    let next = items.last().filter(|_| more).map(|last| last.subject_id.to_string());
+    let next = items
+        .last()
+        .filter(|_| more)
+        .map(|last| last.subject_id.to_string());
     Ok(Json(Page { items, next }))
 }
 
 /// One open subject, in conflict or not, by the start of its id.
-pub(super) async fn conflict(State(state): State<ApiState>, Path(subject): Path<String>) -> Answer<ConflictView> {
+pub(super) async fn conflict(
+    State(state): State<ApiState>,
+    Path(subject): Path<String>,
+) -> Answer<ConflictView> {
     let id = find_subject(&state, subject).await?;
     let open = state.engine.instance(id).await?;
     let open = open.ok_or_else(|| Failure::not_found(format!("subject {id} is not open")))?;
@@ -156,7 +230,9 @@ pub(super) async fn conflict(State(state): State<ApiState>, Path(subject): Path<
 /// An open subject with what this node's operator decided about it.
 async fn with_decisions(state: &ApiState, open: InstanceView) -> Result<ConflictView, Failure> {
     let id = open.subject_id;
-    let rows = state.read(move |state| Ok(state.store.decisions_of(&id)?)).await?;
+    let rows = state
+        .read(move |state| Ok(state.store.decisions_of(&id)?))
+        .await?;
     Ok(ConflictView::from(open).decided(rows))
 }
 
@@ -164,7 +240,11 @@ async fn with_decisions(state: &ApiState, open: InstanceView) -> Result<Conflict
 pub(super) async fn find_subject(state: &ApiState, subject: String) -> Result<SubjectId, Failure> {
     let id = state.read(move |state| {
         let rows = state.store.conflicts()?;
-        let named = rows.into_iter().map(|(id, _)| Named { id: id.to_string(), name: String::new(), item: id });
+        let named = rows.into_iter().map(|(id, _)| Named {
+            id: id.to_string(),
+            name: String::new(),
+            item: id,
+        });
         match subject.parse::<SubjectId>() {
             Ok(whole) => Ok(whole),
             Err(_) => resolve("conflict", &subject, named.collect()),

@@ -1,4 +1,5 @@
-//! Counts the values of a JSON text without keeping any of them: what would fill the memory is refused before it does.
+//! Counts the values of a JSON text without keeping any of them: what would fill the memory is
+//! refused before it does.
 
 use std::cell::Cell;
 use std::fmt;
@@ -8,8 +9,8 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visi
 /// The words of the error past the limit, by which it is known from others.
 const TOO_MANY: &str = "more values than are taken";
 
-/// Whether the JSON values in `text`, one after another, are more than `most` with all that is in them. Text that is no
-/// JSON has as many as stand before its fault.
+/// Whether the JSON values in `text`, one after another, are more than `most` with all that is in
+/// them. Text that is no JSON has as many as stand before its fault.
 pub(super) fn has_more_than(most: usize, text: &[u8]) -> bool {
     let left = Cell::new(most);
     let mut values = serde_json::Deserializer::from_slice(text);
@@ -29,7 +30,11 @@ struct Counter<'a>(&'a Cell<usize>);
 
 impl Counter<'_> {
     fn take<E: Error>(self) -> Result<(), E> {
-        let left = self.0.get().checked_sub(1).ok_or_else(|| E::custom(TOO_MANY))?;
+        let left = self
+            .0
+            .get()
+            .checked_sub(1)
+            .ok_or_else(|| E::custom(TOO_MANY))?;
         self.0.set(left);
         Ok(())
     }
@@ -95,11 +100,23 @@ mod tests {
 
     #[test]
     fn values_are_counted_with_all_that_is_in_them() {
-        for (text, values) in [("7", 1), ("[1,2]", 3), (r#"{"a":[null,true],"b":"x"}"#, 7), ("1 [2] 3.5", 4), ("", 0)] {
+        for (text, values) in [
+            ("7", 1),
+            ("[1,2]", 3),
+            (r#"{"a":[null,true],"b":"x"}"#, 7),
+            ("1 [2] 3.5", 4),
+            ("", 0),
+        ] {
             assert!(!has_more_than(values, text.as_bytes()), "{text}");
-            assert!(values == 0 || has_more_than(values - 1, text.as_bytes()), "{text}");
+            assert!(
+                values == 0 || has_more_than(values - 1, text.as_bytes()),
+                "{text}"
+            );
         }
         assert!(!has_more_than(9, b"[1, broken"));
-        assert!(has_more_than(1000, format!("[[{}0", "0,".repeat(2000)).as_bytes()), "before its fault");
+        assert!(
+            has_more_than(1000, format!("[[{}0", "0,".repeat(2000)).as_bytes()),
+            "before its fault"
+        );
     }
 }

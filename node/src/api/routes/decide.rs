@@ -1,4 +1,5 @@
-//! What operators decide: `POST /v1/conflicts/{subject}/resolution`, `/v1/events/{hash}/endorse` and `/refuse`.
+//! What operators decide: `POST /v1/conflicts/{subject}/resolution`, `/v1/events/{hash}/endorse`
+//! and `/refuse`.
 
 use std::time::Duration;
 
@@ -24,7 +25,8 @@ use crate::engine::{Decider, NoteKind, Operation};
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Resolution {
-    /// The beginning of its event hash or of its content digest; `HASH:DIGEST` where one hash has two contents.
+    /// The beginning of its event hash or of its content digest; `HASH:DIGEST` where one hash has
+    /// two contents.
     choice: String,
     /// Why, in one line.
     #[serde(default)]
@@ -55,8 +57,14 @@ impl Said {
 
     /// The same as the engine keeps it.
     fn of(self, caller: Caller) -> Result<Decider, Failure> {
-        let reason = self.reason.map(|text| one_line("reason", &text, REASON_CHARS)).transpose()?;
-        Ok(Decider { by: decider_name(self.by.as_deref(), caller)?, reason: reason.unwrap_or_default() })
+        let reason = self
+            .reason
+            .map(|text| one_line("reason", &text, REASON_CHARS))
+            .transpose()?;
+        Ok(Decider {
+            by: decider_name(self.by.as_deref(), caller)?,
+            reason: reason.unwrap_or_default(),
+        })
     }
 }
 
@@ -73,9 +81,19 @@ pub(super) async fn resolve(
     let Resolution { choice, reason, by } = serde_json::from_slice(&body?)
         .map_err(|e| Failure::bad_request(format!("needed is {{\"choice\": \"HASH\"}}: {e}")))?;
     let subject = find_subject(&state, subject).await?;
-    let Some(open) = state.engine.instance(subject).await? else { return Err(not_open(&state, subject).await?) };
-    let choices: Vec<_> = open.candidates.iter().map(|candidate| candidate.choice).collect();
-    let operation = Operation { kind: NoteKind::Stand, subject, choice: find_choice(&choices, &choice)? };
+    let Some(open) = state.engine.instance(subject).await? else {
+        return Err(not_open(&state, subject).await?);
+    };
+    let choices: Vec<_> = open
+        .candidates
+        .iter()
+        .map(|candidate| candidate.choice)
+        .collect();
+    let operation = Operation {
+        kind: NoteKind::Stand,
+        subject,
+        choice: find_choice(&choices, &choice)?,
+    };
     let decider = Said { reason, by }.of(caller)?;
     let waiter = Waiter::new(&state);
     let done = state.engine.operate(operation, decider).await?;
@@ -83,15 +101,30 @@ pub(super) async fn resolve(
 }
 
 /// Whoever chose last is told that it is certified: the others' last votes come a moment later.
-async fn if_certified(state: &ApiState, waiter: Waiter, done: Operated) -> Result<Operated, Failure> {
+async fn if_certified(
+    state: &ApiState,
+    waiter: Waiter,
+    done: Operated,
+) -> Result<Operated, Failure> {
     if done.certified || done.weight < done.quorum {
         return Ok(done);
     }
     let deadline = Instant::now() + CERTIFICATE_WITHIN;
-    let ended = waiter.until_certified(state, done.subject_id, deadline).await?;
-    let Some(certified) = ended else { return Ok(done) };
-    let explanation = format!("{}; event {} is certified", done.explanation, certified.event_hash);
-    Ok(Operated { certified: true, explanation, ..done })
+    let ended = waiter
+        .until_certified(state, done.subject_id, deadline)
+        .await?;
+    let Some(certified) = ended else {
+        return Ok(done);
+    };
+    let explanation = format!(
+        "{}; event {} is certified",
+        done.explanation, certified.event_hash
+    );
+    Ok(Operated {
+        certified: true,
+        explanation,
+        ..done
+    })
 }
 
 async fn not_open(state: &ApiState, subject: SubjectId) -> Result<Failure, Failure> {
@@ -99,9 +132,16 @@ async fn not_open(state: &ApiState, subject: SubjectId) -> Result<Failure, Failu
     Ok(certified.map_or_else(
         || Failure::not_found(format!("subject {subject} is not open here")),
         |entry| {
-            let detail =
-                format!("the subject is certified for event {}: that is final", entry.record.choice.event_hash);
-            Failure::from(Problem::new(409, "decided", "The decision is not taken", detail))
+            let detail = format!(
+                "the subject is certified for event {}: that is final",
+                entry.record.choice.event_hash
+            );
+            Failure::from(Problem::new(
+                409,
+                "decided",
+                "The decision is not taken",
+                detail,
+            ))
         },
     ))
 }
@@ -109,14 +149,21 @@ async fn not_open(state: &ApiState, subject: SubjectId) -> Result<Failure, Failu
 /// The one of a subject's candidates that `name` means.
 fn find_choice(choices: &[Choice], name: &str) -> Result<Choice, Failure> {
     let name = name.to_ascii_lowercase();
-    let (hash, digest) = name.split_once(':').map_or((name.as_str(), None), |(hash, digest)| (hash, Some(digest)));
+    let (hash, digest) = name
+        .split_once(':')
+        .map_or((name.as_str(), None), |(hash, digest)| (hash, Some(digest)));
     let is_hex = |text: &str| text.len() <= 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
     if hash.is_empty() || !is_hex(hash) || !digest.is_none_or(is_hex) {
         let shown: String = name.chars().take(80).collect();
-        return Err(Failure::bad_request(format!("{shown:?} is no event hash: 1 to 64 hex digits are")));
+        return Err(Failure::bad_request(format!(
+            "{shown:?} is no event hash: 1 to 64 hex digits are"
+        )));
     }
     let fits = |choice: &&Choice| {
-        let (its_hash, its_digest) = (choice.event_hash.to_string(), choice.content_digest.to_string());
+        let (its_hash, its_digest) = (
+            choice.event_hash.to_string(),
+            choice.content_digest.to_string(),
+        );
         match digest {
             Some(digest) => its_hash.starts_with(hash) && its_digest.starts_with(digest),
             None => its_hash.starts_with(hash) || its_digest.starts_with(hash),
@@ -127,9 +174,15 @@ fn find_choice(choices: &[Choice], name: &str) -> Result<Choice, Failure> {
         [choice] => Ok(*choice),
         [] => {
             let all = choices.iter().take(10).map(choice_name).collect();
-            Err(Failure::unknown(&format!("no candidate of this subject is {name}"), all))
+            Err(Failure::unknown(
+                &format!("no candidate of this subject is {name}"),
+                all,
+            ))
         }
-        _ => Err(Failure::ambiguous(&format!("event {name}"), fitting.into_iter().map(choice_name).collect())),
+        _ => Err(Failure::ambiguous(
+            &format!("event {name}"),
+            fitting.into_iter().map(choice_name).collect(),
+        )),
     }
 }
 
@@ -140,7 +193,13 @@ pub(super) async fn endorse(
     caller: Caller,
     body: Result<Bytes, BytesRejection>,
 ) -> Answer<Operated> {
-    review(&state, hash, NoteKind::Endorse, Said::read(&body?)?.of(caller)?).await
+    review(
+        &state,
+        hash,
+        NoteKind::Endorse,
+        Said::read(&body?)?.of(caller)?,
+    )
+    .await
 }
 
 /// Rule 1: a person refuses it.
@@ -150,12 +209,27 @@ pub(super) async fn refuse(
     caller: Caller,
     body: Result<Bytes, BytesRejection>,
 ) -> Answer<Operated> {
-    review(&state, hash, NoteKind::Refuse, Said::read(&body?)?.of(caller)?).await
+    review(
+        &state,
+        hash,
+        NoteKind::Refuse,
+        Said::read(&body?)?.of(caller)?,
+    )
+    .await
 }
 
-async fn review(state: &ApiState, hash: String, kind: NoteKind, decider: Decider) -> Answer<Operated> {
+async fn review(
+    state: &ApiState,
+    hash: String,
+    kind: NoteKind,
+    decider: Decider,
+) -> Answer<Operated> {
     let found = state.read(move |state| state.find_event(&hash)).await?;
-    let operation = Operation { kind, subject: found.subject_id, choice: found.choice };
+    let operation = Operation {
+        kind,
+        subject: found.subject_id,
+        choice: found.choice,
+    };
     Ok(Json(state.engine.operate(operation, decider).await?))
 }
 
@@ -168,17 +242,35 @@ mod tests {
     #[test]
     fn a_hash_that_fits_two_contents_is_asked_for_the_digest() {
         let one = testing::event("blueprint_tagged", "v1");
-        let same_hash = Event { emitted_by: "another.sh".into(), ..one.clone() };
-        let other = Event { commit_hash: "fffffff".into(), ..one.clone() };
+        let same_hash = Event {
+            emitted_by: "another.sh".into(),
+            ..one.clone()
+        };
+        let other = Event {
+            commit_hash: "fffffff".into(),
+            ..one.clone()
+        };
         let all: Vec<_> = [&one, &same_hash, &other].map(Event::choice).to_vec();
         let hash = one.event_hash().to_string();
         let problem = *find_choice(&all, &hash).unwrap_err().0;
         assert_eq!((problem.status, problem.candidates.len()), (409, 2));
         let digest = same_hash.content_digest().to_string();
-        assert_eq!(find_choice(&all, &format!("{hash}:{}", &digest[..9])).unwrap(), same_hash.choice());
+        assert_eq!(
+            find_choice(&all, &format!("{hash}:{}", &digest[..9])).unwrap(),
+            same_hash.choice()
+        );
         assert_eq!(find_choice(&all, &digest).unwrap(), same_hash.choice());
-        assert_eq!(find_choice(&all, &other.event_hash().to_string()[..12]).unwrap(), other.choice());
-        assert_eq!(find_choice(&all, "0123456789abcdef0123").unwrap_err().0.status, 404);
+        assert_eq!(
+            find_choice(&all, &other.event_hash().to_string()[..12]).unwrap(),
+            other.choice()
+        );
+        assert_eq!(
+            find_choice(&all, "0123456789abcdef0123")
+                .unwrap_err()
+                .0
+                .status,
+            404
+        );
         for bad in ["", ":aa", "xyz", "aa:zz"] {
             assert_eq!(find_choice(&all, bad).unwrap_err().0.status, 400, "{bad}");
         }

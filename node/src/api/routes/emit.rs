@@ -43,7 +43,10 @@ impl Wait {
         match self.wait.as_deref() {
             None => Ok(None),
             Some("certified") => {
-                let seconds = self.timeout_seconds.unwrap_or(WAIT_SECONDS).min(WAIT_SECONDS_MAX);
+                let seconds = self
+                    .timeout_seconds
+                    .unwrap_or(WAIT_SECONDS)
+                    .min(WAIT_SECONDS_MAX);
                 Ok(Some(Instant::now() + Duration::from_secs(seconds)))
             }
             Some(_) => Err(Failure::bad_request("wait takes one value: certified")),
@@ -65,27 +68,44 @@ pub(super) async fn emit(
     }
     if let (true, [event]) = (is_single, &events[..]) {
         let epoch = state.engine.status().borrow().epoch;
-        event.check_admissible(epoch).map_err(|refusal| Failure::inadmissible(&refusal))?;
+        event
+            .check_admissible(epoch)
+            .map_err(|refusal| Failure::inadmissible(&refusal))?;
     }
     let mut views = offer(&state, events, deadline).await?;
     if !is_single {
         return Ok(Json(Page::whole(views)).into_response());
     }
-    let Some(view) = views.pop() else { return Err(Failure::internal("no outcome for the event")) };
+    let Some(view) = views.pop() else {
+        return Err(Failure::internal("no outcome for the event"));
+    };
     if let EmitOutcome::Refused { reason, retry } = &view.outcome {
         return Err(Failure::refused(reason, *retry));
     }
-    let status = if view.state == Some(EventState::Open) { StatusCode::ACCEPTED } else { StatusCode::OK };
+    let status = if view.state == Some(EventState::Open) {
+        StatusCode::ACCEPTED
+    } else {
+        StatusCode::OK
+    };
     Ok((status, Json(view)).into_response())
 }
 
 /// One object, an array of objects, or one object after another.
 fn read_drafts(body: &[u8]) -> Result<(Vec<EventDraft>, bool), Failure> {
-    let malformed = |e: serde_json::Error| Failure::bad_request(format!("the body is no JSON: {e}"));
+    let malformed =
+        |e: serde_json::Error| Failure::bad_request(format!("the body is no JSON: {e}"));
     let too_many = || {
-        let problem = Problem::new(413, "too_large", "Too many events", format!("more than {EMIT_EVENTS} events"));
+        let problem = Problem::new(
+            413,
+            "too_large",
+            "Too many events",
+            format!("more than {EMIT_EVENTS} events"),
+        );
         let limit = Some("emit_events".to_owned());
-        Failure::from(Problem { limit, ..problem.hint("send them in parts, or import them as a log") })
+        Failure::from(Problem {
+            limit,
+            ..problem.hint("send them in parts, or import them as a log")
+        })
     };
     if has_more_than(EMIT_EVENTS * EVENT_VALUES, body) {
         return Err(too_many());
@@ -110,19 +130,36 @@ fn read_drafts(body: &[u8]) -> Result<(Vec<EventDraft>, bool), Failure> {
     let is_single = values.len() == 1 && !saw_array;
     let draft = |(i, value)| {
         serde_json::from_value(value).map_err(|e: serde_json::Error| {
-            let problem = Problem::new(422, "not_an_event", "Not an event", format!("event {i}: {e}"));
-            Failure::from(problem.hint("needed are event, version and commit_hash; every value is text"))
+            let problem = Problem::new(
+                422,
+                "not_an_event",
+                "Not an event",
+                format!("event {i}: {e}"),
+            );
+            Failure::from(
+                problem.hint("needed are event, version and commit_hash; every value is text"),
+            )
         })
     };
-    let drafts = values.into_iter().enumerate().map(draft).collect::<Result<_, _>>()?;
+    let drafts = values
+        .into_iter()
+        .enumerate()
+        .map(draft)
+        .collect::<Result<_, _>>()?;
     Ok((drafts, is_single))
 }
 
 /// The event a draft means, with everything filled in.
-fn complete(draft: EventDraft, defaults: &EventDefaults, now: UnixMillis) -> Result<Event, Failure> {
+fn complete(
+    draft: EventDraft,
+    defaults: &EventDefaults,
+    now: UnixMillis,
+) -> Result<Event, Failure> {
     let or = |value: Option<String>, default: &String| value.unwrap_or_else(|| default.clone());
     let event = Event {
-        timestamp: draft.timestamp.unwrap_or_else(|| crate::api::view::iso(UnixMillis(now.0 / 1000 * 1000))),
+        timestamp: draft
+            .timestamp
+            .unwrap_or_else(|| crate::api::view::iso(UnixMillis(now.0 / 1000 * 1000))),
         event: draft.event,
         version: draft.version,
         commit_hash: draft.commit_hash,
@@ -133,15 +170,27 @@ fn complete(draft: EventDraft, defaults: &EventDefaults, now: UnixMillis) -> Res
     };
     match draft.event_hash {
         Some(stated) if stated != event.event_hash() => {
-            let detail = format!("the event_hash given is {stated}, the fields hash to {}", event.event_hash());
-            Err(Failure::from(Problem::new(422, "wrong_hash", "The event's hash is another", detail)))
+            let detail = format!(
+                "the event_hash given is {stated}, the fields hash to {}",
+                event.event_hash()
+            );
+            Err(Failure::from(Problem::new(
+                422,
+                "wrong_hash",
+                "The event's hash is another",
+                detail,
+            )))
         }
         _ => Ok(event),
     }
 }
 
 /// Offers events to the engine; with a deadline, waits for their subjects.
-async fn offer(state: &ApiState, events: Vec<Event>, deadline: Option<Instant>) -> Result<Vec<EmitView>, Failure> {
+async fn offer(
+    state: &ApiState,
+    events: Vec<Event>,
+    deadline: Option<Instant>,
+) -> Result<Vec<EmitView>, Failure> {
     let waiter = Waiter::new(state);
     let outcomes = state.engine.emit(events.clone()).await?;
     let pending: HashSet<_> = outcomes.iter().filter_map(open_subject).collect();
@@ -151,7 +200,11 @@ async fn offer(state: &ApiState, events: Vec<Event>, deadline: Option<Instant>) 
     };
     let views = state.read(move |state| {
         let view = |(event, outcome)| describe(state, event, outcome, &ended);
-        events.into_iter().zip(outcomes).map(view).collect::<Result<Vec<_>, _>>()
+        events
+            .into_iter()
+            .zip(outcomes)
+            .map(view)
+            .collect::<Result<Vec<_>, _>>()
     });
     views.await
 }
@@ -181,12 +234,17 @@ fn describe(
         Some(subject) => state.certified(subject)?,
         None => None,
     };
-    let other = certified.as_ref().map(|entry| entry.record.choice).filter(|other| *other != choice);
+    let other = certified
+        .as_ref()
+        .map(|entry| entry.record.choice)
+        .filter(|other| *other != choice);
     let other = match other {
         Some(other) => state.event_of(&other)?,
         None => None,
     };
-    let repeats = other.as_ref().is_some_and(|other| other.agrees_with(&event));
+    let repeats = other
+        .as_ref()
+        .is_some_and(|other| other.agrees_with(&event));
     let stands = subject.map(|subject| match &certified {
         Some(entry) if repeats || entry.record.choice == choice => EventState::Certified,
         Some(_) => EventState::Outvoted,
@@ -218,7 +276,9 @@ fn differences(offered: &Event, certified: &Event) -> Vec<FieldDifference> {
         ("compliance_score", |e| &e.compliance_score),
         ("emitted_by", |e| &e.emitted_by),
     ];
-    let differing = fields.iter().filter(|(_, field)| field(offered) != field(certified));
+    let differing = fields
+        .iter()
+        .filter(|(_, field)| field(offered) != field(certified));
     let differing = differing.map(|(name, field)| FieldDifference {
         field: (*name).to_owned(),
         offered: field(offered).clone(),
@@ -231,30 +291,75 @@ fn differences(offered: &Event, certified: &Event) -> Vec<FieldDifference> {
 mod tests {
     use super::*;
 
-    const DRAFT: &str = r#"{"event":"blueprint_tagged","version":"v4.4.0","commit_hash":"3dd05d9"}"#;
+    const DRAFT: &str =
+        r#"{"event":"blueprint_tagged","version":"v4.4.0","commit_hash":"3dd05d9"}"#;
 
     #[test]
     fn one_many_and_a_stream_are_read() {
-        let read = |text: String| read_drafts(text.as_bytes()).map(|(drafts, single)| (drafts.len(), single));
+        let read = |text: String| {
+            read_drafts(text.as_bytes()).map(|(drafts, single)| (drafts.len(), single))
+        };
         assert_eq!(read(DRAFT.into()).unwrap(), (1, true));
         assert_eq!(read(format!("[{DRAFT}]")).unwrap(), (1, false));
-        assert_eq!(read(format!("{DRAFT}\n{DRAFT}\r\n[{DRAFT}]")).unwrap(), (3, false));
-        for bad in ["", "[", "7", "{}", r#"{"event":1}"#, &DRAFT.replace("version", "versions")] {
+        assert_eq!(
+            read(format!("{DRAFT}\n{DRAFT}\r\n[{DRAFT}]")).unwrap(),
+            (3, false)
+        );
+        for bad in [
+            "",
+            "[",
+            "7",
+            "{}",
+            r#"{"event":1}"#,
+            &DRAFT.replace("version", "versions"),
+        ] {
             assert!(read(bad.into()).is_err(), "{bad}");
         }
         let many = format!("[{}0]", "0,".repeat(EMIT_EVENTS));
-        assert_eq!(read(many).unwrap_err().0.limit.as_deref(), Some("emit_events"));
+        assert_eq!(
+            read(many).unwrap_err().0.limit.as_deref(),
+            Some("emit_events")
+        );
     }
 
     #[test]
     fn what_is_left_out_is_filled_in_and_a_stated_hash_is_checked() {
         let draft = || serde_json::from_str::<EventDraft>(DRAFT).unwrap();
-        let event = complete(draft(), &EventDefaults::default(), UnixMillis(1_760_212_800_999)).unwrap();
-        assert_eq!((event.timestamp.as_str(), event.blueprint.as_str()), ("2025-10-11T20:00:00Z", "v4.4"));
-        assert!(event.check_admissible(ssid_protocol::id::Epoch::ZERO).is_ok());
-        let stated = |hash| EventDraft { event_hash: Some(hash), timestamp: Some(event.timestamp.clone()), ..draft() };
-        assert!(complete(stated(event.event_hash()), &EventDefaults::default(), UnixMillis(0)).is_ok());
+        let event = complete(
+            draft(),
+            &EventDefaults::default(),
+            UnixMillis(1_760_212_800_999),
+        )
+        .unwrap();
+        assert_eq!(
+            (event.timestamp.as_str(), event.blueprint.as_str()),
+            ("2025-10-11T20:00:00Z", "v4.4")
+        );
+        assert!(
+            event
+                .check_admissible(ssid_protocol::id::Epoch::ZERO)
+                .is_ok()
+        );
+        let stated = |hash| EventDraft {
+            event_hash: Some(hash),
+            timestamp: Some(event.timestamp.clone()),
+            ..draft()
+        };
+        assert!(
+            complete(
+                stated(event.event_hash()),
+                &EventDefaults::default(),
+                UnixMillis(0)
+            )
+            .is_ok()
+        );
         let wrong = ssid_protocol::id::EventHash([0; 32]);
-        assert_eq!(complete(stated(wrong), &EventDefaults::default(), UnixMillis(0)).unwrap_err().0.status, 422);
+        assert_eq!(
+            complete(stated(wrong), &EventDefaults::default(), UnixMillis(0))
+                .unwrap_err()
+                .0
+                .status,
+            422
+        );
     }
 }

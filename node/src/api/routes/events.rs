@@ -22,12 +22,26 @@ pub(super) async fn list(
 ) -> Answer<Page<EventView>> {
     let Query(filter) = filter?;
     let wanted = filter.wanted(&state)?;
-    let Filter { state: stands, review, limit, before, .. } = filter;
+    let Filter {
+        state: stands,
+        review,
+        limit,
+        before,
+        ..
+    } = filter;
     let paging = Paging { limit, before };
     let (limit, before) = (paging.limit(), paging.before()?);
-    let open = Open { stands, review, wanted: &wanted };
+    let open = Open {
+        stands,
+        review,
+        wanted: &wanted,
+    };
     if review {
-        let items = if before.is_none() { open.events(&state, limit).await? } else { Vec::new() };
+        let items = if before.is_none() {
+            open.events(&state, limit).await?
+        } else {
+            Vec::new()
+        };
         return Ok(Json(Page::whole(items)));
     }
     let mut items = Vec::new();
@@ -39,7 +53,9 @@ pub(super) async fn list(
         let next = (left == 0 && stands.is_none()).then(|| state.store.log_head().size.to_string());
         return Ok(Json(Page { items, next }));
     }
-    let (certified, next) = state.read(move |state| certified_events(state, &wanted, left, before)).await?;
+    let (certified, next) = state
+        .read(move |state| certified_events(state, &wanted, left, before))
+        .await?;
     items.extend(certified);
     Ok(Json(Page { items, next }))
 }
@@ -64,7 +80,10 @@ impl Open<'_> {
             let page = state.engine.instances(after, limit).await?;
             after = page.last().map(|open| open.subject_id);
             let is_last = page.len() < limit;
-            for open in page.into_iter().filter(|open| !self.review || open.awaiting_review) {
+            for open in page
+                .into_iter()
+                .filter(|open| !self.review || open.awaiting_review)
+            {
                 items.extend(candidates(open).into_iter().filter(is_it));
             }
             if is_last || items.len() >= limit {
@@ -76,7 +95,11 @@ impl Open<'_> {
 }
 
 fn candidates(open: InstanceView) -> Vec<EventView> {
-    let stands = if open.in_conflict { EventState::Conflict } else { EventState::Open };
+    let stands = if open.in_conflict {
+        EventState::Conflict
+    } else {
+        EventState::Open
+    };
     let review = open.review.map(ReviewView::from);
     let view = |candidate: crate::engine::CandidateView| {
         let event = candidate.event?;
@@ -114,10 +137,16 @@ fn certified_events(
         announced_by: None,
         review: None,
     };
-    Ok((found.into_iter().map(view).collect(), next.map(|sequence| sequence.to_string())))
+    Ok((
+        found.into_iter().map(view).collect(),
+        next.map(|sequence| sequence.to_string()),
+    ))
 }
 
-pub(super) async fn show(State(state): State<ApiState>, Path(hash): Path<String>) -> Answer<EventView> {
+pub(super) async fn show(
+    State(state): State<ApiState>,
+    Path(hash): Path<String>,
+) -> Answer<EventView> {
     let found = state.read(move |state| {
         let found = state.find_event(&hash)?;
         let choice = found.choice;
@@ -127,7 +156,10 @@ pub(super) async fn show(State(state): State<ApiState>, Path(hash): Path<String>
     if matches!(view.state, EventState::Open | EventState::Conflict)
         && let Some(open) = state.engine.instance(view.subject_id).await?
     {
-        let candidate = open.candidates.iter().find(|candidate| candidate.choice == choice);
+        let candidate = open
+            .candidates
+            .iter()
+            .find(|candidate| candidate.choice == choice);
         view.announced_by = candidate.and_then(|candidate| candidate.announced_by);
         view.review = open.review.map(ReviewView::from);
     }
@@ -137,16 +169,37 @@ pub(super) async fn show(State(state): State<ApiState>, Path(hash): Path<String>
 /// Writes every certified event to the registry's own log.
 pub(super) async fn apply(State(state): State<ApiState>) -> Answer<AppliedView> {
     let Some(applier) = &state.applier else {
-        let problem = Problem::new(409, "no_registry", "No registry", "this node serves no registry");
-        return Err(Failure::from(problem.hint("start it with: ssid run --repo DIR")));
+        let problem = Problem::new(
+            409,
+            "no_registry",
+            "No registry",
+            "this node serves no registry",
+        );
+        return Err(Failure::from(
+            problem.hint("start it with: ssid run --repo DIR"),
+        ));
     };
     let (reply, answer) = oneshot::channel();
-    let stopped =
-        || Failure::from(Problem::new(503, "stopped", "The node is stopping", "the registry's writer has stopped"));
-    applier.send(ApplyRequest { reply }).await.map_err(|_| stopped())?;
+    let stopped = || {
+        Failure::from(Problem::new(
+            503,
+            "stopped",
+            "The node is stopping",
+            "the registry's writer has stopped",
+        ))
+    };
+    applier
+        .send(ApplyRequest { reply })
+        .await
+        .map_err(|_| stopped())?;
     match answer.await {
         Ok(Ok(done)) => Ok(Json(done)),
-        Ok(Err(reason)) => Err(Failure::from(Problem::new(500, "apply", "The registry could not be written", reason))),
+        Ok(Err(reason)) => Err(Failure::from(Problem::new(
+            500,
+            "apply",
+            "The registry could not be written",
+            reason,
+        ))),
         Err(_) => Err(stopped()),
     }
 }

@@ -1,5 +1,5 @@
-//! `/v1/evidence`: equivocation, and two certificates of one subject (SPEC §7, *Evidence*); beside them what this node saw
-//! of members' Git branches, which proves nothing to others.
+//! `/v1/evidence`: equivocation, and two certificates of one subject (SPEC §7, *Evidence*); beside
+//! them what this node saw of members' Git branches, which proves nothing to others.
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -11,22 +11,41 @@ use ssid_storage::{EvidenceRow, RewrittenRow};
 use crate::api::ApiState;
 use crate::api::error::{Answer, Failure};
 use crate::api::names::{Named, resolve};
-use crate::api::view::{EvidenceView, OBSERVATION_FORMAT, Observation, Page, REWRITTEN_HISTORY, iso};
+use crate::api::view::{
+    EvidenceView, OBSERVATION_FORMAT, Observation, Page, REWRITTEN_HISTORY, iso,
+};
 
 pub(super) async fn list(State(state): State<ApiState>) -> Answer<Page<EvidenceView>> {
     let all = |state: &ApiState| {
         let mut all = views(state)?;
         all.sort_by_key(|(at, _)| *at);
-        Ok(Page::whole(all.into_iter().map(|(_, view)| EvidenceView { document: None, ..view }).collect()))
+        Ok(Page::whole(
+            all.into_iter()
+                .map(|(_, view)| EvidenceView {
+                    document: None,
+                    ..view
+                })
+                .collect(),
+        ))
     };
     state.read(all).await.map(Json)
 }
 
-pub(super) async fn show(State(state): State<ApiState>, Path(id): Path<String>) -> Answer<EvidenceView> {
+pub(super) async fn show(
+    State(state): State<ApiState>,
+    Path(id): Path<String>,
+) -> Answer<EvidenceView> {
     let one = move |state: &ApiState| {
-        let named =
-            |(_, view): (_, EvidenceView)| Named { id: view.evidence_id.to_string(), name: String::new(), item: view };
-        resolve("evidence", &id, views(state)?.into_iter().map(named).collect())
+        let named = |(_, view): (_, EvidenceView)| Named {
+            id: view.evidence_id.to_string(),
+            name: String::new(),
+            item: view,
+        };
+        resolve(
+            "evidence",
+            &id,
+            views(state)?.into_iter().map(named).collect(),
+        )
     };
     state.read(one).await.map(Json)
 }
@@ -34,7 +53,12 @@ pub(super) async fn show(State(state): State<ApiState>, Path(id): Path<String>) 
 /// Few: one piece a member, kind and epoch, and the latest histories of each member.
 fn views(state: &ApiState) -> Result<Vec<(UnixMillis, EvidenceView)>, Failure> {
     let policies = state.manifest.event_policies.clone();
-    let verifier = Verifier::new(state.federation_id, &state.manifest, (*state.voters).clone(), policies);
+    let verifier = Verifier::new(
+        state.federation_id,
+        &state.manifest,
+        (*state.voters).clone(),
+        policies,
+    );
     let mut all = Vec::new();
     for row in state.store.evidence() {
         let (_, row) = row?;
@@ -48,10 +72,15 @@ fn views(state: &ApiState) -> Result<Vec<(UnixMillis, EvidenceView)>, Failure> {
     Ok(all)
 }
 
-fn proven(state: &ApiState, verifier: &Verifier, row: &EvidenceRow) -> Result<EvidenceView, Failure> {
+fn proven(
+    state: &ApiState,
+    verifier: &Verifier,
+    row: &EvidenceRow,
+) -> Result<EvidenceView, Failure> {
     // it was verified before it was kept, but a disk may lie: nobody is accused unproven
     let proven = row.evidence.verify(verifier).map_err(Failure::internal)?;
-    let document: Value = serde_json::from_str(&row.evidence.to_json().to_jcs()).map_err(Failure::internal)?;
+    let document: Value =
+        serde_json::from_str(&row.evidence.to_json().to_jcs()).map_err(Failure::internal)?;
     Ok(EvidenceView {
         evidence_id: row.evidence.id(),
         kind: proven.kind.as_str().to_owned(),
@@ -66,7 +95,12 @@ fn proven(state: &ApiState, verifier: &Verifier, row: &EvidenceRow) -> Result<Ev
 }
 
 fn observed(state: &ApiState, member: NodeId, row: RewrittenRow) -> Result<EvidenceView, Failure> {
-    let RewrittenRow { seen_at, remote, was, now } = row;
+    let RewrittenRow {
+        seen_at,
+        remote,
+        was,
+        now,
+    } = row;
     let seen_at = iso(seen_at);
     let observation = Observation {
         format: OBSERVATION_FORMAT.to_owned(),

@@ -49,13 +49,22 @@ pub(super) async fn import(
 ) -> Answer<ImportView> {
     let deadline = wait?.deadline()?;
     let body = body?;
-    let (log, mut view) = tokio::task::spawn_blocking(move || read(&body)).await.map_err(Failure::internal)?;
+    let (log, mut view) = tokio::task::spawn_blocking(move || read(&body))
+        .await
+        .map_err(Failure::internal)?;
     let waiter = Waiter::new(&state);
     let mut pending = HashMap::new();
-    let mut entries = log.entries.into_iter().map(|entry| (entry.event, entry.first_line, entry.last_line)).peekable();
+    let mut entries = log
+        .entries
+        .into_iter()
+        .map(|entry| (entry.event, entry.first_line, entry.last_line))
+        .peekable();
     while entries.peek().is_some() {
-        let (events, lines): (Vec<_>, Vec<_>) =
-            entries.by_ref().take(CHUNK).map(|(event, first, last)| (event, (first, last))).unzip();
+        let (events, lines): (Vec<_>, Vec<_>) = entries
+            .by_ref()
+            .take(CHUNK)
+            .map(|(event, first, last)| (event, (first, last)))
+            .unzip();
         offer(&state, events, &lines, &mut view, &mut pending).await?;
     }
     if let Some(deadline) = deadline {
@@ -68,10 +77,17 @@ pub(super) async fn import(
 
 fn read(body: &[u8]) -> (ParsedLog, ImportView) {
     let log = parse(body, Position::START);
-    let mut view = ImportView { events: log.entries.len() as u64, ..ImportView::default() };
+    let mut view = ImportView {
+        events: log.entries.len() as u64,
+        ..ImportView::default()
+    };
     for skipped in &log.skipped {
         view.skipped += 1;
-        note(&mut view, (skipped.first_line, skipped.last_line), skipped.reason.to_string());
+        note(
+            &mut view,
+            (skipped.first_line, skipped.last_line),
+            skipped.reason.to_string(),
+        );
     }
     if let Some(tail) = &log.incomplete {
         let lines = |end: u64| {
@@ -79,18 +95,27 @@ fn read(body: &[u8]) -> (ParsedLog, ImportView) {
             1 + body[..end].split(|byte| *byte == b'\n').skip(1).count() as u64
         };
         view.skipped += 1;
-        note(&mut view, (lines(tail.start), lines(tail.end)), "the file ends in the middle of this".to_owned());
+        note(
+            &mut view,
+            (lines(tail.start), lines(tail.end)),
+            "the file ends in the middle of this".to_owned(),
+        );
     }
     (log, view)
 }
 
 fn note(view: &mut ImportView, (line, last_line): (u64, u64), reason: String) {
     if view.notes.len() < NOTES {
-        view.notes.push(LineNote { line, last_line, reason });
+        view.notes.push(LineNote {
+            line,
+            last_line,
+            reason,
+        });
     }
 }
 
-/// Offers one chunk, again and again what is refused by a limit, as long as anything is taken now and then.
+/// Offers one chunk, again and again what is refused by a limit, as long as anything is taken now
+/// and then.
 async fn offer(
     state: &ApiState,
     mut events: Vec<Event>,
@@ -101,7 +126,9 @@ async fn offer(
     let mut lines = lines.to_vec();
     let mut give_up = Instant::now() + PATIENCE;
     let days = i64::try_from(state.settings.max_event_age_days).unwrap_or(i64::MAX);
-    let oldest = (now().0 / 1000).cast_signed().saturating_sub(days.saturating_mul(24 * 60 * 60));
+    let oldest = (now().0 / 1000)
+        .cast_signed()
+        .saturating_sub(days.saturating_mul(24 * 60 * 60));
     loop {
         let outcomes = state.engine.emit(events.clone()).await?;
         let offered = events.len();
@@ -115,9 +142,12 @@ async fn offer(
                 }
                 outcome => {
                     let is_open = open_subject(&outcome).is_some();
-                    view.old += u64::from(is_open && event.instant().is_some_and(|at| at.seconds < oldest));
+                    view.old +=
+                        u64::from(is_open && event.instant().is_some_and(|at| at.seconds < oldest));
                     let repeats = match &outcome {
-                        EmitOutcome::Certified { certified, .. } => state.records_the_same(certified, &event)?,
+                        EmitOutcome::Certified { certified, .. } => {
+                            state.records_the_same(certified, &event)?
+                        }
                         _ => false,
                     };
                     count(view, pending, repeats, line, outcome);
@@ -147,10 +177,18 @@ fn count(
             pending.insert(subject_id, choice);
             view.accepted += 1;
         }
-        EmitOutcome::Kept { subject_id, choice, reason } => {
+        EmitOutcome::Kept {
+            subject_id,
+            choice,
+            reason,
+        } => {
             pending.insert(subject_id, choice);
             view.accepted += 1;
-            note(view, line, format!("it is kept and sent once this node may sign: {reason}"));
+            note(
+                view,
+                line,
+                format!("it is kept and sent once this node may sign: {reason}"),
+            );
         }
         EmitOutcome::Known { subject_id, choice } => {
             pending.insert(subject_id, choice);
@@ -159,7 +197,14 @@ fn count(
         EmitOutcome::Certified { .. } if repeats => view.certified += 1,
         EmitOutcome::Certified { certified, .. } => {
             view.certified_differently += 1;
-            note(view, line, format!("its subject is certified for event {}", certified.event_hash));
+            note(
+                view,
+                line,
+                format!(
+                    "its subject is certified for event {}",
+                    certified.event_hash
+                ),
+            );
         }
         EmitOutcome::Refused { reason, .. } => {
             view.refused += 1;
@@ -179,7 +224,9 @@ fn count_ended(
             Some(Ended::Certified(certified)) if certified == choice => view.now_certified += 1,
             Some(Ended::Certified(certified)) => {
                 let offered = state.event_of(choice)?;
-                let repeats = offered.map(|event| state.records_the_same(certified, &event)).transpose()?;
+                let repeats = offered
+                    .map(|event| state.records_the_same(certified, &event))
+                    .transpose()?;
                 match repeats {
                     Some(true) => view.now_certified += 1,
                     _ => view.now_certified_differently += 1,

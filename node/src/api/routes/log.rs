@@ -8,7 +8,9 @@ use ssid_protocol::batch::Statements;
 
 use crate::api::ApiState;
 use crate::api::error::{Answer, Failure};
-use crate::api::view::{ConsistencyView, LogHeadView, Problem, ProofView, SIGNED_HEAD_FORMAT, SignedHeadView};
+use crate::api::view::{
+    ConsistencyView, LogHeadView, Problem, ProofView, SIGNED_HEAD_FORMAT, SignedHeadView,
+};
 
 pub(super) async fn head(State(state): State<ApiState>) -> Json<LogHeadView> {
     Json(LogHeadView::from(state.store.log_head()))
@@ -19,15 +21,20 @@ pub(super) async fn signed_head(State(state): State<ApiState>) -> Answer<SignedH
     let signed = state.engine.status().borrow().heartbeat.clone();
     let none = || {
         let detail = "this node has not signed the head of its log yet";
-        Failure::from(Problem::new(404, "not_found", "Not found", detail).hint("try again in some seconds"))
+        Failure::from(
+            Problem::new(404, "not_found", "Not found", detail).hint("try again in some seconds"),
+        )
     };
     let signed = signed.ok_or_else(none)?;
-    let Statements::Heartbeat(heartbeat) = signed.statements() else { return Err(none()) };
+    let Statements::Heartbeat(heartbeat) = signed.statements() else {
+        return Err(none());
+    };
     Ok(Json(SignedHeadView {
         format: SIGNED_HEAD_FORMAT.to_owned(),
         federation_id: state.federation_id,
         node_id: signed.signer(),
-        heartbeat: serde_json::from_str(&heartbeat.to_json().to_jcs()).map_err(Failure::internal)?,
+        heartbeat: serde_json::from_str(&heartbeat.to_json().to_jcs())
+            .map_err(Failure::internal)?,
         signature: signed.batch().signature,
     }))
 }
@@ -47,18 +54,27 @@ pub(super) async fn proof(
     let view = state.read(move |state| {
         let found = state.find_event(&hash)?;
         let asked = found.choice.event_hash;
-        let entry = state.certified(&found.subject_id)?.filter(|entry| entry.record.choice == found.choice);
+        let entry = state
+            .certified(&found.subject_id)?
+            .filter(|entry| entry.record.choice == found.choice);
         let entry = entry.ok_or_else(|| {
             let detail = format!("event {asked} is not in the certified log");
             let problem = Problem::new(404, "not_certified", "Not in the log", detail);
-            Failure::from(problem.hint(format!("see how far it is with: ssid consensus check {asked}")))
+            Failure::from(problem.hint(format!(
+                "see how far it is with: ssid consensus check {asked}"
+            )))
         })?;
         let mut head = state.store.log_head();
         if let Some(size) = size.filter(|size| *size != head.size) {
             if size > head.size || size <= entry.sequence {
-                let detail = format!("size={size}: entry {} is in a log of {}", entry.sequence, head.size);
+                let detail = format!(
+                    "size={size}: entry {} is in a log of {}",
+                    entry.sequence, head.size
+                );
                 let problem = Problem::new(404, "not_certified", "Not in the log", detail);
-                return Err(Failure::from(problem.hint("a later signed head has it: ssid log head --signed")));
+                return Err(Failure::from(
+                    problem.hint("a later signed head has it: ssid log head --signed"),
+                ));
             }
             head.root = state.store.log_root(size)?.ok_or_else(lost)?;
             head.size = size;
@@ -68,7 +84,10 @@ pub(super) async fn proof(
             content_digest: found.choice.content_digest,
             subject_id: found.subject_id,
             sequence: entry.sequence,
-            path: state.store.inclusion(entry.sequence, head.size)?.ok_or_else(lost)?,
+            path: state
+                .store
+                .inclusion(entry.sequence, head.size)?
+                .ok_or_else(lost)?,
             head: head.into(),
         })
     });
@@ -89,7 +108,10 @@ pub(super) async fn consistency(
     let view = state.read(move |state| {
         let head = state.store.log_head();
         if from > head.size {
-            return Err(Failure::bad_request(format!("from={from}, but the log has {} events", head.size)));
+            return Err(Failure::bad_request(format!(
+                "from={from}, but the log has {} events",
+                head.size
+            )));
         }
         Ok(ConsistencyView {
             from,
@@ -102,5 +124,7 @@ pub(super) async fn consistency(
 }
 
 fn lost() -> Failure {
-    Failure::internal("the log's tree does not reach as far as its head; check it with: ssid consensus verify")
+    Failure::internal(
+        "the log's tree does not reach as far as its head; check it with: ssid consensus verify",
+    )
 }

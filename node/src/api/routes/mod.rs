@@ -57,7 +57,8 @@ const PAGE_DEFAULT: usize = 50;
 
 /// Every endpoint.
 pub(super) fn router(state: ApiState, shutdown: CancellationToken) -> Router {
-    let bodies_of = |most| from_fn(move |request: Request, next: Next| body::whole(most, request, next));
+    let bodies_of =
+        |most| from_fn(move |request: Request, next: Next| body::whole(most, request, next));
     let quick = Router::new()
         .route("/v1/status", get(status::status))
         .route("/v1/nodes", get(nodes::list))
@@ -95,9 +96,17 @@ pub(super) fn router(state: ApiState, shutdown: CancellationToken) -> Router {
         .route("/metrics", get(status::metrics))
         .route("/v1/events/apply", post(events::apply));
     let slow = Router::new()
-        .route("/v1/events", post(emit::emit).layer(bodies_of(EVENTS_BYTES)))
+        .route(
+            "/v1/events",
+            post(emit::emit).layer(bodies_of(EVENTS_BYTES)),
+        )
         // the permit first: nobody else's body is read meanwhile
-        .route("/v1/events/import", post(import::import).layer(bodies_of(IMPORT_BYTES)).layer(from_fn(import::alone)))
+        .route(
+            "/v1/events/import",
+            post(import::import)
+                .layer(bodies_of(IMPORT_BYTES))
+                .layer(from_fn(import::alone)),
+        )
         .route("/v1/anchors", get(anchors::list).post(anchors::run))
         .route("/v1/sync", get(sync::show).post(sync::start))
         .route("/v1/consensus/verify", get(verify::verify));
@@ -122,7 +131,12 @@ async fn unknown(uri: Uri) -> Failure {
 
 async fn wrong_method(uri: Uri) -> Failure {
     let path: String = uri.path().chars().take(200).collect();
-    Failure::from(Problem::new(405, "method", "Another method is needed", format!("{path} does not take this method")))
+    Failure::from(Problem::new(
+        405,
+        "method",
+        "Another method is needed",
+        format!("{path} does not take this method"),
+    ))
 }
 
 /// Which part of a long list.
@@ -140,8 +154,10 @@ impl Paging {
 
     /// Only entries of the log before this sequence number.
     pub(super) fn before(&self) -> Result<Option<u64>, Failure> {
-        let parse =
-            |text: &String| text.parse().map_err(|_| Failure::bad_request(format!("before={text:?} is no cursor")));
+        let parse = |text: &String| {
+            text.parse()
+                .map_err(|_| Failure::bad_request(format!("before={text:?} is no cursor")))
+        };
         self.before.as_ref().map(parse).transpose()
     }
 }

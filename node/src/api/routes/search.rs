@@ -51,11 +51,22 @@ type Found = (u64, ConsensusRecord, Event);
 
 impl Filter {
     pub(super) fn wanted(&self, state: &ApiState) -> Result<Wanted, Failure> {
-        let member = self.member.as_deref().map(|name| state.find_member(name)).transpose()?;
-        let time = |name: &str, text: &Option<String>| text.as_deref().map(|text| moment(name, text)).transpose();
+        let member = self
+            .member
+            .as_deref()
+            .map(|name| state.find_member(name))
+            .transpose()?;
+        let time = |name: &str, text: &Option<String>| {
+            text.as_deref().map(|text| moment(name, text)).transpose()
+        };
         let commit = self.commit.as_deref().map(str::to_ascii_lowercase);
-        if commit.as_ref().is_some_and(|text| text.is_empty() || !text.bytes().all(|b| b.is_ascii_hexdigit())) {
-            return Err(Failure::bad_request("commit takes the beginning of a commit hash: hex digits"));
+        if commit
+            .as_ref()
+            .is_some_and(|text| text.is_empty() || !text.bytes().all(|b| b.is_ascii_hexdigit()))
+        {
+            return Err(Failure::bad_request(
+                "commit takes the beginning of a commit hash: hex digits",
+            ));
         }
         Ok(Wanted {
             event_type: self.event_type.clone(),
@@ -70,11 +81,19 @@ impl Filter {
 
 /// `2026-11-29`, its first moment in UTC, or a time of RFC 3339.
 fn moment(name: &str, text: &str) -> Result<Timestamp, Failure> {
-    let date = || text.parse::<Date>().ok()?.to_zoned(TimeZone::UTC).ok().map(|at| at.timestamp());
+    let date = || {
+        text.parse::<Date>()
+            .ok()?
+            .to_zoned(TimeZone::UTC)
+            .ok()
+            .map(|at| at.timestamp())
+    };
     let time = text.parse::<Timestamp>().ok();
     time.or_else(date).ok_or_else(|| {
         let shown: String = text.chars().take(40).collect();
-        Failure::bad_request(format!("{name}={shown:?} is no time: 2026-11-29 or 2026-11-29T23:35:56Z are"))
+        Failure::bad_request(format!(
+            "{name}={shown:?} is no time: 2026-11-29 or 2026-11-29T23:35:56Z are"
+        ))
     })
 }
 
@@ -91,8 +110,13 @@ impl Wanted {
 
     /// Whether an event is, by its fields.
     pub(super) fn has(&self, event: &Event) -> bool {
-        let is = |wanted: &Option<String>, found: &String| wanted.as_ref().is_none_or(|wanted| wanted == found);
-        let is_commit = self.commit.as_ref().is_none_or(|wanted| event.commit_hash.starts_with(wanted));
+        let is = |wanted: &Option<String>, found: &String| {
+            wanted.as_ref().is_none_or(|wanted| wanted == found)
+        };
+        let is_commit = self
+            .commit
+            .as_ref()
+            .is_none_or(|wanted| event.commit_hash.starts_with(wanted));
         is(&self.event_type, &event.event)
             && is(&self.event_version, &event.version)
             && is_commit
@@ -103,25 +127,32 @@ impl Wanted {
         if self.since.is_none() && self.until.is_none() {
             return true;
         }
-        let Ok(at) = event.timestamp.parse::<Timestamp>() else { return false };
+        let Ok(at) = event.timestamp.parse::<Timestamp>() else {
+            return false;
+        };
         self.since.is_none_or(|since| at >= since) && self.until.is_none_or(|until| at < until)
     }
 
     /// Whether a member announced an event that is being voted on.
     pub(super) fn is_by(&self, announced_by: Option<NodeId>) -> bool {
-        self.member.is_none_or(|member| announced_by == Some(member))
+        self.member
+            .is_none_or(|member| announced_by == Some(member))
     }
 
-    /// Whether a record may be of one: what it says of type, version and member, before the event is read.
+    /// Whether a record may be of one: what it says of type, version and member, before the event
+    /// is read.
     fn may_have(&self, record: &ConsensusRecord) -> bool {
-        let is = |wanted: &Option<String>, found: &String| wanted.as_ref().is_none_or(|wanted| wanted == found);
+        let is = |wanted: &Option<String>, found: &String| {
+            wanted.as_ref().is_none_or(|wanted| wanted == found)
+        };
         let is_members = |member| record.node_hashes.get(&member) == Some(&record.choice);
         is(&self.event_type, &record.event_type)
             && is(&self.event_version, &record.event_version)
             && self.member.is_none_or(is_members)
     }
 
-    /// The latest records before an entry that may be of one, at most `limit`, and where the next request goes on.
+    /// The latest records before an entry that may be of one, at most `limit`, and where the next
+    /// request goes on.
     pub(super) fn records(
         &self,
         state: &ApiState,
@@ -130,7 +161,11 @@ impl Wanted {
     ) -> Result<(Vec<Found>, Option<u64>), Failure> {
         let mut found = Vec::new();
         let mut looked_at = 0;
-        let page = if self.is_all() { limit.min(AT_ONCE) } else { AT_ONCE };
+        let page = if self.is_all() {
+            limit.min(AT_ONCE)
+        } else {
+            AT_ONCE
+        };
         while found.len() < limit && looked_at < LOOKED_AT {
             let records = state.store.records_latest(page, before)?;
             let is_last = records.len() < page;
@@ -139,7 +174,8 @@ impl Wanted {
                 before = Some(sequence);
                 if self.may_have(&record) {
                     let event = state.store.event(&record.choice.content_digest)?;
-                    let lost = || Failure::internal(format!("the event of log entry {sequence} is lost"));
+                    let lost =
+                        || Failure::internal(format!("the event of log entry {sequence} is lost"));
                     let event = event.ok_or_else(lost)?;
                     if self.has(&event) {
                         found.push((sequence, record, event));
@@ -167,8 +203,17 @@ mod tests {
     fn days_and_times_are_read_and_others_refused() {
         let read = |text| moment("since", text).map(|at| at.to_string());
         assert_eq!(read("2026-11-29").unwrap(), "2026-11-29T00:00:00Z");
-        assert_eq!(read("2026-11-29T23:35:56+01:00").unwrap(), "2026-11-29T22:35:56Z");
-        for wrong in ["", "yesterday", "2026-13-01", "29.11.2026", "2026-11-29T25:00:00Z"] {
+        assert_eq!(
+            read("2026-11-29T23:35:56+01:00").unwrap(),
+            "2026-11-29T22:35:56Z"
+        );
+        for wrong in [
+            "",
+            "yesterday",
+            "2026-13-01",
+            "29.11.2026",
+            "2026-11-29T25:00:00Z",
+        ] {
             assert_eq!(read(wrong).unwrap_err().0.status, 400, "{wrong}");
         }
     }
@@ -179,14 +224,38 @@ mod tests {
         assert!(Wanted::default().is_all() && Wanted::default().has(&event));
         let day = |text: &str| moment("since", text).ok();
         let of = |wanted: Wanted| wanted.has(&event);
-        assert!(of(Wanted { event_type: Some("blueprint_tagged".into()), ..Wanted::default() }));
-        assert!(!of(Wanted { event_type: Some("blueprint".into()), ..Wanted::default() }));
-        assert!(!of(Wanted { event_version: Some("v4.4".into()), ..Wanted::default() }));
-        assert!(of(Wanted { commit: Some(event.commit_hash[..4].into()), ..Wanted::default() }));
-        assert!(!of(Wanted { commit: Some("ffff".into()), ..Wanted::default() }));
+        assert!(of(Wanted {
+            event_type: Some("blueprint_tagged".into()),
+            ..Wanted::default()
+        }));
+        assert!(!of(Wanted {
+            event_type: Some("blueprint".into()),
+            ..Wanted::default()
+        }));
+        assert!(!of(Wanted {
+            event_version: Some("v4.4".into()),
+            ..Wanted::default()
+        }));
+        assert!(of(Wanted {
+            commit: Some(event.commit_hash[..4].into()),
+            ..Wanted::default()
+        }));
+        assert!(!of(Wanted {
+            commit: Some("ffff".into()),
+            ..Wanted::default()
+        }));
         let date = &event.timestamp[..10];
-        assert!(of(Wanted { since: day(date), ..Wanted::default() }));
-        assert!(!of(Wanted { until: day(date), ..Wanted::default() }));
-        assert!(!of(Wanted { since: day("2099-01-01"), ..Wanted::default() }));
+        assert!(of(Wanted {
+            since: day(date),
+            ..Wanted::default()
+        }));
+        assert!(!of(Wanted {
+            until: day(date),
+            ..Wanted::default()
+        }));
+        assert!(!of(Wanted {
+            since: day("2099-01-01"),
+            ..Wanted::default()
+        }));
     }
 }

@@ -17,8 +17,8 @@ use tokio::time::timeout;
 use crate::api::ApiState;
 use crate::api::error::{Answer, Failure};
 use crate::api::view::{
-    FederationStatus, LogHeadView, MembersStatus, NamedNode, OutboxStatus, ReadyView, Statistics, StatusView,
-    TransportStatus, VotingStatus, iso,
+    FederationStatus, LogHeadView, MembersStatus, NamedNode, OutboxStatus, ReadyView, Statistics,
+    StatusView, TransportStatus, VotingStatus, iso,
 };
 use crate::engine::EngineStatus;
 use crate::engine::outbox::{ANCHOR, HOOK, TELEMETRY, entries_of};
@@ -26,13 +26,17 @@ use crate::engine::outbox::{ANCHOR, HOOK, TELEMETRY, entries_of};
 /// Program and version, as heartbeats say it too.
 const SOFTWARE: &str = concat!("ssid/", env!("CARGO_PKG_VERSION"));
 
-/// How long the engine is asked for its state of now; past that its latest is shown, so that a busy node says so.
+/// How long the engine is asked for its state of now; past that its latest is shown, so that a busy
+/// node says so.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// What was certified for a caller is in the status that the same caller asks for next.
 pub(super) async fn status(State(state): State<ApiState>) -> Answer<StatusView> {
     let current = timeout(PATIENCE, state.engine.current_status()).await;
-    let engine = current.ok().and_then(Result::ok).map_or_else(|| state.engine.status().borrow().clone(), Arc::new);
+    let engine = current
+        .ok()
+        .and_then(Result::ok)
+        .map_or_else(|| state.engine.status().borrow().clone(), Arc::new);
     Ok(Json(view_of(&state, &engine)))
 }
 
@@ -61,7 +65,11 @@ fn view_of(state: &ApiState, engine: &EngineStatus) -> StatusView {
 
 impl From<ssid_storage::LogHead> for LogHeadView {
     fn from(head: ssid_storage::LogHead) -> Self {
-        Self { log_id: head.log_id, size: head.size, root: head.root }
+        Self {
+            log_id: head.log_id,
+            size: head.size,
+            root: head.root,
+        }
     }
 }
 
@@ -96,10 +104,19 @@ fn federation(state: &ApiState, engine: &EngineStatus) -> FederationStatus {
 
 fn transport(state: &ApiState, engine: &EngineStatus) -> TransportStatus {
     let (peers, git) = (state.peers.borrow().clone(), state.git.state());
-    let others = state.manifest.members.iter().filter(|m| m.node_id != state.node_id);
+    let others = state
+        .manifest
+        .members
+        .iter()
+        .filter(|m| m.node_id != state.node_id);
     let is_connected = |id| peers.members.get(id).is_some_and(|peer| peer.connected);
     TransportStatus {
-        kind: if git.transport == Transport::Git { "git" } else { "live" }.to_owned(),
+        kind: if git.transport == Transport::Git {
+            "git"
+        } else {
+            "live"
+        }
+        .to_owned(),
         connected_peers: others.clone().filter(|m| is_connected(&m.node_id)).count() as u64,
         peers: others.count() as u64,
         listening: peers.listening.clone(),
@@ -107,7 +124,11 @@ fn transport(state: &ApiState, engine: &EngineStatus) -> TransportStatus {
         // both are ISO 8601 in UTC, so that the later one is the greater text
         last_sync: engine.syncs.last.map(iso).max(git.last_sync.clone()),
         // those of earlier lives among them
-        rewritten_histories: git.members.iter().map(|member| member.rewritten.len() as u64).sum(),
+        rewritten_histories: git
+            .members
+            .iter()
+            .map(|member| member.rewritten.len() as u64)
+            .sum(),
         own_branch_error: git.own.remote.as_ref().and(git.own.error.clone()),
     }
 }
@@ -116,15 +137,24 @@ fn members(state: &ApiState, engine: &EngineStatus) -> MembersStatus {
     MembersStatus {
         evidence: engine.evidence,
         own_equivocation: engine.own_equivocation,
-        flagged: engine.flagged.iter().map(|node| state.named_node(node)).collect(),
+        flagged: engine
+            .flagged
+            .iter()
+            .map(|node| state.named_node(node))
+            .collect(),
     }
 }
 
 /// SPEC §7 State: the only ways out of abstaining.
-const ABSTAINING_ENDS: &str = "it takes part again under a new key, or in the federation's next epoch";
+const ABSTAINING_ENDS: &str =
+    "it takes part again under a new key, or in the federation's next epoch";
 
 fn voting(state: &ApiState, engine: &EngineStatus) -> VotingStatus {
-    let named = |ids: &[_]| ids.iter().map(|id| state.named_node(id)).collect::<Vec<_>>();
+    let named = |ids: &[_]| {
+        ids.iter()
+            .map(|id| state.named_node(id))
+            .collect::<Vec<_>>()
+    };
     let missing_voters = named(&engine.missing_voters);
     VotingStatus {
         has_quorum: engine.has_quorum,
@@ -132,11 +162,17 @@ fn voting(state: &ApiState, engine: &EngineStatus) -> VotingStatus {
         can_sign: engine.can_sign.to_string(),
         can_sign_reason: engine.can_sign_reason.clone(),
         registry: engine.registry.clone(),
-        waiting_for: own_reasons(state, engine).into_iter().chain(no_quorum(state, engine, &missing_voters)).collect(),
+        waiting_for: own_reasons(state, engine)
+            .into_iter()
+            .chain(no_quorum(state, engine, &missing_voters))
+            .collect(),
         connected_voters: named(&engine.connected_voters),
         missing_voters,
         abstaining: engine.abstaining.clone(),
-        abstaining_ends: engine.abstaining.is_some().then(|| ABSTAINING_ENDS.to_owned()),
+        abstaining_ends: engine
+            .abstaining
+            .is_some()
+            .then(|| ABSTAINING_ENDS.to_owned()),
         starting: engine.hearing.as_ref().map(|hearing| named(&hearing.heard)),
         read_only: engine.read_only.clone(),
         awaiting_review: engine.awaiting_review,
@@ -149,7 +185,13 @@ fn no_quorum(state: &ApiState, engine: &EngineStatus, missing: &[NamedNode]) -> 
     if engine.has_quorum {
         return None;
     }
-    let or_none = |names: Vec<String>| if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    let or_none = |names: Vec<String>| {
+        if names.is_empty() {
+            "none".to_owned()
+        } else {
+            names.join(", ")
+        }
+    };
     let missing = or_none(missing.iter().map(|node| node.node_name.clone()).collect());
     let (quorum, total) = (state.voters.quorum(), state.voters.total());
     let mut words = format!(
@@ -157,8 +199,13 @@ fn no_quorum(state: &ApiState, engine: &EngineStatus, missing: &[NamedNode]) -> 
         engine.connected_voters.len(),
         state.voters.len(),
     );
-    let unable = engine.connected_voters.iter().filter(|node| !engine.able_voters.contains(node));
-    let unable: Vec<String> = unable.map(|node| unable_in_words(state, engine, node)).collect();
+    let unable = engine
+        .connected_voters
+        .iter()
+        .filter(|node| !engine.able_voters.contains(node));
+    let unable: Vec<String> = unable
+        .map(|node| unable_in_words(state, engine, node))
+        .collect();
     if !unable.is_empty() {
         words.push_str("; connected and not signing: ");
         words.push_str(&unable.join(", "));
@@ -166,12 +213,23 @@ fn no_quorum(state: &ApiState, engine: &EngineStatus, missing: &[NamedNode]) -> 
     Some(words)
 }
 
-fn unable_in_words(state: &ApiState, engine: &EngineStatus, node: &ssid_protocol::id::NodeId) -> String {
+fn unable_in_words(
+    state: &ApiState,
+    engine: &EngineStatus,
+    node: &ssid_protocol::id::NodeId,
+) -> String {
     let name = state.named_node(node).node_name;
     let peers = state.peers.borrow();
-    let said =
-        peers.members.get(node).and_then(|peer| peer.heartbeat.as_ref()).map(|(heartbeat, _)| heartbeat.can_sign);
-    let can_sign = if *node == state.node_id { Some(engine.can_sign) } else { said };
+    let said = peers
+        .members
+        .get(node)
+        .and_then(|peer| peer.heartbeat.as_ref())
+        .map(|(heartbeat, _)| heartbeat.can_sign);
+    let can_sign = if *node == state.node_id {
+        Some(engine.can_sign)
+    } else {
+        said
+    };
     can_sign.map_or(name.clone(), |can_sign| format!("{name} ({can_sign})"))
 }
 
@@ -182,20 +240,29 @@ fn own_reasons(state: &ApiState, engine: &EngineStatus) -> Vec<String> {
         reasons.push(format!("its operators: read-only because {why}"));
     }
     if let Some(why) = &engine.abstaining {
-        reasons.push(format!("its vote history: it signs nothing because {why}; {ABSTAINING_ENDS}"));
+        reasons.push(format!(
+            "its vote history: it signs nothing because {why}; {ABSTAINING_ENDS}"
+        ));
     }
     if let Some(hearing) = &engine.hearing {
-        let others = state.voters.iter().filter(|(_, voter)| voter.key.id() != state.node_id).count();
+        let others = state
+            .voters
+            .iter()
+            .filter(|(_, voter)| voter.key.id() != state.node_id)
+            .count();
         reasons.push(format!(
             "answers: since its start {} of {others} other voters have told it what it signed before; it signs nothing \
              before a quorum has",
             hearing.heard.len()
         ));
     } else if engine.can_sign == CanSign::Starting {
-        reasons.push("its registry file: it is read to its end before anything is signed".to_owned());
+        reasons
+            .push("its registry file: it is read to its end before anything is signed".to_owned());
     }
     if let Some(why) = &engine.registry {
-        reasons.push(format!("its registry file: {why}; until then it endorses and announces nothing"));
+        reasons.push(format!(
+            "its registry file: {why}; until then it endorses and announces nothing"
+        ));
     }
     reasons
 }
@@ -205,7 +272,10 @@ fn statistics(state: &ApiState, engine: &EngineStatus) -> Statistics {
     let members = &state.manifest.members;
     Statistics {
         total_nodes: members.len() as u64,
-        active_nodes: members.iter().filter(|m| m.status == Status::Active).count() as u64,
+        active_nodes: members
+            .iter()
+            .filter(|m| m.status == Status::Active)
+            .count() as u64,
         total_syncs: syncs.successful + syncs.failed + git.successful + git.failed,
         successful_syncs: syncs.successful + git.successful,
         failed_syncs: syncs.failed + git.failed,
@@ -240,16 +310,36 @@ pub(super) async fn readyz(
     let engine = state.engine.status().borrow().clone();
     let mut reasons = own_reasons(&state, &engine);
     if asked.federation {
-        let missing: Vec<_> = engine.missing_voters.iter().map(|id| state.named_node(id)).collect();
+        let missing: Vec<_> = engine
+            .missing_voters
+            .iter()
+            .map(|id| state.named_node(id))
+            .collect();
         reasons.extend(no_quorum(&state, &engine, &missing));
     }
-    let code = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    Ok((code, Json(ReadyView { ready: reasons.is_empty(), reasons })))
+    let code = if reasons.is_empty() {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    Ok((
+        code,
+        Json(ReadyView {
+            ready: reasons.is_empty(),
+            reasons,
+        }),
+    ))
 }
 
 pub(super) async fn metrics(State(state): State<ApiState>) -> Result<impl IntoResponse, Failure> {
     let mut text = String::new();
     let registry = state.metrics.lock().unwrap_or_else(PoisonError::into_inner);
     prometheus_client::encoding::text::encode(&mut text, &registry).map_err(Failure::internal)?;
-    Ok(([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text))
+    Ok((
+        [(
+            header::CONTENT_TYPE,
+            "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        )],
+        text,
+    ))
 }

@@ -22,20 +22,22 @@ use crate::engine::NodeEvent;
 const STREAMS: usize = 64;
 static PERMITS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(STREAMS)));
 
-/// Everything that happens from now on. A subscriber that falls behind is told how many events it missed: `lagged`.
+/// Everything that happens from now on. A subscriber that falls behind is told how many events it
+/// missed: `lagged`.
 pub(super) async fn stream(
     State(state): State<ApiState>,
     Extension(shutdown): Extension<CancellationToken>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Failure> {
     let permit = PERMITS.clone().try_acquire_owned();
-    let permit = permit.map_err(|_| Failure::busy("api_streams", &format!("{STREAMS} streams are open")))?;
+    let permit =
+        permit.map_err(|_| Failure::busy("api_streams", &format!("{STREAMS} streams are open")))?;
     let events = BroadcastStream::new(state.engine.subscribe()).map(move |item| {
         let _held_while_streaming = &permit;
         Ok(match item {
             Ok(event) => as_sse(&event),
-            Err(BroadcastStreamRecvError::Lagged(missed)) => {
-                Event::default().event("lagged").data(format!("{{\"type\":\"lagged\",\"missed\":{missed}}}"))
-            }
+            Err(BroadcastStreamRecvError::Lagged(missed)) => Event::default()
+                .event("lagged")
+                .data(format!("{{\"type\":\"lagged\",\"missed\":{missed}}}")),
         })
     });
     let until_shutdown = events.take_until(shutdown.cancelled_owned());
@@ -60,5 +62,7 @@ fn as_sse(event: &NodeEvent) -> Event {
         NodeEvent::HistoryRewritten { .. } => "history_rewritten",
     };
     // plain structs of text and numbers: there is nothing in them that could not be written
-    Event::default().event(name).data(serde_json::to_string(event).unwrap_or_default())
+    Event::default()
+        .event(name)
+        .data(serde_json::to_string(event).unwrap_or_default())
 }

@@ -34,25 +34,35 @@ pub(super) async fn start(
     let Query(wish) = wish?;
     let synced = async {
         let mut outcome = state.git.sync(wish.force, wish.transport).await?;
-        // not done: too soon, or there is no member's branch to fetch, which is no reason against plain logs
-        let is_too_soon = !outcome.done && (outcome.state.uses_git || wish.transport != SyncRoad::Git);
+        // not done: too soon, or there is no member's branch to fetch, which is no reason against
+        // plain logs
+        let is_too_soon =
+            !outcome.done && (outcome.state.uses_git || wish.transport != SyncRoad::Git);
         if wish.transport != SyncRoad::Live && !is_too_soon {
             add_plain(&state, &mut outcome).await;
         }
         Some(outcome)
     };
-    synced.await.map(Json).ok_or_else(|| Failure::from(EngineError::Stopped))
+    synced
+        .await
+        .map(Json)
+        .ok_or_else(|| Failure::from(EngineError::Stopped))
 }
 
 /// The logs of members without a key, if there are any.
 async fn add_plain(state: &ApiState, outcome: &mut SyncOutcome) {
     let Some(plain) = &state.plain else { return };
     match plain.sync(true).await {
-        Ok(PlainSyncReport { skipped: Some(Skipped::NoNodes | Skipped::NotEnabled), .. }) => {}
+        Ok(PlainSyncReport {
+            skipped: Some(Skipped::NoNodes | Skipped::NotEnabled),
+            ..
+        }) => {}
         Ok(report) => {
             outcome.done |= report.skipped.is_none();
             outcome.plain = Some(report);
         }
-        Err(error) => outcome.remarks.push(format!("members without a key: {error}")),
+        Err(error) => outcome
+            .remarks
+            .push(format!("members without a key: {error}")),
     }
 }

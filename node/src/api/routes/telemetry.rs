@@ -12,11 +12,17 @@ use crate::telemetry::task::Request;
 use crate::telemetry::view::{CheckView, EntryView};
 
 pub(super) async fn check(State(state): State<ApiState>) -> Answer<CheckView> {
-    ask(&state, Request::Check).await?.map(Json).map_err(Failure::internal)
+    ask(&state, Request::Check)
+        .await?
+        .map(Json)
+        .map_err(Failure::internal)
 }
 
 pub(super) async fn outbox(State(state): State<ApiState>) -> Answer<Page<EntryView>> {
-    ask(&state, Request::Outbox).await.map(Page::whole).map(Json)
+    ask(&state, Request::Outbox)
+        .await
+        .map(Page::whole)
+        .map(Json)
 }
 
 pub(super) async fn retry(State(state): State<ApiState>, Path(id): Path<u64>) -> Answer<Value> {
@@ -31,13 +37,20 @@ fn found(id: u64, is_there: bool) -> Answer<Value> {
     if is_there {
         return Ok(Json(json!({"id": id})));
     }
-    Err(Failure::not_found(format!("there is no notification {id} in the outbox, or it is being sent right now")))
+    Err(Failure::not_found(format!(
+        "there is no notification {id} in the outbox, or it is being sent right now"
+    )))
 }
 
-async fn ask<T>(state: &ApiState, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T, Failure> {
+async fn ask<T>(
+    state: &ApiState,
+    request: impl FnOnce(oneshot::Sender<T>) -> Request,
+) -> Result<T, Failure> {
     let none = || {
-        let detail = "this node has no telemetry: there is no telemetry_config.json that it can use";
-        let hint = "write one, see that it is well with: ssid config check; then start the node again";
+        let detail =
+            "this node has no telemetry: there is no telemetry_config.json that it can use";
+        let hint =
+            "write one, see that it is well with: ssid config check; then start the node again";
         Failure::from(Problem::new(404, "not_found", "Not found", detail).hint(hint))
     };
     let telemetry = state.telemetry.as_ref().ok_or_else(none)?;

@@ -13,7 +13,9 @@ use ssid_protocol::trust::{
 use crate::api::ApiState;
 use crate::api::caller::{Caller, decider_name};
 use crate::api::error::{Answer, Failure};
-use crate::api::view::{Page, TrustChangeView, TrustNoteView, TrustRequest, TrustRuleView, TrustView, iso};
+use crate::api::view::{
+    Page, TrustChangeView, TrustNoteView, TrustRequest, TrustRuleView, TrustView, iso,
+};
 use crate::engine::Adjustment;
 use crate::text::is_unseen;
 
@@ -22,8 +24,18 @@ pub(super) const REASON_CHARS: usize = 500;
 
 pub(super) async fn list(State(state): State<ApiState>) -> Answer<Page<TrustView>> {
     let all = |state: &ApiState| {
-        let views = state.manifest.members.iter().map(|member| view(state, member));
-        let scores = views.map(|view| Ok(TrustView { changes: Vec::new(), rules: Vec::new(), ..view? }));
+        let views = state
+            .manifest
+            .members
+            .iter()
+            .map(|member| view(state, member));
+        let scores = views.map(|view| {
+            Ok(TrustView {
+                changes: Vec::new(),
+                rules: Vec::new(),
+                ..view?
+            })
+        });
         let mut scores: Vec<_> = scores.collect::<Result<_, Failure>>()?;
         scores.sort_by_key(|view| std::cmp::Reverse(view.trust_score));
         Ok(Page::whole(scores))
@@ -31,8 +43,14 @@ pub(super) async fn list(State(state): State<ApiState>) -> Answer<Page<TrustView
     state.read(all).await.map(Json)
 }
 
-pub(super) async fn show(State(state): State<ApiState>, Path(id): Path<String>) -> Answer<TrustView> {
-    state.read(move |state| view(state, state.find_member(&id)?)).await.map(Json)
+pub(super) async fn show(
+    State(state): State<ApiState>,
+    Path(id): Path<String>,
+) -> Answer<TrustView> {
+    state
+        .read(move |state| view(state, state.find_member(&id)?))
+        .await
+        .map(Json)
 }
 
 /// A boost or a penalty; answers with the ledger that has it.
@@ -43,22 +61,33 @@ pub(super) async fn adjust(
     body: Result<Bytes, BytesRejection>,
 ) -> Answer<TrustView> {
     let request: TrustRequest = serde_json::from_slice(&body?).map_err(|e| {
-        Failure::bad_request(format!("needed is {{\"change\": \"boost\" or \"penalize\", \"reason\": \"…\"}}: {e}"))
+        Failure::bad_request(format!(
+            "needed is {{\"change\": \"boost\" or \"penalize\", \"reason\": \"…\"}}: {e}"
+        ))
     })?;
     let boost = match request.change.as_str() {
         "boost" => true,
         "penalize" => false,
         other => {
             let shown: String = other.chars().take(80).collect();
-            return Err(Failure::bad_request(format!("change is {shown:?}; it may be boost or penalize")));
+            return Err(Failure::bad_request(format!(
+                "change is {shown:?}; it may be boost or penalize"
+            )));
         }
     };
     let words = one_line("reason", &request.reason, REASON_CHARS)?;
     let by = decider_name(request.by.as_deref(), caller)?;
     let member = state.find_member(&id)?.clone();
-    let adjustment = Adjustment { member: member.node_id, boost, note: TrustNote { by, words } };
+    let adjustment = Adjustment {
+        member: member.node_id,
+        boost,
+        note: TrustNote { by, words },
+    };
     state.engine.adjust(adjustment).await?;
-    state.read(move |state| view(state, &member)).await.map(Json)
+    state
+        .read(move |state| view(state, &member))
+        .await
+        .map(Json)
 }
 
 /// One line of text that says something.
@@ -90,14 +119,29 @@ fn view(state: &ApiState, member: &Member) -> Result<TrustView, Failure> {
 /// Every reason with its points and how often it counts (SPEC §9).
 fn rules(rules: &TrustRules) -> Vec<TrustRuleView> {
     let all = [
-        (TrustReason::Agreement, "at most once a day for events of one origin"),
-        (TrustReason::Disagreement, "at most once in 30 days for events of one origin"),
+        (
+            TrustReason::Agreement,
+            "at most once a day for events of one origin",
+        ),
+        (
+            TrustReason::Disagreement,
+            "at most once in 30 days for events of one origin",
+        ),
         (TrustReason::SyncSucceeded, "at most once a sync interval"),
         (TrustReason::SyncFailed, "at most once a sync interval"),
-        (TrustReason::Inactive, "for each day without a sign of life, after 30"),
+        (
+            TrustReason::Inactive,
+            "for each day without a sign of life, after 30",
+        ),
         (TrustReason::ManualBoost, "as often as an operator does it"),
-        (TrustReason::ManualPenalty, "as often as an operator does it"),
-        (TrustReason::Equivocation, "once; then nothing is earned any more"),
+        (
+            TrustReason::ManualPenalty,
+            "as often as an operator does it",
+        ),
+        (
+            TrustReason::Equivocation,
+            "once; then nothing is earned any more",
+        ),
     ];
     let view = |(reason, limit): (TrustReason, &str)| TrustRuleView {
         reason: reason.as_str().to_owned(),
@@ -109,7 +153,9 @@ fn rules(rules: &TrustRules) -> Vec<TrustRuleView> {
 
 /// The event that a change is about, in words.
 fn about(state: &ApiState, reference: &str) -> Result<Option<String>, Failure> {
-    let Ok(subject) = reference.parse::<SubjectId>() else { return Ok(None) };
+    let Ok(subject) = reference.parse::<SubjectId>() else {
+        return Ok(None);
+    };
     let entry = state.certified(&subject)?;
     Ok(entry.map(|entry| format!("{} {}", entry.record.event_type, entry.record.event_version)))
 }
@@ -118,13 +164,22 @@ fn about(state: &ApiState, reference: &str) -> Result<Option<String>, Failure> {
 fn effects(score: i32) -> Vec<String> {
     let all = [
         (REVIEW_FLOOR, "flagged for review"),
-        (ENDORSEMENT_FLOOR, "its events are not endorsed under the policy trusted"),
+        (
+            ENDORSEMENT_FLOOR,
+            "its events are not endorsed under the policy trusted",
+        ),
         (ENDORSEMENT_FLOOR, "synced from last"),
     ];
-    all.into_iter().filter(|(floor, _)| score < *floor).map(|(_, what)| what.to_owned()).collect()
+    all.into_iter()
+        .filter(|(floor, _)| score < *floor)
+        .map(|(_, what)| what.to_owned())
+        .collect()
 }
 
-fn with_running_score(state: &ApiState, changes: Vec<TrustChange>) -> Result<Vec<TrustChangeView>, Failure> {
+fn with_running_score(
+    state: &ApiState,
+    changes: Vec<TrustChange>,
+) -> Result<Vec<TrustChangeView>, Failure> {
     let rules = &state.settings.trust;
     let mut score = rules.initial;
     let view = |change: TrustChange| {
@@ -137,7 +192,9 @@ fn with_running_score(state: &ApiState, changes: Vec<TrustChange>) -> Result<Vec
             trust_score: score,
             origin: change.origin,
             reference: change.reference,
-            note: change.note.map(|TrustNote { by, words }| TrustNoteView { by, words }),
+            note: change
+                .note
+                .map(|TrustNote { by, words }| TrustNoteView { by, words }),
         })
     };
     changes.into_iter().map(view).collect()

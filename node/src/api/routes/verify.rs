@@ -29,19 +29,27 @@ static TOTAL: AtomicU64 = AtomicU64::new(0);
 pub(super) async fn progress() -> Json<VerifyProgress> {
     let count = |of: &AtomicU64| of.load(Ordering::Relaxed);
     let is_running = RUNS.available_permits() == 0;
-    Json(VerifyProgress { is_running, verified: count(&DONE), total: count(&TOTAL) })
+    Json(VerifyProgress {
+        is_running,
+        verified: count(&DONE),
+        total: count(&TOTAL),
+    })
 }
 
 pub(super) async fn verify(State(state): State<ApiState>) -> Answer<VerifyView> {
     let permit = RUNS.try_acquire();
-    let _permit = permit.map_err(|_| Failure::busy("verifications", "another verification is under way"))?;
+    let _permit =
+        permit.map_err(|_| Failure::busy("verifications", "another verification is under way"))?;
     state.read(|state| Ok(verify_all(state))).await.map(Json)
 }
 
 fn verify_all(state: &ApiState) -> VerifyView {
     let started = Instant::now();
     let head = state.store.log_head();
-    let mut checks = Checks { state, verifier: None };
+    let mut checks = Checks {
+        state,
+        verifier: None,
+    };
     let mut leaves = Vec::new();
     let mut view = VerifyView {
         ok: false,
@@ -72,7 +80,8 @@ fn verify_all(state: &ApiState) -> VerifyView {
     view
 }
 
-/// The verifier of the epoch at hand; remembers the batch signatures it has checked, for a stretch of the log.
+/// The verifier of the epoch at hand; remembers the batch signatures it has checked, for a stretch
+/// of the log.
 struct Checks<'a> {
     state: &'a ApiState,
     verifier: Option<Verifier<'a>>,
@@ -81,10 +90,18 @@ struct Checks<'a> {
 impl<'a> Checks<'a> {
     /// Verifies one certificate; its leaf in the log's tree.
     fn check(&mut self, sequence: u64) -> Result<MerkleHash, String> {
-        let certificate = self.state.store.certificate(sequence).map_err(|e| e.to_string())?;
+        let certificate = self
+            .state
+            .store
+            .certificate(sequence)
+            .map_err(|e| e.to_string())?;
         let certificate = certificate.ok_or("the certificate is lost")?;
         let mut verifier = match self.verifier.take() {
-            Some(same) if same.epoch() == certificate.epoch && same.batches_verified() < REMEMBERED => same,
+            Some(same)
+                if same.epoch() == certificate.epoch && same.batches_verified() < REMEMBERED =>
+            {
+                same
+            }
             _ => self.verifier_of(certificate.epoch)?,
         };
         let result = certificate.verify(&mut verifier);
@@ -96,7 +113,12 @@ impl<'a> Checks<'a> {
     fn verifier_of(&self, epoch: Epoch) -> Result<Verifier<'a>, String> {
         let (state, policies) = (self.state, &self.state.manifest.event_policies);
         if epoch == state.manifest.epoch {
-            return Ok(Verifier::with_voters(state.federation_id, epoch, &state.voters, policies));
+            return Ok(Verifier::with_voters(
+                state.federation_id,
+                epoch,
+                &state.voters,
+                policies,
+            ));
         }
         let row = state.store.epoch(epoch).map_err(|e| e.to_string())?;
         let row = row.ok_or_else(|| format!("the manifest of epoch {epoch} is not known"))?;

@@ -23,10 +23,12 @@ use tokio::net::UnixStream;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{ApiListen, ApiSettings, ApiState, EventDefaults, Peers, SOCKET_NAME, TcpListen, serve};
+use super::{
+    ApiListen, ApiSettings, ApiState, EventDefaults, Peers, SOCKET_NAME, TcpListen, serve,
+};
 use crate::engine::{
-    Adjusted, Adjustment, Command, Decider, EmitOutcome, EngineHandle, EngineStatus, NodeEvent, NoteKind, Operated,
-    Operation, OperatorRefusal, RefusalKind, Refused,
+    Adjusted, Adjustment, Command, Decider, EmitOutcome, EngineHandle, EngineStatus, NodeEvent,
+    NoteKind, Operated, Operation, OperatorRefusal, RefusalKind, Refused,
 };
 
 const MEMBERS: usize = 4;
@@ -56,7 +58,10 @@ async fn served(engine: fn(&Event) -> EmitOutcome, with_tcp: bool) -> Served {
     let dir = tempfile::tempdir().unwrap();
     let (manifest, federation_id, voters, keys) = testing::federation(MEMBERS);
     let node = keys[0].node_id();
-    let owner = Owner { federation: federation_id, node };
+    let owner = Owner {
+        federation: federation_id,
+        node,
+    };
     let (store, writer) = Store::open(dir.path(), owner, LogId([1; 32])).unwrap();
     let (commands, mut inbox) = mpsc::channel(8);
     let (events, _) = broadcast::channel(64);
@@ -66,12 +71,22 @@ async fn served(engine: fn(&Event) -> EmitOutcome, with_tcp: bool) -> Served {
     let asked = adjusted.clone();
     let decided: Arc<Mutex<Vec<Decider>>> = Arc::default();
     let asked_by = decided.clone();
-    let handle = EngineHandle { commands, events: events.clone(), status };
+    let handle = EngineHandle {
+        commands,
+        events: events.clone(),
+        status,
+    };
     tokio::spawn(async move {
         while let Some(command) = inbox.recv().await {
             match command {
-                Command::Emit { events, reply } => drop(reply.send(events.iter().map(engine).collect())),
-                Command::Operate { operation, decider, reply } => {
+                Command::Emit { events, reply } => {
+                    drop(reply.send(events.iter().map(engine).collect()));
+                }
+                Command::Operate {
+                    operation,
+                    decider,
+                    reply,
+                } => {
                     asked_by.lock().unwrap().push(decider);
                     drop(reply.send(operate(operation)));
                 }
@@ -81,7 +96,9 @@ async fn served(engine: fn(&Event) -> EmitOutcome, with_tcp: bool) -> Served {
                 }
                 Command::Outbox { reply, .. } => drop(reply.send(Ok(Vec::new()))),
                 Command::Instances { reply, .. } => drop(reply.send(Vec::new())),
-                Command::Offer { reply, .. } => drop(reply.send(crate::engine::OfferPage::default())),
+                Command::Offer { reply, .. } => {
+                    drop(reply.send(crate::engine::OfferPage::default()));
+                }
                 Command::Status { reply } => drop(reply.send(as_of_now.clone())),
                 Command::CommitQuestions { reply, .. } => drop(reply.send(Vec::new())),
             }
@@ -113,23 +130,47 @@ async fn served(engine: fn(&Event) -> EmitOutcome, with_tcp: bool) -> Served {
         }),
         started_at: UnixMillis(0),
     };
-    let tcp = with_tcp.then(|| std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap());
+    let tcp = with_tcp.then(|| {
+        std::net::TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+    });
     let token = "0123456789abcdef".to_owned();
     let listen = ApiListen {
         socket: dir.path().join(SOCKET_NAME),
-        tcp: tcp.map(|address| TcpListen { address, token_env: "T".into(), token }),
+        tcp: tcp.map(|address| TcpListen {
+            address,
+            token_env: "T".into(),
+            token,
+        }),
     };
     let shutdown = CancellationToken::new();
     tokio::spawn(serve(state.clone(), listen, shutdown.clone()));
-    while UnixStream::connect(dir.path().join(SOCKET_NAME)).await.is_err() {
+    while UnixStream::connect(dir.path().join(SOCKET_NAME))
+        .await
+        .is_err()
+    {
         tokio::task::yield_now().await;
     }
-    Served { dir, state, writer, events, adjusted, decided, shutdown, tcp }
+    Served {
+        dir,
+        state,
+        writer,
+        events,
+        adjusted,
+        decided,
+        shutdown,
+        tcp,
+    }
 }
 
 pub(crate) fn status(store: &Store) -> EngineStatus {
     let (_, _, _, keys) = testing::federation(MEMBERS);
-    let ids: Vec<_> = keys.iter().map(ssid_protocol::identity::VotingKey::node_id).collect();
+    let ids: Vec<_> = keys
+        .iter()
+        .map(ssid_protocol::identity::VotingKey::node_id)
+        .collect();
     EngineStatus {
         heartbeat: None,
         clock_offset_seconds: None,
@@ -156,7 +197,11 @@ pub(crate) fn status(store: &Store) -> EngineStatus {
         divergences: 0,
         kept_offers: 0,
         refused: Refused::default(),
-        syncs: crate::engine::Syncs { successful: 7, failed: 2, last: Some(UnixMillis(3_000)) },
+        syncs: crate::engine::Syncs {
+            successful: 7,
+            failed: 2,
+            last: Some(UnixMillis(3_000)),
+        },
         syncing: 0,
         waiting_votes: 0,
         batch_bytes: 0,
@@ -168,44 +213,92 @@ pub(crate) fn status(store: &Store) -> EngineStatus {
 
 /// Every adjustment is taken, from 50 points.
 fn adjust(adjustment: Adjustment) -> Adjusted {
-    let Adjustment { member, boost, note } = adjustment;
-    let reason = if boost { TrustReason::ManualBoost } else { TrustReason::ManualPenalty };
+    let Adjustment {
+        member,
+        boost,
+        note,
+    } = adjustment;
+    let reason = if boost {
+        TrustReason::ManualBoost
+    } else {
+        TrustReason::ManualPenalty
+    };
     let (points, at, reference) = (reason.points(), UnixMillis(5_000), "by hand".to_owned());
-    let change = TrustChange { member, reason, points, at, origin: None, reference, note: Some(note) };
-    Adjusted { score: 50 + change.points, change }
+    let change = TrustChange {
+        member,
+        reason,
+        points,
+        at,
+        origin: None,
+        reference,
+        note: Some(note),
+    };
+    Adjusted {
+        score: 50 + change.points,
+        change,
+    }
 }
 
 /// Endorsements are taken, everything else is not.
 fn operate(operation: Operation) -> Result<Operated, OperatorRefusal> {
-    let Operation { kind, subject: subject_id, choice } = operation;
+    let Operation {
+        kind,
+        subject: subject_id,
+        choice,
+    } = operation;
     if kind != NoteKind::Endorse {
         let (reason, hint) = ("round 0 has not failed yet".into(), Some("wait".into()));
-        return Err(OperatorRefusal { kind: RefusalKind::RoundUnfailed, reason, hint });
+        return Err(OperatorRefusal {
+            kind: RefusalKind::RoundUnfailed,
+            reason,
+            hint,
+        });
     }
     let explanation = "this node prevoted it".into();
-    Ok(Operated { subject_id, choice, round: Round::ZERO, weight: 1, quorum: 3, certified: false, explanation })
+    Ok(Operated {
+        subject_id,
+        choice,
+        round: Round::ZERO,
+        weight: 1,
+        quorum: 3,
+        certified: false,
+        explanation,
+    })
 }
 
 fn accept(event: &Event) -> EmitOutcome {
     let (manifest, federation, ..) = testing::federation(MEMBERS);
     let subject_id = manifest.event_policies.subject_of(event).id(&federation);
-    EmitOutcome::Accepted { subject_id, choice: event.choice() }
+    EmitOutcome::Accepted {
+        subject_id,
+        choice: event.choice(),
+    }
 }
 
 fn at_limit(_: &Event) -> EmitOutcome {
-    EmitOutcome::Refused { reason: "open instances of this node reached open_per_origin = 25000".into(), retry: true }
+    EmitOutcome::Refused {
+        reason: "open instances of this node reached open_per_origin = 25000".into(),
+        retry: true,
+    }
 }
 
 /// One request over HTTP/1.0, which needs no client: status line and headers, and the body as JSON.
 async fn ask(stream: impl AsyncIo, request: &str, body: &str) -> (u16, String, Value) {
     let mut stream = Box::pin(stream);
-    let text = format!("{request} HTTP/1.0\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    let text = format!(
+        "{request} HTTP/1.0\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
     stream.write_all(text.as_bytes()).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    (status, head.to_owned(), serde_json::from_str(body).unwrap_or(Value::String(body.to_owned())))
+    (
+        status,
+        head.to_owned(),
+        serde_json::from_str(body).unwrap_or(Value::String(body.to_owned())),
+    )
 }
 
 trait AsyncIo: tokio::io::AsyncRead + tokio::io::AsyncWrite {}
@@ -213,10 +306,15 @@ impl<T: tokio::io::AsyncRead + tokio::io::AsyncWrite> AsyncIo for T {}
 
 impl Served {
     async fn ask(&self, request: &str, body: &str) -> (u16, Value) {
-        let stream = UnixStream::connect(self.dir.path().join(SOCKET_NAME)).await.unwrap();
+        let stream = UnixStream::connect(self.dir.path().join(SOCKET_NAME))
+            .await
+            .unwrap();
         let (status, head, body) = ask(stream, request, body).await;
         let problem = head.contains(super::view::Problem::MEDIA_TYPE);
-        assert!(request.contains("readyz") || problem == (status >= 400), "{head}");
+        assert!(
+            request.contains("readyz") || problem == (status >= 400),
+            "{head}"
+        );
         (status, body)
     }
 
@@ -241,10 +339,17 @@ impl Served {
             observed: false,
         };
         let proofs = keys.iter().take(3).map(|key| {
-            let batch = VerifiedBatch::sign(key, &federation, Statements::Votes(vec![vote])).unwrap();
+            let batch =
+                VerifiedBatch::sign(key, &federation, Statements::Votes(vec![vote])).unwrap();
             ProofRef::Alone(batch.proof(0).unwrap())
         });
-        let entry = LogEntry { subject, epoch: Epoch::ZERO, round: Round::ZERO, choice, precommits: proofs.collect() };
+        let entry = LogEntry {
+            subject,
+            epoch: Epoch::ZERO,
+            round: Round::ZERO,
+            choice,
+            precommits: proofs.collect(),
+        };
         let record = ConsensusRecord {
             subject_id,
             choice,
@@ -256,7 +361,11 @@ impl Served {
             round: Round::ZERO,
             eligible_nodes: 4,
             quorum: voters.quorum(),
-            node_hashes: keys.iter().take(3).map(|key| (key.node_id(), choice)).collect::<BTreeMap<_, _>>(),
+            node_hashes: keys
+                .iter()
+                .take(3)
+                .map(|key| (key.node_id(), choice))
+                .collect::<BTreeMap<_, _>>(),
             endorsing_nodes: BTreeMap::new(),
             silent_nodes: vec![keys[3].node_id()],
             disagreeing_nodes: vec![keys[2].node_id()],
@@ -264,8 +373,11 @@ impl Served {
             resolution: Resolution::Achieved,
             transport: Transport::Live,
         };
-        let changes =
-            Changes { events: vec![event.clone()], certified: vec![Certified { entry, record }], ..Changes::default() };
+        let changes = Changes {
+            events: vec![event.clone()],
+            certified: vec![Certified { entry, record }],
+            ..Changes::default()
+        };
         self.writer.write(changes).unwrap();
     }
 }

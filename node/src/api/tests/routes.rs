@@ -19,37 +19,63 @@ use crate::engine::{EmitOutcome, NodeEvent};
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_certified_is_shown_in_the_registrys_words_and_proven() {
     let mut served = served(accept, false).await;
-    let events: Vec<_> = (0..5).map(|i| testing::event("blueprint_tagged", &format!("v{i}"))).collect();
+    let events: Vec<_> = (0..5)
+        .map(|i| testing::event("blueprint_tagged", &format!("v{i}")))
+        .collect();
     events.iter().for_each(|event| served.certify(event));
     let hash = events[1].event_hash().to_string();
 
     let history = served.get("/v1/consensus?limit=2").await;
-    assert_eq!((history["items"][0]["sequence"].as_u64(), history["next"].as_str()), (Some(4), Some("3")));
+    assert_eq!(
+        (
+            history["items"][0]["sequence"].as_u64(),
+            history["next"].as_str()
+        ),
+        (Some(4), Some("3"))
+    );
     let history = served.get("/v1/consensus?limit=2&before=1").await;
-    assert_eq!((history["items"][0]["sequence"].as_u64(), &history["next"]), (Some(0), &Value::Null));
+    assert_eq!(
+        (history["items"][0]["sequence"].as_u64(), &history["next"]),
+        (Some(0), &Value::Null)
+    );
     let record = &served.get(&format!("/v1/consensus/{}", &hash[..20])).await["record"];
     assert_eq!(record["consensus_hash"], hash);
     assert_eq!(record["agreement_percentage"], json!(66.66));
     assert_eq!(record["initiated_at"], "1970-01-01T00:00:01Z");
-    assert_eq!((&record["resolution"], &record["transport"]), (&json!("consensus_achieved"), &json!("live")));
+    assert_eq!(
+        (&record["resolution"], &record["transport"]),
+        (&json!("consensus_achieved"), &json!("live"))
+    );
 
     let certificate = served.get(&format!("/v1/certificates/{hash}")).await;
     let certificate = Certificate::parse(certificate.to_string().as_bytes()).unwrap();
     let policies = &served.state.manifest.event_policies;
-    let mut verifier = Verifier::new(served.state.federation_id, &served.state.manifest, policies).unwrap();
+    let mut verifier =
+        Verifier::new(served.state.federation_id, &served.state.manifest, policies).unwrap();
     certificate.verify(&mut verifier).unwrap();
 
     let verified = served.get("/v1/consensus/verify").await;
-    assert_eq!((&verified["ok"], &verified["certificates"]), (&json!(true), &json!(5)));
+    assert_eq!(
+        (&verified["ok"], &verified["certificates"]),
+        (&json!(true), &json!(5))
+    );
     let proof = served.get(&format!("/v1/log/proof?hash={hash}")).await;
     assert_eq!((&proof["sequence"], &proof["size"]), (&json!(1), &json!(5)));
-    assert_eq!(served.get("/v1/log/consistency?from=3").await["root"], served.get("/v1/log/head").await["root"]);
+    assert_eq!(
+        served.get("/v1/log/consistency?from=3").await["root"],
+        served.get("/v1/log/head").await["root"]
+    );
     let event = served.get(&format!("/v1/events/{hash}")).await;
     assert_eq!(
         (&event["state"], &event["event_version"], &event["sequence"]),
         (&json!("certified"), &json!("v1"), &json!(1))
     );
-    assert_eq!(served.get("/v1/events?limit=3").await["items"].as_array().map(Vec::len), Some(3));
+    assert_eq!(
+        served.get("/v1/events?limit=3").await["items"]
+            .as_array()
+            .map(Vec::len),
+        Some(3)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -59,26 +85,54 @@ async fn events_are_found_by_type_version_commit_member_and_time_page_by_page() 
         let kind = if i % 2 == 0 { "audit" } else { "release" };
         let at = format!("2025-10-{:02}T20:00:00Z", 10 + i);
         let commit_hash = format!("{i}bcdef0");
-        let event = Event { timestamp: at, commit_hash, ..testing::event(kind, &format!("v{i}")) };
+        let event = Event {
+            timestamp: at,
+            commit_hash,
+            ..testing::event(kind, &format!("v{i}"))
+        };
         served.certify(&event);
     }
     let found = async |query: &str| {
         let page = served.get(&format!("/v1/events?{query}")).await;
         let items = page["items"].as_array().unwrap().iter();
-        let sequences = items.map(|item| item["sequence"].as_u64().unwrap()).collect::<Vec<_>>();
+        let sequences = items
+            .map(|item| item["sequence"].as_u64().unwrap())
+            .collect::<Vec<_>>();
         (sequences, page["next"].as_str().map(str::to_owned))
     };
     assert_eq!(found("event_type=audit").await, (vec![6, 4, 2, 0], None));
     assert_eq!(found("event_type=release&event_version=v3").await.0, [3]);
     assert_eq!(found("commit=4BCD").await.0, [4]);
-    assert_eq!(found("since=2025-10-12&until=2025-10-14T20:00:00Z").await.0, [3, 2]);
-    assert_eq!((found("member=Node-1").await.0.len(), found("member=Node-3").await.0.len()), (7, 0));
+    assert_eq!(
+        found("since=2025-10-12&until=2025-10-14T20:00:00Z").await.0,
+        [3, 2]
+    );
+    assert_eq!(
+        (
+            found("member=Node-1").await.0.len(),
+            found("member=Node-3").await.0.len()
+        ),
+        (7, 0)
+    );
     // page by page, nothing twice and nothing left out
     let (first, next) = found("event_type=audit&limit=3").await;
     assert_eq!((&first[..], next.as_deref()), (&[6, 4, 2][..], Some("2")));
-    assert_eq!(found("event_type=audit&limit=3&before=2").await, (vec![0], None));
-    for wrong in ["since=yesterday", "commit=xyz", "commit=", "event=audit", "state=well"] {
-        assert_eq!(served.ask(&format!("GET /v1/events?{wrong}"), "").await.0, 400, "{wrong}");
+    assert_eq!(
+        found("event_type=audit&limit=3&before=2").await,
+        (vec![0], None)
+    );
+    for wrong in [
+        "since=yesterday",
+        "commit=xyz",
+        "commit=",
+        "event=audit",
+        "state=well",
+    ] {
+        assert_eq!(
+            served.ask(&format!("GET /v1/events?{wrong}"), "").await.0,
+            400,
+            "{wrong}"
+        );
     }
     assert_eq!(served.ask("GET /v1/events?member=nobody", "").await.0, 404);
 }
@@ -87,15 +141,35 @@ async fn events_are_found_by_type_version_commit_member_and_time_page_by_page() 
 async fn one_hash_with_two_contents_is_asked_for_its_digest() {
     let mut served = served(accept, false).await;
     let one = testing::event("blueprint_tagged", "v1");
-    let other = Event { emitted_by: "another.sh".into(), ..one.clone() };
+    let other = Event {
+        emitted_by: "another.sh".into(),
+        ..one.clone()
+    };
     served.certify(&one);
-    served.writer.write(Changes { events: vec![other.clone()], ..Changes::default() }).unwrap();
+    served
+        .writer
+        .write(Changes {
+            events: vec![other.clone()],
+            ..Changes::default()
+        })
+        .unwrap();
     let (hash, digest) = (one.event_hash(), other.content_digest());
     let (status, problem) = served.ask(&format!("GET /v1/events/{hash}"), "").await;
-    assert_eq!((status, problem["candidates"].as_array().map(Vec::len)), (409, Some(2)));
-    assert_eq!(served.get(&format!("/v1/events/{hash}:{digest}")).await["state"], "outvoted");
-    let (status, problem) = served.ask(&format!("GET /v1/certificates/{hash}:{digest}"), "").await;
-    assert_eq!((status, problem["type"].as_str()), (409, Some("urn:ssid:problem:certified_differently")));
+    assert_eq!(
+        (status, problem["candidates"].as_array().map(Vec::len)),
+        (409, Some(2))
+    );
+    assert_eq!(
+        served.get(&format!("/v1/events/{hash}:{digest}")).await["state"],
+        "outvoted"
+    );
+    let (status, problem) = served
+        .ask(&format!("GET /v1/certificates/{hash}:{digest}"), "")
+        .await;
+    assert_eq!(
+        (status, problem["type"].as_str()),
+        (409, Some("urn:ssid:problem:certified_differently"))
+    );
     assert_eq!(served.ask("GET /v1/events/ffff", "").await.0, 404);
     assert_eq!(served.ask("GET /v1/events/nothex", "").await.0, 400);
 }
@@ -104,19 +178,47 @@ async fn one_hash_with_two_contents_is_asked_for_its_digest() {
 async fn status_says_what_the_node_waits_for() {
     let served = served(accept, false).await;
     let status = served.get("/v1/status").await;
-    assert_eq!((&status["voting"]["has_quorum"], &status["federation"]["quorum"]), (&json!(false), &json!(3)));
+    assert_eq!(
+        (
+            &status["voting"]["has_quorum"],
+            &status["federation"]["quorum"]
+        ),
+        (&json!(false), &json!(3))
+    );
     assert_eq!(served.ask("GET /readyz", "").await.0, 200);
     let (code, ready) = served.ask("GET /readyz?federation=true", "").await;
     assert_eq!(code, 503);
     let reason = ready["reasons"][0].as_str().unwrap();
-    assert!(reason.contains("2 of 4 voters") && reason.contains("Node-3"), "{reason}");
-    assert_eq!(served.get("/v1/nodes").await["items"].as_array().map(Vec::len), Some(MEMBERS));
-    assert_eq!(served.get("/v1/nodes/Node-1").await["trust_label"], "medium");
+    assert!(
+        reason.contains("2 of 4 voters") && reason.contains("Node-3"),
+        "{reason}"
+    );
+    assert_eq!(
+        served.get("/v1/nodes").await["items"]
+            .as_array()
+            .map(Vec::len),
+        Some(MEMBERS)
+    );
+    assert_eq!(
+        served.get("/v1/nodes/Node-1").await["trust_label"],
+        "medium"
+    );
     assert_eq!(served.get("/v1/trust/Node-1").await["trust_score"], 50);
     assert_eq!(served.get("/healthz").await, "ok\n");
-    assert!(served.get("/metrics").await.as_str().unwrap().contains("# EOF"));
+    assert!(
+        served
+            .get("/metrics")
+            .await
+            .as_str()
+            .unwrap()
+            .contains("# EOF")
+    );
     for path in ["/nothing", "/v1/nodes/nobody", "/v1/conflicts/aa"] {
-        assert_eq!(served.ask(&format!("GET {path}"), "").await.0, 404, "{path}");
+        assert_eq!(
+            served.ask(&format!("GET {path}"), "").await.0,
+            404,
+            "{path}"
+        );
     }
     assert_eq!(served.ask("DELETE /v1/status", "").await.0, 405);
     assert_eq!(served.ask("GET /v1/consensus?limit=many", "").await.0, 400);
@@ -135,8 +237,15 @@ async fn what_an_endpoint_does_not_take_is_refused_and_every_path_is_listed() {
         "GET /healthz?verbose=1",
     ] {
         let (status, problem) = served.ask(request, "").await;
-        assert_eq!((status, &problem["type"]), (400, &json!("urn:ssid:problem:unknown_parameter")), "{request}");
-        assert!(problem["hint"].as_str().unwrap().contains("GET /v1"), "{problem}");
+        assert_eq!(
+            (status, &problem["type"]),
+            (400, &json!("urn:ssid:problem:unknown_parameter")),
+            "{request}"
+        );
+        assert!(
+            problem["hint"].as_str().unwrap().contains("GET /v1"),
+            "{problem}"
+        );
     }
     // what the HTTP library refuses is a problem document, too: `ask` looks at the media type
     for request in [
@@ -151,10 +260,21 @@ async fn what_an_endpoint_does_not_take_is_refused_and_every_path_is_listed() {
     assert_eq!(list, served.get("/").await);
     for endpoint in list["items"].as_array().unwrap() {
         let path = endpoint["path"].as_str().unwrap();
-        let named = path.replace("{id}", "7").replace("{hash}", "ff").replace("{subject}", "ff");
-        let other = if endpoint["method"] == "GET" { "DELETE" } else { "PUT" };
+        let named = path
+            .replace("{id}", "7")
+            .replace("{hash}", "ff")
+            .replace("{subject}", "ff");
+        let other = if endpoint["method"] == "GET" {
+            "DELETE"
+        } else {
+            "PUT"
+        };
         // another method: the path is there, and nothing is done
-        assert_eq!(served.ask(&format!("{other} {named}"), "").await.0, 405, "{path}");
+        assert_eq!(
+            served.ask(&format!("{other} {named}"), "").await.0,
+            405,
+            "{path}"
+        );
     }
 }
 
@@ -163,31 +283,82 @@ async fn operators_decide_and_are_told_why_not() {
     let mut served = served(accept, false).await;
     let event = testing::event("blueprint_tagged", "v1");
     let hash = event.event_hash();
-    served.writer.write(Changes { events: vec![event.clone()], ..Changes::default() }).unwrap();
-    let (status, done) = served.ask(&format!("POST /v1/events/{hash}/endorse"), "").await;
-    assert_eq!((status, &done["explanation"]), (200, &json!("this node prevoted it")));
-    assert_eq!(done["choice"]["content_digest"], event.content_digest().to_string());
+    served
+        .writer
+        .write(Changes {
+            events: vec![event.clone()],
+            ..Changes::default()
+        })
+        .unwrap();
+    let (status, done) = served
+        .ask(&format!("POST /v1/events/{hash}/endorse"), "")
+        .await;
+    assert_eq!(
+        (status, &done["explanation"]),
+        (200, &json!("this node prevoted it"))
+    );
+    assert_eq!(
+        done["choice"]["content_digest"],
+        event.content_digest().to_string()
+    );
     let said = json!({ "reason": " never heard of it ", "by": "Ada" }).to_string();
-    let (status, problem) = served.ask(&format!("POST /v1/events/{hash}/refuse"), &said).await;
+    let (status, problem) = served
+        .ask(&format!("POST /v1/events/{hash}/refuse"), &said)
+        .await;
     let decided = served.decided.lock().unwrap().clone();
-    assert!(!decided[0].by.is_empty() && decided[0].reason.is_empty(), "{decided:?}");
-    assert_eq!((decided[1].reason.as_str(), decided[1].by.starts_with("Ada (")), ("never heard of it", true));
-    for wrong in ["{\"reason\":\"\"}", "{\"reason\":\"two\\nlines\"}", "{\"why\":\"x\"}", "nothing"] {
-        assert_eq!(served.ask(&format!("POST /v1/events/{hash}/endorse"), wrong).await.0, 400, "{wrong}");
+    assert!(
+        !decided[0].by.is_empty() && decided[0].reason.is_empty(),
+        "{decided:?}"
+    );
+    assert_eq!(
+        (
+            decided[1].reason.as_str(),
+            decided[1].by.starts_with("Ada (")
+        ),
+        ("never heard of it", true)
+    );
+    for wrong in [
+        "{\"reason\":\"\"}",
+        "{\"reason\":\"two\\nlines\"}",
+        "{\"why\":\"x\"}",
+        "nothing",
+    ] {
+        assert_eq!(
+            served
+                .ask(&format!("POST /v1/events/{hash}/endorse"), wrong)
+                .await
+                .0,
+            400,
+            "{wrong}"
+        );
     }
-    assert_eq!((status, &problem["type"]), (409, &json!("urn:ssid:problem:round_unfailed")));
-    assert_eq!((&problem["detail"], &problem["hint"]), (&json!("round 0 has not failed yet"), &json!("wait")));
+    assert_eq!(
+        (status, &problem["type"]),
+        (409, &json!("urn:ssid:problem:round_unfailed"))
+    );
+    assert_eq!(
+        (&problem["detail"], &problem["hint"]),
+        (&json!("round 0 has not failed yet"), &json!("wait"))
+    );
     assert_eq!(served.ask("POST /v1/events/ffff/endorse", "").await.0, 404);
 
-    let EmitOutcome::Accepted { subject_id, .. } = accept(&event) else { unreachable!() };
+    let EmitOutcome::Accepted { subject_id, .. } = accept(&event) else {
+        unreachable!()
+    };
     let path = format!("POST /v1/conflicts/{subject_id}/resolution");
     let body = json!({ "choice": hash.to_string() }).to_string();
     assert_eq!(served.ask(&path, &body).await.0, 404, "nothing is open");
     assert_eq!(served.ask(&path, "{}").await.0, 400);
     served.certify(&event);
     let (status, problem) = served.ask(&path, &body).await;
-    assert_eq!((status, &problem["type"]), (409, &json!("urn:ssid:problem:decided")));
-    assert_eq!(served.get("/v1/events?review=true").await["items"], json!([]));
+    assert_eq!(
+        (status, &problem["type"]),
+        (409, &json!("urn:ssid:problem:decided"))
+    );
+    assert_eq!(
+        served.get("/v1/events?review=true").await["items"],
+        json!([])
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -196,7 +367,11 @@ async fn status_counts_syncs() {
     assert_eq!(status["transport"]["last_sync"], "1970-01-01T00:00:03Z");
     let counts = &status["statistics"];
     assert_eq!(
-        (&counts["total_syncs"], &counts["successful_syncs"], &counts["failed_syncs"]),
+        (
+            &counts["total_syncs"],
+            &counts["successful_syncs"],
+            &counts["failed_syncs"]
+        ),
         (&json!(9), &json!(7), &json!(2))
     );
 }
@@ -207,19 +382,34 @@ const DRAFT: &str = r#"{"event":"blueprint_tagged","version":"v4.4.0","commit_ha
 async fn events_are_taken_refused_by_rule_or_by_limit() {
     let open = served(accept, false).await;
     let (status, view) = open.ask("POST /v1/events", DRAFT).await;
-    assert_eq!((status, &view["outcome"], &view["state"]), (202, &json!("accepted"), &json!("open")));
-    let (status, views) = open.ask("POST /v1/events", &format!("{DRAFT}\n{DRAFT}")).await;
-    assert_eq!((status, views["items"].as_array().map(Vec::len)), (200, Some(2)));
-    let (status, problem) = open.ask("POST /v1/events", &DRAFT.replace("blueprint", "Blueprint")).await;
+    assert_eq!(
+        (status, &view["outcome"], &view["state"]),
+        (202, &json!("accepted"), &json!("open"))
+    );
+    let (status, views) = open
+        .ask("POST /v1/events", &format!("{DRAFT}\n{DRAFT}"))
+        .await;
+    assert_eq!(
+        (status, views["items"].as_array().map(Vec::len)),
+        (200, Some(2))
+    );
+    let (status, problem) = open
+        .ask("POST /v1/events", &DRAFT.replace("blueprint", "Blueprint"))
+        .await;
     assert_eq!((status, &problem["field"]), (422, &json!("event")));
     assert!(problem["rule"].as_str().unwrap().contains("[a-z0-9_.-]"));
     assert_eq!(open.ask("POST /v1/events", "{").await.0, 400);
     assert_eq!(open.ask("POST /v1/events?wait=forever", DRAFT).await.0, 400);
 
     let full = served(at_limit, false).await;
-    let stream = UnixStream::connect(full.dir.path().join(SOCKET_NAME)).await.unwrap();
+    let stream = UnixStream::connect(full.dir.path().join(SOCKET_NAME))
+        .await
+        .unwrap();
     let (status, head, problem) = ask(stream, "POST /v1/events", DRAFT).await;
-    assert_eq!((status, &problem["limit"]), (503, &json!("open_per_origin")));
+    assert_eq!(
+        (status, &problem["limit"]),
+        (503, &json!("open_per_origin"))
+    );
     assert!(head.contains("retry-after: 1"), "{head}");
 }
 
@@ -231,13 +421,20 @@ async fn waiting_ends_with_the_decision() {
     let path = served.dir.path().join(SOCKET_NAME);
     let waiting = tokio::spawn(async move {
         let stream = UnixStream::connect(path).await.unwrap();
-        ask(stream, "POST /v1/events?wait=certified&timeout_seconds=30", &body).await
+        ask(
+            stream,
+            "POST /v1/events?wait=certified&timeout_seconds=30",
+            &body,
+        )
+        .await
     });
     while served.events.receiver_count() == 0 {
         tokio::task::yield_now().await;
     }
     served.certify(&event);
-    let EmitOutcome::Accepted { subject_id, choice } = accept(&event) else { unreachable!() };
+    let EmitOutcome::Accepted { subject_id, choice } = accept(&event) else {
+        unreachable!()
+    };
     let certified = NodeEvent::Certified {
         sequence: 0,
         subject_id,
@@ -250,35 +447,63 @@ async fn waiting_ends_with_the_decision() {
     // the waiter may have looked it up already, and gone
     served.events.send(Arc::new(certified)).ok();
     let (status, _, view) = waiting.await.unwrap();
-    assert_eq!((status, &view["state"], &view["record"]["sequence"]), (200, &json!("certified"), &json!(0)));
+    assert_eq!(
+        (status, &view["state"], &view["record"]["sequence"]),
+        (200, &json!("certified"), &json!(0))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_imported_log_is_accounted_for() {
     let served = served(accept, false).await;
     let event = serde_json::to_string_pretty(&testing::event("a", "1")).unwrap();
-    let log = format!("Registry events initialized.\n{event}\r\n{event}\n{{\"timestamp\": \"broken\n");
+    let log =
+        format!("Registry events initialized.\n{event}\r\n{event}\n{{\"timestamp\": \"broken\n");
     let (status, view) = served.ask("POST /v1/events/import", &log).await;
-    assert_eq!((status, &view["events"], &view["accepted"], &view["old"]), (200, &json!(2), &json!(2), &json!(2)));
-    assert_eq!(view["notes"][0], json!({ "line": 1, "last_line": 1, "reason": "text between the objects" }));
-    assert_eq!(view["skipped"].as_u64(), view["notes"].as_array().map(|notes| notes.len() as u64));
+    assert_eq!(
+        (status, &view["events"], &view["accepted"], &view["old"]),
+        (200, &json!(2), &json!(2), &json!(2))
+    );
+    assert_eq!(
+        view["notes"][0],
+        json!({ "line": 1, "last_line": 1, "reason": "text between the objects" })
+    );
+    assert_eq!(
+        view["skipped"].as_u64(),
+        view["notes"].as_array().map(|notes| notes.len() as u64)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tcp_needs_the_token_and_shutdown_ends_streams() {
     let served = served(accept, true).await;
     let address = served.tcp.unwrap();
-    let with = |token: &str| format!("GET /healthz HTTP/1.0\r\nauthorization: Bearer {token}\r\nx:");
-    for (token, expected) in [("0123456789abcdef", 200), ("0123456789abcdee", 401), ("", 401)] {
+    let with =
+        |token: &str| format!("GET /healthz HTTP/1.0\r\nauthorization: Bearer {token}\r\nx:");
+    for (token, expected) in [
+        ("0123456789abcdef", 200),
+        ("0123456789abcdee", 401),
+        ("", 401),
+    ] {
         let (status, ..) = ask(TcpStream::connect(address).await.unwrap(), &with(token), "").await;
         assert_eq!(status, expected, "{token:?}");
     }
-    let mut stream = UnixStream::connect(served.dir.path().join(SOCKET_NAME)).await.unwrap();
-    stream.write_all(b"GET /v1/stream HTTP/1.0\r\n\r\n").await.unwrap();
+    let mut stream = UnixStream::connect(served.dir.path().join(SOCKET_NAME))
+        .await
+        .unwrap();
+    stream
+        .write_all(b"GET /v1/stream HTTP/1.0\r\n\r\n")
+        .await
+        .unwrap();
     while served.events.receiver_count() == 0 {
         tokio::task::yield_now().await;
     }
-    served.events.send(Arc::new(NodeEvent::Drift { what: "line 7".into() })).unwrap();
+    served
+        .events
+        .send(Arc::new(NodeEvent::Drift {
+            what: "line 7".into(),
+        }))
+        .unwrap();
     let mut answer = String::new();
     while !answer.contains("line 7") {
         let mut chunk = [0; 1024];
@@ -301,19 +526,32 @@ async fn silent_connections_on_tcp_never_shut_out_the_socket_and_are_closed() {
     for _ in 0..150 {
         let mut stream = TcpStream::connect(address).await.unwrap();
         // one too many is closed at once: to write may fail
-        stream.write_all(b"GET /v1/status HTTP/1.1\r\nhost:").await.ok();
+        stream
+            .write_all(b"GET /v1/status HTTP/1.1\r\nhost:")
+            .await
+            .ok();
         silent.push(stream);
     }
-    assert_eq!(served.get("/v1/log/head").await["size"], json!(0), "the operator is served");
+    assert_eq!(
+        served.get("/v1/log/head").await["size"],
+        json!(0),
+        "the operator is served"
+    );
     for mut stream in silent {
         let mut answer = Vec::new();
         let closed = stream.read_to_end(&mut answer);
-        tokio::time::timeout(std::time::Duration::from_mins(1), closed).await.unwrap().ok();
+        tokio::time::timeout(std::time::Duration::from_mins(1), closed)
+            .await
+            .unwrap()
+            .ok();
     }
     let request = "GET /v1/log/head HTTP/1.0\r\nauthorization: Bearer 0123456789abcdef\r\n\r\n";
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
-    assert!(answer.starts_with("HTTP/1.0 200"), "there is room again: {answer}");
+    assert!(
+        answer.starts_with("HTTP/1.0 200"),
+        "there is room again: {answer}"
+    );
 }

@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 use ssid_protocol::id::Sha256Hash;
 
-pub use crate::anchor::run::{Failure as AnchorFailure, Progress as AnchorProgress, Session as AnchorSession};
+pub use crate::anchor::run::{
+    Failure as AnchorFailure, Progress as AnchorProgress, Session as AnchorSession,
+};
 
 /// Something anchored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -72,7 +72,8 @@ pub struct ConflictView {
     pub awaiting_review: bool,
     /// What this node's prevote in round 0 waits for, if it does.
     pub review: Option<ReviewView>,
-    /// What this node is locked on: it prevotes nothing else until a later quorum of prevotes releases it.
+    /// What this node is locked on: it prevotes nothing else until a later quorum of prevotes
+    /// releases it.
     pub locked: Option<LockView>,
     /// What this node's operator chose.
     pub standing: Option<Choice>,
@@ -108,8 +109,20 @@ pub struct DecisionView {
 
 impl From<DecisionRow> for DecisionView {
     fn from(row: DecisionRow) -> Self {
-        let DecisionRow { at, kind, choice, by, reason } = row;
-        Self { at: iso(at), decision: kind, choice, by, reason }
+        let DecisionRow {
+            at,
+            kind,
+            choice,
+            by,
+            reason,
+        } = row;
+        Self {
+            at: iso(at),
+            decision: kind,
+            choice,
+            by,
+            reason,
+        }
     }
 }
 
@@ -117,15 +130,19 @@ impl ConflictView {
     /// The same with what this node's operator decided about it.
     #[must_use]
     pub fn decided(self, rows: Vec<DecisionRow>) -> Self {
-        Self { decisions: rows.into_iter().map(DecisionView::from).collect(), ..self }
+        Self {
+            decisions: rows.into_iter().map(DecisionView::from).collect(),
+            ..self
+        }
     }
 }
 
 impl From<InstanceView> for ConflictView {
     fn from(open: InstanceView) -> Self {
         let prevoted = |choice| {
-            let is_for =
-                |v: &&VoteView| v.round == Round::ZERO && v.phase == Phase::Prevote && v.choice == Some(choice);
+            let is_for = |v: &&VoteView| {
+                v.round == Round::ZERO && v.phase == Phase::Prevote && v.choice == Some(choice)
+            };
             open.votes.iter().filter(is_for).map(|v| v.node).collect()
         };
         let candidates = open.candidates.iter().map(|c| CandidateVotes {
@@ -164,7 +181,11 @@ fn next_step(open: &InstanceView) -> String {
             reason if reason.asks_a_person() => format!(
                 "{}endorse a candidate with: ssid events endorse HASH, or refuse with: ssid events refuse HASH; \
                  without either the prevote is nil from {until}",
-                if reason == ReviewReason::Commit { "wait for the commit, which is looked for again; or " } else { "" }
+                if reason == ReviewReason::Commit {
+                    "wait for the commit, which is looked for again; or "
+                } else {
+                    ""
+                }
             ),
             ReviewReason::Settling => format!("none: it is endorsed from {until}"),
             _ => "none on this node, unless its own registry gets the event".to_owned(),
@@ -174,7 +195,9 @@ fn next_step(open: &InstanceView) -> String {
         return format!("wait: {why}");
     }
     let chosen = |choice| {
-        let is_for = |v: &&VoteView| v.round == open.round && v.phase == Phase::Prevote && v.choice == Some(choice);
+        let is_for = |v: &&VoteView| {
+            v.round == open.round && v.phase == Phase::Prevote && v.choice == Some(choice)
+        };
         open.votes.iter().filter(is_for).count()
     };
     match open.standing {

@@ -26,7 +26,8 @@ pub struct RecordView {
     pub participating_nodes: Vec<NodeId>,
     /// Those whose own registry has an event for the subject, with that event.
     pub node_hashes: BTreeMap<NodeId, EventHash>,
-    /// Those whose own registry has none and who stood behind another member's event, with that event.
+    /// Those whose own registry has none and who stood behind another member's event, with that
+    /// event.
     pub endorsing_nodes: BTreeMap<NodeId, EventHash>,
     /// The other voters: nothing of theirs came in time, or they refused.
     pub silent_nodes: Vec<NodeId>,
@@ -38,9 +39,11 @@ pub struct RecordView {
     pub consensus_achieved: bool,
     /// Those of `node_hashes` that do not agree.
     pub disagreeing_nodes: Vec<NodeId>,
-    /// What this node's own registry says against the decision, found when it could no longer be voted for.
+    /// What this node's own registry says against the decision, found when it could no longer be
+    /// voted for.
     pub found_later: Option<FoundLaterView>,
-    /// `consensus_achieved`, `consensus_failed`, `insufficient_nodes`, `tie_break:<strategy>` or `manual_review`.
+    /// `consensus_achieved`, `consensus_failed`, `insufficient_nodes`, `tie_break:<strategy>` or
+    /// `manual_review`.
     pub resolution: String,
     /// What was voted on.
     pub subject_id: SubjectId,
@@ -69,7 +72,12 @@ impl RecordView {
             event_version: record.event_version.clone(),
             initiated_at: iso(record.initiated_at),
             completed_at: Some(iso(record.completed_at)),
-            participating_nodes: record.node_hashes.keys().chain(record.endorsing_nodes.keys()).copied().collect(),
+            participating_nodes: record
+                .node_hashes
+                .keys()
+                .chain(record.endorsing_nodes.keys())
+                .copied()
+                .collect(),
             node_hashes: by_event(&record.node_hashes),
             endorsing_nodes: by_event(&record.endorsing_nodes),
             silent_nodes: record.silent_nodes.clone(),
@@ -97,14 +105,21 @@ impl RecordView {
 
 /// Who voted for which event.
 pub(crate) fn by_event(votes: &BTreeMap<NodeId, Choice>) -> BTreeMap<NodeId, EventHash> {
-    votes.iter().map(|(node, choice)| (*node, choice.event_hash)).collect()
+    votes
+        .iter()
+        .map(|(node, choice)| (*node, choice.event_hash))
+        .collect()
 }
 
 impl RecordView {
     /// Who observed the certified event and who did not, in words: "3 of 4 observed it, 1 differs".
     pub fn in_words(&self) -> String {
         let differ = self.disagreeing_nodes.len();
-        let mut words = format!("{} of {} observed it", self.node_hashes.len() - differ, self.eligible_nodes);
+        let mut words = format!(
+            "{} of {} observed it",
+            self.node_hashes.len() - differ,
+            self.eligible_nodes
+        );
         let mut add = |count: usize, one: &str, many: &str| {
             if count > 0 {
                 // writing to a String does not fail

@@ -36,7 +36,8 @@ impl EventState {
 /// An event with its hashes and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EventView {
-    /// The eight fields; `event_type` and `event_version` are what registry logs call `event` and `version`.
+    /// The eight fields; `event_type` and `event_version` are what registry logs call `event` and
+    /// `version`.
     #[serde(flatten, with = "super::fields")]
     pub event: Event,
     /// Hash of the five identifying fields.
@@ -100,9 +101,11 @@ pub struct EmitView {
     pub state: Option<EventState>,
     /// The record, if its subject is certified: it may be for another event.
     pub record: Option<RecordView>,
-    /// Whether the certified event records the same fact (SPEC §2, *agree*), though not in the same words.
+    /// Whether the certified event records the same fact (SPEC §2, *agree*), though not in the same
+    /// words.
     pub repeats: bool,
-    /// In what the certified event differs from the one offered; empty if in nothing, or if none is certified.
+    /// In what the certified event differs from the one offered; empty if in nothing, or if none is
+    /// certified.
     pub differences: Vec<FieldDifference>,
 }
 
@@ -124,9 +127,10 @@ impl EmitView {
     }
 
     fn is_certified_exactly(&self) -> bool {
-        self.record
-            .as_ref()
-            .is_some_and(|r| r.consensus_hash == Some(self.event_hash) && r.content_digest == Some(self.content_digest))
+        self.record.as_ref().is_some_and(|r| {
+            r.consensus_hash == Some(self.event_hash)
+                && r.content_digest == Some(self.content_digest)
+        })
     }
 }
 
@@ -141,8 +145,8 @@ pub struct LineNote {
     pub reason: String,
 }
 
-/// What became of an imported log. The counts add up: `events` = `accepted` + `known` + `certified` +
-/// `certified_differently` + `refused`.
+/// What became of an imported log. The counts add up: `events` = `accepted` + `known` + `certified`
+/// + `certified_differently` + `refused`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImportView {
     /// Events found in the file.
@@ -159,8 +163,8 @@ pub struct ImportView {
     pub refused: u64,
     /// Stretches of the file that are no events.
     pub skipped: u64,
-    /// Of the accepted and known ones, older than `max_event_age_days`: other nodes vote for those only if they stand
-    /// in their own registries too.
+    /// Of the accepted and known ones, older than `max_event_age_days`: other nodes vote for those
+    /// only if they stand in their own registries too.
     pub old: u64,
     /// After waiting: of the accepted and known ones, certified for this very event.
     pub now_certified: u64,

@@ -1,5 +1,5 @@
-//! `/v1/evidence`: who contradicted itself, with the document that proves it to anyone; and what this node saw of members'
-//! Git branches, which nobody can prove.
+//! `/v1/evidence`: who contradicted itself, with the document that proves it to anyone; and what
+//! this node saw of members' Git branches, which nobody can prove.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -12,9 +12,11 @@ use super::NamedNode;
 pub struct EvidenceView {
     /// Its name.
     pub evidence_id: EvidenceId,
-    /// What about: `event`, `vote`, `log_head`, `proposal`, `close` or `certificates`; or `rewritten_history`.
+    /// What about: `event`, `vote`, `log_head`, `proposal`, `close` or `certificates`; or
+    /// `rewritten_history`.
     pub kind: String,
-    /// Whether the document proves it to anyone; not so of a `rewritten_history`, which this node saw and nobody signed.
+    /// Whether the document proves it to anyone; not so of a `rewritten_history`, which this node
+    /// saw and nobody signed.
     pub proven: bool,
     /// Who; `null` for two certificates of one subject.
     pub member: Option<NamedNode>,
@@ -26,6 +28,7 @@ pub struct EvidenceView {
     pub told_by: Option<NamedNode>,
     /// What was signed, or seen, in words.
     pub what: String,
-    /// The `ssid-evidence/1` document, of a rewritten history `ssid-observation/1`; `null` in lists.
+    /// The `ssid-evidence/1` document, of a rewritten history `ssid-observation/1`; `null` in
+    /// lists.
     pub document: Option<Value>,
 }

@@ -1,5 +1,6 @@
-//! An event in the API's words: registry logs call its type `event` and its version `version`, every JSON document of the
-//! API says `event_type` and `event_version`. Used with `#[serde(with)]` and `#[serde(flatten, with)]`.
+//! An event in the API's words: registry logs call its type `event` and its version `version`,
+//! every JSON document of the API says `event_type` and `event_version`. Used with `#[serde(with)]`
+//! and `#[serde(flatten, with)]`.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use ssid_protocol::event::Event;
@@ -60,11 +61,16 @@ pub(super) mod optional {
     use super::{Deserialize as _, Deserializer, Event, Fields, Serialize as _, Serializer};
 
     #[expect(clippy::ref_option, reason = "serde hands over the field itself")]
-    pub(in super::super) fn serialize<S: Serializer>(event: &Option<Event>, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(in super::super) fn serialize<S: Serializer>(
+        event: &Option<Event>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
         event.clone().map(Fields::from).serialize(serializer)
     }
 
-    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Event>, D::Error> {
+    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Event>, D::Error> {
         Ok(Option::<Fields>::deserialize(deserializer)?.map(Event::from))
     }
 }
@@ -127,18 +133,42 @@ mod tests {
     #[test]
     fn events_are_written_in_the_apis_words_and_read_back() {
         let event = testing::event("blueprint_tagged", "v4.4.0");
-        let subject = Subject { event: "tick".into(), version: "v1".into(), occurrence: "now".into() };
-        let whole = Document { event: event.clone(), other: Some(event), subject: Some(subject) };
+        let subject = Subject {
+            event: "tick".into(),
+            version: "v1".into(),
+            occurrence: "now".into(),
+        };
+        let whole = Document {
+            event: event.clone(),
+            other: Some(event),
+            subject: Some(subject),
+        };
         let text = serde_json::to_value(&whole).unwrap();
-        assert_eq!((&text["event_type"], &text["event_version"]), (&json!("blueprint_tagged"), &json!("v4.4.0")));
+        assert_eq!(
+            (&text["event_type"], &text["event_version"]),
+            (&json!("blueprint_tagged"), &json!("v4.4.0"))
+        );
         assert_eq!(text["other"]["event_type"], "blueprint_tagged");
-        assert_eq!(text["subject"], json!({"event_type": "tick", "event_version": "v1", "occurrence": "now"}));
-        assert!(text.get("event").is_none() && text["other"].get("version").is_none(), "{text}");
+        assert_eq!(
+            text["subject"],
+            json!({"event_type": "tick", "event_version": "v1", "occurrence": "now"})
+        );
+        assert!(
+            text.get("event").is_none() && text["other"].get("version").is_none(),
+            "{text}"
+        );
         assert_eq!(serde_json::from_value::<Document>(text).unwrap(), whole);
 
-        let bare = Document { other: None, subject: None, ..whole };
+        let bare = Document {
+            other: None,
+            subject: None,
+            ..whole
+        };
         let text = serde_json::to_value(&bare).unwrap();
-        assert!(text["other"].is_null() && text["subject"].is_null(), "{text}");
+        assert!(
+            text["other"].is_null() && text["subject"].is_null(),
+            "{text}"
+        );
         assert_eq!(serde_json::from_value::<Document>(text).unwrap(), bare);
     }
 }

@@ -1,7 +1,9 @@
 //! `/v1/log`: this node's certified log as a Merkle tree, with its proofs (RFC 9162).
 
 use serde::{Deserialize, Serialize};
-use ssid_protocol::id::{ContentDigest, EventHash, FederationId, LogId, MerkleHash, NodeId, Signature, SubjectId};
+use ssid_protocol::id::{
+    ContentDigest, EventHash, FederationId, LogId, MerkleHash, NodeId, Signature, SubjectId,
+};
 
 /// `GET /v1/log/head`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,7 +16,8 @@ pub struct LogHeadView {
     pub root: MerkleHash,
 }
 
-/// `GET /v1/log/signed-head`: the log's head as its node last signed it in a heartbeat (SPEC §10), for third parties.
+/// `GET /v1/log/signed-head`: the log's head as its node last signed it in a heartbeat (SPEC §10),
+/// for third parties.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SignedHeadView {
     /// [`SIGNED_HEAD_FORMAT`].

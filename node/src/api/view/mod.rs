@@ -1,5 +1,6 @@
-//! Every JSON document the local API speaks, shared by the server and its clients. Hashes and keys are lower-case hex,
-//! times ISO 8601 in UTC; a key that has no value is `null`, never left out, so that a script can rely on it.
+//! Every JSON document the local API speaks, shared by the server and its clients. Hashes and keys
+//! are lower-case hex, times ISO 8601 in UTC; a key that has no value is `null`, never left out, so
+//! that a script can rely on it.
 
 mod anchor;
 mod conflict;
@@ -18,17 +19,21 @@ mod trust;
 pub use anchor::{AnchorFailure, AnchorProgress, AnchorSession, AnchorView, AnchorsView};
 pub use conflict::{CandidateVotes, ConflictView, DecisionView, ReviewView};
 pub(crate) use consensus::by_event;
-pub use consensus::{ConsensusCheck, FailedCertificate, FoundLaterView, RecordView, VerifyProgress, VerifyView};
+pub use consensus::{
+    ConsensusCheck, FailedCertificate, FoundLaterView, RecordView, VerifyProgress, VerifyView,
+};
 pub use divergence::DivergenceView;
-pub use event::{AppliedView, EmitView, EventDraft, EventState, EventView, FieldDifference, ImportView, LineNote};
+pub use event::{
+    AppliedView, EmitView, EventDraft, EventState, EventView, FieldDifference, ImportView, LineNote,
+};
 pub use evidence::EvidenceView;
 pub use log::{ConsistencyView, LogHeadView, ProofView, SIGNED_HEAD_FORMAT, SignedHeadView};
 pub use node::{NodeView, ObservedNodeView};
 pub use observation::{OBSERVATION_FORMAT, Observation, REWRITTEN_HISTORY};
 pub use problem::Problem;
 pub use status::{
-    FederationStatus, MembersStatus, NamedNode, OutboxStatus, ReadyView, Statistics, StatusView, TransportStatus,
-    VotingStatus,
+    FederationStatus, MembersStatus, NamedNode, OutboxStatus, ReadyView, Statistics, StatusView,
+    TransportStatus, VotingStatus,
 };
 pub use trust::{TrustChangeView, TrustNoteView, TrustRequest, TrustRuleView, TrustView};
 
@@ -57,7 +62,9 @@ impl<T> Page<T> {
 /// `YYYY-MM-DDThh:mm:ss[.fff]Z`; the end of time if it lies beyond what a calendar holds.
 pub fn iso(at: UnixMillis) -> String {
     let millis = i64::try_from(at.0).unwrap_or(i64::MAX);
-    jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::MAX).to_string()
+    jiff::Timestamp::from_millisecond(millis)
+        .unwrap_or(jiff::Timestamp::MAX)
+        .to_string()
 }
 
 /// Times as [`iso`] writes them, for `#[serde(with)]`.
@@ -80,7 +87,9 @@ pub mod rfc3339 {
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<UnixMillis, D::Error> {
         let text = String::deserialize(deserializer)?;
         let at: jiff::Timestamp = text.parse().map_err(de::Error::custom)?;
-        u64::try_from(at.as_millisecond()).map(UnixMillis).map_err(de::Error::custom)
+        u64::try_from(at.as_millisecond())
+            .map(UnixMillis)
+            .map_err(de::Error::custom)
     }
 }
 
@@ -102,7 +111,10 @@ mod tests {
     #[test]
     fn times_are_iso_8601_in_utc() {
         assert_eq!(iso(UnixMillis(0)), "1970-01-01T00:00:00Z");
-        assert_eq!(iso(UnixMillis(1_760_212_800_120)), "2025-10-11T20:00:00.12Z");
+        assert_eq!(
+            iso(UnixMillis(1_760_212_800_120)),
+            "2025-10-11T20:00:00.12Z"
+        );
         assert!(iso(UnixMillis(u64::MAX)).starts_with("9999-"));
     }
 }

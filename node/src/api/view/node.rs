@@ -50,26 +50,31 @@ pub struct NodeView {
     pub log_size: Option<u64>,
     /// How many subjects it has open, from its heartbeat.
     pub open_count: Option<u64>,
-    /// Whether it signs votes: `yes`, `starting`, `abstaining`, `read_only` or `no_registry`, from its heartbeat.
+    /// Whether it signs votes: `yes`, `starting`, `abstaining`, `read_only` or `no_registry`, from
+    /// its heartbeat.
     pub can_sign: Option<String>,
     /// Why it does not; empty if it does.
     pub can_sign_reason: Option<String>,
-    /// How many decisions its own registry contradicts, found when it could no longer vote; from its heartbeat.
+    /// How many decisions its own registry contradicts, found when it could no longer vote; from
+    /// its heartbeat.
     pub divergences: Option<u64>,
     /// Its registry's blueprint, from its heartbeat.
     pub blueprint: Option<String>,
     /// Its registry's compliance score, from its heartbeat.
     pub compliance_score: Option<String>,
-    /// How long its latest heartbeat was under way by the two clocks, in milliseconds; negative if its clock is ahead.
+    /// How long its latest heartbeat was under way by the two clocks, in milliseconds; negative if
+    /// its clock is ahead.
     pub heartbeat_delay_ms: Option<i64>,
     /// Measured round trip, in milliseconds.
     pub round_trip_ms: Option<f64>,
 }
 
-/// `GET /v1/nodes/observed`: a node without a key, whose plain registry log is read if that is allowed. It has no vote.
+/// `GET /v1/nodes/observed`: a node without a key, whose plain registry log is read if that is
+/// allowed. It has no vote.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ObservedNodeView {
-    /// The first 16 hex digits of the SHA-256 of its repository's address, or what the federation manifest says.
+    /// The first 16 hex digits of the SHA-256 of its repository's address, or what the federation
+    /// manifest says.
     pub node_id: String,
     /// What it is called.
     pub node_name: String,

@@ -9,8 +9,8 @@ pub const OBSERVATION_FORMAT: &str = "ssid-observation/1";
 /// The kind of the only one that there is.
 pub const REWRITTEN_HISTORY: &str = "rewritten_history";
 
-/// A Git branch whose commits or lines are not those that were read. Commits are unsigned, and a server may answer each
-/// asker something else, so that it proves nothing to others.
+/// A Git branch whose commits or lines are not those that were read. Commits are unsigned, and a
+/// server may answer each asker something else, so that it proves nothing to others.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Observation {

@@ -21,7 +21,8 @@ pub struct NamedNode {
 pub struct StatusView {
     /// This node.
     pub node: NamedNode,
-    /// Its role in the manifest: `coordinator`, `participant` or `observer`; `none` if it is no member.
+    /// Its role in the manifest: `coordinator`, `participant` or `observer`; `none` if it is no
+    /// member.
     pub role: String,
     /// Program and version.
     pub software: String,
@@ -97,7 +98,8 @@ pub struct TransportStatus {
     pub last_sync: Option<String>,
     /// Histories of members' Git branches that were rewritten; `GET /v1/evidence` lists them.
     pub rewritten_histories: u64,
-    /// Why the own Git branch was not published at the last attempt, if it is to be published at all.
+    /// Why the own Git branch was not published at the last attempt, if it is to be published at
+    /// all.
     #[serde(default)]
     pub own_branch_error: Option<String>,
 }
@@ -105,11 +107,13 @@ pub struct TransportStatus {
 /// Whether the node can decide now, and if not, what it waits for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VotingStatus {
-    /// Whether the voters that can sign, as far as known, are a quorum: whether anything can be decided.
+    /// Whether the voters that can sign, as far as known, are a quorum: whether anything can be
+    /// decided.
     pub has_quorum: bool,
     /// Voters that sign votes, as their heartbeats say, this node included if it does.
     pub able_voters: Vec<NamedNode>,
-    /// Whether this node signs votes: `yes`, `starting`, `abstaining`, `read_only` or `no_registry`.
+    /// Whether this node signs votes: `yes`, `starting`, `abstaining`, `read_only` or
+    /// `no_registry`.
     pub can_sign: String,
     /// Why it does not; empty if it does.
     pub can_sign_reason: String,
@@ -125,15 +129,16 @@ pub struct VotingStatus {
     pub abstaining: Option<String>,
     /// What ends that.
     pub abstaining_ends: Option<String>,
-    /// After a start, until a quorum has told this node what it signed before: the voters that have. It signs nothing
-    /// until then.
+    /// After a start, until a quorum has told this node what it signed before: the voters that
+    /// have. It signs nothing until then.
     pub starting: Option<Vec<NamedNode>>,
     /// Why it is read-only, if it is.
     pub read_only: Option<String>,
     /// Subjects that wait for this node's own operator.
     pub awaiting_review: u64,
-    /// By how many seconds this machine's clock is behind (negative: ahead of) the connected members', in the median of
-    /// their latest heartbeats; `null` while none is recent. Past 300 either way own events are refused.
+    /// By how many seconds this machine's clock is behind (negative: ahead of) the connected
+    /// members', in the median of their latest heartbeats; `null` while none is recent. Past 300
+    /// either way own events are refused.
     #[serde(default)]
     pub clock_offset_seconds: Option<i64>,
 }
@@ -181,7 +186,8 @@ pub struct Statistics {
 /// `GET /readyz`: 200 if ready, else 503.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReadyView {
-    /// Whether this node serves and signs; with `?federation=true` also whether anything can be decided.
+    /// Whether this node serves and signs; with `?federation=true` also whether anything can be
+    /// decided.
     pub ready: bool,
     /// If not, why not.
     pub reasons: Vec<String>,

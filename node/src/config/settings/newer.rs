@@ -105,8 +105,8 @@ section!(
 section!(
     /// `membership`.
     Membership {
-        /// Whether this node is to approve by itself the suspension of members whom its own ledger holds below 25. Carried,
-        /// without effect: members cannot be suspended yet.
+        /// Whether this node is to approve by itself the suspension of members whom its own ledger
+        /// holds below 25. Carried, without effect: members cannot be suspended yet.
         auto_approve: bool = false,
     }
 );
@@ -122,13 +122,15 @@ section!(
         local_api: String = "http://127.0.0.1:5001".to_owned(),
         /// The RPC of an IPFS node elsewhere, empty if there is none.
         remote_api: String = String::new(),
-        /// The environment variable with its token, or with `_FILE` after its name the path of a file that has it.
+        /// The environment variable with its token, or with `_FILE` after its name the path of a
+        /// file that has it.
         remote_token_env: String = "SSID_IPFS_TOKEN".to_owned(),
         /// The address of a Pinning Service API, empty if there is none.
         pinning_api: String = String::new(),
         /// The environment variable with its token, as `remote_token_env`.
         pinning_token_env: String = "SSID_PINNING_TOKEN".to_owned(),
-        /// Gateways that content is fetched back from, after the local node; the first is named in the manifest.
+        /// Gateways that content is fetched back from, after the local node; the first is named in
+        /// the manifest.
         gateways: Vec<String> = ["https://ipfs.io/ipfs/", "https://dweb.link/ipfs/"].map(str::to_owned).to_vec(),
         /// The form of content identifiers: 0 (`Qm…`) or 1 (`bafy…`).
         cid_version: u64 = 0,
@@ -142,6 +144,9 @@ section!(
 impl EndorsementSettings {
     /// The policy for events of this type.
     pub fn policy(&self, event_type: &str) -> Endorsement {
-        self.by_event.get(event_type).copied().unwrap_or(self.default)
+        self.by_event
+            .get(event_type)
+            .copied()
+            .unwrap_or(self.default)
     }
 }

@@ -1,4 +1,5 @@
-//! Events that this node announces, and those of others: what is taken, what is refused, what is kept.
+//! Events that this node announces, and those of others: what is taken, what is refused, what is
+//! kept.
 
 use super::*;
 
@@ -8,15 +9,46 @@ fn offering_an_event_twice_or_against_the_rules_is_answered_in_words() {
     net.settle();
     let event = testing::event("blueprint_tagged", "v4.4.0");
     net.emit(0, &[event.clone(), event.clone()]);
-    assert!(matches!(net.outcomes[..], [EmitOutcome::Accepted { .. }, EmitOutcome::Known { .. }]));
-    let other = Event { commit_hash: "fffffff".into(), ..event.clone() };
-    net.emit(0, &[other, Event { version: "a|b".into(), ..event.clone() }]);
-    let reasons: Vec<_> = net.outcomes[2..].iter().map(|outcome| format!("{outcome:?}")).collect();
-    assert!(reasons[0].contains("it stands for one event a subject"), "{reasons:?}");
-    assert!(reasons[1].contains("`version`") && reasons[1].contains("a|b"), "{reasons:?}");
+    assert!(matches!(
+        net.outcomes[..],
+        [EmitOutcome::Accepted { .. }, EmitOutcome::Known { .. }]
+    ));
+    let other = Event {
+        commit_hash: "fffffff".into(),
+        ..event.clone()
+    };
+    net.emit(
+        0,
+        &[
+            other,
+            Event {
+                version: "a|b".into(),
+                ..event.clone()
+            },
+        ],
+    );
+    let reasons: Vec<_> = net.outcomes[2..]
+        .iter()
+        .map(|outcome| format!("{outcome:?}"))
+        .collect();
+    assert!(
+        reasons[0].contains("it stands for one event a subject"),
+        "{reasons:?}"
+    );
+    assert!(
+        reasons[1].contains("`version`") && reasons[1].contains("a|b"),
+        "{reasons:?}"
+    );
     net.settle();
     net.emit(1, &[event]);
-    assert!(matches!(net.outcomes.last(), Some(EmitOutcome::Certified { sequence: 0, .. })), "{:?}", net.outcomes);
+    assert!(
+        matches!(
+            net.outcomes.last(),
+            Some(EmitOutcome::Certified { sequence: 0, .. })
+        ),
+        "{:?}",
+        net.outcomes
+    );
 }
 
 #[test]
@@ -25,7 +57,10 @@ fn more_than_can_be_under_way_is_accepted_and_announced_in_turn() {
     net.settle();
     let all = events(6000);
     net.emit(0, &all);
-    assert!(net.engines[0].as_ref().unwrap().backlog.len() > 1, "the rest waits");
+    assert!(
+        net.engines[0].as_ref().unwrap().backlog.len() > 1,
+        "the rest waits"
+    );
     net.settle();
     net.pass(2);
     assert_eq!(net.certified(1).len(), all.len());
@@ -45,10 +80,16 @@ fn an_own_announcement_outlives_restarts_and_compaction() {
         net.settle();
         net.engines[0].as_mut().unwrap().compact_journal().unwrap();
     }
-    let other = Event { commit_hash: "fffffff".into(), ..event };
+    let other = Event {
+        commit_hash: "fffffff".into(),
+        ..event
+    };
     net.emit(0, &[other]);
     let outcome = format!("{:?}", net.outcomes.last());
-    assert!(outcome.contains("it stands for one event a subject"), "{outcome}");
+    assert!(
+        outcome.contains("it stands for one event a subject"),
+        "{outcome}"
+    );
 }
 
 #[test]
@@ -62,8 +103,18 @@ fn an_event_that_nobody_announced_opens_nothing() {
         certificates: Vec::new(),
         next: None,
     };
-    let request = Request::Open { subjects: Vec::new(), after: None };
-    net.tick(0, vec![Inbound::Answered { from: net.ids[1], request, answer: Some(answer) }]);
+    let request = Request::Open {
+        subjects: Vec::new(),
+        after: None,
+    };
+    net.tick(
+        0,
+        vec![Inbound::Answered {
+            from: net.ids[1],
+            request,
+            answer: Some(answer),
+        }],
+    );
     assert_eq!(net.engines[0].as_ref().unwrap().open.len(), 0);
 }
 
@@ -73,11 +124,28 @@ fn one_origins_many_events_for_one_subject_cost_nothing() {
     let mut net = Net::new(4);
     net.messages.clear();
     let base = testing::event("blueprint_tagged", "v4.4.0");
-    let flood: Vec<_> = (0..500).map(|i| Event { commit_hash: format!("{i:07x}"), ..base.clone() }).collect();
+    let flood: Vec<_> = (0..500)
+        .map(|i| Event {
+            commit_hash: format!("{i:07x}"),
+            ..base.clone()
+        })
+        .collect();
     deliver(&mut net, 0, 1, Statements::Events(flood.clone()));
     let engine = net.engines[0].as_ref().unwrap();
     let open = engine.open.values().next().unwrap();
-    assert_eq!((open.machine.candidates().count(), open.announced.len()), (1, 1));
-    let stored = flood.iter().filter(|event| engine.store.event(&event.content_digest()).unwrap().is_some()).count();
+    assert_eq!(
+        (open.machine.candidates().count(), open.announced.len()),
+        (1, 1)
+    );
+    let stored = flood
+        .iter()
+        .filter(|event| {
+            engine
+                .store
+                .event(&event.content_digest())
+                .unwrap()
+                .is_some()
+        })
+        .count();
     assert_eq!(stored, 1);
 }

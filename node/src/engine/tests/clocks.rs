@@ -1,4 +1,5 @@
-//! Clocks that are wrong, and are set right: no wait ends or begins by the wall clock, and nobody loses trust by it.
+//! Clocks that are wrong, and are set right: no wait ends or begins by the wall clock, and nobody
+//! loses trust by it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,7 +17,10 @@ const DAY: i64 = 24 * HOUR;
 
 fn two() -> (Event, Event) {
     let a = testing::event("blueprint_tagged", "v4.4.0");
-    let b = Event { commit_hash: "fffffff".into(), ..a.clone() };
+    let b = Event {
+        commit_hash: "fffffff".into(),
+        ..a.clone()
+    };
     (a, b)
 }
 
@@ -38,12 +42,19 @@ impl Net {
     fn assert_seen(&self, of: usize) {
         for at in (0..self.ids.len()).filter(|at| *at != of) {
             let unseen = self.unseen_for(at, of);
-            assert!(unseen < 20_000, "node {at} has not heard of node {of} for {unseen} ms");
+            assert!(
+                unseen < 20_000,
+                "node {at} has not heard of node {of} for {unseen} ms"
+            );
         }
     }
 
     fn score_of(&self, at: usize, of: usize) -> i32 {
-        self.engines[at].as_ref().unwrap().trust.score(&self.ids[of])
+        self.engines[at]
+            .as_ref()
+            .unwrap()
+            .trust
+            .score(&self.ids[of])
     }
 }
 
@@ -82,7 +93,11 @@ fn heartbeats_go_out_also_while_the_clock_is_hours_behind() {
     net.ahead[0] = -8 * HOUR;
     net.pass(60);
     net.assert_seen(0);
-    let offset = net.engines[0].as_ref().unwrap().status().clock_offset_seconds;
+    let offset = net.engines[0]
+        .as_ref()
+        .unwrap()
+        .status()
+        .clock_offset_seconds;
     assert_eq!(offset, Some(8 * HOUR / 1000), "what the status says");
 }
 
@@ -117,16 +132,33 @@ fn a_number_far_ahead_does_not_keep_near_ones_out_and_is_not_taken_twice() {
     let beat = |net: &mut Net, number: u64| {
         net.now = UnixMillis(net.now.0 + 2000);
         let (_, federation, _, keys) = testing::federation(4);
-        let heartbeat = ssid_protocol::heartbeat::Heartbeat { sequence: number, ..testing::heartbeat(1) };
+        let heartbeat = ssid_protocol::heartbeat::Heartbeat {
+            sequence: number,
+            ..testing::heartbeat(1)
+        };
         let statements = Statements::Heartbeat(Box::new(heartbeat));
-        let batch = ssid_protocol::batch::VerifiedBatch::sign(&keys[3], &federation, statements).unwrap();
-        let input = Inbound::Batch { batch: Arc::new(batch), from: net.ids[3], ticket: Some(1) };
+        let batch =
+            ssid_protocol::batch::VerifiedBatch::sign(&keys[3], &federation, statements).unwrap();
+        let input = Inbound::Batch {
+            batch: Arc::new(batch),
+            from: net.ids[3],
+            ticket: Some(1),
+        };
         let now = net.clocks(0);
-        net.engines[0].as_mut().unwrap().tick(now, vec![input]).verdicts[0].1 == crate::engine::Worth::New
+        net.engines[0]
+            .as_mut()
+            .unwrap()
+            .tick(now, vec![input])
+            .verdicts[0]
+            .1
+            == crate::engine::Worth::New
     };
     let (near, far) = (net.now.0 + 60_000, net.now.0 + DAY as u64);
     assert!(beat(&mut net, far));
-    assert!(!beat(&mut net, far) && !beat(&mut net, far - 1), "nothing newer");
+    assert!(
+        !beat(&mut net, far) && !beat(&mut net, far - 1),
+        "nothing newer"
+    );
     assert!(beat(&mut net, near), "the clock was set right");
     assert!(!beat(&mut net, near) && !beat(&mut net, far), "said before");
     assert!(beat(&mut net, near + 1) && beat(&mut net, far + 1));
@@ -150,7 +182,11 @@ fn a_clock_set_back_delays_no_round() {
     net.ahead[2] = 0;
     net.pass(65); // the observe timeout is 60 s
     for node in 0..3 {
-        assert_eq!(net.engines[node].as_ref().unwrap().status().conflicts, 1, "node {node}");
+        assert_eq!(
+            net.engines[node].as_ref().unwrap().status().conflicts,
+            1,
+            "node {node}"
+        );
     }
 }
 
@@ -162,7 +198,10 @@ fn automatic_rounds_go_on_whatever_the_clocks_do() {
     net.settle();
     for i in 0..12 {
         let a = testing::event("blueprint_tagged", &format!("v{i}"));
-        let b = Event { commit_hash: "fffffff".into(), ..a.clone() };
+        let b = Event {
+            commit_hash: "fffffff".into(),
+            ..a.clone()
+        };
         for (node, event) in [(0, &a), (1, &a), (2, &b)] {
             net.tick(node, vec![observed(vec![event.clone()])]);
         }
@@ -180,7 +219,9 @@ fn automatic_rounds_go_on_whatever_the_clocks_do() {
 #[test]
 fn a_clock_that_jumps_takes_no_trust_ends_no_review_and_drops_no_votes() {
     let mut settings = EngineSettings::default();
-    settings.endorsement_by_event.insert("blueprint_tagged".into(), Endorsement::Operator);
+    settings
+        .endorsement_by_event
+        .insert("blueprint_tagged".into(), Endorsement::Operator);
     let mut net = Net::with(testing::manifest(4), settings);
     net.settle();
     net.pass(400);
@@ -205,9 +246,21 @@ fn a_clock_that_jumps_takes_no_trust_ends_no_review_and_drops_no_votes() {
         net.pass(400);
     }
     let status = net.engines[0].as_ref().unwrap().status();
-    assert_eq!((status.awaiting_review, status.conflicts, status.waiting_votes), (1, 0, 1));
-    assert_eq!(net.score_of(0, 3), before, "a member that is away for some minutes");
-    // a restart with the clock still wrong: how long the review has waited is not known, and does not end it
+    assert_eq!(
+        (
+            status.awaiting_review,
+            status.conflicts,
+            status.waiting_votes
+        ),
+        (1, 0, 1)
+    );
+    assert_eq!(
+        net.score_of(0, 3),
+        before,
+        "a member that is away for some minutes"
+    );
+    // a restart with the clock still wrong: how long the review has waited is not known, and does
+    // not end it
     net.stop(0);
     net.start(0);
     net.settle();
@@ -224,17 +277,26 @@ fn a_clock_that_jumps_takes_no_trust_ends_no_review_and_drops_no_votes() {
 #[test]
 fn promptness_is_kept_over_a_restart() {
     for restarts in [false, true] {
-        let settings = EngineSettings { max_event_age: Duration::from_hours(24 * 3650), ..EngineSettings::default() };
+        let settings = EngineSettings {
+            max_event_age: Duration::from_hours(24 * 3650),
+            ..EngineSettings::default()
+        };
         let mut net = Net::with(automatic(), settings);
         net.settle();
         let prompt = testing::event("blueprint_tagged", "v4.4.0");
-        let dated = Event { timestamp: "2025-09-01T00:00:00Z".into(), commit_hash: "fffffff".into(), ..prompt.clone() };
+        let dated = Event {
+            timestamp: "2025-09-01T00:00:00Z".into(),
+            commit_hash: "fffffff".into(),
+            ..prompt.clone()
+        };
         for (node, event) in [(0, &prompt), (1, &prompt), (2, &dated), (3, &dated)] {
             net.tick(node, vec![observed(vec![event.clone()])]);
         }
         let is_vote = |input: &Inbound| matches!(input, Inbound::Batch { batch, .. } if matches!(batch.statements(), Statements::Votes(_)));
         net.settle_except(|_, input| is_vote(input));
-        net.pass_except(3, |_, input| is_vote(input) || matches!(input, Inbound::Answered { .. }));
+        net.pass_except(3, |_, input| {
+            is_vote(input) || matches!(input, Inbound::Answered { .. })
+        });
         net.now = UnixMillis(net.now.0 + 600_000);
         if restarts {
             (0..4).for_each(|node| net.stop(node));
@@ -244,12 +306,16 @@ fn promptness_is_kept_over_a_restart() {
         net.pass(120);
         let record = net.engines[0].as_ref().unwrap().store.record(0).unwrap();
         let choice = record.map(|record| record.choice);
-        assert_eq!(choice, Some(prompt.choice()), "restarted: {restarts}; back-dating must not win");
+        assert_eq!(
+            choice,
+            Some(prompt.choice()),
+            "restarted: {restarts}; back-dating must not win"
+        );
     }
 }
 
-/// A node that heard of a subject while its clock was ahead, and is started again with the right one, does not wait until
-/// that time has come.
+/// A node that heard of a subject while its clock was ahead, and is started again with the right
+/// one, does not wait until that time has come.
 #[test]
 fn a_subject_first_seen_in_the_future_waits_no_longer_than_any() {
     let by_event = BTreeMap::from([("blueprint_tagged".to_owned(), Endorsement::Operator)]);
@@ -270,9 +336,17 @@ fn a_subject_first_seen_in_the_future_waits_no_longer_than_any() {
     net.settle();
     net.pass(9 * 60);
     let prevoted = |net: &Net| {
-        let open = net.engines[3].as_ref().unwrap().open.values().next().unwrap();
+        let open = net.engines[3]
+            .as_ref()
+            .unwrap()
+            .open
+            .values()
+            .next()
+            .unwrap();
         let me = net.engines[3].as_ref().unwrap().rules.me.unwrap();
-        open.machine.tally(Round(0), Phase::Prevote).and_then(|tally| tally.first(me))
+        open.machine
+            .tally(Round(0), Phase::Prevote)
+            .and_then(|tally| tally.first(me))
     };
     assert_eq!(prevoted(&net), None, "it waits for a person");
     net.pass(2 * 60);

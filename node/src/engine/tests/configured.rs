@@ -1,5 +1,5 @@
-//! What `voting` and `security.max_event_age_days` of the configuration change: the same course of things with a key one
-//! way and the other.
+//! What `voting` and `security.max_event_age_days` of the configuration change: the same course of
+//! things with a key one way and the other.
 
 use std::sync::Arc;
 
@@ -32,7 +32,14 @@ struct Course<'a> {
 /// Two events for one subject, of which the second is earlier.
 fn two() -> [Event; 2] {
     let a = testing::event("blueprint_tagged", "v1");
-    [a.clone(), Event { commit_hash: "fffffff".into(), timestamp: "2025-10-11T19:59:00Z".into(), ..a }]
+    [
+        a.clone(),
+        Event {
+            commit_hash: "fffffff".into(),
+            timestamp: "2025-10-11T19:59:00Z".into(),
+            ..a
+        },
+    ]
 }
 
 /// Seconds until nodes that differ, two and two, have decided in automatic rounds.
@@ -40,7 +47,10 @@ fn seconds(change: &impl Fn(&mut Settings), course: Course<'_>) -> u64 {
     let mut settings = Settings::default();
     settings.voting.observe_timeout_ms = 5_000;
     change(&mut settings);
-    let manifest = Manifest { auto_resolve_conflicts: true, ..testing::manifest(4) };
+    let manifest = Manifest {
+        auto_resolve_conflicts: true,
+        ..testing::manifest(4)
+    };
     let mut net = Net::with(manifest, engine_settings(&settings));
     net.settle();
     course.away.into_iter().for_each(|node| net.stop(node));
@@ -49,7 +59,11 @@ fn seconds(change: &impl Fn(&mut Settings), course: Course<'_>) -> u64 {
         net.tick(node, vec![observed(vec![event.clone()])]);
     }
     for second in 0..AT_MOST {
-        if net.connected.iter().all(|node| !net.certified(*node).is_empty()) {
+        if net
+            .connected
+            .iter()
+            .all(|node| !net.certified(*node).is_empty())
+        {
             return second;
         }
         let ids = net.ids.clone();
@@ -58,20 +72,39 @@ fn seconds(change: &impl Fn(&mut Settings), course: Course<'_>) -> u64 {
     panic!("not decided in {AT_MOST} s");
 }
 
-/// The statements about round 1 that a message tells, each with its signer; prevotes, precommits, proposals.
+/// The statements about round 1 that a message tells, each with its signer; prevotes, precommits,
+/// proposals.
 fn first_round(input: &Inbound) -> Vec<(NodeId, Said)> {
     let of_batch = |batch: &Arc<VerifiedBatch>| -> Vec<(NodeId, Said)> {
         let said: Vec<_> = match batch.statements() {
-            Statements::Votes(votes) => votes.iter().filter_map(|vote| said(&Statement::Vote(*vote))).collect(),
-            Statements::Proposals(all) => all.iter().filter_map(|p| said(&Statement::Proposal(*p))).collect(),
+            Statements::Votes(votes) => votes
+                .iter()
+                .filter_map(|vote| said(&Statement::Vote(*vote)))
+                .collect(),
+            Statements::Proposals(all) => all
+                .iter()
+                .filter_map(|p| said(&Statement::Proposal(*p)))
+                .collect(),
             _ => Vec::new(),
         };
-        said.into_iter().map(|said| (batch.signer(), said)).collect()
+        said.into_iter()
+            .map(|said| (batch.signer(), said))
+            .collect()
     };
     match input {
         Inbound::Batch { batch, .. } => of_batch(batch),
-        Inbound::Answered { answer: Some(CheckedAnswer::Open { batches, statements, .. }), .. } => {
-            let alone = statements.iter().filter_map(|s| Some((s.proof.signer, said(&s.statement)?)));
+        Inbound::Answered {
+            answer:
+                Some(CheckedAnswer::Open {
+                    batches,
+                    statements,
+                    ..
+                }),
+            ..
+        } => {
+            let alone = statements
+                .iter()
+                .filter_map(|s| Some((s.proof.signer, said(&s.statement)?)));
             batches.iter().flat_map(of_batch).chain(alone).collect()
         }
         _ => Vec::new(),
@@ -87,7 +120,9 @@ enum Said {
 
 fn said(statement: &Statement) -> Option<Said> {
     match statement {
-        Statement::Vote(vote) if vote.round.0 == 1 && vote.phase == Phase::Prevote => Some(Said::Prevote),
+        Statement::Vote(vote) if vote.round.0 == 1 && vote.phase == Phase::Prevote => {
+            Some(Said::Prevote)
+        }
         Statement::Vote(vote) if vote.round.0 == 1 => Some(Said::Precommit),
         Statement::Proposal(proposal) if proposal.round.0 == 1 => Some(Said::Proposal),
         _ => None,
@@ -96,7 +131,17 @@ fn said(statement: &Statement) -> Option<Said> {
 
 /// All courses of a kind, each node being away in one of them.
 fn each_away(change: impl Fn(&mut Settings)) -> u64 {
-    (0..4).map(|node| seconds(&change, Course { away: Some(node), lost: &|_, _, _| false })).sum()
+    (0..4)
+        .map(|node| {
+            seconds(
+                &change,
+                Course {
+                    away: Some(node),
+                    lost: &|_, _, _| false,
+                },
+            )
+        })
+        .sum()
 }
 
 #[test]
@@ -115,26 +160,39 @@ fn an_absent_proposer_is_waited_for_as_long_as_configured_and_longer_each_round(
         })
     };
     let plain = with(1_000, 0);
-    assert!(with(30_000, 0) >= plain + 25 && with(1_000, 30_000) >= plain + 25, "{plain} s");
+    assert!(
+        with(30_000, 0) >= plain + 25 && with(1_000, 30_000) >= plain + 25,
+        "{plain} s"
+    );
 }
 
 #[test]
 fn later_rounds_wait_for_votes_as_long_as_configured() {
-    // one is away and another hears of no proposal: whoever proposes, two prevotes are for it and one is nil
+    // one is away and another hears of no proposal: whoever proposes, two prevotes are for it and
+    // one is nil
     let prevote = |ms| {
         let change = move |settings: &mut Settings| settings.voting.prevote_timeout_ms = ms;
         let of = |deaf: usize| {
             let lost = move |_: &[NodeId], to: usize, input: &Inbound| {
-                to == deaf && first_round(input).iter().any(|(_, said)| *said == Said::Proposal)
+                to == deaf
+                    && first_round(input)
+                        .iter()
+                        .any(|(_, said)| *said == Said::Proposal)
             };
-            seconds(&change, Course { away: Some((deaf + 1) % 4), lost: &lost })
+            seconds(
+                &change,
+                Course {
+                    away: Some((deaf + 1) % 4),
+                    lost: &lost,
+                },
+            )
         };
         (0..4).map(of).sum::<u64>()
     };
     let (short, long) = (prevote(500), prevote(30_000));
     assert!(long >= short + 25, "prevotes: {short} s and {long} s");
-    // the fourth hears of no proposal, the last two miss a prevote, and the fourth's precommit is lost: two precommits are
-    // for the proposal and one is nil
+    // the fourth hears of no proposal, the last two miss a prevote, and the fourth's precommit is
+    // lost: two precommits are for the proposal and one is nil
     let precommit = |ms| {
         let change = move |settings: &mut Settings| settings.voting.precommit_timeout_ms = ms;
         let of = |first: usize| {
@@ -147,7 +205,13 @@ fn later_rounds_wait_for_votes_as_long_as_configured() {
                 };
                 first_round(input).iter().any(is_lost)
             };
-            seconds(&change, Course { away: None, lost: &lost })
+            seconds(
+                &change,
+                Course {
+                    away: None,
+                    lost: &lost,
+                },
+            )
         };
         (0..4).map(of).sum::<u64>()
     };
@@ -157,7 +221,10 @@ fn later_rounds_wait_for_votes_as_long_as_configured() {
 
 #[test]
 fn an_old_event_of_another_member_is_endorsed_up_to_the_configured_age() {
-    let two_days_old = Event { timestamp: "2025-10-09T20:00:00Z".into(), ..testing::event("blueprint_tagged", "v1") };
+    let two_days_old = Event {
+        timestamp: "2025-10-09T20:00:00Z".into(),
+        ..testing::event("blueprint_tagged", "v1")
+    };
     let certified = |days| {
         let mut settings = Settings::default();
         settings.security.max_event_age_days = days;

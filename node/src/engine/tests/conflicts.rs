@@ -9,16 +9,25 @@ use super::*;
 
 fn two() -> (Event, Event) {
     let a = testing::event("blueprint_tagged", "v4.4.0");
-    let b = Event { commit_hash: "fffffff".into(), ..a.clone() };
+    let b = Event {
+        commit_hash: "fffffff".into(),
+        ..a.clone()
+    };
     (a, b)
 }
 
 fn rows(net: &Net, node: usize) -> Vec<SubjectId> {
     let store = &net.engines[node].as_ref().unwrap().store;
-    store.conflicts().unwrap().into_iter().map(|(subject, _)| subject).collect()
+    store
+        .conflicts()
+        .unwrap()
+        .into_iter()
+        .map(|(subject, _)| subject)
+        .collect()
 }
 
-/// Node 3 hears nothing while the others fail round 0, choose and decide; then it gets all of it at once.
+/// Node 3 hears nothing while the others fail round 0, choose and decide; then it gets all of it at
+/// once.
 fn decided_behind_the_back_of_node_3() -> (Net, Vec<Inbound>, SubjectId) {
     let mut net = Net::new(4);
     net.settle();
@@ -47,8 +56,19 @@ fn decided_behind_the_back_of_node_3() -> (Net, Vec<Inbound>, SubjectId) {
     assert_eq!(rows(&net, 0).len(), 1);
     let subject = rows(&net, 0)[0];
     for node in 0..3 {
-        let operation = Operation { kind: NoteKind::Stand, subject, choice: a.choice() };
-        net.tick(node, vec![Inbound::Operate { operation, decider: Decider::default(), ticket: 1 }]);
+        let operation = Operation {
+            kind: NoteKind::Stand,
+            subject,
+            choice: a.choice(),
+        };
+        net.tick(
+            node,
+            vec![Inbound::Operate {
+                operation,
+                decider: Decider::default(),
+                ticket: 1,
+            }],
+        );
         settle(&mut net, &mut held);
     }
     assert_eq!(net.certified(0), BTreeSet::from([a.choice()]));
@@ -62,28 +82,60 @@ fn a_conflict_that_comes_with_its_certificate_leaves_no_row() {
     net.settle();
     net.pass(30);
     for node in 0..4 {
-        assert_eq!((net.certified(node).len(), rows(&net, node)), (1, Vec::new()), "node {node}");
+        assert_eq!(
+            (net.certified(node).len(), rows(&net, node)),
+            (1, Vec::new()),
+            "node {node}"
+        );
     }
 }
 
 #[test]
 fn a_start_ends_the_conflicts_of_what_is_not_open() {
     let (mut net, _, subject) = decided_behind_the_back_of_node_3();
-    let row = ConflictRow { since: net.now, round: Round(0) };
+    let row = ConflictRow {
+        since: net.now,
+        round: Round(0),
+    };
     let stale = [(subject, row), (SubjectId([9; 32]), row)].to_vec();
     // of a subject that is in conflict the row stays
-    let (a, b) = (testing::event("blueprint_tagged", "v5"), Event { commit_hash: "eeeeeee".into(), ..two().1 });
-    let b = Event { version: "v5".into(), ..b };
+    let (a, b) = (
+        testing::event("blueprint_tagged", "v5"),
+        Event {
+            commit_hash: "eeeeeee".into(),
+            ..two().1
+        },
+    );
+    let b = Event {
+        version: "v5".into(),
+        ..b
+    };
     net.messages.clear();
     for (node, event) in [(0, &a), (1, &a), (2, &b), (3, &b)] {
         net.tick(node, vec![observed(vec![event.clone()])]);
     }
     net.settle();
     net.pass(90);
-    let open = net.manifest.event_policies.subject_of(&a).id(&net.manifest.federation_id());
+    let open = net
+        .manifest
+        .event_policies
+        .subject_of(&a)
+        .id(&net.manifest.federation_id());
     assert_eq!(rows(&net, 0), [open]);
-    net.engines[0].as_mut().unwrap().writer.write(Changes { conflicts: stale, ..Changes::default() }).unwrap();
-    assert_eq!(rows(&net, 0).len(), 2, "of what is certified no row is written at all");
+    net.engines[0]
+        .as_mut()
+        .unwrap()
+        .writer
+        .write(Changes {
+            conflicts: stale,
+            ..Changes::default()
+        })
+        .unwrap();
+    assert_eq!(
+        rows(&net, 0).len(),
+        2,
+        "of what is certified no row is written at all"
+    );
     net.stop(0);
     net.start(0);
     assert_eq!(rows(&net, 0), [open]);
@@ -104,7 +156,10 @@ fn a_decision_that_cannot_be_written_halts_the_node() {
     let effects = engine.tick(net.now, Vec::new());
     assert!(effects.publish.is_empty() && effects.answers.is_empty());
     let reason = engine.status().read_only.unwrap();
-    assert!(reason.contains("cannot be written") && reason.contains(&subject.to_string()), "{reason}");
+    assert!(
+        reason.contains("cannot be written") && reason.contains(&subject.to_string()),
+        "{reason}"
+    );
     assert_eq!(engine.store.certified_count(), 0);
     // and what was signed is known to the next life
     net.stop(0);

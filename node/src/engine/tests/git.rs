@@ -11,15 +11,29 @@ impl Net {
     /// Gives each node's offer, and its log, to every other, as one sync over Git does.
     fn sync_over_git(&mut self, relayed: &BTreeSet<NodeId>) {
         for node in 0..self.engines.len() {
-            let Some(engine) = &self.engines[node] else { continue };
+            let Some(engine) = &self.engines[node] else {
+                continue;
+            };
             let page = engine.offer(relayed, None);
             assert_eq!(page.next, None);
             let certificates = engine.store.certificates(0, 1000, 1 << 30).unwrap();
-            let events: Vec<_> = page.events.into_iter().map(|proven| (proven.event, proven.announced)).collect();
+            let events: Vec<_> = page
+                .events
+                .into_iter()
+                .map(|proven| (proven.event, proven.announced))
+                .collect();
             for other in (0..self.engines.len()).filter(|other| *other != node) {
                 let (batches, statements) = (page.batches.clone(), page.statements.clone());
                 let (events, certificates) = (events.clone(), certificates.clone());
-                self.tick(other, vec![Inbound::Carried { batches, statements, events, certificates }]);
+                self.tick(
+                    other,
+                    vec![Inbound::Carried {
+                        batches,
+                        statements,
+                        events,
+                        certificates,
+                    }],
+                );
             }
         }
     }
@@ -48,8 +62,14 @@ fn offers_alone_certify_and_the_records_say_so() {
         assert_eq!(net.certified(node).len(), 30, "node {node}");
         let store = &net.engines[node].as_ref().unwrap().store;
         assert!((0..30).all(|at| store.record(at).unwrap().unwrap().transport == Transport::Git));
-        let page = net.engines[node].as_ref().unwrap().offer(&BTreeSet::new(), None);
-        assert!(page.batches.is_empty() && page.events.is_empty(), "what is certified is no more offered");
+        let page = net.engines[node]
+            .as_ref()
+            .unwrap()
+            .offer(&BTreeSet::new(), None);
+        assert!(
+            page.batches.is_empty() && page.events.is_empty(),
+            "what is certified is no more offered"
+        );
     }
 }
 
@@ -75,18 +95,36 @@ fn members_that_cannot_publish_are_spoken_for() {
     let engine = net.engines[0].as_ref().unwrap();
     let own = engine.offer(&BTreeSet::new(), None);
     assert!(own.batches.iter().all(|batch| batch.signer() == net.ids[0]));
-    assert_eq!(own.events.len(), 1, "an event voted for that nobody's batch here announces");
+    assert_eq!(
+        own.events.len(),
+        1,
+        "an event voted for that nobody's batch here announces"
+    );
     let with_node_1 = engine.offer(&BTreeSet::from([net.ids[1]]), None);
-    assert!(with_node_1.batches.iter().any(|batch| batch.signer() == net.ids[1]));
-    assert!(with_node_1.events.is_empty(), "the announcement itself is carried");
+    assert!(
+        with_node_1
+            .batches
+            .iter()
+            .any(|batch| batch.signer() == net.ids[1])
+    );
+    assert!(
+        with_node_1.events.is_empty(),
+        "the announcement itself is carried"
+    );
 }
 
 #[test]
 fn timeouts_are_three_fetches_while_the_quorum_needs_git() {
-    let settings = EngineSettings { git_fetch_every: Some(Duration::from_secs(30)), ..EngineSettings::default() };
+    let settings = EngineSettings {
+        git_fetch_every: Some(Duration::from_secs(30)),
+        ..EngineSettings::default()
+    };
     let mut net = Net::with(testing::manifest(4), settings);
     net.settle();
-    let timer = Timer { round: ssid_protocol::id::Round(1), step: Step::Precommit };
+    let timer = Timer {
+        round: ssid_protocol::id::Round(1),
+        step: Step::Precommit,
+    };
     let of = |net: &Net| net.engines[0].as_ref().unwrap().timeout_of(timer);
     assert_eq!(of(&net), Duration::from_millis(1500));
     net.switch_off();

@@ -1,4 +1,5 @@
-//! A node that starts hears what it signed before it signs again; one that was rolled back abstains.
+//! A node that starts hears what it signed before it signs again; one that was rolled back
+//! abstains.
 
 use std::path::Path;
 
@@ -46,10 +47,15 @@ fn rolled_back(net: &Net, node: usize) -> Option<String> {
 
 /// Votes signed by `node` that are on their way.
 fn votes_of(net: &Net, node: usize) -> Vec<Vote> {
-    let batches = net.messages.iter().filter_map(|(_, message)| match message {
-        Message::In(Inbound::Batch { batch, .. }) if batch.signer() == net.ids[node] => Some(batch.clone()),
-        _ => None,
-    });
+    let batches = net
+        .messages
+        .iter()
+        .filter_map(|(_, message)| match message {
+            Message::In(Inbound::Batch { batch, .. }) if batch.signer() == net.ids[node] => {
+                Some(batch.clone())
+            }
+            _ => None,
+        });
     let votes = batches.filter_map(|batch| match batch.statements() {
         Statements::Votes(votes) => Some(votes.clone()),
         _ => None,
@@ -59,7 +65,10 @@ fn votes_of(net: &Net, node: usize) -> Vec<Vote> {
 
 fn split(net: &mut Net) -> (Event, Event) {
     let a = testing::event("blueprint_tagged", "v4.4.0");
-    let b = Event { commit_hash: "fffffff".into(), ..a.clone() };
+    let b = Event {
+        commit_hash: "fffffff".into(),
+        ..a.clone()
+    };
     for (node, event) in [(0, &a), (1, &a), (2, &b), (3, &b)] {
         net.tick(node, vec![observed(vec![event.clone()])]);
     }
@@ -85,7 +94,11 @@ fn votes_that_others_hold_and_the_journal_does_not_make_it_abstain() {
         }
         assert!(votes_of(&net, 0).is_empty(), "a second vote was signed");
     }
-    assert!(rolled_back(&net, 0).is_some_and(|why| why.contains("rolled back")), "{:?}", rolled_back(&net, 0));
+    assert!(
+        rolled_back(&net, 0).is_some_and(|why| why.contains("rolled back")),
+        "{:?}",
+        rolled_back(&net, 0)
+    );
     // for good: the next start reads it in the journal, also after compaction
     net.engines[0].as_mut().unwrap().compact_journal().unwrap();
     net.stop(0);
@@ -110,7 +123,10 @@ fn a_certificate_with_a_forgotten_precommit_makes_it_abstain() {
     net.assert_all_certified(&events(2));
     before.bring_back(&mut net, 0);
     net.settle();
-    assert!(rolled_back(&net, 0).is_some(), "with two voters every certificate has both");
+    assert!(
+        rolled_back(&net, 0).is_some(),
+        "with two voters every certificate has both"
+    );
     net.assert_all_certified(&events(2));
 }
 
@@ -124,13 +140,32 @@ fn a_head_of_a_longer_log_makes_it_abstain_and_name_no_log_any_more() {
     net.pass(16); // a heartbeat later
     before.bring_back(&mut net, 0);
     let head = net.ids[0];
-    let heard = net.engines[1].as_ref().unwrap().peers.states[&head].heartbeat.clone().unwrap();
+    let heard = net.engines[1].as_ref().unwrap().peers.states[&head]
+        .heartbeat
+        .clone()
+        .unwrap();
     assert!(matches!(heard.statements(), Statements::Heartbeat(h) if h.log_size == 1));
     let engine = net.engines[0].as_mut().unwrap();
     let request = Request::Own;
-    let answer = super::super::CheckedAnswer::Own { heartbeat: Some(heard), votes: Vec::new(), complete: true };
-    engine.tick(net.now, vec![Inbound::Answered { from: net.ids[1], request, answer: Some(answer) }]);
-    assert!(engine.status().abstaining.is_some_and(|why| why.contains("its log was rolled back")));
+    let answer = super::super::CheckedAnswer::Own {
+        heartbeat: Some(heard),
+        votes: Vec::new(),
+        complete: true,
+    };
+    engine.tick(
+        net.now,
+        vec![Inbound::Answered {
+            from: net.ids[1],
+            request,
+            answer: Some(answer),
+        }],
+    );
+    assert!(
+        engine
+            .status()
+            .abstaining
+            .is_some_and(|why| why.contains("its log was rolled back"))
+    );
     net.settle();
     let engine = net.engines[0].as_ref().unwrap();
     assert_eq!((engine.log_head().size, engine.head_to_sign().size), (1, 0));
@@ -144,14 +179,26 @@ fn without_a_quorum_of_answers_nothing_is_signed_and_offers_are_kept_and_sent_la
     net.start(0);
     net.start(1);
     net.settle();
-    assert_eq!(net.engines[0].as_ref().unwrap().status().hearing.unwrap().heard, [net.ids[1]]);
+    assert_eq!(
+        net.engines[0]
+            .as_ref()
+            .unwrap()
+            .status()
+            .hearing
+            .unwrap()
+            .heard,
+        [net.ids[1]]
+    );
     let all = events(2);
     net.emit(0, &all[..1]);
     net.tick(1, vec![observed(all[1..].to_vec())]);
     assert!(net.outcomes.is_empty());
     net.pass(6);
     let outcome = format!("{:?}", net.outcomes);
-    assert!(outcome.contains("Kept") && outcome.contains("1 of 3 other voters"), "{outcome}");
+    assert!(
+        outcome.contains("Kept") && outcome.contains("1 of 3 other voters"),
+        "{outcome}"
+    );
     assert_eq!(net.engines[0].as_ref().unwrap().journal.sequence(), 1);
     // what was kept outlives a restart, and another event for its subject is refused
     net.stop(0);
@@ -176,7 +223,11 @@ fn an_ordinary_restart_under_votes_is_no_rollback() {
         net.settle();
         net.start(node);
         net.settle();
-        net.engines[node].as_mut().unwrap().compact_journal().unwrap();
+        net.engines[node]
+            .as_mut()
+            .unwrap()
+            .compact_journal()
+            .unwrap();
         net.stop(node);
         net.start(node);
         net.settle();
@@ -184,7 +235,15 @@ fn an_ordinary_restart_under_votes_is_no_rollback() {
     net.pass(20);
     for node in 0..4 {
         assert_eq!(rolled_back(&net, node), None, "node {node}");
-        assert!(net.engines[node].as_ref().unwrap().status().hearing.is_none(), "node {node}");
+        assert!(
+            net.engines[node]
+                .as_ref()
+                .unwrap()
+                .status()
+                .hearing
+                .is_none(),
+            "node {node}"
+        );
     }
     net.emit(2, &[testing::event("blueprint_tagged", "v99")]);
     net.settle();
@@ -220,13 +279,23 @@ fn while_hearing_the_registry_holds_back_only_what_is_left_to_sign() {
     net.settle();
     net.stop(0);
     net.start(0);
-    // its registry file, read again: what is certified, one line that is another event than that, and a new one
-    let other = Event { commit_hash: "fffffff".into(), ..all[3].clone() };
+    // its registry file, read again: what is certified, one line that is another event than that,
+    // and a new one
+    let other = Event {
+        commit_hash: "fffffff".into(),
+        ..all[3].clone()
+    };
     net.tick(0, vec![observed([&all[..], &[other]].concat())]);
     let open = net.engines[0].as_ref().unwrap().status().open;
-    assert_eq!(open, 1, "the new one waits, and counts as open so that no more is handed over than may be");
+    assert_eq!(
+        open, 1,
+        "the new one waits, and counts as open so that no more is handed over than may be"
+    );
     let is_divergence = |event: &NodeEvent| matches!(event, NodeEvent::Divergence { .. });
-    let told = net.events.iter().filter(|(node, event)| *node == 0 && is_divergence(event));
+    let told = net
+        .events
+        .iter()
+        .filter(|(node, event)| *node == 0 && is_divergence(event));
     assert_eq!(told.count(), 1);
     net.settle();
     net.assert_all_certified(&all);
@@ -245,8 +314,19 @@ fn what_is_certified_during_a_long_hearing_is_held_back_no_more() {
     net.start(0);
     net.tick(0, vec![observed(all)]);
     let status = |net: &Net| net.engines[0].as_ref().unwrap().status();
-    assert_eq!(status(&net).open, 21, "nothing is known to be certified yet");
+    assert_eq!(
+        status(&net).open,
+        21,
+        "nothing is known to be certified yet"
+    );
     net.pass(3);
-    assert!(status(&net).hearing.is_some(), "one of four is no quorum to hear from");
-    assert_eq!((status(&net).certified, status(&net).open), (20, 1), "the registry may go on");
+    assert!(
+        status(&net).hearing.is_some(),
+        "one of four is no quorum to hear from"
+    );
+    assert_eq!(
+        (status(&net).certified, status(&net).open),
+        (20, 1),
+        "the registry may go on"
+    );
 }

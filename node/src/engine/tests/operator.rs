@@ -15,7 +15,8 @@ use ssid_storage::{DecisionRow, NoteKind};
 use super::{Net, observed};
 use crate::engine::settings::{Endorsement, EngineSettings};
 use crate::engine::{
-    Decider, Engine, Inbound, InstanceView, NodeEvent, Operated, Operation, OperatorRefusal, RefusalKind, ReviewReason,
+    Decider, Engine, Inbound, InstanceView, NodeEvent, Operated, Operation, OperatorRefusal,
+    RefusalKind, ReviewReason,
 };
 
 #[path = "commits.rs"]
@@ -25,22 +26,36 @@ const TYPE: &str = "blueprint_tagged";
 
 /// Who decides in these tests.
 fn by() -> Decider {
-    Decider { by: "Ada (ada)".into(), reason: "the other tag was moved".into() }
+    Decider {
+        by: "Ada (ada)".into(),
+        reason: "the other tag was moved".into(),
+    }
 }
 
 /// Two events of one subject that do not agree; the second is earlier.
 fn two() -> (Event, Event) {
     let a = testing::event(TYPE, "v4.4.0");
-    let b = Event { commit_hash: "fffffff".into(), timestamp: "2025-10-11T19:59:00Z".into(), ..a.clone() };
+    let b = Event {
+        commit_hash: "fffffff".into(),
+        timestamp: "2025-10-11T19:59:00Z".into(),
+        ..a.clone()
+    };
     (a, b)
 }
 
 fn automatic(strategy: TieBreak) -> Manifest {
-    Manifest { auto_resolve_conflicts: true, tie_breaking_strategy: strategy, ..testing::manifest(4) }
+    Manifest {
+        auto_resolve_conflicts: true,
+        tie_breaking_strategy: strategy,
+        ..testing::manifest(4)
+    }
 }
 
 fn with_policy(policy: Endorsement) -> EngineSettings {
-    EngineSettings { endorsement_by_event: BTreeMap::from([(TYPE.into(), policy)]), ..EngineSettings::default() }
+    EngineSettings {
+        endorsement_by_event: BTreeMap::from([(TYPE.into(), policy)]),
+        ..EngineSettings::default()
+    }
 }
 
 impl Net {
@@ -49,7 +64,10 @@ impl Net {
     }
 
     fn subject(&self, event: &Event) -> SubjectId {
-        self.manifest.event_policies.subject_of(event).id(&self.manifest.federation_id())
+        self.manifest
+            .event_policies
+            .subject_of(event)
+            .id(&self.manifest.federation_id())
     }
 
     /// Every node finds its own event in its registry.
@@ -60,14 +78,33 @@ impl Net {
         self.settle();
     }
 
-    fn operate(&mut self, node: usize, kind: NoteKind, event: &Event) -> Result<Operated, OperatorRefusal> {
-        let operation = Operation { kind, subject: self.subject(event), choice: event.choice() };
-        self.tick(node, vec![Inbound::Operate { operation, decider: by(), ticket: 1 }]);
+    fn operate(
+        &mut self,
+        node: usize,
+        kind: NoteKind,
+        event: &Event,
+    ) -> Result<Operated, OperatorRefusal> {
+        let operation = Operation {
+            kind,
+            subject: self.subject(event),
+            choice: event.choice(),
+        };
+        self.tick(
+            node,
+            vec![Inbound::Operate {
+                operation,
+                decider: by(),
+                ticket: 1,
+            }],
+        );
         self.operated.pop().unwrap()
     }
 
     fn view(&self, node: usize, event: &Event) -> InstanceView {
-        self.engine(node).instances(Some(self.subject(event)), None, 1).pop().unwrap()
+        self.engine(node)
+            .instances(Some(self.subject(event)), None, 1)
+            .pop()
+            .unwrap()
     }
 
     #[expect(clippy::option_option, reason = "none, nil, or for an event")]
@@ -77,7 +114,12 @@ impl Net {
             v.node == self.ids[node] && v.round == Round(round) && v.phase == Phase::Prevote
         };
         let choice = view.votes.iter().find(is_own)?.choice;
-        let event = |choice| view.candidates.iter().find(|c| Some(c.choice) == choice).and_then(|c| c.event.clone());
+        let event = |choice| {
+            view.candidates
+                .iter()
+                .find(|c| Some(c.choice) == choice)
+                .and_then(|c| c.event.clone())
+        };
         Some(event(choice))
     }
 
@@ -103,34 +145,79 @@ fn three_operators_decide_a_conflict_and_the_fourth_follows() {
     let (a, b) = two();
     net.observe(&[&a, &a, &b, &b]);
     net.pass(1);
-    let in_conflict = |net: &Net| (0..4).map(|node| net.engine(node).status().conflicts).collect::<Vec<_>>();
+    let in_conflict = |net: &Net| {
+        (0..4)
+            .map(|node| net.engine(node).status().conflicts)
+            .collect::<Vec<_>>()
+    };
     assert_eq!(in_conflict(&net), [1; 4]);
-    let told = net.events.iter().filter(|(_, event)| matches!(event, NodeEvent::Conflict { .. })).count();
+    let told = net
+        .events
+        .iter()
+        .filter(|(_, event)| matches!(event, NodeEvent::Conflict { .. }))
+        .count();
     assert_eq!(told, 4);
     for node in 0..3 {
         let view = net.view(node, &a);
-        assert!(view.in_conflict && view.no_choice_because.is_none() && view.locked.is_none(), "{view:?}");
+        assert!(
+            view.in_conflict && view.no_choice_because.is_none() && view.locked.is_none(),
+            "{view:?}"
+        );
         let done = net.operate(node, NoteKind::Stand, &b).unwrap();
         assert_eq!((done.round, done.quorum), (Round(1), 3), "{done:?}");
-        assert!(done.explanation.contains("your choice is recorded: event"), "{done:?}");
+        assert!(
+            done.explanation.contains("your choice is recorded: event"),
+            "{done:?}"
+        );
         // those who have not chosen yet have names
-        let waits_for =
-            |name: &str| done.explanation.split_once("still to choose").is_some_and(|(_, n)| n.contains(name));
-        assert_eq!((waits_for("Node-3"), waits_for("Node-0")), (node < 2, false), "{done:?}");
-        let decisions = net.engine(node).store.decisions_of(&net.subject(&b)).unwrap();
-        let [DecisionRow { kind: NoteKind::Stand, by, reason, choice, .. }] = &decisions[..] else {
+        let waits_for = |name: &str| {
+            done.explanation
+                .split_once("still to choose")
+                .is_some_and(|(_, n)| n.contains(name))
+        };
+        assert_eq!(
+            (waits_for("Node-3"), waits_for("Node-0")),
+            (node < 2, false),
+            "{done:?}"
+        );
+        let decisions = net
+            .engine(node)
+            .store
+            .decisions_of(&net.subject(&b))
+            .unwrap();
+        let [
+            DecisionRow {
+                kind: NoteKind::Stand,
+                by,
+                reason,
+                choice,
+                ..
+            },
+        ] = &decisions[..]
+        else {
             panic!("{decisions:?}")
         };
-        assert_eq!((by.as_str(), reason.as_str(), *choice), ("Ada (ada)", "the other tag was moved", b.choice()));
+        assert_eq!(
+            (by.as_str(), reason.as_str(), *choice),
+            ("Ada (ada)", "the other tag was moved", b.choice())
+        );
         net.settle();
         if node == 1 {
-            assert_eq!(in_conflict(&net), [1; 4], "the others' operators are waited for");
+            assert_eq!(
+                in_conflict(&net),
+                [1; 4],
+                "the others' operators are waited for"
+            );
         }
     }
     net.assert_all_certified(std::slice::from_ref(&b));
     for node in 0..4 {
         let record = net.record(node);
-        assert_eq!((record.round, record.resolution), (Round(1), Resolution::ManualReview), "node {node}");
+        assert_eq!(
+            (record.round, record.resolution),
+            (Round(1), Resolution::ManualReview),
+            "node {node}"
+        );
         assert!(net.engine(node).store.conflicts().unwrap().is_empty());
     }
     let refused = net.operate(3, NoteKind::Stand, &a).unwrap_err();
@@ -147,18 +234,39 @@ fn choosing_is_refused_while_round_0_has_not_failed() {
     net.observe(&[&a, &b]);
     let refused = net.operate(0, NoteKind::Stand, &a).unwrap_err();
     assert_eq!(refused.kind, RefusalKind::RoundUnfailed);
-    assert_eq!(refused.reason, "round 0 has not failed yet: prevotes of Node-2, Node-3 are missing");
+    assert_eq!(
+        refused.reason,
+        "round 0 has not failed yet: prevotes of Node-2, Node-3 are missing"
+    );
     assert_eq!(net.view(0, &a).no_choice_because, Some(refused.reason));
     let unknown = testing::event(TYPE, "v9");
-    assert_eq!(net.operate(0, NoteKind::Stand, &unknown).unwrap_err().kind, RefusalKind::NotOpen);
-    let operation = Operation { kind: NoteKind::Stand, subject: net.subject(&a), choice: unknown.choice() };
-    net.tick(0, vec![Inbound::Operate { operation, decider: by(), ticket: 1 }]);
-    assert_eq!(net.operated.pop().unwrap().unwrap_err().kind, RefusalKind::UnknownCandidate);
+    assert_eq!(
+        net.operate(0, NoteKind::Stand, &unknown).unwrap_err().kind,
+        RefusalKind::NotOpen
+    );
+    let operation = Operation {
+        kind: NoteKind::Stand,
+        subject: net.subject(&a),
+        choice: unknown.choice(),
+    };
+    net.tick(
+        0,
+        vec![Inbound::Operate {
+            operation,
+            decider: by(),
+            ticket: 1,
+        }],
+    );
+    assert_eq!(
+        net.operated.pop().unwrap().unwrap_err().kind,
+        RefusalKind::UnknownCandidate
+    );
     let refused = net.operate(0, NoteKind::Endorse, &b).unwrap_err();
     assert_eq!(refused.kind, RefusalKind::Voted, "{refused:?}");
 }
 
-/// Every node's prevotes for a reach node 0 only, which locks it; its precommit and everybody's others fail the round.
+/// Every node's prevotes for a reach node 0 only, which locks it; its precommit and everybody's
+/// others fail the round.
 fn locked_on_a(net: &mut Net, a: &Event, b: &Event) {
     net.settle();
     for (node, event) in [a, a, a, b].iter().enumerate() {
@@ -180,18 +288,34 @@ fn a_locked_node_says_so_and_prevotes_its_lock() {
     let mut net = Net::new(4);
     let (a, b) = two();
     locked_on_a(&mut net, &a, &b);
-    let lock = net.view(0, &a).locked.expect("node 0 saw three prevotes for a");
+    let lock = net
+        .view(0, &a)
+        .locked
+        .expect("node 0 saw three prevotes for a");
     assert_eq!((lock.round, lock.choice), (Round::ZERO, a.choice()));
     net.now = UnixMillis(net.now.0 + 61_000);
     (1..4).for_each(|node| net.tick(node, Vec::new()));
-    net.settle_except(|to, input| to != 0 && votes_of(input, net_id(1)) || matches!(input, Inbound::Answered { .. }));
+    net.settle_except(|to, input| {
+        to != 0 && votes_of(input, net_id(1)) || matches!(input, Inbound::Answered { .. })
+    });
     net.now = UnixMillis(net.now.0 + 2_000);
     (0..4).for_each(|node| net.tick(node, Vec::new()));
     let done = net.operate(0, NoteKind::Stand, &b).unwrap();
-    let words = format!("this node is locked on event {} since round 0; it prevotes its lock", a.event_hash());
+    let words = format!(
+        "this node is locked on event {} since round 0; it prevotes its lock",
+        a.event_hash()
+    );
     assert!(done.explanation.starts_with(&words), "{done:?}");
-    assert!(done.explanation.contains("your choice stands for later rounds"), "{done:?}");
-    assert_eq!(net.prevote(0, &a, 1), Some(Some(a.clone())), "whatever the operator chose");
+    assert!(
+        done.explanation
+            .contains("your choice stands for later rounds"),
+        "{done:?}"
+    );
+    assert_eq!(
+        net.prevote(0, &a, 1),
+        Some(Some(a.clone())),
+        "whatever the operator chose"
+    );
     assert_eq!(net.view(0, &a).standing, Some(b.choice()));
 }
 
@@ -214,7 +338,11 @@ fn a_standing_choice_survives_a_restart_and_ends_with_the_decision() {
     net.settle();
     net.engines[3].as_mut().unwrap().compact_journal().unwrap();
     net.restart(3);
-    assert_eq!(net.view(3, &a).standing, Some(a.choice()), "also after compaction");
+    assert_eq!(
+        net.view(3, &a).standing,
+        Some(a.choice()),
+        "also after compaction"
+    );
     assert_eq!(net.prevote(3, &a, 1), Some(Some(a.clone())));
     for node in 0..2 {
         net.operate(node, NoteKind::Stand, &a).unwrap();
@@ -227,7 +355,12 @@ fn a_standing_choice_survives_a_restart_and_ends_with_the_decision() {
     net.stop(3);
     let path = net.homes[3].path().join("votes.journal");
     let (_, records, _) = ssid_storage::Journal::open(&path, net.ids[3], 0).unwrap();
-    assert!(!records.iter().any(|record| matches!(record, ssid_storage::JournalRecord::Note(_))), "{records:?}");
+    assert!(
+        !records
+            .iter()
+            .any(|record| matches!(record, ssid_storage::JournalRecord::Note(_))),
+        "{records:?}"
+    );
 }
 
 #[test]
@@ -249,32 +382,48 @@ fn a_choice_made_before_its_vote_got_out_is_carried_on_after_a_restart() {
 
 #[test]
 fn automatic_rounds_decide_by_time_with_nobody_acting() {
-    let mut net = Net::with(automatic(TieBreak::TimestampPriority), EngineSettings::default());
+    let mut net = Net::with(
+        automatic(TieBreak::TimestampPriority),
+        EngineSettings::default(),
+    );
     net.settle();
     let (a, b) = two();
     net.observe(&[&a, &a, &b, &b]);
     net.pass(30);
     net.assert_all_certified(std::slice::from_ref(&b));
     for node in 0..4 {
-        assert_eq!(net.record(node).resolution.to_string(), "tie_break:timestamp_priority", "node {node}");
+        assert_eq!(
+            net.record(node).resolution.to_string(),
+            "tie_break:timestamp_priority",
+            "node {node}"
+        );
         assert_eq!(net.engine(node).status().conflicts, 0);
     }
 }
 
 #[test]
 fn automatic_rounds_decide_for_the_coordinators_choice() {
-    let mut net = Net::with(automatic(TieBreak::CoordinatorPriority), EngineSettings::default());
+    let mut net = Net::with(
+        automatic(TieBreak::CoordinatorPriority),
+        EngineSettings::default(),
+    );
     net.settle();
     let (a, b) = two();
     net.observe(&[&a, &a, &b, &b]); // node 0 is the coordinator, b is earlier
     net.pass(30);
     net.assert_all_certified(std::slice::from_ref(&a));
-    assert_eq!(net.record(2).resolution.to_string(), "tie_break:coordinator_priority");
+    assert_eq!(
+        net.record(2).resolution.to_string(),
+        "tie_break:coordinator_priority"
+    );
 }
 
 #[test]
 fn automatic_rounds_decide_by_weight() {
-    let mut manifest = Manifest { members: testing::manifest(7).members, ..automatic(TieBreak::TrustWeighted) };
+    let mut manifest = Manifest {
+        members: testing::manifest(7).members,
+        ..automatic(TieBreak::TrustWeighted)
+    };
     manifest.threshold_bp = 6600;
     let mut net = Net::with(manifest, EngineSettings::default());
     net.settle();
@@ -282,7 +431,10 @@ fn automatic_rounds_decide_by_weight() {
     net.observe(&[&a, &a, &a, &a, &b, &b, &b]); // 4 to 3 of 7, 5 decide; b is earlier
     net.pass(30);
     net.assert_all_certified(std::slice::from_ref(&a));
-    assert_eq!(net.record(5).resolution.to_string(), "tie_break:trust_weighted");
+    assert_eq!(
+        net.record(5).resolution.to_string(),
+        "tie_break:trust_weighted"
+    );
 }
 
 #[test]
@@ -307,10 +459,19 @@ fn the_operator_policy_waits_until_a_person_endorses() {
     net.assert_all_certified(&[]);
     for node in 1..4 {
         let (status, view) = (net.engine(node).status(), net.view(node, &event));
-        assert_eq!((status.awaiting_review, view.awaiting_review), (1, true), "node {node}");
+        assert_eq!(
+            (status.awaiting_review, view.awaiting_review),
+            (1, true),
+            "node {node}"
+        );
         let review = view.review.unwrap();
         assert_eq!(review.reason, ReviewReason::Operator);
-        assert!(review.explanation.contains("the policy for blueprint_tagged is operator"), "{review:?}");
+        assert!(
+            review
+                .explanation
+                .contains("the policy for blueprint_tagged is operator"),
+            "{review:?}"
+        );
     }
     assert_eq!(net.engine(0).status().awaiting_review, 0, "its own event");
     for node in 1..3 {
@@ -332,7 +493,11 @@ fn an_endorsement_is_taken_once_and_survives_a_restart() {
     net.operate(1, NoteKind::Endorse, &event).unwrap();
     let bytes = net.engine(1).journal.bytes();
     net.operate(1, NoteKind::Endorse, &event).unwrap();
-    assert_eq!(net.engine(1).journal.bytes(), bytes, "nothing new is written");
+    assert_eq!(
+        net.engine(1).journal.bytes(),
+        bytes,
+        "nothing new is written"
+    );
     let refused = net.operate(1, NoteKind::Refuse, &event).unwrap_err();
     assert_eq!(refused.kind, RefusalKind::Voted);
     net.settle_except(votes_are_lost);
@@ -360,9 +525,17 @@ fn a_refusal_is_a_nil_prevote() {
     net.operate(2, NoteKind::Refuse, &event).unwrap();
     net.settle();
     net.pass(2);
-    assert_eq!(net.engine(3).status().conflicts, 1, "two of four refuse: no quorum can be reached");
+    assert_eq!(
+        net.engine(3).status().conflicts,
+        1,
+        "two of four refuse: no quorum can be reached"
+    );
     let refused = net.operate(3, NoteKind::Endorse, &event).unwrap_err();
-    assert!(refused.hint.unwrap().contains("ssid conflicts resolve"), "{}", refused.reason);
+    assert!(
+        refused.hint.unwrap().contains("ssid conflicts resolve"),
+        "{}",
+        refused.reason
+    );
 }
 
 #[test]
@@ -387,7 +560,10 @@ fn observed_never_endorses() {
     net.pass(5);
     net.assert_all_certified(&[]);
     let view = net.view(1, &event);
-    assert_eq!((view.review.unwrap().reason, view.awaiting_review), (ReviewReason::Observed, false));
+    assert_eq!(
+        (view.review.unwrap().reason, view.awaiting_review),
+        (ReviewReason::Observed, false)
+    );
     let endorsed = net.operate(1, NoteKind::Endorse, &event);
     assert!(endorsed.is_err(), "{endorsed:?}");
 }
@@ -395,7 +571,10 @@ fn observed_never_endorses() {
 #[test]
 fn an_event_settles_before_it_is_endorsed_unless_enough_others_prevoted() {
     let settle_by_event = BTreeMap::from([(TYPE.into(), Duration::from_secs(20))]);
-    let settings = EngineSettings { settle_by_event, ..EngineSettings::default() };
+    let settings = EngineSettings {
+        settle_by_event,
+        ..EngineSettings::default()
+    };
     let mut net = Net::with(testing::manifest(4), settings);
     net.settle();
     let event = testing::event(TYPE, "v1");
@@ -404,8 +583,14 @@ fn an_event_settles_before_it_is_endorsed_unless_enough_others_prevoted() {
     net.pass(15);
     net.assert_all_certified(&[]);
     let view = net.view(1, &event);
-    assert_eq!((view.review.as_ref().unwrap().reason, view.awaiting_review), (ReviewReason::Settling, false));
-    assert_eq!(view.review.unwrap().until, Some(UnixMillis(view.since.0 + 20_000)));
+    assert_eq!(
+        (view.review.as_ref().unwrap().reason, view.awaiting_review),
+        (ReviewReason::Settling, false)
+    );
+    assert_eq!(
+        view.review.unwrap().until,
+        Some(UnixMillis(view.since.0 + 20_000))
+    );
     net.pass(6);
     net.assert_all_certified(std::slice::from_ref(&event));
     // prevotes of two of four exceed F: nothing to wait for
@@ -427,9 +612,15 @@ fn without_settling_an_event_is_endorsed_at_once() {
 #[test]
 fn settled_events_that_do_not_agree_are_left_to_people_or_to_the_tie_break() {
     let settle_by_event = BTreeMap::from([(TYPE.into(), Duration::from_secs(20))]);
-    let settings = EngineSettings { settle_by_event, ..EngineSettings::default() };
+    let settings = EngineSettings {
+        settle_by_event,
+        ..EngineSettings::default()
+    };
     let (a, b) = two();
-    for (manifest, waits) in [(testing::manifest(4), true), (automatic(TieBreak::TimestampPriority), false)] {
+    for (manifest, waits) in [
+        (testing::manifest(4), true),
+        (automatic(TieBreak::TimestampPriority), false),
+    ] {
         let mut net = Net::with(manifest, settings.clone());
         net.settle();
         net.observe(&[&a, &b]);
@@ -453,7 +644,10 @@ fn settled_events_that_do_not_agree_are_left_to_people_or_to_the_tie_break() {
 fn whoever_reviews_too_late_has_refused() {
     for (hours, expected) in [(1, Some(None)), (3, None)] {
         let review_timeout = Duration::from_hours(hours);
-        let settings = EngineSettings { review_timeout, ..with_policy(Endorsement::Operator) };
+        let settings = EngineSettings {
+            review_timeout,
+            ..with_policy(Endorsement::Operator)
+        };
         let mut net = Net::with(testing::manifest(4), settings);
         net.settle();
         let (event, _) = two();
@@ -467,8 +661,8 @@ fn whoever_reviews_too_late_has_refused() {
     }
 }
 
-/// Found by the simulation: what was endorsed while nothing could be signed yet stood beside what was endorsed later, and
-/// the node voted for neither.
+/// Found by the simulation: what was endorsed while nothing could be signed yet stood beside what
+/// was endorsed later, and the node voted for neither.
 #[test]
 fn what_is_endorsed_before_signing_stands_in_nobodys_way() {
     let mut net = Net::new(4);
@@ -479,49 +673,94 @@ fn what_is_endorsed_before_signing_stands_in_nobodys_way() {
     for (node, event) in [(0, &a), (1, &b)] {
         net.tick(node, vec![observed(vec![event.clone()])]);
     }
-    let known_to = |node| net.engine(node).open.values().flat_map(|open| open.announced.values()).next().unwrap();
+    let known_to = |node| {
+        net.engine(node)
+            .open
+            .values()
+            .flat_map(|open| open.announced.values())
+            .next()
+            .unwrap()
+    };
     let batches: Vec<_> = [0, 1].map(known_to).into_iter().cloned().collect();
     net.messages.clear();
     net.start(3);
     net.messages.clear(); // nobody has told it what it signed
     for (from, announced) in batches.into_iter().enumerate() {
-        let crate::engine::proof::Proof::Batch(batch, _) = announced else { panic!("an own announcement") };
-        net.tick(3, vec![Inbound::Batch { batch, from: net.ids[from], ticket: None }]);
+        let crate::engine::proof::Proof::Batch(batch, _) = announced else {
+            panic!("an own announcement")
+        };
+        net.tick(
+            3,
+            vec![Inbound::Batch {
+                batch,
+                from: net.ids[from],
+                ticket: None,
+            }],
+        );
     }
-    assert_eq!(net.view(3, &a).review.unwrap().reason, ReviewReason::Disagreeing);
+    assert_eq!(
+        net.view(3, &a).review.unwrap().reason,
+        ReviewReason::Disagreeing
+    );
     net.operate(3, NoteKind::Endorse, &b).unwrap();
     net.stop(3);
     net.settle();
     net.start(3);
     net.settle();
-    assert_eq!(net.prevote(3, &b, 0), Some(Some(b)), "as its operator decided");
+    assert_eq!(
+        net.prevote(3, &b, 0),
+        Some(Some(b)),
+        "as its operator decided"
+    );
 }
 
-/// Found by the simulation: a liar served a candidate without its proof, and nobody was asked about the others any more.
+/// Found by the simulation: a liar served a candidate without its proof, and nobody was asked about
+/// the others any more.
 #[test]
 fn an_unproven_candidate_hides_no_review() {
     let mut net = Net::new(4);
     net.settle();
     let (early, other) = two();
-    let early = Event { timestamp: "2025-10-11T20:10:00Z".into(), ..early };
+    let early = Event {
+        timestamp: "2025-10-11T20:10:00Z".into(),
+        ..early
+    };
     net.emit(0, std::slice::from_ref(&early));
     net.settle();
     for commit in 0..8 {
         // before and behind it in the order of candidates
-        let unproven = Event { commit_hash: format!("{commit}{}", &other.commit_hash[1..]), ..early.clone() };
-        let request = ssid_protocol::sync::Request::Events { digests: vec![unproven.content_digest()] };
+        let unproven = Event {
+            commit_hash: format!("{commit}{}", &other.commit_hash[1..]),
+            ..early.clone()
+        };
+        let request = ssid_protocol::sync::Request::Events {
+            digests: vec![unproven.content_digest()],
+        };
         let answer = Some(super::super::CheckedAnswer::Events(vec![(unproven, None)]));
-        net.tick(1, vec![Inbound::Answered { from: net.ids[3], request, answer }]);
+        net.tick(
+            1,
+            vec![Inbound::Answered {
+                from: net.ids[3],
+                request,
+                answer,
+            }],
+        );
     }
     let view = net.view(1, &early);
-    assert_eq!((view.candidates.len(), view.review.unwrap().reason), (9, ReviewReason::Untimely));
+    assert_eq!(
+        (view.candidates.len(), view.review.unwrap().reason),
+        (9, ReviewReason::Untimely)
+    );
 }
 
 #[test]
 fn events_of_the_future_and_of_the_distrusted_wait_for_a_person() {
     let mut net = Net::new(4);
     net.settle();
-    let early = Event { timestamp: "2025-10-11T20:10:00Z".into(), ..testing::event(TYPE, "v1") };
+    let early = Event {
+        timestamp: "2025-10-11T20:10:00Z".into(),
+        ..testing::event(TYPE, "v1")
+    };
     net.emit(0, std::slice::from_ref(&early));
     net.settle();
     let review = net.view(1, &early).review.unwrap();
@@ -549,7 +788,10 @@ fn events_of_the_future_and_of_the_distrusted_wait_for_a_person() {
     net.settle();
     let review = net.view(1, &event).review.unwrap();
     assert_eq!(review.reason, ReviewReason::LowTrust);
-    assert!(review.explanation.contains("Node-0 announced it"), "{review:?}");
+    assert!(
+        review.explanation.contains("Node-0 announced it"),
+        "{review:?}"
+    );
     assert_eq!(net.engine(1).status().awaiting_review, 1);
 }
 
@@ -558,14 +800,20 @@ fn conversations_are_counted() {
     let mut net = Net::new(4);
     net.settle();
     let syncs = net.engine(0).status().syncs;
-    assert!(syncs.successful >= 3 && syncs.failed == 0 && syncs.last == Some(net.now), "{syncs:?}");
+    assert!(
+        syncs.successful >= 3 && syncs.failed == 0 && syncs.last == Some(net.now),
+        "{syncs:?}"
+    );
     net.restart(3);
     net.stop(3);
     net.start(3);
     net.settle_except(|_, input| matches!(input, Inbound::Answered { .. }));
     net.stop(3);
     net.settle();
-    assert!(net.engine(0).status().syncs.failed >= 1, "a conversation broke off");
+    assert!(
+        net.engine(0).status().syncs.failed >= 1,
+        "a conversation broke off"
+    );
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! An origin that shows each node another event for one subject: of each origin a node takes one, so no event is known to
-//! a quorum, and only people can end it.
+//! An origin that shows each node another event for one subject: of each origin a node takes one,
+//! so no event is known to a quorum, and only people can end it.
 
 use ssid_protocol::batch::{Statements, VerifiedBatch};
 use ssid_protocol::id::SubjectId;
@@ -12,7 +12,10 @@ use super::*;
 const LIAR: usize = 3;
 
 fn shown(to: usize) -> Event {
-    Event { commit_hash: format!("{to:07}"), ..testing::event("blueprint_tagged", "v4.4.0") }
+    Event {
+        commit_hash: format!("{to:07}"),
+        ..testing::event("blueprint_tagged", "v4.4.0")
+    }
 }
 
 /// Three of four honest, each with another event of the liar; round 0 has failed.
@@ -24,24 +27,64 @@ fn split() -> (Net, SubjectId) {
     net.settle();
     let (_, federation, _, keys) = testing::federation(4);
     for to in 0..LIAR {
-        let batch = VerifiedBatch::sign(&keys[LIAR], &federation, Statements::Events(vec![shown(to)])).unwrap();
+        let batch = VerifiedBatch::sign(
+            &keys[LIAR],
+            &federation,
+            Statements::Events(vec![shown(to)]),
+        )
+        .unwrap();
         let from = net.ids[LIAR];
-        net.tick(to, vec![Inbound::Batch { batch: Arc::new(batch), from, ticket: None }]);
+        net.tick(
+            to,
+            vec![Inbound::Batch {
+                batch: Arc::new(batch),
+                from,
+                ticket: None,
+            }],
+        );
     }
     net.settle();
     net.pass(120);
-    let subject = net.manifest.event_policies.subject_of(&shown(0)).id(&federation);
+    let subject = net
+        .manifest
+        .event_policies
+        .subject_of(&shown(0))
+        .id(&federation);
     for node in 0..LIAR {
         let open = &net.engines[node].as_ref().unwrap().open[&subject];
-        let known: Vec<_> = open.machine.candidates().map(|candidate| candidate.choice).collect();
-        assert_eq!((known, open.machine.in_conflict()), (vec![shown(node).choice()], true), "node {node}");
+        let known: Vec<_> = open
+            .machine
+            .candidates()
+            .map(|candidate| candidate.choice)
+            .collect();
+        assert_eq!(
+            (known, open.machine.in_conflict()),
+            (vec![shown(node).choice()], true),
+            "node {node}"
+        );
     }
     (net, subject)
 }
 
-fn choose(net: &mut Net, node: usize, subject: SubjectId, event: &Event) -> Result<Operated, OperatorRefusal> {
-    let operation = Operation { kind: NoteKind::Stand, subject, choice: event.choice() };
-    net.tick(node, vec![Inbound::Operate { operation, decider: Decider::default(), ticket: 1 }]);
+fn choose(
+    net: &mut Net,
+    node: usize,
+    subject: SubjectId,
+    event: &Event,
+) -> Result<Operated, OperatorRefusal> {
+    let operation = Operation {
+        kind: NoteKind::Stand,
+        subject,
+        choice: event.choice(),
+    };
+    net.tick(
+        node,
+        vec![Inbound::Operate {
+            operation,
+            decider: Decider::default(),
+            ticket: 1,
+        }],
+    );
     net.operated.pop().unwrap()
 }
 
@@ -63,7 +106,12 @@ fn the_choice_outlives_a_restart_before_its_event_came() {
     let (mut net, subject) = split();
     for node in 0..LIAR {
         let operated = choose(&mut net, node, subject, &shown(0)).unwrap();
-        assert_eq!(operated.explanation.contains("is asked for"), node > 0, "{}", operated.explanation);
+        assert_eq!(
+            operated.explanation.contains("is asked for"),
+            node > 0,
+            "{}",
+            operated.explanation
+        );
     }
     net.messages.clear();
     for node in 1..LIAR {
@@ -78,7 +126,12 @@ fn the_choice_outlives_a_restart_before_its_event_came() {
     choose(&mut net, 1, subject, &shown(0)).unwrap();
     net.settle();
     net.pass(60);
-    let candidates = |net: &Net| net.engines[1].as_ref().unwrap().open[&subject].machine.candidates().count();
+    let candidates = |net: &Net| {
+        net.engines[1].as_ref().unwrap().open[&subject]
+            .machine
+            .candidates()
+            .count()
+    };
     assert_eq!(candidates(&net), 2);
     net.stop(1);
     net.start(1);
@@ -90,7 +143,21 @@ fn what_no_vote_names_is_no_choice_and_what_is_not_here_is_not_endorsed() {
     let (mut net, subject) = split();
     let made_up = choose(&mut net, 0, subject, &shown(9)).unwrap_err();
     assert_eq!(made_up.kind, RefusalKind::UnknownCandidate);
-    let operation = Operation { kind: NoteKind::Endorse, subject, choice: shown(1).choice() };
-    net.tick(0, vec![Inbound::Operate { operation, decider: Decider::default(), ticket: 1 }]);
-    assert_eq!(net.operated.pop().unwrap().unwrap_err().kind, RefusalKind::UnknownCandidate);
+    let operation = Operation {
+        kind: NoteKind::Endorse,
+        subject,
+        choice: shown(1).choice(),
+    };
+    net.tick(
+        0,
+        vec![Inbound::Operate {
+            operation,
+            decider: Decider::default(),
+            ticket: 1,
+        }],
+    );
+    assert_eq!(
+        net.operated.pop().unwrap().unwrap_err().kind,
+        RefusalKind::UnknownCandidate
+    );
 }

@@ -1,4 +1,5 @@
-//! The ledger through the engine: each rule of the table, each band's effect, and what the ledger rests on.
+//! The ledger through the engine: each rule of the table, each band's effect, and what the ledger
+//! rests on.
 
 use std::time::Duration;
 
@@ -20,19 +21,35 @@ fn net() -> Net {
 impl Net {
     /// The rows that node 0 has about `member`: reason and points.
     fn rows(&self, member: usize) -> Vec<(TrustReason, i32)> {
-        self.ledger(member).iter().map(|row| (row.reason, row.points)).collect()
+        self.ledger(member)
+            .iter()
+            .map(|row| (row.reason, row.points))
+            .collect()
     }
 
     fn ledger(&self, member: usize) -> Vec<TrustChange> {
-        self.engines[0].as_ref().unwrap().store.trust_of(&self.ids[member]).unwrap()
+        self.engines[0]
+            .as_ref()
+            .unwrap()
+            .store
+            .trust_of(&self.ids[member])
+            .unwrap()
     }
 
     fn points(&self, member: usize, reason: TrustReason) -> Vec<i32> {
-        self.rows(member).into_iter().filter(|(of, _)| *of == reason).map(|(_, points)| points).collect()
+        self.rows(member)
+            .into_iter()
+            .filter(|(of, _)| *of == reason)
+            .map(|(_, points)| points)
+            .collect()
     }
 
     fn trust(&self, member: usize) -> i32 {
-        self.engines[0].as_ref().unwrap().trust.score(&self.ids[member])
+        self.engines[0]
+            .as_ref()
+            .unwrap()
+            .trust
+            .score(&self.ids[member])
     }
 
     /// Time goes by at once: nothing happens meanwhile.
@@ -41,10 +58,23 @@ impl Net {
     }
 
     fn adjust(&mut self, member: usize, boost: bool, times: usize) {
-        let note = TrustNote { by: "ada".into(), words: "because".into() };
+        let note = TrustNote {
+            by: "ada".into(),
+            words: "because".into(),
+        };
         for _ in 0..times {
-            let adjustment = Adjustment { member: self.ids[member], boost, note: note.clone() };
-            self.tick(0, vec![Inbound::Adjust { adjustment, ticket: 1 }]);
+            let adjustment = Adjustment {
+                member: self.ids[member],
+                boost,
+                note: note.clone(),
+            };
+            self.tick(
+                0,
+                vec![Inbound::Adjust {
+                    adjustment,
+                    ticket: 1,
+                }],
+            );
         }
     }
 
@@ -56,7 +86,14 @@ impl Net {
 
     /// As if a peer's answer to node 0's question did not come, or did not verify.
     fn break_off(&mut self, peer: usize, request: Request) {
-        self.tick(0, vec![Inbound::Answered { from: self.ids[peer], request, answer: None }]);
+        self.tick(
+            0,
+            vec![Inbound::Answered {
+                from: self.ids[peer],
+                request,
+                answer: None,
+            }],
+        );
     }
 
     /// Node 0 is connected to these.
@@ -71,7 +108,10 @@ fn agreement_counts_once_a_day_per_origin_and_disagreement_once_in_thirty() {
     let mut net = net();
     let certify = |net: &mut Net, version: &str, origin: usize, odd: Option<usize>| {
         let event = testing::event("blueprint_tagged", version);
-        let wrong = Event { commit_hash: "fffffff".into(), ..event.clone() };
+        let wrong = Event {
+            commit_hash: "fffffff".into(),
+            ..event.clone()
+        };
         if let Some(odd) = odd {
             net.tick(odd, vec![observed(vec![wrong])]);
         }
@@ -82,15 +122,26 @@ fn agreement_counts_once_a_day_per_origin_and_disagreement_once_in_thirty() {
     };
     certify(&mut net, "1", 1, None);
     certify(&mut net, "2", 1, None);
-    assert_eq!(net.points(2, TrustReason::Agreement), [2], "two of one origin on one day");
+    assert_eq!(
+        net.points(2, TrustReason::Agreement),
+        [2],
+        "two of one origin on one day"
+    );
     net.skip(DAY);
     certify(&mut net, "3", 1, None);
     assert_eq!(net.points(2, TrustReason::Agreement), [2, 2]);
     certify(&mut net, "4", 1, Some(3));
     certify(&mut net, "5", 1, Some(3));
-    assert_eq!(net.points(3, TrustReason::Disagreement), [-5], "two of one origin");
     assert_eq!(
-        net.ledger(3).iter().filter(|row| row.origin.is_none()).count(),
+        net.points(3, TrustReason::Disagreement),
+        [-5],
+        "two of one origin"
+    );
+    assert_eq!(
+        net.ledger(3)
+            .iter()
+            .filter(|row| row.origin.is_none())
+            .count(),
         net.points(3, TrustReason::SyncSucceeded).len()
     );
     net.skip(30 * DAY);
@@ -108,22 +159,44 @@ fn a_sync_that_ends_well_counts_once_in_an_interval() {
     assert_eq!(net.rows(1).len(), 1, "the same interval");
     net.skip(3600);
     net.pass(1);
-    assert_eq!(net.points(1, TrustReason::SyncSucceeded), [1, 1], "asked again by itself");
+    assert_eq!(
+        net.points(1, TrustReason::SyncSucceeded),
+        [1, 1],
+        "asked again by itself"
+    );
 }
 
 #[test]
 fn a_sync_that_breaks_off_counts_a_minute_later_if_a_quorum_is_still_there() {
     let mut net = net();
-    net.break_off(1, Request::Events { digests: Vec::new() });
+    net.break_off(
+        1,
+        Request::Events {
+            digests: Vec::new(),
+        },
+    );
     net.tick(0, Vec::new());
-    assert_eq!(net.points(1, TrustReason::SyncFailed), [0; 0], "it may be this node that is cut off");
+    assert_eq!(
+        net.points(1, TrustReason::SyncFailed),
+        [0; 0],
+        "it may be this node that is cut off"
+    );
     net.skip(61);
     net.tick(0, Vec::new());
     assert_eq!(net.points(1, TrustReason::SyncFailed), [-3]);
-    net.break_off(1, Request::Events { digests: Vec::new() });
+    net.break_off(
+        1,
+        Request::Events {
+            digests: Vec::new(),
+        },
+    );
     net.skip(61);
     net.tick(0, Vec::new());
-    assert_eq!(net.points(1, TrustReason::SyncFailed), [-3], "once in an interval");
+    assert_eq!(
+        net.points(1, TrustReason::SyncFailed),
+        [-3],
+        "once in an interval"
+    );
 }
 
 #[test]
@@ -136,7 +209,11 @@ fn who_is_cut_off_blames_nobody() {
     net.connect(&[]);
     net.skip(61);
     net.tick(0, Vec::new());
-    let failed = |net: &Net| (1..4).map(|peer| net.points(peer, TrustReason::SyncFailed).len()).sum::<usize>();
+    let failed = |net: &Net| {
+        (1..4)
+            .map(|peer| net.points(peer, TrustReason::SyncFailed).len())
+            .sum::<usize>()
+    };
     assert_eq!(failed(&net), 0);
     // the same, but two of three stay
     net.connect(&[1, 2, 3]);
@@ -144,7 +221,10 @@ fn who_is_cut_off_blames_nobody() {
     net.connect(&[1, 2]);
     net.skip(61);
     net.tick(0, Vec::new());
-    assert_eq!((failed(&net), net.points(3, TrustReason::SyncFailed).len()), (1, 1));
+    assert_eq!(
+        (failed(&net), net.points(3, TrustReason::SyncFailed).len()),
+        (1, 1)
+    );
 }
 
 #[test]
@@ -154,13 +234,21 @@ fn a_refusal_and_what_could_not_be_asked_are_no_failure() {
     net.tick(0, Vec::new());
     net.messages.clear();
     let answer = Some(crate::engine::CheckedAnswer::Refused("busy".into()));
-    net.tick(0, vec![Inbound::Answered { from: net.ids[1], request: Request::Status, answer }]);
+    net.tick(
+        0,
+        vec![Inbound::Answered {
+            from: net.ids[1],
+            request: Request::Status,
+            answer,
+        }],
+    );
     net.skip(61);
     net.tick(0, Vec::new());
     assert_eq!(net.points(1, TrustReason::SyncFailed), [0; 0]);
 }
 
-/// Node 0 with node 3 silent for `days`, woken as often as `steps` says, then for as long as it takes to look.
+/// Node 0 with node 3 silent for `days`, woken as often as `steps` says, then for as long as it
+/// takes to look.
 fn silent(days: u64, steps: u64) -> Net {
     let mut net = net();
     net.pass(20); // every heartbeat is in
@@ -188,7 +276,11 @@ fn silence_costs_a_point_a_day_however_often_the_node_runs() {
     assert_eq!(points(&seldom), [-5], "in one row");
     assert_eq!(daily.trust(3), seldom.trust(3));
     let last = |net: &Net| net.ledger(3).last().unwrap().at;
-    assert_eq!(last(&daily), last(&seldom), "dated by the silence, not by when it was noticed");
+    assert_eq!(
+        last(&daily),
+        last(&seldom),
+        "dated by the silence, not by when it was noticed"
+    );
     assert_eq!(points(&silent(100, 1)), [-70]);
     assert_eq!(silent(100, 1).trust(3), 0);
 }
@@ -218,8 +310,18 @@ fn silence_is_not_counted_twice_after_a_restart_nor_without_a_quorum_nor_for_who
         net.skip(3601);
         net.tick(0, Vec::new());
     }
-    assert_eq!((net.points(1, TrustReason::Inactive).len(), net.points(2, TrustReason::Inactive).len()), (0, 0));
-    assert_eq!(net.points(3, TrustReason::Inactive), [-3, -40], "the days of both silences together");
+    assert_eq!(
+        (
+            net.points(1, TrustReason::Inactive).len(),
+            net.points(2, TrustReason::Inactive).len()
+        ),
+        (0, 0)
+    );
+    assert_eq!(
+        net.points(3, TrustReason::Inactive),
+        [-3, -40],
+        "the days of both silences together"
+    );
 }
 
 #[test]
@@ -245,7 +347,13 @@ fn a_boost_and_a_penalty_stand_in_the_ledger_with_who_and_why() {
     let mut net = net();
     net.adjust(1, true, 1);
     net.adjust(1, false, 1);
-    assert_eq!(net.rows(1)[1..], [(TrustReason::ManualBoost, 10), (TrustReason::ManualPenalty, -20)]);
+    assert_eq!(
+        net.rows(1)[1..],
+        [
+            (TrustReason::ManualBoost, 10),
+            (TrustReason::ManualPenalty, -20)
+        ]
+    );
     let note = net.ledger(1)[1].note.clone().unwrap();
     assert_eq!((note.by.as_str(), note.words.as_str()), ("ada", "because"));
     assert_eq!(net.trust(1), 41);
@@ -259,8 +367,16 @@ fn equivocation_costs_all_once_and_nothing_is_earned_after_it() {
     let mut net = net();
     net.is_byzantine = true;
     let event = testing::event("blueprint_tagged", "v4.4.0");
-    let other = Event { commit_hash: "fffffff".into(), ..event.clone() };
-    deliver(&mut net, 0, 3, ssid_protocol::batch::Statements::Events(vec![event, other]));
+    let other = Event {
+        commit_hash: "fffffff".into(),
+        ..event.clone()
+    };
+    deliver(
+        &mut net,
+        0,
+        3,
+        ssid_protocol::batch::Statements::Events(vec![event, other]),
+    );
     net.settle();
     assert_eq!(net.points(3, TrustReason::Equivocation), [-100]);
     let all = events(3);
@@ -268,7 +384,10 @@ fn equivocation_costs_all_once_and_nothing_is_earned_after_it() {
     net.settle();
     net.skip(3600);
     net.pass(1);
-    assert_eq!((net.trust(3), net.points(3, TrustReason::Agreement).len()), (0, 0));
+    assert_eq!(
+        (net.trust(3), net.points(3, TrustReason::Agreement).len()),
+        (0, 0)
+    );
     net.adjust(3, true, 1);
     assert_eq!(net.trust(3), 10, "people may");
 }
@@ -292,11 +411,18 @@ fn below_fifty_a_member_is_flagged_and_below_twenty_five_alerted_on() {
 
 #[test]
 fn the_alert_follows_the_configured_threshold() {
-    let settings = EngineSettings { trust_alert_below: 40, ..EngineSettings::default() };
+    let settings = EngineSettings {
+        trust_alert_below: 40,
+        ..EngineSettings::default()
+    };
     let mut net = Net::with(testing::manifest(4), settings);
     net.settle();
     net.adjust(2, false, 1); // 31: no alert by default
-    assert!(net.events.iter().any(|(_, event)| matches!(event, NodeEvent::LowTrust { score: 31, .. })));
+    assert!(
+        net.events
+            .iter()
+            .any(|(_, event)| matches!(event, NodeEvent::LowTrust { score: 31, .. }))
+    );
 }
 
 #[test]
@@ -307,8 +433,19 @@ fn who_is_not_trusted_is_not_endorsed() {
             net.distrust(3);
         }
         let event = testing::event("blueprint_tagged", "v4.4.0");
-        deliver(&mut net, 0, 3, ssid_protocol::batch::Statements::Events(vec![event]));
-        let open = net.engines[0].as_ref().unwrap().open.values().next().unwrap();
+        deliver(
+            &mut net,
+            0,
+            3,
+            ssid_protocol::batch::Statements::Events(vec![event]),
+        );
+        let open = net.engines[0]
+            .as_ref()
+            .unwrap()
+            .open
+            .values()
+            .next()
+            .unwrap();
         open.held.len()
     };
     assert_eq!((prevotes(false), prevotes(true)), (1, 0));
@@ -323,8 +460,9 @@ fn the_most_trusted_are_asked_first_and_the_untrusted_last() {
     net.connect(&[]);
     net.connect(&[1, 2, 3]);
     let order = |net: &Net| {
-        let status =
-            |(by, to, request): &(usize, NodeId, Request)| (*by == 0 && *request == Request::Status).then_some(*to);
+        let status = |(by, to, request): &(usize, NodeId, Request)| {
+            (*by == 0 && *request == Request::Status).then_some(*to)
+        };
         net.asked.iter().filter_map(status).collect::<Vec<_>>()
     };
     assert_eq!(order(&net), [net.ids[2], net.ids[3], net.ids[1]]);
@@ -340,10 +478,17 @@ fn the_most_trusted_are_asked_first_and_the_untrusted_last() {
         net.messages.clear();
     }
     let is_open = |request: &Request| matches!(request, Request::Open { subjects, .. } if subjects.len() == 1);
-    let open: Vec<_> =
-        net.asked.iter().filter(|(by, _, request)| *by == 0 && is_open(request)).map(|(_, to, _)| *to).collect();
+    let open: Vec<_> = net
+        .asked
+        .iter()
+        .filter(|(by, _, request)| *by == 0 && is_open(request))
+        .map(|(_, to, _)| *to)
+        .collect();
     assert!(open.len() >= 3, "{open:?}");
-    assert!(!open[..2].contains(&net.ids[1]) && open[2] == net.ids[1], "{open:?}");
+    assert!(
+        !open[..2].contains(&net.ids[1]) && open[2] == net.ids[1],
+        "{open:?}"
+    );
 }
 
 #[test]
@@ -359,13 +504,22 @@ fn a_heartbeat_of_the_untrusted_starts_no_conversation_while_another_is_under_wa
             let sequence = START.0 + 1_000_000;
             let log_id = LogId([signer + 50; 32]);
             let epoch = ssid_protocol::id::Epoch(0);
-            Statements::Heartbeat(Box::new(Heartbeat { epoch, sequence, log_id, ..testing::heartbeat(9) }))
+            Statements::Heartbeat(Box::new(Heartbeat {
+                epoch,
+                sequence,
+                log_id,
+                ..testing::heartbeat(9)
+            }))
         };
         net.asked.clear();
         net.now = net.now.after(HEARTBEAT_AT_LEAST);
         deliver(&mut net, 0, 2, beat(2));
         deliver(&mut net, 0, 1, beat(1));
-        net.asked.iter().map(|(_, to, _)| *to).filter(|to| *to == net.ids[1]).count()
+        net.asked
+            .iter()
+            .map(|(_, to, _)| *to)
+            .filter(|to| *to == net.ids[1])
+            .count()
     };
     assert_eq!((asked(false), asked(true)), (1, 0));
 }
@@ -382,18 +536,29 @@ fn points_follow_the_configuration() {
         inactive_after: 2 * day,
         inactive: -4,
     };
-    let settings = EngineSettings { trust, sync_interval: Duration::from_mins(10), ..EngineSettings::default() };
+    let settings = EngineSettings {
+        trust,
+        sync_interval: Duration::from_mins(10),
+        ..EngineSettings::default()
+    };
     let mut net = Net::with(testing::manifest(4), settings);
     net.settle();
     let event = testing::event("blueprint_tagged", "v4.4.0");
-    let wrong = Event { commit_hash: "fffffff".into(), ..event.clone() };
+    let wrong = Event {
+        commit_hash: "fffffff".into(),
+        ..event.clone()
+    };
     net.tick(3, vec![observed(vec![wrong])]);
     (0..3).for_each(|node| net.tick(node, vec![observed(vec![event.clone()])]));
     net.settle();
     assert_eq!((net.trust(1), net.trust(3)), (64, 54));
     net.skip(600);
     net.pass(1);
-    assert_eq!(net.points(1, TrustReason::SyncSucceeded), [1, 1], "an interval of ten minutes");
+    assert_eq!(
+        net.points(1, TrustReason::SyncSucceeded),
+        [1, 1],
+        "an interval of ten minutes"
+    );
     net.adjust(1, true, 2);
     assert_eq!(net.trust(1), 70, "the highest");
     net.adjust(1, false, 4);
@@ -415,24 +580,43 @@ fn the_scores_are_recomputed_from_the_ledger() {
     use proptest::test_runner::{Config, TestRunner};
     let step = (0..9_u8, 1..4_usize, 0..3_u64);
     let steps = proptest::collection::vec(step, 1..40);
-    let config = Config { cases: 16, failure_persistence: None, ..Config::default() };
+    let config = Config {
+        cases: 16,
+        failure_persistence: None,
+        ..Config::default()
+    };
     let run = |steps: Vec<(u8, usize, u64)>| {
         let mut net = net();
         net.is_byzantine = true;
         for (at, (what, member, days)) in steps.into_iter().enumerate() {
             net.skip(days * DAY / 2);
             let event = testing::event("blueprint_tagged", &format!("v{at}"));
-            let other = Event { commit_hash: "fffffff".into(), ..event.clone() };
+            let other = Event {
+                commit_hash: "fffffff".into(),
+                ..event.clone()
+            };
             match what {
                 0 | 1 => net.adjust(member, what == 0, 1),
-                2 => net.break_off(member, Request::Events { digests: Vec::new() }),
+                2 => net.break_off(
+                    member,
+                    Request::Events {
+                        digests: Vec::new(),
+                    },
+                ),
                 3 => net.emit(member, &[event]),
                 4 => {
                     net.tick(member, vec![observed(vec![other])]);
-                    (0..4).filter(|n| *n != member).for_each(|n| net.tick(n, vec![observed(vec![event.clone()])]));
+                    (0..4)
+                        .filter(|n| *n != member)
+                        .for_each(|n| net.tick(n, vec![observed(vec![event.clone()])]));
                 }
                 5 if member == 3 => {
-                    deliver(&mut net, 0, 3, ssid_protocol::batch::Statements::Events(vec![event, other]));
+                    deliver(
+                        &mut net,
+                        0,
+                        3,
+                        ssid_protocol::batch::Statements::Events(vec![event, other]),
+                    );
                 }
                 6 => {
                     net.stop(member);
@@ -463,8 +647,9 @@ fn the_scores_are_recomputed_from_the_ledger() {
 
 #[test]
 fn a_minority_costs_an_honest_member_at_most_five_points_an_origin_in_thirty_days() {
-    // whatever each origin does, a member's disagreements with its events count once: seven members, two of them faulty,
-    // which announce to member 6 other events than to the rest, ten times each
+    // whatever each origin does, a member's disagreements with its events count once: seven
+    // members, two of them faulty, which announce to member 6 other events than to the rest, ten
+    // times each
     let mut book = super::super::trust_book::TrustBook::new(TrustRules::default());
     let (victim, faulty) = (NodeId([6; 32]), [NodeId([1; 32]), NodeId([2; 32])]);
     let mut rows = Vec::new();

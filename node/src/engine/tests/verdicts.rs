@@ -1,5 +1,5 @@
-//! A verdict on what gossip brought is a function of the bytes: what one honest node passes on, no other may reject, or one
-//! liar makes the honest blame each other.
+//! A verdict on what gossip brought is a function of the bytes: what one honest node passes on, no
+//! other may reject, or one liar makes the honest blame each other.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -24,43 +24,81 @@ enum Said {
 /// Events that are good in some epoch, and some that are good in none.
 fn pool() -> Vec<Event> {
     let good = |i: usize| testing::event("blueprint_tagged", &format!("v{i}"));
-    let change = |version: &str| Event { commit_hash: "a".repeat(64), ..testing::event(FEDERATION_EPOCH, version) };
+    let change = |version: &str| Event {
+        commit_hash: "a".repeat(64),
+        ..testing::event(FEDERATION_EPOCH, version)
+    };
     let mut all: Vec<_> = (0..4).map(good).collect();
     all.extend([change("1"), change("2"), change("01")]);
-    all.push(Event { version: "a|b".into(), ..good(0) });
-    all.push(Event { commit_hash: "fffffff".into(), ..good(1) });
+    all.push(Event {
+        version: "a|b".into(),
+        ..good(0)
+    });
+    all.push(Event {
+        commit_hash: "fffffff".into(),
+        ..good(1)
+    });
     all
 }
 
 fn subjects(manifest: &Manifest) -> Vec<SubjectId> {
-    let known = pool().into_iter().map(|event| manifest.event_policies.subject_of(&event));
-    known.map(|subject| subject.id(&manifest.federation_id())).chain([SubjectId([7; 32])]).collect()
+    let known = pool()
+        .into_iter()
+        .map(|event| manifest.event_policies.subject_of(&event));
+    known
+        .map(|subject| subject.id(&manifest.federation_id()))
+        .chain([SubjectId([7; 32])])
+        .collect()
 }
 
 fn statements(manifest: &Manifest) -> impl Strategy<Value = Statements> + use<> {
     let subjects = subjects(manifest);
     let (choices, count) = (pool(), subjects.len());
     let names = subjects.clone();
-    let vote = (0..2_u64, 0..count, 0..2_u32, any::<bool>(), prop::option::of(0..choices.len()));
+    let vote = (
+        0..2_u64,
+        0..count,
+        0..2_u32,
+        any::<bool>(),
+        prop::option::of(0..choices.len()),
+    );
     let votes = vec(vote, 1..5).prop_map(move |all| {
-        let vote = |(epoch, subject, round, early, ballot): (u64, usize, u32, bool, Option<usize>)| Vote {
-            epoch: Epoch(epoch),
-            subject: names[subject],
-            round: Round(round),
-            phase: if early { Phase::Prevote } else { Phase::Precommit },
-            ballot: ballot.map(|at| choices[at].choice()),
-            observed: early && round == 0 && ballot.is_some(),
-        };
+        let vote =
+            |(epoch, subject, round, early, ballot): (u64, usize, u32, bool, Option<usize>)| Vote {
+                epoch: Epoch(epoch),
+                subject: names[subject],
+                round: Round(round),
+                phase: if early {
+                    Phase::Prevote
+                } else {
+                    Phase::Precommit
+                },
+                ballot: ballot.map(|at| choices[at].choice()),
+                observed: early && round == 0 && ballot.is_some(),
+            };
         Statements::Votes(all.into_iter().map(vote).collect())
     });
     let proposals = (0..2_u64, 0..count, 0..3_u32).prop_map(move |(epoch, subject, round)| {
         let (epoch, subject, choice) = (Epoch(epoch), subjects[subject], pool()[0].choice());
-        Statements::Proposals(vec![Proposal { epoch, subject, round: Round(round), choice, valid: None }])
+        Statements::Proposals(vec![Proposal {
+            epoch,
+            subject,
+            round: Round(round),
+            choice,
+            valid: None,
+        }])
     });
     let events = subsequence(pool(), 1..=3).prop_map(Statements::Events);
     let heartbeats = (0..9_u64, any::<bool>()).prop_map(|(number, spoiled)| {
-        let software = if spoiled { "x".repeat(300) } else { "ssid/1".into() };
-        Statements::Heartbeat(Box::new(Heartbeat { software, ..testing::heartbeat(number) }))
+        let software = if spoiled {
+            "x".repeat(300)
+        } else {
+            "ssid/1".into()
+        };
+        Statements::Heartbeat(Box::new(Heartbeat {
+            software,
+            ..testing::heartbeat(number)
+        }))
     });
     let closes = (0..2_u64, 0..2_u8).prop_map(|(epoch, root)| {
         Statements::Closes(vec![EpochClose {
@@ -77,17 +115,26 @@ fn statements(manifest: &Manifest) -> impl Strategy<Value = Statements> + use<> 
 
 /// Of members 1 to 3, and of a stranger.
 fn said(manifest: &Manifest) -> impl Strategy<Value = Said> + use<> {
-    let batch = (1..5_u8, statements(manifest)).prop_map(|(signer, statements)| Said::Batch(signer, statements));
-    let pair = (1..5_u8, 1..3_u8, 1..3_u8).prop_map(|(signer, one, other)| Said::HeadPair(signer, [one, other]));
+    let batch = (1..5_u8, statements(manifest))
+        .prop_map(|(signer, statements)| Said::Batch(signer, statements));
+    let pair = (1..5_u8, 1..3_u8, 1..3_u8)
+        .prop_map(|(signer, one, other)| Said::HeadPair(signer, [one, other]));
     prop_oneof![8 => batch, 1 => pair]
 }
 
 fn head_pair(manifest: &Manifest, signer: u8, roots: [u8; 2]) -> Evidence {
     let federation = manifest.federation_id();
     let signed = |root: u8| {
-        let beat = Heartbeat { log_root: MerkleHash([root; 32]), ..testing::heartbeat(7) };
+        let beat = Heartbeat {
+            log_root: MerkleHash([root; 32]),
+            ..testing::heartbeat(7)
+        };
         let statements = Statements::Heartbeat(Box::new(beat));
-        Signed::of(&VerifiedBatch::sign(&testing::key(signer), &federation, statements).unwrap(), 0).unwrap()
+        Signed::of(
+            &VerifiedBatch::sign(&testing::key(signer), &federation, statements).unwrap(),
+            0,
+        )
+        .unwrap()
     };
     Evidence::of_statements(federation, signed(roots[0]), signed(roots[1]))
 }
@@ -95,7 +142,10 @@ fn head_pair(manifest: &Manifest, signer: u8, roots: [u8; 2]) -> Evidence {
 /// Member 0's engine in an epoch of this manifest, in a federation of another's genesis.
 fn engine(genesis: &Manifest, manifest: Manifest) -> (TempDir, Engine) {
     let (home, key) = (TempDir::new().unwrap(), testing::key(0));
-    let owner = Owner { federation: genesis.federation_id(), node: key.node_id() };
+    let owner = Owner {
+        federation: genesis.federation_id(),
+        node: key.node_id(),
+    };
     let (store, writer) = Store::open(home.path(), owner, LogId([1; 32])).unwrap();
     let journal = home.path().join("votes.journal");
     Journal::create(&journal, key.node_id()).unwrap();
@@ -120,12 +170,24 @@ fn worth(engine: &mut Engine, genesis: &Manifest, said: &Said) -> Worth {
     let from = testing::key(1).node_id();
     let input = match said {
         Said::Batch(signer, statements) => {
-            let batch = VerifiedBatch::sign(&testing::key(*signer), &genesis.federation_id(), statements.clone());
-            Inbound::Batch { batch: Arc::new(batch.unwrap()), from, ticket: Some(1) }
+            let batch = VerifiedBatch::sign(
+                &testing::key(*signer),
+                &genesis.federation_id(),
+                statements.clone(),
+            );
+            Inbound::Batch {
+                batch: Arc::new(batch.unwrap()),
+                from,
+                ticket: Some(1),
+            }
         }
         Said::HeadPair(signer, roots) => {
             let evidence = Box::new(head_pair(genesis, *signer, *roots));
-            Inbound::Evidence { evidence, from, ticket: Some(1) }
+            Inbound::Evidence {
+                evidence,
+                from,
+                ticket: Some(1),
+            }
         }
     };
     engine.tick(START, vec![input]).verdicts[0].1
@@ -163,7 +225,10 @@ proptest! {
 fn an_announcement_is_rejected_for_one_bad_event_also_where_the_others_are_new() {
     let genesis = testing::manifest(4);
     let good = testing::event("blueprint_tagged", "v1");
-    let bad = Event { version: "a|b".into(), ..good.clone() };
+    let bad = Event {
+        version: "a|b".into(),
+        ..good.clone()
+    };
     let mixed = Said::Batch(3, Statements::Events(vec![bad, good.clone()]));
     let mut change = testing::event(FEDERATION_EPOCH, "9");
     change.commit_hash = "a".repeat(64);
@@ -173,5 +238,8 @@ fn an_announcement_is_rejected_for_one_bad_event_also_where_the_others_are_new()
     assert_eq!(engine.open.len(), 0, "nothing of it was taken");
     assert_eq!(worth(&mut engine, &genesis, &of_another_epoch), Worth::New);
     assert_eq!(worth(&mut engine, &genesis, &mixed), Worth::Invalid);
-    assert_eq!(worth(&mut engine, &genesis, &of_another_epoch), Worth::Nothing);
+    assert_eq!(
+        worth(&mut engine, &genesis, &of_another_epoch),
+        Worth::Nothing
+    );
 }

@@ -17,50 +17,94 @@ const FORMAT: &str = "ssid-plain-conflict-report/1";
 /// Characters of a hash in a file's name.
 const SHORT_HASH: usize = 12;
 
-/// What a sync is worth telling: of each decision once, of the sync as a whole each time. `anonymize` is
-/// `compliance.anonymize_node_data`: then short ids stand for names, and reasons, which may name a node's address, are
-/// left out.
+/// What a sync is worth telling: of each decision once, of the sync as a whole each time.
+/// `anonymize` is `compliance.anonymize_node_data`: then short ids stand for names, and reasons,
+/// which may name a node's address, are left out.
 pub fn messages(report: &PlainSyncReport, at: UnixMillis, anonymize: bool) -> Vec<Message> {
-    let failed: Vec<_> = report.nodes.iter().filter(|node| node.error.is_some()).collect();
+    let failed: Vec<_> = report
+        .nodes
+        .iter()
+        .filter(|node| node.error.is_some())
+        .collect();
     let read = report.nodes.len() - failed.len();
     let mut messages = Vec::new();
     let whole = |topic, severity, what: &str, title: &str| {
-        Message::new(topic, severity, format!("plain-sync:{what}:{}", at.0), title, at)
+        Message::new(
+            topic,
+            severity,
+            format!("plain-sync:{what}:{}", at.0),
+            title,
+            at,
+        )
     };
     if read > 0 {
         let title = format!("Plain logs of {read} of {} nodes read", report.nodes.len());
-        messages.push(whole(Topic::SyncCompleted, Severity::Info, "read", &title).fact("Appended", report.applied));
+        messages.push(
+            whole(Topic::SyncCompleted, Severity::Info, "read", &title)
+                .fact("Appended", report.applied),
+        );
     }
     if !failed.is_empty() {
-        let title = format!("Plain logs of {} of {} nodes not read", failed.len(), report.nodes.len());
+        let title = format!(
+            "Plain logs of {} of {} nodes not read",
+            failed.len(),
+            report.nodes.len()
+        );
         let told = whole(Topic::SyncFailed, Severity::Warning, "failed", &title);
         let why = |node: &&super::NodeReport| {
             if anonymize {
                 return format!("{}: not read; see: ssid sync", short_id(&node.node_id));
             }
-            format!("{}: {}", node.node_name, node.error.as_deref().unwrap_or_default())
+            format!(
+                "{}: {}",
+                node.node_name,
+                node.error.as_deref().unwrap_or_default()
+            )
         };
-        messages.push(failed.iter().take(10).map(why).fold(told, |told, line| told.line(&line)));
+        messages.push(
+            failed
+                .iter()
+                .take(10)
+                .map(why)
+                .fold(told, |told, line| told.line(&line)),
+        );
     }
     for record in &report.changed {
         let (topic, severity, word) = match record.resolution.as_str() {
-            r if r == Verdict::Achieved.as_str() => (Topic::ConsensusAchieved, Severity::Info, "A quorum of logs has"),
-            r if r == Verdict::Failed.as_str() => (Topic::ConsensusFailed, Severity::Warning, "Logs differ about"),
+            r if r == Verdict::Achieved.as_str() => (
+                Topic::ConsensusAchieved,
+                Severity::Info,
+                "A quorum of logs has",
+            ),
+            r if r == Verdict::Failed.as_str() => (
+                Topic::ConsensusFailed,
+                Severity::Warning,
+                "Logs differ about",
+            ),
             _ => continue,
         };
         let title = format!("{word}: {} {}", record.event_type, record.event_version);
         let cause = format!("plain:{}:{}", record.event_hash, record.resolution);
-        let told = Message::new(topic, severity, cause, &title, at).line("Nothing of it is signed.");
-        messages.push(told.fact("Event Hash", &record.event_hash).fact("Agreement", record.agreement_percentage));
+        let told =
+            Message::new(topic, severity, cause, &title, at).line("Nothing of it is signed.");
+        messages.push(
+            told.fact("Event Hash", &record.event_hash)
+                .fact("Agreement", record.agreement_percentage),
+        );
     }
     messages
 }
 
-/// Writes a report of every decision that has just failed, and ends those of decisions that were reached after all.
+/// Writes a report of every decision that has just failed, and ends those of decisions that were
+/// reached after all.
 ///
 /// # Errors
 /// If a file cannot be written.
-pub(super) fn write_reports(directory: &Place, changed: &[HistoryRecord], at: &str) -> std::io::Result<()> {
+pub(super) fn write_reports(
+    directory: &Place,
+    changed: &[HistoryRecord],
+    at: &str,
+) -> std::io::Result<()> {
     for record in changed {
         let path = directory.join(file_name(record));
         let is_conflict = record.resolution == Verdict::Failed.as_str();
@@ -68,19 +112,35 @@ pub(super) fn write_reports(directory: &Place, changed: &[HistoryRecord], at: &s
             continue;
         }
         directory.make()?;
-        let state = if is_conflict { "in_conflict" } else { "resolved" };
+        let state = if is_conflict {
+            "in_conflict"
+        } else {
+            "resolved"
+        };
         let report = json!({ "format": FORMAT, "written_at": at, "state": state, "signed": false, "record": record });
-        path.with_extension("json").replace(format!("{report:#}\n").as_bytes())?;
-        path.with_extension("md").replace(markdown(record, state, at).as_bytes())?;
+        path.with_extension("json")
+            .replace(format!("{report:#}\n").as_bytes())?;
+        path.with_extension("md")
+            .replace(markdown(record, state, at).as_bytes())?;
     }
     Ok(())
 }
 
-/// Of type, version and the beginning of the hash; what is no plain character of a file's name is replaced.
+/// Of type, version and the beginning of the hash; what is no plain character of a file's name is
+/// replaced.
 fn file_name(record: &HistoryRecord) -> PathBuf {
     let hash: String = record.event_hash.chars().take(SHORT_HASH).collect();
-    let name = format!("plain-{}-{}-{hash}", record.event_type, record.event_version);
-    let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_') { c } else { '_' };
+    let name = format!(
+        "plain-{}-{}-{hash}",
+        record.event_type, record.event_version
+    );
+    let plain = |c: char| {
+        if c.is_ascii_alphanumeric() || matches!(c, '-' | '_') {
+            c
+        } else {
+            '_'
+        }
+    };
     // an extension follows: no dot may be taken for the beginning of one
     name.chars().map(plain).collect::<String>().into()
 }
@@ -98,7 +158,11 @@ fn markdown(record: &HistoryRecord, state: &str, at: &str) -> String {
     );
     for (node, hash) in &record.node_hashes {
         // ids of nodes without a key come from a file that people write
-        let _ = writeln!(text, "| {} | `{hash}` |", crate::report::markdown::escape(node));
+        let _ = writeln!(
+            text,
+            "| {} | `{hash}` |",
+            crate::report::markdown::escape(node)
+        );
     }
     text + "\nWhoever's log is wrong corrects it; the next sync decides again.\n"
 }

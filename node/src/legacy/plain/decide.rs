@@ -1,6 +1,6 @@
-//! Phases 3 and 4: logs compared with the own one, and hash-majority voting over what they say (SPEC §6). The
-//! denominator is every active node, whether it could be reached or not; a majority for another hash is never consensus
-//! on the asked one; ties decide nothing.
+//! Phases 3 and 4: logs compared with the own one, and hash-majority voting over what they say
+//! (SPEC §6). The denominator is every active node, whether it could be reached or not; a majority
+//! for another hash is never consensus on the asked one; ties decide nothing.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -41,11 +41,15 @@ impl Rules {
         }
     }
 
-    /// Whether an event of another node's log is asked about at all. Changes to a federation never come from plain logs.
+    /// Whether an event of another node's log is asked about at all. Changes to a federation never
+    /// come from plain logs.
     pub(super) fn admits(&self, event: &Event) -> bool {
         let oldest = i64::try_from(self.now.0)
             .unwrap_or(i64::MAX)
-            .saturating_sub(i64::try_from(self.max_age_days.saturating_mul(24 * 60 * 60 * 1000)).unwrap_or(i64::MAX));
+            .saturating_sub(
+                i64::try_from(self.max_age_days.saturating_mul(24 * 60 * 60 * 1000))
+                    .unwrap_or(i64::MAX),
+            );
         event.event != FEDERATION_EPOCH
             && self.filters.admits(&event.event)
             && event.instant().is_some_and(|at| at.unix_millis() >= oldest)
@@ -79,9 +83,11 @@ impl Verdict {
 pub(super) struct Decision {
     pub(super) hash: EventHash,
     pub(super) at: Instant,
-    /// Its text; the three fields that the hash does not cover are as most nodes have them, else of the lowest digest.
+    /// Its text; the three fields that the hash does not cover are as most nodes have them, else of
+    /// the lowest digest.
     pub(super) text: Text,
-    /// What each node says of the subject, by its place: this hash if it has it, else the first it has.
+    /// What each node says of the subject, by its place: this hash if it has it, else the first it
+    /// has.
     pub(super) observed: Vec<(u16, EventHash)>,
     pub(super) verdict: Verdict,
 }
@@ -102,10 +108,14 @@ pub struct Comparison {
 /// How many must have an event: of the own node and `others`.
 pub(super) fn needed(others: usize, rules: &Rules) -> (u64, u64) {
     let eligible = others as u64 + 1;
-    (eligible, quorum(eligible, rules.threshold_bp, rules.min_participating))
+    (
+        eligible,
+        quorum(eligible, rules.threshold_bp, rules.min_participating),
+    )
 }
 
-/// Compares every log with the own one, and gives `take` every event that some node has and the own log has not.
+/// Compares every log with the own one, and gives `take` every event that some node has and the own
+/// log has not.
 pub(super) fn weigh(
     gathered: &Gathered,
     others: usize,
@@ -115,7 +125,8 @@ pub(super) fn weigh(
     let mut comparisons = vec![Comparison::default(); others + 1];
     let mut own_subjects = 0;
     let mut shared = vec![0; others + 1];
-    // each subject is gone through twice: what nodes say of it first must be known before its events are judged
+    // each subject is gone through twice: what nodes say of it first must be known before its
+    // events are judged
     let (mut ahead, mut behind) = (gathered.rows.rows()?, gathered.rows.rows()?);
     let left_out = &gathered.left_out[..];
     let mut next = next_said(&mut ahead, left_out)?;
@@ -130,15 +141,24 @@ pub(super) fn weigh(
         subject.compare(&mut comparisons, &mut shared);
         let mut candidate = Candidate::default();
         for _ in 0..rows {
-            let Some(said) = next_said(&mut behind, left_out)? else { break };
+            let Some(said) = next_said(&mut behind, left_out)? else {
+                break;
+            };
             if candidate.hash != Some(said.hash) {
-                let done =
-                    std::mem::replace(&mut candidate, Candidate { hash: Some(said.hash), ..Candidate::default() });
+                let done = std::mem::replace(
+                    &mut candidate,
+                    Candidate {
+                        hash: Some(said.hash),
+                        ..Candidate::default()
+                    },
+                );
                 done.judge(&subject, needed).map_or(Ok(()), &mut take)?;
             }
             candidate.add(&said);
         }
-        candidate.judge(&subject, needed).map_or(Ok(()), &mut take)?;
+        candidate
+            .judge(&subject, needed)
+            .map_or(Ok(()), &mut take)?;
     }
     for (comparison, shared) in comparisons.iter_mut().zip(shared) {
         comparison.missing_there = own_subjects - shared;
@@ -177,10 +197,17 @@ impl Subject {
             self.own_has_it = said.observer == OWN;
         }
         self.last = Some((said.hash, said.observer));
-        let first = self.firsts.entry(said.observer).or_insert((said.at, said.hash));
+        let first = self
+            .firsts
+            .entry(said.observer)
+            .or_insert((said.at, said.hash));
         *first = (*first).min((said.at, said.hash));
         if said.observer != OWN {
-            let counts = if self.own_has_it { &mut self.same } else { &mut self.other };
+            let counts = if self.own_has_it {
+                &mut self.same
+            } else {
+                &mut self.other
+            };
             *counts.entry(said.observer).or_default() += 1;
         }
     }
@@ -188,10 +215,17 @@ impl Subject {
     fn compare(&self, comparisons: &mut [Comparison], shared: &mut [u64]) {
         let own_says = self.firsts.contains_key(&OWN);
         for observer in self.firsts.keys() {
-            let Some(found) = comparisons.get_mut(usize::from(*observer)) else { continue };
-            let count = |counts: &BTreeMap<u16, u64>| counts.get(observer).copied().unwrap_or_default();
+            let Some(found) = comparisons.get_mut(usize::from(*observer)) else {
+                continue;
+            };
+            let count =
+                |counts: &BTreeMap<u16, u64>| counts.get(observer).copied().unwrap_or_default();
             found.same += count(&self.same);
-            *(if own_says { &mut found.divergent } else { &mut found.new }) += count(&self.other);
+            *(if own_says {
+                &mut found.divergent
+            } else {
+                &mut found.new
+            }) += count(&self.other);
             if let Some(shared) = shared.get_mut(usize::from(*observer)) {
                 *shared += u64::from(own_says);
             }
@@ -229,9 +263,20 @@ impl Candidate {
             return None;
         }
         // of equals the first: the map is in order of digests
-        let (_, text) = self.contents.into_values().rev().max_by_key(|(count, _)| *count)?;
+        let (_, text) = self
+            .contents
+            .into_values()
+            .rev()
+            .max_by_key(|(count, _)| *count)?;
         let says = |(observer, first): (&u16, &(Instant, EventHash))| {
-            (*observer, if self.having.binary_search(observer).is_ok() { hash } else { first.1 })
+            (
+                *observer,
+                if self.having.binary_search(observer).is_ok() {
+                    hash
+                } else {
+                    first.1
+                },
+            )
         };
         let observed: Vec<_> = subject.firsts.iter().map(says).collect();
         let verdict = match () {
@@ -239,6 +284,12 @@ impl Candidate {
             () if (observed.len() as u64) < needed => Verdict::Insufficient,
             () => Verdict::Failed,
         };
-        Some(Decision { hash, at, text, observed, verdict })
+        Some(Decision {
+            hash,
+            at,
+            text,
+            observed,
+            verdict,
+        })
     }
 }

@@ -1,5 +1,6 @@
-//! Phase 2: what the logs say, as rows that can be put in order. Of an event that may be asked about its text is kept
-//! beside them, in a file without a name. Memory does not grow with the logs.
+//! Phase 2: what the logs say, as rows that can be put in order. Of an event that may be asked
+//! about its text is kept beside them, in a file without a name. Memory does not grow with the
+//! logs.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Write as _};
@@ -38,7 +39,9 @@ pub enum GatherError {
         source: io::Error,
     },
     /// There are more than [`EVENTS`].
-    #[error("the logs have more than plain_events = {EVENTS} events together\n  archive old ones and begin new logs")]
+    #[error(
+        "the logs have more than plain_events = {EVENTS} events together\n  archive old ones and begin new logs"
+    )]
     TooMany,
 }
 
@@ -49,7 +52,8 @@ pub(super) struct Text {
     pub(super) bytes: u32,
 }
 
-/// One event in one log. Rows are ordered by subject, event, observer, and then as they stand in the log.
+/// One event in one log. Rows are ordered by subject, event, observer, and then as they stand in
+/// the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Said {
     /// Hash of type and version.
@@ -66,7 +70,14 @@ impl Said {
     fn of(event: &Event, observer: u16, text: Text, at: Instant) -> Self {
         // no field of an admissible event that is hashed holds a bar
         let subject = Sha256Hash::of(&[event.event.as_bytes(), b"|", event.version.as_bytes()]).0;
-        Self { subject, hash: event.event_hash(), observer, text, digest: event.content_digest(), at }
+        Self {
+            subject,
+            hash: event.event_hash(),
+            observer,
+            text,
+            digest: event.content_digest(),
+            at,
+        }
     }
 
     fn to_row(self) -> [u8; ROW] {
@@ -87,7 +98,10 @@ impl Said {
             subject: take(&mut rest),
             hash: EventHash(take(&mut rest)),
             observer: u16::from_be_bytes(take(&mut rest)),
-            text: Text { at: u64::from_be_bytes(take(&mut rest)), bytes: u32::from_be_bytes(take(&mut rest)) },
+            text: Text {
+                at: u64::from_be_bytes(take(&mut rest)),
+                bytes: u32::from_be_bytes(take(&mut rest)),
+            },
             digest: ContentDigest(take(&mut rest)),
             at: instant_of(take(&mut rest)),
         }
@@ -96,7 +110,9 @@ impl Said {
 
 /// The next bytes of a row.
 pub(super) fn take<const N: usize>(rest: &mut &[u8]) -> [u8; N] {
-    let Some((first, behind)) = rest.split_first_chunk() else { return [0; N] };
+    let Some((first, behind)) = rest.split_first_chunk() else {
+        return [0; N];
+    };
     *rest = behind;
     *first
 }
@@ -113,7 +129,10 @@ pub(super) fn instant_bytes(at: Instant) -> [u8; 12] {
 pub(super) fn instant_of(bytes: [u8; 12]) -> Instant {
     let mut rest = &bytes[..];
     let seconds = i64::from_be_bytes(take(&mut rest)) ^ i64::MIN;
-    Instant { seconds, nanoseconds: u32::from_be_bytes(take(&mut rest)) }
+    Instant {
+        seconds,
+        nanoseconds: u32::from_be_bytes(take(&mut rest)),
+    }
 }
 
 /// Logs as they come in.
@@ -132,10 +151,14 @@ pub(super) struct Gatherer {
 }
 
 impl Gatherer {
-    /// What does not fit into memory goes to files in `scratch`, which have no names and go with the process.
+    /// What does not fit into memory goes to files in `scratch`, which have no names and go with
+    /// the process.
     pub(super) fn new(scratch: &Path, rules: Rules) -> Result<Self, GatherError> {
         let texts = std::fs::create_dir_all(scratch).and_then(|()| tempfile::tempfile_in(scratch));
-        let texts = texts.map_err(|source| GatherError::Io { path: scratch.to_owned(), source })?;
+        let texts = texts.map_err(|source| GatherError::Io {
+            path: scratch.to_owned(),
+            source,
+        })?;
         Ok(Self {
             scratch: scratch.to_owned(),
             rules,
@@ -165,8 +188,8 @@ impl Gatherer {
         outcome.map(|()| read.unwrap_or(Position::START))
     }
 
-    /// Reads a node's log; how many stretches of it hold no event though they should. If that fails, nothing of this
-    /// log counts.
+    /// Reads a node's log; how many stretches of it hold no event though they should. If that
+    /// fails, nothing of this log counts.
     pub(super) fn add(&mut self, observer: u16, log: impl Read) -> Result<u64, GatherError> {
         let added = self.add_all(observer, log);
         if added.is_err() {
@@ -192,7 +215,11 @@ impl Gatherer {
                 return Err(GatherError::TooMany);
             }
             self.events += 1;
-            let text = if observer != OWN && self.rules.admits(event) { self.keep(event)? } else { Text::default() };
+            let text = if observer != OWN && self.rules.admits(event) {
+                self.keep(event)?
+            } else {
+                Text::default()
+            };
             let row = Said::of(event, observer, text, at).to_row();
             self.rows.push(row).map_err(|source| self.failed(source))?;
         }
@@ -201,21 +228,32 @@ impl Gatherer {
 
     fn keep(&mut self, event: &Event) -> Result<Text, GatherError> {
         let text = serde_json::to_vec(event).map_err(|e| self.failed(e.into()))?;
-        self.texts.write_all(&text).map_err(|source| self.failed(source))?;
+        self.texts
+            .write_all(&text)
+            .map_err(|source| self.failed(source))?;
         let bytes = u32::try_from(text.len()).unwrap_or(u32::MAX);
-        let kept = Text { at: self.written, bytes };
+        let kept = Text {
+            at: self.written,
+            bytes,
+        };
         self.written += u64::from(bytes);
         Ok(kept)
     }
 
     fn failed(&self, source: io::Error) -> GatherError {
-        GatherError::Io { path: self.scratch.clone(), source }
+        GatherError::Io {
+            path: self.scratch.clone(),
+            source,
+        }
     }
 
     /// All logs have come.
     pub(super) fn finish(self) -> Result<Gathered, GatherError> {
         let path = self.scratch.clone();
-        let texts = self.texts.into_inner().map_err(|e| GatherError::Io { path, source: e.into_error() })?;
+        let texts = self.texts.into_inner().map_err(|e| GatherError::Io {
+            path,
+            source: e.into_error(),
+        })?;
         Ok(Gathered {
             scratch: self.scratch,
             rules: self.rules,
@@ -241,10 +279,14 @@ impl Gathered {
     pub(super) fn event(&self, text: Text) -> Result<Event, GatherError> {
         let mut bytes = vec![0; text.bytes as usize];
         let read = self.texts.read_exact_at(&mut bytes, text.at);
-        read.and_then(|()| Ok(serde_json::from_slice(&bytes)?)).map_err(|source| self.failed(source))
+        read.and_then(|()| Ok(serde_json::from_slice(&bytes)?))
+            .map_err(|source| self.failed(source))
     }
 
     pub(super) fn failed(&self, source: io::Error) -> GatherError {
-        GatherError::Io { path: self.scratch.clone(), source }
+        GatherError::Io {
+            path: self.scratch.clone(),
+            source,
+        }
     }
 }

@@ -1,4 +1,5 @@
-//! Which nodes have no key and a repository: those of the federation manifest, and those of `ssid nodes add`.
+//! Which nodes have no key and a repository: those of the federation manifest, and those of
+//! `ssid nodes add`.
 
 use std::cmp::Reverse;
 
@@ -19,31 +20,57 @@ pub struct PlainMember {
 impl PlainMember {
     /// As it is to be fetched.
     pub(super) fn to_fetch(&self) -> ManifestNode {
-        ManifestNode { git_remote: self.remote.clone(), ..self.node.clone() }
+        ManifestNode {
+            git_remote: self.remote.clone(),
+            ..self.node.clone()
+        }
     }
 }
 
 /// The address of a repository without what is secret in it.
 pub fn public_remote(remote: &str) -> String {
-    GitRemote::parse(remote, GitRemote::PROTOCOLS).map_or_else(|_| GitRemote::shown(remote), |remote| remote.public())
+    GitRemote::parse(remote, GitRemote::PROTOCOLS)
+        .map_or_else(|_| GitRemote::shown(remote), |remote| remote.public())
 }
 
-/// All nodes without a key, those of the manifest first. One of `known` that the manifest has, or whose repository is a
-/// member's with a key, is not listed again.
-pub fn plain_members(manifest: Option<&FederationManifest>, known: &KnownMembers, at: &str) -> Vec<PlainMember> {
-    let nodes: Vec<_> = manifest.iter().flat_map(|manifest| manifest.known_nodes()).collect();
+/// All nodes without a key, those of the manifest first. One of `known` that the manifest has, or
+/// whose repository is a member's with a key, is not listed again.
+pub fn plain_members(
+    manifest: Option<&FederationManifest>,
+    known: &KnownMembers,
+    at: &str,
+) -> Vec<PlainMember> {
+    let nodes: Vec<_> = manifest
+        .iter()
+        .flat_map(|manifest| manifest.known_nodes())
+        .collect();
     let secret_of = |public: &str| {
-        known.iter().map(|member| &member.git_remote).find(|remote| public_remote(remote) == public).cloned()
+        known
+            .iter()
+            .map(|member| &member.git_remote)
+            .find(|remote| public_remote(remote) == public)
+            .cloned()
     };
-    let listed = nodes.iter().filter(|node| !node.has_key()).map(|node| PlainMember {
-        remote: secret_of(&public_remote(&node.git_remote)).unwrap_or_else(|| node.git_remote.clone()),
-        node: node.clone(),
-    });
-    let is_there = |public: &str| nodes.iter().any(|node| public_remote(&node.git_remote) == public);
+    let listed = nodes
+        .iter()
+        .filter(|node| !node.has_key())
+        .map(|node| PlainMember {
+            remote: secret_of(&public_remote(&node.git_remote))
+                .unwrap_or_else(|| node.git_remote.clone()),
+            node: node.clone(),
+        });
+    let is_there = |public: &str| {
+        nodes
+            .iter()
+            .any(|node| public_remote(&node.git_remote) == public)
+    };
     let added = known.iter().filter_map(|member| {
         let public = public_remote(&member.git_remote);
         let node = ManifestNode::new(&public, &member.node_name, &member.organization, at);
-        (!is_there(&public)).then(|| PlainMember { node, remote: member.git_remote.clone() })
+        (!is_there(&public)).then(|| PlainMember {
+            node,
+            remote: member.git_remote.clone(),
+        })
     });
     listed.chain(added).collect()
 }

@@ -1,6 +1,7 @@
-//! The registry's sync protocol 1.0 for nodes without a key, as far as it is no matter of Git: locate the log in what
-//! was fetched, read it as found in the wild, compare hashes, count which event has a majority (SPEC §6), append it,
-//! and write manifest and statistics. Nothing here is signed, and every record says so.
+//! The registry's sync protocol 1.0 for nodes without a key, as far as it is no matter of Git:
+//! locate the log in what was fetched, read it as found in the wild, compare hashes, count which
+//! event has a majority (SPEC §6), append it, and write manifest and statistics. Nothing here is
+//! signed, and every record says so.
 //!
 //! ```text
 //! members   whose logs           decide   logs compared, subject by subject; which event has a quorum
@@ -26,10 +27,16 @@ pub use gather::{EVENTS, GatherError};
 pub use members::{PlainMember, plain_members, public_remote};
 pub use record::{Observation, observations};
 pub use sync::{
-    Deployment, NodeReport, PlainSyncError, PlainSyncOptions, PlainSyncReport, Skipped, Unread, allows_unsigned, sync,
+    Deployment, NodeReport, PlainSyncError, PlainSyncOptions, PlainSyncReport, Skipped, Unread,
+    allows_unsigned, sync,
 };
 
-/// Where a repository has its registry log, the first that is there: the 24-folder layout, or a data directory.
-pub const LOG_PATHS: [&str; 2] = ["24_meta_orchestration/registry/logs/registry_events.log", "registry_events.log"];
-/// Bytes of the largest registry log of another node that is read: what one fetch may bring (SPEC §10).
+/// Where a repository has its registry log, the first that is there: the 24-folder layout, or a
+/// data directory.
+pub const LOG_PATHS: [&str; 2] = [
+    "24_meta_orchestration/registry/logs/registry_events.log",
+    "registry_events.log",
+];
+/// Bytes of the largest registry log of another node that is read: what one fetch may bring (SPEC
+/// §10).
 pub const LOG_BYTES: u64 = crate::git::FETCH_BYTES;

@@ -34,7 +34,10 @@ pub struct Observation {
 
 /// What the manifest says of the nodes' logs, by node id.
 pub fn observations(manifest: &FederationManifest) -> BTreeMap<String, Observation> {
-    manifest.get(OBSERVATIONS).and_then(|value| serde_json::from_value(value).ok()).unwrap_or_default()
+    manifest
+        .get(OBSERVATIONS)
+        .and_then(|value| serde_json::from_value(value).ok())
+        .unwrap_or_default()
 }
 
 /// How one sync went.
@@ -52,8 +55,9 @@ pub(super) struct Outcome {
     pub applied: bool,
 }
 
-/// Writes a sync into the manifest: when each node was seen and what its log says, the decisions, the counts. A decision
-/// that says what it said at the last sync is counted and dated once. The records that are new, or say something else.
+/// Writes a sync into the manifest: when each node was seen and what its log says, the decisions,
+/// the counts. A decision that says what it said at the last sync is counted and dated once. The
+/// records that are new, or say something else.
 pub(super) fn write_down(
     manifest: &mut FederationManifest,
     outcome: &Outcome,
@@ -64,7 +68,11 @@ pub(super) fn write_down(
     let standing = manifest.known_nodes();
     for (node, observation) in &outcome.nodes {
         // as it stands now: somebody may have changed it since the sync began
-        let mut node = standing.iter().find(|known| known.node_id == node.node_id).unwrap_or(node).clone();
+        let mut node = standing
+            .iter()
+            .find(|known| known.node_id == node.node_id)
+            .unwrap_or(node)
+            .clone();
         if observation.error.is_none() {
             node.last_seen = Some(at.to_owned());
         }
@@ -72,23 +80,34 @@ pub(super) fn write_down(
         seen.insert(node.node_id, observation);
     }
     manifest.set(OBSERVATIONS, &json!(seen));
-    let Some(decided) = &outcome.decided else { return Vec::new() };
+    let Some(decided) = &outcome.decided else {
+        return Vec::new();
+    };
     let records = add_records(manifest, outcome, decided, (began, at));
     let beyond = manifest.get(BEYOND).unwrap_or_default();
     let counted = |key: &str| beyond[key].as_u64().unwrap_or_default();
     let mut counts = manifest.statistics();
     let new = |unknown: u64, key: &str| unknown.saturating_sub(counted(key));
-    counts.consensus_agreements += decided.changed.achieved + new(decided.unknown.achieved, "achieved");
-    counts.consensus_disagreements += decided.changed.failed + new(decided.unknown.failed, "failed");
+    counts.consensus_agreements +=
+        decided.changed.achieved + new(decided.unknown.achieved, "achieved");
+    counts.consensus_disagreements +=
+        decided.changed.failed + new(decided.unknown.failed, "failed");
     let left = beyond_history(manifest, decided, outcome.applied);
     if !beyond.is_null() || left.achieved + left.failed > 0 {
-        manifest.set(BEYOND, &json!({ "achieved": left.achieved, "failed": left.failed }));
+        manifest.set(
+            BEYOND,
+            &json!({ "achieved": left.achieved, "failed": left.failed }),
+        );
     }
     let nodes = manifest.known_nodes();
     counts.total_nodes = nodes.len() as u64;
     counts.active_nodes = nodes.iter().filter(|node| node.is_active()).count() as u64;
     counts.total_syncs += 1;
-    let failed = outcome.nodes.iter().filter(|(_, observation)| observation.error.is_some()).count() as u64;
+    let failed = outcome
+        .nodes
+        .iter()
+        .filter(|(_, observation)| observation.error.is_some())
+        .count() as u64;
     counts.successful_syncs += outcome.nodes.len() as u64 - failed;
     counts.failed_syncs += failed;
     if !records.is_empty() {
@@ -106,13 +125,26 @@ fn add_records(
     decided: &Decided,
     (began, at): (&str, &str),
 ) -> Vec<HistoryRecord> {
-    let before: Vec<_> = manifest.history().into_iter().flatten().filter(|r| r.signed == Some(false)).collect();
+    let before: Vec<_> = manifest
+        .history()
+        .into_iter()
+        .flatten()
+        .filter(|r| r.signed == Some(false))
+        .collect();
     let mut records = Vec::new();
     for (event, decision) in &decided.latest {
         let mut record = record(outcome, event, decision, began, at);
-        if let Some(known) = before.iter().rev().find(|known| known.event_hash == record.event_hash) {
+        if let Some(known) = before
+            .iter()
+            .rev()
+            .find(|known| known.event_hash == record.event_hash)
+        {
             record.initiated_at.clone_from(&known.initiated_at);
-            if (HistoryRecord { completed_at: known.completed_at.clone(), ..record.clone() }) == *known {
+            if (HistoryRecord {
+                completed_at: known.completed_at.clone(),
+                ..record.clone()
+            }) == *known
+            {
                 continue;
             }
         }
@@ -122,7 +154,8 @@ fn add_records(
     records
 }
 
-/// The decisions that stand and that the history has no record of: counted now, and not again at the next sync.
+/// The decisions that stand and that the history has no record of: counted now, and not again at
+/// the next sync.
 fn beyond_history(manifest: &FederationManifest, decided: &Decided, applied: bool) -> Counts {
     let recorded: Vec<EventHash> = manifest
         .history()
@@ -132,19 +165,49 @@ fn beyond_history(manifest: &FederationManifest, decided: &Decided, applied: boo
         .filter_map(|record| record.event_hash.parse().ok())
         .collect();
     let mut inside = Counts::default();
-    decided.met.iter().filter(|(hash, _)| recorded.contains(hash)).for_each(|(_, verdict)| inside.add(*verdict));
-    let achieved = if applied { 0 } else { decided.all.achieved.saturating_sub(inside.achieved) };
-    Counts { achieved, failed: decided.all.failed.saturating_sub(inside.failed), ..Counts::default() }
+    decided
+        .met
+        .iter()
+        .filter(|(hash, _)| recorded.contains(hash))
+        .for_each(|(_, verdict)| inside.add(*verdict));
+    let achieved = if applied {
+        0
+    } else {
+        decided.all.achieved.saturating_sub(inside.achieved)
+    };
+    Counts {
+        achieved,
+        failed: decided.all.failed.saturating_sub(inside.failed),
+        ..Counts::default()
+    }
 }
 
-fn record(outcome: &Outcome, event: &Event, decision: &Decision, began: &str, at: &str) -> HistoryRecord {
+fn record(
+    outcome: &Outcome,
+    event: &Event,
+    decision: &Decision,
+    began: &str,
+    at: &str,
+) -> HistoryRecord {
     let name = |observer: u16| match usize::from(observer).checked_sub(1) {
         None => outcome.own_id.clone(),
-        Some(place) => outcome.nodes.get(place).map(|(node, _)| node.node_id.clone()).unwrap_or_default(),
+        Some(place) => outcome
+            .nodes
+            .get(place)
+            .map(|(node, _)| node.node_id.clone())
+            .unwrap_or_default(),
     };
-    let observed: BTreeMap<_, _> = decision.observed.iter().map(|(observer, hash)| (name(*observer), hash)).collect();
+    let observed: BTreeMap<_, _> = decision
+        .observed
+        .iter()
+        .map(|(observer, hash)| (name(*observer), hash))
+        .collect();
     let disagrees = |(_, hash): &(&String, &&EventHash)| **hash != &decision.hash;
-    let disagreeing: Vec<_> = observed.iter().filter(disagrees).map(|(node, _)| node.clone()).collect();
+    let disagreeing: Vec<_> = observed
+        .iter()
+        .filter(disagrees)
+        .map(|(node, _)| node.clone())
+        .collect();
     let achieved = decision.verdict == Verdict::Achieved;
     let share = (observed.len() - disagreeing.len()) as f64 / observed.len().max(1) as f64;
     HistoryRecord {
@@ -154,7 +217,10 @@ fn record(outcome: &Outcome, event: &Event, decision: &Decision, began: &str, at
         initiated_at: began.to_owned(),
         completed_at: achieved.then(|| at.to_owned()),
         participating_nodes: observed.keys().cloned().collect(),
-        node_hashes: observed.iter().map(|(node, hash)| (node.clone(), hash.to_string())).collect(),
+        node_hashes: observed
+            .iter()
+            .map(|(node, hash)| (node.clone(), hash.to_string()))
+            .collect(),
         consensus_hash: achieved.then(|| decision.hash.to_string()),
         agreement_percentage: (share * 10_000.0).floor() / 100.0,
         consensus_achieved: achieved,

@@ -1,5 +1,5 @@
-//! Puts rows of one length in order, however many: a bounded number in memory, the others as sorted runs in one file
-//! that has no name and is gone with the process.
+//! Puts rows of one length in order, however many: a bounded number in memory, the others as sorted
+//! runs in one file that has no name and is gone with the process.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -27,7 +27,13 @@ pub(super) struct Sorter<const N: usize> {
 impl<const N: usize> Sorter<N> {
     /// Runs go to a file in `scratch`, if there are more rows than are held.
     pub(super) fn new(scratch: PathBuf) -> Self {
-        Self { scratch, held_at_most: HELD_BYTES / N, held: Vec::new(), spilled: None, runs: Vec::new() }
+        Self {
+            scratch,
+            held_at_most: HELD_BYTES / N,
+            held: Vec::new(),
+            spilled: None,
+            runs: Vec::new(),
+        }
     }
 
     pub(super) fn push(&mut self, row: [u8; N]) -> io::Result<()> {
@@ -54,7 +60,11 @@ impl<const N: usize> Sorter<N> {
     /// No more rows come.
     pub(super) fn finish(mut self) -> Sorted<N> {
         self.held.sort_unstable();
-        Sorted { held: self.held, spilled: self.spilled, runs: self.runs }
+        Sorted {
+            held: self.held,
+            spilled: self.spilled,
+            runs: self.runs,
+        }
     }
 }
 
@@ -76,7 +86,11 @@ impl<const N: usize> Sorted<N> {
             window: Vec::new(),
             at: 0,
         });
-        let mut rows = Rows { runs: in_file.collect(), held: &self.held, heap: BinaryHeap::new() };
+        let mut rows = Rows {
+            runs: in_file.collect(),
+            held: &self.held,
+            heap: BinaryHeap::new(),
+        };
         for run in 0..=rows.runs.len() {
             rows.refill(run)?;
         }
@@ -89,7 +103,8 @@ impl<const N: usize> Sorted<N> {
 pub(super) struct Rows<'a, const N: usize> {
     runs: Vec<Run<'a>>,
     held: &'a [[u8; N]],
-    /// The lowest row of each run, and which run. That of the rows in memory has the number after the last.
+    /// The lowest row of each run, and which run. That of the rows in memory has the number after
+    /// the last.
     heap: BinaryHeap<Reverse<([u8; N], usize)>>,
 }
 
@@ -108,7 +123,9 @@ impl<const N: usize> Rows<'_, N> {
 
     /// The next row; none after the last.
     pub(super) fn next_row(&mut self) -> io::Result<Option<[u8; N]>> {
-        let Some(Reverse((row, run))) = self.heap.pop() else { return Ok(None) };
+        let Some(Reverse((row, run))) = self.heap.pop() else {
+            return Ok(None);
+        };
         self.refill(run)?;
         Ok(Some(row))
     }
@@ -128,13 +145,19 @@ impl Run<'_> {
     fn next<const N: usize>(&mut self) -> io::Result<Option<[u8; N]>> {
         if self.at == self.window.len() {
             let rows = (self.end - self.next).min((WINDOW_BYTES / N) as u64);
-            let Some(file) = self.file.filter(|_| rows > 0) else { return Ok(None) };
-            self.window.resize(usize::try_from(rows).unwrap_or(0) * N, 0);
+            let Some(file) = self.file.filter(|_| rows > 0) else {
+                return Ok(None);
+            };
+            self.window
+                .resize(usize::try_from(rows).unwrap_or(0) * N, 0);
             file.read_exact_at(&mut self.window, self.next * N as u64)?;
             self.next += rows;
             self.at = 0;
         }
-        let row = self.window.get(self.at..self.at + N).and_then(|row| row.try_into().ok());
+        let row = self
+            .window
+            .get(self.at..self.at + N)
+            .and_then(|row| row.try_into().ok());
         self.at += N;
         Ok(row)
     }
@@ -152,7 +175,10 @@ mod tests {
         // a permutation of 0..5000, 5000 and 4999 having no common factor with 7
         let numbers = (0..5000_u32).map(|n| n * 7 % 5000);
         for held_at_most in [10_000, 1000, 64] {
-            let mut sorter = Sorter { held_at_most, ..Sorter::<6>::new(scratch.path().to_owned()) };
+            let mut sorter = Sorter {
+                held_at_most,
+                ..Sorter::<6>::new(scratch.path().to_owned())
+            };
             for n in numbers.clone() {
                 let [a, b, c, d] = n.to_be_bytes();
                 sorter.push([a, b, c, d, 0, 1]).unwrap();
@@ -168,7 +194,11 @@ mod tests {
                 }
                 assert_eq!(rows.next_row().unwrap(), None);
             }
-            assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0, "its file has no name");
+            assert_eq!(
+                std::fs::read_dir(scratch.path()).unwrap().count(),
+                0,
+                "its file has no name"
+            );
         }
     }
 }

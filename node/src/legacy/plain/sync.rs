@@ -1,4 +1,5 @@
-//! One sync of a deployment without keys, all six phases; how a node's log is fetched is the caller's.
+//! One sync of a deployment without keys, all six phases; how a node's log is fetched is the
+//! caller's.
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -21,7 +22,9 @@ use crate::known_members::{KnownMembers, KnownMembersError};
 use crate::place::Place;
 use crate::registry::append::append_behind;
 use crate::registry::file::{FileError, RegistryFile};
-use crate::registry::manifest::{FederationManifest, HistoryRecord, ManifestFileError, ManifestNode};
+use crate::registry::manifest::{
+    FederationManifest, HistoryRecord, ManifestFileError, ManifestNode,
+};
 use crate::registry::parse::Position;
 use crate::registry::paths::RegistryPaths;
 
@@ -66,7 +69,8 @@ pub struct PlainSyncOptions {
     pub force: bool,
     /// Append what a quorum has, whatever `conflict_resolution.auto_apply_consensus` says.
     pub apply: bool,
-    /// Whether this deployment has members with keys: then plain logs are observed; nothing is decided or appended.
+    /// Whether this deployment has members with keys: then plain logs are observed; nothing is
+    /// decided or appended.
     pub has_keys: bool,
 }
 
@@ -110,7 +114,8 @@ pub struct NodeReport {
     pub quarantined: u64,
     /// Why its log could not be had.
     pub error: Option<String>,
-    /// Whether its repository was read all the same, and what stands where the log should be is none.
+    /// Whether its repository was read all the same, and what stands where the log should be is
+    /// none.
     #[serde(default)]
     pub is_unusable: bool,
 }
@@ -126,7 +131,10 @@ pub struct Unread {
 
 impl From<String> for Unread {
     fn from(why: String) -> Self {
-        Self { why, is_unusable: false }
+        Self {
+            why,
+            is_unusable: false,
+        }
     }
 }
 
@@ -137,7 +145,8 @@ pub struct PlainSyncReport {
     pub skipped: Option<Skipped>,
     /// The active nodes, highest trust first.
     pub nodes: Vec<NodeReport>,
-    /// Whether there are members with keys: then nothing is decided by plain logs, and all counts below are 0.
+    /// Whether there are members with keys: then nothing is decided by plain logs, and all counts
+    /// below are 0.
     pub observed_only: bool,
     /// Events that a quorum has and the own log had not.
     pub achieved: u64,
@@ -153,11 +162,14 @@ pub struct PlainSyncReport {
 
 /// Whether plain logs are read: as configured, else as long as nobody has a key.
 pub fn allows_unsigned(settings: &Settings, has_keys: bool) -> bool {
-    settings.security.allow_unsigned_members.unwrap_or(!has_keys)
+    settings
+        .security
+        .allow_unsigned_members
+        .unwrap_or(!has_keys)
 }
 
-/// Syncs with every active node without a key. `fetch` gives a node's registry log, or why it cannot. However long the
-/// logs are, memory does not grow with them.
+/// Syncs with every active node without a key. `fetch` gives a node's registry log, or why it
+/// cannot. However long the logs are, memory does not grow with them.
 ///
 /// # Errors
 /// If the registry's own files cannot be read or written.
@@ -172,40 +184,68 @@ where
     L: Read + Send + 'static,
     E: Into<Unread>,
 {
-    let Deployment { paths, settings, known, scratch } = deployment;
+    let Deployment {
+        paths,
+        settings,
+        known,
+        scratch,
+    } = deployment;
     let began = now();
     let manifest = FederationManifest::read(&paths.federation_manifest)?;
     let nodes = partners(manifest.as_ref(), known, settings, &iso(began));
     if let Some(skipped) = why_not(manifest.as_ref(), settings, options, &nodes) {
-        return Ok(PlainSyncReport { skipped: Some(skipped), ..PlainSyncReport::default() });
+        return Ok(PlainSyncReport {
+            skipped: Some(skipped),
+            ..PlainSyncReport::default()
+        });
     }
     let gatherer = Gatherer::new(scratch, Rules::of(settings, began))?;
     let (gatherer, read) = gather(gatherer, &nodes, settings, fetch).await?;
     let work = Work {
         log: paths.registry_log.clone(),
         others: nodes.len(),
-        before: manifest.iter().flat_map(FederationManifest::history).flatten().collect(),
+        before: manifest
+            .iter()
+            .flat_map(FederationManifest::history)
+            .flatten()
+            .collect(),
         decides: !options.has_keys,
-        applies: !options.has_keys && (options.apply || settings.conflict_resolution.auto_apply_consensus),
+        applies: !options.has_keys
+            && (options.apply || settings.conflict_resolution.auto_apply_consensus),
     };
     let applied = work.applies;
     let done = blocking(move || work.run(gatherer)).await??;
 
-    let is_unusable = |read: &Result<u64, Unread>| read.as_ref().is_err_and(|unread| unread.is_unusable);
+    let is_unusable =
+        |read: &Result<u64, Unread>| read.as_ref().is_err_and(|unread| unread.is_unusable);
     let unusable: Vec<bool> = read.iter().map(is_unusable).collect();
-    let observations =
-        read.into_iter().zip(done.comparisons.into_iter().skip(1)).map(|(read, comparison)| Observation {
+    let observations = read
+        .into_iter()
+        .zip(done.comparisons.into_iter().skip(1))
+        .map(|(read, comparison)| Observation {
             at: iso(began),
             comparison: read.is_ok().then_some(comparison),
             quarantined: read.as_ref().copied().unwrap_or_default(),
             error: read.err().map(|unread| unread.why),
         });
-    let nodes: Vec<_> = nodes.into_iter().map(|member| member.node).zip(observations).collect();
+    let nodes: Vec<_> = nodes
+        .into_iter()
+        .map(|member| member.node)
+        .zip(observations)
+        .collect();
     let quorum = needed(nodes.len(), &Rules::of(settings, began));
-    let own_id = manifest.map(|manifest| manifest.text("local_node.node_id")).filter(|id| !id.is_empty());
+    let own_id = manifest
+        .map(|manifest| manifest.text("local_node.node_id"))
+        .filter(|id| !id.is_empty());
     let own_id = own_id.unwrap_or_else(|| "local_node".to_owned());
     let mut report = report(&nodes, &unusable, done.decided.as_ref(), done.appended);
-    let outcome = Outcome { nodes, own_id, quorum, decided: done.decided, applied };
+    let outcome = Outcome {
+        nodes,
+        own_id,
+        quorum,
+        decided: done.decided,
+        applied,
+    };
     if paths.keeps_manifest() {
         let at = iso(now());
         let changed = RefCell::default();
@@ -216,14 +256,17 @@ where
         if settings.conflict_resolution.create_conflict_report {
             let directory = conflicts::directory(paths, &settings.conflict_resolution);
             let written = write_reports(&directory, &report.changed, &at);
-            written.map_err(|source| PlainSyncError::Report { directory: directory.to_path_buf(), source })?;
+            written.map_err(|source| PlainSyncError::Report {
+                directory: directory.to_path_buf(),
+                source,
+            })?;
         }
     }
     Ok(report)
 }
 
-/// Phases 1 and 2: every log is fetched, as many at a time as configured, and read as it comes. Of each node how many
-/// stretches could not be read, or why its log could not be had.
+/// Phases 1 and 2: every log is fetched, as many at a time as configured, and read as it comes. Of
+/// each node how many stretches could not be read, or why its log could not be had.
 async fn gather<F, Fut, L, E>(
     mut gatherer: Gatherer,
     nodes: &[PlainMember],
@@ -236,9 +279,17 @@ where
     L: Read + Send + 'static,
     E: Into<Unread>,
 {
-    let parallel = if settings.performance.parallel_sync { settings.performance.max_parallel_syncs } else { 1 };
-    let fetching: Vec<_> = nodes.iter().map(|member| fetch(member.to_fetch())).collect();
-    let mut fetched = futures::stream::iter(fetching).buffered(usize::try_from(parallel).unwrap_or(1).max(1));
+    let parallel = if settings.performance.parallel_sync {
+        settings.performance.max_parallel_syncs
+    } else {
+        1
+    };
+    let fetching: Vec<_> = nodes
+        .iter()
+        .map(|member| fetch(member.to_fetch()))
+        .collect();
+    let mut fetched =
+        futures::stream::iter(fetching).buffered(usize::try_from(parallel).unwrap_or(1).max(1));
     let mut read = Vec::new();
     while let Some(log) = fetched.next().await {
         // the manifest has no more nodes than fit
@@ -259,8 +310,12 @@ where
     Ok((gatherer, read))
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, PlainSyncError> {
-    tokio::task::spawn_blocking(work).await.map_err(|e| PlainSyncError::BrokenOff(e.to_string()))
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, PlainSyncError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|e| PlainSyncError::BrokenOff(e.to_string()))
 }
 
 /// Phases 3 to 5, on the disk alone.
@@ -285,11 +340,19 @@ impl Work {
         let failed = |source| gathered.failed(source);
         if !self.decides {
             let comparisons = weigh(&gathered, self.others, |_| Ok(())).map_err(failed)?;
-            return Ok(Done { comparisons, decided: None, appended: 0 });
+            return Ok(Done {
+                comparisons,
+                decided: None,
+                appended: 0,
+            });
         }
         let mut tally = Tally::new(&self.before, gathered.scratch.clone());
-        let comparisons = weigh(&gathered, self.others, |decision| tally.take(decision)).map_err(failed)?;
-        if self.applies && tally.all.achieved > 0 && RegistryFile::open(&self.log)?.is_being_written()? {
+        let comparisons =
+            weigh(&gathered, self.others, |decision| tally.take(decision)).map_err(failed)?;
+        if self.applies
+            && tally.all.achieved > 0
+            && RegistryFile::open(&self.log)?.is_being_written()?
+        {
             return Err(PlainSyncError::BeingWritten(self.log.to_path_buf()));
         }
         let (mut appended, mut behind): (u64, Position) = (0, read_until);
@@ -300,7 +363,11 @@ impl Work {
             }
             Ok(())
         })?;
-        Ok(Done { comparisons, decided: Some(decided), appended })
+        Ok(Done {
+            comparisons,
+            decided: Some(decided),
+            appended,
+        })
     }
 }
 
@@ -310,10 +377,14 @@ fn why_not(
     options: PlainSyncOptions,
     nodes: &[PlainMember],
 ) -> Option<Skipped> {
-    let last = manifest.map(|manifest| manifest.text("federation.last_sync")).unwrap_or_default();
+    let last = manifest
+        .map(|manifest| manifest.text("federation.last_sync"))
+        .unwrap_or_default();
     let minutes = i64::try_from(settings.sync_settings.interval_minutes).unwrap_or(i64::MAX);
     let is_recent = last.parse::<jiff::Timestamp>().is_ok_and(|at| {
-        let age = jiff::Timestamp::now().as_second().saturating_sub(at.as_second());
+        let age = jiff::Timestamp::now()
+            .as_second()
+            .saturating_sub(at.as_second());
         (0..minutes.saturating_mul(60)).contains(&age)
     });
     match () {
@@ -331,14 +402,15 @@ fn report(
     decided: Option<&Decided>,
     applied: u64,
 ) -> PlainSyncReport {
-    let node = |((node, observation), is_unusable): (&(ManifestNode, Observation), &bool)| NodeReport {
-        node_id: node.node_id.clone(),
-        node_name: node.node_name.clone(),
-        comparison: observation.comparison,
-        quarantined: observation.quarantined,
-        error: observation.error.clone(),
-        is_unusable: *is_unusable,
-    };
+    let node =
+        |((node, observation), is_unusable): (&(ManifestNode, Observation), &bool)| NodeReport {
+            node_id: node.node_id.clone(),
+            node_name: node.node_name.clone(),
+            comparison: observation.comparison,
+            quarantined: observation.quarantined,
+            error: observation.error.clone(),
+            is_unusable: *is_unusable,
+        };
     let counts = decided.map(|decided| decided.all).unwrap_or_default();
     PlainSyncReport {
         skipped: None,

@@ -1,5 +1,5 @@
-//! What was decided, counted as it comes: of all decisions the counts, of the latest the whole, and of those achieved
-//! where their events stand. Bounded, however many there are.
+//! What was decided, counted as it comes: of all decisions the counts, of the latest the whole, and
+//! of those achieved where their events stand. Bounded, however many there are.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -56,7 +56,9 @@ impl Tally {
     /// `before` is the history as it stands.
     pub(super) fn new(before: &[HistoryRecord], scratch: std::path::PathBuf) -> Self {
         let unsigned = before.iter().filter(|record| record.signed == Some(false));
-        let known = unsigned.filter_map(|r| Some((r.event_hash.parse().ok()?, r.resolution.clone()))).collect();
+        let known = unsigned
+            .filter_map(|r| Some((r.event_hash.parse().ok()?, r.resolution.clone())))
+            .collect();
         Self {
             known,
             all: Counts::default(),
@@ -90,7 +92,8 @@ impl Tally {
         Ok(())
     }
 
-    /// Ends it: the events that were achieved are given to `apply` in order of time, a part at a time.
+    /// Ends it: the events that were achieved are given to `apply` in order of time, a part at a
+    /// time.
     pub(super) fn finish(
         self,
         gathered: &Gathered,
@@ -115,7 +118,13 @@ impl Tally {
             met.insert(decision.hash, decision.verdict);
             latest.push((gathered.event(decision.text)?, decision));
         }
-        Ok(Decided { all: self.all, unknown: self.unknown, changed: self.changed, met, latest })
+        Ok(Decided {
+            all: self.all,
+            unknown: self.unknown,
+            changed: self.changed,
+            met,
+            latest,
+        })
     }
 }
 
@@ -148,5 +157,8 @@ fn row(decision: &Decision) -> [u8; ROW] {
 
 fn text_of(row: &[u8; ROW]) -> Text {
     let mut rest = &row[44..];
-    Text { at: u64::from_be_bytes(take(&mut rest)), bytes: u32::from_be_bytes(take(&mut rest)) }
+    Text {
+        at: u64::from_be_bytes(take(&mut rest)),
+        bytes: u32::from_be_bytes(take(&mut rest)),
+    }
 }

@@ -4,12 +4,23 @@ use super::*;
 async fn a_bootstrap_address_with_or_without_a_peer_id_finds_its_member() {
     for named in [false, true] {
         let first = TestNode::start(config(0, &members(2))).await;
-        let place = if named { with_peer(&first.address, 0) } else { first.address.clone() };
-        let mut second = TestNode::start(NetworkConfig { bootstrap: vec![place], ..config(1, &members(2)) }).await;
+        let place = if named {
+            with_peer(&first.address, 0)
+        } else {
+            first.address.clone()
+        };
+        let mut second = TestNode::start(NetworkConfig {
+            bootstrap: vec![place],
+            ..config(1, &members(2))
+        })
+        .await;
         second.connected_to(&[0]).await;
         let known = within("an address to remember", async {
             loop {
-                if let NetworkEvent::Addresses { node, addresses, .. } = second.events.recv().await.unwrap() {
+                if let NetworkEvent::Addresses {
+                    node, addresses, ..
+                } = second.events.recv().await.unwrap()
+                {
                     return (node, addresses);
                 }
             }
@@ -24,10 +35,16 @@ async fn a_bootstrap_address_with_or_without_a_peer_id_finds_its_member() {
 async fn remembered_and_learned_addresses_are_dialed() {
     let first = TestNode::start(config(0, &members(3))).await;
     let remembered = vec![(member(0).peer, vec![first.address.clone()])];
-    let second = TestNode::start(NetworkConfig { remembered, ..config(1, &members(3)) }).await;
+    let second = TestNode::start(NetworkConfig {
+        remembered,
+        ..config(1, &members(3))
+    })
+    .await;
     second.connected_to(&[0]).await;
     let third = TestNode::start(config(2, &members(3))).await;
-    third.network.add_address(id(1), vec![second.address.clone()]);
+    third
+        .network
+        .add_address(id(1), vec![second.address.clone()]);
     third.connected_to(&[1]).await;
 }
 
@@ -51,7 +68,11 @@ async fn a_member_restarted_on_its_port_is_found_again() {
         let listen = vec![first.address.clone()];
         first.stop().await;
         second.connected_to(&[]).await;
-        first = TestNode::start(NetworkConfig { listen, ..config(0, &members(2)) }).await;
+        first = TestNode::start(NetworkConfig {
+            listen,
+            ..config(0, &members(2))
+        })
+        .await;
         second.connected_to(&[0]).await;
         first.connected_to(&[1]).await;
     }
@@ -59,23 +80,42 @@ async fn a_member_restarted_on_its_port_is_found_again() {
 
 #[tokio::test]
 async fn members_that_dial_each_other_at_once_stay_connected() {
-    let probe = |_| std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let listen: Vec<Multiaddr> =
-        (0..4).map(probe).map(|port| format!("/ip4/127.0.0.1/tcp/{port}").parse().unwrap()).collect();
+    let probe = |_| {
+        std::net::TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port()
+    };
+    let listen: Vec<Multiaddr> = (0..4)
+        .map(probe)
+        .map(|port| format!("/ip4/127.0.0.1/tcp/{port}").parse().unwrap())
+        .collect();
     let mut all = members(4);
     for (member, address) in all.iter_mut().zip(&listen) {
         member.addresses = vec![address.clone()];
     }
     let mut nodes = Vec::new();
     for (index, address) in (0..).zip(listen) {
-        nodes.push(TestNode::start(NetworkConfig { listen: vec![address], ..config(index, &all) }).await);
+        nodes.push(
+            TestNode::start(NetworkConfig {
+                listen: vec![address],
+                ..config(index, &all)
+            })
+            .await,
+        );
     }
     for (index, node) in (0..).zip(&nodes) {
         let others: Vec<u8> = (0..4).filter(|other| *other != index).collect();
         node.connected_to(&others).await;
     }
     for (index, node) in (0_u8..).zip(&mut nodes) {
-        node.network.publish(Topic::Heartbeats, signed(index, testing::heartbeat(index.into()))).unwrap();
+        node.network
+            .publish(
+                Topic::Heartbeats,
+                signed(index, testing::heartbeat(index.into())),
+            )
+            .unwrap();
     }
     for node in &mut nodes {
         let mut signers = std::collections::BTreeSet::new();
@@ -90,13 +130,19 @@ async fn members_that_dial_each_other_at_once_stay_connected() {
 #[tokio::test]
 async fn members_are_looked_for_on_the_local_network_only_where_that_is_wanted() {
     let looks = |mdns| {
-        let swarm =
-            behaviour::swarm(identity(0), &Topics::of(&FEDERATION), mdns, &Doorkeeper::default(), Metrics::default())
-                .unwrap();
+        let swarm = behaviour::swarm(
+            identity(0),
+            &Topics::of(&FEDERATION),
+            mdns,
+            &Doorkeeper::default(),
+            Metrics::default(),
+        )
+        .unwrap();
         swarm.behaviour().mdns.is_enabled()
     };
     assert!(!looks(false));
-    if libp2p::mdns::tokio::Behaviour::new(libp2p::mdns::Config::default(), member(0).peer).is_err() {
+    if libp2p::mdns::tokio::Behaviour::new(libp2p::mdns::Config::default(), member(0).peer).is_err()
+    {
         return eprintln!("SKIPPED: this machine has no multicast");
     }
     assert!(looks(true));
@@ -105,18 +151,34 @@ async fn members_are_looked_for_on_the_local_network_only_where_that_is_wanted()
 #[tokio::test]
 async fn a_port_in_use_is_an_error_that_names_it() {
     for listen in [tcp(), quic()] {
-        let node = TestNode::start(NetworkConfig { listen: vec![listen], ..config(0, &members(2)) }).await;
-        let again = NetworkConfig { listen: vec![node.address.clone()], ..config(1, &members(2)) };
+        let node = TestNode::start(NetworkConfig {
+            listen: vec![listen],
+            ..config(0, &members(2))
+        })
+        .await;
+        let again = NetworkConfig {
+            listen: vec![node.address.clone()],
+            ..config(1, &members(2))
+        };
         let error = start(again, &TaskTracker::new(), CancellationToken::new()).unwrap_err();
-        assert!(matches!(&error, NetworkError::AddressInUse { address } if *address == node.address), "{error}");
+        assert!(
+            matches!(&error, NetworkError::AddressInUse { address } if *address == node.address),
+            "{error}"
+        );
     }
 }
 
 #[tokio::test]
 async fn a_node_outside_the_manifest_does_not_start() {
     let start = |config| start(config, &TaskTracker::new(), CancellationToken::new()).unwrap_err();
-    assert!(matches!(start(config(5, &members(2))), NetworkError::NotAMember(_)));
-    let wrong_key = NetworkConfig { identity: identity(9), ..config(0, &members(2)) };
+    assert!(matches!(
+        start(config(5, &members(2))),
+        NetworkError::NotAMember(_)
+    ));
+    let wrong_key = NetworkConfig {
+        identity: identity(9),
+        ..config(0, &members(2))
+    };
     assert!(matches!(start(wrong_key), NetworkError::WrongPeer { .. }));
 }
 

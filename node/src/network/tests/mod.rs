@@ -67,12 +67,18 @@ fn id(index: u8) -> NodeId {
 }
 
 fn signed(signer: u8, statements: Statements) -> Vec<u8> {
-    wire::encode(VerifiedBatch::sign(&key(signer), &FEDERATION, statements).unwrap().batch())
+    wire::encode(
+        VerifiedBatch::sign(&key(signer), &FEDERATION, statements)
+            .unwrap()
+            .batch(),
+    )
 }
 
 /// Awaits `future`, and fails with `what` past the deadline.
 async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
-    let Ok(done) = tokio::time::timeout(DEADLINE, future).await else { panic!("not within {DEADLINE:?}: {what}") };
+    let Ok(done) = tokio::time::timeout(DEADLINE, future).await else {
+        panic!("not within {DEADLINE:?}: {what}")
+    };
     done
 }
 
@@ -91,23 +97,40 @@ impl TestNode {
         let (stop, tracker) = (CancellationToken::new(), TaskTracker::new());
         let (network, events) = start(config, &tracker, stop.clone()).unwrap();
         let mut listening = network.listening();
-        let all = within("listening", listening.wait_for(|all| !all.is_empty())).await.unwrap().clone();
+        let all = within("listening", listening.wait_for(|all| !all.is_empty()))
+            .await
+            .unwrap()
+            .clone();
         let address = all.first().unwrap().clone();
-        Self { network, events, address, stop, tracker }
+        Self {
+            network,
+            events,
+            address,
+            stop,
+            tracker,
+        }
     }
 
     /// Waits until exactly these members are connected.
     async fn connected_to(&self, indices: &[u8]) {
         let expected = indices.iter().copied().map(id).collect();
         let mut connected = self.network.connected();
-        within("connected", connected.wait_for(|now| **now == expected)).await.unwrap();
+        within("connected", connected.wait_for(|now| **now == expected))
+            .await
+            .unwrap();
     }
 
     /// The next batch, past notices.
     async fn batch(&mut self) -> (NodeId, Arc<VerifiedBatch>, Ticket) {
         within("a batch", async {
             loop {
-                if let NetworkEvent::Batch { from, batch, ticket, .. } = self.events.recv().await.unwrap() {
+                if let NetworkEvent::Batch {
+                    from,
+                    batch,
+                    ticket,
+                    ..
+                } = self.events.recv().await.unwrap()
+                {
                     return (from, batch, ticket);
                 }
             }
@@ -119,7 +142,12 @@ impl TestNode {
     async fn evidence(&mut self) -> (NodeId, Box<Evidence>, Ticket) {
         within("evidence", async {
             loop {
-                if let NetworkEvent::Evidence { from, evidence, ticket } = self.events.recv().await.unwrap() {
+                if let NetworkEvent::Evidence {
+                    from,
+                    evidence,
+                    ticket,
+                } = self.events.recv().await.unwrap()
+                {
                     return (from, evidence, ticket);
                 }
             }
@@ -131,7 +159,12 @@ impl TestNode {
     async fn asked(&mut self) -> (NodeId, ssid_protocol::sync::Request, ReplyHandle) {
         within("a request", async {
             loop {
-                if let NetworkEvent::Asked { from, request, reply } = self.events.recv().await.unwrap() {
+                if let NetworkEvent::Asked {
+                    from,
+                    request,
+                    reply,
+                } = self.events.recv().await.unwrap()
+                {
                     return (from, request, reply);
                 }
             }
@@ -142,7 +175,9 @@ impl TestNode {
     async fn stop(self) {
         self.stop.cancel();
         self.tracker.close();
-        tokio::time::timeout(Duration::from_secs(2), self.tracker.wait()).await.expect("stops within two seconds");
+        tokio::time::timeout(Duration::from_secs(2), self.tracker.wait())
+            .await
+            .expect("stops within two seconds");
     }
 }
 
@@ -152,10 +187,22 @@ async fn pair(listen: Multiaddr) -> (TestNode, TestNode) {
 }
 
 /// As [`pair`], with limits for the second one.
-async fn pair_with(listen: Multiaddr, limits: NetworkLimits, mut members: Vec<MemberPeer>) -> (TestNode, TestNode) {
-    let first = TestNode::start(NetworkConfig { listen: vec![listen], ..config(0, &members) }).await;
+async fn pair_with(
+    listen: Multiaddr,
+    limits: NetworkLimits,
+    mut members: Vec<MemberPeer>,
+) -> (TestNode, TestNode) {
+    let first = TestNode::start(NetworkConfig {
+        listen: vec![listen],
+        ..config(0, &members)
+    })
+    .await;
     members[0].addresses = vec![first.address.clone()];
-    let second = TestNode::start(NetworkConfig { limits, ..config(1, &members) }).await;
+    let second = TestNode::start(NetworkConfig {
+        limits,
+        ..config(1, &members)
+    })
+    .await;
     first.connected_to(&[1]).await;
     second.connected_to(&[0]).await;
     (first, second)
@@ -169,7 +216,14 @@ fn hostile(index: u8) -> Swarm<Behaviour> {
 /// As [`hostile`], with what it sends counted in `metrics`.
 fn hostile_counted(index: u8, metrics: Metrics) -> Swarm<Behaviour> {
     let topics = Topics::of(&FEDERATION);
-    let mut swarm = behaviour::swarm(identity(index), &topics, false, &Doorkeeper::default(), metrics).unwrap();
+    let mut swarm = behaviour::swarm(
+        identity(index),
+        &topics,
+        false,
+        &Doorkeeper::default(),
+        metrics,
+    )
+    .unwrap();
     for other in members(4) {
         swarm.behaviour_mut().allowed.allow_peer(other.peer);
     }

@@ -1,7 +1,7 @@
-//! `federation_manifest.json`: the federation as the registry's own files describe it – nodes, the latest decisions,
-//! statistics. People and the scripts of a deployment without keys edit the same file, so whatever else stands in it
-//! stays, byte for byte. What the schema has no place for is under the one key `ssid`, because those scripts refuse
-//! nodes with keys that they do not know.
+//! `federation_manifest.json`: the federation as the registry's own files describe it – nodes, the
+//! latest decisions, statistics. People and the scripts of a deployment without keys edit the same
+//! file, so whatever else stands in it stays, byte for byte. What the schema has no place for is
+//! under the one key `ssid`, because those scripts refuse nodes with keys that they do not know.
 
 mod node;
 mod record;
@@ -105,23 +105,43 @@ impl FederationManifest {
     /// If it cannot be read, or is no JSON object of this schema.
     pub fn read(place: impl Into<Place>) -> Result<Option<Self>, ManifestFileError> {
         let path = &place.into();
-        let syntax = |what| ManifestFileError::Syntax { path: path.to_path_buf(), what };
+        let syntax = |what| ManifestFileError::Syntax {
+            path: path.to_path_buf(),
+            what,
+        };
         let document = match Document::read(path, FILE_BYTES) {
             Ok(document) => document,
             Err(Unreadable::Missing) => return Ok(None),
             Err(Unreadable::Syntax(what)) => return Err(syntax(what)),
             Err(Unreadable::Io(source)) => {
-                return Err(ManifestFileError::Io { action: "read", path: path.to_path_buf(), source });
+                return Err(ManifestFileError::Io {
+                    action: "read",
+                    path: path.to_path_buf(),
+                    source,
+                });
             }
         };
-        for (key, allowed) in [("nodes", "a list"), ("consensus_history", "a list"), ("statistics", "an object")] {
-            let fits = document.get(key).is_none_or(|v| if allowed == "a list" { v.is_array() } else { v.is_object() });
+        for (key, allowed) in [
+            ("nodes", "a list"),
+            ("consensus_history", "a list"),
+            ("statistics", "an object"),
+        ] {
+            let fits = document.get(key).is_none_or(|v| {
+                if allowed == "a list" {
+                    v.is_array()
+                } else {
+                    v.is_object()
+                }
+            });
             if !fits {
                 return Err(syntax(format!("`{key}` must be {allowed}")));
             }
         }
         if document.elements("nodes").len() > limits::MEMBERS {
-            return Err(syntax(format!("`nodes` has more than members = {} entries", limits::MEMBERS)));
+            return Err(syntax(format!(
+                "`nodes` has more than members = {} entries",
+                limits::MEMBERS
+            )));
         }
         Ok(Some(Self { document }))
     }
@@ -157,24 +177,35 @@ impl FederationManifest {
         }
     }
 
-    /// Changes the manifest at `path` with `change`, and writes it if that changed anything, whole or not at all; only
-    /// then `last_updated` is `now`. Whether it was written. Without a file it begins with [`empty`](Self::empty).
+    /// Changes the manifest at `path` with `change`, and writes it if that changed anything, whole
+    /// or not at all; only then `last_updated` is `now`. Whether it was written. Without a file it
+    /// begins with [`empty`](Self::empty).
     ///
     /// # Errors
     /// If the file cannot be read or written, or somebody else never stops writing it.
-    pub fn update(place: impl Into<Place>, now: &str, change: impl Fn(&mut Self)) -> Result<bool, ManifestFileError> {
+    pub fn update(
+        place: impl Into<Place>,
+        now: &str,
+        change: impl Fn(&mut Self),
+    ) -> Result<bool, ManifestFileError> {
         let path = &place.into();
         for _ in 0..UPDATE_ATTEMPTS {
             let found = Self::read(path)?;
             let mut manifest = found.clone().unwrap_or_else(|| Self::empty(now));
             change(&mut manifest);
-            if found.as_ref().is_some_and(|found| found.document.text() == manifest.document.text()) {
+            if found
+                .as_ref()
+                .is_some_and(|found| found.document.text() == manifest.document.text())
+            {
                 return Ok(false);
             }
             manifest.set("last_updated", &json!(now));
-            // the scripts and people write without a lock: what they wrote since it was read is not undone
+            // the scripts and people write without a lock: what they wrote since it was read is not
+            // undone
             let still = Self::read(path)?;
-            if still.map(|m| m.document.text().to_owned()) != found.map(|m| m.document.text().to_owned()) {
+            if still.map(|m| m.document.text().to_owned())
+                != found.map(|m| m.document.text().to_owned())
+            {
                 continue;
             }
             manifest.write(path)?;
@@ -184,9 +215,16 @@ impl FederationManifest {
     }
 
     fn write(&self, path: &Place) -> Result<(), ManifestFileError> {
-        let failed = |source| ManifestFileError::Io { action: "write", path: path.to_path_buf(), source };
+        let failed = |source| ManifestFileError::Io {
+            action: "write",
+            path: path.to_path_buf(),
+            source,
+        };
         let text = self.document.text().as_bytes();
-        path.directory().make().and_then(|()| path.replace(text)).map_err(failed)
+        path.directory()
+            .make()
+            .and_then(|()| path.replace(text))
+            .map_err(failed)
     }
 
     /// The value of a key, with dots between the sections it is in.
@@ -196,7 +234,9 @@ impl FederationManifest {
 
     /// The text of a key; empty if it has none.
     pub fn text(&self, key: &str) -> String {
-        self.get(key).and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+        self.get(key)
+            .and_then(|value| value.as_str().map(str::to_owned))
+            .unwrap_or_default()
     }
 
     /// Sets a key, unless it has that value already.
@@ -206,7 +246,11 @@ impl FederationManifest {
 
     /// The nodes, each as far as it can be read: of those that cannot, why not.
     pub fn nodes(&self) -> Vec<Result<ManifestNode, String>> {
-        self.document.elements("nodes").iter().map(|text| ManifestNode::read(text)).collect()
+        self.document
+            .elements("nodes")
+            .iter()
+            .map(|text| ManifestNode::read(text))
+            .collect()
     }
 
     /// The nodes that can be read.
@@ -214,8 +258,8 @@ impl FederationManifest {
         self.nodes().into_iter().flatten().collect()
     }
 
-    /// Puts `node` where one of its id, or of the id `instead_of`, stands, keeping whatever else that says; else at
-    /// the end.
+    /// Puts `node` where one of its id, or of the id `instead_of`, stands, keeping whatever else
+    /// that says; else at the end.
     pub fn put_node(&mut self, node: &ManifestNode, instead_of: Option<&str>) {
         let mut elements = self.document.elements("nodes");
         let is_it = |text: &String| {
@@ -233,20 +277,29 @@ impl FederationManifest {
     pub fn remove_node(&mut self, node_id: &str) -> bool {
         let mut elements = self.document.elements("nodes");
         let before = elements.len();
-        elements.retain(|text| ManifestNode::read(text).map_or(true, |node| node.node_id != node_id));
+        elements
+            .retain(|text| ManifestNode::read(text).map_or(true, |node| node.node_id != node_id));
         self.set_list("nodes", &elements);
         elements.len() < before
     }
 
     /// The decisions, the oldest first, each as far as it can be read.
     pub fn history(&self) -> Vec<Result<HistoryRecord, String>> {
-        self.document.elements("consensus_history").iter().map(|text| HistoryRecord::read(text)).collect()
+        self.document
+            .elements("consensus_history")
+            .iter()
+            .map(|text| HistoryRecord::read(text))
+            .collect()
     }
 
-    /// Adds decisions, or puts them in the place of those that they are about; the latest [`HISTORY_RECORDS`] stay.
+    /// Adds decisions, or puts them in the place of those that they are about; the latest
+    /// [`HISTORY_RECORDS`] stay.
     pub fn add_history(&mut self, records: &[HistoryRecord]) {
         let mut elements = self.document.elements("consensus_history");
-        let mut keys: Vec<_> = elements.iter().map(|text| HistoryRecord::read(text).ok().map(|r| r.key())).collect();
+        let mut keys: Vec<_> = elements
+            .iter()
+            .map(|text| HistoryRecord::read(text).ok().map(|r| r.key()))
+            .collect();
         for record in records {
             let key = Some(record.key());
             match keys.iter().rposition(|found| *found == key) {
@@ -266,7 +319,10 @@ impl FederationManifest {
     pub fn statistics(&self) -> ManifestStatistics {
         let count = |key: &str| {
             let value = self.get(&format!("statistics.{key}")).unwrap_or_default();
-            value.as_u64().or_else(|| value.as_f64().filter(|n| *n >= 0.0).map(whole)).unwrap_or_default()
+            value
+                .as_u64()
+                .or_else(|| value.as_f64().filter(|n| *n >= 0.0).map(whole))
+                .unwrap_or_default()
         };
         let last = self.text("statistics.last_consensus_check");
         ManifestStatistics {
@@ -325,5 +381,7 @@ const ELEMENT_INDENT: &str = "    ";
 /// `value` as an element of one of the manifest's lists.
 fn element(value: &impl Serialize) -> String {
     // text in JSON holds no raw line ends: those that are there are between the keys
-    serde_json::to_string_pretty(value).unwrap_or_default().replace('\n', &format!("\n{ELEMENT_INDENT}"))
+    serde_json::to_string_pretty(value)
+        .unwrap_or_default()
+        .replace('\n', &format!("\n{ELEMENT_INDENT}"))
 }

@@ -10,8 +10,8 @@ use crate::document::Document;
 /// Bytes of the longest text of a node.
 const TEXT_BYTES: usize = 2048;
 
-/// A node as the manifest has it, in the order of the registry's schema. The scripts of deployments without keys refuse
-/// nodes with any other key, so none is added.
+/// A node as the manifest has it, in the order of the registry's schema. The scripts of deployments
+/// without keys refuse nodes with any other key, so none is added.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ManifestNode {
     /// A voting key in hex, or the id of a node without one: [`legacy_id`] of its repository.
@@ -40,7 +40,8 @@ pub struct ManifestNode {
     pub trust_score: Option<i64>,
 }
 
-/// The id of a node that has no key: the first 16 hex digits of the SHA-256 of its repository's address.
+/// The id of a node that has no key: the first 16 hex digits of the SHA-256 of its repository's
+/// address.
 pub fn legacy_id(git_remote: &str) -> String {
     let mut id = Sha256Hash::of(&[git_remote.as_bytes()]).to_string();
     id.truncate(16);
@@ -99,11 +100,19 @@ impl ManifestNode {
             blueprint_version: text("blueprint_version"),
             trust_score: score(&value["trust_score"]),
         };
-        let texts = [&node.node_id, &node.node_name, &node.organization, &node.git_remote, &node.status];
+        let texts = [
+            &node.node_id,
+            &node.node_name,
+            &node.organization,
+            &node.git_remote,
+            &node.status,
+        ];
         match () {
             () if !value.is_object() => Err("no object".to_owned()),
             () if node.node_id.is_empty() => Err("it has no node_id".to_owned()),
-            () if texts.iter().any(|text| text.len() > TEXT_BYTES) => Err(format!("a text exceeds {TEXT_BYTES} bytes")),
+            () if texts.iter().any(|text| text.len() > TEXT_BYTES) => {
+                Err(format!("a text exceeds {TEXT_BYTES} bytes"))
+            }
             () => Ok(node),
         }
     }
@@ -113,12 +122,18 @@ impl ManifestNode {
         element(self)
     }
 
-    /// The element `text` with this node's values; its other keys, and the form of what is not changed, stay.
+    /// The element `text` with this node's values; its other keys, and the form of what is not
+    /// changed, stay.
     pub(super) fn edit(&self, text: &str) -> String {
-        let Ok(mut document) = Document::new(format!("{ELEMENT_INDENT}{text}")) else { return self.to_element() };
+        let Ok(mut document) = Document::new(format!("{ELEMENT_INDENT}{text}")) else {
+            return self.to_element();
+        };
         let before = Self::read(text);
         let values = serde_json::to_value(self).unwrap_or_default();
-        let old = before.ok().and_then(|node| serde_json::to_value(node).ok()).unwrap_or_default();
+        let old = before
+            .ok()
+            .and_then(|node| serde_json::to_value(node).ok())
+            .unwrap_or_default();
         for (name, value) in values.as_object().into_iter().flatten() {
             // compared as read: a score that somebody wrote as 85.0 stays so while it is 85
             if old[name] != *value || document.get(name).is_none() {
@@ -136,6 +151,10 @@ impl ManifestNode {
 
 /// A trust score as people and scripts write it.
 fn score(value: &Value) -> Option<i64> {
-    let number = value.as_f64().or_else(|| value.as_str()?.trim().parse().ok())?;
-    (0.0..=100.0).contains(&number).then(|| number.round() as i64)
+    let number = value
+        .as_f64()
+        .or_else(|| value.as_str()?.trim().parse().ok())?;
+    (0.0..=100.0)
+        .contains(&number)
+        .then(|| number.round() as i64)
 }

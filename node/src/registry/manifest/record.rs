@@ -7,7 +7,8 @@ use ssid_protocol::id::{EventHash, NodeId};
 
 use crate::api::view::RecordView;
 
-/// A decision as the manifest has it: the registry's twelve keys, then those that only newer records have.
+/// A decision as the manifest has it: the registry's twelve keys, then those that only newer
+/// records have.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct HistoryRecord {
@@ -77,7 +78,11 @@ impl HistoryRecord {
     /// Reads one element of `consensus_history`.
     pub(super) fn read(text: &str) -> Result<Self, String> {
         let record: Self = serde_json::from_str(text).map_err(|e| e.to_string())?;
-        if record.event_hash.is_empty() { Err("it has no event_hash".to_owned()) } else { Ok(record) }
+        if record.event_hash.is_empty() {
+            Err("it has no event_hash".to_owned())
+        } else {
+            Ok(record)
+        }
     }
 
     pub(super) fn key(&self) -> Key {
@@ -89,7 +94,10 @@ impl HistoryRecord {
 }
 
 fn in_text(events: &BTreeMap<NodeId, EventHash>) -> BTreeMap<String, String> {
-    events.iter().map(|(node, hash)| (node.to_string(), hash.to_string())).collect()
+    events
+        .iter()
+        .map(|(node, hash)| (node.to_string(), hash.to_string()))
+        .collect()
 }
 
 impl From<&RecordView> for HistoryRecord {
@@ -100,14 +108,22 @@ impl From<&RecordView> for HistoryRecord {
             event_version: view.event_version.clone(),
             initiated_at: view.initiated_at.clone(),
             completed_at: view.completed_at.clone(),
-            participating_nodes: view.participating_nodes.iter().map(ToString::to_string).collect(),
+            participating_nodes: view
+                .participating_nodes
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
             node_hashes: in_text(&view.node_hashes),
             endorsing_nodes: in_text(&view.endorsing_nodes),
             silent_nodes: view.silent_nodes.iter().map(ToString::to_string).collect(),
             consensus_hash: view.consensus_hash.map(|hash| hash.to_string()),
             agreement_percentage: view.agreement_percentage,
             consensus_achieved: view.consensus_achieved,
-            disagreeing_nodes: view.disagreeing_nodes.iter().map(ToString::to_string).collect(),
+            disagreeing_nodes: view
+                .disagreeing_nodes
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
             resolution: view.resolution.clone(),
             subject_id: Some(view.subject_id.to_string()),
             epoch: Some(view.epoch.0),

@@ -7,7 +7,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::wild;
 
-/// A manifest of the registry's form: two nodes, one decision, keys of people's own in several places.
+/// A manifest of the registry's form: two nodes, one decision, keys of people's own in several
+/// places.
 const TEXT: &str = r#"{
   "blueprint_version": "v4.4",
   "last_updated": "2025-01-01T00:00:00Z",
@@ -47,7 +48,11 @@ fn file() -> (tempfile::TempDir, PathBuf) {
 }
 
 fn record(hash: &str, at: &str) -> HistoryRecord {
-    HistoryRecord { event_hash: hash.to_owned(), initiated_at: at.to_owned(), ..HistoryRecord::default() }
+    HistoryRecord {
+        event_hash: hash.to_owned(),
+        initiated_at: at.to_owned(),
+        ..HistoryRecord::default()
+    }
 }
 
 #[test]
@@ -56,7 +61,10 @@ fn what_people_and_scripts_wrote_is_read() {
     let manifest = FederationManifest::read(&path).unwrap().unwrap();
     let nodes = manifest.nodes();
     let north = nodes[0].as_ref().unwrap();
-    assert_eq!((north.trust_score, north.is_active(), north.has_key()), (Some(85), true, false));
+    assert_eq!(
+        (north.trust_score, north.is_active(), north.has_key()),
+        (Some(85), true, false)
+    );
     let south = nodes[1].as_ref().unwrap();
     assert_eq!((south.trust_score, south.is_active()), (Some(60), false));
     assert_eq!(nodes[2].as_ref().unwrap_err(), "it has no node_id");
@@ -98,15 +106,29 @@ fn one_node_changes_and_the_rest_stays() {
         north.node_id = "c".repeat(64);
         north.trust_score = Some(52);
         manifest.put_node(&north, Some("aaaaaaaaaaaaaaaa"));
-        manifest.put_node(&ManifestNode::new("https://git.example/west.git", "West", "Org W", "now"), None);
-        assert!(manifest.remove_node("bbbbbbbbbbbbbbbb") && !manifest.remove_node("bbbbbbbbbbbbbbbb"));
-        manifest.set_statistics(&ManifestStatistics { total_nodes: 2, ..manifest.statistics() });
+        manifest.put_node(
+            &ManifestNode::new("https://git.example/west.git", "West", "Org W", "now"),
+            None,
+        );
+        assert!(
+            manifest.remove_node("bbbbbbbbbbbbbbbb") && !manifest.remove_node("bbbbbbbbbbbbbbbb")
+        );
+        manifest.set_statistics(&ManifestStatistics {
+            total_nodes: 2,
+            ..manifest.statistics()
+        });
     })
     .unwrap();
     let text = fs::read_to_string(&path).unwrap();
     let manifest = FederationManifest::read(&path).unwrap().unwrap();
     let nodes = manifest.known_nodes();
-    assert_eq!(nodes.iter().map(|n| n.node_name.as_str()).collect::<Vec<_>>(), ["North", "West"]);
+    assert_eq!(
+        nodes
+            .iter()
+            .map(|n| n.node_name.as_str())
+            .collect::<Vec<_>>(),
+        ["North", "West"]
+    );
     assert!(nodes[0].has_key() && nodes[1].node_id == legacy_id("https://git.example/west.git"));
     for kept in [
         "\"phone\": \"by the door\"",
@@ -116,41 +138,82 @@ fn one_node_changes_and_the_rest_stays() {
     ] {
         assert!(text.contains(kept), "{kept} is not in {text}");
     }
-    assert!(text.contains("      \"status\": \"active\""), "new keys are indented as their neighbours: {text}");
+    assert!(
+        text.contains("      \"status\": \"active\""),
+        "new keys are indented as their neighbours: {text}"
+    );
 }
 
 #[test]
 fn the_latest_hundred_decisions_stay_and_none_stands_twice() {
     let (_dir, path) = file();
-    let many: Vec<_> = (0..120).map(|n| record(&format!("{n:02x}"), "t2")).collect();
+    let many: Vec<_> = (0..120)
+        .map(|n| record(&format!("{n:02x}"), "t2"))
+        .collect();
     for _ in 0..2 {
-        FederationManifest::update(&path, "now", |manifest| manifest.add_history(&many[..50])).unwrap();
+        FederationManifest::update(&path, "now", |manifest| manifest.add_history(&many[..50]))
+            .unwrap();
     }
-    let count = |path: &std::path::Path| FederationManifest::read(path).unwrap().unwrap().history().len();
+    let count = |path: &std::path::Path| {
+        FederationManifest::read(path)
+            .unwrap()
+            .unwrap()
+            .history()
+            .len()
+    };
     assert_eq!(count(&path), 51);
     FederationManifest::update(&path, "now", |manifest| manifest.add_history(&many)).unwrap();
     let history = FederationManifest::read(&path).unwrap().unwrap().history();
     assert_eq!(history.len(), HISTORY_RECORDS);
     assert_eq!(history.last().unwrap().as_ref().unwrap().event_hash, "77");
-    let late = HistoryRecord { agreement_percentage: 50.0, ..many[119].clone() };
-    FederationManifest::update(&path, "now", |manifest| manifest.add_history(std::slice::from_ref(&late))).unwrap();
+    let late = HistoryRecord {
+        agreement_percentage: 50.0,
+        ..many[119].clone()
+    };
+    FederationManifest::update(&path, "now", |manifest| {
+        manifest.add_history(std::slice::from_ref(&late));
+    })
+    .unwrap();
     let history = FederationManifest::read(&path).unwrap().unwrap().history();
-    assert_eq!((history.len(), history.last().unwrap().as_ref()), (HISTORY_RECORDS, Ok(&late)));
+    assert_eq!(
+        (history.len(), history.last().unwrap().as_ref()),
+        (HISTORY_RECORDS, Ok(&late))
+    );
 }
 
 #[test]
 fn what_is_no_manifest_is_named_and_left_alone() {
     let (dir, path) = file();
-    for (text, word) in [("[]", "invalid type"), ("{\"nodes\": {}}", "`nodes` must be a list"), ("{", "EOF")] {
+    for (text, word) in [
+        ("[]", "invalid type"),
+        ("{\"nodes\": {}}", "`nodes` must be a list"),
+        ("{", "EOF"),
+    ] {
         fs::write(&path, text).unwrap();
-        let refused = FederationManifest::update(&path, "now", |_| ()).unwrap_err().to_string();
-        assert!(refused.contains(word) && refused.contains("mend the file"), "{refused}");
+        let refused = FederationManifest::update(&path, "now", |_| ())
+            .unwrap_err()
+            .to_string();
+        assert!(
+            refused.contains(word) && refused.contains("mend the file"),
+            "{refused}"
+        );
         assert_eq!(fs::read_to_string(&path).unwrap(), text);
     }
     let missing = dir.path().join("deep/er/manifest.json");
     assert!(FederationManifest::read(&missing).unwrap().is_none());
-    assert!(FederationManifest::update(&missing, "now", |manifest| manifest.add_history(&[record("1", "2")])).unwrap());
-    assert_eq!(FederationManifest::read(&missing).unwrap().unwrap().history().len(), 1);
+    assert!(
+        FederationManifest::update(&missing, "now", |manifest| manifest
+            .add_history(&[record("1", "2")]))
+        .unwrap()
+    );
+    assert_eq!(
+        FederationManifest::read(&missing)
+            .unwrap()
+            .unwrap()
+            .history()
+            .len(),
+        1
+    );
 }
 
 proptest! {

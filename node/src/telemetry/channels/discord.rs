@@ -1,6 +1,6 @@
-//! Discord's webhooks: one embed within its limits, no mentions whatever peers write, `?wait=true` because without it a
-//! message that was not saved gives no error. A webhook that answers 404 is gone and must not be used again: too many
-//! such answers ban the address that asks.
+//! Discord's webhooks: one embed within its limits, no mentions whatever peers write, `?wait=true`
+//! because without it a message that was not saved gives no error. A webhook that answers 404 is
+//! gone and must not be used again: too many such answers ban the address that asks.
 
 use serde_json::{Value, json};
 
@@ -39,12 +39,23 @@ pub struct Discord {
 impl Discord {
     pub(super) fn new(settings: &DiscordSettings, secrets: &Secrets) -> Result<Self, String> {
         let name = settings.username.to_lowercase();
-        if let Some(word) = ["discord", "clyde"].into_iter().find(|word| name.contains(word)) {
-            return Err(format!("notifications.discord.username may not contain {word:?}: Discord refuses it"));
+        if let Some(word) = ["discord", "clyde"]
+            .into_iter()
+            .find(|word| name.contains(word))
+        {
+            return Err(format!(
+                "notifications.discord.username may not contain {word:?}: Discord refuses it"
+            ));
         }
         let key = "notifications.discord.webhook_url";
         let url = secrets.address("DISCORD_WEBHOOK_URL", key, &settings.webhook_url)?;
-        Ok(Self { url, settings: DiscordSettings { webhook_url: String::new(), ..settings.clone() } })
+        Ok(Self {
+            url,
+            settings: DiscordSettings {
+                webhook_url: String::new(),
+                ..settings.clone()
+            },
+        })
     }
 
     pub(super) fn request(&self, message: &Message) -> Request {
@@ -60,14 +71,18 @@ fn render(settings: &DiscordSettings, message: &Message) -> Value {
         left -= kept.chars().count();
         kept
     };
-    let title = take(&format!("{} {}", message.severity.sign(), message.title), TITLE);
+    let title = take(
+        &format!("{} {}", message.severity.sign(), message.title),
+        TITLE,
+    );
     let mut description = take(&message.lines.join("\n"), DESCRIPTION / 2);
     let mut fields = Vec::new();
     for (name, value) in message.details().iter().take(FIELDS) {
         let (name, value) = (take(name, NAME), take(value, VALUE));
         // both have to have a character
         if !name.is_empty() && !value.is_empty() {
-            fields.push(json!({"name": name, "value": value, "inline": value.chars().count() < 40}));
+            fields
+                .push(json!({"name": name, "value": value, "inline": value.chars().count() < 40}));
         }
     }
     if description.is_empty() && fields.is_empty() {
@@ -92,8 +107,9 @@ fn render(settings: &DiscordSettings, message: &Message) -> Value {
     document
 }
 
-/// Escapes what Discord would make links, mentions, headings or formatting of, and cuts to `limit` characters of what
-/// comes out, never within an escape: text of others cannot become a link to somewhere.
+/// Escapes what Discord would make links, mentions, headings or formatting of, and cuts to `limit`
+/// characters of what comes out, never within an escape: text of others cannot become a link to
+/// somewhere.
 fn escape(text: &str, limit: usize) -> String {
     let mut escaped = String::new();
     let mut length = 0;
@@ -137,9 +153,14 @@ mod tests {
         assert!(length(&embed["title"]) <= 256 && length(&embed["description"]) <= 4096);
         let fields = embed["fields"].as_array().unwrap();
         assert!(fields.len() <= 25);
-        let mut total = length(&embed["title"]) + length(&embed["description"]) + length(&embed["footer"]["text"]);
+        let mut total = length(&embed["title"])
+            + length(&embed["description"])
+            + length(&embed["footer"]["text"]);
         for field in fields {
-            assert!((1..=256).contains(&length(&field["name"])) && (1..=1024).contains(&length(&field["value"])));
+            assert!(
+                (1..=256).contains(&length(&field["name"]))
+                    && (1..=1024).contains(&length(&field["value"]))
+            );
             total += length(&field["name"]) + length(&field["value"]);
         }
         assert!(total <= 6000, "{total}");
@@ -149,15 +170,19 @@ mod tests {
     #[test]
     fn text_of_others_becomes_no_link() {
         let line = "[APPROVE](https://evil.example/) **now** `x`";
-        let message =
-            Message::new(Topic::Test, Severity::Info, "c", "t", UnixMillis(0)).line(line).fact("Version", line);
+        let message = Message::new(Topic::Test, Severity::Info, "c", "t", UnixMillis(0))
+            .line(line)
+            .fact("Version", line);
         let document = render(&DiscordSettings::default(), &message);
         let escaped = r"\[APPROVE\]\(https://evil.example/\) \*\*now\*\* \`x\`";
         assert_eq!(document["embeds"][0]["description"], escaped);
         assert_eq!(document["embeds"][0]["fields"][0]["value"], escaped);
         for limit in 0..20 {
             let cut = escape("[[[[[[[[", limit);
-            assert!(cut.chars().count() <= limit && !cut.trim_end_matches('…').ends_with('\\'), "{limit}: {cut}");
+            assert!(
+                cut.chars().count() <= limit && !cut.trim_end_matches('…').ends_with('\\'),
+                "{limit}: {cut}"
+            );
         }
     }
 
@@ -166,11 +191,21 @@ mod tests {
         let message = Message::new(Topic::Test, Severity::Info, "c", "t", UnixMillis(0));
         let plain = render(&DiscordSettings::default(), &message);
         assert!(plain.get("username").is_none() && plain.get("avatar_url").is_none());
-        let mut settings = DiscordSettings { username: "Bot".into(), ..DiscordSettings::default() };
+        let mut settings = DiscordSettings {
+            username: "Bot".into(),
+            ..DiscordSettings::default()
+        };
         settings.avatar_url = "https://example.org/a.png".into();
         let chosen = render(&settings, &message);
-        assert_eq!((&chosen["username"], &chosen["avatar_url"]), (&json!("Bot"), &json!("https://example.org/a.png")));
+        assert_eq!(
+            (&chosen["username"], &chosen["avatar_url"]),
+            (&json!("Bot"), &json!("https://example.org/a.png"))
+        );
         settings.username = "My Discord Bot".into();
-        assert!(Discord::new(&settings, &Secrets::default()).unwrap_err().contains("may not contain \"discord\""));
+        assert!(
+            Discord::new(&settings, &Secrets::default())
+                .unwrap_err()
+                .contains("may not contain \"discord\"")
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! Sending over HTTP: one client without redirects, cookies or proxies of its own choosing, a time limit, a limit on what
-//! is read of the answer, and errors that never show an address.
+//! Sending over HTTP: one client without redirects, cookies or proxies of its own choosing, a time
+//! limit, a limit on what is read of the answer, and errors that never show an address.
 
 use std::time::Duration;
 
@@ -23,7 +23,8 @@ const ANSWER_BYTES: usize = 16 * 1024;
 /// The longest pause a receiver may ask for.
 const PAUSE_AT_MOST: Duration = Duration::from_hours(24);
 
-/// The HTTP clients, made when they are first needed: without the system's certificates they cannot be made.
+/// The HTTP clients, made when they are first needed: without the system's certificates they cannot
+/// be made.
 #[derive(Clone, Debug)]
 pub struct Http {
     clients: std::sync::Arc<Clients>,
@@ -63,8 +64,17 @@ impl Request {
     pub(super) fn json_bytes(url: SecretUrl, body: Vec<u8>) -> Self {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(USER_AGENT, HeaderValue::from_static(concat!("ssid/", env!("CARGO_PKG_VERSION"))));
-        Self { url, method: Method::POST, headers, body, query: None }
+        headers.insert(
+            USER_AGENT,
+            HeaderValue::from_static(concat!("ssid/", env!("CARGO_PKG_VERSION"))),
+        );
+        Self {
+            url,
+            method: Method::POST,
+            headers,
+            body,
+            query: None,
+        }
     }
 
     /// With a parameter in the address.
@@ -99,20 +109,38 @@ impl Answer {
         // what is there by then is enough
         let _ = tokio::time::timeout(BODY_AT_MOST, reading).await;
         let body = String::from_utf8_lossy(&body).into_owned();
-        let retry_after = in_body(&body).or(header).map(|pause| pause.min(PAUSE_AT_MOST));
-        Self { status, retry_after, body }
+        let retry_after = in_body(&body)
+            .or(header)
+            .map(|pause| pause.min(PAUSE_AT_MOST));
+        Self {
+            status,
+            retry_after,
+            body,
+        }
     }
 
-    /// What most services mean: 2xx delivered, 429 and 5xx later, `gone` never again, the rest refused.
+    /// What most services mean: 2xx delivered, 429 and 5xx later, `gone` never again, the rest
+    /// refused.
     pub(super) fn usual_meaning(&self, channel: Channel, gone: &[u16]) -> Attempt {
         let code = self.status.as_u16();
-        let said = if self.body.is_empty() { String::new() } else { format!(": {}", plain(&self.body, 200)) };
+        let said = if self.body.is_empty() {
+            String::new()
+        } else {
+            format!(": {}", plain(&self.body, 200))
+        };
         let why = format!("{} answered {code}{said}", channel.as_str());
         match code {
             200..=299 => Attempt::Delivered,
-            408 | 425 | 429 | 500..=599 => Attempt::Later { after: self.retry_after, why },
-            _ if gone.contains(&code) => Attempt::Gone(format!("{why}; its address is not used again")),
-            300..=399 => Attempt::Refused(format!("{why}; redirects are not followed: set the address itself")),
+            408 | 425 | 429 | 500..=599 => Attempt::Later {
+                after: self.retry_after,
+                why,
+            },
+            _ if gone.contains(&code) => {
+                Attempt::Gone(format!("{why}; its address is not used again"))
+            }
+            300..=399 => Attempt::Refused(format!(
+                "{why}; redirects are not followed: set the address itself"
+            )),
             _ => Attempt::Refused(why),
         }
     }
@@ -121,28 +149,45 @@ impl Answer {
 impl Http {
     /// A client whose attempts take at most `limit`.
     pub fn within(limit: Duration) -> Self {
-        Self { clients: std::sync::Arc::default(), limit }
+        Self {
+            clients: std::sync::Arc::default(),
+            limit,
+        }
     }
 
     /// Sends, and says what the answer means.
     pub(super) async fn send(&self, request: Request, meaning: fn(&Answer) -> Attempt) -> Attempt {
         let url = request.url.reveal();
         let clients = &self.clients;
-        let kept = if client::is_loopback(url) { &clients.here } else { &clients.elsewhere };
+        let kept = if client::is_loopback(url) {
+            &clients.here
+        } else {
+            &clients.elsewhere
+        };
         let client = match kept.get_or_try_init(|| async { made_for(url) }).await {
             Ok(client) => client,
-            Err(why) => return Attempt::Later { after: None, why: why.clone() },
+            Err(why) => {
+                return Attempt::Later {
+                    after: None,
+                    why: why.clone(),
+                };
+            }
         };
         match tokio::time::timeout(self.limit, exchange(client, request)).await {
             Ok(Ok(response)) => meaning(&Answer::read(response).await),
             Ok(Err(why)) => Attempt::Later { after: None, why },
-            Err(_) => Attempt::Later { after: None, why: format!("no answer within {:?}", self.limit) },
+            Err(_) => Attempt::Later {
+                after: None,
+                why: format!("no answer within {:?}", self.limit),
+            },
         }
     }
 }
 
 fn made_for(url: &Url) -> Result<Client, String> {
-    let builder = client::to(url).redirect(reqwest::redirect::Policy::none()).referer(false);
+    let builder = client::to(url)
+        .redirect(reqwest::redirect::Policy::none())
+        .referer(false);
     builder.build().map_err(|error| {
         let error = error.without_url();
         format!(
@@ -157,7 +202,10 @@ async fn exchange(client: &Client, request: Request) -> Result<Response, String>
     if let Some((name, value)) = request.query {
         url.query_pairs_mut().append_pair(name, value);
     }
-    let sending = client.request(request.method, url).headers(request.headers).body(request.body);
+    let sending = client
+        .request(request.method, url)
+        .headers(request.headers)
+        .body(request.body);
     // the address is a secret: it stands in every error of the client unless it is taken out
     let failed = |error: reqwest::Error| {
         let error = error.without_url();
@@ -168,7 +216,14 @@ async fn exchange(client: &Client, request: Request) -> Result<Response, String>
 
 /// `Retry-After` in seconds; the form with a date counts as none.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
+    headers
+        .get(RETRY_AFTER)?
+        .to_str()
+        .ok()?
+        .trim()
+        .parse()
+        .ok()
+        .map(Duration::from_secs)
 }
 
 /// Discord's `retry_after`, which is finer than its header.
@@ -196,7 +251,11 @@ mod tests {
     use super::*;
     use crate::wild;
 
-    const BUSY: &[&str] = &[r#"{"message": "rate limited", "retry_after": 0.65, "global": false}"#, "120", "1e300"];
+    const BUSY: &[&str] = &[
+        r#"{"message": "rate limited", "retry_after": 0.65, "global": false}"#,
+        "120",
+        "1e300",
+    ];
 
     proptest! {
         #[test]
@@ -215,27 +274,44 @@ mod tests {
 
     fn attempt(status: u16, retry_after: Option<u64>, gone: &[u16]) -> Attempt {
         let status = StatusCode::from_u16(status).unwrap_or_default();
-        let answer = Answer { status, retry_after: retry_after.map(Duration::from_secs), body: "word\r\n".into() };
+        let answer = Answer {
+            status,
+            retry_after: retry_after.map(Duration::from_secs),
+            body: "word\r\n".into(),
+        };
         answer.usual_meaning(Channel::Slack, gone)
     }
 
     #[test]
     fn answers_mean_what_they_say() {
         assert_eq!(attempt(204, None, &[]), Attempt::Delivered);
-        let later = Attempt::Later { after: Some(Duration::from_secs(7)), why: "slack answered 429: word  ".into() };
+        let later = Attempt::Later {
+            after: Some(Duration::from_secs(7)),
+            why: "slack answered 429: word  ".into(),
+        };
         assert_eq!(attempt(429, Some(7), &[]), later);
-        assert!(matches!(attempt(503, None, &[]), Attempt::Later { after: None, .. }));
+        assert!(matches!(
+            attempt(503, None, &[]),
+            Attempt::Later { after: None, .. }
+        ));
         assert!(matches!(attempt(404, None, &[404]), Attempt::Gone(_)));
         assert!(matches!(attempt(404, None, &[]), Attempt::Refused(_)));
-        assert!(matches!(attempt(307, None, &[]), Attempt::Refused(why) if why.contains("redirects are not followed")));
+        assert!(
+            matches!(attempt(307, None, &[]), Attempt::Refused(why) if why.contains("redirects are not followed"))
+        );
     }
 
     #[test]
     fn pauses_are_read_from_header_and_body() {
-        let headers = |value: &'static str| HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static(value))]);
+        let headers = |value: &'static str| {
+            HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static(value))])
+        };
         assert_eq!(retry_after(&headers("30")), Some(Duration::from_secs(30)));
         assert_eq!(retry_after(&headers("Wed, 21 Oct 2026 07:28:00 GMT")), None);
-        assert_eq!(in_body(r#"{"retry_after": 0.5}"#), Some(Duration::from_millis(500)));
+        assert_eq!(
+            in_body(r#"{"retry_after": 0.5}"#),
+            Some(Duration::from_millis(500))
+        );
         assert_eq!(in_body(r#"{"retry_after": -1}"#), None);
         assert_eq!(in_body("rate_limited"), None);
     }

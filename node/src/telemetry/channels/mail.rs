@@ -1,6 +1,6 @@
-//! Mail over SMTP: STARTTLS that must succeed, or TLS from the first byte, with the system's certificates and an own CA
-//! file besides; a password never goes over an unprotected connection. Recipients that the server takes get the mail
-//! whatever it says of the others, which are named.
+//! Mail over SMTP: STARTTLS that must succeed, or TLS from the first byte, with the system's
+//! certificates and an own CA file besides; a password never goes over an unprotected connection.
+//! Recipients that the server takes get the mail whatever it says of the others, which are named.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,7 +52,11 @@ struct Told {
 }
 
 impl Mail {
-    pub(super) fn new(settings: &EmailSettings, secrets: &Secrets, paths: &RegistryPaths) -> Result<Self, String> {
+    pub(super) fn new(
+        settings: &EmailSettings,
+        secrets: &Secrets,
+        paths: &RegistryPaths,
+    ) -> Result<Self, String> {
         let missing = |key: &str| format!("notifications.email.{key} is not set");
         if settings.smtp_server.is_empty() {
             return Err(missing("smtp_server"));
@@ -61,10 +65,16 @@ impl Mail {
             return Err(missing("to_addresses"));
         }
         if settings.to_addresses.len() > RECIPIENTS {
-            return Err(format!("notifications.email.to_addresses has more than {RECIPIENTS} addresses; use a list's"));
+            return Err(format!(
+                "notifications.email.to_addresses has more than {RECIPIENTS} addresses; use a list's"
+            ));
         }
         let from = mailbox(&settings.from_address).map_err(|_| missing("from_address"))?;
-        let to = settings.to_addresses.iter().map(|address| mailbox(address)).collect::<Result<_, _>>()?;
+        let to = settings
+            .to_addresses
+            .iter()
+            .map(|address| mailbox(address))
+            .collect::<Result<_, _>>()?;
         let protection = settings.protection();
         let secured = || tls_for(settings, paths);
         let kind = match protection {
@@ -78,7 +88,10 @@ impl Mail {
                 let why = "notifications.email: a password is not sent without TLS; set security to starttls or tls";
                 return Err(why.to_owned());
             }
-            let hosts = secrets.variable("SSID_SMTP_PASSWORD_HOST").map(Secret::reveal).unwrap_or_default();
+            let hosts = secrets
+                .variable("SSID_SMTP_PASSWORD_HOST")
+                .map(Secret::reveal)
+                .unwrap_or_default();
             let server = &settings.smtp_server;
             // whoever can commit to a repository names the server in its file
             if paths.in_shared_repository() && !names_host(hosts, server, settings.smtp_port) {
@@ -88,31 +101,70 @@ impl Mail {
                 ));
             }
             let password = secrets.variable("SSID_SMTP_PASSWORD");
-            let password = password.ok_or("notifications.email.username is set; set SSID_SMTP_PASSWORD too")?;
-            credentials = Some(Credentials::new(settings.username.clone(), password.reveal().to_owned()));
+            let password = password
+                .ok_or("notifications.email.username is set; set SSID_SMTP_PASSWORD too")?;
+            credentials = Some(Credentials::new(
+                settings.username.clone(),
+                password.reveal().to_owned(),
+            ));
         }
-        let server = Server { host: settings.smtp_server.clone(), port: settings.smtp_port, protection: kind };
-        Ok(Self { server, credentials, from, to })
+        let server = Server {
+            host: settings.smtp_server.clone(),
+            port: settings.smtp_port,
+            protection: kind,
+        };
+        Ok(Self {
+            server,
+            credentials,
+            from,
+            to,
+        })
     }
 
     /// Server and number of recipients; addresses are personal data.
     pub(super) fn place(&self) -> String {
         let count = self.to.len();
-        format!("{} ({count} {})", self.address(), if count == 1 { "recipient" } else { "recipients" })
+        format!(
+            "{} ({count} {})",
+            self.address(),
+            if count == 1 {
+                "recipient"
+            } else {
+                "recipients"
+            }
+        )
     }
 
     /// The mail. Its id follows from the cause, so that a mail that comes twice can be recognised.
     fn mail(&self, message: &Message) -> Result<Mailed, String> {
         let to: Mailboxes = self.to.iter().cloned().collect();
         let source = message.source.as_ref();
-        let source = source.map(|source| format!(" – {}, {}", source.node_name, source.federation_name));
-        let subject = format!("[SSID {}] {}{}", message.severity.as_str(), message.title, source.unwrap_or_default());
-        let id = format!("<{}@{}>", message.idempotency_key(), self.from.email.domain());
+        let source =
+            source.map(|source| format!(" – {}, {}", source.node_name, source.federation_name));
+        let subject = format!(
+            "[SSID {}] {}{}",
+            message.severity.as_str(),
+            message.title,
+            source.unwrap_or_default()
+        );
+        let id = format!(
+            "<{}@{}>",
+            message.idempotency_key(),
+            self.from.email.domain()
+        );
         let at = std::time::UNIX_EPOCH + Duration::from_millis(message.at.0);
         let body = format!("{}\n\n-- \nSSID Governance Telemetry\n", message.text());
-        let builder = Mailed::builder().from(self.from.clone()).mailbox(lettre::message::header::To::from(to));
-        let builder = builder.subject(plain(&subject, 200)).message_id(Some(id)).date(at);
-        builder.header(lettre::message::header::ContentType::TEXT_PLAIN).body(body).map_err(|error| error.to_string())
+        let builder = Mailed::builder()
+            .from(self.from.clone())
+            .mailbox(lettre::message::header::To::from(to));
+        let builder = builder
+            .subject(plain(&subject, 200))
+            .message_id(Some(id))
+            .date(at);
+        builder
+            .header(lettre::message::header::ContentType::TEXT_PLAIN)
+            .body(body)
+            .map_err(|error| error.to_string())
     }
 
     fn address(&self) -> String {
@@ -126,22 +178,39 @@ impl Mail {
             Err(why) => return Attempt::Refused(format!("the mail cannot be written: {why}")),
         };
         let addresses = self.to.iter().map(|mailbox| &mailbox.email);
-        let to: Vec<Address> =
-            addresses.filter(|to| only.is_empty() || only.iter().any(|one| one == text(to))).cloned().collect();
+        let to: Vec<Address> = addresses
+            .filter(|to| only.is_empty() || only.iter().any(|one| one == text(to)))
+            .cloned()
+            .collect();
         if to.is_empty() {
-            return Attempt::Refused("whom this waits for is not among the recipients any more".to_owned());
+            return Attempt::Refused(
+                "whom this waits for is not among the recipients any more".to_owned(),
+            );
         }
         let mut told = Told::default();
         let conversation = self.converse(&mail, to.clone(), &mut told);
-        let ended = tokio::time::timeout(ATTEMPT_AT_MOST, conversation).await.unwrap_or_else(|_| {
-            let why = format!("no end within {} s", ATTEMPT_AT_MOST.as_secs());
-            Err(Failure { is_permanent: false, why })
-        });
-        let rest: Vec<Address> = to.into_iter().filter(|address| !told.names(address)).collect();
+        let ended = tokio::time::timeout(ATTEMPT_AT_MOST, conversation)
+            .await
+            .unwrap_or_else(|_| {
+                let why = format!("no end within {} s", ATTEMPT_AT_MOST.as_secs());
+                Err(Failure {
+                    is_permanent: false,
+                    why,
+                })
+            });
+        let rest: Vec<Address> = to
+            .into_iter()
+            .filter(|address| !told.names(address))
+            .collect();
         attempt(&self.address(), &told, &rest, ended.err())
     }
 
-    async fn converse(&self, mail: &[u8], to: Vec<Address>, told: &mut Told) -> Result<(), Failure> {
+    async fn converse(
+        &self,
+        mail: &[u8],
+        to: Vec<Address>,
+        told: &mut Told,
+    ) -> Result<(), Failure> {
         let mut connection = connect(&self.server).await?;
         if let Some(credentials) = &self.credentials {
             connection.auth(DEFAULT_MECHANISMS, credentials).await?;
@@ -163,14 +232,24 @@ impl Mail {
         to: Vec<Address>,
         told: &mut Told,
     ) -> Result<Vec<Address>, Failure> {
-        connection.command(From::new(Some(self.from.email.clone()), options(connection, mail, &to))).await?;
+        connection
+            .command(From::new(
+                Some(self.from.email.clone()),
+                options(connection, mail, &to),
+            ))
+            .await?;
         let (mut accepted, mut left) = (Vec::new(), Vec::new());
         for address in to {
-            let Err(error) = connection.command(Rcpt::new(address.clone(), Vec::new())).await else {
+            let Err(error) = connection
+                .command(Rcpt::new(address.clone(), Vec::new()))
+                .await
+            else {
                 accepted.push(address);
                 continue;
             };
-            let is_full = error.status().is_some_and(|code| code.to_string() == TOO_MANY);
+            let is_full = error
+                .status()
+                .is_some_and(|code| code.to_string() == TOO_MANY);
             if is_full && !accepted.is_empty() {
                 left.push(address);
             } else if error.is_permanent() {
@@ -200,22 +279,42 @@ impl Told {
 /// What became of a conversation: `rest` are recipients of whom nothing was said before it failed.
 fn attempt(server: &str, told: &Told, rest: &[Address], failure: Option<Failure>) -> Attempt {
     let is_permanent = failure.as_ref().is_some_and(|failure| failure.is_permanent);
-    let names = |told: &[(Address, String)]| told.iter().map(|(address, _)| address.to_string()).collect::<Vec<_>>();
+    let names = |told: &[(Address, String)]| {
+        told.iter()
+            .map(|(address, _)| address.to_string())
+            .collect::<Vec<_>>()
+    };
     let (mut refused, mut later) = (names(&told.refused), names(&told.later));
-    if is_permanent { &mut refused } else { &mut later }.extend(rest.iter().map(ToString::to_string));
-    let said = told.refused.iter().chain(&told.later).map(|(address, why)| format!("{address}: {why}"));
-    let why = said.chain(failure.map(|failure| failure.why)).collect::<Vec<_>>().join("; ");
+    if is_permanent {
+        &mut refused
+    } else {
+        &mut later
+    }
+    .extend(rest.iter().map(ToString::to_string));
+    let said = told
+        .refused
+        .iter()
+        .chain(&told.later)
+        .map(|(address, why)| format!("{address}: {why}"));
+    let why = said
+        .chain(failure.map(|failure| failure.why))
+        .collect::<Vec<_>>()
+        .join("; ");
     let why = plain(&format!("{server}: {why}"), WHY_CHARS);
     match (told.taken.is_empty(), refused.is_empty(), later.is_empty()) {
         (_, true, true) => Attempt::Delivered,
         (true, false, true) => Attempt::Refused(why),
         (true, true, false) => Attempt::Later { after: None, why },
-        _ => Attempt::Partly { later, refused, why },
+        _ => Attempt::Partly {
+            later,
+            refused,
+            why,
+        },
     }
 }
 
-/// What a mail asks of the server: bytes past ASCII in it, or in addresses. A server that offers neither refuses what it
-/// cannot take.
+/// What a mail asks of the server: bytes past ASCII in it, or in addresses. A server that offers
+/// neither refuses what it cannot take.
 fn options(connection: &AsyncSmtpConnection, mail: &[u8], to: &[Address]) -> Vec<MailParameter> {
     let offers = |extension| connection.server_info().supports_feature(extension);
     let mut options = Vec::new();
@@ -233,14 +332,19 @@ fn text(address: &Address) -> &str {
 }
 
 fn mailbox(address: &str) -> Result<Mailbox, String> {
-    address.parse().map_err(|_| format!("{address:?} is no mail address"))
+    address
+        .parse()
+        .map_err(|_| format!("{address:?} is no mail address"))
 }
 
 fn tls_for(settings: &EmailSettings, paths: &RegistryPaths) -> Result<Arc<ClientConfig>, String> {
     if !settings.ca_file.is_empty() {
         let path = paths.at(&settings.ca_file);
-        let failed = |why: String| format!("notifications.email.ca_file '{}': {why}", path.display());
-        let pem = path.read(CA_BYTES).map_err(|error| failed(error.to_string()))?;
+        let failed =
+            |why: String| format!("notifications.email.ca_file '{}': {why}", path.display());
+        let pem = path
+            .read(CA_BYTES)
+            .map_err(|error| failed(error.to_string()))?;
         return tls(Some(&pem)).map_err(failed);
     }
     tls(None).map_err(|why| format!("TLS cannot be set up: {why}; are CA certificates installed?"))
@@ -273,7 +377,9 @@ mod tests {
     fn refusal(change: impl FnOnce(&mut EmailSettings)) -> String {
         let mut settings = settings();
         change(&mut settings);
-        Mail::new(&settings, &Secrets::default(), &nowhere()).err().unwrap_or_default()
+        Mail::new(&settings, &Secrets::default(), &nowhere())
+            .err()
+            .unwrap_or_default()
     }
 
     #[test]
@@ -298,9 +404,21 @@ mod tests {
 
     #[test]
     fn a_password_goes_to_a_repositorys_server_only_if_this_machine_names_it() {
-        let settings = EmailSettings { username: "u".into(), ..settings() };
+        let settings = EmailSettings {
+            username: "u".into(),
+            ..settings()
+        };
         let mail = |hosts: &str| {
-            let set = |name: &str| Some(if name.ends_with("_HOST") { hosts } else { "s3cret" }.to_owned());
+            let set = |name: &str| {
+                Some(
+                    if name.ends_with("_HOST") {
+                        hosts
+                    } else {
+                        "s3cret"
+                    }
+                    .to_owned(),
+                )
+            };
             let secrets = Secrets::find(set, std::path::Path::new(""));
             let paths = RegistryPaths::in_repository("/repo".as_ref());
             Mail::new(&settings, &secrets, &paths).map(|_| ())
@@ -309,7 +427,8 @@ mod tests {
         for hosts in ["", "other.example.org", "mail.example.org:25"] {
             let refused = mail(hosts).unwrap_err();
             assert!(
-                refused.contains("SSID_SMTP_PASSWORD_HOST=mail.example.org") && !refused.contains("s3cret"),
+                refused.contains("SSID_SMTP_PASSWORD_HOST=mail.example.org")
+                    && !refused.contains("s3cret"),
                 "{refused}"
             );
         }
@@ -318,11 +437,25 @@ mod tests {
     #[test]
     fn a_mail_has_an_id_of_its_cause_and_one_subject_line() {
         let mail = Mail::new(&settings(), &Secrets::default(), &nowhere()).unwrap();
-        let message =
-            Message::new(Topic::Divergence, Severity::Warning, "c", "a\r\nBcc: eve@example.org", UnixMillis(0));
+        let message = Message::new(
+            Topic::Divergence,
+            Severity::Warning,
+            "c",
+            "a\r\nBcc: eve@example.org",
+            UnixMillis(0),
+        );
         let text = String::from_utf8(mail.mail(&message).unwrap().formatted()).unwrap();
-        assert!(text.contains(&format!("Message-ID: <{}@example.org>", message.idempotency_key())), "{text}");
-        assert!(!text.contains("\nBcc:") && text.contains("Subject: [SSID warning] a"), "{text}");
+        assert!(
+            text.contains(&format!(
+                "Message-ID: <{}@example.org>",
+                message.idempotency_key()
+            )),
+            "{text}"
+        );
+        assert!(
+            !text.contains("\nBcc:") && text.contains("Subject: [SSID warning] a"),
+            "{text}"
+        );
         assert!(text.contains("Date: Thu, 01 Jan 1970 00:00:00"), "{text}");
         assert!(!mail.place().contains("ops@"));
     }

@@ -10,7 +10,8 @@ use tokio::net::{TcpListener, TcpStream};
 use super::*;
 use crate::telemetry::message::{Severity, Topic};
 
-/// What a server answers to a line, which it is the n-th recipient of this mail for; `None`: as usual.
+/// What a server answers to a line, which it is the n-th recipient of this mail for; `None`: as
+/// usual.
 type Answers = fn(&str, usize) -> Option<&'static [u8]>;
 
 /// The recipients of each mail that the server took.
@@ -32,7 +33,9 @@ async fn server(answers: Answers) -> (u16, Mails) {
 async fn talk(stream: TcpStream, answers: Answers, mails: Mails) -> std::io::Result<()> {
     let (reader, mut writer) = stream.into_split();
     let mut lines = BufReader::new(reader).split(b'\n');
-    writer.write_all(answers("CONNECT", 0).unwrap_or(b"220 here\r\n")).await?;
+    writer
+        .write_all(answers("CONNECT", 0).unwrap_or(b"220 here\r\n"))
+        .await?;
     let (mut recipients, mut asked, mut in_mail) = (Vec::new(), 0, false);
     while let Some(line) = lines.next_segment().await? {
         let line = String::from_utf8_lossy(&line).trim_end().to_owned();
@@ -67,7 +70,9 @@ fn mail(port: u16) -> Mail {
         smtp_port: port,
         use_tls: false,
         from_address: "node@example.org".into(),
-        to_addresses: ["ops", "gone", "boss"].map(|name| format!("{name}@example.org")).to_vec(),
+        to_addresses: ["ops", "gone", "boss"]
+            .map(|name| format!("{name}@example.org"))
+            .to_vec(),
         ..EmailSettings::default()
     };
     Mail::new(&settings, &Secrets::default(), &paths()).unwrap()
@@ -82,48 +87,90 @@ fn message() -> Message {
 }
 
 fn addresses(names: &[&str]) -> Vec<String> {
-    names.iter().map(|name| format!("{name}@example.org")).collect()
+    names
+        .iter()
+        .map(|name| format!("{name}@example.org"))
+        .collect()
 }
 
 #[tokio::test]
 async fn one_refused_recipient_is_named_and_the_others_get_the_mail() {
-    let (port, mails) = server(|line, _| line.contains("gone@").then_some(b"550 5.1.1 no such user\r\n")).await;
-    let Attempt::Partly { later, refused, why } = mail(port).send(&message(), &[]).await else { panic!("not partly") };
+    let (port, mails) = server(|line, _| {
+        line.contains("gone@")
+            .then_some(b"550 5.1.1 no such user\r\n")
+    })
+    .await;
+    let Attempt::Partly {
+        later,
+        refused,
+        why,
+    } = mail(port).send(&message(), &[]).await
+    else {
+        panic!("not partly")
+    };
     assert_eq!((later, refused), (vec![], addresses(&["gone"])));
-    assert!(why.contains("gone@example.org: ") && why.contains("550"), "{why}");
+    assert!(
+        why.contains("gone@example.org: ") && why.contains("550"),
+        "{why}"
+    );
     assert_eq!(*mails.lock().unwrap(), [addresses(&["ops", "boss"])]);
 }
 
 #[tokio::test]
 async fn who_is_put_off_is_tried_again_alone() {
-    let (port, mails) = server(|line, _| line.contains("gone@").then_some(b"450 4.2.0 greylisted\r\n")).await;
+    let (port, mails) = server(|line, _| {
+        line.contains("gone@")
+            .then_some(b"450 4.2.0 greylisted\r\n")
+    })
+    .await;
     let attempt = mail(port).send(&message(), &[]).await;
-    let Attempt::Partly { later, refused, .. } = attempt else { panic!("{attempt:?}") };
+    let Attempt::Partly { later, refused, .. } = attempt else {
+        panic!("{attempt:?}")
+    };
     assert_eq!((&later, refused), (&addresses(&["gone"]), vec![]));
     assert_eq!(*mails.lock().unwrap(), [addresses(&["ops", "boss"])]);
     let (port, mails) = server(|_, _| None).await;
-    assert_eq!(mail(port).send(&message(), &later).await, Attempt::Delivered);
+    assert_eq!(
+        mail(port).send(&message(), &later).await,
+        Attempt::Delivered
+    );
     assert_eq!(*mails.lock().unwrap(), [later]);
 }
 
 #[tokio::test]
 async fn a_server_that_takes_few_at_once_gets_several_mails() {
-    let (port, mails) =
-        server(|line, n| (line.starts_with("RCPT") && n > 2).then_some(b"452 4.5.3 too many recipients\r\n")).await;
+    let (port, mails) = server(|line, n| {
+        (line.starts_with("RCPT") && n > 2).then_some(b"452 4.5.3 too many recipients\r\n")
+    })
+    .await;
     assert_eq!(mail(port).send(&message(), &[]).await, Attempt::Delivered);
-    assert_eq!(*mails.lock().unwrap(), [addresses(&["ops", "gone"]), addresses(&["boss"])]);
+    assert_eq!(
+        *mails.lock().unwrap(),
+        [addresses(&["ops", "gone"]), addresses(&["boss"])]
+    );
     // one that is full takes nobody: later
-    let (port, _) = server(|line, _| line.starts_with("RCPT").then_some(b"452 4.2.2 full\r\n")).await;
-    assert!(matches!(mail(port).send(&message(), &[]).await, Attempt::Later { .. }));
+    let (port, _) =
+        server(|line, _| line.starts_with("RCPT").then_some(b"452 4.2.2 full\r\n")).await;
+    assert!(matches!(
+        mail(port).send(&message(), &[]).await,
+        Attempt::Later { .. }
+    ));
 }
 
 #[tokio::test]
 async fn whom_nobody_takes_gets_no_mail() {
     let (port, mails) = server(|line, _| line.starts_with("RCPT").then_some(b"550 no\r\n")).await;
     let attempt = mail(port).send(&message(), &[]).await;
-    assert!(matches!(&attempt, Attempt::Refused(why) if why.contains("boss@example.org")), "{attempt:?}");
-    let (port, _) = server(|line, _| line.starts_with("MAIL").then_some(b"553 not from you\r\n")).await;
-    assert!(matches!(mail(port).send(&message(), &[]).await, Attempt::Refused(_)));
+    assert!(
+        matches!(&attempt, Attempt::Refused(why) if why.contains("boss@example.org")),
+        "{attempt:?}"
+    );
+    let (port, _) =
+        server(|line, _| line.starts_with("MAIL").then_some(b"553 not from you\r\n")).await;
+    assert!(matches!(
+        mail(port).send(&message(), &[]).await,
+        Attempt::Refused(_)
+    ));
     assert!(mails.lock().unwrap().is_empty());
 }
 
@@ -140,9 +187,13 @@ async fn replies_are_read_in_any_encoding() {
     let (port, mails) = server(latin).await;
     assert_eq!(mail(port).send(&message(), &[]).await, Attempt::Delivered);
     assert_eq!(mails.lock().unwrap().len(), 1);
-    let refusing: Answers = |line, _| (line == ".").then_some(b"550 5.7.1 abgelehnt f\xfcr immer\r\n");
+    let refusing: Answers =
+        |line, _| (line == ".").then_some(b"550 5.7.1 abgelehnt f\xfcr immer\r\n");
     let (port, _) = server(refusing).await;
-    assert!(matches!(mail(port).send(&message(), &[]).await, Attempt::Refused(_)));
+    assert!(matches!(
+        mail(port).send(&message(), &[]).await,
+        Attempt::Refused(_)
+    ));
 }
 
 #[tokio::test]
@@ -155,11 +206,18 @@ async fn a_server_that_says_no_goodbye_has_the_mail_all_the_same() {
 #[tokio::test]
 async fn nothing_is_sent_where_starttls_is_wanted_and_not_offered() {
     let (port, mails) = server(|_, _| None).await;
-    let mut settings = EmailSettings { smtp_server: "localhost".into(), smtp_port: port, ..EmailSettings::default() };
+    let mut settings = EmailSettings {
+        smtp_server: "localhost".into(),
+        smtp_port: port,
+        ..EmailSettings::default()
+    };
     settings.from_address = "node@example.org".into();
     settings.to_addresses = addresses(&["ops"]);
     let mail = Mail::new(&settings, &Secrets::default(), &paths()).unwrap();
     let attempt = mail.send(&message(), &[]).await;
-    assert!(matches!(&attempt, Attempt::Later { why, .. } if why.contains("does not offer STARTTLS")), "{attempt:?}");
+    assert!(
+        matches!(&attempt, Attempt::Later { why, .. } if why.contains("does not offer STARTTLS")),
+        "{attempt:?}"
+    );
     assert!(mails.lock().unwrap().is_empty());
 }

@@ -1,5 +1,6 @@
-//! The four channels. Each renders a message within the limits that the real service has, as a pure function, and says
-//! what an answer means; sending is one function for the three webhooks, and one for mail.
+//! The four channels. Each renders a message within the limits that the real service has, as a pure
+//! function, and says what an answer means; sending is one function for the three webhooks, and one
+//! for mail.
 
 mod discord;
 mod http;
@@ -60,9 +61,15 @@ pub enum Sender {
 }
 
 /// Every channel, in the order in which they are listed.
-pub const ALL: [Channel; 4] = [Channel::Slack, Channel::Discord, Channel::Webhook, Channel::Email];
+pub const ALL: [Channel; 4] = [
+    Channel::Slack,
+    Channel::Discord,
+    Channel::Webhook,
+    Channel::Email,
+];
 
-/// The channels that the configuration switches on, and what is wrong with those that cannot be used.
+/// The channels that the configuration switches on, and what is wrong with those that cannot be
+/// used.
 #[derive(Clone, Debug, Default)]
 pub struct Senders {
     /// Those that can be used.
@@ -85,7 +92,9 @@ impl Senders {
                 Err(why) => senders.unusable.push((channel, why)),
             }
         };
-        add(Channel::Slack, settings.slack.enabled, &|| slack::Slack::new(&settings.slack, secrets).map(Sender::Slack));
+        add(Channel::Slack, settings.slack.enabled, &|| {
+            slack::Slack::new(&settings.slack, secrets).map(Sender::Slack)
+        });
         add(Channel::Discord, settings.discord.enabled, &|| {
             discord::Discord::new(&settings.discord, secrets).map(Sender::Discord)
         });
@@ -93,7 +102,8 @@ impl Senders {
             webhook::Webhook::new(&settings.webhook, secrets).map(Sender::Webhook)
         });
         add(Channel::Email, settings.email.enabled, &|| {
-            mail::Mail::new(&settings.email, secrets, paths).map(|mail| Sender::Mail(Box::new(mail)))
+            mail::Mail::new(&settings.email, secrets, paths)
+                .map(|mail| Sender::Mail(Box::new(mail)))
         });
         senders
     }
@@ -135,13 +145,16 @@ impl Sender {
         }
     }
 
-    /// Tries once: of mail, only the recipients named, all if none is. Takes at most as long as the time limits of
-    /// [`Http`] and mail.
+    /// Tries once: of mail, only the recipients named, all if none is. Takes at most as long as the
+    /// time limits of [`Http`] and mail.
     pub async fn send(&self, http: &Http, message: &Message, only: &[String]) -> Attempt {
         match self {
             Self::Slack(slack) => http.send(slack.request(message), slack::meaning).await,
             Self::Discord(discord) => http.send(discord.request(message), discord::meaning).await,
-            Self::Webhook(webhook) => http.send(webhook.request(message, super::now()), webhook::meaning).await,
+            Self::Webhook(webhook) => {
+                http.send(webhook.request(message, super::now()), webhook::meaning)
+                    .await
+            }
             Self::Mail(mail) => mail.send(message, only).await,
         }
     }
@@ -156,20 +169,31 @@ mod tests {
     /// A message larger than any channel takes, with everything that has a meaning somewhere.
     pub(super) fn monster() -> Message {
         let hostile = "<!channel> @everyone [x](http://e) & \u{202e} ";
-        let mut message = Message::new(Topic::Digest, Severity::Critical, "cause", &hostile.repeat(9), UnixMillis(1));
+        let mut message = Message::new(
+            Topic::Digest,
+            Severity::Critical,
+            "cause",
+            &hostile.repeat(9),
+            UnixMillis(1),
+        );
         for n in 0..200 {
-            message =
-                message.line(&format!("{n} {}", hostile.repeat(40))).fact(&format!("fact {n}"), hostile.repeat(30));
+            message = message
+                .line(&format!("{n} {}", hostile.repeat(40)))
+                .fact(&format!("fact {n}"), hostile.repeat(30));
         }
         message
     }
 
     #[test]
     fn only_what_is_switched_on_and_complete_can_be_used() {
-        let mut config =
-            TelemetryConfig::load_or_default(std::path::Path::new("/nowhere")).unwrap_or_else(|e| panic!("{e}"));
+        let mut config = TelemetryConfig::load_or_default(std::path::Path::new("/nowhere"))
+            .unwrap_or_else(|e| panic!("{e}"));
         let make = |config: &TelemetryConfig| {
-            Senders::configured(config, &Secrets::default(), &RegistryPaths::in_data_directory("/".as_ref()))
+            Senders::configured(
+                config,
+                &Secrets::default(),
+                &RegistryPaths::in_data_directory("/".as_ref()),
+            )
         };
         assert!(make(&config).usable.is_empty() && make(&config).unusable.is_empty());
         let channels = &mut config.settings.notifications;
@@ -188,6 +212,11 @@ mod tests {
         channels.email.smtp_server = "localhost".into();
         channels.email.from_address = "a@example.org".into();
         channels.email.to_addresses = vec!["b@example.org".into()];
-        assert_eq!(make(&config).channels(), ALL, "{:?}", make(&config).unusable);
+        assert_eq!(
+            make(&config).channels(),
+            ALL,
+            "{:?}",
+            make(&config).unusable
+        );
     }
 }

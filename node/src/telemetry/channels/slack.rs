@@ -1,5 +1,6 @@
-//! Slack's incoming webhooks: blocks within their limits, peers' text escaped, so that nobody can address a channel
-//! through an event's name. Slack answers with a status and a word; only 429 and 5xx are worth another attempt.
+//! Slack's incoming webhooks: blocks within their limits, peers' text escaped, so that nobody can
+//! address a channel through an event's name. Slack answers with a status and a word; only 429 and
+//! 5xx are worth another attempt.
 
 use serde_json::{Value, json};
 
@@ -18,7 +19,8 @@ const SECTION: usize = 3000;
 const FIELD: usize = 2000;
 /// Fields of a section.
 const FIELDS: usize = 10;
-/// Characters of all blocks together stay well below the 13,200 at which Slack has been seen to refuse.
+/// Characters of all blocks together stay well below the 13,200 at which Slack has been seen to
+/// refuse.
 const TOTAL: usize = 10_000;
 /// Characters of the line that notifications show.
 const SUMMARY: usize = 300;
@@ -32,8 +34,18 @@ pub struct Slack {
 
 impl Slack {
     pub(super) fn new(settings: &SlackSettings, secrets: &Secrets) -> Result<Self, String> {
-        let url = secrets.address("SLACK_WEBHOOK_URL", "notifications.slack.webhook_url", &settings.webhook_url)?;
-        Ok(Self { url, settings: SlackSettings { webhook_url: String::new(), ..settings.clone() } })
+        let url = secrets.address(
+            "SLACK_WEBHOOK_URL",
+            "notifications.slack.webhook_url",
+            &settings.webhook_url,
+        )?;
+        Ok(Self {
+            url,
+            settings: SlackSettings {
+                webhook_url: String::new(),
+                ..settings.clone()
+            },
+        })
     }
 
     pub(super) fn request(&self, message: &Message) -> Request {
@@ -51,11 +63,15 @@ fn render(settings: &SlackSettings, message: &Message) -> Value {
     };
     let title = format!("{} {}", message.severity.sign(), message.title);
     // plain text is shown as it is: nothing in it addresses anybody, and escapes would be shown too
-    let mut blocks = vec![json!({"type": "header", "text": {"type": "plain_text", "text": cut(&title, HEADER)}})];
+    let mut blocks = vec![
+        json!({"type": "header", "text": {"type": "plain_text", "text": cut(&title, HEADER)}}),
+    ];
     let summary = escape(&title, SUMMARY);
     let lines = take(&message.lines.join("\n"), SECTION);
     if !lines.is_empty() {
-        blocks.push(json!({"type": "section", "text": {"type": "mrkdwn", "text": lines, "verbatim": true}}));
+        blocks.push(
+            json!({"type": "section", "text": {"type": "mrkdwn", "text": lines, "verbatim": true}}),
+        );
     }
     let mut fields = Vec::new();
     for (name, value) in message.details().iter().take(FIELDS) {
@@ -70,9 +86,11 @@ fn render(settings: &SlackSettings, message: &Message) -> Value {
     let mut document = json!({
         "text": summary, "blocks": blocks, "mrkdwn": false, "link_names": false, "unfurl_links": false, "unfurl_media": false,
     });
-    for (key, value) in
-        [("channel", &settings.channel), ("username", &settings.username), ("icon_emoji", &settings.icon_emoji)]
-    {
+    for (key, value) in [
+        ("channel", &settings.channel),
+        ("username", &settings.username),
+        ("icon_emoji", &settings.icon_emoji),
+    ] {
         if !value.is_empty() {
             document[key] = json!(value);
         }
@@ -80,7 +98,8 @@ fn render(settings: &SlackSettings, message: &Message) -> Value {
     document
 }
 
-/// Escapes what has a meaning, and cuts to `limit` characters of what comes out, never within an escape.
+/// Escapes what has a meaning, and cuts to `limit` characters of what comes out, never within an
+/// escape.
 fn escape(text: &str, limit: usize) -> String {
     let mut escaped = String::new();
     let mut length = 0;
@@ -103,7 +122,11 @@ fn escape(text: &str, limit: usize) -> String {
             break;
         }
         length += size;
-        if piece.is_empty() { escaped.push(c) } else { escaped.push_str(piece) }
+        if piece.is_empty() {
+            escaped.push(c);
+        } else {
+            escaped.push_str(piece);
+        }
     }
     escaped
 }
@@ -140,20 +163,37 @@ mod tests {
 
     #[test]
     fn a_score_change_reads_as_people_know_it() {
-        let message =
-            Message::new(Topic::ScoreChange, Severity::Warning, "c", "SSID Governance Score Changed", UnixMillis(0));
-        let message = message.line("Compliance score: 95/100 (declining).").fact("Violations", 0);
+        let message = Message::new(
+            Topic::ScoreChange,
+            Severity::Warning,
+            "c",
+            "SSID Governance Score Changed",
+            UnixMillis(0),
+        );
+        let message = message
+            .line("Compliance score: 95/100 (declining).")
+            .fact("Violations", 0);
         let document = render(&SlackSettings::default(), &message);
         assert_eq!(document["text"], "⚠️ SSID Governance Score Changed");
-        assert_eq!(document["blocks"][1]["text"]["text"], "Compliance score: 95/100 (declining).");
-        assert_eq!(document["blocks"][2]["fields"][0]["text"], "*Violations*\n0");
+        assert_eq!(
+            document["blocks"][1]["text"]["text"],
+            "Compliance score: 95/100 (declining)."
+        );
+        assert_eq!(
+            document["blocks"][2]["fields"][0]["text"],
+            "*Violations*\n0"
+        );
     }
 
     #[test]
     fn what_the_webhook_may_choose_follows_the_settings() {
         let message = Message::new(Topic::Test, Severity::Info, "c", "t", UnixMillis(0));
         let plain = render(&SlackSettings::default(), &message);
-        assert!(["channel", "username", "icon_emoji"].iter().all(|key| plain.get(*key).is_none()));
+        assert!(
+            ["channel", "username", "icon_emoji"]
+                .iter()
+                .all(|key| plain.get(*key).is_none())
+        );
         let settings = SlackSettings {
             channel: "#ops".into(),
             username: "Bot".into(),
@@ -161,7 +201,10 @@ mod tests {
             ..SlackSettings::default()
         };
         let chosen = render(&settings, &message);
-        assert_eq!((&chosen["channel"], &chosen["username"]), (&json!("#ops"), &json!("Bot")));
+        assert_eq!(
+            (&chosen["channel"], &chosen["username"]),
+            (&json!("#ops"), &json!("Bot"))
+        );
         assert_eq!(chosen["icon_emoji"], ":shield:");
     }
 
@@ -171,8 +214,14 @@ mod tests {
         let message = Message::new(Topic::Test, Severity::Info, "c", "t", UnixMillis(0)).line(line);
         let document = render(&SlackSettings::default(), &message);
         let section = &document["blocks"][1]["text"];
-        assert_eq!(section["text"], "&lt;https://evil.example|APPROVE&gt; ∗now∗ ˋxˋ");
-        assert_eq!((&section["verbatim"], &document["unfurl_links"]), (&json!(true), &json!(false)));
+        assert_eq!(
+            section["text"],
+            "&lt;https://evil.example|APPROVE&gt; ∗now∗ ˋxˋ"
+        );
+        assert_eq!(
+            (&section["verbatim"], &document["unfurl_links"]),
+            (&json!(true), &json!(false))
+        );
     }
 
     #[test]
@@ -181,7 +230,13 @@ mod tests {
         for limit in 0..9 {
             let escaped = escape("a&&&&", limit);
             assert!(escaped.chars().count() <= limit, "{limit}: {escaped}");
-            assert!(escaped.replace("&amp;", "").chars().all(|c| c == 'a' || c == '…'), "{limit}: {escaped}");
+            assert!(
+                escaped
+                    .replace("&amp;", "")
+                    .chars()
+                    .all(|c| c == 'a' || c == '…'),
+                "{limit}: {escaped}"
+            );
         }
     }
 }

@@ -1,5 +1,6 @@
-//! The way to a mail server: a connection, protected as configured, over which lettre speaks SMTP. What a server says is
-//! read as bytes: of a reply its code counts, and what stands behind it may be in any encoding.
+//! The way to a mail server: a connection, protected as configured, over which lettre speaks SMTP.
+//! What a server says is read as bytes: of a reply its code counts, and what stands behind it may
+//! be in any encoding.
 
 use std::fmt;
 use std::io;
@@ -58,13 +59,19 @@ impl From<lettre::transport::smtp::Error> for Failure {
             why = format!("{why}: {cause}");
             next = cause.source();
         }
-        Self { is_permanent: error.is_permanent(), why }
+        Self {
+            is_permanent: error.is_permanent(),
+            why,
+        }
     }
 }
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
-        Self { is_permanent: false, why: error.to_string() }
+        Self {
+            is_permanent: false,
+            why: error.to_string(),
+        }
     }
 }
 
@@ -73,16 +80,23 @@ impl From<io::Error> for Failure {
 /// # Errors
 /// If the file holds no certificate, or the system has none.
 pub(super) fn tls(pem: Option<&[u8]>) -> Result<Arc<ClientConfig>, String> {
-    let own = CertificateDer::pem_slice_iter(pem.unwrap_or_default()).collect::<Result<Vec<_>, _>>();
+    let own =
+        CertificateDer::pem_slice_iter(pem.unwrap_or_default()).collect::<Result<Vec<_>, _>>();
     let own = own.map_err(|error| error.to_string())?;
     if pem.is_some() && own.is_empty() {
         return Err("there is no certificate in it".to_owned());
     }
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let verifier = Verifier::new_with_extra_roots(own, provider.clone()).map_err(|error| error.to_string())?;
-    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let verifier =
+        Verifier::new_with_extra_roots(own, provider.clone()).map_err(|error| error.to_string())?;
+    let builder =
+        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
     let builder = builder.map_err(|error| error.to_string())?.dangerous();
-    Ok(Arc::new(builder.with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth()))
+    Ok(Arc::new(
+        builder
+            .with_custom_certificate_verifier(Arc::new(verifier))
+            .with_no_client_auth(),
+    ))
 }
 
 /// Connects, as far as both have greeted each other.
@@ -91,15 +105,25 @@ pub(super) async fn connect(server: &Server) -> Result<AsyncSmtpConnection, Fail
     let mut tcp = TcpStream::connect((server.host.as_str(), server.port)).await?;
     let peer = tcp.peer_addr()?;
     let stream: Box<dyn AsyncTokioStream> = match &server.protection {
-        Protection::None => Box::new(Ascii { inner: tcp, first: b"", peer }),
-        Protection::Tls(config) => {
-            Box::new(Ascii { inner: secure(tcp, config, &server.host).await?, first: b"", peer })
-        }
+        Protection::None => Box::new(Ascii {
+            inner: tcp,
+            first: b"",
+            peer,
+        }),
+        Protection::Tls(config) => Box::new(Ascii {
+            inner: secure(tcp, config, &server.host).await?,
+            first: b"",
+            peer,
+        }),
         Protection::Starttls(config) => {
             ask_for_tls(&mut tcp, &hello).await?;
             // it has greeted already, and does not do so again
             let inner = secure(tcp, config, &server.host).await?;
-            Box::new(Ascii { inner, first: b"220 greeted before\r\n", peer })
+            Box::new(Ascii {
+                inner,
+                first: b"220 greeted before\r\n",
+                peer,
+            })
         }
     };
     Ok(AsyncSmtpConnection::connect_with_transport(stream, &hello).await?)
@@ -111,32 +135,44 @@ async fn secure(
     host: &str,
 ) -> Result<tokio_rustls::client::TlsStream<TcpStream>, Failure> {
     let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
-    Ok(TlsConnector::from(config.clone()).connect(name, tcp).await?)
+    Ok(TlsConnector::from(config.clone())
+        .connect(name, tcp)
+        .await?)
 }
 
 /// The conversation up to where TLS begins (RFC 3207).
 async fn ask_for_tls(tcp: &mut TcpStream, hello: &ClientId) -> Result<(), Failure> {
     expect(tcp, 220).await?;
-    tcp.write_all(format!("EHLO {hello}\r\n").as_bytes()).await?;
+    tcp.write_all(format!("EHLO {hello}\r\n").as_bytes())
+        .await?;
     let offers = expect(tcp, 250).await?;
-    let has_tls =
-        offers.lines().any(|line| line.get(4..).is_some_and(|word| word.trim().eq_ignore_ascii_case("STARTTLS")));
+    let has_tls = offers.lines().any(|line| {
+        line.get(4..)
+            .is_some_and(|word| word.trim().eq_ignore_ascii_case("STARTTLS"))
+    });
     if !has_tls {
         let why = "it does not offer STARTTLS, and nothing is sent unprotected".to_owned();
-        return Err(Failure { is_permanent: false, why });
+        return Err(Failure {
+            is_permanent: false,
+            why,
+        });
     }
     tcp.write_all(b"STARTTLS\r\n").await?;
     expect(tcp, 220).await.map(drop)
 }
 
-/// Reads one reply, to its last byte and no further: what is sent after it in the clear never counts.
+/// Reads one reply, to its last byte and no further: what is sent after it in the clear never
+/// counts.
 async fn expect(tcp: &mut TcpStream, code: u16) -> Result<String, Failure> {
     let (mut reply, mut line) = (String::new(), Vec::new());
     loop {
         let byte = tcp.read_u8().await?;
         line.push(byte);
         if reply.len() + line.len() > REPLY_BYTES {
-            return Err(Failure { is_permanent: false, why: format!("its reply has more than {REPLY_BYTES} bytes") });
+            return Err(Failure {
+                is_permanent: false,
+                why: format!("its reply has more than {REPLY_BYTES} bytes"),
+            });
         }
         if byte != b'\n' {
             continue;
@@ -150,7 +186,10 @@ async fn expect(tcp: &mut TcpStream, code: u16) -> Result<String, Failure> {
     if reply.starts_with(&code.to_string()) {
         return Ok(reply);
     }
-    Err(Failure { is_permanent: reply.starts_with('5'), why: reply.trim().to_owned() })
+    Err(Failure {
+        is_permanent: reply.starts_with('5'),
+        why: reply.trim().to_owned(),
+    })
 }
 
 /// A stream whose bytes past ASCII are read as question marks, after `first`.
@@ -162,7 +201,9 @@ struct Ascii<S> {
 
 impl<S> fmt::Debug for Ascii<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ascii").field("peer", &self.peer).finish_non_exhaustive()
+        f.debug_struct("Ascii")
+            .field("peer", &self.peer)
+            .finish_non_exhaustive()
     }
 }
 
@@ -173,7 +214,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Ascii<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if !self.first.is_empty() {
-            let (now, later) = self.first.split_at(self.first.len().min(buffer.remaining()));
+            let (now, later) = self
+                .first
+                .split_at(self.first.len().min(buffer.remaining()));
             buffer.put_slice(now);
             self.first = later;
             return Poll::Ready(Ok(()));
@@ -190,7 +233,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Ascii<S> {
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Ascii<S> {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.inner).poll_write(context, bytes)
     }
 

@@ -1,6 +1,7 @@
-//! Any webhook: the message as JSON, with an idempotency key, and signed where `SSID_WEBHOOK_SECRET` is set. The receiver
-//! computes HMAC-SHA256 with the secret over `<timestamp>.<body>`, compares it with `X-SSID-Signature: v1=<hex>`, and
-//! refuses timestamps (seconds since 1970, `X-SSID-Timestamp`) that are more than five minutes off.
+//! Any webhook: the message as JSON, with an idempotency key, and signed where
+//! `SSID_WEBHOOK_SECRET` is set. The receiver computes HMAC-SHA256 with the secret over
+//! `<timestamp>.<body>`, compares it with `X-SSID-Signature: v1=<hex>`, and refuses timestamps
+//! (seconds since 1970, `X-SSID-Timestamp`) that are more than five minutes off.
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use reqwest::Method;
@@ -18,7 +19,13 @@ use crate::telemetry::message::Message;
 use crate::telemetry::secret::{Secret, SecretUrl, Secrets};
 
 /// Headers that are this node's to set.
-const RESERVED: [&str; 5] = ["content-length", "host", "idempotency-key", "x-ssid-timestamp", "x-ssid-signature"];
+const RESERVED: [&str; 5] = [
+    "content-length",
+    "host",
+    "idempotency-key",
+    "x-ssid-timestamp",
+    "x-ssid-signature",
+];
 
 /// Any webhook.
 #[derive(Clone, Debug)]
@@ -31,25 +38,51 @@ pub struct Webhook {
 
 impl Webhook {
     pub(super) fn new(settings: &WebhookSettings, secrets: &Secrets) -> Result<Self, String> {
-        let url = secrets.address("SSID_WEBHOOK_URL", "notifications.webhook.url", &settings.url)?;
-        let method = settings.method.parse().map_err(|_| format!("{:?} is no HTTP method", settings.method))?;
+        let url = secrets.address(
+            "SSID_WEBHOOK_URL",
+            "notifications.webhook.url",
+            &settings.url,
+        )?;
+        let method = settings
+            .method
+            .parse()
+            .map_err(|_| format!("{:?} is no HTTP method", settings.method))?;
         let mut headers = HeaderMap::new();
         for (name, value) in &settings.headers {
             if RESERVED.contains(&name.to_lowercase().as_str()) {
-                return Err(format!("notifications.webhook.headers: {name:?} is set by this node"));
+                return Err(format!(
+                    "notifications.webhook.headers: {name:?} is set by this node"
+                ));
             }
-            let wrong = || format!("notifications.webhook.headers: {name:?} is no header, or its value cannot be sent");
+            let wrong = || {
+                format!(
+                    "notifications.webhook.headers: {name:?} is no header, or its value cannot be sent"
+                )
+            };
             let value = HeaderValue::from_str(value).map_err(|_| wrong())?;
-            headers.insert(HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?, value);
+            headers.insert(
+                HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?,
+                value,
+            );
         }
-        Ok(Self { url, method, headers, secret: secrets.variable("SSID_WEBHOOK_SECRET").cloned() })
+        Ok(Self {
+            url,
+            method,
+            headers,
+            secret: secrets.variable("SSID_WEBHOOK_SECRET").cloned(),
+        })
     }
 
     pub(super) fn request(&self, message: &Message, now: UnixMillis) -> Request {
         let mut request = Request::json(self.url.clone(), &render(message));
         request.method = self.method.clone();
         request.headers.extend(self.headers.clone());
-        seal(&mut request, message.idempotency_key(), self.secret.as_ref(), now);
+        seal(
+            &mut request,
+            message.idempotency_key(),
+            self.secret.as_ref(),
+            now,
+        );
         request
     }
 }
@@ -70,7 +103,12 @@ impl ConsensusWebhook {
     /// Tries once to send a JSON document; the same one has the same `key`.
     pub async fn send(&self, http: &Http, document: Vec<u8>, key: String) -> Attempt {
         let mut request = Request::json_bytes(self.url.clone(), document);
-        seal(&mut request, key, self.secret.as_ref(), crate::telemetry::now());
+        seal(
+            &mut request,
+            key,
+            self.secret.as_ref(),
+            crate::telemetry::now(),
+        );
         http.send(request, meaning).await
     }
 }
@@ -78,8 +116,16 @@ impl ConsensusWebhook {
 /// Key, time and signature, which nothing that was configured replaces.
 fn seal(request: &mut Request, key: String, secret: Option<&Secret>, now: UnixMillis) {
     let seconds = now.0 / 1000;
-    let mut own = vec![("idempotency-key", key), ("x-ssid-timestamp", seconds.to_string())];
-    own.extend(secret.map(|secret| ("x-ssid-signature", signature(secret, seconds, &request.body))));
+    let mut own = vec![
+        ("idempotency-key", key),
+        ("x-ssid-timestamp", seconds.to_string()),
+    ];
+    own.extend(secret.map(|secret| {
+        (
+            "x-ssid-signature",
+            signature(secret, seconds, &request.body),
+        )
+    }));
     for (name, value) in own {
         if let Ok(value) = HeaderValue::from_str(&value) {
             request.headers.insert(name, value);
@@ -89,7 +135,11 @@ fn seal(request: &mut Request, key: String, secret: Option<&Secret>, now: UnixMi
 
 /// The document that is sent.
 fn render(message: &Message) -> serde_json::Value {
-    let facts: serde_json::Map<_, _> = message.facts.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
+    let facts: serde_json::Map<_, _> = message
+        .facts
+        .iter()
+        .map(|(name, value)| (name.clone(), json!(value)))
+        .collect();
     json!({
         "format": "ssid-telemetry/1",
         "id": message.idempotency_key(),
@@ -107,7 +157,9 @@ fn render(message: &Message) -> serde_json::Value {
 /// `v1=` and 64 hex digits.
 fn signature(secret: &Secret, seconds: u64, body: &[u8]) -> String {
     // cannot fail: HMAC takes keys of every length
-    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.reveal().as_bytes()) else { return String::new() };
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.reveal().as_bytes()) else {
+        return String::new();
+    };
     mac.update(format!("{seconds}.").as_bytes());
     mac.update(body);
     format!("v1={}", hex::encode(mac.finalize().into_bytes()))
@@ -153,19 +205,43 @@ mod tests {
     #[test]
     fn method_headers_and_secret_follow_the_settings() {
         let mut settings = WebhookSettings::default();
-        let plain = webhook(&settings, None).unwrap().request(&message(), UnixMillis(5_999));
+        let plain = webhook(&settings, None)
+            .unwrap()
+            .request(&message(), UnixMillis(5_999));
         assert_eq!(
             (plain.method.as_str(), &plain.headers["x-ssid-timestamp"]),
             ("POST", &HeaderValue::from_static("5"))
         );
-        assert!(!plain.headers.contains_key("x-ssid-signature") && !plain.headers.contains_key("x-team"));
-        assert_eq!(plain.headers["idempotency-key"], message().idempotency_key());
+        assert!(
+            !plain.headers.contains_key("x-ssid-signature")
+                && !plain.headers.contains_key("x-team")
+        );
+        assert_eq!(
+            plain.headers["idempotency-key"],
+            message().idempotency_key()
+        );
         settings.method = "PUT".into();
         settings.headers.insert("X-Team".into(), "ops".into());
-        let other = webhook(&settings, Some("s")).unwrap().request(&message(), UnixMillis(0));
-        assert_eq!((other.method.as_str(), &other.headers["x-team"]), ("PUT", &HeaderValue::from_static("ops")));
-        assert!(other.headers["x-ssid-signature"].to_str().unwrap().starts_with("v1="));
-        settings.headers.insert("X-SSID-Signature".into(), "v1=forged".into());
-        assert!(webhook(&settings, None).unwrap_err().contains("set by this node"));
+        let other = webhook(&settings, Some("s"))
+            .unwrap()
+            .request(&message(), UnixMillis(0));
+        assert_eq!(
+            (other.method.as_str(), &other.headers["x-team"]),
+            ("PUT", &HeaderValue::from_static("ops"))
+        );
+        assert!(
+            other.headers["x-ssid-signature"]
+                .to_str()
+                .unwrap()
+                .starts_with("v1=")
+        );
+        settings
+            .headers
+            .insert("X-SSID-Signature".into(), "v1=forged".into());
+        assert!(
+            webhook(&settings, None)
+                .unwrap_err()
+                .contains("set by this node")
+        );
     }
 }

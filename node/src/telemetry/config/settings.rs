@@ -126,7 +126,8 @@ section!(
         use_tls: bool = true,
         /// Who logs in; empty: nobody. The password is in `SSID_SMTP_PASSWORD`.
         username: String = String::new(),
-        /// Certificates in PEM that are trusted besides the system's, relative to the repository; empty: none.
+        /// Certificates in PEM that are trusted besides the system's, relative to the repository;
+        /// empty: none.
         ca_file: String = String::new(),
         /// From whom.
         from_address: String = String::new(),

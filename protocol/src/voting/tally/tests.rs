@@ -13,7 +13,8 @@ struct Reference {
 }
 
 impl Reference {
-    /// Adds a vote. A voter's second, conflicting vote is kept; further ones only if they bring their choice above F.
+    /// Adds a vote. A voter's second, conflicting vote is kept; further ones only if they bring
+    /// their choice above F.
     fn add(&mut self, voters: &VoterSet, voter: VoterIndex, ballot: Ballot) -> Added {
         let Some(first) = self.first(voter) else {
             self.votes.push((voter, ballot));
@@ -23,7 +24,8 @@ impl Reference {
             return Added::Known;
         }
         let held = self.votes.iter().filter(|(v, _)| *v == voter).count();
-        let weighty = |c: Choice| voters.exceeds_faulty(self.count(voters, c).0 + voters.weight(voter));
+        let weighty =
+            |c: Choice| voters.exceeds_faulty(self.count(voters, c).0 + voters.weight(voter));
         if held >= 2 && !ballot.is_some_and(weighty) {
             return Added::Dropped;
         }
@@ -38,7 +40,10 @@ impl Reference {
 
     /// A voter's first vote.
     fn first(&self, voter: VoterIndex) -> Option<Ballot> {
-        self.votes.iter().find(|(v, _)| *v == voter).map(|(_, ballot)| *ballot)
+        self.votes
+            .iter()
+            .find(|(v, _)| *v == voter)
+            .map(|(_, ballot)| *ballot)
     }
 
     fn has(&self, voter: VoterIndex, ballot: Ballot) -> bool {
@@ -50,7 +55,9 @@ impl Reference {
         self.votes
             .iter()
             .filter(|(_, ballot)| *ballot == Some(choice))
-            .fold((0, 0), |(weight, signers), (voter, _)| (weight + voters.weight(*voter), signers + 1))
+            .fold((0, 0), |(weight, signers), (voter, _)| {
+                (weight + voters.weight(*voter), signers + 1)
+            })
     }
 
     /// The choices voted for, each once, in order of arrival.
@@ -88,10 +95,13 @@ impl Reference {
 
     /// The first votes, one a voter.
     fn firsts(&self) -> impl Iterator<Item = (VoterIndex, Ballot)> {
-        self.votes.iter().enumerate().filter_map(|(i, &(voter, ballot))| {
-            let is_first = !self.votes[..i].iter().any(|(v, _)| *v == voter);
-            is_first.then_some((voter, ballot))
-        })
+        self.votes
+            .iter()
+            .enumerate()
+            .filter_map(|(i, &(voter, ballot))| {
+                let is_first = !self.votes[..i].iter().any(|(v, _)| *v == voter);
+                is_first.then_some((voter, ballot))
+            })
     }
 
     /// Weight of the voters that voted anything.
@@ -108,8 +118,9 @@ impl Reference {
     fn is_hopeless(&self, voters: &VoterSet) -> bool {
         let missing_weight = voters.total() - self.voted_weight(voters);
         let missing_signers = voters.len() - self.firsts().count();
-        let reachable =
-            |weight: u64, signers: usize| voters.is_quorum(weight + missing_weight, signers + missing_signers);
+        let reachable = |weight: u64, signers: usize| {
+            voters.is_quorum(weight + missing_weight, signers + missing_signers)
+        };
         if reachable(0, 0) {
             return false;
         }
@@ -117,7 +128,9 @@ impl Reference {
             let (weight, signers) = self
                 .firsts()
                 .filter(|(_, ballot)| *ballot == Some(choice))
-                .fold((0, 0), |(w, s), (voter, _)| (w + voters.weight(voter), s + 1));
+                .fold((0, 0), |(w, s), (voter, _)| {
+                    (w + voters.weight(voter), s + 1)
+                });
             reachable(weight, signers)
         })
     }
@@ -129,7 +142,10 @@ impl Reference {
 }
 
 fn ballot(number: u8) -> Ballot {
-    let choice = Choice { event_hash: EventHash([number; 32]), content_digest: ContentDigest([number; 32]) };
+    let choice = Choice {
+        event_hash: EventHash([number; 32]),
+        content_digest: ContentDigest([number; 32]),
+    };
     Some(choice).filter(|_| number > 0)
 }
 
@@ -146,7 +162,10 @@ fn steps() -> impl Strategy<Value = (Vec<u64>, u32, Vec<Step>)> {
         let of = 0..voters as u16;
         let add = (of.clone(), number).prop_map(|(voter, number)| Step::Add(voter, number));
         let step = prop_oneof![9 => add, 1 => of.prop_map(Step::Forget)];
-        let weights = prop_oneof![Just(vec![1; voters]), prop::collection::vec(20..40_u64, voters)];
+        let weights = prop_oneof![
+            Just(vec![1; voters]),
+            prop::collection::vec(20..40_u64, voters)
+        ];
         (weights, 2..4_u32, prop::collection::vec(step, 0..60))
     })
 }
