@@ -155,6 +155,12 @@ impl From<EngineError> for Failure {
             )),
             EngineError::Refused(reason) => Self::refused(&reason, true),
             EngineError::NotTaken(refusal) => Self::not_taken(refusal),
+            EngineError::OtherReply => Self::from(Problem::new(
+                500,
+                "internal",
+                "The node made a mistake",
+                error.to_string(),
+            )),
         }
     }
 }

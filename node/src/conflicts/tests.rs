@@ -308,23 +308,23 @@ fn the_configuration_says_whether_there_are_reports_and_names_in_them() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_task_reports_conflicts_and_their_ends() {
-    use crate::engine::Command;
+    use crate::engine::Call;
     use tokio::sync::{broadcast, mpsc, watch};
 
     let dir = tempfile::tempdir().unwrap();
     let (reports, mut writer) = reports(&dir, true);
     let (json, open) = (reports.path(&conflict().subject_id, "json"), conflict());
-    let (commands, mut inbox) = mpsc::channel(8);
+    let (calls, mut inbox) = mpsc::channel(8);
     let (events, _) = broadcast::channel(64);
     let (_status, status) = watch::channel(Arc::new(crate::api::testing_status(&reports.store)));
     let engine = EngineHandle {
-        commands,
+        calls,
         events: events.clone(),
         status,
     };
     tokio::spawn(async move {
-        while let Some(command) = inbox.recv().await {
-            if let Command::Instances { reply, .. } = command {
+        while let Some(call) = inbox.recv().await {
+            if let Call::Instances { reply, .. } = call {
                 drop(reply.send(vec![conflict()]));
             }
         }

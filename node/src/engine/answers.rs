@@ -13,11 +13,12 @@ use ssid_protocol::vote::Phase;
 use ssid_storage::SubjectState;
 
 use super::core::{Engine, Tick};
-use super::handle::{CandidateView, InstanceView, LockView, VoteView};
 use super::messages::Ticket;
 use super::open::{Held, Open};
 use super::proof::Proof;
+use super::request::Reply;
 use super::settings::ANSWER_BYTES;
+use super::shown::{CandidateView, InstanceView, LockView, VoteView};
 use super::waiting::Unheard;
 
 /// An upper bound of a vote's or proposal's encoding, and of what else a batch has.
@@ -80,7 +81,8 @@ impl Engine {
                 }
             }
         }
-        tick.effects.answers.push((ticket, page.answer(next)));
+        let answer = page.answer(next);
+        tick.reply(ticket, Reply::Answer(answer));
     }
 
     pub(super) fn certificate(&self, subject: &SubjectId) -> Option<Certificate> {
@@ -111,11 +113,7 @@ impl Engine {
                 event,
             });
         }
-        tick.effects.answers.push((ticket, Answer::Events(events)));
-    }
-
-    pub(super) fn read_only_answer() -> Answer {
-        Answer::Refused("read-only: this node's storage failed".to_owned())
+        tick.reply(ticket, Reply::Answer(Answer::Events(events)));
     }
 
     /// Open instances in order of subject id, for people.

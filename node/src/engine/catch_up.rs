@@ -18,11 +18,11 @@ use ssid_storage::Cursor;
 
 use super::clock::Steady;
 use super::core::{Engine, Tick};
-use super::handle::Syncs;
 use super::messages::{CheckedAnswer, Worth};
 use super::open::Asked;
 use super::proof::Proof;
 use super::settings::STALLED_AFTER;
+use super::shown::Syncs;
 
 /// While this node itself still certifies, a peer's different set is no news; but it is looked at
 /// at least this often.
@@ -343,21 +343,8 @@ impl Engine {
                     open_page(None)
                 })
             }
-            CheckedAnswer::Open {
-                batches,
-                statements,
-                events,
-                certificates,
-                next,
-            } => {
-                self.take_certificates(tick, certificates);
-                self.take_events(tick, events);
-                for batch in &batches {
-                    self.take_batch(tick, batch, from);
-                }
-                for signed in statements {
-                    self.take_alone(tick, signed);
-                }
+            CheckedAnswer::Open { carried, next } => {
+                self.take_carried(tick, carried, |_| from);
                 let Request::Open { subjects, after } = request else {
                     return None;
                 };

@@ -14,7 +14,7 @@ use ssid_storage::{Certified, LogEntry, ProofRef};
 
 use super::closing::Decided;
 use super::core::{Engine, Tick};
-use super::handle::NodeEvent;
+use super::node_event::NodeEvent;
 use super::open::{Held, Open};
 use super::proof::Proof;
 

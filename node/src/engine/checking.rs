@@ -15,7 +15,7 @@ use ssid_protocol::quorum::VoterSet;
 use ssid_protocol::subject::EventPolicies;
 use ssid_protocol::sync::{Answer, LOG_PAGE, ProvenEvent, Request};
 
-use super::messages::CheckedAnswer;
+use super::messages::{Carried, CheckedAnswer};
 
 /// What signatures and certificates are checked against: one epoch's members.
 #[derive(Debug)]
@@ -163,15 +163,17 @@ impl Checker {
                     certificates,
                     next,
                 },
-            ) => Ok(CheckedAnswer::Open {
-                batches: usable_of(batches, |batch| self.batch(from, batch))?,
-                statements: usable_of(statements, |signed| {
-                    self.statement(from, &signed).map(|()| signed)
-                })?,
-                certificates: self.certificates(from, certificates)?,
-                events: self.events(from, events)?,
-                next,
-            }),
+            ) => {
+                let carried = Carried {
+                    batches: usable_of(batches, |batch| self.batch(from, batch))?,
+                    statements: usable_of(statements, |signed| {
+                        self.statement(from, &signed).map(|()| signed)
+                    })?,
+                    certificates: self.certificates(from, certificates)?,
+                    events: self.events(from, events)?,
+                };
+                Ok(CheckedAnswer::Open { carried, next })
+            }
             (Request::Events { digests }, Answer::Events(events)) => {
                 let events = self.events(from, events)?;
                 let asked = events

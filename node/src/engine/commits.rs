@@ -6,39 +6,14 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 
-use ssid_protocol::id::{NodeId, SubjectId, UnixMillis};
+use ssid_protocol::id::SubjectId;
 
 use super::core::{Engine, Tick};
+use super::request::{CommitQuestion, CommitStanding};
 use super::settings::Endorsement;
 
 /// Questions in one page.
 const PAGE: usize = 1024;
-
-/// Whether a commit is in a member's repository.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct CommitQuestion {
-    /// Whose repository: of the member that announced the event.
-    pub node: NodeId,
-    /// The event's `commit_hash`: the first 7 to 64 digits of a commit's id.
-    pub commit: String,
-}
-
-/// The answer to a [`CommitQuestion`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CommitStanding {
-    /// It is there. That is remembered while its subjects are open, also if it is gone later.
-    Exists,
-    /// It was not, when the repository was last fetched.
-    Missing {
-        /// When that was.
-        fetched_at: UnixMillis,
-    },
-    /// It cannot be seen whether it is.
-    Unseen {
-        /// Why, in words.
-        reason: String,
-    },
-}
 
 /// What is asked, for the open subjects it matters to.
 #[derive(Debug, Default)]

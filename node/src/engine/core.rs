@@ -36,17 +36,19 @@ use super::closing::Closing;
 use super::commits::Commits;
 use super::counts::Counts;
 use super::evidence::{Dossier, DoubleVote, note_rewritten};
-use super::handle::{NodeEvent, Refused};
 use super::hearing::Hearing;
 use super::late::LatePrevotes;
 use super::messages::{Effects, Inbound, Ticket, Worth};
+use super::node_event::NodeEvent;
 use super::offers::Offers;
 use super::open::Open;
 use super::own_registry::OwnRegistry;
 use super::peers::Peers;
 use super::proof::WholeBatches;
+use super::request::{Command, Reply};
 use super::review::Reviews;
 use super::settings::{EngineSettings, REMEMBER_AFTER, STORED_BATCHES};
+use super::shown::Refused;
 use super::timers::Timers;
 use super::trust::TrustClock;
 use super::trust_book::TrustBook;
@@ -238,6 +240,17 @@ impl Tick {
         }
     }
 
+    /// Tells whoever waits, once this tick is on disk.
+    pub(super) fn reply(&mut self, ticket: Ticket, reply: Reply) {
+        self.effects.replies.push((ticket, reply));
+    }
+
+    /// Tells whoever delivered something what it was worth, if they want to know.
+    fn verdict(&mut self, ticket: Option<Ticket>, worth: Worth) {
+        let reply = ticket.map(|ticket| (ticket, Reply::Verdict(worth)));
+        self.effects.replies.extend(reply);
+    }
+
     /// The moment of the tick, by both clocks.
     pub(super) fn now(&self) -> Now {
         Now {
@@ -409,9 +422,7 @@ impl Engine {
                 ticket,
             } => {
                 let worth = self.take_batch(tick, &batch, from);
-                tick.effects
-                    .verdicts
-                    .extend(ticket.map(|ticket| (ticket, worth)));
+                tick.verdict(ticket, worth);
             }
             Inbound::Evidence {
                 evidence,
@@ -422,23 +433,14 @@ impl Engine {
                 if worth == Worth::New && ticket.is_none() {
                     tick.effects.evidence.push(Arc::new(*evidence));
                 }
-                tick.effects
-                    .verdicts
-                    .extend(ticket.map(|ticket| (ticket, worth)));
+                tick.verdict(ticket, worth);
             }
             Inbound::Answered {
                 from,
                 request,
                 answer,
             } => self.take_answer(tick, from, &request, answer),
-            Inbound::Carried {
-                batches,
-                statements,
-                events,
-                certificates,
-            } => {
-                self.take_carried(tick, &batches, statements, events, certificates);
-            }
+            Inbound::Carried(carried) => self.take_from_git(tick, carried),
             Inbound::Fetched { node, well } => self.note_sync(tick, node, well),
             Inbound::Rewritten { node, histories } => note_rewritten(tick, node, histories),
             Inbound::Commits(answers) => self.take_commits(tick, answers),
@@ -454,24 +456,26 @@ impl Engine {
             Inbound::Heard(nodes) => nodes
                 .into_iter()
                 .for_each(|node| self.note_heard(tick, node)),
-            Inbound::Emit { events, ticket } => self.take_emitted(tick, events, ticket),
-            Inbound::Operate {
-                operation,
-                decider,
-                ticket,
-            } => {
-                let outcome = self.operate(tick, operation, decider);
-                tick.effects.operated.push((ticket, outcome));
-            }
-            Inbound::Adjust { adjustment, ticket } => {
-                let adjusted = self.adjust(tick, adjustment);
-                tick.effects.adjusted.push((ticket, Ok(adjusted)));
-            }
-            Inbound::Outbox { change, ticket } => Self::note_outbox(tick, change, ticket),
+            Inbound::Command { command, ticket } => self.take_command(tick, command, ticket),
             Inbound::Registry(news) => self.take_registry(tick, news),
             Inbound::Projected(sequence) => self.note_projected(tick, sequence),
             Inbound::Connected(nodes) => self.take_connected(tick, nodes),
             Inbound::Addresses { node, addresses } => self.note_addresses(tick, node, addresses),
+        }
+    }
+
+    fn take_command(&mut self, tick: &mut Tick, command: Command, ticket: Ticket) {
+        match command {
+            Command::Emit(events) => self.take_emitted(tick, events, ticket),
+            Command::Operate(operation, decider) => {
+                let outcome = self.operate(tick, operation, decider);
+                tick.reply(ticket, Reply::Operated(outcome));
+            }
+            Command::Adjust(adjustment) => {
+                let adjusted = self.adjust(tick, adjustment);
+                tick.reply(ticket, Reply::Adjusted(Ok(adjusted)));
+            }
+            Command::Outbox(change) => Self::note_outbox(tick, change, ticket),
         }
     }
 
@@ -662,7 +666,7 @@ impl Engine {
         }
         for (ticket, rows) in tick.outbox.drain(..) {
             let keys = keys.get(rows).map(<[_]>::to_vec).unwrap_or_default();
-            tick.effects.outbox.push((ticket, Ok(keys)));
+            tick.effects.replies.push((ticket, Reply::Outbox(Ok(keys))));
         }
         if self.journal.bytes() > 2 * self.compacted_bytes + self.settings.journal_slack_bytes {
             self.compact_journal()?;

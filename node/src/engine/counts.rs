@@ -8,7 +8,7 @@ use ssid_protocol::vote::Phase;
 
 use super::core::{Engine, Tick};
 use super::open::{Counted, Open};
-use super::review::ReviewReason;
+use super::shown::ReviewReason;
 
 /// How many open subjects are what.
 #[derive(Debug, Default)]

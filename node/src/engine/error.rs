@@ -1,6 +1,6 @@
 //! Why the engine does not do what it is asked.
 
-use super::operator::OperatorRefusal;
+use super::request::OperatorRefusal;
 
 /// The engine cannot be reached or will not do it.
 #[derive(Debug, thiserror::Error)]
@@ -13,6 +13,9 @@ pub enum EngineError {
     /// The engine refuses this command now.
     #[error("{0}")]
     Refused(String),
+    /// The engine replied to something else: a fault of this program.
+    #[error("the node's engine replied to something else than it was asked; this is a bug")]
+    OtherReply,
     /// An operator's decision cannot be taken now.
     #[error("{}", .0.reason)]
     NotTaken(OperatorRefusal),

@@ -14,10 +14,11 @@ use ssid_storage::{JournalRecord, SubjectState};
 
 use super::clock::Now;
 use super::core::{Engine, Tick};
-use super::handle::{EmitOutcome, NodeEvent};
 use super::messages::Worth;
+use super::node_event::NodeEvent;
 use super::open::Asked;
 use super::proof::Proof;
+use super::request::EmitOutcome;
 use super::settings::{
     ANNOUNCED_AT_ONCE, ANNOUNCED_TOGETHER, ANNOUNCEMENT_BYTES, CLOCK_TOLERANCE,
     UNSUPPORTED_OF_ORIGIN,

@@ -19,8 +19,8 @@ use ssid_protocol::wire;
 use ssid_storage::{EvidenceRow, RewrittenRow, StorageError, Store, SubjectState};
 
 use super::core::{Engine, Tick};
-use super::handle::NodeEvent;
 use super::messages::Worth;
+use super::node_event::NodeEvent;
 use super::open::{Held, Open};
 use super::proof::Proof;
 use super::settings::ANSWER_BYTES;

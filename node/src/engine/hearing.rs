@@ -24,8 +24,10 @@ use ssid_storage::{JournalRecord, LogHead};
 
 use super::clock::Steady;
 use super::core::{Engine, Tick};
-use super::handle::{EmitOutcome, HearingView, NodeEvent};
 use super::messages::Ticket;
+use super::node_event::NodeEvent;
+use super::request::{EmitOutcome, Reply};
+use super::shown::HearingView;
 
 /// A voter whose answers broke off is asked again after this.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
@@ -200,14 +202,12 @@ impl Engine {
             .first_prevotes_of(from, self.epoch, OWN_VOTES + 1);
         let complete = votes.len() <= OWN_VOTES;
         votes.truncate(OWN_VOTES);
-        tick.effects.answers.push((
-            ticket,
-            Answer::Own {
-                heartbeat,
-                votes,
-                complete,
-            },
-        ));
+        let answer = Answer::Own {
+            heartbeat,
+            votes,
+            complete,
+        };
+        tick.reply(ticket, Reply::Answer(answer));
     }
 
     /// What a member holds of what this node signed: none of it may be news.
@@ -386,12 +386,12 @@ impl Engine {
             self.accepted
                 .remove(&self.policies.subject_of(&event).id(&self.federation));
         }
-        for outcome in tick
-            .effects
-            .emitted
-            .iter_mut()
-            .flat_map(|(_, outcomes)| outcomes)
-        {
+        let emitted = tick.effects.replies.iter_mut();
+        let emitted = emitted.filter_map(|(_, reply)| match reply {
+            Reply::Emitted(outcomes) => Some(outcomes),
+            _ => None,
+        });
+        for outcome in emitted.flatten() {
             if matches!(outcome, EmitOutcome::Accepted { .. }) {
                 let reason = format!("this node abstains: {reason}");
                 *outcome = EmitOutcome::Refused {

@@ -10,16 +10,14 @@ use ssid_protocol::certificate::Certificate;
 use ssid_protocol::event::Event;
 use ssid_protocol::evidence::{Evidence, Signed};
 use ssid_protocol::id::{ContentDigest, LogId, NodeId, SubjectId};
-use ssid_protocol::sync::{Answer, Request};
-use ssid_storage::{OutboxKey, RewrittenRow};
+use ssid_protocol::sync::Request;
+use ssid_storage::RewrittenRow;
 
 use super::clock::Steady;
-use super::commits::{CommitQuestion, CommitStanding};
-use super::handle::{EmitOutcome, NodeEvent};
-use super::operator::{Decider, Operated, Operation, OperatorRefusal};
-use super::outbox::OutboxChange;
+use super::node_event::NodeEvent;
 use super::own_registry::RegistryNews;
-use super::trust::{Adjusted, Adjustment};
+use super::request::{Command, CommitQuestion, CommitStanding, Reply};
+use super::settings::CERTIFICATE_STATEMENTS;
 
 /// Names one waiting party in its caller's own numbering.
 pub type Ticket = u64;
@@ -56,16 +54,7 @@ pub enum Inbound {
         answer: Option<CheckedAnswer>,
     },
     /// What members' Git branches brought (SPEC §10), everything in it verified.
-    Carried {
-        /// Announcements, votes and proposals.
-        batches: Vec<Arc<VerifiedBatch>>,
-        /// Votes and proposals alone.
-        statements: Vec<Signed>,
-        /// Events with their announcements.
-        events: Vec<(Event, Option<BatchProof>)>,
-        /// Certificates.
-        certificates: Vec<Certificate>,
-    },
+    Carried(Carried),
     /// A member's Git branch was fetched.
     Fetched {
         /// Whose.
@@ -80,9 +69,8 @@ pub enum Inbound {
         /// All that is to be kept of such histories of it, the one just seen last.
         histories: Vec<RewrittenRow>,
     },
-    /// Whether commits are in members' repositories: answers to [`EngineHandle::commit_questions`].
-    ///
-    /// [`EngineHandle::commit_questions`]: super::EngineHandle::commit_questions
+    /// Whether commits are in members' repositories: answers to
+    /// [`Engine::commit_questions`](super::Engine::commit_questions).
     Commits(Vec<(CommitQuestion, CommitStanding)>),
     /// Ask every connected member for what this node lacks, whatever their heartbeats say.
     CatchUp,
@@ -117,34 +105,11 @@ pub enum Inbound {
     /// What these members said and what they hold of this node's was taken in by another road than
     /// asking: Git.
     Heard(BTreeSet<NodeId>),
-    /// Someone offers events to the federation through this node.
-    Emit {
-        /// The events.
-        events: Vec<Event>,
-        /// Who waits.
-        ticket: Ticket,
-    },
-    /// This node's operator decided something.
-    Operate {
+    /// Somebody on this machine wants something changed.
+    Command {
         /// What.
-        operation: Operation,
-        /// Who decides, and why.
-        decider: Decider,
-        /// Who waits.
-        ticket: Ticket,
-    },
-    /// This node's operator changes a member's score.
-    Adjust {
-        /// How.
-        adjustment: Adjustment,
-        /// Who waits.
-        ticket: Ticket,
-    },
-    /// What must leave the node is kept, what has left is forgotten.
-    Outbox {
-        /// Which rows.
-        change: OutboxChange,
-        /// Who waits.
+        command: Command,
+        /// Who waits for the reply.
         ticket: Ticket,
     },
     /// What the reader of the own registry file tells.
@@ -162,7 +127,81 @@ pub enum Inbound {
     },
 }
 
-/// An [`Answer`] in which every signature and certificate was verified.
+impl Inbound {
+    /// How many statements it is worth of what one tick takes.
+    pub fn weight(&self) -> usize {
+        match self {
+            Self::Batch { batch, .. } => batch.statements().len(),
+            Self::Command { command, .. } => command.weight(),
+            Self::Registry(RegistryNews::Lines(lines)) => lines.len(),
+            Self::Commits(answers) => answers.len(),
+            Self::Carried(carried) => carried.weight(),
+            Self::Answered { answer, .. } => answer.as_ref().map_or(1, CheckedAnswer::weight),
+            _ => 1,
+        }
+    }
+
+    /// The reply to whoever waits for this, if the node is read-only for `reason`; `None` if nobody
+    /// waits.
+    pub(super) fn refused(&self, reason: &str) -> Option<(Ticket, Reply)> {
+        match self {
+            Self::Batch { ticket, .. } | Self::Evidence { ticket, .. } => {
+                ticket.map(|ticket| (ticket, Reply::Verdict(Worth::Nothing)))
+            }
+            Self::Command { command, ticket } => Some((*ticket, command.refused(reason))),
+            Self::StatusAsked { ticket }
+            | Self::OpenAsked { ticket, .. }
+            | Self::OwnAsked { ticket, .. }
+            | Self::EventsAsked { ticket, .. } => Some((*ticket, Reply::answer_refused())),
+            Self::Answered { .. }
+            | Self::Carried(_)
+            | Self::Fetched { .. }
+            | Self::Rewritten { .. }
+            | Self::Commits(_)
+            | Self::CatchUp
+            | Self::Heard(_)
+            | Self::Registry(_)
+            | Self::Projected(_)
+            | Self::Connected(_)
+            | Self::Addresses { .. } => None,
+        }
+    }
+}
+
+/// What a page of a peer's open instances, or a part of a member's Git branch, brings: every
+/// signature and certificate in it was verified.
+#[derive(Clone, Debug, Default)]
+pub struct Carried {
+    /// Announcements, votes and proposals in the batches that were signed.
+    pub batches: Vec<Arc<VerifiedBatch>>,
+    /// Votes and proposals alone, each with the proof that its batch has it.
+    pub statements: Vec<Signed>,
+    /// Events, with the proof of their announcement where whoever sent them has it.
+    pub events: Vec<(Event, Option<BatchProof>)>,
+    /// Certificates of decided subjects.
+    pub certificates: Vec<Certificate>,
+}
+
+impl Carried {
+    /// How many statements it is worth of what one tick takes.
+    pub fn weight(&self) -> usize {
+        let batches = self.batches.iter();
+        self.certificates.len() * CERTIFICATE_STATEMENTS
+            + self.statements.len()
+            + self.events.len()
+            + batches.map(|batch| batch.statements().len()).sum::<usize>()
+    }
+
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.batches.is_empty()
+            && self.statements.is_empty()
+            && self.events.is_empty()
+            && self.certificates.is_empty()
+    }
+}
+
+/// An [`Answer`](ssid_protocol::sync::Answer) in which every signature and certificate was verified.
 #[derive(Debug)]
 pub enum CheckedAnswer {
     /// The peer's heartbeat.
@@ -178,14 +217,8 @@ pub enum CheckedAnswer {
     },
     /// A page of open instances.
     Open {
-        /// Votes and proposals.
-        batches: Vec<Arc<VerifiedBatch>>,
-        /// Others of them alone.
-        statements: Vec<Signed>,
-        /// Events with their announcements.
-        events: Vec<(Event, Option<BatchProof>)>,
-        /// Of subjects asked for that are certified.
-        certificates: Vec<Certificate>,
+        /// What was said of them; certificates of those asked for that are certified.
+        carried: Carried,
         /// Where to go on.
         next: Option<SubjectId>,
     },
@@ -204,6 +237,16 @@ pub enum CheckedAnswer {
     Refused(String),
     /// Evidence this node lacks.
     Evidence(Vec<Evidence>),
+}
+
+impl CheckedAnswer {
+    fn weight(&self) -> usize {
+        match self {
+            Self::Log { certificates, .. } => certificates.len() * CERTIFICATE_STATEMENTS,
+            Self::Open { carried, .. } => carried.weight(),
+            _ => 1,
+        }
+    }
 }
 
 /// What a delivered batch was worth.
@@ -225,18 +268,8 @@ pub enum Worth {
 pub struct Effects {
     /// Own batches to gossip, each on the topic of its kind.
     pub publish: Vec<Arc<VerifiedBatch>>,
-    /// Worth of the batches taken.
-    pub verdicts: Vec<(Ticket, Worth)>,
-    /// Answers to peers.
-    pub answers: Vec<(Ticket, Answer)>,
-    /// Outcomes for those who offered events.
-    pub emitted: Vec<(Ticket, Vec<EmitOutcome>)>,
-    /// Outcomes for operators: what is done is on disk.
-    pub operated: Vec<(Ticket, Result<Operated, OperatorRefusal>)>,
-    /// Keys of new rows in the outbox: they are on disk.
-    pub outbox: Vec<(Ticket, Result<Vec<OutboxKey>, OperatorRefusal>)>,
-    /// What became of changed scores.
-    pub adjusted: Vec<(Ticket, Result<Adjusted, OperatorRefusal>)>,
+    /// For each ticket that came in and is done with, its outcome.
+    pub replies: Vec<(Ticket, Reply)>,
     /// Evidence to gossip.
     pub evidence: Vec<Arc<Evidence>>,
     /// Questions to peers.

@@ -10,7 +10,8 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use ssid_protocol::heartbeat::CanSign;
 use tokio::sync::watch;
 
-use super::handle::{EngineHandle, EngineStatus};
+use super::handle::EngineHandle;
+use super::shown::EngineStatus;
 
 /// What operators watch and alert on.
 #[derive(Debug)]

@@ -21,6 +21,7 @@ mod late;
 mod listener;
 mod messages;
 mod metrics;
+mod node_event;
 mod offer;
 mod offers;
 mod open;
@@ -30,8 +31,10 @@ mod own_registry;
 mod peers;
 mod proof;
 mod recover;
+mod request;
 mod review;
 pub mod settings;
+mod shown;
 mod status;
 pub mod task;
 #[cfg(test)]
@@ -44,21 +47,22 @@ mod waiting;
 mod wants;
 
 pub use clock::{Now, Steady};
-pub use commits::{CommitQuestion, CommitStanding};
 pub use core::{Engine, EngineParts};
 pub use error::EngineError;
 pub use evidence::evidence_answer;
-pub use handle::{
-    CandidateView, Command, Decision, EMIT_EVENTS, EmitOutcome, EngineHandle, EngineStatus,
-    HearingView, InstanceView, LockView, NodeEvent, Refused, Syncs, VoteView,
-};
+pub use handle::{Call, EMIT_EVENTS, EngineHandle};
 pub use listener::{Heard, Listener};
-pub use messages::{CheckedAnswer, Effects, Inbound, Ticket, Worth};
+pub use messages::{Carried, CheckedAnswer, Effects, Inbound, Ticket, Worth};
 pub use metrics::EngineMetrics;
-pub use offer::OfferPage;
-pub use operator::{Decider, Operated, Operation, OperatorRefusal, RefusalKind};
+pub use node_event::NodeEvent;
 pub use own_registry::{OwnLine, RegistryNews};
 pub use peers::PeerState;
-pub use review::{Review, ReviewReason};
+pub use request::{
+    Adjusted, Adjustment, Command, CommitQuestion, CommitStanding, Decider, EmitOutcome, Operated,
+    Operation, OperatorRefusal, RefusalKind, Reply,
+};
+pub use shown::{
+    CandidateView, EngineStatus, HearingView, InstanceView, LockView, OfferPage, Refused, Review,
+    ReviewReason, Syncs, VoteView,
+};
 pub use ssid_storage::NoteKind;
-pub use trust::{Adjusted, Adjustment};

@@ -7,40 +7,26 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::ops::Bound;
-use std::sync::Arc;
 use std::time::Duration;
 
-use ssid_protocol::batch::{BatchProof, VerifiedBatch};
-use ssid_protocol::certificate::Certificate;
-use ssid_protocol::event::Event;
-use ssid_protocol::evidence::{Signed, Statement};
+use ssid_protocol::batch::VerifiedBatch;
+use ssid_protocol::evidence::Statement;
 use ssid_protocol::id::{NodeId, SubjectId};
 use ssid_protocol::record::Transport;
 use ssid_protocol::sync::ProvenEvent;
 use ssid_protocol::voting::Timer;
 
 use super::core::{Engine, Tick};
+use super::messages::Carried;
 use super::open::Open;
 use super::proof::Proof;
+use super::shown::OfferPage;
 
 /// Instances in one page.
 const PAGE: usize = 512;
 /// Timeouts are at least so many fetch intervals while a voter that is needed is reached only
 /// through Git (SPEC §7).
 const FETCHES: u32 = 3;
-
-/// A page of what a node says on its branch.
-#[derive(Debug, Default)]
-pub struct OfferPage {
-    /// Signed batches: announcements first, then votes and proposals.
-    pub batches: Vec<Arc<VerifiedBatch>>,
-    /// Votes and proposals alone, of whose batches little else is of use.
-    pub statements: Vec<Signed>,
-    /// Events voted for whose announcement is not among the batches.
-    pub events: Vec<ProvenEvent>,
-    /// Where to go on, if there is more.
-    pub next: Option<SubjectId>,
-}
 
 impl Engine {
     /// A page of what stands on this node's branch of open instances after `after`. Nothing once
@@ -130,24 +116,27 @@ impl Engine {
     }
 
     /// What branches brought: the same as from the live network, by another road.
+    pub(super) fn take_from_git(&mut self, tick: &mut Tick, carried: Carried) {
+        tick.road = Transport::Git;
+        self.take_carried(tick, carried, VerifiedBatch::signer);
+        tick.road = Transport::Live;
+    }
+
+    /// Takes what others say of open instances; `from` names who delivered a batch.
     pub(super) fn take_carried(
         &mut self,
         tick: &mut Tick,
-        batches: &[Arc<VerifiedBatch>],
-        statements: Vec<Signed>,
-        events: Vec<(Event, Option<BatchProof>)>,
-        certificates: Vec<Certificate>,
+        carried: Carried,
+        from: impl Fn(&VerifiedBatch) -> NodeId,
     ) {
-        tick.road = Transport::Git;
-        self.take_certificates(tick, certificates);
-        self.take_events(tick, events);
-        for batch in batches {
-            self.take_batch(tick, batch, batch.signer());
+        self.take_certificates(tick, carried.certificates);
+        self.take_events(tick, carried.events);
+        for batch in &carried.batches {
+            self.take_batch(tick, batch, from(batch));
         }
-        for signed in statements {
+        for signed in carried.statements {
             self.take_alone(tick, signed);
         }
-        tick.road = Transport::Live;
     }
 
     /// How long a timer runs: longer while a voter that the quorum needs is reached only through

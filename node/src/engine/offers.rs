@@ -11,8 +11,8 @@ use ssid_storage::StorageError;
 
 use super::clock::Steady;
 use super::core::{Engine, Tick};
-use super::handle::EmitOutcome;
 use super::messages::Ticket;
+use super::request::{EmitOutcome, Reply};
 
 /// Offers wait this long for a starting node; then they are kept, and whoever offered them is told
 /// so.
@@ -81,13 +81,7 @@ impl Engine {
         }
         if self.offers.waiting.len() >= OFFERS {
             let reason = format!("{OFFERS} offers wait already; try again in a moment");
-            let outcome = EmitOutcome::Refused {
-                reason,
-                retry: true,
-            };
-            tick.effects
-                .emitted
-                .push((ticket, vec![outcome; events.len()]));
+            tick.reply(ticket, Reply::emit_refused(events.len(), &reason, true));
             return;
         }
         let look = self.ask_for_look(tick);
@@ -125,7 +119,7 @@ impl Engine {
             .into_iter()
             .map(|event| self.accept(tick, event))
             .collect();
-        tick.effects.emitted.push((ticket, outcomes));
+        tick.reply(ticket, Reply::Emitted(outcomes));
     }
 
     /// While the registry file cannot be read no own event is signed, and none is kept: it might
@@ -138,11 +132,7 @@ impl Engine {
                 .unwrap_or("the registry file is read")
         );
         for (ticket, count) in self.offers.take_waiting() {
-            let outcome = EmitOutcome::Refused {
-                reason: reason.clone(),
-                retry: true,
-            };
-            tick.effects.emitted.push((ticket, vec![outcome; count]));
+            tick.reply(ticket, Reply::emit_refused(count, &reason, true));
         }
     }
 
@@ -165,7 +155,7 @@ impl Engine {
                 .into_iter()
                 .map(|event| self.keep_offer(tick, event))
                 .collect();
-            tick.effects.emitted.push((offer.ticket, outcomes));
+            tick.reply(offer.ticket, Reply::Emitted(outcomes));
         }
     }
 

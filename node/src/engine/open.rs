@@ -16,8 +16,8 @@ use ssid_storage::{NoteKind, OpenSubject, OperatorNote};
 
 use super::clock::{Now, Steady};
 use super::proof::Proof;
-use super::review::ReviewReason;
 use super::settings::{STALLED_AFTER, STALLED_AT_MOST, UNSUPPORTED_AT_MOST};
+use super::shown::ReviewReason;
 
 /// One vote and its proof.
 #[derive(Clone, Debug)]

@@ -4,7 +4,6 @@
 
 use std::fmt::Write as _;
 
-use serde::{Deserialize, Serialize};
 use ssid_protocol::id::{Choice, NodeId, Round, SubjectId};
 use ssid_protocol::quorum::VoterIndex;
 use ssid_protocol::vote::{Ballot, Phase};
@@ -12,123 +11,13 @@ use ssid_protocol::voting::Input;
 use ssid_storage::{DecisionRow, JournalRecord, NoteKind, OperatorNote};
 
 use super::core::{Engine, Tick};
-use super::handle::NodeEvent;
+use super::node_event::NodeEvent;
 use super::open::Open;
+use super::request::{Decider, Operated, Operation, OperatorRefusal, RefusalKind};
 use super::settings::Endorsement;
-
-/// A decision about one candidate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Operation {
-    /// What kind of decision.
-    pub kind: NoteKind,
-    /// About what.
-    pub subject: SubjectId,
-    /// For which candidate, or against it: a refusal is a nil prevote for its subject.
-    pub choice: Choice,
-}
-
-/// Who decides, and why: kept beside the decision, for whoever asks later.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Decider {
-    /// The name they gave, and the operating system's user.
-    pub by: String,
-    /// Their reason; empty if they gave none.
-    pub reason: String,
-}
 
 /// Decisions about one subject that are kept; the oldest go first.
 const DECISIONS_KEPT: usize = 16;
-
-/// A decision that was taken and is on disk.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Operated {
-    /// About what.
-    pub subject_id: SubjectId,
-    /// The candidate.
-    pub choice: Choice,
-    /// The round this node is in now.
-    pub round: Round,
-    /// Weight of this round's prevotes for the candidate, as far as known.
-    pub weight: u64,
-    /// The weight that decides.
-    pub quorum: u64,
-    /// Whether the subject is certified with this.
-    pub certified: bool,
-    /// What the node does about it, in words.
-    pub explanation: String,
-}
-
-/// Why a decision is not taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RefusalKind {
-    /// Storage failed: the node signs nothing.
-    ReadOnly,
-    /// The node signs nothing: it is no voter, or abstains.
-    NoVoter,
-    /// The subject is not being voted on here.
-    NotOpen,
-    /// The subject is certified: final.
-    Decided,
-    /// No event of this choice is known here.
-    UnknownCandidate,
-    /// Round 0 or an automatic round has not failed.
-    RoundUnfailed,
-    /// Round 0 is over: conflicts are resolved, not endorsed.
-    RoundOver,
-    /// This node has prevoted something else in round 0.
-    Voted,
-    /// This node's own registry has an event for the subject.
-    OwnEvent,
-    /// The policy or a missing proof forbids it.
-    NotEndorsable,
-}
-
-impl RefusalKind {
-    /// The word in problem documents.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::ReadOnly => "read_only",
-            Self::NoVoter => "no_voter",
-            Self::NotOpen => "not_open",
-            Self::Decided => "decided",
-            Self::UnknownCandidate => "unknown_candidate",
-            Self::RoundUnfailed => "round_unfailed",
-            Self::RoundOver => "round_over",
-            Self::Voted => "voted",
-            Self::OwnEvent => "own_event",
-            Self::NotEndorsable => "not_endorsable",
-        }
-    }
-}
-
-/// A decision that is not taken: nothing was written or signed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OperatorRefusal {
-    /// The kind of reason.
-    pub kind: RefusalKind,
-    /// Why, in words.
-    pub reason: String,
-    /// What to do next.
-    pub hint: Option<String>,
-}
-
-fn refusal(kind: RefusalKind, reason: impl Into<String>) -> OperatorRefusal {
-    OperatorRefusal {
-        kind,
-        reason: reason.into(),
-        hint: None,
-    }
-}
-
-impl OperatorRefusal {
-    fn hint(self, hint: impl Into<String>) -> Self {
-        Self {
-            hint: Some(hint.into()),
-            ..self
-        }
-    }
-}
 
 impl Engine {
     /// Takes an operator's decision. The note goes into the journal before anything that it makes
@@ -183,7 +72,7 @@ impl Engine {
         let open = self
             .open
             .get(&subject)
-            .ok_or_else(|| refusal(RefusalKind::NotOpen, "it is gone"))?;
+            .ok_or_else(|| OperatorRefusal::new(RefusalKind::NotOpen, "it is gone"))?;
         Ok(self.operated(kind, subject, choice, open))
     }
 
@@ -228,24 +117,16 @@ impl Engine {
         });
     }
 
-    pub(super) fn read_only_refusal(&self) -> OperatorRefusal {
-        let reason = format!(
-            "this node is read-only: {}",
-            self.read_only.as_deref().unwrap_or_default()
-        );
-        refusal(RefusalKind::ReadOnly, reason)
-    }
-
     /// Whether the operator may decide about this subject at all.
     fn check_open(&self, subject: &SubjectId) -> Result<&Open, OperatorRefusal> {
         if let Some(reason) = &self.abstaining {
-            return Err(refusal(
+            return Err(OperatorRefusal::new(
                 RefusalKind::NoVoter,
                 format!("this node abstains: {reason}"),
             ));
         }
         if self.rules.me.is_none() {
-            return Err(refusal(
+            return Err(OperatorRefusal::new(
                 RefusalKind::NoVoter,
                 "this node is no voter of the current epoch",
             ));
@@ -255,18 +136,18 @@ impl Engine {
                 "the subject is certified for event {}: that is final",
                 certified.event_hash
             );
-            return Err(refusal(RefusalKind::Decided, reason));
+            return Err(OperatorRefusal::new(RefusalKind::Decided, reason));
         }
         let open = self.open.get(subject);
         let open = open.ok_or_else(|| {
-            refusal(
+            OperatorRefusal::new(
                 RefusalKind::NotOpen,
                 format!("subject {subject} is not open here"),
             )
         })?;
         if !open.may_sign {
             let reason = "this subject was decided before this node's database was lost; wait for the catch-up";
-            return Err(refusal(RefusalKind::Decided, reason));
+            return Err(OperatorRefusal::new(RefusalKind::Decided, reason));
         }
         Ok(open)
     }
@@ -291,7 +172,7 @@ impl Engine {
             format!("event {event} is no candidate of this subject")
         };
         let hint = format!("see the candidates with: ssid conflicts show {subject}");
-        Err(refusal(RefusalKind::UnknownCandidate, reason).hint(hint))
+        Err(OperatorRefusal::new(RefusalKind::UnknownCandidate, reason).hint(hint))
     }
 
     fn check_choice(&self, subject: &SubjectId, choice: Choice) -> Result<(), OperatorRefusal> {
@@ -313,7 +194,7 @@ impl Engine {
             return None;
         }
         if open.machine.decided().is_some() {
-            return Some(refusal(
+            return Some(OperatorRefusal::new(
                 RefusalKind::Decided,
                 "the subject is certified: that is final",
             ));
@@ -340,7 +221,7 @@ impl Engine {
             "once a quorum has voted, the others are waited for until the timeout; then it fails or decides".to_owned()
         };
         Some(
-            refusal(
+            OperatorRefusal::new(
                 RefusalKind::RoundUnfailed,
                 format!("{name} has not failed yet: {why}"),
             )
@@ -398,17 +279,17 @@ impl Engine {
                 "this node has prevoted {} in round 0 already",
                 words(ballot)
             );
-            return Err(refusal(RefusalKind::Voted, reason).hint(resolve));
+            return Err(OperatorRefusal::new(RefusalKind::Voted, reason).hint(resolve));
         }
         if machine.round() != Round::ZERO {
             let reason = format!(
                 "round 0 is over: the subject is in round {}",
                 machine.round()
             );
-            return Err(refusal(RefusalKind::RoundOver, reason).hint(resolve));
+            return Err(OperatorRefusal::new(RefusalKind::RoundOver, reason).hint(resolve));
         }
         if machine.in_conflict() {
-            return Err(refusal(
+            return Err(OperatorRefusal::new(
                 RefusalKind::RoundOver,
                 "round 0 has failed: the subject is in conflict",
             )
@@ -419,7 +300,7 @@ impl Engine {
                 "this node's own registry has event {}, and that is what it votes for",
                 own.event_hash
             );
-            return Err(refusal(RefusalKind::OwnEvent, reason).hint(resolve));
+            return Err(OperatorRefusal::new(RefusalKind::OwnEvent, reason).hint(resolve));
         }
         if wanted.is_none() {
             return Ok(false);
@@ -430,14 +311,15 @@ impl Engine {
                 "the policy for {event_type} is observed: this node votes only for what its own registry has"
             );
             let hint = format!("emit it here, or change endorsement.by_event.{event_type}");
-            return Err(refusal(RefusalKind::NotEndorsable, reason).hint(hint));
+            return Err(OperatorRefusal::new(RefusalKind::NotEndorsable, reason).hint(hint));
         }
         if machine
             .candidate(choice)
             .is_none_or(|c| c.announced_by.is_none())
         {
             let reason = "the proof that a voter of this epoch announced it has not arrived";
-            return Err(refusal(RefusalKind::NotEndorsable, reason).hint("try again in a moment"));
+            return Err(OperatorRefusal::new(RefusalKind::NotEndorsable, reason)
+                .hint("try again in a moment"));
         }
         Ok(false)
     }

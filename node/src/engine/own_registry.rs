@@ -19,8 +19,9 @@ use ssid_storage::{DivergenceRow, OwnLineRow, StorageError, Store};
 use super::clock::Steady;
 use super::core::{Engine, Tick};
 use super::events::is_near;
-use super::handle::{EmitOutcome, NodeEvent};
+use super::node_event::NodeEvent;
 use super::open::Open;
+use super::request::EmitOutcome;
 
 /// Lines taken out of the file's order at once to be announced.
 const ANNOUNCED_LINES: usize = 256;

@@ -14,8 +14,9 @@ use ssid_storage::PeerRow;
 
 use super::clock::{Now, Steady};
 use super::core::{Engine, Tick};
-use super::handle::NodeEvent;
 use super::messages::{Ticket, Worth};
+use super::node_event::NodeEvent;
+use super::request::Reply;
 use super::settings::{CLOCK_TOLERANCE, HEARTBEAT_AT_LEAST, HEARTBEAT_EVERY};
 
 /// A heartbeat older than this says nothing about a clock.
@@ -370,6 +371,6 @@ impl Engine {
             .heartbeat
             .as_ref()
             .map(|batch| Box::new(batch.batch().clone()));
-        tick.effects.answers.push((ticket, Answer::Status(batch)));
+        tick.reply(ticket, Reply::Answer(Answer::Status(batch)));
     }
 }

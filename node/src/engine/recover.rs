@@ -17,8 +17,8 @@ use ssid_storage::{
 
 use super::clock::Now;
 use super::core::{Engine, EngineParts, Tick};
-use super::handle::NodeEvent;
 use super::messages::Effects;
+use super::node_event::NodeEvent;
 use super::open::{Held, Open, Proposed};
 use super::peers::PeerState;
 use super::proof::{Proof, support};

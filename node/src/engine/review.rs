@@ -4,7 +4,6 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use ssid_protocol::id::{Choice, NodeId, Round, SubjectId, UnixMillis};
 use ssid_protocol::trust::ENDORSEMENT_FLOOR;
 use ssid_protocol::vote::Phase;
@@ -12,63 +11,15 @@ use ssid_protocol::voting::{Candidate, Input, Signing};
 use ssid_storage::NoteKind;
 
 use super::clock::{Now, Steady};
-use super::commits::{CommitQuestion, CommitStanding};
 use super::core::{Engine, Tick};
 use super::open::Open;
+use super::request::{CommitQuestion, CommitStanding};
 use super::settings::{CLOCK_TOLERANCE, Endorsement};
+use super::shown::{Review, ReviewReason};
 use crate::api::view::iso;
 
 /// How soon a subject of an earlier life is looked at again whose age the clock does not tell.
 const LOOK_AGAIN: Duration = Duration::from_mins(1);
-
-/// Why a node has not prevoted what others announced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ReviewReason {
-    /// The policy for its type asks a person.
-    Operator,
-    /// The policy for its type asks for the commit, which was not seen in the announcing member's
-    /// repository.
-    Commit,
-    /// The policy for its type is to vote only for what the own registry has.
-    Observed,
-    /// It is younger than `settle_seconds`.
-    Settling,
-    /// Its timestamp is too far from this node's clock.
-    Untimely,
-    /// The trust of whoever announced it is below 25.
-    LowTrust,
-    /// Several that do not agree would do.
-    Disagreeing,
-    /// The proof that a voter announced it is missing.
-    Unproven,
-    /// The own registry file has not been read since it arrived, or cannot be read.
-    Registry,
-}
-
-impl ReviewReason {
-    /// Whether this node's operator is waited for.
-    pub fn asks_a_person(self) -> bool {
-        match self {
-            Self::Operator | Self::Commit | Self::Untimely | Self::LowTrust | Self::Disagreeing => {
-                true
-            }
-            Self::Observed | Self::Settling | Self::Unproven | Self::Registry => false,
-        }
-    }
-}
-
-/// What a node's prevote in round 0 waits for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Review {
-    /// Why it waits.
-    pub reason: ReviewReason,
-    /// The same in words.
-    pub explanation: String,
-    /// When the waiting ends by itself: it is settled, or a person did not answer in time and the
-    /// prevote is nil.
-    pub until: Option<UnixMillis>,
-}
 
 /// Subjects to look at again, by time; each once.
 #[derive(Debug, Default)]

@@ -9,8 +9,8 @@ use ssid_protocol::trust::REVIEW_FLOOR;
 use ssid_storage::{Cursor, StorageError};
 
 use super::core::{Engine, Tick};
-use super::handle::EngineStatus;
 use super::peers::PeerState;
+use super::shown::EngineStatus;
 
 /// Records read at once when they are counted at start.
 const RECORDS_PAGE: usize = 1000;

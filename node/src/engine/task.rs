@@ -12,7 +12,6 @@ use ssid_protocol::batch::Kind;
 use ssid_protocol::id::{NodeId, UnixMillis};
 use ssid_protocol::sync::{Answer, LOG_PAGE, Request};
 use ssid_protocol::wire;
-use ssid_storage::OutboxKey;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -21,15 +20,13 @@ use super::checking::Checker;
 use super::clock::{Now, Steady};
 use super::core::Engine;
 use super::evidence::evidence_answer;
-use super::handle::{
-    COMMANDS, Command, EmitOutcome, EngineHandle, EngineStatus, NODE_EVENTS, NodeEvent,
-};
+use super::handle::{CALLS, Call, EngineHandle, NODE_EVENTS};
 use super::messages::{CheckedAnswer, Effects, Inbound, Ticket, Worth};
-use super::operator::{Operated, OperatorRefusal};
-use super::own_registry::RegistryNews;
+use super::node_event::NodeEvent;
 use super::peers::PeerState;
-use super::settings::{ANSWER_BYTES, CERTIFICATE_STATEMENTS, UNSENT_BATCHES};
-use super::trust::Adjusted;
+use super::request::Reply;
+use super::settings::{ANSWER_BYTES, UNSENT_BATCHES};
+use super::shown::EngineStatus;
 use crate::network::{self, Network, NetworkEvent, ReplyHandle, RequestError, Topic, Verdict};
 
 /// Inputs taken into one tick.
@@ -75,7 +72,7 @@ pub struct Running {
 
 /// Starts the task on the tracker. It ends after `shutdown`, its last tick on disk.
 pub fn start(engine: Engine, first: Effects, surroundings: Surroundings) -> Running {
-    let (commands, commands_inbox) = mpsc::channel(COMMANDS);
+    let (calls, calls_inbox) = mpsc::channel(CALLS);
     let (inputs, inputs_inbox) = mpsc::channel(LOCAL_INPUTS);
     let (events, _) = broadcast::channel(NODE_EVENTS);
     let (status_sender, status) = watch::channel(Arc::new(engine.status()));
@@ -84,7 +81,7 @@ pub fn start(engine: Engine, first: Effects, surroundings: Surroundings) -> Runn
     let (failed_sender, failed) = watch::channel(None);
     let running = Running {
         handle: EngineHandle {
-            commands,
+            calls,
             events: events.clone(),
             status,
         },
@@ -115,7 +112,7 @@ pub fn start(engine: Engine, first: Effects, surroundings: Surroundings) -> Runn
     };
     let inbox = Inbox {
         network: surroundings.network_events,
-        commands: commands_inbox,
+        calls: calls_inbox,
         local: inputs_inbox,
     };
     tracker.spawn(task.run(inbox, first));
@@ -127,16 +124,13 @@ pub fn start(engine: Engine, first: Effects, surroundings: Surroundings) -> Runn
 enum Waiting {
     Gossip(network::Ticket),
     Peer(ReplyHandle),
-    Emitter(oneshot::Sender<Vec<EmitOutcome>>),
-    Operator(oneshot::Sender<Result<Operated, OperatorRefusal>>),
-    Outbox(oneshot::Sender<Result<Vec<OutboxKey>, OperatorRefusal>>),
-    Adjuster(oneshot::Sender<Result<Adjusted, OperatorRefusal>>),
+    Caller(oneshot::Sender<Reply>),
 }
 
 #[derive(Debug)]
 struct Inbox {
     network: mpsc::Receiver<NetworkEvent>,
-    commands: mpsc::Receiver<Command>,
+    calls: mpsc::Receiver<Call>,
     local: mpsc::Receiver<Inbound>,
 }
 
@@ -144,7 +138,7 @@ struct Inbox {
 #[derive(Debug)]
 enum Arrived {
     Network(NetworkEvent),
-    Command(Command),
+    Call(Call),
     Local(Inbound),
 }
 
@@ -173,7 +167,14 @@ struct Task {
 struct Collected {
     inputs: Vec<Inbound>,
     statements: usize,
-    queries: Vec<Command>,
+    queries: Vec<Call>,
+}
+
+impl Collected {
+    fn take(&mut self, input: Inbound) {
+        self.statements += input.weight();
+        self.inputs.push(input);
+    }
 }
 
 impl Task {
@@ -244,39 +245,12 @@ impl Task {
     fn collect(&mut self, collected: &mut Collected, arrived: Arrived) {
         match arrived {
             Arrived::Network(event) => self.collect_network(collected, event),
-            Arrived::Command(Command::Emit { events, reply }) => {
-                collected.statements += events.len();
-                let ticket = self.ticket(Waiting::Emitter(reply));
-                collected.inputs.push(Inbound::Emit { events, ticket });
+            Arrived::Call(Call::Command { command, reply }) => {
+                let ticket = self.ticket(Waiting::Caller(reply));
+                collected.take(Inbound::Command { command, ticket });
             }
-            Arrived::Command(Command::Operate {
-                operation,
-                decider,
-                reply,
-            }) => {
-                let ticket = self.ticket(Waiting::Operator(reply));
-                collected.inputs.push(Inbound::Operate {
-                    operation,
-                    decider,
-                    ticket,
-                });
-            }
-            Arrived::Command(Command::Outbox { change, reply }) => {
-                collected.statements += change.add.len() + change.anchors.len();
-                let ticket = self.ticket(Waiting::Outbox(reply));
-                collected.inputs.push(Inbound::Outbox { change, ticket });
-            }
-            Arrived::Command(Command::Adjust { adjustment, reply }) => {
-                let ticket = self.ticket(Waiting::Adjuster(reply));
-                collected
-                    .inputs
-                    .push(Inbound::Adjust { adjustment, ticket });
-            }
-            Arrived::Command(query) => collected.queries.push(query),
-            Arrived::Local(input) => {
-                collected.statements += weight(&input);
-                collected.inputs.push(input);
-            }
+            Arrived::Call(query) => collected.queries.push(query),
+            Arrived::Local(input) => collected.take(input),
         }
     }
 
@@ -288,9 +262,8 @@ impl Task {
                 ticket,
                 ..
             } => {
-                collected.statements += batch.statements().len();
                 let ticket = Some(self.ticket(Waiting::Gossip(ticket)));
-                collected.inputs.push(Inbound::Batch {
+                collected.take(Inbound::Batch {
                     batch,
                     from,
                     ticket,
@@ -302,7 +275,7 @@ impl Task {
                 ticket,
             } => {
                 let ticket = Some(self.ticket(Waiting::Gossip(ticket)));
-                collected.inputs.push(Inbound::Evidence {
+                collected.take(Inbound::Evidence {
                     evidence,
                     from,
                     ticket,
@@ -327,18 +300,14 @@ impl Task {
                 node, addresses, ..
             } => {
                 let addresses = addresses.iter().map(ToString::to_string).collect();
-                collected
-                    .inputs
-                    .push(Inbound::Addresses { node, addresses });
+                collected.take(Inbound::Addresses { node, addresses });
             }
         }
     }
 
     fn set_connected(&mut self, collected: &mut Collected, connected: BTreeSet<NodeId>) {
         self.connected = Arc::new(connected);
-        collected
-            .inputs
-            .push(Inbound::Connected((*self.connected).clone()));
+        collected.take(Inbound::Connected((*self.connected).clone()));
     }
 
     fn collect_question(
@@ -360,15 +329,15 @@ impl Task {
             }
             Request::Status => {
                 let ticket = self.ticket(Waiting::Peer(reply));
-                collected.inputs.push(Inbound::StatusAsked { ticket });
+                collected.take(Inbound::StatusAsked { ticket });
             }
             Request::Own => {
                 let ticket = self.ticket(Waiting::Peer(reply));
-                collected.inputs.push(Inbound::OwnAsked { from, ticket });
+                collected.take(Inbound::OwnAsked { from, ticket });
             }
             Request::Open { subjects, after } => {
                 let ticket = self.ticket(Waiting::Peer(reply));
-                collected.inputs.push(Inbound::OpenAsked {
+                collected.take(Inbound::OpenAsked {
                     subjects,
                     after,
                     ticket,
@@ -376,9 +345,7 @@ impl Task {
             }
             Request::Events { digests } => {
                 let ticket = self.ticket(Waiting::Peer(reply));
-                collected
-                    .inputs
-                    .push(Inbound::EventsAsked { digests, ticket });
+                collected.take(Inbound::EventsAsked { digests, ticket });
             }
         }
         tracing::trace!(%from, "asked");
@@ -419,39 +386,8 @@ impl Task {
         for evidence in effects.evidence {
             self.publish(Topic::Evidence, wire::encode(&*evidence));
         }
-        for (ticket, worth) in effects.verdicts {
-            if let Some(Waiting::Gossip(ticket)) = self.waiting.remove(&ticket) {
-                self.network.verdict(ticket, verdict_of(worth));
-            }
-        }
-        for (ticket, answer) in effects.answers {
-            if let Some(Waiting::Peer(reply)) = self.waiting.remove(&ticket) {
-                reply.answer(answer);
-            }
-        }
-        for (ticket, outcomes) in effects.emitted {
-            if let Some(Waiting::Emitter(reply)) = self.waiting.remove(&ticket) {
-                // whoever offered the events may have gone: they are announced all the same
-                reply.send(outcomes).ok();
-            }
-        }
-        for (ticket, outcome) in effects.operated {
-            if let Some(Waiting::Operator(reply)) = self.waiting.remove(&ticket) {
-                // whoever decided may have gone: it holds all the same
-                reply.send(outcome).ok();
-            }
-        }
-        for (ticket, keys) in effects.outbox {
-            if let Some(Waiting::Outbox(reply)) = self.waiting.remove(&ticket) {
-                // as above: the rows are kept
-                reply.send(keys).ok();
-            }
-        }
-        for (ticket, outcome) in effects.adjusted {
-            if let Some(Waiting::Adjuster(reply)) = self.waiting.remove(&ticket) {
-                // as above
-                reply.send(outcome).ok();
-            }
+        for (ticket, reply) in effects.replies {
+            self.reply(ticket, reply);
         }
         for (node, request) in effects.asks {
             self.ask(node, request);
@@ -474,6 +410,19 @@ impl Task {
             self.events.send(Arc::new(event)).ok();
         }
         self.wake_at = effects.wake_at;
+    }
+
+    fn reply(&mut self, ticket: Ticket, reply: Reply) {
+        match (self.waiting.remove(&ticket), reply) {
+            (Some(Waiting::Gossip(ticket)), Reply::Verdict(worth)) => {
+                self.network.verdict(ticket, verdict_of(worth));
+            }
+            (Some(Waiting::Peer(to)), Reply::Answer(answer)) => to.answer(answer),
+            // whoever asked may have gone: what was taken holds all the same
+            (Some(Waiting::Caller(to)), reply) => drop(to.send(reply)),
+            (Some(_), reply) => tracing::error!(ticket, ?reply, "nobody waits for such a reply"),
+            (None, _) => {}
+        }
     }
 
     fn publish(&mut self, topic: Topic, data: Vec<u8>) {
@@ -529,9 +478,9 @@ impl Task {
         });
     }
 
-    fn answer_query(&self, query: Command) {
+    fn answer_query(&self, query: Call) {
         match query {
-            Command::Instances {
+            Call::Instances {
                 subject,
                 limit,
                 after,
@@ -541,15 +490,15 @@ impl Task {
                     .send(self.engine.instances(subject, after, limit))
                     .ok();
             }
-            Command::CommitQuestions { after, reply } => {
+            Call::CommitQuestions { after, reply } => {
                 reply
                     .send(self.engine.commit_questions(after.as_ref()))
                     .ok();
             }
-            Command::Status { reply } => {
+            Call::Status { reply } => {
                 reply.send(self.engine.status()).ok();
             }
-            Command::Offer {
+            Call::Offer {
                 relayed,
                 after,
                 reply,
@@ -557,10 +506,7 @@ impl Task {
                 reply.send(self.engine.offer(&relayed, after)).ok();
             }
             // taken into a tick
-            Command::Emit { .. }
-            | Command::Operate { .. }
-            | Command::Adjust { .. }
-            | Command::Outbox { .. } => {}
+            Call::Command { .. } => {}
         }
     }
 
@@ -589,7 +535,7 @@ impl Inbox {
     async fn next(&mut self) -> Option<Arrived> {
         tokio::select! {
             event = self.network.recv() => event.map(Arrived::Network),
-            command = self.commands.recv() => command.map(Arrived::Command),
+            call = self.calls.recv() => call.map(Arrived::Call),
             input = self.local.recv() => input.map(Arrived::Local),
         }
     }
@@ -601,52 +547,7 @@ impl Inbox {
         let network = || self.network.try_recv().ok().map(Arrived::Network);
         local
             .or_else(network)
-            .or_else(|| self.commands.try_recv().ok().map(Arrived::Command))
-    }
-}
-
-fn weight(input: &Inbound) -> usize {
-    match input {
-        Inbound::Registry(RegistryNews::Lines(lines)) => lines.len(),
-        Inbound::Commits(answers) => answers.len(),
-        Inbound::Answered {
-            answer: Some(CheckedAnswer::Log { certificates, .. }),
-            ..
-        } => certificates.len() * CERTIFICATE_STATEMENTS,
-        Inbound::Carried {
-            batches,
-            statements,
-            events,
-            certificates,
-        } => {
-            certificates.len() * CERTIFICATE_STATEMENTS
-                + statements.len()
-                + events.len()
-                + batches
-                    .iter()
-                    .map(|batch| batch.statements().len())
-                    .sum::<usize>()
-        }
-        Inbound::Answered {
-            answer:
-                Some(CheckedAnswer::Open {
-                    batches,
-                    statements,
-                    events,
-                    certificates,
-                    ..
-                }),
-            ..
-        } => {
-            certificates.len() * CERTIFICATE_STATEMENTS
-                + statements.len()
-                + events.len()
-                + batches
-                    .iter()
-                    .map(|batch| batch.statements().len())
-                    .sum::<usize>()
-        }
-        _ => 1,
+            .or_else(|| self.calls.try_recv().ok().map(Arrived::Call))
     }
 }
 

@@ -14,11 +14,13 @@ use tempfile::TempDir;
 
 use super::checking::Checker;
 use super::evidence::evidence_answer;
-use super::handle::{EmitOutcome, NodeEvent};
+use super::messages::{CheckedAnswer, Worth};
+use super::node_event::NodeEvent;
+use super::request::{Command, EmitOutcome, Reply};
 use super::settings::EngineSettings;
 use super::{
-    Effects, Engine, EngineParts, Inbound, Now, Operated, OperatorRefusal, OwnLine, RegistryNews,
-    Steady,
+    Carried, Effects, Engine, EngineParts, Inbound, Now, Operated, OperatorRefusal, OwnLine,
+    RegistryNews, Steady,
 };
 
 mod announcing;
@@ -41,6 +43,14 @@ mod waiting;
 
 /// 2025-10-11T20:00:00Z, when the fixtures' events happened.
 const START: UnixMillis = UnixMillis(1_760_212_800_000);
+
+/// What was said of the one thing delivered.
+fn verdict(effects: &Effects) -> Worth {
+    match effects.replies.as_slice() {
+        [(1, Reply::Verdict(worth))] => *worth,
+        other => panic!("{other:?}"),
+    }
+}
 
 enum Message {
     In(Inbound),
@@ -238,14 +248,13 @@ impl Net {
             .extend(effects.false_answers.into_iter().map(|from| (node, from)));
         self.events
             .extend(effects.events.into_iter().map(|event| (node, event)));
-        self.operated
-            .extend(effects.operated.into_iter().map(|(_, outcome)| outcome));
-        self.outcomes.extend(
-            effects
-                .emitted
-                .into_iter()
-                .flat_map(|(_, outcomes)| outcomes),
-        );
+        for (_, reply) in effects.replies {
+            match reply {
+                Reply::Operated(outcome) => self.operated.push(outcome),
+                Reply::Emitted(outcomes) => self.outcomes.extend(outcomes),
+                _ => {}
+            }
+        }
         if let Some(look) = look {
             // its reader has handed over all that stands in the file
             self.tick(node, vec![Inbound::Registry(RegistryNews::Read { look })]);
@@ -308,7 +317,9 @@ impl Net {
             let now = self.clocks(node);
             self.engines[node].as_mut().unwrap().tick(now, vec![input])
         };
-        let answer = effects.answers.pop().unwrap().1;
+        let Some((1, Reply::Answer(answer))) = effects.replies.pop() else {
+            panic!("a question is answered")
+        };
         self.carry_out(node, effects);
         answer
     }
@@ -344,8 +355,8 @@ impl Net {
     fn emit(&mut self, node: usize, events: &[Event]) {
         self.tick(
             node,
-            vec![Inbound::Emit {
-                events: events.to_vec(),
+            vec![Inbound::Command {
+                command: Command::Emit(events.to_vec()),
                 ticket: 1,
             }],
         );

@@ -8,12 +8,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ssid_protocol::id::{NodeId, UnixMillis};
-use ssid_protocol::trust::{ENDORSEMENT_FLOOR, TrustChange, TrustLabel, TrustNote, TrustReason};
+use ssid_protocol::trust::{ENDORSEMENT_FLOOR, TrustChange, TrustLabel, TrustReason};
 
 use super::clock::Steady;
 use super::core::{Engine, Tick};
-use super::handle::NodeEvent;
-use super::review::ReviewReason;
+use super::node_event::NodeEvent;
+use super::request::{Adjusted, Adjustment};
+use super::shown::ReviewReason;
 
 /// A failed sync counts so long after it failed: by then it shows whether this node itself had lost
 /// the others.
@@ -37,26 +38,6 @@ impl TrustClock {
     pub(super) fn next(&self) -> Option<Steady> {
         self.failures.values().copied().chain(self.silence_at).min()
     }
-}
-
-/// What an operator does to a member's score.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Adjustment {
-    /// Whose score.
-    pub member: NodeId,
-    /// +10 if true, −20 if not.
-    pub boost: bool,
-    /// Who does it, and why.
-    pub note: TrustNote,
-}
-
-/// An adjustment that is on disk.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Adjusted {
-    /// The row.
-    pub change: TrustChange,
-    /// The score with it.
-    pub score: i32,
 }
 
 impl Engine {

@@ -12,9 +12,9 @@ use ssid_storage::{Store, SubjectState};
 use tokio::sync::mpsc;
 
 use super::read::Place;
-use crate::engine::Inbound;
 use crate::engine::checking::Checker;
 use crate::engine::settings::CERTIFICATE_STATEMENTS;
+use crate::engine::{Carried, Inbound};
 
 /// Certificates checked together: signatures that several share are checked once.
 const CERTIFICATES: usize = 64;
@@ -52,17 +52,6 @@ pub(super) struct Intake {
     certificates: Vec<Certificate>,
     weight: usize,
     counts: Counts,
-}
-
-#[derive(Default)]
-struct Carried {
-    batches: Vec<Arc<ssid_protocol::batch::VerifiedBatch>>,
-    statements: Vec<Signed>,
-    events: Vec<(
-        ssid_protocol::event::Event,
-        Option<ssid_protocol::batch::BatchProof>,
-    )>,
-    certificates: Vec<Certificate>,
 }
 
 impl Intake {
@@ -236,26 +225,12 @@ impl Intake {
 
     fn hand_over(&mut self) {
         self.weight = 0;
-        let Carried {
-            batches,
-            statements,
-            events,
-            certificates,
-        } = std::mem::take(&mut self.carried);
-        if !(batches.is_empty()
-            && statements.is_empty()
-            && events.is_empty()
-            && certificates.is_empty())
-        {
+        let carried = std::mem::take(&mut self.carried);
+        if !carried.is_empty() {
             // nobody takes it any more only when the node ends
             self.road
                 .inputs
-                .blocking_send(Inbound::Carried {
-                    batches,
-                    statements,
-                    events,
-                    certificates,
-                })
+                .blocking_send(Inbound::Carried(carried))
                 .ok();
         }
     }
@@ -320,9 +295,9 @@ mod tests {
         }
         drop(inputs);
         let (mut taken, mut most) = (0, 0);
-        while let Some(Inbound::Carried { batches, .. }) = inbox.recv().await {
-            most = most.max(batches.len() * ANNOUNCED);
-            taken += batches.len();
+        while let Some(Inbound::Carried(carried)) = inbox.recv().await {
+            most = most.max(carried.batches.len() * ANNOUNCED);
+            taken += carried.batches.len();
             // one part in the channel, one that waits for room there, one that is being read
             let held = *lines_read.borrow() - taken.min(*lines_read.borrow());
             assert!(held * ANNOUNCED <= 3 * STATEMENTS, "{held} lines are held");

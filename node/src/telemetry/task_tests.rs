@@ -14,7 +14,7 @@ use super::super::look::Places;
 use super::super::secret::Secrets;
 use super::*;
 use crate::config::{Channel, NotifiedEvents};
-use crate::engine::{Command, Review, ReviewReason};
+use crate::engine::{Call, Review, ReviewReason};
 use crate::registry::paths::RegistryPaths;
 
 /// A node of four, all of whom are there.
@@ -40,21 +40,21 @@ impl Stage {
         all_here.able_voters.clone_from(&all_here.connected_voters);
         all_here.has_quorum = true;
         let (status, told) = watch::channel(Arc::new(all_here));
-        let (commands, mut inbox) = mpsc::channel(8);
+        let (calls, mut inbox) = mpsc::channel(8);
         let waiting: Arc<Mutex<Vec<InstanceView>>> = Arc::default();
         let views = waiting.clone();
         tokio::spawn(async move {
-            while let Some(command) = inbox.recv().await {
-                if let Command::Instances {
+            while let Some(call) = inbox.recv().await {
+                if let Call::Instances {
                     after: None, reply, ..
-                } = command
+                } = call
                 {
                     drop(reply.send(views.lock().unwrap().clone()));
                 }
             }
         });
         let engine = EngineHandle {
-            commands,
+            calls,
             events: broadcast::Sender::new(1),
             status: told,
         };

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use ssid_node::engine::CheckedAnswer;
+use ssid_node::engine::{Carried, CheckedAnswer};
 use ssid_protocol::batch::{SignedBatch, VerifiedBatch};
 use ssid_protocol::id::NodeId;
 use ssid_protocol::sync::{Answer, ProvenEvent, Request};
@@ -78,13 +78,13 @@ impl Signed {
                     .into_iter()
                     .map(|batch| self.batch(fed, batch))
                     .collect::<Result<_, _>>()?;
-                CheckedAnswer::Open {
+                let carried = Carried {
                     batches,
                     statements,
                     events: events(all),
                     certificates,
-                    next,
-                }
+                };
+                CheckedAnswer::Open { carried, next }
             }
             Answer::Own {
                 heartbeat,

@@ -1,6 +1,6 @@
 //! What goes wrong: the plan, deaths and restarts, and the end of all faults.
 
-use ssid_node::engine::Inbound;
+use ssid_node::engine::{Command, Inbound};
 use ssid_protocol::event::Event;
 
 use super::mutation::Mutation;
@@ -21,15 +21,15 @@ impl World<'_> {
             .line(self.clock.now(), || format!("PLAN {happening}"));
         match happening {
             Happening::Emit(member, event) => {
-                self.at_member(*member, || Inbound::Emit {
-                    events: vec![event.clone()],
+                self.at_member(*member, || Inbound::Command {
+                    command: Command::Emit(vec![event.clone()]),
                     ticket: 0,
                 });
             }
             Happening::Burst(member, events) => {
                 self.coverage.count("bursts of own events");
-                self.at_member(*member, || Inbound::Emit {
-                    events: events.clone(),
+                self.at_member(*member, || Inbound::Command {
+                    command: Command::Emit(events.clone()),
                     ticket: 0,
                 });
             }

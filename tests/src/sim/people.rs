@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use ssid_node::engine::{Decider, Inbound, InstanceView, Operation};
+use ssid_node::engine::{Command, Decider, Inbound, InstanceView, Operation};
 use ssid_protocol::id::{Choice, Epoch, Round, SubjectId};
 use ssid_storage::NoteKind;
 
@@ -31,9 +31,8 @@ impl World<'_> {
         });
         self.give(
             at,
-            Inbound::Operate {
-                operation,
-                decider: Decider::default(),
+            Inbound::Command {
+                command: Command::Operate(operation, Decider::default()),
                 ticket: 0,
             },
         );

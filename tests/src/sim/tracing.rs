@@ -1,6 +1,6 @@
 //! What goes into the trace of a seed.
 
-use ssid_node::engine::{Effects, NodeEvent};
+use ssid_node::engine::{Effects, NodeEvent, Reply};
 use ssid_protocol::batch::{Statements, VerifiedBatch};
 use ssid_protocol::vote::{Ballot, Phase, Vote};
 
@@ -45,9 +45,11 @@ impl World<'_> {
                 self.trace.line(now, || format!("{at}: {event:?}"));
             }
         }
-        for (_, outcome) in &effects.operated {
-            self.trace
-                .line(now, || format!("{at} operated: {outcome:?}"));
+        for (_, reply) in &effects.replies {
+            if let Reply::Operated(outcome) = reply {
+                self.trace
+                    .line(now, || format!("{at} operated: {outcome:?}"));
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use ssid_node::engine::{Effects, Inbound, NodeEvent, Worth, evidence_answer};
+use ssid_node::engine::{Effects, Inbound, NodeEvent, Reply, Worth, evidence_answer};
 use ssid_protocol::batch::VerifiedBatch;
 use ssid_protocol::evidence::Evidence;
 use ssid_protocol::id::NodeId;
@@ -91,9 +91,9 @@ impl World<'_> {
             }
         }
         self.look_at_log(at)?;
-        let wrote = !(effects.publish.is_empty()
-            && effects.emitted.is_empty()
-            && effects.operated.is_empty());
+        let is_of_people = |reply: &Reply| matches!(reply, Reply::Emitted(_) | Reply::Operated(_));
+        let wrote = !effects.publish.is_empty()
+            || effects.replies.iter().any(|(_, reply)| is_of_people(reply));
         let most = self
             .scenario
             .disk_ms
@@ -189,32 +189,22 @@ impl World<'_> {
                 }
             }
         }
-        for (ticket, worth) in effects.verdicts {
-            let Some(Waiting::Gossip(batch, from)) = self.machines[at].waiting.remove(&ticket)
-            else {
-                continue;
-            };
-            if worth == Worth::Invalid {
-                self.rejected(at, from, || format!("{:?}", batch.statements()))?;
-            }
-            if worth == Worth::New
-                && self.network.link.forwards
-                && self.machines[at]
-                    .passed_on
-                    .insert((batch.signer(), batch.root()))
-            {
-                self.broadcast(at, &batch);
-            }
-        }
-        for (ticket, answer) in effects.answers {
-            if !self.lives_on(at) {
+        for (ticket, reply) in effects.replies {
+            if matches!(reply, Reply::Answer(_)) && !self.lives_on(at) {
                 return Ok(false);
             }
-            if let Some(Waiting::Peer(asker, request)) = self.machines[at].waiting.remove(&ticket) {
-                if self.machines[at].is_honest {
-                    self.checks.answered(at, &self.machines[at], &answer)?;
+            let waiting = self.machines[at].waiting.remove(&ticket);
+            match (waiting, reply) {
+                (Some(Waiting::Gossip(batch, from)), Reply::Verdict(worth)) => {
+                    self.judged(at, &batch, from, worth)?;
                 }
-                self.answer_travels(at, asker, request, answer);
+                (Some(Waiting::Peer(asker, request)), Reply::Answer(answer)) => {
+                    if self.machines[at].is_honest {
+                        self.checks.answered(at, &self.machines[at], &answer)?;
+                    }
+                    self.answer_travels(at, asker, request, answer);
+                }
+                _ => {}
             }
         }
         for (node, request) in effects.asks {
@@ -224,6 +214,28 @@ impl World<'_> {
             self.ask(at, &node, request);
         }
         Ok(true)
+    }
+
+    /// What a batch was worth that gossip delivered: what is new is passed on.
+    fn judged(
+        &mut self,
+        at: usize,
+        batch: &Arc<VerifiedBatch>,
+        from: usize,
+        worth: Worth,
+    ) -> Result<(), String> {
+        if worth == Worth::Invalid {
+            self.rejected(at, from, || format!("{:?}", batch.statements()))?;
+        }
+        if worth == Worth::New
+            && self.network.link.forwards
+            && self.machines[at]
+                .passed_on
+                .insert((batch.signer(), batch.root()))
+        {
+            self.broadcast(at, batch);
+        }
+        Ok(())
     }
 
     /// Counts a send of a node that is to die between two.

@@ -27,8 +27,8 @@ use super::{
     ApiListen, ApiSettings, ApiState, EventDefaults, Peers, SOCKET_NAME, TcpListen, serve,
 };
 use crate::engine::{
-    Adjusted, Adjustment, Command, Decider, EmitOutcome, EngineHandle, EngineStatus, NodeEvent,
-    NoteKind, Operated, Operation, OperatorRefusal, RefusalKind, Refused,
+    Adjusted, Adjustment, Call, Command, Decider, EmitOutcome, EngineHandle, EngineStatus,
+    NodeEvent, NoteKind, Operated, Operation, OperatorRefusal, RefusalKind, Refused, Reply,
 };
 
 const MEMBERS: usize = 4;
@@ -63,7 +63,7 @@ async fn served(engine: fn(&Event) -> EmitOutcome, with_tcp: bool) -> Served {
         node,
     };
     let (store, writer) = Store::open(dir.path(), owner, LogId([1; 32])).unwrap();
-    let (commands, mut inbox) = mpsc::channel(8);
+    let (calls, mut inbox) = mpsc::channel(8);
     let (events, _) = broadcast::channel(64);
     let as_of_now = status(&store);
     let (_status, status) = watch::channel(Arc::new(as_of_now.clone()));
@@ -72,35 +72,36 @@ async fn served(engine: fn(&Event) -> EmitOutcome, with_tcp: bool) -> Served {
     let decided: Arc<Mutex<Vec<Decider>>> = Arc::default();
     let asked_by = decided.clone();
     let handle = EngineHandle {
-        commands,
+        calls,
         events: events.clone(),
         status,
     };
     tokio::spawn(async move {
-        while let Some(command) = inbox.recv().await {
-            match command {
-                Command::Emit { events, reply } => {
-                    drop(reply.send(events.iter().map(engine).collect()));
+        while let Some(call) = inbox.recv().await {
+            match call {
+                Call::Command { command, reply } => {
+                    let outcome = match command {
+                        Command::Emit(events) => {
+                            Reply::Emitted(events.iter().map(engine).collect())
+                        }
+                        Command::Operate(operation, decider) => {
+                            asked_by.lock().unwrap().push(decider);
+                            Reply::Operated(operate(operation))
+                        }
+                        Command::Adjust(adjustment) => {
+                            asked.lock().unwrap().push(adjustment.clone());
+                            Reply::Adjusted(Ok(adjust(adjustment)))
+                        }
+                        Command::Outbox(_) => Reply::Outbox(Ok(Vec::new())),
+                    };
+                    drop(reply.send(outcome));
                 }
-                Command::Operate {
-                    operation,
-                    decider,
-                    reply,
-                } => {
-                    asked_by.lock().unwrap().push(decider);
-                    drop(reply.send(operate(operation)));
-                }
-                Command::Adjust { adjustment, reply } => {
-                    asked.lock().unwrap().push(adjustment.clone());
-                    drop(reply.send(Ok(adjust(adjustment))));
-                }
-                Command::Outbox { reply, .. } => drop(reply.send(Ok(Vec::new()))),
-                Command::Instances { reply, .. } => drop(reply.send(Vec::new())),
-                Command::Offer { reply, .. } => {
+                Call::Instances { reply, .. } => drop(reply.send(Vec::new())),
+                Call::Offer { reply, .. } => {
                     drop(reply.send(crate::engine::OfferPage::default()));
                 }
-                Command::Status { reply } => drop(reply.send(as_of_now.clone())),
-                Command::CommitQuestions { reply, .. } => drop(reply.send(Vec::new())),
+                Call::Status { reply } => drop(reply.send(as_of_now.clone())),
+                Call::CommitQuestions { reply, .. } => drop(reply.send(Vec::new())),
             }
         }
     });

@@ -96,11 +96,11 @@ fn an_own_announcement_outlives_restarts_and_compaction() {
 fn an_event_that_nobody_announced_opens_nothing() {
     let mut net = Net::new(4);
     net.messages.clear();
-    let answer = crate::engine::CheckedAnswer::Open {
-        batches: Vec::new(),
-        statements: Vec::new(),
-        events: vec![(testing::event("blueprint_tagged", "v4.4.0"), None)],
-        certificates: Vec::new(),
+    let answer = CheckedAnswer::Open {
+        carried: Carried {
+            events: vec![(testing::event("blueprint_tagged", "v4.4.0"), None)],
+            ..Carried::default()
+        },
         next: None,
     };
     let request = Request::Open {

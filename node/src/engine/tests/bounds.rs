@@ -52,12 +52,8 @@ impl Net {
             ticket: Some(1),
         };
         let now = self.clocks(0);
-        self.engines[0]
-            .as_mut()
-            .unwrap()
-            .tick(now, vec![input])
-            .verdicts[0]
-            .1
+        let engine = self.engines[0].as_mut().unwrap();
+        verdict(&engine.tick(now, vec![input]))
     }
 }
 
@@ -115,9 +111,8 @@ fn every_wait_but_settling_ends() {
         };
         net.tick(
             0,
-            vec![Inbound::Operate {
-                operation,
-                decider: Decider::default(),
+            vec![Inbound::Command {
+                command: Command::Operate(operation, Decider::default()),
                 ticket: 1,
             }],
         );
@@ -294,13 +289,8 @@ fn open_subjects_without_end_are_none() {
         let mut next = after.map_or([0; 32], |after| after.0);
         let count = u64::from_be_bytes(next[..8].try_into().unwrap()) + 1;
         next[..8].copy_from_slice(&count.to_be_bytes());
-        let (batches, statements, events, certificates) =
-            (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         CheckedAnswer::Open {
-            batches,
-            statements,
-            events,
-            certificates,
+            carried: Carried::default(),
             next: Some(SubjectId(next)),
         }
     });
@@ -401,9 +391,8 @@ fn what_nobody_but_its_origin_votes_for_takes_little() {
     let before = open(&net).awaiting_review;
     net.tick(
         0,
-        vec![Inbound::Operate {
-            operation,
-            decider: Decider::default(),
+        vec![Inbound::Command {
+            command: Command::Operate(operation, Decider::default()),
             ticket: 1,
         }],
     );

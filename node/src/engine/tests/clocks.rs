@@ -145,13 +145,8 @@ fn a_number_far_ahead_does_not_keep_near_ones_out_and_is_not_taken_twice() {
             ticket: Some(1),
         };
         let now = net.clocks(0);
-        net.engines[0]
-            .as_mut()
-            .unwrap()
-            .tick(now, vec![input])
-            .verdicts[0]
-            .1
-            == crate::engine::Worth::New
+        let engine = net.engines[0].as_mut().unwrap();
+        verdict(&engine.tick(now, vec![input])) == Worth::New
     };
     let (near, far) = (net.now.0 + 60_000, net.now.0 + DAY as u64);
     assert!(beat(&mut net, far));

@@ -14,7 +14,7 @@ use ssid_protocol::vote::Phase;
 use super::{Net, observed};
 use crate::config::Settings;
 use crate::engine::Inbound;
-use crate::engine::messages::CheckedAnswer;
+use crate::engine::messages::{Carried, CheckedAnswer};
 use crate::node::engine_settings;
 
 /// Longer than anything here takes.
@@ -96,8 +96,12 @@ fn first_round(input: &Inbound) -> Vec<(NodeId, Said)> {
         Inbound::Answered {
             answer:
                 Some(CheckedAnswer::Open {
-                    batches,
-                    statements,
+                    carried:
+                        Carried {
+                            batches,
+                            statements,
+                            ..
+                        },
                     ..
                 }),
             ..

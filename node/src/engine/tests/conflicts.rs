@@ -4,7 +4,7 @@ use ssid_protocol::id::{Round, SubjectId};
 use ssid_storage::{Changes, ConflictRow, NoteKind};
 
 use super::super::core::Tick;
-use super::super::operator::{Decider, Operation};
+use super::super::request::{Decider, Operation};
 use super::*;
 
 fn two() -> (Event, Event) {
@@ -63,9 +63,8 @@ fn decided_behind_the_back_of_node_3() -> (Net, Vec<Inbound>, SubjectId) {
         };
         net.tick(
             node,
-            vec![Inbound::Operate {
-                operation,
-                decider: Decider::default(),
+            vec![Inbound::Command {
+                command: Command::Operate(operation, Decider::default()),
                 ticket: 1,
             }],
         );
@@ -154,7 +153,7 @@ fn a_decision_that_cannot_be_written_halts_the_node() {
     tick.decided.push((subject, Round(0), event.choice()));
     engine.recovered = Some(tick);
     let effects = engine.tick(net.now, Vec::new());
-    assert!(effects.publish.is_empty() && effects.answers.is_empty());
+    assert!(effects.publish.is_empty() && effects.replies.is_empty());
     let reason = engine.status().read_only.unwrap();
     assert!(
         reason.contains("cannot be written") && reason.contains(&subject.to_string()),

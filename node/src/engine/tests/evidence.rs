@@ -458,7 +458,7 @@ fn what_arrives_is_new_known_or_proves_nothing() {
             effects.evidence.is_empty(),
             "gossip forwards what it brought"
         );
-        effects.verdicts[0].1
+        verdict(&effects)
     };
     assert_eq!(
         tell(head_pair(9, [1, 2])),

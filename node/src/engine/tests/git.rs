@@ -27,12 +27,12 @@ impl Net {
                 let (events, certificates) = (events.clone(), certificates.clone());
                 self.tick(
                     other,
-                    vec![Inbound::Carried {
+                    vec![Inbound::Carried(Carried {
                         batches,
                         statements,
                         events,
                         certificates,
-                    }],
+                    })],
                 );
             }
         }

@@ -147,7 +147,7 @@ fn a_head_of_a_longer_log_makes_it_abstain_and_name_no_log_any_more() {
     assert!(matches!(heard.statements(), Statements::Heartbeat(h) if h.log_size == 1));
     let engine = net.engines[0].as_mut().unwrap();
     let request = Request::Own;
-    let answer = super::super::CheckedAnswer::Own {
+    let answer = CheckedAnswer::Own {
         heartbeat: Some(heard),
         votes: Vec::new(),
         complete: true,

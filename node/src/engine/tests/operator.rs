@@ -15,8 +15,8 @@ use ssid_storage::{DecisionRow, NoteKind};
 use super::{Net, observed};
 use crate::engine::settings::{Endorsement, EngineSettings};
 use crate::engine::{
-    Decider, Engine, Inbound, InstanceView, NodeEvent, Operated, Operation, OperatorRefusal,
-    RefusalKind, ReviewReason,
+    Command, Decider, Engine, Inbound, InstanceView, NodeEvent, Operated, Operation,
+    OperatorRefusal, RefusalKind, ReviewReason,
 };
 
 #[path = "commits.rs"]
@@ -91,9 +91,8 @@ impl Net {
         };
         self.tick(
             node,
-            vec![Inbound::Operate {
-                operation,
-                decider: by(),
+            vec![Inbound::Command {
+                command: Command::Operate(operation, by()),
                 ticket: 1,
             }],
         );
@@ -251,9 +250,8 @@ fn choosing_is_refused_while_round_0_has_not_failed() {
     };
     net.tick(
         0,
-        vec![Inbound::Operate {
-            operation,
-            decider: by(),
+        vec![Inbound::Command {
+            command: Command::Operate(operation, by()),
             ticket: 1,
         }],
     );

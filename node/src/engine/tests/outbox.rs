@@ -13,7 +13,7 @@ use crate::engine::outbox::{
     ANCHOR, OUTBOX_ROW_BYTES, OUTBOX_ROWS, OutboxChange, entries_of, row_for, sequences_of,
 };
 use crate::engine::settings::LATE_RECORDS_EVERY;
-use crate::engine::{Command, EngineHandle, Ticket};
+use crate::engine::{Call, EngineHandle, Ticket};
 
 fn row(kind: u8, payload: &[u8]) -> OutboxRow {
     OutboxRow {
@@ -23,14 +23,26 @@ fn row(kind: u8, payload: &[u8]) -> OutboxRow {
 }
 
 fn change(add: Vec<OutboxRow>, done: Vec<OutboxKey>, ticket: Ticket) -> Inbound {
-    Inbound::Outbox {
-        change: OutboxChange {
-            add,
-            done,
-            ..OutboxChange::default()
-        },
+    let change = OutboxChange {
+        add,
+        done,
+        ..OutboxChange::default()
+    };
+    Inbound::Command {
+        command: Command::Outbox(change),
         ticket,
     }
+}
+
+/// Who was told what of the outbox.
+fn told(effects: Effects) -> Vec<(Ticket, Result<Vec<OutboxKey>, OperatorRefusal>)> {
+    let replies = effects.replies.into_iter();
+    replies
+        .filter_map(|(ticket, reply)| match reply {
+            Reply::Outbox(keys) => Some((ticket, keys)),
+            _ => None,
+        })
+        .collect()
 }
 
 #[test]
@@ -43,8 +55,7 @@ fn rows_are_kept_and_forgotten_and_each_asker_gets_its_own_keys() {
         change(vec![row(2, b"c")], vec![], 9),
     ];
     let effects = engine.tick(net.now, inputs);
-    let keys: Vec<_> = effects
-        .outbox
+    let keys: Vec<_> = told(effects)
         .into_iter()
         .map(|(ticket, keys)| (ticket, keys.unwrap()))
         .collect();
@@ -99,10 +110,9 @@ fn askers_are_told_if_compacting_the_journal_fails() {
     engine.compacted_bytes = 0;
     let effects = engine.tick(net.now, vec![change(vec![row(1, b"a")], vec![], 7)]);
     assert!(engine.status().read_only.is_some());
-    let told: Vec<_> = effects
-        .outbox
-        .iter()
-        .map(|(ticket, outcome)| (*ticket, outcome.is_err()))
+    let told: Vec<_> = told(effects)
+        .into_iter()
+        .map(|(ticket, outcome)| (ticket, outcome.is_err()))
         .collect();
     assert_eq!(told, [(7, true)]);
 }
@@ -131,10 +141,10 @@ fn what_is_anchored_is_written_with_the_rows_that_are_done() {
         anchors: anchors.clone(),
         ..OutboxChange::default()
     };
-    let effects = engine.tick(net.now, vec![Inbound::Outbox { change, ticket: 2 }]);
+    let command = Command::Outbox(change);
+    let effects = engine.tick(net.now, vec![Inbound::Command { command, ticket: 2 }]);
     assert_eq!(
-        effects
-            .outbox
+        told(effects)
             .into_iter()
             .map(|(ticket, keys)| (ticket, keys.unwrap()))
             .collect::<Vec<_>>(),
@@ -244,25 +254,25 @@ pub(crate) fn outbox_served(engine: Engine) -> EngineHandle {
 
 /// The same over an engine that others use as well, for which it is `now`.
 pub(crate) fn outbox_shared(engine: Arc<Mutex<Engine>>, now: UnixMillis) -> EngineHandle {
-    let (commands, mut inbox) = mpsc::channel(8);
+    let (calls, mut inbox) = mpsc::channel(8);
     let (told, status) = watch::channel(Arc::new(engine.lock().unwrap().status()));
     tokio::spawn(async move {
-        while let Some(command) = inbox.recv().await {
-            let Command::Outbox { change, reply } = command else {
+        while let Some(call) = inbox.recv().await {
+            let Call::Command { command, reply } = call else {
                 panic!("asked for something else")
             };
             let effects = engine
                 .lock()
                 .unwrap()
-                .tick(now, vec![Inbound::Outbox { change, ticket: 1 }]);
-            let (_, keys) = effects.outbox.into_iter().next().unwrap();
+                .tick(now, vec![Inbound::Command { command, ticket: 1 }]);
+            let (_, keys) = effects.replies.into_iter().next().unwrap();
             // whoever asked may have been stopped by its test
             drop(reply.send(keys));
         }
         drop(told);
     });
     EngineHandle {
-        commands,
+        calls,
         events: broadcast::Sender::new(1),
         status,
     }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use ssid_protocol::vote::Phase;
 
 use super::*;
-use crate::engine::review::ReviewReason;
 use crate::engine::settings::Endorsement;
+use crate::engine::shown::ReviewReason;
 
 fn two() -> (Event, Event) {
     let a = testing::event("blueprint_tagged", "v4.4.0");

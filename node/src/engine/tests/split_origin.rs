@@ -5,7 +5,7 @@ use ssid_protocol::batch::{Statements, VerifiedBatch};
 use ssid_protocol::id::SubjectId;
 use ssid_storage::NoteKind;
 
-use super::super::operator::{Decider, Operation, RefusalKind};
+use super::super::request::{Decider, Operation, RefusalKind};
 use super::*;
 
 /// The member that lies; its node is down.
@@ -79,9 +79,8 @@ fn choose(
     };
     net.tick(
         node,
-        vec![Inbound::Operate {
-            operation,
-            decider: Decider::default(),
+        vec![Inbound::Command {
+            command: Command::Operate(operation, Decider::default()),
             ticket: 1,
         }],
     );
@@ -150,9 +149,8 @@ fn what_no_vote_names_is_no_choice_and_what_is_not_here_is_not_endorsed() {
     };
     net.tick(
         0,
-        vec![Inbound::Operate {
-            operation,
-            decider: Decider::default(),
+        vec![Inbound::Command {
+            command: Command::Operate(operation, Decider::default()),
             ticket: 1,
         }],
     );

@@ -70,8 +70,8 @@ impl Net {
             };
             self.tick(
                 0,
-                vec![Inbound::Adjust {
-                    adjustment,
+                vec![Inbound::Command {
+                    command: Command::Adjust(adjustment),
                     ticket: 1,
                 }],
             );
@@ -233,7 +233,7 @@ fn a_refusal_and_what_could_not_be_asked_are_no_failure() {
     net.skip(3600);
     net.tick(0, Vec::new());
     net.messages.clear();
-    let answer = Some(crate::engine::CheckedAnswer::Refused("busy".into()));
+    let answer = Some(CheckedAnswer::Refused("busy".into()));
     net.tick(
         0,
         vec![Inbound::Answered {

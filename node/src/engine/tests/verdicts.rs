@@ -190,7 +190,7 @@ fn worth(engine: &mut Engine, genesis: &Manifest, said: &Said) -> Worth {
             }
         }
     };
-    engine.tick(START, vec![input]).verdicts[0].1
+    verdict(&engine.tick(START, vec![input]))
 }
 
 proptest! {

@@ -214,7 +214,7 @@ fn an_event_that_enough_of_them_name_needs_no_announcement() {
     net.settle();
     let event = testing::event("blueprint_tagged", "v4.4.0");
     let hand_in = |net: &mut Net| {
-        let answer = crate::engine::CheckedAnswer::Events(vec![(event.clone(), None)]);
+        let answer = CheckedAnswer::Events(vec![(event.clone(), None)]);
         let request = Request::Events {
             digests: vec![event.content_digest()],
         };
@@ -325,11 +325,11 @@ fn a_certificate_finds_them() {
         .certificate(0)
         .unwrap()
         .unwrap();
-    let answer = crate::engine::CheckedAnswer::Open {
-        batches: Vec::new(),
-        statements: Vec::new(),
-        events: Vec::new(),
-        certificates: vec![certificate],
+    let answer = CheckedAnswer::Open {
+        carried: Carried {
+            certificates: vec![certificate],
+            ..Carried::default()
+        },
         next: None,
     };
     let request = Request::Open {
