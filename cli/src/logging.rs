@@ -61,7 +61,13 @@ impl Write for Cleaned {
 }
 
 fn ours(level: &str) -> String {
-    ["ssid", "ssid_node", "ssid_storage", "ssid_protocol"]
-        .map(|name| format!("{name}={level}"))
-        .join(",")
+    [
+        "ssid",
+        "ssid_node",
+        "ssid_network",
+        "ssid_storage",
+        "ssid_protocol",
+    ]
+    .map(|name| format!("{name}={level}"))
+    .join(",")
 }

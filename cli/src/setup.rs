@@ -163,7 +163,7 @@ fn reachable(flag: &str, address: &str) -> Result<(), CliError> {
         let hint = "for example /ip4/192.0.2.7/tcp/4170 or /dns4/berlin.example/udp/4170/quic-v1";
         Err(CliError::usage(format!("{flag} {address}: {why}")).hint(hint))
     };
-    match ssid_node::network::undialable(address) {
+    match ssid_network::undialable(address) {
         Some(why) => refused(&why),
         None => Ok(()),
     }

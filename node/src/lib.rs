@@ -1,4 +1,4 @@
-//! The running federation node: the engine that drives voting, the network, registry files, the
+//! The running federation node: the engine that drives voting, registry files, the
 //! local API.
 
 pub mod anchor;
@@ -14,7 +14,6 @@ pub mod identity;
 pub mod keyfile;
 pub mod known_members;
 pub mod legacy;
-pub mod network;
 pub mod node;
 pub mod pace;
 pub mod place;

@@ -176,7 +176,7 @@ fn show(manifest: &Manifest, out: Output) -> Result<()> {
     out.show(&answer, |_| text(manifest, &voters, out))?;
     for member in &manifest.members {
         for address in &member.addresses {
-            if let Some(why) = ssid_node::network::undialable(address) {
+            if let Some(why) = ssid_network::undialable(address) {
                 out.remark(&format!(
                     "nobody can dial {} of {}: {}",
                     clean(address),

@@ -8,6 +8,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use ssid_network::{Network, NetworkEvent, ReplyHandle, RequestError, Topic, Verdict};
 use ssid_protocol::batch::Kind;
 use ssid_protocol::id::{NodeId, UnixMillis};
 use ssid_protocol::sync::{Answer, LOG_PAGE, Request};
@@ -27,7 +28,6 @@ use super::peers::PeerState;
 use super::request::Reply;
 use super::settings::{ANSWER_BYTES, UNSENT_BATCHES};
 use super::shown::EngineStatus;
-use crate::network::{self, Network, NetworkEvent, ReplyHandle, RequestError, Topic, Verdict};
 
 /// Inputs taken into one tick.
 const TICK_INPUTS: usize = 1024;
@@ -122,7 +122,7 @@ pub fn start(engine: Engine, first: Effects, surroundings: Surroundings) -> Runn
 /// Who waits for the outcome of a ticket.
 #[derive(Debug)]
 enum Waiting {
-    Gossip(network::Ticket),
+    Gossip(ssid_network::Ticket),
     Peer(ReplyHandle),
     Caller(oneshot::Sender<Reply>),
 }

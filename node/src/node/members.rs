@@ -1,11 +1,11 @@
 //! The manifest's members as the network needs them.
 
 use libp2p::{Multiaddr, PeerId};
+use ssid_network::MemberPeer;
 use ssid_protocol::identity::VerifyKey;
 use ssid_protocol::manifest::Manifest;
 
 use super::NodeError;
-use crate::network::MemberPeer;
 
 /// Every member with its parsed key, peer id and addresses. Observers other than this node only
 /// where they are let in.

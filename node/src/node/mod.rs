@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use prometheus_client::registry::Registry;
+use ssid_network::{Network, NetworkError};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -29,7 +30,6 @@ use crate::git::{GitMetrics, Origin, task as git_task};
 use crate::home::{Home, HomeError};
 use crate::keyfile::KeyFileError;
 use crate::legacy::{self, PlainPlaces};
-use crate::network::{self, Network, NetworkError};
 use crate::registry::file::{FileError, RegistryFile};
 use crate::registry::paths::RegistryPaths;
 use crate::registry::projection;
@@ -203,7 +203,7 @@ fn start(
     let checker = Checker::new(federation_id, manifest.clone(), voters.clone(), policies);
 
     let checker = Arc::new(checker);
-    let (network, network_events) = network::start(network_config, tracker, end.clone())?;
+    let (network, network_events) = ssid_network::start(network_config, tracker, end.clone())?;
     let (engine, first) = recover(parts, records)?;
     let surroundings = Surroundings {
         network: network.clone(),

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use libp2p::PeerId;
 use libp2p::identity::Keypair;
+use ssid_network::{NetworkConfig, NetworkLimits};
 use ssid_protocol::evidence;
 use ssid_protocol::id::LogId;
 use ssid_protocol::identity::VotingKey;
@@ -26,7 +27,6 @@ use crate::engine::settings::{Endorsement, EngineSettings, Timeouts};
 use crate::git::{Origin, Plan};
 use crate::home::Home;
 use crate::keyfile;
-use crate::network::{NetworkConfig, NetworkLimits};
 use crate::registry::paths::RegistryPaths;
 use crate::telemetry::hook;
 use crate::telemetry::secret::SecretUrl;
@@ -160,7 +160,7 @@ fn identity(home: &Home, passphrase: Option<&str>) -> Result<Keypair, NodeError>
     let mut seed = keyfile::read(&home.network_key(), passphrase)?;
     // cannot fail: every 32 bytes are an Ed25519 seed; a failure would be libp2p's own
     Keypair::ed25519_from_bytes(&mut seed[..]).map_err(|e| {
-        NodeError::Network(crate::network::NetworkError::Setup(format!(
+        NodeError::Network(ssid_network::NetworkError::Setup(format!(
             "network key: {e}"
         )))
     })

@@ -4,13 +4,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use ssid_network::Network;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::api::{PeerInfo, Peers};
 use crate::engine::task::Running;
-use crate::network::Network;
 
 /// Joins the two as either changes, until the end.
 pub(super) fn watch(

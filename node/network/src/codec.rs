@@ -13,18 +13,18 @@ use ssid_protocol::sync::{Answer, Request};
 use ssid_protocol::wire;
 use tokio::time::timeout;
 
-use super::metrics::{Direction, Metrics};
-use super::tuning::{REQUEST_BYTES, SYNC_PATIENCE};
+use crate::metrics::{Direction, Metrics};
+use crate::tuning::{REQUEST_BYTES, SYNC_PATIENCE};
 
 /// The protocol's name.
-pub(super) const PROTOCOL: StreamProtocol = StreamProtocol::new("/ssid/sync/1");
-/// Bytes of an answer that have to be taken within [`SYNC_PATIENCE`](super::tuning::SYNC_PATIENCE).
+pub(crate) const PROTOCOL: StreamProtocol = StreamProtocol::new("/ssid/sync/1");
+/// Bytes of an answer that have to be taken within [`SYNC_PATIENCE`](crate::tuning::SYNC_PATIENCE).
 const PIECE_BYTES: usize = 16 * 1024;
 
 /// What came in as a request. One that is malformed, or that does not come to its end, must reach
 /// the owner, who counts it: libp2p tells nobody of requests that cannot be read.
 #[derive(Debug)]
-pub(super) enum Incoming {
+pub(crate) enum Incoming {
     /// A request.
     Request(Request),
     /// None; never written.
@@ -40,20 +40,20 @@ pub(super) enum Incoming {
 struct Unread(Duration);
 
 /// Whether an answer failed because its other end took nothing.
-pub(super) fn is_unread(error: &io::Error) -> bool {
+pub(crate) fn is_unread(error: &io::Error) -> bool {
     matches!(error.get_ref(), Some(inner) if inner.is::<Unread>())
 }
 
 /// Reads and writes the frames, and counts their bytes.
 #[derive(Clone, Debug)]
-pub(super) struct SyncCodec {
+pub(crate) struct SyncCodec {
     metrics: Metrics,
     patience: Duration,
 }
 
 impl SyncCodec {
     /// One that gives a request, and the reading of an answer, [`SYNC_PATIENCE`].
-    pub(super) fn new(metrics: Metrics) -> Self {
+    pub(crate) fn new(metrics: Metrics) -> Self {
         Self {
             metrics,
             patience: SYNC_PATIENCE,

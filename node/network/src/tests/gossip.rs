@@ -1,5 +1,5 @@
 use super::*;
-use crate::network::testing::{evidence, heartbeat, observer, votes};
+use crate::testing::{evidence, heartbeat, observer, votes};
 use futures::StreamExt as _;
 use libp2p::swarm::SwarmEvent;
 use ssid_protocol::event::Event;

@@ -26,6 +26,7 @@ mod rate;
 mod recent;
 mod scoring;
 mod sync;
+mod topics;
 mod tuning;
 
 #[cfg(test)]
@@ -36,9 +37,10 @@ mod tests;
 pub use address::undialable;
 pub use config::{MemberPeer, NetworkConfig, NetworkError, NetworkLimits};
 pub use handle::{
-    Network, NetworkEvent, PublishRefused, ReplyHandle, RequestError, Ticket, Topic, Verdict,
+    Network, NetworkEvent, PublishRefused, ReplyHandle, RequestError, Ticket, Verdict,
 };
 pub use metrics::Metrics;
+pub use topics::Topic;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -48,7 +50,6 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use behaviour::Topics;
 use dialer::Dialer;
 use door::Doorkeeper;
 use gossip::Gossiping;
@@ -58,6 +59,7 @@ use offenders::Offenders;
 use owner::{Inbox, Owner};
 use recent::Recent;
 use sync::Syncing;
+use topics::Topics;
 
 /// Starts listening, dialing and the task that owns the swarm; call it inside a tokio runtime.
 ///

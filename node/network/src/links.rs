@@ -11,8 +11,8 @@ use std::time::Instant;
 use libp2p::PeerId;
 use libp2p::swarm::ConnectionId;
 
-use super::handle::Topic;
-use super::tuning::GREETING;
+use crate::topics::Topic;
+use crate::tuning::GREETING;
 
 /// Topics without which a peer takes no part.
 const NEEDED: [Topic; 3] = [Topic::Events, Topic::Votes, Topic::Heartbeats];
@@ -33,7 +33,7 @@ struct Connection {
 
 /// The links to all connected peers; only members connect, so that their number bounds them.
 #[derive(Debug, Default)]
-pub(super) struct Links {
+pub(crate) struct Links {
     of: HashMap<PeerId, Link>,
 }
 
@@ -41,7 +41,7 @@ impl Links {
     /// A connection is up. `true` if the peer seems to have lost an earlier one that this node
     /// still holds: nobody dials while connected, and two who dial at once do so in each other's
     /// direction, and soon.
-    pub(super) fn established(
+    pub(crate) fn established(
         &mut self,
         peer: PeerId,
         id: ConnectionId,
@@ -63,7 +63,7 @@ impl Links {
     }
 
     /// A connection is gone. `Some` if it was the peer's last: whether the peer had been announced.
-    pub(super) fn closed(&mut self, peer: &PeerId, id: ConnectionId) -> Option<bool> {
+    pub(crate) fn closed(&mut self, peer: &PeerId, id: ConnectionId) -> Option<bool> {
         let link = self.of.get_mut(peer)?;
         link.connections.retain(|connection| connection.id != id);
         if !link.connections.is_empty() {
@@ -73,7 +73,7 @@ impl Links {
     }
 
     /// The peer reads a topic. `true` if with it the peer takes part, and is to be announced.
-    pub(super) fn subscribed(&mut self, peer: &PeerId, topic: Topic) -> bool {
+    pub(crate) fn subscribed(&mut self, peer: &PeerId, topic: Topic) -> bool {
         let Some(link) = self.of.get_mut(peer) else {
             return false;
         };
@@ -85,7 +85,7 @@ impl Links {
     }
 
     /// Peers connected for a while that take no part.
-    pub(super) fn silent(&self, now: Instant) -> Vec<PeerId> {
+    pub(crate) fn silent(&self, now: Instant) -> Vec<PeerId> {
         let silent =
             |link: &Link| !link.announced && now.saturating_duration_since(link.since) > GREETING;
         self.of
@@ -96,7 +96,7 @@ impl Links {
     }
 
     /// How many connected peers there are.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.of.len()
     }
 }

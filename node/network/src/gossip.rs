@@ -16,31 +16,32 @@ use ssid_protocol::limits::MESSAGE_BYTES;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
-use super::behaviour::{Gossip, Topics};
-use super::check::{self, Content, Refusal};
-use super::config::NetworkLimits;
-use super::handle::{NetworkEvent, Outgoing, Ticket, Topic, Verdict};
-use super::members::Directory;
-use super::metrics::{Metrics, Outcome};
-use super::rate::{Buckets, Pace};
-use super::recent::Recent;
-use super::tuning as t;
+use crate::behaviour::Gossip;
+use crate::check::{self, Content, Refusal};
+use crate::config::NetworkLimits;
+use crate::handle::{NetworkEvent, Outgoing, Ticket, Verdict};
+use crate::members::Directory;
+use crate::metrics::{Metrics, Outcome};
+use crate::rate::{Buckets, Pace};
+use crate::recent::Recent;
+use crate::topics::{Topic, Topics};
+use crate::tuning as t;
 
 /// A message on its way through the checks.
 #[derive(Debug)]
-pub(super) struct Arrival {
-    pub(super) source: PeerId,
-    pub(super) message: MessageId,
-    pub(super) topic: Topic,
+pub(crate) struct Arrival {
+    pub(crate) source: PeerId,
+    pub(crate) message: MessageId,
+    pub(crate) topic: Topic,
     size: usize,
 }
 
 /// An arrival with what the checks found.
-pub(super) type Checked = (Arrival, Result<Content, Refusal>);
+pub(crate) type Checked = (Arrival, Result<Content, Refusal>);
 
 /// What the owner does with a message at once, if not check it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Decision {
+pub(crate) enum Decision {
     /// Not passed on, nobody blamed.
     Ignore(Outcome),
     /// Not passed on, because this node's version or manifest does not do for it; nobody blamed.
@@ -53,7 +54,7 @@ pub(super) enum Decision {
 }
 
 /// The way in and the way out.
-pub(super) struct Gossiping {
+pub(crate) struct Gossiping {
     federation: FederationId,
     verifier: Arc<evidence::Verifier>,
     topics: Topics,
@@ -73,7 +74,7 @@ pub(super) struct Gossiping {
 }
 
 impl Gossiping {
-    pub(super) fn new(
+    pub(crate) fn new(
         federation: FederationId,
         verifier: Arc<evidence::Verifier>,
         topics: Topics,
@@ -102,7 +103,7 @@ impl Gossiping {
     }
 
     /// Takes a message in: either its checks begin, or there is a decision at once.
-    pub(super) fn arrive(
+    pub(crate) fn arrive(
         &mut self,
         source: PeerId,
         message: MessageId,
@@ -168,7 +169,7 @@ impl Gossiping {
     }
 
     /// The next message whose checks are done; pends while there is none.
-    pub(super) async fn checked(&mut self) -> Option<Checked> {
+    pub(crate) async fn checked(&mut self) -> Option<Checked> {
         // a task that panicked or was aborted is none: the checks have no failing path but their
         // result
         let checked = self.checks.join_next().await?.ok()?;
@@ -177,7 +178,7 @@ impl Gossiping {
     }
 
     /// Hands a checked message to the consumer.
-    pub(super) fn deliver(
+    pub(crate) fn deliver(
         &mut self,
         arrival: &Arrival,
         content: Content,
@@ -239,7 +240,7 @@ impl Gossiping {
     }
 
     /// Tells gossipsub the consumer's verdict; the weight of the deliverer's offence, if it is one.
-    pub(super) fn decide(
+    pub(crate) fn decide(
         &mut self,
         gossip: &mut Gossip,
         ticket: Ticket,
@@ -274,13 +275,13 @@ impl Gossiping {
     }
 
     /// When the next message may be published.
-    pub(super) fn publish_at(&self) -> Instant {
+    pub(crate) fn publish_at(&self) -> Instant {
         self.pace.ready_at()
     }
 
     /// Publishes one message to `peers` connected ones and counts what became of it. A refused one
     /// is not tried again: gossipsub would call it a duplicate.
-    pub(super) fn publish(&mut self, gossip: &mut Gossip, outgoing: Outgoing, peers: usize) {
+    pub(crate) fn publish(&mut self, gossip: &mut Gossip, outgoing: Outgoing, peers: usize) {
         let bytes = outgoing.data.len() as f64 * peers as f64;
         let cost = (bytes / t::PUBLISH_BYTES_PER_SECOND).max(1.0 / self.publish_per_second);
         self.pace
@@ -303,7 +304,7 @@ impl Gossiping {
     }
 
     /// Forgets the rates of those who are no longer members.
-    pub(super) fn retain(&mut self, directory: &Directory) {
+    pub(crate) fn retain(&mut self, directory: &Directory) {
         self.peer_messages
             .retain(|peer| directory.node_of(peer).is_some());
         self.peer_bytes
@@ -318,8 +319,8 @@ impl Gossiping {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::network::behaviour;
-    use crate::network::testing::{FEDERATION, heartbeat, member, verifier, votes};
+    use crate::behaviour;
+    use crate::testing::{FEDERATION, heartbeat, member, verifier, votes};
     use ssid_protocol::batch::{Statements, VerifiedBatch};
     use ssid_protocol::testing::key;
 

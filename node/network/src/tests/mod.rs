@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::behaviour::{self, Behaviour, Topics};
+use super::behaviour::{self, Behaviour};
 use super::testing::{FEDERATION, identity, member, verifier};
 use super::*;
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use libp2p::PeerId;
 
-use super::tuning::{BLOCK_FIRST, BLOCK_FORGET, BLOCK_LAST, OFFENCE_HALF_LIFE};
+use crate::tuning::{BLOCK_FIRST, BLOCK_FORGET, BLOCK_LAST, OFFENCE_HALF_LIFE};
 
 #[derive(Debug)]
 struct Record {
@@ -18,14 +18,14 @@ struct Record {
 
 /// The record of all peers.
 #[derive(Debug)]
-pub(super) struct Offenders {
+pub(crate) struct Offenders {
     limit: f64,
     of: HashMap<PeerId, Record>,
 }
 
 impl Offenders {
     /// Past `limit` points a peer is blocked.
-    pub(super) fn new(limit: f64) -> Self {
+    pub(crate) fn new(limit: f64) -> Self {
         Self {
             limit,
             of: HashMap::new(),
@@ -33,7 +33,7 @@ impl Offenders {
     }
 
     /// Notes an offence; if it is one too many, for how long the peer is to be blocked.
-    pub(super) fn note(&mut self, peer: PeerId, weight: f64, now: Instant) -> Option<Duration> {
+    pub(crate) fn note(&mut self, peer: PeerId, weight: f64, now: Instant) -> Option<Duration> {
         let record = self.record(peer, now);
         let half_lives = now.saturating_duration_since(record.at).as_secs_f64()
             / OFFENCE_HALF_LIFE.as_secs_f64();
@@ -44,7 +44,7 @@ impl Offenders {
     }
 
     /// Blocks a peer at once; `None` if it is blocked already.
-    pub(super) fn block(&mut self, peer: PeerId, now: Instant) -> Option<Duration> {
+    pub(crate) fn block(&mut self, peer: PeerId, now: Instant) -> Option<Duration> {
         let record = self.record(peer, now);
         if record.blocked_until.is_some() {
             return None;
@@ -60,7 +60,7 @@ impl Offenders {
     }
 
     /// Ends the blocks whose time is over and names their peers.
-    pub(super) fn release(&mut self, now: Instant) -> Vec<PeerId> {
+    pub(crate) fn release(&mut self, now: Instant) -> Vec<PeerId> {
         let mut free = Vec::new();
         for (peer, record) in &mut self.of {
             if record.blocked_until.is_some_and(|until| until <= now) {
@@ -72,14 +72,14 @@ impl Offenders {
     }
 
     /// Whether the peer is blocked.
-    pub(super) fn is_blocked(&self, peer: &PeerId) -> bool {
+    pub(crate) fn is_blocked(&self, peer: &PeerId) -> bool {
         self.of
             .get(peer)
             .is_some_and(|record| record.blocked_until.is_some())
     }
 
     /// Forgets those who are no longer members; names those of them that were blocked.
-    pub(super) fn retain(&mut self, keep: impl Fn(&PeerId) -> bool) -> Vec<PeerId> {
+    pub(crate) fn retain(&mut self, keep: impl Fn(&PeerId) -> bool) -> Vec<PeerId> {
         let gone = |(peer, record): (&PeerId, &Record)| {
             (!keep(peer) && record.blocked_until.is_some()).then_some(*peer)
         };

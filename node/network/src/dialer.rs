@@ -9,7 +9,7 @@ use libp2p::multiaddr::Protocol;
 use libp2p::swarm::ConnectionId;
 use libp2p::{Multiaddr, PeerId};
 
-use super::tuning::{ADDRESSES_PER_PEER, FOUND_FOR, FOUND_PER_PEER, REDIAL_FIRST, REDIAL_LAST};
+use crate::tuning::{ADDRESSES_PER_PEER, FOUND_FOR, FOUND_PER_PEER, REDIAL_FIRST, REDIAL_LAST};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -90,7 +90,7 @@ struct Bootstrap {
 
 /// What is to be dialed now.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Target {
+pub(crate) enum Target {
     /// A member, at all of its addresses at once.
     Peer(PeerId, Vec<Multiaddr>),
     /// Whoever answers there.
@@ -99,14 +99,14 @@ pub(super) enum Target {
 
 /// The members to reach and the places to look.
 #[derive(Debug, Default)]
-pub(super) struct Dialer {
+pub(crate) struct Dialer {
     peers: BTreeMap<PeerId, Peer>,
     bootstrap: Vec<Bootstrap>,
 }
 
 impl Dialer {
     /// Makes `members` the peers to reach; keeps what is known of those that stay.
-    pub(super) fn set_members(&mut self, members: impl IntoIterator<Item = PeerId>, now: Instant) {
+    pub(crate) fn set_members(&mut self, members: impl IntoIterator<Item = PeerId>, now: Instant) {
         let mut known = std::mem::take(&mut self.peers);
         let entry = |peer| {
             let new = || Peer {
@@ -120,7 +120,7 @@ impl Dialer {
     }
 
     /// Adds a place to look: a member's if the address says so, else whoever answers.
-    pub(super) fn add_bootstrap(&mut self, address: Multiaddr, now: Instant) {
+    pub(crate) fn add_bootstrap(&mut self, address: Multiaddr, now: Instant) {
         match peer_in(&address) {
             Some(peer) => {
                 self.add(&peer, [address], now);
@@ -135,7 +135,7 @@ impl Dialer {
 
     /// Adds addresses of a member, and tries a member again at once that has new ones; `true` if
     /// any was new. Past [`ADDRESSES_PER_PEER`] nothing is added.
-    pub(super) fn add(
+    pub(crate) fn add(
         &mut self,
         peer: &PeerId,
         addresses: impl IntoIterator<Item = Multiaddr>,
@@ -161,7 +161,7 @@ impl Dialer {
     }
 
     /// An address that multicast found, of whoever says to be that member.
-    pub(super) fn found(&mut self, peer: &PeerId, address: Multiaddr, now: Instant) {
+    pub(crate) fn found(&mut self, peer: &PeerId, address: Multiaddr, now: Instant) {
         let Some(entry) = self.peers.get_mut(peer) else {
             return;
         };
@@ -187,7 +187,7 @@ impl Dialer {
     }
 
     /// An address that multicast found is there no more.
-    pub(super) fn lost(&mut self, peer: &PeerId, address: &Multiaddr) {
+    pub(crate) fn lost(&mut self, peer: &PeerId, address: &Multiaddr) {
         if let (Some(entry), Some(address)) = (
             self.peers.get_mut(peer),
             without_peer(address.clone(), peer),
@@ -197,7 +197,7 @@ impl Dialer {
     }
 
     /// An address at which the member was reached: it comes to the front.
-    pub(super) fn worked(&mut self, peer: &PeerId, address: Multiaddr) {
+    pub(crate) fn worked(&mut self, peer: &PeerId, address: Multiaddr) {
         let Some(entry) = self.peers.get_mut(peer) else {
             return;
         };
@@ -213,12 +213,12 @@ impl Dialer {
     }
 
     /// The addresses known of a member.
-    pub(super) fn addresses(&self, peer: &PeerId) -> &[Multiaddr] {
+    pub(crate) fn addresses(&self, peer: &PeerId) -> &[Multiaddr] {
         self.peers.get(peer).map_or(&[], |entry| &entry.addresses)
     }
 
     /// When something is to be dialed next.
-    pub(super) fn next_due(&self) -> Option<Instant> {
+    pub(crate) fn next_due(&self) -> Option<Instant> {
         let peers = self
             .peers
             .values()
@@ -232,7 +232,7 @@ impl Dialer {
 
     /// What is to be dialed now; each is then under way until it [`connected`](Self::connected) or
     /// [`failed`](Self::failed).
-    pub(super) fn due(&mut self, now: Instant) -> Vec<Target> {
+    pub(crate) fn due(&mut self, now: Instant) -> Vec<Target> {
         let is_due = |attempts: &Attempts| attempts.due().is_some_and(|at| at <= now);
         let mut targets = Vec::new();
         for (id, peer) in &mut self.peers {
@@ -257,7 +257,7 @@ impl Dialer {
     }
 
     /// The dial of a bootstrap address has this id.
-    pub(super) fn dialing(&mut self, address: &Multiaddr, dial: ConnectionId) {
+    pub(crate) fn dialing(&mut self, address: &Multiaddr, dial: ConnectionId) {
         if let Some(place) = self
             .bootstrap
             .iter_mut()
@@ -269,7 +269,7 @@ impl Dialer {
 
     /// A connection is up, from either side. A bootstrap address that led to a member becomes one
     /// of its addresses.
-    pub(super) fn connected(&mut self, peer: &PeerId, dial: ConnectionId, now: Instant) {
+    pub(crate) fn connected(&mut self, peer: &PeerId, dial: ConnectionId, now: Instant) {
         if let Some(entry) = self.peers.get_mut(peer) {
             entry.attempts.state = State::Connected;
         }
@@ -285,21 +285,21 @@ impl Dialer {
 
     /// The peer takes part in gossip: the next attempts after a loss begin quickly again. Not yet
     /// when a connection is up, for the other side may refuse it right after.
-    pub(super) fn succeeded(&mut self, peer: &PeerId) {
+    pub(crate) fn succeeded(&mut self, peer: &PeerId) {
         if let Some(entry) = self.peers.get_mut(peer) {
             entry.attempts.failures = 0;
         }
     }
 
     /// The last connection to a peer is gone, or an attempt to reach it failed.
-    pub(super) fn failed(&mut self, peer: &PeerId, now: Instant) {
+    pub(crate) fn failed(&mut self, peer: &PeerId, now: Instant) {
         if let Some(entry) = self.peers.get_mut(peer) {
             entry.attempts.retry(now);
         }
     }
 
     /// The dial of a bootstrap address failed, or led to a stranger.
-    pub(super) fn dial_failed(&mut self, dial: ConnectionId, now: Instant) {
+    pub(crate) fn dial_failed(&mut self, dial: ConnectionId, now: Instant) {
         if let Some(place) = self
             .bootstrap
             .iter_mut()
@@ -311,7 +311,7 @@ impl Dialer {
     }
 
     /// A bootstrap address that is this node's own is dropped.
-    pub(super) fn is_self(&mut self, dial: ConnectionId) {
+    pub(crate) fn is_self(&mut self, dial: ConnectionId) {
         self.bootstrap.retain(|place| place.dial != Some(dial));
     }
 }

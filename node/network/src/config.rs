@@ -23,7 +23,7 @@ pub struct MemberPeer {
     pub is_voter: bool,
 }
 
-/// What [`start`](super::start) needs.
+/// What [`start`](crate::start) needs.
 #[derive(Clone, Debug)]
 pub struct NetworkConfig {
     /// This node's libp2p key; never the voting key.
@@ -44,7 +44,7 @@ pub struct NetworkConfig {
     pub evidence: Arc<evidence::Verifier>,
     /// This node's own name among the members.
     pub local_node: NodeId,
-    /// Addresses that [`NetworkEvent::Addresses`](super::NetworkEvent::Addresses) reported in
+    /// Addresses that [`NetworkEvent::Addresses`](crate::NetworkEvent::Addresses) reported in
     /// earlier runs.
     pub remembered: Vec<(PeerId, Vec<Multiaddr>)>,
     /// Bounds; the default fits federations of 2 to 100 members.

@@ -8,11 +8,11 @@ use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, Swarm};
 
-use super::behaviour::Behaviour;
-use super::config::NetworkError;
+use crate::behaviour::Behaviour;
+use crate::config::NetworkError;
 
 /// Listens on all of `addresses`.
-pub(super) fn listen(
+pub(crate) fn listen(
     swarm: &mut Swarm<Behaviour>,
     addresses: &[Multiaddr],
 ) -> Result<(), NetworkError> {

@@ -14,22 +14,22 @@ use ssid_protocol::id::NodeId;
 use ssid_protocol::sync::{self, Answer, Request};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use super::codec::{Incoming, SyncCodec, is_unread};
-use super::config::NetworkLimits;
-use super::handle::{NetworkEvent, Reply, ReplyHandle, RequestError};
-use super::members::Directory;
-use super::metrics::{Direction, Metrics};
-use super::rate::Buckets;
-use super::tuning as t;
+use crate::codec::{Incoming, SyncCodec, is_unread};
+use crate::config::NetworkLimits;
+use crate::handle::{NetworkEvent, Reply, ReplyHandle, RequestError};
+use crate::members::Directory;
+use crate::metrics::{Direction, Metrics};
+use crate::rate::Buckets;
+use crate::tuning as t;
 
 /// The libp2p side.
-pub(super) type Protocol = request_response::Behaviour<SyncCodec>;
+pub(crate) type Protocol = request_response::Behaviour<SyncCodec>;
 /// Its events.
-pub(super) type Event = request_response::Event<Incoming, Answer>;
+pub(crate) type Event = request_response::Event<Incoming, Answer>;
 type Waiting = oneshot::Sender<Result<Answer, RequestError>>;
 
 /// Requests under way, and the bounds on those of others.
-pub(super) struct Syncing {
+pub(crate) struct Syncing {
     asked: HashMap<OutboundRequestId, Waiting>,
     /// Requests of others whose streams are not over: each may hold an answer that nobody reads.
     serving: HashMap<InboundRequestId, PeerId>,
@@ -41,7 +41,7 @@ pub(super) struct Syncing {
 
 impl Syncing {
     /// With the receiver of the answers that the consumer gives.
-    pub(super) fn new(limits: &NetworkLimits, metrics: Metrics) -> (Self, mpsc::Receiver<Reply>) {
+    pub(crate) fn new(limits: &NetworkLimits, metrics: Metrics) -> (Self, mpsc::Receiver<Reply>) {
         let (replies, answers) = mpsc::channel(t::SYNC_UNANSWERED);
         let rates = Buckets::new(limits.peer_requests_per_second, 4.0);
         let unanswered = Arc::new(Semaphore::new(t::SYNC_UNANSWERED));
@@ -59,7 +59,7 @@ impl Syncing {
     }
 
     /// Asks a member; the answer or the reason for none goes to `reply`.
-    pub(super) fn ask(
+    pub(crate) fn ask(
         &mut self,
         protocol: &mut Protocol,
         peer: PeerId,
@@ -77,7 +77,7 @@ impl Syncing {
     }
 
     /// Sends what the consumer answered.
-    pub(super) fn answer(&self, protocol: &mut Protocol, reply: Reply) {
+    pub(crate) fn answer(&self, protocol: &mut Protocol, reply: Reply) {
         let outcome = if matches!(reply.answer, Answer::Refused(_)) {
             "refused"
         } else {
@@ -90,7 +90,7 @@ impl Syncing {
     }
 
     /// Follows an event; the peer and the weight of its offence, if it is one.
-    pub(super) fn on_event(
+    pub(crate) fn on_event(
         &mut self,
         protocol: &mut Protocol,
         event: Event,
@@ -250,7 +250,7 @@ impl Syncing {
     }
 
     /// Forgets the rates of those who are no longer members.
-    pub(super) fn retain(&mut self, directory: &Directory) {
+    pub(crate) fn retain(&mut self, directory: &Directory) {
         self.rates.retain(|peer| directory.node_of(peer).is_some());
     }
 }

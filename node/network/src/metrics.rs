@@ -6,7 +6,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
-use super::handle::Topic;
+use crate::topics::Topic;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct MessageLabels {
@@ -32,7 +32,7 @@ struct DirectionLabel {
 
 /// What became of a gossip message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(crate) enum Outcome {
     /// Handed to the consumer.
     Delivered,
     /// The consumer found it good; passed on.
@@ -77,7 +77,7 @@ impl Outcome {
 
 /// Whose sync request it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Direction {
+pub(crate) enum Direction {
     /// Asked of this node.
     In,
     /// Asked by this node.
@@ -238,7 +238,7 @@ impl Metrics {
             .get()
     }
 
-    pub(super) fn count_message(&self, topic: Topic, outcome: Outcome) {
+    pub(crate) fn count_message(&self, topic: Topic, outcome: Outcome) {
         self.messages
             .get_or_create(&MessageLabels {
                 topic: topic.name(),
@@ -247,44 +247,44 @@ impl Metrics {
             .inc();
     }
 
-    pub(super) fn count_reject(&self, topic: Topic, reason: &'static str) {
+    pub(crate) fn count_reject(&self, topic: Topic, reason: &'static str) {
         self.count_message(topic, Outcome::Rejected);
         self.rejects.get_or_create(&ReasonLabel { reason }).inc();
     }
 
-    pub(super) fn count_unusable(&self, topic: Topic, reason: &'static str) {
+    pub(crate) fn count_unusable(&self, topic: Topic, reason: &'static str) {
         self.count_message(topic, Outcome::Ignored);
         self.unusable.get_or_create(&ReasonLabel { reason }).inc();
     }
 
-    pub(super) fn count_publish_failure(&self, reason: &'static str, messages: usize) {
+    pub(crate) fn count_publish_failure(&self, reason: &'static str, messages: usize) {
         self.publish_failures
             .get_or_create(&ReasonLabel { reason })
             .inc_by(messages as u64);
     }
 
-    pub(super) fn count_refused_connection(&self, reason: &'static str) {
+    pub(crate) fn count_refused_connection(&self, reason: &'static str) {
         self.refused_connections
             .get_or_create(&ReasonLabel { reason })
             .inc();
     }
 
-    pub(super) fn count_rate_limited(&self, reason: &'static str) {
+    pub(crate) fn count_rate_limited(&self, reason: &'static str) {
         self.rate_limited
             .get_or_create(&ReasonLabel { reason })
             .inc();
     }
 
-    pub(super) fn count_offender(&self) {
+    pub(crate) fn count_offender(&self) {
         self.disconnected_offenders.inc();
     }
 
-    pub(super) fn set_connected(&self, members: usize) {
+    pub(crate) fn set_connected(&self, members: usize) {
         self.connected
             .set(i64::try_from(members).unwrap_or(i64::MAX));
     }
 
-    pub(super) fn count_sync(&self, direction: Direction, outcome: &'static str) {
+    pub(crate) fn count_sync(&self, direction: Direction, outcome: &'static str) {
         self.sync_requests
             .get_or_create(&SyncLabels {
                 direction: direction.name(),
@@ -293,7 +293,7 @@ impl Metrics {
             .inc();
     }
 
-    pub(super) fn count_sync_bytes(&self, direction: Direction, bytes: usize) {
+    pub(crate) fn count_sync_bytes(&self, direction: Direction, bytes: usize) {
         self.sync_bytes
             .get_or_create(&DirectionLabel {
                 direction: direction.name(),
@@ -301,7 +301,7 @@ impl Metrics {
             .inc_by(bytes as u64);
     }
 
-    pub(super) fn count_notice_dropped(&self) {
+    pub(crate) fn count_notice_dropped(&self) {
         self.notices_dropped.inc();
     }
 }

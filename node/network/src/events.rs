@@ -10,15 +10,16 @@ use libp2p::gossipsub::{self, MessageAcceptance, MessageId};
 use libp2p::swarm::{ConnectionDenied, ConnectionId, DialError, ListenError, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, identify, mdns, ping};
 
-use super::behaviour::BehaviourEvent;
-use super::gossip::Decision;
-use super::handle::{NetworkEvent, Topic};
-use super::metrics::Outcome;
-use super::owner::Owner;
-use super::tuning as t;
+use crate::behaviour::BehaviourEvent;
+use crate::gossip::Decision;
+use crate::handle::NetworkEvent;
+use crate::metrics::Outcome;
+use crate::owner::Owner;
+use crate::topics::Topic;
+use crate::tuning as t;
 
 impl Owner {
-    pub(super) fn on_swarm_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
+    pub(crate) fn on_swarm_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
         match event {
             SwarmEvent::Behaviour(event) => self.on_behaviour_event(event),
             SwarmEvent::ConnectionEstablished {
@@ -215,7 +216,7 @@ impl Owner {
     }
 
     /// Tells gossipsub what this node itself decided about a message, and blames whom it must.
-    pub(super) fn on_decision(
+    pub(crate) fn on_decision(
         &mut self,
         source: &PeerId,
         message: &MessageId,
@@ -252,14 +253,14 @@ impl Owner {
     }
 
     /// Notes an offence; one too many, and the peer is out for a while.
-    pub(super) fn blame(&mut self, peer: PeerId, weight: f64) {
+    pub(crate) fn blame(&mut self, peer: PeerId, weight: f64) {
         if let Some(time) = self.offenders.note(peer, weight, Instant::now()) {
             self.shut_out(peer, time);
         }
     }
 
     /// Disconnects and blocks a peer; housekeeping lets it in again.
-    pub(super) fn shut_out(&mut self, peer: PeerId, time: Duration) {
+    pub(crate) fn shut_out(&mut self, peer: PeerId, time: Duration) {
         let node = self.directory.node_of(&peer).map(|node| node.to_string());
         tracing::warn!(%peer, ?node, seconds = time.as_secs(), "disconnected and blocked: too many invalid messages");
         self.metrics.count_offender();
@@ -284,7 +285,7 @@ impl Owner {
     }
 
     /// Adds addresses of a member, and tells the consumer of new ones.
-    pub(super) fn learn(&mut self, peer: PeerId, addresses: Vec<Multiaddr>) {
+    pub(crate) fn learn(&mut self, peer: PeerId, addresses: Vec<Multiaddr>) {
         if self.directory.node_of(&peer).is_some() {
             self.door.know(addresses.iter().take(t::ADDRESSES_PER_PEER));
         }

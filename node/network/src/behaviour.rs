@@ -10,9 +10,7 @@ use libp2p::connection_limits::{self, ConnectionLimits};
 use libp2p::core::muxing::StreamMuxerBox;
 use libp2p::core::transport::Boxed;
 use libp2p::core::upgrade::Version;
-use libp2p::gossipsub::{
-    self, IdentTopic, MessageAuthenticity, MessageId, TopicHash, ValidationMode,
-};
+use libp2p::gossipsub::{self, IdentTopic, MessageAuthenticity, MessageId, ValidationMode};
 use libp2p::identity::Keypair;
 use libp2p::request_response::{self, ProtocolSupport};
 use libp2p::swarm::NetworkBehaviour;
@@ -20,72 +18,35 @@ use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::{
     PeerId, Swarm, SwarmBuilder, Transport as _, identify, mdns, noise, ping, quic, tcp, yamux,
 };
-use ssid_protocol::id::{FederationId, Sha256Hash};
+use ssid_protocol::id::Sha256Hash;
 use ssid_protocol::limits::MESSAGE_BYTES;
 
-use super::codec::{PROTOCOL, SyncCodec};
-use super::config::NetworkError;
-use super::door::{Door, Doorkeeper};
-use super::handle::Topic;
-use super::metrics::Metrics;
-use super::scoring;
-use super::tuning as t;
+use crate::codec::{PROTOCOL, SyncCodec};
+use crate::config::NetworkError;
+use crate::door::{Door, Doorkeeper};
+use crate::metrics::Metrics;
+use crate::scoring;
+use crate::topics::Topics;
+use crate::tuning as t;
 
 /// Gossip in which peers can subscribe to the federation's topics only.
-pub(super) type Gossip =
+pub(crate) type Gossip =
     gossipsub::Behaviour<gossipsub::IdentityTransform, gossipsub::WhitelistSubscriptionFilter>;
 
 #[derive(NetworkBehaviour)]
-pub(super) struct Behaviour {
+pub(crate) struct Behaviour {
     limits: connection_limits::Behaviour,
-    pub(super) blocked: allow_block_list::Behaviour<BlockedPeers>,
-    pub(super) allowed: allow_block_list::Behaviour<AllowedPeers>,
+    pub(crate) blocked: allow_block_list::Behaviour<BlockedPeers>,
+    pub(crate) allowed: allow_block_list::Behaviour<AllowedPeers>,
     identify: identify::Behaviour,
     ping: ping::Behaviour,
-    pub(super) mdns: Toggle<mdns::tokio::Behaviour>,
-    pub(super) gossip: Gossip,
-    pub(super) sync: request_response::Behaviour<SyncCodec>,
-}
-
-/// The four topics of one federation.
-#[derive(Clone, Debug)]
-pub(super) struct Topics([(Topic, IdentTopic); 4]);
-
-impl Topics {
-    /// `/ssid/<federation_id>/<name>/1`.
-    pub(super) fn of(federation: &FederationId) -> Self {
-        Self(Topic::ALL.map(|topic| {
-            (
-                topic,
-                IdentTopic::new(format!("/ssid/{federation}/{}/1", topic.name())),
-            )
-        }))
-    }
-
-    /// The topic of that hash.
-    pub(super) fn find(&self, hash: &TopicHash) -> Option<Topic> {
-        self.0
-            .iter()
-            .find(|(_, ident)| ident.hash() == *hash)
-            .map(|(topic, _)| *topic)
-    }
-
-    /// The hash of a topic.
-    pub(super) fn hash(&self, topic: Topic) -> Option<TopicHash> {
-        self.0
-            .iter()
-            .find(|(other, _)| *other == topic)
-            .map(|(_, ident)| ident.hash())
-    }
-
-    /// All of them.
-    pub(super) fn idents(&self) -> impl Iterator<Item = &IdentTopic> {
-        self.0.iter().map(|(_, ident)| ident)
-    }
+    pub(crate) mdns: Toggle<mdns::tokio::Behaviour>,
+    pub(crate) gossip: Gossip,
+    pub(crate) sync: request_response::Behaviour<SyncCodec>,
 }
 
 /// The swarm, not yet listening.
-pub(super) fn swarm(
+pub(crate) fn swarm(
     identity: Keypair,
     topics: &Topics,
     mdns: bool,
@@ -176,7 +137,7 @@ fn multicast(identity: &Keypair) -> Option<mdns::tokio::Behaviour> {
         .ok()
 }
 
-pub(super) fn gossip(topics: &Topics) -> Result<Gossip, String> {
+pub(crate) fn gossip(topics: &Topics) -> Result<Gossip, String> {
     let config = gossipsub::ConfigBuilder::default()
         .validation_mode(ValidationMode::Anonymous)
         .validate_messages()

@@ -18,8 +18,8 @@ use libp2p::{Multiaddr, PeerId, Transport};
 use tokio::sync::oneshot;
 use tokio::time::Sleep;
 
-use super::metrics::Metrics;
-use super::tuning::{
+use crate::metrics::Metrics;
+use crate::tuning::{
     HANDSHAKE, KNOWN_SOURCES, PENDING_INCOMING, PENDING_OF_SOURCE, PENDING_OF_STRANGERS,
 };
 
@@ -114,7 +114,7 @@ impl Guests {
 
 /// What the owner of the swarm holds of the door.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Doorkeeper(Arc<Mutex<Guests>>);
+pub(crate) struct Doorkeeper(Arc<Mutex<Guests>>);
 
 impl Doorkeeper {
     fn guests(&self) -> MutexGuard<'_, Guests> {
@@ -123,7 +123,7 @@ impl Doorkeeper {
     }
 
     /// Members are reached at, or come from, these addresses: there is room for them.
-    pub(super) fn know<'a>(&self, addresses: impl IntoIterator<Item = &'a Multiaddr>) {
+    pub(crate) fn know<'a>(&self, addresses: impl IntoIterator<Item = &'a Multiaddr>) {
         let mut guests = self.guests();
         for ip in addresses.into_iter().filter_map(source) {
             if guests.known.len() < KNOWN_SOURCES {
@@ -134,14 +134,14 @@ impl Doorkeeper {
 }
 
 /// A transport whose incoming connections pass the door.
-pub(super) struct Door {
+pub(crate) struct Door {
     inner: Secured,
     keeper: Doorkeeper,
     metrics: Metrics,
 }
 
 impl Door {
-    pub(super) fn new(inner: Secured, keeper: Doorkeeper, metrics: Metrics) -> Self {
+    pub(crate) fn new(inner: Secured, keeper: Doorkeeper, metrics: Metrics) -> Self {
         Self {
             inner,
             keeper,
@@ -204,7 +204,7 @@ impl Transport for Door {
 }
 
 /// An incoming connection until its peer is known.
-pub(super) struct Handshake {
+pub(crate) struct Handshake {
     upgrade: <Secured as Transport>::ListenerUpgrade,
     gone: oneshot::Receiver<()>,
     time: Pin<Box<Sleep>>,

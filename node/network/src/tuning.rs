@@ -1,143 +1,143 @@
 //! Fixed tuning values of the network, with their units. What a deployment may want to change is in
-//! [`NetworkLimits`](super::NetworkLimits) instead.
+//! [`NetworkLimits`](crate::NetworkLimits) instead.
 
 use std::time::Duration;
 
 // ---- connections
 
 /// Connections kept to one peer: one, and a second where both dialed at once.
-pub(super) const CONNECTIONS_PER_PEER: u32 = 2;
+pub(crate) const CONNECTIONS_PER_PEER: u32 = 2;
 /// Incoming connections in their handshake, of whomever.
-pub(super) const PENDING_INCOMING: usize = 256;
+pub(crate) const PENDING_INCOMING: usize = 256;
 /// Of these, from addresses that no member is known by.
-pub(super) const PENDING_OF_STRANGERS: usize = 192;
+pub(crate) const PENDING_OF_STRANGERS: usize = 192;
 /// Of these, from one IPv4 address or one IPv6 network of 64 bits. A handshake takes some round
 /// trips: one source has to open hundreds a second before its own honest ones give way.
-pub(super) const PENDING_OF_SOURCE: usize = 64;
+pub(crate) const PENDING_OF_SOURCE: usize = 64;
 /// An incoming handshake may take so long: some four round trips, also by satellite.
-pub(super) const HANDSHAKE: Duration = Duration::from_secs(3);
+pub(crate) const HANDSHAKE: Duration = Duration::from_secs(3);
 /// Addresses that members are known by.
-pub(super) const KNOWN_SOURCES: usize = 16_384;
+pub(crate) const KNOWN_SOURCES: usize = 16_384;
 /// Own dials under way.
-pub(super) const PENDING_OUTGOING: u32 = 128;
+pub(crate) const PENDING_OUTGOING: u32 = 128;
 /// Streams of one connection, of both sides: twice those of sync, and the few of gossip, ping and
 /// identify.
-pub(super) const STREAMS: usize = 2 * SYNC_STREAMS + 32;
+pub(crate) const STREAMS: usize = 2 * SYNC_STREAMS + 32;
 /// A connection between members is kept however quiet it is; ping finds out the dead ones.
-pub(super) const IDLE_CONNECTION: Duration = Duration::from_hours(365 * 24);
+pub(crate) const IDLE_CONNECTION: Duration = Duration::from_hours(365 * 24);
 /// Between two pings on a connection.
-pub(super) const PING_INTERVAL: Duration = Duration::from_secs(5);
+pub(crate) const PING_INTERVAL: Duration = Duration::from_secs(5);
 /// A ping without an answer for this long closes the connection.
-pub(super) const PING_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A peer that has not said in this time which topics it reads takes no part and is disconnected.
-pub(super) const GREETING: Duration = Duration::from_secs(10);
+pub(crate) const GREETING: Duration = Duration::from_secs(10);
 /// Between two looks at scores, blocks and silent peers.
-pub(super) const HOUSEKEEPING: Duration = Duration::from_secs(1);
+pub(crate) const HOUSEKEEPING: Duration = Duration::from_secs(1);
 
 // ---- dialing
 
 /// Before the first attempt to reach a peer again; doubled with each failure.
-pub(super) const REDIAL_FIRST: Duration = Duration::from_millis(200);
+pub(crate) const REDIAL_FIRST: Duration = Duration::from_millis(200);
 /// The longest wait between attempts.
-pub(super) const REDIAL_LAST: Duration = Duration::from_secs(30);
+pub(crate) const REDIAL_LAST: Duration = Duration::from_secs(30);
 /// Addresses per peer that multicast found, beside those; the oldest give way. Anybody on the local
 /// network may make them up.
-pub(super) const FOUND_PER_PEER: usize = 4;
+pub(crate) const FOUND_PER_PEER: usize = 4;
 /// How long such an address is tried.
-pub(super) const FOUND_FOR: Duration = Duration::from_mins(5);
+pub(crate) const FOUND_FOR: Duration = Duration::from_mins(5);
 /// Addresses kept per peer; the ones that worked last stay.
-pub(super) const ADDRESSES_PER_PEER: usize = 16;
+pub(crate) const ADDRESSES_PER_PEER: usize = 16;
 
 // ---- gossip
 
 /// Gossipsub's own housekeeping: mesh, gossip, scores.
-pub(super) const GOSSIP_HEARTBEAT: Duration = Duration::from_secs(1);
+pub(crate) const GOSSIP_HEARTBEAT: Duration = Duration::from_secs(1);
 /// What a frame has beside the message: topic name and lengths.
-pub(super) const GOSSIP_ENVELOPE_BYTES: usize = 4096;
+pub(crate) const GOSSIP_ENVELOPE_BYTES: usize = 4096;
 /// Messages in one peer's send queue; publishing is paced far below it.
-pub(super) const GOSSIP_SEND_QUEUE: usize = 8192;
+pub(crate) const GOSSIP_SEND_QUEUE: usize = 8192;
 /// How long a message may wait in it for a slow peer.
-pub(super) const GOSSIP_SEND_WAIT: Duration = Duration::from_secs(5);
+pub(crate) const GOSSIP_SEND_WAIT: Duration = Duration::from_secs(5);
 /// Bytes of one message times its receivers, published per second, sustained. With the times above
 /// and below it bounds what stalled peers can pile up here: about 150 MiB.
-pub(super) const PUBLISH_BYTES_PER_SECOND: f64 = 24.0 * 1024.0 * 1024.0;
+pub(crate) const PUBLISH_BYTES_PER_SECOND: f64 = 24.0 * 1024.0 * 1024.0;
 /// A pause in publishing is made up for by a burst of at most what this long would have carried.
-pub(super) const PUBLISH_BURST: Duration = Duration::from_secs(1);
+pub(crate) const PUBLISH_BURST: Duration = Duration::from_secs(1);
 /// Messages being decoded and verified, or waiting for it.
-pub(super) const VERIFYING: usize = 4096;
+pub(crate) const VERIFYING: usize = 4096;
 /// Bytes of these.
-pub(super) const VERIFYING_BYTES: usize = 32 * 1024 * 1024;
+pub(crate) const VERIFYING_BYTES: usize = 32 * 1024 * 1024;
 /// Bytes of a heartbeat message.
-pub(super) const HEARTBEAT_BYTES: usize = 16 * 1024;
+pub(crate) const HEARTBEAT_BYTES: usize = 16 * 1024;
 /// The least that an undecided batch costs of its budget, in bytes: what bounds their number.
-pub(super) const UNDECIDED_LEAST: usize = 4096;
+pub(crate) const UNDECIDED_LEAST: usize = 4096;
 /// Accepted batches remembered, so that none is verified or delivered twice.
-pub(super) const REMEMBERED_BATCHES: usize = 8192;
+pub(crate) const REMEMBERED_BATCHES: usize = 8192;
 /// Notices of connections and addresses that wait for a busy consumer; past it the oldest are
 /// dropped.
-pub(super) const NOTICES: usize = 4096;
+pub(crate) const NOTICES: usize = 4096;
 
 // ---- scores and offences
 
 /// Gossipsub score below which a peer is disconnected and blocked; ten invalid messages within a
 /// minute reach it.
-pub(super) const DISCONNECT_SCORE: f64 = -80.0;
+pub(crate) const DISCONNECT_SCORE: f64 = -80.0;
 /// Offence weight of one invalid message or malformed frame.
-pub(super) const OFFENCE_INVALID: f64 = 10.0;
+pub(crate) const OFFENCE_INVALID: f64 = 10.0;
 /// Offence weight of a batch of votes that its own signer delivers and that has nothing but what is
 /// past a limit: a node far behind finds that in what honest members send too, though not a hundred
 /// times a minute.
-pub(super) const OFFENCE_EXCESS: f64 = 1.0;
+pub(crate) const OFFENCE_EXCESS: f64 = 1.0;
 /// Offence weight of an answer that does not hold: whoever gives one has checked all that is in it,
 /// so that a single one is no accident.
-pub(super) const OFFENCE_FALSE_ANSWER: f64 = 100.0;
+pub(crate) const OFFENCE_FALSE_ANSWER: f64 = 100.0;
 /// Offence weight of one sync request past the rate.
-pub(super) const OFFENCE_REQUEST: f64 = 1.0;
+pub(crate) const OFFENCE_REQUEST: f64 = 1.0;
 /// Offence weight of one gossip message past the rate.
-pub(super) const OFFENCE_RATE: f64 = 0.1;
+pub(crate) const OFFENCE_RATE: f64 = 0.1;
 /// Offence weight of a request that never ended, or of an answer that was never read, on a stream
 /// that stayed open. Small, because a link that breaks without a word looks like it until ping
 /// notices: an honest member then has a handful of requests under way, and all [`SYNC_STREAMS`] of
 /// one connection at once are below the default limit of 95. A link that breaks with an error is
 /// never held against anybody. Who goes on, fills its streams every [`SYNC_PATIENCE`], which the
 /// second time is past the limit.
-pub(super) const OFFENCE_SLOW: f64 = 2.0;
+pub(crate) const OFFENCE_SLOW: f64 = 2.0;
 /// Half-life of offences.
-pub(super) const OFFENCE_HALF_LIFE: Duration = Duration::from_mins(1);
+pub(crate) const OFFENCE_HALF_LIFE: Duration = Duration::from_mins(1);
 /// The first block; doubled each time.
-pub(super) const BLOCK_FIRST: Duration = Duration::from_secs(30);
+pub(crate) const BLOCK_FIRST: Duration = Duration::from_secs(30);
 /// The longest block: a repaired node comes back by itself.
-pub(super) const BLOCK_LAST: Duration = Duration::from_mins(10);
+pub(crate) const BLOCK_LAST: Duration = Duration::from_mins(10);
 /// Without an offence for this long, the next block is a first one again.
-pub(super) const BLOCK_FORGET: Duration = Duration::from_hours(1);
+pub(crate) const BLOCK_FORGET: Duration = Duration::from_hours(1);
 /// Strangers whose refusal was logged; past it the oldest are forgotten and logged again.
-pub(super) const STRANGERS: usize = 1024;
+pub(crate) const STRANGERS: usize = 1024;
 
 // ---- sync
 
 /// For a request to be answered, and for an answer to be written.
-pub(super) const SYNC_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const SYNC_TIMEOUT: Duration = Duration::from_secs(10);
 /// For a request to arrive, once its stream is open, and for each piece of an answer to be taken.
 /// Less than [`SYNC_TIMEOUT`], at which libp2p drops a stream and tells nobody: who needs longer
 /// does not get its answer within its own time either.
-pub(super) const SYNC_PATIENCE: Duration = Duration::from_secs(8);
+pub(crate) const SYNC_PATIENCE: Duration = Duration::from_secs(8);
 /// Sync streams of one connection, both ways together.
-pub(super) const SYNC_STREAMS: usize = 32;
+pub(crate) const SYNC_STREAMS: usize = 32;
 /// Requests of one peer that are being answered; with an answer's 1 MiB it bounds what a peer that
 /// reads nothing makes this node hold. An honest one has a question or two under way at a time.
-pub(super) const SYNC_SERVED: usize = 8;
+pub(crate) const SYNC_SERVED: usize = 8;
 /// Requests of others waiting for this node's answer.
-pub(super) const SYNC_UNANSWERED: usize = 256;
+pub(crate) const SYNC_UNANSWERED: usize = 256;
 /// Own requests under way.
-pub(super) const SYNC_ASKED: usize = 256;
+pub(crate) const SYNC_ASKED: usize = 256;
 
 /// Bytes of a request: `NAMES` names and what is around them. A longer one names more than it may.
-pub(super) const REQUEST_BYTES: usize = 48 * ssid_protocol::sync::NAMES + 1024;
+pub(crate) const REQUEST_BYTES: usize = 48 * ssid_protocol::sync::NAMES + 1024;
 
 // ---- shutdown
 
 /// For what was still to be published to leave.
-pub(super) const DRAIN: Duration = Duration::from_millis(600);
+pub(crate) const DRAIN: Duration = Duration::from_millis(600);
 /// For the connections to close.
-pub(super) const CLOSE: Duration = Duration::from_millis(400);
+pub(crate) const CLOSE: Duration = Duration::from_millis(400);

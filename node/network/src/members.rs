@@ -6,11 +6,11 @@ use std::sync::Arc;
 use libp2p::PeerId;
 use ssid_protocol::id::NodeId;
 
-use super::config::MemberPeer;
+use crate::config::MemberPeer;
 
 /// The members of one epoch, found by either name. Shared with the verifying threads.
 #[derive(Clone, Debug)]
-pub(super) struct Directory(Arc<Maps>);
+pub(crate) struct Directory(Arc<Maps>);
 
 #[derive(Debug)]
 struct Maps {
@@ -21,7 +21,7 @@ struct Maps {
 
 impl Directory {
     /// From the manifest's list.
-    pub(super) fn new(members: impl IntoIterator<Item = MemberPeer>, local: NodeId) -> Self {
+    pub(crate) fn new(members: impl IntoIterator<Item = MemberPeer>, local: NodeId) -> Self {
         let members: HashMap<_, _> = members
             .into_iter()
             .map(|member| (member.node, member))
@@ -38,24 +38,24 @@ impl Directory {
     }
 
     /// The member of that name.
-    pub(super) fn member(&self, node: &NodeId) -> Option<&MemberPeer> {
+    pub(crate) fn member(&self, node: &NodeId) -> Option<&MemberPeer> {
         self.0.members.get(node)
     }
 
     /// The member that connects under that identity.
-    pub(super) fn node_of(&self, peer: &PeerId) -> Option<NodeId> {
+    pub(crate) fn node_of(&self, peer: &PeerId) -> Option<NodeId> {
         self.0.nodes.get(peer).copied()
     }
 
     /// The identity under which another member connects; `None` for this node itself.
-    pub(super) fn peer_of(&self, node: &NodeId) -> Option<PeerId> {
+    pub(crate) fn peer_of(&self, node: &NodeId) -> Option<PeerId> {
         self.member(node)
             .filter(|_| *node != self.0.local)
             .map(|member| member.peer)
     }
 
     /// All but this node.
-    pub(super) fn others(&self) -> impl Iterator<Item = &MemberPeer> {
+    pub(crate) fn others(&self) -> impl Iterator<Item = &MemberPeer> {
         self.0
             .members
             .values()
@@ -63,7 +63,7 @@ impl Directory {
     }
 
     /// This node.
-    pub(super) fn local(&self) -> NodeId {
+    pub(crate) fn local(&self) -> NodeId {
         self.0.local
     }
 }

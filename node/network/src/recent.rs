@@ -6,7 +6,7 @@ use std::hash::Hash;
 /// Remembers at least the last half of its capacity, at most all of it: two generations, the older
 /// of which is dropped whole.
 #[derive(Debug)]
-pub(super) struct Recent<T> {
+pub(crate) struct Recent<T> {
     half: usize,
     young: HashSet<T>,
     old: HashSet<T>,
@@ -14,7 +14,7 @@ pub(super) struct Recent<T> {
 
 impl<T: Eq + Hash> Recent<T> {
     /// Remembers at most `capacity`.
-    pub(super) fn new(capacity: usize) -> Self {
+    pub(crate) fn new(capacity: usize) -> Self {
         Self {
             half: (capacity / 2).max(1),
             young: HashSet::new(),
@@ -23,12 +23,12 @@ impl<T: Eq + Hash> Recent<T> {
     }
 
     /// Whether it was seen lately.
-    pub(super) fn contains(&self, item: &T) -> bool {
+    pub(crate) fn contains(&self, item: &T) -> bool {
         self.young.contains(item) || self.old.contains(item)
     }
 
     /// Remembers it; `false` if it was remembered already.
-    pub(super) fn insert(&mut self, item: T) -> bool {
+    pub(crate) fn insert(&mut self, item: T) -> bool {
         if self.contains(&item) {
             return false;
         }

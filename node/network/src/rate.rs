@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 /// Lets through `rate` a second, and a burst after a pause.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct TokenBucket {
+pub(crate) struct TokenBucket {
     rate: f64,
     burst: f64,
     level: f64,
@@ -15,7 +15,7 @@ pub(super) struct TokenBucket {
 
 impl TokenBucket {
     /// A full bucket.
-    pub(super) fn new(rate: f64, burst: f64, now: Instant) -> Self {
+    pub(crate) fn new(rate: f64, burst: f64, now: Instant) -> Self {
         Self {
             rate,
             burst,
@@ -26,7 +26,7 @@ impl TokenBucket {
 
     /// Takes `amount` if it is there. More than a whole burst passes when the bucket is full, and
     /// is paid back after.
-    pub(super) fn take(&mut self, amount: f64, now: Instant) -> bool {
+    pub(crate) fn take(&mut self, amount: f64, now: Instant) -> bool {
         let refill = now.saturating_duration_since(self.at).as_secs_f64() * self.rate;
         self.level = (self.level + refill).min(self.burst);
         self.at = now;
@@ -40,7 +40,7 @@ impl TokenBucket {
 
 /// One bucket for each key, all of one rate. Keys are members, so that their number is bounded.
 #[derive(Debug)]
-pub(super) struct Buckets<K> {
+pub(crate) struct Buckets<K> {
     rate: f64,
     burst: f64,
     of: HashMap<K, TokenBucket>,
@@ -48,7 +48,7 @@ pub(super) struct Buckets<K> {
 
 impl<K: Eq + Hash> Buckets<K> {
     /// Buckets of `rate` a second and a burst of `seconds` times that.
-    pub(super) fn new(rate: f64, seconds: f64) -> Self {
+    pub(crate) fn new(rate: f64, seconds: f64) -> Self {
         Self {
             rate,
             burst: rate * seconds,
@@ -57,7 +57,7 @@ impl<K: Eq + Hash> Buckets<K> {
     }
 
     /// As [`TokenBucket::take`], from the bucket of `key`.
-    pub(super) fn take(&mut self, key: K, amount: f64, now: Instant) -> bool {
+    pub(crate) fn take(&mut self, key: K, amount: f64, now: Instant) -> bool {
         self.of
             .entry(key)
             .or_insert_with(|| TokenBucket::new(self.rate, self.burst, now))
@@ -65,7 +65,7 @@ impl<K: Eq + Hash> Buckets<K> {
     }
 
     /// Forgets the buckets of those who are no longer members.
-    pub(super) fn retain(&mut self, keep: impl Fn(&K) -> bool) {
+    pub(crate) fn retain(&mut self, keep: impl Fn(&K) -> bool) {
         self.of.retain(|key, _| keep(key));
     }
 }
@@ -73,7 +73,7 @@ impl<K: Eq + Hash> Buckets<K> {
 /// When the next thing may leave, if each takes its time and a pause is made up for by at most
 /// `burst`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Pace {
+pub(crate) struct Pace {
     burst: Duration,
     /// When all that left would have taken its time.
     spent: Instant,
@@ -81,17 +81,17 @@ pub(super) struct Pace {
 
 impl Pace {
     /// A pace with nothing spent.
-    pub(super) fn new(burst: Duration, now: Instant) -> Self {
+    pub(crate) fn new(burst: Duration, now: Instant) -> Self {
         Self { burst, spent: now }
     }
 
     /// When the next one may leave.
-    pub(super) fn ready_at(&self) -> Instant {
+    pub(crate) fn ready_at(&self) -> Instant {
         self.spent.checked_sub(self.burst).unwrap_or(self.spent)
     }
 
     /// One left that takes `cost`.
-    pub(super) fn spend(&mut self, cost: Duration, now: Instant) {
+    pub(crate) fn spend(&mut self, cost: Duration, now: Instant) {
         self.spent = self.spent.max(now) + cost;
     }
 }

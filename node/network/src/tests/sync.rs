@@ -1,5 +1,5 @@
 use super::*;
-use crate::network::codec::Incoming;
+use crate::codec::Incoming;
 use futures::StreamExt as _;
 use ssid_protocol::id::ContentDigest;
 use ssid_protocol::limits::MESSAGE_BYTES;

@@ -16,36 +16,9 @@ use ssid_protocol::limits::MESSAGE_BYTES;
 use ssid_protocol::sync::{Answer, Request};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
-use super::config::MemberPeer;
-use super::metrics::Metrics;
-
-/// A gossip topic, `/ssid/<federation_id>/<name>/1`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Topic {
-    /// Announcements: batches of kind 1.
-    Events,
-    /// Votes, proposals and epoch closes: kinds 2, 4, 5.
-    Votes,
-    /// Heartbeats: kind 3.
-    Heartbeats,
-    /// Single pieces of evidence.
-    Evidence,
-}
-
-impl Topic {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Events, Self::Votes, Self::Heartbeats, Self::Evidence];
-
-    /// The part of its name that tells it from the others.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Events => "events",
-            Self::Votes => "votes",
-            Self::Heartbeats => "heartbeats",
-            Self::Evidence => "evidence",
-        }
-    }
-}
+use crate::config::MemberPeer;
+use crate::metrics::Metrics;
+use crate::topics::Topic;
 
 /// What the consumer thinks of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,31 +37,31 @@ pub enum Verdict {
 /// The right to give one verdict on one delivered message. Dropped unused, it counts as ignored.
 #[derive(Debug)]
 pub struct Ticket {
-    pub(super) message: MessageId,
+    pub(crate) message: MessageId,
     /// Of what was said; see `check::Content::name`.
-    pub(super) name: Sha256Hash,
-    pub(super) source: PeerId,
+    pub(crate) name: Sha256Hash,
+    pub(crate) source: PeerId,
     /// Whether the deliverer is the signer.
-    pub(super) is_direct: bool,
-    pub(super) topic: Topic,
+    pub(crate) is_direct: bool,
+    pub(crate) topic: Topic,
     /// Gives its bytes back to the budget of undecided batches when the ticket goes.
-    pub(super) _budget: OwnedSemaphorePermit,
+    pub(crate) _budget: OwnedSemaphorePermit,
 }
 
 /// An answer on its way to the owner.
 #[derive(Debug)]
-pub(super) struct Reply {
-    pub(super) channel: ResponseChannel<Answer>,
-    pub(super) answer: Answer,
-    pub(super) _permit: OwnedSemaphorePermit,
+pub(crate) struct Reply {
+    pub(crate) channel: ResponseChannel<Answer>,
+    pub(crate) answer: Answer,
+    pub(crate) _permit: OwnedSemaphorePermit,
 }
 
 /// The right to answer one request. Dropped unused, the asking node sees a failure.
 #[derive(Debug)]
 pub struct ReplyHandle {
-    pub(super) channel: ResponseChannel<Answer>,
-    pub(super) replies: mpsc::Sender<Reply>,
-    pub(super) permit: OwnedSemaphorePermit,
+    pub(crate) channel: ResponseChannel<Answer>,
+    pub(crate) replies: mpsc::Sender<Reply>,
+    pub(crate) permit: OwnedSemaphorePermit,
 }
 
 impl ReplyHandle {
@@ -205,15 +178,15 @@ pub enum RequestError {
 
 /// A message on its way to be published.
 #[derive(Debug)]
-pub(super) struct Outgoing {
-    pub(super) topic: Topic,
-    pub(super) data: Vec<u8>,
-    pub(super) _budget: OwnedSemaphorePermit,
+pub(crate) struct Outgoing {
+    pub(crate) topic: Topic,
+    pub(crate) data: Vec<u8>,
+    pub(crate) _budget: OwnedSemaphorePermit,
 }
 
 /// What the owner is asked to do, beside publishing.
 #[derive(Debug)]
-pub(super) enum Command {
+pub(crate) enum Command {
     /// Ask a member.
     Request {
         node: NodeId,
@@ -232,14 +205,14 @@ pub(super) enum Command {
 /// The handle: cheap to clone, none of its methods blocks.
 #[derive(Clone, Debug)]
 pub struct Network {
-    pub(super) outgoing: mpsc::Sender<Outgoing>,
-    pub(super) outgoing_bytes: Arc<Semaphore>,
-    pub(super) verdicts: mpsc::Sender<(Ticket, Verdict)>,
-    pub(super) commands: mpsc::Sender<Command>,
-    pub(super) members: Arc<watch::Sender<Vec<MemberPeer>>>,
-    pub(super) connected: watch::Receiver<Arc<BTreeSet<NodeId>>>,
-    pub(super) listening: watch::Receiver<Arc<BTreeSet<Multiaddr>>>,
-    pub(super) metrics: Metrics,
+    pub(crate) outgoing: mpsc::Sender<Outgoing>,
+    pub(crate) outgoing_bytes: Arc<Semaphore>,
+    pub(crate) verdicts: mpsc::Sender<(Ticket, Verdict)>,
+    pub(crate) commands: mpsc::Sender<Command>,
+    pub(crate) members: Arc<watch::Sender<Vec<MemberPeer>>>,
+    pub(crate) connected: watch::Receiver<Arc<BTreeSet<NodeId>>>,
+    pub(crate) listening: watch::Receiver<Arc<BTreeSet<Multiaddr>>>,
+    pub(crate) metrics: Metrics,
 }
 
 impl Network {

@@ -11,17 +11,17 @@ use ssid_protocol::identity::VerifyKey;
 use ssid_protocol::testing::{event, key};
 use ssid_protocol::vote::{Phase, Vote};
 
-use super::config::MemberPeer;
+use crate::config::MemberPeer;
 
-pub(super) const FEDERATION: FederationId = FederationId([1; 32]);
+pub(crate) const FEDERATION: FederationId = FederationId([1; 32]);
 
 /// The libp2p key of test member `index`.
-pub(super) fn identity(index: u8) -> Keypair {
+pub(crate) fn identity(index: u8) -> Keypair {
     Keypair::ed25519_from_bytes([index.wrapping_add(101); 32]).unwrap()
 }
 
 /// Test member `index`, a voter without addresses.
-pub(super) fn member(index: u8) -> MemberPeer {
+pub(crate) fn member(index: u8) -> MemberPeer {
     let node = key(index).node_id();
     MemberPeer {
         node,
@@ -33,7 +33,7 @@ pub(super) fn member(index: u8) -> MemberPeer {
 }
 
 /// Test member `index` as an observer.
-pub(super) fn observer(index: u8) -> MemberPeer {
+pub(crate) fn observer(index: u8) -> MemberPeer {
     MemberPeer {
         is_voter: false,
         ..member(index)
@@ -41,7 +41,7 @@ pub(super) fn observer(index: u8) -> MemberPeer {
 }
 
 /// As many votes, on subjects of their own.
-pub(super) fn votes(count: usize) -> Statements {
+pub(crate) fn votes(count: usize) -> Statements {
     let vote = |i: usize| {
         let subject = SubjectId(Sha256Hash::of(&[&i.to_be_bytes()]).0);
         let ballot = Some(event("a", "1").choice());
@@ -58,7 +58,7 @@ pub(super) fn votes(count: usize) -> Statements {
 }
 
 /// What evidence of the fixtures is checked against: members 0 to 3.
-pub(super) fn verifier() -> Verifier {
+pub(crate) fn verifier() -> Verifier {
     let manifest = ssid_protocol::testing::manifest(4);
     Verifier::new(
         FEDERATION,
@@ -69,7 +69,7 @@ pub(super) fn verifier() -> Verifier {
 }
 
 /// Two log heads of one size that a test member signed.
-pub(super) fn evidence(signer: u8) -> Evidence {
+pub(crate) fn evidence(signer: u8) -> Evidence {
     let signed = |root: u8| {
         let Statements::Heartbeat(mut beat) = heartbeat(1) else {
             panic!("a heartbeat")
@@ -83,7 +83,7 @@ pub(super) fn evidence(signer: u8) -> Evidence {
 }
 
 /// A heartbeat with that sequence number.
-pub(super) fn heartbeat(sequence: u64) -> Statements {
+pub(crate) fn heartbeat(sequence: u64) -> Statements {
     Statements::Heartbeat(Box::new(Heartbeat {
         epoch: Epoch(0),
         sequence,

@@ -6,15 +6,15 @@ use ssid_protocol::evidence::{self, Evidence};
 use ssid_protocol::id::{FederationId, Sha256Hash};
 use ssid_protocol::{limits, wire};
 
-use super::handle::Topic;
-use super::members::Directory;
-use super::tuning::HEARTBEAT_BYTES;
+use crate::members::Directory;
+use crate::topics::Topic;
+use crate::tuning::HEARTBEAT_BYTES;
 
 /// Why a message is not taken; the name is the metric's label. What every node finds that has the
 /// same bytes is an offence of whoever delivers it; what another manifest or version may make of it
 /// is none ([`Refusal::is_offence`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(crate) enum Refusal {
     /// Longer than a message may be.
     MessageBytes,
     /// No encoding of a batch.
@@ -45,7 +45,7 @@ pub(super) enum Refusal {
 
 impl Refusal {
     /// The metric's label.
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::MessageBytes => "message_bytes",
             Self::Garbage => "garbage",
@@ -66,7 +66,7 @@ impl Refusal {
     /// Whether no honest node passes such a message on. An honest node forwards what it finds good,
     /// so that a verdict that is not a function of the bytes would have honest nodes blame each
     /// other.
-    pub(super) fn is_offence(self) -> bool {
+    pub(crate) fn is_offence(self) -> bool {
         !matches!(
             self,
             Self::UnknownKind | Self::NotAMember | Self::NotAVoter | Self::OtherManifest
@@ -76,7 +76,7 @@ impl Refusal {
 
 /// A message that passed: what a node may be told.
 #[derive(Debug)]
-pub(super) enum Content {
+pub(crate) enum Content {
     /// A signed batch.
     Batch(VerifiedBatch),
     /// Two things that contradict each other, proven.
@@ -84,7 +84,7 @@ pub(super) enum Content {
 }
 
 /// Decodes, checks and verifies one message.
-pub(super) fn check(
+pub(crate) fn check(
     topic: Topic,
     data: &[u8],
     directory: &Directory,
@@ -177,7 +177,7 @@ fn travels_on(kind: Kind, topic: Topic) -> bool {
 
 impl Content {
     /// The name of what was said: the same statements under another signature have the same.
-    pub(super) fn name(&self) -> Sha256Hash {
+    pub(crate) fn name(&self) -> Sha256Hash {
         match self {
             Self::Batch(batch) => Sha256Hash::of(&[
                 &batch.signer().0,
@@ -192,9 +192,7 @@ impl Content {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::network::testing::{
-        FEDERATION, evidence, heartbeat, member, observer, verifier, votes,
-    };
+    use crate::testing::{FEDERATION, evidence, heartbeat, member, observer, verifier, votes};
     use ssid_protocol::event::{Event, FEDERATION_EPOCH};
     use ssid_protocol::testing::{event, key};
 

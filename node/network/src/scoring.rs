@@ -12,11 +12,11 @@ use libp2p::gossipsub::{
     IdentTopic, PeerScoreParams, PeerScoreThresholds, TopicScoreParams, score_parameter_decay,
 };
 
-use super::behaviour::Topics;
-use super::tuning::{DISCONNECT_SCORE, GOSSIP_HEARTBEAT};
+use crate::topics::Topics;
+use crate::tuning::{DISCONNECT_SCORE, GOSSIP_HEARTBEAT};
 
 /// The scores at which a peer gets less: gossip, own messages, and at last a hearing.
-pub(super) fn thresholds() -> PeerScoreThresholds {
+pub(crate) fn thresholds() -> PeerScoreThresholds {
     PeerScoreThresholds {
         gossip_threshold: -20.0,
         publish_threshold: -40.0,
@@ -28,7 +28,7 @@ pub(super) fn thresholds() -> PeerScoreThresholds {
 }
 
 /// The parameters of all topics together.
-pub(super) fn params(topics: &Topics) -> PeerScoreParams {
+pub(crate) fn params(topics: &Topics) -> PeerScoreParams {
     PeerScoreParams {
         topics: topics
             .idents()
@@ -76,7 +76,7 @@ fn topic_params() -> TopicScoreParams {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::network::testing::FEDERATION;
+    use crate::testing::FEDERATION;
 
     #[test]
     fn the_parameters_are_valid_and_invalid_messages_outweigh_all_merits() {

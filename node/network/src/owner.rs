@@ -14,57 +14,58 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::behaviour::{Behaviour, Topics};
-use super::config::MemberPeer;
-use super::dialer::{Dialer, Target};
-use super::door::Doorkeeper;
-use super::gossip::{Checked, Decision, Gossiping};
-use super::handle::{Command, NetworkEvent, Outgoing, Reply, RequestError, Ticket, Verdict};
-use super::links::Links;
-use super::members::Directory;
-use super::metrics::{Direction, Metrics, Outcome};
-use super::offenders::Offenders;
-use super::recent::Recent;
-use super::sync::Syncing;
-use super::tuning as t;
+use crate::behaviour::Behaviour;
+use crate::config::MemberPeer;
+use crate::dialer::{Dialer, Target};
+use crate::door::Doorkeeper;
+use crate::gossip::{Checked, Decision, Gossiping};
+use crate::handle::{Command, NetworkEvent, Outgoing, Reply, RequestError, Ticket, Verdict};
+use crate::links::Links;
+use crate::members::Directory;
+use crate::metrics::{Direction, Metrics, Outcome};
+use crate::offenders::Offenders;
+use crate::recent::Recent;
+use crate::sync::Syncing;
+use crate::topics::Topics;
+use crate::tuning as t;
 
 /// Everything that the loop owns.
-pub(super) struct Owner {
-    pub(super) swarm: Swarm<Behaviour>,
-    pub(super) topics: Topics,
-    pub(super) directory: Directory,
-    pub(super) dialer: Dialer,
+pub(crate) struct Owner {
+    pub(crate) swarm: Swarm<Behaviour>,
+    pub(crate) topics: Topics,
+    pub(crate) directory: Directory,
+    pub(crate) dialer: Dialer,
     /// Who is in a handshake with this node.
-    pub(super) door: Doorkeeper,
-    pub(super) links: Links,
+    pub(crate) door: Doorkeeper,
+    pub(crate) links: Links,
     /// Members that take part now.
-    pub(super) present: HashMap<PeerId, NodeId>,
-    pub(super) gossiping: Gossiping,
-    pub(super) syncing: Syncing,
-    pub(super) offenders: Offenders,
+    pub(crate) present: HashMap<PeerId, NodeId>,
+    pub(crate) gossiping: Gossiping,
+    pub(crate) syncing: Syncing,
+    pub(crate) offenders: Offenders,
     /// Strangers whose refusal was logged.
-    pub(super) strangers: Recent<PeerId>,
+    pub(crate) strangers: Recent<PeerId>,
     /// Notices that the consumer had no room for yet.
-    pub(super) notices: VecDeque<NetworkEvent>,
-    pub(super) consumer: mpsc::Sender<NetworkEvent>,
-    pub(super) connected: watch::Sender<Arc<BTreeSet<NodeId>>>,
-    pub(super) listening: watch::Sender<Arc<BTreeSet<Multiaddr>>>,
-    pub(super) metrics: Metrics,
-    pub(super) inbox: Inbox,
+    pub(crate) notices: VecDeque<NetworkEvent>,
+    pub(crate) consumer: mpsc::Sender<NetworkEvent>,
+    pub(crate) connected: watch::Sender<Arc<BTreeSet<NodeId>>>,
+    pub(crate) listening: watch::Sender<Arc<BTreeSet<Multiaddr>>>,
+    pub(crate) metrics: Metrics,
+    pub(crate) inbox: Inbox,
 }
 
 /// What the handles send.
-pub(super) struct Inbox {
-    pub(super) outgoing: mpsc::Receiver<Outgoing>,
-    pub(super) verdicts: mpsc::Receiver<(Ticket, Verdict)>,
-    pub(super) replies: mpsc::Receiver<Reply>,
-    pub(super) commands: mpsc::Receiver<Command>,
-    pub(super) members: watch::Receiver<Vec<MemberPeer>>,
+pub(crate) struct Inbox {
+    pub(crate) outgoing: mpsc::Receiver<Outgoing>,
+    pub(crate) verdicts: mpsc::Receiver<(Ticket, Verdict)>,
+    pub(crate) replies: mpsc::Receiver<Reply>,
+    pub(crate) commands: mpsc::Receiver<Command>,
+    pub(crate) members: watch::Receiver<Vec<MemberPeer>>,
 }
 
 impl Owner {
     /// Runs until `shutdown`, then [finishes](Self::finish).
-    pub(super) async fn run(mut self, shutdown: CancellationToken) {
+    pub(crate) async fn run(mut self, shutdown: CancellationToken) {
         let mut housekeeping = interval(t::HOUSEKEEPING);
         housekeeping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -196,7 +197,7 @@ impl Owner {
     }
 
     /// Lets in exactly the members of the list, and drops what is kept of others.
-    pub(super) fn on_members(&mut self) {
+    pub(crate) fn on_members(&mut self) {
         let members = self.inbox.members.borrow_and_update().clone();
         self.directory = Directory::new(members, self.directory.local());
         let now = Instant::now();
