@@ -1,5 +1,5 @@
-//! Opening a store: whose it is, whether it is whole, and what to do if it is not (SPEC §11, §10
-//! *log_id*).
+//! Opening a store: whose it is, whether it is whole, and what to do if it is not (SPEC §11; §10,
+//! `log_id`).
 //!
 //! A start reads every row once: sled opens some damaged files without a word, so what it gives
 //! back is added up and compared with what was written (`tally`), and the log with its own root and

@@ -1,5 +1,5 @@
 //! Anchoring: copies of registry files, certificates and consensus records on IPFS, where anybody
-//! can fetch them by what they contain (blueprint v4.3; ARCHITECTURE, *Anchoring*).
+//! can fetch them by what they contain (blueprint v4.3; ARCHITECTURE, *Anchoring task*).
 //!
 //! [`select`] says which files an event calls for, [`cid`] names their content, [`provider`] holds
 //! the places they are put, [`run`] puts them there, [`manifest`] and storage remember it,

@@ -1,5 +1,5 @@
 //! The engine itself: everything one tick does, in order, without a clock, a task or a socket
-//! (ARCHITECTURE, *Ticks*).
+//! (ARCHITECTURE, *One tick*).
 //!
 //! [`Engine::tick`] takes what arrived, steps the state machines, signs what they want said, writes
 //! the journal and one storage batch, flushes both, and only then gives out what may be shown. If

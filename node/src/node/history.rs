@@ -1,4 +1,4 @@
-//! The vote history and whether it is complete (SPEC §7 State, ARCHITECTURE *Storage*). A key whose
+//! The vote history and whether it is complete (SPEC §7 State, ARCHITECTURE *Files*). A key whose
 //! history is missing, damaged or rolled back could contradict what it signed; it signs nothing
 //! until that is ended.
 //!

@@ -1,5 +1,5 @@
-//! A whole node: its parts opened in order, joined, and stopped together (ARCHITECTURE, *The
-//! house*).
+//! A whole node: its parts opened in order, joined, and stopped together (ARCHITECTURE, *Data
+//! flow*).
 
 mod history;
 mod members;

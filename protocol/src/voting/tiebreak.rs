@@ -1,4 +1,4 @@
-//! Orders candidates: which of several a node prefers (SPEC §7 rule 1 and rule 6, *Tie-breaks*).
+//! Orders candidates: which of several a node prefers (SPEC §7 rules 1 and 6).
 
 use std::cmp::Ordering;
 

@@ -1,5 +1,6 @@
 //! Deterministic simulation: the real engine and the real storage under a simulated network, clock
-//! and disk, all of it drawn from one seed (SPEC §1; ARCHITECTURE, *What must stay true*).
+//! and disk, all of it drawn from one seed (SPEC §1; SPEC §7, *What a
+//! node keeps to, whatever happens*).
 //!
 //! ```text
 //! scenario    seed → federation, liars, network, disks, plan
