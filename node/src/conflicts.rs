@@ -2,6 +2,8 @@
 //! people who decide and for those who read later why. A small task writes them as the engine tells
 //! of conflicts, and once more when they end.
 
+use crate::clock;
+
 mod markdown;
 #[cfg(test)]
 mod tests;
@@ -19,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use markdown::{FIELDS, Field};
 
-use crate::api::view::{ConflictView, RecordView, iso, now};
+use crate::api::view::{ConflictView, RecordView};
 use crate::config::{ConflictResolution, Settings};
 use crate::engine::{EngineHandle, Listener, NodeEvent, VoteView};
 use crate::place::Place;
@@ -256,7 +258,7 @@ impl Reports {
             format: FORMAT.to_owned(),
             federation_id: self.federation_id,
             reported_by: self.node_id,
-            written_at: iso(now()),
+            written_at: clock::now().iso(),
             state: ReportState::InConflict,
             names: self.names.clone(),
             conflict: conflict.clone(),
@@ -300,7 +302,7 @@ impl Reports {
         }
         .decided(rows);
         self.save(ConflictReport {
-            written_at: iso(now()),
+            written_at: clock::now().iso(),
             state: ReportState::Resolved,
             names: self.names.clone(),
             conflict,

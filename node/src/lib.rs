@@ -4,6 +4,7 @@
 pub mod anchor;
 pub mod api;
 mod client;
+pub mod clock;
 pub mod config;
 pub mod conflicts;
 mod document;

@@ -252,11 +252,63 @@ impl UnixMillis {
     pub fn since(self, earlier: Self) -> std::time::Duration {
         std::time::Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
+
+    /// ISO 8601 in UTC, `YYYY-MM-DDThh:mm:ss[.fff]Z`; the end of time if it lies beyond what a
+    /// calendar holds.
+    ///
+    /// ```
+    /// use ssid_protocol::id::UnixMillis;
+    ///
+    /// assert_eq!(UnixMillis(1_760_212_800_120).iso(), "2025-10-11T20:00:00.12Z");
+    /// ```
+    pub fn iso(self) -> String {
+        let millis = i64::try_from(self.0).unwrap_or(i64::MAX);
+        jiff::Timestamp::from_millisecond(millis)
+            .unwrap_or(jiff::Timestamp::MAX)
+            .to_string()
+    }
+}
+
+/// Times as [`UnixMillis::iso`] writes them, for `#[serde(with)]`.
+pub mod rfc3339 {
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    use super::UnixMillis;
+
+    /// Writes a time as text.
+    ///
+    /// # Errors
+    /// Those of the serializer.
+    pub fn serialize<S: Serializer>(at: &UnixMillis, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&at.iso())
+    }
+
+    /// Reads it back.
+    ///
+    /// # Errors
+    /// If the text is no time, or one before 1970.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<UnixMillis, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let at: jiff::Timestamp = text.parse().map_err(de::Error::custom)?;
+        u64::try_from(at.as_millisecond())
+            .map(UnixMillis)
+            .map_err(de::Error::custom)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_are_iso_8601_in_utc() {
+        assert_eq!(UnixMillis(0).iso(), "1970-01-01T00:00:00Z");
+        assert_eq!(
+            UnixMillis(1_760_212_800_120).iso(),
+            "2025-10-11T20:00:00.12Z"
+        );
+        assert!(UnixMillis(u64::MAX).iso().starts_with("9999-"));
+    }
 
     #[test]
     fn hex_is_exact_and_lower_case() {

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use serde_json::Value;
-use ssid_node::api::view::iso;
+use ssid_node::clock;
 use ssid_protocol::event::Event;
 use ssid_protocol::id::UnixMillis;
 
@@ -16,23 +16,17 @@ pub struct Events {
 
 impl Events {
     /// A series of events of the last hours.
-    ///
-    /// # Panics
-    /// If the clock stands before 1970.
     pub fn series(name: &str) -> Self {
-        let now = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .unwrap();
         Self {
             series: name.to_owned(),
-            base: UnixMillis((now.as_secs() - 24 * 3600) * 1000),
+            base: UnixMillis((clock::now().0 / 1000 - 24 * 3600) * 1000),
         }
     }
 
     /// Its event number `i`.
     pub fn event(&self, i: usize) -> Event {
         Event {
-            timestamp: iso(UnixMillis(self.base.0 + 1000 * (i as u64 % 80_000))),
+            timestamp: UnixMillis(self.base.0 + 1000 * (i as u64 % 80_000)).iso(),
             event: "blueprint_tagged".to_owned(),
             version: format!("{}-{i}", self.series),
             commit_hash: format!("{:07x}", 0x00ab_cdef_u64 + i as u64),

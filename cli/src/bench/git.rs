@@ -16,7 +16,7 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 use serde::Serialize;
 use serde_json::json;
-use ssid_node::api::view::{StatusView, SyncOutcome, iso};
+use ssid_node::api::view::{StatusView, SyncOutcome};
 use ssid_node::home::Home;
 use ssid_node::keyfile;
 use ssid_protocol::batch::{Statements, VerifiedBatch};
@@ -314,7 +314,7 @@ fn publish(
 fn event(member: usize, number: usize) -> Event {
     let now = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or_default();
     Event {
-        timestamp: iso(UnixMillis(now / 1000 * 1000 - 3_600_000)),
+        timestamp: UnixMillis(now / 1000 * 1000 - 3_600_000).iso(),
         event: "blueprint_tagged".to_owned(),
         version: format!("bench-{member}-{number}"),
         commit_hash: format!("{:07x}", 0x00ab_cdef + number),

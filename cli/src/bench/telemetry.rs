@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result};
 use clap::Args;
 use serde::Serialize;
-use ssid_node::api::view::now;
+use ssid_node::clock;
 use ssid_node::config::Notifications;
 use ssid_node::registry::paths::RegistryPaths;
 use ssid_node::telemetry::config::TelemetryConfig;
@@ -91,7 +91,7 @@ async fn measure(args: &TelemetryArgs, dir: &Path) -> Result<Report> {
         std::fs::write(&paths.dashboard_csv, dashboard(args.rows + round))?;
         std::fs::write(&paths.registry_log, registry_log(args.events + round))?;
         let start = Instant::now();
-        let view = desk.check(None, Names::default(), now()).await?;
+        let view = desk.check(None, Names::default(), clock::now()).await?;
         times.push(start.elapsed().as_secs_f64() * 1000.0);
         anyhow::ensure!(
             view.score.is_some(),

@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
 use futures::StreamExt as _;
-use ssid_node::api::view::{AppliedView, EventState, EventView, Operated, Page, iso};
+use ssid_node::api::view::{AppliedView, EventState, EventView, Operated, Page};
 use ssid_node::engine::NodeEvent;
 use ssid_protocol::record::Transport;
 
@@ -325,7 +325,7 @@ fn sentence(item: &StreamItem, out: Output) -> String {
             format!(
                 "{word}   {event} {version}  {}  entry {sequence}  {}",
                 short(&choice.event_hash),
-                iso(*at)
+                at.iso()
             )
         }
         NodeEvent::Conflict {

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
-use ssid_node::api::view::{iso, now};
+use ssid_node::clock;
 use ssid_node::legacy::{Action, LogSurvey, Survey, SurveyError, SurveyedNode, carry_over};
 use ssid_node::registry::manifest::{CarriedOver, FederationManifest};
 use ssid_node::registry::paths::RegistryPaths;
@@ -64,7 +64,7 @@ pub(crate) fn run(args: &ImportLegacyArgs, context: &Context) -> Result<()> {
     } else {
         None
     };
-    let at = iso(now());
+    let at = clock::now().iso();
     let surveyed = Survey::of(repo, federation.as_ref(), &at).map_err(|error| match error {
         SurveyError::NoRegistry(_) | SurveyError::Config(_) => CliError::usage(error),
         other => CliError::new(Code::Failed, other),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use clap::Args;
 use serde_json::json;
-use ssid_node::api::view::{ProofView, SIGNED_HEAD_FORMAT, iso};
+use ssid_node::api::view::{ProofView, SIGNED_HEAD_FORMAT};
 use ssid_protocol::batch::{SignedBatch, Statements};
 use ssid_protocol::heartbeat::Heartbeat;
 use ssid_protocol::id::{FederationId, NodeId, Signature};
@@ -141,7 +141,7 @@ pub(super) fn run(args: &VerifyArgs, out: Output) -> Result<()> {
         "root": said.log_root,
         "node_id": head.node_id,
         "node_name": name,
-        "signed_at": iso(said.sent_at),
+        "signed_at": said.sent_at.iso(),
     });
     out.show(&answer, |_| {
         let fields = out.fields(&[
@@ -151,7 +151,7 @@ pub(super) fn run(args: &VerifyArgs, out: Output) -> Result<()> {
                 format!("{} of {}", proof.sequence, said.log_size),
             ),
             ("  root", said.log_root.to_string()),
-            ("  signed by", format!("{name}, {}", iso(said.sent_at))),
+            ("  signed by", format!("{name}, {}", said.sent_at.iso())),
         ]);
         format!(
             "{}: the event is in the log\n{fields}",

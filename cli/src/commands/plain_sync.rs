@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use ssid_node::api::view::now;
+use ssid_node::clock;
 use ssid_node::config::{self, Config};
 use ssid_node::git::Teller;
 use ssid_node::legacy::PlainPlaces;
@@ -78,7 +78,7 @@ pub(crate) async fn unless_signalled<T>(work: impl Future<Output = T>) -> Result
 /// Notifies as `notifications` and telemetry_config.json say. What cannot be told is no reason
 /// against the sync.
 async fn tell(context: &Context, report: &PlainSyncReport, anonymize: bool) {
-    let at = now();
+    let at = clock::now();
     let told = async {
         let here = Context {
             repo: repository(context),

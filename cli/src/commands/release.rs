@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Subcommand;
 use ssid_node::api::EventDefaults;
-use ssid_node::api::view::{iso, now};
+use ssid_node::clock;
 use ssid_node::git;
 use ssid_node::registry::paths::RegistryPaths;
 use ssid_node::release::{self, Contents, Quarter, ReleaseError, ReleaseManifest, ReleaseOptions};
@@ -98,7 +98,7 @@ pub(crate) async fn run(command: ReleaseCommand, context: &Context) -> Result<()
                 blueprint: blueprint.unwrap_or_else(|| EventDefaults::default().blueprint),
                 git_commit,
                 allow_missing,
-                at: seconds(&iso(now())),
+                at: seconds(&clock::now().iso()),
             };
             let made = release::bundle(
                 &RegistryPaths::choose(Some(&repo), context.home.root()),

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use clap::Args;
-use ssid_node::api::view::now;
+use ssid_node::clock;
 use ssid_node::config::write_atomic;
 use ssid_node::report::{self, ComplianceReport, Month};
 
@@ -46,7 +46,10 @@ pub(crate) async fn run(args: ReportArgs, context: &Context) -> Result<()> {
         context.out.remark(&error);
         None
     });
-    let report = report.with_dashboard(dashboard.as_ref().map(|(_, dashboard)| dashboard), now());
+    let report = report.with_dashboard(
+        dashboard.as_ref().map(|(_, dashboard)| dashboard),
+        clock::now(),
+    );
     let Some(path) = args.output else {
         if context.out.is_json() {
             return Ok(context.out.show(&report, |_| String::new())?);

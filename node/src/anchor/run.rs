@@ -17,7 +17,7 @@ use super::kubo::{Source, Upload};
 use super::manifest::{AnchorManifest, AnchorRecord};
 use super::provider::{Outages, Placed, Providers};
 use super::select::{Candidate, Trigger};
-use crate::api::view::{iso, now};
+use crate::clock;
 use crate::place::Place;
 
 /// Uploads in one session; what is over waits for the next (blueprint v4.3).
@@ -107,7 +107,7 @@ impl Session {
         if self.anchored.is_empty() {
             Ok(())
         } else {
-            AnchorManifest::append(manifest, &self.anchored, &iso(now()))
+            AnchorManifest::append(manifest, &self.anchored, &clock::now().iso())
         }
     }
 
@@ -303,7 +303,7 @@ fn record(item: &Item, content: &Content, placed: &Placed, gateway: Option<&str>
             .map(|gateway| format!("{}/{cid}", gateway.trim_end_matches('/')))
             .unwrap_or_default(),
         ipfs_cid: cid,
-        anchored_at: iso(now()),
+        anchored_at: clock::now().iso(),
         event_type: item.trigger.event.clone(),
         event_version: item.trigger.version.clone(),
         event_timestamp: item.trigger.timestamp.clone(),

@@ -20,7 +20,7 @@ use super::provider::Providers;
 use super::run::{self, Item, Known, Progress, Session};
 use super::select::Wanted;
 use super::{environment, manifest_gateway};
-use crate::api::view::now;
+use crate::clock;
 use crate::config::{Anchoring, IpfsFederation, Settings};
 use crate::engine::EngineHandle;
 use crate::engine::outbox::{ANCHOR, OutboxChange, entries_of, merged, portion, ready, row_for};
@@ -236,7 +236,7 @@ impl Task {
             self.anchorer.paths.ipfs_anchor_manifest.clone(),
         );
         blocking(move || anchored.record(&manifest)).await?;
-        let anchors = session.rows(now());
+        let anchors = session.rows(clock::now());
         if !anchors.is_empty() {
             self.change(OutboxChange {
                 anchors,
@@ -271,7 +271,7 @@ impl Task {
             .due
             .filter(|_| problem.is_some())
             .map(|due| due.saturating_duration_since(Instant::now()));
-        let next_try_at = wait.map(|wait| now().after(wait));
+        let next_try_at = wait.map(|wait| clock::now().after(wait));
         self.state
             .send_modify(|state| (state.problem, state.next_try_at) = (problem, next_try_at));
     }

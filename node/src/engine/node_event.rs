@@ -38,7 +38,7 @@ pub enum NodeEvent {
         /// The round that decided.
         round: Round,
         /// When this node had it on disk.
-        #[serde(with = "crate::api::view::rfc3339")]
+        #[serde(with = "ssid_protocol::id::rfc3339")]
         at: UnixMillis,
     },
     /// A subject needs people.

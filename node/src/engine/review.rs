@@ -16,7 +16,6 @@ use super::open::Open;
 use super::request::{CommitQuestion, CommitStanding};
 use super::settings::{CLOCK_TOLERANCE, Endorsement};
 use super::shown::{Review, ReviewReason};
-use crate::api::view::iso;
 
 /// How soon a subject of an earlier life is looked at again whose age the clock does not tell.
 const LOOK_AGAIN: Duration = Duration::from_mins(1);
@@ -370,7 +369,7 @@ impl Engine {
             Some(CommitStanding::Missing { fetched_at }) => {
                 format!(
                     "waits for commit {short} in {name}'s repository, as last fetched at {}",
-                    iso(*fetched_at)
+                    fetched_at.iso()
                 )
             }
             Some(CommitStanding::Unseen { reason }) => {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use ssid_network::{Network, NetworkEvent, ReplyHandle, RequestError, Topic, Verdict};
 use ssid_protocol::batch::Kind;
-use ssid_protocol::id::{NodeId, UnixMillis};
+use ssid_protocol::id::NodeId;
 use ssid_protocol::sync::{Answer, LOG_PAGE, Request};
 use ssid_protocol::wire;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
@@ -566,10 +566,4 @@ fn verdict_of(worth: Worth) -> Verdict {
         Worth::Excess => Verdict::Excess,
         Worth::Invalid => Verdict::Reject,
     }
-}
-
-/// This machine's clock. Before 1970 it counts as 1970: then every peer's heartbeat says that it is
-/// wrong.
-pub fn unix_now() -> UnixMillis {
-    Now::read().wall
 }

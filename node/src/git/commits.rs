@@ -21,8 +21,7 @@ use super::command::Git;
 use super::history::{self, History, Place};
 use super::plan::Plan;
 use super::state::SyncState;
-use crate::api::view::iso;
-use crate::engine::task::unix_now;
+use crate::clock;
 use crate::engine::{CommitQuestion, CommitStanding, EngineHandle, Inbound};
 
 /// One repository is fetched for new questions at most this often.
@@ -370,10 +369,10 @@ async fn look_at(
         (here, fetched_at, None)
     } else {
         match history::fetch(&git, &place).await {
-            Ok(history) => (history, Some(unix_now()), None),
+            Ok(history) => (history, Some(clock::now()), None),
             Err(error) => {
                 let last = fetched_at
-                    .map(|at| format!("; it was last fetched at {}", iso(at)))
+                    .map(|at| format!("; it was last fetched at {}", at.iso()))
                     .unwrap_or_default();
                 (here, fetched_at, Some(format!("{error}{last}")))
             }

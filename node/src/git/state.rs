@@ -5,7 +5,6 @@ use ssid_protocol::id::NodeId;
 use ssid_protocol::record::Transport;
 use ssid_storage::RewrittenRow;
 
-use crate::api::view::iso;
 use crate::legacy::plain::PlainSyncReport;
 
 /// How Git is used, and how it went.
@@ -88,7 +87,7 @@ pub struct RewrittenHistory {
 impl From<&RewrittenRow> for RewrittenHistory {
     fn from(row: &RewrittenRow) -> Self {
         Self {
-            seen_at: iso(row.seen_at),
+            seen_at: row.seen_at.iso(),
             was: row.was.clone(),
             now: row.now.clone(),
         }

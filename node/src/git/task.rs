@@ -27,8 +27,7 @@ use super::repository::Repository;
 use super::schedule::Why;
 use super::state::{MemberSync, OwnBranch, SyncOutcome, SyncState};
 use super::sync::{self, Retry, Target};
-use crate::api::view::iso;
-use crate::engine::task::unix_now;
+use crate::clock;
 use crate::engine::{EngineHandle, Inbound, NodeEvent};
 
 /// How long conversations over the live network are waited for.
@@ -373,7 +372,7 @@ impl Task {
             }
         };
         self.state.running = false;
-        self.state.last_sync = Some(iso(unix_now()));
+        self.state.last_sync = Some(clock::now().iso());
         self.show();
         fetched
     }
@@ -388,7 +387,7 @@ impl Task {
     }
 
     async fn sync_with(&mut self, git: &Git, why: Why) -> Vec<(usize, Option<String>)> {
-        let now = unix_now();
+        let now = clock::now();
         let targets = self.targets(why);
         let effort = self.plan.effort;
         // one that hangs must not hold up the others' votes
@@ -647,7 +646,7 @@ impl Task {
 fn note_brought(member: &mut MemberSync, known: &mut Known, brought: &Brought, now: UnixMillis) {
     (member.failures, member.error) = (0, None);
     member.commit = Some(brought.commit.clone());
-    member.last_sync = Some(iso(now));
+    member.last_sync = Some(now.iso());
     member.bytes += brought.bytes;
     member.lines += brought.counts.taken;
     member.bad_lines += brought.counts.bad;

@@ -21,10 +21,11 @@ use tokio_util::task::TaskTracker;
 
 use crate::anchor::task::{self as anchoring, AnchorDesk, Anchorer};
 use crate::api::{self, ApiError, ApiListen, ApiSettings, ApiState, EventDefaults, TcpListen};
+use crate::clock;
 use crate::config::{Config, ConfigError};
 use crate::conflicts::{self, Reports};
 use crate::engine::checking::Checker;
-use crate::engine::task::{self, Running, Surroundings, unix_now};
+use crate::engine::task::{self, Running, Surroundings};
 use crate::engine::{Engine, EngineMetrics, EngineParts, Now};
 use crate::git::{GitMetrics, Origin, task as git_task};
 use crate::home::{Home, HomeError};
@@ -289,7 +290,7 @@ fn start(
         plain: Some(plain),
         metrics: Arc::new(Mutex::new(metrics(&network, &running, &git_metrics))),
         settings: Arc::new(api_settings(&config)),
-        started_at: unix_now(),
+        started_at: clock::now(),
     };
     let interval = config.settings.sync_settings.interval_minutes;
     if let Some(target) = projection::Target::choose(&paths, interval) {

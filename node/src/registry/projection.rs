@@ -13,8 +13,9 @@ use super::manifest::{
     ManifestStatistics, legacy_id,
 };
 use super::paths::RegistryPaths;
-use crate::api::view::{NodeView, RecordView, StatusView, iso, now};
+use crate::api::view::{NodeView, RecordView, StatusView};
 use crate::api::{self, ApiState};
+use crate::clock;
 use crate::legacy::carry_over;
 use crate::place::Place;
 
@@ -292,7 +293,7 @@ impl Writer {
                 .map(|m| m.statistics())
                 .unwrap_or_default(),
         };
-        let at = iso(now());
+        let at = clock::now().iso();
         FederationManifest::update(&self.target.path, &at, |manifest| {
             facts.put(manifest, &before, &at);
         })

@@ -16,7 +16,6 @@ use ssid_protocol::record::ConsensusRecord;
 use ssid_protocol::trust::{TrustLabel, TrustReason, TrustRules};
 use ssid_storage::{StorageError, Store};
 
-use crate::api::view::iso;
 use crate::telemetry::checks::day_of;
 use crate::telemetry::dashboard::Dashboard;
 use crate::telemetry::message::Names;
@@ -311,10 +310,10 @@ impl ComplianceReport {
         Ok(Self {
             format: FORMAT.to_owned(),
             month: month.to_string(),
-            from: iso(from),
+            from: from.iso(),
             until: month.end(),
             is_complete: sources.now >= until,
-            written_at: iso(sources.now),
+            written_at: sources.now.iso(),
             federation_id: manifest.federation_id(),
             federation_name: manifest.name.clone(),
             node_id: sources.node,
@@ -459,7 +458,7 @@ fn inactive(sources: &Sources<'_>, names: &Names, at: UnixMillis) -> Vec<Inactiv
         .map(|(node_id, seen)| InactiveLine {
             node_id,
             node_name: names.of(&node_id),
-            last_seen: seen.map(iso),
+            last_seen: seen.map(UnixMillis::iso),
         })
         .collect()
 }
@@ -472,7 +471,7 @@ fn anchors(
     for row in store.anchors() {
         let (sha256, row) = row?;
         if is_within(row.at) {
-            let (sha256, at) = (sha256.to_string(), iso(row.at));
+            let (sha256, at) = (sha256.to_string(), row.at.iso());
             lines.push(AnchorLine {
                 name: row.name,
                 sha256,
@@ -500,7 +499,7 @@ fn unknown(
         unknown.push("everything: this month has not begun".to_owned());
     }
     if from < sources.started_at && sources.started_at < until {
-        let since = iso(sources.started_at);
+        let since = sources.started_at.iso();
         unknown.push(format!(
             "whether this node ran all the month: it was last started {since}, and was away before"
         ));

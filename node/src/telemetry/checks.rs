@@ -12,7 +12,6 @@ use super::dashboard::{Dashboard, Row};
 use super::message::{Message, Names, Severity, Topic};
 use super::state::State;
 use super::trend::{Trend, anomaly, number};
-use crate::api::view::iso;
 
 /// What is there now. What could not be read is `None`, and says nothing.
 #[derive(Clone, Copy, Debug)]
@@ -69,7 +68,7 @@ pub fn check(settings: &TelemetrySettings, previous: &State, seen: Seen<'_>) -> 
         checking.dashboard();
         checking.registry();
         checking.members();
-        checking.state.last_check = Some(iso(seen.now));
+        checking.state.last_check = Some(seen.now.iso());
     } else {
         checking.notes.push(
             "telemetry is switched off: `enabled` is false in telemetry_config.json".to_owned(),

@@ -18,6 +18,7 @@ use super::outbox::Job;
 use super::secret::Secrets;
 use super::state::{State, StateError};
 use super::view::CheckView;
+use crate::clock;
 use crate::config::Notifications;
 
 /// State, outbox and channels.
@@ -229,7 +230,7 @@ impl Desk {
     /// Delivers until nothing is left that could be delivered before `until`.
     pub async fn deliver(&mut self, until: UnixMillis) {
         loop {
-            let now = super::now();
+            let now = clock::now();
             self.courier.begin(now);
             if now >= until || self.courier.is_idle(now, until) {
                 return;
@@ -239,7 +240,7 @@ impl Desk {
                 .ok()
                 .flatten();
             if let Some(ended) = ended {
-                self.settle(ended, super::now()).await;
+                self.settle(ended, clock::now()).await;
             }
         }
     }

@@ -30,10 +30,3 @@ pub mod view;
 mod receiver_tests;
 #[cfg(test)]
 mod smtp_tests;
-
-use ssid_protocol::id::UnixMillis;
-
-/// This machine's clock.
-fn now() -> UnixMillis {
-    crate::api::view::now()
-}

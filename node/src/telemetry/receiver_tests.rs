@@ -24,6 +24,7 @@ use super::message::{Message, Names, Severity, Topic};
 use super::secret::Secrets;
 use super::trial::try_out;
 use super::view::{CheckView, EntryView};
+use crate::clock;
 use crate::config::{Channel, Notifications};
 use crate::registry::paths::RegistryPaths;
 
@@ -183,10 +184,10 @@ impl Site {
 
 async fn check(desk: &mut Desk, deliver: Duration) -> CheckView {
     let view = desk
-        .check(None, Names::default(), super::now())
+        .check(None, Names::default(), clock::now())
         .await
         .unwrap();
-    desk.deliver(super::now().after(deliver)).await;
+    desk.deliver(clock::now().after(deliver)).await;
     view
 }
 
@@ -305,8 +306,8 @@ async fn what_fails_waits_over_a_restart_and_goes_out_later() {
         Some("slack answered 500: oops")
     );
     assert!(!serde_json::to_string(&rows).unwrap().contains("topsecret"));
-    assert!(desk.courier().retry(rows[0].id, super::now()).await);
-    desk.deliver(super::now().after(SOON)).await;
+    assert!(desk.courier().retry(rows[0].id, clock::now()).await);
+    desk.deliver(clock::now().after(SOON)).await;
     assert_eq!(
         (
             site.receiver.got().len(),

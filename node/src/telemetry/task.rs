@@ -18,6 +18,7 @@ use super::message::{Message, Names, Severity, Source, Topic};
 use super::outbox::{WAITING, digest};
 use super::turns::{self, Known};
 use super::view::{CheckView, EntryView};
+use crate::clock;
 use crate::engine::{EngineHandle, EngineStatus, Heard, InstanceView, Listener, NodeEvent, Syncs};
 
 /// What happens within this time is told together.
@@ -90,7 +91,7 @@ pub async fn follow(desk: Desk, mut requests: mpsc::Receiver<Request>, around: S
     let mut follower = Follower::new(desk.of(Some(source)), &around);
     follower.begin().await;
     loop {
-        let now = super::now();
+        let now = clock::now();
         follower.desk.courier().begin(now);
         let gathered = !follower.gathered.is_empty();
         tokio::select! {
@@ -104,7 +105,7 @@ pub async fn follow(desk: Desk, mut requests: mpsc::Receiver<Request>, around: S
             _ = check.tick() => drop(follower.check().await),
             Some(request) = requests.recv() => follower.answer(request).await,
             ended = follower.desk.courier().wait(now) => if let Some(ended) = ended {
-                follower.desk.settle(ended, super::now()).await;
+                follower.desk.settle(ended, clock::now()).await;
             },
         }
     }
@@ -167,7 +168,7 @@ impl<'a> Follower<'a> {
 
     /// What waits from before, and what began while nobody listened.
     async fn begin(&mut self) {
-        if let Err(error) = self.desk.adopt(super::now()).await {
+        if let Err(error) = self.desk.adopt(clock::now()).await {
             tracing::warn!(%error, "notifications left by a command are not taken over");
         }
         let store = &self.around.store;
@@ -230,7 +231,7 @@ impl<'a> Follower<'a> {
             self.more_certified += 1;
             return;
         }
-        if let Some(message) = happenings::message(event, &self.names, super::now()) {
+        if let Some(message) = happenings::message(event, &self.names, clock::now()) {
             self.add(message);
         }
     }
@@ -241,7 +242,7 @@ impl<'a> Follower<'a> {
         self.list_reviews(&status).await;
         let mut holding = holding(&status, &self.around.node);
         holding.extend(self.reviews.keys().copied().map(Condition::Review));
-        let now = super::now();
+        let now = clock::now();
         let turns = self.conditions.look(&holding, at, now);
         if turns == Turns::default() {
             return;
@@ -287,7 +288,7 @@ impl<'a> Follower<'a> {
             "notifications were"
         };
         let title = format!("{count} {noun} not made: this node was too busy");
-        let at = super::now();
+        let at = clock::now();
         let mut message = Message::new(
             Topic::Digest,
             Severity::Warning,
@@ -315,7 +316,7 @@ impl<'a> Follower<'a> {
     }
 
     async fn tell_gathered(&mut self) {
-        let now = super::now();
+        let now = clock::now();
         let mut messages = std::mem::take(&mut self.gathered);
         messages.extend(more_certified(
             std::mem::take(&mut self.more_certified),
@@ -332,7 +333,7 @@ impl<'a> Follower<'a> {
 
     async fn check(&mut self) -> Result<CheckView, String> {
         self.name_members();
-        let now = super::now();
+        let now = clock::now();
         let syncs = self.around.engine.status().borrow().syncs;
         for message in happenings::syncs(self.syncs, syncs, &self.around.node, now) {
             self.add(message);
@@ -353,7 +354,7 @@ impl<'a> Follower<'a> {
     }
 
     async fn answer(&mut self, request: Request) {
-        let now = super::now();
+        let now = clock::now();
         // whoever asked may have gone
         match request {
             Request::Check(reply) => drop(reply.send(self.check().await)),

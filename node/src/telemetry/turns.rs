@@ -7,7 +7,6 @@ use ssid_protocol::id::{NodeId, SubjectId, UnixMillis};
 
 use super::conditions::{Condition, Turns};
 use super::message::{Message, Names, Severity, Topic};
-use crate::api::view::iso;
 use crate::engine::{EngineStatus, InstanceView};
 
 /// Members or subjects named in one message.
@@ -178,7 +177,7 @@ fn review(all: &[Condition], known: Known<'_>) -> Message {
             .unwrap_or_default();
         let until = review.and_then(|review| review.until);
         let until =
-            until.map(|at| format!(" Without an answer this node votes nil at {}.", iso(at)));
+            until.map(|at| format!(" Without an answer this node votes nil at {}.", at.iso()));
         message = message.line(&format!("{what}{why}.{}", until.unwrap_or_default()));
     }
     if all.len() > NAMED {

@@ -7,7 +7,6 @@ use super::channels::Senders;
 use super::checks::Checked;
 use super::message::{Message, Severity, Topic};
 use super::outbox::{Entry, Queue};
-use crate::api::view::iso;
 use crate::config::Channel;
 
 /// What a check found.
@@ -86,9 +85,9 @@ impl EntryView {
             title: message.title.clone(),
             count: message.count,
             recipients: entry.recipients.clone(),
-            queued_at: iso(entry.queued_at),
+            queued_at: entry.queued_at.iso(),
             attempts: entry.attempts,
-            next_at: (!entry.dead).then(|| iso(entry.next_at)),
+            next_at: (!entry.dead).then(|| entry.next_at.iso()),
             last_error: entry.last_error.clone(),
         }
     }
@@ -115,7 +114,7 @@ impl CheckView {
         let dead = queue.rows().filter(|(_, entry)| entry.dead).count();
         let unusable = senders.unusable.iter();
         Self {
-            checked_at: iso(now),
+            checked_at: now.iso(),
             score: checked.score,
             trend: checked.score.and(state.trend.clone()),
             violations: checked.violations,

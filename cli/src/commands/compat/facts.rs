@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use serde::Serialize;
-use ssid_node::api::view::{NodeView, Page, RecordView, StatusView, iso, now};
+use ssid_node::api::view::{NodeView, Page, RecordView, StatusView};
+use ssid_node::clock;
 use ssid_node::config::Config;
 use ssid_node::known_members::KnownMembers;
 use ssid_node::legacy::plain::plain_members;
@@ -76,7 +77,7 @@ impl Facts {
             Err(error) => return Err(error),
         };
         let known = KnownMembers::load(&context.home.known_members()).or_code(Code::Failed)?;
-        let members = plain_members(manifest.as_ref(), &known, &seconds(&iso(now())));
+        let members = plain_members(manifest.as_ref(), &known, &seconds(&clock::now().iso()));
         let without_keys = members.into_iter().map(|member| member.node).collect();
         Ok(Self {
             node,

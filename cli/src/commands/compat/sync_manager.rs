@@ -3,7 +3,8 @@
 use anyhow::Result;
 use clap::Args;
 use serde_json::json;
-use ssid_node::api::view::{SyncOutcome, iso, now};
+use ssid_node::api::view::SyncOutcome;
+use ssid_node::clock;
 use ssid_node::git::GitRemote;
 use ssid_node::known_members::KnownMembers;
 use ssid_node::legacy::plain::{PlainSyncReport, Skipped, public_remote};
@@ -155,7 +156,7 @@ pub(in crate::commands) fn put_in_manifest(
     name: &str,
     organization: &str,
 ) -> Result<ManifestNode> {
-    let at = iso(now());
+    let at = clock::now().iso();
     let node = ManifestNode::new(&remote.public(), name, organization, &seconds(&at));
     let update = FederationManifest::update(&paths.federation_manifest, &at, |manifest| {
         manifest.put_node(&node, None);
@@ -231,11 +232,14 @@ fn forget(context: &Context, facts: &Facts, node: &ManifestNode) -> Result<()> {
         known.save(&path).or_code(Code::Failed)?;
     }
     if facts.manifest().is_ok() {
-        let update =
-            FederationManifest::update(&facts.paths.federation_manifest, &iso(now()), |manifest| {
+        let update = FederationManifest::update(
+            &facts.paths.federation_manifest,
+            &clock::now().iso(),
+            |manifest| {
                 manifest.remove_node(&node.node_id);
                 count_nodes(manifest);
-            });
+            },
+        );
         update.or_code(Code::Failed)?;
     }
     Ok(())

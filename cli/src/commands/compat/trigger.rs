@@ -3,7 +3,8 @@
 use anyhow::Result;
 use clap::Args;
 use serde_json::json;
-use ssid_node::api::view::{EmitView, EventDraft, iso, now};
+use ssid_node::api::view::{EmitView, EventDraft};
+use ssid_node::clock;
 use ssid_node::registry::file::RegistryFile;
 use ssid_protocol::event::Event;
 use ssid_protocol::id::{Epoch, Sha256Hash};
@@ -85,7 +86,7 @@ pub(crate) async fn run(args: TriggerArgs, context: &Context) -> Result<()> {
 fn append(args: TriggerArgs, path: &std::path::Path) -> Result<Event> {
     let defaults = ssid_node::api::EventDefaults::default();
     let event = Event {
-        timestamp: seconds(&iso(now())),
+        timestamp: seconds(&clock::now().iso()),
         event: args.event,
         version: args.version,
         commit_hash: args.hash,

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use anyhow::Result;
-use ssid_node::api::view::now;
+use ssid_node::clock;
 use ssid_node::telemetry::desk::Desk;
 use ssid_node::telemetry::message::{Names, Severity};
 use ssid_node::telemetry::trend::number;
@@ -49,7 +49,7 @@ impl Checker {
     /// Delivers for at most `time`, if that is up to this command.
     async fn deliver(&mut self, time: Duration) {
         if let Self::Here(desk) = self {
-            desk.deliver(now().after(time)).await;
+            desk.deliver(clock::now().after(time)).await;
         }
     }
 
@@ -78,7 +78,7 @@ async fn by_node(context: &Context) -> Result<CheckView> {
 async fn check_here(desk: &mut Desk) -> Result<CheckView> {
     // who the members are only a node knows
     Ok(desk
-        .check(None, Names::default(), now())
+        .check(None, Names::default(), clock::now())
         .await
         .or_code(Code::Failed)?)
 }

@@ -2,7 +2,8 @@
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
-use ssid_node::api::view::{Page, now};
+use ssid_node::api::view::Page;
+use ssid_node::clock;
 use ssid_node::config::write_atomic;
 use ssid_node::telemetry::chart;
 use ssid_node::telemetry::checks::day_of;
@@ -50,7 +51,7 @@ pub(super) fn run(context: &Context, args: &HistoryArgs) -> Result<()> {
             .out
             .remark(&format!("{}: {problem}", file.display()));
     });
-    let rows = dashboard.until(day_of(now()));
+    let rows = dashboard.until(day_of(clock::now()));
     if let Some(path) = &args.svg {
         let picture = chart::svg(rows, &places.config.settings.thresholds);
         write_atomic(path, picture.as_bytes())

@@ -2,7 +2,8 @@
 
 use anyhow::Result;
 use serde_json::{Value, json};
-use ssid_node::api::view::{Page, now};
+use ssid_node::api::view::Page;
+use ssid_node::clock;
 use ssid_node::telemetry::view::EntryView;
 
 use super::{OutboxCommand, desk};
@@ -46,7 +47,7 @@ pub(super) async fn run(command: OutboxCommand, context: &Context) -> Result<()>
         Some(mut desk) => {
             let courier = desk.courier();
             let found = if verb == "retry" {
-                courier.retry(id, now()).await
+                courier.retry(id, clock::now()).await
             } else {
                 courier.forget(id).await
             };

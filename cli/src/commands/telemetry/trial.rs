@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use ssid_node::api::view::{Page, now};
+use ssid_node::api::view::Page;
+use ssid_node::clock;
 use ssid_node::telemetry::channels::Senders;
 use ssid_node::telemetry::trial::{TrialView, try_out};
 
@@ -44,7 +45,13 @@ pub(in crate::commands) async fn run_as(
             ))
             .into());
     }
-    let trials = try_out(&senders.usable, source(context, &places), wait, now()).await;
+    let trials = try_out(
+        &senders.usable,
+        source(context, &places),
+        wait,
+        clock::now(),
+    )
+    .await;
     let trials = Page::whole(trials);
     context.out.show(&trials, |trials| page(&trials.items))?;
     let trials = trials.items;

@@ -3,13 +3,14 @@
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
+use ssid_protocol::id::UnixMillis;
 use tokio::sync::oneshot;
 
 use super::Paging;
 use crate::anchor::task::{AnchorDesk, AnchorRequest};
 use crate::api::ApiState;
 use crate::api::error::{Answer, Failure};
-use crate::api::view::{AnchorSession, AnchorView, AnchorsView, Problem, iso};
+use crate::api::view::{AnchorSession, AnchorView, AnchorsView, Problem};
 use crate::engine::outbox::ANCHOR;
 
 /// Outbox rows that are counted; more are as many.
@@ -40,7 +41,7 @@ fn anchors(state: &ApiState, limit: usize, seen: usize) -> Result<AnchorsView, F
         name: row.name,
         sha256,
         cid: row.cid,
-        at: iso(row.at),
+        at: row.at.iso(),
         services: row.services,
     };
     let doing = state
@@ -55,7 +56,7 @@ fn anchors(state: &ApiState, limit: usize, seen: usize) -> Result<AnchorsView, F
         waiting: state.store.outbox(ANCHOR, COUNTED)?.len() as u64,
         running: doing.running,
         problem: doing.problem,
-        next_try_at: doing.next_try_at.map(iso),
+        next_try_at: doing.next_try_at.map(UnixMillis::iso),
     })
 }
 

@@ -17,7 +17,7 @@ use super::Paging;
 use crate::api::ApiState;
 use crate::api::error::{Answer, Failure};
 use crate::api::names::{Named, resolve};
-use crate::api::view::{ConflictView, ConsensusCheck, Page, Problem, RecordView, by_event, iso};
+use crate::api::view::{ConflictView, ConsensusCheck, Page, Problem, RecordView, by_event};
 use crate::engine::InstanceView;
 
 /// The latest records first.
@@ -117,7 +117,7 @@ fn open_record(state: &ApiState, open: &InstanceView, asked: Choice, event: &Eve
         event_hash: asked.event_hash,
         event_type: event.event.clone(),
         event_version: event.version.clone(),
-        initiated_at: iso(open.since),
+        initiated_at: open.since.iso(),
         completed_at: None,
         silent_nodes: voters.filter(|node| !said.contains(node)).collect(),
         participating_nodes: said,

@@ -17,9 +17,10 @@ use tokio::time::Instant;
 
 use super::count::has_more_than;
 use crate::api::error::Failure;
-use crate::api::view::{EmitView, EventDraft, EventState, FieldDifference, Page, Problem, now};
+use crate::api::view::{EmitView, EventDraft, EventState, FieldDifference, Page, Problem};
 use crate::api::wait::{Ended, Waiter};
 use crate::api::{ApiState, EventDefaults};
+use crate::clock;
 use crate::engine::{EMIT_EVENTS, EmitOutcome};
 
 /// How long a caller waits who does not say.
@@ -64,7 +65,7 @@ pub(super) async fn emit(
     let (drafts, is_single) = read_drafts(&body?)?;
     let mut events = Vec::with_capacity(drafts.len());
     for draft in drafts {
-        events.push(complete(draft, &state.settings.defaults, now())?);
+        events.push(complete(draft, &state.settings.defaults, clock::now())?);
     }
     if let (true, [event]) = (is_single, &events[..]) {
         let epoch = state.engine.status().borrow().epoch;
@@ -159,7 +160,7 @@ fn complete(
     let event = Event {
         timestamp: draft
             .timestamp
-            .unwrap_or_else(|| crate::api::view::iso(UnixMillis(now.0 / 1000 * 1000))),
+            .unwrap_or_else(|| UnixMillis(now.0 / 1000 * 1000).iso()),
         event: draft.event,
         version: draft.version,
         commit_hash: draft.commit_hash,

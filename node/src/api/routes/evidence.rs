@@ -11,9 +11,7 @@ use ssid_storage::{EvidenceRow, RewrittenRow};
 use crate::api::ApiState;
 use crate::api::error::{Answer, Failure};
 use crate::api::names::{Named, resolve};
-use crate::api::view::{
-    EvidenceView, OBSERVATION_FORMAT, Observation, Page, REWRITTEN_HISTORY, iso,
-};
+use crate::api::view::{EvidenceView, OBSERVATION_FORMAT, Observation, Page, REWRITTEN_HISTORY};
 
 pub(super) async fn list(State(state): State<ApiState>) -> Answer<Page<EvidenceView>> {
     let all = |state: &ApiState| {
@@ -87,7 +85,7 @@ fn proven(
         proven: true,
         member: proven.member.map(|member| state.named_node(&member)),
         epoch: proven.epoch,
-        at: iso(row.at),
+        at: row.at.iso(),
         told_by: row.from.map(|node| state.named_node(&node)),
         what: proven.what,
         document: Some(document),
@@ -101,7 +99,7 @@ fn observed(state: &ApiState, member: NodeId, row: RewrittenRow) -> Result<Evide
         was,
         now,
     } = row;
-    let seen_at = iso(seen_at);
+    let seen_at = seen_at.iso();
     let observation = Observation {
         format: OBSERVATION_FORMAT.to_owned(),
         federation_id: state.federation_id,

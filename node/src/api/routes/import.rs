@@ -17,8 +17,9 @@ use tokio::time::{Instant, sleep};
 use super::emit::{Wait, open_subject};
 use crate::api::ApiState;
 use crate::api::error::{Answer, Failure};
-use crate::api::view::{ImportView, LineNote, now};
+use crate::api::view::{ImportView, LineNote};
 use crate::api::wait::{Ended, Waiter};
+use crate::clock;
 use crate::engine::EmitOutcome;
 use crate::registry::parse::{ParsedLog, Position, parse};
 
@@ -126,7 +127,7 @@ async fn offer(
     let mut lines = lines.to_vec();
     let mut give_up = Instant::now() + PATIENCE;
     let days = i64::try_from(state.settings.max_event_age_days).unwrap_or(i64::MAX);
-    let oldest = (now().0 / 1000)
+    let oldest = (clock::now().0 / 1000)
         .cast_signed()
         .saturating_sub(days.saturating_mul(24 * 60 * 60));
     loop {

@@ -11,7 +11,8 @@ use ssid_protocol::trust::{REVIEW_FLOOR, TrustLabel};
 
 use crate::api::ApiState;
 use crate::api::error::{Answer, Failure};
-use crate::api::view::{NodeView, ObservedNodeView, Page, iso, now};
+use crate::api::view::{NodeView, ObservedNodeView, Page};
+use crate::clock;
 use crate::legacy::PlainHandle;
 use crate::legacy::plain::{allows_unsigned, observations};
 
@@ -57,7 +58,7 @@ pub(super) async fn observed(State(state): State<ApiState>) -> Answer<Page<Obser
 fn without_keys(plain: &PlainHandle) -> Result<Vec<ObservedNodeView>, Failure> {
     let places = plain.places();
     let (manifest, members) = places
-        .members(&iso(now()))
+        .members(&clock::now().iso())
         .map_err(|error| Failure::internal(error.to_string()))?;
     let mut said = manifest.as_ref().map(observations).unwrap_or_default();
     let has_keys = true;
@@ -119,7 +120,7 @@ fn view(state: &ApiState, member: &Member) -> Result<NodeView, Failure> {
         api_endpoint: member.api_endpoint.clone(),
         is_self,
         connected: is_self || peer.connected,
-        last_seen: state.last_seen(id)?.map(iso),
+        last_seen: state.last_seen(id)?.map(UnixMillis::iso),
         trust_score,
         trust_label: TrustLabel::of(trust_score).word().to_owned(),
         needs_review: trust_score < REVIEW_FLOOR,

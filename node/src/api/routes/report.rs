@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::api::ApiState;
 use crate::api::error::{Answer, Failure};
-use crate::engine::task::unix_now;
+use crate::clock;
 use crate::report::{ComplianceReport, Month, Sources};
 
 #[derive(Debug, Deserialize)]
@@ -19,7 +19,7 @@ pub(super) async fn report(
     State(state): State<ApiState>,
     query: Result<Query<Asked>, QueryRejection>,
 ) -> Answer<ComplianceReport> {
-    let now = unix_now();
+    let now = clock::now();
     let month = match &query?.month {
         Some(text) => Month::parse(text).map_err(Failure::bad_request)?,
         None => Month::of(now),

@@ -10,6 +10,7 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use serde::Deserialize;
 use ssid_protocol::heartbeat::CanSign;
+use ssid_protocol::id::UnixMillis;
 use ssid_protocol::member::Status;
 use ssid_protocol::record::Transport;
 use tokio::time::timeout;
@@ -18,7 +19,7 @@ use crate::api::ApiState;
 use crate::api::error::{Answer, Failure};
 use crate::api::view::{
     FederationStatus, LogHeadView, MembersStatus, NamedNode, OutboxStatus, ReadyView, Statistics,
-    StatusView, TransportStatus, VotingStatus, iso,
+    StatusView, TransportStatus, VotingStatus,
 };
 use crate::engine::EngineStatus;
 use crate::engine::outbox::{ANCHOR, HOOK, TELEMETRY, entries_of};
@@ -52,7 +53,7 @@ fn view_of(state: &ApiState, engine: &EngineStatus) -> StatusView {
         node: state.named_node(&state.node_id),
         role: member.map_or("none", |m| m.role.as_str()).to_owned(),
         software: SOFTWARE.to_owned(),
-        started_at: iso(state.started_at),
+        started_at: state.started_at.iso(),
         federation: federation(state, engine),
         transport: transport(state, engine),
         voting: voting(state, engine),
@@ -122,7 +123,11 @@ fn transport(state: &ApiState, engine: &EngineStatus) -> TransportStatus {
         listening: peers.listening.clone(),
         sync_interval_minutes: state.settings.sync_interval_minutes,
         // both are ISO 8601 in UTC, so that the later one is the greater text
-        last_sync: engine.syncs.last.map(iso).max(git.last_sync.clone()),
+        last_sync: engine
+            .syncs
+            .last
+            .map(UnixMillis::iso)
+            .max(git.last_sync.clone()),
         // those of earlier lives among them
         rewritten_histories: git
             .members

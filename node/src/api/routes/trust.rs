@@ -14,7 +14,7 @@ use crate::api::ApiState;
 use crate::api::caller::{Caller, decider_name};
 use crate::api::error::{Answer, Failure};
 use crate::api::view::{
-    Page, TrustChangeView, TrustNoteView, TrustRequest, TrustRuleView, TrustView, iso,
+    Page, TrustChangeView, TrustNoteView, TrustRequest, TrustRuleView, TrustView,
 };
 use crate::engine::Adjustment;
 use crate::text::is_unseen;
@@ -186,7 +186,7 @@ fn with_running_score(
         score = rules.step(score, change.points);
         Ok(TrustChangeView {
             about: about(state, &change.reference)?,
-            at: iso(change.at),
+            at: change.at.iso(),
             reason: change.reason.as_str().to_owned(),
             points: change.points,
             trust_score: score,

@@ -2,12 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 use ssid_protocol::event::Event;
-use ssid_protocol::id::{Choice, ContentDigest, Epoch, EventHash, NodeId, Round, SubjectId};
+use ssid_protocol::id::{
+    Choice, ContentDigest, Epoch, EventHash, NodeId, Round, SubjectId, UnixMillis,
+};
 use ssid_protocol::subject::Subject;
 use ssid_protocol::vote::Phase;
 use ssid_storage::{DecisionRow, NoteKind};
 
-use super::iso;
 use crate::engine::{InstanceView, LockView, Review, ReviewReason, VoteView};
 
 /// One candidate of a subject, with those who voted for it.
@@ -47,7 +48,7 @@ impl From<Review> for ReviewView {
             reason: review.reason,
             asks_a_person: review.reason.asks_a_person(),
             explanation: review.explanation,
-            until: review.until.map(iso),
+            until: review.until.map(UnixMillis::iso),
         }
     }
 }
@@ -117,7 +118,7 @@ impl From<DecisionRow> for DecisionView {
             reason,
         } = row;
         Self {
-            at: iso(at),
+            at: at.iso(),
             decision: kind,
             choice,
             by,
@@ -160,7 +161,7 @@ impl From<InstanceView> for ConflictView {
             subject: open.subject,
             epoch: open.epoch,
             round: open.round,
-            since: iso(open.since),
+            since: open.since.iso(),
             in_conflict: open.in_conflict,
             awaiting_review: open.awaiting_review,
             review: open.review.map(ReviewView::from),
@@ -176,7 +177,7 @@ impl From<InstanceView> for ConflictView {
 
 fn next_step(open: &InstanceView) -> String {
     if let Some(review) = &open.review {
-        let until = review.until.map(iso).unwrap_or_default();
+        let until = review.until.map(UnixMillis::iso).unwrap_or_default();
         return match review.reason {
             reason if reason.asks_a_person() => format!(
                 "{}endorse a candidate with: ssid events endorse HASH, or refuse with: ssid events refuse HASH; \

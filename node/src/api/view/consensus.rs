@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use ssid_protocol::id::{Choice, ContentDigest, Epoch, EventHash, NodeId, Round, SubjectId};
 use ssid_protocol::record::ConsensusRecord;
 
-use super::{ConflictView, iso};
+use super::ConflictView;
 
 /// A consensus record in the registry's own schema (SPEC §8).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -70,8 +70,8 @@ impl RecordView {
             event_hash: record.choice.event_hash,
             event_type: record.event_type.clone(),
             event_version: record.event_version.clone(),
-            initiated_at: iso(record.initiated_at),
-            completed_at: Some(iso(record.completed_at)),
+            initiated_at: record.initiated_at.iso(),
+            completed_at: Some(record.completed_at.iso()),
             participating_nodes: record
                 .node_hashes
                 .keys()
@@ -88,7 +88,7 @@ impl RecordView {
             found_later: record.found_later.map(|found| FoundLaterView {
                 event_hash: found.choice.event_hash,
                 content_digest: found.choice.content_digest,
-                found_at: iso(found.at),
+                found_at: found.at.iso(),
             }),
             resolution: record.resolution.to_string(),
             subject_id: record.subject_id,

@@ -4,8 +4,6 @@ use serde::{Deserialize, Serialize};
 use ssid_protocol::id::{ContentDigest, EventHash, SubjectId};
 use ssid_storage::DivergenceRow;
 
-use super::iso;
-
 /// A decision that the own registry contradicts, found when it could no longer be voted for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DivergenceView {
@@ -45,7 +43,7 @@ impl DivergenceView {
             own_digest: own.content_digest,
             own_commit_hash: row.own.commit_hash.clone(),
             own_timestamp: row.own.timestamp.clone(),
-            found_at: iso(row.found_at),
+            found_at: row.found_at.iso(),
         }
     }
 }

@@ -41,7 +41,6 @@ pub use crate::engine::Operated;
 pub use crate::git::{MemberSync, OwnBranch, RewrittenHistory, SyncOutcome, SyncState};
 
 use serde::{Deserialize, Serialize};
-use ssid_protocol::id::UnixMillis;
 
 /// A page of a long list.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -59,45 +58,6 @@ impl<T> Page<T> {
     }
 }
 
-/// `YYYY-MM-DDThh:mm:ss[.fff]Z`; the end of time if it lies beyond what a calendar holds.
-pub fn iso(at: UnixMillis) -> String {
-    let millis = i64::try_from(at.0).unwrap_or(i64::MAX);
-    jiff::Timestamp::from_millisecond(millis)
-        .unwrap_or(jiff::Timestamp::MAX)
-        .to_string()
-}
-
-/// Times as [`iso`] writes them, for `#[serde(with)]`.
-pub mod rfc3339 {
-    use serde::{Deserialize, Deserializer, Serializer, de};
-    use ssid_protocol::id::UnixMillis;
-
-    /// Writes a time as text.
-    ///
-    /// # Errors
-    /// Those of the serializer.
-    pub fn serialize<S: Serializer>(at: &UnixMillis, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&super::iso(*at))
-    }
-
-    /// Reads it back.
-    ///
-    /// # Errors
-    /// If the text is no time, or one before 1970.
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<UnixMillis, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let at: jiff::Timestamp = text.parse().map_err(de::Error::custom)?;
-        u64::try_from(at.as_millisecond())
-            .map(UnixMillis)
-            .map_err(de::Error::custom)
-    }
-}
-
-/// This machine's clock.
-pub fn now() -> UnixMillis {
-    UnixMillis(u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or_default())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,15 +66,5 @@ mod tests {
     fn a_whole_list_is_its_only_page() {
         let page = serde_json::to_value(Page::whole(vec![1, 2])).unwrap();
         assert_eq!(page, serde_json::json!({ "items": [1, 2], "next": null }));
-    }
-
-    #[test]
-    fn times_are_iso_8601_in_utc() {
-        assert_eq!(iso(UnixMillis(0)), "1970-01-01T00:00:00Z");
-        assert_eq!(
-            iso(UnixMillis(1_760_212_800_120)),
-            "2025-10-11T20:00:00.12Z"
-        );
-        assert!(iso(UnixMillis(u64::MAX)).starts_with("9999-"));
     }
 }

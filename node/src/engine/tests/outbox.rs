@@ -9,6 +9,7 @@ use ssid_storage::{AnchorRow, OutboxKey, OutboxRow};
 use tokio::sync::{broadcast, mpsc, watch};
 
 use super::*;
+use crate::clock;
 use crate::engine::outbox::{
     ANCHOR, OUTBOX_ROW_BYTES, OUTBOX_ROWS, OutboxChange, entries_of, row_for, sequences_of,
 };
@@ -249,7 +250,7 @@ impl Late {
 
 /// A handle over such an engine that takes changes of the outbox, and nothing else.
 pub(crate) fn outbox_served(engine: Engine) -> EngineHandle {
-    outbox_shared(Arc::new(Mutex::new(engine)), crate::api::view::now())
+    outbox_shared(Arc::new(Mutex::new(engine)), clock::now())
 }
 
 /// The same over an engine that others use as well, for which it is `now`.

@@ -15,7 +15,7 @@ use super::gather::{GatherError, Gatherer};
 use super::members::{PlainMember, partners};
 use super::record::{Observation, Outcome, write_down};
 use super::tally::{Decided, Tally};
-use crate::api::view::{iso, now};
+use crate::clock;
 use crate::config::Settings;
 use crate::conflicts;
 use crate::known_members::{KnownMembers, KnownMembersError};
@@ -190,9 +190,9 @@ where
         known,
         scratch,
     } = deployment;
-    let began = now();
+    let began = clock::now();
     let manifest = FederationManifest::read(&paths.federation_manifest)?;
-    let nodes = partners(manifest.as_ref(), known, settings, &iso(began));
+    let nodes = partners(manifest.as_ref(), known, settings, &began.iso());
     if let Some(skipped) = why_not(manifest.as_ref(), settings, options, &nodes) {
         return Ok(PlainSyncReport {
             skipped: Some(skipped),
@@ -223,7 +223,7 @@ where
         .into_iter()
         .zip(done.comparisons.into_iter().skip(1))
         .map(|(read, comparison)| Observation {
-            at: iso(began),
+            at: began.iso(),
             comparison: read.is_ok().then_some(comparison),
             quarantined: read.as_ref().copied().unwrap_or_default(),
             error: read.err().map(|unread| unread.why),
@@ -247,10 +247,10 @@ where
         applied,
     };
     if paths.keeps_manifest() {
-        let at = iso(now());
+        let at = clock::now().iso();
         let changed = RefCell::default();
         FederationManifest::update(&paths.federation_manifest, &at, |manifest| {
-            changed.replace(write_down(manifest, &outcome, &iso(began), &at));
+            changed.replace(write_down(manifest, &outcome, &began.iso(), &at));
         })?;
         report.changed = changed.take();
         if settings.conflict_resolution.create_conflict_report {

@@ -177,7 +177,7 @@ async fn one_node_that_fails_is_told_and_disturbs_no_other() {
     let told = |anonymize| {
         format!(
             "{:?}",
-            super::super::messages(&report, now(), anonymize)[1].lines
+            super::super::messages(&report, clock::now(), anonymize)[1].lines
         )
     };
     assert!(
@@ -372,7 +372,7 @@ async fn logs_that_differ_leave_a_report_until_they_agree_and_are_told_once() {
             .contains("| node | its log says |")
     );
     let titles = |report: &PlainSyncReport| -> Vec<String> {
-        super::super::messages(report, now(), false)
+        super::super::messages(report, clock::now(), false)
             .into_iter()
             .map(|message| message.title)
             .collect()

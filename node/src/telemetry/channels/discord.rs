@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 
 use super::Attempt;
 use super::http::{Answer, Request};
-use crate::api::view::iso;
 use crate::config::Channel;
 use crate::telemetry::config::DiscordSettings;
 use crate::telemetry::message::{Message, Severity, cut};
@@ -95,7 +94,7 @@ fn render(settings: &DiscordSettings, message: &Message) -> Value {
     };
     let embed = json!({
         "title": title, "description": description, "color": color, "fields": fields,
-        "footer": {"text": FOOTER}, "timestamp": iso(message.at),
+        "footer": {"text": FOOTER}, "timestamp": message.at.iso(),
     });
     let mut document = json!({"embeds": [embed], "allowed_mentions": {"parse": []}});
     if !settings.username.is_empty() {

@@ -14,6 +14,7 @@ use std::time::Duration;
 use super::config::TelemetryConfig;
 use super::message::Message;
 use super::secret::Secrets;
+use crate::clock;
 use crate::config::Channel;
 use crate::registry::paths::RegistryPaths;
 
@@ -152,7 +153,7 @@ impl Sender {
             Self::Slack(slack) => http.send(slack.request(message), slack::meaning).await,
             Self::Discord(discord) => http.send(discord.request(message), discord::meaning).await,
             Self::Webhook(webhook) => {
-                http.send(webhook.request(message, super::now()), webhook::meaning)
+                http.send(webhook.request(message, clock::now()), webhook::meaning)
                     .await
             }
             Self::Mail(mail) => mail.send(message, only).await,

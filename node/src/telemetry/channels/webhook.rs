@@ -12,7 +12,7 @@ use ssid_protocol::id::UnixMillis;
 
 use super::Attempt;
 use super::http::{Answer, Http, Request};
-use crate::api::view::iso;
+use crate::clock;
 use crate::config::Channel;
 use crate::telemetry::config::WebhookSettings;
 use crate::telemetry::message::Message;
@@ -103,12 +103,7 @@ impl ConsensusWebhook {
     /// Tries once to send a JSON document; the same one has the same `key`.
     pub async fn send(&self, http: &Http, document: Vec<u8>, key: String) -> Attempt {
         let mut request = Request::json_bytes(self.url.clone(), document);
-        seal(
-            &mut request,
-            key,
-            self.secret.as_ref(),
-            crate::telemetry::now(),
-        );
+        seal(&mut request, key, self.secret.as_ref(), clock::now());
         http.send(request, meaning).await
     }
 }
@@ -149,7 +144,7 @@ fn render(message: &Message) -> serde_json::Value {
         "lines": message.lines,
         "facts": facts,
         "count": message.count,
-        "at": iso(message.at),
+        "at": message.at.iso(),
         "source": message.source,
     })
 }
