@@ -138,10 +138,19 @@ fn assert_voted_as_registered(
     }
 }
 
+/// How often each trial is made: `SSID_TRIALS=20` is for whoever wants to see it more often than
+/// every run of the tests has time for.
+fn trials(else_this: usize) -> usize {
+    let asked = std::env::var("SSID_TRIALS").ok();
+    asked.map_or(else_this, |count| {
+        count.parse().expect("SSID_TRIALS is a number of trials")
+    })
+}
+
 #[test]
 fn lines_that_stood_in_the_files_before_the_start_are_what_is_voted_for() {
     let mut cluster = Cluster::make(Shape::of(4));
-    for (turn, odd) in [3, 0].into_iter().enumerate() {
+    for (turn, odd) in [3, 0].into_iter().cycle().take(trials(2)).enumerate() {
         let (three_to_one, two_to_two) = disputed(&format!("before-{turn}"));
         write_disputes(&cluster, odd, &three_to_one, &two_to_two);
         // the odd one first, or last and when the others have decided
@@ -159,8 +168,8 @@ fn lines_that_stood_in_the_files_before_the_start_are_what_is_voted_for() {
 #[test]
 fn lines_written_while_the_nodes_run_are_what_is_voted_for_whoever_wakes_first() {
     let cluster = Cluster::start(4);
-    for odd in [3, 0, 2] {
-        let (three_to_one, two_to_two) = disputed(&format!("running-{odd}"));
+    for (turn, odd) in [3, 0, 2].into_iter().cycle().take(trials(3)).enumerate() {
+        let (three_to_one, two_to_two) = disputed(&format!("running-{turn}"));
         cluster
             .nodes()
             .iter()
