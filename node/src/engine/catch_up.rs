@@ -477,9 +477,14 @@ impl Engine {
         for (subject, asked) in self.waiting.asked_mut() {
             questions.ask(*subject, asked, true);
         }
-        // an event that was ahead of its time may be timely now
+        let has_quorum = self.has_quorum();
         for subject in retry_endorsement {
+            // an event that was ahead of its time may be timely now
             self.endorse(tick, subject);
+            let open = self.open.get(&subject);
+            if has_quorum && open.is_some_and(|open| open.asked.is_quiet()) {
+                self.in_flight.remove(&subject);
+            }
         }
         let asks = questions.by_peer.into_iter();
         tick.effects.asks.extend(asks.map(|(node, subjects)| {

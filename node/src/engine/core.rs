@@ -141,8 +141,8 @@ pub struct Engine {
     pub(super) knows_late: bool,
     /// Own events announced and not yet decided.
     pub(super) announced: HashSet<SubjectId>,
-    /// Of those, the ones that are not in conflict either: what waits for people must not hold up
-    /// what does not.
+    /// Of those, the ones that are neither in conflict nor quiet: what waits for people must not
+    /// hold up what does not.
     pub(super) in_flight: HashSet<SubjectId>,
     /// Open subjects by the origin of their first candidate, oldest first.
     pub(super) by_origin: HashMap<NodeId, BTreeSet<(UnixMillis, SubjectId)>>,

@@ -231,9 +231,41 @@ impl Engine {
     /// Whether an announcement waits and few enough others are under way.
     pub(super) fn can_release(&self) -> bool {
         self.backlog.front().is_some_and(|batch| {
-            self.in_flight.is_empty()
-                || self.in_flight.len() + batch.statements().len() <= ANNOUNCED_AT_ONCE
+            (self.in_flight.is_empty()
+                || self.in_flight.len() + batch.statements().len() <= ANNOUNCED_AT_ONCE)
+                && self.others_keep(batch)
         })
+    }
+
+    /// Own subjects in which nobody else voted that others still keep if they are announced now.
+    pub(super) fn room_of_own(&self) -> usize {
+        self.unsupported_share()
+            .saturating_sub(self.counts.unsupported_of(&self.me))
+    }
+
+    /// Whether the others keep all that an own announcement opens. What they drop would make their
+    /// open subjects differ from this node's for as long as its earlier ones wait for people.
+    fn others_keep(&self, batch: &VerifiedBatch) -> bool {
+        let room = self.room_of_own();
+        if batch.statements().len() <= room || room == self.unsupported_share() {
+            return true;
+        }
+        let Statements::Events(events) = batch.statements() else {
+            return true;
+        };
+        // after a restart what was announced before it is counted already
+        let is_counted = |event: &&Event| {
+            let subject = self.policies.subject_of(event).id(&self.federation);
+            let open = self.open.get(&subject);
+            open.is_some_and(|open| open.origin == Some(self.me))
+        };
+        let new = events.iter().filter(|event| !is_counted(event));
+        new.take(room + 1).count() <= room
+    }
+
+    /// The open subjects of one origin in which nobody else voted that a node keeps.
+    fn unsupported_share(&self) -> usize {
+        UNSUPPORTED_OF_ORIGIN.min(limits::OPEN_INSTANCES / self.members.max(1))
     }
 
     /// Announces what waits, as far as few enough own events are undecided: peers' queues are
@@ -422,6 +454,8 @@ impl Engine {
         };
         open.origin = Some(origin);
         let index = self.voters.index_of(&origin);
+        // a subject that this node voted for in an earlier life may be its own
+        open.is_supported &= origin != self.me;
         open.is_supported |= open.held.iter().any(|held| Some(held.voter) != index);
         self.by_origin
             .entry(origin)
@@ -435,7 +469,7 @@ impl Engine {
     fn has_room_for(&mut self, tick: &mut Tick, origin: Option<NodeId>) -> bool {
         let Some(origin) = origin else { return false };
         let share = limits::OPEN_INSTANCES / self.members.max(1);
-        if self.counts.unsupported_of(&origin) >= UNSUPPORTED_OF_ORIGIN.min(share) {
+        if self.counts.unsupported_of(&origin) >= self.unsupported_share() {
             // the earlier ones stay for people to look at; this one comes again with a re-offer
             self.refused.open_instances += 1;
             return false;

@@ -16,7 +16,7 @@ use ssid_storage::{NoteKind, OpenSubject, OperatorNote};
 
 use super::clock::{Now, Steady};
 use super::proof::Proof;
-use super::settings::{STALLED_AFTER, STALLED_AT_MOST, UNSUPPORTED_AT_MOST};
+use super::settings::{QUIET_AFTER, STALLED_AFTER, STALLED_AT_MOST, UNSUPPORTED_AT_MOST};
 use super::shown::ReviewReason;
 
 /// One vote and its proof.
@@ -100,6 +100,12 @@ impl Asked {
             .saturating_mul(1 << self.times.min(16))
             .min(at_most);
         (now.since(self.since) >= pause).then_some(self.times as usize)
+    }
+
+    /// Whether it was asked about so often in vain that it waits for people, as far as one can
+    /// tell.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.times >= QUIET_AFTER
     }
 
     pub(super) fn ask(&mut self, now: Steady) {

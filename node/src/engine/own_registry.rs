@@ -398,12 +398,14 @@ impl Engine {
         }
     }
 
-    /// Whether lines may be announced now: nothing else waits, and signing is possible.
+    /// Whether lines may be announced now: nothing else waits, signing is possible, and others keep
+    /// what is announced.
     pub(super) fn may_announce(&self) -> bool {
         self.registry.reading == Reading::Current
             && self.is_signing()
             && self.backlog.is_empty()
             && self.in_flight.len() < super::settings::ANNOUNCED_AT_ONCE
+            && self.room_of_own() > 0
     }
 
     /// Whether the next line may be announced at once.

@@ -21,6 +21,9 @@ pub const LATE_RECORDS_EVERY: Duration = Duration::from_millis(200);
 /// An open subject in which nothing new arrived for this long is asked about; then twice as long,
 /// and so on.
 pub const STALLED_AFTER: Duration = Duration::from_secs(2);
+/// An own subject that was asked about so often, half a minute by then, while a quorum was there,
+/// waits for people: it takes no room of [`ANNOUNCED_AT_ONCE`] any more.
+pub const QUIET_AFTER: u32 = 4;
 /// The longest pause between two questions about one subject.
 pub const STALLED_AT_MOST: Duration = Duration::from_mins(1);
 /// The same for a subject in which nobody but its origin voted.

@@ -1,7 +1,11 @@
 //! Events that this node announces, and those of others: what is taken, what is refused, what is
 //! kept.
 
+use ssid_storage::NoteKind;
+
 use super::*;
+use crate::engine::settings::{ANNOUNCED_TOGETHER, Endorsement, UNSUPPORTED_OF_ORIGIN};
+use crate::engine::{Decider, Operation};
 
 #[test]
 fn offering_an_event_twice_or_against_the_rules_is_answered_in_words() {
@@ -148,4 +152,73 @@ fn one_origins_many_events_for_one_subject_cost_nothing() {
         })
         .count();
     assert_eq!(stored, 1);
+}
+
+/// Two engines of a federation in which people endorse, the second of them after a restart.
+fn two_with_people() -> Net {
+    let mut net = Net::new(2);
+    net.settle();
+    net.stop(1);
+    net.settings.endorsement = Endorsement::Operator;
+    net.start(1);
+    net.settle();
+    net
+}
+
+fn assert_open_alike(net: &Net, count: usize) {
+    let digests = [0, 1].map(|node| {
+        let engine = net.engines[node].as_ref().unwrap();
+        assert_eq!(engine.open.len(), count, "open at node {node}");
+        assert_eq!(engine.refused.open_instances, 0, "refused by node {node}");
+        engine.open_digest()
+    });
+    assert_eq!(digests[0], digests[1]);
+}
+
+/// An honest node announces no more of what nobody else votes for than others keep: else they would
+/// have other open subjects than it for as long as people take.
+#[test]
+fn what_others_would_drop_is_held_back() {
+    let mut net = two_with_people();
+    let all = events(UNSUPPORTED_OF_ORIGIN + 500);
+    let (emitted, registered) = all.split_at(UNSUPPORTED_OF_ORIGIN - 100);
+    net.emit(0, emitted);
+    net.tick(0, vec![observed(registered.to_vec())]);
+    net.settle();
+    net.pass(40);
+    // announcements are released whole: what would not fit waits
+    let open = net.engines[0].as_ref().unwrap().open.len();
+    assert!(open > UNSUPPORTED_OF_ORIGIN - ANNOUNCED_TOGETHER, "{open}");
+    assert!(open <= UNSUPPORTED_OF_ORIGIN, "{open}");
+    assert_open_alike(&net, open);
+    for node in [0, 1] {
+        net.stop(node);
+        net.start(node);
+        net.settle();
+        net.pass(40);
+        assert_open_alike(&net, open);
+    }
+    // a start reads the file anew
+    net.tick(0, vec![observed(registered.to_vec())]);
+    // as others vote, there is room for the rest
+    for _ in 0..3 {
+        let waiting = net.engines[1].as_ref().unwrap().open.iter();
+        let operations = waiting.map(|(subject, open)| Operation {
+            kind: NoteKind::Endorse,
+            subject: *subject,
+            choice: open.machine.candidates().next().unwrap().choice,
+        });
+        for operation in operations.collect::<Vec<_>>() {
+            let (decider, ticket) = (Decider::default(), 1);
+            let operate = Inbound::Operate {
+                operation,
+                decider,
+                ticket,
+            };
+            net.tick(1, vec![operate]);
+        }
+        net.settle();
+        net.pass(40);
+    }
+    assert_eq!(net.certified(0).len(), all.len());
 }

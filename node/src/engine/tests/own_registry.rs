@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use ssid_protocol::vote::Phase;
 
 use super::*;
-use crate::engine::settings::Endorsement;
+use crate::engine::settings::{ANNOUNCED_AT_ONCE, Endorsement};
 use crate::engine::shown::ReviewReason;
 
 fn two() -> (Event, Event) {
@@ -331,7 +331,7 @@ fn announcements_go_on_behind_events_that_wait_for_people() {
     };
     let mut net = Net::with(testing::manifest(4), settings);
     net.settle();
-    net.emit(0, &events(700));
+    net.emit(0, &events(ANNOUNCED_AT_ONCE + 10));
     net.settle();
     let audits: Vec<_> = (0..1000)
         .map(|i| testing::event("policy_promoted", &format!("v{i}")))
