@@ -8,8 +8,8 @@ use anyhow::Result;
 use clap::Args;
 use futures::StreamExt as _;
 use indicatif::ProgressBar;
+use ssid_engine::NodeEvent;
 use ssid_node::api::view::ImportView;
-use ssid_node::engine::NodeEvent;
 
 use crate::client::{Client, StreamItem};
 use crate::context::Context;
