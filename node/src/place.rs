@@ -5,7 +5,8 @@
 //!   path;
 //! - a regular file: opening it never waits, reading it ends;
 //! - read up to a limit that the caller names;
-//! - never one of the node's own data: its keys, its vote history, its database.
+//! - never one of the node's own data: its keys, its vote history, its database;
+//! - never one of Git's own, beneath `.git`: its configuration holds logins, its hooks are run.
 //!
 //! A place outside any root is a file that the operator named; only the second and third hold for
 //! it.
@@ -73,8 +74,23 @@ impl Root {
         io::Error::new(io::ErrorKind::PermissionDenied, what)
     }
 
-    /// Refuses the file at `real`, a path without links, if it belongs to the node itself.
+    fn check_not_gits(&self, real: &Path) -> io::Result<()> {
+        let Ok(dir) = self.dir.canonicalize() else {
+            return Ok(());
+        };
+        let beneath = real.strip_prefix(dir).unwrap_or(Path::new(""));
+        // some file systems do not tell upper from lower case
+        let is_git = |part: Component<'_>| part.as_os_str().eq_ignore_ascii_case(".git");
+        if beneath.components().any(is_git) {
+            let what = "it is in Git's own directory, and is neither read nor written";
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, what));
+        }
+        Ok(())
+    }
+
+    /// Refuses the file at `real`, a path without links, if it belongs to Git or the node itself.
     fn check_not_own(&self, real: &Path, opened: Option<&fs::Metadata>) -> io::Result<()> {
+        self.check_not_gits(real)?;
         let Some(data) = &self.data else {
             return Ok(());
         };
@@ -364,6 +380,8 @@ impl Place {
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(self.told(e)),
             _ => {}
         }
+        // before anything is made there
+        self.check(&way, &way.rest, None)?;
         options.custom_flags(regular::UNKNOWN_FILE);
         let file = way
             .dir
@@ -385,8 +403,7 @@ impl Place {
         let Some(root) = &self.within else {
             return Ok(());
         };
-        let real = way.real.join(rest);
-        root.check_not_own(&real.canonicalize().unwrap_or(real), opened)
+        root.check_not_own(&resolved(&way.real.join(rest)), opened)
     }
 
     /// Opens the root, or for a file that the operator named the last directory that is there.
@@ -456,6 +473,36 @@ fn named(path: &Path) -> io::Result<Way> {
         real: above.canonicalize()?,
         rest,
     })
+}
+
+/// Links that are followed one after another, as the system does.
+const LINKS: u32 = 40;
+
+/// The path without links, also where it leads to what is not there yet.
+fn resolved(path: &Path) -> PathBuf {
+    let mut path = path.to_owned();
+    for _ in 0..LINKS {
+        let there = path
+            .ancestors()
+            .find_map(|above| Some((above, above.canonicalize().ok()?)));
+        let Some((above, real)) = there else {
+            break;
+        };
+        let Ok(rest) = path.strip_prefix(above) else {
+            break;
+        };
+        let mut names = rest.components();
+        let Some(next) = names.next() else {
+            return real;
+        };
+        let next = real.join(next);
+        match fs::read_link(&next) {
+            // a link that leads nowhere yet
+            Ok(target) => path = real.join(target).join(names.as_path()),
+            Err(_) => return next.join(names.as_path()),
+        }
+    }
+    path
 }
 
 fn parent(path: &Path) -> &Path {

@@ -204,3 +204,64 @@ fn a_file_that_the_operator_named_may_be_a_link_anywhere() {
         .unwrap();
     assert!(scene.path("new/deep/file").is_file());
 }
+
+#[test]
+fn what_is_gits_own_is_never_opened_whatever_leads_there() {
+    let scene = scene();
+    for dir in ["repo/.git/hooks", "repo/sub/.GIT", "repo/kept.git"] {
+        fs::create_dir_all(scene.path(dir)).unwrap();
+    }
+    fs::write(scene.path("repo/.git/config"), "[http] login").unwrap();
+    fs::write(scene.path("repo/sub/.GIT/config"), "[http] login").unwrap();
+    fs::write(scene.path("repo/kept.git/config"), "ours").unwrap();
+    symlink("../.git/config", scene.path("repo/logs/file")).unwrap();
+    symlink(".git/hooks", scene.path("repo/dir")).unwrap();
+    symlink(
+        "../.git/hooks/post-commit",
+        scene.path("repo/logs/dangling"),
+    )
+    .unwrap();
+    for path in [
+        ".git/config",
+        "sub/.GIT/config",
+        "logs/file",
+        "dir/post-commit",
+        "logs/dangling",
+    ] {
+        let place = scene.root.place(path);
+        let said = refused(place.open_to_append());
+        assert!(said.contains("Git's own directory"), "{path}: {said}");
+        // a link that leads nowhere is refused as that
+        assert!(place.replace(b"x").is_err(), "{path}");
+        assert!(place.open().is_err(), "{path}");
+    }
+    assert!(refused(scene.root.place("logs/file").open()).contains("Git's own"));
+    assert!(refused(scene.root.place("dir").entries(9)).contains("Git's own"));
+    assert!(refused(scene.root.place("dir/new").make()).contains("Git's own"));
+    assert_eq!(
+        fs::read_dir(scene.path("repo/.git/hooks")).unwrap().count(),
+        0
+    );
+    let kept = scene.root.place("kept.git/config");
+    assert_eq!(kept.read(9).unwrap(), b"ours");
+}
+
+#[test]
+fn nothing_new_is_made_in_the_data_directory_through_a_link() {
+    let scene = scene();
+    let data = scene.path("repo/node");
+    fs::create_dir_all(&data).unwrap();
+    symlink("node", scene.path("repo/linked")).unwrap();
+    symlink("node/new", scene.path("repo/dangling")).unwrap();
+    let root = Root::new(&scene.path("repo"), Some(&data));
+    let place = root.place("linked/votes.abstain");
+    for said in [
+        refused(place.open_to_append()),
+        refused(place.replace(b"x")),
+        refused(root.place("linked/new").make()),
+        refused(root.place("dangling").open_to_append()),
+    ] {
+        assert!(said.contains("data directory"), "{said}");
+    }
+    assert_eq!(fs::read_dir(data).unwrap().count(), 0);
+}
