@@ -3,6 +3,7 @@
 
 pub mod anchor;
 pub mod api;
+pub mod child;
 mod client;
 pub mod clock;
 pub mod config;

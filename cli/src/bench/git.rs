@@ -17,6 +17,7 @@ use clap::Args;
 use serde::Serialize;
 use serde_json::json;
 use ssid_node::api::view::{StatusView, SyncOutcome};
+use ssid_node::child;
 use ssid_node::home::Home;
 use ssid_node::keyfile;
 use ssid_protocol::batch::{Statements, VerifiedBatch};
@@ -206,6 +207,7 @@ impl Node {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log);
+        child::forget_own(&mut command);
         Ok(Self(command.spawn().context("cannot start a node")?))
     }
 
@@ -389,6 +391,7 @@ fn git(dir: &Path, args: &[&str], input: &[u8]) -> Result<()> {
     {
         command.env_remove(name);
     }
+    child::forget_own(&mut command);
     command
         .arg("-C")
         .arg(dir)

@@ -11,20 +11,20 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context as _, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use ssid_node::child;
+use ssid_storage::regular;
 
 use crate::error::{CliError, Code};
-use crate::setup::PASSPHRASE_ENV;
 
 /// Which process a node is.
 const PID_FILE: &str = "cluster.pid";
-/// Variables that would give every node of a cluster the same places and secrets.
-const NOT_INHERITED: [&str; 6] = [
+/// Variables that would give every node of a cluster the same places; secrets come besides.
+const NOT_INHERITED: [&str; 5] = [
     "SSID_DATA",
     "SSID_REPO",
     "SSID_NETWORK_LISTEN",
     "SSID_NETWORK_BOOTSTRAP",
     "SSID_API_LISTEN",
-    PASSPHRASE_ENV,
 ];
 /// Bytes of the end of a log that are looked at.
 const TAIL_BYTES: u64 = 16 * 1024;
@@ -58,6 +58,7 @@ pub(super) fn spawn(data: &Path, log: &Path) -> Result<Child> {
     for name in NOT_INHERITED {
         command.env_remove(name);
     }
+    child::forget_secrets(&mut command);
     let mut child = command.spawn().map_err(failed)?;
     let written = started_at(child.id())
         .context("the node ended at once")
@@ -86,7 +87,8 @@ pub(super) struct Running {
 impl Running {
     /// The process that the data directory's pid file names, if it still is that process.
     pub(super) fn find(data: &Path) -> Option<Self> {
-        let text = fs::read_to_string(data.join(PID_FILE)).ok()?;
+        let text = regular::read(&data.join(PID_FILE), TAIL_BYTES).ok()?;
+        let text = String::from_utf8(text).ok()?;
         let (pid, started) = text.trim().split_once(' ')?;
         let (pid, started) = (pid.parse::<u32>().ok()?, started.parse::<u64>().ok()?);
         let handle = pidfd_open(
@@ -156,7 +158,7 @@ pub(super) fn tail(path: &Path, lines: usize) -> Vec<String> {
 }
 
 fn last_bytes(path: &Path) -> std::io::Result<Vec<u8>> {
-    let mut file = File::open(path)?;
+    let mut file = regular::open(File::options().read(true), path)?;
     let length = file.metadata()?.len();
     file.seek(SeekFrom::Start(length.saturating_sub(TAIL_BYTES)))?;
     let mut bytes = Vec::new();

@@ -93,16 +93,15 @@ fn spoil(text: &str) -> Result<String> {
 /// `ssid certificate verify`, as a process of its own: no node, no data directory.
 async fn verify(file: &Path, genesis: &Path) -> Result<Output> {
     let program = std::env::current_exe().context("cannot find this program's own file")?;
-    let mut command = tokio::process::Command::new(program);
+    let mut command = std::process::Command::new(program);
+    ssid_node::child::forget_own(&mut command);
+    let mut command = tokio::process::Command::from(command);
     command
         .args(["--json", "certificate", "verify"])
         .arg(file)
         .arg("--genesis")
         .arg(genesis);
-    command
-        .env_remove("SSID_DATA")
-        .stdin(Stdio::null())
-        .kill_on_drop(true);
+    command.stdin(Stdio::null()).kill_on_drop(true);
     command.output().await.context("cannot start the verifier")
 }
 

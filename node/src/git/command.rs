@@ -8,15 +8,17 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Once;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process_group, prlimit};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
 
 use super::environment::{self, harden, log_in};
 use super::failure::GitError;
+use super::orphans;
 use super::remote::GitRemote;
 use crate::config::GitProtocol;
 
@@ -32,6 +34,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 const REMOTE: &str = "member";
 /// How long a command that asks nobody may take.
 const LOCAL: Duration = Duration::from_secs(30);
+/// Bytes of memory of its own that each process of a command may have, beside files that it maps.
+/// One object may take [`ALLOC_BYTES`](environment::ALLOC_BYTES) of them.
+pub(super) const DATA_BYTES: u64 = 1 << 30;
 
 /// The system's `git`, with what it may do.
 #[derive(Clone, Debug)]
@@ -154,6 +159,10 @@ impl Git {
         timeout: Duration,
         shutdown: CancellationToken,
     ) -> Result<Self, GitError> {
+        static ORPHANS: Once = Once::new();
+        ORPHANS.call_once(|| {
+            orphans::end();
+        });
         let mut git = Self {
             allowed: allowed.to_vec(),
             timeout,
@@ -187,6 +196,9 @@ impl Git {
             .map_err(|e| GitError::NotRun(e.to_string()))?;
         let mut group = Group(child.id().and_then(|id| Pid::from_raw(id.cast_signed())));
         let limit = if asks { self.timeout } else { LOCAL };
+        if let Some(pid) = group.0 {
+            bound(pid, limit);
+        }
         let ended = tokio::select! {
             () = self.shutdown.cancelled() => Err(GitError::Cancelled),
             () = tokio::time::sleep(limit) => Err(GitError::Timeout(limit)),
@@ -248,6 +260,24 @@ impl Git {
             .kill_on_drop(true);
         command
     }
+}
+
+/// Bounds what a process, and each that it starts afterwards, takes of this machine. It holds also
+/// when this process is no longer there to end it. Git has just been started: it has not read
+/// anything yet, and what receives from a server is started by it.
+fn bound(pid: Pid, time: Duration) {
+    let limit = |resource, most| {
+        let limit = Rlimit {
+            current: Some(most),
+            maximum: Some(most),
+        };
+        // best effort: it may have ended, and a tighter limit of the user's stays
+        prlimit(Some(pid), resource, limit).ok();
+    };
+    // not the address space: Git maps whole packs, and helpers reserve more than they use
+    limit(Resource::Data, DATA_BYTES);
+    // one thread cannot take more before the time is up
+    limit(Resource::Cpu, time.as_secs() + 1);
 }
 
 /// A process group that is killed when this is dropped.
@@ -450,6 +480,27 @@ mod tests {
             GitError::Timeout(limit)
                 .to_string()
                 .contains("within 0.3 s")
+        );
+    }
+
+    #[tokio::test]
+    async fn every_process_of_a_command_is_bounded() {
+        let dir = tempfile::tempdir().unwrap();
+        let says = "alias.says=!sleep 0.2; ulimit -H -d; ulimit -H -t; ulimit -S -t";
+        let said = git(&[])
+            .await
+            .run(Job::local(dir.path(), &["-c", says, "says"]))
+            .await
+            .unwrap();
+        let said = String::from_utf8(said).unwrap();
+        let seconds = LOCAL.as_secs() + 1;
+        assert_eq!(
+            said.split_whitespace().collect::<Vec<_>>(),
+            [
+                (DATA_BYTES / 1024).to_string(),
+                seconds.to_string(),
+                seconds.to_string()
+            ]
         );
     }
 

@@ -12,7 +12,6 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
-use ssid_engine::{CommitQuestion, CommitStanding, Inbound};
 use ssid_protocol::id::{NodeId, UnixMillis};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
@@ -23,7 +22,7 @@ use super::history::{self, History, Place};
 use super::plan::Plan;
 use super::state::SyncState;
 use crate::clock;
-use crate::engine::EngineHandle;
+use crate::engine::{CommitQuestion, CommitStanding, EngineHandle, Inbound};
 
 /// One repository is fetched for new questions at most this often.
 const PAUSE: Duration = Duration::from_secs(2);

@@ -7,7 +7,9 @@ use std::io::{self, IsTerminal as _};
 use std::process::Command;
 use std::time::Duration;
 
+use super::orphans;
 use super::remote::Login;
+use crate::child;
 use crate::config::GitProtocol;
 
 /// Bytes that a Git child may allocate at once. What a delta in a small pack unpacks to is bounded
@@ -30,9 +32,6 @@ const KEPT: &[&str] = &[
     "GIT_CONFIG_SYSTEM",
     "GIT_CONFIG_NOSYSTEM",
 ];
-
-/// Secrets of this node whose names do not begin with `SSID_`.
-const SECRETS: &[&str] = &["SLACK_WEBHOOK_URL", "DISCORD_WEBHOOK_URL"];
 
 /// Settings of every command; the protocols come besides.
 const SETTINGS: &[&str] = &[
@@ -78,7 +77,7 @@ const PASSWORD: &str = "SSID_GIT_PASSWORD";
 pub(super) fn harden(command: &mut Command, allowed: &[GitProtocol], ssh: Option<&OsStr>) {
     let interactive = io::stdin().is_terminal();
     for (name, _) in std::env::vars_os() {
-        if !is_kept(&name.to_string_lossy(), interactive) {
+        if !is_kept(&name, interactive) {
             command.env_remove(&name);
         }
     }
@@ -89,18 +88,20 @@ pub(super) fn harden(command: &mut Command, allowed: &[GitProtocol], ssh: Option
         .env("GIT_NO_LAZY_FETCH", "1")
         .env("GIT_NO_REPLACE_OBJECTS", "1")
         .env("GIT_TERMINAL_PROMPT", "0")
+        .env(orphans::MARK, orphans::mark())
         .env("LC_ALL", "C");
     if let Some(ssh) = ssh {
         command.env("GIT_SSH_COMMAND", ssh);
     }
 }
 
-fn is_kept(name: &str, interactive: bool) -> bool {
-    match name {
+fn is_kept(variable: &OsStr, interactive: bool) -> bool {
+    let name = variable.to_string_lossy();
+    match name.as_ref() {
         // a helper that asks would wait for a person who is at this terminal for something else
         "GIT_ASKPASS" | "SSH_ASKPASS" => !interactive,
-        _ if name.starts_with("SSID_") || SECRETS.contains(&name) => false,
-        _ => !name.starts_with("GIT_") || KEPT.contains(&name),
+        _ if child::is_own(variable) => false,
+        _ => !name.starts_with("GIT_") || KEPT.contains(&name.as_ref()),
     }
 }
 
@@ -164,7 +165,7 @@ mod tests {
             "GIT_DEFAULT_REF_FORMAT",
         ];
         for name in dropped {
-            assert!(!is_kept(name, false), "{name}");
+            assert!(!is_kept(OsStr::new(name), false), "{name}");
         }
         for name in [
             "HOME",
@@ -174,9 +175,10 @@ mod tests {
             "GIT_SSH_COMMAND",
             "GIT_CONFIG_GLOBAL",
         ] {
-            assert!(is_kept(name, false), "{name}");
+            assert!(is_kept(OsStr::new(name), false), "{name}");
         }
-        assert!(is_kept("GIT_ASKPASS", false) && !is_kept("GIT_ASKPASS", true));
+        let askpass = OsStr::new("GIT_ASKPASS");
+        assert!(is_kept(askpass, false) && !is_kept(askpass, true));
     }
 
     #[test]

@@ -29,6 +29,11 @@ pub enum GitError {
         "an object there unpacks to more than alloc_bytes = {0}: broken off, nothing of it is kept"
     )]
     Expands(u64),
+    /// What came takes more memory than a Git child may have.
+    #[error(
+        "git needs more memory for it than data_bytes = {0}: broken off, nothing of it is kept"
+    )]
+    Memory(u64),
     /// Who asks is not let in.
     #[error("not let in: {0}; see this machine's SSH agent or Git credential helper")]
     Denied(String),
@@ -120,7 +125,7 @@ impl GitError {
             Self::NotRun(_) => "not_run",
             Self::Timeout(_) => "timeout",
             Self::Cancelled => "cancelled",
-            Self::TooLarge(_) | Self::Expands(_) => "too_large",
+            Self::TooLarge(_) | Self::Expands(_) | Self::Memory(_) => "too_large",
             Self::Denied(_) => "denied",
             Self::Gone(_) | Self::Unreachable(_) => "unreachable",
             Self::NoBranch | Self::NoHead(_) => "no_branch",
@@ -151,6 +156,12 @@ impl GitError {
             Self::Refused(line)
         } else if has(&["attempting to allocate", "object too large"]) {
             Self::Expands(super::environment::ALLOC_BYTES)
+        } else if has(&[
+            "Out of memory",
+            "out of memory",
+            "mmap failed: Cannot allocate",
+        ]) {
+            Self::Memory(super::command::DATA_BYTES)
         } else if let Some(format) = other_format(said) {
             Self::Format(format)
         } else if has(NO_DEPTH) {

@@ -14,6 +14,7 @@
 //! history     the commits of a member's default branch
 //! commits     looks for those that events name
 //! look        whether a node publishes in a repository
+//! orphans     commands of a node that was killed
 //! ```
 
 mod branch;
@@ -30,6 +31,7 @@ mod look;
 mod metrics;
 mod mirror;
 mod objects;
+mod orphans;
 mod own;
 mod plain;
 #[cfg(test)]
