@@ -119,7 +119,7 @@ impl KnownMembers {
         match self
             .members
             .iter()
-            .find(|known| known.node_name == member.node_name)
+            .find(|known| known.node_name.to_lowercase() == member.node_name.to_lowercase())
         {
             Some(known) if *known == member => Ok(false),
             Some(known) => Err(KnownMembersError::Taken(known.node_name.clone())),

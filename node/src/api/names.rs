@@ -17,7 +17,8 @@ pub(super) struct Named<T> {
     pub(super) item: T,
 }
 
-/// The one of `all` whose name is `text` or whose id begins with it.
+/// The one of `all` whose name is `text` or whose id begins with it; else the one whose name begins
+/// with it, in upper or lower case.
 pub(super) fn resolve<T>(what: &str, text: &str, mut all: Vec<Named<T>>) -> Result<T, Failure> {
     let wanted = text.to_ascii_lowercase();
     let is_exact = |n: &Named<T>| n.id == wanted || (!n.name.is_empty() && n.name == text);
@@ -32,6 +33,11 @@ pub(super) fn resolve<T>(what: &str, text: &str, mut all: Vec<Named<T>>) -> Resu
     drop(exact);
     let fits = |n: &Named<T>| !wanted.is_empty() && n.id.starts_with(&wanted);
     let (fitting, rest): (Vec<_>, Vec<_>) = all.into_iter().partition(|n| fits(n) || is_exact(n));
+    let (fitting, rest) = if fitting.is_empty() {
+        begins_so(text, rest)
+    } else {
+        (fitting, rest)
+    };
     if fitting.len() > 1 {
         return Err(Failure::ambiguous(
             &format!("{what} {text:?}"),
@@ -43,6 +49,21 @@ pub(super) fn resolve<T>(what: &str, text: &str, mut all: Vec<Named<T>>) -> Resu
         .next()
         .map(|n| n.item)
         .ok_or_else(|| unknown(what, text, &rest))
+}
+
+/// Those whose name is `text` but for upper and lower case, else those whose name begins so; and
+/// the others.
+fn begins_so<T>(text: &str, all: Vec<Named<T>>) -> (Vec<Named<T>>, Vec<Named<T>>) {
+    let wanted = text.to_lowercase();
+    if wanted.is_empty() {
+        return (Vec::new(), all);
+    }
+    let is_same = |n: &Named<T>| n.name.to_lowercase() == wanted;
+    if all.iter().any(is_same) {
+        return all.into_iter().partition(is_same);
+    }
+    all.into_iter()
+        .partition(|n| n.name.to_lowercase().starts_with(&wanted))
 }
 
 fn label<T>(named: &Named<T>) -> String {
@@ -126,6 +147,21 @@ mod tests {
         assert_eq!(resolve("node", "Bern", all()).unwrap(), 1);
         assert_eq!(resolve("node", "aa1", all()).unwrap(), 0);
         assert_eq!(resolve("node", "BB", all()).unwrap(), 2);
+    }
+
+    #[test]
+    fn names_are_found_as_people_type_them() {
+        assert_eq!(resolve("node", "bern", all()).unwrap(), 1);
+        assert_eq!(resolve("node", "PAR", all()).unwrap(), 2);
+        let many = *resolve("node", "ber", all()).unwrap_err().0;
+        assert_eq!((many.status, many.candidates.len()), (409, 2));
+        let mut all = all();
+        all.push(Named {
+            id: "cc44".into(),
+            name: "berlin".into(),
+            item: 3,
+        });
+        assert_eq!(resolve("node", "berlin", all).unwrap(), 3);
     }
 
     #[test]
