@@ -135,6 +135,7 @@ pub(crate) fn report_usage(refusal: &clap::Error) -> ExitCode {
 }
 
 fn write_error(message: &str, hint: Option<&str>, code: u8, json: bool) {
+    crate::progress::hide_command();
     let mut err = io::stderr().lock();
     // standard error closed: there is nobody left to tell
     let _ = if json {

@@ -11,9 +11,11 @@ mod demo;
 mod error;
 mod logging;
 mod memory;
+mod named_file;
 mod names;
 mod output;
 mod process;
+mod progress;
 mod setup;
 mod table;
 

@@ -28,6 +28,12 @@ pub(crate) fn find_member(members: &[Member], text: &str) -> Result<usize, CliEr
     } else {
         exact
     };
+    // as people type it
+    let found = if found.is_empty() && !text.is_empty() {
+        places(&|m: &Member| m.node_name.to_lowercase() == text.to_lowercase())
+    } else {
+        found
+    };
     let label = |m: &Member| format!("{} {}", m.node_id, clean(&m.node_name));
     match found[..] {
         [place] => Ok(place),

@@ -4,9 +4,7 @@
 use std::ffi::OsString;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::Path;
-use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -14,6 +12,7 @@ use ssid_node::text;
 pub(crate) use ssid_node::text::clean;
 
 use crate::args::Color;
+use crate::progress::{self, Progress};
 use crate::table::{self, Cell, Column};
 
 /// What a word means, for its colour.
@@ -60,6 +59,11 @@ impl Output {
         self.json
     }
 
+    /// Whether only errors are said.
+    pub(crate) fn is_quiet(self) -> bool {
+        self.quiet
+    }
+
     /// One JSON document with `--json`, else what `text` makes of it.
     pub(crate) fn show<T: Serialize + ?Sized>(
         self,
@@ -104,6 +108,7 @@ impl Output {
     /// A remark on standard error, unless `--quiet`.
     pub(crate) fn remark(self, text: &str) {
         if !self.quiet {
+            progress::hide_command();
             // standard error closed: there is nobody left to tell
             let _ = writeln!(io::stderr().lock(), "{}", text::printable(text, false));
         }
@@ -203,31 +208,19 @@ impl Output {
         lines.iter().map(line).collect()
     }
 
-    /// A progress bar on a terminal, elsewhere nothing. Without a length it spins.
-    pub(crate) fn progress(self, length: Option<u64>, what: &str) -> ProgressBar {
-        if self.json || self.quiet || !io::stderr().is_terminal() {
-            return ProgressBar::with_draw_target(length, ProgressDrawTarget::hidden());
-        }
-        let form = match length {
-            Some(_) => "{msg} [{bar:30}] {pos}/{len} {per_sec} {eta}",
-            None => "{spinner} {msg} {pos} {elapsed}",
-        };
-        let style =
-            ProgressStyle::with_template(form).unwrap_or_else(|_| ProgressStyle::default_bar());
-        let bar = ProgressBar::with_draw_target(length, ProgressDrawTarget::stderr());
-        bar.set_style(style.progress_chars("=> "));
-        bar.set_message(what.to_owned());
-        bar.enable_steady_tick(Duration::from_millis(100));
-        bar
+    /// How far something is, of so many steps; without a length, of an unknown number.
+    pub(crate) fn progress(self, length: Option<u64>, what: &str) -> Progress {
+        Progress::start(self, length, what)
     }
 }
 
-/// Whether a file that is to be written is standard output, `-`.
+/// Whether a file that is to be written is standard output.
 pub(crate) fn is_standard_output(path: &Path) -> bool {
-    path.as_os_str() == "-"
+    matches!(path.to_str(), Some("-" | "/dev/stdout"))
 }
 
 fn write_line(text: &str) -> io::Result<()> {
+    progress::hide_command();
     let mut out = io::stdout().lock();
     writeln!(out, "{text}")?;
     out.flush()

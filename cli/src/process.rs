@@ -7,7 +7,7 @@ use rustix::process::{
     DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit,
 };
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::Code;
@@ -57,7 +57,60 @@ pub(crate) fn block_on<T>(runtime: Runtime, future: impl Future<Output = T>) -> 
     result
 }
 
-/// Cancels the token at SIGTERM or SIGINT. Whatever hangs, the process has ended [`STOP_AT_MOST`]
+/// The signals by which people and service managers end a command: SIGINT, SIGTERM, and SIGHUP when
+/// its terminal goes – unless it was started to outlive that, with `nohup`.
+#[derive(Debug)]
+pub(crate) struct Interruption {
+    interrupted: Signal,
+    terminated: Signal,
+    hung_up: Option<Signal>,
+}
+
+impl Interruption {
+    /// Listens from now on.
+    ///
+    /// # Errors
+    /// If the system gives no signals.
+    pub(crate) fn listen() -> Result<Self> {
+        Ok(Self {
+            interrupted: signal(SignalKind::interrupt())?,
+            terminated: signal(SignalKind::terminate())?,
+            hung_up: if ignores_hangup() {
+                None
+            } else {
+                Some(signal(SignalKind::hangup())?)
+            },
+        })
+    }
+
+    /// Waits until one of them comes.
+    pub(crate) async fn comes(&mut self) {
+        let hung_up = async {
+            match &mut self.hung_up {
+                Some(hung_up) => hung_up.recv().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = self.interrupted.recv() => {}
+            _ = self.terminated.recv() => {}
+            _ = hung_up => {}
+        }
+    }
+}
+
+/// Whether this process was started so that SIGHUP does nothing.
+fn ignores_hangup() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    // SIGHUP is signal 1, the lowest bit
+    ignored
+        .and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok())
+        .is_some_and(|bits| bits & 1 == 1)
+}
+
+/// Cancels the token at SIGTERM or SIGINT. SIGHUP is said and changes nothing: a node that was
+/// started on a terminal outlives it, and no configuration is read again. Whatever hangs, the process has ended [`STOP_AT_MOST`]
 /// later, and at once at a second signal.
 ///
 /// # Errors
@@ -69,17 +122,23 @@ pub(crate) fn stop_on_signals() -> Result<CancellationToken> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let (mut interrupted, mut terminated) = {
+    let (mut interrupted, mut terminated, mut hung_up) = {
         let _inside = runtime.enter();
         (
             signal(SignalKind::interrupt())?,
             signal(SignalKind::terminate())?,
+            signal(SignalKind::hangup())?,
         )
     };
     let ending = async move {
-        let name = tokio::select! {
-            _ = interrupted.recv() => "SIGINT",
-            _ = terminated.recv() => "SIGTERM",
+        let name = loop {
+            tokio::select! {
+                _ = interrupted.recv() => break "SIGINT",
+                _ = terminated.recv() => break "SIGTERM",
+                _ = hung_up.recv() => tracing::info!(
+                    "SIGHUP: the node goes on; stop it with SIGTERM, and start it again to have it read its configuration"
+                ),
+            }
         };
         tracing::info!(signal = name, "stopping");
         token.cancel();

@@ -1,7 +1,7 @@
 //! Making nodes and federations on disk: what `init`, `federation` and `cluster` share.
 
-use std::fs::{self, File};
-use std::io::{IsTerminal as _, Read as _};
+use std::fs;
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -22,10 +22,12 @@ use ssid_protocol::trust::INITIAL_SCORE;
 use ssid_storage::Journal;
 
 use crate::error::{CliError, Code, OrCode as _};
-use crate::names;
+use crate::output::clean;
+use crate::progress;
+use crate::{named_file, names};
 
 /// The environment variable with the passphrase of the key files.
-pub(crate) const PASSPHRASE_ENV: &str = "SSID_KEY_PASSPHRASE";
+const PASSPHRASE_ENV: &str = "SSID_KEY_PASSPHRASE";
 /// Where a node listens whose address says nothing of a port.
 const PORT: u16 = 4170;
 /// Characters of a name.
@@ -172,15 +174,13 @@ fn reachable(flag: &str, address: &str) -> Result<(), CliError> {
 /// Writes the node's part of the configuration; whatever else the file says stays.
 fn configure(home: &Home, repo: Option<&Path>, node: &NewNode, listen: Vec<String>) -> Result<()> {
     let path = RegistryPaths::choose(repo, home.root()).federation_config;
-    if let Some(folder) = path.parent() {
-        let failed = |e| {
-            CliError::new(
-                Code::Failed,
-                format!("cannot make {}: {e}", folder.display()),
-            )
-        };
-        fs::create_dir_all(folder).map_err(failed)?;
-    }
+    let folder = path.directory();
+    folder.make().map_err(|e| {
+        CliError::new(
+            Code::Failed,
+            format!("cannot make {}: {e}", folder.display()),
+        )
+    })?;
     let mut config = Config::load_or_default(&path).or_usage()?;
     if repo.is_some() {
         // where it listens is this machine's own: a repository's file does not say it
@@ -320,6 +320,7 @@ pub(crate) fn create_federation(new: &NewFederation) -> Result<Manifest> {
         }
         members.push(card.member.clone());
     }
+    check_members(&members)?;
     for name in &new.coordinators {
         let place = names::find_member(&members, name)?;
         members[place].role = Role::Coordinator;
@@ -344,6 +345,34 @@ pub(crate) fn create_federation(new: &NewFederation) -> Result<Manifest> {
     };
     manifest.validate_genesis().or_usage()?;
     Ok(manifest)
+}
+
+/// Refuses what is no federation, and members whose names people could not tell apart: the genesis
+/// file is for good.
+fn check_members(members: &[Member]) -> Result<(), CliError> {
+    if members.len() < 2 {
+        let message = "a federation has at least two members, and this is the card of one";
+        return Err(CliError::usage(message).hint("give every member's card with --card"));
+    }
+    let folded = |member: &Member| member.node_name.to_lowercase();
+    for (place, member) in members.iter().enumerate() {
+        let earlier = &members[..place];
+        if earlier.iter().any(|other| other.node_id == member.node_id) {
+            let message = format!("the card of {} is given twice", clean(&member.node_name));
+            return Err(CliError::usage(message).hint("give every member's card once"));
+        }
+        let same = |other: &&Member| folded(other) == folded(member);
+        if let Some(other) = earlier.iter().find(same) {
+            let message = format!(
+                "two members are called {:?} and {:?}",
+                clean(&other.node_name),
+                clean(&member.node_name)
+            );
+            return Err(CliError::usage(message)
+                .hint("one of them makes its node again, with another --name"));
+        }
+    }
+    Ok(())
 }
 
 /// Takes the genesis file at `path` into the node's directory, if its node is a member and in no
@@ -412,14 +441,7 @@ pub(crate) fn read_document(path: &Path, hint: &str) -> Result<Vec<u8>, CliError
     let failed = |e: std::io::Error| {
         CliError::usage(format!("cannot read {}: {e}", path.display())).hint(hint)
     };
-    let mut bytes = Vec::new();
-    let limit = limits::DOCUMENT_BYTES as u64 + 1;
-    File::open(path)
-        .map_err(failed)?
-        .take(limit)
-        .read_to_end(&mut bytes)
-        .map_err(failed)?;
-    Ok(bytes)
+    named_file::read(path, limits::DOCUMENT_BYTES as u64).map_err(failed)
 }
 
 fn write(path: &Path, text: &str) -> Result<()> {
@@ -448,6 +470,7 @@ pub(crate) fn passphrase_for(home: &Home) -> Result<Option<String>> {
     match passphrase_from_env() {
         Some(passphrase) => Ok(Some(passphrase)),
         None if std::io::stdin().is_terminal() => {
+            progress::hide_command();
             Ok(Some(rpassword::prompt_password("Passphrase: ")?))
         }
         None => Err(keyfile::KeyFileError::PassphraseNeeded(home.voting_key()))

@@ -24,13 +24,13 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use ssid_node::home::{Home, check_directory};
 use ssid_protocol::manifest::Manifest;
-use tokio::signal::unix::{SignalKind, signal};
 
 pub(crate) use build::{ClusterSpec, Prepare};
 use process::Running;
 
 use crate::client::Client;
 use crate::error::{CliError, Code, OrCode as _};
+use crate::process::Interruption;
 use crate::setup;
 
 /// Nodes one machine is asked to carry.
@@ -261,11 +261,12 @@ impl Cluster {
     }
 
     async fn wait_ready_or_stop(&mut self, limit: Duration) -> Result<()> {
-        let mut terminated = signal(SignalKind::terminate())?;
+        let mut interruption = Interruption::listen()?;
         let ready = tokio::select! {
             ready = self.wait_ready(limit) => ready,
-            _ = tokio::signal::ctrl_c() => Err(CliError::new(Code::Failed, "interrupted").into()),
-            _ = terminated.recv() => Err(CliError::new(Code::Failed, "interrupted").into()),
+            () = interruption.comes() => {
+                Err(CliError::new(Code::Failed, "interrupted").into())
+            }
         };
         if ready.is_err() {
             self.stop_children().await?;

@@ -1,6 +1,5 @@
 //! `ssid certificate`: offline; needs no node and no data directory.
 
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -14,6 +13,7 @@ use ssid_protocol::manifest::Manifest;
 
 use crate::context::Context;
 use crate::error::{CliError, Code};
+use crate::named_file;
 use crate::output::{Output, Tone, clean, counted, short};
 use crate::setup::read_document;
 
@@ -159,7 +159,8 @@ struct Verified {
 
 fn verify(file: &Path, federation: &OfflineFederation, genesis: &Manifest) -> Result<Verified> {
     let bytes = if file == Path::new("-") {
-        read_input()?
+        let failed = |e| CliError::usage(format!("cannot read standard input: {e}"));
+        named_file::read_input(limits::DOCUMENT_BYTES as u64).map_err(failed)?
     } else {
         read_document(
             file,
@@ -188,15 +189,6 @@ fn verify(file: &Path, federation: &OfflineFederation, genesis: &Manifest) -> Re
         certificate,
         manifest,
     })
-}
-
-/// Standard input, no more than a document may have.
-fn read_input() -> Result<Vec<u8>, CliError> {
-    let mut bytes = Vec::new();
-    let limit = limits::DOCUMENT_BYTES as u64 + 1;
-    let read = std::io::stdin().lock().take(limit).read_to_end(&mut bytes);
-    read.map_err(|e| CliError::usage(format!("cannot read standard input: {e}")))?;
-    Ok(bytes)
 }
 
 impl Verified {

@@ -1,15 +1,14 @@
 //! `ssid ci`.
 
-use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Subcommand;
 use serde::Serialize;
 use similar::TextDiff;
 use ssid_node::api::view::Page;
-use ssid_node::config::write_atomic;
+use ssid_node::place::{Place, Root};
 
 use crate::context::Context;
 use crate::error::{CliError, Code};
@@ -23,6 +22,9 @@ const WORKFLOWS: [(&str, &str); 2] = [
         include_str!("ci/quarterly_release.yml"),
     ),
 ];
+
+/// Bytes of the largest workflow that is compared with what would be written.
+const FILE_BYTES: u64 = 1 << 20;
 
 /// Workflows that run ssid in a governance repository
 #[derive(Debug, Subcommand)]
@@ -75,7 +77,8 @@ pub(crate) fn run(command: &CiCommand, context: &Context) -> Result<()> {
     if !repo.is_dir() {
         return Err(CliError::usage(format!("{} is not a directory", repo.display())).into());
     }
-    let directory = repo.join(".github/workflows");
+    // whoever can change the repository can put a link in the place of any file of it
+    let directory = Root::new(repo, None).place(".github/workflows");
     let written = WORKFLOWS
         .iter()
         .map(|(name, text)| write(&directory, name, text, *force));
@@ -100,7 +103,7 @@ pub(crate) fn run(command: &CiCommand, context: &Context) -> Result<()> {
     Ok(())
 }
 
-fn write(directory: &Path, name: &str, text: &str, force: bool) -> Result<Workflow, CliError> {
+fn write(directory: &Place, name: &str, text: &str, force: bool) -> Result<Workflow, CliError> {
     let file = directory.join(name);
     let failed = |e: io::Error| {
         CliError::new(
@@ -108,8 +111,8 @@ fn write(directory: &Path, name: &str, text: &str, force: bool) -> Result<Workfl
             format!("cannot write {}: {e}", file.display()),
         )
     };
-    let before = match fs::read_to_string(&file) {
-        Ok(before) => Some(before),
+    let before = match file.read(FILE_BYTES) {
+        Ok(before) => Some(String::from_utf8_lossy(&before).into_owned()),
         Err(e) if e.kind() == io::ErrorKind::NotFound => None,
         Err(e) => return Err(failed(e)),
     };
@@ -129,12 +132,13 @@ fn write(directory: &Path, name: &str, text: &str, force: bool) -> Result<Workfl
         (Some(_), Some(_)) => Done::LeftAlone,
     };
     if matches!(done, Done::Written | Done::Replaced) {
-        fs::create_dir_all(directory)
-            .and_then(|()| write_atomic(&file, text.as_bytes()))
+        directory
+            .make()
+            .and_then(|()| file.replace(text.as_bytes()))
             .map_err(failed)?;
     }
     Ok(Workflow {
-        file,
+        file: file.to_path_buf(),
         done,
         diff: diff.unwrap_or_default(),
     })

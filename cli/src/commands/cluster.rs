@@ -7,12 +7,12 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use ssid_node::api::view::{Page, StatusView};
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cluster::{Cluster, ClusterSpec};
 use crate::context::Context;
 use crate::error::CliError;
 use crate::output::{Output, Tone, clean};
+use crate::process::Interruption;
 use crate::table::{named, whole};
 
 /// A local test federation of real processes
@@ -134,6 +134,7 @@ async fn up(args: UpArgs, out: Output) -> Result<()> {
     let there = Cluster::open(dir).map(|cluster| cluster.len()).ok();
     let mut spec = ClusterSpec::new(args.nodes.or(there).unwrap_or(4));
     spec.recurring = args.recurring;
+    let mut interruption = Interruption::listen()?;
     let bar = out.progress(None, "waiting until every node is ready and connected");
     let cluster = Cluster::up(dir, &spec, Duration::from_secs(args.timeout)).await;
     bar.finish_and_clear();
@@ -160,11 +161,7 @@ async fn up(args: UpArgs, out: Output) -> Result<()> {
         return Ok(shown?);
     }
     if shown.is_ok() {
-        let mut terminated = signal(SignalKind::terminate())?;
-        tokio::select! {
-            ended = tokio::signal::ctrl_c() => ended?,
-            _ = terminated.recv() => {}
-        }
+        interruption.comes().await;
     }
     out.remark("stopping");
     cluster.stop_children().await?;

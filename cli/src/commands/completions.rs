@@ -28,6 +28,7 @@ pub(crate) fn run(args: &CompletionsArgs, context: &Context) -> Result<()> {
         let answer = serde_json::json!({ "shell": args.shell.to_string(), "script": String::from_utf8(script)? });
         return Ok(context.out.show(&answer, |_| String::new())?);
     }
+    crate::progress::hide_command();
     io::stdout().lock().write_all(&script)?;
     Ok(())
 }

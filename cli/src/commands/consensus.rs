@@ -101,15 +101,12 @@ pub(crate) async fn run(command: ConsensusCommand, context: &Context) -> Result<
 
 /// How often a verification under way is asked how far it is.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// How often that is said where there is no terminal for a bar.
-const SAY_EVERY: u32 = 20;
 
 /// Verifies everything, and shows meanwhile how far it is.
 async fn verify(client: &Client, out: Output) -> Result<VerifyView> {
     let path = ["v1", "consensus", "verify"];
     let mut verified = std::pin::pin!(client.get_slowly(&path));
     let bar = out.progress(Some(0), "verifying");
-    let mut looks = 0;
     loop {
         tokio::select! {
             view = &mut verified => {
@@ -126,13 +123,6 @@ async fn verify(client: &Client, out: Output) -> Result<VerifyView> {
         };
         bar.set_length(seen.total);
         bar.set_position(seen.verified);
-        looks += 1;
-        if bar.is_hidden() && looks % SAY_EVERY == 0 && !out.is_json() {
-            out.remark(&format!(
-                "{} of {} certificates verified so far",
-                seen.verified, seen.total
-            ));
-        }
     }
 }
 

@@ -4,14 +4,16 @@ use anyhow::Result;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
 use futures::StreamExt as _;
-use ssid_engine::NodeEvent;
 use ssid_node::api::view::{AppliedView, EventState, EventView, Operated, Page};
+use ssid_node::engine::NodeEvent;
 use ssid_protocol::record::Transport;
 
 use super::{conflicts, emit, import, untimely};
 use crate::client::StreamItem;
 use crate::context::Context;
 use crate::output::{Output, Tone, clean, seconds, short, when};
+use crate::process::Interruption;
+use crate::progress;
 use crate::table::{named, whole};
 
 /// Offer, list, import and follow registry events
@@ -286,10 +288,13 @@ fn page(view: &EventView, out: Output) -> String {
 
 async fn watch(context: &Context) -> Result<()> {
     let mut stream = Box::pin(context.client()?.stream().await?);
+    // whether anything happens is not up to this command
+    progress::hide_command();
+    let mut interruption = Interruption::listen()?;
     loop {
         let item = tokio::select! {
             item = stream.next() => item,
-            _ = tokio::signal::ctrl_c() => None,
+            () = interruption.comes() => None,
         };
         let Some(item) = item else { return Ok(()) };
         context

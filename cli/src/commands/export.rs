@@ -10,6 +10,7 @@ use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 use serde_json::json;
 use ssid_node::api::view::{EventView, Page, StatusView};
+use ssid_node::config::write_atomic;
 
 use crate::client::Client;
 use crate::context::Context;
@@ -154,6 +155,7 @@ async fn csv(
     lines.reverse();
     let text = lines.join("\n") + "\n";
     let Some(path) = output.filter(|path| !is_standard_output(path)) else {
+        crate::progress::hide_command();
         let mut out = std::io::stdout().lock();
         out.write_all(text.as_bytes())?;
         return Ok(out.flush()?);
@@ -245,7 +247,7 @@ fn cell(text: &str) -> String {
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
-    fs::write(path, bytes).map_err(|e| {
+    write_atomic(path, bytes).map_err(|e| {
         CliError::new(
             Code::Failed,
             format!("cannot write {}: {e}", path.display()),

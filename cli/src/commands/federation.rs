@@ -1,11 +1,11 @@
 //! `ssid federation`.
 
-use std::fs;
 use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use serde_json::json;
+use ssid_node::config::write_atomic;
 use ssid_protocol::card::MemberCard;
 use ssid_protocol::manifest::Manifest;
 use ssid_protocol::quorum::VoterSet;
@@ -133,7 +133,7 @@ fn create(args: &CreateArgs, context: &Context) -> Result<()> {
             .hint("choose another file with -o")
             .into());
     }
-    fs::write(&args.output, manifest.to_pretty()).map_err(|e| {
+    write_atomic(&*args.output, manifest.to_pretty().as_bytes()).map_err(|e| {
         CliError::new(
             Code::Failed,
             format!("cannot write {}: {e}", args.output.display()),

@@ -1,20 +1,20 @@
 //! `ssid events import`.
 
-use std::fs;
-use std::io::Read as _;
-use std::path::PathBuf;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
 use futures::StreamExt as _;
-use indicatif::ProgressBar;
-use ssid_engine::NodeEvent;
 use ssid_node::api::view::ImportView;
+use ssid_node::engine::NodeEvent;
 
 use crate::client::{Client, StreamItem};
 use crate::context::Context;
 use crate::error::{CliError, Code};
+use crate::named_file;
 use crate::output::{Output, Tone, clean, counted};
+use crate::progress::Progress;
 
 /// Bytes of the largest file that is imported at once.
 const FILE_BYTES: u64 = 128 << 20;
@@ -65,34 +65,26 @@ pub(crate) async fn run(args: ImportArgs, context: &Context) -> Result<()> {
     verdict(&view, &args)
 }
 
-fn read(file: &PathBuf) -> Result<Vec<u8>> {
-    let failed =
-        |e: std::io::Error| CliError::usage(format!("cannot read {}: {e}", file.display()));
-    let mut body = Vec::new();
-    if file.as_os_str() == "-" {
-        std::io::stdin()
-            .lock()
-            .take(FILE_BYTES + 1)
-            .read_to_end(&mut body)
-            .map_err(failed)?
+fn read(file: &Path) -> Result<Vec<u8>> {
+    let read = if file.as_os_str() == "-" {
+        named_file::read_input(FILE_BYTES)
     } else {
-        fs::File::open(file)
-            .map_err(failed)?
-            .take(FILE_BYTES + 1)
-            .read_to_end(&mut body)
-            .map_err(failed)?
+        named_file::read(file, FILE_BYTES)
     };
-    if body.len() as u64 > FILE_BYTES {
-        let message = format!("{} has more than {FILE_BYTES} bytes", file.display());
-        return Err(CliError::usage(message)
-            .hint("split it between two events and import the parts")
-            .into());
-    }
-    Ok(body)
+    read.map_err(|e| {
+        let error = CliError::usage(format!("cannot read {}: {e}", file.display()));
+        match e.kind() {
+            ErrorKind::FileTooLarge => {
+                error.hint("split it between two events and import the parts")
+            }
+            _ => error,
+        }
+        .into()
+    })
 }
 
 /// Moves the bar with what the node certifies; best effort.
-async fn count_certified(client: Client, bar: ProgressBar) {
+async fn count_certified(client: Client, bar: Progress) {
     let Ok(stream) = client.stream().await else {
         return;
     };

@@ -14,6 +14,7 @@ use ssid_protocol::trust::TrustLabel;
 use crate::context::Context;
 use crate::error::{CliError, Code, OrCode as _};
 use crate::output::{Output, Tone, clean, counted, seconds, short};
+use crate::progress;
 use crate::setup;
 
 /// Rows of a list in the survey; the rest is counted.
@@ -94,6 +95,7 @@ fn asked(out: Output) -> Result<bool> {
     if out.is_json() || !io::stdin().is_terminal() || !io::stdout().is_terminal() {
         return Ok(false);
     }
+    progress::hide_command();
     write!(io::stdout(), "Carry this over? [y/N] ")?;
     io::stdout().flush()?;
     let mut answer = String::new();

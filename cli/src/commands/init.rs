@@ -7,6 +7,7 @@ use serde_json::json;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::output::clean;
+use crate::progress;
 use crate::setup::{self, NewNode};
 
 /// Make a node: its keys, an empty vote history, its configuration and its member card
@@ -96,6 +97,7 @@ pub(crate) fn run(args: &InitArgs, context: &Context) -> Result<()> {
 }
 
 fn ask_twice() -> Result<String> {
+    progress::hide_command();
     let first = rpassword::prompt_password("Passphrase: ")?;
     if first.is_empty() {
         return Err(CliError::usage("an empty passphrase protects nothing").into());

@@ -42,6 +42,7 @@ use crate::context::Context;
 use crate::demo;
 use crate::logging;
 use crate::process::{self, block_on};
+use crate::progress;
 
 /// What to do.
 #[derive(Debug, Subcommand)]
@@ -101,6 +102,9 @@ pub(crate) fn dispatch(command: Command, context: &Context) -> Result<()> {
     if !matches!(command, Command::Bench(_)) {
         // a benchmark measures its own memory, which needs what this forbids
         process::keep_private();
+    }
+    if !matches!(command, Command::Run(_)) {
+        progress::show_command(context.out);
     }
     match command {
         Command::Init(args) => init::run(&args, context),

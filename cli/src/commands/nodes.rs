@@ -131,7 +131,8 @@ pub(crate) async fn run(command: NodesCommand, context: &Context) -> Result<()> 
                     let observed: Page<ObservedNodeView> =
                         client.get(&["v1", "nodes", "observed"], &[]).await?;
                     let is_it = |node: &&ObservedNodeView| {
-                        node.node_name == id || node.node_id.starts_with(&id)
+                        node.node_name.to_lowercase() == id.to_lowercase()
+                            || node.node_id.starts_with(&id)
                     };
                     let fitting: Vec<_> = observed.items.iter().filter(is_it).collect();
                     let [node] = fitting[..] else {

@@ -13,7 +13,6 @@ use ssid_node::legacy::plain::{
 };
 use ssid_node::registry::manifest::FederationManifest;
 use ssid_node::registry::paths::RegistryPaths;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::compat::repository;
@@ -21,6 +20,7 @@ use super::telemetry;
 use crate::context::Context;
 use crate::error::{CliError, Code, OrCode as _};
 use crate::output::{Output, Tone, clean};
+use crate::process::Interruption;
 use crate::table::{named, prose, whole};
 
 /// How long a sync waits for its notifications to be delivered; what is not goes out with the next
@@ -62,16 +62,13 @@ pub(crate) async fn run(
     Ok(report)
 }
 
-/// Waits for what runs Git, or for SIGINT or SIGTERM: Git's children are in process groups of their
+/// Waits for what runs Git, or for a signal to end: Git's children are in process groups of their
 /// own, and end when what they are run for is dropped.
 pub(crate) async fn unless_signalled<T>(work: impl Future<Output = T>) -> Result<T> {
-    let mut interrupted = signal(SignalKind::interrupt())?;
-    let mut terminated = signal(SignalKind::terminate())?;
-    let broken_off = || CliError::new(Code::Failed, "broken off");
+    let mut interruption = Interruption::listen()?;
     tokio::select! {
         done = work => Ok(done),
-        _ = interrupted.recv() => Err(broken_off().into()),
-        _ = terminated.recv() => Err(broken_off().into()),
+        () = interruption.comes() => Err(CliError::new(Code::Failed, "broken off").into()),
     }
 }
 

@@ -11,7 +11,8 @@ use crate::setup;
 
 /// Run the node in the foreground, until Ctrl-C or SIGTERM
 ///
-/// Log lines go to standard error; -v says more, --log-format json is for machines. A passphrase
+/// SIGHUP changes nothing: a node outlives the terminal that it was started on, and reads its
+/// configuration when it starts. Log lines go to standard error; -v says more, --log-format json is for machines. A passphrase
 /// comes from SSID_KEY_PASSPHRASE, or is asked for on a terminal.
 ///
 /// Examples:

@@ -9,13 +9,14 @@ use clap::builder::NonEmptyStringValueParser;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::Serialize;
-use ssid_engine::ReviewReason;
 use ssid_node::api::view::{EventView, NodeView, Operated, Page};
+use ssid_node::engine::ReviewReason;
 
 use super::conflicts::SaidArgs;
 use crate::context::Context;
 use crate::error::{CliError, Code};
 use crate::output::{Output, clean, counted, seconds, short};
+use crate::progress;
 
 /// Events that are listed at most.
 const LISTED: usize = 100_000;
@@ -148,6 +149,7 @@ fn asked(out: Output, count: usize) -> Result<bool> {
         return Ok(false);
     }
     let what = counted(count as u64, "event", "events");
+    progress::hide_command();
     write!(
         io::stdout(),
         "Endorse {what}: this node then votes that they are right? [y/N] "

@@ -15,11 +15,11 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 use ssid_node::home::Home;
 use tempfile::TempDir;
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cluster::Cluster;
 use crate::context::Context;
 use crate::error::{CliError, Code};
+use crate::process::Interruption;
 use report::Report;
 use tour::Tour;
 
@@ -52,9 +52,10 @@ pub(crate) async fn run(args: DemoArgs, context: &Context) -> Result<()> {
     let dir = directory(nodes)?;
     let mut report = Report::new(context.out);
     report.begin(nodes)?;
+    let mut interruption = Interruption::listen()?;
     let (toured, whole) = tokio::select! {
         toured = Tour::new(dir.path(), nodes, context.out).take(&mut report) => (toured, true),
-        interrupted = interruption() => (interrupted, false),
+        () = interruption.comes() => (Err(anyhow::anyhow!("interrupted")), false),
     };
     // found by their directory, so that also a start that was broken off leaves none behind
     let stopped = stop(dir.path()).await;
@@ -77,15 +78,6 @@ fn directory(nodes: usize) -> Result<TempDir> {
         return Ok(dir);
     }
     make(Path::new(SHORT)).context("cannot make a directory in /tmp")
-}
-
-async fn interruption() -> Result<()> {
-    let mut terminated = signal(SignalKind::terminate())?;
-    tokio::select! {
-        ended = tokio::signal::ctrl_c() => ended?,
-        _ = terminated.recv() => {}
-    }
-    anyhow::bail!("interrupted")
 }
 
 async fn stop(dir: &Path) -> Result<()> {

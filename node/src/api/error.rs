@@ -4,11 +4,10 @@ use axum::Json;
 use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use ssid_engine::{OperatorRefusal, RefusalKind};
 use ssid_protocol::event::Inadmissible;
 
 use super::view::Problem;
-use crate::engine::EngineError;
+use crate::engine::{EngineError, OperatorRefusal, RefusalKind};
 
 /// A problem as a response.
 #[derive(Debug)]

@@ -8,6 +8,7 @@ mod backpressure;
 mod bad_files;
 mod certificates;
 mod certify;
+mod children;
 mod crash;
 mod damage;
 mod disk_full;

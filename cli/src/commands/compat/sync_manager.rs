@@ -103,21 +103,15 @@ pub(crate) async fn run(args: &SyncManagerArgs, context: &Context) -> Result<()>
 async fn add(context: &Context, url: &str, args: &SyncManagerArgs) -> Result<()> {
     let facts = Facts::gather(context).await?;
     facts.manifest()?;
-    let of_repository = url
-        .trim_end_matches('/')
-        .rsplit(['/', ':'])
-        .next()
-        .unwrap_or_default()
-        .trim_end_matches(".git");
+    let remote = setup::git_remote(&context.home, repository(context).as_deref(), url)?;
+    let public = remote.public();
     let name = if args.node_name.is_empty() {
-        of_repository
+        of_repository(&public)
     } else {
         &args.node_name
     };
     setup::check_name("--node-name", name)?;
     setup::check_name("--organization", &args.organization)?;
-    let remote = setup::git_remote(&context.home, repository(context).as_deref(), url)?;
-    let public = remote.public();
     if facts
         .nodes()
         .await?
@@ -147,6 +141,13 @@ async fn add(context: &Context, url: &str, args: &SyncManagerArgs) -> Result<()>
         paper.finish()
     })?;
     Ok(())
+}
+
+/// What a node is called that has no name: as the last part of its address, of which nothing is
+/// secret.
+fn of_repository(public: &str) -> &str {
+    let name = public.trim_end_matches('/').rsplit(['/', ':']).next();
+    name.unwrap_or_default().trim_end_matches(".git")
 }
 
 /// Puts a node without a key into the federation manifest, without what is secret in its address.
@@ -191,7 +192,9 @@ async fn remove(context: &Context, id: &str) -> Result<()> {
 /// `ssid nodes unobserve`: by name, or by the beginning of the id.
 pub(in crate::commands) async fn unobserve(context: &Context, id: &str) -> Result<()> {
     let facts = Facts::gather(context).await?;
-    let is_it = |node: &&ManifestNode| node.node_name == id || node.node_id.starts_with(id);
+    let is_it = |node: &&ManifestNode| {
+        node.node_name.to_lowercase() == id.to_lowercase() || node.node_id.starts_with(id)
+    };
     let fitting: Vec<_> = facts.observed().iter().filter(is_it).collect();
     let [node] = fitting[..] else {
         let message = match fitting.len() {

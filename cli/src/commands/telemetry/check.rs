@@ -9,12 +9,12 @@ use ssid_node::telemetry::desk::Desk;
 use ssid_node::telemetry::message::{Names, Severity};
 use ssid_node::telemetry::trend::number;
 use ssid_node::telemetry::view::CheckView;
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::{desk, places};
 use crate::context::Context;
 use crate::error::{CliError, Code, OrCode as _};
 use crate::output::{Output, Tone, clean, counted};
+use crate::process::Interruption;
 
 /// How long the first deliveries of `watch` may take before the next check is waited for.
 const FIRST: Duration = Duration::from_secs(1);
@@ -133,9 +133,9 @@ pub(in crate::commands) async fn watch_as(
     page: impl Fn(&CheckView) -> String,
 ) -> Result<()> {
     let every = Duration::from_secs(places(context)?.config.settings.check_interval_seconds);
+    crate::progress::hide_command();
     // before the first check: whoever has read its line can end this
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interruption = Interruption::listen()?;
     let watching = async {
         let (mut checker, mut view) = Checker::find(context).await?;
         loop {
@@ -151,8 +151,7 @@ pub(in crate::commands) async fn watch_as(
     };
     tokio::select! {
         ended = watching => ended,
-        _ = interrupt.recv() => Ok(()),
-        _ = terminate.recv() => Ok(()),
+        () = interruption.comes() => Ok(()),
     }
 }
 

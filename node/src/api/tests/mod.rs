@@ -8,10 +8,6 @@ use std::sync::{Arc, Mutex};
 
 use prometheus_client::registry::Registry;
 use serde_json::Value;
-use ssid_engine::{
-    Adjusted, Adjustment, Command, Decider, EmitOutcome, EngineStatus, NodeEvent, NoteKind,
-    Operated, Operation, OperatorRefusal, RefusalKind, Refused, Reply,
-};
 use ssid_protocol::batch::{Statements, VerifiedBatch};
 use ssid_protocol::event::Event;
 use ssid_protocol::heartbeat::CanSign;
@@ -30,7 +26,10 @@ use tokio_util::sync::CancellationToken;
 use super::{
     ApiListen, ApiSettings, ApiState, EventDefaults, Peers, SOCKET_NAME, TcpListen, serve,
 };
-use crate::engine::{Call, EngineHandle};
+use crate::engine::{
+    Adjusted, Adjustment, Call, Command, Decider, EmitOutcome, EngineHandle, EngineStatus,
+    NodeEvent, NoteKind, Operated, Operation, OperatorRefusal, RefusalKind, Refused, Reply,
+};
 
 const MEMBERS: usize = 4;
 
@@ -99,7 +98,7 @@ async fn served(engine: fn(&Event) -> EmitOutcome, with_tcp: bool) -> Served {
                 }
                 Call::Instances { reply, .. } => drop(reply.send(Vec::new())),
                 Call::Offer { reply, .. } => {
-                    drop(reply.send(ssid_engine::OfferPage::default()));
+                    drop(reply.send(crate::engine::OfferPage::default()));
                 }
                 Call::Status { reply } => drop(reply.send(as_of_now.clone())),
                 Call::CommitQuestions { reply, .. } => drop(reply.send(Vec::new())),
@@ -199,7 +198,7 @@ pub(crate) fn status(store: &Store) -> EngineStatus {
         divergences: 0,
         kept_offers: 0,
         refused: Refused::default(),
-        syncs: ssid_engine::Syncs {
+        syncs: crate::engine::Syncs {
             successful: 7,
             failed: 2,
             last: Some(UnixMillis(3_000)),
