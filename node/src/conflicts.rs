@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use ssid_engine::{NodeEvent, VoteView};
 use ssid_protocol::id::{FederationId, NodeId, SubjectId};
 use ssid_protocol::manifest::Manifest;
 use ssid_protocol::record::ConsensusRecord;
@@ -23,7 +24,7 @@ pub use markdown::{FIELDS, Field};
 
 use crate::api::view::{ConflictView, RecordView};
 use crate::config::{ConflictResolution, Settings};
-use crate::engine::{EngineHandle, Listener, NodeEvent, VoteView};
+use crate::engine::{EngineHandle, Listener};
 use crate::place::Place;
 use crate::registry::paths::RegistryPaths;
 

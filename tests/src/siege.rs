@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ssid_node::engine::settings::CLOSING_SUBJECTS;
+use ssid_engine::settings::CLOSING_SUBJECTS;
 
 use crate::adversary::Adversary;
 use crate::{Cluster, Events, Node, SOON, Shape, eventually};

@@ -7,8 +7,8 @@ use anyhow::{Context as _, Result, bail};
 use futures::StreamExt as _;
 use serde::Serialize;
 use serde_json::json;
+use ssid_engine::NodeEvent;
 use ssid_node::api::view::{EmitView, ImportView, StatusView};
-use ssid_node::engine::NodeEvent;
 use ssid_protocol::event::Event;
 use ssid_protocol::id::SubjectId;
 use tokio::sync::mpsc;
@@ -176,7 +176,7 @@ fn note(
 async fn emit(client: &Client, event: &Event) -> Result<SubjectId> {
     let view: EmitView = client.post_json(&["v1", "events"], &[], event).await?;
     match view.outcome {
-        ssid_node::engine::EmitOutcome::Accepted { subject_id, .. } => Ok(subject_id),
+        ssid_engine::EmitOutcome::Accepted { subject_id, .. } => Ok(subject_id),
         other => bail!("an event was not accepted: {other:?}"),
     }
 }

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use anyhow::{Result, bail};
 use futures::{Stream, StreamExt as _, stream};
 use serde::{Deserialize, Serialize};
-use ssid_node::engine::NodeEvent;
+use ssid_engine::NodeEvent;
 
 use crate::error::CliError;
 

@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 use clap::Args;
+use ssid_engine::EmitOutcome;
 use ssid_node::api::view::{EmitView, EventDraft, EventState, RecordView, StatusView};
-use ssid_node::engine::EmitOutcome;
 
 use crate::context::Context;
 use crate::error::{CliError, Code};

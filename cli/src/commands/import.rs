@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use clap::Args;
 use futures::StreamExt as _;
+use ssid_engine::NodeEvent;
 use ssid_node::api::view::ImportView;
-use ssid_node::engine::NodeEvent;
 
 use crate::client::{Client, StreamItem};
 use crate::context::Context;

@@ -9,8 +9,8 @@ use clap::builder::NonEmptyStringValueParser;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::Serialize;
+use ssid_engine::ReviewReason;
 use ssid_node::api::view::{EventView, NodeView, Operated, Page};
-use ssid_node::engine::ReviewReason;
 
 use super::conflicts::SaidArgs;
 use crate::context::Context;

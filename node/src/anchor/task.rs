@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use ssid_engine::outbox::{ANCHOR, OutboxChange, entries_of, merged, portion, ready, row_for};
 use ssid_protocol::id::UnixMillis;
 use ssid_storage::{OutboxKey, OutboxRow, Store};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -23,7 +24,6 @@ use super::{environment, manifest_gateway};
 use crate::clock;
 use crate::config::{Anchoring, IpfsFederation, Settings};
 use crate::engine::EngineHandle;
-use crate::engine::outbox::{ANCHOR, OutboxChange, entries_of, merged, portion, ready, row_for};
 use crate::pace::Pace;
 use crate::place::Place;
 use crate::registry::paths::RegistryPaths;

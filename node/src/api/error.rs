@@ -4,10 +4,11 @@ use axum::Json;
 use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use ssid_engine::{OperatorRefusal, RefusalKind};
 use ssid_protocol::event::Inadmissible;
 
 use super::view::Problem;
-use crate::engine::{EngineError, OperatorRefusal, RefusalKind};
+use crate::engine::EngineError;
 
 /// A problem as a response.
 #[derive(Debug)]

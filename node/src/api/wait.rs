@@ -3,13 +3,13 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use ssid_engine::NodeEvent;
 use ssid_protocol::id::{Choice, SubjectId};
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 use tokio::time::{Instant, timeout_at};
 
 use super::ApiState;
 use super::error::Failure;
-use crate::engine::NodeEvent;
 
 /// Open instances asked of the engine at once.
 const PAGE: usize = 1024;

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use ssid_engine::{CandidateView, InstanceView, VoteView};
 use ssid_protocol::event::Event;
 use ssid_protocol::id::{Epoch, LogId, Round, UnixMillis};
 use ssid_protocol::record::{ConsensusRecord, Resolution, Transport};
@@ -11,7 +12,6 @@ use ssid_storage::{Certified, Changes, DecisionRow, LogEntry, Owner, Writer};
 use tempfile::TempDir;
 
 use super::*;
-use crate::engine::{CandidateView, InstanceView, VoteView};
 
 fn reports(dir: &TempDir, names: bool) -> (Reports, Writer) {
     let (manifest, federation_id, _, keys) = testing::federation(4);

@@ -1,6 +1,6 @@
 //! Why the engine does not do what it is asked.
 
-use super::request::OperatorRefusal;
+use ssid_engine::OperatorRefusal;
 
 /// The engine cannot be reached or will not do it.
 #[derive(Debug, thiserror::Error)]

@@ -4,18 +4,17 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use ssid_engine::outbox::OutboxChange;
+use ssid_engine::{
+    Adjusted, Adjustment, Command, CommitQuestion, Decider, EmitOutcome, EngineStatus,
+    InstanceView, NodeEvent, OfferPage, Operated, Operation, Reply,
+};
 use ssid_protocol::event::Event;
 use ssid_protocol::id::{NodeId, SubjectId};
 use ssid_storage::OutboxKey;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::error::EngineError;
-use super::node_event::NodeEvent;
-use super::outbox::OutboxChange;
-use super::request::{
-    Adjusted, Adjustment, Command, CommitQuestion, Decider, EmitOutcome, Operated, Operation, Reply,
-};
-use super::shown::{EngineStatus, InstanceView, OfferPage};
 
 /// Calls waiting for the engine; a sender waits when it is full.
 pub(super) const CALLS: usize = 64;
@@ -128,7 +127,9 @@ impl EngineHandle {
     /// # Errors
     /// If the engine has stopped or is read-only, or a limit is exceeded.
     pub async fn outbox(&self, change: OutboxChange) -> Result<Vec<OutboxKey>, EngineError> {
-        change.check()?;
+        change
+            .check()
+            .map_err(|error| EngineError::Refused(error.to_string()))?;
         match self.command(Command::Outbox(change)).await? {
             Reply::Outbox(keys) => keys.map_err(EngineError::NotTaken),
             _ => Err(EngineError::OtherReply),
@@ -200,7 +201,7 @@ impl EngineHandle {
     }
 
     /// A page of the commits that votes of this node wait for, in order; answered with
-    /// [`Inbound::Commits`](super::Inbound::Commits). Empty after the last.
+    /// [`Inbound::Commits`](ssid_engine::Inbound::Commits). Empty after the last.
     ///
     /// # Errors
     /// If the engine has stopped.

@@ -5,12 +5,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ssid_engine::NodeEvent;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::time::Instant;
 
 use super::handle::EngineHandle;
-use super::node_event::NodeEvent;
 
 /// From one waking to the next. Nobody who reads a message or a report notices it, and the engine's
 /// channel holds what happens meanwhile at some hundred times the rate that a node certifies at.

@@ -7,11 +7,11 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
+use ssid_engine::EngineStatus;
 use ssid_protocol::heartbeat::CanSign;
 use tokio::sync::watch;
 
 use super::handle::EngineHandle;
-use super::shown::EngineStatus;
 
 /// What operators watch and alert on.
 #[derive(Debug)]

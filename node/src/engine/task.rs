@@ -8,6 +8,12 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use ssid_engine::checking::Checker;
+use ssid_engine::settings::{ANSWER_BYTES, UNSENT_BATCHES};
+use ssid_engine::{
+    CheckedAnswer, Effects, Engine, EngineStatus, Inbound, NodeEvent, PeerState, Reply, Steady,
+    Ticket, Worth, evidence_answer,
+};
 use ssid_network::{Network, NetworkEvent, ReplyHandle, RequestError, Topic, Verdict};
 use ssid_protocol::batch::Kind;
 use ssid_protocol::id::NodeId;
@@ -17,17 +23,8 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::checking::Checker;
-use super::clock::{Now, Steady};
-use super::core::Engine;
-use super::evidence::evidence_answer;
 use super::handle::{CALLS, Call, EngineHandle, NODE_EVENTS};
-use super::messages::{CheckedAnswer, Effects, Inbound, Ticket, Worth};
-use super::node_event::NodeEvent;
-use super::peers::PeerState;
-use super::request::Reply;
-use super::settings::{ANSWER_BYTES, UNSENT_BATCHES};
-use super::shown::EngineStatus;
+use crate::clock;
 
 /// Inputs taken into one tick.
 const TICK_INPUTS: usize = 1024;
@@ -204,7 +201,7 @@ impl Task {
     }
 
     fn turn(&mut self, collected: Collected) {
-        let now = Now::read();
+        let now = clock::moment();
         let effects = tokio::task::block_in_place(|| self.engine.tick(now, collected.inputs));
         self.carry_out(effects);
         for query in collected.queries {
@@ -218,7 +215,7 @@ impl Task {
 
     /// How long to wait if nothing arrives.
     fn pause(&self) -> Duration {
-        let now = Now::read().steady;
+        let now = clock::moment().steady;
         let engine = self
             .wake_at
             .map_or(Duration::from_secs(1), |at| at.since(now));
@@ -323,7 +320,7 @@ impl Task {
                 limit,
             } => self.answer_log(sequence, limit, reply),
             Request::Evidence { known } => {
-                let store = self.engine.store.clone();
+                let store = self.engine.store().clone();
                 self.tracker
                     .spawn_blocking(move || reply.answer(evidence_answer(&store, &known)));
             }
@@ -353,7 +350,7 @@ impl Task {
 
     /// The log is answered from storage, beside the engine.
     fn answer_log(&self, from: u64, limit: u32, reply: ReplyHandle) {
-        let store = self.engine.store.clone();
+        let store = self.engine.store().clone();
         self.tracker.spawn_blocking(move || {
             let head = store.log_head();
             let answer = match store.certificates(from, limit.min(LOG_PAGE) as usize, ANSWER_BYTES)

@@ -12,6 +12,7 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
+use ssid_engine::{CommitQuestion, CommitStanding, Inbound};
 use ssid_protocol::id::{NodeId, UnixMillis};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
@@ -22,7 +23,7 @@ use super::history::{self, History, Place};
 use super::plan::Plan;
 use super::state::SyncState;
 use crate::clock;
-use crate::engine::{CommitQuestion, CommitStanding, EngineHandle, Inbound};
+use crate::engine::EngineHandle;
 
 /// One repository is fetched for new questions at most this often.
 const PAUSE: Duration = Duration::from_secs(2);

@@ -3,6 +3,9 @@
 
 use std::sync::Arc;
 
+use ssid_engine::checking::Checker;
+use ssid_engine::settings::CERTIFICATE_STATEMENTS;
+use ssid_engine::{Carried, Inbound};
 use ssid_protocol::batch::{SignedBatch, Statements};
 use ssid_protocol::certificate::Certificate;
 use ssid_protocol::evidence::{Signed, Statement};
@@ -12,9 +15,6 @@ use ssid_storage::{Store, SubjectState};
 use tokio::sync::mpsc;
 
 use super::read::Place;
-use crate::engine::checking::Checker;
-use crate::engine::settings::CERTIFICATE_STATEMENTS;
-use crate::engine::{Carried, Inbound};
 
 /// Certificates checked together: signatures that several share are checked once.
 const CERTIFICATES: usize = 64;

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ssid_engine::{Inbound, NodeEvent};
 use ssid_protocol::id::{NodeId, Sha256Hash, UnixMillis};
 use ssid_protocol::record::Transport;
 use ssid_protocol::trust::TrustRules;
@@ -28,7 +29,7 @@ use super::schedule::Why;
 use super::state::{MemberSync, OwnBranch, SyncOutcome, SyncState};
 use super::sync::{self, Retry, Target};
 use crate::clock;
-use crate::engine::{EngineHandle, Inbound, NodeEvent};
+use crate::engine::EngineHandle;
 
 /// How long conversations over the live network are waited for.
 const LIVE_AT_MOST: Duration = Duration::from_secs(30);
@@ -44,7 +45,7 @@ pub struct Surroundings {
     /// What is remembered.
     pub store: ssid_storage::Store,
     /// Checks lines.
-    pub checker: Arc<crate::engine::checking::Checker>,
+    pub checker: Arc<ssid_engine::checking::Checker>,
     /// How trust is counted, for the order of fetches.
     pub trust: TrustRules,
     /// Counters.
@@ -328,7 +329,7 @@ impl Task {
     /// Asks every connected member; how many.
     async fn sync_live(&self, remarks: &mut Vec<String>) -> u64 {
         let mut status = self.engine.status();
-        let ended = |s: &crate::engine::EngineStatus| s.syncs.successful + s.syncs.failed;
+        let ended = |s: &ssid_engine::EngineStatus| s.syncs.successful + s.syncs.failed;
         let (before, asked) = {
             let now = status.borrow();
             (

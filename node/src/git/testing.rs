@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use gix_hash::ObjectId;
 use gix_object::Kind;
+use ssid_engine::Inbound;
+use ssid_engine::checking::Checker;
 use ssid_protocol::git_lines::LINES_DIR;
 use ssid_protocol::id::LogId;
 use ssid_protocol::testing;
@@ -17,8 +19,6 @@ use tokio::sync::mpsc;
 use super::branch::tree;
 use super::intake::Road;
 use super::objects::Objects;
-use crate::engine::Inbound;
-use crate::engine::checking::Checker;
 
 /// The road of the first of four members, whose storage is in `dir` and only read.
 pub(super) fn road(dir: &Path, inputs: mpsc::Sender<Inbound>) -> Road {

@@ -4,8 +4,6 @@
 mod history;
 mod members;
 mod open;
-#[cfg(test)]
-pub(crate) use open::engine_settings;
 mod peers;
 mod telemetry;
 
@@ -14,6 +12,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use prometheus_client::registry::Registry;
+use ssid_engine::checking::Checker;
+use ssid_engine::{Engine, EngineParts};
 use ssid_network::{Network, NetworkError};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -24,9 +24,8 @@ use crate::api::{self, ApiError, ApiListen, ApiSettings, ApiState, EventDefaults
 use crate::clock;
 use crate::config::{Config, ConfigError};
 use crate::conflicts::{self, Reports};
-use crate::engine::checking::Checker;
+use crate::engine::EngineMetrics;
 use crate::engine::task::{self, Running, Surroundings};
-use crate::engine::{Engine, EngineMetrics, EngineParts, Now};
 use crate::git::{GitMetrics, Origin, task as git_task};
 use crate::home::{Home, HomeError};
 use crate::keyfile::KeyFileError;
@@ -332,9 +331,9 @@ fn start_anchoring(
 fn recover(
     parts: EngineParts,
     records: Vec<ssid_storage::JournalRecord>,
-) -> Result<(Engine, crate::engine::Effects), NodeError> {
+) -> Result<(Engine, ssid_engine::Effects), NodeError> {
     Ok(tokio::task::block_in_place(|| {
-        Engine::recover(parts, records, Now::read())
+        Engine::recover(parts, records, clock::moment())
     })?)
 }
 
@@ -355,7 +354,7 @@ fn tell_own_addresses(
                 .map(ToString::to_string)
                 .collect();
             if inputs
-                .send(crate::engine::Inbound::Addresses { node, addresses })
+                .send(ssid_engine::Inbound::Addresses { node, addresses })
                 .await
                 .is_err()
             {

@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use libp2p::PeerId;
 use libp2p::identity::Keypair;
+use ssid_engine::EngineParts;
+use ssid_engine::outbox::HOOK_CHANGED;
+use ssid_engine::settings::{Endorsement, EngineSettings, Timeouts};
 use ssid_network::{NetworkConfig, NetworkLimits};
 use ssid_protocol::evidence;
 use ssid_protocol::id::LogId;
@@ -21,9 +24,6 @@ use super::history::{self, History};
 use super::{NodeError, RunOptions, members};
 use crate::anchor;
 use crate::config::{self, Config, Endorsement as ConfiguredEndorsement, Settings, TrustSettings};
-use crate::engine::EngineParts;
-use crate::engine::outbox::HOOK_CHANGED;
-use crate::engine::settings::{Endorsement, EngineSettings, Timeouts};
 use crate::git::{Origin, Plan};
 use crate::home::Home;
 use crate::keyfile;
@@ -238,7 +238,7 @@ fn network_config(
     })
 }
 
-pub(crate) fn engine_settings(settings: &Settings) -> EngineSettings {
+fn engine_settings(settings: &Settings) -> EngineSettings {
     let endorsement = |configured: ConfiguredEndorsement| match configured {
         ConfiguredEndorsement::Trusted => Endorsement::Trusted,
         ConfiguredEndorsement::Commit => Endorsement::Commit,
@@ -313,7 +313,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
-    use crate::engine::outbox::ANCHOR;
+    use ssid_engine::outbox::ANCHOR;
 
     #[test]
     fn a_node_that_is_not_enabled_does_not_run() {
@@ -421,6 +421,26 @@ mod tests {
         );
         assert_eq!(made.review_timeout, Duration::from_hours(5));
         assert_eq!(made.endorsement_of("a"), Endorsement::Operator);
+    }
+
+    #[test]
+    fn voting_and_security_settings_reach_the_engine() {
+        let mut settings = Settings::default();
+        let voting = &mut settings.voting;
+        (voting.observe_timeout_ms, voting.propose_timeout_ms) = (1, 2);
+        (voting.prevote_timeout_ms, voting.precommit_timeout_ms) = (3, 4);
+        voting.timeout_increment_ms = 5;
+        settings.security.max_event_age_days = 6;
+        let made = engine_settings(&settings);
+        let expected = Timeouts {
+            observe: Duration::from_millis(1),
+            propose: Duration::from_millis(2),
+            prevote: Duration::from_millis(3),
+            precommit: Duration::from_millis(4),
+            increment: Duration::from_millis(5),
+        };
+        assert_eq!(made.timeouts, expected);
+        assert_eq!(made.max_event_age, Duration::from_hours(6 * 24));
     }
 
     #[test]

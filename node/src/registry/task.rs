@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ssid_engine::{Inbound, OwnLine, RegistryNews};
 use ssid_storage::{Cursor, Store};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::MissedTickBehavior;
@@ -17,7 +18,6 @@ use super::parse::ParsedLog;
 use crate::api::ApplyRequest;
 use crate::api::view::AppliedView;
 use crate::config::{EventFilters, Settings};
-use crate::engine::{Inbound, OwnLine, RegistryNews};
 
 /// How often the file is looked at whatever happens.
 const LOOK_EVERY: Duration = Duration::from_millis(500);

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use ssid_protocol::id::{NodeId, SubjectId, UnixMillis};
 
-use crate::engine::EngineStatus;
+use ssid_engine::EngineStatus;
 
 /// Something that holds or does not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

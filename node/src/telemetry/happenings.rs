@@ -1,11 +1,11 @@
 //! What happens in the federation, as messages: from the engine's events and from its count of
 //! syncs.
 
+use ssid_engine::{NodeEvent, Syncs};
 use ssid_protocol::id::{NodeId, UnixMillis};
 
 use super::message::{Message, Names, Severity, Topic};
 use crate::config::{Channel, Notifications, NotifiedEvents};
-use crate::engine::{NodeEvent, Syncs};
 
 /// Whether `notifications` of the node's configuration wants such messages at all. Where it is on,
 /// proof that somebody lied and a rewritten history are always wanted.

@@ -19,6 +19,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
+use ssid_engine::outbox::{
+    HOOK, HOOK_BODY, HOOK_CHANGED, OUTBOX_ROW_BYTES, OutboxChange, entries_of, row_for, row_of,
+    sequences_of,
+};
 use ssid_protocol::id::{FederationId, NodeId};
 use ssid_storage::{OutboxKey, OutboxRow, StorageError, Store};
 use tokio_util::sync::CancellationToken;
@@ -27,10 +31,6 @@ use super::channels::{Attempt, ConsensusWebhook, Http};
 use super::secret::{Secret, SecretUrl, others_can_read};
 use crate::api::view::RecordView;
 use crate::config::Settings;
-use crate::engine::outbox::{
-    HOOK, HOOK_BODY, HOOK_CHANGED, OUTBOX_ROW_BYTES, OutboxChange, entries_of, row_for, row_of,
-    sequences_of,
-};
 use crate::engine::{EngineError, EngineHandle};
 use crate::pace::Pace;
 

@@ -4,15 +4,13 @@
 use std::os::unix::fs::PermissionsExt as _;
 
 use axum::http::StatusCode;
+use ssid_engine::settings::EngineSettings;
 use ssid_protocol::testing::event;
 use tempfile::TempDir;
 
 use super::super::receiver_tests::{Answer, Got, Receiver, hmac_of, ok};
 use super::*;
-use crate::engine::settings::EngineSettings;
-use crate::engine::tests::outbox::{
-    certified, certified_without_the_last, outbox_served, outbox_shared,
-};
+use crate::engine::testing::{certified, certified_without_the_last, served, shared};
 
 const QUICK: Pace = Pace {
     settle: Duration::from_millis(5),
@@ -26,7 +24,7 @@ async fn node(count: usize) -> (TempDir, EngineHandle, Store) {
         .map(|n| event("blueprint_tagged", &format!("v{n}")))
         .collect();
     let (home, engine, store) = certified(EngineSettings::default(), &events);
-    let engine = outbox_served(engine);
+    let engine = served(engine);
     engine
         .outbox(OutboxChange {
             add: vec![row_for(HOOK, 0..0)],
@@ -154,7 +152,7 @@ async fn what_is_sent_again_is_the_same_bytes_and_what_changed_meanwhile_a_deliv
         .collect();
     let (_home, mut late) = certified_without_the_last(settings, &all);
     let store = late.store.clone();
-    let engine = outbox_shared(late.engine.clone(), late.now);
+    let engine = shared(late.engine.clone(), late.now);
     engine
         .outbox(OutboxChange {
             add: vec![row_for(HOOK, 0..0)],
@@ -235,7 +233,7 @@ async fn what_changed_before_it_was_told_is_told_once() {
     let (_home, mut late) =
         certified_without_the_last(settings, &[event("blueprint_tagged", "v1")]);
     let store = late.store.clone();
-    let engine = outbox_shared(late.engine.clone(), late.now);
+    let engine = shared(late.engine.clone(), late.now);
     engine
         .outbox(OutboxChange {
             add: vec![row_for(HOOK, 0..0)],

@@ -2,12 +2,12 @@
 //! without a node, in a file that the node takes over when it starts.
 
 use serde::{Deserialize, Serialize};
+use ssid_engine::outbox::{OutboxChange, TELEMETRY};
 use ssid_storage::{OutboxKey, OutboxRow, Store};
 
 use super::outbox::{Change, Entry};
 use super::state::{StateError, read_json, write_json};
 use crate::engine::EngineHandle;
-use crate::engine::outbox::{OutboxChange, TELEMETRY};
 use crate::place::Place;
 
 /// Rows that are read at the start.

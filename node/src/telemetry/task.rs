@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use ssid_engine::{EngineStatus, InstanceView, NodeEvent, Syncs};
 use ssid_protocol::id::{Epoch, NodeId, SubjectId, UnixMillis};
 use ssid_protocol::manifest::Manifest;
 use ssid_storage::{Store, SubjectState};
@@ -19,7 +20,7 @@ use super::outbox::{WAITING, digest};
 use super::turns::{self, Known};
 use super::view::{CheckView, EntryView};
 use crate::clock;
-use crate::engine::{EngineHandle, EngineStatus, Heard, InstanceView, Listener, NodeEvent, Syncs};
+use crate::engine::{EngineHandle, Heard, Listener};
 
 /// What happens within this time is told together.
 const GATHER: Duration = Duration::from_millis(500);

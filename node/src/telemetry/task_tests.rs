@@ -3,6 +3,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use ssid_engine::{Review, ReviewReason};
 use ssid_protocol::id::{LogId, Round};
 use ssid_protocol::testing;
 use ssid_storage::Owner;
@@ -14,7 +15,7 @@ use super::super::look::Places;
 use super::super::secret::Secrets;
 use super::*;
 use crate::config::{Channel, NotifiedEvents};
-use crate::engine::{Call, Review, ReviewReason};
+use crate::engine::Call;
 use crate::registry::paths::RegistryPaths;
 
 /// A node of four, all of whom are there.

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use sha2::{Digest as _, Sha256};
+use ssid_engine::{EngineStatus, InstanceView};
 use ssid_protocol::id::{NodeId, SubjectId, UnixMillis};
 
 use super::conditions::{Condition, Turns};
 use super::message::{Message, Names, Severity, Topic};
-use crate::engine::{EngineStatus, InstanceView};
 
 /// Members or subjects named in one message.
 const NAMED: usize = 10;

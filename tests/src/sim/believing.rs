@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use ssid_node::engine::{Carried, CheckedAnswer};
+use ssid_engine::{Carried, CheckedAnswer};
 use ssid_protocol::batch::{SignedBatch, VerifiedBatch};
 use ssid_protocol::id::NodeId;
 use ssid_protocol::sync::{Answer, ProvenEvent, Request};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ssid_node::engine::{Now, Steady};
+use ssid_engine::{Now, Steady};
 use ssid_protocol::id::UnixMillis;
 
 /// 2025-10-11T20:00:00Z: when a simulation begins, and when the fixtures' events happened.

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use ssid_node::engine::InstanceView;
+use ssid_engine::InstanceView;
 use ssid_protocol::trust::TrustReason;
 
 use super::mutation::Mutation;

@@ -1,6 +1,6 @@
 //! What goes wrong: the plan, deaths and restarts, and the end of all faults.
 
-use ssid_node::engine::{Command, Inbound};
+use ssid_engine::{Command, Inbound};
 use ssid_protocol::event::Event;
 
 use super::mutation::Mutation;

@@ -1,6 +1,6 @@
 //! What all simulated nodes of a federation share, and what only the simulation knows: every key.
 
-use ssid_node::engine::checking::Checker;
+use ssid_engine::checking::Checker;
 use ssid_protocol::batch::{SignedBatch, Statements, VerifiedBatch};
 use ssid_protocol::id::{FederationId, NodeId};
 use ssid_protocol::identity::{VerifyKey, VotingKey};

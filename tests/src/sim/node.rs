@@ -5,10 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ssid_node::engine::settings::EngineSettings;
-use ssid_node::engine::{
-    Effects, Engine, EngineParts, Inbound, Now, OwnLine, RegistryNews, Ticket,
-};
+use ssid_engine::settings::EngineSettings;
+use ssid_engine::{Effects, Engine, EngineParts, Inbound, Now, OwnLine, RegistryNews, Ticket};
 use ssid_protocol::batch::{Statements, VerifiedBatch};
 use ssid_protocol::event::Event;
 use ssid_protocol::id::{LogId, MerkleHash, NodeId};

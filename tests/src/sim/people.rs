@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use ssid_node::engine::{Command, Decider, Inbound, InstanceView, Operation};
+use ssid_engine::{Command, Decider, Inbound, InstanceView, Operation};
 use ssid_protocol::id::{Choice, Epoch, Round, SubjectId};
 use ssid_storage::NoteKind;
 

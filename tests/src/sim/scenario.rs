@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use ssid_node::engine::settings::{Endorsement, EngineSettings, Timeouts};
+use ssid_engine::settings::{Endorsement, EngineSettings, Timeouts};
 use ssid_protocol::event::Event;
 use ssid_protocol::manifest::{Manifest, TieBreak, Weighting};
 use ssid_protocol::testing;

@@ -1,6 +1,6 @@
 //! What goes into the trace of a seed.
 
-use ssid_node::engine::{Effects, NodeEvent, Reply};
+use ssid_engine::{Effects, NodeEvent, Reply};
 use ssid_protocol::batch::{Statements, VerifiedBatch};
 use ssid_protocol::vote::{Ballot, Phase, Vote};
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use ssid_node::engine::{Effects, Inbound, NodeEvent, Reply, Worth, evidence_answer};
+use ssid_engine::{Effects, Inbound, NodeEvent, Reply, Worth, evidence_answer};
 use ssid_protocol::batch::VerifiedBatch;
 use ssid_protocol::evidence::Evidence;
 use ssid_protocol::id::NodeId;

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use ssid_node::engine::Inbound;
+use ssid_engine::Inbound;
 use ssid_protocol::batch::VerifiedBatch;
 use ssid_protocol::evidence::Evidence;
 use ssid_protocol::sync::{Answer, Request};

@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use ssid_engine::outbox::ANCHOR;
+use ssid_engine::settings::EngineSettings;
 use ssid_protocol::certificate::Certificate;
 use ssid_protocol::event::Event;
 use ssid_protocol::testing::event;
@@ -13,9 +15,7 @@ use super::super::task::{AnchorDesk, AnchorRequest, Anchorer, outbox_kinds, prep
 use super::*;
 use crate::api::view::RecordView;
 use crate::config::{IpfsFederation, Settings};
-use crate::engine::outbox::ANCHOR;
-use crate::engine::settings::EngineSettings;
-use crate::engine::tests::outbox::{certified, outbox_served};
+use crate::engine::testing::{certified, served};
 use crate::pace::Pace;
 use crate::registry::paths::RegistryPaths;
 
@@ -78,7 +78,7 @@ impl Node {
             documents,
             paths: RegistryPaths::in_data_directory(home.path()),
             store: store.clone(),
-            engine: outbox_served(engine),
+            engine: served(engine),
             pace: PACE,
         };
         let (desk, task) = prepare(anchorer, end.clone());

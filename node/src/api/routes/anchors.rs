@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
+use ssid_engine::outbox::ANCHOR;
 use ssid_protocol::id::UnixMillis;
 use tokio::sync::oneshot;
 
@@ -11,7 +12,6 @@ use crate::anchor::task::{AnchorDesk, AnchorRequest};
 use crate::api::ApiState;
 use crate::api::error::{Answer, Failure};
 use crate::api::view::{AnchorSession, AnchorView, AnchorsView, Problem};
-use crate::engine::outbox::ANCHOR;
 
 /// Outbox rows that are counted; more are as many.
 const COUNTED: usize = 10_000;

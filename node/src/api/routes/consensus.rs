@@ -8,6 +8,7 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::header;
 use axum::response::IntoResponse;
+use ssid_engine::InstanceView;
 use ssid_protocol::event::Event;
 use ssid_protocol::id::{Choice, Round, SubjectId};
 use ssid_protocol::record::Resolution;
@@ -18,7 +19,6 @@ use crate::api::ApiState;
 use crate::api::error::{Answer, Failure};
 use crate::api::names::{Named, resolve};
 use crate::api::view::{ConflictView, ConsensusCheck, Page, Problem, RecordView, by_event};
-use crate::engine::InstanceView;
 
 /// The latest records first.
 pub(super) async fn history(
@@ -80,7 +80,7 @@ pub(super) async fn check(
 
 /// The record of a subject that is not decided, seen from one of its events.
 fn open_record(state: &ApiState, open: &InstanceView, asked: Choice, event: &Event) -> RecordView {
-    let first = |v: &&crate::engine::VoteView| v.round == Round::ZERO && v.phase == Phase::Prevote;
+    let first = |v: &&ssid_engine::VoteView| v.round == Round::ZERO && v.phase == Phase::Prevote;
     let prevotes = |observed: bool| -> BTreeMap<_, _> {
         let prevotes = open
             .votes

@@ -8,6 +8,7 @@ use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, State};
 use serde::Deserialize;
+use ssid_engine::{Decider, NoteKind, Operation};
 use ssid_protocol::id::{Choice, SubjectId};
 use tokio::time::Instant;
 
@@ -19,7 +20,6 @@ use crate::api::error::{Answer, Failure};
 use crate::api::lookup::choice_name;
 use crate::api::view::{Operated, Problem};
 use crate::api::wait::Waiter;
-use crate::engine::{Decider, NoteKind, Operation};
 
 /// Which candidate an operator chooses.
 #[derive(Debug, Deserialize)]

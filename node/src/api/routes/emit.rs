@@ -11,6 +11,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 use serde_json::Value;
+use ssid_engine::EmitOutcome;
 use ssid_protocol::event::Event;
 use ssid_protocol::id::{SubjectId, UnixMillis};
 use tokio::time::Instant;
@@ -21,7 +22,7 @@ use crate::api::view::{EmitView, EventDraft, EventState, FieldDifference, Page, 
 use crate::api::wait::{Ended, Waiter};
 use crate::api::{ApiState, EventDefaults};
 use crate::clock;
-use crate::engine::{EMIT_EVENTS, EmitOutcome};
+use crate::engine::EMIT_EVENTS;
 
 /// How long a caller waits who does not say.
 const WAIT_SECONDS: u64 = 30;

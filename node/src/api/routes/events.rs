@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
+use ssid_engine::InstanceView;
 use ssid_protocol::event::Event;
 use ssid_protocol::record::ConsensusRecord;
 use tokio::sync::oneshot;
@@ -13,7 +14,6 @@ use crate::api::error::{Answer, Failure};
 use crate::api::lookup::proof_anchor;
 use crate::api::view::{AppliedView, EventState, EventView, Page, Problem, ReviewView};
 use crate::api::{ApiState, ApplyRequest};
-use crate::engine::InstanceView;
 
 /// Open events first, then certified ones, the latest first.
 pub(super) async fn list(
@@ -101,7 +101,7 @@ fn candidates(open: InstanceView) -> Vec<EventView> {
         EventState::Open
     };
     let review = open.review.map(ReviewView::from);
-    let view = |candidate: crate::engine::CandidateView| {
+    let view = |candidate: ssid_engine::CandidateView| {
         let event = candidate.event?;
         Some(EventView {
             event_hash: candidate.choice.event_hash,

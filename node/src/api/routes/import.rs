@@ -9,6 +9,7 @@ use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{Query, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
+use ssid_engine::EmitOutcome;
 use ssid_protocol::event::Event;
 use ssid_protocol::id::{Choice, SubjectId};
 use tokio::sync::Semaphore;
@@ -20,7 +21,6 @@ use crate::api::error::{Answer, Failure};
 use crate::api::view::{ImportView, LineNote};
 use crate::api::wait::{Ended, Waiter};
 use crate::clock;
-use crate::engine::EmitOutcome;
 use crate::registry::parse::{ParsedLog, Position, parse};
 
 /// Events offered to the engine at once.

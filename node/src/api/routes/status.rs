@@ -9,6 +9,8 @@ use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use serde::Deserialize;
+use ssid_engine::EngineStatus;
+use ssid_engine::outbox::{ANCHOR, HOOK, TELEMETRY, entries_of};
 use ssid_protocol::heartbeat::CanSign;
 use ssid_protocol::id::UnixMillis;
 use ssid_protocol::member::Status;
@@ -21,8 +23,6 @@ use crate::api::view::{
     FederationStatus, LogHeadView, MembersStatus, NamedNode, OutboxStatus, ReadyView, Statistics,
     StatusView, TransportStatus, VotingStatus,
 };
-use crate::engine::EngineStatus;
-use crate::engine::outbox::{ANCHOR, HOOK, TELEMETRY, entries_of};
 
 /// Program and version, as heartbeats say it too.
 const SOFTWARE: &str = concat!("ssid/", env!("CARGO_PKG_VERSION"));

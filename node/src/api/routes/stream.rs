@@ -9,6 +9,7 @@ use axum::extract::State;
 use axum::response::Sse;
 use axum::response::sse::{Event, KeepAlive};
 use futures::{Stream, StreamExt as _};
+use ssid_engine::NodeEvent;
 use tokio::sync::Semaphore;
 use tokio_stream::wrappers::BroadcastStream;
 use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
@@ -16,7 +17,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::ApiState;
 use crate::api::error::Failure;
-use crate::engine::NodeEvent;
 
 /// Streams open at once.
 const STREAMS: usize = 64;

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, State};
+use ssid_engine::Adjustment;
 use ssid_protocol::id::SubjectId;
 use ssid_protocol::member::Member;
 use ssid_protocol::trust::{
@@ -16,7 +17,6 @@ use crate::api::error::{Answer, Failure};
 use crate::api::view::{
     Page, TrustChangeView, TrustNoteView, TrustRequest, TrustRuleView, TrustView,
 };
-use crate::engine::Adjustment;
 use crate::text::is_unseen;
 
 /// Characters of a reason.

@@ -8,6 +8,10 @@ use std::sync::{Arc, Mutex};
 
 use prometheus_client::registry::Registry;
 use serde_json::Value;
+use ssid_engine::{
+    Adjusted, Adjustment, Command, Decider, EmitOutcome, EngineStatus, NodeEvent, NoteKind,
+    Operated, Operation, OperatorRefusal, RefusalKind, Refused, Reply,
+};
 use ssid_protocol::batch::{Statements, VerifiedBatch};
 use ssid_protocol::event::Event;
 use ssid_protocol::heartbeat::CanSign;
@@ -26,10 +30,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     ApiListen, ApiSettings, ApiState, EventDefaults, Peers, SOCKET_NAME, TcpListen, serve,
 };
-use crate::engine::{
-    Adjusted, Adjustment, Call, Command, Decider, EmitOutcome, EngineHandle, EngineStatus,
-    NodeEvent, NoteKind, Operated, Operation, OperatorRefusal, RefusalKind, Refused, Reply,
-};
+use crate::engine::{Call, EngineHandle};
 
 const MEMBERS: usize = 4;
 
@@ -98,7 +99,7 @@ async fn served(engine: fn(&Event) -> EmitOutcome, with_tcp: bool) -> Served {
                 }
                 Call::Instances { reply, .. } => drop(reply.send(Vec::new())),
                 Call::Offer { reply, .. } => {
-                    drop(reply.send(crate::engine::OfferPage::default()));
+                    drop(reply.send(ssid_engine::OfferPage::default()));
                 }
                 Call::Status { reply } => drop(reply.send(as_of_now.clone())),
                 Call::CommitQuestions { reply, .. } => drop(reply.send(Vec::new())),
@@ -198,7 +199,7 @@ pub(crate) fn status(store: &Store) -> EngineStatus {
         divergences: 0,
         kept_offers: 0,
         refused: Refused::default(),
-        syncs: crate::engine::Syncs {
+        syncs: ssid_engine::Syncs {
             successful: 7,
             failed: 2,
             last: Some(UnixMillis(3_000)),

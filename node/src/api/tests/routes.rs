@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+use ssid_engine::{EmitOutcome, NodeEvent};
 use ssid_protocol::certificate::{Certificate, Verifier};
 use ssid_protocol::event::Event;
 use ssid_protocol::id::{Round, UnixMillis};
@@ -14,7 +15,6 @@ use tokio::net::{TcpStream, UnixStream};
 
 use super::{MEMBERS, accept, ask, at_limit, served};
 use crate::api::SOCKET_NAME;
-use crate::engine::{EmitOutcome, NodeEvent};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_certified_is_shown_in_the_registrys_words_and_proven() {

@@ -9,7 +9,7 @@ use ssid_protocol::subject::Subject;
 use ssid_protocol::vote::Phase;
 use ssid_storage::{DecisionRow, NoteKind};
 
-use crate::engine::{InstanceView, LockView, Review, ReviewReason, VoteView};
+use ssid_engine::{InstanceView, LockView, Review, ReviewReason, VoteView};
 
 /// One candidate of a subject, with those who voted for it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,11 +1,11 @@
 //! `/v1/events`: events as they are offered, shown, imported and applied.
 
 use serde::{Deserialize, Serialize};
+use ssid_engine::EmitOutcome;
 use ssid_protocol::event::Event;
 use ssid_protocol::id::{ContentDigest, EventHash, NodeId, SubjectId};
 
 use super::{RecordView, ReviewView};
-use crate::engine::EmitOutcome;
 
 /// Where an event stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -37,8 +37,8 @@ pub use status::{
 };
 pub use trust::{TrustChangeView, TrustNoteView, TrustRequest, TrustRuleView, TrustView};
 
-pub use crate::engine::Operated;
 pub use crate::git::{MemberSync, OwnBranch, RewrittenHistory, SyncOutcome, SyncState};
+pub use ssid_engine::Operated;
 
 use serde::{Deserialize, Serialize};
 

@@ -1,0 +1,411 @@
+//! Asking before signing (SPEC §7 *State*, §14): a journal that is whole may still be an old one,
+//! brought back with a disk image or a backup. So a node that starts signs nothing until voters
+//! that make a quorum with it have answered what they hold: its own heartbeat, their log, their
+//! open instances. A statement of its own that neither its journal nor its log knows means that the
+//! journal was rolled back, whenever it turns up: the node abstains from then on, for good.
+//!
+//! Until then the heartbeats name the log as it was at the start, which every head signed before
+//! contains or is contained in; an abstaining node's name an empty log, because it cannot know what
+//! it signed.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ssid_protocol::batch::{Statements, VerifiedBatch};
+use ssid_protocol::certificate::Certificate;
+use ssid_protocol::evidence::{Signed, Statement};
+use ssid_protocol::id::{Choice, NodeId, SubjectId};
+use ssid_protocol::merkle;
+use ssid_protocol::sync::Answer;
+use ssid_protocol::vote::{Phase, Proposal, Vote};
+use ssid_protocol::voting::{Input, Signing};
+use ssid_storage::{JournalRecord, LogHead};
+
+use super::clock::Steady;
+use super::engine::{Engine, Tick};
+use super::messages::Ticket;
+use super::node_event::NodeEvent;
+use super::request::{EmitOutcome, Reply};
+use super::shown::HearingView;
+
+/// A voter whose answers broke off is asked again after this.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+/// Round-0 prevotes in one answer to `Own`: each takes less than a kilobyte of the frame.
+const OWN_VOTES: usize = 512;
+
+/// A hearing that is not over.
+#[derive(Debug)]
+pub(super) struct Hearing {
+    heard: BTreeSet<NodeId>,
+    head: LogHead,
+    ask_at: Option<Steady>,
+    /// Whether those heard told all that this node may have prevoted of what was decided meanwhile.
+    knows_late: bool,
+}
+
+impl Hearing {
+    pub(super) fn since(head: LogHead) -> Self {
+        Self {
+            heard: BTreeSet::new(),
+            head,
+            ask_at: None,
+            knows_late: true,
+        }
+    }
+
+    /// When voters are asked again.
+    pub(super) fn next(&self) -> Option<Steady> {
+        self.ask_at
+    }
+}
+
+impl Engine {
+    /// Whether votes may be signed, as far as that holds for all subjects.
+    pub(super) fn signing(&self) -> Signing {
+        match &self.abstaining {
+            Some(_) => Signing::Never,
+            None if self.hearing.is_some() || !self.registry.has_begun() => Signing::Later,
+            None => Signing::Now,
+        }
+    }
+
+    /// Whether votes and events are signed now.
+    pub(super) fn is_signing(&self) -> bool {
+        self.signing() == Signing::Now
+    }
+
+    /// The log head that a heartbeat may name without contradicting one that was signed in a
+    /// forgotten life.
+    pub(super) fn head_to_sign(&self) -> LogHead {
+        let head = self.store.log_head();
+        match (&self.abstaining, &self.hearing) {
+            (Some(_), _) => LogHead {
+                size: 0,
+                root: merkle::root(&[]),
+                ..head
+            },
+            (None, Some(hearing)) => hearing.head,
+            (None, None) => head,
+        }
+    }
+
+    /// The hearing for people; `None` once it is over.
+    pub(super) fn hearing_view(&self) -> Option<HearingView> {
+        let hearing = self.hearing.as_ref()?;
+        Some(HearingView {
+            heard: hearing.heard.iter().copied().collect(),
+        })
+    }
+
+    /// Asks voters again whose answers broke off, while any are connected.
+    pub(super) fn go_on_hearing(&mut self, tick: &mut Tick) {
+        if self
+            .hearing
+            .as_ref()
+            .is_none_or(|hearing| hearing.ask_at.is_some_and(|at| at > tick.steady))
+        {
+            return;
+        }
+        let unheard = self
+            .peers
+            .connected
+            .iter()
+            .filter(|node| self.is_unheard(node))
+            .copied();
+        let unheard: Vec<NodeId> = unheard.collect();
+        for node in unheard
+            .iter()
+            .filter(|node| !self.catch_up.is_under_way(node))
+            .copied()
+            .collect::<Vec<_>>()
+        {
+            self.start_catch_up(tick, node);
+        }
+        if let Some(hearing) = &mut self.hearing {
+            hearing.ask_at = (!unheard.is_empty()).then(|| tick.steady.after(ASK_AGAIN));
+        }
+    }
+
+    /// Whether this voter has still to be heard.
+    pub(super) fn is_unheard(&self, node: &NodeId) -> bool {
+        self.voters.index_of(node).is_some()
+            && self
+                .hearing
+                .as_ref()
+                .is_some_and(|h| !h.heard.contains(node))
+    }
+
+    /// A voter has answered everything. With a quorum of them, this node included, the hearing is
+    /// over.
+    pub(super) fn note_heard(&mut self, tick: &mut Tick, node: NodeId) {
+        if !self.is_unheard(&node) {
+            return;
+        }
+        let Some(hearing) = &mut self.hearing else {
+            return;
+        };
+        hearing.heard.insert(node);
+        let voters = hearing
+            .heard
+            .iter()
+            .filter_map(|node| self.voters.index_of(node))
+            .chain(self.rules.me);
+        let voters: BTreeSet<_> = voters.collect();
+        let weight = voters.iter().map(|voter| self.voters.weight(*voter)).sum();
+        if self.voters.is_quorum(weight, voters.len()) {
+            self.end_hearing(tick);
+        }
+    }
+
+    fn end_hearing(&mut self, tick: &mut Tick) {
+        let Some(hearing) = self.hearing.take() else {
+            return;
+        };
+        tracing::info!(
+            voters = hearing.heard.len(),
+            "a quorum has told what this node signed before"
+        );
+        self.knows_late = hearing.knows_late;
+        self.go_on_starting(tick);
+    }
+
+    /// The second of what a start waits for has come: the quorum's answers, and the end of the own
+    /// registry file.
+    pub(super) fn go_on_starting(&mut self, tick: &mut Tick) {
+        if !self.is_signing() || self.rules.signing == Signing::Now {
+            return;
+        }
+        tracing::info!("this node has read its registry file and may sign from now on");
+        self.rules.signing = Signing::Now;
+        for subject in self.open.keys().copied().collect::<Vec<_>>() {
+            self.adopt_own(tick, subject);
+            self.apply(tick, subject, Input::MaySign);
+            self.endorse(tick, subject);
+        }
+        self.settle_offers(tick);
+        self.accept_kept(tick);
+    }
+
+    /// Tells a member what it may have forgotten that it signed: the latest heartbeat of its own
+    /// that this node has, and its round-0 prevotes for what was decided within the last minute.
+    /// What it said of open instances is asked apart.
+    pub(super) fn answer_own(&self, tick: &mut Tick, from: NodeId, ticket: Ticket) {
+        let batch = self
+            .peers
+            .states
+            .get(&from)
+            .and_then(|state| state.heartbeat.as_ref());
+        let heartbeat = batch.map(|batch| Box::new(batch.batch().clone()));
+        let mut votes = self
+            .closing
+            .first_prevotes_of(from, self.epoch, OWN_VOTES + 1);
+        let complete = votes.len() <= OWN_VOTES;
+        votes.truncate(OWN_VOTES);
+        let answer = Answer::Own {
+            heartbeat,
+            votes,
+            complete,
+        };
+        tick.reply(ticket, Reply::Answer(answer));
+    }
+
+    /// What a member holds of what this node signed: none of it may be news.
+    pub(super) fn take_own(
+        &mut self,
+        tick: &mut Tick,
+        heartbeat: Option<Arc<VerifiedBatch>>,
+        votes: Vec<Signed>,
+        complete: bool,
+    ) {
+        if let Some(batch) = heartbeat {
+            self.go_on_from(&batch);
+            self.look_for_lost_log(tick, &batch);
+        }
+        for Signed { statement, proof } in votes {
+            if let (Statement::Vote(vote), true) = (statement, proof.signer == self.me) {
+                self.look_for_lost(tick, &Statements::Votes(vec![vote]));
+            }
+        }
+        if let (Some(hearing), false) = (&mut self.hearing, complete) {
+            hearing.knows_late = false;
+        }
+    }
+
+    /// Looks for statements in an own batch that this node does not remember.
+    pub(super) fn look_for_lost_past(&mut self, tick: &mut Tick, batch: &Arc<VerifiedBatch>) {
+        if !self.journaled.contains(&(batch.signer(), batch.root())) {
+            self.look_for_lost(tick, batch.statements());
+        }
+    }
+
+    /// Looks for own statements that this node does not remember.
+    pub(super) fn look_for_lost(&mut self, tick: &mut Tick, own: &Statements) {
+        if self.abstaining.is_some() {
+            return;
+        }
+        let lost = match own {
+            Statements::Votes(votes) => votes
+                .iter()
+                .find(|vote| self.has_forgotten_vote(vote))
+                .map(|v| v.subject),
+            Statements::Proposals(proposals) => proposals
+                .iter()
+                .find(|proposal| self.has_forgotten_proposal(proposal))
+                .map(|p| p.subject),
+            Statements::Events(events) => events.iter().find_map(|event| {
+                let subject = self.policies.subject_of(event).id(&self.federation);
+                self.has_forgotten_event(&subject, event.choice())
+                    .then_some(subject)
+            }),
+            Statements::Heartbeat(_) | Statements::Closes(_) => None,
+        };
+        if let Some(subject) = lost {
+            self.abstain(
+                tick,
+                format!(
+                    "its vote history was rolled back: others hold what it signed for {subject}"
+                ),
+            );
+        }
+    }
+
+    /// Looks for an own precommit in a certificate that this node does not remember.
+    pub(super) fn look_for_lost_precommit(
+        &mut self,
+        tick: &mut Tick,
+        subject: SubjectId,
+        certificate: &Certificate,
+    ) {
+        let Some(me) = self
+            .rules
+            .me
+            .filter(|_| self.abstaining.is_none() && certificate.epoch == self.epoch)
+        else {
+            return;
+        };
+        let ballot = Some(certificate.choice);
+        let holds = |open: &super::open::Open| {
+            let tally = open.machine.tally(certificate.round, Phase::Precommit);
+            tally.is_some_and(|tally| tally.contains(me, ballot))
+        };
+        let is_own = certificate
+            .precommits
+            .iter()
+            .any(|proof| proof.signer == self.me);
+        if is_own && !self.done.contains(&subject) && !self.open.get(&subject).is_some_and(holds) {
+            self.abstain(
+                tick,
+                format!(
+                    "its vote history was rolled back: a certificate of {subject} has its precommit"
+                ),
+            );
+        }
+    }
+
+    /// Looks at an own heartbeat of an earlier life: the log it names must be part of the one that
+    /// is held.
+    pub(super) fn look_for_lost_log(&mut self, tick: &mut Tick, batch: &VerifiedBatch) {
+        let Statements::Heartbeat(heartbeat) = batch.statements() else {
+            return;
+        };
+        let head = self.store.log_head();
+        if batch.signer() != self.me || heartbeat.log_id != head.log_id || self.abstaining.is_some()
+        {
+            return;
+        }
+        let is_part = match self.store.log_root(heartbeat.log_size) {
+            Ok(root) => root == Some(heartbeat.log_root),
+            Err(error) => {
+                tracing::error!(%error, "cannot read the log's tree");
+                false
+            }
+        };
+        if !is_part {
+            let (said, holds) = (heartbeat.log_size, head.size);
+            let reason = format!(
+                "its log was rolled back: it signed a head of {said} entries, and holds {holds}"
+            );
+            self.abstain(tick, reason);
+        }
+    }
+
+    /// Whether this subject is one for which the journal would still have what was signed.
+    fn remembers(&self, subject: &SubjectId) -> bool {
+        let is_decided = match self.open.get(subject) {
+            Some(open) => open.machine.decided().is_some(),
+            None => self.certified_choice(subject).is_some(),
+        };
+        !is_decided && !self.done.contains(subject)
+    }
+
+    fn has_forgotten_vote(&self, vote: &Vote) -> bool {
+        let Some(me) = self.rules.me.filter(|_| vote.epoch == self.epoch) else {
+            return false;
+        };
+        let tally = self
+            .open
+            .get(&vote.subject)
+            .and_then(|open| open.machine.tally(vote.round, vote.phase));
+        if tally.is_some_and(|tally| tally.contains(me, vote.ballot)) {
+            return false;
+        }
+        match self.closing.get(&vote.subject) {
+            Some(decided) => decided.may_sign && !decided.holds(me, vote),
+            None => self.remembers(&vote.subject),
+        }
+    }
+
+    fn has_forgotten_proposal(&self, proposal: &Proposal) -> bool {
+        let known = self
+            .open
+            .get(&proposal.subject)
+            .and_then(|open| open.machine.proposal(proposal.round));
+        self.rules.me.is_some()
+            && proposal.epoch == self.epoch
+            && known != Some(proposal)
+            && self.remembers(&proposal.subject)
+    }
+
+    fn has_forgotten_event(&self, subject: &SubjectId, choice: Choice) -> bool {
+        self.rules.me.is_some()
+            && self.remembers(subject)
+            && self.announced_choice(subject) != Some(choice)
+    }
+
+    /// Signs nothing more under this key, also after a restart; what was wanted signed in this tick
+    /// is not.
+    fn abstain(&mut self, tick: &mut Tick, reason: String) {
+        tracing::error!(
+            reason,
+            "abstaining: this node signs nothing more under this key"
+        );
+        tick.votes.clear();
+        tick.proposals.clear();
+        for event in std::mem::take(&mut tick.own_events) {
+            self.accepted
+                .remove(&self.policies.subject_of(&event).id(&self.federation));
+        }
+        let emitted = tick.effects.replies.iter_mut();
+        let emitted = emitted.filter_map(|(_, reply)| match reply {
+            Reply::Emitted(outcomes) => Some(outcomes),
+            _ => None,
+        });
+        for outcome in emitted.flatten() {
+            if matches!(outcome, EmitOutcome::Accepted { .. }) {
+                let reason = format!("this node abstains: {reason}");
+                *outcome = EmitOutcome::Refused {
+                    reason,
+                    retry: false,
+                };
+            }
+        }
+        tick.journal.push(JournalRecord::Abstain(reason.clone()));
+        tick.effects.events.push(NodeEvent::Abstaining {
+            reason: reason.clone(),
+        });
+        self.rolled_back = Some(reason.clone());
+        self.abstaining = Some(reason);
+        self.rules.signing = self.signing();
+    }
+}
