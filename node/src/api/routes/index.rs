@@ -357,6 +357,23 @@ mod tests {
     }
 
     #[test]
+    fn the_documentation_has_every_path_and_parameter() {
+        let document = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/http-api.md"));
+        let words: Vec<_> = document.split('`').skip(1).step_by(2).collect();
+        for endpoint in ENDPOINTS.iter().filter(|endpoint| endpoint.path != "/") {
+            let named = |word: &&&str| word.rsplit(' ').next() == Some(endpoint.path);
+            assert!(words.iter().find(named).is_some(), "{}", endpoint.path);
+            if endpoint.method == "POST" {
+                let call = format!("POST {}", endpoint.path);
+                assert!(words.contains(&call.as_str()), "{call}");
+            }
+            for parameter in endpoint.parameters {
+                assert!(words.contains(parameter), "{parameter}");
+            }
+        }
+    }
+
+    #[test]
     fn unknown_parameters_are_found() {
         let of = |uri| unknown_parameter(&Uri::from_static(uri), PAGING);
         assert_eq!(
