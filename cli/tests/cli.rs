@@ -89,10 +89,21 @@ fn every_command_has_help_with_an_example_and_json() {
             help.contains(&format!("Usage: ssid {command}")),
             "{command}: {help}"
         );
+        let summary: Vec<_> = help.lines().take_while(|line| !line.is_empty()).collect();
+        assert!(
+            summary.len() == 1 && summary[0].chars().count() <= 96,
+            "{command}: its summary is not one line: {summary:?}"
+        );
         if names.is_empty() {
             assert!(
                 help.contains("Example") && help.contains("--json"),
                 "{command}: {help}"
+            );
+            let mut lines = help.lines();
+            lines.find(|line| line.starts_with("Example"));
+            assert!(
+                lines.next().is_some_and(|line| line.starts_with("  ")),
+                "{command}: no example stands on a line of its own\n{help}"
             );
             seen += 1;
         }

@@ -30,9 +30,9 @@ use process::Usage;
 /// How long the nodes may take to be ready.
 const READY_WITHIN: Duration = Duration::from_mins(1);
 
-/// Measure a local cluster of real processes: latency at rest, throughput, memory, processor time,
-/// disk
+/// Measure a local cluster of real processes
 ///
+/// Latency at rest, throughput, memory, processor time and disk.
 /// Use the release build; the figures of a dev build say little.
 ///
 /// Examples:

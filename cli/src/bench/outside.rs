@@ -25,8 +25,7 @@ use crate::context::Context;
 use crate::error::{CliError, Code};
 use crate::output::Output;
 
-/// Measure what it costs that anchoring, notifications, webhook and Git are switched on and
-/// unreachable
+/// Measure what anchoring, notifications, webhook and Git cost while nothing is reachable
 ///
 /// Two clusters take turns: one plain, one with `anchoring.after_certified`,
 /// `advanced.ipfs_federation`, telemetry with all four channels, `advanced.webhook_on_consensus`

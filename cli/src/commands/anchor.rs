@@ -29,7 +29,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// Anchors asked of a node at once: the API's longest page.
 const PAGE: usize = 1000;
 
-/// Copies of the registry's files on IPFS
+/// Put copies of the registry's files on IPFS, and verify them
 #[derive(Debug, Subcommand)]
 pub(crate) enum AnchorCommand {
     /// Anchor what has changed: hash, upload, compare the CID, pin, record

@@ -17,14 +17,15 @@ use crate::named_file;
 use crate::output::{Output, Tone, clean, counted, short};
 use crate::setup::read_document;
 
-/// Certificates, offline
+/// Verify certificates offline
 #[derive(Debug, Subcommand)]
 pub(crate) enum CertificateCommand {
     Verify(VerifyArgs),
 }
 
-/// Verify certificates with nothing but the genesis file; exit 5 with the reason if one does not
-/// hold
+/// Verify certificates with nothing but the genesis file
+///
+/// Exit 5 with the reason if one does not hold.
 ///
 /// A certificate of a later epoch needs that epoch's chain: in --epochs DIR, for each epoch N from
 /// 1 on, the manifest N.json and the certificate of its federation_epoch event N.certificate.json.

@@ -26,7 +26,7 @@ const WORKFLOWS: [(&str, &str); 2] = [
 /// Bytes of the largest workflow that is compared with what would be written.
 const FILE_BYTES: u64 = 1 << 20;
 
-/// Workflows that run ssid in a governance repository
+/// Write workflows that run ssid in a governance repository
 #[derive(Debug, Subcommand)]
 pub(crate) enum CiCommand {
     /// Write .github/workflows/federated_sync.yml and quarterly_release.yml

@@ -15,7 +15,7 @@ use crate::output::{Output, Tone, clean};
 use crate::process::Interruption;
 use crate::table::{named, whole};
 
-/// A local test federation of real processes
+/// Run a local test federation of real processes
 #[derive(Debug, Subcommand)]
 pub(crate) enum ClusterCommand {
     Up(UpArgs),

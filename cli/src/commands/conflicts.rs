@@ -17,7 +17,7 @@ use crate::context::Context;
 use crate::output::{Output, Tone, clean, seconds, short, when};
 use crate::table::{Cell, named, prose, whole};
 
-/// Subjects that could not be decided and wait for people
+/// Show and resolve what could not be decided and waits for people
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConflictsCommand {
     /// List them, and apart from them the decisions that this node's registry contradicts

@@ -18,7 +18,7 @@ use crate::error::{CliError, Code};
 use crate::output::{Output, Tone, clean, counted, short, when};
 use crate::table::{named, whole};
 
-/// How events were decided
+/// Show how events were decided; verify and export certificates
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConsensusCommand {
     /// Show the latest decisions

@@ -16,8 +16,9 @@ use crate::output::{Output, Tone, clean};
 /// 0: it says which entry has it. Exit 4 if another event is certified for this type and version,
 /// if they are in conflict, or not decided in time.
 ///
-/// Examples: ssid events emit --event blueprint_tagged --version v4.4.0 --commit 3dd05d9 ssid
-/// events emit --event blueprint_tagged --version v4.4.0 --commit 3dd05d9 --wait --timeout 10
+/// Examples:
+///   ssid events emit --event blueprint_tagged --version v4.4.0 --commit 3dd05d9
+///   ssid events emit --event audit --version 2026-Q3 --commit 3dd05d9 --wait --timeout 10
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment, disable_version_flag = true)]
 pub(crate) struct EmitArgs {

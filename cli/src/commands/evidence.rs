@@ -20,8 +20,7 @@ use crate::output::{Output, Tone, clean, is_standard_output, seconds, short, whe
 use crate::setup::read_document;
 use crate::table::{named, whole};
 
-/// Who signed two things that contradict each other, proven; and whose Git branch was rewritten, as
-/// this node saw it
+/// Show and verify evidence of members that contradicted themselves or rewrote a Git branch
 #[derive(Debug, Subcommand)]
 pub(crate) enum EvidenceCommand {
     /// List what this node has

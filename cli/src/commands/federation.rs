@@ -29,8 +29,7 @@ pub(crate) enum FederationCommand {
         /// The genesis file
         genesis: PathBuf,
     },
-    /// Show the federation of this node, or of a genesis file: its rules, members, and how many may
-    /// fail or lie
+    /// Show the rules and members of a federation, and how many of them may fail or lie
     ///
     /// Examples:
     ///   ssid federation show

@@ -20,7 +20,7 @@ use crate::setup;
 /// Rows of a list in the survey; the rest is counted.
 const ROWS: usize = 20;
 
-/// Carry a deployment of before over: its nodes, trust scores, history and statistics
+/// Take over a deployment of the scripts: nodes, trust scores, history, statistics
 ///
 /// Shows what is there, what would be carried over, and what is skipped and why; then asks, or does
 /// it with --yes. Only federation_manifest.json is changed: it keeps everything that stands in it,

@@ -14,7 +14,7 @@ use crate::context::Context;
 use crate::error::{CliError, Code};
 use crate::output::{Output, Tone};
 
-/// The certified log of this node and its proofs (RFC 9162)
+/// Show the certified log of this node and prove what is in it (RFC 9162)
 #[derive(Debug, Subcommand)]
 pub(crate) enum LogCommand {
     /// Show its size and root

@@ -20,7 +20,7 @@ use crate::output::{Output, Tone, band, clean, seconds, short, when};
 use crate::setup;
 use crate::table::{named, whole};
 
-/// The members of the federation, as this node sees them
+/// List the members as this node sees them, and observe nodes without a key
 #[derive(Debug, Subcommand)]
 pub(crate) enum NodesCommand {
     /// List the members
@@ -48,11 +48,12 @@ pub(crate) enum NodesCommand {
     /// (ssid init) and hands over its card. Its repository is asked whether a node publishes there
     /// already; one that does not answer is observed all the same.
     ///
-    /// Examples: ssid nodes observe --git-remote https://git.example/registry.git --node-name Oslo
-    /// --organization 'Eksempel AS'
+    /// Example:
+    ///   ssid nodes observe --node-name Oslo --organization 'Eksempel AS' \
+    ///     --git-remote https://git.example/registry.git
     #[command(verbatim_doc_comment)]
     Observe(ObserveArgs),
-    /// Observe a node no more: nodes observe taken back
+    /// Stop observing a node
     ///
     /// What its logs said so far stays in the history of the manifest.
     ///
@@ -64,10 +65,11 @@ pub(crate) enum NodesCommand {
         #[arg(value_parser = NonEmptyStringValueParser::new())]
         id: String,
     },
-    /// The same as nodes observe, by the name it had before
+    /// Observe a node: the earlier name of nodes observe
     ///
-    /// Example: ssid nodes add --git-remote https://git.example/registry.git --node-name Oslo
-    /// --organization 'Eksempel AS'
+    /// Example:
+    ///   ssid nodes add --node-name Oslo --organization 'Eksempel AS' \
+    ///     --git-remote https://git.example/registry.git
     #[command(verbatim_doc_comment)]
     Add(ObserveArgs),
 }

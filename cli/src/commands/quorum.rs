@@ -22,10 +22,9 @@ const LOOKED_AT: usize = 100;
 /// under way.
 const UNDER_WAY: SignedDuration = SignedDuration::from_secs(5);
 
-/// Who agrees, is delayed, disagrees or is missing, and how many more may fail; exit 4 without a
-/// quorum
+/// Show who agrees, is delayed, disagrees or is missing, and how many more may fail
 ///
-/// Of each voter the worst that holds is said: it is missing (not connected), cannot sign (it
+/// Exit 4 without a quorum. Of each voter the worst that holds is shown: it is missing (not connected), cannot sign (it
 /// starts, abstains, is read-only, or cannot read its registry), disagrees (its registry says
 /// something else than one of the last 100 decisions, or than any that it found later), is delayed
 /// (it holds fewer certificates than this node), else it agrees.

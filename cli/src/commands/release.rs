@@ -40,8 +40,9 @@ pub(crate) enum ReleaseCommand {
         #[arg(long)]
         allow_missing: bool,
     },
-    /// Verify a ZIP: every file's SHA-256, and that there is nothing else in it; exit 5 if it does
-    /// not hold
+    /// Verify a ZIP: every file's SHA-256, and that there is nothing else in it
+    ///
+    /// Exit 5 if it does not hold.
     ///
     /// Example:
     ///   ssid release verify 05_documentation/releases/SSID_Quarterly_Release_2025-Q4.zip

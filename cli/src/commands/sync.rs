@@ -31,14 +31,14 @@ pub(crate) struct SyncArgs {
     /// Also if the last sync was a moment ago
     #[arg(long)]
     force: bool,
-    /// By which road
-    #[arg(long, value_enum, default_value_t = Road::Auto, value_name = "ROAD")]
+    /// Over which transport
+    #[arg(long, value_enum, default_value_t = Road::Auto, value_name = "TRANSPORT")]
     transport: Road,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Road {
-    /// Every one that there is
+    /// Every transport that there is
     Auto,
     /// Ask the connected members
     Live,

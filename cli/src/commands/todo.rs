@@ -11,10 +11,9 @@ use crate::output::{Output, Tone, clean, counted, seconds, short, when};
 /// How many of a kind are listed.
 const LISTED: usize = 100;
 
-/// What waits for you, the operator of this node: since when, until when, and what happens if you
-/// do nothing
+/// Show what waits for you, until when, and what happens if you do nothing
 ///
-/// Each with the command for every answer. Exit 0 also if there is something.
+/// You are the operator of this node. Each entry has the command for every answer. Exit 0 also if there is something.
 ///
 /// Examples:
 ///   ssid todo

@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::output::{Output, Tone, band, clean, short, when};
 use crate::table::{named, prose, whole};
 
-/// This node's trust in the members
+/// Show and change this node's trust in the members
 #[derive(Debug, Subcommand)]
 pub(crate) enum TrustCommand {
     /// List every member's score

@@ -26,8 +26,7 @@ use tour::Tour;
 /// Where the directory goes if the usual place's path is too long for a socket.
 const SHORT: &str = "/tmp";
 
-/// Watch a federation decide: nodes on this machine, a registry log, one node that differs, one
-/// that is killed
+/// Watch a federation decide, on this machine
 ///
 /// Starts real nodes on loopback, gives each a sample registry log, kills and restarts one, and
 /// shows what they certified, whom they trust, and a certificate verified offline. Exit 0 only if

@@ -17,11 +17,11 @@ pub(super) use sync_manager::{put_in_manifest, unobserve};
 
 use crate::context::Context;
 
-/// The registry's own scripts, with their flags and words
+/// Do what the registry's scripts did, with their flags and words
 ///
 /// A workflow changes only the command's name. With a running node they ask it; without one they
 /// read the repository's files, as the scripts did: that of --repo, else the one they are run in.
-/// Differences are told in each one's help.
+/// Each one's help names the differences.
 ///
 /// Examples:
 ///   ssid compat federation-sync-manager --check-status
