@@ -81,7 +81,7 @@ pub enum StorageError {
     },
     /// A write or sync of the journal failed before; what is on disk is uncertain.
     #[error(
-        "an earlier write to '{0}' failed, nothing may be signed any more; restart the node once the disk is well"
+        "an earlier write to '{0}' failed, nothing may be signed any more; restart the node once the disk works"
     )]
     JournalPoisoned(PathBuf),
     /// A record that does not fit.

@@ -71,7 +71,7 @@ pub(crate) fn run(command: &ConfigCommand, context: &Context) -> Result<()> {
                     format!(
                         "{}: {}",
                         path.display(),
-                        context.out.paint(Tone::Good, "well")
+                        context.out.paint(Tone::Good, "valid")
                     )
                 } else {
                     told.join("\n")
@@ -123,7 +123,7 @@ fn overruled(config: &Config, context: &Context) -> Result<Vec<String>, CliError
     let differing =
         differing.map(|(key, here, there)| (format!("consensus_settings.{key}"), here, there));
     let tell = |(key, here, there)| {
-        format!("{key} is {here} here and {there} in the federation's manifest, which holds")
+        format!("{key} is {here} here and {there} in the federation's manifest, which decides")
     };
     Ok(differing
         .chain(role(config, &manifest, context))

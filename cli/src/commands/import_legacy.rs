@@ -323,7 +323,7 @@ fn counts(carried: &CarriedOver, out: Output) -> String {
         (
             "Trust scores",
             format!(
-                "{}, as recorded; they count to nothing",
+                "{}, as recorded; they count for nothing",
                 carried.trust_scores.len()
             ),
         ),

@@ -172,7 +172,7 @@ fn missing(status: &StatusView, node: &NodeView) -> Option<(Health, String)> {
     let since = node
         .last_seen
         .as_deref()
-        .map_or("never heard of".to_owned(), |at| {
+        .map_or("never seen".to_owned(), |at| {
             format!("last seen {}", seconds(at))
         });
     Some((Health::Missing, format!("not connected, {since}")))

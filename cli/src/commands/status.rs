@@ -200,7 +200,7 @@ fn waiting(outbox: &OutboxStatus) -> Option<String> {
         (outbox.anchors, "for IPFS (ssid anchor list)"),
         (
             outbox.notifications,
-            "to be told, or given up (ssid telemetry outbox list)",
+            "to be delivered, or given up (ssid telemetry outbox list)",
         ),
         (outbox.certified_untold, "for advanced.webhook_on_consensus"),
     ];

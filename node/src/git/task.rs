@@ -256,7 +256,7 @@ impl Task {
         let Some(transport) = self.plan.schedule.note_quorum(has_quorum, now) else {
             return;
         };
-        tracing::warn!(?transport, "votes go by this road now");
+        tracing::warn!(?transport, "votes now go over this transport");
         self.metrics.fallback(transport == Transport::Git);
         self.state.transport = transport;
         self.show();
@@ -572,7 +572,7 @@ impl Task {
             Err(error) => Err(error),
         };
         if let Err(error) = looked_after {
-            tracing::warn!(%error, "a Git mirror is not looked after");
+            tracing::warn!(%error, "a Git mirror cannot be tidied or removed");
         }
     }
 

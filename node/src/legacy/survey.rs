@@ -208,7 +208,7 @@ fn disagreements(manifest: &FederationManifest, settings: &Settings) -> Vec<Stri
         (!is_same).then(|| {
             let found: String = found.to_string().chars().take(100).collect();
             format!(
-                "the manifest says federation.{key} {found}, the configuration {configured} {expected}, which holds"
+                "the manifest says federation.{key} {found}, the configuration {configured} {expected}, which decides"
             )
         })
     };

@@ -146,7 +146,7 @@ pub(super) fn check_config(context: &Context) -> Result<()> {
     let findings: Vec<_> = config.findings.iter().map(ToString::to_string).collect();
     let answer = serde_json::json!({ "file": path.display().to_string(), "findings": findings });
     context.out.show(&answer, |_| match &findings[..] {
-        [] => format!("{}: well", path.display()),
+        [] => format!("{}: valid", path.display()),
         _ => findings.join("\n"),
     })?;
     Ok(())

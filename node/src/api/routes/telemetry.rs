@@ -49,8 +49,7 @@ async fn ask<T>(
     let none = || {
         let detail =
             "this node has no telemetry: there is no telemetry_config.json that it can use";
-        let hint =
-            "write one, see that it is well with: ssid config check; then start the node again";
+        let hint = "write one, check it with: ssid config check; then start the node again";
         Failure::from(Problem::new(404, "not_found", "Not found", detail).hint(hint))
     };
     let telemetry = state.telemetry.as_ref().ok_or_else(none)?;
