@@ -4,8 +4,8 @@
 use ssid_storage::NoteKind;
 
 use super::*;
-use crate::engine::settings::{ANNOUNCED_TOGETHER, Endorsement, UNSUPPORTED_OF_ORIGIN};
-use crate::engine::{Decider, Operation};
+use crate::settings::{ANNOUNCED_TOGETHER, Endorsement, UNSUPPORTED_OF_ORIGIN};
+use crate::{Decider, Operation};
 
 #[test]
 fn offering_an_event_twice_or_against_the_rules_is_answered_in_words() {
@@ -209,11 +209,9 @@ fn what_others_would_drop_is_held_back() {
             choice: open.machine.candidates().next().unwrap().choice,
         });
         for operation in operations.collect::<Vec<_>>() {
-            let (decider, ticket) = (Decider::default(), 1);
-            let operate = Inbound::Operate {
-                operation,
-                decider,
-                ticket,
+            let operate = Inbound::Command {
+                command: Command::Operate(operation, Decider::default()),
+                ticket: 1,
             };
             net.tick(1, vec![operate]);
         }
