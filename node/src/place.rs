@@ -186,6 +186,37 @@ impl Place {
         regular::bytes_of(self.open()?, limit)
     }
 
+    /// As [`open`](Self::open), for what everybody will be able to read: no link to a file beneath
+    /// the root that only its owner may read. Beside a repository's files lie others that are not
+    /// in it, such as `.env`.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_to_publish(&self) -> io::Result<File> {
+        let file = self.open()?;
+        let is_private = file.metadata()?.permissions().mode() & 0o044 == 0;
+        if is_private && self.within.is_some() && self.is_linked()? {
+            let what = "it is a link to a file that only its owner may read, and is not published";
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, what));
+        }
+        Ok(file)
+    }
+
+    /// Whether a link is on the way to the file below the root.
+    fn is_linked(&self) -> io::Result<bool> {
+        let way = self.way()?;
+        let real = way.dir.canonicalize(&way.rest).map_err(|e| self.told(e))?;
+        Ok(real != way.rest)
+    }
+
+    /// The bytes of what [`open_to_publish`](Self::open_to_publish) opens, at most `limit` of them.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn read_to_publish(&self, limit: u64) -> io::Result<Vec<u8>> {
+        regular::bytes_of(self.open_to_publish()?, limit)
+    }
+
     /// Opens the file to be read, and written to at its end. It and its directories are made if
     /// they are missing, and their names are on disk when this returns.
     ///

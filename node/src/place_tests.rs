@@ -265,3 +265,30 @@ fn nothing_new_is_made_in_the_data_directory_through_a_link() {
     }
     assert_eq!(fs::read_dir(data).unwrap().count(), 0);
 }
+
+#[test]
+fn a_link_to_what_only_its_owner_may_read_is_not_published() {
+    let scene = scene();
+    for name in ["repo/.env", "repo/private.csv", "repo/open.csv"] {
+        fs::write(scene.path(name), "TOKEN=1").unwrap();
+        let mode = if name.ends_with("open.csv") {
+            0o644
+        } else {
+            0o600
+        };
+        fs::set_permissions(scene.path(name), fs::Permissions::from_mode(mode)).unwrap();
+    }
+    symlink("../.env", scene.path("repo/logs/linked")).unwrap();
+    symlink(".", scene.path("repo/here")).unwrap();
+    symlink("../open.csv", scene.path("repo/logs/open")).unwrap();
+    for path in ["logs/linked", "here/private.csv"] {
+        let place = scene.root.place(path);
+        assert_eq!(place.read(9).unwrap(), b"TOKEN=1");
+        assert!(refused(place.open_to_publish()).contains("only its owner"));
+        assert!(place.read_to_publish(9).is_err());
+    }
+    // with a strict umask a repository's own files are so
+    for path in ["private.csv", "logs/open"] {
+        scene.root.place(path).open_to_publish().unwrap();
+    }
+}

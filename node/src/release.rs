@@ -320,7 +320,7 @@ fn record(path: &Place, manifest: ReleaseManifest) -> Result<ReleaseManifest, Re
 
 /// The bytes of a file; none if there is none.
 fn read(path: &Place, limit: u64) -> Result<Option<Vec<u8>>, ReleaseError> {
-    match path.read(limit) {
+    match path.read_to_publish(limit) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(e) if e.kind() == io::ErrorKind::FileTooLarge => Err(ReleaseError::TooLarge),

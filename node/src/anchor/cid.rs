@@ -144,7 +144,7 @@ pub fn of_reader(mut from: impl Read, imports: &[Import]) -> io::Result<Content>
 /// # Errors
 /// If it cannot be opened or read.
 pub fn of_file(place: impl Into<Place>, imports: &[Import]) -> io::Result<Content> {
-    of_reader(place.into().open()?, imports)
+    of_reader(place.into().open_to_publish()?, imports)
 }
 
 /// A node that its parent will link to.

@@ -193,7 +193,7 @@ async fn part(upload: &Upload) -> std::io::Result<Part> {
 /// The first `bytes` of a file, read as they are sent.
 async fn file_body(place: &Place, bytes: u64) -> std::io::Result<Body> {
     let place = place.clone();
-    let file = tokio::task::spawn_blocking(move || place.open()).await??;
+    let file = tokio::task::spawn_blocking(move || place.open_to_publish()).await??;
     let file = tokio::fs::File::from_std(file).take(bytes);
     let stream = futures::stream::try_unfold(file, |mut file| async move {
         let mut buffer = vec![0; READ_BYTES];

@@ -238,7 +238,7 @@ fn content_of(source: &Source, import: Import) -> Result<Content, String> {
         Source::File(place) => place,
     };
     let unread = |e: std::io::Error| format!("cannot be read: {e}");
-    let file = path.open().map_err(unread)?;
+    let file = path.open_to_publish().map_err(unread)?;
     let size = file.metadata().map_err(unread)?.len();
     if size > FILE_BYTES {
         return Err(format!("{size} bytes exceed file_bytes = {FILE_BYTES}"));
