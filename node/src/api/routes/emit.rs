@@ -1,6 +1,7 @@
 //! `POST /v1/events`: events offered by people and programs.
 
 use std::collections::{HashMap, HashSet};
+use std::fmt;
 use std::time::Duration;
 
 use axum::Json;
@@ -9,8 +10,9 @@ use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
-use serde::Deserialize;
-use serde_json::Value;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error as _, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use ssid_engine::EmitOutcome;
 use ssid_protocol::event::Event;
 use ssid_protocol::id::{SubjectId, UnixMillis};
@@ -94,8 +96,6 @@ pub(super) async fn emit(
 
 /// One object, an array of objects, or one object after another.
 fn read_drafts(body: &[u8]) -> Result<(Vec<EventDraft>, bool), Failure> {
-    let malformed =
-        |e: serde_json::Error| Failure::bad_request(format!("the body is no JSON: {e}"));
     let too_many = || {
         let problem = Problem::new(
             413,
@@ -112,43 +112,84 @@ fn read_drafts(body: &[u8]) -> Result<(Vec<EventDraft>, bool), Failure> {
     if has_more_than(EMIT_EVENTS * EVENT_VALUES, body) {
         return Err(too_many());
     }
-    let mut values = Vec::new();
+    let mut drafts = Vec::new();
     let mut saw_array = false;
-    for value in serde_json::Deserializer::from_slice(body).into_iter::<Value>() {
-        match value.map_err(malformed)? {
-            Value::Array(items) => {
+    let body = serde_json::Deserializer::from_slice(body);
+    for read in body.into_iter::<Drafts>() {
+        match read.map_err(|e| malformed(drafts.len(), &e))? {
+            Drafts::One(one) => drafts.push(*one),
+            Drafts::Many(many) => {
                 saw_array = true;
-                values.extend(items);
+                drafts.extend(many);
             }
-            one => values.push(one),
         }
-        if values.len() > EMIT_EVENTS {
+        if drafts.len() > EMIT_EVENTS {
             return Err(too_many());
         }
     }
-    if values.is_empty() {
+    if drafts.is_empty() {
         return Err(Failure::bad_request("the body holds no event"));
     }
-    let is_single = values.len() == 1 && !saw_array;
-    let draft = |(i, value)| {
-        serde_json::from_value(value).map_err(|e: serde_json::Error| {
-            let problem = Problem::new(
-                422,
-                "not_an_event",
-                "Not an event",
-                format!("event {i}: {e}"),
-            );
-            Failure::from(
-                problem.hint("needed are event, version and commit_hash; every value is text"),
-            )
-        })
-    };
-    let drafts = values
-        .into_iter()
-        .enumerate()
-        .map(draft)
-        .collect::<Result<_, _>>()?;
+    let is_single = drafts.len() == 1 && !saw_array;
     Ok((drafts, is_single))
+}
+
+/// What is no JSON, or is and holds no event. `before` events were read.
+fn malformed(before: usize, error: &serde_json::Error) -> Failure {
+    if !error.is_data() {
+        return Failure::bad_request(format!("the body is no JSON: {error}"));
+    }
+    let detail = error.to_string();
+    let detail = if detail.starts_with("event ") {
+        detail
+    } else {
+        format!("event {before}: {detail}")
+    };
+    let problem = Problem::new(422, "not_an_event", "Not an event", detail);
+    Failure::from(problem.hint("needed are event, version and commit_hash; every value is text"))
+}
+
+/// One event or several, read as they stand: a key that is there twice is refused, and not read as
+/// whichever comes last.
+enum Drafts {
+    One(Box<EventDraft>),
+    Many(Vec<EventDraft>),
+}
+
+impl<'de> Deserialize<'de> for Drafts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Drafts;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an event, or an array of events")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Drafts, A::Error> {
+                let one = EventDraft::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(Drafts::One(Box::new(one)))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Drafts, A::Error> {
+                let mut many = Vec::new();
+                loop {
+                    let place = many.len();
+                    let next = items.next_element::<Drafts>();
+                    match next.map_err(|e| A::Error::custom(format!("event {place}: {e}")))? {
+                        Some(Drafts::One(draft)) => many.push(*draft),
+                        // nor is an event the array of its values
+                        Some(Drafts::Many(_)) => {
+                            let what = format!("event {place}: an array in an array is no event");
+                            return Err(A::Error::custom(what));
+                        }
+                        None => return Ok(Drafts::Many(many)),
+                    }
+                }
+            }
+        }
+        deserializer.deserialize_any(Reader)
+    }
 }
 
 /// The event a draft means, with everything filled in.
@@ -314,10 +355,24 @@ mod tests {
             "{}",
             r#"{"event":1}"#,
             &DRAFT.replace("version", "versions"),
+            &DRAFT.replace("{", r#"{"event":"other","#),
+            &format!("[[{DRAFT}]]"),
+            r#"[["2026-11-30T00:00:00Z","a","1","abcdef1",null,null,null,null,null]]"#,
+            &format!("[{}]", DRAFT.replace("}", r#","version":"v1"}"#)),
         ] {
             assert!(read(bad.into()).is_err(), "{bad}");
         }
-        let many = format!("[{}0]", "0,".repeat(EMIT_EVENTS));
+        let twice = format!("[{DRAFT},{}]", DRAFT.replace("}", r#","version":"v1"}"#));
+        let refused = read(twice).unwrap_err().0;
+        assert_eq!((refused.status, refused.limit.as_deref()), (422, None));
+        assert!(
+            refused
+                .detail
+                .starts_with("event 1: duplicate field `version`"),
+            "{}",
+            refused.detail
+        );
+        let many = format!("[{}{DRAFT}]", format!("{DRAFT},").repeat(EMIT_EVENTS));
         assert_eq!(
             read(many).unwrap_err().0.limit.as_deref(),
             Some("emit_events")
