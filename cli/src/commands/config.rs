@@ -3,11 +3,14 @@
 use anyhow::Result;
 use clap::Subcommand;
 use serde_json::json;
+use ssid_node::api::TcpListen;
 use ssid_node::config::{self, Config, ConfigError, Finding, Mode};
+use ssid_node::git::GitRemote;
 use ssid_node::registry::paths::RegistryPaths;
 use ssid_node::telemetry::config::TelemetryConfig;
 use ssid_protocol::manifest::Manifest;
 
+use super::telemetry;
 use crate::context::Context;
 use crate::error::{CliError, OrCode as _};
 use crate::output::{Tone, clean};
@@ -53,7 +56,8 @@ pub(crate) fn run(command: &ConfigCommand, context: &Context) -> Result<()> {
                     .or_usage()?
                     .findings,
             );
-            let overruled = overruled(&config, context)?;
+            let mut overruled = overruled(&config, context)?;
+            overruled.extend(of_no_effect(&config, &paths, context));
             let answer = json!({
                 "file": path.display().to_string(),
                 "findings": findings.iter().map(as_json).collect::<Vec<_>>(),
@@ -77,6 +81,7 @@ pub(crate) fn run(command: &ConfigCommand, context: &Context) -> Result<()> {
                     told.join("\n")
                 }
             })?;
+            api_token(&config)?;
         }
     }
     Ok(())
@@ -129,6 +134,51 @@ fn overruled(config: &Config, context: &Context) -> Result<Vec<String>, CliError
         .chain(role(config, &manifest, context))
         .map(tell)
         .collect())
+}
+
+/// Settings that are well in themselves, and do not do what they seem to.
+fn of_no_effect(config: &Config, paths: &RegistryPaths, context: &Context) -> Vec<String> {
+    let (local, security) = (&config.settings.local_node, &config.settings.security);
+    let mut told = Vec::new();
+    let signed = setup::read_card(&context.home.card()).map(|card| card.member.node_name);
+    if let Ok(signed) = signed
+        && !local.node_name.is_empty()
+        && local.node_name != signed
+    {
+        told.push(format!(
+            "local_node.node_name is {:?}, and {signed:?} in the signed card, which holds",
+            local.node_name
+        ));
+    }
+    if !local.git_remote.is_empty()
+        && let Err(refused) = GitRemote::parse(&local.git_remote, &security.allowed_git_protocols)
+    {
+        told.push(format!("local_node.git_remote: {refused}"));
+    }
+    if paths.telemetry_config.exists()
+        && let Ok(desk) = telemetry::desk(context)
+    {
+        let unusable = desk.senders().unusable.iter();
+        told.extend(unusable.map(|(channel, why)| {
+            format!(
+                "telemetry channel {} cannot be used: {why}",
+                channel.as_str()
+            )
+        }));
+    }
+    told
+}
+
+/// What the node would not start without.
+fn api_token(config: &Config) -> Result<(), CliError> {
+    let api = &config.settings.api;
+    // what is no address is refused when the file is read
+    match api.listen.as_ref().and_then(|listen| listen.parse().ok()) {
+        Some(address) => TcpListen::from_env(address, &api.token_env)
+            .map(|_| ())
+            .or_usage(),
+        None => Ok(()),
+    }
 }
 
 /// `federation.mode`, here and there, where one says that this node votes and the other that it

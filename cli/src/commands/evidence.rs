@@ -127,8 +127,9 @@ fn name(node: Option<&NamedNode>, nobody: &str) -> String {
 
 fn table(all: &[EvidenceView], out: Output) -> String {
     if all.is_empty() {
-        return "no evidence: nobody is known to have contradicted itself, or to have rewritten its Git branch"
-            .to_owned();
+        let none = "no evidence: nobody is known to have contradicted itself, or to have rewritten \
+                    its Git branch";
+        return out.paragraph(none, 0);
     }
     let row = |one: &EvidenceView| {
         vec![
