@@ -1,33 +1,8 @@
-//! What every command understands.
+//! The flags that every command understands.
 
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args, Parser, ValueEnum};
-
-use crate::commands::Command;
-
-const EXAMPLES: &str = "\
-Examples:
-  ssid init --name Berlin --organization 'Example e.V.'
-  ssid run                                     the node, in the foreground
-  ssid status
-  ssid events emit --event blueprint_tagged --version v4.4.0 --commit 3dd05d9 --wait
-  ssid cluster up --nodes 4 --dir ~/fed     four nodes on this machine, to try things out
-
-Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 node not reachable,
-4 no consensus (open, in conflict, certified otherwise, differing, refused, expired),
-5 verification failed.";
-
-/// A federation node for governance registries: organisations announce registry events to each
-/// other, vote on them, and keep what a quorum certified.
-#[derive(Debug, Parser)]
-#[command(name = "ssid", version, after_help = EXAMPLES, propagate_version = true, max_term_width = 100)]
-pub(crate) struct Cli {
-    #[command(flatten)]
-    pub(crate) global: Global,
-    #[command(subcommand)]
-    pub(crate) command: Command,
-}
+use clap::{ArgAction, Args, ValueEnum};
 
 /// Flags of every command.
 #[derive(Clone, Debug, Args)]

@@ -22,10 +22,34 @@ mod table;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{ColorChoice, CommandFactory as _, FromArgMatches as _};
+use clap::{ColorChoice, CommandFactory as _, FromArgMatches as _, Parser};
 
-use args::Cli;
+use args::Global;
+use commands::Command;
 use context::Context;
+
+const EXAMPLES: &str = "\
+Examples:
+  ssid init --name Berlin --organization 'Example e.V.'
+  ssid run                                     the node, in the foreground
+  ssid status
+  ssid events emit --event blueprint_tagged --version v4.4.0 --commit 3dd05d9 --wait
+  ssid cluster up --nodes 4 --dir ~/fed     four nodes on this machine, to try things out
+
+Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 node not reachable,
+4 no consensus (open, in conflict, certified otherwise, differing, refused, expired),
+5 verification failed.";
+
+/// A federation node for governance registries: organisations announce registry events to each
+/// other, vote on them, and keep what a quorum certified.
+#[derive(Debug, Parser)]
+#[command(name = "ssid", version, after_help = EXAMPLES, propagate_version = true, max_term_width = 100)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
 
 fn main() -> ExitCode {
     process::set_limits();
@@ -34,7 +58,9 @@ fn main() -> ExitCode {
         Err(refusal) => return error::report_usage(&refusal),
     };
     let json = cli.global.json;
-    match Context::new(&cli.global).and_then(|context| commands::dispatch(cli.command, &context)) {
+    let done = Context::new(&cli.global)
+        .and_then(|context| commands::dispatch(cli.command, &context, Cli::command));
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => error::report(&failure, json),
     }

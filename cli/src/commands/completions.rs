@@ -3,10 +3,9 @@
 use std::io::{self, Write as _};
 
 use anyhow::Result;
-use clap::{Args, CommandFactory as _};
+use clap::{Args, Command};
 use clap_complete::Shell;
 
-use crate::args::Cli;
 use crate::context::Context;
 
 /// Print shell completions
@@ -20,10 +19,10 @@ pub(crate) struct CompletionsArgs {
     shell: Shell,
 }
 
-pub(crate) fn run(args: &CompletionsArgs, context: &Context) -> Result<()> {
+pub(crate) fn run(args: &CompletionsArgs, context: &Context, mut interface: Command) -> Result<()> {
     // into memory first: clap_complete panics where it cannot write, a closed pipe for example
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "ssid", &mut script);
+    clap_complete::generate(args.shell, &mut interface, "ssid", &mut script);
     if context.out.is_json() {
         let answer = serde_json::json!({ "shell": args.shell.to_string(), "script": String::from_utf8(script)? });
         return Ok(context.out.show(&answer, |_| String::new())?);

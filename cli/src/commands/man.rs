@@ -4,9 +4,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
-use clap::{Args, CommandFactory as _};
+use clap::{Args, Command};
 
-use crate::args::Cli;
 use crate::context::Context;
 
 /// Write manual pages: ssid.1 and one for each command
@@ -21,10 +20,10 @@ pub(crate) struct ManArgs {
     output: PathBuf,
 }
 
-pub(crate) fn run(args: &ManArgs, context: &Context) -> Result<()> {
+pub(crate) fn run(args: &ManArgs, context: &Context, interface: Command) -> Result<()> {
     fs::create_dir_all(&args.output)
         .with_context(|| format!("cannot make {}", args.output.display()))?;
-    clap_mangen::generate_to(Cli::command(), &args.output)
+    clap_mangen::generate_to(interface, &args.output)
         .with_context(|| format!("cannot write to {}", args.output.display()))?;
     let directory = args.output.display().to_string();
     let answer = serde_json::json!({ "directory": directory });

@@ -96,7 +96,13 @@ pub(crate) enum Command {
 }
 
 /// Runs a command.
-pub(crate) fn dispatch(command: Command, context: &Context) -> Result<()> {
+///
+/// `interface` describes the whole command line, for those that write it down.
+pub(crate) fn dispatch(
+    command: Command,
+    context: &Context,
+    interface: fn() -> clap::Command,
+) -> Result<()> {
     let is_node = matches!(command, Command::Run(_));
     logging::start(&context.global, if is_node { "info" } else { "warn" });
     if !matches!(command, Command::Bench(_)) {
@@ -115,8 +121,8 @@ pub(crate) fn dispatch(command: Command, context: &Context) -> Result<()> {
         Command::ImportLegacy(args) => import_legacy::run(&args, context),
         Command::Ci(command) => ci::run(&command, context),
         Command::Release(command) => runtime(false)?.block_on(release::run(command, context)),
-        Command::Completions(args) => completions::run(&args, context),
-        Command::Man(args) => man::run(&args, context),
+        Command::Completions(args) => completions::run(&args, context, interface()),
+        Command::Man(args) => man::run(&args, context, interface()),
         Command::Run(args) => block_on(runtime(true)?, run::run(args, context)),
         Command::Status(args) => block_on(runtime(false)?, status::run(&args, context)),
         Command::Quorum(args) => block_on(runtime(false)?, quorum::run(&args, context)),
