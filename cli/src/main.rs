@@ -8,6 +8,7 @@ mod cluster;
 mod commands;
 mod context;
 mod demo;
+mod deployment;
 mod error;
 mod logging;
 mod memory;

@@ -6,16 +6,15 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::json;
 use ssid_node::api::view::{NodeView, ObservedNodeView, Page};
-use ssid_node::git::{GitRemote, publishes};
-use ssid_node::known_members::{KnownMember, KnownMembers};
+use ssid_node::git::publishes;
 use ssid_node::legacy::plain::{Comparison, allows_unsigned, public_remote};
-use ssid_node::registry::manifest::FederationManifest;
+use ssid_node::registry::manifest::{FederationManifest, ManifestNode};
 use ssid_node::registry::paths::RegistryPaths;
 
-use super::compat::{put_in_manifest, unobserve};
 use super::plain_sync::{self, unless_signalled};
 use crate::context::Context;
-use crate::error::{Code, OrCode as _};
+use crate::deployment::{Deployment, put_in_manifest, remember};
+use crate::error::{CliError, Code, OrCode as _};
 use crate::output::{Output, Tone, band, clean, seconds, short, when};
 use crate::setup;
 use crate::table::{named, whole};
@@ -101,7 +100,7 @@ pub(crate) async fn run(command: NodesCommand, context: &Context) -> Result<()> 
             )
             .await?;
         }
-        NodesCommand::Unobserve { id } => unobserve(context, &id).await?,
+        NodesCommand::Unobserve { id } => unobserve(context, &id)?,
         NodesCommand::List => {
             let client = client?;
             let nodes: Page<NodeView> = client.get(&["v1", "nodes"], &[]).await?;
@@ -212,24 +211,35 @@ async fn add(
     Ok(())
 }
 
-/// Puts a member into the list of those without a key, with its whole address; whether it was not
-/// there.
-pub(super) fn remember(
-    context: &Context,
-    remote: &GitRemote,
-    node_name: &str,
-    organization: &str,
-) -> Result<bool> {
-    let path = context.home.known_members();
-    let mut known = KnownMembers::load(&path).or_usage()?;
-    let member = KnownMember {
-        node_name: node_name.to_owned(),
-        organization: organization.to_owned(),
-        git_remote: remote.secret().to_owned(),
+/// By name, or by the beginning of the id.
+fn unobserve(context: &Context, id: &str) -> Result<()> {
+    let deployment = Deployment::read(context)?;
+    let is_it = |node: &&ManifestNode| {
+        node.node_name.to_lowercase() == id.to_lowercase() || node.node_id.starts_with(id)
     };
-    let is_new = known.add(member).or_usage()?;
-    known.save(&path).or_code(Code::Failed)?;
-    Ok(is_new)
+    let fitting: Vec<_> = deployment.without_keys.iter().filter(is_it).collect();
+    let [node] = fitting[..] else {
+        let message = match fitting.len() {
+            0 => format!(
+                "no observed node is called {:?} or has an id that begins so",
+                clean(id)
+            ),
+            many => format!(
+                "{many} observed nodes have an id that begins with {}",
+                clean(id)
+            ),
+        };
+        return Err(CliError::new(Code::Failed, message)
+            .hint("see them with: ssid nodes list")
+            .into());
+    };
+    deployment.forget(context, node)?;
+    let (name, node_id) = (clean(&node.node_name), &node.node_id);
+    context.out.show(
+        &json!({ "node_id": node_id, "node_name": node.node_name, "observed": false }),
+        |_| format!("{name} is observed no more"),
+    )?;
+    Ok(())
 }
 
 /// A row of the list: those without a key have the role `observed`.

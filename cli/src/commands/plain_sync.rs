@@ -15,9 +15,9 @@ use ssid_node::registry::manifest::FederationManifest;
 use ssid_node::registry::paths::RegistryPaths;
 use tokio_util::sync::CancellationToken;
 
-use super::compat::repository;
 use super::telemetry;
 use crate::context::Context;
+use crate::deployment::repository;
 use crate::error::{CliError, Code, OrCode as _};
 use crate::output::{Output, Tone, clean};
 use crate::process::Interruption;

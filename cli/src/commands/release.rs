@@ -10,8 +10,8 @@ use ssid_node::git;
 use ssid_node::registry::paths::RegistryPaths;
 use ssid_node::release::{self, Contents, Quarter, ReleaseError, ReleaseManifest, ReleaseOptions};
 
-use super::compat::repository;
 use crate::context::Context;
+use crate::deployment::repository;
 use crate::error::{CliError, Code};
 use crate::output::{Output, Tone, clean, seconds};
 

@@ -5,9 +5,9 @@ use clap::{Args, ValueEnum};
 use ssid_node::api::view::{MemberSync, SyncOutcome};
 use ssid_node::registry::paths::RegistryPaths;
 
-use super::compat::repository;
 use super::plain_sync;
 use crate::context::Context;
+use crate::deployment::repository;
 use crate::error::{CliError, Code};
 use crate::output::{Output, Tone, clean, when};
 use crate::table::{named, prose, whole};

@@ -1,34 +1,24 @@
 //! Where the scripts' facts come from: the running node, else the repository's files.
 
-use std::path::{Path, PathBuf};
-
 use anyhow::Result;
 use serde::Serialize;
 use ssid_node::api::view::{NodeView, Page, RecordView, StatusView};
-use ssid_node::clock;
 use ssid_node::config::Config;
-use ssid_node::known_members::KnownMembers;
-use ssid_node::legacy::plain::plain_members;
 use ssid_node::registry::manifest::{
     FederationManifest, HistoryRecord, ManifestNode, ManifestStatistics,
 };
-use ssid_node::registry::paths::RegistryPaths;
 
 use crate::client::Client;
 use crate::context::Context;
+use crate::deployment::{Deployment, repository};
 use crate::error::{CliError, Code, OrCode as _};
-use crate::output::seconds;
 
 /// The facts of one federation.
 pub(super) struct Facts {
     /// The node, if it runs, with what it says of itself.
     pub(super) node: Option<(Client, StatusView)>,
-    /// Where the registry's files are.
-    pub(super) paths: RegistryPaths,
-    /// The manifest, if there is one.
-    manifest: Option<FederationManifest>,
-    /// The nodes without a key.
-    without_keys: Vec<ManifestNode>,
+    /// What stands in the deployment's files.
+    pub(super) deployment: Deployment,
 }
 
 /// The scripts' status block.
@@ -43,20 +33,8 @@ pub(super) struct Status {
     pub(super) statistics: ManifestStatistics,
 }
 
-/// The repository that the scripts would have found: `--repo`, else the one that the command is run
-/// in.
-pub(in crate::commands) fn repository(context: &Context) -> Option<PathBuf> {
-    let is_registry = |at: &Path| at.join("24_meta_orchestration").is_dir();
-    context.repo.clone().or_else(|| {
-        std::env::current_dir()
-            .ok()?
-            .ancestors()
-            .find(|at| is_registry(at))
-            .map(Path::to_owned)
-    })
-}
-
-/// The same for the commands that the scripts' names stand for.
+/// With the repository that the scripts would have found, for the commands that their names stand
+/// for.
 pub(super) fn in_repository(context: &Context) -> Context {
     Context {
         repo: repository(context),
@@ -67,37 +45,14 @@ pub(super) fn in_repository(context: &Context) -> Context {
 impl Facts {
     /// Asks the node, and reads the manifest.
     pub(super) async fn gather(context: &Context) -> Result<Self> {
-        let paths = RegistryPaths::choose(repository(context).as_deref(), context.home.root());
-        let manifest =
-            FederationManifest::read(&paths.federation_manifest).or_code(Code::Failed)?;
+        let deployment = Deployment::read(context)?;
         let client = context.client()?;
         let node = match client.get::<StatusView>(&["v1", "status"], &[]).await {
             Ok(status) => Some((client, status)),
             Err(error) if is_unreachable(&error) => None,
             Err(error) => return Err(error),
         };
-        let known = KnownMembers::load(&context.home.known_members()).or_code(Code::Failed)?;
-        let members = plain_members(manifest.as_ref(), &known, &seconds(&clock::now().iso()));
-        let without_keys = members.into_iter().map(|member| member.node).collect();
-        Ok(Self {
-            node,
-            paths,
-            manifest,
-            without_keys,
-        })
-    }
-
-    /// The manifest, in the scripts' words if there is none.
-    pub(super) fn manifest(&self) -> Result<&FederationManifest, CliError> {
-        let missing = || {
-            let path = self.paths.federation_manifest.display();
-            CliError::new(
-                Code::Failed,
-                format!("Federation manifest not found: {path}"),
-            )
-            .hint("run this in the governance repository, or name it with --repo DIR")
-        };
-        self.manifest.as_ref().ok_or_else(missing)
+        Ok(Self { node, deployment })
     }
 
     pub(super) fn status(&self) -> Result<Status> {
@@ -121,8 +76,8 @@ impl Facts {
                 },
             });
         }
-        let manifest = self.manifest()?;
-        let settings = Config::load_or_default(&self.paths.federation_config)
+        let manifest = self.deployment.manifest()?;
+        let settings = Config::load_or_default(&self.deployment.paths.federation_config)
             .or_usage()?
             .settings;
         let last = manifest.text("federation.last_sync");
@@ -136,17 +91,13 @@ impl Facts {
         })
     }
 
-    /// The nodes without a key.
-    pub(super) fn observed(&self) -> &[ManifestNode] {
-        &self.without_keys
-    }
-
     /// The other nodes: the members that the node knows, and those without a key that the manifest
     /// has.
     pub(super) async fn nodes(&self) -> Result<Vec<ManifestNode>> {
-        let without_keys = self.without_keys.iter().cloned();
+        let without_keys = self.deployment.without_keys.iter().cloned();
         let Some((client, _)) = &self.node else {
             let with_keys = self
+                .deployment
                 .manifest()?
                 .known_nodes()
                 .into_iter()
@@ -169,7 +120,7 @@ impl Facts {
             manifest.history().into_iter().flatten().collect()
         };
         let Some((client, _)) = &self.node else {
-            let mut all = of_before(self.manifest()?);
+            let mut all = of_before(self.deployment.manifest()?);
             all.drain(..all.len().saturating_sub(limit));
             return Ok(all);
         };
@@ -177,6 +128,7 @@ impl Facts {
         let mut records = records.items;
         records.reverse();
         let before = self
+            .deployment
             .manifest
             .iter()
             .flat_map(of_before)

@@ -12,9 +12,6 @@ mod validator;
 use anyhow::Result;
 use clap::Subcommand;
 
-pub(super) use facts::repository;
-pub(super) use sync_manager::{put_in_manifest, unobserve};
-
 use crate::context::Context;
 
 /// Do what the registry's scripts did, with their flags and words

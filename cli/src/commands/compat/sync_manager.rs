@@ -4,20 +4,16 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 use ssid_node::api::view::SyncOutcome;
-use ssid_node::clock;
-use ssid_node::git::GitRemote;
-use ssid_node::known_members::KnownMembers;
 use ssid_node::legacy::plain::{PlainSyncReport, Skipped, public_remote};
-use ssid_node::registry::manifest::{FederationManifest, ManifestNode, legacy_id};
-use ssid_node::registry::paths::RegistryPaths;
+use ssid_node::registry::manifest::{ManifestNode, legacy_id};
 
-use super::facts::{Facts, Status, repository};
+use super::facts::{Facts, Status};
 use super::paper::Paper;
-use crate::commands::nodes::remember;
 use crate::commands::{plain_sync, sync as live_sync};
 use crate::context::Context;
+use crate::deployment::{put_in_manifest, remember, repository};
 use crate::error::{CliError, Code, OrCode as _};
-use crate::output::{Output, Tone, clean, seconds};
+use crate::output::{Output, Tone, clean};
 use crate::setup;
 
 /// federation_sync_manager.py: nodes, status and synchronization of the federation
@@ -102,7 +98,7 @@ pub(crate) async fn run(args: &SyncManagerArgs, context: &Context) -> Result<()>
 
 async fn add(context: &Context, url: &str, args: &SyncManagerArgs) -> Result<()> {
     let facts = Facts::gather(context).await?;
-    facts.manifest()?;
+    facts.deployment.manifest()?;
     let remote = setup::git_remote(&context.home, repository(context).as_deref(), url)?;
     let public = remote.public();
     let name = if args.node_name.is_empty() {
@@ -130,7 +126,7 @@ async fn add(context: &Context, url: &str, args: &SyncManagerArgs) -> Result<()>
         context.home.create().or_usage()?;
         remember(context, &remote, name, &args.organization)?;
     }
-    let node = put_in_manifest(&facts.paths, &remote, name, &args.organization)?;
+    let node = put_in_manifest(&facts.deployment.paths, &remote, name, &args.organization)?;
     context.out.show(&node, |node| {
         let mut paper = Paper::new(context.out);
         paper.heading("Adding Federated Node");
@@ -150,23 +146,6 @@ fn of_repository(public: &str) -> &str {
     name.unwrap_or_default().trim_end_matches(".git")
 }
 
-/// Puts a node without a key into the federation manifest, without what is secret in its address.
-pub(in crate::commands) fn put_in_manifest(
-    paths: &RegistryPaths,
-    remote: &GitRemote,
-    name: &str,
-    organization: &str,
-) -> Result<ManifestNode> {
-    let at = clock::now().iso();
-    let node = ManifestNode::new(&remote.public(), name, organization, &seconds(&at));
-    let update = FederationManifest::update(&paths.federation_manifest, &at, |manifest| {
-        manifest.put_node(&node, None);
-        count_nodes(manifest);
-    });
-    update.or_code(Code::Failed)?;
-    Ok(node)
-}
-
 async fn remove(context: &Context, id: &str) -> Result<()> {
     let facts = Facts::gather(context).await?;
     let nodes = facts.nodes().await?;
@@ -179,7 +158,7 @@ async fn remove(context: &Context, id: &str) -> Result<()> {
         let hint = "see their ids with: ssid compat federation-sync-manager --list-nodes";
         return Err(CliError::new(Code::Failed, message).hint(hint).into());
     };
-    forget(context, &facts, node)?;
+    facts.deployment.forget(context, node)?;
     context.out.show(&json!({ "removed": node.node_id }), |_| {
         context.out.paint(
             Tone::Good,
@@ -187,74 +166,6 @@ async fn remove(context: &Context, id: &str) -> Result<()> {
         )
     })?;
     Ok(())
-}
-
-/// `ssid nodes unobserve`: by name, or by the beginning of the id.
-pub(in crate::commands) async fn unobserve(context: &Context, id: &str) -> Result<()> {
-    let facts = Facts::gather(context).await?;
-    let is_it = |node: &&ManifestNode| {
-        node.node_name.to_lowercase() == id.to_lowercase() || node.node_id.starts_with(id)
-    };
-    let fitting: Vec<_> = facts.observed().iter().filter(is_it).collect();
-    let [node] = fitting[..] else {
-        let message = match fitting.len() {
-            0 => format!(
-                "no observed node is called {:?} or has an id that begins so",
-                clean(id)
-            ),
-            many => format!(
-                "{many} observed nodes have an id that begins with {}",
-                clean(id)
-            ),
-        };
-        return Err(CliError::new(Code::Failed, message)
-            .hint("see them with: ssid nodes list")
-            .into());
-    };
-    forget(context, &facts, node)?;
-    let (name, node_id) = (clean(&node.node_name), &node.node_id);
-    context.out.show(
-        &json!({ "node_id": node_id, "node_name": node.node_name, "observed": false }),
-        |_| format!("{name} is observed no more"),
-    )?;
-    Ok(())
-}
-
-/// Takes a node without a key out of the list and the manifest.
-fn forget(context: &Context, facts: &Facts, node: &ManifestNode) -> Result<()> {
-    if node.has_key() {
-        let message = format!(
-            "{} is a member with a key: only an epoch change removes it",
-            clean(&node.node_name)
-        );
-        return Err(CliError::new(Code::Failed, message).into());
-    }
-    let path = context.home.known_members();
-    let mut known = KnownMembers::load(&path).or_code(Code::Failed)?;
-    if known.remove(|member| public_remote(&member.git_remote) == public_remote(&node.git_remote)) {
-        known.save(&path).or_code(Code::Failed)?;
-    }
-    if facts.manifest().is_ok() {
-        let update = FederationManifest::update(
-            &facts.paths.federation_manifest,
-            &clock::now().iso(),
-            |manifest| {
-                manifest.remove_node(&node.node_id);
-                count_nodes(manifest);
-            },
-        );
-        update.or_code(Code::Failed)?;
-    }
-    Ok(())
-}
-
-/// Where no node runs, the manifest's own counts are of the nodes that stand in it.
-fn count_nodes(manifest: &mut FederationManifest) {
-    let nodes = manifest.known_nodes();
-    let mut counts = manifest.statistics();
-    counts.total_nodes = nodes.len() as u64;
-    counts.active_nodes = nodes.iter().filter(|node| node.is_active()).count() as u64;
-    manifest.set_statistics(&counts);
 }
 
 fn list_text(nodes: &[ManifestNode], out: Output) -> String {
@@ -355,7 +266,7 @@ async fn sync(force: bool, context: &Context) -> Result<()> {
         out.show(&outcome, |outcome| synced_text(outcome, out))?;
         return Ok(live_sync::verdict(&outcome)?);
     }
-    facts.manifest()?;
+    facts.deployment.manifest()?;
     let inactive = facts
         .nodes()
         .await?
@@ -363,7 +274,7 @@ async fn sync(force: bool, context: &Context) -> Result<()> {
         .filter(|node| !node.is_active())
         .map(|node| node.node_name);
     let inactive: Vec<_> = inactive.collect();
-    let report = plain_sync::run(context, &facts.paths, force).await?;
+    let report = plain_sync::run(context, &facts.deployment.paths, force).await?;
     out.show(&report, |report| report_text(report, &inactive, out))?;
     Ok(plain_sync::verdict(&report)?)
 }

@@ -48,7 +48,7 @@ pub(crate) struct TriggerArgs {
 
 pub(crate) async fn run(args: TriggerArgs, context: &Context) -> Result<()> {
     let facts = Facts::gather(context).await?;
-    let path = facts.paths.registry_log.clone();
+    let path = facts.deployment.paths.registry_log.clone();
     let emitted_by = Some("registry_event_trigger.sh".to_owned());
     let event = match &facts.node {
         Some((client, _)) => {

@@ -97,7 +97,7 @@ struct VerifiedEvent {
 }
 
 async fn verify(facts: &Facts, out: Output) -> Result<()> {
-    let path = &facts.paths.registry_log;
+    let path = &facts.deployment.paths.registry_log;
     let certificates: Option<VerifyView> = match &facts.node {
         Some((client, _)) => Some(client.get_slowly(&["v1", "consensus", "verify"]).await?),
         None => None,
@@ -226,7 +226,7 @@ async fn check_event(facts: &Facts, hash: &str, out: Output) -> Result<()> {
 /// What there is to say of an event that no decision is about.
 fn undecided(facts: &Facts, wanted: &str) -> Result<CliError> {
     let mut found = None;
-    read_all(&facts.paths.registry_log, |part| {
+    read_all(&facts.deployment.paths.registry_log, |part| {
         let is_it = |event: &Event| {
             !wanted.is_empty() && event.event_hash().to_string().starts_with(wanted)
         };
