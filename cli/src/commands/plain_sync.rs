@@ -6,8 +6,8 @@ use std::time::Duration;
 use anyhow::Result;
 use ssid_node::clock;
 use ssid_node::config::{self, Config};
-use ssid_node::git::Teller;
 use ssid_node::legacy::PlainPlaces;
+use ssid_node::legacy::Teller;
 use ssid_node::legacy::plain::{
     NodeReport, PlainSyncError, PlainSyncOptions, PlainSyncReport, Skipped, messages,
 };

@@ -49,7 +49,7 @@ pub struct Git {
 
 /// One command.
 #[derive(Debug)]
-pub(super) struct Job<'a> {
+pub(crate) struct Job<'a> {
     place: Place<'a>,
     args: Vec<OsString>,
     remote: Option<&'a GitRemote>,
@@ -82,7 +82,7 @@ impl<'a> Job<'a> {
     }
 
     /// A command with its arguments, nobody asked.
-    pub(super) fn local(repository: &'a Path, args: &[&str]) -> Self {
+    pub(crate) fn local(repository: &'a Path, args: &[&str]) -> Self {
         Self::new(Place::Bare(repository), args)
     }
 
@@ -93,7 +93,7 @@ impl<'a> Job<'a> {
     }
 
     /// The same, with its standard output going to a file.
-    pub(super) fn into_file(self, file: File) -> Self {
+    pub(crate) fn into_file(self, file: File) -> Self {
         Self {
             output: Some(file),
             ..self
@@ -101,7 +101,7 @@ impl<'a> Job<'a> {
     }
 
     /// The same, with something on its standard input.
-    pub(super) fn given(self, input: &str) -> Self {
+    pub(crate) fn given(self, input: &str) -> Self {
         Self {
             input: input.as_bytes().to_vec(),
             ..self
@@ -186,7 +186,7 @@ impl Git {
     }
 
     /// Runs a command; what it wrote, cut at a MiB. Its whole process group ends with it, in time.
-    pub(super) async fn run(&self, mut job: Job<'_>) -> Result<Vec<u8>, GitError> {
+    pub(crate) async fn run(&self, mut job: Job<'_>) -> Result<Vec<u8>, GitError> {
         let asks = job.remote.is_some();
         let received = Received::of(&job);
         let mut command = self.command(&job);
@@ -231,7 +231,7 @@ impl Git {
     }
 
     /// Ends what is under way.
-    pub(super) fn shutdown(&self) -> &CancellationToken {
+    pub(crate) fn shutdown(&self) -> &CancellationToken {
         &self.shutdown
     }
 

@@ -58,7 +58,7 @@ const WARNED: &[&str] = &[
 
 /// What is fetched, and how.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Wanted<'a> {
+pub(crate) struct Wanted<'a> {
     /// The reference at the remote: `HEAD`, or one of `refs/heads/`.
     pub(super) reference: &'a str,
     /// Commits at most, if the server can count them.
@@ -69,7 +69,7 @@ pub(super) struct Wanted<'a> {
 
 impl Wanted<'_> {
     /// The default branch of a repository that somebody else keeps for other ends.
-    pub(super) fn default_branch(depth: u64, commits_only: bool) -> Self {
+    pub(crate) fn default_branch(depth: u64, commits_only: bool) -> Self {
         Self {
             reference: "HEAD",
             depth: Some(depth),
@@ -108,7 +108,7 @@ pub(super) async fn fetch(
 
 /// The same of a repository whose objects may have either kind of id: the mirror becomes one of its
 /// kind.
-pub(super) async fn fetch_any(
+pub(crate) async fn fetch_any(
     git: &Git,
     repository: &Repository,
     remote: &GitRemote,

@@ -24,16 +24,16 @@ const PACKS: usize = 64;
 
 /// A member's repository, and where its mirror is.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
-    pub(super) remote: GitRemote,
-    pub(super) dir: PathBuf,
+pub(crate) struct Place {
+    pub(crate) remote: GitRemote,
+    pub(crate) dir: PathBuf,
     /// Commits fetched: `sync_settings.max_clone_depth`.
-    pub(super) depth: u64,
+    pub(crate) depth: u64,
 }
 
 /// The ids of commits, to be looked up by their first digits.
 #[derive(Debug, Default)]
-pub(super) struct History(Vec<String>);
+pub(crate) struct History(Vec<String>);
 
 impl History {
     fn of(mut ids: Vec<String>) -> Self {
@@ -42,14 +42,14 @@ impl History {
     }
 
     /// Whether a commit's id begins with these digits.
-    pub(super) fn has(&self, digits: &str) -> bool {
+    pub(crate) fn has(&self, digits: &str) -> bool {
         let at = self.0.partition_point(|id| id.as_str() < digits);
         self.0.get(at).is_some_and(|id| id.starts_with(digits))
     }
 }
 
 /// What is here already of an earlier fetch; nothing if there was none, or if it cannot be read.
-pub(super) async fn kept(git: &Git, place: &Place) -> History {
+pub(crate) async fn kept(git: &Git, place: &Place) -> History {
     if !place.dir.join(FETCHED).exists() {
         return History::default();
     }
@@ -61,7 +61,7 @@ pub(super) async fn kept(git: &Git, place: &Place) -> History {
 
 /// Fetches the default branch's latest commits. What is damaged here is thrown away: all of it is
 /// at the remote.
-pub(super) async fn fetch(git: &Git, place: &Place) -> Result<History, GitError> {
+pub(crate) async fn fetch(git: &Git, place: &Place) -> Result<History, GitError> {
     let fetched = fetch_once(git, place).await;
     if matches!(fetched, Err(GitError::Damaged(_))) && place.dir.join(FETCHED).exists() {
         Repository::open(git, place.dir.clone()).await?.remove()?;

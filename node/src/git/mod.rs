@@ -10,7 +10,6 @@
 //! objects     reading a bare repository    mirror      a member's branch, fetched
 //! read        new lines of a branch        sync        all members once, then publish
 //! schedule    when                         task        the owner, with a handle
-//! plain       registry logs of members without a key
 //! history     the commits of a member's default branch
 //! commits     looks for those that events name
 //! look        whether a node publishes in a repository
@@ -19,13 +18,13 @@
 
 mod branch;
 mod checkout;
-mod command;
+pub(crate) mod command;
 mod commits;
 mod environment;
 mod failure;
-mod fetch;
+pub(crate) mod fetch;
 mod handle;
-mod history;
+pub(crate) mod history;
 mod intake;
 mod look;
 mod metrics;
@@ -33,22 +32,17 @@ mod mirror;
 mod objects;
 mod orphans;
 mod own;
-mod plain;
-#[cfg(test)]
-mod plain_forms;
-#[cfg(test)]
-mod plain_signatures;
 mod plan;
 mod publish;
 mod read;
 mod remote;
-mod repository;
+pub(crate) mod repository;
 mod schedule;
 mod state;
 mod sync;
 pub mod task;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 pub use checkout::{Origin, head_commit};
 pub use command::{FETCH_BYTES, Git};
@@ -56,7 +50,6 @@ pub use failure::GitError;
 pub use handle::{GitHandle, SyncRoad};
 pub use look::publishes;
 pub use metrics::GitMetrics;
-pub use plain::{PlainLogError, PlainLogs, Teller};
 pub use plan::Plan;
 pub use remote::{GitRemote, RemoteError};
 pub use state::{MemberSync, OwnBranch, RewrittenHistory, SyncOutcome, SyncState};

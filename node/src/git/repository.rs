@@ -13,7 +13,7 @@ use super::objects::Objects;
 use crate::config::write_atomic;
 
 /// What the last fetch brought.
-pub(super) const FETCHED: &str = "refs/ssid/fetched";
+pub(crate) const FETCHED: &str = "refs/ssid/fetched";
 
 /// Bytes of a repository's own configuration that are looked at.
 const CONFIG_BYTES: u64 = 64 << 10;
@@ -48,7 +48,7 @@ impl Format {
 
 /// A bare repository. Nothing but this node writes to it.
 #[derive(Clone, Debug)]
-pub(super) struct Repository {
+pub(crate) struct Repository {
     dir: PathBuf,
 }
 
@@ -61,7 +61,7 @@ impl Repository {
     }
 
     /// The one at `dir`, whichever ids its objects have.
-    pub(super) async fn open_any(git: &Git, dir: PathBuf) -> Result<Self, GitError> {
+    pub(crate) async fn open_any(git: &Git, dir: PathBuf) -> Result<Self, GitError> {
         let repository = Self { dir };
         repository.prepare(git, None).await?;
         Ok(repository)
@@ -116,7 +116,7 @@ impl Repository {
         Some((format.unwrap_or_default(), has_files))
     }
 
-    pub(super) fn dir(&self) -> &Path {
+    pub(crate) fn dir(&self) -> &Path {
         &self.dir
     }
 
@@ -136,7 +136,7 @@ impl Repository {
     }
 
     /// The same in digits, for repositories whose objects have either kind of id.
-    pub(super) fn commit_named(&self, name: &str) -> Result<Option<String>, GitError> {
+    pub(crate) fn commit_named(&self, name: &str) -> Result<Option<String>, GitError> {
         let text = match fs::read_to_string(self.dir.join(name)) {
             Ok(text) => text,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -241,11 +241,11 @@ impl Repository {
     }
 
     /// Removes it.
-    pub(super) fn remove(&self) -> Result<(), GitError> {
+    pub(crate) fn remove(&self) -> Result<(), GitError> {
         fs::remove_dir_all(&self.dir).map_err(|e| self.failed(&e))
     }
 
-    pub(super) fn failed(&self, error: &dyn std::fmt::Display) -> GitError {
+    pub(crate) fn failed(&self, error: &dyn std::fmt::Display) -> GitError {
         GitError::Mirror {
             path: self.dir.display().to_string(),
             reason: error.to_string(),

@@ -57,7 +57,7 @@ pub(super) fn commit_lines(objects: &Objects, files: &[(String, Vec<u8>)]) -> Ob
 
 /// Runs `git` in a repository, as somebody without a configuration of their own; what it wrote.
 #[track_caller]
-pub(super) fn git(dir: &Path, args: &[&str]) -> String {
+pub(crate) fn git(dir: &Path, args: &[&str]) -> String {
     try_git(dir, args).unwrap_or_else(|said| panic!("{args:?}: {said}"))
 }
 

@@ -3,6 +3,7 @@
 //! observed and never counts to a quorum, a certificate or trust of members with keys (SPEC §10).
 
 mod carry_over;
+mod fetch;
 pub mod plain;
 mod survey;
 mod task;
@@ -10,5 +11,6 @@ mod task;
 mod tests;
 
 pub use carry_over::{carry_over, in_numbers};
+pub use fetch::Teller;
 pub use survey::{Action, LogSurvey, Survey, SurveyError, SurveyedNode};
 pub use task::{PlainHandle, PlainPlaces, prepare};

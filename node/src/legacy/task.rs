@@ -10,12 +10,12 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use super::fetch::{PlainLogError, PlainLogs, Teller};
 use super::plain::{
     Deployment, PlainMember, PlainSyncError, PlainSyncOptions, PlainSyncReport, Skipped, Unread,
     allows_unsigned, plain_members, sync,
 };
 use crate::config::Settings;
-use crate::git::{PlainLogError, PlainLogs, Teller};
 use crate::known_members::KnownMembers;
 use crate::registry::manifest::{FederationManifest, ManifestNode};
 use crate::registry::paths::RegistryPaths;

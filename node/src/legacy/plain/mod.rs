@@ -30,13 +30,3 @@ pub use sync::{
     Deployment, NodeReport, PlainSyncError, PlainSyncOptions, PlainSyncReport, Skipped, Unread,
     allows_unsigned, sync,
 };
-
-/// Where a repository has its registry log, the first that is there: the 24-folder layout, or a
-/// data directory.
-pub const LOG_PATHS: [&str; 2] = [
-    "24_meta_orchestration/registry/logs/registry_events.log",
-    "registry_events.log",
-];
-/// Bytes of the largest registry log of another node that is read: what one fetch may bring (SPEC
-/// §10).
-pub const LOG_BYTES: u64 = crate::git::FETCH_BYTES;

@@ -10,13 +10,11 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
-use super::command::Git;
-use super::history::{self, Place};
-use super::plain::PlainLogError;
-use super::testing::git;
-use super::{GitError, GitRemote, PlainLogs};
 use crate::config::{GitProtocol, Settings};
-use crate::legacy::plain::LOG_PATHS;
+use crate::git::history::{self, Place};
+use crate::git::testing::git;
+use crate::git::{Git, GitError, GitRemote};
+use crate::legacy::fetch::{LOG_PATHS, PlainLogError, PlainLogs};
 use crate::registry::manifest::ManifestNode;
 
 struct Scene {

@@ -13,9 +13,8 @@ use std::process::{Command, Stdio};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
-use super::PlainLogs;
 use crate::config::{GitProtocol, Settings};
-use crate::legacy::plain::LOG_PATHS;
+use crate::legacy::fetch::{LOG_PATHS, PlainLogs};
 use crate::registry::manifest::ManifestNode;
 
 fn run(program: &str, dir: &Path, args: &[&str], input: &str) -> String {
@@ -53,7 +52,10 @@ impl Scene {
         if !std::env::split_paths(&paths).any(|path| path.join(program).exists()) {
             // not through the macro: what that writes is shown of failed tests only
             let why = format!("there is no {program}; signatures made with it are not tested");
-            let _ = writeln!(std::io::stderr(), "SKIPPED: git::plain_signatures: {why}");
+            let _ = writeln!(
+                std::io::stderr(),
+                "SKIPPED: legacy::fetch::tests::signatures: {why}"
+            );
             return None;
         }
         let dir = tempfile::tempdir().unwrap();
