@@ -291,7 +291,7 @@ pub(crate) struct NewFederation {
     pub(crate) coordinators: Vec<String>,
     /// Share of all votes that decides.
     pub(crate) threshold_bp: u32,
-    /// Fewest members that may decide.
+    /// Fewest members that have to take part in a decision.
     pub(crate) min_participating_nodes: u32,
     /// How conflicts are settled where that is automatic.
     pub(crate) tie_breaking: TieBreak,

@@ -59,7 +59,7 @@ pub(crate) enum AnchorCommand {
     ///   ssid anchor list
     #[command(verbatim_doc_comment)]
     List {
-        /// How many
+        /// How many are shown at most
         #[arg(long, value_name = "N", default_value_t = 50)]
         limit: usize,
     },
@@ -77,7 +77,7 @@ pub(crate) struct CidArgs {
     /// 0 for Qm…, 1 for bafy… [default: anchoring.cid_version]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(0..=1))]
     cid_version: Option<u64>,
-    /// The files
+    /// The files to compute it of
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
 }

@@ -15,7 +15,7 @@ use crate::context::Context;
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct CompletionsArgs {
-    /// For which shell
+    /// The shell that they are for
     shell: Shell,
 }
 

@@ -26,7 +26,7 @@ pub(crate) enum ConflictsCommand {
     ///   ssid conflicts list --json
     #[command(verbatim_doc_comment)]
     List {
-        /// How many
+        /// How many are shown at most
         #[arg(long, value_name = "N", default_value_t = 50)]
         limit: usize,
     },

@@ -27,7 +27,7 @@ pub(crate) enum ConsensusCommand {
     ///   ssid consensus history --limit 20 --json
     #[command(verbatim_doc_comment)]
     History {
-        /// How many
+        /// How many are shown at most
         #[arg(long, value_name = "N", default_value_t = 10)]
         limit: usize,
         /// Only those before this entry of the log: what --json calls next

@@ -43,7 +43,7 @@ pub(crate) struct EmitArgs {
     /// The compliance score
     #[arg(long, value_name = "TEXT")]
     compliance_score: Option<String>,
-    /// Which tool emits it
+    /// The tool that emits it
     #[arg(long, value_name = "TEXT")]
     emitted_by: Option<String>,
     /// Wait until it is certified

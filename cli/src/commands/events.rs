@@ -30,10 +30,10 @@ pub(crate) enum EventsCommand {
     ///   ssid events list --commit 3dd05d9
     #[command(verbatim_doc_comment, disable_version_flag = true)]
     List {
-        /// How many
+        /// How many are shown at most
         #[arg(long, value_name = "N", default_value_t = 20)]
         limit: usize,
-        /// Only those that stand there
+        /// Only those in this state
         ///
         /// `review`: those that wait for you to endorse or refuse them
         #[arg(long, value_name = "STATE", value_parser = ["certified", "open", "conflict", "review"])]

@@ -67,7 +67,7 @@ pub(crate) struct CreateArgs {
     /// Share of all votes that decides, in percent; never less than safety needs
     #[arg(long, value_name = "PERCENT", default_value_t = 66.0)]
     threshold: f64,
-    /// Fewest members that may decide
+    /// Fewest members that have to take part in a decision
     #[arg(long, value_name = "N", default_value_t = 2)]
     min_participating: u32,
     /// How conflicts are settled where they are settled automatically

@@ -37,10 +37,10 @@ const ROWS: usize = 20;
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct ImportLegacyArgs {
-    /// Do it without asking
+    /// Do it without asking first
     #[arg(long)]
     yes: bool,
-    /// Show only
+    /// Show what would be done, and do nothing
     #[arg(long, conflicts_with = "yes")]
     dry_run: bool,
 }

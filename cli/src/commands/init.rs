@@ -21,10 +21,10 @@ use crate::setup::{self, NewNode};
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct InitArgs {
-    /// What you call this node
+    /// The node's name, as the other members see it
     #[arg(long, value_name = "N")]
     name: String,
-    /// Whose it is
+    /// The organisation that it belongs to
     #[arg(long, value_name = "O")]
     organization: String,
     /// Its Git repository: https://… or git@…

@@ -58,7 +58,7 @@ pub(crate) enum LogCommand {
     ///   ssid log consistency --from 100
     #[command(verbatim_doc_comment)]
     Consistency {
-        /// The earlier size
+        /// The number of first entries that it has to extend
         #[arg(long, value_name = "N")]
         from: u64,
     },

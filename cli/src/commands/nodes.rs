@@ -80,10 +80,10 @@ pub(crate) struct ObserveArgs {
     /// security.allowed_git_protocols allows
     #[arg(long, value_name = "URL", allow_hyphen_values = true)]
     git_remote: String,
-    /// What you call it
+    /// The name it is shown by
     #[arg(long, value_name = "N")]
     node_name: String,
-    /// Whose it is
+    /// The organisation that it belongs to
     #[arg(long, value_name = "O")]
     organization: String,
 }

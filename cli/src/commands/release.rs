@@ -30,7 +30,7 @@ pub(crate) enum ReleaseCommand {
     ///   ssid release bundle --quarter 2025-Q4 --json
     #[command(verbatim_doc_comment)]
     Bundle {
-        /// Which quarter [default: the present one]
+        /// The quarter [default: the present one]
         #[arg(long, value_name = "YYYY-QN")]
         quarter: Option<String>,
         /// The blueprint in force

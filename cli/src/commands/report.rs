@@ -23,7 +23,7 @@ use crate::error::CliError;
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct ReportArgs {
-    /// Which month [default: the current one]
+    /// The month [default: the current one]
     #[arg(long, value_name = "YYYY-MM", value_parser = month)]
     month: Option<String>,
     /// Write Markdown into this file, and JSON beside it

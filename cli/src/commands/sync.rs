@@ -28,7 +28,7 @@ use crate::table::{named, prose, whole};
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct SyncArgs {
-    /// Also if the last sync was a moment ago
+    /// Sync although the last sync was a moment ago
     #[arg(long)]
     force: bool,
     /// Over which transport

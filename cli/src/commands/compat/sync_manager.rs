@@ -38,7 +38,7 @@ pub(crate) struct SyncManagerArgs {
         hide_default_value = true
     )]
     node_name: String,
-    /// Whose the node to add is
+    /// The organisation of the node to add
     #[arg(
         long,
         value_name = "O",

@@ -79,7 +79,7 @@ pub(crate) struct WaitArgs {
 /// What to try.
 #[derive(Debug, Args)]
 pub(crate) struct TestArgs {
-    /// Only this channel
+    /// Test only this channel
     #[arg(long, value_parser = PossibleValuesParser::new(Channel::NAMES), value_name = "CHANNEL")]
     channel: Option<String>,
     #[command(flatten)]
@@ -112,7 +112,7 @@ pub(crate) enum OutboxCommand {
     ///   ssid telemetry outbox retry 17
     #[command(verbatim_doc_comment)]
     Retry {
-        /// Its number
+        /// Its number, as the list shows it
         id: u64,
     },
     /// Forget one
@@ -121,7 +121,7 @@ pub(crate) enum OutboxCommand {
     ///   ssid telemetry outbox drop 17
     #[command(verbatim_doc_comment)]
     Drop {
-        /// Its number
+        /// Its number, as the list shows it
         id: u64,
     },
 }
