@@ -15,8 +15,8 @@ use ssid_node::text::is_unseen;
 use ssid_protocol::card::MemberCard;
 use ssid_protocol::id::Epoch;
 use ssid_protocol::limits;
-use ssid_protocol::manifest::{Manifest, TieBreak, Weighting};
-use ssid_protocol::member::{Member, Role, Status};
+use ssid_protocol::manifest::{Manifest, Rules, TieBreak, Weighting};
+use ssid_protocol::member::{Member, PublicKeys, Role, Status};
 use ssid_protocol::subject::{EventPolicies, Policy};
 use ssid_protocol::trust::INITIAL_SCORE;
 use ssid_storage::Journal;
@@ -111,6 +111,7 @@ pub(crate) fn init_node(
         // the card is public: what is secret in the address stays in the configuration
         git_remote: remote.map(|remote| remote.public()).unwrap_or_default(),
         api_endpoint: String::new(),
+        keys: PublicKeys::default(),
     };
     let card = MemberCard::sign(member, &keys.voting);
     write(&home.card(), &card.to_pretty())?;
@@ -341,6 +342,7 @@ pub(crate) fn create_federation(new: &NewFederation) -> Result<Manifest> {
         tie_breaking_strategy: new.tie_breaking,
         auto_resolve_conflicts: new.auto_resolve_conflicts,
         event_policies: EventPolicies(policies),
+        rules: Rules::default(),
         members,
     };
     manifest.validate_genesis().or_usage()?;

@@ -47,7 +47,7 @@ impl MemberCard {
             .verify(&signed_message(&self.member), &self.signature)
     }
 
-    /// The member's ten keys and `signature`.
+    /// The member's eleven keys and `signature`.
     pub fn to_json(&self) -> Json {
         let mut json = self.member.to_json();
         if let Json::Object(keys) = &mut json {
@@ -72,6 +72,7 @@ fn signed_message(member: &Member) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::member::PublicKeys;
     use crate::testing::{key, manifest};
 
     fn card() -> MemberCard {
@@ -92,6 +93,7 @@ mod tests {
             |m| m.organization.push('x'),
             |m| m.weight += 1,
             |m| m.addresses.clear(),
+            |m| m.keys = PublicKeys::of([("chain", "00")]).unwrap(),
             |m| m.node_id = key(0).node_id(),
         ];
         for change in changes {

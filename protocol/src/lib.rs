@@ -21,6 +21,7 @@ pub mod limits;
 pub mod manifest;
 pub mod member;
 pub mod merkle;
+mod name;
 pub mod quorum;
 pub mod record;
 pub mod small_map;

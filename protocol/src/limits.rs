@@ -11,6 +11,12 @@ pub const EVENT_BYTES: usize = 4096;
 pub const FREE_FIELD_BYTES: usize = 256;
 /// Members of a federation.
 pub const MEMBERS: usize = 1000;
+/// Further public keys of a member.
+pub const MEMBER_KEYS: usize = 16;
+/// Hex digits of each of them.
+pub const MEMBER_KEY_DIGITS: usize = 256;
+/// Rules of a manifest.
+pub const RULES: usize = 16;
 /// Open voting instances a node holds; one origin may hold this divided by the number of members.
 pub const OPEN_INSTANCES: usize = 100_000;
 /// Candidates of one subject, one per origin.

@@ -1,7 +1,10 @@
 //! The federation manifest: who votes, with what weight, and by which rules, for one epoch (SPEC
 //! §4).
 
+mod rules;
 mod validity;
+
+pub use rules::{Rule, Rules};
 
 use std::collections::BTreeMap;
 
@@ -61,6 +64,8 @@ pub struct Manifest {
     pub auto_resolve_conflicts: bool,
     /// Whether event types are unique or recurring; fixed by genesis.
     pub event_policies: EventPolicies,
+    /// What later versions of the protocol add; one that is not known makes the manifest invalid.
+    pub rules: Rules,
     /// The members, voting or not.
     pub members: Vec<Member>,
 }
@@ -120,6 +125,7 @@ impl Manifest {
             tie_breaking_strategy: fields.parsed("tie_breaking_strategy")?,
             auto_resolve_conflicts: fields.bool("auto_resolve_conflicts")?,
             event_policies: policies_from(fields.object("event_policies")?)?,
+            rules: Rules::take_from(&mut fields, "rules")?,
             members: fields
                 .objects("members")?
                 .into_iter()
@@ -152,6 +158,7 @@ impl Manifest {
                 Json::from(self.auto_resolve_conflicts),
             ),
             ("event_policies", policies_to_json(&self.event_policies)),
+            ("rules", self.rules.to_json()),
             (
                 "members",
                 Json::Array(self.members.iter().map(Member::to_json).collect()),
@@ -231,6 +238,7 @@ fn policies_to_json(policies: &EventPolicies) -> Json {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::member::PublicKeys;
     use crate::testing::manifest;
 
     fn sample() -> Manifest {
@@ -240,12 +248,22 @@ mod tests {
             .0
             .insert("daily_report".into(), Policy::Unique);
         manifest.members[3].organization = "Österreich \"7\"\n".into();
+        manifest.members[3].keys = PublicKeys::of([("chain", "02aa"), ("commit", "ff")]).unwrap();
         manifest
+    }
+
+    /// Rules of a version to come.
+    fn later_rules() -> Rules {
+        let text = sample()
+            .to_jcs()
+            .replace("\"rules\":{}", "\"rules\":{\"scores\":{\"version\":1}}");
+        Manifest::parse(text.as_bytes()).unwrap().rules
     }
 
     #[test]
     fn every_form_reads_back() {
-        let manifest = sample();
+        let mut manifest = sample();
+        manifest.rules = later_rules();
         assert_eq!(
             Manifest::parse(manifest.to_pretty().as_bytes()),
             Ok(manifest.clone())
@@ -289,6 +307,21 @@ mod tests {
                 "\"weight\":50",
                 "\"weight\":50,\"vote\":1",
                 "key `members[0].vote` is not known",
+            ),
+            (
+                "\"keys\":{}",
+                "\"keys\":{\"Chain\":\"00\"}",
+                "`members[0].keys`: a purpose is 1 to 32",
+            ),
+            (
+                "\"keys\":{}",
+                "\"keys\":{\"chain\":\"0\"}",
+                "`members[0].keys`: the key for `chain` must be 2 to 256",
+            ),
+            (
+                "\"rules\":{}",
+                "\"rules\":{\"scores\":{}}",
+                "key `rules.scores.version` is missing",
             ),
             (
                 "\"threshold_bp\":6600",
@@ -338,6 +371,8 @@ mod tests {
             |m| m.auto_resolve_conflicts ^= true,
             |m| m.event_policies.0.clear(),
             |m| m.members[0].api_endpoint.push('x'),
+            |m| m.members[0].keys = PublicKeys::of([("unknown", "00")]).unwrap(),
+            |m| m.rules = later_rules(),
         ];
         let mut seen =
             std::collections::BTreeSet::from([sample().hash().0, sample().federation_id().0]);

@@ -1,5 +1,9 @@
 //! Members of a federation, as manifests and member cards name them (SPEC §4).
 
+mod keys;
+
+pub use keys::{PublicKeys, PublicKeysError};
+
 use crate::id::NodeId;
 use crate::json::{Fields, Json, JsonError};
 
@@ -101,6 +105,8 @@ pub struct Member {
     pub git_remote: String,
     /// Its HTTP API, empty if none.
     pub api_endpoint: String,
+    /// Further public keys, by purpose.
+    pub keys: PublicKeys,
 }
 
 impl Member {
@@ -109,7 +115,7 @@ impl Member {
         self.status == Status::Active && self.role != Role::Observer
     }
 
-    /// The object with the ten keys of the specification.
+    /// The object with the eleven keys of the specification.
     pub fn to_json(&self) -> Json {
         Json::object([
             ("node_id", Json::Text(self.node_id.to_string())),
@@ -122,10 +128,11 @@ impl Member {
             ("addresses", Json::texts(&self.addresses)),
             ("git_remote", Json::from(self.git_remote.as_str())),
             ("api_endpoint", Json::from(self.api_endpoint.as_str())),
+            ("keys", self.keys.to_json()),
         ])
     }
 
-    /// Takes the ten keys of the specification; what else stands there is the caller's.
+    /// Takes the eleven keys of the specification; what else stands there is the caller's.
     ///
     /// # Errors
     /// If a key is missing or of the wrong type.
@@ -141,6 +148,7 @@ impl Member {
             addresses: fields.texts("addresses")?,
             git_remote: fields.text("git_remote")?,
             api_endpoint: fields.text("api_endpoint")?,
+            keys: PublicKeys::take_from(fields, "keys")?,
         })
     }
 }
@@ -174,7 +182,7 @@ mod tests {
         let Json::Object(keys) = member.to_json() else {
             unreachable!()
         };
-        assert_eq!(keys.len(), 10);
+        assert_eq!(keys.len(), 11);
         for key in keys.keys() {
             let mut less = keys.clone();
             less.remove(key);

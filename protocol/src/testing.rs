@@ -10,8 +10,8 @@ use crate::event::Event;
 use crate::heartbeat::{CanSign, Heartbeat, More};
 use crate::id::{Epoch, FederationId, LogId, MerkleHash, Sha256Hash, UnixMillis};
 use crate::identity::VotingKey;
-use crate::manifest::{Manifest, TieBreak, Weighting};
-use crate::member::{Member, Role, Status};
+use crate::manifest::{Manifest, Rules, TieBreak, Weighting};
+use crate::member::{Member, PublicKeys, Role, Status};
 use crate::quorum::VoterSet;
 use crate::subject::{EventPolicies, Policy};
 
@@ -76,6 +76,7 @@ pub fn manifest(n: usize) -> Manifest {
             "compliance_audit".into(),
             Policy::Recurring,
         )])),
+        rules: Rules::default(),
         members: (0..n).map(member).collect(),
     }
 }
@@ -96,6 +97,7 @@ fn member(index: usize) -> Member {
         addresses: vec![format!("/ip4/127.0.0.1/tcp/{}", 4000 + index)],
         git_remote: String::new(),
         api_endpoint: String::new(),
+        keys: PublicKeys::default(),
     }
 }
 

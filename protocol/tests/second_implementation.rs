@@ -323,3 +323,23 @@ fn the_two_agree_on_a_chain_of_epochs() {
     );
     std::fs::remove_dir_all(directory).expect("it was made here");
 }
+
+/// What `vectors.rs` holds this crate to is computed without it.
+#[test]
+fn the_vectors_are_those_of_the_second_implementation() {
+    if checker().is_none() {
+        return;
+    }
+    let output = Command::new("python3")
+        .arg(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/tests/make_vectors.py"
+        ))
+        .output()
+        .expect("it ran before");
+    assert!(
+        output.stdout == include_bytes!("vectors.json"),
+        "run: python3 protocol/tests/make_vectors.py > protocol/tests/vectors.json\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}

@@ -141,11 +141,25 @@ def check_shape(value, shape, at="document"):
 
 EVENT_TYPE = "[a-z0-9][a-z0-9_.-]{0,63}"
 MEMBER = dict(node_id=64, peer_id=str, node_name=str, organization=str, role="coordinator|participant|observer",
-              status="active|inactive|suspended", weight=int, addresses=[str], git_remote=str, api_endpoint=str)
+              status="active|inactive|suspended", weight=int, addresses=[str], git_remote=str, api_endpoint=str, keys=dict)
 MANIFEST = dict(format="ssid-federation/1", name=str, epoch=int, created_at=str, threshold_bp=int,
                 min_participating_nodes=int, vote_weighting="equal|trust",
                 tie_breaking_strategy="timestamp_priority|coordinator_priority|trust_weighted|manual_review",
-                auto_resolve_conflicts=bool, event_policies=dict, members=[MEMBER])
+                auto_resolve_conflicts=bool, event_policies=dict, rules=dict, members=[MEMBER])
+NAME = "[a-z0-9_.-]{1,32}"
+
+
+def check_keys(keys):
+    need(len(keys) <= 16, "more than 16 keys of a member")
+    for purpose, key in keys.items():
+        need(re.fullmatch(NAME, purpose), "purpose of a key")
+        need(type(key) is str and re.fullmatch("([0-9a-f]{2}){1,128}", key), f"key for {purpose}")
+
+
+def check_rules(rules):
+    """This verifier knows no rule: a manifest that has one is invalid for it."""
+    for name in rules:
+        raise Refused(f"unknown rule {name}")
 
 
 class Manifest:
@@ -159,6 +173,7 @@ class Manifest:
         need(genesis is None or self.policies == genesis.policies, "event_policies must be those of genesis")
         for event_type, policy in self.policies.items():
             need(re.fullmatch(EVENT_TYPE, event_type) and policy in ("unique", "recurring"), "event_policies")
+        check_rules(value["rules"])
         members = value["members"]
         need(len(members) <= 1000, "more than 1000 members")
         for key in ("node_id", "peer_id"):
@@ -167,6 +182,7 @@ class Manifest:
             point_from(bytes.fromhex(member["node_id"]))
             need(member["peer_id"], "empty peer_id")
             need(1 <= member["weight"] <= 100, "weight")
+            check_keys(member["keys"])
         voters = [m for m in members if m["status"] == "active" and m["role"] != "observer"]
         equal = value["vote_weighting"] == "equal"
         self.weights = {voter["node_id"]: 1 if equal else voter["weight"] for voter in voters}

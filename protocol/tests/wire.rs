@@ -64,11 +64,11 @@ fn a_batch_of_one_vote_byte_by_byte() {
 #[test]
 fn batches_of_every_kind() {
     let expected = [
-        ("events", "b1c0b1b2dd604e12"),
-        ("votes", "12d07622968cfa94"),
-        ("heartbeat", "235e25857ecbe3cd"),
-        ("proposals", "fa9349a4dfc21de1"),
-        ("closes", "b6dba7f04d8d72cf"),
+        ("events", "339a1f18bbd30143"),
+        ("votes", "c97a7c790cfe003c"),
+        ("heartbeat", "fe8ea2f24ab9bf72"),
+        ("proposals", "ef86975e0f0acf74"),
+        ("closes", "7758c2e6e179d5fe"),
     ];
     assert_pinned(&batches(), &expected);
 }
@@ -79,8 +79,8 @@ fn certificates() {
     assert_pinned(
         &values,
         &[
-            ("of none", "249d65aaab1b658d"),
-            ("of four", "ff05672777c4dfe8"),
+            ("of none", "addc59d567d11284"),
+            ("of four", "fb5148010628c781"),
         ],
     );
 }
@@ -88,12 +88,12 @@ fn certificates() {
 #[test]
 fn evidence_of_every_kind() {
     let expected = [
-        ("events", "fc8086eb5148ad21"),
-        ("votes", "3ae303045dcf8669"),
-        ("heartbeat", "fd9e8cd99c654c25"),
-        ("proposals", "e1f6bc91e1de2abc"),
-        ("closes", "41d0847a9a981e7a"),
-        ("certificates", "341b47685005c2bd"),
+        ("events", "547abb452f9dfa7d"),
+        ("votes", "95fab7deda1aef1e"),
+        ("heartbeat", "866fbea12a915763"),
+        ("proposals", "ae66c961fc61e6c2"),
+        ("closes", "592dadecfa32ddf7"),
+        ("certificates", "bea5a2c9b49ce4af"),
     ];
     assert_pinned(&evidence(), &expected);
 }
@@ -116,13 +116,13 @@ fn sync_requests() {
 fn sync_answers() {
     let expected = [
         ("no status", "8855508aade16ec5"),
-        ("status", "4a67d46795e73441"),
-        ("log", "1b5d1d66acf0fe0c"),
-        ("open", "e0b5aca109a88ded"),
-        ("events", "6d7d031a6deec736"),
+        ("status", "a455b0f59ae73454"),
+        ("log", "a4341aebd2248341"),
+        ("open", "87e70c0e8f2f9a4f"),
+        ("events", "5a285600690f93ca"),
         ("refused", "7bcce6d2ecc5f6bf"),
-        ("own", "10f2517637e2a6d6"),
-        ("evidence", "7bbe9aeddd6375c5"),
+        ("own", "a762cc8f532bbb52"),
+        ("evidence", "03177c565399274f"),
     ];
     assert_pinned(&answers(), &expected);
 }

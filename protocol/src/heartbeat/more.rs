@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::json::Json;
 use crate::limits;
+use crate::name::{NAME_RULE, is_name};
 
 /// The object as its JCS text, which is how it travels; `{}` if there is nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,7 +36,7 @@ pub enum MoreError {
     #[error("at most heartbeat_more = {max} names; it has {0}", max = limits::HEARTBEAT_MORE)]
     Names(usize),
     /// A name that is none.
-    #[error("a name is 1 to 32 of a-z, 0-9, _, . and -; `{0}` is not")]
+    #[error("a name is {NAME_RULE}; `{0}` is not")]
     Name(String),
     /// Neither text nor number.
     #[error("`{0}` must be a text or a number")]
@@ -133,12 +134,6 @@ fn check_object(json: &Json) -> Result<(), MoreError> {
         }
     }
     Ok(())
-}
-
-fn is_name(name: &str) -> bool {
-    let fits =
-        |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'.' | b'-');
-    (1..=32).contains(&name.len()) && name.bytes().all(fits)
 }
 
 #[cfg(test)]

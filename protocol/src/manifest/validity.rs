@@ -54,6 +54,7 @@ impl Manifest {
             let rule = "by event type: 1 to 64 characters [a-z0-9_.-], the first a letter or digit";
             return Err(invalid("event_policies", rule, &format!("{key:?}")));
         }
+        self.rules.check_known()?;
         self.validate_members()?;
         self.validate_voters(&self.voters()?)
     }
