@@ -21,13 +21,13 @@ use crate::wire;
 pub enum Kind {
     /// Announcements of the signer's own events.
     Events,
-    /// Votes.
+    /// Prevotes and precommits, of any subjects.
     Votes,
-    /// A heartbeat.
+    /// What the signer says about itself; a batch has one.
     Heartbeat,
     /// Proposals of automatic rounds.
     Proposals,
-    /// Epoch closes.
+    /// What voters hold when they leave an epoch.
     Closes,
 }
 
@@ -49,18 +49,18 @@ impl Kind {
 pub enum Statements {
     /// Kind 1; the signed leaf of each is its choice, the body travels alongside.
     Events(Vec<Event>),
-    /// Kind 2.
+    /// Kind 2; a leaf is the vote's own layout (SPEC §5).
     Votes(Vec<Vote>),
     /// Kind 3, always one.
     Heartbeat(Box<Heartbeat>),
-    /// Kind 4.
+    /// Kind 4; a leaf is the proposal's own layout.
     Proposals(Vec<Proposal>),
-    /// Kind 5.
+    /// Kind 5; a leaf is the close's own layout.
     Closes(Vec<EpochClose>),
 }
 
 impl Statements {
-    /// The kind.
+    /// Returns the kind, which is signed with the batch.
     pub fn kind(&self) -> Kind {
         match self {
             Self::Events(_) => Kind::Events,
@@ -71,7 +71,7 @@ impl Statements {
         }
     }
 
-    /// How many.
+    /// Returns how many statements there are.
     pub fn len(&self) -> usize {
         match self {
             Self::Events(all) => all.len(),
@@ -138,7 +138,7 @@ pub enum BatchError {
     /// An index outside the batch.
     #[error("index {index} is outside a batch of {count}")]
     Index {
-        /// The index.
+        /// The index of the statement in its batch, from 0.
         index: u32,
         /// The batch's count.
         count: u32,
@@ -146,7 +146,7 @@ pub enum BatchError {
     /// The path does not lead from the leaf to any root of that size.
     #[error("the Merkle path of statement {index} of {count} has a wrong length")]
     Path {
-        /// The index.
+        /// The index of the statement in its batch, from 0.
         index: u32,
         /// The batch's count.
         count: u32,
@@ -269,7 +269,7 @@ impl VerifiedBatch {
         &self.batch
     }
 
-    /// Who signed.
+    /// Returns the voting key that signed the batch.
     pub fn signer(&self) -> NodeId {
         self.batch.signer
     }
@@ -321,7 +321,7 @@ impl VerifiedBatch {
 /// Proof that one statement was signed as part of a batch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BatchProof {
-    /// Who signed.
+    /// The voting key that signed the batch.
     pub signer: NodeId,
     /// The statement's place in the batch, from 0.
     pub index: u32,

@@ -10,7 +10,7 @@ use crate::member::Member;
 /// A member as it describes itself, signed with its voting key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemberCard {
-    /// The description.
+    /// What the member says of itself: the keys, names and addresses of a manifest's entry.
     pub member: Member,
     /// Over `"ssid/card/1\0" ‖ JCS(card without signature)`.
     pub signature: Signature,

@@ -26,13 +26,13 @@ use crate::vote::{Phase, Vote};
 /// A certificate: the event, what was voted on, and a quorum's precommits for it in one round.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Certificate {
-    /// The federation.
+    /// The federation in which it was decided.
     pub federation_id: FederationId,
     /// The epoch whose voters signed.
     pub epoch: Epoch,
     /// What was voted on.
     pub subject: Subject,
-    /// The round.
+    /// The round of the precommits.
     pub round: Round,
     /// The certified choice.
     pub choice: Choice,

@@ -30,11 +30,11 @@ use crate::wire;
 pub enum Statement {
     /// An announcement; its signed leaf is the event's choice.
     Event(Event),
-    /// A vote.
+    /// A prevote or precommit; its signed leaf is its layout.
     Vote(Vote),
     /// A heartbeat, for the log head in it.
     Heartbeat(Box<Heartbeat>),
-    /// A proposal.
+    /// A proposal of an automatic round.
     Proposal(Proposal),
     /// An epoch close.
     Close(EpochClose),
@@ -83,7 +83,7 @@ impl Statement {
 pub struct Signed {
     /// What was said.
     pub statement: Statement,
-    /// By whom.
+    /// Who signed it, as part of which batch.
     pub proof: BatchProof,
 }
 
@@ -191,9 +191,9 @@ impl EvidenceKind {
 /// their member is 32 zero bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct EvidenceSlot {
-    /// Whose contradiction.
+    /// The member that contradicted itself.
     pub member: NodeId,
-    /// What about.
+    /// The kind of statement in which it did.
     pub kind: EvidenceKind,
     /// In which epoch.
     pub epoch: Epoch,

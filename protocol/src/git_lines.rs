@@ -36,7 +36,7 @@ pub enum Line {
     /// An event voted for that somebody else announced, with the proof of that if the writer has
     /// it.
     Event(Box<ProvenEvent>),
-    /// A certificate.
+    /// The certificate of a decided subject.
     Certificate(Box<Certificate>),
 }
 
@@ -225,7 +225,7 @@ fn batch_to_json(batch: &SignedBatch) -> Option<Json> {
 /// that under `heard`: by then it holds what that member has of the asking node's statements.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BranchHead {
-    /// The federation.
+    /// The federation that the branch belongs to.
     pub federation_id: FederationId,
     /// The node that writes it.
     pub node_id: NodeId,

@@ -87,9 +87,9 @@ pub enum HeartbeatError {
     /// A number that strict JSON does not have.
     #[error("heartbeat field `{field}` must be at most {MAX_NUMBER}; it is {found}")]
     NumberTooLarge {
-        /// Which field.
+        /// The name of the field in the JSON form.
         field: &'static str,
-        /// Its value.
+        /// The number that stands there.
         found: u64,
     },
 }

@@ -205,7 +205,7 @@ macro_rules! counter {
         pub struct $name(pub $int);
 
         impl $name {
-            /// The first.
+            /// The first one, which is 0.
             pub const ZERO: Self = Self(0);
 
             /// The next one; stays at the maximum rather than wrapping.

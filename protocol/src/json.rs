@@ -20,13 +20,13 @@ pub const MAX_VALUES: usize = 100_000;
 /// A strict JSON value. There is no null.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Json {
-    /// A string.
+    /// Text in UTF-8, without lone surrogates.
     Text(String),
     /// An integer, at most [`MAX_NUMBER`].
     Number(u64),
     /// `true` or `false`.
     Bool(bool),
-    /// An array.
+    /// Values in their order.
     Array(Vec<Json>),
     /// An object with ASCII keys.
     Object(BTreeMap<String, Json>),

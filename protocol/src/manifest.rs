@@ -22,7 +22,7 @@ pub const FORMAT: &str = "ssid-federation/1";
 named!(
     /// What a vote weighs.
     Weighting {
-        /// 1.
+        /// Every voter weighs 1.
         Equal = "equal",
         /// The member's `weight`.
         Trust = "trust",

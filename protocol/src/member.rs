@@ -27,7 +27,7 @@ macro_rules! named {
         }
 
         impl $name {
-            /// Every variant.
+            /// Every variant, in order of declaration.
             pub const ALL: &[Self] = &[$(Self::$variant),+];
 
             /// The name in documents.
@@ -63,7 +63,7 @@ named!(
     Role {
         /// Votes, and may announce epoch changes.
         Coordinator = "coordinator",
-        /// Votes.
+        /// Votes and announces events.
         Participant = "participant",
         /// Receives and verifies everything and counts for nothing.
         Observer = "observer",
@@ -73,7 +73,7 @@ named!(
 named!(
     /// Whether a member takes part in an epoch.
     Status {
-        /// It does.
+        /// It takes part: as a voter, unless it observes.
         Active = "active",
         /// It does not, by its own wish.
         Inactive = "inactive",

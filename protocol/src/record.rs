@@ -26,7 +26,7 @@ pub enum Transport {
 pub enum Resolution {
     /// Certified in round 0.
     Achieved,
-    /// In conflict.
+    /// No event was certified: people have to choose.
     Failed,
     /// A quorum has not voted.
     InsufficientNodes,
@@ -103,7 +103,7 @@ pub struct FoundLater {
 /// A voter's round-0 prevote for an event, as far as a record tells them apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FirstPrevote {
-    /// Whose.
+    /// The voter that signed it.
     pub node: NodeId,
     /// For which event.
     pub choice: Choice,

@@ -52,7 +52,7 @@ impl EventPolicies {
 pub struct Subject {
     /// The event type.
     pub event: String,
-    /// The version.
+    /// The event's version, as text.
     pub version: String,
     /// Empty for unique event types, the event's timestamp for recurring ones.
     pub occurrence: String,

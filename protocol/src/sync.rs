@@ -39,7 +39,7 @@ pub enum Request {
     },
     /// Events by content digest, at most [`NAMES`].
     Events {
-        /// Which.
+        /// The content digests of the events asked for.
         digests: Vec<ContentDigest>,
     },
     /// The latest heartbeat of the asker that the other holds: a node that starts asks what it
@@ -55,7 +55,7 @@ pub enum Request {
 /// An event with the proof that its origin announced it, if the sender has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProvenEvent {
-    /// The event.
+    /// The event with all eight fields.
     pub event: Event,
     /// From the announcing batch (kind 1). Without it the event can be voted for but not endorsed
     /// (rule 1).

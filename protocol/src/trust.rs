@@ -82,9 +82,9 @@ pub struct TrustNote {
 /// One row of the ledger.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrustChange {
-    /// Whose score.
+    /// The member whose score changes.
     pub member: NodeId,
-    /// Why.
+    /// The rule by which it changes.
     pub reason: TrustReason,
     /// By how much, as this node was configured when it happened. Days of silence are written
     /// together where the node did not run on each of them, so it may be a multiple.
@@ -169,9 +169,9 @@ pub enum TrustLabel {
     VeryLow,
     /// 25–49: flagged for review.
     Low,
-    /// 50–74.
+    /// 50–74: endorsed and asked like everybody.
     Medium,
-    /// 75–100.
+    /// 75–100: the highest band, without further effect.
     High,
 }
 

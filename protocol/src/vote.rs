@@ -40,11 +40,11 @@ pub struct Vote {
     pub epoch: Epoch,
     /// What is voted on.
     pub subject: SubjectId,
-    /// The round.
+    /// The round within the subject's instance.
     pub round: Round,
-    /// The phase.
+    /// Whether it is a prevote or a precommit.
     pub phase: Phase,
-    /// For what.
+    /// What is voted for: a choice, observed or not, or nil.
     pub ballot: Ballot,
     /// Whether the voter's own registry has it: an observation. Only of a round-0 prevote for a
     /// choice; see [`Vote::is_well_formed`]. Towards tallies, polkas and equivocation it makes no
@@ -148,7 +148,7 @@ impl Leaf<'_> {
 /// A point in an instance's history: rounds are ordered by epoch first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RoundId {
-    /// The epoch.
+    /// The epoch whose voters count.
     pub epoch: Epoch,
     /// The round in it.
     pub round: Round,
@@ -157,7 +157,7 @@ pub struct RoundId {
 /// The proposal that opens an automatic round (SPEC §7 rule 6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Proposal {
-    /// The epoch.
+    /// The epoch whose voters count.
     pub epoch: Epoch,
     /// What is voted on.
     pub subject: SubjectId,

@@ -74,7 +74,7 @@ pub struct Changes {
     pub outbox_done: Vec<OutboxKey>,
     /// Documents anchored, by SHA-256.
     pub anchors: Vec<(Sha256Hash, AnchorRow)>,
-    /// Epochs entered.
+    /// Epochs that the node entered, with their rows.
     pub epochs: Vec<(Epoch, EpochRow)>,
     /// [`Journal::sequence`](crate::Journal::sequence) as of now. A journal that is shorter later
     /// was rolled back.

@@ -52,7 +52,7 @@ impl Batch {
         self.0.push((key, Some(value)));
     }
 
-    /// Removes one.
+    /// Removes a row; one that is not there is no error.
     pub(crate) fn remove(&mut self, key: Vec<u8>) {
         self.0.push((key, None));
     }
@@ -117,7 +117,7 @@ impl Database {
         })
     }
 
-    /// Its directory.
+    /// Returns the database's directory.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }

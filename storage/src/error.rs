@@ -13,9 +13,9 @@ pub enum StorageError {
     Io {
         /// What was tried, as a verb.
         doing: &'static str,
-        /// On what.
+        /// The file or directory that it was tried on.
         path: PathBuf,
-        /// Why not.
+        /// The operating system's reason.
         source: io::Error,
     },
     /// Another process has the data open.
@@ -26,7 +26,7 @@ pub enum StorageError {
         "'{path}' belongs to federation {found}, not to {expected}; choose the data directory of this federation"
     )]
     OtherFederation {
-        /// Which data.
+        /// The data directory or file.
         path: PathBuf,
         /// Whose it is.
         found: FederationId,
@@ -38,7 +38,7 @@ pub enum StorageError {
         "'{path}' belongs to node {found}, not to {expected}; choose the data directory that goes with this key"
     )]
     OtherNode {
-        /// Which data.
+        /// The data directory or file.
         path: PathBuf,
         /// Whose it is.
         found: NodeId,
@@ -52,7 +52,7 @@ pub enum StorageError {
     NewerFormat {
         /// Table or file.
         place: String,
-        /// Its format.
+        /// The format that stands there.
         found: u32,
         /// The latest known here.
         known: u32,
@@ -72,7 +72,7 @@ pub enum StorageError {
          restore the file, or start under a new key"
     )]
     JournalDamaged {
-        /// The journal.
+        /// The journal's file.
         path: PathBuf,
         /// Where, in bytes from the start.
         offset: u64,
@@ -89,7 +89,7 @@ pub enum StorageError {
     RecordTooLarge {
         /// Table or file.
         place: &'static str,
-        /// Its size.
+        /// The record's size in bytes.
         size: usize,
         /// The most that fits.
         limit: usize,
@@ -99,7 +99,7 @@ pub enum StorageError {
         "the database '{path}' is damaged: {reason}; it has to be set aside and rebuilt from peers or Git"
     )]
     Damaged {
-        /// Its directory.
+        /// The database's directory.
         path: PathBuf,
         /// What is missing or wrong.
         reason: String,
@@ -109,7 +109,7 @@ pub enum StorageError {
         "the database '{path}' failed: {reason}; check the disk's space and health, then restart the node"
     )]
     Database {
-        /// Its directory.
+        /// The database's directory.
         path: PathBuf,
         /// The database's own words.
         reason: String,
@@ -122,7 +122,7 @@ pub enum StorageError {
     /// Certifying, or opening again, what is certified.
     #[error("subject {subject} is certified already, as log entry {sequence}; nothing was written")]
     AlreadyCertified {
-        /// The subject.
+        /// The subject that is certified.
         subject: SubjectId,
         /// Its place in the log.
         sequence: u64,
@@ -133,11 +133,11 @@ pub enum StorageError {
     /// A row refers to a batch, or an index in one, that is neither stored nor written with it.
     #[error("batch {root} of {signer} has no statement {index} in storage; nothing was written")]
     BatchMissing {
-        /// Who signed.
+        /// The node that signed the batch.
         signer: NodeId,
         /// The batch's root.
         root: ssid_protocol::id::MerkleHash,
-        /// Which statement.
+        /// The statement's index in the batch, from 0.
         index: u32,
     },
     /// A consensus record for a log entry that does not exist.

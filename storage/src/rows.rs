@@ -46,7 +46,7 @@ pub enum ProofRef {
 }
 
 impl ProofRef {
-    /// Who signed.
+    /// Returns the node that signed the batch.
     pub fn signer(&self) -> NodeId {
         match self {
             Self::Batch(batch) => batch.signer,
@@ -59,7 +59,7 @@ impl ProofRef {
 /// follows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredBatchRow {
-    /// Its name.
+    /// The name of the batch: its signer and root.
     pub key: BatchKey,
     /// The signature over its root.
     pub signature: Signature,
@@ -87,7 +87,7 @@ impl From<&VerifiedBatch> for StoredBatchRow {
 pub enum SubjectState {
     /// Being voted on.
     Open(OpenSubject),
-    /// Certified.
+    /// Certified, with its place in the log.
     Certified {
         /// Its place in this node's log.
         sequence: u64,
@@ -114,7 +114,7 @@ pub struct LogEntry {
     pub subject: Subject,
     /// The epoch whose voters signed.
     pub epoch: Epoch,
-    /// The round.
+    /// The round in which it was decided.
     pub round: Round,
     /// The certified choice; its event is stored under its digest.
     pub choice: Choice,
@@ -140,7 +140,7 @@ pub struct PeerRow {
 /// Names how far this node has read one incarnation of a peer's log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Cursor {
-    /// The peer.
+    /// The peer whose log it is a place in.
     pub peer: NodeId,
     /// The incarnation of its log.
     pub log_id: LogId,

@@ -31,9 +31,9 @@ use crate::writer::Writer;
 /// Whose data it is. Data of another owner is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Owner {
-    /// The federation.
+    /// The federation whose data it is.
     pub federation: FederationId,
-    /// The node.
+    /// The node whose data it is.
     pub node: NodeId,
 }
 
@@ -227,7 +227,7 @@ impl Store {
             .map(|row| row.map(|((_, place), change)| (place, change)))
     }
 
-    /// A peer.
+    /// Returns what is kept of a peer.
     pub fn peer(&self, node: &NodeId) -> Result<Option<PeerRow>, StorageError> {
         tables::PEERS.get(self.database(), node)
     }
@@ -334,7 +334,7 @@ impl Store {
         tables::ANCHORS.all(self.database())
     }
 
-    /// An epoch.
+    /// Returns an epoch that the node entered.
     pub fn epoch(&self, epoch: Epoch) -> Result<Option<EpochRow>, StorageError> {
         tables::EPOCHS.get(self.database(), &epoch)
     }

@@ -52,7 +52,7 @@ pub(crate) const RECORDS: Table<u64, ConsensusRecord> = Table::new(0x17, "record
 pub(crate) const MERKLE: Table<(u8, u64), Vec<MerkleHash>> = Table::new(0x18, "merkle");
 /// The trust ledger by member, then order.
 pub(crate) const TRUST: Table<(NodeId, u64), TrustChange> = Table::new(0x19, "trust");
-/// Peers.
+/// What is kept of peers, by node id.
 pub(crate) const PEERS: Table<NodeId, PeerRow> = Table::new(0x1a, "peers");
 /// How far peers' logs have been read; one row a peer.
 pub(crate) const CURSORS: Table<Cursor, u64> = Table::new(0x1b, "cursors");

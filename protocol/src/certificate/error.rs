@@ -20,7 +20,7 @@ pub enum CertificateError {
     Federation {
         /// The verifier's federation.
         expected: FederationId,
-        /// The certificate's.
+        /// The federation that the certificate names.
         found: FederationId,
     },
     /// It belongs to another epoch than the one it is checked for.
@@ -30,7 +30,7 @@ pub enum CertificateError {
     Epoch {
         /// The verifier's epoch.
         expected: Epoch,
-        /// The certificate's.
+        /// The epoch that the certificate names.
         found: Epoch,
     },
     /// Its event may not be voted for.
@@ -78,9 +78,9 @@ pub enum CertificateError {
         max = limits::BATCH_STATEMENTS
     )]
     Count {
-        /// Which precommit.
+        /// The precommit's place in `precommits`, from 0.
         at: usize,
-        /// Its count.
+        /// The count that the precommit names.
         found: u32,
     },
     /// A place outside the batch.
@@ -88,11 +88,11 @@ pub enum CertificateError {
         "certificate field `precommits[{at}].index` must be below the batch's count {count}; it is {found}"
     )]
     Index {
-        /// Which precommit.
+        /// The precommit's place in `precommits`, from 0.
         at: usize,
         /// Its batch's count.
         count: u32,
-        /// Its index.
+        /// The index that the precommit names.
         found: u32,
     },
     /// A signer that does not vote in the epoch.
@@ -100,11 +100,11 @@ pub enum CertificateError {
         "certificate field `precommits[{at}].node_id` must be a voter of epoch {epoch}; it is {found}"
     )]
     NotAVoter {
-        /// Which precommit.
+        /// The precommit's place in `precommits`, from 0.
         at: usize,
-        /// The epoch.
+        /// The epoch whose voters are asked for.
         epoch: Epoch,
-        /// The signer.
+        /// The node that signed the precommit.
         found: NodeId,
     },
     /// A signer that was counted already.
@@ -112,11 +112,11 @@ pub enum CertificateError {
         "certificate field `precommits[{at}].node_id` must be another than that of precommits[{first}]; it is {found}"
     )]
     CountedTwice {
-        /// Which precommit.
+        /// The precommit's place in `precommits`, from 0.
         at: usize,
         /// Where the signer stood first.
         first: usize,
-        /// The signer.
+        /// The node that signed the precommit.
         found: NodeId,
     },
     /// A Merkle path that leads from no leaf of such a batch to its root.
@@ -125,9 +125,9 @@ pub enum CertificateError {
          it has {found} hashes"
     )]
     Path {
-        /// Which precommit.
+        /// The precommit's place in `precommits`, from 0.
         at: usize,
-        /// Its index.
+        /// The index that the precommit names.
         index: u32,
         /// Its batch's count.
         count: u32,
@@ -140,9 +140,9 @@ pub enum CertificateError {
          leads to; it does not verify"
     )]
     Signature {
-        /// Which precommit.
+        /// The precommit's place in `precommits`, from 0.
         at: usize,
-        /// Its signer.
+        /// The node that should have signed the precommit.
         signer: NodeId,
     },
     /// The signers weigh too little.
@@ -150,7 +150,7 @@ pub enum CertificateError {
         "certificate field `precommits` must weigh at least the quorum of {quorum}; it weighs {weight}"
     )]
     Weight {
-        /// What decides.
+        /// The weight that decides in this epoch.
         quorum: u64,
         /// What the signers weigh.
         weight: u64,

@@ -24,23 +24,23 @@ pub enum EvidenceError {
     Certificate {
         /// `first` or `second`.
         which: &'static str,
-        /// Why.
+        /// What the verifier of certificates refused.
         reason: Box<CertificateError>,
     },
     /// Signed in another federation.
     #[error("it is of federation {found}, not of {expected}")]
     Federation {
-        /// The verifier's.
+        /// The federation that the verifier checks for.
         expected: FederationId,
-        /// The evidence's.
+        /// The federation that the evidence names.
         found: FederationId,
     },
     /// Of an epoch whose members the verifier does not know.
     #[error("it is of epoch {found}; the members given are those of epoch {expected}")]
     Epoch {
-        /// The verifier's.
+        /// The epoch whose members the verifier knows.
         expected: Epoch,
-        /// The evidence's.
+        /// The epoch that the evidence is of.
         found: Epoch,
     },
     /// The two are signed by different nodes.
@@ -48,13 +48,13 @@ pub enum EvidenceError {
     TwoSigners {
         /// The first's signer.
         first: NodeId,
-        /// The second's.
+        /// The second statement's signer.
         second: NodeId,
     },
     /// Signed by somebody who has no say.
     #[error("its signer {signer} is no {role} of epoch {epoch}")]
     NotASigner {
-        /// Who.
+        /// The node that signed both statements.
         signer: NodeId,
         /// `voter` or `member`.
         role: &'static str,
@@ -72,7 +72,7 @@ pub enum EvidenceError {
     Event {
         /// `first` or `second`.
         which: &'static str,
-        /// Why.
+        /// The field and the rule that it breaks.
         reason: Box<Inadmissible>,
     },
     /// A number that strict JSON does not have, which no honest node signs either.
@@ -83,7 +83,7 @@ pub enum EvidenceError {
     Proof {
         /// `first` or `second`.
         which: &'static str,
-        /// Why.
+        /// What does not hold of path or signature.
         reason: BatchError,
     },
 }

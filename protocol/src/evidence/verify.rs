@@ -56,7 +56,7 @@ pub struct Contradiction {
     /// Who contradicted itself; `None` for certificates, which more than F of the weight had to
     /// sign.
     pub member: Option<NodeId>,
-    /// What about.
+    /// The kind of statement in which it did.
     pub kind: EvidenceKind,
     /// In which epoch; `None` for events and log heads.
     pub epoch: Option<Epoch>,

@@ -94,7 +94,7 @@ impl More {
         }
     }
 
-    /// The object.
+    /// Returns it as the JSON object that is signed.
     pub fn to_json(&self) -> Json {
         Json::parse(self.0.as_bytes(), self.0.len()).unwrap_or_else(|_| Json::object([]))
     }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 )]
 #[serde(rename_all = "snake_case")]
 pub enum CanSign {
-    /// It does.
+    /// It signs votes.
     #[default]
     Yes,
     /// Not yet: it asks what it signed before, or reads its own registry for the first time.

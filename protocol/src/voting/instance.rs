@@ -16,9 +16,9 @@ use crate::vote::{Ballot, Phase, Proposal, RoundId, Vote};
 /// An admissible event for the subject and what this node knows about it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Candidate {
-    /// Its hashes.
+    /// Its event hash and content digest, which votes name.
     pub choice: Choice,
-    /// The event.
+    /// The event with all eight fields.
     pub event: Event,
     /// The voter of this epoch that announced it, if the proof of that is held.
     pub announced_by: Option<VoterIndex>,
@@ -36,7 +36,7 @@ pub struct Candidate {
 pub struct OwnHistory {
     /// Own votes, in order of signing.
     pub votes: Vec<(Round, Phase, Ballot)>,
-    /// Own proposals.
+    /// Own proposals, in order of signing.
     pub proposals: Vec<Proposal>,
     /// The lock inherited from earlier epochs.
     pub inherited: Option<Polka>,
@@ -45,7 +45,7 @@ pub struct OwnHistory {
 /// What stands in the way of a round-0 prevote for what a node endorses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Restraint {
-    /// Nothing.
+    /// Nothing stands in the way.
     None,
     /// The caller does not know yet what the own registry has: the prevote waits.
     Held,

@@ -33,9 +33,9 @@ use crate::vote::{Ballot, Phase, Proposal, RoundId, Vote};
 /// valid choice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Polka {
-    /// Where.
+    /// The epoch and round of its prevotes.
     pub at: RoundId,
-    /// For what.
+    /// The choice that they are for.
     pub choice: Choice,
 }
 
@@ -53,7 +53,7 @@ pub struct Rules {
 /// Whether a node signs what an instance wants signed (SPEC §7 State).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Signing {
-    /// It does.
+    /// It signs as soon as something is wanted.
     Now,
     /// Not before it has heard what it signed in an earlier life: [`Input::MaySign`] comes then.
     /// Until then it stays in a failed round, because others may wait in it for its nil.
@@ -76,9 +76,9 @@ pub enum Step {
 /// Names one timer of an instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timer {
-    /// The round.
+    /// The round that it belongs to.
     pub round: Round,
-    /// The step.
+    /// The step of the round that it ends.
     pub step: Step,
 }
 
@@ -96,20 +96,20 @@ pub enum Input {
     /// A verified vote of this epoch and subject. One's own come back from the journal only,
     /// through [`Instance::resume`].
     Vote {
-        /// Whose.
+        /// The voter that signed it.
         voter: VoterIndex,
-        /// Which round.
+        /// The round that it is of.
         round: Round,
-        /// Which phase.
+        /// Whether it is a prevote or a precommit.
         phase: Phase,
-        /// For what.
+        /// What it votes for.
         ballot: Ballot,
     },
     /// A verified proposal of this epoch and subject (rule 6).
     Proposal {
-        /// Whose.
+        /// The voter that signed it.
         voter: VoterIndex,
-        /// What.
+        /// The proposal as it was signed.
         proposal: Proposal,
     },
     /// A polka of an earlier epoch, verified under that epoch's voters (rule 2).
@@ -123,9 +123,9 @@ pub enum Input {
     MaySign,
     /// A certificate was verified by the caller (rule 3).
     Certified {
-        /// Its round.
+        /// The round of the certificate's precommits.
         round: Round,
-        /// Its choice.
+        /// The choice that it certifies.
         choice: Choice,
     },
 }
@@ -145,7 +145,7 @@ pub enum Output {
     Decided {
         /// The round of the precommits.
         round: Round,
-        /// The choice.
+        /// The choice that is decided.
         choice: Choice,
     },
     /// The current round failed and the next is an operator's (rule 5).
@@ -155,7 +155,7 @@ pub enum Output {
     Review,
     /// Two different votes of one voter for one round and phase: evidence.
     Equivocation {
-        /// Who.
+        /// The voter that signed both.
         voter: VoterIndex,
         /// In which round.
         round: Round,

@@ -81,7 +81,7 @@ impl Hash for Tally {
 pub(super) enum Added {
     /// Counted as the voter's first.
     First,
-    /// Held already.
+    /// Held already: nothing changes.
     Known,
     /// The voter had voted otherwise; kept beside its first vote.
     Conflicting {

@@ -8,7 +8,7 @@ use crate::quorum::{VoterIndex, VoterSet};
 use crate::vote::{Ballot, Phase, Proposal, RoundId};
 
 impl Instance {
-    /// The epoch.
+    /// Returns the epoch in which the subject is voted on.
     pub fn epoch(&self) -> Epoch {
         self.epoch
     }

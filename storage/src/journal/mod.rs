@@ -58,7 +58,7 @@ pub enum JournalRecord {
 /// An operator's decision about a subject; the latest of each kind holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OperatorNote {
-    /// About what.
+    /// The subject that it is about.
     pub subject: SubjectId,
     /// What kind of decision.
     pub kind: NoteKind,
