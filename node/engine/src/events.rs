@@ -99,8 +99,10 @@ impl Engine {
             }
             return differs("this node has announced", own);
         }
+        let kept = self.offers.kept(&subject_id).cloned();
         if let Some(own) = self
             .own_event(&subject_id)
+            .or(kept)
             .filter(|own| own.choice() != choice)
         {
             if own.agrees_with(event) {
@@ -109,7 +111,7 @@ impl Engine {
                     choice: own.choice(),
                 }));
             }
-            return differs("this node's registry file has", own.choice());
+            return differs("this node's registry has", own.choice());
         }
         let allowed = limits::OPEN_INSTANCES / self.members.max(1);
         if self.announced.len() + self.accepted.len() >= allowed {
@@ -418,7 +420,7 @@ impl Engine {
 
     /// Whether this node may still endorse something for a subject: it has prevoted nothing and
     /// observed nothing.
-    fn may_endorse_in(&self, subject: &SubjectId) -> bool {
+    pub(super) fn may_endorse_in(&self, subject: &SubjectId) -> bool {
         let (Some(me), Some(open)) = (self.rules.me, self.open.get(subject)) else {
             return false;
         };

@@ -178,13 +178,14 @@ impl Engine {
         }
         tracing::info!("this node has read its registry file and may sign from now on");
         self.rules.signing = Signing::Now;
+        // before anything of others is endorsed for its subjects
+        self.accept_kept(tick);
         for subject in self.open.keys().copied().collect::<Vec<_>>() {
             self.adopt_own(tick, subject);
             self.apply(tick, subject, Input::MaySign);
             self.endorse(tick, subject);
         }
         self.settle_offers(tick);
-        self.accept_kept(tick);
     }
 
     /// Tells a member what it may have forgotten that it signed: the latest heartbeat of its own
@@ -222,12 +223,15 @@ impl Engine {
             self.go_on_from(&batch);
             self.look_for_lost_log(tick, &batch);
         }
+        let said = votes.len();
         for Signed { statement, proof } in votes {
             if let (Statement::Vote(vote), true) = (statement, proof.signer == self.me) {
                 self.look_for_lost(tick, &Statements::Votes(vec![vote]));
             }
         }
-        if let (Some(hearing), false) = (&mut self.hearing, complete) {
+        // an answer is cut only where it is full: nobody makes this node silent by saying so
+        let is_cut = !complete && said == OWN_VOTES;
+        if let Some(hearing) = self.hearing.as_mut().filter(|_| is_cut) {
             hearing.knows_late = false;
         }
     }

@@ -32,6 +32,14 @@ struct Late {
 #[derive(Debug, Default)]
 pub(super) struct LatePrevotes(VecDeque<Late>);
 
+impl LatePrevotes {
+    /// Forgets what lines of the file said that is read again: they come again if they still stand
+    /// there.
+    pub(super) fn forget_lines(&mut self) {
+        self.0.retain(|late| late.own.is_none());
+    }
+}
+
 impl Engine {
     /// Notes what the own registry has for a subject that was decided within the last minute, to be
     /// said with the next votes; whether that may still be said.
@@ -77,7 +85,8 @@ impl Engine {
     }
 
     fn may_say(&self, late: &Late) -> bool {
-        late.own.is_some() || self.registry.has_looked(late.look)
+        self.registry.trouble().is_none()
+            && (late.own.is_some() || self.registry.has_looked(late.look))
     }
 
     /// Whether this node has prevoted nothing in round 0 of a decided subject, as far as everybody

@@ -184,8 +184,12 @@ impl Engine {
         }
     }
 
-    /// Signing is possible: what was kept is accepted now, or was decided otherwise meanwhile.
+    /// Signing is possible: once the registry file is known, what was kept is accepted, unless the
+    /// file has another event or it was decided otherwise meanwhile.
     pub(super) fn accept_kept(&mut self, tick: &mut Tick) {
+        if !self.registry.is_current() {
+            return;
+        }
         for (subject, event) in std::mem::take(&mut self.offers.kept) {
             let words = format!("{} {}", event.event, event.version);
             tick.changes.kept_offers.push((subject, None));

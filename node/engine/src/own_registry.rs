@@ -85,6 +85,8 @@ pub(super) struct OwnRegistry {
     waiting: Vec<SubjectId>,
     /// Lines of this tick, which are on disk only after it; `None`: removed.
     fresh: HashMap<SubjectId, Option<OwnLineRow>>,
+    /// Whether the rows on disk are of an earlier reading: they go with this tick's write.
+    is_outdated: bool,
     /// Rows in the table of lines, about: none spares the look-ups.
     rows: u64,
     /// Lines that are to be announced and are not yet.
@@ -106,6 +108,7 @@ impl Default for OwnRegistry {
             done: 0,
             waiting: Vec::new(),
             fresh: HashMap::new(),
+            is_outdated: false,
             rows: 0,
             to_announce: 0,
             next_order: 0,
@@ -128,6 +131,11 @@ impl OwnRegistry {
         self.reading == Reading::Current && self.done >= look
     }
 
+    /// Whether the file has been read to its end, and can be read.
+    pub(super) fn is_current(&self) -> bool {
+        self.reading == Reading::Current
+    }
+
     /// Why nothing is endorsed or announced, if that will not pass by itself in a moment.
     pub(super) fn trouble(&self) -> Option<&str> {
         match &self.reading {
@@ -146,7 +154,7 @@ impl OwnRegistry {
         if let Some(fresh) = self.fresh.get(subject) {
             return Ok(fresh.clone());
         }
-        if self.rows == 0 {
+        if self.rows == 0 || self.is_outdated {
             Ok(None)
         } else {
             store.own_line(subject)
@@ -156,6 +164,7 @@ impl OwnRegistry {
     /// What stands in this tick's rows is on disk from now on.
     pub(super) fn written(&mut self) {
         self.fresh.clear();
+        self.is_outdated = false;
     }
 }
 
@@ -173,7 +182,14 @@ impl Engine {
     /// At a start nothing of an earlier reading holds: the file may have changed meanwhile.
     pub(super) fn begin_reading(&mut self, tick: &mut Tick) {
         tick.changes.own_lines_forgotten = true;
+        self.registry.is_outdated = true;
         self.ask_for_look(tick);
+        // what was open before waits for the file as what comes from now on does
+        for subject in self.open.keys().copied().collect::<Vec<_>>() {
+            if self.may_endorse_in(&subject) {
+                self.look_before_endorsing(tick, subject);
+            }
+        }
     }
 
     /// What the reader of the file tells.
@@ -195,6 +211,9 @@ impl Engine {
             self.go_on_starting(tick);
         }
         self.settle_offers(tick);
+        if self.is_signing() {
+            self.accept_kept(tick);
+        }
         let done = self.registry.done;
         for subject in std::mem::take(&mut self.registry.waiting) {
             match self.open.get_mut(&subject) {
@@ -203,7 +222,10 @@ impl Engine {
                 Some(open) => {
                     open.awaits_look = false;
                     open.machine.hold_prevote(false);
-                    if open.machine.locked().is_some() {
+                    let is_locked = open.machine.locked().is_some();
+                    // a line that was read before the file could not be read for a while
+                    self.adopt_own(tick, subject);
+                    if is_locked {
                         self.apply(tick, subject, Input::MaySign);
                     }
                     self.endorse(tick, subject);
@@ -226,17 +248,37 @@ impl Engine {
         // of this tick's rows only what comes from now on may be put
         tick.changes.own_lines.clear();
         tick.changes.own_order.clear();
+        self.unsay_lines(tick);
+        self.late.forget_lines();
         let registry = &mut self.registry;
         registry.fresh.clear();
+        registry.is_outdated = true;
         (registry.rows, registry.to_announce) = (0, 0);
         registry.announced_until = registry.next_order;
         self.ask_for_look(tick);
+    }
+
+    /// What this node would have said because of lines that were read, and has not said yet, waits
+    /// until the file can be read, or has been read again.
+    fn unsay_lines(&mut self, tick: &mut Tick) {
+        for subject in self.open.keys().copied().collect::<Vec<_>>() {
+            if self.announced_choice(&subject).is_some() {
+                continue; // what was signed is its own event, whatever the file says
+            }
+            if let Some(open) = self.open.get_mut(&subject) {
+                open.machine.disown();
+            }
+            if self.may_endorse_in(&subject) {
+                self.look_before_endorsing(tick, subject);
+            }
+        }
     }
 
     fn note_unreadable(&mut self, tick: &mut Tick, reason: &str) {
         let was_first = self.registry.reading == Reading::First;
         self.registry.reading =
             Reading::Unreadable(format!("its registry file cannot be read: {reason}"));
+        self.unsay_lines(tick);
         if was_first {
             self.go_on_starting(tick);
         }
@@ -312,7 +354,8 @@ impl Engine {
     }
 
     /// The event that this node's own registry has for a subject, or that it accepted: announced,
-    /// waiting to be, or read in the file. What was accepted first counts.
+    /// waiting to be, or read in the file. What was accepted first counts; while the file cannot be
+    /// read, or is read again, nobody knows what stands in it.
     pub(super) fn own_event(&self, subject: &SubjectId) -> Option<Event> {
         if let Some(own) = self
             .open
@@ -321,12 +364,11 @@ impl Engine {
         {
             return Some(own.event.clone());
         }
-        if let Some(event) = self
-            .accepted
-            .get(subject)
-            .or_else(|| self.offers.kept(subject))
-        {
+        if let Some(event) = self.accepted.get(subject) {
             return Some(event.clone());
+        }
+        if self.registry.trouble().is_some() {
+            return None;
         }
         match self.registry.line(&self.store, subject) {
             Ok(row) => row.map(|row| row.event),
@@ -470,7 +512,9 @@ impl Engine {
 
     /// What the own registry says of a subject that is decided now. Its line needs no row any more.
     pub(super) fn settle_own(&mut self, tick: &mut Tick, subject: SubjectId, own: Option<&Event>) {
+        let mut said = None;
         if let Ok(Some(row)) = self.registry.line(&self.store, &subject) {
+            said = Some(row.event);
             self.registry.rows = self.registry.rows.saturating_sub(1);
             self.put_line(tick, subject, None);
             if let Some(order) = row
@@ -481,9 +525,13 @@ impl Engine {
                 tick.changes.own_order.push((order, None));
             }
         }
-        match own {
-            Some(own) => self.compare_line(tick, subject, own),
-            None => self.say_later(tick, subject),
+        if own.is_none() && said.is_none() {
+            self.say_later(tick, subject);
+        }
+        // what was offered here before the file said something else stands for the subject, but the
+        // file contradicts the decision all the same
+        for event in own.into_iter().chain(&said) {
+            self.compare_line(tick, subject, event);
         }
     }
 

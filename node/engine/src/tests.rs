@@ -35,6 +35,7 @@ mod hollow;
 mod operator;
 mod outbox;
 mod own_registry;
+mod registry_changes;
 mod simulated;
 mod split_origin;
 mod trust;

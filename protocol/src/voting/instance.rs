@@ -154,6 +154,14 @@ impl Instance {
         };
     }
 
+    /// No candidate counts as the own registry's any more, because that is read again. What was
+    /// signed stays.
+    pub fn disown(&mut self) {
+        for candidate in self.candidates.values_mut() {
+            candidate.own = false;
+        }
+    }
+
     /// Takes one input and says what is to be done. Nothing comes after a decision.
     pub fn process(&mut self, voters: &VoterSet, rules: Rules, input: Input) -> Vec<Output> {
         let mut out = Vec::new();

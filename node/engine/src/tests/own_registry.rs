@@ -8,7 +8,7 @@ use super::*;
 use crate::settings::{ANNOUNCED_AT_ONCE, Endorsement};
 use crate::shown::ReviewReason;
 
-fn two() -> (Event, Event) {
+pub(super) fn two() -> (Event, Event) {
     let a = testing::event("blueprint_tagged", "v4.4.0");
     let b = Event {
         commit_hash: "fffffff".into(),
@@ -17,12 +17,12 @@ fn two() -> (Event, Event) {
     (a, b)
 }
 
-fn news(news: RegistryNews) -> Inbound {
+pub(super) fn news(news: RegistryNews) -> Inbound {
     Inbound::Registry(news)
 }
 
 /// The round-0 prevotes that a node sees, by node: for what, and whether observed.
-fn prevotes(net: &Net, node: usize) -> BTreeMap<NodeId, (Option<Choice>, bool)> {
+pub(super) fn prevotes(net: &Net, node: usize) -> BTreeMap<NodeId, (Option<Choice>, bool)> {
     let views = net.engines[node]
         .as_ref()
         .unwrap()
