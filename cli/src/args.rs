@@ -48,16 +48,16 @@ pub(crate) struct Global {
 pub(crate) enum Color {
     /// On a terminal, unless `NO_COLOR` is set or `TERM` is `dumb`.
     Auto,
-    /// Always.
+    /// Always, also into a file or a pipe.
     Always,
-    /// Never.
+    /// Never, whatever it is written to.
     Never,
 }
 
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LogFormat {
-    /// For people.
+    /// One line for people.
     Text,
     /// One JSON object a line.
     Json,

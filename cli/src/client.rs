@@ -49,7 +49,7 @@ impl Client {
         })
     }
 
-    /// `GET`, parsed.
+    /// Asks with `GET` and returns the answer's JSON as a `T`.
     pub(crate) async fn get<T: DeserializeOwned>(
         &self,
         path: &[&str],

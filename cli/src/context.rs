@@ -19,7 +19,7 @@ pub(crate) struct Context {
     pub(crate) repo: Option<PathBuf>,
     /// Where answers go.
     pub(crate) out: Output,
-    /// As given.
+    /// The flags of every command, as they were given.
     pub(crate) global: Global,
 }
 

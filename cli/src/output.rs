@@ -22,9 +22,9 @@ pub(crate) enum Tone {
     Good,
     /// Worth a look.
     Warn,
-    /// Wrong.
+    /// Something is wrong: red.
     Bad,
-    /// Less important.
+    /// Less important than the rest: dim.
     Dim,
 }
 

@@ -284,7 +284,7 @@ fn default_listen(addresses: &[String]) -> Vec<String> {
 /// A federation to be made.
 #[derive(Clone, Debug)]
 pub(crate) struct NewFederation {
-    /// Its name.
+    /// The federation's name, as given.
     pub(crate) name: String,
     /// Its members' cards.
     pub(crate) cards: Vec<MemberCard>,

@@ -62,7 +62,7 @@ pub enum ConfigError {
     /// It is no JSON object.
     #[error("{}: {what}\n  mend the file, then run: ssid config check", path.display())]
     Syntax {
-        /// Which file.
+        /// The file that cannot be read.
         path: PathBuf,
         /// What is wrong, with line and column.
         what: String,

@@ -63,7 +63,7 @@ pub struct ConflictReport {
     pub federation_id: FederationId,
     /// By which node.
     pub reported_by: NodeId,
-    /// When.
+    /// When the report was written, RFC 3339.
     pub written_at: String,
     /// Whether it is over.
     pub state: ReportState,
@@ -80,9 +80,9 @@ pub struct ConflictReport {
 pub struct Reports {
     /// The directory; made when the first report is written.
     pub directory: Place,
-    /// The federation.
+    /// The federation that the subject belongs to.
     pub federation_id: FederationId,
-    /// This node.
+    /// The node that wrote the report.
     pub node_id: NodeId,
     /// What the members are called; empty if reports name no one.
     pub names: BTreeMap<NodeId, String>,

@@ -37,7 +37,7 @@ pub enum HomeError {
     /// Others could exchange the keys in it.
     #[error("others can write to {} (mode {mode:04o})\n  run: chmod 700 {}", path.display(), path.display())]
     Writable {
-        /// Which directory.
+        /// The directory that it is about.
         path: PathBuf,
         /// Its permission bits.
         mode: u32,
@@ -48,7 +48,7 @@ pub enum HomeError {
         path.display(), "~/.local/share/ssid"
     )]
     NotOurs {
-        /// What does.
+        /// The path that belongs to another user.
         path: PathBuf,
         /// Whose it is.
         owner: u32,
@@ -77,7 +77,7 @@ pub enum HomeError {
     /// The operating system refused.
     #[error("cannot use the data directory {}: {source}", path.display())]
     Io {
-        /// Which directory.
+        /// The directory that it is about.
         path: PathBuf,
         /// What the system said.
         source: io::Error,

@@ -44,7 +44,7 @@ pub enum KeyFileError {
     /// Others could read it.
     #[error("others can read the key file {} (mode {mode:04o})\n  run: chmod 600 {}", path.display(), path.display())]
     Permissions {
-        /// Which file.
+        /// The key file that it is about.
         path: PathBuf,
         /// Its permission bits.
         mode: u32,
@@ -52,7 +52,7 @@ pub enum KeyFileError {
     /// It is not what was written.
     #[error("the key file {} is damaged: {what}\n  restore it from a backup", path.display())]
     Corrupt {
-        /// Which file.
+        /// The key file that it is about.
         path: PathBuf,
         /// What is wrong with it.
         what: String,
@@ -71,7 +71,7 @@ pub enum KeyFileError {
     Io {
         /// What was tried.
         action: &'static str,
-        /// Which file.
+        /// The key file that it is about.
         path: PathBuf,
         /// What the system said.
         source: io::Error,

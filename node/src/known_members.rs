@@ -41,7 +41,7 @@ pub enum KnownMembersError {
     /// It cannot be read or written.
     #[error("cannot use {}: {source}", path.display())]
     Io {
-        /// The file.
+        /// The file that cannot be used.
         path: PathBuf,
         /// What the system said.
         source: io::Error,
@@ -49,9 +49,9 @@ pub enum KnownMembersError {
     /// It is not what `nodes add` writes.
     #[error("{} is no list of known members: {reason}", path.display())]
     Malformed {
-        /// The file.
+        /// The file that cannot be used.
         path: PathBuf,
-        /// Why not.
+        /// What is wrong with it, in words.
         reason: String,
     },
     /// Another member has this name.

@@ -10,7 +10,7 @@ pub struct Pace {
     pub settle: Duration,
     /// After the first failure; each next waits twice as long.
     pub first_retry: Duration,
-    /// After many.
+    /// The longest pause, after many failures.
     pub last_retry: Duration,
 }
 

@@ -37,7 +37,7 @@ const ENTRIES: usize = 1000;
 /// Why a release cannot be made or verified.
 #[derive(Debug, thiserror::Error)]
 pub enum ReleaseError {
-    /// Not `YYYY-QN`.
+    /// A quarter that is not written `YYYY-QN`.
     #[error("{0:?} is no quarter; write it as 2025-Q4")]
     Quarter(String),
     /// Files that a release needs are not there.
@@ -64,9 +64,9 @@ pub enum ReleaseError {
     /// A bundle is not what it says.
     #[error("{} does not verify: {reason}", path.display())]
     Spoiled {
-        /// Which.
+        /// The file that it is about.
         path: PathBuf,
-        /// Why.
+        /// What is wrong with it, in words.
         reason: String,
     },
 }
@@ -134,7 +134,7 @@ pub struct BundledFile {
 pub struct Contents {
     /// Always the same.
     pub format: String,
-    /// The quarter.
+    /// The quarter, as `YYYY-QN`.
     pub quarter: String,
     /// The release's version.
     pub version: String,
@@ -152,7 +152,7 @@ pub struct ReleaseManifest {
     pub artifact: String,
     /// The release's version.
     pub version: String,
-    /// The quarter.
+    /// The quarter, as `YYYY-QN`.
     pub quarter: String,
     /// The blueprint in force.
     pub blueprint: String,
@@ -179,7 +179,7 @@ pub struct ReleaseManifest {
 /// What to release.
 #[derive(Clone, Debug)]
 pub struct ReleaseOptions {
-    /// The quarter.
+    /// The quarter, as `YYYY-QN`.
     pub quarter: Quarter,
     /// The blueprint in force, for example `v4.4`.
     pub blueprint: String,
@@ -187,7 +187,7 @@ pub struct ReleaseOptions {
     pub git_commit: String,
     /// Whether a release without files that it should have is made all the same.
     pub allow_missing: bool,
-    /// Now.
+    /// The time at which it is made, RFC 3339.
     pub at: String,
 }
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 /// What says most about how fast a machine is.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Machine {
-    /// Processor model.
+    /// The processor's model name, from the system.
     cpu: String,
     /// Processors this process may use.
     cores: usize,
@@ -20,7 +20,7 @@ pub(super) struct Machine {
     load: f64,
     /// The profile this binary was built with.
     build: &'static str,
-    /// Its version.
+    /// The version of the program that was measured.
     version: &'static str,
 }
 

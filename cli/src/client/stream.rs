@@ -16,7 +16,7 @@ const EVENT_BYTES: usize = 1 << 20;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum StreamItem {
-    /// Something happened.
+    /// Something happened that the node tells of.
     Event(NodeEvent),
     /// This reader was too slow.
     Lagged {

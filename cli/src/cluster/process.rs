@@ -100,7 +100,7 @@ impl Running {
         (started_at(pid) == Some(started) && !has_ended(&handle)).then_some(Self { pid, handle })
     }
 
-    /// Its number.
+    /// Returns its process id.
     pub(super) fn pid(&self) -> u32 {
         self.pid
     }
@@ -110,7 +110,7 @@ impl Running {
         self.signal(Signal::TERM)
     }
 
-    /// Ends it.
+    /// Ends it at once, as `kill -9` does.
     pub(super) fn kill(&self) -> Result<()> {
         self.signal(Signal::KILL)
     }

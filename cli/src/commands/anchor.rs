@@ -1,4 +1,4 @@
-//! `ssid anchor`.
+//! `ssid anchor`: copies of the registry's files on IPFS.
 
 pub(super) mod verify;
 
@@ -71,7 +71,7 @@ pub(crate) enum AnchorCommand {
     Cid(CidArgs),
 }
 
-/// Whose CIDs.
+/// The files whose content identifiers are computed.
 #[derive(Debug, Args)]
 pub(crate) struct CidArgs {
     /// 0 for Qm…, 1 for bafy… [default: anchoring.cid_version]

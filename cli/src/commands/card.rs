@@ -1,4 +1,4 @@
-//! `ssid card`.
+//! `ssid card`: prints this node's signed member card.
 
 use anyhow::Result;
 use clap::Args;

@@ -1,4 +1,4 @@
-//! `ssid ci`.
+//! `ssid ci`: writes workflows into a governance repository.
 
 use std::io;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! `ssid cluster`.
+//! `ssid cluster`: a local federation of real processes.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -72,7 +72,7 @@ pub(crate) struct UpArgs {
     recurring: Vec<String>,
 }
 
-/// Which cluster.
+/// The directory of the cluster that is meant.
 #[derive(Debug, Args)]
 pub(crate) struct Place {
     /// The cluster's directory

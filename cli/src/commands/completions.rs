@@ -1,4 +1,4 @@
-//! `ssid completions`.
+//! `ssid completions`: prints completions for a shell.
 
 use std::io::{self, Write as _};
 

@@ -1,4 +1,4 @@
-//! `ssid config`.
+//! `ssid config`: checks and shows the configuration.
 
 use anyhow::Result;
 use clap::Subcommand;

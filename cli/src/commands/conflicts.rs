@@ -1,4 +1,4 @@
-//! `ssid conflicts`.
+//! `ssid conflicts`: what could not be decided, and choosing.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! `ssid consensus`.
+//! `ssid consensus`: how events were decided, verified and exported.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! `ssid events`.
+//! `ssid events`: offers, lists, shows and follows events.
 
 use anyhow::Result;
 use clap::builder::NonEmptyStringValueParser;
@@ -102,7 +102,7 @@ pub(crate) enum EventsCommand {
     Apply,
 }
 
-/// Which events.
+/// Which events are listed; all of them have to hold.
 #[derive(Debug, Default, Args)]
 pub(crate) struct SearchArgs {
     /// Only those of this event type

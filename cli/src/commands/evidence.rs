@@ -56,7 +56,7 @@ pub(crate) enum EvidenceCommand {
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct VerifyArgs {
-    /// The evidence
+    /// The evidence document to verify
     file: PathBuf,
     #[command(flatten)]
     federation: OfflineFederation,

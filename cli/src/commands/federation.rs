@@ -1,4 +1,4 @@
-//! `ssid federation`.
+//! `ssid federation`: creates, joins and shows a federation.
 
 use std::path::PathBuf;
 

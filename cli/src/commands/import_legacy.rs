@@ -1,4 +1,4 @@
-//! `ssid import-legacy`.
+//! `ssid import-legacy`: takes over a deployment of the scripts.
 
 use std::io::{self, IsTerminal as _, Write as _};
 

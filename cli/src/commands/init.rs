@@ -1,4 +1,4 @@
-//! `ssid init`.
+//! `ssid init`: makes a node in a data directory.
 
 use anyhow::Result;
 use clap::Args;

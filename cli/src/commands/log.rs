@@ -1,4 +1,4 @@
-//! `ssid log`.
+//! `ssid log`: the certified log's head and proofs.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! `ssid man`.
+//! `ssid man`: writes the manual pages.
 
 use std::fs;
 use std::path::PathBuf;

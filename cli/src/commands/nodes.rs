@@ -1,4 +1,4 @@
-//! `ssid nodes`.
+//! `ssid nodes`: lists members, and observes nodes without a key.
 
 use anyhow::Result;
 use clap::builder::NonEmptyStringValueParser;

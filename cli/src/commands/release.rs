@@ -1,4 +1,4 @@
-//! `ssid release`.
+//! `ssid release`: makes and verifies the quarterly ZIP.
 
 use std::path::PathBuf;
 
@@ -48,7 +48,7 @@ pub(crate) enum ReleaseCommand {
     ///   ssid release verify 05_documentation/releases/SSID_Quarterly_Release_2025-Q4.zip
     #[command(verbatim_doc_comment)]
     Verify {
-        /// The ZIP
+        /// The ZIP to verify
         file: PathBuf,
     },
 }

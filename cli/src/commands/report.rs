@@ -1,4 +1,4 @@
-//! `ssid report`.
+//! `ssid report`: writes the compliance report of a month.
 
 use std::path::{Path, PathBuf};
 

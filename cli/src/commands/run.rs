@@ -1,4 +1,4 @@
-//! `ssid run`.
+//! `ssid run`: runs the node in the foreground.
 
 use anyhow::Result;
 use clap::Args;

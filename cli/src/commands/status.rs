@@ -1,4 +1,4 @@
-//! `ssid status`.
+//! `ssid status`: how the node and its federation stand.
 
 use std::fmt::Write as _;
 

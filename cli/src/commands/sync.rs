@@ -1,4 +1,4 @@
-//! `ssid sync`.
+//! `ssid sync`: syncs now, live and over Git.
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
@@ -42,7 +42,7 @@ enum Road {
     Auto,
     /// Ask the connected members
     Live,
-    /// Git branches
+    /// Fetch the members' Git branches
     Git,
 }
 

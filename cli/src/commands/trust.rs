@@ -1,4 +1,4 @@
-//! `ssid trust`.
+//! `ssid trust`: shows and changes trust in members.
 
 use std::collections::BTreeMap;
 

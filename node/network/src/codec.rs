@@ -25,7 +25,7 @@ const PIECE_BYTES: usize = 16 * 1024;
 /// the owner, who counts it: libp2p tells nobody of requests that cannot be read.
 #[derive(Debug)]
 pub(crate) enum Incoming {
-    /// A request.
+    /// A request in full, decoded.
     Request(Request),
     /// None; never written.
     Malformed,

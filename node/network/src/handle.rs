@@ -92,7 +92,7 @@ pub enum NetworkEvent {
     Batch {
         /// The member that delivered it; not always its signer.
         from: NodeId,
-        /// The batch.
+        /// The batch, its signature checked.
         batch: Arc<VerifiedBatch>,
         /// For the verdict.
         ticket: Ticket,
@@ -115,9 +115,9 @@ pub enum NetworkEvent {
     Disconnected(NodeId),
     /// A member asks; an answer is expected within [`Network::request`]'s time limit.
     Asked {
-        /// Who asks.
+        /// The member that asks.
         from: NodeId,
-        /// What.
+        /// What it asks for.
         request: Request,
         /// For the answer.
         reply: ReplyHandle,
@@ -125,7 +125,7 @@ pub enum NetworkEvent {
     /// Addresses at which a member was reached or says it listens: to be remembered across
     /// restarts.
     Addresses {
-        /// Whose.
+        /// The member that it is about.
         node: NodeId,
         /// Its libp2p identity, under which they are given back at the next start.
         peer: PeerId,
@@ -143,9 +143,9 @@ pub enum PublishRefused {
     /// Longer than a gossip message may be.
     #[error("a message of {size} bytes exceeds message_bytes = {limit}")]
     TooLarge {
-        /// Its length.
+        /// The message's length in bytes.
         size: usize,
-        /// The limit.
+        /// The most that a message may have, in bytes.
         limit: usize,
     },
     /// The network is shut down.

@@ -62,7 +62,7 @@ impl Directory {
             .filter(|member| member.node != self.0.local)
     }
 
-    /// This node.
+    /// Returns this node's own id.
     pub(crate) fn local(&self) -> NodeId {
         self.0.local
     }

@@ -43,7 +43,7 @@ pub(crate) enum Outcome {
     Excess,
     /// Bad; the deliverer was blamed.
     Rejected,
-    /// Accepted before.
+    /// The same message was accepted before.
     Duplicate,
     /// Past a rate.
     RateLimited,

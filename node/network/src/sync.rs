@@ -24,7 +24,7 @@ use crate::tuning as t;
 
 /// The libp2p side.
 pub(crate) type Protocol = request_response::Behaviour<SyncCodec>;
-/// Its events.
+/// What the behaviour of requests and answers reports.
 pub(crate) type Event = request_response::Event<Incoming, Answer>;
 type Waiting = oneshot::Sender<Result<Answer, RequestError>>;
 

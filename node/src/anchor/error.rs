@@ -14,9 +14,9 @@ pub enum ProviderError {
         "anchoring.providers names `{provider}`, but {key} is empty\n  set it in federation_config.json, or leave `{provider}` out"
     )]
     NotConfigured {
-        /// Which provider.
+        /// The provider's name in the configuration.
         provider: &'static str,
-        /// Which key.
+        /// The configuration key that lacks.
         key: &'static str,
     },
     /// No provider is named.
@@ -27,7 +27,7 @@ pub enum ProviderError {
         "no token for `{provider}`: {variable} is not set\n  set it, or set {variable}_FILE to a file of mode 0600 that has it"
     )]
     NoToken {
-        /// Which provider.
+        /// The provider's name in the configuration.
         provider: &'static str,
         /// The variable that should have it.
         variable: String,
@@ -37,7 +37,7 @@ pub enum ProviderError {
         "{variable} is not read for a token\n  name a variable SSID_…_TOKEN in the data directory's configuration"
     )]
     TokenVariable {
-        /// Which variable.
+        /// The environment variable that was looked for.
         variable: String,
     },
     /// Nobody who may has said that this server gets the token.
@@ -46,7 +46,7 @@ pub enum ProviderError {
          for that token\n  if it is right, set {variable}_HOST={host}, or the address in the data directory's configuration"
     )]
     TokenHost {
-        /// Which provider.
+        /// The provider's name in the configuration.
         provider: &'static str,
         /// The variable with the token.
         variable: String,
@@ -56,9 +56,9 @@ pub enum ProviderError {
     /// The file with the token cannot be used.
     #[error("cannot use the token file {}: {reason}\n  it must be readable by its owner only: chmod 600", path.display())]
     TokenFile {
-        /// Which file.
+        /// The file that it is about.
         path: PathBuf,
-        /// Why.
+        /// What is wrong, in words.
         reason: String,
     },
     /// A token would go over the network in the clear.
@@ -66,9 +66,9 @@ pub enum ProviderError {
         "{place} is plain http: the token of `{provider}` would be sent in the clear\n  use https, or a tunnel that ends at 127.0.0.1"
     )]
     TokenInClear {
-        /// Which provider.
+        /// The provider's name in the configuration.
         provider: &'static str,
-        /// Its address.
+        /// The address that was asked.
         place: String,
     },
     /// The HTTP client cannot be made.
@@ -82,9 +82,9 @@ pub enum ProviderError {
         next_step(provider)
     )]
     Unreachable {
-        /// Which provider.
+        /// The provider's name in the configuration.
         provider: &'static str,
-        /// Its address.
+        /// The address that was asked.
         place: String,
         /// What the system said.
         reason: String,
@@ -94,23 +94,23 @@ pub enum ProviderError {
         "`{provider}` at {place} did not answer within {seconds} s\n  raise anchoring.timeout_seconds, or look at that node's load"
     )]
     TimedOut {
-        /// Which provider.
+        /// The provider's name in the configuration.
         provider: &'static str,
-        /// Its address.
+        /// The address that was asked.
         place: String,
-        /// The limit.
+        /// The time that it had, in seconds.
         seconds: u64,
     },
-    /// It refused.
+    /// The server answered and refused.
     #[error("`{provider}` at {place} refused with HTTP {status}: {reason}{}", refusal_step(provider, *status))]
     Refused {
-        /// Which provider.
+        /// The provider's name in the configuration.
         provider: &'static str,
-        /// Its address.
+        /// The address that was asked.
         place: String,
         /// Its HTTP status.
         status: u16,
-        /// Its words.
+        /// What the server said, cut to a limit.
         reason: String,
     },
     /// What it answered is not what such a server answers.
@@ -119,9 +119,9 @@ pub enum ProviderError {
         address_step(provider)
     )]
     Unusable {
-        /// Which provider.
+        /// The provider's name in the configuration.
         provider: &'static str,
-        /// Its address.
+        /// The address that was asked.
         place: String,
         /// What was wrong.
         what: String,
@@ -131,7 +131,7 @@ pub enum ProviderError {
         "`{provider}` answered {answered}, but the content is {expected}\n  that server changes what it is given, or ignores import options: do not use it"
     )]
     WrongCid {
-        /// Which provider.
+        /// The provider's name in the configuration.
         provider: &'static str,
         /// What it is.
         expected: Box<Cid>,
@@ -143,9 +143,9 @@ pub enum ProviderError {
         "`{provider}` at {place} has queued the pin but cannot have the content yet\n  it fetches from another node: name `local` or `remote` before it in anchoring.providers"
     )]
     OnlyQueued {
-        /// Which provider.
+        /// The provider's name in the configuration.
         provider: &'static str,
-        /// Its address.
+        /// The address that was asked.
         place: String,
     },
     /// A pinning service could not fetch the content.
@@ -153,12 +153,12 @@ pub enum ProviderError {
         "`{provider}` at {place} could not fetch the content and gave the pin up\n  is a node that has it reachable from outside?"
     )]
     GaveUp {
-        /// Which provider.
+        /// The provider's name in the configuration.
         provider: &'static str,
-        /// Its address.
+        /// The address that was asked.
         place: String,
     },
-    /// Web3.Storage.
+    /// Web3.Storage is named, which takes nothing any more.
     #[error(
         "Web3.Storage switched its upload API off in January 2024; a WEB3_STORAGE_TOKEN no longer uploads anything, and its successor \
          (Storacha) takes only requests signed by its own client\n  use a Pinning Service API instead: anchoring.providers [\"local\", \"pinning\"], \
@@ -231,31 +231,31 @@ pub enum AnchorError {
     /// A file or directory cannot be read.
     #[error("cannot read {}: {source}", path.display())]
     Read {
-        /// Which.
+        /// The file that it is about.
         path: PathBuf,
-        /// Why.
+        /// The operating system's reason.
         source: std::io::Error,
     },
     /// The manifest is no JSON object, or larger than is read.
     #[error("{} is not a usable anchor manifest: {reason}\n  repair it, or move it away: a new one is made", path.display())]
     Manifest {
-        /// Which file.
+        /// The file that it is about.
         path: PathBuf,
-        /// Why.
+        /// What is wrong, in words.
         reason: String,
     },
     /// The manifest cannot be written.
     #[error("cannot write {}: {source}", path.display())]
     Write {
-        /// Which file.
+        /// The file that it is about.
         path: PathBuf,
-        /// Why.
+        /// The operating system's reason.
         source: std::io::Error,
     },
     /// The registry log cannot be read.
     #[error(transparent)]
     Registry(#[from] crate::registry::file::FileError),
-    /// Storage failed.
+    /// Storage failed while anchors were recorded.
     #[error(transparent)]
     Storage(#[from] ssid_storage::StorageError),
     /// What was done could not be remembered: the engine has stopped, or writes no more.

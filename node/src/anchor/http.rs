@@ -23,7 +23,7 @@ const CONNECT: Duration = Duration::from_secs(10);
 /// Redirects followed by gateways; servers with tokens are not followed anywhere.
 const GATEWAY_REDIRECTS: usize = 5;
 
-/// One server.
+/// One server, its address and how it is asked.
 #[derive(Clone, Debug)]
 pub(super) struct Endpoint {
     pub(super) provider: &'static str,

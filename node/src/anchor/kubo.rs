@@ -25,7 +25,7 @@ pub(super) const ADDRESSES: usize = 20;
 /// Where content comes from.
 #[derive(Clone, Debug)]
 pub enum Source {
-    /// A file.
+    /// A file of the registry or the node.
     File(Place),
     /// A document made by this node.
     Bytes(Vec<u8>),
@@ -36,9 +36,9 @@ pub enum Source {
 pub struct Upload {
     /// Its name, for the server's own lists.
     pub name: String,
-    /// Its bytes.
+    /// Where its bytes are read from.
     pub source: Source,
-    /// How many.
+    /// How many bytes it has.
     pub bytes: u64,
     /// What it is called, computed here.
     pub cid: Cid,

@@ -24,7 +24,7 @@ pub(super) struct Pinning(pub(super) Endpoint);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(from = "String")]
 pub(super) enum PinState {
-    /// Ordered.
+    /// The service has the order and has not begun.
     Queued,
     /// The service is fetching it, or does something that only it has a word for.
     Pinning,

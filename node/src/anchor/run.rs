@@ -28,7 +28,7 @@ pub const SESSION_FILES: usize = 100;
 pub struct Item {
     /// Its path in the registry.
     pub name: String,
-    /// Its bytes.
+    /// Where its bytes are read from.
     pub source: Source,
     /// The event that calls for it.
     pub trigger: Trigger,
@@ -61,7 +61,7 @@ impl Known {
         known
     }
 
-    /// Adds one.
+    /// Adds a document by the SHA-256 of its bytes.
     pub fn add(&mut self, sha256: &str, has_pin_service: bool) {
         *self.0.entry(sha256.to_ascii_lowercase()).or_default() |= has_pin_service;
     }
@@ -70,7 +70,7 @@ impl Known {
 /// What became of a session.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Session {
-    /// Anchored now.
+    /// What was anchored in this session.
     pub anchored: Vec<AnchorRecord>,
     /// How many were anchored before.
     pub unchanged: u64,

@@ -54,9 +54,9 @@ const TABLE: &[(&str, &[Kind])] = &[
 /// The event for which something is anchored.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Trigger {
-    /// Its type.
+    /// The event's type, which decides the files.
     pub event: String,
-    /// Its version.
+    /// The event's version, for the record.
     pub version: String,
     /// When it happened.
     pub timestamp: String,

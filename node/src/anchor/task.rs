@@ -48,12 +48,12 @@ pub const PACE: Pace = Pace {
 /// What the task works with.
 #[derive(Debug)]
 pub struct Anchorer {
-    /// `anchoring`.
+    /// The section `anchoring` of the configuration.
     pub settings: Anchoring,
     /// Servers that tokens are for, besides those that variables name:
     /// [`Config::secret_hosts`](crate::config::Config::secret_hosts).
     pub hosts: BTreeMap<String, String>,
-    /// `advanced.ipfs_federation`.
+    /// The section `advanced.ipfs_federation` of the configuration.
     pub documents: IpfsFederation,
     /// Where the registry's files are.
     pub paths: RegistryPaths,

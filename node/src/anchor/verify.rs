@@ -29,7 +29,7 @@ pub struct Target {
     pub file: String,
     /// The SHA-256 that was recorded, in hex.
     pub sha256: String,
-    /// Its CID.
+    /// The content identifier that was recorded.
     pub cid: String,
 }
 
@@ -64,7 +64,7 @@ pub enum Verdict {
 pub struct Checked {
     /// Its path in the registry.
     pub file: String,
-    /// Its CID.
+    /// The content identifier that was recorded.
     pub cid: String,
     /// What was proved.
     pub verdict: Verdict,

@@ -79,7 +79,7 @@ pub enum ApiError {
     /// The path does not fit a socket address.
     #[error("the socket path {} has {} bytes, Unix allows {}; choose a shorter --data directory", path.display(), path.as_os_str().len(), SOCKET_PATH_BYTES - 1)]
     PathTooLong {
-        /// The path.
+        /// The path of the socket.
         path: PathBuf,
     },
     /// The socket cannot be made or served.
@@ -87,7 +87,7 @@ pub enum ApiError {
     Io {
         /// Path or address.
         place: String,
-        /// Why.
+        /// The operating system's reason.
         source: io::Error,
     },
     /// A TCP address without a token to guard it.
@@ -97,9 +97,9 @@ pub enum ApiError {
         TcpListen::TOKEN_CHARS
     )]
     Token {
-        /// The address.
+        /// The address that was asked for.
         address: SocketAddr,
-        /// The variable.
+        /// The environment variable that should have the token.
         token_env: String,
     },
 }

@@ -33,9 +33,9 @@ impl CertifiedSubject {
 
 /// An event that somebody named.
 pub(super) struct FoundEvent {
-    /// Its hashes.
+    /// Its event hash and content digest.
     pub(super) choice: Choice,
-    /// The event.
+    /// The event with all eight fields.
     pub(super) event: Event,
     /// What is voted on.
     pub(super) subject_id: SubjectId,

@@ -13,7 +13,7 @@ pub(super) struct Named<T> {
     pub(super) id: String,
     /// What people call it; empty if nothing.
     pub(super) name: String,
-    /// The thing.
+    /// The one thing that was found.
     pub(super) item: T,
 }
 

@@ -23,15 +23,15 @@ use crate::telemetry::task::TelemetryHandle;
 /// Everything the API reads and commands. Cheap to clone.
 #[derive(Clone)]
 pub struct ApiState {
-    /// This node.
+    /// This node's id in the federation.
     pub node_id: NodeId,
-    /// Its federation.
+    /// The federation that the node is a member of.
     pub federation_id: FederationId,
     /// The manifest of the epoch it acts in.
     pub manifest: Arc<Manifest>,
-    /// Its voters.
+    /// The voters of the epoch, with their weights.
     pub voters: Arc<VoterSet>,
-    /// What decides.
+    /// The handle to the engine, which decides.
     pub engine: EngineHandle,
     /// What is remembered.
     pub store: Store,
@@ -58,11 +58,11 @@ pub struct ApiState {
 /// The settings that the API shows or fills in.
 #[derive(Clone, Debug)]
 pub struct ApiSettings {
-    /// `federation.enabled`.
+    /// The setting `federation.enabled`.
     pub enabled: bool,
-    /// `federation.mode`.
+    /// The setting `federation.mode`, as a word.
     pub mode: String,
-    /// `sync_settings.interval_minutes`.
+    /// The setting `sync_settings.interval_minutes`, in minutes.
     pub sync_interval_minutes: u64,
     /// `security.max_event_age_days`: what is older is endorsed by no other node, unless it has it
     /// too.
@@ -84,7 +84,7 @@ pub struct EventDefaults {
     pub root_24_lock: String,
     /// The registry's compliance score; `unknown` claims nothing.
     pub compliance_score: String,
-    /// Which tool.
+    /// The tool that events of this node name.
     pub emitted_by: String,
 }
 

@@ -27,7 +27,7 @@ choice!(
     Mode {
         /// Votes, and may propose changes to the federation.
         Coordinator = "coordinator",
-        /// Votes.
+        /// A member that votes.
         Participant = "participant",
         /// Receives and verifies everything, and counts for nothing.
         Observer = "observer",
@@ -57,7 +57,7 @@ choice!(
         Commit = "commit",
         /// Those that a person confirms.
         Operator = "operator",
-        /// None.
+        /// No event of others is endorsed.
         Observed = "observed",
     }
 );
@@ -73,7 +73,7 @@ choice!(
 choice!(
     /// How a Git remote may be reached.
     GitProtocol {
-        /// `https://…`
+        /// Addresses that begin with `https://`.
         Https = "https",
         /// `ssh://…` and `user@host:path`.
         Ssh = "ssh",
@@ -94,9 +94,9 @@ choice!(
         Slack = "slack",
         /// A Discord webhook.
         Discord = "discord",
-        /// Any webhook.
+        /// Any webhook: JSON, signed if there is a secret.
         Webhook = "webhook",
-        /// Mail.
+        /// Mail over an SMTP server.
         Email = "email",
     }
 );

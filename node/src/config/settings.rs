@@ -52,7 +52,7 @@ section!(
         performance: Performance = Performance::default(),
         /// How long things are kept, and what is shown.
         compliance: Compliance = Compliance::default(),
-        /// Other systems.
+        /// What is done with other systems.
         advanced: Advanced = Advanced::default(),
         /// Addresses of the live network.
         network: Network = Network::default(),
@@ -70,7 +70,7 @@ section!(
 );
 
 section!(
-    /// `federation`.
+    /// The section `federation`: whether and as what the node takes part.
     Federation {
         /// Whether the node takes part at all: if not, `ssid run` refuses to start.
         enabled: bool = false,
@@ -85,7 +85,7 @@ section!(
 );
 
 section!(
-    /// `local_node`.
+    /// The section `local_node`: what this node is called.
     LocalNode {
         /// What people call the node, as given to `ssid init`; the member card holds.
         node_name: String = String::new(),
@@ -99,7 +99,7 @@ section!(
 );
 
 section!(
-    /// `sync_settings`.
+    /// The section `sync_settings`: when and how is synced.
     SyncSettings {
         /// Minutes between two syncs.
         interval_minutes: u64 = 60,
@@ -117,7 +117,7 @@ section!(
 );
 
 section!(
-    /// `consensus_settings`.
+    /// The section `consensus_settings`: what decides.
     ConsensusSettings {
         /// Share of the weight that decides, above 0 and at most 1.
         threshold: f64 = 0.66,
@@ -134,13 +134,13 @@ section!(
 );
 
 section!(
-    /// `trust_settings`.
+    /// The section `trust_settings`: points and bounds of trust.
     TrustSettings {
         /// Score of a new member.
         initial_trust_score: u64 = 50,
-        /// Highest score.
+        /// Highest score that a member can have.
         max_trust_score: u64 = 100,
-        /// Lowest score.
+        /// Lowest score that a member can have.
         min_trust_score: u64 = 0,
         /// Points for agreeing with what was certified.
         agreement_bonus: u64 = 2,
@@ -154,7 +154,7 @@ section!(
 );
 
 section!(
-    /// `security`.
+    /// The section `security`: what is taken from whom.
     Security {
         /// Whether the commit that brought a plain log must be signed with the member's SSH key.
         require_ssh_key_verification: bool = false,
@@ -171,13 +171,13 @@ section!(
 );
 
 section!(
-    /// `notifications`.
+    /// The section `notifications`: what of the federation people are told.
     Notifications {
         /// Whether anything is notified.
         enabled: bool = false,
-        /// Where to.
+        /// The channels, which `telemetry_config.json` describes.
         channels: Vec<Channel> = Vec::new(),
-        /// What about.
+        /// What people are told of.
         events: NotifiedEvents = NotifiedEvents::default(),
         /// Score below which a member's trust is low.
         low_trust_threshold: u64 = 25,
@@ -185,7 +185,7 @@ section!(
 );
 
 section!(
-    /// `notifications.events`.
+    /// The section `notifications.events`, a switch each.
     NotifiedEvents {
         /// A sync that succeeded.
         sync_completed: bool = false,
@@ -218,7 +218,7 @@ section!(
 );
 
 section!(
-    /// `event_filters`.
+    /// The section `event_filters`: which event types are federated.
     EventFilters {
         /// The event types that are federated; none: all.
         sync_event_types: Vec<String> = Vec::new(),
@@ -228,7 +228,7 @@ section!(
 );
 
 section!(
-    /// `conflict_resolution`.
+    /// The section `conflict_resolution`: what is done with conflicts and decisions.
     ConflictResolution {
         /// How conflicting events are decided.
         strategy: ConflictStrategy = ConflictStrategy::HashMajorityVoting,
@@ -245,7 +245,7 @@ section!(
 );
 
 section!(
-    /// `performance`.
+    /// The section `performance`: fetches at a time and their cache.
     Performance {
         /// Whether several repositories are fetched at a time.
         parallel_sync: bool = false,
@@ -259,7 +259,7 @@ section!(
 );
 
 section!(
-    /// `compliance`.
+    /// The section `compliance`: statements, and ids for names.
     Compliance {
         /// A statement of the operator's, without effect.
         gdpr_compliant: bool = true,

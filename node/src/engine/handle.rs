@@ -28,7 +28,7 @@ pub const EMIT_EVENTS: usize = 16_384;
 pub enum Call {
     /// Change something, in a tick.
     Command {
-        /// What.
+        /// What is to be done.
         command: Command,
         /// Sent when it is on disk.
         reply: oneshot::Sender<Reply>,
@@ -41,12 +41,12 @@ pub enum Call {
         limit: usize,
         /// Only those after this one.
         after: Option<SubjectId>,
-        /// The answer.
+        /// Where the answer goes.
         reply: oneshot::Sender<Vec<InstanceView>>,
     },
     /// The state in numbers, as of now: not older than what this caller has been told before.
     Status {
-        /// The answer.
+        /// Where the answer goes.
         reply: oneshot::Sender<EngineStatus>,
     },
     /// What this node has to say on its Git branch about open instances.
@@ -55,14 +55,14 @@ pub enum Call {
         relayed: Arc<BTreeSet<NodeId>>,
         /// Only instances after this one.
         after: Option<SubjectId>,
-        /// The answer.
+        /// Where the answer goes.
         reply: oneshot::Sender<OfferPage>,
     },
     /// Commits that votes of this node wait for.
     CommitQuestions {
         /// Only those after this one.
         after: Option<CommitQuestion>,
-        /// The answer.
+        /// Where the answer goes.
         reply: oneshot::Sender<Vec<CommitQuestion>>,
     },
 }

@@ -48,7 +48,7 @@ pub struct Surroundings {
     pub checker: Arc<Checker>,
     /// Where questions to peers run.
     pub tracker: TaskTracker,
-    /// The end.
+    /// Cancelled when the node stops.
     pub shutdown: CancellationToken,
 }
 

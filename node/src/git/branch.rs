@@ -72,7 +72,7 @@ impl<'a> Appender<'a> {
         Ok(())
     }
 
-    /// Lines added.
+    /// Returns how many lines were added.
     pub(super) fn lines(&self) -> u64 {
         self.lines
     }

@@ -47,7 +47,7 @@ pub struct Git {
     shutdown: CancellationToken,
 }
 
-/// One command.
+/// One command of Git, with what it may take and give.
 #[derive(Debug)]
 pub(crate) struct Job<'a> {
     place: Place<'a>,

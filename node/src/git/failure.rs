@@ -75,7 +75,7 @@ pub enum GitError {
         "the branch {branch} there is not this node's, and is left as it is: {reason}; set sync_settings.git_branch to another name"
     )]
     NotOwn {
-        /// The branch.
+        /// The branch that it is about.
         branch: String,
         /// By what that is seen.
         reason: String,
@@ -103,9 +103,9 @@ pub enum GitError {
     /// A file of the mirror cannot be read or written.
     #[error("cannot use the mirror {path}: {reason}")]
     Mirror {
-        /// Which.
+        /// The path that it is about.
         path: String,
-        /// Why.
+        /// What is wrong, in words.
         reason: String,
     },
 }

@@ -25,7 +25,7 @@ pub struct GitMetrics {
 }
 
 impl GitMetrics {
-    /// Registers them.
+    /// Registers the metrics under their names.
     pub fn register(&self, registry: &mut Registry) {
         registry.register(
             "fetches",

@@ -168,7 +168,7 @@ struct Before {
     last: Option<ObjectId>,
     /// Whether not all of its were.
     is_part: bool,
-    /// The lines.
+    /// The files of lines, in order.
     lines: Segments,
 }
 

@@ -29,7 +29,7 @@ struct Owner {
 }
 
 impl Owner {
-    /// This process.
+    /// Returns what names this process.
     fn this() -> Option<Self> {
         let pid = std::process::id();
         Some(Self {

@@ -40,7 +40,7 @@ pub struct Plan {
     pub(super) schedule: Schedule,
 }
 
-/// Another member.
+/// Another member, whose branch is fetched.
 #[derive(Clone, Debug)]
 pub(super) struct PlannedMember {
     pub(super) node: NodeId,

@@ -240,7 +240,7 @@ impl Repository {
         Ok(aside)
     }
 
-    /// Removes it.
+    /// Removes the repository's directory.
     pub(crate) fn remove(&self) -> Result<(), GitError> {
         fs::remove_dir_all(&self.dir).map_err(|e| self.failed(&e))
     }

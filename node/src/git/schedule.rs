@@ -15,7 +15,7 @@ pub(super) enum Why {
     Fallback,
     /// What failed is tried again.
     Retry,
-    /// Somebody asked.
+    /// Somebody asked for a sync now.
     Asked {
         /// Also for what was fetched a moment ago.
         force: bool,
@@ -36,16 +36,16 @@ impl Why {
     }
 }
 
-/// The times.
+/// The intervals by which syncs are due.
 #[derive(Clone, Debug)]
 pub(super) struct Schedule {
-    /// `sync_settings.interval_minutes`.
+    /// The setting `sync_settings.interval_minutes`.
     pub(super) interval: Duration,
-    /// `federation.auto_sync`.
+    /// The setting `federation.auto_sync`.
     pub(super) automatic: bool,
-    /// `network.fallback_after_seconds`.
+    /// The setting `network.fallback_after_seconds`.
     pub(super) fallback_after: Duration,
-    /// `network.fallback_interval_seconds`.
+    /// The setting `network.fallback_interval_seconds`.
     pub(super) fallback_every: Duration,
     lost_since: Option<Instant>,
     last: Option<Instant>,

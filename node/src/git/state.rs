@@ -33,7 +33,7 @@ pub struct SyncState {
 pub struct OwnBranch {
     /// Where it is meant to be; none if this node is to publish nothing. No secrets.
     pub remote: Option<String>,
-    /// Its name.
+    /// The name of the own branch.
     pub branch: String,
     /// The commit pushed last.
     pub commit: Option<String>,
@@ -46,7 +46,7 @@ pub struct OwnBranch {
 /// One member's branch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemberSync {
-    /// Whose.
+    /// The member whose branch it is.
     pub node_id: NodeId,
     /// What its operators call it.
     pub node_name: String,
@@ -105,7 +105,7 @@ pub struct SyncOutcome {
     pub live_asked: u64,
     /// Members fetched over Git, and of them those that failed.
     pub git_fetched: u64,
-    /// See `git_fetched`.
+    /// Members that could not be fetched over Git.
     pub git_failed: u64,
     /// Whether the own branch stands at its remote as it does here; none if Git was not asked for,
     /// or there is none to be.

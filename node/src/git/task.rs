@@ -38,19 +38,19 @@ const TIDY_AFTER: u64 = 64;
 
 /// What the task lives among.
 pub struct Surroundings {
-    /// The engine.
+    /// The handle to the engine.
     pub engine: EngineHandle,
     /// Its local inputs.
     pub inputs: mpsc::Sender<Inbound>,
     /// What is remembered.
     pub store: ssid_storage::Store,
-    /// Checks lines.
+    /// Checks the signatures of lines.
     pub checker: Arc<ssid_engine::checking::Checker>,
     /// How trust is counted, for the order of fetches.
     pub trust: TrustRules,
-    /// Counters.
+    /// Counters of fetches, pushes and lines.
     pub metrics: GitMetrics,
-    /// The end.
+    /// Cancelled when the node stops.
     pub shutdown: CancellationToken,
 }
 

@@ -23,7 +23,7 @@ pub(super) struct Cost {
     memory: u32,
     /// Passes over it.
     passes: u32,
-    /// Lanes.
+    /// Lanes that Argon2 computes in.
     lanes: u32,
 }
 

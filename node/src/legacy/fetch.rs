@@ -103,9 +103,9 @@ impl std::fmt::Debug for Teller {
 /// Which signature on the commit that brought a log is asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Asked {
-    /// `security.require_gpg_signature`.
+    /// The setting `security.require_gpg_signature`.
     gpg: bool,
-    /// `security.require_ssh_key_verification`.
+    /// The setting `security.require_ssh_key_verification`.
     ssh: bool,
 }
 
@@ -350,7 +350,7 @@ impl PlainLogs {
 /// Where a registry log stands.
 struct Located {
     path: &'static str,
-    /// Its object.
+    /// The id of its object in the repository.
     id: String,
     bytes: u64,
     /// All that Git said of it.

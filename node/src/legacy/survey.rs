@@ -44,9 +44,9 @@ pub enum SurveyError {
     /// Some other file cannot be read.
     #[error("cannot read {}: {reason}", path.display())]
     Read {
-        /// Which.
+        /// The file that it is about.
         path: PathBuf,
-        /// Why.
+        /// What is wrong with it, in words.
         reason: String,
     },
 }
@@ -77,7 +77,7 @@ pub struct SurveyedNode {
 /// The registry log in numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct LogSurvey {
-    /// Its events.
+    /// How many events the log has.
     pub events: u64,
     /// Those with their hash beside them.
     pub with_hash: u64,
@@ -98,7 +98,7 @@ pub struct Survey {
     pub repository: String,
     /// Whether there is a federation manifest.
     pub has_manifest: bool,
-    /// Its nodes.
+    /// The nodes that the manifest lists.
     pub nodes: Vec<SurveyedNode>,
     /// Decisions in its history that cannot be read, and why.
     pub unreadable_records: Vec<String>,

@@ -28,7 +28,7 @@ const REQUESTS: usize = 8;
 pub struct PlainPlaces {
     /// Where the registry's files are.
     pub paths: RegistryPaths,
-    /// The configuration.
+    /// The configuration as it was at the start.
     pub settings: Settings,
     /// Where mirrors of the nodes' repositories are kept.
     pub mirrors: PathBuf,

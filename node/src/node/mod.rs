@@ -80,9 +80,9 @@ pub enum NodeError {
         "'{path}' is no valid genesis manifest: {reason}; get it again from a coordinator and join with: ssid federation join"
     )]
     Genesis {
-        /// The file.
+        /// The file that cannot be used.
         path: PathBuf,
-        /// Why.
+        /// What is wrong with it, in words.
         reason: String,
     },
     /// An address in the configuration or the manifest is none.
@@ -96,9 +96,9 @@ pub enum NodeError {
     /// A file cannot be read.
     #[error("cannot read '{path}': {source}")]
     Read {
-        /// Which.
+        /// The path that cannot be used.
         path: PathBuf,
-        /// Why.
+        /// The operating system's reason.
         source: std::io::Error,
     },
     /// Storage cannot be opened, or failed while the node ran.

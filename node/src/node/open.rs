@@ -46,7 +46,7 @@ pub(super) struct Opened {
     pub(super) git: Plan,
     /// Whether certified events are appended to the registry file without being asked.
     pub(super) applies: bool,
-    /// `advanced.webhook_on_consensus`.
+    /// The setting `advanced.webhook_on_consensus`, if it is set.
     pub(super) hook: Option<SecretUrl>,
 }
 

@@ -26,7 +26,7 @@ pub const FILE_BYTES: u64 = 1024 * 1024 * 1024;
 /// What happened to a file since it was last read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// Nothing.
+    /// Nothing has changed since the last look.
     Unchanged,
     /// It has grown, or not all of it had been read; read again for the rest.
     Appended(ParsedLog),
@@ -55,7 +55,7 @@ pub enum FileError {
     /// Larger than [`FILE_BYTES`].
     #[error("{} has {size} bytes, more than {FILE_BYTES}\n  archive it and begin a new one", path.display())]
     TooLarge {
-        /// Which file.
+        /// The file that cannot be read.
         path: PathBuf,
         /// Its size in bytes.
         size: u64,

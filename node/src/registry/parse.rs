@@ -113,7 +113,7 @@ pub enum SkipReason {
     WrongHash {
         /// What stands there, cut to 80 characters.
         stated: String,
-        /// What should.
+        /// The hash that its fields give.
         computed: EventHash,
     },
     /// An event that nobody may vote for.
@@ -131,7 +131,7 @@ impl SkipReason {
 /// What a stretch of the log holds, in the order of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParsedLog {
-    /// The events.
+    /// The events of the log, in order.
     pub entries: Vec<LoggedEvent>,
     /// What holds no event, with reasons; neighbouring stretches of prose, or of zero bytes, are
     /// one.

@@ -25,7 +25,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// Where the manifest is written, and what stands in it that only the configuration knows.
 #[derive(Clone, Debug)]
 pub struct Target {
-    /// The file.
+    /// The manifest's file.
     pub path: Place,
     /// How often it may be written for times and counters alone.
     pub quiet: Duration,
@@ -48,7 +48,7 @@ impl Target {
 pub struct Facts {
     /// The federation status block.
     pub status: StatusView,
-    /// The members.
+    /// The members as the node sees them.
     pub nodes: Vec<NodeView>,
     /// The latest decisions, the oldest first.
     pub history: Vec<HistoryRecord>,

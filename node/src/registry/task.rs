@@ -63,7 +63,7 @@ pub struct Surroundings {
     pub filters: EventFilters,
     /// Requests to append now.
     pub apply: mpsc::Receiver<ApplyRequest>,
-    /// The end.
+    /// Cancelled when the node stops.
     pub shutdown: CancellationToken,
 }
 

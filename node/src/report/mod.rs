@@ -39,9 +39,9 @@ pub struct Month {
 pub struct Sources<'a> {
     /// Records, ledger, evidence, anchors.
     pub store: &'a Store,
-    /// The federation.
+    /// The federation's manifest, for members and name.
     pub manifest: &'a Manifest,
-    /// This node.
+    /// The node that writes it.
     pub node: NodeId,
     /// How trust is counted.
     pub trust: TrustRules,
@@ -51,16 +51,16 @@ pub struct Sources<'a> {
     pub started_at: UnixMillis,
     /// When a member was last heard of.
     pub last_seen: &'a dyn Fn(&NodeId) -> Option<UnixMillis>,
-    /// The time.
+    /// The time at which it is written.
     pub now: UnixMillis,
 }
 
-/// The report.
+/// The compliance report of a month, as JSON and Markdown show it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ComplianceReport {
     /// Always the same.
     pub format: String,
-    /// `YYYY-MM`.
+    /// The month, as `YYYY-MM`.
     pub month: String,
     /// Its first moment.
     pub from: String,
@@ -76,7 +76,7 @@ pub struct ComplianceReport {
     pub federation_name: String,
     /// By which node.
     pub node_id: NodeId,
-    /// The numbers.
+    /// The numbers of the month in short.
     pub summary: Summary,
     /// How many members have which trust, now.
     pub trust_distribution: BTreeMap<String, u64>,
@@ -88,13 +88,13 @@ pub struct ComplianceReport {
     pub sync_failures: Vec<CountLine>,
     /// Members without a sign of life for 30 days at the end of the month, or now.
     pub inactive: Vec<InactiveLine>,
-    /// Documents anchored.
+    /// Documents anchored on IPFS in the month.
     pub anchors: Vec<AnchorLine>,
     /// What the report does not know, in words.
     pub unknown: Vec<String>,
 }
 
-/// The numbers.
+/// The numbers of a month.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// The compliance score that the dashboard has last for the month; `null` if it is not known.
@@ -122,10 +122,10 @@ pub struct Summary {
     pub log_root: String,
 }
 
-/// One member.
+/// What the report says of one member.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MemberLine {
-    /// Its id.
+    /// The member's node id.
     pub node_id: NodeId,
     /// What it is called.
     pub node_name: String,
@@ -140,9 +140,9 @@ pub struct MemberLine {
 /// One event type.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EventTypeLine {
-    /// Which.
+    /// The event type that is counted.
     pub event_type: String,
-    /// Subjects certified.
+    /// How many subjects of it were certified.
     pub certified: u64,
     /// Of these, in how many somebody observed something else.
     pub with_disagreement: u64,
@@ -153,18 +153,18 @@ pub struct EventTypeLine {
 /// A count about a member.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CountLine {
-    /// Its id.
+    /// The member's node id.
     pub node_id: NodeId,
     /// What it is called.
     pub node_name: String,
-    /// How many.
+    /// How often it happened.
     pub count: u64,
 }
 
 /// A member not heard of.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct InactiveLine {
-    /// Its id.
+    /// The member's node id.
     pub node_id: NodeId,
     /// What it is called.
     pub node_name: String,
@@ -175,13 +175,13 @@ pub struct InactiveLine {
 /// A document anchored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AnchorLine {
-    /// Its name.
+    /// The name of the document.
     pub name: String,
     /// SHA-256 of its bytes.
     pub sha256: String,
     /// Its content identifier.
     pub cid: String,
-    /// When.
+    /// When it was anchored, RFC 3339.
     pub at: String,
     /// Services that hold it.
     pub services: Vec<String>,

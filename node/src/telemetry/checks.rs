@@ -16,7 +16,7 @@ use super::trend::{Trend, anomaly, number};
 /// What is there now. What could not be read is `None`, and says nothing.
 #[derive(Clone, Copy, Debug)]
 pub struct Seen<'a> {
-    /// The dashboard.
+    /// The dashboard, if there is one.
     pub dashboard: Option<&'a Dashboard>,
     /// Why the dashboard that is there cannot be read.
     pub unreadable: Option<&'a str>,

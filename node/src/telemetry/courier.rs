@@ -18,7 +18,7 @@ const VOLATILE: u64 = 1 << 63;
 /// Longest sleep, so that a clock that was set does not hold anything up.
 const SLEEP_AT_MOST: Duration = Duration::from_mins(1);
 
-/// Delivers messages.
+/// Delivers messages through the channels, with pauses and allowances.
 #[derive(Debug)]
 pub struct Courier {
     queue: Queue,
@@ -82,7 +82,7 @@ impl Courier {
         &self.gone
     }
 
-    /// The rows.
+    /// Returns the rows that wait.
     pub fn queue(&self) -> &Queue {
         &self.queue
     }

@@ -19,12 +19,12 @@ const FIELD_BYTES: usize = 1024;
 /// Problems that are told singly.
 const PROBLEMS: usize = 20;
 
-/// One row.
+/// One row of the dashboard.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
     /// Its line in the file, from 1.
     pub line: u64,
-    /// Its day.
+    /// The day that it is about.
     pub date: Date,
     /// Its quarter as written, for example `2025-Q4`; empty if there is none.
     pub quarter: String,
@@ -55,9 +55,9 @@ pub enum DashboardError {
     /// It cannot be read.
     #[error("cannot read '{path}': {source}", path = path.display())]
     Io {
-        /// Which.
+        /// The dashboard's file.
         path: PathBuf,
-        /// Why.
+        /// The operating system's reason.
         source: io::Error,
     },
     /// It is larger than what is read.
@@ -66,7 +66,7 @@ pub enum DashboardError {
     /// Its header has no score.
     #[error("'{path}' is no dashboard: {what}", path = path.display())]
     NotOne {
-        /// Which.
+        /// The dashboard's file.
         path: PathBuf,
         /// What is missing.
         what: String,

@@ -126,7 +126,7 @@ impl Desk {
         &self.places
     }
 
-    /// What waits.
+    /// Returns what delivers, with the rows that wait.
     pub fn courier(&mut self) -> &mut Courier {
         &mut self.courier
     }

@@ -108,11 +108,11 @@ pub async fn forget(engine: &EngineHandle, store: &Store) -> Result<(), Halt> {
 /// What the task works with.
 #[derive(Debug)]
 pub struct Hook {
-    /// Where to.
+    /// The address that is told.
     pub url: SecretUrl,
     /// What requests are signed with.
     pub secret: Option<Secret>,
-    /// Which federation.
+    /// The federation that the records are of.
     pub federation: FederationId,
     /// Which node says so.
     pub node: NodeId,
@@ -138,9 +138,9 @@ struct Progress {
 /// What is done next.
 #[derive(Debug)]
 struct Step {
-    /// See [`Progress`].
+    /// The entries that the body is of, as in [`Progress`].
     entries: Range<u64>,
-    /// See [`Progress`].
+    /// The body under way, as in [`Progress`].
     body: Vec<u8>,
     /// Rows about changed records that were looked at,
     looked_at: Vec<OutboxKey>,

@@ -18,9 +18,9 @@ const ROWS: usize = 10_000;
 pub enum Keeper {
     /// In the node's storage.
     Node {
-        /// Who writes.
+        /// The handle to the engine, which writes.
         engine: EngineHandle,
-        /// Who reads.
+        /// The store, which is read.
         store: Store,
     },
     /// In a file that nobody else writes.
@@ -57,7 +57,7 @@ impl FileRows {
         })
     }
 
-    /// The rows.
+    /// Returns the rows, oldest first.
     pub fn rows(&self) -> &[(u64, Entry)] {
         &self.kept.rows
     }

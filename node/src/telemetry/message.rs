@@ -30,7 +30,7 @@ pub enum Severity {
 }
 
 impl Severity {
-    /// The word.
+    /// Returns the word for it in JSON.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Info => "info",
@@ -65,9 +65,9 @@ pub enum Topic {
     QuarterlyReport,
     /// Another blueprint is in force.
     BlueprintUpdate,
-    /// Syncs succeeded.
+    /// Syncs that succeeded.
     SyncCompleted,
-    /// Syncs failed.
+    /// Syncs that failed.
     SyncFailed,
     /// Events were certified.
     ConsensusAchieved,
@@ -139,7 +139,7 @@ pub struct Message {
     pub topic: Topic,
     /// How urgent it is.
     pub severity: Severity,
-    /// One line.
+    /// What happened, in one line.
     pub title: String,
     /// What happened, a sentence or two each.
     pub lines: Vec<String>,
@@ -157,11 +157,11 @@ pub struct Message {
 /// Which node of which federation tells people something: there may be several of either.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Source {
-    /// The node.
+    /// The node that tells it.
     pub node_id: NodeId,
     /// What it is called, or with `compliance.anonymize_node_data` the beginning of its id.
     pub node_name: String,
-    /// The federation.
+    /// The federation that it is about.
     pub federation_id: FederationId,
     /// What it is called.
     pub federation_name: String,

@@ -106,7 +106,7 @@ impl Queue {
         self.rows.iter().map(|(id, entry)| (*id, entry))
     }
 
-    /// A row.
+    /// Returns a row by its number.
     pub fn get(&self, id: u64) -> Option<&Entry> {
         self.rows.get(&id)
     }

@@ -59,15 +59,15 @@ pub enum StateError {
     Io {
         /// What was tried.
         action: &'static str,
-        /// Which file.
+        /// The state's file.
         path: PathBuf,
-        /// Why.
+        /// The operating system's reason.
         source: io::Error,
     },
     /// It holds something else.
     #[error("'{path}' is not what telemetry wrote: {what}; move it away to begin anew", path = path.display())]
     Malformed {
-        /// Which file.
+        /// The state's file.
         path: PathBuf,
         /// What is wrong.
         what: String,

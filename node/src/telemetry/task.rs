@@ -32,13 +32,13 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const REVIEWS_EVERY: u32 = 30;
 /// Open instances asked for at once.
 const PAGE: usize = 256;
-/// Requests waiting.
+/// Most requests that wait for the task.
 const REQUESTS: usize = 8;
 
 /// What the API asks.
 #[derive(Debug)]
 pub enum Request {
-    /// Check now.
+    /// Check dashboard and registry now.
     Check(oneshot::Sender<Result<CheckView, String>>),
     /// List the outbox.
     Outbox(oneshot::Sender<Vec<EntryView>>),
@@ -60,11 +60,11 @@ pub struct Surroundings {
     pub store: Store,
     /// The members at the start.
     pub manifest: Manifest,
-    /// `compliance.anonymize_node_data`.
+    /// The setting `compliance.anonymize_node_data`.
     pub anonymize: bool,
-    /// This node.
+    /// This node's id, for messages.
     pub node: NodeId,
-    /// The end.
+    /// Cancelled when the node stops.
     pub shutdown: CancellationToken,
 }
 

@@ -17,11 +17,11 @@ const LEAST_SPREAD: f64 = 0.5;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Trend {
-    /// Up.
+    /// The score goes up.
     Improving,
-    /// Neither.
+    /// The score neither rises nor falls.
     Stable,
-    /// Down.
+    /// The score goes down.
     Declining,
 }
 
@@ -35,7 +35,7 @@ impl Trend {
         }
     }
 
-    /// The word.
+    /// Returns the word for it in JSON.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Improving => "improving",

@@ -17,7 +17,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// What became of a test message.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrialView {
-    /// Which channel.
+    /// The channel that was tried.
     pub channel: Channel,
     /// Where it leads, without secrets.
     pub place: String,

@@ -21,7 +21,7 @@ pub struct Known<'a> {
     pub reviews: &'a BTreeMap<SubjectId, InstanceView>,
     /// What members are called.
     pub names: &'a Names,
-    /// The clock.
+    /// The time of the turn, by the wall clock.
     pub now: UnixMillis,
 }
 

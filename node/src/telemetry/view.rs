@@ -12,7 +12,7 @@ use crate::config::Channel;
 /// What a check found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CheckView {
-    /// When.
+    /// When it was checked, RFC 3339.
     pub checked_at: String,
     /// The score; `null` if it is not known.
     pub score: Option<f64>,
@@ -37,7 +37,7 @@ pub struct CheckView {
 /// A channel that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnusableView {
-    /// Which.
+    /// The channel that cannot be used.
     pub channel: Channel,
     /// Why, and what to do.
     pub reason: String,
@@ -46,7 +46,7 @@ pub struct UnusableView {
 /// A notification in the outbox.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EntryView {
-    /// Its number.
+    /// The number by which it is retried or dropped.
     pub id: u64,
     /// For which channel.
     pub channel: Channel,
@@ -56,13 +56,13 @@ pub struct EntryView {
     pub topic: Topic,
     /// How urgent it is.
     pub severity: Severity,
-    /// Its title.
+    /// The message's title.
     pub title: String,
     /// How many happenings it stands for.
     pub count: u64,
     /// Of several recipients those who do not have it; empty: none of them has.
     pub recipients: Vec<String>,
-    /// Since when.
+    /// Since when it waits, RFC 3339.
     pub queued_at: String,
     /// Attempts that failed.
     pub attempts: u32,

@@ -26,7 +26,7 @@ pub(super) struct Facts {
 pub(super) struct Status {
     pub(super) enabled: bool,
     pub(super) mode: String,
-    /// In percent.
+    /// The threshold of the votes, in percent.
     pub(super) consensus_threshold: f64,
     pub(super) sync_interval_minutes: u64,
     pub(super) last_sync: Option<String>,

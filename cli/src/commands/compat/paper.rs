@@ -8,7 +8,7 @@ use crate::output::{Output, Tone};
 /// Characters of a rule.
 const WIDTH: usize = 60;
 
-/// Lines, collected.
+/// Lines of output, collected until they are printed.
 #[derive(Debug)]
 pub(super) struct Paper {
     out: Output,

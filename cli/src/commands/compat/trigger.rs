@@ -30,7 +30,7 @@ pub(crate) struct TriggerArgs {
     /// The event type
     #[arg(long, value_name = "E")]
     event: String,
-    /// The version
+    /// The version that the event is about
     #[arg(long, value_name = "V")]
     version: String,
     /// The Git commit, 7 to 64 hex digits

@@ -1,4 +1,4 @@
-//! `ssid telemetry`.
+//! `ssid telemetry`: checks, channels, history and outbox.
 
 pub(super) mod check;
 mod history;

@@ -28,7 +28,7 @@ use crate::engine::EMIT_EVENTS;
 
 /// How long a caller waits who does not say.
 const WAIT_SECONDS: u64 = 30;
-/// Longest wait.
+/// Longest time that a caller may wait, in seconds.
 const WAIT_SECONDS_MAX: u64 = 3500;
 
 /// JSON values of an event: itself, and names and values of nine fields, with some room.

@@ -17,7 +17,7 @@ const REFUSAL_BYTES: usize = 4096;
 /// Characters of an unknown parameter that are repeated.
 const SHOWN: usize = 80;
 
-/// One endpoint.
+/// One endpoint of the API, as `GET /v1` lists it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Endpoint {
     /// The HTTP method.

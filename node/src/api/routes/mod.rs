@@ -50,12 +50,12 @@ const IMPORT_BYTES: usize = 128 << 20;
 const QUICK: Duration = Duration::from_secs(30);
 /// How long one may take that waits, or verifies the whole log.
 const SLOW: Duration = Duration::from_hours(1);
-/// Longest page.
+/// Most items that a page of a list has.
 pub(super) const PAGE_MAX: usize = 1000;
 /// Length of a page nobody asked a length for.
 const PAGE_DEFAULT: usize = 50;
 
-/// Every endpoint.
+/// Returns the router of every endpoint.
 pub(super) fn router(state: ApiState, shutdown: CancellationToken) -> Router {
     let bodies_of =
         |most| from_fn(move |request: Request, next: Next| body::whole(most, request, next));

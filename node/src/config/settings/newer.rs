@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::choices::{Endorsement, IpfsProvider};
 
 section!(
-    /// `advanced`.
+    /// The section `advanced`: other systems that are told or used.
     Advanced {
         /// Not supported: null.
         custom_consensus_algorithm: Option<String> = None,
@@ -35,7 +35,7 @@ section!(
 );
 
 section!(
-    /// `advanced.ipfs_federation`.
+    /// The section `advanced.ipfs_federation`: certificates and records on IPFS.
     IpfsFederation {
         /// Whether consensus records are stored on IPFS.
         enabled: bool = false,
@@ -45,7 +45,7 @@ section!(
 );
 
 section!(
-    /// `network`.
+    /// The section `network`: the live network and when Git is used.
     Network {
         /// Multiaddrs to listen on; port 0 is any free one.
         listen: Vec<String> = vec!["/ip4/0.0.0.0/tcp/0".to_owned(), "/ip4/0.0.0.0/udp/0/quic-v1".to_owned()],
@@ -63,7 +63,7 @@ section!(
 );
 
 section!(
-    /// `api`.
+    /// The section `api`: the API on TCP.
     Api {
         /// Address and port for the API on TCP; null or empty: only its Unix socket. Needs a token.
         listen: Option<String> = None,
@@ -73,7 +73,7 @@ section!(
 );
 
 section!(
-    /// `endorsement`.
+    /// The section `endorsement`: which events of others are voted for.
     EndorsementSettings {
         /// The policy for event types that have none of their own.
         default: Endorsement = Endorsement::Trusted,
@@ -87,7 +87,7 @@ section!(
 );
 
 section!(
-    /// `voting`.
+    /// The section `voting`: timeouts of rounds, in milliseconds.
     Voting {
         /// Milliseconds to wait for prevotes of round 0.
         observe_timeout_ms: u64 = 60_000,
@@ -103,7 +103,7 @@ section!(
 );
 
 section!(
-    /// `membership`.
+    /// The section `membership`: changes of members.
     Membership {
         /// Whether this node is to approve by itself the suspension of members whom its own ledger
         /// holds below 25. Carried, without effect: members cannot be suspended yet.
@@ -112,7 +112,7 @@ section!(
 );
 
 section!(
-    /// `anchoring`.
+    /// The section `anchoring`: copies of files on IPFS.
     Anchoring {
         /// Whether a running node anchors the registry's files after certified events.
         after_certified: bool = false,

@@ -19,11 +19,11 @@ use crate::config::{EventFilters, Settings};
 pub struct Rules {
     /// `consensus_settings.threshold` in basis points.
     pub threshold_bp: u32,
-    /// `consensus_settings.min_participating_nodes`.
+    /// The setting `consensus_settings.min_participating_nodes`.
     pub min_participating: u64,
-    /// `event_filters`.
+    /// The section `event_filters` of the configuration.
     pub filters: EventFilters,
-    /// `security.max_event_age_days`.
+    /// The setting `security.max_event_age_days`.
     pub max_age_days: u64,
     /// This machine's clock.
     pub now: UnixMillis,

@@ -33,7 +33,7 @@ pub enum GatherError {
     /// A log, or a file that is only there meanwhile, cannot be read or written.
     #[error("cannot keep what the logs say, in {}: {source}\n  free space there, or give another --data DIR", path.display())]
     Io {
-        /// Where.
+        /// The file or directory that it is about.
         path: PathBuf,
         /// What the system said.
         source: io::Error,

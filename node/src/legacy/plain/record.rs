@@ -20,7 +20,7 @@ const BEYOND: &str = "ssid.beyond_history";
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Observation {
-    /// When.
+    /// When the log was asked for, RFC 3339.
     pub at: String,
     /// Compared with the own log; none if it could not be had.
     #[serde(flatten)]

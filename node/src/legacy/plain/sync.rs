@@ -52,7 +52,7 @@ pub enum PlainSyncError {
     /// A conflict report cannot be written.
     #[error("cannot write a conflict report into {}: {source}", directory.display())]
     Report {
-        /// Where.
+        /// The directory that the report should be in.
         directory: std::path::PathBuf,
         /// What the system said.
         source: std::io::Error,
@@ -79,7 +79,7 @@ pub struct PlainSyncOptions {
 pub struct Deployment<'a> {
     /// The registry's files.
     pub paths: &'a RegistryPaths,
-    /// Its configuration.
+    /// The configuration of the repository.
     pub settings: &'a Settings,
     /// Nodes that `ssid nodes add` made known.
     pub known: &'a KnownMembers,
@@ -104,9 +104,9 @@ pub enum Skipped {
 /// How it went with one node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeReport {
-    /// Its id.
+    /// The node's id in the manifest.
     pub node_id: String,
-    /// Its name.
+    /// The node's name in the manifest.
     pub node_name: String,
     /// Its log compared with the own one; none if it could not be had.
     pub comparison: Option<Comparison>,
@@ -123,7 +123,7 @@ pub struct NodeReport {
 /// Why a node's log could not be had.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unread {
-    /// In words.
+    /// What went wrong, in words.
     pub why: String,
     /// Whether its repository was read, and what stands where the log should be is none.
     pub is_unusable: bool,

@@ -34,7 +34,7 @@ pub enum ManifestFileError {
     /// It is no JSON object, or not one of this schema.
     #[error("{}: {what}\n  mend the file, or take it from the repository's history: git checkout -- {}", path.display(), path.display())]
     Syntax {
-        /// Which file.
+        /// The manifest's file.
         path: PathBuf,
         /// What is wrong.
         what: String,
@@ -62,7 +62,7 @@ pub struct ManifestStatistics {
     pub total_nodes: u64,
     /// Those with status `active`.
     pub active_nodes: u64,
-    /// Syncs.
+    /// How many syncs there were.
     pub total_syncs: u64,
     /// Nodes that were synced with, over all syncs.
     pub successful_syncs: u64,
@@ -80,7 +80,7 @@ pub struct ManifestStatistics {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct CarriedOver {
-    /// When.
+    /// When it was taken over, RFC 3339.
     pub at: String,
     /// Nodes that were there.
     pub nodes: u64,

@@ -20,7 +20,7 @@ pub struct ManifestNode {
     pub node_name: String,
     /// Whose it is.
     pub organization: String,
-    /// Its repository.
+    /// The address of its Git repository, empty if it has none.
     pub git_remote: String,
     /// Its API; empty if none.
     pub api_endpoint: String,

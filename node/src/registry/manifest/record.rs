@@ -14,9 +14,9 @@ use crate::api::view::RecordView;
 pub struct HistoryRecord {
     /// The event asked about or decided.
     pub event_hash: String,
-    /// Its type.
+    /// The event's type, as in the registry.
     pub event_type: String,
-    /// Its version.
+    /// The event's version, as in the registry.
     pub event_version: String,
     /// When the question came up.
     pub initiated_at: String,

@@ -51,13 +51,13 @@ pub enum Attempt {
 /// A channel that can be used.
 #[derive(Clone, Debug)]
 pub enum Sender {
-    /// Slack.
+    /// Slack, by an incoming webhook.
     Slack(slack::Slack),
-    /// Discord.
+    /// Discord, by a webhook.
     Discord(discord::Discord),
-    /// Any webhook.
+    /// Any webhook that takes JSON.
     Webhook(webhook::Webhook),
-    /// Mail.
+    /// Mail over an SMTP server.
     Mail(Box<mail::Mail>),
 }
 
@@ -116,7 +116,7 @@ impl Senders {
 }
 
 impl Sender {
-    /// Its name.
+    /// Returns which channel it is.
     pub fn channel(&self) -> Channel {
         match self {
             Self::Slack(_) => Channel::Slack,

@@ -47,7 +47,7 @@ pub(super) enum Protection {
 pub(super) struct Failure {
     /// Whether the same will be refused again.
     pub(super) is_permanent: bool,
-    /// What happened.
+    /// What went wrong, in words.
     pub(super) why: String,
 }
 

@@ -27,7 +27,7 @@ const RESERVED: [&str; 5] = [
     "x-ssid-signature",
 ];
 
-/// Any webhook.
+/// Any webhook that takes JSON, signed if there is a secret.
 #[derive(Clone, Debug)]
 pub struct Webhook {
     pub(super) url: SecretUrl,

@@ -38,7 +38,7 @@ section!(
 );
 
 section!(
-    /// `thresholds`.
+    /// The section `thresholds`: when is told how urgently.
     Thresholds {
         /// A score below this is a warning.
         compliance_score_min: f64 = 95.0,
@@ -54,21 +54,21 @@ section!(
 );
 
 section!(
-    /// `notifications`.
+    /// The section `notifications`: the channels.
     Channels {
-        /// Slack.
+        /// Slack, by an incoming webhook.
         slack: SlackSettings = SlackSettings::default(),
-        /// Discord.
+        /// Discord, by a webhook.
         discord: DiscordSettings = DiscordSettings::default(),
-        /// Any webhook.
+        /// Any webhook that takes JSON.
         webhook: WebhookSettings = WebhookSettings::default(),
-        /// Mail.
+        /// Mail over an SMTP server.
         email: EmailSettings = EmailSettings::default(),
     }
 );
 
 section!(
-    /// `notifications.slack`.
+    /// The section `notifications.slack`.
     SlackSettings {
         /// Whether it is used.
         enabled: bool = false,
@@ -84,7 +84,7 @@ section!(
 );
 
 section!(
-    /// `notifications.discord`.
+    /// The section `notifications.discord`.
     DiscordSettings {
         /// Whether it is used.
         enabled: bool = false,
@@ -98,7 +98,7 @@ section!(
 );
 
 section!(
-    /// `notifications.webhook`.
+    /// The section `notifications.webhook`.
     WebhookSettings {
         /// Whether it is used.
         enabled: bool = false,
@@ -112,13 +112,13 @@ section!(
 );
 
 section!(
-    /// `notifications.email`.
+    /// The section `notifications.email`.
     EmailSettings {
         /// Whether it is used.
         enabled: bool = false,
         /// The server's name.
         smtp_server: String = String::new(),
-        /// Its port.
+        /// The port of the server.
         smtp_port: u16 = 587,
         /// How the connection is protected; without it `use_tls` and the port say.
         security: Option<Security> = None,
@@ -129,23 +129,23 @@ section!(
         /// Certificates in PEM that are trusted besides the system's, relative to the repository;
         /// empty: none.
         ca_file: String = String::new(),
-        /// From whom.
+        /// The sender's mail address.
         from_address: String = String::new(),
-        /// To whom.
+        /// The recipients' mail addresses.
         to_addresses: Vec<String> = Vec::new(),
     }
 );
 
 section!(
-    /// `event_filters`.
+    /// The section `event_filters`: what is told, a switch each.
     Filters {
-        /// Releases.
+        /// Whether releases are told.
         notify_on_release: bool = true,
         /// Scores that changed.
         notify_on_score_change: bool = true,
-        /// Violations.
+        /// Whether violations are told.
         notify_on_violation: bool = true,
-        /// Quarterly reports.
+        /// Whether quarterly reports are told.
         notify_on_quarterly_report: bool = true,
         /// Blueprints that came into force.
         notify_on_blueprint_update: bool = true,
