@@ -1,5 +1,6 @@
 //! What the swarm says: connections up and down, strangers at the door, messages.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -93,7 +94,9 @@ impl Owner {
     }
 
     fn on_closed(&mut self, peer: PeerId, id: ConnectionId) {
-        let Some(was_announced) = self.links.closed(&peer, id) else {
+        let closed = self.links.closed(&peer, id);
+        self.round_trips_changed();
+        let Some(was_announced) = closed else {
             return;
         };
         self.dialer.failed(&peer, Instant::now());
@@ -102,6 +105,22 @@ impl Owner {
             self.presence_changed();
             self.notice(NetworkEvent::Disconnected(node));
         }
+    }
+
+    /// Publishes the times to the connected members, where they are others than before.
+    fn round_trips_changed(&self) {
+        let times: BTreeMap<_, _> = self
+            .directory
+            .others()
+            .filter_map(|member| Some((member.node, self.links.round_trip(&member.peer)?)))
+            .collect();
+        self.round_trips.send_if_modified(|before| {
+            let is_changed = **before != times;
+            if is_changed {
+                *before = Arc::new(times);
+            }
+            is_changed
+        });
     }
 
     fn on_incoming_error(&mut self, error: ListenError, peer: Option<PeerId>, from: &Multiaddr) {
@@ -149,6 +168,14 @@ impl Owner {
                 if let Some((peer, weight)) = offence {
                     self.blame(peer, weight);
                 }
+            }
+            BehaviourEvent::Ping(ping::Event {
+                peer,
+                connection,
+                result: Ok(time),
+            }) => {
+                self.links.measured(&peer, connection, time);
+                self.round_trips_changed();
             }
             BehaviourEvent::Ping(ping::Event {
                 peer,

@@ -3,8 +3,9 @@
 //! Every channel to the owner is bounded. Those whose senders hold a permit (verdicts, answers)
 //! have room for every permit there is, so that a verdict or an answer is never refused.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use libp2p::gossipsub::MessageId;
 use libp2p::request_response::ResponseChannel;
@@ -211,6 +212,7 @@ pub struct Network {
     pub(crate) commands: mpsc::Sender<Command>,
     pub(crate) members: Arc<watch::Sender<Vec<MemberPeer>>>,
     pub(crate) connected: watch::Receiver<Arc<BTreeSet<NodeId>>>,
+    pub(crate) round_trips: watch::Receiver<Arc<BTreeMap<NodeId, Duration>>>,
     pub(crate) listening: watch::Receiver<Arc<BTreeSet<Multiaddr>>>,
     pub(crate) metrics: Metrics,
 }
@@ -278,6 +280,12 @@ impl Network {
     /// The members connected now, without this node.
     pub fn connected(&self) -> watch::Receiver<Arc<BTreeSet<NodeId>>> {
         self.connected.clone()
+    }
+
+    /// How long the latest ping to each connected member took, there and back. Each is measured when
+    /// it connects and every few seconds; one that is gone has no entry.
+    pub fn round_trips(&self) -> watch::Receiver<Arc<BTreeMap<NodeId, Duration>>> {
+        self.round_trips.clone()
     }
 
     /// The addresses listened on now, with the ports the system chose.

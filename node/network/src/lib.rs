@@ -94,6 +94,7 @@ pub fn start(
     let (commands, commands_inbox) = mpsc::channel(tuning::SYNC_ASKED);
     let (members, members_inbox) = watch::channel(config.members);
     let (connected_sender, connected) = watch::channel(Arc::default());
+    let (round_trips_sender, round_trips) = watch::channel(Arc::default());
     let (listening_sender, listening) = watch::channel(Arc::default());
     let (syncing, replies_inbox) = Syncing::new(&limits, metrics.clone());
     let mut owner = Owner {
@@ -117,6 +118,7 @@ pub fn start(
         notices: VecDeque::new(),
         consumer,
         connected: connected_sender,
+        round_trips: round_trips_sender,
         listening: listening_sender,
         metrics: metrics.clone(),
         inbox: Inbox {
@@ -147,6 +149,7 @@ pub fn start(
             commands,
             members,
             connected,
+            round_trips,
             listening,
             metrics,
         },

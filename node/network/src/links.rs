@@ -6,7 +6,7 @@
 //! altogether, so that both sides start afresh.
 
 use std::collections::{BTreeSet, HashMap};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use libp2p::PeerId;
 use libp2p::swarm::ConnectionId;
@@ -29,6 +29,8 @@ struct Link {
 struct Connection {
     id: ConnectionId,
     inbound: bool,
+    /// What the latest ping on it took.
+    round_trip: Option<Duration>,
 }
 
 /// The links to all connected peers; only members connect, so that their number bounds them.
@@ -58,7 +60,11 @@ impl Links {
         let older = link.connections.iter().any(|c| c.inbound)
             || now.saturating_duration_since(link.since) > GREETING;
         let stale = inbound && !link.connections.is_empty() && older;
-        link.connections.push(Connection { id, inbound });
+        link.connections.push(Connection {
+            id,
+            inbound,
+            round_trip: None,
+        });
         stale
     }
 
@@ -95,6 +101,28 @@ impl Links {
             .collect()
     }
 
+    /// A ping on a connection was answered after this time.
+    pub(crate) fn measured(&mut self, peer: &PeerId, id: ConnectionId, round_trip: Duration) {
+        let link = self.of.get_mut(peer);
+        let mut connections = link.into_iter().flat_map(|link| &mut link.connections);
+        if let Some(connection) = connections.find(|connection| connection.id == id) {
+            connection.round_trip = Some(round_trip);
+        }
+    }
+
+    /// The time to a connected peer and back, on the quicker of its connections; `None` before its
+    /// first ping is answered.
+    pub(crate) fn round_trip(&self, peer: &PeerId) -> Option<Duration> {
+        let connections = self
+            .of
+            .get(peer)
+            .into_iter()
+            .flat_map(|link| &link.connections);
+        connections
+            .filter_map(|connection| connection.round_trip)
+            .min()
+    }
+
     /// How many connected peers there are.
     pub(crate) fn len(&self) -> usize {
         self.of.len()
@@ -104,7 +132,6 @@ impl Links {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     fn id(n: usize) -> ConnectionId {
         ConnectionId::new_unchecked(n)
@@ -138,6 +165,25 @@ mod tests {
             assert!(!links.established(peer, id(1), first_inbound, now));
             assert_eq!(links.established(peer, id(2), true, now + later), stale);
         }
+    }
+
+    #[test]
+    fn a_round_trip_is_that_of_the_quickest_connection_that_is_left() {
+        let (mut links, peer, now) = (Links::default(), PeerId::random(), Instant::now());
+        let of = Duration::from_millis;
+        links.measured(&peer, id(1), of(1));
+        assert_eq!(links.round_trip(&peer), None, "not connected");
+        links.established(peer, id(1), true, now);
+        links.established(peer, id(2), false, now);
+        assert_eq!(links.round_trip(&peer), None, "not measured");
+        links.measured(&peer, id(1), of(9));
+        links.measured(&peer, id(1), of(3));
+        links.measured(&peer, id(2), of(5));
+        assert_eq!(links.round_trip(&peer), Some(of(3)));
+        links.closed(&peer, id(1));
+        assert_eq!(links.round_trip(&peer), Some(of(5)));
+        links.closed(&peer, id(2));
+        assert_eq!(links.round_trip(&peer), None);
     }
 
     #[test]

@@ -2,9 +2,9 @@
 //! clock. It awaits nothing but that loop; whatever takes long runs elsewhere, whatever is full is
 //! refused.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
@@ -49,6 +49,8 @@ pub(crate) struct Owner {
     pub(crate) notices: VecDeque<NetworkEvent>,
     pub(crate) consumer: mpsc::Sender<NetworkEvent>,
     pub(crate) connected: watch::Sender<Arc<BTreeSet<NodeId>>>,
+    /// The latest time to each connected member and back.
+    pub(crate) round_trips: watch::Sender<Arc<BTreeMap<NodeId, Duration>>>,
     pub(crate) listening: watch::Sender<Arc<BTreeSet<Multiaddr>>>,
     pub(crate) metrics: Metrics,
     pub(crate) inbox: Inbox,

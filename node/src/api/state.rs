@@ -117,7 +117,7 @@ pub struct PeerInfo {
     pub last_seen: Option<UnixMillis>,
     /// Its latest heartbeat, and when that came.
     pub heartbeat: Option<(Arc<Heartbeat>, UnixMillis)>,
-    /// Measured round trip.
+    /// How long the latest ping took, there and back; `None` unless it is connected.
     pub round_trip: Option<Duration>,
 }
 

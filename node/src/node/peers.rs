@@ -19,11 +19,10 @@ pub(super) fn watch(
     tracker: &TaskTracker,
     end: &CancellationToken,
 ) -> watch::Receiver<Arc<Peers>> {
-    let (mut connected, mut listening, mut states) = (
-        network.connected(),
-        network.listening(),
-        running.peers.clone(),
-    );
+    let mut connected = network.connected();
+    let mut round_trips = network.round_trips();
+    let mut listening = network.listening();
+    let mut states = running.peers.clone();
     let (sender, receiver) = watch::channel(Arc::default());
     let end = end.clone();
     tracker.spawn(async move {
@@ -49,6 +48,9 @@ pub(super) fn watch(
             for node in connected.borrow_and_update().iter() {
                 members.entry(*node).or_default().connected = true;
             }
+            for (node, time) in round_trips.borrow_and_update().iter() {
+                members.entry(*node).or_default().round_trip = Some(*time);
+            }
             let listening_now = listening
                 .borrow_and_update()
                 .iter()
@@ -61,6 +63,7 @@ pub(super) fn watch(
             let changed = tokio::select! {
                 () = end.cancelled() => return,
                 changed = connected.changed() => changed,
+                changed = round_trips.changed() => changed,
                 changed = listening.changed() => changed,
                 changed = states.changed() => changed,
             };

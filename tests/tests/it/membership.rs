@@ -103,3 +103,31 @@ fn a_node_of_another_federation_is_refused_and_disturbs_nobody() {
     // count
     assert_kept_out(&cluster, Node::of(others[0].clone()), 1);
 }
+
+#[test]
+fn how_far_away_a_connected_member_is_can_be_seen() {
+    let mut cluster = Cluster::start(2);
+    let shown = |cluster: &Cluster| cluster.node(0).ssid_json(&["nodes", "show", "node-1"]);
+    let milliseconds = eventually("node-1 was pinged", SOON, || {
+        let node = shown(&cluster);
+        node["round_trip_ms"].as_f64().ok_or(node)
+    });
+    assert!(milliseconds > 0.0, "{milliseconds}");
+    let text = cluster
+        .node(0)
+        .ssid(&["nodes", "show", "node-1"])
+        .well()
+        .stdout;
+    assert!(text.contains(" ms away"), "{text}");
+
+    // who is gone is nowhere near
+    assert!(cluster.node_mut(1).terminate().0.success());
+    eventually("node-1 is gone", SOON, || {
+        let node = shown(&cluster);
+        if node["round_trip_ms"].is_null() && node["connected"] == false {
+            Ok(())
+        } else {
+            Err(node)
+        }
+    });
+}

@@ -195,3 +195,22 @@ async fn a_new_epoch_lets_in_and_shuts_out() {
     third.connected_to(&[0]).await;
     second.connected_to(&[]).await;
 }
+
+#[tokio::test]
+async fn the_time_to_a_member_is_measured_while_it_is_connected() {
+    for listen in [tcp(), quic()] {
+        let (first, second) = pair(listen).await;
+        let mut times = first.network.round_trips();
+        let measured = within("a ping", times.wait_for(|times| !times.is_empty()))
+            .await
+            .unwrap()
+            .clone();
+        assert_eq!(measured.keys().collect::<Vec<_>>(), [&id(1)]);
+        assert!(measured[&id(1)] > Duration::ZERO && measured[&id(1)] < DEADLINE);
+        second.stop().await;
+        within("forgotten", times.wait_for(|times| times.is_empty()))
+            .await
+            .unwrap();
+        first.stop().await;
+    }
+}

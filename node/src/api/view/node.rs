@@ -65,7 +65,7 @@ pub struct NodeView {
     /// How long its latest heartbeat was under way by the two clocks, in milliseconds; negative if
     /// its clock is ahead.
     pub heartbeat_delay_ms: Option<i64>,
-    /// Measured round trip, in milliseconds.
+    /// How long the latest ping took, there and back, in milliseconds; `null` unless it is connected.
     pub round_trip_ms: Option<f64>,
 }
 
