@@ -8,8 +8,8 @@ use futures::{Stream, StreamExt as _};
 use reqwest::{Method, Response, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use ssid_node::api::view::{Page, Problem};
 use ssid_node::home::Home;
+use ssid_node::view::{Page, Problem};
 
 use crate::error::{CliError, Code, OrCode as _};
 
@@ -123,7 +123,7 @@ impl Client {
     }
 
     /// Whether the node is ready to decide; `None` if it does not answer.
-    pub(crate) async fn ready(&self) -> Option<ssid_node::api::view::ReadyView> {
+    pub(crate) async fn ready(&self) -> Option<ssid_node::view::ReadyView> {
         let request = self
             .http
             .get("http://ssid/readyz")

@@ -22,11 +22,11 @@ use tokio_util::sync::CancellationToken;
 
 pub use markdown::{FIELDS, Field};
 
-use crate::api::view::{ConflictView, RecordView};
 use crate::config::{ConflictResolution, Settings};
 use crate::engine::{EngineHandle, Listener};
 use crate::place::Place;
 use crate::registry::paths::RegistryPaths;
+use crate::view::{ConflictView, RecordView};
 
 /// What reports are called in their `format`.
 const FORMAT: &str = "ssid-conflict-report/1";

@@ -24,5 +24,6 @@ pub mod release;
 pub mod report;
 pub mod telemetry;
 pub mod text;
+pub mod view;
 #[cfg(test)]
 mod wild;

@@ -8,7 +8,7 @@ use futures::StreamExt as _;
 use serde::Serialize;
 use serde_json::json;
 use ssid_engine::NodeEvent;
-use ssid_node::api::view::{EmitView, ImportView, StatusView};
+use ssid_node::view::{EmitView, ImportView, StatusView};
 use ssid_protocol::event::Event;
 use ssid_protocol::id::SubjectId;
 use tokio::sync::mpsc;

@@ -11,10 +11,10 @@ use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use serde_json::{Value, json};
-use ssid_node::api::view::AnchorsView;
 use ssid_node::config::{Channel, Config, IpfsFederation, NotifiedEvents, Settings};
 use ssid_node::home::Home;
 use ssid_node::registry::paths::RegistryPaths;
+use ssid_node::view::AnchorsView;
 
 use super::load::{self, Latencies};
 use super::machine::Machine;

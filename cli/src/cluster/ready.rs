@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use ssid_node::api::view::StatusView;
+use ssid_node::view::StatusView;
 use tokio::time::{Instant, sleep};
 
 use super::{Cluster, process};

@@ -14,9 +14,9 @@ use ssid_node::anchor::provider::{Providers, import_of};
 use ssid_node::anchor::run::{self, Item, Known, Progress, Session};
 use ssid_node::anchor::select::Wanted;
 use ssid_node::anchor::{environment, manifest_gateway};
-use ssid_node::api::view::{AnchorView, AnchorsView, Page};
 use ssid_node::config::{self, Config};
 use ssid_node::registry::paths::RegistryPaths;
+use ssid_node::view::{AnchorView, AnchorsView, Page};
 
 use crate::client::Client;
 use crate::context::Context;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use serde_json::json;
-use ssid_node::api::view::Page;
+use ssid_node::view::Page;
 use ssid_protocol::certificate::{Certificate, Verifier, verify_chain};
 use ssid_protocol::id::{Epoch, NodeId};
 use ssid_protocol::limits;

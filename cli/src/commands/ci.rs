@@ -7,8 +7,8 @@ use anyhow::Result;
 use clap::Subcommand;
 use serde::Serialize;
 use similar::TextDiff;
-use ssid_node::api::view::Page;
 use ssid_node::place::{Place, Root};
+use ssid_node::view::Page;
 
 use crate::context::Context;
 use crate::error::{CliError, Code};

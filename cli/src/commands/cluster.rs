@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
-use ssid_node::api::view::{Page, StatusView};
+use ssid_node::view::{Page, StatusView};
 
 use crate::cluster::{Cluster, ClusterSpec};
 use crate::context::Context;

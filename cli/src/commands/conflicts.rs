@@ -6,10 +6,8 @@ use anyhow::Result;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
 use serde::Serialize;
-use ssid_node::api::view::{
-    CandidateVotes, ConflictView, DivergenceView, NodeView, Operated, Page,
-};
 use ssid_node::conflicts::FIELDS;
+use ssid_node::view::{CandidateVotes, ConflictView, DivergenceView, NodeView, Operated, Page};
 use ssid_protocol::id::{Choice, NodeId, Round};
 use ssid_protocol::vote::Phase;
 

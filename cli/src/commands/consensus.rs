@@ -5,9 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::Subcommand;
 use clap::builder::NonEmptyStringValueParser;
-use ssid_node::api::view::{
-    ConsensusCheck, Page, RecordView, StatusView, VerifyProgress, VerifyView,
-};
+use ssid_node::view::{ConsensusCheck, Page, RecordView, StatusView, VerifyProgress, VerifyView};
 
 use super::conflicts::{self, Names, name, names};
 use super::emit::summary;

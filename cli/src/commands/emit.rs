@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::Args;
 use ssid_engine::EmitOutcome;
-use ssid_node::api::view::{EmitView, EventDraft, EventState, RecordView, StatusView};
+use ssid_node::view::{EmitView, EventDraft, EventState, RecordView, StatusView};
 
 use crate::context::Context;
 use crate::error::{CliError, Code};

@@ -5,7 +5,7 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
 use futures::StreamExt as _;
 use ssid_engine::NodeEvent;
-use ssid_node::api::view::{AppliedView, EventState, EventView, Operated, Page};
+use ssid_node::view::{AppliedView, EventState, EventView, Operated, Page};
 use ssid_protocol::record::Transport;
 
 use super::{conflicts, emit, import, untimely};

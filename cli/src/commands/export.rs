@@ -9,8 +9,8 @@ use anyhow::Result;
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 use serde_json::json;
-use ssid_node::api::view::{EventView, Page, StatusView};
 use ssid_node::config::write_atomic;
+use ssid_node::view::{EventView, Page, StatusView};
 
 use crate::client::Client;
 use crate::context::Context;

@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::Args;
 use futures::StreamExt as _;
 use ssid_engine::NodeEvent;
-use ssid_node::api::view::ImportView;
+use ssid_node::view::ImportView;
 
 use crate::client::{Client, StreamItem};
 use crate::context::Context;

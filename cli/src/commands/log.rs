@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Subcommand;
 use clap::builder::NonEmptyStringValueParser;
-use ssid_node::api::view::{ConsistencyView, LogHeadView, ProofView, SignedHeadView};
+use ssid_node::view::{ConsistencyView, LogHeadView, ProofView, SignedHeadView};
 use ssid_protocol::id::Choice;
 use ssid_protocol::merkle;
 

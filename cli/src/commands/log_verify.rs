@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use clap::Args;
 use serde_json::json;
-use ssid_node::api::view::{ProofView, SIGNED_HEAD_FORMAT};
+use ssid_node::view::{ProofView, SIGNED_HEAD_FORMAT};
 use ssid_protocol::batch::{SignedBatch, Statements};
 use ssid_protocol::heartbeat::Heartbeat;
 use ssid_protocol::id::{FederationId, NodeId, Signature};

@@ -5,11 +5,11 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::json;
-use ssid_node::api::view::{NodeView, ObservedNodeView, Page};
 use ssid_node::git::publishes;
 use ssid_node::legacy::plain::{Comparison, allows_unsigned, public_remote};
 use ssid_node::registry::manifest::{FederationManifest, ManifestNode};
 use ssid_node::registry::paths::RegistryPaths;
+use ssid_node::view::{NodeView, ObservedNodeView, Page};
 
 use super::plain_sync::{self, unless_signalled};
 use crate::context::Context;

@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::Args;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
-use ssid_node::api::view::{NodeView, Page, RecordView, StatusView};
+use ssid_node::view::{NodeView, Page, RecordView, StatusView};
 use ssid_protocol::id::NodeId;
 
 use crate::context::Context;

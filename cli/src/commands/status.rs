@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use anyhow::Result;
 use clap::Args;
-use ssid_node::api::view::{OutboxStatus, StatusView};
+use ssid_node::view::{OutboxStatus, StatusView};
 
 use crate::context::Context;
 use crate::output::{Output, Tone, clean, seconds};

@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use ssid_node::api::view::{MemberSync, SyncOutcome};
 use ssid_node::registry::paths::RegistryPaths;
+use ssid_node::view::{MemberSync, SyncOutcome};
 
 use super::plain_sync;
 use crate::context::Context;

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
-use ssid_node::api::view::{ConflictView, EventView, Page, StatusView};
+use ssid_node::view::{ConflictView, EventView, Page, StatusView};
 
 use crate::context::Context;
 use crate::output::{Output, Tone, clean, counted, seconds, short, when};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
-use ssid_node::api::view::{Page, TrustChangeView, TrustRequest, TrustRuleView, TrustView};
+use ssid_node::view::{Page, TrustChangeView, TrustRequest, TrustRuleView, TrustView};
 
 use crate::client::Client;
 use crate::context::Context;

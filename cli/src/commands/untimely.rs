@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::Serialize;
 use ssid_engine::ReviewReason;
-use ssid_node::api::view::{EventView, NodeView, Operated, Page};
+use ssid_node::view::{EventView, NodeView, Operated, Page};
 
 use super::conflicts::SaidArgs;
 use crate::context::Context;

@@ -2,11 +2,11 @@
 //! differently.
 
 use anyhow::{Context as _, Result};
-use ssid_node::api::view::EventDraft;
 use ssid_node::config::write_atomic;
 use ssid_node::home::Home;
 use ssid_node::registry::parse::{ParsedLog, Position, parse};
 use ssid_node::registry::paths::RegistryPaths;
+use ssid_node::view::EventDraft;
 
 /// Prose, pretty-printed and one-line objects, both line endings, and a broken object in the
 /// middle.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
-use ssid_node::api::view::{EmitView, Page, RecordView, TrustView, VerifyView};
+use ssid_node::view::{EmitView, Page, RecordView, TrustView, VerifyView};
 use ssid_protocol::id::NodeId;
 use ssid_protocol::manifest::Manifest;
 

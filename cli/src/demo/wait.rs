@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use ssid_node::api::view::{Page, RecordView};
+use ssid_node::view::{Page, RecordView};
 use ssid_protocol::heartbeat::CertifiedDigest;
 use ssid_protocol::id::{Choice, Sha256Hash, SubjectId};
 use tokio::time::{Instant, sleep};

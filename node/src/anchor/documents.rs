@@ -9,7 +9,7 @@ use ssid_storage::{StorageError, Store};
 use super::kubo::Source;
 use super::run::Item;
 use super::select::Trigger;
-use crate::api::view::RecordView;
+use crate::view::RecordView;
 
 /// Log entries in one document.
 pub(super) const DOCUMENT_ENTRIES: u64 = 256;

@@ -12,7 +12,7 @@ use axum::response::{IntoResponse as _, Response};
 use tokio::sync::Semaphore;
 
 use super::error::Failure;
-use super::view::Problem;
+use crate::view::Problem;
 
 /// Requests under way at once, streams not counted.
 const REQUESTS: usize = 256;

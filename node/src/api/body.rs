@@ -12,7 +12,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::error::Failure;
-use super::view::Problem;
+use crate::view::Problem;
 
 /// KiB of bodies that are held at once. The largest body there is fits beside many usual ones.
 const BUDGET_KIB: usize = 192 << 10;

@@ -7,8 +7,8 @@ use axum::response::{IntoResponse, Response};
 use ssid_engine::{OperatorRefusal, RefusalKind};
 use ssid_protocol::event::Inadmissible;
 
-use super::view::Problem;
 use crate::engine::EngineError;
+use crate::view::Problem;
 
 /// A problem as a response.
 #[derive(Debug)]

@@ -11,7 +11,7 @@ use ssid_storage::{StorageError, SubjectState};
 use super::ApiState;
 use super::error::Failure;
 use super::names::{Named, resolve};
-use super::view::{EventState, EventView, NamedNode, RecordView};
+use crate::view::{EventState, EventView, NamedNode, RecordView};
 
 /// Choices a lookup looks at.
 const CHOICES: usize = 16;

@@ -14,7 +14,6 @@ mod server;
 mod state;
 #[cfg(test)]
 pub(crate) mod tests;
-pub mod view;
 mod wait;
 
 #[cfg(test)]

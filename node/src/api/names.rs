@@ -2,7 +2,7 @@
 //! none.
 
 use super::error::Failure;
-use super::view::Problem;
+use crate::view::Problem;
 
 /// How many near ones an unknown name is answered with.
 const NEAREST: usize = 3;

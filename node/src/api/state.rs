@@ -13,12 +13,12 @@ use ssid_protocol::trust::TrustRules;
 use ssid_storage::Store;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::view::AppliedView;
 use crate::anchor::task::AnchorDesk;
 use crate::engine::EngineHandle;
 use crate::git::GitHandle;
 use crate::legacy::PlainHandle;
 use crate::telemetry::task::TelemetryHandle;
+use crate::view::AppliedView;
 
 /// Everything the API reads and commands. Cheap to clone.
 #[derive(Clone)]

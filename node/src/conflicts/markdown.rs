@@ -8,8 +8,8 @@ use ssid_protocol::id::{Choice, NodeId};
 use ssid_protocol::vote::Phase;
 
 use super::{ConflictReport, ReportState};
-use crate::api::view::CandidateVotes;
 use crate::text::is_unseen;
+use crate::view::CandidateVotes;
 
 /// The whole page.
 pub(super) fn page(report: &ConflictReport) -> String {

@@ -13,11 +13,11 @@ use super::manifest::{
     ManifestStatistics, legacy_id,
 };
 use super::paths::RegistryPaths;
-use crate::api::view::{NodeView, RecordView, StatusView};
 use crate::api::{self, ApiState};
 use crate::clock;
 use crate::legacy::carry_over;
 use crate::place::Place;
+use crate::view::{NodeView, RecordView, StatusView};
 
 /// How often the node's state is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(2);

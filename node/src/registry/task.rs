@@ -16,8 +16,8 @@ use super::file::{Change, FileError, RegistryFile};
 use super::notice::Watch;
 use super::parse::ParsedLog;
 use crate::api::ApplyRequest;
-use crate::api::view::AppliedView;
 use crate::config::{EventFilters, Settings};
+use crate::view::AppliedView;
 
 /// How often the file is looked at whatever happens.
 const LOOK_EVERY: Duration = Duration::from_millis(500);

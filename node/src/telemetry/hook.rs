@@ -29,10 +29,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::channels::{Attempt, ConsensusWebhook, Http};
 use super::secret::{Secret, SecretUrl, others_can_read};
-use crate::api::view::RecordView;
 use crate::config::Settings;
 use crate::engine::{EngineError, EngineHandle};
 use crate::pace::Pace;
+use crate::view::RecordView;
 
 /// The key, for messages.
 const KEY: &str = "advanced.webhook_on_consensus";

@@ -7,7 +7,7 @@ use clap::Args;
 use serde::Serialize;
 use ssid_node::anchor::manifest::AnchorManifest;
 use ssid_node::anchor::verify::{Checked, Target, Verdict, Verifier};
-use ssid_node::api::view::{AnchorView, AnchorsView};
+use ssid_node::view::{AnchorView, AnchorsView};
 
 use super::{PAGE, configured, running};
 use crate::context::Context;

@@ -2,11 +2,11 @@
 
 use anyhow::Result;
 use serde::Serialize;
-use ssid_node::api::view::{NodeView, Page, RecordView, StatusView};
 use ssid_node::config::Config;
 use ssid_node::registry::manifest::{
     FederationManifest, HistoryRecord, ManifestNode, ManifestStatistics,
 };
+use ssid_node::view::{NodeView, Page, RecordView, StatusView};
 
 use crate::client::Client;
 use crate::context::Context;

@@ -3,9 +3,9 @@
 use anyhow::Result;
 use clap::Args;
 use serde_json::json;
-use ssid_node::api::view::SyncOutcome;
 use ssid_node::legacy::plain::{PlainSyncReport, Skipped, public_remote};
 use ssid_node::registry::manifest::{ManifestNode, legacy_id};
+use ssid_node::view::SyncOutcome;
 
 use super::facts::{Facts, Status};
 use super::paper::Paper;

@@ -3,9 +3,9 @@
 use anyhow::Result;
 use clap::Args;
 use serde_json::json;
-use ssid_node::api::view::{EmitView, EventDraft};
 use ssid_node::clock;
 use ssid_node::registry::file::RegistryFile;
+use ssid_node::view::{EmitView, EventDraft};
 use ssid_protocol::event::Event;
 use ssid_protocol::id::{Epoch, Sha256Hash};
 

@@ -3,10 +3,10 @@
 use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
-use ssid_node::api::view::VerifyView;
 use ssid_node::registry::manifest::{HistoryRecord, ManifestNode};
 use ssid_node::registry::parse::{ParsedLog, SkipReason};
 use ssid_node::registry::stream::read_all;
+use ssid_node::view::VerifyView;
 use ssid_protocol::event::Event;
 use ssid_protocol::trust::TrustLabel;
 

@@ -2,13 +2,13 @@
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
-use ssid_node::api::view::Page;
 use ssid_node::clock;
 use ssid_node::config::write_atomic;
 use ssid_node::telemetry::chart;
 use ssid_node::telemetry::checks::day_of;
 use ssid_node::telemetry::dashboard::Row;
 use ssid_node::telemetry::trend::{anomaly, number};
+use ssid_node::view::Page;
 
 use super::{HistoryArgs, places};
 use crate::context::Context;

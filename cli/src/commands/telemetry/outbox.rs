@@ -2,9 +2,9 @@
 
 use anyhow::Result;
 use serde_json::{Value, json};
-use ssid_node::api::view::Page;
 use ssid_node::clock;
 use ssid_node::telemetry::view::EntryView;
+use ssid_node::view::Page;
 
 use super::{OutboxCommand, desk};
 use crate::context::Context;

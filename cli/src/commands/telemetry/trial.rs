@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use ssid_node::api::view::Page;
 use ssid_node::clock;
 use ssid_node::telemetry::channels::Senders;
 use ssid_node::telemetry::trial::{TrialView, try_out};
+use ssid_node::view::Page;
 
 use super::{places, secrets, source};
 use crate::context::Context;

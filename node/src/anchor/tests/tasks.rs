@@ -13,11 +13,11 @@ use tokio_util::sync::CancellationToken;
 use super::super::manifest::AnchorManifest;
 use super::super::task::{AnchorDesk, AnchorRequest, Anchorer, outbox_kinds, prepare};
 use super::*;
-use crate::api::view::RecordView;
 use crate::config::{IpfsFederation, Settings};
 use crate::engine::testing::{certified, served};
 use crate::pace::Pace;
 use crate::registry::paths::RegistryPaths;
+use crate::view::RecordView;
 
 const PACE: Pace = Pace {
     settle: Duration::from_millis(5),

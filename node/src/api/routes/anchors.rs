@@ -11,7 +11,7 @@ use super::Paging;
 use crate::anchor::task::{AnchorDesk, AnchorRequest};
 use crate::api::ApiState;
 use crate::api::error::{Answer, Failure};
-use crate::api::view::{AnchorSession, AnchorView, AnchorsView, Problem};
+use crate::view::{AnchorSession, AnchorView, AnchorsView, Problem};
 
 /// Outbox rows that are counted; more are as many.
 const COUNTED: usize = 10_000;

@@ -18,7 +18,7 @@ use super::Paging;
 use crate::api::ApiState;
 use crate::api::error::{Answer, Failure};
 use crate::api::names::{Named, resolve};
-use crate::api::view::{ConflictView, ConsensusCheck, Page, Problem, RecordView, by_event};
+use crate::view::{ConflictView, ConsensusCheck, Page, Problem, RecordView, by_event};
 
 /// The latest records first.
 pub(super) async fn history(

@@ -18,8 +18,8 @@ use crate::api::ApiState;
 use crate::api::caller::{Caller, decider_name};
 use crate::api::error::{Answer, Failure};
 use crate::api::lookup::choice_name;
-use crate::api::view::{Operated, Problem};
 use crate::api::wait::Waiter;
+use crate::view::{Operated, Problem};
 
 /// Which candidate an operator chooses.
 #[derive(Debug, Deserialize)]

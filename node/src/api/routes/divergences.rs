@@ -8,7 +8,7 @@ use ssid_protocol::id::SubjectId;
 use super::Paging;
 use crate::api::ApiState;
 use crate::api::error::{Answer, Failure};
-use crate::api::view::{DivergenceView, Page};
+use crate::view::{DivergenceView, Page};
 
 /// In order of subject id.
 pub(super) async fn list(

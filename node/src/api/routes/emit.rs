@@ -20,11 +20,11 @@ use tokio::time::Instant;
 
 use super::count::has_more_than;
 use crate::api::error::Failure;
-use crate::api::view::{EmitView, EventDraft, EventState, FieldDifference, Page, Problem};
 use crate::api::wait::{Ended, Waiter};
 use crate::api::{ApiState, EventDefaults};
 use crate::clock;
 use crate::engine::EMIT_EVENTS;
+use crate::view::{EmitView, EventDraft, EventState, FieldDifference, Page, Problem};
 
 /// How long a caller waits who does not say.
 const WAIT_SECONDS: u64 = 30;

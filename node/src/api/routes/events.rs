@@ -12,8 +12,8 @@ use super::Paging;
 use super::search::{Filter, Wanted};
 use crate::api::error::{Answer, Failure};
 use crate::api::lookup::proof_anchor;
-use crate::api::view::{AppliedView, EventState, EventView, Page, Problem, ReviewView};
 use crate::api::{ApiState, ApplyRequest};
+use crate::view::{AppliedView, EventState, EventView, Page, Problem, ReviewView};
 
 /// Open events first, then certified ones, the latest first.
 pub(super) async fn list(

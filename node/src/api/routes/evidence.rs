@@ -11,7 +11,7 @@ use ssid_storage::{EvidenceRow, RewrittenRow};
 use crate::api::ApiState;
 use crate::api::error::{Answer, Failure};
 use crate::api::names::{Named, resolve};
-use crate::api::view::{EvidenceView, OBSERVATION_FORMAT, Observation, Page, REWRITTEN_HISTORY};
+use crate::view::{EvidenceView, OBSERVATION_FORMAT, Observation, Page, REWRITTEN_HISTORY};
 
 pub(super) async fn list(State(state): State<ApiState>) -> Answer<Page<EvidenceView>> {
     let all = |state: &ApiState| {

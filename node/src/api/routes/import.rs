@@ -18,10 +18,10 @@ use tokio::time::{Instant, sleep};
 use super::emit::{Wait, open_subject};
 use crate::api::ApiState;
 use crate::api::error::{Answer, Failure};
-use crate::api::view::{ImportView, LineNote};
 use crate::api::wait::{Ended, Waiter};
 use crate::clock;
 use crate::registry::parse::{ParsedLog, Position, parse};
+use crate::view::{ImportView, LineNote};
 
 /// Events offered to the engine at once.
 const CHUNK: usize = 2048;

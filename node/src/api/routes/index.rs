@@ -10,7 +10,7 @@ use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
 
 use crate::api::error::Failure;
-use crate::api::view::{Page, Problem};
+use crate::view::{Page, Problem};
 
 /// Bytes of a refusal of the HTTP library that are kept as its words.
 const REFUSAL_BYTES: usize = 4096;

@@ -8,7 +8,7 @@ use ssid_protocol::batch::Statements;
 
 use crate::api::ApiState;
 use crate::api::error::{Answer, Failure};
-use crate::api::view::{
+use crate::view::{
     ConsistencyView, LogHeadView, Problem, ProofView, SIGNED_HEAD_FORMAT, SignedHeadView,
 };
 

@@ -35,10 +35,11 @@ pub(crate) use nodes::views as node_views;
 pub(crate) use status::view as status_view;
 pub(super) use trust::one_line;
 
+use super::ApiState;
 use super::access::bounded;
 use super::body;
 use super::error::Failure;
-use super::{ApiState, view::Problem};
+use crate::view::Problem;
 
 /// Bytes of offered events in one request.
 const EVENTS_BYTES: usize = 16 << 20;

@@ -11,10 +11,10 @@ use ssid_protocol::trust::{REVIEW_FLOOR, TrustLabel};
 
 use crate::api::ApiState;
 use crate::api::error::{Answer, Failure};
-use crate::api::view::{NodeView, ObservedNodeView, Page};
 use crate::clock;
 use crate::legacy::PlainHandle;
 use crate::legacy::plain::{allows_unsigned, observations};
+use crate::view::{NodeView, ObservedNodeView, Page};
 
 pub(super) async fn list(State(state): State<ApiState>) -> Answer<Page<NodeView>> {
     state.read(all).await.map(Page::whole).map(Json)

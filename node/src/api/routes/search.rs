@@ -10,7 +10,7 @@ use ssid_protocol::record::ConsensusRecord;
 
 use crate::api::ApiState;
 use crate::api::error::Failure;
-use crate::api::view::EventState;
+use crate::view::EventState;
 
 /// Log entries that one request looks at; the next goes on from there.
 pub(super) const LOOKED_AT: usize = 10_000;

@@ -19,7 +19,7 @@ use tokio::time::timeout;
 
 use crate::api::ApiState;
 use crate::api::error::{Answer, Failure};
-use crate::api::view::{
+use crate::view::{
     FederationStatus, LogHeadView, MembersStatus, NamedNode, OutboxStatus, ReadyView, Statistics,
     StatusView, TransportStatus, VotingStatus,
 };

@@ -7,10 +7,10 @@ use serde::Deserialize;
 
 use crate::api::ApiState;
 use crate::api::error::{Answer, Failure};
-use crate::api::view::{SyncOutcome, SyncState};
 use crate::engine::EngineError;
 use crate::git::SyncRoad;
 use crate::legacy::plain::{PlainSyncReport, Skipped};
+use crate::view::{SyncOutcome, SyncState};
 
 /// What is asked for.
 #[derive(Debug, Default, Deserialize)]

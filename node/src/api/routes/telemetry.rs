@@ -7,9 +7,9 @@ use tokio::sync::oneshot;
 
 use crate::api::ApiState;
 use crate::api::error::{Answer, Failure};
-use crate::api::view::{Page, Problem};
 use crate::telemetry::task::Request;
 use crate::telemetry::view::{CheckView, EntryView};
+use crate::view::{Page, Problem};
 
 pub(super) async fn check(State(state): State<ApiState>) -> Answer<CheckView> {
     ask(&state, Request::Check)

@@ -14,10 +14,8 @@ use ssid_protocol::trust::{
 use crate::api::ApiState;
 use crate::api::caller::{Caller, decider_name};
 use crate::api::error::{Answer, Failure};
-use crate::api::view::{
-    Page, TrustChangeView, TrustNoteView, TrustRequest, TrustRuleView, TrustView,
-};
 use crate::text::is_unseen;
+use crate::view::{Page, TrustChangeView, TrustNoteView, TrustRequest, TrustRuleView, TrustView};
 
 /// Characters of a reason.
 pub(super) const REASON_CHARS: usize = 500;

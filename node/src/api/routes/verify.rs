@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 
 use crate::api::ApiState;
 use crate::api::error::{Answer, Failure};
-use crate::api::view::{FailedCertificate, VerifyProgress, VerifyView};
+use crate::view::{FailedCertificate, VerifyProgress, VerifyView};
 
 /// Failures an answer lists.
 const LISTED: usize = 100;

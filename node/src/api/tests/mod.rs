@@ -312,7 +312,7 @@ impl Served {
             .await
             .unwrap();
         let (status, head, body) = ask(stream, request, body).await;
-        let problem = head.contains(super::view::Problem::MEDIA_TYPE);
+        let problem = head.contains(crate::view::Problem::MEDIA_TYPE);
         assert!(
             request.contains("readyz") || problem == (status >= 400),
             "{head}"

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use ssid_protocol::id::{EventHash, NodeId};
 
-use crate::api::view::RecordView;
+use crate::view::RecordView;
 
 /// A decision as the manifest has it: the registry's twelve keys, then those that only newer
 /// records have.

@@ -1,6 +1,6 @@
-//! Every JSON document the local API speaks, shared by the server and its clients. Hashes and keys
-//! are lower-case hex, times ISO 8601 in UTC; a key that has no value is `null`, never left out, so
-//! that a script can rely on it.
+//! The JSON forms in which a node shows what it knows, shared by the API, its clients, the manifest
+//! writer and reports. Hashes and keys are lower-case hex, times ISO 8601 in UTC; a key that has no
+//! value is `null`, never left out, so that a script can rely on it.
 
 mod anchor;
 mod conflict;
