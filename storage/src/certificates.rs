@@ -30,6 +30,79 @@ impl Store {
 
     /// The certificates of log entries from `from` on: at most `limit`, and of `max_bytes` together
     /// on the wire, but one at least if there is one.
+    ///
+    /// ```
+    /// # use ssid_protocol::id::{FederationId, LogId};
+    /// # use ssid_protocol::testing;
+    /// # use ssid_storage::{Changes, Owner, Store};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let owner = Owner {
+    /// #     federation: FederationId([7; 32]),
+    /// #     node: testing::key(0).node_id(),
+    /// # };
+    /// # let (store, mut writer) = Store::open(dir.path(), owner, LogId([1; 32]))?;
+    /// # use ssid_storage::{Certified, LogEntry};
+    /// # use ssid_protocol::id::{Epoch, Round, UnixMillis};
+    /// # use ssid_protocol::record::{ConsensusRecord, Resolution, Transport};
+    /// # use ssid_protocol::subject::EventPolicies;
+    /// # let certified = |event: &ssid_protocol::event::Event| {
+    /// #     let subject = EventPolicies::default().subject_of(event);
+    /// #     Certified {
+    /// #         record: ConsensusRecord {
+    /// #             subject_id: subject.id(&owner.federation),
+    /// #             choice: event.choice(),
+    /// #             event_type: event.event.clone(),
+    /// #             event_version: event.version.clone(),
+    /// #             initiated_at: UnixMillis(1),
+    /// #             completed_at: UnixMillis(2),
+    /// #             epoch: Epoch(0),
+    /// #             round: Round(0),
+    /// #             eligible_nodes: 1,
+    /// #             quorum: 1,
+    /// #             node_hashes: Default::default(),
+    /// #             endorsing_nodes: Default::default(),
+    /// #             silent_nodes: Vec::new(),
+    /// #             disagreeing_nodes: Vec::new(),
+    /// #             found_later: None,
+    /// #             resolution: Resolution::Achieved,
+    /// #             transport: Transport::Live,
+    /// #         },
+    /// #         entry: LogEntry {
+    /// #             subject,
+    /// #             epoch: Epoch(0),
+    /// #             round: Round(0),
+    /// #             choice: event.choice(),
+    /// #             precommits: Vec::new(),
+    /// #         },
+    /// #     }
+    /// # };
+    ///
+    /// let events: Vec<_> = ["v1", "v2", "v3", "v4"]
+    ///     .map(|version| testing::event("blueprint_tagged", version))
+    ///     .to_vec();
+    /// writer.write(Changes {
+    ///     certified: events.iter().map(certified).collect(),
+    ///     events,
+    ///     ..Changes::default()
+    /// })?;
+    /// assert_eq!(store.log_head().size, 4);
+    ///
+    /// // the whole log in pages of three
+    /// let mut versions = Vec::new();
+    /// loop {
+    ///     let page = store.certificates(versions.len() as u64, 3, usize::MAX)?;
+    ///     if page.is_empty() {
+    ///         break;
+    ///     }
+    ///     versions.extend(page.into_iter().map(|certificate| certificate.subject.version));
+    /// }
+    /// assert_eq!(versions, ["v1", "v2", "v3", "v4"]);
+    ///
+    /// // what was read and the head fit together
+    /// assert_eq!(store.log_root(4)?, Some(store.log_head().root));
+    /// assert_eq!(store.log_entry(4)?, None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn certificates(
         &self,
         from: u64,
@@ -61,6 +134,30 @@ impl Store {
     }
 
     /// A stored batch.
+    ///
+    /// ```
+    /// # use ssid_protocol::id::{FederationId, LogId};
+    /// # use ssid_protocol::testing;
+    /// # use ssid_storage::{Changes, Owner, Store};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let owner = Owner {
+    /// #     federation: FederationId([7; 32]),
+    /// #     node: testing::key(0).node_id(),
+    /// # };
+    /// # let (store, mut writer) = Store::open(dir.path(), owner, LogId([1; 32]))?;
+    /// use ssid_protocol::batch::{Statements, VerifiedBatch};
+    /// use ssid_storage::StoredBatchRow;
+    ///
+    /// let events = Statements::Events(vec![testing::event("blueprint_tagged", "v1")]);
+    /// let batch = VerifiedBatch::sign(&testing::key(1), &owner.federation, events)?;
+    /// let row = StoredBatchRow::from(&batch);
+    /// writer.write(Changes {
+    ///     batches: vec![row.clone()],
+    ///     ..Changes::default()
+    /// })?;
+    /// assert_eq!(store.batch(&row.key)?, Some(row));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn batch(&self, key: &BatchKey) -> Result<Option<StoredBatchRow>, StorageError> {
         let Some((signature, count)) = tables::BATCHES.get(self.database(), key)? else {
             return Ok(None);

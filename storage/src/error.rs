@@ -148,6 +148,13 @@ pub enum StorageError {
 impl StorageError {
     /// Whether the node can no longer promise that what it signs or acknowledges is on disk: it
     /// must stop voting. The others refuse one call, or the start.
+    ///
+    /// ```
+    /// use ssid_storage::StorageError;
+    ///
+    /// assert!(StorageError::Poisoned("db".into()).is_fatal());
+    /// assert!(!StorageError::NoLogEntry(7).is_fatal());
+    /// ```
     pub fn is_fatal(&self) -> bool {
         matches!(
             self,

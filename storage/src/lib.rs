@@ -13,6 +13,29 @@
 //! A write goes journal first ([`Journal::commit`]), then database and head ([`Writer::write`]),
 //! and only then may anything be sent. Every record on disk begins with a format byte (see
 //! `codec`).
+//!
+//! ```
+//! use ssid_protocol::id::{FederationId, LogId};
+//! use ssid_protocol::testing;
+//! use ssid_storage::{Changes, Owner, Store};
+//!
+//! let dir = tempfile::tempdir()?;
+//! let owner = Owner {
+//!     federation: FederationId([7; 32]),
+//!     node: testing::key(0).node_id(),
+//! };
+//! let (store, mut writer) = Store::open(dir.path(), owner, LogId([1; 32]))?;
+//! assert_eq!(store.log_head().size, 0);
+//!
+//! let event = testing::event("blueprint_tagged", "v1");
+//! let digest = event.choice().content_digest;
+//! writer.write(Changes {
+//!     events: vec![event.clone()],
+//!     ..Changes::default()
+//! })?;
+//! assert_eq!(store.event(&digest)?, Some(event));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 #![deny(missing_docs)]
 

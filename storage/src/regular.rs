@@ -33,6 +33,20 @@ pub fn open(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
 ///
 /// # Errors
 /// As [`open`]; [`io::ErrorKind::FileTooLarge`] if it has more.
+///
+/// ```
+/// use ssid_storage::regular;
+///
+/// let dir = tempfile::tempdir()?;
+/// let path = dir.path().join("registry.jsonl");
+/// std::fs::write(&path, "12345")?;
+/// assert_eq!(regular::read(&path, 5)?, b"12345");
+/// let refused = regular::read(&path, 4).unwrap_err();
+/// assert_eq!(refused.kind(), std::io::ErrorKind::FileTooLarge);
+/// // a directory, pipe or device is refused and not waited for
+/// assert!(regular::read(dir.path(), 5).is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     bytes_of(open(OpenOptions::new().read(true), path)?, limit)
 }

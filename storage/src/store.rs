@@ -75,6 +75,34 @@ impl Store {
     /// If another process has it open; it is of another federation or node, or of a newer version;
     /// [`StorageError::Damaged`] if rows are missing or changed; or if the operating system
     /// refuses.
+    ///
+    /// ```
+    /// # use ssid_protocol::id::{FederationId, LogId};
+    /// # use ssid_protocol::testing;
+    /// # use ssid_storage::{Changes, Owner, Store};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let owner = Owner {
+    /// #     federation: FederationId([7; 32]),
+    /// #     node: testing::key(0).node_id(),
+    /// # };
+    /// use ssid_storage::StorageError;
+    ///
+    /// let (store, writer) = Store::open(dir.path(), owner, LogId([1; 32]))?;
+    /// drop((store, writer));
+    ///
+    /// // the log keeps the name of its first opening
+    /// let (store, writer) = Store::open(dir.path(), owner, LogId([2; 32]))?;
+    /// assert_eq!(store.log_head().log_id, LogId([1; 32]));
+    /// drop((store, writer));
+    ///
+    /// let other = Owner {
+    ///     federation: FederationId([8; 32]),
+    ///     ..owner
+    /// };
+    /// let refused = Store::open(dir.path(), other, LogId([1; 32])).unwrap_err();
+    /// assert!(matches!(refused, StorageError::OtherFederation { .. }));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn open(dir: &Path, owner: Owner, new_log: LogId) -> Result<(Self, Writer), StorageError> {
         open::open(dir, owner, new_log, &Hooks::default())
     }
@@ -84,6 +112,26 @@ impl Store {
     ///
     /// # Errors
     /// As [`Self::open`], without `Damaged`.
+    ///
+    /// ```
+    /// # use ssid_protocol::id::{FederationId, LogId};
+    /// # use ssid_protocol::testing;
+    /// # use ssid_storage::{Changes, Owner, Store};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let owner = Owner {
+    /// #     federation: FederationId([7; 32]),
+    /// #     node: testing::key(0).node_id(),
+    /// # };
+    /// drop(Store::open(dir.path(), owner, LogId([1; 32]))?);
+    /// std::fs::remove_file(dir.path().join("log.head"))?;
+    ///
+    /// let (store, _writer, aside) = Store::open_or_set_aside(dir.path(), owner, LogId([2; 32]))?;
+    /// let aside = aside.expect("without its head a database proves nothing");
+    /// assert_eq!(aside.moved_to, dir.path().join("db.damaged-1"));
+    /// assert_eq!(aside.reason, "log.head beside it is missing");
+    /// assert_eq!(store.log_head().log_id, LogId([2; 32]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn open_or_set_aside(
         dir: &Path,
         owner: Owner,
@@ -149,6 +197,29 @@ impl Store {
 
     /// Choices whose event hash begins with these hex digits (either case), in order, at most
     /// `limit`. None if it is no hex or longer than a hash.
+    ///
+    /// ```
+    /// # use ssid_protocol::id::{FederationId, LogId};
+    /// # use ssid_protocol::testing;
+    /// # use ssid_storage::{Changes, Owner, Store};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let owner = Owner {
+    /// #     federation: FederationId([7; 32]),
+    /// #     node: testing::key(0).node_id(),
+    /// # };
+    /// # let (store, mut writer) = Store::open(dir.path(), owner, LogId([1; 32]))?;
+    /// let events = ["v1", "v2", "v3"].map(|version| testing::event("blueprint_tagged", version));
+    /// writer.write(Changes {
+    ///     events: events.to_vec(),
+    ///     ..Changes::default()
+    /// })?;
+    /// let choice = events[0].choice();
+    /// let prefix = &choice.event_hash.to_string()[..16];
+    /// assert_eq!(store.choices_by_hash_prefix(prefix, 10)?, [choice]);
+    /// assert_eq!(store.choices_by_hash_prefix("", 2)?.len(), 2);
+    /// assert!(store.choices_by_hash_prefix("no hex", 10)?.is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn choices_by_hash_prefix(
         &self,
         hex: &str,
@@ -213,6 +284,38 @@ impl Store {
     }
 
     /// Trust changes of one member in the order they were written.
+    ///
+    /// ```
+    /// # use ssid_protocol::id::{FederationId, LogId};
+    /// # use ssid_protocol::testing;
+    /// # use ssid_storage::{Changes, Owner, Store};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let owner = Owner {
+    /// #     federation: FederationId([7; 32]),
+    /// #     node: testing::key(0).node_id(),
+    /// # };
+    /// # let (store, mut writer) = Store::open(dir.path(), owner, LogId([1; 32]))?;
+    /// use ssid_protocol::id::UnixMillis;
+    /// use ssid_protocol::trust::{TrustChange, TrustReason, TrustRules};
+    ///
+    /// let member = testing::key(1).node_id();
+    /// let change = |reason: TrustReason| TrustChange {
+    ///     member,
+    ///     reason,
+    ///     points: reason.points(),
+    ///     at: UnixMillis(1_760_000_000_000),
+    ///     origin: None,
+    ///     reference: String::new(),
+    ///     note: None,
+    /// };
+    /// writer.write(Changes {
+    ///     trust: vec![change(TrustReason::Agreement), change(TrustReason::SyncFailed)],
+    ///     ..Changes::default()
+    /// })?;
+    /// let changes = store.trust_of(&member)?;
+    /// assert_eq!(TrustRules::default().score(&changes), 50 + 2 - 3);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn trust_of(&self, member: &NodeId) -> Result<Vec<TrustChange>, StorageError> {
         let rows = tables::TRUST.from(self.database(), &(*member, 0));
         let own = rows.take_while(|row| !matches!(row, Ok(((of, _), _)) if of != member));
@@ -238,6 +341,42 @@ impl Store {
     }
 
     /// The next sequence number to ask for of a peer's log; 0 if nothing was read yet.
+    ///
+    /// ```
+    /// # use ssid_protocol::id::{FederationId, LogId};
+    /// # use ssid_protocol::testing;
+    /// # use ssid_storage::{Changes, Owner, Store};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let owner = Owner {
+    /// #     federation: FederationId([7; 32]),
+    /// #     node: testing::key(0).node_id(),
+    /// # };
+    /// # let (store, mut writer) = Store::open(dir.path(), owner, LogId([1; 32]))?;
+    /// use ssid_storage::Cursor;
+    ///
+    /// let cursor = Cursor {
+    ///     peer: testing::key(1).node_id(),
+    ///     log_id: LogId([5; 32]),
+    /// };
+    /// assert_eq!(store.cursor(&cursor)?, 0);
+    /// writer.write(Changes {
+    ///     cursors: vec![(cursor, 40)],
+    ///     ..Changes::default()
+    /// })?;
+    /// assert_eq!(store.cursor(&cursor)?, 40);
+    ///
+    /// // a peer that began a new log is read from the start, and its old log is forgotten
+    /// let anew = Cursor {
+    ///     log_id: LogId([6; 32]),
+    ///     ..cursor
+    /// };
+    /// writer.write(Changes {
+    ///     cursors: vec![(anew, 3)],
+    ///     ..Changes::default()
+    /// })?;
+    /// assert_eq!(store.cursors()?, [(anew, 3)]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn cursor(&self, cursor: &Cursor) -> Result<u64, StorageError> {
         Ok(tables::CURSORS.get(self.database(), cursor)?.unwrap_or(0))
     }
@@ -253,6 +392,39 @@ impl Store {
     }
 
     /// Outbox rows of one kind, oldest first, at most `limit`.
+    ///
+    /// ```
+    /// # use ssid_protocol::id::{FederationId, LogId};
+    /// # use ssid_protocol::testing;
+    /// # use ssid_storage::{Changes, Owner, Store};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let owner = Owner {
+    /// #     federation: FederationId([7; 32]),
+    /// #     node: testing::key(0).node_id(),
+    /// # };
+    /// # let (store, mut writer) = Store::open(dir.path(), owner, LogId([1; 32]))?;
+    /// use ssid_storage::OutboxRow;
+    ///
+    /// let row = |payload: &[u8]| OutboxRow {
+    ///     kind: 1,
+    ///     payload: payload.to_vec(),
+    /// };
+    /// let written = writer.write(Changes {
+    ///     outbox: vec![row(b"first"), row(b"second"), row(b"third")],
+    ///     ..Changes::default()
+    /// })?;
+    /// let page = store.outbox(1, 2)?;
+    /// assert_eq!(page, [(written.outbox[0], row(b"first")), (written.outbox[1], row(b"second"))]);
+    ///
+    /// // what has left is taken out; a key is never given twice
+    /// writer.write(Changes {
+    ///     outbox_done: page.into_iter().map(|(key, _)| key).collect(),
+    ///     ..Changes::default()
+    /// })?;
+    /// assert_eq!(store.outbox(1, 2)?, [(written.outbox[2], row(b"third"))]);
+    /// assert!(store.outbox(2, 2)?.is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn outbox(
         &self,
         kind: u8,
@@ -265,6 +437,44 @@ impl Store {
     }
 
     /// All evidence, member by member.
+    ///
+    /// ```
+    /// # use ssid_protocol::id::{FederationId, LogId};
+    /// # use ssid_protocol::testing;
+    /// # use ssid_storage::{Changes, Owner, Store};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let owner = Owner {
+    /// #     federation: FederationId([7; 32]),
+    /// #     node: testing::key(0).node_id(),
+    /// # };
+    /// # let (store, mut writer) = Store::open(dir.path(), owner, LogId([1; 32]))?;
+    /// use ssid_protocol::batch::{Statements, VerifiedBatch};
+    /// use ssid_protocol::evidence::{Evidence, Signed};
+    /// use ssid_protocol::id::UnixMillis;
+    /// use ssid_storage::EvidenceRow;
+    ///
+    /// // two heartbeats of one node that name different logs of one length
+    /// let signed = |number| {
+    ///     let heartbeat = Statements::Heartbeat(Box::new(testing::heartbeat(number)));
+    ///     let batch = VerifiedBatch::sign(&testing::key(1), &owner.federation, heartbeat);
+    ///     Signed::of(&batch.unwrap(), 0).unwrap()
+    /// };
+    /// let evidence = Evidence::of_statements(owner.federation, signed(1), signed(2));
+    /// let slot = evidence.slot();
+    /// let row = EvidenceRow {
+    ///     evidence,
+    ///     at: UnixMillis(1_760_000_000_000),
+    ///     from: None,
+    /// };
+    /// writer.write(Changes {
+    ///     evidence: vec![(slot, row.clone())],
+    ///     ..Changes::default()
+    /// })?;
+    /// let found = store.evidence().collect::<Result<Vec<_>, _>>()?;
+    /// assert_eq!(found, [(slot, row)]);
+    /// assert_eq!(slot.member, testing::key(1).node_id());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn evidence(
         &self,
     ) -> impl Iterator<Item = Result<(EvidenceSlot, EvidenceRow), StorageError>> + '_ {
@@ -289,6 +499,30 @@ impl Store {
     }
 
     /// Lines that are to be announced, in order of the file, at most `limit` from this place on.
+    ///
+    /// ```
+    /// # use ssid_protocol::id::{FederationId, LogId};
+    /// # use ssid_protocol::testing;
+    /// # use ssid_storage::{Changes, Owner, Store};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let owner = Owner {
+    /// #     federation: FederationId([7; 32]),
+    /// #     node: testing::key(0).node_id(),
+    /// # };
+    /// # let (store, mut writer) = Store::open(dir.path(), owner, LogId([1; 32]))?;
+    /// use ssid_protocol::id::SubjectId;
+    ///
+    /// writer.write(Changes {
+    ///     own_order: (0..5).map(|place| (place, Some(SubjectId([place as u8; 32])))).collect(),
+    ///     ..Changes::default()
+    /// })?;
+    /// // page by page: the next begins behind the last place of the one before
+    /// let first = store.own_order(0, 3)?;
+    /// let second = store.own_order(first[2].0 + 1, 3)?;
+    /// assert_eq!(first.len(), 3);
+    /// assert_eq!(second, [(3, SubjectId([3; 32])), (4, SubjectId([4; 32]))]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn own_order(
         &self,
         from: u64,
@@ -321,6 +555,36 @@ impl Store {
     }
 
     /// What this node's operator decided about a subject, oldest first.
+    ///
+    /// ```
+    /// # use ssid_protocol::id::{FederationId, LogId};
+    /// # use ssid_protocol::testing;
+    /// # use ssid_storage::{Changes, Owner, Store};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let owner = Owner {
+    /// #     federation: FederationId([7; 32]),
+    /// #     node: testing::key(0).node_id(),
+    /// # };
+    /// # let (store, mut writer) = Store::open(dir.path(), owner, LogId([1; 32]))?;
+    /// use ssid_protocol::id::{SubjectId, UnixMillis};
+    /// use ssid_storage::{DecisionRow, NoteKind};
+    ///
+    /// let subject = SubjectId([3; 32]);
+    /// let row = DecisionRow {
+    ///     at: UnixMillis(1_760_000_000_000),
+    ///     kind: NoteKind::Endorse,
+    ///     choice: testing::event("blueprint_tagged", "v1").choice(),
+    ///     by: "anna".to_owned(),
+    ///     reason: "checked against the tag".to_owned(),
+    /// };
+    /// writer.write(Changes {
+    ///     decisions: vec![(subject, vec![row.clone()])],
+    ///     ..Changes::default()
+    /// })?;
+    /// assert_eq!(store.decisions_of(&subject)?, [row]);
+    /// assert!(store.decisions_of(&SubjectId([4; 32]))?.is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn decisions_of(&self, subject: &SubjectId) -> Result<Vec<DecisionRow>, StorageError> {
         Ok(tables::DECISIONS
             .get(self.database(), subject)?

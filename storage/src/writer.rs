@@ -55,6 +55,45 @@ impl Writer {
     /// If `changes` contradict what is stored or refer to what is not: nothing was written, the
     /// writer goes on. If the disk or the database fails ([`StorageError::is_fatal`]): every later
     /// write is refused.
+    ///
+    /// ```
+    /// # use ssid_protocol::id::{FederationId, LogId};
+    /// # use ssid_protocol::testing;
+    /// # use ssid_storage::{Changes, Owner, Store};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let owner = Owner {
+    /// #     federation: FederationId([7; 32]),
+    /// #     node: testing::key(0).node_id(),
+    /// # };
+    /// # let (store, mut writer) = Store::open(dir.path(), owner, LogId([1; 32]))?;
+    /// use ssid_storage::StorageError;
+    ///
+    /// use ssid_protocol::id::{MerkleHash, UnixMillis};
+    /// use ssid_protocol::subject::EventPolicies;
+    /// use ssid_storage::{BatchRef, OpenSubject, ProofRef};
+    ///
+    /// let event = testing::event("blueprint_tagged", "v1");
+    /// let announced_by_nobody = ProofRef::Batch(BatchRef {
+    ///     signer: testing::key(1).node_id(),
+    ///     root: MerkleHash([9; 32]),
+    ///     index: 0,
+    /// });
+    /// let refused = writer.write(Changes {
+    ///     events: vec![event.clone()],
+    ///     open_subjects: vec![OpenSubject {
+    ///         subject: EventPolicies::default().subject_of(&event),
+    ///         first_seen: UnixMillis(1_760_000_000_000),
+    ///         candidates: vec![(event.choice(), Some(announced_by_nobody))],
+    ///         prompt: Vec::new(),
+    ///     }],
+    ///     ..Changes::default()
+    /// });
+    /// // all of it or nothing: the event was not written either, and the writer goes on
+    /// assert!(matches!(refused, Err(StorageError::BatchMissing { .. })));
+    /// assert_eq!(store.event(&event.choice().content_digest)?, None);
+    /// writer.write(Changes::default())?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn write(&mut self, changes: Changes) -> Result<Written, StorageError> {
         if self.poisoned {
             return Err(StorageError::Poisoned(

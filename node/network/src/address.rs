@@ -9,6 +9,16 @@ const HOST_CHARS: usize = 253;
 const LABEL_CHARS: usize = 63;
 
 /// Why nobody can dial an address, in words; `None` if members can, as far as the address tells.
+///
+/// ```
+/// use ssid_network::undialable;
+///
+/// assert_eq!(undialable("/dns4/berlin.example/tcp/4170"), None);
+/// assert_eq!(
+///     undialable("/ip4/0.0.0.0/tcp/4170").as_deref(),
+///     Some("0.0.0.0 is no destination; name the address at which others reach this node"),
+/// );
+/// ```
 pub fn undialable(text: &str) -> Option<String> {
     let address: Multiaddr = match text.parse() {
         Ok(address) => address,

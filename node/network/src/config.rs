@@ -24,6 +24,42 @@ pub struct MemberPeer {
 }
 
 /// What [`start`](crate::start) needs.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use libp2p::identity::Keypair;
+/// use ssid_network::{MemberPeer, NetworkConfig, NetworkError, NetworkLimits};
+/// use ssid_protocol::evidence::Verifier;
+/// use ssid_protocol::identity::VerifyKey;
+///
+/// let (manifest, federation, voters, keys) = ssid_protocol::testing::federation(2);
+/// let identity = Keypair::generate_ed25519();
+/// let this = MemberPeer {
+///     node: keys[0].node_id(),
+///     key: VerifyKey::parse(keys[0].node_id())?,
+///     peer: identity.public().to_peer_id(),
+///     addresses: Vec::new(),
+///     is_voter: true,
+/// };
+/// let policies = manifest.event_policies.clone();
+/// let config = NetworkConfig {
+///     identity,
+///     federation,
+///     listen: vec!["/ip4/127.0.0.1/tcp/0".parse()?],
+///     bootstrap: vec!["/dns4/berlin.example/tcp/4170".parse()?],
+///     mdns: false,
+///     members: vec![this],
+///     evidence: Arc::new(Verifier::new(federation, &manifest, voters, policies)),
+///     local_node: keys[1].node_id(),
+///     remembered: Vec::new(),
+///     limits: NetworkLimits::default(),
+/// };
+/// // nothing is started for a node that is not among its own members
+/// let refused = ssid_network::start(config, &Default::default(), Default::default());
+/// assert!(matches!(refused, Err(NetworkError::NotAMember(node)) if node == keys[1].node_id()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct NetworkConfig {
     /// This node's libp2p key; never the voting key.
@@ -52,6 +88,17 @@ pub struct NetworkConfig {
 }
 
 /// Bounds on what peers may cost this node, and on its own queues.
+///
+/// ```
+/// use ssid_network::NetworkLimits;
+///
+/// let limits = NetworkLimits {
+///     publish_per_second: 50.0,
+///     ..NetworkLimits::default()
+/// };
+/// // one signer's flood must not use up what those who pass it on have for others
+/// assert!(limits.signer_messages_per_second < limits.peer_messages_per_second);
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct NetworkLimits {
     /// Events waiting for the consumer.

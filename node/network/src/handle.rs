@@ -223,6 +223,51 @@ impl Network {
     ///
     /// # Errors
     /// If the queue is full, the message too long, or the network shut down.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use libp2p::identity::Keypair;
+    /// # use ssid_network::{MemberPeer, NetworkConfig, NetworkLimits};
+    /// # use ssid_protocol::evidence::Verifier;
+    /// # use ssid_protocol::identity::VerifyKey;
+    /// # let (manifest, federation, voters, keys) = ssid_protocol::testing::federation(2);
+    /// # let identities = [1, 2].map(|seed| Keypair::ed25519_from_bytes([seed; 32]).unwrap());
+    /// # let members: Vec<_> = keys.iter().zip(&identities).map(|(key, identity)| MemberPeer {
+    /// #     node: key.node_id(),
+    /// #     key: VerifyKey::parse(key.node_id()).unwrap(),
+    /// #     peer: identity.public().to_peer_id(),
+    /// #     addresses: Vec::new(),
+    /// #     is_voter: true,
+    /// # }).collect();
+    /// # let policies = manifest.event_policies.clone();
+    /// # let config = NetworkConfig {
+    /// #     identity: identities[0].clone(),
+    /// #     federation,
+    /// #     listen: vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()],
+    /// #     bootstrap: Vec::new(),
+    /// #     mdns: false,
+    /// #     members,
+    /// #     evidence: Arc::new(Verifier::new(federation, &manifest, voters, policies)),
+    /// #     local_node: keys[0].node_id(),
+    /// #     remembered: Vec::new(),
+    /// #     limits: NetworkLimits::default(),
+    /// # };
+    /// # use ssid_network::{PublishRefused, RequestError, Topic};
+    /// # use tokio_util::{sync::CancellationToken, task::TaskTracker};
+    /// # let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
+    /// # let runtime = tokio::runtime::Runtime::new()?;
+    /// # runtime.block_on(async {
+    /// # let (network, _events) = ssid_network::start(config, &tracker, stop.clone())?;
+    /// assert_eq!(network.publish(Topic::Events, vec![0; 100]), Ok(()));
+    /// let refused = network.publish(Topic::Events, vec![0; 9 << 20]).unwrap_err();
+    /// assert!(matches!(refused, PublishRefused::TooLarge { size, .. } if size == 9 << 20));
+    /// # stop.cancel();
+    /// # tracker.close();
+    /// # tracker.wait().await;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn publish(&self, topic: Topic, data: Vec<u8>) -> Result<(), PublishRefused> {
         let size = data.len();
         if size > MESSAGE_BYTES {
@@ -256,6 +301,53 @@ impl Network {
     ///
     /// # Errors
     /// If it is not connected, does not answer, or answers what is no answer.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use libp2p::identity::Keypair;
+    /// # use ssid_network::{MemberPeer, NetworkConfig, NetworkLimits};
+    /// # use ssid_protocol::evidence::Verifier;
+    /// # use ssid_protocol::identity::VerifyKey;
+    /// # let (manifest, federation, voters, keys) = ssid_protocol::testing::federation(2);
+    /// # let identities = [1, 2].map(|seed| Keypair::ed25519_from_bytes([seed; 32]).unwrap());
+    /// # let members: Vec<_> = keys.iter().zip(&identities).map(|(key, identity)| MemberPeer {
+    /// #     node: key.node_id(),
+    /// #     key: VerifyKey::parse(key.node_id()).unwrap(),
+    /// #     peer: identity.public().to_peer_id(),
+    /// #     addresses: Vec::new(),
+    /// #     is_voter: true,
+    /// # }).collect();
+    /// # let policies = manifest.event_policies.clone();
+    /// # let config = NetworkConfig {
+    /// #     identity: identities[0].clone(),
+    /// #     federation,
+    /// #     listen: vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()],
+    /// #     bootstrap: Vec::new(),
+    /// #     mdns: false,
+    /// #     members,
+    /// #     evidence: Arc::new(Verifier::new(federation, &manifest, voters, policies)),
+    /// #     local_node: keys[0].node_id(),
+    /// #     remembered: Vec::new(),
+    /// #     limits: NetworkLimits::default(),
+    /// # };
+    /// # use ssid_network::{PublishRefused, RequestError, Topic};
+    /// # use tokio_util::{sync::CancellationToken, task::TaskTracker};
+    /// # let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
+    /// # let runtime = tokio::runtime::Runtime::new()?;
+    /// # runtime.block_on(async {
+    /// # let other = config.members[1].node;
+    /// # let (network, _events) = ssid_network::start(config, &tracker, stop.clone())?;
+    /// use ssid_protocol::sync::Request;
+    ///
+    /// let answer = network.request(other, Request::Status).await;
+    /// assert_eq!(answer, Err(RequestError::NotConnected(other)));
+    /// # stop.cancel();
+    /// # tracker.close();
+    /// # tracker.wait().await;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn request(&self, node: NodeId, request: Request) -> Result<Answer, RequestError> {
         let (reply, answer) = oneshot::channel();
         self.commands

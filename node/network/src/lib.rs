@@ -69,6 +69,54 @@ use topics::Topics;
 ///
 /// # Errors
 /// If this node is no member, an address cannot be listened on, or the transports cannot be set up.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use libp2p::identity::Keypair;
+/// # use ssid_network::{MemberPeer, NetworkConfig, NetworkLimits};
+/// # use ssid_protocol::evidence::Verifier;
+/// # use ssid_protocol::identity::VerifyKey;
+/// # let (manifest, federation, voters, keys) = ssid_protocol::testing::federation(2);
+/// # let identities = [1, 2].map(|seed| Keypair::ed25519_from_bytes([seed; 32]).unwrap());
+/// # let members: Vec<_> = keys.iter().zip(&identities).map(|(key, identity)| MemberPeer {
+/// #     node: key.node_id(),
+/// #     key: VerifyKey::parse(key.node_id()).unwrap(),
+/// #     peer: identity.public().to_peer_id(),
+/// #     addresses: Vec::new(),
+/// #     is_voter: true,
+/// # }).collect();
+/// # let policies = manifest.event_policies.clone();
+/// # let config = NetworkConfig {
+/// #     identity: identities[0].clone(),
+/// #     federation,
+/// #     listen: vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()],
+/// #     bootstrap: Vec::new(),
+/// #     mdns: false,
+/// #     members,
+/// #     evidence: Arc::new(Verifier::new(federation, &manifest, voters, policies)),
+/// #     local_node: keys[0].node_id(),
+/// #     remembered: Vec::new(),
+/// #     limits: NetworkLimits::default(),
+/// # };
+/// # use ssid_network::{PublishRefused, RequestError, Topic};
+/// # use tokio_util::{sync::CancellationToken, task::TaskTracker};
+/// # let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
+/// # let runtime = tokio::runtime::Runtime::new()?;
+/// # runtime.block_on(async {
+/// let (network, mut events) = ssid_network::start(config, &tracker, stop.clone())?;
+/// let mut listening = network.listening();
+/// let addresses = listening.wait_for(|all| !all.is_empty()).await?.clone();
+/// assert!(addresses.iter().all(|address| address.to_string().starts_with("/ip4/127.0.0.1/tcp/")));
+///
+/// stop.cancel();
+/// assert!(events.recv().await.is_none(), "the channel ends with the task");
+/// # stop.cancel();
+/// # tracker.close();
+/// # tracker.wait().await;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn start(
     config: NetworkConfig,
     tracker: &TaskTracker,

@@ -111,6 +111,21 @@ pub struct Metrics {
 
 impl Metrics {
     /// Registers every counter; the caller chooses the prefix.
+    ///
+    /// ```
+    /// use prometheus_client::encoding::text::encode;
+    /// use prometheus_client::registry::Registry;
+    /// use ssid_network::{Metrics, Topic};
+    ///
+    /// let metrics = Metrics::default();
+    /// let mut registry = Registry::with_prefix("ssid_network");
+    /// metrics.register(&mut registry);
+    /// let mut text = String::new();
+    /// encode(&mut text, &registry)?;
+    /// assert!(text.contains("ssid_network_disconnected_offenders_total 0"));
+    /// assert_eq!(metrics.messages(Topic::Votes, "delivered"), 0);
+    /// # Ok::<(), std::fmt::Error>(())
+    /// ```
     pub fn register(&self, registry: &mut Registry) {
         registry.register(
             "messages",

@@ -4,6 +4,12 @@ use libp2p::gossipsub::{IdentTopic, TopicHash};
 use ssid_protocol::id::FederationId;
 
 /// A gossip topic, `/ssid/<federation_id>/<name>/1`.
+///
+/// ```
+/// use ssid_network::Topic;
+///
+/// assert_eq!(Topic::ALL.map(Topic::name), ["events", "votes", "heartbeats", "evidence"]);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Topic {
     /// Announcements: batches of kind 1.

@@ -2,6 +2,28 @@
 //! whose loss could make a node lie; so it is synced before anything leaves, refuses to go on after
 //! a failed write, and tells a torn end, which is cut off, from damage, which is not repaired. The
 //! format is drawn in `frame`.
+//!
+//! ```
+//! use ssid_protocol::id::SubjectId;
+//! use ssid_protocol::testing;
+//! use ssid_storage::{Journal, JournalRecord};
+//!
+//! let dir = tempfile::tempdir()?;
+//! let path = dir.path().join("votes.journal");
+//! let node = testing::key(0).node_id();
+//!
+//! let mut journal = Journal::create(&path, node)?;
+//! let done = JournalRecord::Done(vec![SubjectId([3; 32])]);
+//! journal.append(&[done.clone()])?;
+//! journal.commit()?; // on disk now; only now may it be sent
+//! drop(journal);
+//!
+//! let (journal, records, recovery) = Journal::open(&path, node, 0)?;
+//! assert_eq!(records, [JournalRecord::Created { node }, done]);
+//! assert_eq!(journal.sequence(), 2);
+//! assert_eq!(recovery.torn_bytes, 0);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod frame;
 mod recover;
@@ -117,6 +139,23 @@ impl Journal {
     ///
     /// # Errors
     /// [`StorageError::JournalExists`], or if the operating system refuses.
+    ///
+    /// ```
+    /// # use ssid_protocol::id::SubjectId;
+    /// # use ssid_protocol::testing;
+    /// # use ssid_storage::{Journal, JournalRecord};
+    /// #
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("votes.journal");
+    /// # let node = testing::key(0).node_id();
+    /// use ssid_storage::StorageError;
+    ///
+    /// let journal = Journal::create(&path, node)?;
+    /// assert_eq!(journal.sequence(), 1);
+    /// let refused = Journal::create(&path, node).unwrap_err();
+    /// assert!(matches!(refused, StorageError::JournalExists(_)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn create(path: &Path, node: NodeId) -> Result<Self, StorageError> {
         let mut options = OpenOptions::new();
         let file = options
@@ -162,6 +201,29 @@ impl Journal {
     /// # Errors
     /// [`StorageError::JournalMissing`]; `JournalDamaged` if it is damaged anywhere else; another
     /// node's, a newer version's, in use; or if the operating system refuses.
+    ///
+    /// ```
+    /// # use ssid_protocol::id::SubjectId;
+    /// # use ssid_protocol::testing;
+    /// # use ssid_storage::{Journal, JournalRecord};
+    /// #
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("votes.journal");
+    /// # let node = testing::key(0).node_id();
+    /// # let mut journal = Journal::create(&path, node)?;
+    /// # journal.append(&[JournalRecord::Done(vec![SubjectId([3; 32])])])?;
+    /// # journal.commit()?;
+    /// # drop(journal);
+    /// // the power went while the last record was written
+    /// let whole = std::fs::read(&path)?;
+    /// std::fs::write(&path, &whole[..whole.len() - 5])?;
+    ///
+    /// let (journal, records, recovery) = Journal::open(&path, node, 1)?;
+    /// assert_eq!(records, [JournalRecord::Created { node }]);
+    /// assert!(recovery.torn_bytes > 0);
+    /// assert_eq!(journal.bytes(), std::fs::metadata(&path)?.len());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn open(
         path: &Path,
         node: NodeId,
@@ -276,6 +338,28 @@ impl Journal {
     /// # Errors
     /// If a record is too large, or a write fails: the journal is as it was then, but poisoned if
     /// the failure came so late that either file may be the journal.
+    ///
+    /// ```
+    /// # use ssid_protocol::id::SubjectId;
+    /// # use ssid_protocol::testing;
+    /// # use ssid_storage::{Journal, JournalRecord};
+    /// #
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("votes.journal");
+    /// # let node = testing::key(0).node_id();
+    /// # let mut journal = Journal::create(&path, node)?;
+    /// for subject in 0..100 {
+    ///     journal.append(&[JournalRecord::Done(vec![SubjectId([subject; 32])])])?;
+    /// }
+    /// journal.commit()?;
+    /// let before = journal.bytes();
+    ///
+    /// let subjects = (0..100).map(|subject| SubjectId([subject; 32])).collect();
+    /// journal.rewrite(vec![JournalRecord::Done(subjects)])?;
+    /// assert!(journal.bytes() < before);
+    /// assert_eq!(journal.sequence(), 101, "as before: compaction takes back nothing");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn rewrite(&mut self, records: Vec<JournalRecord>) -> Result<(), StorageError> {
         self.check_poison()?;
         let mut frames = Vec::new();
