@@ -13,11 +13,12 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use ssid_engine::{NodeEvent, VoteView};
+use ssid_protocol::epoch::{EpochContext, Epochs};
 use ssid_protocol::id::{FederationId, NodeId, SubjectId};
-use ssid_protocol::manifest::Manifest;
 use ssid_protocol::record::ConsensusRecord;
 use ssid_protocol::vote::Phase;
 use ssid_storage::{NoteKind, Store, SubjectState};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub use markdown::{FIELDS, Field};
@@ -80,12 +81,12 @@ pub struct ConflictReport {
 pub struct Reports {
     /// The directory; made when the first report is written.
     pub directory: Place,
-    /// The federation that the subject belongs to.
-    pub federation_id: FederationId,
+    /// The epochs that the node knows: whose federation it is, and what the members are called.
+    pub epochs: watch::Receiver<Arc<Epochs>>,
     /// The node that wrote the report.
     pub node_id: NodeId,
-    /// What the members are called; empty if reports name no one.
-    pub names: BTreeMap<NodeId, String>,
+    /// Whether reports say what the members are called.
+    pub shows_names: bool,
     /// Where records and certificates are.
     pub store: Store,
 }
@@ -209,26 +210,34 @@ impl Reports {
     pub fn configured(
         settings: &Settings,
         paths: &RegistryPaths,
-        manifest: &Manifest,
+        epochs: &watch::Receiver<Arc<Epochs>>,
         node_id: NodeId,
         store: &Store,
     ) -> Option<Self> {
-        let shows_names = !settings.compliance.anonymize_node_data;
-        let named = manifest
-            .members
-            .iter()
-            .filter(|_| shows_names)
-            .map(|m| (m.node_id, m.node_name.clone()));
         settings
             .conflict_resolution
             .create_conflict_report
             .then(|| Self {
                 directory: directory(paths, &settings.conflict_resolution),
-                federation_id: manifest.federation_id(),
+                epochs: epochs.clone(),
                 node_id,
-                names: named.collect(),
+                shows_names: !settings.compliance.anonymize_node_data,
                 store: store.clone(),
             })
+    }
+
+    fn epoch(&self) -> Arc<EpochContext> {
+        self.epochs.borrow().current().clone()
+    }
+
+    /// What the members are called, if reports are to say so.
+    fn names(&self) -> BTreeMap<NodeId, String> {
+        let epoch = self.epoch();
+        let members = epoch.manifest().members.iter();
+        members
+            .filter(|_| self.shows_names)
+            .map(|member| (member.node_id, member.node_name.clone()))
+            .collect()
     }
 
     fn path(&self, subject: &SubjectId, extension: &str) -> Place {
@@ -245,8 +254,9 @@ impl Reports {
                 .is_some_and(|extension| extension == "json")
         });
         let reports = ours.filter_map(|path| read(&path));
+        let federation = *self.epoch().federation();
         let unfinished = reports.filter(|report| {
-            report.state == ReportState::InConflict && report.federation_id == self.federation_id
+            report.state == ReportState::InConflict && report.federation_id == federation
         });
         unfinished
             .map(|report| report.conflict.subject_id)
@@ -257,11 +267,11 @@ impl Reports {
     fn write(&self, conflict: &ConflictView) -> Result<(), String> {
         let report = ConflictReport {
             format: FORMAT.to_owned(),
-            federation_id: self.federation_id,
+            federation_id: *self.epoch().federation(),
             reported_by: self.node_id,
             written_at: clock::now().iso(),
             state: ReportState::InConflict,
-            names: self.names.clone(),
+            names: self.names(),
             conflict: conflict.clone(),
             resolution: None,
         };
@@ -305,7 +315,7 @@ impl Reports {
         self.save(ConflictReport {
             written_at: clock::now().iso(),
             state: ReportState::Resolved,
-            names: self.names.clone(),
+            names: self.names(),
             conflict,
             resolution,
             ..report

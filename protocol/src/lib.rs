@@ -10,6 +10,7 @@
 pub mod batch;
 pub mod card;
 pub mod certificate;
+pub mod epoch;
 pub mod event;
 pub mod evidence;
 pub mod git_lines;

@@ -64,7 +64,7 @@ impl Engine {
                     page.add(subject, open);
                     last = Some(*subject);
                 } else if let Some((subject, unheard)) = waiting.next() {
-                    page.add_waiting(self.epoch, subject, unheard);
+                    page.add_waiting(self.epochs.current().number(), subject, unheard);
                     last = Some(*subject);
                 }
             }
@@ -76,7 +76,9 @@ impl Engine {
                 match (self.open.get(subject), self.waiting.get(subject)) {
                     _ if page.is_full() => break,
                     (Some(open), _) => page.add(subject, open),
-                    (None, Some(unheard)) => page.add_waiting(self.epoch, subject, unheard),
+                    (None, Some(unheard)) => {
+                        page.add_waiting(self.epochs.current().number(), subject, unheard)
+                    }
                     (None, None) => page.add_certificate(self.certificate(subject)),
                 }
             }
@@ -103,7 +105,7 @@ impl Engine {
             if bytes > ANSWER_BYTES {
                 break;
             }
-            let subject = self.policies.subject_of(&event).id(&self.federation);
+            let subject = self.epochs.current().subject_of(&event);
             let announced = self
                 .open
                 .get(&subject)
@@ -144,7 +146,13 @@ impl Engine {
 
     fn view(&self, subject: &SubjectId, open: &Open) -> InstanceView {
         let machine = &open.machine;
-        let voter = |index| self.voters.get(index).map(|v| v.key.id());
+        let voter = |index| {
+            self.epochs
+                .current()
+                .voters()
+                .get(index)
+                .map(|v| v.key.id())
+        };
         InstanceView {
             subject_id: *subject,
             subject: open.subject.clone(),
@@ -163,7 +171,7 @@ impl Engine {
             no_choice_because: self
                 .no_choice_because(subject, open)
                 .map(|refusal| refusal.reason),
-            quorum: self.voters.quorum(),
+            quorum: self.epochs.current().voters().quorum(),
             candidates: machine
                 .candidates()
                 .map(|c| CandidateView {

@@ -246,7 +246,7 @@ impl Engine {
             (Request::Log { .. }, CheckedAnswer::Log { certificates, .. }) => {
                 let subjects = certificates
                     .iter()
-                    .map(|certificate| certificate.subject.id(&self.federation));
+                    .map(|certificate| certificate.subject.id(self.epochs.current().federation()));
                 let known = subjects
                     .filter(|subject| self.is_certified(subject))
                     .count() as u64;
@@ -380,7 +380,10 @@ impl Engine {
         events: Vec<(Event, Option<BatchProof>)>,
     ) {
         for (event, proof) in events {
-            if event.check_admissible(self.epoch).is_ok() {
+            if event
+                .check_admissible(self.epochs.current().number())
+                .is_ok()
+            {
                 self.add_candidate(tick, &event, proof.map(Proof::alone), false);
             }
         }

@@ -26,7 +26,7 @@ impl Engine {
     /// Certificates that verified: each decides its subject at once (rule 3).
     pub(super) fn take_certificates(&mut self, tick: &mut Tick, certificates: Vec<Certificate>) {
         for certificate in certificates {
-            let id = certificate.subject.id(&self.federation);
+            let id = certificate.subject.id(self.epochs.current().federation());
             let (round, choice) = (certificate.round, certificate.choice);
             if self.ensure_open(tick, id).is_none() {
                 self.compare_certificates(tick, &id, certificate);
@@ -144,7 +144,7 @@ impl Engine {
                 self.store_batch(tick, batch);
             }
             (
-                self.epoch,
+                self.epochs.current().number(),
                 precommits
                     .iter()
                     .map(|held| held.proof.reference())
@@ -201,9 +201,12 @@ impl Engine {
                 .votes_for(round, Phase::Precommit, choice)
                 .filter(|held| votes(held));
             let (weight, count) = precommits.fold((0, 0), |(weight, count), held| {
-                (weight + self.voters.weight(held.voter), count + 1)
+                (
+                    weight + self.epochs.current().voters().weight(held.voter),
+                    count + 1,
+                )
             });
-            self.voters.is_quorum(weight, count)
+            self.epochs.current().voters().is_quorum(weight, count)
         };
         match () {
             () if is_quorum(&|held| held.road != Transport::Git) => Some(Transport::Live),
@@ -234,14 +237,16 @@ impl Engine {
             event_version: subject.version.clone(),
             initiated_at: open.first_seen,
             completed_at: tick.now,
-            epoch: self.epoch,
+            epoch: self.epochs.current().number(),
             round,
-            eligible_nodes: u32::try_from(self.voters.len()).unwrap_or(u32::MAX),
-            quorum: self.voters.quorum(),
+            eligible_nodes: u32::try_from(self.epochs.current().voters().len()).unwrap_or(u32::MAX),
+            quorum: self.epochs.current().voters().quorum(),
             node_hashes: BTreeMap::new(),
             endorsing_nodes: BTreeMap::new(),
             silent_nodes: self
-                .voters
+                .epochs
+                .current()
+                .voters()
                 .iter()
                 .map(|(_, voter)| voter.key.id())
                 .collect(),

@@ -5,27 +5,20 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ssid_protocol::batch::{BatchProof, Kind, SignedBatch, VerifiedBatch};
-use ssid_protocol::certificate::{Certificate, Verifier};
+use ssid_protocol::certificate::{Certificate, CertificateError, Verifier};
+use ssid_protocol::epoch::{EpochContext, Epochs};
 use ssid_protocol::event::Event;
-use ssid_protocol::evidence::{self, Evidence, Signed};
-use ssid_protocol::id::{FederationId, NodeId, SubjectId};
+use ssid_protocol::evidence::{Evidence, Signed};
+use ssid_protocol::id::{Epoch, FederationId, NodeId, SubjectId};
 use ssid_protocol::identity::VerifyKey;
-use ssid_protocol::manifest::Manifest;
-use ssid_protocol::quorum::VoterSet;
-use ssid_protocol::subject::EventPolicies;
 use ssid_protocol::sync::{Answer, LOG_PAGE, ProvenEvent, Request};
 
 use super::messages::{Carried, CheckedAnswer};
 
-/// What signatures and certificates are checked against: one epoch's members.
-#[derive(Debug)]
+/// What signatures and certificates are checked against: the epochs that are known.
+#[derive(Clone, Debug)]
 pub struct Checker {
-    federation: FederationId,
-    manifest: Manifest,
-    voters: VoterSet,
-    policies: EventPolicies,
-    keys: BTreeMap<NodeId, VerifyKey>,
-    evidence: evidence::Verifier,
+    epochs: Arc<Epochs>,
 }
 
 /// Why an answer is not believed. Whoever sent it did not check it either, or lies; unless
@@ -76,29 +69,46 @@ fn usable_of<T, U>(
         .collect()
 }
 
+/// Verifiers of certificates, each made when a certificate of its epoch is met: signatures that
+/// several share are checked once.
+struct Verifiers<'a> {
+    checker: &'a Checker,
+    by_epoch: BTreeMap<Epoch, Verifier<'a>>,
+}
+
+impl Verifiers<'_> {
+    fn verify(&mut self, certificate: &Certificate) -> Result<(), CertificateError> {
+        let epoch = self.checker.epoch_of(Some(certificate.epoch));
+        let verifier = self
+            .by_epoch
+            .entry(epoch.number())
+            .or_insert_with(|| epoch.certificates());
+        certificate.verify(verifier)
+    }
+}
+
 impl Checker {
-    /// Of a validated manifest.
-    pub fn new(
-        federation: FederationId,
-        manifest: Manifest,
-        voters: VoterSet,
-        policies: EventPolicies,
-    ) -> Self {
-        let evidence =
-            evidence::Verifier::new(federation, &manifest, voters.clone(), policies.clone());
-        let keys = manifest
-            .members
-            .iter()
-            .filter_map(|member| VerifyKey::parse(member.node_id).ok());
-        let keys = keys.map(|key| (key.id(), key)).collect();
-        Self {
-            federation,
-            manifest,
-            voters,
-            policies,
-            keys,
-            evidence,
+    /// By the epochs that are known.
+    pub fn new(epochs: Arc<Epochs>) -> Self {
+        Self { epochs }
+    }
+
+    /// The context of an epoch; of one that is not known, and of what has none, the current one,
+    /// which says what does not fit.
+    fn epoch_of(&self, number: Option<Epoch>) -> &EpochContext {
+        let known = number.and_then(|number| self.epochs.get(number));
+        known.unwrap_or(self.epochs.current())
+    }
+
+    fn verifiers(&self) -> Verifiers<'_> {
+        Verifiers {
+            checker: self,
+            by_epoch: BTreeMap::new(),
         }
+    }
+
+    fn current(&self) -> &EpochContext {
+        self.epochs.current()
     }
 
     /// Checks everything in `answer`, which must be one to `request`. What takes another epoch's
@@ -182,7 +192,9 @@ impl Checker {
                 Ok(CheckedAnswer::Events(asked.collect()))
             }
             (Request::Evidence { .. }, Answer::Evidence(pieces)) => {
-                let check = |evidence: Evidence| match evidence.verify(&self.evidence) {
+                let check = |evidence: Evidence| match evidence
+                    .verify(self.epoch_of(evidence.epoch()).evidence())
+                {
                     Ok(_) => Ok(evidence),
                     Err(error) => Err(BadAnswer {
                         needs_another_manifest: error.needs_another_manifest(),
@@ -210,12 +222,12 @@ impl Checker {
 
     /// Whose signatures are believed, and the subjects of whose events: what a branch is read with.
     pub fn federation(&self) -> FederationId {
-        self.federation
+        *self.current().federation()
     }
 
     /// The subject of an event, under the federation's policies.
     pub fn subject_of(&self, event: &Event) -> SubjectId {
-        self.policies.subject_of(event).id(&self.federation)
+        self.current().subject_of(event)
     }
 
     /// Checks a batch that stood on the branch of `from`.
@@ -256,15 +268,10 @@ impl Checker {
         &self,
         certificates: Vec<Certificate>,
     ) -> (Vec<Certificate>, Vec<String>) {
-        let mut verifier = Verifier::with_voters(
-            self.federation,
-            self.manifest.epoch,
-            &self.voters,
-            &self.policies,
-        );
+        let mut verifiers = self.verifiers();
         let (mut good, mut bad) = (Vec::new(), Vec::new());
         for certificate in certificates {
-            match certificate.verify(&mut verifier) {
+            match verifiers.verify(&certificate) {
                 Ok(()) => good.push(certificate),
                 Err(error) if error.needs_another_manifest() => {}
                 Err(error) => bad.push(error.to_string()),
@@ -274,7 +281,7 @@ impl Checker {
     }
 
     fn key(&self, from: NodeId, signer: NodeId) -> Result<&VerifyKey, BadAnswer> {
-        self.keys.get(&signer).ok_or_else(|| BadAnswer {
+        self.current().key(&signer).ok_or_else(|| BadAnswer {
             needs_another_manifest: true,
             ..BadAnswer::new(
                 from,
@@ -286,13 +293,13 @@ impl Checker {
 
     fn batch(&self, from: NodeId, batch: SignedBatch) -> Result<Arc<VerifiedBatch>, BadAnswer> {
         let key = self.key(from, batch.signer)?;
-        let verified = batch.verify(key, &self.federation).map(Arc::new);
+        let verified = batch.verify(key, self.current().federation()).map(Arc::new);
         verified.map_err(|error| BadAnswer::new(from, "a batch", &error))
     }
 
     fn statement(&self, from: NodeId, signed: &Signed) -> Result<(), BadAnswer> {
         let key = self.key(from, signed.proof.signer)?;
-        let verified = signed.verify(key, &self.federation);
+        let verified = signed.verify(key, self.current().federation());
         verified.map_err(|error| BadAnswer::new(from, "a statement", &error))
     }
 
@@ -314,7 +321,7 @@ impl Checker {
                 Kind::Events,
                 &event.choice().to_bytes(),
                 key,
-                &self.federation,
+                self.current().federation(),
             );
             verified.map_err(|error| BadAnswer::new(from, "an announcement", &error))?;
             Ok((event, Some(proof)))
@@ -328,15 +335,10 @@ impl Checker {
         from: NodeId,
         certificates: Vec<Certificate>,
     ) -> Result<Vec<Certificate>, BadAnswer> {
-        let mut verifier = Verifier::with_voters(
-            self.federation,
-            self.manifest.epoch,
-            &self.voters,
-            &self.policies,
-        );
+        let mut verifiers = self.verifiers();
         let mut good = Vec::with_capacity(certificates.len());
         for certificate in certificates {
-            match certificate.verify(&mut verifier) {
+            match verifiers.verify(&certificate) {
                 Ok(()) => good.push(certificate),
                 Err(error) if error.needs_another_manifest() => {}
                 Err(error) => return Err(BadAnswer::new(from, "a certificate", &error)),

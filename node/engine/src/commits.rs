@@ -98,7 +98,7 @@ impl Engine {
         for candidate in open.machine.candidates() {
             let Some(voter) = candidate
                 .announced_by
-                .and_then(|voter| self.voters.get(voter))
+                .and_then(|voter| self.epochs.current().voters().get(voter))
             else {
                 continue;
             };

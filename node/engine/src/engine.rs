@@ -12,19 +12,14 @@ use std::sync::Arc;
 
 use ssid_protocol::batch::VerifiedBatch;
 use ssid_protocol::certificate::Certificate;
+use ssid_protocol::epoch::Epochs;
 use ssid_protocol::event::Event;
-use ssid_protocol::evidence;
 use ssid_protocol::heartbeat::CanSign;
-use ssid_protocol::id::{
-    Choice, ContentDigest, Epoch, FederationId, MerkleHash, NodeId, Round, SubjectId, UnixMillis,
-};
+use ssid_protocol::id::{Choice, ContentDigest, MerkleHash, NodeId, Round, SubjectId, UnixMillis};
 use ssid_protocol::identity::VotingKey;
-use ssid_protocol::manifest::Manifest;
-use ssid_protocol::quorum::VoterSet;
 use ssid_protocol::record::{FirstPrevote, Transport};
-use ssid_protocol::subject::EventPolicies;
 use ssid_protocol::vote::{Proposal, Vote};
-use ssid_protocol::voting::{Input, Instance, Output, Rules, Signing};
+use ssid_protocol::voting::{Input, Instance, Output, Rules};
 use ssid_storage::{
     Changes, ConflictRow, DivergenceRow, Journal, JournalRecord, LogHead, StorageError, Store,
     StoredBatchRow, Writer,
@@ -60,14 +55,8 @@ use super::wants::Wants;
 pub struct EngineParts {
     /// The voting key.
     pub key: VotingKey,
-    /// The federation.
-    pub federation: FederationId,
-    /// The manifest of the epoch to act in.
-    pub manifest: Manifest,
-    /// The voters of that manifest.
-    pub voters: VoterSet,
-    /// The genesis manifest's event policies.
-    pub policies: EventPolicies,
+    /// The epoch to act in, and others that are known.
+    pub epochs: Arc<Epochs>,
     /// The configuration.
     pub settings: EngineSettings,
     /// What is remembered, to read.
@@ -85,16 +74,11 @@ pub struct EngineParts {
 pub struct Engine {
     pub(super) key: VotingKey,
     pub(super) me: NodeId,
-    pub(super) federation: FederationId,
-    pub(super) epoch: Epoch,
-    pub(super) voters: VoterSet,
-    pub(super) members: usize,
-    /// What the members are called.
-    pub(super) names: BTreeMap<NodeId, String>,
-    pub(super) policies: EventPolicies,
+    /// The epoch that this node has entered, and others that it knows.
+    pub(super) epochs: Arc<Epochs>,
     pub(super) settings: EngineSettings,
+    /// This node's part in that epoch, and whether it signs.
     pub(super) rules: Rules,
-    pub(super) epoch_subject: SubjectId,
     pub(super) store: Store,
     pub(super) writer: Writer,
     pub(super) journal: Journal,
@@ -119,7 +103,6 @@ pub struct Engine {
     pub(super) trust: TrustBook,
     pub(super) trust_clock: TrustClock,
     pub(super) dossier: Dossier,
-    pub(super) evidence_verifier: evidence::Verifier,
     /// Verified certificates of subjects that another one decided in the same tick: looked at once
     /// that is on disk.
     pub(super) contested: Vec<Certificate>,
@@ -263,41 +246,14 @@ impl Tick {
 impl Engine {
     /// An engine that has not looked at its disk yet.
     pub(super) fn empty(parts: EngineParts) -> Self {
-        let (voters, policies) = (parts.voters.clone(), parts.policies.clone());
-        let evidence_verifier =
-            evidence::Verifier::new(parts.federation, &parts.manifest, voters, policies);
         let trust = TrustBook::new(parts.settings.trust);
         let me = parts.key.node_id();
-        let epoch = parts.manifest.epoch;
-        let may_wait = |strategy| strategy != ssid_protocol::manifest::TieBreak::ManualReview;
-        let automatic = Some(parts.manifest.tie_breaking_strategy)
-            .filter(|strategy| parts.manifest.auto_resolve_conflicts && may_wait(*strategy));
-        let rules = Rules {
-            me: parts.voters.index_of(&me),
-            signing: Signing::Later,
-            automatic,
-        };
-        let epoch_subject = ssid_protocol::subject::Subject {
-            event: ssid_protocol::event::FEDERATION_EPOCH.to_owned(),
-            version: epoch.next().to_string(),
-            occurrence: String::new(),
-        };
         let head = parts.store.log_head();
         Self {
             me,
-            federation: parts.federation,
-            epoch,
-            members: parts.manifest.members.len(),
-            names: parts
-                .manifest
-                .members
-                .into_iter()
-                .map(|m| (m.node_id, m.node_name))
-                .collect(),
-            policies: parts.policies,
+            rules: parts.epochs.current().rules(&me),
+            epochs: parts.epochs,
             settings: parts.settings,
-            rules,
-            epoch_subject: epoch_subject.id(&parts.federation),
             store: parts.store,
             writer: parts.writer,
             compacted_bytes: parts.journal.bytes(),
@@ -317,7 +273,6 @@ impl Engine {
             trust,
             trust_clock: TrustClock::default(),
             dossier: Dossier::default(),
-            evidence_verifier,
             contested: Vec::new(),
             wants: Wants::default(),
             peers: Peers::default(),
@@ -349,7 +304,6 @@ impl Engine {
             started: Steady(0),
             answers: 0,
             key: parts.key,
-            voters: parts.voters,
         }
     }
 
@@ -485,7 +439,7 @@ impl Engine {
             return;
         };
         let rules = open.rules(self.rules);
-        for output in open.step(&self.voters, rules, input) {
+        for output in open.step(self.epochs.current().voters(), rules, input) {
             self.note_output(tick, subject, &output);
         }
         self.recount(&subject);
@@ -572,7 +526,11 @@ impl Engine {
             if self.has_decision(&subject) {
                 return None;
             }
-            let machine = Instance::new(self.epoch, subject, subject == self.epoch_subject);
+            let machine = Instance::new(
+                self.epochs.current().number(),
+                subject,
+                subject == self.epochs.current().change(),
+            );
             let waiting = self.waiting.take(&subject);
             let heard = waiting.as_ref().map(|unheard| Now {
                 wall: unheard.first_seen,
@@ -672,6 +630,11 @@ impl Engine {
             self.compact_journal()?;
         }
         Ok(())
+    }
+
+    /// The epoch that this node has entered, and others that it knows.
+    pub fn epochs(&self) -> &Arc<Epochs> {
+        &self.epochs
     }
 
     /// What it has on disk, to read.

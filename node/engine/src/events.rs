@@ -45,7 +45,7 @@ impl Engine {
     pub(super) fn judge(&self, event: &Event) -> Result<(SubjectId, Choice), Box<EmitOutcome>> {
         self.check_door(self.now, event)?;
         let choice = event.choice();
-        let subject_id = self.policies.subject_of(event).id(&self.federation);
+        let subject_id = self.epochs.current().subject_of(event);
         if let Some((sequence, certified)) = self.certified_choice(&subject_id) {
             return Err(Box::new(EmitOutcome::Certified {
                 subject_id,
@@ -113,7 +113,7 @@ impl Engine {
             }
             return differs("this node's registry has", own.choice());
         }
-        let allowed = limits::OPEN_INSTANCES / self.members.max(1);
+        let allowed = limits::OPEN_INSTANCES / self.epochs.current().members().max(1);
         if self.announced.len() + self.accepted.len() >= allowed {
             let reason = format!(
                 "open_instances of one origin = {allowed} are under way; wait until some are certified"
@@ -130,7 +130,7 @@ impl Engine {
     fn check_door(&self, now: Now, event: &Event) -> Result<(), Box<EmitOutcome>> {
         let refuse = |reason: String, retry| Err(Box::new(EmitOutcome::Refused { reason, retry }));
         event
-            .check_admissible(self.epoch)
+            .check_admissible(self.epochs.current().number())
             .map_err(|refusal| Box::new(refusal.into()))?;
         if event.event == FEDERATION_EPOCH {
             return refuse(
@@ -221,9 +221,11 @@ impl Engine {
     }
 
     fn sign_announcement(&mut self, tick: &mut Tick, events: Vec<Event>) {
-        if let Ok(batch) =
-            VerifiedBatch::sign(&self.key, &self.federation, Statements::Events(events))
-        {
+        if let Ok(batch) = VerifiedBatch::sign(
+            &self.key,
+            self.epochs.current().federation(),
+            Statements::Events(events),
+        ) {
             self.journaled.insert((batch.signer(), batch.root()));
             tick.journal.push(JournalRecord::Own(batch.batch().clone()));
             self.backlog.push_back(Arc::new(batch));
@@ -257,7 +259,7 @@ impl Engine {
         };
         // after a restart what was announced before it is counted already
         let is_counted = |event: &&Event| {
-            let subject = self.policies.subject_of(event).id(&self.federation);
+            let subject = self.epochs.current().subject_of(event);
             let open = self.open.get(&subject);
             open.is_some_and(|open| open.origin == Some(self.me))
         };
@@ -267,7 +269,7 @@ impl Engine {
 
     /// The open subjects of one origin in which nobody else voted that a node keeps.
     fn unsupported_share(&self) -> usize {
-        UNSUPPORTED_OF_ORIGIN.min(limits::OPEN_INSTANCES / self.members.max(1))
+        UNSUPPORTED_OF_ORIGIN.min(limits::OPEN_INSTANCES / self.epochs.current().members().max(1))
     }
 
     /// Announces what waits, as far as few enough own events are undecided: peers' queues are
@@ -289,7 +291,7 @@ impl Engine {
     }
 
     fn adopt(&mut self, tick: &mut Tick, event: &Event, batch: &Arc<VerifiedBatch>, index: u32) {
-        let subject = self.policies.subject_of(event).id(&self.federation);
+        let subject = self.epochs.current().subject_of(event);
         self.accepted.remove(&subject);
         if self.add_candidate(tick, event, Some(Proof::Batch(batch.clone(), index)), true) {
             self.announced.insert(subject);
@@ -315,7 +317,10 @@ impl Engine {
         }
         let mut worth = Worth::Nothing;
         for (index, event) in (0..).zip(events) {
-            if event.check_admissible(self.epoch).is_err() {
+            if event
+                .check_admissible(self.epochs.current().number())
+                .is_err()
+            {
                 continue; // of another epoch
             }
             if self.add_candidate(tick, event, Some(Proof::Batch(batch.clone(), index)), false) {
@@ -339,17 +344,20 @@ impl Engine {
         if event.event == FEDERATION_EPOCH {
             return false; // known only with a valid manifest beside it (SPEC §4)
         }
-        let subject = self.policies.subject_of(event);
-        let id = subject.id(&self.federation);
+        let subject = self.epochs.current().policies().subject_of(event);
+        let id = subject.id(self.epochs.current().federation());
         let choice = event.choice();
         if let Some(proof) = &proof {
             self.compare_announcements(tick, &id, event, proof);
         }
         let signer = proof.as_ref().map(Proof::signer);
-        let announced_by = signer.and_then(|signer| self.voters.index_of(&signer));
+        let announced_by =
+            signer.and_then(|signer| self.epochs.current().voters().index_of(&signer));
         let may_open = own
             || self.open.contains_key(&id)
-            || self.waiting.is_backed(&self.voters, &id, choice)
+            || self
+                .waiting
+                .is_backed(self.epochs.current().voters(), &id, choice)
             || !self.has_decision(&id) && self.has_room_for(tick, announced_by.and(signer));
         if !may_open || self.ensure_open(tick, id).is_none() {
             return false;
@@ -380,7 +388,9 @@ impl Engine {
         // asked before anything is kept: one origin's second event for a subject must cost nothing
         if open.machine.decided().is_some()
             || known && (announced_by.is_none() || proven)
-            || !open.machine.has_room_for(&self.voters, &candidate)
+            || !open
+                .machine
+                .has_room_for(self.epochs.current().voters(), &candidate)
         {
             return false;
         }
@@ -390,7 +400,9 @@ impl Engine {
         if is_first
             && !own
             && announced_by.is_none()
-            && !open.machine.is_backed(&self.voters, choice)
+            && !open
+                .machine
+                .is_backed(self.epochs.current().voters(), choice)
         {
             return false;
         }
@@ -455,7 +467,7 @@ impl Engine {
             return;
         };
         open.origin = Some(origin);
-        let index = self.voters.index_of(&origin);
+        let index = self.epochs.current().voters().index_of(&origin);
         // a subject that this node voted for in an earlier life may be its own
         open.is_supported &= origin != self.me;
         open.is_supported |= open.held.iter().any(|held| Some(held.voter) != index);
@@ -470,7 +482,7 @@ impl Engine {
     /// nothing: it can only become a candidate of what is voted on already.
     fn has_room_for(&mut self, tick: &mut Tick, origin: Option<NodeId>) -> bool {
         let Some(origin) = origin else { return false };
-        let share = limits::OPEN_INSTANCES / self.members.max(1);
+        let share = limits::OPEN_INSTANCES / self.epochs.current().members().max(1);
         if self.counts.unsupported_of(&origin) >= self.unsupported_share() {
             // the earlier ones stay for people to look at; this one comes again with a re-offer
             self.refused.open_instances += 1;

@@ -108,7 +108,7 @@ impl Engine {
         if self.dossier.held.contains(&slot) {
             return Worth::Nothing;
         }
-        let proven = match evidence.verify(&self.evidence_verifier) {
+        let proven = match evidence.verify(self.epochs.current().evidence()) {
             Ok(proven) => proven,
             Err(error) if error.needs_another_manifest() => return Worth::Nothing,
             Err(error) => {
@@ -206,7 +206,8 @@ impl Engine {
         one: &Held,
         other: &Held,
     ) {
-        let [one, other] = [one, other].map(|held| held.signed(self.epoch, subject));
+        let [one, other] =
+            [one, other].map(|held| held.signed(self.epochs.current().number(), subject));
         self.accuse(tick, one, other);
     }
 
@@ -245,7 +246,7 @@ impl Engine {
         event: &Event,
         proof: &Proof,
     ) {
-        if self.policies.of(&event.event) != Policy::Unique {
+        if self.epochs.current().policies().of(&event.event) != Policy::Unique {
             return;
         }
         let (choice, origin) = (event.choice(), proof.signer());
@@ -295,7 +296,7 @@ impl Engine {
         let slot = EvidenceSlot {
             member,
             kind: EvidenceKind::Vote,
-            epoch: self.epoch,
+            epoch: self.epochs.current().number(),
         };
         if vote.phase != Phase::Precommit || self.dossier.held.contains(&slot) {
             return; // one piece suffices: what the store is read for is bounded
@@ -306,7 +307,7 @@ impl Engine {
         let Ok(Some(entry)) = self.store.log_entry(sequence) else {
             return;
         };
-        let is_other = (entry.epoch, entry.round) == (self.epoch, vote.round)
+        let is_other = (entry.epoch, entry.round) == (self.epochs.current().number(), vote.round)
             && vote.ballot != Some(entry.choice);
         if !is_other
             || !entry
@@ -325,7 +326,11 @@ impl Engine {
             .into_iter()
             .find(|proof| proof.signer == member);
         let first = first.map(|proof| Signed { statement, proof });
-        self.accuse(tick, first, vote.signed(self.epoch, subject));
+        self.accuse(
+            tick,
+            first,
+            vote.signed(self.epochs.current().number(), subject),
+        );
     }
 
     /// Remembers the first close of each voter; another one contradicts it.
@@ -336,11 +341,11 @@ impl Engine {
         closes: &[EpochClose],
     ) -> Worth {
         let signer = batch.signer();
-        if self.voters.index_of(&signer).is_none() {
+        if self.epochs.current().voters().index_of(&signer).is_none() {
             return Worth::Nothing;
         }
         let mut worth = Worth::Nothing;
-        let epoch = self.epoch;
+        let epoch = self.epochs.current().number();
         for (index, _) in (0..).zip(closes).filter(|(_, close)| close.epoch == epoch) {
             let Some(signed) = Signed::of(batch, index) else {
                 continue;
@@ -374,7 +379,10 @@ impl Engine {
 
     fn accuse(&mut self, tick: &mut Tick, one: Option<Signed>, other: Option<Signed>) {
         if let (Some(one), Some(other)) = (one, other) {
-            self.report(tick, Evidence::of_statements(self.federation, one, other));
+            self.report(
+                tick,
+                Evidence::of_statements(*self.epochs.current().federation(), one, other),
+            );
         }
     }
 
@@ -403,7 +411,10 @@ impl Engine {
             .certificate(subject)
             .filter(|own| own.choice == certified)
         {
-            self.report(tick, Evidence::of_certificates(self.federation, own, other));
+            self.report(
+                tick,
+                Evidence::of_certificates(*self.epochs.current().federation(), own, other),
+            );
         }
     }
 }

@@ -129,7 +129,7 @@ impl Engine {
 
     /// Whether this voter has still to be heard.
     pub(super) fn is_unheard(&self, node: &NodeId) -> bool {
-        self.voters.index_of(node).is_some()
+        self.epochs.current().voters().index_of(node).is_some()
             && self
                 .hearing
                 .as_ref()
@@ -149,11 +149,19 @@ impl Engine {
         let voters = hearing
             .heard
             .iter()
-            .filter_map(|node| self.voters.index_of(node))
+            .filter_map(|node| self.epochs.current().voters().index_of(node))
             .chain(self.rules.me);
         let voters: BTreeSet<_> = voters.collect();
-        let weight = voters.iter().map(|voter| self.voters.weight(*voter)).sum();
-        if self.voters.is_quorum(weight, voters.len()) {
+        let weight = voters
+            .iter()
+            .map(|voter| self.epochs.current().voters().weight(*voter))
+            .sum();
+        if self
+            .epochs
+            .current()
+            .voters()
+            .is_quorum(weight, voters.len())
+        {
             self.end_hearing(tick);
         }
     }
@@ -198,9 +206,9 @@ impl Engine {
             .get(&from)
             .and_then(|state| state.heartbeat.as_ref());
         let heartbeat = batch.map(|batch| Box::new(batch.batch().clone()));
-        let mut votes = self
-            .closing
-            .first_prevotes_of(from, self.epoch, OWN_VOTES + 1);
+        let mut votes =
+            self.closing
+                .first_prevotes_of(from, self.epochs.current().number(), OWN_VOTES + 1);
         let complete = votes.len() <= OWN_VOTES;
         votes.truncate(OWN_VOTES);
         let answer = Answer::Own {
@@ -258,7 +266,7 @@ impl Engine {
                 .find(|proposal| self.has_forgotten_proposal(proposal))
                 .map(|p| p.subject),
             Statements::Events(events) => events.iter().find_map(|event| {
-                let subject = self.policies.subject_of(event).id(&self.federation);
+                let subject = self.epochs.current().subject_of(event);
                 self.has_forgotten_event(&subject, event.choice())
                     .then_some(subject)
             }),
@@ -281,11 +289,9 @@ impl Engine {
         subject: SubjectId,
         certificate: &Certificate,
     ) {
-        let Some(me) = self
-            .rules
-            .me
-            .filter(|_| self.abstaining.is_none() && certificate.epoch == self.epoch)
-        else {
+        let Some(me) = self.rules.me.filter(|_| {
+            self.abstaining.is_none() && certificate.epoch == self.epochs.current().number()
+        }) else {
             return;
         };
         let ballot = Some(certificate.choice);
@@ -344,7 +350,11 @@ impl Engine {
     }
 
     fn has_forgotten_vote(&self, vote: &Vote) -> bool {
-        let Some(me) = self.rules.me.filter(|_| vote.epoch == self.epoch) else {
+        let Some(me) = self
+            .rules
+            .me
+            .filter(|_| vote.epoch == self.epochs.current().number())
+        else {
             return false;
         };
         let tally = self
@@ -366,7 +376,7 @@ impl Engine {
             .get(&proposal.subject)
             .and_then(|open| open.machine.proposal(proposal.round));
         self.rules.me.is_some()
-            && proposal.epoch == self.epoch
+            && proposal.epoch == self.epochs.current().number()
             && known != Some(proposal)
             && self.remembers(&proposal.subject)
     }
@@ -388,7 +398,7 @@ impl Engine {
         tick.proposals.clear();
         for event in std::mem::take(&mut tick.own_events) {
             self.accepted
-                .remove(&self.policies.subject_of(&event).id(&self.federation));
+                .remove(&self.epochs.current().subject_of(&event));
         }
         let emitted = tick.effects.replies.iter_mut();
         let emitted = emitted.filter_map(|(_, reply)| match reply {

@@ -139,7 +139,7 @@ impl Engine {
         }
         let (round, phase) = (Round::ZERO, Phase::Prevote);
         tick.votes.push(Vote {
-            epoch: self.epoch,
+            epoch: self.epochs.current().number(),
             subject,
             round,
             phase,

@@ -59,10 +59,12 @@ impl Engine {
                 own.filter(|batch| seen.insert((batch.signer(), batch.root())))
                     .cloned(),
             );
-            let held = open
-                .held
-                .iter()
-                .map(|vote| (&vote.proof, vote.statement(self.epoch, *subject)));
+            let held = open.held.iter().map(|vote| {
+                (
+                    &vote.proof,
+                    vote.statement(self.epochs.current().number(), *subject),
+                )
+            });
             let proposals = open
                 .proposals
                 .iter()
@@ -80,7 +82,12 @@ impl Engine {
                     .votes
                     .iter()
                     .filter(|vote| speaks(vote.proof.signer()));
-                said.extend(votes.map(|vote| (&vote.proof, vote.statement(self.epoch, *subject))));
+                said.extend(votes.map(|vote| {
+                    (
+                        &vote.proof,
+                        vote.statement(self.epochs.current().number(), *subject),
+                    )
+                }));
             }
         }
         page.batches = announced;

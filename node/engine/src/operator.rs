@@ -189,7 +189,7 @@ impl Engine {
     ) -> Option<OperatorRefusal> {
         if open
             .machine
-            .may_choose(&self.voters, open.rules(self.rules))
+            .may_choose(self.epochs.current().voters(), open.rules(self.rules))
         {
             return None;
         }
@@ -233,7 +233,12 @@ impl Engine {
     fn missing(&self, open: &Open, phase: Phase) -> Option<String> {
         let tally = open.machine.tally(open.machine.round(), phase);
         let has_voted = |index: VoterIndex| tally.is_some_and(|tally| tally.first(index).is_some());
-        let missing = self.voters.iter().filter(|(index, _)| !has_voted(*index));
+        let missing = self
+            .epochs
+            .current()
+            .voters()
+            .iter()
+            .filter(|(index, _)| !has_voted(*index));
         let mut names: Vec<_> = missing
             .map(|(_, voter)| self.name_of(&voter.key.id()))
             .collect();
@@ -250,11 +255,11 @@ impl Engine {
 
     /// What people call a node.
     pub(super) fn name_of(&self, node: &NodeId) -> String {
-        self.names
-            .get(node)
+        self.epochs
+            .current()
+            .name(node)
             .filter(|name| !name.is_empty())
-            .cloned()
-            .unwrap_or_else(|| node.to_string())
+            .map_or_else(|| node.to_string(), str::to_owned)
     }
 
     /// Rule 1: whether a person may endorse or refuse; `true` if this node has prevoted just that
@@ -343,7 +348,7 @@ impl Engine {
         let weight = machine
             .tally(round, Phase::Prevote)
             .map_or(0, |tally| tally.weight_of(choice));
-        let quorum = self.voters.quorum();
+        let quorum = self.epochs.current().voters().quorum();
         let certified = machine.decided().is_some();
         let mut explanation = match kind {
             NoteKind::Stand => self.words_for_choice(open, choice),

@@ -292,14 +292,14 @@ impl Engine {
     fn take_line(&mut self, tick: &mut Tick, line: OwnLine) {
         let OwnLine { event, announce } = line;
         let words = format!("{} {}", event.event, event.version);
-        if let Err(refusal) = event.check_admissible(self.epoch) {
+        if let Err(refusal) = event.check_admissible(self.epochs.current().number()) {
             tracing::warn!(event = words, reason = %refusal, "a line of the registry file is not voted for");
             return;
         }
         if event.event == FEDERATION_EPOCH || self.rules.me.is_none() {
             return; // membership changes do not come from the file, and who is no voter has nothing to say
         }
-        let subject = self.policies.subject_of(&event).id(&self.federation);
+        let subject = self.epochs.current().subject_of(&event);
         if self.certified_choice(&subject).is_some() {
             self.compare_line(tick, subject, &event);
             return;
@@ -402,7 +402,7 @@ impl Engine {
             own: true,
             endorsed: false,
         };
-        let named = self.policies.subject_of(&event);
+        let named = self.epochs.current().policies().subject_of(&event);
         let Some(open) = self.open.get_mut(&subject) else {
             return;
         };

@@ -261,7 +261,7 @@ impl Engine {
         let head = self.head_to_sign();
         let (can_sign, can_sign_reason) = self.can_sign();
         let heartbeat = Heartbeat {
-            epoch: self.epoch,
+            epoch: self.epochs.current().number(),
             sequence: self.last_sequence,
             sent_at: now.wall,
             software: concat!("ssid/", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -284,7 +284,7 @@ impl Engine {
         };
         let batch = VerifiedBatch::sign(
             &self.key,
-            &self.federation,
+            self.epochs.current().federation(),
             Statements::Heartbeat(Box::new(heartbeat)),
         )
         .ok()?;
@@ -319,7 +319,9 @@ impl Engine {
             (CanSign::Starting, None) => "it reads its registry file".to_owned(),
             (CanSign::Starting, Some(hearing)) => {
                 let others = self
-                    .voters
+                    .epochs
+                    .current()
+                    .voters()
                     .len()
                     .saturating_sub(usize::from(self.rules.me.is_some()));
                 let heard = hearing.heard.len();
@@ -346,7 +348,7 @@ impl Engine {
         let entries: Vec<&[u8]> = self
             .open
             .values()
-            .map(|open| open.digest_entry(&self.voters))
+            .map(|open| open.digest_entry(self.epochs.current().voters()))
             .collect();
         Sha256Hash::of(&entries)
     }

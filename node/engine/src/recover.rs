@@ -142,7 +142,9 @@ impl Engine {
     fn read_journal(&mut self, records: Vec<JournalRecord>) -> Result<Replay, StorageError> {
         let mut replay = Replay::default();
         let mut keys: HashMap<NodeId, VerifyKey> = self
-            .voters
+            .epochs
+            .current()
+            .voters()
             .iter()
             .map(|(_, voter)| (voter.key.id(), voter.key.clone()))
             .collect();
@@ -152,7 +154,8 @@ impl Engine {
         for record in records {
             match record {
                 JournalRecord::Own(batch) | JournalRecord::Support(batch) => {
-                    let Some(batch) = verified(&keys, batch, &self.federation) else {
+                    let Some(batch) = verified(&keys, batch, self.epochs.current().federation())
+                    else {
                         continue;
                     };
                     self.journaled.insert((batch.signer(), batch.root()));
@@ -160,7 +163,11 @@ impl Engine {
                 }
                 JournalRecord::SupportAlone(signed) => {
                     let key = keys.get(&signed.proof.signer);
-                    if key.is_some_and(|key| signed.verify(key, &self.federation).is_ok()) {
+                    if key.is_some_and(|key| {
+                        signed
+                            .verify(key, self.epochs.current().federation())
+                            .is_ok()
+                    }) {
                         replay.alone.push(*signed);
                     } else {
                         tracing::error!("a journaled vote does not verify");
@@ -194,8 +201,7 @@ impl Engine {
         match batch.statements() {
             Statements::Events(events) if own => {
                 for event in events {
-                    is_of_use |=
-                        !self.is_decided(&self.policies.subject_of(event).id(&self.federation))?;
+                    is_of_use |= !self.is_decided(&self.epochs.current().subject_of(event))?;
                 }
                 if is_of_use {
                     replay.announcements.push(batch);
@@ -203,7 +209,10 @@ impl Engine {
                 return Ok(());
             }
             Statements::Votes(votes) => {
-                for vote in votes.iter().filter(|v| v.epoch == self.epoch) {
+                for vote in votes
+                    .iter()
+                    .filter(|v| v.epoch == self.epochs.current().number())
+                {
                     if self.is_decided(&vote.subject)? {
                         continue;
                     }
@@ -215,7 +224,10 @@ impl Engine {
                 }
             }
             Statements::Proposals(proposals) if own => {
-                for proposal in proposals.iter().filter(|p| p.epoch == self.epoch) {
+                for proposal in proposals
+                    .iter()
+                    .filter(|p| p.epoch == self.epochs.current().number())
+                {
                     if !self.is_decided(&proposal.subject)? {
                         is_of_use = true;
                         replay
@@ -239,8 +251,15 @@ impl Engine {
     fn resume_votes(&mut self, now: Now, replay: &Replay) {
         let Some(me) = self.rules.me else { return };
         for (subject, history) in &replay.histories {
-            let change = *subject == self.epoch_subject;
-            let machine = Instance::resume(self.epoch, *subject, change, history, &self.voters, me);
+            let change = *subject == self.epochs.current().change();
+            let machine = Instance::resume(
+                self.epochs.current().number(),
+                *subject,
+                change,
+                history,
+                self.epochs.current().voters(),
+                me,
+            );
             let mut open = Open::new(machine, now);
             open.is_supported = true; // by this node
             // compaction kept a part of what was signed for it, not all: it was decided
@@ -255,8 +274,9 @@ impl Engine {
                     }
                 }
                 Statements::Proposals(proposals) => {
-                    for (index, proposal) in
-                        (0..).zip(proposals).filter(|(_, p)| p.epoch == self.epoch)
+                    for (index, proposal) in (0..)
+                        .zip(proposals)
+                        .filter(|(_, p)| p.epoch == self.epochs.current().number())
                     {
                         if let Some(open) = self.open.get_mut(&proposal.subject) {
                             let proof = Proof::Batch(batch.clone(), index);
@@ -279,13 +299,13 @@ impl Engine {
 
     /// Holds a vote of the journal, if its subject is open.
     fn hold_again(&mut self, vote: &Vote, proof: Proof) {
-        let Some(voter) = self.voters.index_of(&proof.signer()) else {
+        let Some(voter) = self.epochs.current().voters().index_of(&proof.signer()) else {
             return;
         };
         let Some(open) = self
             .open
             .get_mut(&vote.subject)
-            .filter(|_| vote.epoch == self.epoch)
+            .filter(|_| vote.epoch == self.epochs.current().number())
         else {
             return;
         };
@@ -328,7 +348,7 @@ impl Engine {
                 let announced = self.announcement(proof)?;
                 let announced_by = announced
                     .as_ref()
-                    .and_then(|a| self.voters.index_of(&a.signer()));
+                    .and_then(|a| self.epochs.current().voters().index_of(&a.signer()));
                 let Some(open) = self.ensure_open(&mut tick, subject) else {
                     continue;
                 };
@@ -416,7 +436,7 @@ impl Engine {
             return;
         };
         for event in events {
-            let subject = self.policies.subject_of(event).id(&self.federation);
+            let subject = self.epochs.current().subject_of(event);
             self.accepted.insert(subject, event.clone());
         }
         self.backlog.push_back(batch.clone());
@@ -430,7 +450,7 @@ impl Engine {
         let mut done: Vec<SubjectId> = self.done.iter().copied().collect();
         for sequence in 0..self.store.log_head().size {
             let entry = self.store.log_entry(sequence)?;
-            done.extend(entry.map(|entry| entry.subject.id(&self.federation)));
+            done.extend(entry.map(|entry| entry.subject.id(self.epochs.current().federation())));
         }
         kept.extend(
             done.chunks(1024)
@@ -460,7 +480,12 @@ impl Engine {
                 continue;
             };
             for vote in open.votes_for(lock.at.round, Phase::Prevote, lock.choice) {
-                kept.extend(support(&mut self.journaled, vote, self.epoch, *subject));
+                kept.extend(support(
+                    &mut self.journaled,
+                    vote,
+                    self.epochs.current().number(),
+                    *subject,
+                ));
             }
         }
         self.journal.rewrite(kept)?;

@@ -278,10 +278,11 @@ impl Engine {
         if behind.is_empty() {
             return objection.and_then(|(reason, why, again_at)| wait(reason, why, again_at));
         }
-        let Some(choice) = open
-            .machine
-            .preferred(&self.voters, open.rules(self.rules), &behind)
-        else {
+        let Some(choice) = open.machine.preferred(
+            self.epochs.current().voters(),
+            open.rules(self.rules),
+            &behind,
+        ) else {
             let why = "events that do not agree were announced for it: a person endorses one, or refuses them";
             return wait(ReviewReason::Disagreeing, why.to_owned(), None);
         };
@@ -306,7 +307,7 @@ impl Engine {
     ) -> Option<(ReviewReason, String, Option<Steady>)> {
         let Some(voter) = candidate
             .announced_by
-            .and_then(|voter| self.voters.get(voter))
+            .and_then(|voter| self.epochs.current().voters().get(voter))
         else {
             let why = "the proof that a voter of this epoch announced it has not arrived";
             return Some((ReviewReason::Unproven, why.to_owned(), None));
@@ -386,6 +387,8 @@ impl Engine {
     /// federation in which F is 0 the announcer's own prevote alone shall waive nothing.
     fn is_supported(&self, open: &Open, choice: Choice) -> bool {
         let round0 = open.machine.tally(Round::ZERO, Phase::Prevote);
-        round0.is_some_and(|tally| tally.is_supported_by_several(&self.voters, choice))
+        round0.is_some_and(|tally| {
+            tally.is_supported_by_several(self.epochs.current().voters(), choice)
+        })
     }
 }

@@ -20,17 +20,24 @@ impl Engine {
     pub fn status(&self) -> EngineStatus {
         let (can_sign, can_sign_reason) = self.can_sign();
         let able = self
-            .voters
+            .epochs
+            .current()
+            .voters()
             .iter()
             .map(|(_, voter)| voter.key.id())
             .filter(|node| self.is_able(node))
             .collect();
-        let voter_ids = self.voters.iter().map(|(_, voter)| voter.key.id());
+        let voter_ids = self
+            .epochs
+            .current()
+            .voters()
+            .iter()
+            .map(|(_, voter)| voter.key.id());
         let (connected_voters, missing_voters): (Vec<_>, Vec<_>) =
             voter_ids.partition(|node| self.is_here(node));
         EngineStatus {
             heartbeat: self.heartbeat.clone(),
-            epoch: self.epoch,
+            epoch: self.epochs.current().number(),
             abstaining: self.abstaining.clone(),
             hearing: self.hearing_view(),
             read_only: self.read_only.clone(),
@@ -64,7 +71,9 @@ impl Engine {
             own_equivocation: self.dossier.held.iter().any(|slot| slot.member == self.me),
             commits_asked: self.commits.count,
             flagged: self
-                .names
+                .epochs
+                .current()
+                .keys()
                 .keys()
                 .filter(|node| self.trust.score(node) < REVIEW_FLOOR)
                 .copied()
@@ -117,13 +126,15 @@ impl Engine {
 
     fn is_quorum_of(&self, is_counted: impl Fn(&NodeId) -> bool) -> bool {
         let counted = self
-            .voters
+            .epochs
+            .current()
+            .voters()
             .iter()
             .filter(|(_, voter)| is_counted(&voter.key.id()));
         let (weight, count) = counted.fold((0, 0), |(weight, count), (_, voter)| {
             (weight + voter.weight, count + 1)
         });
-        self.voters.is_quorum(weight, count)
+        self.epochs.current().voters().is_quorum(weight, count)
     }
 
     /// What is known of the other members.

@@ -4,6 +4,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use ssid_protocol::epoch::{EpochContext, Epochs};
 use ssid_protocol::event::Event;
 use ssid_protocol::id::{Choice, LogId, NodeId, UnixMillis};
 use ssid_protocol::manifest::Manifest;
@@ -100,13 +101,8 @@ impl Net {
     fn with(manifest: Manifest, settings: EngineSettings) -> Self {
         let n = manifest.members.len();
         let (_, _, _, keys) = testing::federation(n);
-        let (federation, voters) = (manifest.federation_id(), manifest.voters().unwrap());
-        let checker = Checker::new(
-            federation,
-            manifest.clone(),
-            voters,
-            manifest.event_policies.clone(),
-        );
+        let epochs = Epochs::new(EpochContext::genesis(manifest.clone()).unwrap());
+        let checker = Checker::new(Arc::new(epochs));
         let ids = keys
             .iter()
             .map(ssid_protocol::identity::VotingKey::node_id)
@@ -142,7 +138,6 @@ impl Net {
     fn start(&mut self, node: usize) {
         let (_, _, _, keys) = testing::federation(self.ids.len());
         let (manifest, federation) = (self.manifest.clone(), self.manifest.federation_id());
-        let voters = manifest.voters().unwrap();
         let home = self.homes[node].path();
         let owner = Owner {
             federation,
@@ -158,10 +153,7 @@ impl Net {
         .unwrap();
         let parts = EngineParts {
             key: keys[node].clone(),
-            federation,
-            policies: manifest.event_policies.clone(),
-            manifest,
-            voters,
+            epochs: Arc::new(Epochs::new(EpochContext::genesis(manifest).unwrap())),
             settings: self.settings.clone(),
             store,
             writer,

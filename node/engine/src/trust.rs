@@ -154,7 +154,9 @@ impl Engine {
             return; // the days it counts were none
         }
         let silent: Vec<_> = self
-            .names
+            .epochs
+            .current()
+            .keys()
             .keys()
             .filter(|node| **node != self.me)
             .copied()
@@ -175,7 +177,9 @@ impl Engine {
     /// time.
     pub(super) fn note_known(&mut self, tick: &mut Tick) {
         let members: Vec<_> = self
-            .names
+            .epochs
+            .current()
+            .keys()
             .keys()
             .filter(|node| **node != self.me)
             .copied()

@@ -52,18 +52,18 @@ impl Engine {
 
     /// A vote or proposal whose proof holds, from an answer.
     pub(super) fn take_alone(&mut self, tick: &mut Tick, Signed { statement, proof }: Signed) {
-        let Some(voter) = self.voters.index_of(&proof.signer) else {
+        let Some(voter) = self.epochs.current().voters().index_of(&proof.signer) else {
             return;
         };
         let proof = Proof::alone(proof);
         match statement {
-            Statement::Vote(vote) if vote.epoch == self.epoch => {
+            Statement::Vote(vote) if vote.epoch == self.epochs.current().number() => {
                 if proof.signer() == self.me {
                     self.look_for_lost(tick, &Statements::Votes(vec![vote]));
                 }
                 self.take_vote(tick, voter, &vote, proof);
             }
-            Statement::Proposal(proposal) if proposal.epoch == self.epoch => {
+            Statement::Proposal(proposal) if proposal.epoch == self.epochs.current().number() => {
                 if proof.signer() == self.me {
                     self.look_for_lost(tick, &Statements::Proposals(vec![proposal]));
                 }
@@ -74,13 +74,13 @@ impl Engine {
     }
 
     fn take_votes(&mut self, tick: &mut Tick, batch: &Arc<VerifiedBatch>, votes: &[Vote]) -> Worth {
-        let Some(voter) = self.voters.index_of(&batch.signer()) else {
+        let Some(voter) = self.epochs.current().voters().index_of(&batch.signer()) else {
             return Worth::Nothing;
         };
         let unknown_before = self.refused.unknown_votes;
         let mut new = 0;
         for (index, vote) in (0..).zip(votes) {
-            if vote.epoch == self.epoch {
+            if vote.epoch == self.epochs.current().number() {
                 new += usize::from(self.take_vote(
                     tick,
                     voter,
@@ -210,7 +210,7 @@ impl Engine {
         }
         if open
             .origin
-            .is_none_or(|origin| self.voters.index_of(&origin) != Some(voter))
+            .is_none_or(|origin| self.epochs.current().voters().index_of(&origin) != Some(voter))
         {
             open.is_supported = true;
         }
@@ -260,10 +260,10 @@ impl Engine {
         batch: &Arc<VerifiedBatch>,
         proposals: &[Proposal],
     ) -> Worth {
-        let Some(voter) = self.voters.index_of(&batch.signer()) else {
+        let Some(voter) = self.epochs.current().voters().index_of(&batch.signer()) else {
             return Worth::Nothing;
         };
-        let epoch = self.epoch;
+        let epoch = self.epochs.current().number();
         let mut is_new = false;
         for (index, proposal) in (0..).zip(proposals).filter(|(_, p)| p.epoch == epoch) {
             is_new |= self.take_proposal(tick, voter, proposal, Proof::Batch(batch.clone(), index));
@@ -361,7 +361,9 @@ impl Engine {
     }
 
     fn sign(&mut self, tick: &mut Tick, statements: Statements) -> Option<Arc<VerifiedBatch>> {
-        let batch = Arc::new(VerifiedBatch::sign(&self.key, &self.federation, statements).ok()?);
+        let batch = Arc::new(
+            VerifiedBatch::sign(&self.key, self.epochs.current().federation(), statements).ok()?,
+        );
         self.journaled.insert((batch.signer(), batch.root()));
         tick.journal.push(JournalRecord::Own(batch.batch().clone()));
         tick.effects.publish.push(batch.clone());

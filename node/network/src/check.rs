@@ -2,6 +2,7 @@
 //! swarm's task: decoding and hashing a full message takes milliseconds.
 
 use ssid_protocol::batch::{self, Kind, SignedBatch, Statements, VerifiedBatch};
+use ssid_protocol::epoch::EpochContext;
 use ssid_protocol::evidence::{self, Evidence};
 use ssid_protocol::id::{FederationId, Sha256Hash};
 use ssid_protocol::{limits, wire};
@@ -88,14 +89,12 @@ pub(crate) fn check(
     topic: Topic,
     data: &[u8],
     directory: &Directory,
-    federation: &FederationId,
-    verifier: &evidence::Verifier,
+    epoch: &EpochContext,
 ) -> Result<Content, Refusal> {
     match topic {
-        Topic::Evidence => {
-            check_evidence(data, verifier).map(|evidence| Content::Evidence(Box::new(evidence)))
-        }
-        _ => check_batch(topic, data, directory, federation).map(Content::Batch),
+        Topic::Evidence => check_evidence(data, epoch.evidence())
+            .map(|evidence| Content::Evidence(Box::new(evidence))),
+        _ => check_batch(topic, data, directory, epoch.federation()).map(Content::Batch),
     }
 }
 
@@ -192,7 +191,7 @@ impl Content {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{FEDERATION, evidence, heartbeat, member, observer, verifier, votes};
+    use crate::testing::{FEDERATION, epoch, evidence, heartbeat, member, observer, votes};
     use ssid_protocol::event::{Event, FEDERATION_EPOCH};
     use ssid_protocol::testing::{event, key};
 
@@ -206,7 +205,7 @@ mod tests {
     }
 
     fn refusal(topic: Topic, data: &[u8]) -> Option<Refusal> {
-        check(topic, data, &directory(), &FEDERATION, &verifier()).err()
+        check(topic, data, &directory(), &epoch()).err()
     }
 
     #[test]

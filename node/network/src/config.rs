@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use libp2p::identity::Keypair;
 use libp2p::{Multiaddr, PeerId};
-use ssid_protocol::evidence;
-use ssid_protocol::id::{FederationId, NodeId};
+use ssid_protocol::epoch::Epochs;
+use ssid_protocol::id::NodeId;
 use ssid_protocol::identity::VerifyKey;
+use tokio::sync::watch;
 
 /// One member of the current epoch, as the network needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,8 +65,6 @@ pub struct MemberPeer {
 pub struct NetworkConfig {
     /// This node's libp2p key; never the voting key.
     pub identity: Keypair,
-    /// The federation: part of every topic and of everything signed.
-    pub federation: FederationId,
     /// Addresses to listen on, TCP (`/ip4/…/tcp/PORT`) and QUIC (`/ip4/…/udp/PORT/quic-v1`); port 0
     /// lets the system choose. None: this node only dials.
     pub listen: Vec<Multiaddr>,
@@ -75,9 +74,10 @@ pub struct NetworkConfig {
     pub mdns: bool,
     /// All members of the epoch, this node included.
     pub members: Vec<MemberPeer>,
-    /// What evidence is checked against before it is passed on: the same members, with the epoch
-    /// and its policies.
-    pub evidence: Arc<evidence::Verifier>,
+    /// The epochs that the node knows, as it enters others: the federation is part of every topic
+    /// and of everything signed, and evidence is checked against the current one before it is
+    /// passed on.
+    pub epochs: watch::Receiver<Arc<Epochs>>,
     /// This node's own name among the members.
     pub local_node: NodeId,
     /// Addresses that [`NetworkEvent::Addresses`](crate::NetworkEvent::Addresses) reported in

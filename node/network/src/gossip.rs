@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use libp2p::PeerId;
 use libp2p::gossipsub::{MessageAcceptance, MessageId, PublishError};
-use ssid_protocol::evidence;
-use ssid_protocol::id::{FederationId, NodeId, Sha256Hash};
+use ssid_protocol::epoch::Epochs;
+use ssid_protocol::id::{NodeId, Sha256Hash};
 use ssid_protocol::limits::MESSAGE_BYTES;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::behaviour::Gossip;
@@ -55,8 +55,7 @@ pub(crate) enum Decision {
 
 /// The way in and the way out.
 pub(crate) struct Gossiping {
-    federation: FederationId,
-    verifier: Arc<evidence::Verifier>,
+    epochs: watch::Receiver<Arc<Epochs>>,
     topics: Topics,
     peer_messages: Buckets<PeerId>,
     peer_bytes: Buckets<PeerId>,
@@ -75,16 +74,14 @@ pub(crate) struct Gossiping {
 
 impl Gossiping {
     pub(crate) fn new(
-        federation: FederationId,
-        verifier: Arc<evidence::Verifier>,
+        epochs: watch::Receiver<Arc<Epochs>>,
         topics: Topics,
         limits: &NetworkLimits,
         metrics: Metrics,
     ) -> Self {
         let threads = std::thread::available_parallelism().map_or(2, |n| n.get().clamp(1, 4));
         Self {
-            federation,
-            verifier,
+            epochs,
             topics,
             peer_messages: Buckets::new(limits.peer_messages_per_second, 2.0),
             peer_bytes: Buckets::new(limits.peer_bytes_per_second, 2.0),
@@ -143,15 +140,11 @@ impl Gossiping {
             topic,
             size,
         };
-        let (threads, directory, federation) = (
-            Arc::clone(&self.threads),
-            directory.clone(),
-            self.federation,
-        );
-        let verifier = Arc::clone(&self.verifier);
+        let (threads, directory) = (Arc::clone(&self.threads), directory.clone());
+        let epoch = Arc::clone(self.epochs.borrow().current());
         self.checks.spawn(async move {
             let _turn = threads.acquire_owned().await;
-            let check = move || check::check(topic, &data, &directory, &federation, &verifier);
+            let check = move || check::check(topic, &data, &directory, &epoch);
             let checked = tokio::task::spawn_blocking(check);
             (arrival, checked.await.unwrap_or(Err(Refusal::Garbage)))
         });
@@ -320,7 +313,7 @@ impl Gossiping {
 mod tests {
     use super::*;
     use crate::behaviour;
-    use crate::testing::{FEDERATION, heartbeat, member, verifier, votes};
+    use crate::testing::{FEDERATION, epochs, heartbeat, member, votes};
     use ssid_protocol::batch::{Statements, VerifiedBatch};
     use ssid_protocol::testing::key;
 
@@ -334,13 +327,7 @@ mod tests {
         let topics = Topics::of(&FEDERATION);
         let gossip = behaviour::gossip(&topics).unwrap();
         let directory = Directory::new([member(0), member(1)], key(1).node_id());
-        let gossiping = Gossiping::new(
-            FEDERATION,
-            Arc::new(verifier()),
-            topics,
-            limits,
-            Metrics::default(),
-        );
+        let gossiping = Gossiping::new(epochs(), topics, limits, Metrics::default());
         Fixture {
             gossiping,
             gossip,

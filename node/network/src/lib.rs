@@ -124,7 +124,7 @@ pub fn start(
 ) -> Result<(Network, mpsc::Receiver<NetworkEvent>), NetworkError> {
     check_own_membership(&config)?;
     let (metrics, limits) = (Metrics::default(), config.limits);
-    let topics = Topics::of(&config.federation);
+    let topics = Topics::of(config.epochs.borrow().current().federation());
     let door = Doorkeeper::default();
     let mut swarm = behaviour::swarm(
         config.identity,
@@ -153,13 +153,7 @@ pub fn start(
         door,
         links: Links::default(),
         present: HashMap::new(),
-        gossiping: Gossiping::new(
-            config.federation,
-            config.evidence,
-            topics,
-            &limits,
-            metrics.clone(),
-        ),
+        gossiping: Gossiping::new(config.epochs, topics, &limits, metrics.clone()),
         syncing,
         offenders: Offenders::new(limits.offence_limit),
         strangers: Recent::new(tuning::STRANGERS),

@@ -1,8 +1,11 @@
 //! Fixtures of the network's tests.
 
+use std::sync::Arc;
+
 use libp2p::identity::Keypair;
 use ssid_protocol::batch::{Statements, VerifiedBatch};
-use ssid_protocol::evidence::{Evidence, Signed, Verifier};
+use ssid_protocol::epoch::{EpochContext, Epochs};
+use ssid_protocol::evidence::{Evidence, Signed};
 use ssid_protocol::heartbeat::{CanSign, Heartbeat, More};
 use ssid_protocol::id::{
     Epoch, FederationId, LogId, MerkleHash, Round, Sha256Hash, SubjectId, UnixMillis,
@@ -10,6 +13,7 @@ use ssid_protocol::id::{
 use ssid_protocol::identity::VerifyKey;
 use ssid_protocol::testing::{event, key};
 use ssid_protocol::vote::{Phase, Vote};
+use tokio::sync::watch;
 
 use crate::config::MemberPeer;
 
@@ -57,15 +61,16 @@ pub(crate) fn votes(count: usize) -> Statements {
     Statements::Votes((0..count).map(vote).collect())
 }
 
-/// What evidence of the fixtures is checked against: members 0 to 3.
-pub(crate) fn verifier() -> Verifier {
+/// The epoch of the fixtures: members 0 to 3.
+pub(crate) fn epoch() -> EpochContext {
     let manifest = ssid_protocol::testing::manifest(4);
-    Verifier::new(
-        FEDERATION,
-        &manifest,
-        manifest.voters().unwrap(),
-        manifest.event_policies.clone(),
-    )
+    let policies = manifest.event_policies.clone();
+    EpochContext::new(FEDERATION, policies, manifest).unwrap()
+}
+
+/// The same as a node is told it.
+pub(crate) fn epochs() -> watch::Receiver<Arc<Epochs>> {
+    watch::channel(Arc::new(Epochs::new(epoch()))).1
 }
 
 /// Two log heads of one size that a test member signed.

@@ -94,10 +94,7 @@ impl ApiState {
 
     /// What an event is a candidate for.
     pub(super) fn subject_of(&self, event: &Event) -> SubjectId {
-        self.manifest
-            .event_policies
-            .subject_of(event)
-            .id(&self.federation_id)
+        self.epoch().subject_of(event)
     }
 
     /// The event whose hash begins with `name`; `HASH:DIGEST` where one hash fits two choices.
@@ -181,19 +178,21 @@ impl ApiState {
     }
 
     /// The member with this name, or whose id begins with it.
-    pub(super) fn find_member(&self, name: &str) -> Result<&Member, Failure> {
-        let members = self.manifest.members.iter();
+    pub(super) fn find_member(&self, name: &str) -> Result<Member, Failure> {
+        let epoch = self.epoch();
+        let members = epoch.manifest().members.iter();
         let named = members.map(|m| Named {
             id: m.node_id.to_string(),
             name: m.node_name.clone(),
-            item: m,
+            item: m.clone(),
         });
         resolve("node", name, named.collect())
     }
 
     /// A node by id and name; without a name if it is no member.
     pub(super) fn named_node(&self, node: &NodeId) -> NamedNode {
-        let member = self.manifest.member(node);
+        let epoch = self.epoch();
+        let member = epoch.manifest().member(node);
         let text = |part: fn(&Member) -> &String| member.map(part).cloned().unwrap_or_default();
         NamedNode {
             node_id: *node,

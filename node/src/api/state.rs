@@ -5,10 +5,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use prometheus_client::registry::Registry;
+use ssid_protocol::epoch::{EpochContext, Epochs};
 use ssid_protocol::heartbeat::Heartbeat;
-use ssid_protocol::id::{FederationId, NodeId, UnixMillis};
-use ssid_protocol::manifest::Manifest;
-use ssid_protocol::quorum::VoterSet;
+use ssid_protocol::id::{NodeId, UnixMillis};
 use ssid_protocol::trust::TrustRules;
 use ssid_storage::Store;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -25,12 +24,8 @@ use crate::view::AppliedView;
 pub struct ApiState {
     /// This node's id in the federation.
     pub node_id: NodeId,
-    /// The federation that the node is a member of.
-    pub federation_id: FederationId,
-    /// The manifest of the epoch it acts in.
-    pub manifest: Arc<Manifest>,
-    /// The voters of the epoch, with their weights.
-    pub voters: Arc<VoterSet>,
+    /// The epochs that the node knows, as it enters others.
+    pub epochs: watch::Receiver<Arc<Epochs>>,
     /// The handle to the engine, which decides.
     pub engine: EngineHandle,
     /// What is remembered.
@@ -53,6 +48,13 @@ pub struct ApiState {
     pub settings: Arc<ApiSettings>,
     /// Since when the node runs.
     pub started_at: UnixMillis,
+}
+
+impl ApiState {
+    /// The epoch that the node has entered.
+    pub fn epoch(&self) -> Arc<EpochContext> {
+        self.epochs.borrow().current().clone()
+    }
 }
 
 /// The settings that the API shows or fills in.

@@ -21,18 +21,12 @@ fn reports(dir: &TempDir, names: bool) -> (Reports, Writer) {
         node: node_id,
     };
     let (store, writer) = Store::open(dir.path(), owner, LogId([1; 32])).unwrap();
-    let names = manifest
-        .members
-        .into_iter()
-        .filter(|_| names)
-        .map(|m| (m.node_id, m.node_name))
-        .collect();
     (
         Reports {
             directory: dir.path().join("a/conflicts").into(),
-            federation_id,
+            epochs: crate::engine::testing::epochs(manifest),
             node_id,
-            names,
+            shows_names: names,
             store,
         },
         writer,
@@ -293,15 +287,15 @@ fn the_configuration_says_whether_there_are_reports_and_names_in_them() {
         Reports::configured(
             settings,
             &paths,
-            &testing::manifest(4),
+            &reports.epochs,
             reports.node_id,
             &reports.store,
         )
     };
     let mut settings = Settings::default();
-    assert_eq!(made(&settings).unwrap().names.len(), 4);
+    assert_eq!(made(&settings).unwrap().names().len(), 4);
     settings.compliance.anonymize_node_data = true;
-    assert!(made(&settings).unwrap().names.is_empty());
+    assert!(made(&settings).unwrap().names().is_empty());
     settings.conflict_resolution.create_conflict_report = false;
     assert!(made(&settings).is_none());
 }

@@ -16,6 +16,7 @@ use ssid_engine::{
 };
 use ssid_network::{Network, NetworkEvent, ReplyHandle, RequestError, Topic, Verdict};
 use ssid_protocol::batch::Kind;
+use ssid_protocol::epoch::Epochs;
 use ssid_protocol::id::NodeId;
 use ssid_protocol::sync::{Answer, LOG_PAGE, Request};
 use ssid_protocol::wire;
@@ -44,8 +45,8 @@ pub struct Surroundings {
     pub network: Network,
     /// What the network tells.
     pub network_events: mpsc::Receiver<NetworkEvent>,
-    /// Checks peers' answers.
-    pub checker: Arc<Checker>,
+    /// Where the epochs that the engine knows are told.
+    pub epochs: watch::Sender<Arc<Epochs>>,
     /// Where questions to peers run.
     pub tracker: TaskTracker,
     /// Cancelled when the node stops.
@@ -91,7 +92,7 @@ pub fn start(engine: Engine, first: Effects, surroundings: Surroundings) -> Runn
     let task = Task {
         engine,
         network: surroundings.network,
-        checker: surroundings.checker,
+        epochs: surroundings.epochs,
         tracker: surroundings.tracker,
         shutdown: surroundings.shutdown,
         inputs,
@@ -142,7 +143,7 @@ enum Arrived {
 struct Task {
     engine: Engine,
     network: Network,
-    checker: Arc<Checker>,
+    epochs: watch::Sender<Arc<Epochs>>,
     tracker: TaskTracker,
     shutdown: CancellationToken,
     inputs: mpsc::Sender<Inbound>,
@@ -203,6 +204,7 @@ impl Task {
     fn turn(&mut self, collected: Collected) {
         let now = clock::moment();
         let effects = tokio::task::block_in_place(|| self.engine.tick(now, collected.inputs));
+        self.publish_epochs();
         self.carry_out(effects);
         for query in collected.queries {
             self.answer_query(query);
@@ -442,11 +444,8 @@ impl Task {
 
     /// Asks a peer beside the engine, checks what it answers, and hands that in.
     fn ask(&self, node: NodeId, request: Request) {
-        let (network, checker, inputs) = (
-            self.network.clone(),
-            self.checker.clone(),
-            self.inputs.clone(),
-        );
+        let (network, inputs) = (self.network.clone(), self.inputs.clone());
+        let checker = Checker::new(self.engine.epochs().clone());
         let shutdown = self.shutdown.clone();
         self.tracker.spawn(async move {
             let question = request.clone();
@@ -505,6 +504,16 @@ impl Task {
             // taken into a tick
             Call::Command { .. } => {}
         }
+    }
+
+    /// Tells everybody before what follows from it is done.
+    fn publish_epochs(&self) {
+        let epochs = self.engine.epochs();
+        self.epochs.send_if_modified(|told| {
+            let differs = !Arc::ptr_eq(told, epochs);
+            told.clone_from(epochs);
+            differs
+        });
     }
 
     fn publish_status(&mut self) {

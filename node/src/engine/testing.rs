@@ -6,9 +6,11 @@ use std::sync::{Arc, Mutex};
 use ssid_engine::settings::{EngineSettings, LATE_RECORDS_EVERY};
 use ssid_engine::{Command, Effects, Engine, EngineParts, Inbound, RegistryNews};
 use ssid_protocol::batch::{Statements, VerifiedBatch};
+use ssid_protocol::epoch::{EpochContext, Epochs};
 use ssid_protocol::event::Event;
 use ssid_protocol::id::{FederationId, LogId, UnixMillis};
 use ssid_protocol::identity::VotingKey;
+use ssid_protocol::manifest::Manifest;
 use ssid_protocol::testing;
 use ssid_protocol::vote::Vote;
 use ssid_storage::{Journal, Owner, Store};
@@ -92,6 +94,12 @@ pub(crate) fn shared(engine: Arc<Mutex<Engine>>, now: UnixMillis) -> EngineHandl
     }
 }
 
+/// What everybody is told of epochs in a federation of this genesis.
+pub(crate) fn epochs(genesis: Manifest) -> watch::Receiver<Arc<Epochs>> {
+    let genesis = EpochContext::genesis(genesis).unwrap();
+    watch::channel(Arc::new(Epochs::new(genesis))).1
+}
+
 /// The member that runs, and what the last one said, which is held back.
 struct Member {
     home: TempDir,
@@ -103,7 +111,7 @@ struct Member {
 
 impl Member {
     fn start(settings: EngineSettings) -> Self {
-        let (manifest, federation, voters, mut keys) = testing::federation(MEMBERS);
+        let (manifest, federation, _, mut keys) = testing::federation(MEMBERS);
         let others = keys.split_off(1);
         let key = keys.remove(0);
         let home = TempDir::new().unwrap();
@@ -118,10 +126,7 @@ impl Member {
             Journal::open(&path, owner.node, store.journal_sequence()).unwrap();
         let parts = EngineParts {
             key,
-            federation,
-            policies: manifest.event_policies.clone(),
-            manifest,
-            voters,
+            epochs: Arc::new(Epochs::new(EpochContext::genesis(manifest).unwrap())),
             settings,
             store,
             writer,

@@ -8,11 +8,12 @@ use ssid_engine::settings::CERTIFICATE_STATEMENTS;
 use ssid_engine::{Carried, Inbound};
 use ssid_protocol::batch::{SignedBatch, Statements};
 use ssid_protocol::certificate::Certificate;
+use ssid_protocol::epoch::Epochs;
 use ssid_protocol::evidence::{Signed, Statement};
 use ssid_protocol::git_lines::Line;
 use ssid_protocol::id::{Choice, NodeId, SubjectId};
 use ssid_storage::{Store, SubjectState};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::read::Place;
 
@@ -25,9 +26,16 @@ const STATEMENTS: usize = 2048;
 #[derive(Clone)]
 pub(super) struct Road {
     pub(super) me: NodeId,
-    pub(super) checker: Arc<Checker>,
+    pub(super) epochs: watch::Receiver<Arc<Epochs>>,
     pub(super) store: Store,
     pub(super) inputs: mpsc::Sender<Inbound>,
+}
+
+impl Road {
+    /// Checks by the epochs that are known now.
+    pub(super) fn checker(&self) -> Checker {
+        Checker::new(self.epochs.borrow().clone())
+    }
 }
 
 /// What became of lines.
@@ -45,6 +53,7 @@ pub(super) struct Counts {
 
 /// Takes the lines of one member's branch. Runs on a thread that may block.
 pub(super) struct Intake {
+    checker: Checker,
     road: Road,
     from: NodeId,
     skip_settled: bool,
@@ -60,6 +69,7 @@ impl Intake {
     pub(super) fn new(road: Road, from: NodeId, skip_settled: bool) -> Self {
         let (carried, counts) = (Carried::default(), Counts::default());
         Self {
+            checker: road.checker(),
             road,
             from,
             skip_settled,
@@ -78,13 +88,12 @@ impl Intake {
                 Line::Batch(batch) => self.batch(batch),
                 Line::Statement(signed) => self.statement(*signed),
                 Line::Event(proven) => {
-                    let subject = self.road.checker.subject_of(&proven.event);
+                    let subject = self.checker.subject_of(&proven.event);
                     if self.is_settled(subject) {
                         self.counts.settled += 1;
                         return Ok(());
                     }
                     let event = self
-                        .road
                         .checker
                         .carried_event(self.from, *proven)
                         .map_err(|e| e.to_string())?;
@@ -95,7 +104,7 @@ impl Intake {
                 }
                 Line::Certificate(certificate) => {
                     // another one for a certified subject is looked at: there must not be two
-                    let subject = certificate.subject.id(&self.road.checker.federation());
+                    let subject = certificate.subject.id(&self.checker.federation());
                     if self.certified(subject) == Some(certificate.choice) {
                         self.counts.settled += 1;
                     } else {
@@ -127,7 +136,7 @@ impl Intake {
             self.counts.settled += 1;
             return Ok(());
         }
-        let batch = match self.road.checker.carried_batch(self.from, batch) {
+        let batch = match self.checker.carried_batch(self.from, batch) {
             Ok(batch) => batch,
             // whoever wrote it may know its signer
             Err(error) if error.needs_another_manifest() => return Ok(()),
@@ -162,7 +171,7 @@ impl Intake {
             self.counts.settled += 1;
             return Ok(());
         }
-        match self.road.checker.carried_statement(self.from, &signed) {
+        match self.checker.carried_statement(self.from, &signed) {
             Ok(()) => {}
             Err(error) if error.needs_another_manifest() => return Ok(()),
             Err(error) => return Err(error.to_string()),
@@ -177,7 +186,7 @@ impl Intake {
         match statements {
             Statements::Events(all) => all
                 .iter()
-                .all(|e| self.is_settled(self.road.checker.subject_of(e))),
+                .all(|e| self.is_settled(self.checker.subject_of(e))),
             Statements::Votes(all) => all.iter().all(|v| self.is_settled(v.subject)),
             Statements::Proposals(all) => all.iter().all(|p| self.is_settled(p.subject)),
             Statements::Heartbeat(_) | Statements::Closes(_) => false,
@@ -205,7 +214,6 @@ impl Intake {
 
     fn check_certificates(&mut self) {
         let (good, bad) = self
-            .road
             .checker
             .carried_certificates(std::mem::take(&mut self.certificates));
         self.counts.taken += good.len() as u64;
@@ -269,7 +277,7 @@ mod tests {
                 Line::Batch(batch.batch().clone()).to_text().unwrap(),
             )
         };
-        let (read, lines_read) = tokio::sync::watch::channel(0);
+        let (read, lines_read) = watch::channel(0);
         let reader = tokio::task::spawn_blocking(move || {
             let mut intake = Intake::new(road, line(0).0, false);
             for number in 0..LINES {

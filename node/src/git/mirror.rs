@@ -129,7 +129,7 @@ async fn take(
     now: UnixMillis,
 ) -> Result<Brought, GitError> {
     let head = head_of(&repository.objects()?, tip)?;
-    let federation = road.checker.federation();
+    let federation = road.checker().federation();
     if head
         .as_ref()
         .is_some_and(|head| (head.node_id, head.federation_id) != (source.node, federation))

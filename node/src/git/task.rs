@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ssid_engine::{Inbound, NodeEvent};
+use ssid_protocol::epoch::Epochs;
 use ssid_protocol::id::{NodeId, Sha256Hash, UnixMillis};
 use ssid_protocol::record::Transport;
 use ssid_protocol::trust::TrustRules;
@@ -44,8 +45,8 @@ pub struct Surroundings {
     pub inputs: mpsc::Sender<Inbound>,
     /// What is remembered.
     pub store: ssid_storage::Store,
-    /// Checks the signatures of lines.
-    pub checker: Arc<ssid_engine::checking::Checker>,
+    /// The epochs that the node knows: what lines are checked against.
+    pub epochs: watch::Receiver<Arc<Epochs>>,
     /// How trust is counted, for the order of fetches.
     pub trust: TrustRules,
     /// Counters of fetches, pushes and lines.
@@ -65,18 +66,18 @@ pub fn start(
         engine,
         inputs,
         store,
-        checker,
+        epochs,
         trust,
         metrics,
         shutdown,
     } = around;
     let road = Road {
         me: plan.me,
-        checker,
+        epochs,
         store,
         inputs,
     };
-    let federation = road.checker.federation();
+    let federation = road.checker().federation();
     let publisher = plan.own.clone().ok().map(|remote| {
         Publisher::new(
             plan.me,

@@ -9,12 +9,12 @@ use std::sync::Arc;
 use gix_hash::ObjectId;
 use gix_object::Kind;
 use ssid_engine::Inbound;
-use ssid_engine::checking::Checker;
+use ssid_protocol::epoch::{EpochContext, Epochs};
 use ssid_protocol::git_lines::LINES_DIR;
 use ssid_protocol::id::LogId;
 use ssid_protocol::testing;
 use ssid_storage::{Owner, Store};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::branch::tree;
 use super::intake::Road;
@@ -22,16 +22,16 @@ use super::objects::Objects;
 
 /// The road of the first of four members, whose storage is in `dir` and only read.
 pub(super) fn road(dir: &Path, inputs: mpsc::Sender<Inbound>) -> Road {
-    let (manifest, federation, voters, keys) = testing::federation(4);
+    let (manifest, federation, _, keys) = testing::federation(4);
     let owner = Owner {
         federation,
         node: keys[0].node_id(),
     };
     let (store, _writer) = Store::open(dir, owner, LogId([1; 32])).unwrap();
-    let policies = manifest.event_policies.clone();
+    let epochs = Epochs::new(EpochContext::genesis(manifest).unwrap());
     Road {
         me: owner.node,
-        checker: Arc::new(Checker::new(federation, manifest, voters, policies)),
+        epochs: watch::channel(Arc::new(epochs)).1,
         store,
         inputs,
     }

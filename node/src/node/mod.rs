@@ -12,7 +12,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use prometheus_client::registry::Registry;
-use ssid_engine::checking::Checker;
 use ssid_engine::{Engine, EngineParts};
 use ssid_network::{Network, NetworkError};
 use tokio::sync::mpsc;
@@ -188,34 +187,30 @@ fn start(
         paths,
         parts,
         records,
-        manifest,
+        epochs,
         network: network_config,
         git,
         applies,
         hook,
     } = opened;
-    let (node_id, federation_id) = (parts.key.node_id(), parts.federation);
-    let (store, voters, policies) = (
-        parts.store.clone(),
-        parts.voters.clone(),
-        parts.policies.clone(),
-    );
-    let checker = Checker::new(federation_id, manifest.clone(), voters.clone(), policies);
-
-    let checker = Arc::new(checker);
+    let epoch = epochs.borrow().current().clone();
+    let (node_id, federation_id) = (parts.key.node_id(), *epoch.federation());
+    let store = parts.store.clone();
+    let known_epochs = epochs.subscribe();
     let (network, network_events) = ssid_network::start(network_config, tracker, end.clone())?;
     let (engine, first) = recover(parts, records)?;
     let surroundings = Surroundings {
         network: network.clone(),
         network_events,
-        checker: checker.clone(),
+        epochs,
         tracker: tracker.clone(),
         shutdown: end.clone(),
     };
     let running = task::start(engine, first, surroundings);
     tell_own_addresses(node_id, &network, &running, tracker, end);
 
-    if let Some(reports) = Reports::configured(&config.settings, &paths, &manifest, node_id, &store)
+    if let Some(reports) =
+        Reports::configured(&config.settings, &paths, &known_epochs, node_id, &store)
     {
         tracker.spawn(conflicts::follow(
             reports,
@@ -240,7 +235,7 @@ fn start(
     let telemetry = telemetry::start(
         &config,
         &paths,
-        &manifest,
+        known_epochs.clone(),
         node_id,
         (&running.handle, &store),
         tracker,
@@ -258,7 +253,7 @@ fn start(
         engine: running.handle.clone(),
         inputs: running.inputs.clone(),
         store: store.clone(),
-        checker,
+        epochs: known_epochs.clone(),
         trust: open::trust_rules(&config.settings.trust_settings),
         metrics: git_metrics.clone(),
         shutdown: end.clone(),
@@ -276,9 +271,7 @@ fn start(
 
     let state = ApiState {
         node_id,
-        federation_id,
-        manifest: Arc::new(manifest),
-        voters: Arc::new(voters),
+        epochs: known_epochs,
         engine: running.handle.clone(),
         store,
         peers: peers::watch(&network, &running, tracker, end),

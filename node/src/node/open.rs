@@ -11,14 +11,14 @@ use ssid_engine::EngineParts;
 use ssid_engine::outbox::HOOK_CHANGED;
 use ssid_engine::settings::{Endorsement, EngineSettings, Timeouts};
 use ssid_network::{NetworkConfig, NetworkLimits};
-use ssid_protocol::evidence;
+use ssid_protocol::epoch::{EpochContext, Epochs};
 use ssid_protocol::id::LogId;
 use ssid_protocol::identity::VotingKey;
 use ssid_protocol::limits;
 use ssid_protocol::manifest::Manifest;
-use ssid_protocol::quorum::VoterSet;
 use ssid_protocol::trust::{DAY, TrustRules};
 use ssid_storage::{JournalRecord, Owner, Store, regular};
+use tokio::sync::watch;
 
 use super::history::{self, History};
 use super::{NodeError, RunOptions, members};
@@ -41,7 +41,7 @@ pub(super) struct Opened {
     pub(super) paths: RegistryPaths,
     pub(super) parts: EngineParts,
     pub(super) records: Vec<JournalRecord>,
-    pub(super) manifest: Manifest,
+    pub(super) epochs: watch::Sender<Arc<Epochs>>,
     pub(super) network: NetworkConfig,
     pub(super) git: Plan,
     /// Whether certified events are appended to the registry file without being asked.
@@ -89,10 +89,11 @@ impl Opened {
             &home.git(),
             origin,
         );
-        let voters = manifest
-            .voters()
-            .map_err(|e| invalid_genesis(&home.genesis(), &e))?;
-        let network = network_config(&config, identity, &manifest, &key, &store, &voters)?;
+        let genesis =
+            EpochContext::genesis(manifest).map_err(|e| invalid_genesis(&home.genesis(), &e))?;
+        let epochs = Arc::new(Epochs::new(genesis));
+        let told = watch::Sender::new(epochs.clone());
+        let network = network_config(&config, identity, &told, &key, &store)?;
         let hook = hook::address(
             &config.settings,
             &paths.federation_config,
@@ -109,10 +110,7 @@ impl Opened {
         };
         let parts = EngineParts {
             key,
-            federation: owner.federation,
-            policies: manifest.event_policies.clone(),
-            manifest: manifest.clone(),
-            voters,
+            epochs,
             settings,
             store,
             writer,
@@ -126,7 +124,7 @@ impl Opened {
             paths,
             parts,
             records,
-            manifest,
+            epochs: told,
             network,
             git,
             applies,
@@ -196,10 +194,9 @@ fn invalid_genesis(path: &Path, error: &dyn std::error::Error) -> NodeError {
 fn network_config(
     config: &Config,
     identity: Keypair,
-    manifest: &Manifest,
+    epochs: &watch::Sender<Arc<Epochs>>,
     key: &VotingKey,
     store: &Store,
-    voters: &VoterSet,
 ) -> Result<NetworkConfig, NodeError> {
     let settings = &config.settings.network;
     let parse_all = |place: &str, texts: &[String]| -> Result<Vec<_>, NodeError> {
@@ -208,7 +205,8 @@ fn network_config(
             .map(|text| members::address(place.to_owned(), text))
             .collect()
     };
-    let members = members::peers(manifest, key.node_id(), settings.observers)?;
+    let epoch = epochs.borrow().current().clone();
+    let members = members::peers(epoch.manifest(), key.node_id(), settings.observers)?;
     let peer_ids: BTreeMap<_, PeerId> = members
         .iter()
         .map(|member| (member.node, member.peer))
@@ -221,17 +219,13 @@ fn network_config(
             .collect();
         Some((*peer_ids.get(&node)?, addresses))
     });
-    let policies = manifest.event_policies.clone();
-    let evidence =
-        evidence::Verifier::new(manifest.federation_id(), manifest, voters.clone(), policies);
     Ok(NetworkConfig {
         identity,
-        federation: manifest.federation_id(),
         listen: parse_all("network.listen", &settings.listen)?,
         bootstrap: parse_all("network.bootstrap", &settings.bootstrap)?,
         mdns: settings.mdns,
         members,
-        evidence: Arc::new(evidence),
+        epochs: epochs.subscribe(),
         local_node: key.node_id(),
         remembered: remembered.collect(),
         limits: NetworkLimits::default(),
@@ -355,7 +349,7 @@ mod tests {
     #[test]
     fn network_settings_reach_the_network() {
         use ssid_protocol::member::Role;
-        let (mut manifest, _, voters, keys) = ssid_protocol::testing::federation(4);
+        let (mut manifest, _, _, keys) = ssid_protocol::testing::federation(4);
         for member in &mut manifest.members {
             member.peer_id = Keypair::generate_ed25519()
                 .public()
@@ -363,6 +357,8 @@ mod tests {
                 .to_string();
         }
         manifest.members[3].role = Role::Observer;
+        let genesis = EpochContext::genesis(manifest.clone()).unwrap();
+        let epochs = watch::Sender::new(Arc::new(Epochs::new(genesis)));
         let dir = tempfile::tempdir().unwrap();
         let owner = Owner {
             federation: manifest.federation_id(),
@@ -375,10 +371,9 @@ mod tests {
             let made = network_config(
                 &config,
                 Keypair::generate_ed25519(),
-                &manifest,
+                &epochs,
                 &keys[0],
                 &store,
-                &voters,
             );
             let NetworkConfig { members, mdns, .. } = made.unwrap();
             (

@@ -1,9 +1,12 @@
 //! Starts telemetry beside the rest, where a telemetry configuration asks for it. What is wrong
 //! with it is said loudly and holds nothing else up: a node that cannot tell people still votes.
 
+use std::sync::Arc;
+
+use ssid_protocol::epoch::Epochs;
 use ssid_protocol::id::{FederationId, NodeId};
-use ssid_protocol::manifest::Manifest;
 use ssid_storage::Store;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -23,7 +26,7 @@ use crate::telemetry::task::{self, Surroundings, TelemetryHandle};
 pub(super) fn start(
     config: &Config,
     paths: &RegistryPaths,
-    manifest: &Manifest,
+    epochs: watch::Receiver<Arc<Epochs>>,
     node: NodeId,
     (engine, store): (&EngineHandle, &Store),
     tracker: &TaskTracker,
@@ -44,7 +47,7 @@ pub(super) fn start(
     let around = Surroundings {
         engine: engine.clone(),
         store: store.clone(),
-        manifest: manifest.clone(),
+        epochs,
         anonymize: config.settings.compliance.anonymize_node_data,
         node,
         shutdown: end.clone(),

@@ -79,7 +79,7 @@ impl Facts {
             status: api::status_view(state),
             nodes,
             history,
-            created_at: state.manifest.created_at.clone(),
+            created_at: state.epoch().manifest().created_at.clone(),
             own,
         })
     }

@@ -3,13 +3,15 @@
 //! misses because it was slow it counts.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ssid_engine::{EngineStatus, InstanceView, NodeEvent, Syncs};
+use ssid_protocol::epoch::Epochs;
 use ssid_protocol::id::{Epoch, NodeId, SubjectId, UnixMillis};
 use ssid_protocol::manifest::Manifest;
 use ssid_storage::{Store, SubjectState};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::conditions::{Condition, Conditions, Turns, holding};
@@ -58,8 +60,8 @@ pub struct Surroundings {
     pub engine: EngineHandle,
     /// Where conflicts, evidence and epochs are.
     pub store: Store,
-    /// The members at the start.
-    pub manifest: Manifest,
+    /// The epochs that the node knows.
+    pub epochs: watch::Receiver<Arc<Epochs>>,
     /// The setting `compliance.anonymize_node_data`.
     pub anonymize: bool,
     /// This node's id, for messages.
@@ -88,7 +90,11 @@ pub async fn follow(desk: Desk, mut requests: mpsc::Receiver<Request>, around: S
     check.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut look = tokio::time::interval(LOOK_EVERY);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let source = Source::new(&around.manifest, around.node, around.anonymize);
+    let source = Source::new(
+        around.epochs.borrow().current().manifest(),
+        around.node,
+        around.anonymize,
+    );
     let mut follower = Follower::new(desk.of(Some(source)), &around);
     follower.begin().await;
     loop {
@@ -202,13 +208,14 @@ impl<'a> Follower<'a> {
             .filter_map(Result::ok)
             .last();
         let manifest = latest.and_then(|(_, row)| Manifest::parse(row.manifest.as_bytes()).ok());
-        let members = &manifest.as_ref().unwrap_or(&self.around.manifest).members;
+        let epoch = self.around.epochs.borrow().current().clone();
+        let members = &manifest.as_ref().unwrap_or(epoch.manifest()).members;
         self.members = members
             .iter()
             .map(|member| (member.node_id, member.node_name.clone()))
             .collect();
         // those who left are still called what they were called
-        let all = members.iter().chain(&self.around.manifest.members);
+        let all = members.iter().chain(&epoch.manifest().members);
         self.names = Names::new(
             all.map(|m| (m.node_id, m.node_name.clone())),
             self.around.anonymize,

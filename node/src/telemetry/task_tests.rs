@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use ssid_engine::{Review, ReviewReason};
 use ssid_protocol::id::{LogId, Round};
+use ssid_protocol::manifest::Manifest;
 use ssid_protocol::testing;
 use ssid_storage::Owner;
 use tempfile::TempDir;
@@ -21,6 +22,7 @@ use crate::registry::paths::RegistryPaths;
 /// A node of four, all of whom are there.
 struct Stage {
     directory: TempDir,
+    manifest: Manifest,
     status: watch::Sender<Arc<EngineStatus>>,
     waiting: Arc<Mutex<Vec<InstanceView>>>,
     around: Surroundings,
@@ -63,13 +65,14 @@ impl Stage {
         let around = Surroundings {
             engine,
             store,
-            manifest,
+            epochs: crate::engine::testing::epochs(manifest.clone()),
             anonymize: false,
             node,
             shutdown,
         };
         Self {
             directory,
+            manifest,
             status,
             waiting,
             around,
@@ -85,7 +88,6 @@ impl Stage {
 
     fn away(&self, members: &[usize], has_quorum: bool) {
         let all: Vec<_> = self
-            .around
             .manifest
             .members
             .iter()
@@ -102,11 +104,11 @@ impl Stage {
     }
 
     fn name(&self, member: usize) -> &str {
-        &self.around.manifest.members[member].node_name
+        &self.manifest.members[member].node_name
     }
 
     fn wait_for_review(&self, versions: &[&str]) {
-        let (manifest, federation) = (&self.around.manifest, self.around.manifest.federation_id());
+        let (manifest, federation) = (&self.manifest, self.manifest.federation_id());
         let views = versions.iter().map(|version| {
             let subject = manifest
                 .event_policies
@@ -156,7 +158,7 @@ impl Stage {
             ..Default::default()
         };
         let desk = Desk::without_node(Places { config, paths }, wanted, &secrets).unwrap();
-        let source = Source::new(&self.around.manifest, self.around.node, false);
+        let source = Source::new(&self.manifest, self.around.node, false);
         Follower::new(desk.of(Some(source)), &self.around)
     }
 
@@ -275,7 +277,7 @@ async fn a_member_that_is_there_and_signs_nothing_is_told_and_named_where_the_qu
     let stage = Stage::new();
     let mut follower = stage.follower(NotifiedEvents::default());
     stage.away(&[3], false);
-    let mute = stage.around.manifest.members[2].node_id;
+    let mute = stage.manifest.members[2].node_id;
     stage.set(|status| status.able_voters.retain(|node| *node != mute));
     let told = stage.told(&mut follower, 0..=59).await;
     assert_eq!(
@@ -356,7 +358,7 @@ async fn every_message_names_node_and_federation() {
         "{rows:?}"
     );
     assert!(
-        rows[0].contains(&format!("Federation: {}", stage.around.manifest.name)),
+        rows[0].contains(&format!("Federation: {}", stage.manifest.name)),
         "{rows:?}"
     );
 }

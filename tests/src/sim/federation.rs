@@ -1,7 +1,10 @@
 //! What all simulated nodes of a federation share, and what only the simulation knows: every key.
 
+use std::sync::Arc;
+
 use ssid_engine::checking::Checker;
 use ssid_protocol::batch::{SignedBatch, Statements, VerifiedBatch};
+use ssid_protocol::epoch::{EpochContext, Epochs};
 use ssid_protocol::id::{FederationId, NodeId};
 use ssid_protocol::identity::{VerifyKey, VotingKey};
 use ssid_protocol::manifest::Manifest;
@@ -14,6 +17,7 @@ pub(super) struct Federation {
     pub(super) id: FederationId,
     pub(super) manifest: Manifest,
     pub(super) voters: VoterSet,
+    pub(super) epochs: Arc<Epochs>,
     pub(super) checker: Checker,
     keys: Vec<VotingKey>,
     ids: Vec<NodeId>,
@@ -22,18 +26,16 @@ pub(super) struct Federation {
 impl Federation {
     pub(super) fn of(manifest: &Manifest) -> Result<Self, String> {
         let voters = manifest.voters().map_err(|error| error.to_string())?;
+        let genesis = EpochContext::genesis(manifest.clone()).map_err(|error| error.to_string())?;
+        let epochs = Arc::new(Epochs::new(genesis));
         let id = manifest.federation_id();
         let keys: Vec<_> = (0..manifest.members.len())
             .map(|member| testing::key(member as u8))
             .collect();
         Ok(Self {
             id,
-            checker: Checker::new(
-                id,
-                manifest.clone(),
-                voters.clone(),
-                manifest.event_policies.clone(),
-            ),
+            checker: Checker::new(epochs.clone()),
+            epochs,
             manifest: manifest.clone(),
             voters,
             ids: keys.iter().map(VotingKey::node_id).collect(),

@@ -176,10 +176,7 @@ impl Machine {
         }
         let parts = EngineParts {
             key: fed.key(self.member).clone(),
-            federation: fed.id,
-            policies: fed.manifest.event_policies.clone(),
-            manifest: fed.manifest.clone(),
-            voters: fed.voters.clone(),
+            epochs: fed.epochs.clone(),
             settings: settings.clone(),
             store: store.clone(),
             writer,

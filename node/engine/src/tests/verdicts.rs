@@ -150,12 +150,11 @@ fn engine(genesis: &Manifest, manifest: Manifest) -> (TempDir, Engine) {
     let journal = home.path().join("votes.journal");
     Journal::create(&journal, key.node_id()).unwrap();
     let (journal, records, _) = Journal::open(&journal, key.node_id(), 0).unwrap();
+    let genesis = EpochContext::genesis(genesis.clone()).unwrap();
+    let epoch = genesis.successor(manifest).unwrap();
     let parts = EngineParts {
         key,
-        federation: genesis.federation_id(),
-        policies: genesis.event_policies.clone(),
-        voters: manifest.voters().unwrap(),
-        manifest,
+        epochs: Arc::new(Epochs::new(epoch)),
         settings: EngineSettings::default(),
         store,
         writer,

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::behaviour::{self, Behaviour};
-use super::testing::{FEDERATION, identity, member, verifier};
+use super::testing::{FEDERATION, epochs, identity, member};
 use super::*;
 
 /// Longer than anything here takes on a busy machine.
@@ -45,8 +45,7 @@ fn quic() -> Multiaddr {
 fn config(index: u8, members: &[MemberPeer]) -> NetworkConfig {
     NetworkConfig {
         identity: identity(index),
-        federation: FEDERATION,
-        evidence: Arc::new(verifier()),
+        epochs: epochs(),
         listen: vec![tcp()],
         bootstrap: Vec::new(),
         mdns: false,

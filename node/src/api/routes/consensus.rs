@@ -93,7 +93,8 @@ fn open_record(state: &ApiState, open: &InstanceView, asked: Choice, event: &Eve
     };
     let (observed, endorsed) = (prevotes(true), prevotes(false));
     let said: Vec<_> = observed.keys().chain(endorsed.keys()).copied().collect();
-    let voters = state.voters.iter().map(|(_, voter)| voter.key.id());
+    let epoch = state.epoch();
+    let voters = epoch.voters().iter().map(|(_, voter)| voter.key.id());
     let of = |choice| {
         open.candidates
             .iter()
@@ -132,8 +133,8 @@ fn open_record(state: &ApiState, open: &InstanceView, asked: Choice, event: &Eve
         subject_id: open.subject_id,
         epoch: open.epoch,
         round: open.round,
-        eligible_nodes: u32::try_from(state.voters.len()).unwrap_or(u32::MAX),
-        quorum: state.voters.quorum(),
+        eligible_nodes: u32::try_from(epoch.voters().len()).unwrap_or(u32::MAX),
+        quorum: epoch.voters().quorum(),
         transport: "live".to_owned(),
         content_digest: None,
         sequence: None,

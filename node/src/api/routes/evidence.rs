@@ -50,17 +50,11 @@ pub(super) async fn show(
 
 /// Few: one piece a member, kind and epoch, and the latest histories of each member.
 fn views(state: &ApiState) -> Result<Vec<(UnixMillis, EvidenceView)>, Failure> {
-    let policies = state.manifest.event_policies.clone();
-    let verifier = Verifier::new(
-        state.federation_id,
-        &state.manifest,
-        (*state.voters).clone(),
-        policies,
-    );
+    let epoch = state.epoch();
     let mut all = Vec::new();
     for row in state.store.evidence() {
         let (_, row) = row?;
-        all.push((row.at, proven(state, &verifier, &row)?));
+        all.push((row.at, proven(state, epoch.evidence(), &row)?));
     }
     for (member, histories) in state.store.rewritten()? {
         for row in histories {
@@ -102,7 +96,7 @@ fn observed(state: &ApiState, member: NodeId, row: RewrittenRow) -> Result<Evide
     let seen_at = seen_at.iso();
     let observation = Observation {
         format: OBSERVATION_FORMAT.to_owned(),
-        federation_id: state.federation_id,
+        federation_id: *state.epoch().federation(),
         kind: REWRITTEN_HISTORY.to_owned(),
         observer: state.node_id,
         member,

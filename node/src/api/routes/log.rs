@@ -31,7 +31,7 @@ pub(super) async fn signed_head(State(state): State<ApiState>) -> Answer<SignedH
     };
     Ok(Json(SignedHeadView {
         format: SIGNED_HEAD_FORMAT.to_owned(),
-        federation_id: state.federation_id,
+        federation_id: *state.epoch().federation(),
         node_id: signed.signer(),
         heartbeat: serde_json::from_str(&heartbeat.to_json().to_jcs())
             .map_err(Failure::internal)?,

@@ -21,12 +21,9 @@ pub(super) async fn list(State(state): State<ApiState>) -> Answer<Page<NodeView>
 }
 
 fn all(state: &ApiState) -> Result<Vec<NodeView>, Failure> {
-    state
-        .manifest
-        .members
-        .iter()
-        .map(|m| view(state, m))
-        .collect()
+    let epoch = state.epoch();
+    let members = epoch.manifest().members.iter();
+    members.map(|m| view(state, m)).collect()
 }
 
 /// The members, for the rest of the node; in words if they cannot be read. Blocks.
@@ -39,7 +36,7 @@ pub(super) async fn show(
     Path(id): Path<String>,
 ) -> Answer<NodeView> {
     state
-        .read(move |state| view(state, state.find_member(&id)?))
+        .read(move |state| view(state, &state.find_member(&id)?))
         .await
         .map(Json)
 }
@@ -104,6 +101,8 @@ fn view(state: &ApiState, member: &Member) -> Result<NodeView, Failure> {
     let engine = is_self.then(|| state.engine.status().borrow().clone());
     let own = engine.as_deref();
     let (_, trust_score) = state.trust_of(id)?;
+    let epoch = state.epoch();
+    let voters = epoch.voters();
     Ok(NodeView {
         node_id: *id,
         peer_id: member.peer_id.clone(),
@@ -111,10 +110,7 @@ fn view(state: &ApiState, member: &Member) -> Result<NodeView, Failure> {
         organization: member.organization.clone(),
         role: member.role.to_string(),
         status: member.status.to_string(),
-        weight: state
-            .voters
-            .index_of(id)
-            .map_or(0, |voter| state.voters.weight(voter)),
+        weight: voters.index_of(id).map_or(0, |voter| voters.weight(voter)),
         addresses: member.addresses.clone(),
         git_remote: member.git_remote.clone(),
         api_endpoint: member.api_endpoint.clone(),

@@ -25,9 +25,10 @@ pub(super) async fn report(
         None => Month::of(now),
     };
     let read = move |state: &ApiState| {
+        let epoch = state.epoch();
         let sources = Sources {
             store: &state.store,
-            manifest: &state.manifest,
+            manifest: epoch.manifest(),
             node: state.node_id,
             trust: state.settings.trust,
             anonymize: state.settings.anonymize,

@@ -48,7 +48,8 @@ pub(crate) fn view(state: &ApiState) -> StatusView {
 }
 
 fn view_of(state: &ApiState, engine: &EngineStatus) -> StatusView {
-    let member = state.manifest.member(&state.node_id);
+    let epoch = state.epoch();
+    let member = epoch.manifest().member(&state.node_id);
     StatusView {
         node: state.named_node(&state.node_id),
         role: member.map_or("none", |m| m.role.as_str()).to_owned(),
@@ -89,24 +90,27 @@ fn outbox(state: &ApiState, engine: &EngineStatus) -> OutboxStatus {
 }
 
 fn federation(state: &ApiState, engine: &EngineStatus) -> FederationStatus {
+    let context = state.epoch();
+    let (manifest, voters) = (context.manifest(), context.voters());
     FederationStatus {
         enabled: state.settings.enabled,
         mode: state.settings.mode.clone(),
-        name: state.manifest.name.clone(),
-        federation_id: state.federation_id,
+        name: manifest.name.clone(),
+        federation_id: *context.federation(),
         epoch: engine.epoch,
-        threshold_percent: f64::from(state.manifest.threshold_bp) / 100.0,
-        quorum: state.voters.quorum(),
-        total_weight: state.voters.total(),
-        tolerated_weight: state.voters.max_faulty(),
-        voters: state.voters.len() as u64,
+        threshold_percent: f64::from(manifest.threshold_bp) / 100.0,
+        quorum: voters.quorum(),
+        total_weight: voters.total(),
+        tolerated_weight: voters.max_faulty(),
+        voters: voters.len() as u64,
     }
 }
 
 fn transport(state: &ApiState, engine: &EngineStatus) -> TransportStatus {
     let (peers, git) = (state.peers.borrow().clone(), state.git.state());
-    let others = state
-        .manifest
+    let epoch = state.epoch();
+    let others = epoch
+        .manifest()
         .members
         .iter()
         .filter(|m| m.node_id != state.node_id);
@@ -198,11 +202,13 @@ fn no_quorum(state: &ApiState, engine: &EngineStatus, missing: &[NamedNode]) -> 
         }
     };
     let missing = or_none(missing.iter().map(|node| node.node_name.clone()).collect());
-    let (quorum, total) = (state.voters.quorum(), state.voters.total());
+    let epoch = state.epoch();
+    let voters = epoch.voters();
+    let (quorum, total) = (voters.quorum(), voters.total());
     let mut words = format!(
         "a quorum: {} of {} voters connected, weight {quorum} of {total} decides; missing: {missing}",
         engine.connected_voters.len(),
-        state.voters.len(),
+        voters.len(),
     );
     let unable = engine
         .connected_voters
@@ -250,8 +256,9 @@ fn own_reasons(state: &ApiState, engine: &EngineStatus) -> Vec<String> {
         ));
     }
     if let Some(hearing) = &engine.hearing {
-        let others = state
-            .voters
+        let epoch = state.epoch();
+        let others = epoch
+            .voters()
             .iter()
             .filter(|(_, voter)| voter.key.id() != state.node_id)
             .count();
@@ -274,7 +281,8 @@ fn own_reasons(state: &ApiState, engine: &EngineStatus) -> Vec<String> {
 
 fn statistics(state: &ApiState, engine: &EngineStatus) -> Statistics {
     let (syncs, git) = (engine.syncs, state.git.state());
-    let members = &state.manifest.members;
+    let epoch = state.epoch();
+    let members = &epoch.manifest().members;
     Statistics {
         total_nodes: members.len() as u64,
         active_nodes: members

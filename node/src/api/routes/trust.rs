@@ -22,11 +22,9 @@ pub(super) const REASON_CHARS: usize = 500;
 
 pub(super) async fn list(State(state): State<ApiState>) -> Answer<Page<TrustView>> {
     let all = |state: &ApiState| {
-        let views = state
-            .manifest
-            .members
-            .iter()
-            .map(|member| view(state, member));
+        let epoch = state.epoch();
+        let members = epoch.manifest().members.iter();
+        let views = members.map(|member| view(state, member));
         let scores = views.map(|view| {
             Ok(TrustView {
                 changes: Vec::new(),
@@ -46,7 +44,7 @@ pub(super) async fn show(
     Path(id): Path<String>,
 ) -> Answer<TrustView> {
     state
-        .read(move |state| view(state, state.find_member(&id)?))
+        .read(move |state| view(state, &state.find_member(&id)?))
         .await
         .map(Json)
 }

@@ -6,6 +6,7 @@ use std::time::Instant;
 use axum::Json;
 use axum::extract::State;
 use ssid_protocol::certificate::Verifier;
+use ssid_protocol::epoch::Epochs;
 use ssid_protocol::id::{Epoch, MerkleHash};
 use ssid_protocol::manifest::Manifest;
 use ssid_protocol::merkle;
@@ -46,8 +47,10 @@ pub(super) async fn verify(State(state): State<ApiState>) -> Answer<VerifyView> 
 fn verify_all(state: &ApiState) -> VerifyView {
     let started = Instant::now();
     let head = state.store.log_head();
+    let epochs = state.epochs.borrow().clone();
     let mut checks = Checks {
         state,
+        epochs: &epochs,
         verifier: None,
     };
     let mut leaves = Vec::new();
@@ -84,6 +87,7 @@ fn verify_all(state: &ApiState) -> VerifyView {
 /// of the log.
 struct Checks<'a> {
     state: &'a ApiState,
+    epochs: &'a Epochs,
     verifier: Option<Verifier<'a>>,
 }
 
@@ -111,18 +115,14 @@ impl<'a> Checks<'a> {
     }
 
     fn verifier_of(&self, epoch: Epoch) -> Result<Verifier<'a>, String> {
-        let (state, policies) = (self.state, &self.state.manifest.event_policies);
-        if epoch == state.manifest.epoch {
-            return Ok(Verifier::with_voters(
-                state.federation_id,
-                epoch,
-                &state.voters,
-                policies,
-            ));
+        if let Some(known) = self.epochs.get(epoch) {
+            return Ok(known.certificates());
         }
+        let (state, current) = (self.state, self.epochs.current());
         let row = state.store.epoch(epoch).map_err(|e| e.to_string())?;
         let row = row.ok_or_else(|| format!("the manifest of epoch {epoch} is not known"))?;
         let manifest = Manifest::parse(row.manifest.as_bytes()).map_err(|e| e.to_string())?;
-        Verifier::new(state.federation_id, &manifest, policies).map_err(|e| e.to_string())
+        Verifier::new(*current.federation(), &manifest, current.policies())
+            .map_err(|e| e.to_string())
     }
 }

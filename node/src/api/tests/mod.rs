@@ -57,7 +57,7 @@ pub(crate) async fn state() -> (TempDir, ApiState) {
 /// Serves with an engine that answers each offered event with what `engine` says.
 async fn served(engine: fn(&Event) -> EmitOutcome, with_tcp: bool) -> Served {
     let dir = tempfile::tempdir().unwrap();
-    let (manifest, federation_id, voters, keys) = testing::federation(MEMBERS);
+    let (manifest, federation_id, _, keys) = testing::federation(MEMBERS);
     let node = keys[0].node_id();
     let owner = Owner {
         federation: federation_id,
@@ -109,9 +109,7 @@ async fn served(engine: fn(&Event) -> EmitOutcome, with_tcp: bool) -> Served {
     let defaults = EventDefaults::default();
     let state = ApiState {
         node_id: node,
-        federation_id,
-        manifest: Arc::new(manifest),
-        voters: Arc::new(voters),
+        epochs: crate::engine::testing::epochs(manifest),
         engine: handle,
         store,
         peers: watch::channel(Arc::new(Peers::default())).1,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use ssid_engine::{EmitOutcome, NodeEvent};
-use ssid_protocol::certificate::{Certificate, Verifier};
+use ssid_protocol::certificate::Certificate;
 use ssid_protocol::event::Event;
 use ssid_protocol::id::{Round, UnixMillis};
 use ssid_protocol::testing;
@@ -49,10 +49,8 @@ async fn what_is_certified_is_shown_in_the_registrys_words_and_proven() {
 
     let certificate = served.get(&format!("/v1/certificates/{hash}")).await;
     let certificate = Certificate::parse(certificate.to_string().as_bytes()).unwrap();
-    let policies = &served.state.manifest.event_policies;
-    let mut verifier =
-        Verifier::new(served.state.federation_id, &served.state.manifest, policies).unwrap();
-    certificate.verify(&mut verifier).unwrap();
+    let epoch = served.state.epoch();
+    certificate.verify(&mut epoch.certificates()).unwrap();
 
     let verified = served.get("/v1/consensus/verify").await;
     assert_eq!(
