@@ -61,6 +61,7 @@ fn two_thousand_seeds_hold() {
         "members shut out",
         "bursts of own events",
         "endorsement Observed",
+        "endorsement Observed at some members",
         "rows of conflicts in the end",
         "messages lost",
         "messages duplicated",

@@ -150,7 +150,8 @@ impl World<'_> {
             }
         }
         let now = self.clock.both(machine.skew);
-        let started = machine.start(self.fed, &self.scenario.settings, now, self.mutation);
+        let settings = self.scenario.settings_of(machine.member);
+        let started = machine.start(self.fed, &settings, now, self.mutation);
         let effects = match started {
             Ok(effects) => effects,
             // it died while it was starting: it is started again

@@ -104,6 +104,9 @@ pub fn run(seed: u64, options: &Options, tracing: Tracing) -> Outcome {
     world
         .coverage
         .count(&format!("endorsement {:?}", scenario.settings.endorsement));
+    if !scenario.observing.is_empty() {
+        world.coverage.count("endorsement Observed at some members");
+    }
     let mut story = String::new();
     if tracing != Tracing::Off {
         let lines = world.trace.lines().collect::<Vec<_>>().join("\n");

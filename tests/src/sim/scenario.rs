@@ -1,7 +1,7 @@
 //! What a seed stands for: a federation, its liars, its network and disks, and a plan of what
 //! happens when.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -75,6 +75,8 @@ pub(super) struct Scenario {
     pub(super) manifest: Manifest,
     pub(super) liars: BTreeMap<usize, Liar>,
     pub(super) settings: EngineSettings,
+    /// Members that vote only for what their own registry has, whatever the others do.
+    pub(super) observing: BTreeSet<usize>,
     pub(super) link: Link,
     /// The most milliseconds that a member's disk takes for a write.
     pub(super) disk_ms: Vec<u64>,
@@ -158,6 +160,7 @@ impl Scenario {
         let mut scenario = Self {
             seed,
             settings: settings(rng),
+            observing: observing(seed, nodes),
             liars,
             link,
             disk_ms: (0..nodes)
@@ -199,6 +202,15 @@ impl Scenario {
 
     pub(super) fn is_honest(&self, member: usize) -> bool {
         !self.liars.contains_key(&member)
+    }
+
+    /// How a member's node is configured.
+    pub(super) fn settings_of(&self, member: usize) -> EngineSettings {
+        let mut settings = self.settings.clone();
+        if self.observing.contains(&member) {
+            settings.endorsement = Endorsement::Observed;
+        }
+        settings
     }
 
     fn plan_events(&mut self, rng: &mut Rng) {
@@ -399,6 +411,17 @@ fn settings(rng: &mut Rng) -> EngineSettings {
     }
 }
 
+/// In every tenth federation some members' policy is `observed` while others' is not. Drawn apart:
+/// the rest of a seed stays what it was.
+fn observing(seed: u64, nodes: usize) -> BTreeSet<usize> {
+    let rng = &mut Rng::stream(seed, 4);
+    if !rng.chance(100) {
+        return BTreeSet::new();
+    }
+    let some = rng.between(1, nodes as u64 - 1) as usize;
+    rng.some_of(nodes, some).into_iter().collect()
+}
+
 /// One event, or several that differ: in what decides, or only in how it was recorded.
 fn variants(rng: &mut Rng, number: u64) -> Vec<Event> {
     let kind = if rng.chance(800) {
@@ -468,6 +491,9 @@ impl fmt::Display for Scenario {
              journal slack {journal_slack_bytes}",
             timeouts.observe
         )?;
+        if !self.observing.is_empty() {
+            writeln!(f, "  endorsement Observed at {:?}", self.observing)?;
+        }
         writeln!(f, "  {:?}", self.link)?;
         writeln!(
             f,
