@@ -245,8 +245,8 @@ fn protocol_of(text: &str) -> Result<GitProtocol, &'static str> {
     if text.len() > REMOTE_BYTES {
         return Err("it has more than 2048 bytes");
     }
-    if text.chars().any(char::is_control) {
-        return Err("it has control characters");
+    if text.chars().any(is_unseen) {
+        return Err("it has characters that nobody sees");
     }
     if text.starts_with('-') {
         return Err("it begins with '-', like an option");
@@ -297,6 +297,7 @@ fn url(scheme: &str, rest: &str) -> Result<GitProtocol, &'static str> {
         .rsplit_once('@')
         .map_or((None, authority), |(user, host)| (Some(user), host));
     check_host(host)?;
+    check_port(host)?;
     check_user(user)?;
     if path.len() < 2 || path.starts_with("/-") {
         return Err("it names no repository on that host");
@@ -336,6 +337,20 @@ fn check_host(host: &str) -> Result<(), &'static str> {
         [b'-' | b':', ..] => Err("its host is none"),
         bytes if bytes.iter().all(|b| fits(*b)) => Ok(()),
         _ => Err("its host has characters that no host has"),
+    }
+}
+
+/// What follows the name, or the address in brackets, is nothing or a port.
+fn check_port(host: &str) -> Result<(), &'static str> {
+    let after = match host.strip_prefix('[') {
+        Some(address) => address.split_once(']').ok_or("its host does not end")?.1,
+        None => host.find(':').map_or("", |colon| &host[colon..]),
+    };
+    let is_port = |text: &str| text.parse::<u16>().is_ok_and(|port| port > 0);
+    match after.strip_prefix(':') {
+        None if after.is_empty() => Ok(()),
+        Some(port) if is_port(port) => Ok(()),
+        _ => Err("its port is none"),
     }
 }
 
@@ -404,6 +419,14 @@ mod tests {
             "https:///path",
             "https://host",
             "https://ho st/x",
+            "https://host:99999/x",
+            "https://host:0/x",
+            "https://host:/x",
+            "ssh://git@[::1/x",
+            "ssh://git@[::1]22/x",
+            "https://host:1:2/x",
+            "https://host/\u{202e}x",
+            "https://host/\u{2028}x",
             "https://host/x\nprotocol.ext.allow=always",
             "ftp://host/x",
             "git+ssh://host/x",
