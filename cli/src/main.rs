@@ -61,6 +61,7 @@ fn main() -> ExitCode {
     let json = cli.global.json;
     let done = Context::new(&cli.global)
         .and_then(|context| commands::dispatch(cli.command, &context, Cli::command));
+    logging::finish();
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => error::report(&failure, json),

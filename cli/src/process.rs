@@ -11,6 +11,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::Code;
+use crate::logging;
 
 /// Files that are open at once, if the system allows so many: links, requests, Git and the database
 /// together.
@@ -150,6 +151,7 @@ pub(crate) fn stop_on_signals() -> Result<CancellationToken> {
                 tracing::warn!(seconds = STOP_AT_MOST.as_secs(), "something hangs: stopped without waiting for it");
             }
         }
+        logging::finish();
         std::process::exit(i32::from(Code::Failed as u8));
     };
     let spawned = std::thread::Builder::new()

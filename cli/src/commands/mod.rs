@@ -104,7 +104,8 @@ pub(crate) fn dispatch(
     interface: fn() -> clap::Command,
 ) -> Result<()> {
     let is_node = matches!(command, Command::Run(_));
-    logging::start(&context.global, if is_node { "info" } else { "warn" });
+    let usual = if is_node { "info" } else { "warn" };
+    logging::start(&context.global, usual, is_node);
     if !matches!(command, Command::Bench(_)) {
         // a benchmark measures its own memory, which needs what this forbids
         process::keep_private();

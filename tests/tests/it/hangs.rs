@@ -7,7 +7,8 @@ use std::os::unix::net::UnixStream;
 use std::process::Command;
 use std::time::Duration;
 
-use ssid_tests::{Cluster, Shape};
+use rustix::process::{Pid, kill_process};
+use ssid_tests::{Cluster, SOON, Shape, Signal, eventually, ssid_binary};
 
 #[test]
 fn requests_that_never_end_do_not_hold_up_the_end() {
@@ -68,4 +69,65 @@ fn pipes_and_devices_in_the_place_of_files_are_refused_by_name_at_once() {
             std::fs::rename(&aside, &path).unwrap();
         }
     }
+}
+
+/// Bytes that a pipe holds by default.
+const PIPE_BYTES: usize = 64 << 10;
+
+#[test]
+fn a_log_that_nobody_reads_holds_up_neither_the_node_nor_its_end() {
+    let mut cluster = Cluster::make(Shape::of(2));
+    cluster.node_mut(1).start();
+    let node = cluster.node(0);
+    // nearly full before the first line, and never read
+    let (_unread, mut log) = std::io::pipe().unwrap();
+    log.write_all(&vec![b'\n'; PIPE_BYTES - 300]).unwrap();
+    let mut command = Command::new(ssid_binary());
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("SSID_") {
+            command.env_remove(name);
+        }
+    }
+    let mut child = command
+        .args(["-vv", "run", "--data", node.data()])
+        .env("HOME", cluster.dir())
+        .stderr(log)
+        .spawn()
+        .unwrap();
+    eventually("the node decides with the other", SOON, || {
+        let emit = [
+            "events",
+            "emit",
+            "--event",
+            "a",
+            "--version",
+            "1",
+            "--commit",
+            "abcdef1",
+            "--wait",
+            "--timeout",
+            "5",
+        ];
+        let said = node.ssid(&emit);
+        if said.code == Some(0) {
+            Ok(())
+        } else {
+            Err(said)
+        }
+    });
+    let pid = Pid::from_raw(child.id().cast_signed()).unwrap();
+    kill_process(pid, Signal::TERM).unwrap();
+    let begun = std::time::Instant::now();
+    while child.try_wait().unwrap().is_none() {
+        if begun.elapsed() > Duration::from_secs(10) {
+            child.kill().unwrap();
+            panic!("it does not end");
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(
+        begun.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        begun.elapsed()
+    );
 }
