@@ -37,9 +37,10 @@
 //! and nothing else: no rule about one reads another. `two_subjects` explores two of them together
 //! and shows that they reach just what they reach apart.
 //!
-//! **What is not covered.** More than four voters and weights, but in `confirming`. More than three
-//! epochs, more than two choices, and more than two rounds an epoch. Liveness beyond this: from every start the honest voters can
-//! decide without D. `SSID_MODEL_DEEP=1` explores more rounds.
+//! **What is not covered.** More than four voters and weights are not explored but in `confirming`,
+//! and drawn at random in `walk`. More than three epochs, more than two choices, and more than two
+//! rounds an epoch (three in walks). Liveness beyond this: from every start the honest voters can
+//! decide without D. `SSID_MODEL_DEEP=1` explores more rounds, and walks further.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod confirming;
@@ -53,6 +54,7 @@ mod start;
 mod terms;
 mod two_subjects;
 mod voting;
+mod walk;
 
 use explore::run;
 use rules::Rules;
