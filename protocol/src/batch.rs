@@ -188,6 +188,20 @@ impl SignedBatch {
     /// Checks count and signature under the signer's key: one signature check however many
     /// statements.
     ///
+    /// ```
+    /// use ssid_protocol::batch::{Statements, VerifiedBatch};
+    /// use ssid_protocol::id::FederationId;
+    /// use ssid_protocol::identity::VerifyKey;
+    /// use ssid_protocol::testing::{event, federation};
+    ///
+    /// let (_, id, _, keys) = federation(4);
+    /// let batch = VerifiedBatch::sign(&keys[0], &id, Statements::Events(vec![event("release", "v1")]));
+    /// let travelled = batch.unwrap().batch().clone();
+    /// let signer = VerifyKey::parse(travelled.signer).unwrap();
+    /// assert!(travelled.clone().verify(&signer, &id).is_ok());
+    /// assert!(travelled.verify(&signer, &FederationId([1; 32])).is_err(), "of another federation");
+    /// ```
+    ///
     /// # Errors
     /// If there are none or too many statements, the key is another's, or the signature does not
     /// verify.
@@ -241,6 +255,22 @@ pub struct VerifiedBatch {
 
 impl VerifiedBatch {
     /// Signs `statements` as one batch.
+    ///
+    /// ```
+    /// use ssid_protocol::batch::{Kind, Statements, VerifiedBatch};
+    /// use ssid_protocol::identity::VerifyKey;
+    /// use ssid_protocol::testing::{event, federation};
+    ///
+    /// let (_, id, _, keys) = federation(4);
+    /// let events = Statements::Events(vec![event("release", "v1"), event("release", "v2")]);
+    /// let batch = VerifiedBatch::sign(&keys[0], &id, events).unwrap();
+    ///
+    /// // one statement is proven alone, by its leaf
+    /// let leaf = event("release", "v2").choice().to_bytes();
+    /// let signer = VerifyKey::parse(keys[0].node_id()).unwrap();
+    /// assert!(batch.proof(1).unwrap().verify(Kind::Events, &leaf, &signer, &id).is_ok());
+    /// assert!(batch.proof(0).unwrap().verify(Kind::Events, &leaf, &signer, &id).is_err());
+    /// ```
     ///
     /// # Errors
     /// If there are none, or more than [`limits::BATCH_STATEMENTS`].

@@ -19,12 +19,31 @@ pub struct MemberCard {
 impl MemberCard {
     /// The signed card of `member`, whose `node_id` must be the key's: with another, it does not
     /// verify.
+    ///
+    /// ```
+    /// use ssid_protocol::card::MemberCard;
+    /// use ssid_protocol::testing::{key, manifest};
+    ///
+    /// let member = manifest(2).members[0].clone();
+    /// let mut card = MemberCard::sign(member, &key(0));
+    /// assert!(card.verify().is_ok());
+    /// card.member.node_name = "Another".into();
+    /// assert!(card.verify().is_err());
+    /// ```
     pub fn sign(member: Member, key: &VotingKey) -> Self {
         let signature = key.sign(&signed_message(&member));
         Self { member, signature }
     }
 
     /// Reads a card of at most [`limits::MESSAGE_BYTES`]. Whether it verifies is asked separately.
+    ///
+    /// ```
+    /// use ssid_protocol::card::MemberCard;
+    /// use ssid_protocol::testing::{key, manifest};
+    ///
+    /// let card = MemberCard::sign(manifest(2).members[0].clone(), &key(0));
+    /// assert_eq!(MemberCard::parse(card.to_pretty().as_bytes()), Ok(card));
+    /// ```
     ///
     /// # Errors
     /// If it is no strict JSON or has not exactly the keys of a card, each with its type.

@@ -54,6 +54,14 @@ pub struct Instant {
 
 impl Instant {
     /// How far apart two instants are, in whole seconds, rounded towards zero.
+    ///
+    /// ```
+    /// use ssid_protocol::event::Instant;
+    ///
+    /// let at = |seconds| Instant { seconds, nanoseconds: 0 };
+    /// assert_eq!(at(60).distance_seconds(at(90)), 30);
+    /// assert_eq!(at(90).distance_seconds(at(60)), 30);
+    /// ```
     pub fn distance_seconds(self, other: Self) -> u64 {
         let nanos = |t: Self| i128::from(t.seconds) * 1_000_000_000 + i128::from(t.nanoseconds);
         u64::try_from((nanos(self) - nanos(other)).unsigned_abs() / 1_000_000_000)
@@ -71,6 +79,13 @@ impl Instant {
 impl Event {
     /// `H(timestamp "|" event "|" version "|" commit_hash "|" blueprint)`: the registry's canonical
     /// hash.
+    ///
+    /// ```
+    /// use ssid_protocol::testing::event;
+    ///
+    /// let hash = event("blueprint_tagged", "v4.4.0").event_hash();
+    /// assert!(hash.to_string().starts_with("17973e79"));
+    /// ```
     pub fn event_hash(&self) -> EventHash {
         let fields = [
             &self.timestamp,
@@ -83,6 +98,15 @@ impl Event {
     }
 
     /// `H("ssid/event/1\0" ‖ lp(field) for all eight)`.
+    ///
+    /// ```
+    /// use ssid_protocol::testing::event;
+    ///
+    /// let (one, mut other) = (event("audit", "2026-Q1"), event("audit", "2026-Q1"));
+    /// other.emitted_by = "somebody else".into();
+    /// assert_eq!(one.event_hash(), other.event_hash());
+    /// assert_ne!(one.content_digest(), other.content_digest());
+    /// ```
     pub fn content_digest(&self) -> ContentDigest {
         let mut bytes = Vec::with_capacity(256);
         bytes.extend_from_slice(b"ssid/event/1\0");
@@ -121,6 +145,16 @@ impl Event {
     }
 
     /// Whether this event may be voted for in `epoch`; a function of the bytes and the epoch only.
+    ///
+    /// ```
+    /// use ssid_protocol::id::Epoch;
+    /// use ssid_protocol::testing::event;
+    ///
+    /// let mut event = event("blueprint_tagged", "v4.4.0");
+    /// assert!(event.check_admissible(Epoch::ZERO).is_ok());
+    /// event.version = "v4|4".into();
+    /// assert_eq!(event.check_admissible(Epoch::ZERO).unwrap_err().field, "version");
+    /// ```
     ///
     /// # Errors
     /// The first field, in order, that breaks a rule.
@@ -208,6 +242,16 @@ impl Event {
 
     /// Whether both record the same fact (SPEC §2, *agree*): type, version and blueprint equal, one
     /// commit hash a prefix of the other.
+    ///
+    /// ```
+    /// use ssid_protocol::testing::event;
+    ///
+    /// let (short, mut long) = (event("audit", "2026-Q1"), event("audit", "2026-Q1"));
+    /// long.commit_hash = "3dd05d9aa".into();
+    /// assert!(short.agrees_with(&long));
+    /// long.commit_hash = "4dd05d9".into();
+    /// assert!(!short.agrees_with(&long));
+    /// ```
     pub fn agrees_with(&self, other: &Self) -> bool {
         self.event == other.event
             && self.version == other.version
@@ -233,6 +277,13 @@ impl Event {
 }
 
 /// Whether `text` can be an event type: `[a-z0-9][a-z0-9_.-]{0,63}`.
+///
+/// ```
+/// use ssid_protocol::event::is_event_type;
+///
+/// assert!(is_event_type("blueprint_v4.4_ready"));
+/// assert!(!is_event_type("Blueprint tagged"));
+/// ```
 pub fn is_event_type(text: &str) -> bool {
     let lower = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     let mut bytes = text.bytes();

@@ -61,6 +61,17 @@ impl Line {
 
     /// The line without its end; `None` for what does not travel by Git: heartbeats and closes, and
     /// events in this form.
+    ///
+    /// ```
+    /// use ssid_protocol::batch::{Statements, VerifiedBatch};
+    /// use ssid_protocol::git_lines::Line;
+    /// use ssid_protocol::testing::{event, federation};
+    ///
+    /// let (_, id, _, keys) = federation(4);
+    /// let batch = VerifiedBatch::sign(&keys[0], &id, Statements::Events(vec![event("release", "v1")]));
+    /// let line = Line::Batch(batch.unwrap().batch().clone());
+    /// assert_eq!(Line::parse(line.to_text().unwrap().as_bytes()), Ok(line));
+    /// ```
     pub fn to_text(&self) -> Option<String> {
         let json = match self {
             Self::Batch(batch) => Json::object([("batch", batch_to_json(batch)?)]),
@@ -291,6 +302,10 @@ fn take_heard(fields: &mut Fields) -> Result<BTreeMap<NodeId, Sha256Hash>, JsonE
 }
 
 /// The path on the branch of the lines' file number `segment`.
+///
+/// ```
+/// assert_eq!(ssid_protocol::git_lines::segment_name(7), "00000007.jsonl");
+/// ```
 pub fn segment_name(segment: u64) -> String {
     format!("{segment:08}.jsonl")
 }

@@ -211,6 +211,18 @@ pub struct CertifiedDigest([u8; 32]);
 
 impl CertifiedDigest {
     /// Adds one certified subject.
+    ///
+    /// ```
+    /// use ssid_protocol::heartbeat::CertifiedDigest;
+    /// use ssid_protocol::id::SubjectId;
+    /// use ssid_protocol::testing::event;
+    ///
+    /// let certified = [1, 2].map(|n| (SubjectId([n; 32]), event("release", "v1").choice()));
+    /// let (mut forward, mut backward) = (CertifiedDigest::default(), CertifiedDigest::default());
+    /// certified.iter().for_each(|(subject, choice)| forward.add(subject, choice));
+    /// certified.iter().rev().for_each(|(subject, choice)| backward.add(subject, choice));
+    /// assert_eq!(forward, backward);
+    /// ```
     pub fn add(&mut self, subject: &SubjectId, choice: &Choice) {
         let term = sha256(&[&subject.0, &choice.to_bytes()]);
         let mut carry = 0_u16;

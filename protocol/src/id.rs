@@ -159,6 +159,13 @@ byte_id!(
 
 impl Sha256Hash {
     /// SHA-256 over the concatenation of `parts`.
+    ///
+    /// ```
+    /// use ssid_protocol::id::Sha256Hash;
+    ///
+    /// assert_eq!(Sha256Hash::of(&[b"ab", b"c"]), Sha256Hash::of(&[b"abc"]));
+    /// assert!(Sha256Hash::of(&[b"abc"]).to_string().starts_with("ba7816bf"));
+    /// ```
     pub fn of(parts: &[&[u8]]) -> Self {
         Self(sha256(parts))
     }
@@ -249,6 +256,15 @@ impl UnixMillis {
     }
 
     /// How long ago `earlier` was; zero if it was not earlier.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use ssid_protocol::id::UnixMillis;
+    ///
+    /// assert_eq!(UnixMillis(5000).since(UnixMillis(2000)), Duration::from_secs(3));
+    /// assert_eq!(UnixMillis(2000).since(UnixMillis(5000)), Duration::ZERO);
+    /// ```
     pub fn since(self, earlier: Self) -> std::time::Duration {
         std::time::Duration::from_millis(self.0.saturating_sub(earlier.0))
     }

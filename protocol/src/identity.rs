@@ -28,6 +28,16 @@ impl VotingKey {
     }
 
     /// Signs `message`, which must begin with one of the protocol's domain strings.
+    ///
+    /// ```
+    /// use ssid_protocol::identity::{VerifyKey, VotingKey};
+    ///
+    /// let key = VotingKey::from_seed(&[7; 32]);
+    /// let signature = key.sign(b"ssid/example/1\0text");
+    /// let public = VerifyKey::parse(key.node_id()).unwrap();
+    /// assert!(public.verify(b"ssid/example/1\0text", &signature).is_ok());
+    /// assert!(public.verify(b"ssid/example/1\0texts", &signature).is_err());
+    /// ```
     pub fn sign(&self, message: &[u8]) -> Signature {
         Signature(self.0.sign(message).to_bytes())
     }
@@ -62,6 +72,14 @@ pub struct VerifyKey {
 
 impl VerifyKey {
     /// Parses a node id.
+    ///
+    /// ```
+    /// use ssid_protocol::id::NodeId;
+    /// use ssid_protocol::identity::{VerifyKey, VotingKey};
+    ///
+    /// assert!(VerifyKey::parse(VotingKey::from_seed(&[7; 32]).node_id()).is_ok());
+    /// assert!(VerifyKey::parse(NodeId([0; 32])).is_err(), "a point of small order");
+    /// ```
     ///
     /// # Errors
     /// If the bytes are no canonical curve point, or one of small order.

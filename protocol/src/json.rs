@@ -81,6 +81,15 @@ pub enum JsonError {
 impl Json {
     /// Reads a document of at most `limit` bytes.
     ///
+    /// ```
+    /// use ssid_protocol::json::Json;
+    ///
+    /// assert!(Json::parse(br#"{"a": 1}"#, 100).is_ok());
+    /// assert!(Json::parse(br#"{"a": 1, "a": 2}"#, 100).is_err(), "one key twice");
+    /// assert!(Json::parse(br#"{"a": null}"#, 100).is_err());
+    /// assert!(Json::parse(br#"{"a": 1}"#, 5).is_err(), "too long");
+    /// ```
+    ///
     /// # Errors
     /// If it is too long, no JSON, followed by more, or outside the strict form.
     pub fn parse(bytes: &[u8], limit: usize) -> Result<Self, JsonError> {
@@ -109,6 +118,13 @@ impl Json {
     }
 
     /// The canonical form of RFC 8785: the one that is hashed and signed.
+    ///
+    /// ```
+    /// use ssid_protocol::json::Json;
+    ///
+    /// let json = Json::parse(br#"{ "b": true, "a": [1, "x"] }"#, 100).unwrap();
+    /// assert_eq!(json.to_jcs(), r#"{"a":[1,"x"],"b":true}"#);
+    /// ```
     pub fn to_jcs(&self) -> String {
         let mut out = String::new();
         self.write(&mut out, None);

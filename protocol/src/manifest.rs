@@ -110,6 +110,14 @@ impl Manifest {
     /// Reads a manifest of at most [`limits::DOCUMENT_BYTES`]. Whether it is valid is asked
     /// separately.
     ///
+    /// ```
+    /// use ssid_protocol::manifest::Manifest;
+    /// use ssid_protocol::testing::manifest;
+    ///
+    /// let genesis = manifest(4);
+    /// assert_eq!(Manifest::parse(genesis.to_pretty().as_bytes()), Ok(genesis));
+    /// ```
+    ///
     /// # Errors
     /// If it is no strict JSON or has not exactly the keys of a manifest, each with its type.
     pub fn parse(bytes: &[u8]) -> Result<Self, ManifestError> {
@@ -178,6 +186,15 @@ impl Manifest {
 
     /// `H("ssid/federation/1\0" ‖ JCS(genesis))`; the federation's name if this is its genesis
     /// manifest.
+    ///
+    /// ```
+    /// use ssid_protocol::testing::manifest;
+    ///
+    /// let (one, mut other) = (manifest(4), manifest(4));
+    /// assert_eq!(one.federation_id(), other.federation_id());
+    /// other.threshold_bp = 7500;
+    /// assert_ne!(one.federation_id(), other.federation_id());
+    /// ```
     pub fn federation_id(&self) -> FederationId {
         FederationId(sha256(&[b"ssid/federation/1\0", self.to_jcs().as_bytes()]))
     }

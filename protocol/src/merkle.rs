@@ -20,6 +20,13 @@ pub fn node_hash(left: &MerkleHash, right: &MerkleHash) -> MerkleHash {
 }
 
 /// The root over leaf hashes; of none it is `H("")`.
+///
+/// ```
+/// use ssid_protocol::merkle::{leaf_hash, node_hash, root};
+///
+/// let [a, b, c] = [b"a", b"b", b"c"].map(|bytes| leaf_hash(bytes));
+/// assert_eq!(root(&[a, b, c]), node_hash(&node_hash(&a, &b), &c));
+/// ```
 pub fn root(leaves: &[MerkleHash]) -> MerkleHash {
     if let [only] = leaves {
         return *only;
@@ -80,6 +87,15 @@ impl MerkleTree {
     }
 
     /// The same as [`inclusion_path`] of the leaves.
+    ///
+    /// ```
+    /// use ssid_protocol::merkle::{MerkleTree, inclusion_path, leaf_hash};
+    ///
+    /// let leaves = [b"a", b"b", b"c"].map(|bytes| leaf_hash(bytes)).to_vec();
+    /// let tree = MerkleTree::of(leaves.clone());
+    /// assert_eq!(tree.inclusion_path(2), inclusion_path(&leaves, 2));
+    /// assert_eq!(tree.inclusion_path(3), None);
+    /// ```
     pub fn inclusion_path(&self, index: usize) -> Option<Vec<MerkleHash>> {
         self.levels.first()?.get(index)?;
         let levels = self.levels.iter().enumerate();
@@ -184,6 +200,15 @@ impl Climb {
 
 /// The root of the tree of `size` leaves that has `leaf` at `index`, by its path (RFC 9162
 /// §2.1.3.2); `None` if the path does not fit the index and size.
+///
+/// ```
+/// use ssid_protocol::merkle::{inclusion_path, leaf_hash, root, root_from_inclusion};
+///
+/// let leaves = [b"a", b"b", b"c"].map(|bytes| leaf_hash(bytes));
+/// let path = inclusion_path(&leaves, 1).unwrap();
+/// assert_eq!(root_from_inclusion(leaf_hash(b"b"), 1, 3, &path), Some(root(&leaves)));
+/// assert_ne!(root_from_inclusion(leaf_hash(b"x"), 1, 3, &path), Some(root(&leaves)));
+/// ```
 pub fn root_from_inclusion(
     leaf: MerkleHash,
     index: u64,
@@ -258,6 +283,16 @@ pub fn consistency_path(leaves: &[MerkleHash], old_size: usize) -> Vec<MerkleHas
 
 /// Whether a log of `new_size` leaves and `new_root` extends one of `old_size` and `old_root` (RFC
 /// 9162 §2.1.4.2). Every log extends the empty one, and itself, with an empty path.
+///
+/// ```
+/// use ssid_protocol::merkle::{consistency_path, leaf_hash, root, verify_consistency};
+///
+/// let log = [b"a", b"b", b"c"].map(|bytes| leaf_hash(bytes));
+/// let (old, new) = (root(&log[..2]), root(&log));
+/// let path = consistency_path(&log, 2);
+/// assert!(verify_consistency(2, &old, 3, &new, &path));
+/// assert!(!verify_consistency(2, &leaf_hash(b"x"), 3, &new, &path));
+/// ```
 pub fn verify_consistency(
     old_size: u64,
     old_root: &MerkleHash,

@@ -10,12 +10,27 @@ use crate::manifest::{Manifest, ManifestError, Weighting, invalid, voting_key};
 use crate::member::Role;
 
 /// `F = floor((W-1)/3)`: the weight that may be Byzantine.
+///
+/// ```
+/// use ssid_protocol::quorum::faults_tolerated;
+///
+/// assert_eq!([3, 4, 100].map(faults_tolerated), [0, 1, 33]);
+/// ```
 pub fn faults_tolerated(total: u64) -> u64 {
     total.saturating_sub(1) / 3
 }
 
 /// `max(ceil(threshold·W), floor((W+F)/2) + 1, min_participating)`. More than `total` means that no
 /// set of voters is a quorum, which a valid manifest rules out.
+///
+/// ```
+/// use ssid_protocol::quorum::quorum;
+///
+/// let at_66_percent = |voters| quorum(voters, 6600, 2);
+/// assert_eq!([2, 3, 4, 5, 100].map(at_66_percent), [2, 2, 3, 4, 67]);
+/// // a low threshold cannot break safety
+/// assert_eq!(quorum(4, 1, 2), 3);
+/// ```
 pub fn quorum(total: u64, threshold_bp: u32, min_participating: u64) -> u64 {
     let wide = u128::from(total);
     let by_threshold = (wide * u128::from(threshold_bp)).div_ceil(10_000);
@@ -169,11 +184,28 @@ impl VoterSet {
     }
 
     /// Whether `signers` distinct voters of this weight together decide.
+    ///
+    /// ```
+    /// use ssid_protocol::testing::federation;
+    ///
+    /// let (_, _, voters, _) = federation(4);
+    /// assert!(voters.is_quorum(3, 3));
+    /// assert!(!voters.is_quorum(2, 2));
+    /// ```
     pub fn is_quorum(&self, weight: u64, signers: usize) -> bool {
         weight >= self.quorum && signers >= self.min_signers
     }
 
     /// Whether voters of this weight include an honest one.
+    ///
+    /// ```
+    /// use ssid_protocol::testing::federation;
+    ///
+    /// let (_, _, voters, _) = federation(4);
+    /// assert_eq!(voters.max_faulty(), 1);
+    /// assert!(!voters.exceeds_faulty(1));
+    /// assert!(voters.exceeds_faulty(2), "at least one of them is honest");
+    /// ```
     pub fn exceeds_faulty(&self, weight: u64) -> bool {
         weight > self.max_faulty()
     }
@@ -189,6 +221,13 @@ impl VoterSet {
     }
 
     /// How many voters may be missing, whichever they are, while the rest still is a quorum.
+    ///
+    /// ```
+    /// use ssid_protocol::testing::federation;
+    ///
+    /// let may_fail = |members| federation(members).2.may_fail();
+    /// assert_eq!([3, 4, 7].map(may_fail), [1, 1, 2]);
+    /// ```
     pub fn may_fail(&self) -> usize {
         let (mut weight, mut signers) = (self.total, self.len());
         let missing = self.heaviest().into_iter().take_while(|lost| {

@@ -33,6 +33,15 @@ impl EventPolicies {
     }
 
     /// The subject that `event` is a candidate for.
+    ///
+    /// ```
+    /// use ssid_protocol::testing::{event, manifest};
+    ///
+    /// let policies = manifest(4).event_policies; // `compliance_audit` recurs
+    /// assert_eq!(policies.subject_of(&event("blueprint_tagged", "v1")).occurrence, "");
+    /// let audit = event("compliance_audit", "v1");
+    /// assert_eq!(policies.subject_of(&audit).occurrence, audit.timestamp);
+    /// ```
     pub fn subject_of(&self, event: &Event) -> Subject {
         let occurrence = match self.of(&event.event) {
             Policy::Unique => String::new(),
@@ -60,6 +69,15 @@ pub struct Subject {
 
 impl Subject {
     /// `H("ssid/subject/1\0" ‖ federation_id ‖ lp(event) ‖ lp(version) ‖ lp(occurrence))`.
+    ///
+    /// ```
+    /// use ssid_protocol::testing::{event, federation};
+    ///
+    /// let (manifest, id, ..) = federation(4);
+    /// let subject = |version| manifest.event_policies.subject_of(&event("release", version)).id(&id);
+    /// assert_eq!(subject("v1"), subject("v1"));
+    /// assert_ne!(subject("v1"), subject("v2"));
+    /// ```
     pub fn id(&self, federation: &FederationId) -> SubjectId {
         SubjectId(sha256(&[
             b"ssid/subject/1\0",

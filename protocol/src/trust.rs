@@ -151,11 +151,32 @@ impl TrustRules {
     }
 
     /// One step of [`Self::score`].
+    ///
+    /// ```
+    /// use ssid_protocol::trust::{TrustReason, TrustRules};
+    ///
+    /// let rules = TrustRules::default();
+    /// assert_eq!(rules.step(50, rules.points(TrustReason::Disagreement)), 45);
+    /// assert_eq!(rules.step(99, rules.points(TrustReason::ManualBoost)), 100);
+    /// ```
     pub fn step(&self, score: i32, points: i32) -> i32 {
         score.saturating_add(points).max(self.min).min(self.max)
     }
 
     /// How many days of silence since the last sign of life cost points now.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use ssid_protocol::id::UnixMillis;
+    /// use ssid_protocol::trust::TrustRules;
+    ///
+    /// let last = UnixMillis(0);
+    /// let after = |days: u64| last.after(Duration::from_secs(days * 24 * 60 * 60));
+    /// let rules = TrustRules::default();
+    /// assert_eq!(rules.days_inactive(last, after(30)), 0);
+    /// assert_eq!(rules.days_inactive(last, after(33)), 3);
+    /// ```
     pub fn days_inactive(&self, last_sign: UnixMillis, now: UnixMillis) -> u64 {
         let beyond = now.since(last_sign).saturating_sub(self.inactive_after);
         beyond.as_secs() / DAY.as_secs()
@@ -177,6 +198,13 @@ pub enum TrustLabel {
 
 impl TrustLabel {
     /// The band of `score`.
+    ///
+    /// ```
+    /// use ssid_protocol::trust::TrustLabel;
+    ///
+    /// assert_eq!(TrustLabel::of(24).as_str(), "VERY LOW");
+    /// assert_eq!(TrustLabel::of(50).as_str(), "MEDIUM");
+    /// ```
     pub fn of(score: i32) -> Self {
         match score {
             i32::MIN..=24 => Self::VeryLow,

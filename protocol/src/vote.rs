@@ -55,6 +55,23 @@ pub struct Vote {
 impl Vote {
     /// Whether a node may sign it: `observed` belongs to round-0 prevotes for a choice and to
     /// nothing else.
+    ///
+    /// ```
+    /// use ssid_protocol::id::{Epoch, Round, SubjectId};
+    /// use ssid_protocol::vote::{Phase, Vote};
+    ///
+    /// let mut nil = Vote {
+    ///     epoch: Epoch::ZERO,
+    ///     subject: SubjectId([7; 32]),
+    ///     round: Round::ZERO,
+    ///     phase: Phase::Prevote,
+    ///     ballot: None,
+    ///     observed: false,
+    /// };
+    /// assert!(nil.is_well_formed());
+    /// nil.observed = true;
+    /// assert!(!nil.is_well_formed(), "nothing was observed");
+    /// ```
     pub fn is_well_formed(&self) -> bool {
         let may_observe =
             self.round == Round::ZERO && self.phase == Phase::Prevote && self.ballot.is_some();
@@ -63,6 +80,23 @@ impl Vote {
 
     /// `epoch u64 ‖ subject_id ‖ round u32 ‖ phase u8 ‖ ballot`; ballot `0x00` nil,
     /// `0x01 ‖ choice`, or `0x02 ‖ choice` where it is observed.
+    ///
+    /// ```
+    /// use ssid_protocol::id::{Epoch, Round, SubjectId};
+    /// use ssid_protocol::testing::event;
+    /// use ssid_protocol::vote::{Phase, Vote};
+    ///
+    /// let vote = Vote {
+    ///     epoch: Epoch::ZERO,
+    ///     subject: SubjectId([7; 32]),
+    ///     round: Round::ZERO,
+    ///     phase: Phase::Prevote,
+    ///     ballot: Some(event("release", "v1").choice()),
+    ///     observed: true,
+    /// };
+    /// assert_eq!(vote.leaf_bytes().len(), 110);
+    /// assert_eq!(Vote::from_leaf_bytes(&vote.leaf_bytes()), Some(vote));
+    /// ```
     pub fn leaf_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(110);
         bytes.extend_from_slice(&self.epoch.0.to_be_bytes());

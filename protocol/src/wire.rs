@@ -64,6 +64,15 @@ pub(crate) fn variant(bytes: &[u8], at: usize) -> Option<u8> {
 
 /// Decodes a value of at most [`limits::MESSAGE_BYTES`].
 ///
+/// ```
+/// use ssid_protocol::wire;
+///
+/// let bytes = wire::encode(&("vote", 7_u32));
+/// assert_eq!(wire::decode::<(String, u32)>(&bytes).unwrap(), ("vote".to_owned(), 7));
+/// let longer = [bytes, vec![0]].concat();
+/// assert!(wire::decode::<(String, u32)>(&longer).is_err(), "bytes left over");
+/// ```
+///
 /// # Errors
 /// If the bytes are too long, malformed or followed by others.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, WireError> {

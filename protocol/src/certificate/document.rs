@@ -15,6 +15,13 @@ impl Certificate {
     /// Reads a certificate of at most [`limits::DOCUMENT_BYTES`]. Whether it verifies is asked
     /// separately.
     ///
+    /// ```
+    /// use ssid_protocol::certificate::Certificate;
+    ///
+    /// let refused = Certificate::parse(br#"{"format": "ssid-certificate/2"}"#).unwrap_err();
+    /// assert!(refused.to_string().contains("ssid-certificate/1"));
+    /// ```
+    ///
     /// # Errors
     /// If it is no strict JSON, of another format, or has not exactly the keys of a certificate,
     /// each with its type.

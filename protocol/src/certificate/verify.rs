@@ -85,6 +85,40 @@ impl Certificate {
     /// Checks all that SPEC §8 asks of a certificate of the verifier's epoch; signatures last, as
     /// they cost most.
     ///
+    /// A certificate is verified with nothing but the genesis manifest:
+    ///
+    /// ```
+    /// use ssid_protocol::batch::{Statements, VerifiedBatch};
+    /// use ssid_protocol::certificate::{Certificate, Verifier};
+    /// use ssid_protocol::id::{Epoch, Round};
+    /// use ssid_protocol::testing::{event, federation};
+    /// use ssid_protocol::vote::{Phase, Vote};
+    ///
+    /// let (genesis, id, _, keys) = federation(4);
+    /// let event = event("release", "v1");
+    /// let subject = genesis.event_policies.subject_of(&event);
+    /// let precommit = Vote {
+    ///     epoch: Epoch::ZERO,
+    ///     subject: subject.id(&id),
+    ///     round: Round::ZERO,
+    ///     phase: Phase::Precommit,
+    ///     ballot: Some(event.choice()),
+    ///     observed: false,
+    /// };
+    /// let proofs = keys.iter().map(|key| {
+    ///     let batch = VerifiedBatch::sign(key, &id, Statements::Votes(vec![precommit]));
+    ///     batch.unwrap().proof(0).unwrap()
+    /// });
+    /// let proofs: Vec<_> = proofs.take(3).collect();
+    /// let mut certificate =
+    ///     Certificate::assemble(id, Epoch::ZERO, subject, Round::ZERO, event, proofs);
+    ///
+    /// let mut verifier = Verifier::new(id, &genesis, &genesis.event_policies).unwrap();
+    /// assert!(certificate.verify(&mut verifier).is_ok());
+    /// certificate.precommits.pop();
+    /// assert!(certificate.verify(&mut verifier).is_err(), "2 of 4 are no quorum");
+    /// ```
+    ///
     /// # Errors
     /// The first rule that it breaks.
     pub fn verify(&self, against: &mut Verifier<'_>) -> Result<(), CertificateError> {

@@ -67,6 +67,36 @@ pub struct Contradiction {
 impl Evidence {
     /// Checks all that the specification asks of evidence.
     ///
+    /// Two precommits of one voter in one round contradict each other:
+    ///
+    /// ```
+    /// use ssid_protocol::batch::{Statements, VerifiedBatch};
+    /// use ssid_protocol::evidence::{Evidence, Signed, Verifier};
+    /// use ssid_protocol::id::{Epoch, Round, SubjectId};
+    /// use ssid_protocol::testing::{event, federation};
+    /// use ssid_protocol::vote::{Phase, Vote};
+    ///
+    /// let (genesis, id, voters, keys) = federation(4);
+    /// let precommit = |version| {
+    ///     let vote = Vote {
+    ///         epoch: Epoch::ZERO,
+    ///         subject: SubjectId([7; 32]),
+    ///         round: Round::ZERO,
+    ///         phase: Phase::Precommit,
+    ///         ballot: Some(event("release", version).choice()),
+    ///         observed: false,
+    ///     };
+    ///     let batch = VerifiedBatch::sign(&keys[1], &id, Statements::Votes(vec![vote])).unwrap();
+    ///     Signed::of(&batch, 0).unwrap()
+    /// };
+    /// let verifier = Verifier::new(id, &genesis, voters, genesis.event_policies.clone());
+    ///
+    /// let evidence = Evidence::of_statements(id, precommit("v1"), precommit("v2"));
+    /// assert_eq!(evidence.verify(&verifier).unwrap().member, Some(keys[1].node_id()));
+    /// let nothing = Evidence::of_statements(id, precommit("v1"), precommit("v1"));
+    /// assert!(nothing.verify(&verifier).is_err());
+    /// ```
+    ///
     /// # Errors
     /// The first rule that it breaks: then it proves nothing about anybody.
     pub fn verify(&self, against: &Verifier) -> Result<Contradiction, EvidenceError> {

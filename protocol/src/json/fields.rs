@@ -17,6 +17,16 @@ impl Json {
     /// The members of an object, to be taken one by one. `path` is where it stands, empty for the
     /// document itself.
     ///
+    /// ```
+    /// use ssid_protocol::json::Json;
+    ///
+    /// let mut fields = Json::parse(br#"{"name": "ours", "epoch": 0}"#, 100)?.into_fields("")?;
+    /// assert_eq!(fields.text("name")?, "ours");
+    /// assert_eq!(fields.number("epoch")?, 0);
+    /// fields.finish()?; // nothing unknown is left
+    /// # Ok::<(), ssid_protocol::json::JsonError>(())
+    /// ```
+    ///
     /// # Errors
     /// If it is no object.
     pub fn into_fields(self, path: &str) -> Result<Fields, JsonError> {

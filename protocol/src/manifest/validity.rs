@@ -12,6 +12,15 @@ use crate::quorum::VoterSet;
 impl Manifest {
     /// Whether this is a valid genesis manifest.
     ///
+    /// ```
+    /// use ssid_protocol::testing::manifest;
+    ///
+    /// let mut genesis = manifest(4);
+    /// assert!(genesis.validate_genesis().is_ok());
+    /// genesis.min_participating_nodes = 5;
+    /// assert!(genesis.validate_genesis().is_err(), "more than there are");
+    /// ```
+    ///
     /// # Errors
     /// The first rule that it breaks.
     pub fn validate_genesis(&self) -> Result<(), ManifestError> {
