@@ -37,6 +37,9 @@
 //! and nothing else: no rule about one reads another. `two_subjects` explores two of them together
 //! and shows that they reach just what they reach apart.
 //!
+//! **A voter that lost its votes** signs nothing, so it is one of those that are silent; when it may
+//! sign again is what `returning` explores.
+//!
 //! **What is not covered.** More than four voters and weights are not explored but in `confirming`,
 //! and drawn at random in `walk`. More than three epochs, more than two choices, and more than two
 //! rounds an epoch (three in walks). Liveness beyond this: from every start the honest voters can
@@ -49,6 +52,7 @@ mod explore;
 mod faults;
 mod group;
 mod in_force;
+mod returning;
 mod rules;
 mod start;
 mod terms;
