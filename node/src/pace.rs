@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use ssid_protocol::backoff::Backoff;
+
 /// How long to wait.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
@@ -18,11 +20,7 @@ impl Pace {
     /// The pause after so many failures before this one, a fifth of it at random: many nodes may
     /// share one server.
     pub fn back_off(&self, failures: u32) -> Duration {
-        let pause = self
-            .first_retry
-            .saturating_mul(1 << failures.min(16))
-            .min(self.last_retry);
-        pause.mul_f64(rand::random_range(0.8..1.0))
+        Backoff::new(self.first_retry, self.last_retry).jittered(failures, 0.2, rand::random())
     }
 }
 

@@ -7,6 +7,7 @@
 
 #![deny(missing_docs)]
 
+pub mod backoff;
 pub mod batch;
 pub mod card;
 pub mod certificate;

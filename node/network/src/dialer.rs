@@ -3,13 +3,13 @@
 //! owner dials.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use libp2p::multiaddr::Protocol;
 use libp2p::swarm::ConnectionId;
 use libp2p::{Multiaddr, PeerId};
 
-use crate::tuning::{ADDRESSES_PER_PEER, FOUND_FOR, FOUND_PER_PEER, REDIAL_FIRST, REDIAL_LAST};
+use crate::tuning::{ADDRESSES_PER_PEER, FOUND_FOR, FOUND_PER_PEER, REDIAL};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -34,7 +34,8 @@ impl Attempts {
     }
 
     fn retry(&mut self, now: Instant) {
-        self.state = State::Waiting(now + back_off(self.failures, rand::random::<f64>()));
+        let pause = REDIAL.jittered(self.failures, 0.5, rand::random());
+        self.state = State::Waiting(now + pause);
         self.failures = self.failures.saturating_add(1);
     }
 
@@ -44,15 +45,6 @@ impl Attempts {
             State::Dialing | State::Connected => None,
         }
     }
-}
-
-/// `REDIAL_FIRST` doubled with each failure up to `REDIAL_LAST`, of which `jitter` (0 to 1) takes
-/// off up to a half.
-fn back_off(failures: u32, jitter: f64) -> Duration {
-    let full = REDIAL_FIRST
-        .saturating_mul(1_u32.checked_shl(failures).unwrap_or(u32::MAX))
-        .min(REDIAL_LAST);
-    full.mul_f64(1.0 - jitter.clamp(0.0, 1.0) / 2.0)
 }
 
 #[derive(Debug)]

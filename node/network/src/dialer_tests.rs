@@ -11,18 +11,6 @@ fn dialer(peers: &[PeerId], now: Instant) -> Dialer {
 }
 
 #[test]
-fn back_off_doubles_to_its_bound_with_jitter_below_it() {
-    assert_eq!(back_off(0, 0.0), REDIAL_FIRST);
-    assert_eq!(back_off(0, 1.0), REDIAL_FIRST / 2);
-    assert_eq!(back_off(3, 0.0), REDIAL_FIRST * 8);
-    assert!(
-        [8, 31, 32, u32::MAX]
-            .into_iter()
-            .all(|n| back_off(n, 0.0) == REDIAL_LAST)
-    );
-}
-
-#[test]
 fn a_peer_is_dialed_once_at_a_time_and_not_while_connected() {
     let (now, peer) = (Instant::now(), PeerId::random());
     let mut dialer = dialer(&[peer], now);
@@ -36,21 +24,21 @@ fn a_peer_is_dialed_once_at_a_time_and_not_while_connected() {
         dialer.due(now),
         [Target::Peer(peer, vec![address(1), address(2)])]
     );
-    assert_eq!(dialer.due(now + REDIAL_LAST), []);
+    assert_eq!(dialer.due(now + REDIAL.last), []);
     dialer.failed(&peer, now);
     assert_eq!(dialer.due(now), []);
-    assert!(!dialer.due(now + REDIAL_FIRST).is_empty());
+    assert!(!dialer.due(now + REDIAL.first).is_empty());
     dialer.connected(&peer, ConnectionId::new_unchecked(1), now);
     assert_eq!(dialer.next_due(), None);
     dialer.failed(&peer, now);
     let longer = dialer.next_due().unwrap() - now;
     assert!(
-        longer >= REDIAL_FIRST,
+        longer >= REDIAL.first,
         "refused right after connecting, the wait grows: {longer:?}"
     );
     dialer.succeeded(&peer);
     dialer.failed(&peer, now);
-    assert!(dialer.next_due().unwrap() - now <= REDIAL_FIRST);
+    assert!(dialer.next_due().unwrap() - now <= REDIAL.first);
 }
 
 #[test]
@@ -92,7 +80,7 @@ fn a_bootstrap_address_becomes_the_members_or_is_tried_again() {
     dialer.dialing(&address(1), first);
     dialer.dial_failed(first, now);
     dialer.failed(&peer, now);
-    assert_eq!(dialer.due(now + REDIAL_FIRST).len(), 2);
+    assert_eq!(dialer.due(now + REDIAL.first).len(), 2);
     dialer.dialing(&address(1), second);
     dialer.connected(&peer, second, now);
     assert_eq!(dialer.addresses(&peer), [address(2), address(1)]);
@@ -125,7 +113,7 @@ fn what_multicast_found_is_tried_for_a_while_and_keeps_nothing_out() {
     dialer.lost(&peer, &address(39));
     dialer.failed(&peer, now);
     assert_eq!(
-        places(&mut dialer, now + REDIAL_LAST),
+        places(&mut dialer, now + REDIAL.last),
         [50, 37, 38, 40].map(address)
     );
     dialer.failed(&peer, now);

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use libp2p::PeerId;
+use ssid_protocol::backoff::Backoff;
 
 use crate::tuning::{BLOCK_FIRST, BLOCK_FORGET, BLOCK_LAST, OFFENCE_HALF_LIFE};
 
@@ -49,9 +50,7 @@ impl Offenders {
         if record.blocked_until.is_some() {
             return None;
         }
-        let time = BLOCK_FIRST
-            .saturating_mul(1_u32.checked_shl(record.blocks).unwrap_or(u32::MAX))
-            .min(BLOCK_LAST);
+        let time = Backoff::new(BLOCK_FIRST, BLOCK_LAST).pause(record.blocks);
         record.blocks = (record.blocks + 1).min(16);
         record.blocked_until = Some(now + time);
         record.points = 0.0;

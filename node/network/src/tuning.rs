@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use ssid_protocol::backoff::Backoff;
+
 // ---- connections
 
 /// Connections kept to one peer: one, and a second where both dialed at once.
@@ -37,10 +39,9 @@ pub(crate) const HOUSEKEEPING: Duration = Duration::from_secs(1);
 
 // ---- dialing
 
-/// Before the first attempt to reach a peer again; doubled with each failure.
-pub(crate) const REDIAL_FIRST: Duration = Duration::from_millis(200);
-/// The longest wait between attempts.
-pub(crate) const REDIAL_LAST: Duration = Duration::from_secs(30);
+/// Between two attempts to reach a peer or an address; up to half of it is left out at random.
+pub(crate) const REDIAL: Backoff =
+    Backoff::new(Duration::from_millis(200), Duration::from_secs(30));
 /// Addresses per peer that multicast found, beside those; the oldest give way. Anybody on the local
 /// network may make them up.
 pub(crate) const FOUND_PER_PEER: usize = 4;

@@ -8,13 +8,14 @@ use reqwest::Method;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
+use ssid_protocol::backoff::Backoff;
 use tokio::time::{Instant, sleep};
 
 use super::error::ProviderError;
 use super::http::Endpoint;
 
 /// How soon a pin under way is looked at again, first and at most.
-const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
+const LOOK_AGAIN: Backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(5));
 
 /// A pinning service.
 #[derive(Clone, Debug)]
@@ -165,12 +166,13 @@ impl Pinning {
     /// Waits until the service has it, gives up, or the time limit has passed.
     pub(super) async fn wait(&self, mut ordered: Ordered) -> Result<PinState, ProviderError> {
         let until = Instant::now() + self.0.timeout();
-        let mut pause = LOOK_AGAIN.0;
+        let mut looks = 0;
         while matches!(ordered.state, PinState::Queued | PinState::Pinning)
             && Instant::now() < until
         {
-            sleep(pause.min(until - Instant::now())).await;
-            pause = (pause * 2).min(LOOK_AGAIN.1);
+            let left = until - Instant::now();
+            sleep(LOOK_AGAIN.pause(looks).min(left)).await;
+            looks += 1;
             let request = self
                 .0
                 .request(Method::GET, &["pins", &ordered.request], &[]);

@@ -13,6 +13,7 @@ use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use ssid_engine::{CommitQuestion, CommitStanding, Inbound};
+use ssid_protocol::backoff::Backoff;
 use ssid_protocol::id::{NodeId, UnixMillis};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
@@ -83,10 +84,7 @@ impl Rhythm {
 
     /// A look has ended with something still missing.
     fn ended_without(&mut self, now: Instant) {
-        let pause = self
-            .first
-            .saturating_mul(1 << self.looks.min(16))
-            .min(self.longest);
+        let pause = Backoff::new(self.first, self.longest).pause(self.looks);
         self.looks = self.looks.saturating_add(1);
         // somebody may have hurried it meanwhile
         self.due = Some(self.due.map_or(now + pause, |due| due.min(now + pause)));

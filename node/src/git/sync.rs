@@ -5,6 +5,7 @@ use std::cmp::Reverse;
 use std::time::Duration;
 
 use futures::StreamExt as _;
+use ssid_protocol::backoff::Backoff;
 use ssid_protocol::id::UnixMillis;
 use tokio::time::Instant;
 
@@ -76,10 +77,8 @@ impl Retry {
         if !may_pass || attempts >= effort.retries || why == Why::Fallback {
             return None;
         }
-        let pause = effort
-            .delay
-            .saturating_mul(1 << attempts.min(16))
-            .min(PAUSE_AT_MOST);
+        let pauses = Backoff::new(effort.delay, PAUSE_AT_MOST);
+        let pause = pauses.pause(u32::try_from(attempts).unwrap_or(u32::MAX));
         self.at = Some(now + pause);
         Some(pause)
     }

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use ssid_protocol::backoff::Backoff;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{GitProtocol, Settings};
@@ -214,7 +215,8 @@ impl PlainLogs {
         loop {
             match fetch_any(&self.git, repository, remote, wanted).await {
                 Err(error) if error.is_passing() && attempt < self.retries => {
-                    let pause = self.delay.saturating_mul(1 << attempt.min(16));
+                    let pause = Backoff::new(self.delay, Duration::MAX)
+                        .pause(u32::try_from(attempt).unwrap_or(u32::MAX));
                     attempt += 1;
                     self.tell(remote, &error, attempt, pause);
                     tokio::select! {

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use ssid_protocol::backoff::Backoff;
 use ssid_protocol::id::UnixMillis;
 
 use super::channels::Attempt;
@@ -25,10 +26,8 @@ const ALLOWANCE_EVERY: Duration = Duration::from_mins(1);
 pub const WAITING: usize = 20;
 /// Titles in a digest.
 const DIGEST_LINES: usize = 20;
-/// Pause after the first failed attempt; then twice as long each.
-const FIRST_PAUSE: Duration = Duration::from_secs(5);
-/// The longest pause that is not asked for.
-const LONGEST_PAUSE: Duration = Duration::from_hours(1);
+/// Pauses after failed attempts, where none is asked for.
+const PAUSES: Backoff = Backoff::new(Duration::from_secs(5), Duration::from_hours(1));
 /// Attempts after which a message is given up: with the pauses above about eight hours.
 const ATTEMPTS: u32 = 16;
 /// Messages given up that are kept; past that the oldest go.
@@ -376,10 +375,7 @@ fn given_up(entry: &Entry, why: &str) -> Entry {
 
 /// The pause after so many failed attempts: doubling, with up to half of it left out at random.
 fn pause(attempts: u32, jitter: f64) -> Duration {
-    let doubled = FIRST_PAUSE
-        .saturating_mul(1 << attempts.saturating_sub(1).min(20))
-        .min(LONGEST_PAUSE);
-    doubled.mul_f64(1.0 - jitter.clamp(0.0, 1.0) / 2.0)
+    PAUSES.jittered(attempts.saturating_sub(1), 0.5, jitter)
 }
 
 /// Many messages in one, of the time of the latest: how many of what, and the first titles, most
