@@ -19,7 +19,7 @@ use super::proof::Proof;
 use super::request::Reply;
 use super::settings::ANSWER_BYTES;
 use super::shown::{CandidateView, InstanceView, LockView, VoteView};
-use super::waiting::Unheard;
+use super::vote_buffer::Unheard;
 
 /// An upper bound of a vote's or proposal's encoding, and of what else a batch has.
 const STATEMENT_BYTES: usize = 128;
@@ -46,7 +46,7 @@ impl Engine {
                 Bound::Unbounded,
             );
             let mut open = self.open.range(range).peekable();
-            let mut waiting = self.waiting.after(after).peekable();
+            let mut waiting = self.vote_buffer.after(after).peekable();
             let mut last = None;
             loop {
                 // no subject is among both
@@ -73,7 +73,7 @@ impl Engine {
             let names = &names[..names.len().min(NAMES)];
             let (earlier, later) = names.split_at(self.answers % names.len());
             for subject in later.iter().chain(earlier) {
-                match (self.open.get(subject), self.waiting.get(subject)) {
+                match (self.open.get(subject), self.vote_buffer.get(subject)) {
                     _ if page.is_full() => break,
                     (Some(open), _) => page.add(subject, open),
                     (None, Some(unheard)) => {

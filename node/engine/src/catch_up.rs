@@ -18,7 +18,7 @@ use ssid_storage::Cursor;
 
 use super::clock::Steady;
 use super::engine::{Engine, Tick};
-use super::messages::{CheckedAnswer, Worth};
+use super::messages::{CheckedAnswer, Validity};
 use super::open::Asked;
 use super::proof::Proof;
 use super::settings::STALLED_AFTER;
@@ -104,7 +104,7 @@ impl Engine {
             self.catch_up
                 .under_way
                 .insert(node, Conversation::default());
-            let first = if self.hearing.is_some() {
+            let first = if self.startup_check.is_some() {
                 Request::Own
             } else {
                 Request::Status
@@ -147,7 +147,7 @@ impl Engine {
             self.start_catch_up(tick, node); // the conversation broke off
             return;
         }
-        // the digest last: it is the dear one
+        // the digest last: working it out costs most
         let same_open = || {
             heartbeat.open_count == self.open.len() as u64
                 && heartbeat.open_digest == self.open_digest()
@@ -240,7 +240,7 @@ impl Engine {
     fn may_be_true(&mut self, from: &NodeId, request: &Request, answer: &CheckedAnswer) -> bool {
         let (certified, open) = (
             self.store.certified_count(),
-            self.open.len() + self.waiting.subjects(),
+            self.open.len() + self.vote_buffer.subjects(),
         );
         match (request, answer) {
             (Request::Log { .. }, CheckedAnswer::Log { certificates, .. }) => {
@@ -360,7 +360,7 @@ impl Engine {
             CheckedAnswer::Evidence(pieces) => {
                 let mut is_new = false;
                 for evidence in pieces {
-                    if self.file(tick, &evidence, Some(from)) == Worth::New {
+                    if self.file(tick, &evidence, Some(from)) == Validity::New {
                         is_new = true;
                         tick.effects.evidence.push(Arc::new(evidence));
                     }
@@ -405,7 +405,7 @@ impl Engine {
         self.ask_events(tick);
         if self.catch_up.look_at.is_none_or(|at| at <= tick.steady) {
             self.ask_stalled(tick);
-            self.catch_up.look_at = (!self.open.is_empty() || !self.waiting.is_empty())
+            self.catch_up.look_at = (!self.open.is_empty() || !self.vote_buffer.is_empty())
                 .then(|| tick.steady.after(LOOK_EVERY));
         }
     }
@@ -436,7 +436,7 @@ impl Engine {
                 .flat_map(|open| &open.held);
             let counted = held.filter(|v| v.ballot.is_some_and(|c| c.content_digest == digest));
             let signers = counted
-                .chain(self.waiting.votes_for(&subject, &digest))
+                .chain(self.vote_buffer.votes_for(&subject, &digest))
                 .map(|vote| vote.proof.signer());
             let voted: Vec<NodeId> = signers
                 .filter(|node| self.peers.connected.contains(node))
@@ -477,7 +477,7 @@ impl Engine {
                 retry_endorsement.push(*subject);
             }
         }
-        for (subject, asked) in self.waiting.asked_mut() {
+        for (subject, asked) in self.vote_buffer.asked_mut() {
             questions.ask(*subject, asked, true);
         }
         let has_quorum = self.has_quorum();

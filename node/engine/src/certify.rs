@@ -53,12 +53,12 @@ impl Engine {
                 own: false,
                 endorsed: false,
             };
-            let road = if tick.road == Transport::Git {
+            let transport = if tick.transport == Transport::Git {
                 Transport::Git
             } else {
                 Transport::Sync
             };
-            tick.certificates.insert(id, (certificate, road));
+            tick.certificates.insert(id, (certificate, transport));
             // the certificate first: a candidate may complete a vote, and nothing is signed for
             // what is decided
             self.apply(tick, id, Input::Certified { round, choice });
@@ -77,7 +77,7 @@ impl Engine {
             };
             tick.dirty.remove(&subject);
             let certificate = tick.certificates.remove(&subject);
-            let by_certificate = self.road_of_votes(&open, round, choice).is_none();
+            let by_certificate = self.transport_of_votes(&open, round, choice).is_none();
             let Some(decided) = self.decide(tick, subject, &open, round, choice, certificate)
             else {
                 // a node that abstains took its own vote back: the others' certificate comes. Any
@@ -136,8 +136,8 @@ impl Engine {
             event
         };
         let subject = open.subject.clone()?;
-        let (epoch, references, transport) = if let Some(road) =
-            self.road_of_votes(open, round, choice)
+        let (epoch, references, transport) = if let Some(transport) =
+            self.transport_of_votes(open, round, choice)
         {
             let precommits: Vec<&Held> = open.votes_for(round, Phase::Precommit, choice).collect();
             for batch in precommits.iter().filter_map(|held| held.proof.batch()) {
@@ -149,15 +149,15 @@ impl Engine {
                     .iter()
                     .map(|held| held.proof.reference())
                     .collect(),
-                road,
+                transport,
             )
         } else {
-            let (certificate, road) = certificate?;
+            let (certificate, transport) = certificate?;
             let alone: Vec<BatchProof> = certificate.precommits;
             (
                 certificate.epoch,
                 alone.into_iter().map(ProofRef::Alone).collect(),
-                road,
+                transport,
             )
         };
         let record = self.record(tick, subject_id, open, round, choice, transport, &event)?;
@@ -193,9 +193,9 @@ impl Engine {
         })
     }
 
-    /// The road by which a quorum of precommits came: `live` if those alone are one that came live,
+    /// The transport by which a quorum of precommits came: `live` if those alone are one that came live,
     /// `git` if some more were needed; `None` if they are no quorum.
-    fn road_of_votes(&self, open: &Open, round: Round, choice: Choice) -> Option<Transport> {
+    fn transport_of_votes(&self, open: &Open, round: Round, choice: Choice) -> Option<Transport> {
         let is_quorum = |votes: &dyn Fn(&Held) -> bool| {
             let precommits = open
                 .votes_for(round, Phase::Precommit, choice)
@@ -209,7 +209,7 @@ impl Engine {
             self.epochs.current().voters().is_quorum(weight, count)
         };
         match () {
-            () if is_quorum(&|held| held.road != Transport::Git) => Some(Transport::Live),
+            () if is_quorum(&|held| held.transport != Transport::Git) => Some(Transport::Live),
             () if is_quorum(&|_| true) => Some(Transport::Git),
             () => None,
         }

@@ -30,10 +30,9 @@ use super::clock::{Now, Steady};
 use super::closing::Closing;
 use super::commits::Commits;
 use super::counts::Counts;
-use super::evidence::{Dossier, DoubleVote, note_rewritten};
-use super::hearing::Hearing;
+use super::evidence::{DoubleVote, EvidencePool, note_rewritten};
 use super::late::LatePrevotes;
-use super::messages::{Effects, Inbound, Ticket, Worth};
+use super::messages::{Effects, Inbound, Ticket, Validity};
 use super::node_event::NodeEvent;
 use super::offers::Offers;
 use super::open::Open;
@@ -44,10 +43,11 @@ use super::request::{Command, Reply};
 use super::review::Reviews;
 use super::settings::{EngineSettings, REMEMBER_AFTER, STORED_BATCHES};
 use super::shown::Refused;
+use super::startup_check::StartupCheck;
 use super::timers::Timers;
 use super::trust::TrustClock;
 use super::trust_book::TrustBook;
-use super::waiting::Waiting;
+use super::vote_buffer::VoteBuffer;
 use super::wants::Wants;
 
 /// What an engine is made of besides what it remembers.
@@ -90,7 +90,7 @@ pub struct Engine {
     /// Why the journal itself says that it was rolled back, if it does.
     pub(super) rolled_back: Option<String>,
     /// Until a quorum has said what this node signed in an earlier life.
-    pub(super) hearing: Option<Hearing>,
+    pub(super) startup_check: Option<StartupCheck>,
     pub(super) read_only: Option<String>,
     pub(super) open: BTreeMap<SubjectId, Open>,
     /// Decided in an earlier life, their certificates lost with the database: nothing more is
@@ -102,7 +102,7 @@ pub struct Engine {
     pub(super) commits: Commits,
     pub(super) trust: TrustBook,
     pub(super) trust_clock: TrustClock,
-    pub(super) dossier: Dossier,
+    pub(super) evidence_pool: EvidencePool,
     /// Verified certificates of subjects that another one decided in the same tick: looked at once
     /// that is on disk.
     pub(super) contested: Vec<Certificate>,
@@ -132,7 +132,7 @@ pub struct Engine {
     /// What the open subjects are, in numbers.
     pub(super) counts: Counts,
     /// Votes for subjects of which no event is known.
-    pub(super) waiting: Waiting,
+    pub(super) vote_buffer: VoteBuffer,
     /// What others' batches take in memory.
     pub(super) whole: WholeBatches,
     /// What was refused for a limit since the start.
@@ -170,15 +170,15 @@ pub(super) struct Tick {
     pub(super) steady: Steady,
     /// Whether the wall clock was set since the last tick, or stood while this machine slept.
     pub(super) clock_was_set: bool,
-    /// By which road what is being taken in came.
-    pub(super) road: Transport,
+    /// By which transport what is being taken in came.
+    pub(super) transport: Transport,
     pub(super) changes: Changes,
     pub(super) own_events: Vec<Event>,
     pub(super) votes: Vec<Vote>,
     pub(super) proposals: Vec<Proposal>,
     pub(super) journal: Vec<JournalRecord>,
     pub(super) decided: Vec<(SubjectId, Round, Choice)>,
-    /// Certificates that decide, with the road they came by.
+    /// Certificates that decide, with the transport they came by.
     pub(super) certificates: HashMap<SubjectId, (Certificate, Transport)>,
     /// Round-0 prevotes for what is decided.
     pub(super) late: Vec<(SubjectId, FirstPrevote)>,
@@ -204,7 +204,7 @@ impl Tick {
             now: now.wall,
             steady: now.steady,
             clock_was_set: false,
-            road: Transport::Live,
+            transport: Transport::Live,
             changes: Changes::default(),
             own_events: Vec::new(),
             votes: Vec::new(),
@@ -229,8 +229,8 @@ impl Tick {
     }
 
     /// Tells whoever delivered something what it was worth, if they want to know.
-    fn verdict(&mut self, ticket: Option<Ticket>, worth: Worth) {
-        let reply = ticket.map(|ticket| (ticket, Reply::Verdict(worth)));
+    fn verdict(&mut self, ticket: Option<Ticket>, validity: Validity) {
+        let reply = ticket.map(|ticket| (ticket, Reply::Verdict(validity)));
         self.effects.replies.extend(reply);
     }
 
@@ -262,7 +262,7 @@ impl Engine {
             stored: HashSet::new(),
             abstaining: parts.abstaining,
             rolled_back: None,
-            hearing: Some(Hearing::since(head)),
+            startup_check: Some(StartupCheck::since(head)),
             read_only: None,
             open: BTreeMap::new(),
             done: HashSet::new(),
@@ -272,7 +272,7 @@ impl Engine {
             commits: Commits::default(),
             trust,
             trust_clock: TrustClock::default(),
-            dossier: Dossier::default(),
+            evidence_pool: EvidencePool::default(),
             contested: Vec::new(),
             wants: Wants::default(),
             peers: Peers::default(),
@@ -287,7 +287,7 @@ impl Engine {
             in_flight: HashSet::new(),
             by_origin: HashMap::new(),
             counts: Counts::default(),
-            waiting: Waiting::default(),
+            vote_buffer: VoteBuffer::default(),
             whole: WholeBatches::default(),
             refused: Refused::default(),
             agreements: 0,
@@ -329,11 +329,11 @@ impl Engine {
             self.take(&mut tick, input);
         }
         self.keep_offers(&mut tick);
-        self.go_on_hearing(&mut tick);
+        self.go_on_with_startup_check(&mut tick);
         for (subject, timer) in self.timers.due(now.steady) {
             self.apply(&mut tick, subject, Input::Timeout(timer));
         }
-        self.waiting.expire(now.steady);
+        self.vote_buffer.expire(now.steady);
         for subject in self.reviews.due(now.steady) {
             self.endorse(&mut tick, subject);
         }
@@ -353,7 +353,7 @@ impl Engine {
         }
         self.number_heartbeat(&mut tick);
         match self.commit(&mut tick) {
-            Ok(()) => self.beat(&mut tick),
+            Ok(()) => self.send_heartbeat(&mut tick),
             Err(failure) => return self.halt(tick, failure.to_string()),
         }
         if let Some(reason) = tick.forked {
@@ -375,19 +375,19 @@ impl Engine {
                 from,
                 ticket,
             } => {
-                let worth = self.take_batch(tick, &batch, from);
-                tick.verdict(ticket, worth);
+                let validity = self.take_batch(tick, &batch, from);
+                tick.verdict(ticket, validity);
             }
             Inbound::Evidence {
                 evidence,
                 from,
                 ticket,
             } => {
-                let worth = self.file(tick, &evidence, Some(from));
-                if worth == Worth::New && ticket.is_none() {
+                let validity = self.file(tick, &evidence, Some(from));
+                if validity == Validity::New && ticket.is_none() {
                     tick.effects.evidence.push(Arc::new(*evidence));
                 }
-                tick.verdict(ticket, worth);
+                tick.verdict(ticket, validity);
             }
             Inbound::Answered {
                 from,
@@ -531,7 +531,7 @@ impl Engine {
                 subject,
                 subject == self.epochs.current().change(),
             );
-            let waiting = self.waiting.take(&subject);
+            let waiting = self.vote_buffer.take(&subject);
             let heard = waiting.as_ref().map(|unheard| Now {
                 wall: unheard.first_seen,
                 steady: unheard.since,
@@ -661,7 +661,7 @@ impl Engine {
             self.wants.next().filter(|_| may_ask),
             self.closing.next(),
             self.catch_up.next().filter(|_| may_ask),
-            self.hearing.as_ref().and_then(Hearing::next),
+            self.startup_check.as_ref().and_then(StartupCheck::next),
             self.offers.next().filter(|_| !self.is_signing()),
             self.announce_again_at(),
             self.trust_clock.next(),
@@ -682,6 +682,6 @@ impl Engine {
                 .any(|choice| choice.content_digest == *digest)
         };
         self.open.get(subject).is_some_and(names)
-            || self.waiting.votes_for(subject, digest).next().is_some()
+            || self.vote_buffer.votes_for(subject, digest).next().is_some()
     }
 }

@@ -14,7 +14,7 @@ use ssid_storage::{JournalRecord, SubjectState};
 
 use super::clock::Now;
 use super::engine::{Engine, Tick};
-use super::messages::Worth;
+use super::messages::Validity;
 use super::node_event::NodeEvent;
 use super::open::Asked;
 use super::proof::Proof;
@@ -305,7 +305,7 @@ impl Engine {
         tick: &mut Tick,
         batch: &Arc<VerifiedBatch>,
         events: &[Event],
-    ) -> Worth {
+    ) -> Validity {
         // all of them before any is looked at: what is known here must not make the batch worse
         // than it is elsewhere
         if let Some(refusal) = events
@@ -313,9 +313,9 @@ impl Engine {
             .find_map(|event| event.check_in_any_epoch().err())
         {
             tracing::debug!(signer = %batch.signer(), %refusal, "inadmissible announcement");
-            return Worth::Invalid;
+            return Validity::Invalid;
         }
-        let mut worth = Worth::Nothing;
+        let mut validity = Validity::Nothing;
         for (index, event) in (0..).zip(events) {
             if event
                 .check_admissible(self.epochs.current().number())
@@ -324,13 +324,13 @@ impl Engine {
                 continue; // of another epoch
             }
             if self.add_candidate(tick, event, Some(Proof::Batch(batch.clone(), index)), false) {
-                worth = Worth::New;
+                validity = Validity::New;
             }
         }
-        if worth == Worth::New {
+        if validity == Validity::New {
             self.store_batch(tick, batch);
         }
-        worth
+        validity
     }
 
     /// Adds an admissible event to its subject's candidates; whether that was anything new.
@@ -356,7 +356,7 @@ impl Engine {
         let may_open = own
             || self.open.contains_key(&id)
             || self
-                .waiting
+                .vote_buffer
                 .is_backed(self.epochs.current().voters(), &id, choice)
             || !self.has_decision(&id) && self.has_room_for(tick, announced_by.and(signer));
         if !may_open || self.ensure_open(tick, id).is_none() {

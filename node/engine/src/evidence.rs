@@ -19,7 +19,7 @@ use ssid_protocol::wire;
 use ssid_storage::{EvidenceRow, RewrittenRow, StorageError, Store, SubjectState};
 
 use super::engine::{Engine, Tick};
-use super::messages::Worth;
+use super::messages::Validity;
 use super::node_event::NodeEvent;
 use super::open::{Held, Open};
 use super::proof::Proof;
@@ -30,7 +30,7 @@ const HEADS_PER_MEMBER: usize = 8;
 
 /// What is known of contradictions.
 #[derive(Debug, Default)]
-pub(super) struct Dossier {
+pub(super) struct EvidencePool {
     /// Of whom, of what kind and for which epoch evidence is on disk, or will be with this tick.
     pub(super) held: BTreeSet<EvidenceSlot>,
     /// The latest log heads, each of a size of its own.
@@ -50,7 +50,7 @@ pub(super) struct DoubleVote {
     pub(super) ballots: [Ballot; 2],
 }
 
-impl Dossier {
+impl EvidencePool {
     /// Remembers a log head; gives back an earlier one of the same log and size that names another
     /// root.
     fn note_head(
@@ -103,20 +103,20 @@ impl Engine {
         tick: &mut Tick,
         evidence: &Evidence,
         from: Option<NodeId>,
-    ) -> Worth {
+    ) -> Validity {
         let slot = evidence.slot();
-        if self.dossier.held.contains(&slot) {
-            return Worth::Nothing;
+        if self.evidence_pool.held.contains(&slot) {
+            return Validity::Nothing;
         }
         let proven = match evidence.verify(self.epochs.current().evidence()) {
             Ok(proven) => proven,
-            Err(error) if error.needs_another_manifest() => return Worth::Nothing,
+            Err(error) if error.needs_another_manifest() => return Validity::Nothing,
             Err(error) => {
                 tracing::warn!(member = %slot.member, kind = slot.kind.as_str(), %error, "no evidence");
-                return Worth::Invalid;
+                return Validity::Invalid;
             }
         };
-        self.dossier.held.insert(slot);
+        self.evidence_pool.held.insert(slot);
         let id = evidence.id();
         let name = proven.member.map_or_else(
             || "the federation".to_owned(),
@@ -153,7 +153,7 @@ impl Engine {
                 from,
             },
         ));
-        Worth::New
+        Validity::New
     }
 
     /// What is to be kept from the start; why this node may certify nothing, if it may not.
@@ -161,7 +161,7 @@ impl Engine {
         let mut forked = None;
         for row in self.store.clone().evidence() {
             let (slot, row) = row?;
-            self.dossier.held.insert(slot);
+            self.evidence_pool.held.insert(slot);
             if slot.kind == EvidenceKind::Certificates {
                 let id = row.evidence.id();
                 forked = Some(format!(
@@ -175,7 +175,13 @@ impl Engine {
     /// The question that brings what this node lacks.
     pub(super) fn evidence_question(&self) -> Request {
         Request::Evidence {
-            known: self.dossier.held.iter().copied().take(NAMES).collect(),
+            known: self
+                .evidence_pool
+                .held
+                .iter()
+                .copied()
+                .take(NAMES)
+                .collect(),
         }
     }
 
@@ -298,7 +304,7 @@ impl Engine {
             kind: EvidenceKind::Vote,
             epoch: self.epochs.current().number(),
         };
-        if vote.phase != Phase::Precommit || self.dossier.held.contains(&slot) {
+        if vote.phase != Phase::Precommit || self.evidence_pool.held.contains(&slot) {
             return; // one piece suffices: what the store is read for is bounded
         }
         let Ok(Some(SubjectState::Certified { sequence })) = self.store.subject(&subject) else {
@@ -339,30 +345,30 @@ impl Engine {
         tick: &mut Tick,
         batch: &Arc<VerifiedBatch>,
         closes: &[EpochClose],
-    ) -> Worth {
+    ) -> Validity {
         let signer = batch.signer();
         if self.epochs.current().voters().index_of(&signer).is_none() {
-            return Worth::Nothing;
+            return Validity::Nothing;
         }
-        let mut worth = Worth::Nothing;
+        let mut validity = Validity::Nothing;
         let epoch = self.epochs.current().number();
         for (index, _) in (0..).zip(closes).filter(|(_, close)| close.epoch == epoch) {
             let Some(signed) = Signed::of(batch, index) else {
                 continue;
             };
-            match self.dossier.closes.get(&signer) {
+            match self.evidence_pool.closes.get(&signer) {
                 Some(first) if first.statement == signed.statement => {}
                 Some(first) => {
                     let first = first.clone();
                     self.accuse(tick, Some(first), Some(signed));
                 }
                 None => {
-                    self.dossier.closes.insert(signer, signed);
-                    worth = Worth::New;
+                    self.evidence_pool.closes.insert(signer, signed);
+                    validity = Validity::New;
                 }
             }
         }
-        worth
+        validity
     }
 
     /// Whether a heartbeat names another root than an earlier one for its log and size.
@@ -372,7 +378,7 @@ impl Engine {
         batch: &Arc<VerifiedBatch>,
         heartbeat: &Heartbeat,
     ) {
-        if let Some(earlier) = self.dossier.note_head(batch, heartbeat) {
+        if let Some(earlier) = self.evidence_pool.note_head(batch, heartbeat) {
             self.accuse(tick, Signed::of(&earlier, 0), Signed::of(batch, 0));
         }
     }
@@ -388,7 +394,7 @@ impl Engine {
 
     /// Keeps what this node saw itself, and tells others.
     fn report(&mut self, tick: &mut Tick, evidence: Evidence) {
-        if self.file(tick, &evidence, None) == Worth::New {
+        if self.file(tick, &evidence, None) == Validity::New {
             tick.effects.evidence.push(Arc::new(evidence));
         }
     }

@@ -19,7 +19,6 @@ mod engine;
 mod events;
 mod evidence;
 mod halted;
-mod hearing;
 mod late;
 mod messages;
 mod node_event;
@@ -36,20 +35,21 @@ mod request;
 mod review;
 pub mod settings;
 mod shown;
+mod startup_check;
 mod status;
 #[cfg(test)]
 mod tests;
 mod timers;
 mod trust;
 mod trust_book;
+mod vote_buffer;
 mod votes;
-mod waiting;
 mod wants;
 
 pub use clock::{Now, Steady};
 pub use engine::{Engine, EngineParts};
 pub use evidence::evidence_answer;
-pub use messages::{Carried, CheckedAnswer, Effects, Inbound, Ticket, Worth};
+pub use messages::{Carried, CheckedAnswer, Effects, Inbound, Ticket, Validity};
 pub use node_event::NodeEvent;
 pub use own_registry::{OwnLine, RegistryNews};
 pub use peers::PeerState;
@@ -58,7 +58,7 @@ pub use request::{
     Operation, OperatorRefusal, RefusalKind, Reply,
 };
 pub use shown::{
-    CandidateView, EngineStatus, HearingView, InstanceView, LockView, OfferPage, Refused, Review,
-    ReviewReason, Syncs, VoteView,
+    CandidateView, EngineStatus, InstanceView, LockView, OfferPage, Refused, Review, ReviewReason,
+    StartupCheckView, Syncs, VoteView,
 };
 pub use ssid_storage::NoteKind;

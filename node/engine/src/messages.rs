@@ -102,7 +102,7 @@ pub enum Inbound {
         /// Who waits.
         ticket: Ticket,
     },
-    /// What these members said and what they hold of this node's was taken in by another road than
+    /// What these members said and what they hold of this node's was taken in by another transport than
     /// asking: Git.
     Heard(BTreeSet<NodeId>),
     /// Somebody on this machine wants something changed.
@@ -146,7 +146,7 @@ impl Inbound {
     pub(super) fn refused(&self, reason: &str) -> Option<(Ticket, Reply)> {
         match self {
             Self::Batch { ticket, .. } | Self::Evidence { ticket, .. } => {
-                ticket.map(|ticket| (ticket, Reply::Verdict(Worth::Nothing)))
+                ticket.map(|ticket| (ticket, Reply::Verdict(Validity::Nothing)))
             }
             Self::Command { command, ticket } => Some((*ticket, command.refused(reason))),
             Self::StatusAsked { ticket }
@@ -251,7 +251,7 @@ impl CheckedAnswer {
 
 /// What a delivered batch was worth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Worth {
+pub enum Validity {
     /// Something new: pass it on.
     New,
     /// Nothing new, or nothing that can be used now.

@@ -125,7 +125,7 @@ pub enum NodeEvent {
         /// Why.
         reason: String,
     },
-    /// Votes go by another road from now on.
+    /// Votes go by another transport from now on.
     Transport {
         /// `live`, or `git` while fewer than a quorum is connected.
         transport: Transport,

@@ -77,7 +77,7 @@ impl Engine {
         }
         if page.next.is_none() {
             // of subjects of which no event is known: who signed that may have forgotten it
-            for (subject, unheard) in self.waiting.after(None) {
+            for (subject, unheard) in self.vote_buffer.after(None) {
                 let votes = unheard
                     .votes
                     .iter()
@@ -122,11 +122,11 @@ impl Engine {
         proven.collect()
     }
 
-    /// What branches brought: the same as from the live network, by another road.
+    /// What branches brought: the same as from the live network, by another transport.
     pub(super) fn take_from_git(&mut self, tick: &mut Tick, carried: Carried) {
-        tick.road = Transport::Git;
+        tick.transport = Transport::Git;
         self.take_carried(tick, carried, VerifiedBatch::signer);
-        tick.road = Transport::Live;
+        tick.transport = Transport::Live;
     }
 
     /// Takes what others say of open instances; `from` names who delivered a batch.

@@ -29,8 +29,8 @@ pub(super) struct Held {
     /// Whether its voter's own registry has it.
     pub(super) observed: bool,
     pub(super) proof: Proof,
-    /// By which road it came.
-    pub(super) road: Transport,
+    /// By which transport it came.
+    pub(super) transport: Transport,
 }
 
 impl Held {

@@ -14,7 +14,7 @@ use ssid_storage::PeerRow;
 
 use super::clock::{Now, Steady};
 use super::engine::{Engine, Tick};
-use super::messages::{Ticket, Worth};
+use super::messages::{Ticket, Validity};
 use super::node_event::NodeEvent;
 use super::request::Reply;
 use super::settings::{CLOCK_TOLERANCE, HEARTBEAT_AT_LEAST, HEARTBEAT_EVERY};
@@ -131,20 +131,20 @@ impl Engine {
         batch: &Arc<VerifiedBatch>,
         heartbeat: &Heartbeat,
         from: NodeId,
-    ) -> Worth {
+    ) -> Validity {
         let node = batch.signer();
         if heartbeat.check().is_err() {
-            return Worth::Invalid;
+            return Validity::Invalid;
         }
         // before its sequence is looked at: who shows different heads to different peers may number
         // them alike
         self.compare_heads(tick, batch, heartbeat);
         if node == self.me {
-            return Worth::Nothing;
+            return Validity::Nothing;
         }
         let state = self.peers.states.entry(node).or_default();
         if !state.is_news(tick.now, heartbeat.sequence) {
-            return Worth::Nothing;
+            return Validity::Nothing;
         }
         state.row.last_seen = tick.now;
         state.heard = Some((tick.steady, heartbeat.sent_at));
@@ -159,7 +159,7 @@ impl Engine {
         if from == node {
             self.compare(tick, node, heartbeat);
         }
-        Worth::New
+        Validity::New
     }
 
     pub(super) fn note_addresses(&mut self, tick: &mut Tick, node: NodeId, addresses: Vec<String>) {
@@ -182,25 +182,25 @@ impl Engine {
         batch: &Arc<VerifiedBatch>,
         heartbeat: &Heartbeat,
         from: NodeId,
-    ) -> Worth {
+    ) -> Validity {
         let state = self.peers.states.get_mut(&batch.signer());
         let is_soon = |at: Steady| tick.steady.since(at) < HEARTBEAT_AT_LEAST;
         if heartbeat.check().is_ok()
             && state.is_some_and(|state| state.gossiped.is_some_and(is_soon))
         {
             self.compare_heads(tick, batch, heartbeat);
-            return Worth::Nothing;
+            return Validity::Nothing;
         }
-        let worth = self.take_heartbeat(tick, batch, heartbeat, from);
+        let validity = self.take_heartbeat(tick, batch, heartbeat, from);
         if let Some(state) = self
             .peers
             .states
             .get_mut(&batch.signer())
-            .filter(|_| worth == Worth::New)
+            .filter(|_| validity == Validity::New)
         {
             state.gossiped = Some(tick.steady);
         }
-        worth
+        validity
     }
 
     /// Gives the heartbeat that is due its number, which goes to disk with this tick: after a
@@ -244,7 +244,7 @@ impl Engine {
 
     /// Sends a heartbeat when it is due. Called after the tick is on disk: the log head it names
     /// is, and its number.
-    pub(super) fn beat(&mut self, tick: &mut Tick) {
+    pub(super) fn send_heartbeat(&mut self, tick: &mut Tick) {
         if self.next_heartbeat > tick.steady {
             return;
         }
@@ -311,20 +311,20 @@ impl Engine {
     /// The same, and why not; for its heartbeat and for people.
     pub(super) fn can_sign(&self) -> (CanSign, String) {
         let kind = self.can_sign_kind();
-        let mut reason = match (kind, self.hearing_view()) {
+        let mut reason = match (kind, self.startup_check_view()) {
             (CanSign::Yes, _) => String::new(),
             (CanSign::ReadOnly, _) => self.read_only.clone().unwrap_or_default(),
             (CanSign::Abstaining, _) => self.abstaining.clone().unwrap_or_default(),
             (CanSign::NoRegistry, _) => self.registry.trouble().unwrap_or_default().to_owned(),
             (CanSign::Starting, None) => "it reads its registry file".to_owned(),
-            (CanSign::Starting, Some(hearing)) => {
+            (CanSign::Starting, Some(check)) => {
                 let others = self
                     .epochs
                     .current()
                     .voters()
                     .len()
                     .saturating_sub(usize::from(self.rules.me.is_some()));
-                let heard = hearing.heard.len();
+                let heard = check.heard.len();
                 format!(
                     "it asks what it signed before its start: {heard} of {others} other voters have answered"
                 )

@@ -187,7 +187,7 @@ impl Engine {
             .flat_map(super::open::Open::proofs_mut);
         let proofs = open
             .chain(self.closing.proofs_mut())
-            .chain(self.waiting.proofs_mut());
+            .chain(self.vote_buffer.proofs_mut());
         proofs.for_each(|proof| proof.leave(&hollow));
         if let Some(noted) = self.whole.0.get_mut(&signer) {
             noted.look_through();

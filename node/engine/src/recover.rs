@@ -321,7 +321,7 @@ impl Engine {
             .iter()
             .any(|v| (v.voter, v.round, v.phase, v.ballot) == (voter, round, phase, ballot));
         if !is_held {
-            let road = Transport::Live; // the journal does not say
+            let transport = Transport::Live; // the journal does not say
             open.held.push(Held {
                 voter,
                 round,
@@ -329,7 +329,7 @@ impl Engine {
                 ballot,
                 observed,
                 proof,
-                road,
+                transport,
             });
         }
     }

@@ -8,7 +8,7 @@ use ssid_protocol::sync::Answer;
 use ssid_protocol::trust::{TrustChange, TrustNote};
 use ssid_storage::{NoteKind, OutboxKey};
 
-use super::messages::Worth;
+use super::messages::Validity;
 use super::outbox::OutboxChange;
 
 /// A change that somebody on this machine wants, and waits for: the [`Reply`] comes when it is on
@@ -52,7 +52,7 @@ impl Command {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
     /// What a delivered batch or piece of evidence was worth.
-    Verdict(Worth),
+    Verdict(Validity),
     /// An answer to a peer.
     Answer(Answer),
     /// One outcome for each offered event, in order.
@@ -87,7 +87,7 @@ impl Reply {
     pub(super) fn refused(self, reason: &str) -> Self {
         let refusal = || OperatorRefusal::read_only(reason);
         match self {
-            Self::Verdict(_) => Self::Verdict(Worth::Nothing),
+            Self::Verdict(_) => Self::Verdict(Validity::Nothing),
             Self::Answer(_) => Self::answer_refused(),
             Self::Emitted(outcomes) => Self::emit_refused(outcomes.len(), reason, false),
             Self::Operated(_) => Self::Operated(Err(refusal())),

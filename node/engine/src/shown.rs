@@ -24,7 +24,7 @@ pub struct EngineStatus {
     /// Why it signs nothing, if it does not: the vote history is incomplete.
     pub abstaining: Option<String>,
     /// Who has answered so far what this node signed before its start; `None` once a quorum has.
-    pub hearing: Option<HearingView>,
+    pub startup_check: Option<StartupCheckView>,
     /// Why it is read-only, if it is: storage failed.
     pub read_only: Option<String>,
     /// Open instances, those in conflict among them.
@@ -90,7 +90,7 @@ pub struct EngineStatus {
 /// A node that has just started asks what it signed before, and signs nothing until voters that
 /// make a quorum with it have answered (SPEC §7 State).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct HearingView {
+pub struct StartupCheckView {
     /// The voters that have.
     pub heard: Vec<NodeId>,
 }

@@ -39,7 +39,7 @@ impl Engine {
             heartbeat: self.heartbeat.clone(),
             epoch: self.epochs.current().number(),
             abstaining: self.abstaining.clone(),
-            hearing: self.hearing_view(),
+            startup_check: self.startup_check_view(),
             read_only: self.read_only.clone(),
             open: self.open.len() as u64 + self.waiting_to_be_announced(),
             conflicts: self.counts.conflicts,
@@ -65,10 +65,14 @@ impl Engine {
             syncs: self.catch_up.syncs,
             syncing: self.catch_up.under_way(),
             refused: self.refused,
-            waiting_votes: self.waiting.len() as u64,
+            waiting_votes: self.vote_buffer.len() as u64,
             batch_bytes: self.whole.bytes() as u64,
-            evidence: self.dossier.held.len() as u64,
-            own_equivocation: self.dossier.held.iter().any(|slot| slot.member == self.me),
+            evidence: self.evidence_pool.held.len() as u64,
+            own_equivocation: self
+                .evidence_pool
+                .held
+                .iter()
+                .any(|slot| slot.member == self.me),
             commits_asked: self.commits.count,
             flagged: self
                 .epochs

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use super::checking::Checker;
 use super::evidence::evidence_answer;
-use super::messages::{CheckedAnswer, Worth};
+use super::messages::{CheckedAnswer, Validity};
 use super::node_event::NodeEvent;
 use super::request::{Command, EmitOutcome, Reply};
 use super::settings::EngineSettings;
@@ -31,7 +31,6 @@ mod configured;
 mod conflicts;
 mod evidence;
 mod git;
-mod hearing;
 mod hollow;
 mod operator;
 mod outbox;
@@ -39,17 +38,18 @@ mod own_registry;
 mod registry_changes;
 mod simulated;
 mod split_origin;
+mod startup_check;
 mod trust;
 mod verdicts;
-mod waiting;
+mod vote_buffer;
 
 /// 2025-10-11T20:00:00Z, when the fixtures' events happened.
 const START: UnixMillis = UnixMillis(1_760_212_800_000);
 
 /// What was said of the one thing delivered.
-fn verdict(effects: &Effects) -> Worth {
+fn verdict(effects: &Effects) -> Validity {
     match effects.replies.as_slice() {
-        [(1, Reply::Verdict(worth))] => *worth,
+        [(1, Reply::Verdict(validity))] => *validity,
         other => panic!("{other:?}"),
     }
 }

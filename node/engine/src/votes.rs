@@ -14,11 +14,11 @@ use ssid_storage::JournalRecord;
 
 use super::engine::{Engine, Tick};
 use super::evidence::hold_late;
-use super::messages::Worth;
+use super::messages::Validity;
 use super::open::{Asked, Held, Open, Proposed};
 use super::proof::{HOLLOW, Proof};
 use super::settings::VOTES_IN_A_BATCH;
-use super::waiting::Kept;
+use super::vote_buffer::Kept;
 
 /// A batch of at most so many votes is passed on for one that is new.
 const SMALL_BATCH: usize = 256;
@@ -30,12 +30,12 @@ impl Engine {
         tick: &mut Tick,
         batch: &Arc<VerifiedBatch>,
         from: NodeId,
-    ) -> Worth {
+    ) -> Validity {
         if batch.signer() == self.me {
             self.look_for_lost_past(tick, batch);
         }
         let users = Arc::strong_count(batch);
-        let worth = match batch.statements() {
+        let validity = match batch.statements() {
             Statements::Events(events) => self.take_announcements(tick, batch, events),
             Statements::Votes(votes) => self.take_votes(tick, batch, votes),
             Statements::Heartbeat(heartbeat) => {
@@ -47,7 +47,7 @@ impl Engine {
         if Arc::strong_count(batch) > users {
             self.note_kept(batch);
         }
-        worth
+        validity
     }
 
     /// A vote or proposal whose proof holds, from an answer.
@@ -73,9 +73,14 @@ impl Engine {
         }
     }
 
-    fn take_votes(&mut self, tick: &mut Tick, batch: &Arc<VerifiedBatch>, votes: &[Vote]) -> Worth {
+    fn take_votes(
+        &mut self,
+        tick: &mut Tick,
+        batch: &Arc<VerifiedBatch>,
+        votes: &[Vote],
+    ) -> Validity {
         let Some(voter) = self.epochs.current().voters().index_of(&batch.signer()) else {
-            return Worth::Nothing;
+            return Validity::Nothing;
         };
         let unknown_before = self.refused.unknown_votes;
         let mut new = 0;
@@ -95,9 +100,9 @@ impl Engine {
         // brings the rest
         let is_worth_it = new > 0 && (votes.len() <= SMALL_BATCH || new * HOLLOW >= votes.len());
         match is_worth_it {
-            true => Worth::New,
-            false if self.refused.unknown_votes != unknown_before => Worth::Excess,
-            false => Worth::Nothing,
+            true => Validity::New,
+            false if self.refused.unknown_votes != unknown_before => Validity::Excess,
+            false => Validity::Nothing,
         }
     }
 
@@ -118,7 +123,7 @@ impl Engine {
             ballot,
             observed,
             proof,
-            road: tick.road,
+            transport: tick.transport,
         };
         match self.open.get(&subject) {
             Some(open) if open.machine.decided().is_some() => {
@@ -137,7 +142,7 @@ impl Engine {
     /// Keeps a vote for a subject of which no event is known, and wants that event. Past the limits
     /// it comes again with a re-offer. Whether it was new.
     fn keep_waiting(&mut self, tick: &mut Tick, subject: SubjectId, vote: &Held) -> bool {
-        let conflicting = match self.waiting.keep(tick.now(), subject, vote) {
+        let conflicting = match self.vote_buffer.keep(tick.now(), subject, vote) {
             Kept::New => None,
             Kept::Conflicting(first) => Some(first),
             Kept::Known => return false,
@@ -259,16 +264,20 @@ impl Engine {
         tick: &mut Tick,
         batch: &Arc<VerifiedBatch>,
         proposals: &[Proposal],
-    ) -> Worth {
+    ) -> Validity {
         let Some(voter) = self.epochs.current().voters().index_of(&batch.signer()) else {
-            return Worth::Nothing;
+            return Validity::Nothing;
         };
         let epoch = self.epochs.current().number();
         let mut is_new = false;
         for (index, proposal) in (0..).zip(proposals).filter(|(_, p)| p.epoch == epoch) {
             is_new |= self.take_proposal(tick, voter, proposal, Proof::Batch(batch.clone(), index));
         }
-        if is_new { Worth::New } else { Worth::Nothing }
+        if is_new {
+            Validity::New
+        } else {
+            Validity::Nothing
+        }
     }
 
     /// Takes one proposal; whether it was new.
@@ -325,7 +334,7 @@ impl Engine {
                     observed,
                     ..
                 } = *vote;
-                let road = Transport::Live; // own votes travel by every road
+                let transport = Transport::Live; // own votes travel by every transport
                 let proof = Proof::Batch(batch.clone(), index);
                 let held = Held {
                     voter: me,
@@ -334,7 +343,7 @@ impl Engine {
                     ballot,
                     observed,
                     proof,
-                    road,
+                    transport,
                 };
                 if let Some(open) = self.open.get_mut(&vote.subject) {
                     open.held.push(held);

@@ -84,7 +84,7 @@ impl Owner {
                 Some(outgoing) = paced(publish_at, &mut self.inbox.outgoing) => self.publish(outgoing),
                 Ok(()) = self.inbox.members.changed() => self.on_members(),
                 () = at(dial_at) => self.dial(),
-                _ = housekeeping.tick() => self.keep_house(),
+                _ = housekeeping.tick() => self.do_housekeeping(),
                 true = has_room(&self.consumer), if !self.notices.is_empty() => self.send_notices(),
             }
         }
@@ -270,7 +270,7 @@ impl Owner {
         }
     }
 
-    fn keep_house(&mut self) {
+    fn do_housekeeping(&mut self) {
         let now = Instant::now();
         for peer in self.offenders.release(now) {
             self.swarm.behaviour_mut().blocked.unblock_peer(peer);

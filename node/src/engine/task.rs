@@ -12,7 +12,7 @@ use ssid_engine::checking::Checker;
 use ssid_engine::settings::{ANSWER_BYTES, UNSENT_BATCHES};
 use ssid_engine::{
     CheckedAnswer, Effects, Engine, EngineStatus, Inbound, NodeEvent, PeerState, Reply, Steady,
-    Ticket, Worth, evidence_answer,
+    Ticket, Validity, evidence_answer,
 };
 use ssid_network::{Network, NetworkEvent, ReplyHandle, RequestError, Topic, Verdict};
 use ssid_protocol::batch::Kind;
@@ -40,7 +40,7 @@ const RESEND_AFTER: Duration = Duration::from_millis(10);
 
 /// What the engine's task lives among.
 #[derive(Debug)]
-pub struct Surroundings {
+pub struct Context {
     /// The network, to act on it.
     pub network: Network,
     /// What the network tells.
@@ -69,7 +69,7 @@ pub struct Running {
 }
 
 /// Starts the task on the tracker. It ends after `shutdown`, its last tick on disk.
-pub fn start(engine: Engine, first: Effects, surroundings: Surroundings) -> Running {
+pub fn start(engine: Engine, first: Effects, context: Context) -> Running {
     let (calls, calls_inbox) = mpsc::channel(CALLS);
     let (inputs, inputs_inbox) = mpsc::channel(LOCAL_INPUTS);
     let (events, _) = broadcast::channel(NODE_EVENTS);
@@ -88,20 +88,20 @@ pub fn start(engine: Engine, first: Effects, surroundings: Surroundings) -> Runn
         peers,
         failed,
     };
-    let tracker = surroundings.tracker.clone();
+    let tracker = context.tracker.clone();
     let task = Task {
         engine,
-        network: surroundings.network,
-        epochs: surroundings.epochs,
-        tracker: surroundings.tracker,
-        shutdown: surroundings.shutdown,
+        network: context.network,
+        epochs: context.epochs,
+        tracker: context.tracker,
+        shutdown: context.shutdown,
         inputs,
         events,
         status: status_sender,
         peers: peers_sender,
         looks: looks_sender,
         failed: failed_sender,
-        waiting: HashMap::new(),
+        pending: HashMap::new(),
         next_ticket: 0,
         unsent: VecDeque::new(),
         wake_at: None,
@@ -109,7 +109,7 @@ pub fn start(engine: Engine, first: Effects, surroundings: Surroundings) -> Runn
         connected: Arc::default(),
     };
     let inbox = Inbox {
-        network: surroundings.network_events,
+        network: context.network_events,
         calls: calls_inbox,
         local: inputs_inbox,
     };
@@ -119,7 +119,7 @@ pub fn start(engine: Engine, first: Effects, surroundings: Surroundings) -> Runn
 
 /// Who waits for the outcome of a ticket.
 #[derive(Debug)]
-enum Waiting {
+enum Pending {
     Gossip(ssid_network::Ticket),
     Peer(ReplyHandle),
     Caller(oneshot::Sender<Reply>),
@@ -152,7 +152,7 @@ struct Task {
     peers: watch::Sender<Arc<Vec<(NodeId, PeerState)>>>,
     looks: watch::Sender<u64>,
     failed: watch::Sender<Option<String>>,
-    waiting: HashMap<Ticket, Waiting>,
+    pending: HashMap<Ticket, Pending>,
     next_ticket: Ticket,
     unsent: VecDeque<(Topic, Vec<u8>)>,
     wake_at: Option<Steady>,
@@ -235,9 +235,9 @@ impl Task {
         engine.min(resend).min(status).min(Duration::from_secs(1))
     }
 
-    fn ticket(&mut self, waiting: Waiting) -> Ticket {
+    fn ticket(&mut self, pending: Pending) -> Ticket {
         self.next_ticket += 1;
-        self.waiting.insert(self.next_ticket, waiting);
+        self.pending.insert(self.next_ticket, pending);
         self.next_ticket
     }
 
@@ -245,7 +245,7 @@ impl Task {
         match arrived {
             Arrived::Network(event) => self.collect_network(collected, event),
             Arrived::Call(Call::Command { command, reply }) => {
-                let ticket = self.ticket(Waiting::Caller(reply));
+                let ticket = self.ticket(Pending::Caller(reply));
                 collected.take(Inbound::Command { command, ticket });
             }
             Arrived::Call(query) => collected.queries.push(query),
@@ -261,7 +261,7 @@ impl Task {
                 ticket,
                 ..
             } => {
-                let ticket = Some(self.ticket(Waiting::Gossip(ticket)));
+                let ticket = Some(self.ticket(Pending::Gossip(ticket)));
                 collected.take(Inbound::Batch {
                     batch,
                     from,
@@ -273,7 +273,7 @@ impl Task {
                 evidence,
                 ticket,
             } => {
-                let ticket = Some(self.ticket(Waiting::Gossip(ticket)));
+                let ticket = Some(self.ticket(Pending::Gossip(ticket)));
                 collected.take(Inbound::Evidence {
                     evidence,
                     from,
@@ -327,15 +327,15 @@ impl Task {
                     .spawn_blocking(move || reply.answer(evidence_answer(&store, &known)));
             }
             Request::Status => {
-                let ticket = self.ticket(Waiting::Peer(reply));
+                let ticket = self.ticket(Pending::Peer(reply));
                 collected.take(Inbound::StatusAsked { ticket });
             }
             Request::Own => {
-                let ticket = self.ticket(Waiting::Peer(reply));
+                let ticket = self.ticket(Pending::Peer(reply));
                 collected.take(Inbound::OwnAsked { from, ticket });
             }
             Request::Open { subjects, after } => {
-                let ticket = self.ticket(Waiting::Peer(reply));
+                let ticket = self.ticket(Pending::Peer(reply));
                 collected.take(Inbound::OpenAsked {
                     subjects,
                     after,
@@ -343,7 +343,7 @@ impl Task {
                 });
             }
             Request::Events { digests } => {
-                let ticket = self.ticket(Waiting::Peer(reply));
+                let ticket = self.ticket(Pending::Peer(reply));
                 collected.take(Inbound::EventsAsked { digests, ticket });
             }
         }
@@ -412,13 +412,13 @@ impl Task {
     }
 
     fn reply(&mut self, ticket: Ticket, reply: Reply) {
-        match (self.waiting.remove(&ticket), reply) {
-            (Some(Waiting::Gossip(ticket)), Reply::Verdict(worth)) => {
-                self.network.verdict(ticket, verdict_of(worth));
+        match (self.pending.remove(&ticket), reply) {
+            (Some(Pending::Gossip(ticket)), Reply::Verdict(validity)) => {
+                self.network.verdict(ticket, verdict_of(validity));
             }
-            (Some(Waiting::Peer(to)), Reply::Answer(answer)) => to.answer(answer),
+            (Some(Pending::Peer(to)), Reply::Answer(answer)) => to.answer(answer),
             // whoever asked may have gone: what was taken holds all the same
-            (Some(Waiting::Caller(to)), reply) => drop(to.send(reply)),
+            (Some(Pending::Caller(to)), reply) => drop(to.send(reply)),
             (Some(_), reply) => tracing::error!(ticket, ?reply, "nobody waits for such a reply"),
             (None, _) => {}
         }
@@ -565,11 +565,11 @@ fn topic_of(kind: Kind) -> Topic {
     }
 }
 
-fn verdict_of(worth: Worth) -> Verdict {
-    match worth {
-        Worth::New => Verdict::Accept,
-        Worth::Nothing => Verdict::Ignore,
-        Worth::Excess => Verdict::Excess,
-        Worth::Invalid => Verdict::Reject,
+fn verdict_of(validity: Validity) -> Verdict {
+    match validity {
+        Validity::New => Verdict::Accept,
+        Validity::Nothing => Verdict::Ignore,
+        Validity::Excess => Verdict::Excess,
+        Validity::Invalid => Verdict::Reject,
     }
 }

@@ -631,7 +631,7 @@ impl Task {
     /// A node that has just started may sign once a quorum's branches answer its start.
     async fn tell_heard(&self) {
         let has_met = self.publisher.as_ref().is_some_and(Publisher::has_met);
-        if has_met && self.engine.status().borrow().hearing.is_some() {
+        if has_met && self.engine.status().borrow().startup_check.is_some() {
             let heard = self
                 .plan
                 .members

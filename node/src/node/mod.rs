@@ -24,7 +24,7 @@ use crate::clock;
 use crate::config::{Config, ConfigError};
 use crate::conflicts::{self, Reports};
 use crate::engine::EngineMetrics;
-use crate::engine::task::{self, Running, Surroundings};
+use crate::engine::task::{self, Context, Running};
 use crate::git::{GitMetrics, Origin, task as git_task};
 use crate::home::{Home, HomeError};
 use crate::keyfile::KeyFileError;
@@ -199,14 +199,14 @@ fn start(
     let known_epochs = epochs.subscribe();
     let (network, network_events) = ssid_network::start(network_config, tracker, end.clone())?;
     let (engine, first) = recover(parts, records)?;
-    let surroundings = Surroundings {
+    let context = Context {
         network: network.clone(),
         network_events,
         epochs,
         tracker: tracker.clone(),
         shutdown: end.clone(),
     };
-    let running = task::start(engine, first, surroundings);
+    let running = task::start(engine, first, context);
     tell_own_addresses(node_id, &network, &running, tracker, end);
 
     if let Some(reports) =

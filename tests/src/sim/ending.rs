@@ -75,8 +75,8 @@ impl World<'_> {
             };
             let (size, status) = (engine.log_head().size, engine.status());
             pending.push(format!(
-                "machine {at} (member {}) holds {size} of {all} certified subjects, hearing {:?}, connected {:?}",
-                self.machines[at].member, status.hearing, self.machines[at].connected
+                "machine {at} (member {}) holds {size} of {all} certified subjects, start-up check {:?}, connected {:?}",
+                self.machines[at].member, status.startup_check, self.machines[at].connected
             ));
             pending.extend(self.undecided(at).iter().map(|view| describe(at, view)));
         }

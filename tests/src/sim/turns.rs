@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use ssid_engine::{Effects, Inbound, NodeEvent, Reply, Worth, evidence_answer};
+use ssid_engine::{Effects, Inbound, NodeEvent, Reply, Validity, evidence_answer};
 use ssid_protocol::batch::VerifiedBatch;
 use ssid_protocol::evidence::Evidence;
 use ssid_protocol::id::NodeId;
@@ -195,8 +195,8 @@ impl World<'_> {
             }
             let waiting = self.machines[at].waiting.remove(&ticket);
             match (waiting, reply) {
-                (Some(Waiting::Gossip(batch, from)), Reply::Verdict(worth)) => {
-                    self.judged(at, &batch, from, worth)?;
+                (Some(Waiting::Gossip(batch, from)), Reply::Verdict(validity)) => {
+                    self.judged(at, &batch, from, validity)?;
                 }
                 (Some(Waiting::Peer(asker, request)), Reply::Answer(answer)) => {
                     if self.machines[at].is_honest {
@@ -222,12 +222,12 @@ impl World<'_> {
         at: usize,
         batch: &Arc<VerifiedBatch>,
         from: usize,
-        worth: Worth,
+        validity: Validity,
     ) -> Result<(), String> {
-        if worth == Worth::Invalid {
+        if validity == Validity::Invalid {
             self.rejected(at, from, || format!("{:?}", batch.statements()))?;
         }
-        if worth == Worth::New
+        if validity == Validity::New
             && self.network.link.forwards
             && self.machines[at]
                 .passed_on

@@ -8,7 +8,7 @@ use ssid_storage::{Cursor, NoteKind};
 
 use super::*;
 use crate::settings::{Endorsement, UNSUPPORTED_OF_ORIGIN};
-use crate::{CheckedAnswer, Decider, Operation, ReviewReason, Worth};
+use crate::{CheckedAnswer, Decider, Operation, ReviewReason, Validity};
 
 const HOUR: u64 = 3_600_000;
 
@@ -30,7 +30,7 @@ impl Net {
 
     /// What a heartbeat of node 3 is worth to node 0, that names this log as if it held what node 0
     /// holds.
-    fn beat(&mut self, number: u64, log_id: LogId) -> Worth {
+    fn beat(&mut self, number: u64, log_id: LogId) -> Validity {
         let (_, federation, _, keys) = testing::federation(4);
         let engine = self.engines[0].as_ref().unwrap();
         let heartbeat = Heartbeat {
@@ -173,13 +173,16 @@ fn heartbeats_cost_one_row_a_member_and_one_a_second_is_taken() {
     let id = |i: u64| LogId(ssid_protocol::id::Sha256Hash::of(&[&i.to_be_bytes()]).0);
     let at_once: Vec<_> = (0..500).map(|i| net.beat(i, id(i))).collect();
     assert_eq!(
-        at_once.iter().filter(|worth| **worth == Worth::New).count(),
+        at_once
+            .iter()
+            .filter(|validity| **validity == Validity::New)
+            .count(),
         1,
         "the first"
     );
     for i in 500..520 {
         net.now = UnixMillis(net.now.0 + 1000);
-        assert_eq!(net.beat(i, id(i)), Worth::New);
+        assert_eq!(net.beat(i, id(i)), Validity::New);
     }
     let store = &net.engines[0].as_ref().unwrap().store;
     let place = |i: u64| {

@@ -146,7 +146,7 @@ fn a_number_far_ahead_does_not_keep_near_ones_out_and_is_not_taken_twice() {
         };
         let now = net.clocks(0);
         let engine = net.engines[0].as_mut().unwrap();
-        verdict(&engine.tick(now, vec![input])) == Worth::New
+        verdict(&engine.tick(now, vec![input])) == Validity::New
     };
     let (near, far) = (net.now.0 + 60_000, net.now.0 + DAY as u64);
     assert!(beat(&mut net, far));

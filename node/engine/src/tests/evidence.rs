@@ -11,7 +11,7 @@ use ssid_protocol::vote::{EpochClose, Phase, Proposal, Vote};
 use ssid_storage::EvidenceRow;
 
 use super::*;
-use crate::Worth;
+use crate::Validity;
 use crate::messages::CheckedAnswer;
 
 fn net() -> Net {
@@ -462,19 +462,19 @@ fn what_arrives_is_new_known_or_proves_nothing() {
     };
     assert_eq!(
         tell(head_pair(9, [1, 2])),
-        Worth::Nothing,
+        Validity::Nothing,
         "a stranger, whom a later manifest may know"
     );
     assert_eq!(
         tell(head_pair(3, [1, 1])),
-        Worth::Invalid,
+        Validity::Invalid,
         "no contradiction"
     );
-    assert_eq!(tell(head_pair(3, [1, 2])), Worth::New);
-    assert_eq!(tell(head_pair(3, [1, 2])), Worth::Nothing);
+    assert_eq!(tell(head_pair(3, [1, 2])), Validity::New);
+    assert_eq!(tell(head_pair(3, [1, 2])), Validity::Nothing);
     assert_eq!(
         tell(head_pair(3, [3, 4])),
-        Worth::Nothing,
+        Validity::Nothing,
         "one piece suffices"
     );
     let stored = net.evidence(0);

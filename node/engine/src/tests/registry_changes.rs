@@ -221,7 +221,10 @@ fn a_lock_of_an_earlier_life_is_prevoted_only_once_the_file_has_been_read() {
     net.settle_except(|to, _| to != 1);
     net.tick(1, vec![unreadable()]);
     net.settle_except(|to, _| to != 1);
-    assert_eq!(net.engines[1].as_ref().unwrap().status().hearing, None);
+    assert_eq!(
+        net.engines[1].as_ref().unwrap().status().startup_check,
+        None
+    );
     assert_eq!(locked(&net), (Some(a.choice()), None));
     net.tick(1, vec![silent_lines(std::slice::from_ref(&b))]);
     finish_look(&mut net, 1);

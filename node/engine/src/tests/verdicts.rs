@@ -12,7 +12,7 @@ use ssid_protocol::id::{Epoch, ManifestHash, MerkleHash, Round, SubjectId};
 use ssid_protocol::vote::{EpochClose, Phase, Proposal, Vote};
 
 use super::*;
-use crate::Worth;
+use crate::Validity;
 
 /// What a member may say to gossip.
 #[derive(Clone, Debug)]
@@ -165,7 +165,7 @@ fn engine(genesis: &Manifest, manifest: Manifest) -> (TempDir, Engine) {
     (home, engine)
 }
 
-fn worth(engine: &mut Engine, genesis: &Manifest, said: &Said) -> Worth {
+fn validity(engine: &mut Engine, genesis: &Manifest, said: &Said) -> Validity {
     let from = testing::key(1).node_id();
     let input = match said {
         Said::Batch(signer, statements) => {
@@ -209,12 +209,12 @@ proptest! {
             .collect();
         // one of each epoch has heard more than the other
         for said in &earlier {
-            worth(&mut engines[1].1, &genesis, said);
-            worth(&mut engines[3].1, &genesis, said);
+            validity(&mut engines[1].1, &genesis, said);
+            validity(&mut engines[3].1, &genesis, said);
         }
         for said in &now {
-            let all: Vec<_> = engines.iter_mut().map(|(_, engine)| worth(engine, &genesis, said)).collect();
-            let contradict = all.contains(&Worth::New) && all.contains(&Worth::Invalid);
+            let all: Vec<_> = engines.iter_mut().map(|(_, engine)| validity(engine, &genesis, said)).collect();
+            let contradict = all.contains(&Validity::New) && all.contains(&Validity::Invalid);
             prop_assert!(!contradict, "{all:?} of {said:?}");
         }
     }
@@ -233,12 +233,15 @@ fn an_announcement_is_rejected_for_one_bad_event_also_where_the_others_are_new()
     change.commit_hash = "a".repeat(64);
     let of_another_epoch = Said::Batch(2, Statements::Events(vec![change, good.clone()]));
     let (_home, mut engine) = engine(&genesis, genesis.clone());
-    assert_eq!(worth(&mut engine, &genesis, &mixed), Worth::Invalid);
+    assert_eq!(validity(&mut engine, &genesis, &mixed), Validity::Invalid);
     assert_eq!(engine.open.len(), 0, "nothing of it was taken");
-    assert_eq!(worth(&mut engine, &genesis, &of_another_epoch), Worth::New);
-    assert_eq!(worth(&mut engine, &genesis, &mixed), Worth::Invalid);
     assert_eq!(
-        worth(&mut engine, &genesis, &of_another_epoch),
-        Worth::Nothing
+        validity(&mut engine, &genesis, &of_another_epoch),
+        Validity::New
+    );
+    assert_eq!(validity(&mut engine, &genesis, &mixed), Validity::Invalid);
+    assert_eq!(
+        validity(&mut engine, &genesis, &of_another_epoch),
+        Validity::Nothing
     );
 }

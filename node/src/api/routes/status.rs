@@ -182,7 +182,10 @@ fn voting(state: &ApiState, engine: &EngineStatus) -> VotingStatus {
             .abstaining
             .is_some()
             .then(|| ABSTAINING_ENDS.to_owned()),
-        starting: engine.hearing.as_ref().map(|hearing| named(&hearing.heard)),
+        starting: engine
+            .startup_check
+            .as_ref()
+            .map(|check| named(&check.heard)),
         read_only: engine.read_only.clone(),
         awaiting_review: engine.awaiting_review,
         clock_offset_seconds: engine.clock_offset_seconds,
@@ -255,7 +258,7 @@ fn own_reasons(state: &ApiState, engine: &EngineStatus) -> Vec<String> {
             "its vote history: it signs nothing because {why}; {ABSTAINING_ENDS}"
         ));
     }
-    if let Some(hearing) = &engine.hearing {
+    if let Some(check) = &engine.startup_check {
         let epoch = state.epoch();
         let others = epoch
             .voters()
@@ -265,7 +268,7 @@ fn own_reasons(state: &ApiState, engine: &EngineStatus) -> Vec<String> {
         reasons.push(format!(
             "answers: since its start {} of {others} other voters have told it what it signed before; it signs nothing \
              before a quorum has",
-            hearing.heard.len()
+            check.heard.len()
         ));
     } else if engine.can_sign == CanSign::Starting {
         reasons

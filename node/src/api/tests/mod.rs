@@ -176,7 +176,7 @@ pub(crate) fn status(store: &Store) -> EngineStatus {
         clock_offset_seconds: None,
         epoch: Epoch::ZERO,
         abstaining: None,
-        hearing: None,
+        startup_check: None,
         read_only: None,
         open: 0,
         conflicts: 0,

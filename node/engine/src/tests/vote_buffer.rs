@@ -42,7 +42,7 @@ fn is_of(input: &Inbound, kind: Kind) -> bool {
 
 impl Net {
     fn waiting(&self, node: usize) -> usize {
-        self.engines[node].as_ref().unwrap().waiting.len()
+        self.engines[node].as_ref().unwrap().vote_buffer.len()
     }
 
     fn opened(&self, node: usize) -> usize {
@@ -287,7 +287,7 @@ fn two_that_contradict_each_other_are_evidence_at_once() {
     let kinds: Vec<_> = net.engines[0]
         .as_ref()
         .unwrap()
-        .dossier
+        .evidence_pool
         .held
         .iter()
         .map(|slot| slot.kind)

@@ -40,14 +40,14 @@ pub(super) enum Kept {
 
 /// Votes that wait, by subject; each voter's are counted.
 #[derive(Debug, Default)]
-pub(super) struct Waiting {
+pub(super) struct VoteBuffer {
     subjects: BTreeMap<SubjectId, Unheard>,
     /// The same, oldest first.
     by_age: BTreeSet<(Steady, SubjectId)>,
     by_voter: HashMap<VoterIndex, usize>,
 }
 
-impl Waiting {
+impl VoteBuffer {
     /// Keeps a vote, within its voter's bounds.
     pub(super) fn keep(&mut self, now: Now, subject: SubjectId, vote: &Held) -> Kept {
         let known = self

@@ -184,7 +184,7 @@ fn without_a_quorum_of_answers_nothing_is_signed_and_offers_are_kept_and_sent_la
             .as_ref()
             .unwrap()
             .status()
-            .hearing
+            .startup_check
             .unwrap()
             .heard,
         [net.ids[1]]
@@ -208,7 +208,14 @@ fn without_a_quorum_of_answers_nothing_is_signed_and_offers_are_kept_and_sent_la
     net.start(2);
     net.settle();
     net.assert_all_certified(&all);
-    assert!(net.engines[0].as_ref().unwrap().status().hearing.is_none());
+    assert!(
+        net.engines[0]
+            .as_ref()
+            .unwrap()
+            .status()
+            .startup_check
+            .is_none()
+    );
 }
 
 #[test]
@@ -240,7 +247,7 @@ fn an_ordinary_restart_under_votes_is_no_rollback() {
                 .as_ref()
                 .unwrap()
                 .status()
-                .hearing
+                .startup_check
                 .is_none(),
             "node {node}"
         );
@@ -271,7 +278,7 @@ fn a_node_whose_database_is_lost_and_whose_journal_is_whole_does_not_abstain() {
 }
 
 #[test]
-fn while_hearing_the_registry_holds_back_only_what_is_left_to_sign() {
+fn during_the_startup_check_the_registry_holds_back_only_what_is_left_to_sign() {
     let mut net = Net::new(4);
     net.settle();
     let all = events(21);
@@ -302,7 +309,7 @@ fn while_hearing_the_registry_holds_back_only_what_is_left_to_sign() {
 }
 
 #[test]
-fn what_is_certified_during_a_long_hearing_is_held_back_no_more() {
+fn what_is_certified_during_a_long_startup_check_is_held_back_no_more() {
     let mut net = Net::new(4);
     net.settle();
     net.stop(0);
@@ -321,7 +328,7 @@ fn what_is_certified_during_a_long_hearing_is_held_back_no_more() {
     );
     net.pass(3);
     assert!(
-        status(&net).hearing.is_some(),
+        status(&net).startup_check.is_some(),
         "one of four is no quorum to hear from"
     );
     assert_eq!(

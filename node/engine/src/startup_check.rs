@@ -27,16 +27,16 @@ use super::engine::{Engine, Tick};
 use super::messages::Ticket;
 use super::node_event::NodeEvent;
 use super::request::{EmitOutcome, Reply};
-use super::shown::HearingView;
+use super::shown::StartupCheckView;
 
 /// A voter whose answers broke off is asked again after this.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// Round-0 prevotes in one answer to `Own`: each takes less than a kilobyte of the frame.
 const OWN_VOTES: usize = 512;
 
-/// A hearing that is not over.
+/// A start-up check that is not over.
 #[derive(Debug)]
-pub(super) struct Hearing {
+pub(super) struct StartupCheck {
     heard: BTreeSet<NodeId>,
     head: LogHead,
     ask_at: Option<Steady>,
@@ -44,7 +44,7 @@ pub(super) struct Hearing {
     knows_late: bool,
 }
 
-impl Hearing {
+impl StartupCheck {
     pub(super) fn since(head: LogHead) -> Self {
         Self {
             heard: BTreeSet::new(),
@@ -65,7 +65,7 @@ impl Engine {
     pub(super) fn signing(&self) -> Signing {
         match &self.abstaining {
             Some(_) => Signing::Never,
-            None if self.hearing.is_some() || !self.registry.has_begun() => Signing::Later,
+            None if self.startup_check.is_some() || !self.registry.has_begun() => Signing::Later,
             None => Signing::Now,
         }
     }
@@ -79,31 +79,31 @@ impl Engine {
     /// forgotten life.
     pub(super) fn head_to_sign(&self) -> LogHead {
         let head = self.store.log_head();
-        match (&self.abstaining, &self.hearing) {
+        match (&self.abstaining, &self.startup_check) {
             (Some(_), _) => LogHead {
                 size: 0,
                 root: merkle::root(&[]),
                 ..head
             },
-            (None, Some(hearing)) => hearing.head,
+            (None, Some(check)) => check.head,
             (None, None) => head,
         }
     }
 
-    /// The hearing for people; `None` once it is over.
-    pub(super) fn hearing_view(&self) -> Option<HearingView> {
-        let hearing = self.hearing.as_ref()?;
-        Some(HearingView {
-            heard: hearing.heard.iter().copied().collect(),
+    /// The start-up check for people; `None` once it is over.
+    pub(super) fn startup_check_view(&self) -> Option<StartupCheckView> {
+        let check = self.startup_check.as_ref()?;
+        Some(StartupCheckView {
+            heard: check.heard.iter().copied().collect(),
         })
     }
 
     /// Asks voters again whose answers broke off, while any are connected.
-    pub(super) fn go_on_hearing(&mut self, tick: &mut Tick) {
+    pub(super) fn go_on_with_startup_check(&mut self, tick: &mut Tick) {
         if self
-            .hearing
+            .startup_check
             .as_ref()
-            .is_none_or(|hearing| hearing.ask_at.is_some_and(|at| at > tick.steady))
+            .is_none_or(|check| check.ask_at.is_some_and(|at| at > tick.steady))
         {
             return;
         }
@@ -122,8 +122,8 @@ impl Engine {
         {
             self.start_catch_up(tick, node);
         }
-        if let Some(hearing) = &mut self.hearing {
-            hearing.ask_at = (!unheard.is_empty()).then(|| tick.steady.after(ASK_AGAIN));
+        if let Some(check) = &mut self.startup_check {
+            check.ask_at = (!unheard.is_empty()).then(|| tick.steady.after(ASK_AGAIN));
         }
     }
 
@@ -131,22 +131,22 @@ impl Engine {
     pub(super) fn is_unheard(&self, node: &NodeId) -> bool {
         self.epochs.current().voters().index_of(node).is_some()
             && self
-                .hearing
+                .startup_check
                 .as_ref()
                 .is_some_and(|h| !h.heard.contains(node))
     }
 
-    /// A voter has answered everything. With a quorum of them, this node included, the hearing is
+    /// A voter has answered everything. With a quorum of them, this node included, the start-up check is
     /// over.
     pub(super) fn note_heard(&mut self, tick: &mut Tick, node: NodeId) {
         if !self.is_unheard(&node) {
             return;
         }
-        let Some(hearing) = &mut self.hearing else {
+        let Some(check) = &mut self.startup_check else {
             return;
         };
-        hearing.heard.insert(node);
-        let voters = hearing
+        check.heard.insert(node);
+        let voters = check
             .heard
             .iter()
             .filter_map(|node| self.epochs.current().voters().index_of(node))
@@ -162,19 +162,19 @@ impl Engine {
             .voters()
             .is_quorum(weight, voters.len())
         {
-            self.end_hearing(tick);
+            self.end_startup_check(tick);
         }
     }
 
-    fn end_hearing(&mut self, tick: &mut Tick) {
-        let Some(hearing) = self.hearing.take() else {
+    fn end_startup_check(&mut self, tick: &mut Tick) {
+        let Some(check) = self.startup_check.take() else {
             return;
         };
         tracing::info!(
-            voters = hearing.heard.len(),
+            voters = check.heard.len(),
             "a quorum has told what this node signed before"
         );
-        self.knows_late = hearing.knows_late;
+        self.knows_late = check.knows_late;
         self.go_on_starting(tick);
     }
 
@@ -239,8 +239,8 @@ impl Engine {
         }
         // an answer is cut only where it is full: nobody makes this node silent by saying so
         let is_cut = !complete && said == OWN_VOTES;
-        if let Some(hearing) = self.hearing.as_mut().filter(|_| is_cut) {
-            hearing.knows_late = false;
+        if let Some(check) = self.startup_check.as_mut().filter(|_| is_cut) {
+            check.knows_late = false;
         }
     }
 
