@@ -14,7 +14,6 @@ use ssid_protocol::batch::VerifiedBatch;
 use ssid_protocol::certificate::Certificate;
 use ssid_protocol::epoch::Epochs;
 use ssid_protocol::event::Event;
-use ssid_protocol::heartbeat::CanSign;
 use ssid_protocol::id::{Choice, ContentDigest, MerkleHash, NodeId, Round, SubjectId, UnixMillis};
 use ssid_protocol::identity::VotingKey;
 use ssid_protocol::record::{FirstPrevote, Transport};
@@ -31,6 +30,7 @@ use super::closing::Closing;
 use super::commits::Commits;
 use super::counts::Counts;
 use super::evidence::{DoubleVote, EvidencePool, note_rewritten};
+use super::heartbeats::Heartbeats;
 use super::late::LatePrevotes;
 use super::messages::{Effects, Inbound, Ticket, Validity};
 use super::node_event::NodeEvent;
@@ -139,16 +139,7 @@ pub struct Engine {
     pub(super) refused: Refused,
     pub(super) agreements: u64,
     pub(super) disagreements: u64,
-    pub(super) next_heartbeat: Steady,
-    /// When the latest heartbeat was sent to everybody.
-    pub(super) told_at: Option<Steady>,
-    /// What was last noticed of what it tells of this node's state.
-    pub(super) told_state: (CanSign, u64),
-    /// The greatest number that this node gave a heartbeat, in earlier lives too.
-    pub(super) last_sequence: u64,
-    /// When the latest heartbeat was made.
-    pub(super) heartbeat_made: Steady,
-    pub(super) heartbeat: Option<Arc<VerifiedBatch>>,
+    pub(super) heartbeats: Heartbeats,
     /// Open subjects whose candidates are to be written down, and when.
     unremembered: VecDeque<(Steady, SubjectId)>,
     /// What recovery left to be said, for the first tick.
@@ -292,12 +283,7 @@ impl Engine {
             refused: Refused::default(),
             agreements: 0,
             disagreements: 0,
-            next_heartbeat: Steady(0),
-            told_at: None,
-            told_state: (CanSign::Starting, 0),
-            last_sequence: 0,
-            heartbeat_made: Steady(0),
-            heartbeat: None,
+            heartbeats: Heartbeats::default(),
             unremembered: VecDeque::new(),
             recovered: None,
             now: Now::default(),
@@ -667,7 +653,7 @@ impl Engine {
             self.trust_clock.next(),
             backlog,
             remember,
-            Some(self.next_heartbeat),
+            Some(self.heartbeats.next()),
         ]
         .into_iter()
         .flatten()

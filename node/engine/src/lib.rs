@@ -19,6 +19,7 @@ mod engine;
 mod events;
 mod evidence;
 mod halted;
+mod heartbeats;
 mod late;
 mod messages;
 mod node_event;

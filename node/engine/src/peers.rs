@@ -1,31 +1,23 @@
-//! Heartbeats in and out: who is there, what they hold, how far their clocks are from this one
-//! (SPEC §10).
+//! The other members, by the heartbeats that they send: who is there, what they hold, how far their
+//! clocks are from this one (SPEC §10).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ssid_protocol::batch::{Statements, VerifiedBatch};
-use ssid_protocol::heartbeat::{CanSign, Heartbeat, More};
-use ssid_protocol::id::{NodeId, Sha256Hash, UnixMillis};
-use ssid_protocol::limits;
-use ssid_protocol::sync::Answer;
+use ssid_protocol::batch::VerifiedBatch;
+use ssid_protocol::heartbeat::Heartbeat;
+use ssid_protocol::id::{NodeId, UnixMillis};
 use ssid_storage::PeerRow;
 
 use super::clock::{Now, Steady};
 use super::engine::{Engine, Tick};
-use super::messages::{Ticket, Validity};
+use super::messages::Validity;
 use super::node_event::NodeEvent;
-use super::request::Reply;
-use super::settings::{CLOCK_TOLERANCE, HEARTBEAT_AT_LEAST, HEARTBEAT_EVERY};
+use super::settings::{CLOCK_TOLERANCE, HEARTBEAT_AT_LEAST};
 
 /// A heartbeat older than this says nothing about a clock.
 const CLOCK_SAMPLE_AGE: Duration = Duration::from_mins(1);
-/// A heartbeat that says something new about this node's state comes so long after the one before,
-/// at the earliest.
-const STATE_AFTER: Duration = Duration::from_millis(1100);
-/// A heartbeat asked for is made anew if the last is older than this.
-const FRESH: Duration = Duration::from_secs(1);
 /// By how much the two clocks may run apart between two ticks before the wall clock counts as set.
 const CLOCK_SET: Duration = Duration::from_mins(1);
 
@@ -201,178 +193,5 @@ impl Engine {
             state.gossiped = Some(tick.steady);
         }
         validity
-    }
-
-    /// Gives the heartbeat that is due its number, which goes to disk with this tick: after a
-    /// restart, and whatever the clock shows then, numbers go on from there.
-    pub(super) fn number_heartbeat(&mut self, tick: &mut Tick) {
-        let state = (self.can_sign_kind(), self.registry.divergences);
-        if state != self.told_state {
-            self.told_state = state;
-            self.tell_state_soon(tick.steady);
-        }
-        // the first one tells the outcome of the start, if that does not take long
-        if self.told_at.is_none()
-            && self.next_heartbeat == Steady(0)
-            && state.0 == CanSign::Starting
-        {
-            self.next_heartbeat = tick.steady.after(STATE_AFTER);
-        }
-        if self.next_heartbeat <= tick.steady {
-            self.next_sequence(tick);
-        }
-    }
-
-    fn next_sequence(&mut self, tick: &mut Tick) {
-        self.last_sequence = tick.now.0.max(self.last_sequence + 1);
-        let row = PeerRow {
-            last_sequence: self.last_sequence,
-            ..PeerRow::default()
-        };
-        tick.changes.peers.push((self.me, row));
-    }
-
-    /// An own heartbeat that somebody holds: this node may have forgotten how far it had numbered
-    /// them.
-    pub(super) fn go_on_from(&mut self, own: &VerifiedBatch) {
-        if let Statements::Heartbeat(heartbeat) = own.statements()
-            && own.signer() == self.me
-        {
-            self.last_sequence = self.last_sequence.max(heartbeat.sequence);
-        }
-    }
-
-    /// Sends a heartbeat when it is due. Called after the tick is on disk: the log head it names
-    /// is, and its number.
-    pub(super) fn send_heartbeat(&mut self, tick: &mut Tick) {
-        if self.next_heartbeat > tick.steady {
-            return;
-        }
-        self.told_at = Some(tick.steady);
-        self.next_heartbeat = tick.steady.after(HEARTBEAT_EVERY);
-        if let Some(batch) = self.make_heartbeat(tick.now()) {
-            tick.effects.publish.push(batch);
-        }
-    }
-
-    /// The heartbeat of the latest number.
-    fn make_heartbeat(&mut self, now: Now) -> Option<Arc<VerifiedBatch>> {
-        self.heartbeat_made = now.steady;
-        let head = self.head_to_sign();
-        let (can_sign, can_sign_reason) = self.can_sign();
-        let heartbeat = Heartbeat {
-            epoch: self.epochs.current().number(),
-            sequence: self.last_sequence,
-            sent_at: now.wall,
-            software: concat!("ssid/", env!("CARGO_PKG_VERSION")).to_owned(),
-            protocol_min: 1,
-            protocol_max: 1,
-            addresses: self.peers.own_addresses.clone(),
-            blueprint: self.settings.blueprint.clone(),
-            compliance_score: self.settings.compliance_score.clone(),
-            log_id: head.log_id,
-            log_size: head.size,
-            log_root: head.root,
-            certified_count: self.store.certified_count(),
-            certified_digest: self.store.certified_digest().value(),
-            open_count: self.open.len() as u64,
-            open_digest: self.open_digest(),
-            can_sign,
-            can_sign_reason,
-            divergences: self.registry.divergences,
-            more: More::default(),
-        };
-        let batch = VerifiedBatch::sign(
-            &self.key,
-            self.epochs.current().federation(),
-            Statements::Heartbeat(Box::new(heartbeat)),
-        )
-        .ok()?;
-        let batch = Arc::new(batch);
-        self.heartbeat = Some(batch.clone());
-        Some(batch)
-    }
-
-    /// Whether this node signs votes now.
-    pub(super) fn can_sign_kind(&self) -> CanSign {
-        if self.read_only.is_some() {
-            CanSign::ReadOnly
-        } else if self.abstaining.is_some() {
-            CanSign::Abstaining
-        } else if !self.is_signing() {
-            CanSign::Starting
-        } else if self.registry.trouble().is_some() {
-            CanSign::NoRegistry
-        } else {
-            CanSign::Yes
-        }
-    }
-
-    /// The same, and why not; for its heartbeat and for people.
-    pub(super) fn can_sign(&self) -> (CanSign, String) {
-        let kind = self.can_sign_kind();
-        let mut reason = match (kind, self.startup_check_view()) {
-            (CanSign::Yes, _) => String::new(),
-            (CanSign::ReadOnly, _) => self.read_only.clone().unwrap_or_default(),
-            (CanSign::Abstaining, _) => self.abstaining.clone().unwrap_or_default(),
-            (CanSign::NoRegistry, _) => self.registry.trouble().unwrap_or_default().to_owned(),
-            (CanSign::Starting, None) => "it reads its registry file".to_owned(),
-            (CanSign::Starting, Some(check)) => {
-                let others = self
-                    .epochs
-                    .current()
-                    .voters()
-                    .len()
-                    .saturating_sub(usize::from(self.rules.me.is_some()));
-                let heard = check.heard.len();
-                format!(
-                    "it asks what it signed before its start: {heard} of {others} other voters have answered"
-                )
-            }
-        };
-        let end = reason.floor_char_boundary(limits::HEARTBEAT_TEXT_BYTES);
-        reason.truncate(end);
-        (kind, reason)
-    }
-
-    /// Others learn soon what has changed: the next heartbeat does not wait for its turn.
-    pub(super) fn tell_state_soon(&mut self, now: Steady) {
-        let soon = self
-            .told_at
-            .map_or(now, |told| told.after(STATE_AFTER).max(now));
-        self.next_heartbeat = self.next_heartbeat.min(soon);
-    }
-
-    /// `H` over the open instances in order of subject id.
-    pub(super) fn open_digest(&self) -> Sha256Hash {
-        let entries: Vec<&[u8]> = self
-            .open
-            .values()
-            .map(|open| open.digest_entry(self.epochs.current().voters()))
-            .collect();
-        Sha256Hash::of(&entries)
-    }
-
-    /// Answers with a heartbeat that is at most a second old and names the log as it is.
-    pub(super) fn answer_status(&mut self, tick: &mut Tick, ticket: Ticket) {
-        let is_current = self
-            .heartbeat
-            .as_ref()
-            .is_some_and(|batch| match batch.statements() {
-                Statements::Heartbeat(last) => {
-                    last.log_size == self.head_to_sign().size
-                        && last.open_count == self.open.len() as u64
-                }
-                _ => false,
-            });
-        if !is_current || tick.steady.since(self.heartbeat_made) > FRESH {
-            self.next_sequence(tick);
-            self.make_heartbeat(tick.now());
-        }
-        let batch = self
-            .heartbeat
-            .as_ref()
-            .map(|batch| Box::new(batch.batch().clone()));
-        tick.reply(ticket, Reply::Answer(Answer::Status(batch)));
     }
 }

@@ -56,7 +56,7 @@ impl Engine {
         }
         for (node, row) in engine.store.peers()? {
             if node == engine.me {
-                engine.last_sequence = row.last_sequence;
+                engine.heartbeats.numbered(row.last_sequence);
                 continue;
             }
             engine.peers.states.insert(

@@ -36,7 +36,7 @@ impl Engine {
         let (connected_voters, missing_voters): (Vec<_>, Vec<_>) =
             voter_ids.partition(|node| self.is_here(node));
         EngineStatus {
-            heartbeat: self.heartbeat.clone(),
+            heartbeat: self.heartbeats.latest().cloned(),
             epoch: self.epochs.current().number(),
             abstaining: self.abstaining.clone(),
             startup_check: self.startup_check_view(),

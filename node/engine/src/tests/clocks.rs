@@ -108,7 +108,7 @@ fn the_own_number_of_heartbeats_is_kept_and_asked_for() {
     net.ahead[0] = DAY;
     net.pass(20);
     net.ahead[0] = 0;
-    let numbered = |net: &Net| net.engines[0].as_ref().unwrap().last_sequence;
+    let numbered = |net: &Net| net.engines[0].as_ref().unwrap().heartbeats.last_sequence();
     let before = numbered(&net);
     assert!(before > net.now.0 + 20 * HOUR as u64);
     net.stop(0);
