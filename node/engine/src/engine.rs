@@ -14,14 +14,14 @@ use ssid_protocol::batch::VerifiedBatch;
 use ssid_protocol::certificate::Certificate;
 use ssid_protocol::epoch::Epochs;
 use ssid_protocol::event::Event;
-use ssid_protocol::id::{Choice, ContentDigest, MerkleHash, NodeId, Round, SubjectId, UnixMillis};
+use ssid_protocol::id::{Choice, ContentDigest, NodeId, Round, SubjectId, UnixMillis};
 use ssid_protocol::identity::VotingKey;
 use ssid_protocol::record::{FirstPrevote, Transport};
 use ssid_protocol::vote::{Proposal, Vote};
 use ssid_protocol::voting::{Input, Instance, Output, Rules};
 use ssid_storage::{
     Changes, ConflictRow, DivergenceRow, Journal, JournalRecord, LogHead, StorageError, Store,
-    StoredBatchRow, Writer,
+    Writer,
 };
 
 use super::catch_up::CatchUp;
@@ -39,9 +39,10 @@ use super::open::Open;
 use super::own_registry::OwnRegistry;
 use super::peers::Peers;
 use super::proof::WholeBatches;
+use super::record::Record;
 use super::request::{Command, Reply};
 use super::review::Reviews;
-use super::settings::{EngineSettings, REMEMBER_AFTER, STORED_BATCHES};
+use super::settings::{EngineSettings, REMEMBER_AFTER};
 use super::shown::Refused;
 use super::startup_check::StartupCheck;
 use super::timers::Timers;
@@ -80,12 +81,8 @@ pub struct Engine {
     /// This node's part in that epoch, and whether it signs.
     pub(super) rules: Rules,
     pub(super) store: Store,
-    pub(super) writer: Writer,
-    pub(super) journal: Journal,
-    pub(super) journaled: HashSet<(NodeId, MerkleHash)>,
-    pub(super) compacted_bytes: u64,
-    /// Batches that are stored, of the recent ones.
-    stored: HashSet<(NodeId, MerkleHash)>,
+    /// The only one that writes.
+    pub(super) record: Record,
     pub(super) abstaining: Option<String>,
     /// Why the journal itself says that it was rolled back, if it does.
     pub(super) rolled_back: Option<String>,
@@ -246,11 +243,7 @@ impl Engine {
             epochs: parts.epochs,
             settings: parts.settings,
             store: parts.store,
-            writer: parts.writer,
-            compacted_bytes: parts.journal.bytes(),
-            journal: parts.journal,
-            journaled: HashSet::new(),
-            stored: HashSet::new(),
+            record: Record::new(parts.writer, parts.journal),
             abstaining: parts.abstaining,
             rolled_back: None,
             startup_check: Some(StartupCheck::since(head)),
@@ -497,7 +490,7 @@ impl Engine {
         };
         for held in open.votes_for(vote.round, Phase::Prevote, choice) {
             tick.journal.extend(super::proof::support(
-                &mut self.journaled,
+                self.record.journaled(),
                 held,
                 vote.epoch,
                 vote.subject,
@@ -550,12 +543,7 @@ impl Engine {
 
     /// Stores a batch that rows refer to, once: one batch serves hundreds of certificates.
     pub(super) fn store_batch(&mut self, tick: &mut Tick, batch: &VerifiedBatch) {
-        if self.stored.len() >= STORED_BATCHES {
-            self.stored.clear(); // storing one again costs a lookup, nothing more
-        }
-        if self.stored.insert((batch.signer(), batch.root())) {
-            tick.changes.batches.push(StoredBatchRow::from(batch));
-        }
+        self.record.store_batch(&mut tick.changes, batch);
     }
 
     /// Event type and version of an open subject, empty while unknown.
@@ -595,15 +583,14 @@ impl Engine {
     /// Journal first, then the database: only what both hold may be shown.
     fn commit(&mut self, tick: &mut Tick) -> Result<(), StorageError> {
         if !tick.journal.is_empty() {
-            self.journal.append(&std::mem::take(&mut tick.journal))?;
-            self.journal.commit()?;
-            tick.changes.journal_sequence = Some(self.journal.sequence());
+            let sequence = self.record.sign(&std::mem::take(&mut tick.journal))?;
+            tick.changes.journal_sequence = Some(sequence);
         }
         self.queue_certified(tick);
         self.queue_divergences(tick, self.store.log_head().size);
         let mut keys = Vec::new();
         if tick.changes != Changes::default() {
-            let written = self.writer.write(std::mem::take(&mut tick.changes))?;
+            let written = self.record.write(std::mem::take(&mut tick.changes))?;
             self.number_certified(tick, written.first_sequence);
             self.registry.written();
             keys = written.outbox;
@@ -612,7 +599,7 @@ impl Engine {
             let keys = keys.get(rows).map(<[_]>::to_vec).unwrap_or_default();
             tick.effects.replies.push((ticket, Reply::Outbox(Ok(keys))));
         }
-        if self.journal.bytes() > 2 * self.compacted_bytes + self.settings.journal_slack_bytes {
+        if self.record.is_long(self.settings.journal_slack_bytes) {
             self.compact_journal()?;
         }
         Ok(())

@@ -226,7 +226,7 @@ impl Engine {
             self.epochs.current().federation(),
             Statements::Events(events),
         ) {
-            self.journaled.insert((batch.signer(), batch.root()));
+            self.record.note_journaled(&batch);
             tick.journal.push(JournalRecord::Own(batch.batch().clone()));
             self.backlog.push_back(Arc::new(batch));
         }

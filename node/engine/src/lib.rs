@@ -31,6 +31,7 @@ pub mod outbox;
 mod own_registry;
 mod peers;
 mod proof;
+mod record;
 mod recover;
 mod request;
 mod review;

@@ -11,9 +11,7 @@ use ssid_protocol::identity::VerifyKey;
 use ssid_protocol::record::Transport;
 use ssid_protocol::vote::{Phase, Vote};
 use ssid_protocol::voting::{Candidate, Input, Instance, OwnHistory};
-use ssid_storage::{
-    Changes, JournalRecord, NoteKind, OperatorNote, ProofRef, StorageError, SubjectState,
-};
+use ssid_storage::{JournalRecord, NoteKind, OperatorNote, ProofRef, StorageError, SubjectState};
 
 use super::clock::Now;
 use super::engine::{Engine, EngineParts, Tick};
@@ -49,7 +47,7 @@ impl Engine {
     ) -> Result<(Self, Effects), StorageError> {
         let now = now.into();
         let mut engine = Self::empty(parts);
-        engine.note_journal()?;
+        engine.record.note_journal(&engine.store)?;
         (engine.now, engine.started) = (now, now.steady);
         for row in engine.store.clone().trust() {
             engine.trust.apply(&row?.1);
@@ -105,19 +103,6 @@ impl Engine {
         Ok((engine, effects))
     }
 
-    /// The database learns what the journal holds before anything is signed or offered again: with
-    /// less it could take damage of what was sent for a torn write of what was not.
-    fn note_journal(&mut self) -> Result<(), StorageError> {
-        let sequence = self.journal.sequence();
-        if self.store.journal_sequence() < sequence {
-            self.writer.write(Changes {
-                journal_sequence: Some(sequence),
-                ..Changes::default()
-            })?;
-        }
-        Ok(())
-    }
-
     /// Rows of conflicts end whose subjects are not open: what is in conflict again later gets its
     /// row again.
     fn end_stale_conflicts(&self, tick: &mut Tick) -> Result<(), StorageError> {
@@ -158,7 +143,7 @@ impl Engine {
                     else {
                         continue;
                     };
-                    self.journaled.insert((batch.signer(), batch.root()));
+                    self.record.note_journaled(&batch);
                     self.sort_in(&mut replay, batch)?;
                 }
                 JournalRecord::SupportAlone(signed) => {
@@ -456,7 +441,7 @@ impl Engine {
             done.chunks(1024)
                 .map(|part| JournalRecord::Done(part.to_vec())),
         );
-        self.journaled.clear();
+        self.record.journaled().clear();
         for batch in &self.backlog {
             kept.push(JournalRecord::Own(batch.batch().clone()));
         }
@@ -472,7 +457,7 @@ impl Engine {
                 .filter_map(Proof::batch)
                 .filter(|batch| batch.signer() == self.me)
             {
-                if self.journaled.insert((batch.signer(), batch.root())) {
+                if self.record.note_journaled(batch) {
                     kept.push(JournalRecord::Own(batch.batch().clone()));
                 }
             }
@@ -481,16 +466,15 @@ impl Engine {
             };
             for vote in open.votes_for(lock.at.round, Phase::Prevote, lock.choice) {
                 kept.extend(support(
-                    &mut self.journaled,
+                    self.record.journaled(),
                     vote,
                     self.epochs.current().number(),
                     *subject,
                 ));
             }
         }
-        self.journal.rewrite(kept)?;
-        self.compacted_bytes = self.journal.bytes();
-        tracing::info!(bytes = self.compacted_bytes, "votes journal compacted");
+        let bytes = self.record.rewrite(kept)?;
+        tracing::info!(bytes, "votes journal compacted");
         Ok(())
     }
 }

@@ -246,7 +246,7 @@ impl Engine {
 
     /// Looks for statements in an own batch that this node does not remember.
     pub(super) fn look_for_lost_past(&mut self, tick: &mut Tick, batch: &Arc<VerifiedBatch>) {
-        if !self.journaled.contains(&(batch.signer(), batch.root())) {
+        if !self.record.is_journaled(batch) {
             self.look_for_lost(tick, batch.statements());
         }
     }

@@ -604,9 +604,9 @@ fn the_journal_is_compacted_and_remembers_what_was_decided() {
     net.stop(1);
     net.emit(0, &all[10..]);
     let engine = net.engines[0].as_mut().unwrap();
-    let before = engine.journal.bytes();
+    let before = engine.record.journal_bytes();
     engine.compact_journal().unwrap();
-    assert!(engine.journal.bytes() < before);
+    assert!(engine.record.journal_bytes() < before);
     // the database is lost, the journal is not: nothing is signed again for the ten that were
     // decided
     net.stop(0);

@@ -373,7 +373,7 @@ impl Engine {
         let batch = Arc::new(
             VerifiedBatch::sign(&self.key, self.epochs.current().federation(), statements).ok()?,
         );
-        self.journaled.insert((batch.signer(), batch.root()));
+        self.record.note_journaled(&batch);
         tick.journal.push(JournalRecord::Own(batch.batch().clone()));
         tick.effects.publish.push(batch.clone());
         Some(batch)

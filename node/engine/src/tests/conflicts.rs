@@ -124,7 +124,7 @@ fn a_start_ends_the_conflicts_of_what_is_not_open() {
     net.engines[0]
         .as_mut()
         .unwrap()
-        .writer
+        .record
         .write(Changes {
             conflicts: stale,
             ..Changes::default()

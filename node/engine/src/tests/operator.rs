@@ -489,10 +489,10 @@ fn an_endorsement_is_taken_once_and_survives_a_restart() {
     net.emit(0, std::slice::from_ref(&event));
     net.settle();
     net.operate(1, NoteKind::Endorse, &event).unwrap();
-    let bytes = net.engine(1).journal.bytes();
+    let bytes = net.engine(1).record.journal_bytes();
     net.operate(1, NoteKind::Endorse, &event).unwrap();
     assert_eq!(
-        net.engine(1).journal.bytes(),
+        net.engine(1).record.journal_bytes(),
         bytes,
         "nothing new is written"
     );

@@ -106,7 +106,7 @@ fn askers_are_told_if_compacting_the_journal_fails() {
     // what compaction writes beside the journal has a directory in its place
     std::fs::create_dir(net.homes[0].path().join("votes.journal.new")).unwrap();
     let engine = net.engines[0].as_mut().unwrap();
-    engine.compacted_bytes = 0;
+    engine.record.forget_compaction();
     let effects = engine.tick(net.now, vec![change(vec![row(1, b"a")], vec![], 7)]);
     assert!(engine.status().read_only.is_some());
     let told: Vec<_> = told(effects)

@@ -199,7 +199,10 @@ fn without_a_quorum_of_answers_nothing_is_signed_and_offers_are_kept_and_sent_la
         outcome.contains("Kept") && outcome.contains("1 of 3 other voters"),
         "{outcome}"
     );
-    assert_eq!(net.engines[0].as_ref().unwrap().journal.sequence(), 1);
+    assert_eq!(
+        net.engines[0].as_ref().unwrap().record.journal_sequence(),
+        1
+    );
     // what was kept outlives a restart, and another event for its subject is refused
     net.stop(0);
     net.start(0);
