@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn an_epoch_has_its_own_voters_and_the_geneses_policies() {
+    fn an_epoch_has_its_own_voters_and_the_policies_of_the_genesis() {
         let (genesis, next) = two();
         assert_eq!((genesis.voters().len(), next.voters().len()), (4, 3));
         assert_eq!(genesis.federation(), next.federation());

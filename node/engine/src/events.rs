@@ -347,12 +347,15 @@ impl Engine {
         let subject = self.epochs.current().policies().subject_of(event);
         let id = subject.id(self.epochs.current().federation());
         let choice = event.choice();
+        // also for what is refused below: who announces twice is found out either way
         if let Some(proof) = &proof {
             self.compare_announcements(tick, &id, event, proof);
         }
         let signer = proof.as_ref().map(Proof::signer);
         let announced_by =
             signer.and_then(|signer| self.epochs.current().voters().index_of(&signer));
+        // an instance costs memory: it is opened for the own registry, for what voters of weight
+        // above F voted for, and else within its origin's share
         let may_open = own
             || self.open.contains_key(&id)
             || self
@@ -376,6 +379,7 @@ impl Engine {
             .announced
             .get(&choice)
             .is_some_and(|proof| !own || proof.signer() == me);
+        // in a tie by time, what came while its time was now goes first: dating back wins nothing
         let prompt = is_near(tick.now, event);
         let candidate = Candidate {
             choice,
@@ -416,9 +420,12 @@ impl Engine {
         if is_first {
             self.note_opened(tick, id, event, announced_by.and(signer));
         }
+        // on disk with this tick: votes may name it from the next line on
         self.wants.arrived(&choice.content_digest);
         tick.changes.events.push(event.clone());
         tick.dirty.insert(id);
+        // what the own registry has for this subject is what this node stands for, before any of
+        // the others' is endorsed
         if is_first && !own {
             self.adopt_own(tick, id);
         }

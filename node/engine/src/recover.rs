@@ -47,8 +47,10 @@ impl Engine {
     ) -> Result<(Self, Effects), StorageError> {
         let now = now.into();
         let mut engine = Self::empty(parts);
+        // first: damage of the database is told from a torn write by what it says of the journal
         engine.record.note_journal(&engine.store)?;
         (engine.now, engine.started) = (now, now.steady);
+        // what is measured is taken up where it was: scores, and the numbers of own heartbeats
         for row in engine.store.clone().trust() {
             engine.trust.apply(&row?.1);
         }
@@ -66,6 +68,7 @@ impl Engine {
             );
         }
         (engine.agreements, engine.disagreements) = engine.count_agreements()?;
+        // own votes and locks before anything is stepped: nothing may contradict them
         let replay = engine.read_journal(records)?;
         engine.rules.signing = engine.signing();
         engine.resume_votes(now, &replay);
@@ -75,6 +78,7 @@ impl Engine {
                 open.note(*note);
             }
         }
+        // candidates after the votes: an instance that voted goes on with its round
         engine.reopen_candidates(now)?;
         engine.load_kept_offers()?;
         for row in engine.store.clone().divergences() {
@@ -84,6 +88,7 @@ impl Engine {
         for batch in replay.announcements {
             engine.queue_again(&batch);
         }
+        // whoever holds two certificates of one subject certifies nothing more, restarted or not
         if let Some(reason) = engine.load_evidence()? {
             engine.read_only = Some(reason.clone());
             return Ok((
@@ -94,6 +99,7 @@ impl Engine {
                 },
             ));
         }
+        // what all this wants said goes out with a first tick, like anything else: disk, then effects
         let mut first = engine.recovered.take().unwrap_or_else(|| Tick::new(now));
         engine.note_known(&mut first);
         engine.end_stale_conflicts(&mut first)?;

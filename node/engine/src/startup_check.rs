@@ -113,6 +113,7 @@ impl Engine {
             .iter()
             .filter(|node| self.is_unheard(node))
             .copied();
+        // those alone who are connected: the others are asked when they connect
         let unheard: Vec<NodeId> = unheard.collect();
         for node in unheard
             .iter()
@@ -146,6 +147,7 @@ impl Engine {
             return;
         };
         check.heard.insert(node);
+        // this node counts itself: any quorum that certified what it signed had one of these in it
         let voters = check
             .heard
             .iter()
@@ -394,12 +396,14 @@ impl Engine {
             reason,
             "abstaining: this node signs nothing more under this key"
         );
+        // nothing of this tick is signed yet: none of it may be, even what is no contradiction
         tick.votes.clear();
         tick.proposals.clear();
         for event in std::mem::take(&mut tick.own_events) {
             self.accepted
                 .remove(&self.epochs.current().subject_of(&event));
         }
+        // who was told in this tick that an event is accepted is told otherwise
         let emitted = tick.effects.replies.iter_mut();
         let emitted = emitted.filter_map(|(_, reply)| match reply {
             Reply::Emitted(outcomes) => Some(outcomes),
@@ -414,6 +418,7 @@ impl Engine {
                 };
             }
         }
+        // in the journal: a restart must not forget it
         tick.journal.push(JournalRecord::Abstain(reason.clone()));
         tick.effects.events.push(NodeEvent::Abstaining {
             reason: reason.clone(),

@@ -267,6 +267,7 @@ impl Publisher {
         now: UnixMillis,
     ) -> Result<(), GitError> {
         let tip = repository.reference(&self.own_reference())?;
+        // taken, not lent: if anything fails below, what stands on the branch is read from it again
         let known = self.known.take();
         let (offer, offered) = gather(engine, &wanted.relayed).await?;
         let (store, repository_here, node, federation) = (
@@ -279,6 +280,7 @@ impl Publisher {
         let budget = Budget::new(git.timeout(), git.shutdown().clone());
         let append = move || {
             let objects = repository_here.objects()?;
+            // what stands there already is not said again, in an earlier life neither
             let known = match (known, tip) {
                 (Some(known), _) => known,
                 (None, Some(tip)) => said_on(&objects, tip, &offered, budget)?,
@@ -300,6 +302,7 @@ impl Publisher {
                 heard,
             };
             let written = write(&objects, tip, &offer, &known, (before, head), &store, now)?;
+            // remembered only once it is written; bounded by what is offered now
             let mut known = known;
             if known.len() > 4 * offered.len() + KNOWN_SLACK {
                 known.clear(); // what is no more offered is decided
@@ -310,6 +313,7 @@ impl Publisher {
         let (written, known) = tokio::task::spawn_blocking(append)
             .await
             .map_err(|e| GitError::Failed(e.to_string()))??;
+        // the branch moves last: until then its lines are objects that nobody sees
         if let Some((commit, lines)) = written {
             repository.set_reference(&self.own_reference(), commit)?;
             self.lines += lines;

@@ -131,14 +131,18 @@ pub(super) fn weigh(
     let left_out = &gathered.left_out[..];
     let mut next = next_said(&mut ahead, left_out)?;
     while let Some(first) = next {
+        // once ahead: who says what of this subject, and how many rows that takes
         let (mut subject, mut rows) = (Subject::default(), 0_u64);
         while let Some(said) = next.filter(|said| said.subject == first.subject) {
             subject.note(&said);
             rows += 1;
             next = next_said(&mut ahead, left_out)?;
         }
+        // divergence is counted by subjects, before any of their events is judged
         own_subjects += u64::from(subject.firsts.contains_key(&OWN));
         subject.compare(&mut comparisons, &mut shared);
+        // once behind, over the same rows: they are sorted by event, so each is judged when the
+        // next begins
         let mut candidate = Candidate::default();
         for _ in 0..rows {
             let Some(said) = next_said(&mut behind, left_out)? else {
@@ -156,10 +160,12 @@ pub(super) fn weigh(
             }
             candidate.add(&said);
         }
+        // the last event has none after it
         candidate
             .judge(&subject, needed)
             .map_or(Ok(()), &mut take)?;
     }
+    // what stands here and not there is the rest: it need not be gone through again
     for (comparison, shared) in comparisons.iter_mut().zip(shared) {
         comparison.missing_there = own_subjects - shared;
     }
