@@ -486,7 +486,7 @@ impl Engine {
             self.endorse(tick, subject);
             let open = self.open.get(&subject);
             if has_quorum && open.is_some_and(|open| open.asked.is_quiet()) {
-                self.in_flight.remove(&subject);
+                self.own_events.give_way(&subject);
             }
         }
         let asks = questions.by_peer.into_iter();

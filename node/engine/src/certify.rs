@@ -82,7 +82,7 @@ impl Engine {
             else {
                 // a node that abstains took its own vote back: the others' certificate comes. Any
                 // other was to sign nothing for the subject any more, and has just forgotten that
-                if self.abstaining.is_none() {
+                if self.standing.abstaining().is_none() {
                     let why = "its event or the votes that decided it are not held";
                     tick.failure.get_or_insert(format!(
                         "the decision of subject {subject} cannot be written: {why}"

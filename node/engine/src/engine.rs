@@ -36,6 +36,7 @@ use super::messages::{Effects, Inbound, Ticket, Validity};
 use super::node_event::NodeEvent;
 use super::offers::Offers;
 use super::open::Open;
+use super::own_events::OwnEvents;
 use super::own_registry::OwnRegistry;
 use super::peers::Peers;
 use super::proof::WholeBatches;
@@ -44,6 +45,7 @@ use super::request::{Command, Reply};
 use super::review::Reviews;
 use super::settings::{EngineSettings, REMEMBER_AFTER};
 use super::shown::Refused;
+use super::standing::Standing;
 use super::startup_check::StartupCheck;
 use super::timers::Timers;
 use super::trust::TrustClock;
@@ -83,12 +85,9 @@ pub struct Engine {
     pub(super) store: Store,
     /// The only one that writes.
     pub(super) record: Record,
-    pub(super) abstaining: Option<String>,
-    /// Why the journal itself says that it was rolled back, if it does.
-    pub(super) rolled_back: Option<String>,
+    pub(super) standing: Standing,
     /// Until a quorum has said what this node signed in an earlier life.
     pub(super) startup_check: Option<StartupCheck>,
-    pub(super) read_only: Option<String>,
     pub(super) open: BTreeMap<SubjectId, Open>,
     /// Decided in an earlier life, their certificates lost with the database: nothing more is
     /// signed for them.
@@ -106,10 +105,7 @@ pub struct Engine {
     pub(super) wants: Wants,
     pub(super) peers: Peers,
     pub(super) catch_up: CatchUp,
-    /// Own announcements that are on disk and not yet made: released as earlier ones are decided.
-    pub(super) backlog: VecDeque<Arc<VerifiedBatch>>,
-    /// Own events that are accepted and not announced yet, those of `backlog` among them.
-    pub(super) accepted: HashMap<SubjectId, Event>,
+    pub(super) own_events: OwnEvents,
     /// What somebody offers and is not accepted yet.
     pub(super) offers: Offers,
     /// The own registry file.
@@ -119,11 +115,6 @@ pub struct Engine {
     /// Whether all that this node may have prevoted of what was decided just before its start is
     /// known.
     pub(super) knows_late: bool,
-    /// Own events announced and not yet decided.
-    pub(super) announced: HashSet<SubjectId>,
-    /// Of those, the ones that are neither in conflict nor quiet: what waits for people must not
-    /// hold up what does not.
-    pub(super) in_flight: HashSet<SubjectId>,
     /// Open subjects by the origin of their first candidate, oldest first.
     pub(super) by_origin: HashMap<NodeId, BTreeSet<(UnixMillis, SubjectId)>>,
     /// What the open subjects are, in numbers.
@@ -244,10 +235,8 @@ impl Engine {
             settings: parts.settings,
             store: parts.store,
             record: Record::new(parts.writer, parts.journal),
-            abstaining: parts.abstaining,
-            rolled_back: None,
+            standing: Standing::new(parts.abstaining),
             startup_check: Some(StartupCheck::since(head)),
-            read_only: None,
             open: BTreeMap::new(),
             done: HashSet::new(),
             closing: Closing::default(),
@@ -261,14 +250,11 @@ impl Engine {
             wants: Wants::default(),
             peers: Peers::default(),
             catch_up: CatchUp::default(),
-            backlog: VecDeque::new(),
-            accepted: HashMap::new(),
+            own_events: OwnEvents::default(),
             offers: Offers::default(),
             registry: OwnRegistry::default(),
             late: LatePrevotes::default(),
             knows_late: true,
-            announced: HashSet::new(),
-            in_flight: HashSet::new(),
             by_origin: HashMap::new(),
             counts: Counts::default(),
             vote_buffer: VoteBuffer::default(),
@@ -289,7 +275,7 @@ impl Engine {
     /// Takes what arrived, decides, writes, and says what to do. Never fails: an engine whose disk
     /// failed answers that it is read-only.
     pub fn tick(&mut self, now: impl Into<Now>, inputs: Vec<Inbound>) -> Effects {
-        if self.read_only.is_some() {
+        if self.standing.read_only().is_some() {
             return self.refuse_all(inputs);
         }
         let Now { wall, steady } = now.into();
@@ -340,7 +326,7 @@ impl Engine {
                 reason,
                 "two certificates of one subject: this node certifies nothing more"
             );
-            self.read_only = Some(reason.clone());
+            self.standing.make_read_only(reason.clone());
             tick.effects.events.push(NodeEvent::ReadOnly { reason });
         }
         tick.effects.wake_at = self.wake_at(now.steady);
@@ -440,7 +426,7 @@ impl Engine {
             Output::Want(choice) => self.wants.add(choice.content_digest, subject, tick.steady),
             Output::Decided { round, choice } => tick.decided.push((subject, round, choice)),
             Output::Conflict(round) => {
-                self.in_flight.remove(&subject);
+                self.own_events.give_way(&subject);
                 tick.changes.conflicts.push((
                     subject,
                     ConflictRow {

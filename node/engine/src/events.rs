@@ -20,8 +20,7 @@ use super::open::Asked;
 use super::proof::Proof;
 use super::request::EmitOutcome;
 use super::settings::{
-    ANNOUNCED_AT_ONCE, ANNOUNCED_TOGETHER, ANNOUNCEMENT_BYTES, CLOCK_TOLERANCE,
-    UNSUPPORTED_OF_ORIGIN,
+    ANNOUNCED_TOGETHER, ANNOUNCEMENT_BYTES, CLOCK_TOLERANCE, UNSUPPORTED_OF_ORIGIN,
 };
 
 impl Engine {
@@ -31,7 +30,7 @@ impl Engine {
     pub(super) fn accept(&mut self, tick: &mut Tick, event: Event) -> EmitOutcome {
         match self.judge(&event) {
             Ok((subject_id, choice)) => {
-                self.accepted.insert(subject_id, event.clone());
+                self.own_events.accept(subject_id, event.clone());
                 tick.own_events.push(event);
                 self.adopt_own(tick, subject_id);
                 EmitOutcome::Accepted { subject_id, choice }
@@ -114,7 +113,7 @@ impl Engine {
             return differs("this node's registry has", own.choice());
         }
         let allowed = limits::OPEN_INSTANCES / self.epochs.current().members().max(1);
-        if self.announced.len() + self.accepted.len() >= allowed {
+        if self.own_events.undecided() >= allowed {
             let reason = format!(
                 "open_instances of one origin = {allowed} are under way; wait until some are certified"
             );
@@ -144,7 +143,7 @@ impl Engine {
                 false,
             );
         }
-        if let Some(reason) = &self.abstaining {
+        if let Some(reason) = self.standing.abstaining() {
             return refuse(format!("this node abstains: {reason}"), false);
         }
         match self.peers.clock_offset(now) {
@@ -178,8 +177,8 @@ impl Engine {
     /// event.
     fn is_agreed(&self, subject: &SubjectId, own: Choice, event: &Event) -> bool {
         if let Some(accepted) = self
-            .accepted
-            .get(subject)
+            .own_events
+            .accepted(subject)
             .filter(|accepted| accepted.choice() == own)
         {
             return accepted.agrees_with(event);
@@ -194,7 +193,7 @@ impl Engine {
     /// The event that this node has announced for a subject, or accepted to be announced: it never
     /// announces another one.
     pub(super) fn announced_choice(&self, subject: &SubjectId) -> Option<Choice> {
-        if let Some(waiting) = self.accepted.get(subject) {
+        if let Some(waiting) = self.own_events.accepted(subject) {
             return Some(waiting.choice());
         }
         let mut announced = self.open.get(subject)?.announced.iter();
@@ -228,17 +227,14 @@ impl Engine {
         ) {
             self.record.note_journaled(&batch);
             tick.journal.push(JournalRecord::Own(batch.batch().clone()));
-            self.backlog.push_back(Arc::new(batch));
+            self.own_events.queue(Arc::new(batch));
         }
     }
 
     /// Whether an announcement waits and few enough others are under way.
     pub(super) fn can_release(&self) -> bool {
-        self.backlog.front().is_some_and(|batch| {
-            (self.in_flight.is_empty()
-                || self.in_flight.len() + batch.statements().len() <= ANNOUNCED_AT_ONCE)
-                && self.others_keep(batch)
-        })
+        let next = self.own_events.next();
+        next.is_some_and(|batch| self.others_keep(batch))
     }
 
     /// Own subjects in which nobody else voted that others still keep if they are announced now.
@@ -276,7 +272,7 @@ impl Engine {
     /// bounded too.
     pub(super) fn release_backlog(&mut self, tick: &mut Tick) {
         while self.can_release() {
-            let Some(batch) = self.backlog.pop_front() else {
+            let Some(batch) = self.own_events.take_next() else {
                 return;
             };
             let Statements::Events(events) = batch.statements() else {
@@ -292,10 +288,9 @@ impl Engine {
 
     fn adopt(&mut self, tick: &mut Tick, event: &Event, batch: &Arc<VerifiedBatch>, index: u32) {
         let subject = self.epochs.current().subject_of(event);
-        self.accepted.remove(&subject);
+        self.own_events.drop_accepted(&subject);
         if self.add_candidate(tick, event, Some(Proof::Batch(batch.clone(), index)), true) {
-            self.announced.insert(subject);
-            self.in_flight.insert(subject);
+            self.own_events.announce(subject);
         }
     }
 

@@ -14,7 +14,7 @@ impl Engine {
             error = reason,
             "a write failed: this node votes no more until it is restarted"
         );
-        self.read_only = Some(reason.clone());
+        self.standing.make_read_only(reason.clone());
         let words = self.read_only_words();
         // whoever waits is told, and nothing that this tick found out is; also those whose rows are
         // on disk already, if it was the journal's compaction that failed
@@ -48,7 +48,7 @@ impl Engine {
     }
 
     fn read_only_words(&self) -> String {
-        let reason = self.read_only.as_deref().unwrap_or_default();
+        let reason = self.standing.read_only().unwrap_or_default();
         format!("this node is read-only: {reason}")
     }
 }

@@ -167,9 +167,9 @@ impl Engine {
 
     /// Whether this node signs votes now.
     pub(super) fn can_sign_kind(&self) -> CanSign {
-        if self.read_only.is_some() {
+        if self.standing.read_only().is_some() {
             CanSign::ReadOnly
-        } else if self.abstaining.is_some() {
+        } else if self.standing.abstaining().is_some() {
             CanSign::Abstaining
         } else if !self.is_signing() {
             CanSign::Starting
@@ -185,8 +185,8 @@ impl Engine {
         let kind = self.can_sign_kind();
         let mut reason = match (kind, self.startup_check_view()) {
             (CanSign::Yes, _) => String::new(),
-            (CanSign::ReadOnly, _) => self.read_only.clone().unwrap_or_default(),
-            (CanSign::Abstaining, _) => self.abstaining.clone().unwrap_or_default(),
+            (CanSign::ReadOnly, _) => self.standing.read_only().unwrap_or_default().to_owned(),
+            (CanSign::Abstaining, _) => self.standing.abstaining().unwrap_or_default().to_owned(),
             (CanSign::NoRegistry, _) => self.registry.trouble().unwrap_or_default().to_owned(),
             (CanSign::Starting, None) => "it reads its registry file".to_owned(),
             (CanSign::Starting, Some(check)) => {

@@ -95,7 +95,7 @@ impl Engine {
         let Some(me) = self
             .rules
             .me
-            .filter(|_| self.abstaining.is_none() && self.knows_late)
+            .filter(|_| self.standing.abstaining().is_none() && self.knows_late)
         else {
             return false;
         };

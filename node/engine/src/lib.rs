@@ -28,6 +28,7 @@ mod offers;
 mod open;
 mod operator;
 pub mod outbox;
+mod own_events;
 mod own_registry;
 mod peers;
 mod proof;
@@ -37,6 +38,7 @@ mod request;
 mod review;
 pub mod settings;
 mod shown;
+mod standing;
 mod startup_check;
 mod status;
 #[cfg(test)]

@@ -33,7 +33,7 @@ impl Engine {
     /// storage has failed: memory is ahead of the disk then.
     pub fn offer(&self, relayed: &BTreeSet<NodeId>, after: Option<SubjectId>) -> OfferPage {
         let mut page = OfferPage::default();
-        if self.read_only.is_some() {
+        if self.standing.read_only().is_some() {
             return page;
         }
         let mut seen = HashSet::new();

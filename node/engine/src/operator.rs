@@ -119,7 +119,7 @@ impl Engine {
 
     /// Whether the operator may decide about this subject at all.
     fn check_open(&self, subject: &SubjectId) -> Result<&Open, OperatorRefusal> {
-        if let Some(reason) = &self.abstaining {
+        if let Some(reason) = self.standing.abstaining() {
             return Err(OperatorRefusal::new(
                 RefusalKind::NoVoter,
                 format!("this node abstains: {reason}"),

@@ -364,7 +364,7 @@ impl Engine {
         {
             return Some(own.event.clone());
         }
-        if let Some(event) = self.accepted.get(subject) {
+        if let Some(event) = self.own_events.accepted(subject) {
             return Some(event.clone());
         }
         if self.registry.trouble().is_some() {
@@ -445,8 +445,7 @@ impl Engine {
     pub(super) fn may_announce(&self) -> bool {
         self.registry.reading == Reading::Current
             && self.is_signing()
-            && self.backlog.is_empty()
-            && self.in_flight.len() < super::settings::ANNOUNCED_AT_ONCE
+            && self.own_events.have_room()
             && self.room_of_own() > 0
     }
 

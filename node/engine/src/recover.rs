@@ -90,7 +90,7 @@ impl Engine {
         }
         // whoever holds two certificates of one subject certifies nothing more, restarted or not
         if let Some(reason) = engine.load_evidence()? {
-            engine.read_only = Some(reason.clone());
+            engine.standing.make_read_only(reason.clone());
             return Ok((
                 engine,
                 Effects {
@@ -171,8 +171,7 @@ impl Engine {
                     }
                 }
                 JournalRecord::Abstain(reason) => {
-                    self.abstaining.get_or_insert_with(|| reason.clone());
-                    self.rolled_back = Some(reason);
+                    self.standing.note_rolled_back(reason);
                 }
                 JournalRecord::Created { .. } => {}
             }
@@ -428,16 +427,17 @@ impl Engine {
         };
         for event in events {
             let subject = self.epochs.current().subject_of(event);
-            self.accepted.insert(subject, event.clone());
+            self.own_events.accept(subject, event.clone());
         }
-        self.backlog.push_back(batch.clone());
+        self.own_events.queue(batch.clone());
     }
 
     /// Rewrites the journal without what belongs to certified subjects; of those only the names
     /// stay, so that nothing is signed for them again even if the database is lost.
     pub(super) fn compact_journal(&mut self) -> Result<(), StorageError> {
         let mut kept = vec![JournalRecord::Created { node: self.me }];
-        kept.extend(self.rolled_back.clone().map(JournalRecord::Abstain));
+        let rolled_back = self.standing.rolled_back().map(str::to_owned);
+        kept.extend(rolled_back.map(JournalRecord::Abstain));
         let mut done: Vec<SubjectId> = self.done.iter().copied().collect();
         for sequence in 0..self.store.log_head().size {
             let entry = self.store.log_entry(sequence)?;
@@ -448,7 +448,7 @@ impl Engine {
                 .map(|part| JournalRecord::Done(part.to_vec())),
         );
         self.record.journaled().clear();
-        for batch in &self.backlog {
+        for batch in self.own_events.queued() {
             kept.push(JournalRecord::Own(batch.batch().clone()));
         }
         for (subject, open) in &self.open {

@@ -63,7 +63,7 @@ impl StartupCheck {
 impl Engine {
     /// Whether votes may be signed, as far as that holds for all subjects.
     pub(super) fn signing(&self) -> Signing {
-        match &self.abstaining {
+        match self.standing.abstaining() {
             Some(_) => Signing::Never,
             None if self.startup_check.is_some() || !self.registry.has_begun() => Signing::Later,
             None => Signing::Now,
@@ -79,7 +79,7 @@ impl Engine {
     /// forgotten life.
     pub(super) fn head_to_sign(&self) -> LogHead {
         let head = self.store.log_head();
-        match (&self.abstaining, &self.startup_check) {
+        match (self.standing.abstaining(), &self.startup_check) {
             (Some(_), _) => LogHead {
                 size: 0,
                 root: merkle::root(&[]),
@@ -255,7 +255,7 @@ impl Engine {
 
     /// Looks for own statements that this node does not remember.
     pub(super) fn look_for_lost(&mut self, tick: &mut Tick, own: &Statements) {
-        if self.abstaining.is_some() {
+        if self.standing.abstaining().is_some() {
             return;
         }
         let lost = match own {
@@ -292,7 +292,8 @@ impl Engine {
         certificate: &Certificate,
     ) {
         let Some(me) = self.rules.me.filter(|_| {
-            self.abstaining.is_none() && certificate.epoch == self.epochs.current().number()
+            self.standing.abstaining().is_none()
+                && certificate.epoch == self.epochs.current().number()
         }) else {
             return;
         };
@@ -322,7 +323,9 @@ impl Engine {
             return;
         };
         let head = self.store.log_head();
-        if batch.signer() != self.me || heartbeat.log_id != head.log_id || self.abstaining.is_some()
+        if batch.signer() != self.me
+            || heartbeat.log_id != head.log_id
+            || self.standing.abstaining().is_some()
         {
             return;
         }
@@ -400,8 +403,8 @@ impl Engine {
         tick.votes.clear();
         tick.proposals.clear();
         for event in std::mem::take(&mut tick.own_events) {
-            self.accepted
-                .remove(&self.epochs.current().subject_of(&event));
+            self.own_events
+                .drop_accepted(&self.epochs.current().subject_of(&event));
         }
         // who was told in this tick that an event is accepted is told otherwise
         let emitted = tick.effects.replies.iter_mut();
@@ -423,8 +426,7 @@ impl Engine {
         tick.effects.events.push(NodeEvent::Abstaining {
             reason: reason.clone(),
         });
-        self.rolled_back = Some(reason.clone());
-        self.abstaining = Some(reason);
+        self.standing.note_rolled_back(reason);
         self.rules.signing = self.signing();
     }
 }

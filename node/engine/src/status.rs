@@ -38,9 +38,9 @@ impl Engine {
         EngineStatus {
             heartbeat: self.heartbeats.latest().cloned(),
             epoch: self.epochs.current().number(),
-            abstaining: self.abstaining.clone(),
+            abstaining: self.standing.abstaining().map(str::to_owned),
             startup_check: self.startup_check_view(),
-            read_only: self.read_only.clone(),
+            read_only: self.standing.read_only().map(str::to_owned),
             open: self.open.len() as u64 + self.waiting_to_be_announced(),
             conflicts: self.counts.conflicts,
             awaiting_review: self.counts.reviews,
@@ -88,8 +88,8 @@ impl Engine {
     /// Own events that are not announced yet: accepted, kept, or lines of the registry file.
     fn waiting_to_be_announced(&self) -> u64 {
         let accepted = self
-            .accepted
-            .keys()
+            .own_events
+            .accepted_subjects()
             .filter(|subject| !self.open.contains_key(subject))
             .count();
         (accepted + self.offers.kept_count()) as u64 + self.registry.to_announce()

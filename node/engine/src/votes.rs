@@ -383,10 +383,9 @@ impl Engine {
     pub(super) fn forget(&mut self, subject: &SubjectId) -> Option<Open> {
         let open = self.open.remove(subject)?;
         self.uncount(&open);
-        self.announced.remove(subject);
         self.reviews.forget(subject);
         self.commits.forget(subject);
-        self.in_flight.remove(subject);
+        self.own_events.end(subject);
         if let Some(opened) = open
             .origin
             .and_then(|origin| self.by_origin.get_mut(&origin))

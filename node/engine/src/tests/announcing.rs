@@ -62,7 +62,7 @@ fn more_than_can_be_under_way_is_accepted_and_announced_in_turn() {
     let all = events(6000);
     net.emit(0, &all);
     assert!(
-        net.engines[0].as_ref().unwrap().backlog.len() > 1,
+        net.engines[0].as_ref().unwrap().own_events.queued().count() > 1,
         "the rest waits"
     );
     net.settle();

@@ -820,7 +820,11 @@ fn a_read_only_node_takes_no_decision() {
     net.settle();
     let (a, b) = two();
     net.observe(&[&a, &a, &b, &b]);
-    net.engines[0].as_mut().unwrap().read_only = Some("the disk is full".into());
+    net.engines[0]
+        .as_mut()
+        .unwrap()
+        .standing
+        .make_read_only("the disk is full".into());
     let refused = net.operate(0, NoteKind::Stand, &a).unwrap_err();
     assert_eq!(refused.kind, RefusalKind::ReadOnly);
     assert!(refused.reason.contains("the disk is full"));
