@@ -42,7 +42,7 @@ impl Topic {
 pub(crate) struct Topics([(Topic, IdentTopic); 4]);
 
 impl Topics {
-    /// `/ssid/<federation_id>/<name>/1`.
+    /// The four topics of `federation`, named `/ssid/<federation_id>/<name>/1`.
     pub(crate) fn of(federation: &FederationId) -> Self {
         Self(Topic::ALL.map(|topic| {
             (

@@ -7,7 +7,7 @@ pub use crate::anchor::run::{
     Failure as AnchorFailure, Progress as AnchorProgress, Session as AnchorSession,
 };
 
-/// Something anchored.
+/// A document that is anchored on IPFS.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AnchorView {
     /// Its path in the registry.
@@ -25,7 +25,7 @@ pub struct AnchorView {
 /// What is anchored, the latest first, and what waits.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AnchorsView {
-    /// The latest.
+    /// Documents anchored last, newest first.
     pub items: Vec<AnchorView>,
     /// What to give as `before` for the next page; `null` on the last.
     pub next: Option<String>,

@@ -61,7 +61,7 @@ pub struct ConflictView {
     /// The same in words, if known.
     #[serde(with = "super::fields::subject")]
     pub subject: Option<Subject>,
-    /// The epoch.
+    /// Epoch whose voters disagree.
     pub epoch: Epoch,
     /// The round this node is in.
     pub round: Round,
@@ -96,7 +96,7 @@ pub struct ConflictView {
 /// A decision of this node's operator: who it was, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DecisionView {
-    /// When.
+    /// When the operator decided, RFC 3339.
     pub at: String,
     /// `endorse`, `refuse` or `choose`.
     pub decision: NoteKind,

@@ -47,9 +47,9 @@ pub struct RecordView {
     pub resolution: String,
     /// What was voted on.
     pub subject_id: SubjectId,
-    /// The epoch.
+    /// Epoch whose voters signed the certificate.
     pub epoch: Epoch,
-    /// The round.
+    /// Round in which the quorum came together, from 0.
     pub round: Round,
     /// How many voters the epoch has.
     pub eligible_nodes: u32,
@@ -190,7 +190,7 @@ pub struct VerifyProgress {
 pub struct VerifyView {
     /// Whether everything held.
     pub ok: bool,
-    /// Certificates verified.
+    /// How many certificates were verified.
     pub certificates: u64,
     /// How many did not hold.
     pub failures: u64,

@@ -11,7 +11,7 @@ pub struct DivergenceView {
     pub subject_id: SubjectId,
     /// Its event type.
     pub event_type: String,
-    /// Its version.
+    /// Version of the subject.
     pub event_version: String,
     /// The decision's place in this node's log.
     pub sequence: u64,

@@ -11,7 +11,7 @@ use super::{RecordView, ReviewView};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EventState {
-    /// Certified: final.
+    /// A quorum has signed it; this never changes again.
     Certified,
     /// Being voted on.
     Open,
@@ -62,7 +62,7 @@ pub struct EventView {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EventDraft {
-    /// Default: now.
+    /// RFC 3339 in UTC; the time of the request if it is left out.
     pub timestamp: Option<String>,
     /// The event type; `event_type` means the same.
     #[serde(alias = "event_type")]
@@ -159,7 +159,7 @@ pub struct ImportView {
     pub certified: u64,
     /// Already certified, for another event of the same subject.
     pub certified_differently: u64,
-    /// Not taken.
+    /// Events that were not taken, each with its reason.
     pub refused: u64,
     /// Stretches of the file that are no events.
     pub skipped: u64,
@@ -185,6 +185,6 @@ pub struct AppliedView {
     pub applied: u64,
     /// Certified events that stood there already.
     pub present: u64,
-    /// The file.
+    /// Path of the registry file on the node.
     pub file: String,
 }

@@ -10,7 +10,7 @@ use super::NamedNode;
 /// A piece of evidence.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EvidenceView {
-    /// Its name.
+    /// SHA-256 over its content: the same at every node.
     pub evidence_id: EvidenceId,
     /// What about: `event`, `vote`, `log_head`, `proposal`, `close` or `certificates`; or
     /// `rewritten_history`.

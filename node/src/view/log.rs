@@ -5,14 +5,14 @@ use ssid_protocol::id::{
     ContentDigest, EventHash, FederationId, LogId, MerkleHash, NodeId, Signature, SubjectId,
 };
 
-/// `GET /v1/log/head`.
+/// The answer to `GET /v1/log/head`: the log's size and root now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogHeadView {
     /// The name of this incarnation of the log.
     pub log_id: LogId,
     /// How many events it has.
     pub size: u64,
-    /// Its root.
+    /// RFC 6962 root over the entries.
     pub root: MerkleHash,
 }
 
@@ -20,7 +20,7 @@ pub struct LogHeadView {
 /// for third parties.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SignedHeadView {
-    /// [`SIGNED_HEAD_FORMAT`].
+    /// Always [`SIGNED_HEAD_FORMAT`].
     pub format: String,
     /// In which federation.
     pub federation_id: FederationId,
@@ -38,7 +38,7 @@ pub const SIGNED_HEAD_FORMAT: &str = "ssid-log-head/1";
 /// `GET /v1/log/proof?hash=`: an event is in the log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProofView {
-    /// The event.
+    /// Hash of the certified event.
     pub event_hash: EventHash,
     /// Its content digest: the leaf is `event_hash ‖ content_digest`.
     pub content_digest: ContentDigest,

@@ -45,7 +45,7 @@ use serde::{Deserialize, Serialize};
 /// A page of a long list.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Page<T> {
-    /// The items.
+    /// The page's items, in the order that the route names.
     pub items: Vec<T>,
     /// What to give as the cursor for the next page; `null` on the last.
     pub next: Option<String>,

@@ -80,7 +80,7 @@ pub struct ObservedNodeView {
     pub node_name: String,
     /// Whose it is.
     pub organization: String,
-    /// Always `observed`.
+    /// Always `observed`: no manifest gives it a role.
     pub role: String,
     /// `active`, `inactive` or `suspended`.
     pub status: String,

@@ -14,11 +14,11 @@ pub const REWRITTEN_HISTORY: &str = "rewritten_history";
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Observation {
-    /// [`OBSERVATION_FORMAT`].
+    /// Always [`OBSERVATION_FORMAT`].
     pub format: String,
     /// In which federation.
     pub federation_id: FederationId,
-    /// [`REWRITTEN_HISTORY`].
+    /// What was seen: always [`REWRITTEN_HISTORY`].
     pub kind: String,
     /// Who saw it.
     pub observer: NodeId,

@@ -19,7 +19,7 @@ pub struct NamedNode {
 /// This node's view of itself and its federation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StatusView {
-    /// This node.
+    /// This node: id, name and software.
     pub node: NamedNode,
     /// Its role in the manifest: `coordinator`, `participant` or `observer`; `none` if it is no
     /// member.
@@ -28,7 +28,7 @@ pub struct StatusView {
     pub software: String,
     /// Since when it runs.
     pub started_at: String,
-    /// The federation.
+    /// The federation, its epoch and who is in reach.
     pub federation: FederationStatus,
     /// How it is connected.
     pub transport: TransportStatus,
@@ -40,7 +40,7 @@ pub struct StatusView {
     pub log: LogHeadView,
     /// What has yet to leave this node.
     pub outbox: OutboxStatus,
-    /// Counts.
+    /// Counts of subjects, events and members.
     pub statistics: Statistics,
 }
 
@@ -65,7 +65,7 @@ pub struct FederationStatus {
     /// The federation's name.
     #[serde(rename = "federation_name")]
     pub name: String,
-    /// Its id.
+    /// Id of the federation.
     pub federation_id: FederationId,
     /// The epoch this node acts in.
     pub epoch: Epoch,
@@ -157,7 +157,7 @@ pub struct MembersStatus {
 /// Counts, in the registry's own words.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Statistics {
-    /// Members.
+    /// Members of the epoch, observers and suspended ones included.
     pub total_nodes: u64,
     /// Members with status `active`.
     pub active_nodes: u64,
@@ -179,7 +179,7 @@ pub struct Statistics {
     pub divergences: u64,
     /// Events offered while this node could not sign: kept, and sent once it can.
     pub kept_offers: u64,
-    /// Certified subjects.
+    /// Subjects certified so far: the log's size.
     pub certified: u64,
 }
 

@@ -6,13 +6,13 @@ use ssid_protocol::id::NodeId;
 /// A member's score, and for a single member how it came about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrustView {
-    /// Whose.
+    /// Member whose score it is.
     pub node_id: NodeId,
     /// What its operators call it.
     pub node_name: String,
     /// Whose it is.
     pub organization: String,
-    /// 0–100.
+    /// The score, 0 to 100 unless the node is configured otherwise.
     pub trust_score: i32,
     /// `high`, `medium`, `low` or `very_low`.
     pub trust_label: String,
@@ -44,7 +44,7 @@ pub struct TrustChangeView {
     pub at: String,
     /// Why, as one word.
     pub reason: String,
-    /// How much.
+    /// By how many points the score changed.
     pub points: i32,
     /// The score after it.
     pub trust_score: i32,
@@ -63,7 +63,7 @@ pub struct TrustChangeView {
 pub struct TrustNoteView {
     /// The name they gave, and the operating system's user.
     pub by: String,
-    /// Their reason.
+    /// Their reason, in their own words.
     pub words: String,
 }
 
