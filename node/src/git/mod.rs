@@ -16,6 +16,7 @@
 //! orphans     commands of a node that was killed
 //! ```
 
+mod append;
 mod branch;
 mod checkout;
 pub(crate) mod command;

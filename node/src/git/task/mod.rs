@@ -1,13 +1,15 @@
 //! Runs Git: one loop that owns mirrors and branch, syncs when that is due or asked for, and says
 //! which road votes take.
 
+mod members;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ssid_engine::{Inbound, NodeEvent};
 use ssid_protocol::epoch::Epochs;
-use ssid_protocol::id::{NodeId, Sha256Hash, UnixMillis};
+use ssid_protocol::id::UnixMillis;
 use ssid_protocol::record::Transport;
 use ssid_protocol::trust::TrustRules;
 use ssid_storage::RewrittenRow;
@@ -15,28 +17,24 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::command::Git;
-use super::commits;
-use super::failure::GitError;
-use super::handle::{GitHandle, REQUESTS, SyncRequest, SyncRoad};
-use super::intake::Road;
-use super::metrics::GitMetrics;
-use super::mirror::{Brought, REWRITTEN_KEPT};
-use super::plan::{Plan, PlannedMember};
-use super::publish::{Publisher, Wanted};
-use super::read::Segments;
-use super::repository::Repository;
-use super::schedule::Why;
-use super::state::{MemberSync, OwnBranch, SyncOutcome, SyncState};
-use super::sync::{self, Retry, Target};
 use crate::clock;
 use crate::engine::EngineHandle;
+use crate::git::command::Git;
+use crate::git::commits;
+use crate::git::failure::GitError;
+use crate::git::handle::{GitHandle, REQUESTS, SyncRequest, SyncRoad};
+use crate::git::intake::Road;
+use crate::git::metrics::GitMetrics;
+use crate::git::mirror::Brought;
+use crate::git::plan::Plan;
+use crate::git::publish::Publisher;
+use crate::git::schedule::Why;
+use crate::git::state::{OwnBranch, SyncOutcome, SyncState};
+use crate::git::sync;
+use members::Known;
 
 /// How long conversations over the live network are waited for.
 const LIVE_AT_MOST: Duration = Duration::from_secs(30);
-/// Fetches that brought something, of one member, after which its mirror is looked after.
-const TIDY_AFTER: u64 = 64;
-
 /// What the task lives among.
 pub struct Surroundings {
     /// The handle to the engine.
@@ -87,13 +85,12 @@ pub fn start(
             plan.own_dir.clone(),
         )
     });
-    let known = |member: &PlannedMember| Known {
-        read_again: Some(Segments::new()),
-        rewritten: rewritten_before(&road.store, &member.node),
-        ..Known::default()
-    };
-    let members: Vec<_> = plan.members.iter().map(known).collect();
-    let state = first_state(&plan, &members);
+    let members: Vec<_> = plan
+        .members
+        .iter()
+        .map(|member| Known::at_start(member, &road.store))
+        .collect();
+    let state = members::first_state(&plan, &members);
     let (sender, receiver) = watch::channel(Arc::new(state.clone()));
     let beside = commits::Surroundings {
         engine: engine.clone(),
@@ -121,69 +118,6 @@ pub fn start(
         requests,
         state: receiver,
     }
-}
-
-/// What was seen in earlier lives.
-fn rewritten_before(store: &ssid_storage::Store, node: &NodeId) -> Vec<RewrittenRow> {
-    store.rewritten_of(node).unwrap_or_else(|error| {
-        tracing::error!(%error, "the rewritten histories of a member cannot be read");
-        Vec::new()
-    })
-}
-
-fn first_state(plan: &Plan, known: &[Known]) -> SyncState {
-    let member = |(member, known): (&PlannedMember, &Known)| MemberSync {
-        node_id: member.node,
-        node_name: member.name.clone(),
-        remote: member
-            .source
-            .as_ref()
-            .and_then(|s| s.as_ref().ok())
-            .map(|s| s.remote.to_string()),
-        commit: None,
-        last_sync: None,
-        failures: 0,
-        error: member
-            .source
-            .as_ref()
-            .and_then(|source| source.as_ref().err())
-            .cloned(),
-        bytes: 0,
-        lines: 0,
-        bad_lines: 0,
-        bad_example: None,
-        rewritten: known.rewritten.iter().map(Into::into).collect(),
-    };
-    SyncState {
-        uses_git: plan.uses_git(),
-        own: OwnBranch {
-            remote: plan.own_shown.clone(),
-            branch: plan.branch.clone(),
-            error: plan.own.as_ref().err().cloned(),
-            ..OwnBranch::default()
-        },
-        members: plan.members.iter().zip(known).map(member).collect(),
-        ..SyncState::unused()
-    }
-}
-
-/// What is known of one member's branch besides what is shown.
-#[derive(Default)]
-struct Known {
-    fetched_at: Option<Instant>,
-    /// Whether what was read in an earlier life is still to be offered, and from where on.
-    read_again: Option<Segments>,
-    /// Whether the last sync left lines for the next.
-    is_part: bool,
-    retry: Retry,
-    /// Its latest start, the one that the own branch answers, and whether it has answered this
-    /// node's.
-    start: Option<Sha256Hash>,
-    answered: Option<Sha256Hash>,
-    has_heard: bool,
-    brought: u64,
-    /// Histories of it that are gone, as they are stored.
-    rewritten: Vec<RewrittenRow>,
 }
 
 struct Task {
@@ -215,6 +149,7 @@ impl Task {
         let mut status = self.engine.status();
         loop {
             let now = Instant::now();
+            // marked as seen: a change from here on wakes the loop again
             let has_quorum = status.borrow_and_update().is_connected;
             if self.plan.uses_git() {
                 self.note_quorum(has_quorum, now);
@@ -225,15 +160,7 @@ impl Task {
                     }
                 }
             }
-            let retries = self.members.iter().filter_map(|known| known.retry.at());
-            let wake = self
-                .plan
-                .schedule
-                .next(now)
-                .into_iter()
-                .chain(retries)
-                .min();
-            let wake = wake.filter(|_| self.plan.uses_git());
+            let wake = self.next_wake(now);
             tokio::select! {
                 () = self.shutdown.cancelled() => return,
                 request = inbox.recv() => match request {
@@ -244,6 +171,16 @@ impl Task {
                 () = tokio::time::sleep_until(wake.unwrap_or(now)), if wake.is_some() => {}
             }
         }
+    }
+
+    /// When something is due next; `None` without Git, or if nothing is.
+    fn next_wake(&self, now: Instant) -> Option<Instant> {
+        if !self.plan.uses_git() {
+            return None;
+        }
+        let retries = self.members.iter().filter_map(|known| known.retry.at());
+        let scheduled = self.plan.schedule.next(now);
+        scheduled.into_iter().chain(retries).min()
     }
 
     fn retry_due(&self, now: Instant) -> Option<Why> {
@@ -302,6 +239,7 @@ impl Task {
             if road != SyncRoad::Live && self.plan.uses_git() {
                 self.sync_asked(force, &mut outcome).await;
             } else {
+                // a live sync counts as one for the interval, too
                 self.plan.schedule.began(Instant::now());
             }
         }
@@ -331,21 +269,19 @@ impl Task {
     async fn sync_live(&self, remarks: &mut Vec<String>) -> u64 {
         let mut status = self.engine.status();
         let ended = |s: &ssid_engine::EngineStatus| s.syncs.successful + s.syncs.failed;
-        let (before, asked) = {
-            let now = status.borrow();
-            (
-                ended(&now),
-                now.connected_voters
-                    .iter()
-                    .filter(|node| **node != self.plan.me)
-                    .count() as u64,
-            )
-        };
+        let before = ended(&status.borrow());
+        let asked = status
+            .borrow()
+            .connected_voters
+            .iter()
+            .filter(|node| **node != self.plan.me)
+            .count() as u64;
         if asked == 0 {
             remarks.push("no member is connected".to_owned());
             return 0;
         }
         if self.road.inputs.send(Inbound::CatchUp).await.is_ok() {
+            // the counts are from before asking, so an answer that comes at once is not missed
             let done = status.wait_for(|s| ended(s) > before && s.syncing == 0);
             tokio::select! {
                 () = self.shutdown.cancelled() => remarks.push(GitError::Cancelled.to_string()),
@@ -360,6 +296,7 @@ impl Task {
 
     /// Syncs over Git; which members were fetched, and why that failed, if it did.
     async fn sync(&mut self, why: Why) -> Vec<(usize, Option<String>)> {
+        // retries of single members are no round of their own: the interval goes on from the last
         if why != Why::Retry {
             self.plan.schedule.began(Instant::now());
         }
@@ -402,41 +339,13 @@ impl Task {
         let mut new_bytes = 0;
         let mut fetched = Vec::new();
         for (place, outcome) in outcomes {
+            // the node is being stopped: what came so far is in the engine, the rest comes again
             if outcome == Err(GitError::Cancelled) {
                 return fetched;
             }
             new_bytes += outcome.as_ref().map_or(0, |brought| brought.bytes);
-            let well = outcome
-                .as_ref()
-                .ok()
-                .map(|brought| brought.counts.bad == 0 && !brought.rewritten_now);
-            let histories = outcome
-                .as_ref()
-                .ok()
-                .and_then(|brought| self.note_rewritten(place, brought));
-            let may_pass = outcome.as_ref().err().is_some_and(GitError::is_passing);
-            let error = self.note(place, outcome, now);
-            let pause = self.members[place]
-                .retry
-                .note(may_pass, why, effort, Instant::now());
-            let next = pause.map(|pause| format!("; the next attempt is in {} s", pause.as_secs()));
-            fetched.push((place, error.map(|error| error + &next.unwrap_or_default())));
-            if let Some(well) = well {
-                // the engine's task has ended if nobody takes it
-                let node = self.plan.members[place].node;
-                if let Some(histories) = histories {
-                    self.road
-                        .inputs
-                        .send(Inbound::Rewritten { node, histories })
-                        .await
-                        .ok();
-                }
-                self.road
-                    .inputs
-                    .send(Inbound::Fetched { node, well })
-                    .await
-                    .ok();
-            }
+            let error = self.take_in(place, outcome, why, now).await;
+            fetched.push((place, error));
             self.look_after(git, place).await;
         }
         let is_waiting = self.engine.status().borrow().open > 0;
@@ -445,135 +354,50 @@ impl Task {
         } else {
             0
         };
+        // after the fetches, so that the branch answers those who have just started
         self.publish(git, why == Why::Asked { force: true }, now)
             .await;
         self.tell_heard().await;
         fetched
     }
 
-    /// Whom to fetch: everybody, or those whose mirror is not new enough.
-    fn targets(&self, why: Why) -> Vec<Target> {
-        let now = Instant::now();
-        // after 2, 4, 8, … syncs without news: what the engine had no room for may be what it waits
-        // for
-        let stalled = self.quiet >= 2 && self.quiet.is_power_of_two();
-        let target = |(place, member): (usize, &PlannedMember)| {
-            let source = member.source.as_ref()?.as_ref().ok()?.clone();
-            let known = &self.members[place];
-            let is_left_out = why == Why::Retry && !known.retry.is_due(now);
-            if is_left_out || why.passes_over(known.fetched_at, self.plan.fresh_for, now) {
-                return None;
-            }
-            let again = known
-                .read_again
-                .clone()
-                .or_else(|| stalled.then(Segments::new));
-            let changes = self.road.store.trust_of(&member.node).unwrap_or_default();
-            let (trust, failures) = (
-                self.trust.score(&changes),
-                self.state.members[place].failures,
-            );
-            Some(Target {
-                place,
-                source,
-                trust,
-                failures,
-                again,
-            })
-        };
-        self.plan
-            .members
-            .iter()
-            .enumerate()
-            .filter_map(target)
-            .collect()
-    }
-
-    /// Notes histories that are gone and that were not known yet, also those that a node that was
-    /// killed had no time to store; all of them, if there are such.
-    fn note_rewritten(&mut self, place: usize, brought: &Brought) -> Option<Vec<RewrittenRow>> {
-        let (member, known) = (
-            &mut self.state.members[place],
-            &mut self.members[place].rewritten,
-        );
-        let new: Vec<_> = brought
-            .rewritten
-            .iter()
-            .filter(|row| !known.contains(row))
-            .cloned()
-            .collect();
-        for RewrittenRow { was, now, .. } in &new {
-            let node = member.node_id;
-            tracing::error!(%node, was, now, "this member's Git history was rewritten; what was accepted stays");
-            self.metrics.rewritten();
-        }
-        let is_new = !new.is_empty();
-        known.extend(new);
-        known.drain(..known.len().saturating_sub(REWRITTEN_KEPT));
-        member.rewritten = known.iter().map(Into::into).collect();
-        is_new.then(|| known.clone())
-    }
-
-    /// Notes what became of a fetch; why it failed, if it did.
-    fn note(
+    /// Notes what became of a fetch, and tells the engine; why it failed and when the next attempt
+    /// is, if it did.
+    async fn take_in(
         &mut self,
         place: usize,
         outcome: Result<Brought, GitError>,
+        why: Why,
         now: UnixMillis,
     ) -> Option<String> {
-        let (member, known) = (&mut self.state.members[place], &mut self.members[place]);
-        self.metrics
-            .fetched(outcome.as_ref().map_or_else(GitError::word, |_| "ok"));
-        match outcome {
+        let mut well = None;
+        let mut histories = None;
+        let mut may_pass = false;
+        match &outcome {
             Ok(brought) => {
-                self.state.successful += 1;
-                known.fetched_at = Some(Instant::now());
-                known.read_again.clone_from(&brought.again);
-                known.is_part = brought.is_part;
-                known.brought += u64::from(brought.bytes > 0);
-                note_brought(member, known, &brought, now);
-                if let (Some(publisher), Some(head)) = (&self.publisher, &brought.head) {
-                    known.has_heard = head.heard.get(&self.plan.me) == Some(&publisher.start());
-                }
-                let counts = &brought.counts;
-                self.metrics
-                    .read(brought.bytes, counts.taken, counts.settled, counts.bad);
-                None
+                well = Some(brought.counts.bad == 0 && !brought.rewritten_now);
+                histories = self.note_rewritten(place, brought);
             }
-            Err(GitError::NoBranch) => {
-                self.state.successful += 1;
-                (member.failures, member.error) = (0, Some(GitError::NoBranch.to_string()));
-                None
-            }
-            Err(error) => {
-                tracing::warn!(node = %member.node_id, name = member.node_name, %error, "a branch was not fetched");
-                self.state.failed += 1;
-                member.failures += 1;
-                member.error = Some(error.to_string());
-                Some(error.to_string())
-            }
+            Err(error) => may_pass = error.is_passing(),
         }
+        let error = self.note(place, outcome, now);
+        let retry = &mut self.members[place].retry;
+        let pause = retry.note(may_pass, why, self.plan.effort, Instant::now());
+        if let Some(well) = well {
+            self.tell_fetched(place, well, histories).await;
+        }
+        let next = pause.map(|pause| format!("; the next attempt is in {} s", pause.as_secs()));
+        error.map(|error| error + &next.unwrap_or_default())
     }
 
-    /// Packs a mirror that has grown, or removes it if none are to be kept.
-    async fn look_after(&mut self, git: &Git, place: usize) {
-        let Some(Ok(source)) = &self.plan.members[place].source else {
-            return;
-        };
-        let is_due = self.members[place].brought >= TIDY_AFTER;
-        // what is read in part goes on from its mirror
-        let keeps = self.plan.keeps_mirrors || self.members[place].is_part;
-        if keeps && !is_due {
-            return;
-        }
-        self.members[place].brought = 0;
-        let looked_after = match Repository::open(git, source.dir.clone()).await {
-            Ok(repository) if keeps => repository.tidy(git).await,
-            Ok(repository) => repository.remove(),
-            Err(error) => Err(error),
-        };
-        if let Err(error) = looked_after {
-            tracing::warn!(%error, "a Git mirror cannot be tidied or removed");
+    /// Tells the engine of a fetch, and of histories that are gone, if there are new ones.
+    async fn tell_fetched(&self, place: usize, well: bool, histories: Option<Vec<RewrittenRow>>) {
+        let node = self.plan.members[place].node;
+        let rewritten = histories.map(|histories| Inbound::Rewritten { node, histories });
+        let fetched = Inbound::Fetched { node, well };
+        for input in rewritten.into_iter().chain([fetched]) {
+            // the engine's task has ended if nobody takes it
+            self.road.inputs.send(input).await.ok();
         }
     }
 
@@ -593,38 +417,16 @@ impl Task {
         match published {
             Ok(commit) => {
                 own.commit = commit;
+                // the branch names their starts now
                 for known in &mut self.members {
                     known.answered = known.start;
                 }
             }
+            // the node is being stopped: nothing is wrong
             Err(GitError::Cancelled) => {}
             Err(error) => {
                 tracing::warn!(remote = %publisher.remote(), %error, "the own branch was not published");
             }
-        }
-    }
-
-    /// Members who cannot publish themselves, and those who ask what they signed, are spoken for
-    /// too.
-    fn wanted(&self) -> Wanted {
-        let all = || {
-            self.plan
-                .members
-                .iter()
-                .zip(&self.members)
-                .zip(&self.state.members)
-        };
-        let relayed = all().filter(|((planned, known), shown)| {
-            let is_mute = !matches!(planned.source, Some(Ok(_))) || shown.failures > 0;
-            is_mute || known.start != known.answered
-        });
-        let relayed = relayed.map(|((planned, _), _)| planned.node).collect();
-        let heard = all()
-            .filter_map(|((planned, known), _)| Some((planned.node, known.start?)))
-            .collect();
-        Wanted {
-            relayed: Arc::new(relayed),
-            heard,
         }
     }
 
@@ -643,17 +445,4 @@ impl Task {
             self.road.inputs.send(Inbound::Heard(heard)).await.ok();
         }
     }
-}
-
-fn note_brought(member: &mut MemberSync, known: &mut Known, brought: &Brought, now: UnixMillis) {
-    (member.failures, member.error) = (0, None);
-    member.commit = Some(brought.commit.clone());
-    member.last_sync = Some(now.iso());
-    member.bytes += brought.bytes;
-    member.lines += brought.counts.taken;
-    member.bad_lines += brought.counts.bad;
-    if member.bad_example.is_none() {
-        member.bad_example.clone_from(&brought.counts.example);
-    }
-    known.start = brought.head.as_ref().map(|head| head.start).or(known.start);
 }

@@ -1,0 +1,272 @@
+//! What is known of each member's branch, and what follows from it: whom to fetch, whom to speak
+//! for, which mirrors are tidied.
+
+use std::sync::Arc;
+
+use ssid_protocol::id::{NodeId, Sha256Hash, UnixMillis};
+use ssid_storage::{RewrittenRow, Store};
+use tokio::time::Instant;
+
+use super::Task;
+use crate::git::command::Git;
+use crate::git::failure::GitError;
+use crate::git::mirror::{Brought, REWRITTEN_KEPT};
+use crate::git::plan::{Plan, PlannedMember};
+use crate::git::publish::Wanted;
+use crate::git::read::Segments;
+use crate::git::repository::Repository;
+use crate::git::schedule::Why;
+use crate::git::state::{MemberSync, OwnBranch, SyncState};
+use crate::git::sync::{Retry, Target};
+
+/// Fetches that brought something, of one member, after which its mirror is looked after.
+const TIDY_AFTER: u64 = 64;
+
+/// What is known of one member's branch besides what is shown.
+#[derive(Default)]
+pub(super) struct Known {
+    /// When it was last fetched with success.
+    pub(super) fetched_at: Option<Instant>,
+    /// Whether what was read in an earlier life is still to be offered, and from where on.
+    pub(super) read_again: Option<Segments>,
+    /// Whether the last sync left lines for the next.
+    pub(super) is_part: bool,
+    /// When it is tried again after a failure that may pass.
+    pub(super) retry: Retry,
+    /// Its latest start, as its branch says it.
+    pub(super) start: Option<Sha256Hash>,
+    /// The start that the own branch answers.
+    pub(super) answered: Option<Sha256Hash>,
+    /// Whether its branch answers this node's start.
+    pub(super) has_heard: bool,
+    /// Fetches that brought something since its mirror was tidied.
+    pub(super) brought: u64,
+    /// Histories of it that are gone, as they are stored.
+    pub(super) rewritten: Vec<RewrittenRow>,
+}
+
+impl Known {
+    /// Of a member whose branch was not fetched since the start.
+    pub(super) fn at_start(member: &PlannedMember, store: &Store) -> Self {
+        Self {
+            read_again: Some(Segments::new()),
+            rewritten: rewritten_before(store, &member.node),
+            ..Self::default()
+        }
+    }
+}
+
+/// What was seen in earlier lives.
+fn rewritten_before(store: &Store, node: &NodeId) -> Vec<RewrittenRow> {
+    store.rewritten_of(node).unwrap_or_else(|error| {
+        tracing::error!(%error, "the rewritten histories of a member cannot be read");
+        Vec::new()
+    })
+}
+
+/// What is shown before the first sync.
+pub(super) fn first_state(plan: &Plan, known: &[Known]) -> SyncState {
+    let member = |(member, known): (&PlannedMember, &Known)| MemberSync {
+        node_id: member.node,
+        node_name: member.name.clone(),
+        remote: match &member.source {
+            Some(Ok(source)) => Some(source.remote.to_string()),
+            Some(Err(_)) | None => None,
+        },
+        commit: None,
+        last_sync: None,
+        failures: 0,
+        error: match &member.source {
+            Some(Err(error)) => Some(error.clone()),
+            Some(Ok(_)) | None => None,
+        },
+        bytes: 0,
+        lines: 0,
+        bad_lines: 0,
+        bad_example: None,
+        rewritten: known.rewritten.iter().map(Into::into).collect(),
+    };
+    SyncState {
+        uses_git: plan.uses_git(),
+        own: OwnBranch {
+            remote: plan.own_shown.clone(),
+            branch: plan.branch.clone(),
+            error: plan.own.as_ref().err().cloned(),
+            ..OwnBranch::default()
+        },
+        members: plan.members.iter().zip(known).map(member).collect(),
+        ..SyncState::unused()
+    }
+}
+
+impl Task {
+    /// Whom to fetch: everybody, or those whose mirror is not new enough.
+    pub(super) fn targets(&self, why: Why) -> Vec<Target> {
+        let now = Instant::now();
+        // after 2, 4, 8, … syncs without news: what the engine had no room for may be what it waits
+        // for
+        let stalled = self.quiet >= 2 && self.quiet.is_power_of_two();
+        let target = |(place, member): (usize, &PlannedMember)| {
+            let source = member.source.as_ref()?.as_ref().ok()?.clone();
+            let known = &self.members[place];
+            let is_left_out = why == Why::Retry && !known.retry.is_due(now);
+            if is_left_out || why.passes_over(known.fetched_at, self.plan.fresh_for, now) {
+                return None;
+            }
+            // what was read in an earlier life was perhaps not taken then: it is offered once more
+            let again = known
+                .read_again
+                .clone()
+                .or_else(|| stalled.then(Segments::new));
+            let changes = self.road.store.trust_of(&member.node).unwrap_or_default();
+            Some(Target {
+                place,
+                source,
+                trust: self.trust.score(&changes),
+                failures: self.state.members[place].failures,
+                again,
+            })
+        };
+        self.plan
+            .members
+            .iter()
+            .enumerate()
+            .filter_map(target)
+            .collect()
+    }
+
+    /// Notes histories that are gone and that were not known yet, also those that a node that was
+    /// killed had no time to store; all of them, if there are such.
+    pub(super) fn note_rewritten(
+        &mut self,
+        place: usize,
+        brought: &Brought,
+    ) -> Option<Vec<RewrittenRow>> {
+        let member = &mut self.state.members[place];
+        let known = &mut self.members[place].rewritten;
+        let new: Vec<_> = brought
+            .rewritten
+            .iter()
+            .filter(|row| !known.contains(row))
+            .cloned()
+            .collect();
+        for RewrittenRow { was, now, .. } in &new {
+            let node = member.node_id;
+            tracing::error!(%node, was, now, "this member's Git history was rewritten; what was accepted stays");
+            self.metrics.rewritten();
+        }
+        let is_new = !new.is_empty();
+        known.extend(new);
+        // the oldest go first: a member that rewrites daily must not fill the table
+        known.drain(..known.len().saturating_sub(REWRITTEN_KEPT));
+        member.rewritten = known.iter().map(Into::into).collect();
+        is_new.then(|| known.clone())
+    }
+
+    /// Notes what became of a fetch; why it failed, if it did.
+    pub(super) fn note(
+        &mut self,
+        place: usize,
+        outcome: Result<Brought, GitError>,
+        now: UnixMillis,
+    ) -> Option<String> {
+        let member = &mut self.state.members[place];
+        let known = &mut self.members[place];
+        self.metrics
+            .fetched(outcome.as_ref().map_or_else(GitError::word, |_| "ok"));
+        match outcome {
+            Ok(brought) => {
+                self.state.successful += 1;
+                known.fetched_at = Some(Instant::now());
+                known.read_again.clone_from(&brought.again);
+                known.is_part = brought.is_part;
+                known.brought += u64::from(brought.bytes > 0);
+                note_brought(member, known, &brought, now);
+                if let (Some(publisher), Some(head)) = (&self.publisher, &brought.head) {
+                    known.has_heard = head.heard.get(&self.plan.me) == Some(&publisher.start());
+                }
+                let counts = &brought.counts;
+                self.metrics
+                    .read(brought.bytes, counts.taken, counts.settled, counts.bad);
+                None
+            }
+            // the remote answered: a member that has not published yet is no failure
+            Err(GitError::NoBranch) => {
+                self.state.successful += 1;
+                member.failures = 0;
+                member.error = Some(GitError::NoBranch.to_string());
+                None
+            }
+            Err(error) => {
+                tracing::warn!(node = %member.node_id, name = member.node_name, %error, "a branch was not fetched");
+                self.state.failed += 1;
+                member.failures += 1;
+                member.error = Some(error.to_string());
+                Some(error.to_string())
+            }
+        }
+    }
+
+    /// Packs a mirror that has grown, or removes it if none are to be kept.
+    pub(super) async fn look_after(&mut self, git: &Git, place: usize) {
+        let Some(Ok(source)) = &self.plan.members[place].source else {
+            return;
+        };
+        let is_due = self.members[place].brought >= TIDY_AFTER;
+        // what is read in part goes on from its mirror
+        let keeps = self.plan.keeps_mirrors || self.members[place].is_part;
+        if keeps && !is_due {
+            return;
+        }
+        self.members[place].brought = 0;
+        let looked_after = match Repository::open(git, source.dir.clone()).await {
+            Ok(repository) if keeps => repository.tidy(git).await,
+            Ok(repository) => repository.remove(),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = looked_after {
+            tracing::warn!(%error, "a Git mirror cannot be tidied or removed");
+        }
+    }
+
+    /// Members who cannot publish themselves, and those who ask what they signed, are spoken for
+    /// too.
+    pub(super) fn wanted(&self) -> Wanted {
+        let all = || {
+            self.plan
+                .members
+                .iter()
+                .zip(&self.members)
+                .zip(&self.state.members)
+        };
+        let relayed = all().filter(|((planned, known), shown)| {
+            // its remote cannot be used or fails: over Git it is not heard but through others
+            let is_mute = !matches!(planned.source, Some(Ok(_))) || shown.failures > 0;
+            is_mute || known.start != known.answered
+        });
+        let relayed = relayed.map(|((planned, _), _)| planned.node).collect();
+        let heard = all()
+            .filter_map(|((planned, known), _)| Some((planned.node, known.start?)))
+            .collect();
+        Wanted {
+            relayed: Arc::new(relayed),
+            heard,
+        }
+    }
+}
+
+fn note_brought(member: &mut MemberSync, known: &mut Known, brought: &Brought, now: UnixMillis) {
+    member.failures = 0;
+    member.error = None;
+    member.commit = Some(brought.commit.clone());
+    member.last_sync = Some(now.iso());
+    member.bytes += brought.bytes;
+    member.lines += brought.counts.taken;
+    member.bad_lines += brought.counts.bad;
+    // the first bad line is shown: later ones often follow from it
+    if member.bad_example.is_none() {
+        member.bad_example.clone_from(&brought.counts.example);
+    }
+    // a reading that did not come to the head says nothing about it
+    known.start = brought.head.as_ref().map(|head| head.start).or(known.start);
+}
