@@ -1,5 +1,7 @@
 //! The server on a real socket, over a real store and an engine that is played by the test.
 
+mod lists;
+mod refusals;
 mod routes;
 mod trust;
 
@@ -304,6 +306,21 @@ async fn ask(stream: impl AsyncIo, request: &str, body: &str) -> (u16, String, V
 trait AsyncIo: tokio::io::AsyncRead + tokio::io::AsyncWrite {}
 impl<T: tokio::io::AsyncRead + tokio::io::AsyncWrite> AsyncIo for T {}
 
+/// A second server, see [`Served::again`].
+struct Again {
+    socket: std::path::PathBuf,
+}
+
+impl Again {
+    async fn ask(&self, request: &str, body: &str) -> (u16, Value) {
+        let stream = UnixStream::connect(&self.socket).await.unwrap();
+        let (status, head, body) = ask(stream, request, body).await;
+        let problem = head.contains(crate::view::Problem::MEDIA_TYPE);
+        assert_eq!(problem, status >= 400, "{head}");
+        (status, body)
+    }
+}
+
 impl Served {
     async fn ask(&self, request: &str, body: &str) -> (u16, Value) {
         let stream = UnixStream::connect(self.dir.path().join(SOCKET_NAME))
@@ -322,6 +339,22 @@ impl Served {
         let (status, body) = self.ask(&format!("GET {path}"), "").await;
         assert_eq!(status, 200, "{path}: {body}");
         body
+    }
+
+    /// Serves once more, on a socket of its own, with some of the state changed.
+    async fn again(&self, change: impl FnOnce(&mut ApiState)) -> Again {
+        let mut state = self.state.clone();
+        change(&mut state);
+        let socket = self.dir.path().join("again.sock");
+        let listen = ApiListen {
+            socket: socket.clone(),
+            tcp: None,
+        };
+        tokio::spawn(serve(state, listen, self.shutdown.clone()));
+        while UnixStream::connect(&socket).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+        Again { socket }
     }
 
     /// Certifies an event as three of the four members would.
