@@ -1,10 +1,8 @@
 //! `ssid status`: how the node and its federation stand.
 
-use std::fmt::Write as _;
-
 use anyhow::Result;
 use clap::Args;
-use ssid_node::view::{OutboxStatus, StatusView};
+use ssid_node::view::{OutboxStatus, Statistics, StatusView};
 
 use crate::context::Context;
 use crate::output::{Output, Tone, clean, seconds};
@@ -26,153 +24,163 @@ pub(crate) async fn run(_: &StatusArgs, context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// The registry's own status block.
+/// The registry's own status block, and below it what is not as it should be.
 pub(crate) fn block(status: &StatusView, out: Output) -> String {
-    let (federation, transport, counts) =
-        (&status.federation, &status.transport, &status.statistics);
+    let mut text = String::new();
+    let lines = [heading(status), statistics(&status.statistics)].concat();
+    for line in lines.into_iter().chain(remarks(status, out)) {
+        text.push_str(&line);
+        text.push('\n');
+    }
+    text
+}
+
+fn heading(status: &StatusView) -> Vec<String> {
+    let federation = &status.federation;
+    let transport = &status.transport;
     let id: String = federation
         .federation_id
         .to_string()
         .chars()
         .take(6)
         .collect();
-    let mut text = String::new();
-    let mut line = |parts: std::fmt::Arguments<'_>| {
-        // writing to a String does not fail
-        let _ = writeln!(text, "{parts}");
-    };
-    line(format_args!("Federation Status"));
-    line(format_args!(
-        "  Federation: {} ({id}…)   Epoch: {}",
-        clean(&federation.name),
-        federation.epoch
-    ));
-    line(format_args!(
-        "  {:<24} {:<26} Mode: {}",
-        format!("Enabled: {}", federation.enabled),
-        format!("Role: {}", clean(&status.role)),
-        federation.mode,
-    ));
     let threshold = format!(
         "Consensus Threshold: {:.1}% ({} of {})",
         federation.threshold_percent, federation.quorum, federation.total_weight
     );
-    line(format_args!(
-        "  {threshold:<51} Voters: {}",
-        federation.voters
-    ));
     let connected = format!(
         "Transport: {}, {} of {} peers connected",
         transport.kind, transport.connected_peers, transport.peers
     );
-    line(format_args!(
-        "  {connected:<51} Sync Interval: {} minutes",
-        transport.sync_interval_minutes
-    ));
-    line(format_args!(
-        "  Last Sync: {}",
-        transport
-            .last_sync
-            .as_deref()
-            .map_or("never".to_owned(), seconds)
-    ));
-    line(format_args!("Statistics:"));
-    line(format_args!(
-        "  Total Nodes: {}   Active Nodes: {}",
-        counts.total_nodes, counts.active_nodes
-    ));
-    line(format_args!(
-        "  Total Syncs: {}   Successful: {}   Failed: {}",
-        counts.total_syncs, counts.successful_syncs, counts.failed_syncs
-    ));
-    line(format_args!(
-        "  Consensus Agreements: {}   Consensus Disagreements: {}",
-        counts.consensus_agreements, counts.consensus_disagreements
-    ));
+    let last_sync = match &transport.last_sync {
+        Some(at) => seconds(at),
+        None => "never".to_owned(),
+    };
+    vec![
+        "Federation Status".to_owned(),
+        format!(
+            "  Federation: {} ({id}…)   Epoch: {}",
+            clean(&federation.name),
+            federation.epoch
+        ),
+        format!(
+            "  {:<24} {:<26} Mode: {}",
+            format!("Enabled: {}", federation.enabled),
+            format!("Role: {}", clean(&status.role)),
+            federation.mode,
+        ),
+        format!("  {threshold:<51} Voters: {}", federation.voters),
+        format!(
+            "  {connected:<51} Sync Interval: {} minutes",
+            transport.sync_interval_minutes
+        ),
+        format!("  Last Sync: {last_sync}"),
+    ]
+}
+
+fn statistics(counts: &Statistics) -> Vec<String> {
     // those in conflict are open too, and counted once here
     let open = counts.open.saturating_sub(counts.conflicts);
-    line(format_args!(
-        "  Certified: {}   Open: {open}   Conflicts: {}",
-        counts.certified, counts.conflicts
-    ));
+    vec![
+        "Statistics:".to_owned(),
+        format!(
+            "  Total Nodes: {}   Active Nodes: {}",
+            counts.total_nodes, counts.active_nodes
+        ),
+        format!(
+            "  Total Syncs: {}   Successful: {}   Failed: {}",
+            counts.total_syncs, counts.successful_syncs, counts.failed_syncs
+        ),
+        format!(
+            "  Consensus Agreements: {}   Consensus Disagreements: {}",
+            counts.consensus_agreements, counts.consensus_disagreements
+        ),
+        format!(
+            "  Certified: {}   Open: {open}   Conflicts: {}",
+            counts.certified, counts.conflicts
+        ),
+    ]
+}
+
+/// What the operator should look at, with the command for it; nothing while all is well.
+fn remarks(status: &StatusView, out: Output) -> Vec<String> {
+    let mut remarks = Vec::new();
+    let mut say = |tone, words: &str| remarks.push(out.paint(tone, words));
+    let transport = &status.transport;
+    let counts = &status.statistics;
+    let members = &status.members;
     if transport.rewritten_histories > 0 {
-        let look = format!(
-            "{} Git histories were rewritten: ssid evidence list",
-            transport.rewritten_histories
+        let count = transport.rewritten_histories;
+        say(
+            Tone::Bad,
+            &format!("{count} Git histories were rewritten: ssid evidence list"),
         );
-        line(format_args!("{}", out.paint(Tone::Bad, &look)));
     }
     if let Some(why) = &transport.own_branch_error {
-        let look = format!("The own Git branch is not published: {}", clean(why));
-        line(format_args!("{}", out.paint(Tone::Bad, &look)));
+        say(
+            Tone::Bad,
+            &format!("The own Git branch is not published: {}", clean(why)),
+        );
     }
     for reason in &status.voting.waiting_for {
         let waiting = out.paragraph(&format!("Waiting for {}", clean(reason)), 2);
-        line(format_args!("{}", out.paint(Tone::Warn, &waiting)));
+        say(Tone::Warn, &waiting);
     }
     if let Some(clock) = clock(status.voting.clock_offset_seconds) {
-        line(format_args!("{}", out.paint(Tone::Warn, &clock)));
+        say(Tone::Warn, &clock);
     }
     if counts.kept_offers > 0 {
-        let kept = format!(
-            "{} events are kept and sent once this node may sign",
-            counts.kept_offers
+        let count = counts.kept_offers;
+        say(
+            Tone::Warn,
+            &format!("{count} events are kept and sent once this node may sign"),
         );
-        line(format_args!("{}", out.paint(Tone::Warn, &kept)));
     }
     if counts.divergences > 0 {
-        let noun = if counts.divergences == 1 {
-            "decision"
-        } else {
-            "decisions"
-        };
-        let look = format!(
-            "The registry contradicts {} {noun}: ssid conflicts list",
-            counts.divergences
+        let count = counts.divergences;
+        let noun = if count == 1 { "decision" } else { "decisions" };
+        say(
+            Tone::Bad,
+            &format!("The registry contradicts {count} {noun}: ssid conflicts list"),
         );
-        line(format_args!("{}", out.paint(Tone::Bad, &look)));
     }
     if status.voting.awaiting_review > 0 {
-        let review = format!(
-            "{} for your review: ssid events list --state review",
-            waits(status.voting.awaiting_review)
+        let waiting = waits(status.voting.awaiting_review);
+        say(
+            Tone::Warn,
+            &format!("{waiting} for your review: ssid events list --state review"),
         );
-        line(format_args!("{}", out.paint(Tone::Warn, &review)));
     }
-    let members = &status.members;
+    // of the own key nothing else about evidence matters any more
     if members.own_equivocation {
         let loud = "THIS NODE'S OWN KEY IS PROVEN TO HAVE EQUIVOCATED: ssid evidence list";
-        line(format_args!("{}", out.paint(Tone::Bad, loud)));
+        say(Tone::Bad, loud);
     } else if members.evidence > 0 {
-        let look = format!(
-            "Evidence of equivocation: {}: ssid evidence list",
-            members.evidence
+        let count = members.evidence;
+        say(
+            Tone::Bad,
+            &format!("Evidence of equivocation: {count}: ssid evidence list"),
         );
-        line(format_args!("{}", out.paint(Tone::Bad, &look)));
     }
     if !members.flagged.is_empty() {
-        let names: Vec<_> = members
-            .flagged
-            .iter()
-            .map(|node| clean(&node.node_name))
-            .collect();
-        let look = format!(
-            "Low trust, flagged for review: {}: ssid trust list",
-            names.join(", ")
+        let names = members.flagged.iter().map(|node| clean(&node.node_name));
+        let names = names.collect::<Vec<_>>().join(", ");
+        say(
+            Tone::Warn,
+            &format!("Low trust, flagged for review: {names}: ssid trust list"),
         );
-        line(format_args!("{}", out.paint(Tone::Warn, &look)));
     }
     if let Some(waiting) = waiting(&status.outbox) {
-        line(format_args!(
-            "{}",
-            out.paint(Tone::Warn, &out.paragraph(&waiting, 2))
-        ));
+        say(Tone::Warn, &out.paragraph(&waiting, 2));
     }
     if counts.conflicts > 0 {
-        let look = format!("{} in conflict: ssid conflicts list", counts.conflicts);
-        line(format_args!("{}", out.paint(Tone::Bad, &look)));
+        let count = counts.conflicts;
+        say(
+            Tone::Bad,
+            &format!("{count} in conflict: ssid conflicts list"),
+        );
     }
-    text
+    remarks
 }
 
 fn waits(count: u64) -> String {

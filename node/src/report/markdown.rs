@@ -3,114 +3,28 @@
 
 use std::fmt::Write as _;
 
-use super::{ComplianceReport, INACTIVE_DAYS};
+use super::{
+    AnchorLine, ComplianceReport, CountLine, EventTypeLine, INACTIVE_DAYS, InactiveLine,
+    MemberLine, Summary,
+};
 use crate::text::is_unseen;
 
 /// The whole page.
 pub fn page(report: &ComplianceReport) -> String {
-    let mut page = String::new();
-    let summary = &report.summary;
-    let state = if report.is_complete {
-        ""
-    } else {
-        " (the month is not over)"
-    };
-    let _ = write!(
-        page,
-        "# SSID Compliance Report {}\n\nFederation {} (`{}`), as node `{}` holds it; written {}{state}.\n\n",
-        report.month,
-        escape(&report.federation_name),
-        report.federation_id,
-        report.node_id,
-        report.written_at,
-    );
-    let known = |value: Option<f64>, unit: &str| {
-        value.map_or("unknown".to_owned(), |v| format!("{v:.2}{unit}"))
-    };
-    section(
-        &mut page,
-        "Summary",
-        &["", ""],
-        &[
-            [
-                "Compliance score".to_owned(),
-                known(summary.compliance_score, "/100"),
-            ],
-            [
-                "Violations".to_owned(),
-                summary
-                    .violations
-                    .map_or("unknown".to_owned(), |count| count.to_string()),
-            ],
-            ["Members".to_owned(), summary.members.to_string()],
-            [
-                "Certified in the month".to_owned(),
-                summary.certified.to_string(),
-            ],
-            [
-                "With a disagreement".to_owned(),
-                summary.with_disagreement.to_string(),
-            ],
-            [
-                "Agreement of observations".to_owned(),
-                known(summary.agreement_percent, " %"),
-            ],
-            [
-                "Median time to certify".to_owned(),
-                known(summary.median_seconds, " s"),
-            ],
-            [
-                "Conflicts open now".to_owned(),
-                summary.open_conflicts.to_string(),
-            ],
-            [
-                "Evidence of equivocation".to_owned(),
-                summary.evidence.to_string(),
-            ],
-            [
-                "Certified log".to_owned(),
-                format!("{} entries, root `{}`", summary.log_size, summary.log_root),
-            ],
-        ],
-    );
-    let bands: Vec<_> = report
-        .trust_distribution
-        .iter()
-        .map(|(l, n)| [band(l), n.to_string()])
-        .collect();
+    let mut page = heading(report);
+    section(&mut page, "Summary", &["", ""], &summary(&report.summary));
     section(
         &mut page,
         "Trust Distribution",
         &["Trust", "Members"],
-        &bands,
+        &bands(report),
     );
-    let rows: Vec<_> = report
-        .members
-        .iter()
-        .map(|m| {
-            [
-                escape(&m.node_name),
-                m.trust_score.to_string(),
-                band(&m.trust_label),
-                format!("{:+}", m.points),
-            ]
-        })
-        .collect();
     section(
         &mut page,
         "Members",
         &["Member", "Score", "Trust", "Points in the month"],
-        &rows,
+        &members(report),
     );
-    let rows: Vec<_> = report
-        .consensus
-        .iter()
-        .map(|l| {
-            let [certified, disagreed, later] =
-                [l.certified, l.with_disagreement, l.later_rounds].map(|n| n.to_string());
-            [escape(&l.event_type), certified, disagreed, later]
-        })
-        .collect();
     section(
         &mut page,
         "Consensus",
@@ -120,54 +34,132 @@ pub fn page(report: &ComplianceReport) -> String {
             "With a disagreement",
             "More than one round",
         ],
-        &rows,
+        &consensus(report),
     );
-    let rows: Vec<_> = report
-        .sync_failures
-        .iter()
-        .map(|l| [escape(&l.node_name), l.count.to_string()])
-        .collect();
-    section(&mut page, "Failed Syncs", &["Member", "Failures"], &rows);
-    let never = "never, or not known";
-    let rows: Vec<_> = report
-        .inactive
-        .iter()
-        .map(|l| {
-            [
-                escape(&l.node_name),
-                l.last_seen.as_deref().unwrap_or(never).to_owned(),
-            ]
-        })
-        .collect();
+    section(
+        &mut page,
+        "Failed Syncs",
+        &["Member", "Failures"],
+        &sync_failures(report),
+    );
     section(
         &mut page,
         &format!("Inactive for {INACTIVE_DAYS} Days"),
         &["Member", "Last heard of"],
-        &rows,
+        &inactive(report),
     );
-    let rows: Vec<_> = report
-        .anchors
-        .iter()
-        .map(|a| {
-            [
-                escape(&a.name),
-                format!("`{}`", escape(&a.cid)),
-                a.at.clone(),
-                escape(&a.services.join(", ")),
-            ]
-        })
-        .collect();
     section(
         &mut page,
         "Anchors",
         &["Document", "CID", "Anchored", "Held by"],
-        &rows,
+        &anchors(report),
     );
     page.push_str("## What this report does not know\n\n");
     for unknown in &report.unknown {
         let _ = writeln!(page, "- {unknown}");
     }
     page
+}
+
+fn heading(report: &ComplianceReport) -> String {
+    let state = if report.is_complete {
+        ""
+    } else {
+        " (the month is not over)"
+    };
+    format!(
+        "# SSID Compliance Report {}\n\nFederation {} (`{}`), as node `{}` holds it; written {}{state}.\n\n",
+        report.month,
+        escape(&report.federation_name),
+        report.federation_id,
+        report.node_id,
+        report.written_at,
+    )
+}
+
+fn summary(summary: &Summary) -> Vec<[String; 2]> {
+    // what was not measured is not 0
+    let known = |value: Option<f64>, unit: &str| {
+        value.map_or("unknown".to_owned(), |v| format!("{v:.2}{unit}"))
+    };
+    let violations = match summary.violations {
+        Some(count) => count.to_string(),
+        None => "unknown".to_owned(),
+    };
+    let log = format!("{} entries, root `{}`", summary.log_size, summary.log_root);
+    let rows = [
+        ("Compliance score", known(summary.compliance_score, "/100")),
+        ("Violations", violations),
+        ("Members", summary.members.to_string()),
+        ("Certified in the month", summary.certified.to_string()),
+        ("With a disagreement", summary.with_disagreement.to_string()),
+        (
+            "Agreement of observations",
+            known(summary.agreement_percent, " %"),
+        ),
+        (
+            "Median time to certify",
+            known(summary.median_seconds, " s"),
+        ),
+        ("Conflicts open now", summary.open_conflicts.to_string()),
+        ("Evidence of equivocation", summary.evidence.to_string()),
+        ("Certified log", log),
+    ];
+    rows.map(|(name, value)| [name.to_owned(), value]).to_vec()
+}
+
+fn bands(report: &ComplianceReport) -> Vec<[String; 2]> {
+    let row = |(label, members): (&String, &u64)| [band(label), members.to_string()];
+    report.trust_distribution.iter().map(row).collect()
+}
+
+fn members(report: &ComplianceReport) -> Vec<[String; 4]> {
+    let row = |member: &MemberLine| {
+        [
+            escape(&member.node_name),
+            member.trust_score.to_string(),
+            band(&member.trust_label),
+            format!("{:+}", member.points),
+        ]
+    };
+    report.members.iter().map(row).collect()
+}
+
+fn consensus(report: &ComplianceReport) -> Vec<[String; 4]> {
+    let row = |line: &EventTypeLine| {
+        [
+            escape(&line.event_type),
+            line.certified.to_string(),
+            line.with_disagreement.to_string(),
+            line.later_rounds.to_string(),
+        ]
+    };
+    report.consensus.iter().map(row).collect()
+}
+
+fn sync_failures(report: &ComplianceReport) -> Vec<[String; 2]> {
+    let row = |line: &CountLine| [escape(&line.node_name), line.count.to_string()];
+    report.sync_failures.iter().map(row).collect()
+}
+
+fn inactive(report: &ComplianceReport) -> Vec<[String; 2]> {
+    let row = |line: &InactiveLine| {
+        let last_seen = line.last_seen.as_deref().unwrap_or("never, or not known");
+        [escape(&line.node_name), last_seen.to_owned()]
+    };
+    report.inactive.iter().map(row).collect()
+}
+
+fn anchors(report: &ComplianceReport) -> Vec<[String; 4]> {
+    let row = |anchor: &AnchorLine| {
+        [
+            escape(&anchor.name),
+            format!("`{}`", escape(&anchor.cid)),
+            anchor.at.clone(),
+            escape(&anchor.services.join(", ")),
+        ]
+    };
+    report.anchors.iter().map(row).collect()
 }
 
 fn section<const N: usize>(
