@@ -80,7 +80,8 @@ impl Deployment {
             known.save(&path).or_code(Code::Failed)?;
         }
         if self.manifest.is_some() {
-            let (path, at) = (&self.paths.federation_manifest, clock::now().iso());
+            let path = &self.paths.federation_manifest;
+            let at = clock::now().iso();
             let update = FederationManifest::update(path, &at, |manifest| {
                 manifest.remove_node(&node.node_id);
                 count_nodes(manifest);

@@ -52,7 +52,8 @@ impl Progress {
         }
         let mut progress = Self::hidden(length);
         let (alive, ended) = channel();
-        let (bar, what) = (progress.bar.clone(), what.to_owned());
+        let bar = progress.bar.clone();
+        let what = what.to_owned();
         // without a thread nothing is said, and everything works
         let _ = std::thread::Builder::new()
             .name("progress".to_owned())

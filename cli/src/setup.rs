@@ -383,7 +383,8 @@ pub(crate) fn join(home: &Home, path: &Path) -> Result<Manifest> {
     let manifest = read_genesis(path)?;
     home.check().or_usage()?;
     let card = read_card(&home.card())?;
-    let (own, data) = (&card.member, home.root().display());
+    let own = &card.member;
+    let data = home.root().display();
     let Some(member) = manifest.member(&own.node_id) else {
         let message = format!(
             "this node ({}) is not a member of federation {}",

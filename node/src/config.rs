@@ -172,7 +172,9 @@ impl Config {
         &mut self,
         variables: impl IntoIterator<Item = (String, String)>,
     ) -> Result<(), ConfigError> {
-        let (mut wrong, mut unknown, mut chosen) = (Vec::new(), Vec::new(), Vec::new());
+        let mut wrong = Vec::new();
+        let mut unknown = Vec::new();
+        let mut chosen = Vec::new();
         for (name, text) in variables {
             let found = |allowed: String| Finding {
                 file: "environment".to_owned(),

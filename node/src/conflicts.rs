@@ -325,7 +325,8 @@ impl Reports {
     /// Puts both files in place, each whole or not at all, unless they say the same already.
     fn save(&self, mut report: ConflictReport) -> Result<(), String> {
         let subject = report.conflict.subject_id;
-        let (json, text) = (self.path(&subject, "json"), self.path(&subject, "md"));
+        let json = self.path(&subject, "json");
+        let text = self.path(&subject, "md");
         if let Some(known) = read(&json) {
             let written_at = std::mem::replace(&mut report.written_at, known.written_at.clone());
             if known == report && text.exists() {

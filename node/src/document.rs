@@ -367,7 +367,8 @@ impl<'a> Scanner<'a> {
             }
             self.advance();
             self.skip_blanks();
-            let (start, place) = (self.at, self.members.len());
+            let start = self.at;
+            let place = self.members.len();
             self.value(&path);
             let is_object = self.text.as_bytes().get(start) == Some(&b'{');
             self.members.insert(

@@ -29,7 +29,8 @@ impl NodeKeys {
                 return Err(KeyFileError::Exists(path));
             }
         }
-        let (voting, network) = (keyfile::generate_seed()?, keyfile::generate_seed()?);
+        let voting = keyfile::generate_seed()?;
+        let network = keyfile::generate_seed()?;
         keyfile::write(&home.network_key(), &network, passphrase)?;
         keyfile::write(&home.voting_key(), &voting, passphrase)?;
         Self::from_seeds(&voting, *network)

@@ -78,6 +78,7 @@ impl Root {
         let Ok(dir) = self.dir.canonicalize() else {
             return Ok(());
         };
+        // only below the root: the root itself may lie in a directory of that name
         let beneath = real.strip_prefix(dir).unwrap_or(Path::new(""));
         // some file systems do not tell upper from lower case
         let is_git = |part: Component<'_>| part.as_os_str().eq_ignore_ascii_case(".git");
@@ -100,6 +101,7 @@ impl Root {
                 what.to_owned(),
             ))
         };
+        // a repository inside the data directory is the operator's own doing
         if let Ok(data) = data.canonicalize()
             && real.starts_with(&data)
             && !self
@@ -110,6 +112,7 @@ impl Root {
             return own("it leads into the node's data directory, and is neither read nor written");
         }
         let home = Home::new(data);
+        // by device and number: a hard link has another path and is the same file
         let found = match opened {
             Some(found) => Some((found.dev(), found.ino())),
             None => fs::metadata(real).ok().map(|meta| (meta.dev(), meta.ino())),
@@ -194,6 +197,7 @@ impl Place {
     /// As [`open`](Self::open).
     pub fn open_to_publish(&self) -> io::Result<File> {
         let file = self.open()?;
+        // neither group nor others may read it
         let is_private = file.metadata()?.permissions().mode() & 0o044 == 0;
         if is_private && self.within.is_some() && self.is_linked()? {
             let what = "it is a link to a file that only its owner may read, and is not published";
@@ -255,6 +259,7 @@ impl Place {
     fn replace_with_mode(&self, bytes: &[u8], mode: Option<u32>) -> io::Result<()> {
         let way = self.way()?;
         let told = |e: io::Error| self.told(e);
+        // a link is written through, as the scripts did; it has to lead to a place beneath the root
         let target = match way.dir.symlink_metadata(&way.rest) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => way.rest.clone(),
             Err(e) => return Err(told(e)),
@@ -266,9 +271,11 @@ impl Place {
             return Err(regular::not_regular());
         }
         self.check(&way, &target, None)?;
+        // what others could read before they can read afterwards
         let kept =
             standing.map(|meta| cap_std::fs::PermissionsExt::mode(&meta.permissions()) & 0o7777);
         let temporary = beside(&target);
+        // beside it and then renamed: readers see the old bytes or the new
         let written = write_new(&way.dir, &temporary, bytes, mode.or(kept))
             .and_then(|()| way.dir.rename(&temporary, &way.dir, &target));
         if written.is_err() {
@@ -423,6 +430,7 @@ impl Place {
         if !meta.is_file() {
             return Err(regular::not_regular());
         }
+        // once more, of what is open now: the path may have been changed meanwhile
         let real = way.dir.canonicalize(&way.rest).map_err(|e| self.told(e))?;
         self.check(&way, &real, Some(&meta))?;
         Ok(file)

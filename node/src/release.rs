@@ -247,6 +247,7 @@ pub fn bundle(
     let version = format!("{}-Q{}-{}", options.blueprint, quarter.number, quarter.year);
     let (mut files, mut missing, mut needed, mut total) =
         (BTreeMap::new(), Vec::new(), Vec::new(), 0);
+    // what is missing is listed in the bundle, so that its absence can be seen
     for source in sources(quarter) {
         let Some(mut bytes) = read(&paths.at(&source.path), BUNDLE_BYTES - total)? else {
             if source.required {
@@ -255,6 +256,7 @@ pub fn bundle(
             missing.push(source.path);
             continue;
         };
+        // a bundle made again later must have the same bytes
         if paths.at(&source.path) == paths.registry_log {
             bytes.truncate(recorded_at(&bytes, &version));
         }
@@ -280,6 +282,7 @@ pub fn bundle(
     let artifact = format!("05_documentation/releases/SSID_Quarterly_Release_{quarter}.zip");
     let place = paths.at(&artifact);
     let packed = pack(&files, &contents).map_err(|e| failed("pack", &place, e))?;
+    // the bundle before the manifest that names its hash
     write_if_new(&place, &packed)?;
     let manifest = ReleaseManifest {
         artifact,
@@ -392,6 +395,7 @@ fn pack(files: &BTreeMap<String, (String, Vec<u8>)>, contents: &Contents) -> io:
         .iter()
         .map(|(name, (_, bytes))| (name.as_str(), &bytes[..]))
         .collect();
+    // both lists go in by name, so that the order is the same on every machine
     entries.insert(CONTENTS, said.as_bytes());
     entries.insert(SUMS, sums.as_bytes());
     let options = SimpleFileOptions::default()

@@ -110,7 +110,8 @@ impl Store {
         max_bytes: usize,
     ) -> Result<Vec<Certificate>, StorageError> {
         let mut prover = Prover::new(self);
-        let (mut page, mut bytes) = (Vec::new(), 0);
+        let mut page = Vec::new();
+        let mut bytes = 0;
         let end = self
             .certified_count()
             .min(from.saturating_add(limit as u64));
@@ -120,6 +121,7 @@ impl Store {
         {
             let certificate = prover.certificate(row?.1)?;
             bytes += wire::encode(&certificate).len();
+            // one at least, however large: the asker has to come on
             if bytes > max_bytes && !page.is_empty() {
                 break;
             }
@@ -170,6 +172,7 @@ impl Store {
             }
             leaves.extend(more);
         }
+        // with a leaf missing every proof would be of another root
         if leaves.len() != count as usize {
             let reason = format!(
                 "batch {} of {} has {} of {count} leaves",
@@ -254,6 +257,7 @@ impl<'a> Prover<'a> {
             let Some(batch) = self.store.batch(key)? else {
                 return Ok(None);
             };
+            // neighbours share batches, so the oldest are seldom asked for again
             if self.trees.len() >= TREES {
                 self.trees.clear();
             }

@@ -107,7 +107,9 @@ impl Database {
             .segment_size(SEGMENT_BYTES)
             .flush_every_ms(Some(FLUSH_EVERY_MS))
             .mode(sled::Mode::LowSpace);
+        // the process before may not have let go of its lock yet
         let db = patiently(|| guard(path, || config.open()))?;
+        // a handle of our own on sled's file: its flush writes and does not sync
         let file = path.join("db");
         let data = File::open(&file).map_err(StorageError::io("open", &file))?;
         Ok(Self {
@@ -169,6 +171,7 @@ impl Database {
         match &self.rows {
             Backend::Sled { db, data } => {
                 guard(&self.path, || db.apply_batch(batch.into_sled()))?;
+                // from memory to the file, then from the file to the disk
                 guard(&self.path, || db.flush())?;
                 if self.hooks.is_simulated() {
                     return Ok(());
@@ -243,6 +246,7 @@ impl<'a> Rows<'a> {
             return None;
         }
         let row = guard(self.path, || step(&mut self.iter).transpose()).transpose();
+        // after an error the iterator's state is not to be trusted
         self.failed = matches!(row, Some(Err(_)));
         row
     }

@@ -41,7 +41,9 @@ pub(crate) fn lock_current(path: &Path, file: &File) -> Result<(), StorageError>
 #[cfg(unix)]
 fn is_replaced(path: &Path, file: &File) -> std::io::Result<bool> {
     use std::os::unix::fs::MetadataExt as _;
-    let (opened, there) = (file.metadata()?, std::fs::metadata(path)?);
+    // the name may mean another file by now, and its lock another process
+    let opened = file.metadata()?;
+    let there = std::fs::metadata(path)?;
     Ok((opened.dev(), opened.ino()) != (there.dev(), there.ino()))
 }
 

@@ -158,6 +158,7 @@ impl HeadFile {
         if bytes.is_empty() {
             return Ok(Found::Nothing);
         }
+        // the later of two valid slots; the other is the one to be written next
         let slots = [self.slot(&bytes, 0)?, self.slot(&bytes, 1)?];
         let (latest, next, is_whole) = match slots {
             [None, None] => return Ok(Found::Damaged),
@@ -167,6 +168,7 @@ impl HeadFile {
             [Some(first), None] => (first, 1, false),
         };
         self.next = next;
+        // mended at once: the next write goes over this slot and leaves no other if it is torn
         if !is_whole {
             self.write_slot(next, latest, true)?;
         }
@@ -227,7 +229,8 @@ impl HeadFile {
         state: HeadState,
         sync: bool,
     ) -> Result<(), StorageError> {
-        let (start, bytes) = (slot * SLOT_DISTANCE, state.to_slot());
+        let start = slot * SLOT_DISTANCE;
+        let bytes = state.to_slot();
         if let Err(dead) = self.hooks.pass(Point::HeadWrite) {
             return Err(StorageError::io("write", &self.path)(dead.error()));
         }

@@ -53,6 +53,7 @@ pub(crate) fn open(
     new_log: LogId,
     hooks: &Hooks,
 ) -> Result<(Store, Writer), StorageError> {
+    // its lock is the data directory's: taken before anything is read
     let mut head = open_head(dir, hooks)?;
     let loaded = load(dir, owner, new_log, &mut head, hooks)?;
     Ok(loaded.into_store(owner, head))
@@ -68,6 +69,8 @@ pub(crate) fn open_or_set_aside(
     let (loaded, aside) = match load_twice(dir, owner, new_log, &mut head) {
         Ok(loaded) => (loaded, None),
         Err(StorageError::Damaged { reason, .. }) => {
+            // only damage is answered so: data of another owner or a newer version stays where it
+            // is
             let moved_to = set_aside(dir, &mut head, new_log)?;
             tracing::warn!(moved_to = %moved_to.display(), reason, "the database is damaged and was set aside");
             (
@@ -116,15 +119,18 @@ fn set_aside(dir: &Path, head: &mut HeadFile, new_log: LogId) -> Result<PathBuf,
         .find(|path| !path.exists())
         .unwrap_or_else(|| dir.join("db.damaged"));
     let database = dir.join(DATABASE);
+    // of a database that is missing the head is kept all the same: it is evidence
     if database.exists() {
         std::fs::rename(&database, &moved_to).map_err(StorageError::io("set aside", &database))?;
     } else {
         std::fs::create_dir(&moved_to).map_err(StorageError::io("create", &moved_to))?;
     }
+    // forgetting it would let a journal that lost records pass for whole
     let journal_sequence = match head.read()? {
         Found::State(state) => state.journal_sequence,
         Found::Nothing | Found::Damaged => 0,
     };
+    // a copy: the file itself holds the lock
     std::fs::copy(head.path(), moved_to.join(HEAD))
         .map_err(StorageError::io("copy", head.path()))?;
     head.reset(HeadState {
@@ -185,8 +191,10 @@ fn load(
 ) -> Result<Loaded, StorageError> {
     let path = dir.join(DATABASE);
     let damaged = |reason: &str| StorageError::damaged(&path, reason);
+    // asked before opening, which creates what is missing
     let existed = Database::exists(&path, hooks);
     let expected = match head.read()? {
+        // a head that knows of writes outlives only a database that was lost
         Found::State(state) if !existed && state.writes > 0 => {
             return Err(damaged("it is missing"));
         }
@@ -200,6 +208,7 @@ fn load(
         }
     };
     let database = Database::open(&path, hooks)?;
+    // a first start that broke off before its first rows is finished here
     if tables::IDENTITY.get(&database, &())?.is_none() && expected.writes == 0 {
         initialise(&database, owner, &expected)?;
         database.sync_directories()?;
@@ -227,10 +236,8 @@ fn initialise(database: &Database, owner: Owner, head: &HeadState) -> Result<(),
         node: owner.node,
         log_id: head.log_id,
     };
-    let (key, value) = (
-        tables::IDENTITY.key(&()),
-        tables::IDENTITY.value(&identity)?,
-    );
+    let key = tables::IDENTITY.key(&());
+    let value = tables::IDENTITY.value(&identity)?;
     let mut tallies = Tallies::default();
     tallies.add(&key, &value);
     let state = State {
@@ -257,8 +264,10 @@ fn check_identity(database: &Database, owner: Owner, head: &HeadState) -> Result
             "the row that says whose it is is missing",
         ));
     };
+    // refused before anything else is looked at: it is whole, and somebody else's
     if identity.federation != owner.federation {
-        let (found, expected) = (identity.federation, owner.federation);
+        let found = identity.federation;
+        let expected = owner.federation;
         return Err(StorageError::OtherFederation {
             path,
             found,
@@ -291,8 +300,10 @@ fn read_everything(
     let state = tables::STATE
         .get(database, &())?
         .ok_or_else(|| damaged("its counts are missing".to_owned()))?;
+    // the head is written after the rows, so it never knows of more than there is
     if state.writes < head.writes {
-        let (found, written) = (state.writes, head.writes);
+        let found = state.writes;
+        let written = head.writes;
         return Err(damaged(format!(
             "it ends with write {found}, log.head beside it knows of {written}"
         )));
@@ -305,20 +316,24 @@ fn read_everything(
         edge: RightEdge::default(),
         digest: CertifiedDigest::default(),
     };
+    // a head of no entries is compared before the first
     log.check_against_head()?;
     for row in database.range(vec![0], vec![u8::MAX]) {
         let (key, value) = row?;
         match key.split_first() {
+            // the row that holds the tallies is not in them
             Some((&STATE_PREFIX, _)) => continue,
             Some((&LOG_PREFIX, sequence)) => log.add(sequence, &value)?,
             _ => {}
         }
         tallies.add(&key, &value);
     }
+    // rows that sled lost or gave back as they were before
     if let Some(difference) = tallies.difference(&state.tallies) {
         return Err(damaged(difference));
     }
     let LogPass { edge, digest, .. } = log;
+    // and the log by its own hashes: more than sums of checksums can tell
     if (edge.size(), edge.root()) != (state.log_size, state.log_root) || edge.size() < head.size {
         return Err(damaged(format!(
             "its log has {} entries and not the root that was written",
@@ -347,6 +362,7 @@ impl LogPass<'_> {
         let damaged = |what: &str| {
             StorageError::damaged(self.database.path(), format!("log entry {expected} {what}"))
         };
+        // the rows come in order, so a gap shows at once
         if sequence != expected.to_be_bytes() {
             return Err(damaged("is missing"));
         }

@@ -62,6 +62,7 @@ pub(crate) fn stage(
         .batches
         .iter()
         .try_for_each(|batch| stage.batch(batch))?;
+    // before those that are opened: a subject may be dropped and heard of again in one write
     for id in &changes.dropped_subjects {
         stage.remove(&tables::OPEN, id);
         stage.remove(&tables::CONFLICTS, id);
@@ -70,7 +71,9 @@ pub(crate) fn stage(
         .open_subjects
         .iter()
         .try_for_each(|open| stage.open_subject(open))?;
+    // after the open ones, whose rows it takes away
     stage.certified(&changes.certified)?;
+    // a record may be of an entry that this write appended
     for (sequence, record) in &changes.records {
         if *sequence >= stage.memory.state.log_size {
             return Err(StorageError::NoLogEntry(*sequence));
@@ -82,6 +85,7 @@ pub(crate) fn stage(
         stage.memory.state.next_trust += 1;
         stage.put(&tables::TRUST, &(change.member, place), &change)?;
     }
+    // ends before beginnings: a conflict may end and begin again in one write
     for id in &changes.conflicts_ended {
         stage.remove(&tables::CONFLICTS, id);
     }
@@ -99,6 +103,7 @@ pub(crate) fn stage(
     stage.put_all(&tables::DECISIONS, &changes.decisions)?;
     stage.put_all(&tables::ANCHORS, &changes.anchors)?;
     stage.put_all(&tables::EPOCHS, &changes.epochs)?;
+    // the file is read anew: nothing of the old rows may survive beside the new ones
     if changes.own_lines_forgotten {
         stage.remove_all(&tables::OWN_LINES)?;
         stage.remove_all(&tables::OWN_ORDER)?;
@@ -197,6 +202,7 @@ impl Stage<'_> {
 
     fn remove<K: Key, V: Serialize + DeserializeOwned>(&mut self, table: &Table<K, V>, key: &K) {
         let key = table.key(key);
+        // of an empty table no row needs to be looked for: most writes remove nothing
         let nothing_there =
             self.memory.state.tallies.is_empty(&key) && !self.rows.contains_key(&key);
         if !nothing_there {
@@ -206,6 +212,7 @@ impl Stage<'_> {
 
     fn event(&mut self, event: &Event) -> Result<(), StorageError> {
         let choice = event.choice();
+        // the digest fixes all of it: what is there is the same
         if self.has_event(&choice.content_digest)? {
             return Ok(());
         }
@@ -233,6 +240,7 @@ impl Stage<'_> {
             }
             self.rows.insert(table.key(&other), Row::Remove);
         }
+        // an earlier cursor of the same write goes, too
         let of_peer = table.key(&first)..=table.key(&Cursor {
             log_id: LogId([255; 32]),
             ..*cursor
@@ -277,6 +285,7 @@ impl Stage<'_> {
             kind,
             root: at.root,
         })?;
+        // an index past the end would be found out only when the certificate is put together
         if count.is_some_and(|count| at.index < count) {
             return Ok(());
         }
@@ -288,6 +297,7 @@ impl Stage<'_> {
     }
 
     fn check_uncertified(&self, subject: SubjectId) -> Result<(), StorageError> {
+        // this write may have certified it a moment ago
         let earlier = self.certified.get(&subject).copied();
         match earlier.map_or_else(
             || tables::CERTIFIED.get(self.store.database(), &subject),
@@ -317,6 +327,7 @@ impl Stage<'_> {
             self.certify(sequence, one)?;
             leaves.push(merkle::leaf_hash(&one.entry.choice.to_bytes()));
         }
+        // one tile a level changes, however many were appended
         for (key, tile) in self.memory.edge.append(leaves) {
             self.put(&tables::MERKLE, &key, &tile)?;
         }
@@ -336,6 +347,7 @@ impl Stage<'_> {
             .precommits
             .iter()
             .try_for_each(|proof| self.check_proof(Kind::Votes, proof))?;
+        // new by the log's size, so no old row is looked for
         self.put_new(&tables::LOG, &sequence, entry)?;
         self.put_new(&tables::RECORDS, &sequence, &one.record)?;
         self.put_new(&tables::CERTIFIED, &id, &sequence)?;

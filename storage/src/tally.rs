@@ -53,7 +53,8 @@ impl Tallies {
         let tables = self.0.keys().chain(written.0.keys());
         let differing = |&&table: &&u8| tally(self, table) != tally(written, table);
         tables.into_iter().find(differing).map(|&table| {
-            let (found, written) = (tally(self, table), tally(written, table));
+            let found = tally(self, table);
+            let written = tally(written, table);
             let name = tables::name_of(table);
             if found.rows == written.rows {
                 format!("table `{name}` has rows other than those written")

@@ -51,6 +51,7 @@ impl RightEdge {
             self.size += 1;
             self.push(0, leaf, &mut tiles);
         }
+        // a level whose last tile has neither gained nor filled is as it was
         let changed =
             |level: &usize| filled(before, *level as u32) != filled(self.size, *level as u32);
         for level in (0..self.levels.len())
@@ -114,6 +115,7 @@ pub(crate) fn subtree<E>(
 ) -> Result<MerkleHash, E> {
     let count = range.end - range.start;
     if !count.is_power_of_two() {
+        // RFC 9162 splits at the largest power of two below the size
         let middle = range.start + (1 << count.ilog2());
         let left = subtree(range.start..middle, tile)?;
         return Ok(merkle::node_hash(&left, &subtree(middle..range.end, tile)?));

@@ -95,11 +95,13 @@ impl Writer {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn write(&mut self, changes: Changes) -> Result<Written, StorageError> {
+        // what is on disk is not known: only a restart reads it
         if self.poisoned {
             return Err(StorageError::Poisoned(
                 self.store.database().path().to_owned(),
             ));
         }
+        // everything that can be refused is refused here, before the disk is touched
         let staged = staging::stage(&self.store, &self.memory, changes)?;
         let first_sequence = self.memory.state.log_size;
         let outbox = staged.outbox.clone();

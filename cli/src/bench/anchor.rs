@@ -170,7 +170,8 @@ fn item(name: String, path: PathBuf) -> Item {
 
 /// Seconds from hashing to the last answer.
 async fn anchored(items: Vec<Item>, providers: &Providers) -> Result<f64> {
-    let (count, start) = (items.len(), Instant::now());
+    let count = items.len();
+    let start = Instant::now();
     let session = run::session(items, &Known::default(), providers, None, &|_| ()).await;
     let took = start.elapsed().as_secs_f64();
     if let Some(failure) = session.failed.first() {

@@ -139,7 +139,8 @@ async fn measure(
     let cold = start.elapsed();
     let all = (args.members * args.events) as u64;
     let mut certified = 0;
-    let (mut moved, mut voting) = (Instant::now(), None);
+    let mut moved = Instant::now();
+    let mut voting = None;
     let cold_certified = loop {
         let status = client.get::<StatusView>(&["v1", "status"], &[]).await?;
         if status.statistics.certified > certified {
@@ -230,7 +231,8 @@ fn remote(dir: &Path, index: usize) -> PathBuf {
 
 /// Members with keys and repositories; the first of them is the node that syncs.
 fn make_members(dir: &Path, count: usize) -> Result<(Manifest, Vec<VotingKey>)> {
-    let (mut cards, mut keys) = (Vec::new(), Vec::new());
+    let mut cards = Vec::new();
+    let mut keys = Vec::new();
     for index in 0..count {
         let home = Home::new(dir.join(format!("node-{index}")));
         home.create()?;
@@ -335,7 +337,8 @@ fn lines(
     manifest: &Manifest,
     keys: &[VotingKey],
 ) -> Result<Vec<Line>> {
-    let (federation, policies) = (manifest.federation_id(), &manifest.event_policies);
+    let federation = manifest.federation_id();
+    let policies = &manifest.event_policies;
     let mut lines = Vec::new();
     let quorum = usize::try_from(manifest.voters()?.quorum())?;
     let votes = |part: &[Event], phase| {

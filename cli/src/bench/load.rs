@@ -200,7 +200,8 @@ pub(super) async fn burst(cluster: &Cluster, events: usize, out: Output) -> Resu
     let start = Instant::now();
     let accepted = offer(&clients, bodies).await?;
     let progress = out.progress(Some(events as u64), "certifying");
-    let (mut least, mut moved) = (0, Instant::now());
+    let mut least = 0;
+    let mut moved = Instant::now();
     while least < accepted && moved.elapsed() < STUCK_AFTER {
         tokio::time::sleep(Duration::from_millis(10)).await;
         let now = certified(&clients)

@@ -123,13 +123,15 @@ impl Nowhere {
     fn new() -> Result<Self> {
         let free = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port");
         // the second is let go: nobody listens there any more
-        let (silent, refusing) = (free()?, free()?.local_addr()?.port());
+        let silent = free()?;
+        let refusing = free()?.local_addr()?.port();
         Ok(Self { silent, refusing })
     }
 
     fn spec(&self, nodes: usize, only: &[System]) -> Result<ClusterSpec> {
         let silent = format!("http://127.0.0.1:{}", self.silent.local_addr()?.port());
-        let (refusing, only) = (self.refusing, only.to_vec());
+        let refusing = self.refusing;
+        let only = only.to_vec();
         let has_git = only.contains(&System::Git);
         Ok(ClusterSpec {
             git_remotes: if has_git {
@@ -149,11 +151,11 @@ pub(super) async fn run(args: &OutsideArgs, context: &Context) -> Result<()> {
     }
     let machine = Machine::here();
     let nowhere = Nowhere::new()?;
-    let (plain, outside) = (
-        ClusterSpec::new(args.nodes),
-        nowhere.spec(args.nodes, &args.only)?,
-    );
-    let (mut rounds, mut waiting, mut lost) = (Vec::new(), Waiting::default(), 0);
+    let plain = ClusterSpec::new(args.nodes);
+    let outside = nowhere.spec(args.nodes, &args.only)?;
+    let mut rounds = Vec::new();
+    let mut waiting = Waiting::default();
+    let mut lost = 0;
     for number in 0..args.rounds {
         context
             .out
@@ -362,7 +364,8 @@ fn report(
             cpu_seconds: middle(|f| f.cpu_seconds),
         }
     };
-    let (plain, unreachable) = (over(|round| round.plain), over(|round| round.unreachable));
+    let plain = over(|round| round.plain);
+    let unreachable = over(|round| round.unreachable);
     let ratio = |of: f64, to: f64| (of / to.max(f64::MIN_POSITIVE) * 1000.0).round() / 1000.0;
     Report {
         nodes: args.nodes,
@@ -382,8 +385,11 @@ fn report(
 
 fn words(report: &Report, out: Output) -> String {
     let figures = |of: &Figures| {
-        let (rate, latency, cpu) = (of.certified_per_second, of.latency_ms, of.cpu_seconds);
-        let (p50, p99) = (latency.p50, latency.p99);
+        let rate = of.certified_per_second;
+        let latency = of.latency_ms;
+        let cpu = of.cpu_seconds;
+        let p50 = latency.p50;
+        let p99 = latency.p99;
         format!(
             "{rate} events/s at once; p50 {p50:.1} ms, p99 {p99:.1} ms one by one; {cpu:.1} s of processors"
         )

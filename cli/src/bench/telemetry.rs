@@ -100,7 +100,9 @@ async fn measure(args: &TelemetryArgs, dir: &Path) -> Result<Report> {
         );
     }
     let first_check_ms = times.remove(0);
-    let (rows, events, rounds) = (args.rows, args.events, args.rounds);
+    let rows = args.rows;
+    let events = args.events;
+    let rounds = args.rounds;
     Ok(Report {
         rows,
         events,

@@ -90,7 +90,8 @@ impl Running {
         let text = regular::read(&data.join(PID_FILE), TAIL_BYTES).ok()?;
         let text = String::from_utf8(text).ok()?;
         let (pid, started) = text.trim().split_once(' ')?;
-        let (pid, started) = (pid.parse::<u32>().ok()?, started.parse::<u64>().ok()?);
+        let pid = pid.parse::<u32>().ok()?;
+        let started = started.parse::<u64>().ok()?;
         let handle = pidfd_open(
             Pid::from_raw(i32::try_from(pid).ok()?)?,
             PidfdFlags::empty(),

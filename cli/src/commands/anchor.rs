@@ -186,10 +186,8 @@ async fn alone(context: &Context) -> Result<Session> {
         bar.set_length(progress.total);
         bar.set_position(progress.done);
     };
-    let (items, known) = (
-        files.into_iter().map(Item::from).collect(),
-        Known::of(&known.anchors),
-    );
+    let items = files.into_iter().map(Item::from).collect();
+    let known = Known::of(&known.anchors);
     let session = run::session(
         items,
         &known,
@@ -217,11 +215,9 @@ fn summary(session: &Session, out: Output) -> String {
             out.plain(services.join(", ")),
         ]
     };
-    let (anchored, unchanged, failed) = (
-        session.anchored.len(),
-        session.unchanged,
-        session.failed.len(),
-    );
+    let anchored = session.anchored.len();
+    let unchanged = session.unchanged;
+    let failed = session.failed.len();
     let mut text = String::new();
     if anchored > 0 {
         text = out.table(
@@ -296,11 +292,9 @@ fn in_manifest(limit: usize, context: &Context) -> Result<AnchorsView> {
             .flatten()
             .cloned()
             .collect();
-        let (name, cid, at) = (
-            record.file_path.clone(),
-            record.ipfs_cid.clone(),
-            record.anchored_at.clone(),
-        );
+        let name = record.file_path.clone();
+        let cid = record.ipfs_cid.clone();
+        let at = record.anchored_at.clone();
         Some(AnchorView {
             name,
             sha256: record.file_hash.parse().ok()?,

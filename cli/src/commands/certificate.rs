@@ -200,7 +200,8 @@ impl Verified {
     }
 
     fn document(&self, genesis: &Manifest) -> serde_json::Value {
-        let (certificate, event) = (&self.certificate, &self.certificate.event);
+        let certificate = &self.certificate;
+        let event = &self.certificate.event;
         let signer =
             |signer: &NodeId| json!({ "node_id": signer, "node_name": self.name_of(signer) });
         json!({
@@ -220,7 +221,8 @@ impl Verified {
     }
 
     fn page(&self, genesis: &Manifest, out: Output) -> String {
-        let (certificate, event) = (&self.certificate, &self.certificate.event);
+        let certificate = &self.certificate;
+        let event = &self.certificate.event;
         let signers: Vec<_> = certificate
             .precommits
             .iter()
@@ -284,10 +286,8 @@ fn manifest_of(epoch: Epoch, genesis: &Manifest, epochs: Option<&Path>) -> Resul
     let mut next = Epoch::ZERO;
     while next < epoch {
         next = next.next();
-        let (manifest, certificate) = (
-            dir.join(format!("{next}.json")),
-            dir.join(format!("{next}.certificate.json")),
-        );
+        let manifest = dir.join(format!("{next}.json"));
+        let certificate = dir.join(format!("{next}.certificate.json"));
         let hint = format!("the chain needs every epoch from 1 to {epoch}");
         let read = |path: &Path| {
             read_document(path, &hint).map_err(|e| CliError {

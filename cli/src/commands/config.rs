@@ -138,7 +138,8 @@ fn overruled(config: &Config, context: &Context) -> Result<Vec<String>, CliError
 
 /// Settings that are well in themselves, and do not do what they seem to.
 fn of_no_effect(config: &Config, paths: &RegistryPaths, context: &Context) -> Vec<String> {
-    let (local, security) = (&config.settings.local_node, &config.settings.security);
+    let local = &config.settings.local_node;
+    let security = &config.settings.security;
     let mut told = Vec::new();
     let signed = setup::read_card(&context.home.card()).map(|card| card.member.node_name);
     if let Ok(signed) = signed

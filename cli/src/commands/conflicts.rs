@@ -247,7 +247,8 @@ fn page_with(conflict: &ConflictView, names: &Names, out: Output) -> String {
         lines.push(("Waits", clean(&review.explanation)));
     }
     if let Some(lock) = &conflict.locked {
-        let (what, round) = (label(conflict, Some(lock.choice)), lock.round);
+        let what = label(conflict, Some(lock.choice));
+        let round = lock.round;
         lines.push((
             "Lock",
             format!(
@@ -261,7 +262,8 @@ fn page_with(conflict: &ConflictView, names: &Names, out: Output) -> String {
     }
     for decision in &conflict.decisions {
         let what = label(conflict, Some(decision.choice));
-        let (by, word) = (clean(&decision.by), decision.decision.word());
+        let by = clean(&decision.by);
+        let word = decision.decision.word();
         let why = if decision.reason.is_empty() {
             String::new()
         } else {

@@ -126,7 +126,8 @@ async fn verify(client: &Client, out: Output) -> Result<VerifyView> {
 
 /// What no record stands for yet, because it waits for people.
 fn undecided(status: &StatusView, out: Output) {
-    let (review, conflicts) = (status.voting.awaiting_review, status.statistics.conflicts);
+    let review = status.voting.awaiting_review;
+    let conflicts = status.statistics.conflicts;
     if review > 0 {
         out.remark(&format!(
             "not among them: {review} waiting for your review: ssid events list --state review"

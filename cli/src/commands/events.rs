@@ -326,7 +326,8 @@ fn sentence(item: &StreamItem, out: Output) -> String {
             ..
         } => {
             let word = out.paint(Tone::Good, "certified");
-            let (event, version) = (clean(event), clean(version));
+            let event = clean(event);
+            let version = clean(version);
             format!(
                 "{word}   {event} {version}  {}  entry {sequence}  {}",
                 short(&choice.event_hash),
@@ -351,7 +352,8 @@ fn sentence(item: &StreamItem, out: Output) -> String {
             decision,
             choice,
         } => {
-            let (word, event) = (decision.word(), short(&choice.event_hash));
+            let word = decision.word();
+            let event = short(&choice.event_hash);
             format!(
                 "operator    {word} event {event}  subject {}",
                 short(subject_id)
@@ -368,7 +370,8 @@ fn sentence(item: &StreamItem, out: Output) -> String {
             certified,
             ..
         } => {
-            let (event, version) = (clean(event), clean(version));
+            let event = clean(event);
+            let version = clean(version);
             let words = format!(
                 "divergence  {event} {version}: the registry file has {}, certified is {}",
                 short(own),

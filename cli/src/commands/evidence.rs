@@ -212,11 +212,9 @@ fn refuse_observation(observation: &Observation, genesis: &Manifest) -> String {
             .member(id)
             .map_or_else(|| id.to_string(), |member| clean(&member.node_name))
     };
-    let (who, whose, when) = (
-        name(&observation.observer),
-        name(&observation.member),
-        clean(&observation.seen_at),
-    );
+    let who = name(&observation.observer);
+    let whose = name(&observation.member);
+    let when = clean(&observation.seen_at);
     format!(
         "it proves nothing: {who} says that on {when} it saw a rewritten history of {whose}: {}. Neither commit is signed; ask \
          other members what their ssid evidence list says",

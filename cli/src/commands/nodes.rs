@@ -185,10 +185,8 @@ async fn add(
     let settings = plain_sync::places(context, &paths)?.settings;
     let is_read = allows_unsigned(&settings, has_keys);
     let found = unless_signalled(publishes(&settings, &remote)).await?;
-    let (branch, why) = (
-        &settings.sync_settings.git_branch,
-        found.as_ref().err().map(ToString::to_string),
-    );
+    let branch = &settings.sync_settings.git_branch;
+    let why = found.as_ref().err().map(ToString::to_string);
     let shown = json!({ "node_name": node_name, "organization": organization,
         "git_remote": remote.to_string(), "added": is_new, "votes": false, "is_read": is_read,
         "branch": branch, "reached": found.is_ok(), "publishes": found.as_ref().ok(), "not_reached_because": why });
@@ -234,7 +232,8 @@ fn unobserve(context: &Context, id: &str) -> Result<()> {
             .into());
     };
     deployment.forget(context, node)?;
-    let (name, node_id) = (clean(&node.node_name), &node.node_id);
+    let name = clean(&node.node_name);
+    let node_id = &node.node_id;
     context.out.show(
         &json!({ "node_id": node_id, "node_name": node.node_name, "observed": false }),
         |_| format!("{name} is observed no more"),

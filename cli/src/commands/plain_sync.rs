@@ -45,7 +45,8 @@ pub(crate) async fn run(
         has_keys,
     };
     let bar = context.out.progress(None, "syncing");
-    let (out, told) = (context.out, bar.clone());
+    let out = context.out;
+    let told = bar.clone();
     let teller = Teller::new(move |words| told.suspend(|| out.remark(&clean(words))));
     let shutdown = CancellationToken::new();
     let report = unless_signalled(places.sync(options, &shutdown, Some(teller))).await?;

@@ -122,7 +122,8 @@ fn judge(status: &StatusView, nodes: &[NodeView], records: &[RecordView]) -> Fed
         .collect();
     let available_weight: u64 = weights.iter().sum();
     weights.sort_unstable_by(|a, b| b.cmp(a));
-    let (mut left, quorum) = (available_weight, status.federation.quorum);
+    let mut left = available_weight;
+    let quorum = status.federation.quorum;
     // the heaviest first: so many may fail whichever they are
     let may_fail = weights
         .iter()
@@ -204,7 +205,8 @@ fn disagrees(node: &NodeView, records: &[RecordView]) -> Option<(Health, String)
         .filter(|record| record.disagreeing_nodes.contains(&node.node_id));
     // newest first
     let latest = differing.next()?;
-    let (count, of) = (1 + differing.count(), records.len());
+    let count = 1 + differing.count();
+    let of = records.len();
     let what = format!(
         "{} {}",
         clean(&latest.event_type),

@@ -57,7 +57,8 @@ pub(crate) async fn run(args: ReportArgs, context: &Context) -> Result<()> {
         // a document, written also with --quiet
         return Ok(context.out.line(report::page(&report).trim_end())?);
     };
-    let (page, data) = (path.with_extension("md"), path.with_extension("json"));
+    let page = path.with_extension("md");
+    let data = path.with_extension("json");
     if path
         .extension()
         .is_none_or(|extension| extension != "md" && extension != "json")

@@ -27,10 +27,8 @@ pub(super) async fn check(cluster: &Cluster, index: usize) -> Result<Shown> {
         .client(index)?
         .get_text(&["v1", "certificates", &hash.to_string()])
         .await?;
-    let (good, bad) = (
-        cluster.dir().join("certificate.json"),
-        cluster.dir().join("spoiled.json"),
-    );
+    let good = cluster.dir().join("certificate.json");
+    let bad = cluster.dir().join("spoiled.json");
     fs::write(&good, &text)?;
     fs::write(&bad, spoil(&text)?)?;
 

@@ -215,7 +215,8 @@ impl Running {
             .context("its own hash is not in the record")?;
         let certified = record.consensus_hash.context("no hash is certified")?;
         ensure!(*own != certified, "the divergent node's hash was certified");
-        let (total, agreeing) = (record.node_hashes.len(), record.node_hashes.len() - 1);
+        let total = record.node_hashes.len();
+        let agreeing = record.node_hashes.len() - 1;
         let line = format!(
             "{event} {version}: {agreeing} of {total} registries agree, {} differs; the majority's event is certified",
             self.name_of(&divergent)

@@ -71,7 +71,8 @@ impl Owner {
         let mut housekeeping = interval(t::HOUSEKEEPING);
         housekeeping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let (dial_at, publish_at) = (self.dialer.next_due(), self.gossiping.publish_at());
+            let dial_at = self.dialer.next_due();
+            let publish_at = self.gossiping.publish_at();
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 event = self.swarm.select_next_some() => self.on_swarm_event(event),

@@ -221,10 +221,8 @@ impl Syncing {
             self.refuse(protocol, channel, reason);
             return weight;
         }
-        let (permit, place) = (
-            Arc::clone(&self.unanswered).try_acquire_owned(),
-            consumer.try_reserve(),
-        );
+        let permit = Arc::clone(&self.unanswered).try_acquire_owned();
+        let place = consumer.try_reserve();
         if let (Ok(permit), Ok(place)) = (permit, place) {
             self.metrics.count_sync(Direction::In, "asked");
             let reply = ReplyHandle {

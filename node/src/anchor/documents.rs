@@ -24,7 +24,8 @@ pub(super) fn of_entries(
     pin: bool,
 ) -> Result<Vec<Item>, StorageError> {
     let mut items = Vec::new();
-    let (mut from, end) = (entries.start, entries.end.min(store.log_head().size));
+    let mut from = entries.start;
+    let end = entries.end.min(store.log_head().size);
     while from < end {
         let until = end.min(from + DOCUMENT_ENTRIES);
         items.extend(pair(store, from..until, pin)?);
@@ -34,7 +35,8 @@ pub(super) fn of_entries(
 }
 
 fn pair(store: &Store, entries: Range<u64>, pin: bool) -> Result<Vec<Item>, StorageError> {
-    let (mut certificates, mut records) = (String::new(), String::new());
+    let mut certificates = String::new();
+    let mut records = String::new();
     let mut trigger = Trigger::default();
     for sequence in entries.clone() {
         if let Some(certificate) = store.certificate(sequence)? {

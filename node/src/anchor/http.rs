@@ -143,7 +143,8 @@ impl Endpoint {
 
     /// A request that came to nothing.
     pub(super) fn failed(&self, error: &reqwest::Error, limit: Duration) -> ProviderError {
-        let (provider, place) = (self.provider, self.place());
+        let provider = self.provider;
+        let place = self.place();
         if error.is_timeout() && !error.is_connect() {
             return ProviderError::TimedOut {
                 provider,

@@ -73,7 +73,8 @@ impl Kubo {
         if (answered.codec(), answered.hash()) == (upload.cid.codec(), upload.cid.hash()) {
             return Ok(());
         }
-        let (expected, answered) = (Box::new(upload.cid), Box::new(answered));
+        let expected = Box::new(upload.cid);
+        let answered = Box::new(answered);
         Err(ProviderError::WrongCid {
             provider: self.0.provider,
             expected,

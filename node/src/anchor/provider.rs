@@ -89,7 +89,8 @@ impl Providers {
         lookup: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, ProviderError> {
         let timeout = Duration::from_secs(settings.timeout_seconds);
-        let (mut uploaders, mut pinning) = (Vec::new(), None);
+        let mut uploaders = Vec::new();
+        let mut pinning = None;
         for provider in &settings.providers {
             match provider {
                 IpfsProvider::Local => uploaders.push(Uploader::Kubo(local(settings)?)),
@@ -243,7 +244,8 @@ impl Providers {
         }
         let state = pinning.wait(ordered).await?;
         if state != PinState::Pinned && taken_by.is_none() {
-            let (provider, place) = (pinning.0.provider, pinning.0.place());
+            let provider = pinning.0.provider;
+            let place = pinning.0.place();
             return Err(ProviderError::OnlyQueued { provider, place });
         }
         Ok(state)

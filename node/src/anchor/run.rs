@@ -119,7 +119,8 @@ impl Session {
                 .flatten()
                 .cloned()
                 .collect();
-            let (name, cid) = (record.file_path.clone(), record.ipfs_cid.clone());
+            let name = record.file_path.clone();
+            let cid = record.ipfs_cid.clone();
             Some((
                 record.file_hash.parse().ok()?,
                 AnchorRow {
@@ -156,7 +157,8 @@ pub async fn session(
     let import = providers.import;
     let mut named =
         stream::iter(items.into_iter().map(|item| name(item, import))).buffered(providers.parallel);
-    let (mut uploads, mut seen) = (Vec::new(), BTreeSet::new());
+    let mut uploads = Vec::new();
+    let mut seen = BTreeSet::new();
     while let Some((item, content)) = named.next().await {
         let content = match content {
             Ok(content) => content,
@@ -179,7 +181,8 @@ pub async fn session(
             uploads.push((item, content, lacks_service));
         }
     }
-    let (outages, total) = (Outages::default(), uploads.len() as u64);
+    let outages = Outages::default();
+    let total = uploads.len() as u64;
     progress(Progress { done: 0, total });
     let outages = &outages;
     let put = |(item, content, is_again): (Item, Content, bool)| async move {

@@ -231,10 +231,8 @@ impl Task {
         )
         .await;
         self.state.send_modify(|state| state.running = None);
-        let (anchored, manifest) = (
-            session.clone(),
-            self.anchorer.paths.ipfs_anchor_manifest.clone(),
-        );
+        let anchored = session.clone();
+        let manifest = self.anchorer.paths.ipfs_anchor_manifest.clone();
         blocking(move || anchored.record(&manifest)).await?;
         let anchors = session.rows(clock::now());
         if !anchors.is_empty() {

@@ -49,10 +49,8 @@ impl Token {
         }
         let token = Self::set(provider, variable, lookup)?;
         let url = Url::parse(base).map_err(|e| ProviderError::Client(format!("{base}: {e}")))?;
-        let (host, port) = (
-            url.host_str().unwrap_or_default(),
-            url.port_or_known_default().unwrap_or_default(),
-        );
+        let host = url.host_str().unwrap_or_default();
+        let port = url.port_or_known_default().unwrap_or_default();
         let named = lookup(&format!("{variable}_HOST")).unwrap_or_default();
         if !names_host(&named, host, port) {
             let host = format!("{host}:{port}");

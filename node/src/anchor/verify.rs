@@ -35,10 +35,8 @@ pub struct Target {
 
 impl From<&AnchorRecord> for Target {
     fn from(record: &AnchorRecord) -> Self {
-        let (file, sha256) = (
-            record.file_path.clone(),
-            record.file_hash.to_ascii_lowercase(),
-        );
+        let file = record.file_path.clone();
+        let sha256 = record.file_hash.to_ascii_lowercase();
         Self {
             file,
             sha256,

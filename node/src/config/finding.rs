@@ -128,7 +128,8 @@ fn shorten(text: &str) -> String {
 pub(super) fn without_effect(settings: &Settings) -> Vec<(&'static str, String, String)> {
     let defaults = Settings::default();
     let told = |(key, instead): &(&'static str, &str)| {
-        let (value, default) = (value_of(settings, key)?, value_of(&defaults, key)?);
+        let value = value_of(settings, key)?;
+        let default = value_of(&defaults, key)?;
         (value != default).then(|| {
             (
                 *key,

@@ -39,6 +39,7 @@ impl<'a> Appender<'a> {
             last: Vec::new(),
             lines: 0,
         };
+        // the last file is found by counting: names are consecutive
         while appender
             .files
             .contains_key(&segment_name(appender.number + 1))
@@ -61,6 +62,7 @@ impl<'a> Appender<'a> {
             );
             return Ok(());
         }
+        // readers compare a file that grew byte by byte, so it stays small
         if self.last.len() >= SEGMENT_BYTES {
             self.close_segment()?;
             self.number += 1;

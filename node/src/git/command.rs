@@ -300,14 +300,17 @@ impl Drop for Group {
 
 /// Whether it ended well, what it wrote and what it said.
 async fn collect(child: &mut Child, input: &[u8]) -> io::Result<(bool, Vec<u8>, Vec<u8>)> {
-    let (stdin, output, said) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    let stdin = child.stdin.take();
+    let output = child.stdout.take();
+    let said = child.stderr.take();
     let give = async {
         if let Some(mut stdin) = stdin {
             // who ends without reading it says why
             stdin.write_all(input).await.ok();
         }
     };
-    let (output, said) = (bounded(output, OUTPUT_BYTES), bounded(said, SAID_BYTES));
+    let output = bounded(output, OUTPUT_BYTES);
+    let said = bounded(said, SAID_BYTES);
     let (output, said, ()) = tokio::join!(output, said, give);
     let status = child.wait().await?;
     Ok((status.success(), output?, said?))

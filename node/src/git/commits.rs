@@ -189,7 +189,8 @@ impl Task {
         let mut listing = Listing::default();
         loop {
             let now = Instant::now();
-            let (count, last) = (status.borrow_and_update().commits_asked, self.last_sync());
+            let count = status.borrow_and_update().commits_asked;
+            let last = self.last_sync();
             let is_due = self.next_look().is_some_and(|at| at <= now);
             listing.note(count, last.as_ref(), now);
             if is_due && listing.is_old(now) {
@@ -281,7 +282,8 @@ impl Task {
                 continue;
             };
             let place = member.place.clone().and_then(|place| Ok((place, git?)));
-            let (asked, fetched_at) = (member.questions.clone(), member.fetched_at);
+            let asked = member.questions.clone();
+            let fetched_at = member.fetched_at;
             match place {
                 Ok((place, git)) if self.plan.effort.parallel.max(1) > self.looks.len() => {
                     member.is_busy = true;

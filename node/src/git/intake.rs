@@ -67,7 +67,8 @@ impl Intake {
     /// For the branch of `from`. With `skip_settled`, what is about certified subjects alone is
     /// passed over unchecked: for lines that were read before.
     pub(super) fn new(road: Road, from: NodeId, skip_settled: bool) -> Self {
-        let (carried, counts) = (Carried::default(), Counts::default());
+        let carried = Carried::default();
+        let counts = Counts::default();
         Self {
             checker: road.checker(),
             road,

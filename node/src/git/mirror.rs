@@ -65,6 +65,7 @@ pub(super) struct Brought {
 /// and filled anew.
 pub(super) async fn fetch(git: &Git, source: &Source) -> Result<(Repository, ObjectId), GitError> {
     match fetch_once(git, source).await {
+        // damaged by what this machine kept: a new copy from the remote is sound
         Err(GitError::Damaged(reason)) if source.dir.join(FETCHED).exists() => {
             set_aside(git, source, &reason).await?;
             fetch_once(git, source).await
@@ -83,6 +84,7 @@ async fn set_aside(git: &Git, source: &Source, reason: &str) -> Result<(), GitEr
 
 async fn fetch_once(git: &Git, source: &Source) -> Result<(Repository, ObjectId), GitError> {
     let repository = Repository::open(git, source.dir.clone()).await?;
+    // the first time only the end of it: later fetches bring what is new
     let depth = repository
         .reference(FETCHED)?
         .is_none()
@@ -130,6 +132,7 @@ async fn take(
 ) -> Result<Brought, GitError> {
     let head = head_of(&repository.objects()?, tip)?;
     let federation = road.checker().federation();
+    // a copy of another's branch would have its lines counted as news of this member
     if head
         .as_ref()
         .is_some_and(|head| (head.node_id, head.federation_id) != (source.node, federation))
@@ -145,12 +148,15 @@ async fn take(
         again,
         ..Brought::default()
     };
+    // a commit that was read whole has nothing new
     if before.is_part || before.last != Some(tip) {
         read_new(git, repository, source, road, &before, tip, &mut brought).await?;
+        // kept under a name of its own, so that Git does not drop the evidence
         if let Some(was) = before.last.filter(|_| brought.rewritten_now) {
             keep_rewritten(repository, was, tip, now)?;
         }
     }
+    // what this sync left is read first; then what the engine had no room for
     if !brought.is_part
         && let Some(from) = brought.again.take()
         && before.last.is_some()
@@ -207,10 +213,12 @@ async fn read_new(
     tip: ObjectId,
     brought: &mut Brought,
 ) -> Result<(), GitError> {
+    // Git tells whether a commit was left out or changed
     let descends = match before.last {
         Some(last) => repository.is_ancestor(git, last, tip).await?,
         None => true,
     };
+    // of another history nothing is known, be its lines the same or not
     let known = if descends {
         before.lines.clone()
     } else {
@@ -230,11 +238,13 @@ async fn read_new(
     brought.rewritten_now = !descends || reading.rewritten;
     brought.counts = counts;
     brought.counts.bad += reading.too_long;
+    // a commit of this node's own names the files read, or Git would collect them
     if let Some(stopped_at) = &reading.stopped_at {
         brought.is_part = true;
         let part = mark(&repository.objects()?, tip, stopped_at)?;
         return repository.set_reference(PART, part);
     }
+    // only after the engine has the lines: a crash before reads them again
     repository.set_reference(READ, tip)?;
     if repository.reference(PART)?.is_some() {
         repository.drop_reference(PART)
@@ -268,7 +278,8 @@ pub(super) async fn read(
     to: ObjectId,
     skip_settled: bool,
 ) -> Result<(Reading, Counts), GitError> {
-    let (repository, road) = (repository.clone(), road.clone());
+    let repository = repository.clone();
+    let road = road.clone();
     let budget = Budget::new(git.timeout(), git.shutdown().clone());
     let read = move || {
         let objects = repository.objects()?;
@@ -306,7 +317,8 @@ fn keep_rewritten(
 fn rewritten(repository: &Repository, source: &Source) -> Vec<RewrittenRow> {
     let of = |(name, was): (String, ObjectId)| {
         let (seen_at, now) = name.split_once('-')?;
-        let (seen_at, now) = (UnixMillis(seen_at.parse().ok()?), now.to_owned());
+        let seen_at = UnixMillis(seen_at.parse().ok()?);
+        let now = now.to_owned();
         Some(RewrittenRow {
             seen_at,
             remote: source.remote.to_string(),

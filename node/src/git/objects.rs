@@ -82,7 +82,8 @@ impl Objects {
         old: ObjectId,
         new: ObjectId,
     ) -> Result<Option<bool>, GitError> {
-        let (mut seen, mut next) = (HashSet::from([new]), vec![new]);
+        let mut seen = HashSet::from([new]);
+        let mut next = vec![new];
         while let Some(id) = next.pop() {
             if id == old {
                 return Ok(Some(true));

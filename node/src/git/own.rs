@@ -62,7 +62,8 @@ impl There {
     /// Reads what `git ls-remote --symref` wrote.
     fn of(said: &str, branch: &str) -> Self {
         let mut there = Self::default();
-        let (own, below) = (full(branch), format!("{}/", full(branch)));
+        let own = full(branch);
+        let below = format!("{}/", full(branch));
         let above: Vec<String> = above(branch).map(|above| full(&above)).collect();
         for (what, name) in said.lines().filter_map(|line| line.split_once('\t')) {
             there.exists |= name == own;

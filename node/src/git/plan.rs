@@ -81,11 +81,9 @@ impl Plan {
         origin: Origin,
     ) -> Self {
         let allowed = settings.security.allowed_git_protocols.clone();
-        let (sync, performance, network) = (
-            &settings.sync_settings,
-            &settings.performance,
-            &settings.network,
-        );
+        let sync = &settings.sync_settings;
+        let performance = &settings.performance;
+        let network = &settings.network;
         let seconds = Duration::from_secs;
         let (own, own_shown) = own_remote(&settings.local_node.git_remote, origin, &allowed);
         let others = manifest

@@ -75,7 +75,8 @@ pub(super) fn segments(
     commit: ObjectId,
 ) -> Result<(Segments, Option<ObjectId>), GitError> {
     let (root, _) = objects.commit(commit)?;
-    let (mut files, mut head) = (Segments::new(), None);
+    let mut files = Segments::new();
+    let mut head = None;
     for entry in objects.entries(root)? {
         match (entry.name.as_str(), entry.is_dir) {
             (LINES_DIR, true) => {
@@ -126,6 +127,7 @@ pub(super) fn new_lines(
         rewritten: !only_grew(objects, known, &files)?,
         ..Reading::default()
     };
+    // of a rewritten branch everything is new: which lines changed does not matter
     let nothing = Segments::new();
     let known = if reading.rewritten { &nothing } else { known };
     let mut read = known.clone();
@@ -143,6 +145,7 @@ pub(super) fn new_lines(
             &mut take,
         )?;
         read.insert(name.clone(), *id);
+        // after a file and never before the first, so that each reading gets on
         if new.peek().is_some() && budget.is_spent() {
             reading.stopped_at = Some(read);
             break;
@@ -164,6 +167,7 @@ fn read_file(
         reading.too_long += 1;
         return Ok(());
     };
+    // the part that was read is skipped by its length: files only grow
     let before = before
         .map(|id| objects.file(id))
         .transpose()?
@@ -172,12 +176,14 @@ fn read_file(
     let new = bytes.get(before.len()..).unwrap_or_default();
     reading.bytes += new.len() as u64;
     budget.bytes = budget.bytes.saturating_sub(bytes.len() as u64);
+    // lines are numbered from the start of the file, for messages
     let first = before.split(|b| *b == b'\n').count();
     for (line, text) in (first..).zip(new.split(|b| *b == b'\n')) {
         if budget.shutdown.is_cancelled() {
             return Err(GitError::Cancelled);
         }
         budget.lines = budget.lines.saturating_sub(1);
+        // counted and passed over: one line must not keep the others from being read
         if text.len() > LINE_BYTES {
             reading.too_long += 1;
         } else if !text.is_empty() {
@@ -209,6 +215,7 @@ fn only_grew(objects: &Objects, before: &Segments, now: &Segments) -> Result<boo
         if new == old {
             continue;
         }
+        // only the last file grows; its successor is begun when it is full
         if Some(name) != last {
             return Ok(false);
         }

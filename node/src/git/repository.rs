@@ -197,7 +197,8 @@ impl Repository {
         if let Some(known) = self.objects()?.is_ancestor(old, new)? {
             return Ok(known);
         }
-        let (old, new) = (old.to_string(), new.to_string());
+        let old = old.to_string();
+        let new = new.to_string();
         match git
             .run(Job::local(
                 &self.dir,

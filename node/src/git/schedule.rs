@@ -59,8 +59,11 @@ impl Schedule {
         after: Duration,
         every: Duration,
     ) -> Self {
-        let (fallback_after, fallback_every) = (after, every);
-        let (lost_since, last, in_fallback) = (None, None, false);
+        let fallback_after = after;
+        let fallback_every = every;
+        let lost_since = None;
+        let last = None;
+        let in_fallback = false;
         Self {
             interval,
             automatic,

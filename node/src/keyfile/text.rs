@@ -111,7 +111,8 @@ pub(super) fn sealed_text(
     passphrase: &str,
     cost: Cost,
 ) -> Result<Zeroizing<String>, KeyFileError> {
-    let (mut salt, mut nonce) = ([0; SALT_BYTES], [0; NONCE_BYTES]);
+    let mut salt = [0; SALT_BYTES];
+    let mut nonce = [0; NONCE_BYTES];
     randomize(&mut salt)?;
     randomize(&mut nonce)?;
     let mut text = header(seed);
@@ -185,7 +186,8 @@ impl<'a> KeyText<'a> {
             Secret::Plain(Zeroizing::new(field(&mut lines, "seed")?))
         } else {
             let cost = Cost::parse(lines.next().unwrap_or_default())?;
-            let (salt, nonce) = (field(&mut lines, "salt")?, field(&mut lines, "nonce")?);
+            let salt = field(&mut lines, "salt")?;
+            let nonce = field(&mut lines, "nonce")?;
             let header = body.find("sealed ").map_or(body, |at| &body[..at]);
             Secret::Sealed(Sealed {
                 cost,
@@ -243,7 +245,8 @@ impl Cost {
         };
         let cost = numbers()
             .ok_or("it has neither a line `seed` nor a line `kdf argon2id m=… t=… p=…`")?;
-        let (least, most) = (Self::LEAST, Self::MOST);
+        let least = Self::LEAST;
+        let most = Self::MOST;
         let fits = (least.memory..=most.memory).contains(&cost.memory)
             && (least.passes..=most.passes).contains(&cost.passes)
             && (least.lanes..=most.lanes).contains(&cost.lanes);

@@ -137,11 +137,9 @@ impl PlainLogs {
         force: bool,
         shutdown: CancellationToken,
     ) -> Result<Self, GitError> {
-        let (sync, performance, security) = (
-            &settings.sync_settings,
-            &settings.performance,
-            &settings.security,
-        );
+        let sync = &settings.sync_settings;
+        let performance = &settings.performance;
+        let security = &settings.security;
         let timeout = Duration::from_secs(sync.timeout_seconds.min(FETCH_SECONDS));
         let allowed = security.allowed_git_protocols.clone();
         let minutes = if force {
@@ -234,7 +232,8 @@ impl PlainLogs {
 
     fn tell(&self, remote: &GitRemote, error: &GitError, attempt: u64, pause: Duration) {
         if let Some(teller) = &self.teller {
-            let (all, seconds) = (self.retries + 1, pause.as_secs());
+            let all = self.retries + 1;
+            let seconds = pause.as_secs();
             (teller.0)(&format!(
                 "{remote}: {error} (attempt {attempt} of {all}; the next in {seconds} s)"
             ));
@@ -372,11 +371,9 @@ fn is_pointer(file: &mut File) -> std::io::Result<bool> {
 /// its primary key.
 fn judge(said: &str, expected: &str, asked: Asked) -> Result<(), String> {
     let mut lines = said.lines().map(str::trim);
-    let (state, key, primary) = (
-        lines.next(),
-        lines.next().unwrap_or_default(),
-        lines.next().unwrap_or_default(),
-    );
+    let state = lines.next();
+    let key = lines.next().unwrap_or_default();
+    let primary = lines.next().unwrap_or_default();
     match state.unwrap_or_default() {
         // U: nobody has vouched for the key; its fingerprint is compared, which is better
         "G" | "U" => {}
@@ -421,7 +418,8 @@ fn is_same_key(found: &str, expected: &str) -> bool {
             .collect::<String>()
             .to_uppercase()
     };
-    let (found, expected) = (digits(found), digits(expected));
+    let found = digits(found);
+    let expected = digits(expected);
     expected.len() >= KEY_ID_DIGITS && found.ends_with(&expected)
 }
 

@@ -70,7 +70,8 @@ impl PlainPlaces {
             is_unusable: error.is_of_content(),
         };
         let fetch = |node: ManifestNode| async move { logs.log_of(&node).await.map_err(unread) };
-        let (paths, settings) = (&self.paths, &self.settings);
+        let paths = &self.paths;
+        let settings = &self.settings;
         let deployment = Deployment {
             paths,
             settings,

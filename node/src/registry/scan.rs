@@ -140,7 +140,9 @@ fn prose(bytes: &[u8], at: usize, limit: usize) -> Option<Step> {
 /// something else).
 fn object(bytes: &[u8], at: usize, limit: usize) -> Option<Step> {
     let indent = at;
-    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    let mut depth = 0_usize;
+    let mut in_string = false;
+    let mut escaped = false;
     for (here, byte) in bytes.iter().enumerate().skip(at).take(limit) {
         match byte {
             b'\n' if in_string => return resync(bytes, at, here, indent, limit, Kind::OpenString),

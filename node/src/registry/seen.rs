@@ -55,7 +55,8 @@ impl Seen {
 
     /// Takes note of `bytes`, which stand between the old position and `until`.
     pub(super) fn add(&mut self, bytes: &[u8], until: Position) {
-        let (mut offset, mut line) = (self.position.offset, self.position.line);
+        let mut offset = self.position.offset;
+        let mut line = self.position.line;
         for piece in bytes.split_inclusive(|b| *b == b'\n') {
             self.hasher.update(piece);
             offset += piece.len() as u64;
@@ -100,7 +101,8 @@ impl Seen {
         };
         let mut file = io::BufReader::with_capacity(64 * 1024, file);
         let mut hasher = HashWriter(Sha256::new());
-        let (mut at, mut from_line) = (0, 1);
+        let mut at = 0;
+        let mut from_line = 1;
         for checkpoint in self.checkpoints.iter().chain([&end]) {
             let wanted = checkpoint.offset - at;
             if io::copy(&mut file.by_ref().take(wanted), &mut hasher)? < wanted {

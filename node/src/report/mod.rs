@@ -248,10 +248,8 @@ impl ComplianceReport {
     pub fn with_dashboard(mut self, dashboard: Option<&Dashboard>, now: UnixMillis) -> Self {
         let bounds = Month::parse(&self.month).ok().map(Month::bounds);
         let row = bounds.and_then(|(from, until)| {
-            let (first, today) = (
-                day_of(from),
-                day_of(now.min(UnixMillis(until.0.saturating_sub(1)))),
-            );
+            let first = day_of(from);
+            let today = day_of(now.min(UnixMillis(until.0.saturating_sub(1))));
             dashboard?
                 .until(today)
                 .last()
@@ -471,7 +469,8 @@ fn anchors(
     for row in store.anchors() {
         let (sha256, row) = row?;
         if is_within(row.at) {
-            let (sha256, at) = (sha256.to_string(), row.at.iso());
+            let sha256 = sha256.to_string();
+            let at = row.at.iso();
             lines.push(AnchorLine {
                 name: row.name,
                 sha256,

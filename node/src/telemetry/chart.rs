@@ -48,7 +48,9 @@ pub fn svg(rows: &[Row], limits: &Thresholds) -> String {
         (limits.compliance_score_min, "#f39c12", "6 4"),
         (limits.compliance_score_critical, "#e74c3c", "6 4"),
     ] {
-        let (at, words, end) = (y(score), number(score), WIDTH - RIGHT);
+        let at = y(score);
+        let words = number(score);
+        let end = WIDTH - RIGHT;
         let _ = writeln!(
             picture,
             "<line x1=\"{LEFT}\" x2=\"{end}\" y1=\"{at:.1}\" y2=\"{at:.1}\" stroke=\"{color}\" stroke-dasharray=\"{dashes}\"/>\

@@ -54,7 +54,8 @@ pub fn day_of(now: UnixMillis) -> Date {
 
 /// Compares what is there with what was there.
 pub fn check(settings: &TelemetrySettings, previous: &State, seen: Seen<'_>) -> Checked {
-    let (messages, notes) = (Vec::new(), Vec::new());
+    let messages = Vec::new();
+    let notes = Vec::new();
     let mut checking = Checking {
         settings,
         seen,

@@ -112,10 +112,8 @@ impl Conditions {
         let all: BTreeSet<_> = holding.iter().chain(self.told.keys()).copied().collect();
         self.changed.retain(|condition, _| all.contains(condition));
         for condition in all {
-            let (holds, is_told) = (
-                holding.contains(&condition),
-                self.told.contains_key(&condition),
-            );
+            let holds = holding.contains(&condition);
+            let is_told = self.told.contains_key(&condition);
             if holds == is_told {
                 self.changed.remove(&condition);
                 continue;

@@ -239,10 +239,8 @@ impl Columns {
         let date = text(self.date)?;
         // of a timestamp only its day
         let day = date.get(..10).and_then(|day| day.parse().ok());
-        let (score, violations) = (
-            score(text(self.score)?),
-            violations(optional(self.violations)?),
-        );
+        let score = score(text(self.score)?);
+        let violations = violations(optional(self.violations)?);
         let wrong = score
             .as_ref()
             .err()

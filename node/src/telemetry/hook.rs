@@ -198,7 +198,8 @@ impl Hook {
     /// Sends a body until the receiver has it.
     async fn send(&self, body: &[u8]) -> Result<(), Halt> {
         let webhook = ConsensusWebhook::new(self.url.clone(), self.secret.clone());
-        let (http, mut failures) = (Http::default(), 0);
+        let http = Http::default();
+        let mut failures = 0;
         loop {
             let (why, after) = match webhook.send(&http, body.to_vec(), key(body)).await {
                 Attempt::Delivered => return Ok(()),
@@ -231,7 +232,8 @@ impl Hook {
                 body,
             });
         }
-        let (size, entries) = (self.store.log_head().size, 0..0);
+        let size = self.store.log_head().size;
+        let entries = 0..0;
         self.keep(
             Progress {
                 rows,
@@ -309,7 +311,9 @@ impl Hook {
     /// The oldest rows about changed records, as many as can be one row again, and their entries
     /// before `next`: what comes after is told as it is then.
     fn changed(&self, next: u64) -> Result<(Vec<OutboxKey>, BTreeSet<u64>), StorageError> {
-        let (mut looked_at, mut changed, mut bytes) = (Vec::new(), BTreeSet::new(), 0);
+        let mut looked_at = Vec::new();
+        let mut changed = BTreeSet::new();
+        let mut bytes = 0;
         for (key, row) in self.store.outbox(HOOK_CHANGED, ROWS)? {
             bytes += row.payload.len();
             if bytes > OUTBOX_ROW_BYTES && !looked_at.is_empty() {
@@ -339,7 +343,9 @@ impl Hook {
     /// The records of entries in their order, as many as go together, and the entry after the last
     /// of them: 0 if there are no entries.
     fn load(&self, entries: impl Iterator<Item = u64>) -> Result<(Vec<Value>, u64), StorageError> {
-        let (mut records, mut bytes, mut next) = (Vec::new(), 0, 0);
+        let mut records = Vec::new();
+        let mut bytes = 0;
+        let mut next = 0;
         for sequence in entries {
             if let Some(record) = self.store.record(sequence)? {
                 let record = json!(RecordView::of(&record, sequence));

@@ -60,7 +60,8 @@ impl Places {
             None
         });
         let dashboard = dashboard.as_ref().map(|(_, dashboard)| dashboard);
-        let (unreadable, events) = (unreadable.as_deref(), events.as_deref());
+        let unreadable = unreadable.as_deref();
+        let events = events.as_deref();
         let seen = Seen {
             dashboard,
             unreadable,

@@ -193,7 +193,8 @@ impl Message {
         at: UnixMillis,
     ) -> Self {
         let title = plain(title, TITLE_CHARS);
-        let (lines, facts) = (Vec::new(), Vec::new());
+        let lines = Vec::new();
+        let facts = Vec::new();
         Self {
             cause: cause.into(),
             topic,

@@ -335,7 +335,9 @@ fn as_sent<'a>(
 }
 
 fn entry(channel: Channel, message: Message, now: UnixMillis) -> Entry {
-    let (queued_at, next_at, recipients) = (now, now, Vec::new());
+    let queued_at = now;
+    let next_at = now;
+    let recipients = Vec::new();
     Entry {
         channel,
         message,
@@ -354,7 +356,8 @@ fn again(entry: Entry, after: Option<Duration>, why: &str, now: UnixMillis, jitt
     let pause = pause(attempts, jitter);
     // who says when to come back is believed, only not over and over at once
     let pause = after.map_or(pause, |after| after.max(pause / 5));
-    let (last_error, dead) = (Some(why.to_owned()), attempts >= ATTEMPTS);
+    let last_error = Some(why.to_owned());
+    let dead = attempts >= ATTEMPTS;
     Entry {
         attempts,
         next_at: now.after(pause),

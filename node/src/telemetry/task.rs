@@ -153,9 +153,13 @@ impl<'a> Follower<'a> {
     fn new(desk: Desk, around: &'a Surroundings) -> Self {
         let syncs = around.engine.status().borrow().syncs;
         let gather_until = tokio::time::Instant::now();
-        let (members, names) = (BTreeMap::new(), Names::default());
+        let members = BTreeMap::new();
+        let names = Names::default();
         let conditions = Conditions::new(desk.conditions());
-        let (gathered, more_certified, reviews, looks) = (Vec::new(), 0, BTreeMap::new(), 0);
+        let gathered = Vec::new();
+        let more_certified = 0;
+        let reviews = BTreeMap::new();
+        let looks = 0;
         let mut follower = Self {
             desk,
             around,

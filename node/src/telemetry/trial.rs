@@ -59,8 +59,10 @@ pub async fn try_out(
 
 async fn try_one(sender: &Sender, http: &Http, message: &Message, wait: Duration) -> TrialView {
     let begun = Instant::now();
-    let (mut attempts, mut reason) = (0, None);
-    let (mut recipients, mut is_refused) = (Vec::new(), false);
+    let mut attempts = 0;
+    let mut reason = None;
+    let mut recipients = Vec::new();
+    let mut is_refused = false;
     let delivered = loop {
         attempts += 1;
         let after = match sender.send(http, message, &recipients).await {

@@ -167,6 +167,7 @@ impl Journal {
                 std::io::ErrorKind::AlreadyExists => StorageError::JournalExists(path.to_owned()),
                 _ => StorageError::io("create", path)(e),
             })?;
+        // before the first record: two nodes of one key must never both go on
         lock(path, &file)?;
         let mut contents = Header {
             sequence: 1,
@@ -187,6 +188,7 @@ impl Journal {
             .append(&contents)
             .and_then(|()| journal.sink.sync())
             .map_err(StorageError::io("write", path))?;
+        // the name, too: a crash must not leave a key without its journal
         sync_parent(path)?;
         Ok(journal)
     }
@@ -238,6 +240,7 @@ impl Journal {
         known: u64,
         hooks: Hooks,
     ) -> Result<(Self, Vec<JournalRecord>, Recovery), StorageError> {
+        // locked first, so that nobody appends while it is read
         let file = open_locked(path)?;
         let contents = regular::read(path, u64::MAX).map_err(StorageError::io("read", path))?;
         let read = recover::read(path, &contents, node, known)?;
@@ -246,6 +249,7 @@ impl Journal {
         };
         if recovery.torn_bytes > 0 {
             tracing::warn!(path = %path.display(), bytes = recovery.torn_bytes, "cut a torn write off the journal");
+            // cut before anything is appended: behind torn bytes a record would be lost
             file.set_len(read.end as u64)
                 .and_then(|()| file.sync_all())
                 .map_err(StorageError::io("cut the torn end off", path))?;
@@ -261,7 +265,8 @@ impl Journal {
         hooks: Hooks,
         (sequence, bytes): (u64, u64),
     ) -> Self {
-        let (buffer, buffered) = (Vec::new(), 0);
+        let buffer = Vec::new();
+        let buffered = 0;
         let sink = Sink::file(file, hooks.clone());
         Self {
             path: path.to_owned(),
@@ -285,6 +290,7 @@ impl Journal {
         let start = self.buffer.len();
         let mut frames = 0;
         for record in records {
+            // all of `records` or none: what a refusal leaves would be committed with the next
             frames += frame::write(&mut self.buffer, record)
                 .inspect_err(|_| self.buffer.truncate(start))?;
         }
@@ -311,6 +317,7 @@ impl Journal {
             self.poisoned = true;
             return Err(StorageError::io("write", &self.path)(e));
         }
+        // counted only now: a failed write must not raise the sequence
         self.bytes += self.buffer.len() as u64;
         self.sequence += self.buffered;
         self.buffered = 0;
@@ -363,6 +370,7 @@ impl Journal {
     pub fn rewrite(&mut self, records: Vec<JournalRecord>) -> Result<(), StorageError> {
         self.check_poison()?;
         let mut frames = Vec::new();
+        // the owner first, as in every journal
         let mut kept = frame::write(&mut frames, &JournalRecord::Created { node: self.node })?;
         for record in records
             .iter()
@@ -370,6 +378,7 @@ impl Journal {
         {
             kept += frame::write(&mut frames, record)?;
         }
+        // they may be large, and the frames hold all of them
         drop(records);
         let mut contents = Header {
             sequence: self.sequence,
@@ -378,6 +387,7 @@ impl Journal {
         .to_bytes()
         .to_vec();
         contents.append(&mut frames);
+        // whole and synced under another name before it takes the journal's place
         let file = write_beside(
             &self.path,
             &contents,
@@ -386,6 +396,7 @@ impl Journal {
             COMPACTION,
         )?;
         take_place(&self.path, &self.hooks, COMPACTION).inspect_err(|_| self.poisoned = true)?;
+        // from here on commits go to the new file; the old one has no name any more
         self.sink = Sink::file(file, self.hooks.clone());
         self.bytes = contents.len() as u64;
         Ok(())

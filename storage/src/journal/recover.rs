@@ -33,7 +33,9 @@ pub(super) fn read(
     known: u64,
 ) -> Result<Read, StorageError> {
     let header = Header::parse(contents).map_err(|refusal| translate(path, 0, refusal))?;
-    let (mut records, mut end) = (Vec::new(), HEADER_BYTES);
+    let mut records = Vec::new();
+    let mut end = HEADER_BYTES;
+    // as far as records check; what follows is torn or damaged
     while let Some((payload, next)) = frame::payload(contents, end) {
         let record = codec::decode(payload).map_err(|refusal| translate(path, end, refusal))?;
         check_creator(path, &record, records.is_empty(), end, node)?;
@@ -41,6 +43,7 @@ pub(super) fn read(
         end = next;
     }
     let count = records.len() as u64;
+    // the last compaction wrote `kept` at once: with fewer the file was cut afterwards
     let Some(appended) = count.checked_sub(header.kept).filter(|_| count > 0) else {
         return Err(damaged(
             path,
@@ -52,6 +55,7 @@ pub(super) fn read(
         ));
     };
     let sequence = header.sequence.saturating_add(appended);
+    // all that was ever sent is there: what does not check behind it was never sent
     let was_never_sent = known > 0 && sequence >= known;
     if !was_never_sent && let Some(later) = valid_behind(contents, end) {
         return Err(damaged(

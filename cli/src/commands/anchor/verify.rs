@@ -53,11 +53,9 @@ pub(in crate::commands) async fn checked(args: &VerifyArgs, context: &Context) -
     let checked = verifier.check(targets, &|| bar.inc(1)).await;
     bar.finish_and_clear();
     let count = |verdict| checked.iter().filter(|c| c.verdict == verdict).count();
-    let (proven, differ, lost) = (
-        count(Verdict::Proven),
-        count(Verdict::Differs),
-        count(Verdict::Unreachable),
-    );
+    let proven = count(Verdict::Proven);
+    let differ = count(Verdict::Differs);
+    let lost = count(Verdict::Unreachable);
     Ok(Report {
         proven,
         differ,
@@ -68,7 +66,8 @@ pub(in crate::commands) async fn checked(args: &VerifyArgs, context: &Context) -
 
 /// The command's end: exit 5 if any content differs, 1 if some could not be reached.
 pub(in crate::commands) fn conclude(report: &Report) -> Result<()> {
-    let (differ, lost) = (report.differ, report.unreachable);
+    let differ = report.differ;
+    let lost = report.unreachable;
     if differ > 0 {
         let error = CliError::new(
             Code::Verification,

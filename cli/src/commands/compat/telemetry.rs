@@ -47,7 +47,8 @@ struct What {
 
 pub(crate) async fn run(args: &TelemetryArgs, context: &Context) -> Result<()> {
     let here = in_repository(context);
-    let (out, wait) = (here.out, Duration::from_secs(DELIVERY_SECONDS));
+    let out = here.out;
+    let wait = Duration::from_secs(DELIVERY_SECONDS);
     if args.what.check_config {
         return telemetry::check_config(&here);
     }

@@ -172,7 +172,8 @@ pub(super) fn places(context: &Context) -> Result<Places, CliError> {
 pub(super) fn desk(context: &Context) -> Result<Desk> {
     let places = places(context)?;
     let wanted = federation(context, &places)?.settings.notifications;
-    let (secrets, source) = (secrets(&places), source(context, &places));
+    let secrets = secrets(&places);
+    let source = source(context, &places);
     Ok(Desk::without_node(places, wanted, &secrets)
         .or_code(Code::Failed)?
         .of(source))

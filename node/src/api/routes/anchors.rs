@@ -21,7 +21,8 @@ pub(super) async fn list(
     paging: Result<Query<Paging>, QueryRejection>,
 ) -> Answer<AnchorsView> {
     let Query(paging) = paging?;
-    let (limit, seen) = (paging.limit(), paging.before()?.unwrap_or_default());
+    let limit = paging.limit();
+    let seen = paging.before()?.unwrap_or_default();
     let seen = usize::try_from(seen).unwrap_or(usize::MAX);
     state
         .read(move |state| anchors(state, limit, seen))

@@ -26,7 +26,8 @@ pub(super) async fn history(
     paging: Result<Query<Paging>, QueryRejection>,
 ) -> Answer<Page<RecordView>> {
     let Query(paging) = paging?;
-    let (limit, before) = (paging.limit(), paging.before()?);
+    let limit = paging.limit();
+    let before = paging.before()?;
     let records = state
         .read(move |state| Ok(state.store.records_latest(limit, before)?))
         .await?;
@@ -91,7 +92,8 @@ fn open_record(state: &ApiState, open: &InstanceView, asked: Choice, event: &Eve
             .filter_map(|vote| Some((vote.node, vote.choice?)))
             .collect()
     };
-    let (observed, endorsed) = (prevotes(true), prevotes(false));
+    let observed = prevotes(true);
+    let endorsed = prevotes(false);
     let said: Vec<_> = observed.keys().chain(endorsed.keys()).copied().collect();
     let epoch = state.epoch();
     let voters = epoch.voters().iter().map(|(_, voter)| voter.key.id());

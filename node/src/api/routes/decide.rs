@@ -160,10 +160,8 @@ fn find_choice(choices: &[Choice], name: &str) -> Result<Choice, Failure> {
         )));
     }
     let fits = |choice: &&Choice| {
-        let (its_hash, its_digest) = (
-            choice.event_hash.to_string(),
-            choice.content_digest.to_string(),
-        );
+        let its_hash = choice.event_hash.to_string();
+        let its_digest = choice.content_digest.to_string();
         match digest {
             Some(digest) => its_hash.starts_with(hash) && its_digest.starts_with(digest),
             None => its_hash.starts_with(hash) || its_digest.starts_with(hash),

@@ -30,7 +30,8 @@ pub(super) async fn list(
         ..
     } = filter;
     let paging = Paging { limit, before };
-    let (limit, before) = (paging.limit(), paging.before()?);
+    let limit = paging.limit();
+    let before = paging.before()?;
     let open = Open {
         stands,
         review,

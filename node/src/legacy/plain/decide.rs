@@ -14,6 +14,9 @@ use super::gather::{Gathered, OWN, ROW, Said, Text};
 use super::sorter::Rows;
 use crate::config::{EventFilters, Settings};
 
+/// Milliseconds of a day.
+const DAY_MILLIS: u64 = 24 * 60 * 60 * 1000;
+
 /// What the configuration says of deciding.
 #[derive(Clone, Debug)]
 pub struct Rules {
@@ -44,12 +47,10 @@ impl Rules {
     /// Whether an event of another node's log is asked about at all. Changes to a federation never
     /// come from plain logs.
     pub(super) fn admits(&self, event: &Event) -> bool {
-        let oldest = i64::try_from(self.now.0)
-            .unwrap_or(i64::MAX)
-            .saturating_sub(
-                i64::try_from(self.max_age_days.saturating_mul(24 * 60 * 60 * 1000))
-                    .unwrap_or(i64::MAX),
-            );
+        // signed, as events may be of before 1970; a limit that is out of range admits all ages
+        let millis = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        let age = millis(self.max_age_days.saturating_mul(DAY_MILLIS));
+        let oldest = millis(self.now.0).saturating_sub(age);
         event.event != FEDERATION_EPOCH
             && self.filters.admits(&event.event)
             && event.instant().is_some_and(|at| at.unix_millis() >= oldest)
@@ -127,12 +128,14 @@ pub(super) fn weigh(
     let mut shared = vec![0; others + 1];
     // each subject is gone through twice: what nodes say of it first must be known before its
     // events are judged
-    let (mut ahead, mut behind) = (gathered.rows.rows()?, gathered.rows.rows()?);
+    let mut ahead = gathered.rows.rows()?;
+    let mut behind = gathered.rows.rows()?;
     let left_out = &gathered.left_out[..];
     let mut next = next_said(&mut ahead, left_out)?;
     while let Some(first) = next {
         // once ahead: who says what of this subject, and how many rows that takes
-        let (mut subject, mut rows) = (Subject::default(), 0_u64);
+        let mut subject = Subject::default();
+        let mut rows = 0_u64;
         while let Some(said) = next.filter(|said| said.subject == first.subject) {
             subject.note(&said);
             rows += 1;
@@ -149,21 +152,17 @@ pub(super) fn weigh(
                 break;
             };
             if candidate.hash != Some(said.hash) {
-                let done = std::mem::replace(
-                    &mut candidate,
-                    Candidate {
-                        hash: Some(said.hash),
-                        ..Candidate::default()
-                    },
-                );
-                done.judge(&subject, needed).map_or(Ok(()), &mut take)?;
+                let done = std::mem::replace(&mut candidate, Candidate::of(said.hash));
+                if let Some(decision) = done.judge(&subject, needed) {
+                    take(decision)?;
+                }
             }
             candidate.add(&said);
         }
         // the last event has none after it
-        candidate
-            .judge(&subject, needed)
-            .map_or(Ok(()), &mut take)?;
+        if let Some(decision) = candidate.judge(&subject, needed) {
+            take(decision)?;
+        }
     }
     // what stands here and not there is the rest: it need not be gone through again
     for (comparison, shared) in comparisons.iter_mut().zip(shared) {
@@ -196,13 +195,16 @@ struct Subject {
 
 impl Subject {
     fn note(&mut self, said: &Said) {
+        // one event twice in one log counts once
         if self.last == Some((said.hash, said.observer)) {
             return;
         }
+        // within a hash the own log comes first, so that the rows behind it can be compared
         if self.last.is_none_or(|(hash, _)| hash != said.hash) {
             self.own_has_it = said.observer == OWN;
         }
         self.last = Some((said.hash, said.observer));
+        // rows of a subject come by hash: the first by time is looked for
         let first = self
             .firsts
             .entry(said.observer)
@@ -227,11 +229,12 @@ impl Subject {
             let count =
                 |counts: &BTreeMap<u16, u64>| counts.get(observer).copied().unwrap_or_default();
             found.same += count(&self.same);
-            *(if own_says {
-                &mut found.divergent
+            // of a subject of which the own log says something, another event contradicts it
+            if own_says {
+                found.divergent += count(&self.other);
             } else {
-                &mut found.new
-            }) += count(&self.other);
+                found.new += count(&self.other);
+            }
             if let Some(shared) = shared.get_mut(usize::from(*observer)) {
                 *shared += u64::from(own_says);
             }
@@ -250,6 +253,13 @@ struct Candidate {
 }
 
 impl Candidate {
+    fn of(hash: EventHash) -> Self {
+        Self {
+            hash: Some(hash),
+            ..Self::default()
+        }
+    }
+
     fn add(&mut self, said: &Said) {
         // of several with one hash in one log the first counts, as everywhere
         if self.having.last() == Some(&said.observer) {
@@ -264,7 +274,8 @@ impl Candidate {
 
     /// How it fared; none if the own log has it, or it is not asked about.
     fn judge(self, subject: &Subject, needed: u64) -> Option<Decision> {
-        let (hash, at) = (self.hash?, self.at?);
+        let hash = self.hash?;
+        let at = self.at?;
         if self.having.first() == Some(&OWN) {
             return None;
         }
@@ -274,21 +285,19 @@ impl Candidate {
             .into_values()
             .rev()
             .max_by_key(|(count, _)| *count)?;
-        let says = |(observer, first): (&u16, &(Instant, EventHash))| {
-            (
-                *observer,
-                if self.having.binary_search(observer).is_ok() {
-                    hash
-                } else {
-                    first.1
-                },
-            )
+        // who has this event stands for it, whatever else of the subject is in the same log
+        let says = |(observer, (_, first)): (&u16, &(Instant, EventHash))| {
+            let has_it = self.having.binary_search(observer).is_ok();
+            (*observer, if has_it { hash } else { *first })
         };
         let observed: Vec<_> = subject.firsts.iter().map(says).collect();
-        let verdict = match () {
-            () if self.having.len() as u64 >= needed => Verdict::Achieved,
-            () if (observed.len() as u64) < needed => Verdict::Insufficient,
-            () => Verdict::Failed,
+        // silence counts against no event, but without a quorum of voices nothing failed
+        let verdict = if self.having.len() as u64 >= needed {
+            Verdict::Achieved
+        } else if (observed.len() as u64) < needed {
+            Verdict::Insufficient
+        } else {
+            Verdict::Failed
         };
         Some(Decision {
             hash,

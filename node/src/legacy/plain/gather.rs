@@ -199,7 +199,8 @@ impl Gatherer {
     }
 
     fn add_all(&mut self, observer: u16, log: impl Read) -> Result<u64, GatherError> {
-        let (mut parts, mut quarantined) = (LogParts::of(log), 0);
+        let mut parts = LogParts::of(log);
+        let mut quarantined = 0;
         while let Some(part) = parts.next_part().map_err(|source| self.failed(source))? {
             quarantined += part.quarantined().count() as u64 + u64::from(part.incomplete.is_some());
             self.add_part(observer, &part)?;

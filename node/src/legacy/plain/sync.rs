@@ -193,6 +193,7 @@ where
     let began = clock::now();
     let manifest = FederationManifest::read(&paths.federation_manifest)?;
     let nodes = partners(manifest.as_ref(), known, settings, &began.iso());
+    // before anything is fetched: a skipped sync costs the others nothing
     if let Some(skipped) = why_not(manifest.as_ref(), settings, options, &nodes) {
         return Ok(PlainSyncReport {
             skipped: Some(skipped),
@@ -209,11 +210,13 @@ where
             .flat_map(FederationManifest::history)
             .flatten()
             .collect(),
+        // with keys there are votes: plain logs are then shown and decide nothing
         decides: !options.has_keys,
         applies: !options.has_keys
             && (options.apply || settings.conflict_resolution.auto_apply_consensus),
     };
     let applied = work.applies;
+    // sorting on the disk takes as long as the logs are
     let done = blocking(move || work.run(gatherer)).await??;
 
     let is_unusable =
@@ -221,6 +224,7 @@ where
     let unusable: Vec<bool> = read.iter().map(is_unusable).collect();
     let observations = read
         .into_iter()
+        // the first is the own log, compared with itself
         .zip(done.comparisons.into_iter().skip(1))
         .map(|(read, comparison)| Observation {
             at: began.iso(),
@@ -246,6 +250,7 @@ where
         decided: done.decided,
         applied,
     };
+    // the scripts' own file, changed as it stands now: they may have written to it meanwhile
     if paths.keeps_manifest() {
         let at = clock::now().iso();
         let changed = RefCell::default();

@@ -71,7 +71,8 @@ impl Tally {
     }
 
     pub(super) fn take(&mut self, decision: Decision) -> io::Result<()> {
-        let (verdict, hash) = (decision.verdict, decision.hash);
+        let verdict = decision.verdict;
+        let hash = decision.hash;
         self.all.add(verdict);
         match self.known.get(&hash) {
             None => self.unknown.add(verdict),

@@ -77,7 +77,8 @@ fn render(settings: &DiscordSettings, message: &Message) -> Value {
     let mut description = take(&message.lines.join("\n"), DESCRIPTION / 2);
     let mut fields = Vec::new();
     for (name, value) in message.details().iter().take(FIELDS) {
-        let (name, value) = (take(name, NAME), take(value, VALUE));
+        let name = take(name, NAME);
+        let value = take(value, VALUE);
         // both have to have a character
         if !name.is_empty() && !value.is_empty() {
             fields

@@ -95,7 +95,8 @@ pub(super) struct Answer {
 impl Answer {
     /// Reads an answer: of its body what comes whole or not, in time, within the limit.
     async fn read(mut response: Response) -> Self {
-        let (status, header) = (response.status(), retry_after(response.headers()));
+        let status = response.status();
+        let header = retry_after(response.headers());
         let mut body = Vec::new();
         let reading = async {
             while let Ok(Some(chunk)) = response.chunk().await {

@@ -238,7 +238,8 @@ impl Mail {
                 options(connection, mail, &to),
             ))
             .await?;
-        let (mut accepted, mut left) = (Vec::new(), Vec::new());
+        let mut accepted = Vec::new();
+        let mut left = Vec::new();
         for address in to {
             let Err(error) = connection
                 .command(Rcpt::new(address.clone(), Vec::new()))
@@ -284,7 +285,8 @@ fn attempt(server: &str, told: &Told, rest: &[Address], failure: Option<Failure>
             .map(|(address, _)| address.to_string())
             .collect::<Vec<_>>()
     };
-    let (mut refused, mut later) = (names(&told.refused), names(&told.later));
+    let mut refused = names(&told.refused);
+    let mut later = names(&told.later);
     if is_permanent {
         &mut refused
     } else {

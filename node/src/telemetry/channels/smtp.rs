@@ -164,7 +164,8 @@ async fn ask_for_tls(tcp: &mut TcpStream, hello: &ClientId) -> Result<(), Failur
 /// Reads one reply, to its last byte and no further: what is sent after it in the clear never
 /// counts.
 async fn expect(tcp: &mut TcpStream, code: u16) -> Result<String, Failure> {
-    let (mut reply, mut line) = (String::new(), Vec::new());
+    let mut reply = String::new();
+    let mut line = Vec::new();
     loop {
         let byte = tcp.read_u8().await?;
         line.push(byte);
