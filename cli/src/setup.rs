@@ -344,6 +344,7 @@ pub(crate) fn create_federation(new: &NewFederation) -> Result<Manifest> {
         event_policies: EventPolicies(policies),
         rules: Rules::default(),
         members,
+        change: None,
     };
     manifest.validate_genesis().or_usage()?;
     Ok(manifest)

@@ -13,6 +13,7 @@ use crate::id::{FederationId, MerkleHash, NodeId, Signature};
 use crate::identity::{IdentityError, VerifyKey, VotingKey};
 use crate::limits;
 use crate::merkle::{self, MerkleTree};
+use crate::ready::Ready;
 use crate::vote::{EpochClose, Proposal, Vote};
 use crate::wire;
 
@@ -29,10 +30,22 @@ pub enum Kind {
     Proposals,
     /// What voters hold when they leave an epoch.
     Closes,
+    /// That a voter of a proposed manifest runs.
+    Ready,
 }
 
 impl Kind {
-    /// The byte that is signed, 1 to 5.
+    /// Every kind. Of those to come, 7 will be score reports and 8 seal shares.
+    pub const ALL: [Self; 6] = [
+        Self::Events,
+        Self::Votes,
+        Self::Heartbeat,
+        Self::Proposals,
+        Self::Closes,
+        Self::Ready,
+    ];
+
+    /// The byte that is signed, 1 to 6.
     pub fn byte(self) -> u8 {
         match self {
             Self::Events => 1,
@@ -40,6 +53,7 @@ impl Kind {
             Self::Heartbeat => 3,
             Self::Proposals => 4,
             Self::Closes => 5,
+            Self::Ready => 6,
         }
     }
 }
@@ -57,6 +71,8 @@ pub enum Statements {
     Proposals(Vec<Proposal>),
     /// Kind 5; a leaf is the close's own layout.
     Closes(Vec<EpochClose>),
+    /// Kind 6, always one.
+    Ready(Ready),
 }
 
 impl Statements {
@@ -68,6 +84,7 @@ impl Statements {
             Self::Heartbeat(_) => Kind::Heartbeat,
             Self::Proposals(_) => Kind::Proposals,
             Self::Closes(_) => Kind::Closes,
+            Self::Ready(_) => Kind::Ready,
         }
     }
 
@@ -76,7 +93,7 @@ impl Statements {
         match self {
             Self::Events(all) => all.len(),
             Self::Votes(all) => all.len(),
-            Self::Heartbeat(_) => 1,
+            Self::Heartbeat(_) | Self::Ready(_) => 1,
             Self::Proposals(all) => all.len(),
             Self::Closes(all) => all.len(),
         }
@@ -111,6 +128,7 @@ impl Statements {
                 .iter()
                 .map(|c| merkle::leaf_hash(&c.leaf_bytes()))
                 .collect(),
+            Self::Ready(one) => vec![merkle::leaf_hash(&one.leaf_bytes())],
         }
     }
 }
@@ -179,7 +197,7 @@ pub struct SignedBatch {
 /// Whether `data` begins like a batch as it travels, but of a kind that this version does not know.
 /// A later one may read it: nobody who passes it on does wrong.
 pub fn is_of_unknown_kind(data: &[u8]) -> bool {
-    const KINDS: u8 = 5;
+    const KINDS: u8 = Kind::ALL.len() as u8;
     // signer and signature come first
     wire::variant(data, 32 + 64).is_some_and(|kind| kind >= KINDS)
 }
@@ -330,6 +348,7 @@ impl VerifiedBatch {
             Statements::Heartbeat(_) => size_of::<Heartbeat>(),
             Statements::Proposals(all) => size_of_val(all.as_slice()),
             Statements::Closes(all) => size_of_val(all.as_slice()),
+            Statements::Ready(one) => size_of_val(one),
         };
         size_of::<Self>() + statements + self.tree.memory()
     }
@@ -522,6 +541,17 @@ mod tests {
     }
 
     #[test]
+    fn each_kind_has_its_byte_and_its_place_on_the_wire() {
+        for (place, (_, batch)) in crate::testing::messages::batches().into_iter().enumerate() {
+            let kind = batch.statements.kind();
+            assert_eq!(Kind::ALL[place], kind);
+            assert_eq!(usize::from(kind.byte()), place + 1);
+            let bytes = wire::encode(&batch);
+            assert_eq!(wire::variant(&bytes, 96), u8::try_from(place).ok());
+        }
+    }
+
+    #[test]
     fn a_kind_of_a_later_version_is_told_from_damage() {
         let batch = VerifiedBatch::sign(&key(0), &FEDERATION, votes(3)).unwrap();
         let mut bytes = wire::encode(batch.batch());
@@ -530,8 +560,10 @@ mod tests {
             !is_of_unknown_kind(&bytes[..97]) && !is_of_unknown_kind(b"garbage"),
             "cut off, not unknown"
         );
-        bytes[32 + 64] = 5;
-        assert!(is_of_unknown_kind(&bytes));
-        assert!(wire::decode::<SignedBatch>(&bytes).is_err());
+        for later in [6, 7, 200] {
+            bytes[32 + 64] = later;
+            assert!(is_of_unknown_kind(&bytes));
+            assert!(wire::decode::<SignedBatch>(&bytes).is_err());
+        }
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::id::Signature;
 use crate::identity::{IdentityError, VerifyKey, VotingKey};
-use crate::json::{Json, JsonError};
+use crate::json::{Fields, Json, JsonError};
 use crate::limits;
 use crate::member::Member;
 
@@ -48,7 +48,11 @@ impl MemberCard {
     /// # Errors
     /// If it is no strict JSON or has not exactly the keys of a card, each with its type.
     pub fn parse(bytes: &[u8]) -> Result<Self, JsonError> {
-        let mut fields = Json::parse(bytes, limits::MESSAGE_BYTES)?.into_fields("")?;
+        Self::take_all(Json::parse(bytes, limits::MESSAGE_BYTES)?.into_fields("")?)
+    }
+
+    /// Takes a card that is part of a larger document.
+    pub(crate) fn take_all(mut fields: Fields) -> Result<Self, JsonError> {
         let card = Self {
             member: Member::take_from(&mut fields)?,
             signature: fields.parsed("signature")?,

@@ -1,16 +1,14 @@
 //! Certificates: proof that a quorum agreed, verifiable offline by anyone (SPEC §8).
 //!
 //! A [`Verifier`] holds what certificates of one epoch are checked against; where that epoch's
-//! manifest comes from is proven by [`verify_chain`] (SPEC §4).
+//! manifest comes from is proven by a [`Chain`](crate::chain::Chain) (SPEC §4).
 
-mod chain;
 pub(crate) mod document;
 mod error;
 #[cfg(test)]
 mod tests;
 mod verify;
 
-pub use chain::{ChainError, verify_chain, verify_link};
 pub use document::FORMAT;
 pub use error::CertificateError;
 pub use verify::Verifier;

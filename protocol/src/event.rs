@@ -7,6 +7,10 @@ use crate::limits;
 
 /// The event type by which a federation changes its manifest (SPEC §4).
 pub const FEDERATION_EPOCH: &str = "federation_epoch";
+/// How the types begin that only the protocol and rules of manifests define.
+const RESERVED: &str = "federation_";
+/// What the event of a manifest says it was emitted by.
+pub(crate) const EPOCH_EMITTER: &str = "ssid";
 
 /// One registry event, as nodes announce and certify it. Every field is text, as in the registry's
 /// files.
@@ -145,6 +149,8 @@ impl Event {
     }
 
     /// Whether this event may be voted for in `epoch`; a function of the bytes and the epoch only.
+    /// Of the types that begin with `federation_`, this version knows `federation_epoch` and no
+    /// rule of a manifest that would define another.
     ///
     /// ```
     /// use ssid_protocol::id::Epoch;
@@ -160,6 +166,11 @@ impl Event {
     /// The first field, in order, that breaks a rule.
     pub fn check_admissible(&self, epoch: Epoch) -> Result<(), Inadmissible> {
         self.check_in_any_epoch()?;
+        let rule = "no type that begins with `federation_`, unless it is `federation_epoch` \
+                    or a rule of the manifest defines it";
+        require("event", &self.event, rule, |s| {
+            s == FEDERATION_EPOCH || !s.starts_with(RESERVED)
+        })?;
         if self.event == FEDERATION_EPOCH {
             let next = epoch.next().to_string();
             require(
@@ -174,7 +185,8 @@ impl Event {
 
     /// Whether there is an epoch in which this event may be voted for; a function of the bytes
     /// alone. Whoever announces one for which there is none is no honest node, whatever the epoch
-    /// of whoever looks at it.
+    /// of whoever looks at it. A type that begins with `federation_` may be one that a rule to come
+    /// defines: it is admissible nowhere here, and nobody's fault.
     ///
     /// # Errors
     /// The first field, in order, that breaks a rule.
@@ -183,7 +195,7 @@ impl Event {
             "timestamp",
             &self.timestamp,
             "a date-time YYYY-MM-DDThh:mm:ss[.1-9 digits]Z",
-            |s| parse_timestamp(s).is_some(),
+            is_timestamp,
         )?;
         require(
             "event",
@@ -231,6 +243,16 @@ impl Event {
                 "all 64 digits of a manifest's hash",
                 |s| s.len() == 64,
             )?;
+            let blueprint = format!("v{}", self.version);
+            let rule = format!("{blueprint}, `v` and the version");
+            require("blueprint", &self.blueprint, &rule, |s| s == blueprint)?;
+            require("root_24_lock", &self.root_24_lock, "empty", str::is_empty)?;
+            let score = &self.compliance_score;
+            require("compliance_score", score, "empty", str::is_empty)?;
+            let rule = format!("{EPOCH_EMITTER:?}");
+            require("emitted_by", &self.emitted_by, &rule, |s| {
+                s == EPOCH_EMITTER
+            })?;
         }
         Ok(())
     }
@@ -274,6 +296,11 @@ impl Event {
             && self.root_24_lock == other.root_24_lock
             && self.compliance_score == other.compliance_score
     }
+}
+
+/// Whether `text` can be an event's timestamp.
+pub fn is_timestamp(text: &str) -> bool {
+    parse_timestamp(text).is_some()
 }
 
 /// Whether `text` can be an event type: `[a-z0-9][a-z0-9_.-]{0,63}`.
@@ -373,7 +400,7 @@ fn parse_timestamp(text: &str) -> Option<Instant> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::event;
+    use crate::testing::{epoch_event, event};
 
     #[test]
     fn the_blueprints_own_hash() {
@@ -453,8 +480,7 @@ mod tests {
 
     #[test]
     fn an_epoch_event_belongs_to_the_next_epoch() {
-        let mut change = event(FEDERATION_EPOCH, "4");
-        change.commit_hash = "a".repeat(64);
+        let mut change = epoch_event("4");
         assert!(change.check_admissible(Epoch(3)).is_ok());
         assert_eq!(
             change.check_admissible(Epoch(4)).unwrap_err().field,
@@ -474,12 +500,50 @@ mod tests {
                 "{never}"
             );
         }
-        change.version = "4".into();
-        change.commit_hash.pop();
-        assert_eq!(
-            change.check_admissible(Epoch(3)).unwrap_err().field,
-            "commit_hash"
-        );
+    }
+
+    #[test]
+    fn all_of_an_epoch_event_but_its_time_and_hash_follows_from_the_epoch() {
+        type Spoil = fn(&mut Event);
+        let cases: &[(&str, Spoil)] = &[
+            ("commit_hash", |e| e.commit_hash.truncate(63)),
+            ("blueprint", |e| e.blueprint = "v4.0".into()),
+            ("blueprint", |e| e.blueprint = "v5".into()),
+            ("root_24_lock", |e| e.root_24_lock = "active".into()),
+            ("compliance_score", |e| e.compliance_score = " ".into()),
+            ("emitted_by", |e| e.emitted_by.clear()),
+            ("emitted_by", |e| e.emitted_by = "SSID".into()),
+        ];
+        for (field, spoil) in cases {
+            let mut change = epoch_event("4");
+            spoil(&mut change);
+            assert_eq!(change.check_in_any_epoch().unwrap_err().field, *field);
+        }
+    }
+
+    #[test]
+    fn types_of_the_federation_are_admissible_only_where_a_rule_defines_them() {
+        for reserved in ["federation_score", "federation_", "federation_epochs"] {
+            let refusal = event(reserved, "1").check_admissible(Epoch(0)).unwrap_err();
+            assert_eq!(refusal.field, "event", "{refusal}");
+            assert_eq!(
+                event(reserved, "1").check_in_any_epoch(),
+                Ok(()),
+                "a later version may know it"
+            );
+        }
+        for free in [
+            "federation",
+            "federation-score",
+            "federationx_",
+            "a_federation_b",
+        ] {
+            assert_eq!(
+                event(free, "1").check_admissible(Epoch(0)),
+                Ok(()),
+                "{free}"
+            );
+        }
     }
 
     #[test]

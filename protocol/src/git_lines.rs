@@ -219,7 +219,7 @@ fn batch_to_json(batch: &SignedBatch) -> Option<Json> {
             Kind::Proposals,
             leaves(all.iter().map(Proposal::leaf_bytes).collect()),
         ),
-        Statements::Heartbeat(_) | Statements::Closes(_) => return None,
+        Statements::Heartbeat(_) | Statements::Closes(_) | Statements::Ready(_) => return None,
     };
     Some(Json::object([
         ("kind", Json::from(u64::from(kind.byte()))),

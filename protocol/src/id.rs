@@ -141,6 +141,10 @@ byte_id!(
     MerkleHash, 32
 );
 byte_id!(
+    /// Digest of a set tree, or of a part of one (SPEC §4).
+    SetHash, 32
+);
+byte_id!(
     /// Random name of one incarnation of a node's certified log (SPEC §10).
     LogId, 32
 );

@@ -15,6 +15,10 @@ pub const MEMBERS: usize = 1000;
 pub const MEMBER_KEYS: usize = 16;
 /// Hex digits of each of them.
 pub const MEMBER_KEY_DIGITS: usize = 256;
+/// Bytes of a manifest of epoch 1 or later in its canonical form.
+pub const SUCCESSOR_BYTES: usize = 1_000_000;
+/// Bytes of the reason in it.
+pub const REASON_BYTES: usize = 512;
 /// Rules of a manifest.
 pub const RULES: usize = 16;
 /// Open voting instances a node holds; one origin may hold this divided by the number of members.

@@ -1,9 +1,12 @@
 //! The federation manifest: who votes, with what weight, and by which rules, for one epoch (SPEC
 //! §4).
 
+mod change;
 mod rules;
+mod succession;
 mod validity;
 
+pub use change::{Change, Succession};
 pub use rules::{Rule, Rules};
 
 use std::collections::BTreeMap;
@@ -68,6 +71,8 @@ pub struct Manifest {
     pub rules: Rules,
     /// The members, voting or not.
     pub members: Vec<Member>,
+    /// What changes with it; none in the genesis manifest, and there from epoch 1 on.
+    pub change: Option<Change>,
 }
 
 /// Why a manifest is refused.
@@ -121,11 +126,25 @@ impl Manifest {
     /// # Errors
     /// If it is no strict JSON or has not exactly the keys of a manifest, each with its type.
     pub fn parse(bytes: &[u8]) -> Result<Self, ManifestError> {
-        let mut fields = Json::parse(bytes, limits::DOCUMENT_BYTES)?.into_fields("")?;
+        Self::parse_json(Json::parse(bytes, limits::DOCUMENT_BYTES)?)
+    }
+
+    /// Reads a manifest that is part of a larger document.
+    ///
+    /// # Errors
+    /// As [`Self::parse`].
+    pub fn parse_json(json: Json) -> Result<Self, ManifestError> {
+        let mut fields = json.into_fields("")?;
         fields.literal("format", FORMAT)?;
+        let epoch = Epoch(fields.number("epoch")?);
+        let change = if epoch == Epoch::ZERO {
+            None
+        } else {
+            Some(Change::take_from(&mut fields)?)
+        };
         let manifest = Self {
             name: fields.text("name")?,
-            epoch: Epoch(fields.number("epoch")?),
+            epoch,
             created_at: fields.text("created_at")?,
             threshold_bp: fields.number_u32("threshold_bp")?,
             min_participating_nodes: fields.number_u32("min_participating_nodes")?,
@@ -139,6 +158,7 @@ impl Manifest {
                 .into_iter()
                 .map(member_from)
                 .collect::<Result<_, _>>()?,
+            change,
         };
         fields.finish()?;
         Ok(manifest)
@@ -146,6 +166,15 @@ impl Manifest {
 
     /// The JSON object of the specification.
     pub fn to_json(&self) -> Json {
+        let mut json = self.common_json();
+        if let (Json::Object(members), Some(change)) = (&mut json, &self.change) {
+            members.extend(change.to_members());
+        }
+        json
+    }
+
+    /// The keys that a manifest of every epoch has.
+    fn common_json(&self) -> Json {
         Json::object([
             ("format", Json::from(FORMAT)),
             ("name", Json::from(self.name.as_str())),
@@ -256,7 +285,7 @@ fn policies_to_json(policies: &EventPolicies) -> Json {
 mod tests {
     use super::*;
     use crate::member::PublicKeys;
-    use crate::testing::manifest;
+    use crate::testing::{manifest, successor};
 
     fn sample() -> Manifest {
         let mut manifest = manifest(4);
@@ -267,6 +296,44 @@ mod tests {
         manifest.members[3].organization = "Österreich \"7\"\n".into();
         manifest.members[3].keys = PublicKeys::of([("chain", "02aa"), ("commit", "ff")]).unwrap();
         manifest
+    }
+
+    const REPLACED: Succession = Succession {
+        member: NodeId([1; 32]),
+        former: NodeId([2; 32]),
+    };
+
+    fn change_of(manifest: &mut Manifest) -> &mut Change {
+        manifest.change.as_mut().unwrap()
+    }
+
+    #[test]
+    fn the_keys_of_a_change_are_there_from_epoch_1_on_and_not_before() {
+        let mut later = successor(&sample());
+        change_of(&mut later).succeeds = vec![REPLACED];
+        for form in [later.to_pretty(), later.to_jcs()] {
+            assert_eq!(Manifest::parse(form.as_bytes()).as_ref(), Ok(&later));
+        }
+        let says = |manifest: &Manifest, part: &str| {
+            let error = Manifest::parse(manifest.to_jcs().as_bytes()).unwrap_err();
+            assert!(error.to_string().contains(part), "{error}");
+        };
+        let mut early = later.clone();
+        early.epoch = Epoch::ZERO;
+        says(&early, "key `previous` is not known");
+        later.change = None;
+        says(&later, "key `previous` is missing");
+    }
+
+    #[test]
+    fn the_event_of_a_manifest_follows_from_it() {
+        let manifest = successor(&sample());
+        let event = manifest.epoch_event();
+        assert_eq!(event.check_admissible(Epoch::ZERO), Ok(()));
+        assert_eq!(event.timestamp, manifest.created_at);
+        assert_eq!(event.commit_hash, manifest.hash().to_string());
+        let again = Manifest::parse(manifest.to_pretty().as_bytes()).unwrap();
+        assert_eq!(again.epoch_event().choice(), event.choice());
     }
 
     /// Rules of a version to come.
@@ -379,7 +446,6 @@ mod tests {
     fn hashes_cover_every_field_and_differ_by_domain() {
         let changes: &[fn(&mut Manifest)] = &[
             |m| m.name.push('x'),
-            |m| m.epoch = Epoch(1),
             |m| m.created_at.push('x'),
             |m| m.threshold_bp += 1,
             |m| m.min_participating_nodes += 1,
@@ -390,11 +456,20 @@ mod tests {
             |m| m.members[0].api_endpoint.push('x'),
             |m| m.members[0].keys = PublicKeys::of([("unknown", "00")]).unwrap(),
             |m| m.rules = later_rules(),
+            |m| *m = successor(m),
+            |m| change_of(m).previous.0[0] ^= 1,
+            |m| change_of(m).reason.push('x'),
+            |m| change_of(m).succeeds = vec![REPLACED],
         ];
         let mut seen =
             std::collections::BTreeSet::from([sample().hash().0, sample().federation_id().0]);
-        for change in changes {
-            let mut other = sample();
+        for (i, change) in changes.iter().enumerate() {
+            // the last ones are of what only later manifests have
+            let mut other = if i > 11 {
+                successor(&sample())
+            } else {
+                sample()
+            };
             change(&mut other);
             assert!(seen.insert(other.hash().0) && seen.insert(other.federation_id().0));
         }

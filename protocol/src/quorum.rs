@@ -57,6 +57,25 @@ pub struct Voter {
 }
 
 /// The voters of an epoch, sorted by node id, and what decides among them.
+///
+/// ```
+/// use std::collections::BTreeSet;
+///
+/// use ssid_protocol::quorum::VoterSet;
+/// use ssid_protocol::testing::{key, manifest};
+///
+/// let voters = VoterSet::of(&manifest(4))?;
+/// // whoever signed, each voter once; key 7 is no voter's
+/// let signed = [key(0), key(2), key(7), key(2), key(3)];
+/// let signers: BTreeSet<_> = signed
+///     .iter()
+///     .filter_map(|key| voters.index_of(&key.node_id()))
+///     .collect();
+/// let weight = signers.iter().map(|voter| voters.weight(*voter)).sum();
+/// assert!(voters.is_quorum(weight, signers.len()));
+/// assert_eq!((weight, voters.quorum(), voters.total()), (3, 3, 4));
+/// # Ok::<(), ssid_protocol::manifest::ManifestError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VoterSet {
     voters: Vec<Voter>,

@@ -2,7 +2,10 @@
 //! and events.
 
 pub mod decoders;
+pub mod epochs;
 pub mod messages;
+
+pub use epochs::{epoch_event, handover, successor};
 
 use std::collections::BTreeMap;
 
@@ -78,6 +81,7 @@ pub fn manifest(n: usize) -> Manifest {
         )])),
         rules: Rules::default(),
         members: (0..n).map(member).collect(),
+        change: None,
     }
 }
 

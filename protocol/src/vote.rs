@@ -6,9 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{
-    Choice, ContentDigest, Epoch, EventHash, ManifestHash, MerkleHash, Round, SubjectId,
-};
+use crate::id::{Choice, ContentDigest, Epoch, EventHash, ManifestHash, Round, SetHash, SubjectId};
 
 /// The two phases of a round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -254,12 +252,12 @@ pub struct EpochClose {
     pub next: ManifestHash,
     /// How many subjects the voter holds certificates for.
     pub certified_count: u64,
-    /// RFC 6962 root over `subject_id ‖ choice` of those, in order of subject id.
-    pub certified_root: MerkleHash,
+    /// Root of the set tree over `subject_id ‖ choice` of those.
+    pub certified_root: SetHash,
     /// How many uncertified subjects it is locked on.
     pub locks_count: u64,
-    /// RFC 6962 root over `subject_id ‖ epoch ‖ round ‖ choice` of those, in order of subject id.
-    pub locks_root: MerkleHash,
+    /// Root of the set tree over `subject_id ‖ epoch ‖ round ‖ choice` of those.
+    pub locks_root: SetHash,
 }
 
 impl EpochClose {

@@ -7,13 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::{Value, json};
-use ssid_protocol::batch::{Statements, VerifiedBatch};
-use ssid_protocol::certificate::{Certificate, Verifier, verify_chain};
-use ssid_protocol::event::Event;
-use ssid_protocol::id::{Epoch, Round};
+use ssid_protocol::certificate::{Certificate, Verifier};
+use ssid_protocol::chain::{Chain, ChainError, ChainLine};
+use ssid_protocol::id::ManifestHash;
 use ssid_protocol::manifest::Manifest;
-use ssid_protocol::member::Status;
-use ssid_protocol::testing::{event, key, manifest};
+use ssid_protocol::testing::epochs;
 
 /// The program with Python to run it; `None`, with a word about it, if there is no Python.
 fn checker() -> Option<Command> {
@@ -256,70 +254,232 @@ fn the_two_agree_on_which_genesis_is_valid() {
     std::fs::remove_dir_all(directory).expect("it was made here");
 }
 
-fn certify(
-    manifest: &Manifest,
-    genesis: &Manifest,
-    event: Event,
-    signers: std::ops::Range<u8>,
-) -> Certificate {
-    let federation = genesis.federation_id();
-    let subject = genesis.event_policies.subject_of(&event);
-    let mut certificate =
-        Certificate::assemble(federation, manifest.epoch, subject, Round(1), event, vec![]);
-    let batch = Statements::Votes(vec![certificate.vote(); 3]);
-    for signer in signers {
-        let batch =
-            VerifiedBatch::sign(&key(signer), &federation, batch.clone()).expect("three votes");
-        certificate
-            .precommits
-            .push(batch.proof(2).expect("the last of three"));
+/// Files of the chain of the vectors' epochs and of a certificate, as both programs read them.
+struct Files {
+    directory: PathBuf,
+    genesis: PathBuf,
+}
+
+impl Files {
+    fn new(name: &str) -> Self {
+        let directory = directory(name);
+        let genesis = write(
+            directory.join("genesis"),
+            vector("genesis").to_string().as_bytes(),
+        );
+        Self { directory, genesis }
     }
-    certificate
+
+    /// What the second implementation says of each document: a chain file and a certificate.
+    fn verdict(&self, chain: &[u8], certificate: &[u8], pin: Option<&ManifestHash>) -> bool {
+        let mut checker = checker().expect("it ran before");
+        checker.arg(&self.genesis).arg("--epochs");
+        checker.arg(write(self.directory.join("epochs"), chain));
+        if let Some(pin) = pin {
+            checker.arg("--pin").arg(pin.to_string());
+        }
+        checker.arg(write(self.directory.join("certificate"), certificate));
+        let output = checker.output().expect("it ran before");
+        let said = String::from_utf8_lossy(&output.stdout);
+        let why = String::from_utf8_lossy(&output.stderr);
+        let is_refusal = said.contains(": refused: ") || why.starts_with("manifests refused: ");
+        assert_ne!(output.status.success(), is_refusal, "{said}{why}");
+        output.status.success()
+    }
+}
+
+/// What this crate says of the same.
+fn is_valid_chain_here(chain: &[u8], certificate: &[u8], pin: Option<&ManifestHash>) -> bool {
+    let verify = || -> Result<(), ChainError> {
+        let mut proven = Chain::new(genesis())?;
+        proven.read(chain)?;
+        let certificate = Certificate::parse(certificate)?;
+        pin.map_or(Ok(()), |pin| proven.check_pin(pin))?;
+        proven.verify(&certificate)
+    };
+    verify().is_ok()
+}
+
+/// The lines of the vectors' chain file.
+fn chain_lines() -> Vec<Value> {
+    let mut epochs: Vec<Value> =
+        serde_json::from_value(vector("epochs")).expect("the vectors have epochs");
+    for epoch in &mut epochs {
+        let keys = epoch.as_object_mut().expect("an object");
+        keys.retain(|key, _| key == "manifest" || key == "certificate");
+    }
+    epochs
+}
+
+fn file_of(lines: &[Value]) -> Vec<u8> {
+    let lines = lines.iter().map(|line| format!("{line}\n"));
+    lines.collect::<String>().into_bytes()
 }
 
 #[test]
-fn the_two_agree_on_a_chain_of_epochs() {
+fn the_two_agree_on_chain_files() {
+    if checker().is_none() {
+        return;
+    }
+    let files = Files::new("chain");
+    let lines = chain_lines();
+    let certificate = vector("certificate_of_epoch_2").to_string();
+    let chains: Vec<Vec<u8>> = vec![
+        file_of(&lines),
+        file_of(&lines[..2]),
+        file_of(&lines[..1]),
+        file_of(&lines[1..]),
+        vec![],
+        b"\n".to_vec(),
+        file_of(&lines).trim_ascii_end().to_vec(),
+        [b"\n".to_vec(), file_of(&lines)].concat(),
+        [file_of(&lines), b"\n".to_vec()].concat(),
+        file_of(&[&lines[..], &lines[2..]].concat()),
+    ];
+    let mut valid = 0;
+    for chain in &chains {
+        let here = is_valid_chain_here(chain, certificate.as_bytes(), None);
+        let there = files.verdict(chain, certificate.as_bytes(), None);
+        assert_eq!(here, there, "{}", String::from_utf8_lossy(chain));
+        valid += usize::from(here);
+    }
+    assert!((2..8).contains(&valid), "{valid} of {}", chains.len());
+    std::fs::remove_dir_all(files.directory).expect("it was made here");
+}
+
+/// The chain of the vectors with one of its lines changed, before a certificate: every change of
+/// what only later manifests have, and a sample of the others, spread over all.
+fn spoiled_chains() -> Vec<String> {
+    let lines = chain_lines();
+    let last = json!({ "certificate": vector("certificate_of_epoch_2") }).to_string();
+    let mut documents = Vec::new();
+    for (place, line) in lines.iter().enumerate() {
+        let before: String = lines[..place].iter().map(|l| format!("{l}\n")).collect();
+        let after: String = lines[place + 1..]
+            .iter()
+            .map(|l| format!("{l}\n"))
+            .collect();
+        let whole = |text: String| format!("{before}{text}\n{after}{last}\n");
+        documents.push(whole(line.to_string()));
+        documents.extend(variants(line).into_iter().step_by(13).map(whole));
+        for key in ["previous", "succeeds", "reason", "epoch", "created_at"] {
+            for other in replacements(&line["manifest"][key]) {
+                let mut changed = line.clone();
+                changed["manifest"][key] = other;
+                documents.push(whole(changed.to_string()));
+            }
+        }
+    }
+    documents
+}
+
+#[test]
+fn the_two_agree_on_every_variant_of_a_certificate_with_its_chain() {
     let Some(mut checker) = checker() else { return };
-    let directory = directory("chain");
-    let genesis = manifest(4);
-    let mut first = genesis.clone();
-    first.epoch = Epoch(1);
-    first.members[3].status = Status::Suspended;
-    let mut change = event("federation_epoch", "1");
-    change.commit_hash = first.hash().to_string();
-    let change = certify(&genesis, &genesis, change, 0..3);
-    assert!(verify_chain(&genesis, &[(first.clone(), change.clone())]).is_ok());
-    // recurring, and by two of the three voters that are left
-    let good = certify(&first, &genesis, event("compliance_audit", "v1"), 0..2);
-    let bad = certify(&first, &genesis, event("compliance_audit", "v1"), 2..4);
-    checker
+    let files = Files::new("spoiled_chains");
+    let documents = spoiled_chains();
+    checker.arg(&files.genesis);
+    for (i, text) in documents.iter().enumerate() {
+        checker.arg(write(files.directory.join(i.to_string()), text.as_bytes()));
+    }
+    let output = checker.output().expect("it ran before");
+    let said = String::from_utf8(output.stdout).expect("the checker writes UTF-8");
+    let why = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(said.lines().count(), documents.len(), "{why}");
+    let mut valid = 0;
+    for (text, line) in documents.iter().zip(said.lines()) {
+        let mut chain = Chain::new(genesis()).expect("a valid genesis manifest");
+        let read = chain.read_certificate(text.as_bytes());
+        let here = read.is_ok_and(|certificate| chain.verify(&certificate).is_ok());
+        assert_eq!(line.ends_with(": valid"), here, "{line}\n{text}");
+        valid += usize::from(here);
+    }
+    assert!(
+        (3..60).contains(&valid) && documents.len() > 150,
+        "{valid} of {}",
+        documents.len()
+    );
+    std::fs::remove_dir_all(files.directory).expect("it was made here");
+}
+
+#[test]
+fn the_two_agree_on_pins_and_on_certificates_by_their_own_epoch() {
+    if checker().is_none() {
+        return;
+    }
+    let files = Files::new("pins");
+    let chain = file_of(&chain_lines());
+    let good = vector("certificate_of_epoch_2").to_string();
+    let mut hashes: Vec<ManifestHash> = chain_lines()
+        .iter()
+        .map(|line| {
+            let manifest = line["manifest"].to_string();
+            let manifest = Manifest::parse(manifest.as_bytes()).expect("a manifest");
+            manifest.hash()
+        })
+        .collect();
+    hashes.extend([genesis().hash(), ManifestHash([7; 32])]);
+    let mut verdicts = Vec::new();
+    for pin in &hashes {
+        let here = is_valid_chain_here(&chain, good.as_bytes(), Some(pin));
+        assert_eq!(files.verdict(&chain, good.as_bytes(), Some(pin)), here);
+        verdicts.push(here);
+    }
+    assert_eq!(verdicts, [true, true, true, true, false]);
+    let mut others: Vec<Value> = list_of("invalid_certificates", "certificate");
+    for epoch in 0..5 {
+        let mut renamed: Value = serde_json::from_str(&good).expect("it is JSON");
+        renamed["epoch"] = json!(epoch);
+        others.push(renamed);
+    }
+    for certificate in others {
+        let bytes = certificate.to_string().into_bytes();
+        let here = is_valid_chain_here(&chain, &bytes, None);
+        assert_eq!(files.verdict(&chain, &bytes, None), here, "{certificate}");
+        assert_eq!(here, certificate["epoch"] == 2 && bytes == good.as_bytes());
+    }
+    std::fs::remove_dir_all(files.directory).expect("it was made here");
+}
+
+fn list_of(name: &str, key: &str) -> Vec<Value> {
+    let vector = vector(name);
+    let list = vector.as_array().expect("an array");
+    list.iter().map(|one| one[key].clone()).collect()
+}
+
+#[test]
+fn both_read_a_hundred_epochs_and_a_certificate_with_its_chain() {
+    let Some(mut checker) = checker() else { return };
+    let directory = directory("hundred");
+    let (genesis, chain, certificate) = epochs::documents(100);
+    let alone = certificate.to_pretty();
+    let line = ChainLine::Certificate(Box::new(certificate));
+    let whole = format!("{chain}{}", line.to_text());
+    let output = checker
         .arg(write(
             directory.join("genesis"),
             genesis.to_pretty().as_bytes(),
         ))
-        .arg("--epoch");
-    checker.arg(write(directory.join("first"), first.to_pretty().as_bytes()));
-    checker
+        .arg("--epochs")
+        .arg(write(directory.join("epochs"), chain.as_bytes()))
+        .arg(write(directory.join("alone"), alone.as_bytes()))
+        .arg(write(directory.join("whole"), whole.as_bytes()))
         .arg(write(
-            directory.join("change"),
-            change.to_pretty().as_bytes(),
+            directory.join("cut"),
+            whole.split_once('\n').expect("many lines").1.as_bytes(),
         ))
-        .arg("--");
-    for (name, certificate) in [("good", &good), ("bad", &bad), ("old", &change)] {
-        checker.arg(write(
-            directory.join(name),
-            certificate.to_pretty().as_bytes(),
-        ));
-    }
-    let said = String::from_utf8(checker.output().expect("it ran before").stdout)
-        .expect("the checker writes UTF-8");
+        .output()
+        .expect("it ran before");
+    let said = String::from_utf8(output.stdout).expect("the checker writes UTF-8");
     let verdicts: Vec<_> = said
         .lines()
         .map(|line| line.split_once(": ").expect("file: verdict").1)
         .collect();
     assert_eq!(
         verdicts,
-        ["valid", "refused: a signer is no voter", "valid"]
+        ["valid", "valid", "refused: epoch must be 1"],
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
     );
     std::fs::remove_dir_all(directory).expect("it was made here");
 }

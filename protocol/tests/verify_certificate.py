@@ -2,9 +2,10 @@
 """Verifies SSID federation certificates against a genesis manifest: a second implementation of SPEC.md, sections 2 to
 6 and 8, in the standard library alone and independent of the Rust crate. It needs no node and no network.
 
-    verify_certificate.py GENESIS [--epoch MANIFEST CERTIFICATE]... CERTIFICATE...
+    verify_certificate.py GENESIS [--epochs FILE] [--pin HASH] CERTIFICATE...
 
-Each --epoch adds the manifest of the next epoch with the certificate that brought it in. One line per certificate says
+--epochs names a chain file: a line of manifest and certificate for each epoch from 1 on; a certificate may also have
+these lines before it. With --pin a chain without the manifest of that hash is refused. One line per certificate says
 `valid` or `refused: why`; the exit code is 0 if all are valid.
 """
 
@@ -162,15 +163,20 @@ def check_rules(rules):
         raise Refused(f"unknown rule {name}")
 
 
-class Manifest:
-    """A valid manifest; `epoch` is the one it must be of."""
+CHANGE = dict(previous=64, succeeds=[dict(member=64, former=64)], reason=str)
 
-    def __init__(self, data, epoch, genesis=None):
-        value = read_json(data)
-        check_shape(value, MANIFEST)
-        self.jcs, self.epoch, self.policies = jcs(value), value["epoch"], value["event_policies"]
-        need(self.epoch == epoch, f"epoch must be {epoch}")
-        need(genesis is None or self.policies == genesis.policies, "event_policies must be those of genesis")
+
+class Manifest:
+    """A valid manifest; `before` are those of the epochs before, genesis first."""
+
+    def __init__(self, value, before=()):
+        check_shape(value, MANIFEST | CHANGE if before else MANIFEST)
+        self.value, self.jcs, self.epoch, self.policies = value, jcs(value), value["epoch"], value["event_policies"]
+        need(self.epoch == len(before), f"epoch must be {len(before)}")
+        self.ids = {member["node_id"] for member in value["members"]}
+        self.former = {one["former"] for one in value["succeeds"]} if before else set()
+        if before:
+            self.check_change(value, before)
         for event_type, policy in self.policies.items():
             need(re.fullmatch(EVENT_TYPE, event_type) and policy in ("unique", "recurring"), "event_policies")
         check_rules(value["rules"])
@@ -195,6 +201,27 @@ class Manifest:
         need(self.quorum <= total, "quorum above all votes")
         need(equal or len(voters) < 4 or max(self.weights.values()) <= faulty, "a voter's weight above F")
 
+    def check_change(self, value, before):
+        """SPEC section 4: what a manifest must keep towards those before it."""
+        last = before[-1]
+        need(self.policies == before[0].policies, "event_policies must be those of genesis")
+        need(value["previous"] == last.hash().hexdigest(), "previous")
+        check_timestamp(value["created_at"])
+        need(1 <= len(value["reason"].encode()) <= 512 and no_control(value["reason"]), "reason")
+        for one in value["succeeds"]:
+            need(one["former"] in last.ids and one["former"] not in self.ids, "succeeds: former")
+            need(one["member"] in self.ids and one["member"] not in last.ids, "succeeds: member")
+        named = [one[key] for one in value["succeeds"] for key in ("member", "former")]
+        need(len(set(named)) == len(named), "succeeds: an id twice")
+        need(not any(self.ids & manifest.former for manifest in before), "a key that was replaced")
+        need(len(self.jcs) <= 1_000_000, "manifest too long")
+
+    def event(self):
+        """The federation_epoch event that brings it in."""
+        return dict(timestamp=self.value["created_at"], event="federation_epoch", version=str(self.epoch),
+                    commit_hash=self.hash().hexdigest(), blueprint=f"v{self.epoch}", root_24_lock="",
+                    compliance_score="", emitted_by="ssid")
+
     def federation_id(self):
         return hashlib.sha256(b"ssid/federation/1\0" + self.jcs)
 
@@ -211,22 +238,34 @@ def lp(text):
     return len(text.encode()).to_bytes(4, "big") + text.encode()
 
 
-def check_admissible(event, epoch):
-    timestamp = re.fullmatch(r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(\.[0-9]{1,9})?Z",
-                             event["timestamp"])
+def no_control(text):
+    return "Cc" not in map(unicodedata.category, text)
+
+
+def check_timestamp(text):
+    timestamp = re.fullmatch(r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(\.[0-9]{1,9})?Z", text)
     need(timestamp, "timestamp")
     try:
         datetime.datetime.strptime(timestamp[1], "%Y-%m-%dT%H:%M:%S")
     except ValueError:
         raise Refused("timestamp") from None
     need(timestamp[1][17:] < "60", "timestamp")
+
+
+def check_admissible(event, epoch):
+    check_timestamp(event["timestamp"])
     for field, rule in [("event", EVENT_TYPE), ("version", r"[ -{}~]{1,64}"), ("commit_hash", "[0-9a-f]{7,64}"),
                         ("blueprint", r"(?=.{1,64}\Z)v[0-9]+(\.[0-9]+)*")]:
         need(re.fullmatch(rule, event[field]), field)
     for field in FIELDS[5:]:
-        need(len(event[field].encode()) <= 256 and "Cc" not in map(unicodedata.category, event[field]), field)
+        need(len(event[field].encode()) <= 256 and no_control(event[field]), field)
     if event["event"] == "federation_epoch":
-        need(event["version"] == str(epoch + 1) and len(event["commit_hash"]) == 64, "federation_epoch")
+        follows = dict(version=str(epoch + 1), blueprint=f"v{epoch + 1}", root_24_lock="", compliance_score="",
+                       emitted_by="ssid")
+        need(all(event[field] == value for field, value in follows.items()) and len(event["commit_hash"]) == 64,
+             "federation_epoch")
+    else:
+        need(not event["event"].startswith("federation_"), "a type that no rule of the manifest defines")
 
 
 def root_of(leaf, index, count, path):
@@ -253,12 +292,11 @@ CERTIFICATE = dict(format="ssid-certificate/1", federation_id=64, epoch=int,
                    precommits=[dict(node_id=64, index=int, count=int, path=[64], signature=128)])
 
 
-def check_certificate(data, genesis, manifests):
-    """Refuses the certificate or returns its event."""
-    value = read_json(data)
+def check_certificate(value, manifests):
+    """Refuses the certificate, by the manifest of its own epoch, or returns its event."""
     check_shape(value, CERTIFICATE)
     event, subject, choice, epoch = value["event"], value["subject"], value["choice"], value["epoch"]
-    federation = genesis.federation_id()
+    genesis, federation = manifests[0], manifests[0].federation_id()
     need(value["federation_id"] == federation.hexdigest(), "federation_id")
     need(epoch < len(manifests), f"no manifest of epoch {epoch}")
     manifest = manifests[epoch]
@@ -288,6 +326,81 @@ def check_certificate(data, genesis, manifests):
     return event
 
 
+# ---- the chain of epochs (SPEC section 4)
+
+def extend(manifests, link):
+    """Proves the manifest of the next epoch and adds it."""
+    check_shape(link, dict(manifest=dict, certificate=dict))
+    manifest = Manifest(link["manifest"], manifests)
+    need(link["certificate"].get("epoch") == len(manifests) - 1, "the certificate of another epoch")
+    need(check_certificate(link["certificate"], manifests) == manifest.event(), "the certificate of another manifest")
+    manifests.append(manifest)
+
+
+def lines(data):
+    return [read_json(line) for line in data.removesuffix(b"\n").split(b"\n")] if data else []
+
+
+def read_certificate(data, manifests):
+    """The certificate of a document, and the manifests with those of the links before it, if there are any."""
+    try:
+        first = read_json(data.split(b"\n")[0])
+    except Refused:
+        first = None
+    if type(first) is not dict or "certificate" not in first:
+        return read_json(data), manifests
+    *links, last = lines(data)
+    check_shape(last, dict(certificate=dict))
+    own = manifests[:1]
+    for link in links:
+        extend(own, link)
+    need(all(one.jcs == other.jcs for one, other in zip(own, manifests)), "two chains that contradict each other")
+    return last["certificate"], max(own, manifests, key=len)
+
+
+def check_pin(manifests, pin):
+    need(pin is None or any(manifest.hash().hexdigest() == pin for manifest in manifests), "no manifest is the pinned one")
+
+
+# ---- set trees, cards, hand-overs (SPEC section 4)
+
+def set_root(entries, depth=0):
+    """Of entries in order; each begins with its subject id."""
+    if len(entries) <= 32:
+        return hashlib.sha256(b"ssid/set/1\0\0" + b"".join(entries)).digest()
+    parts = [[] for _ in range(16)]
+    for entry in entries:
+        parts[int(entry[:32].hex()[depth], 16)].append(entry)
+    return hashlib.sha256(b"ssid/set/1\0\1" + b"".join(set_root(part, depth + 1) for part in parts)).digest()
+
+
+def card_message(card):
+    return b"ssid/card/1\0" + jcs({key: value for key, value in card.items() if key != "signature"})
+
+
+def handover_message(handover):
+    card = jcs({key: value for key, value in handover["card"].items() if key != "signature"})
+    return (b"ssid/handover/1\0" + bytes.fromhex(handover["federation_id"] + handover["previous"] + handover["former"])
+            + card)
+
+
+def check_card(card):
+    check_shape(card, MEMBER | dict(signature=128))
+    check_keys(card["keys"])
+    check_signature(bytes.fromhex(card["node_id"]), card_message(card), bytes.fromhex(card["signature"]))
+
+
+def check_handover(handover, federation, in_force):
+    """`in_force`: the hash of the manifest under which it must have been signed."""
+    check_shape(handover, dict(format="ssid-handover/1", federation_id=64, previous=64, former=64, card=dict,
+                               signature=128))
+    check_shape(handover["card"], MEMBER | dict(signature=128))
+    need(handover["federation_id"] == federation.hex() and handover["previous"] == in_force.hex(), "previous")
+    need(handover["former"] != handover["card"]["node_id"], "a key that follows itself")
+    check_card(handover["card"])
+    check_signature(bytes.fromhex(handover["former"]), handover_message(handover), bytes.fromhex(handover["signature"]))
+
+
 def file(path):
     with open(path, "rb") as opened:
         return opened.read()
@@ -297,24 +410,21 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("genesis")
     parser.add_argument("certificates", nargs="+", metavar="certificate")
-    parser.add_argument("--epoch", nargs=2, action="append", default=[], metavar=("MANIFEST", "CERTIFICATE"))
+    parser.add_argument("--epochs", metavar="FILE")
+    parser.add_argument("--pin", metavar="HASH")
     arguments = parser.parse_args()
     try:
-        genesis = Manifest(file(arguments.genesis), 0)
-        manifests = [genesis]
-        for manifest, certificate in arguments.epoch:
-            successor = Manifest(file(manifest), len(manifests), genesis)
-            change = check_certificate(file(certificate), genesis, manifests)
-            need(change["event"] == "federation_epoch" and change["version"] == str(successor.epoch),
-                 "not the certificate of this epoch")
-            need(change["commit_hash"] == successor.hash().hexdigest(), "the certificate of another manifest")
-            manifests.append(successor)
+        manifests = [Manifest(read_json(file(arguments.genesis)))]
+        for link in lines(file(arguments.epochs)) if arguments.epochs else []:
+            extend(manifests, link)
     except Refused as why:
         sys.exit(f"manifests refused: {why}")
     all_valid = True
     for path in arguments.certificates:
         try:
-            check_certificate(file(path), genesis, manifests)
+            certificate, proven = read_certificate(file(path), manifests)
+            check_pin(proven, arguments.pin)
+            check_certificate(certificate, proven)
             print(f"{path}: valid")
         except Refused as why:
             all_valid = False

@@ -69,6 +69,7 @@ fn batches_of_every_kind() {
         ("heartbeat", "fe8ea2f24ab9bf72"),
         ("proposals", "ef86975e0f0acf74"),
         ("closes", "7758c2e6e179d5fe"),
+        ("ready", "471f42002ced3499"),
     ];
     assert_pinned(&batches(), &expected);
 }
@@ -118,7 +119,7 @@ fn sync_answers() {
         ("no status", "8855508aade16ec5"),
         ("status", "a455b0f59ae73454"),
         ("log", "a4341aebd2248341"),
-        ("open", "87e70c0e8f2f9a4f"),
+        ("open", "3cdb7e7b810a15aa"),
         ("events", "5a285600690f93ca"),
         ("refused", "7bcce6d2ecc5f6bf"),
         ("own", "a762cc8f532bbb52"),

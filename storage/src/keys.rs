@@ -192,16 +192,9 @@ impl Key for BatchKey {
     }
 
     fn parse(bytes: &[u8]) -> Option<Self> {
-        const KINDS: [Kind; 5] = [
-            Kind::Events,
-            Kind::Votes,
-            Kind::Heartbeat,
-            Kind::Proposals,
-            Kind::Closes,
-        ];
         let (named, root) = parse_pair::<Vec<u8>, MerkleHash, 32>(bytes)?;
         let (signer, kind) = parse_pair::<NodeId, u8, 1>(&named)?;
-        let kind = KINDS.into_iter().find(|k| k.byte() == kind)?;
+        let kind = Kind::ALL.into_iter().find(|k| k.byte() == kind)?;
         Some(Self { signer, kind, root })
     }
 }

@@ -6,16 +6,16 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 use serde_json::json;
 use ssid_node::view::Page;
-use ssid_protocol::certificate::{Certificate, Verifier, verify_chain};
-use ssid_protocol::id::{Epoch, NodeId};
-use ssid_protocol::limits;
+use ssid_protocol::certificate::Certificate;
+use ssid_protocol::chain::Chain;
+use ssid_protocol::id::NodeId;
 use ssid_protocol::manifest::Manifest;
 
+use super::offline::{CHAIN_BYTES, OfflineFederation, read_certificate, refused, with_hint};
 use crate::context::Context;
 use crate::error::{CliError, Code};
 use crate::named_file;
 use crate::output::{Output, Tone, clean, counted, short};
-use crate::setup::read_document;
 
 /// Verify certificates offline
 #[derive(Debug, Subcommand)]
@@ -27,13 +27,16 @@ pub(crate) enum CertificateCommand {
 ///
 /// Exit 5 with the reason if one does not hold.
 ///
-/// A certificate of a later epoch needs that epoch's chain: in --epochs DIR, for each epoch N from
-/// 1 on, the manifest N.json and the certificate of its federation_epoch event N.certificate.json.
+/// A certificate of a later epoch needs the chain of epochs up to its own: a file with a line of
+/// manifest and certificate for each epoch from 1 on, given with --epochs or in front of the
+/// certificate itself. With --pin HASH a chain that does not contain that manifest is refused: who
+/// was told the hash of one manifest cannot be shown another history up to it.
 ///
 /// Examples:
 ///   ssid certificate verify c.json --genesis genesis.json
 ///   ssid certificate verify certificates 2025/*.json --genesis genesis.json
 ///   ssid consensus export 17973e79 | ssid certificate verify - --genesis genesis.json
+///   ssid certificate verify c.json --genesis genesis.json --epochs epochs.jsonl
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct VerifyArgs {
@@ -44,41 +47,17 @@ pub(crate) struct VerifyArgs {
     federation: OfflineFederation,
 }
 
-/// What is known of a federation without a node.
-#[derive(Debug, Args)]
-pub(super) struct OfflineFederation {
-    /// The genesis file of the federation
-    #[arg(long, value_name = "G")]
-    pub(super) genesis: PathBuf,
-    /// Manifests and certificates of the epochs after the first
-    #[arg(long, value_name = "DIR")]
-    epochs: Option<PathBuf>,
-}
-
-impl OfflineFederation {
-    /// The valid manifest that it began with.
-    pub(super) fn genesis(&self) -> Result<Manifest> {
-        parse_genesis(&self.genesis)
-    }
-
-    /// The proven manifest of an epoch.
-    pub(super) fn manifest_of(&self, epoch: Epoch, genesis: &Manifest) -> Result<Manifest> {
-        manifest_of(epoch, genesis, self.epochs.as_deref())
-    }
-}
-
 pub(crate) fn run(command: CertificateCommand, context: &Context) -> Result<()> {
     let CertificateCommand::Verify(args) = command;
-    let genesis = args.federation.genesis()?;
+    let chain = args.federation.chain()?;
+    let genesis = chain.genesis();
     let files = named_files(&args.files)?;
     let out = context.out;
     if let ([file], [given]) = (&files[..], &args.files[..])
         && file == given
     {
-        let verified = verify(file, &args.federation, &genesis)?;
-        out.show(&verified.document(&genesis), |_| {
-            verified.page(&genesis, out)
-        })?;
+        let verified = verify(file, &args.federation, &chain)?;
+        out.show(&verified.document(genesis), |_| verified.page(genesis, out))?;
         return Ok(());
     }
     let bar = out.progress(Some(files.len() as u64), "verifying");
@@ -87,10 +66,10 @@ pub(crate) fn run(command: CertificateCommand, context: &Context) -> Result<()> 
     let mut failed = 0_u64;
     for file in &files {
         bar.inc(1);
-        match verify(file, &args.federation, &genesis) {
+        match verify(file, &args.federation, &chain) {
             Ok(verified) => {
                 lines.push(verified.line(file, out));
-                let mut document = verified.document(&genesis);
+                let mut document = verified.document(genesis);
                 document["file"] = file.display().to_string().into();
                 items.push(document);
             }
@@ -158,34 +137,38 @@ struct Verified {
     manifest: Manifest,
 }
 
-fn verify(file: &Path, federation: &OfflineFederation, genesis: &Manifest) -> Result<Verified> {
+fn verify(file: &Path, federation: &OfflineFederation, chain: &Chain) -> Result<Verified> {
     let bytes = if file == Path::new("-") {
         let failed = |e| CliError::usage(format!("cannot read standard input: {e}"));
-        named_file::read_input(limits::DOCUMENT_BYTES as u64).map_err(failed)?
+        named_file::read_input(CHAIN_BYTES).map_err(failed)?
     } else {
-        read_document(
-            file,
-            "export one with: ssid consensus export HASH -o c.json",
-        )?
+        named_file::read(file, CHAIN_BYTES).map_err(|e| {
+            let hint = "export one with: ssid consensus export HASH -o c.json";
+            CliError::usage(format!("cannot read {}: {e}", file.display())).hint(hint)
+        })?
     };
-    let certificate = Certificate::parse(&bytes).map_err(|e| refused(file, &e))?;
-    if certificate.federation_id != genesis.federation_id() {
+    let mut chain = chain.clone();
+    let certificate = read_certificate(&bytes, &mut chain).map_err(|e| refused(file, &e))?;
+    let genesis = chain.genesis();
+    if certificate.federation_id != chain.federation_id() {
         let why = format!(
             "it is a certificate of another federation: {}, and not of {} ({})",
             certificate.federation_id,
             clean(&genesis.name),
-            genesis.federation_id()
+            chain.federation_id()
         );
         return Err(refused(file, &why)
             .hint("give the genesis file of its own federation")
             .into());
     }
-    let manifest = federation.manifest_of(certificate.epoch, genesis)?;
-    let mut verifier = Verifier::new(genesis.federation_id(), &manifest, &genesis.event_policies)
-        .map_err(|e| refused(&federation.genesis, &e))?;
-    certificate
-        .verify(&mut verifier)
-        .map_err(|e| refused(file, &e))?;
+    federation.check_pin(&chain)?;
+    chain
+        .verify(&certificate)
+        .map_err(|e| with_hint(refused(file, &e), &e))?;
+    let manifest = chain
+        .proven(certificate.epoch)
+        .map_err(|e| refused(file, &e))?
+        .clone();
     Ok(Verified {
         certificate,
         manifest,
@@ -256,52 +239,4 @@ impl Verified {
             clean(&event.timestamp),
         )
     }
-}
-
-fn parse_genesis(path: &Path) -> Result<Manifest> {
-    let bytes = read_document(
-        path,
-        "--genesis takes the file that the federation began with",
-    )?;
-    let genesis = Manifest::parse(&bytes).map_err(|e| refused(path, &e))?;
-    genesis.validate_genesis().map_err(|e| refused(path, &e))?;
-    Ok(genesis)
-}
-
-pub(super) fn refused(path: &Path, reason: &dyn std::fmt::Display) -> CliError {
-    CliError::new(Code::Verification, format!("{}: {reason}", path.display()))
-}
-
-fn manifest_of(epoch: Epoch, genesis: &Manifest, epochs: Option<&Path>) -> Result<Manifest> {
-    if epoch == Epoch::ZERO {
-        return Ok(genesis.clone());
-    }
-    let Some(dir) = epochs else {
-        let message =
-            format!("it is of epoch {epoch}: its manifest is not proven by the genesis file alone");
-        let hint = "give the directory of the later manifests and their certificates with --epochs";
-        return Err(CliError::new(Code::Verification, message).hint(hint).into());
-    };
-    let mut chain = Vec::new();
-    let mut next = Epoch::ZERO;
-    while next < epoch {
-        next = next.next();
-        let manifest = dir.join(format!("{next}.json"));
-        let certificate = dir.join(format!("{next}.certificate.json"));
-        let hint = format!("the chain needs every epoch from 1 to {epoch}");
-        let read = |path: &Path| {
-            read_document(path, &hint).map_err(|e| CliError {
-                code: Code::Verification,
-                ..e
-            })
-        };
-        chain.push((
-            Manifest::parse(&read(&manifest)?).map_err(|e| refused(&manifest, &e))?,
-            Certificate::parse(&read(&certificate)?).map_err(|e| refused(&certificate, &e))?,
-        ));
-    }
-    let mut proven = verify_chain(genesis, &chain).map_err(|e| refused(dir, &e))?;
-    proven
-        .pop()
-        .ok_or_else(|| refused(dir, &"the chain is empty").into())
 }

@@ -9,11 +9,12 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 use ssid_node::config::write_atomic;
 use ssid_node::view::{EvidenceView, NamedNode, OBSERVATION_FORMAT, Observation, Page};
-use ssid_protocol::evidence::{Evidence, Verifier};
+use ssid_protocol::evidence::{Evidence, EvidenceKind, Verifier};
 use ssid_protocol::id::Epoch;
 use ssid_protocol::manifest::Manifest;
+use ssid_protocol::member::Member;
 
-use super::certificate::{OfflineFederation, refused};
+use super::offline::{OfflineFederation, refused, with_hint};
 use crate::context::Context;
 use crate::error::{CliError, Code, OrCode as _};
 use crate::output::{Output, Tone, clean, is_standard_output, seconds, short, when};
@@ -48,7 +49,7 @@ pub(crate) enum EvidenceCommand {
 /// Verify evidence with nothing but the genesis file; exit 5 with the reason if it proves nothing
 ///
 /// Evidence of a later epoch needs that epoch's chain, as for: ssid certificate verify. Events and
-/// log heads are of no epoch: their signer is looked for among the members of genesis. A rewritten
+/// log heads are of no epoch: they are judged by the latest one that has their signer. A rewritten
 /// Git history proves nothing to others: its commits are unsigned.
 ///
 /// Example:
@@ -223,7 +224,8 @@ fn refuse_observation(observation: &Observation, genesis: &Manifest) -> String {
 }
 
 fn verify(args: &VerifyArgs, context: &Context) -> Result<()> {
-    let genesis = args.federation.genesis()?;
+    let chain = args.federation.pinned_chain()?;
+    let genesis = chain.genesis();
     let bytes = read_document(
         &args.file,
         "export one with: ssid evidence show ID -o evidence.json",
@@ -231,16 +233,26 @@ fn verify(args: &VerifyArgs, context: &Context) -> Result<()> {
     if let Ok(observation) = serde_json::from_slice::<Observation>(&bytes)
         && observation.format == OBSERVATION_FORMAT
     {
-        return Err(refused(&args.file, &refuse_observation(&observation, &genesis)).into());
+        return Err(refused(&args.file, &refuse_observation(&observation, genesis)).into());
     }
     let evidence = Evidence::parse(&bytes).map_err(|e| refused(&args.file, &e))?;
-    let epoch = evidence.epoch().unwrap_or(Epoch::ZERO);
-    let manifest = args.federation.manifest_of(epoch, &genesis)?;
+    // what is of no epoch is judged by the latest one in which its signer has a say
+    let has_a_say = |m: &Member| m.is_voter() || evidence.kind() == EvidenceKind::LogHead;
+    let of_member = evidence
+        .member()
+        .and_then(|id| chain.latest_with(&id, has_a_say));
+    let epoch = evidence
+        .epoch()
+        .or(of_member.map(|manifest| manifest.epoch))
+        .unwrap_or(Epoch::ZERO);
+    let manifest = chain
+        .proven(epoch)
+        .map_err(|e| with_hint(refused(&args.file, &e), &e))?;
     let voters = manifest
         .voters()
         .map_err(|e| refused(&args.federation.genesis, &e))?;
     let policies = genesis.event_policies.clone();
-    let verifier = Verifier::new(genesis.federation_id(), &manifest, voters, policies);
+    let verifier = Verifier::new(chain.federation_id(), manifest, voters, policies);
     let proven = evidence
         .verify(&verifier)
         .map_err(|e| refused(&args.file, &e))?;

@@ -12,6 +12,7 @@ use serde_json::json;
 use ssid_node::config::write_atomic;
 use ssid_node::view::{EventView, Page, StatusView};
 
+use super::offline::with_chain;
 use crate::client::Client;
 use crate::context::Context;
 use crate::error::{CliError, Code};
@@ -26,10 +27,13 @@ const HEADINGS: &str = "sequence,event_type,event_version,timestamp,commit_hash,
 /// Write certificates, which verify offline: of one event, or of all; or what is certified as CSV
 ///
 /// With --all a directory gets one file a certificate, named by its place in the log; files that
-/// are there stay. --since takes the events that happened then or later.
+/// are there stay. --since takes the events that happened then or later. --with-chain puts the
+/// links of the chain of epochs before a certificate, up to its own epoch, which then verifies with
+/// the genesis file alone.
 ///
 /// Examples:
 ///   ssid consensus export 17973e79 -o c.json
+///   ssid consensus export 17973e79 --with-chain --epochs epochs.jsonl -o c.jsonl
 ///   ssid consensus export --all --since 2026-10-01 -o certificates
 ///   ssid consensus export --csv -o certified.csv
 ///   ssid certificate verify certificates --genesis genesis.json
@@ -48,6 +52,12 @@ pub(crate) struct ExportArgs {
     /// One line an event instead of certificates, oldest first
     #[arg(long, conflicts_with = "hash")]
     csv: bool,
+    /// With its chain: a line for each epoch up to its own, and a line of the certificate
+    #[arg(long, conflicts_with_all = ["all", "since", "csv"])]
+    with_chain: bool,
+    /// The chain file to take the links from; a certificate of epoch 0 needs none
+    #[arg(long, value_name = "FILE", requires = "with_chain")]
+    epochs: Option<PathBuf>,
     /// Where to write it: a file, with --all a directory [default: standard output]
     #[arg(short, long, value_name = "F")]
     output: Option<PathBuf>,
@@ -56,7 +66,7 @@ pub(crate) struct ExportArgs {
 pub(crate) async fn run(args: ExportArgs, context: &Context) -> Result<()> {
     let client = context.client()?;
     if let Some(hash) = &args.hash {
-        return one(&client, hash, args.output.as_deref(), context).await;
+        return one(&client, hash, &args, context).await;
     }
     if args.csv {
         return csv(
@@ -74,10 +84,17 @@ pub(crate) async fn run(args: ExportArgs, context: &Context) -> Result<()> {
     all(&client, args.since.as_deref(), directory, context).await
 }
 
-async fn one(client: &Client, hash: &str, output: Option<&Path>, context: &Context) -> Result<()> {
+async fn one(client: &Client, hash: &str, args: &ExportArgs, context: &Context) -> Result<()> {
     let out = context.out;
-    let certificate = client.get_text(&["v1", "certificates", hash]).await?;
-    let Some(path) = output.filter(|path| !is_standard_output(path)) else {
+    let mut certificate = client.get_text(&["v1", "certificates", hash]).await?;
+    if args.with_chain {
+        certificate = with_chain(&certificate, args.epochs.as_deref())?;
+    }
+    let Some(path) = args
+        .output
+        .as_deref()
+        .filter(|path| !is_standard_output(path))
+    else {
         return Ok(out.document(certificate.trim_end())?);
     };
     write(path, certificate.as_bytes())?;

@@ -7,15 +7,15 @@ use clap::Args;
 use serde_json::json;
 use ssid_node::view::{ProofView, SIGNED_HEAD_FORMAT};
 use ssid_protocol::batch::{SignedBatch, Statements};
+use ssid_protocol::chain::Chain;
 use ssid_protocol::heartbeat::Heartbeat;
 use ssid_protocol::id::{FederationId, NodeId, Signature};
 use ssid_protocol::identity::VerifyKey;
 use ssid_protocol::json::{Json, JsonError};
 use ssid_protocol::limits;
-use ssid_protocol::manifest::Manifest;
 
-use super::certificate::{OfflineFederation, refused};
 use super::log::proves_inclusion;
+use super::offline::{OfflineFederation, refused};
 use crate::output::{Output, Tone, clean};
 use crate::setup::read_document;
 
@@ -73,18 +73,18 @@ pub(super) fn read_head(path: &Path) -> Result<SaidHead> {
 
 impl SaidHead {
     /// Whether a member of this federation signed it; why not, in words.
-    fn check(&self, genesis: &Manifest) -> Result<(), String> {
-        if self.federation_id != genesis.federation_id() {
+    fn check(&self, chain: &Chain) -> Result<(), String> {
+        if self.federation_id != chain.federation_id() {
             return Err(format!(
                 "it is of another federation: {}",
                 self.federation_id
             ));
         }
-        if genesis.member(&self.node_id).is_none() {
+        if chain.latest_with(&self.node_id, |_| true).is_none() {
             return Err(format!(
                 "{} is no member of {}",
                 self.node_id,
-                clean(&genesis.name)
+                clean(&chain.genesis().name)
             ));
         }
         let key = VerifyKey::parse(self.node_id).map_err(|e| e.to_string())?;
@@ -102,9 +102,9 @@ impl SaidHead {
 }
 
 pub(super) fn run(args: &VerifyArgs, out: Output) -> Result<()> {
-    let genesis = args.federation.genesis()?;
+    let chain = args.federation.pinned_chain()?;
     let head = read_head(&args.head)?;
-    head.check(&genesis).map_err(|e| refused(&args.head, &e))?;
+    head.check(&chain).map_err(|e| refused(&args.head, &e))?;
     let bytes = read_document(
         &args.proof,
         "make one with: ssid log proof HASH --head HEAD --json > proof.json",
@@ -129,8 +129,9 @@ pub(super) fn run(args: &VerifyArgs, out: Output) -> Result<()> {
         )
         .into());
     }
-    let name = genesis
-        .member(&head.node_id)
+    let name = chain
+        .latest_with(&head.node_id, |_| true)
+        .and_then(|manifest| manifest.member(&head.node_id))
         .map_or_else(String::new, |member| clean(&member.node_name));
     let answer = json!({
         "valid": true,

@@ -23,6 +23,7 @@ mod log;
 mod log_verify;
 mod man;
 mod nodes;
+mod offline;
 mod plain_sync;
 mod quorum;
 mod release;

@@ -272,7 +272,7 @@ impl Engine {
                 self.has_forgotten_event(&subject, event.choice())
                     .then_some(subject)
             }),
-            Statements::Heartbeat(_) | Statements::Closes(_) => None,
+            Statements::Heartbeat(_) | Statements::Closes(_) | Statements::Ready(_) => None,
         };
         if let Some(subject) = lost {
             self.abstain(

@@ -43,6 +43,8 @@ impl Engine {
             }
             Statements::Proposals(proposals) => self.take_proposals(tick, batch, proposals),
             Statements::Closes(closes) => self.take_closes(tick, batch, closes),
+            // of a proposed manifest, which this node does not know
+            Statements::Ready(_) => Validity::Nothing,
         };
         if Arc::strong_count(batch) > users {
             self.note_kept(batch);

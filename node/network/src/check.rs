@@ -162,14 +162,17 @@ fn check_contents(statements: &Statements) -> Result<(), Refusal> {
             }
         }
         Statements::Heartbeat(heartbeat) => heartbeat.check().map_err(|_| Refusal::HeartbeatBytes),
-        Statements::Votes(_) | Statements::Proposals(_) | Statements::Closes(_) => Ok(()),
+        Statements::Votes(_)
+        | Statements::Proposals(_)
+        | Statements::Closes(_)
+        | Statements::Ready(_) => Ok(()),
     }
 }
 
 fn travels_on(kind: Kind, topic: Topic) -> bool {
     match kind {
         Kind::Events => topic == Topic::Events,
-        Kind::Votes | Kind::Proposals | Kind::Closes => topic == Topic::Votes,
+        Kind::Votes | Kind::Proposals | Kind::Closes | Kind::Ready => topic == Topic::Votes,
         Kind::Heartbeat => topic == Topic::Heartbeats,
     }
 }
@@ -192,8 +195,8 @@ impl Content {
 mod tests {
     use super::*;
     use crate::testing::{FEDERATION, epoch, evidence, heartbeat, member, observer, votes};
-    use ssid_protocol::event::{Event, FEDERATION_EPOCH};
-    use ssid_protocol::testing::{event, key};
+    use ssid_protocol::event::Event;
+    use ssid_protocol::testing::{epoch_event, event, key};
 
     fn directory() -> Directory {
         Directory::new([member(0), member(1), observer(2)], key(0).node_id())
@@ -314,8 +317,7 @@ mod tests {
             let data = bytes(1, Statements::Events(events));
             assert_eq!(refusal(Topic::Events, &data), Some(Refusal::Inadmissible));
         }
-        let mut change = event(FEDERATION_EPOCH, "7");
-        change.commit_hash = "a".repeat(64);
+        let change = epoch_event("7");
         assert_eq!(
             refusal(
                 Topic::Events,
@@ -323,6 +325,15 @@ mod tests {
             ),
             None,
             "another epoch's"
+        );
+        let later = event("federation_score", "1");
+        assert_eq!(
+            refusal(
+                Topic::Events,
+                &bytes(1, Statements::Events(vec![event("release", "2"), later]))
+            ),
+            None,
+            "a rule to come may define it"
         );
         let Statements::Heartbeat(mut long) = heartbeat(1) else {
             panic!("a heartbeat")

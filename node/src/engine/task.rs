@@ -560,7 +560,7 @@ impl Inbox {
 fn topic_of(kind: Kind) -> Topic {
     match kind {
         Kind::Events => Topic::Events,
-        Kind::Votes | Kind::Proposals | Kind::Closes => Topic::Votes,
+        Kind::Votes | Kind::Proposals | Kind::Closes | Kind::Ready => Topic::Votes,
         Kind::Heartbeat => Topic::Heartbeats,
     }
 }

@@ -190,7 +190,7 @@ impl Intake {
                 .all(|e| self.is_settled(self.checker.subject_of(e))),
             Statements::Votes(all) => all.iter().all(|v| self.is_settled(v.subject)),
             Statements::Proposals(all) => all.iter().all(|p| self.is_settled(p.subject)),
-            Statements::Heartbeat(_) | Statements::Closes(_) => false,
+            Statements::Heartbeat(_) | Statements::Closes(_) | Statements::Ready(_) => false,
         }
     }
 

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use proptest::prelude::*;
+use ssid_protocol::testing::epoch_event;
 
 use super::*;
 use crate::registry::fixtures::{event, one_line, pretty, release, stray_quote};
@@ -196,15 +197,15 @@ fn what_is_no_event_names_the_field() {
 
 #[test]
 fn epoch_events_of_any_epoch_pass() {
-    let mut change = event(1);
-    change.event = FEDERATION_EPOCH.into();
-    change.version = "7".into();
-    change.commit_hash = "a".repeat(64);
-    assert_eq!(events(&parse_all(&one_line(&change))), [change.clone()]);
-    change.version = "0".into();
-    assert_eq!(reasons(&parse_all(&one_line(&change))).len(), 1);
-    change.version = "07".into();
-    assert_eq!(reasons(&parse_all(&one_line(&change))).len(), 1);
+    let change = epoch_event("7");
+    assert_eq!(events(&parse_all(&one_line(&change))), [change]);
+    for none in ["0", "07"] {
+        let lines = one_line(&epoch_event(none));
+        assert_eq!(reasons(&parse_all(&lines)).len(), 1, "{none}");
+    }
+    let mut reserved = event(1);
+    reserved.event = "federation_score".into();
+    assert_eq!(reasons(&parse_all(&one_line(&reserved))).len(), 1);
 }
 
 #[test]

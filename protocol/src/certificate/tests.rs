@@ -25,7 +25,7 @@ fn proofs(federation: &FederationId, vote: Vote, keys: &[VotingKey]) -> Vec<Batc
     keys.iter().enumerate().map(prove).collect()
 }
 
-pub(super) fn certify(
+fn certify(
     manifest: &Manifest,
     federation: FederationId,
     event: Event,

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::batch::BatchError;
-use crate::id::{Choice, MerkleHash, Round, SubjectId};
+use crate::id::{Choice, MerkleHash, Round, SetHash, SubjectId};
 use crate::identity::VotingKey;
 use crate::manifest::Manifest;
 use crate::testing;
@@ -118,9 +118,9 @@ fn closes() -> Evidence {
         epoch: Epoch(0),
         next: crate::id::ManifestHash([1; 32]),
         certified_count: 4,
-        certified_root: MerkleHash([2; 32]),
+        certified_root: SetHash([2; 32]),
         locks_count: 0,
-        locks_root: MerkleHash([3; 32]),
+        locks_root: SetHash([3; 32]),
     };
     let sign = |close| signed(&testing::key(0), Statements::Closes(vec![close]), 0);
     pair(
@@ -281,7 +281,7 @@ fn what_may_both_be_true_proves_nothing() {
 fn federation_epochs_may_be_announced_again() {
     let manifest = |digit: &str| Event {
         commit_hash: digit.repeat(64),
-        ..testing::event("federation_epoch", "1")
+        ..testing::epoch_event("1")
     };
     let sign = |event| signed(&testing::key(0), Statements::Events(vec![event]), 0);
     let evidence = pair(sign(manifest("a")), sign(manifest("b")));

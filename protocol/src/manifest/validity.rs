@@ -1,11 +1,13 @@
 //! *Valid* (SPEC §4): the rules that a manifest of the right shape must keep, each refusal with
 //! field, rule and value.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Manifest, ManifestError, Weighting, invalid, policies_to_json, voting_key};
+use super::{
+    Manifest, ManifestError, Weighting, invalid, policies_to_json, succession, voting_key,
+};
 use crate::event::is_event_type;
-use crate::id::Epoch;
+use crate::id::{Epoch, NodeId};
 use crate::limits;
 use crate::quorum::VoterSet;
 
@@ -27,15 +29,27 @@ impl Manifest {
         if self.epoch != Epoch::ZERO {
             return Err(invalid("epoch", "0 in a genesis manifest", &self.epoch));
         }
+        if self.change.is_some() {
+            return Err(invalid(
+                "previous",
+                "absent in a genesis manifest",
+                &"there",
+            ));
+        }
         self.validate_alone()
     }
 
     /// Whether this is a valid manifest for the epoch after `previous`, in the federation of
-    /// `genesis`.
+    /// `genesis`. `replaced` are the node ids that manifests up to `previous` name as `former`.
     ///
     /// # Errors
     /// The first rule that it breaks.
-    pub fn validate_successor(&self, previous: &Self, genesis: &Self) -> Result<(), ManifestError> {
+    pub fn validate_successor(
+        &self,
+        previous: &Self,
+        genesis: &Self,
+        replaced: &BTreeSet<NodeId>,
+    ) -> Result<(), ManifestError> {
         if previous.epoch.0.checked_add(1) != Some(self.epoch.0) {
             return Err(invalid(
                 "epoch",
@@ -51,6 +65,15 @@ impl Manifest {
                 &own,
             ));
         }
+        let size = self.to_jcs().len();
+        if size > limits::SUCCESSOR_BYTES {
+            let rule = format!(
+                "at most {} bytes in canonical form",
+                limits::SUCCESSOR_BYTES
+            );
+            return Err(invalid("document", &rule, &format!("{size} bytes")));
+        }
+        succession::validate(self, previous, replaced)?;
         self.validate_alone()
     }
 
@@ -152,10 +175,9 @@ impl Manifest {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::NodeId;
     use crate::member::{Role, Status};
     use crate::subject::Policy;
-    use crate::testing::{key, manifest};
+    use crate::testing::{key, manifest, successor};
 
     fn refused(what: Result<(), ManifestError>, field: &str, parts: &[&str]) {
         let error = what.unwrap_err();
@@ -300,34 +322,48 @@ mod tests {
     #[test]
     fn a_successor_is_the_next_epoch_of_the_same_federation() {
         let genesis = manifest(4);
-        let mut first = genesis.clone();
-        first.epoch = Epoch(1);
+        let none = BTreeSet::new();
+        let mut first = successor(&genesis);
         first.members.remove(3);
-        assert_eq!(first.validate_successor(&genesis, &genesis), Ok(()));
-        let mut second = first.clone();
-        second.epoch = Epoch(2);
-        assert_eq!(second.validate_successor(&first, &genesis), Ok(()));
+        assert_eq!(first.validate_successor(&genesis, &genesis, &none), Ok(()));
+        refused(first.validate_genesis(), "epoch", &["genesis"]);
+        let mut second = successor(&first);
+        assert_eq!(second.validate_successor(&first, &genesis, &none), Ok(()));
         refused(
-            second.validate_successor(&genesis, &genesis),
+            second.validate_successor(&genesis, &genesis, &none),
             "epoch",
             &["the one after 0", "it is 2"],
         );
         refused(
-            first.validate_successor(&first, &genesis),
+            first.validate_successor(&first, &genesis, &none),
             "epoch",
             &["the one after 1"],
         );
         second.event_policies.0.clear();
         refused(
-            second.validate_successor(&first, &genesis),
+            second.validate_successor(&first, &genesis, &none),
             "event_policies",
             &["genesis", "it is {}"],
         );
         first.members[2].weight = 0;
         refused(
-            first.validate_successor(&genesis, &genesis),
+            first.validate_successor(&genesis, &genesis, &none),
             "members[2].weight",
             &[],
         );
+        first.members[2].weight = 50;
+        first.members[2].organization = "x".repeat(limits::SUCCESSOR_BYTES);
+        refused(
+            first.validate_successor(&genesis, &genesis, &none),
+            "document",
+            &["at most 1000000 bytes"],
+        );
+    }
+
+    #[test]
+    fn a_genesis_manifest_changes_nothing() {
+        let mut genesis = manifest(4);
+        genesis.change = successor(&genesis).change;
+        refused(genesis.validate_genesis(), "previous", &["absent"]);
     }
 }

@@ -12,9 +12,12 @@ use super::{event, federation, heartbeat, manifest, messages};
 use crate::batch::{BatchProof, Kind, SignedBatch, Statements};
 use crate::card::MemberCard;
 use crate::certificate::{Certificate, Verifier};
+use crate::chain::{Chain, ChainLine};
 use crate::evidence::{self, Evidence};
 use crate::git_lines::{BranchHead, Line};
+use crate::handover::Handover;
 use crate::heartbeat::Heartbeat;
+use crate::id::Epoch;
 use crate::identity::VerifyKey;
 use crate::json::{Json, MAX_NUMBER};
 use crate::limits;
@@ -37,7 +40,7 @@ pub struct Decoder {
 }
 
 /// All of them but the registry log's parser, which is the node's.
-pub const ALL: [Decoder; 13] = [
+pub const ALL: [Decoder; 15] = [
     Decoder {
         name: "signed_batch",
         decode: decodes::<SignedBatch>,
@@ -91,6 +94,18 @@ pub const ALL: [Decoder; 13] = [
         decode: |bytes| MemberCard::parse(bytes).is_ok(),
         check: card_json,
         seeds: card_seeds,
+    },
+    Decoder {
+        name: "handover_json",
+        decode: |bytes| Handover::parse(bytes).is_ok(),
+        check: handover_json,
+        seeds: handover_seeds,
+    },
+    Decoder {
+        name: "chain_line",
+        decode: |bytes| ChainLine::parse(bytes).is_ok(),
+        check: chain_line,
+        seeds: chain_seeds,
     },
     Decoder {
         name: "heartbeat_json",
@@ -327,6 +342,12 @@ fn manifest_json(bytes: &[u8]) -> bool {
             Ok(manifest.federation_id())
         );
     }
+    if manifest.epoch.0 > 0 {
+        let event = manifest.epoch_event();
+        let before = Epoch(manifest.epoch.0 - 1);
+        let is_dated = crate::event::is_timestamp(&manifest.created_at);
+        assert_eq!(event.check_admissible(before).is_ok(), is_dated);
+    }
     if manifest.validate_genesis().is_ok() {
         let voters = manifest.voters();
         assert!(
@@ -350,6 +371,46 @@ fn card_json(bytes: &[u8]) -> bool {
         let mut other = card;
         other.member.organization.push('x');
         assert!(other.verify().is_err(), "a signature holds for two cards");
+    }
+    true
+}
+
+fn handover_json(bytes: &[u8]) -> bool {
+    let Ok(handover) = Handover::parse(bytes) else {
+        return false;
+    };
+    for form in [handover.to_json().to_jcs(), handover.to_pretty()] {
+        assert!(Handover::parse(form.as_bytes()).as_ref() == Ok(&handover));
+    }
+    let genesis = manifest(4);
+    let (federation, in_force) = (genesis.federation_id(), genesis.hash());
+    if handover.verify(&federation, &in_force).is_ok() {
+        let mut other = handover;
+        other.card.member.node_name.push('x');
+        assert!(other.verify(&federation, &in_force).is_err());
+    }
+    true
+}
+
+/// A line that is read is one that can be written, and a chain takes only what its voters signed.
+fn chain_line(bytes: &[u8]) -> bool {
+    let Ok(line) = ChainLine::parse(bytes) else {
+        return false;
+    };
+    let text = line.to_text();
+    assert!(text.ends_with('\n') && !text[..text.len() - 1].contains('\n'));
+    assert!(ChainLine::parse(text.as_bytes()).as_ref() == Ok(&line));
+    match line {
+        ChainLine::Certificate(certificate) => check_certificate(&certificate),
+        ChainLine::Link(link) => {
+            if let Ok(mut chain) = Chain::new(manifest(4)) {
+                let (hash, epoch) = (link.manifest.hash(), link.manifest.epoch);
+                if chain.extend(*link).is_ok() {
+                    assert!(epoch.0 == 1 && chain.check_pin(&hash).is_ok());
+                }
+                assert_eq!(chain.latest().epoch.0 + 1, chain.manifests().count() as u64);
+            }
+        }
     }
     true
 }
@@ -474,6 +535,7 @@ fn manifest_seeds() -> Vec<(String, Vec<u8>)> {
     vec![
         text("of_two", manifest(2).to_jcs()),
         text("of_four", manifest(4).to_pretty()),
+        text("of_epoch_1", super::successor(&manifest(4)).to_pretty()),
     ]
 }
 
@@ -483,6 +545,24 @@ fn card_seeds() -> Vec<(String, Vec<u8>)> {
         text("pretty", card.to_pretty()),
         text("canonical", card.to_json().to_jcs()),
     ]
+}
+
+fn handover_seeds() -> Vec<(String, Vec<u8>)> {
+    let handover = super::handover();
+    vec![
+        text("pretty", handover.to_pretty()),
+        text("canonical", handover.to_json().to_jcs()),
+    ]
+}
+
+fn chain_seeds() -> Vec<(String, Vec<u8>)> {
+    let links = super::epochs::links(2);
+    let links = links.into_iter().zip(["first", "second"]);
+    let certificate = ChainLine::Certificate(Box::new(messages::certificate(3)));
+    links
+        .map(|(link, name)| text(name, ChainLine::Link(Box::new(link)).to_text()))
+        .chain([text("certificate", certificate.to_text())])
+        .collect()
 }
 
 fn heartbeat_seeds() -> Vec<(String, Vec<u8>)> {

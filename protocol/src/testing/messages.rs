@@ -6,8 +6,9 @@ use crate::batch::{SignedBatch, Statements, VerifiedBatch};
 use crate::certificate::Certificate;
 use crate::event::Event;
 use crate::evidence::{Evidence, EvidenceKind, EvidenceSlot, Signed};
-use crate::id::{Epoch, LogId, ManifestHash, MerkleHash, Round, SubjectId};
+use crate::id::{Epoch, LogId, ManifestHash, Round, SetHash, SubjectId, UnixMillis};
 use crate::identity::VerifyKey;
+use crate::ready::Ready;
 use crate::subject::EventPolicies;
 use crate::sync::{Answer, ProvenEvent, Request};
 use crate::vote::{EpochClose, Phase, Proposal, RoundId, Vote};
@@ -63,13 +64,21 @@ fn close(i: u8) -> EpochClose {
         epoch: Epoch(i.into()),
         next: ManifestHash([i; 32]),
         certified_count: 1 << 40,
-        certified_root: MerkleHash([2; 32]),
+        certified_root: SetHash([2; 32]),
         locks_count: 3,
-        locks_root: MerkleHash([4; 32]),
+        locks_root: SetHash([4; 32]),
     }
 }
 
-/// Batches of every kind, by name.
+fn ready() -> Ready {
+    Ready {
+        epoch: Epoch(1),
+        manifest: ManifestHash([5; 32]),
+        at: UnixMillis(1 << 40),
+    }
+}
+
+/// Batches of every kind, by name, in order of the kinds.
 ///
 /// # Panics
 /// Never: they are its own.
@@ -94,6 +103,7 @@ pub fn batches() -> Vec<(&'static str, SignedBatch)> {
             Statements::Proposals((0..3).map(proposal).collect()),
         ),
         ("closes", Statements::Closes((0..2).map(close).collect())),
+        ("ready", Statements::Ready(ready())),
     ];
     let sign = |statements| {
         VerifiedBatch::sign(&key(2), &federation, statements)
@@ -155,7 +165,9 @@ pub(super) fn first_of(batch: &SignedBatch) -> Signed {
 pub fn evidence() -> Vec<(&'static str, Evidence)> {
     let (_, federation, ..) = federation(4);
     let signed = first_of;
-    let pairs = batches().into_iter().map(|(name, batch)| {
+    // who is ready twice contradicts nothing
+    let contradict = batches().into_iter().filter(|(name, _)| *name != "ready");
+    let pairs = contradict.map(|(name, batch)| {
         (
             name,
             Evidence::of_statements(federation, signed(&batch), signed(&batch)),

@@ -124,7 +124,7 @@ impl<'a> Checks<'a> {
                     }
                 }
             }
-            Statements::Closes(_) => {}
+            Statements::Closes(_) | Statements::Ready(_) => {}
         }
         self.is_on_disk(at, machine, batch)
     }
@@ -244,7 +244,9 @@ impl<'a> Checks<'a> {
             Statements::Proposals(proposals) => {
                 proposals.iter().map(|proposal| proposal.subject).collect()
             }
-            Statements::Heartbeat(_) | Statements::Closes(_) => return Ok(false),
+            Statements::Heartbeat(_) | Statements::Closes(_) | Statements::Ready(_) => {
+                return Ok(false);
+            }
         };
         for subject in subjects {
             let state = store.subject(&subject).map_err(|error| error.to_string())?;

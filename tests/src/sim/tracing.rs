@@ -96,6 +96,7 @@ fn words(batch: &VerifiedBatch) -> String {
             .collect::<Vec<_>>()
             .join(", "),
         Statements::Closes(closes) => format!("{closes:?}"),
+        Statements::Ready(ready) => format!("{ready:?}"),
     }
 }
 

@@ -5,7 +5,7 @@ use ssid_protocol::batch::{Kind, Statements, VerifiedBatch};
 use ssid_protocol::certificate::Certificate;
 use ssid_protocol::evidence::{Evidence, EvidenceKind, Signed};
 use ssid_protocol::heartbeat::Heartbeat;
-use ssid_protocol::id::{Epoch, ManifestHash, MerkleHash, Round, SubjectId};
+use ssid_protocol::id::{Epoch, ManifestHash, MerkleHash, Round, SetHash, SubjectId};
 use ssid_protocol::manifest::TieBreak;
 use ssid_protocol::vote::{EpochClose, Phase, Proposal, Vote};
 use ssid_storage::EvidenceRow;
@@ -222,9 +222,9 @@ fn two_closes_of_one_epoch_are_evidence() {
         epoch: Epoch(epoch),
         next: ManifestHash([next; 32]),
         certified_count: 0,
-        certified_root: MerkleHash([0; 32]),
+        certified_root: SetHash([0; 32]),
         locks_count: 0,
-        locks_root: MerkleHash([0; 32]),
+        locks_root: SetHash([0; 32]),
     };
     let closes = |all: &[EpochClose]| Statements::Closes(all.to_vec());
     deliver(&mut net, 0, 3, closes(&[close(0, 1)]));

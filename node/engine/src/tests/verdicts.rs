@@ -5,10 +5,9 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::subsequence;
 use ssid_protocol::batch::{Statements, VerifiedBatch};
-use ssid_protocol::event::FEDERATION_EPOCH;
 use ssid_protocol::evidence::{Evidence, Signed};
 use ssid_protocol::heartbeat::Heartbeat;
-use ssid_protocol::id::{Epoch, ManifestHash, MerkleHash, Round, SubjectId};
+use ssid_protocol::id::{Epoch, ManifestHash, MerkleHash, Round, SetHash, SubjectId};
 use ssid_protocol::vote::{EpochClose, Phase, Proposal, Vote};
 
 use super::*;
@@ -26,10 +25,11 @@ fn pool() -> Vec<Event> {
     let good = |i: usize| testing::event("blueprint_tagged", &format!("v{i}"));
     let change = |version: &str| Event {
         commit_hash: "a".repeat(64),
-        ..testing::event(FEDERATION_EPOCH, version)
+        ..testing::epoch_event(version)
     };
     let mut all: Vec<_> = (0..4).map(good).collect();
     all.extend([change("1"), change("2"), change("01")]);
+    all.push(testing::event("federation_score", "1"));
     all.push(Event {
         version: "a|b".into(),
         ..good(0)
@@ -105,9 +105,9 @@ fn statements(manifest: &Manifest) -> impl Strategy<Value = Statements> + use<> 
             epoch: Epoch(epoch),
             next: ManifestHash([1; 32]),
             certified_count: 0,
-            certified_root: MerkleHash([root; 32]),
+            certified_root: SetHash([root; 32]),
             locks_count: 0,
-            locks_root: MerkleHash([0; 32]),
+            locks_root: SetHash([0; 32]),
         }])
     });
     prop_oneof![3 => events, 2 => votes, 1 => proposals, 1 => heartbeats, 1 => closes]
@@ -229,8 +229,7 @@ fn an_announcement_is_rejected_for_one_bad_event_also_where_the_others_are_new()
         ..good.clone()
     };
     let mixed = Said::Batch(3, Statements::Events(vec![bad, good.clone()]));
-    let mut change = testing::event(FEDERATION_EPOCH, "9");
-    change.commit_hash = "a".repeat(64);
+    let change = testing::epoch_event("9");
     let of_another_epoch = Said::Batch(2, Statements::Events(vec![change, good.clone()]));
     let (_home, mut engine) = engine(&genesis, genesis.clone());
     assert_eq!(validity(&mut engine, &genesis, &mixed), Validity::Invalid);

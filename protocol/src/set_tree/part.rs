@@ -1,0 +1,143 @@
+//! Parts of a set tree as they are served and checked: nothing of one is believed before its digest
+//! is the one that its parent, or the close, names.
+
+use super::entries::subject_of;
+use super::{CHILDREN, DIGITS, LEAF_ENTRIES, digit, inner_digest, leaf_digest};
+use crate::id::SetHash;
+
+/// The first hex digits of subject ids: a place in a set tree. Prefixes of one length are in order
+/// of what they cover.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Prefix {
+    /// The digits in front, zeros after.
+    digits: [u8; 32],
+    len: u8,
+}
+
+impl Prefix {
+    /// Of no digits: the whole tree.
+    pub const ROOT: Self = Self {
+        digits: [0; 32],
+        len: 0,
+    };
+
+    /// How many digits it has, 0 to 64.
+    pub fn len(&self) -> usize {
+        usize::from(self.len)
+    }
+
+    /// Whether it has no digits.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// This prefix with one more digit, 0 to 15; `None` if it has all 64 already, or that is no
+    /// digit.
+    pub fn child(&self, digit: u8) -> Option<Self> {
+        if self.len() == DIGITS || digit > 15 {
+            return None;
+        }
+        let mut child = *self;
+        let shift = if self.len.is_multiple_of(2) { 4 } else { 0 };
+        child.digits[self.len() / 2] |= digit << shift;
+        child.len += 1;
+        Some(child)
+    }
+
+    /// This prefix without its last digit; `None` if it has none.
+    pub fn parent(&self) -> Option<Self> {
+        let last = self.len().checked_sub(1)?;
+        let keep = if last.is_multiple_of(2) { 0 } else { 0xf0 };
+        let mut parent = *self;
+        parent.digits[last / 2] &= keep;
+        parent.len -= 1;
+        Some(parent)
+    }
+
+    /// Whether an entry's subject begins with it.
+    pub fn covers(&self, entry: &[u8]) -> bool {
+        (0..self.len()).all(|at| digit(&self.digits, at) == digit(entry, at))
+    }
+
+    /// Whether an entry stands before all that it covers.
+    pub(super) fn is_after(&self, entry: &[u8]) -> bool {
+        entry < self.digits.as_slice() && !self.covers(entry)
+    }
+}
+
+/// A part of a set tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part<const N: usize> {
+    /// All entries under the prefix, at most 32, in order.
+    Leaf(Vec<[u8; N]>),
+    /// More: the digests of the 16 parts below.
+    Inner(Box<[SetHash; CHILDREN]>),
+}
+
+/// Why a part is not what its parent names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PartError {
+    /// A leaf with more entries than fit.
+    #[error("a leaf of a set tree has at most {max} entries; this one has {0}", max = LEAF_ENTRIES)]
+    Entries(usize),
+    /// Entries out of order, or two of one subject.
+    #[error("entry {0} of a leaf of a set tree must be of a later subject than the one before it")]
+    Order(usize),
+    /// An entry that belongs elsewhere.
+    #[error("entry {0} of a leaf of a set tree is not under the leaf's prefix")]
+    Prefix(usize),
+    /// An inner node below all digits that a subject has.
+    #[error("a set tree is at most {DIGITS} digits deep")]
+    Depth,
+    /// Another digest than was named.
+    #[error("a part of a set tree must have the digest {expected}; it has {found}")]
+    Digest {
+        /// What its parent names.
+        expected: SetHash,
+        /// What it has.
+        found: SetHash,
+    },
+}
+
+impl<const N: usize> Part<N> {
+    /// Its digest.
+    pub fn digest(&self) -> SetHash {
+        match self {
+            Self::Leaf(entries) => leaf_digest(entries),
+            Self::Inner(children) => inner_digest(children),
+        }
+    }
+
+    /// Checks that it is the part under `prefix` with the digest that its parent names. That an
+    /// inner node stands for more than 32 entries shows only further down.
+    ///
+    /// # Errors
+    /// The first rule that it breaks.
+    pub fn check(&self, prefix: &Prefix, named: &SetHash) -> Result<(), PartError> {
+        match self {
+            Self::Leaf(entries) => check_leaf(entries, prefix)?,
+            Self::Inner(_) if prefix.len() == DIGITS => return Err(PartError::Depth),
+            Self::Inner(_) => {}
+        }
+        let found = self.digest();
+        if found != *named {
+            let expected = *named;
+            return Err(PartError::Digest { expected, found });
+        }
+        Ok(())
+    }
+}
+
+fn check_leaf<const N: usize>(entries: &[[u8; N]], prefix: &Prefix) -> Result<(), PartError> {
+    if entries.len() > LEAF_ENTRIES {
+        return Err(PartError::Entries(entries.len()));
+    }
+    if let Some(at) = entries.iter().position(|entry| !prefix.covers(entry)) {
+        return Err(PartError::Prefix(at));
+    }
+    let ascends = |pair: &[[u8; N]]| subject_of(&pair[0]) < subject_of(&pair[1]);
+    match entries.windows(2).position(|pair| !ascends(pair)) {
+        Some(at) => Err(PartError::Order(at + 1)),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,190 @@
+//! The way through another's set tree: into parts that differ from one's own only, checking that
+//! what is walked is the one tree that a set has.
+
+use std::collections::BTreeMap;
+
+use super::entries::EntrySet;
+use super::part::{Part, PartError, Prefix};
+use super::{CHILDREN, DIGITS, LEAF_ENTRIES};
+use crate::id::SetHash;
+
+/// Why a walk ends without the set: the close whose root it is, is not counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WalkError {
+    /// A part that was not asked for.
+    #[error("a part of a set tree came that was not asked for")]
+    Unasked,
+    /// A part that is not what its parent names: whoever served it is at fault, another may be
+    /// asked.
+    #[error(transparent)]
+    Part(#[from] PartError),
+    /// An inner node over entries that fit a leaf.
+    #[error("an inner node of a set tree stands for more than {max} entries, this one for {0}", max = LEAF_ENTRIES)]
+    TooFew(u64),
+    /// Another number of entries than the close says.
+    #[error("a set of {count} entries; its tree has {found}, or more")]
+    Count {
+        /// What the close says.
+        count: u64,
+        /// What was found so far.
+        found: u64,
+    },
+}
+
+/// An inner node whose parts are not all known yet.
+#[derive(Clone, Copy, Debug)]
+struct Inner {
+    /// Parts that are still to come.
+    left: usize,
+    /// Entries of those that came.
+    entries: u64,
+}
+
+/// A walk through the tree of a set of which one's own set has most.
+#[derive(Debug)]
+pub struct Walk<'a, const N: usize> {
+    own: &'a EntrySet<N>,
+    count: u64,
+    /// Parts that differ from one's own, with the digest that their parent names.
+    wanted: BTreeMap<Prefix, SetHash>,
+    inner: BTreeMap<Prefix, Inner>,
+    /// Inner nodes so far by depth: each stands for entries of its own.
+    inner_at: [u64; DIGITS + 1],
+    missing: Vec<[u8; N]>,
+    found: u64,
+    is_done: bool,
+}
+
+impl<'a, const N: usize> Walk<'a, N> {
+    /// Begins at the root of a set of `count` entries.
+    ///
+    /// # Errors
+    /// If the root is that of one's own set, and the count is not.
+    pub fn new(own: &'a EntrySet<N>, count: u64, root: SetHash) -> Result<Self, WalkError> {
+        let mut walk = Self {
+            own,
+            count,
+            wanted: BTreeMap::new(),
+            inner: BTreeMap::new(),
+            inner_at: [0; DIGITS + 1],
+            missing: Vec::new(),
+            found: 0,
+            is_done: false,
+        };
+        if own.root() == root {
+            walk.found = own.len() as u64;
+            walk.end_part(Prefix::ROOT, own.len() as u64)?;
+        } else {
+            walk.wanted.insert(Prefix::ROOT, root);
+        }
+        Ok(walk)
+    }
+
+    /// The parts to ask for next, at most `most` of them, the deepest first, so that little is
+    /// pending at a time. None once all of the tree is known.
+    pub fn wanted(&self, most: usize) -> Vec<Prefix> {
+        let mut all: Vec<_> = self.wanted.keys().copied().collect();
+        all.sort_by_key(|prefix| std::cmp::Reverse(prefix.len()));
+        all.truncate(most);
+        all
+    }
+
+    /// Takes a part that was asked for. After an error of a [`WalkError::Part`] or
+    /// [`WalkError::Unasked`] the walk goes on; after another the set is none.
+    ///
+    /// # Errors
+    /// If it is not the part that its parent names, or there is no set that has such a tree.
+    pub fn take(&mut self, prefix: Prefix, part: Part<N>) -> Result<(), WalkError> {
+        let named = *self.wanted.get(&prefix).ok_or(WalkError::Unasked)?;
+        part.check(&prefix, &named)?;
+        self.wanted.remove(&prefix);
+        match part {
+            Part::Leaf(entries) => {
+                self.add_found(entries.len() as u64)?;
+                let count = entries.len() as u64;
+                let is_new = |entry: &[u8; N]| !self.own.contains(entry);
+                let new: Vec<_> = entries.into_iter().filter(is_new).collect();
+                self.missing.extend(new);
+                self.end_part(prefix, count)
+            }
+            Part::Inner(children) => self.enter(prefix, &children),
+        }
+    }
+
+    /// Whether all of the tree is known.
+    pub fn is_done(&self) -> bool {
+        self.is_done
+    }
+
+    /// The entries of the other's set that are not in one's own, so far; all of them once the walk
+    /// is done.
+    pub fn missing(&self) -> &[[u8; N]] {
+        &self.missing
+    }
+
+    fn enter(&mut self, prefix: Prefix, children: &[SetHash; CHILDREN]) -> Result<(), WalkError> {
+        // inner nodes side by side stand for more than 32 entries each: a tree that never ends is
+        // noticed before it costs more than the set could
+        self.inner_at[prefix.len()] += 1;
+        let at_least = self.inner_at[prefix.len()].saturating_mul(LEAF_ENTRIES as u64 + 1);
+        if at_least > self.count {
+            return Err(WalkError::Count {
+                count: self.count,
+                found: at_least,
+            });
+        }
+        let node = Inner {
+            left: CHILDREN,
+            entries: 0,
+        };
+        self.inner.insert(prefix, node);
+        let below = (0..).map_while(|digit| prefix.child(digit)).zip(children);
+        for (child, named) in below {
+            if self.own.digest(&child) == *named {
+                let count = self.own.under(&child).len() as u64;
+                self.add_found(count)?;
+                self.end_part(child, count)?;
+            } else {
+                self.wanted.insert(child, *named);
+            }
+        }
+        Ok(())
+    }
+
+    fn add_found(&mut self, entries: u64) -> Result<(), WalkError> {
+        self.found = self.found.saturating_add(entries);
+        if self.found > self.count {
+            return Err(WalkError::Count {
+                count: self.count,
+                found: self.found,
+            });
+        }
+        Ok(())
+    }
+
+    /// A part of so many entries is known: so may be the nodes above it.
+    fn end_part(&mut self, mut prefix: Prefix, mut entries: u64) -> Result<(), WalkError> {
+        while let Some(parent) = prefix.parent() {
+            let Some(node) = self.inner.get_mut(&parent) else {
+                return Ok(());
+            };
+            node.left -= 1;
+            node.entries += entries;
+            if node.left > 0 {
+                return Ok(());
+            }
+            entries = node.entries;
+            self.inner.remove(&parent);
+            if entries <= LEAF_ENTRIES as u64 {
+                return Err(WalkError::TooFew(entries));
+            }
+            prefix = parent;
+        }
+        if entries != self.count {
+            let (count, found) = (self.count, entries);
+            return Err(WalkError::Count { count, found });
+        }
+        self.is_done = true;
+        Ok(())
+    }
+}
