@@ -361,8 +361,8 @@ mod tests {
         let document = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/http-api.md"));
         let words: Vec<_> = document.split('`').skip(1).step_by(2).collect();
         for endpoint in ENDPOINTS.iter().filter(|endpoint| endpoint.path != "/") {
-            let named = |word: &&&str| word.rsplit(' ').next() == Some(endpoint.path);
-            assert!(words.iter().find(named).is_some(), "{}", endpoint.path);
+            let names_it = |word: &&str| word.rsplit(' ').next() == Some(endpoint.path);
+            assert!(words.iter().any(names_it), "{}", endpoint.path);
             if endpoint.method == "POST" {
                 let call = format!("POST {}", endpoint.path);
                 assert!(words.contains(&call.as_str()), "{call}");
