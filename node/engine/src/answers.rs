@@ -77,7 +77,7 @@ impl Engine {
                     _ if page.is_full() => break,
                     (Some(open), _) => page.add(subject, open),
                     (None, Some(unheard)) => {
-                        page.add_waiting(self.epochs.current().number(), subject, unheard)
+                        page.add_waiting(self.epochs.current().number(), subject, unheard);
                     }
                     (None, None) => page.add_certificate(self.certificate(subject)),
                 }

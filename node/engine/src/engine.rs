@@ -276,7 +276,7 @@ impl Engine {
     /// failed answers that it is read-only.
     pub fn tick(&mut self, now: impl Into<Now>, inputs: Vec<Inbound>) -> Effects {
         if self.standing.read_only().is_some() {
-            return self.refuse_all(inputs);
+            return self.refuse_all(&inputs);
         }
         let Now { wall, steady } = now.into();
         // whatever it is given, this clock does not run back

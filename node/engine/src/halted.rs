@@ -38,7 +38,7 @@ impl Engine {
     }
 
     /// Answers whoever waits.
-    pub(super) fn refuse_all(&mut self, inputs: Vec<Inbound>) -> Effects {
+    pub(super) fn refuse_all(&self, inputs: &[Inbound]) -> Effects {
         let words = self.read_only_words();
         let replies = inputs.iter().filter_map(|input| input.refused(&words));
         Effects {

@@ -177,7 +177,7 @@ fn later_rounds_wait_for_votes_as_long_as_configured() {
     // one is nil
     let prevote = |ms| {
         let change = move |settings: &mut EngineSettings| {
-            settings.timeouts.prevote = Duration::from_millis(ms)
+            settings.timeouts.prevote = Duration::from_millis(ms);
         };
         let of = |deaf: usize| {
             let lost = move |_: &[NodeId], to: usize, input: &Inbound| {
@@ -202,7 +202,7 @@ fn later_rounds_wait_for_votes_as_long_as_configured() {
     // lost: two precommits are for the proposal and one is nil
     let precommit = |ms| {
         let change = move |settings: &mut EngineSettings| {
-            settings.timeouts.precommit = Duration::from_millis(ms)
+            settings.timeouts.precommit = Duration::from_millis(ms);
         };
         let of = |first: usize| {
             let role = move |number: usize| (first + number) % 4;
@@ -235,8 +235,10 @@ fn an_old_event_of_another_member_is_endorsed_up_to_the_configured_age() {
         ..testing::event("blueprint_tagged", "v1")
     };
     let certified = |days: u64| {
-        let mut settings = EngineSettings::default();
-        settings.max_event_age = Duration::from_hours(24 * days);
+        let settings = EngineSettings {
+            max_event_age: Duration::from_hours(24 * days),
+            ..EngineSettings::default()
+        };
         let mut net = Net::with(testing::manifest(4), settings);
         net.settle();
         net.tick(0, vec![observed(vec![two_days_old.clone()])]);
