@@ -19,6 +19,8 @@ pub mod legacy;
 pub mod node;
 pub mod pace;
 pub mod place;
+pub mod projection;
+pub mod query;
 pub mod registry;
 pub mod release;
 pub mod report;

@@ -19,8 +19,6 @@ mod wait;
 #[cfg(test)]
 pub(crate) use tests::{state as testing_state, status as testing_status};
 
-pub(crate) use routes::{node_views, status_view};
-
 pub use listen::{ApiError, ApiListen, SOCKET_NAME, TcpListen};
 pub use server::serve;
-pub use state::{ApiSettings, ApiState, Applier, ApplyRequest, EventDefaults, PeerInfo, Peers};
+pub use state::{ApiState, EventDefaults};

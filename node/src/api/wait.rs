@@ -32,7 +32,7 @@ impl Waiter {
     /// Listens from now on.
     pub(super) fn new(state: &ApiState) -> Self {
         Self {
-            events: state.engine.subscribe(),
+            events: state.known.engine.subscribe(),
         }
     }
 
@@ -84,7 +84,7 @@ impl Waiter {
         deadline: Instant,
     ) -> Result<Option<Choice>, Failure> {
         loop {
-            if let Some(entry) = state.certified(&wanted)? {
+            if let Some(entry) = state.known.certified(&wanted)? {
                 return Ok(Some(entry.record.choice));
             }
             match timeout_at(deadline, self.events.recv()).await {
@@ -104,13 +104,13 @@ async fn look_up(
     ended: &mut HashMap<SubjectId, Ended>,
 ) -> Result<(), Failure> {
     for subject in pending {
-        if let Some(entry) = state.certified(subject)? {
+        if let Some(entry) = state.known.certified(subject)? {
             ended.insert(*subject, Ended::Certified(entry.record.choice));
         }
     }
     let mut after = None;
     loop {
-        let page = state.engine.instances(after, PAGE).await?;
+        let page = state.known.engine.instances(after, PAGE).await?;
         let in_conflict = page
             .iter()
             .filter(|open| open.in_conflict && pending.contains(&open.subject_id));

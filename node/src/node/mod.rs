@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::anchor::task::{self as anchoring, AnchorDesk, Anchorer};
-use crate::api::{self, ApiError, ApiListen, ApiSettings, ApiState, EventDefaults, TcpListen};
+use crate::api::{self, ApiError, ApiListen, ApiState, TcpListen};
 use crate::clock;
 use crate::config::{Config, ConfigError};
 use crate::conflicts::{self, Reports};
@@ -29,9 +29,10 @@ use crate::git::{GitMetrics, Origin, task as git_task};
 use crate::home::{Home, HomeError};
 use crate::keyfile::KeyFileError;
 use crate::legacy::{self, PlainPlaces};
+use crate::projection;
+use crate::query::{Knowledge, ShownSettings};
 use crate::registry::file::{FileError, RegistryFile};
 use crate::registry::paths::RegistryPaths;
-use crate::registry::projection;
 use crate::registry::task as registry;
 use open::Opened;
 
@@ -269,25 +270,29 @@ fn start(
     let (plain, plain_task) = legacy::prepare(places, end.clone());
     tracker.spawn(plain_task);
 
-    let state = ApiState {
+    let known = Knowledge {
         node_id,
         epochs: known_epochs,
         engine: running.handle.clone(),
         store,
         peers: peers::watch(&network, &running, tracker, end),
-        applier: Some(applier),
-        anchors: Some(anchors),
-        telemetry,
         git,
-        plain: Some(plain),
-        metrics: Arc::new(Mutex::new(metrics(&network, &running, &git_metrics))),
-        settings: Arc::new(api_settings(&config)),
+        settings: Arc::new(shown_settings(&config)),
         started_at: clock::now(),
     };
     let interval = config.settings.sync_settings.interval_minutes;
     if let Some(target) = projection::Target::choose(&paths, interval) {
-        tracker.spawn(projection::follow(state.clone(), target, end.clone()));
+        tracker.spawn(projection::follow(known.clone(), target, end.clone()));
     }
+    let state = ApiState {
+        known,
+        applier: Some(applier),
+        anchors: Some(anchors),
+        telemetry,
+        plain: Some(plain),
+        metrics: Arc::new(Mutex::new(metrics(&network, &running, &git_metrics))),
+        defaults: Arc::default(),
+    };
     let listen = ApiListen {
         socket: home.api_socket()?,
         tcp: tcp_listen(&config)?,
@@ -371,16 +376,15 @@ fn metrics(network: &Network, running: &Running, git: &GitMetrics) -> Registry {
     registry
 }
 
-fn api_settings(config: &Config) -> ApiSettings {
+fn shown_settings(config: &Config) -> ShownSettings {
     let settings = &config.settings;
-    ApiSettings {
+    ShownSettings {
         enabled: settings.federation.enabled,
         mode: settings.federation.mode.as_str().to_owned(),
         sync_interval_minutes: settings.sync_settings.interval_minutes,
         max_event_age_days: settings.security.max_event_age_days,
         trust: open::trust_rules(&settings.trust_settings),
         anonymize: settings.compliance.anonymize_node_data,
-        defaults: EventDefaults::default(),
     }
 }
 

@@ -9,8 +9,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::api::{PeerInfo, Peers};
 use crate::engine::task::Running;
+use crate::query::{PeerInfo, Peers};
 
 /// Joins the two as either changes, until the end.
 pub(super) fn watch(

@@ -9,7 +9,6 @@ pub mod manifest;
 mod notice;
 pub mod parse;
 pub mod paths;
-pub mod projection;
 #[cfg(test)]
 mod promises;
 mod prose;

@@ -8,14 +8,13 @@ use std::time::Duration;
 
 use ssid_engine::{Inbound, OwnLine, RegistryNews};
 use ssid_storage::{Cursor, Store};
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::file::{Change, FileError, RegistryFile};
 use super::notice::Watch;
 use super::parse::ParsedLog;
-use crate::api::ApplyRequest;
 use crate::config::{EventFilters, Settings};
 use crate::view::AppliedView;
 
@@ -29,6 +28,16 @@ const LINES_AT_ONCE: usize = 512;
 const APPENDED_AT_ONCE: u64 = 512;
 /// Lines named in one warning.
 const NAMED_LINES: usize = 5;
+
+/// The way to whoever writes the registry's log.
+pub type Applier = mpsc::Sender<ApplyRequest>;
+
+/// Asks for every certified event to be written to the registry's log.
+#[derive(Debug)]
+pub struct ApplyRequest {
+    /// What was done, or why it could not be, in words.
+    pub reply: oneshot::Sender<Result<AppliedView, String>>,
+}
 
 /// What the task is told of the configuration.
 #[derive(Clone, Copy, Debug)]

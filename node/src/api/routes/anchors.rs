@@ -32,7 +32,7 @@ pub(super) async fn list(
 
 /// A page of what is anchored, after so many that the caller has seen.
 fn anchors(state: &ApiState, limit: usize, seen: usize) -> Result<AnchorsView, Failure> {
-    let mut rows = state.store.anchors().collect::<Result<Vec<_>, _>>()?;
+    let mut rows = state.known.store.anchors().collect::<Result<Vec<_>, _>>()?;
     let total = rows.len() as u64;
     rows.sort_by(|(_, a), (_, b)| b.at.cmp(&a.at).then_with(|| a.name.cmp(&b.name)));
     let until = seen.saturating_add(limit);
@@ -54,7 +54,7 @@ fn anchors(state: &ApiState, limit: usize, seen: usize) -> Result<AnchorsView, F
         items: rows.map(view).collect(),
         next,
         total,
-        waiting: state.store.outbox(ANCHOR, COUNTED)?.len() as u64,
+        waiting: state.known.store.outbox(ANCHOR, COUNTED)?.len() as u64,
         running: doing.running,
         problem: doing.problem,
         next_try_at: doing.next_try_at.map(UnixMillis::iso),

@@ -29,7 +29,7 @@ pub(super) async fn history(
     let limit = paging.limit();
     let before = paging.before()?;
     let records = state
-        .read(move |state| Ok(state.store.records_latest(limit, before)?))
+        .read(move |state| Ok(state.known.store.records_latest(limit, before)?))
         .await?;
     let next = records
         .last()
@@ -52,7 +52,7 @@ pub(super) async fn check(
 ) -> Answer<ConsensusCheck> {
     let found = state.read(move |state| {
         let found = state.find_event(&hash)?;
-        let certified = state.certified(&found.subject_id)?;
+        let certified = state.known.certified(&found.subject_id)?;
         Ok((found, certified))
     });
     let (found, certified) = found.await?;
@@ -64,7 +64,7 @@ pub(super) async fn check(
             open: None,
         }));
     }
-    let Some(open) = state.engine.instance(found.subject_id).await? else {
+    let Some(open) = state.known.engine.instance(found.subject_id).await? else {
         return Err(Failure::not_found(format!(
             "event {} is known, but not being voted on",
             found.choice.event_hash
@@ -95,7 +95,7 @@ fn open_record(state: &ApiState, open: &InstanceView, asked: Choice, event: &Eve
     let observed = prevotes(true);
     let endorsed = prevotes(false);
     let said: Vec<_> = observed.keys().chain(endorsed.keys()).copied().collect();
-    let epoch = state.epoch();
+    let epoch = state.known.epoch();
     let voters = epoch.voters().iter().map(|(_, voter)| voter.key.id());
     let of = |choice| {
         open.candidates
@@ -151,7 +151,7 @@ pub(super) async fn certificate(
     let text = state.read(move |state| {
         let found = state.find_event(&hash)?;
         let asked = found.choice.event_hash;
-        let Some(entry) = state.certified(&found.subject_id)? else {
+        let Some(entry) = state.known.certified(&found.subject_id)? else {
             let detail = format!("event {asked} is not certified");
             let problem = Problem::new(404, "not_certified", "There is no certificate", detail);
             return Err(Failure::from(problem.hint(format!(
@@ -171,7 +171,7 @@ pub(super) async fn certificate(
                 "its certificate: ssid consensus export {certified}"
             ))));
         }
-        let certificate = state.store.certificate(entry.sequence)?;
+        let certificate = state.known.store.certificate(entry.sequence)?;
         let lost = || {
             Failure::internal(format!(
                 "the certificate of log entry {} is lost",
@@ -193,7 +193,9 @@ pub(super) async fn conflicts(
     let after = after
         .transpose()
         .map_err(|e| Failure::bad_request(format!("before is no cursor: {e}")))?;
-    let rows = state.read(|state| Ok(state.store.conflicts()?)).await?;
+    let rows = state
+        .read(|state| Ok(state.known.store.conflicts()?))
+        .await?;
     let subjects = rows
         .into_iter()
         .map(|(id, _)| id)
@@ -205,7 +207,7 @@ pub(super) async fn conflicts(
         if items.len() > paging.limit() {
             break;
         }
-        let Some(open) = state.engine.instance(id).await? else {
+        let Some(open) = state.known.engine.instance(id).await? else {
             continue;
         };
         items.push(with_decisions(&state, open).await?);
@@ -225,7 +227,7 @@ pub(super) async fn conflict(
     Path(subject): Path<String>,
 ) -> Answer<ConflictView> {
     let id = find_subject(&state, subject).await?;
-    let open = state.engine.instance(id).await?;
+    let open = state.known.engine.instance(id).await?;
     let open = open.ok_or_else(|| Failure::not_found(format!("subject {id} is not open")))?;
     with_decisions(&state, open).await.map(Json)
 }
@@ -234,7 +236,7 @@ pub(super) async fn conflict(
 async fn with_decisions(state: &ApiState, open: InstanceView) -> Result<ConflictView, Failure> {
     let id = open.subject_id;
     let rows = state
-        .read(move |state| Ok(state.store.decisions_of(&id)?))
+        .read(move |state| Ok(state.known.store.decisions_of(&id)?))
         .await?;
     Ok(ConflictView::from(open).decided(rows))
 }
@@ -242,7 +244,7 @@ async fn with_decisions(state: &ApiState, open: InstanceView) -> Result<Conflict
 /// The subject of this id, or the one in conflict whose id begins so.
 pub(super) async fn find_subject(state: &ApiState, subject: String) -> Result<SubjectId, Failure> {
     let id = state.read(move |state| {
-        let rows = state.store.conflicts()?;
+        let rows = state.known.store.conflicts()?;
         let named = rows.into_iter().map(|(id, _)| Named {
             id: id.to_string(),
             name: String::new(),

@@ -81,7 +81,7 @@ pub(super) async fn resolve(
     let Resolution { choice, reason, by } = serde_json::from_slice(&body?)
         .map_err(|e| Failure::bad_request(format!("needed is {{\"choice\": \"HASH\"}}: {e}")))?;
     let subject = find_subject(&state, subject).await?;
-    let Some(open) = state.engine.instance(subject).await? else {
+    let Some(open) = state.known.engine.instance(subject).await? else {
         return Err(not_open(&state, subject).await?);
     };
     let choices: Vec<_> = open
@@ -96,7 +96,7 @@ pub(super) async fn resolve(
     };
     let decider = Said { reason, by }.of(caller)?;
     let waiter = Waiter::new(&state);
-    let done = state.engine.operate(operation, decider).await?;
+    let done = state.known.engine.operate(operation, decider).await?;
     Ok(Json(if_certified(&state, waiter, done).await?))
 }
 
@@ -128,7 +128,9 @@ async fn if_certified(
 }
 
 async fn not_open(state: &ApiState, subject: SubjectId) -> Result<Failure, Failure> {
-    let certified = state.read(move |state| state.certified(&subject)).await?;
+    let certified = state
+        .read(move |state| Ok(state.known.certified(&subject)?))
+        .await?;
     Ok(certified.map_or_else(
         || Failure::not_found(format!("subject {subject} is not open here")),
         |entry| {
@@ -228,7 +230,7 @@ async fn review(
         subject: found.subject_id,
         choice: found.choice,
     };
-    Ok(Json(state.engine.operate(operation, decider).await?))
+    Ok(Json(state.known.engine.operate(operation, decider).await?))
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ pub(super) async fn list(
         .map_err(|e| Failure::bad_request(format!("before is no cursor: {e}")))?;
     let limit = paging.limit();
     let page = state.read(move |state| {
-        let rows = state.store.divergences().filter(|row| {
+        let rows = state.known.store.divergences().filter(|row| {
             // what cannot be read is an error below
             row.as_ref()
                 .map_or(true, |(id, _)| after.is_none_or(|after| *id > after))

@@ -68,10 +68,10 @@ pub(super) async fn emit(
     let (drafts, is_single) = read_drafts(&body?)?;
     let mut events = Vec::with_capacity(drafts.len());
     for draft in drafts {
-        events.push(complete(draft, &state.settings.defaults, clock::now())?);
+        events.push(complete(draft, &state.defaults, clock::now())?);
     }
     if let (true, [event]) = (is_single, &events[..]) {
-        let epoch = state.engine.status().borrow().epoch;
+        let epoch = state.known.engine.status().borrow().epoch;
         event
             .check_admissible(epoch)
             .map_err(|refusal| Failure::inadmissible(&refusal))?;
@@ -235,7 +235,7 @@ async fn offer(
     deadline: Option<Instant>,
 ) -> Result<Vec<EmitView>, Failure> {
     let waiter = Waiter::new(state);
-    let outcomes = state.engine.emit(events.clone()).await?;
+    let outcomes = state.known.engine.emit(events.clone()).await?;
     let pending: HashSet<_> = outcomes.iter().filter_map(open_subject).collect();
     let ended = match deadline {
         Some(deadline) => waiter.until_decided(state, pending, deadline).await?,
@@ -274,7 +274,7 @@ fn describe(
         other => open_subject(other),
     };
     let certified = match &subject {
-        Some(subject) => state.certified(subject)?,
+        Some(subject) => state.known.certified(subject)?,
         None => None,
     };
     let other = certified
@@ -282,7 +282,7 @@ fn describe(
         .map(|entry| entry.record.choice)
         .filter(|other| *other != choice);
     let other = match other {
-        Some(other) => state.event_of(&other)?,
+        Some(other) => state.known.event_of(&other)?,
         None => None,
     };
     let repeats = other

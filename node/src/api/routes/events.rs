@@ -10,9 +10,10 @@ use tokio::sync::oneshot;
 
 use super::Paging;
 use super::search::{Filter, Wanted};
+use crate::api::ApiState;
 use crate::api::error::{Answer, Failure};
-use crate::api::lookup::proof_anchor;
-use crate::api::{ApiState, ApplyRequest};
+use crate::query::proof_anchor;
+use crate::registry::task::ApplyRequest;
 use crate::view::{AppliedView, EventState, EventView, Page, Problem, ReviewView};
 
 /// Open events first, then certified ones, the latest first.
@@ -51,7 +52,8 @@ pub(super) async fn list(
     }
     let left = limit - items.len();
     if !matches!(stands, None | Some(EventState::Certified)) || left == 0 {
-        let next = (left == 0 && stands.is_none()).then(|| state.store.log_head().size.to_string());
+        let next =
+            (left == 0 && stands.is_none()).then(|| state.known.store.log_head().size.to_string());
         return Ok(Json(Page { items, next }));
     }
     let (certified, next) = state
@@ -78,7 +80,7 @@ impl Open<'_> {
                 && self.wanted.is_by(view.announced_by)
         };
         loop {
-            let page = state.engine.instances(after, limit).await?;
+            let page = state.known.engine.instances(after, limit).await?;
             after = page.last().map(|open| open.subject_id);
             let is_last = page.len() < limit;
             for open in page
@@ -151,11 +153,11 @@ pub(super) async fn show(
     let found = state.read(move |state| {
         let found = state.find_event(&hash)?;
         let choice = found.choice;
-        Ok((choice, state.event_view(found)?))
+        Ok((choice, state.known.event_view(found)?))
     });
     let (choice, mut view) = found.await?;
     if matches!(view.state, EventState::Open | EventState::Conflict)
-        && let Some(open) = state.engine.instance(view.subject_id).await?
+        && let Some(open) = state.known.engine.instance(view.subject_id).await?
     {
         let candidate = open
             .candidates

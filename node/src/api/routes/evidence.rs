@@ -50,13 +50,13 @@ pub(super) async fn show(
 
 /// Few: one piece a member, kind and epoch, and the latest histories of each member.
 fn views(state: &ApiState) -> Result<Vec<(UnixMillis, EvidenceView)>, Failure> {
-    let epoch = state.epoch();
+    let epoch = state.known.epoch();
     let mut all = Vec::new();
-    for row in state.store.evidence() {
+    for row in state.known.store.evidence() {
         let (_, row) = row?;
         all.push((row.at, proven(state, epoch.evidence(), &row)?));
     }
-    for (member, histories) in state.store.rewritten()? {
+    for (member, histories) in state.known.store.rewritten()? {
         for row in histories {
             all.push((row.seen_at, observed(state, member, row)?));
         }
@@ -77,10 +77,10 @@ fn proven(
         evidence_id: row.evidence.id(),
         kind: proven.kind.as_str().to_owned(),
         proven: true,
-        member: proven.member.map(|member| state.named_node(&member)),
+        member: proven.member.map(|member| state.known.named_node(&member)),
         epoch: proven.epoch,
         at: row.at.iso(),
-        told_by: row.from.map(|node| state.named_node(&node)),
+        told_by: row.from.map(|node| state.known.named_node(&node)),
         what: proven.what,
         document: Some(document),
     })
@@ -96,9 +96,9 @@ fn observed(state: &ApiState, member: NodeId, row: RewrittenRow) -> Result<Evide
     let seen_at = seen_at.iso();
     let observation = Observation {
         format: OBSERVATION_FORMAT.to_owned(),
-        federation_id: *state.epoch().federation(),
+        federation_id: *state.known.epoch().federation(),
         kind: REWRITTEN_HISTORY.to_owned(),
-        observer: state.node_id,
+        observer: state.known.node_id,
         member,
         remote,
         was,
@@ -109,7 +109,7 @@ fn observed(state: &ApiState, member: NodeId, row: RewrittenRow) -> Result<Evide
         evidence_id: observation.id(),
         kind: observation.kind.clone(),
         proven: false,
-        member: Some(state.named_node(&member)),
+        member: Some(state.known.named_node(&member)),
         epoch: None,
         at: seen_at,
         told_by: None,

@@ -126,12 +126,12 @@ async fn offer(
 ) -> Result<(), Failure> {
     let mut lines = lines.to_vec();
     let mut give_up = Instant::now() + PATIENCE;
-    let days = i64::try_from(state.settings.max_event_age_days).unwrap_or(i64::MAX);
+    let days = i64::try_from(state.known.settings.max_event_age_days).unwrap_or(i64::MAX);
     let oldest = (clock::now().0 / 1000)
         .cast_signed()
         .saturating_sub(days.saturating_mul(24 * 60 * 60));
     loop {
-        let outcomes = state.engine.emit(events.clone()).await?;
+        let outcomes = state.known.engine.emit(events.clone()).await?;
         let offered = events.len();
         let mut again = (Vec::new(), Vec::new());
         let may_retry = Instant::now() < give_up;
@@ -147,7 +147,7 @@ async fn offer(
                         u64::from(is_open && event.instant().is_some_and(|at| at.seconds < oldest));
                     let repeats = match &outcome {
                         EmitOutcome::Certified { certified, .. } => {
-                            state.records_the_same(certified, &event)?
+                            state.known.records_the_same(certified, &event)?
                         }
                         _ => false,
                     };
@@ -224,9 +224,9 @@ fn count_ended(
         match ended.get(subject) {
             Some(Ended::Certified(certified)) if certified == choice => view.now_certified += 1,
             Some(Ended::Certified(certified)) => {
-                let offered = state.event_of(choice)?;
+                let offered = state.known.event_of(choice)?;
                 let repeats = offered
-                    .map(|event| state.records_the_same(certified, &event))
+                    .map(|event| state.known.records_the_same(certified, &event))
                     .transpose()?;
                 match repeats {
                     Some(true) => view.now_certified += 1,

@@ -13,12 +13,12 @@ use crate::view::{
 };
 
 pub(super) async fn head(State(state): State<ApiState>) -> Json<LogHeadView> {
-    Json(LogHeadView::from(state.store.log_head()))
+    Json(LogHeadView::from(state.known.store.log_head()))
 }
 
 /// The head as this node last signed it: at most some seconds old.
 pub(super) async fn signed_head(State(state): State<ApiState>) -> Answer<SignedHeadView> {
-    let signed = state.engine.status().borrow().heartbeat.clone();
+    let signed = state.known.engine.status().borrow().heartbeat.clone();
     let none = || {
         let detail = "this node has not signed the head of its log yet";
         Failure::from(
@@ -31,7 +31,7 @@ pub(super) async fn signed_head(State(state): State<ApiState>) -> Answer<SignedH
     };
     Ok(Json(SignedHeadView {
         format: SIGNED_HEAD_FORMAT.to_owned(),
-        federation_id: *state.epoch().federation(),
+        federation_id: *state.known.epoch().federation(),
         node_id: signed.signer(),
         heartbeat: serde_json::from_str(&heartbeat.to_json().to_jcs())
             .map_err(Failure::internal)?,
@@ -55,6 +55,7 @@ pub(super) async fn proof(
         let found = state.find_event(&hash)?;
         let asked = found.choice.event_hash;
         let entry = state
+            .known
             .certified(&found.subject_id)?
             .filter(|entry| entry.record.choice == found.choice);
         let entry = entry.ok_or_else(|| {
@@ -64,7 +65,7 @@ pub(super) async fn proof(
                 "see how far it is with: ssid consensus check {asked}"
             )))
         })?;
-        let mut head = state.store.log_head();
+        let mut head = state.known.store.log_head();
         if let Some(size) = size.filter(|size| *size != head.size) {
             if size > head.size || size <= entry.sequence {
                 let detail = format!(
@@ -76,7 +77,7 @@ pub(super) async fn proof(
                     problem.hint("a later signed head has it: ssid log head --signed"),
                 ));
             }
-            head.root = state.store.log_root(size)?.ok_or_else(lost)?;
+            head.root = state.known.store.log_root(size)?.ok_or_else(lost)?;
             head.size = size;
         }
         Ok(ProofView {
@@ -85,6 +86,7 @@ pub(super) async fn proof(
             subject_id: found.subject_id,
             sequence: entry.sequence,
             path: state
+                .known
                 .store
                 .inclusion(entry.sequence, head.size)?
                 .ok_or_else(lost)?,
@@ -106,7 +108,7 @@ pub(super) async fn consistency(
 ) -> Answer<ConsistencyView> {
     let Query(Since { from }) = query?;
     let view = state.read(move |state| {
-        let head = state.store.log_head();
+        let head = state.known.store.log_head();
         if from > head.size {
             return Err(Failure::bad_request(format!(
                 "from={from}, but the log has {} events",
@@ -115,8 +117,12 @@ pub(super) async fn consistency(
         }
         Ok(ConsistencyView {
             from,
-            from_root: state.store.log_root(from)?.ok_or_else(lost)?,
-            path: state.store.consistency(from, head.size)?.ok_or_else(lost)?,
+            from_root: state.known.store.log_root(from)?.ok_or_else(lost)?,
+            path: state
+                .known
+                .store
+                .consistency(from, head.size)?
+                .ok_or_else(lost)?,
             head: head.into(),
         })
     });

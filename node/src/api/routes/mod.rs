@@ -31,8 +31,6 @@ use axum::{Extension, Router};
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use nodes::views as node_views;
-pub(crate) use status::view as status_view;
 pub(super) use trust::one_line;
 
 use super::ApiState;

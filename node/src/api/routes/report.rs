@@ -25,15 +25,15 @@ pub(super) async fn report(
         None => Month::of(now),
     };
     let read = move |state: &ApiState| {
-        let epoch = state.epoch();
+        let epoch = state.known.epoch();
         let sources = Sources {
-            store: &state.store,
+            store: &state.known.store,
             manifest: epoch.manifest(),
-            node: state.node_id,
-            trust: state.settings.trust,
-            anonymize: state.settings.anonymize,
-            started_at: state.started_at,
-            last_seen: &|node| state.last_seen(node).ok().flatten(),
+            node: state.known.node_id,
+            trust: state.known.settings.trust,
+            anonymize: state.known.settings.anonymize,
+            started_at: state.known.started_at,
+            last_seen: &|node| state.known.last_seen(node).ok().flatten(),
             now,
         };
         Ok(ComplianceReport::of(month, &sources)?)

@@ -167,13 +167,13 @@ impl Wanted {
             AT_ONCE
         };
         while found.len() < limit && looked_at < LOOKED_AT {
-            let records = state.store.records_latest(page, before)?;
+            let records = state.known.store.records_latest(page, before)?;
             let is_last = records.len() < page;
             for (sequence, record) in records {
                 looked_at += 1;
                 before = Some(sequence);
                 if self.may_have(&record) {
-                    let event = state.store.event(&record.choice.content_digest)?;
+                    let event = state.known.store.event(&record.choice.content_digest)?;
                     let lost =
                         || Failure::internal(format!("the event of log entry {sequence} is lost"));
                     let event = event.ok_or_else(lost)?;

@@ -31,7 +31,7 @@ pub(super) async fn stream(
     let permit = PERMITS.clone().try_acquire_owned();
     let permit =
         permit.map_err(|_| Failure::busy("api_streams", &format!("{STREAMS} streams are open")))?;
-    let events = BroadcastStream::new(state.engine.subscribe()).map(move |item| {
+    let events = BroadcastStream::new(state.known.engine.subscribe()).map(move |item| {
         let _held_while_streaming = &permit;
         Ok(match item {
             Ok(event) => as_sse(&event),

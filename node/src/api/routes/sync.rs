@@ -23,7 +23,7 @@ pub(super) struct Wish {
 }
 
 pub(super) async fn show(State(state): State<ApiState>) -> Answer<SyncState> {
-    Ok(Json((*state.git.state()).clone()))
+    Ok(Json((*state.known.git.state()).clone()))
 }
 
 /// Answers when the sync has ended.
@@ -33,7 +33,7 @@ pub(super) async fn start(
 ) -> Answer<SyncOutcome> {
     let Query(wish) = wish?;
     let synced = async {
-        let mut outcome = state.git.sync(wish.force, wish.transport).await?;
+        let mut outcome = state.known.git.sync(wish.force, wish.transport).await?;
         // not done: too soon, or there is no member's branch to fetch, which is no reason against
         // plain logs
         let is_too_soon =

@@ -22,7 +22,7 @@ pub(super) const REASON_CHARS: usize = 500;
 
 pub(super) async fn list(State(state): State<ApiState>) -> Answer<Page<TrustView>> {
     let all = |state: &ApiState| {
-        let epoch = state.epoch();
+        let epoch = state.known.epoch();
         let members = epoch.manifest().members.iter();
         let views = members.map(|member| view(state, member));
         let scores = views.map(|view| {
@@ -79,7 +79,7 @@ pub(super) async fn adjust(
         boost,
         note: TrustNote { by, words },
     };
-    state.engine.adjust(adjustment).await?;
+    state.known.engine.adjust(adjustment).await?;
     state
         .read(move |state| view(state, &member))
         .await
@@ -98,7 +98,7 @@ pub(in crate::api) fn one_line(field: &str, value: &str, limit: usize) -> Result
 }
 
 fn view(state: &ApiState, member: &Member) -> Result<TrustView, Failure> {
-    let (changes, score) = state.trust_of(&member.node_id)?;
+    let (changes, score) = state.known.trust_of(&member.node_id)?;
     Ok(TrustView {
         node_id: member.node_id,
         node_name: member.node_name.clone(),
@@ -108,7 +108,7 @@ fn view(state: &ApiState, member: &Member) -> Result<TrustView, Failure> {
         needs_review: score < REVIEW_FLOOR,
         effects: effects(score),
         changes: with_running_score(state, changes)?,
-        rules: rules(&state.settings.trust),
+        rules: rules(&state.known.settings.trust),
     })
 }
 
@@ -152,7 +152,7 @@ fn about(state: &ApiState, reference: &str) -> Result<Option<String>, Failure> {
     let Ok(subject) = reference.parse::<SubjectId>() else {
         return Ok(None);
     };
-    let entry = state.certified(&subject)?;
+    let entry = state.known.certified(&subject)?;
     Ok(entry.map(|entry| format!("{} {}", entry.record.event_type, entry.record.event_version)))
 }
 
@@ -176,7 +176,7 @@ fn with_running_score(
     state: &ApiState,
     changes: Vec<TrustChange>,
 ) -> Result<Vec<TrustChangeView>, Failure> {
-    let rules = &state.settings.trust;
+    let rules = &state.known.settings.trust;
     let mut score = rules.initial;
     let view = |change: TrustChange| {
         score = rules.step(score, change.points);

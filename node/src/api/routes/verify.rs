@@ -46,8 +46,8 @@ pub(super) async fn verify(State(state): State<ApiState>) -> Answer<VerifyView> 
 
 fn verify_all(state: &ApiState) -> VerifyView {
     let started = Instant::now();
-    let head = state.store.log_head();
-    let epochs = state.epochs.borrow().clone();
+    let head = state.known.store.log_head();
+    let epochs = state.known.epochs.borrow().clone();
     let mut checks = Checks {
         state,
         epochs: &epochs,
@@ -96,6 +96,7 @@ impl<'a> Checks<'a> {
     fn check(&mut self, sequence: u64) -> Result<MerkleHash, String> {
         let certificate = self
             .state
+            .known
             .store
             .certificate(sequence)
             .map_err(|e| e.to_string())?;
@@ -119,7 +120,7 @@ impl<'a> Checks<'a> {
             return Ok(known.certificates());
         }
         let (state, current) = (self.state, self.epochs.current());
-        let row = state.store.epoch(epoch).map_err(|e| e.to_string())?;
+        let row = state.known.store.epoch(epoch).map_err(|e| e.to_string())?;
         let row = row.ok_or_else(|| format!("the manifest of epoch {epoch} is not known"))?;
         let manifest = Manifest::parse(row.manifest.as_bytes()).map_err(|e| e.to_string())?;
         Verifier::new(*current.federation(), &manifest, current.policies())

@@ -180,13 +180,13 @@ async fn a_signed_head_is_the_heartbeat_that_this_node_signed_last() {
     let batch = VerifiedBatch::sign(&keys[0], &federation, heartbeat).unwrap();
     let as_of_now = EngineStatus {
         heartbeat: Some(Arc::new(batch.clone())),
-        ..status(&served.state.store)
+        ..status(&served.state.known.store)
     };
     let engine = crate::engine::EngineHandle {
         status: watch::channel(Arc::new(as_of_now)).1,
-        ..served.state.engine.clone()
+        ..served.state.known.engine.clone()
     };
-    let api = served.again(|state| state.engine = engine).await;
+    let api = served.again(|state| state.known.engine = engine).await;
     let (code, head) = api.ask("GET /v1/log/signed-head", "").await;
     assert_eq!(code, 200, "{head}");
     assert_eq!(head["format"], "ssid-log-head/1");

@@ -29,10 +29,9 @@ use tokio::net::UnixStream;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    ApiListen, ApiSettings, ApiState, EventDefaults, Peers, SOCKET_NAME, TcpListen, serve,
-};
+use super::{ApiListen, ApiState, EventDefaults, SOCKET_NAME, TcpListen, serve};
 use crate::engine::{Call, EngineHandle};
+use crate::query::{Knowledge, Peers, ShownSettings};
 
 const MEMBERS: usize = 4;
 
@@ -108,29 +107,31 @@ async fn served(engine: fn(&Event) -> EmitOutcome, with_tcp: bool) -> Served {
             }
         }
     });
-    let defaults = EventDefaults::default();
-    let state = ApiState {
+    let known = Knowledge {
         node_id: node,
         epochs: crate::engine::testing::epochs(manifest),
         engine: handle,
         store,
         peers: watch::channel(Arc::new(Peers::default())).1,
-        applier: None,
-        anchors: None,
-        telemetry: None,
         git: crate::git::GitHandle::idle(),
-        plain: None,
-        metrics: Arc::new(Mutex::new(Registry::default())),
-        settings: Arc::new(ApiSettings {
+        settings: Arc::new(ShownSettings {
             enabled: true,
             mode: "participant".into(),
             sync_interval_minutes: 60,
             max_event_age_days: 365,
             trust: TrustRules::default(),
             anonymize: false,
-            defaults,
         }),
         started_at: UnixMillis(0),
+    };
+    let state = ApiState {
+        known,
+        applier: None,
+        anchors: None,
+        telemetry: None,
+        plain: None,
+        metrics: Arc::new(Mutex::new(Registry::default())),
+        defaults: Arc::new(EventDefaults::default()),
     };
     let tcp = with_tcp.then(|| {
         std::net::TcpListener::bind("127.0.0.1:0")

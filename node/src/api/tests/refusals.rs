@@ -8,7 +8,8 @@ use tokio::sync::mpsc;
 
 use super::{accept, served};
 use crate::anchor::task::{AnchorDesk, AnchorRequest};
-use crate::api::{ApplyRequest, SOCKET_NAME};
+use crate::api::SOCKET_NAME;
+use crate::registry::task::ApplyRequest;
 use crate::telemetry::task::Request;
 use crate::view::AppliedView;
 

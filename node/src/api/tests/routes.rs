@@ -49,7 +49,7 @@ async fn what_is_certified_is_shown_in_the_registrys_words_and_proven() {
 
     let certificate = served.get(&format!("/v1/certificates/{hash}")).await;
     let certificate = Certificate::parse(certificate.to_string().as_bytes()).unwrap();
-    let epoch = served.state.epoch();
+    let epoch = served.state.known.epoch();
     certificate.verify(&mut epoch.certificates()).unwrap();
 
     let verified = served.get("/v1/consensus/verify").await;

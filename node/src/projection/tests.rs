@@ -7,8 +7,8 @@ use super::*;
 const REMOTE: &str = "https://git.example/second.git";
 
 async fn facts() -> Facts {
-    let (_dir, state) = api::testing_state().await;
-    let mut facts = Facts::of(&state).unwrap();
+    let (_dir, state) = crate::api::testing_state().await;
+    let mut facts = Facts::of(&state.known).unwrap();
     facts.nodes[1].git_remote = REMOTE.to_owned();
     facts.history = vec![HistoryRecord {
         event_hash: "11".into(),

@@ -2,21 +2,20 @@
 //! schema. A small task looks every few seconds; a file that would say the same again is not
 //! touched, and times and counters alone are written no more often than the node syncs.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::manifest::{
-    FederationManifest, HISTORY_RECORDS, HistoryRecord, ManifestFileError, ManifestNode,
-    ManifestStatistics, legacy_id,
-};
-use super::paths::RegistryPaths;
-use crate::api::{self, ApiState};
 use crate::clock;
 use crate::legacy::carry_over;
 use crate::place::Place;
+use crate::query::{Knowledge, QueryError};
+use crate::registry::manifest::{
+    FederationManifest, HISTORY_RECORDS, HistoryRecord, ManifestFileError, ManifestNode,
+    ManifestStatistics, legacy_id,
+};
+use crate::registry::paths::RegistryPaths;
 use crate::view::{NodeView, RecordView, StatusView};
 
 /// How often the node's state is looked at.
@@ -62,13 +61,10 @@ impl Facts {
     /// Reads them. Blocks.
     ///
     /// # Errors
-    /// If storage cannot be read, in words.
-    pub fn of(state: &ApiState) -> Result<Self, String> {
-        let nodes = api::node_views(state)?;
-        let mut records = state
-            .store
-            .records_latest(HISTORY_RECORDS, None)
-            .map_err(|e| e.to_string())?;
+    /// If storage cannot be read.
+    pub fn of(known: &Knowledge) -> Result<Self, QueryError> {
+        let nodes = known.nodes()?;
+        let mut records = known.store.records_latest(HISTORY_RECORDS, None)?;
         records.reverse();
         let history = records
             .iter()
@@ -76,10 +72,10 @@ impl Facts {
             .collect();
         let own = nodes.iter().find(|node| node.is_self).cloned();
         Ok(Self {
-            status: api::status_view(state),
+            status: known.status(),
             nodes,
             history,
-            created_at: state.epoch().manifest().created_at.clone(),
+            created_at: known.epoch().manifest().created_at.clone(),
             own,
         })
     }
@@ -233,11 +229,11 @@ impl Facts {
 }
 
 /// Writes the manifest as the node's state changes, and once more at the end.
-pub async fn follow(state: ApiState, target: Target, shutdown: CancellationToken) {
+pub async fn follow(known: Knowledge, target: Target, shutdown: CancellationToken) {
     let mut look = tokio::time::interval(LOOK_EVERY);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut writer = Writer {
-        state: Arc::new(state),
+        known,
         target,
         before: None,
         written: None,
@@ -255,7 +251,7 @@ pub async fn follow(state: ApiState, target: Target, shutdown: CancellationToken
 }
 
 struct Writer {
-    state: Arc<ApiState>,
+    known: Knowledge,
     target: Target,
     /// The counts that stood in the file when this process began.
     before: Option<ManifestStatistics>,
@@ -277,7 +273,7 @@ impl Writer {
     }
 
     fn write(&mut self, in_any_case: bool) -> Result<(), String> {
-        let facts = Facts::of(&self.state)?;
+        let facts = Facts::of(&self.known).map_err(|error| error.to_string())?;
         let lasting = facts.without_times();
         let is_due = |(written, at): &(Facts, Instant)| {
             *written != lasting || at.elapsed() >= self.target.quiet
@@ -306,5 +302,4 @@ impl Writer {
 }
 
 #[cfg(test)]
-#[path = "projection_tests.rs"]
 mod tests;
