@@ -5,6 +5,8 @@ mod history;
 mod members;
 mod open;
 mod peers;
+mod shared;
+mod tasks;
 mod telemetry;
 
 use std::path::PathBuf;
@@ -14,32 +16,24 @@ use std::time::Duration;
 use prometheus_client::registry::Registry;
 use ssid_engine::{Engine, EngineParts};
 use ssid_network::{Network, NetworkError};
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::anchor::task::{self as anchoring, AnchorDesk, Anchorer};
 use crate::api::{self, ApiError, ApiListen, ApiState, TcpListen};
 use crate::clock;
 use crate::config::{Config, ConfigError};
-use crate::conflicts::{self, Reports};
 use crate::engine::EngineMetrics;
 use crate::engine::task::{self, Context, Running};
-use crate::git::{GitMetrics, Origin, task as git_task};
+use crate::git::{GitMetrics, Origin};
 use crate::home::{Home, HomeError};
 use crate::keyfile::KeyFileError;
-use crate::legacy::{self, PlainPlaces};
-use crate::projection;
 use crate::query::{Knowledge, ShownSettings};
 use crate::registry::file::{FileError, RegistryFile};
-use crate::registry::paths::RegistryPaths;
-use crate::registry::task as registry;
 use open::Opened;
+use shared::Shared;
 
 /// How long an orderly end may take.
 const SHUTDOWN_AT_MOST: Duration = Duration::from_secs(5);
-/// Requests to write the registry file, waiting.
-const APPLY_REQUESTS: usize = 4;
 
 /// What a node is started with.
 #[derive(Clone, Debug)]
@@ -208,82 +202,40 @@ fn start(
         shutdown: end.clone(),
     };
     let running = task::start(engine, first, context);
-    tell_own_addresses(node_id, &network, &running, tracker, end);
 
-    if let Some(reports) =
-        Reports::configured(&config.settings, &paths, &known_epochs, node_id, &store)
-    {
-        tracker.spawn(conflicts::follow(
-            reports,
-            running.handle.clone(),
-            end.clone(),
-        ));
-    }
-    let file = RegistryFile::open(&paths.registry_log)?;
-    let (applier, apply) = mpsc::channel(APPLY_REQUESTS);
-    let projection = registry::Projection::of(&config.settings, applies);
-    let around = registry::Surroundings {
-        store: store.clone(),
-        inputs: running.inputs.clone(),
-        looks: running.looks.clone(),
-        filters: config.settings.event_filters.clone(),
-        apply,
-        shutdown: end.clone(),
-    };
-    tracker.spawn(registry::follow(file, projection, around));
-
-    let anchors = start_anchoring(&config, paths.clone(), &store, &running, tracker, end);
-    let telemetry = telemetry::start(
-        &config,
-        &paths,
-        known_epochs.clone(),
+    let shared = Shared {
         node_id,
-        (&running.handle, &store),
-        tracker,
-        end,
-    );
-    telemetry::start_hook(
-        hook,
-        (federation_id, node_id),
-        (&running.handle, &store),
-        tracker,
-        end,
-    );
-    let git_metrics = GitMetrics::default();
-    let around = git_task::Surroundings {
+        federation_id,
+        epochs: known_epochs,
+        config,
+        paths,
+        store,
         engine: running.handle.clone(),
         inputs: running.inputs.clone(),
-        store: store.clone(),
-        epochs: known_epochs.clone(),
-        trust: open::trust_rules(&config.settings.trust_settings),
-        metrics: git_metrics.clone(),
-        shutdown: end.clone(),
+        tracker: tracker.clone(),
+        end: end.clone(),
     };
-    let git = git_task::start(git, around, tracker);
-
-    let places = PlainPlaces {
-        paths: paths.clone(),
-        settings: config.settings.clone(),
-        mirrors: home.plain_mirrors(),
-        known_members: home.known_members(),
-    };
-    let (plain, plain_task) = legacy::prepare(places, end.clone());
-    tracker.spawn(plain_task);
-
+    tasks::own_addresses(&network, &shared);
+    tasks::conflict_reports(&shared);
+    let file = RegistryFile::open(&shared.paths.registry_log)?;
+    let applier = tasks::registry_log(file, applies, running.looks.clone(), &shared);
+    let anchors = tasks::anchors(&shared);
+    let telemetry = telemetry::start(&shared);
+    telemetry::start_hook(hook, &shared);
+    let git_metrics = GitMetrics::default();
+    let git = tasks::git_branches(git, git_metrics.clone(), &shared);
+    let plain = tasks::plain_logs(&home, &shared);
     let known = Knowledge {
         node_id,
-        epochs: known_epochs,
-        engine: running.handle.clone(),
-        store,
-        peers: peers::watch(&network, &running, tracker, end),
+        epochs: shared.epochs.clone(),
+        engine: shared.engine.clone(),
+        store: shared.store.clone(),
+        peers: peers::watch(&network, &running, &shared),
         git,
-        settings: Arc::new(shown_settings(&config)),
+        settings: Arc::new(shown_settings(&shared.config)),
         started_at: clock::now(),
     };
-    let interval = config.settings.sync_settings.interval_minutes;
-    if let Some(target) = projection::Target::choose(&paths, interval) {
-        tracker.spawn(projection::follow(known.clone(), target, end.clone()));
-    }
+    tasks::manifest_file(&known, &shared);
     let state = ApiState {
         known,
         applier: Some(applier),
@@ -295,35 +247,13 @@ fn start(
     };
     let listen = ApiListen {
         socket: home.api_socket()?,
-        tcp: tcp_listen(&config)?,
+        tcp: tcp_listen(&shared.config)?,
     };
     tracing::info!(node = %node_id, federation = %federation_id, home = %home.root().display(), "started");
     Ok(Started {
         api: api::serve(state, listen, end.clone()),
         running,
     })
-}
-
-fn start_anchoring(
-    config: &Config,
-    paths: RegistryPaths,
-    store: &ssid_storage::Store,
-    running: &Running,
-    tracker: &TaskTracker,
-    end: &CancellationToken,
-) -> AnchorDesk {
-    let anchorer = Anchorer {
-        settings: config.settings.anchoring.clone(),
-        hosts: config.secret_hosts(),
-        documents: config.settings.advanced.ipfs_federation.clone(),
-        paths,
-        store: store.clone(),
-        engine: running.handle.clone(),
-        pace: anchoring::PACE,
-    };
-    let (desk, task) = anchoring::prepare(anchorer, end.clone());
-    tracker.spawn(task);
-    desk
 }
 
 fn recover(
@@ -333,37 +263,6 @@ fn recover(
     Ok(tokio::task::block_in_place(|| {
         Engine::recover(parts, records, clock::moment())
     })?)
-}
-
-/// The engine names in its heartbeats where this node listens.
-fn tell_own_addresses(
-    node: ssid_protocol::id::NodeId,
-    network: &Network,
-    running: &Running,
-    tracker: &TaskTracker,
-    end: &CancellationToken,
-) {
-    let (mut listening, inputs, end) = (network.listening(), running.inputs.clone(), end.clone());
-    tracker.spawn(async move {
-        loop {
-            let addresses = listening
-                .borrow_and_update()
-                .iter()
-                .map(ToString::to_string)
-                .collect();
-            if inputs
-                .send(ssid_engine::Inbound::Addresses { node, addresses })
-                .await
-                .is_err()
-            {
-                return;
-            }
-            tokio::select! {
-                () = end.cancelled() => return,
-                changed = listening.changed() => if changed.is_err() { return },
-            }
-        }
-    });
 }
 
 fn metrics(network: &Network, running: &Running, git: &GitMetrics) -> Registry {

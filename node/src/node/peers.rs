@@ -6,9 +6,8 @@ use std::sync::Arc;
 
 use ssid_network::Network;
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
+use super::shared::Shared;
 use crate::engine::task::Running;
 use crate::query::{PeerInfo, Peers};
 
@@ -16,16 +15,15 @@ use crate::query::{PeerInfo, Peers};
 pub(super) fn watch(
     network: &Network,
     running: &Running,
-    tracker: &TaskTracker,
-    end: &CancellationToken,
+    shared: &Shared,
 ) -> watch::Receiver<Arc<Peers>> {
     let mut connected = network.connected();
     let mut round_trips = network.round_trips();
     let mut listening = network.listening();
     let mut states = running.peers.clone();
     let (sender, receiver) = watch::channel(Arc::default());
-    let end = end.clone();
-    tracker.spawn(async move {
+    let end = shared.end.clone();
+    shared.tracker.spawn(async move {
         loop {
             let mut members: BTreeMap<_, PeerInfo> = BTreeMap::new();
             for (node, state) in states.borrow_and_update().iter() {

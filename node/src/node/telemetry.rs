@@ -1,17 +1,8 @@
 //! Starts telemetry beside the rest, where a telemetry configuration asks for it. What is wrong
 //! with it is said loudly and holds nothing else up: a node that cannot tell people still votes.
 
-use std::sync::Arc;
-
-use ssid_protocol::epoch::Epochs;
-use ssid_protocol::id::{FederationId, NodeId};
-use ssid_storage::Store;
-use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
-
+use super::shared::Shared;
 use crate::config::Config;
-use crate::engine::EngineHandle;
 use crate::registry::paths::RegistryPaths;
 use crate::telemetry::config::TelemetryConfig;
 use crate::telemetry::desk::Desk;
@@ -23,51 +14,37 @@ use crate::telemetry::task::{self, Surroundings, TelemetryHandle};
 
 /// The way to the task; `None` where there is no `telemetry_config.json`, or one that cannot be
 /// used.
-pub(super) fn start(
-    config: &Config,
-    paths: &RegistryPaths,
-    epochs: watch::Receiver<Arc<Epochs>>,
-    node: NodeId,
-    (engine, store): (&EngineHandle, &Store),
-    tracker: &TaskTracker,
-    end: &CancellationToken,
-) -> Option<TelemetryHandle> {
-    if !paths.telemetry_config.exists() {
+pub(super) fn start(shared: &Shared) -> Option<TelemetryHandle> {
+    if !shared.paths.telemetry_config.exists() {
         return None;
     }
     let keeper = Keeper::Node {
-        engine: engine.clone(),
-        store: store.clone(),
+        engine: shared.engine.clone(),
+        store: shared.store.clone(),
     };
-    let opened = tokio::task::block_in_place(|| open(config, paths, keeper));
+    let opened = tokio::task::block_in_place(|| open(&shared.config, &shared.paths, keeper));
     let desk = opened
         .inspect_err(|error| tracing::error!(error, "telemetry does not run"))
         .ok()?;
     let (handle, requests) = task::requests();
     let around = Surroundings {
-        engine: engine.clone(),
-        store: store.clone(),
-        epochs,
-        anonymize: config.settings.compliance.anonymize_node_data,
-        node,
-        shutdown: end.clone(),
+        engine: shared.engine.clone(),
+        store: shared.store.clone(),
+        epochs: shared.epochs.clone(),
+        anonymize: shared.settings().compliance.anonymize_node_data,
+        node: shared.node_id,
+        shutdown: shared.end.clone(),
     };
-    tracker.spawn(task::follow(desk, requests, around));
+    shared.tracker.spawn(task::follow(desk, requests, around));
     Some(handle)
 }
 
 /// Tells `advanced.webhook_on_consensus` what is certified; without it, what waits from before is
 /// forgotten.
-pub(super) fn start_hook(
-    url: Option<SecretUrl>,
-    (federation, node): (FederationId, NodeId),
-    (engine, store): (&EngineHandle, &Store),
-    tracker: &TaskTracker,
-    end: &CancellationToken,
-) {
-    let (engine, store, end) = (engine.clone(), store.clone(), end.clone());
+pub(super) fn start_hook(url: Option<SecretUrl>, shared: &Shared) {
+    let (engine, store) = (shared.engine.clone(), shared.store.clone());
     let Some(url) = url else {
-        tracker.spawn(async move {
+        shared.tracker.spawn(async move {
             if let Err(error) = hook::forget(&engine, &store).await {
                 tracing::warn!(%error, "which entry advanced.webhook_on_consensus is told next is still kept");
             }
@@ -80,13 +57,13 @@ pub(super) fn start_hook(
     let hook = Hook {
         url,
         secret,
-        federation,
-        node,
+        federation: shared.federation_id,
+        node: shared.node_id,
         engine,
         store,
         pace: hook::PACE,
     };
-    tracker.spawn(hook.follow(end));
+    shared.tracker.spawn(hook.follow(shared.end.clone()));
 }
 
 fn open(config: &Config, paths: &RegistryPaths, keeper: Keeper) -> Result<Desk, String> {

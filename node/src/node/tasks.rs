@@ -1,0 +1,141 @@
+//! The tasks beside engine and network, each started by one function (see [`Shared`]).
+
+use ssid_engine::Inbound;
+use ssid_network::Network;
+use tokio::sync::{mpsc, watch};
+
+use super::open::trust_rules;
+use super::shared::Shared;
+use crate::anchor::task::{self as anchoring, AnchorDesk, Anchorer};
+use crate::conflicts::{self, Reports};
+use crate::git::{GitHandle, GitMetrics, Plan, task as git};
+use crate::home::Home;
+use crate::legacy::{self, PlainHandle, PlainPlaces};
+use crate::projection;
+use crate::query::Knowledge;
+use crate::registry::file::RegistryFile;
+use crate::registry::task::{self as registry, Applier};
+
+/// Requests to write the registry file, waiting.
+const APPLY_REQUESTS: usize = 4;
+
+/// The engine names in its heartbeats where this node listens.
+pub(super) fn own_addresses(network: &Network, shared: &Shared) {
+    let mut listening = network.listening();
+    let (node, inputs, end) = (shared.node_id, shared.inputs.clone(), shared.end.clone());
+    shared.tracker.spawn(async move {
+        loop {
+            let addresses = listening
+                .borrow_and_update()
+                .iter()
+                .map(ToString::to_string)
+                .collect();
+            if inputs
+                .send(Inbound::Addresses { node, addresses })
+                .await
+                .is_err()
+            {
+                return;
+            }
+            tokio::select! {
+                () = end.cancelled() => return,
+                changed = listening.changed() => if changed.is_err() { return },
+            }
+        }
+    });
+}
+
+/// Writes reports of conflicts, where they are configured.
+pub(super) fn conflict_reports(shared: &Shared) {
+    let reports = Reports::configured(
+        shared.settings(),
+        &shared.paths,
+        &shared.epochs,
+        shared.node_id,
+        &shared.store,
+    );
+    if let Some(reports) = reports {
+        let (engine, end) = (shared.engine.clone(), shared.end.clone());
+        shared
+            .tracker
+            .spawn(conflicts::follow(reports, engine, end));
+    }
+}
+
+/// Follows the registry's log, and appends to it what is certified: at once if `applies`, else when
+/// asked. `looks` are those that the engine wants.
+pub(super) fn registry_log(
+    file: RegistryFile,
+    applies: bool,
+    looks: watch::Receiver<u64>,
+    shared: &Shared,
+) -> Applier {
+    let (applier, apply) = mpsc::channel(APPLY_REQUESTS);
+    let projection = registry::Projection::of(shared.settings(), applies);
+    let around = registry::Surroundings {
+        store: shared.store.clone(),
+        inputs: shared.inputs.clone(),
+        looks,
+        filters: shared.settings().event_filters.clone(),
+        apply,
+        shutdown: shared.end.clone(),
+    };
+    shared
+        .tracker
+        .spawn(registry::follow(file, projection, around));
+    applier
+}
+
+/// Anchors on IPFS what is certified.
+pub(super) fn anchors(shared: &Shared) -> AnchorDesk {
+    let anchorer = Anchorer {
+        settings: shared.settings().anchoring.clone(),
+        hosts: shared.config.secret_hosts(),
+        documents: shared.settings().advanced.ipfs_federation.clone(),
+        paths: shared.paths.clone(),
+        store: shared.store.clone(),
+        engine: shared.engine.clone(),
+        pace: anchoring::PACE,
+    };
+    let (desk, task) = anchoring::prepare(anchorer, shared.end.clone());
+    shared.tracker.spawn(task);
+    desk
+}
+
+/// Publishes over Git, and fetches the others' branches.
+pub(super) fn git_branches(plan: Plan, metrics: GitMetrics, shared: &Shared) -> GitHandle {
+    let around = git::Surroundings {
+        engine: shared.engine.clone(),
+        inputs: shared.inputs.clone(),
+        store: shared.store.clone(),
+        epochs: shared.epochs.clone(),
+        trust: trust_rules(&shared.settings().trust_settings),
+        metrics,
+        shutdown: shared.end.clone(),
+    };
+    git::start(plan, around, &shared.tracker)
+}
+
+/// Reads the logs of members without a key, where that is allowed.
+pub(super) fn plain_logs(home: &Home, shared: &Shared) -> PlainHandle {
+    let places = PlainPlaces {
+        paths: shared.paths.clone(),
+        settings: shared.settings().clone(),
+        mirrors: home.plain_mirrors(),
+        known_members: home.known_members(),
+    };
+    let (handle, task) = legacy::prepare(places, shared.end.clone());
+    shared.tracker.spawn(task);
+    handle
+}
+
+/// Keeps the federation manifest what it says it is, where one is kept.
+pub(super) fn manifest_file(known: &Knowledge, shared: &Shared) {
+    let interval = shared.settings().sync_settings.interval_minutes;
+    if let Some(target) = projection::Target::choose(&shared.paths, interval) {
+        let end = shared.end.clone();
+        shared
+            .tracker
+            .spawn(projection::follow(known.clone(), target, end));
+    }
+}
