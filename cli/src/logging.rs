@@ -218,8 +218,7 @@ mod tests {
             tracing::warn!(target: "yamux::connection", "broken");
             tracing::warn!(target: "ssid_network::door", "ours");
         });
-        let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
-        text
+        String::from_utf8(kept.0.lock().unwrap().clone()).unwrap()
     }
 
     #[test]

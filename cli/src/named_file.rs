@@ -12,7 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use ssid_storage::regular;
 
 /// How long a pipe may say nothing. What writes into it has been started already.
-const SILENCE: Duration = Duration::from_secs(60);
+const SILENCE: Duration = Duration::from_mins(1);
 /// Bytes that are read at once.
 const CHUNK: usize = 64 << 10;
 
@@ -114,7 +114,7 @@ mod tests {
         let (reader, mut writer) = io::pipe().unwrap();
         let path = named(&reader);
         let all = std::thread::spawn(move || read(&path, 100_000));
-        writer.write_all(&[b'x'; 99_999]).unwrap();
+        writer.write_all(&vec![b'x'; 99_999]).unwrap();
         drop(writer);
         assert_eq!(all.join().unwrap().unwrap().len(), 99_999);
         drop(reader);

@@ -21,7 +21,8 @@ const OFTEN: u64 = 10;
 #[derive(Clone, Debug)]
 pub(crate) struct Progress {
     bar: ProgressBar,
-    _alive: Option<Arc<Sender<()>>>,
+    /// Its thread ends once the last clone of this is dropped.
+    alive: Option<Arc<Sender<()>>>,
 }
 
 impl Deref for Progress {
@@ -47,7 +48,7 @@ impl Progress {
         {
             return Self {
                 bar: bar(length, what),
-                _alive: None,
+                alive: None,
             };
         }
         let mut progress = Self::hidden(length);
@@ -58,14 +59,14 @@ impl Progress {
         let _ = std::thread::Builder::new()
             .name("progress".to_owned())
             .spawn(move || tell(&bar, &what, &ended));
-        progress._alive = Some(Arc::new(alive));
+        progress.alive = Some(Arc::new(alive));
         progress
     }
 
     fn hidden(length: Option<u64>) -> Self {
         Self {
             bar: ProgressBar::with_draw_target(length, ProgressDrawTarget::hidden()),
-            _alive: None,
+            alive: None,
         }
     }
 }
@@ -97,7 +98,7 @@ fn tell(bar: &ProgressBar, what: &str, ended: &Receiver<()>) {
 }
 
 fn is_told(seconds: u64) -> bool {
-    seconds <= OFTEN || seconds % OFTEN == 0
+    seconds <= OFTEN || seconds.is_multiple_of(OFTEN)
 }
 
 fn line(what: &str, done: u64, length: Option<u64>, seconds: u64) -> String {

@@ -38,10 +38,11 @@ fn run(dir: &Path, args: &[&str]) -> Output {
         .unwrap();
     let deadline = Instant::now() + AT_ONCE;
     while child.try_wait().unwrap().is_none() {
-        if Instant::now() > deadline {
+        let is_late = Instant::now() > deadline;
+        if is_late {
             child.kill().unwrap();
-            panic!("{args:?} has not ended");
         }
+        assert!(!is_late, "{args:?} has not ended");
         std::thread::sleep(Duration::from_millis(10));
     }
     child.wait_with_output().unwrap()

@@ -347,6 +347,14 @@ fn the_two_agree_on_chain_files() {
     std::fs::remove_dir_all(files.directory).expect("it was made here");
 }
 
+/// Each with an end of line.
+fn lines_of<T: std::fmt::Display>(lines: &[T]) -> String {
+    lines
+        .iter()
+        .flat_map(|line| [line.to_string(), "\n".to_owned()])
+        .collect()
+}
+
 /// The chain of the vectors with one of its lines changed, before a certificate: every change of
 /// what only later manifests have, and a sample of the others, spread over all.
 fn spoiled_chains() -> Vec<String> {
@@ -354,11 +362,8 @@ fn spoiled_chains() -> Vec<String> {
     let last = json!({ "certificate": vector("certificate_of_epoch_2") }).to_string();
     let mut documents = Vec::new();
     for (place, line) in lines.iter().enumerate() {
-        let before: String = lines[..place].iter().map(|l| format!("{l}\n")).collect();
-        let after: String = lines[place + 1..]
-            .iter()
-            .map(|l| format!("{l}\n"))
-            .collect();
+        let before = lines_of(&lines[..place]);
+        let after = lines_of(&lines[place + 1..]);
         let whole = |text: String| format!("{before}{text}\n{after}{last}\n");
         documents.push(whole(line.to_string()));
         documents.extend(variants(line).into_iter().step_by(13).map(whole));

@@ -87,18 +87,18 @@ fn a_certificate_holds_under_the_manifest_of_its_own_epoch_only() {
     for (place, signers) in voters.iter().enumerate() {
         let certificate = certify(&genesis, &manifests[place], event("release", "1"), signers);
         assert_eq!(chain.verify(&certificate), Ok(()));
-        for other in 0..3 {
+        for (other, another) in manifests.iter().enumerate() {
             if other == place {
                 continue;
             }
             // as if the manifest of epoch k ± 1 were that of k
-            let mut wrong = manifests[other].clone();
+            let mut wrong = another.clone();
             wrong.epoch = certificate.epoch;
             let federation = genesis.federation_id();
             let mut verifier = Verifier::new(federation, &wrong, &genesis.event_policies).unwrap();
             let by_voters = certificate.verify(&mut verifier);
             let mut relabelled = certificate.clone();
-            relabelled.epoch = manifests[other].epoch;
+            relabelled.epoch = another.epoch;
             let by_epoch = chain.verify(&relabelled);
             assert!(by_epoch.is_err(), "of {place} as of {other}");
             // the two of epoch 1 are too few, or no voters, in the others

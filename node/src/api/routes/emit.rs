@@ -355,14 +355,14 @@ mod tests {
             "{}",
             r#"{"event":1}"#,
             &DRAFT.replace("version", "versions"),
-            &DRAFT.replace("{", r#"{"event":"other","#),
+            &DRAFT.replace('{', r#"{"event":"other","#),
             &format!("[[{DRAFT}]]"),
             r#"[["2026-11-30T00:00:00Z","a","1","abcdef1",null,null,null,null,null]]"#,
-            &format!("[{}]", DRAFT.replace("}", r#","version":"v1"}"#)),
+            &format!("[{}]", DRAFT.replace('}', r#","version":"v1"}"#)),
         ] {
             assert!(read(bad.into()).is_err(), "{bad}");
         }
-        let twice = format!("[{DRAFT},{}]", DRAFT.replace("}", r#","version":"v1"}"#));
+        let twice = format!("[{DRAFT},{}]", DRAFT.replace('}', r#","version":"v1"}"#));
         let refused = read(twice).unwrap_err().0;
         assert_eq!((refused.status, refused.limit.as_deref()), (422, None));
         assert!(
