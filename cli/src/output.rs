@@ -288,6 +288,19 @@ pub(crate) fn seconds(iso: &str) -> String {
 }
 
 #[cfg(test)]
+impl Output {
+    /// Text without colour, on lines of so many columns.
+    pub(crate) fn of_width(width: usize) -> Self {
+        Self {
+            json: false,
+            quiet: false,
+            color: false,
+            width,
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

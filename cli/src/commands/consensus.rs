@@ -253,3 +253,140 @@ fn verified(view: &VerifyView, out: Output) -> String {
     };
     format!("{text}\n{root}, root {}", view.root)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use ssid_protocol::id::MerkleHash;
+
+    use super::*;
+    use crate::table::width_of;
+
+    const HASH: &str = "0202020202020202020202020202020202020202020202020202020202020202";
+
+    fn record() -> Value {
+        let node = |byte: &str| byte.repeat(32);
+        json!({
+            "event_hash": HASH, "event_type": "blueprint_tagged", "event_version": "v1",
+            "initiated_at": "2025-10-11T20:00:00Z", "completed_at": "2025-10-11T20:00:02Z",
+            "participating_nodes": [node("04"), node("05")],
+            "node_hashes": { node("04"): HASH, node("05"): "03".repeat(32) },
+            "endorsing_nodes": {}, "silent_nodes": [node("06")], "consensus_hash": HASH,
+            "agreement_percentage": 50.0, "consensus_achieved": true,
+            "disagreeing_nodes": [node("05")], "found_later": null,
+            "resolution": "consensus_achieved", "subject_id": "01".repeat(32), "epoch": 0,
+            "round": 0, "eligible_nodes": 3, "quorum": 2, "transport": "live",
+            "content_digest": "03".repeat(32), "sequence": 7,
+        })
+    }
+
+    fn check(certified_as_asked: bool, open: &Value) -> ConsensusCheck {
+        serde_json::from_value(json!({
+            "record": record(), "certified_as_asked": certified_as_asked, "open": open,
+        }))
+        .unwrap()
+    }
+
+    fn open(in_conflict: bool) -> Value {
+        json!({
+            "subject_id": "01".repeat(32), "subject": null, "epoch": 0, "round": 1,
+            "since": "2025-10-11T20:00:00Z", "in_conflict": in_conflict, "awaiting_review": false,
+            "review": null, "locked": null, "standing": null, "no_choice_because": null,
+            "quorum": 2, "next_step": "wait", "candidates": [], "votes": [],
+        })
+    }
+
+    #[test]
+    fn whatever_is_not_certified_as_asked_ends_with_its_code_and_the_next_command() {
+        for (check, message, hint) in [
+            (
+                check(false, &Value::Null),
+                "certified for another event",
+                None,
+            ),
+            (
+                check(false, &open(true)),
+                "in conflict",
+                Some("ssid conflicts show 0101"),
+            ),
+            (
+                check(false, &open(false)),
+                "not certified yet",
+                Some("ssid status"),
+            ),
+        ] {
+            let error = not_certified(&check);
+            assert_eq!(error.code, Code::NoConsensus);
+            assert!(error.message.contains(message), "{error}");
+            match hint {
+                Some(hint) => assert!(error.hint.unwrap().contains(hint)),
+                None => assert_eq!(error.hint, None),
+            }
+        }
+    }
+
+    #[test]
+    fn a_decision_is_told_with_who_saw_what() {
+        let out = Output::of_width(80);
+        let certified = checked(&check(true, &Value::Null), out);
+        assert!(
+            certified.starts_with("certified blueprint_tagged v1\n"),
+            "{certified}"
+        );
+        assert!(certified.contains("50.00%: 1 of 3 observed it, 1 differs, 1 silent"));
+        assert!(
+            certified.contains("disagreeing: 050505050505"),
+            "{certified}"
+        );
+        let other = checked(&check(false, &Value::Null), out);
+        assert!(other.starts_with("certified blueprint_tagged v1 for another event\n"));
+    }
+
+    #[test]
+    fn the_history_names_who_differs_and_fits_its_line() {
+        let record: RecordView = serde_json::from_value(record()).unwrap();
+        let names = Names::from([(record.disagreeing_nodes[0], "Oslo".to_owned())]);
+        let wide = table(std::slice::from_ref(&record), &names, Output::of_width(140));
+        assert!(wide.contains("Oslo") && wide.contains("1 of 3"), "{wide}");
+        assert!(wide.contains("consensus_achieved"), "{wide}");
+        let narrow = table(&[record], &names, Output::of_width(80));
+        assert!(narrow.lines().all(|line| width_of(line) <= 80), "{narrow}");
+        assert!(!narrow.contains("consensus_achieved"), "{narrow}");
+        assert!(narrow.contains("1 of 3"), "what matters stays: {narrow}");
+    }
+
+    #[test]
+    fn a_verification_names_each_entry_that_failed_and_says_whether_the_tree_is_whole() {
+        let mut view = VerifyView {
+            ok: false,
+            certificates: 3,
+            failures: 1,
+            failed: vec![ssid_node::view::FailedCertificate {
+                sequence: 2,
+                reason: "a signature does not hold".into(),
+            }],
+            root_matches: false,
+            root: MerkleHash([9; 32]),
+            milliseconds: 1500,
+        };
+        let text = verified(&view, Output::of_width(80));
+        assert!(
+            text.starts_with("2 certificates verified in 1.5 s\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("entry 2: a signature does not hold"),
+            "{text}"
+        );
+        assert!(
+            text.contains("does not match its head, root 0909"),
+            "{text}"
+        );
+        view.failures = 2;
+        view.failed.clear();
+        view.root_matches = true;
+        let text = verified(&view, Output::of_width(80));
+        assert!(text.starts_with("1 certificate verified"), "{text}");
+        assert!(text.contains("the log's tree is whole"), "{text}");
+    }
+}

@@ -420,3 +420,169 @@ fn sentence(item: &StreamItem, out: Output) -> String {
         ),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ssid_engine::NoteKind;
+    use ssid_protocol::id::{
+        Choice, ContentDigest, EventHash, EvidenceId, NodeId, Round, SubjectId, UnixMillis,
+    };
+    use ssid_protocol::testing;
+
+    use super::*;
+    use crate::table::width_of;
+
+    const SUBJECT: SubjectId = SubjectId([1; 32]);
+    const NODE: NodeId = NodeId([4; 32]);
+    const CHOICE: Choice = Choice {
+        event_hash: EventHash([2; 32]),
+        content_digest: ContentDigest([3; 32]),
+    };
+
+    fn told(event: NodeEvent) -> String {
+        sentence(&StreamItem::Event(event), Output::of_width(80))
+    }
+
+    #[test]
+    fn each_happening_is_a_line_that_says_what_and_about_whom() {
+        let certified = NodeEvent::Certified {
+            sequence: 7,
+            subject_id: SUBJECT,
+            choice: CHOICE,
+            event: "release".into(),
+            version: "v1".into(),
+            round: Round::ZERO,
+            at: UnixMillis(0),
+        };
+        assert_eq!(
+            told(certified),
+            "certified   release v1  020202020202  entry 7  1970-01-01T00:00:00Z"
+        );
+        let decided = NodeEvent::Decided {
+            subject_id: SUBJECT,
+            decision: NoteKind::Refuse,
+            choice: CHOICE,
+        };
+        assert_eq!(
+            told(decided),
+            "operator    refused event 020202020202  subject 010101010101"
+        );
+        let divergence = NodeEvent::Divergence {
+            subject_id: SUBJECT,
+            event: "release".into(),
+            version: "v1".into(),
+            own: EventHash([5; 32]),
+            certified: CHOICE.event_hash,
+        };
+        assert_eq!(
+            told(divergence),
+            "divergence  release v1: the registry file has 050505050505, certified is 020202020202"
+        );
+        let evidence = |member| NodeEvent::Evidence {
+            id: EvidenceId([6; 32]),
+            member,
+            kind: "vote".into(),
+            what: "two prevotes".into(),
+        };
+        assert_eq!(
+            told(evidence(Some(NODE))),
+            "evidence    060606060606 against 040404040404: two prevotes"
+        );
+        // two certificates of one subject accuse nobody in particular
+        assert!(told(evidence(None)).contains("against the federation:"));
+        let low = NodeEvent::LowTrust {
+            member: NODE,
+            score: 24,
+        };
+        assert_eq!(told(low), "low trust   040404040404 fell to 24");
+        for (transport, word) in [(Transport::Git, "git"), (Transport::Live, "live")] {
+            let line = told(NodeEvent::Transport { transport });
+            assert_eq!(line, format!("transport   {word}"));
+        }
+        let lagged = sentence(&StreamItem::Lagged { missed: 9 }, Output::of_width(80));
+        assert!(lagged.starts_with("9 events missed"), "{lagged}");
+    }
+
+    #[test]
+    fn text_of_others_stays_one_line_and_steers_no_terminal() {
+        let hostile = || "a\u{1b}[31m\nb\r\u{202e}c".to_owned();
+        for event in [
+            NodeEvent::Opened {
+                subject_id: SUBJECT,
+                event: hostile(),
+                version: hostile(),
+            },
+            NodeEvent::Conflict {
+                subject_id: SUBJECT,
+                event: hostile(),
+                version: hostile(),
+            },
+            NodeEvent::Drift { what: hostile() },
+            NodeEvent::Abstaining { reason: hostile() },
+            NodeEvent::ReadOnly { reason: hostile() },
+            NodeEvent::HistoryRewritten {
+                node: NODE,
+                was: hostile(),
+                now: hostile(),
+            },
+        ] {
+            let line = told(event);
+            assert!(
+                !line.contains(|c: char| c.is_control() || c == '\u{202e}'),
+                "{line:?}"
+            );
+        }
+    }
+
+    fn view(number: u64, state: EventState) -> EventView {
+        let event = testing::event("compliance_audit", &format!("v{number}.0"));
+        EventView {
+            event_hash: event.event_hash(),
+            content_digest: event.content_digest(),
+            proof_anchor: None,
+            event,
+            subject_id: SUBJECT,
+            state,
+            sequence: (state == EventState::Certified).then_some(number),
+            announced_by: None,
+            review: None,
+        }
+    }
+
+    #[test]
+    fn the_list_fits_its_line_and_gives_up_the_commit_before_anything_else() {
+        let events = [
+            view(1, EventState::Certified),
+            view(2, EventState::Conflict),
+        ];
+        let wide = table(&events, Output::of_width(120));
+        assert!(
+            wide.contains("COMMIT") && wide.contains("3dd05d9"),
+            "{wide}"
+        );
+        let narrow = table(&events, Output::of_width(64));
+        assert!(narrow.lines().all(|line| width_of(line) <= 64), "{narrow}");
+        assert!(!narrow.contains("COMMIT"), "{narrow}");
+        for event in &events {
+            assert!(narrow.contains(&short(&event.event_hash)), "{narrow}");
+            assert!(narrow.contains(event.state.as_str()), "{narrow}");
+        }
+    }
+
+    #[test]
+    fn one_event_says_where_it_stands_and_who_announced_it() {
+        let certified = page(&view(5, EventState::Certified), Output::of_width(80));
+        assert!(
+            certified.contains("certified, entry 5 of the log"),
+            "{certified}"
+        );
+        assert!(!certified.contains("Announced by"), "{certified}");
+        let open = EventView {
+            announced_by: Some(NODE),
+            ..view(5, EventState::Open)
+        };
+        let open = page(&open, Output::of_width(80));
+        assert!(open.contains(&NODE.to_string()), "{open}");
+        assert!(!open.contains("entry"), "{open}");
+    }
+}

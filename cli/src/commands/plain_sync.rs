@@ -186,3 +186,73 @@ pub(crate) fn text(report: &PlainSyncReport, out: Output) -> String {
         report.achieved, report.applied, report.failed, report.insufficient
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn report(observed_only: bool, errors: [Option<&str>; 2]) -> PlainSyncReport {
+        let node = |(name, error): (&str, Option<&str>)| {
+            json!({ "node_id": name, "node_name": name, "quarantined": 4, "error": error,
+                "is_unusable": false,
+                "comparison": { "same": 5, "new": 6, "missing_there": 7, "divergent": 8 } })
+        };
+        let nodes: Vec<_> = ["Oslo", "Wien"].into_iter().zip(errors).map(node).collect();
+        serde_json::from_value(json!({
+            "skipped": null, "nodes": nodes, "observed_only": observed_only,
+            "achieved": 3, "failed": 1, "insufficient": 2, "applied": 3, "changed": [],
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_sync_fails_only_if_there_were_nodes_and_none_could_be_reached() {
+        let fails = |report: &PlainSyncReport| verdict(report).is_err();
+        assert!(!fails(&PlainSyncReport::default()));
+        assert!(!fails(&report(false, [None, Some("no route")])));
+        assert!(fails(&report(false, [Some("no route"), Some("no route")])));
+    }
+
+    #[test]
+    fn each_log_is_compared_and_what_plain_logs_decide_is_said_only_where_they_may() {
+        let out = Output::of_width(100);
+        let decided = text(&report(false, [None, Some("no route")]), out);
+        let row = |name: &str| {
+            decided
+                .lines()
+                .find(|line| line.trim_start().starts_with(name))
+                .unwrap()
+        };
+        for part in ["read", "5", "6", "7", "8", "4 stretches of it"] {
+            assert!(row("Oslo").contains(part), "{part}: {decided}");
+        }
+        assert!(row("Wien").contains("failed") && row("Wien").contains("no route"));
+        assert!(decided.contains("3 events have a quorum of all nodes, 3 of them appended"));
+        let observed = text(&report(true, [None, None]), out);
+        assert!(!observed.contains("quorum of all nodes"), "{observed}");
+        assert!(
+            observed.ends_with("never counted to a certificate or trust."),
+            "{observed}"
+        );
+    }
+
+    #[test]
+    fn why_nothing_was_done_names_the_key_or_option_that_changes_it() {
+        for (skipped, names) in [
+            (Skipped::NotEnabled, "federation.enabled"),
+            (Skipped::Recent("10:00".into()), "--force"),
+            (Skipped::NotAllowed, "security.allow_unsigned_members"),
+        ] {
+            assert!(why(&skipped).contains(names), "{skipped:?}");
+            let report = PlainSyncReport {
+                skipped: Some(skipped),
+                ..PlainSyncReport::default()
+            };
+            let text = text(&report, Output::of_width(80));
+            assert!(text.starts_with("Nothing was done. "), "{text}");
+            assert!(text.contains(names), "{text}");
+        }
+    }
+}

@@ -162,3 +162,47 @@ fn verified(contents: &Contents, out: Output) -> String {
     );
     format!("{table}\n{held}: {} files", contents.files.len())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bundle_that_does_not_hold_is_told_from_one_that_cannot_be_read() {
+        let io = ReleaseError::Io {
+            action: "read",
+            path: "release.zip".into(),
+            source: std::io::ErrorKind::NotFound.into(),
+        };
+        let spoiled = ReleaseError::Spoiled {
+            path: "release.zip".into(),
+            reason: "README.md is another".into(),
+        };
+        for (error, code) in [
+            (ReleaseError::Quarter("2025-Q5".into()), Code::Usage),
+            (spoiled, Code::Verification),
+            (io, Code::Failed),
+            (ReleaseError::TooLarge, Code::Failed),
+        ] {
+            assert_eq!(refused(error).code, code);
+        }
+    }
+
+    #[test]
+    fn what_a_release_lacks_is_listed_with_it() {
+        let made: ReleaseManifest = serde_json::from_value(serde_json::json!({
+            "artifact": "releases/SSID.zip", "version": "v4-Q4-2025", "quarter": "2025-Q4",
+            "blueprint": "v4", "compliance_score": "100/100", "hash": "ab".repeat(32),
+            "created_at": "2025-12-31T00:00:00Z", "git_commit": "",
+            "proof_anchor": "ab".repeat(32), "files_included": ["README.md"],
+            "files_missing": ["OPERATIONS_GUIDE.md"], "file_count": 1, "bundle_size_bytes": 17,
+        }))
+        .unwrap();
+        let text = bundled(&made, Output::of_width(100));
+        assert!(
+            text.contains("1, 17 bytes") && text.contains("unknown"),
+            "{text}"
+        );
+        assert!(text.ends_with("not in it: OPERATIONS_GUIDE.md\n"), "{text}");
+    }
+}

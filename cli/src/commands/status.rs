@@ -227,6 +227,127 @@ const CLOCK_NOISE_SECONDS: u64 = 5;
 mod tests {
     use super::*;
 
+    fn status() -> StatusView {
+        let id = "04".repeat(32);
+        let node = serde_json::json!({
+            "node_id": id, "node_name": "Berlin", "organization": "Beispiel GmbH",
+        });
+        serde_json::from_value(serde_json::json!({
+            "node": node, "role": "participant", "software": "ssid/0.1.0",
+            "started_at": "2025-10-11T20:00:00Z",
+            "federation": {
+                "enabled": true, "mode": "participant", "federation_name": "Test", "federation_id": id,
+                "epoch": 2, "threshold_percent": 66.0, "quorum": 3, "total_weight": 4,
+                "tolerated_weight": 1, "voters": 4,
+            },
+            "transport": {
+                "kind": "live", "connected_peers": 2, "peers": 3, "listening": [],
+                "sync_interval_minutes": 60, "last_sync": null, "rewritten_histories": 0,
+                "own_branch_error": null,
+            },
+            "voting": {
+                "has_quorum": true, "able_voters": [], "can_sign": "yes", "can_sign_reason": "",
+                "registry": null, "connected_voters": [], "missing_voters": [], "waiting_for": [],
+                "abstaining": null, "abstaining_ends": null, "starting": null, "read_only": null,
+                "awaiting_review": 0, "clock_offset_seconds": null,
+            },
+            "members": { "evidence": 0, "own_equivocation": false, "flagged": [] },
+            "log": { "log_id": id, "size": 9, "root": id },
+            "outbox": OutboxStatus::default(),
+            "statistics": Statistics {
+                total_nodes: 4,
+                active_nodes: 3,
+                open: 5,
+                conflicts: 0,
+                certified: 9,
+                ..Statistics::default()
+            },
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_node_that_is_well_has_its_block_and_no_remarks() {
+        let out = Output::of_width(80);
+        assert_eq!(remarks(&status(), out), Vec::<String>::new());
+        let block = block(&status(), out);
+        assert_eq!(block.lines().count(), 11, "{block}");
+        assert!(
+            block.lines().all(|line| crate::table::width_of(line) <= 80),
+            "{block}"
+        );
+        for part in [
+            "Federation: Test (040404…)   Epoch: 2",
+            "Consensus Threshold: 66.0% (3 of 4)",
+            "Transport: live, 2 of 3 peers connected",
+            "Last Sync: never",
+            "Certified: 9   Open: 5   Conflicts: 0",
+        ] {
+            assert!(block.contains(part), "{part}: {block}");
+        }
+    }
+
+    #[test]
+    fn each_thing_that_is_not_well_is_a_remark_with_the_command_to_look() {
+        let flagged = status().node;
+        let cases: [(&str, Box<dyn Fn(&mut StatusView)>); 8] = [
+            (
+                "2 Git histories were rewritten: ssid evidence list",
+                Box::new(|s| s.transport.rewritten_histories = 2),
+            ),
+            (
+                "The own Git branch is not published: no access",
+                Box::new(|s| s.transport.own_branch_error = Some("no access".into())),
+            ),
+            (
+                "Waiting for 2 of 4 voters",
+                Box::new(|s| s.voting.waiting_for = vec!["2 of 4 voters".into()]),
+            ),
+            (
+                "The registry contradicts 1 decision: ssid conflicts list",
+                Box::new(|s| s.statistics.divergences = 1),
+            ),
+            (
+                "1 event waits for your review: ssid events list --state review",
+                Box::new(|s| s.voting.awaiting_review = 1),
+            ),
+            (
+                "Evidence of equivocation: 3: ssid evidence list",
+                Box::new(|s| s.members.evidence = 3),
+            ),
+            (
+                "Low trust, flagged for review: Berlin: ssid trust list",
+                Box::new(move |s| s.members.flagged = vec![flagged.clone()]),
+            ),
+            (
+                "2 in conflict: ssid conflicts list",
+                Box::new(|s| s.statistics.conflicts = 2),
+            ),
+        ];
+        for (remark, change) in cases {
+            let mut status = status();
+            change(&mut status);
+            assert_eq!(remarks(&status, Output::of_width(80)), [remark]);
+        }
+        // the own key's fault is said instead of the evidence for it
+        let mut own = status();
+        own.members.evidence = 1;
+        own.members.own_equivocation = true;
+        let said = remarks(&own, Output::of_width(80));
+        assert!(said.len() == 1 && said[0].contains("OWN KEY"), "{said:?}");
+    }
+
+    #[test]
+    fn what_is_in_conflict_is_not_counted_as_open_too() {
+        let mut some = status();
+        some.statistics.conflicts = 2;
+        let lines = statistics(&some.statistics);
+        assert_eq!(
+            lines.last().unwrap(),
+            "  Certified: 9   Open: 3   Conflicts: 2"
+        );
+    }
+
     #[test]
     fn a_clock_that_is_off_is_told() {
         assert_eq!(clock(None), None);

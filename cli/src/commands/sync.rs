@@ -165,3 +165,72 @@ fn table(members: &[MemberSync], out: Output) -> String {
         members.iter().map(row),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// An outcome of Git with these counts; the state is of two members and one without a remote.
+    fn outcome(fetched: u64, failed: u64, own_published: Option<bool>) -> SyncOutcome {
+        let member = |name: &str, remote: Option<&str>, failures: u64| {
+            json!({ "node_id": "04".repeat(32), "node_name": name, "remote": remote,
+                "commit": null, "last_sync": null, "failures": failures, "error": null,
+                "bytes": 0, "lines": 3, "bad_lines": 0, "bad_example": null, "rewritten": [] })
+        };
+        serde_json::from_value(json!({
+            "done": true, "remarks": ["Oslo: cannot be reached"], "live_asked": 2,
+            "git_fetched": fetched, "git_failed": failed, "own_published": own_published,
+            "plain": null,
+            "state": {
+                "transport": "live", "uses_git": true, "running": false, "last_sync": null,
+                "successful": 0, "failed": 0,
+                "own": { "remote": null, "branch": "b", "commit": null, "lines": 0, "error": null },
+                "members": [
+                    member("Berlin", Some("https://git.example/a"), 0),
+                    member("Oslo", Some("https://git.example/b"), 2),
+                    member("Wien", None, 0),
+                ],
+            },
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_sync_fails_if_nothing_could_be_fetched_or_the_own_branch_not_published() {
+        let code = |outcome: &SyncOutcome| verdict(outcome).err().map(|error| error.code);
+        assert_eq!(code(&outcome(0, 0, None)), None, "there was nothing to do");
+        assert_eq!(code(&outcome(3, 2, Some(true))), None, "one was reached");
+        assert_eq!(code(&outcome(3, 3, Some(true))), Some(Code::Failed));
+        assert_eq!(code(&outcome(3, 0, Some(false))), Some(Code::Failed));
+    }
+
+    #[test]
+    fn the_text_counts_who_was_reached_and_says_how_each_fared() {
+        let text = text(&outcome(2, 1, None), Output::of_width(80));
+        let first =
+            "Synced: 2 members asked over the live network, 1 of 2 branches fetched over Git";
+        assert_eq!(text.lines().next(), Some(first));
+        let row = |name: &str| {
+            text.lines()
+                .find(|line| line.trim_start().starts_with(name))
+                .unwrap()
+        };
+        assert!(row("Berlin").contains("fetched"), "{text}");
+        assert!(row("Oslo ").contains("failed"), "{text}");
+        assert!(row("Wien").contains("no remote"), "{text}");
+        assert_eq!(text.lines().last(), Some("Oslo: cannot be reached"));
+    }
+
+    #[test]
+    fn nothing_done_is_said_with_the_reason_and_without_a_table() {
+        let recent = SyncOutcome {
+            done: false,
+            remarks: vec!["the last sync is recent".into()],
+            ..outcome(0, 0, None)
+        };
+        let text = text(&recent, Output::of_width(80));
+        assert_eq!(text, "Nothing was done.\nthe last sync is recent");
+    }
+}

@@ -233,3 +233,134 @@ fn ledger(trust: &TrustView, out: Output) -> String {
         title(trust, out)
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use ssid_node::view::TrustNoteView;
+    use ssid_protocol::id::NodeId;
+
+    use super::*;
+    use crate::table::width_of;
+
+    fn change(reason: &str, points: i32, trust_score: i32) -> TrustChangeView {
+        TrustChangeView {
+            at: "2025-10-11T20:00:00Z".into(),
+            reason: reason.into(),
+            points,
+            trust_score,
+            origin: None,
+            reference: "0123456789abcdef".into(),
+            about: None,
+            note: None,
+        }
+    }
+
+    fn view(trust_score: i32, trust_label: &str, changes: Vec<TrustChangeView>) -> TrustView {
+        TrustView {
+            node_id: NodeId([4; 32]),
+            node_name: "Berlin".into(),
+            organization: "Beispiel GmbH".into(),
+            trust_score,
+            trust_label: trust_label.into(),
+            needs_review: trust_score < 50,
+            effects: Vec::new(),
+            changes,
+            rules: vec![TrustRuleView {
+                reason: "agreement".into(),
+                points: 2,
+                limit: "at most once a day per origin".into(),
+            }],
+        }
+    }
+
+    #[test]
+    fn points_are_summed_by_their_cause() {
+        let changes = vec![
+            change("agreement", 2, 52),
+            change("sync_failed", -3, 49),
+            change("agreement", 2, 51),
+        ];
+        let page = page(&view(51, "medium", changes), Output::of_width(80));
+        let rows: Vec<Vec<&str>> = page
+            .lines()
+            .map(|line| line.split_whitespace().collect())
+            .collect();
+        assert_eq!(
+            page.lines().next(),
+            Some("Berlin of Beispiel GmbH: 51 MEDIUM")
+        );
+        assert!(rows.contains(&vec!["agreement", "2", "+4"]), "{page}");
+        assert!(rows.contains(&vec!["sync_failed", "1", "-3"]), "{page}");
+    }
+
+    #[test]
+    fn who_has_no_changes_stands_where_everybody_starts() {
+        let new = view(50, "medium", Vec::new());
+        for text in [
+            page(&new, Output::of_width(80)),
+            ledger(&new, Output::of_width(80)),
+        ] {
+            assert!(text.ends_with("where every member starts"), "{text}");
+        }
+        let low = TrustView {
+            effects: vec!["its events wait for your review".into()],
+            ..view(20, "very_low", Vec::new())
+        };
+        let text = page(&low, Output::of_width(80));
+        assert!(text.contains("20 VERY LOW\n  its events wait"), "{text}");
+    }
+
+    #[test]
+    fn the_ledger_says_what_each_change_is_about_in_the_best_words_there_are() {
+        let by_hand = TrustChangeView {
+            note: Some(TrustNoteView {
+                by: "Ada (root)".into(),
+                words: "answered the audit".into(),
+            }),
+            about: Some("blueprint_tagged v1".into()),
+            ..change("manual_boost", 10, 60)
+        };
+        let in_words = TrustChangeView {
+            about: Some("blueprint_tagged v2".into()),
+            ..change("agreement", 2, 62)
+        };
+        let bare = change("sync_succeeded", 1, 63);
+        let ledger = ledger(
+            &view(63, "medium", vec![by_hand, in_words, bare]),
+            Output::of_width(100),
+        );
+        assert!(
+            ledger.contains("Ada (root): answered the audit"),
+            "{ledger}"
+        );
+        assert!(
+            !ledger.contains("blueprint_tagged v1"),
+            "a person's words first"
+        );
+        assert!(ledger.contains("blueprint_tagged v2"), "{ledger}");
+        assert!(ledger.contains("0123456789ab") && !ledger.contains("0123456789abc"));
+        assert!(ledger.contains("at most once a day per origin"), "{ledger}");
+    }
+
+    #[test]
+    fn the_table_fits_a_line_and_gives_up_the_organization_first() {
+        let long = TrustView {
+            organization: "Bundesanstalt für vieles und manches andere mehr".into(),
+            ..view(24, "very_low", Vec::new())
+        };
+        let narrow = table(&[long], Output::of_width(44));
+        assert!(narrow.lines().all(|line| width_of(line) <= 44), "{narrow}");
+        assert!(!narrow.contains("ORGANIZATION"), "{narrow}");
+        assert!(
+            narrow.contains("Berlin") && narrow.contains("VERY LOW"),
+            "{narrow}"
+        );
+    }
+
+    #[test]
+    fn colours_follow_the_bands() {
+        let tones = [75, 50, 49, 25, 24, 0].map(tone);
+        use Tone::{Bad, Good, Warn};
+        assert_eq!(tones, [Good, Good, Warn, Warn, Bad, Bad]);
+    }
+}
