@@ -287,10 +287,13 @@ mod tests {
         }
     }
 
+    /// Makes a status tell of something that is not well.
+    type Spoil = Box<dyn Fn(&mut StatusView)>;
+
     #[test]
     fn each_thing_that_is_not_well_is_a_remark_with_the_command_to_look() {
         let flagged = status().node;
-        let cases: [(&str, Box<dyn Fn(&mut StatusView)>); 8] = [
+        let cases: [(&str, Spoil); 8] = [
             (
                 "2 Git histories were rewritten: ssid evidence list",
                 Box::new(|s| s.transport.rewritten_histories = 2),

@@ -359,8 +359,8 @@ mod tests {
 
     #[test]
     fn colours_follow_the_bands() {
-        let tones = [75, 50, 49, 25, 24, 0].map(tone);
         use Tone::{Bad, Good, Warn};
+        let tones = [75, 50, 49, 25, 24, 0].map(tone);
         assert_eq!(tones, [Good, Good, Warn, Warn, Bad, Bad]);
     }
 }

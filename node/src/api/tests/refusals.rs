@@ -123,7 +123,7 @@ async fn why_nothing_was_anchored_is_split_into_reason_and_hint() {
     });
     let desk = AnchorDesk {
         requests,
-        state: tokio::sync::watch::channel(Default::default()).1,
+        state: tokio::sync::watch::channel(crate::anchor::task::AnchorState::default()).1,
     };
     let api = served.again(|state| state.anchors = Some(desk)).await;
     let (status, problem) = api.ask("POST /v1/anchors", "").await;
