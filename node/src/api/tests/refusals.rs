@@ -7,7 +7,7 @@ use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 
 use super::{accept, served};
-use crate::anchor::task::{AnchorDesk, AnchorRequest, AnchorState};
+use crate::anchor::task::{AnchorDesk, AnchorRequest};
 use crate::api::SOCKET_NAME;
 use crate::registry::task::ApplyRequest;
 use crate::telemetry::task::Request;
