@@ -310,7 +310,7 @@ fn telemetry_and_anchoring_say_what_their_scripts_said() {
     let telemetry = ["compat", "governance-telemetry"];
     has_all(
         &runs(&repo, &[&telemetry[..], &["--check-config"]].concat(), 0).0,
-        &["well"],
+        &["valid"],
     );
     let (said, _) = runs(&repo, &telemetry, 0);
     has_all(
