@@ -31,10 +31,10 @@ pub struct MemberPeer {
 ///
 /// use libp2p::identity::Keypair;
 /// use ssid_network::{MemberPeer, NetworkConfig, NetworkError, NetworkLimits};
-/// use ssid_protocol::evidence::Verifier;
+/// use ssid_protocol::epoch::{EpochContext, Epochs};
 /// use ssid_protocol::identity::VerifyKey;
 ///
-/// let (manifest, federation, voters, keys) = ssid_protocol::testing::federation(2);
+/// let (manifest, _, _, keys) = ssid_protocol::testing::federation(2);
 /// let identity = Keypair::generate_ed25519();
 /// let this = MemberPeer {
 ///     node: keys[0].node_id(),
@@ -43,15 +43,14 @@ pub struct MemberPeer {
 ///     addresses: Vec::new(),
 ///     is_voter: true,
 /// };
-/// let policies = manifest.event_policies.clone();
+/// let epochs = Epochs::new(EpochContext::genesis(manifest).unwrap());
 /// let config = NetworkConfig {
 ///     identity,
-///     federation,
 ///     listen: vec!["/ip4/127.0.0.1/tcp/0".parse()?],
 ///     bootstrap: vec!["/dns4/berlin.example/tcp/4170".parse()?],
 ///     mdns: false,
 ///     members: vec![this],
-///     evidence: Arc::new(Verifier::new(federation, &manifest, voters, policies)),
+///     epochs: tokio::sync::watch::channel(Arc::new(epochs)).1,
 ///     local_node: keys[1].node_id(),
 ///     remembered: Vec::new(),
 ///     limits: NetworkLimits::default(),

@@ -74,9 +74,9 @@ use topics::Topics;
 /// # use std::sync::Arc;
 /// # use libp2p::identity::Keypair;
 /// # use ssid_network::{MemberPeer, NetworkConfig, NetworkLimits};
-/// # use ssid_protocol::evidence::Verifier;
+/// # use ssid_protocol::epoch::{EpochContext, Epochs};
 /// # use ssid_protocol::identity::VerifyKey;
-/// # let (manifest, federation, voters, keys) = ssid_protocol::testing::federation(2);
+/// # let (manifest, _, _, keys) = ssid_protocol::testing::federation(2);
 /// # let identities = [1, 2].map(|seed| Keypair::ed25519_from_bytes([seed; 32]).unwrap());
 /// # let members: Vec<_> = keys.iter().zip(&identities).map(|(key, identity)| MemberPeer {
 /// #     node: key.node_id(),
@@ -85,15 +85,14 @@ use topics::Topics;
 /// #     addresses: Vec::new(),
 /// #     is_voter: true,
 /// # }).collect();
-/// # let policies = manifest.event_policies.clone();
+/// # let epochs = Epochs::new(EpochContext::genesis(manifest).unwrap());
 /// # let config = NetworkConfig {
 /// #     identity: identities[0].clone(),
-/// #     federation,
 /// #     listen: vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()],
 /// #     bootstrap: Vec::new(),
 /// #     mdns: false,
 /// #     members,
-/// #     evidence: Arc::new(Verifier::new(federation, &manifest, voters, policies)),
+/// #     epochs: tokio::sync::watch::channel(Arc::new(epochs)).1,
 /// #     local_node: keys[0].node_id(),
 /// #     remembered: Vec::new(),
 /// #     limits: NetworkLimits::default(),

@@ -4,6 +4,7 @@ use std::io::{self, Read};
 
 use ssid_protocol::event::Event;
 use ssid_protocol::id::UnixMillis;
+use ssid_protocol::testing::epoch_event;
 
 use super::decide::{Comparison, Decision, Rules, Verdict, needed, weigh};
 use super::gather::{GatherError, Gathered, Gatherer, OWN};
@@ -233,12 +234,7 @@ fn every_rule_of_the_configuration_is_heard() {
         ..EventFilters::default()
     };
     assert_eq!(verdicts(&[], &all, &Rules { filters, ..rules() }), []);
-    let epoch = [Event {
-        event: "federation_epoch".into(),
-        version: "1".into(),
-        commit_hash: "0".repeat(64),
-        ..event(1)
-    }];
+    let epoch = [epoch_event("1")];
     assert_eq!(
         verdicts(&[], &[Some(&epoch[..]); 4], &rules()),
         [],
