@@ -11,7 +11,7 @@ use std::process::Stdio;
 use std::sync::Once;
 use std::time::Duration;
 
-use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process_group, prlimit};
+use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
@@ -37,6 +37,14 @@ const LOCAL: Duration = Duration::from_secs(30);
 /// Bytes of memory of its own that each process of a command may have, beside files that it maps.
 /// One object may take [`ALLOC_BYTES`](environment::ALLOC_BYTES) of them.
 pub(super) const DATA_BYTES: u64 = 1 << 30;
+
+/// Becomes `git` once what it and each process that it starts may take is bounded: KiB of data,
+/// seconds of processor time. It holds also when this process is no longer there to end it. Not the
+/// address space: Git maps whole packs, and helpers reserve more than they use. A tighter limit of
+/// the user's stays.
+const BOUNDED: &str = r#"ulimit -d "$1" 2>&-; ulimit -t "$2" 2>&-; shift 2; exec git "$@""#;
+/// What a shell exits with when there is no such program, or none that it may run.
+const NO_PROGRAM: [i32; 2] = [127, 126];
 
 /// The system's `git`, with what it may do.
 #[derive(Clone, Debug)]
@@ -196,9 +204,6 @@ impl Git {
             .map_err(|e| GitError::NotRun(e.to_string()))?;
         let mut group = Group(child.id().and_then(|id| Pid::from_raw(id.cast_signed())));
         let limit = if asks { self.timeout } else { LOCAL };
-        if let Some(pid) = group.0 {
-            bound(pid, limit);
-        }
         let ended = tokio::select! {
             () = self.shutdown.cancelled() => Err(GitError::Cancelled),
             () = tokio::time::sleep(limit) => Err(GitError::Timeout(limit)),
@@ -236,7 +241,17 @@ impl Git {
     }
 
     fn command(&self, job: &Job<'_>) -> Command {
-        let mut command = std::process::Command::new("git");
+        let time = if job.remote.is_some() {
+            self.timeout
+        } else {
+            LOCAL
+        };
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", BOUNDED, "git"]).args([
+            (DATA_BYTES / 1024).to_string(),
+            // one thread cannot take more before the time is up
+            (time.as_secs() + 1).to_string(),
+        ]);
         harden(&mut command, &self.allowed, self.ssh.as_deref());
         if let Some(login) = job.remote.and_then(GitRemote::login) {
             log_in(&mut command, &login);
@@ -260,24 +275,6 @@ impl Git {
             .kill_on_drop(true);
         command
     }
-}
-
-/// Bounds what a process, and each that it starts afterwards, takes of this machine. It holds also
-/// when this process is no longer there to end it. Git has just been started: it has not read
-/// anything yet, and what receives from a server is started by it.
-fn bound(pid: Pid, time: Duration) {
-    let limit = |resource, most| {
-        let limit = Rlimit {
-            current: Some(most),
-            maximum: Some(most),
-        };
-        // best effort: it may have ended, and a tighter limit of the user's stays
-        prlimit(Some(pid), resource, limit).ok();
-    };
-    // not the address space: Git maps whole packs, and helpers reserve more than they use
-    limit(Resource::Data, DATA_BYTES);
-    // one thread cannot take more before the time is up
-    limit(Resource::Cpu, time.as_secs() + 1);
 }
 
 /// A process group that is killed when this is dropped.
@@ -312,8 +309,12 @@ async fn collect(child: &mut Child, input: &[u8]) -> io::Result<(bool, Vec<u8>, 
     let output = bounded(output, OUTPUT_BYTES);
     let said = bounded(said, SAID_BYTES);
     let (output, said, ()) = tokio::join!(output, said, give);
-    let status = child.wait().await?;
-    Ok((status.success(), output?, said?))
+    let (status, said) = (child.wait().await?, said?);
+    if status.code().is_some_and(|code| NO_PROGRAM.contains(&code)) {
+        let said = String::from_utf8_lossy(&said);
+        return Err(io::Error::other(said.trim().to_owned()));
+    }
+    Ok((status.success(), output?, said))
 }
 
 /// The beginning of a stream; the rest is read and forgotten, so that its writer does not wait.
@@ -489,7 +490,7 @@ mod tests {
     #[tokio::test]
     async fn every_process_of_a_command_is_bounded() {
         let dir = tempfile::tempdir().unwrap();
-        let says = "alias.says=!sleep 0.2; ulimit -H -d; ulimit -H -t; ulimit -S -t";
+        let says = "alias.says=!ulimit -H -d; ulimit -H -t; ulimit -S -t";
         let said = git(&[])
             .await
             .run(Job::local(dir.path(), &["-c", says, "says"]))
@@ -505,6 +506,13 @@ mod tests {
                 seconds.to_string()
             ]
         );
+    }
+
+    #[tokio::test]
+    async fn a_program_that_is_not_there_was_not_run() {
+        let job = Job::local(Path::new("."), &["-c", "alias.none=!exit 127", "none"]);
+        let said = git(&[]).await.run(job).await;
+        assert!(matches!(said, Err(GitError::NotRun(_))), "{said:?}");
     }
 
     #[tokio::test]
