@@ -9,7 +9,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-use rustix::process::{Pid, PidfdFlags, Signal, getsid, pidfd_open, pidfd_send_signal};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 /// The variable that says for which process a command works.
 pub(super) const MARK: &str = "SSID_GIT_FOR";
@@ -22,7 +22,8 @@ struct Owner {
     pid: u32,
     /// When it was started, in clock ticks since boot: numbers are used again.
     started: u64,
-    /// Its session. Daemons that a helper starts for its user leave it.
+    /// Its session. Daemons that a helper starts for its user leave it. Zero where the session's
+    /// leader is outside the container, as `docker exec` makes it.
     session: i32,
     /// In which namespace its number counts; a container has one of its own.
     namespace: String,
@@ -32,10 +33,11 @@ impl Owner {
     /// Returns what names this process.
     fn this() -> Option<Self> {
         let pid = std::process::id();
+        let Stat { session, started } = Stat::of(pid)?;
         Some(Self {
             pid,
-            started: started_at(pid)?,
-            session: getsid(None).ok()?.as_raw_nonzero().get(),
+            started,
+            session,
             namespace: namespace("self")?,
         })
     }
@@ -61,7 +63,7 @@ impl Owner {
     }
 
     fn lives(&self) -> bool {
-        started_at(self.pid) == Some(self.started)
+        Stat::of(self.pid).is_some_and(|stat| stat.started == self.started)
     }
 }
 
@@ -98,15 +100,12 @@ fn end_if_orphan(pid: Pid, namespace: &str) -> Option<()> {
     // from here on the number cannot change hands: what is read next is of this process
     let handle: OwnedFd = pidfd_open(pid, PidfdFlags::empty()).ok()?;
     let owner = owner_of(place)?;
-    let is_here = owner.namespace == namespace && getsid(Some(pid)).ok()? == session(&owner)?;
+    let session = Stat::of(pid.as_raw_nonzero().get().cast_unsigned())?.session;
+    let is_here = owner.namespace == namespace && owner.session == session;
     if !is_here || owner.lives() || !is_git(place)? {
         return None;
     }
     pidfd_send_signal(&handle, Signal::KILL).ok()
-}
-
-fn session(owner: &Owner) -> Option<Pid> {
-    Pid::from_raw(owner.session)
 }
 
 /// For whom the process at this place under `/proc` works, if it is a command that this crate ran.
@@ -131,19 +130,33 @@ fn is_git(place: &Path) -> Option<bool> {
     Some((name.starts_with("git") && !name.starts_with("git-cred")) || name.starts_with("ssh"))
 }
 
-/// When a process was started, in clock ticks since boot; nothing if it has ended.
-fn started_at(pid: u32) -> Option<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // the name in parentheses may hold anything, also parentheses
-    let (_, rest) = stat.rsplit_once(')')?;
-    let mut fields = rest.split_ascii_whitespace();
-    // the first of these is field 3, the state; field 22 is the start
-    let state = fields.next()?;
-    fields
-        .nth(18)?
-        .parse()
-        .ok()
-        .filter(|_| !matches!(state, "Z" | "X"))
+/// What the kernel says of a process that runs (proc_pid_stat(5)).
+#[derive(Debug, PartialEq, Eq)]
+struct Stat {
+    session: i32,
+    /// In clock ticks since boot.
+    started: u64,
+}
+
+impl Stat {
+    /// Returns nothing for a process that has ended.
+    fn of(pid: u32) -> Option<Self> {
+        Self::parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        // the name in parentheses may hold anything, also parentheses
+        let (_, rest) = text.rsplit_once(')')?;
+        // the first of these is field 3, the state; field 6 the session, field 22 the start
+        let fields: Vec<&str> = rest.split_ascii_whitespace().take(20).collect();
+        if matches!(*fields.first()?, "Z" | "X") {
+            return None;
+        }
+        Some(Self {
+            session: fields.get(3)?.parse().ok()?,
+            started: fields.get(19)?.parse().ok()?,
+        })
+    }
 }
 
 fn namespace(pid: &str) -> Option<String> {
@@ -178,6 +191,21 @@ mod tests {
             std::thread::yield_now();
         }
         child
+    }
+
+    #[test]
+    fn a_process_is_known_also_where_its_session_was_begun_outside_the_container() {
+        let line = "7 (a) b (c)) S 1 7 0 0 -1 4194304 1 0 0 0 1 2 0 0 20 0 1 0 9119 8 9 10";
+        let stat = Stat::parse(line);
+        assert_eq!(
+            stat,
+            Some(Stat {
+                session: 0,
+                started: 9119
+            })
+        );
+        assert_eq!(Stat::parse(&line.replace(") S", ") Z")), None);
+        assert_eq!(Stat::parse("7 (a) S 1 7"), None);
     }
 
     #[test]
