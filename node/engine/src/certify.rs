@@ -190,6 +190,7 @@ impl Engine {
             held,
             announced,
             may_sign,
+            knows_late: true,
         })
     }
 

@@ -36,6 +36,8 @@ pub(super) struct Decided {
     /// False if this node may have signed more for it than it remembers: it was decided before the
     /// database was lost.
     pub(super) may_sign: bool,
+    /// Whether all that this node may have prevoted for it in round 0 is known.
+    pub(super) knows_late: bool,
 }
 
 impl Decided {
@@ -117,6 +119,13 @@ impl Closing {
                 .map(|held| &mut held.proof)
                 .chain(announced.values_mut())
         })
+    }
+
+    /// Of what is decided by now this node may have prevoted what it does not remember.
+    pub(super) fn forbid_late(&mut self) {
+        for decided in self.subjects.values_mut() {
+            decided.knows_late = false;
+        }
     }
 
     pub(super) fn set_sequence(&mut self, subject: &SubjectId, sequence: u64) {
@@ -235,6 +244,7 @@ mod tests {
             held: Vec::new(),
             announced: SmallMap::default(),
             may_sign: true,
+            knows_late: true,
         };
         let mut closing = Closing::default();
         closing.add(Steady(0), earlier, decided(Some(7)));

@@ -112,9 +112,6 @@ pub struct Engine {
     pub(super) registry: OwnRegistry,
     /// What was observed of subjects that were decided before this node could say so.
     pub(super) late: LatePrevotes,
-    /// Whether all that this node may have prevoted of what was decided just before its start is
-    /// known.
-    pub(super) knows_late: bool,
     /// Open subjects by the origin of their first candidate, oldest first.
     pub(super) by_origin: HashMap<NodeId, BTreeSet<(UnixMillis, SubjectId)>>,
     /// What the open subjects are, in numbers.
@@ -254,7 +251,6 @@ impl Engine {
             offers: Offers::default(),
             registry: OwnRegistry::default(),
             late: LatePrevotes::default(),
-            knows_late: true,
             by_origin: HashMap::new(),
             counts: Counts::default(),
             vote_buffer: VoteBuffer::default(),
@@ -374,7 +370,7 @@ impl Engine {
             Inbound::OwnAsked { from, ticket } => self.answer_own(tick, from, ticket),
             Inbound::Heard(nodes) => nodes
                 .into_iter()
-                .for_each(|node| self.note_heard(tick, node)),
+                .for_each(|node| self.note_heard_by_git(tick, node)),
             Inbound::Command { command, ticket } => self.take_command(tick, command, ticket),
             Inbound::Registry(news) => self.take_registry(tick, news),
             Inbound::Projected(sequence) => self.note_projected(tick, sequence),

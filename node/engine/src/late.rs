@@ -95,12 +95,13 @@ impl Engine {
         let Some(me) = self
             .rules
             .me
-            .filter(|_| self.standing.abstaining().is_none() && self.knows_late)
+            .filter(|_| self.standing.abstaining().is_none())
         else {
             return false;
         };
         self.closing.get(subject).is_some_and(|decided| {
             decided.may_sign
+                && decided.knows_late
                 && !decided
                     .held
                     .iter()

@@ -57,6 +57,9 @@ impl Engine {
         for (node, row) in engine.store.peers()? {
             if node == engine.me {
                 engine.heartbeats.numbered(row.last_sequence);
+                if let Some(check) = &mut engine.startup_check {
+                    check.note_numbered(row.last_sequence, now.wall);
+                }
                 continue;
             }
             engine.peers.states.insert(

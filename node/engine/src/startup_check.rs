@@ -15,7 +15,7 @@ use std::time::Duration;
 use ssid_protocol::batch::{Statements, VerifiedBatch};
 use ssid_protocol::certificate::Certificate;
 use ssid_protocol::evidence::{Signed, Statement};
-use ssid_protocol::id::{Choice, NodeId, SubjectId};
+use ssid_protocol::id::{Choice, NodeId, SubjectId, UnixMillis};
 use ssid_protocol::merkle;
 use ssid_protocol::sync::Answer;
 use ssid_protocol::vote::{Phase, Proposal, Vote};
@@ -27,6 +27,7 @@ use super::engine::{Engine, Tick};
 use super::messages::Ticket;
 use super::node_event::NodeEvent;
 use super::request::{EmitOutcome, Reply};
+use super::settings::CLOSING_WINDOW;
 use super::shown::StartupCheckView;
 
 /// A voter whose answers broke off is asked again after this.
@@ -40,6 +41,8 @@ pub(super) struct StartupCheck {
     heard: BTreeSet<NodeId>,
     head: LogHead,
     ask_at: Option<Steady>,
+    /// The number of the latest own heartbeat on disk; 0 if there is none.
+    numbered: u64,
     /// Whether those heard told all that this node may have prevoted of what was decided meanwhile.
     knows_late: bool,
 }
@@ -50,8 +53,24 @@ impl StartupCheck {
             heard: BTreeSet::new(),
             head,
             ask_at: None,
+            numbered: 0,
             knows_late: true,
         }
+    }
+
+    /// Notes when this disk was last this node's, as the number of its latest own heartbeat tells.
+    ///
+    /// What was prevoted on another disk since then is told by those who count it still, for
+    /// [`CLOSING_WINDOW`]. If that is longer ago, or the clock was set back, the disk may be a copy
+    /// that was brought back, and nobody may know any more what was said without it.
+    pub(super) fn note_numbered(&mut self, numbered: u64, now: UnixMillis) {
+        self.numbered = numbered;
+        let window = u64::try_from(CLOSING_WINDOW.as_millis()).unwrap_or(u64::MAX);
+        let is_recent = now
+            .0
+            .checked_sub(numbered)
+            .is_some_and(|since| since < window);
+        self.knows_late = numbered == 0 || is_recent;
     }
 
     /// When voters are asked again.
@@ -176,7 +195,9 @@ impl Engine {
             voters = check.heard.len(),
             "a quorum has told what this node signed before"
         );
-        self.knows_late = check.knows_late;
+        if !check.knows_late {
+            self.closing.forbid_late();
+        }
         self.go_on_starting(tick);
     }
 
@@ -230,6 +251,7 @@ impl Engine {
         complete: bool,
     ) {
         if let Some(batch) = heartbeat {
+            self.look_for_lost_number(&batch);
             self.go_on_from(&batch);
             self.look_for_lost_log(tick, &batch);
         }
@@ -244,6 +266,28 @@ impl Engine {
         if let Some(check) = self.startup_check.as_mut().filter(|_| is_cut) {
             check.knows_late = false;
         }
+    }
+
+    /// An own heartbeat with a number that is not on disk is of a life that this disk does not know:
+    /// nobody may know all that was prevoted in it.
+    fn look_for_lost_number(&mut self, own: &VerifiedBatch) {
+        let Statements::Heartbeat(heartbeat) = own.statements() else {
+            return;
+        };
+        let is_own = own.signer() == self.me;
+        if let Some(check) = self.startup_check.as_mut().filter(|_| is_own) {
+            check.knows_late &= heartbeat.sequence <= check.numbered;
+        }
+    }
+
+    /// The same as a voter's answers has come over Git, but for the prevotes of what was decided.
+    pub(super) fn note_heard_by_git(&mut self, tick: &mut Tick, node: NodeId) {
+        if let Some(check) = &mut self.startup_check
+            && !check.heard.contains(&node)
+        {
+            check.knows_late = false;
+        }
+        self.note_heard(tick, node);
     }
 
     /// Looks for statements in an own batch that this node does not remember.

@@ -3,9 +3,12 @@
 
 use std::path::Path;
 
-use ssid_protocol::batch::Statements;
-use ssid_protocol::vote::Vote;
+use ssid_protocol::batch::{Statements, VerifiedBatch};
+use ssid_protocol::evidence::Signed;
+use ssid_protocol::id::{Epoch, Round};
+use ssid_protocol::vote::{Phase, Vote};
 
+use super::own_registry::{news, two};
 use super::*;
 
 fn copy(from: &Path, to: &Path) {
@@ -339,4 +342,153 @@ fn what_is_certified_during_a_long_startup_check_is_held_back_no_more() {
         (20, 1),
         "the registry may go on"
     );
+}
+
+/// What `node` prevotes from now on until nothing is on its way any more, and 2 s longer.
+fn prevotes_of(net: &mut Net, node: usize) -> Vec<Vote> {
+    let said = std::cell::RefCell::new(Vec::new());
+    let signer = net.ids[node];
+    net.pass_except(2, |_, input| {
+        if let Inbound::Batch { batch, .. } = input
+            && batch.signer() == signer
+            && let Statements::Votes(votes) = batch.statements()
+        {
+            said.borrow_mut().extend(votes.clone());
+        }
+        false
+    });
+    said.into_inner()
+}
+
+/// The others decide while node 0 is away; another event stands in its own registry.
+fn decide_without_it(net: &mut Net) -> Event {
+    net.stop(0);
+    let (a, b) = two();
+    for node in 1..4 {
+        net.tick(node, vec![observed(vec![a.clone()])]);
+    }
+    net.settle();
+    assert_eq!(net.certified(1).len(), 1);
+    b
+}
+
+fn divergences(net: &Net, node: usize) -> usize {
+    let store = &net.engines[node].as_ref().unwrap().store;
+    store.divergences().map(Result::unwrap).count()
+}
+
+#[test]
+fn who_was_away_for_a_moment_says_what_it_observed_of_what_was_decided_meanwhile() {
+    let mut net = Net::new(4);
+    net.settle();
+    net.pass(16);
+    let own = decide_without_it(&mut net);
+    net.pass(10);
+    net.start(0);
+    net.tick(0, vec![observed(vec![own.clone()])]);
+    let said = prevotes_of(&mut net, 0);
+    let said: Vec<_> = said.iter().map(|vote| vote.ballot).collect();
+    assert_eq!(said, [Some(own.choice()); 3], "to each of the others");
+    assert_eq!(divergences(&net, 0), 0, "its record says so already");
+}
+
+/// Whom nobody can tell any more what it said says nothing that may contradict it.
+#[test]
+fn who_was_away_for_longer_than_others_count_says_nothing_too_late() {
+    let mut net = Net::new(4);
+    net.settle();
+    net.pass(16);
+    let own = decide_without_it(&mut net);
+    net.pass(61);
+    net.start(0);
+    net.tick(0, vec![observed(vec![own])]);
+    assert_eq!(prevotes_of(&mut net, 0), []);
+    assert_eq!(divergences(&net, 0), 1, "its own people are told");
+    // of what is decided from now on it says everything again
+    let next = testing::event("audit_completed", "v4.4.0");
+    net.readers[0] = false;
+    for node in 1..4 {
+        net.tick(node, vec![observed(vec![next.clone()])]);
+    }
+    net.settle();
+    let look = net.looks[0].unwrap();
+    net.tick(0, vec![news(RegistryNews::Read { look })]);
+    assert!(
+        prevotes_of(&mut net, 0)
+            .iter()
+            .any(|vote| vote.ballot == Some(next.choice()))
+    );
+}
+
+#[test]
+fn after_a_step_of_the_clock_backwards_nothing_is_said_too_late() {
+    let mut net = Net::new(4);
+    net.settle();
+    net.pass(16);
+    let own = decide_without_it(&mut net);
+    net.ahead[0] = -3_600_000;
+    net.start(0);
+    net.tick(0, vec![observed(vec![own])]);
+    assert_eq!(prevotes_of(&mut net, 0), []);
+    assert_eq!(divergences(&net, 0), 1);
+}
+
+#[test]
+fn an_own_heartbeat_that_the_disk_does_not_know_forbids_saying_anything_too_late() {
+    let mut net = Net::new(4);
+    net.settle();
+    let before = Snapshot::of(&mut net, 0);
+    net.pass(16); // a heartbeat of the life that is forgotten
+    let own = decide_without_it(&mut net);
+    net.start(0);
+    before.bring_back(&mut net, 0);
+    net.tick(0, vec![observed(vec![own])]);
+    assert_eq!(prevotes_of(&mut net, 0), []);
+    assert_eq!((divergences(&net, 0), rolled_back(&net, 0)), (1, None));
+}
+
+#[test]
+fn prevotes_that_were_not_told_completely_or_over_git_forbid_saying_anything_too_late() {
+    for by_git in [false, true] {
+        let mut net = Net::new(4);
+        net.settle();
+        net.pass(16);
+        let own = decide_without_it(&mut net);
+        net.start(0);
+        net.tick(0, vec![observed(vec![own.clone()])]);
+        let heard = if by_git {
+            Inbound::Heard(BTreeSet::from([net.ids[1]]))
+        } else {
+            let vote = Vote {
+                epoch: Epoch(0),
+                subject: net.engines[0]
+                    .as_ref()
+                    .unwrap()
+                    .epochs
+                    .current()
+                    .subject_of(&own),
+                round: Round::ZERO,
+                phase: Phase::Prevote,
+                ballot: Some(own.choice()),
+                observed: true,
+            };
+            let (_, federation, _, keys) = testing::federation(4);
+            // another member's, which say nothing of this node
+            let votes = Statements::Votes(vec![vote]);
+            let batch = VerifiedBatch::sign(&keys[1], &federation, votes).unwrap();
+            let signed = Signed::of(&batch, 0).unwrap();
+            Inbound::Answered {
+                from: net.ids[1],
+                request: Request::Own,
+                answer: Some(CheckedAnswer::Own {
+                    heartbeat: None,
+                    votes: vec![signed; 512],
+                    complete: false,
+                }),
+            }
+        };
+        net.tick(0, vec![heard]);
+        assert_eq!(prevotes_of(&mut net, 0), [], "by git: {by_git}");
+        assert_eq!(divergences(&net, 0), 1, "by git: {by_git}");
+    }
 }
