@@ -108,13 +108,14 @@ impl Stamp {
         self.size
     }
 
-    /// Whether it was touched within this time.
-    fn is_within(&self, time: Duration) -> bool {
-        let now = SystemTime::now()
+    /// Whether it was touched within this time. A time that is further ahead is of before the clock
+    /// was set back: nobody has touched it since.
+    fn is_within(&self, time: Duration, now: SystemTime) -> bool {
+        let now = now
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or_default();
         let changed = Duration::from_secs(u64::try_from(self.changed.0).unwrap_or(0));
-        now < changed + time
+        now.abs_diff(changed) < time
     }
 }
 
@@ -192,7 +193,7 @@ impl RegistryFile {
             return Ok(self.gone());
         };
         let from = self.seen.position();
-        let is_recent = stamp.is_within(self.quiet_after);
+        let is_recent = stamp.is_within(self.quiet_after, SystemTime::now());
         let is_same = self.stamp == Some(stamp);
         if is_same
             && stamp.size == from.offset + self.tail.len() as u64
@@ -250,7 +251,7 @@ impl RegistryFile {
         self.is_unfinished
             && self
                 .stamp
-                .is_none_or(|stamp| stamp.is_within(self.quiet_after))
+                .is_none_or(|stamp| stamp.is_within(self.quiet_after, SystemTime::now()))
     }
 
     /// Whether the file ends in the middle of an object that somebody wrote at within the last two
@@ -264,7 +265,7 @@ impl RegistryFile {
             return Ok(false);
         };
         let mut at = self.seen.position();
-        if !stamp.is_within(QUIET_AFTER) || stamp.size < at.offset {
+        if !stamp.is_within(QUIET_AFTER, SystemTime::now()) || stamp.size < at.offset {
             return Ok(false);
         }
         loop {

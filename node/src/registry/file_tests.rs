@@ -299,3 +299,17 @@ fn an_object_in_the_middle_of_being_written_is_noticed() {
         "complete, however recent"
     );
 }
+
+#[test]
+fn a_file_is_quiet_also_where_the_clock_was_set_back_since_it_was_touched() {
+    let stamp = |seconds| Stamp {
+        size: 1,
+        modified: (seconds, 0),
+        changed: (seconds, 0),
+        file: (1, 1),
+    };
+    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000);
+    let is_within = |seconds| stamp(seconds).is_within(QUIET_AFTER, now);
+    assert!([999, 1_000, 1_001].into_iter().all(is_within));
+    assert!(![1, 997, 1_003, 5_000].into_iter().any(is_within));
+}
