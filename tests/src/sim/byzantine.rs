@@ -273,11 +273,7 @@ impl Liars {
         let mut lies = Vec::new();
         for (number, part) in self.halves().into_iter().enumerate() {
             let bad = if of_another_epoch {
-                Event {
-                    event: "federation_epoch".into(),
-                    version: (number + 2).to_string(),
-                    ..good.clone()
-                }
+                testing::epoch_event(&(number + 2).to_string())
             } else {
                 Event {
                     version: format!("a|{number}"),
