@@ -291,10 +291,23 @@ fn translate(path: &Path, error: sled::Error) -> StorageError {
         sled::Error::Io(e) if e.to_string().contains("could not acquire lock") => {
             StorageError::InUse(path.to_owned())
         }
+        sled::Error::Io(error) => StorageError::Database {
+            path: path.to_owned(),
+            reason: plain(&error),
+        },
         error => StorageError::Database {
             path: path.to_owned(),
             reason: error.to_string(),
         },
+    }
+}
+
+/// What the system says of an error. Of those that sled copies only the kind is left to be read by
+/// people; their text is Rust's debug form.
+fn plain(error: &std::io::Error) -> String {
+    match (error.raw_os_error(), error.kind()) {
+        (None, kind) if kind != std::io::ErrorKind::Other => kind.to_string(),
+        _ => error.to_string(),
     }
 }
 
@@ -327,6 +340,19 @@ fn words_of(panic: &(dyn std::any::Any + Send)) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_full_disk_is_said_in_words() {
+        let full = || std::io::Error::from_raw_os_error(28);
+        let copied = sled::Error::Io(full()).clone();
+        for (error, words) in [
+            (copied, "failed: no storage space; check the disk's space"),
+            (sled::Error::Io(full()), "failed: No space left on device"),
+        ] {
+            let said = translate(Path::new("db"), error).to_string();
+            assert!(said.contains(words), "{said}");
+        }
+    }
 
     #[test]
     fn a_system_that_gives_out_is_no_damage() {

@@ -191,6 +191,7 @@ async fn describe(cluster: &mut Cluster) -> Result<Vec<Value>> {
             "pid": pid,
             "answers": status.is_some(),
             "has_quorum": status.as_ref().map(|s| s.voting.has_quorum),
+            "can_sign": status.as_ref().map(|s| &s.voting.can_sign),
             "connected_peers": status.as_ref().map(|s| s.transport.connected_peers),
             "certified": status.as_ref().map(|s| s.statistics.certified),
         }));
@@ -205,11 +206,16 @@ fn table(nodes: &[Value], out: Output) -> String {
         other => other.to_string(),
     };
     let row = |node: &Value| {
-        let state = match (node["pid"].is_null(), node["has_quorum"].as_bool()) {
-            (true, _) => out.cell(Tone::Bad, "stopped"),
-            (_, None) => out.cell(Tone::Warn, "starting"),
-            (_, Some(false)) => out.cell(Tone::Warn, "waiting for a quorum"),
-            (_, Some(true)) => out.cell(Tone::Good, "ready"),
+        let (runs, can_sign) = (!node["pid"].is_null(), node["can_sign"].as_str());
+        let state = match (runs, can_sign, node["has_quorum"].as_bool()) {
+            (false, ..) => out.cell(Tone::Bad, "stopped"),
+            (_, None | Some("starting"), _) => out.cell(Tone::Warn, "starting"),
+            // a full disk, a vote history that is lost: it votes no more until somebody mends it
+            (_, Some(other), _) if other != "yes" => {
+                out.cell(Tone::Bad, clean(other).replace('_', "-"))
+            }
+            (_, _, Some(true)) => out.cell(Tone::Good, "ready"),
+            _ => out.cell(Tone::Warn, "waiting for a quorum"),
         };
         let mut row: Vec<_> = ["node_index", "node_name", "pid"]
             .iter()
