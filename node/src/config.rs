@@ -347,5 +347,4 @@ fn with(settings: &Settings, changes: &[(&str, Value)]) -> Result<Settings, Conf
 }
 
 #[cfg(test)]
-#[path = "config/tests.rs"]
 mod tests;

@@ -395,5 +395,4 @@ impl<'a> Scanner<'a> {
 }
 
 #[cfg(test)]
-#[path = "document_tests.rs"]
 mod tests;

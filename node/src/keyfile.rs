@@ -217,5 +217,4 @@ fn load(path: &Path) -> Result<Zeroizing<String>, KeyFileError> {
 }
 
 #[cfg(test)]
-#[path = "keyfile/tests.rs"]
 mod tests;

@@ -629,5 +629,4 @@ impl From<&Self> for Place {
 }
 
 #[cfg(test)]
-#[path = "place_tests.rs"]
 mod tests;

@@ -18,7 +18,6 @@ use crate::registry::paths::RegistryPaths;
 use crate::registry::stream::LogParts;
 
 #[cfg(test)]
-#[path = "release_tests.rs"]
 mod tests;
 
 /// The event type by which a release is recorded.

@@ -328,5 +328,4 @@ fn without_peer(mut address: Multiaddr, peer: &PeerId) -> Option<Multiaddr> {
 }
 
 #[cfg(test)]
-#[path = "dialer_tests.rs"]
 mod tests;

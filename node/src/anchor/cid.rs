@@ -316,5 +316,4 @@ fn varint(out: &mut Vec<u8>, mut number: u64) {
 }
 
 #[cfg(test)]
-#[path = "cid_tests.rs"]
 mod tests;

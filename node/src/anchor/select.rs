@@ -276,5 +276,4 @@ fn walk(
 }
 
 #[cfg(test)]
-#[path = "select_tests.rs"]
 mod tests;

@@ -385,5 +385,4 @@ fn read_at(file: &mut File, offset: u64) -> io::Result<Vec<u8>> {
 }
 
 #[cfg(test)]
-#[path = "file_tests.rs"]
 mod tests;

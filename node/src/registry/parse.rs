@@ -326,5 +326,4 @@ fn non_blank(bytes: &[u8], offset: u64) -> Option<Range<u64>> {
 }
 
 #[cfg(test)]
-#[path = "parse_tests.rs"]
 mod tests;

@@ -336,5 +336,4 @@ async fn tell(around: &Surroundings, news: RegistryNews) -> Result<(), Stopped> 
 }
 
 #[cfg(test)]
-#[path = "task_tests.rs"]
 mod tests;

@@ -431,5 +431,4 @@ fn facts(message: Message, row: &Row) -> Message {
 }
 
 #[cfg(test)]
-#[path = "checks_tests.rs"]
 mod tests;

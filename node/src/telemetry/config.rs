@@ -145,5 +145,4 @@ fn parse(document: &Document, path: &Path) -> Result<TelemetrySettings, ConfigEr
 }
 
 #[cfg(test)]
-#[path = "config_tests.rs"]
 mod tests;

@@ -383,5 +383,4 @@ fn key(body: &[u8]) -> String {
 }
 
 #[cfg(test)]
-#[path = "hook_tests.rs"]
 mod tests;

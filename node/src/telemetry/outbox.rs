@@ -442,5 +442,4 @@ pub fn digest(messages: &[&Message]) -> Message {
 }
 
 #[cfg(test)]
-#[path = "outbox_tests.rs"]
 mod tests;

@@ -378,5 +378,4 @@ impl<'a> Follower<'a> {
 }
 
 #[cfg(test)]
-#[path = "task_tests.rs"]
 mod tests;

@@ -19,7 +19,6 @@ use crate::{
     OperatorRefusal, RefusalKind, ReviewReason,
 };
 
-#[path = "commits.rs"]
 mod commits;
 
 const TYPE: &str = "blueprint_tagged";

@@ -334,7 +334,7 @@ mod tests {
 
     /// The paths that the router's source has, each once.
     fn routed() -> Vec<String> {
-        let source = include_str!("mod.rs");
+        let source = include_str!("../routes.rs");
         let calls = source.split(".route(").skip(1);
         let mut paths: Vec<_> = calls
             .filter_map(|rest| rest.split('"').nth(1))

@@ -430,5 +430,4 @@ fn report(
 }
 
 #[cfg(test)]
-#[path = "sync_tests.rs"]
 mod tests;

@@ -353,7 +353,6 @@ fn tls_for(settings: &EmailSettings, paths: &RegistryPaths) -> Result<Arc<Client
 }
 
 #[cfg(test)]
-#[path = "mail_tests.rs"]
 mod conversations;
 #[cfg(test)]
 mod tests {
