@@ -38,14 +38,9 @@ impl ApiState {
 
     /// The event whose hash begins with `name`; `HASH:DIGEST` where one hash fits two choices.
     pub(super) fn find_event(&self, name: &str) -> Result<FoundEvent, Failure> {
-        let (hash, digest) = name.split_once(':').unwrap_or((name, ""));
-        let digest = digest.to_ascii_lowercase();
-        if hash.is_empty() || hash.len() > 64 || !hash.bytes().all(|b| b.is_ascii_hexdigit()) {
-            let shown: String = name.chars().take(80).collect();
-            return Err(Failure::bad_request(format!(
-                "{shown:?} is no event hash: 1 to 64 hex digits are"
-            )));
-        }
+        let (hash, digest) = choice_beginning(name)?;
+        let hash = hash.as_str();
+        let digest = digest.unwrap_or_default();
         let mut choices = self.known.store.choices_by_hash_prefix(hash, CHOICES)?;
         choices.retain(|choice| choice.content_digest.to_string().starts_with(&digest));
         match choices[..] {
@@ -89,6 +84,26 @@ impl ApiState {
         });
         resolve("node", name, named.collect())
     }
+}
+
+/// `text` as the beginning of a hash or an id, in lower case; `what` it is the beginning of.
+pub(super) fn beginning(what: &str, text: &str) -> Result<String, Failure> {
+    if text.is_empty() || text.len() > 64 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
+        let shown: String = text.chars().take(80).collect();
+        return Err(Failure::bad_request(format!(
+            "{shown:?} is no {what}: 1 to 64 hex digits are"
+        )));
+    }
+    Ok(text.to_ascii_lowercase())
+}
+
+/// `HASH`, or `HASH:DIGEST`, as the beginnings of both.
+pub(super) fn choice_beginning(name: &str) -> Result<(String, Option<String>), Failure> {
+    let (hash, digest) = name
+        .split_once(':')
+        .map_or((name, None), |(hash, digest)| (hash, Some(digest)));
+    let digest = digest.map(|text| beginning("content digest", text));
+    Ok((beginning("event hash", hash)?, digest.transpose()?))
 }
 
 /// A choice as `HASH:DIGEST`.

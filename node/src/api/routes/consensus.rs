@@ -17,6 +17,7 @@ use ssid_protocol::vote::Phase;
 use super::Paging;
 use crate::api::ApiState;
 use crate::api::error::{Answer, Failure};
+use crate::api::lookup::beginning;
 use crate::api::names::{Named, resolve};
 use crate::view::{ConflictView, ConsensusCheck, Page, Problem, RecordView, by_event};
 
@@ -243,6 +244,7 @@ async fn with_decisions(state: &ApiState, open: InstanceView) -> Result<Conflict
 
 /// The subject of this id, or the one in conflict whose id begins so.
 pub(super) async fn find_subject(state: &ApiState, subject: String) -> Result<SubjectId, Failure> {
+    let beginning = beginning("subject id", &subject)?;
     let id = state.read(move |state| {
         let rows = state.known.store.conflicts()?;
         let named = rows.into_iter().map(|(id, _)| Named {
@@ -250,9 +252,9 @@ pub(super) async fn find_subject(state: &ApiState, subject: String) -> Result<Su
             name: String::new(),
             item: id,
         });
-        match subject.parse::<SubjectId>() {
+        match beginning.parse::<SubjectId>() {
             Ok(whole) => Ok(whole),
-            Err(_) => resolve("conflict", &subject, named.collect()),
+            Err(_) => resolve("conflict", &beginning, named.collect()),
         }
     });
     id.await

@@ -17,7 +17,7 @@ use super::trust::{REASON_CHARS, one_line};
 use crate::api::ApiState;
 use crate::api::caller::{Caller, decider_name};
 use crate::api::error::{Answer, Failure};
-use crate::api::lookup::choice_name;
+use crate::api::lookup::{choice_beginning, choice_name};
 use crate::api::wait::Waiter;
 use crate::view::{Operated, Problem};
 
@@ -150,23 +150,13 @@ async fn not_open(state: &ApiState, subject: SubjectId) -> Result<Failure, Failu
 
 /// The one of a subject's candidates that `name` means.
 fn find_choice(choices: &[Choice], name: &str) -> Result<Choice, Failure> {
-    let name = name.to_ascii_lowercase();
-    let (hash, digest) = name
-        .split_once(':')
-        .map_or((name.as_str(), None), |(hash, digest)| (hash, Some(digest)));
-    let is_hex = |text: &str| text.len() <= 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
-    if hash.is_empty() || !is_hex(hash) || !digest.is_none_or(is_hex) {
-        let shown: String = name.chars().take(80).collect();
-        return Err(Failure::bad_request(format!(
-            "{shown:?} is no event hash: 1 to 64 hex digits are"
-        )));
-    }
+    let (hash, digest) = choice_beginning(name)?;
     let fits = |choice: &&Choice| {
         let its_hash = choice.event_hash.to_string();
         let its_digest = choice.content_digest.to_string();
-        match digest {
-            Some(digest) => its_hash.starts_with(hash) && its_digest.starts_with(digest),
-            None => its_hash.starts_with(hash) || its_digest.starts_with(hash),
+        match &digest {
+            Some(digest) => its_hash.starts_with(&hash) && its_digest.starts_with(digest),
+            None => its_hash.starts_with(&hash) || its_digest.starts_with(&hash),
         }
     };
     let fitting: Vec<_> = choices.iter().filter(fits).collect();
@@ -271,7 +261,7 @@ mod tests {
                 .status,
             404
         );
-        for bad in ["", ":aa", "xyz", "aa:zz"] {
+        for bad in ["", ":aa", "xyz", "aa:zz", "aa:"] {
             assert_eq!(find_choice(&all, bad).unwrap_err().0.status, 400, "{bad}");
         }
     }

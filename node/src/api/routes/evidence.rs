@@ -10,6 +10,7 @@ use ssid_storage::{EvidenceRow, RewrittenRow};
 
 use crate::api::ApiState;
 use crate::api::error::{Answer, Failure};
+use crate::api::lookup::beginning;
 use crate::api::names::{Named, resolve};
 use crate::view::{EvidenceView, OBSERVATION_FORMAT, Observation, Page, REWRITTEN_HISTORY};
 
@@ -33,6 +34,7 @@ pub(super) async fn show(
     State(state): State<ApiState>,
     Path(id): Path<String>,
 ) -> Answer<EvidenceView> {
+    let id = beginning("evidence id", &id)?;
     let one = move |state: &ApiState| {
         let named = |(_, view): (_, EvidenceView)| Named {
             id: view.evidence_id.to_string(),

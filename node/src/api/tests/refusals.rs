@@ -217,3 +217,34 @@ async fn a_month_or_cursor_that_is_none_is_refused_before_anything_is_read() {
     }
     assert_eq!(served.ask("GET /v1/evidence/ff", "").await.0, 404);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_hash_or_id_at_all_is_refused_in_the_same_words_everywhere() {
+    let served = served(accept, false).await;
+    for (request, body, what) in [
+        ("GET /v1/events/{}", "", "event hash"),
+        ("GET /v1/consensus/{}", "", "event hash"),
+        ("GET /v1/certificates/{}", "", "event hash"),
+        ("GET /v1/log/proof?hash={}", "", "event hash"),
+        ("POST /v1/events/{}/endorse", "", "event hash"),
+        ("POST /v1/events/{}/refuse", "", "event hash"),
+        ("GET /v1/events/ab:{}", "", "content digest"),
+        ("GET /v1/conflicts/{}", "", "subject id"),
+        (
+            "POST /v1/conflicts/{}/resolution",
+            r#"{"choice":"ab"}"#,
+            "subject id",
+        ),
+        ("GET /v1/evidence/{}", "", "evidence id"),
+    ] {
+        for bad in ["nothex", &"a".repeat(65)] {
+            let (status, problem) = served.ask(&request.replace("{}", bad), body).await;
+            assert_eq!((status, kind(&problem)), (400, "bad_request"), "{request}");
+            let words = format!("{bad:?} is no {what}: 1 to 64 hex digits are");
+            assert_eq!(problem["detail"], words.as_str(), "{request}");
+        }
+        // hex, and of nothing that is there
+        let (status, problem) = served.ask(&request.replace("{}", "AB12"), body).await;
+        assert_eq!((status, kind(&problem)), (404, "not_found"), "{request}");
+    }
+}
