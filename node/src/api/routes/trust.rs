@@ -89,12 +89,31 @@ pub(super) async fn adjust(
 /// One line of text that says something.
 pub(in crate::api) fn one_line(field: &str, value: &str, limit: usize) -> Result<String, Failure> {
     let value = value.trim();
+    let found = fault(value, limit).map(|found| {
+        let why = format!("{field} {found}; it has to be one line of 1 to {limit} characters");
+        Failure::bad_request(why)
+    });
+    found.map_or_else(|| Ok(value.to_owned()), Err)
+}
+
+/// Why a text is not one line of 1 to `limit` characters that are all seen.
+fn fault(value: &str, limit: usize) -> Option<String> {
     let count = value.chars().count();
-    if count == 0 || count > limit || value.chars().any(is_unseen) {
-        let why = format!("{field} has to be one line of 1 to {limit} characters; it has {count}");
-        return Err(Failure::bad_request(why));
+    if count == 0 {
+        return Some("is empty".to_owned());
     }
-    Ok(value.to_owned())
+    if count > limit {
+        return Some(format!("has {count} characters"));
+    }
+    let (place, unseen) = value.chars().enumerate().find(|(_, c)| is_unseen(*c))?;
+    let what = match unseen {
+        '\n' | '\r' => "a line break",
+        '\t' => "a tab",
+        c if c.is_control() => "a control character",
+        _ => "a character that nobody sees",
+    };
+    let (number, place) = (u32::from(unseen), place + 1);
+    Some(format!("has {what} (U+{number:04X}) as character {place}"))
 }
 
 fn view(state: &ApiState, member: &Member) -> Result<TrustView, Failure> {

@@ -161,6 +161,52 @@ async fn a_change_by_hand_has_a_reason_and_says_who_made_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_text_that_is_no_line_is_refused_for_what_is_wrong_with_it() {
+    let served = served(accept, false).await;
+    let hash = testing::event("blueprint_tagged", "v1").event_hash();
+    let (of_500, of_100) = (
+        "it has to be one line of 1 to 500 characters",
+        "it has to be one line of 1 to 100 characters",
+    );
+    let refused = async |path: &str, field: &str, text: &str| {
+        let body = match path {
+            "trust/Node-1" => json!({ "change": "boost", "reason": "why", field: text }),
+            _ => json!({ field: text }),
+        };
+        let request = format!("POST /v1/{path}");
+        let (status, problem) = served.ask(&request, &body.to_string()).await;
+        assert_eq!(status, 400, "{request} {body}");
+        problem["detail"].as_str().unwrap().to_owned()
+    };
+    let (endorse, refuse) = (
+        format!("events/{hash}/endorse"),
+        format!("events/{hash}/refuse"),
+    );
+    for path in ["trust/Node-1", &endorse, &refuse] {
+        for (text, found) in [
+            ("two\nlines", "has a line break (U+000A) as character 4"),
+            ("a\tb", "has a tab (U+0009) as character 2"),
+            (
+                "a\u{1b}[31m",
+                "has a control character (U+001B) as character 2",
+            ),
+            (
+                "ab\u{202e}c",
+                "has a character that nobody sees (U+202E) as character 3",
+            ),
+            (" ", "is empty"),
+            (&"x".repeat(501), "has 501 characters"),
+        ] {
+            let why = refused(path, "reason", text).await;
+            assert_eq!(why, format!("reason {found}; {of_500}"), "{path}");
+        }
+        let why = refused(path, "by", "A\u{7}da").await;
+        let found = "by has a control character (U+0007) as character 2";
+        assert_eq!(why, format!("{found}; {of_100}"), "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn evidence_is_listed_and_shown_with_its_document() {
     let mut served = served(accept, false).await;
     let (_, federation, _, keys) = testing::federation(MEMBERS);
