@@ -24,7 +24,8 @@ pub use consensus::{
 };
 pub use divergence::DivergenceView;
 pub use event::{
-    AppliedView, EmitView, EventDraft, EventState, EventView, FieldDifference, ImportView, LineNote,
+    AppliedView, EmitView, EventDraft, EventState, EventView, FieldDifference, ImportView,
+    LineNote, Untimely,
 };
 pub use evidence::EvidenceView;
 pub use log::{ConsistencyView, LogHeadView, ProofView, SIGNED_HEAD_FORMAT, SignedHeadView};

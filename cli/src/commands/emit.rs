@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::Args;
 use ssid_engine::EmitOutcome;
-use ssid_node::view::{EmitView, EventDraft, EventState, RecordView, StatusView};
+use ssid_node::view::{EmitView, EventDraft, EventState, RecordView, StatusView, Untimely};
 
 use crate::context::Context;
 use crate::error::{CliError, Code};
@@ -78,7 +78,11 @@ pub(crate) async fn run(args: EmitArgs, context: &Context) -> Result<()> {
         .client()?
         .post_json(&["v1", "events"], &query, &draft)
         .await?;
-    context.out.show(&view, |view| text(view, context.out))?;
+    let out = context.out;
+    out.show(&view, |view| match untimely(view) {
+        Some(why) => text(view, out) + "\n  " + &out.paint(Tone::Warn, &why),
+        None => text(view, out),
+    })?;
     verdict(&view)?;
     if args.wait && view.state == Some(EventState::Open) {
         return Err(undecided(context, &view).await?.into());
@@ -126,6 +130,20 @@ fn text(view: &EmitView, out: Output) -> String {
         (None, EmitOutcome::Known { .. }) => format!("known     {what}\n  event hash  {hash}"),
         (None, _) => format!("accepted  {what}\n  event hash  {hash}"),
     }
+}
+
+/// That other nodes wait for people because of an event's time, if they do.
+fn untimely(view: &EmitView) -> Option<String> {
+    let why = match view.untimely? {
+        Untimely::Old => "is older than max_event_age_days",
+        Untimely::Ahead => "is more than 5 minutes ahead of this node's clock",
+    };
+    Some(format!(
+        "its timestamp {} {why}: other nodes may not vote for it by themselves, unless their own \
+         registries have it; their people take it over with: ssid events endorse {}",
+        clean(&view.event.timestamp),
+        view.event_hash
+    ))
 }
 
 /// In what the certified event differs: in what makes it another fact, first.
@@ -223,4 +241,53 @@ fn verdict(view: &EmitView) -> Result<()> {
         _ => return Ok(()),
     };
     Err(CliError::new(Code::NoConsensus, message).hint(hint).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use ssid_protocol::testing;
+
+    use super::*;
+
+    fn view(untimely: &Value) -> EmitView {
+        let event = testing::event("audit", "v1");
+        let mut view = json!({
+            "event_hash": event.event_hash(), "content_digest": event.content_digest(),
+            "outcome": "accepted", "state": "open", "record": null, "repeats": false,
+            "subject_id": "11".repeat(32), "choice": event.choice(),
+            "differences": [], "untimely": untimely,
+        });
+        let fields = serde_json::to_value(&event).unwrap();
+        for (name, value) in fields.as_object().unwrap() {
+            let name = match name.as_str() {
+                "event" => "event_type",
+                "version" => "event_version",
+                name => name,
+            };
+            view[name] = value.clone();
+        }
+        serde_json::from_value(view).unwrap()
+    }
+
+    #[test]
+    fn whoever_emits_what_is_not_timely_is_told_what_others_do_with_it() {
+        assert_eq!(untimely(&view(&Value::Null)), None);
+        for (word, why) in [
+            ("old", "is older than max_event_age_days"),
+            ("ahead", "is more than 5 minutes ahead of this node's clock"),
+        ] {
+            let view = view(&json!(word));
+            let told = untimely(&view).unwrap();
+            let event = &view.event;
+            assert!(
+                told.starts_with(&format!("its timestamp {} {why}: ", event.timestamp)),
+                "{told}"
+            );
+            assert!(
+                told.ends_with(&format!("ssid events endorse {}", view.event_hash)),
+                "{told}"
+            );
+        }
+    }
 }

@@ -138,12 +138,18 @@ fn text(view: &ImportView, waited: bool, out: Output) -> String {
         part(view.still_open, "still open");
         text = format!("{text}\n{}", parts.join(", "));
     }
-    if view.old > 0 {
-        let old = format!(
-            "{} older than max_event_age_days: a node that has them not in its own registry asks its people, who take them over with: ssid events endorse --untimely --from NODE",
-            counted(view.old, "is", "are")
-        );
-        text = format!("{text}\n{}", out.paint(Tone::Warn, &old));
+    for (count, why) in [
+        (view.old, "older than max_event_age_days"),
+        (view.ahead, "more than 5 minutes ahead of this node's clock"),
+    ] {
+        if count > 0 {
+            let told = format!(
+                "{} {why}: a node that has them not in its own registry asks its people, who take \
+                 them over with: ssid events endorse --untimely --from NODE",
+                counted(count, "is", "are")
+            );
+            text = format!("{text}\n{}", out.paint(Tone::Warn, &told));
+        }
     }
     for note in &view.notes {
         let lines = if note.line == note.last_line {
@@ -233,5 +239,30 @@ mod tests {
             text(&one, false, out),
             "1 event, 1 accepted, 1 part that is no event"
         );
+    }
+    #[test]
+    fn events_that_others_may_not_vote_for_by_themselves_are_counted_by_why() {
+        let view = ImportView {
+            events: 4,
+            accepted: 4,
+            old: 1,
+            ahead: 2,
+            ..ImportView::default()
+        };
+        let told = text(&view, false, Output::of_width(80));
+        assert!(
+            told.contains("\n1 is older than max_event_age_days: a node"),
+            "{told}"
+        );
+        assert!(
+            told.contains("\n2 are more than 5 minutes ahead of this node's clock: a node"),
+            "{told}"
+        );
+        let timely = ImportView {
+            old: 0,
+            ahead: 0,
+            ..view
+        };
+        assert!(!text(&timely, false, Output::of_width(80)).contains("endorse"));
     }
 }

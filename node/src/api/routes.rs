@@ -19,6 +19,7 @@ mod stream;
 mod sync;
 mod telemetry;
 mod trust;
+mod untimely;
 mod verify;
 
 use std::time::Duration;

@@ -107,6 +107,19 @@ pub struct EmitView {
     /// In what the certified event differs from the one offered; empty if in nothing, or if none is
     /// certified.
     pub differences: Vec<FieldDifference>,
+    /// Why other nodes vote for it only if it stands in their own registries too, or a person says
+    /// so; `null` if its time is no reason, or its subject is not open.
+    pub untimely: Option<Untimely>,
+}
+
+/// What is wrong with an event's timestamp (SPEC §2, *timely*).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Untimely {
+    /// It is older than `max_event_age_days`.
+    Old,
+    /// It is more than 5 minutes ahead of this node's clock.
+    Ahead,
 }
 
 /// A field in which the certified event differs from the one that was offered.
@@ -166,6 +179,9 @@ pub struct ImportView {
     /// Of the accepted and known ones, older than `max_event_age_days`: other nodes vote for those
     /// only if they stand in their own registries too.
     pub old: u64,
+    /// Of the accepted and known ones, more than 5 minutes ahead of this node's clock: the same
+    /// holds of those, until their time has come.
+    pub ahead: u64,
     /// After waiting: of the accepted and known ones, certified for this very event.
     pub now_certified: u64,
     /// After waiting: certified for another event.

@@ -19,6 +19,7 @@ use ssid_protocol::id::{SubjectId, UnixMillis};
 use tokio::time::Instant;
 
 use super::count::has_more_than;
+use super::untimely::untimely;
 use crate::api::error::Failure;
 use crate::api::wait::{Ended, Waiter};
 use crate::api::{ApiState, EventDefaults};
@@ -294,7 +295,12 @@ fn describe(
         None if ended.get(&subject) == Some(&Ended::Conflict) => EventState::Conflict,
         None => EventState::Open,
     });
+    let max_age_days = state.known.settings.max_event_age_days;
+    let untimely = stands
+        .filter(|stands| matches!(stands, EventState::Open | EventState::Conflict))
+        .and_then(|_| untimely(&event, max_age_days, clock::now()));
     Ok(EmitView {
+        untimely,
         differences: other.map_or_else(Vec::new, |other| differences(&event, &other)),
         repeats,
         event,

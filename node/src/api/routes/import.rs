@@ -16,12 +16,13 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
 
 use super::emit::{Wait, open_subject};
+use super::untimely::untimely;
 use crate::api::ApiState;
 use crate::api::error::{Answer, Failure};
 use crate::api::wait::{Ended, Waiter};
 use crate::clock;
 use crate::registry::parse::{ParsedLog, Position, parse};
-use crate::view::{ImportView, LineNote};
+use crate::view::{ImportView, LineNote, Untimely};
 
 /// Events offered to the engine at once.
 const CHUNK: usize = 2048;
@@ -126,10 +127,8 @@ async fn offer(
 ) -> Result<(), Failure> {
     let mut lines = lines.to_vec();
     let mut give_up = Instant::now() + PATIENCE;
-    let days = i64::try_from(state.known.settings.max_event_age_days).unwrap_or(i64::MAX);
-    let oldest = (clock::now().0 / 1000)
-        .cast_signed()
-        .saturating_sub(days.saturating_mul(24 * 60 * 60));
+    let max_age_days = state.known.settings.max_event_age_days;
+    let now = clock::now();
     loop {
         let outcomes = state.known.engine.emit(events.clone()).await?;
         let offered = events.len();
@@ -142,9 +141,10 @@ async fn offer(
                     again.1.push(line);
                 }
                 outcome => {
-                    let is_open = open_subject(&outcome).is_some();
-                    view.old +=
-                        u64::from(is_open && event.instant().is_some_and(|at| at.seconds < oldest));
+                    let timing =
+                        open_subject(&outcome).and_then(|_| untimely(&event, max_age_days, now));
+                    view.old += u64::from(timing == Some(Untimely::Old));
+                    view.ahead += u64::from(timing == Some(Untimely::Ahead));
                     let repeats = match &outcome {
                         EmitOutcome::Certified { certified, .. } => {
                             state.known.records_the_same(certified, &event)?

@@ -15,6 +15,7 @@ use tokio::net::{TcpStream, UnixStream};
 
 use super::{MEMBERS, accept, ask, at_limit, served};
 use crate::api::SOCKET_NAME;
+use crate::clock;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_certified_is_shown_in_the_registrys_words_and_proven() {
@@ -412,6 +413,39 @@ async fn events_are_taken_refused_by_rule_or_by_limit() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_offers_an_event_is_told_that_its_time_is_not_now() {
+    let served = served(accept, false).await;
+    let at = |timestamp: &str| Event {
+        timestamp: timestamp.to_owned(),
+        ..testing::event("audit", timestamp.get(..4).unwrap())
+    };
+    let cases = [
+        ("1999-01-01T00:00:00Z", json!("old")),
+        ("2999-01-01T00:00:00Z", json!("ahead")),
+        ("9999-12-31T23:59:59Z", json!("ahead")),
+        (&clock::now().iso(), Value::Null),
+    ];
+    let events: Vec<_> = cases.iter().map(|(time, _)| at(time)).collect();
+    for (event, (time, untimely)) in events.iter().zip(&cases) {
+        let body = serde_json::to_string(event).unwrap();
+        let (status, view) = served.ask("POST /v1/events", &body).await;
+        assert_eq!((status, &view["untimely"]), (202, untimely), "{time}");
+    }
+    let body = serde_json::to_string(&events).unwrap();
+    let (_, many) = served.ask("POST /v1/events", &body).await;
+    let told: Vec<_> = (0..4)
+        .map(|i| many["items"][i]["untimely"].clone())
+        .collect();
+    assert_eq!(told, cases.map(|(_, untimely)| untimely));
+    let log: Vec<_> = events
+        .iter()
+        .map(|event| serde_json::to_string(event).unwrap())
+        .collect();
+    let (_, view) = served.ask("POST /v1/events/import", &log.join("\n")).await;
+    assert_eq!((&view["old"], &view["ahead"]), (&json!(1), &json!(2)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn waiting_ends_with_the_decision() {
     let mut served = served(accept, false).await;
     let event = testing::event("blueprint_tagged", "v4.4.0");
@@ -462,6 +496,7 @@ async fn an_imported_log_is_accounted_for() {
         (status, &view["events"], &view["accepted"], &view["old"]),
         (200, &json!(2), &json!(2), &json!(2))
     );
+    assert_eq!(view["ahead"], 0);
     assert_eq!(
         view["notes"][0],
         json!({ "line": 1, "last_line": 1, "reason": "text between the objects" })
