@@ -17,10 +17,7 @@ fn offering_an_event_twice_or_against_the_rules_is_answered_in_words() {
         net.outcomes[..],
         [EmitOutcome::Accepted { .. }, EmitOutcome::Known { .. }]
     ));
-    let other = Event {
-        commit_hash: "fffffff".into(),
-        ..event.clone()
-    };
+    let other = other(&event);
     net.emit(
         0,
         &[
@@ -62,7 +59,7 @@ fn more_than_can_be_under_way_is_accepted_and_announced_in_turn() {
     let all = events(6000);
     net.emit(0, &all);
     assert!(
-        net.engines[0].as_ref().unwrap().own_events.queued().count() > 1,
+        net.engine(0).own_events.queued().count() > 1,
         "the rest waits"
     );
     net.settle();
@@ -82,7 +79,7 @@ fn an_own_announcement_outlives_restarts_and_compaction() {
         net.stop(0);
         net.start(0);
         net.settle();
-        net.engines[0].as_mut().unwrap().compact_journal().unwrap();
+        net.engine_mut(0).compact_journal().unwrap();
     }
     let other = Event {
         commit_hash: "fffffff".into(),
@@ -119,7 +116,7 @@ fn an_event_that_nobody_announced_opens_nothing() {
             answer: Some(answer),
         }],
     );
-    assert_eq!(net.engines[0].as_ref().unwrap().open.len(), 0);
+    assert_eq!(net.engine(0).open.len(), 0);
 }
 
 #[test]
@@ -135,7 +132,7 @@ fn one_origins_many_events_for_one_subject_cost_nothing() {
         })
         .collect();
     deliver(&mut net, 0, 1, Statements::Events(flood.clone()));
-    let engine = net.engines[0].as_ref().unwrap();
+    let engine = net.engine(0);
     let open = engine.open.values().next().unwrap();
     assert_eq!(
         (open.machine.candidates().count(), open.announced.len()),
@@ -167,7 +164,7 @@ fn two_with_people() -> Net {
 
 fn assert_open_alike(net: &Net, count: usize) {
     let digests = [0, 1].map(|node| {
-        let engine = net.engines[node].as_ref().unwrap();
+        let engine = net.engine(node);
         assert_eq!(engine.open.len(), count, "open at node {node}");
         assert_eq!(engine.refused.open_instances, 0, "refused by node {node}");
         engine.open_digest()
@@ -187,7 +184,7 @@ fn what_others_would_drop_is_held_back() {
     net.settle();
     net.pass(40);
     // announcements are released whole: what would not fit waits
-    let open = net.engines[0].as_ref().unwrap().open.len();
+    let open = net.engine(0).open.len();
     assert!(open > UNSUPPORTED_OF_ORIGIN - ANNOUNCED_TOGETHER, "{open}");
     assert!(open <= UNSUPPORTED_OF_ORIGIN, "{open}");
     assert_open_alike(&net, open);
@@ -202,7 +199,7 @@ fn what_others_would_drop_is_held_back() {
     net.tick(0, vec![observed(registered.to_vec())]);
     // as others vote, there is room for the rest
     for _ in 0..3 {
-        let waiting = net.engines[1].as_ref().unwrap().open.iter();
+        let waiting = net.engine(1).open.iter();
         let operations = waiting.map(|(subject, open)| Operation {
             kind: NoteKind::Endorse,
             subject: *subject,

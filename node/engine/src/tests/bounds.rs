@@ -21,18 +21,11 @@ impl Net {
         }
     }
 
-    fn subject_id(&self, event: &Event) -> SubjectId {
-        self.manifest
-            .event_policies
-            .subject_of(event)
-            .id(&self.manifest.federation_id())
-    }
-
     /// What a heartbeat of node 3 is worth to node 0, that names this log as if it held what node 0
     /// holds.
     fn beat(&mut self, number: u64, log_id: LogId) -> Validity {
         let (_, federation, _, keys) = testing::federation(4);
-        let engine = self.engines[0].as_ref().unwrap();
+        let engine = self.engine(0);
         let heartbeat = Heartbeat {
             sequence: self.now.0 + number,
             log_id,
@@ -52,7 +45,7 @@ impl Net {
             ticket: Some(1),
         };
         let now = self.clocks(0);
-        let engine = self.engines[0].as_mut().unwrap();
+        let engine = self.engine_mut(0);
         verdict(&engine.tick(now, vec![input]))
     }
 }
@@ -69,17 +62,13 @@ fn every_wait_but_settling_ends() {
         net.stop(3);
         net.settle();
         let a = testing::event("blueprint_tagged", "v4.4.0");
-        let b = Event {
-            commit_hash: "fffffff".into(),
-            ..a.clone()
-        };
+        let b = other(&a);
         net.tick(0, vec![observed(vec![a.clone()])]);
         net.tick(1, vec![observed(vec![b.clone()])]);
         net.settle();
-        let subject = net.subject_id(&a);
-        let view = net.engines[2]
-            .as_ref()
-            .unwrap()
+        let subject = net.subject(&a);
+        let view = net
+            .engine(2)
             .instances(Some(subject), None, 1)
             .pop()
             .unwrap();
@@ -90,14 +79,10 @@ fn every_wait_but_settling_ends() {
             "{policy:?}"
         );
         net.hours(71);
-        assert_eq!(
-            net.engines[0].as_ref().unwrap().status().conflicts,
-            0,
-            "{policy:?}"
-        );
+        assert_eq!(net.status(0).conflicts, 0, "{policy:?}");
         net.hours(2);
         for node in 0..3 {
-            let status = net.engines[node].as_ref().unwrap().status();
+            let status = net.status(node);
             assert_eq!(
                 (status.conflicts, status.awaiting_review),
                 (1, 0),
@@ -109,13 +94,7 @@ fn every_wait_but_settling_ends() {
             subject,
             choice: a.choice(),
         };
-        net.tick(
-            0,
-            vec![Inbound::Command {
-                command: Command::Operate(operation, Decider::default()),
-                ticket: 1,
-            }],
-        );
+        net.command(0, Command::Operate(operation, Decider::default()));
         assert!(
             net.operated.pop().unwrap().is_ok(),
             "{policy:?}: people may choose"
@@ -128,7 +107,7 @@ fn the_wait_for_a_missing_announcement_ends_too() {
     let mut net = Net::new(4);
     net.settle();
     let event = testing::event("blueprint_tagged", "v4.4.0");
-    let subject = net.subject_id(&event);
+    let subject = net.subject(&event);
     let ballot = Some(event.choice());
     let vote = Vote {
         epoch: Epoch(0),
@@ -153,9 +132,8 @@ fn the_wait_for_a_missing_announcement_ends_too() {
             answer,
         }],
     );
-    let view = net.engines[0]
-        .as_ref()
-        .unwrap()
+    let view = net
+        .engine(0)
         .instances(Some(subject), None, 1)
         .pop()
         .unwrap();
@@ -184,7 +162,7 @@ fn heartbeats_cost_one_row_a_member_and_one_a_second_is_taken() {
         net.now = UnixMillis(net.now.0 + 1000);
         assert_eq!(net.beat(i, id(i)), Validity::New);
     }
-    let store = &net.engines[0].as_ref().unwrap().store;
+    let store = net.store(0);
     let place = |i: u64| {
         store
             .cursor(&Cursor {
@@ -240,15 +218,13 @@ fn a_log_without_end_is_no_log() {
     net.settle();
     net.emit(0, &events(1));
     net.settle();
-    let store = &net.engines[0].as_ref().unwrap().store;
+    let store = net.store(0);
     let certificate = store.certificates(0, 1, 1 << 20).unwrap().pop().unwrap();
     net.messages.clear();
     let (now, liar) = (net.clocks(0), net.ids[3]);
-    net.engines[0]
-        .as_mut()
-        .unwrap()
+    net.engine_mut(0)
         .start_catch_up(&mut crate::engine::Tick::new(now), liar);
-    let before = net.engines[0].as_ref().unwrap().trust.score(&liar);
+    let before = net.engine(0).trust.score(&liar);
     let pages = answer_endlessly(
         &mut net,
         Request::Log {
@@ -265,7 +241,7 @@ fn a_log_without_end_is_no_log() {
     assert_eq!(net.false_answers, [(0, liar)]);
     net.pass(120);
     assert_eq!(
-        net.engines[0].as_ref().unwrap().trust.score(&liar),
+        net.engine(0).trust.score(&liar),
         before - 3,
         "a sync that failed"
     );
@@ -277,9 +253,7 @@ fn open_subjects_without_end_are_none() {
     net.settle();
     net.messages.clear();
     let (now, liar) = (net.clocks(0), net.ids[3]);
-    net.engines[0]
-        .as_mut()
-        .unwrap()
+    net.engine_mut(0)
         .start_catch_up(&mut crate::engine::Tick::new(now), liar);
     let first = Request::Open {
         subjects: Vec::new(),
@@ -333,13 +307,13 @@ fn what_nobody_but_its_origin_votes_for_takes_little() {
     for part in many.chunks(500) {
         deliver(&mut net, 0, 3, Statements::Events(part.to_vec()));
     }
-    let open = |net: &Net| net.engines[0].as_ref().unwrap().status();
+    let open = |net: &Net| net.status(0);
     let status = open(&net);
     assert_eq!(status.open, UNSUPPORTED_OF_ORIGIN as u64);
     assert_eq!(status.awaiting_review, status.open);
     assert_eq!(status.refused.open_instances, 500);
     // one of them is voted for by somebody else: it makes room for another
-    let subject = net.subject_id(&many[0]);
+    let subject = net.subject(&many[0]);
     let ballot = Some(many[0].choice());
     let vote = Vote {
         epoch: Epoch(0),
@@ -388,16 +362,10 @@ fn what_nobody_but_its_origin_votes_for_takes_little() {
     // people decide, and what they decided is counted as it changes
     let operation = Operation {
         kind: NoteKind::Refuse,
-        subject: net.subject_id(&many[1]),
+        subject: net.subject(&many[1]),
         choice: many[1].choice(),
     };
     let before = open(&net).awaiting_review;
-    net.tick(
-        0,
-        vec![Inbound::Command {
-            command: Command::Operate(operation, Decider::default()),
-            ticket: 1,
-        }],
-    );
+    net.command(0, Command::Operate(operation, Decider::default()));
     assert_eq!(open(&net).awaiting_review, before - 1);
 }

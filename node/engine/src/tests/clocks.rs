@@ -15,15 +15,6 @@ use crate::settings::Endorsement;
 const HOUR: i64 = 3_600_000;
 const DAY: i64 = 24 * HOUR;
 
-fn two() -> (Event, Event) {
-    let a = testing::event("blueprint_tagged", "v4.4.0");
-    let b = Event {
-        commit_hash: "fffffff".into(),
-        ..a.clone()
-    };
-    (a, b)
-}
-
 fn automatic() -> Manifest {
     Manifest {
         auto_resolve_conflicts: true,
@@ -35,7 +26,7 @@ fn automatic() -> Manifest {
 impl Net {
     /// Since when, in milliseconds, node `at` has not heard of node `of`.
     fn unseen_for(&self, at: usize, of: usize) -> u64 {
-        let row = &self.engines[at].as_ref().unwrap().peers.states[&self.ids[of]].row;
+        let row = &self.engine(at).peers.states[&self.ids[of]].row;
         self.now.since(row.last_seen).as_millis() as u64
     }
 
@@ -47,14 +38,6 @@ impl Net {
                 "node {at} has not heard of node {of} for {unseen} ms"
             );
         }
-    }
-
-    fn score_of(&self, at: usize, of: usize) -> i32 {
-        self.engines[at]
-            .as_ref()
-            .unwrap()
-            .trust
-            .score(&self.ids[of])
     }
 }
 
@@ -93,11 +76,7 @@ fn heartbeats_go_out_also_while_the_clock_is_hours_behind() {
     net.ahead[0] = -8 * HOUR;
     net.pass(60);
     net.assert_seen(0);
-    let offset = net.engines[0]
-        .as_ref()
-        .unwrap()
-        .status()
-        .clock_offset_seconds;
+    let offset = net.status(0).clock_offset_seconds;
     assert_eq!(offset, Some(8 * HOUR / 1000), "what the status says");
 }
 
@@ -108,7 +87,7 @@ fn the_own_number_of_heartbeats_is_kept_and_asked_for() {
     net.ahead[0] = DAY;
     net.pass(20);
     net.ahead[0] = 0;
-    let numbered = |net: &Net| net.engines[0].as_ref().unwrap().heartbeats.last_sequence();
+    let numbered = |net: &Net| net.engine(0).heartbeats.last_sequence();
     let before = numbered(&net);
     assert!(before > net.now.0 + 20 * HOUR as u64);
     net.stop(0);
@@ -145,7 +124,7 @@ fn a_number_far_ahead_does_not_keep_near_ones_out_and_is_not_taken_twice() {
             ticket: Some(1),
         };
         let now = net.clocks(0);
-        let engine = net.engines[0].as_mut().unwrap();
+        let engine = net.engine_mut(0);
         verdict(&engine.tick(now, vec![input])) == Validity::New
     };
     let (near, far) = (net.now.0 + 60_000, net.now.0 + DAY as u64);
@@ -157,7 +136,7 @@ fn a_number_far_ahead_does_not_keep_near_ones_out_and_is_not_taken_twice() {
     assert!(beat(&mut net, near), "the clock was set right");
     assert!(!beat(&mut net, near) && !beat(&mut net, far), "said before");
     assert!(beat(&mut net, near + 1) && beat(&mut net, far + 1));
-    let row = &net.engines[0].as_ref().unwrap().peers.states[&net.ids[3]].row;
+    let row = &net.engine(0).peers.states[&net.ids[3]].row;
     assert_eq!(row.last_sequence, near + 1);
 }
 
@@ -177,11 +156,7 @@ fn a_clock_set_back_delays_no_round() {
     net.ahead[2] = 0;
     net.pass(65); // the observe timeout is 60 s
     for node in 0..3 {
-        assert_eq!(
-            net.engines[node].as_ref().unwrap().status().conflicts,
-            1,
-            "node {node}"
-        );
+        assert_eq!(net.status(node).conflicts, 1, "node {node}");
     }
 }
 
@@ -193,10 +168,7 @@ fn automatic_rounds_go_on_whatever_the_clocks_do() {
     net.settle();
     for i in 0..12 {
         let a = testing::event("blueprint_tagged", &format!("v{i}"));
-        let b = Event {
-            commit_hash: "fffffff".into(),
-            ..a.clone()
-        };
+        let b = other(&a);
         for (node, event) in [(0, &a), (1, &a), (2, &b)] {
             net.tick(node, vec![observed(vec![event.clone()])]);
         }
@@ -233,14 +205,14 @@ fn a_clock_that_jumps_takes_no_trust_ends_no_review_and_drops_no_votes() {
     };
     deliver(&mut net, 0, 1, Statements::Votes(vec![vote(7)]));
     net.pass(400);
-    let before = net.score_of(0, 3);
+    let before = net.score(0, 3);
     for jump in [100 * DAY, 0, 100 * DAY] {
         net.ahead[0] = jump;
         net.tick(0, Vec::new());
         net.settle();
         net.pass(400);
     }
-    let status = net.engines[0].as_ref().unwrap().status();
+    let status = net.status(0);
     assert_eq!(
         (
             status.awaiting_review,
@@ -250,7 +222,7 @@ fn a_clock_that_jumps_takes_no_trust_ends_no_review_and_drops_no_votes() {
         (1, 0, 1)
     );
     assert_eq!(
-        net.score_of(0, 3),
+        net.score(0, 3),
         before,
         "a member that is away for some minutes"
     );
@@ -260,13 +232,13 @@ fn a_clock_that_jumps_takes_no_trust_ends_no_review_and_drops_no_votes() {
     net.start(0);
     net.settle();
     net.pass(400);
-    let status = net.engines[0].as_ref().unwrap().status();
+    let status = net.status(0);
     assert_eq!((status.awaiting_review, status.conflicts), (1, 0));
-    assert_eq!(net.score_of(0, 3), before);
+    assert_eq!(net.score(0, 3), before);
     net.ahead[0] = 0;
     net.pass(400);
-    assert_eq!(net.engines[0].as_ref().unwrap().status().awaiting_review, 1);
-    assert_eq!(net.score_of(0, 3), before);
+    assert_eq!(net.status(0).awaiting_review, 1);
+    assert_eq!(net.score(0, 3), before);
 }
 
 #[test]
@@ -299,7 +271,7 @@ fn promptness_is_kept_over_a_restart() {
         }
         net.settle();
         net.pass(120);
-        let record = net.engines[0].as_ref().unwrap().store.record(0).unwrap();
+        let record = net.store(0).record(0).unwrap();
         let choice = record.map(|record| record.choice);
         assert_eq!(
             choice,
@@ -331,14 +303,8 @@ fn a_subject_first_seen_in_the_future_waits_no_longer_than_any() {
     net.settle();
     net.pass(9 * 60);
     let prevoted = |net: &Net| {
-        let open = net.engines[3]
-            .as_ref()
-            .unwrap()
-            .open
-            .values()
-            .next()
-            .unwrap();
-        let me = net.engines[3].as_ref().unwrap().rules.me.unwrap();
+        let open = net.first_open(3).1;
+        let me = net.engine(3).rules.me.unwrap();
         open.machine
             .tally(Round(0), Phase::Prevote)
             .and_then(|tally| tally.first(me))

@@ -7,17 +7,8 @@ use super::super::engine::Tick;
 use super::super::request::{Decider, Operation};
 use super::*;
 
-fn two() -> (Event, Event) {
-    let a = testing::event("blueprint_tagged", "v4.4.0");
-    let b = Event {
-        commit_hash: "fffffff".into(),
-        ..a.clone()
-    };
-    (a, b)
-}
-
 fn rows(net: &Net, node: usize) -> Vec<SubjectId> {
-    let store = &net.engines[node].as_ref().unwrap().store;
+    let store = net.store(node);
     store
         .conflicts()
         .unwrap()
@@ -61,13 +52,7 @@ fn decided_behind_the_back_of_node_3() -> (Net, Vec<Inbound>, SubjectId) {
             subject,
             choice: a.choice(),
         };
-        net.tick(
-            node,
-            vec![Inbound::Command {
-                command: Command::Operate(operation, Decider::default()),
-                ticket: 1,
-            }],
-        );
+        net.command(node, Command::Operate(operation, Decider::default()));
         settle(&mut net, &mut held);
     }
     assert_eq!(net.certified(0), BTreeSet::from([a.choice()]));
@@ -115,15 +100,9 @@ fn a_start_ends_the_conflicts_of_what_is_not_open() {
     }
     net.settle();
     net.pass(90);
-    let open = net
-        .manifest
-        .event_policies
-        .subject_of(&a)
-        .id(&net.manifest.federation_id());
+    let open = net.subject(&a);
     assert_eq!(rows(&net, 0), [open]);
-    net.engines[0]
-        .as_mut()
-        .unwrap()
+    net.engine_mut(0)
         .record
         .write(Changes {
             conflicts: stale,
@@ -147,12 +126,12 @@ fn a_decision_that_cannot_be_written_halts_the_node() {
     net.settle();
     let event = two().0;
     net.tick(0, vec![observed(vec![event.clone()])]);
-    let engine = net.engines[0].as_mut().unwrap();
+    let (now, engine) = (net.now, net.engine_mut(0));
     let subject = *engine.open.keys().next().unwrap();
-    let mut tick = Tick::new(net.now);
+    let mut tick = Tick::new(now);
     tick.decided.push((subject, Round(0), event.choice()));
     engine.recovered = Some(tick);
-    let effects = engine.tick(net.now, Vec::new());
+    let effects = engine.tick(now, Vec::new());
     assert!(effects.publish.is_empty() && effects.replies.is_empty());
     let reason = engine.status().read_only.unwrap();
     assert!(

@@ -5,7 +5,7 @@ use ssid_protocol::batch::{Kind, Statements, VerifiedBatch};
 use ssid_protocol::certificate::Certificate;
 use ssid_protocol::evidence::{Evidence, EvidenceKind, Signed};
 use ssid_protocol::heartbeat::Heartbeat;
-use ssid_protocol::id::{Epoch, ManifestHash, MerkleHash, Round, SetHash, SubjectId};
+use ssid_protocol::id::{Epoch, ManifestHash, MerkleHash, Round, SetHash};
 use ssid_protocol::manifest::TieBreak;
 use ssid_protocol::vote::{EpochClose, Phase, Proposal, Vote};
 use ssid_storage::EvidenceRow;
@@ -23,21 +23,10 @@ fn net() -> Net {
 
 impl Net {
     fn evidence(&self, node: usize) -> Vec<EvidenceRow> {
-        self.engines[node]
-            .as_ref()
-            .unwrap()
-            .store
+        self.store(node)
             .evidence()
             .map(|row| row.unwrap().1)
             .collect()
-    }
-
-    fn score(&self, of: usize, by: usize) -> i32 {
-        self.engines[by]
-            .as_ref()
-            .unwrap()
-            .trust
-            .score(&self.ids[of])
     }
 
     /// That each of `nodes` holds one piece of this kind about `member`, and nothing else.
@@ -54,7 +43,7 @@ impl Net {
                 .map(|row| (row.evidence.member(), row.evidence.kind()))
                 .collect();
             assert_eq!(found, [(Some(self.ids[member]), kind)], "node {node}");
-            assert_eq!(self.score(member, node), 0, "node {node}");
+            assert_eq!(self.score(node, member), 0, "node {node}");
             let told = self.events.iter().filter(|(at, event)| match event {
                 NodeEvent::Evidence { member: told, .. } => {
                     *at == node && *told == Some(self.ids[member])
@@ -66,14 +55,6 @@ impl Net {
     }
 }
 
-fn subject_of(event: &Event) -> SubjectId {
-    let manifest = testing::manifest(4);
-    manifest
-        .event_policies
-        .subject_of(event)
-        .id(&manifest.federation_id())
-}
-
 fn prevote(event: &Event, ballot: Option<&Event>) -> Vote {
     let (subject, ballot) = (subject_of(event), ballot.map(Event::choice));
     Vote {
@@ -83,13 +64,6 @@ fn prevote(event: &Event, ballot: Option<&Event>) -> Vote {
         phase: Phase::Prevote,
         ballot,
         observed: false,
-    }
-}
-
-fn other(event: &Event) -> Event {
-    Event {
-        commit_hash: "fffffff".into(),
-        ..event.clone()
     }
 }
 
@@ -118,7 +92,7 @@ fn a_double_vote_is_known_to_all_and_changes_no_decision() {
     // kept over a restart, and the score with it
     net.stop(1);
     net.start(1);
-    assert_eq!((net.evidence(1).len(), net.score(3, 1)), (1, 0));
+    assert_eq!((net.evidence(1).len(), net.score(1, 3)), (1, 0));
 }
 
 #[test]
@@ -145,9 +119,7 @@ fn a_vote_that_contradicts_an_earlier_one_is_noticed_for_a_while_after_the_decis
         })
         .collect();
     let held = |net: &mut Net| {
-        net.engines[2]
-            .as_mut()
-            .unwrap()
+        net.engine_mut(2)
             .closing
             .get_mut(&vote.subject)
             .unwrap()
@@ -170,13 +142,7 @@ fn a_precommit_that_contradicts_a_certificate_is_noticed_for_good() {
     net.stop(1);
     net.start(1);
     net.settle();
-    let certificate = net.engines[1]
-        .as_ref()
-        .unwrap()
-        .store
-        .certificate(0)
-        .unwrap()
-        .unwrap();
+    let certificate = net.certificate(1, 0);
     let signer = net
         .ids
         .iter()
@@ -260,16 +226,11 @@ fn two_proposals_of_one_round_are_evidence() {
     }
     let is_of = |input: &Inbound, kind| matches!(input, Inbound::Batch { batch, .. } if batch.statements().kind() == kind);
     net.settle_except(|_, input| is_of(input, Kind::Proposals));
-    let subject = manifest.event_policies.subject_of(&a).id(&federation);
+    let subject = net.subject(&a);
     let proposed = |net: &Net| {
         let mut of = (0..4).filter_map(|node| {
-            net.engines[node]
-                .as_ref()?
-                .open
-                .get(&subject)?
-                .machine
-                .proposal(Round(1))
-                .copied()
+            let open = net.engine(node).open.get(&subject)?;
+            open.machine.proposal(Round(1)).copied()
         });
         of.next()
     };
@@ -282,12 +243,10 @@ fn two_proposals_of_one_round_are_evidence() {
         net.settle_except(|_, input| is_of(input, Kind::Proposals));
     }
     let first = proposed(&net).expect("round 0 fails and an automatic round follows");
-    let round = net.engines[0].as_ref().unwrap().open[&subject]
-        .machine
-        .round();
+    let round = net.open(0, &subject).machine.round();
     assert_eq!(round, Round(1), "the round is still open");
     let voters = manifest.voters().unwrap();
-    let machine = &net.engines[0].as_ref().unwrap().open[&subject].machine;
+    let machine = &net.open(0, &subject).machine;
     let proposer = machine
         .proposer(&voters, TieBreak::TimestampPriority, Round(1))
         .unwrap();
@@ -446,7 +405,7 @@ fn head_pair(signer: u8, roots: [u8; 2]) -> Evidence {
 fn what_arrives_is_new_known_or_proves_nothing() {
     let mut net = net();
     let from = net.ids[1];
-    let engine = net.engines[0].as_mut().unwrap();
+    let engine = net.engine_mut(0);
     let mut tell = |evidence: Evidence| {
         let input = Inbound::Evidence {
             evidence: Box::new(evidence),
@@ -535,14 +494,7 @@ fn assert_forked(net: &mut Net, node: usize) {
             .collect::<Vec<_>>(),
         [EvidenceKind::Certificates]
     );
-    assert!(
-        net.engines[node]
-            .as_ref()
-            .unwrap()
-            .status()
-            .read_only
-            .is_some()
-    );
+    assert!(net.status(node).read_only.is_some());
     let is_told = |event: &NodeEvent| matches!(event, NodeEvent::ReadOnly { reason } if reason.contains("certified"));
     assert!(
         net.events
@@ -559,14 +511,7 @@ fn assert_forked(net: &mut Net, node: usize) {
     assert_eq!(net.certified(node).len(), size);
     net.stop(node);
     net.start(node);
-    assert!(
-        net.engines[node]
-            .as_ref()
-            .unwrap()
-            .status()
-            .read_only
-            .is_some()
-    );
+    assert!(net.status(node).read_only.is_some());
     assert!(
         net.events
             .iter()
@@ -597,14 +542,7 @@ fn two_certificates_of_one_subject_end_all_certifying() {
     assert_forked(&mut net, 0);
     // it tells the others, who stop too
     net.settle();
-    assert!(
-        net.engines[2]
-            .as_ref()
-            .unwrap()
-            .status()
-            .read_only
-            .is_some()
-    );
+    assert!(net.status(2).read_only.is_some());
 }
 
 #[test]

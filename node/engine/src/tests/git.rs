@@ -60,12 +60,9 @@ fn offers_alone_certify_and_the_records_say_so() {
     }
     for node in 0..4 {
         assert_eq!(net.certified(node).len(), 30, "node {node}");
-        let store = &net.engines[node].as_ref().unwrap().store;
+        let store = net.store(node);
         assert!((0..30).all(|at| store.record(at).unwrap().unwrap().transport == Transport::Git));
-        let page = net.engines[node]
-            .as_ref()
-            .unwrap()
-            .offer(&BTreeSet::new(), None);
+        let page = net.engine(node).offer(&BTreeSet::new(), None);
         assert!(
             page.batches.is_empty() && page.events.is_empty(),
             "what is certified is no more offered"
@@ -80,7 +77,7 @@ fn a_quorum_that_came_live_is_live_whatever_came_besides() {
     net.emit(0, &events(1));
     net.settle();
     net.sync_over_git(&BTreeSet::new());
-    let store = &net.engines[3].as_ref().unwrap().store;
+    let store = net.store(3);
     assert_eq!(store.record(0).unwrap().unwrap().transport, Transport::Live);
 }
 
@@ -92,7 +89,7 @@ fn members_that_cannot_publish_are_spoken_for() {
     net.emit(1, &events(1));
     net.settle_except(|to, input| to > 1 && matches!(input, Inbound::Batch { .. }));
     net.switch_off();
-    let engine = net.engines[0].as_ref().unwrap();
+    let engine = net.engine(0);
     let own = engine.offer(&BTreeSet::new(), None);
     assert!(own.batches.iter().all(|batch| batch.signer() == net.ids[0]));
     assert_eq!(
@@ -125,7 +122,7 @@ fn timeouts_are_three_fetches_while_the_quorum_needs_git() {
         round: ssid_protocol::id::Round(1),
         step: Step::Precommit,
     };
-    let of = |net: &Net| net.engines[0].as_ref().unwrap().timeout_of(timer);
+    let of = |net: &Net| net.engine(0).timeout_of(timer);
     assert_eq!(of(&net), Duration::from_millis(1500));
     net.switch_off();
     assert_eq!(of(&net), Duration::from_secs(90));

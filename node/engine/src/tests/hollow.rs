@@ -30,37 +30,21 @@ fn hollow(subject: SubjectId, phase: Phase, ballot: Ballot) -> Statements {
 /// Four that are in conflict about `count` subjects after round 0: all of them stay open.
 fn in_conflict(net: &mut Net, count: usize) -> Vec<SubjectId> {
     let a = events(count);
-    let b: Vec<_> = a
-        .iter()
-        .map(|event| Event {
-            commit_hash: "fffffff".into(),
-            ..event.clone()
-        })
-        .collect();
+    let b: Vec<_> = a.iter().map(|event| other(&event)).collect();
     for (node, lines) in [(0, &a), (1, &a), (2, &b)] {
         net.tick(node, vec![observed(lines.clone())]);
     }
     net.settle_except(|to, _| to == 3);
-    net.engines[0]
-        .as_ref()
-        .unwrap()
-        .open
-        .keys()
-        .copied()
-        .collect()
+    net.engine(0).open.keys().copied().collect()
 }
 
 fn whole_bytes(net: &Net, node: usize, signer: usize) -> usize {
-    net.engines[node]
-        .as_ref()
-        .unwrap()
-        .whole
-        .bytes_of(&net.ids[signer])
+    net.engine(node).whole.bytes_of(&net.ids[signer])
 }
 
 /// Batches of `signer` that the node keeps whole for a vote.
 fn whole_batches(net: &Net, node: usize, signer: usize) -> usize {
-    let engine = net.engines[node].as_ref().unwrap();
+    let engine = net.engine(node);
     let held = engine.open.values().flat_map(|open| &open.held);
     held.filter(|vote| {
         vote.proof
@@ -89,7 +73,7 @@ fn they_take_no_more_than_their_signers_share_and_every_vote_counts() {
         "{} are whole",
         whole_batches(&net, 0, 3)
     );
-    let engine = net.engines[0].as_ref().unwrap();
+    let engine = net.engine(0);
     let counted = |subject: &SubjectId| {
         engine.open[subject]
             .machine
@@ -158,7 +142,7 @@ fn they_take_no_more_than_their_signers_share_and_every_vote_counts() {
             answer: Some(answer),
         }],
     );
-    let engine = net.engines[1].as_ref().unwrap();
+    let engine = net.engine(1);
     let counted = |subject: &SubjectId| {
         engine.open[subject]
             .machine
@@ -209,7 +193,7 @@ fn a_locks_polka_is_kept_alone() {
     net.settle();
     net.emit(0, std::slice::from_ref(&event));
     net.messages.clear();
-    let subject = *net.engines[0].as_ref().unwrap().open.keys().next().unwrap();
+    let subject = net.first_open(0).0;
     for signer in [2, 3] {
         deliver(
             &mut net,
@@ -219,15 +203,9 @@ fn a_locks_polka_is_kept_alone() {
         );
     }
     net.messages.clear();
-    let lock = |net: &Net| {
-        net.engines[0].as_ref().unwrap().open[&subject]
-            .machine
-            .locked()
-            .unwrap()
-            .choice
-    };
+    let lock = |net: &Net| net.open(0, &subject).machine.locked().unwrap().choice;
     let polka = |net: &Net| {
-        let open = &net.engines[0].as_ref().unwrap().open[&subject];
+        let open = net.open(0, &subject);
         open.votes_for(Round(0), Phase::Prevote, event.choice())
             .count()
     };
@@ -257,7 +235,7 @@ fn a_locks_polka_is_kept_alone() {
             (lock(&net), polka(&net), alone(&net)),
             (event.choice(), 3, 2)
         );
-        net.engines[0].as_mut().unwrap().compact_journal().unwrap();
+        net.engine_mut(0).compact_journal().unwrap();
     }
 }
 
@@ -275,11 +253,7 @@ fn batches_that_justify_are_kept_whole_from_their_first_vote_on() {
     net.messages.clear();
     let prevote = |event: &Event| Vote {
         epoch: Epoch(0),
-        subject: net
-            .manifest
-            .event_policies
-            .subject_of(event)
-            .id(&net.manifest.federation_id()),
+        subject: net.subject(event),
         round: Round(0),
         phase: Phase::Prevote,
         ballot: Some(event.choice()),

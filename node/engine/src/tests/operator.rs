@@ -5,18 +5,17 @@ use std::time::Duration;
 
 use ssid_protocol::batch::Statements;
 use ssid_protocol::event::Event;
-use ssid_protocol::id::{Round, SubjectId, UnixMillis};
+use ssid_protocol::id::{Round, UnixMillis};
 use ssid_protocol::manifest::{Manifest, TieBreak};
-use ssid_protocol::record::{ConsensusRecord, Resolution};
+use ssid_protocol::record::Resolution;
 use ssid_protocol::testing;
-use ssid_protocol::vote::Phase;
 use ssid_storage::{DecisionRow, NoteKind};
 
 use super::{Net, observed};
 use crate::settings::{Endorsement, EngineSettings};
 use crate::{
-    Command, Decider, Engine, Inbound, InstanceView, NodeEvent, Operated, Operation,
-    OperatorRefusal, RefusalKind, ReviewReason,
+    Command, Decider, Inbound, NodeEvent, Operated, Operation, OperatorRefusal, RefusalKind,
+    ReviewReason,
 };
 
 mod commits;
@@ -58,25 +57,6 @@ fn with_policy(policy: Endorsement) -> EngineSettings {
 }
 
 impl Net {
-    fn engine(&self, node: usize) -> &Engine {
-        self.engines[node].as_ref().unwrap()
-    }
-
-    fn subject(&self, event: &Event) -> SubjectId {
-        self.manifest
-            .event_policies
-            .subject_of(event)
-            .id(&self.manifest.federation_id())
-    }
-
-    /// Every node finds its own event in its registry.
-    fn observe(&mut self, events: &[&Event]) {
-        for (node, event) in events.iter().enumerate() {
-            self.tick(node, vec![observed(vec![(*event).clone()])]);
-        }
-        self.settle();
-    }
-
     fn operate(
         &mut self,
         node: usize,
@@ -88,47 +68,8 @@ impl Net {
             subject: self.subject(event),
             choice: event.choice(),
         };
-        self.tick(
-            node,
-            vec![Inbound::Command {
-                command: Command::Operate(operation, by()),
-                ticket: 1,
-            }],
-        );
+        self.command(node, Command::Operate(operation, by()));
         self.operated.pop().unwrap()
-    }
-
-    fn view(&self, node: usize, event: &Event) -> InstanceView {
-        self.engine(node)
-            .instances(Some(self.subject(event)), None, 1)
-            .pop()
-            .unwrap()
-    }
-
-    #[expect(clippy::option_option, reason = "none, nil, or for an event")]
-    fn prevote(&self, node: usize, event: &Event, round: u32) -> Option<Option<Event>> {
-        let view = self.view(node, event);
-        let is_own = |v: &&crate::VoteView| {
-            v.node == self.ids[node] && v.round == Round(round) && v.phase == Phase::Prevote
-        };
-        let choice = view.votes.iter().find(is_own)?.choice;
-        let event = |choice| {
-            view.candidates
-                .iter()
-                .find(|c| Some(c.choice) == choice)
-                .and_then(|c| c.event.clone())
-        };
-        Some(event(choice))
-    }
-
-    fn record(&self, node: usize) -> ConsensusRecord {
-        self.engine(node).store.record(0).unwrap().unwrap()
-    }
-
-    fn restart(&mut self, node: usize) {
-        self.stop(node);
-        self.start(node);
-        self.settle();
     }
 }
 
@@ -145,7 +86,7 @@ fn three_operators_decide_a_conflict_and_the_fourth_follows() {
     net.pass(1);
     let in_conflict = |net: &Net| {
         (0..4)
-            .map(|node| net.engine(node).status().conflicts)
+            .map(|node| net.status(node).conflicts)
             .collect::<Vec<_>>()
     };
     assert_eq!(in_conflict(&net), [1; 4]);
@@ -178,11 +119,7 @@ fn three_operators_decide_a_conflict_and_the_fourth_follows() {
             (node < 2, false),
             "{done:?}"
         );
-        let decisions = net
-            .engine(node)
-            .store
-            .decisions_of(&net.subject(&b))
-            .unwrap();
+        let decisions = net.store(node).decisions_of(&net.subject(&b)).unwrap();
         let [
             DecisionRow {
                 kind: NoteKind::Stand,
@@ -210,13 +147,13 @@ fn three_operators_decide_a_conflict_and_the_fourth_follows() {
     }
     net.assert_all_certified(std::slice::from_ref(&b));
     for node in 0..4 {
-        let record = net.record(node);
+        let record = net.record(node, 0);
         assert_eq!(
             (record.round, record.resolution),
             (Round(1), Resolution::ManualReview),
             "node {node}"
         );
-        assert!(net.engine(node).store.conflicts().unwrap().is_empty());
+        assert!(net.store(node).conflicts().unwrap().is_empty());
     }
     let refused = net.operate(3, NoteKind::Stand, &a).unwrap_err();
     assert_eq!(refused.kind, RefusalKind::Decided, "{refused:?}");
@@ -247,13 +184,7 @@ fn choosing_is_refused_while_round_0_has_not_failed() {
         subject: net.subject(&a),
         choice: unknown.choice(),
     };
-    net.tick(
-        0,
-        vec![Inbound::Command {
-            command: Command::Operate(operation, by()),
-            ticket: 1,
-        }],
-    );
+    net.command(0, Command::Operate(operation, by()));
     assert_eq!(
         net.operated.pop().unwrap().unwrap_err().kind,
         RefusalKind::UnknownCandidate
@@ -333,7 +264,7 @@ fn a_standing_choice_survives_a_restart_and_ends_with_the_decision() {
     net.pass(1);
     net.operate(3, NoteKind::Stand, &a).unwrap();
     net.settle();
-    net.engines[3].as_mut().unwrap().compact_journal().unwrap();
+    net.engine_mut(3).compact_journal().unwrap();
     net.restart(3);
     assert_eq!(
         net.view(3, &a).standing,
@@ -347,7 +278,7 @@ fn a_standing_choice_survives_a_restart_and_ends_with_the_decision() {
     }
     net.pass(5);
     net.assert_all_certified(std::slice::from_ref(&a));
-    let engine = net.engines[3].as_mut().unwrap();
+    let engine = net.engine_mut(3);
     engine.compact_journal().unwrap();
     net.stop(3);
     let path = net.homes[3].path().join("votes.journal");
@@ -374,7 +305,7 @@ fn a_choice_made_before_its_vote_got_out_is_carried_on_after_a_restart() {
     (0..3).for_each(|node| net.restart(node));
     net.pass(10);
     net.assert_all_certified(std::slice::from_ref(&a));
-    assert_eq!(net.record(3).resolution, Resolution::ManualReview);
+    assert_eq!(net.record(3, 0).resolution, Resolution::ManualReview);
 }
 
 #[test]
@@ -390,11 +321,11 @@ fn automatic_rounds_decide_by_time_with_nobody_acting() {
     net.assert_all_certified(std::slice::from_ref(&b));
     for node in 0..4 {
         assert_eq!(
-            net.record(node).resolution.to_string(),
+            net.record(node, 0).resolution.to_string(),
             "tie_break:timestamp_priority",
             "node {node}"
         );
-        assert_eq!(net.engine(node).status().conflicts, 0);
+        assert_eq!(net.status(node).conflicts, 0);
     }
 }
 
@@ -410,7 +341,7 @@ fn automatic_rounds_decide_for_the_coordinators_choice() {
     net.pass(30);
     net.assert_all_certified(std::slice::from_ref(&a));
     assert_eq!(
-        net.record(2).resolution.to_string(),
+        net.record(2, 0).resolution.to_string(),
         "tie_break:coordinator_priority"
     );
 }
@@ -429,7 +360,7 @@ fn automatic_rounds_decide_by_weight() {
     net.pass(30);
     net.assert_all_certified(std::slice::from_ref(&a));
     assert_eq!(
-        net.record(5).resolution.to_string(),
+        net.record(5, 0).resolution.to_string(),
         "tie_break:trust_weighted"
     );
 }
@@ -442,7 +373,7 @@ fn under_manual_review_people_are_waited_for() {
     net.observe(&[&a, &a, &b, &b]);
     net.pass(30);
     net.assert_all_certified(&[]);
-    assert_eq!(net.engine(0).status().conflicts, 1);
+    assert_eq!(net.status(0).conflicts, 1);
 }
 
 #[test]
@@ -455,7 +386,7 @@ fn the_operator_policy_waits_until_a_person_endorses() {
     net.pass(5);
     net.assert_all_certified(&[]);
     for node in 1..4 {
-        let (status, view) = (net.engine(node).status(), net.view(node, &event));
+        let (status, view) = (net.status(node), net.view(node, &event));
         assert_eq!(
             (status.awaiting_review, view.awaiting_review),
             (1, true),
@@ -470,14 +401,14 @@ fn the_operator_policy_waits_until_a_person_endorses() {
             "{review:?}"
         );
     }
-    assert_eq!(net.engine(0).status().awaiting_review, 0, "its own event");
+    assert_eq!(net.status(0).awaiting_review, 0, "its own event");
     for node in 1..3 {
         let done = net.operate(node, NoteKind::Endorse, &event).unwrap();
         assert!(done.explanation.contains("prevoted event"), "{done:?}");
         net.settle();
     }
     net.assert_all_certified(std::slice::from_ref(&event));
-    assert_eq!(net.record(3).resolution, Resolution::Achieved);
+    assert_eq!(net.record(3, 0).resolution, Resolution::Achieved);
 }
 
 #[test]
@@ -500,7 +431,7 @@ fn an_endorsement_is_taken_once_and_survives_a_restart() {
     net.settle_except(votes_are_lost);
     net.restart(1);
     assert_eq!(net.prevote(1, &event, 0), Some(Some(event.clone())));
-    assert_eq!(net.engine(1).status().awaiting_review, 0);
+    assert_eq!(net.status(1).awaiting_review, 0);
     net.operate(2, NoteKind::Endorse, &event).unwrap();
     net.settle();
     net.pass(10);
@@ -523,7 +454,7 @@ fn a_refusal_is_a_nil_prevote() {
     net.settle();
     net.pass(2);
     assert_eq!(
-        net.engine(3).status().conflicts,
+        net.status(3).conflicts,
         1,
         "two of four refuse: no quorum can be reached"
     );
@@ -625,7 +556,7 @@ fn settled_events_that_do_not_agree_are_left_to_people_or_to_the_tie_break() {
         if waits {
             let review = net.view(2, &a).review.unwrap();
             assert_eq!(review.reason, ReviewReason::Disagreeing, "{review:?}");
-            assert_eq!(net.engine(2).status().awaiting_review, 1);
+            assert_eq!(net.status(2).awaiting_review, 1);
             net.operate(2, NoteKind::Endorse, &a).unwrap();
             assert_eq!(net.prevote(2, &a, 0), Some(Some(a.clone())));
             net.operate(3, NoteKind::Endorse, &a).unwrap();
@@ -779,7 +710,7 @@ fn events_of_the_future_and_of_the_distrusted_wait_for_a_person() {
             reference: "t".into(),
             note: None,
         };
-        net.engines[node].as_mut().unwrap().trust.apply(&change);
+        net.engine_mut(node).trust.apply(&change);
     }
     net.emit(0, std::slice::from_ref(&event));
     net.settle();
@@ -789,14 +720,14 @@ fn events_of_the_future_and_of_the_distrusted_wait_for_a_person() {
         review.explanation.contains("Node-0 announced it"),
         "{review:?}"
     );
-    assert_eq!(net.engine(1).status().awaiting_review, 1);
+    assert_eq!(net.status(1).awaiting_review, 1);
 }
 
 #[test]
 fn conversations_are_counted() {
     let mut net = Net::new(4);
     net.settle();
-    let syncs = net.engine(0).status().syncs;
+    let syncs = net.status(0).syncs;
     assert!(
         syncs.successful >= 3 && syncs.failed == 0 && syncs.last == Some(net.now),
         "{syncs:?}"
@@ -807,10 +738,7 @@ fn conversations_are_counted() {
     net.settle_except(|_, input| matches!(input, Inbound::Answered { .. }));
     net.stop(3);
     net.settle();
-    assert!(
-        net.engine(0).status().syncs.failed >= 1,
-        "a conversation broke off"
-    );
+    assert!(net.status(0).syncs.failed >= 1, "a conversation broke off");
 }
 
 #[test]
@@ -819,9 +747,7 @@ fn a_read_only_node_takes_no_decision() {
     net.settle();
     let (a, b) = two();
     net.observe(&[&a, &a, &b, &b]);
-    net.engines[0]
-        .as_mut()
-        .unwrap()
+    net.engine_mut(0)
         .standing
         .make_read_only("the disk is full".into());
     let refused = net.operate(0, NoteKind::Stand, &a).unwrap_err();

@@ -47,13 +47,13 @@ fn told(effects: Effects) -> Vec<(Ticket, Result<Vec<OutboxKey>, OperatorRefusal
 #[test]
 fn rows_are_kept_and_forgotten_and_each_asker_gets_its_own_keys() {
     let mut net = Net::new(1);
-    let engine = net.engines[0].as_mut().unwrap();
+    let (now, engine) = (net.now, net.engine_mut(0));
     let inputs = vec![
         change(vec![row(1, b"a"), row(2, b"b")], vec![], 7),
         change(vec![], vec![], 8),
         change(vec![row(2, b"c")], vec![], 9),
     ];
-    let effects = engine.tick(net.now, inputs);
+    let effects = engine.tick(now, inputs);
     let keys: Vec<_> = told(effects)
         .into_iter()
         .map(|(ticket, keys)| (ticket, keys.unwrap()))
@@ -74,10 +74,7 @@ fn rows_are_kept_and_forgotten_and_each_asker_gets_its_own_keys() {
             (keys[2].1[0], b"c".as_slice())
         ]
     );
-    engine.tick(
-        net.now,
-        vec![change(vec![row(2, b"d")], vec![kept[0].0], 10)],
-    );
+    engine.tick(now, vec![change(vec![row(2, b"d")], vec![kept[0].0], 10)]);
     let payloads: Vec<_> = engine
         .store
         .outbox(2, 10)
@@ -105,9 +102,9 @@ fn askers_are_told_if_compacting_the_journal_fails() {
     );
     // what compaction writes beside the journal has a directory in its place
     std::fs::create_dir(net.homes[0].path().join("votes.journal.new")).unwrap();
-    let engine = net.engines[0].as_mut().unwrap();
+    let (now, engine) = (net.now, net.engine_mut(0));
     engine.record.forget_compaction();
-    let effects = engine.tick(net.now, vec![change(vec![row(1, b"a")], vec![], 7)]);
+    let effects = engine.tick(now, vec![change(vec![row(1, b"a")], vec![], 7)]);
     assert!(engine.status().read_only.is_some());
     let told: Vec<_> = told(effects)
         .into_iter()
@@ -119,8 +116,8 @@ fn askers_are_told_if_compacting_the_journal_fails() {
 #[test]
 fn what_is_anchored_is_written_with_the_rows_that_are_done() {
     let mut net = Net::new(1);
-    let engine = net.engines[0].as_mut().unwrap();
-    engine.tick(net.now, vec![change(vec![row(ANCHOR, b"a")], vec![], 1)]);
+    let (now, engine) = (net.now, net.engine_mut(0));
+    engine.tick(now, vec![change(vec![row(ANCHOR, b"a")], vec![], 1)]);
     let done = engine
         .store
         .outbox(ANCHOR, 10)
@@ -131,7 +128,7 @@ fn what_is_anchored_is_written_with_the_rows_that_are_done() {
     let anchor = AnchorRow {
         name: "a".into(),
         cid: "Qm".into(),
-        at: net.now,
+        at: now,
         services: vec!["local".into()],
     };
     let anchors = vec![(Sha256Hash([7; 32]), anchor)];
@@ -141,7 +138,7 @@ fn what_is_anchored_is_written_with_the_rows_that_are_done() {
         ..OutboxChange::default()
     };
     let command = Command::Outbox(change);
-    let effects = engine.tick(net.now, vec![Inbound::Command { command, ticket: 2 }]);
+    let effects = engine.tick(now, vec![Inbound::Command { command, ticket: 2 }]);
     assert_eq!(
         told(effects)
             .into_iter()

@@ -8,25 +8,13 @@ use super::*;
 use crate::settings::{ANNOUNCED_AT_ONCE, Endorsement};
 use crate::shown::ReviewReason;
 
-pub(super) fn two() -> (Event, Event) {
-    let a = testing::event("blueprint_tagged", "v4.4.0");
-    let b = Event {
-        commit_hash: "fffffff".into(),
-        ..a.clone()
-    };
-    (a, b)
-}
-
 pub(super) fn news(news: RegistryNews) -> Inbound {
     Inbound::Registry(news)
 }
 
 /// The round-0 prevotes that a node sees, by node: for what, and whether observed.
 pub(super) fn prevotes(net: &Net, node: usize) -> BTreeMap<NodeId, (Option<Choice>, bool)> {
-    let views = net.engines[node]
-        .as_ref()
-        .unwrap()
-        .instances(None, None, 10);
+    let views = net.engine(node).instances(None, None, 10);
     let votes = views.into_iter().flat_map(|view| view.votes);
     let first = votes.filter(|vote| vote.phase == Phase::Prevote && vote.round.0 == 0);
     first
@@ -49,12 +37,7 @@ fn nothing_of_others_is_endorsed_before_the_file_was_read_since_it_came() {
         prevotes(&net, 0),
         BTreeMap::from([(first, (Some(a.choice()), true))])
     );
-    let view = net.engines[1]
-        .as_ref()
-        .unwrap()
-        .instances(None, None, 1)
-        .pop()
-        .unwrap();
+    let view = net.engine(1).instances(None, None, 1).pop().unwrap();
     assert_eq!(view.review.unwrap().reason, ReviewReason::Registry);
     // the reader finds a line of its own before it answers
     let look = net.looks[1].unwrap();
@@ -108,19 +91,13 @@ fn a_file_that_cannot_be_read_stops_endorsing_and_own_events_but_not_following()
     net.settle();
     net.pass(3);
     assert_eq!(net.certified(3), BTreeSet::from([a.choice()]), "it follows");
-    let record = net.engines[0]
-        .as_ref()
-        .unwrap()
-        .store
-        .record(0)
-        .unwrap()
-        .unwrap();
+    let record = net.record(0, 0);
     assert!(
         !record.node_hashes.contains_key(&net.ids[3])
             && !record.endorsing_nodes.contains_key(&net.ids[3])
     );
     assert_eq!(record.silent_nodes, [net.ids[3]]);
-    let status = net.engines[3].as_ref().unwrap().status();
+    let status = net.status(3);
     assert_eq!(status.can_sign.as_str(), "no_registry");
     assert!(status.can_sign_reason.contains("a directory"));
 }
@@ -159,10 +136,7 @@ fn no_vote_is_signed_before_the_file_has_been_read_once() {
     let (a, b) = two();
     (0..3).for_each(|node| net.tick(node, vec![observed(vec![a.clone()])]));
     net.settle();
-    assert_eq!(
-        net.engines[3].as_ref().unwrap().status().can_sign.as_str(),
-        "starting"
-    );
+    assert_eq!(net.status(3).can_sign.as_str(), "starting");
     assert_eq!(net.certified(0).len(), 1, "the others decide without it");
     // its own file said something else: it is named, although it comes after the decision
     net.tick(3, vec![observed(vec![b.clone()])]);
@@ -171,13 +145,7 @@ fn no_vote_is_signed_before_the_file_has_been_read_once() {
     net.settle();
     net.pass(2);
     for node in 0..4 {
-        let record = net.engines[node]
-            .as_ref()
-            .unwrap()
-            .store
-            .record(0)
-            .unwrap()
-            .unwrap();
+        let record = net.record(node, 0);
         assert_eq!(record.disagreeing_nodes, [net.ids[3]], "node {node}");
         assert_eq!(
             (record.node_hashes.len(), record.agreement_basis_points()),
@@ -205,13 +173,7 @@ fn who_followed_a_decision_before_it_read_its_file_is_named_all_the_same() {
     net.settle();
     net.pass(2);
     for node in 0..4 {
-        let record = net.engines[node]
-            .as_ref()
-            .unwrap()
-            .store
-            .record(0)
-            .unwrap()
-            .unwrap();
+        let record = net.record(node, 0);
         assert_eq!(record.disagreeing_nodes, [net.ids[3]], "node {node}");
         assert_eq!(record.agreement_basis_points(), 7500, "node {node}");
     }
@@ -235,30 +197,15 @@ fn a_line_that_comes_after_an_endorsement_is_a_divergence_and_told_once() {
     };
     net.tick(1, vec![observed(vec![later])]);
     net.pass(2);
-    let rows = |net: &Net, node: usize| -> Vec<_> {
-        net.engines[node]
-            .as_ref()
-            .unwrap()
-            .store
-            .divergences()
-            .map(|row| row.unwrap().1)
-            .collect()
-    };
-    let [row] = &rows(&net, 2)[..] else {
-        panic!("{:?}", rows(&net, 2))
+    let [row] = &net.divergences(2)[..] else {
+        panic!("{:?}", net.divergences(2))
     };
     assert_eq!(
         (row.sequence, row.certified, row.own.choice()),
         (0, a.choice(), b.choice())
     );
-    assert!(rows(&net, 1).is_empty());
-    let record = net.engines[2]
-        .as_ref()
-        .unwrap()
-        .store
-        .record(0)
-        .unwrap()
-        .unwrap();
+    assert!(net.divergences(1).is_empty());
+    let record = net.record(2, 0);
     assert_eq!(
         record.found_later.map(|found| found.choice),
         Some(b.choice())
@@ -269,7 +216,7 @@ fn a_line_that_comes_after_an_endorsement_is_a_divergence_and_told_once() {
         .filter(|(_, event)| matches!(event, NodeEvent::Divergence { .. }));
     assert_eq!(told.count(), 1);
     net.pass(16);
-    let heartbeat = net.engines[0].as_ref().unwrap().peers()[&net.ids[2]]
+    let heartbeat = net.engine(0).peers()[&net.ids[2]]
         .row
         .last_heartbeat
         .clone()
@@ -293,15 +240,12 @@ fn a_line_that_waits_to_be_announced_is_what_the_node_votes_for() {
     let lines = events(1_500).into_iter().chain([own.clone()]).collect();
     net.tick(0, vec![observed(lines)]);
     net.settle();
-    assert!(net.engines[0].as_ref().unwrap().status().open >= 1_500);
-    let other = Event {
-        commit_hash: "fffffff".into(),
-        ..own.clone()
-    };
+    assert!(net.status(0).open >= 1_500);
+    let other = other(&own);
     net.emit(3, std::slice::from_ref(&other));
     net.settle();
     net.pass(2);
-    let engine = net.engines[0].as_ref().unwrap();
+    let engine = net.engine(0);
     let records =
         (0..engine.store.certified_count()).filter_map(|at| engine.store.record(at).unwrap());
     let record = records
@@ -339,10 +283,7 @@ fn announcements_go_on_behind_events_that_wait_for_people() {
     net.emit(0, &audits);
     net.settle();
     net.pass(60);
-    assert_eq!(
-        net.engines[0].as_ref().unwrap().store.certified_count(),
-        1000
-    );
+    assert_eq!(net.store(0).certified_count(), 1000);
 }
 
 /// An event that was accepted and waits in the backlog is what the node votes for.
@@ -362,14 +303,11 @@ fn an_accepted_event_that_waits_in_the_backlog_is_not_passed_over() {
         net.outcomes.last(),
         Some(EmitOutcome::Accepted { .. })
     ));
-    let other = Event {
-        commit_hash: "fffffff".into(),
-        ..own.clone()
-    };
+    let other = other(&own);
     net.emit(3, std::slice::from_ref(&other));
     net.settle();
     net.pass(5);
-    let engine = net.engines[0].as_ref().unwrap();
+    let engine = net.engine(0);
     let records =
         (0..engine.store.certified_count()).filter_map(|at| engine.store.record(at).unwrap());
     let record = records
@@ -392,12 +330,7 @@ fn an_untimely_event_is_not_waived_by_its_announcer_alone() {
     net.settle();
     net.pass(5);
     assert!(net.certified(0).is_empty());
-    let view = net.engines[1]
-        .as_ref()
-        .unwrap()
-        .instances(None, None, 1)
-        .pop()
-        .unwrap();
+    let view = net.engine(1).instances(None, None, 1).pop().unwrap();
     assert_eq!(view.review.unwrap().reason, ReviewReason::Untimely);
     // a second registry that has it does
     net.tick(1, vec![observed(vec![old.clone()])]);

@@ -1,10 +1,9 @@
 //! Files that change, or cannot be read, while something depends on them: nothing is signed that
 //! the file contradicts.
 
-use ssid_protocol::record::ConsensusRecord;
 use ssid_protocol::vote::Phase;
 
-use super::own_registry::{news, prevotes, two};
+use super::own_registry::{news, prevotes};
 use super::*;
 
 /// Lines in the own registry file that are not announced, but voted for all the same.
@@ -41,11 +40,6 @@ fn other_commit(event: &Event, commit: &str) -> Event {
     }
 }
 
-fn record(net: &Net, node: usize, sequence: u64) -> ConsensusRecord {
-    let store = &net.engines[node].as_ref().unwrap().store;
-    store.record(sequence).unwrap().unwrap()
-}
-
 /// The reader hands over a changed file so fast that all of it comes within one tick.
 #[test]
 fn every_line_of_a_file_that_is_read_again_in_one_tick_counts() {
@@ -68,7 +62,7 @@ fn every_line_of_a_file_that_is_read_again_in_one_tick_counts() {
     net.settle();
     net.pass(2);
     for sequence in 0..3 {
-        let record = record(&net, 0, sequence);
+        let record = net.record(0, sequence);
         let said = record.node_hashes.get(&net.ids[3]);
         assert!(
             after.iter().any(|event| said == Some(&event.choice())),
@@ -103,7 +97,7 @@ fn an_offer_kept_while_starting_yields_to_a_line_of_the_file() {
     net.settle();
     net.pass(2);
     assert_eq!(net.certified(0), BTreeSet::from([b.choice()]));
-    assert_eq!(record(&net, 0, 0).disagreeing_nodes, []);
+    assert_eq!(net.record(0, 0).disagreeing_nodes, []);
 }
 
 #[test]
@@ -114,13 +108,13 @@ fn an_offer_kept_while_starting_waits_for_a_file_that_cannot_be_read() {
     net.settle();
     net.pass(2);
     for node in 0..4 {
-        let engine = net.engines[node].as_ref().unwrap();
+        let engine = net.engine(node);
         assert!(engine.open.is_empty(), "open at node {node}");
     }
     // nor is anything of others endorsed for its subject
     net.emit(0, std::slice::from_ref(&b));
     net.settle();
-    assert_eq!(record(&net, 0, 0).silent_nodes, [net.ids[3]]);
+    assert_eq!(net.record(0, 0).silent_nodes, [net.ids[3]]);
     finish_look(&mut net, 3);
     net.settle();
     net.pass(2);
@@ -139,12 +133,12 @@ fn a_line_read_before_is_said_only_once_the_file_can_be_read_again() {
     net.settle();
     net.pass(2);
     assert_eq!(net.certified(3), BTreeSet::from([a.choice()]), "it follows");
-    assert_eq!(record(&net, 0, 0).silent_nodes, [net.ids[3]]);
+    assert_eq!(net.record(0, 0).silent_nodes, [net.ids[3]]);
     finish_look(&mut net, 3);
     net.settle();
     net.pass(2);
     for node in 0..4 {
-        let record = record(&net, node, 0);
+        let record = net.record(node, 0);
         assert_eq!(record.disagreeing_nodes, [net.ids[3]], "node {node}");
         assert_eq!(record.node_hashes[&net.ids[3]], b.choice());
     }
@@ -206,7 +200,7 @@ fn a_lock_of_an_earlier_life_is_prevoted_only_once_the_file_has_been_read() {
         to != 1 && is_vote
     });
     let locked = |net: &Net| {
-        let engine = net.engines[1].as_ref().unwrap();
+        let engine = net.engine(1);
         let open = engine.open.values().next().unwrap();
         let prevotes = open
             .machine
@@ -221,10 +215,7 @@ fn a_lock_of_an_earlier_life_is_prevoted_only_once_the_file_has_been_read() {
     net.settle_except(|to, _| to != 1);
     net.tick(1, vec![unreadable()]);
     net.settle_except(|to, _| to != 1);
-    assert_eq!(
-        net.engines[1].as_ref().unwrap().status().startup_check,
-        None
-    );
+    assert_eq!(net.status(1).startup_check, None);
     assert_eq!(locked(&net), (Some(a.choice()), None));
     net.tick(1, vec![silent_lines(std::slice::from_ref(&b))]);
     finish_look(&mut net, 1);
@@ -247,12 +238,10 @@ fn a_line_beside_an_own_event_that_is_certified_is_a_divergence() {
     net.settle();
     net.pass(2);
     assert_eq!(net.certified(0), BTreeSet::from([a.choice()]));
-    let rows: Vec<_> = net.engines[0]
-        .as_ref()
-        .unwrap()
-        .store
-        .divergences()
-        .map(|row| row.unwrap().1.own.choice())
+    let rows: Vec<_> = net
+        .divergences(0)
+        .iter()
+        .map(|row| row.own.choice())
         .collect();
     assert_eq!(rows, [b.choice()]);
 }

@@ -27,9 +27,9 @@ fn a_node_alone_does_not_wake_for_what_it_cannot_ask() {
         observed: false,
     };
     deliver(&mut net, 0, 1, Statements::Votes(vec![vote]));
-    let engine = net.engines[0].as_mut().unwrap();
-    engine.tick(net.now, vec![Inbound::Connected(BTreeSet::new())]);
-    let now = Now::from(UnixMillis(net.now.0 + 5_000));
+    let (now, engine) = (net.now, net.engine_mut(0));
+    engine.tick(now, vec![Inbound::Connected(BTreeSet::new())]);
+    let now = Now::from(UnixMillis(now.0 + 5_000));
     let effects = engine.tick(now, Vec::new());
     assert!(
         effects.wake_at.is_some_and(|at| at > now.steady),
@@ -45,11 +45,7 @@ fn votes_of_liars_alone_do_not_make_an_unproven_event_known() {
     let mut net = Net::new(4);
     net.messages.clear();
     let event = testing::event("blueprint_tagged", "v4.4.0");
-    let subject = net
-        .manifest
-        .event_policies
-        .subject_of(&event)
-        .id(&net.manifest.federation_id());
+    let subject = net.subject(&event);
     let ballot = Some(event.choice());
     let vote = Vote {
         epoch: Epoch(0),
@@ -73,11 +69,7 @@ fn votes_of_liars_alone_do_not_make_an_unproven_event_known() {
                 answer,
             }],
         );
-        let view = net.engines[0]
-            .as_ref()
-            .unwrap()
-            .instances(Some(subject), None, 1)
-            .pop();
+        let view = net.engine(0).instances(Some(subject), None, 1).pop();
         assert_eq!(view.is_some(), is_known, "after the vote of node {signer}");
     }
 }

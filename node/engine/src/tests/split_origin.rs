@@ -45,13 +45,9 @@ fn split() -> (Net, SubjectId) {
     }
     net.settle();
     net.pass(120);
-    let subject = net
-        .manifest
-        .event_policies
-        .subject_of(&shown(0))
-        .id(&federation);
+    let subject = net.subject(&shown(0));
     for node in 0..LIAR {
-        let open = &net.engines[node].as_ref().unwrap().open[&subject];
+        let open = net.open(node, &subject);
         let known: Vec<_> = open
             .machine
             .candidates()
@@ -77,13 +73,7 @@ fn choose(
         subject,
         choice: event.choice(),
     };
-    net.tick(
-        node,
-        vec![Inbound::Command {
-            command: Command::Operate(operation, Decider::default()),
-            ticket: 1,
-        }],
-    );
+    net.command(node, Command::Operate(operation, Decider::default()));
     net.operated.pop().unwrap()
 }
 
@@ -125,12 +115,7 @@ fn the_choice_outlives_a_restart_before_its_event_came() {
     choose(&mut net, 1, subject, &shown(0)).unwrap();
     net.settle();
     net.pass(60);
-    let candidates = |net: &Net| {
-        net.engines[1].as_ref().unwrap().open[&subject]
-            .machine
-            .candidates()
-            .count()
-    };
+    let candidates = |net: &Net| net.open(1, &subject).machine.candidates().count();
     assert_eq!(candidates(&net), 2);
     net.stop(1);
     net.start(1);
@@ -147,13 +132,7 @@ fn what_no_vote_names_is_no_choice_and_what_is_not_here_is_not_endorsed() {
         subject,
         choice: shown(1).choice(),
     };
-    net.tick(
-        0,
-        vec![Inbound::Command {
-            command: Command::Operate(operation, Decider::default()),
-            ticket: 1,
-        }],
-    );
+    net.command(0, Command::Operate(operation, Decider::default()));
     assert_eq!(
         net.operated.pop().unwrap().unwrap_err().kind,
         RefusalKind::UnknownCandidate

@@ -8,7 +8,7 @@ use ssid_protocol::evidence::Signed;
 use ssid_protocol::id::{Epoch, Round};
 use ssid_protocol::vote::{Phase, Vote};
 
-use super::own_registry::{news, two};
+use super::own_registry::news;
 use super::*;
 
 fn copy(from: &Path, to: &Path) {
@@ -45,7 +45,7 @@ impl Snapshot {
 }
 
 fn rolled_back(net: &Net, node: usize) -> Option<String> {
-    net.engines[node].as_ref().unwrap().status().abstaining
+    net.status(node).abstaining
 }
 
 /// Votes signed by `node` that are on their way.
@@ -68,10 +68,7 @@ fn votes_of(net: &Net, node: usize) -> Vec<Vote> {
 
 fn split(net: &mut Net) -> (Event, Event) {
     let a = testing::event("blueprint_tagged", "v4.4.0");
-    let b = Event {
-        commit_hash: "fffffff".into(),
-        ..a.clone()
-    };
+    let b = other(&a);
     for (node, event) in [(0, &a), (1, &a), (2, &b), (3, &b)] {
         net.tick(node, vec![observed(vec![event.clone()])]);
     }
@@ -103,7 +100,7 @@ fn votes_that_others_hold_and_the_journal_does_not_make_it_abstain() {
         rolled_back(&net, 0)
     );
     // for good: the next start reads it in the journal, also after compaction
-    net.engines[0].as_mut().unwrap().compact_journal().unwrap();
+    net.engine_mut(0).compact_journal().unwrap();
     net.stop(0);
     net.start(0);
     assert!(rolled_back(&net, 0).is_some_and(|why| why.contains("rolled back")));
@@ -143,12 +140,10 @@ fn a_head_of_a_longer_log_makes_it_abstain_and_name_no_log_any_more() {
     net.pass(16); // a heartbeat later
     before.bring_back(&mut net, 0);
     let head = net.ids[0];
-    let heard = net.engines[1].as_ref().unwrap().peers.states[&head]
-        .heartbeat
-        .clone()
-        .unwrap();
+    let heard = net.engine(1).peers.states[&head].heartbeat.clone().unwrap();
     assert!(matches!(heard.statements(), Statements::Heartbeat(h) if h.log_size == 1));
-    let engine = net.engines[0].as_mut().unwrap();
+    let (now, from) = (net.now, net.ids[1]);
+    let engine = net.engine_mut(0);
     let request = Request::Own;
     let answer = CheckedAnswer::Own {
         heartbeat: Some(heard),
@@ -156,9 +151,9 @@ fn a_head_of_a_longer_log_makes_it_abstain_and_name_no_log_any_more() {
         complete: true,
     };
     engine.tick(
-        net.now,
+        now,
         vec![Inbound::Answered {
-            from: net.ids[1],
+            from,
             request,
             answer: Some(answer),
         }],
@@ -170,7 +165,7 @@ fn a_head_of_a_longer_log_makes_it_abstain_and_name_no_log_any_more() {
             .is_some_and(|why| why.contains("its log was rolled back"))
     );
     net.settle();
-    let engine = net.engines[0].as_ref().unwrap();
+    let engine = net.engine(0);
     assert_eq!((engine.log_head().size, engine.head_to_sign().size), (1, 0));
 }
 
@@ -182,16 +177,7 @@ fn without_a_quorum_of_answers_nothing_is_signed_and_offers_are_kept_and_sent_la
     net.start(0);
     net.start(1);
     net.settle();
-    assert_eq!(
-        net.engines[0]
-            .as_ref()
-            .unwrap()
-            .status()
-            .startup_check
-            .unwrap()
-            .heard,
-        [net.ids[1]]
-    );
+    assert_eq!(net.status(0).startup_check.unwrap().heard, [net.ids[1]]);
     let all = events(2);
     net.emit(0, &all[..1]);
     net.tick(1, vec![observed(all[1..].to_vec())]);
@@ -202,26 +188,16 @@ fn without_a_quorum_of_answers_nothing_is_signed_and_offers_are_kept_and_sent_la
         outcome.contains("Kept") && outcome.contains("1 of 3 other voters"),
         "{outcome}"
     );
-    assert_eq!(
-        net.engines[0].as_ref().unwrap().record.journal_sequence(),
-        1
-    );
+    assert_eq!(net.engine(0).record.journal_sequence(), 1);
     // what was kept outlives a restart, and another event for its subject is refused
     net.stop(0);
     net.start(0);
     net.settle();
-    assert_eq!(net.engines[0].as_ref().unwrap().status().kept_offers, 1);
+    assert_eq!(net.status(0).kept_offers, 1);
     net.start(2);
     net.settle();
     net.assert_all_certified(&all);
-    assert!(
-        net.engines[0]
-            .as_ref()
-            .unwrap()
-            .status()
-            .startup_check
-            .is_none()
-    );
+    assert!(net.status(0).startup_check.is_none());
 }
 
 #[test]
@@ -236,11 +212,7 @@ fn an_ordinary_restart_under_votes_is_no_rollback() {
         net.settle();
         net.start(node);
         net.settle();
-        net.engines[node]
-            .as_mut()
-            .unwrap()
-            .compact_journal()
-            .unwrap();
+        net.engine_mut(node).compact_journal().unwrap();
         net.stop(node);
         net.start(node);
         net.settle();
@@ -248,15 +220,7 @@ fn an_ordinary_restart_under_votes_is_no_rollback() {
     net.pass(20);
     for node in 0..4 {
         assert_eq!(rolled_back(&net, node), None, "node {node}");
-        assert!(
-            net.engines[node]
-                .as_ref()
-                .unwrap()
-                .status()
-                .startup_check
-                .is_none(),
-            "node {node}"
-        );
+        assert!(net.status(node).startup_check.is_none(), "node {node}");
     }
     net.emit(2, &[testing::event("blueprint_tagged", "v99")]);
     net.settle();
@@ -270,7 +234,7 @@ fn a_node_whose_database_is_lost_and_whose_journal_is_whole_does_not_abstain() {
     split(&mut net);
     net.emit(0, &events(10));
     net.settle();
-    net.engines[0].as_mut().unwrap().compact_journal().unwrap();
+    net.engine_mut(0).compact_journal().unwrap();
     net.emit(0, &[testing::event("blueprint_tagged", "v99")]);
     net.settle();
     net.stop(0);
@@ -294,12 +258,9 @@ fn during_the_startup_check_the_registry_holds_back_only_what_is_left_to_sign() 
     net.start(0);
     // its registry file, read again: what is certified, one line that is another event than that,
     // and a new one
-    let other = Event {
-        commit_hash: "fffffff".into(),
-        ..all[3].clone()
-    };
+    let other = other(&all[3]);
     net.tick(0, vec![observed([&all[..], &[other]].concat())]);
-    let open = net.engines[0].as_ref().unwrap().status().open;
+    let open = net.status(0).open;
     assert_eq!(
         open, 1,
         "the new one waits, and counts as open so that no more is handed over than may be"
@@ -326,7 +287,7 @@ fn what_is_certified_during_a_long_startup_check_is_held_back_no_more() {
     net.stop(3);
     net.start(0);
     net.tick(0, vec![observed(all)]);
-    let status = |net: &Net| net.engines[0].as_ref().unwrap().status();
+    let status = |net: &Net| net.status(0);
     assert_eq!(
         status(&net).open,
         21,
@@ -372,11 +333,6 @@ fn decide_without_it(net: &mut Net) -> Event {
     b
 }
 
-fn divergences(net: &Net, node: usize) -> usize {
-    let store = &net.engines[node].as_ref().unwrap().store;
-    store.divergences().map(Result::unwrap).count()
-}
-
 #[test]
 fn who_was_away_for_a_moment_says_what_it_observed_of_what_was_decided_meanwhile() {
     let mut net = Net::new(4);
@@ -389,7 +345,7 @@ fn who_was_away_for_a_moment_says_what_it_observed_of_what_was_decided_meanwhile
     let said = prevotes_of(&mut net, 0);
     let said: Vec<_> = said.iter().map(|vote| vote.ballot).collect();
     assert_eq!(said, [Some(own.choice()); 3], "to each of the others");
-    assert_eq!(divergences(&net, 0), 0, "its record says so already");
+    assert!(net.divergences(0).is_empty(), "its record says so already");
 }
 
 /// Whom nobody can tell any more what it said says nothing that may contradict it.
@@ -403,7 +359,7 @@ fn who_was_away_for_longer_than_others_count_says_nothing_too_late() {
     net.start(0);
     net.tick(0, vec![observed(vec![own])]);
     assert_eq!(prevotes_of(&mut net, 0), []);
-    assert_eq!(divergences(&net, 0), 1, "its own people are told");
+    assert_eq!(net.divergences(0).len(), 1, "its own people are told");
     // of what is decided from now on it says everything again
     let next = testing::event("audit_completed", "v4.4.0");
     net.readers[0] = false;
@@ -430,7 +386,7 @@ fn after_a_step_of_the_clock_backwards_nothing_is_said_too_late() {
     net.start(0);
     net.tick(0, vec![observed(vec![own])]);
     assert_eq!(prevotes_of(&mut net, 0), []);
-    assert_eq!(divergences(&net, 0), 1);
+    assert_eq!(net.divergences(0).len(), 1);
 }
 
 #[test]
@@ -444,7 +400,7 @@ fn an_own_heartbeat_that_the_disk_does_not_know_forbids_saying_anything_too_late
     before.bring_back(&mut net, 0);
     net.tick(0, vec![observed(vec![own])]);
     assert_eq!(prevotes_of(&mut net, 0), []);
-    assert_eq!((divergences(&net, 0), rolled_back(&net, 0)), (1, None));
+    assert_eq!((net.divergences(0).len(), rolled_back(&net, 0)), (1, None));
 }
 
 #[test]
@@ -461,12 +417,7 @@ fn prevotes_that_were_not_told_completely_or_over_git_forbid_saying_anything_too
         } else {
             let vote = Vote {
                 epoch: Epoch(0),
-                subject: net.engines[0]
-                    .as_ref()
-                    .unwrap()
-                    .epochs
-                    .current()
-                    .subject_of(&own),
+                subject: net.engine(0).epochs.current().subject_of(&own),
                 round: Round::ZERO,
                 phase: Phase::Prevote,
                 ballot: Some(own.choice()),
@@ -489,6 +440,6 @@ fn prevotes_that_were_not_told_completely_or_over_git_forbid_saying_anything_too
         };
         net.tick(0, vec![heard]);
         assert_eq!(prevotes_of(&mut net, 0), [], "by git: {by_git}");
-        assert_eq!(divergences(&net, 0), 1, "by git: {by_git}");
+        assert_eq!(net.divergences(0).len(), 1, "by git: {by_git}");
     }
 }

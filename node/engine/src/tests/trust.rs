@@ -28,12 +28,7 @@ impl Net {
     }
 
     fn ledger(&self, member: usize) -> Vec<TrustChange> {
-        self.engines[0]
-            .as_ref()
-            .unwrap()
-            .store
-            .trust_of(&self.ids[member])
-            .unwrap()
+        self.store(0).trust_of(&self.ids[member]).unwrap()
     }
 
     fn points(&self, member: usize, reason: TrustReason) -> Vec<i32> {
@@ -45,11 +40,7 @@ impl Net {
     }
 
     fn trust(&self, member: usize) -> i32 {
-        self.engines[0]
-            .as_ref()
-            .unwrap()
-            .trust
-            .score(&self.ids[member])
+        self.score(0, member)
     }
 
     /// Time goes by at once: nothing happens meanwhile.
@@ -68,13 +59,7 @@ impl Net {
                 boost,
                 note: note.clone(),
             };
-            self.tick(
-                0,
-                vec![Inbound::Command {
-                    command: Command::Adjust(adjustment),
-                    ticket: 1,
-                }],
-            );
+            self.command(0, Command::Adjust(adjustment));
         }
     }
 
@@ -108,10 +93,7 @@ fn agreement_counts_once_a_day_per_origin_and_disagreement_once_in_thirty() {
     let mut net = net();
     let certify = |net: &mut Net, version: &str, origin: usize, odd: Option<usize>| {
         let event = testing::event("blueprint_tagged", version);
-        let wrong = Event {
-            commit_hash: "fffffff".into(),
-            ..event.clone()
-        };
+        let wrong = other(&event);
         if let Some(odd) = odd {
             net.tick(odd, vec![observed(vec![wrong])]);
         }
@@ -367,10 +349,7 @@ fn equivocation_costs_all_once_and_nothing_is_earned_after_it() {
     let mut net = net();
     net.is_byzantine = true;
     let event = testing::event("blueprint_tagged", "v4.4.0");
-    let other = Event {
-        commit_hash: "fffffff".into(),
-        ..event.clone()
-    };
+    let other = other(&event);
     deliver(
         &mut net,
         0,
@@ -395,7 +374,7 @@ fn equivocation_costs_all_once_and_nothing_is_earned_after_it() {
 #[test]
 fn below_fifty_a_member_is_flagged_and_below_twenty_five_alerted_on() {
     let mut net = net();
-    let flagged = |net: &Net| net.engines[0].as_ref().unwrap().status().flagged;
+    let flagged = |net: &Net| net.status(0).flagged;
     let alerts = |net: &Net| {
         let low = |event: &NodeEvent| matches!(event, NodeEvent::LowTrust { member, .. } if *member == net.ids[2]);
         net.events.iter().filter(|(_, event)| low(event)).count()
@@ -439,13 +418,7 @@ fn who_is_not_trusted_is_not_endorsed() {
             3,
             ssid_protocol::batch::Statements::Events(vec![event]),
         );
-        let open = net.engines[0]
-            .as_ref()
-            .unwrap()
-            .open
-            .values()
-            .next()
-            .unwrap();
+        let open = net.first_open(0).1;
         open.held.len()
     };
     assert_eq!((prevotes(false), prevotes(true)), (1, 0));
@@ -544,10 +517,7 @@ fn points_follow_the_configuration() {
     let mut net = Net::with(testing::manifest(4), settings);
     net.settle();
     let event = testing::event("blueprint_tagged", "v4.4.0");
-    let wrong = Event {
-        commit_hash: "fffffff".into(),
-        ..event.clone()
-    };
+    let wrong = other(&event);
     net.tick(3, vec![observed(vec![wrong])]);
     (0..3).for_each(|node| net.tick(node, vec![observed(vec![event.clone()])]));
     net.settle();
@@ -591,10 +561,7 @@ fn the_scores_are_recomputed_from_the_ledger() {
         for (at, (what, member, days)) in steps.into_iter().enumerate() {
             net.skip(days * DAY / 2);
             let event = testing::event("blueprint_tagged", &format!("v{at}"));
-            let other = Event {
-                commit_hash: "fffffff".into(),
-                ..event.clone()
-            };
+            let other = other(&event);
             match what {
                 0 | 1 => net.adjust(member, what == 0, 1),
                 2 => net.break_off(
@@ -633,7 +600,7 @@ fn the_scores_are_recomputed_from_the_ledger() {
             net.settle();
             net.pass(1);
         }
-        let engine = net.engines[0].as_ref().unwrap();
+        let engine = net.engine(0);
         for member in 1..4 {
             let ledger = net.ledger(member);
             let score = engine.settings.trust.score(&ledger);

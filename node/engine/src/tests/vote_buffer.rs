@@ -24,14 +24,6 @@ fn vote(subject: SubjectId, round: u32, ballot: Ballot) -> Vote {
     }
 }
 
-fn subject_of(event: &Event) -> SubjectId {
-    let manifest = testing::manifest(4);
-    manifest
-        .event_policies
-        .subject_of(event)
-        .id(&manifest.federation_id())
-}
-
 fn nowhere(i: usize) -> SubjectId {
     SubjectId(Sha256Hash::of(&[b"nowhere", &i.to_be_bytes()]).0)
 }
@@ -42,20 +34,15 @@ fn is_of(input: &Inbound, kind: Kind) -> bool {
 
 impl Net {
     fn waiting(&self, node: usize) -> usize {
-        self.engines[node].as_ref().unwrap().vote_buffer.len()
+        self.engine(node).vote_buffer.len()
     }
 
     fn opened(&self, node: usize) -> usize {
-        self.engines[node].as_ref().unwrap().open.len()
+        self.engine(node).open.len()
     }
 
     fn refused(&self, node: usize) -> u64 {
-        self.engines[node]
-            .as_ref()
-            .unwrap()
-            .status()
-            .refused
-            .unknown_votes
+        self.status(node).refused.unknown_votes
     }
 }
 
@@ -171,7 +158,7 @@ fn their_events_are_asked_for_and_then_they_count() {
     net.pass(1);
     net.assert_all_certified(&all);
     assert_eq!((net.waiting(3), net.opened(3)), (0, 0));
-    let engine = net.engines[3].as_ref().unwrap();
+    let engine = net.engine(3);
     let record = engine.store.record(0).unwrap().unwrap();
     assert_eq!(
         record.node_hashes.len() + record.endorsing_nodes.len(),
@@ -253,7 +240,7 @@ fn an_event_that_enough_of_them_name_needs_no_announcement() {
     );
     hand_in(&mut net);
     assert_eq!((net.opened(0), net.waiting(0)), (1, 0));
-    let engine = net.engines[0].as_ref().unwrap();
+    let engine = net.engine(0);
     let open = &engine.open[&subject_of(&event)];
     assert_eq!(
         (
@@ -284,9 +271,8 @@ fn two_that_contradict_each_other_are_evidence_at_once() {
         3,
         Statements::Votes(vec![vote(subject, 0, None)]),
     );
-    let kinds: Vec<_> = net.engines[0]
-        .as_ref()
-        .unwrap()
+    let kinds: Vec<_> = net
+        .engine(0)
         .evidence_pool
         .held
         .iter()
@@ -318,13 +304,7 @@ fn a_certificate_finds_them() {
     net.settle_except(is_to_3);
     assert_eq!((net.opened(3), net.certified(3).len()), (0, 0));
     assert!(net.waiting(3) >= 3);
-    let certificate = net.engines[0]
-        .as_ref()
-        .unwrap()
-        .store
-        .certificate(0)
-        .unwrap()
-        .unwrap();
+    let certificate = net.certificate(0, 0);
     let answer = CheckedAnswer::Open {
         carried: Carried {
             certificates: vec![certificate],
@@ -345,13 +325,7 @@ fn a_certificate_finds_them() {
         }],
     );
     assert_eq!((net.certified(3).len(), net.waiting(3)), (1, 0));
-    let record = net.engines[3]
-        .as_ref()
-        .unwrap()
-        .store
-        .record(0)
-        .unwrap()
-        .unwrap();
+    let record = net.record(3, 0);
     let voted = record.node_hashes.len() + record.endorsing_nodes.len();
     assert_eq!(
         (voted, record.transport),
@@ -380,7 +354,7 @@ fn they_are_told_to_whom_signed_them() {
     net.messages.clear();
     net.start(0);
     net.settle();
-    let why = net.engines[0].as_ref().unwrap().status().abstaining;
+    let why = net.status(0).abstaining;
     assert!(
         why.as_ref().is_some_and(|why| why.contains("rolled back")),
         "{why:?}"
@@ -400,7 +374,7 @@ fn they_stand_on_the_branch_for_whom_it_speaks() {
             Statements::Votes(vec![vote(nowhere(signer), 0, None)]),
         );
     }
-    let engine = net.engines[0].as_ref().unwrap();
+    let engine = net.engine(0);
     let signers = |relayed: BTreeSet<NodeId>| {
         let page = engine.offer(&relayed, None);
         page.batches

@@ -47,7 +47,7 @@ fn an_event_is_endorsed_once_its_commit_is_in_the_repository_of_whoever_announce
     };
     assert_eq!(net.engine(1).commit_questions(None), [question]);
     assert!(net.engine(0).commit_questions(None).is_empty());
-    let asked = net.engine(1).status().commits_asked;
+    let asked = net.status(1).commits_asked;
     assert!(
         net.explanation(1, &event)
             .contains("which was not looked at yet")
@@ -78,11 +78,7 @@ fn an_event_is_endorsed_once_its_commit_is_in_the_repository_of_whoever_announce
         net.explanation(1, &event)
             .contains(": it has no Git remote")
     );
-    assert_eq!(
-        net.engine(1).status().commits_asked,
-        asked,
-        "and no new one"
-    );
+    assert_eq!(net.status(1).commits_asked, asked, "and no new one");
     net.assert_all_certified(std::slice::from_ref(&trusted));
 
     // found by two: three of four prevote it
