@@ -123,6 +123,24 @@ fn a_node_that_was_away_fetches_the_log_and_verifies_it() {
 }
 
 #[test]
+fn conversations_are_counted() {
+    let mut net = Net::new(4);
+    net.settle();
+    let syncs = net.status(0).syncs;
+    assert!(
+        syncs.successful >= 3 && syncs.failed == 0 && syncs.last == Some(net.now),
+        "{syncs:?}"
+    );
+    net.restart(3);
+    net.stop(3);
+    net.start(3);
+    net.settle_except(|_, input| matches!(input, Inbound::Answered { .. }));
+    net.stop(3);
+    net.settle();
+    assert!(net.status(0).syncs.failed >= 1, "a conversation broke off");
+}
+
+#[test]
 fn lost_gossip_is_made_good_by_asking() {
     let mut net = Net::new(4);
     net.settle();
