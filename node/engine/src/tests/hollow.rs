@@ -30,7 +30,7 @@ fn hollow(subject: SubjectId, phase: Phase, ballot: Ballot) -> Statements {
 /// Four that are in conflict about `count` subjects after round 0: all of them stay open.
 fn in_conflict(net: &mut Net, count: usize) -> Vec<SubjectId> {
     let a = events(count);
-    let b: Vec<_> = a.iter().map(|event| other(&event)).collect();
+    let b: Vec<_> = a.iter().map(other).collect();
     for (node, lines) in [(0, &a), (1, &a), (2, &b)] {
         net.tick(node, vec![observed(lines.clone())]);
     }
