@@ -9,7 +9,6 @@ mod layers;
 mod settings;
 
 use std::collections::BTreeSet;
-use std::io;
 use std::path::PathBuf;
 
 use serde_json::Value;
@@ -23,6 +22,7 @@ use keys::{FOR_PEOPLE, KEYS, names_in, variable_of};
 pub(crate) use keys::{Keys, Rule, is_variable};
 pub use layers::{OF_THIS_MACHINE, environment, names_host};
 pub use settings::*;
+use ssid_storage::{PathContext as _, PathError};
 
 use crate::document::{Document, Unreadable};
 use crate::git::GitRemote;
@@ -71,15 +71,8 @@ pub enum ConfigError {
     #[error("{}\n  mend what is named, then run: ssid config check", lines(.0))]
     Invalid(Vec<Finding>),
     /// The operating system refused.
-    #[error("cannot {action} the configuration {}: {source}", path.display())]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// On which file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] PathError),
 }
 
 fn lines(findings: &[Finding]) -> String {
@@ -290,11 +283,7 @@ impl Config {
         } else {
             path.replace(text)
         };
-        written.map_err(|source| ConfigError::Io {
-            action: "write",
-            path: path.to_path_buf(),
-            source,
-        })?;
+        written.context("write", path)?;
         self.document = document;
         self.baseline = self.settings.clone();
         self.file = path.display().to_string();
@@ -310,11 +299,7 @@ pub(crate) fn read(path: &Place) -> Result<Document, ConfigError> {
             path: path.to_path_buf(),
             what,
         },
-        Unreadable::Io(source) => ConfigError::Io {
-            action: "read",
-            path: path.to_path_buf(),
-            source,
-        },
+        Unreadable::Io(error) => ConfigError::Io(error),
     })
 }
 

@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use serde::Serialize;
 use serde_json::Value;
+use ssid_storage::{PathContext as _, PathError};
 
 use crate::place::Place;
 
@@ -36,22 +37,21 @@ pub(crate) enum Unreadable {
     /// It is no JSON object, or too large: what is wrong.
     Syntax(String),
     /// The operating system refused.
-    Io(io::Error),
+    Io(PathError),
 }
 
 impl Document {
     /// Reads a file, which may have `limit` bytes and begin with a byte-order mark.
     pub(crate) fn read(place: impl Into<Place>, limit: u64) -> Result<Self, Unreadable> {
-        let bytes = place
-            .into()
-            .read(limit)
-            .map_err(|error| match error.kind() {
-                io::ErrorKind::NotFound => Unreadable::Missing,
-                io::ErrorKind::FileTooLarge => {
-                    Unreadable::Syntax(format!("has more than {limit} bytes"))
-                }
-                _ => Unreadable::Io(error),
-            })?;
+        let path = place.into();
+        let read = path.read(limit).context("read", &path);
+        let bytes = read.map_err(|error| match error.source.kind() {
+            io::ErrorKind::NotFound => Unreadable::Missing,
+            io::ErrorKind::FileTooLarge => {
+                Unreadable::Syntax(format!("has more than {limit} bytes"))
+            }
+            _ => Unreadable::Io(error),
+        })?;
         let text = String::from_utf8(bytes).map_err(|e| Unreadable::Syntax(e.to_string()))?;
         let text = text
             .strip_prefix('\u{feff}')

@@ -8,8 +8,15 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use ssid_storage::{PathContext as _, PathError};
+
 /// Bytes of the longest path that a Unix socket can have (108 with the final NUL).
 pub const SOCKET_PATH_BYTES: usize = 107;
+
+/// What was tried when a data directory cannot be made.
+const CREATING: &str = "make the data directory";
+/// What was tried when one cannot be looked at.
+const USING: &str = "use the data directory";
 
 /// A node's data directory. Only names: nothing is touched before [`create`](Home::create).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,13 +82,8 @@ pub enum HomeError {
     )]
     SocketPath(PathBuf),
     /// The operating system refused.
-    #[error("cannot use the data directory {}: {source}", path.display())]
-    Io {
-        /// The directory that it is about.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] PathError),
 }
 
 impl Home {
@@ -119,21 +121,17 @@ impl Home {
     /// # Errors
     /// If it cannot be made, or if what exists cannot be used.
     pub fn create(&self) -> Result<(), HomeError> {
-        let failed = |source| HomeError::Io {
-            path: self.root.clone(),
-            source,
-        };
         let is_link = fs::symlink_metadata(&self.root).is_ok_and(|meta| meta.is_symlink());
         if is_link && !self.root.exists() {
             return Err(HomeError::Dangling(self.root.clone()));
         }
         if !self.root.exists() {
             if let Some(parent) = self.root.parent() {
-                fs::create_dir_all(parent).map_err(failed)?;
+                fs::create_dir_all(parent).context(CREATING, &self.root)?;
             }
             match fs::DirBuilder::new().mode(0o700).create(&self.root) {
-                Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(failed(e)),
-                _ => {}
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+                created => created.context(CREATING, &self.root)?,
             }
         }
         self.check()
@@ -155,14 +153,8 @@ impl Home {
                 };
                 return Err(error(self.root.clone()));
             }
-            Err(source) => {
-                return Err(HomeError::Io {
-                    path: self.root.clone(),
-                    source,
-                });
-            }
             Ok(meta) if !meta.is_dir() => return Err(HomeError::NotADirectory(self.root.clone())),
-            Ok(meta) => meta,
+            meta => meta.context(USING, &self.root)?,
         };
         check_private(&self.root, &meta)?;
         let files = [
@@ -264,10 +256,7 @@ impl Home {
 /// # Errors
 /// Whose it is, or who can.
 pub fn check_directory(path: &Path) -> Result<(), HomeError> {
-    let meta = fs::metadata(path).map_err(|source| HomeError::Io {
-        path: path.to_owned(),
-        source,
-    })?;
+    let meta = fs::metadata(path).context(USING, path)?;
     check_private(path, &meta)
 }
 
@@ -280,13 +269,9 @@ fn check_private(path: &Path, meta: &fs::Metadata) -> Result<(), HomeError> {
             mode,
         });
     }
-    let failed = |source| HomeError::Io {
-        path: path.to_owned(),
-        source,
-    };
     // the way as it is written, whose links may be others', and the way that it means
-    let written = std::path::absolute(path).map_err(failed)?;
-    let meant = path.canonicalize().map_err(failed)?;
+    let written = std::path::absolute(path).context(USING, path)?;
+    let meant = path.canonicalize().context(USING, path)?;
     for way in [written, meant] {
         way.ancestors()
             .zip(way.ancestors().skip(1))
@@ -297,13 +282,9 @@ fn check_private(path: &Path, meta: &fs::Metadata) -> Result<(), HomeError> {
 
 /// Whether somebody else could put something in the place of `child`, which is in `above`.
 fn check_above(path: &Path, child: &Path, above: &Path) -> Result<(), HomeError> {
-    let failed = |source| HomeError::Io {
-        path: path.to_owned(),
-        source,
-    };
-    let meta = fs::metadata(above).map_err(failed)?;
+    let meta = fs::metadata(above).context(USING, path)?;
     check_owner(above, &meta)?;
-    let entry = fs::symlink_metadata(child).map_err(failed)?;
+    let entry = fs::symlink_metadata(child).context(USING, path)?;
     if entry.is_symlink() {
         check_owner(child, &entry)?;
     }

@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 
 use rand::TryRng as _;
 use ssid_protocol::identity::VotingKey;
-use ssid_storage::regular;
+use ssid_storage::{PathContext as _, PathError, regular};
 use zeroize::Zeroizing;
 
 use text::{Cost, KeyText, Secret, plain_text, sealed_text};
@@ -67,15 +67,8 @@ pub enum KeyFileError {
     #[error("cannot protect the key: {0}")]
     Crypto(String),
     /// The operating system refused.
-    #[error("cannot {action} the key file {}: {source}", path.display())]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// The key file that it is about.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] PathError),
 }
 
 /// A new secret seed from the operating system's randomness.
@@ -103,19 +96,21 @@ pub fn write(path: &Path, seed: &[u8; 32], passphrase: Option<&str>) -> Result<(
         .create_new(true)
         .mode(0o600)
         .open(path);
-    let mut file = opened.map_err(|source| match source.kind() {
-        io::ErrorKind::AlreadyExists => KeyFileError::Exists(path.to_owned()),
-        _ => failed("create", path, source),
-    })?;
+    let mut file = match opened {
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+            return Err(KeyFileError::Exists(path.to_owned()));
+        }
+        opened => opened.context("create the key file", path)?,
+    };
     let written = file
         .write_all(text.as_bytes())
         .and_then(|()| file.sync_all())
         .and_then(|()| sync_directory_of(path));
-    written.map_err(|source| {
+    if written.is_err() {
         // nobody has seen the key yet; what stands there would be taken for a damaged one
         let _ = fs::remove_file(path);
-        failed("write", path, source)
-    })
+    }
+    Ok(written.context("write the key file", path)?)
 }
 
 /// Reads the seed in the file at `path`. The passphrase is not looked at if the file is not
@@ -163,14 +158,6 @@ pub fn needs_passphrase(path: &Path) -> Result<bool, KeyFileError> {
     }
 }
 
-fn failed(action: &'static str, path: &Path, source: io::Error) -> KeyFileError {
-    KeyFileError::Io {
-        action,
-        path: path.to_owned(),
-        source,
-    }
-}
-
 fn randomize(bytes: &mut [u8]) -> Result<(), KeyFileError> {
     let filled = rand::rngs::SysRng.try_fill_bytes(bytes);
     filled.map_err(|e| KeyFileError::Crypto(format!("the system gives no randomness: {e}")))
@@ -189,17 +176,17 @@ fn load(path: &Path) -> Result<Zeroizing<String>, KeyFileError> {
         path: path.to_owned(),
         what: what.to_owned(),
     };
-    let file = regular::open(OpenOptions::new().read(true), path).map_err(|e| match e.kind() {
-        io::ErrorKind::NotFound => KeyFileError::Missing(path.to_owned()),
-        io::ErrorKind::InvalidInput => corrupt("it is not a regular file"),
-        _ => failed("read", path, e),
-    })?;
-    let mode = file
-        .metadata()
-        .map_err(|e| failed("read", path, e))?
-        .permissions()
-        .mode()
-        & 0o7777;
+    let reading = "read the key file";
+    let file = match regular::open(OpenOptions::new().read(true), path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            return Err(KeyFileError::Missing(path.to_owned()));
+        }
+        Err(e) if e.kind() == io::ErrorKind::InvalidInput => {
+            return Err(corrupt("it is not a regular file"));
+        }
+        opened => opened.context(reading, path)?,
+    };
+    let mode = file.metadata().context(reading, path)?.permissions().mode() & 0o7777;
     if mode & 0o077 != 0 {
         return Err(KeyFileError::Permissions {
             path: path.to_owned(),
@@ -210,9 +197,11 @@ fn load(path: &Path) -> Result<Zeroizing<String>, KeyFileError> {
     let mut text = Zeroizing::new(String::with_capacity(2 * FILE_BYTES as usize));
     match file.take(FILE_BYTES + 1).read_to_string(&mut text) {
         Err(e) if e.kind() == io::ErrorKind::InvalidData => Err(corrupt("it is no text")),
-        Err(source) => Err(failed("read", path, source)),
         Ok(read) if read as u64 > FILE_BYTES => Err(corrupt("it is too large")),
-        Ok(_) => Ok(text),
+        read => {
+            read.context(reading, path)?;
+            Ok(text)
+        }
     }
 }
 

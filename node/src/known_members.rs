@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use ssid_storage::regular;
+use ssid_storage::{PathContext as _, PathError, regular};
 
 use crate::place::Place;
 
@@ -39,13 +39,8 @@ pub struct KnownMembers {
 #[derive(Debug, thiserror::Error)]
 pub enum KnownMembersError {
     /// It cannot be read or written.
-    #[error("cannot use {}: {source}", path.display())]
-    Io {
-        /// The file that cannot be used.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] PathError),
     /// It is not what `nodes add` writes.
     #[error("{} is no list of known members: {reason}", path.display())]
     Malformed {
@@ -68,23 +63,18 @@ impl KnownMembers {
     /// # Errors
     /// If it cannot be read, or is something else.
     pub fn load(path: &Path) -> Result<Self, KnownMembersError> {
-        let failed = |source| KnownMembersError::Io {
-            path: path.to_owned(),
-            source,
-        };
         let malformed = |reason: String| KnownMembersError::Malformed {
             path: path.to_owned(),
             reason,
         };
         let bytes = match regular::read(path, FILE_BYTES) {
-            Ok(bytes) => bytes,
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
                 return Ok(Self {
                     format: FORMAT.to_owned(),
                     members: Vec::new(),
                 });
             }
-            Err(e) => return Err(failed(e)),
+            read => read.context("read", path)?,
         };
         let known: Self = serde_json::from_slice(&bytes).map_err(|e| malformed(e.to_string()))?;
         if known.format != FORMAT || known.members.len() > MEMBERS {
@@ -100,15 +90,12 @@ impl KnownMembers {
     /// # Errors
     /// If the system refuses.
     pub fn save(&self, path: &Path) -> Result<(), KnownMembersError> {
-        let failed = |source| KnownMembersError::Io {
-            path: path.to_owned(),
-            source,
-        };
-        let text = serde_json::to_string_pretty(self).map_err(|e| failed(e.into()))?;
+        let text = serde_json::to_string_pretty(self).context("write", path)?;
         // addresses may hold passwords
         Place::from(path)
             .replace_secret((text + "\n").as_bytes())
-            .map_err(failed)
+            .context("write", path)?;
+        Ok(())
     }
 
     /// Adds a member; `false` if it was there.

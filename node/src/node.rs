@@ -16,6 +16,7 @@ use std::time::Duration;
 use prometheus_client::registry::Registry;
 use ssid_engine::{Engine, EngineParts};
 use ssid_network::{Network, NetworkError};
+use ssid_storage::PathError;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -87,14 +88,9 @@ pub enum NodeError {
         /// What stands there.
         value: String,
     },
-    /// A file cannot be read.
-    #[error("cannot read '{path}': {source}")]
-    Read {
-        /// The path that cannot be used.
-        path: PathBuf,
-        /// The operating system's reason.
-        source: std::io::Error,
-    },
+    /// A file cannot be read or written.
+    #[error(transparent)]
+    Io(#[from] PathError),
     /// Storage cannot be opened, or failed while the node ran.
     #[error(transparent)]
     Storage(#[from] ssid_storage::StorageError),

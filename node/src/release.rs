@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use ssid_protocol::event::Event;
 use ssid_protocol::id::Sha256Hash;
+use ssid_storage::{PathContext as _, PathError};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
 
@@ -51,15 +52,8 @@ pub enum ReleaseError {
     #[error("the files of the release exceed bundle_bytes = {BUNDLE_BYTES}")]
     TooLarge,
     /// The operating system refused.
-    #[error("cannot {action} {}: {source}", path.display())]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// On which file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] PathError),
     /// A bundle is not what it says.
     #[error("{} does not verify: {reason}", path.display())]
     Spoiled {
@@ -280,7 +274,7 @@ pub fn bundle(
     let contents = contents(&files, &quarter.to_string(), &version, missing);
     let artifact = format!("05_documentation/releases/SSID_Quarterly_Release_{quarter}.zip");
     let place = paths.at(&artifact);
-    let packed = pack(&files, &contents).map_err(|e| failed("pack", &place, e))?;
+    let packed = pack(&files, &contents).context("pack", &place)?;
     // the bundle before the manifest that names its hash
     write_if_new(&place, &packed)?;
     let manifest = ReleaseManifest {
@@ -314,8 +308,7 @@ fn record(path: &Place, manifest: ReleaseManifest) -> Result<ReleaseManifest, Re
     if let Some(standing) = standing.filter(|standing| standing.hash == manifest.hash) {
         return Ok(standing);
     }
-    let text =
-        serde_json::to_string_pretty(&manifest).map_err(|e| failed("write", path, e.into()))?;
+    let text = serde_json::to_string_pretty(&manifest).context("write", path)?;
     write_if_new(path, (text + "\n").as_bytes())?;
     Ok(manifest)
 }
@@ -323,10 +316,9 @@ fn record(path: &Place, manifest: ReleaseManifest) -> Result<ReleaseManifest, Re
 /// The bytes of a file; none if there is none.
 fn read(path: &Place, limit: u64) -> Result<Option<Vec<u8>>, ReleaseError> {
     match path.read_to_publish(limit) {
-        Ok(bytes) => Ok(Some(bytes)),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(e) if e.kind() == io::ErrorKind::FileTooLarge => Err(ReleaseError::TooLarge),
-        Err(e) => Err(failed("read", path, e)),
+        read => Ok(Some(read.context("read", path)?)),
     }
 }
 
@@ -419,9 +411,7 @@ pub fn verify(path: &Path) -> Result<Contents, ReleaseError> {
         path: path.to_owned(),
         reason,
     };
-    let file = Place::from(path)
-        .open()
-        .map_err(|e| failed("read", path, e))?;
+    let file = Place::from(path).open().context("read", path)?;
     let mut zip = ZipArchive::new(file).map_err(|e| spoiled(e.to_string()))?;
     if zip.len() > ENTRIES {
         return Err(spoiled(format!("it has more than {ENTRIES} entries")));
@@ -493,16 +483,8 @@ fn write_if_new(path: &Place, bytes: &[u8]) -> Result<(), ReleaseError> {
     {
         return Ok(());
     }
-    path.directory()
-        .make()
-        .and_then(|()| path.replace(bytes))
-        .map_err(|e| failed("write", path, e))
-}
-
-fn failed(action: &'static str, path: &Path, source: io::Error) -> ReleaseError {
-    ReleaseError::Io {
-        action,
-        path: path.to_owned(),
-        source,
-    }
+    let made = path.directory().make();
+    made.and_then(|()| path.replace(bytes))
+        .context("write", path)?;
+    Ok(())
 }

@@ -5,19 +5,14 @@ use std::path::{Path, PathBuf};
 
 use ssid_protocol::id::{ContentDigest, FederationId, NodeId, SubjectId};
 
+use crate::path_error::PathError;
+
 /// Why something could not be stored or read.
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
     /// The operating system refused.
-    #[error("cannot {doing} '{path}': {source}")]
-    Io {
-        /// What was tried, as a verb.
-        doing: &'static str,
-        /// The file or directory that it was tried on.
-        path: PathBuf,
-        /// The operating system's reason.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] PathError),
     /// Another process has the data open.
     #[error("'{0}' is in use by another process; stop that node or choose another data directory")]
     InUse(PathBuf),
@@ -158,7 +153,7 @@ impl StorageError {
     pub fn is_fatal(&self) -> bool {
         matches!(
             self,
-            Self::Io { .. }
+            Self::Io(_)
                 | Self::JournalPoisoned(_)
                 | Self::Damaged { .. }
                 | Self::Database { .. }
@@ -166,11 +161,13 @@ impl StorageError {
         )
     }
 
-    pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
-        move |source| Self::Io {
-            doing,
-            path: path.to_owned(),
-            source,
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| {
+            Self::Io(PathError {
+                action,
+                path: path.to_owned(),
+                source,
+            })
         }
     }
 

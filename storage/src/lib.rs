@@ -50,6 +50,7 @@ mod keys;
 mod lock;
 pub mod log_head;
 mod open;
+mod path_error;
 mod proofs;
 pub mod regular;
 mod replace;
@@ -73,6 +74,7 @@ pub use error::StorageError;
 pub use journal::{Journal, JournalRecord, NoteKind, OperatorNote, Recovery};
 pub use log_head::HeadState;
 pub use open::SetAside;
+pub use path_error::{PathContext, PathError};
 pub use rows::{
     AnchorRow, BatchKey, BatchRef, ConflictRow, Cursor, DecisionRow, DivergenceRow, EpochRow,
     EvidenceRow, LogEntry, OpenSubject, OutboxKey, OutboxRow, OwnLineRow, PeerRow, ProofRef,

@@ -165,15 +165,17 @@ fn verified(contents: &Contents, out: Output) -> String {
 
 #[cfg(test)]
 mod tests {
+    use ssid_storage::PathError;
+
     use super::*;
 
     #[test]
     fn a_bundle_that_does_not_hold_is_told_from_one_that_cannot_be_read() {
-        let io = ReleaseError::Io {
+        let io = ReleaseError::Io(PathError {
             action: "read",
             path: "release.zip".into(),
             source: std::io::ErrorKind::NotFound.into(),
-        };
+        });
         let spoiled = ReleaseError::Spoiled {
             path: "release.zip".into(),
             reason: "README.md is another".into(),

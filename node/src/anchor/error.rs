@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 
 use cid::Cid;
+use ssid_storage::PathError;
 
 /// Why a place did not take content, or could not be asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -228,14 +229,9 @@ pub enum AnchorError {
     /// A provider is not usable.
     #[error(transparent)]
     Provider(#[from] ProviderError),
-    /// A file or directory cannot be read.
-    #[error("cannot read {}: {source}", path.display())]
-    Read {
-        /// The file that it is about.
-        path: PathBuf,
-        /// The operating system's reason.
-        source: std::io::Error,
-    },
+    /// A file or directory cannot be read or written.
+    #[error(transparent)]
+    Io(#[from] PathError),
     /// The manifest is no JSON object, or larger than is read.
     #[error("{} is not a usable anchor manifest: {reason}\n  repair it, or move it away: a new one is made", path.display())]
     Manifest {
@@ -243,14 +239,6 @@ pub enum AnchorError {
         path: PathBuf,
         /// What is wrong, in words.
         reason: String,
-    },
-    /// The manifest cannot be written.
-    #[error("cannot write {}: {source}", path.display())]
-    Write {
-        /// The file that it is about.
-        path: PathBuf,
-        /// The operating system's reason.
-        source: std::io::Error,
     },
     /// The registry log cannot be read.
     #[error(transparent)]

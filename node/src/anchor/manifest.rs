@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use ssid_storage::PathContext as _;
 
 use super::error::AnchorError;
 use crate::document::{Document, Unreadable};
@@ -80,12 +81,7 @@ impl AnchorManifest {
                 Document::new(fresh()).map_err(|e| unusable(e.to_string()))?
             }
             Err(Unreadable::Syntax(reason)) => return Err(unusable(reason)),
-            Err(Unreadable::Io(source)) => {
-                return Err(AnchorError::Read {
-                    path: path.to_path_buf(),
-                    source,
-                });
-            }
+            Err(Unreadable::Io(error)) => return Err(error.into()),
         };
         let listed = document.get("anchors").unwrap_or_else(|| json!([]));
         let Value::Array(listed) = listed else {
@@ -109,18 +105,14 @@ impl AnchorManifest {
         now: &str,
     ) -> Result<(), AnchorError> {
         let path = &place.into();
-        let unwritten = |source| AnchorError::Write {
-            path: path.to_path_buf(),
-            source,
-        };
         let directory = path.directory();
-        directory.make().map_err(unwritten)?;
-        let lock = directory.open_directory().map_err(unwritten)?;
-        lock.lock().map_err(unwritten)?;
+        directory.make().context("write", path)?;
+        let lock = directory.open_directory().context("write", path)?;
+        lock.lock().context("write", path)?;
         let mut manifest = Self::read(path)?;
         manifest.add(records, now);
-        path.replace(manifest.document.text().as_bytes())
-            .map_err(unwritten)
+        let text = manifest.document.text();
+        Ok(path.replace(text.as_bytes()).context("write", path)?)
     }
 
     fn add(&mut self, records: &[AnchorRecord], now: &str) {

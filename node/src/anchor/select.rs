@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 
 use ssid_protocol::event::Event;
+use ssid_storage::PathContext as _;
 
 use super::error::AnchorError;
 use crate::place::Place;
@@ -249,13 +250,7 @@ fn walk(
                 files.push(directory);
                 continue;
             }
-            Err(source) => {
-                return Err(AnchorError::Read {
-                    path: directory.to_path_buf(),
-                    source,
-                });
-            }
-            Ok(entries) => entries,
+            entries => entries.context("read", &directory)?,
         };
         room -= entries.len();
         for entry in entries {

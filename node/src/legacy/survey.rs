@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use ssid_protocol::id::EventHash;
 use ssid_protocol::manifest::Manifest;
+use ssid_storage::{PathContext as _, PathError};
 
 use super::carry_over::in_numbers;
 use crate::config::{Config, ConfigError, Settings};
@@ -41,9 +42,12 @@ pub enum SurveyError {
     /// The registry log cannot be read.
     #[error(transparent)]
     Log(#[from] FileError),
-    /// Some other file cannot be read.
-    #[error("cannot read {}: {reason}", path.display())]
-    Read {
+    /// Some other file or directory cannot be read.
+    #[error(transparent)]
+    Io(#[from] PathError),
+    /// Some other file is not what it should be.
+    #[error("cannot read '{}': {reason}", path.display())]
+    Malformed {
         /// The file that it is about.
         path: PathBuf,
         /// What is wrong with it, in words.
@@ -304,10 +308,6 @@ fn survey_log(
 
 /// Events in `registry/events/*.json`. Most files there are no events at all.
 fn event_files(directory: &Place) -> Result<Vec<(String, EventHash)>, SurveyError> {
-    let failed = |path: &Path, e: io::Error| SurveyError::Read {
-        path: path.to_owned(),
-        reason: e.to_string(),
-    };
     let listed = match directory.entries(EVENT_FILES) {
         Err(e)
             if matches!(
@@ -317,7 +317,7 @@ fn event_files(directory: &Place) -> Result<Vec<(String, EventHash)>, SurveyErro
         {
             return Ok(Vec::new());
         }
-        listed => listed.map_err(|e| failed(directory, e))?,
+        listed => listed.context("read", directory)?,
     };
     let is_event = |entry: &Entry| {
         entry
@@ -335,7 +335,7 @@ fn event_files(directory: &Place) -> Result<Vec<(String, EventHash)>, SurveyErro
             .place
             .open()
             .and_then(|file| file.take(EVENT_FILE_BYTES).read_to_end(&mut bytes));
-        read.map_err(|e| failed(&entry.place, e))?;
+        read.context("read", &entry.place)?;
         let events = parse(&bytes, Position::START)
             .entries
             .into_iter()
@@ -350,13 +350,10 @@ fn is_document(path: &Place) -> Result<bool, SurveyError> {
     match Document::read(path, crate::config::FILE_BYTES) {
         Ok(_) => Ok(true),
         Err(Unreadable::Missing) => Ok(false),
-        Err(Unreadable::Syntax(reason)) => Err(SurveyError::Read {
+        Err(Unreadable::Syntax(reason)) => Err(SurveyError::Malformed {
             path: path.to_path_buf(),
             reason,
         }),
-        Err(Unreadable::Io(e)) => Err(SurveyError::Read {
-            path: path.to_path_buf(),
-            reason: e.to_string(),
-        }),
+        Err(Unreadable::Io(error)) => Err(error.into()),
     }
 }

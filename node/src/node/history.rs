@@ -8,7 +8,7 @@
 use std::path::{Path, PathBuf};
 
 use ssid_protocol::id::NodeId;
-use ssid_storage::{Journal, JournalRecord, StorageError, Store, regular};
+use ssid_storage::{Journal, JournalRecord, PathContext as _, StorageError, Store, regular};
 
 use super::NodeError;
 use crate::config::write_atomic;
@@ -60,13 +60,10 @@ pub(super) fn open(home: &Home, node: NodeId, store: &Store) -> Result<History, 
         )?;
     }
     let abstaining = match regular::read(&marker, REASON_BYTES) {
-        Ok(reason) => Some(String::from_utf8_lossy(&reason).trim().to_owned()),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
-        Err(source) => {
-            return Err(NodeError::Read {
-                path: marker,
-                source,
-            });
+        read => {
+            let reason = read.context("read", &marker)?;
+            Some(String::from_utf8_lossy(&reason).trim().to_owned())
         }
     };
     if let Some(reason) = &abstaining {
@@ -86,10 +83,8 @@ fn begin_abstaining(marker: &Path, reason: &str) -> Result<(), NodeError> {
     if marker.exists() {
         return Ok(());
     }
-    write_atomic(marker, format!("{reason}\n").as_bytes()).map_err(|source| NodeError::Read {
-        path: marker.to_owned(),
-        source,
-    })
+    write_atomic(marker, format!("{reason}\n").as_bytes()).context("write", marker)?;
+    Ok(())
 }
 
 fn set_aside(path: &Path) -> Result<PathBuf, NodeError> {
@@ -97,10 +92,7 @@ fn set_aside(path: &Path) -> Result<PathBuf, NodeError> {
         .map(|n| path.with_extension(format!("journal.damaged-{n}")))
         .find(|p| !p.exists());
     let aside = free.unwrap_or_else(|| path.with_extension("journal.damaged"));
-    std::fs::rename(path, &aside).map_err(|source| NodeError::Read {
-        path: path.to_owned(),
-        source,
-    })?;
+    std::fs::rename(path, &aside).context("set aside", path)?;
     Ok(aside)
 }
 

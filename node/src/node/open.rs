@@ -17,7 +17,7 @@ use ssid_protocol::identity::VotingKey;
 use ssid_protocol::limits;
 use ssid_protocol::manifest::Manifest;
 use ssid_protocol::trust::{DAY, TrustRules};
-use ssid_storage::{JournalRecord, Owner, Store, regular};
+use ssid_storage::{JournalRecord, Owner, PathContext as _, Store, regular};
 use tokio::sync::watch;
 
 use super::history::{self, History};
@@ -166,16 +166,10 @@ fn identity(home: &Home, passphrase: Option<&str>) -> Result<Keypair, NodeError>
 
 fn genesis(path: &Path) -> Result<Manifest, NodeError> {
     let bytes = match regular::read(path, limits::DOCUMENT_BYTES as u64) {
-        Ok(bytes) => bytes,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
             return Err(NodeError::NoGenesis(path.to_owned()));
         }
-        Err(source) => {
-            return Err(NodeError::Read {
-                path: path.to_owned(),
-                source,
-            });
-        }
+        read => read.context("read", path)?,
     };
     let manifest = Manifest::parse(&bytes).map_err(|e| invalid_genesis(path, &e))?;
     manifest

@@ -7,8 +7,9 @@ use std::path::Path;
 use serde::Serialize;
 use ssid_protocol::event::Event;
 use ssid_protocol::id::EventHash;
+use ssid_storage::PathContext as _;
 
-use super::file::{FileError, Stamp, events_behind, failed};
+use super::file::{FileError, Stamp, events_behind};
 use super::parse::Position;
 use crate::place::Place;
 
@@ -31,7 +32,7 @@ pub fn append_behind(
     let lines = new
         .map(to_line)
         .collect::<io::Result<Vec<_>>>()
-        .map_err(|e| failed("write", path, e))?;
+        .context("write", path)?;
     if !lines.is_empty() {
         append_lines(path, &lines.concat())?;
     }
@@ -42,9 +43,7 @@ pub fn append_behind(
 /// Returns the file's size before and what it was after; the size differs by more than the lines if
 /// a last line had to be ended, or if somebody else wrote at the same time.
 pub(super) fn append_lines(path: &Place, lines: &str) -> Result<(u64, Stamp), FileError> {
-    let file = path
-        .open_to_append()
-        .map_err(|e| failed("open for writing", path, e))?;
+    let file = path.open_to_append().context("open for writing", path)?;
     append_to(file, path, lines)
 }
 
@@ -57,10 +56,10 @@ pub(super) fn append_to(
     let stamp = |file: &File| {
         file.metadata()
             .map(|meta| Stamp::of(&meta))
-            .map_err(|e| failed("read", path, e))
+            .context("read", path)
     };
     let before = stamp(&file)?.size();
-    let ended = ends_with_newline(&mut file).map_err(|e| failed("read", path, e))?;
+    let ended = ends_with_newline(&mut file).context("read", path)?;
     let text = if ended {
         lines.to_owned()
     } else {
@@ -68,7 +67,7 @@ pub(super) fn append_to(
     };
     file.write_all(text.as_bytes())
         .and_then(|()| file.sync_all())
-        .map_err(|e| failed("append to", path, e))?;
+        .context("append to", path)?;
     Ok((before, stamp(&file)?))
 }
 

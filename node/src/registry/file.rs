@@ -6,11 +6,12 @@ use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use ssid_protocol::event::Event;
 use ssid_protocol::id::ContentDigest;
+use ssid_storage::{PathContext as _, PathError};
 
 use super::append::{append_lines, to_line};
 use super::parse::{ParsedLog, Position, parse};
@@ -43,15 +44,8 @@ pub enum Change {
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     /// The operating system refused.
-    #[error("cannot {action} {}: {source}{}", path.display(), advice(source))]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// On which file or directory.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    #[error("{0}{advice}", advice = advice(&.0.source))]
+    Io(#[from] PathError),
     /// Larger than [`FILE_BYTES`].
     #[error("{} has {size} bytes, more than {FILE_BYTES}\n  archive it and begin a new one", path.display())]
     TooLarge {
@@ -204,14 +198,14 @@ impl RegistryFile {
         if !is_same || !self.is_compared {
             self.stamp = None;
             let compared = file.rewind().and_then(|()| self.seen.compare(&mut file));
-            if let Some(drift) = compared.map_err(|e| failed("read", &self.path, e))? {
+            if let Some(drift) = compared.context("read", &self.path)? {
                 return Ok(Change::Drift {
                     from_line: drift.from_line,
                     what: drift.what.to_owned(),
                 });
             }
         }
-        let bytes = read_at(&mut file, from.offset).map_err(|e| failed("read", &self.path, e))?;
+        let bytes = read_at(&mut file, from.offset).context("read", &self.path)?;
         (self.stamp, self.is_compared) = (Some(stamp), !is_recent);
         Ok(self.take_in(&bytes))
     }
@@ -269,7 +263,7 @@ impl RegistryFile {
             return Ok(false);
         }
         loop {
-            let bytes = read_at(&mut file, at.offset).map_err(|e| failed("read", &self.path, e))?;
+            let bytes = read_at(&mut file, at.offset).context("read", &self.path)?;
             let log = parse(&bytes, at);
             if log.complete_until == at {
                 return Ok(log.incomplete.is_some());
@@ -296,7 +290,7 @@ impl RegistryFile {
                 && !unread.contains(&digest)
                 && chosen.insert(digest)
             {
-                text.push_str(&to_line(event).map_err(|e| failed("write", &self.path, e))?);
+                text.push_str(&to_line(event).context("write", &self.path)?);
             }
         }
         if !text.is_empty() {
@@ -344,7 +338,7 @@ pub(super) fn events_behind(
         from
     };
     loop {
-        let bytes = read_at(&mut file, at.offset).map_err(|e| failed("read", path, e))?;
+        let bytes = read_at(&mut file, at.offset).context("read", path)?;
         let log = parse(&bytes, at);
         found.extend(log.entries.iter().map(|e| e.event.content_digest()));
         if log.complete_until == at {
@@ -354,20 +348,12 @@ pub(super) fn events_behind(
     }
 }
 
-pub(super) fn failed(action: &'static str, path: &Path, source: io::Error) -> FileError {
-    FileError::Io {
-        action,
-        path: path.to_owned(),
-        source,
-    }
-}
-
 pub(super) fn open_existing(path: &Place) -> Result<Option<(File, Stamp)>, FileError> {
     let file = match path.open() {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-        file => file.map_err(|e| failed("read", path, e))?,
+        file => file.context("read", path)?,
     };
-    let stamp = Stamp::of(&file.metadata().map_err(|e| failed("read", path, e))?);
+    let stamp = Stamp::of(&file.metadata().context("read", path)?);
     if stamp.size > FILE_BYTES {
         return Err(FileError::TooLarge {
             path: path.to_path_buf(),

@@ -8,12 +8,12 @@ mod record;
 #[cfg(test)]
 mod tests;
 
-use std::io;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use ssid_protocol::limits;
+use ssid_storage::{PathContext as _, PathError};
 
 pub use node::{ManifestNode, legacy_id};
 pub use record::HistoryRecord;
@@ -40,15 +40,8 @@ pub enum ManifestFileError {
         what: String,
     },
     /// The operating system refused.
-    #[error("cannot {action} the federation manifest {}: {source}", path.display())]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// On which file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] PathError),
     /// Somebody else writes it all the time.
     #[error("{} is being written by another program\n  try again when that has ended", .0.display())]
     Busy(PathBuf),
@@ -113,13 +106,7 @@ impl FederationManifest {
             Ok(document) => document,
             Err(Unreadable::Missing) => return Ok(None),
             Err(Unreadable::Syntax(what)) => return Err(syntax(what)),
-            Err(Unreadable::Io(source)) => {
-                return Err(ManifestFileError::Io {
-                    action: "read",
-                    path: path.to_path_buf(),
-                    source,
-                });
-            }
+            Err(Unreadable::Io(error)) => return Err(error.into()),
         };
         for (key, allowed) in [
             ("nodes", "a list"),
@@ -215,16 +202,11 @@ impl FederationManifest {
     }
 
     fn write(&self, path: &Place) -> Result<(), ManifestFileError> {
-        let failed = |source| ManifestFileError::Io {
-            action: "write",
-            path: path.to_path_buf(),
-            source,
-        };
         let text = self.document.text().as_bytes();
-        path.directory()
-            .make()
-            .and_then(|()| path.replace(text))
-            .map_err(failed)
+        let made = path.directory().make();
+        made.and_then(|()| path.replace(text))
+            .context("write", path)?;
+        Ok(())
     }
 
     /// The value of a key, with dots between the sections it is in.

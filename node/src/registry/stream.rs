@@ -3,7 +3,9 @@
 
 use std::io::{self, Read};
 
-use super::file::{FileError, READ_BYTES, failed, open_existing};
+use ssid_storage::PathContext as _;
+
+use super::file::{FileError, READ_BYTES, open_existing};
 use super::parse::{ParsedLog, Position, parse};
 use crate::place::Place;
 
@@ -68,7 +70,7 @@ pub fn read_all(
         return Ok(None);
     };
     let mut parts = LogParts::of(file);
-    while let Some(part) = parts.next_part().map_err(|e| failed("read", path, e))? {
+    while let Some(part) = parts.next_part().context("read", path)? {
         take(part);
     }
     Ok(Some(parts.at))

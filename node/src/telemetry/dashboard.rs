@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use crate::place::Place;
 use jiff::civil::Date;
+use ssid_storage::{PathContext as _, PathError};
 
 /// Bytes of the largest file that is read.
 pub const FILE_BYTES: u64 = 16 << 20;
@@ -53,13 +54,8 @@ pub struct Dashboard {
 #[derive(Debug, thiserror::Error)]
 pub enum DashboardError {
     /// It cannot be read.
-    #[error("cannot read '{path}': {source}", path = path.display())]
-    Io {
-        /// The dashboard's file.
-        path: PathBuf,
-        /// The operating system's reason.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] PathError),
     /// It is larger than what is read.
     #[error("'{path}' has more than {FILE_BYTES} bytes; move rows of past years elsewhere", path = .0.display())]
     TooLarge(PathBuf),
@@ -92,12 +88,11 @@ impl Dashboard {
         for place in places {
             let path = place.to_path_buf();
             let bytes = match place.read(FILE_BYTES) {
-                Ok(bytes) => bytes,
                 Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
                 Err(e) if e.kind() == io::ErrorKind::FileTooLarge => {
                     return Err(DashboardError::TooLarge(path));
                 }
-                Err(source) => return Err(DashboardError::Io { path, source }),
+                read => read.context("read", &path)?,
             };
             return match Self::parse(&bytes) {
                 Ok(dashboard) => Ok(Some((path, dashboard))),

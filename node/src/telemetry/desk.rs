@@ -2,9 +2,9 @@
 //! running node has one, and so has a command without a node.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use ssid_protocol::id::{NodeId, UnixMillis};
+use ssid_storage::PathContext as _;
 
 use super::channels::{Attempt, Senders};
 use super::checks::Checked;
@@ -217,14 +217,9 @@ impl Desk {
     async fn save(&self) -> Result<(), StateError> {
         let (state, path) = (self.state.clone(), self.places.state());
         let written = tokio::task::spawn_blocking(move || state.save(&path)).await;
-        written.unwrap_or_else(|error| {
-            let source = std::io::Error::other(error);
-            Err(StateError::Io {
-                action: "write",
-                path: Path::new("telemetry_state.json").to_owned(),
-                source,
-            })
-        })
+        written
+            .map_err(std::io::Error::other)
+            .context("write", self.places.state())?
     }
 
     /// Delivers until nothing is left that could be delivered before `until`.

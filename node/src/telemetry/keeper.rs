@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 use ssid_engine::outbox::{OutboxChange, TELEMETRY};
-use ssid_storage::{OutboxKey, OutboxRow, Store};
+use ssid_storage::{OutboxKey, OutboxRow, PathContext as _, Store};
 
 use super::outbox::{Change, Entry};
 use super::state::{StateError, read_json, write_json};
@@ -93,12 +93,8 @@ impl FileRows {
 /// If it is there and cannot be removed.
 pub fn remove(path: &Place) -> Result<(), StateError> {
     match path.remove() {
-        Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(StateError::Io {
-            action: "remove",
-            path: path.to_path_buf(),
-            source,
-        }),
-        _ => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        removed => Ok(removed.context("remove", path)?),
     }
 }
 

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use ssid_protocol::id::{EventHash, NodeId, UnixMillis};
+use ssid_storage::{PathContext as _, PathError};
 
 use super::conditions::Condition;
 use crate::place::Place;
@@ -55,15 +56,8 @@ pub struct State {
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
     /// It cannot be read or written.
-    #[error("cannot {action} '{path}': {source}", path = path.display())]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// The state's file.
-        path: PathBuf,
-        /// The operating system's reason.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] PathError),
     /// It holds something else.
     #[error("'{path}' is not what telemetry wrote: {what}; move it away to begin anew", path = path.display())]
     Malformed {
@@ -117,22 +111,16 @@ impl State {
 pub(super) fn read_json<T: serde::de::DeserializeOwned>(
     path: &Place,
 ) -> Result<Option<T>, StateError> {
-    let failed = |source| StateError::Io {
-        action: "read",
-        path: path.to_path_buf(),
-        source,
-    };
     let malformed = |what: String| StateError::Malformed {
         path: path.to_path_buf(),
         what,
     };
     let bytes = match path.read(FILE_BYTES) {
-        Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
             return Err(malformed(error.to_string()));
         }
-        Err(error) => return Err(failed(error)),
+        read => read.context("read", path)?,
     };
     serde_json::from_slice(&bytes)
         .map(Some)
@@ -141,17 +129,12 @@ pub(super) fn read_json<T: serde::de::DeserializeOwned>(
 
 /// Writes a JSON file, whole or not at all; its directory is made if it is missing.
 pub(super) fn write_json(path: &Place, value: &impl Serialize) -> Result<(), StateError> {
-    let failed = |source| StateError::Io {
-        action: "write",
-        path: path.to_path_buf(),
-        source,
-    };
-    let mut text = serde_json::to_vec_pretty(value).map_err(|error| failed(error.into()))?;
+    let mut text = serde_json::to_vec_pretty(value).context("write", path)?;
     text.push(b'\n');
-    path.directory()
-        .make()
-        .and_then(|()| path.replace(&text))
-        .map_err(failed)
+    let made = path.directory().make();
+    made.and_then(|()| path.replace(&text))
+        .context("write", path)?;
+    Ok(())
 }
 
 #[cfg(test)]

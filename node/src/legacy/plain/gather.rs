@@ -3,12 +3,13 @@
 //! logs.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Read, Write as _};
+use std::io::{BufWriter, Read, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use ssid_protocol::event::{Event, Instant};
 use ssid_protocol::id::{ContentDigest, EventHash, Sha256Hash};
+use ssid_storage::{PathContext as _, PathError};
 
 use super::decide::Rules;
 use super::sorter::{Sorted, Sorter};
@@ -24,6 +25,9 @@ pub(super) const ROW: usize = 122;
 /// The own log's place among the observers.
 pub(super) const OWN: u16 = 0;
 
+/// What was tried when there is no room for what was read.
+pub(super) const KEEPING: &str = "keep what the logs say, in";
+
 /// Why logs cannot be gathered.
 #[derive(Debug, thiserror::Error)]
 pub enum GatherError {
@@ -31,13 +35,8 @@ pub enum GatherError {
     #[error(transparent)]
     Log(#[from] FileError),
     /// A log, or a file that is only there meanwhile, cannot be read or written.
-    #[error("cannot keep what the logs say, in {}: {source}\n  free space there, or give another --data DIR", path.display())]
-    Io {
-        /// The file or directory that it is about.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    #[error("{0}\n  free space there, or give another --data DIR")]
+    Io(#[from] PathError),
     /// There are more than [`EVENTS`].
     #[error(
         "the logs have more than plain_events = {EVENTS} events together\n  archive old ones and begin new logs"
@@ -155,10 +154,7 @@ impl Gatherer {
     /// the process.
     pub(super) fn new(scratch: &Path, rules: Rules) -> Result<Self, GatherError> {
         let texts = std::fs::create_dir_all(scratch).and_then(|()| tempfile::tempfile_in(scratch));
-        let texts = texts.map_err(|source| GatherError::Io {
-            path: scratch.to_owned(),
-            source,
-        })?;
+        let texts = texts.context(KEEPING, scratch)?;
         Ok(Self {
             scratch: scratch.to_owned(),
             rules,
@@ -201,7 +197,7 @@ impl Gatherer {
     fn add_all(&mut self, observer: u16, log: impl Read) -> Result<u64, GatherError> {
         let mut parts = LogParts::of(log);
         let mut quarantined = 0;
-        while let Some(part) = parts.next_part().map_err(|source| self.failed(source))? {
+        while let Some(part) = parts.next_part().context(KEEPING, &self.scratch)? {
             quarantined += part.quarantined().count() as u64 + u64::from(part.incomplete.is_some());
             self.add_part(observer, &part)?;
         }
@@ -222,16 +218,16 @@ impl Gatherer {
                 Text::default()
             };
             let row = Said::of(event, observer, text, at).to_row();
-            self.rows.push(row).map_err(|source| self.failed(source))?;
+            self.rows.push(row).context(KEEPING, &self.scratch)?;
         }
         Ok(())
     }
 
     fn keep(&mut self, event: &Event) -> Result<Text, GatherError> {
-        let text = serde_json::to_vec(event).map_err(|e| self.failed(e.into()))?;
+        let text = serde_json::to_vec(event).context(KEEPING, &self.scratch)?;
         self.texts
             .write_all(&text)
-            .map_err(|source| self.failed(source))?;
+            .context(KEEPING, &self.scratch)?;
         let bytes = u32::try_from(text.len()).unwrap_or(u32::MAX);
         let kept = Text {
             at: self.written,
@@ -241,20 +237,9 @@ impl Gatherer {
         Ok(kept)
     }
 
-    fn failed(&self, source: io::Error) -> GatherError {
-        GatherError::Io {
-            path: self.scratch.clone(),
-            source,
-        }
-    }
-
     /// All logs have come.
     pub(super) fn finish(self) -> Result<Gathered, GatherError> {
-        let path = self.scratch.clone();
-        let texts = self.texts.into_inner().map_err(|e| GatherError::Io {
-            path,
-            source: e.into_error(),
-        })?;
+        let texts = self.texts.into_inner().context(KEEPING, &self.scratch)?;
         Ok(Gathered {
             scratch: self.scratch,
             rules: self.rules,
@@ -280,14 +265,7 @@ impl Gathered {
     pub(super) fn event(&self, text: Text) -> Result<Event, GatherError> {
         let mut bytes = vec![0; text.bytes as usize];
         let read = self.texts.read_exact_at(&mut bytes, text.at);
-        read.and_then(|()| Ok(serde_json::from_slice(&bytes)?))
-            .map_err(|source| self.failed(source))
-    }
-
-    pub(super) fn failed(&self, source: io::Error) -> GatherError {
-        GatherError::Io {
-            path: self.scratch.clone(),
-            source,
-        }
+        let event = read.and_then(|()| Ok(serde_json::from_slice(&bytes)?));
+        Ok(event.context(KEEPING, &self.scratch)?)
     }
 }

@@ -8,10 +8,11 @@ use std::path::Path;
 
 use futures::StreamExt as _;
 use serde::{Deserialize, Serialize};
+use ssid_storage::{PathContext as _, PathError};
 
 use super::aftermath::write_reports;
 use super::decide::{Comparison, Rules, needed, weigh};
-use super::gather::{GatherError, Gatherer};
+use super::gather::{GatherError, Gatherer, KEEPING};
 use super::members::{PlainMember, partners};
 use super::record::{Observation, Outcome, write_down};
 use super::tally::{Decided, Tally};
@@ -50,13 +51,8 @@ pub enum PlainSyncError {
     #[error("{} is being written by another program\n  try again when that has ended", .0.display())]
     BeingWritten(std::path::PathBuf),
     /// A conflict report cannot be written.
-    #[error("cannot write a conflict report into {}: {source}", directory.display())]
-    Report {
-        /// The directory that the report should be in.
-        directory: std::path::PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Report(PathError),
     /// The task was broken off.
     #[error("the sync was broken off: {0}")]
     BrokenOff(String),
@@ -261,10 +257,9 @@ where
         if settings.conflict_resolution.create_conflict_report {
             let directory = conflicts::directory(paths, &settings.conflict_resolution);
             let written = write_reports(&directory, &report.changed, &at);
-            written.map_err(|source| PlainSyncError::Report {
-                directory: directory.to_path_buf(),
-                source,
-            })?;
+            written
+                .context("write a conflict report into", &directory)
+                .map_err(PlainSyncError::Report)?;
         }
     }
     Ok(report)
@@ -342,9 +337,11 @@ impl Work {
     fn run(self, mut gatherer: Gatherer) -> Result<Done, PlainSyncError> {
         let read_until = gatherer.add_own(&self.log)?;
         let gathered = gatherer.finish()?;
-        let failed = |source| gathered.failed(source);
+        let scratch = &gathered.scratch;
         if !self.decides {
-            let comparisons = weigh(&gathered, self.others, |_| Ok(())).map_err(failed)?;
+            let comparisons = weigh(&gathered, self.others, |_| Ok(()))
+                .context(KEEPING, scratch)
+                .map_err(GatherError::Io)?;
             return Ok(Done {
                 comparisons,
                 decided: None,
@@ -352,8 +349,9 @@ impl Work {
             });
         }
         let mut tally = Tally::new(&self.before, gathered.scratch.clone());
-        let comparisons =
-            weigh(&gathered, self.others, |decision| tally.take(decision)).map_err(failed)?;
+        let comparisons = weigh(&gathered, self.others, |decision| tally.take(decision))
+            .context(KEEPING, scratch)
+            .map_err(GatherError::Io)?;
         if self.applies
             && tally.all.achieved > 0
             && RegistryFile::open(&self.log)?.is_being_written()?

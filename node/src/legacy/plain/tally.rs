@@ -6,9 +6,10 @@ use std::io;
 
 use ssid_protocol::event::{Event, Instant};
 use ssid_protocol::id::EventHash;
+use ssid_storage::PathContext as _;
 
 use super::decide::{Decision, Verdict};
-use super::gather::{GatherError, Gathered, Text, instant_bytes, take};
+use super::gather::{GatherError, Gathered, KEEPING, Text, instant_bytes, take};
 use super::sorter::Sorter;
 use crate::registry::manifest::{HISTORY_RECORDS, HistoryRecord};
 
@@ -100,12 +101,12 @@ impl Tally {
         gathered: &Gathered,
         mut apply: impl FnMut(&[Event]) -> Result<(), GatherError>,
     ) -> Result<Decided, GatherError> {
-        let failed = |source| gathered.failed(source);
+        let scratch = &gathered.scratch;
         let achieved = self.achieved.finish();
-        let mut rows = achieved.rows().map_err(failed)?;
+        let mut rows = achieved.rows().context(KEEPING, scratch)?;
         let mut part = Vec::new();
         loop {
-            let row = rows.next_row().map_err(failed)?;
+            let row = rows.next_row().context(KEEPING, scratch)?;
             if part.len() >= APPLIED_AT_ONCE || row.is_none() {
                 apply(&part)?;
                 part.clear();

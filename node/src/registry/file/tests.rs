@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+use std::path::Path;
+
 use super::*;
 use crate::registry::append::append_to;
 use crate::registry::fixtures::{event, one_line, pretty};
@@ -237,13 +239,9 @@ fn errors_name_the_file_and_say_what_to_do() {
         error.contains(&directory.path().display().to_string())
             && error.contains("not a regular file")
     );
-    let full = failed(
-        "append to",
-        Path::new("/x.log"),
-        io::Error::from(io::ErrorKind::StorageFull),
-    )
-    .to_string();
-    assert!(full.starts_with("cannot append to /x.log: ") && full.contains("free space"));
+    let full = Err::<(), _>(io::Error::from(io::ErrorKind::StorageFull));
+    let full = FileError::from(full.context("append to", "/x.log").unwrap_err()).to_string();
+    assert!(full.starts_with("cannot append to '/x.log': ") && full.contains("free space"));
     let below_a_file = directory.path().join("file/x.log");
     fs::write(directory.path().join("file"), "").unwrap();
     assert!(RegistryFile::open(&below_a_file).is_err());
@@ -268,10 +266,10 @@ fn a_full_disk_is_an_error() {
     assert!(
         matches!(
             &error,
-            FileError::Io {
+            FileError::Io(PathError {
                 action: "append to",
                 ..
-            }
+            })
         ),
         "{error}"
     );
