@@ -261,6 +261,15 @@ fn checked_count(count: usize) -> Result<u32, BatchError> {
     }
 }
 
+/// The name of a batch among all batches: two of one signer with one root are the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BatchId {
+    /// Who signed it.
+    pub signer: NodeId,
+    /// The signed root.
+    pub root: MerkleHash,
+}
+
 /// A batch whose signature was checked, with its tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifiedBatch {
@@ -327,9 +336,28 @@ impl VerifiedBatch {
         &self.batch.statements
     }
 
-    /// The signed root: with the signer, the batch's name.
+    /// The signed root.
     pub fn root(&self) -> MerkleHash {
         self.root
+    }
+
+    /// Returns the batch's name: its signer and root.
+    ///
+    /// ```
+    /// use ssid_protocol::batch::{Statements, VerifiedBatch};
+    /// use ssid_protocol::testing::{event, federation};
+    ///
+    /// let (_, id, _, keys) = federation(4);
+    /// let said = Statements::Events(vec![event("release", "v1")]);
+    /// let [a, b] = [0, 1].map(|i| VerifiedBatch::sign(&keys[i], &id, said.clone()).unwrap());
+    /// assert_eq!(a.root(), b.root());
+    /// assert_ne!(a.id(), b.id(), "two members said the same");
+    /// ```
+    pub fn id(&self) -> BatchId {
+        BatchId {
+            signer: self.signer(),
+            root: self.root,
+        }
     }
 
     /// The leaf hashes in order, from which every statement's proof follows.

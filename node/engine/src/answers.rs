@@ -4,10 +4,10 @@
 use std::collections::HashMap;
 use std::ops::Bound;
 
-use ssid_protocol::batch::VerifiedBatch;
+use ssid_protocol::batch::{BatchId, VerifiedBatch};
 use ssid_protocol::certificate::Certificate;
 use ssid_protocol::evidence::Statement;
-use ssid_protocol::id::{ContentDigest, Epoch, MerkleHash, NodeId, Round, SubjectId};
+use ssid_protocol::id::{ContentDigest, Epoch, Round, SubjectId};
 use ssid_protocol::sync::{Answer, NAMES, ProvenEvent};
 use ssid_protocol::vote::Phase;
 use ssid_storage::SubjectState;
@@ -217,7 +217,7 @@ impl Engine {
 struct Page<'a> {
     alone: Vec<(&'a Proof, Statement)>,
     batches: Vec<Said<'a>>,
-    places: HashMap<(NodeId, MerkleHash), usize>,
+    places: HashMap<BatchId, usize>,
     events: Vec<ProvenEvent>,
     certificates: Vec<Certificate>,
     subjects: usize,
@@ -308,10 +308,7 @@ impl<'a> Page<'a> {
                 self.alone.push((proof, statement));
                 continue;
             };
-            let place = *self
-                .places
-                .entry((batch.signer(), batch.root()))
-                .or_insert(self.batches.len());
+            let place = *self.places.entry(batch.id()).or_insert(self.batches.len());
             if place == self.batches.len() {
                 self.batches.push(Said {
                     batch,

@@ -55,10 +55,7 @@ impl Engine {
                 .values()
                 .filter_map(Proof::batch)
                 .filter(|batch| speaks(batch.signer()));
-            announced.extend(
-                own.filter(|batch| seen.insert((batch.signer(), batch.root())))
-                    .cloned(),
-            );
+            announced.extend(own.filter(|batch| seen.insert(batch.id())).cloned());
             let held = open.held.iter().map(|vote| {
                 (
                     &vote.proof,
@@ -93,7 +90,7 @@ impl Engine {
         page.batches = announced;
         for (proof, statement) in said {
             match proof.batch() {
-                Some(batch) if seen.insert((batch.signer(), batch.root())) => {
+                Some(batch) if seen.insert(batch.id()) => {
                     page.batches.push(batch.clone());
                 }
                 Some(_) => {}

@@ -10,9 +10,9 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Weak};
 
-use ssid_protocol::batch::{BatchProof, VerifiedBatch};
+use ssid_protocol::batch::{BatchId, BatchProof, VerifiedBatch};
 use ssid_protocol::evidence::{Signed, Statement};
-use ssid_protocol::id::{Epoch, MerkleHash, NodeId, SubjectId};
+use ssid_protocol::id::{Epoch, NodeId, SubjectId};
 use ssid_protocol::limits;
 use ssid_storage::{BatchRef, JournalRecord, ProofRef};
 
@@ -86,10 +86,8 @@ impl Proof {
     }
 
     /// Lets go of its batch if that is one of these.
-    pub(super) fn leave(&mut self, batches: &HashSet<(NodeId, MerkleHash)>) {
-        let left = self
-            .batch()
-            .filter(|batch| batches.contains(&(batch.signer(), batch.root())));
+    pub(super) fn leave(&mut self, batches: &HashSet<BatchId>) {
+        let left = self.batch().filter(|batch| batches.contains(&batch.id()));
         if let Some(proof) = left.and_then(|_| self.proof()) {
             *self = Self::alone(proof);
         }
@@ -127,12 +125,12 @@ impl Noted {
         self.full_at = (self.batches.len() * 2, self.bytes * 2);
     }
 
-    fn hollow(&self) -> HashSet<(NodeId, MerkleHash)> {
+    fn hollow(&self) -> HashSet<BatchId> {
         let alive = self.batches.iter().filter_map(|(batch, _)| batch.upgrade());
         // looking at it holds it once more
         let hollow = alive
             .filter(|batch| batch.statements().len() > HOLLOW * (Arc::strong_count(batch) - 1));
-        hollow.map(|batch| (batch.signer(), batch.root())).collect()
+        hollow.map(|batch| batch.id()).collect()
     }
 }
 
@@ -198,7 +196,7 @@ impl Engine {
 /// The record that keeps another's prevote beside the own vote that it justifies; none if its batch
 /// is in the journal.
 pub(super) fn support(
-    journaled: &mut HashSet<(NodeId, MerkleHash)>,
+    journaled: &mut HashSet<BatchId>,
     prevote: &Held,
     epoch: Epoch,
     subject: SubjectId,
@@ -206,13 +204,13 @@ pub(super) fn support(
     if prevote
         .proof
         .batch()
-        .is_some_and(|batch| journaled.contains(&(batch.signer(), batch.root())))
+        .is_some_and(|batch| journaled.contains(&batch.id()))
     {
         return None;
     }
     match prevote.proof.full_batch() {
         Some(batch) => {
-            journaled.insert((batch.signer(), batch.root()));
+            journaled.insert(batch.id());
             Some(JournalRecord::Support(batch.batch().clone()))
         }
         None => Some(JournalRecord::SupportAlone(Box::new(

@@ -3,8 +3,7 @@
 
 use std::collections::HashSet;
 
-use ssid_protocol::batch::VerifiedBatch;
-use ssid_protocol::id::{MerkleHash, NodeId};
+use ssid_protocol::batch::{BatchId, VerifiedBatch};
 use ssid_storage::{
     Changes, Journal, JournalRecord, StorageError, Store, StoredBatchRow, Writer, Written,
 };
@@ -17,11 +16,11 @@ pub(super) struct Record {
     writer: Writer,
     journal: Journal,
     /// Batches that stand in the journal.
-    journaled: HashSet<(NodeId, MerkleHash)>,
+    journaled: HashSet<BatchId>,
     /// How long the journal was when it was last rewritten.
     compacted_bytes: u64,
     /// Batches that are stored, of the recent ones.
-    stored: HashSet<(NodeId, MerkleHash)>,
+    stored: HashSet<BatchId>,
 }
 
 impl Record {
@@ -35,19 +34,19 @@ impl Record {
         }
     }
 
-    /// The batches that stand in the journal, by signer and root.
-    pub(super) fn journaled(&mut self) -> &mut HashSet<(NodeId, MerkleHash)> {
+    /// The batches that stand in the journal.
+    pub(super) fn journaled(&mut self) -> &mut HashSet<BatchId> {
         &mut self.journaled
     }
 
     /// Whether a batch stands in the journal.
     pub(super) fn is_journaled(&self, batch: &VerifiedBatch) -> bool {
-        self.journaled.contains(&(batch.signer(), batch.root()))
+        self.journaled.contains(&batch.id())
     }
 
     /// A batch is in the journal, or will be with this tick. Returns whether that is new.
     pub(super) fn note_journaled(&mut self, batch: &VerifiedBatch) -> bool {
-        self.journaled.insert((batch.signer(), batch.root()))
+        self.journaled.insert(batch.id())
     }
 
     /// Stores a batch that rows refer to, once: one batch serves hundreds of certificates.
@@ -55,7 +54,7 @@ impl Record {
         if self.stored.len() >= STORED_BATCHES {
             self.stored.clear(); // storing one again costs a lookup, nothing more
         }
-        if self.stored.insert((batch.signer(), batch.root())) {
+        if self.stored.insert(batch.id()) {
             changes.batches.push(StoredBatchRow::from(batch));
         }
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use gix_hash::ObjectId;
-use ssid_protocol::batch::VerifiedBatch;
+use ssid_protocol::batch::{BatchId, VerifiedBatch};
 use ssid_protocol::evidence::Signed;
 use ssid_protocol::git_lines::{BranchHead, Line};
 use ssid_protocol::id::{ContentDigest, FederationId, MerkleHash, NodeId, Sha256Hash, UnixMillis};
@@ -32,8 +32,8 @@ const KNOWN_SLACK: usize = 10_000;
 /// What a line is known by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Said {
-    /// A whole batch, by its signer and root.
-    Batch(NodeId, MerkleHash),
+    /// A whole batch.
+    Batch(BatchId),
     /// A statement without its batch, by its signer and leaf hash.
     Statement(NodeId, MerkleHash),
     /// An event, by its digest.
@@ -42,7 +42,7 @@ pub(super) enum Said {
 
 impl Said {
     fn batch(batch: &VerifiedBatch) -> Self {
-        Self::Batch(batch.signer(), batch.root())
+        Self::Batch(batch.id())
     }
 
     fn alone(signed: &Signed) -> Self {
@@ -59,7 +59,10 @@ impl Said {
     /// What a line of a branch says; `None` for certificates, which the log's size counts.
     fn of(line: &Line) -> Option<Self> {
         match line {
-            Line::Batch(batch) => Some(Self::Batch(batch.signer, batch.statements.root())),
+            Line::Batch(batch) => Some(Self::Batch(BatchId {
+                signer: batch.signer,
+                root: batch.statements.root(),
+            })),
             Line::Statement(signed) => Some(Self::alone(signed)),
             Line::Event(proven) => Some(Self::event(proven)),
             Line::Certificate(_) => None,

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use ssid_engine::settings::EngineSettings;
 use ssid_engine::{Effects, Engine, EngineParts, Inbound, Now, OwnLine, RegistryNews, Ticket};
-use ssid_protocol::batch::{Statements, VerifiedBatch};
+use ssid_protocol::batch::{BatchId, Statements, VerifiedBatch};
 use ssid_protocol::event::Event;
-use ssid_protocol::id::{LogId, MerkleHash, NodeId};
+use ssid_protocol::id::LogId;
 use ssid_protocol::sync::Request;
 use ssid_protocol::vote::Phase;
 use ssid_storage::simulation::{Disk, Snapshot};
@@ -54,7 +54,7 @@ pub(super) struct Machine {
     pub(super) waiting: BTreeMap<Ticket, Waiting>,
     pub(super) next_ticket: Ticket,
     /// What it passed on, by signer and root: as gossipsub, each message once.
-    pub(super) passed_on: HashSet<(NodeId, MerkleHash)>,
+    pub(super) passed_on: HashSet<BatchId>,
     /// Questions that are not answered yet.
     pub(super) asked: BTreeSet<u64>,
     pub(super) connected: BTreeSet<usize>,

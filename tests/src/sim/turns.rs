@@ -229,9 +229,7 @@ impl World<'_> {
         }
         if validity == Validity::New
             && self.network.link.forwards
-            && self.machines[at]
-                .passed_on
-                .insert((batch.signer(), batch.root()))
+            && self.machines[at].passed_on.insert(batch.id())
         {
             self.broadcast(at, batch);
         }
