@@ -1,4 +1,4 @@
-//! Git as the other road (SPEC §10 *Git fallback*): each node publishes what it signed on a branch
+//! Git as the other transport (SPEC §10 *Git fallback*): each node publishes what it signed on a branch
 //! of its own repository, and fetches the others' branches. The engine takes from here the same
 //! signed batches and certificates as from the live network.
 //!
@@ -48,7 +48,7 @@ pub(crate) mod testing;
 pub use checkout::{Origin, head_commit};
 pub use command::{FETCH_BYTES, Git};
 pub use failure::GitError;
-pub use handle::{GitHandle, SyncRoad};
+pub use handle::{GitHandle, SyncTransport};
 pub use look::publishes;
 pub use metrics::GitMetrics;
 pub use plan::Plan;

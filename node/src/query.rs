@@ -52,7 +52,7 @@ pub struct Knowledge {
     pub store: Store,
     /// What the network last reported, as it changes.
     pub peers: watch::Receiver<Arc<Peers>>,
-    /// Git as the other road.
+    /// Git as the other transport.
     pub git: GitHandle,
     /// What is shown of the configuration.
     pub settings: Arc<ShownSettings>,

@@ -9,7 +9,7 @@ use crate::event::Event;
 use crate::id::{Choice, Epoch, NodeId, Round, SubjectId, UnixMillis};
 use crate::manifest::TieBreak;
 
-/// Which road the decision came by.
+/// Which transport the decision came by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Transport {

@@ -32,12 +32,12 @@ pub(crate) struct SyncArgs {
     #[arg(long)]
     force: bool,
     /// Over which transport
-    #[arg(long, value_enum, default_value_t = Road::Auto, value_name = "TRANSPORT")]
-    transport: Road,
+    #[arg(long, value_enum, default_value_t = Transport::Auto, value_name = "TRANSPORT")]
+    transport: Transport,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Road {
+enum Transport {
     /// Every transport that there is
     Auto,
     /// Ask the connected members
@@ -50,14 +50,14 @@ pub(crate) async fn run(args: &SyncArgs, context: &Context) -> Result<()> {
     if plain(args, context).await? {
         return Ok(());
     }
-    let road = match args.transport {
-        Road::Auto => "auto",
-        Road::Live => "live",
-        Road::Git => "git",
+    let transport = match args.transport {
+        Transport::Auto => "auto",
+        Transport::Live => "live",
+        Transport::Git => "git",
     };
     let query = [
         ("force", args.force.to_string()),
-        ("transport", road.to_owned()),
+        ("transport", transport.to_owned()),
     ];
     let bar = context.out.progress(None, "syncing");
     let outcome = context
@@ -96,7 +96,7 @@ async fn plain(args: &SyncArgs, context: &Context) -> Result<bool> {
     let paths = RegistryPaths::choose(repo.as_deref(), context.home.root());
     let has_nodes = repo.is_some() && paths.federation_manifest.exists()
         || context.home.known_members().exists();
-    if context.home.voting_key().exists() || args.transport == Road::Live || !has_nodes {
+    if context.home.voting_key().exists() || args.transport == Transport::Live || !has_nodes {
         return Ok(false);
     }
     let report = plain_sync::run(context, &paths, args.force).await?;

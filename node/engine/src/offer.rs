@@ -1,4 +1,4 @@
-//! Git as a road for votes (SPEC §10 *Git fallback*): what this node says on its branch of open
+//! Git as a transport of votes (SPEC §10 *Git fallback*): what this node says on its branch of open
 //! instances, and taking in what others' branches say.
 //!
 //! An open instance is offered until it is certified; then its certificate stands on the branch

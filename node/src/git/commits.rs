@@ -32,8 +32,8 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// answered.
 const QUESTIONS: usize = 4096;
 
-/// What the task lives among.
-pub(super) struct Surroundings {
+/// What the task works with.
+pub(super) struct Context {
     pub(super) engine: EngineHandle,
     pub(super) inputs: mpsc::Sender<Inbound>,
     /// A sync that ended means that repositories are looked at again.
@@ -153,13 +153,13 @@ struct Seen {
 pub(super) struct Task {
     members: BTreeMap<NodeId, Member>,
     plan: Plan,
-    around: Surroundings,
+    context: Context,
     git: Option<Git>,
     looks: FuturesUnordered<BoxFuture<'static, Seen>>,
 }
 
 impl Task {
-    pub(super) fn new(plan: &Plan, around: Surroundings) -> Self {
+    pub(super) fn new(plan: &Plan, context: Context) -> Self {
         let rhythm = Rhythm::new(plan.schedule.fallback_every, plan.schedule.interval);
         let member = |planned: &super::plan::PlannedMember| {
             let place = planned.place(&plan.histories);
@@ -178,14 +178,14 @@ impl Task {
         Self {
             members,
             plan: plan.clone(),
-            around,
+            context,
             git: None,
             looks: FuturesUnordered::new(),
         }
     }
 
     pub(super) async fn run(mut self) {
-        let mut status = self.around.engine.status();
+        let mut status = self.context.engine.status();
         let mut listing = Listing::default();
         loop {
             let now = Instant::now();
@@ -207,10 +207,10 @@ impl Task {
             }
             let wake = self.next_look().into_iter().chain(listing.due).min();
             tokio::select! {
-                () = self.around.shutdown.cancelled() => return,
+                () = self.context.shutdown.cancelled() => return,
                 changed = status.changed() => if changed.is_err() { return },
                 // its sender lives as long as the node's other Git task
-                changed = self.around.syncs.changed() => if changed.is_err() { return },
+                changed = self.context.syncs.changed() => if changed.is_err() { return },
                 Some(seen) = self.looks.next() => self.note(seen).await,
                 () = tokio::time::sleep_until(wake.unwrap_or(now)), if wake.is_some() => {}
             }
@@ -235,7 +235,7 @@ impl Task {
     }
 
     fn last_sync(&mut self) -> Option<String> {
-        self.around.syncs.borrow_and_update().last_sync.clone()
+        self.context.syncs.borrow_and_update().last_sync.clone()
     }
 
     /// Learns what is to be found; `None` if the engine has ended.
@@ -243,7 +243,7 @@ impl Task {
         let mut wanted: BTreeMap<NodeId, BTreeSet<CommitQuestion>> = BTreeMap::new();
         let mut after = None;
         loop {
-            let page = self.around.engine.commit_questions(after).await.ok()?;
+            let page = self.context.engine.commit_questions(after).await.ok()?;
             after = page.last().cloned();
             if after.is_none() {
                 break;
@@ -322,7 +322,7 @@ impl Task {
         let found = Git::find(
             &self.plan.allowed,
             self.plan.timeout,
-            self.around.shutdown.clone(),
+            self.context.shutdown.clone(),
         )
         .await;
         let git = found.map_err(|error| error.to_string())?;
@@ -348,7 +348,7 @@ impl Task {
         }
         tracing::debug!(%node, answers = answers.len(), is_missing, "a repository was looked at for commits");
         // the engine's task has ended if nobody takes it
-        self.around
+        self.context
             .inputs
             .send(Inbound::Commits(answers))
             .await

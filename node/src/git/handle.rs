@@ -10,10 +10,10 @@ use super::state::{SyncOutcome, SyncState};
 /// Asked syncs waiting for their turn.
 pub(super) const REQUESTS: usize = 8;
 
-/// By which road to sync.
+/// By which transport to sync.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum SyncRoad {
+pub enum SyncTransport {
     /// Every one that there is.
     #[default]
     Auto,
@@ -27,7 +27,7 @@ pub enum SyncRoad {
 #[derive(Debug)]
 pub(super) struct SyncRequest {
     pub(super) force: bool,
-    pub(super) road: SyncRoad,
+    pub(super) transport: SyncTransport,
     pub(super) reply: oneshot::Sender<SyncOutcome>,
 }
 
@@ -41,10 +41,10 @@ pub struct GitHandle {
 impl GitHandle {
     /// Syncs now, unless that was done within the interval and is not forced. `None` if the node is
     /// ending.
-    pub async fn sync(&self, force: bool, road: SyncRoad) -> Option<SyncOutcome> {
+    pub async fn sync(&self, force: bool, transport: SyncTransport) -> Option<SyncOutcome> {
         let (reply, outcome) = oneshot::channel();
         self.requests
-            .send(SyncRequest { force, road, reply })
+            .send(SyncRequest { force, transport, reply })
             .await
             .ok()?;
         outcome.await.ok()

@@ -24,14 +24,14 @@ const STATEMENTS: usize = 2048;
 
 /// What lines are checked against, and where they go.
 #[derive(Clone)]
-pub(super) struct Road {
+pub(super) struct IntakeContext {
     pub(super) me: NodeId,
     pub(super) epochs: watch::Receiver<Arc<Epochs>>,
     pub(super) store: Store,
     pub(super) inputs: mpsc::Sender<Inbound>,
 }
 
-impl Road {
+impl IntakeContext {
     /// Checks by the epochs that are known now.
     pub(super) fn checker(&self) -> Checker {
         Checker::new(self.epochs.borrow().clone())
@@ -54,7 +54,7 @@ pub(super) struct Counts {
 /// Takes the lines of one member's branch. Runs on a thread that may block.
 pub(super) struct Intake {
     checker: Checker,
-    road: Road,
+    context: IntakeContext,
     from: NodeId,
     skip_settled: bool,
     carried: Carried,
@@ -66,12 +66,12 @@ pub(super) struct Intake {
 impl Intake {
     /// For the branch of `from`. With `skip_settled`, what is about certified subjects alone is
     /// passed over unchecked: for lines that were read before.
-    pub(super) fn new(road: Road, from: NodeId, skip_settled: bool) -> Self {
+    pub(super) fn new(context: IntakeContext, from: NodeId, skip_settled: bool) -> Self {
         let carried = Carried::default();
         let counts = Counts::default();
         Self {
-            checker: road.checker(),
-            road,
+            checker: context.checker(),
+            context,
             from,
             skip_settled,
             carried,
@@ -144,10 +144,10 @@ impl Intake {
             Err(error) => return Err(error.to_string()),
         };
         self.counts.taken += 1;
-        if self.from == self.road.me && batch.signer() == self.road.me {
+        if self.from == self.context.me && batch.signer() == self.context.me {
             // own statements that this node may not know: the engine compares them with its vote
             // history
-            self.road
+            self.context
                 .inputs
                 .blocking_send(Inbound::Batch {
                     batch,
@@ -196,17 +196,17 @@ impl Intake {
 
     fn is_settled(&self, subject: SubjectId) -> bool {
         matches!(
-            self.road.store.subject(&subject),
+            self.context.store.subject(&subject),
             Ok(Some(SubjectState::Certified { .. }))
         )
     }
 
     fn certified(&self, subject: SubjectId) -> Option<Choice> {
-        let Ok(Some(SubjectState::Certified { sequence })) = self.road.store.subject(&subject)
+        let Ok(Some(SubjectState::Certified { sequence })) = self.context.store.subject(&subject)
         else {
             return None;
         };
-        self.road
+        self.context
             .store
             .log_entry(sequence)
             .ok()?
@@ -237,7 +237,7 @@ impl Intake {
         let carried = std::mem::take(&mut self.carried);
         if !carried.is_empty() {
             // nobody takes it any more only when the node ends
-            self.road
+            self.context
                 .inputs
                 .blocking_send(Inbound::Carried(carried))
                 .ok();
@@ -253,7 +253,7 @@ mod tests {
     use ssid_protocol::testing;
 
     use super::*;
-    use crate::git::testing::road;
+    use crate::git::testing::intake_context;
 
     /// Events announced together.
     const ANNOUNCED: usize = 256;
@@ -265,7 +265,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (_, federation, _, keys) = testing::federation(4);
         let (inputs, mut inbox) = mpsc::channel(1);
-        let road = road(dir.path(), inputs.clone());
+        let context = intake_context(dir.path(), inputs.clone());
         let line = move |number: usize| {
             let version = |i: usize| format!("v{number}.{i}");
             let events = (0..ANNOUNCED)
@@ -280,7 +280,7 @@ mod tests {
         };
         let (read, lines_read) = watch::channel(0);
         let reader = tokio::task::spawn_blocking(move || {
-            let mut intake = Intake::new(road, line(0).0, false);
+            let mut intake = Intake::new(context, line(0).0, false);
             for number in 0..LINES {
                 intake.take(
                     Place {

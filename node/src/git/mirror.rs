@@ -14,7 +14,7 @@ use super::branch::tree;
 use super::command::Git;
 use super::failure::GitError;
 use super::fetch::{self, Wanted};
-use super::intake::{Counts, Intake, Road};
+use super::intake::{Counts, Intake, IntakeContext};
 use super::objects::Objects;
 use super::read::{Budget, Reading, Segments, head_of, new_lines, segments};
 use super::remote::GitRemote;
@@ -105,17 +105,17 @@ async fn fetch_once(git: &Git, source: &Source) -> Result<(Repository, ObjectId)
 pub(super) async fn follow(
     git: &Git,
     source: &Source,
-    road: &Road,
+    context: &IntakeContext,
     again: Option<Segments>,
     now: UnixMillis,
 ) -> Result<Brought, GitError> {
     let (repository, tip) = fetch(git, source).await?;
-    match take(git, &repository, source, road, again.clone(), tip, now).await {
+    match take(git, &repository, source, context, again.clone(), tip, now).await {
         Err(GitError::Damaged(reason)) => {
             // what Git took for sound cannot be read: the disk, or what was kept from before
             set_aside(git, source, &reason).await?;
             let (repository, tip) = fetch_once(git, source).await?;
-            take(git, &repository, source, road, again, tip, now).await
+            take(git, &repository, source, context, again, tip, now).await
         }
         brought => brought,
     }
@@ -125,13 +125,13 @@ async fn take(
     git: &Git,
     repository: &Repository,
     source: &Source,
-    road: &Road,
+    context: &IntakeContext,
     again: Option<Segments>,
     tip: ObjectId,
     now: UnixMillis,
 ) -> Result<Brought, GitError> {
     let head = head_of(&repository.objects()?, tip)?;
-    let federation = road.checker().federation();
+    let federation = context.checker().federation();
     // a copy of another's branch would have its lines counted as news of this member
     if head
         .as_ref()
@@ -150,7 +150,7 @@ async fn take(
     };
     // a commit that was read whole has nothing new
     if before.is_part || before.last != Some(tip) {
-        read_new(git, repository, source, road, &before, tip, &mut brought).await?;
+        read_new(git, repository, source, context, &before, tip, &mut brought).await?;
         // kept under a name of its own, so that Git does not drop the evidence
         if let Some(was) = before.last.filter(|_| brought.rewritten_now) {
             keep_rewritten(repository, was, tip, now)?;
@@ -161,7 +161,7 @@ async fn take(
         && let Some(from) = brought.again.take()
         && before.last.is_some()
     {
-        let (reading, _) = read(git, repository, source.node, road, from, tip, true).await?;
+        let (reading, _) = read(git, repository, source.node, context, from, tip, true).await?;
         brought.again = reading.stopped_at;
     }
     brought.rewritten = rewritten(repository, source);
@@ -208,7 +208,7 @@ async fn read_new(
     git: &Git,
     repository: &Repository,
     source: &Source,
-    road: &Road,
+    context: &IntakeContext,
     before: &Before,
     tip: ObjectId,
     brought: &mut Brought,
@@ -228,7 +228,7 @@ async fn read_new(
         git,
         repository,
         source.node,
-        road,
+        context,
         known,
         tip,
         before.last.is_none(),
@@ -273,17 +273,17 @@ pub(super) async fn read(
     git: &Git,
     repository: &Repository,
     from_node: NodeId,
-    road: &Road,
+    context: &IntakeContext,
     known: Segments,
     to: ObjectId,
     skip_settled: bool,
 ) -> Result<(Reading, Counts), GitError> {
     let repository = repository.clone();
-    let road = road.clone();
+    let context = context.clone();
     let budget = Budget::new(git.timeout(), git.shutdown().clone());
     let read = move || {
         let objects = repository.objects()?;
-        let mut intake = Intake::new(road, from_node, skip_settled);
+        let mut intake = Intake::new(context, from_node, skip_settled);
         let reading = new_lines(&objects, &known, to, budget, |place, text| {
             intake.take(place, text);
         })?;
@@ -342,7 +342,7 @@ mod tests {
     use ssid_protocol::git_lines::segment_name;
     use tokio_util::sync::CancellationToken;
 
-    use super::super::testing::{commit_lines, road};
+    use super::super::testing::{commit_lines, intake_context};
     use super::*;
     use crate::config::GitProtocol;
 
@@ -359,7 +359,7 @@ mod tests {
         let repository = Repository::open(&git, dir.path().join("mirror.git"))
             .await
             .unwrap();
-        let road = road(&dir.path().join("db"), tokio::sync::mpsc::channel(8).0);
+        let context = intake_context(&dir.path().join("db"), tokio::sync::mpsc::channel(8).0);
         let remote = GitRemote::parse("/srv/a.git", GitRemote::PROTOCOLS).unwrap();
         let node = NodeId([7; 32]);
         let source = Source {
@@ -377,7 +377,7 @@ mod tests {
         let first = segments(&objects, commit_lines(&objects, &files[..1]))
             .unwrap()
             .0;
-        let take_it = || take(&git, &repository, &source, &road, None, tip, UnixMillis(1));
+        let take_it = || take(&git, &repository, &source, &context, None, tip, UnixMillis(1));
         repository
             .set_reference(PART, mark(&objects, tip, &first).unwrap())
             .unwrap();

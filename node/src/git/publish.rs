@@ -15,7 +15,7 @@ use ssid_protocol::id::{FederationId, NodeId, Sha256Hash, UnixMillis};
 use super::append::{Appending, Offer, Said};
 use super::command::{Git, Job};
 use super::failure::GitError;
-use super::intake::Road;
+use super::intake::IntakeContext;
 use super::mirror::{self, Source};
 use super::own::{self, There};
 use super::read::{Budget, Segments};
@@ -100,13 +100,13 @@ impl Publisher {
         &mut self,
         git: &Git,
         engine: &EngineHandle,
-        road: &Road,
+        context: &IntakeContext,
         wanted: &Wanted,
         force: bool,
         now: UnixMillis,
     ) -> Result<Option<String>, GitError> {
         let published = self
-            .try_publish(git, engine, road, wanted, force, now)
+            .try_publish(git, engine, context, wanted, force, now)
             .await;
         if let Err(GitError::Damaged(reason)) = &published {
             // what stood in it is at the remote, and the next attempt takes it from there
@@ -125,23 +125,23 @@ impl Publisher {
         &mut self,
         git: &Git,
         engine: &EngineHandle,
-        road: &Road,
+        context: &IntakeContext,
         wanted: &Wanted,
         force: bool,
         now: UnixMillis,
     ) -> Result<Option<String>, GitError> {
         let repository = Repository::open(git, self.source.dir.clone()).await?;
         if force || !self.met {
-            self.meet(git, &repository, road).await?;
+            self.meet(git, &repository, context).await?;
         }
-        self.append(git, &repository, engine, road, wanted, now)
+        self.append(git, &repository, engine, context, wanted, now)
             .await?;
         match self.push(git, &repository).await {
             // another machine with this key pushed meanwhile: take that in, append to it, and try
             // once more; whoever loses twice waits for the next sync
             Err(GitError::Moved) => {
-                self.meet(git, &repository, road).await?;
-                self.append(git, &repository, engine, road, wanted, now)
+                self.meet(git, &repository, context).await?;
+                self.append(git, &repository, engine, context, wanted, now)
                     .await?;
                 self.push(git, &repository).await?;
             }
@@ -161,7 +161,7 @@ impl Publisher {
         &mut self,
         git: &Git,
         repository: &Repository,
-        road: &Road,
+        context: &IntakeContext,
     ) -> Result<(), GitError> {
         let theirs = self.theirs(git, repository).await?;
         let ours = repository.reference(&self.own_reference())?;
@@ -175,7 +175,7 @@ impl Publisher {
         if let Some(tip) = tip.filter(|_| !is_known || !self.met) {
             let known = std::mem::take(&mut self.taken_in);
             let (reading, _) =
-                mirror::read(git, repository, self.source.node, road, known, tip, true).await?;
+                mirror::read(git, repository, self.source.node, context, known, tip, true).await?;
             // not yet met: nothing may be appended before all of it was heard
             if let Some(stopped_at) = reading.stopped_at {
                 self.taken_in = stopped_at;
@@ -234,7 +234,7 @@ impl Publisher {
         git: &Git,
         repository: &Repository,
         engine: &EngineHandle,
-        road: &Road,
+        context: &IntakeContext,
         wanted: &Wanted,
         now: UnixMillis,
     ) -> Result<(), GitError> {
@@ -242,7 +242,7 @@ impl Publisher {
         let offer = Offer::gather(engine, &wanted.relayed).await?;
         let appending = Appending {
             repository: repository.clone(),
-            store: road.store.clone(),
+            store: context.store.clone(),
             federation: self.federation,
             node: self.source.node,
             start: self.start,

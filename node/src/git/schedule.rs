@@ -75,7 +75,7 @@ impl Schedule {
         }
     }
 
-    /// Notes whether a quorum is connected; the road of votes, if that changes it.
+    /// Notes whether a quorum is connected; the transport of votes, if that changes it.
     pub(super) fn note_quorum(&mut self, has_quorum: bool, now: Instant) -> Option<Transport> {
         if has_quorum {
             self.lost_since = None;

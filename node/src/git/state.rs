@@ -10,7 +10,7 @@ use crate::legacy::plain::PlainSyncReport;
 /// How Git is used, and how it went.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SyncState {
-    /// The road votes take now: `live`, or `git` while fewer than a quorum is connected.
+    /// The transport that votes take now: `live`, or `git` while fewer than a quorum is connected.
     pub transport: Transport,
     /// Whether there is anything to fetch or to publish.
     pub uses_git: bool,

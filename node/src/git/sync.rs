@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::command::Git;
 use super::failure::GitError;
-use super::intake::Road;
+use super::intake::IntakeContext;
 use super::mirror::{Brought, Source, follow};
 use super::read::Segments;
 use super::schedule::Why;
@@ -96,7 +96,7 @@ impl Retry {
 /// Fetches and reads every target once; what became of each, by its place.
 pub(super) async fn run(
     git: &Git,
-    road: &Road,
+    context: &IntakeContext,
     mut targets: Vec<Target>,
     parallel: usize,
     now: UnixMillis,
@@ -105,7 +105,7 @@ pub(super) async fn run(
     let follow_one = |target: Target| async move {
         (
             target.place,
-            follow(git, &target.source, road, target.again, now).await,
+            follow(git, &target.source, context, target.again, now).await,
         )
     };
     let all = futures::stream::iter(targets).map(follow_one);
@@ -127,7 +127,7 @@ mod tests {
     use super::*;
     use crate::config::GitProtocol;
     use crate::git::GitRemote;
-    use crate::git::testing::road;
+    use crate::git::testing::intake_context;
 
     /// A server that ends every connection at once, or holds it; how many connections it took.
     async fn server(holds: bool) -> (String, Arc<AtomicUsize>) {
@@ -175,13 +175,13 @@ mod tests {
         timeout: Duration,
     ) -> (usize, Duration) {
         let dir = tempfile::tempdir().unwrap();
-        let road = road(dir.path(), tokio::sync::mpsc::channel(1).0);
+        let context = intake_context(dir.path(), tokio::sync::mpsc::channel(1).0);
         let shutdown = CancellationToken::new();
         let git = Git::find(&[GitProtocol::Git], timeout, shutdown.clone())
             .await
             .unwrap();
         let started = Instant::now();
-        let outcomes = run(&git, &road, targets, parallel, UnixMillis(1)).await;
+        let outcomes = run(&git, &context, targets, parallel, UnixMillis(1)).await;
         (
             outcomes
                 .iter()

@@ -1,5 +1,5 @@
 //! Runs Git: one loop that owns mirrors and branch, syncs when that is due or asked for, and says
-//! which road votes take.
+//! which transport votes take.
 
 mod members;
 
@@ -22,8 +22,8 @@ use crate::engine::EngineHandle;
 use crate::git::command::Git;
 use crate::git::commits;
 use crate::git::failure::GitError;
-use crate::git::handle::{GitHandle, REQUESTS, SyncRequest, SyncRoad};
-use crate::git::intake::Road;
+use crate::git::handle::{GitHandle, REQUESTS, SyncRequest, SyncTransport};
+use crate::git::intake::IntakeContext;
 use crate::git::metrics::GitMetrics;
 use crate::git::mirror::Brought;
 use crate::git::plan::Plan;
@@ -35,8 +35,8 @@ use members::Known;
 
 /// How long conversations over the live network are waited for.
 const LIVE_AT_MOST: Duration = Duration::from_secs(30);
-/// What the task lives among.
-pub struct Surroundings {
+/// What the task works with.
+pub struct Context {
     /// The handle to the engine.
     pub engine: EngineHandle,
     /// Its local inputs.
@@ -56,11 +56,11 @@ pub struct Surroundings {
 /// Starts the task on the tracker.
 pub fn start(
     plan: Plan,
-    around: Surroundings,
+    context: Context,
     tracker: &tokio_util::task::TaskTracker,
 ) -> GitHandle {
     let (requests, inbox) = mpsc::channel(REQUESTS);
-    let Surroundings {
+    let Context {
         engine,
         inputs,
         store,
@@ -68,14 +68,14 @@ pub fn start(
         trust,
         metrics,
         shutdown,
-    } = around;
-    let road = Road {
+    } = context;
+    let intake = IntakeContext {
         me: plan.me,
         epochs,
         store,
         inputs,
     };
-    let federation = road.checker().federation();
+    let federation = intake.checker().federation();
     let publisher = plan.own.clone().ok().map(|remote| {
         Publisher::new(
             plan.me,
@@ -88,21 +88,21 @@ pub fn start(
     let members: Vec<_> = plan
         .members
         .iter()
-        .map(|member| Known::at_start(member, &road.store))
+        .map(|member| Known::at_start(member, &intake.store))
         .collect();
     let state = members::first_state(&plan, &members);
     let (sender, receiver) = watch::channel(Arc::new(state.clone()));
-    let beside = commits::Surroundings {
+    let context = commits::Context {
         engine: engine.clone(),
-        inputs: road.inputs.clone(),
+        inputs: intake.inputs.clone(),
         syncs: receiver.clone(),
         shutdown: shutdown.clone(),
     };
-    tracker.spawn(commits::Task::new(&plan, beside).run());
+    tracker.spawn(commits::Task::new(&plan, context).run());
     let task = Task {
         plan,
         engine,
-        road,
+        intake,
         publisher,
         trust,
         metrics,
@@ -123,7 +123,7 @@ pub fn start(
 struct Task {
     plan: Plan,
     engine: EngineHandle,
-    road: Road,
+    intake: IntakeContext,
     publisher: Option<Publisher>,
     trust: TrustRules,
     metrics: GitMetrics,
@@ -211,7 +211,7 @@ impl Task {
     }
 
     async fn answer(&mut self, request: SyncRequest) {
-        let SyncRequest { force, road, reply } = request;
+        let SyncRequest { force, transport, reply } = request;
         let mut outcome = SyncOutcome {
             done: false,
             remarks: Vec::new(),
@@ -222,7 +222,7 @@ impl Task {
             plain: None,
             state: self.state.clone(),
         };
-        if road == SyncRoad::Git && !self.plan.uses_git() {
+        if transport == SyncTransport::Git && !self.plan.uses_git() {
             outcome
                 .remarks
                 .push("no member has a Git remote that may be used".to_owned());
@@ -233,10 +233,10 @@ impl Task {
             ));
         } else {
             outcome.done = true;
-            if road != SyncRoad::Git {
+            if transport != SyncTransport::Git {
                 outcome.live_asked = self.sync_live(&mut outcome.remarks).await;
             }
-            if road != SyncRoad::Live && self.plan.uses_git() {
+            if transport != SyncTransport::Live && self.plan.uses_git() {
                 self.sync_asked(force, &mut outcome).await;
             } else {
                 // a live sync counts as one for the interval, too
@@ -280,7 +280,7 @@ impl Task {
             remarks.push("no member is connected".to_owned());
             return 0;
         }
-        if self.road.inputs.send(Inbound::CatchUp).await.is_ok() {
+        if self.intake.inputs.send(Inbound::CatchUp).await.is_ok() {
             // the counts are from before asking, so an answer that comes at once is not missed
             let done = status.wait_for(|s| ended(s) > before && s.syncing == 0);
             tokio::select! {
@@ -335,7 +335,7 @@ impl Task {
         } else {
             effort.parallel
         };
-        let outcomes = sync::run(git, &self.road, targets, parallel, now).await;
+        let outcomes = sync::run(git, &self.intake, targets, parallel, now).await;
         let mut new_bytes = 0;
         let mut fetched = Vec::new();
         for (place, outcome) in outcomes {
@@ -397,7 +397,7 @@ impl Task {
         let fetched = Inbound::Fetched { node, well };
         for input in rewritten.into_iter().chain([fetched]) {
             // the engine's task has ended if nobody takes it
-            self.road.inputs.send(input).await.ok();
+            self.intake.inputs.send(input).await.ok();
         }
     }
 
@@ -407,7 +407,7 @@ impl Task {
             return;
         };
         let published = publisher
-            .publish(git, &self.engine, &self.road, &wanted, force, now)
+            .publish(git, &self.engine, &self.intake, &wanted, force, now)
             .await;
         self.metrics
             .pushed(published.as_ref().map_or_else(GitError::word, |_| "ok"));
@@ -442,7 +442,7 @@ impl Task {
                 .filter(|(_, known)| known.has_heard);
             let heard: BTreeSet<_> = heard.map(|(planned, _)| planned.node).collect();
             // the engine's task has ended if nobody takes it
-            self.road.inputs.send(Inbound::Heard(heard)).await.ok();
+            self.intake.inputs.send(Inbound::Heard(heard)).await.ok();
         }
     }
 }

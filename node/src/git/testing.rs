@@ -17,11 +17,11 @@ use ssid_storage::{Owner, Store};
 use tokio::sync::{mpsc, watch};
 
 use super::branch::tree;
-use super::intake::Road;
+use super::intake::IntakeContext;
 use super::objects::Objects;
 
-/// The road of the first of four members, whose storage is in `dir` and only read.
-pub(super) fn road(dir: &Path, inputs: mpsc::Sender<Inbound>) -> Road {
+/// The context of the first of four members, whose storage is in `dir` and only read.
+pub(super) fn intake_context(dir: &Path, inputs: mpsc::Sender<Inbound>) -> IntakeContext {
     let (manifest, federation, _, keys) = testing::federation(4);
     let owner = Owner {
         federation,
@@ -29,7 +29,7 @@ pub(super) fn road(dir: &Path, inputs: mpsc::Sender<Inbound>) -> Road {
     };
     let (store, _writer) = Store::open(dir, owner, LogId([1; 32])).unwrap();
     let epochs = Epochs::new(EpochContext::genesis(manifest).unwrap());
-    Road {
+    IntakeContext {
         me: owner.node,
         epochs: watch::channel(Arc::new(epochs)).1,
         store,

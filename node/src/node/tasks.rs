@@ -72,7 +72,7 @@ pub(super) fn registry_log(
 ) -> Applier {
     let (applier, apply) = mpsc::channel(APPLY_REQUESTS);
     let projection = registry::Projection::of(shared.settings(), applies);
-    let around = registry::Surroundings {
+    let context = registry::Context {
         store: shared.store.clone(),
         inputs: shared.inputs.clone(),
         looks,
@@ -82,7 +82,7 @@ pub(super) fn registry_log(
     };
     shared
         .tracker
-        .spawn(registry::follow(file, projection, around));
+        .spawn(registry::follow(file, projection, context));
     applier
 }
 
@@ -104,7 +104,7 @@ pub(super) fn anchors(shared: &Shared) -> AnchorDesk {
 
 /// Publishes over Git, and fetches the others' branches.
 pub(super) fn git_branches(plan: Plan, metrics: GitMetrics, shared: &Shared) -> GitHandle {
-    let around = git::Surroundings {
+    let context = git::Context {
         engine: shared.engine.clone(),
         inputs: shared.inputs.clone(),
         store: shared.store.clone(),
@@ -113,7 +113,7 @@ pub(super) fn git_branches(plan: Plan, metrics: GitMetrics, shared: &Shared) -> 
         metrics,
         shutdown: shared.end.clone(),
     };
-    git::start(plan, around, &shared.tracker)
+    git::start(plan, context, &shared.tracker)
 }
 
 /// Reads the logs of members without a key, where that is allowed.

@@ -10,7 +10,7 @@ use crate::telemetry::hook::{self, Hook};
 use crate::telemetry::keeper::Keeper;
 use crate::telemetry::look::Places;
 use crate::telemetry::secret::{SecretUrl, Secrets};
-use crate::telemetry::task::{self, Surroundings, TelemetryHandle};
+use crate::telemetry::task::{self, Context, TelemetryHandle};
 
 /// The way to the task; `None` where there is no `telemetry_config.json`, or one that cannot be
 /// used.
@@ -27,7 +27,7 @@ pub(super) fn start(shared: &Shared) -> Option<TelemetryHandle> {
         .inspect_err(|error| tracing::error!(error, "telemetry does not run"))
         .ok()?;
     let (handle, requests) = task::requests();
-    let around = Surroundings {
+    let context = Context {
         engine: shared.engine.clone(),
         store: shared.store.clone(),
         epochs: shared.epochs.clone(),
@@ -35,7 +35,7 @@ pub(super) fn start(shared: &Shared) -> Option<TelemetryHandle> {
         node: shared.node_id,
         shutdown: shared.end.clone(),
     };
-    shared.tracker.spawn(task::follow(desk, requests, around));
+    shared.tracker.spawn(task::follow(desk, requests, context));
     Some(handle)
 }
 

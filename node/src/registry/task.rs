@@ -59,9 +59,9 @@ impl Projection {
     }
 }
 
-/// What the task lives among.
+/// What the task works with.
 #[derive(Debug)]
-pub struct Surroundings {
+pub struct Context {
     /// The certified log.
     pub store: Store,
     /// The way into the engine.
@@ -81,7 +81,7 @@ pub struct Surroundings {
 struct Stopped;
 
 /// Follows the file until the end.
-pub async fn follow(file: RegistryFile, projection: Projection, mut around: Surroundings) {
+pub async fn follow(file: RegistryFile, projection: Projection, mut context: Context) {
     let touched = Arc::new(Notify::new());
     let mut watch = Watch::of(file.path(), touched.clone());
     let mut follower = Follower {
@@ -95,9 +95,9 @@ pub async fn follow(file: RegistryFile, projection: Projection, mut around: Surr
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let request = tokio::select! {
-            () = around.shutdown.cancelled() => return,
-            request = around.apply.recv() => request,
-            Ok(()) = around.looks.changed() => None,
+            () = context.shutdown.cancelled() => return,
+            request = context.apply.recv() => request,
+            Ok(()) = context.looks.changed() => None,
             () = touched.notified() => None,
             () = tokio::time::sleep(UNFINISHED_AGAIN), if follower.again => None,
             _ = look.tick() => {
@@ -105,7 +105,7 @@ pub async fn follow(file: RegistryFile, projection: Projection, mut around: Surr
                 None
             }
         };
-        if follower.turn(&mut around, request).await.is_err() {
+        if follower.turn(&mut context, request).await.is_err() {
             tracing::debug!("the registry file is no longer followed");
             return;
         }
@@ -144,14 +144,14 @@ impl Follower {
     /// Reads what is new, tells the engine how far, and appends what is certified.
     async fn turn(
         &mut self,
-        around: &mut Surroundings,
+        context: &mut Context,
         request: Option<ApplyRequest>,
     ) -> Result<(), Stopped> {
-        self.look(around).await?;
+        self.look(context).await?;
         if !self.projection.apply && request.is_none() {
             return Ok(());
         }
-        let applied = self.append(around, request.is_some()).await?;
+        let applied = self.append(context, request.is_some()).await?;
         if let Some(request) = request {
             request.reply.send(applied).ok();
         } else if let Err(error) = applied {
@@ -169,9 +169,9 @@ impl Follower {
 
     /// One look: whatever stood in the file when it was asked for is handed over before it is told
     /// to be done.
-    async fn look(&mut self, around: &mut Surroundings) -> Result<(), Stopped> {
-        let wanted = *around.looks.borrow_and_update();
-        let end = self.read(around).await?;
+    async fn look(&mut self, context: &mut Context) -> Result<(), Stopped> {
+        let wanted = *context.looks.borrow_and_update();
+        let end = self.read(context).await?;
         self.again = matches!(end, End::Unfinished);
         let (told, news) = match end {
             End::Whole => (Told::Read(wanted), RegistryNews::Read { look: wanted }),
@@ -185,7 +185,7 @@ impl Follower {
             }
         };
         if self.told != told {
-            tell(around, news).await?;
+            tell(context, news).await?;
             self.told = told;
         }
         Ok(())
@@ -193,20 +193,20 @@ impl Follower {
 
     /// Hands over what is new, in parts. What changed where it had been read is read from the
     /// beginning.
-    async fn read(&mut self, around: &Surroundings) -> Result<End, Stopped> {
+    async fn read(&mut self, context: &Context) -> Result<End, Stopped> {
         loop {
             match tokio::task::block_in_place(|| self.file.read_new()) {
                 Ok(Change::Unchanged) if self.file.ends_unfinished() => return Ok(End::Unfinished),
                 Ok(Change::Unchanged) => return Ok(End::Whole),
                 Ok(Change::Appended(log)) => {
                     self.report_skipped(&log);
-                    self.hand_over(log, around).await?;
+                    self.hand_over(log, context).await?;
                 }
                 Ok(Change::Drift { from_line, what }) => {
                     self.file.start_over();
                     self.told = Told::Nothing;
                     tell(
-                        around,
+                        context,
                         RegistryNews::Anew {
                             what: format!("line {from_line}: {what}"),
                         },
@@ -218,15 +218,15 @@ impl Follower {
         }
     }
 
-    async fn hand_over(&self, log: ParsedLog, around: &Surroundings) -> Result<(), Stopped> {
+    async fn hand_over(&self, log: ParsedLog, context: &Context) -> Result<(), Stopped> {
         let lines = log.entries.into_iter().map(|entry| OwnLine {
-            announce: self.projection.announce && around.filters.admits(&entry.event.event),
+            announce: self.projection.announce && context.filters.admits(&entry.event.event),
             event: entry.event,
         });
         let mut lines = lines.peekable();
         while lines.peek().is_some() {
             tell(
-                around,
+                context,
                 RegistryNews::Lines(lines.by_ref().take(LINES_AT_ONCE).collect()),
             )
             .await?;
@@ -255,14 +255,14 @@ impl Follower {
     /// `all` of it. The cursor moves only once the lines are on disk.
     async fn append(
         &mut self,
-        around: &mut Surroundings,
+        context: &mut Context,
         all: bool,
     ) -> Result<Result<AppliedView, String>, Stopped> {
         let mut view = AppliedView {
             file: self.file.path().display().to_string(),
             ..AppliedView::default()
         };
-        let store = around.store.clone();
+        let store = context.store.clone();
         let head = store.log_head();
         let cursor = Cursor {
             peer: store.owner().node,
@@ -282,14 +282,14 @@ impl Follower {
             view.applied += written as u64;
             view.present += (until - next) - written as u64;
             next = until;
-            around
+            context
                 .inputs
                 .send(Inbound::Projected(next))
                 .await
                 .map_err(|_| Stopped)?;
             if next < head.size {
                 // votes wait for looks, appending can wait
-                self.look(around).await?;
+                self.look(context).await?;
                 self.again |= !all;
                 if !all {
                     return Ok(Ok(view));
@@ -328,10 +328,10 @@ impl Follower {
     }
 }
 
-async fn tell(around: &Surroundings, news: RegistryNews) -> Result<(), Stopped> {
+async fn tell(context: &Context, news: RegistryNews) -> Result<(), Stopped> {
     tokio::select! {
-        () = around.shutdown.cancelled() => Err(Stopped),
-        sent = around.inputs.send(Inbound::Registry(news)) => sent.map_err(|_| Stopped),
+        () = context.shutdown.cancelled() => Err(Stopped),
+        sent = context.inputs.send(Inbound::Registry(news)) => sent.map_err(|_| Stopped),
     }
 }
 

@@ -53,9 +53,9 @@ pub enum Request {
 /// The way to the task.
 pub type TelemetryHandle = mpsc::Sender<Request>;
 
-/// What the task lives among.
+/// What the task works with.
 #[derive(Debug)]
-pub struct Surroundings {
+pub struct Context {
     /// What it listens to.
     pub engine: EngineHandle,
     /// Where conflicts, evidence and epochs are.
@@ -76,7 +76,7 @@ pub fn requests() -> (TelemetryHandle, mpsc::Receiver<Request>) {
 }
 
 /// Follows the node until the end.
-pub async fn follow(desk: Desk, mut requests: mpsc::Receiver<Request>, around: Surroundings) {
+pub async fn follow(desk: Desk, mut requests: mpsc::Receiver<Request>, context: Context) {
     let interval = Duration::from_secs(desk.places().config.settings.check_interval_seconds);
     for (channel, why) in &desk.senders().unusable {
         tracing::warn!(
@@ -85,24 +85,24 @@ pub async fn follow(desk: Desk, mut requests: mpsc::Receiver<Request>, around: S
             "a channel is switched on and cannot be used"
         );
     }
-    let mut listener = Listener::new(&around.engine);
+    let mut listener = Listener::new(&context.engine);
     let mut check = tokio::time::interval(interval);
     check.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut look = tokio::time::interval(LOOK_EVERY);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let source = Source::new(
-        around.epochs.borrow().current().manifest(),
-        around.node,
-        around.anonymize,
+        context.epochs.borrow().current().manifest(),
+        context.node,
+        context.anonymize,
     );
-    let mut follower = Follower::new(desk.of(Some(source)), &around);
+    let mut follower = Follower::new(desk.of(Some(source)), &context);
     follower.begin().await;
     loop {
         let now = clock::now();
         follower.desk.courier().begin(now);
         let gathered = !follower.gathered.is_empty();
         tokio::select! {
-            () = around.shutdown.cancelled() => return,
+            () = context.shutdown.cancelled() => return,
             heard = listener.hear() => match heard {
                 Some(heard) => follower.take(&heard),
                 None => return,
@@ -134,7 +134,7 @@ fn more_certified(count: u64, last: Option<&Message>, now: UnixMillis) -> Option
 
 struct Follower<'a> {
     desk: Desk,
-    around: &'a Surroundings,
+    context: &'a Context,
     members: BTreeMap<NodeId, String>,
     names: Names,
     syncs: Syncs,
@@ -150,8 +150,8 @@ struct Follower<'a> {
 }
 
 impl<'a> Follower<'a> {
-    fn new(desk: Desk, around: &'a Surroundings) -> Self {
-        let syncs = around.engine.status().borrow().syncs;
+    fn new(desk: Desk, context: &'a Context) -> Self {
+        let syncs = context.engine.status().borrow().syncs;
         let gather_until = tokio::time::Instant::now();
         let members = BTreeMap::new();
         let names = Names::default();
@@ -162,7 +162,7 @@ impl<'a> Follower<'a> {
         let looks = 0;
         let mut follower = Self {
             desk,
-            around,
+            context,
             members,
             names,
             syncs,
@@ -182,7 +182,7 @@ impl<'a> Follower<'a> {
         if let Err(error) = self.desk.adopt(clock::now()).await {
             tracing::warn!(%error, "notifications left by a command are not taken over");
         }
-        let store = &self.around.store;
+        let store = &self.context.store;
         let conflicts = store
             .conflicts()
             .unwrap_or_default()
@@ -206,13 +206,13 @@ impl<'a> Follower<'a> {
     /// The members of the latest epoch, as this node knows it.
     fn name_members(&mut self) {
         let latest = self
-            .around
+            .context
             .store
             .epochs(Epoch::ZERO)
             .filter_map(Result::ok)
             .last();
         let manifest = latest.and_then(|(_, row)| Manifest::parse(row.manifest.as_bytes()).ok());
-        let epoch = self.around.epochs.borrow().current().clone();
+        let epoch = self.context.epochs.borrow().current().clone();
         let members = &manifest.as_ref().unwrap_or(epoch.manifest()).members;
         self.members = members
             .iter()
@@ -222,7 +222,7 @@ impl<'a> Follower<'a> {
         let all = members.iter().chain(&epoch.manifest().members);
         self.names = Names::new(
             all.map(|m| (m.node_id, m.node_name.clone())),
-            self.around.anonymize,
+            self.context.anonymize,
         );
     }
 
@@ -250,9 +250,9 @@ impl<'a> Follower<'a> {
 
     /// What holds now and did not, or did and does not.
     async fn look(&mut self, at: Instant) {
-        let status = self.around.engine.status().borrow().clone();
+        let status = self.context.engine.status().borrow().clone();
         self.list_reviews(&status).await;
-        let mut holding = holding(&status, &self.around.node);
+        let mut holding = holding(&status, &self.context.node);
         holding.extend(self.reviews.keys().copied().map(Condition::Review));
         let now = clock::now();
         let turns = self.conditions.look(&holding, at, now);
@@ -282,7 +282,7 @@ impl<'a> Follower<'a> {
         self.looks = 0;
         self.reviews.clear();
         let mut after = None;
-        while let Ok(page) = self.around.engine.instances(after, PAGE).await {
+        while let Ok(page) = self.context.engine.instances(after, PAGE).await {
             after = page.last().map(|view| view.subject_id);
             let waiting = page.into_iter().filter(|view| view.awaiting_review);
             self.reviews
@@ -346,8 +346,8 @@ impl<'a> Follower<'a> {
     async fn check(&mut self) -> Result<CheckView, String> {
         self.name_members();
         let now = clock::now();
-        let syncs = self.around.engine.status().borrow().syncs;
-        for message in happenings::syncs(self.syncs, syncs, &self.around.node, now) {
+        let syncs = self.context.engine.status().borrow().syncs;
+        for message in happenings::syncs(self.syncs, syncs, &self.context.node, now) {
             self.add(message);
         }
         self.syncs = syncs;

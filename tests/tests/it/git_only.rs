@@ -36,7 +36,7 @@ fn four_nodes_without_a_live_network_certify_through_their_repositories_alone() 
     let (daemon, http) = (Daemon::start(root), HttpServer::start(root));
     let ssh = SshServer::start(root, &root.join("keys"));
     let file = |i: usize| format!("file://{}", repositories[i].display());
-    // one repository by each road there is
+    // one repository by each transport there is
     let remotes = [
         daemon.url("0.git"),
         http.url("1.git"),
@@ -121,12 +121,12 @@ fn four_nodes_without_a_live_network_certify_through_their_repositories_alone() 
             ),
             (&0.into(), &"git".into())
         );
-        let roads: Vec<_> = node
+        let transports: Vec<_> = node
             .history()
             .iter()
             .map(|record| record["transport"].clone())
             .collect();
-        assert!(roads.iter().all(|road| road == "git"), "{roads:?}");
+        assert!(transports.iter().all(|transport| transport == "git"), "{transports:?}");
         assert!(
             node.metric("ssid_git_lines_total", "taken") > 0
                 && node.metric("ssid_git_fallback", "") == 1

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use crate::api::ApiState;
 use crate::api::error::{Answer, Failure};
 use crate::engine::EngineError;
-use crate::git::SyncRoad;
+use crate::git::SyncTransport;
 use crate::legacy::plain::{PlainSyncReport, Skipped};
 use crate::view::{SyncOutcome, SyncState};
 
@@ -18,8 +18,8 @@ use crate::view::{SyncOutcome, SyncState};
 pub(super) struct Wish {
     /// Whether a recent sync is no reason against one.
     force: bool,
-    /// By which road.
-    transport: SyncRoad,
+    /// By which transport.
+    transport: SyncTransport,
 }
 
 pub(super) async fn show(State(state): State<ApiState>) -> Answer<SyncState> {
@@ -37,8 +37,8 @@ pub(super) async fn start(
         // not done: too soon, or there is no member's branch to fetch, which is no reason against
         // plain logs
         let is_too_soon =
-            !outcome.done && (outcome.state.uses_git || wish.transport != SyncRoad::Git);
-        if wish.transport != SyncRoad::Live && !is_too_soon {
+            !outcome.done && (outcome.state.uses_git || wish.transport != SyncTransport::Git);
+        if wish.transport != SyncTransport::Live && !is_too_soon {
             add_plain(&state, &mut outcome).await;
         }
         Some(outcome)

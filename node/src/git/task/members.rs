@@ -118,7 +118,7 @@ impl Task {
                 .read_again
                 .clone()
                 .or_else(|| stalled.then(Segments::new));
-            let changes = self.road.store.trust_of(&member.node).unwrap_or_default();
+            let changes = self.intake.store.trust_of(&member.node).unwrap_or_default();
             Some(Target {
                 place,
                 source,

@@ -57,7 +57,7 @@ pub struct HistoryRecord {
     /// The weight that was needed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quorum: Option<u64>,
-    /// Which road it came by.
+    /// Which transport it came by.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub transport: Option<String>,
     /// False if no signature stands behind it: what plain logs said.

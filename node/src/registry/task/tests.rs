@@ -38,7 +38,7 @@ async fn taken(change: impl FnOnce(&mut Settings)) -> Vec<String> {
     let (applier, apply) = mpsc::channel(1);
     let shutdown = CancellationToken::new();
     let filters = settings.event_filters.clone();
-    let around = Surroundings {
+    let context = Context {
         store,
         inputs,
         looks,
@@ -49,7 +49,7 @@ async fn taken(change: impl FnOnce(&mut Settings)) -> Vec<String> {
     let following = tokio::spawn(follow(
         RegistryFile::open(path).unwrap(),
         Projection::of(&settings, false),
-        around,
+        context,
     ));
     // it has read the file by the time that it has appended
     let (reply, applied) = oneshot::channel();

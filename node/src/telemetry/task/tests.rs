@@ -25,7 +25,7 @@ struct Stage {
     manifest: Manifest,
     status: watch::Sender<Arc<EngineStatus>>,
     waiting: Arc<Mutex<Vec<InstanceView>>>,
-    around: Surroundings,
+    context: Context,
     begun: Instant,
 }
 
@@ -62,7 +62,7 @@ impl Stage {
             status: told,
         };
         let shutdown = CancellationToken::new();
-        let around = Surroundings {
+        let context = Context {
             engine,
             store,
             epochs: crate::engine::testing::epochs(manifest.clone()),
@@ -75,7 +75,7 @@ impl Stage {
             manifest,
             status,
             waiting,
-            around,
+            context,
             begun: Instant::now(),
         }
     }
@@ -158,8 +158,8 @@ impl Stage {
             ..Default::default()
         };
         let desk = Desk::without_node(Places { config, paths }, wanted, &secrets).unwrap();
-        let source = Source::new(&self.manifest, self.around.node, false);
-        Follower::new(desk.of(Some(source)), &self.around)
+        let source = Source::new(&self.manifest, self.context.node, false);
+        Follower::new(desk.of(Some(source)), &self.context)
     }
 
     /// What is told when the task looks every second from one second to another: titles and
