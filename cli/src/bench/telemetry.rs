@@ -12,10 +12,10 @@ use ssid_node::clock;
 use ssid_node::config::Notifications;
 use ssid_node::registry::paths::RegistryPaths;
 use ssid_node::telemetry::config::TelemetryConfig;
-use ssid_node::telemetry::desk::Desk;
 use ssid_node::telemetry::look::Places;
 use ssid_node::telemetry::message::Names;
 use ssid_node::telemetry::secret::Secrets;
+use ssid_node::telemetry::service::TelemetryService;
 
 use super::machine::Machine;
 use super::median;
@@ -78,7 +78,7 @@ async fn measure(args: &TelemetryArgs, dir: &Path) -> Result<Report> {
     let machine = Machine::here();
     let paths = RegistryPaths::in_data_directory(dir);
     let config = TelemetryConfig::load_or_default(&paths.telemetry_config)?;
-    let mut desk = Desk::without_node(
+    let mut service = TelemetryService::without_node(
         Places {
             config,
             paths: paths.clone(),
@@ -91,7 +91,7 @@ async fn measure(args: &TelemetryArgs, dir: &Path) -> Result<Report> {
         std::fs::write(&paths.dashboard_csv, dashboard(args.rows + round))?;
         std::fs::write(&paths.registry_log, registry_log(args.events + round))?;
         let start = Instant::now();
-        let view = desk.check(None, Names::default(), clock::now()).await?;
+        let view = service.check(None, Names::default(), clock::now()).await?;
         times.push(start.elapsed().as_secs_f64() * 1000.0);
         anyhow::ensure!(
             view.score.is_some(),

@@ -157,9 +157,9 @@ fn of_no_effect(config: &Config, paths: &RegistryPaths, context: &Context) -> Ve
         told.push(format!("local_node.git_remote: {refused}"));
     }
     if paths.telemetry_config.exists()
-        && let Ok(desk) = telemetry::desk(context)
+        && let Ok(service) = telemetry::service(context)
     {
-        let unusable = desk.senders().unusable.iter();
+        let unusable = service.senders().unusable.iter();
         told.extend(unusable.map(|(channel, why)| {
             format!(
                 "telemetry channel {} cannot be used: {why}",

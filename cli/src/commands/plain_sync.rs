@@ -82,9 +82,9 @@ async fn tell(context: &Context, report: &PlainSyncReport, anonymize: bool) {
             repo: repository(context),
             ..context.clone()
         };
-        let mut desk = telemetry::desk(&here)?;
-        desk.tell(&messages(report, at, anonymize), at).await?;
-        desk.deliver(at.after(TOLD_WITHIN)).await;
+        let mut service = telemetry::service(&here)?;
+        service.tell(&messages(report, at, anonymize), at).await?;
+        service.deliver(at.after(TOLD_WITHIN)).await;
         anyhow::Ok(())
     };
     if let Err(error) = told.await {

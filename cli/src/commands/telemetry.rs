@@ -14,10 +14,10 @@ use clap::{Args, Subcommand};
 use ssid_node::config::{self, Channel, Config};
 use ssid_node::registry::paths::RegistryPaths;
 use ssid_node::telemetry::config::TelemetryConfig;
-use ssid_node::telemetry::desk::Desk;
 use ssid_node::telemetry::look::Places;
 use ssid_node::telemetry::message::Source;
 use ssid_node::telemetry::secret::Secrets;
+use ssid_node::telemetry::service::TelemetryService;
 
 use crate::context::Context;
 use crate::error::{CliError, Code, OrCode as _};
@@ -169,12 +169,12 @@ pub(super) fn places(context: &Context) -> Result<Places, CliError> {
 }
 
 /// Who tells people where no node runs.
-pub(super) fn desk(context: &Context) -> Result<Desk> {
+pub(super) fn service(context: &Context) -> Result<TelemetryService> {
     let places = places(context)?;
     let wanted = federation(context, &places)?.settings.notifications;
     let secrets = secrets(&places);
     let source = source(context, &places);
-    Ok(Desk::without_node(places, wanted, &secrets)
+    Ok(TelemetryService::without_node(places, wanted, &secrets)
         .or_code(Code::Failed)?
         .of(source))
 }

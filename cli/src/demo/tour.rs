@@ -25,7 +25,7 @@ const SPEAKER: usize = 0;
 /// The node that is killed.
 const VICTIM: usize = 1;
 
-/// The tour's surroundings.
+/// Where the tour runs, and with how many nodes.
 #[derive(Debug)]
 pub(super) struct Tour<'a> {
     dir: &'a Path,

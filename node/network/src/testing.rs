@@ -76,12 +76,13 @@ pub(crate) fn epochs() -> watch::Receiver<Arc<Epochs>> {
 /// Two log heads of one size that a test member signed.
 pub(crate) fn evidence(signer: u8) -> Evidence {
     let signed = |root: u8| {
-        let Statements::Heartbeat(mut beat) = heartbeat(1) else {
+        let Statements::Heartbeat(mut heartbeat) = heartbeat(1) else {
             panic!("a heartbeat")
         };
-        beat.log_root = MerkleHash([root; 32]);
+        heartbeat.log_root = MerkleHash([root; 32]);
         let batch =
-            VerifiedBatch::sign(&key(signer), &FEDERATION, Statements::Heartbeat(beat)).unwrap();
+            VerifiedBatch::sign(&key(signer), &FEDERATION, Statements::Heartbeat(heartbeat))
+                .unwrap();
         Signed::of(&batch, 0).unwrap()
     };
     Evidence::of_statements(FEDERATION, signed(1), signed(2))

@@ -85,7 +85,7 @@ pub struct AnchorRequest {
 
 /// How others reach the task.
 #[derive(Clone, Debug)]
-pub struct AnchorDesk {
+pub struct AnchorHandle {
     /// Requests; a sender waits when too many do.
     pub requests: mpsc::Sender<AnchorRequest>,
     /// What it is doing.
@@ -102,7 +102,7 @@ pub fn outbox_kinds(settings: &Settings) -> Vec<u8> {
 pub fn prepare(
     anchorer: Anchorer,
     shutdown: CancellationToken,
-) -> (AnchorDesk, impl Future<Output = ()> + use<>) {
+) -> (AnchorHandle, impl Future<Output = ()> + use<>) {
     let (requests, inbox) = mpsc::channel(REQUESTS);
     let (sender, state) = watch::channel(AnchorState::default());
     let task = Task {
@@ -111,7 +111,10 @@ pub fn prepare(
         failures: 0,
         due: Some(Instant::now()),
     };
-    (AnchorDesk { requests, state }, task.follow(inbox, shutdown))
+    (
+        AnchorHandle { requests, state },
+        task.follow(inbox, shutdown),
+    )
 }
 
 struct Task {

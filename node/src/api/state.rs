@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use prometheus_client::registry::Registry;
 
-use crate::anchor::task::AnchorDesk;
+use crate::anchor::task::AnchorHandle;
 use crate::legacy::PlainHandle;
 use crate::query::Knowledge;
 use crate::registry::task::Applier;
@@ -18,7 +18,7 @@ pub struct ApiState {
     /// Who writes certified events to the registry's own log; `None` without a registry.
     pub applier: Option<Applier>,
     /// Who anchors on IPFS.
-    pub anchors: Option<AnchorDesk>,
+    pub anchors: Option<AnchorHandle>,
     /// Who tells people what happens; `None` without a telemetry configuration.
     pub telemetry: Option<TelemetryHandle>,
     /// Members without a key.

@@ -44,7 +44,11 @@ impl GitHandle {
     pub async fn sync(&self, force: bool, transport: SyncTransport) -> Option<SyncOutcome> {
         let (reply, outcome) = oneshot::channel();
         self.requests
-            .send(SyncRequest { force, transport, reply })
+            .send(SyncRequest {
+                force,
+                transport,
+                reply,
+            })
             .await
             .ok()?;
         outcome.await.ok()

@@ -377,7 +377,17 @@ mod tests {
         let first = segments(&objects, commit_lines(&objects, &files[..1]))
             .unwrap()
             .0;
-        let take_it = || take(&git, &repository, &source, &context, None, tip, UnixMillis(1));
+        let take_it = || {
+            take(
+                &git,
+                &repository,
+                &source,
+                &context,
+                None,
+                tip,
+                UnixMillis(1),
+            )
+        };
         repository
             .set_reference(PART, mark(&objects, tip, &first).unwrap())
             .unwrap();

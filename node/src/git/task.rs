@@ -54,11 +54,7 @@ pub struct Context {
 }
 
 /// Starts the task on the tracker.
-pub fn start(
-    plan: Plan,
-    context: Context,
-    tracker: &tokio_util::task::TaskTracker,
-) -> GitHandle {
+pub fn start(plan: Plan, context: Context, tracker: &tokio_util::task::TaskTracker) -> GitHandle {
     let (requests, inbox) = mpsc::channel(REQUESTS);
     let Context {
         engine,
@@ -211,7 +207,11 @@ impl Task {
     }
 
     async fn answer(&mut self, request: SyncRequest) {
-        let SyncRequest { force, transport, reply } = request;
+        let SyncRequest {
+            force,
+            transport,
+            reply,
+        } = request;
         let mut outcome = SyncOutcome {
             done: false,
             remarks: Vec::new(),
@@ -346,7 +346,7 @@ impl Task {
             new_bytes += outcome.as_ref().map_or(0, |brought| brought.bytes);
             let error = self.take_in(place, outcome, why, now).await;
             fetched.push((place, error));
-            self.look_after(git, place).await;
+            self.tidy_mirror(git, place).await;
         }
         let is_waiting = self.engine.status().borrow().open > 0;
         self.quiet = if is_waiting && new_bytes == 0 {

@@ -32,7 +32,7 @@ pub(super) fn watch(
                     .row
                     .last_heartbeat
                     .clone()
-                    .map(|beat| (Arc::new(beat), state.row.last_seen));
+                    .map(|heartbeat| (Arc::new(heartbeat), state.row.last_seen));
                 members.insert(
                     *node,
                     PeerInfo {

@@ -6,7 +6,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::open::trust_rules;
 use super::shared::Shared;
-use crate::anchor::task::{self as anchoring, AnchorDesk, Anchorer};
+use crate::anchor::task::{self as anchoring, AnchorHandle, Anchorer};
 use crate::conflicts::{self, Reports};
 use crate::git::{GitHandle, GitMetrics, Plan, task as git};
 use crate::home::Home;
@@ -87,7 +87,7 @@ pub(super) fn registry_log(
 }
 
 /// Anchors on IPFS what is certified.
-pub(super) fn anchors(shared: &Shared) -> AnchorDesk {
+pub(super) fn anchors(shared: &Shared) -> AnchorHandle {
     let anchorer = Anchorer {
         settings: shared.settings().anchoring.clone(),
         hosts: shared.config.secret_hosts(),
@@ -97,9 +97,9 @@ pub(super) fn anchors(shared: &Shared) -> AnchorDesk {
         engine: shared.engine.clone(),
         pace: anchoring::PACE,
     };
-    let (desk, task) = anchoring::prepare(anchorer, shared.end.clone());
+    let (handle, task) = anchoring::prepare(anchorer, shared.end.clone());
     shared.tracker.spawn(task);
-    desk
+    handle
 }
 
 /// Publishes over Git, and fetches the others' branches.

@@ -5,11 +5,11 @@ use super::shared::Shared;
 use crate::config::Config;
 use crate::registry::paths::RegistryPaths;
 use crate::telemetry::config::TelemetryConfig;
-use crate::telemetry::desk::Desk;
 use crate::telemetry::hook::{self, Hook};
-use crate::telemetry::keeper::Keeper;
 use crate::telemetry::look::Places;
+use crate::telemetry::outbox_store::OutboxStore;
 use crate::telemetry::secret::{SecretUrl, Secrets};
+use crate::telemetry::service::TelemetryService;
 use crate::telemetry::task::{self, Context, TelemetryHandle};
 
 /// The way to the task; `None` where there is no `telemetry_config.json`, or one that cannot be
@@ -18,12 +18,12 @@ pub(super) fn start(shared: &Shared) -> Option<TelemetryHandle> {
     if !shared.paths.telemetry_config.exists() {
         return None;
     }
-    let keeper = Keeper::Node {
+    let store = OutboxStore::Node {
         engine: shared.engine.clone(),
         store: shared.store.clone(),
     };
-    let opened = tokio::task::block_in_place(|| open(&shared.config, &shared.paths, keeper));
-    let desk = opened
+    let opened = tokio::task::block_in_place(|| open(&shared.config, &shared.paths, store));
+    let service = opened
         .inspect_err(|error| tracing::error!(error, "telemetry does not run"))
         .ok()?;
     let (handle, requests) = task::requests();
@@ -35,7 +35,9 @@ pub(super) fn start(shared: &Shared) -> Option<TelemetryHandle> {
         node: shared.node_id,
         shutdown: shared.end.clone(),
     };
-    shared.tracker.spawn(task::follow(desk, requests, context));
+    shared
+        .tracker
+        .spawn(task::follow(service, requests, context));
     Some(handle)
 }
 
@@ -66,7 +68,11 @@ pub(super) fn start_hook(url: Option<SecretUrl>, shared: &Shared) {
     shared.tracker.spawn(hook.follow(shared.end.clone()));
 }
 
-fn open(config: &Config, paths: &RegistryPaths, keeper: Keeper) -> Result<Desk, String> {
+fn open(
+    config: &Config,
+    paths: &RegistryPaths,
+    store: OutboxStore,
+) -> Result<TelemetryService, String> {
     let telemetry = TelemetryConfig::load_or_default(&paths.telemetry_config)
         .map_err(|error| error.to_string())?;
     for finding in &telemetry.findings {
@@ -77,11 +83,11 @@ fn open(config: &Config, paths: &RegistryPaths, keeper: Keeper) -> Result<Desk, 
         config: telemetry,
         paths: paths.clone(),
     };
-    Desk::open(
+    TelemetryService::open(
         places,
         config.settings.notifications.clone(),
         &secrets,
-        keeper,
+        store,
     )
     .map_err(|error| error.to_string())
 }

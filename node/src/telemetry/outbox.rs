@@ -1,5 +1,5 @@
 //! What waits to be delivered: which rows are due, what becomes one message, how long to wait, what
-//! is given up. Pure: rows are kept by `keeper`, sent by `courier`.
+//! is given up. Pure: rows are kept by `outbox_store`, delivered by `delivery`.
 //!
 //! A message is one row a channel, from the moment it is told until its channel has it. A channel
 //! that asks to wait holds all its rows. A few messages go out singly; more than a channel's

@@ -18,10 +18,10 @@ use tempfile::TempDir;
 
 use super::channels::{Attempt, Http, Senders};
 use super::config::TelemetryConfig;
-use super::desk::Desk;
 use super::look::Places;
 use super::message::{Message, Names, Severity, Topic};
 use super::secret::Secrets;
+use super::service::TelemetryService;
 use super::trial::try_out;
 use super::view::{CheckView, EntryView};
 use crate::clock;
@@ -163,8 +163,8 @@ impl Site {
         Senders::configured(&places.config, &self.secrets(), &places.paths)
     }
 
-    fn desk(&self, channels: &[Channel]) -> Desk {
-        Desk::without_node(
+    fn service(&self, channels: &[Channel]) -> TelemetryService {
+        TelemetryService::without_node(
             self.places(channels),
             Notifications::default(),
             &self.secrets(),
@@ -182,12 +182,12 @@ impl Site {
     }
 }
 
-async fn check(desk: &mut Desk, deliver: Duration) -> CheckView {
-    let view = desk
+async fn check(service: &mut TelemetryService, deliver: Duration) -> CheckView {
+    let view = service
         .check(None, Names::default(), clock::now())
         .await
         .unwrap();
-    desk.deliver(clock::now().after(deliver)).await;
+    service.deliver(clock::now().after(deliver)).await;
     view
 }
 
@@ -202,11 +202,11 @@ const SOON: Duration = Duration::from_secs(10);
 async fn a_score_drop_from_100_to_89_is_one_critical_message_a_channel_and_then_none() {
     let site = Site::new(ok).await;
     site.scores(&[100]);
-    let mut desk = site.desk(&ALL);
-    assert!(check(&mut desk, SOON).await.messages.is_empty());
+    let mut service = site.service(&ALL);
+    assert!(check(&mut service, SOON).await.messages.is_empty());
     site.scores(&[100, 89]);
     assert_eq!(
-        check(&mut desk, SOON).await.messages[0].severity,
+        check(&mut service, SOON).await.messages[0].severity,
         Severity::Critical
     );
     let got = site.receiver.got();
@@ -220,9 +220,14 @@ async fn a_score_drop_from_100_to_89_is_one_critical_message_a_channel_and_then_
             "/slack/topsecret"
         ]
     );
-    assert!(check(&mut desk, SOON).await.messages.is_empty());
+    assert!(check(&mut service, SOON).await.messages.is_empty());
     // after a restart too
-    assert!(check(&mut site.desk(&ALL), SOON).await.messages.is_empty());
+    assert!(
+        check(&mut site.service(&ALL), SOON)
+            .await
+            .messages
+            .is_empty()
+    );
     assert_eq!(site.receiver.got().len(), 3);
     let signed = got.iter().find(|got| got.uri.starts_with("/any")).unwrap();
     let document: Value = serde_json::from_slice(&signed.body).unwrap();
@@ -271,12 +276,12 @@ async fn a_429_is_waited_out() {
     };
     let site = Site::new(busy).await;
     site.scores(&[100, 89]);
-    let mut desk = site.desk(&[Channel::Discord]);
+    let mut service = site.service(&[Channel::Discord]);
     let begun = Instant::now();
-    check(&mut desk, Duration::from_secs(20)).await;
+    check(&mut service, Duration::from_secs(20)).await;
     assert_eq!(site.receiver.got().len(), 2);
     assert!(begun.elapsed() >= Duration::from_millis(1200));
-    assert_eq!(desk.courier().queue().rows().count(), 0);
+    assert_eq!(service.delivery().queue().rows().count(), 0);
 }
 
 #[tokio::test]
@@ -291,12 +296,12 @@ async fn what_fails_waits_over_a_restart_and_goes_out_later() {
     let site = Site::new(failing).await;
     site.scores(&[100, 89]);
     check(
-        &mut site.desk(&[Channel::Slack]),
+        &mut site.service(&[Channel::Slack]),
         Duration::from_millis(1500),
     )
     .await;
-    let mut desk = site.desk(&[Channel::Slack]);
-    let rows = EntryView::all(desk.courier().queue());
+    let mut service = site.service(&[Channel::Slack]);
+    let rows = EntryView::all(service.delivery().queue());
     assert_eq!(
         (rows.len(), rows[0].attempts, rows[0].state.as_str()),
         (1, 1, "waiting")
@@ -306,12 +311,12 @@ async fn what_fails_waits_over_a_restart_and_goes_out_later() {
         Some("slack answered 500: oops")
     );
     assert!(!serde_json::to_string(&rows).unwrap().contains("topsecret"));
-    assert!(desk.courier().retry(rows[0].id, clock::now()).await);
-    desk.deliver(clock::now().after(SOON)).await;
+    assert!(service.delivery().retry(rows[0].id, clock::now()).await);
+    service.deliver(clock::now().after(SOON)).await;
     assert_eq!(
         (
             site.receiver.got().len(),
-            desk.courier().queue().rows().count()
+            service.delivery().queue().rows().count()
         ),
         (2, 0)
     );
@@ -321,16 +326,16 @@ async fn what_fails_waits_over_a_restart_and_goes_out_later() {
 async fn a_discord_webhook_that_answers_404_is_never_used_again() {
     let site = Site::new(|_| Answer::Now(StatusCode::NOT_FOUND, r#"{"code": 10015}"#, "")).await;
     site.scores(&[100, 89]);
-    let mut desk = site.desk(&[Channel::Discord]);
-    check(&mut desk, SOON).await;
-    assert_eq!(EntryView::all(desk.courier().queue())[0].state, "dead");
+    let mut service = site.service(&[Channel::Discord]);
+    check(&mut service, SOON).await;
+    assert_eq!(EntryView::all(service.delivery().queue())[0].state, "dead");
     site.scores(&[100, 89, 70]);
-    check(&mut desk, SOON).await;
-    let mut restarted = site.desk(&[Channel::Discord]);
+    check(&mut service, SOON).await;
+    let mut restarted = site.service(&[Channel::Discord]);
     site.scores(&[100, 89, 70, 50]);
     check(&mut restarted, SOON).await;
     assert_eq!(site.receiver.got().len(), 1);
-    assert!(restarted.courier().channels().is_empty());
+    assert!(restarted.delivery().channels().is_empty());
 }
 
 #[tokio::test]

@@ -15,10 +15,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::conditions::{Condition, Conditions, Turns, holding};
-use super::desk::Desk;
 use super::happenings;
 use super::message::{Message, Names, Severity, Source, Topic};
 use super::outbox::{WAITING, digest};
+use super::service::TelemetryService;
 use super::turns::{self, Known};
 use super::view::{CheckView, EntryView};
 use crate::clock;
@@ -76,9 +76,13 @@ pub fn requests() -> (TelemetryHandle, mpsc::Receiver<Request>) {
 }
 
 /// Follows the node until the end.
-pub async fn follow(desk: Desk, mut requests: mpsc::Receiver<Request>, context: Context) {
-    let interval = Duration::from_secs(desk.places().config.settings.check_interval_seconds);
-    for (channel, why) in &desk.senders().unusable {
+pub async fn follow(
+    service: TelemetryService,
+    mut requests: mpsc::Receiver<Request>,
+    context: Context,
+) {
+    let interval = Duration::from_secs(service.places().config.settings.check_interval_seconds);
+    for (channel, why) in &service.senders().unusable {
         tracing::warn!(
             channel = channel.as_str(),
             why,
@@ -95,11 +99,11 @@ pub async fn follow(desk: Desk, mut requests: mpsc::Receiver<Request>, context: 
         context.node,
         context.anonymize,
     );
-    let mut follower = Follower::new(desk.of(Some(source)), &context);
+    let mut follower = Follower::new(service.of(Some(source)), &context);
     follower.begin().await;
     loop {
         let now = clock::now();
-        follower.desk.courier().begin(now);
+        follower.service.delivery().begin(now);
         let gathered = !follower.gathered.is_empty();
         tokio::select! {
             () = context.shutdown.cancelled() => return,
@@ -111,8 +115,8 @@ pub async fn follow(desk: Desk, mut requests: mpsc::Receiver<Request>, context: 
             _ = look.tick() => follower.look(Instant::now()).await,
             _ = check.tick() => drop(follower.check().await),
             Some(request) = requests.recv() => follower.answer(request).await,
-            ended = follower.desk.courier().wait(now) => if let Some(ended) = ended {
-                follower.desk.settle(ended, clock::now()).await;
+            ended = follower.service.delivery().wait(now) => if let Some(ended) = ended {
+                follower.service.settle(ended, clock::now()).await;
             },
         }
     }
@@ -133,7 +137,7 @@ fn more_certified(count: u64, last: Option<&Message>, now: UnixMillis) -> Option
 }
 
 struct Follower<'a> {
-    desk: Desk,
+    service: TelemetryService,
     context: &'a Context,
     members: BTreeMap<NodeId, String>,
     names: Names,
@@ -150,18 +154,18 @@ struct Follower<'a> {
 }
 
 impl<'a> Follower<'a> {
-    fn new(desk: Desk, context: &'a Context) -> Self {
+    fn new(service: TelemetryService, context: &'a Context) -> Self {
         let syncs = context.engine.status().borrow().syncs;
         let gather_until = tokio::time::Instant::now();
         let members = BTreeMap::new();
         let names = Names::default();
-        let conditions = Conditions::new(desk.conditions());
+        let conditions = Conditions::new(service.conditions());
         let gathered = Vec::new();
         let more_certified = 0;
         let reviews = BTreeMap::new();
         let looks = 0;
         let mut follower = Self {
-            desk,
+            service,
             context,
             members,
             names,
@@ -179,7 +183,7 @@ impl<'a> Follower<'a> {
 
     /// What waits from before, and what began while nobody listened.
     async fn begin(&mut self) {
-        if let Err(error) = self.desk.adopt(clock::now()).await {
+        if let Err(error) = self.service.adopt(clock::now()).await {
             tracing::warn!(%error, "notifications left by a command are not taken over");
         }
         let store = &self.context.store;
@@ -238,7 +242,7 @@ impl<'a> Follower<'a> {
         // more than wait singly become a digest anyway, in which these count
         if is_certified
             && self.gathered.len() > WAITING
-            && self.desk.wants(Topic::ConsensusAchieved)
+            && self.service.wants(Topic::ConsensusAchieved)
         {
             self.more_certified += 1;
             return;
@@ -259,7 +263,7 @@ impl<'a> Follower<'a> {
         if turns == Turns::default() {
             return;
         }
-        self.desk.set_conditions(self.conditions.told());
+        self.service.set_conditions(self.conditions.told());
         let known = Known {
             status: &status,
             reviews: &self.reviews,
@@ -314,7 +318,7 @@ impl<'a> Follower<'a> {
 
     fn add(&mut self, message: Message) {
         // what nobody wants is not even gathered: thousands of certified events a second
-        if !self.desk.wants(message.topic) {
+        if !self.service.wants(message.topic) {
             return;
         }
         if self.gathered.is_empty() {
@@ -338,7 +342,7 @@ impl<'a> Follower<'a> {
         if messages.len() > WAITING {
             messages = vec![digest(&messages.iter().collect::<Vec<_>>())];
         }
-        if let Err(error) = self.desk.tell(&messages, now).await {
+        if let Err(error) = self.service.tell(&messages, now).await {
             tracing::warn!(%error, "telemetry's state is not kept");
         }
     }
@@ -352,7 +356,7 @@ impl<'a> Follower<'a> {
         }
         self.syncs = syncs;
         let checked = self
-            .desk
+            .service
             .check(Some(self.members.clone()), self.names.clone(), now)
             .await;
         if let Ok(view) = &checked {
@@ -370,9 +374,18 @@ impl<'a> Follower<'a> {
         // whoever asked may have gone
         match request {
             Request::Check(reply) => drop(reply.send(self.check().await)),
-            Request::Outbox(reply) => drop(reply.send(EntryView::all(self.desk.courier().queue()))),
-            Request::Retry(id, reply) => drop(reply.send(self.desk.courier().retry(id, now).await)),
-            Request::Drop(id, reply) => drop(reply.send(self.desk.courier().forget(id).await)),
+            Request::Outbox(reply) => {
+                let rows = EntryView::all(self.service.delivery().queue());
+                drop(reply.send(rows));
+            }
+            Request::Retry(id, reply) => {
+                let found = self.service.delivery().retry(id, now).await;
+                reply.send(found).ok();
+            }
+            Request::Drop(id, reply) => {
+                let found = self.service.delivery().forget(id).await;
+                reply.send(found).ok();
+            }
         }
     }
 }

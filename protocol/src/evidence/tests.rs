@@ -88,13 +88,19 @@ fn events(event_type: &str, other_content: bool) -> Evidence {
 }
 
 fn heads(root: u8, size: u64) -> Evidence {
-    let beat = |root: u8, size: u64| Heartbeat {
+    let heartbeat = |root: u8, size: u64| Heartbeat {
         log_root: MerkleHash([root; 32]),
         log_size: size,
         ..testing::heartbeat(u64::from(root))
     };
-    let sign = |beat| signed(&testing::key(3), Statements::Heartbeat(Box::new(beat)), 0);
-    pair(sign(beat(1, 5)), sign(beat(root, size)))
+    let sign = |heartbeat| {
+        signed(
+            &testing::key(3),
+            Statements::Heartbeat(Box::new(heartbeat)),
+            0,
+        )
+    };
+    pair(sign(heartbeat(1, 5)), sign(heartbeat(root, size)))
 }
 
 fn proposals(epoch: u64) -> Evidence {

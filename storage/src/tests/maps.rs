@@ -46,7 +46,7 @@ fn steps() -> impl Strategy<Value = Vec<Vec<Step>>> {
 
 /// Two heartbeats of one node; that they contradict each other is not storage's business.
 fn evidence(number: u64) -> Evidence {
-    let beat = |number| {
+    let heartbeat = |number| {
         let statements = Statements::Heartbeat(Box::new(testing::heartbeat(number)));
         Signed::of(
             &VerifiedBatch::sign(&testing::key(1), &FEDERATION, statements).unwrap(),
@@ -54,7 +54,7 @@ fn evidence(number: u64) -> Evidence {
         )
         .unwrap()
     };
-    Evidence::of_statements(FEDERATION, beat(number % 4), beat(number % 4 + 1))
+    Evidence::of_statements(FEDERATION, heartbeat(number % 4), heartbeat(number % 4 + 1))
 }
 
 #[derive(Debug, Default, PartialEq)]

@@ -63,13 +63,13 @@ impl Scheme {
                 }
             }
             Self::Beats => to_all(mallory, |victim| {
-                let beat = Heartbeat {
+                let heartbeat = Heartbeat {
                     sequence: number(portion, victim),
                     ..heartbeat(member, 1)
                 };
                 (
                     "heartbeats",
-                    member.signed(Statements::Heartbeat(Box::new(beat))),
+                    member.signed(Statements::Heartbeat(Box::new(heartbeat))),
                 )
             }),
             Self::Cursors => {
@@ -80,7 +80,7 @@ impl Scheme {
                     let name = Sha256Hash::of(&[&portion.to_be_bytes(), &victim.to_be_bytes()]);
                     let (sequence, log_id, log_size) =
                         (number(portion, victim), LogId(name.0), 9_000_000);
-                    let beat = Heartbeat {
+                    let heartbeat = Heartbeat {
                         sequence,
                         log_id,
                         log_size,
@@ -89,19 +89,19 @@ impl Scheme {
                     };
                     (
                         "heartbeats",
-                        member.signed(Statements::Heartbeat(Box::new(beat))),
+                        member.signed(Statements::Heartbeat(Box::new(heartbeat))),
                     )
                 });
             }
             // a heartbeat that is worth asking about
             Self::Endless => to_all(mallory, |victim| {
-                let beat = Heartbeat {
+                let heartbeat = Heartbeat {
                     sequence: number(portion, victim),
                     ..heartbeat(member, portion + 1)
                 };
                 (
                     "heartbeats",
-                    member.signed(Statements::Heartbeat(Box::new(beat))),
+                    member.signed(Statements::Heartbeat(Box::new(heartbeat))),
                 )
             }),
             Self::Open => {
@@ -153,7 +153,7 @@ fn heard_heartbeat(mallory: &Adversary) -> Option<Heartbeat> {
     let heard = mallory.links().iter().flat_map(super::Link::heard);
     let batches = heard.filter_map(|data| wire::decode::<SignedBatch>(&data).ok());
     let mut beats = batches.filter_map(|batch| match batch.statements {
-        Statements::Heartbeat(beat) => Some(*beat),
+        Statements::Heartbeat(heartbeat) => Some(*heartbeat),
         _ => None,
     });
     beats.next_back()
@@ -194,8 +194,8 @@ fn answer_endlessly(mallory: &Adversary, victim: usize, certificate: &Certificat
                 entries: entries.clone(),
             },
             Request::Status => {
-                let beat = Statements::Heartbeat(Box::new(heartbeat(&member, 1)));
-                Answer::Status(Some(Box::new(member.sign(beat))))
+                let heartbeat = Statements::Heartbeat(Box::new(heartbeat(&member, 1)));
+                Answer::Status(Some(Box::new(member.sign(heartbeat))))
             }
             _ => Answer::Refused("nothing else".to_owned()),
         })

@@ -126,7 +126,10 @@ fn four_nodes_without_a_live_network_certify_through_their_repositories_alone() 
             .iter()
             .map(|record| record["transport"].clone())
             .collect();
-        assert!(transports.iter().all(|transport| transport == "git"), "{transports:?}");
+        assert!(
+            transports.iter().all(|transport| transport == "git"),
+            "{transports:?}"
+        );
         assert!(
             node.metric("ssid_git_lines_total", "taken") > 0
                 && node.metric("ssid_git_fallback", "") == 1

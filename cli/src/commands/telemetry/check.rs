@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use anyhow::Result;
 use ssid_node::clock;
-use ssid_node::telemetry::desk::Desk;
 use ssid_node::telemetry::message::{Names, Severity};
+use ssid_node::telemetry::service::TelemetryService;
 use ssid_node::telemetry::trend::number;
 use ssid_node::telemetry::view::CheckView;
 
-use super::{desk, places};
+use super::{places, service};
 use crate::context::Context;
 use crate::error::{CliError, Code, OrCode as _};
 use crate::output::{Output, Tone, clean, counted};
@@ -22,7 +22,7 @@ const FIRST: Duration = Duration::from_secs(1);
 /// Who checks: the running node, or this command.
 enum Checker {
     Node,
-    Here(Box<Desk>),
+    Here(Box<TelemetryService>),
 }
 
 impl Checker {
@@ -31,9 +31,9 @@ impl Checker {
         match by_node(context).await {
             Ok(view) => Ok((Self::Node, view)),
             Err(error) if is_unreachable(&error) => {
-                let mut desk = desk(context)?;
-                let view = check_here(&mut desk).await?;
-                Ok((Self::Here(Box::new(desk)), view))
+                let mut service = service(context)?;
+                let view = check_here(&mut service).await?;
+                Ok((Self::Here(Box::new(service)), view))
             }
             Err(error) => Err(error),
         }
@@ -42,22 +42,22 @@ impl Checker {
     async fn again(&mut self, context: &Context) -> Result<CheckView> {
         match self {
             Self::Node => by_node(context).await,
-            Self::Here(desk) => check_here(desk).await,
+            Self::Here(service) => check_here(service).await,
         }
     }
 
     /// Delivers for at most `time`, if that is up to this command.
     async fn deliver(&mut self, time: Duration) {
-        if let Self::Here(desk) = self {
-            desk.deliver(clock::now().after(time)).await;
+        if let Self::Here(service) = self {
+            service.deliver(clock::now().after(time)).await;
         }
     }
 
     /// How many wait and how many are given up, now.
     fn count(&mut self, view: &mut CheckView) {
-        if let Self::Here(desk) = self {
-            let rows: Vec<_> = desk
-                .courier()
+        if let Self::Here(service) = self {
+            let rows: Vec<_> = service
+                .delivery()
                 .queue()
                 .rows()
                 .map(|(_, entry)| entry.dead)
@@ -75,9 +75,9 @@ async fn by_node(context: &Context) -> Result<CheckView> {
         .await
 }
 
-async fn check_here(desk: &mut Desk) -> Result<CheckView> {
+async fn check_here(service: &mut TelemetryService) -> Result<CheckView> {
     // who the members are only a node knows
-    Ok(desk
+    Ok(service
         .check(None, Names::default(), clock::now())
         .await
         .or_code(Code::Failed)?)

@@ -6,7 +6,7 @@ use ssid_node::clock;
 use ssid_node::telemetry::view::EntryView;
 use ssid_node::view::Page;
 
-use super::{OutboxCommand, desk};
+use super::{OutboxCommand, service};
 use crate::context::Context;
 use crate::error::{CliError, Code};
 use crate::output::{Output, Tone, clean, seconds};
@@ -16,14 +16,14 @@ pub(super) async fn run(command: OutboxCommand, context: &Context) -> Result<()>
     let client = context.client()?;
     // without a node the rows are in a file of this command's own
     let mut here = if client.ready().await.is_none() {
-        Some(desk(context)?)
+        Some(service(context)?)
     } else {
         None
     };
     let (id, verb) = match command {
         OutboxCommand::List => {
             let rows = match &mut here {
-                Some(desk) => Page::whole(EntryView::all(desk.courier().queue())),
+                Some(service) => Page::whole(EntryView::all(service.delivery().queue())),
                 None => client.get(&["v1", "telemetry", "outbox"], &[]).await?,
             };
             context
@@ -44,12 +44,12 @@ pub(super) async fn run(command: OutboxCommand, context: &Context) -> Result<()>
                 )
                 .await?;
         }
-        Some(mut desk) => {
-            let courier = desk.courier();
+        Some(mut service) => {
+            let delivery = service.delivery();
             let found = if verb == "retry" {
-                courier.retry(id, clock::now()).await
+                delivery.retry(id, clock::now()).await
             } else {
-                courier.forget(id).await
+                delivery.forget(id).await
             };
             if !found {
                 return Err(CliError::new(

@@ -23,7 +23,7 @@ impl Net {
 
     /// What a heartbeat of node 3 is worth to node 0, that names this log as if it held what node 0
     /// holds.
-    fn beat(&mut self, number: u64, log_id: LogId) -> Validity {
+    fn heartbeat(&mut self, number: u64, log_id: LogId) -> Validity {
         let (_, federation, _, keys) = testing::federation(4);
         let engine = self.engine(0);
         let heartbeat = Heartbeat {
@@ -149,7 +149,7 @@ fn heartbeats_cost_one_row_a_member_and_one_a_second_is_taken() {
     net.pass(16);
     net.messages.clear();
     let id = |i: u64| LogId(ssid_protocol::id::Sha256Hash::of(&[&i.to_be_bytes()]).0);
-    let at_once: Vec<_> = (0..500).map(|i| net.beat(i, id(i))).collect();
+    let at_once: Vec<_> = (0..500).map(|i| net.heartbeat(i, id(i))).collect();
     assert_eq!(
         at_once
             .iter()
@@ -160,7 +160,7 @@ fn heartbeats_cost_one_row_a_member_and_one_a_second_is_taken() {
     );
     for i in 500..520 {
         net.now = UnixMillis(net.now.0 + 1000);
-        assert_eq!(net.beat(i, id(i)), Validity::New);
+        assert_eq!(net.heartbeat(i, id(i)), Validity::New);
     }
     let store = net.store(0);
     let place = |i: u64| {

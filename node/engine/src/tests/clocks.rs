@@ -108,7 +108,7 @@ fn a_number_far_ahead_does_not_keep_near_ones_out_and_is_not_taken_twice() {
     let mut net = Net::new(4);
     net.settle();
     net.messages.clear();
-    let beat = |net: &mut Net, number: u64| {
+    let heartbeat = |net: &mut Net, number: u64| {
         net.now = UnixMillis(net.now.0 + 2000);
         let (_, federation, _, keys) = testing::federation(4);
         let heartbeat = ssid_protocol::heartbeat::Heartbeat {
@@ -128,14 +128,17 @@ fn a_number_far_ahead_does_not_keep_near_ones_out_and_is_not_taken_twice() {
         verdict(&engine.tick(now, vec![input])) == Validity::New
     };
     let (near, far) = (net.now.0 + 60_000, net.now.0 + DAY as u64);
-    assert!(beat(&mut net, far));
+    assert!(heartbeat(&mut net, far));
     assert!(
-        !beat(&mut net, far) && !beat(&mut net, far - 1),
+        !heartbeat(&mut net, far) && !heartbeat(&mut net, far - 1),
         "nothing newer"
     );
-    assert!(beat(&mut net, near), "the clock was set right");
-    assert!(!beat(&mut net, near) && !beat(&mut net, far), "said before");
-    assert!(beat(&mut net, near + 1) && beat(&mut net, far + 1));
+    assert!(heartbeat(&mut net, near), "the clock was set right");
+    assert!(
+        !heartbeat(&mut net, near) && !heartbeat(&mut net, far),
+        "said before"
+    );
+    assert!(heartbeat(&mut net, near + 1) && heartbeat(&mut net, far + 1));
     let row = &net.engine(0).peers.states[&net.ids[3]].row;
     assert_eq!(row.last_sequence, near + 1);
 }

@@ -125,11 +125,11 @@ fn said(manifest: &Manifest) -> impl Strategy<Value = Said> + use<> {
 fn head_pair(manifest: &Manifest, signer: u8, roots: [u8; 2]) -> Evidence {
     let federation = manifest.federation_id();
     let signed = |root: u8| {
-        let beat = Heartbeat {
+        let heartbeat = Heartbeat {
             log_root: MerkleHash([root; 32]),
             ..testing::heartbeat(7)
         };
-        let statements = Statements::Heartbeat(Box::new(beat));
+        let statements = Statements::Heartbeat(Box::new(heartbeat));
         Signed::of(
             &VerifiedBatch::sign(&testing::key(signer), &federation, statements).unwrap(),
             0,

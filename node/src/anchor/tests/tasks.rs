@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::super::manifest::AnchorManifest;
-use super::super::task::{AnchorDesk, AnchorRequest, Anchorer, outbox_kinds, prepare};
+use super::super::task::{AnchorHandle, AnchorRequest, Anchorer, outbox_kinds, prepare};
 use super::*;
 use crate::config::{IpfsFederation, Settings};
 use crate::engine::testing::{certified, served};
@@ -29,7 +29,7 @@ const PACE: Pace = Pace {
 struct Node {
     home: TempDir,
     store: Store,
-    desk: AnchorDesk,
+    handle: AnchorHandle,
     end: CancellationToken,
 }
 
@@ -81,19 +81,19 @@ impl Node {
             engine: served(engine),
             pace: PACE,
         };
-        let (desk, task) = prepare(anchorer, end.clone());
+        let (handle, task) = prepare(anchorer, end.clone());
         tokio::spawn(task);
         Self {
             home,
             store,
-            desk,
+            handle,
             end,
         }
     }
 
     async fn ask(&self) -> Session {
         let (reply, answer) = oneshot::channel();
-        self.desk
+        self.handle
             .requests
             .send(AnchorRequest { reply })
             .await
@@ -161,10 +161,10 @@ async fn rows_wait_while_the_node_is_down_and_go_out_by_themselves() {
         &[event("blueprint_tagged", "v1")],
     );
     until("the problem is told", || {
-        node.desk.state.borrow().problem.is_some()
+        node.handle.state.borrow().problem.is_some()
     })
     .await;
-    let state = node.desk.state.borrow().clone();
+    let state = node.handle.state.borrow().clone();
     assert!(state.problem.unwrap().contains("cannot be reached") && state.next_try_at.is_some());
     assert_eq!((node.waiting(), node.manifest().len()), (1, 0));
     let server = up(address).await;
@@ -188,7 +188,7 @@ async fn rows_wait_while_the_node_is_down_and_go_out_by_themselves() {
     );
     assert_eq!(server.held().adds.len(), 1);
     until("nothing is due", || {
-        node.desk.state.borrow().problem.is_none()
+        node.handle.state.borrow().problem.is_none()
     })
     .await;
 }

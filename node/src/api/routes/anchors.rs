@@ -8,7 +8,7 @@ use ssid_protocol::id::UnixMillis;
 use tokio::sync::oneshot;
 
 use super::Paging;
-use crate::anchor::task::{AnchorDesk, AnchorRequest};
+use crate::anchor::task::{AnchorHandle, AnchorRequest};
 use crate::api::ApiState;
 use crate::api::error::{Answer, Failure};
 use crate::view::{AnchorSession, AnchorView, AnchorsView, Problem};
@@ -48,7 +48,7 @@ fn anchors(state: &ApiState, limit: usize, seen: usize) -> Result<AnchorsView, F
     let doing = state
         .anchors
         .as_ref()
-        .map(|desk| desk.state.borrow().clone())
+        .map(|handle| handle.state.borrow().clone())
         .unwrap_or_default();
     Ok(AnchorsView {
         items: rows.map(view).collect(),
@@ -73,7 +73,7 @@ pub(super) async fn run(State(state): State<ApiState>) -> Answer<AnchorSession> 
             None => problem,
         })
     };
-    let Some(AnchorDesk { requests, .. }) = &state.anchors else {
+    let Some(AnchorHandle { requests, .. }) = &state.anchors else {
         return Err(unable("this node anchors nothing".to_owned()));
     };
     let (reply, answer) = oneshot::channel();

@@ -7,7 +7,7 @@ use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 
 use super::{accept, served};
-use crate::anchor::task::{AnchorDesk, AnchorRequest};
+use crate::anchor::task::{AnchorHandle, AnchorRequest};
 use crate::api::SOCKET_NAME;
 use crate::registry::task::ApplyRequest;
 use crate::telemetry::task::Request;
@@ -121,11 +121,11 @@ async fn why_nothing_was_anchored_is_split_into_reason_and_hint() {
         let why = "no token for `pinata`\n  set PINATA_TOKEN";
         first.reply.send(Err(why.into())).unwrap();
     });
-    let desk = AnchorDesk {
+    let handle = AnchorHandle {
         requests,
         state: tokio::sync::watch::channel(crate::anchor::task::AnchorState::default()).1,
     };
-    let api = served.again(|state| state.anchors = Some(desk)).await;
+    let api = served.again(|state| state.anchors = Some(handle)).await;
     let (status, problem) = api.ask("POST /v1/anchors", "").await;
     assert_eq!((status, kind(&problem)), (409, "not_anchored"));
     assert_eq!(problem["detail"], "no token for `pinata`");

@@ -208,7 +208,7 @@ impl Task {
     }
 
     /// Packs a mirror that has grown, or removes it if none are to be kept.
-    pub(super) async fn look_after(&mut self, git: &Git, place: usize) {
+    pub(super) async fn tidy_mirror(&mut self, git: &Git, place: usize) {
         let Some(Ok(source)) = &self.plan.members[place].source else {
             return;
         };
@@ -219,12 +219,12 @@ impl Task {
             return;
         }
         self.members[place].brought = 0;
-        let looked_after = match Repository::open(git, source.dir.clone()).await {
+        let tidied = match Repository::open(git, source.dir.clone()).await {
             Ok(repository) if keeps => repository.tidy(git).await,
             Ok(repository) => repository.remove(),
             Err(error) => Err(error),
         };
-        if let Err(error) = looked_after {
+        if let Err(error) = tidied {
             tracing::warn!(%error, "a Git mirror cannot be tidied or removed");
         }
     }

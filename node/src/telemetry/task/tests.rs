@@ -157,9 +157,10 @@ impl Stage {
             events,
             ..Default::default()
         };
-        let desk = Desk::without_node(Places { config, paths }, wanted, &secrets).unwrap();
+        let service =
+            TelemetryService::without_node(Places { config, paths }, wanted, &secrets).unwrap();
         let source = Source::new(&self.manifest, self.context.node, false);
-        Follower::new(desk.of(Some(source)), &self.context)
+        Follower::new(service.of(Some(source)), &self.context)
     }
 
     /// What is told when the task looks every second from one second to another: titles and
@@ -346,8 +347,8 @@ async fn every_message_names_node_and_federation() {
     follower.gathered = stage.told(&mut follower, 0..=60).await;
     follower.tell_gathered().await;
     let rows: Vec<_> = follower
-        .desk
-        .courier()
+        .service
+        .delivery()
         .queue()
         .rows()
         .map(|(_, entry)| entry.message.text())

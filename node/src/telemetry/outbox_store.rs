@@ -15,7 +15,7 @@ const ROWS: usize = 10_000;
 
 /// Where rows are kept.
 #[derive(Debug)]
-pub enum Keeper {
+pub enum OutboxStore {
     /// In the node's storage.
     Node {
         /// The handle to the engine, which writes.
@@ -98,7 +98,7 @@ pub fn remove(path: &Place) -> Result<(), StateError> {
     }
 }
 
-impl Keeper {
+impl OutboxStore {
     /// The rows that are kept. Rows that a newer version wrote are left where they are.
     ///
     /// # Errors

@@ -9,12 +9,12 @@ use ssid_storage::PathContext as _;
 use super::channels::{Attempt, Senders};
 use super::checks::Checked;
 use super::conditions::Condition;
-use super::courier::Courier;
+use super::delivery::Delivery;
 use super::happenings::route;
-use super::keeper::{FileRows, Keeper};
 use super::look::Places;
 use super::message::{Message, Names, Source};
 use super::outbox::Job;
+use super::outbox_store::{FileRows, OutboxStore};
 use super::secret::Secrets;
 use super::state::{State, StateError};
 use super::view::CheckView;
@@ -23,18 +23,18 @@ use crate::config::Notifications;
 
 /// State, outbox and channels.
 #[derive(Debug)]
-pub struct Desk {
+pub struct TelemetryService {
     places: Places,
     wanted: Notifications,
     senders: Senders,
     state: State,
-    courier: Courier,
+    delivery: Delivery,
     source: Option<Source>,
 }
 
 /// Why telemetry does not run.
 #[derive(Debug, thiserror::Error)]
-pub enum DeskError {
+pub enum TelemetryError {
     /// Its state cannot be used.
     #[error(transparent)]
     State(#[from] StateError),
@@ -43,7 +43,7 @@ pub enum DeskError {
     Outbox(String),
 }
 
-impl Desk {
+impl TelemetryService {
     /// Opens the state and takes what waits.
     ///
     /// # Errors
@@ -52,18 +52,18 @@ impl Desk {
         places: Places,
         wanted: Notifications,
         secrets: &Secrets,
-        keeper: Keeper,
-    ) -> Result<Self, DeskError> {
+        store: OutboxStore,
+    ) -> Result<Self, TelemetryError> {
         let senders = Senders::configured(&places.config, secrets, &places.paths);
         let state = State::load(&places.state())?;
-        let courier = Courier::new(keeper, senders.usable.clone(), state.gone.clone())
-            .map_err(DeskError::Outbox)?;
+        let delivery = Delivery::new(store, senders.usable.clone(), state.gone.clone())
+            .map_err(TelemetryError::Outbox)?;
         Ok(Self {
             places,
             wanted,
             senders,
             state,
-            courier,
+            delivery,
             source: None,
         })
     }
@@ -93,9 +93,9 @@ impl Desk {
         places: Places,
         wanted: Notifications,
         secrets: &Secrets,
-    ) -> Result<Self, DeskError> {
+    ) -> Result<Self, TelemetryError> {
         let rows = FileRows::open(&FileRows::path(&places.state()))?;
-        Self::open(places, wanted, secrets, Keeper::File(rows))
+        Self::open(places, wanted, secrets, OutboxStore::File(rows))
     }
 
     /// Takes over what a command without a node left to be delivered.
@@ -110,8 +110,8 @@ impl Desk {
             .map(|(_, entry)| (entry.message.clone(), vec![entry.channel]))
             .collect();
         if !waiting.is_empty() {
-            self.courier.enqueue(&waiting, now).await;
-            super::keeper::remove(&path)?;
+            self.delivery.enqueue(&waiting, now).await;
+            super::outbox_store::remove(&path)?;
         }
         Ok(())
     }
@@ -127,13 +127,13 @@ impl Desk {
     }
 
     /// Returns what delivers, with the rows that wait.
-    pub fn courier(&mut self) -> &mut Courier {
-        &mut self.courier
+    pub fn delivery(&mut self) -> &mut Delivery {
+        &mut self.delivery
     }
 
     /// Whether messages of this topic go to any channel.
     pub fn wants(&self, topic: super::message::Topic) -> bool {
-        !route(&self.wanted, topic, &self.courier.channels()).is_empty()
+        !route(&self.wanted, topic, &self.delivery.channels()).is_empty()
     }
 
     /// Looks at dashboard, registry and members, and tells what is new.
@@ -163,15 +163,15 @@ impl Desk {
         let told = std::mem::take(&mut self.state.told);
         self.state = State {
             told,
-            gone: self.courier.gone().clone(),
+            gone: self.delivery.gone().clone(),
             ..checked.state.clone()
         };
         self.tell(&checked.messages, now).await?;
         Ok(CheckView::of(
             &checked,
-            self.courier.channels(),
+            self.delivery.channels(),
             &self.senders,
-            self.courier.queue(),
+            self.delivery.queue(),
             now,
         ))
     }
@@ -182,7 +182,7 @@ impl Desk {
     /// # Errors
     /// If the state cannot be written: after a restart they are told again.
     pub async fn tell(&mut self, messages: &[Message], now: UnixMillis) -> Result<(), StateError> {
-        let channels = self.courier.channels();
+        let channels = self.delivery.channels();
         let new = messages
             .iter()
             .filter(|message| !self.state.was_told(&message.cause));
@@ -197,7 +197,7 @@ impl Desk {
             )
         });
         let routed: Vec<_> = routed.collect();
-        self.courier.enqueue(&routed, now).await;
+        self.delivery.enqueue(&routed, now).await;
         self.state
             .tell(routed.into_iter().map(|(message, _)| message.cause));
         self.save().await
@@ -205,9 +205,9 @@ impl Desk {
 
     /// Takes in what became of an attempt.
     pub async fn settle(&mut self, ended: (Job, Attempt), now: UnixMillis) {
-        self.courier.settle(ended, now).await;
-        if self.state.gone != *self.courier.gone() {
-            self.state.gone.clone_from(self.courier.gone());
+        self.delivery.settle(ended, now).await;
+        if self.state.gone != *self.delivery.gone() {
+            self.state.gone.clone_from(self.delivery.gone());
             if let Err(error) = self.save().await {
                 tracing::warn!(%error, "telemetry's state is not kept");
             }
@@ -226,11 +226,11 @@ impl Desk {
     pub async fn deliver(&mut self, until: UnixMillis) {
         loop {
             let now = clock::now();
-            self.courier.begin(now);
-            if now >= until || self.courier.is_idle(now, until) {
+            self.delivery.begin(now);
+            if now >= until || self.delivery.is_idle(now, until) {
                 return;
             }
-            let ended = tokio::time::timeout(until.since(now), self.courier.wait(now))
+            let ended = tokio::time::timeout(until.since(now), self.delivery.wait(now))
                 .await
                 .ok()
                 .flatten();

@@ -8,9 +8,9 @@ use ssid_protocol::id::UnixMillis;
 use tokio::task::JoinSet;
 
 use super::channels::{Attempt, Http, Sender};
-use super::keeper::Keeper;
 use super::message::Message;
 use super::outbox::{Change, Job, Queue};
+use super::outbox_store::OutboxStore;
 use crate::config::Channel;
 
 /// Rows that could not be written have numbers from here on, and are forgotten with the process.
@@ -20,9 +20,9 @@ const SLEEP_AT_MOST: Duration = Duration::from_mins(1);
 
 /// Delivers messages through the channels, with pauses and allowances.
 #[derive(Debug)]
-pub struct Courier {
+pub struct Delivery {
     queue: Queue,
-    keeper: Keeper,
+    store: OutboxStore,
     senders: Vec<Sender>,
     http: Http,
     gone: BTreeMap<String, String>,
@@ -31,21 +31,21 @@ pub struct Courier {
     next_volatile: u64,
 }
 
-impl Courier {
+impl Delivery {
     /// Takes the rows that are kept. `gone` are channels that must not be used again, by the
     /// fingerprint of the address that said so.
     ///
     /// # Errors
     /// If the rows cannot be read: why.
     pub fn new(
-        keeper: Keeper,
+        store: OutboxStore,
         senders: Vec<Sender>,
         gone: BTreeMap<String, String>,
     ) -> Result<Self, String> {
-        let queue = Queue::new(keeper.rows()?);
-        let mut courier = Self {
+        let queue = Queue::new(store.rows()?);
+        let mut delivery = Self {
             queue,
-            keeper,
+            store,
             senders,
             http: Http::default(),
             gone,
@@ -53,19 +53,19 @@ impl Courier {
             busy: BTreeSet::new(),
             next_volatile: VOLATILE,
         };
-        for sender in &courier.senders {
-            if courier.is_gone(sender) {
+        for sender in &delivery.senders {
+            if delivery.is_gone(sender) {
                 tracing::warn!(
                     channel = sender.channel().as_str(),
                     "its address said that it is gone; set another one"
                 );
             }
         }
-        courier.senders = std::mem::take(&mut courier.senders)
+        delivery.senders = std::mem::take(&mut delivery.senders)
             .into_iter()
-            .filter(|s| !courier.is_gone(s))
+            .filter(|s| !delivery.is_gone(s))
             .collect();
-        Ok(courier)
+        Ok(delivery)
     }
 
     fn is_gone(&self, sender: &Sender) -> bool {
@@ -251,7 +251,7 @@ impl Courier {
         let ids = if kept == Change::default() {
             Ok(Vec::new())
         } else {
-            self.keeper.write(&kept).await
+            self.store.write(&kept).await
         };
         let ids = ids.unwrap_or_else(|error| {
             tracing::warn!(error, "a notification is not kept on disk");
