@@ -56,10 +56,14 @@ pub(crate) fn swarm(
     let setup = |error: &dyn std::fmt::Display| NetworkError::Setup(error.to_string());
     let behaviour = Behaviour::new(&identity, topics, mdns, metrics.clone())?;
     let transport = transport(&identity).map_err(|error| setup(&error))?;
+    // around the secured transport: a connection passes it before a byte of its handshake is
+    // answered
     let door = Door::new(transport, door.clone(), metrics);
     let builder = SwarmBuilder::with_existing_identity(identity)
         .with_tokio()
         .with_other_transport(|_| door)
+        // names of members resolve when they are dialed, not now: their addresses may change while
+        // the node runs
         .map_err(|error| setup(&error))?
         .with_dns()
         .map_err(|error| {
@@ -70,6 +74,7 @@ pub(crate) fn swarm(
         .with_behaviour(|_| behaviour)
         .map_err(|error| setup(&error))?;
     Ok(builder
+        // members stay connected; only ping decides that a link is dead
         .with_swarm_config(|config| config.with_idle_connection_timeout(t::IDLE_CONNECTION))
         .build())
 }
@@ -96,8 +101,10 @@ impl Behaviour {
         mdns: bool,
         metrics: Metrics,
     ) -> Result<Self, NetworkError> {
+        // no limit on incoming ones here: the door has them, which knows whose address it is
         let limits = ConnectionLimits::default()
             .with_max_pending_outgoing(Some(t::PENDING_OUTGOING))
+            // a second where both dialed at once, until one side has closed its own
             .with_max_established_per_peer(Some(t::CONNECTIONS_PER_PEER));
         let agent = format!("ssid/{}", env!("CARGO_PKG_VERSION"));
         let naming =
@@ -106,15 +113,18 @@ impl Behaviour {
             .with_interval(t::PING_INTERVAL)
             .with_timeout(t::PING_TIMEOUT);
         let sync = request_response::Config::default()
+            // what is never answered must give its stream back
             .with_request_timeout(t::SYNC_TIMEOUT)
             .with_max_concurrent_streams(t::SYNC_STREAMS);
         let protocols = [(PROTOCOL, ProtocolSupport::Full)];
+        // the first three may refuse a connection: they are asked before others have state for it
         Ok(Self {
             limits: connection_limits::Behaviour::new(limits),
             blocked: allow_block_list::Behaviour::default(),
             allowed: allow_block_list::Behaviour::default(),
             identify: identify::Behaviour::new(naming),
             ping: ping::Behaviour::new(ping),
+            // a node without multicast runs on: members have configured addresses
             mdns: mdns.then(|| multicast(identity)).flatten().into(),
             gossip: gossip(topics).map_err(NetworkError::Setup)?,
             sync: request_response::Behaviour::with_codec(SyncCodec::new(metrics), protocols, sync),
@@ -139,13 +149,16 @@ fn multicast(identity: &Keypair) -> Option<mdns::tokio::Behaviour> {
 
 pub(crate) fn gossip(topics: &Topics) -> Result<Gossip, String> {
     let config = gossipsub::ConfigBuilder::default()
+        // unsigned and without author or number: the batches inside are signed, and only they count
         .validation_mode(ValidationMode::Anonymous)
+        // nothing goes on before this node has found it good: who forwards rubbish is blamed for it
         .validate_messages()
         // the topic too: else bytes sent on a wrong one first would be taken for seen on the right
         // one
         .message_id_fn(|m| {
             MessageId::new(&Sha256Hash::of(&[m.topic.as_str().as_bytes(), b"\0", &m.data]).0)
         })
+        // the message has all of its mebibyte; topic and lengths come on top
         .max_transmit_size(MESSAGE_BYTES + t::GOSSIP_ENVELOPE_BYTES)
         .heartbeat_interval(t::GOSSIP_HEARTBEAT)
         .heartbeat_initial_delay(t::GOSSIP_HEARTBEAT)
@@ -154,13 +167,16 @@ pub(crate) fn gossip(topics: &Topics) -> Result<Gossip, String> {
         .mesh_n_low(5)
         .mesh_n_high(12)
         .mesh_outbound_min(2)
+        // also outside the mesh: a vote that only a mesh of the slow has waits a heartbeat
         .flood_publish(true)
         .idontwant_on_publish(true)
         .connection_handler_queue_len(t::GOSSIP_SEND_QUEUE)
+        // what stalled peers can pile up here is bounded by bytes a second times this
         .publish_queue_duration(t::GOSSIP_SEND_WAIT)
         .forward_queue_duration(t::GOSSIP_SEND_WAIT)
         .build()
         .map_err(|error| error.to_string())?;
+    // whoever subscribes to names of their own making must not fill tables here
     let names: HashSet<_> = topics.idents().map(IdentTopic::hash).collect();
     let filter = gossipsub::WhitelistSubscriptionFilter(names);
     let mut gossip =

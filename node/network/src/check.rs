@@ -117,17 +117,21 @@ fn check_batch(
     directory: &Directory,
     federation: &FederationId,
 ) -> Result<VerifiedBatch, Refusal> {
+    // by length alone: decoding what may be as long as a batch of votes costs more than it is worth
     if topic == Topic::Heartbeats && data.len() > HEARTBEAT_BYTES {
         return Err(Refusal::HeartbeatBytes);
     }
+    // before decoding, which would take it for garbage: a later version's kind blames nobody
     if batch::is_of_unknown_kind(data) {
         return Err(Refusal::UnknownKind);
     }
     let batch: SignedBatch = wire::decode(data).map_err(|_| Refusal::Garbage)?;
     let kind = batch.statements.kind();
+    // a function of the bytes: nobody can have it rejected elsewhere by sending it here
     if !travels_on(kind, topic) {
         return Err(Refusal::WrongTopic);
     }
+    // by this node's manifest, which may be behind: no offence, as the signature is not checked yet
     let signer = directory.member(&batch.signer).ok_or(Refusal::NotAMember)?;
     if kind != Kind::Heartbeat && !signer.is_voter {
         return Err(Refusal::NotAVoter);
@@ -135,6 +139,7 @@ fn check_batch(
     if !(1..=limits::BATCH_STATEMENTS).contains(&batch.statements.len()) {
         return Err(Refusal::BatchStatements);
     }
+    // before the signature: it is the dearest, and what it is over has to be good in any case
     check_contents(&batch.statements)?;
     batch
         .verify(&signer.key, federation)
@@ -146,6 +151,7 @@ fn check_batch(
 fn check_contents(statements: &Statements) -> Result<(), Refusal> {
     match statements {
         Statements::Events(events) => {
+            // its size first: what follows looks at every character
             if events
                 .iter()
                 .any(|event| event.size() > limits::EVENT_BYTES)
@@ -161,7 +167,9 @@ fn check_contents(statements: &Statements) -> Result<(), Refusal> {
                 Ok(())
             }
         }
+        // its texts have limits that its JSON has to keep, whoever signed it
         Statements::Heartbeat(heartbeat) => heartbeat.check().map_err(|_| Refusal::HeartbeatBytes),
+        // whether they are of use is for the engine, which knows the epoch and what is open
         Statements::Votes(_)
         | Statements::Proposals(_)
         | Statements::Closes(_)

@@ -65,7 +65,9 @@ impl Guests {
     /// Lets one in; how many were turned away for it.
     fn admit(&mut self, source: Source) -> (u64, oneshot::Receiver<()>, usize) {
         let before = self.pending.len();
+        // the source's own oldest gives way: no one address can push out anybody else
         self.make_room(PENDING_OF_SOURCE, |_, guest| guest.source == source);
+        // and strangers together leave room for the addresses that members are known by
         if !self.is_known(source) {
             self.make_room(PENDING_OF_STRANGERS, |guests, guest| {
                 !guests.is_known(guest.source)
@@ -81,6 +83,7 @@ impl Guests {
             if strangers > 0 {
                 self.make_room(strangers, |guests, guest| !guests.is_known(guest.source));
             }
+            // only known addresses are left: the oldest of them has had its time
             self.make_room(PENDING_INCOMING, |_, _| true);
         }
         let turned_away = before - self.pending.len();

@@ -42,6 +42,8 @@ impl Owner {
                 send_back_addr,
                 ..
             } => {
+                // a refused stranger is logged once and counted: members that were left out show
+                // here
                 self.on_incoming_error(error, peer_id, &send_back_addr);
             }
             SwarmEvent::OutgoingConnectionError {
@@ -61,6 +63,7 @@ impl Owner {
                 addresses, reason, ..
             } => {
                 if let Err(error) = reason {
+                    // said loudly and lived with: who dialed out keeps all its connections
                     tracing::error!(?addresses, %error, "a listener failed; restart the node to listen there again");
                 }
                 self.stopped_listening(&addresses);
@@ -181,14 +184,19 @@ impl Owner {
                 peer,
                 connection,
                 result: Err(error),
+                // ping closes no connection by itself; who does not answer would stay connected for
+                // ever
             }) if !matches!(error, ping::Failure::Unsupported) => {
                 tracing::debug!(%peer, %error, "no answer to ping; closing the connection");
                 self.swarm.close_connection(connection);
             }
+            // where it listens, as it says itself: bounded, and tried beside what the manifest says
             BehaviourEvent::Identify(identify::Event::Received { peer_id, info, .. }) => {
                 self.learn(peer_id, info.listen_addrs);
             }
             BehaviourEvent::Mdns(mdns::Event::Discovered(found)) => {
+                // anybody on the local network can say this: kept apart from the configured ones,
+                // and not for long
                 for (peer, address) in found {
                     self.dialer.found(&peer, address, Instant::now());
                 }
@@ -209,6 +217,7 @@ impl Owner {
                 message_id,
                 message,
             } => {
+                // a topic that was never subscribed to; gossipsub itself filters these
                 let Some(topic) = self.topics.find(&message.topic) else {
                     return;
                 };
@@ -224,6 +233,8 @@ impl Owner {
                 }
             }
             gossipsub::Event::Subscribed { peer_id, topic } => {
+                // only who reads all topics takes part: before that, what is published would not
+                // reach it
                 if let Some(topic) = self.topics.find(&topic)
                     && self.links.subscribed(&peer_id, topic)
                 {
@@ -234,6 +245,7 @@ impl Owner {
                 peer_id,
                 failed_messages,
             } => {
+                // it will lack these: the syncs that follow a differing heartbeat bring them
                 let lost = failed_messages.priority + failed_messages.non_priority;
                 tracing::debug!(peer = %peer_id, lost, "too slow for what is sent to it");
                 self.metrics.count_publish_failure("slow_peer", lost);
@@ -251,6 +263,8 @@ impl Owner {
         decision: Decision,
     ) {
         let (acceptance, weight) = match decision {
+            // a decision has to come in any case: an undecided message keeps its place until
+            // gossipsub forgets it
             Decision::Ignore(outcome) => {
                 self.metrics.count_message(topic, outcome);
                 (MessageAcceptance::Ignore, 0.0)
@@ -259,6 +273,7 @@ impl Owner {
                 self.metrics.count_unusable(topic, reason);
                 (MessageAcceptance::Ignore, 0.0)
             }
+            // ignored and not rejected: a rate is this node's own, others may have had room
             Decision::TooFast(limit) => {
                 self.metrics.count_message(topic, Outcome::RateLimited);
                 self.metrics.count_rate_limited(limit);
@@ -275,6 +290,7 @@ impl Owner {
             .gossip
             .report_message_validation_result(message, source, acceptance);
         if weight > 0.0 {
+            // after the verdict, as blame may end the connection
             self.blame(*source, weight);
         }
     }

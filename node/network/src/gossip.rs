@@ -83,6 +83,7 @@ impl Gossiping {
         Self {
             epochs,
             topics,
+            // bursts of seconds: after a pause of the network all arrives at once
             peer_messages: Buckets::new(limits.peer_messages_per_second, 2.0),
             peer_bytes: Buckets::new(limits.peer_bytes_per_second, 2.0),
             signer_messages: Buckets::new(limits.signer_messages_per_second, 4.0),
@@ -109,6 +110,7 @@ impl Gossiping {
         directory: &Directory,
     ) -> Result<(), Decision> {
         let now = Instant::now();
+        // gossipsub lets the envelope's bytes pass, too
         if data.len() > MESSAGE_BYTES {
             return Err(Decision::Reject(Refusal::MessageBytes.name()));
         }
@@ -126,13 +128,16 @@ impl Gossiping {
         if !self.peer_bytes.take(source, data.len() as f64, now) {
             return Err(self.past_rate("peer_bytes", own.is_some()));
         }
+        // a duplicate costs its bytes of the rate all the same: else repeating would be free
         if self.accepted_ids.contains(&message) {
             return Err(Decision::Ignore(Outcome::Duplicate));
         }
         let size = data.len();
+        // nobody's fault: who is too busy drops what is newest and asks for it later
         if self.checks.len() >= t::VERIFYING || self.checking_bytes + size > t::VERIFYING_BYTES {
             return Err(Decision::Ignore(Outcome::DroppedVerifierBusy));
         }
+        // given back when the check is done, whatever it found
         self.checking_bytes += size;
         let arrival = Arrival {
             source,
@@ -141,11 +146,14 @@ impl Gossiping {
             size,
         };
         let (threads, directory) = (Arc::clone(&self.threads), directory.clone());
+        // the epoch of now: a check under way is not overtaken by the next one
         let epoch = Arc::clone(self.epochs.borrow().current());
+        // off the owner's task, which must never wait for a signature
         self.checks.spawn(async move {
             let _turn = threads.acquire_owned().await;
             let check = move || check::check(topic, &data, &directory, &epoch);
             let checked = tokio::task::spawn_blocking(check);
+            // a check that panicked is one that the bytes caused
             (arrival, checked.await.unwrap_or(Err(Refusal::Garbage)))
         });
         Ok(())
@@ -178,6 +186,7 @@ impl Gossiping {
         from: NodeId,
         consumer: &mpsc::Sender<NetworkEvent>,
     ) -> Result<(), Decision> {
+        // signed twice, the same statements come as two messages
         let name = content.name();
         if self.accepted.contains(&name) {
             return Err(Decision::Ignore(Outcome::Duplicate));
@@ -198,10 +207,12 @@ impl Gossiping {
             }
         }
         let busy = Decision::Ignore(Outcome::DroppedConsumerBusy);
+        // at least so much: a budget in bytes alone would let small batches be without number
         let cost = u32::try_from(arrival.size.max(t::UNDECIDED_LEAST)).unwrap_or(u32::MAX);
         let Ok(budget) = Arc::clone(&self.undecided).try_acquire_many_owned(cost) else {
             return Err(busy);
         };
+        // the place first, then the message: nothing is given away that the consumer cannot take
         let Ok(place) = consumer.try_reserve() else {
             return Err(busy);
         };
@@ -209,6 +220,7 @@ impl Gossiping {
         let message = arrival.message.clone();
         let ticket = Ticket {
             message,
+            // the budget travels with the ticket: it is free again when the consumer has decided
             name,
             source,
             is_direct,
@@ -246,6 +258,7 @@ impl Gossiping {
             Verdict::Reject => (MessageAcceptance::Reject, Outcome::Rejected),
         };
         let in_time =
+            // gossipsub has forgotten it after five heartbeats: then it is passed on by none
             gossip.report_message_validation_result(&ticket.message, &ticket.source, acceptance);
         if !in_time {
             self.metrics
@@ -255,6 +268,7 @@ impl Gossiping {
             Verdict::Reject => self.metrics.count_reject(ticket.topic, "consumer"),
             _ => self.metrics.count_message(ticket.topic, outcome),
         }
+        // only what was accepted: what was dropped for want of room must be able to come again
         if verdict == Verdict::Accept {
             self.accepted.insert(ticket.name);
             self.accepted_ids.insert(ticket.message);

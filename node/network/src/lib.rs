@@ -121,6 +121,7 @@ pub fn start(
     tracker: &TaskTracker,
     shutdown: CancellationToken,
 ) -> Result<(Network, mpsc::Receiver<NetworkEvent>), NetworkError> {
+    // a node that the manifest does not name would be refused by everyone, and not be told why
     check_own_membership(&config)?;
     let (metrics, limits) = (Metrics::default(), config.limits);
     let topics = Topics::of(config.epochs.borrow().current().federation());
@@ -134,8 +135,10 @@ pub fn start(
     )?;
     listen::listen(&mut swarm, &config.listen)?;
 
+    // all bounded: who is slow behind them is told so, and nothing grows
     let (consumer, events) = mpsc::channel(limits.event_queue.max(1));
     let (outgoing, outgoing_inbox) = mpsc::channel(limits.publish_queue.max(1));
+    // as many as the budget of undecided bytes allows tickets: so that a verdict always finds room
     let (verdicts, verdicts_inbox) =
         mpsc::channel(limits.undecided_bytes / tuning::UNDECIDED_LEAST + 1);
     let (commands, commands_inbox) = mpsc::channel(tuning::SYNC_ASKED);
@@ -146,6 +149,7 @@ pub fn start(
     let (syncing, replies_inbox) = Syncing::new(&limits, metrics.clone());
     let mut owner = Owner {
         swarm,
+        // filled by `on_members` below, the one place that lets anybody in
         topics: topics.clone(),
         directory: Directory::new([], config.local_node),
         dialer: Dialer::default(),
@@ -170,8 +174,10 @@ pub fn start(
             members: members_inbox,
         },
     };
+    // before the first dial, which asks whom to dial
     owner.on_members();
     let now = Instant::now();
+    // addresses that worked in the last run, also as sources that the door lets in first
     for (peer, addresses) in config.remembered {
         owner.door.know(&addresses);
         owner.dialer.add(&peer, addresses, now);
@@ -179,6 +185,7 @@ pub fn start(
     for address in config.bootstrap {
         owner.dialer.add_bootstrap(address, now);
     }
+    // last: from here on nothing but the task touches the swarm
     tracker.spawn(owner.run(shutdown));
     let outgoing_bytes = Arc::new(Semaphore::new(limits.publish_queue_bytes));
     let members = Arc::new(members);

@@ -95,11 +95,14 @@ impl Owner {
     /// Publishes what still waits, gives it time to leave, closes the connections. Bounded by
     /// `DRAIN` and `CLOSE`.
     async fn finish(mut self) {
+        // callers hear now that nothing more is sent; what was taken is published
         self.inbox.outgoing.close();
         while let Ok(outgoing) = self.inbox.outgoing.try_recv() {
             self.publish(outgoing);
         }
+        // a burst that was sent just now is still in the queues of the connections
         let last = self.gossiping.publish_at() + t::PUBLISH_BURST;
+        // nobody connected, or nothing sent for a while: then there is nothing to wait for
         if !self.present.is_empty() && last + t::DRAIN > Instant::now() {
             let drain = async {
                 loop {
@@ -113,6 +116,7 @@ impl Owner {
         for peer in peers {
             let _ = self.swarm.disconnect_peer_id(peer);
         }
+        // the goodbyes leave only while somebody drives the swarm
         let close = async {
             while self.links.len() > 0 {
                 let event = self.swarm.select_next_some().await;
@@ -169,6 +173,7 @@ impl Owner {
                 request,
                 reply,
             } => {
+                // libp2p would dial for a request by itself; whom to dial is the dialer's business
                 let peer = self
                     .directory
                     .peer_of(&node)
@@ -186,6 +191,7 @@ impl Owner {
                 }
             }
             Command::BadAnswer { node } => {
+                // the consumer found it false, with more knowledge than the checks here have
                 self.metrics.count_sync(Direction::Out, "invalid");
                 if let Some(peer) = self.directory.peer_of(&node) {
                     self.blame(peer, t::OFFENCE_FALSE_ANSWER);
@@ -204,6 +210,8 @@ impl Owner {
         let members = self.inbox.members.borrow_and_update().clone();
         self.directory = Directory::new(members, self.directory.local());
         let now = Instant::now();
+        // what is kept of others goes with their right to connect: else it would grow with each
+        // epoch
         let allowed = &mut self.swarm.behaviour_mut().allowed;
         let gone: Vec<_> = allowed
             .allowed_peers()
@@ -220,10 +228,12 @@ impl Owner {
         self.dialer
             .set_members(self.directory.others().map(|member| member.peer), now);
         for member in self.directory.others() {
+            // where members come from, too: strangers in their handshake give way to these
             self.door.know(&member.addresses);
             self.dialer
                 .add(&member.peer, member.addresses.iter().cloned(), now);
         }
+        // offences of who is no member any more are forgotten; if it comes back it begins anew
         for peer in self
             .offenders
             .retain(|peer| self.directory.node_of(peer).is_some())
@@ -240,10 +250,13 @@ impl Owner {
             // always from a new port: two nodes that dial each other from their listening ports
             // would meet half-way
             match target {
+                // as if it had failed: the pause grows and the dialer needs no state of its own for
+                // it
                 Target::Peer(peer, _) if self.offenders.is_blocked(&peer) => {
                     self.dialer.failed(&peer, now);
                 }
                 Target::Peer(peer, addresses) => {
+                    // the other side may have been faster since it fell due
                     let condition = PeerCondition::DisconnectedAndNotDialing;
                     let options = DialOpts::peer_id(peer)
                         .condition(condition)
@@ -261,6 +274,7 @@ impl Owner {
                         .address(address.clone())
                         .allocate_new_port()
                         .build();
+                    // before the dial: the error of a dial that fails at once has to find it
                     let id = options.connection_id();
                     self.dialer.dialing(&address, id);
                     if self.swarm.dial(options).is_err() {

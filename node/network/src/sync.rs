@@ -106,6 +106,7 @@ impl Syncing {
                     },
                 ..
             } => {
+                // a refusal is an answer: whether it is reasonable, the asker decides
                 let outcome = if matches!(response, Answer::Refused(_)) {
                     "refused"
                 } else {
@@ -125,7 +126,9 @@ impl Syncing {
                     },
                 ..
             } => {
+                // no member any more: the connection is about to end
                 let from = directory.node_of(&peer)?;
+                // before it is looked at: a refusal, too, may be left unread and hold its stream
                 self.serving.insert(request_id, peer);
                 self.asked_by(protocol, peer, from, request, channel, consumer)
                     .map(|weight| (peer, weight))
@@ -138,6 +141,8 @@ impl Syncing {
             } => {
                 let (outcome, error) = failure(error);
                 self.metrics.count_sync(Direction::Out, outcome);
+                // a timeout or a broken link is nobody's proven fault; a frame that does not decode
+                // is
                 let malformed = matches!(error, RequestError::Malformed(_));
                 self.finish(request_id, Err(error));
                 malformed.then_some((peer, t::OFFENCE_INVALID))
@@ -180,6 +185,8 @@ impl Syncing {
         consumer: &mpsc::Sender<NetworkEvent>,
     ) -> Option<f64> {
         let request = match request {
+            // what a frame promised was bounded when it was read; here it is one of few that may be
+            // dear
             Incoming::Request(request) => request,
             Incoming::Malformed => {
                 self.metrics.count_sync(Direction::In, "malformed");
@@ -188,6 +195,7 @@ impl Syncing {
             // the channel is dropped, which libp2p reports as a failure: it is counted there
             Incoming::Unfinished => return Some(t::OFFENCE_SLOW),
         };
+        // cheapest first: the rate, then what is under way, then what it asks
         let refused = if !self.rates.take(peer, 1.0, Instant::now()) {
             self.metrics.count_rate_limited("peer_requests");
             Some((
@@ -210,6 +218,7 @@ impl Syncing {
                 None,
             ))
         } else if names(&request) > sync::NAMES {
+            // a frame has room for some more of the shortest names
             Some((
                 format!("a request names at most {} subjects or events", sync::NAMES),
                 Some(t::OFFENCE_INVALID),
@@ -221,6 +230,7 @@ impl Syncing {
             self.refuse(protocol, channel, reason);
             return weight;
         }
+        // both places before anything is said: half of them would leave a request without an answer
         let permit = Arc::clone(&self.unanswered).try_acquire_owned();
         let place = consumer.try_reserve();
         if let (Ok(permit), Ok(place)) = (permit, place) {
@@ -236,6 +246,7 @@ impl Syncing {
                 reply,
             });
         } else {
+            // own load is nobody's offence
             self.refuse(protocol, channel, "busy; ask again later".to_owned());
         }
         None
