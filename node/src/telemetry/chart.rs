@@ -24,92 +24,133 @@ pub fn svg(rows: &[Row], limits: &Thresholds) -> String {
         .iter()
         .filter_map(|row| Some((row, row.score?)))
         .collect();
-    let known = &known[known.len().saturating_sub(POINTS)..];
-    let lowest = known
-        .iter()
-        .map(|(_, score)| *score)
-        .fold(limits.compliance_score_critical, f64::min);
-    // whole tens, so that the picture does not make much of little
-    let floor = ((lowest / 10.0).floor() * 10.0 - 10.0).max(0.0);
-    let y = |score: f64| TOP + (100.0 - score) / (100.0 - floor) * (HEIGHT - TOP - BOTTOM);
-    let x = |n: usize| match known.len() {
-        0 | 1 => LEFT + (WIDTH - LEFT - RIGHT) / 2.0,
-        count => LEFT + n as f64 / (count - 1) as f64 * (WIDTH - LEFT - RIGHT),
-    };
+    let plot = Plot::of(&known[known.len().saturating_sub(POINTS)..], limits);
     let mut picture = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" font-family=\"sans-serif\" \
          font-size=\"12\" role=\"img\">\n<title>SSID compliance score</title>\n\
          <rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n\
          <text x=\"{LEFT}\" y=\"22\" font-size=\"15\">SSID compliance score</text>\n"
     );
-    for (score, color, dashes) in [
-        (100.0, "#ccc", "none"),
-        (floor, "#ccc", "none"),
-        (limits.compliance_score_min, "#f39c12", "6 4"),
-        (limits.compliance_score_critical, "#e74c3c", "6 4"),
-    ] {
-        let at = y(score);
-        let words = number(score);
-        let end = WIDTH - RIGHT;
-        let _ = writeln!(
-            picture,
-            "<line x1=\"{LEFT}\" x2=\"{end}\" y1=\"{at:.1}\" y2=\"{at:.1}\" stroke=\"{color}\" stroke-dasharray=\"{dashes}\"/>\
-             <text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\" fill=\"#555\">{words}</text>",
-            LEFT - 6.0,
-            at + 4.0
-        );
+    plot.draw_levels(limits, &mut picture);
+    plot.draw_line(&mut picture);
+    // after the line: a mark is not to be crossed by it
+    plot.draw_marks(&mut picture);
+    plot.draw_dates(&mut picture);
+    picture.push_str("</svg>\n");
+    picture
+}
+
+/// What is drawn, and where a score stands in the picture.
+struct Plot<'a> {
+    /// Rows with their scores, in order of date.
+    known: &'a [(&'a Row, f64)],
+    /// The score at the lower edge.
+    floor: f64,
+}
+
+impl<'a> Plot<'a> {
+    fn of(known: &'a [(&'a Row, f64)], limits: &Thresholds) -> Self {
+        let lowest = known
+            .iter()
+            .map(|(_, score)| *score)
+            .fold(limits.compliance_score_critical, f64::min);
+        // whole tens, so that the picture does not make much of little
+        let floor = ((lowest / 10.0).floor() * 10.0 - 10.0).max(0.0);
+        Self { known, floor }
     }
-    let points: Vec<String> = known
-        .iter()
-        .enumerate()
-        .map(|(n, (_, score))| format!("{:.1},{:.1}", x(n), y(*score)))
-        .collect();
-    let _ = writeln!(
-        picture,
-        "<polyline points=\"{}\" fill=\"none\" stroke=\"#2c3e50\" stroke-width=\"2\"/>",
-        points.join(" ")
-    );
-    let scores: Vec<f64> = known.iter().map(|(_, score)| *score).collect();
-    for (n, (row, score)) in known.iter().enumerate() {
-        let unusual = anomaly(&scores[..n], *score);
-        let (color, radius) = if unusual.is_some() {
-            ("#e74c3c", 5)
-        } else {
-            ("#2c3e50", 2)
-        };
-        let words = unusual
-            .map(|words| format!(". {words}"))
-            .unwrap_or_default();
-        let _ = writeln!(
-            picture,
-            "<circle cx=\"{:.1}\" cy=\"{:.1}\" r=\"{radius}\" fill=\"{color}\"><title>{}: {}{words}</title></circle>",
-            x(n),
-            y(*score),
-            row.date,
-            number(*score),
-        );
+
+    fn y(&self, score: f64) -> f64 {
+        TOP + (100.0 - score) / (100.0 - self.floor) * (HEIGHT - TOP - BOTTOM)
     }
-    let base = HEIGHT - 16.0;
-    match (known.first(), known.last()) {
-        (Some((first, _)), Some((last, _))) => {
-            let _ = writeln!(
-                picture,
-                "<text x=\"{LEFT}\" y=\"{base}\">{}</text>",
-                first.date
-            );
+
+    /// Of the `n`th score: all are equally far apart, however far their dates are.
+    fn x(&self, n: usize) -> f64 {
+        let width = WIDTH - LEFT - RIGHT;
+        match self.known.len() {
+            0 | 1 => LEFT + width / 2.0,
+            count => LEFT + n as f64 / (count - 1) as f64 * width,
+        }
+    }
+
+    /// The edges and the two thresholds, each with its score.
+    fn draw_levels(&self, limits: &Thresholds, picture: &mut String) {
+        for (score, color, dashes) in [
+            (100.0, "#ccc", "none"),
+            (self.floor, "#ccc", "none"),
+            (limits.compliance_score_min, "#f39c12", "6 4"),
+            (limits.compliance_score_critical, "#e74c3c", "6 4"),
+        ] {
+            let at = self.y(score);
+            let words = number(score);
             let end = WIDTH - RIGHT;
             let _ = writeln!(
                 picture,
-                "<text x=\"{end}\" y=\"{base}\" text-anchor=\"end\">{}</text>",
-                last.date
+                "<line x1=\"{LEFT}\" x2=\"{end}\" y1=\"{at:.1}\" y2=\"{at:.1}\" stroke=\"{color}\" stroke-dasharray=\"{dashes}\"/>\
+                 <text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\" fill=\"#555\">{words}</text>",
+                LEFT - 6.0,
+                at + 4.0
             );
         }
-        _ => picture.push_str(
-            "<text x=\"480\" y=\"180\" text-anchor=\"middle\">no score is known</text>\n",
-        ),
     }
-    picture.push_str("</svg>\n");
-    picture
+
+    fn draw_line(&self, picture: &mut String) {
+        let points: Vec<String> = self
+            .known
+            .iter()
+            .enumerate()
+            .map(|(n, (_, score))| format!("{:.1},{:.1}", self.x(n), self.y(*score)))
+            .collect();
+        let _ = writeln!(
+            picture,
+            "<polyline points=\"{}\" fill=\"none\" stroke=\"#2c3e50\" stroke-width=\"2\"/>",
+            points.join(" ")
+        );
+    }
+
+    /// A point for each score, which says its date where a pointer rests on it.
+    fn draw_marks(&self, picture: &mut String) {
+        let scores: Vec<f64> = self.known.iter().map(|(_, score)| *score).collect();
+        for (n, (row, score)) in self.known.iter().enumerate() {
+            // by what came before it: that is what was known on its day
+            let unusual = anomaly(&scores[..n], *score);
+            let (color, radius) = if unusual.is_some() {
+                ("#e74c3c", 5)
+            } else {
+                ("#2c3e50", 2)
+            };
+            let words = unusual
+                .map(|words| format!(". {words}"))
+                .unwrap_or_default();
+            let _ = writeln!(
+                picture,
+                "<circle cx=\"{:.1}\" cy=\"{:.1}\" r=\"{radius}\" fill=\"{color}\"><title>{}: {}{words}</title></circle>",
+                self.x(n),
+                self.y(*score),
+                row.date,
+                number(*score),
+            );
+        }
+    }
+
+    fn draw_dates(&self, picture: &mut String) {
+        let (Some((first, _)), Some((last, _))) = (self.known.first(), self.known.last()) else {
+            picture.push_str(
+                "<text x=\"480\" y=\"180\" text-anchor=\"middle\">no score is known</text>\n",
+            );
+            return;
+        };
+        let (base, end) = (HEIGHT - 16.0, WIDTH - RIGHT);
+        let _ = writeln!(
+            picture,
+            "<text x=\"{LEFT}\" y=\"{base}\">{}</text>",
+            first.date
+        );
+        let _ = writeln!(
+            picture,
+            "<text x=\"{end}\" y=\"{base}\" text-anchor=\"end\">{}</text>",
+            last.date
+        );
+    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! syncs.
 
 use ssid_engine::{NodeEvent, Syncs};
-use ssid_protocol::id::{NodeId, UnixMillis};
+use ssid_protocol::id::{EvidenceId, NodeId, SubjectId, UnixMillis};
 
 use super::message::{Message, Names, Severity, Topic};
 use crate::config::{Channel, Notifications, NotifiedEvents};
@@ -66,9 +66,6 @@ pub fn route(wanted: &Notifications, topic: Topic, channels: &[Channel]) -> Vec<
 
 /// What an event of the engine is worth telling, if anything.
 pub fn message(event: &NodeEvent, names: &Names, now: UnixMillis) -> Option<Message> {
-    let message = |topic, severity, cause: String, title: &str| {
-        Message::new(topic, severity, cause, title, now)
-    };
     Some(match event {
         NodeEvent::Certified {
             subject_id,
@@ -78,97 +75,51 @@ pub fn message(event: &NodeEvent, names: &Names, now: UnixMillis) -> Option<Mess
             sequence,
             round,
             ..
-        } => {
-            let title = format!("Certified: {event} {version}");
-            message(
-                Topic::ConsensusAchieved,
-                Severity::Info,
-                format!("certified:{subject_id}"),
-                &title,
-            )
-            .fact("Event Hash", choice.event_hash)
-            .fact("Log Entry", sequence)
-            .fact("Round", round.0)
-        }
+        } => Message::new(
+            Topic::ConsensusAchieved,
+            Severity::Info,
+            format!("certified:{subject_id}"),
+            &format!("Certified: {event} {version}"),
+            now,
+        )
+        .fact("Event Hash", choice.event_hash)
+        .fact("Log Entry", sequence)
+        .fact("Round", round.0),
         NodeEvent::Conflict {
             subject_id,
             event,
             version,
-        } => {
-            let subject: String = subject_id.to_string().chars().take(12).collect();
-            message(
-                Topic::ConsensusFailed,
-                Severity::Warning,
-                conflict_cause(subject_id),
-                &format!("Conflict: {event} {version}"),
-            )
-            .line("The vote ended without a decision: people have to choose.")
-            .line(&format!(
-                "See who voted for what with: ssid conflicts show {subject}"
-            ))
-            .fact("Subject", subject_id)
-        }
-        NodeEvent::LowTrust { member, score } => {
-            let name = names.of(member);
-            let cause = format!("trust:{member}:{score}:{}", now.0 / 60_000);
-            message(
-                Topic::TrustScoreLow,
-                Severity::Warning,
-                cause,
-                &format!("Trust in {name} is low: {score}"),
-            )
-            .line("Each point and its cause are listed with: ssid trust explain")
-            .fact("Node", member)
-            .fact("Score", score)
-        }
+        } => conflict(subject_id, &format!("{event} {version}"), now),
+        NodeEvent::LowTrust { member, score } => low_trust(*member, *score, names, now),
         NodeEvent::Evidence {
             id, member, what, ..
         } => {
+            // two certificates are nobody's alone
             let who = member
                 .as_ref()
                 .map_or_else(|| "Members".to_owned(), |member| names.of(member));
-            message(
-                Topic::Equivocation,
-                Severity::Critical,
-                format!("evidence:{id}"),
-                &format!("Equivocation: {who} signed two things that contradict each other"),
-            )
-            .line(what)
-            .line("The proof is shown with: ssid evidence show")
-            .fact("Evidence", id)
+            equivocation(&who, what, now, id)
         }
-        NodeEvent::Drift { what } => {
-            let title = "The registry file was changed where it had been read";
-            message(Topic::Divergence, Severity::Warning, format!("drift:{what}"), title)
-                .line(what)
-                .line("It is read again from its beginning; nothing is endorsed or announced until that is done.")
-        }
+        NodeEvent::Drift { what } => drift(what, now),
         NodeEvent::Divergence {
             subject_id,
             event,
             version,
             own,
             certified,
-        } => {
-            let title = format!("The registry contradicts a decision: {event} {version}");
-            message(Topic::Divergence, Severity::Warning, format!("divergence:{subject_id}"), &title)
-                .line("The registry file of this node has another event than the one that was certified, and it was found when it could no longer be voted for. The decision stands.")
-                .line("Compare both with: ssid conflicts list. If the file is right, record a correction as a new event; if it is wrong, nothing has to be done.")
-                .fact("In The File", own)
-                .fact("Certified", certified)
-        }
-        NodeEvent::HistoryRewritten { node, was, now: is } => {
-            let title = format!("The Git branch of {} was rewritten", names.of(node));
-            message(
-                Topic::HistoryRewritten,
-                Severity::Warning,
-                format!("rewritten:{node}:{is}"),
-                &title,
-            )
-            .line("Commits or lines that were read are gone; what was accepted stays.")
-            .fact("Read Last", was)
-            .fact("There Now", is)
-        }
+        } => divergence(subject_id, &format!("{event} {version}"), now)
+            .fact("In The File", own)
+            .fact("Certified", certified),
+        NodeEvent::HistoryRewritten { node, was, now: is } => Message::new(
+            Topic::HistoryRewritten,
+            Severity::Warning,
+            format!("rewritten:{node}:{is}"),
+            &format!("The Git branch of {} was rewritten", names.of(node)),
+            now,
+        )
+        .line("Commits or lines that were read are gone; what was accepted stays.")
+        .fact("Read Last", was)
+        .fact("There Now", is),
         // conditions are told by `turns`, when they have held for a while
         NodeEvent::Opened { .. }
         | NodeEvent::Decided { .. }
@@ -180,8 +131,84 @@ pub fn message(event: &NodeEvent, names: &Names, now: UnixMillis) -> Option<Mess
     })
 }
 
+fn conflict(subject: &SubjectId, what: &str, now: UnixMillis) -> Message {
+    // as many digits as a command needs to find it
+    let short: String = subject.to_string().chars().take(12).collect();
+    Message::new(
+        Topic::ConsensusFailed,
+        Severity::Warning,
+        conflict_cause(subject),
+        &format!("Conflict: {what}"),
+        now,
+    )
+    .line("The vote ended without a decision: people have to choose.")
+    .line(&format!(
+        "See who voted for what with: ssid conflicts show {short}"
+    ))
+    .fact("Subject", subject)
+}
+
+fn low_trust(member: NodeId, score: i32, names: &Names, now: UnixMillis) -> Message {
+    let name = names.of(&member);
+    // by the minute: a score that comes back to where it was is told again
+    let cause = format!("trust:{member}:{score}:{}", now.0 / 60_000);
+    Message::new(
+        Topic::TrustScoreLow,
+        Severity::Warning,
+        cause,
+        &format!("Trust in {name} is low: {score}"),
+        now,
+    )
+    .line("Each point and its cause are listed with: ssid trust explain")
+    .fact("Node", member)
+    .fact("Score", score)
+}
+
+fn equivocation(who: &str, what: &str, now: UnixMillis, id: &EvidenceId) -> Message {
+    Message::new(
+        Topic::Equivocation,
+        Severity::Critical,
+        format!("evidence:{id}"),
+        &format!("Equivocation: {who} signed two things that contradict each other"),
+        now,
+    )
+    .line(what)
+    .line("The proof is shown with: ssid evidence show")
+    .fact("Evidence", id)
+}
+
+fn drift(what: &str, now: UnixMillis) -> Message {
+    Message::new(
+        Topic::Divergence,
+        Severity::Warning,
+        format!("drift:{what}"),
+        "The registry file was changed where it had been read",
+        now,
+    )
+    .line(what)
+    .line(
+        "It is read again from its beginning; nothing is endorsed or announced until that is done.",
+    )
+}
+
+fn divergence(subject: &SubjectId, what: &str, now: UnixMillis) -> Message {
+    Message::new(
+        Topic::Divergence,
+        Severity::Warning,
+        format!("divergence:{subject}"),
+        &format!("The registry contradicts a decision: {what}"),
+        now,
+    )
+    .line(
+        "The registry file of this node has another event than the one that was certified, and it was found when it could no longer be voted for. The decision stands.",
+    )
+    .line(
+        "Compare both with: ssid conflicts list. If the file is right, record a correction as a new event; if it is wrong, nothing has to be done.",
+    )
+}
+
 /// The cause of a conflict's message.
-pub fn conflict_cause(subject: &ssid_protocol::id::SubjectId) -> String {
+pub fn conflict_cause(subject: &SubjectId) -> String {
     format!("conflict:{subject}")
 }
 
@@ -192,6 +219,7 @@ pub fn syncs(before: Syncs, now: Syncs, node: &NodeId, at: UnixMillis) -> Vec<Me
         let count = now.saturating_sub(before);
         if count > 0 {
             let noun = if count == 1 { "sync" } else { "syncs" };
+            // the counter begins anew with each start: time and node make the cause one of its own
             let cause = format!("{verb}:{node}:{}:{now}", at.0);
             let mut message = Message::new(
                 topic,
