@@ -90,6 +90,8 @@ impl Senders {
             }
             match make() {
                 Ok(sender) => senders.usable.push(sender),
+                // kept with its reason: a channel that is switched on and silent has to be shown as
+                // that
                 Err(why) => senders.unusable.push((channel, why)),
             }
         };

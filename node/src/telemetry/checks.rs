@@ -65,6 +65,8 @@ pub fn check(settings: &TelemetrySettings, previous: &State, seen: Seen<'_>) -> 
         messages,
         notes,
     };
+    // switched off, the state stays as it is: switched on again, it is compared with what was told
+    // last
     if settings.enabled {
         checking.dashboard();
         checking.registry();
@@ -122,6 +124,7 @@ impl Checking<'_> {
         let Some(dashboard) = self.seen.dashboard else {
             self.notes
                 .push("no dashboard: score and violations are not known".to_owned());
+            // told once, by a flag of the state, and not for a dashboard that never was
             match self.seen.unreadable {
                 Some(why) => self.unknown(why),
                 None => self.gone("it is not there any more"),
@@ -134,6 +137,7 @@ impl Checking<'_> {
                 .iter()
                 .map(|problem| format!("dashboard: {problem}")),
         );
+        // rows of days to come are plans, not what the score is today
         let rows = dashboard.until(day_of(self.seen.now));
         let Some((row, earlier)) = rows.split_last() else {
             self.notes.push(
@@ -146,6 +150,7 @@ impl Checking<'_> {
             }
             return;
         };
+        // the row itself, not an earlier one: an old score must not pass for the current one
         match &row.problem {
             Some(problem) => self.unknown(problem),
             None => self.state.dashboard_unknown = false,
@@ -192,12 +197,14 @@ impl Checking<'_> {
         };
         self.score = Some(score);
         let known: Vec<f64> = earlier.iter().filter_map(|row| row.score).collect();
+        // the first check knows no score of its own; the row before then says whether it moved
         let is_first = self.state.last_score.is_none();
         let previous = self.state.last_score.or_else(|| known.last().copied());
         let limits = &self.settings.thresholds;
         let severity = score_severity(limits, previous, score);
         let trend = Trend::between(previous.unwrap_or(score), score);
         self.state.last_score = Some(score);
+        // kept over checks that change nothing: how it moved last is what people ask
         if trend != Trend::Stable || is_first {
             self.state.trend = Some(trend.as_str().to_owned());
         }
@@ -224,6 +231,7 @@ impl Checking<'_> {
             ),
             _ => format!("Compliance score: {}/100.", number(score)),
         });
+        // only the worse of the two: who is below critical is below the other anyway
         for (limit, word) in [
             (limits.compliance_score_critical, "critical"),
             (limits.compliance_score_min, "least"),
@@ -250,9 +258,12 @@ impl Checking<'_> {
             ));
             return;
         };
+        // shown in any case; whether it is told is asked below
         self.violations = Some(violations);
         let before = self.state.last_violations.replace(violations);
         let most = self.settings.thresholds.max_violations;
+        // a number that stays is told once; a change above the limit is news, also one for the
+        // better
         if violations <= most || before == Some(violations) {
             return;
         }
@@ -319,6 +330,7 @@ impl Checking<'_> {
 
     fn registry_event(&mut self, event: &Event) {
         let filters = &self.settings.event_filters;
+        // a quarterly release is named after the report: this is asked first
         let (topic, wanted, title) = if event.event.contains("quarterly") {
             (
                 Topic::QuarterlyReport,
@@ -333,6 +345,7 @@ impl Checking<'_> {
         if !wanted {
             return;
         }
+        // the hash as cause: the same event read again is the same message
         let hash = event.event_hash();
         let message = Message::new(
             topic,
@@ -356,6 +369,7 @@ impl Checking<'_> {
     }
 
     fn members(&mut self) {
+        // without a node nobody knows; with one the first look has nothing to compare with
         let Some(members) = self.seen.members else {
             return;
         };

@@ -109,21 +109,25 @@ impl Conditions {
     /// `now` is the clock.
     pub fn look(&mut self, holding: &BTreeSet<Condition>, at: Instant, now: UnixMillis) -> Turns {
         let mut turns = Turns::default();
+        // also those told and over: they do not hold any more and are to be told as over
         let all: BTreeSet<_> = holding.iter().chain(self.told.keys()).copied().collect();
         self.changed.retain(|condition, _| all.contains(condition));
         for condition in all {
             let holds = holding.contains(&condition);
             let is_told = self.told.contains_key(&condition);
+            // back before its patience ended: as if nothing had been
             if holds == is_told {
                 self.changed.remove(&condition);
                 continue;
             }
+            // on the clock that nobody sets: patience neither ends at once nor stands still
             let since = *self.changed.entry(condition).or_insert(at);
             let patience = if holds {
                 condition.told_after()
             } else {
                 condition.over_after()
             };
+            // what comes and goes within that time is told neither way
             if at.saturating_duration_since(since) < patience {
                 continue;
             }

@@ -109,10 +109,12 @@ impl TelemetryConfig {
                 .map(|(member, allowed)| config::finding(&document, &file, member, allowed))
                 .collect()
         };
+        // all of them at once: whoever mends a file one error at a time gives up
         let wrong = told(&|_, member| config::refusal(KEYS, &document, member));
         if !wrong.is_empty() {
             return Err(ConfigError::Invalid(wrong));
         }
+        // an unknown key is told and kept: a later version may know it
         let findings = told(&|key, _| config::unknown(KEYS, FOR_PEOPLE, key));
         Ok(Self {
             settings: parse(&document, path)?,

@@ -107,6 +107,7 @@ impl Dashboard {
     /// # Errors
     /// If there is no header with a date and a score: what is missing.
     pub fn parse(bytes: &[u8]) -> Result<Self, String> {
+        // spreadsheets write UTF-16 and a hint of their separator before the header
         let decoded = utf8_of(bytes);
         let (bytes, hint_lines) = without_hint(&decoded);
         let (mut reader, columns) = columns_of(bytes)?;
@@ -118,6 +119,7 @@ impl Dashboard {
                 Ok(true) => columns.row(&record, line_of(&record, bytes) + hint_lines),
                 Err(error) => Err(error.to_string()),
             };
+            // a file of others, however long: what it takes of memory is bounded
             if read.rows.len() == ROWS {
                 read.problems
                     .push(format!("more than {ROWS} rows; the rest is not read"));
@@ -125,6 +127,7 @@ impl Dashboard {
             }
             match row {
                 Ok(row) => {
+                    // a few tell what is wrong with a file; one for each line would fill the report
                     let room = PROBLEMS.saturating_sub(read.problems.len());
                     read.problems
                         .extend(row.problem.clone().into_iter().take(room));
@@ -134,6 +137,7 @@ impl Dashboard {
                 Err(_) => {}
             }
         }
+        // where people insert rows is their business; the order is by date
         read.rows.sort_by_key(|row| row.date);
         Ok(read)
     }
@@ -218,6 +222,7 @@ impl Columns {
     fn row(&self, record: &csv::ByteRecord, line: u64) -> Result<Row, String> {
         let text = |at: usize| -> Result<&str, String> {
             let bytes = record.get(at).unwrap_or_default();
+            // a quotation mark that is never closed makes the rest of the file one field
             if bytes.len() > FIELD_BYTES {
                 return Err(format!(
                     "line {line}: a field has {} bytes; at most {FIELD_BYTES} are read",
@@ -236,6 +241,7 @@ impl Columns {
         let day = date.get(..10).and_then(|day| day.parse().ok());
         let score = score(text(self.score)?);
         let violations = violations(optional(self.violations)?);
+        // one is enough: whoever looks at the line sees both
         let wrong = score
             .as_ref()
             .err()

@@ -53,6 +53,7 @@ impl Delivery {
             busy: BTreeSet::new(),
             next_volatile: VOLATILE,
         };
+        // told at each start: a channel that is silent because of an old answer is easily forgotten
         for sender in &delivery.senders {
             if delivery.is_gone(sender) {
                 tracing::warn!(
@@ -140,6 +141,8 @@ impl Delivery {
     /// Begins every attempt that is due.
     pub fn begin(&mut self, now: UnixMillis) {
         let usable = self.channels();
+        // a channel has one attempt at a time; who cannot be used is as good as busy, and its rows
+        // wait
         let mut busy = self.busy.clone();
         busy.extend(
             super::channels::ALL
@@ -155,6 +158,7 @@ impl Delivery {
             else {
                 continue;
             };
+            // outside: a slow server holds up its own channel only
             let http = self.http.clone();
             self.busy.insert(job.channel);
             self.under_way.spawn(async move {
@@ -222,6 +226,7 @@ impl Delivery {
                 );
             }
         }
+        // not only this row: who answers so does not want to be called again, also after a start
         if let (Attempt::Gone(_), Some(sender)) = (
             &attempt,
             self.senders.iter().find(|s| s.channel() == job.channel),
@@ -231,6 +236,7 @@ impl Delivery {
                 .retain(|sender| sender.channel() != job.channel);
         }
         let change = self.queue.settle(&job, &attempt, now, rand::random());
+        // on disk before the channel is free: else its row would be sent twice
         self.write(change).await;
         self.busy.remove(&job.channel);
     }

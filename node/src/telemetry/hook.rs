@@ -219,12 +219,14 @@ impl Hook {
     /// What is kept, or a beginning at the end of the log.
     async fn resume(&self) -> Result<Progress, Halt> {
         let row = self.store.outbox(HOOK, 1)?.into_iter().next();
+        // a body is larger than a row may be; its parts stand in order of their keys
         let parts = self.store.outbox(HOOK_BODY, ROWS)?;
         let body = parts
             .iter()
             .flat_map(|(_, row)| row.payload.iter().copied())
             .collect();
         let rows = row.iter().chain(&parts).map(|(key, _)| *key).collect();
+        // a row that is not understood is as good as none
         if let Some(entries) = row.and_then(|(_, row)| entries_of(&row)) {
             return Ok(Progress {
                 rows,
@@ -232,6 +234,7 @@ impl Hook {
                 body,
             });
         }
+        // switched on for a log that is there: what was decided before is not told
         let size = self.store.log_head().size;
         let entries = 0..0;
         self.keep(
@@ -247,6 +250,7 @@ impl Hook {
 
     /// Puts a step on disk in place of what was there.
     async fn keep(&self, before: Progress, step: Step) -> Result<Progress, Halt> {
+        // in one change: cursor and body are never of different steps
         let mut add = vec![row_for(HOOK, step.entries.clone())];
         let parts = step.body.chunks(OUTBOX_ROW_BYTES);
         add.extend(parts.map(|part| OutboxRow {
@@ -254,6 +258,7 @@ impl Hook {
             payload: part.to_vec(),
         }));
         let count = add.len();
+        // what changed meanwhile waits for a delivery of its own, behind this one
         add.extend((!step.changed.is_empty()).then(|| row_of(HOOK_CHANGED, step.changed)));
         let done = before.rows.into_iter().chain(step.looked_at).collect();
         let mut rows = self
@@ -264,6 +269,7 @@ impl Hook {
                 ..OutboxChange::default()
             })
             .await?;
+        // the row of changes has a key of its own, which is looked up when it is due
         rows.truncate(count);
         Ok(Progress {
             rows,
@@ -278,6 +284,8 @@ impl Hook {
         let (looked_at, mut changed) = self.changed(next)?;
         let (records, until) = self.load(next..self.store.log_head().size)?;
         if until > next {
+            // new entries first: receivers get them in order, and a correction of one they do not
+            // have is none
             let body = if records.is_empty() {
                 Vec::new()
             } else {
@@ -290,10 +298,12 @@ impl Hook {
                 changed,
             }));
         }
+        // nothing was looked at: there is no row to do away with either
         if looked_at.is_empty() {
             return Ok(None);
         }
         let (records, count) = self.load(changed.iter().copied())?;
+        // as many as a body has room for; the rest is the next step's
         let changed = changed.split_off(&count);
         let body = if records.is_empty() {
             Vec::new()

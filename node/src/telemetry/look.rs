@@ -50,11 +50,13 @@ impl Places {
         now: UnixMillis,
     ) -> Checked {
         let mut notes = Vec::new();
+        // unreadable is not absent: a file that somebody is writing must not be told as gone
         let (dashboard, unreadable) = match self.dashboard() {
             Ok(dashboard) => (dashboard, None),
             Err(error) => (None, Some(error)),
         };
         notes.extend(unreadable.clone());
+        // without the registry the dashboard is looked at all the same
         let events = registry(&self.paths.registry_log).unwrap_or_else(|error| {
             notes.push(error);
             None

@@ -120,6 +120,7 @@ impl Queue {
 
     /// Rows for new messages of a channel, those left out that wait already. Too many are made one.
     pub fn admit(&self, channel: Channel, messages: &[Message], now: UnixMillis) -> Change {
+        // a cause waits once: conditions that come and go while a channel is away are not piled up
         let held: BTreeSet<&str> = self
             .of(channel)
             .map(|(_, entry)| entry.message.cause.as_str())
@@ -129,16 +130,20 @@ impl Queue {
             .iter()
             .filter(|message| !held.contains(message.cause.as_str()))
         {
+            // also within this call, where a check finds one thing twice
             if new.iter().all(|other| other.cause != message.cause) {
                 new.push(message.clone());
             }
         }
+        // what was tried keeps its form: its receiver may have it
         let waiting: Vec<_> = self
             .waiting(channel)
             .filter(|(_, entry)| entry.attempts == 0)
             .collect();
         let mut change = Change::default();
+        // rows without end would be the storm that a channel was spared
         if waiting.len() + new.len() > WAITING {
+            // one that waits for a pause waits on: joined, it must not be sent earlier
             let hold = waiting
                 .iter()
                 .fold(now, |at, (_, entry)| at.max(entry.next_at));
@@ -172,6 +177,7 @@ impl Queue {
     }
 
     fn job(&mut self, channel: Channel, now: UnixMillis) -> Option<Job> {
+        // one pause for the whole channel: what a server said of one message holds for all
         if self.held_until(channel).is_none_or(|until| until > now)
             || self.allowance(channel, now) < 1.0
         {
@@ -179,9 +185,12 @@ impl Queue {
         }
         let allowed = self.allowance(channel, now);
         let mut waiting: Vec<_> = self.waiting(channel).collect();
+        // the most urgent first, then the oldest
         waiting.sort_by_key(|(id, entry)| (std::cmp::Reverse(entry.message.severity), *id));
+        // goes again as it was: whoever has it in spite of the error recognises it by its key
         let tried = waiting.iter().find(|(_, entry)| entry.attempts > 0);
         let first = tried.or_else(|| waiting.first())?;
+        // alone while the allowance lasts; after that many are told as one
         let job = if tried.is_some() || waiting.len() == 1 || waiting.len() as f64 <= allowed {
             let recipients = first.1.recipients.clone();
             Job {
@@ -200,6 +209,7 @@ impl Queue {
                 recipients: Vec::new(),
             }
         };
+        // taken when it is begun: failed attempts use it up as well
         self.allowances.insert(
             channel,
             Allowance {
@@ -243,6 +253,7 @@ impl Queue {
                 refused,
                 why,
             } => {
+                // of a digest one row is left: what it was made of was sent with it
                 for entry in as_sent(job, entries) {
                     if !refused.is_empty() {
                         change.put.push(given_up(
@@ -272,6 +283,7 @@ impl Queue {
                     .extend(all.iter().map(|(_, entry)| given_up(entry, why)));
             }
         }
+        // the oldest are dropped: what was given up is for people to look at, not for ever
         let dead = self
             .rows
             .iter()
@@ -386,10 +398,12 @@ fn pause(attempts: u32, jitter: f64) -> Duration {
 pub fn digest(messages: &[&Message]) -> Message {
     let mut counts: BTreeMap<String, u64> = BTreeMap::new();
     let mut ordered: Vec<(Severity, &str)> = Vec::new();
+    // the cause is made of theirs, so that it does not depend on when it was made
     let mut causes = Sha256::new();
     for message in messages {
         causes.update(message.cause.as_bytes());
         causes.update([0]);
+        // of a digest its counts and lines, not itself: one in one would hide what happened
         if message.topic == Topic::Digest {
             for (topic, count) in &message.facts {
                 *counts.entry(topic.clone()).or_default() += count.parse().unwrap_or(1);
@@ -414,6 +428,7 @@ pub fn digest(messages: &[&Message]) -> Message {
         .unwrap_or(Severity::Info);
     let cause = format!("digest:{}", hex::encode(&causes.finalize()[..16]));
     let at = messages
+        // the latest: a receiver orders by it
         .iter()
         .map(|message| message.at)
         .max()
@@ -428,6 +443,7 @@ pub fn digest(messages: &[&Message]) -> Message {
     digest.count = count;
     digest.source = messages.iter().find_map(|message| message.source.clone());
     for (severity, title) in ordered.iter().take(DIGEST_LINES) {
+        // a line of an earlier digest has its sign already
         let signs = [Severity::Info, Severity::Warning, Severity::Critical].map(Severity::sign);
         let has_sign = signs.iter().any(|sign| title.starts_with(sign));
         digest = digest.line(&if has_sign {

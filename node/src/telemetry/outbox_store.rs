@@ -132,6 +132,7 @@ impl OutboxStore {
             Self::Node { engine, .. } => {
                 let payload = |entry| serde_json::to_vec(entry).map_err(|error| error.to_string());
                 let add = change.put.iter().map(|entry| {
+                    // all of it before the engine is asked: a change is written whole or not at all
                     Ok(OutboxRow {
                         kind: TELEMETRY,
                         payload: payload(entry)?,

@@ -146,10 +146,12 @@ impl TelemetryService {
         names: Names,
         now: UnixMillis,
     ) -> Result<CheckView, StateError> {
+        // the files may be on a slow disk or a network: no task of the node waits for them
         let (places, previous) = (self.places.clone(), self.state.clone());
         let looking = tokio::task::spawn_blocking(move || {
             places.look(&previous, members.as_ref(), &names, now)
         });
+        // a panic costs this look and nothing of the state: the next one compares with the same
         let checked = looking.await.unwrap_or_else(|error| {
             let notes = vec![format!("the check broke off: {error}")];
             Checked {
@@ -160,6 +162,7 @@ impl TelemetryService {
                 notes,
             }
         });
+        // which causes were told is not for the check to change
         let told = std::mem::take(&mut self.state.told);
         self.state = State {
             told,

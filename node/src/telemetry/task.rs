@@ -82,6 +82,7 @@ pub async fn follow(
     context: Context,
 ) {
     let interval = Duration::from_secs(service.places().config.settings.check_interval_seconds);
+    // loudly, once: whoever configured a channel expects to hear through it
     for (channel, why) in &service.senders().unusable {
         tracing::warn!(
             channel = channel.as_str(),
@@ -91,18 +92,22 @@ pub async fn follow(
     }
     let mut listener = Listener::new(&context.engine);
     let mut check = tokio::time::interval(interval);
+    // after a machine slept: one check, not one for each that was missed
     check.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut look = tokio::time::interval(LOOK_EVERY);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    // a setting may keep names of node and federation out of what leaves the machine
     let source = Source::new(
         context.epochs.borrow().current().manifest(),
         context.node,
         context.anonymize,
     );
     let mut follower = Follower::new(service.of(Some(source)), &context);
+    // what a command left behind, before anything new comes after it
     follower.begin().await;
     loop {
         let now = clock::now();
+        // first in each turn: whatever was added or ended makes other rows due
         follower.service.delivery().begin(now);
         let gathered = !follower.gathered.is_empty();
         tokio::select! {
@@ -155,6 +160,7 @@ struct Follower<'a> {
 
 impl<'a> Follower<'a> {
     fn new(service: TelemetryService, context: &'a Context) -> Self {
+        // those so far were told by the process before, or by nobody: only new ones count
         let syncs = context.engine.status().borrow().syncs;
         let gather_until = tokio::time::Instant::now();
         let members = BTreeMap::new();

@@ -63,6 +63,7 @@ async fn try_one(sender: &Sender, http: &Http, message: &Message, wait: Duration
     let mut reason = None;
     let mut recipients = Vec::new();
     let mut is_refused = false;
+    // as the outbox does it, but in the time that somebody sits and waits
     let delivered = loop {
         attempts += 1;
         let after = match sender.send(http, message, &recipients).await {
@@ -80,6 +81,7 @@ async fn try_one(sender: &Sender, http: &Http, message: &Message, wait: Duration
                 is_refused |= !refused.is_empty();
                 reason = Some(why);
                 if later.is_empty() {
+                    // the others have it: only these are left, and none of them will get it
                     break false;
                 }
                 recipients = later;
@@ -90,6 +92,7 @@ async fn try_one(sender: &Sender, http: &Http, message: &Message, wait: Duration
                 break false;
             }
         };
+        // a server that says zero must not be asked without a pause
         let pause = after.unwrap_or(PAUSE).max(Duration::from_millis(100));
         if begun.elapsed() + pause > wait {
             break false;

@@ -29,7 +29,11 @@ pub struct Known<'a> {
 pub fn messages(turns: &Turns, known: Known<'_>) -> Vec<Message> {
     let mut messages = Vec::new();
     let is_able = |node: &NodeId| known.status.able_voters.contains(node);
+    // what began before what is over: a node that came back while another left is told in that
+    // order
     for (list, is_over) in [(&turns.begun, false), (&turns.over, true)] {
+        // the gravest first; in one message what has one topic, or a lost link would be told five
+        // times
         for topic in [
             Topic::NodeStopped,
             Topic::QuorumLost,
@@ -48,6 +52,7 @@ pub fn messages(turns: &Turns, known: Known<'_>) -> Vec<Message> {
             let is_told = topic != Topic::ReviewWaiting || !is_over || known.reviews.is_empty();
             if let (Some((first, since)), true) = (these.first(), is_told) {
                 let conditions: Vec<_> = these.iter().map(|(condition, _)| *condition).collect();
+                // by the time that it began: the same condition another day is another message
                 let cause = format!(
                     "{}:{}:{is_over}:{}",
                     topic.as_str(),
@@ -101,6 +106,8 @@ fn begun(first: Condition, all: &[Condition], known: Known<'_>) -> Message {
         .line("Events wait until there is, and none is lost.")
         .line("See who is missing with: ssid quorum")
         .fact("Missing", listed(unable(known))),
+        // of several members one sentence: which of them signs nothing and which is away stands
+        // below
         Condition::Away(_) | Condition::Mute(_) => {
             let title = match &names(all, known)[..] {
                 [name] if matches!(first, Condition::Mute(_)) => format!("{name} signs no votes"),
@@ -153,6 +160,7 @@ fn over(first: Condition, all: &[Condition], known: Known<'_>) -> Message {
 
 /// What waits for this node's operator: until when, what happens otherwise, and what to do.
 fn review(all: &[Condition], known: Known<'_>) -> Message {
+    // a review that ended since the list was read has nothing to say any more
     let waiting = all.iter().filter_map(|condition| match condition {
         Condition::Review(subject) => known.reviews.get(subject),
         _ => None,
@@ -171,6 +179,7 @@ fn review(all: &[Condition], known: Known<'_>) -> Message {
         &title,
         known.now,
     );
+    // some by name: a backlog of hundreds is a number and a command
     for (what, review) in described.iter().take(NAMED) {
         let why = review
             .map(|review| format!(": {}", review.explanation))
@@ -185,6 +194,7 @@ fn review(all: &[Condition], known: Known<'_>) -> Message {
     }
     let commands = "See them with: ssid events list --state review. Answer with: ssid events endorse, ssid events refuse";
     let mut message = message.line(commands);
+    // it stands for all of them where messages are counted or gathered
     message.count = all.len() as u64;
     message
 }

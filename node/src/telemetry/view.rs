@@ -116,6 +116,7 @@ impl CheckView {
         Self {
             checked_at: now.iso(),
             score: checked.score,
+            // a trend of a score that is not known now would be taken for its own
             trend: checked.score.and(state.trend.clone()),
             violations: checked.violations,
             messages: checked.messages.clone(),
@@ -127,6 +128,7 @@ impl CheckView {
                     reason: why.clone(),
                 })
                 .collect(),
+            // what was given up waits for nobody
             waiting: (queue.rows().count() - dead) as u64,
             dead: dead as u64,
         }

@@ -64,6 +64,7 @@ impl Discord {
 
 /// The document that is posted.
 fn render(settings: &DiscordSettings, message: &Message) -> Value {
+    // Discord counts all texts of a message together and refuses a longer one whole
     let mut left = TOTAL - FOOTER.len();
     let mut take = |text: &str, limit: usize| {
         let kept = escape(text, limit.min(left));
@@ -74,6 +75,7 @@ fn render(settings: &DiscordSettings, message: &Message) -> Value {
         &format!("{} {}", message.severity.sign(), message.title),
         TITLE,
     );
+    // half its limit: the fields, which say what to do with it, are to fit as well
     let mut description = take(&message.lines.join("\n"), DESCRIPTION / 2);
     let mut fields = Vec::new();
     for (name, value) in message.details().iter().take(FIELDS) {
@@ -85,6 +87,7 @@ fn render(settings: &DiscordSettings, message: &Message) -> Value {
                 .push(json!({"name": name, "value": value, "inline": value.chars().count() < 40}));
         }
     }
+    // a message that has nothing but a title would be refused as empty
     if description.is_empty() && fields.is_empty() {
         description.clone_from(&title);
     }
@@ -97,6 +100,7 @@ fn render(settings: &DiscordSettings, message: &Message) -> Value {
         "title": title, "description": description, "color": color, "fields": fields,
         "footer": {"text": FOOTER}, "timestamp": message.at.iso(),
     });
+    // whatever names stand in the texts, nobody is called by them
     let mut document = json!({"embeds": [embed], "allowed_mentions": {"parse": []}});
     if !settings.username.is_empty() {
         document["username"] = json!(cut(&settings.username, USERNAME));

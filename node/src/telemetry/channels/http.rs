@@ -99,6 +99,7 @@ impl Answer {
         let header = retry_after(response.headers());
         let mut body = Vec::new();
         let reading = async {
+            // an answer may go on for ever: only a pause and a reason are looked for in it
             while let Ok(Some(chunk)) = response.chunk().await {
                 let room = ANSWER_BYTES - body.len();
                 body.extend_from_slice(&chunk[..chunk.len().min(room)]);
@@ -110,6 +111,7 @@ impl Answer {
         // what is there by then is enough
         let _ = tokio::time::timeout(BODY_AT_MOST, reading).await;
         let body = String::from_utf8_lossy(&body).into_owned();
+        // the body's is what Discord and Slack mean; no answer may silence a channel for days
         let retry_after = in_body(&body)
             .or(header)
             .map(|pause| pause.min(PAUSE_AT_MOST));
@@ -160,14 +162,17 @@ impl Http {
     pub(super) async fn send(&self, request: Request, meaning: fn(&Answer) -> Attempt) -> Attempt {
         let url = request.url.reveal();
         let clients = &self.clients;
+        // a proxy that the environment names is asked for what is elsewhere, not for this machine
         let kept = if client::is_loopback(url) {
             &clients.here
         } else {
             &clients.elsewhere
         };
+        // at first use, as it may fail: then it is tried again with the next message
         let client = match kept.get_or_try_init(|| async { made_for(url) }).await {
             Ok(client) => client,
             Err(why) => {
+                // not given up: certificates and proxies may be put right while the row waits
                 return Attempt::Later {
                     after: None,
                     why: why.clone(),

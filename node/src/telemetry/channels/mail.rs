@@ -58,6 +58,8 @@ impl Mail {
         paths: &RegistryPaths,
     ) -> Result<Self, String> {
         let missing = |key: &str| format!("notifications.email.{key} is not set");
+        // asked at the start, in words: else each mail would wait for an answer that no server
+        // gives
         if settings.smtp_server.is_empty() {
             return Err(missing("smtp_server"));
         }
@@ -76,6 +78,8 @@ impl Mail {
             .map(|address| mailbox(address))
             .collect::<Result<_, _>>()?;
         let protection = settings.protection();
+        // only where it is needed: certificates that are not there must not stop a server without
+        // TLS
         let secured = || tls_for(settings, paths);
         let kind = match protection {
             Security::Starttls => Protection::Starttls(secured()?),
@@ -83,6 +87,7 @@ impl Mail {
             Security::None => Protection::None,
         };
         let mut credentials = None;
+        // without a name the server takes mail by address: then there is no password to protect
         if !settings.username.is_empty() {
             if protection == Security::None {
                 let why = "notifications.email: a password is not sent without TLS; set security to starttls or tls";
@@ -139,6 +144,7 @@ impl Mail {
     fn mail(&self, message: &Message) -> Result<Mailed, String> {
         let to: Mailboxes = self.to.iter().cloned().collect();
         let source = message.source.as_ref();
+        // whose node it is: one mailbox may have mail of several
         let source =
             source.map(|source| format!(" – {}, {}", source.node_name, source.federation_name));
         let subject = format!(
@@ -147,6 +153,7 @@ impl Mail {
             message.title,
             source.unwrap_or_default()
         );
+        // the same message keeps its id in every attempt: mail programs then show it once
         let id = format!(
             "<{}@{}>",
             message.idempotency_key(),
@@ -157,6 +164,7 @@ impl Mail {
         let builder = Mailed::builder()
             .from(self.from.clone())
             .mailbox(lettre::message::header::To::from(to));
+        // a title may hold what members wrote: no line break may begin a header of theirs
         let builder = builder
             .subject(plain(&subject, 200))
             .message_id(Some(id))
@@ -178,15 +186,18 @@ impl Mail {
             Err(why) => return Attempt::Refused(format!("the mail cannot be written: {why}")),
         };
         let addresses = self.to.iter().map(|mailbox| &mailbox.email);
+        // after some have taken it: only for the others, who would else get it again and again
         let to: Vec<Address> = addresses
             .filter(|to| only.is_empty() || only.iter().any(|one| one == text(to)))
             .cloned()
             .collect();
+        // the configuration changed while the row waited
         if to.is_empty() {
             return Attempt::Refused(
                 "whom this waits for is not among the recipients any more".to_owned(),
             );
         }
+        // outside the conversation: what servers said before it broke off is kept
         let mut told = Told::default();
         let conversation = self.converse(&mail, to.clone(), &mut told);
         let ended = tokio::time::timeout(ATTEMPT_AT_MOST, conversation)
@@ -198,6 +209,7 @@ impl Mail {
                     why,
                 })
             });
+        // nothing was said of these: they are tried again, or given up with the conversation
         let rest: Vec<Address> = to
             .into_iter()
             .filter(|address| !told.names(address))
@@ -240,6 +252,7 @@ impl Mail {
             .await?;
         let mut accepted = Vec::new();
         let mut left = Vec::new();
+        // each on its own: one wrong address must not keep the mail from the others
         for address in to {
             let Err(error) = connection
                 .command(Rcpt::new(address.clone(), Vec::new()))
@@ -251,6 +264,8 @@ impl Mail {
             let is_full = error
                 .status()
                 .is_some_and(|code| code.to_string() == TOO_MANY);
+            // with none accepted it would go round for ever: then it is that server's temporary
+            // refusal
             if is_full && !accepted.is_empty() {
                 left.push(address);
             } else if error.is_permanent() {
@@ -258,10 +273,12 @@ impl Mail {
             } else if error.is_transient() {
                 told.later.push((address, Failure::from(error).why));
             } else {
+                // no answer of the server, but the end of the connection
                 return Err(error.into());
             }
         }
         if !accepted.is_empty() {
+            // only now is it the server's: before this a break leaves all of them untold
             connection.command(Data).await?;
             connection.message(mail).await?;
             told.taken.extend(accepted);
@@ -285,6 +302,7 @@ fn attempt(server: &str, told: &Told, rest: &[Address], failure: Option<Failure>
             .map(|(address, _)| address.to_string())
             .collect::<Vec<_>>()
     };
+    // both lists by address: what is left of the row is for exactly these
     let mut refused = names(&told.refused);
     let mut later = names(&told.later);
     if is_permanent {
@@ -293,6 +311,7 @@ fn attempt(server: &str, told: &Told, rest: &[Address], failure: Option<Failure>
         &mut later
     }
     .extend(rest.iter().map(ToString::to_string));
+    // each server's own words: they say what the operator has to change
     let said = told
         .refused
         .iter()
@@ -303,6 +322,7 @@ fn attempt(server: &str, told: &Told, rest: &[Address], failure: Option<Failure>
         .collect::<Vec<_>>()
         .join("; ");
     let why = plain(&format!("{server}: {why}"), WHY_CHARS);
+    // a row is settled as a whole where all had one fate, else split by recipients
     match (told.taken.is_empty(), refused.is_empty(), later.is_empty()) {
         (_, true, true) => Attempt::Delivered,
         (true, false, true) => Attempt::Refused(why),

@@ -55,6 +55,7 @@ impl Slack {
 
 /// The document that is posted.
 fn render(settings: &SlackSettings, message: &Message) -> Value {
+    // Slack refuses what is too long together, and shows none of it
     let mut left = TOTAL;
     let mut take = |text: &str, limit: usize| {
         let escaped = escape(text, limit.min(left));
@@ -66,6 +67,7 @@ fn render(settings: &SlackSettings, message: &Message) -> Value {
     let mut blocks = vec![
         json!({"type": "header", "text": {"type": "plain_text", "text": cut(&title, HEADER)}}),
     ];
+    // what notifications on a phone show, where blocks are not drawn
     let summary = escape(&title, SUMMARY);
     let lines = take(&message.lines.join("\n"), SECTION);
     if !lines.is_empty() {
@@ -74,6 +76,7 @@ fn render(settings: &SlackSettings, message: &Message) -> Value {
         );
     }
     let mut fields = Vec::new();
+    // names are the node's own and short; values may be anything
     for (name, value) in message.details().iter().take(FIELDS) {
         let field = format!("*{}*\n{}", take(name, FIELD / 4), take(value, FIELD / 2));
         fields.push(json!({"type": "mrkdwn", "text": field, "verbatim": true}));
@@ -86,6 +89,7 @@ fn render(settings: &SlackSettings, message: &Message) -> Value {
     let mut document = json!({
         "text": summary, "blocks": blocks, "mrkdwn": false, "link_names": false, "unfurl_links": false, "unfurl_media": false,
     });
+    // an empty one means the webhook's own: the key is left out
     for (key, value) in [
         ("channel", &settings.channel),
         ("username", &settings.username),
@@ -114,7 +118,9 @@ fn escape(text: &str, limit: usize) -> String {
             '~' => "∼",
             _ => "",
         };
+        // the size of what comes out: an escape is longer than its character
         let size = piece.chars().count().max(1);
+        // one character is kept for the sign that something is missing
         if length + size >= limit {
             if length < limit {
                 escaped.push('…');

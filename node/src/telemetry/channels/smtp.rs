@@ -101,6 +101,7 @@ pub(super) fn tls(pem: Option<&[u8]>) -> Result<Arc<ClientConfig>, String> {
 
 /// Connects, as far as both have greeted each other.
 pub(super) async fn connect(server: &Server) -> Result<AsyncSmtpConnection, Failure> {
+    // the name of this machine, which servers want to see in a greeting
     let hello = ClientId::default();
     let mut tcp = TcpStream::connect((server.host.as_str(), server.port)).await?;
     let peer = tcp.peer_addr()?;
@@ -116,6 +117,7 @@ pub(super) async fn connect(server: &Server) -> Result<AsyncSmtpConnection, Fail
             peer,
         }),
         Protection::Starttls(config) => {
+            // in the clear only as far as the answer to STARTTLS; the session begins anew inside
             ask_for_tls(&mut tcp, &hello).await?;
             // it has greeted already, and does not do so again
             let inner = secure(tcp, config, &server.host).await?;
@@ -167,6 +169,8 @@ async fn expect(tcp: &mut TcpStream, code: u16) -> Result<String, Failure> {
     let mut reply = String::new();
     let mut line = Vec::new();
     loop {
+        // byte by byte: a buffer would carry what an attacker sent in the clear into the secured
+        // session
         let byte = tcp.read_u8().await?;
         line.push(byte);
         if reply.len() + line.len() > REPLY_BYTES {
@@ -178,6 +182,7 @@ async fn expect(tcp: &mut TcpStream, code: u16) -> Result<String, Failure> {
         if byte != b'\n' {
             continue;
         }
+        // a reply's last line has no hyphen behind its code; those before it are explanation
         reply += &String::from_utf8_lossy(&line);
         if line.get(3) != Some(&b'-') {
             break;
@@ -187,6 +192,7 @@ async fn expect(tcp: &mut TcpStream, code: u16) -> Result<String, Failure> {
     if reply.starts_with(&code.to_string()) {
         return Ok(reply);
     }
+    // 5 is for good, and whatever else is not expected may be better next time
     Err(Failure {
         is_permanent: reply.starts_with('5'),
         why: reply.trim().to_owned(),

@@ -38,6 +38,7 @@ pub struct Webhook {
 
 impl Webhook {
     pub(super) fn new(settings: &WebhookSettings, secrets: &Secrets) -> Result<Self, String> {
+        // the variable before the file: an address with a token does not belong into a repository
         let url = secrets.address(
             "SSID_WEBHOOK_URL",
             "notifications.webhook.url",
@@ -48,12 +49,14 @@ impl Webhook {
             .parse()
             .map_err(|_| format!("{:?} is no HTTP method", settings.method))?;
         let mut headers = HeaderMap::new();
+        // signature, key and type are what receivers rely on: a file must not replace them
         for (name, value) in &settings.headers {
             if RESERVED.contains(&name.to_lowercase().as_str()) {
                 return Err(format!(
                     "notifications.webhook.headers: {name:?} is set by this node"
                 ));
             }
+            // the value is not shown: it may be a token
             let wrong = || {
                 format!(
                     "notifications.webhook.headers: {name:?} is no header, or its value cannot be sent"
