@@ -109,6 +109,7 @@ impl Store {
         limit: usize,
         max_bytes: usize,
     ) -> Result<Vec<Certificate>, StorageError> {
+        // proofs of many entries lie in the same batches, which it reads once
         let mut prover = Prover::new(self);
         let mut page = Vec::new();
         let mut bytes = 0;
@@ -120,6 +121,8 @@ impl Store {
             .take(end.saturating_sub(from) as usize)
         {
             let certificate = prover.certificate(row?.1)?;
+            // by what goes over the wire: a certificate of a hundred voters is some hundred times
+            // that of two
             bytes += wire::encode(&certificate).len();
             // one at least, however large: the asker has to come on
             if bytes > max_bytes && !page.is_empty() {
@@ -165,6 +168,7 @@ impl Store {
             return Ok(None);
         };
         let mut leaves: Vec<MerkleHash> = Vec::new();
+        // keys of batches stand beside each other: the next one's leaves follow at once
         for row in tables::LEAVES.from(self.database(), &(*key, 0)) {
             let ((of, _), more) = row?;
             if of != *key {

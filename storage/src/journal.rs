@@ -184,6 +184,7 @@ impl Journal {
             (1, contents.len() as u64),
         );
         journal
+            // on disk before the caller makes the key: a key is never without its journal
             .sink
             .append(&contents)
             .and_then(|()| journal.sink.sync())

@@ -229,13 +229,16 @@ impl HeadFile {
         state: HeadState,
         sync: bool,
     ) -> Result<(), StorageError> {
+        // slots are far apart: a torn write of one leaves the other whole
         let start = slot * SLOT_DISTANCE;
         let bytes = state.to_slot();
         if let Err(dead) = self.hooks.pass(Point::HeadWrite) {
             return Err(StorageError::io("write", &self.path)(dead.error()));
         }
+        // before the first byte: from here on the disk may hold either state
         self.note_unsynced();
         if let Err(dead) = self.hooks.pass(Point::HeadSync) {
+            // simulated: the machine dies with the slot half written
             let mut old = vec![0; SLOT_BYTES];
             self.file
                 .seek(SeekFrom::Start(start as u64))

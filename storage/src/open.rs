@@ -113,6 +113,7 @@ fn open_head(dir: &Path, hooks: &Hooks) -> Result<HeadFile, StorageError> {
 /// Moves the database and a copy of its head to the first free `db.damaged-<n>`, and starts the
 /// head anew. What the old head knew of the journal stays known.
 fn set_aside(dir: &Path, head: &mut HeadFile, new_log: LogId) -> Result<PathBuf, StorageError> {
+    // never over what was set aside before: it may be all that is left
     let names = (1_u32..).map(|n| dir.join(format!("{DATABASE}.damaged-{n}")));
     let moved_to = names
         .into_iter()
@@ -190,6 +191,7 @@ fn load(
     hooks: &Hooks,
 ) -> Result<Loaded, StorageError> {
     let path = dir.join(DATABASE);
+    // whoever gets this sets the database aside and fills it again from peers
     let damaged = |reason: &str| StorageError::damaged(&path, reason);
     // asked before opening, which creates what is missing
     let existed = Database::exists(&path, hooks);
@@ -213,6 +215,7 @@ fn load(
         initialise(&database, owner, &expected)?;
         database.sync_directories()?;
     }
+    // whose it is before what is in it: a foreign database is refused and never set aside
     check_identity(&database, owner, &expected)?;
     let memory = read_everything(&database, owner, &expected)?;
     Ok(Loaded {
@@ -231,6 +234,7 @@ fn initialise(database: &Database, owner: Owner, head: &HeadState) -> Result<(),
             "it has rows and does not say whose",
         ));
     }
+    // written with the first rows: from now on it opens for this node only
     let identity = Identity {
         federation: owner.federation,
         node: owner.node,
@@ -249,6 +253,7 @@ fn initialise(database: &Database, owner: Owner, head: &HeadState) -> Result<(),
         log_root: head.root,
         tallies,
     };
+    // the row that holds the tallies is not in them
     let mut batch = Batch::default();
     batch.insert(key, value);
     batch.insert(tables::STATE.key(&()), tables::STATE.value(&state)?);
@@ -281,6 +286,7 @@ fn check_identity(database: &Database, owner: Owner, head: &HeadState) -> Result
             expected: owner.node,
         });
     }
+    // a head of another log would take a rolled back database for a whole one
     if identity.log_id != head.log_id {
         return Err(StorageError::damaged(
             &path,

@@ -39,8 +39,10 @@ pub(crate) fn write_beside(
 ) -> Result<File, StorageError> {
     let new = beside(path);
     let written = || {
+        // opened anew: what a crash left may have been opened with other options
         drop(File::create(&new)?);
         let mut file = options.open(&new)?;
+        // simulated: some of it may be on disk, under the other name
         if let Err(dead) = hooks.pass(points.write) {
             file.write_all(&dead.leaves(&[], contents))?;
             return Err(dead.error());
@@ -52,6 +54,7 @@ pub(crate) fn write_beside(
         Ok(file)
     };
     let file = written().map_err(StorageError::io("write", &new))?;
+    // locked before it has the name: nobody can open it in between
     lock(&new, &file)?;
     Ok(file)
 }

@@ -47,6 +47,7 @@ pub(crate) fn stage(
     memory: &Memory,
     changes: Changes,
 ) -> Result<Staged, StorageError> {
+    // all in memory: a change that is refused leaves nothing behind
     let mut stage = Stage {
         store,
         rows: BTreeMap::new(),
@@ -54,6 +55,7 @@ pub(crate) fn stage(
         batches: HashMap::new(),
         certified: HashMap::new(),
     };
+    // first: what follows refers to events and batches, of this write or earlier ones
     changes
         .events
         .iter()
@@ -80,6 +82,7 @@ pub(crate) fn stage(
         }
         stage.put(&tables::RECORDS, sequence, record)?;
     }
+    // the ledger only grows; its numbers go on over all members
     for change in changes.trust {
         let place = stage.memory.state.next_trust;
         stage.memory.state.next_trust += 1;
@@ -93,6 +96,7 @@ pub(crate) fn stage(
         .conflicts
         .iter()
         .try_for_each(|(id, row)| stage.conflict(id, row))?;
+    // what members may make it write is bounded where it is decided, not here
     stage.put_all(&tables::PEERS, &changes.peers)?;
     changes
         .cursors
@@ -112,6 +116,7 @@ pub(crate) fn stage(
     stage.put_or_remove(&tables::OWN_ORDER, &changes.own_order)?;
     stage.put_all(&tables::DIVERGENCES, &changes.divergences)?;
     stage.put_or_remove(&tables::KEPT_OFFERS, &changes.kept_offers)?;
+    // done before new: a row that is delivered makes room for its successor
     for key in &changes.outbox_done {
         stage.remove(&tables::OUTBOX, key);
     }
@@ -120,6 +125,7 @@ pub(crate) fn stage(
         .iter()
         .map(|row| stage.outbox(row))
         .collect::<Result<_, _>>()?;
+    // with the rows that it goes with: the database then knows what the journal must have
     if let Some(sequence) = changes.journal_sequence {
         stage.memory.state.journal_sequence = sequence;
     }

@@ -116,9 +116,11 @@ impl Writer {
     fn commit(&mut self, staged: Staged) -> Result<(), StorageError> {
         let mut memory = staged.memory;
         let grew = memory.state.log_size > self.memory.state.log_size;
+        // nothing to write costs no flush: an idle node leaves the disk alone
         let Some(batch) = self.batch(staged.rows, &mut memory.state)? else {
             return Ok(());
         };
+        // rows first: a head that knew of more than there is would be taken for a loss
         self.store.database().apply(batch)?;
         self.memory = memory;
         let State {
@@ -141,6 +143,7 @@ impl Writer {
             },
             grew,
         )?;
+        // after it is on disk: readers see nothing that a crash takes back
         self.store.show(Shown {
             head: LogHead { log_id, size, root },
             digest: self.memory.digest,
@@ -158,8 +161,11 @@ impl Writer {
     ) -> Result<Option<Batch>, StorageError> {
         let mut batch = Batch::default();
         let mut changed = state.journal_sequence != self.memory.state.journal_sequence;
+        // only what differs: many a tick writes a row as it was
         for (key, row) in rows {
             let (old, new) = match row {
+                // one that cannot be there is not looked up: entries of the log, leaves and trust
+                // only grow
                 Row::New(value) => (None, Some(value)),
                 Row::Put(value) => (self.store.database().get(&key)?, Some(value)),
                 Row::Remove => (self.store.database().get(&key)?, None),
@@ -181,6 +187,7 @@ impl Writer {
         if !changed {
             return Ok(None);
         }
+        // the state's own row is not in its tallies, which it holds
         state.writes += 1;
         batch.insert(tables::STATE.key(&()), tables::STATE.value(state)?);
         Ok(Some(batch))

@@ -32,6 +32,7 @@ pub(super) fn read(
     node: NodeId,
     known: u64,
 ) -> Result<Read, StorageError> {
+    // a header that does not check says nothing about how many records there have to be
     let header = Header::parse(contents).map_err(|refusal| translate(path, 0, refusal))?;
     let mut records = Vec::new();
     let mut end = HEADER_BYTES;
@@ -54,6 +55,7 @@ pub(super) fn read(
             ),
         ));
     };
+    // counted from what compaction kept: sequences go on where the old file ended
     let sequence = header.sequence.saturating_add(appended);
     // all that was ever sent is there: what does not check behind it was never sent
     let was_never_sent = known > 0 && sequence >= known;
