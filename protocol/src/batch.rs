@@ -228,13 +228,17 @@ impl SignedBatch {
         key: &VerifyKey,
         federation: &FederationId,
     ) -> Result<VerifiedBatch, BatchError> {
+        // the caller took the key from a manifest by that name: another one would prove nothing
+        // about it
         if self.signer != key.id() {
             return Err(BatchError::WrongSigner {
                 named: self.signer,
                 key: key.id(),
             });
         }
+        // before hashing: of a batch that is too long no leaf is looked at
         let count = checked_count(self.statements.len())?;
+        // one ballot that no honest node signs spoils the batch, for every node alike
         if let Statements::Votes(votes) = &self.statements
             && let Some(at) = votes.iter().position(|vote| !vote.is_well_formed())
         {

@@ -191,6 +191,7 @@ impl Event {
     /// # Errors
     /// The first field, in order, that breaks a rule.
     pub fn check_in_any_epoch(&self) -> Result<(), Inadmissible> {
+        // in the order of the fields: two nodes that refuse it name the same field
         require(
             "timestamp",
             &self.timestamp,
@@ -225,12 +226,14 @@ impl Event {
             "v and numbers separated by dots, at most 64 characters",
             is_blueprint,
         )?;
+        // shown and logged as they are, so nothing in them may move a terminal's cursor
         let free = "UTF-8 text of at most 256 bytes without control characters";
         let is_free =
             |s: &str| s.len() <= limits::FREE_FIELD_BYTES && !s.chars().any(char::is_control);
         require("root_24_lock", &self.root_24_lock, free, is_free)?;
         require("compliance_score", &self.compliance_score, free, is_free)?;
         require("emitted_by", &self.emitted_by, free, is_free)?;
+        // every field follows from the manifest: so a manifest has one choice, whoever announces it
         if self.event == FEDERATION_EPOCH {
             let rule = "an epoch's number after 0, in decimal without leading zeros";
             require("version", &self.version, rule, |s| {
@@ -384,6 +387,7 @@ fn parse_timestamp(text: &str) -> Option<Instant> {
         }
         _ => return None,
     };
+    // the calendar knows a year 0; SPEC §2 begins with 1
     if year < 1 {
         return None;
     }

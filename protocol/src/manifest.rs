@@ -136,6 +136,7 @@ impl Manifest {
     pub fn parse_json(json: Json) -> Result<Self, ManifestError> {
         let mut fields = json.into_fields("")?;
         fields.literal("format", FORMAT)?;
+        // before the rest: it says whether the three keys of later epochs have to be there
         let epoch = Epoch(fields.number("epoch")?);
         let change = if epoch == Epoch::ZERO {
             None

@@ -229,6 +229,7 @@ pub fn root_from_inclusion(
             Sibling::Right => node_hash(&hash, sibling),
         };
     }
+    // a path that is too short ends below the root: it would prove a leaf of another tree
     (climb.last == 0).then_some(hash)
 }
 
@@ -257,6 +258,8 @@ fn subproof<E>(
     is_known: bool,
     subtree: &mut impl FnMut(Range<u64>) -> Result<MerkleHash, E>,
 ) -> Result<Vec<MerkleHash>, E> {
+    // the old tree's right edge: its hash is in the proof unless the verifier has it as the old
+    // root
     if old_end == range.end {
         return if is_known {
             Ok(Vec::new())
@@ -303,9 +306,11 @@ pub fn verify_consistency(
     if old_size == new_size {
         return path.is_empty() && old_root == new_root;
     }
+    // nothing to prove for the empty log; and a log never gets shorter
     if old_size == 0 || old_size > new_size {
         return old_size == 0 && path.is_empty() && *old_root == root(&[]);
     }
+    // a full old tree is a node of the new one: its root is the start and is not sent again
     let start = if old_size.is_power_of_two() {
         Some((old_root, path))
     } else {
@@ -318,7 +323,9 @@ pub fn verify_consistency(
         node: old_size - 1,
         last: new_size - 1,
     };
+    // below this the old tree's edge is complete and the same in both
     climb.rise(climb.node.trailing_ones());
+    // both are climbed at once: what lies to the right belongs to the new tree only
     let (mut old_hash, mut new_hash) = (*first, *first);
     for sibling in path {
         match climb.next_sibling() {
@@ -330,6 +337,7 @@ pub fn verify_consistency(
             None => return false,
         }
     }
+    // both, or a server could show a true new log with an invented past
     climb.last == 0 && old_hash == *old_root && new_hash == *new_root
 }
 

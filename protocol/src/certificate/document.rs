@@ -36,6 +36,7 @@ impl Certificate {
     pub fn parse_json(json: Json) -> Result<Self, CertificateError> {
         let mut fields = json.into_fields("")?;
         let format = fields.text("format")?;
+        // first: of another format nothing is known, not even which keys it has
         if format != FORMAT {
             return Err(CertificateError::Format(crate::json::excerpt(&format)));
         }
@@ -52,6 +53,7 @@ impl Certificate {
                 .map(|fields| whole(fields, take_proof))
                 .collect::<Result<_, _>>()?,
         };
+        // a key that is left over is one that the verifier would not have checked
         fields.finish()?;
         Ok(certificate)
     }

@@ -122,9 +122,11 @@ impl Certificate {
     /// # Errors
     /// The first rule that it breaks.
     pub fn verify(&self, against: &mut Verifier<'_>) -> Result<(), CertificateError> {
+        // all that costs nothing comes before hashes, and these before signatures
         self.check_contents(against)?;
         let voters = &*against.voters;
         let claims = self.claims(voters)?;
+        // both are asked: weights may make a few members a quorum
         if claims.len() < voters.min_signers() {
             return Err(CertificateError::Signers {
                 min: voters.min_signers(),
@@ -150,6 +152,7 @@ impl Certificate {
             },
         ) in claims.into_iter().enumerate()
         {
+            // by signature too (SPEC §14): a spoiled one beside a good one would pass else
             let batch = (place, proof.count, root, proof.signature);
             if !against.verified.contains(&batch) {
                 proof
@@ -187,6 +190,8 @@ impl Certificate {
         let (actual, named) = (self.event.choice(), self.choice);
         let differs = |field, expected: String, found: String| CertificateError::Choice {
             field,
+            // named one by one: the registry's own hash leaves three fields out, and people know
+            // only that one
             expected,
             found,
         };
@@ -222,6 +227,8 @@ impl Certificate {
                 });
             }
         }
+        // of recurring events it is the timestamp as written: another way to write it is another
+        // subject
         if actual.occurrence != named.occurrence {
             let policy = match policies.of(&self.event.event) {
                 Policy::Unique => "unique",
@@ -239,6 +246,7 @@ impl Certificate {
 
     /// The precommits with their distinct voters and the roots they lead to.
     fn claims<'a>(&'a self, voters: &'a VoterSet) -> Result<Vec<Claim<'a>>, CertificateError> {
+        // rebuilt from the certificate: what a proof itself might claim is never asked
         let leaf = self.vote().leaf_bytes();
         let mut first_at = HashMap::new();
         let mut claims = Vec::new();
@@ -253,6 +261,7 @@ impl Certificate {
                     found: proof.signer,
                 });
             };
+            // counted once a voter: else one signer alone could make a quorum
             if let Some(first) = first_at.insert(place, at) {
                 return Err(CertificateError::CountedTwice {
                     at,

@@ -100,12 +100,15 @@ impl Evidence {
     /// # Errors
     /// The first rule that it breaks: then it proves nothing about anybody.
     pub fn verify(&self, against: &Verifier) -> Result<Contradiction, EvidenceError> {
+        // a signature means nothing in another federation: this alone would fail it, but not say
+        // why
         if self.federation_id != against.federation {
             return Err(EvidenceError::Federation {
                 expected: against.federation,
                 found: self.federation_id,
             });
         }
+        // voters and their keys are those of its own epoch
         if let Some(found) = self.epoch().filter(|epoch| *epoch != against.epoch) {
             return Err(EvidenceError::Epoch {
                 expected: against.epoch,
@@ -134,13 +137,16 @@ fn verify_statements(pair: &[Signed; 2], against: &Verifier) -> Result<String, E
             second: other,
         });
     }
+    // before they are compared: what is shown of them has to be printable
     for (which, signed) in HALVES.into_iter().zip(pair) {
         check_bounds(which, &signed.statement, against)?;
     }
     let what = contradiction(&first.statement, &second.statement, against)?;
+    // one order, so that a pair has one name and is kept once
     if first.statement.leaf_bytes() >= second.statement.leaf_bytes() {
         return Err(EvidenceError::Order);
     }
+    // signatures last: they cost most, and only prove what was found to be worth proving
     let key = key_of(signer, &first.statement, against)?;
     for (which, signed) in HALVES.into_iter().zip(pair) {
         let proven = signed.verify(key, &against.federation);
@@ -179,6 +185,8 @@ fn check_bounds(
     let within = |numbers: &[u64]| numbers.iter().all(|number| *number <= MAX_NUMBER);
     let fits = match statement {
         Statement::Event(event) => {
+            // an event of another member's registry may be anything; an admissible one was signed
+            // to be voted for
             let admissible = event.check_admissible(against.epoch);
             admissible.map_err(|reason| EvidenceError::Event {
                 which,
@@ -189,6 +197,7 @@ fn check_bounds(
         Statement::Heartbeat(heartbeat) => heartbeat.check().map(|()| true)?,
         Statement::Proposal(Proposal { valid, .. }) => within(&[valid.map_or(0, |at| at.epoch.0)]),
         Statement::Close(close) => within(&[close.certified_count, close.locks_count]),
+        // numbers of a vote are no concern: it has none that strict JSON could not show
         Statement::Vote(vote) => vote.is_well_formed(),
     };
     if fits {
@@ -212,6 +221,7 @@ fn contradiction(
         }
     };
     match (first, second) {
+        // observed or not is no difference: towards equivocation both are one ballot
         (Statement::Vote(a), Statement::Vote(b)) => {
             let place = |vote: &Vote| (vote.epoch, vote.subject, vote.round, vote.phase);
             unless(
@@ -253,6 +263,7 @@ fn contradiction(
                 close_words(b)
             ))
         }
+        // a coordinator may announce several manifests of one epoch: only one of them is certified
         (Statement::Event(a), Statement::Event(b)) => {
             unless(
                 is_one_of_its_kind(a, against),
@@ -270,6 +281,7 @@ fn contradiction(
                 a.event, a.version
             ))
         }
+        // different sizes prove nothing without a consistency proof, which only their owner has
         (Statement::Heartbeat(a), Statement::Heartbeat(b)) => {
             let place =
                 |heartbeat: &crate::heartbeat::Heartbeat| (heartbeat.log_id, heartbeat.log_size);
@@ -334,6 +346,7 @@ fn verify_certificates(
     if first.choice > second.choice {
         return Err(EvidenceError::Order);
     }
+    // one verifier for both: batches that stand in both are checked once
     let mut verifier = certificate::Verifier::with_voters(
         against.federation,
         against.epoch,

@@ -74,6 +74,7 @@ impl Rules {
             reason,
         };
         let mut object = fields.object(key)?;
+        // counted before any is read: each may be as large as the document
         let names = object.keys();
         if names.len() > limits::RULES {
             let (max, found) = (limits::RULES, names.len());
@@ -85,6 +86,8 @@ impl Rules {
                 let shown = excerpt(&name);
                 return Err(refuse(format!("a name is {NAME_RULE}; {shown} is not")));
             }
+            // unknown rules are read all the same: whether one is known is asked when the manifest
+            // is judged
             let rule = take_rule(object.object(&name)?)?;
             rules.insert(name, rule);
         }

@@ -15,6 +15,7 @@ pub(super) fn validate(
     previous: &Manifest,
     replaced: &BTreeSet<NodeId>,
 ) -> Result<(), ManifestError> {
+    // the chain: who has one manifest's hash has all before it
     let expected = previous.hash();
     let rule = format!("{expected}, the hash of the manifest before");
     let Some(change) = &manifest.change else {
@@ -29,6 +30,7 @@ pub(super) fn validate(
     }
     check_reason(&change.reason)?;
     check_keys(change, manifest, previous)?;
+    // an old key may be anybody's: as a member it would vote again
     let returned =
         |(_, member): &(usize, &crate::member::Member)| replaced.contains(&member.node_id);
     if let Some((i, member)) = manifest.members.iter().enumerate().find(returned) {
@@ -58,6 +60,7 @@ fn check_keys(
     manifest: &Manifest,
     previous: &Manifest,
 ) -> Result<(), ManifestError> {
+    // pairs are at most as many as members: compared before sets are made of them
     if change.succeeds.len() > limits::MEMBERS {
         let rule = format!("at most {}", limits::MEMBERS);
         return Err(invalid("succeeds", &rule, &change.succeeds.len()));
@@ -66,6 +69,7 @@ fn check_keys(
         manifest.members.iter().map(|m| m.node_id).collect()
     };
     let (before, now) = (ids(previous), ids(manifest));
+    // over both columns: a chain of replacements in one step would leave open whose key it is
     let mut seen = BTreeSet::new();
     for (i, one) in change.succeeds.iter().enumerate() {
         let places = [

@@ -57,6 +57,7 @@ impl Manifest {
                 &self.epoch,
             ));
         }
+        // fixed for good: with another policy old events would have other subjects
         if self.event_policies != genesis.event_policies {
             let own = policies_to_json(&self.event_policies).to_jcs();
             return Err(invalid(
@@ -65,6 +66,7 @@ impl Manifest {
                 &own,
             ));
         }
+        // as it is hashed: JSON that is read may have any white space
         let size = self.to_jcs().len();
         if size > limits::SUCCESSOR_BYTES {
             let rule = format!(
@@ -74,6 +76,7 @@ impl Manifest {
             return Err(invalid("document", &rule, &format!("{size} bytes")));
         }
         succession::validate(self, previous, replaced)?;
+        // last: what an epoch has to be by itself, however it came about
         self.validate_alone()
     }
 
@@ -104,6 +107,8 @@ impl Manifest {
             let refuse = |key: &str, rule: &str, value: &dyn std::fmt::Display| {
                 Err(invalid(&format!("members[{i}].{key}"), rule, value))
             };
+            // also for those that do not vote: a key of small order would verify anything for
+            // anyone
             voting_key(i, member)?;
             if let Some(other) = node_ids.insert(member.node_id, i) {
                 return refuse(
@@ -115,6 +120,7 @@ impl Manifest {
             if member.peer_id.is_empty() {
                 return refuse("peer_id", "a libp2p peer id", &"empty");
             }
+            // gossip finds the member by it: two of one id would be taken for each other
             if let Some(other) = peer_ids.insert(&member.peer_id, i) {
                 return refuse(
                     "peer_id",
@@ -131,6 +137,7 @@ impl Manifest {
 
     fn validate_voters(&self, voters: &VoterSet) -> Result<(), ManifestError> {
         let count = voters.len();
+        // of one signer no federation is made: its own word would decide
         if !(2..=count).contains(&voters.min_signers()) {
             let rule = format!("2 to {count} (the number of voters)");
             return Err(invalid(
@@ -139,6 +146,8 @@ impl Manifest {
                 &self.min_participating_nodes,
             ));
         }
+        // only a coordinator's change of members is endorsed: without one it could never change
+        // again
         if !voters.iter().any(|(_, voter)| voter.is_coordinator) {
             return Err(invalid(
                 "members",
@@ -146,6 +155,7 @@ impl Manifest {
                 &"without one",
             ));
         }
+        // else nothing could ever be decided, and no epoch would follow
         if voters.quorum() > voters.total() {
             let rule = format!(
                 "such that a quorum is at most {} (all votes)",
@@ -154,6 +164,7 @@ impl Manifest {
             let value = format!("{}, a quorum of {}", self.threshold_bp, voters.quorum());
             return Err(invalid("threshold_bp", &rule, &value));
         }
+        // a voter heavier than F could break safety alone; below 4 voters F is 0
         if self.vote_weighting == Weighting::Trust && count >= 4 {
             let most = voters.max_faulty();
             let too_heavy = |(_, member): &(usize, &crate::member::Member)| {

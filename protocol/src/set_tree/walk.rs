@@ -138,6 +138,7 @@ impl<'a, const N: usize> Walk<'a, N> {
             entries: 0,
         };
         self.inner.insert(prefix, node);
+        // only what differs is asked for: nearly equal sets cost a few parts
         let below = (0..).map_while(|digit| prefix.child(digit)).zip(children);
         for (child, named) in below {
             if self.own.digest(&child) == *named {
@@ -164,6 +165,7 @@ impl<'a, const N: usize> Walk<'a, N> {
 
     /// A part of so many entries is known: so may be the nodes above it.
     fn end_part(&mut self, mut prefix: Prefix, mut entries: u64) -> Result<(), WalkError> {
+        // upwards as long as this was the last part that was missing
         while let Some(parent) = prefix.parent() {
             let Some(node) = self.inner.get_mut(&parent) else {
                 return Ok(());
@@ -175,11 +177,13 @@ impl<'a, const N: usize> Walk<'a, N> {
             }
             entries = node.entries;
             self.inner.remove(&parent);
+            // an inner node over few entries has another digest than the set that it stands for
             if entries <= LEAF_ENTRIES as u64 {
                 return Err(WalkError::TooFew(entries));
             }
             prefix = parent;
         }
+        // the close names how many: a set that proves to be another size was not what was signed
         if entries != self.count {
             let (count, found) = (self.count, entries);
             return Err(WalkError::Count { count, found });
