@@ -61,6 +61,7 @@ pub(super) fn bounded<S: Clone + Send + Sync + 'static>(
     router.layer(from_fn(move |request: Request, next: Next| {
         let permits = permits.clone();
         async move {
+            // no queue: who waits in one costs memory, and is told nothing
             let Ok(_permit) = permits.try_acquire() else {
                 return Failure::busy(
                     "api_requests",
@@ -68,6 +69,7 @@ pub(super) fn bounded<S: Clone + Send + Sync + 'static>(
                 )
                 .into_response();
             };
+            // the permit is given back then, whatever the handler still waits for
             match tokio::time::timeout(limit, next.run(request)).await {
                 Ok(response) => response,
                 Err(_) => Failure::busy(

@@ -82,9 +82,11 @@ async fn read(
             &format!("bodies of more than {BUDGET_KIB} KiB are on their way"),
         )
     };
+    // before the first byte: of many slow senders only so much is ever held
     let held = budget
         .try_acquire_many(u32::try_from(expected.div_ceil(1024)).unwrap_or(u32::MAX))
         .map_err(busy)?;
+    // both: a pause finds who has gone, the whole who sends a byte at a time
     let deadline = Instant::now() + patience.whole;
     let mut stream = body.into_data_stream();
     let mut bytes = Vec::new();
@@ -108,6 +110,7 @@ async fn read(
         let Some(chunk) = next else { break };
         let chunk =
             chunk.map_err(|error| Failure::bad_request(format!("the body broke off: {error}")))?;
+        // what was declared is what was set aside of the budget
         if bytes.len() + chunk.len() > expected {
             return Err(too_large());
         }

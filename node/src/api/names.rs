@@ -21,17 +21,20 @@ pub(super) struct Named<T> {
 /// with it, in upper or lower case.
 pub(super) fn resolve<T>(what: &str, text: &str, mut all: Vec<Named<T>>) -> Result<T, Failure> {
     let wanted = text.to_ascii_lowercase();
+    // an id or the whole name wins over what begins with it, or a short name could never be said
     let is_exact = |n: &Named<T>| n.id == wanted || (!n.name.is_empty() && n.name == text);
     let mut exact = all
         .iter()
         .enumerate()
         .filter(|(_, n)| is_exact(n))
         .map(|(place, _)| place);
+    // exactly one: names are not unique, and none of two is guessed
     if let (Some(place), None) = (exact.next(), exact.next()) {
         return Ok(all.swap_remove(place).item);
     }
     drop(exact);
     let fits = |n: &Named<T>| !wanted.is_empty() && n.id.starts_with(&wanted);
+    // ids before names: a name that looks like the beginning of another's id hides nobody
     let (fitting, rest): (Vec<_>, Vec<_>) = all.into_iter().partition(|n| fits(n) || is_exact(n));
     let (fitting, rest) = if fitting.is_empty() {
         begins_so(text, rest)
@@ -75,6 +78,7 @@ fn label<T>(named: &Named<T>) -> String {
 }
 
 fn unknown<T>(what: &str, text: &str, all: &[Named<T>]) -> Failure {
+    // shown and compared: a caller may send a name of any length
     let shown: String = text.chars().take(80).collect();
     let wanted: Vec<char> = shown.to_lowercase().chars().collect();
     let mut near: Vec<_> = all.iter().map(|n| (distance(&wanted, n), n)).collect();

@@ -59,6 +59,7 @@ const PAGE_DEFAULT: usize = 50;
 pub(super) fn router(state: ApiState, shutdown: CancellationToken) -> Router {
     let bodies_of =
         |most| from_fn(move |request: Request, next: Next| body::whole(most, request, next));
+    // what an answer takes is known: these must not wait behind what does not
     let quick = Router::new()
         .route("/v1/status", get(status::status))
         .route("/v1/nodes", get(nodes::list))
@@ -95,6 +96,7 @@ pub(super) fn router(state: ApiState, shutdown: CancellationToken) -> Router {
         .route("/readyz", get(status::readyz))
         .route("/metrics", get(status::metrics))
         .route("/v1/events/apply", post(events::apply));
+    // may have to wait for votes, disks or other members
     let slow = Router::new()
         .route(
             "/v1/events",
@@ -112,12 +114,15 @@ pub(super) fn router(state: ApiState, shutdown: CancellationToken) -> Router {
         .route("/v1/consensus/verify", get(verify::verify));
     bounded(quick.layer(bodies_of(BODY_BYTES)), QUICK)
         .merge(bounded(slow, SLOW))
+        // neither permit nor time limit: it lasts as long as its reader, and has limits of its own
         .route("/v1/stream", get(stream::stream))
+        // a filter with a slip in it must not answer with everything
         .route_layer(from_fn(index::known_parameters))
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
         // bodies are read before, within limits of their own
         .layer(DefaultBodyLimit::disable())
+        // outside all of them: their refusals are made documents, too
         .layer(from_fn(index::as_problem))
         .layer(Extension(shutdown))
         .with_state(state)

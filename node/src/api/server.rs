@@ -38,18 +38,22 @@ pub async fn serve(
     listen: ApiListen,
     shutdown: CancellationToken,
 ) -> Result<(), ApiError> {
+    // held until the end: it takes the socket's name away again
     let (socket, _file) = bind_socket(&listen.socket)?;
+    // both are bound before anything is served: a port in use ends the start and not half an API
     let tcp = match &listen.tcp {
         Some(tcp) => Some((bind_tcp(tcp).await?, tcp.token.clone())),
         None => None,
     };
     let router = routes::router(state, shutdown.clone());
     tracing::info!(socket = %listen.socket.display(), "API ready");
+    // without a token the address would be anybody's on this machine
     let on_tcp = async {
         let Some((listener, token)) = tcp else { return };
         let guarded = access::require_token(router.clone(), &token);
         serve_on(listener, TCP_CONNECTIONS, |_| guarded.clone(), &shutdown).await;
     };
+    // who is at the other end, by the operating system: it is who decided, in notes
     let for_caller = |stream: &UnixStream| {
         let peer = ConnectInfo(SocketPeer::of(stream));
         router.clone().layer(Extension(peer))
@@ -82,6 +86,7 @@ async fn serve_on<L: Listener>(
         };
         let router = router_for(&stream);
         let serving = connection(stream, router, shutdown.clone());
+        // the permit lasts as long as the connection, also where it upgrades to a stream
         connections.spawn(async move {
             serving.await;
             drop(permit);

@@ -45,6 +45,7 @@ impl Waiter {
         deadline: Instant,
     ) -> Result<HashMap<SubjectId, Ended>, Failure> {
         let mut ended = HashMap::new();
+        // once at the beginning: what was decided before it listened has no event any more
         let mut look = true;
         while !pending.is_empty() {
             if std::mem::take(&mut look) {
@@ -54,12 +55,14 @@ impl Waiter {
             }
             let event = match timeout_at(deadline, self.events.recv()).await {
                 Err(_) | Ok(Err(RecvError::Closed)) => break,
+                // too slow for its channel: what was missed stands in storage
                 Ok(Err(RecvError::Lagged(_))) => {
                     look = true;
                     continue;
                 }
                 Ok(Ok(event)) => event,
             };
+            // whichever comes first ends it: a conflict needs people, which no caller waits for
             let (subject, end) = match &*event {
                 NodeEvent::Certified {
                     subject_id, choice, ..
@@ -103,11 +106,13 @@ async fn look_up(
     pending: &HashSet<SubjectId>,
     ended: &mut HashMap<SubjectId, Ended>,
 ) -> Result<(), Failure> {
+    // certified before conflict: of a subject that is both by now the decision counts
     for subject in pending {
         if let Some(entry) = state.known.certified(subject)? {
             ended.insert(*subject, Ended::Certified(entry.record.choice));
         }
     }
+    // in pages: the engine answers between two ticks
     let mut after = None;
     loop {
         let page = state.known.engine.instances(after, PAGE).await?;

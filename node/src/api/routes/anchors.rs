@@ -34,6 +34,7 @@ pub(super) async fn list(
 fn anchors(state: &ApiState, limit: usize, seen: usize) -> Result<AnchorsView, Failure> {
     let mut rows = state.known.store.anchors().collect::<Result<Vec<_>, _>>()?;
     let total = rows.len() as u64;
+    // the latest first; the name so that pages do not overlap where many have one time
     rows.sort_by(|(_, a), (_, b)| b.at.cmp(&a.at).then_with(|| a.name.cmp(&b.name)));
     let until = seen.saturating_add(limit);
     let next = (until < rows.len()).then(|| until.to_string());
@@ -54,6 +55,7 @@ fn anchors(state: &ApiState, limit: usize, seen: usize) -> Result<AnchorsView, F
         items: rows.map(view).collect(),
         next,
         total,
+        // counted no further: that many wait is enough to know
         waiting: state.known.store.outbox(ANCHOR, COUNTED)?.len() as u64,
         running: doing.running,
         problem: doing.problem,
@@ -64,6 +66,7 @@ fn anchors(state: &ApiState, limit: usize, seen: usize) -> Result<AnchorsView, F
 /// Anchors what the registry's log calls for, and what waits.
 pub(super) async fn run(State(state): State<ApiState>) -> Answer<AnchorSession> {
     let unable = |detail: String| {
+        // its second line is what to do next
         let (detail, hint) = detail
             .split_once("\n  ")
             .map_or((detail.as_str(), None), |(a, b)| (a, Some(b)));
@@ -85,6 +88,7 @@ pub(super) async fn run(State(state): State<ApiState>) -> Answer<AnchorSession> 
             "anchoring has stopped",
         ))
     };
+    // asked of the task, which runs one session at a time: two would upload everything twice
     requests
         .send(AnchorRequest { reply })
         .await

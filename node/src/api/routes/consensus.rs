@@ -82,6 +82,7 @@ pub(super) async fn check(
 
 /// The record of a subject that is not decided, seen from one of its events.
 fn open_record(state: &ApiState, open: &InstanceView, asked: Choice, event: &Event) -> RecordView {
+    // round 0 only: later votes follow the others and say nothing of a registry
     let first = |v: &&ssid_engine::VoteView| v.round == Round::ZERO && v.phase == Phase::Prevote;
     let prevotes = |observed: bool| -> BTreeMap<_, _> {
         let prevotes = open
@@ -104,6 +105,7 @@ fn open_record(state: &ApiState, open: &InstanceView, asked: Choice, event: &Eve
             .find(|c| c.choice == choice)
             .and_then(|c| c.event.as_ref())
     };
+    // of the same fact recorded twice; of an event that is not known only its choice can tell
     let agrees =
         |choice| choice == asked || of(choice).is_some_and(|other| other.agrees_with(event));
     let disagreeing: Vec<_> = observed
@@ -111,6 +113,7 @@ fn open_record(state: &ApiState, open: &InstanceView, asked: Choice, event: &Eve
         .filter(|(_, choice)| !agrees(**choice))
         .map(|(node, _)| *node)
         .collect();
+    // nobody observed it: 0 and not a division by nothing
     let share = (observed.len() - disagreeing.len()) as f64 / observed.len().max(1) as f64;
     let resolution = if open.in_conflict {
         Resolution::Failed
@@ -122,6 +125,7 @@ fn open_record(state: &ApiState, open: &InstanceView, asked: Choice, event: &Eve
         event_type: event.event.clone(),
         event_version: event.version.clone(),
         initiated_at: open.since.iso(),
+        // computed anew: of an open subject no record is kept, as it may change with each vote
         completed_at: None,
         silent_nodes: voters.filter(|node| !said.contains(node)).collect(),
         participating_nodes: said,
@@ -159,6 +163,7 @@ pub(super) async fn certificate(
                 "see how far it is with: ssid consensus check {asked}"
             ))));
         };
+        // a certificate for something else must not be taken for one of what was asked
         if entry.record.choice != found.choice {
             let certified = entry.record.choice.event_hash;
             let detail = format!("the subject of event {asked} is certified for event {certified}");

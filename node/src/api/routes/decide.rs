@@ -81,6 +81,7 @@ pub(super) async fn resolve(
     let Resolution { choice, reason, by } = serde_json::from_slice(&body?)
         .map_err(|e| Failure::bad_request(format!("needed is {{\"choice\": \"HASH\"}}: {e}")))?;
     let subject = find_subject(&state, subject).await?;
+    // of what is certified no choice is left: the answer says so, with what was decided
     let Some(open) = state.known.engine.instance(subject).await? else {
         return Err(not_open(&state, subject).await?);
     };
@@ -95,6 +96,7 @@ pub(super) async fn resolve(
         choice: find_choice(&choices, &choice)?,
     };
     let decider = Said { reason, by }.of(caller)?;
+    // it listens before the engine is asked: the last vote may come at once
     let waiter = Waiter::new(&state);
     let done = state.known.engine.operate(operation, decider).await?;
     Ok(Json(if_certified(&state, waiter, done).await?))
@@ -106,6 +108,7 @@ async fn if_certified(
     waiter: Waiter,
     done: Operated,
 ) -> Result<Operated, Failure> {
+    // whoever is not the last waits for people, which may take days
     if done.certified || done.weight < done.quorum {
         return Ok(done);
     }
@@ -150,6 +153,8 @@ async fn not_open(state: &ApiState, subject: SubjectId) -> Result<Failure, Failu
 
 /// The one of a subject's candidates that `name` means.
 fn find_choice(choices: &[Choice], name: &str) -> Result<Choice, Failure> {
+    // hash and digest of two choices may begin alike; with both no doubt is left
+    // what was typed goes into an error: shown only in part, and never looked up
     let (hash, digest) = choice_beginning(name)?;
     let fits = |choice: &&Choice| {
         let its_hash = choice.event_hash.to_string();

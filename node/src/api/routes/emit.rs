@@ -67,10 +67,12 @@ pub(super) async fn emit(
 ) -> Result<Response, Failure> {
     let deadline = wait?.deadline()?;
     let (drafts, is_single) = read_drafts(&body?)?;
+    // all of them before any is offered: a slip in the third leaves nothing half done
     let mut events = Vec::with_capacity(drafts.len());
     for draft in drafts {
         events.push(complete(draft, &state.defaults, clock::now())?);
     }
+    // its own problem, with field and rule; of several each outcome says it
     if let (true, [event]) = (is_single, &events[..]) {
         let epoch = state.known.engine.status().borrow().epoch;
         event
@@ -87,6 +89,7 @@ pub(super) async fn emit(
     if let EmitOutcome::Refused { reason, retry } = &view.outcome {
         return Err(Failure::refused(reason, *retry));
     }
+    // accepted, and not decided yet: a client that waits asks again
     let status = if view.state == Some(EventState::Open) {
         StatusCode::ACCEPTED
     } else {
@@ -110,11 +113,13 @@ fn read_drafts(body: &[u8]) -> Result<(Vec<EventDraft>, bool), Failure> {
             ..problem.hint("send them in parts, or import them as a log")
         })
     };
+    // before a value is made of it: a few bytes of text may become some hundred of memory
     if has_more_than(EMIT_EVENTS * EVENT_VALUES, body) {
         return Err(too_many());
     }
     let mut drafts = Vec::new();
     let mut saw_array = false;
+    // lines of objects, as the registry's log has them, are read as they are
     let body = serde_json::Deserializer::from_slice(body);
     for read in body.into_iter::<Drafts>() {
         match read.map_err(|e| malformed(drafts.len(), &e))? {
@@ -124,6 +129,7 @@ fn read_drafts(body: &[u8]) -> Result<(Vec<EventDraft>, bool), Failure> {
                 drafts.extend(many);
             }
         }
+        // the count above is of values and lets some more through
         if drafts.len() > EMIT_EVENTS {
             return Err(too_many());
         }
@@ -159,6 +165,7 @@ enum Drafts {
 
 impl<'de> Deserialize<'de> for Drafts {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // not `untagged`, which would say only that nothing fits, and not which field is wrong
         struct Reader;
         impl<'de> Visitor<'de> for Reader {
             type Value = Drafts;
@@ -203,6 +210,7 @@ fn complete(
     let event = Event {
         timestamp: draft
             .timestamp
+            // whole seconds, as the scripts write them
             .unwrap_or_else(|| UnixMillis(now.0 / 1000 * 1000).iso()),
         event: draft.event,
         version: draft.version,
@@ -212,6 +220,7 @@ fn complete(
         compliance_score: or(draft.compliance_score, &defaults.compliance_score),
         emitted_by: or(draft.emitted_by, &defaults.emitted_by),
     };
+    // the file it was copied from may have another field changed: better refused than hashed anew
     match draft.event_hash {
         Some(stated) if stated != event.event_hash() => {
             let detail = format!(
@@ -270,6 +279,7 @@ fn describe(
     ended: &HashMap<SubjectId, Ended>,
 ) -> Result<EmitView, Failure> {
     let choice = event.choice();
+    // certified meanwhile, it says so by itself; else it is the open one that was named
     let subject = match &outcome {
         EmitOutcome::Certified { subject_id, .. } => Some(*subject_id),
         other => open_subject(other),
@@ -286,6 +296,7 @@ fn describe(
         Some(other) => state.known.event_of(&other)?,
         None => None,
     };
+    // recorded twice and the same fact: no difference that anybody has to do something about
     let repeats = other
         .as_ref()
         .is_some_and(|other| other.agrees_with(&event));

@@ -38,6 +38,7 @@ pub(super) async fn list(
         review,
         wanted: &wanted,
     };
+    // of these there is one page: an operator answers them, and they get fewer
     if review {
         let items = if before.is_none() {
             open.events(&state, limit).await?
@@ -50,7 +51,9 @@ pub(super) async fn list(
     if before.is_none() && stands != Some(EventState::Certified) {
         items = open.events(&state, limit).await?;
     }
+    // what is open has no place in the log: it stands on the first page only
     let left = limit - items.len();
+    // full of open ones: the page after it begins at the log's end
     if !matches!(stands, None | Some(EventState::Certified)) || left == 0 {
         let next =
             (left == 0 && stands.is_none()).then(|| state.known.store.log_head().size.to_string());
@@ -182,6 +185,7 @@ pub(super) async fn apply(State(state): State<ApiState>) -> Answer<AppliedView> 
             problem.hint("start it with: ssid run --repo DIR"),
         ));
     };
+    // the task that owns the file appends: two writers would tear each other's lines
     let (reply, answer) = oneshot::channel();
     let stopped = || {
         Failure::from(Problem::new(

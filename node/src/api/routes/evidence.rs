@@ -95,6 +95,7 @@ fn observed(state: &ApiState, member: NodeId, row: RewrittenRow) -> Result<Evide
         was,
         now,
     } = row;
+    // as text here: the document is hashed, and its name must not depend on who formats it
     let seen_at = seen_at.iso();
     let observation = Observation {
         format: OBSERVATION_FORMAT.to_owned(),
@@ -110,6 +111,7 @@ fn observed(state: &ApiState, member: NodeId, row: RewrittenRow) -> Result<Evide
     Ok(EvidenceView {
         evidence_id: observation.id(),
         kind: observation.kind.clone(),
+        // commits are not signed by the voting key: a server may answer each asker something else
         proven: false,
         member: Some(state.known.named_node(&member)),
         epoch: None,

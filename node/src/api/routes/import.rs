@@ -51,9 +51,11 @@ pub(super) async fn import(
 ) -> Answer<ImportView> {
     let deadline = wait?.deadline()?;
     let body = body?;
+    // parsing a log of megabytes would hold up whoever else is answered by this thread
     let (log, mut view) = tokio::task::spawn_blocking(move || read(&body))
         .await
         .map_err(Failure::internal)?;
+    // before the first offer: what is decided meanwhile is heard
     let waiter = Waiter::new(&state);
     let mut pending = HashMap::new();
     let mut entries = log
@@ -61,6 +63,7 @@ pub(super) async fn import(
         .into_iter()
         .map(|entry| (entry.event, entry.first_line, entry.last_line))
         .peekable();
+    // in parts: the engine's tick must not grow with the file
     while entries.peek().is_some() {
         let (events, lines): (Vec<_>, Vec<_>) = entries
             .by_ref()
@@ -92,6 +95,7 @@ fn read(body: &[u8]) -> (ParsedLog, ImportView) {
         );
     }
     if let Some(tail) = &log.incomplete {
+        // only here: lines are counted in the rare case that the end is missing
         let lines = |end: u64| {
             let end = usize::try_from(end).unwrap_or(usize::MAX).min(body.len());
             1 + body[..end].split(|byte| *byte == b'\n').skip(1).count() as u64
@@ -127,13 +131,16 @@ async fn offer(
 ) -> Result<(), Failure> {
     let mut lines = lines.to_vec();
     let mut give_up = Instant::now() + PATIENCE;
+    // asked only for those that open a vote: what is known already may be as old as it likes
     let max_age_days = state.known.settings.max_event_age_days;
     let now = clock::now();
     loop {
+        // in their order: of several of one subject the first counts
         let outcomes = state.known.engine.emit(events.clone()).await?;
         let offered = events.len();
         let mut again = (Vec::new(), Vec::new());
         let may_retry = Instant::now() < give_up;
+        // the limit may be full for hours: then the rest is reported as refused
         for ((event, line), outcome) in events.into_iter().zip(lines).zip(outcomes) {
             match outcome {
                 EmitOutcome::Refused { retry: true, .. } if may_retry => {
@@ -158,6 +165,7 @@ async fn offer(
         if again.0.is_empty() {
             return Ok(());
         }
+        // something went through: others decide, and it is worth waiting
         if again.0.len() < offered {
             give_up = Instant::now() + PATIENCE;
         }

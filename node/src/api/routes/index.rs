@@ -300,6 +300,7 @@ fn refused(name: &str, endpoint: &Endpoint) -> Failure {
 pub(super) async fn as_problem(request: Request, next: Next) -> Response {
     let response = next.run(request).await;
     let status = response.status();
+    // a problem document has a type of its own; what a handler says as text with 200 is its answer
     let is_text = |value: &HeaderValue| value.as_bytes().starts_with(b"text/plain");
     let is_plain = response
         .headers()
@@ -308,6 +309,7 @@ pub(super) async fn as_problem(request: Request, next: Next) -> Response {
     if !(status.is_client_error() || status.is_server_error()) || !is_plain {
         return response;
     }
+    // it may hold what a caller sent: read only so far
     let words = to_bytes(Body::new(response.into_body()), REFUSAL_BYTES)
         .await
         .unwrap_or_default();

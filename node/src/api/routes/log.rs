@@ -66,7 +66,9 @@ pub(super) async fn proof(
             )))
         })?;
         let mut head = state.known.store.log_head();
+        // of an older head, whoever has it signed can check this against it
         if let Some(size) = size.filter(|size| *size != head.size) {
+            // an entry is in no log that ended before it
             if size > head.size || size <= entry.sequence {
                 let detail = format!(
                     "size={size}: entry {} is in a log of {}",
@@ -85,6 +87,7 @@ pub(super) async fn proof(
             content_digest: found.choice.content_digest,
             subject_id: found.subject_id,
             sequence: entry.sequence,
+            // with the head that was read first: entries that come meanwhile are not in it
             path: state
                 .known
                 .store
@@ -108,6 +111,7 @@ pub(super) async fn consistency(
 ) -> Answer<ConsistencyView> {
     let Query(Since { from }) = query?;
     let view = state.read(move |state| {
+        // read once: root and path have to be of one size
         let head = state.known.store.log_head();
         if from > head.size {
             return Err(Failure::bad_request(format!(

@@ -41,6 +41,7 @@ fn without_keys(plain: &PlainHandle) -> Result<Vec<ObservedNodeView>, Failure> {
     let (manifest, members) = places
         .members(&clock::now().iso())
         .map_err(|error| Failure::internal(error.to_string()))?;
+    // in the manifest, because the task that reads their logs keeps nothing else
     let mut said = manifest.as_ref().map(observations).unwrap_or_default();
     let has_keys = true;
     let is_allowed = allows_unsigned(&places.settings, has_keys);
@@ -49,6 +50,7 @@ fn without_keys(plain: &PlainHandle) -> Result<Vec<ObservedNodeView>, Failure> {
         let node = member.node;
         ObservedNodeView {
             observation: said.remove(&node.node_id),
+            // an address may hold a password, and the API may be read by others on this machine
             git_remote: crate::legacy::plain::public_remote(&node.git_remote),
             node_id: node.node_id,
             node_name: node.node_name,

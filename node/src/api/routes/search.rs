@@ -60,6 +60,7 @@ impl Filter {
             text.as_deref().map(|text| moment(name, text)).transpose()
         };
         let commit = self.commit.as_deref().map(str::to_ascii_lowercase);
+        // asked here: it is compared as text, and what is no hash would silently find nothing
         if commit
             .as_ref()
             .is_some_and(|text| text.is_empty() || !text.bytes().all(|b| b.is_ascii_hexdigit()))
@@ -161,17 +162,21 @@ impl Wanted {
     ) -> Result<(Vec<Found>, Option<u64>), Failure> {
         let mut found = Vec::new();
         let mut looked_at = 0;
+        // without a filter every record is one: more than a page is not read
         let page = if self.is_all() {
             limit.min(AT_ONCE)
         } else {
             AT_ONCE
         };
+        // a filter that fits nothing would read the whole log in one request: the answer names
+        // where to go on
         while found.len() < limit && looked_at < LOOKED_AT {
             let records = state.known.store.records_latest(page, before)?;
             let is_last = records.len() < page;
             for (sequence, record) in records {
                 looked_at += 1;
                 before = Some(sequence);
+                // by the record first: events are larger and one look-up each
                 if self.may_have(&record) {
                     let event = state.known.store.event(&record.choice.content_digest)?;
                     let lost =
@@ -185,6 +190,7 @@ impl Wanted {
                     break;
                 }
             }
+            // the beginning of the log was reached: there is no further page
             if is_last && found.len() < limit {
                 return Ok((found, None));
             }

@@ -71,6 +71,7 @@ pub(super) async fn adjust(
             )));
         }
     };
+    // it stands in the ledger for good and is shown in one line
     let words = one_line("reason", &request.reason, REASON_CHARS)?;
     let by = decider_name(request.by.as_deref(), caller)?;
     let member = state.find_member(&id)?.clone();
@@ -80,6 +81,7 @@ pub(super) async fn adjust(
         note: TrustNote { by, words },
     };
     state.known.engine.adjust(adjustment).await?;
+    // from storage: what the answer shows is on disk
     state
         .read(move |state| view(state, &member))
         .await

@@ -47,6 +47,7 @@ pub(super) async fn verify(State(state): State<ApiState>) -> Answer<VerifyView> 
 fn verify_all(state: &ApiState) -> VerifyView {
     let started = Instant::now();
     let head = state.known.store.log_head();
+    // one look at the epochs: a change of members meanwhile is of no concern to what is in the log
     let epochs = state.known.epochs.borrow().clone();
     let mut checks = Checks {
         state,
@@ -63,7 +64,9 @@ fn verify_all(state: &ApiState) -> VerifyView {
         root: head.root,
         milliseconds: 0,
     };
+    // seen by `progress`, which anybody may ask meanwhile
     TOTAL.store(head.size, Ordering::Relaxed);
+    // up to the head as it was: a log that grows must not keep it running
     for sequence in 0..head.size {
         DONE.store(sequence, Ordering::Relaxed);
         match checks.check(sequence) {
@@ -77,6 +80,7 @@ fn verify_all(state: &ApiState) -> VerifyView {
         }
     }
     view.root = merkle::root(&leaves);
+    // a failed certificate has no leaf, so the root cannot match either: both are told
     view.root_matches = leaves.len() as u64 == head.size && view.root == head.root;
     view.ok = view.failures == 0 && view.root_matches;
     view.milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
