@@ -40,6 +40,8 @@ fn pair(store: &Store, entries: Range<u64>, pin: bool) -> Result<Vec<Item>, Stor
     let mut trigger = Trigger::default();
     for sequence in entries.clone() {
         if let Some(certificate) = store.certificate(sequence)? {
+            // JCS: the same entries have the same bytes, and so one CID, on every node that anchors
+            // them
             certificates += &certificate.to_json().to_jcs();
             certificates.push('\n');
         }
@@ -47,6 +49,7 @@ fn pair(store: &Store, entries: Range<u64>, pin: bool) -> Result<Vec<Item>, Stor
             records +=
                 &serde_json::to_string(&RecordView::of(&record, sequence)).unwrap_or_default();
             records.push('\n');
+            // the last one that is known: it says what made the files due
             if let Some(event) = store.event(&record.choice.content_digest)? {
                 trigger = Trigger::from(&event);
             }
@@ -62,6 +65,7 @@ fn pair(store: &Store, entries: Range<u64>, pin: bool) -> Result<Vec<Item>, Stor
         trigger: trigger.clone(),
         pin,
     };
+    // of entries whose certificates are lost there is nothing to anchor
     let documents = [item("certificates", certificates), item("records", records)];
     Ok(documents
         .into_iter()

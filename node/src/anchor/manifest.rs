@@ -74,6 +74,8 @@ impl AnchorManifest {
         let document = match if is_empty {
             Err(Unreadable::Missing)
         } else {
+            // written by scripts and people too: what cannot be read as an anchor is kept and not
+            // counted
             Document::read(path, MANIFEST_BYTES)
         } {
             Ok(document) => document,

@@ -106,6 +106,7 @@ impl Pinning {
         name: &str,
         origins: &[String],
     ) -> Result<Ordered, ProviderError> {
+        // asked first: services count orders, and an order whose answer was lost may be there
         if let Some(ordered) = self.find(cid, "queued,pinning,pinned").await? {
             return Ok(ordered);
         }

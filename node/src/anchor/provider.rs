@@ -114,9 +114,12 @@ impl Providers {
                         timeout,
                     )?));
                 }
+                // refused when it is used, with what to use instead: the registry's own
+                // configuration names it
                 IpfsProvider::Web3 => uploaders.push(Uploader::Web3),
             }
         }
+        // else everything would count as delivered to nobody
         if uploaders.is_empty() && pinning.is_none() {
             return Err(ProviderError::NoProvider);
         }
@@ -170,11 +173,13 @@ impl Providers {
     ) -> Result<Placed, Vec<ProviderError>> {
         let (taken_by, mut errors) = self.upload(upload, outages).await;
         let mut placed = Placed::default();
+        // a node of one's own keeps what it is given; a service only what is ordered of it
         if let Some(kubo) = taken_by {
             placed.services.push(kubo.0.provider.to_owned());
             placed.pinned = upload.pin;
         }
         let mut lacks = None;
+        // in addition: content that one machine holds is lost with it
         if let Some(pinning) = self.pinning.as_ref().filter(|_| upload.pin) {
             match self.keep(pinning, upload, taken_by, outages).await {
                 Ok(state) => {
@@ -184,11 +189,13 @@ impl Providers {
                     placed.pin_service = Some(name);
                 }
                 Err(error) => {
+                    // for the rest of this session: each file would wait for the same answer
                     outages.note(pinning.0.provider, &error);
                     lacks = Some(error);
                 }
             }
         }
+        // on one place at least it is delivered; what is lacking is told and tried again
         if placed.services.is_empty() {
             errors.extend(lacks);
             return Err(errors);
@@ -231,14 +238,17 @@ impl Providers {
         taken_by: Option<&Kubo>,
         outages: &Outages,
     ) -> Result<PinState, ProviderError> {
+        // asked once a session
         if outages.has(pinning.0.provider) {
             return Err(ProviderError::Down(pinning.0.provider));
         }
+        // where the service can get it from: it would look through the whole network otherwise
         let origins = match taken_by {
             Some(kubo) => kubo.addresses().await,
             None => Vec::new(),
         };
         let ordered = pinning.order(&upload.cid, &upload.name, &origins).await?;
+        // the other way round, too: a node behind a router cannot be called
         if let Some(kubo) = taken_by.filter(|_| ordered.state != PinState::Pinned) {
             kubo.connect(&ordered.delegates).await;
         }

@@ -155,6 +155,7 @@ pub async fn session(
 ) -> Session {
     let mut session = Session::default();
     let import = providers.import;
+    // hashed here before anything is sent: what is known by its content is not uploaded again
     let mut named =
         stream::iter(items.into_iter().map(|item| name(item, import))).buffered(providers.parallel);
     let mut uploads = Vec::new();
@@ -171,11 +172,14 @@ pub async fn session(
                 continue;
             }
         };
+        // twice in one session, under two names, is one upload
         let earlier = known.0.get(&content.sha256.to_string());
+        // on one machine only, although a service was configured since: that much is made up for
         let lacks_service = providers.wants_pin_service() && item.pin && earlier == Some(&false);
         if !seen.insert(content.sha256) || earlier.is_some() && !lacks_service {
             session.unchanged += 1;
         } else if uploads.len() == SESSION_FILES {
+            // the rest waits for the next session: a stop loses one session's work at most
             session.left += 1;
         } else {
             uploads.push((item, content, lacks_service));
@@ -185,6 +189,7 @@ pub async fn session(
     let total = uploads.len() as u64;
     progress(Progress { done: 0, total });
     let outages = &outages;
+    // with the flag, as uploads end in another order than they began
     let put = |(item, content, is_again): (Item, Content, bool)| async move {
         (is_again, put(item, content, providers, outages).await)
     };
@@ -201,6 +206,7 @@ pub async fn session(
                         .iter()
                         .map(|remark| format!("{}: {remark}", item.name)),
                 );
+                // delivered and yet to be told: it stays due until the service has it as well
                 if let Some(why) = &placed.lacks {
                     let reason = format!("it is on {}, but {why}", placed.services.join(", "));
                     session.failed.push(Failure {

@@ -172,6 +172,7 @@ impl Kind {
             Self::ReleaseManifests => {
                 let is_manifest =
                     |name: &str| name.contains("release_manifest") && has_ending(name, &["json"]);
+                // beside the federation's manifest, not below: there stand other people's files
                 let mut files = walk(&paths.federation_manifest.directory(), 0, &is_manifest)?;
                 files.extend(walk(&paths.releases, DEPTH, &is_manifest)?);
                 Ok(files)
@@ -182,6 +183,8 @@ impl Kind {
             Self::DashboardMarkdown => dashboard(paths, &["md"]),
             Self::DashboardFiles => dashboard(paths, &["md", "csv", "html", "svg", "png"]),
             Self::GovernanceDocuments => walk(
+                // governance has folders of its own; how deep depends on where the configuration
+                // lies
                 &paths.federation_config.directory(),
                 depth_of(paths),
                 &|name| has_ending(name, &["md", "pdf"]),
@@ -235,7 +238,9 @@ fn walk(
     wanted: &dyn Fn(&str) -> bool,
 ) -> Result<Vec<Place>, AnchorError> {
     let mut files = Vec::new();
+    // a stack and not recursion: how deep folders are nested is decided in the repository
     let mut open = vec![(directory.clone(), depth)];
+    // over all folders together: a tree of many small ones costs as much as a large one
     let mut room = FILES;
     while let Some((directory, depth)) = open.pop() {
         let entries = match directory.entries(room) {
@@ -255,6 +260,7 @@ fn walk(
         room -= entries.len();
         for entry in entries {
             let name = entry.name.to_lowercase();
+            // half-written files and those of editors
             if name.starts_with('.') {
                 continue;
             }
@@ -263,6 +269,7 @@ fn walk(
                     open.push((entry.place, depth - 1));
                 }
             } else if wanted(&name) && !entry.place.is_dir() {
+                // a link to a directory would lead out of it, or in a circle
                 files.push(entry.place);
             }
         }

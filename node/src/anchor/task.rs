@@ -132,6 +132,7 @@ impl Task {
         mut inbox: mpsc::Receiver<AnchorRequest>,
         shutdown: CancellationToken,
     ) {
+        // one look at the log's size is enough: rows of the outbox say what is to be done
         let mut status = self.anchorer.engine.status();
         let mut size = status.borrow().log.size;
         loop {
@@ -152,12 +153,14 @@ impl Task {
                         return;
                     }
                     let now = status.borrow().log.size;
+                    // a moment later: decisions come together, and one session anchors them all
                     if now != size && self.failures == 0 {
                         self.due.get_or_insert(Instant::now() + self.anchorer.pace.settle);
                     }
                     size = now;
                 }
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+                    // broken off, it is found again by its content and costs one session
                     tokio::select! {
                         () = shutdown.cancelled() => return,
                         outcome = self.deliver() => self.ended(outcome),
@@ -221,6 +224,7 @@ impl Task {
     ) -> Result<Session, AnchorError> {
         let settings = &self.anchorer.settings;
         let work = self.anchorer.work();
+        // read off the runtime: whole files are hashed
         let (items, known) = blocking(move || work.collect(&entries)).await?;
         let state = &self.state;
         let progress =
@@ -228,6 +232,7 @@ impl Task {
         let session = run::session(
             items,
             &known,
+            // what others watch while an upload takes minutes
             providers,
             manifest_gateway(settings),
             &progress,
@@ -236,6 +241,8 @@ impl Task {
         self.state.send_modify(|state| state.running = None);
         let anchored = session.clone();
         let manifest = self.anchorer.paths.ipfs_anchor_manifest.clone();
+        // the manifest before the row: a row without its line in the manifest would never be told
+        // again
         blocking(move || anchored.record(&manifest)).await?;
         let anchors = session.rows(clock::now());
         if !anchors.is_empty() {
@@ -255,6 +262,7 @@ impl Task {
             Ok(Some(session)) => (problem_of(&session), false),
             Err(error) => (Some(error.to_string()), false),
         };
+        // asked again at once while something was done: more may have come meanwhile
         self.due = match (&problem, idle) {
             (Some(_), _) => Some(Instant::now() + self.anchorer.pace.back_off(self.failures)),
             (None, false) => Some(Instant::now()),
@@ -265,6 +273,7 @@ impl Task {
         } else {
             0
         };
+        // once, however long an outage lasts; `anchor list` shows the rest
         if let Some(problem) = problem.as_ref().filter(|_| self.failures == 1) {
             tracing::warn!("anchoring waits and is tried again: {problem}");
         }
@@ -343,6 +352,8 @@ impl Work {
             }
         }
         items.extend(wanted.files(&self.paths)?.into_iter().map(Item::from));
+        // both: the manifest may have been written by the scripts, and storage outlives a manifest
+        // that is lost
         let mut known = Known::of(&AnchorManifest::read(&self.manifest)?.anchors);
         for row in self.store.anchors() {
             let (sha256, row) = row?;

@@ -42,6 +42,8 @@ impl Token {
         base: &str,
         lookup: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, ProviderError> {
+        // the configuration names it, and a repository may be the configuration: no other secret is
+        // to be read by that name
         if !is_variable(variable) {
             return Err(ProviderError::TokenVariable {
                 variable: variable.to_owned(),
@@ -52,6 +54,7 @@ impl Token {
         let host = url.host_str().unwrap_or_default();
         let port = url.port_or_known_default().unwrap_or_default();
         let named = lookup(&format!("{variable}_HOST")).unwrap_or_default();
+        // the port too: another program of that host may be anybody's
         if !names_host(&named, host, port) {
             let host = format!("{host}:{port}");
             return Err(ProviderError::TokenHost {

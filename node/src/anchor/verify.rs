@@ -103,9 +103,12 @@ impl Verifier {
         };
         let gateways: Vec<Url> = settings
             .gateways
+            // one that is no address is told when the configuration is checked; the others do for
+            // this
             .iter()
             .filter_map(|text| Url::parse(text).ok())
             .collect();
+        // else everything would be unreachable, and nobody know why
         if local.is_none() && gateways.is_empty() {
             return Err(ProviderError::NotConfigured {
                 provider: "gateways",
@@ -145,6 +148,7 @@ impl Verifier {
             from: None,
             notes: Vec::new(),
         };
+        // it can be compared with nothing: as good as other content
         let (Ok(cid), Ok(sha256)) = (
             target.cid.parse::<Cid>(),
             target.sha256.parse::<Sha256Hash>(),
@@ -155,11 +159,13 @@ impl Verifier {
                 .push("the record has no readable CID and SHA-256".to_owned());
             return checked;
         };
+        // the own node first: it is the one that is to have it
         if let Some(local) = &self.local {
             let fetched = self.fetch(local.cat(&cid), &cid, &sha256).await;
             Self::note(&mut checked, local.0.place(), fetched);
         }
         for gateway in &self.gateways {
+            // one place that has it is proof enough, unless each is to be asked
             if checked.from.is_some() && !self.everywhere {
                 break;
             }
@@ -213,6 +219,7 @@ impl Verifier {
         cid: &Cid,
         sha256: &Sha256Hash,
     ) -> Fetched {
+        // both waits: for the answer and for each piece of it
         let late = || Fetched::Nothing(format!("nothing within {} s", self.timeout.as_secs()));
         let Ok(response) = tokio::time::timeout(self.timeout, response).await else {
             return late();
@@ -231,6 +238,7 @@ impl Verifier {
                 );
             }
         };
+        // by each way in which files are cut that may have made this CID
         let mut hasher = ContentHasher::new(&Import::candidates(cid));
         loop {
             match tokio::time::timeout(self.timeout, response.chunk()).await {
@@ -239,11 +247,13 @@ impl Verifier {
                 Ok(Ok(None)) => break,
                 Ok(Ok(Some(chunk))) => hasher.update(&chunk),
             }
+            // hashed as it comes and thrown away: a gateway may send without end
             if hasher.bytes() > FILE_BYTES {
                 return Fetched::Nothing(format!("it is longer than file_bytes = {FILE_BYTES}"));
             }
         }
         let content = hasher.finish();
+        // against what was recorded when it was anchored: a gateway can serve whatever it likes
         if content.sha256 != *sha256 {
             return Fetched::Other(format!(
                 "delivered SHA-256 {}, recorded is {sha256}",
@@ -253,6 +263,7 @@ impl Verifier {
         if !content
             .cids
             .iter()
+            // what the codec says does not matter to the bytes, where only the version differs
             .any(|named| (named.codec(), named.hash()) == (cid.codec(), cid.hash()))
         {
             return Fetched::Other(
