@@ -6,6 +6,7 @@ use crate::registry::manifest::{CarriedOver, FederationManifest, ManifestStatist
 /// What there is to carry over; none if there is nothing, that was done, or a node with a key keeps
 /// the manifest. What was synced by plain logs is a part of it.
 pub fn in_numbers(manifest: &FederationManifest, at: &str) -> Option<CarriedOver> {
+    // carried over once; and a manifest that a node with a key keeps is its own projection
     if manifest.carried_over().is_some() || manifest.get("ssid.federation_id").is_some() {
         return None;
     }
@@ -18,9 +19,11 @@ pub fn in_numbers(manifest: &FederationManifest, at: &str) -> Option<CarriedOver
         .history()
         .into_iter()
         .flatten()
+        // those that a node wrote have a subject: they are in its own log
         .filter(|record| record.subject_id.is_none())
         .count();
     let statistics = manifest.statistics();
+    // an empty manifest is not carried over: the statistics of a new federation begin at 0
     if nodes.is_empty() && history == 0 && statistics == ManifestStatistics::default() {
         return None;
     }

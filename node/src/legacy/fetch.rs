@@ -140,8 +140,10 @@ impl PlainLogs {
         let sync = &settings.sync_settings;
         let performance = &settings.performance;
         let security = &settings.security;
+        // no member may hold a sync longer than a fetch may take (SPEC §10)
         let timeout = Duration::from_secs(sync.timeout_seconds.min(FETCH_SECONDS));
         let allowed = security.allowed_git_protocols.clone();
+        // asked for by hand, it is to be what stands there now
         let minutes = if force {
             0
         } else {
@@ -203,20 +205,24 @@ impl PlainLogs {
         let age = age
             .ok()
             .and_then(|at| SystemTime::now().duration_since(at).ok());
+        // both: a time alone may be of a fetch that left nothing
         if let (Some(age), Some(tip)) = (age, repository.commit_named(FETCHED)?)
             && age < self.fresh_for
         {
             return Ok(tip);
         }
+        // of a default branch whatever its name: the members of old have no agreement on it
         let wanted = Wanted::default_branch(self.depth, false);
         let mut attempt = 0;
         loop {
             match fetch_any(&self.git, repository, remote, wanted).await {
+                // what a second attempt cannot change is told at once
                 Err(error) if error.is_passing() && attempt < self.retries => {
                     let pause = Backoff::new(self.delay, Duration::MAX)
                         .pause(u32::try_from(attempt).unwrap_or(u32::MAX));
                     attempt += 1;
                     self.tell(remote, &error, attempt, pause);
+                    // a stop must not wait for a back-off
                     tokio::select! {
                         () = self.git.shutdown().cancelled() => return Err(GitError::Cancelled),
                         () = tokio::time::sleep(pause) => {}
@@ -247,6 +253,7 @@ impl PlainLogs {
         node: &ManifestNode,
     ) -> Result<File, PlainLogError> {
         let found = self.locate(repository, tip).await?;
+        // of a link, the commit that touched it says nothing of what it leads to
         if self.asked != Asked::default() {
             if self.look(repository, tip, found.path, false).await? != found.said {
                 return Err(PlainLogError::SignedLink);
@@ -261,6 +268,7 @@ impl PlainLogs {
             .run(job.into_file(file.try_clone().map_err(failed)?))
             .await?;
         file.rewind().map_err(failed)?;
+        // Git LFS: the log is elsewhere, and a pointer would pass for one without events
         if found.bytes <= POINTER_BYTES && is_pointer(&mut file).map_err(failed)? {
             return Err(PlainLogError::Pointer);
         }
@@ -321,6 +329,7 @@ impl PlainLogs {
         path: &str,
         node: &ManifestNode,
     ) -> Result<(), PlainLogError> {
+        // without one any good signature would do: also that of whoever broke in
         if node.public_key_fingerprint.is_empty() {
             let why = "must be signed, and public_key_fingerprint names no key of this member";
             return Err(PlainLogError::Unsigned(why.to_owned()));
@@ -371,6 +380,7 @@ fn is_pointer(file: &mut File) -> std::io::Result<bool> {
 /// its primary key.
 fn judge(said: &str, expected: &str, asked: Asked) -> Result<(), String> {
     let mut lines = said.lines().map(str::trim);
+    // nothing of it is trusted beyond its form: it is what a program printed
     let state = lines.next();
     let key = lines.next().unwrap_or_default();
     let primary = lines.next().unwrap_or_default();
@@ -385,6 +395,7 @@ fn judge(said: &str, expected: &str, asked: Asked) -> Result<(), String> {
         _ => return Err("has a bad signature".to_owned()),
     }
     let is_ssh = key.starts_with("SHA256:");
+    // each kind only where it is asked for: SSH keys are easier to come by
     match (is_ssh, asked) {
         (true, Asked { ssh: false, .. }) => {
             return Err("is signed with an SSH key; a GPG signature is required".to_owned());
@@ -401,6 +412,7 @@ fn judge(said: &str, expected: &str, asked: Asked) -> Result<(), String> {
             is_same_key(found, expected)
         }
     };
+    // a subkey signs, and people know the primary key
     if fits(key) || fits(primary) {
         return Ok(());
     }

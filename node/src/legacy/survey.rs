@@ -137,6 +137,7 @@ impl Survey {
     ) -> Result<Self, SurveyError> {
         let paths = RegistryPaths::in_repository(repository);
         let has = |name: &str| repository.join(name).is_dir();
+        // one of both is enough: old registries have only the second
         if !has("24_meta_orchestration") && !has("07_governance_legal") {
             return Err(SurveyError::NoRegistry(repository.to_owned()));
         }
@@ -145,6 +146,7 @@ impl Survey {
             Err(ConfigError::Missing(_)) => None,
             loaded => Some(loaded?),
         };
+        // told and not mended: which of the two is right only people know
         let disagreements = match (&manifest, &config) {
             (Some(manifest), Some(config)) => disagreements(manifest, &config.settings),
             _ => Vec::new(),
@@ -156,6 +158,7 @@ impl Survey {
         let read = manifest.as_ref();
         let history = read.map(FederationManifest::history).unwrap_or_default();
         let carried = read.and_then(FederationManifest::carried_over);
+        // before the log, which takes those out that it has as well
         let mut apart = event_files(&paths.event_files)?;
         let log = survey_log(&paths.registry_log, &mut apart)?;
         Ok(Self {
@@ -208,6 +211,7 @@ fn disagreements(manifest: &FederationManifest, settings: &Settings) -> Vec<Stri
     let differs = |(key, configured, expected): &(&str, &str, Value)| {
         let found = manifest.get(&format!("federation.{key}"))?;
         let is_same =
+            // 0.66 and 66e-2 are one number
             found == *expected || found.as_f64().is_some() && found.as_f64() == expected.as_f64();
         (!is_same).then(|| {
             let found: String = found.to_string().chars().take(100).collect();
@@ -237,10 +241,12 @@ fn survey_nodes(
             }
         };
         let members = federation.map(|f| f.members.as_slice()).unwrap_or_default();
+        // by address too: in the manifest of old it has another id
         let is_it = |m: &&ssid_protocol::member::Member| {
             m.node_id.to_string() == node.node_id
                 || !m.git_remote.is_empty() && m.git_remote == node.git_remote
         };
+        // the scripts take the first of one id, and so does this
         let (action, why) = if !seen.insert(node.node_id.clone()) {
             (
                 Action::Skipped,
@@ -289,6 +295,7 @@ fn survey_log(
             .iter()
             .filter(|entry| entry.stated_hash.is_some())
             .count() as u64;
+        // a log may have millions of lines: hashed only while there is something to find
         for entry in log.entries.iter().filter(|_| !apart.is_empty()) {
             elsewhere.remove(&entry.event.event_hash());
         }
@@ -298,6 +305,7 @@ fn survey_log(
             .collect();
         survey.prose += (log.skipped.len() - lines.len()) as u64;
         survey.quarantined += lines.len() as u64;
+        // a few examples say what is wrong; the count says how much
         let room = QUARANTINED.saturating_sub(survey.examples.len());
         survey.examples.extend(lines.into_iter().take(room));
         survey.is_cut_off = log.incomplete.is_some();
@@ -334,6 +342,7 @@ fn event_files(directory: &Place) -> Result<Vec<(String, EventHash)>, SurveyErro
         let read = entry
             .place
             .open()
+            // of a huge file only its beginning: the limit is far above any event
             .and_then(|file| file.take(EVENT_FILE_BYTES).read_to_end(&mut bytes));
         read.context("read", &entry.place)?;
         let events = parse(&bytes, Position::START)

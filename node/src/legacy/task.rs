@@ -56,6 +56,7 @@ impl PlainPlaces {
                 ..PlainSyncReport::default()
             });
         }
+        // read each time: `nodes observe` writes it while the node runs
         let known = KnownMembers::load(&self.known_members)?;
         let logs = PlainLogs::new(
             &self.settings,
@@ -160,6 +161,7 @@ async fn follow(
             .max(1),
     );
     let mut look = tokio::time::interval(interval);
+    // a machine that slept reads once and not for each time that it missed
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         let request = tokio::select! {
@@ -170,7 +172,9 @@ async fn follow(
             },
             _ = look.tick(), if by_itself => None,
         };
+        // by itself it always fetches: an interval is longer than anything is fresh
         let force = request.as_ref().is_none_or(|(force, _)| *force);
+        // with keys there are votes: plain logs are shown and decide nothing
         let options = PlainSyncOptions {
             force,
             apply: false,
@@ -185,6 +189,7 @@ async fn follow(
             // whoever asked may have gone
             reply.send(read).ok();
         }
+        // asked for by hand, the next one is an interval away
         look.reset();
     }
 }

@@ -28,6 +28,7 @@ pub fn messages(report: &PlainSyncReport, at: UnixMillis, anonymize: bool) -> Ve
         .collect();
     let read = report.nodes.len() - failed.len();
     let mut messages = Vec::new();
+    // of the sync as a whole: told each time, as its time is in the cause
     let whole = |topic, severity, what: &str, title: &str| {
         Message::new(
             topic,
@@ -61,6 +62,7 @@ pub fn messages(report: &PlainSyncReport, at: UnixMillis, anonymize: bool) -> Ve
                 node.error.as_deref().unwrap_or_default()
             )
         };
+        // some by name: the rest stands in the sync's report
         messages.push(
             failed
                 .iter()
@@ -84,6 +86,7 @@ pub fn messages(report: &PlainSyncReport, at: UnixMillis, anonymize: bool) -> Ve
             _ => continue,
         };
         let title = format!("{word}: {} {}", record.event_type, record.event_version);
+        // once for each way it fared: read again it is the same message
         let cause = format!("plain:{}:{}", record.event_hash, record.resolution);
         let told =
             Message::new(topic, severity, cause, &title, at).line("Nothing of it is signed.");
@@ -108,6 +111,7 @@ pub(super) fn write_reports(
     for record in changed {
         let path = directory.join(file_name(record));
         let is_conflict = record.resolution == Verdict::Failed.as_str();
+        // decided and never in conflict: there is no report to end
         if !is_conflict && !path.with_extension("json").exists() {
             continue;
         }
@@ -119,6 +123,7 @@ pub(super) fn write_reports(
         };
         let report = json!({ "format": FORMAT, "written_at": at, "state": state, "signed": false, "record": record });
         path.with_extension("json")
+            // the text last: a reader finds it only when the data beside it is there
             .replace(format!("{report:#}\n").as_bytes())?;
         path.with_extension("md")
             .replace(markdown(record, state, at).as_bytes())?;

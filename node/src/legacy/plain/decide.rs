@@ -122,6 +122,7 @@ pub(super) fn weigh(
     others: usize,
     mut take: impl FnMut(Decision) -> io::Result<()>,
 ) -> io::Result<Vec<Comparison>> {
+    // of all that are asked, not of those that answer: else silence would decide
     let (_, needed) = needed(others, &gathered.rules);
     let mut comparisons = vec![Comparison::default(); others + 1];
     let mut own_subjects = 0;

@@ -44,6 +44,7 @@ pub fn plain_members(
         .iter()
         .flat_map(|manifest| manifest.known_nodes())
         .collect();
+    // the manifest is published and has no password in it; the list of known members may
     let secret_of = |public: &str| {
         known
             .iter()
@@ -59,6 +60,7 @@ pub fn plain_members(
                 .unwrap_or_else(|| node.git_remote.clone()),
             node: node.clone(),
         });
+    // by address without what is secret: under two names one repository would count twice
     let is_there = |public: &str| {
         nodes
             .iter()

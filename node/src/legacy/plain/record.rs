@@ -73,6 +73,7 @@ pub(super) fn write_down(
             .find(|known| known.node_id == node.node_id)
             .unwrap_or(node)
             .clone();
+        // only then: a node that does not answer was not seen
         if observation.error.is_none() {
             node.last_seen = Some(at.to_owned());
         }
@@ -81,9 +82,12 @@ pub(super) fn write_down(
     }
     manifest.set(OBSERVATIONS, &json!(seen));
     let Some(decided) = &outcome.decided else {
+        // nothing was decided, so no count of decisions moves
         return Vec::new();
     };
     let records = add_records(manifest, outcome, decided, (began, at));
+    // decisions that no record was kept of are counted by their number, or each sync would count
+    // them again
     let beyond = manifest.get(BEYOND).unwrap_or_default();
     let counted = |key: &str| beyond[key].as_u64().unwrap_or_default();
     let mut counts = manifest.statistics();
@@ -93,6 +97,7 @@ pub(super) fn write_down(
     counts.consensus_disagreements +=
         decided.changed.failed + new(decided.unknown.failed, "failed");
     let left = beyond_history(manifest, decided, outcome.applied);
+    // not before there are any: the manifest of a small federation stays as it was
     if !beyond.is_null() || left.achieved + left.failed > 0 {
         manifest.set(
             BEYOND,
@@ -103,6 +108,7 @@ pub(super) fn write_down(
     counts.total_nodes = nodes.len() as u64;
     counts.active_nodes = nodes.iter().filter(|node| node.is_active()).count() as u64;
     counts.total_syncs += 1;
+    // a log that was read and had nothing in it is a success all the same
     let failed = outcome
         .nodes
         .iter()
@@ -125,6 +131,7 @@ fn add_records(
     decided: &Decided,
     (began, at): (&str, &str),
 ) -> Vec<HistoryRecord> {
+    // records with a signature are of votes, and none of this
     let before: Vec<_> = manifest
         .history()
         .into_iter()
@@ -134,12 +141,15 @@ fn add_records(
     let mut records = Vec::new();
     for (event, decision) in &decided.latest {
         let mut record = record(outcome, event, decision, began, at);
+        // the latest of them: it may have been decided otherwise before
         if let Some(known) = before
             .iter()
             .rev()
             .find(|known| known.event_hash == record.event_hash)
         {
+            // since when it is asked about, not since when it fares like this
             record.initiated_at.clone_from(&known.initiated_at);
+            // what only differs in the time of this sync is no news
             if (HistoryRecord {
                 completed_at: known.completed_at.clone(),
                 ..record.clone()
@@ -170,6 +180,7 @@ fn beyond_history(manifest: &FederationManifest, decided: &Decided, applied: boo
         .iter()
         .filter(|(hash, _)| recorded.contains(hash))
         .for_each(|(_, verdict)| inside.add(*verdict));
+    // what was appended is in the own log from now on, and not asked about again
     let achieved = if applied {
         0
     } else {
@@ -189,6 +200,7 @@ fn record(
     began: &str,
     at: &str,
 ) -> HistoryRecord {
+    // 0 is the own log, which has no entry among the nodes
     let name = |observer: u16| match usize::from(observer).checked_sub(1) {
         None => outcome.own_id.clone(),
         Some(place) => outcome
@@ -209,6 +221,7 @@ fn record(
         .map(|(node, _)| node.clone())
         .collect();
     let achieved = decision.verdict == Verdict::Achieved;
+    // as in a consensus record (SPEC §8): of those who observed, who agrees
     let share = (observed.len() - disagreeing.len()) as f64 / observed.len().max(1) as f64;
     HistoryRecord {
         event_hash: decision.hash.to_string(),

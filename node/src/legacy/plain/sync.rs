@@ -186,6 +186,7 @@ where
         known,
         scratch,
     } = deployment;
+    // one time for the whole sync: what is too old is the same for every log
     let began = clock::now();
     let manifest = FederationManifest::read(&paths.federation_manifest)?;
     let nodes = partners(manifest.as_ref(), known, settings, &began.iso());
@@ -284,6 +285,7 @@ where
     } else {
         1
     };
+    // in their order, whichever ends first: places are observers
     let fetching: Vec<_> = nodes
         .iter()
         .map(|member| fetch(member.to_fetch()))
@@ -297,6 +299,7 @@ where
         read.push(match log {
             Err(error) => Err(error.into()),
             Ok(log) => {
+                // it goes there and back: reading a log takes as long as it is, and off this thread
                 let (back, quarantined) = blocking(move || {
                     let quarantined = gatherer.add(observer, log);
                     (gatherer, quarantined)
@@ -335,6 +338,7 @@ struct Done {
 
 impl Work {
     fn run(self, mut gatherer: Gatherer) -> Result<Done, PlainSyncError> {
+        // last: its rows are compared with those of all others
         let read_until = gatherer.add_own(&self.log)?;
         let gathered = gatherer.finish()?;
         let scratch = &gathered.scratch;
@@ -352,6 +356,7 @@ impl Work {
         let comparisons = weigh(&gathered, self.others, |decision| tally.take(decision))
             .context(KEEPING, scratch)
             .map_err(GatherError::Io)?;
+        // before anything is appended: a script in the middle of a line would have it torn
         if self.applies
             && tally.all.achieved > 0
             && RegistryFile::open(&self.log)?.is_being_written()?
@@ -361,6 +366,7 @@ impl Work {
         let (mut appended, mut behind): (u64, Position) = (0, read_until);
         let decided = tally.finish(&gathered, |events| {
             if self.applies && !events.is_empty() {
+                // what came behind that meanwhile is read first, so that no line stands there twice
                 let (written, at) = append_behind(&self.log, behind, events)?;
                 (appended, behind) = (appended + written, at);
             }

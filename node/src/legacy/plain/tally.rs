@@ -107,6 +107,7 @@ impl Tally {
         let mut part = Vec::new();
         loop {
             let row = rows.next_row().context(KEEPING, scratch)?;
+            // in parts: what is appended at once is held in memory
             if part.len() >= APPLIED_AT_ONCE || row.is_none() {
                 apply(&part)?;
                 part.clear();
@@ -117,6 +118,7 @@ impl Tally {
         let mut met = self.met;
         let mut latest = Vec::new();
         for decision in self.latest.into_values() {
+            // their events are read from disk again, as only these are shown
             met.insert(decision.hash, decision.verdict);
             latest.push((gathered.event(decision.text)?, decision));
         }
