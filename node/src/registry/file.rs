@@ -187,7 +187,10 @@ impl RegistryFile {
             return Ok(self.gone());
         };
         let from = self.seen.position();
+        // written a moment ago: clocks of file systems are coarse, and a second write may have the
+        // same stamp
         let is_recent = stamp.is_within(self.quiet_after, SystemTime::now());
+        // size and time alone: comparing the whole file at each look would read megabytes a second
         let is_same = self.stamp == Some(stamp);
         if is_same
             && stamp.size == from.offset + self.tail.len() as u64
@@ -196,6 +199,8 @@ impl RegistryFile {
             return Ok(Change::Unchanged);
         }
         if !is_same || !self.is_compared {
+            // not until it was compared: a look that fails in between must not pass for one that
+            // was done
             self.stamp = None;
             let compared = file.rewind().and_then(|()| self.seen.compare(&mut file));
             if let Some(drift) = compared.context("read", &self.path)? {
@@ -205,6 +210,7 @@ impl RegistryFile {
                 });
             }
         }
+        // only what is new, and bounded: a log that is new to this node comes in parts
         let bytes = read_at(&mut file, from.offset).context("read", &self.path)?;
         (self.stamp, self.is_compared) = (Some(stamp), !is_recent);
         Ok(self.take_in(&bytes))

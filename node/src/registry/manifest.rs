@@ -108,6 +108,7 @@ impl FederationManifest {
             Err(Unreadable::Syntax(what)) => return Err(syntax(what)),
             Err(Unreadable::Io(error)) => return Err(error.into()),
         };
+        // only what would be misread: whatever else is in it belongs to others and is kept
         for (key, allowed) in [
             ("nodes", "a list"),
             ("consensus_history", "a list"),
@@ -124,6 +125,7 @@ impl FederationManifest {
                 return Err(syntax(format!("`{key}` must be {allowed}")));
             }
         }
+        // shown, searched and compared by pairs: as many as there may be members
         if document.elements("nodes").len() > limits::MEMBERS {
             return Err(syntax(format!(
                 "`nodes` has more than members = {} entries",
@@ -180,6 +182,7 @@ impl FederationManifest {
             let found = Self::read(path)?;
             let mut manifest = found.clone().unwrap_or_else(|| Self::empty(now));
             change(&mut manifest);
+            // the time alone is no change: whoever watches the file would see one at each look
             if found
                 .as_ref()
                 .is_some_and(|found| found.document.text() == manifest.document.text())

@@ -173,6 +173,7 @@ pub(super) fn parse_with_limit(bytes: &[u8], from: Position, limit: usize) -> Pa
         log.complete_until.offset == 0,
         limit,
     ) {
+        // relative to where the last call ended: a log is read in parts
         let here = log.complete_until;
         let piece = &rest[step.start..step.end];
         let first_line = here.line + newlines(&rest[..step.start]);
@@ -188,6 +189,7 @@ pub(super) fn parse_with_limit(bytes: &[u8], from: Position, limit: usize) -> Pa
         };
         rest = &rest[step.next..];
     }
+    // half an object may be one that is being written: it is looked at again
     log.incomplete = non_blank(rest, log.complete_until.offset);
     log
 }
@@ -275,8 +277,10 @@ fn read_event(object: &[u8]) -> Result<(Event, Option<EventHash>), SkipReason> {
         compliance_score: written.compliance_score,
         emitted_by: written.emitted_by,
     };
+    // what no epoch would take is no event: its line is shown as skipped and the others count
     event.check_admissible(epoch_before(&event))?;
     let computed = event.event_hash();
+    // a hash beside the fields has to be theirs: one that is not tells of a line that was edited
     match written
         .event_hash
         .as_deref()

@@ -94,6 +94,7 @@ impl Seen {
     /// Reads the beginning of `file` again and says where it first differs; `None`: it is as it
     /// was.
     pub(super) fn compare(&self, file: &mut impl Read) -> io::Result<Option<Drift>> {
+        // the end is a checkpoint like the others, so that the last part is compared too
         let end = Checkpoint {
             offset: self.position.offset,
             line: self.position.line,
@@ -105,6 +106,7 @@ impl Seen {
         let mut from_line = 1;
         for checkpoint in self.checkpoints.iter().chain([&end]) {
             let wanted = checkpoint.offset - at;
+            // cut short, or replaced by something shorter
             if io::copy(&mut file.by_ref().take(wanted), &mut hasher)? < wanted {
                 return Ok(Some(Drift {
                     from_line,
@@ -118,6 +120,7 @@ impl Seen {
                     what: "lines that had been read have been changed",
                 }));
             }
+            // a change is somewhere between the last place that agreed and this one
             (at, from_line) = (checkpoint.offset, checkpoint.line);
         }
         Ok(None)

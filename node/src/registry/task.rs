@@ -83,6 +83,7 @@ struct Stopped;
 /// Follows the file until the end.
 pub async fn follow(file: RegistryFile, projection: Projection, mut context: Context) {
     let touched = Arc::new(Notify::new());
+    // it tells within a moment; the interval below finds what it misses on network file systems
     let mut watch = Watch::of(file.path(), touched.clone());
     let mut follower = Follower {
         file,
@@ -99,7 +100,9 @@ pub async fn follow(file: RegistryFile, projection: Projection, mut context: Con
             request = context.apply.recv() => request,
             Ok(()) = context.looks.changed() => None,
             () = touched.notified() => None,
+            // an unfinished last object may be whole by now
             () = tokio::time::sleep(UNFINISHED_AGAIN), if follower.again => None,
+            // a file that was replaced has another inode: the watch would be on the old one
             _ = look.tick() => {
                 watch.renew(follower.file.path());
                 None
@@ -262,12 +265,14 @@ impl Follower {
             file: self.file.path().display().to_string(),
             ..AppliedView::default()
         };
+        // one look: what is certified meanwhile is for the next call
         let store = context.store.clone();
         let head = store.log_head();
         let cursor = Cursor {
             peer: store.owner().node,
             log_id: head.log_id,
         };
+        // this node's own row among the cursors of peers: how far its log was appended
         let mut next = match store.cursor(&cursor) {
             Ok(next) => next,
             Err(error) => return Ok(Err(error.to_string())),
@@ -275,13 +280,17 @@ impl Follower {
         while next < head.size {
             let until = head.size.min(next + APPENDED_AT_ONCE);
             let written =
+                // it flushes: other tasks of this thread go on elsewhere
                 match tokio::task::block_in_place(|| self.append_part(&store, next, until)) {
                     Ok(written) => written,
                     Err(error) => return Ok(Err(error)),
                 };
             view.applied += written as u64;
+            // present already: written by hand, or by a process that died before it could move the
+            // cursor
             view.present += (until - next) - written as u64;
             next = until;
+            // after the lines: a crash in between finds them there again
             context
                 .inputs
                 .send(Inbound::Projected(next))
@@ -300,6 +309,7 @@ impl Follower {
     }
 
     fn append_part(&mut self, store: &Store, from: u64, until: u64) -> Result<usize, String> {
+        // a script in the middle of a line must not find another one in it
         if self
             .file
             .is_being_written()
@@ -320,6 +330,7 @@ impl Follower {
                 .map(|digest| store.event(&digest))
                 .transpose()
                 .map_err(|error| error.to_string())?;
+            // an entry whose event is lost is a damaged database, which is found at the start
             events.extend(event.flatten());
         }
         self.file

@@ -79,6 +79,8 @@ impl ManifestNode {
 
     /// Reads one element of `nodes`. What is missing is empty; an element without an id is none.
     pub(super) fn read(text: &str) -> Result<Self, String> {
+        // scripts and people have written numbers and nulls where texts belong: read as what they
+        // look like
         let value: Value = serde_json::from_str(text).map_err(|e| e.to_string())?;
         let text = |key: &str| match &value[key] {
             Value::String(text) => text.clone(),
@@ -107,6 +109,7 @@ impl ManifestNode {
             &node.git_remote,
             &node.status,
         ];
+        // one reason at a time, in the order in which a reader would mend them
         match () {
             () if !value.is_object() => Err("no object".to_owned()),
             () if node.node_id.is_empty() => Err("it has no node_id".to_owned()),
