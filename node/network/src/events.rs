@@ -184,10 +184,10 @@ impl Owner {
                 peer,
                 connection,
                 result: Err(error),
-                // ping closes no connection by itself; who does not answer would stay connected for
-                // ever
             }) if !matches!(error, ping::Failure::Unsupported) => {
                 tracing::debug!(%peer, %error, "no answer to ping; closing the connection");
+                // ping closes no connection by itself; who does not answer would stay connected for
+                // ever
                 self.swarm.close_connection(connection);
             }
             // where it listens, as it says itself: bounded, and tried beside what the manifest says
