@@ -154,7 +154,6 @@ async fn not_open(state: &ApiState, subject: SubjectId) -> Result<Failure, Failu
 /// The one of a subject's candidates that `name` means.
 fn find_choice(choices: &[Choice], name: &str) -> Result<Choice, Failure> {
     // hash and digest of two choices may begin alike; with both no doubt is left
-    // what was typed goes into an error: shown only in part, and never looked up
     let (hash, digest) = choice_beginning(name)?;
     let fits = |choice: &&Choice| {
         let its_hash = choice.event_hash.to_string();
