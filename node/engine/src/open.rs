@@ -3,6 +3,7 @@
 
 use std::sync::OnceLock;
 
+use ssid_protocol::backoff::Backoff;
 use ssid_protocol::evidence::{Signed, Statement};
 use ssid_protocol::id::{Choice, Epoch, NodeId, Round, SubjectId, UnixMillis};
 use ssid_protocol::quorum::{VoterIndex, VoterSet};
@@ -96,9 +97,7 @@ impl Asked {
         } else {
             UNSUPPORTED_AT_MOST
         };
-        let pause = STALLED_AFTER
-            .saturating_mul(1 << self.times.min(16))
-            .min(at_most);
+        let pause = Backoff::new(STALLED_AFTER, at_most).pause(self.times);
         (now.since(self.since) >= pause).then_some(self.times as usize)
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ssid_protocol::backoff::Backoff;
 use ssid_protocol::id::{ContentDigest, SubjectId};
 
 use super::clock::Steady;
@@ -9,6 +10,8 @@ use super::settings::{STALLED_AT_MOST, WANT_AFTER};
 
 /// Wanted events remembered at once; further ones are found again through their stalled instances.
 const WANTED: usize = 100_000;
+/// How long after it was asked for in vain it is asked for again.
+const ASK_AGAIN: Backoff = Backoff::new(WANT_AFTER.saturating_mul(10), STALLED_AT_MOST);
 
 #[derive(Debug)]
 struct Want {
@@ -97,11 +100,10 @@ impl Wants {
                 continue;
             }
             due.push((digest, subject, want.asked));
-            let pause = WANT_AFTER.saturating_mul(10_u32.saturating_mul(1 << want.asked.min(16)));
             self.put(
                 name,
                 Want {
-                    ask_at: now.after(pause.min(STALLED_AT_MOST)),
+                    ask_at: now.after(ASK_AGAIN.pause(want.asked)),
                     asked: want.asked + 1,
                 },
             );
