@@ -9,11 +9,10 @@ mod anchor;
 mod git;
 mod load;
 mod machine;
+mod median;
 mod outside;
 mod process;
 mod telemetry;
-
-use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
@@ -23,12 +22,9 @@ use crate::cluster::{Cluster, ClusterSpec};
 use crate::context::Context;
 use crate::error::{CliError, Code};
 use crate::output::Output;
-use load::Latencies;
+use load::{Latencies, READY_WITHIN};
 use machine::Machine;
 use process::Usage;
-
-/// How long the nodes may take to be ready.
-const READY_WITHIN: Duration = Duration::from_mins(1);
 
 /// Measure a local cluster of real processes
 ///
@@ -133,12 +129,6 @@ async fn measure(args: &BenchArgs, out: Output, cluster: &mut Cluster) -> Result
         per_node,
         machine,
     })
-}
-
-/// The middle one; 0 of none.
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_unstable_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or_default()
 }
 
 fn words(report: &Report, out: Output) -> String {

@@ -25,7 +25,8 @@ use anyhow::{Context as _, Result};
 use ssid_node::home::{Home, check_directory};
 use ssid_protocol::manifest::Manifest;
 
-pub(crate) use build::{ClusterSpec, Prepare};
+use build::node_dir;
+pub(crate) use build::{ClusterSpec, NODES_MAX, Prepare};
 use process::Running;
 
 use crate::client::Client;
@@ -33,8 +34,6 @@ use crate::error::{CliError, Code, OrCode as _};
 use crate::process::Interruption;
 use crate::setup;
 
-/// Nodes one machine is asked to carry.
-pub(crate) const NODES_MAX: usize = 64;
 /// How long a node may take to end after SIGTERM; then it is killed.
 const STOP: Duration = Duration::from_secs(8);
 /// How often a cluster is made anew because a port was lost between choosing and binding it.
@@ -284,8 +283,4 @@ impl Cluster {
         );
         Err(CliError::usage(message).into())
     }
-}
-
-fn node_dir(dir: &Path, index: usize) -> PathBuf {
-    dir.join(format!("node-{index}"))
 }

@@ -19,6 +19,7 @@ mod process;
 mod progress;
 mod setup;
 mod table;
+mod tone;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

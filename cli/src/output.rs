@@ -14,19 +14,7 @@ pub(crate) use ssid_node::text::clean;
 use crate::args::Color;
 use crate::progress::{self, Progress};
 use crate::table::{self, Cell, Column};
-
-/// What a word means, for its colour.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Tone {
-    /// As it should be.
-    Good,
-    /// Worth a look.
-    Warn,
-    /// Something is wrong: red.
-    Bad,
-    /// Less important than the rest: dim.
-    Dim,
-}
+pub(crate) use crate::tone::Tone;
 
 /// Where answers go, and in which form.
 #[derive(Clone, Copy, Debug)]

@@ -6,7 +6,7 @@ use comfy_table::{
 };
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr};
 
-use crate::output::Tone;
+use crate::tone::Tone;
 
 /// Columns of a line where nothing says how many there are.
 const WIDTH: usize = 80;

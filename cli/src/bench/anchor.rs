@@ -16,7 +16,7 @@ use ssid_node::anchor::select::{Candidate, Trigger};
 use ssid_node::config::Anchoring;
 
 use super::machine::Machine;
-use super::median;
+use super::median::median;
 use super::process::PeakMemory;
 use crate::context::Context;
 use crate::error::CliError;

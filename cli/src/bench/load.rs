@@ -17,6 +17,8 @@ use crate::client::{Client, StreamItem};
 use crate::cluster::Cluster;
 use crate::output::Output;
 
+/// How long the nodes may take to be ready.
+pub(super) const READY_WITHIN: Duration = Duration::from_mins(1);
 /// An event that is not certified by then ends the measurement.
 const CERTIFIED_WITHIN: Duration = Duration::from_secs(30);
 /// How long the burst may make no progress at all before the rest counts as lost.

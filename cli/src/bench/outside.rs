@@ -16,10 +16,10 @@ use ssid_node::home::Home;
 use ssid_node::registry::paths::RegistryPaths;
 use ssid_node::view::AnchorsView;
 
-use super::load::{self, Latencies};
+use super::load::{self, Latencies, READY_WITHIN};
 use super::machine::Machine;
+use super::median::median;
 use super::process::Usage;
-use super::{READY_WITHIN, median};
 use crate::cluster::{Cluster, ClusterSpec, Prepare};
 use crate::context::Context;
 use crate::error::{CliError, Code};

@@ -18,7 +18,7 @@ use ssid_node::telemetry::secret::Secrets;
 use ssid_node::telemetry::service::TelemetryService;
 
 use super::machine::Machine;
-use super::median;
+use super::median::median;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::output::Output;

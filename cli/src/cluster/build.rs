@@ -4,7 +4,7 @@ use std::fmt;
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -12,10 +12,12 @@ use ssid_node::home::check_directory;
 use ssid_protocol::card::MemberCard;
 use ssid_protocol::manifest::TieBreak;
 
-use super::{NODES_MAX, node_dir};
 use crate::error::{CliError, Code, OrCode as _};
 use crate::setup::{self, NewFederation, NewNode};
 use ssid_node::home::Home;
+
+/// Nodes one machine is asked to carry.
+pub(crate) const NODES_MAX: usize = 64;
 
 /// A cluster to be made.
 #[derive(Clone, Debug)]
@@ -184,6 +186,11 @@ fn refuse_others(dir: &Path) -> Result<()> {
 /// A port that is free now, held until the listener is dropped.
 fn free_port() -> Result<TcpListener, CliError> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).or_code(Code::Failed)
+}
+
+/// Where node `index` of the cluster in `dir` is.
+pub(super) fn node_dir(dir: &Path, index: usize) -> PathBuf {
+    dir.join(format!("node-{index}"))
 }
 
 #[cfg(test)]

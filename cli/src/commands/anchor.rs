@@ -1,5 +1,6 @@
 //! `ssid anchor`: copies of the registry's files on IPFS.
 
+mod shared;
 pub(super) mod verify;
 
 use std::path::PathBuf;
@@ -14,9 +15,9 @@ use ssid_node::anchor::provider::{Providers, import_of};
 use ssid_node::anchor::run::{self, Item, Known, Progress, Session};
 use ssid_node::anchor::select::Wanted;
 use ssid_node::anchor::{environment, manifest_gateway};
-use ssid_node::config::{self, Config};
-use ssid_node::registry::paths::RegistryPaths;
 use ssid_node::view::{AnchorView, AnchorsView, Page};
+
+use shared::{PAGE, configured, running};
 
 use crate::client::Client;
 use crate::context::Context;
@@ -26,9 +27,6 @@ use crate::table::{named, whole};
 
 /// How often a running node is asked how far it is.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
-/// Anchors asked of a node at once: the API's longest page.
-const PAGE: usize = 1000;
-
 /// Put copies of the registry's files on IPFS, and verify them
 #[derive(Debug, Subcommand)]
 pub(crate) enum AnchorCommand {
@@ -89,19 +87,6 @@ pub(crate) async fn run(command: AnchorCommand, context: &Context) -> Result<()>
         AnchorCommand::List { limit } => list(limit, context).await,
         AnchorCommand::Cid(args) => cids(&args, context),
     }
-}
-
-/// Where the registry's files are, and how this node anchors them.
-fn configured(context: &Context) -> Result<(RegistryPaths, Config)> {
-    let paths = RegistryPaths::choose(context.repo.as_deref(), context.home.root());
-    let config = Config::effective(&paths, &context.home, config::environment()).or_usage()?;
-    Ok((paths, config))
-}
-
-/// The client of a node, if one runs.
-async fn running(context: &Context) -> Option<Client> {
-    let client = context.client().ok()?;
-    client.ready().await.map(|_| client)
 }
 
 async fn anchor(context: &Context) -> Result<()> {

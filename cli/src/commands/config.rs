@@ -157,7 +157,7 @@ fn of_no_effect(config: &Config, paths: &RegistryPaths, context: &Context) -> Ve
         told.push(format!("local_node.git_remote: {refused}"));
     }
     if paths.telemetry_config.exists()
-        && let Ok(service) = telemetry::service(context)
+        && let Ok(service) = telemetry::setting::service(context)
     {
         let unusable = service.senders().unusable.iter();
         told.extend(unusable.map(|(channel, why)| {

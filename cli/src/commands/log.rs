@@ -6,10 +6,9 @@ use anyhow::Result;
 use clap::Subcommand;
 use clap::builder::NonEmptyStringValueParser;
 use ssid_node::view::{ConsistencyView, LogHeadView, ProofView, SignedHeadView};
-use ssid_protocol::id::Choice;
 use ssid_protocol::merkle;
 
-use super::log_verify;
+use super::log_verify::{self, proves_inclusion};
 use crate::context::Context;
 use crate::error::{CliError, Code};
 use crate::output::{Output, Tone};
@@ -133,16 +132,6 @@ fn check(holds: bool, message: &str) -> Result<()> {
             .hint("check the node with: ssid consensus verify")
             .into())
     }
-}
-
-pub(super) fn proves_inclusion(proof: &ProofView) -> bool {
-    let choice = Choice {
-        event_hash: proof.event_hash,
-        content_digest: proof.content_digest,
-    };
-    let leaf = merkle::leaf_hash(&choice.to_bytes());
-    merkle::root_from_inclusion(leaf, proof.sequence, proof.head.size, &proof.path)
-        == Some(proof.head.root)
 }
 
 fn proves_consistency(proof: &ConsistencyView) -> bool {

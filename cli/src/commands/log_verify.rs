@@ -9,12 +9,11 @@ use ssid_node::view::{ProofView, SIGNED_HEAD_FORMAT};
 use ssid_protocol::batch::{SignedBatch, Statements};
 use ssid_protocol::chain::Chain;
 use ssid_protocol::heartbeat::Heartbeat;
-use ssid_protocol::id::{FederationId, NodeId, Signature};
+use ssid_protocol::id::{Choice, FederationId, NodeId, Signature};
 use ssid_protocol::identity::VerifyKey;
 use ssid_protocol::json::{Json, JsonError};
-use ssid_protocol::limits;
+use ssid_protocol::{limits, merkle};
 
-use super::log::proves_inclusion;
 use super::offline::{OfflineFederation, refused};
 use crate::output::{Output, Tone, clean};
 use crate::setup::read_document;
@@ -29,6 +28,17 @@ pub(crate) struct VerifyArgs {
     head: PathBuf,
     #[command(flatten)]
     federation: OfflineFederation,
+}
+
+/// Whether a proof leads from its entry to its head's root.
+pub(super) fn proves_inclusion(proof: &ProofView) -> bool {
+    let choice = Choice {
+        event_hash: proof.event_hash,
+        content_digest: proof.content_digest,
+    };
+    let leaf = merkle::leaf_hash(&choice.to_bytes());
+    merkle::root_from_inclusion(leaf, proof.sequence, proof.head.size, &proof.path)
+        == Some(proof.head.root)
 }
 
 /// A head as a member says to have signed it; nothing of it is believed yet.

@@ -82,7 +82,7 @@ async fn tell(context: &Context, report: &PlainSyncReport, anonymize: bool) {
             repo: repository(context),
             ..context.clone()
         };
-        let mut service = telemetry::service(&here)?;
+        let mut service = telemetry::setting::service(&here)?;
         service.tell(&messages(report, at, anonymize), at).await?;
         service.deliver(at.after(TOLD_WITHIN)).await;
         anyhow::Ok(())

@@ -8,7 +8,7 @@ use ssid_node::clock;
 use ssid_node::config::write_atomic;
 use ssid_node::report::{self, ComplianceReport, Month};
 
-use super::telemetry::places;
+use super::telemetry::setting::places;
 use crate::context::Context;
 use crate::error::CliError;
 

@@ -3,25 +3,22 @@
 pub(super) mod check;
 mod history;
 mod outbox;
+pub(super) mod setting;
 pub(super) mod trial;
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Result;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
-use ssid_node::config::{self, Channel, Config};
+use ssid_node::config::Channel;
 use ssid_node::registry::paths::RegistryPaths;
 use ssid_node::telemetry::config::TelemetryConfig;
-use ssid_node::telemetry::look::Places;
-use ssid_node::telemetry::message::Source;
-use ssid_node::telemetry::secret::Secrets;
-use ssid_node::telemetry::service::TelemetryService;
 
 use crate::context::Context;
-use crate::error::{CliError, Code, OrCode as _};
-use crate::setup;
+use crate::error::OrCode as _;
+use history::HistoryArgs;
+use outbox::OutboxCommand;
 
 /// How long deliveries are waited for unless `--wait` says.
 pub(super) const DELIVERY_SECONDS: u64 = 30;
@@ -86,46 +83,6 @@ pub(crate) struct TestArgs {
     wait: WaitArgs,
 }
 
-/// What to show.
-#[derive(Debug, Args)]
-pub(crate) struct HistoryArgs {
-    /// At most so many rows, the latest
-    #[arg(long, default_value_t = 40, value_name = "N")]
-    limit: usize,
-    /// Draw all of it into this file
-    #[arg(long, value_name = "F")]
-    svg: Option<PathBuf>,
-}
-
-/// What waits to be delivered, and what was given up
-#[derive(Debug, Subcommand)]
-pub(crate) enum OutboxCommand {
-    /// List it, oldest first
-    ///
-    /// Example:
-    ///   ssid telemetry outbox list --json
-    #[command(verbatim_doc_comment)]
-    List,
-    /// Send one again at once
-    ///
-    /// Example:
-    ///   ssid telemetry outbox retry 17
-    #[command(verbatim_doc_comment)]
-    Retry {
-        /// Its number, as the list shows it
-        id: u64,
-    },
-    /// Forget one
-    ///
-    /// Example:
-    ///   ssid telemetry outbox drop 17
-    #[command(verbatim_doc_comment)]
-    Drop {
-        /// Its number, as the list shows it
-        id: u64,
-    },
-}
-
 pub(crate) async fn run(command: TelemetryCommand, context: &Context) -> Result<()> {
     match command {
         TelemetryCommand::Check(args) => check::once(context, args.time()).await,
@@ -156,50 +113,4 @@ impl WaitArgs {
     fn time(&self) -> Duration {
         Duration::from_secs(self.wait)
     }
-}
-
-/// Where things are, by the flags.
-pub(super) fn places(context: &Context) -> Result<Places, CliError> {
-    let paths = RegistryPaths::choose(context.repo.as_deref(), context.home.root());
-    let config = TelemetryConfig::load_or_default(&paths.telemetry_config).or_usage()?;
-    for finding in &config.findings {
-        context.out.remark(&finding.to_string());
-    }
-    Ok(Places { config, paths })
-}
-
-/// Who tells people where no node runs.
-pub(super) fn service(context: &Context) -> Result<TelemetryService> {
-    let places = places(context)?;
-    let wanted = federation(context, &places)?.settings.notifications;
-    let secrets = secrets(&places);
-    let source = source(context, &places);
-    Ok(TelemetryService::without_node(places, wanted, &secrets)
-        .or_code(Code::Failed)?
-        .of(source))
-}
-
-/// Which node of which federation the data directory is of; `None` where it is of none, as in a
-/// repository alone.
-pub(super) fn source(context: &Context, places: &Places) -> Option<Source> {
-    let manifest = setup::read_genesis(&context.home.genesis()).ok()?;
-    let node = setup::read_card(&context.home.card()).ok()?.member.node_id;
-    let anonymize = federation(context, places)
-        .ok()?
-        .settings
-        .compliance
-        .anonymize_node_data;
-    Some(Source::new(&manifest, node, anonymize))
-}
-
-fn secrets(places: &Places) -> Secrets {
-    Secrets::find(
-        |name| std::env::var(name).ok(),
-        &places.paths.telemetry_config,
-    )
-}
-
-/// The node's own configuration, for what it says of notifications.
-fn federation(context: &Context, places: &Places) -> Result<Config, CliError> {
-    Config::effective(&places.paths, &context.home, config::environment()).or_usage()
 }

@@ -9,7 +9,7 @@ use ssid_node::anchor::manifest::AnchorManifest;
 use ssid_node::anchor::verify::{Checked, Target, Verdict, Verifier};
 use ssid_node::view::{AnchorView, AnchorsView};
 
-use super::{PAGE, configured, running};
+use super::shared::{PAGE, configured, running};
 use crate::context::Context;
 use crate::error::{CliError, Code, OrCode as _};
 use crate::output::{Output, Tone, clean};
@@ -32,7 +32,7 @@ pub(super) async fn run(args: &VerifyArgs, context: &Context) -> Result<()> {
 }
 
 /// Fetches everything that is anchored, and looks whether it is what was recorded.
-pub(in crate::commands) async fn checked(args: &VerifyArgs, context: &Context) -> Result<Report> {
+pub(crate) async fn checked(args: &VerifyArgs, context: &Context) -> Result<Report> {
     let (paths, config) = configured(context)?;
     let settings = config.settings.anchoring;
     let mut verifier = Verifier::configured(&settings).or_usage()?;
@@ -65,7 +65,7 @@ pub(in crate::commands) async fn checked(args: &VerifyArgs, context: &Context) -
 }
 
 /// The command's end: exit 5 if any content differs, 1 if some could not be reached.
-pub(in crate::commands) fn conclude(report: &Report) -> Result<()> {
+pub(crate) fn conclude(report: &Report) -> Result<()> {
     let differ = report.differ;
     let lost = report.unreachable;
     if differ > 0 {
@@ -99,11 +99,11 @@ fn target(anchor: AnchorView) -> Target {
 
 /// What was proved of all anchors.
 #[derive(Debug, Serialize)]
-pub(in crate::commands) struct Report {
-    pub(in crate::commands) proven: usize,
-    pub(in crate::commands) differ: usize,
-    pub(in crate::commands) unreachable: usize,
-    pub(in crate::commands) anchors: Vec<Checked>,
+pub(crate) struct Report {
+    pub(crate) proven: usize,
+    pub(crate) differ: usize,
+    pub(crate) unreachable: usize,
+    pub(crate) anchors: Vec<Checked>,
 }
 
 fn lines(report: &Report, out: Output) -> String {

@@ -52,7 +52,7 @@ pub(crate) async fn run(args: &TelemetryArgs, context: &Context) -> Result<()> {
     if args.what.check_config {
         return telemetry::check_config(&here);
     }
-    let places = telemetry::places(&here)?;
+    let places = telemetry::setting::places(&here)?;
     if !places.config.settings.enabled {
         let answer = serde_json::json!({ "enabled": false });
         let text = "! Telemetry is disabled in configuration";

@@ -10,7 +10,7 @@ use ssid_node::telemetry::service::TelemetryService;
 use ssid_node::telemetry::trend::number;
 use ssid_node::telemetry::view::CheckView;
 
-use super::{places, service};
+use super::setting::{places, service};
 use crate::context::Context;
 use crate::error::{CliError, Code, OrCode as _};
 use crate::output::{Output, Tone, clean, counted};
@@ -94,7 +94,7 @@ pub(super) async fn once(context: &Context, wait: Duration) -> Result<()> {
 }
 
 /// One check, told as `page` has it.
-pub(in crate::commands) async fn once_as(
+pub(crate) async fn once_as(
     context: &Context,
     wait: Duration,
     page: impl Fn(&CheckView) -> String,
@@ -128,10 +128,7 @@ pub(super) async fn watch(context: &Context) -> Result<()> {
 }
 
 /// Checks again and again, each told as `page` has it.
-pub(in crate::commands) async fn watch_as(
-    context: &Context,
-    page: impl Fn(&CheckView) -> String,
-) -> Result<()> {
+pub(crate) async fn watch_as(context: &Context, page: impl Fn(&CheckView) -> String) -> Result<()> {
     let every = Duration::from_secs(places(context)?.config.settings.check_interval_seconds);
     crate::progress::hide_command();
     // before the first check: whoever has read its line can end this

@@ -1,6 +1,9 @@
 //! `ssid telemetry history`.
 
+use std::path::PathBuf;
+
 use anyhow::{Context as _, Result};
+use clap::Args;
 use serde::Serialize;
 use ssid_node::clock;
 use ssid_node::config::write_atomic;
@@ -10,10 +13,21 @@ use ssid_node::telemetry::dashboard::Row;
 use ssid_node::telemetry::trend::{anomaly, number};
 use ssid_node::view::Page;
 
-use super::{HistoryArgs, places};
+use super::setting::places;
 use crate::context::Context;
 use crate::error::{CliError, Code};
 use crate::output::{Output, Tone, clean};
+
+/// What to show.
+#[derive(Debug, Args)]
+pub(crate) struct HistoryArgs {
+    /// At most so many rows, the latest
+    #[arg(long, default_value_t = 40, value_name = "N")]
+    limit: usize,
+    /// Draw all of it into this file
+    #[arg(long, value_name = "F")]
+    svg: Option<PathBuf>,
+}
 
 /// One row of the dashboard.
 #[derive(Debug, Serialize)]

@@ -1,16 +1,46 @@
 //! `ssid telemetry outbox`.
 
 use anyhow::Result;
+use clap::Subcommand;
 use serde_json::{Value, json};
 use ssid_node::clock;
 use ssid_node::telemetry::view::EntryView;
 use ssid_node::view::Page;
 
-use super::{OutboxCommand, service};
+use super::setting::service;
 use crate::context::Context;
 use crate::error::{CliError, Code};
 use crate::output::{Output, Tone, clean, seconds};
 use crate::table::{named, prose, whole};
+
+/// What waits to be delivered, and what was given up
+#[derive(Debug, Subcommand)]
+pub(crate) enum OutboxCommand {
+    /// List it, oldest first
+    ///
+    /// Example:
+    ///   ssid telemetry outbox list --json
+    #[command(verbatim_doc_comment)]
+    List,
+    /// Send one again at once
+    ///
+    /// Example:
+    ///   ssid telemetry outbox retry 17
+    #[command(verbatim_doc_comment)]
+    Retry {
+        /// Its number, as the list shows it
+        id: u64,
+    },
+    /// Forget one
+    ///
+    /// Example:
+    ///   ssid telemetry outbox drop 17
+    #[command(verbatim_doc_comment)]
+    Drop {
+        /// Its number, as the list shows it
+        id: u64,
+    },
+}
 
 pub(super) async fn run(command: OutboxCommand, context: &Context) -> Result<()> {
     let client = context.client()?;

@@ -8,7 +8,7 @@ use ssid_node::telemetry::channels::Senders;
 use ssid_node::telemetry::trial::{TrialView, try_out};
 use ssid_node::view::Page;
 
-use super::{places, secrets, source};
+use super::setting::{places, secrets, source};
 use crate::context::Context;
 use crate::error::{CliError, Code};
 use crate::output::{Output, Tone, clean, counted};
@@ -19,7 +19,7 @@ pub(super) async fn run(context: &Context, only: Option<&str>, wait: Duration) -
 }
 
 /// The same, told as `page` has it.
-pub(in crate::commands) async fn run_as(
+pub(crate) async fn run_as(
     context: &Context,
     only: Option<&str>,
     wait: Duration,
