@@ -1,6 +1,7 @@
 //! A whole node: its parts opened in order, joined, and stopped together (ARCHITECTURE, *Data
 //! flow*).
 
+mod error;
 mod history;
 mod members;
 mod open;
@@ -9,128 +10,28 @@ mod shared;
 mod tasks;
 mod telemetry;
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use prometheus_client::registry::Registry;
 use ssid_engine::{Engine, EngineParts};
-use ssid_network::{Network, NetworkError};
-use ssid_storage::PathError;
+use ssid_network::Network;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::api::{self, ApiError, ApiListen, ApiState, TcpListen};
 use crate::clock;
-use crate::config::{Config, ConfigError};
+use crate::config::Config;
 use crate::engine::EngineMetrics;
 use crate::engine::task::{self, Context, Running};
 use crate::git::{GitMetrics, Origin};
-use crate::home::{Home, HomeError};
-use crate::keyfile::KeyFileError;
 use crate::query::{Knowledge, ShownSettings};
-use crate::registry::file::{FileError, RegistryFile};
+use crate::registry::file::RegistryFile;
+pub use error::NodeError;
+pub use open::RunOptions;
+
+use error::SHUTDOWN_AT_MOST;
 use open::Opened;
 use shared::Shared;
-
-/// How long an orderly end may take.
-const SHUTDOWN_AT_MOST: Duration = Duration::from_secs(5);
-
-/// What a node is started with.
-#[derive(Clone, Debug)]
-pub struct RunOptions {
-    /// Its data directory.
-    pub home: Home,
-    /// The governance repository it serves, if it serves one.
-    pub repo: Option<PathBuf>,
-    /// The passphrase of its key files, if they have one.
-    pub passphrase: Option<String>,
-}
-
-/// Why a node does not start, or ended.
-#[derive(Debug, thiserror::Error)]
-pub enum NodeError {
-    /// The data directory is not usable.
-    #[error(transparent)]
-    Home(#[from] HomeError),
-    /// The configuration is not usable.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// The configuration says that the node takes no part.
-    #[error(
-        "federation.enabled is false: this node takes no part in its federation\n  set it to true in '{}', or start with SSID_FEDERATION_ENABLED=true",
-        .0.display()
-    )]
-    Disabled(PathBuf),
-    /// A key cannot be read.
-    #[error(transparent)]
-    Key(#[from] KeyFileError),
-    /// There is no genesis file: the node belongs to no federation.
-    #[error(
-        "'{0}' is missing: this node belongs to no federation yet; join one with: ssid federation join genesis.json"
-    )]
-    NoGenesis(PathBuf),
-    /// The genesis file is not usable.
-    #[error(
-        "'{path}' is no valid genesis manifest: {reason}; get it again from a coordinator and join with: ssid federation join"
-    )]
-    Genesis {
-        /// The file that cannot be used.
-        path: PathBuf,
-        /// What is wrong with it, in words.
-        reason: String,
-    },
-    /// An address in the configuration or the manifest is none.
-    #[error("{place}: '{value}' is no multiaddress, for example /ip4/192.0.2.7/tcp/4170")]
-    Address {
-        /// Where it stands.
-        place: String,
-        /// What stands there.
-        value: String,
-    },
-    /// A file cannot be read or written.
-    #[error(transparent)]
-    Io(#[from] PathError),
-    /// Storage cannot be opened, or failed while the node ran.
-    #[error(transparent)]
-    Storage(#[from] ssid_storage::StorageError),
-    /// The network cannot be started.
-    #[error(transparent)]
-    Network(#[from] NetworkError),
-    /// The API cannot be served.
-    #[error(transparent)]
-    Api(#[from] ApiError),
-    /// The registry file cannot be opened.
-    #[error(transparent)]
-    Registry(#[from] FileError),
-    /// `api.listen` is no address.
-    #[error("api.listen: '{0}' is no address, for example 127.0.0.1:4171")]
-    ApiAddress(String),
-    /// Storage failed while the node ran; it has stopped voting.
-    #[error("this node ran read-only until it was stopped: {0}")]
-    ReadOnly(String),
-    /// Something did not end in time.
-    #[error("the node's tasks did not end within {} seconds", SHUTDOWN_AT_MOST.as_secs())]
-    Shutdown,
-}
-
-impl NodeError {
-    /// Whether the way it was called or configured is at fault, rather than what happened.
-    pub fn is_usage(&self) -> bool {
-        matches!(
-            self,
-            Self::Home(_)
-                | Self::Config(_)
-                | Self::Disabled(_)
-                | Self::Key(_)
-                | Self::NoGenesis(_)
-                | Self::Genesis { .. }
-                | Self::Address { .. }
-                | Self::ApiAddress(_)
-                | Self::Network(NetworkError::NotAMember(_) | NetworkError::WrongPeer { .. })
-        )
-    }
-}
 
 /// Runs a node until `shutdown`, then ends every task within five seconds, the last tick on disk.
 ///

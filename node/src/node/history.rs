@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use ssid_protocol::id::NodeId;
 use ssid_storage::{Journal, JournalRecord, PathContext as _, StorageError, Store, regular};
 
-use super::NodeError;
+use super::error::NodeError;
 use crate::config::write_atomic;
 use crate::home::Home;
 

@@ -5,7 +5,7 @@ use ssid_network::MemberPeer;
 use ssid_protocol::identity::VerifyKey;
 use ssid_protocol::manifest::Manifest;
 
-use super::NodeError;
+use super::error::NodeError;
 
 /// Every member with its parsed key, peer id and addresses. Observers other than this node only
 /// where they are let in.

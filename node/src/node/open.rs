@@ -1,7 +1,7 @@
 //! Opening everything a node has on disk, in the order in which a problem is best told.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,8 +20,9 @@ use ssid_protocol::trust::{DAY, TrustRules};
 use ssid_storage::{JournalRecord, Owner, PathContext as _, Store, regular};
 use tokio::sync::watch;
 
+use super::error::NodeError;
 use super::history::{self, History};
-use super::{NodeError, RunOptions, members};
+use super::members;
 use crate::anchor;
 use crate::config::{self, Config, Endorsement as ConfiguredEndorsement, Settings, TrustSettings};
 use crate::git::{Origin, Plan};
@@ -30,6 +31,17 @@ use crate::keyfile;
 use crate::registry::paths::RegistryPaths;
 use crate::telemetry::hook;
 use crate::telemetry::secret::SecretUrl;
+
+/// What a node is started with.
+#[derive(Clone, Debug)]
+pub struct RunOptions {
+    /// Its data directory.
+    pub home: Home,
+    /// The governance repository it serves, if it serves one.
+    pub repo: Option<PathBuf>,
+    /// The passphrase of its key files, if they have one.
+    pub passphrase: Option<String>,
+}
 
 /// The variable that says whether the node takes part.
 const ENABLED_VARIABLE: &str = "SSID_FEDERATION_ENABLED";
