@@ -6,6 +6,7 @@ mod access;
 mod body;
 mod caller;
 mod error;
+mod fields;
 mod listen;
 mod lookup;
 mod names;

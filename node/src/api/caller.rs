@@ -7,7 +7,7 @@ use axum::extract::ConnectInfo;
 use tokio::net::UnixStream;
 
 use super::error::Failure;
-use super::routes::one_line;
+use super::fields::one_line;
 
 /// Characters of a name.
 const NAME_CHARS: usize = 100;

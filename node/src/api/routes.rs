@@ -12,6 +12,7 @@ mod import;
 mod index;
 mod log;
 mod nodes;
+mod paging;
 mod report;
 mod search;
 mod status;
@@ -29,10 +30,7 @@ use axum::http::Uri;
 use axum::middleware::{Next, from_fn};
 use axum::routing::{get, post};
 use axum::{Extension, Router};
-use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
-
-pub(super) use trust::one_line;
 
 use super::ApiState;
 use super::access::bounded;
@@ -50,11 +48,6 @@ const IMPORT_BYTES: usize = 128 << 20;
 const QUICK: Duration = Duration::from_secs(30);
 /// How long one may take that waits, or verifies the whole log.
 const SLOW: Duration = Duration::from_hours(1);
-/// Most items that a page of a list has.
-pub(super) const PAGE_MAX: usize = 1000;
-/// Length of a page nobody asked a length for.
-const PAGE_DEFAULT: usize = 50;
-
 /// Returns the router of every endpoint.
 pub(super) fn router(state: ApiState, shutdown: CancellationToken) -> Router {
     let bodies_of =
@@ -142,27 +135,4 @@ async fn wrong_method(uri: Uri) -> Failure {
         "Another method is needed",
         format!("{path} does not take this method"),
     ))
-}
-
-/// Which part of a long list.
-#[derive(Debug, Default, Deserialize)]
-pub(super) struct Paging {
-    limit: Option<usize>,
-    before: Option<String>,
-}
-
-impl Paging {
-    /// How many are wanted, at most [`PAGE_MAX`].
-    pub(super) fn limit(&self) -> usize {
-        self.limit.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX)
-    }
-
-    /// Only entries of the log before this sequence number.
-    pub(super) fn before(&self) -> Result<Option<u64>, Failure> {
-        let parse = |text: &String| {
-            text.parse()
-                .map_err(|_| Failure::bad_request(format!("before={text:?} is no cursor")))
-        };
-        self.before.as_ref().map(parse).transpose()
-    }
 }

@@ -7,7 +7,7 @@ use ssid_engine::outbox::ANCHOR;
 use ssid_protocol::id::UnixMillis;
 use tokio::sync::oneshot;
 
-use super::Paging;
+use super::paging::Paging;
 use crate::anchor::task::{AnchorHandle, AnchorRequest};
 use crate::api::ApiState;
 use crate::api::error::{Answer, Failure};

@@ -14,7 +14,7 @@ use ssid_protocol::id::{Choice, Round, SubjectId};
 use ssid_protocol::record::Resolution;
 use ssid_protocol::vote::Phase;
 
-use super::Paging;
+use super::paging::Paging;
 use crate::api::ApiState;
 use crate::api::error::{Answer, Failure};
 use crate::api::lookup::beginning;

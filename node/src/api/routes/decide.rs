@@ -13,10 +13,11 @@ use ssid_protocol::id::{Choice, SubjectId};
 use tokio::time::Instant;
 
 use super::consensus::find_subject;
-use super::trust::{REASON_CHARS, one_line};
+use super::trust::REASON_CHARS;
 use crate::api::ApiState;
 use crate::api::caller::{Caller, decider_name};
 use crate::api::error::{Answer, Failure};
+use crate::api::fields::one_line;
 use crate::api::lookup::{choice_beginning, choice_name};
 use crate::api::wait::Waiter;
 use crate::view::{Operated, Problem};

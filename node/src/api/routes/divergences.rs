@@ -5,7 +5,7 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use ssid_protocol::id::SubjectId;
 
-use super::Paging;
+use super::paging::Paging;
 use crate::api::ApiState;
 use crate::api::error::{Answer, Failure};
 use crate::view::{DivergenceView, Page};

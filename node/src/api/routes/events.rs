@@ -8,7 +8,7 @@ use ssid_protocol::event::Event;
 use ssid_protocol::record::ConsensusRecord;
 use tokio::sync::oneshot;
 
-use super::Paging;
+use super::paging::Paging;
 use super::search::{Filter, Wanted};
 use crate::api::ApiState;
 use crate::api::error::{Answer, Failure};
