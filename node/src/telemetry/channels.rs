@@ -2,14 +2,13 @@
 //! function, and says what an answer means; sending is one function for the three webhooks, and one
 //! for mail.
 
+mod attempt;
 mod discord;
 mod http;
 mod mail;
 mod slack;
 mod smtp;
 mod webhook;
-
-use std::time::Duration;
 
 use super::config::TelemetryConfig;
 use super::message::Message;
@@ -18,35 +17,9 @@ use crate::clock;
 use crate::config::Channel;
 use crate::registry::paths::RegistryPaths;
 
+pub use attempt::Attempt;
 pub use http::Http;
 pub use webhook::ConsensusWebhook;
-
-/// What became of one attempt.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Attempt {
-    /// The receiver has it.
-    Delivered,
-    /// It may succeed later: not before `after`, if the receiver said when.
-    Later {
-        /// What the receiver asked for.
-        after: Option<Duration>,
-        /// What happened, without secrets.
-        why: String,
-    },
-    /// Some of its recipients have it.
-    Partly {
-        /// Those who may get it later.
-        later: Vec<String>,
-        /// Those who will not as it is.
-        refused: Vec<String>,
-        /// What was said of whom.
-        why: String,
-    },
-    /// It will not succeed as it is.
-    Refused(String),
-    /// The receiver does not exist, and must not be asked again.
-    Gone(String),
-}
 
 /// A channel that can be used.
 #[derive(Clone, Debug)]

@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use super::Attempt;
+use super::attempt::Attempt;
 use super::http::{Answer, Request};
 use crate::config::Channel;
 use crate::telemetry::config::DiscordSettings;

@@ -8,7 +8,7 @@ use reqwest::{Client, Method, Response, StatusCode, Url};
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
-use super::Attempt;
+use super::attempt::Attempt;
 use crate::client;
 use crate::config::Channel;
 use crate::telemetry::message::plain;

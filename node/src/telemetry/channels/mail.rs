@@ -13,7 +13,7 @@ use lettre::transport::smtp::extension::{Extension, MailBodyParameter, MailParam
 use lettre::{Address, Message as Mailed};
 use tokio_rustls::rustls::ClientConfig;
 
-use super::Attempt;
+use super::attempt::Attempt;
 use super::smtp::{Failure, Protection, Server, connect, tls};
 use crate::config::names_host;
 use crate::registry::paths::RegistryPaths;

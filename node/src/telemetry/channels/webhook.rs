@@ -10,7 +10,7 @@ use serde_json::json;
 use sha2::Sha256;
 use ssid_protocol::id::UnixMillis;
 
-use super::Attempt;
+use super::attempt::Attempt;
 use super::http::{Answer, Http, Request};
 use crate::clock;
 use crate::config::Channel;
