@@ -14,6 +14,10 @@ use super::token::Token;
 use crate::client;
 use crate::text::is_unseen;
 
+/// How long one fetch may take in all; between two parts of it no more than the configured time may
+/// pass.
+pub(super) const LONGEST: Duration = Duration::from_hours(1);
+
 /// Bytes of an answer that is not content.
 const ANSWER_BYTES: usize = 256 * 1024;
 /// Characters of a server's own words in an error.

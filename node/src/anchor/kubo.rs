@@ -12,7 +12,7 @@ use tokio::io::AsyncReadExt as _;
 
 use super::cid::{CidVersion, Import};
 use super::error::ProviderError;
-use super::http::Endpoint;
+use super::http::{Endpoint, LONGEST};
 use crate::place::Place;
 
 /// Bytes read from a file at once.
@@ -95,7 +95,7 @@ impl Kubo {
         let seconds = self.0.timeout().as_secs().saturating_sub(1).max(1);
         let query = [("arg", cid.to_string()), ("timeout", format!("{seconds}s"))];
         let request = self.0.request(Method::POST, &["api", "v0", "cat"], &query);
-        self.0.send(request, super::verify::LONGEST).await
+        self.0.send(request, LONGEST).await
     }
 
     /// Whether it answers at all.

@@ -12,15 +12,11 @@ use ssid_protocol::id::Sha256Hash;
 use super::FILE_BYTES;
 use super::cid::{ContentHasher, Import};
 use super::error::ProviderError;
-use super::http::{gateway_client, root_cause};
+use super::http::{LONGEST, gateway_client, root_cause};
 use super::kubo::Kubo;
 use super::manifest::AnchorRecord;
 use super::provider::local;
 use crate::config::Anchoring;
-
-/// How long one fetch may take in all; between two parts of it no more than the configured time may
-/// pass.
-pub(super) const LONGEST: Duration = Duration::from_hours(1);
 
 /// An anchor to prove.
 #[derive(Clone, Debug, PartialEq, Eq)]

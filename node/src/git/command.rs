@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
 
-use super::environment::{self, harden, log_in};
+use super::environment::{self, DATA_BYTES, harden, log_in};
 use super::failure::GitError;
 use super::orphans;
 use super::remote::GitRemote;
@@ -34,9 +34,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 const REMOTE: &str = "member";
 /// How long a command that asks nobody may take.
 const LOCAL: Duration = Duration::from_secs(30);
-/// Bytes of memory of its own that each process of a command may have, beside files that it maps.
-/// One object may take [`ALLOC_BYTES`](environment::ALLOC_BYTES) of them.
-pub(super) const DATA_BYTES: u64 = 1 << 30;
 
 /// Becomes `git` once what it and each process that it starts may take is bounded: KiB of data,
 /// seconds of processor time. It holds also when this process is no longer there to end it. Not the

@@ -15,6 +15,9 @@ use crate::config::GitProtocol;
 /// Bytes that a Git child may allocate at once. What a delta in a small pack unpacks to is bounded
 /// by nothing else. A registry log, the largest object that is read, has at most 64 MiB.
 pub(super) const ALLOC_BYTES: u64 = 80 << 20;
+/// Bytes of memory of its own that each process of a command may have, beside files that it maps.
+/// One object may take [`ALLOC_BYTES`](environment::ALLOC_BYTES) of them.
+pub(super) const DATA_BYTES: u64 = 1 << 30;
 
 /// Variables that begin with `GIT_` and are the user's way to a remote. All others are taken out of
 /// the environment, because they change which repository is used, or what is run.

@@ -161,7 +161,7 @@ impl GitError {
             "out of memory",
             "mmap failed: Cannot allocate",
         ]) {
-            Self::Memory(super::command::DATA_BYTES)
+            Self::Memory(super::environment::DATA_BYTES)
         } else if let Some(format) = other_format(said) {
             Self::Format(format)
         } else if has(NO_DEPTH) {
