@@ -1,55 +1,17 @@
 //! Every key of the configuration and what it may be set to.
 
-use serde_json::Value;
-use ssid_protocol::event::is_event_type;
-
 use super::choices::{
     Channel, ConflictStrategy, Endorsement, GitProtocol, IpfsProvider, Mode, TieBreaking,
 };
 
+pub(crate) use forms::is_variable;
+pub(crate) use rule::Rule;
+
+mod forms;
+mod rule;
+
 /// Keys with what each may be set to.
 pub(crate) type Keys = [(&'static str, Rule)];
-
-/// What a key may be set to.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Rule {
-    Flag,
-    FlagOrNull,
-    Text,
-    TextOrNull,
-    /// One of these words.
-    Word(&'static [&'static str]),
-    /// A whole number between these.
-    Whole(u64, u64),
-    /// A number between these, in thousandths.
-    Share(u32, u32),
-    Texts,
-    Words(&'static [&'static str]),
-    EventTypes,
-    Multiaddrs,
-    /// Address and port, empty, or null.
-    SocketAddress,
-    /// An HTTP address without a user or password in it, or empty.
-    Url,
-    Urls,
-    /// The name of an environment variable with a token.
-    Variable,
-    /// The name of a Git branch.
-    Branch,
-    /// One of these words for each event type.
-    WordByEvent(&'static [&'static str]),
-    /// A whole number up to this for each event type.
-    WholeByEvent(u64),
-    /// Where a webhook is: https, or http on this machine; empty for nowhere.
-    WebAddress,
-    /// The same, or null.
-    WebAddressOrNull,
-    /// A mail address; empty for none.
-    Mailbox,
-    Mailboxes,
-    /// Names and texts.
-    Headers,
-}
 
 const DAY_SECONDS: u64 = 24 * 60 * 60;
 const DAY_MILLIS: u64 = DAY_SECONDS * 1000;
@@ -290,209 +252,13 @@ pub(super) fn variable_of(path: &str) -> String {
     format!("SSID_{}", path.replace('.', "_").to_ascii_uppercase())
 }
 
-impl Rule {
-    /// Whether a key with this rule may be set to `value`.
-    pub(crate) fn allows(self, value: &Value) -> bool {
-        let every = |holds: &dyn Fn(&str) -> bool| {
-            value
-                .as_array()
-                .is_some_and(|list| list.iter().all(|item| item.as_str().is_some_and(holds)))
-        };
-        let by_event = |holds: &dyn Fn(&Value) -> bool| {
-            value.as_object().is_some_and(|map| {
-                map.iter()
-                    .all(|(event, item)| is_event_type(event) && holds(item))
-            })
-        };
-        let text = value.as_str();
-        match self {
-            Self::Flag => value.is_boolean(),
-            Self::FlagOrNull => value.is_boolean() || value.is_null(),
-            Self::Text => value.is_string(),
-            Self::TextOrNull => value.is_string() || value.is_null(),
-            Self::Word(words) => text.is_some_and(|t| words.contains(&t)),
-            Self::Whole(least, most) => value.as_u64().is_some_and(|n| (least..=most).contains(&n)),
-            Self::Share(least, most) => value
-                .as_f64()
-                .is_some_and(|n| (f64::from(least)..=f64::from(most)).contains(&(n * 1000.0))),
-            Self::Texts => every(&|_| true),
-            Self::Words(words) => every(&|t| words.contains(&t)),
-            Self::EventTypes => every(&is_event_type),
-            Self::Multiaddrs => every(&|t| t.parse::<libp2p::Multiaddr>().is_ok()),
-            Self::SocketAddress => {
-                value.is_null()
-                    || text
-                        .is_some_and(|t| t.is_empty() || t.parse::<std::net::SocketAddr>().is_ok())
-            }
-            Self::Url => text.is_some_and(|t| t.is_empty() || is_url(t)),
-            Self::Urls => every(&is_url),
-            Self::Variable => text.is_some_and(is_variable),
-            Self::Branch => text.is_some_and(is_branch),
-            Self::WordByEvent(words) => {
-                by_event(&|item| item.as_str().is_some_and(|t| words.contains(&t)))
-            }
-            Self::WholeByEvent(most) => by_event(&|item| item.as_u64().is_some_and(|n| n <= most)),
-            Self::WebAddress => text.is_some_and(|t| t.is_empty() || is_web_address(t)),
-            Self::WebAddressOrNull => value.is_null() || Self::WebAddress.allows(value),
-            Self::Mailbox => text.is_some_and(|t| t.is_empty() || is_mailbox(t)),
-            Self::Mailboxes => every(&is_mailbox),
-            Self::Headers => value
-                .as_object()
-                .is_some_and(|map| map.values().all(Value::is_string)),
-        }
-    }
-
-    /// What a key with this rule may be set to, in words.
-    pub(crate) fn allowed(self) -> String {
-        match self {
-            Self::Flag => "true or false".to_owned(),
-            Self::FlagOrNull => "true, false or null".to_owned(),
-            Self::Text => "text".to_owned(),
-            Self::TextOrNull => "text or null".to_owned(),
-            Self::Word(words) => words.join(", "),
-            Self::Whole(least, most) => format!("a whole number from {least} to {most}"),
-            Self::Share(least, most) => {
-                format!(
-                    "a number from {} to {}",
-                    f64::from(least) / 1000.0,
-                    f64::from(most) / 1000.0
-                )
-            }
-            Self::Texts => "a list of texts".to_owned(),
-            Self::Words(words) => format!("a list of {}", words.join(", ")),
-            Self::EventTypes => "a list of event types such as blueprint_tagged".to_owned(),
-            Self::Multiaddrs => "a list of multiaddrs such as /ip4/0.0.0.0/tcp/4001".to_owned(),
-            Self::SocketAddress => "an address and port such as 127.0.0.1:8080, or null".to_owned(),
-            Self::Url => {
-                "an address such as http://127.0.0.1:5001, without user and password, or empty"
-                    .to_owned()
-            }
-            Self::Urls => "a list of addresses such as https://ipfs.io/ipfs/".to_owned(),
-            Self::Variable => {
-                "the name of an environment variable such as SSID_MY_TOKEN".to_owned()
-            }
-            Self::Branch => {
-                "the name of a Git branch, of letters, digits, -, _, . and /".to_owned()
-            }
-            Self::WordByEvent(words) => format!("for each event type one of {}", words.join(", ")),
-            Self::WholeByEvent(most) => {
-                format!("for each event type a whole number from 0 to {most}")
-            }
-            Self::WebAddress => "an https address (http only on this machine), or empty".to_owned(),
-            Self::WebAddressOrNull => {
-                "an https address (http only on this machine), or null".to_owned()
-            }
-            Self::Mailbox => "a mail address such as ops@example.org, or empty".to_owned(),
-            Self::Mailboxes => "a list of mail addresses such as ops@example.org".to_owned(),
-            Self::Headers => "an object of header names and texts".to_owned(),
-        }
-    }
-
-    /// The value that the text of an environment variable stands for; lists are separated by
-    /// commas, or JSON.
-    pub(super) fn read(self, text: &str) -> Value {
-        let text_itself = || Value::String(text.to_owned());
-        let json = || serde_json::from_str(text).unwrap_or_else(|_| text_itself());
-        match self {
-            Self::TextOrNull | Self::FlagOrNull | Self::WebAddressOrNull if text.is_empty() => {
-                Value::Null
-            }
-            Self::Text
-            | Self::TextOrNull
-            | Self::Word(_)
-            | Self::SocketAddress
-            | Self::Url
-            | Self::Variable
-            | Self::Branch
-            | Self::WebAddress
-            | Self::WebAddressOrNull
-            | Self::Mailbox => text_itself(),
-            Self::Flag
-            | Self::FlagOrNull
-            | Self::Whole(..)
-            | Self::Share(..)
-            | Self::WordByEvent(_)
-            | Self::WholeByEvent(_)
-            | Self::Headers => json(),
-            _ if text.starts_with('[') => json(),
-            Self::Texts
-            | Self::Words(_)
-            | Self::EventTypes
-            | Self::Multiaddrs
-            | Self::Urls
-            | Self::Mailboxes => {
-                let items = text
-                    .split(',')
-                    .map(str::trim)
-                    .filter(|item| !item.is_empty());
-                Value::Array(items.map(|item| Value::String(item.to_owned())).collect())
-            }
-        }
-    }
-}
-
-fn is_url(text: &str) -> bool {
-    reqwest::Url::parse(text).is_ok_and(|url| {
-        matches!(url.scheme(), "http" | "https")
-            && url.has_host()
-            && url.username().is_empty()
-            && url.password().is_none()
-            && url.query().is_none()
-    })
-}
-
-/// Whether a webhook may be there: what is posted, and often the address itself, is a secret.
-fn is_web_address(text: &str) -> bool {
-    let Ok(url) = text.parse::<reqwest::Url>() else {
-        return false;
-    };
-    let host = url.host_str().unwrap_or_default();
-    let is_here = ["localhost", "127.0.0.1", "[::1]"].contains(&host);
-    match url.scheme() {
-        "https" => !host.is_empty(),
-        "http" => is_here,
-        _ => false,
-    }
-}
-
-fn is_mailbox(text: &str) -> bool {
-    text.len() <= 254 && text.parse::<lettre::Address>().is_ok()
-}
-
-fn is_lock(part: &str) -> bool {
-    std::path::Path::new(part)
-        .extension()
-        .is_some_and(|extension| extension.eq_ignore_ascii_case("lock"))
-}
-
-/// Narrower than Git's own rule, and never mistaken for an option or a refspec.
-fn is_branch(text: &str) -> bool {
-    let part = |part: &str| {
-        let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-        let odd = part.starts_with(['.', '-'])
-            || part.ends_with('.')
-            || is_lock(part)
-            || part.contains("..");
-        !part.is_empty() && part.bytes().all(fits) && !odd
-    };
-    text.len() <= 128 && text.split('/').all(part)
-}
-
-/// `SSID_…_TOKEN`: no other variable is ever read for a token, and so none of somebody else's
-/// secrets.
-pub(crate) fn is_variable(text: &str) -> bool {
-    let between = text
-        .strip_prefix("SSID_")
-        .and_then(|rest| rest.strip_suffix("_TOKEN"));
-    let fits = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
-    text.len() <= 128 && between.is_some_and(|name| !name.is_empty() && name.bytes().all(fits))
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use std::collections::BTreeSet;
+
+    use serde_json::Value;
 
     use super::*;
     use crate::config::settings::Settings;
@@ -539,32 +305,6 @@ mod tests {
     }
 
     #[test]
-    fn addresses_carry_no_secrets() {
-        let allows = |text: &str| Rule::Url.allows(&Value::from(text));
-        assert!(allows("") && allows("http://127.0.0.1:5001") && allows("https://a.example/psa"));
-        assert!(
-            !allows("https://me:secret@a.example") && !allows("https://a.example/?token=secret")
-        );
-        assert!(!allows("file:///etc/passwd") && !allows("a.example"));
-        assert!(!Rule::Urls.allows(&serde_json::json!([""])));
-    }
-
-    #[test]
-    fn only_tokens_are_read_for_tokens() {
-        assert!(is_variable("SSID_MY_2_TOKEN") && is_variable("SSID_API_TOKEN"));
-        for bad in [
-            "SSID_KEY_PASSPHRASE",
-            "PATH",
-            "AWS_SECRET_ACCESS_KEY",
-            "SSID__TOKEN ",
-            "SSID_TOKEN",
-            "SSID_my_TOKEN",
-        ] {
-            assert!(!is_variable(bad), "{bad}");
-        }
-    }
-
-    #[test]
     fn defaults_are_allowed() {
         let defaults = serde_json::to_value(Settings::default()).unwrap();
         for (key, rule) in KEYS {
@@ -576,19 +316,6 @@ mod tests {
                 "{key} = {value}, allowed {}",
                 rule.allowed()
             );
-        }
-    }
-
-    #[test]
-    fn a_branch_is_no_option_and_no_refspec() {
-        for good in ["ssid-federation", "team/ssid_1.0", "a"] {
-            assert!(is_branch(good), "{good}");
-        }
-        for bad in [
-            "", "-x", "a/", "/a", "a..b", "a:b", "+a", "a b", "a/-b", ".a", "a.lock", "a.LOCK",
-            "a.", "a\n", "@{1}", "é",
-        ] {
-            assert!(!is_branch(bad), "{bad:?}");
         }
     }
 
