@@ -3,27 +3,23 @@
 //! back from every form it is written in. The fuzz targets of `protocol/fuzz` and the property
 //! tests of `tests/decoders.rs` ask the same functions.
 
-use std::collections::BTreeSet;
-
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{event, federation, heartbeat, manifest, messages};
-use crate::batch::{BatchProof, Kind, SignedBatch, Statements};
+use crate::batch::{BatchProof, SignedBatch};
 use crate::card::MemberCard;
-use crate::certificate::{Certificate, Verifier};
-use crate::chain::{Chain, ChainLine};
-use crate::evidence::{self, Evidence};
+use crate::certificate::Certificate;
+use crate::chain::ChainLine;
+use crate::evidence::Evidence;
 use crate::git_lines::{BranchHead, Line};
 use crate::handover::Handover;
-use crate::heartbeat::Heartbeat;
-use crate::id::Epoch;
-use crate::identity::VerifyKey;
-use crate::json::{Json, MAX_NUMBER};
+use crate::json::Json;
 use crate::limits;
 use crate::manifest::Manifest;
-use crate::sync::{Answer, ProvenEvent, Request};
+use crate::sync::{Answer, Request};
 use crate::wire;
+
+mod promises;
+mod seeds;
 
 /// A decoder of foreign bytes.
 #[derive(Clone, Copy, Debug)]
@@ -44,588 +40,95 @@ pub const ALL: [Decoder; 15] = [
     Decoder {
         name: "signed_batch",
         decode: decodes::<SignedBatch>,
-        check: signed_batch,
-        seeds: batch_seeds,
+        check: promises::signed_batch,
+        seeds: seeds::batch,
     },
     Decoder {
         name: "batch_proof",
         decode: decodes::<BatchProof>,
-        check: batch_proof,
-        seeds: proof_seeds,
+        check: promises::batch_proof,
+        seeds: seeds::proof,
     },
     Decoder {
         name: "sync_request",
         decode: decodes::<Request>,
-        check: sync_request,
-        seeds: request_seeds,
+        check: promises::sync_request,
+        seeds: seeds::request,
     },
     Decoder {
         name: "sync_answer",
         decode: decodes::<Answer>,
-        check: sync_answer,
-        seeds: answer_seeds,
+        check: promises::sync_answer,
+        seeds: seeds::answer,
     },
     Decoder {
         name: "evidence",
         decode: decodes::<Evidence>,
-        check: evidence,
-        seeds: evidence_seeds,
+        check: promises::evidence,
+        seeds: seeds::evidence,
     },
     Decoder {
         name: "evidence_json",
         decode: |bytes| Evidence::parse(bytes).is_ok(),
-        check: evidence_json,
-        seeds: evidence_json_seeds,
+        check: promises::evidence_json,
+        seeds: seeds::evidence_json,
     },
     Decoder {
         name: "certificate_json",
         decode: |bytes| Certificate::parse(bytes).is_ok(),
-        check: certificate_json,
-        seeds: certificate_seeds,
+        check: promises::certificate_json,
+        seeds: seeds::certificate,
     },
     Decoder {
         name: "manifest_json",
         decode: |bytes| Manifest::parse(bytes).is_ok(),
-        check: manifest_json,
-        seeds: manifest_seeds,
+        check: promises::manifest_json,
+        seeds: seeds::manifest,
     },
     Decoder {
         name: "card_json",
         decode: |bytes| MemberCard::parse(bytes).is_ok(),
-        check: card_json,
-        seeds: card_seeds,
+        check: promises::card_json,
+        seeds: seeds::card,
     },
     Decoder {
         name: "handover_json",
         decode: |bytes| Handover::parse(bytes).is_ok(),
-        check: handover_json,
-        seeds: handover_seeds,
+        check: promises::handover_json,
+        seeds: seeds::handover,
     },
     Decoder {
         name: "chain_line",
         decode: |bytes| ChainLine::parse(bytes).is_ok(),
-        check: chain_line,
-        seeds: chain_seeds,
+        check: promises::chain_line,
+        seeds: seeds::chain,
     },
     Decoder {
         name: "heartbeat_json",
-        decode: |bytes| read_heartbeat(bytes).is_some(),
-        check: heartbeat_json,
-        seeds: heartbeat_seeds,
+        decode: |bytes| promises::read_heartbeat(bytes).is_some(),
+        check: promises::heartbeat_json,
+        seeds: seeds::heartbeat,
     },
     Decoder {
         name: "git_line",
         decode: |bytes| Line::parse(bytes).is_ok(),
-        check: git_line,
-        seeds: line_seeds,
+        check: promises::git_line,
+        seeds: seeds::line,
     },
     Decoder {
         name: "git_head",
         decode: |bytes| BranchHead::parse(bytes).is_ok(),
-        check: git_head,
-        seeds: head_seeds,
+        check: promises::git_head,
+        seeds: seeds::head,
     },
     Decoder {
         name: "strict_json",
         decode: |bytes| Json::parse(bytes, limits::MESSAGE_BYTES).is_ok(),
-        check: strict_json,
-        seeds: json_seeds,
+        check: promises::strict_json,
+        seeds: seeds::json,
     },
 ];
 
 fn decodes<T: DeserializeOwned>(bytes: &[u8]) -> bool {
     wire::decode::<T>(bytes).is_ok()
-}
-
-/// Decodes; what decodes, encodes to the very bytes that it was decoded from.
-fn exact<T: Serialize + DeserializeOwned>(bytes: &[u8]) -> Option<T> {
-    let value = wire::decode::<T>(bytes).ok()?;
-    assert!(
-        wire::encode(&value) == bytes,
-        "a second encoding of one value"
-    );
-    Some(value)
-}
-
-fn signed_batch(bytes: &[u8]) -> bool {
-    exact::<SignedBatch>(bytes)
-        .map(|batch| check_batch(&batch))
-        .is_some()
-}
-
-fn check_batch(batch: &SignedBatch) {
-    if let Statements::Heartbeat(heartbeat) = &batch.statements {
-        check_heartbeat(heartbeat);
-    }
-    let (_, federation, ..) = federation(4);
-    let Ok(key) = VerifyKey::parse(batch.signer) else {
-        return;
-    };
-    let Ok(verified) = batch.clone().verify(&key, &federation) else {
-        return;
-    };
-    let count = verified.statements().len();
-    assert!(
-        (1..=limits::BATCH_STATEMENTS).contains(&count),
-        "{count} statements were believed"
-    );
-    assert_eq!(verified.leaves().len(), count);
-    for index in [0, count / 2, count - 1] {
-        let proof = verified.proof(index as u32).map(|proof| proof.path.len());
-        assert!(
-            proof.is_some_and(|hashes| hashes <= 12),
-            "a path of {proof:?} in {count}"
-        );
-    }
-    assert_eq!(verified.proof(count as u32), None);
-}
-
-fn batch_proof(bytes: &[u8]) -> bool {
-    exact::<BatchProof>(bytes)
-        .map(|proof| check_proof(&proof))
-        .is_some()
-}
-
-fn check_proof(proof: &BatchProof) {
-    let (_, federation, ..) = federation(4);
-    let leaf = messages::certificate(0).vote().leaf_bytes();
-    match proof.root(&leaf) {
-        Ok(root) => {
-            assert!(proof.index < proof.count && proof.count as usize <= limits::BATCH_STATEMENTS);
-            assert!(proof.path.len() <= 12, "a path of {}", proof.path.len());
-            if let Ok(key) = VerifyKey::parse(proof.signer) {
-                let whole = proof.verify(Kind::Votes, &leaf, &key, &federation);
-                assert_eq!(
-                    whole,
-                    proof.verify_root(Kind::Votes, &root, &key, &federation)
-                );
-                // what is signed as one kind is nothing as another
-                assert!(
-                    whole.is_err()
-                        || proof
-                            .verify(Kind::Events, &leaf, &key, &federation)
-                            .is_err()
-                );
-            }
-        }
-        Err(error) => drop(error.to_string()),
-    }
-}
-
-fn sync_request(bytes: &[u8]) -> bool {
-    exact::<Request>(bytes).is_some()
-}
-
-fn sync_answer(bytes: &[u8]) -> bool {
-    let Some(answer) = exact::<Answer>(bytes) else {
-        return false;
-    };
-    match &answer {
-        Answer::Status(batch) => batch.iter().for_each(|batch| check_batch(batch)),
-        Answer::Own {
-            heartbeat, votes, ..
-        } => {
-            heartbeat.iter().for_each(|batch| check_batch(batch));
-            votes.iter().for_each(|signed| check_proof(&signed.proof));
-        }
-        Answer::Log { entries, .. } => entries.iter().for_each(check_certificate),
-        Answer::Open {
-            batches,
-            statements,
-            certificates,
-            ..
-        } => {
-            batches.iter().for_each(check_batch);
-            statements
-                .iter()
-                .for_each(|signed| check_proof(&signed.proof));
-            certificates.iter().for_each(check_certificate);
-        }
-        Answer::Events(events) => events
-            .iter()
-            .filter_map(|event| event.announced.as_ref())
-            .for_each(check_proof),
-        Answer::Evidence(all) => all.iter().for_each(check_evidence),
-        Answer::Refused(_) => {}
-    }
-    true
-}
-
-fn evidence(bytes: &[u8]) -> bool {
-    exact::<Evidence>(bytes)
-        .map(|evidence| check_evidence(&evidence))
-        .is_some()
-}
-
-/// That what is believed names its member, and that nothing is believed of somebody who signed
-/// neither half.
-fn check_evidence(evidence: &Evidence) {
-    let (manifest, federation, voters, _) = federation(4);
-    let verifier = evidence::Verifier::new(
-        federation,
-        &manifest,
-        voters,
-        manifest.event_policies.clone(),
-    );
-    if evidence.verify(&verifier).is_ok() {
-        assert_eq!(evidence.federation_id, federation);
-        if let Some(member) = evidence.member() {
-            assert!(manifest.member(&member).is_some(), "{member} is no member");
-        }
-    }
-}
-
-fn evidence_json(bytes: &[u8]) -> bool {
-    let Ok(evidence) = Evidence::parse(bytes) else {
-        return false;
-    };
-    check_evidence(&evidence);
-    assert!(Evidence::parse(evidence.to_pretty().as_bytes()).as_ref() == Ok(&evidence));
-    assert!(exact::<Evidence>(&wire::encode(&evidence)).as_ref() == Some(&evidence));
-    true
-}
-
-/// That its forms read back, and that only what has a quorum verifies.
-fn check_certificate(certificate: &Certificate) {
-    if certificate.epoch.0 <= MAX_NUMBER {
-        let json = certificate.to_json();
-        assert_eq!(
-            Certificate::parse_json(json.clone()).as_ref(),
-            Ok(certificate)
-        );
-        assert!(Certificate::parse(json.to_jcs().as_bytes()).as_ref() == Ok(certificate));
-    }
-    let (manifest, federation, voters, _) = federation(4);
-    let mut verifier = Verifier::with_voters(
-        federation,
-        manifest.epoch,
-        &voters,
-        &manifest.event_policies,
-    );
-    if certificate.verify(&mut verifier).is_ok() {
-        let signers: BTreeSet<_> = certificate
-            .precommits
-            .iter()
-            .map(|proof| proof.signer)
-            .collect();
-        assert!(
-            signers.len() == certificate.precommits.len() && signers.len() >= 3,
-            "{signers:?} are no quorum"
-        );
-        assert_eq!(certificate.choice, certificate.event.choice());
-        assert_eq!(
-            certificate.event.check_admissible(certificate.epoch),
-            Ok(())
-        );
-    }
-}
-
-fn certificate_json(bytes: &[u8]) -> bool {
-    let Ok(certificate) = Certificate::parse(bytes) else {
-        return false;
-    };
-    check_certificate(&certificate);
-    assert!(Certificate::parse(certificate.to_pretty().as_bytes()).as_ref() == Ok(&certificate));
-    assert!(exact::<Certificate>(&wire::encode(&certificate)).as_ref() == Some(&certificate));
-    true
-}
-
-fn manifest_json(bytes: &[u8]) -> bool {
-    let Ok(manifest) = Manifest::parse(bytes) else {
-        return false;
-    };
-    for form in [manifest.to_jcs(), manifest.to_pretty()] {
-        let read = Manifest::parse(form.as_bytes());
-        assert!(read.as_ref() == Ok(&manifest));
-        assert_eq!(
-            read.map(|read| read.federation_id()),
-            Ok(manifest.federation_id())
-        );
-    }
-    if manifest.epoch.0 > 0 {
-        let event = manifest.epoch_event();
-        let before = Epoch(manifest.epoch.0 - 1);
-        let is_dated = crate::event::is_timestamp(&manifest.created_at);
-        assert_eq!(event.check_admissible(before).is_ok(), is_dated);
-    }
-    if manifest.validate_genesis().is_ok() {
-        let voters = manifest.voters();
-        assert!(
-            voters.is_ok_and(|v| v.len() >= 2
-                && v.quorum() <= v.total()
-                && 2 * v.quorum() > v.total())
-        );
-        assert!(manifest.members.len() <= limits::MEMBERS);
-    }
-    true
-}
-
-fn card_json(bytes: &[u8]) -> bool {
-    let Ok(card) = MemberCard::parse(bytes) else {
-        return false;
-    };
-    for form in [card.to_json().to_jcs(), card.to_pretty()] {
-        assert!(MemberCard::parse(form.as_bytes()).as_ref() == Ok(&card));
-    }
-    if card.verify().is_ok() {
-        let mut other = card;
-        other.member.organization.push('x');
-        assert!(other.verify().is_err(), "a signature holds for two cards");
-    }
-    true
-}
-
-fn handover_json(bytes: &[u8]) -> bool {
-    let Ok(handover) = Handover::parse(bytes) else {
-        return false;
-    };
-    for form in [handover.to_json().to_jcs(), handover.to_pretty()] {
-        assert!(Handover::parse(form.as_bytes()).as_ref() == Ok(&handover));
-    }
-    let genesis = manifest(4);
-    let (federation, in_force) = (genesis.federation_id(), genesis.hash());
-    if handover.verify(&federation, &in_force).is_ok() {
-        let mut other = handover;
-        other.card.member.node_name.push('x');
-        assert!(other.verify(&federation, &in_force).is_err());
-    }
-    true
-}
-
-/// A line that is read is one that can be written, and a chain takes only what its voters signed.
-fn chain_line(bytes: &[u8]) -> bool {
-    let Ok(line) = ChainLine::parse(bytes) else {
-        return false;
-    };
-    let text = line.to_text();
-    assert!(text.ends_with('\n') && !text[..text.len() - 1].contains('\n'));
-    assert!(ChainLine::parse(text.as_bytes()).as_ref() == Ok(&line));
-    match line {
-        ChainLine::Certificate(certificate) => check_certificate(&certificate),
-        ChainLine::Link(link) => {
-            if let Ok(mut chain) = Chain::new(manifest(4)) {
-                let (hash, epoch) = (link.manifest.hash(), link.manifest.epoch);
-                if chain.extend(*link).is_ok() {
-                    assert!(epoch.0 == 1 && chain.check_pin(&hash).is_ok());
-                }
-                assert_eq!(chain.latest().epoch.0 + 1, chain.manifests().count() as u64);
-            }
-        }
-    }
-    true
-}
-
-fn read_heartbeat(bytes: &[u8]) -> Option<Heartbeat> {
-    Heartbeat::parse_json(Json::parse(bytes, limits::MESSAGE_BYTES).ok()?).ok()
-}
-
-fn heartbeat_json(bytes: &[u8]) -> bool {
-    let Some(heartbeat) = read_heartbeat(bytes) else {
-        return false;
-    };
-    assert_eq!(heartbeat.check(), Ok(()));
-    check_heartbeat(&heartbeat);
-    true
-}
-
-/// What is within the limits has a canonical form that reads back.
-fn check_heartbeat(heartbeat: &Heartbeat) {
-    if heartbeat.check().is_ok() {
-        let leaf = heartbeat.leaf_bytes();
-        assert!(read_heartbeat(&leaf).as_ref() == Some(heartbeat));
-    }
-}
-
-fn strict_json(bytes: &[u8]) -> bool {
-    let Ok(json) = Json::parse(bytes, limits::MESSAGE_BYTES) else {
-        return false;
-    };
-    let jcs = json.to_jcs();
-    assert!(
-        jcs.len() <= bytes.len(),
-        "the canonical form is the shortest"
-    );
-    for form in [&jcs, &json.to_pretty()] {
-        // indentation can make more than it bounds, and only of what is written by this node itself
-        assert!(Json::parse(form.as_bytes(), usize::MAX).as_ref() == Ok(&json));
-    }
-    // what the strict reader takes, a lenient one takes for the same
-    let lenient = |bytes: &[u8]| serde_json::from_slice::<serde_json::Value>(bytes).ok();
-    assert!(lenient(bytes).is_some() && lenient(bytes) == lenient(jcs.as_bytes()));
-    true
-}
-
-/// A line that is read is one that can be written, and reads the same again.
-fn git_line(bytes: &[u8]) -> bool {
-    let Ok(line) = Line::parse(bytes) else {
-        return false;
-    };
-    match &line {
-        Line::Batch(batch) => check_batch(batch),
-        Line::Statement(signed) => check_proof(&signed.proof),
-        Line::Event(proven) => proven.announced.iter().for_each(check_proof),
-        Line::Certificate(certificate) => check_certificate(certificate),
-    }
-    let text = line.to_text();
-    assert!(text.is_some_and(|text| Line::parse(text.as_bytes()).as_ref() == Ok(&line)));
-    true
-}
-
-fn git_head(bytes: &[u8]) -> bool {
-    let Ok(head) = BranchHead::parse(bytes) else {
-        return false;
-    };
-    assert!(head.heard.len() <= limits::MEMBERS);
-    assert!(BranchHead::parse(head.to_pretty().as_bytes()).as_ref() == Ok(&head));
-    true
-}
-
-fn named<T: Serialize>(values: Vec<(&'static str, T)>) -> Vec<(String, Vec<u8>)> {
-    values
-        .into_iter()
-        .map(|(name, value)| (name.replace(' ', "_"), wire::encode(&value)))
-        .collect()
-}
-
-fn batch_seeds() -> Vec<(String, Vec<u8>)> {
-    named(messages::batches())
-}
-
-fn proof_seeds() -> Vec<(String, Vec<u8>)> {
-    let proofs = messages::certificate(4).precommits;
-    proofs
-        .iter()
-        .map(|proof| (format!("of_{}", proof.count), wire::encode(proof)))
-        .collect()
-}
-
-fn request_seeds() -> Vec<(String, Vec<u8>)> {
-    named(messages::requests())
-}
-
-fn answer_seeds() -> Vec<(String, Vec<u8>)> {
-    named(messages::answers())
-}
-
-fn evidence_seeds() -> Vec<(String, Vec<u8>)> {
-    named(messages::evidence())
-}
-
-fn evidence_json_seeds() -> Vec<(String, Vec<u8>)> {
-    let all = messages::evidence()
-        .into_iter()
-        .filter(|(name, _)| *name != "proposals");
-    all.map(|(name, evidence)| text(name, evidence.to_json().to_jcs()))
-        .collect()
-}
-
-fn text(name: &str, text: impl Into<String>) -> (String, Vec<u8>) {
-    (name.to_owned(), text.into().into_bytes())
-}
-
-fn certificate_seeds() -> Vec<(String, Vec<u8>)> {
-    let (small, whole) = (messages::certificate(0), messages::certificate(3));
-    vec![
-        text("unsigned", small.to_pretty()),
-        text("of_three", whole.to_json().to_jcs()),
-    ]
-}
-
-fn manifest_seeds() -> Vec<(String, Vec<u8>)> {
-    vec![
-        text("of_two", manifest(2).to_jcs()),
-        text("of_four", manifest(4).to_pretty()),
-        text("of_epoch_1", super::successor(&manifest(4)).to_pretty()),
-    ]
-}
-
-fn card_seeds() -> Vec<(String, Vec<u8>)> {
-    let card = MemberCard::sign(manifest(2).members.remove(1), &super::key(1));
-    vec![
-        text("pretty", card.to_pretty()),
-        text("canonical", card.to_json().to_jcs()),
-    ]
-}
-
-fn handover_seeds() -> Vec<(String, Vec<u8>)> {
-    let handover = super::handover();
-    vec![
-        text("pretty", handover.to_pretty()),
-        text("canonical", handover.to_json().to_jcs()),
-    ]
-}
-
-fn chain_seeds() -> Vec<(String, Vec<u8>)> {
-    let links = super::epochs::links(2);
-    let links = links.into_iter().zip(["first", "second"]);
-    let certificate = ChainLine::Certificate(Box::new(messages::certificate(3)));
-    links
-        .map(|(link, name)| text(name, ChainLine::Link(Box::new(link)).to_text()))
-        .chain([text("certificate", certificate.to_text())])
-        .collect()
-}
-
-fn heartbeat_seeds() -> Vec<(String, Vec<u8>)> {
-    [1, MAX_NUMBER]
-        .map(|n| (format!("at_{n}"), heartbeat(n).leaf_bytes()))
-        .into()
-}
-
-fn line_seeds() -> Vec<(String, Vec<u8>)> {
-    let batches = messages::batches();
-    let alone = [("vote", &batches[1].1), ("proposal", &batches[3].1)];
-    let alone =
-        alone.map(|(name, batch)| (name, Line::Statement(Box::new(messages::first_of(batch)))));
-    let batches = batches
-        .iter()
-        .map(|(name, batch)| (*name, Line::Batch(batch.clone())));
-    let proof = messages::certificate(3).precommits.remove(2);
-    let event = ProvenEvent {
-        event: event("release", "1"),
-        announced: Some(proof),
-    };
-    let others = [
-        ("event", Line::Event(Box::new(event))),
-        (
-            "certificate",
-            Line::Certificate(Box::new(messages::certificate(3))),
-        ),
-    ];
-    // heartbeats and closes do not travel by Git
-    batches
-        .chain(alone)
-        .chain(others)
-        .filter_map(|(name, line)| Some(text(name, line.to_text()?)))
-        .collect()
-}
-
-fn head_seeds() -> Vec<(String, Vec<u8>)> {
-    let (_, federation_id, _, keys) = federation(2);
-    let [node_id, other] = [&keys[0], &keys[1]].map(crate::identity::VotingKey::node_id);
-    let start = crate::id::Sha256Hash::of(&[b"start"]);
-    let heard = [(other, crate::id::Sha256Hash::of(&[b"another"]))].into();
-    let log_id = crate::id::LogId([7; 32]);
-    let head = BranchHead {
-        federation_id,
-        node_id,
-        log_id,
-        log_size: 1 << 40,
-        start,
-        heard,
-    };
-    vec![text("one_heard", head.to_pretty())]
-}
-
-fn json_seeds() -> Vec<(String, Vec<u8>)> {
-    vec![
-        text(
-            "all_kinds",
-            r#"{ "b": [1, true, {}, []], "a\u0041": "€\n\ud83d\ude00\u000f\"\\\/", "": 9007199254740991 }"#,
-        ),
-        text("deep", "[".repeat(100) + &"]".repeat(100)),
-        text(
-            "event",
-            serde_json::to_string(&event("blueprint_tagged", "v4.4.0")).unwrap_or_default(),
-        ),
-    ]
 }
