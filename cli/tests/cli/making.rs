@@ -1,0 +1,344 @@
+//! Making nodes and federations, and what is refused.
+
+use ssid_protocol::manifest::Manifest;
+
+use super::*;
+
+#[test]
+fn addresses_that_nobody_can_dial_are_refused_before_anything_is_made() {
+    let dir = temp();
+    for (address, why) in [
+        ("/ip4/0.0.0.0/tcp/4170", "no destination"),
+        ("/ip4/127.0.0.1/tcp/0", "port 0"),
+        ("/ip4/192.0.2.7/tcp/4170/ws", "does not speak"),
+        ("/ip4/192.0.2.7/udp/4170/quic", "quic-v1"),
+        ("/dns4/berlin example/tcp/4170", "no host name"),
+        (
+            "/ip4/192.0.2.7/tcp/4170/p2p/12D3KooWBJ9xNqD9w4RA2XfGmFG41aJ1JsEQwNcupCuzNTCyGE1D",
+            "leave /p2p out",
+        ),
+    ] {
+        let init = [
+            "init",
+            "--name",
+            "A",
+            "--organization",
+            "B",
+            "--data",
+            "d",
+            "--address",
+            address,
+        ];
+        fails(dir.path(), &init, 2, &[address, why]);
+        assert!(!dir.path().join("d").exists(), "{address}");
+    }
+}
+
+#[test]
+fn a_failed_init_leaves_nothing_and_a_repository_gets_its_folder() {
+    let dir = temp();
+    let dir = dir.path();
+    let init = ["init", "--name", "A", "--organization", "B", "--data", "d"];
+    let listed = || {
+        let names = fs::read_dir(dir.join("d"))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<_> = names.collect();
+        names.sort();
+        names
+    };
+    well(dir, &init);
+    let (key, before) = (fs::read(dir.join("d/voting.key")).unwrap(), listed());
+    fails(dir, &init, 2, &["voting.key", "another directory"]);
+    assert_eq!(
+        (fs::read(dir.join("d/voting.key")).unwrap(), listed()),
+        (key, before)
+    );
+    // the keys are gone, the vote history is there: no new keys beside it
+    for name in ["voting.key", "network.key"] {
+        fs::remove_file(dir.join("d").join(name)).unwrap();
+    }
+    let before = listed();
+    fails(dir, &init, 2, &["votes.journal", "together"]);
+    assert_eq!(listed(), before);
+
+    let repo = dir.join("repo");
+    fs::create_dir_all(&repo).unwrap();
+    let data = [
+        "init",
+        "--name",
+        "A",
+        "--organization",
+        "B",
+        "--data",
+        "e",
+        "--repo",
+        repo.to_str().unwrap(),
+    ];
+    well(dir, &data);
+    assert!(
+        repo.join("07_governance_legal/federation_config.json")
+            .exists()
+    );
+}
+
+/// Three nodes and their cards in `dir`.
+fn three_nodes(dir: &Path) {
+    for name in ["Berlin", "Paris", "Rome"] {
+        let address = "/dns4/node.example/tcp/4170";
+        well(
+            dir,
+            &[
+                "init",
+                "--name",
+                name,
+                "--organization",
+                "Org",
+                "--data",
+                name,
+                "--address",
+                address,
+            ],
+        );
+        fs::write(
+            dir.join(format!("{name}.json")),
+            well(dir, &["card", "--data", name]),
+        )
+        .unwrap();
+    }
+}
+
+fn create(coordinator: &str) -> Vec<&str> {
+    let cards = "federation create --name demo --card Berlin.json Paris.json Rome.json -o genesis.json --coordinator";
+    cards.split(' ').chain([coordinator]).collect()
+}
+
+#[test]
+fn nodes_are_made_and_form_a_federation() {
+    let dir = temp();
+    let dir = dir.path();
+    three_nodes(dir);
+    let made = well(dir, &create("Berlin"));
+    assert!(
+        made.contains("quorum     2 of 3") && made.contains("1 member may be away"),
+        "{made}"
+    );
+    for name in ["Berlin", "Paris", "Rome", "Rome"] {
+        well(dir, &["federation", "join", "genesis.json", "--data", name]);
+    }
+    let shown: Value = serde_json::from_str(&well(
+        dir,
+        &["federation", "show", "--data", "Paris", "--json"],
+    ))
+    .unwrap();
+    let genesis = Manifest::parse(&fs::read(dir.join("genesis.json")).unwrap()).unwrap();
+    assert_eq!(shown["federation_id"], genesis.federation_id().to_string());
+    assert_eq!(
+        (
+            shown["members"][0]["role"].as_str(),
+            shown["quorum"].as_u64()
+        ),
+        (Some("coordinator"), Some(2))
+    );
+    assert!(well(dir, &["config", "check", "--data", "Rome"]).contains("federation_config.json"));
+    fs::write(
+        dir.join("Rome/telemetry_config.json"),
+        r#"{"tresholds": {}}"#,
+    )
+    .unwrap();
+    let found = well(dir, &["config", "check", "--data", "Rome"]);
+    assert!(
+        found.contains("telemetry_config.json:1") && found.contains("tresholds"),
+        "{found}"
+    );
+    fs::remove_file(dir.join("Rome/telemetry_config.json")).unwrap();
+    let path = dir.join("Rome/federation_config.json");
+    let kept = fs::read_to_string(&path).unwrap();
+    let mut config: Value = serde_json::from_str(&kept).unwrap();
+    (
+        config["federation"]["enabled"],
+        config["federation"]["mode"],
+    ) = (false.into(), "observer".into());
+    config["membership"]["auto_approve"] = true.into();
+    fs::write(&path, config.to_string()).unwrap();
+    let found = well(dir, &["config", "check", "--data", "Rome"]);
+    assert!(
+        found.contains("federation.mode is observer here and participant in"),
+        "{found}"
+    );
+    assert!(
+        found.contains("`membership.auto_approve` is true") && found.contains("no effect"),
+        "{found}"
+    );
+    fails(
+        dir,
+        &["run", "--data", "Rome"],
+        2,
+        &["federation.enabled is false", "set it to true in", "Rome"],
+    );
+    fs::write(&path, kept).unwrap();
+    let config: Value =
+        serde_json::from_str(&well(dir, &["config", "show", "--data", "Rome", "--json"])).unwrap();
+    assert_eq!(config["local_node"]["node_name"], "Rome");
+    assert_eq!(config["network"]["listen"][0], "/ip4/0.0.0.0/tcp/4170");
+}
+
+#[test]
+fn what_does_not_belong_together_is_refused() {
+    let dir = temp();
+    let dir = dir.path();
+    three_nodes(dir);
+    let init = |name, data| {
+        [
+            "init",
+            "--organization",
+            "Org",
+            "--name",
+            name,
+            "--data",
+            data,
+        ]
+    };
+    fails(dir, &init("X", "Berlin"), 2, &["is there already"]);
+    fails(
+        dir,
+        &[&init("X", "n")[..], &["--address", "berlin:4170"]].concat(),
+        2,
+        &["multiaddress", "/dns4/"],
+    );
+    fails(dir, &init("", "n"), 2, &["--name"]);
+    fails(dir, &create("Madrid"), 2, &["Madrid", "Berlin", "Paris"]);
+    fails(
+        dir,
+        &[create("Berlin"), vec!["--threshold", "101"]].concat(),
+        2,
+        &["--threshold"],
+    );
+    fails(
+        dir,
+        &["federation", "show", "--data", "Berlin"],
+        2,
+        &["genesis.json", "federation join"],
+    );
+    let card = fs::read_to_string(dir.join("Rome.json")).unwrap();
+    fs::write(dir.join("Rome.json"), card.replace("\"Org\"", "\"Other\"")).unwrap();
+    fails(dir, &create("Berlin"), 5, &["signature"]);
+    fs::write(dir.join("Rome.json"), &card).unwrap();
+    well(dir, &create("Berlin"));
+    fails(dir, &create("Berlin"), 2, &["not overwritten"]);
+    well(dir, &init("Oslo", "Oslo"));
+    fails(
+        dir,
+        &["federation", "join", "genesis.json", "--data", "Oslo"],
+        2,
+        &["not a member", "ssid card"],
+    );
+    fails(
+        dir,
+        &["run", "--data", "nowhere"],
+        2,
+        &["ssid init --data nowhere"],
+    );
+    fs::write(
+        dir.join("Rome/federation_config.json"),
+        r#"{"sync_settings": {"timeout_seconds": "soon"}}"#,
+    )
+    .unwrap();
+    fails(
+        dir,
+        &["config", "check", "--data", "Rome"],
+        2,
+        &["federation_config.json:1", "timeout_seconds", "soon"],
+    );
+}
+
+#[test]
+fn keys_are_for_their_owner_and_may_have_a_passphrase() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = temp();
+    let init = |data: &str, passphrase: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ssid"));
+        command
+            .args([
+                "init",
+                "--name",
+                "A",
+                "--organization",
+                "B",
+                "--json",
+                "--data",
+                data,
+            ])
+            .current_dir(dir.path());
+        let output = command
+            .env("SSID_KEY_PASSPHRASE", passphrase)
+            .output()
+            .unwrap();
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()
+    };
+    assert_eq!(init("plain", "")["encrypted"], false);
+    assert_eq!(init("sealed", "correct horse")["encrypted"], true);
+    let mode = fs::metadata(dir.path().join("plain/voting.key"))
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o600);
+    assert!(dir.path().join("plain/votes.journal").exists());
+    fails(
+        dir.path(),
+        &["run", "--data", "sealed"],
+        2,
+        &["SSID_KEY_PASSPHRASE"],
+    );
+}
+
+#[test]
+fn tokens_in_addresses_are_for_their_owner_only() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = temp();
+    let data = dir.path().join("d");
+    fs::create_dir(&data).unwrap();
+    fs::set_permissions(&data, fs::Permissions::from_mode(0o755)).unwrap();
+    let remote = "https://bot:s3cret@git.example.org/r.git";
+    let init = [
+        "init",
+        "--data",
+        "d",
+        "--name",
+        "B",
+        "--organization",
+        "E",
+        "--git-remote",
+        remote,
+    ];
+    well(dir.path(), &init);
+    let mode = fs::metadata(data.join("federation_config.json"))
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o600);
+    assert!(!well(dir.path(), &["config", "show", "--data", "d"]).contains("s3cret"));
+    // a repository's files are read by others: nothing is made
+    let repo = dir.path().join("r/07_governance_legal");
+    fs::create_dir_all(&repo).unwrap();
+    let init = [
+        "init",
+        "--data",
+        "e",
+        "--repo",
+        "r",
+        "--name",
+        "B",
+        "--organization",
+        "E",
+        "--git-remote",
+        remote,
+    ];
+    let said = fails(
+        dir.path(),
+        &init,
+        2,
+        &["--git-remote", "SSID_LOCAL_NODE_GIT_REMOTE"],
+    );
+    assert!(!said.contains("s3cret") && !dir.path().join("e").exists());
+}
