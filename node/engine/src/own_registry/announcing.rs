@@ -11,7 +11,6 @@ use crate::request::EmitOutcome;
 
 /// Lines taken out of the file's order at once to be announced.
 const ANNOUNCED_LINES: usize = 256;
-
 /// A line that was refused for a limit, or for this machine's clock, is offered again after this.
 const ANNOUNCE_AGAIN: Duration = Duration::from_secs(1);
 

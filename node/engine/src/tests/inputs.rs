@@ -1,5 +1,5 @@
-//! What the tests feed to engines: lines of registry files, events, signed batches; and what was said
-//! of them.
+//! What the tests feed to engines: lines of registry files, events, signed batches; and what was
+//! said of them.
 
 use std::sync::Arc;
 
