@@ -37,10 +37,12 @@ impl Engine {
         after: Option<SubjectId>,
         ticket: Ticket,
     ) {
+        // the same question asked again gets another part of the answer first
         self.answers = self.answers.wrapping_add(1);
         let mut page = Page::new(self.answers);
         let mut next = None;
         if names.is_empty() {
+            // in order of subject, so that the asker can say where to go on
             let range = (
                 after.map_or(Bound::Unbounded, Bound::Excluded),
                 Bound::Unbounded,
@@ -79,6 +81,7 @@ impl Engine {
                     (None, Some(unheard)) => {
                         page.add_waiting(self.epochs.current().number(), subject, unheard);
                     }
+                    // who asks by name may have missed the decision
                     (None, None) => page.add_certificate(self.certificate(subject)),
                 }
             }
@@ -180,6 +183,7 @@ impl Engine {
                     announced_by: open.announced.get(&c.choice).map(Proof::signer),
                     own: c.own,
                 })
+                // what only votes name can be chosen too
                 .chain(machine.wanted().map(|choice| CandidateView {
                     choice,
                     event: None,
@@ -190,6 +194,7 @@ impl Engine {
             votes: machine
                 .votes()
                 .filter_map(|(round, phase, index, choice)| {
+                    // the machine knows what was voted, the proofs what was said with it
                     let is_this = |held: &&Held| (held.voter, held.ballot) == (index, choice);
                     let first = open
                         .held

@@ -126,6 +126,7 @@ impl Engine {
     /// conversation.
     pub(super) fn compare(&mut self, tick: &mut Tick, node: NodeId, heartbeat: &Heartbeat) {
         let same_certified = heartbeat.certified_digest == self.store.certified_digest().value();
+        // all that the peer has is here: nothing of its log is left to read
         if same_certified {
             let cursor = Cursor {
                 peer: node,
@@ -139,6 +140,7 @@ impl Engine {
                 tick.changes.cursors.push((cursor, heartbeat.log_size));
             }
         }
+        // who is not trusted is asked when nobody else is
         let waits = self.is_asked_last(&node) && !self.catch_up.under_way.is_empty();
         if waits || self.catch_up.under_way.contains_key(&node) {
             return;
@@ -155,6 +157,7 @@ impl Engine {
         if same_certified && same_open() {
             return;
         }
+        // while decisions are being made sets differ for a moment, and that means nothing
         let busy = self
             .catch_up
             .last_certified
@@ -195,6 +198,8 @@ impl Engine {
         request: &Request,
         answer: Option<CheckedAnswer>,
     ) {
+        // questions about single things stand beside the conversation: they neither go on nor end
+        // it
         let in_conversation = match request {
             Request::Own | Request::Status | Request::Log { .. } => true,
             Request::Open { subjects, .. } => subjects.is_empty(),
@@ -220,6 +225,7 @@ impl Engine {
             }
             next if in_conversation => {
                 let well = is_answered && next.is_none();
+                // open subjects come last: with them all that the peer says was heard
                 if well && matches!(request, Request::Open { .. }) {
                     self.note_heard(tick, from);
                 }
@@ -281,6 +287,7 @@ impl Engine {
         };
         match answer {
             CheckedAnswer::Status(batch) => {
+                // how its log stands only its own heartbeat says
                 let heartbeat = batch.as_ref().and_then(|batch| match batch.statements() {
                     Statements::Heartbeat(heartbeat) if batch.signer() == from => {
                         Some((batch, heartbeat.clone()))
@@ -311,6 +318,7 @@ impl Engine {
                 votes,
                 complete,
             } => {
+                // its past first: until it is known this node signs nothing
                 self.take_own(tick, heartbeat, votes, complete);
                 Some(Request::Status)
             }
@@ -332,6 +340,7 @@ impl Engine {
                     // next heartbeat
                     return None;
                 }
+                // written together with the entries: after a crash both are asked for again
                 tick.changes.cursors.push((cursor, next.max(known)));
                 let goes_on = got_some && next < size;
                 Some(if goes_on {
@@ -348,6 +357,7 @@ impl Engine {
                 let Request::Open { subjects, after } = request else {
                     return None;
                 };
+                // a page that leads back would be asked for for ever
                 let goes_on = |next: &SubjectId| {
                     subjects.is_empty() && after.is_none_or(|after| *next > after)
                 };
@@ -365,6 +375,8 @@ impl Engine {
                         tick.effects.evidence.push(Arc::new(evidence));
                     }
                 }
+                // what did not fit comes with the next answer; nothing new means that there is no
+                // more
                 is_new.then(|| self.evidence_question())
             }
             CheckedAnswer::Refused(reason) => {
@@ -459,6 +471,7 @@ impl Engine {
     }
 
     fn ask_stalled(&mut self, tick: &mut Tick) {
+        // who is not trusted is asked when all others have been
         let (last, first): (Vec<NodeId>, Vec<NodeId>) = self
             .peers
             .connected
@@ -477,6 +490,7 @@ impl Engine {
                 retry_endorsement.push(*subject);
             }
         }
+        // of these no event is known: somebody may have forgotten what it signed
         for (subject, asked) in self.vote_buffer.asked_mut() {
             questions.ask(*subject, asked, true);
         }
@@ -485,6 +499,7 @@ impl Engine {
             // an event that was ahead of its time may be timely now
             self.endorse(tick, subject);
             let open = self.open.get(&subject);
+            // a quorum is there and still nothing moves: other own events go on
             if has_quorum && open.is_some_and(|open| open.asked.is_quiet()) {
                 self.own_events.give_way(&subject);
             }

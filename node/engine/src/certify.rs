@@ -28,15 +28,18 @@ impl Engine {
         for certificate in certificates {
             let id = certificate.subject.id(self.epochs.current().federation());
             let (round, choice) = (certificate.round, certificate.choice);
+            // certified here already: the other one must name the same choice
             if self.ensure_open(tick, id).is_none() {
                 self.compare_certificates(tick, &id, certificate);
                 continue;
             }
+            // it may hold a precommit of this node that its journal lacks
             self.look_for_lost_precommit(tick, id, &certificate);
             let Some(open) = self.open.get_mut(&id) else {
                 continue;
             };
             if let Some((_, decided)) = open.machine.decided() {
+                // evidence needs the first one on disk, where it is after this tick
                 if decided != choice && self.contested.len() < CONTESTED {
                     self.contested.push(certificate);
                 }
@@ -71,10 +74,12 @@ impl Engine {
     /// Ends the instances that this tick decided.
     pub(super) fn finish_decided(&mut self, tick: &mut Tick) {
         for (subject, round, choice) in std::mem::take(&mut tick.decided) {
+            // asked while the instance is there, whose candidate it may be
             let own = self.own_event(&subject);
             let Some(open) = self.forget(&subject) else {
                 continue;
             };
+            // what is certified gets no row among the open ones
             tick.dirty.remove(&subject);
             let certificate = tick.certificates.remove(&subject);
             let by_certificate = self.transport_of_votes(&open, round, choice).is_none();
@@ -136,6 +141,8 @@ impl Engine {
             event
         };
         let subject = open.subject.clone()?;
+        // the votes held come first: their batches are stored once for all their subjects, while a
+        // certificate brings its proofs one by one
         let (epoch, references, transport) = if let Some(transport) =
             self.transport_of_votes(open, round, choice)
         {
@@ -172,6 +179,7 @@ impl Engine {
             entry,
             record: record.clone(),
         });
+        // a late observation may be of one of these
         let others: BTreeMap<_, _> = open
             .machine
             .candidates()
@@ -244,6 +252,7 @@ impl Engine {
             quorum: self.epochs.current().voters().quorum(),
             node_hashes: BTreeMap::new(),
             endorsing_nodes: BTreeMap::new(),
+            // everybody, until a prevote is counted
             silent_nodes: self
                 .epochs
                 .current()

@@ -124,6 +124,7 @@ impl Checker {
     ) -> Result<CheckedAnswer, BadAnswer> {
         match (request, answer) {
             (_, Answer::Refused(reason)) => {
+                // shown to people, who shall not read a page of somebody else's words
                 Ok(CheckedAnswer::Refused(reason.chars().take(200).collect()))
             }
             (Request::Status, Answer::Status(batch)) => {
@@ -153,6 +154,7 @@ impl Checker {
             ) if entries.len() <= LOG_PAGE as usize => {
                 let count = entries.len();
                 let certificates = self.certificates(from, entries)?;
+                // a log is read in order: nothing counts behind a gap
                 if certificates.len() < count {
                     let reason =
                         "its log has certificates of an epoch whose manifest is not known here";
@@ -186,6 +188,7 @@ impl Checker {
             }
             (Request::Events { digests }, Answer::Events(events)) => {
                 let events = self.events(from, events)?;
+                // what was not asked for may be true, and would take room all the same
                 let asked = events
                     .into_iter()
                     .filter(|(event, _)| digests.contains(&event.content_digest()));
@@ -196,6 +199,7 @@ impl Checker {
                     .verify(self.epoch_of(evidence.epoch()).evidence())
                 {
                     Ok(_) => Ok(evidence),
+                    // of an epoch that is not known here it may be right
                     Err(error) => Err(BadAnswer {
                         needs_another_manifest: error.needs_another_manifest(),
                         ..BadAnswer::new(from, "evidence", &error)

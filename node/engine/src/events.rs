@@ -43,6 +43,7 @@ impl Engine {
     /// instead.
     pub(super) fn judge(&self, event: &Event) -> Result<(SubjectId, Choice), Box<EmitOutcome>> {
         self.check_door(self.now, event)?;
+        // what was decided is the answer to whatever else is offered
         let choice = event.choice();
         let subject_id = self.epochs.current().subject_of(event);
         if let Some((sequence, certified)) = self.certified_choice(&subject_id) {
@@ -98,6 +99,7 @@ impl Engine {
             }
             return differs("this node has announced", own);
         }
+        // what stands in the file, or was offered before this node could sign, holds too
         let kept = self.offers.kept(&subject_id).cloned();
         if let Some(own) = self
             .own_event(&subject_id)
@@ -112,6 +114,7 @@ impl Engine {
             }
             return differs("this node's registry has", own.choice());
         }
+        // others keep no more of one origin, and would drop it
         let allowed = limits::OPEN_INSTANCES / self.epochs.current().members().max(1);
         if self.own_events.undecided() >= allowed {
             let reason = format!(

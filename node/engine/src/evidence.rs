@@ -105,6 +105,7 @@ impl Engine {
         from: Option<NodeId>,
     ) -> Validity {
         let slot = evidence.slot();
+        // one piece suffices, and anybody could send thousands
         if self.evidence_pool.held.contains(&slot) {
             return Validity::Nothing;
         }
@@ -133,6 +134,7 @@ impl Engine {
             let change = self.trust.equivocation(member, &id.to_string(), tick.now);
             self.record_trust(tick, change);
         } else {
+            // no member is to blame: what certificates rest on does not hold
             tick.forked = Some(format!(
                 "{what}; certificates can no longer be relied on: see ssid evidence show {id}"
             ));
@@ -252,6 +254,7 @@ impl Engine {
         event: &Event,
         proof: &Proof,
     ) {
+        // of recurring types one origin may announce several
         if self.epochs.current().policies().of(&event.event) != Policy::Unique {
             return;
         }
@@ -268,6 +271,7 @@ impl Engine {
                 known.proof()?,
             ))
         };
+        // of decided subjects for a while, as long as the proofs are kept
         let first = match self.open.get(subject) {
             Some(open) => in_open(open),
             None => self.closing.get_mut(subject).and_then(|decided| {
@@ -313,6 +317,7 @@ impl Engine {
         let Ok(Some(entry)) = self.store.log_entry(sequence) else {
             return;
         };
+        // asked of the entry first: reading a whole certificate is for what contradicts it
         let is_other = (entry.epoch, entry.round) == (self.epochs.current().number(), vote.round)
             && vote.ballot != Some(entry.choice);
         if !is_other

@@ -89,6 +89,7 @@ impl Engine {
         }
         page.batches = announced;
         for (proof, statement) in said {
+            // a batch stands on the branch once, however many subjects it speaks of
             match proof.batch() {
                 Some(batch) if seen.insert(batch.id()) => {
                     page.batches.push(batch.clone());

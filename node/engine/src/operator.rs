@@ -33,6 +33,7 @@ impl Engine {
             subject,
             choice,
         } = operation;
+        // every refusal comes before anything is written
         let is_done = match kind {
             NoteKind::Stand => self.check_choice(&subject, choice).map(|()| false),
             NoteKind::Endorse => self.check_review(&subject, choice, Some(choice)),
@@ -51,6 +52,7 @@ impl Engine {
             match kind {
                 NoteKind::Stand => {
                     self.apply(tick, subject, Input::Choose(choice));
+                    // chosen by its name alone: the event is needed now
                     if self.is_wanted(&choice.content_digest, &subject) {
                         self.wants
                             .ask_anew(choice.content_digest, subject, tick.steady);
@@ -205,6 +207,7 @@ impl Engine {
         } else {
             format!("automatic round {round}")
         };
+        // who holds it up has a name, which people can call
         let why = match (
             self.missing(open, Phase::Prevote),
             self.missing(open, Phase::Precommit),
@@ -213,6 +216,7 @@ impl Engine {
             (None, Some(precommits)) => format!("precommits of {precommits} are missing"),
             (None, None) => "its votes are all here and its timeout runs".to_owned(),
         };
+        // the missing vote may be this node's own
         let hint = if open.machine.candidates().next().is_some() && self.review(open).is_some() {
             format!(
                 "this node has not prevoted itself: ssid events endorse HASH; see: ssid conflicts show {subject}"
@@ -276,6 +280,7 @@ impl Engine {
         let voted = self.own_ballot(open, Round::ZERO);
         let resolve =
             format!("in a conflict choose with: ssid conflicts resolve {subject} --choose HASH");
+        // repeating a command is no error
         if voted == Some(wanted) {
             return Ok(true);
         }
@@ -307,6 +312,7 @@ impl Engine {
             );
             return Err(OperatorRefusal::new(RefusalKind::OwnEvent, reason).hint(resolve));
         }
+        // a refusal needs neither policy nor proof
         if wanted.is_none() {
             return Ok(false);
         }
@@ -368,6 +374,7 @@ impl Engine {
                 decided.event_hash
             );
         } else if kind == NoteKind::Stand && weight < quorum {
+            // so that people know whom to wait for
             let missing = self
                 .missing(open, Phase::Prevote)
                 .map_or_else(String::new, |names| format!("; still to choose: {names}"));

@@ -135,6 +135,7 @@ impl Engine {
 
     fn read_journal(&mut self, records: Vec<JournalRecord>) -> Result<Replay, StorageError> {
         let mut replay = Replay::default();
+        // everything is verified again: the disk may lie
         let mut keys: HashMap<NodeId, VerifyKey> = self
             .epochs
             .current()
@@ -179,6 +180,7 @@ impl Engine {
                 JournalRecord::Created { .. } => {}
             }
         }
+        // decided, and the database does not know: it was lost since
         for subject in &replay.done {
             if !self.is_decided(subject)? {
                 self.done.insert(*subject);
@@ -190,6 +192,7 @@ impl Engine {
     fn sort_in(&self, replay: &mut Replay, batch: VerifiedBatch) -> Result<(), StorageError> {
         let own = batch.signer() == self.me;
         let batch = Arc::new(batch);
+        // of what is decided nothing is held in memory
         let mut is_of_use = false;
         match batch.statements() {
             Statements::Events(events) if own => {
@@ -197,6 +200,7 @@ impl Engine {
                     is_of_use |= !self.is_decided(&self.epochs.current().subject_of(event))?;
                 }
                 if is_of_use {
+                    // it is announced again: nobody may have heard it
                     replay.announcements.push(batch);
                 }
                 return Ok(());
@@ -210,6 +214,7 @@ impl Engine {
                         continue;
                     }
                     is_of_use = true;
+                    // others' votes only prove a lock
                     if own {
                         let history = replay.histories.entry(vote.subject).or_default();
                         history.votes.push((vote.round, vote.phase, vote.ballot));
@@ -259,6 +264,7 @@ impl Engine {
             open.may_sign = !self.done.contains(subject);
             self.open.insert(*subject, open);
         }
+        // the machine knows what was voted; others want to see it proven
         for batch in &replay.batches {
             match batch.statements() {
                 Statements::Votes(votes) => {
@@ -345,6 +351,7 @@ impl Engine {
                 let Some(open) = self.ensure_open(&mut tick, subject) else {
                     continue;
                 };
+                // how long it has been open only the wall clock says
                 (open.first_seen, open.opened) = (row.first_seen, None);
                 open.subject.get_or_insert_with(|| row.subject.clone());
                 if let (Some(announced), Some(_)) = (announced, announced_by) {
@@ -441,6 +448,7 @@ impl Engine {
         let mut kept = vec![JournalRecord::Created { node: self.me }];
         let rolled_back = self.standing.rolled_back().map(str::to_owned);
         kept.extend(rolled_back.map(JournalRecord::Abstain));
+        // every decided subject by name, in case the database is lost
         let mut done: Vec<SubjectId> = self.done.iter().copied().collect();
         for sequence in 0..self.store.log_head().size {
             let entry = self.store.log_entry(sequence)?;
@@ -450,7 +458,9 @@ impl Engine {
             done.chunks(1024)
                 .map(|part| JournalRecord::Done(part.to_vec())),
         );
+        // from here on it is told again what the journal holds
         self.record.journaled().clear();
+        // signed, and not said yet
         for batch in self.own_events.queued() {
             kept.push(JournalRecord::Own(batch.batch().clone()));
         }
@@ -470,6 +480,7 @@ impl Engine {
                     kept.push(JournalRecord::Own(batch.batch().clone()));
                 }
             }
+            // a lock goes with the prevotes that prove it, or nobody could follow it
             let Some(lock) = open.machine.locked() else {
                 continue;
             };

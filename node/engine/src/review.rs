@@ -96,6 +96,7 @@ impl Engine {
             Some(Stand::Wait {
                 reason, again_at, ..
             }) => {
+                // the answer may be what it waits for
                 self.ask_commits(subject);
                 let Some(open) = self.open.get(&subject) else {
                     return;
@@ -105,6 +106,7 @@ impl Engine {
                     tracing::info!(%subject, ?reason, "nobody reviewed it in time: a nil prevote");
                     self.refuse(tick, subject);
                 } else if let Some(at) = again_at.into_iter().chain(deadline).min() {
+                    // an age that is not known may turn out to be over
                     let at = if self.knows_age(now, open) {
                         at
                     } else {
@@ -220,6 +222,7 @@ impl Engine {
         if open.noted(NoteKind::Refuse).is_some() || machine.candidates().any(|c| c.own) {
             return None;
         }
+        // what a person decided comes before every policy
         if let Some(chosen) = open
             .noted(NoteKind::Endorse)
             .filter(|choice| machine.candidate(*choice).is_some())
@@ -286,6 +289,7 @@ impl Engine {
             let why = "events that do not agree were announced for it: a person endorses one, or refuses them";
             return wait(ReviewReason::Disagreeing, why.to_owned(), None);
         };
+        // unless enough others stand behind it: then waiting changes nothing
         let settle = self.settings.settle_of(event_type);
         let settled_at = self.opened_at(now, open).after(settle);
         if settle > Duration::ZERO && now.steady < settled_at && !self.is_supported(open, choice) {
@@ -323,6 +327,7 @@ impl Engine {
         if let Some(why) = why {
             return Some((reason, why, None));
         }
+        // what enough others saw in time was in time, whatever this clock says
         if self.is_timely(now.wall, &candidate.event) || self.is_supported(open, candidate.choice) {
             return None;
         }
@@ -340,6 +345,7 @@ impl Engine {
             None => format!("its timestamp {timestamp} is older than max_event_age_days"),
         };
         let tolerance = u64::try_from(CLOCK_TOLERANCE.as_millis()).unwrap_or_default();
+        // one from the future needs nobody: its time comes
         let timely_at = ahead
             .map(|at| UnixMillis(at.0.saturating_sub(tolerance)).max(UnixMillis(now.wall.0 + 1)));
         let timely_at = timely_at.map(|at| now.steady_at(at));

@@ -198,6 +198,7 @@ impl Engine {
             return true;
         };
         if !held(open) {
+            // dropped for a limit: of what does not count no proof is kept
             open.held.pop();
             return false;
         }
@@ -221,6 +222,7 @@ impl Engine {
         {
             open.is_supported = true;
         }
+        // enough prevotes of others end some kinds of waiting
         if open.subject.is_some() && phase == Phase::Prevote {
             self.endorse(tick, subject);
         }
@@ -321,6 +323,7 @@ impl Engine {
     pub(super) fn sign_votes(&mut self, tick: &mut Tick) {
         let Some(me) = self.rules.me else { return };
         let votes = std::mem::take(&mut tick.votes);
+        // what justifies them stands before them in the journal
         votes
             .iter()
             .for_each(|vote| self.keep_justification(tick, *vote));
@@ -354,6 +357,7 @@ impl Engine {
                 }
             }
         }
+        // a proposer may be asked for its proposal as others are for votes
         let proposals = std::mem::take(&mut tick.proposals);
         for part in proposals.chunks(limits::BATCH_STATEMENTS) {
             let Some(batch) = self.sign(tick, Statements::Proposals(part.to_vec())) else {

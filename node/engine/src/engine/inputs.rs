@@ -24,6 +24,7 @@ impl Engine {
                 ticket,
             } => {
                 let validity = self.file(tick, &evidence, Some(from));
+                // where a verdict is awaited, gossip passes it on
                 if validity == Validity::New && ticket.is_none() {
                     tick.effects.evidence.push(Arc::new(*evidence));
                 }

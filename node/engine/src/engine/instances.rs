@@ -29,6 +29,8 @@ impl Engine {
     fn note_output(&mut self, tick: &mut Tick, subject: SubjectId, output: &Output) {
         match *output {
             Output::Sign(vote) => {
+                // a vote of this node for another's subject: it no longer counts into that one's
+                // share
                 if let Some(open) = self.open.get_mut(&subject) {
                     open.is_supported |= open.origin != Some(self.me);
                 }
@@ -42,6 +44,7 @@ impl Engine {
             Output::Want(choice) => self.wants.add(choice.content_digest, subject, tick.steady),
             Output::Decided { round, choice } => tick.decided.push((subject, round, choice)),
             Output::Conflict(round) => {
+                // people may take days, and other own events shall not wait for them
                 self.own_events.give_way(&subject);
                 tick.changes.conflicts.push((
                     subject,
@@ -68,6 +71,7 @@ impl Engine {
                 first,
                 second,
             } => {
+                // the proofs are looked up once all that arrived is held
                 tick.double_votes.push(DoubleVote {
                     subject,
                     voter,

@@ -16,6 +16,7 @@ impl Engine {
     /// Takes what arrived, decides, writes, and says what to do. Never fails: an engine whose disk
     /// failed answers that it is read-only.
     pub fn tick(&mut self, now: impl Into<Now>, inputs: Vec<Inbound>) -> Effects {
+        // memory is ahead of the disk for good
         if self.standing.read_only().is_some() {
             return self.refuse_all(&inputs);
         }
@@ -27,8 +28,10 @@ impl Engine {
         };
         let clock_was_set = self.was_clock_set(now);
         self.now = now;
+        // what recovery left to be said goes out with the first tick
         let mut tick = self.recovered.take().unwrap_or_else(|| Tick::new(now));
         tick.clock_was_set = clock_was_set;
+        // what contradicts a decision of the last tick, which is on disk now
         let contested = std::mem::take(&mut self.contested);
         self.take_certificates(&mut tick, contested);
         for input in inputs {
@@ -36,6 +39,7 @@ impl Engine {
         }
         self.keep_offers(&mut tick);
         self.go_on_with_startup_check(&mut tick);
+        // after what arrived: a vote that is here is not late
         for (subject, timer) in self.timers.due(now.steady) {
             self.apply(&mut tick, subject, Input::Timeout(timer));
         }
@@ -44,12 +48,15 @@ impl Engine {
             self.endorse(&mut tick, subject);
         }
         self.ask_what_is_missing(&mut tick);
+        // own events before votes: others know then what the votes name
         self.announce_lines(&mut tick);
         self.sign_events(&mut tick);
         self.release_backlog(&mut tick);
         self.say_late(&mut tick);
+        // all that the tick wants signed, under one signature
         self.sign_votes(&mut tick);
         self.accuse_voters(&mut tick);
+        // after signing: own votes may be what decides
         self.finish_decided(&mut tick);
         self.close_late(&mut tick);
         self.count_time(&mut tick);
@@ -57,11 +64,13 @@ impl Engine {
         if let Some(reason) = tick.failure.take() {
             return self.halt(tick, reason);
         }
+        // its number is written before it is said, so that none is said twice
         self.number_heartbeat(&mut tick);
         match self.commit(&mut tick) {
             Ok(()) => self.send_heartbeat(&mut tick),
             Err(failure) => return self.halt(tick, failure.to_string()),
         }
+        // the evidence is on disk, and goes out with this tick's effects
         if let Some(reason) = tick.forked {
             tracing::error!(
                 reason,
@@ -104,6 +113,7 @@ impl Engine {
             tick.changes.journal_sequence = Some(sequence);
         }
         self.queue_certified(tick);
+        // behind the rows of the decisions, which say their places in the log
         self.queue_divergences(tick, self.store.log_head().size);
         let mut keys = Vec::new();
         if tick.changes != Changes::default() {
@@ -116,6 +126,7 @@ impl Engine {
             let keys = keys.get(rows).map(<[_]>::to_vec).unwrap_or_default();
             tick.effects.replies.push((ticket, Reply::Outbox(Ok(keys))));
         }
+        // last: compaction asks the database what is decided
         if self.record.is_long(self.settings.journal_slack_bytes) {
             self.compact_journal()?;
         }

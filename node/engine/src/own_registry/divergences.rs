@@ -81,6 +81,7 @@ impl Engine {
         certified: Choice,
         own: &Event,
     ) {
+        // told once, however often the line is read
         let is_pending = tick
             .divergent
             .iter()
@@ -98,6 +99,7 @@ impl Engine {
             choice,
             at: tick.now,
         });
+        // the record says it too; one that late observations still change is written with them
         if let Some(decided) = self.closing.get_mut(&subject) {
             decided.record.found_later = found_later;
             self.closing.mark_changed(tick.steady, subject);
@@ -121,6 +123,7 @@ impl Engine {
             own: choice.event_hash,
             certified: certified.event_hash,
         });
+        // others see the count in this node's heartbeat
         self.tell_state_soon(tick.steady);
     }
 

@@ -143,6 +143,7 @@ impl Engine {
             return; // membership changes do not come from the file, and who is no voter has nothing to say
         }
         let subject = self.epochs.current().subject_of(&event);
+        // too late to be voted for: it agrees, or it is a divergence
         if self.certified_choice(&subject).is_some() {
             self.compare_line(tick, subject, &event);
             return;
@@ -156,6 +157,7 @@ impl Engine {
             }
         }
         self.registry.rows += 1;
+        // the usual case needs no place in the order of what waits
         if announce && self.may_announce_at_once(tick) {
             self.put_line(
                 tick,
@@ -179,6 +181,7 @@ impl Engine {
             tick.changes.own_order.push((order, Some(subject)));
         }
         self.put_line(tick, subject, Some(OwnLineRow { event, order }));
+        // others vote on it already: it is what this node observed
         if self.open.contains_key(&subject) {
             self.adopt_own(tick, subject);
         }
