@@ -281,12 +281,15 @@ impl Task {
             let Some(member) = self.members.get_mut(&node) else {
                 continue;
             };
+            // without Git, or with a remote that is refused, the questions are answered all the
+            // same: with why
             let place = member.place.clone().and_then(|place| Ok((place, git?)));
             let asked = member.questions.clone();
             let fetched_at = member.fetched_at;
             match place {
                 Ok((place, git)) if self.plan.effort.parallel.max(1) > self.looks.len() => {
                     member.is_busy = true;
+                    // what is under way is not begun again
                     member.rhythm.began(now);
                     self.looks
                         .push(Box::pin(look_at(git, place, node, asked, fetched_at)));
@@ -364,6 +367,7 @@ async fn look_at(
     asked: BTreeSet<CommitQuestion>,
     fetched_at: Option<UnixMillis>,
 ) -> Seen {
+    // what was fetched before costs no conversation
     let here = history::kept(&git, &place).await;
     let has_all = |history: &History| asked.iter().all(|question| history.has(&question.commit));
     let (found, fetched_at, failure) = if has_all(&here) {
@@ -379,6 +383,7 @@ async fn look_at(
             }
         }
     };
+    // only a fetch that succeeded shows that something is missing
     let standing = |question: &CommitQuestion| match (&failure, fetched_at) {
         _ if found.has(&question.commit) => CommitStanding::Exists,
         (None, Some(fetched_at)) => CommitStanding::Missing { fetched_at },

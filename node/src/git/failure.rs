@@ -311,12 +311,14 @@ fn essence(said: &str) -> String {
             .trim()
             .to_owned()
     };
+    // a hint alone is better than nothing
     let chosen = if telling.is_empty() { lines } else { telling };
     let words: Vec<String> = chosen
         .into_iter()
         .map(bare)
         .filter(|line| !line.is_empty())
         .collect();
+    // what a server says goes to a terminal
     let clean = |c: char| if is_unseen(c) { ' ' } else { c };
     let text: String = words
         .join("; ")

@@ -88,6 +88,7 @@ impl Intake {
             .and_then(|line| match line {
                 Line::Batch(batch) => self.batch(batch),
                 Line::Statement(signed) => self.statement(*signed),
+                // of what is certified nothing is looked at: branches keep lines for ever
                 Line::Event(proven) => {
                     let subject = self.checker.subject_of(&proven.event);
                     if self.is_settled(subject) {
@@ -114,9 +115,11 @@ impl Intake {
                     Ok(())
                 }
             });
+        // a bad line spoils itself only
         if let Err(reason) = checked {
             self.note_bad(&format!("{} line {}: {reason}", place.file, place.line));
         }
+        // in portions, so that memory does not grow with the branch
         if self.certificates.len() >= CERTIFICATES {
             self.check_certificates();
         }

@@ -110,6 +110,7 @@ pub(super) fn check(
             _ => others.push(entry.name),
         }
     }
+    // somebody works on this branch: pushing would overwrite it
     if !others.is_empty() {
         let named: Vec<_> = others
             .iter()
@@ -129,6 +130,7 @@ pub(super) fn check(
     let Some(id) = head else {
         return Ok(Err(format!("it has no {HEAD_FILE}")));
     };
+    // whose it is, it says itself
     let head = objects
         .file(id)?
         .and_then(|bytes| BranchHead::parse(&bytes).ok());

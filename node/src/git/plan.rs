@@ -90,6 +90,7 @@ impl Plan {
             .members
             .iter()
             .filter(|member| member.node_id != me);
+        // a remote that is not allowed is kept with the reason, to be shown
         let source = |member: &ssid_protocol::member::Member| {
             let name: String = member.node_id.to_string().chars().take(16).collect();
             let remote = GitRemote::parse(&member.git_remote, &allowed).map_err(|e| e.to_string());
@@ -114,6 +115,7 @@ impl Plan {
             own_dir: dir.join("own.git"),
             histories: dir.join("commits"),
             members: members.collect(),
+            // one fetch shall not hold up the others for long
             timeout: seconds(sync.timeout_seconds.min(FETCH_SECONDS)),
             effort: Effort {
                 retries: sync.max_retry_attempts,

@@ -72,6 +72,7 @@ pub fn start(plan: Plan, context: Context, tracker: &tokio_util::task::TaskTrack
         inputs,
     };
     let federation = intake.checker().federation();
+    // without a remote of its own a node fetches and publishes nothing
     let publisher = plan.own.clone().ok().map(|remote| {
         Publisher::new(
             plan.me,
@@ -94,6 +95,7 @@ pub fn start(plan: Plan, context: Context, tracker: &tokio_util::task::TaskTrack
         syncs: receiver.clone(),
         shutdown: shutdown.clone(),
     };
+    // beside the syncs: a question about a commit does not wait for them
     tracker.spawn(commits::Task::new(&plan, context).run());
     let task = Task {
         plan,

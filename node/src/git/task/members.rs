@@ -182,6 +182,7 @@ impl Task {
                 known.is_part = brought.is_part;
                 known.brought += u64::from(brought.bytes > 0);
                 note_brought(member, known, &brought, now);
+                // whether the other end reads what is published here
                 if let (Some(publisher), Some(head)) = (&self.publisher, &brought.head) {
                     known.has_heard = head.heard.get(&self.plan.me) == Some(&publisher.start());
                 }
