@@ -127,6 +127,7 @@ impl Instance {
         let mut instance = Self::new(epoch, subject, epoch_change);
         instance.locked = history.inherited;
         instance.valid = history.inherited;
+        // counted as if just signed: what was said is not said again, or otherwise
         for &(round, phase, ballot) in &history.votes {
             instance.set_round(instance.round.max(round));
             instance.tally_mut(round, phase).add(voters, me, ballot);
@@ -141,6 +142,7 @@ impl Instance {
                 instance.valid = instance.locked;
             }
         }
+        // a second proposal in a round would be evidence against this node
         for proposal in &history.proposals {
             instance.set_round(instance.round.max(proposal.round));
             instance.rounds.or_default(proposal.round).proposal = Some(*proposal);
@@ -186,10 +188,12 @@ impl Instance {
                 return;
             }
             self.note_polkas(voters);
+            // before anything is signed here: others wait in the later round
             if let Some(later) = self.ahead.to_join(voters, self.round) {
                 self.enter(later, rules, out);
                 continue;
             }
+            // the proposal first, because the own prevote follows it
             self.propose(voters, rules, out);
             if self.prevote(voters, rules, out) {
                 // it may have completed a polka

@@ -36,6 +36,7 @@ impl Instance {
                 ballot,
             } => self.add_vote(voters, voter, round, phase, ballot, out),
             Input::Proposal { voter, proposal } => {
+                // of anybody but the round's proposer it is nothing, and the first one counts
                 let strategy = rules
                     .automatic
                     .filter(|_| rules.is_automatic(proposal.round));
@@ -48,6 +49,7 @@ impl Instance {
                 }
             }
             Input::EarlierPolka(polka) => {
+                // one of this epoch is counted from its votes
                 if polka.at.epoch < self.epoch && !self.earlier.contains(&polka) {
                     self.earlier.push(polka);
                     self.want(polka.choice, out);
@@ -113,6 +115,7 @@ impl Instance {
         ballot: Ballot,
         out: &mut Vec<Output>,
     ) {
+        // anybody may vote in any round: what is kept of later ones is bounded
         if round > self.round.next() && !self.keep_latest_only(voters, voter, round) {
             return;
         }
@@ -133,6 +136,7 @@ impl Instance {
                 });
             }
         }
+        // what is voted for must be known before it can be followed
         if let Some(choice) = ballot {
             self.want(choice, out);
         }

@@ -25,6 +25,7 @@ impl Instance {
                     .quorum_choice(voters)
                     .map(|choice| Polka { at, choice })
             });
+        // polkas of earlier epochs bind as those of this one do
         let latest = here
             .chain(self.earlier.iter().copied())
             .filter(|polka| polka.at <= current && self.candidates.contains_key(&polka.choice))
@@ -51,6 +52,7 @@ impl Instance {
         let prevotes = &self.current().prevotes;
         let polka = prevotes
             .quorum_choice(voters)
+            // what cannot be read is not locked on
             .filter(|choice| self.candidates.contains_key(choice));
         if let Some(choice) = polka {
             if self.sign(voters, rules, Phase::Precommit, Some(choice), out) {

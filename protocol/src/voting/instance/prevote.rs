@@ -51,6 +51,7 @@ impl Instance {
             return None;
         }
         let allowed = |c: &&Candidate| !self.epoch_change || c.endorsed;
+        // what was observed comes before anything endorsed
         if let Some(own) = self.candidates().filter(allowed).find(|c| c.own) {
             let same = self
                 .candidates()
@@ -66,11 +67,13 @@ impl Instance {
         if self.restraint == Restraint::Refused {
             return Some((None, false));
         }
+        // without its announcement an event would be credited to nobody
         let endorsed: Vec<_> = self
             .candidates()
             .filter(|c| c.endorsed && c.announced_by.is_some())
             .collect();
         let preferred = self.prefer(voters, rules, &endorsed);
+        // told once: people are asked, and the prevote waits for them
         let is_split = preferred.is_none() && !endorsed.is_empty();
         if is_split && !self.review_told {
             self.review_told = true;
