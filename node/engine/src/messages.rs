@@ -28,43 +28,43 @@ pub type Ticket = u64;
 pub enum Inbound {
     /// A batch whose signature holds.
     Batch {
-        /// The batch.
+        /// What was signed, and by whom.
         batch: Arc<VerifiedBatch>,
-        /// Who delivered it.
+        /// The peer that delivered it, which need not be who signed it.
         from: NodeId,
         /// Who wants to know whether it was new.
         ticket: Option<Ticket>,
     },
     /// Evidence that a peer passed on.
     Evidence {
-        /// What it is.
+        /// Two statements that contradict each other; not verified yet.
         evidence: Box<Evidence>,
-        /// Who delivered it.
+        /// The peer that passed it on.
         from: NodeId,
         /// Who wants to know whether it was new.
         ticket: Option<Ticket>,
     },
     /// What a peer answered to one of [`Effects::asks`], or that it did not.
     Answered {
-        /// The peer.
+        /// The peer that was asked.
         from: NodeId,
-        /// What it was asked.
+        /// The question that it was asked.
         request: Request,
-        /// Its answer, everything in it verified.
+        /// Its answer, everything in it verified; `None` if none came that does.
         answer: Option<CheckedAnswer>,
     },
     /// What members' Git branches brought (SPEC §10), everything in it verified.
     Carried(Carried),
     /// A member's Git branch was fetched.
     Fetched {
-        /// Whose.
+        /// The member whose branch it is.
         node: NodeId,
         /// Whether all that was new in it holds.
         well: bool,
     },
     /// A member's Git branch is not the one it was.
     Rewritten {
-        /// Whose.
+        /// The member whose branch it is.
         node: NodeId,
         /// All that is to be kept of such histories of it, the one just seen last.
         histories: Vec<RewrittenRow>,
@@ -76,30 +76,30 @@ pub enum Inbound {
     CatchUp,
     /// A peer asks for this node's heartbeat.
     StatusAsked {
-        /// Who waits.
+        /// The peer's request, which the answer goes to.
         ticket: Ticket,
     },
     /// A peer asks for open instances (rule 9).
     OpenAsked {
-        /// Which; empty for all.
+        /// The subjects asked about; empty for all, page by page.
         subjects: Vec<SubjectId>,
-        /// The page's cursor.
+        /// The last subject of the page before; `None` for the first page.
         after: Option<SubjectId>,
-        /// Who waits.
+        /// The peer's request, which the answer goes to.
         ticket: Ticket,
     },
     /// A peer asks for events.
     EventsAsked {
-        /// By content digest.
+        /// The content digests of the events.
         digests: Vec<ContentDigest>,
-        /// Who waits.
+        /// The peer's request, which the answer goes to.
         ticket: Ticket,
     },
     /// A peer asks for its own latest heartbeat.
     OwnAsked {
-        /// Who asks.
+        /// The member that asks for what it signed.
         from: NodeId,
-        /// Who waits.
+        /// The peer's request, which the answer goes to.
         ticket: Ticket,
     },
     /// What these members said and what they hold of this node's was taken in by another transport than
@@ -107,7 +107,7 @@ pub enum Inbound {
     Heard(BTreeSet<NodeId>),
     /// Somebody on this machine wants something changed.
     Command {
-        /// What.
+        /// The change that is wanted.
         command: Command,
         /// Who waits for the reply.
         ticket: Ticket,
@@ -120,9 +120,9 @@ pub enum Inbound {
     Connected(BTreeSet<NodeId>),
     /// Addresses at which a member was reached.
     Addresses {
-        /// Whose.
+        /// The member that was reached.
         node: NodeId,
-        /// Multiaddresses.
+        /// The multiaddresses at which it was.
         addresses: Vec<String>,
     },
 }
@@ -208,9 +208,9 @@ pub enum CheckedAnswer {
     Status(Option<Arc<VerifiedBatch>>),
     /// A page of its log.
     Log {
-        /// The log.
+        /// The name of the log, which changes when it is begun anew.
         log_id: LogId,
-        /// Its size.
+        /// How many entries it has in all.
         size: u64,
         /// Its entries from the asked sequence number on.
         certificates: Vec<Certificate>,
@@ -219,7 +219,7 @@ pub enum CheckedAnswer {
     Open {
         /// What was said of them; certificates of those asked for that are certified.
         carried: Carried,
-        /// Where to go on.
+        /// The last subject of this page, to go on after; `None` if there is no more.
         next: Option<SubjectId>,
     },
     /// Events asked for.
@@ -272,7 +272,7 @@ pub struct Effects {
     pub replies: Vec<(Ticket, Reply)>,
     /// Evidence to gossip.
     pub evidence: Vec<Arc<Evidence>>,
-    /// Questions to peers.
+    /// Questions to peers, each with who is asked.
     pub asks: Vec<(NodeId, Request)>,
     /// Peers whose answers, each of which verifies, cannot all be true.
     pub false_answers: Vec<NodeId>,

@@ -12,12 +12,12 @@ use ssid_storage::NoteKind;
 pub enum NodeEvent {
     /// A subject was heard of for the first time.
     Opened {
-        /// Which.
+        /// The subject.
         subject_id: SubjectId,
-        /// Its event type.
+        /// The type of the events voted on, such as `blueprint_tagged`.
         #[serde(rename = "event_type")]
         event: String,
-        /// Its version.
+        /// The version that those events are about.
         #[serde(rename = "event_version")]
         version: String,
     },
@@ -25,14 +25,14 @@ pub enum NodeEvent {
     Certified {
         /// Its place in this node's log.
         sequence: u64,
-        /// Which.
+        /// The subject that was decided.
         subject_id: SubjectId,
-        /// The certified choice.
+        /// The hashes of the event that was certified.
         choice: Choice,
-        /// Its event type.
+        /// The certified event's type, such as `blueprint_tagged`.
         #[serde(rename = "event_type")]
         event: String,
-        /// Its version.
+        /// The version that it is about.
         #[serde(rename = "event_version")]
         version: String,
         /// The round that decided.
@@ -43,33 +43,33 @@ pub enum NodeEvent {
     },
     /// A subject needs people.
     Conflict {
-        /// Which.
+        /// The subject whose round failed.
         subject_id: SubjectId,
-        /// Its event type.
+        /// The type of the events voted on, such as `blueprint_tagged`.
         #[serde(rename = "event_type")]
         event: String,
-        /// Its version.
+        /// The version that those events are about.
         #[serde(rename = "event_version")]
         version: String,
     },
     /// This node's operator has decided something about a subject.
     Decided {
-        /// Which.
+        /// The subject that was decided about.
         subject_id: SubjectId,
         /// What kind of decision.
         decision: NoteKind,
-        /// About which candidate.
+        /// The candidate that is chosen, endorsed or refused.
         choice: Choice,
     },
     /// A member's connection came up.
     Connected {
-        /// Who.
+        /// The member that is reached now.
         #[serde(rename = "node_id")]
         node: NodeId,
     },
     /// A member's last connection went away.
     Disconnected {
-        /// Who.
+        /// The member that is reached no more.
         #[serde(rename = "node_id")]
         node: NodeId,
     },
@@ -78,20 +78,20 @@ pub enum NodeEvent {
         /// The evidence's name.
         #[serde(rename = "evidence_id")]
         id: EvidenceId,
-        /// Who; `None` for two certificates of one subject.
+        /// The member that signed both; `None` for two certificates of one subject.
         #[serde(rename = "node_id")]
         member: Option<NodeId>,
-        /// What about, as in `ssid-evidence/1`.
+        /// What was contradicted, in the words of `ssid-evidence/1`: `vote`, `event`, and so on.
         kind: String,
         /// What was signed, in words.
         what: String,
     },
     /// A member's score fell below what is alerted on.
     LowTrust {
-        /// Who.
+        /// The member that was trusted more before.
         #[serde(rename = "node_id")]
         member: NodeId,
-        /// Its score.
+        /// Its score now, from 0 to 100.
         #[serde(rename = "trust_score")]
         score: i32,
     },
@@ -104,25 +104,25 @@ pub enum NodeEvent {
     /// The own registry file contradicts a decision, and that was found when it could no longer be
     /// voted for.
     Divergence {
-        /// Which subject.
+        /// The subject that is certified for something else.
         subject_id: SubjectId,
-        /// Its event type.
+        /// The type of its events.
         event: String,
-        /// Its version.
+        /// The version that they are about.
         version: String,
-        /// What the file has.
+        /// The event in the own registry file.
         own: EventHash,
-        /// What was certified.
+        /// The event that was certified.
         certified: EventHash,
     },
     /// The node found that its vote history was rolled back, and signs nothing more under its key.
     Abstaining {
-        /// Why.
+        /// What showed that votes are missing here, in words.
         reason: String,
     },
     /// The node stopped voting because it cannot keep its promises.
     ReadOnly {
-        /// Why.
+        /// What failed, and what to do, in words.
         reason: String,
     },
     /// Votes go by another transport from now on.
@@ -133,12 +133,12 @@ pub enum NodeEvent {
     /// A member's Git branch is not the one it was: commits or lines that were read are gone. What
     /// was accepted stays.
     HistoryRewritten {
-        /// Whose.
+        /// The member whose branch it is.
         #[serde(rename = "node_id")]
         node: NodeId,
         /// The commit that was read last.
         was: String,
-        /// The commit there is now.
+        /// The commit that the branch leads to now.
         now: String,
     },
 }

@@ -103,22 +103,22 @@ impl Reply {
 pub enum EmitOutcome {
     /// Signed, on disk, and being voted on.
     Accepted {
-        /// Its subject.
+        /// The subject that the event is about.
         subject_id: SubjectId,
-        /// Its hashes.
+        /// The hashes of the event.
         choice: Choice,
     },
     /// This very event, or one that records the same fact, is already announced by this node, or
     /// being voted on with this node's prevote for it.
     Known {
-        /// Its subject.
+        /// The subject that the event is about.
         subject_id: SubjectId,
         /// The hashes of the one that is.
         choice: Choice,
     },
     /// The subject is certified already; `certified` says for what, which may be another event.
     Certified {
-        /// Its subject.
+        /// The subject that the event is about.
         subject_id: SubjectId,
         /// Place in this node's log.
         sequence: u64,
@@ -130,9 +130,9 @@ pub enum EmitOutcome {
     },
     /// On disk, unsigned: the node is starting. It is signed, sent and voted on once it may sign.
     Kept {
-        /// Its subject.
+        /// The subject that the event is about.
         subject_id: SubjectId,
-        /// Its hashes.
+        /// The hashes of the event.
         choice: Choice,
         /// What the node waits for.
         reason: String,
@@ -160,7 +160,7 @@ impl From<Inadmissible> for EmitOutcome {
 pub struct Operation {
     /// What kind of decision.
     pub kind: NoteKind,
-    /// About what.
+    /// The subject decided about.
     pub subject: SubjectId,
     /// For which candidate, or against it: a refusal is a nil prevote for its subject.
     pub choice: Choice,
@@ -178,9 +178,9 @@ pub struct Decider {
 /// A decision that was taken and is on disk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Operated {
-    /// About what.
+    /// The subject decided about.
     pub subject_id: SubjectId,
-    /// The candidate.
+    /// The candidate that is chosen, endorsed or refused.
     pub choice: Choice,
     /// The round this node is in now.
     pub round: Round,
@@ -252,7 +252,7 @@ pub struct OperatorRefusal {
 /// What an operator does to a member's score.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Adjustment {
-    /// Whose score.
+    /// The member whose score changes.
     pub member: NodeId,
     /// +10 if true, −20 if not.
     pub boost: bool,
@@ -263,9 +263,9 @@ pub struct Adjustment {
 /// An adjustment that is on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Adjusted {
-    /// The row.
+    /// The row as it stands in the ledger.
     pub change: TrustChange,
-    /// The score with it.
+    /// The member's score with it, from 0 to 100.
     pub score: i32,
 }
 
@@ -285,12 +285,12 @@ pub enum CommitStanding {
     Exists,
     /// It was not, when the repository was last fetched.
     Missing {
-        /// When that was.
+        /// When the repository was fetched last.
         fetched_at: UnixMillis,
     },
     /// It cannot be seen whether it is.
     Unseen {
-        /// Why, in words.
+        /// What stands in the way, in words: no remote, a failed fetch.
         reason: String,
     },
 }

@@ -124,7 +124,7 @@ pub struct InstanceView {
     pub subject_id: SubjectId,
     /// The same in words; `None` while only votes for it are known.
     pub subject: Option<Subject>,
-    /// The epoch.
+    /// The epoch in which it is voted on.
     pub epoch: Epoch,
     /// The round this node is in.
     pub round: Round,
@@ -154,7 +154,7 @@ pub struct InstanceView {
 /// One candidate in an [`InstanceView`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CandidateView {
-    /// Its hashes.
+    /// Its event hash and content digest.
     pub choice: Choice,
     /// The event, if this node has it.
     pub event: Option<Event>,
@@ -167,14 +167,14 @@ pub struct CandidateView {
 /// One vote in an [`InstanceView`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VoteView {
-    /// Whose.
+    /// The voter.
     #[serde(rename = "node_id")]
     pub node: NodeId,
-    /// In which round.
+    /// The round that it counts in.
     pub round: Round,
-    /// In which phase.
+    /// Whether it is a prevote or a precommit.
     pub phase: Phase,
-    /// For what; `None` is nil.
+    /// The event that it is for, by its hashes; `None` is nil.
     pub choice: Option<Choice>,
     /// Whether the voter's own registry has it: of round-0 prevotes only.
     pub observed: bool,
@@ -183,11 +183,11 @@ pub struct VoteView {
 /// What a node is locked on, in an [`InstanceView`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LockView {
-    /// Since which epoch.
+    /// The epoch of the prevotes that it rests on.
     pub epoch: Epoch,
-    /// Since which round of it.
+    /// Their round in it.
     pub round: Round,
-    /// On what.
+    /// The choice that they are for.
     pub choice: Choice,
 }
 
