@@ -94,13 +94,16 @@ pub(crate) async fn run(args: &BenchArgs, context: &Context) -> Result<()> {
         .prefix("ssid-bench-")
         .tempdir()
         .context("no temporary directory")?;
+    // its own directory, gone with this process: a cluster of somebody's is never measured
     let mut cluster = Cluster::up(dir.path(), &ClusterSpec::new(args.nodes), READY_WITHIN).await?;
     let measured = measure(args, context.out, &mut cluster).await;
+    // stopped also where measuring failed: no nodes are left behind
     cluster.down().await?;
     let report = measured?;
     context
         .out
         .show(&report, |report| words(report, context.out))?;
+    // shown first: what was measured tells where they were lost
     if report.lost > 0 {
         return Err(CliError::new(
             Code::Failed,

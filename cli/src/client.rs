@@ -151,13 +151,16 @@ impl Client {
         body: Vec<u8>,
         limit: Option<Duration>,
     ) -> Result<Response> {
+        // the name means nothing: the connection is the socket's
         let mut url = Url::parse("http://ssid/").context("a fixed address")?;
+        // segment by segment: what a user typed may have a slash in it
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.clear().extend(path);
         }
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
+        // none for streams and slow answers: these end when the node says so
         let mut request = self.http.request(method, url).body(body);
         if let Some(limit) = limit {
             request = request.timeout(limit);
@@ -168,6 +171,7 @@ impl Client {
         }
         let status = response.status();
         let body = self.body(response).await?;
+        // not the node's own words: something else listens on that socket
         let problem = serde_json::from_slice(&body).unwrap_or_else(|_| {
             let text = String::from_utf8_lossy(&body)
                 .chars()

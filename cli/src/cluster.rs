@@ -79,6 +79,7 @@ impl Cluster {
     /// Starts every node that is not running, making the cluster first if `dir` has none, and waits
     /// until all are ready and connected. Nodes are stopped again if they are not in time.
     pub(crate) async fn up(dir: &Path, spec: &ClusterSpec, limit: Duration) -> Result<Self> {
+        // a genesis file is written last: with it the cluster is whole, and is started as it is
         if dir.join("genesis.json").exists() {
             let mut cluster = Self::open(dir)?;
             if cluster.nodes != spec.nodes {

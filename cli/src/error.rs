@@ -105,6 +105,7 @@ pub(crate) fn report_usage(refusal: &clap::Error) -> ExitCode {
         refusal.kind(),
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
     );
+    // by hand: what clap refused it did not parse
     let wants_json = std::env::args_os()
         .take_while(|arg| arg != "--")
         .any(|arg| arg == "--json");
@@ -118,6 +119,7 @@ pub(crate) fn report_usage(refusal: &clap::Error) -> ExitCode {
         };
     }
     let text = refusal.to_string();
+    // its first line says what is wrong; the rest is how to do better
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let message = lines
         .next()

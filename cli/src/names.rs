@@ -22,6 +22,7 @@ pub(crate) fn find_member(members: &[Member], text: &str) -> Result<usize, CliEr
             .map(|(place, _)| place)
             .collect()
     };
+    // an exact name wins over ids that begin with it
     let exact = places(&named);
     let found = if exact.is_empty() {
         places(&begins)

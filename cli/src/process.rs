@@ -123,6 +123,8 @@ pub(crate) fn stop_on_signals() -> Result<CancellationToken> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
+    // registered before anything else runs: a signal that comes now must not end the process
+    // halfway
     let (mut interrupted, mut terminated, mut hung_up) = {
         let _inside = runtime.enter();
         (
@@ -142,6 +144,7 @@ pub(crate) fn stop_on_signals() -> Result<CancellationToken> {
             }
         };
         tracing::info!(signal = name, "stopping");
+        // tasks hear it and end in order; what follows is for those that do not
         token.cancel();
         tokio::select! {
             _ = interrupted.recv() => {}
@@ -151,6 +154,7 @@ pub(crate) fn stop_on_signals() -> Result<CancellationToken> {
                 tracing::warn!(seconds = STOP_AT_MOST.as_secs(), "something hangs: stopped without waiting for it");
             }
         }
+        // what was said last is what somebody will look for
         logging::finish();
         std::process::exit(i32::from(Code::Failed as u8));
     };

@@ -59,12 +59,14 @@ pub(crate) fn init_node(
     node: &NewNode,
     passphrase: Option<&str>,
 ) -> Result<MemberCard> {
+    // all that can be refused is refused before a key is made
     check_name("--name", &node.name)?;
     check_name("--organization", &node.organization)?;
     let addresses = multiaddrs("--address", &node.addresses)?;
     addresses
         .iter()
         .try_for_each(|address| reachable("--address", address))?;
+    // where the card says that it is reached, it has to listen
     let listen = if node.listen.is_empty() {
         default_listen(&addresses)
     } else {
@@ -87,7 +89,9 @@ pub(crate) fn init_node(
             .into());
     }
     home.create().or_usage()?;
+    // keys are never replaced: the old ones may have signed
     check_unused(home)?;
+    // taken away again if something below fails: half a node cannot be finished by hand
     let mut made = Made::default();
     let keys = NodeKeys::create(home, passphrase).or_usage()?;
     made.files.extend([home.voting_key(), home.network_key()]);
@@ -106,6 +110,7 @@ pub(crate) fn init_node(
             Role::Participant
         },
         status: Status::Active,
+        // where every member starts: scores are each node's own view, weights everybody's
         weight: u64::from(INITIAL_SCORE.unsigned_abs()),
         addresses,
         // the card is public: what is secret in the address stays in the configuration
@@ -115,6 +120,7 @@ pub(crate) fn init_node(
     };
     let card = MemberCard::sign(member, &keys.voting);
     write(&home.card(), &card.to_pretty())?;
+    // from here on nothing is taken away
     made.files.clear();
     Ok(card)
 }
@@ -182,6 +188,7 @@ fn configure(home: &Home, repo: Option<&Path>, node: &NewNode, listen: Vec<Strin
             format!("cannot make {}: {e}", folder.display()),
         )
     })?;
+    // changed, not written anew: the scripts' keys and people's remarks are in it
     let mut config = Config::load_or_default(&path).or_usage()?;
     if repo.is_some() {
         // where it listens is this machine's own: a repository's file does not say it
@@ -307,6 +314,7 @@ pub(crate) fn create_federation(new: &NewFederation) -> Result<Manifest> {
     check_name("--name", &new.name)?;
     let mut members = Vec::new();
     for card in &new.cards {
+        // signed by the key that it names: nobody can hand in a card for somebody else
         card.verify().or_code(Code::Verification)?;
         // the genesis file is for good
         let name = format!("the card of {}:", card.member.node_name);
@@ -321,7 +329,9 @@ pub(crate) fn create_federation(new: &NewFederation) -> Result<Manifest> {
         }
         members.push(card.member.clone());
     }
+    // across cards: names and peer ids must be told apart
     check_members(&members)?;
+    // the card says only participant: who coordinates is the federation's decision
     for name in &new.coordinators {
         let place = names::find_member(&members, name)?;
         members[place].role = Role::Coordinator;
@@ -331,6 +341,7 @@ pub(crate) fn create_federation(new: &NewFederation) -> Result<Manifest> {
         .iter()
         .map(|event| (event.clone(), Policy::Recurring))
         .collect();
+    // whole seconds, as it is shown: it is hashed as text
     let now = jiff::Timestamp::now().round(jiff::Unit::Second)?;
     let manifest = Manifest {
         name: new.name.clone(),
@@ -384,6 +395,7 @@ pub(crate) fn join(home: &Home, path: &Path) -> Result<Manifest> {
     let manifest = read_genesis(path)?;
     home.check().or_usage()?;
     let card = read_card(&home.card())?;
+    // by the key and not by the name: a card that was made again is another node
     let own = &card.member;
     let data = home.root().display();
     let Some(member) = manifest.member(&own.node_id) else {
@@ -395,6 +407,7 @@ pub(crate) fn join(home: &Home, path: &Path) -> Result<Manifest> {
             .hint("give its card to whoever creates the federation: ssid card")
             .into());
     };
+    // else it would start, and every member refuse its connections
     if member.peer_id != own.peer_id {
         let message = format!(
             "the genesis file binds this node to peer {}, its own is {}",
@@ -404,6 +417,7 @@ pub(crate) fn join(home: &Home, path: &Path) -> Result<Manifest> {
             .hint("the federation must be made with this node's present card")
             .into());
     }
+    // of one federation for good: votes of two under one key would be proof against it
     if home.genesis().exists() {
         let joined = read_genesis(&home.genesis())?;
         if joined != manifest {

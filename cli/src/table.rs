@@ -188,9 +188,11 @@ fn widths(
                 .map(|(width, _)| width + PADDING)
                 .sum()
         };
+        // one more than the line: the last column's padding is cut off
         if sum(&least) <= line + 1 {
             return share(natural, &least, &kept, line + 1 - sum(&least));
         }
+        // those that matter least go first, and whole: half a column helps nobody
         let goes = (0..columns.len())
             .filter(|i| kept[*i] && columns[*i].goes > 0)
             .max_by_key(|i| columns[*i].goes);
@@ -224,6 +226,7 @@ fn share(natural: &[usize], least: &[usize], kept: &[bool], mut left: usize) -> 
 pub(crate) fn lay(columns: &[Column<'_>], rows: &[Vec<Cell>], line: usize, color: bool) -> String {
     let cells = |i: usize| {
         rows.iter()
+            // by what the terminal shows: a character may be two columns wide, or none
             .filter_map(move |row| row.get(i))
             .map(|cell| cell.text.as_str())
     };
@@ -239,6 +242,7 @@ pub(crate) fn lay(columns: &[Column<'_>], rows: &[Vec<Cell>], line: usize, color
         .enumerate()
         .map(|(i, column)| natural(i, column))
         .collect();
+    // an empty column goes before one that says something
     let empty: Vec<bool> = (0..columns.len())
         .map(|i| cells(i).all(str::is_empty))
         .collect();
@@ -246,6 +250,7 @@ pub(crate) fn lay(columns: &[Column<'_>], rows: &[Vec<Cell>], line: usize, color
 
     let mut table = Table::new();
     table
+        // widths are settled here: the library would cut where it likes
         .load_style(presets::NOTHING)
         .set_content_arrangement(ContentArrangement::Disabled);
     if color {
@@ -260,6 +265,7 @@ pub(crate) fn lay(columns: &[Column<'_>], rows: &[Vec<Cell>], line: usize, color
     table.set_header(kept.iter().map(heading));
     for row in rows {
         let cell = |(i, width): &(usize, usize)| {
+            // a row may be shorter than the headings
             let Some(cell) = row.get(*i) else {
                 return Laid::new("");
             };

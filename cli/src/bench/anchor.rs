@@ -138,6 +138,7 @@ async fn uploads(api: &str, files: usize, dir: &Path, large: PathBuf) -> Result<
     let mut items = Vec::new();
     for number in 0..files {
         let name = format!("small-{number}.json");
+        // new content each time: what an IPFS node has already costs it nothing
         let mut content = [0_u8; 16];
         rand::fill(&mut content);
         fs::write(
@@ -150,6 +151,7 @@ async fn uploads(api: &str, files: usize, dir: &Path, large: PathBuf) -> Result<
         items.push(item(name.clone(), dir.join(name)));
     }
     let files_seconds = anchored(items, &providers).await?;
+    // after the small ones: the peak is to be that of one large file
     let memory = PeakMemory::begin()?;
     let large_seconds = anchored(vec![item("large".to_owned(), large)], &providers).await?;
     Ok(Uploads {

@@ -102,6 +102,7 @@ pub(crate) async fn run(args: &GitArgs, context: &Context) -> Result<()> {
     }
     let home = Home::new(dir.path().join("node-0"));
     let mut node = Node::start(&home)?;
+    // the node is stopped whatever comes of it
     let measured = measure(args, branch_bytes, &home, &node, context).await;
     node.end();
     let report = measured?;
@@ -132,6 +133,7 @@ async fn measure(
         anyhow::ensure!(started.elapsed() < PATIENCE, "the node does not answer");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    // idle: what the sync adds is the difference
     let before = Usage::of_process(node.0.id(), home)?;
     let bar = context.out.progress(None, "syncing");
     let start = Instant::now();
@@ -144,8 +146,11 @@ async fn measure(
     let cold_certified = loop {
         let status = client.get::<StatusView>(&["v1", "status"], &[]).await?;
         if status.statistics.certified > certified {
+            // as long as something moves: how long all of it takes is what is measured
             (certified, moved) = (status.statistics.certified, Instant::now());
         }
+        // a node that takes the branches for its own lost votes would sync, and measure something
+        // else
         voting = voting.or(status.voting.abstaining);
         if certified >= all || moved.elapsed() > PATIENCE {
             break start.elapsed();
@@ -157,6 +162,7 @@ async fn measure(
         "the node abstains: {}",
         voting.unwrap_or_default()
     );
+    // nothing new: what a sync costs that finds everything as it was
     let mut warm = Vec::new();
     for _ in 0..WARM {
         let start = Instant::now();
@@ -236,6 +242,7 @@ fn make_members(dir: &Path, count: usize) -> Result<(Manifest, Vec<VotingKey>)> 
     for index in 0..count {
         let home = Home::new(dir.join(format!("node-{index}")));
         home.create()?;
+        // branches are fetched from this disk: only Git and the node are measured, no network
         let config = json!({ "security": { "allowed_git_protocols": ["file"] } });
         fs::write(home.config(), config.to_string())?;
         git(
@@ -262,6 +269,7 @@ fn make_members(dir: &Path, count: usize) -> Result<(Manifest, Vec<VotingKey>)> 
         keys.push(VotingKey::from_seed(&seed));
     }
     let manifest = setup::create_federation(&NewFederation {
+        // one of the members that publish: the node that syncs needs no part in it
         name: "bench".to_owned(),
         coordinators: vec![cards[0].member.node_id.to_string()],
         cards,
@@ -273,6 +281,7 @@ fn make_members(dir: &Path, count: usize) -> Result<(Manifest, Vec<VotingKey>)> 
     })?;
     let genesis = dir.join("genesis.json");
     fs::write(&genesis, manifest.to_pretty())?;
+    // only the first runs; the others are keys and repositories
     setup::join(&Home::new(dir.join("node-0")), &genesis)?;
     Ok((manifest, keys))
 }
@@ -287,6 +296,7 @@ fn publish(
 ) -> Result<u64> {
     let events: Vec<Event> = (0..count).map(|i| event(index, i)).collect();
     let mut files = vec![String::new()];
+    // cut into files as a node cuts them: else the reader would refuse what is too long
     for line in lines(&events, &keys[index], manifest, keys)? {
         if files.last().is_some_and(|file| file.len() >= SEGMENT_BYTES) {
             files.push(String::new());
@@ -296,6 +306,7 @@ fn publish(
             let _ = writeln!(file, "{text}");
         }
     }
+    // one process and no working tree: thousands of lines in one commit
     let mut stream =
         "commit refs/heads/ssid-federation\ncommitter bench <bench@ssid.invalid> 1700000000 +0000\ndata 5\nbench\n"
             .to_owned();

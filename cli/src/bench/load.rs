@@ -81,6 +81,7 @@ pub(super) async fn at_rest(
     rate: Option<f64>,
     out: Output,
 ) -> Result<Latencies> {
+    // all of them listen before the first is offered: a decision on four nodes takes milliseconds
     let (seen, mut certified) = mpsc::channel(SEEN);
     for index in 0..cluster.len() {
         let client = cluster.client(index)?;
@@ -105,6 +106,7 @@ pub(super) async fn at_rest(
     let pause = rate.map(|rate| Duration::from_secs_f64(1.0 / rate));
     let begin = Instant::now();
     for number in 0..samples {
+        // by the clock and not by pauses: late answers must not lower the rate
         if let Some(pause) = pause {
             tokio::time::sleep_until((begin + pause.mul_f64(number as f64)).into()).await;
         }
@@ -112,9 +114,11 @@ pub(super) async fn at_rest(
         let start = Instant::now();
         let subject = emit(client, &event(kind, number)).await?;
         offered.entry(subject).or_default().start = Some(start);
+        // without a rate one at a time: the time of an event alone
         while pause.is_none() && !offered.is_empty() {
             take(&mut certified, &mut offered, &mut times, cluster.len()).await?;
         }
+        // what came meanwhile, so that the channel never fills while it waits for its turn
         while let (Some(_), Ok(next)) = (pause, certified.try_recv()) {
             note(next, &mut offered, &mut times, cluster.len());
         }
@@ -196,7 +200,9 @@ pub(super) async fn burst(cluster: &Cluster, events: usize, out: Output) -> Resu
     let clients = (0..cluster.len())
         .map(|index| cluster.client(index))
         .collect::<Result<Vec<_>>>()?;
+    // nodes have certified others before; only what is added counts
     let before = certified(&clients).await?;
+    // made before the clock starts
     let bodies = logs(events, clients.len());
 
     let start = Instant::now();
@@ -204,8 +210,10 @@ pub(super) async fn burst(cluster: &Cluster, events: usize, out: Output) -> Resu
     let progress = out.progress(Some(events as u64), "certifying");
     let mut least = 0;
     let mut moved = Instant::now();
+    // until nothing moves: events may be lost, and the report says how many
     while least < accepted && moved.elapsed() < STUCK_AFTER {
         tokio::time::sleep(Duration::from_millis(10)).await;
+        // the slowest node counts: before that a decision is not everybody's
         let now = certified(&clients)
             .await?
             .into_iter()
@@ -217,6 +225,7 @@ pub(super) async fn burst(cluster: &Cluster, events: usize, out: Output) -> Resu
             progress.set_position(least);
         }
     }
+    // to the last progress, not to the end of waiting for more
     let elapsed = moved.duration_since(start);
     progress.finish_and_clear();
     Ok(Burst {

@@ -45,11 +45,13 @@ impl Machine {
             cores: std::thread::available_parallelism().map_or(0, std::num::NonZero::get),
             memory_mib: memory_kib / 1024,
             system: format!("Linux {}", read("/proc/sys/kernel/osrelease").trim()),
+            // figures of a busy machine are worth little, and this tells it
             load: read("/proc/loadavg")
                 .split_whitespace()
                 .next()
                 .and_then(|n| n.parse().ok())
                 .unwrap_or(0.0),
+            // those of a build without optimisation are worth nothing
             build: if cfg!(debug_assertions) {
                 "dev"
             } else {

@@ -150,6 +150,7 @@ pub(super) async fn run(args: &OutsideArgs, context: &Context) -> Result<()> {
         return Err(CliError::usage("--events, --rounds and --samples must be above 0").into());
     }
     let machine = Machine::here();
+    // servers that take connections and never answer: the worst that somebody outside can do
     let nowhere = Nowhere::new()?;
     let plain = ClusterSpec::new(args.nodes);
     let outside = nowhere.spec(args.nodes, &args.only)?;
@@ -180,6 +181,7 @@ pub(super) async fn run(args: &OutsideArgs, context: &Context) -> Result<()> {
         }
         rounds.push(round);
     }
+    // medians over the rounds: one that the machine was busy in changes little
     let report = report(args, rounds, waiting, lost, machine);
     context
         .out
@@ -187,6 +189,7 @@ pub(super) async fn run(args: &OutsideArgs, context: &Context) -> Result<()> {
     if lost > 0 {
         return Err(CliError::new(Code::Failed, format!("{lost} events are lost")).into());
     }
+    // a bench of what is not on would find that it costs nothing
     let is_missing = |system, count| args.only.contains(&system) && count == 0;
     if is_missing(System::Anchoring, waiting.anchors)
         || is_missing(System::Telemetry, waiting.notifications)
@@ -218,6 +221,7 @@ async fn measure(
         .context("no temporary directory")?;
     let mut cluster = Cluster::up(dir.path(), spec, READY_WITHIN).await?;
     let measured = async {
+        // connections and caches are made in the first events, and are not what is measured
         load::at_rest(&cluster, "warm_up", WARM_UP, Some(WARM_UP_RATE), out).await?;
         let latency_ms = load::at_rest(&cluster, "rest", args.samples, None, out).await?;
         let burst = load::burst(&cluster, args.events, out).await?;
@@ -242,6 +246,7 @@ async fn measure(
         })
     }
     .await;
+    // down in any case
     cluster.down().await?;
     measured
 }
@@ -299,6 +304,7 @@ fn anchoring(settings: &mut Settings, refusing: u16) {
 
 fn telemetry(settings: &mut Settings, file: &Path, silent: &str, refusing: u16) -> Result<()> {
     settings.notifications.enabled = true;
+    // every channel at once, each silent or refusing in its own way
     settings.notifications.channels = vec![
         Channel::Slack,
         Channel::Discord,

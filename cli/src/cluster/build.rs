@@ -106,6 +106,7 @@ pub(super) fn build(dir: &Path, spec: &ClusterSpec) -> Result<()> {
 fn make_nodes(dir: &Path, spec: &ClusterSpec, ports: &[TcpListener]) -> Result<()> {
     let mut cards: Vec<MemberCard> = Vec::new();
     for (index, port) in ports.iter().enumerate() {
+        // held open meanwhile, so that nobody else is given it
         let address = format!("/ip4/127.0.0.1/tcp/{}", port.local_addr()?.port());
         let (name, organization) = spec.name_of(index);
         let node = NewNode {
@@ -124,6 +125,7 @@ fn make_nodes(dir: &Path, spec: &ClusterSpec, ports: &[TcpListener]) -> Result<(
             None,
         )?);
     }
+    // a federation needs a coordinator: here it is the first node
     let coordinators = vec![
         cards
             .first()

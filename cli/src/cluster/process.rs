@@ -55,6 +55,7 @@ pub(super) fn spawn(data: &Path, log: &Path) -> Result<Child> {
         .stdin(Stdio::null())
         .stdout(output.try_clone().map_err(failed)?)
         .stderr(output);
+    // secrets and settings of whoever starts it are not the nodes'
     for name in NOT_INHERITED {
         command.env_remove(name);
     }
@@ -63,6 +64,7 @@ pub(super) fn spawn(data: &Path, log: &Path) -> Result<Child> {
     let written = started_at(child.id())
         .context("the node ended at once")
         .and_then(|started| {
+            // with the time of its start: the number alone may be another process by tomorrow
             Ok(fs::write(
                 data.join(PID_FILE),
                 format!("{} {started}\n", child.id()),

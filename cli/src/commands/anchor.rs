@@ -160,11 +160,13 @@ async fn through_node(node: &Client, out: Output) -> Result<Session> {
 async fn alone(context: &Context) -> Result<Session> {
     let (paths, config) = configured(context)?;
     let settings = config.settings.anchoring.clone();
+    // nothing is uploaded before all of it is known to be configured
     let providers =
         Providers::configured(&settings, &environment(&config.secret_hosts())).or_usage()?;
     let files = Wanted::of_registry(&paths)
         .and_then(|wanted| wanted.files(&paths))
         .or_code(Code::Failed)?;
+    // what is anchored stands in the manifest only: without a node there is no database
     let known = AnchorManifest::read(&paths.ipfs_anchor_manifest).or_code(Code::Failed)?;
     let bar = context.out.progress(Some(files.len() as u64), "anchoring");
     let progress = |progress: Progress| {
@@ -182,6 +184,7 @@ async fn alone(context: &Context) -> Result<Session> {
     )
     .await;
     bar.finish_and_clear();
+    // what was uploaded is in the manifest also where other files failed
     session
         .record(&paths.ipfs_anchor_manifest)
         .or_code(Code::Failed)?;
@@ -211,6 +214,7 @@ fn summary(session: &Session, out: Output) -> String {
         ) + "\n\n";
     }
     for failure in &session.failed {
+        // its first line says what happened; what to do stands once, below
         let reason = failure.reason.lines().next().unwrap_or_default();
         text = format!(
             "{text}{} {}: {}\n",
@@ -292,6 +296,7 @@ fn in_manifest(limit: usize, context: &Context) -> Result<AnchorsView> {
     let items = manifest
         .anchors
         .iter()
+        // the latest first, as the node lists them
         .rev()
         .filter_map(view)
         .take(limit)
@@ -300,6 +305,7 @@ fn in_manifest(limit: usize, context: &Context) -> Result<AnchorsView> {
         items,
         next: None,
         total,
+        // an outbox belongs to a node
         waiting: 0,
         running: None,
         problem: None,

@@ -53,6 +53,7 @@ pub(crate) fn run(command: CertificateCommand, context: &Context) -> Result<()> 
     let genesis = chain.genesis();
     let files = named_files(&args.files)?;
     let out = context.out;
+    // one file by its name is shown whole; of directories and several a line each
     if let ([file], [given]) = (&files[..], &args.files[..])
         && file == given
     {
@@ -73,6 +74,7 @@ pub(crate) fn run(command: CertificateCommand, context: &Context) -> Result<()> 
                 document["file"] = file.display().to_string().into();
                 items.push(document);
             }
+            // the others are verified all the same: which of hundreds are bad is what is asked
             Err(error) => {
                 failed += 1;
                 lines.push(format!(
@@ -89,6 +91,7 @@ pub(crate) fn run(command: CertificateCommand, context: &Context) -> Result<()> 
     bar.finish_and_clear();
     let held = counted(files.len() as u64 - failed, "certificate", "certificates");
     lines.push(format!("{held} verified, {failed} invalid"));
+    // all of it is shown before the error that a script sees
     out.show(&Page::whole(items), |_| lines.join("\n"))?;
     if failed > 0 {
         let message = format!("{} of {} certificates did not verify", failed, files.len());
@@ -147,9 +150,11 @@ fn verify(file: &Path, federation: &OfflineFederation, chain: &Chain) -> Result<
             CliError::usage(format!("cannot read {}: {e}", file.display())).hint(hint)
         })?
     };
+    // each file may bring epochs of its own, which prove nothing for the next
     let mut chain = chain.clone();
     let certificate = read_certificate(&bytes, &mut chain).map_err(|e| refused(file, &e))?;
     let genesis = chain.genesis();
+    // before anything is verified: with the wrong genesis file every signature would look forged
     if certificate.federation_id != chain.federation_id() {
         let why = format!(
             "it is a certificate of another federation: {}, and not of {} ({})",
@@ -161,6 +166,7 @@ fn verify(file: &Path, federation: &OfflineFederation, chain: &Chain) -> Result<
             .hint("give the genesis file of its own federation")
             .into());
     }
+    // whoever gave a pin relies on it: a chain that goes another way is refused whatever it proves
     federation.check_pin(&chain)?;
     chain
         .verify(&certificate)

@@ -111,6 +111,7 @@ fn write(directory: &Place, name: &str, text: &str, force: bool) -> Result<Workf
             format!("cannot write {}: {e}", file.display()),
         )
     };
+    // through links and devices of a repository nothing is read or written
     let before = match file.read(FILE_BYTES) {
         Ok(before) => Some(String::from_utf8_lossy(&before).into_owned()),
         Err(e) if e.kind() == io::ErrorKind::NotFound => None,
@@ -125,6 +126,7 @@ fn write(directory: &Place, name: &str, text: &str, force: bool) -> Result<Workf
                 .header(name, "what ssid writes")
                 .to_string()
         });
+    // people change workflows: without their word none is replaced
     let done = match (&before, &diff) {
         (None, _) => Done::Written,
         (Some(_), None) => Done::Unchanged,

@@ -99,6 +99,7 @@ pub(crate) async fn run(command: ClusterCommand, context: &Context) -> Result<()
             out.show(&nodes, |nodes| table(&nodes.items, out))?;
         }
         ClusterCommand::Kill(which) => {
+            // killed, not stopped: a node has to survive it
             let killed = Cluster::open(&which.place.dir)?.kill(which.index).await?;
             if !killed {
                 return Err(CliError::usage(format!("node {} is not running", which.index)).into());
@@ -111,6 +112,7 @@ pub(crate) async fn run(command: ClusterCommand, context: &Context) -> Result<()
         ClusterCommand::Restart(which) => {
             let mut cluster = Cluster::open(&which.place.dir)?;
             cluster.restart(which.index).await?;
+            // until it answers: the next command of a script finds it there
             cluster
                 .wait_answering(which.index, Duration::from_mins(1))
                 .await?;
@@ -131,9 +133,11 @@ pub(crate) async fn run(command: ClusterCommand, context: &Context) -> Result<()
 
 async fn up(args: UpArgs, out: Output) -> Result<()> {
     let dir = &args.place.dir;
+    // a cluster that is there is started as it is, whatever its number of nodes
     let there = Cluster::open(dir).map(|cluster| cluster.len()).ok();
     let mut spec = ClusterSpec::new(args.nodes.or(there).unwrap_or(4));
     spec.recurring = args.recurring;
+    // before the nodes start: Ctrl-C meanwhile has to stop them too
     let mut interruption = Interruption::listen()?;
     let bar = out.progress(None, "waiting until every node is ready and connected");
     let cluster = Cluster::up(dir, &spec, Duration::from_secs(args.timeout)).await;
@@ -157,6 +161,7 @@ async fn up(args: UpArgs, out: Output) -> Result<()> {
             table(&nodes, out)
         )
     });
+    // they go on without this process; `down` finds them by their files
     if args.detach {
         return Ok(shown?);
     }

@@ -39,9 +39,11 @@ pub(crate) enum ConfigCommand {
 pub(crate) fn run(command: &ConfigCommand, context: &Context) -> Result<()> {
     let paths = RegistryPaths::choose(context.repo.as_deref(), context.home.root());
     let path = &paths.federation_config;
+    // defaults would be shown as if somebody had written them
     if !path.exists() {
         return Err(CliError::usage(ConfigError::Missing(path.to_path_buf())).into());
     }
+    // as a node would start with them: the environment counts
     let config = Config::effective(&paths, &context.home, config::environment()).or_usage()?;
     match command {
         ConfigCommand::Show => {
@@ -52,6 +54,7 @@ pub(crate) fn run(command: &ConfigCommand, context: &Context) -> Result<()> {
         ConfigCommand::Check => {
             let mut findings = config.check();
             findings.extend(
+                // both files, as whoever checks one wants to know of both
                 TelemetryConfig::load_or_default(&paths.telemetry_config)
                     .or_usage()?
                     .findings,
@@ -81,6 +84,7 @@ pub(crate) fn run(command: &ConfigCommand, context: &Context) -> Result<()> {
                     told.join("\n")
                 }
             })?;
+            // last, as a token that is missing is an error and the findings are not
             api_token(&config)?;
         }
     }
@@ -97,6 +101,7 @@ fn as_json(finding: &Finding) -> serde_json::Value {
 /// Settings that the federation's manifest overrules.
 fn overruled(config: &Config, context: &Context) -> Result<Vec<String>, CliError> {
     let genesis = context.home.genesis();
+    // before it joined, nothing overrules its settings
     if !genesis.exists() {
         return Ok(Vec::new());
     }
@@ -141,6 +146,7 @@ fn of_no_effect(config: &Config, paths: &RegistryPaths, context: &Context) -> Ve
     let local = &config.settings.local_node;
     let security = &config.settings.security;
     let mut told = Vec::new();
+    // the card is signed with it, and others go by the card
     let signed = setup::read_card(&context.home.card()).map(|card| card.member.node_name);
     if let Ok(signed) = signed
         && !local.node_name.is_empty()
@@ -156,6 +162,7 @@ fn of_no_effect(config: &Config, paths: &RegistryPaths, context: &Context) -> Ve
     {
         told.push(format!("local_node.git_remote: {refused}"));
     }
+    // a channel that cannot be used is silent: here it says why
     if paths.telemetry_config.exists()
         && let Ok(service) = telemetry::setting::service(context)
     {

@@ -83,6 +83,7 @@ pub(crate) async fn run(command: ConflictsCommand, context: &Context) -> Result<
     match command {
         ConflictsCommand::List { limit } => {
             let conflicts: Page<ConflictView> =
+                // two kinds of disagreement, and both need people
                 client.list(&["v1", "conflicts"], &[], limit).await?;
             let divergences: Page<DivergenceView> =
                 client.list(&["v1", "divergences"], &[], limit).await?;
@@ -97,6 +98,7 @@ pub(crate) async fn run(command: ConflictsCommand, context: &Context) -> Result<
         }
         ConflictsCommand::Show { subject } => {
             let conflict: ConflictView = client.get(&["v1", "conflicts", &subject], &[]).await?;
+            // names are for people; a document has ids
             let nodes = if out.is_json() {
                 Page::whole(Vec::new())
             } else {
@@ -243,6 +245,7 @@ fn page_with(conflict: &ConflictView, names: &Names, out: Output) -> String {
             ),
         ),
     ];
+    // why nothing happens, before what could be done
     if let Some(review) = &conflict.review {
         lines.push(("Waits", clean(&review.explanation)));
     }
@@ -275,6 +278,7 @@ fn page_with(conflict: &ConflictView, names: &Names, out: Output) -> String {
         ));
     }
     lines.push(("Next step", clean(&conflict.next_step)));
+    // last, being the widest
     let sides = side_by_side(&conflict.candidates, names, out);
     format!(
         "{what}\n{}\n{sides}\n\n{}",
@@ -364,6 +368,7 @@ fn side_by_side(candidates: &[CandidateVotes], names: &Names, out: Output) -> St
             .iter()
             .map(|c| c.event.as_ref().map_or("?".to_owned(), |e| clean(field(e))))
             .collect();
+        // what differs is what the decision is about
         let differ = values.windows(2).any(|pair| pair[0] != pair[1]);
         let mut row = vec![out.plain(name)];
         row.extend(values.iter().map(|v| {
@@ -404,6 +409,7 @@ fn side_by_side(candidates: &[CandidateVotes], names: &Names, out: Output) -> St
     let headers: Vec<String> = (1..=candidates.len())
         .map(|n| format!("CANDIDATE {n}"))
         .collect();
+    // a line that wraps tears the columns apart: then one candidate below the other
     let fits = |line: &str| crate::table::width_of(line) <= out.width();
     let columns: Vec<_> = std::iter::once("")
         .chain(headers.iter().map(String::as_str))

@@ -73,12 +73,15 @@ pub(crate) async fn run(command: ConsensusCommand, context: &Context) -> Result<
                     .as_ref()
                     .map(|next| format!("older ones: --before {next}, or a higher --limit"));
                 left.iter().for_each(|text| out.remark(text));
+                // the history ends where voting still goes on: it would look as if nothing had
+                // happened since
                 undecided(&client.get(&["v1", "status"], &[]).await?, out);
             }
         }
         ConsensusCommand::Check { hash } => {
             let check: ConsensusCheck = client.get(&["v1", "consensus", &hash], &[]).await?;
             out.show(&check, |check| checked(check, out))?;
+            // shown in any case; a script asks whether this event was certified
             if !check.certified_as_asked {
                 return Err(not_certified(&check).into());
             }
@@ -155,6 +158,7 @@ fn table(records: &[RecordView], names: &Names, out: Output) -> String {
             .iter()
             .map(|node| name(node, names))
             .collect();
+        // who differs observed something else; the rest of those who observed agree
         let agreeing = r.node_hashes.len().saturating_sub(disagreeing.len());
         let tone = if disagreeing.is_empty() {
             Tone::Good

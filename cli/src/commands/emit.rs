@@ -83,7 +83,9 @@ pub(crate) async fn run(args: EmitArgs, context: &Context) -> Result<()> {
         Some(why) => text(view, out) + "\n  " + &out.paint(Tone::Warn, &why),
         None => text(view, out),
     })?;
+    // what it became is shown before any error
     verdict(&view)?;
+    // accepted is a success, but not what was waited for
     if args.wait && view.state == Some(EventState::Open) {
         return Err(undecided(context, &view).await?.into());
     }

@@ -163,6 +163,7 @@ pub(crate) async fn run(command: EventsCommand, context: &Context) -> Result<()>
             let query: Vec<_> = state.into_iter().map(query).chain(search.query()).collect();
             let events: Page<EventView> = client.list(&["v1", "events"], &query, limit).await?;
             out.show(&events, |events| table(&events.items, out))?;
+            // where the page ends, if it does not hold everything
             if let Some(next) = events.next.as_ref().filter(|_| !out.is_json()) {
                 out.remark(&format!("older ones: --before {next}, or a higher --limit"));
             }
@@ -172,6 +173,7 @@ pub(crate) async fn run(command: EventsCommand, context: &Context) -> Result<()>
             out.show(&event, |event| page(event, out))?;
         }
         EventsCommand::Watch => watch(context).await?,
+        // one word for many decisions: shown and asked about first
         EventsCommand::Endorse { many, said, .. } if many.untimely => {
             untimely::run(&many, &said, context).await?;
         }

@@ -84,6 +84,7 @@ pub(crate) async fn run(command: EvidenceCommand, context: &Context) -> Result<(
 }
 
 fn export(one: &EvidenceView, path: &Path, out: Output) -> Result<()> {
+    // made by the node from what it holds: this command never puts one together itself
     let document = one
         .document
         .as_ref()
@@ -98,6 +99,7 @@ fn export(one: &EvidenceView, path: &Path, out: Output) -> Result<()> {
         let observation: Observation = serde_json::from_str(&bytes).or_code(Code::Verification)?;
         serde_json::to_string_pretty(&observation)? + "\n"
     };
+    // to standard output goes the document alone, so that it can be piped
     if is_standard_output(path) {
         return Ok(out.document(text.trim_end())?);
     }
@@ -224,12 +226,14 @@ fn refuse_observation(observation: &Observation, genesis: &Manifest) -> String {
 }
 
 fn verify(args: &VerifyArgs, context: &Context) -> Result<()> {
+    // judged with nothing but the genesis file, as anybody else has to be able to
     let chain = args.federation.pinned_chain()?;
     let genesis = chain.genesis();
     let bytes = read_document(
         &args.file,
         "export one with: ssid evidence show ID -o evidence.json",
     )?;
+    // said in its own words: what is no proof must not look like a broken one
     if let Ok(observation) = serde_json::from_slice::<Observation>(&bytes)
         && observation.format == OBSERVATION_FORMAT
     {
@@ -245,6 +249,7 @@ fn verify(args: &VerifyArgs, context: &Context) -> Result<()> {
         .epoch()
         .or(of_member.map(|manifest| manifest.epoch))
         .unwrap_or(Epoch::ZERO);
+    // by the manifest of its own epoch: keys and voters of another prove nothing
     let manifest = chain
         .proven(epoch)
         .map_err(|e| with_hint(refused(&args.file, &e), &e))?;
@@ -252,6 +257,7 @@ fn verify(args: &VerifyArgs, context: &Context) -> Result<()> {
         .voters()
         .map_err(|e| refused(&args.federation.genesis, &e))?;
     let policies = genesis.event_policies.clone();
+    // the same rules by which a node judges it: there is no second opinion
     let verifier = Verifier::new(chain.federation_id(), manifest, voters, policies);
     let proven = evidence
         .verify(&verifier)

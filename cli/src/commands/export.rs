@@ -121,17 +121,21 @@ async fn all(
         .progress(Some(certified(client).await?), "exporting");
     let mut written = 0_u64;
     let mut present = 0_u64;
+    // page by page, latest first: a log of any length takes no more memory than one
     let mut pages = Pages::new(client, since);
     while let Some(events) = pages.next().await? {
         for event in events {
             bar.inc(1);
             let sequence = event.sequence.unwrap_or_default();
+            // a name that sorts by entry and cannot clash: an export can be gone on with
             let short: String = event.event_hash.to_string().chars().take(12).collect();
             let path = directory.join(format!("{sequence:08}-{short}.json"));
+            // certificates never change: what is there is not asked for again
             if path.exists() {
                 present += 1;
                 continue;
             }
+            // with the digest: an event hash may fit two choices
             let name = format!("{}:{}", event.event_hash, event.content_digest);
             let certificate = client.get_text(&["v1", "certificates", &name]).await?;
             write(&path, certificate.as_bytes())?;
@@ -168,10 +172,12 @@ async fn csv(
         lines.extend(events.iter().map(line));
     }
     bar.finish_and_clear();
+    // pages come latest first, and readers want it in order of the log
     lines.push(HEADINGS.to_owned());
     lines.reverse();
     let text = lines.join("\n") + "\n";
     let Some(path) = output.filter(|path| !is_standard_output(path)) else {
+        // a bar on the terminal would stand in the middle of the table
         crate::progress::hide_command();
         let mut out = std::io::stdout().lock();
         out.write_all(text.as_bytes())?;

@@ -96,6 +96,7 @@ pub(crate) fn run(command: FederationCommand, context: &Context) -> Result<()> {
 }
 
 fn create(args: &CreateArgs, context: &Context) -> Result<()> {
+    // also refuses what is no number: NaN compares with nothing
     if !(args.threshold > 0.0 && args.threshold <= 100.0) {
         return Err(CliError::usage(format!(
             "--threshold {}: above 0 and at most 100",
@@ -107,7 +108,9 @@ fn create(args: &CreateArgs, context: &Context) -> Result<()> {
         clippy::cast_sign_loss,
         reason = "above 0 and at most 100, checked just before"
     )]
+    // in basis points, as it is signed: 66.67 % has to be one number for everyone
     let threshold_bp = (args.threshold * 100.0).round() as u32;
+    // each signed by its own key: nobody is made a member with words of somebody else
     let cards = args
         .cards
         .iter()
@@ -126,6 +129,7 @@ fn create(args: &CreateArgs, context: &Context) -> Result<()> {
     if is_standard_output(&args.output) {
         return Ok(context.out.document(manifest.to_pretty().trim_end())?);
     }
+    // a genesis file that members have joined by must not be lost to a second one
     if args.output.exists() {
         let message = format!("{} exists and is not overwritten", args.output.display());
         return Err(CliError::usage(message)
@@ -173,6 +177,7 @@ fn show(manifest: &Manifest, out: Output) -> Result<()> {
         "members": manifest.members.iter().map(member).collect::<Vec<_>>(),
     });
     out.show(&answer, |_| text(manifest, &voters, out))?;
+    // a slip in an address is found now, while cards can still be made anew
     for member in &manifest.members {
         for address in &member.addresses {
             if let Some(why) = ssid_network::undialable(address) {

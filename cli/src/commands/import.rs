@@ -122,6 +122,7 @@ fn text(view: &ImportView, waited: bool, out: Output) -> String {
         },
     );
     let mut text = parts.join(", ");
+    // only who waited knows how they ended
     if waited {
         let mut parts =
             vec![out.paint(Tone::Good, &format!("{} certified now", view.now_certified))];
@@ -142,6 +143,7 @@ fn text(view: &ImportView, waited: bool, out: Output) -> String {
         (view.old, "older than max_event_age_days"),
         (view.ahead, "more than 5 minutes ahead of this node's clock"),
     ] {
+        // nobody else endorses these by itself: without a word they would seem to hang
         if count > 0 {
             let told = format!(
                 "{} {why}: a node that has them not in its own registry asks its people, who take \
@@ -163,12 +165,14 @@ fn text(view: &ImportView, waited: bool, out: Output) -> String {
 }
 
 fn verdict(view: &ImportView, args: &ImportArgs) -> Result<()> {
+    // a wrong file would pass for one that is imported already
     if view.events == 0 {
         let message = format!("there is no event in {}", args.file.display());
         return Err(CliError::new(Code::Failed, message)
             .hint("is it a registry log?")
             .into());
     }
+    // the gravest first: a script sees one exit code
     let differently =
         view.certified_differently + view.now_certified_differently + view.now_in_conflict;
     if differently > 0 {

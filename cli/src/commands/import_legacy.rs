@@ -59,6 +59,7 @@ pub(crate) fn run(args: &ImportLegacyArgs, context: &Context) -> Result<()> {
         let error = CliError::usage("which repository is to be carried over?");
         return Err(error.hint("name it with --repo DIR").into());
     };
+    // before a node joined there is nobody to compare members with
     let genesis = context.home.genesis();
     let federation = if genesis.exists() {
         Some(setup::read_genesis(&genesis)?)
@@ -67,18 +68,21 @@ pub(crate) fn run(args: &ImportLegacyArgs, context: &Context) -> Result<()> {
     };
     let at = clock::now().iso();
     let surveyed = Survey::of(repo, federation.as_ref(), &at).map_err(|error| match error {
+        // what the caller can put right, and what a disk did
         SurveyError::NoRegistry(_) | SurveyError::Config(_) => CliError::usage(error),
         other => CliError::new(Code::Failed, other),
     });
     let survey = surveyed?;
     let out = context.out;
     let has_something = survey.carries.is_some();
+    // what would be done stands above the question
     if !out.is_json() {
         out.line(&text(&survey, out))?;
     }
     let done = has_something && !args.dry_run && (args.yes || asked(out)?);
     if done {
         let path = RegistryPaths::in_repository(repo).federation_manifest;
+        // the same step as a node takes at its start: whoever comes first does it
         let update = FederationManifest::update(&path, &at, |manifest| {
             carry_over(manifest, &at);
         });
@@ -183,6 +187,7 @@ fn files(survey: &Survey, out: Output) -> String {
         );
         lines.push(("Events apart", out.paint(Tone::Warn, &told)));
     }
+    // numbers first; what they are made of, some lines of it, below
     let mut text = out.fields(&lines);
     let quarantined = survey
         .log
@@ -200,6 +205,7 @@ fn files(survey: &Survey, out: Output) -> String {
         .iter()
         .map(|why| format!("a decision of the history cannot be read: {why}"));
     let differing = survey.disagreements.iter().cloned();
+    // what people have to decide about comes before what is merely odd
     let notes: Vec<_> = differing
         .chain(quarantined)
         .chain(records)

@@ -51,6 +51,7 @@ pub(crate) struct InitArgs {
 }
 
 pub(crate) fn run(args: &InitArgs, context: &Context) -> Result<()> {
+    // asked twice, as what is mistyped once encrypts a key for nobody
     let passphrase = if args.passphrase {
         Some(ask_twice()?)
     } else {
@@ -63,6 +64,7 @@ pub(crate) fn run(args: &InitArgs, context: &Context) -> Result<()> {
         addresses: args.addresses.clone(),
         listen: args.listen.clone(),
         observer: args.observer,
+        // found by its neighbours without any configuration; a cluster's nodes know each other
         mdns: true,
     };
     let card = setup::init_node(

@@ -65,6 +65,7 @@ pub(crate) enum LogCommand {
 
 pub(crate) async fn run(command: LogCommand, context: &Context) -> Result<()> {
     let out = context.out;
+    // needs no node: it is for whoever trusts none
     if let LogCommand::Verify(args) = command {
         return log_verify::run(&args, out);
     }
@@ -73,6 +74,7 @@ pub(crate) async fn run(command: LogCommand, context: &Context) -> Result<()> {
         LogCommand::Verify(_) => {}
         LogCommand::Head { signed: true } => {
             let head: SignedHeadView = client.get(&["v1", "log", "signed-head"], &[]).await?;
+            // a document to be kept and handed on, in one form whatever was asked for
             out.document(&serde_json::to_string_pretty(&head)?)?;
         }
         LogCommand::Head { signed: false } => {
@@ -81,6 +83,8 @@ pub(crate) async fn run(command: LogCommand, context: &Context) -> Result<()> {
         }
         LogCommand::Proof { hash, head } => {
             let mut query = vec![("hash", hash)];
+            // of the log as it was when that head was signed: else the proof would be of another
+            // root
             if let Some(path) = head {
                 query.push((
                     "size",
@@ -88,6 +92,7 @@ pub(crate) async fn run(command: LogCommand, context: &Context) -> Result<()> {
                 ));
             }
             let proof: ProofView = client.get(&["v1", "log", "proof"], &query).await?;
+            // checked here as well: the answer may come through anybody's proxy
             check(
                 proves_inclusion(&proof),
                 "the node's inclusion proof does not hold",

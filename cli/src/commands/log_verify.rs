@@ -52,6 +52,7 @@ pub(super) struct SaidHead {
 /// Reads a signed head.
 pub(super) fn read_head(path: &Path) -> Result<SaidHead> {
     let bytes = read_document(path, "make one with: ssid log head --signed > head.json")?;
+    // strict: two readers of one document must not see two heads
     let json = Json::parse(&bytes, limits::DOCUMENT_BYTES).map_err(|e| refused(path, &e))?;
     let read = |json: Json| -> Result<(String, SaidHead), String> {
         let shape = |e: JsonError| e.to_string();
@@ -64,6 +65,7 @@ pub(super) fn read_head(path: &Path) -> Result<SaidHead> {
                 .map_err(|e| e.to_string())?,
             signature: fields.parsed("signature").map_err(shape)?,
         };
+        // a key that is left over is one that nobody signed
         fields.finish().map_err(shape)?;
         Ok((format, head))
     };
@@ -114,6 +116,7 @@ impl SaidHead {
 pub(super) fn run(args: &VerifyArgs, out: Output) -> Result<()> {
     let chain = args.federation.pinned_chain()?;
     let head = read_head(&args.head)?;
+    // the signature first: before it the head says nothing
     head.check(&chain).map_err(|e| refused(&args.head, &e))?;
     let bytes = read_document(
         &args.proof,
@@ -121,6 +124,7 @@ pub(super) fn run(args: &VerifyArgs, out: Output) -> Result<()> {
     )?;
     let proof: ProofView = serde_json::from_slice(&bytes).map_err(|e| refused(&args.proof, &e))?;
     let said = &head.heartbeat;
+    // log, size and root: a path to another root proves nothing about this head
     let is_of_head = (proof.head.log_id, proof.head.size, proof.head.root)
         == (said.log_id, said.log_size, said.log_root);
     if !is_of_head {
@@ -139,6 +143,7 @@ pub(super) fn run(args: &VerifyArgs, out: Output) -> Result<()> {
         )
         .into());
     }
+    // by the latest epoch that has it: names are for people and prove nothing
     let name = chain
         .latest_with(&head.node_id, |_| true)
         .and_then(|manifest| manifest.member(&head.node_id))

@@ -89,6 +89,7 @@ pub(crate) struct ObserveArgs {
 }
 
 pub(crate) async fn run(command: NodesCommand, context: &Context) -> Result<()> {
+    // needed only for what a node knows: observing is a matter of files
     let client = context.client();
     match command {
         NodesCommand::Observe(args) | NodesCommand::Add(args) => {
@@ -128,6 +129,7 @@ pub(crate) async fn run(command: NodesCommand, context: &Context) -> Result<()> 
             let found = client.get::<NodeView>(&["v1", "nodes", &id], &[]).await;
             match found {
                 Ok(node) => context.out.show(&node, |node| page(node, context.out))?,
+                // observed ones have ids of the old kind, which the node's members do not
                 Err(error) => {
                     let observed: Page<ObservedNodeView> =
                         client.get(&["v1", "nodes", "observed"], &[]).await?;
@@ -170,6 +172,7 @@ async fn add(
     .or_usage()?;
     let remote = setup::git_remote(&context.home, context.repo.as_deref(), git_remote)?;
     let is_new = remember(context, &remote, node_name, organization)?;
+    // what stands there may name the same repository under another id
     let manifest = FederationManifest::read(&paths.federation_manifest).or_code(Code::Failed)?;
     let nodes: Vec<_> = manifest
         .iter()
@@ -183,7 +186,9 @@ async fn add(
         put_in_manifest(&paths, &remote, node_name, organization)?;
     }
     let settings = plain_sync::places(context, &paths)?.settings;
+    // added and silent would look like a failure: whether its log is read is said at once
     let is_read = allows_unsigned(&settings, has_keys);
+    // now, while somebody looks: an address with a slip in it is found before the first sync
     let found = unless_signalled(publishes(&settings, &remote)).await?;
     let branch = &settings.sync_settings.git_branch;
     let why = found.as_ref().err().map(ToString::to_string);
@@ -215,6 +220,7 @@ fn unobserve(context: &Context, id: &str) -> Result<()> {
     let is_it = |node: &&ManifestNode| {
         node.node_name.to_lowercase() == id.to_lowercase() || node.node_id.starts_with(id)
     };
+    // never guessed: whoever is forgotten is read no more
     let fitting: Vec<_> = deployment.without_keys.iter().filter(is_it).collect();
     let [node] = fitting[..] else {
         let message = match fitting.len() {
@@ -259,6 +265,7 @@ fn observed_table(nodes: &[ObservedNodeView], out: Output) -> String {
             .observation
             .as_ref()
             .and_then(|observation| observation.error.clone());
+        // why it is not read comes before how it went last time
         let (tone, word) = match (node.is_read, &error, found) {
             (false, ..) => (Tone::Warn, "not read"),
             (_, Some(_), _) => (Tone::Bad, "failed"),
@@ -293,6 +300,7 @@ fn observed_table(nodes: &[ObservedNodeView], out: Output) -> String {
         whole("MISSING"),
         whole("DIVERGENT"),
     ];
+    // below the table and whole: a reason cut to a column's width says nothing
     let whys = nodes.iter().filter_map(|node| {
         let error = node
             .observation
@@ -305,6 +313,7 @@ fn observed_table(nodes: &[ObservedNodeView], out: Output) -> String {
     });
     let whys: String = whys.collect();
     let table = out.table(&columns, nodes.iter().map(row));
+    // one who is switched off is not read for another reason
     let unread = nodes
         .iter()
         .any(|node| !node.is_read && node.status == "active");

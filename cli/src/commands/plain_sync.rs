@@ -37,6 +37,7 @@ pub(crate) async fn run(
     let places = places(context, paths)?;
     let (manifest, _) = places.members("").map_err(refused)?;
     let members = manifest.iter().flat_map(FederationManifest::known_nodes);
+    // with keys there are votes, and plain logs decide nothing
     let has_keys =
         context.home.genesis().exists() || members.into_iter().any(|node| node.has_key());
     let options = PlainSyncOptions {
@@ -46,12 +47,15 @@ pub(crate) async fn run(
     };
     let bar = context.out.progress(None, "syncing");
     let out = context.out;
+    // a line in the middle of the bar would be overwritten by it
     let told = bar.clone();
     let teller = Teller::new(move |words| told.suspend(|| out.remark(&clean(words))));
     let shutdown = CancellationToken::new();
+    // Ctrl-C ends it between two steps: each file is written whole or not at all
     let report = unless_signalled(places.sync(options, &shutdown, Some(teller))).await?;
     bar.finish_and_clear();
     let report = report.map_err(refused)?;
+    // skipped, there is nothing to tell of
     if report.skipped.is_none() && places.settings.notifications.enabled {
         tell(
             context,
@@ -145,6 +149,7 @@ pub(crate) fn text(report: &PlainSyncReport, out: Output) -> String {
         );
     }
     let row = |node: &NodeReport| {
+        // a log that was not read has nothing in common with the own one
         let found = node.comparison.unwrap_or_default();
         let (tone, word) = match (&node.error, node.is_unusable) {
             (None, _) => (Tone::Good, "read"),
@@ -178,6 +183,7 @@ pub(crate) fn text(report: &PlainSyncReport, out: Output) -> String {
     ];
     let table = out.table(&columns, report.nodes.iter().map(row));
     let observed = "Plain logs, unsigned: observed, never counted to a certificate or trust.";
+    // nothing is decided: numbers of decisions would say otherwise
     if report.observed_only {
         return format!("{table}\n{observed}");
     }

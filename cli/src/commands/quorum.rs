@@ -112,11 +112,13 @@ pub(crate) async fn run(_: &QuorumArgs, context: &Context) -> Result<()> {
 fn judge(status: &StatusView, nodes: &[NodeView], records: &[RecordView]) -> FederationHealth {
     let voters: Vec<VoterHealth> = nodes
         .iter()
+        // observers sign nothing and count for nothing
         .filter(|node| node.weight > 0)
         .map(|node| voter(status, node, records))
         .collect();
     let mut weights: Vec<u64> = voters
         .iter()
+        // who disagrees or is behind signs all the same
         .filter(|v| !matches!(v.health, Health::Missing | Health::Unable))
         .map(|v| v.weight)
         .collect();
@@ -230,6 +232,7 @@ fn delayed(
     let Some((held, seen)) = node.certified_count.zip(node.last_seen.as_deref()) else {
         return Some((Health::Delayed, "connected, no heartbeat yet".to_owned()));
     };
+    // what was certified just before that heartbeat may not have reached it by then
     let told_of = seen.parse::<Timestamp>().ok()? - UNDER_WAY;
     let is_later = |record: &&RecordView| {
         record
@@ -242,6 +245,7 @@ fn delayed(
     if later == LOOKED_AT {
         return None; // more was decided since than is looked at
     }
+    // compared with what this node held at that time, not with what it holds now
     let behind = status
         .statistics
         .certified
@@ -262,6 +266,7 @@ fn page(quorum: &FederationHealth, out: Output) -> String {
             .filter(|voter| voter.health == health)
             .count()
     };
+    // the answer first: everything below explains it
     let mut text = String::new();
     let (tone, word) = if quorum.has_quorum {
         (Tone::Good, "yes")

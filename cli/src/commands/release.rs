@@ -75,6 +75,7 @@ pub(crate) async fn run(command: ReleaseCommand, context: &Context) -> Result<()
                 .as_deref()
                 .map_or_else(|| Ok(Quarter::at(jiff::Timestamp::now())), Quarter::parse);
             let quarter = quarter.map_err(refused)?;
+            // the release names the commit that it was made of: without it nobody can make it again
             let git_commit = match git::head_commit(&repo).await {
                 Ok(commit) => commit,
                 Err(why) if allow_missing => {
@@ -96,6 +97,7 @@ pub(crate) async fn run(command: ReleaseCommand, context: &Context) -> Result<()
             };
             let options = ReleaseOptions {
                 quarter,
+                // the files are the repository's, whatever the data directory says
                 blueprint: blueprint.unwrap_or_else(|| EventDefaults::default().blueprint),
                 git_commit,
                 allow_missing,

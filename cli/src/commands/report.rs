@@ -42,6 +42,7 @@ pub(crate) async fn run(args: ReportArgs, context: &Context) -> Result<()> {
         .into_iter()
         .collect();
     let report: ComplianceReport = context.client()?.get(&["v1", "report"], &query).await?;
+    // of this machine, not the node's: the report goes without what is not there
     let dashboard = places(context)?.dashboard().unwrap_or_else(|error| {
         context.out.remark(&error);
         None
@@ -57,6 +58,7 @@ pub(crate) async fn run(args: ReportArgs, context: &Context) -> Result<()> {
         // a document, written also with --quiet
         return Ok(context.out.line(report::page(&report).trim_end())?);
     };
+    // both in any case: one for people, one for programs, and they say the same
     let page = path.with_extension("md");
     let data = path.with_extension("json");
     if path

@@ -44,6 +44,7 @@ fn heading(status: &StatusView) -> Vec<String> {
         .chars()
         .take(6)
         .collect();
+    // columns as in the scripts' own output, which people know
     let threshold = format!(
         "Consensus Threshold: {:.1}% ({} of {})",
         federation.threshold_percent, federation.quorum, federation.total_weight

@@ -69,6 +69,7 @@ pub(crate) async fn run(_: &TodoArgs, context: &Context) -> Result<()> {
 
 /// A conflict in which this node's operator has not chosen yet.
 fn of_conflict(conflict: &ConflictView) -> Option<Todo> {
+    // once chosen it is the others' turn
     if conflict.standing.is_some() || !conflict.in_conflict {
         return None;
     }
@@ -78,6 +79,7 @@ fn of_conflict(conflict: &ConflictView) -> Option<Todo> {
         |s| format!("{} {}", clean(&s.event), clean(&s.version)),
     );
     let id = short(&conflict.subject_id);
+    // ready to be typed: one command for each side, and the reason is asked for
     let choose = conflict.candidates.iter().map(|candidate| {
         format!(
             "ssid conflicts resolve {id} --choose {} --reason TEXT",
@@ -104,6 +106,7 @@ fn of_conflict(conflict: &ConflictView) -> Option<Todo> {
         ),
         since: Some(conflict.since.clone()),
         until: None,
+        // that nothing happens by itself is what people do not expect
         otherwise: "nothing is certified for it, for good, until enough operators choose the same"
             .to_owned(),
         commands,
@@ -154,6 +157,7 @@ fn of_the_node(status: &StatusView) -> Vec<Todo> {
             commands,
         });
     };
+    // what stops the whole node comes before what it merely waits for
     let voting = &status.voting;
     if let Some(why) = &voting.read_only {
         let otherwise = "this node votes for nothing, and is missing to the others";
@@ -173,6 +177,7 @@ fn of_the_node(status: &StatusView) -> Vec<Todo> {
             &["ssid status"],
         );
     }
+    // of several reasons the first: `status` has all of them
     if !voting.has_quorum {
         let why = voting
             .waiting_for
@@ -182,6 +187,7 @@ fn of_the_node(status: &StatusView) -> Vec<Todo> {
         let otherwise = "nothing is certified until they are back; nothing is lost";
         add("node", what, otherwise, &["ssid quorum", "ssid nodes list"]);
     }
+    // it keeps its vote, so people have to act
     let evidence = status.members.evidence;
     if evidence > 0 {
         let what = format!(

@@ -149,6 +149,7 @@ fn title(trust: &TrustView, out: Output) -> String {
 
 /// The points by their causes, and what the score changes.
 fn page(trust: &TrustView, out: Output) -> String {
+    // a ledger of years in a few lines: each cause with how often and how much
     let mut sums: BTreeMap<&str, (i32, u64)> = BTreeMap::new();
     for change in &trust.changes {
         let sum = sums.entry(&change.reason).or_default();
@@ -211,6 +212,7 @@ fn ledger(trust: &TrustView, out: Output) -> String {
             title(trust, out)
         );
     }
+    // row by row, as each score follows from the one before
     let columns = [
         whole("AT"),
         whole("POINTS"),
@@ -227,6 +229,7 @@ fn ledger(trust: &TrustView, out: Output) -> String {
             out.plain(&rule.limit),
         ]
     };
+    // which rules these points follow is part of the answer to "why"
     let rules = out.table(&rules, trust.rules.iter().map(rule));
     format!(
         "{}\n{rows}\n\nHow points are counted here:\n{rules}",

@@ -68,6 +68,7 @@ pub(crate) async fn run(args: &UntimelyArgs, said: &SaidArgs, context: &Context)
     let node: NodeView = client.get(&["v1", "nodes", from], &[]).await?;
     let query = [("review", "true".to_owned())];
     let waiting: Page<EventView> = client.list(&["v1", "events"], &query, LISTED).await?;
+    // of this member, and only what waits for no other reason: each other one is its own decision
     let is_wanted = |event: &EventView| {
         let is_untimely = event
             .review
@@ -83,6 +84,7 @@ pub(crate) async fn run(args: &UntimelyArgs, said: &SaidArgs, context: &Context)
         event.announced_by == Some(node.node_id) && is_untimely && is_before
     };
     let events: Vec<EventView> = waiting.items.into_iter().filter(is_wanted).collect();
+    // whoever answers the question has to have seen what is asked
     if !out.is_json() {
         out.line(&list(&events, &node, out))?;
     }
@@ -99,6 +101,7 @@ pub(crate) async fn run(args: &UntimelyArgs, said: &SaidArgs, context: &Context)
             .into());
     }
     let bar = out.progress(Some(events.len() as u64), "endorsed");
+    // one by one and each with its digest: every one is a decision with a name on it
     for event in &events {
         let name = format!("{}:{}", event.event_hash, event.content_digest);
         let path = ["v1", "events", &name, "endorse"];

@@ -30,8 +30,10 @@ pub(super) async fn check(cluster: &Cluster, index: usize) -> Result<Shown> {
     let good = cluster.dir().join("certificate.json");
     let bad = cluster.dir().join("spoiled.json");
     fs::write(&good, &text)?;
+    // one digit of one hash: the least that can be wrong
     fs::write(&bad, spoil(&text)?)?;
 
+    // as a process of its own, which knows nothing of this one
     let verified = verify(&good, &cluster.genesis()).await?;
     ensure!(
         verified.status.success(),
@@ -48,6 +50,7 @@ pub(super) async fn check(cluster: &Cluster, index: usize) -> Result<Shown> {
 
     let refused = verify(&bad, &cluster.genesis()).await?;
     let code = refused.status.code();
+    // the code that scripts look at, not only the words
     ensure!(
         code == Some(Code::Verification as i32),
         "a spoiled certificate was not refused (exit {code:?})"

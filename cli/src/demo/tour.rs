@@ -49,6 +49,7 @@ impl<'a> Tour<'a> {
     /// Takes all steps, or ends at the first that does not hold.
     pub(super) async fn take(self, report: &mut Report) -> Result<()> {
         let mut running = None;
+        // a step answers with what it shows; the nodes come out beside it
         report
             .step("nodes", "starting nodes", self.start(&mut running))
             .await?;
@@ -94,6 +95,7 @@ impl<'a> Tour<'a> {
         let mut rows = Vec::new();
         let mut facts = Vec::new();
         for (index, member) in manifest.members.iter().enumerate() {
+            // in the answer too: whoever watches can look at the processes
             let pid = cluster.pid(index);
             let address = member.addresses.first().cloned().unwrap_or_default();
             facts.push(
@@ -189,6 +191,7 @@ impl Running {
     async fn divergence(&self) -> Result<Shown> {
         let (event, version) = sample::disputed();
         let divergent = self.divergent()?;
+        // late votes count into a record for a minute: it is looked at until they have
         let record = until(LIMIT, async || {
             let held = Held::of(&self.cluster, SPEAKER).await?;
             let record = held
@@ -204,6 +207,7 @@ impl Running {
             Ok(is_named.then(|| record.clone()).ok_or_else(missing))
         })
         .await?;
+        // exactly it: an honest node must not be blamed beside it
         ensure!(
             record.disagreeing_nodes == [divergent],
             "the record names others than {}",
@@ -214,6 +218,7 @@ impl Running {
             .get(&divergent)
             .context("its own hash is not in the record")?;
         let certified = record.consensus_hash.context("no hash is certified")?;
+        // differing is allowed, deciding alone is not
         ensure!(*own != certified, "the divergent node's hash was certified");
         let total = record.node_hashes.len();
         let agreeing = record.node_hashes.len() - 1;
@@ -232,12 +237,14 @@ impl Running {
 
     /// One node ends as by a power cut; the others decide without it.
     async fn kill(&mut self) -> Result<Shown> {
+        // SIGKILL, in the middle of whatever it does
         ensure!(
             self.cluster.kill(VICTIM).await?,
             "{} was not running",
             self.name(VICTIM)
         );
         let drafts = sample::later();
+        // the answer comes when all are certified, or not at all
         let query = [
             ("wait", "certified".to_owned()),
             ("timeout_seconds", LIMIT.as_secs().to_string()),
@@ -263,6 +270,7 @@ impl Running {
             .into_iter()
             .filter(|index| *index != VICTIM)
             .collect();
+        // on all that are left, not only where they were announced
         until_equal(&self.cluster, &others, sample::count(), LIMIT).await?;
         let line = format!(
             "{} killed (SIGKILL); the other {} certified {} new events that {} announced",
@@ -303,6 +311,7 @@ impl Running {
     async fn history(&self) -> Result<Shown> {
         let mut verified = 0;
         for index in self.all() {
+            // by its own storage: nodes have certificates with different sets of signers
             let view: VerifyView = self
                 .cluster
                 .client(index)?
@@ -314,6 +323,7 @@ impl Running {
                 self.name(index),
                 view.failures
             );
+            // all of them, or a node that lost some would pass
             ensure!(
                 view.certificates == sample::count() as u64,
                 "{} verified {} certificates",
@@ -322,6 +332,7 @@ impl Running {
             );
             verified += view.certificates;
         }
+        // of one node is enough: that they are equal was seen in the steps before
         let records = Held::of(&self.cluster, SPEAKER).await?.records;
         let line = format!(
             "{verified} certificates verified again, {} on each node; the history:",
@@ -385,6 +396,7 @@ impl Running {
                 .changes
                 .iter()
                 .any(|change| change.reason == "disagreement");
+            // both ways: who differed lost points for it, and no one else did
             let is_divergent = member.node_id == divergent;
             ensure!(
                 disagreed == is_divergent,

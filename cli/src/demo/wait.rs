@@ -90,6 +90,7 @@ pub(super) async fn until_equal(
         let mut first: Option<Held> = None;
         for index in nodes {
             let held = Held::of(cluster, *index).await?;
+            // the reason is told if time runs out: which node was behind
             if held.records.len() != count {
                 return Ok(Err(format!(
                     "node {index} holds {} certificates of {count}",
@@ -97,6 +98,7 @@ pub(super) async fn until_equal(
                 )));
             }
             match &first {
+                // equal in number is not equal: two nodes may have certified different events
                 Some(first) if first.digest != held.digest => {
                     return Ok(Err(format!(
                         "nodes {} and {index} hold different certified sets",

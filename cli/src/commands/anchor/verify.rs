@@ -37,8 +37,10 @@ pub(crate) async fn checked(args: &VerifyArgs, context: &Context) -> Result<Repo
     let settings = config.settings.anchoring;
     let mut verifier = Verifier::configured(&settings).or_usage()?;
     verifier.everywhere = args.everywhere;
+    // the manifest is what was promised; a node may know of more
     let manifest = AnchorManifest::read(&paths.ipfs_anchor_manifest).or_code(Code::Failed)?;
     let mut targets: Vec<Target> = manifest.anchors.iter().map(Target::from).collect();
+    // two lists of mostly the same: each content is fetched once
     if let Some(node) = running(context).await {
         let held: AnchorsView = node
             .get(&["v1", "anchors"], &[("limit", PAGE.to_string())])

@@ -56,6 +56,7 @@ impl Facts {
     }
 
     pub(super) fn status(&self) -> Result<Status> {
+        // a node knows better than its projection, which it writes later
         if let Some((_, status)) = &self.node {
             let counts = &status.statistics;
             return Ok(Status {
@@ -77,6 +78,7 @@ impl Facts {
             });
         }
         let manifest = self.deployment.manifest()?;
+        // the configuration decides, whatever the manifest says of it
         let settings = Config::load_or_default(&self.deployment.paths.federation_config)
             .or_usage()?
             .settings;

@@ -98,7 +98,9 @@ pub(crate) async fn run(args: &SyncManagerArgs, context: &Context) -> Result<()>
 
 async fn add(context: &Context, url: &str, args: &SyncManagerArgs) -> Result<()> {
     let facts = Facts::gather(context).await?;
+    // as in the scripts: without a manifest nothing can be added to
     facts.deployment.manifest()?;
+    // refused here already: a sync would fail with the same words days later
     let remote = setup::git_remote(&context.home, repository(context).as_deref(), url)?;
     let public = remote.public();
     let name = if args.node_name.is_empty() {
@@ -320,6 +322,7 @@ fn in_words(skipped: &Skipped) -> (String, &'static str) {
 
 fn report_text(report: &PlainSyncReport, inactive: &[String], out: Output) -> String {
     let mut paper = Paper::new(out);
+    // nothing was done: a summary of zeros would look like a sync
     if let Some(skipped) = &report.skipped {
         let (what, how) = in_words(skipped);
         paper.painted(Tone::Warn, &format!("! {}", clean(&what)));
@@ -373,6 +376,7 @@ fn report_text(report: &PlainSyncReport, inactive: &[String], out: Output) -> St
         .count();
     paper.line(&format!("  Successful: {}", report.nodes.len() - failed));
     paper.line(&format!("  Failed: {failed}"));
+    // what members have signed decides; plain logs never do beside it
     if report.observed_only {
         paper.line("  Members have keys: plain logs are observed, nothing is decided by them");
         return paper.finish();
@@ -383,6 +387,7 @@ fn report_text(report: &PlainSyncReport, inactive: &[String], out: Output) -> St
     ));
     paper.line(&format!("  Too few nodes have: {}", report.insufficient));
     paper.line(&format!("  Applied {} event(s)", report.applied));
+    // decided and not appended is the scripts' way of doing nothing: it is said how to go on
     if report.applied < report.achieved {
         let how =
             "set conflict_resolution.auto_apply_consensus in federation_config.json to append them";

@@ -49,6 +49,7 @@ pub(crate) async fn run(args: &TelemetryArgs, context: &Context) -> Result<()> {
     let here = in_repository(context);
     let out = here.out;
     let wait = Duration::from_secs(DELIVERY_SECONDS);
+    // also where telemetry is off: that is when somebody asks what is wrong with it
     if args.what.check_config {
         return telemetry::check_config(&here);
     }
@@ -127,6 +128,7 @@ fn checked_text(view: &CheckView, root_lock: Option<&str>, out: Output) -> Strin
             .iter()
             .for_each(|line| paper.line(&format!("  {}", clean(line))));
     }
+    // given up ones as well: they are kept and were not delivered
     let waiting = view.waiting + view.dead;
     if waiting > 0 {
         paper.painted(

@@ -51,6 +51,7 @@ pub(crate) async fn run(args: TriggerArgs, context: &Context) -> Result<()> {
     let path = facts.deployment.paths.registry_log.clone();
     let emitted_by = Some("registry_event_trigger.sh".to_owned());
     let event = match &facts.node {
+        // the node fills in time and defaults, as it does for everyone, and announces it
         Some((client, _)) => {
             let draft = EventDraft {
                 timestamp: None,
@@ -68,8 +69,10 @@ pub(crate) async fn run(args: TriggerArgs, context: &Context) -> Result<()> {
                 .await?
                 .event
         }
+        // without a node it is a line in the file, as the script wrote it
         None => append(args, &path)?,
     };
+    // what the script calls so: the hash of the object as it was written
     let anchor = serde_json::to_string_pretty(&event)
         .map(|text| Sha256Hash::of(&[text.as_bytes()]).to_string())?;
     let answer = json!({

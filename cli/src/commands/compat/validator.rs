@@ -98,6 +98,7 @@ struct VerifiedEvent {
 
 async fn verify(facts: &Facts, out: Output) -> Result<()> {
     let path = &facts.deployment.paths.registry_log;
+    // beside the file, whose hashes prove nothing to anybody else
     let certificates: Option<VerifyView> = match &facts.node {
         Some((client, _)) => Some(client.get_slowly(&["v1", "consensus", "verify"]).await?),
         None => None,
@@ -121,6 +122,7 @@ async fn verify(facts: &Facts, out: Output) -> Result<()> {
         .into());
     }
     out.show(&verified, |verified| verified_text(verified, out))?;
+    // shown first: which ones are bad is what people look for
     let broken = verified.certificates.as_ref().is_some_and(|view| !view.ok);
     if verified.invalid > 0 || broken {
         return Err(CliError::new(Code::Verification, "not everything verified").into());
@@ -226,6 +228,7 @@ async fn check_event(facts: &Facts, hash: &str, out: Output) -> Result<()> {
 /// What there is to say of an event that no decision is about.
 fn undecided(facts: &Facts, wanted: &str) -> Result<CliError> {
     let mut found = None;
+    // the log is read in parts and may be large: only the first that fits is kept
     read_all(&facts.deployment.paths.registry_log, |part| {
         let is_it = |event: &Event| {
             !wanted.is_empty() && event.event_hash().to_string().starts_with(wanted)
@@ -269,6 +272,7 @@ fn checked_text(record: &HistoryRecord, out: Output) -> String {
     paper.heading("Consensus Validation");
     paper.line("Hash Distribution:");
     let total = record.node_hashes.len();
+    // in order of their hashes: the same record is always shown the same
     let mut counts = std::collections::BTreeMap::<&str, usize>::new();
     for hash in record.node_hashes.values() {
         *counts.entry(hash).or_default() += 1;

@@ -207,6 +207,7 @@ fn page(view: &CheckView, out: Output) -> String {
                 .map(|line| format!("  {}\n", clean(line))),
         );
     }
+    // said, or nobody could tell a quiet check from one that did nothing
     if view.messages.is_empty() {
         page += "Nothing new.\n";
     }
@@ -215,6 +216,7 @@ fn page(view: &CheckView, out: Output) -> String {
             .iter()
             .map(|note| out.paint(Tone::Dim, &format!("note: {}\n", clean(note)))),
     );
+    // last, so that it stands above the prompt
     for unusable in &view.unusable {
         let text = format!(
             "{} cannot be used: {}\n",

@@ -60,11 +60,13 @@ pub(super) fn run(context: &Context, args: &HistoryArgs) -> Result<()> {
             .hint("name it with dashboard_csv in telemetry_config.json")
             .into());
     };
+    // beside the table and not instead of it: most rows of a damaged file are good
     dashboard.problems.iter().for_each(|problem| {
         context
             .out
             .remark(&format!("{}: {problem}", file.display()));
     });
+    // rows of days to come are plans
     let rows = dashboard.until(day_of(clock::now()));
     if let Some(path) = &args.svg {
         let picture = chart::svg(rows, &places.config.settings.thresholds);
@@ -75,6 +77,7 @@ pub(super) fn run(context: &Context, args: &HistoryArgs) -> Result<()> {
             .remark(&format!("drawn into {}", path.display()));
     }
     let history = history(rows);
+    // the latest: what is unusual was judged by all before it
     let shown = &history[history.len().saturating_sub(args.limit)..];
     context
         .out

@@ -64,6 +64,7 @@ pub(super) async fn run(command: OutboxCommand, context: &Context) -> Result<()>
         OutboxCommand::Retry { id } => (id, "retry"),
         OutboxCommand::Drop { id } => (id, "drop"),
     };
+    // the node owns its rows: a file beside it would change nothing
     match here {
         None => {
             let _: Value = client

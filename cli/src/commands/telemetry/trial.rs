@@ -26,6 +26,7 @@ pub(crate) async fn run_as(
     page: impl FnOnce(&Vec<TrialView>) -> String,
 ) -> Result<()> {
     let places = places(context)?;
+    // nothing is kept in the outbox: a trial that fails is told here and forgotten
     let mut senders = Senders::configured(&places.config, &secrets(&places), &places.paths);
     senders
         .usable
@@ -55,6 +56,7 @@ pub(crate) async fn run_as(
     let trials = Page::whole(trials);
     context.out.show(&trials, |trials| page(&trials.items))?;
     let trials = trials.items;
+    // asked for and not possible: more important than those that were tried and failed
     if let Some((channel, why)) = senders.unusable.first() {
         return Err(CliError::usage(format!("{} cannot be used: {why}", channel.as_str())).into());
     }
