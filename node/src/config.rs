@@ -165,6 +165,7 @@ impl Config {
         &mut self,
         variables: impl IntoIterator<Item = (String, String)>,
     ) -> Result<(), ConfigError> {
+        // all that is wrong is named at once, and nothing is set before that is known
         let mut wrong = Vec::new();
         let mut unknown = Vec::new();
         let mut chosen = Vec::new();
@@ -185,14 +186,18 @@ impl Config {
                         wrong.push(found(rule.allowed()));
                     }
                 }
+                // a slip in a variable's name would else be silent: the node would run with what it
+                // was to override
                 None if is_like_an_override(&name) => unknown.push(found("no such key".to_owned())),
                 None => {}
             }
         }
+        // half of an environment is nobody's intention
         if !wrong.is_empty() {
             return Err(ConfigError::Invalid(wrong));
         }
         self.settings = with(&self.settings, &chosen)?;
+        // so that it is no change, and a save does not write it into the file
         self.baseline = with(&self.baseline, &chosen)?;
         self.own.extend(chosen.iter().map(|(key, _)| *key));
         self.in_environment = unknown;
@@ -209,10 +214,12 @@ impl Config {
             if let Some(allowed) = unknown(KEYS, FOR_PEOPLE, &member.path) {
                 findings.push(finding(&self.document, &self.file, member, allowed));
             } else if members[..index].iter().any(|m| m.path == member.path) {
+                // JSON lets a key stand twice, and people change the first of the two
                 let allowed = "to stand once; the last one counts".to_owned();
                 findings.push(finding(&self.document, &self.file, member, allowed));
             }
         }
+        // each is allowed by itself: they are asked about together
         let remarks = contradictions(&self.settings)
             .into_iter()
             .chain(without_effect(&self.settings));
@@ -223,6 +230,7 @@ impl Config {
             value,
             allowed,
         }));
+        // what this machine leaves out of the repository's file, and why
         findings.extend(self.not_taken.iter().cloned());
         findings.extend(self.in_environment.iter().cloned());
         findings
@@ -253,6 +261,7 @@ impl Config {
     /// written.
     pub fn save_atomic(&mut self, place: impl Into<Place>) -> Result<(), ConfigError> {
         let path = &place.into();
+        // as the file is now: people edit it while a node runs
         let mut document = match read(path) {
             Err(ConfigError::Missing(_)) => self.document.clone(),
             result => result?,
@@ -264,6 +273,7 @@ impl Config {
             else {
                 continue;
             };
+            // only what was changed here: all else stays as it is written, also what is not known
             if before.as_ref() == Some(&now) {
                 continue;
             }
@@ -278,12 +288,14 @@ impl Config {
         }
         let text = document.text().as_bytes();
         let is_secret = layers::has_password(&self.settings.local_node.git_remote);
+        // a password in an address: nobody else may read the file, whatever its mode was
         let written = if is_secret {
             path.replace_secret(text)
         } else {
             path.replace(text)
         };
         written.context("write", path)?;
+        // from now on this is what a change is compared with
         self.document = document;
         self.baseline = self.settings.clone();
         self.file = path.display().to_string();

@@ -105,12 +105,14 @@ pub(crate) fn directory(paths: &RegistryPaths, configured: &ConflictResolution) 
 pub async fn follow(reports: Reports, engine: EngineHandle, shutdown: CancellationToken) {
     let mut listener = Listener::new(&engine);
     let reports = Arc::new(reports);
+    // what was in conflict or ended while the node was down
     let mut pending = look_around(&reports, &engine).await;
     loop {
         let heard = tokio::select! {
             () = shutdown.cancelled() => return,
             heard = listener.hear() => heard,
         };
+        // the engine has ended
         let Some(heard) = heard else { return };
         for event in heard.events {
             match &*event {
@@ -124,12 +126,14 @@ pub async fn follow(reports: Reports, engine: EngineHandle, shutdown: Cancellati
                     pending.insert(*subject_id);
                     report(&reports, &engine, *subject_id).await;
                 }
+                // only where there is a report: most subjects never were in conflict
                 NodeEvent::Certified { subject_id, .. } if pending.remove(subject_id) => {
                     resolve(&reports, *subject_id).await;
                 }
                 _ => {}
             }
         }
+        // which ones were missed is not known: all are looked at
         if heard.missed > 0 {
             pending = look_around(&reports, &engine).await;
         }
@@ -140,6 +144,7 @@ pub async fn follow(reports: Reports, engine: EngineHandle, shutdown: Cancellati
 /// still in conflict.
 async fn look_around(reports: &Arc<Reports>, engine: &EngineHandle) -> HashSet<SubjectId> {
     let looked = blocking(reports, |reports| {
+        // from the files, not from memory: they are what people have seen
         let unfinished = reports.unfinished();
         let missing = reports
             .store
@@ -151,8 +156,10 @@ async fn look_around(reports: &Arc<Reports>, engine: &EngineHandle) -> HashSet<S
         Ok((unfinished, missing))
     });
     let Some((mut pending, missing)) = looked.await else {
+        // a disk that cannot be read: conflicts to come are reported all the same
         return HashSet::new();
     };
+    // decided while the node was down or behind
     for subject in pending.clone() {
         let is_certified = matches!(
             reports.store.subject(&subject),
@@ -281,12 +288,14 @@ impl Reports {
     /// Says in a report how its conflict ended.
     fn write_resolved(&self, subject: SubjectId) -> Result<(), String> {
         let say = |error: ssid_storage::StorageError| error.to_string();
+        // a report that somebody took away is not made again for its end
         let Some(report) = read(&self.path(&subject, "json")) else {
             return Ok(());
         };
         let Some(SubjectState::Certified { sequence }) =
             self.store.subject(&subject).map_err(say)?
         else {
+            // asked too early: the next look finds it
             return Ok(());
         };
         let Some(record) = self.store.record(sequence).map_err(say)? else {
@@ -298,6 +307,7 @@ impl Reports {
             .flat_map(|c| c.precommits)
             .map(|proof| proof.signer)
             .collect();
+        // the certificate has the votes that decided; of some of them the engine kept nothing
         let next_step = "none: it is certified".to_owned();
         let rows = self.store.decisions_of(&subject).map_err(say)?;
         let votes = with_precommits(report.conflict.votes, &record, &signed_by);
@@ -327,6 +337,7 @@ impl Reports {
         let subject = report.conflict.subject_id;
         let json = self.path(&subject, "json");
         let text = self.path(&subject, "md");
+        // the time alone is no change: watchers and Git would see one at each start
         if let Some(known) = read(&json) {
             let written_at = std::mem::replace(&mut report.written_at, known.written_at.clone());
             if known == report && text.exists() {
@@ -345,6 +356,7 @@ impl Reports {
             .map_err(|error| unwritten(&self.directory, error))?;
         let mut document = serde_json::to_vec_pretty(&report).map_err(|error| error.to_string())?;
         document.push(b'\n');
+        // the page first: the document counts as the report, and is there only with its page
         put(&text, markdown::page(&report).as_bytes())?;
         put(&json, &document)
     }

@@ -168,9 +168,11 @@ impl Document {
 
     fn insert(&mut self, above: &str, name: &str, value: &Value) {
         let object = match self.find(above) {
+            // above all is the document itself, whose last brace is the end
             Some(member) if !above.is_empty() => member.value.clone(),
             _ => self.text.find('{').unwrap_or(0)..self.text.trim_end().len(),
         };
+        // of nested objects too: the one that ends last is the last member
         let inside = |m: &&Member| m.value.start > object.start && m.value.end < object.end;
         let last = self
             .members
@@ -178,6 +180,7 @@ impl Document {
             .filter(inside)
             .max_by_key(|m| m.value.end)
             .map(|m| m.value.end);
+        // as the file is indented: it is read and compared by people
         let outer = self.indentation_at(object.start);
         let inner = format!("{outer}  ");
         let line_end = self.line_end();
@@ -356,6 +359,7 @@ impl<'a> Scanner<'a> {
         self.skip_blanks();
         while self.peek() == Some(b'"') {
             let line = self.line;
+            // a dot in a name must not look like a path
             let name = self.string().replace('.', "\\.");
             let path = if path.is_empty() {
                 name
@@ -368,6 +372,7 @@ impl<'a> Scanner<'a> {
             self.advance();
             self.skip_blanks();
             let start = self.at;
+            // the member before its own members, whose paths go on from it
             let place = self.members.len();
             self.value(&path);
             let is_object = self.text.as_bytes().get(start) == Some(&b'{');

@@ -88,8 +88,11 @@ fn start(
     let epoch = epochs.borrow().current().clone();
     let (node_id, federation_id) = (parts.key.node_id(), *epoch.federation());
     let store = parts.store.clone();
+    // subscribed before the engine owns the sender: no change of members falls between
     let known_epochs = epochs.subscribe();
+    // the network first, as the engine's questions at the start need somebody to ask
     let (network, network_events) = ssid_network::start(network_config, tracker, end.clone())?;
+    // votes of the life before are read before anything is signed
     let (engine, first) = recover(parts, records)?;
     let context = Context {
         network: network.clone(),
@@ -98,6 +101,7 @@ fn start(
         tracker: tracker.clone(),
         shutdown: end.clone(),
     };
+    // from here on the engine decides; what follows only tells it things or delivers
     let running = task::start(engine, first, context);
 
     let shared = Shared {
@@ -114,9 +118,11 @@ fn start(
     };
     tasks::own_addresses(&network, &shared);
     tasks::conflict_reports(&shared);
+    // a registry that cannot be opened ends the start, rather than a node that endorses blindly
     let file = RegistryFile::open(&shared.paths.registry_log)?;
     let applier = tasks::registry_log(file, applies, running.looks.clone(), &shared);
     let anchors = tasks::anchors(&shared);
+    // they read rows that the engine writes: certifying waits for none of them
     let telemetry = telemetry::start(&shared);
     telemetry::start_hook(hook, &shared);
     let git_metrics = GitMetrics::default();
@@ -142,6 +148,7 @@ fn start(
         metrics: Arc::new(Mutex::new(metrics(&network, &running, &git_metrics))),
         defaults: Arc::default(),
     };
+    // last: whoever can ask finds everything there
     let listen = ApiListen {
         socket: home.api_socket()?,
         tcp: tcp_listen(&shared.config)?,

@@ -83,6 +83,7 @@ impl Facts {
     /// The same without what changes all the time and is worth no rewrite.
     fn without_times(&self) -> Self {
         let mut facts = self.clone();
+        // what is left is worth a rewrite: the file is in Git, and each one shows as a change
         let status = &mut facts.status;
         status.transport.last_sync = None;
         status.transport.connected_peers = 0;
@@ -111,6 +112,7 @@ impl Facts {
     /// Puts the facts into `manifest`. `before` are the counts that stood there when this process
     /// began: its own count from zero.
     pub fn put(&self, manifest: &mut FederationManifest, before: &ManifestStatistics, at: &str) {
+        // once, before anything is overwritten: what stood there before the first start
         carry_over(manifest, at);
         let status = &self.status;
         manifest.set("federation.enabled", &json!(status.federation.enabled));
@@ -130,9 +132,11 @@ impl Facts {
             "ssid.federation_id",
             &json!(status.federation.federation_id.to_string()),
         );
+        // others' keys stay as they are
         self.put_local_node(manifest);
         self.put_nodes(manifest);
         manifest.add_history(&self.history);
+        // after nodes and history, of which it counts
         manifest.set_statistics(&self.statistics(manifest, before));
     }
 
@@ -156,10 +160,13 @@ impl Facts {
         let known = manifest.known_nodes();
         for view in self.nodes.iter().filter(|node| !node.is_self) {
             let id = view.node_id.to_string();
+            // the same organisation under its old id: its entry becomes the member's, and is not
+            // there twice
             let was = known.iter().find(|node| {
                 !view.git_remote.is_empty() && !node.has_key() && node.git_remote == view.git_remote
             });
             let there = was.or_else(|| known.iter().find(|node| node.node_id == id));
+            // the scripts' id of it: records from before name it so
             if !view.git_remote.is_empty() {
                 manifest.set(
                     &format!("ssid.legacy_ids.{id}"),
@@ -184,6 +191,7 @@ impl Facts {
                     .clone()
                     .or_else(|| there.and_then(|n| n.last_seen.clone())),
                 status: view.status.clone(),
+                // what a member does not say stays what the scripts found
                 compliance_score: said(&view.compliance_score)
                     .map(Value::from)
                     .or_else(|| there.map(|n| n.compliance_score.clone()))
@@ -204,6 +212,7 @@ impl Facts {
     ) -> ManifestStatistics {
         let own = &self.status.statistics;
         let carried = manifest.carried_over().unwrap_or_default().statistics;
+        // those with a key are the federation's members, counted already
         let keyless: Vec<_> = manifest
             .known_nodes()
             .into_iter()
@@ -218,6 +227,7 @@ impl Facts {
             total_nodes: own.total_nodes + keyless.len() as u64,
             active_nodes: own.active_nodes
                 + keyless.iter().filter(|node| node.is_active()).count() as u64,
+            // this process counts from 0: what earlier ones counted stands in the file
             total_syncs: before.total_syncs + own.total_syncs,
             successful_syncs: before.successful_syncs + own.successful_syncs,
             failed_syncs: before.failed_syncs + own.failed_syncs,
@@ -278,10 +288,13 @@ impl Writer {
         let is_due = |(written, at): &(Facts, Instant)| {
             *written != lasting || at.elapsed() >= self.target.quiet
         };
+        // times and counters alone wait: a rewrite each two seconds would wear out disks and
+        // readers
         if !in_any_case && !self.written.as_ref().is_none_or(is_due) {
             return Ok(());
         }
         let failed = |error: ManifestFileError| error.to_string();
+        // read once: later this process's own counts are in the file
         let before = match &self.before {
             Some(before) => before.clone(),
             None => FederationManifest::read(&self.target.path)
@@ -294,6 +307,7 @@ impl Writer {
             facts.put(manifest, &before, &at);
         })
         .map_err(failed)?;
+        // only after it was written: a failure must not count them twice
         self.before = Some(before);
         self.written = Some((lasting, Instant::now()));
         self.reported.clear();

@@ -238,6 +238,7 @@ pub fn bundle(
 ) -> Result<ReleaseManifest, ReleaseError> {
     let quarter = options.quarter;
     let version = format!("{}-Q{}-{}", options.blueprint, quarter.number, quarter.year);
+    // what is left of the limit is what the next file may have: in memory it never gets above it
     let (mut files, mut missing, mut needed, mut total) =
         (BTreeMap::new(), Vec::new(), Vec::new(), 0);
     // what is missing is listed in the bundle, so that its absence can be seen
@@ -254,6 +255,7 @@ pub fn bundle(
             bytes.truncate(recorded_at(&bytes, &version));
         }
         total += bytes.len() as u64;
+        // flat in the archive; where each comes from stands in its contents
         let name = source
             .path
             .rsplit('/')
@@ -262,12 +264,14 @@ pub fn bundle(
             .to_owned();
         files.insert(name, (source.path, bytes));
     }
+    // all of them are named: whoever makes them does not want to be told one after the other
     if !needed.is_empty() && !options.allow_missing {
         return Err(ReleaseError::Missing {
             quarter: quarter.to_string(),
             files: needed,
         });
     }
+    // stated, not computed: the report is the organisation's own word
     let score = files
         .get("COMPLIANCE_REPORT.md")
         .and_then(|(_, bytes)| stated_score(bytes));
@@ -413,6 +417,7 @@ pub fn verify(path: &Path) -> Result<Contents, ReleaseError> {
     };
     let file = Place::from(path).open().context("read", path)?;
     let mut zip = ZipArchive::new(file).map_err(|e| spoiled(e.to_string()))?;
+    // before any is unpacked: an archive of a few kilobytes may claim millions
     if zip.len() > ENTRIES {
         return Err(spoiled(format!("it has more than {ENTRIES} entries")));
     }
@@ -422,6 +427,7 @@ pub fn verify(path: &Path) -> Result<Contents, ReleaseError> {
         let mut bytes = Vec::new();
         entry
             .by_ref()
+            // a byte more than allowed, to notice it: what the archive says of sizes may be a lie
             .take(BUNDLE_BYTES + 1)
             .read_to_end(&mut bytes)
             .map_err(|e| spoiled(e.to_string()))?;
@@ -432,11 +438,13 @@ pub fn verify(path: &Path) -> Result<Contents, ReleaseError> {
             .name()
             .map_err(|e| spoiled(e.to_string()))?
             .into_owned();
+        // only this one is read; of the others a hash is enough
         let said = if name == CONTENTS {
             bytes.clone()
         } else {
             Vec::new()
         };
+        // unpackers take the first or the last of one name: what was verified must be what is seen
         if found
             .insert(name.clone(), (Sha256Hash::of(&[&bytes]).to_string(), said))
             .is_some()
@@ -447,6 +455,7 @@ pub fn verify(path: &Path) -> Result<Contents, ReleaseError> {
     let (_, said) = found
         .remove(CONTENTS)
         .ok_or_else(|| spoiled(format!("it has no {CONTENTS}")))?;
+    // made of the contents for `sha256sum`, which checks it there
     found.remove(SUMS);
     let contents: Contents =
         serde_json::from_slice(&said).map_err(|e| spoiled(format!("{CONTENTS}: {e}")))?;
@@ -468,6 +477,7 @@ pub fn verify(path: &Path) -> Result<Contents, ReleaseError> {
             Some(_) => {}
         }
     }
+    // more than it says would travel under its seal
     match found.keys().next() {
         Some(more) => Err(spoiled(format!(
             "{more} is in it, and not in its {CONTENTS}"

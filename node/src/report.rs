@@ -286,6 +286,7 @@ impl ComplianceReport {
         let ledger = Ledger::read(sources, is_within)?;
         let records = records(sources.store, is_within)?;
         let mut evidence = 0;
+        // by when this node learned of it: when it was signed nobody can prove
         for row in sources.store.evidence() {
             evidence += u64::from(is_within(row?.1.at));
         }
@@ -298,6 +299,7 @@ impl ComplianceReport {
             ..summary(&records)
         };
         let mut lines: Vec<_> = ledger.lines(&names);
+        // the lowest first: these are what a report is read for
         lines.sort_by_key(|line| line.trust_score);
         let mut trust_distribution = BTreeMap::new();
         for line in &lines {
@@ -315,12 +317,14 @@ impl ComplianceReport {
             federation_id: manifest.federation_id(),
             federation_name: manifest.name.clone(),
             node_id: sources.node,
+            // said in words what could not be measured: a gap must not look like a zero
             unknown: unknown(&summary, sources, from, until),
             summary,
             trust_distribution,
             members: lines,
             consensus: by_event_type(&records),
             sync_failures: ledger.sync_failures(&names),
+            // of a month that is not over: as of now, not of its end
             inactive: inactive(sources, &names, until.min(sources.now)),
             anchors: anchors(sources.store, is_within)?,
         })
@@ -398,6 +402,7 @@ fn records(
 }
 
 fn summary(records: &[ConsensusRecord]) -> Summary {
+    // where nobody observed anything there is no agreement to measure
     let observed = records
         .iter()
         .filter(|record| !record.node_hashes.is_empty());
@@ -409,6 +414,7 @@ fn summary(records: &[ConsensusRecord]) -> Summary {
         .iter()
         .map(|record| record.completed_at.since(record.initiated_at))
         .collect();
+    // the median: one decision that waited for people for days says nothing of the others
     took.sort_unstable();
     Summary {
         certified: records.len() as u64,

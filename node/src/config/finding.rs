@@ -157,6 +157,7 @@ pub(super) fn contradictions(settings: &Settings) -> Vec<(&'static str, String, 
         ));
     } else if !(trust.min_trust_score..=trust.max_trust_score).contains(&trust.initial_trust_score)
     {
+        // one slip is told once: only where the range itself makes sense
         let allowed = format!(
             "a whole number from {} to {}",
             trust.min_trust_score, trust.max_trust_score
@@ -168,6 +169,7 @@ pub(super) fn contradictions(settings: &Settings) -> Vec<(&'static str, String, 
         ));
     }
     let filters = &settings.event_filters;
+    // exclusion holds: whoever named a type in both lists should know which of them counts
     for both in filters
         .sync_event_types
         .iter()
@@ -180,6 +182,7 @@ pub(super) fn contradictions(settings: &Settings) -> Vec<(&'static str, String, 
             allowed,
         ));
     }
+    // messages that go nowhere look like a quiet federation
     if settings.notifications.enabled && settings.notifications.channels.is_empty() {
         let allowed = format!(
             "some of {} while notifications are enabled",
@@ -187,6 +190,7 @@ pub(super) fn contradictions(settings: &Settings) -> Vec<(&'static str, String, 
         );
         found.push(("notifications.channels", "[]".to_owned(), allowed));
     }
+    // the registry's schema has these keys: kept, and said to do nothing
     let unsupported = [
         (
             "advanced.custom_consensus_algorithm",

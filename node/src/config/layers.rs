@@ -54,17 +54,23 @@ impl Config {
                 .mode()
                 .is_ok_and(|mode| mode & 0o077 != 0)
         };
+        // whoever can read the file, or clone the repository, could push in this organisation's
+        // name
         if has_password(&config.settings.local_node.git_remote) && (is_shared || is_readable()) {
             return Err(ConfigError::Invalid(vec![
                 config.password_in_file(is_shared),
             ]));
         }
+        // the file comes from whoever can commit: what is this machine's own is taken from
+        // elsewhere
         if is_shared {
             let is_there = paths.federation_config.is_file();
             config.take_from(home, is_there)?;
         } else {
+            // it is the operator's own file: hosts that it names may have this machine's secrets
             config.own = ADDRESSED.iter().map(|(address, _)| *address).collect();
         }
+        // last: the environment overrides every file
         config.apply_env(variables)?;
         Ok(config)
     }
@@ -80,6 +86,7 @@ impl Config {
         let has_keys = home.voting_key().exists();
         let defaults = Settings::default();
         let mut changes = Vec::new();
+        // without keys a deployment is run from the repository alone, as the scripts did
         for key in OF_THIS_MACHINE
             .iter()
             .filter(|key| has_keys || !WITHOUT_KEYS.contains(key))
@@ -89,12 +96,14 @@ impl Config {
             else {
                 continue;
             };
+            // that it stands there counts, not its value: a default may be set on purpose
             let named = local
                 .as_ref()
                 .filter(|local| local.document.find(key).is_some());
             let holds = named
                 .and_then(|local| value_of(&local.settings, key))
                 .unwrap_or_else(|| default.clone());
+            // told, or an operator would wonder why a setting does nothing
             if has_file && there != default && there != holds {
                 self.not_taken.push(Finding {
                     file: self.file.clone(),
@@ -110,6 +119,7 @@ impl Config {
             }
             changes.push((*key, holds));
         }
+        // addresses may come from the repository, but a secret is sent only where this machine says
         for (address, _) in ADDRESSED {
             let own = local
                 .as_ref()

@@ -14,6 +14,7 @@ use crate::view::CandidateVotes;
 /// The whole page.
 pub(super) fn page(report: &ConflictReport) -> String {
     let conflict = &report.conflict;
+    // events come from members: nothing in them may begin a line, a link or a table's cell
     let what = conflict.subject.as_ref().map_or_else(
         || "unknown subject".to_owned(),
         |s| format!("{} {}", safe(&s.event), safe(&s.version)),
@@ -44,6 +45,7 @@ pub(super) fn page(report: &ConflictReport) -> String {
     text += &votes(report);
     text += "\n## This node\n\n";
     let label = |choice: &Choice| candidate_label(report, Some(*choice));
+    // said in full: who chooses otherwise would wonder why the node does not follow
     let lock = conflict.locked.map_or_else(
         || "not locked".to_owned(),
         |lock| {
@@ -131,6 +133,7 @@ fn candidates(report: &ConflictReport) -> String {
     text += "\n|---|";
     text += &"---|".repeat(all.len());
     text.push('\n');
+    // what is equal needs no attention: with eight fields the one that differs is easily missed
     let mut row = |name: &str, value: &dyn Fn(&CandidateVotes) -> String| {
         let values: Vec<_> = all.iter().map(value).collect();
         let differs = values.windows(2).any(|pair| pair[0] != pair[1]);

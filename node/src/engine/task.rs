@@ -70,6 +70,7 @@ pub struct Running {
 
 /// Starts the task on the tracker. It ends after `shutdown`, its last tick on disk.
 pub fn start(engine: Engine, first: Effects, context: Context) -> Running {
+    // bounded: who asks faster than a tick answers waits
     let (calls, calls_inbox) = mpsc::channel(CALLS);
     let (inputs, inputs_inbox) = mpsc::channel(LOCAL_INPUTS);
     let (events, _) = broadcast::channel(NODE_EVENTS);
@@ -77,6 +78,7 @@ pub fn start(engine: Engine, first: Effects, context: Context) -> Running {
     let (peers_sender, peers) = watch::channel(Arc::default());
     let (looks_sender, looks) = watch::channel(0);
     let (failed_sender, failed) = watch::channel(None);
+    // the handle is all that others get; the engine stays with the task
     let running = Running {
         handle: EngineHandle {
             calls,
@@ -88,6 +90,7 @@ pub fn start(engine: Engine, first: Effects, context: Context) -> Running {
         peers,
         failed,
     };
+    // shared state goes in by value: nothing outside can change it while a tick runs
     let tracker = context.tracker.clone();
     let task = Task {
         engine,
@@ -113,6 +116,7 @@ pub fn start(engine: Engine, first: Effects, context: Context) -> Running {
         calls: calls_inbox,
         local: inputs_inbox,
     };
+    // with what recovery wants to be sent, before anything new is taken in
     tracker.spawn(task.run(inbox, first));
     running
 }
@@ -261,6 +265,7 @@ impl Task {
                 ticket,
                 ..
             } => {
+                // gossip waits for a verdict: it is passed on only if the engine found it good
                 let ticket = Some(self.ticket(Pending::Gossip(ticket)));
                 collected.take(Inbound::Batch {
                     batch,
@@ -286,6 +291,7 @@ impl Task {
                 reply,
             } => self.collect_question(collected, from, request, reply),
             NetworkEvent::Connected(node) => {
+                // all who are connected, anew: one set for the engine, status and metrics
                 let mut connected = (*self.connected).clone();
                 connected.insert(node);
                 self.set_connected(collected, connected);
@@ -317,6 +323,7 @@ impl Task {
         reply: ReplyHandle,
     ) {
         match request {
+            // from storage and beside the tick: a page of the log may be a mebibyte
             Request::Log {
                 from: sequence,
                 limit,
@@ -326,6 +333,7 @@ impl Task {
                 self.tracker
                     .spawn_blocking(move || reply.answer(evidence_answer(&store, &known)));
             }
+            // these need what the engine holds: answered at the end of a tick, when it is on disk
             Request::Status => {
                 let ticket = self.ticket(Pending::Peer(reply));
                 collected.take(Inbound::StatusAsked { ticket });
@@ -373,6 +381,8 @@ impl Task {
 
     /// Does what a tick gave: everything it rests on is on disk.
     fn carry_out(&mut self, effects: Effects) {
+        // before the network: nothing of others is endorsed until the look that began after it came
+        // is done
         if let Some(look) = effects.look {
             self.looks.send_replace(look);
         }
@@ -402,12 +412,14 @@ impl Task {
             self.network.bad_answer(node);
         }
         for event in effects.events {
+            // it ends with an error when it is stopped, and says why
             if let NodeEvent::ReadOnly { reason } = &event {
                 self.failed.send_replace(Some(reason.clone()));
             }
             // no subscriber is no error
             self.events.send(Arc::new(event)).ok();
         }
+        // none: nothing is due before something arrives
         self.wake_at = effects.wake_at;
     }
 
@@ -445,8 +457,10 @@ impl Task {
     /// Asks a peer beside the engine, checks what it answers, and hands that in.
     fn ask(&self, node: NodeId, request: Request) {
         let (network, inputs) = (self.network.clone(), self.inputs.clone());
+        // epochs as of the question: an answer is checked against what was asked
         let checker = Checker::new(self.engine.epochs().clone());
         let shutdown = self.shutdown.clone();
+        // a peer may take its whole time: the engine goes on
         self.tracker.spawn(async move {
             let question = request.clone();
             let checked = async {
@@ -458,6 +472,7 @@ impl Task {
                     }
                     Err(error) => return Err(error.to_string()),
                 };
+                // a page of certificates is hundreds of signatures: off the runtime
                 let check = move || checker.check(node, &request, answer);
                 let checked = tokio::task::spawn_blocking(check).await.map_err(|error| error.to_string())?;
                 checked.map_err(|bad| {
@@ -465,11 +480,13 @@ impl Task {
                     bad.to_string()
                 })
             };
+            // no question outlives the node
             let answer = tokio::select! {
                 () = shutdown.cancelled() => return,
                 checked = checked => checked.inspect_err(|error| tracing::debug!(%node, error, "no answer")).ok(),
             };
-            // the engine's task has ended if nobody takes it
+            // also a failure: the engine counts it and asks somebody else. Nobody takes it once the
+            // task has ended
             inputs.send(Inbound::Answered { from: node, request: question, answer }).await.ok();
         });
     }

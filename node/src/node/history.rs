@@ -29,9 +29,12 @@ pub(super) struct History {
 pub(super) fn open(home: &Home, node: NodeId, store: &Store) -> Result<History, NodeError> {
     let path = home.votes_journal();
     let marker = path.with_extension("abstain");
+    // how much the database knows to have been written: a whole journal may still be an old one
     let known = store.journal_sequence();
     let opened = match Journal::open(&path, node, known) {
         Err(StorageError::JournalMissing(_)) => {
+            // the marker before the journal: a crash in between must not leave an empty history
+            // that may sign
             begin_abstaining(&marker, "its vote history (votes.journal) was missing")?;
             Journal::create(&path, node)?;
             Journal::open(&path, node, 0)?
@@ -39,6 +42,7 @@ pub(super) fn open(home: &Home, node: NodeId, store: &Store) -> Result<History, 
         Err(damage @ StorageError::JournalDamaged { .. }) => {
             begin_abstaining(&marker, &damage.to_string())?;
             let aside = set_aside(&path)?;
+            // kept: it may prove what was signed
             tracing::error!(%damage, moved_to = %aside.display(), "the vote history is set aside");
             Journal::create(&path, node)?;
             Journal::open(&path, node, 0)?
@@ -52,6 +56,7 @@ pub(super) fn open(home: &Home, node: NodeId, store: &Store) -> Result<History, 
             "a torn record at the journal's end was cut off: it was never sent"
         );
     }
+    // from a backup or a snapshot: it lacks votes that others may have
     if journal.sequence() < known {
         let has = journal.sequence();
         begin_abstaining(
@@ -59,6 +64,8 @@ pub(super) fn open(home: &Home, node: NodeId, store: &Store) -> Result<History, 
             &format!("its vote history was rolled back: {has} records of {known}"),
         )?;
     }
+    // the file decides, also one that a start before this left: a key without its history never
+    // signs again
     let abstaining = match regular::read(&marker, REASON_BYTES) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
         read => {

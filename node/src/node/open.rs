@@ -66,12 +66,15 @@ impl Opened {
     /// `origin` is where the governance repository comes from.
     pub(super) fn open(options: &RunOptions, origin: Origin) -> Result<Self, NodeError> {
         let home = options.home.clone();
+        // mode and owner first: keys in a directory that others can read are not secret
         home.check()?;
         let paths = RegistryPaths::choose(options.repo.as_deref(), home.root());
         let config = configuration(&paths, &home, config::environment())?;
+        // a node runs with these: they are for people, and each start says them again
         for finding in config.check() {
             tracing::warn!("{finding}");
         }
+        // before the database: a wrong passphrase leaves everything as it was
         let seed = keyfile::read(&home.voting_key(), options.passphrase.as_deref())?;
         let key = VotingKey::from_seed(&seed);
         let identity = identity(&home, options.passphrase.as_deref())?;
@@ -81,6 +84,8 @@ impl Opened {
             node: key.node_id(),
         };
 
+        // only used for a new log: its incarnation, so that heads of different logs are no
+        // contradiction
         let log_id = LogId(*keyfile::generate_seed()?);
         let (store, writer, set_aside) = Store::open_or_set_aside(home.root(), owner, log_id)?;
         if let Some(aside) = set_aside {
@@ -89,6 +94,7 @@ impl Opened {
                 "the database was damaged: it is set aside, and filled again from peers"
             );
         }
+        // after the database, whose sequence tells a torn end of the journal from damage
         let History {
             journal,
             records,
@@ -115,6 +121,8 @@ impl Opened {
         let hook = hook
             .inspect_err(|why| tracing::error!(why, "certified events are not told to it"))
             .unwrap_or_default();
+        // the engine writes rows for what is delivered: it has to know whether there is anybody to
+        // deliver to
         let settings = EngineSettings {
             git_fetch_every: git.fetch_every(),
             changed_outbox: hook.iter().map(|_| HOOK_CHANGED).collect(),
@@ -212,11 +220,13 @@ fn network_config(
             .collect()
     };
     let epoch = epochs.borrow().current().clone();
+    // exactly the manifest's: who is not in it is refused after the handshake
     let members = members::peers(epoch.manifest(), key.node_id(), settings.observers)?;
     let peer_ids: BTreeMap<_, PeerId> = members
         .iter()
         .map(|member| (member.node, member.peer))
         .collect();
+    // tried beside the manifest's: members move, and the manifest changes seldom
     let remembered = store.peers()?.into_iter().filter_map(|(node, row)| {
         let addresses = row
             .addresses
@@ -239,6 +249,7 @@ fn network_config(
 }
 
 fn engine_settings(settings: &Settings) -> EngineSettings {
+    // two types, so that the engine knows nothing of configuration files
     let endorsement = |configured: ConfiguredEndorsement| match configured {
         ConfiguredEndorsement::Trusted => Endorsement::Trusted,
         ConfiguredEndorsement::Commit => Endorsement::Commit,

@@ -25,8 +25,10 @@ pub(super) fn watch(
     let end = shared.end.clone();
     shared.tracker.spawn(async move {
         loop {
+            // from all of them anew: each of the sources may change without the others
             let mut members: BTreeMap<_, PeerInfo> = BTreeMap::new();
             for (node, state) in states.borrow_and_update().iter() {
+                // 0 is "never": such a row has addresses only
                 let last_seen = Some(state.row.last_seen).filter(|at| at.0 > 0);
                 let heartbeat = state
                     .row
@@ -58,6 +60,8 @@ pub(super) fn watch(
                 listening: listening_now,
                 members,
             }));
+            // any of the four: each is a value that is replaced, so nothing between two looks is
+            // missed for good
             let changed = tokio::select! {
                 () = end.cancelled() => return,
                 changed = connected.changed() => changed,

@@ -54,6 +54,7 @@ pub fn page(report: &ComplianceReport) -> String {
         &["Document", "CID", "Anchored", "Held by"],
         &anchors(report),
     );
+    // the last section and never left out: a report that hides its gaps is none
     page.push_str("## What this report does not know\n\n");
     for unknown in &report.unknown {
         let _ = writeln!(page, "- {unknown}");
