@@ -95,11 +95,11 @@ impl CertifiedSubject {
 
 /// An event that is known here.
 pub struct FoundEvent {
-    /// Its hashes.
+    /// Its two hashes, as votes name it.
     pub choice: Choice,
-    /// The event.
+    /// All eight fields.
     pub event: Event,
-    /// What is voted on.
+    /// The subject that it is an event for.
     pub subject_id: SubjectId,
 }
 

@@ -39,7 +39,7 @@ use crate::member::Member;
 /// in. Nothing of it is believed yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Link {
-    /// The manifest.
+    /// The epoch's own, valid after the one before.
     pub manifest: Manifest,
     /// A certificate of its `federation_epoch` event.
     pub certificate: Certificate,

@@ -115,7 +115,7 @@ impl EpochContext {
         &self.manifest
     }
 
-    /// Who votes.
+    /// Who votes, with which weight, and what a quorum of them is.
     pub fn voters(&self) -> &VoterSet {
         &self.voters
     }

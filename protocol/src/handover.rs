@@ -14,7 +14,7 @@ pub const FORMAT: &str = "ssid-handover/1";
 /// hand-over that was given up is of no use to whoever finds its key later.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Handover {
-    /// The federation.
+    /// The federation that both keys are in.
     pub federation_id: FederationId,
     /// The manifest in force when it was signed.
     pub previous: ManifestHash,
@@ -32,9 +32,9 @@ pub enum HandoverError {
     /// It belongs to another federation.
     #[error("hand-over field `federation_id` must be {expected}; it is {found}")]
     Federation {
-        /// The verifier's.
+        /// That of whoever verifies it.
         expected: FederationId,
-        /// The hand-over's.
+        /// The one that it names.
         found: FederationId,
     },
     /// It was signed under another manifest than the one in force.
@@ -42,7 +42,7 @@ pub enum HandoverError {
     Previous {
         /// The hash of the manifest in force.
         expected: ManifestHash,
-        /// The hand-over's.
+        /// The one that it was signed under.
         found: ManifestHash,
     },
     /// The key follows itself.

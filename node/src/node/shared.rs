@@ -18,9 +18,9 @@ use crate::registry::paths::RegistryPaths;
 /// takes its own parts and this, spawns on `tracker`, and returns the handle through which others
 /// act on it, where there is one.
 pub(super) struct Shared {
-    /// This node.
+    /// This node's voting key, by which members know it.
     pub(super) node_id: NodeId,
-    /// Its federation.
+    /// The federation it is in, for good.
     pub(super) federation_id: FederationId,
     /// The epochs that the node knows, as it enters others.
     pub(super) epochs: watch::Receiver<Arc<Epochs>>,
@@ -30,7 +30,7 @@ pub(super) struct Shared {
     pub(super) paths: RegistryPaths,
     /// What is remembered.
     pub(super) store: Store,
-    /// What decides.
+    /// To ask the engine, and to hear what it decides.
     pub(super) engine: EngineHandle,
     /// The way into the engine for what comes from outside.
     pub(super) inputs: mpsc::Sender<Inbound>,

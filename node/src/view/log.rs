@@ -20,7 +20,7 @@ pub struct LogHeadView {
 /// for third parties.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SignedHeadView {
-    /// Always [`SIGNED_HEAD_FORMAT`].
+    /// [`SIGNED_HEAD_FORMAT`], by which readers know the document.
     pub format: String,
     /// In which federation.
     pub federation_id: FederationId,

@@ -14,7 +14,7 @@ pub const REWRITTEN_HISTORY: &str = "rewritten_history";
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Observation {
-    /// Always [`OBSERVATION_FORMAT`].
+    /// [`OBSERVATION_FORMAT`], by which readers know the document.
     pub format: String,
     /// In which federation.
     pub federation_id: FederationId,

@@ -61,7 +61,7 @@ pub enum ChainError {
         "no manifest of the chain has the pinned hash {pin}; the chain ends with epoch {latest}"
     )]
     Pin {
-        /// The hash.
+        /// The hash that was asked for.
         pin: ManifestHash,
         /// The chain's latest epoch.
         latest: Epoch,

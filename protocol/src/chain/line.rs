@@ -13,7 +13,7 @@ use crate::manifest::Manifest;
 pub enum ChainLine {
     /// `manifest` and `certificate`.
     Link(Box<Link>),
-    /// `certificate` alone.
+    /// `certificate` alone: the one that the chain before it is for.
     Certificate(Box<Certificate>),
 }
 

@@ -8,7 +8,7 @@ use crate::vote::RoundId;
 /// A subject that a voter holds a certificate for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CertifiedEntry {
-    /// The subject.
+    /// By which the set is ordered; one entry each.
     pub subject: SubjectId,
     /// What was certified.
     pub choice: Choice,
@@ -18,7 +18,7 @@ impl CertifiedEntry {
     /// Bytes of an entry.
     pub const LEN: usize = 96;
 
-    /// `subject_id ‖ choice`.
+    /// As the set tree hashes it: `subject_id ‖ choice`.
     pub fn to_bytes(&self) -> [u8; Self::LEN] {
         let mut bytes = [0; Self::LEN];
         bytes[..32].copy_from_slice(&self.subject.0);
@@ -30,11 +30,11 @@ impl CertifiedEntry {
 /// A subject that a voter is locked on and holds no certificate for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LockEntry {
-    /// The subject.
+    /// By which the set is ordered; one entry each.
     pub subject: SubjectId,
-    /// Where it locked.
+    /// The epoch and round of the lock: of several the latest counts.
     pub at: RoundId,
-    /// On what.
+    /// What the voter is locked on.
     pub choice: Choice,
 }
 

@@ -100,7 +100,7 @@ pub enum PartError {
 }
 
 impl<const N: usize> Part<N> {
-    /// Its digest.
+    /// What its parent, or the close, has to name for it.
     pub fn digest(&self) -> SetHash {
         match self {
             Self::Leaf(entries) => leaf_digest(entries),
