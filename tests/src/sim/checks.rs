@@ -41,6 +41,8 @@ pub(super) struct Checks<'a> {
     /// The first vote of each slot that reached an honest node in one of its lives.
     heard: HashMap<(usize, u32, NodeId, SubjectId, Round, Phase), Ballot>,
     equivocators: BTreeSet<NodeId>,
+    /// Those whose contradiction a machine has not taken in yet: if it dies over that, nobody saw it.
+    unseen: Vec<(usize, NodeId)>,
     machines: Vec<Seen>,
 }
 
@@ -66,6 +68,7 @@ impl<'a> Checks<'a> {
             events: HashMap::new(),
             heard: HashMap::new(),
             equivocators: BTreeSet::new(),
+            unseen: Vec::new(),
             machines: (0..machines).map(|_| seen()).collect(),
         }
     }
@@ -164,11 +167,22 @@ impl<'a> Checks<'a> {
                     .subject(&vote.subject)
                     .map_err(|error| error.to_string())?;
                 if !matches!(state, Some(SubjectState::Certified { .. })) {
-                    self.equivocators.insert(batch.signer());
+                    self.unseen.push((at, batch.signer()));
                 }
             }
         }
         Ok(())
+    }
+
+    /// Everything that reached this machine is taken in, and on its disk.
+    pub(super) fn took_in(&mut self, at: usize) {
+        let of_it = self.unseen.extract_if(.., |(machine, _)| *machine == at);
+        self.equivocators.extend(of_it.map(|(_, signer)| signer));
+    }
+
+    /// What this machine had not taken in is lost with it.
+    pub(super) fn died(&mut self, at: usize) {
+        self.unseen.retain(|(machine, _)| *machine != at);
     }
 
     /// An answer leaves an honest node.
@@ -349,7 +363,7 @@ impl<'a> Checks<'a> {
         ))
     }
 
-    /// Members of whom two votes for one slot reached an honest node.
+    /// Members of whom an honest node took in two votes for one slot.
     pub(super) fn equivocators(&self) -> &BTreeSet<NodeId> {
         &self.equivocators
     }

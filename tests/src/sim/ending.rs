@@ -108,7 +108,10 @@ impl World<'_> {
             }
         }
         self.coverage.add("liars convicted", accused.len() as u64);
-        for node in self.checks.equivocators() {
+        let seen = self.checks.equivocators();
+        self.coverage
+            .add("liars seen voting twice", seen.len() as u64);
+        for node in seen {
             let member = self.fed.member(node).unwrap_or(usize::MAX);
             if !accused.contains(&member) {
                 return Err(format!(

@@ -115,6 +115,7 @@ impl World<'_> {
         self.trace
             .line(self.clock.now(), || format!("DEATH of {at}: {how}"));
         self.coverage.count("crashes");
+        self.checks.died(at);
         let machine = &mut self.machines[at];
         machine.stop();
         if let Some(left) = machine.left.take() {

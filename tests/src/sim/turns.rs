@@ -76,6 +76,9 @@ impl World<'_> {
             self.die(at, "died in a write");
             return Ok(());
         }
+        if self.machines[at].inbox.is_empty() {
+            self.checks.took_in(at);
+        }
         for event in &effects.events {
             match event {
                 NodeEvent::ReadOnly { reason } => {
