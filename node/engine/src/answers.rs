@@ -29,6 +29,17 @@ const PROOF_BYTES: usize = 768;
 /// empty for ever.
 const SUBJECTS_AT_LEAST: usize = 1;
 
+/// Answers given about open instances, to vary what comes first in them.
+#[derive(Debug, Default)]
+pub(super) struct Answers(usize);
+
+impl Answers {
+    fn next_turn(&mut self) -> usize {
+        self.0 = self.0.wrapping_add(1);
+        self.0
+    }
+}
+
 impl Engine {
     pub(super) fn answer_open(
         &mut self,
@@ -38,8 +49,8 @@ impl Engine {
         ticket: Ticket,
     ) {
         // the same question asked again gets another part of the answer first
-        self.answers = self.answers.wrapping_add(1);
-        let mut page = Page::new(self.answers);
+        let turn = self.answers.next_turn();
+        let mut page = Page::new(turn);
         let mut next = None;
         if names.is_empty() {
             // in order of subject, so that the asker can say where to go on
@@ -73,7 +84,7 @@ impl Engine {
         } else {
             // begun elsewhere each time: what does not fit this answer is in another
             let names = &names[..names.len().min(NAMES)];
-            let (earlier, later) = names.split_at(self.answers % names.len());
+            let (earlier, later) = names.split_at(turn % names.len());
             for subject in later.iter().chain(earlier) {
                 match (self.open.get(subject), self.vote_buffer.get(subject)) {
                     _ if page.is_full() => break,

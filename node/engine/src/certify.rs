@@ -99,11 +99,8 @@ impl Engine {
             if by_certificate {
                 self.tell_own_observation(tick, &open);
             }
-            if decided.record.disagreeing_nodes.is_empty() {
-                self.agreements += 1;
-            } else {
-                self.disagreements += 1;
-            }
+            let agrees = decided.record.disagreeing_nodes.is_empty();
+            self.counts.note_record(agrees);
             let decided = Decided {
                 held: open.held,
                 announced: open.announced,

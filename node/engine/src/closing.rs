@@ -185,8 +185,7 @@ impl Engine {
                 continue;
             };
             if prevote.observed && !agrees && decided.record.disagreeing_nodes.len() == 1 {
-                self.agreements = self.agreements.saturating_sub(1);
-                self.disagreements += 1;
+                self.counts.note_late_disagreement();
             }
             let origin = decided.origin;
             self.closing.mark_changed(tick.steady, subject);

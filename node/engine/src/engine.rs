@@ -6,17 +6,18 @@
 //! either write fails the engine is read-only for good: its memory is ahead of its disk, so nothing
 //! it would say could be kept.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use ssid_protocol::batch::VerifiedBatch;
 use ssid_protocol::certificate::Certificate;
 use ssid_protocol::epoch::Epochs;
-use ssid_protocol::id::{NodeId, SubjectId, UnixMillis};
+use ssid_protocol::id::{NodeId, SubjectId};
 use ssid_protocol::identity::VotingKey;
 use ssid_protocol::voting::Rules;
 use ssid_storage::{Journal, LogHead, Store, Writer};
 
+use super::answers::Answers;
 use super::catch_up::CatchUp;
 use super::clock::{Now, Steady};
 use super::closing::Closing;
@@ -109,9 +110,7 @@ pub struct Engine {
     pub(super) registry: OwnRegistry,
     /// What was observed of subjects that were decided before this node could say so.
     pub(super) late: LatePrevotes,
-    /// Open subjects by the origin of their first candidate, oldest first.
-    pub(super) by_origin: HashMap<NodeId, BTreeSet<(UnixMillis, SubjectId)>>,
-    /// What the open subjects are, in numbers.
+    /// What the open subjects and the records are, in numbers.
     pub(super) counts: Counts,
     /// Votes for subjects of which no event is known.
     pub(super) vote_buffer: VoteBuffer,
@@ -119,8 +118,6 @@ pub struct Engine {
     pub(super) whole: WholeBatches,
     /// What was refused for a limit since the start.
     pub(super) refused: Refused,
-    pub(super) agreements: u64,
-    pub(super) disagreements: u64,
     pub(super) heartbeats: Heartbeats,
     /// Open subjects whose candidates are to be written down, and when.
     unremembered: VecDeque<(Steady, SubjectId)>,
@@ -130,8 +127,7 @@ pub struct Engine {
     pub(super) now: Now,
     /// When this node started.
     pub(super) started: Steady,
-    /// Answers given, to vary what comes first in them.
-    pub(super) answers: usize,
+    pub(super) answers: Answers,
 }
 
 impl Engine {
@@ -166,19 +162,16 @@ impl Engine {
             offers: Offers::default(),
             registry: OwnRegistry::default(),
             late: LatePrevotes::default(),
-            by_origin: HashMap::new(),
             counts: Counts::default(),
             vote_buffer: VoteBuffer::default(),
             whole: WholeBatches::default(),
             refused: Refused::default(),
-            agreements: 0,
-            disagreements: 0,
             heartbeats: Heartbeats::default(),
             unremembered: VecDeque::new(),
             recovered: None,
             now: Now::default(),
             started: Steady(0),
-            answers: 0,
+            answers: Answers::default(),
             key: parts.key,
         }
     }

@@ -1,7 +1,6 @@
 //! Events: those this node announces and those that others do (SPEC §2, §7 rule 1, §10
 //! *Announcement*).
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ssid_protocol::batch::{Statements, VerifiedBatch};
@@ -476,10 +475,7 @@ impl Engine {
         // a subject that this node voted for in an earlier life may be its own
         open.is_supported &= origin != self.me;
         open.is_supported |= open.held.iter().any(|held| Some(held.voter) != index);
-        self.by_origin
-            .entry(origin)
-            .or_default()
-            .insert((open.first_seen, subject));
+        self.counts.open(origin, open.first_seen, subject);
     }
 
     /// SPEC §12: one origin may hold its share of the open instances; past that its oldest in which
@@ -493,7 +489,7 @@ impl Engine {
             self.refused.open_instances += 1;
             return false;
         }
-        if self.by_origin.get(&origin).map_or(0, BTreeSet::len) < share {
+        if self.counts.open_of(&origin) < share {
             return true;
         }
         let is_unsigned = |id: &SubjectId| {
@@ -501,13 +497,7 @@ impl Engine {
                 .get(id)
                 .is_some_and(|open| self.rules.me.is_none_or(|me| !open.machine.has_part_of(me)))
         };
-        let mut by_age = self
-            .by_origin
-            .get(&origin)
-            .into_iter()
-            .flatten()
-            .map(|(_, id)| *id);
-        let Some(oldest) = by_age.find(is_unsigned) else {
+        let Some(oldest) = self.counts.oldest_of(&origin).find(is_unsigned) else {
             self.refused.open_instances += 1;
             return false;
         };

@@ -78,7 +78,7 @@ impl Engine {
     /// Gives the heartbeat that is due its number, which goes to disk with this tick: after a
     /// restart, and whatever the clock shows then, numbers go on from there.
     pub(super) fn number_heartbeat(&mut self, tick: &mut Tick) {
-        let state = (self.can_sign_kind(), self.registry.divergences);
+        let state = (self.can_sign_kind(), self.registry.divergences());
         if state != self.heartbeats.told_state {
             self.heartbeats.told_state = state;
             self.tell_state_soon(tick.steady);
@@ -151,7 +151,7 @@ impl Engine {
             open_digest: self.open_digest(),
             can_sign,
             can_sign_reason,
-            divergences: self.registry.divergences,
+            divergences: self.registry.divergences(),
             more: More::default(),
         };
         let batch = VerifiedBatch::sign(

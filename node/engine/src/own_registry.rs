@@ -92,7 +92,7 @@ pub(super) struct OwnRegistry {
     /// Not before this time: a line was refused for a limit, or for this machine's clock.
     announce_at: Steady,
     /// Decisions that the file contradicts.
-    pub(super) divergences: u64,
+    divergences: u64,
 }
 
 impl Default for OwnRegistry {
@@ -137,6 +137,16 @@ impl OwnRegistry {
             Reading::Unreadable(reason) | Reading::Again(reason) => Some(reason),
             Reading::First | Reading::Current => None,
         }
+    }
+
+    /// Decisions that the file contradicts.
+    pub(super) fn divergences(&self) -> u64 {
+        self.divergences
+    }
+
+    /// The file contradicts another decision.
+    pub(super) fn note_divergence(&mut self) {
+        self.divergences += 1;
     }
 
     /// Lines that are to be announced and are not yet.

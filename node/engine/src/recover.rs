@@ -70,7 +70,7 @@ impl Engine {
                 },
             );
         }
-        (engine.agreements, engine.disagreements) = engine.count_agreements()?;
+        engine.count_records()?;
         // own votes and locks before anything is stepped: nothing may contradict them
         let replay = engine.read_journal(records)?;
         engine.rules.signing = engine.signing();
@@ -86,7 +86,7 @@ impl Engine {
         engine.load_kept_offers()?;
         for row in engine.store.clone().divergences() {
             row?;
-            engine.registry.divergences += 1;
+            engine.registry.note_divergence();
         }
         for batch in replay.announcements {
             engine.queue_again(&batch);

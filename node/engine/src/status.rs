@@ -19,6 +19,7 @@ impl Engine {
     /// The state in numbers.
     pub fn status(&self) -> EngineStatus {
         let (can_sign, can_sign_reason) = self.can_sign();
+        let (agreements, disagreements) = self.counts.records();
         let able = self
             .epochs
             .current()
@@ -42,19 +43,19 @@ impl Engine {
             startup_check: self.startup_check_view(),
             read_only: self.standing.read_only().map(str::to_owned),
             open: self.open.len() as u64 + self.waiting_to_be_announced(),
-            conflicts: self.counts.conflicts,
-            awaiting_review: self.counts.reviews,
+            conflicts: self.counts.conflicts(),
+            awaiting_review: self.counts.reviews(),
             log: self.store.log_head(),
             certified: self.store.certified_count(),
-            agreements: self.agreements,
-            disagreements: self.disagreements,
+            agreements,
+            disagreements,
             is_connected: self.has_quorum(),
             able_voters: able,
             has_quorum: self.can_decide(),
             can_sign,
             can_sign_reason,
             registry: self.registry.trouble().map(str::to_owned),
-            divergences: self.registry.divergences,
+            divergences: self.registry.divergences(),
             kept_offers: self.offers.kept_count() as u64,
             connected_voters,
             missing_voters,
@@ -157,21 +158,17 @@ impl Engine {
         tick.changes.cursors.push((self.own_cursor(), sequence));
     }
 
-    /// Records in which all observations agreed, and those in which somebody disagreed.
-    pub(super) fn count_agreements(&self) -> Result<(u64, u64), StorageError> {
-        let (mut agreed, mut disagreed, mut before) = (0, 0, None);
+    /// Counts the records that are on disk.
+    pub(super) fn count_records(&mut self) -> Result<(), StorageError> {
+        let mut before = None;
         loop {
             let page = self.store.records_latest(RECORDS_PAGE, before)?;
             let Some((last, _)) = page.last() else {
-                return Ok((agreed, disagreed));
+                return Ok(());
             };
             before = Some(*last);
             for (_, record) in &page {
-                *(if record.disagreeing_nodes.is_empty() {
-                    &mut agreed
-                } else {
-                    &mut disagreed
-                }) += 1;
+                self.counts.note_record(record.disagreeing_nodes.is_empty());
             }
         }
     }

@@ -392,11 +392,8 @@ impl Engine {
         self.reviews.forget(subject);
         self.commits.forget(subject);
         self.own_events.end(subject);
-        if let Some(opened) = open
-            .origin
-            .and_then(|origin| self.by_origin.get_mut(&origin))
-        {
-            opened.remove(&(open.first_seen, *subject));
+        if let Some(origin) = &open.origin {
+            self.counts.close(origin, open.first_seen, *subject);
         }
         Some(open)
     }

@@ -94,7 +94,7 @@ impl Engine {
             %subject, event, version, own = %choice.event_hash, certified = %certified.event_hash,
             "the registry file contradicts a decision; see: ssid conflicts list"
         );
-        self.registry.divergences += 1;
+        self.registry.note_divergence();
         let found_later = Some(FoundLater {
             choice,
             at: tick.now,
