@@ -22,6 +22,7 @@ mod init;
 mod log;
 mod log_verify;
 mod man;
+mod near_type;
 mod nodes;
 mod offline;
 mod plain_sync;

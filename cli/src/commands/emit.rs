@@ -5,6 +5,7 @@ use clap::Args;
 use ssid_engine::EmitOutcome;
 use ssid_node::view::{EmitView, EventDraft, EventState, RecordView, StatusView, Untimely};
 
+use super::near_type;
 use crate::context::Context;
 use crate::error::{CliError, Code};
 use crate::output::{Output, Tone, clean};
@@ -55,6 +56,7 @@ pub(crate) struct EmitArgs {
 }
 
 pub(crate) async fn run(args: EmitArgs, context: &Context) -> Result<()> {
+    near_type::remark(&args.event, context).await;
     let draft = EventDraft {
         timestamp: args.timestamp,
         event: args.event,

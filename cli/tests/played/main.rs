@@ -1,0 +1,6 @@
+//! Commands against a node that the test plays on its socket: what they ask, what they say while
+//! they wait, and how they end.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+mod near_type;
+mod node;
