@@ -2,6 +2,7 @@
 //! text.
 
 mod anchor;
+mod by_commit;
 mod card;
 mod certificate;
 mod ci;

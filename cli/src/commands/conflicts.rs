@@ -11,6 +11,8 @@ use ssid_node::view::{CandidateVotes, ConflictView, DivergenceView, NodeView, Op
 use ssid_protocol::id::{Choice, NodeId, Round};
 use ssid_protocol::vote::Phase;
 
+use super::by_commit;
+use crate::client::Client;
 use crate::context::Context;
 use crate::output::{Output, Tone, clean, seconds, short, when};
 use crate::table::{Cell, named, prose, whole};
@@ -30,8 +32,12 @@ pub(crate) enum ConflictsCommand {
     },
     /// Show one: its candidates side by side, and who voted what
     ///
-    /// Example:
+    /// Where no subject id begins so, the one with a candidate of a commit that does; several of
+    /// them are listed.
+    ///
+    /// Examples:
     ///   ssid conflicts show 8c41
+    ///   ssid conflicts show 3dd05d9               a commit, 7 digits or more
     #[command(verbatim_doc_comment)]
     Show {
         /// The beginning of its subject id
@@ -97,7 +103,13 @@ pub(crate) async fn run(command: ConflictsCommand, context: &Context) -> Result<
             })?;
         }
         ConflictsCommand::Show { subject } => {
-            let conflict: ConflictView = client.get(&["v1", "conflicts", &subject], &[]).await?;
+            let conflict = match find(&client, &subject).await? {
+                Found::One(conflict) => conflict,
+                Found::Several(found) => {
+                    out.show(&found, |found| list(&found.items, out))?;
+                    return Ok(());
+                }
+            };
             // names are for people; a document has ids
             let nodes = if out.is_json() {
                 Page::whole(Vec::new())
@@ -105,7 +117,7 @@ pub(crate) async fn run(command: ConflictsCommand, context: &Context) -> Result<
                 client.get(&["v1", "nodes"], &[]).await?
             };
             let names = names(nodes);
-            out.show(&conflict, |conflict| page_with(conflict, &names, out))?;
+            out.show(&*conflict, |conflict| page_with(conflict, &names, out))?;
         }
         ConflictsCommand::Resolve {
             subject,
@@ -120,6 +132,29 @@ pub(crate) async fn run(command: ConflictsCommand, context: &Context) -> Result<
         }
     }
     Ok(())
+}
+
+/// What a name means.
+enum Found {
+    One(Box<ConflictView>),
+    /// Conflicts about one commit.
+    Several(Page<ConflictView>),
+}
+
+/// The conflict whose subject id begins so, else those about a commit that does.
+async fn find(client: &Client, name: &str) -> Result<Found> {
+    let missing = match client.get(&["v1", "conflicts", name], &[]).await {
+        Ok(conflict) => return Ok(Found::One(Box::new(conflict))),
+        Err(missing) => missing,
+    };
+    let mut found = by_commit::conflicts(client, name, missing).await?;
+    Ok(match (found.items.pop(), found.items.is_empty()) {
+        (Some(conflict), true) => Found::One(Box::new(conflict)),
+        (last, _) => {
+            found.items.extend(last);
+            Found::Several(found)
+        }
+    })
 }
 
 /// Open conflicts, and apart from them what the own registry says against decisions.

@@ -8,8 +8,8 @@ use ssid_engine::NodeEvent;
 use ssid_node::view::{AppliedView, EventState, EventView, Operated, Page};
 use ssid_protocol::record::Transport;
 
-use super::{conflicts, emit, import, untimely};
-use crate::client::StreamItem;
+use super::{by_commit, conflicts, emit, import, untimely};
+use crate::client::{Client, StreamItem};
 use crate::context::Context;
 use crate::output::{Output, Tone, clean, seconds, short, when};
 use crate::process::Interruption;
@@ -43,8 +43,11 @@ pub(crate) enum EventsCommand {
     },
     /// Show one event with both its hashes and where it stands
     ///
-    /// Example:
+    /// Where no event hash begins so, the event of a commit that does; several of them are listed.
+    ///
+    /// Examples:
     ///   ssid events show 17973e79
+    ///   ssid events show 3dd05d9                  a commit, 7 digits or more
     #[command(verbatim_doc_comment)]
     Show {
         /// The beginning of its event hash; HASH:DIGEST where one hash has two contents
@@ -169,8 +172,7 @@ pub(crate) async fn run(command: EventsCommand, context: &Context) -> Result<()>
             }
         }
         EventsCommand::Show { hash } => {
-            let event: EventView = client.get(&["v1", "events", &hash], &[]).await?;
-            out.show(&event, |event| page(event, out))?;
+            show(&client, &hash, out).await?;
         }
         EventsCommand::Watch => watch(context).await?,
         // one word for many decisions: shown and asked about first
@@ -193,6 +195,23 @@ pub(crate) async fn run(command: EventsCommand, context: &Context) -> Result<()>
             })?;
         }
     }
+    Ok(())
+}
+
+/// The event of a hash; of a commit, its event, or a list of them.
+async fn show(client: &Client, hash: &str, out: Output) -> Result<()> {
+    let missing = match client.get::<EventView>(&["v1", "events", hash], &[]).await {
+        Ok(event) => return Ok(out.show(&event, |event| page(event, out))?),
+        Err(missing) => missing,
+    };
+    let found = by_commit::events(client, hash, missing).await?;
+    if let [event] = &found.items[..] {
+        // who announced it, and what it waits for, only its own answer has
+        let name = format!("{}:{}", event.event_hash, event.content_digest);
+        let event: EventView = client.get(&["v1", "events", &name], &[]).await?;
+        return Ok(out.show(&event, |event| page(event, out))?);
+    }
+    out.show(&found, |found| table(&found.items, out))?;
     Ok(())
 }
 

@@ -2,5 +2,6 @@
 //! they wait, and how they end.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+mod by_commit;
 mod near_type;
 mod node;
