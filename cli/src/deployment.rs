@@ -105,6 +105,41 @@ pub(crate) fn repository(context: &Context) -> Option<PathBuf> {
     })
 }
 
+/// The error that no node answers, with the command that reads the repository's files instead, if
+/// there are any: `ssid compat federation-sync-manager` with `flag`.
+pub(crate) fn or_read_files(error: anyhow::Error, flag: &str, context: &Context) -> anyhow::Error {
+    let Some(repo) = repository(context) else {
+        return error;
+    };
+    let paths = RegistryPaths::choose(Some(&repo), context.home.root());
+    if !paths.federation_manifest.exists() {
+        return error;
+    }
+    let mut error = match error.downcast::<CliError>() {
+        Ok(error) if error.code == Code::Unreachable => error,
+        Ok(other) => return other.into(),
+        Err(other) => return other,
+    };
+    let files = format!(
+        "what the files of {} say, which asks no node: ssid compat federation-sync-manager {flag}{}",
+        repo.display(),
+        match &context.repo {
+            Some(repo) => format!(" --repo {}", repo.display()),
+            None => String::new(),
+        }
+    );
+    let start = error.hint.take();
+    error
+        .hint(
+            start
+                .into_iter()
+                .chain([files])
+                .collect::<Vec<_>>()
+                .join("\n"),
+        )
+        .into()
+}
+
 /// Puts a node without a key into the federation manifest, without what is secret in its address.
 ///
 /// # Errors

@@ -13,7 +13,7 @@ use ssid_node::view::{NodeView, ObservedNodeView, Page};
 
 use super::plain_sync::{self, unless_signalled};
 use crate::context::Context;
-use crate::deployment::{Deployment, put_in_manifest, remember};
+use crate::deployment::{Deployment, or_read_files, put_in_manifest, remember};
 use crate::error::{CliError, Code, OrCode as _};
 use crate::output::{Output, Tone, band, clean, seconds, short, when};
 use crate::setup;
@@ -104,7 +104,9 @@ pub(crate) async fn run(command: NodesCommand, context: &Context) -> Result<()> 
         NodesCommand::Unobserve { id } => unobserve(context, &id)?,
         NodesCommand::List => {
             let client = client?;
-            let nodes: Page<NodeView> = client.get(&["v1", "nodes"], &[]).await?;
+            let nodes = client.get(&["v1", "nodes"], &[]).await;
+            let nodes: Page<NodeView> =
+                nodes.map_err(|error| or_read_files(error, "--list-nodes", context))?;
             let nodes = nodes.items;
             let observed: Page<ObservedNodeView> =
                 client.get(&["v1", "nodes", "observed"], &[]).await?;

@@ -5,6 +5,7 @@ use clap::Args;
 use ssid_node::view::{OutboxStatus, Statistics, StatusView};
 
 use crate::context::Context;
+use crate::deployment::or_read_files;
 use crate::output::{Output, Tone, clean, seconds};
 
 /// Show the federation status of this node; exit 3 if no node answers
@@ -17,7 +18,9 @@ use crate::output::{Output, Tone, clean, seconds};
 pub(crate) struct StatusArgs {}
 
 pub(crate) async fn run(_: &StatusArgs, context: &Context) -> Result<()> {
-    let status: StatusView = context.client()?.get(&["v1", "status"], &[]).await?;
+    let status = context.client()?.get(&["v1", "status"], &[]).await;
+    let status: StatusView =
+        status.map_err(|error| or_read_files(error, "--check-status", context))?;
     context
         .out
         .show(&status, |status| block(status, context.out))?;
