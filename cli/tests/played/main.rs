@@ -4,5 +4,7 @@
 
 mod by_commit;
 mod files_only;
+mod hangup;
 mod near_type;
 mod node;
+mod progress;
