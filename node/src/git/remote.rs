@@ -293,6 +293,14 @@ fn url(scheme: &str, rest: &str) -> Result<GitProtocol, &'static str> {
             Err("a file address is file:///absolute/path")
         };
     }
+    // a token in it would be among the arguments of Git, where everybody on this machine sees it
+    if path.contains(['?', '#']) {
+        return Err(
+            "what follows ? or # in it may be a token, and is no part of a repository's address: \
+             leave it out, and let a credential helper keep the token, or write it before the host \
+             (https://TOKEN@host/path)",
+        );
+    }
     let (user, host) = authority
         .rsplit_once('@')
         .map_or((None, authority), |(user, host)| (Some(user), host));
@@ -379,10 +387,7 @@ mod tests {
     fn addresses_that_people_use_are_taken() {
         for (text, protocol) in [
             ("https://git.example/registry.git", GitProtocol::Https),
-            (
-                "https://token:x@git.example:8443/a/b?c=d",
-                GitProtocol::Https,
-            ),
+            ("https://token:x@git.example:8443/a/b", GitProtocol::Https),
             ("ssh://git@git.example:2222/~/registry", GitProtocol::Ssh),
             ("ssh://git@[::1]:22/srv/a.git", GitProtocol::Ssh),
             ("git@git.example:org/registry.git", GitProtocol::Ssh),
@@ -461,8 +466,8 @@ mod tests {
         for (text, address, login) in [
             ("https://git.example/a", "https://git.example/a", None),
             (
-                "https://ada:s3%40@git.example:8443/a?b=c",
-                "https://git.example:8443/a?b=c",
+                "https://ada:s3%40@git.example:8443/a",
+                "https://git.example:8443/a",
                 Some("ada s3@"),
             ),
             (
@@ -504,10 +509,33 @@ mod tests {
     }
 
     #[test]
+    fn a_token_in_a_query_is_refused_unshown_with_what_to_do() {
+        for text in [
+            "https://host/r.git?token=s3cret",
+            "https://host/r.git?access_token=s3cret&x=y",
+            "https://host/r.git#s3cret",
+            "https://host?s3cret",
+            "https://ada:s3cret@host/r?private_token=s3cret",
+            "http://host/r?s3cret",
+            "ssh://git@host/r?token=s3cret",
+            "git://host/r?token=s3cret",
+        ] {
+            let refused = all(text).unwrap_err();
+            let said = format!("{refused} {refused:?}");
+            assert!(!said.contains("s3cret"), "{said}");
+            for what in ["host", "leave it out", "credential helper"] {
+                assert!(said.contains(what), "{said}");
+            }
+        }
+        // of a directory's name it is a part
+        assert!(all("file:///srv/what?/r.git").is_ok() && all("/srv/a#b").is_ok());
+    }
+
+    #[test]
     fn nothing_secret_is_shown() {
         for text in [
-            "https://ada:s3cret@git.example/a?key=s3cret",
-            "https://s3cret@git.example/a#s3cret",
+            "https://ada:s3cret@git.example/a",
+            "https://s3cret@git.example/a",
             "ssh://ada:s3cret@git.example/a",
         ] {
             let remote = all(text).unwrap();

@@ -54,7 +54,10 @@ fn a_remote_that_could_run_something_is_refused() {
     let _ = add("file:///srv/a.git")
         .exits(2)
         .says(&["file is not allowed", "security.allowed_git_protocols"]);
-    let _ = add("https://ada:s3cret@git.example/a?x=ext::y").well();
+    let _ = add("https://ada:s3cret@git.example/a?x=ext::y")
+        .exits(2)
+        .says(&["credential helper"]);
+    let _ = add("https://ada:s3cret@git.example/a/x=ext::y").well();
     let _ = add("https://git.example/b").exits(2).says(&["Oslo"]);
     assert!(!trap.exists());
     assert!(org.data.join("known_members.json").exists());
