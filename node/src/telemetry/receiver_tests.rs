@@ -404,6 +404,30 @@ async fn redirects_are_not_followed_and_long_answers_not_read() {
     );
 }
 
+#[tokio::test]
+async fn what_was_for_one_receiver_is_taken_to_no_other_by_a_redirect() {
+    let other = Receiver::start(ok).await;
+    for status in [301, 302, 303, 307, 308] {
+        let away = other.place.replace("127.0.0.1", "localhost") + "/elsewhere";
+        let status = StatusCode::from_u16(status).unwrap();
+        let router = Router::new().fallback(async move || (status, [("location", away)]));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut site = Site::new(ok).await;
+        site.receiver.place = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let senders = site.senders(&ALL).usable;
+        assert_eq!(senders.len(), ALL.len());
+        for sender in &senders {
+            let attempt = sender.send(&Http::default(), &message(), &[]).await;
+            assert!(
+                matches!(&attempt, Attempt::Refused(why) if why.contains("redirects")),
+                "{status}: {attempt:?}"
+            );
+        }
+    }
+    assert_eq!(other.got().len(), 0);
+}
+
 /// Longer than what is read of an answer.
 const LONG: &str = match std::str::from_utf8(&[b'x'; 100_000]) {
     Ok(text) => text,

@@ -166,6 +166,40 @@ async fn silence_ends_after_the_configured_time() {
 }
 
 #[tokio::test]
+async fn a_token_is_taken_to_no_other_server_by_a_redirect() {
+    use axum::http::{HeaderMap, StatusCode, Uri};
+    let (local, other) = (Server::start().await, Server::start().await);
+    for status in [301, 302, 303, 307, 308] {
+        let away = other.address.replace("127.0.0.1", "localhost");
+        let status = StatusCode::from_u16(status).unwrap();
+        let (asked, mut was_asked) = tokio::sync::mpsc::unbounded_channel();
+        let leads_away = async move |uri: Uri, headers: HeaderMap| {
+            asked.send(headers.contains_key("authorization")).unwrap();
+            (status, [("location", format!("{away}{uri}"))])
+        };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let place = format!("http://{}", listener.local_addr().unwrap());
+        let router = axum::Router::new().fallback(leads_away);
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        for providers in [
+            vec![IpfsProvider::Remote],
+            vec![IpfsProvider::Local, IpfsProvider::Pinning],
+        ] {
+            let settings = Anchoring {
+                providers,
+                remote_api: place.clone(),
+                pinning_api: format!("{place}/psa"),
+                ..local.settings()
+            };
+            session(vec![document("a", &status.to_string())], &settings).await;
+            assert_eq!(was_asked.recv().await, Some(true), "{settings:?}");
+        }
+    }
+    let held = other.held();
+    assert!(held.tokens.is_empty() && held.adds.is_empty() && held.pins.is_empty());
+}
+
+#[tokio::test]
 async fn a_pinning_service_keeps_what_a_node_was_given() {
     let server = Server::start().await;
     let settings = Anchoring {
