@@ -1,13 +1,20 @@
 //! The directory that places lie in, and whose files beneath it are nobody's business.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
+use ssid_storage::regular;
+
 use super::Place;
 use crate::home::Home;
+
+/// Bytes of the longest file that names a directory of Git's.
+const GITFILE_BYTES: u64 = 8192;
 
 /// A directory that holds registry files.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,10 +53,15 @@ impl Root {
             return Ok(());
         };
         // only below the root: the root itself may lie in a directory of that name
-        let beneath = real.strip_prefix(dir).unwrap_or(Path::new(""));
+        let beneath = real.strip_prefix(&dir).unwrap_or(Path::new(""));
         // some file systems do not tell upper from lower case
         let is_git = |part: Component<'_>| part.as_os_str().eq_ignore_ascii_case(".git");
-        if beneath.components().any(is_git) {
+        let is_kept_apart = || {
+            real.ancestors()
+                .filter_map(kept_apart)
+                .any(|data| data != dir && data.starts_with(&dir) && real.starts_with(&data))
+        };
+        if beneath.components().any(is_git) || is_kept_apart() {
             let what = "it is in Git's own directory, and is neither read nor written";
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, what));
         }
@@ -97,4 +109,12 @@ impl Root {
         }
         Ok(())
     }
+}
+
+/// Where the Git data of the work tree at `dir` is, if it is not in `.git`: as `git init
+/// --separate-git-dir`, `git worktree` and submodules have it, that is a file which names it.
+fn kept_apart(dir: &Path) -> Option<PathBuf> {
+    let file = regular::read(&dir.join(".git"), GITFILE_BYTES).ok()?;
+    let named = file.strip_prefix(b"gitdir: ")?.trim_ascii_end();
+    dir.join(OsStr::from_bytes(named)).canonicalize().ok()
 }

@@ -249,6 +249,63 @@ fn what_is_gits_own_is_never_opened_whatever_leads_there() {
 }
 
 #[test]
+fn what_is_gits_own_is_known_also_where_a_file_says_that_it_is() {
+    let scene = scene();
+    let git = |dir: &str, args: &[&str]| {
+        let mut git = std::process::Command::new("git");
+        let output = git
+            .args(args)
+            .current_dir(scene.path(dir))
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+    };
+    fs::create_dir_all(scene.path("repo/sub/deep")).unwrap();
+    git("repo", &["init", "-q", "--separate-git-dir", "kept"]);
+    git(
+        "repo/sub",
+        &["init", "-q", "--separate-git-dir", "deep/apart"],
+    );
+    // beside the root, for a work tree that holds the root
+    fs::write(scene.path(".git"), "gitdir: repo/held\n").unwrap();
+    fs::create_dir_all(scene.path("repo/held")).unwrap();
+    fs::write(scene.path("repo/held/config"), "[http] login").unwrap();
+    symlink("../kept/config", scene.path("repo/logs/file")).unwrap();
+    for path in [
+        "kept/config",
+        "kept/hooks/post-commit",
+        "sub/deep/apart/config",
+        "held/config",
+        "logs/file",
+    ] {
+        let said = refused(scene.root.place(path).open_to_append());
+        assert!(said.contains("Git's own directory"), "{path}: {said}");
+        assert!(scene.root.place(path).open().is_err(), "{path}");
+        assert!(scene.root.place(path).replace(b"x").is_err(), "{path}");
+    }
+    for dir in ["kept", "kept/refs", "sub/deep/apart"] {
+        assert!(
+            refused(scene.root.place(dir).entries(9)).contains("Git's own"),
+            "{dir}"
+        );
+    }
+    let file = scene.root.place("sub/deep/file");
+    file.open_to_append().unwrap();
+    assert_eq!(file.read(9).unwrap(), b"");
+    // what names nothing, or the root itself, hides nothing
+    for named in [
+        "gitdir: gone",
+        "gitdir: .",
+        "gitdir: ..",
+        "kept",
+        "gitdir: ",
+    ] {
+        fs::write(scene.path("repo/.git"), named).unwrap();
+        assert!(scene.root.place("kept/config").open().is_ok(), "{named}");
+    }
+}
+
+#[test]
 fn nothing_new_is_made_in_the_data_directory_through_a_link() {
     let scene = scene();
     let data = scene.path("repo/node");
