@@ -233,30 +233,36 @@ impl Event {
         require("root_24_lock", &self.root_24_lock, free, is_free)?;
         require("compliance_score", &self.compliance_score, free, is_free)?;
         require("emitted_by", &self.emitted_by, free, is_free)?;
-        // every field follows from the manifest: so a manifest has one choice, whoever announces it
         if self.event == FEDERATION_EPOCH {
-            let rule = "an epoch's number after 0, in decimal without leading zeros";
-            require("version", &self.version, rule, |s| {
-                s.parse::<u64>()
-                    .is_ok_and(|number| number > 0 && number.to_string() == s)
-            })?;
-            require(
-                "commit_hash",
-                &self.commit_hash,
-                "all 64 digits of a manifest's hash",
-                |s| s.len() == 64,
-            )?;
-            let blueprint = format!("v{}", self.version);
-            let rule = format!("{blueprint}, `v` and the version");
-            require("blueprint", &self.blueprint, &rule, |s| s == blueprint)?;
-            require("root_24_lock", &self.root_24_lock, "empty", str::is_empty)?;
-            let score = &self.compliance_score;
-            require("compliance_score", score, "empty", str::is_empty)?;
-            let rule = format!("{EPOCH_EMITTER:?}");
-            require("emitted_by", &self.emitted_by, &rule, |s| {
-                s == EPOCH_EMITTER
-            })?;
+            self.check_names_manifest()?;
         }
+        Ok(())
+    }
+
+    /// Whether an event of an epoch follows from some manifest. Every field does: so a manifest has
+    /// one choice, whoever announces it.
+    fn check_names_manifest(&self) -> Result<(), Inadmissible> {
+        let rule = "an epoch's number after 0, in decimal without leading zeros";
+        require("version", &self.version, rule, |s| {
+            s.parse::<u64>()
+                .is_ok_and(|number| number > 0 && number.to_string() == s)
+        })?;
+        require(
+            "commit_hash",
+            &self.commit_hash,
+            "all 64 digits of a manifest's hash",
+            |s| s.len() == 64,
+        )?;
+        let blueprint = format!("v{}", self.version);
+        let rule = format!("{blueprint}, `v` and the version");
+        require("blueprint", &self.blueprint, &rule, |s| s == blueprint)?;
+        require("root_24_lock", &self.root_24_lock, "empty", str::is_empty)?;
+        let score = &self.compliance_score;
+        require("compliance_score", score, "empty", str::is_empty)?;
+        let rule = format!("{EPOCH_EMITTER:?}");
+        require("emitted_by", &self.emitted_by, &rule, |s| {
+            s == EPOCH_EMITTER
+        })?;
         Ok(())
     }
 

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::{Evidence, EvidenceError, EvidenceKind, Pair, Signed, Statement};
 use crate::certificate::{self, Certificate};
 use crate::event::{Event, FEDERATION_EPOCH};
+use crate::heartbeat::Heartbeat;
 use crate::id::{Choice, Epoch, FederationId, NodeId};
 use crate::identity::VerifyKey;
 use crate::json::MAX_NUMBER;
@@ -197,7 +198,7 @@ fn check_bounds(
         Statement::Heartbeat(heartbeat) => heartbeat.check().map(|()| true)?,
         Statement::Proposal(Proposal { valid, .. }) => within(&[valid.map_or(0, |at| at.epoch.0)]),
         Statement::Close(close) => within(&[close.certified_count, close.locks_count]),
-        // numbers of a vote are no concern: it has none that strict JSON could not show
+        // all its numbers are the verifier's epoch and a round of 32 bits
         Statement::Vote(vote) => vote.is_well_formed(),
     };
     if fits {
@@ -213,93 +214,104 @@ fn contradiction(
     second: &Statement,
     against: &Verifier,
 ) -> Result<String, EvidenceError> {
-    let unless = |same: bool, why: &'static str| {
-        if same {
-            Ok(())
-        } else {
-            Err(EvidenceError::NoContradiction(why))
-        }
-    };
     match (first, second) {
-        // observed or not is no difference: towards equivocation both are one ballot
-        (Statement::Vote(a), Statement::Vote(b)) => {
-            let place = |vote: &Vote| (vote.epoch, vote.subject, vote.round, vote.phase);
-            unless(
-                place(a) == place(b),
-                "they are votes of different rounds, phases or subjects",
-            )?;
-            unless(a.ballot != b.ballot, "they are one vote")?;
-            let phase = if a.phase == Phase::Prevote {
-                "prevoted"
-            } else {
-                "precommitted"
-            };
-            let (one, other) = (ballot_words(a.ballot), ballot_words(b.ballot));
-            Ok(format!(
-                "{phase} both {one} and {other} in round {} of subject {}",
-                a.round, a.subject
-            ))
-        }
-        (Statement::Proposal(a), Statement::Proposal(b)) => {
-            let place = |proposal: &Proposal| (proposal.epoch, proposal.subject, proposal.round);
-            unless(
-                place(a) == place(b),
-                "they are proposals of different rounds or subjects",
-            )?;
-            unless(a != b, "they are one proposal")?;
-            let (one, other) = (choice_words(a.choice), choice_words(b.choice));
-            Ok(format!(
-                "proposed both {one} and {other} in round {} of subject {}",
-                a.round, a.subject
-            ))
-        }
-        (Statement::Close(a), Statement::Close(b)) => {
-            unless(a.epoch == b.epoch, "they are closes of different epochs")?;
-            unless(a != b, "they are one close")?;
-            Ok(format!(
-                "closed epoch {} twice: {} and {}",
-                a.epoch,
-                close_words(a),
-                close_words(b)
-            ))
-        }
-        // a coordinator may announce several manifests of one epoch: only one of them is certified
-        (Statement::Event(a), Statement::Event(b)) => {
-            unless(
-                is_one_of_its_kind(a, against),
-                "its type recurs, or is federation_epoch",
-            )?;
-            let (subject, other) = (
-                against.policies.subject_of(a),
-                against.policies.subject_of(b),
-            );
-            unless(subject == other, "they are events for different subjects")?;
-            unless(a.choice() != b.choice(), "they are one event")?;
-            let (one, other) = (choice_words(a.choice()), choice_words(b.choice()));
-            Ok(format!(
-                "announced both {one} and {other} for {} {}",
-                a.event, a.version
-            ))
-        }
-        // different sizes prove nothing without a consistency proof, which only their owner has
-        (Statement::Heartbeat(a), Statement::Heartbeat(b)) => {
-            let place =
-                |heartbeat: &crate::heartbeat::Heartbeat| (heartbeat.log_id, heartbeat.log_size);
-            unless(
-                place(a) == place(b),
-                "they are heads of different logs or sizes",
-            )?;
-            unless(a.log_root != b.log_root, "they name one log head")?;
-            let (size, log) = (a.log_size, a.log_id);
-            Ok(format!(
-                "showed two heads of size {size} of its log {log}: {} and {}",
-                a.log_root, b.log_root
-            ))
-        }
+        (Statement::Vote(a), Statement::Vote(b)) => of_votes(a, b),
+        (Statement::Proposal(a), Statement::Proposal(b)) => of_proposals(a, b),
+        (Statement::Close(a), Statement::Close(b)) => of_closes(a, b),
+        (Statement::Event(a), Statement::Event(b)) => of_events(a, b, against),
+        (Statement::Heartbeat(a), Statement::Heartbeat(b)) => of_log_heads(a, b),
         _ => Err(EvidenceError::NoContradiction(
             "they are of different kinds",
         )),
     }
+}
+
+/// Refuses two statements that an honest node may both sign.
+fn unless(is_contradiction: bool, why: &'static str) -> Result<(), EvidenceError> {
+    if is_contradiction {
+        Ok(())
+    } else {
+        Err(EvidenceError::NoContradiction(why))
+    }
+}
+
+fn of_votes(a: &Vote, b: &Vote) -> Result<String, EvidenceError> {
+    let place = |vote: &Vote| (vote.epoch, vote.subject, vote.round, vote.phase);
+    unless(
+        place(a) == place(b),
+        "they are votes of different rounds, phases or subjects",
+    )?;
+    // observed or not is no difference: towards equivocation both are one ballot
+    unless(a.ballot != b.ballot, "they are one vote")?;
+    let phase = if a.phase == Phase::Prevote {
+        "prevoted"
+    } else {
+        "precommitted"
+    };
+    let (one, other) = (ballot_words(a.ballot), ballot_words(b.ballot));
+    Ok(format!(
+        "{phase} both {one} and {other} in round {} of subject {}",
+        a.round, a.subject
+    ))
+}
+
+fn of_proposals(a: &Proposal, b: &Proposal) -> Result<String, EvidenceError> {
+    let place = |proposal: &Proposal| (proposal.epoch, proposal.subject, proposal.round);
+    unless(
+        place(a) == place(b),
+        "they are proposals of different rounds or subjects",
+    )?;
+    // one choice with another `valid` is another proposal: it makes others judge otherwise
+    unless(a != b, "they are one proposal")?;
+    let (one, other) = (choice_words(a.choice), choice_words(b.choice));
+    Ok(format!(
+        "proposed both {one} and {other} in round {} of subject {}",
+        a.round, a.subject
+    ))
+}
+
+fn of_closes(a: &EpochClose, b: &EpochClose) -> Result<String, EvidenceError> {
+    unless(a.epoch == b.epoch, "they are closes of different epochs")?;
+    unless(a != b, "they are one close")?;
+    Ok(format!(
+        "closed epoch {} twice: {} and {}",
+        a.epoch,
+        close_words(a),
+        close_words(b)
+    ))
+}
+
+fn of_events(a: &Event, b: &Event, against: &Verifier) -> Result<String, EvidenceError> {
+    unless(
+        is_one_of_its_kind(a, against),
+        "its type recurs, or is federation_epoch",
+    )?;
+    let (subject, other) = (
+        against.policies.subject_of(a),
+        against.policies.subject_of(b),
+    );
+    unless(subject == other, "they are events for different subjects")?;
+    unless(a.choice() != b.choice(), "they are one event")?;
+    let (one, other) = (choice_words(a.choice()), choice_words(b.choice()));
+    Ok(format!(
+        "announced both {one} and {other} for {} {}",
+        a.event, a.version
+    ))
+}
+
+fn of_log_heads(a: &Heartbeat, b: &Heartbeat) -> Result<String, EvidenceError> {
+    let place = |heartbeat: &Heartbeat| (heartbeat.log_id, heartbeat.log_size);
+    // of different sizes one may extend the other: only their owner could show whether it does
+    unless(
+        place(a) == place(b),
+        "they are heads of different logs or sizes",
+    )?;
+    unless(a.log_root != b.log_root, "they name one log head")?;
+    let (size, log) = (a.log_size, a.log_id);
+    Ok(format!(
+        "showed two heads of size {size} of its log {log}: {} and {}",
+        a.log_root, b.log_root
+    ))
 }
 
 fn is_one_of_its_kind(event: &Event, against: &Verifier) -> bool {

@@ -135,8 +135,9 @@ fn check_leaf<const N: usize>(entries: &[[u8; N]], prefix: &Prefix) -> Result<()
     if let Some(at) = entries.iter().position(|entry| !prefix.covers(entry)) {
         return Err(PartError::Prefix(at));
     }
-    let ascends = |pair: &[[u8; N]]| subject_of(&pair[0]) < subject_of(&pair[1]);
-    match entries.windows(2).position(|pair| !ascends(pair)) {
+    let subjects: Vec<_> = entries.iter().map(subject_of).collect();
+    // equal ones too: a set has one entry of a subject
+    match subjects.windows(2).position(|pair| pair[0] >= pair[1]) {
         Some(at) => Err(PartError::Order(at + 1)),
         None => Ok(()),
     }
