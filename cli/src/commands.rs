@@ -116,6 +116,10 @@ pub(crate) fn dispatch(
     if !matches!(command, Command::Run(_)) {
         progress::show_command(context.out);
     }
+    run(command, context, interface)
+}
+
+fn run(command: Command, context: &Context, interface: fn() -> clap::Command) -> Result<()> {
     match command {
         Command::Init(args) => init::run(&args, context),
         Command::Card(args) => card::run(&args, context),
@@ -127,26 +131,36 @@ pub(crate) fn dispatch(
         Command::Release(command) => runtime(false)?.block_on(release::run(command, context)),
         Command::Completions(args) => completions::run(&args, context, interface()),
         Command::Man(args) => man::run(&args, context, interface()),
-        Command::Run(args) => block_on(runtime(true)?, run::run(args, context)),
-        Command::Status(args) => block_on(runtime(false)?, status::run(&args, context)),
-        Command::Quorum(args) => block_on(runtime(false)?, quorum::run(&args, context)),
-        Command::Todo(args) => block_on(runtime(false)?, todo::run(&args, context)),
-        Command::Sync(args) => block_on(runtime(false)?, sync::run(&args, context)),
-        Command::Nodes(command) => block_on(runtime(false)?, nodes::run(command, context)),
-        Command::Events(command) => block_on(runtime(false)?, events::run(command, context)),
-        Command::Consensus(command) => block_on(runtime(false)?, consensus::run(command, context)),
-        Command::Conflicts(command) => block_on(runtime(false)?, conflicts::run(command, context)),
-        Command::Trust(command) => block_on(runtime(false)?, trust::run(command, context)),
-        Command::Compat(command) => block_on(runtime(false)?, compat::run(command, context)),
-        Command::Evidence(command) => block_on(runtime(false)?, evidence::run(command, context)),
-        Command::Anchor(command) => block_on(runtime(false)?, anchor::run(command, context)),
-        Command::Telemetry(command) => block_on(runtime(false)?, telemetry::run(command, context)),
-        Command::Report(args) => block_on(runtime(false)?, report::run(args, context)),
-        Command::Log(command) => block_on(runtime(false)?, log::run(command, context)),
-        Command::Bench(args) => block_on(runtime(true)?, crate::bench::run(&args, context)),
-        Command::Demo(args) => block_on(runtime(false)?, demo::run(args, context)),
-        Command::Cluster(command) => block_on(runtime(false)?, cluster::run(command, context)),
+        Command::Run(args) => working(run::run(args, context)),
+        Command::Status(args) => asking(status::run(&args, context)),
+        Command::Quorum(args) => asking(quorum::run(&args, context)),
+        Command::Todo(args) => asking(todo::run(&args, context)),
+        Command::Sync(args) => asking(sync::run(&args, context)),
+        Command::Nodes(command) => asking(nodes::run(command, context)),
+        Command::Events(command) => asking(events::run(command, context)),
+        Command::Consensus(command) => asking(consensus::run(command, context)),
+        Command::Conflicts(command) => asking(conflicts::run(command, context)),
+        Command::Trust(command) => asking(trust::run(command, context)),
+        Command::Compat(command) => asking(compat::run(command, context)),
+        Command::Evidence(command) => asking(evidence::run(command, context)),
+        Command::Anchor(command) => asking(anchor::run(command, context)),
+        Command::Telemetry(command) => asking(telemetry::run(command, context)),
+        Command::Report(args) => asking(report::run(args, context)),
+        Command::Log(command) => asking(log::run(command, context)),
+        Command::Bench(args) => working(crate::bench::run(&args, context)),
+        Command::Demo(args) => asking(demo::run(args, context)),
+        Command::Cluster(command) => asking(cluster::run(command, context)),
     }
+}
+
+/// Runs what asks others and waits for their answers.
+fn asking(answer: impl Future<Output = Result<()>>) -> Result<()> {
+    block_on(runtime(false)?, answer)
+}
+
+/// Runs what works itself.
+fn working(work: impl Future<Output = Result<()>>) -> Result<()> {
+    block_on(runtime(true)?, work)
 }
 
 /// One thread for commands that ask a node, several for the node itself.

@@ -324,20 +324,23 @@ async fn watch(context: &Context) -> Result<()> {
     }
 }
 
+/// An item of the stream in one line.
 fn sentence(item: &StreamItem, out: Output) -> String {
-    let event = match item {
-        StreamItem::Lagged { missed } => {
-            return out.paint(
-                Tone::Warn,
-                &format!("{missed} events missed: too slow to read them"),
-            );
-        }
-        StreamItem::Event(event) => event,
-    };
+    match item {
+        StreamItem::Lagged { missed } => out.paint(
+            Tone::Warn,
+            &format!("{missed} events missed: too slow to read them"),
+        ),
+        StreamItem::Event(event) => happening(event, out),
+    }
+}
+
+/// What happened: a word of its own, in a column, then to what.
+fn happening(event: &NodeEvent, out: Output) -> String {
+    let warn = |words: String| out.paint(Tone::Warn, &words);
+    let bad = |words: String| out.paint(Tone::Bad, &words);
     match event {
-        NodeEvent::Opened { event, version, .. } => {
-            format!("opened      {} {}", clean(event), clean(version))
-        }
+        NodeEvent::Opened { event, version, .. } => format!("opened      {}", of(event, version)),
         NodeEvent::Certified {
             sequence,
             choice,
@@ -345,100 +348,85 @@ fn sentence(item: &StreamItem, out: Output) -> String {
             version,
             at,
             ..
-        } => {
-            let word = out.paint(Tone::Good, "certified");
-            let event = clean(event);
-            let version = clean(version);
-            format!(
-                "{word}   {event} {version}  {}  entry {sequence}  {}",
-                short(&choice.event_hash),
-                at.iso()
-            )
-        }
+        } => format!(
+            "{}   {}  {}  entry {sequence}  {}",
+            out.paint(Tone::Good, "certified"),
+            of(event, version),
+            short(&choice.event_hash),
+            at.iso()
+        ),
         NodeEvent::Conflict {
             subject_id,
             event,
             version,
-        } => {
-            let word = out.paint(Tone::Bad, "conflict");
-            format!(
-                "{word}    {} {}  subject {}",
-                clean(event),
-                clean(version),
-                short(subject_id)
-            )
-        }
+        } => format!(
+            "{}    {}  subject {}",
+            out.paint(Tone::Bad, "conflict"),
+            of(event, version),
+            short(subject_id)
+        ),
         NodeEvent::Decided {
             subject_id,
             decision,
             choice,
-        } => {
-            let word = decision.word();
-            let event = short(&choice.event_hash);
-            format!(
-                "operator    {word} event {event}  subject {}",
-                short(subject_id)
-            )
-        }
+        } => format!(
+            "operator    {} event {}  subject {}",
+            decision.word(),
+            short(&choice.event_hash),
+            short(subject_id)
+        ),
         NodeEvent::Connected { node } => format!("connected   {}", short(node)),
-        NodeEvent::Disconnected { node } => {
-            out.paint(Tone::Warn, &format!("disconnected {}", short(node)))
-        }
+        NodeEvent::Disconnected { node } => warn(format!("disconnected {}", short(node))),
         NodeEvent::Divergence {
             event,
             version,
             own,
             certified,
             ..
-        } => {
-            let event = clean(event);
-            let version = clean(version);
-            let words = format!(
-                "divergence  {event} {version}: the registry file has {}, certified is {}",
-                short(own),
-                short(certified)
-            );
-            out.paint(Tone::Warn, &words)
-        }
-        NodeEvent::Drift { what } => out.paint(Tone::Warn, &format!("drift       {}", clean(what))),
-        NodeEvent::Abstaining { reason } => {
-            out.paint(Tone::Bad, &format!("abstaining  {}", clean(reason)))
-        }
+        } => warn(format!(
+            "divergence  {}: the registry file has {}, certified is {}",
+            of(event, version),
+            short(own),
+            short(certified)
+        )),
+        NodeEvent::Drift { what } => warn(format!("drift       {}", clean(what))),
+        NodeEvent::Abstaining { reason } => bad(format!("abstaining  {}", clean(reason))),
         NodeEvent::Evidence {
             id, member, what, ..
         } => {
+            // two certificates are nobody's alone
             let who = member
                 .as_ref()
                 .map_or_else(|| "the federation".to_owned(), short);
-            out.paint(
-                Tone::Bad,
-                &format!("evidence    {} against {who}: {}", short(id), clean(what)),
-            )
+            bad(format!(
+                "evidence    {} against {who}: {}",
+                short(id),
+                clean(what)
+            ))
         }
-        NodeEvent::LowTrust { member, score } => out.paint(
-            Tone::Warn,
-            &format!("low trust   {} fell to {score}", short(member)),
-        ),
-        NodeEvent::ReadOnly { reason } => {
-            out.paint(Tone::Bad, &format!("read-only   {}", clean(reason)))
+        NodeEvent::LowTrust { member, score } => {
+            warn(format!("low trust   {} fell to {score}", short(member)))
         }
-        NodeEvent::Transport { transport } => {
-            let word = if *transport == Transport::Git {
-                "git"
-            } else {
-                "live"
-            };
-            out.paint(Tone::Warn, &format!("transport   {word}"))
-        }
-        NodeEvent::HistoryRewritten { node, was, now } => out.paint(
-            Tone::Bad,
-            &format!(
-                "rewritten   the Git branch of {}: {} is gone, there is {}",
-                short(node),
-                clean(was),
-                clean(now)
-            ),
-        ),
+        NodeEvent::ReadOnly { reason } => bad(format!("read-only   {}", clean(reason))),
+        NodeEvent::Transport { transport } => warn(format!("transport   {}", way(*transport))),
+        NodeEvent::HistoryRewritten { node, was, now } => bad(format!(
+            "rewritten   the Git branch of {}: {} is gone, there is {}",
+            short(node),
+            clean(was),
+            clean(now)
+        )),
+    }
+}
+
+fn of(event: &str, version: &str) -> String {
+    format!("{} {}", clean(event), clean(version))
+}
+
+fn way(transport: Transport) -> &'static str {
+    if transport == Transport::Git {
+        "git"
+    } else {
+        "live"
     }
 }
 
