@@ -27,80 +27,10 @@ impl EngineMetrics {
 impl Collector for EngineMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let status = self.0.borrow().clone();
-        let gauges = [
-            ("open_instances", "Subjects being voted on", status.open),
-            (
-                "conflicts",
-                "Subjects in conflict: people have to choose",
-                status.conflicts,
-            ),
-            (
-                "awaiting_review",
-                "Subjects that wait for this node's operator",
-                status.awaiting_review,
-            ),
-            ("certified", "Subjects certified", status.certified),
-            (
-                "evidence",
-                "Proven contradictions of members",
-                status.evidence,
-            ),
-            (
-                "waiting_votes",
-                "Votes for subjects of which no event is known",
-                status.waiting_votes,
-            ),
-            (
-                "batch_bytes",
-                "Bytes of others' batches of which something is in use",
-                status.batch_bytes,
-            ),
-            (
-                "connected_voters",
-                "Voters connected, this node included",
-                status.connected_voters.len() as u64,
-            ),
-            (
-                "able_voters",
-                "Voters that sign votes, as their heartbeats say",
-                status.able_voters.len() as u64,
-            ),
-            (
-                "has_quorum",
-                "1 while the voters that can sign are a quorum",
-                u64::from(status.has_quorum),
-            ),
-            (
-                "can_sign",
-                "1 while this node signs votes",
-                u64::from(status.can_sign == CanSign::Yes),
-            ),
-            (
-                "registry_unread",
-                "1 while the registry file cannot be read",
-                u64::from(status.registry.is_some()),
-            ),
-            (
-                "divergences",
-                "Decisions that the own registry contradicts",
-                status.divergences,
-            ),
-            (
-                "kept_offers",
-                "Events kept until this node may sign",
-                status.kept_offers,
-            ),
-            (
-                "abstaining",
-                "1 while the vote history is incomplete",
-                u64::from(status.abstaining.is_some()),
-            ),
-            (
-                "read_only",
-                "1 once storage failed",
-                u64::from(status.read_only.is_some()),
-            ),
-        ];
+        let gauges = of_voting(&status)
+            .into_iter()
+            .chain(of_voters(&status))
+            .chain(of_this_node(&status));
         for (name, help, value) in gauges {
             let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
             gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
@@ -130,6 +60,99 @@ impl Collector for EngineMetrics {
             &syncs,
         )
     }
+}
+
+/// Name, help, value.
+type Gauge = (&'static str, &'static str, u64);
+
+/// What is voted on, and what it takes to hold it.
+fn of_voting(status: &EngineStatus) -> [Gauge; 7] {
+    [
+        ("open_instances", "Subjects being voted on", status.open),
+        (
+            "conflicts",
+            "Subjects in conflict: people have to choose",
+            status.conflicts,
+        ),
+        (
+            "awaiting_review",
+            "Subjects that wait for this node's operator",
+            status.awaiting_review,
+        ),
+        ("certified", "Subjects certified", status.certified),
+        (
+            "evidence",
+            "Proven contradictions of members",
+            status.evidence,
+        ),
+        (
+            "waiting_votes",
+            "Votes for subjects of which no event is known",
+            status.waiting_votes,
+        ),
+        (
+            "batch_bytes",
+            "Bytes of others' batches of which something is in use",
+            status.batch_bytes,
+        ),
+    ]
+}
+
+/// Who takes part, as far as this node is told.
+fn of_voters(status: &EngineStatus) -> [Gauge; 3] {
+    [
+        (
+            "connected_voters",
+            "Voters connected, this node included",
+            status.connected_voters.len() as u64,
+        ),
+        (
+            "able_voters",
+            "Voters that sign votes, as their heartbeats say",
+            status.able_voters.len() as u64,
+        ),
+        (
+            "has_quorum",
+            "1 while the voters that can sign are a quorum",
+            u64::from(status.has_quorum),
+        ),
+    ]
+}
+
+/// Whether this node does its part, and what keeps it from that.
+fn of_this_node(status: &EngineStatus) -> [Gauge; 6] {
+    [
+        (
+            "can_sign",
+            "1 while this node signs votes",
+            u64::from(status.can_sign == CanSign::Yes),
+        ),
+        (
+            "registry_unread",
+            "1 while the registry file cannot be read",
+            u64::from(status.registry.is_some()),
+        ),
+        (
+            "divergences",
+            "Decisions that the own registry contradicts",
+            status.divergences,
+        ),
+        (
+            "kept_offers",
+            "Events kept until this node may sign",
+            status.kept_offers,
+        ),
+        (
+            "abstaining",
+            "1 while the vote history is incomplete",
+            u64::from(status.abstaining.is_some()),
+        ),
+        (
+            "read_only",
+            "1 once storage failed",
+            u64::from(status.read_only.is_some()),
+        ),
+    ]
 }
 
 fn counters(
