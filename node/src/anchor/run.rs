@@ -154,44 +154,18 @@ pub async fn session(
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Session {
     let mut session = Session::default();
-    let import = providers.import;
-    // hashed here before anything is sent: what is known by its content is not uploaded again
-    let mut named =
-        stream::iter(items.into_iter().map(|item| name(item, import))).buffered(providers.parallel);
-    let mut uploads = Vec::new();
-    let mut seen = BTreeSet::new();
-    while let Some((item, content)) = named.next().await {
-        let content = match content {
-            Ok(content) => content,
-            Err(reason) => {
-                session.failed.push(Failure {
-                    file: item.name,
-                    reason,
-                    retry: false,
-                });
-                continue;
-            }
-        };
-        // twice in one session, under two names, is one upload
-        let earlier = known.0.get(&content.sha256.to_string());
-        // on one machine only, although a service was configured since: that much is made up for
-        let lacks_service = providers.wants_pin_service() && item.pin && earlier == Some(&false);
-        if !seen.insert(content.sha256) || earlier.is_some() && !lacks_service {
-            session.unchanged += 1;
-        } else if uploads.len() == SESSION_FILES {
-            // the rest waits for the next session: a stop loses one session's work at most
-            session.left += 1;
-        } else {
-            uploads.push((item, content, lacks_service));
-        }
-    }
+    let uploads = choose(items, known, providers, &mut session).await;
     let outages = Outages::default();
     let total = uploads.len() as u64;
     progress(Progress { done: 0, total });
     let outages = &outages;
     // with the flag, as uploads end in another order than they began
-    let put = |(item, content, is_again): (Item, Content, bool)| async move {
-        (is_again, put(item, content, providers, outages).await)
+    let put = |upload: Chosen| async move {
+        let is_again = upload.is_again;
+        (
+            is_again,
+            put(upload.item, upload.content, providers, outages).await,
+        )
     };
     let mut ended = stream::iter(uploads.into_iter().map(put)).buffer_unordered(providers.parallel);
     let mut done = 0;
@@ -200,21 +174,7 @@ pub async fn session(
         progress(Progress { done, total });
         match outcome {
             Ok(placed) => {
-                session.remarks.extend(
-                    placed
-                        .remarks
-                        .iter()
-                        .map(|remark| format!("{}: {remark}", item.name)),
-                );
-                // delivered and yet to be told: it stays due until the service has it as well
-                if let Some(why) = &placed.lacks {
-                    let reason = format!("it is on {}, but {why}", placed.services.join(", "));
-                    session.failed.push(Failure {
-                        file: item.name.clone(),
-                        reason,
-                        retry: true,
-                    });
-                }
+                session.note(&item, &placed);
                 // what stands in the manifest already, and got no further, is no news
                 if !is_again || placed.pin_service.is_some() {
                     session
@@ -231,6 +191,80 @@ pub async fn session(
         .sort_by(|a, b| a.file_path.cmp(&b.file_path));
     session.failed.sort_by(|a, b| a.file.cmp(&b.file));
     session
+}
+
+/// What a session uploads.
+struct Chosen {
+    item: Item,
+    content: Content,
+    /// It is anchored, and only lacks the pinning service.
+    is_again: bool,
+}
+
+/// What of `items` is to be uploaded; the session counts the others.
+async fn choose(
+    items: Vec<Item>,
+    known: &Known,
+    providers: &Providers,
+    session: &mut Session,
+) -> Vec<Chosen> {
+    let import = providers.import;
+    // hashed here before anything is sent: what is known by its content is not uploaded again
+    let mut named =
+        stream::iter(items.into_iter().map(|item| name(item, import))).buffered(providers.parallel);
+    let mut chosen = Vec::new();
+    let mut seen = BTreeSet::new();
+    while let Some((item, content)) = named.next().await {
+        let content = match content {
+            Ok(content) => content,
+            Err(reason) => {
+                session.failed.push(Failure {
+                    file: item.name,
+                    reason,
+                    retry: false,
+                });
+                continue;
+            }
+        };
+        let earlier = known.0.get(&content.sha256.to_string());
+        // on one machine only, although a service was configured since: that much is made up for
+        let is_again = providers.wants_pin_service() && item.pin && earlier == Some(&false);
+        // twice in one session, under two names, is one upload
+        if !seen.insert(content.sha256) || earlier.is_some() && !is_again {
+            session.unchanged += 1;
+        } else if chosen.len() == SESSION_FILES {
+            // the rest waits for the next session: a stop loses one session's work at most
+            session.left += 1;
+        } else {
+            chosen.push(Chosen {
+                item,
+                content,
+                is_again,
+            });
+        }
+    }
+    chosen
+}
+
+impl Session {
+    /// Takes in what is worth saying of an upload that was taken.
+    fn note(&mut self, item: &Item, placed: &Placed) {
+        self.remarks.extend(
+            placed
+                .remarks
+                .iter()
+                .map(|remark| format!("{}: {remark}", item.name)),
+        );
+        // delivered and yet to be told: it stays due until the service has it as well
+        if let Some(why) = &placed.lacks {
+            let reason = format!("it is on {}, but {why}", placed.services.join(", "));
+            self.failed.push(Failure {
+                file: item.name.clone(),
+                reason,
+                retry: true,
+            });
+        }
+    }
 }
 
 async fn name(item: Item, import: Import) -> (Item, Result<Content, String>) {
