@@ -21,81 +21,85 @@ const SHORT_HASH: usize = 12;
 /// `anonymize` is `compliance.anonymize_node_data`: then short ids stand for names, and reasons,
 /// which may name a node's address, are left out.
 pub fn messages(report: &PlainSyncReport, at: UnixMillis, anonymize: bool) -> Vec<Message> {
+    of_the_sync(report, at, anonymize)
+        .into_iter()
+        .chain(
+            report
+                .changed
+                .iter()
+                .filter_map(|record| of_decision(record, at)),
+        )
+        .collect()
+}
+
+/// How many logs were read, and which were not.
+fn of_the_sync(report: &PlainSyncReport, at: UnixMillis, anonymize: bool) -> Vec<Message> {
+    let all = report.nodes.len();
     let failed: Vec<_> = report
         .nodes
         .iter()
         .filter(|node| node.error.is_some())
         .collect();
-    let read = report.nodes.len() - failed.len();
-    let mut messages = Vec::new();
-    // of the sync as a whole: told each time, as its time is in the cause
+    let read = all - failed.len();
+    // told each time: the time is a part of its cause
     let whole = |topic, severity, what: &str, title: &str| {
-        Message::new(
-            topic,
-            severity,
-            format!("plain-sync:{what}:{}", at.0),
-            title,
-            at,
-        )
+        let cause = format!("plain-sync:{what}:{}", at.0);
+        Message::new(topic, severity, cause, title, at)
     };
+    let mut messages = Vec::new();
     if read > 0 {
-        let title = format!("Plain logs of {read} of {} nodes read", report.nodes.len());
+        let title = format!("Plain logs of {read} of {all} nodes read");
         messages.push(
             whole(Topic::SyncCompleted, Severity::Info, "read", &title)
                 .fact("Appended", report.applied),
         );
     }
     if !failed.is_empty() {
-        let title = format!(
-            "Plain logs of {} of {} nodes not read",
-            failed.len(),
-            report.nodes.len()
-        );
+        let title = format!("Plain logs of {} of {all} nodes not read", failed.len());
         let told = whole(Topic::SyncFailed, Severity::Warning, "failed", &title);
-        let why = |node: &&super::NodeReport| {
-            if anonymize {
-                return format!("{}: not read; see: ssid sync", short_id(&node.node_id));
-            }
-            format!(
-                "{}: {}",
-                node.node_name,
-                node.error.as_deref().unwrap_or_default()
-            )
-        };
         // some by name: the rest stands in the sync's report
         messages.push(
             failed
                 .iter()
                 .take(10)
-                .map(why)
+                .map(|node| why_not_read(node, anonymize))
                 .fold(told, |told, line| told.line(&line)),
         );
     }
-    for record in &report.changed {
-        let (topic, severity, word) = match record.resolution.as_str() {
-            r if r == Verdict::Achieved.as_str() => (
-                Topic::ConsensusAchieved,
-                Severity::Info,
-                "A quorum of logs has",
-            ),
-            r if r == Verdict::Failed.as_str() => (
-                Topic::ConsensusFailed,
-                Severity::Warning,
-                "Logs differ about",
-            ),
-            _ => continue,
-        };
-        let title = format!("{word}: {} {}", record.event_type, record.event_version);
-        // once for each way it fared: read again it is the same message
-        let cause = format!("plain:{}:{}", record.event_hash, record.resolution);
-        let told =
-            Message::new(topic, severity, cause, &title, at).line("Nothing of it is signed.");
-        messages.push(
-            told.fact("Event Hash", &record.event_hash)
-                .fact("Agreement", record.agreement_percentage),
-        );
-    }
     messages
+}
+
+fn why_not_read(node: &super::NodeReport, anonymize: bool) -> String {
+    if anonymize {
+        return format!("{}: not read; see: ssid sync", short_id(&node.node_id));
+    }
+    let why = node.error.as_deref().unwrap_or_default();
+    format!("{}: {why}", node.node_name)
+}
+
+/// A decision that says something else than at the last sync; none if too few logs have it.
+fn of_decision(record: &HistoryRecord, at: UnixMillis) -> Option<Message> {
+    let (topic, severity, word) = match record.resolution.as_str() {
+        r if r == Verdict::Achieved.as_str() => (
+            Topic::ConsensusAchieved,
+            Severity::Info,
+            "A quorum of logs has",
+        ),
+        r if r == Verdict::Failed.as_str() => (
+            Topic::ConsensusFailed,
+            Severity::Warning,
+            "Logs differ about",
+        ),
+        _ => return None,
+    };
+    let title = format!("{word}: {} {}", record.event_type, record.event_version);
+    // once for each way it fared: read again it is the same message
+    let cause = format!("plain:{}:{}", record.event_hash, record.resolution);
+    let told = Message::new(topic, severity, cause, &title, at).line("Nothing of it is signed.");
+    Some(
+        told.fact("Event Hash", &record.event_hash)
+            .fact("Agreement", record.agreement_percentage),
+    )
 }
 
 /// Writes a report of every decision that has just failed, and ends those of decisions that were

@@ -219,20 +219,10 @@ where
     let is_unusable =
         |read: &Result<u64, Unread>| read.as_ref().is_err_and(|unread| unread.is_unusable);
     let unusable: Vec<bool> = read.iter().map(is_unusable).collect();
-    let observations = read
-        .into_iter()
-        // the first is the own log, compared with itself
-        .zip(done.comparisons.into_iter().skip(1))
-        .map(|(read, comparison)| Observation {
-            at: began.iso(),
-            comparison: read.is_ok().then_some(comparison),
-            quarantined: read.as_ref().copied().unwrap_or_default(),
-            error: read.err().map(|unread| unread.why),
-        });
     let nodes: Vec<_> = nodes
         .into_iter()
         .map(|member| member.node)
-        .zip(observations)
+        .zip(observations(read, done.comparisons, &began.iso()))
         .collect();
     let quorum = needed(nodes.len(), &Rules::of(settings, began));
     let own_id = manifest
@@ -247,23 +237,50 @@ where
         decided: done.decided,
         applied,
     };
-    // the scripts' own file, changed as it stands now: they may have written to it meanwhile
     if paths.keeps_manifest() {
-        let at = clock::now().iso();
-        let changed = RefCell::default();
-        FederationManifest::update(&paths.federation_manifest, &at, |manifest| {
-            changed.replace(write_down(manifest, &outcome, &began.iso(), &at));
-        })?;
-        report.changed = changed.take();
-        if settings.conflict_resolution.create_conflict_report {
-            let directory = conflicts::directory(paths, &settings.conflict_resolution);
-            let written = write_reports(&directory, &report.changed, &at);
-            written
-                .context("write a conflict report into", &directory)
-                .map_err(PlainSyncError::Report)?;
-        }
+        report.changed = keep(paths, settings, &outcome, &began.iso())?;
     }
     Ok(report)
+}
+
+/// What was seen of each node's log. Of the comparisons the first is the own log's with itself.
+fn observations(
+    read: Vec<Result<u64, Unread>>,
+    comparisons: Vec<Comparison>,
+    began: &str,
+) -> impl Iterator<Item = Observation> {
+    read.into_iter()
+        .zip(comparisons.into_iter().skip(1))
+        .map(|(read, comparison)| Observation {
+            at: began.to_owned(),
+            comparison: read.is_ok().then_some(comparison),
+            quarantined: read.as_ref().copied().unwrap_or_default(),
+            error: read.err().map(|unread| unread.why),
+        })
+}
+
+/// Writes what came of a sync into the manifest and the reports of conflicts; the decisions that
+/// are new, or say something else than before.
+fn keep(
+    paths: &RegistryPaths,
+    settings: &Settings,
+    outcome: &Outcome,
+    began: &str,
+) -> Result<Vec<HistoryRecord>, PlainSyncError> {
+    let at = clock::now().iso();
+    let changed = RefCell::default();
+    // the scripts' own file, changed as it stands now: they may have written to it meanwhile
+    FederationManifest::update(&paths.federation_manifest, &at, |manifest| {
+        changed.replace(write_down(manifest, outcome, began, &at));
+    })?;
+    let changed = changed.take();
+    if settings.conflict_resolution.create_conflict_report {
+        let directory = conflicts::directory(paths, &settings.conflict_resolution);
+        write_reports(&directory, &changed, &at)
+            .context("write a conflict report into", &directory)
+            .map_err(PlainSyncError::Report)?;
+    }
+    Ok(changed)
 }
 
 /// Phases 1 and 2: every log is fetched, as many at a time as configured, and read as it comes. Of
