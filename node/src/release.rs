@@ -411,17 +411,66 @@ fn pack(files: &BTreeMap<String, (String, Vec<u8>)>, contents: &Contents) -> io:
 /// # Errors
 /// If the file cannot be read, or what does not hold.
 pub fn verify(path: &Path) -> Result<Contents, ReleaseError> {
-    let spoiled = |reason: String| ReleaseError::Spoiled {
+    let spoiled = |reason: String| spoiled(path, reason);
+    let Unpacked { said, mut hashes } = unpack(path)?;
+    let said = said.ok_or_else(|| spoiled(format!("it has no {CONTENTS}")))?;
+    // made of the contents for `sha256sum`, which checks it there
+    hashes.remove(SUMS);
+    let contents: Contents =
+        serde_json::from_slice(&said).map_err(|e| spoiled(format!("{CONTENTS}: {e}")))?;
+    if contents.format != FORMAT {
+        return Err(spoiled(format!(
+            "its format is {:?}, not {FORMAT:?}",
+            contents.format
+        )));
+    }
+    for file in &contents.files {
+        match hashes.remove(&file.name) {
+            None => return Err(spoiled(format!("{} is missing", file.name))),
+            Some(hash) if hash != file.sha256 => {
+                return Err(spoiled(format!(
+                    "{} has SHA-256 {hash}, not {}",
+                    file.name, file.sha256
+                )));
+            }
+            Some(_) => {}
+        }
+    }
+    // more than it says would travel under its seal
+    match hashes.keys().next() {
+        Some(more) => Err(spoiled(format!(
+            "{more} is in it, and not in its {CONTENTS}"
+        ))),
+        None => Ok(contents),
+    }
+}
+
+fn spoiled(path: &Path, reason: String) -> ReleaseError {
+    ReleaseError::Spoiled {
         path: path.to_owned(),
         reason,
-    };
+    }
+}
+
+/// What is in a bundle.
+#[derive(Default)]
+struct Unpacked {
+    /// What it says of itself.
+    said: Option<Vec<u8>>,
+    /// SHA-256 of every other file, by its name.
+    hashes: BTreeMap<String, String>,
+}
+
+/// Reads a bundle, of which at most one file is in memory at a time.
+fn unpack(path: &Path) -> Result<Unpacked, ReleaseError> {
+    let spoiled = |reason: String| spoiled(path, reason);
     let file = Place::from(path).open().context("read", path)?;
     let mut zip = ZipArchive::new(file).map_err(|e| spoiled(e.to_string()))?;
     // before any is unpacked: an archive of a few kilobytes may claim millions
     if zip.len() > ENTRIES {
         return Err(spoiled(format!("it has more than {ENTRIES} entries")));
     }
-    let mut found = BTreeMap::new();
+    let mut unpacked = Unpacked::default();
     for index in 0..zip.len() {
         let mut entry = zip.by_index(index).map_err(|e| spoiled(e.to_string()))?;
         let mut bytes = Vec::new();
@@ -438,52 +487,18 @@ pub fn verify(path: &Path) -> Result<Contents, ReleaseError> {
             .name()
             .map_err(|e| spoiled(e.to_string()))?
             .into_owned();
-        // only this one is read; of the others a hash is enough
-        let said = if name == CONTENTS {
-            bytes.clone()
+        let is_twice = if name == CONTENTS {
+            unpacked.said.replace(bytes).is_some()
         } else {
-            Vec::new()
+            let hash = Sha256Hash::of(&[&bytes]).to_string();
+            unpacked.hashes.insert(name.clone(), hash).is_some()
         };
         // unpackers take the first or the last of one name: what was verified must be what is seen
-        if found
-            .insert(name.clone(), (Sha256Hash::of(&[&bytes]).to_string(), said))
-            .is_some()
-        {
+        if is_twice {
             return Err(spoiled(format!("{name} is in it twice")));
         }
     }
-    let (_, said) = found
-        .remove(CONTENTS)
-        .ok_or_else(|| spoiled(format!("it has no {CONTENTS}")))?;
-    // made of the contents for `sha256sum`, which checks it there
-    found.remove(SUMS);
-    let contents: Contents =
-        serde_json::from_slice(&said).map_err(|e| spoiled(format!("{CONTENTS}: {e}")))?;
-    if contents.format != FORMAT {
-        return Err(spoiled(format!(
-            "its format is {:?}, not {FORMAT:?}",
-            contents.format
-        )));
-    }
-    for file in &contents.files {
-        match found.remove(&file.name) {
-            None => return Err(spoiled(format!("{} is missing", file.name))),
-            Some((hash, _)) if hash != file.sha256 => {
-                return Err(spoiled(format!(
-                    "{} has SHA-256 {hash}, not {}",
-                    file.name, file.sha256
-                )));
-            }
-            Some(_) => {}
-        }
-    }
-    // more than it says would travel under its seal
-    match found.keys().next() {
-        Some(more) => Err(spoiled(format!(
-            "{more} is in it, and not in its {CONTENTS}"
-        ))),
-        None => Ok(contents),
-    }
+    Ok(unpacked)
 }
 
 fn write_if_new(path: &Place, bytes: &[u8]) -> Result<(), ReleaseError> {

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::choices::Channel;
 use super::keys::{Keys, WITHOUT_EFFECT, is_section, names_in, rule_of};
-use super::settings::Settings;
+use super::settings::{EventFilters, Settings, TrustSettings};
 use super::value_of;
 use crate::document::{Document, Member, split_path};
 
@@ -124,8 +124,8 @@ fn shorten(text: &str) -> String {
     }
 }
 
-/// Keys that are set to something and do nothing: key, value, and what holds instead.
-pub(super) fn without_effect(settings: &Settings) -> Vec<(&'static str, String, String)> {
+/// Keys that are set to something and do nothing, with what holds instead.
+pub(super) fn without_effect(settings: &Settings) -> Vec<Remark> {
     let defaults = Settings::default();
     let told = |(key, instead): &(&'static str, &str)| {
         let value = value_of(settings, key)?;
@@ -141,53 +141,18 @@ pub(super) fn without_effect(settings: &Settings) -> Vec<(&'static str, String, 
     WITHOUT_EFFECT.iter().filter_map(told).collect()
 }
 
-/// Settings that do not go together: key, value and what would.
-pub(super) fn contradictions(settings: &Settings) -> Vec<(&'static str, String, String)> {
+/// A key, its value, and what would do.
+type Remark = (&'static str, String, String);
+
+/// Settings that do not go together.
+pub(super) fn contradictions(settings: &Settings) -> Vec<Remark> {
     let mut found = Vec::new();
-    let trust = &settings.trust_settings;
-    if trust.min_trust_score > trust.max_trust_score {
-        let allowed = format!(
-            "at most max_trust_score, which is {}",
-            trust.max_trust_score
-        );
-        found.push((
-            "trust_settings.min_trust_score",
-            trust.min_trust_score.to_string(),
-            allowed,
-        ));
-    } else if !(trust.min_trust_score..=trust.max_trust_score).contains(&trust.initial_trust_score)
-    {
-        // one slip is told once: only where the range itself makes sense
-        let allowed = format!(
-            "a whole number from {} to {}",
-            trust.min_trust_score, trust.max_trust_score
-        );
-        found.push((
-            "trust_settings.initial_trust_score",
-            trust.initial_trust_score.to_string(),
-            allowed,
-        ));
-    }
-    let filters = &settings.event_filters;
-    // exclusion holds: whoever named a type in both lists should know which of them counts
-    for both in filters
-        .sync_event_types
-        .iter()
-        .filter(|t| filters.exclude_event_types.contains(t))
-    {
-        let allowed = "types that sync_event_types does not name; exclusion holds".to_owned();
-        found.push((
-            "event_filters.exclude_event_types",
-            format!("{both:?}"),
-            allowed,
-        ));
-    }
+    found.extend(of_trust(&settings.trust_settings));
+    found.extend(of_filters(&settings.event_filters));
     // messages that go nowhere look like a quiet federation
     if settings.notifications.enabled && settings.notifications.channels.is_empty() {
-        let allowed = format!(
-            "some of {} while notifications are enabled",
-            Channel::NAMES.join(", ")
-        );
+        let names = Channel::NAMES.join(", ");
+        let allowed = format!("some of {names} while notifications are enabled");
         found.push(("notifications.channels", "[]".to_owned(), allowed));
     }
     // the registry's schema has these keys: kept, and said to do nothing
@@ -203,12 +168,46 @@ pub(super) fn contradictions(settings: &Settings) -> Vec<(&'static str, String, 
     ];
     for (key, value) in unsupported {
         if let Some(value) = value {
-            found.push((
-                key,
-                shorten(&format!("{value:?}")),
-                "null; this node has no such thing".to_owned(),
-            ));
+            let value = shorten(&format!("{value:?}"));
+            found.push((key, value, "null; this node has no such thing".to_owned()));
         }
     }
     found
+}
+
+/// One slip is told once: where a score may begin is asked only if the range itself makes sense.
+fn of_trust(trust: &TrustSettings) -> Option<Remark> {
+    let (least, most) = (trust.min_trust_score, trust.max_trust_score);
+    if least > most {
+        return Some((
+            "trust_settings.min_trust_score",
+            least.to_string(),
+            format!("at most max_trust_score, which is {most}"),
+        ));
+    }
+    let initial = trust.initial_trust_score;
+    let allowed = format!("a whole number from {least} to {most}");
+    (!(least..=most).contains(&initial)).then(|| {
+        (
+            "trust_settings.initial_trust_score",
+            initial.to_string(),
+            allowed,
+        )
+    })
+}
+
+/// Types in both lists: whoever named one twice should know which of the lists counts.
+fn of_filters(filters: &EventFilters) -> impl Iterator<Item = Remark> {
+    let both = filters
+        .sync_event_types
+        .iter()
+        .filter(|t| filters.exclude_event_types.contains(t));
+    both.map(|both| {
+        let allowed = "types that sync_event_types does not name; exclusion holds".to_owned();
+        (
+            "event_filters.exclude_event_types",
+            format!("{both:?}"),
+            allowed,
+        )
+    })
 }
