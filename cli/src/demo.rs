@@ -59,7 +59,9 @@ pub(crate) async fn run(args: DemoArgs, context: &Context) -> Result<()> {
     // found by their directory, so that also a start that was broken off leaves none behind
     let stopped = stop(dir.path()).await;
     let held = toured.and(stopped);
-    let kept: Option<PathBuf> = (args.keep || held.is_err() && whole).then(|| dir.keep());
+    // what failed is to be looked at; who interrupted it knows why
+    let is_worth_keeping = args.keep || held.is_err() && whole;
+    let kept: Option<PathBuf> = is_worth_keeping.then(|| dir.keep());
     report.end(nodes, held.is_ok(), kept.as_deref())?;
     held.map_err(|e| not_held(&e, kept.as_deref()).into())
 }

@@ -61,11 +61,13 @@ impl Dead {
     /// The share of the changed bytes that came first.
     fn leaves_beginning(self, synced: &[u8], written: &[u8]) -> Vec<u8> {
         let differs = |at: &usize| synced.get(*at) != written.get(*at);
-        let first = (0..written.len()).find(differs).unwrap_or(written.len());
-        let end = (first..written.len())
-            .rfind(differs)
-            .map_or(first, |last| last + 1);
-        let kept = first + (end - first) * usize::from(self.survives.min(1000)) / 1000;
+        let size = written.len();
+        let first = (0..size).find(differs).unwrap_or(size);
+        let last = (first..size).rfind(differs);
+        let end = last.map_or(first, |last| last + 1);
+        let share = usize::from(self.survives.min(1000));
+        let kept = first + (end - first) * share / 1000;
+        // behind it stands what was there before
         let old = synced.get(kept..).unwrap_or_default();
         [&written[..kept], old].concat()
     }

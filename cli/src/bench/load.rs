@@ -248,9 +248,10 @@ fn logs(events: usize, nodes: usize) -> Vec<Vec<u8>> {
 
 /// Offers every node its log, all at once; how many events were accepted.
 async fn offer(clients: &[Client], logs: Vec<Vec<u8>>) -> Result<u64> {
+    let path = ["v1", "events", "import"];
     let offers = clients.iter().zip(logs).map(|(client, log)| async move {
-        let view: ImportView = client.post(&["v1", "events", "import"], &[], log).await?;
-        Ok::<_, anyhow::Error>(view.accepted)
+        let view: ImportView = client.post(&path, &[], log).await?;
+        anyhow::Ok(view.accepted)
     });
     let accepted = futures::future::try_join_all(offers).await?;
     Ok(accepted.into_iter().sum())

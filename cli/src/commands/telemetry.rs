@@ -98,12 +98,14 @@ pub(crate) async fn run(command: TelemetryCommand, context: &Context) -> Result<
 /// Reads `telemetry_config.json` and says what in it deserves a look; an error if it cannot be
 /// used.
 pub(super) fn check_config(context: &Context) -> Result<()> {
-    let path = RegistryPaths::choose(context.repo.as_deref(), context.home.root()).telemetry_config;
+    let paths = RegistryPaths::choose(context.repo.as_deref(), context.home.root());
+    let path = paths.telemetry_config;
     let config = TelemetryConfig::load_or_default(&path).or_usage()?;
     let findings: Vec<_> = config.findings.iter().map(ToString::to_string).collect();
-    let answer = serde_json::json!({ "file": path.display().to_string(), "findings": findings });
+    let file = path.display().to_string();
+    let answer = serde_json::json!({ "file": file, "findings": findings });
     context.out.show(&answer, |_| match &findings[..] {
-        [] => format!("{}: valid", path.display()),
+        [] => format!("{file}: valid"),
         _ => findings.join("\n"),
     })?;
     Ok(())

@@ -194,15 +194,17 @@ async fn part(upload: &Upload) -> std::io::Result<Part> {
 /// The first `bytes` of a file, read as they are sent.
 async fn file_body(place: &Place, bytes: u64) -> std::io::Result<Body> {
     let place = place.clone();
-    let file = tokio::task::spawn_blocking(move || place.open_to_publish()).await??;
-    let file = tokio::fs::File::from_std(file).take(bytes);
-    let stream = futures::stream::try_unfold(file, |mut file| async move {
+    let opened = tokio::task::spawn_blocking(move || place.open_to_publish());
+    let file = tokio::fs::File::from_std(opened.await??);
+    // no further than the hash was made of: a log grows while it is uploaded
+    let pieces = futures::stream::try_unfold(file.take(bytes), |mut file| async move {
         let mut buffer = vec![0; READ_BYTES];
         let count = file.read(&mut buffer).await?;
         buffer.truncate(count);
-        Ok::<_, std::io::Error>((count > 0).then_some((buffer, file)))
+        let piece = (count > 0).then_some((buffer, file));
+        Ok::<_, std::io::Error>(piece)
     });
-    Ok(Body::wrap_stream(stream))
+    Ok(Body::wrap_stream(pieces))
 }
 
 #[cfg(test)]

@@ -40,12 +40,13 @@ pub(super) fn reason(piece: &[u8]) -> SkipReason {
 /// Whether `name` stands in `text` as a key: as a word of its own, quoted in any way or not, before
 /// one of `ends`.
 fn names(text: &str, name: &str, ends: &[char]) -> bool {
+    let is_word = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '/');
+    let is_around = |c: char| is_quote(c) || is_space(c);
     text.match_indices(name).any(|(at, _)| {
-        let is_word = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '/');
-        let begins = !text[..at].chars().next_back().is_some_and(is_word);
-        let after =
-            text[at + name.len()..].trim_start_matches(|c: char| is_quote(c) || is_space(c));
-        begins && after.starts_with(ends)
+        let (before, after) = (&text[..at], &text[at + name.len()..]);
+        // a part of a longer word is no key
+        let begins = !before.ends_with(is_word);
+        begins && after.trim_start_matches(is_around).starts_with(ends)
     })
 }
 

@@ -99,7 +99,9 @@ fn is_indentation(byte: u8) -> bool {
 
 fn between(bytes: &[u8], limit: usize) -> Option<Step> {
     let window = bytes.get(..limit).unwrap_or(bytes);
-    match window.iter().position(|b| !is_indentation(*b)) {
+    let first = window.iter().position(|b| !is_indentation(*b));
+    match first {
+        // blanks so far: an object may follow them
         None if bytes.len() < limit => None,
         None => Some(Step::between(Kind::Blank, 0, limit)),
         Some(at) if bytes[at] == b'\n' => Some(Step::between(Kind::Blank, 0, at + 1)),
@@ -168,11 +170,15 @@ fn closed(bytes: &[u8], at: usize, end: usize, indent: usize, limit: usize) -> O
     let Err(reason) = check_json(&bytes[at..end]) else {
         return Some(Step::between(Kind::Object, at, end));
     };
+    let kind = Kind::NotJson(reason);
     let after = bytes.get(end..end + limit).unwrap_or(&bytes[end..]);
-    match after.iter().find(|b| !is_indentation(**b)) {
+    let next = after.iter().find(|b| !is_indentation(**b));
+    match next {
+        // what follows may not be written yet
         None if after.len() < limit => None,
-        None | Some(b'\n' | b'{') => Some(Step::between(Kind::NotJson(reason), at, end)),
-        Some(_) => resync(bytes, at, end, indent, limit, Kind::NotJson(reason)),
+        // nothing more on its line: this is where it was meant to end
+        None | Some(b'\n' | b'{') => Some(Step::between(kind, at, end)),
+        Some(_) => resync(bytes, at, end, indent, limit, kind),
     }
 }
 

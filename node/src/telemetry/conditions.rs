@@ -62,11 +62,18 @@ pub fn holding(status: &EngineStatus, me: &NodeId) -> BTreeSet<Condition> {
         .iter()
         .filter(|node| *node != me && !status.able_voters.contains(node));
     let mut holding: BTreeSet<_> = mute.copied().map(Condition::Mute).collect();
-    holding.extend(status.missing_voters.iter().copied().map(Condition::Away));
-    holding.extend(status.registry.is_some().then_some(Condition::NoRegistry));
-    holding.extend(status.read_only.is_some().then_some(Condition::ReadOnly));
-    holding.extend(status.abstaining.is_some().then_some(Condition::Abstaining));
-    holding.extend((!status.has_quorum).then_some(Condition::NoQuorum));
+    let away = status.missing_voters.iter().copied();
+    holding.extend(away.map(Condition::Away));
+    for (holds, condition) in [
+        (status.registry.is_some(), Condition::NoRegistry),
+        (status.read_only.is_some(), Condition::ReadOnly),
+        (status.abstaining.is_some(), Condition::Abstaining),
+        (!status.has_quorum, Condition::NoQuorum),
+    ] {
+        if holds {
+            holding.insert(condition);
+        }
+    }
     holding
 }
 

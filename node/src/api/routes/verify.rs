@@ -123,11 +123,16 @@ impl<'a> Checks<'a> {
         if let Some(known) = self.epochs.get(epoch) {
             return Ok(known.certificates());
         }
-        let (state, current) = (self.state, self.epochs.current());
-        let row = state.known.store.epoch(epoch).map_err(|e| e.to_string())?;
-        let row = row.ok_or_else(|| format!("the manifest of epoch {epoch} is not known"))?;
+        // an epoch that is over: its manifest stands in storage
+        let store = &self.state.known.store;
+        let row = store
+            .epoch(epoch)
+            .map_err(|e| e.to_string())?
+            .ok_or_else(|| format!("the manifest of epoch {epoch} is not known"))?;
         let manifest = Manifest::parse(row.manifest.as_bytes()).map_err(|e| e.to_string())?;
-        Verifier::new(*current.federation(), &manifest, current.policies())
-            .map_err(|e| e.to_string())
+        let current = self.epochs.current();
+        let federation = *current.federation();
+        // policies are those of genesis in every epoch
+        Verifier::new(federation, &manifest, current.policies()).map_err(|e| e.to_string())
     }
 }
