@@ -178,10 +178,12 @@ fn equivocation(who: &str, what: &str, now: UnixMillis, id: &EvidenceId) -> Mess
 }
 
 fn drift(what: &str, now: UnixMillis) -> Message {
+    // by the minute: a file that is rotated each month changes in the same words each time
+    let cause = format!("drift:{what}:{}", now.0 / 60_000);
     Message::new(
         Topic::Divergence,
         Severity::Warning,
-        format!("drift:{what}"),
+        cause,
         "The registry file was changed where it had been read",
         now,
     )
@@ -306,6 +308,20 @@ mod tests {
             told(&conflict()).map(|m| m.cause),
             told(&conflict()).map(|m| m.cause)
         );
+    }
+
+    #[test]
+    fn each_change_of_the_registry_file_has_a_cause_of_its_own() {
+        let rotated = NodeEvent::Drift {
+            what: "line 1: lines that had been read are gone".into(),
+        };
+        let names = Names::default();
+        let cause = |minutes| {
+            let now = UnixMillis(minutes * 60_000);
+            message(&rotated, &names, now).map(|message| message.cause)
+        };
+        assert!(cause(1).is_some());
+        assert_ne!(cause(1), cause(2), "the second one would not be told");
     }
 
     #[test]
