@@ -121,8 +121,7 @@ impl Store {
             .take(end.saturating_sub(from) as usize)
         {
             let certificate = prover.certificate(row?.1)?;
-            // by what goes over the wire: a certificate of a hundred voters is some hundred times
-            // that of two
+            // by what goes over the wire: certificates grow with the number of voters
             bytes += wire::encode(&certificate).len();
             // one at least, however large: the asker has to come on
             if bytes > max_bytes && !page.is_empty() {

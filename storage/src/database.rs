@@ -101,7 +101,7 @@ impl Database {
                 hooks: hooks.clone(),
             });
         }
-        // one process has a node's database to itself: a small cache is enough for what ticks read
+        // what it holds is two to three times the limit that it is given
         let config = sled::Config::new()
             .path(path)
             .cache_capacity(CACHE_BYTES)

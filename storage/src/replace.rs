@@ -39,7 +39,7 @@ pub(crate) fn write_beside(
 ) -> Result<File, StorageError> {
     let new = beside(path);
     let written = || {
-        // opened anew: what a crash left may have been opened with other options
+        // emptied first: who opens for appending empties nothing
         drop(File::create(&new)?);
         let mut file = options.open(&new)?;
         // simulated: some of it may be on disk, under the other name

@@ -9,6 +9,7 @@ use ssid_protocol::batch::Kind;
 use ssid_protocol::event::Event;
 use ssid_protocol::id::{ContentDigest, LogId, MerkleHash, SubjectId};
 use ssid_protocol::merkle;
+use ssid_protocol::trust::TrustChange;
 
 use crate::changes::{Certified, Changes};
 use crate::error::StorageError;
@@ -64,59 +65,15 @@ pub(crate) fn stage(
         .batches
         .iter()
         .try_for_each(|batch| stage.batch(batch))?;
-    // before those that are opened: a subject may be dropped and heard of again in one write
-    for id in &changes.dropped_subjects {
-        stage.remove(&tables::OPEN, id);
-        stage.remove(&tables::CONFLICTS, id);
-    }
-    changes
-        .open_subjects
-        .iter()
-        .try_for_each(|open| stage.open_subject(open))?;
-    // after the open ones, whose rows it takes away
-    stage.certified(&changes.certified)?;
-    // a record may be of an entry that this write appended
-    for (sequence, record) in &changes.records {
-        if *sequence >= stage.memory.state.log_size {
-            return Err(StorageError::NoLogEntry(*sequence));
-        }
-        stage.put(&tables::RECORDS, sequence, record)?;
-    }
-    // the ledger only grows; its numbers go on over all members
-    for change in changes.trust {
-        let place = stage.memory.state.next_trust;
-        stage.memory.state.next_trust += 1;
-        stage.put(&tables::TRUST, &(change.member, place), &change)?;
-    }
-    // ends before beginnings: a conflict may end and begin again in one write
-    for id in &changes.conflicts_ended {
-        stage.remove(&tables::CONFLICTS, id);
-    }
-    changes
-        .conflicts
-        .iter()
-        .try_for_each(|(id, row)| stage.conflict(id, row))?;
-    // what members may make it write is bounded where it is decided, not here
-    stage.put_all(&tables::PEERS, &changes.peers)?;
-    changes
-        .cursors
-        .iter()
-        .try_for_each(|(cursor, at)| stage.cursor(cursor, *at))?;
-    stage.put_all(&tables::EVIDENCE, &changes.evidence)?;
-    stage.put_all(&tables::REWRITTEN, &changes.rewritten)?;
+    stage.subjects(&changes)?;
+    stage.conflicts(&changes)?;
+    stage.members(&changes)?;
+    stage.own_registry(&changes)?;
     stage.put_all(&tables::DECISIONS, &changes.decisions)?;
     stage.put_all(&tables::ANCHORS, &changes.anchors)?;
     stage.put_all(&tables::EPOCHS, &changes.epochs)?;
-    // the file is read anew: nothing of the old rows may survive beside the new ones
-    if changes.own_lines_forgotten {
-        stage.remove_all(&tables::OWN_LINES)?;
-        stage.remove_all(&tables::OWN_ORDER)?;
-    }
-    stage.put_or_remove(&tables::OWN_LINES, &changes.own_lines)?;
-    stage.put_or_remove(&tables::OWN_ORDER, &changes.own_order)?;
-    stage.put_all(&tables::DIVERGENCES, &changes.divergences)?;
     stage.put_or_remove(&tables::KEPT_OFFERS, &changes.kept_offers)?;
-    // done before new: a row that is delivered makes room for its successor
+    // keys only grow: a new row never takes the place of one that is done
     for key in &changes.outbox_done {
         stage.remove(&tables::OUTBOX, key);
     }
@@ -125,6 +82,7 @@ pub(crate) fn stage(
         .iter()
         .map(|row| stage.outbox(row))
         .collect::<Result<_, _>>()?;
+    stage.ledger(changes.trust)?;
     // with the rows that it goes with: the database then knows what the journal must have
     if let Some(sequence) = changes.journal_sequence {
         stage.memory.state.journal_sequence = sequence;
@@ -147,6 +105,73 @@ struct Stage<'a> {
 }
 
 impl Stage<'_> {
+    /// Subjects on their way: dropped, open, certified, with the record of how.
+    fn subjects(&mut self, changes: &Changes) -> Result<(), StorageError> {
+        // before those that are opened: a subject may be dropped and heard of again in one write
+        for id in &changes.dropped_subjects {
+            self.remove(&tables::OPEN, id);
+            self.remove(&tables::CONFLICTS, id);
+        }
+        changes
+            .open_subjects
+            .iter()
+            .try_for_each(|open| self.open_subject(open))?;
+        // after the open ones, whose rows it takes away
+        self.certified(&changes.certified)?;
+        // a record may be of an entry that this write appended
+        for (sequence, record) in &changes.records {
+            if *sequence >= self.memory.state.log_size {
+                return Err(StorageError::NoLogEntry(*sequence));
+            }
+            self.put(&tables::RECORDS, sequence, record)?;
+        }
+        Ok(())
+    }
+
+    /// Changes of trust. The ledger only grows; its numbers go on over all members.
+    fn ledger(&mut self, changes: Vec<TrustChange>) -> Result<(), StorageError> {
+        for change in changes {
+            let place = self.memory.state.next_trust;
+            self.memory.state.next_trust += 1;
+            self.put(&tables::TRUST, &(change.member, place), &change)?;
+        }
+        Ok(())
+    }
+
+    /// Ends before beginnings: a conflict may end and begin again in one write.
+    fn conflicts(&mut self, changes: &Changes) -> Result<(), StorageError> {
+        for id in &changes.conflicts_ended {
+            self.remove(&tables::CONFLICTS, id);
+        }
+        changes
+            .conflicts
+            .iter()
+            .try_for_each(|(id, row)| self.conflict(id, row))
+    }
+
+    /// What is known of members. How much of it they may cause is bounded where it is decided.
+    fn members(&mut self, changes: &Changes) -> Result<(), StorageError> {
+        self.put_all(&tables::PEERS, &changes.peers)?;
+        changes
+            .cursors
+            .iter()
+            .try_for_each(|(cursor, at)| self.cursor(cursor, *at))?;
+        self.put_all(&tables::EVIDENCE, &changes.evidence)?;
+        self.put_all(&tables::REWRITTEN, &changes.rewritten)
+    }
+
+    /// What the node's own registry file says.
+    fn own_registry(&mut self, changes: &Changes) -> Result<(), StorageError> {
+        // the file is read anew: nothing of the old rows may survive beside the new ones
+        if changes.own_lines_forgotten {
+            self.remove_all(&tables::OWN_LINES)?;
+            self.remove_all(&tables::OWN_ORDER)?;
+        }
+        self.put_or_remove(&tables::OWN_LINES, &changes.own_lines)?;
+        self.put_or_remove(&tables::OWN_ORDER, &changes.own_order)?;
+        self.put_all(&tables::DIVERGENCES, &changes.divergences)
+    }
+
     fn put<K: Key, V: Serialize + DeserializeOwned>(
         &mut self,
         table: &Table<K, V>,

@@ -33,8 +33,6 @@ impl Evidence {
         let kind = fields.text("kind")?;
         let pair = if kind == EvidenceKind::Certificates.as_str() {
             let [one, other] = HALVES.map(|which| take_certificate(&mut fields, which));
-            // read to the end also where the first half is wrong, so that the error names a key and
-            // no leftover
             Pair::Certificates(Box::new([one?, other?]))
         } else {
             let known = "event, vote, log_head, proposal, close or certificates";
