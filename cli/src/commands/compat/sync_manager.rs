@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::Args;
 use serde_json::json;
-use ssid_node::legacy::plain::{PlainSyncReport, Skipped, public_remote};
+use ssid_node::legacy::plain::{NodeReport, PlainSyncReport, Skipped, public_remote};
 use ssid_node::registry::manifest::{ManifestNode, legacy_id};
 use ssid_node::view::SyncOutcome;
 
@@ -337,37 +337,46 @@ fn report_text(report: &PlainSyncReport, inactive: &[String], out: Output) -> St
         );
     }
     for node in &report.nodes {
-        paper.line(&format!("-> Syncing with: {}", clean(&node.node_name)));
-        match (&node.comparison, &node.error) {
-            (Some(found), _) if found.new + found.divergent == 0 => {
-                paper.line("  No new events to sync");
-            }
-            (Some(found), _) => {
-                paper.line(&format!(
-                    "  Found {} new event(s), {} divergent",
-                    found.new, found.divergent
-                ));
-            }
-            (None, error) => paper.painted(
-                Tone::Bad,
-                &format!("  {}", clean(error.as_deref().unwrap_or_default())),
-            ),
-        }
-        if node.quarantined > 0 {
-            paper.painted(
-                Tone::Warn,
-                &format!("  {} stretch(es) of it could not be read", node.quarantined),
-            );
-        }
-        let (tone, word) = if node.error.is_none() {
-            (Tone::Good, "OK Sync successful")
-        } else {
-            (Tone::Bad, "X Sync failed")
-        };
-        let word = paper.paint(tone, word);
-        paper.line(&format!("  {word}"));
-        paper.line("");
+        synced_node(&mut paper, node);
     }
+    sync_summary(&mut paper, report);
+    paper.finish()
+}
+
+fn synced_node(paper: &mut Paper, node: &NodeReport) {
+    paper.line(&format!("-> Syncing with: {}", clean(&node.node_name)));
+    match (&node.comparison, &node.error) {
+        (Some(found), _) if found.new + found.divergent == 0 => {
+            paper.line("  No new events to sync");
+        }
+        (Some(found), _) => {
+            paper.line(&format!(
+                "  Found {} new event(s), {} divergent",
+                found.new, found.divergent
+            ));
+        }
+        (None, error) => paper.painted(
+            Tone::Bad,
+            &format!("  {}", clean(error.as_deref().unwrap_or_default())),
+        ),
+    }
+    if node.quarantined > 0 {
+        paper.painted(
+            Tone::Warn,
+            &format!("  {} stretch(es) of it could not be read", node.quarantined),
+        );
+    }
+    let (tone, word) = if node.error.is_none() {
+        (Tone::Good, "OK Sync successful")
+    } else {
+        (Tone::Bad, "X Sync failed")
+    };
+    let word = paper.paint(tone, word);
+    paper.line(&format!("  {word}"));
+    paper.line("");
+}
+
+fn sync_summary(paper: &mut Paper, report: &PlainSyncReport) {
     paper.heading("Sync Summary");
     let failed = report
         .nodes
@@ -379,7 +388,7 @@ fn report_text(report: &PlainSyncReport, inactive: &[String], out: Output) -> St
     // what members have signed decides; plain logs never do beside it
     if report.observed_only {
         paper.line("  Members have keys: plain logs are observed, nothing is decided by them");
-        return paper.finish();
+        return;
     }
     paper.line(&format!(
         "  Consensus achieved: {}, failed: {}",
@@ -399,5 +408,4 @@ fn report_text(report: &PlainSyncReport, inactive: &[String], out: Output) -> St
             ),
         );
     }
-    paper.finish()
 }
