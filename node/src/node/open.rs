@@ -17,7 +17,7 @@ use ssid_protocol::identity::VotingKey;
 use ssid_protocol::limits;
 use ssid_protocol::manifest::Manifest;
 use ssid_protocol::trust::{DAY, TrustRules};
-use ssid_storage::{JournalRecord, Owner, PathContext as _, Store, regular};
+use ssid_storage::{JournalRecord, Owner, PathContext as _, Store, Writer, regular};
 use tokio::sync::watch;
 
 use super::error::NodeError;
@@ -84,16 +84,7 @@ impl Opened {
             node: key.node_id(),
         };
 
-        // only used for a new log: its incarnation, so that heads of different logs are no
-        // contradiction
-        let log_id = LogId(*keyfile::generate_seed()?);
-        let (store, writer, set_aside) = Store::open_or_set_aside(home.root(), owner, log_id)?;
-        if let Some(aside) = set_aside {
-            tracing::error!(
-                moved_to = %aside.moved_to.display(), reason = aside.reason,
-                "the database was damaged: it is set aside, and filled again from peers"
-            );
-        }
+        let (store, writer) = database(&home, owner)?;
         // after the database, whose sequence tells a torn end of the journal from damage
         let History {
             journal,
@@ -112,15 +103,7 @@ impl Opened {
         let epochs = Arc::new(Epochs::new(genesis));
         let told = watch::Sender::new(epochs.clone());
         let network = network_config(&config, identity, &told, &key, &store)?;
-        let hook = hook::address(
-            &config.settings,
-            &paths.federation_config,
-            std::env::var_os(hook::VARIABLE).is_some(),
-        );
-        // a node that cannot tell others still votes
-        let hook = hook
-            .inspect_err(|why| tracing::error!(why, "certified events are not told to it"))
-            .unwrap_or_default();
+        let hook = webhook(&config.settings, &paths);
         // the engine writes rows for what is delivered: it has to know whether there is anybody to
         // deliver to
         let settings = EngineSettings {
@@ -151,6 +134,30 @@ impl Opened {
             hook,
         })
     }
+}
+
+/// The database; one that is damaged is set aside, and an empty one begun.
+fn database(home: &Home, owner: Owner) -> Result<(Store, Writer), NodeError> {
+    // only used for a new log: its incarnation, so that heads of different logs are no
+    // contradiction
+    let log_id = LogId(*keyfile::generate_seed()?);
+    let (store, writer, set_aside) = Store::open_or_set_aside(home.root(), owner, log_id)?;
+    if let Some(aside) = set_aside {
+        tracing::error!(
+            moved_to = %aside.moved_to.display(), reason = aside.reason,
+            "the database was damaged: it is set aside, and filled again from peers"
+        );
+    }
+    Ok((store, writer))
+}
+
+/// Where what is certified is told; nowhere if that cannot be used: a node that cannot tell others
+/// still votes.
+fn webhook(settings: &Settings, paths: &RegistryPaths) -> Option<SecretUrl> {
+    let in_environment = std::env::var_os(hook::VARIABLE).is_some();
+    hook::address(settings, &paths.federation_config, in_environment)
+        .inspect_err(|why| tracing::error!(why, "certified events are not told to it"))
+        .unwrap_or_default()
 }
 
 /// What the node runs with, unless that says that it is not to run.
