@@ -50,6 +50,8 @@ pub(crate) enum Rule {
 impl Rule {
     /// Whether a key with this rule may be set to `value`.
     pub(crate) fn allows(self, value: &Value) -> bool {
+        // of lists and objects each part has to fit: one bad entry would be passed over in silence
+        // later
         let every = |holds: &dyn Fn(&str) -> bool| {
             value
                 .as_array()
@@ -69,6 +71,7 @@ impl Rule {
             Self::TextOrNull => value.is_string() || value.is_null(),
             Self::Word(words) => text.is_some_and(|t| words.contains(&t)),
             Self::Whole(least, most) => value.as_u64().is_some_and(|n| (least..=most).contains(&n)),
+            // in thousandths, so that the rules are whole numbers and can be compared
             Self::Share(least, most) => value
                 .as_f64()
                 .is_some_and(|n| (f64::from(least)..=f64::from(most)).contains(&(n * 1000.0))),
@@ -149,8 +152,10 @@ impl Rule {
     /// commas, or JSON.
     pub(in crate::config) fn read(self, text: &str) -> Value {
         let text_itself = || Value::String(text.to_owned());
+        // what is no JSON stays text, which the rule then refuses by name
         let json = || serde_json::from_str(text).unwrap_or_else(|_| text_itself());
         match self {
+            // an empty variable is how a setting is taken back
             Self::TextOrNull | Self::FlagOrNull | Self::WebAddressOrNull if text.is_empty() => {
                 Value::Null
             }
@@ -171,6 +176,7 @@ impl Rule {
             | Self::WordByEvent(_)
             | Self::WholeByEvent(_)
             | Self::Headers => json(),
+            // lists with commas in their items can be given as JSON
             _ if text.starts_with('[') => json(),
             Self::Texts
             | Self::Words(_)
