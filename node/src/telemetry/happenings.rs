@@ -316,7 +316,7 @@ mod tests {
             what: "line 1: lines that had been read are gone".into(),
         };
         let names = Names::default();
-        let cause = |minutes| {
+        let cause = |minutes: u64| {
             let now = UnixMillis(minutes * 60_000);
             message(&rotated, &names, now).map(|message| message.cause)
         };
