@@ -14,7 +14,9 @@ use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use ssid_engine::{CommitQuestion, CommitStanding, Inbound};
 use ssid_protocol::backoff::Backoff;
+use ssid_protocol::epoch::Epochs;
 use ssid_protocol::id::{NodeId, UnixMillis};
+use ssid_protocol::manifest::Manifest;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -36,6 +38,8 @@ const QUESTIONS: usize = 4096;
 pub(super) struct Context {
     pub(super) engine: EngineHandle,
     pub(super) inputs: mpsc::Sender<Inbound>,
+    /// Who the members are.
+    pub(super) epochs: watch::Receiver<Arc<Epochs>>,
     /// A sync that ended means that repositories are looked at again.
     pub(super) syncs: watch::Receiver<Arc<SyncState>>,
     pub(super) shutdown: CancellationToken,
@@ -160,23 +164,8 @@ pub(super) struct Task {
 
 impl Task {
     pub(super) fn new(plan: &Plan, context: Context) -> Self {
-        let rhythm = Rhythm::new(plan.schedule.fallback_every, plan.schedule.interval);
-        let member = |planned: &super::plan::PlannedMember| {
-            let place = planned.place(&plan.histories);
-            (
-                planned.node,
-                Member {
-                    place,
-                    rhythm,
-                    questions: BTreeSet::new(),
-                    is_busy: false,
-                    fetched_at: None,
-                },
-            )
-        };
-        let members = plan.members.iter().map(member).collect();
         Self {
-            members,
+            members: BTreeMap::new(),
             plan: plan.clone(),
             context,
             git: None,
@@ -184,10 +173,40 @@ impl Task {
         }
     }
 
+    /// Looks into the repositories of the members of another epoch; those that stay keep what is
+    /// known of them.
+    fn enter(&mut self, manifest: &Manifest) {
+        self.plan.enter(manifest);
+        let schedule = &self.plan.schedule;
+        let rhythm = Rhythm::new(schedule.fallback_every, schedule.interval);
+        let mut before = std::mem::take(&mut self.members);
+        for planned in &self.plan.members {
+            let place = planned.place(&self.plan.histories);
+            let member = match before.remove(&planned.node) {
+                Some(known) => Member { place, ..known },
+                None => Member {
+                    place,
+                    rhythm,
+                    questions: BTreeSet::new(),
+                    is_busy: false,
+                    fetched_at: None,
+                },
+            };
+            self.members.insert(planned.node, member);
+        }
+    }
+
     pub(super) async fn run(mut self) {
         let mut status = self.context.engine.status();
         let mut listing = Listing::default();
+        let mut epochs = self.context.epochs.clone();
+        let mut entered = None;
         loop {
+            let epoch = epochs.borrow_and_update().current().clone();
+            if entered != Some(epoch.number()) {
+                entered = Some(epoch.number());
+                self.enter(epoch.manifest());
+            }
             let now = Instant::now();
             let count = status.borrow_and_update().commits_asked;
             let last = self.last_sync();
@@ -211,6 +230,7 @@ impl Task {
                 changed = status.changed() => if changed.is_err() { return },
                 // its sender lives as long as the node's other Git task
                 changed = self.context.syncs.changed() => if changed.is_err() { return },
+                changed = epochs.changed() => if changed.is_err() { return },
                 Some(seen) = self.looks.next() => self.note(seen).await,
                 () = tokio::time::sleep_until(wake.unwrap_or(now)), if wake.is_some() => {}
             }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ssid_protocol::id::NodeId;
 use ssid_protocol::manifest::Manifest;
+use ssid_protocol::member::Member;
 
 use super::checkout::Origin;
 use super::history::Place;
@@ -30,7 +31,12 @@ pub struct Plan {
     pub(super) own_dir: PathBuf,
     /// Where the mirrors of members' default branches are.
     pub(super) histories: PathBuf,
+    /// The other members of the epoch that the node has entered.
     pub(super) members: Vec<PlannedMember>,
+    /// Where the mirrors of members' branches are.
+    mirrors: PathBuf,
+    /// Commits that a new mirror begins with.
+    depth: u64,
     pub(super) allowed: Vec<GitProtocol>,
     pub(super) timeout: Duration,
     pub(super) effort: Effort,
@@ -86,35 +92,16 @@ impl Plan {
         let network = &settings.network;
         let seconds = Duration::from_secs;
         let (own, own_shown) = own_remote(&settings.local_node.git_remote, origin, &allowed);
-        let others = manifest
-            .members
-            .iter()
-            .filter(|member| member.node_id != me);
-        // a remote that is not allowed is kept with the reason, to be shown
-        let source = |member: &ssid_protocol::member::Member| {
-            let name: String = member.node_id.to_string().chars().take(16).collect();
-            let remote = GitRemote::parse(&member.git_remote, &allowed).map_err(|e| e.to_string());
-            remote.map(|remote| Source {
-                node: member.node_id,
-                remote,
-                branch: sync.git_branch.clone(),
-                dir: dir.join("mirrors").join(format!("{name}.git")),
-                depth: sync.max_clone_depth,
-            })
-        };
-        let members = others.map(|member| PlannedMember {
-            node: member.node_id,
-            name: member.node_name.clone(),
-            source: (!member.git_remote.is_empty()).then(|| source(member)),
-        });
-        Self {
+        let mut plan = Self {
             me,
             branch: sync.git_branch.clone(),
             own,
             own_shown,
             own_dir: dir.join("own.git"),
             histories: dir.join("commits"),
-            members: members.collect(),
+            members: Vec::new(),
+            mirrors: dir.join("mirrors"),
+            depth: sync.max_clone_depth,
             // one fetch shall not hold up the others for long
             timeout: seconds(sync.timeout_seconds.min(FETCH_SECONDS)),
             effort: Effort {
@@ -135,7 +122,37 @@ impl Plan {
                 seconds(network.fallback_interval_seconds),
             ),
             allowed,
-        }
+        };
+        plan.enter(manifest);
+        plan
+    }
+
+    /// The members are those of this manifest from now on.
+    pub(super) fn enter(&mut self, manifest: &Manifest) {
+        let others = manifest
+            .members
+            .iter()
+            .filter(|member| member.node_id != self.me);
+        self.members = others
+            .map(|member| PlannedMember {
+                node: member.node_id,
+                name: member.node_name.clone(),
+                source: (!member.git_remote.is_empty()).then(|| self.source_of(member)),
+            })
+            .collect();
+    }
+
+    /// The branch of a member, or why its remote is refused.
+    fn source_of(&self, member: &Member) -> Result<Source, String> {
+        let name: String = member.node_id.to_string().chars().take(16).collect();
+        let remote = GitRemote::parse(&member.git_remote, &self.allowed);
+        Ok(Source {
+            node: member.node_id,
+            remote: remote.map_err(|e| e.to_string())?,
+            branch: self.branch.clone(),
+            dir: self.mirrors.join(format!("{name}.git")),
+            depth: self.depth,
+        })
     }
 
     /// Whether there is anything to fetch or to publish.
@@ -184,6 +201,28 @@ mod tests {
     use ssid_protocol::testing;
 
     use super::*;
+
+    #[test]
+    fn the_members_are_those_of_the_epoch_that_was_entered() {
+        let mut manifest = testing::manifest(4);
+        let me = manifest.members[0].node_id;
+        let settings = Settings::default();
+        let mut plan = Plan::new(&settings, &manifest, me, Path::new("/d"), Origin::None);
+        let nodes = |plan: &Plan| plan.members.iter().map(|m| m.node).collect::<Vec<_>>();
+        assert_eq!(nodes(&plan).len(), 3);
+        assert!(!plan.uses_git());
+        // one leaves, another names where its branch is
+        let left = manifest.members.remove(1).node_id;
+        manifest.members[1].git_remote = "https://git.example/a".to_owned();
+        plan.enter(&manifest);
+        assert_eq!(
+            nodes(&plan),
+            [manifest.members[1].node_id, manifest.members[2].node_id]
+        );
+        assert!(!nodes(&plan).contains(&left) && plan.uses_git());
+        let source = plan.members[0].source.clone().unwrap().unwrap();
+        assert!(source.dir.starts_with("/d/mirrors") && source.node == plan.members[0].node);
+    }
 
     #[test]
     fn every_setting_changes_the_plan() {

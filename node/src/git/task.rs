@@ -90,6 +90,7 @@ pub fn start(plan: Plan, context: Context, tracker: &tokio_util::task::TaskTrack
     let state = members::first_state(&plan, &members);
     let (sender, receiver) = watch::channel(Arc::new(state.clone()));
     let context = commits::Context {
+        epochs: intake.epochs.clone(),
         engine: engine.clone(),
         inputs: intake.inputs.clone(),
         syncs: receiver.clone(),
@@ -145,7 +146,14 @@ impl Task {
             tracing::warn!(remote, error, "this node publishes no branch of its own");
         }
         let mut status = self.engine.status();
+        let mut epochs = self.intake.epochs.clone();
+        let mut entered = None;
         loop {
+            let epoch = epochs.borrow_and_update().current().clone();
+            if entered != Some(epoch.number()) {
+                self.enter(epoch.manifest());
+                entered = Some(epoch.number());
+            }
             let now = Instant::now();
             // marked as seen: a change from here on wakes the loop again
             let has_quorum = status.borrow_and_update().is_connected;
@@ -166,6 +174,7 @@ impl Task {
                     None => return,
                 },
                 changed = status.changed() => if changed.is_err() { return },
+                changed = epochs.changed() => if changed.is_err() { return },
                 () = tokio::time::sleep_until(wake.unwrap_or(now)), if wake.is_some() => {}
             }
         }

@@ -1,9 +1,11 @@
 //! What is known of each member's branch, and what follows from it: whom to fetch, whom to speak
 //! for, which mirrors are tidied.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ssid_protocol::id::{NodeId, Sha256Hash, UnixMillis};
+use ssid_protocol::manifest::Manifest;
 use ssid_storage::{RewrittenRow, Store};
 use tokio::time::Instant;
 
@@ -56,6 +58,19 @@ impl Known {
     }
 }
 
+/// What there is of each of `members`: what there was of it, or something new.
+fn carried_over<T>(
+    members: &[PlannedMember],
+    before: impl IntoIterator<Item = (NodeId, T)>,
+    new: impl Fn(&PlannedMember) -> T,
+) -> Vec<T> {
+    let mut before: BTreeMap<NodeId, T> = before.into_iter().collect();
+    members
+        .iter()
+        .map(|member| before.remove(&member.node).unwrap_or_else(|| new(member)))
+        .collect()
+}
+
 /// What was seen in earlier lives.
 fn rewritten_before(store: &Store, node: &NodeId) -> Vec<RewrittenRow> {
     store.rewritten_of(node).unwrap_or_else(|error| {
@@ -66,26 +81,6 @@ fn rewritten_before(store: &Store, node: &NodeId) -> Vec<RewrittenRow> {
 
 /// What is shown before the first sync.
 pub(super) fn first_state(plan: &Plan, known: &[Known]) -> SyncState {
-    let member = |(member, known): (&PlannedMember, &Known)| MemberSync {
-        node_id: member.node,
-        node_name: member.name.clone(),
-        remote: match &member.source {
-            Some(Ok(source)) => Some(source.remote.to_string()),
-            Some(Err(_)) | None => None,
-        },
-        commit: None,
-        last_sync: None,
-        failures: 0,
-        error: match &member.source {
-            Some(Err(error)) => Some(error.clone()),
-            Some(Ok(_)) | None => None,
-        },
-        bytes: 0,
-        lines: 0,
-        bad_lines: 0,
-        bad_example: None,
-        rewritten: known.rewritten.iter().map(Into::into).collect(),
-    };
     SyncState {
         uses_git: plan.uses_git(),
         own: OwnBranch {
@@ -94,12 +89,70 @@ pub(super) fn first_state(plan: &Plan, known: &[Known]) -> SyncState {
             error: plan.own.as_ref().err().cloned(),
             ..OwnBranch::default()
         },
-        members: plan.members.iter().zip(known).map(member).collect(),
+        members: plan
+            .members
+            .iter()
+            .zip(known)
+            .map(|(member, known)| first_of(member, known))
+            .collect(),
         ..SyncState::unused()
     }
 }
 
+/// What is shown of one member before the first sync.
+fn first_of(member: &PlannedMember, known: &Known) -> MemberSync {
+    let (remote, error) = remote_of(member);
+    MemberSync {
+        node_id: member.node,
+        node_name: member.name.clone(),
+        remote,
+        commit: None,
+        last_sync: None,
+        failures: 0,
+        error,
+        bytes: 0,
+        lines: 0,
+        bad_lines: 0,
+        bad_example: None,
+        rewritten: known.rewritten.iter().map(Into::into).collect(),
+    }
+}
+
+/// Where a member's branch is, without secrets; why it is not used, if it is refused.
+fn remote_of(member: &PlannedMember) -> (Option<String>, Option<String>) {
+    match &member.source {
+        Some(Ok(source)) => (Some(source.remote.to_string()), None),
+        Some(Err(error)) => (None, Some(error.clone())),
+        None => (None, None),
+    }
+}
+
 impl Task {
+    /// Goes by the members of another epoch. What is known of those that stay is kept.
+    pub(super) fn enter(&mut self, manifest: &Manifest) {
+        let nodes: Vec<_> = self.plan.members.iter().map(|member| member.node).collect();
+        self.plan.enter(manifest);
+        let (plan, store) = (&self.plan, &self.intake.store);
+        let known = nodes.iter().copied().zip(self.members.drain(..));
+        self.members = carried_over(&plan.members, known.collect::<Vec<_>>(), |member| {
+            Known::at_start(member, store)
+        });
+        let shown = nodes.into_iter().zip(self.state.members.drain(..));
+        let members = carried_over(&plan.members, shown.collect::<Vec<_>>(), |member| {
+            first_of(member, &Known::at_start(member, store))
+        });
+        self.state.members = members;
+        for (member, shown) in plan.members.iter().zip(&mut self.state.members) {
+            shown.node_name.clone_from(&member.name);
+            let (remote, error) = remote_of(member);
+            if remote != shown.remote {
+                (shown.remote, shown.error, shown.failures) = (remote, error, 0);
+            }
+        }
+        self.state.uses_git = plan.uses_git();
+        self.show();
+    }
+
     /// Whom to fetch: everybody, or those whose mirror is not new enough.
     pub(super) fn targets(&self, why: Why) -> Vec<Target> {
         let now = Instant::now();
@@ -270,4 +323,22 @@ fn note_brought(member: &mut MemberSync, known: &mut Known, brought: &Brought, n
     }
     // a reading that did not come to the head says nothing about it
     known.start = brought.head.as_ref().map(|head| head.start).or(known.start);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_members_that_stay_is_kept_what_there_was() {
+        let member = |number| PlannedMember {
+            node: NodeId([number; 32]),
+            name: number.to_string(),
+            source: None,
+        };
+        let before = [1, 2, 3].map(|number| (NodeId([number; 32]), format!("of {number}")));
+        let members = [member(3), member(4), member(1)];
+        let kept = carried_over(&members, before, |member| format!("new {}", member.name));
+        assert_eq!(kept, ["of 3", "new 4", "of 1"]);
+    }
 }
