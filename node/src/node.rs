@@ -116,6 +116,7 @@ fn start(
         tracker: tracker.clone(),
         end: end.clone(),
     };
+    tasks::network_members(&network, &shared);
     tasks::own_addresses(&network, &shared);
     tasks::conflict_reports(&shared);
     // a registry that cannot be opened ends the start, rather than a node that endorses blindly

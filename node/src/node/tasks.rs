@@ -4,6 +4,7 @@ use ssid_engine::Inbound;
 use ssid_network::Network;
 use tokio::sync::{mpsc, watch};
 
+use super::members;
 use super::open::trust_rules;
 use super::shared::Shared;
 use crate::anchor::task::{self as anchoring, AnchorHandle, Anchorer};
@@ -40,6 +41,33 @@ pub(super) fn own_addresses(network: &Network, shared: &Shared) {
             tokio::select! {
                 () = end.cancelled() => return,
                 changed = listening.changed() => if changed.is_err() { return },
+            }
+        }
+    });
+}
+
+/// The network goes by the members of the epoch that the node has entered.
+pub(super) fn network_members(network: &Network, shared: &Shared) {
+    let observers = shared.settings().network.observers;
+    let (network, own, end) = (network.clone(), shared.node_id, shared.end.clone());
+    let mut epochs = shared.epochs.clone();
+    let mut entered = epochs.borrow().current().number();
+    shared.tracker.spawn(async move {
+        loop {
+            tokio::select! {
+                () = end.cancelled() => return,
+                changed = epochs.changed() => if changed.is_err() { return },
+            }
+            let epoch = epochs.borrow_and_update().current().clone();
+            if epoch.number() == entered {
+                continue; // another one is known now
+            }
+            entered = epoch.number();
+            match members::peers(epoch.manifest(), own, observers) {
+                Ok(peers) => network.set_members(peers),
+                Err(error) => {
+                    tracing::error!(%error, epoch = %entered, "the network keeps to the members of the epoch before");
+                }
             }
         }
     });
