@@ -271,3 +271,37 @@ fn append_certificates(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use ssid_protocol::batch::Statements;
+    use ssid_protocol::testing;
+
+    use super::*;
+
+    #[test]
+    fn what_stands_on_the_branch_is_not_said_again() {
+        let (_, federation, _, keys) = testing::federation(4);
+        let batch = |version| {
+            let said = Statements::Events(vec![testing::event("release", version)]);
+            Arc::new(VerifiedBatch::sign(&keys[0], &federation, said).unwrap())
+        };
+        let (old, new) = (batch("v1"), batch("v2"));
+        let offer = Offer {
+            batches: vec![old.clone(), new.clone()],
+            ..Offer::default()
+        };
+        let all: Vec<_> = offer.lines(&HashSet::new()).collect();
+        assert_eq!(all.len(), 2);
+        // a line is known by what it says once it was read from the branch
+        let known: HashSet<_> = all.iter().take(1).filter_map(Said::of).collect();
+        assert_eq!(known, HashSet::from([Said::batch(&old)]));
+        let said: Vec<_> = offer
+            .lines(&known)
+            .filter_map(|line| Said::of(&line))
+            .collect();
+        assert_eq!(said, [Said::batch(&new)]);
+    }
+}

@@ -147,7 +147,68 @@ pub(super) fn check(
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    use gix_object::Kind;
+    use ssid_protocol::id::{LogId, Sha256Hash};
+    use tokio_util::sync::CancellationToken;
+
+    use super::super::branch::tree;
+    use super::super::repository::Repository;
     use super::*;
+
+    #[tokio::test]
+    async fn a_branch_is_own_only_with_this_nodes_head_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let git = Git::find(&[], Duration::from_secs(5), CancellationToken::new());
+        let git = git.await.unwrap();
+        let repository = Repository::open(&git, dir.path().join("a.git"));
+        let objects = repository.await.unwrap().objects().unwrap();
+        let head = |node, federation| {
+            let head = BranchHead {
+                federation_id: FederationId([federation; 32]),
+                node_id: NodeId([node; 32]),
+                log_id: LogId([3; 32]),
+                log_size: 0,
+                start: Sha256Hash([4; 32]),
+                heard: BTreeMap::new(),
+            };
+            head.to_pretty()
+        };
+        let check = |files: &[(&str, &str)]| {
+            let blob = |text: &str| objects.write(Kind::Blob, text.as_bytes()).unwrap();
+            let files: Vec<_> = files
+                .iter()
+                .map(|(name, text)| ("100644", *name, blob(text)))
+                .collect();
+            let root = objects.write(Kind::Tree, &tree(&files)).unwrap();
+            let who = "t <t@localhost> 0 +0000";
+            let text = format!("tree {root}\nauthor {who}\ncommitter {who}\n\nx\n");
+            let tip = objects.write(Kind::Commit, text.as_bytes()).unwrap();
+            check(&objects, tip, NodeId([1; 32]), FederationId([2; 32])).unwrap()
+        };
+        assert_eq!(check(&[(HEAD_FILE, &head(1, 2))]), Ok(()));
+        for (files, reason) in [
+            (
+                vec![(HEAD_FILE, head(1, 2)), ("z", String::new())],
+                "other files: z",
+            ),
+            (vec![], "it has no"),
+            (vec![(HEAD_FILE, "{}".to_owned())], "cannot be read"),
+            (vec![(HEAD_FILE, head(7, 2))], "it is node 0707"),
+            (vec![(HEAD_FILE, head(1, 7))], "another federation, 0707"),
+        ] {
+            let files: Vec<_> = files
+                .iter()
+                .map(|(name, text)| (*name, text.as_str()))
+                .collect();
+            let why = check(&files).unwrap_err();
+            assert!(why.contains(reason), "{reason}: {why}");
+        }
+    }
 
     #[test]
     fn what_a_remote_has_under_a_name_is_seen() {

@@ -289,3 +289,149 @@ impl Publisher {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use std::time::Duration;
+
+    use ssid_engine::Inbound;
+    use ssid_protocol::git_lines::{BranchHead, LINES_DIR, segment_name};
+    use ssid_protocol::id::LogId;
+    use tokio::sync::mpsc;
+    use tokio_util::sync::CancellationToken;
+
+    use super::super::branch::Appender;
+    use super::super::testing::{git as run_git, intake_context, try_git};
+    use super::*;
+    use crate::config::GitProtocol;
+
+    const BRANCH: &str = "refs/heads/ssid";
+
+    /// A bare repository that this node publishes in.
+    struct Remote {
+        dir: tempfile::TempDir,
+        git: Git,
+        context: IntakeContext,
+        _inputs: mpsc::Receiver<Inbound>,
+    }
+
+    impl Remote {
+        async fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            run_git(dir.path(), &["init", "--bare", "--quiet", "remote.git"]);
+            let allowed = [GitProtocol::File];
+            let git = Git::find(&allowed, Duration::from_secs(20), CancellationToken::new());
+            let (sender, inputs) = mpsc::channel(64);
+            Self {
+                git: git.await.unwrap(),
+                context: intake_context(&dir.path().join("db"), sender),
+                _inputs: inputs,
+                dir,
+            }
+        }
+
+        fn path(&self) -> PathBuf {
+            self.dir.path().join("remote.git")
+        }
+
+        /// The commit of the branch there.
+        fn tip(&self) -> Option<String> {
+            try_git(&self.path(), &["rev-parse", "--verify", "--quiet", BRANCH]).ok()
+        }
+
+        /// What publishes from one machine with this node's key, and its repository.
+        async fn machine(&self, name: &str) -> (Publisher, Repository) {
+            let own = self.dir.path().join(name);
+            let address = self.path().display().to_string();
+            let publisher = Publisher::new(
+                self.context.me,
+                self.context.checker().federation(),
+                GitRemote::parse(&address, GitRemote::PROTOCOLS).unwrap(),
+                "ssid".to_owned(),
+                own.clone(),
+            );
+            (publisher, Repository::open(&self.git, own).await.unwrap())
+        }
+
+        /// Puts a line at the end of a machine's own branch.
+        fn append(&self, repository: &Repository, line: &str) -> String {
+            let head = BranchHead {
+                federation_id: self.context.checker().federation(),
+                node_id: self.context.me,
+                log_id: LogId([3; 32]),
+                log_size: 0,
+                start: Sha256Hash([4; 32]),
+                heard: BTreeMap::new(),
+            };
+            let objects = repository.objects().unwrap();
+            let tip = repository.reference(BRANCH).unwrap();
+            let mut appender = Appender::new(&objects, tip).unwrap();
+            appender.push(line).unwrap();
+            let commit = appender.commit(&head, UnixMillis(1_700_000_000_000));
+            let commit = commit.unwrap();
+            repository.set_reference(BRANCH, commit).unwrap();
+            commit.to_string()
+        }
+    }
+
+    #[tokio::test]
+    async fn what_another_machine_pushed_meanwhile_is_gone_on_from() {
+        let remote = Remote::new().await;
+        let (git, context) = (&remote.git, &remote.context);
+        let (mut first, here) = remote.machine("first.git").await;
+        let (mut second, there) = remote.machine("second.git").await;
+        first.meet(git, &here, context).await.unwrap();
+        second.meet(git, &there, context).await.unwrap();
+        assert!(first.has_met() && first.pushed.is_none());
+
+        let pushed = remote.append(&here, "one");
+        first.push(git, &here).await.unwrap();
+        assert_eq!(remote.tip(), Some(pushed.clone()));
+
+        remote.append(&there, "two");
+        assert_eq!(second.push(git, &there).await, Err(GitError::Moved));
+        assert_eq!(remote.tip(), Some(pushed), "nothing of the first is lost");
+        second.meet(git, &there, context).await.unwrap();
+        let appended = remote.append(&there, "two");
+        second.push(git, &there).await.unwrap();
+        assert_eq!(remote.tip(), Some(appended));
+        let lines = format!("{BRANCH}:{LINES_DIR}/{}", segment_name(0));
+        assert_eq!(run_git(&remote.path(), &["show", &lines]), "one\ntwo");
+    }
+
+    #[tokio::test]
+    async fn a_branch_that_somebody_removed_is_pushed_again_once_it_is_looked_for() {
+        let remote = Remote::new().await;
+        let (mut publisher, repository) = remote.machine("own.git").await;
+        let pushed = remote.append(&repository, "one");
+        let meet = publisher.meet(&remote.git, &repository, &remote.context);
+        meet.await.unwrap();
+        publisher.push(&remote.git, &repository).await.unwrap();
+        run_git(&remote.path(), &["update-ref", "-d", BRANCH]);
+        publisher.push(&remote.git, &repository).await.unwrap();
+        assert_eq!(remote.tip(), None, "it takes the branch to be there");
+        let meet = publisher.meet(&remote.git, &repository, &remote.context);
+        meet.await.unwrap();
+        publisher.push(&remote.git, &repository).await.unwrap();
+        assert_eq!(remote.tip(), Some(pushed));
+    }
+
+    #[tokio::test]
+    async fn a_branch_that_another_made_is_left_as_it_is() {
+        let remote = Remote::new().await;
+        let tree = run_git(&remote.path(), &["write-tree"]);
+        let theirs = run_git(&remote.path(), &["commit-tree", "-m", "theirs", &tree]);
+        run_git(&remote.path(), &["update-ref", BRANCH, &theirs]);
+        let (mut publisher, repository) = remote.machine("own.git").await;
+        let met = publisher.meet(&remote.git, &repository, &remote.context);
+        let refused = met.await.unwrap_err();
+        assert!(matches!(refused, GitError::NotOwn { .. }), "{refused}");
+        assert!(!publisher.has_met());
+        remote.append(&repository, "one");
+        let pushed = publisher.push(&remote.git, &repository).await;
+        assert_eq!(pushed, Err(GitError::Moved), "Git refuses it, too");
+        assert_eq!(remote.tip(), Some(theirs));
+    }
+}
