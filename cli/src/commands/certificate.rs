@@ -246,3 +246,27 @@ impl Verified {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn a_directory_stands_for_its_json_files_in_order() {
+        let directory = tempfile::tempdir().unwrap();
+        let inside = |name: &str| directory.path().join(name);
+        let failed = named_files(&[directory.path().to_owned()]).unwrap_err();
+        assert!(failed.to_string().contains("no .json file"), "{failed}");
+        for name in ["b.json", "a.json", "notes.txt"] {
+            std::fs::write(inside(name), "").unwrap();
+        }
+        // a file that is named is taken as it is, also one that is not there
+        let given = [PathBuf::from("missing.txt"), directory.path().to_owned()];
+        assert_eq!(
+            named_files(&given).unwrap(),
+            [given[0].clone(), inside("a.json"), inside("b.json")]
+        );
+    }
+}

@@ -179,3 +179,27 @@ fn text(workflows: &[Workflow], out: Output) -> String {
     let next = "Set the repository variables SSID_RELEASES (OWNER/REPO of the releases of ssid) and SSID_VERSION (a tag).";
     format!("{told}\n{next}")
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn a_workflow_that_somebody_changed_is_left_alone_unless_forced() {
+        let directory = tempfile::tempdir().unwrap();
+        let place = Root::new(directory.path(), None).place(".github/workflows");
+        let file = directory.path().join(".github/workflows/a.yml");
+        let write = |force| write(&place, "a.yml", "ours\n", force).unwrap();
+        assert_eq!(write(false).done, Done::Written);
+        assert_eq!(write(true).done, Done::Unchanged);
+        std::fs::write(&file, "theirs\n").unwrap();
+        let left = write(false);
+        assert_eq!(left.done, Done::LeftAlone);
+        assert!(left.diff.contains("-theirs") && left.diff.contains("+ours"));
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "theirs\n");
+        assert_eq!(write(true).done, Done::Replaced);
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "ours\n");
+    }
+}

@@ -294,3 +294,39 @@ fn verify(args: &VerifyArgs, context: &Context) -> Result<()> {
     })?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use ssid_node::view::REWRITTEN_HISTORY;
+    use ssid_protocol::testing;
+
+    use super::*;
+
+    #[test]
+    fn an_observation_is_refused_as_proof_with_who_saw_what() {
+        let genesis = testing::manifest(4);
+        let of = |federation_id| Observation {
+            format: OBSERVATION_FORMAT.to_owned(),
+            federation_id,
+            kind: REWRITTEN_HISTORY.to_owned(),
+            observer: genesis.members[0].node_id,
+            member: genesis.members[1].node_id,
+            remote: "https://git.example/a".to_owned(),
+            was: "a".repeat(40),
+            now: "b".repeat(40),
+            seen_at: "2026-01-01T00:00:00Z\u{1b}[2J".to_owned(),
+        };
+        let why = refuse_observation(&of(genesis.federation_id()), &genesis);
+        for expected in [
+            "it proves nothing",
+            genesis.members[0].node_name.as_str(),
+            genesis.members[1].node_name.as_str(),
+            "2026-01-01T00:00:00Z",
+        ] {
+            assert!(why.contains(expected), "{expected}: {why}");
+        }
+        assert!(!why.contains('\u{1b}'), "it comes from a file");
+        let other = testing::manifest(5).federation_id();
+        assert!(refuse_observation(&of(other), &genesis).contains("another federation"));
+    }
+}

@@ -249,3 +249,20 @@ fn tolerance(voters: &VoterSet) -> String {
     };
     format!("{failing}; {lying}{enough}")
 }
+
+#[cfg(test)]
+mod tests {
+    use ssid_protocol::testing;
+
+    use super::*;
+
+    #[test]
+    fn what_a_federation_tolerates_is_said_as_it_is() {
+        let of = |n| tolerance(&testing::federation(n).2);
+        assert!(of(2).starts_with("no member may be away"));
+        assert!(of(3).contains("if one member lied") && of(3).contains("Four members"));
+        assert!(of(4).starts_with("1 member may be away"));
+        assert!(of(4).contains("members with 1 of 4 votes may lie") && !of(4).contains("Four"));
+        assert!(of(7).starts_with("2 members may be away"));
+    }
+}

@@ -176,3 +176,46 @@ pub(super) fn run(args: &VerifyArgs, out: Output) -> Result<()> {
     })?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use ssid_protocol::batch::VerifiedBatch;
+    use ssid_protocol::testing;
+
+    use super::*;
+
+    #[test]
+    fn a_head_holds_only_as_a_member_of_this_federation_signed_it() {
+        let (manifest, federation, _, keys) = testing::federation(4);
+        let chain = Chain::new(manifest).unwrap();
+        let heartbeat = testing::heartbeat(1);
+        let signed = |key| {
+            let statements = Statements::Heartbeat(Box::new(heartbeat.clone()));
+            let batch = VerifiedBatch::sign(key, &federation, statements).unwrap();
+            SaidHead {
+                federation_id: federation,
+                node_id: batch.signer(),
+                heartbeat: heartbeat.clone(),
+                signature: batch.batch().signature,
+            }
+        };
+        let head = signed(&keys[0]);
+        assert_eq!(head.check(&chain), Ok(()));
+        let mut longer = signed(&keys[0]);
+        longer.heartbeat.log_size += 1;
+        assert!(
+            longer.check(&chain).is_err(),
+            "another size than was signed"
+        );
+        let mut of_another = signed(&keys[0]);
+        of_another.node_id = keys[1].node_id();
+        assert!(of_another.check(&chain).is_err());
+        let stranger = signed(&testing::key(99)).check(&chain).unwrap_err();
+        assert!(stranger.contains("is no member"), "{stranger}");
+        let elsewhere = Chain::new(testing::manifest(5)).unwrap();
+        let why = head.check(&elsewhere).unwrap_err();
+        assert!(why.contains("another federation"), "{why}");
+    }
+}

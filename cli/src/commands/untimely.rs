@@ -165,3 +165,23 @@ fn asked(out: Output, count: usize) -> Result<bool> {
         "y" | "yes"
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn a_day_means_its_beginning_in_utc() {
+        let of = |text| instant(text).map(|at| at.to_string());
+        assert_eq!(of("2024-12-31").unwrap(), "2024-12-31T00:00:00Z");
+        assert_eq!(
+            of("2024-12-31T10:00:00+02:00").unwrap(),
+            "2024-12-31T08:00:00Z"
+        );
+        for text in ["2024-13-01", "yesterday", "", "2024-12-31T10:00:00"] {
+            assert!(of(text).is_err(), "{text}");
+        }
+    }
+}
