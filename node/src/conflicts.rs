@@ -17,7 +17,7 @@ use ssid_protocol::epoch::{EpochContext, Epochs};
 use ssid_protocol::id::{FederationId, NodeId, SubjectId};
 use ssid_protocol::record::ConsensusRecord;
 use ssid_protocol::vote::Phase;
-use ssid_storage::{NoteKind, Store, SubjectState};
+use ssid_storage::{NoteKind, PathContext as _, PathError, StorageError, Store, SubjectState};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -176,16 +176,27 @@ async fn look_around(reports: &Arc<Reports>, engine: &EngineHandle) -> HashSet<S
     pending
 }
 
+/// Why a report is not written.
+#[derive(Debug, thiserror::Error)]
+enum ReportError {
+    /// What is to be reported cannot be read.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// One of its files cannot be written.
+    #[error(transparent)]
+    Io(#[from] PathError),
+    /// It was broken off.
+    #[error("writing it broke off: {0}")]
+    BrokenOff(#[from] tokio::task::JoinError),
+}
+
 async fn report(reports: &Arc<Reports>, engine: &EngineHandle, subject: SubjectId) {
     // the engine has stopped, or decided meanwhile: nothing to report
     let Ok(Some(open)) = engine.instance(subject).await else {
         return;
     };
     let write = move |reports: &Reports| {
-        let rows = reports
-            .store
-            .decisions_of(&subject)
-            .map_err(|error| error.to_string())?;
+        let rows = reports.store.decisions_of(&subject)?;
         reports.write(&ConflictView::from(open).decided(rows))
     };
     blocking(reports, write).await;
@@ -199,14 +210,14 @@ async fn resolve(reports: &Arc<Reports>, subject: SubjectId) {
 /// goes on without.
 async fn blocking<T: Send + 'static>(
     reports: &Arc<Reports>,
-    work: impl FnOnce(&Reports) -> Result<T, String> + Send + 'static,
+    work: impl FnOnce(&Reports) -> Result<T, ReportError> + Send + 'static,
 ) -> Option<T> {
     let ours = reports.clone();
     let done = tokio::task::spawn_blocking(move || work(&ours)).await;
-    let failed = |error: &String| {
-        tracing::warn!(directory = %reports.directory.display(), error, "no conflict report");
+    let failed = |error: &ReportError| {
+        tracing::warn!(directory = %reports.directory.display(), %error, "no conflict report");
     };
-    done.map_err(|error| error.to_string())
+    done.map_err(ReportError::from)
         .and_then(|done| done)
         .inspect_err(failed)
         .ok()
@@ -271,7 +282,7 @@ impl Reports {
     }
 
     /// Writes the report of a conflict, or writes it anew when more is known.
-    fn write(&self, conflict: &ConflictView) -> Result<(), String> {
+    fn write(&self, conflict: &ConflictView) -> Result<(), ReportError> {
         let report = ConflictReport {
             format: FORMAT.to_owned(),
             federation_id: *self.epoch().federation(),
@@ -286,22 +297,19 @@ impl Reports {
     }
 
     /// Says in a report how its conflict ended.
-    fn write_resolved(&self, subject: SubjectId) -> Result<(), String> {
-        let say = |error: ssid_storage::StorageError| error.to_string();
+    fn write_resolved(&self, subject: SubjectId) -> Result<(), ReportError> {
         // a report that somebody took away is not made again for its end
         let Some(report) = read(&self.path(&subject, "json")) else {
             return Ok(());
         };
-        let Some(SubjectState::Certified { sequence }) =
-            self.store.subject(&subject).map_err(say)?
-        else {
+        let Some(SubjectState::Certified { sequence }) = self.store.subject(&subject)? else {
             // asked too early: the next look finds it
             return Ok(());
         };
-        let Some(record) = self.store.record(sequence).map_err(say)? else {
+        let Some(record) = self.store.record(sequence)? else {
             return Ok(());
         };
-        let certificate = self.store.certificate(sequence).map_err(say)?;
+        let certificate = self.store.certificate(sequence)?;
         let signed_by: Vec<NodeId> = certificate
             .into_iter()
             .flat_map(|c| c.precommits)
@@ -309,7 +317,7 @@ impl Reports {
             .collect();
         // the certificate has the votes that decided; of some of them the engine kept nothing
         let next_step = "none: it is certified".to_owned();
-        let rows = self.store.decisions_of(&subject).map_err(say)?;
+        let rows = self.store.decisions_of(&subject)?;
         let votes = with_precommits(report.conflict.votes, &record, &signed_by);
         let resolution = Some(ReportedResolution {
             record: RecordView::of(&record, sequence),
@@ -333,7 +341,7 @@ impl Reports {
     }
 
     /// Puts both files in place, each whole or not at all, unless they say the same already.
-    fn save(&self, mut report: ConflictReport) -> Result<(), String> {
+    fn save(&self, mut report: ConflictReport) -> Result<(), ReportError> {
         let subject = report.conflict.subject_id;
         let json = self.path(&subject, "json");
         let text = self.path(&subject, "md");
@@ -345,20 +353,13 @@ impl Reports {
             }
             report.written_at = written_at;
         }
-        let unwritten = |path: &Place, error: std::io::Error| {
-            format!("cannot write '{}': {error}", path.display())
-        };
-        let put = |path: &Place, bytes: &[u8]| {
-            path.replace(bytes).map_err(|error| unwritten(path, error))
-        };
-        self.directory
-            .make()
-            .map_err(|error| unwritten(&self.directory, error))?;
-        let mut document = serde_json::to_vec_pretty(&report).map_err(|error| error.to_string())?;
+        let put = |path: &Place, bytes: &[u8]| path.replace(bytes).context("write", path);
+        self.directory.make().context("make", &self.directory)?;
+        let mut document = serde_json::to_vec_pretty(&report).context("write", &json)?;
         document.push(b'\n');
         // the page first: the document counts as the report, and is there only with its page
         put(&text, markdown::page(&report).as_bytes())?;
-        put(&json, &document)
+        Ok(put(&json, &document)?)
     }
 }
 
