@@ -9,7 +9,7 @@ use crate::telemetry::hook::{self, Hook};
 use crate::telemetry::look::Places;
 use crate::telemetry::outbox_store::OutboxStore;
 use crate::telemetry::secret::{SecretUrl, Secrets};
-use crate::telemetry::service::TelemetryService;
+use crate::telemetry::service::{TelemetryError, TelemetryService};
 use crate::telemetry::task::{self, Context, TelemetryHandle};
 
 /// The way to the task; `None` where there is no `telemetry_config.json`, or one that cannot be
@@ -24,7 +24,7 @@ pub(super) fn start(shared: &Shared) -> Option<TelemetryHandle> {
     };
     let opened = tokio::task::block_in_place(|| open(&shared.config, &shared.paths, store));
     let service = opened
-        .inspect_err(|error| tracing::error!(error, "telemetry does not run"))
+        .inspect_err(|error| tracing::error!(%error, "telemetry does not run"))
         .ok()?;
     let (handle, requests) = task::requests();
     let context = Context {
@@ -72,9 +72,8 @@ fn open(
     config: &Config,
     paths: &RegistryPaths,
     store: OutboxStore,
-) -> Result<TelemetryService, String> {
-    let telemetry = TelemetryConfig::load_or_default(&paths.telemetry_config)
-        .map_err(|error| error.to_string())?;
+) -> Result<TelemetryService, TelemetryError> {
+    let telemetry = TelemetryConfig::load_or_default(&paths.telemetry_config)?;
     for finding in &telemetry.findings {
         tracing::warn!("{finding}");
     }
@@ -89,5 +88,4 @@ fn open(
         &secrets,
         store,
     )
-    .map_err(|error| error.to_string())
 }

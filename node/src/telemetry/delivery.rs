@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use super::channels::{Attempt, Http, Sender};
 use super::message::Message;
 use super::outbox::{Change, Job, Queue};
-use super::outbox_store::OutboxStore;
+use super::outbox_store::{OutboxError, OutboxStore};
 use crate::config::Channel;
 
 /// Rows that could not be written have numbers from here on, and are forgotten with the process.
@@ -36,12 +36,12 @@ impl Delivery {
     /// fingerprint of the address that said so.
     ///
     /// # Errors
-    /// If the rows cannot be read: why.
+    /// If the rows cannot be read.
     pub fn new(
         store: OutboxStore,
         senders: Vec<Sender>,
         gone: BTreeMap<String, String>,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, OutboxError> {
         let queue = Queue::new(store.rows()?);
         let mut delivery = Self {
             queue,
@@ -260,7 +260,7 @@ impl Delivery {
             self.store.write(&kept).await
         };
         let ids = ids.unwrap_or_else(|error| {
-            tracing::warn!(error, "a notification is not kept on disk");
+            tracing::warn!(%error, "a notification is not kept on disk");
             let first = self.next_volatile;
             self.next_volatile += change.put.len() as u64;
             (first..self.next_volatile).collect()

@@ -3,11 +3,11 @@
 
 use serde::{Deserialize, Serialize};
 use ssid_engine::outbox::{OutboxChange, TELEMETRY};
-use ssid_storage::{OutboxKey, OutboxRow, PathContext as _, Store};
+use ssid_storage::{OutboxKey, OutboxRow, PathContext as _, StorageError, Store};
 
 use super::outbox::{Change, Entry};
 use super::state::{StateError, read_json, write_json};
-use crate::engine::EngineHandle;
+use crate::engine::{EngineError, EngineHandle};
 use crate::place::Place;
 
 /// Rows that are read at the start.
@@ -98,18 +98,33 @@ pub fn remove(path: &Place) -> Result<(), StateError> {
     }
 }
 
+/// Why rows cannot be read or kept.
+#[derive(Debug, thiserror::Error)]
+pub enum OutboxError {
+    /// The node's storage fails.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The engine does not take the change.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The file of a command without a node cannot be written.
+    #[error(transparent)]
+    File(#[from] StateError),
+    /// A notification cannot be put into words for storage.
+    #[error("a notification cannot be stored: {0}")]
+    Entry(#[from] serde_json::Error),
+}
+
 impl OutboxStore {
     /// The rows that are kept. Rows that a newer version wrote are left where they are.
     ///
     /// # Errors
-    /// If storage fails: why.
-    pub fn rows(&self) -> Result<Vec<(u64, Entry)>, String> {
+    /// If storage fails.
+    pub fn rows(&self) -> Result<Vec<(u64, Entry)>, OutboxError> {
         match self {
             Self::File(file) => Ok(file.rows().to_vec()),
             Self::Node { store, .. } => {
-                let rows = store
-                    .outbox(TELEMETRY, ROWS)
-                    .map_err(|error| error.to_string())?;
+                let rows = store.outbox(TELEMETRY, ROWS)?;
                 let parsed = rows.into_iter().filter_map(|(key, row)| match serde_json::from_slice(&row.payload) {
                     Ok(entry) => Some((key.counter, entry)),
                     Err(error) => {
@@ -125,20 +140,19 @@ impl OutboxStore {
     /// Writes a change; the numbers of its new rows once all of it is on disk.
     ///
     /// # Errors
-    /// If it is not on disk: why.
-    pub async fn write(&mut self, change: &Change) -> Result<Vec<u64>, String> {
+    /// If it is not on disk.
+    pub async fn write(&mut self, change: &Change) -> Result<Vec<u64>, OutboxError> {
         match self {
-            Self::File(file) => file.write(change).map_err(|error| error.to_string()),
+            Self::File(file) => Ok(file.write(change)?),
             Self::Node { engine, .. } => {
-                let payload = |entry| serde_json::to_vec(entry).map_err(|error| error.to_string());
                 let add = change.put.iter().map(|entry| {
                     // all of it before the engine is asked: a change is written whole or not at all
                     Ok(OutboxRow {
                         kind: TELEMETRY,
-                        payload: payload(entry)?,
+                        payload: serde_json::to_vec(entry)?,
                     })
                 });
-                let add = add.collect::<Result<_, String>>()?;
+                let add = add.collect::<Result<_, OutboxError>>()?;
                 let done = change
                     .done
                     .iter()
@@ -152,10 +166,7 @@ impl OutboxStore {
                     done,
                     ..OutboxChange::default()
                 };
-                let keys = engine
-                    .outbox(change)
-                    .await
-                    .map_err(|error| error.to_string())?;
+                let keys = engine.outbox(change).await?;
                 Ok(keys.into_iter().map(|key| key.counter).collect())
             }
         }

@@ -14,12 +14,12 @@ use super::happenings::route;
 use super::look::Places;
 use super::message::{Message, Names, Source};
 use super::outbox::Job;
-use super::outbox_store::{FileRows, OutboxStore};
+use super::outbox_store::{FileRows, OutboxError, OutboxStore};
 use super::secret::Secrets;
 use super::state::{State, StateError};
 use super::view::CheckView;
 use crate::clock;
-use crate::config::Notifications;
+use crate::config::{ConfigError, Notifications};
 
 /// State, outbox and channels.
 #[derive(Debug)]
@@ -35,12 +35,15 @@ pub struct TelemetryService {
 /// Why telemetry does not run.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
+    /// Its configuration cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// Its state cannot be used.
     #[error(transparent)]
     State(#[from] StateError),
     /// What waits to be delivered cannot be read.
     #[error("cannot read the outbox: {0}")]
-    Outbox(String),
+    Outbox(#[from] OutboxError),
 }
 
 impl TelemetryService {
@@ -56,8 +59,7 @@ impl TelemetryService {
     ) -> Result<Self, TelemetryError> {
         let senders = Senders::configured(&places.config, secrets, &places.paths);
         let state = State::load(&places.state())?;
-        let delivery = Delivery::new(store, senders.usable.clone(), state.gone.clone())
-            .map_err(TelemetryError::Outbox)?;
+        let delivery = Delivery::new(store, senders.usable.clone(), state.gone.clone())?;
         Ok(Self {
             places,
             wanted,
