@@ -50,14 +50,14 @@ struct TakenOver {
 }
 
 fn instant(text: &str) -> Result<Timestamp, String> {
-    let of_day = |text: &str| {
-        text.parse::<Date>()
-            .ok()?
-            .to_zoned(jiff::tz::TimeZone::UTC)
-            .ok()
+    // a time is read as a date, too, which forgets its hour and its offset: times first
+    let time = text.parse::<Timestamp>().ok();
+    let of_day = || {
+        let day = Some(text).filter(|text| text.len() == "2024-12-31".len())?;
+        let day = day.parse::<Date>().ok()?;
+        Some(day.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp())
     };
-    let date = of_day(text).map(|day| day.timestamp());
-    date.or_else(|| text.parse().ok())
+    time.or_else(of_day)
         .ok_or_else(|| "expected a date (2024-12-31) or a time in UTC".to_owned())
 }
 

@@ -14,6 +14,21 @@ fn signal(running: &Running, signal: Signal) {
     kill_process(pid, signal).unwrap();
 }
 
+/// Starts it as a terminal does, also where these tests run under nohup: there SIGHUP is ignored, and
+/// whoever is started inherits that.
+fn on_a_terminal(command: &Command) -> Running {
+    let mut env = Command::new("env");
+    env.arg("--default-signal=HUP").arg(command.get_program());
+    env.args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => env.env(name, value),
+            None => env.env_remove(name),
+        };
+    }
+    Running::start(env)
+}
+
 fn following() -> (Played, String) {
     let connected = json!({ "type": "connected", "node_id": "44".repeat(32) });
     let told = format!("data: {connected}\n\n");
@@ -27,7 +42,7 @@ fn following() -> (Played, String) {
 #[test]
 fn following_events_ends_with_the_terminal() {
     let (node, first) = following();
-    let mut running = Running::start(node.command(&["events", "watch"]));
+    let mut running = on_a_terminal(&node.command(&["events", "watch"]));
     line_of(&mut running.out, |line| line.starts_with(&first));
     signal(&running, Signal::HUP);
     assert_eq!(running.child.wait().unwrap().code(), Some(0));
@@ -73,7 +88,7 @@ fn a_cluster_ends_with_the_terminal_and_so_do_its_nodes() {
     let up = ["cluster", "up", "--nodes", "2", "--json", "--dir"];
     let mut command = ssid(&up);
     command.arg(&dir);
-    let mut running = Running::start(command);
+    let mut running = on_a_terminal(&command);
     let mut document = String::new();
     while serde_json::from_str::<Value>(&document).is_err() {
         document += &line_of(&mut running.out, |_| true);
@@ -94,7 +109,7 @@ fn a_demo_ends_with_the_terminal_and_leaves_nothing_behind() {
     let above = tempfile::tempdir_in("/tmp").unwrap();
     let mut command = ssid(&["demo", "--nodes", "3"]);
     command.env("TMPDIR", above.path());
-    let mut running = Running::start(command);
+    let mut running = on_a_terminal(&command);
     // its nodes run
     line_of(&mut running.out, |line| line.starts_with("1 "));
     assert!(!working_in(above.path()).is_empty());

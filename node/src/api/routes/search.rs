@@ -82,8 +82,10 @@ impl Filter {
 
 /// `2026-11-29`, its first moment in UTC, or a time of RFC 3339.
 fn moment(name: &str, text: &str) -> Result<Timestamp, Failure> {
+    // a time without its offset would be read as a date, too, and forgotten but for its day
     let date = || {
-        text.parse::<Date>()
+        let day = Some(text).filter(|text| text.len() == "2026-11-29".len())?;
+        day.parse::<Date>()
             .ok()?
             .to_zoned(TimeZone::UTC)
             .ok()
