@@ -5,133 +5,18 @@
 //! only form that the engine takes. [`BatchProof`] proves one statement alone: index, count, path,
 //! signature.
 
+mod proof;
+mod statements;
+
+pub use proof::BatchProof;
+pub use statements::{Kind, Statements, is_of_unknown_kind};
+
 use serde::{Deserialize, Serialize};
 
-use crate::event::Event;
-use crate::heartbeat::Heartbeat;
 use crate::id::{FederationId, MerkleHash, NodeId, Signature};
 use crate::identity::{IdentityError, VerifyKey, VotingKey};
 use crate::limits;
-use crate::merkle::{self, MerkleTree};
-use crate::ready::Ready;
-use crate::vote::{EpochClose, Proposal, Vote};
-use crate::wire;
-
-/// What a batch's statements are; the byte is signed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Kind {
-    /// Announcements of the signer's own events.
-    Events,
-    /// Prevotes and precommits, of any subjects.
-    Votes,
-    /// What the signer says about itself; a batch has one.
-    Heartbeat,
-    /// Proposals of automatic rounds.
-    Proposals,
-    /// What voters hold when they leave an epoch.
-    Closes,
-    /// That a voter of a proposed manifest runs.
-    Ready,
-}
-
-impl Kind {
-    /// Every kind. Of those to come, 7 will be score reports and 8 seal shares.
-    pub const ALL: [Self; 6] = [
-        Self::Events,
-        Self::Votes,
-        Self::Heartbeat,
-        Self::Proposals,
-        Self::Closes,
-        Self::Ready,
-    ];
-
-    /// The byte that is signed, 1 to 6.
-    pub fn byte(self) -> u8 {
-        match self {
-            Self::Events => 1,
-            Self::Votes => 2,
-            Self::Heartbeat => 3,
-            Self::Proposals => 4,
-            Self::Closes => 5,
-            Self::Ready => 6,
-        }
-    }
-}
-
-/// The statements of one batch, all of one kind.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Statements {
-    /// Kind 1; the signed leaf of each is its choice, the body travels alongside.
-    Events(Vec<Event>),
-    /// Kind 2; a leaf is the vote's own layout (SPEC §5).
-    Votes(Vec<Vote>),
-    /// Kind 3, always one.
-    Heartbeat(Box<Heartbeat>),
-    /// Kind 4; a leaf is the proposal's own layout.
-    Proposals(Vec<Proposal>),
-    /// Kind 5; a leaf is the close's own layout.
-    Closes(Vec<EpochClose>),
-    /// Kind 6, always one.
-    Ready(Ready),
-}
-
-impl Statements {
-    /// Returns the kind, which is signed with the batch.
-    pub fn kind(&self) -> Kind {
-        match self {
-            Self::Events(_) => Kind::Events,
-            Self::Votes(_) => Kind::Votes,
-            Self::Heartbeat(_) => Kind::Heartbeat,
-            Self::Proposals(_) => Kind::Proposals,
-            Self::Closes(_) => Kind::Closes,
-            Self::Ready(_) => Kind::Ready,
-        }
-    }
-
-    /// Returns how many statements there are.
-    pub fn len(&self) -> usize {
-        match self {
-            Self::Events(all) => all.len(),
-            Self::Votes(all) => all.len(),
-            Self::Heartbeat(_) | Self::Ready(_) => 1,
-            Self::Proposals(all) => all.len(),
-            Self::Closes(all) => all.len(),
-        }
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// The root that is signed: with the signer, the batch's name.
-    pub fn root(&self) -> MerkleHash {
-        merkle::root(&self.leaf_hashes())
-    }
-
-    fn leaf_hashes(&self) -> Vec<MerkleHash> {
-        match self {
-            Self::Events(all) => all
-                .iter()
-                .map(|e| merkle::leaf_hash(&e.choice().to_bytes()))
-                .collect(),
-            Self::Votes(all) => all
-                .iter()
-                .map(|v| merkle::leaf_hash(&v.leaf_bytes()))
-                .collect(),
-            Self::Heartbeat(one) => vec![merkle::leaf_hash(&one.leaf_bytes())],
-            Self::Proposals(all) => all
-                .iter()
-                .map(|p| merkle::leaf_hash(&p.leaf_bytes()))
-                .collect(),
-            Self::Closes(all) => all
-                .iter()
-                .map(|c| merkle::leaf_hash(&c.leaf_bytes()))
-                .collect(),
-            Self::Ready(one) => vec![merkle::leaf_hash(&one.leaf_bytes())],
-        }
-    }
-}
+use crate::merkle::MerkleTree;
 
 /// Why a batch or a proof from one is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -194,14 +79,6 @@ pub struct SignedBatch {
     pub statements: Statements,
 }
 
-/// Whether `data` begins like a batch as it travels, but of a kind that this version does not know.
-/// A later one may read it: nobody who passes it on does wrong.
-pub fn is_of_unknown_kind(data: &[u8]) -> bool {
-    const KINDS: u8 = Kind::ALL.len() as u8;
-    // signer and signature come first
-    wire::variant(data, 32 + 64).is_some_and(|kind| kind >= KINDS)
-}
-
 impl SignedBatch {
     /// Checks count and signature under the signer's key: one signature check however many
     /// statements.
@@ -228,14 +105,7 @@ impl SignedBatch {
         key: &VerifyKey,
         federation: &FederationId,
     ) -> Result<VerifiedBatch, BatchError> {
-        // the caller took the key from a manifest by that name: another one would prove nothing
-        // about it
-        if self.signer != key.id() {
-            return Err(BatchError::WrongSigner {
-                named: self.signer,
-                key: key.id(),
-            });
-        }
+        check_signer(self.signer, key)?;
         // before hashing: of a batch that is too long no leaf is looked at
         let count = checked_count(self.statements.len())?;
         // one ballot that no honest node signs spoils the batch, for every node alike
@@ -255,6 +125,16 @@ impl SignedBatch {
             tree,
             root,
         })
+    }
+}
+
+/// The caller took the key from a manifest by that name: another one would prove nothing about it.
+fn check_signer(named: NodeId, key: &VerifyKey) -> Result<(), BatchError> {
+    let key = key.id();
+    if named == key {
+        Ok(())
+    } else {
+        Err(BatchError::WrongSigner { named, key })
     }
 }
 
@@ -371,18 +251,7 @@ impl VerifiedBatch {
 
     /// Bytes it takes in memory, about.
     pub fn memory(&self) -> usize {
-        let statements = match self.statements() {
-            Statements::Events(all) => all
-                .iter()
-                .map(|event| size_of::<Event>() + event.size())
-                .sum(),
-            Statements::Votes(all) => size_of_val(all.as_slice()),
-            Statements::Heartbeat(_) => size_of::<Heartbeat>(),
-            Statements::Proposals(all) => size_of_val(all.as_slice()),
-            Statements::Closes(all) => size_of_val(all.as_slice()),
-            Statements::Ready(one) => size_of_val(one),
-        };
-        size_of::<Self>() + statements + self.tree.memory()
+        size_of::<Self>() + self.statements().memory() + self.tree.memory()
     }
 
     /// The proof of the statement at `index`; `None` if there is none.
@@ -399,87 +268,13 @@ impl VerifiedBatch {
     }
 }
 
-/// Proof that one statement was signed as part of a batch.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BatchProof {
-    /// The voting key that signed the batch.
-    pub signer: NodeId,
-    /// The statement's place in the batch, from 0.
-    pub index: u32,
-    /// How many statements the batch has, 1 to 4096.
-    pub count: u32,
-    /// RFC 9162 §2.1.3 inclusion path.
-    pub path: Vec<MerkleHash>,
-    /// The batch's signature.
-    pub signature: Signature,
-}
-
-impl BatchProof {
-    /// The root that this proof leads to from a statement's leaf bytes.
-    ///
-    /// # Errors
-    /// If count or index are out of bounds, or the path has a wrong length.
-    pub fn root(&self, leaf_bytes: &[u8]) -> Result<MerkleHash, BatchError> {
-        let (index, count) = (self.index, self.count);
-        checked_count(count as usize)?;
-        if index >= count {
-            return Err(BatchError::Index { index, count });
-        }
-        merkle::root_from_inclusion(
-            merkle::leaf_hash(leaf_bytes),
-            index.into(),
-            count.into(),
-            &self.path,
-        )
-        .ok_or(BatchError::Path { index, count })
-    }
-
-    /// Checks that `key` signed a batch of this kind with these leaf bytes at the index.
-    ///
-    /// # Errors
-    /// As [`Self::root`], and if the signature does not verify.
-    pub fn verify(
-        &self,
-        kind: Kind,
-        leaf_bytes: &[u8],
-        key: &VerifyKey,
-        federation: &FederationId,
-    ) -> Result<(), BatchError> {
-        let root = self.root(leaf_bytes)?;
-        self.verify_root(kind, &root, key, federation)
-    }
-
-    /// Checks only that `key` signed `root`; for a verifier that remembers the roots it has
-    /// checked.
-    ///
-    /// # Errors
-    /// If the signature does not verify.
-    pub fn verify_root(
-        &self,
-        kind: Kind,
-        root: &MerkleHash,
-        key: &VerifyKey,
-        federation: &FederationId,
-    ) -> Result<(), BatchError> {
-        if self.signer != key.id() {
-            return Err(BatchError::WrongSigner {
-                named: self.signer,
-                key: key.id(),
-            });
-        }
-        Ok(key.verify(
-            &signed_message(federation, kind, self.count, root),
-            &self.signature,
-        )?)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::id::{Epoch, Round, SubjectId};
     use crate::testing::{event, key};
-    use crate::vote::Phase;
+    use crate::vote::{Phase, Vote};
+    use crate::wire;
 
     const FEDERATION: FederationId = FederationId([1; 32]);
 
