@@ -7,8 +7,8 @@
 #   eval "$(tests/peers/ipfs/ipfs.sh start)"      # sets SSID_TEST_IPFS_API and SSID_TEST_IPFS_GATEWAY
 #   cargo test -p ssid-tests anchoring
 #
-# Needs Node.js 20 and npm. State: $SSID_TEST_PEERS (default: target/peers) with code, repository, log and pid. Ports:
-# IPFS_API_PORT (15001), IPFS_GATEWAY_PORT (18080), IPFS_SWARM_PORT (14001), all on 127.0.0.1.
+# Needs Node.js 20, npm and Python. State: $SSID_TEST_PEERS (default: target/peers) with code, repository, log and pid. Its
+# ports are free ones of 127.0.0.1, so that several checkouts may test at once.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 home=${SSID_TEST_PEERS:-$here/../../../target/peers}/ipfs
@@ -38,6 +38,14 @@ ready = json.load(open(sys.argv[1]))
 print("export SSID_TEST_IPFS_API=" + ready["api"], "SSID_TEST_IPFS_GATEWAY=" + ready["gateway"])' "$run/ready.json"
 }
 
+# Three, different because all are held at once.
+free_ports() {
+  python3 -c '
+import socket
+held = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
+print(*(socket.getsockname()[1] for socket in held), sep="\n")'
+}
+
 start() {
   install
   if is_running; then
@@ -46,8 +54,9 @@ start() {
   fi
   rm -rf "$run"
   mkdir -p "$run"
-  setsid nohup node "$code/node.mjs" "$run/repo" "${IPFS_API_PORT:-15001}" "${IPFS_GATEWAY_PORT:-18080}" \
-    "${IPFS_SWARM_PORT:-14001}" </dev/null >"$run/ready.json" 2>"$run/log" &
+  local ports
+  mapfile -t ports < <(free_ports)
+  setsid nohup node "$code/node.mjs" "$run/repo" "${ports[@]}" </dev/null >"$run/ready.json" 2>"$run/log" &
   echo $! > "$run/pid"
   for _ in $(seq 1 240); do
     if grep -qs '"ready":true' "$run/ready.json"; then
