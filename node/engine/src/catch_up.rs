@@ -319,7 +319,7 @@ impl Engine {
                 complete,
             } => {
                 // its past first: until it is known this node signs nothing
-                self.take_own(tick, heartbeat, votes, complete);
+                self.take_own(tick, from, heartbeat, votes, complete);
                 Some(Request::Status)
             }
             CheckedAnswer::Log {

@@ -33,6 +33,8 @@ pub(super) struct Heartbeats {
     told_state: (CanSign, u64),
     /// The greatest number that this node gave a heartbeat, in earlier lives too.
     last_sequence: u64,
+    /// The first and the latest number that it gave in this life.
+    given: Option<(u64, u64)>,
     /// When the latest was made.
     made: Steady,
     latest: Option<Arc<VerifiedBatch>>,
@@ -45,6 +47,7 @@ impl Default for Heartbeats {
             told_at: None,
             told_state: (CanSign::Starting, 0),
             last_sequence: 0,
+            given: None,
             made: Steady(0),
             latest: None,
         }
@@ -66,6 +69,12 @@ impl Heartbeats {
     #[cfg(test)]
     pub(super) fn last_sequence(&self) -> u64 {
         self.last_sequence
+    }
+
+    /// Whether this may be a number that was given in this life.
+    pub(super) fn has_given(&self, sequence: u64) -> bool {
+        self.given
+            .is_some_and(|(first, latest)| (first..=latest).contains(&sequence))
     }
 
     /// An earlier life gave one this number: numbers go on from there.
@@ -96,7 +105,10 @@ impl Engine {
     }
 
     fn next_sequence(&mut self, tick: &mut Tick) {
-        self.heartbeats.last_sequence = tick.now.0.max(self.heartbeats.last_sequence + 1);
+        let number = tick.now.0.max(self.heartbeats.last_sequence + 1);
+        self.heartbeats.last_sequence = number;
+        let first = self.heartbeats.given.map_or(number, |(first, _)| first);
+        self.heartbeats.given = Some((first, number));
         let row = PeerRow {
             last_sequence: self.heartbeats.last_sequence,
             ..PeerRow::default()

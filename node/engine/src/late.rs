@@ -13,7 +13,9 @@ use ssid_protocol::id::{Round, SubjectId};
 use ssid_protocol::record::FirstPrevote;
 use ssid_protocol::vote::{Phase, Vote};
 
+use super::clock::Steady;
 use super::engine::{Engine, Tick};
+use super::settings::CLOSING_WINDOW;
 
 /// Prevotes that wait to be said; what is past this is only compared.
 const LATE_PREVOTES: usize = 4096;
@@ -30,13 +32,18 @@ struct Late {
 
 /// Prevotes for subjects that were decided before this node prevoted.
 #[derive(Debug, Default)]
-pub(super) struct LatePrevotes(VecDeque<Late>);
+pub(super) struct LatePrevotes {
+    waiting: VecDeque<Late>,
+    /// Nothing is said of what is decided until then: this node may have said it already, on a disk
+    /// that it has no more.
+    forbidden_until: Option<Steady>,
+}
 
 impl LatePrevotes {
     /// Forgets what lines of the file said that is read again: they come again if they still stand
     /// there.
     pub(super) fn forget_lines(&mut self) {
-        self.0.retain(|late| late.own.is_none());
+        self.waiting.retain(|late| late.own.is_none());
     }
 }
 
@@ -44,13 +51,18 @@ impl Engine {
     /// Notes what the own registry has for a subject that was decided within the last minute, to be
     /// said with the next votes; whether that may still be said.
     pub(super) fn observe_late(&mut self, subject: SubjectId, own: &Event) -> bool {
-        if let Some(late) = self.late.0.iter_mut().find(|late| late.subject == subject) {
+        if let Some(late) = self
+            .late
+            .waiting
+            .iter_mut()
+            .find(|late| late.subject == subject)
+        {
             late.own.get_or_insert_with(|| own.clone());
             return true;
         }
-        let may = self.late.0.len() < LATE_PREVOTES && self.may_prevote_late(&subject);
+        let may = self.late.waiting.len() < LATE_PREVOTES && self.may_prevote_late(&subject);
         if may {
-            self.late.0.push_back(Late {
+            self.late.waiting.push_back(Late {
                 subject,
                 look: 0,
                 own: Some(own.clone()),
@@ -69,9 +81,12 @@ impl Engine {
                 .find(|held| Some(held.voter) == self.rules.me);
             own.is_some_and(|held| held.phase == Phase::Precommit && held.ballot.is_some())
         });
-        if has_followed && self.late.0.len() < LATE_PREVOTES && self.may_prevote_late(&subject) {
+        if has_followed
+            && self.late.waiting.len() < LATE_PREVOTES
+            && self.may_prevote_late(&subject)
+        {
             let look = self.ask_for_look(tick);
-            self.late.0.push_back(Late {
+            self.late.waiting.push_back(Late {
                 subject,
                 look,
                 own: None,
@@ -79,9 +94,23 @@ impl Engine {
         }
     }
 
+    /// Says nothing of what is decided by now, or comes to be known as decided within the window in
+    /// which others count late prevotes: what they decided before this node's start is among it.
+    pub(super) fn forbid_late(&mut self, now: Steady) {
+        self.late.forbidden_until = Some(now.after(CLOSING_WINDOW));
+        self.closing.forbid_late();
+    }
+
+    /// Forbids it for what this tick has decided, too.
+    pub(super) fn keep_late_forbidden(&mut self, now: Steady) {
+        if self.late.forbidden_until.is_some_and(|until| now <= until) {
+            self.closing.forbid_late();
+        }
+    }
+
     /// Whether something can be said now.
     pub(super) fn has_late_prevotes(&self) -> bool {
-        self.is_signing() && self.late.0.iter().any(|late| self.may_say(late))
+        self.is_signing() && self.late.waiting.iter().any(|late| self.may_say(late))
     }
 
     fn may_say(&self, late: &Late) -> bool {
@@ -112,10 +141,10 @@ impl Engine {
     /// Says what comes too late for the vote, once signing is possible and the own registry is
     /// known. What nobody counts any more is compared instead.
     pub(super) fn say_late(&mut self, tick: &mut Tick) {
-        if !self.is_signing() || self.late.0.is_empty() {
+        if !self.is_signing() || self.late.waiting.is_empty() {
             return;
         }
-        for late in std::mem::take(&mut self.late.0) {
+        for late in std::mem::take(&mut self.late.waiting) {
             if !self.may_prevote_late(&late.subject) {
                 if let Some(own) = late.own {
                     self.compare_line(tick, late.subject, &own);
@@ -123,7 +152,7 @@ impl Engine {
             } else if self.may_say(&late) {
                 self.prevote_late(tick, late);
             } else {
-                self.late.0.push_back(late);
+                self.late.waiting.push_back(late);
             }
         }
     }

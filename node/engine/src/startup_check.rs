@@ -17,6 +17,7 @@ use ssid_protocol::certificate::Certificate;
 use ssid_protocol::evidence::{Signed, Statement};
 use ssid_protocol::id::{Choice, NodeId, SubjectId, UnixMillis};
 use ssid_protocol::merkle;
+use ssid_protocol::quorum::{VoterIndex, VoterSet};
 use ssid_protocol::sync::Answer;
 use ssid_protocol::vote::{Phase, Proposal, Vote};
 use ssid_protocol::voting::{Input, Signing};
@@ -41,10 +42,13 @@ pub(super) struct StartupCheck {
     heard: BTreeSet<NodeId>,
     head: LogHead,
     ask_at: Option<Steady>,
-    /// The number of the latest own heartbeat on disk; 0 if there is none.
+    /// Those of them who told all that this node may have prevoted of what was decided within the
+    /// last minute: others have said it over Git, or hold more than an answer has room for.
+    told: BTreeSet<NodeId>,
+    /// The number of the latest own heartbeat on disk at the start; 0 if there is none.
     numbered: u64,
-    /// Whether those heard told all that this node may have prevoted of what was decided meanwhile.
-    knows_late: bool,
+    /// Whether nothing says that this node prevoted what nobody can tell any more.
+    is_own_disk: bool,
 }
 
 impl StartupCheck {
@@ -53,8 +57,9 @@ impl StartupCheck {
             heard: BTreeSet::new(),
             head,
             ask_at: None,
+            told: BTreeSet::new(),
             numbered: 0,
-            knows_late: true,
+            is_own_disk: true,
         }
     }
 
@@ -70,7 +75,7 @@ impl StartupCheck {
             .0
             .checked_sub(numbered)
             .is_some_and(|since| since < window);
-        self.knows_late = numbered == 0 || is_recent;
+        self.is_own_disk = numbered == 0 || is_recent;
     }
 
     /// When voters are asked again.
@@ -166,23 +171,9 @@ impl Engine {
             return;
         };
         check.heard.insert(node);
-        // this node counts itself: any quorum that certified what it signed had one of these in it
-        let voters = check
-            .heard
-            .iter()
-            .filter_map(|node| self.epochs.current().voters().index_of(node))
-            .chain(self.rules.me);
-        let voters: BTreeSet<_> = voters.collect();
-        let weight = voters
-            .iter()
-            .map(|voter| self.epochs.current().voters().weight(*voter))
-            .sum();
-        if self
-            .epochs
-            .current()
-            .voters()
-            .is_quorum(weight, voters.len())
-        {
+        // any quorum that certified what this node signed had one of these in it
+        let heard = &check.heard;
+        if is_quorum_with(self.rules.me, self.epochs.current().voters(), heard) {
             self.end_startup_check(tick);
         }
     }
@@ -195,8 +186,10 @@ impl Engine {
             voters = check.heard.len(),
             "a quorum has told what this node signed before"
         );
-        if !check.knows_late {
-            self.closing.forbid_late();
+        let voters = self.epochs.current().voters();
+        let is_told = is_quorum_with(self.rules.me, voters, &check.told);
+        if !(check.is_own_disk && is_told) {
+            self.forbid_late(tick.steady);
         }
         self.go_on_starting(tick);
     }
@@ -246,6 +239,7 @@ impl Engine {
     pub(super) fn take_own(
         &mut self,
         tick: &mut Tick,
+        from: NodeId,
         heartbeat: Option<Arc<VerifiedBatch>>,
         votes: Vec<Signed>,
         complete: bool,
@@ -255,39 +249,31 @@ impl Engine {
             self.go_on_from(&batch);
             self.look_for_lost_log(tick, &batch);
         }
-        let said = votes.len();
+        let mut own = BTreeSet::new();
         for Signed { statement, proof } in votes {
             if let (Statement::Vote(vote), true) = (statement, proof.signer == self.me) {
+                own.insert((vote.subject, vote.ballot));
                 self.look_for_lost(tick, &Statements::Votes(vec![vote]));
             }
         }
-        // an answer is cut only where it is full: nobody makes this node silent by saying so
-        let is_cut = !complete && said == OWN_VOTES;
-        if let Some(check) = self.startup_check.as_mut().filter(|_| is_cut) {
-            check.knows_late = false;
+        // an answer is cut only where it is full of what this node signed: nobody makes it silent
+        // by saying so
+        let is_cut = !complete && own.len() >= OWN_VOTES;
+        if let Some(check) = self.startup_check.as_mut().filter(|_| !is_cut) {
+            check.told.insert(from);
         }
     }
 
-    /// An own heartbeat with a number that is not on disk is of a life that this disk does not know:
-    /// nobody may know all that was prevoted in it.
+    /// An own heartbeat with a number that was not on disk, and that was not given since, is of a
+    /// life that this disk does not know: nobody may know all that was prevoted in it.
     fn look_for_lost_number(&mut self, own: &VerifiedBatch) {
         let Statements::Heartbeat(heartbeat) = own.statements() else {
             return;
         };
-        let is_own = own.signer() == self.me;
-        if let Some(check) = self.startup_check.as_mut().filter(|_| is_own) {
-            check.knows_late &= heartbeat.sequence <= check.numbered;
+        let is_lost = own.signer() == self.me && !self.heartbeats.has_given(heartbeat.sequence);
+        if let Some(check) = self.startup_check.as_mut().filter(|_| is_lost) {
+            check.is_own_disk &= heartbeat.sequence <= check.numbered;
         }
-    }
-
-    /// The same as a voter's answers has come over Git, but for the prevotes of what was decided.
-    pub(super) fn note_heard_by_git(&mut self, tick: &mut Tick, node: NodeId) {
-        if let Some(check) = &mut self.startup_check
-            && !check.heard.contains(&node)
-        {
-            check.knows_late = false;
-        }
-        self.note_heard(tick, node);
     }
 
     /// Looks for statements in an own batch that this node does not remember.
@@ -473,4 +459,12 @@ impl Engine {
         self.standing.note_rolled_back(reason);
         self.rules.signing = self.signing();
     }
+}
+
+/// Whether these voters make a quorum with this node, which counts itself.
+fn is_quorum_with(me: Option<VoterIndex>, voters: &VoterSet, others: &BTreeSet<NodeId>) -> bool {
+    let indices = others.iter().filter_map(|node| voters.index_of(node));
+    let all: BTreeSet<_> = indices.chain(me).collect();
+    let weight = all.iter().map(|voter| voters.weight(*voter)).sum();
+    voters.is_quorum(weight, all.len())
 }

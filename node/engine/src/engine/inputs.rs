@@ -50,7 +50,7 @@ impl Engine {
             Inbound::OwnAsked { from, ticket } => self.answer_own(tick, from, ticket),
             Inbound::Heard(nodes) => nodes
                 .into_iter()
-                .for_each(|node| self.note_heard_by_git(tick, node)),
+                .for_each(|node| self.note_heard(tick, node)),
             Inbound::Command { command, ticket } => self.take_command(tick, command, ticket),
             Inbound::Registry(news) => self.take_registry(tick, news),
             Inbound::Projected(sequence) => self.note_projected(tick, sequence),

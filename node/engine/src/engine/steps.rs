@@ -58,6 +58,7 @@ impl Engine {
         self.accuse_voters(&mut tick);
         // after signing: own votes may be what decides
         self.finish_decided(&mut tick);
+        self.keep_late_forbidden(tick.steady);
         self.close_late(&mut tick);
         self.count_time(&mut tick);
         self.remember_open(&mut tick);
