@@ -126,8 +126,9 @@ pub(crate) struct SearchArgs {
     /// Only those that happened before then
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
-    /// Only certified ones before this entry of the log: what --json calls next
-    #[arg(long, value_name = "ENTRY")]
+    /// Go on where a page ended: what --json calls next; an entry of the log where that was a
+    /// certified event
+    #[arg(long, value_name = "NEXT")]
     before: Option<String>,
 }
 
@@ -168,7 +169,7 @@ pub(crate) async fn run(command: EventsCommand, context: &Context) -> Result<()>
             out.show(&events, |events| table(&events.items, out))?;
             // where the page ends, if it does not hold everything
             if let Some(next) = events.next.as_ref().filter(|_| !out.is_json()) {
-                out.remark(&format!("older ones: --before {next}, or a higher --limit"));
+                out.remark(&format!("more: --before {next}, or a higher --limit"));
             }
         }
         EventsCommand::Show { hash } => {

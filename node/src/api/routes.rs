@@ -48,6 +48,7 @@ const IMPORT_BYTES: usize = 128 << 20;
 const QUICK: Duration = Duration::from_secs(30);
 /// How long one may take that waits, or verifies the whole log.
 const SLOW: Duration = Duration::from_hours(1);
+
 /// Returns the router of every endpoint.
 pub(super) fn router(state: ApiState, shutdown: CancellationToken) -> Router {
     let bodies_of =

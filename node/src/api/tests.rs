@@ -11,13 +11,13 @@ use std::sync::{Arc, Mutex};
 use prometheus_client::registry::Registry;
 use serde_json::Value;
 use ssid_engine::{
-    Adjusted, Adjustment, Command, Decider, EmitOutcome, EngineStatus, NodeEvent, NoteKind,
-    Operated, Operation, OperatorRefusal, RefusalKind, Refused, Reply,
+    Adjusted, Adjustment, Command, Decider, EmitOutcome, EngineStatus, InstanceView, NodeEvent,
+    NoteKind, Operated, Operation, OperatorRefusal, RefusalKind, Refused, Reply,
 };
 use ssid_protocol::batch::{Statements, VerifiedBatch};
 use ssid_protocol::event::Event;
 use ssid_protocol::heartbeat::CanSign;
-use ssid_protocol::id::{Epoch, LogId, Round, UnixMillis};
+use ssid_protocol::id::{Epoch, LogId, Round, SubjectId, UnixMillis};
 use ssid_protocol::record::{ConsensusRecord, Resolution, Transport};
 use ssid_protocol::testing;
 use ssid_protocol::trust::{TrustChange, TrustReason, TrustRules};
@@ -45,6 +45,8 @@ struct Served {
     adjusted: Arc<Mutex<Vec<Adjustment>>>,
     /// Who decided, and why.
     decided: Arc<Mutex<Vec<Decider>>>,
+    /// What is being voted on, by subject.
+    open: Arc<Mutex<BTreeMap<SubjectId, InstanceView>>>,
     shutdown: CancellationToken,
     tcp: Option<std::net::SocketAddr>,
 }
@@ -73,6 +75,8 @@ async fn served(engine: fn(&Event) -> EmitOutcome, with_tcp: bool) -> Served {
     let asked = adjusted.clone();
     let decided: Arc<Mutex<Vec<Decider>>> = Arc::default();
     let asked_by = decided.clone();
+    let open: Arc<Mutex<BTreeMap<SubjectId, InstanceView>>> = Arc::default();
+    let voted_on = open.clone();
     let handle = EngineHandle {
         calls,
         events: events.clone(),
@@ -98,7 +102,20 @@ async fn served(engine: fn(&Event) -> EmitOutcome, with_tcp: bool) -> Served {
                     };
                     drop(reply.send(outcome));
                 }
-                Call::Instances { reply, .. } => drop(reply.send(Vec::new())),
+                Call::Instances {
+                    subject,
+                    after,
+                    limit,
+                    reply,
+                } => {
+                    let open = voted_on.lock().unwrap();
+                    let is_it = |view: &&InstanceView| {
+                        subject.is_none_or(|subject| subject == view.subject_id)
+                            && after.is_none_or(|after| after < view.subject_id)
+                    };
+                    let found = open.values().filter(is_it).take(limit).cloned();
+                    drop(reply.send(found.collect()));
+                }
                 Call::Offer { reply, .. } => {
                     drop(reply.send(ssid_engine::OfferPage::default()));
                 }
@@ -163,6 +180,7 @@ async fn served(engine: fn(&Event) -> EmitOutcome, with_tcp: bool) -> Served {
         events,
         adjusted,
         decided,
+        open,
         shutdown,
         tcp,
     }

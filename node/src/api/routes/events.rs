@@ -5,6 +5,7 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use ssid_engine::InstanceView;
 use ssid_protocol::event::Event;
+use ssid_protocol::id::SubjectId;
 use ssid_protocol::record::ConsensusRecord;
 use tokio::sync::oneshot;
 
@@ -16,7 +17,38 @@ use crate::query::proof_anchor;
 use crate::registry::task::ApplyRequest;
 use crate::view::{AppliedView, EventState, EventView, Page, Problem, ReviewView};
 
-/// Open events first, then certified ones, the latest first.
+/// Where a page begins.
+enum Cursor {
+    /// Behind the candidates of this open subject.
+    Open(SubjectId),
+    /// At certified events before this place in the log.
+    Certified(u64),
+}
+
+impl Cursor {
+    const OPEN: &str = "open-";
+
+    fn of(paging: &Paging) -> Result<Option<Self>, Failure> {
+        let open = paging
+            .before
+            .as_deref()
+            .and_then(|text| text.strip_prefix(Self::OPEN)?.parse().ok());
+        match open {
+            Some(subject) => Ok(Some(Self::Open(subject))),
+            None => Ok(paging.before()?.map(Self::Certified)),
+        }
+    }
+
+    fn text(&self) -> String {
+        match self {
+            Self::Open(subject) => format!("{}{subject}", Self::OPEN),
+            Self::Certified(sequence) => sequence.to_string(),
+        }
+    }
+}
+
+/// Open events first, in order of subject, then certified ones, the latest first. The candidates of
+/// one subject stand on one page, which is longer than asked for only if they alone are.
 pub(super) async fn list(
     State(state): State<ApiState>,
     filter: Result<Query<Filter>, QueryRejection>,
@@ -32,31 +64,36 @@ pub(super) async fn list(
     } = filter;
     let paging = Paging { limit, before };
     let limit = paging.limit();
-    let before = paging.before()?;
+    let (open_after, before) = match Cursor::of(&paging)? {
+        None => (Some(None), None),
+        Some(Cursor::Open(subject)) => (Some(Some(subject)), None),
+        // what is open has no place in the log: it stands before all that has
+        Some(Cursor::Certified(sequence)) => (None, Some(sequence)),
+    };
     let open = Open {
         stands,
         review,
         wanted: &wanted,
     };
-    // of these there is one page: an operator answers them, and they get fewer
-    if review {
-        let items = if before.is_none() {
-            open.events(&state, limit).await?
-        } else {
-            Vec::new()
-        };
+    let mut items = Vec::new();
+    if let Some(after) = open_after
+        && (review || stands != Some(EventState::Certified))
+    {
+        let next;
+        (items, next) = open.page(&state, after, limit).await?;
+        if let Some(subject) = next {
+            let next = Some(Cursor::Open(subject).text());
+            return Ok(Json(Page { items, next }));
+        }
+    }
+    if review || !matches!(stands, None | Some(EventState::Certified)) {
         return Ok(Json(Page::whole(items)));
     }
-    let mut items = Vec::new();
-    if before.is_none() && stands != Some(EventState::Certified) {
-        items = open.events(&state, limit).await?;
-    }
-    // what is open has no place in the log: it stands on the first page only
-    let left = limit - items.len();
-    // full of open ones: the page after it begins at the log's end
-    if !matches!(stands, None | Some(EventState::Certified)) || left == 0 {
-        let next =
-            (left == 0 && stands.is_none()).then(|| state.known.store.log_head().size.to_string());
+    // more than the limit only where one subject has more candidates
+    let left = limit.saturating_sub(items.len());
+    if left == 0 {
+        let end = state.known.store.log_head().size;
+        let next = Some(Cursor::Certified(end).text());
         return Ok(Json(Page { items, next }));
     }
     let (certified, next) = state
@@ -74,9 +111,14 @@ struct Open<'a> {
 }
 
 impl Open<'_> {
-    async fn events(&self, state: &ApiState, limit: usize) -> Result<Vec<EventView>, Failure> {
+    /// Those behind a subject, and behind which one there may be more.
+    async fn page(
+        &self,
+        state: &ApiState,
+        mut after: Option<SubjectId>,
+        limit: usize,
+    ) -> Result<(Vec<EventView>, Option<SubjectId>), Failure> {
         let mut items = Vec::new();
-        let mut after = None;
         let is_it = |view: &EventView| {
             self.stands.is_none_or(|stands| stands == view.state)
                 && self.wanted.has(&view.event)
@@ -84,17 +126,20 @@ impl Open<'_> {
         };
         loop {
             let page = state.known.engine.instances(after, limit).await?;
-            after = page.last().map(|open| open.subject_id);
             let is_last = page.len() < limit;
-            for open in page
-                .into_iter()
-                .filter(|open| !self.review || open.awaiting_review)
-            {
-                items.extend(candidates(open).into_iter().filter(is_it));
+            for open in page {
+                let subject = open.subject_id;
+                if !self.review || open.awaiting_review {
+                    let found: Vec<_> = candidates(open).into_iter().filter(is_it).collect();
+                    if !items.is_empty() && items.len() + found.len() > limit {
+                        return Ok((items, after));
+                    }
+                    items.extend(found);
+                }
+                after = Some(subject);
             }
-            if is_last || items.len() >= limit {
-                items.truncate(limit);
-                return Ok(items);
+            if is_last {
+                return Ok((items, None));
             }
         }
     }
@@ -145,7 +190,7 @@ fn certified_events(
     };
     Ok((
         found.into_iter().map(view).collect(),
-        next.map(|sequence| sequence.to_string()),
+        next.map(|sequence| Cursor::Certified(sequence).text()),
     ))
 }
 

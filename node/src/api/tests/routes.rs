@@ -4,10 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use ssid_engine::{EmitOutcome, NodeEvent};
+use ssid_engine::{CandidateView, EmitOutcome, InstanceView, NodeEvent};
 use ssid_protocol::certificate::Certificate;
 use ssid_protocol::event::Event;
-use ssid_protocol::id::{Round, UnixMillis};
+use ssid_protocol::id::{Epoch, Round, SubjectId, UnixMillis};
 use ssid_protocol::testing;
 use ssid_storage::Changes;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -75,6 +75,89 @@ async fn what_is_certified_is_shown_in_the_registrys_words_and_proven() {
             .map(Vec::len),
         Some(3)
     );
+}
+
+/// What is voted on for a subject whose id is all that number, with so many candidates.
+fn voted_on(number: u8, candidates: usize) -> InstanceView {
+    let candidate = |n| {
+        let event = Event {
+            commit_hash: format!("{number:02x}{n:05x}"),
+            ..testing::event("audit", &format!("open-{number}"))
+        };
+        CandidateView {
+            choice: event.choice(),
+            event: Some(event),
+            announced_by: None,
+            own: false,
+        }
+    };
+    InstanceView {
+        subject_id: SubjectId([number; 32]),
+        subject: None,
+        epoch: Epoch::ZERO,
+        round: Round::ZERO,
+        since: UnixMillis(0),
+        in_conflict: number == 2,
+        awaiting_review: number == 6,
+        review: None,
+        locked: None,
+        standing: None,
+        no_choice_because: None,
+        quorum: 3,
+        candidates: (0..candidates).map(candidate).collect(),
+        votes: Vec::new(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn open_events_come_page_by_page_too_and_then_the_certified_ones() {
+    let mut served = served(accept, false).await;
+    for version in ["v0", "v1", "v2"] {
+        served.certify(&testing::event("audit", version));
+    }
+    let open = [(1, 1), (2, 4), (3, 1), (4, 0), (5, 2), (6, 1)];
+    for (number, candidates) in open {
+        let view = voted_on(number, candidates);
+        let mut open = served.open.lock().unwrap();
+        open.insert(view.subject_id, view);
+    }
+    let walk = async |query: &str| {
+        let (mut pages, mut versions, mut before) = (Vec::new(), Vec::new(), String::new());
+        loop {
+            let page = served.get(&format!("/v1/events?{query}{before}")).await;
+            let items = page["items"].as_array().unwrap();
+            pages.push(items.len());
+            let version = |item: &Value| item["event_version"].as_str().unwrap().to_owned();
+            versions.extend(items.iter().map(version));
+            match page["next"].as_str() {
+                Some(next) => before = format!("&before={next}"),
+                None => return (pages, versions),
+            }
+        }
+    };
+    let (_, all) = walk("limit=1000").await;
+    let of = |versions: &[&str]| versions.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let certified = of(&["v2", "v1", "v0"]);
+    assert_eq!((all.len(), &all[9..]), (12, &certified[..]));
+    for limit in 1..13 {
+        let (pages, found) = walk(&format!("limit={limit}")).await;
+        assert_eq!(
+            found, all,
+            "nothing twice and nothing left out, limit {limit}"
+        );
+        // the four that contradict each other stand together
+        assert!(pages.iter().all(|page| *page <= limit.max(4)), "{pages:?}");
+    }
+    let only = |state| format!("limit=1&state={state}");
+    assert_eq!(walk(&only("conflict")).await.1, vec!["open-2"; 4]);
+    assert_eq!(
+        walk(&only("open")).await.1,
+        of(&["open-1", "open-3", "open-5", "open-5", "open-6"])
+    );
+    assert_eq!(walk(&only("certified")).await.1, certified);
+    assert_eq!(walk("limit=1&review=true").await.1, ["open-6"]);
+    let (status, _) = served.ask("GET /v1/events?before=open-1", "").await;
+    assert_eq!(status, 400);
 }
 
 #[tokio::test(flavor = "multi_thread")]
