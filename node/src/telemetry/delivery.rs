@@ -89,7 +89,8 @@ impl Delivery {
     }
 
     /// Keeps messages for channels, those of all in one write; they are sent once they are on disk.
-    pub async fn enqueue(&mut self, messages: &[(Message, Vec<Channel>)], now: UnixMillis) {
+    /// Returns whether they are: what is not is sent all the same, and forgotten with the process.
+    pub async fn enqueue(&mut self, messages: &[(Message, Vec<Channel>)], now: UnixMillis) -> bool {
         let mut all = Change::default();
         for channel in self.channels() {
             let of_channel: Vec<_> = messages
@@ -103,9 +104,7 @@ impl Delivery {
                 all.done.extend(change.done);
             }
         }
-        if all != Change::default() {
-            self.write(all).await;
-        }
+        all == Change::default() || self.write(all).await
     }
 
     /// Sends a row again at once. Whether there is such a row.
@@ -140,16 +139,7 @@ impl Delivery {
 
     /// Begins every attempt that is due.
     pub fn begin(&mut self, now: UnixMillis) {
-        let usable = self.channels();
-        // a channel has one attempt at a time; who cannot be used is as good as busy, and its rows
-        // wait
-        let mut busy = self.busy.clone();
-        busy.extend(
-            super::channels::ALL
-                .into_iter()
-                .filter(|channel| !usable.contains(channel)),
-        );
-        for job in self.queue.due(now, &busy) {
+        for job in self.queue.due(now, &self.waiting_channels()) {
             let Some(sender) = self
                 .senders
                 .iter()
@@ -242,8 +232,8 @@ impl Delivery {
     }
 
     /// Keeps a change, then takes it. What cannot be kept is still tried, and forgotten with the
-    /// process: a node whose storage failed has to be able to say so.
-    async fn write(&mut self, change: Change) {
+    /// process: a node whose storage failed has to be able to say so. Returns whether it is kept.
+    async fn write(&mut self, change: Change) -> bool {
         let done = change
             .done
             .iter()
@@ -259,6 +249,7 @@ impl Delivery {
         } else {
             self.store.write(&kept).await
         };
+        let is_kept = ids.is_ok();
         let ids = ids.unwrap_or_else(|error| {
             tracing::warn!(%error, "a notification is not kept on disk");
             let first = self.next_volatile;
@@ -266,18 +257,25 @@ impl Delivery {
             (first..self.next_volatile).collect()
         });
         self.queue.apply(change, ids);
+        is_kept
     }
 
     /// When something is due next, of what can be sent at all.
     fn next_at(&self, now: UnixMillis) -> Option<UnixMillis> {
+        self.queue.next_at(now, &self.waiting_channels())
+    }
+
+    /// Channels whose rows wait: a channel has one attempt at a time, and who cannot be used is as
+    /// good as busy.
+    fn waiting_channels(&self) -> BTreeSet<Channel> {
         let usable = self.channels();
-        let mut busy = self.busy.clone();
-        busy.extend(
+        let mut waiting = self.busy.clone();
+        waiting.extend(
             super::channels::ALL
                 .into_iter()
                 .filter(|channel| !usable.contains(channel)),
         );
-        self.queue.next_at(now, &busy)
+        waiting
     }
 
     /// Whether nothing waits that could be sent before `until`, and nothing is under way.

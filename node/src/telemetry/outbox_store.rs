@@ -62,6 +62,12 @@ impl FileRows {
         &self.kept.rows
     }
 
+    /// Forgets rows that are kept elsewhere now.
+    pub(super) fn forget(&mut self, done: Vec<u64>) -> Result<(), StateError> {
+        let put = Vec::new();
+        self.write(&Change { put, done }).map(|_| ())
+    }
+
     fn write(&mut self, change: &Change) -> Result<Vec<u64>, StateError> {
         let ids: Vec<u64> = (self.kept.next..).take(change.put.len()).collect();
         let kept = self
@@ -87,11 +93,8 @@ impl FileRows {
     }
 }
 
-/// Removes the file: its rows are kept elsewhere.
-///
-/// # Errors
-/// If it is there and cannot be removed.
-pub fn remove(path: &Place) -> Result<(), StateError> {
+/// Removes the file, if it is there.
+fn remove(path: &Place) -> Result<(), StateError> {
     match path.remove() {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         removed => Ok(removed.context("remove", path)?),

@@ -20,12 +20,14 @@ use super::channels::{Attempt, Http, Senders};
 use super::config::TelemetryConfig;
 use super::look::Places;
 use super::message::{Message, Names, Severity, Topic};
+use super::outbox_store::{FileRows, OutboxStore};
 use super::secret::Secrets;
 use super::service::TelemetryService;
 use super::trial::try_out;
 use super::view::{CheckView, EntryView};
 use crate::clock;
 use crate::config::{Channel, Notifications};
+use crate::place::Place;
 use crate::registry::paths::RegistryPaths;
 
 /// A request as it came.
@@ -511,4 +513,41 @@ async fn what_is_answered_with_2xx_is_delivered_however_the_body_ends() {
         matches!(&attempt, Attempt::Refused(why) if why.contains("no_service")),
         "{attempt:?}"
     );
+}
+
+#[tokio::test]
+async fn what_a_command_left_is_taken_over_for_the_channels_that_can_be_used() {
+    let site = Site::new(ok).await;
+    let mut command = site.service(&[Channel::Slack, Channel::Webhook]);
+    let both = vec![Channel::Slack, Channel::Webhook];
+    let messages = [(message(), both)];
+    assert!(command.delivery().enqueue(&messages, clock::now()).await);
+    drop(command);
+    let left = || {
+        let rows = FileRows::open(&FileRows::path(&site.places(&[]).state())).unwrap();
+        let channels = rows.rows().iter().map(|(_, entry)| entry.channel);
+        channels.collect::<Vec<_>>()
+    };
+    assert_eq!(left(), [Channel::Slack, Channel::Webhook]);
+    let node = |channels: &[Channel]| {
+        // a node keeps its rows elsewhere
+        let kept = Place::from(site.directory.path().join("node.json"));
+        let store = OutboxStore::File(FileRows::open(&kept).unwrap());
+        let places = site.places(channels);
+        TelemetryService::open(places, Notifications::default(), &site.secrets(), store).unwrap()
+    };
+    let mut with_one = node(&[Channel::Webhook]);
+    with_one.adopt(clock::now()).await.unwrap();
+    assert_eq!(left(), [Channel::Slack], "it waits for its channel");
+    with_one.adopt(clock::now()).await.unwrap();
+    drop(with_one);
+    let mut with_both = node(&[Channel::Slack, Channel::Webhook]);
+    with_both.adopt(clock::now()).await.unwrap();
+    assert_eq!(left(), []);
+    with_both
+        .deliver(clock::now().after(Duration::from_secs(10)))
+        .await;
+    let mut got: Vec<_> = site.receiver.got().into_iter().map(|got| got.uri).collect();
+    got.sort_unstable();
+    assert_eq!(got, ["/any/topsecret", "/slack/topsecret"], "each once");
 }

@@ -100,20 +100,23 @@ impl TelemetryService {
         Self::open(places, wanted, secrets, OutboxStore::File(rows))
     }
 
-    /// Takes over what a command without a node left to be delivered.
+    /// Takes over what a command without a node left to be delivered. What is for a channel that
+    /// cannot be used now, or cannot be kept here, stays in the command's file.
     ///
     /// # Errors
-    /// If the file cannot be read or removed.
+    /// If the file cannot be read or written.
     pub async fn adopt(&mut self, now: UnixMillis) -> Result<(), StateError> {
         let path = FileRows::path(&self.places.state());
-        let rows = FileRows::open(&path)?;
-        let waiting = rows.rows().iter().filter(|(_, entry)| !entry.dead);
-        let waiting: Vec<_> = waiting
-            .map(|(_, entry)| (entry.message.clone(), vec![entry.channel]))
-            .collect();
-        if !waiting.is_empty() {
-            self.delivery.enqueue(&waiting, now).await;
-            super::outbox_store::remove(&path)?;
+        let mut left = FileRows::open(&path)?;
+        let usable = self.delivery.channels();
+        let (taken, waiting): (Vec<u64>, Vec<_>) = left
+            .rows()
+            .iter()
+            .filter(|(_, entry)| !entry.dead && usable.contains(&entry.channel))
+            .map(|(id, entry)| (*id, (entry.message.clone(), vec![entry.channel])))
+            .unzip();
+        if !waiting.is_empty() && self.delivery.enqueue(&waiting, now).await {
+            left.forget(taken)?;
         }
         Ok(())
     }
