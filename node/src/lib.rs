@@ -10,6 +10,7 @@ pub mod config;
 pub mod conflicts;
 mod document;
 pub mod engine;
+mod epoch_watch;
 pub mod git;
 pub mod home;
 pub mod identity;

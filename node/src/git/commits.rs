@@ -27,6 +27,7 @@ use super::plan::Plan;
 use super::state::SyncState;
 use crate::clock;
 use crate::engine::EngineHandle;
+use crate::epoch_watch::EpochWatch;
 
 /// One repository is fetched for new questions at most this often.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -199,12 +200,9 @@ impl Task {
     pub(super) async fn run(mut self) {
         let mut status = self.context.engine.status();
         let mut listing = Listing::default();
-        let mut epochs = self.context.epochs.clone();
-        let mut entered = None;
+        let mut epochs = EpochWatch::new(self.context.epochs.clone());
         loop {
-            let epoch = epochs.borrow_and_update().current().clone();
-            if entered != Some(epoch.number()) {
-                entered = Some(epoch.number());
+            if let Some(epoch) = epochs.entered() {
                 self.enter(epoch.manifest());
             }
             let now = Instant::now();
@@ -230,7 +228,7 @@ impl Task {
                 changed = status.changed() => if changed.is_err() { return },
                 // its sender lives as long as the node's other Git task
                 changed = self.context.syncs.changed() => if changed.is_err() { return },
-                changed = epochs.changed() => if changed.is_err() { return },
+                goes_on = epochs.changed() => if !goes_on { return },
                 Some(seen) = self.looks.next() => self.note(seen).await,
                 () = tokio::time::sleep_until(wake.unwrap_or(now)), if wake.is_some() => {}
             }

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock;
 use crate::engine::EngineHandle;
+use crate::epoch_watch::EpochWatch;
 use crate::git::command::Git;
 use crate::git::commits;
 use crate::git::failure::GitError;
@@ -35,6 +36,7 @@ use members::Known;
 
 /// How long conversations over the live network are waited for.
 const LIVE_AT_MOST: Duration = Duration::from_secs(30);
+
 /// What the task works with.
 pub struct Context {
     /// The handle to the engine.
@@ -146,13 +148,10 @@ impl Task {
             tracing::warn!(remote, error, "this node publishes no branch of its own");
         }
         let mut status = self.engine.status();
-        let mut epochs = self.intake.epochs.clone();
-        let mut entered = None;
+        let mut epochs = EpochWatch::new(self.intake.epochs.clone());
         loop {
-            let epoch = epochs.borrow_and_update().current().clone();
-            if entered != Some(epoch.number()) {
+            if let Some(epoch) = epochs.entered() {
                 self.enter(epoch.manifest());
-                entered = Some(epoch.number());
             }
             let now = Instant::now();
             // marked as seen: a change from here on wakes the loop again
@@ -174,7 +173,7 @@ impl Task {
                     None => return,
                 },
                 changed = status.changed() => if changed.is_err() { return },
-                changed = epochs.changed() => if changed.is_err() { return },
+                goes_on = epochs.changed() => if !goes_on { return },
                 () = tokio::time::sleep_until(wake.unwrap_or(now)), if wake.is_some() => {}
             }
         }

@@ -9,6 +9,7 @@ use super::open::trust_rules;
 use super::shared::Shared;
 use crate::anchor::task::{self as anchoring, AnchorHandle, Anchorer};
 use crate::conflicts::{self, Reports};
+use crate::epoch_watch::EpochWatch;
 use crate::git::{GitHandle, GitMetrics, Plan, task as git};
 use crate::home::Home;
 use crate::legacy::{self, PlainHandle, PlainPlaces};
@@ -50,24 +51,20 @@ pub(super) fn own_addresses(network: &Network, shared: &Shared) {
 pub(super) fn network_members(network: &Network, shared: &Shared) {
     let observers = shared.settings().network.observers;
     let (network, own, end) = (network.clone(), shared.node_id, shared.end.clone());
-    let mut epochs = shared.epochs.clone();
-    let mut entered = epochs.borrow().current().number();
+    let mut epochs = EpochWatch::new(shared.epochs.clone());
     shared.tracker.spawn(async move {
         loop {
+            if let Some(epoch) = epochs.entered() {
+                match members::peers(epoch.manifest(), own, observers) {
+                    Ok(peers) => network.set_members(peers),
+                    Err(error) => {
+                        tracing::error!(%error, epoch = %epoch.number(), "the network keeps to the members of the epoch before");
+                    }
+                }
+            }
             tokio::select! {
                 () = end.cancelled() => return,
-                changed = epochs.changed() => if changed.is_err() { return },
-            }
-            let epoch = epochs.borrow_and_update().current().clone();
-            if epoch.number() == entered {
-                continue; // another one is known now
-            }
-            entered = epoch.number();
-            match members::peers(epoch.manifest(), own, observers) {
-                Ok(peers) => network.set_members(peers),
-                Err(error) => {
-                    tracing::error!(%error, epoch = %entered, "the network keeps to the members of the epoch before");
-                }
+                goes_on = epochs.changed() => if !goes_on { return },
             }
         }
     });
