@@ -1,5 +1,7 @@
 //! Whether an event's type is a slip: `blueprint_taged`. Types are free, so it is a remark only.
 
+use std::time::Duration;
+
 use anyhow::Result;
 use serde::Deserialize;
 use ssid_node::view::Page;
@@ -20,7 +22,9 @@ const STANDARD: [&str; 8] = [
     "root_lock_check",
 ];
 /// The latest certified events that are looked at for types.
-const LOOKED_AT: usize = 1000;
+const LOOKED_AT: usize = 200;
+/// How long the look may hold up the event.
+const AT_MOST: Duration = Duration::from_secs(1);
 
 /// The type of an event, which is all that is wanted of it.
 #[derive(Deserialize)]
@@ -31,11 +35,12 @@ struct Typed {
 /// Says on standard error which type was probably meant, where nothing of this type was ever
 /// certified and one that is nearly the same is known.
 pub(super) async fn remark(event_type: &str, context: &Context) {
-    if STANDARD.contains(&event_type) {
+    if STANDARD.contains(&event_type) || context.out.is_quiet() {
         return;
     }
     // a node that cannot be asked does not take the event either, and that is said
-    let Ok(Some(known)) = types_besides(event_type, context).await else {
+    let look = tokio::time::timeout(AT_MOST, types_besides(event_type, context));
+    let Ok(Ok(Some(known))) = look.await else {
         return;
     };
     let known = STANDARD.into_iter().chain(known.iter().map(String::as_str));
@@ -47,21 +52,22 @@ pub(super) async fn remark(event_type: &str, context: &Context) {
     }
 }
 
-/// The types of the latest certified events; `None` if this one is among all of them.
+/// The types of the latest certified events; `None` if this one is among all of them, or may be.
 async fn types_besides(event_type: &str, context: &Context) -> Result<Option<Vec<String>>> {
     let client = context.client()?;
-    let page = async |limit: usize, of_type: Option<&str>| -> Result<Vec<Typed>> {
+    let page = async |limit: usize, of_type: Option<&str>| -> Result<Page<Typed>> {
         let certified = ("state", "certified".to_owned());
         let mut query = vec![certified, ("limit", limit.to_string())];
         query.extend(of_type.map(|name| ("event_type", name.to_owned())));
-        let page: Page<Typed> = client.get(&["v1", "events"], &query).await?;
-        Ok(page.items)
+        client.get(&["v1", "events"], &query).await
     };
-    if !page(1, Some(event_type)).await?.is_empty() {
+    // an empty page that has another one behind it tells of the latest only
+    let same = page(1, Some(event_type)).await?;
+    if !same.items.is_empty() || same.next.is_some() {
         return Ok(None);
     }
-    let latest = page(LOOKED_AT, None).await?;
-    Ok(Some(latest.into_iter().map(|one| one.event_type).collect()))
+    let latest = page(LOOKED_AT, None).await?.items.into_iter();
+    Ok(Some(latest.map(|one| one.event_type).collect()))
 }
 
 /// The type that is one or two slips away, if there is one.
@@ -77,7 +83,8 @@ fn nearest<'a>(written: &str, known: impl Iterator<Item = &'a str>) -> Option<&'
         .filter(|known| letters(known) != letters(written))
         .map(|known| (osa_distance(written, known), known))
         .filter(|(distance, _)| *distance <= most)
-        .min()
+        // of equals the first: those of the beginning come before what members named
+        .min_by_key(|(distance, _)| *distance)
         .map(|(_, known)| known)
 }
 
