@@ -2,6 +2,7 @@
 //! certificates offline.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -16,7 +17,7 @@ mod making;
 mod offline;
 mod process;
 
-fn ssid(dir: &Path, args: &[&str]) -> Output {
+fn ssid(dir: &Path, args: &[impl AsRef<OsStr>]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ssid"));
     for (name, _) in
         std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("SSID_"))

@@ -46,23 +46,11 @@ fn the_allocator_has_its_settings() {
     }
 }
 
-/// Runs with arguments that need not be Unicode.
-fn ssid_os(dir: &Path, args: &[&std::ffi::OsStr]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ssid"));
-    command
-        .args(args)
-        .current_dir(dir)
-        .env("XDG_DATA_HOME", dir)
-        .env("HOME", dir)
-        .output()
-        .unwrap()
-}
-
 #[test]
 fn paths_that_are_not_unicode_are_paths() {
     use std::os::unix::ffi::OsStrExt as _;
     let dir = temp();
-    let odd = dir.path().join(std::ffi::OsStr::from_bytes(b"nu\xff"));
+    let odd = dir.path().join(OsStr::from_bytes(b"nu\xff"));
     fs::create_dir(&odd).unwrap();
     let (data, repo) = (odd.join("n"), odd.join("r"));
     fs::create_dir_all(repo.join("24_meta_orchestration/registry/logs")).unwrap();
@@ -77,7 +65,7 @@ fn paths_that_are_not_unicode_are_paths() {
                 }
             })
             .collect();
-        let output = ssid_os(dir.path(), &args);
+        let output = ssid(dir.path(), &args);
         assert_eq!(output.status.code(), Some(0), "{args:?}: {}", err(&output));
     };
     run(

@@ -2,13 +2,19 @@
 
 use super::*;
 
-#[test]
-fn the_operator_policy_waits_until_a_person_endorses() {
-    let mut net = Net::with(testing::manifest(4), with_policy(Endorsement::Operator));
+/// Four nodes with this policy, and an event that the first of them has announced.
+fn announced(policy: Endorsement) -> (Net, Event) {
+    let mut net = Net::with(testing::manifest(4), with_policy(policy));
     net.settle();
     let (event, _) = two();
     net.emit(0, std::slice::from_ref(&event));
     net.settle();
+    (net, event)
+}
+
+#[test]
+fn the_operator_policy_waits_until_a_person_endorses() {
+    let (mut net, event) = announced(Endorsement::Operator);
     net.pass(5);
     net.assert_all_certified(&[]);
     for node in 1..4 {
@@ -39,11 +45,7 @@ fn the_operator_policy_waits_until_a_person_endorses() {
 
 #[test]
 fn an_endorsement_is_taken_once_and_survives_a_restart() {
-    let mut net = Net::with(testing::manifest(4), with_policy(Endorsement::Operator));
-    net.settle();
-    let (event, _) = two();
-    net.emit(0, std::slice::from_ref(&event));
-    net.settle();
+    let (mut net, event) = announced(Endorsement::Operator);
     net.operate(1, NoteKind::Endorse, &event).unwrap();
     let bytes = net.engine(1).record.journal_bytes();
     net.operate(1, NoteKind::Endorse, &event).unwrap();
@@ -66,11 +68,7 @@ fn an_endorsement_is_taken_once_and_survives_a_restart() {
 
 #[test]
 fn a_refusal_is_a_nil_prevote() {
-    let mut net = Net::with(testing::manifest(4), with_policy(Endorsement::Operator));
-    net.settle();
-    let (event, _) = two();
-    net.emit(0, std::slice::from_ref(&event));
-    net.settle();
+    let (mut net, event) = announced(Endorsement::Operator);
     let done = net.operate(1, NoteKind::Refuse, &event).unwrap();
     assert_eq!(done.explanation, "this node prevoted nil in round 0");
     assert_eq!(net.prevote(1, &event, 0), Some(None));
@@ -106,11 +104,7 @@ fn an_own_event_is_neither_endorsed_nor_refused() {
 
 #[test]
 fn observed_never_endorses() {
-    let mut net = Net::with(testing::manifest(4), with_policy(Endorsement::Observed));
-    net.settle();
-    let (event, _) = two();
-    net.emit(0, std::slice::from_ref(&event));
-    net.settle();
+    let (mut net, event) = announced(Endorsement::Observed);
     net.pass(5);
     net.assert_all_certified(&[]);
     let view = net.view(1, &event);
