@@ -6,8 +6,9 @@
 //! - a regular file: opening it never waits, reading it ends;
 //! - read up to a limit that the caller names;
 //! - never one of the node's own data: its keys, its vote history, its database;
-//! - never one of Git's own, beneath `.git` or wherever a file of that name says: its configuration
-//!   holds logins, its hooks are run.
+//! - never one of Git's own, beneath `.git`, or where a file of that name says that stands in a
+//!   directory above it (`git init --separate-git-dir`): its configuration holds logins, its hooks
+//!   are run.
 //!
 //! A place outside any root is a file that the operator named; only the second and third hold for
 //! it.

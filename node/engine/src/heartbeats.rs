@@ -22,6 +22,7 @@ use super::settings::HEARTBEAT_EVERY;
 const STATE_AFTER: Duration = Duration::from_millis(1100);
 /// A heartbeat asked for is made anew if the last is older than this.
 const FRESH: Duration = Duration::from_secs(1);
+
 /// When the next heartbeat is due, and what the latest one said.
 #[derive(Debug)]
 pub(super) struct Heartbeats {

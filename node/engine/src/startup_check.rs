@@ -158,7 +158,7 @@ impl Engine {
             && self
                 .startup_check
                 .as_ref()
-                .is_some_and(|h| !h.heard.contains(node))
+                .is_some_and(|check| !check.heard.contains(node))
     }
 
     /// A voter has answered everything. With a quorum of them, this node included, the start-up check is

@@ -1,6 +1,6 @@
-//! Every decoder of foreign bytes with what must hold of it whatever the bytes are: no panic, one
-//! value has one encoding, limits hold for what was decoded, and what reads as a document reads
-//! back from every form it is written in. The fuzz targets of `protocol/fuzz` and the property
+//! Every decoder of foreign bytes. What must hold of each whatever the bytes are is in `promises`: no
+//! panic, one value has one encoding, limits hold for what was decoded, and what reads as a document
+//! reads back from every form it is written in. The fuzz targets of `protocol/fuzz` and the property
 //! tests of `tests/decoders.rs` ask the same functions.
 
 use serde::de::DeserializeOwned;

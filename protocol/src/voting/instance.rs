@@ -1,4 +1,5 @@
-//! One voting instance: its state, and rules 1–5 and 8 of SPEC §7.
+//! One voting instance: its state, and rules 3 and 8 of SPEC §7. Rule 1 is in `prevote`, 2 and 4 in
+//! `precommit`, 5 in `timers`.
 
 use std::collections::BTreeSet;
 
