@@ -100,7 +100,7 @@ pub(crate) async fn run(_: &QuorumArgs, context: &Context) -> Result<()> {
         .show(&quorum, |quorum| page(quorum, context.out))?;
     if !quorum.has_quorum {
         let message = format!(
-            "no quorum: weight {} of {} can sign",
+            "no quorum: weight {} can sign, {} decides",
             quorum.available_weight, quorum.quorum
         );
         let hint = "nothing is lost: events wait, and are decided when enough voters are back";

@@ -468,7 +468,7 @@ fn two_voters_that_cannot_sign_are_no_quorum_whoever_is_connected() {
     let health = observer
         .ssid(&["--json", "quorum"])
         .exits(4)
-        .says(&["no quorum", "weight 2 of 3 can sign"])
+        .says(&["no quorum", "weight 2 can sign, 3 decides"])
         .json();
     let of = |name: &str| {
         let voters = health["voter_list"].as_array().unwrap();
