@@ -36,7 +36,7 @@ fn with_two_of_four_down_nothing_is_certified_and_status_names_them_and_one_back
         .node(0)
         .ssid(&["--json", "quorum"])
         .exits(4)
-        .says(&["no quorum", "weight 2 of 3"])
+        .says(&["no quorum", "weight 2 can sign, 3 decides"])
         .json();
     assert_eq!(
         healths(&health),
