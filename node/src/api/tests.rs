@@ -173,6 +173,12 @@ async fn served(engine: fn(&Event) -> EmitOutcome, with_tcp: bool) -> Served {
     {
         tokio::task::yield_now().await;
     }
+    // bound after the socket
+    while let Some(address) = tcp
+        && tokio::net::TcpStream::connect(address).await.is_err()
+    {
+        tokio::task::yield_now().await;
+    }
     Served {
         dir,
         state,
