@@ -10,9 +10,10 @@ use std::path::{Path, PathBuf};
 use sled::IVec;
 
 use crate::error::StorageError;
-use crate::hooks::{Hooks, Point};
+use crate::hooks::{Dead, Hooks, Point};
 use crate::lock::patiently;
 use crate::open::sync_dir;
+use crate::path_error::PathContext as _;
 
 /// Bytes of pages that sled keeps in memory, by its own count; the process holds two to three times
 /// that. sled divides it into 256 parts and keeps no page larger than one: with less than this,
@@ -112,7 +113,7 @@ impl Database {
         let db = patiently(|| guard(path, || config.open()))?;
         // a handle of our own on sled's file: its flush writes and does not sync
         let file = path.join("db");
-        let data = File::open(&file).map_err(StorageError::io("open", &file))?;
+        let data = File::open(&file).context("open", &file)?;
         Ok(Self {
             rows: Backend::Sled { db, data },
             path: path.to_owned(),
@@ -157,15 +158,13 @@ impl Database {
 
     /// Applies all of `batch` or nothing, and returns once it is on disk, also for a loss of power.
     pub(crate) fn apply(&self, batch: Batch) -> Result<(), StorageError> {
-        let died = |dead: crate::hooks::Dead| StorageError::io("write", &self.path)(dead.error());
-        self.hooks.pass(Point::RowsWrite).map_err(died)?;
-        if let Err(dead) = self.hooks.pass(Point::RowsSync) {
-            if dead.keeps() {
-                self.write(batch)?;
-            }
-            return Err(died(dead));
+        let begun = self.hooks.pass(Point::RowsWrite);
+        begun.context("write", &self.path)?;
+        let synced = self.hooks.pass(Point::RowsSync);
+        if synced.is_ok() || synced.is_err_and(Dead::keeps) {
+            self.write(batch)?;
         }
-        self.write(batch)
+        Ok(synced.context("write", &self.path)?)
     }
 
     fn write(&self, batch: Batch) -> Result<(), StorageError> {
@@ -177,8 +176,7 @@ impl Database {
                 if self.hooks.is_simulated() {
                     return Ok(());
                 }
-                data.sync_data()
-                    .map_err(StorageError::io("sync", &self.path))
+                Ok(data.sync_data().context("sync", &self.path)?)
             }
             #[cfg(feature = "simulation")]
             Backend::Memory(rows) => {

@@ -1,6 +1,5 @@
 //! The one error of this crate: what happened, to which path, and what to do next.
 
-use std::io;
 use std::path::{Path, PathBuf};
 
 use ssid_protocol::id::{ContentDigest, FederationId, NodeId, SubjectId};
@@ -159,16 +158,6 @@ impl StorageError {
                 | Self::Database { .. }
                 | Self::Poisoned(_)
         )
-    }
-
-    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
-        move |source| {
-            Self::Io(PathError {
-                action,
-                path: path.to_owned(),
-                source,
-            })
-        }
     }
 
     pub(crate) fn damaged(path: &Path, reason: impl Into<String>) -> Self {

@@ -76,11 +76,13 @@ impl Dead {
     pub(crate) fn keeps(self) -> bool {
         self.survives >= 500
     }
+}
 
-    pub(crate) fn error(self) -> io::Error {
-        io::Error::other(format!(
+impl From<Dead> for io::Error {
+    fn from(dead: Dead) -> Self {
+        Self::other(format!(
             "the simulated machine died, and {} of 1000 survive",
-            self.survives
+            dead.survives
         ))
     }
 }

@@ -32,6 +32,7 @@ mod sink;
 mod tests;
 
 use std::fs::{File, OpenOptions};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -42,6 +43,7 @@ use ssid_protocol::id::{Choice, NodeId, SubjectId};
 use crate::error::StorageError;
 use crate::hooks::{Hooks, Point};
 use crate::lock::{lock, lock_current};
+use crate::path_error::PathContext as _;
 use crate::regular;
 use crate::replace::{Points, sync_parent, take_place, write_beside};
 use frame::Header;
@@ -158,15 +160,13 @@ impl Journal {
     /// ```
     pub fn create(path: &Path, node: NodeId) -> Result<Self, StorageError> {
         let mut options = OpenOptions::new();
-        let file = options
-            .append(true)
-            .read(true)
-            .create_new(true)
-            .open(path)
-            .map_err(|e| match e.kind() {
-                std::io::ErrorKind::AlreadyExists => StorageError::JournalExists(path.to_owned()),
-                _ => StorageError::io("create", path)(e),
-            })?;
+        options.append(true).read(true).create_new(true);
+        let file = match options.open(path) {
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => {
+                return Err(StorageError::JournalExists(path.to_owned()));
+            }
+            created => created.context("create", path)?,
+        };
         // before the first record: two nodes of one key must never both go on
         lock(path, &file)?;
         let mut contents = Header {
@@ -188,7 +188,7 @@ impl Journal {
             .sink
             .append(&contents)
             .and_then(|()| journal.sink.sync())
-            .map_err(StorageError::io("write", path))?;
+            .context("write", path)?;
         // the name, too: a crash must not leave a key without its journal
         sync_parent(path)?;
         Ok(journal)
@@ -243,7 +243,7 @@ impl Journal {
     ) -> Result<(Self, Vec<JournalRecord>, Recovery), StorageError> {
         // locked first, so that nobody appends while it is read
         let file = open_locked(path)?;
-        let contents = regular::read(path, u64::MAX).map_err(StorageError::io("read", path))?;
+        let contents = regular::read(path, u64::MAX).context("read", path)?;
         let read = recover::read(path, &contents, node, known)?;
         let recovery = Recovery {
             torn_bytes: (contents.len() - read.end) as u64,
@@ -253,7 +253,7 @@ impl Journal {
             // cut before anything is appended: behind torn bytes a record would be lost
             file.set_len(read.end as u64)
                 .and_then(|()| file.sync_all())
-                .map_err(StorageError::io("cut the torn end off", path))?;
+                .context("cut the torn end off", path)?;
         }
         let journal = Self::over(path, node, file, hooks, (read.sequence, read.end as u64));
         Ok((journal, read.records, recovery))
@@ -310,14 +310,12 @@ impl Journal {
         if self.buffer.is_empty() {
             return Ok(());
         }
-        if let Err(e) = self
+        let written = self
             .sink
             .append(&self.buffer)
-            .and_then(|()| self.sink.sync())
-        {
-            self.poisoned = true;
-            return Err(StorageError::io("write", &self.path)(e));
-        }
+            .and_then(|()| self.sink.sync());
+        self.poisoned = written.is_err();
+        written.context("write", &self.path)?;
         // counted only now: a failed write must not raise the sequence
         self.bytes += self.buffer.len() as u64;
         self.sequence += self.buffered;
@@ -413,13 +411,12 @@ impl Journal {
 }
 
 fn open_locked(path: &Path) -> Result<File, StorageError> {
-    let file =
-        regular::open(OpenOptions::new().append(true).read(true), path).map_err(|e| {
-            match e.kind() {
-                std::io::ErrorKind::NotFound => StorageError::JournalMissing(path.to_owned()),
-                _ => StorageError::io("open", path)(e),
-            }
-        })?;
+    let file = match regular::open(OpenOptions::new().append(true).read(true), path) {
+        Err(e) if e.kind() == ErrorKind::NotFound => {
+            return Err(StorageError::JournalMissing(path.to_owned()));
+        }
+        opened => opened.context("open", path)?,
+    };
     lock_current(path, &file)?;
     Ok(file)
 }

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::error::StorageError;
+use crate::path_error::PathContext as _;
 
 /// How often a lock is tried.
 const TRIES: u32 = 10;
@@ -24,7 +25,7 @@ pub(crate) fn lock(path: &Path, file: &File) -> Result<(), StorageError> {
     patiently(|| match file.try_lock() {
         Ok(()) => Ok(()),
         Err(TryLockError::WouldBlock) => Err(StorageError::InUse(path.to_owned())),
-        Err(TryLockError::Error(e)) => Err(StorageError::io("lock", path)(e)),
+        Err(TryLockError::Error(e)) => Ok(Err(e).context("lock", path)?),
     })
 }
 
@@ -32,7 +33,7 @@ pub(crate) fn lock(path: &Path, file: &File) -> Result<(), StorageError> {
 /// another process put another file in its place.
 pub(crate) fn lock_current(path: &Path, file: &File) -> Result<(), StorageError> {
     lock(path, file)?;
-    if is_replaced(path, file).map_err(StorageError::io("open", path))? {
+    if is_replaced(path, file).context("open", path)? {
         return Err(StorageError::InUse(path.to_owned()));
     }
     Ok(())

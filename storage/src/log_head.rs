@@ -27,6 +27,7 @@ use crate::codec::FORMAT;
 use crate::error::StorageError;
 use crate::hooks::{Hooks, Point};
 use crate::lock::lock_current;
+use crate::path_error::PathContext as _;
 use crate::regular;
 use crate::replace::{Points, take_place, write_beside};
 
@@ -128,7 +129,7 @@ impl HeadFile {
     pub(crate) fn open(path: &Path, hooks: &Hooks) -> Result<Self, StorageError> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
-        let file = regular::open(&mut options, path).map_err(StorageError::io("open", path))?;
+        let file = regular::open(&mut options, path).context("open", path)?;
         lock_current(path, &file)?;
         Ok(Self {
             path: path.to_owned(),
@@ -151,10 +152,10 @@ impl HeadFile {
         let mut bytes = Vec::new();
         self.file
             .seek(SeekFrom::Start(0))
-            .map_err(StorageError::io("read", &self.path))?;
+            .context("read", &self.path)?;
         // nobody but us makes this file longer; a longer one is not read whole
         let read = (&self.file).take(FILE_BYTES as u64).read_to_end(&mut bytes);
-        read.map_err(StorageError::io("read", &self.path))?;
+        read.context("read", &self.path)?;
         if bytes.is_empty() {
             return Ok(Found::Nothing);
         }
@@ -232,22 +233,22 @@ impl HeadFile {
         // slots are far apart: a torn write of one leaves the other whole
         let start = slot * SLOT_DISTANCE;
         let bytes = state.to_slot();
-        if let Err(dead) = self.hooks.pass(Point::HeadWrite) {
-            return Err(StorageError::io("write", &self.path)(dead.error()));
-        }
+        let begun = self.hooks.pass(Point::HeadWrite);
+        begun.context("write", &self.path)?;
         // before the first byte: from here on the disk may hold either state
         self.note_unsynced();
-        if let Err(dead) = self.hooks.pass(Point::HeadSync) {
+        let synced = self.hooks.pass(Point::HeadSync);
+        if let Err(dead) = synced {
             // simulated: the machine dies with the slot half written
             let mut old = vec![0; SLOT_BYTES];
             self.file
                 .seek(SeekFrom::Start(start as u64))
-                .map_err(StorageError::io("read", &self.path))?;
+                .context("read", &self.path)?;
             // of a file that was cut there are zeros
             let read = (&self.file).take(SLOT_BYTES as u64).read(&mut old);
-            read.map_err(StorageError::io("read", &self.path))?;
+            read.context("read", &self.path)?;
             self.put(start, &dead.leaves(&old, &bytes))?;
-            return Err(StorageError::io("sync", &self.path)(dead.error()));
+            return Ok(synced.context("sync", &self.path)?);
         }
         self.put(start, &bytes)?;
         if sync { self.sync() } else { Ok(()) }
@@ -282,18 +283,14 @@ impl HeadFile {
             disk.head_synced();
             return Ok(());
         }
-        self.file
-            .sync_data()
-            .map_err(StorageError::io("sync", &self.path))
+        Ok(self.file.sync_data().context("sync", &self.path)?)
     }
 
     fn put(&mut self, start: usize, bytes: &[u8]) -> Result<(), StorageError> {
         self.file
             .seek(SeekFrom::Start(start as u64))
-            .map_err(StorageError::io("write", &self.path))?;
-        self.file
-            .write_all(bytes)
-            .map_err(StorageError::io("write", &self.path))
+            .context("write", &self.path)?;
+        Ok(self.file.write_all(bytes).context("write", &self.path)?)
     }
 }
 

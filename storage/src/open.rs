@@ -18,6 +18,7 @@ use crate::database::{Batch, Database};
 use crate::error::StorageError;
 use crate::hooks::Hooks;
 use crate::log_head::{Found, HeadFile, HeadState};
+use crate::path_error::PathContext as _;
 use crate::rows::LogEntry;
 use crate::store::{LogHead, Owner, Shown, Store};
 use crate::tables::{self, LOG_PREFIX, STATE_PREFIX};
@@ -106,7 +107,7 @@ fn load_twice(
 }
 
 fn open_head(dir: &Path, hooks: &Hooks) -> Result<HeadFile, StorageError> {
-    std::fs::create_dir_all(dir).map_err(StorageError::io("create", dir))?;
+    std::fs::create_dir_all(dir).context("create", dir)?;
     HeadFile::open(&dir.join(HEAD), hooks)
 }
 
@@ -122,9 +123,9 @@ fn set_aside(dir: &Path, head: &mut HeadFile, new_log: LogId) -> Result<PathBuf,
     let database = dir.join(DATABASE);
     // of a database that is missing the head is kept all the same: it is evidence
     if database.exists() {
-        std::fs::rename(&database, &moved_to).map_err(StorageError::io("set aside", &database))?;
+        std::fs::rename(&database, &moved_to).context("set aside", &database)?;
     } else {
-        std::fs::create_dir(&moved_to).map_err(StorageError::io("create", &moved_to))?;
+        std::fs::create_dir(&moved_to).context("create", &moved_to)?;
     }
     // forgetting it would let a journal that lost records pass for whole
     let journal_sequence = match head.read()? {
@@ -132,8 +133,7 @@ fn set_aside(dir: &Path, head: &mut HeadFile, new_log: LogId) -> Result<PathBuf,
         Found::Nothing | Found::Damaged => 0,
     };
     // a copy: the file itself holds the lock
-    std::fs::copy(head.path(), moved_to.join(HEAD))
-        .map_err(StorageError::io("copy", head.path()))?;
+    std::fs::copy(head.path(), moved_to.join(HEAD)).context("copy", head.path())?;
     head.reset(HeadState {
         journal_sequence,
         ..empty_head(new_log)
@@ -144,9 +144,8 @@ fn set_aside(dir: &Path, head: &mut HeadFile, new_log: LogId) -> Result<PathBuf,
 
 /// Makes renames and new files in `dir` durable.
 pub(crate) fn sync_dir(dir: &Path) -> Result<(), StorageError> {
-    File::open(dir)
-        .and_then(|dir| dir.sync_all())
-        .map_err(StorageError::io("sync", dir))
+    let synced = File::open(dir).and_then(|dir| dir.sync_all());
+    Ok(synced.context("sync", dir)?)
 }
 
 fn empty_head(log_id: LogId) -> HeadState {

@@ -2,13 +2,14 @@
 //! beside it, locked, synced, renamed, the directory synced.
 
 use std::fs::{File, OpenOptions};
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use crate::error::StorageError;
-use crate::hooks::{Hooks, Point};
+use crate::hooks::{Dead, Hooks, Point};
 use crate::lock::lock;
 use crate::open::sync_dir;
+use crate::path_error::PathContext as _;
 
 /// The instants of one kind of replacement at which a simulated machine may die.
 #[derive(Clone, Copy, Debug)]
@@ -38,14 +39,14 @@ pub(crate) fn write_beside(
     points: Points,
 ) -> Result<File, StorageError> {
     let new = beside(path);
-    let written = || {
+    let written = || -> io::Result<File> {
         // emptied first: who opens for appending empties nothing
         drop(File::create(&new)?);
         let mut file = options.open(&new)?;
         // simulated: some of it may be on disk, under the other name
         if let Err(dead) = hooks.pass(points.write) {
             file.write_all(&dead.leaves(&[], contents))?;
-            return Err(dead.error());
+            return Err(dead.into());
         }
         file.write_all(contents)?;
         if !hooks.is_simulated() {
@@ -53,7 +54,7 @@ pub(crate) fn write_beside(
         }
         Ok(file)
     };
-    let file = written().map_err(StorageError::io("write", &new))?;
+    let file = written().context("write", &new)?;
     // locked before it has the name: nobody can open it in between
     lock(&new, &file)?;
     Ok(file)
@@ -61,16 +62,15 @@ pub(crate) fn write_beside(
 
 /// Puts the file [`beside`] `path` in its place, for good when this returns.
 pub(crate) fn take_place(path: &Path, hooks: &Hooks, points: Points) -> Result<(), StorageError> {
-    let rename = || std::fs::rename(beside(path), path);
-    let failed = StorageError::io("replace", path);
-    if let Err(dead) = hooks.pass(points.replace) {
-        return Err(failed(dead.error()));
-    }
-    if let Err(dead) = hooks.pass(points.sync) {
-        let renamed = if dead.keeps() { rename() } else { Ok(()) };
-        return Err(failed(renamed.err().unwrap_or_else(|| dead.error())));
-    }
-    rename().map_err(failed)?;
+    let replaced = || -> io::Result<()> {
+        hooks.pass(points.replace)?;
+        let synced = hooks.pass(points.sync);
+        if synced.is_ok() || synced.is_err_and(Dead::keeps) {
+            std::fs::rename(beside(path), path)?;
+        }
+        Ok(synced?)
+    };
+    replaced().context("replace", path)?;
     if hooks.is_simulated() {
         Ok(())
     } else {

@@ -39,7 +39,7 @@ impl Sink {
 
     /// Appends all of `bytes`.
     pub(super) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.hooks.pass(Point::JournalWrite).map_err(Dead::error)?;
+        self.hooks.pass(Point::JournalWrite)?;
         #[cfg(test)]
         if let Some(Fault::FullAfter(room)) = self.fault
             && bytes.len() > room
@@ -60,7 +60,7 @@ impl Sink {
         let unsynced = std::mem::take(&mut self.unsynced);
         if let Err(dead) = self.hooks.pass(Point::JournalSync) {
             self.leave(dead, unsynced)?;
-            return Err(dead.error());
+            return Err(dead.into());
         }
         if self.hooks.is_simulated() {
             Ok(())
