@@ -216,7 +216,7 @@ mod tests {
             tracing::warn!(target: "libp2p_gossipsub::behaviour", "Message not in cache");
             tracing::warn!(target: "libp2p_swarm", "dialled");
             tracing::warn!(target: "yamux::connection", "broken");
-            tracing::warn!(target: "ssid_network::door", "ours");
+            tracing::warn!(target: "ssid_network::admission", "ours");
         });
         String::from_utf8(kept.0.lock().unwrap().clone()).unwrap()
     }

@@ -21,9 +21,9 @@ use libp2p::{
 use ssid_protocol::id::Sha256Hash;
 use ssid_protocol::limits::MESSAGE_BYTES;
 
+use crate::admission::{Admission, LimitedTransport};
 use crate::codec::{PROTOCOL, SyncCodec};
 use crate::config::NetworkError;
-use crate::door::{Door, Doorkeeper};
 use crate::metrics::Metrics;
 use crate::scoring;
 use crate::topics::Topics;
@@ -50,7 +50,7 @@ pub(crate) fn swarm(
     identity: Keypair,
     topics: &Topics,
     mdns: bool,
-    door: &Doorkeeper,
+    admission: &Admission,
     metrics: Metrics,
 ) -> Result<Swarm<Behaviour>, NetworkError> {
     let setup = |error: &dyn std::fmt::Display| NetworkError::Setup(error.to_string());
@@ -58,10 +58,10 @@ pub(crate) fn swarm(
     let transport = transport(&identity).map_err(|error| setup(&error))?;
     // around the secured transport: a connection passes it before a byte of its handshake is
     // answered
-    let door = Door::new(transport, door.clone(), metrics);
+    let transport = LimitedTransport::new(transport, admission.clone(), metrics);
     let builder = SwarmBuilder::with_existing_identity(identity)
         .with_tokio()
-        .with_other_transport(|_| door)
+        .with_other_transport(|_| transport)
         // names of members resolve when they are dialed, not now: their addresses may change while
         // the node runs
         .map_err(|error| setup(&error))?
@@ -101,7 +101,7 @@ impl Behaviour {
         mdns: bool,
         metrics: Metrics,
     ) -> Result<Self, NetworkError> {
-        // no limit on incoming ones here: the door has them, which knows whose address it is
+        // no limit on incoming ones here: `admission` has them, which knows whose address it is
         let limits = ConnectionLimits::default()
             .with_max_pending_outgoing(Some(t::PENDING_OUTGOING))
             // a second where both dialed at once, until one side has closed its own

@@ -1,4 +1,4 @@
-//! What the swarm says: connections up and down, strangers at the door, messages.
+//! What the swarm says: connections up and down, strangers that call, messages.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -90,7 +90,7 @@ impl Owner {
             let _ = self.swarm.disconnect_peer_id(peer);
         }
         self.dialer.connected(&peer, id, now);
-        self.door.know([endpoint.get_remote_address()]);
+        self.admission.know([endpoint.get_remote_address()]);
         if let ConnectedPoint::Dialer { address, .. } = endpoint {
             self.dialer.worked(&peer, address);
         }
@@ -330,7 +330,8 @@ impl Owner {
     /// Adds addresses of a member, and tells the consumer of new ones.
     pub(crate) fn learn(&mut self, peer: PeerId, addresses: Vec<Multiaddr>) {
         if self.directory.node_of(&peer).is_some() {
-            self.door.know(addresses.iter().take(t::ADDRESSES_PER_PEER));
+            self.admission
+                .know(addresses.iter().take(t::ADDRESSES_PER_PEER));
         }
         if self.dialer.add(
             &peer,

@@ -7,12 +7,12 @@
 //! among the constants of `tuning`.
 
 mod address;
+mod admission;
 mod behaviour;
 mod check;
 mod codec;
 mod config;
 mod dialer;
-mod door;
 mod events;
 mod gossip;
 mod handle;
@@ -50,8 +50,8 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use admission::Admission;
 use dialer::Dialer;
-use door::Doorkeeper;
 use gossip::Gossiping;
 use links::Links;
 use members::Directory;
@@ -125,12 +125,12 @@ pub fn start(
     check_own_membership(&config)?;
     let (metrics, limits) = (Metrics::default(), config.limits);
     let topics = Topics::of(config.epochs.borrow().current().federation());
-    let door = Doorkeeper::default();
+    let admission = Admission::default();
     let mut swarm = behaviour::swarm(
         config.identity,
         &topics,
         config.mdns,
-        &door,
+        &admission,
         metrics.clone(),
     )?;
     listen::listen(&mut swarm, &config.listen)?;
@@ -153,7 +153,7 @@ pub fn start(
         topics: topics.clone(),
         directory: Directory::new([], config.local_node),
         dialer: Dialer::default(),
-        door,
+        admission,
         links: Links::default(),
         present: HashMap::new(),
         gossiping: Gossiping::new(config.epochs, topics, &limits, metrics.clone()),
@@ -177,9 +177,9 @@ pub fn start(
     // before the first dial, which asks whom to dial
     owner.on_members();
     let now = Instant::now();
-    // addresses that worked in the last run, also as sources that the door lets in first
+    // addresses that worked in the last run, also as sources that are admitted first
     for (peer, addresses) in config.remembered {
-        owner.door.know(&addresses);
+        owner.admission.know(&addresses);
         owner.dialer.add(&peer, addresses, now);
     }
     for address in config.bootstrap {

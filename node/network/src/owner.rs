@@ -14,10 +14,10 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::admission::Admission;
 use crate::behaviour::Behaviour;
 use crate::config::MemberPeer;
 use crate::dialer::{Dialer, Target};
-use crate::door::Doorkeeper;
 use crate::gossip::{Checked, Decision, Gossiping};
 use crate::handle::{Command, NetworkEvent, Outgoing, Reply, RequestError, Ticket, Verdict};
 use crate::links::Links;
@@ -36,7 +36,7 @@ pub(crate) struct Owner {
     pub(crate) directory: Directory,
     pub(crate) dialer: Dialer,
     /// Who is in a handshake with this node.
-    pub(crate) door: Doorkeeper,
+    pub(crate) admission: Admission,
     pub(crate) links: Links,
     /// Members that take part now.
     pub(crate) present: HashMap<PeerId, NodeId>,
@@ -229,7 +229,7 @@ impl Owner {
             .set_members(self.directory.others().map(|member| member.peer), now);
         for member in self.directory.others() {
             // where members come from, too: strangers in their handshake give way to these
-            self.door.know(&member.addresses);
+            self.admission.know(&member.addresses);
             self.dialer
                 .add(&member.peer, member.addresses.iter().cloned(), now);
         }

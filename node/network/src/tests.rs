@@ -219,7 +219,7 @@ fn hostile_counted(index: u8, metrics: Metrics) -> Swarm<Behaviour> {
         identity(index),
         &topics,
         false,
-        &Doorkeeper::default(),
+        &Admission::default(),
         metrics,
     )
     .unwrap();

@@ -134,7 +134,7 @@ async fn members_are_looked_for_on_the_local_network_only_where_that_is_wanted()
             identity(0),
             &Topics::of(&FEDERATION),
             mdns,
-            &Doorkeeper::default(),
+            &Admission::default(),
             Metrics::default(),
         )
         .unwrap();

@@ -1,4 +1,5 @@
-//! Who may be in a handshake with this node, before anything is known of them but their address.
+//! Limits on incoming connections: who may be in a handshake with this node, before anything is
+//! known of them but their address.
 //! Whoever opens connections and says nothing must not keep members out: each source has its share,
 //! some room is for addresses that members are known by, a handshake has [`HANDSHAKE`] to end, and
 //! where there is no room the oldest gives way to the newest.
@@ -43,131 +44,134 @@ fn source(address: &Multiaddr) -> Source {
 
 /// A handshake under way.
 #[derive(Debug)]
-struct Guest {
+struct PendingHandshake {
     source: Source,
-    /// Dropped, it turns the guest away.
-    _stay: oneshot::Sender<()>,
+    /// Dropped, it aborts the handshake.
+    _abort: oneshot::Sender<()>,
 }
 
 /// Handshakes under way, oldest first, and the sources that members are known by.
 #[derive(Debug, Default)]
-struct Guests {
-    pending: BTreeMap<u64, Guest>,
+struct PendingHandshakes {
+    by_id: BTreeMap<u64, PendingHandshake>,
     next: u64,
     known: BTreeSet<IpAddr>,
 }
 
-impl Guests {
+impl PendingHandshakes {
     fn is_known(&self, source: Source) -> bool {
         source.is_some_and(|ip| self.known.contains(&ip))
     }
 
-    /// Lets one in; how many were turned away for it.
+    /// Admits one: its id, what tells that it was aborted, and how many were aborted for it.
     fn admit(&mut self, source: Source) -> (u64, oneshot::Receiver<()>, usize) {
-        let before = self.pending.len();
+        let before = self.by_id.len();
         // the source's own oldest gives way: no one address can push out anybody else
-        self.make_room(PENDING_OF_SOURCE, |_, guest| guest.source == source);
+        self.make_room(PENDING_OF_SOURCE, |_, handshake| handshake.source == source);
         // and strangers together leave room for the addresses that members are known by
         if !self.is_known(source) {
-            self.make_room(PENDING_OF_STRANGERS, |guests, guest| {
-                !guests.is_known(guest.source)
+            self.make_room(PENDING_OF_STRANGERS, |pending, handshake| {
+                !pending.is_known(handshake.source)
             });
         }
         // strangers give way first
-        if self.pending.len() >= PENDING_INCOMING {
+        if self.by_id.len() >= PENDING_INCOMING {
             let strangers = self
-                .pending
+                .by_id
                 .values()
-                .filter(|guest| !self.is_known(guest.source))
+                .filter(|handshake| !self.is_known(handshake.source))
                 .count();
             if strangers > 0 {
-                self.make_room(strangers, |guests, guest| !guests.is_known(guest.source));
+                self.make_room(strangers, |pending, handshake| {
+                    !pending.is_known(handshake.source)
+                });
             }
             // only known addresses are left: the oldest of them has had its time
             self.make_room(PENDING_INCOMING, |_, _| true);
         }
-        let turned_away = before - self.pending.len();
-        let (stay, gone) = oneshot::channel();
+        let displaced = before - self.by_id.len();
+        let (abort, aborted) = oneshot::channel();
         let id = self.next;
         self.next += 1;
-        self.pending.insert(
+        self.by_id.insert(
             id,
-            Guest {
+            PendingHandshake {
                 source,
-                _stay: stay,
+                _abort: abort,
             },
         );
-        (id, gone, turned_away)
+        (id, aborted, displaced)
     }
 
-    /// Turns the oldest away until fewer than `most` of those that `counts` are left.
-    fn make_room(&mut self, most: usize, counts: impl Fn(&Self, &Guest) -> bool) {
+    /// Aborts the oldest until fewer than `most` of those that `counts` are left.
+    fn make_room(&mut self, most: usize, counts: impl Fn(&Self, &PendingHandshake) -> bool) {
         let counted: Vec<u64> = self
-            .pending
+            .by_id
             .iter()
-            .filter(|(_, guest)| counts(self, guest))
+            .filter(|(_, handshake)| counts(self, handshake))
             .map(|(id, _)| *id)
             .collect();
         let too_many = (counted.len() + 1).saturating_sub(most);
         for id in counted.into_iter().take(too_many) {
-            self.pending.remove(&id);
+            self.by_id.remove(&id);
         }
     }
 }
 
-/// What the owner of the swarm holds of the door.
+/// The handshakes under way, as the transport that limits them and the owner of the swarm share
+/// them.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Doorkeeper(Arc<Mutex<Guests>>);
+pub(crate) struct Admission(Arc<Mutex<PendingHandshakes>>);
 
-impl Doorkeeper {
-    fn guests(&self) -> MutexGuard<'_, Guests> {
+impl Admission {
+    fn pending(&self) -> MutexGuard<'_, PendingHandshakes> {
         // whoever panicked did so between two consistent states
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Members are reached at, or come from, these addresses: there is room for them.
     pub(crate) fn know<'a>(&self, addresses: impl IntoIterator<Item = &'a Multiaddr>) {
-        let mut guests = self.guests();
+        let mut pending = self.pending();
         for ip in addresses.into_iter().filter_map(source) {
-            if guests.known.len() < KNOWN_SOURCES {
-                guests.known.insert(ip);
+            if pending.known.len() < KNOWN_SOURCES {
+                pending.known.insert(ip);
             }
         }
     }
 }
 
-/// A transport whose incoming connections pass the door.
-pub(crate) struct Door {
+/// A transport with limits on its incoming connections.
+pub(crate) struct LimitedTransport {
     inner: Secured,
-    keeper: Doorkeeper,
+    admission: Admission,
     metrics: Metrics,
 }
 
-impl Door {
-    pub(crate) fn new(inner: Secured, keeper: Doorkeeper, metrics: Metrics) -> Self {
+impl LimitedTransport {
+    pub(crate) fn new(inner: Secured, admission: Admission, metrics: Metrics) -> Self {
         Self {
             inner,
-            keeper,
+            admission,
             metrics,
         }
     }
 
     fn admit(&self, source: Source, upgrade: <Secured as Transport>::ListenerUpgrade) -> Handshake {
-        let (id, gone, turned_away) = self.keeper.guests().admit(source);
-        for _ in 0..turned_away {
+        let (id, aborted, displaced) = self.admission.pending().admit(source);
+        for _ in 0..displaced {
             self.metrics.count_refused_connection("handshakes");
         }
         Handshake {
             upgrade,
-            gone,
+            aborted,
             time: Box::pin(tokio::time::sleep(HANDSHAKE)),
             id,
-            keeper: self.keeper.clone(),
+            admission: self.admission.clone(),
         }
     }
 }
 
-impl Transport for Door {
+impl Transport for LimitedTransport {
     type Output = (PeerId, StreamMuxerBox);
     type Error = io::Error;
     type ListenerUpgrade = Handshake;
@@ -209,10 +213,10 @@ impl Transport for Door {
 /// An incoming connection until its peer is known.
 pub(crate) struct Handshake {
     upgrade: <Secured as Transport>::ListenerUpgrade,
-    gone: oneshot::Receiver<()>,
+    aborted: oneshot::Receiver<()>,
     time: Pin<Box<Sleep>>,
     id: u64,
-    keeper: Doorkeeper,
+    admission: Admission,
 }
 
 impl Future for Handshake {
@@ -222,7 +226,7 @@ impl Future for Handshake {
         if let Poll::Ready(done) = self.upgrade.poll_unpin(context) {
             return Poll::Ready(done);
         }
-        if self.gone.poll_unpin(context).is_ready() {
+        if self.aborted.poll_unpin(context).is_ready() {
             let reason = "too many handshakes at once: the oldest gives way";
             return Poll::Ready(Err(io::Error::new(
                 io::ErrorKind::ConnectionAborted,
@@ -241,7 +245,7 @@ impl Future for Handshake {
 
 impl Drop for Handshake {
     fn drop(&mut self) {
-        self.keeper.guests().pending.remove(&self.id);
+        self.admission.pending().by_id.remove(&self.id);
     }
 }
 
@@ -273,46 +277,47 @@ mod tests {
 
     #[test]
     fn one_source_takes_its_share_and_its_oldest_give_way() {
-        let mut guests = Guests::default();
-        let mut stays: Vec<_> = (0..3 * PENDING_OF_SOURCE)
-            .map(|_| guests.admit(from("/ip4/192.0.2.1/tcp/1")))
+        let mut pending = PendingHandshakes::default();
+        let mut admitted: Vec<_> = (0..3 * PENDING_OF_SOURCE)
+            .map(|_| pending.admit(from("/ip4/192.0.2.1/tcp/1")))
             .collect();
-        assert_eq!(guests.pending.len(), PENDING_OF_SOURCE);
-        let is_gone = |(_, gone, _): &mut (u64, oneshot::Receiver<()>, usize)| {
-            gone.try_recv()
+        assert_eq!(pending.by_id.len(), PENDING_OF_SOURCE);
+        let is_aborted = |(_, aborted, _): &mut (u64, oneshot::Receiver<()>, usize)| {
+            aborted
+                .try_recv()
                 .is_err_and(|e| e == oneshot::error::TryRecvError::Closed)
         };
-        assert!(is_gone(&mut stays[0]) && !is_gone(stays.last_mut().unwrap()));
-        let mut other = guests.admit(from("/ip4/192.0.2.2/tcp/1"));
+        assert!(is_aborted(&mut admitted[0]) && !is_aborted(admitted.last_mut().unwrap()));
+        let mut other = pending.admit(from("/ip4/192.0.2.2/tcp/1"));
         assert_eq!(
-            guests.pending.len(),
+            pending.by_id.len(),
             PENDING_OF_SOURCE + 1,
             "another source has its own"
         );
-        assert!(!is_gone(&mut other));
+        assert!(!is_aborted(&mut other));
     }
 
     #[test]
     fn however_many_strangers_come_there_is_room_for_members() {
-        let keeper = Doorkeeper::default();
-        keeper.know([&"/ip4/198.51.100.1/tcp/4170".parse().unwrap()]);
-        let mut guests = keeper.guests();
+        let admission = Admission::default();
+        admission.know([&"/ip4/198.51.100.1/tcp/4170".parse().unwrap()]);
+        let mut pending = admission.pending();
         for i in 0..10_000_u32 {
-            guests.admit(Some(std::net::Ipv4Addr::from_bits(0x0a00_0000 + i).into()));
+            pending.admit(Some(std::net::Ipv4Addr::from_bits(0x0a00_0000 + i).into()));
         }
-        assert_eq!(guests.pending.len(), PENDING_OF_STRANGERS);
+        assert_eq!(pending.by_id.len(), PENDING_OF_STRANGERS);
         let members: Vec<_> = (0..PENDING_OF_SOURCE)
-            .map(|_| guests.admit(from("/ip4/198.51.100.1/tcp/9")))
+            .map(|_| pending.admit(from("/ip4/198.51.100.1/tcp/9")))
             .collect();
         for i in 0..10_000_u32 {
-            guests.admit(Some(std::net::Ipv4Addr::from_bits(0x0b00_0000 + i).into()));
+            pending.admit(Some(std::net::Ipv4Addr::from_bits(0x0b00_0000 + i).into()));
         }
         assert!(
             members
                 .iter()
-                .all(|(id, ..)| guests.pending.contains_key(id)),
+                .all(|(id, ..)| pending.by_id.contains_key(id)),
             "no stranger displaces a member"
         );
-        assert!(guests.pending.len() <= PENDING_INCOMING);
+        assert!(pending.by_id.len() <= PENDING_INCOMING);
     }
 }
