@@ -96,7 +96,7 @@ pub(super) fn registry_log(
     shared: &Shared,
 ) -> Applier {
     let (applier, apply) = mpsc::channel(APPLY_REQUESTS);
-    let projection = registry::Projection::of(shared.settings(), applies);
+    let appends = registry::Appends::of(shared.settings(), applies);
     let context = registry::Context {
         store: shared.store.clone(),
         inputs: shared.inputs.clone(),
@@ -107,7 +107,7 @@ pub(super) fn registry_log(
     };
     shared
         .tracker
-        .spawn(registry::follow(file, projection, context));
+        .spawn(registry::follow(file, appends, context));
     applier
 }
 

@@ -39,9 +39,9 @@ pub struct ApplyRequest {
     pub reply: oneshot::Sender<Result<AppliedView, String>>,
 }
 
-/// What the task is told of the configuration.
+/// What the configuration says of appending to the file, and of announcing what others append.
 #[derive(Clone, Copy, Debug)]
-pub struct Projection {
+pub struct Appends {
     /// `federation.auto_consensus`: whether the file's events are announced without being asked.
     pub announce: bool,
     /// `conflict_resolution.auto_apply_consensus`: whether certified events are appended at once,
@@ -49,7 +49,7 @@ pub struct Projection {
     pub apply: bool,
 }
 
-impl Projection {
+impl Appends {
     /// As configured; `apply` may differ for a node without a repository.
     pub(crate) fn of(settings: &Settings, apply: bool) -> Self {
         Self {
@@ -81,13 +81,13 @@ pub struct Context {
 struct Stopped;
 
 /// Follows the file until the end.
-pub async fn follow(file: RegistryFile, projection: Projection, mut context: Context) {
+pub async fn follow(file: RegistryFile, appends: Appends, mut context: Context) {
     let touched = Arc::new(Notify::new());
     // it tells within a moment; the interval below finds what it misses on network file systems
     let mut watch = Watch::of(file.path(), touched.clone());
     let mut follower = Follower {
         file,
-        projection,
+        appends,
         reported: String::new(),
         told: Told::Nothing,
         again: false,
@@ -135,7 +135,7 @@ enum End {
 
 struct Follower {
     file: RegistryFile,
-    projection: Projection,
+    appends: Appends,
     /// The last problem that was reported, so that it is reported once.
     reported: String,
     told: Told,
@@ -151,7 +151,7 @@ impl Follower {
         request: Option<ApplyRequest>,
     ) -> Result<(), Stopped> {
         self.look(context).await?;
-        if !self.projection.apply && request.is_none() {
+        if !self.appends.apply && request.is_none() {
             return Ok(());
         }
         let applied = self.append(context, request.is_some()).await?;
@@ -223,7 +223,7 @@ impl Follower {
 
     async fn hand_over(&self, log: ParsedLog, context: &Context) -> Result<(), Stopped> {
         let lines = log.entries.into_iter().map(|entry| OwnLine {
-            announce: self.projection.announce && context.filters.admits(&entry.event.event),
+            announce: self.appends.announce && context.filters.admits(&entry.event.event),
             event: entry.event,
         });
         let mut lines = lines.peekable();

@@ -48,7 +48,7 @@ async fn taken(change: impl FnOnce(&mut Settings)) -> Vec<String> {
     };
     let following = tokio::spawn(follow(
         RegistryFile::open(path).unwrap(),
-        Projection::of(&settings, false),
+        Appends::of(&settings, false),
         context,
     ));
     // it has read the file by the time that it has appended
