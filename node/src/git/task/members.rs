@@ -58,16 +58,21 @@ impl Known {
     }
 }
 
-/// What there is of each of `members`: what there was of it, or something new.
+/// What there is of each of `members`: what there was of it, or something new, by its place.
 fn carried_over<T>(
     members: &[PlannedMember],
     before: impl IntoIterator<Item = (NodeId, T)>,
-    new: impl Fn(&PlannedMember) -> T,
+    new: impl Fn(usize, &PlannedMember) -> T,
 ) -> Vec<T> {
     let mut before: BTreeMap<NodeId, T> = before.into_iter().collect();
     members
         .iter()
-        .map(|member| before.remove(&member.node).unwrap_or_else(|| new(member)))
+        .enumerate()
+        .map(|(place, member)| {
+            before
+                .remove(&member.node)
+                .unwrap_or_else(|| new(place, member))
+        })
         .collect()
 }
 
@@ -134,12 +139,13 @@ impl Task {
         self.plan.enter(manifest);
         let (plan, store) = (&self.plan, &self.intake.store);
         let known = nodes.iter().copied().zip(self.members.drain(..));
-        self.members = carried_over(&plan.members, known.collect::<Vec<_>>(), |member| {
+        self.members = carried_over(&plan.members, known.collect::<Vec<_>>(), |_, member| {
             Known::at_start(member, store)
         });
         let shown = nodes.into_iter().zip(self.state.members.drain(..));
-        let members = carried_over(&plan.members, shown.collect::<Vec<_>>(), |member| {
-            first_of(member, &Known::at_start(member, store))
+        let known = &self.members;
+        let members = carried_over(&plan.members, shown.collect::<Vec<_>>(), |place, member| {
+            first_of(member, &known[place])
         });
         self.state.members = members;
         for (member, shown) in plan.members.iter().zip(&mut self.state.members) {
@@ -338,7 +344,9 @@ mod tests {
         };
         let before = [1, 2, 3].map(|number| (NodeId([number; 32]), format!("of {number}")));
         let members = [member(3), member(4), member(1)];
-        let kept = carried_over(&members, before, |member| format!("new {}", member.name));
-        assert_eq!(kept, ["of 3", "new 4", "of 1"]);
+        let kept = carried_over(&members, before, |place, member| {
+            format!("new {} at {place}", member.name)
+        });
+        assert_eq!(kept, ["of 3", "new 4 at 1", "of 1"]);
     }
 }
