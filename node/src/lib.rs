@@ -30,3 +30,6 @@ pub mod text;
 pub mod view;
 #[cfg(test)]
 mod wild;
+
+/// Program and version, as heartbeats say it too.
+pub(crate) const SOFTWARE: &str = concat!("ssid/", env!("CARGO_PKG_VERSION"));

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::error::ProviderError;
 use super::token::Token;
+use crate::SOFTWARE;
 use crate::client;
 use crate::text::is_unseen;
 
@@ -175,7 +176,7 @@ pub(super) fn gateway_client() -> Result<Client, ProviderError> {
 
 fn built(builder: reqwest::ClientBuilder) -> Result<Client, ProviderError> {
     builder
-        .user_agent(concat!("ssid/", env!("CARGO_PKG_VERSION")))
+        .user_agent(SOFTWARE)
         .build()
         .map_err(|e| ProviderError::Client(root_cause(&e)))
 }

@@ -8,13 +8,11 @@ use ssid_protocol::member::Status;
 use ssid_protocol::record::Transport;
 
 use super::Knowledge;
+use crate::SOFTWARE;
 use crate::view::{
     FederationStatus, LogHeadView, MembersStatus, NamedNode, OutboxStatus, Statistics, StatusView,
     TransportStatus, VotingStatus,
 };
-
-/// Program and version, as heartbeats say it too.
-const SOFTWARE: &str = concat!("ssid/", env!("CARGO_PKG_VERSION"));
 
 impl Knowledge {
     /// This node's view of itself and its federation, by the engine's latest status.

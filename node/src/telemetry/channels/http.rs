@@ -9,6 +9,7 @@ use serde_json::Value;
 use tokio::sync::OnceCell;
 
 use super::attempt::Attempt;
+use crate::SOFTWARE;
 use crate::client;
 use crate::config::Channel;
 use crate::telemetry::message::plain;
@@ -64,10 +65,7 @@ impl Request {
     pub(super) fn json_bytes(url: SecretUrl, body: Vec<u8>) -> Self {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(
-            USER_AGENT,
-            HeaderValue::from_static(concat!("ssid/", env!("CARGO_PKG_VERSION"))),
-        );
+        headers.insert(USER_AGENT, HeaderValue::from_static(SOFTWARE));
         Self {
             url,
             method: Method::POST,
