@@ -10,7 +10,7 @@ use ssid_protocol::record::Transport;
 use super::Knowledge;
 use crate::SOFTWARE;
 use crate::view::{
-    FederationStatus, LogHeadView, MembersStatus, NamedNode, OutboxStatus, Statistics, StatusView,
+    FederationStatus, LogHeadView, MembersStatus, OutboxStatus, Statistics, StatusView,
     TransportStatus, VotingStatus,
 };
 
@@ -23,38 +23,94 @@ impl Knowledge {
 
     /// This node's view of itself and its federation, by a status of the engine.
     pub fn status_of(&self, engine: &EngineStatus) -> StatusView {
-        status(self, engine)
+        let epoch = self.epoch();
+        let member = epoch.manifest().member(&self.node_id);
+        StatusView {
+            node: self.named_node(&self.node_id),
+            role: member.map_or("none", |m| m.role.as_str()).to_owned(),
+            software: SOFTWARE.to_owned(),
+            started_at: self.started_at.iso(),
+            federation: federation(self, engine),
+            transport: transport(self, engine),
+            voting: voting(self, engine),
+            members: members(self, engine),
+            log: LogHeadView::from(engine.log),
+            outbox: outbox(self, engine),
+            statistics: statistics(self, engine),
+        }
     }
 
     /// Why this node itself does not sign, in words; empty if it does.
     pub fn own_reasons(&self, engine: &EngineStatus) -> Vec<String> {
-        own_reasons(self, engine)
+        let mut reasons = Vec::new();
+        if let Some(why) = &engine.read_only {
+            reasons.push(format!("its operators: read-only because {why}"));
+        }
+        if let Some(why) = &engine.abstaining {
+            reasons.push(format!(
+                "its vote history: it signs nothing because {why}; {ABSTAINING_ENDS}"
+            ));
+        }
+        if let Some(check) = &engine.startup_check {
+            let epoch = self.epoch();
+            let others = epoch
+                .voters()
+                .iter()
+                .filter(|(_, voter)| voter.key.id() != self.node_id)
+                .count();
+            reasons.push(format!(
+                "answers: since its start {} of {others} other voters have told it what it signed before; it signs nothing \
+                 before a quorum has",
+                check.heard.len()
+            ));
+        } else if engine.can_sign == CanSign::Starting {
+            reasons.push(
+                "its registry file: it is read to its end before anything is signed".to_owned(),
+            );
+        }
+        if let Some(why) = &engine.registry {
+            reasons.push(format!(
+                "its registry file: {why}; until then it endorses and announces nothing"
+            ));
+        }
+        reasons
     }
 
     /// Why nothing can be decided although this node may be well, in words: too few voters that can
     /// sign.
     pub fn no_quorum(&self, engine: &EngineStatus) -> Option<String> {
+        if engine.has_quorum {
+            return None;
+        }
+        let or_none = |names: Vec<String>| {
+            if names.is_empty() {
+                "none".to_owned()
+            } else {
+                names.join(", ")
+            }
+        };
         let missing = engine.missing_voters.iter();
-        let missing: Vec<_> = missing.map(|id| self.named_node(id)).collect();
-        no_quorum(self, engine, &missing)
-    }
-}
-
-fn status(known: &Knowledge, engine: &EngineStatus) -> StatusView {
-    let epoch = known.epoch();
-    let member = epoch.manifest().member(&known.node_id);
-    StatusView {
-        node: known.named_node(&known.node_id),
-        role: member.map_or("none", |m| m.role.as_str()).to_owned(),
-        software: SOFTWARE.to_owned(),
-        started_at: known.started_at.iso(),
-        federation: federation(known, engine),
-        transport: transport(known, engine),
-        voting: voting(known, engine),
-        members: members(known, engine),
-        log: LogHeadView::from(engine.log),
-        outbox: outbox(known, engine),
-        statistics: statistics(known, engine),
+        let missing = or_none(missing.map(|id| self.named_node(id).node_name).collect());
+        let epoch = self.epoch();
+        let voters = epoch.voters();
+        let (quorum, total) = (voters.quorum(), voters.total());
+        let mut words = format!(
+            "a quorum: {} of {} voters connected, weight {quorum} of {total} decides; missing: {missing}",
+            engine.connected_voters.len(),
+            voters.len(),
+        );
+        let unable = engine
+            .connected_voters
+            .iter()
+            .filter(|node| !engine.able_voters.contains(node));
+        let unable: Vec<String> = unable
+            .map(|node| unable_in_words(self, engine, node))
+            .collect();
+        if !unable.is_empty() {
+            words.push_str("; connected and not signing: ");
+            words.push_str(&unable.join(", "));
+        }
+        Some(words)
     }
 }
 
@@ -157,19 +213,19 @@ fn voting(known: &Knowledge, engine: &EngineStatus) -> VotingStatus {
             .map(|id| known.named_node(id))
             .collect::<Vec<_>>()
     };
-    let missing_voters = named(&engine.missing_voters);
     VotingStatus {
         has_quorum: engine.has_quorum,
         able_voters: named(&engine.able_voters),
         can_sign: engine.can_sign.to_string(),
         can_sign_reason: engine.can_sign_reason.clone(),
         registry: engine.registry.clone(),
-        waiting_for: own_reasons(known, engine)
+        waiting_for: known
+            .own_reasons(engine)
             .into_iter()
-            .chain(no_quorum(known, engine, &missing_voters))
+            .chain(known.no_quorum(engine))
             .collect(),
         connected_voters: named(&engine.connected_voters),
-        missing_voters,
+        missing_voters: named(&engine.missing_voters),
         abstaining: engine.abstaining.clone(),
         abstaining_ends: engine
             .abstaining
@@ -183,41 +239,6 @@ fn voting(known: &Knowledge, engine: &EngineStatus) -> VotingStatus {
         awaiting_review: engine.awaiting_review,
         clock_offset_seconds: engine.clock_offset_seconds,
     }
-}
-
-/// Why nothing can be decided although this node may be well: too few voters that can sign.
-fn no_quorum(known: &Knowledge, engine: &EngineStatus, missing: &[NamedNode]) -> Option<String> {
-    if engine.has_quorum {
-        return None;
-    }
-    let or_none = |names: Vec<String>| {
-        if names.is_empty() {
-            "none".to_owned()
-        } else {
-            names.join(", ")
-        }
-    };
-    let missing = or_none(missing.iter().map(|node| node.node_name.clone()).collect());
-    let epoch = known.epoch();
-    let voters = epoch.voters();
-    let (quorum, total) = (voters.quorum(), voters.total());
-    let mut words = format!(
-        "a quorum: {} of {} voters connected, weight {quorum} of {total} decides; missing: {missing}",
-        engine.connected_voters.len(),
-        voters.len(),
-    );
-    let unable = engine
-        .connected_voters
-        .iter()
-        .filter(|node| !engine.able_voters.contains(node));
-    let unable: Vec<String> = unable
-        .map(|node| unable_in_words(known, engine, node))
-        .collect();
-    if !unable.is_empty() {
-        words.push_str("; connected and not signing: ");
-        words.push_str(&unable.join(", "));
-    }
-    Some(words)
 }
 
 fn unable_in_words(known: &Knowledge, engine: &EngineStatus, node: &NodeId) -> String {
@@ -234,41 +255,6 @@ fn unable_in_words(known: &Knowledge, engine: &EngineStatus, node: &NodeId) -> S
         said
     };
     can_sign.map_or(name.clone(), |can_sign| format!("{name} ({can_sign})"))
-}
-
-/// Why this node itself does not sign, in words.
-fn own_reasons(known: &Knowledge, engine: &EngineStatus) -> Vec<String> {
-    let mut reasons = Vec::new();
-    if let Some(why) = &engine.read_only {
-        reasons.push(format!("its operators: read-only because {why}"));
-    }
-    if let Some(why) = &engine.abstaining {
-        reasons.push(format!(
-            "its vote history: it signs nothing because {why}; {ABSTAINING_ENDS}"
-        ));
-    }
-    if let Some(check) = &engine.startup_check {
-        let epoch = known.epoch();
-        let others = epoch
-            .voters()
-            .iter()
-            .filter(|(_, voter)| voter.key.id() != known.node_id)
-            .count();
-        reasons.push(format!(
-            "answers: since its start {} of {others} other voters have told it what it signed before; it signs nothing \
-             before a quorum has",
-            check.heard.len()
-        ));
-    } else if engine.can_sign == CanSign::Starting {
-        reasons
-            .push("its registry file: it is read to its end before anything is signed".to_owned());
-    }
-    if let Some(why) = &engine.registry {
-        reasons.push(format!(
-            "its registry file: {why}; until then it endorses and announces nothing"
-        ));
-    }
-    reasons
 }
 
 fn statistics(known: &Knowledge, engine: &EngineStatus) -> Statistics {
