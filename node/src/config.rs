@@ -223,12 +223,12 @@ impl Config {
         let remarks = contradictions(&self.settings)
             .into_iter()
             .chain(without_effect(&self.settings));
-        findings.extend(remarks.map(|(key, value, allowed)| Finding {
+        findings.extend(remarks.map(|remark| Finding {
             file: self.file.clone(),
-            line: self.document.find(key).map(|m| m.line),
-            key: key.to_owned(),
-            value,
-            allowed,
+            line: self.document.find(remark.key).map(|m| m.line),
+            key: remark.key.to_owned(),
+            value: remark.value,
+            allowed: remark.allowed,
         }));
         // what this machine leaves out of the repository's file, and why
         findings.extend(self.not_taken.iter().cloned());

@@ -130,19 +130,24 @@ pub(super) fn without_effect(settings: &Settings) -> Vec<Remark> {
     let told = |(key, instead): &(&'static str, &str)| {
         let value = value_of(settings, key)?;
         let default = value_of(&defaults, key)?;
-        (value != default).then(|| {
-            (
-                *key,
-                shown(key, &value),
-                format!("anything, but it has no effect: {instead}"),
-            )
+        (value != default).then(|| Remark {
+            key,
+            value: shown(key, &value),
+            allowed: format!("anything, but it has no effect: {instead}"),
         })
     };
     WITHOUT_EFFECT.iter().filter_map(told).collect()
 }
 
-/// A key, its value, and what would do.
-type Remark = (&'static str, String, String);
+/// What is odd about a setting that is allowed by itself.
+pub(super) struct Remark {
+    /// The key, with the sections it is in.
+    pub(super) key: &'static str,
+    /// What it is set to, as it is shown.
+    pub(super) value: String,
+    /// What would do.
+    pub(super) allowed: String,
+}
 
 /// Settings that do not go together.
 pub(super) fn contradictions(settings: &Settings) -> Vec<Remark> {
@@ -153,7 +158,11 @@ pub(super) fn contradictions(settings: &Settings) -> Vec<Remark> {
     if settings.notifications.enabled && settings.notifications.channels.is_empty() {
         let names = Channel::NAMES.join(", ");
         let allowed = format!("some of {names} while notifications are enabled");
-        found.push(("notifications.channels", "[]".to_owned(), allowed));
+        found.push(Remark {
+            key: "notifications.channels",
+            value: "[]".to_owned(),
+            allowed,
+        });
     }
     // the registry's schema has these keys: kept, and said to do nothing
     let unsupported = [
@@ -168,8 +177,11 @@ pub(super) fn contradictions(settings: &Settings) -> Vec<Remark> {
     ];
     for (key, value) in unsupported {
         if let Some(value) = value {
-            let value = shorten(&format!("{value:?}"));
-            found.push((key, value, "null; this node has no such thing".to_owned()));
+            found.push(Remark {
+                key,
+                value: shorten(&format!("{value:?}")),
+                allowed: "null; this node has no such thing".to_owned(),
+            });
         }
     }
     found
@@ -179,20 +191,17 @@ pub(super) fn contradictions(settings: &Settings) -> Vec<Remark> {
 fn of_trust(trust: &TrustSettings) -> Option<Remark> {
     let (least, most) = (trust.min_trust_score, trust.max_trust_score);
     if least > most {
-        return Some((
-            "trust_settings.min_trust_score",
-            least.to_string(),
-            format!("at most max_trust_score, which is {most}"),
-        ));
+        return Some(Remark {
+            key: "trust_settings.min_trust_score",
+            value: least.to_string(),
+            allowed: format!("at most max_trust_score, which is {most}"),
+        });
     }
     let initial = trust.initial_trust_score;
-    let allowed = format!("a whole number from {least} to {most}");
-    (!(least..=most).contains(&initial)).then(|| {
-        (
-            "trust_settings.initial_trust_score",
-            initial.to_string(),
-            allowed,
-        )
+    (!(least..=most).contains(&initial)).then(|| Remark {
+        key: "trust_settings.initial_trust_score",
+        value: initial.to_string(),
+        allowed: format!("a whole number from {least} to {most}"),
     })
 }
 
@@ -202,12 +211,9 @@ fn of_filters(filters: &EventFilters) -> impl Iterator<Item = Remark> {
         .sync_event_types
         .iter()
         .filter(|t| filters.exclude_event_types.contains(t));
-    both.map(|both| {
-        let allowed = "types that sync_event_types does not name; exclusion holds".to_owned();
-        (
-            "event_filters.exclude_event_types",
-            format!("{both:?}"),
-            allowed,
-        )
+    both.map(|both| Remark {
+        key: "event_filters.exclude_event_types",
+        value: format!("{both:?}"),
+        allowed: "types that sync_event_types does not name; exclusion holds".to_owned(),
     })
 }
