@@ -344,4 +344,6 @@ fn with(settings: &Settings, changes: &[(&str, Value)]) -> Result<Settings, Conf
 }
 
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;

@@ -262,36 +262,12 @@ mod tests {
 
     use super::*;
     use crate::config::settings::Settings;
-
-    fn leaves(value: &Value, path: &str, found: &mut BTreeSet<String>) {
-        match value {
-            Value::Object(members)
-                if !path.ends_with("by_event") && !path.ends_with("settle_seconds") =>
-            {
-                for (name, member) in members {
-                    leaves(
-                        member,
-                        &if path.is_empty() {
-                            name.clone()
-                        } else {
-                            format!("{path}.{name}")
-                        },
-                        found,
-                    );
-                }
-            }
-            _ => assert!(found.insert(path.to_owned())),
-        }
-    }
+    use crate::config::testing::leaves;
 
     #[test]
     fn the_table_has_every_field_and_no_other() {
-        let mut fields = BTreeSet::new();
-        leaves(
-            &serde_json::to_value(Settings::default()).unwrap(),
-            "",
-            &mut fields,
-        );
+        let settings = serde_json::to_value(Settings::default()).unwrap();
+        let fields = leaves(&settings, &["by_event", "settle_seconds"]);
         assert_eq!(
             fields,
             KEYS.iter().map(|(key, _)| (*key).to_owned()).collect()

@@ -1,8 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use std::collections::BTreeSet;
-
 use super::*;
+use crate::config::testing::leaves;
 
 fn load(text: &str) -> Result<TelemetryConfig, ConfigError> {
     let directory = tempfile::tempdir().unwrap();
@@ -13,30 +12,8 @@ fn load(text: &str) -> Result<TelemetryConfig, ConfigError> {
 
 #[test]
 fn every_key_has_a_rule_and_every_rule_a_key() {
-    fn leaves(value: &Value, path: &str, found: &mut BTreeSet<String>) {
-        match value {
-            Value::Object(members) if !path.ends_with("headers") => {
-                for (name, member) in members {
-                    leaves(
-                        member,
-                        &if path.is_empty() {
-                            name.clone()
-                        } else {
-                            format!("{path}.{name}")
-                        },
-                        found,
-                    );
-                }
-            }
-            _ => drop(found.insert(path.to_owned())),
-        }
-    }
-    let mut fields = BTreeSet::new();
-    leaves(
-        &serde_json::to_value(TelemetrySettings::default()).unwrap(),
-        "",
-        &mut fields,
-    );
+    let settings = serde_json::to_value(TelemetrySettings::default()).unwrap();
+    let fields = leaves(&settings, &["headers"]);
     assert_eq!(
         fields,
         KEYS.iter().map(|(key, _)| (*key).to_owned()).collect()
