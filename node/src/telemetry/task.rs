@@ -2,38 +2,34 @@
 //! the engine's events, gathers what comes together, checks at its interval, and delivers. What it
 //! misses because it was slow it counts.
 
+mod gathered;
+mod reviews;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ssid_engine::{EngineStatus, InstanceView, NodeEvent, Syncs};
+use ssid_engine::{NodeEvent, Syncs};
 use ssid_protocol::epoch::Epochs;
-use ssid_protocol::id::{Epoch, NodeId, SubjectId, UnixMillis};
+use ssid_protocol::id::{Epoch, NodeId};
 use ssid_protocol::manifest::Manifest;
 use ssid_storage::{Store, SubjectState};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+use self::gathered::Gathered;
+use self::reviews::Reviews;
 use super::conditions::{Condition, Conditions, Turns, holding};
 use super::happenings;
 use super::message::{Message, Names, Severity, Source, Topic};
-use super::outbox::{WAITING, digest};
 use super::service::TelemetryService;
 use super::turns::{self, Known};
 use super::view::{CheckView, EntryView};
 use crate::clock;
 use crate::engine::{EngineHandle, Heard, Listener};
 
-/// What happens within this time is told together.
-const GATHER: Duration = Duration::from_millis(500);
-/// Happenings gathered; past that they are made one message at once.
-const GATHERED: usize = 1000;
 /// How often the engine's state is looked at for what holds or is over.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// Looks after which those reviews are listed again whose number has not changed.
-const REVIEWS_EVERY: u32 = 30;
-/// Open instances asked for at once.
-const PAGE: usize = 256;
 /// Most requests that wait for the task.
 const REQUESTS: usize = 8;
 
@@ -116,7 +112,7 @@ pub async fn follow(
                 Some(heard) => follower.take(&heard),
                 None => return,
             },
-            () = tokio::time::sleep_until(follower.gather_until), if gathered => follower.tell_gathered().await,
+            () = tokio::time::sleep_until(follower.gathered.until()), if gathered => follower.tell_gathered().await,
             _ = look.tick() => follower.look(Instant::now()).await,
             _ = check.tick() => drop(follower.check().await),
             Some(request) = requests.recv() => follower.answer(request).await,
@@ -127,61 +123,29 @@ pub async fn follow(
     }
 }
 
-/// So many certified events as one message, gathered after `last`.
-fn more_certified(count: u64, last: Option<&Message>, now: UnixMillis) -> Option<Message> {
-    let cause = format!(
-        "certified-more:{}:{count}",
-        last.map_or("", |message| message.cause.as_str())
-    );
-    let title = format!(
-        "Certified: {count} more {}",
-        if count == 1 { "event" } else { "events" }
-    );
-    let message = Message::new(Topic::ConsensusAchieved, Severity::Info, cause, &title, now);
-    (count > 0).then_some(Message { count, ..message })
-}
-
 struct Follower<'a> {
     service: TelemetryService,
     context: &'a Context,
     members: BTreeMap<NodeId, String>,
     names: Names,
     syncs: Syncs,
-    gathered: Vec<Message>,
-    /// Events certified besides those gathered: of thousands a second only the first are worth a
-    /// message of their own.
-    more_certified: u64,
-    gather_until: tokio::time::Instant,
+    gathered: Gathered,
     conditions: Conditions,
-    reviews: BTreeMap<SubjectId, InstanceView>,
-    /// Looks since reviews were listed.
-    looks: u32,
+    reviews: Reviews,
 }
 
 impl<'a> Follower<'a> {
     fn new(service: TelemetryService, context: &'a Context) -> Self {
-        // those so far were told by the process before, or by nobody: only new ones count
-        let syncs = context.engine.status().borrow().syncs;
-        let gather_until = tokio::time::Instant::now();
-        let members = BTreeMap::new();
-        let names = Names::default();
-        let conditions = Conditions::new(service.conditions());
-        let gathered = Vec::new();
-        let more_certified = 0;
-        let reviews = BTreeMap::new();
-        let looks = 0;
         let mut follower = Self {
+            conditions: Conditions::new(service.conditions()),
             service,
             context,
-            members,
-            names,
-            syncs,
-            gathered,
-            more_certified,
-            gather_until,
-            conditions,
-            reviews,
-            looks,
+            members: BTreeMap::new(),
+            names: Names::default(),
+            // those so far were told by the process before, or by nobody: only new ones count
+            syncs: context.engine.status().borrow().syncs,
+            gathered: Gathered::new(),
+            reviews: Reviews::default(),
         };
         follower.name_members();
         follower
@@ -247,10 +211,10 @@ impl<'a> Follower<'a> {
         let is_certified = matches!(event, NodeEvent::Certified { .. });
         // more than wait singly become a digest anyway, in which these count
         if is_certified
-            && self.gathered.len() > WAITING
+            && self.gathered.is_a_digest()
             && self.service.wants(Topic::ConsensusAchieved)
         {
-            self.more_certified += 1;
+            self.gathered.count_certified();
             return;
         }
         if let Some(message) = happenings::message(event, &self.names, clock::now()) {
@@ -261,9 +225,10 @@ impl<'a> Follower<'a> {
     /// What holds now and did not, or did and does not.
     async fn look(&mut self, at: Instant) {
         let status = self.context.engine.status().borrow().clone();
-        self.list_reviews(&status).await;
+        let engine = &self.context.engine;
+        self.reviews.list(engine, status.awaiting_review).await;
         let mut holding = holding(&status, &self.context.node);
-        holding.extend(self.reviews.keys().copied().map(Condition::Review));
+        holding.extend(self.reviews.waiting.keys().copied().map(Condition::Review));
         let now = clock::now();
         let turns = self.conditions.look(&holding, at, now);
         if turns == Turns::default() {
@@ -272,35 +237,13 @@ impl<'a> Follower<'a> {
         self.service.set_conditions(self.conditions.told());
         let known = Known {
             status: &status,
-            reviews: &self.reviews,
+            reviews: &self.reviews.waiting,
             names: &self.names,
             now,
         };
         turns::messages(&turns, known)
             .into_iter()
             .for_each(|message| self.add(message));
-    }
-
-    /// Which subjects wait for this node's operator: asked again when their number changes, and now
-    /// and then while there are some.
-    async fn list_reviews(&mut self, status: &EngineStatus) {
-        self.looks += 1;
-        let is_unchanged = status.awaiting_review == self.reviews.len() as u64;
-        if is_unchanged && (self.reviews.is_empty() || self.looks < REVIEWS_EVERY) {
-            return;
-        }
-        self.looks = 0;
-        self.reviews.clear();
-        let mut after = None;
-        while let Ok(page) = self.context.engine.instances(after, PAGE).await {
-            after = page.last().map(|view| view.subject_id);
-            let waiting = page.into_iter().filter(|view| view.awaiting_review);
-            self.reviews
-                .extend(waiting.map(|view| (view.subject_id, view)));
-            if after.is_none() {
-                break;
-            }
-        }
     }
 
     fn missed(&mut self, count: u64) {
@@ -327,27 +270,12 @@ impl<'a> Follower<'a> {
         if !self.service.wants(message.topic) {
             return;
         }
-        if self.gathered.is_empty() {
-            self.gather_until = tokio::time::Instant::now() + GATHER;
-        }
-        self.gathered.push(message);
-        if self.gathered.len() >= GATHERED {
-            let one = digest(&self.gathered.iter().collect::<Vec<_>>());
-            self.gathered = vec![one];
-        }
+        self.gathered.add(message);
     }
 
     async fn tell_gathered(&mut self) {
         let now = clock::now();
-        let mut messages = std::mem::take(&mut self.gathered);
-        messages.extend(more_certified(
-            std::mem::take(&mut self.more_certified),
-            messages.last(),
-            now,
-        ));
-        if messages.len() > WAITING {
-            messages = vec![digest(&messages.iter().collect::<Vec<_>>())];
-        }
+        let messages = self.gathered.take(now);
         if let Err(error) = self.service.tell(&messages, now).await {
             tracing::warn!(%error, "telemetry's state is not kept");
         }

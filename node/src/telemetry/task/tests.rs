@@ -3,8 +3,8 @@
 
 use std::sync::{Arc, Mutex};
 
-use ssid_engine::{Review, ReviewReason};
-use ssid_protocol::id::{LogId, Round};
+use ssid_engine::{EngineStatus, InstanceView, Review, ReviewReason};
+use ssid_protocol::id::{LogId, Round, UnixMillis};
 use ssid_protocol::manifest::Manifest;
 use ssid_protocol::testing;
 use ssid_storage::Owner;
@@ -175,7 +175,7 @@ impl Stage {
                 .look(self.begun + Duration::from_secs(second))
                 .await;
         }
-        std::mem::take(&mut follower.gathered)
+        std::mem::take(&mut follower.gathered.messages)
     }
 }
 
@@ -204,7 +204,7 @@ async fn a_partner_that_is_away_is_told_once_each_way_and_a_restart_not_at_all()
         [format!("{} cannot be reached", stage.name(3))]
     );
     // over a restart of this node too
-    follower.gathered = told;
+    follower.gathered.messages = told;
     follower.tell_gathered().await;
     drop(follower);
     let mut follower = stage.follower(NotifiedEvents::default());
@@ -344,7 +344,7 @@ async fn every_message_names_node_and_federation() {
     let stage = Stage::new();
     let mut follower = stage.follower(NotifiedEvents::default());
     stage.away(&[1], true);
-    follower.gathered = stage.told(&mut follower, 0..=60).await;
+    follower.gathered.messages = stage.told(&mut follower, 0..=60).await;
     follower.tell_gathered().await;
     let rows: Vec<_> = follower
         .service
@@ -381,29 +381,4 @@ async fn what_is_switched_off_is_not_told() {
     stage.wait_for_review(&["v1"]);
     stage.set(|status| status.abstaining = Some("a reason".into()));
     assert!(stage.told(&mut follower, 0..=100).await.is_empty());
-}
-
-#[test]
-fn what_is_not_worth_a_message_of_its_own_counts_in_the_digest() {
-    let at = UnixMillis(0);
-    let message = |n| {
-        Message::new(
-            Topic::ConsensusAchieved,
-            Severity::Info,
-            format!("c{n}"),
-            "Certified: a v1",
-            at,
-        )
-    };
-    let mut messages: Vec<Message> = (0..=WAITING).map(message).collect();
-    assert_eq!(more_certified(0, messages.last(), at), None);
-    messages.extend(more_certified(979, messages.last(), at));
-    let one = digest(&messages.iter().collect::<Vec<_>>());
-    assert_eq!(
-        (one.count, &one.facts[..]),
-        (
-            1000,
-            &[("consensus_achieved".to_owned(), "1000".to_owned())][..]
-        )
-    );
 }
